@@ -4,6 +4,9 @@ package manifest
 
 import (
 	"bytes"
+	// go-digest knows the algorithms that are linked into the program.
+	_ "crypto/sha256"
+	_ "crypto/sha512"
 	"encoding/json"
 	"errors"
 	"fmt"
