@@ -1,0 +1,250 @@
+package ordered
+
+import (
+	"encoding/binary"
+	"fmt"
+	"iter"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// A pair is a Map and the plain map that it has to agree with.
+type pair struct {
+	m    Map[int]
+	want map[string]int
+}
+
+func (p *pair) set(key string, v int) {
+	p.m.Set(key, v)
+	p.want[key] = v
+}
+
+func (p *pair) delete(t testing.TB, key string) {
+	_, there := p.want[key]
+	require.Equal(t, there, p.m.Delete(key), "Delete(%q)", key)
+	delete(p.want, key)
+}
+
+// check compares all that can be seen of the two, iterating after the keys.
+func (p *pair) check(t testing.TB, after ...string) {
+	t.Helper()
+	keys := slices.Sorted(maps.Keys(p.want))
+	require.Equal(t, len(keys), p.m.Len())
+	require.True(t, slices.Equal(keys, collect(t, p.m.All(), p.want)))
+	for _, k := range after {
+		v, ok := p.m.Get(k)
+		want, there := p.want[k]
+		require.Equal(t, there, ok, "Get(%q)", k)
+		require.Equal(t, want, v, "Get(%q)", k)
+		i, found := slices.BinarySearch(keys, k)
+		if found {
+			i++
+		}
+		require.True(t, slices.Equal(keys[i:], collect(t, p.m.After(k), p.want)), "After(%q)", k)
+	}
+	last := ""
+	for i, b := range p.m.blocks {
+		require.NotEmpty(t, b.keys, "block %d", i)
+		require.Len(t, b.values, len(b.keys), "block %d", i)
+		require.LessOrEqual(t, len(b.keys), blockSize, "block %d", i)
+		if i > 0 {
+			require.Less(t, last, b.keys[0], "block %d", i)
+		}
+		last = b.keys[len(b.keys)-1]
+	}
+}
+
+func collect(t testing.TB, seq iter.Seq2[string, int], want map[string]int) []string {
+	t.Helper()
+	var keys []string
+	for k, v := range seq {
+		require.Equal(t, want[k], v, "value of %q", k)
+		keys = append(keys, k)
+	}
+	return keys
+}
+
+func newPair() *pair { return &pair{want: map[string]int{}} }
+
+func TestZeroMapIsEmpty(t *testing.T) {
+	t.Parallel()
+	p := newPair()
+	p.check(t, "", "a")
+	p.delete(t, "a")
+	p.set("", 1)
+	p.check(t, "", "a")
+}
+
+func TestOrderOfSettingDoesNotMatter(t *testing.T) {
+	t.Parallel()
+	const n = 10 * blockSize
+	ascending := make([]int, n)
+	for i := range ascending {
+		ascending[i] = i
+	}
+	descending := slices.Clone(ascending)
+	slices.Reverse(descending)
+	for name, order := range map[string][]int{
+		"ascending": ascending, "descending": descending, "random": rand.New(rand.NewPCG(1, 2)).Perm(n),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := newPair()
+			for _, i := range order {
+				p.set(fmt.Sprintf("k%05d", i), i)
+			}
+			p.check(t, "", "k", "k00000", "k00000x", "k01280", "k02559", "z")
+			for _, i := range order {
+				p.delete(t, fmt.Sprintf("k%05d", i))
+				if i%199 == 0 {
+					p.check(t, "k01280")
+				}
+			}
+			p.check(t)
+			require.Empty(t, p.m.blocks)
+		})
+	}
+}
+
+func TestSettingInOrderFillsBlocks(t *testing.T) {
+	t.Parallel()
+	var m Map[int]
+	for i := range 10 * blockSize {
+		m.Set(fmt.Sprintf("%05d", i), i)
+	}
+	require.Len(t, m.blocks, 10)
+}
+
+func TestDeletingLeavesNoSparseBlocks(t *testing.T) {
+	t.Parallel()
+	var m Map[int]
+	for i := range 100 * blockSize {
+		m.Set(fmt.Sprintf("%06d", i), i)
+	}
+	for i := range 100 * blockSize {
+		if i%blockSize != 0 {
+			m.Delete(fmt.Sprintf("%06d", i))
+		}
+	}
+	require.Equal(t, 100, m.Len())
+	require.LessOrEqual(t, len(m.blocks), 2)
+}
+
+func TestIterationCanStop(t *testing.T) {
+	t.Parallel()
+	var m Map[int]
+	for i := range 3 * blockSize {
+		m.Set(fmt.Sprintf("%05d", i), i)
+	}
+	for _, n := range []int{1, blockSize, blockSize + 1} {
+		var got []string
+		for k := range m.After("00000") {
+			if got = append(got, k); len(got) == n {
+				break
+			}
+		}
+		require.Len(t, got, n)
+		require.Equal(t, fmt.Sprintf("%05d", n), got[n-1])
+	}
+}
+
+func TestCloneIsIndependent(t *testing.T) {
+	t.Parallel()
+	p := newPair()
+	for i := range 3 * blockSize {
+		p.set(fmt.Sprintf("%05d", i), i)
+	}
+	q := &pair{m: *p.m.Clone(), want: maps.Clone(p.want)}
+	for i := range 3 * blockSize {
+		switch k := fmt.Sprintf("%05d", i); i % 4 {
+		case 0:
+			p.set(k, -1)
+		case 1:
+			q.delete(t, k)
+		case 2:
+			p.delete(t, k)
+			q.set(k+"x", i)
+		}
+	}
+	p.check(t, "00000")
+	q.check(t, "00000")
+}
+
+// FuzzMap does what the input says, four bytes a step, to a Map and to a
+// plain map.
+func FuzzMap(f *testing.F) {
+	f.Add([]byte{0, 0, 0, 1, 0, 0, 0, 2, 200, 0, 0, 1})
+	long := make([]byte, 0, 4*4096)
+	r := rand.New(rand.NewPCG(3, 4))
+	for i := range 4096 {
+		step := r.Uint32N(1 << 31)
+		if i > 2500 {
+			step |= 1 << 31
+		}
+		long = binary.BigEndian.AppendUint32(long, step)
+	}
+	f.Add(long)
+	f.Fuzz(func(t *testing.T, steps []byte) {
+		p := newPair()
+		var last string
+		for ; len(steps) >= 4; steps = steps[4:] {
+			step := binary.BigEndian.Uint32(steps)
+			last = fmt.Sprint(step & 0x7ff)
+			if step < 1<<31 {
+				p.set(last, int(step))
+			} else {
+				p.delete(t, last)
+			}
+		}
+		p.check(t, last, last+"0", "")
+		q := &pair{m: *p.m.Clone(), want: p.want}
+		q.check(t, last)
+	})
+}
+
+func BenchmarkSet(b *testing.B) {
+	for _, n := range []int{1_000, 100_000, 1_000_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			keys := make([]string, 2*n)
+			for i, k := range rand.Perm(2 * n) {
+				keys[i] = fmt.Sprintf("tag-%08d", k)
+			}
+			var m Map[int]
+			for _, k := range keys[:n] {
+				m.Set(k, 1)
+			}
+			i := 0
+			for b.Loop() {
+				// In and out again, so that the size stays what it is.
+				k := keys[n+i%n]
+				m.Set(k, 1)
+				m.Delete(k)
+				i++
+			}
+		})
+	}
+}
+
+func BenchmarkPage(b *testing.B) {
+	for _, n := range []int{1_000, 100_000, 1_000_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			var m Map[int]
+			for i := range n {
+				m.Set(fmt.Sprintf("tag-%08d", i), i)
+			}
+			middle := fmt.Sprintf("tag-%08d", n/2)
+			for b.Loop() {
+				left := 100
+				for range m.After(middle) {
+					if left--; left == 0 {
+						break
+					}
+				}
+			}
+		})
+	}
+}
