@@ -124,37 +124,61 @@ func answerFor(err error) []*Error {
 	return []*Error{{Code: "UNKNOWN", Message: err.Error(), Status: http.StatusInternalServerError}}
 }
 
-// writeError answers the request with err, as the spec's section Error Codes
-// has it, and returns what it has told the client.
-func writeError(w http.ResponseWriter, method string, err error) []*Error {
-	all := answerFor(err)
+// fail answers the request with err, as the spec's section Error Codes has it.
+// It returns err if it is not the client's.
+func (r *Request) fail(w http.ResponseWriter, err error) error {
 	type wire struct {
 		Code    Code   `json:"code"`
 		Message string `json:"message,omitempty"`
 		Detail  any    `json:"detail,omitempty"`
 	}
-	body := struct {
+	var body struct {
 		Errors []wire `json:"errors"`
-	}{}
-	h := w.Header()
-	for _, e := range all {
+	}
+	r.told = answerFor(err)
+	header := w.Header()
+	for _, k := range []string{"Accept-Ranges", "Docker-Content-Digest", "Etag"} {
+		delete(header, k)
+	}
+	for _, e := range r.told {
 		body.Errors = append(body.Errors, wire{e.Code, e.Message, e.Detail})
-		for k, v := range e.Header {
-			h[k] = append(h[k][:len(h[k]):len(h[k])], v...)
+		for k, values := range e.Header {
+			for _, v := range values {
+				header.Add(k, v)
+			}
 		}
 	}
 	text, jsonErr := json.Marshal(body)
 	if jsonErr != nil {
-		text, _ = json.Marshal(map[string]any{"errors": []wire{{Code: all[0].Code, Message: all[0].Message}}})
+		return r.fail(w, fmt.Errorf("encoding the details of an error: %w", jsonErr))
 	}
-	for _, k := range []string{"Etag", "Accept-Ranges", "Docker-Content-Digest"} {
-		h.Del(k)
+	status := r.told[0].status()
+	writeBody(w, r, status, "application/json", text)
+	if status == http.StatusInternalServerError {
+		return err
 	}
-	h.Set("Content-Type", "application/json")
-	h.Set("Content-Length", strconv.Itoa(len(text)))
-	w.WriteHeader(all[0].status())
-	if method != http.MethodHead {
-		w.Write(text)
+	return nil
+}
+
+// writeJSON answers with v.
+func writeJSON(w http.ResponseWriter, r *Request, v any) error {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("encoding the answer: %w", err)
 	}
-	return all
+	return writeBody(w, r, http.StatusOK, "application/json", text)
+}
+
+// writeBody answers with a body that is all there, or with its header alone if
+// the method is HEAD.
+func writeBody(w http.ResponseWriter, r *Request, status int, mediaType string, body []byte) error {
+	h := w.Header()
+	h.Set("Content-Type", mediaType)
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(status)
+	if r.Method == http.MethodHead {
+		return nil
+	}
+	_, err := w.Write(body)
+	return err
 }

@@ -1,0 +1,99 @@
+package registry
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// serveContent answers with content of the type, which has the digest, as the
+// headers of the request ask for it: whole or in ranges (RFC 9110, section 14),
+// or not at all if the client has it already (section 13).
+func serveContent(w http.ResponseWriter, r *Request, mediaType string, d digest.Digest, size int64, content io.ReadSeeker) error {
+	setContentHeader(w.Header(), mediaType, d)
+	if needsNegotiation(r.Header) {
+		hr := r.Request
+		if r.Method == http.MethodHead && r.Header.Get("Range") != "" {
+			// RFC 9110, section 14.2: Range is for GET alone.
+			hr = hr.Clone(hr.Context())
+			hr.Header.Del("Range")
+		}
+		http.ServeContent(&rangeErrorWriter{ResponseWriter: w, r: r}, hr, "", time.Time{}, content)
+		return nil
+	}
+	w.Header()["Content-Length"] = []string{strconv.FormatInt(size, 10)}
+	w.WriteHeader(http.StatusOK)
+	if r.Method == http.MethodHead {
+		return nil
+	}
+	var err error
+	_, isFile := content.(*os.File)
+	if src, ok := content.(io.WriterTo); ok && !isFile {
+		_, err = src.WriteTo(w)
+	} else {
+		// A file goes to the operating system as http.ServeContent passes it.
+		_, err = io.CopyN(w, content, size)
+	}
+	if err != nil {
+		return fmt.Errorf("sending %s: %w", d, err)
+	}
+	return nil
+}
+
+// setContentHeader sets what describes a manifest or a blob.
+func setContentHeader(h http.Header, mediaType string, d digest.Digest) {
+	// One array instead of one for each value.
+	values := []string{mediaType, string(d), `"` + string(d) + `"`, "bytes"}
+	h["Content-Type"] = values[0:1:1]
+	h["Docker-Content-Digest"] = values[1:2:2]
+	h["Etag"] = values[2:3:3]
+	h["Accept-Ranges"] = values[3:4:4]
+}
+
+// needsNegotiation reports whether the request has a header that can change
+// which part of the content is sent.
+func needsNegotiation(h http.Header) bool {
+	for _, k := range [...]string{"Range", "If-None-Match", "If-Match", "If-Modified-Since", "If-Unmodified-Since"} {
+		if len(h[k]) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// rangeErrorWriter answers a range that cannot be satisfied with the errors of
+// this registry, where [http.ServeContent] would answer in plain text.
+type rangeErrorWriter struct {
+	http.ResponseWriter
+	r      *Request
+	failed bool
+}
+
+func (w *rangeErrorWriter) WriteHeader(status int) {
+	if status == http.StatusRequestedRangeNotSatisfiable {
+		w.failed = true
+		w.r.fail(w.ResponseWriter, &Error{
+			Code:    CodeSizeInvalid,
+			Status:  status,
+			Message: fmt.Sprintf("no such range: %q", w.r.Header.Get("Range")),
+		})
+		return
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *rangeErrorWriter) Write(p []byte) (int, error) {
+	if w.failed {
+		return len(p), nil
+	}
+	return w.ResponseWriter.Write(p)
+}
+
+func (w *rangeErrorWriter) ReadFrom(src io.Reader) (int64, error) {
+	return io.Copy(w.ResponseWriter, src)
+}

@@ -1,0 +1,181 @@
+package registry
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"math"
+	"net/http"
+	"net/url"
+	"strconv"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// listTags answers end-8 (Listing Tags).
+func (h *handler) listTags(w http.ResponseWriter, r *Request) error {
+	names, err := h.page(w, r, func(ctx context.Context, after string) iter.Seq2[string, error] {
+		return h.store.Tags(ctx, r.Repo, after)
+	})
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return Errorf(CodeNameUnknown, "there is no repository %s", r.Repo)
+	case err != nil:
+		return fmt.Errorf("listing the tags of %s: %w", r.Repo, err)
+	}
+	return writeJSON(w, r, struct {
+		Name string   `json:"name"`
+		Tags []string `json:"tags"`
+	}{r.Repo, names})
+}
+
+// catalog answers GET /v2/_catalog, which the distribution spec does not have
+// anymore: Docker Registry HTTP API V2, Catalog.
+func (h *handler) catalog(w http.ResponseWriter, r *Request) error {
+	names, err := h.page(w, r, h.store.Repositories)
+	if err != nil {
+		return fmt.Errorf("listing the repositories: %w", err)
+	}
+	return writeJSON(w, r, struct {
+		Repositories []string `json:"repositories"`
+	}{names})
+}
+
+// page returns the names of a list that the parameters n and last ask for, and
+// sets Link if there are more.
+func (h *handler) page(w http.ResponseWriter, r *Request, list func(ctx context.Context, after string) iter.Seq2[string, error]) ([]string, error) {
+	query := r.URL.Query()
+	limit, err := h.pageLimit(query)
+	if err != nil {
+		return nil, err
+	}
+	names := []string{}
+	for name, err := range list(r.Context(), query.Get("last")) {
+		if err != nil {
+			return nil, err
+		}
+		if len(names) == limit {
+			if limit > 0 {
+				setNext(w.Header(), r, query, names[limit-1])
+			}
+			break
+		}
+		names = append(names, name)
+	}
+	return names, nil
+}
+
+// pageLimit returns how many entries an answer may have.
+func (h *handler) pageLimit(query url.Values) (int, error) {
+	if !query.Has("n") {
+		return h.pageSize, nil
+	}
+	n, err := strconv.Atoi(query.Get("n"))
+	if errors.Is(err, strconv.ErrRange) && n > 0 {
+		n, err = math.MaxInt, nil
+	}
+	if err != nil || n < 0 {
+		return 0, &Error{Code: CodeUnsupported, Status: http.StatusBadRequest, Message: fmt.Sprintf("n is %q, not a number of entries", query.Get("n"))}
+	}
+	return min(n, h.pageSize), nil
+}
+
+// setNext sets the Link header that leads to what comes after last.
+func setNext(header http.Header, r *Request, query url.Values, last string) {
+	query.Set("last", last)
+	header.Set("Link", "<"+r.URL.EscapedPath()+"?"+query.Encode()+`>; rel="next"`)
+}
+
+// listReferrers answers end-12 (Listing Referrers).
+func (h *handler) listReferrers(w http.ResponseWriter, r *Request) error {
+	query := r.URL.Query()
+	limit, err := h.pageLimit(query)
+	if err != nil {
+		return err
+	}
+	after := query.Get("last")
+	if after != "" {
+		if _, err := parseDigest(after); err != nil {
+			return err
+		}
+	}
+	filter := query.Get("artifactType")
+	// The answer is a manifest itself and must not be larger than one may be.
+	const perEntry = 512
+	room := h.manifestLimit - perEntry
+	entries := []json.RawMessage{}
+	last := ""
+	for d, err := range h.store.Referrers(r.Context(), r.Repo, r.Digest, digest.Digest(after)) {
+		if err != nil {
+			return fmt.Errorf("listing the referrers of %s in %s: %w", r.Digest, r.Repo, err)
+		}
+		if filter != "" && d.ArtifactType != filter {
+			continue
+		}
+		entry, err := json.Marshal(d)
+		if err != nil {
+			return fmt.Errorf("encoding the descriptor of %s: %w", d.Digest, err)
+		}
+		room -= int64(len(entry)) + 1
+		if len(entries) == limit || room < 0 && len(entries) > 0 {
+			if limit > 0 {
+				setNext(w.Header(), r, query, last)
+			}
+			break
+		}
+		entries = append(entries, entry)
+		last = string(d.Digest)
+	}
+	if filter != "" {
+		w.Header().Set("OCI-Filters-Applied", "artifactType")
+	}
+	text, err := json.Marshal(struct {
+		SchemaVersion int               `json:"schemaVersion"`
+		MediaType     string            `json:"mediaType"`
+		Manifests     []json.RawMessage `json:"manifests"`
+	}{2, ocispec.MediaTypeImageIndex, entries})
+	if err != nil {
+		return fmt.Errorf("encoding the referrers of %s: %w", r.Digest, err)
+	}
+	return writeBody(w, r, http.StatusOK, ocispec.MediaTypeImageIndex, text)
+}
+
+// discover answers the extension _oci, which lists what the registry has
+// beyond the spec.
+func (h *handler) discover(w http.ResponseWriter, r *Request) error {
+	type extension struct {
+		Name        string   `json:"name"`
+		URL         string   `json:"url"`
+		Description string   `json:"description,omitempty"`
+		Endpoints   []string `json:"endpoints"`
+	}
+	var body struct {
+		Extensions []extension `json:"extensions"`
+	}
+	body.Extensions = []extension{{
+		Name:        "_oci",
+		URL:         "https://github.com/opencontainers/distribution-spec/blob/main/extensions/_oci.md",
+		Description: "lists the extensions of this registry",
+		Endpoints:   []string{"_oci/ext/discover"},
+	}}
+	if r.Repo != "" {
+		for _, err := range h.store.Tags(r.Context(), r.Repo, "") {
+			if errors.Is(err, fs.ErrNotExist) {
+				return Errorf(CodeNameUnknown, "there is no repository %s", r.Repo)
+			}
+			break
+		}
+	} else if !h.without[Catalog] {
+		body.Extensions = append(body.Extensions, extension{
+			Name:        "_catalog",
+			URL:         "https://distribution.github.io/distribution/spec/api/#listing-repositories",
+			Description: "lists the repositories of this registry",
+			Endpoints:   []string{"_catalog"},
+		})
+	}
+	return writeJSON(w, r, body)
+}

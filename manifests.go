@@ -1,0 +1,255 @@
+package registry
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"mime"
+	"net/http"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/ocireg/registry/internal/manifest"
+)
+
+// getManifest answers GET of end-3 (Pulling manifests).
+func (h *handler) getManifest(w http.ResponseWriter, r *Request) error {
+	m, err := h.store.GetManifest(r.Context(), r.Repo, r.reference())
+	if err != nil {
+		return h.manifestError(r, "reading", err)
+	}
+	return serveContent(w, r, m.MediaType, m.Digest, int64(len(m.Content)), bytes.NewReader(m.Content))
+}
+
+// headManifest answers HEAD of end-3 (Checking if content exists in the
+// registry).
+func (h *handler) headManifest(w http.ResponseWriter, r *Request) error {
+	d, err := h.store.StatManifest(r.Context(), r.Repo, r.reference())
+	if err != nil {
+		return h.manifestError(r, "looking up", err)
+	}
+	return serveContent(w, r, d.MediaType, d.Digest, d.Size, sized(d.Size))
+}
+
+// putManifest answers end-7 (Pushing Manifests).
+func (h *handler) putManifest(w http.ResponseWriter, r *Request) error {
+	content, err := h.readManifest(r)
+	if err != nil {
+		return err
+	}
+	algorithm := digest.Canonical
+	if r.Digest != "" {
+		algorithm = r.Digest.Algorithm()
+	}
+	m := Manifest{Content: content, Digest: algorithm.FromBytes(content)}
+	if r.Digest != "" && r.Digest != m.Digest {
+		return Errorf(CodeDigestInvalid, "manifest has digest %s, but was pushed as %s", m.Digest, r.Digest)
+	}
+	tags, err := tagsToPut(r)
+	if err != nil {
+		return err
+	}
+	doc, err := h.describe(&m, r.Header.Get("Content-Type"))
+	if err != nil {
+		return err
+	}
+	if !h.sparseManifests && !h.anyManifest && manifest.Known(m.MediaType) {
+		if err := h.checkReferences(r.Context(), r.Repo, doc); err != nil {
+			return err
+		}
+	}
+	err = h.store.PutManifest(r.Context(), r.Repo, m, tags, preconditions(r.Header))
+	if err != nil {
+		return fmt.Errorf("storing manifest %s in %s: %w", m.Digest, r.Repo, err)
+	}
+	if m.Subject != "" && !h.without[ListReferrers] {
+		w.Header().Set("OCI-Subject", string(m.Subject))
+	}
+	if r.Tag == "" && len(tags) > 0 {
+		w.Header().Set("OCI-Tag", strings.Join(tags, ", "))
+	}
+	return h.created(w, r, "manifests", m.Digest)
+}
+
+// readManifest reads the body, up to the size that a manifest may have.
+func (h *handler) readManifest(r *Request) ([]byte, error) {
+	tooLarge := &Error{
+		Code:    CodeManifestInvalid,
+		Status:  http.StatusRequestEntityTooLarge,
+		Message: fmt.Sprintf("manifest is larger than %d bytes", h.manifestLimit),
+	}
+	if r.ContentLength > h.manifestLimit {
+		return nil, tooLarge
+	}
+	body := io.LimitReader(r.Body, h.manifestLimit+1)
+	if r.ContentLength >= 0 {
+		content := make([]byte, r.ContentLength)
+		if n, err := io.ReadFull(body, content); err != nil {
+			return nil, Errorf(CodeSizeInvalid, "received %d bytes of a manifest of %d: %v", n, r.ContentLength, err)
+		}
+		return content, nil
+	}
+	content, err := io.ReadAll(body)
+	if err != nil {
+		return nil, Errorf(CodeSizeInvalid, "manifest ended after %d bytes: %v", len(content), err)
+	}
+	if int64(len(content)) > h.manifestLimit {
+		return nil, tooLarge
+	}
+	return bytes.Clone(content), nil
+}
+
+// tagsToPut returns the tags that the pushed manifest gets: the one in the
+// path or, if that has a digest, the parameters tag (end-7b).
+func tagsToPut(r *Request) ([]string, error) {
+	if r.Tag != "" {
+		return []string{r.Tag}, nil
+	}
+	if r.URL.RawQuery == "" {
+		return nil, nil
+	}
+	tags := r.URL.Query()["tag"]
+	for _, t := range tags {
+		if !validTag(t) {
+			return nil, Errorf(CodeManifestInvalid, "%q is not a valid tag", t)
+		}
+	}
+	return tags, nil
+}
+
+// describe fills in what the manifest's Content-Type and its content say.
+func (h *handler) describe(m *Manifest, contentType string) (doc manifest.Document, err error) {
+	if contentType != "" {
+		// Parameters are ignored; so is what is wrong with them.
+		mediaType, _, err := mime.ParseMediaType(contentType)
+		if err != nil && !errors.Is(err, mime.ErrInvalidMediaParameter) {
+			if !h.anyManifest {
+				return doc, Errorf(CodeManifestInvalid, "Content-Type is %q: %v", contentType, err)
+			}
+			mediaType = contentType
+		}
+		m.MediaType = mediaType
+	}
+	if manifest.Opaque(m.MediaType) {
+		return doc, nil
+	}
+	doc, err = manifest.Parse(m.Content)
+	if m.MediaType == "" {
+		m.MediaType = doc.Type()
+	}
+	switch {
+	case h.anyManifest:
+		if m.MediaType == "" {
+			m.MediaType = blobMediaType
+		}
+	case err != nil:
+		return doc, Errorf(CodeManifestInvalid, "%v", err)
+	case m.MediaType == "":
+		return doc, Errorf(CodeManifestInvalid, "manifest has no media type: neither Content-Type nor mediaType is set")
+	default:
+		if err := doc.Check(m.MediaType); err != nil {
+			return doc, Errorf(CodeManifestInvalid, "%v", err)
+		}
+	}
+	m.Subject = doc.SubjectDigest()
+	m.ArtifactType = doc.ReferrerType()
+	m.Annotations = doc.Annotations
+	return doc, nil
+}
+
+// checkReferences returns an error for each blob and manifest that the
+// document needs and that is not in the repository (Push).
+func (h *handler) checkReferences(ctx context.Context, repo string, doc manifest.Document) error {
+	var missing []error
+	note := func(kind string, d digest.Digest, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			missing = append(missing, &Error{
+				Code:    CodeManifestBlobUnknown,
+				Message: fmt.Sprintf("%s has no %s %s", repo, kind, d),
+				Detail:  map[string]string{"digest": string(d)},
+			})
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("looking up %s %s of %s: %w", kind, d, repo, err)
+		}
+		return nil
+	}
+	for d := range doc.RequiredBlobs {
+		_, err := h.store.StatBlob(ctx, repo, d)
+		if err := note("blob", d, err); err != nil {
+			return err
+		}
+	}
+	for i := range doc.Manifests {
+		d := doc.Manifests[i].Digest
+		_, err := h.store.StatManifest(ctx, repo, string(d))
+		if err := note("manifest", d, err); err != nil {
+			return err
+		}
+	}
+	return errors.Join(missing...)
+}
+
+// preconditions returns the check of a conditional write, or nil if the
+// request has no conditions (RFC 9110, section 13; Pushing Manifests with
+// Subject).
+func preconditions(header http.Header) func(tag string, current digest.Digest) error {
+	match, noneMatch := header.Values("If-Match"), header.Values("If-None-Match")
+	if len(match) == 0 && len(noneMatch) == 0 {
+		return nil
+	}
+	return func(tag string, current digest.Digest) error {
+		if (len(match) == 0 || etagIn(match, current)) && !etagIn(noneMatch, current) {
+			return nil
+		}
+		is := "is at " + string(current)
+		if current == "" {
+			is = "is not there"
+		}
+		return &Error{
+			Code:    CodeManifestInvalid,
+			Status:  http.StatusPreconditionFailed,
+			Message: strings.TrimSpace("precondition failed: " + tag + " " + is),
+		}
+	}
+}
+
+// etagIn reports whether one of the entity tags in the values of a header is
+// that of the digest.
+func etagIn(values []string, d digest.Digest) bool {
+	for _, v := range values {
+		for _, tag := range strings.Split(v, ",") {
+			tag = strings.TrimSpace(tag)
+			if d != "" && (tag == "*" || tag == `"`+string(d)+`"`) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// deleteManifest answers end-9 (Deleting tags, Deleting Manifests).
+func (h *handler) deleteManifest(w http.ResponseWriter, r *Request) (err error) {
+	if r.Op == DeleteTag {
+		err = h.store.DeleteTag(r.Context(), r.Repo, r.Tag)
+	} else {
+		err = h.store.DeleteManifest(r.Context(), r.Repo, r.Digest)
+	}
+	if err != nil {
+		return h.manifestError(r, "deleting", err)
+	}
+	w.WriteHeader(http.StatusAccepted)
+	return nil
+}
+
+func (h *handler) manifestError(r *Request, doing string, err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return h.unknown(r, Errorf(CodeManifestUnknown, "%s has no manifest %s", r.Repo, r.reference()))
+	}
+	return fmt.Errorf("%s manifest %s of %s: %w", doing, r.reference(), r.Repo, err)
+}

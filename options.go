@@ -1,0 +1,195 @@
+package registry
+
+import (
+	"log/slog"
+	"math"
+	"strings"
+	"time"
+)
+
+// An Option changes how a registry that [New] makes behaves.
+type Option interface {
+	apply(*config)
+}
+
+// Options returns an Option that applies all of opts, in order.
+func Options(opts ...Option) Option {
+	return option(func(c *config) {
+		for _, o := range opts {
+			o.apply(c)
+		}
+	})
+}
+
+type option func(*config)
+
+func (o option) apply(c *config) { o(c) }
+
+// The defaults of the options.
+const (
+	defaultManifestLimit = 4 << 20
+	defaultUploadExpiry  = time.Hour
+)
+
+// maxWarning is the number of bytes of warnings that the spec allows in an
+// answer, section Warnings.
+const maxWarning = 4096
+
+// config is what the options set.
+type config struct {
+	without         [numOps]bool
+	anonymousMount  bool
+	manifestLimit   int64
+	pageSize        int
+	minChunk        int64
+	uploadExpiry    time.Duration
+	sparseManifests bool
+	anyManifest     bool
+	warnings        []string
+	logger          *slog.Logger
+	recorders       []func(*Exchange)
+	injectors       []func(*Request) *Fault
+	middleware      []Middleware
+}
+
+func newConfig(opts []Option) config {
+	c := config{
+		anonymousMount: true,
+		manifestLimit:  defaultManifestLimit,
+		pageSize:       math.MaxInt,
+		uploadExpiry:   defaultUploadExpiry,
+	}
+	Options(opts...).apply(&c)
+	return c
+}
+
+// Without makes a registry that does not have the operations, and that answers
+// them as the spec lets such a registry answer:
+//
+//   - [ListReferrers]: 404, and no OCI-Subject when a manifest is pushed
+//     (Unavailable Referrers API);
+//   - [Catalog], [Discover]: 404;
+//   - [MountBlob]: 202 with an upload session (Mounting a blob from another
+//     repository);
+//   - [PostBlob]: 202 with an upload session (Single POST);
+//   - all others, such as [DeleteTag], [DeleteManifest] and [DeleteBlob]:
+//     405 (Content Management).
+func Without(ops ...Op) Option {
+	return option(func(c *config) {
+		for _, op := range ops {
+			if int(op) < len(c.without) {
+				c.without[op] = true
+			}
+		}
+	})
+}
+
+// WithReadOnly makes a registry that answers 405 to every operation that
+// writes.
+func WithReadOnly() Option {
+	return option(func(c *config) {
+		for op := range Op(numOps) {
+			if op.Writes() {
+				c.without[op] = true
+			}
+		}
+	})
+}
+
+// WithoutAnonymousMount makes a registry that answers 202 with an upload
+// session to a mount that does not say from which repository, as the spec's
+// section Mounting a blob from another repository allows.
+func WithoutAnonymousMount() Option {
+	return option(func(c *config) { c.anonymousMount = false })
+}
+
+// WithManifestLimit sets the size in bytes of the largest manifest that is
+// accepted; a larger one is answered 413. It is 4 MiB if it is not set, which
+// is the least that the spec's section Pushing Manifests expects.
+func WithManifestLimit(bytes int64) Option {
+	return option(func(c *config) { c.manifestLimit = bytes })
+}
+
+// WithPageSize sets how many tags, repositories or referrers an answer lists
+// at the most; a Link header leads to the next ones. Without it there is no
+// limit but the parameter n of the request and, for referrers, the size that a
+// manifest may have (sections Listing Tags and Listing Referrers).
+func WithPageSize(n int) Option {
+	return option(func(c *config) { c.pageSize = max(n, 1) })
+}
+
+// WithMinChunk sets the number of bytes that every chunk of an upload but the
+// last has to have. It is announced as OCI-Chunk-Min-Length; a chunk that
+// follows a shorter one is answered 400 (Pushing a blob in chunks).
+func WithMinChunk(bytes int64) Option {
+	return option(func(c *config) { c.minChunk = bytes })
+}
+
+// WithUploadExpiry sets for how long an upload session lives on after its last
+// request, an hour if it is not set. The clock is that of package time, also
+// in a bubble of testing/synctest.
+func WithUploadExpiry(d time.Duration) Option {
+	return option(func(c *config) { c.uploadExpiry = d })
+}
+
+// WithSparseManifests makes a registry that accepts manifests whose blobs or
+// children are not in the repository. Without it these are refused with
+// MANIFEST_BLOB_UNKNOWN, the subject and non-distributable layers excepted.
+func WithSparseManifests() Option {
+	return option(func(c *config) { c.sparseManifests = true })
+}
+
+// WithAnyManifest makes a registry that accepts any bytes at all as a
+// manifest, with whatever Content-Type.
+func WithAnyManifest() Option {
+	return option(func(c *config) { c.anyManifest = true })
+}
+
+// WithWarnings makes a registry that sends the texts in Warning headers with
+// every answer. Texts that would bring the answer's warnings above 4096 bytes
+// are left out (section Warnings).
+func WithWarnings(texts ...string) Option {
+	quote := strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\r", " ", "\n", " ")
+	return option(func(c *config) {
+		size := 0
+		for _, w := range c.warnings {
+			size += len(w)
+		}
+		for _, t := range texts {
+			w := `299 - "` + quote.Replace(t) + `"`
+			if size+len(w) > maxWarning {
+				break
+			}
+			size += len(w)
+			c.warnings = append(c.warnings, w)
+		}
+	})
+}
+
+// WithLogger makes a registry that logs every request: at level Info, or at
+// Error with the cause if the registry itself failed. Without it nothing is
+// logged.
+func WithLogger(l *slog.Logger) Option {
+	return option(func(c *config) { c.logger = l })
+}
+
+// WithRecorder makes a registry that calls record after each request has been
+// answered, from the goroutine that has served it. It is given all requests,
+// also those that no operation was found for and those that a fault hit.
+func WithRecorder(record func(*Exchange)) Option {
+	return option(func(c *config) { c.recorders = append(c.recorders, record) })
+}
+
+// WithFaults makes a registry that asks inject, before each request is served,
+// for what shall go wrong with it; nil is nothing. If the option is given
+// several times, the first fault counts.
+func WithFaults(inject func(*Request) *Fault) Option {
+	return option(func(c *config) { c.injectors = append(c.injectors, inject) })
+}
+
+// WithMiddleware makes a registry in which every operation is wrapped by the
+// middleware, the first outermost. Recorders and faults are outside of it:
+// what they see is what the middleware has made of the answer.
+func WithMiddleware(m ...Middleware) Option {
+	return option(func(c *config) { c.middleware = append(c.middleware, m...) })
+}

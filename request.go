@@ -1,0 +1,395 @@
+package registry
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// An Op is what a request asks of the registry: one of the endpoints of the
+// distribution spec, section Endpoints. The zero Op is Unknown.
+type Op uint8
+
+// The operations.
+const (
+	Unknown        Op = iota // a path or a method that is none of the API's
+	Ping                     // GET /v2/ (end-1)
+	GetBlob                  // GET of a blob (end-2)
+	HeadBlob                 // HEAD of a blob (end-2)
+	DeleteBlob               // DELETE of a blob (end-10)
+	GetManifest              // GET of a manifest (end-3)
+	HeadManifest             // HEAD of a manifest (end-3)
+	PutManifest              // PUT of a manifest, by tag or digest (end-7)
+	DeleteManifest           // DELETE of a manifest by its digest (end-9)
+	DeleteTag                // DELETE of a tag (end-9)
+	StartUpload              // POST that starts an upload session (end-4a, end-4c)
+	PostBlob                 // POST of a whole blob with ?digest= (end-4b)
+	MountBlob                // POST with ?mount= (end-11)
+	PatchUpload              // PATCH of an upload session: a chunk or a stream (end-5)
+	PutUpload                // PUT that closes an upload session with ?digest= (end-6)
+	GetUpload                // GET of an upload session's status (end-13)
+	CancelUpload             // DELETE of an upload session (end-14)
+	ListTags                 // GET of a repository's tags (end-8)
+	ListReferrers            // GET of a manifest's referrers (end-12)
+	Catalog                  // GET /v2/_catalog, of the Docker Registry HTTP API V2
+	Discover                 // GET of _oci/ext/discover, of the spec's extensions
+
+	numOps = iota
+)
+
+var opNames = [numOps]string{
+	"unknown", "ping", "get-blob", "head-blob", "delete-blob", "get-manifest", "head-manifest", "put-manifest",
+	"delete-manifest", "delete-tag", "start-upload", "post-blob", "mount-blob", "patch-upload", "put-upload",
+	"get-upload", "cancel-upload", "list-tags", "list-referrers", "catalog", "discover",
+}
+
+// String returns the name of the operation in lower case, such as "get-blob".
+func (op Op) String() string {
+	if int(op) < len(opNames) {
+		return opNames[op]
+	}
+	return fmt.Sprintf("op(%d)", uint8(op))
+}
+
+// ParseOp returns the operation whose String is the name.
+func ParseOp(name string) (Op, error) {
+	for i, n := range opNames {
+		if n == name {
+			return Op(i), nil
+		}
+	}
+	return Unknown, fmt.Errorf("no operation is called %q", name)
+}
+
+// Writes reports whether the operation changes what the registry holds, or is
+// a step of one that does.
+func (op Op) Writes() bool {
+	switch op {
+	case DeleteBlob, PutManifest, DeleteManifest, DeleteTag,
+		StartUpload, PostBlob, MountBlob, PatchUpload, PutUpload, GetUpload, CancelUpload:
+		return true
+	}
+	return false
+}
+
+// A Request is an HTTP request and what it asks for. The URL was parsed once,
+// into the fields below: hooks and operations look at these and never at the
+// path, so that all of them see the same thing.
+type Request struct {
+	*http.Request
+
+	// Op is the operation.
+	Op Op
+
+	// Repo is the name of the repository, or "" if the operation has none.
+	Repo string
+
+	// Tag is the tag in the path of a manifest operation, or "".
+	Tag string
+
+	// Digest is the digest in the path of a manifest, blob or referrers
+	// operation, that of the parameter digest of PostBlob and PutUpload, or
+	// that of the parameter mount of MountBlob; or "".
+	Digest digest.Digest
+
+	// Session is the ID of the upload session of PatchUpload, PutUpload,
+	// GetUpload and CancelUpload, or "".
+	Session string
+
+	// From is the repository to mount from, the parameter from of MountBlob,
+	// or "".
+	From string
+
+	// route is the endpoint that the path names.
+	route route
+
+	// err is what is wrong with the path, if anything.
+	err error
+
+	// fault is what goes wrong on purpose, or nil.
+	fault *Fault
+
+	// told is what the answer says is wrong.
+	told []*Error
+}
+
+// reference returns the tag or the digest of a manifest operation.
+func (r *Request) reference() string {
+	if r.Tag != "" {
+		return r.Tag
+	}
+	return string(r.Digest)
+}
+
+// String returns the request in one line, such as
+// "get-manifest team/app:v1".
+func (r *Request) String() string {
+	s := r.Op.String()
+	if r.Op == Unknown && r.Request != nil {
+		s += " " + r.Method + " " + r.URL.Path
+	}
+	if r.Repo != "" {
+		s += " " + r.Repo
+	}
+	switch {
+	case r.Tag != "":
+		s += ":" + r.Tag
+	case r.Digest != "":
+		s += "@" + string(r.Digest)
+	}
+	return s
+}
+
+// A route is an endpoint, whatever the method.
+type route uint8
+
+const (
+	noRoute route = iota
+	baseRoute
+	catalogRoute
+	discoverRoute
+	tagsRoute
+	manifestRoute
+	blobRoute
+	referrersRoute
+	uploadsRoute
+	uploadRoute
+)
+
+// routes says what each method means at each route. DELETE of a manifest and
+// POST to the uploads stand for several operations, which the reference or the
+// query tells apart.
+var routes = [...][]struct {
+	method string
+	op     Op
+}{
+	noRoute:        {},
+	baseRoute:      {{"GET", Ping}, {"HEAD", Ping}},
+	catalogRoute:   {{"GET", Catalog}, {"HEAD", Catalog}},
+	discoverRoute:  {{"GET", Discover}, {"HEAD", Discover}},
+	tagsRoute:      {{"GET", ListTags}, {"HEAD", ListTags}},
+	manifestRoute:  {{"GET", GetManifest}, {"HEAD", HeadManifest}, {"PUT", PutManifest}, {"DELETE", DeleteManifest}},
+	blobRoute:      {{"GET", GetBlob}, {"HEAD", HeadBlob}, {"DELETE", DeleteBlob}},
+	referrersRoute: {{"GET", ListReferrers}, {"HEAD", ListReferrers}},
+	uploadsRoute:   {{"POST", StartUpload}},
+	uploadRoute:    {{"GET", GetUpload}, {"HEAD", GetUpload}, {"PATCH", PatchUpload}, {"PUT", PutUpload}, {"DELETE", CancelUpload}},
+}
+
+// parse reads what hr asks for into r. What is wrong with it is left in r.err,
+// with as much of the rest filled in as could be read.
+func (r *Request) parse(hr *http.Request) {
+	r.Request = hr
+	route, repo, last := splitPath(hr.URL.Path)
+	r.route = route
+	if route == noRoute {
+		r.err = &Error{Code: CodeUnsupported, Status: http.StatusNotFound, Message: "no such endpoint"}
+		return
+	}
+	for _, m := range routes[route] {
+		if m.method == hr.Method {
+			r.Op = m.op
+		}
+	}
+	if repo != "" || route >= tagsRoute {
+		if !validName(repo) {
+			r.err = Errorf(CodeNameInvalid, "%q is not a valid repository name", repo)
+			return
+		}
+		r.Repo = repo
+	}
+	if r.Op == Unknown {
+		return
+	}
+	switch route {
+	case manifestRoute:
+		r.parseReference(last)
+	case blobRoute, referrersRoute:
+		r.parseDigest(last)
+	case uploadsRoute:
+		r.parseUploads()
+	case uploadRoute:
+		r.Session = last
+		if r.Op == PutUpload {
+			r.parseDigest(hr.URL.Query().Get("digest"))
+		}
+	}
+}
+
+// splitPath tells which route the path is of, and returns the repository and
+// the last element where the route has them. It reads from the right, because
+// a repository's name may have the API's own words in it.
+func splitPath(path string) (rt route, repo, last string) {
+	rest, ok := strings.CutPrefix(path, "/v2/")
+	switch {
+	case path == "/v2", ok && rest == "":
+		return baseRoute, "", ""
+	case !ok:
+		return noRoute, "", ""
+	case rest == "_catalog":
+		return catalogRoute, "", ""
+	case rest == "_oci/ext/discover":
+		return discoverRoute, "", ""
+	}
+	if repo, ok := strings.CutSuffix(strings.TrimSuffix(rest, "/"), "/blobs/uploads"); ok {
+		return uploadsRoute, repo, ""
+	}
+	i := strings.LastIndexByte(rest, '/')
+	if i < 0 {
+		return noRoute, "", ""
+	}
+	rest, last = rest[:i], rest[i+1:]
+	for _, s := range [...]struct {
+		suffix string
+		route  route
+	}{
+		{"/manifests", manifestRoute},
+		{"/blobs", blobRoute},
+		{"/blobs/uploads", uploadRoute},
+		{"/referrers", referrersRoute},
+	} {
+		if repo, ok := strings.CutSuffix(rest, s.suffix); ok {
+			return s.route, repo, last
+		}
+	}
+	if repo, ok := strings.CutSuffix(rest, "/tags"); ok && last == "list" {
+		return tagsRoute, repo, ""
+	}
+	if repo, ok := strings.CutSuffix(rest, "/_oci/ext"); ok && last == "discover" {
+		return discoverRoute, repo, ""
+	}
+	return noRoute, "", ""
+}
+
+// parseReference reads the reference of a manifest operation.
+func (r *Request) parseReference(ref string) {
+	if strings.Contains(ref, ":") {
+		r.parseDigest(ref)
+		return
+	}
+	if r.Op == DeleteManifest {
+		r.Op = DeleteTag
+	}
+	if !validTag(ref) {
+		// There can be no manifest of that name; only to make one is wrong.
+		r.err = Errorf(CodeManifestUnknown, "%q is not a valid tag", ref)
+		if r.Op == PutManifest {
+			r.err = Errorf(CodeManifestInvalid, "%q is not a valid tag", ref)
+		}
+		return
+	}
+	r.Tag = ref
+}
+
+func (r *Request) parseDigest(s string) {
+	d, err := parseDigest(s)
+	if err != nil {
+		r.err = err
+		return
+	}
+	r.Digest = d
+}
+
+// parseUploads tells apart the operations that a POST to the uploads can be.
+func (r *Request) parseUploads() {
+	if r.URL.RawQuery == "" {
+		return
+	}
+	query := r.URL.Query()
+	switch {
+	case query.Has("mount"):
+		r.Op = MountBlob
+		r.From = query.Get("from")
+		r.parseDigest(query.Get("mount"))
+	case query.Has("digest"):
+		r.Op = PostBlob
+		r.parseDigest(query.Get("digest"))
+	}
+}
+
+// parseDigest returns s as a digest of one of the algorithms that the registry
+// supports: sha256, sha384 and sha512.
+func parseDigest(s string) (digest.Digest, error) {
+	algorithm, encoded, ok := strings.Cut(s, ":")
+	if !ok {
+		return "", Errorf(CodeDigestInvalid, "%q is not a digest", s)
+	}
+	want := 0
+	switch digest.Algorithm(algorithm) {
+	case digest.SHA256:
+		want = 64
+	case digest.SHA384:
+		want = 96
+	case digest.SHA512:
+		want = 128
+	default:
+		return "", Errorf(CodeDigestInvalid, "digest algorithm %q is not supported", algorithm)
+	}
+	if len(encoded) != want {
+		return "", Errorf(CodeDigestInvalid, "%q is not a digest: %s has %d characters", s, algorithm, want)
+	}
+	for i := range len(encoded) {
+		if c := encoded[i]; (c < '0' || '9' < c) && (c < 'a' || 'f' < c) {
+			return "", Errorf(CodeDigestInvalid, "%q is not a digest: it has characters other than 0-9 and a-f", s)
+		}
+	}
+	return digest.Digest(s), nil
+}
+
+// maxNameLength is the length that the name of a repository may have. The spec
+// advises registries to keep to what clients can use.
+const maxNameLength = 255
+
+// validName reports whether s is a <name> of the spec's section Pulling
+// manifests:
+//
+//	[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(\/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*
+func validName(s string) bool {
+	if s == "" || len(s) > maxNameLength {
+		return false
+	}
+	alnum := false // whether the byte before was one
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		if 'a' <= c && c <= 'z' || '0' <= c && c <= '9' {
+			alnum = true
+			continue
+		}
+		if !alnum {
+			return false
+		}
+		alnum = false
+		switch c {
+		case '/', '.':
+		case '_':
+			if i+1 < len(s) && s[i+1] == '_' {
+				i++
+			}
+		case '-':
+			for i+1 < len(s) && s[i+1] == '-' {
+				i++
+			}
+		default:
+			return false
+		}
+	}
+	return alnum
+}
+
+// validTag reports whether s is a tag of the spec's section Pulling manifests:
+//
+//	[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}
+func validTag(s string) bool {
+	if s == "" || len(s) > 128 || s[0] == '.' || s[0] == '-' {
+		return false
+	}
+	for i := range len(s) {
+		switch c := s[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '_', c == '.', c == '-':
+		default:
+			return false
+		}
+	}
+	return true
+}

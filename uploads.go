@@ -1,0 +1,395 @@
+package registry
+
+import (
+	"container/list"
+	"context"
+	"crypto/rand"
+	"fmt"
+	"hash"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// uploads are the upload sessions of a registry. They expire when they are
+// next looked at, so that nothing has to run in the background.
+type uploads struct {
+	expiry time.Duration
+
+	mu   sync.Mutex
+	byID map[string]*list.Element // of *upload
+	idle list.List                // of *upload, the one used least recently first
+}
+
+// An upload is one session. What only the request that has claimed it may use
+// is below busy.
+type upload struct {
+	id, repo string
+	used     time.Time    // guarded by uploads.mu
+	size     atomic.Int64 // how many bytes have arrived
+
+	busy      atomic.Bool
+	ended     bool
+	algorithm digest.Algorithm
+	hash      hash.Hash
+	writer    BlobWriter // nil until there is something to write
+	lastChunk int64      // the size of the last chunk, or -1 if there was none
+}
+
+// start begins a session.
+func (u *uploads) start(repo string, algorithm digest.Algorithm) *upload {
+	s := &upload{id: newUUID(), repo: repo, algorithm: algorithm, lastChunk: -1}
+	expired := u.expire()
+	u.mu.Lock()
+	if u.byID == nil {
+		u.byID = make(map[string]*list.Element)
+	}
+	s.used = time.Now()
+	u.byID[s.id] = u.idle.PushBack(s)
+	u.mu.Unlock()
+	discard(expired)
+	return s
+}
+
+// get returns the session that the request names and notes its use.
+func (u *uploads) get(r *Request) (*upload, error) {
+	discard(u.expire())
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	e := u.byID[r.Session]
+	if e == nil || e.Value.(*upload).repo != r.Repo {
+		return nil, Errorf(CodeBlobUploadUnknown, "%s has no upload session %q", r.Repo, r.Session)
+	}
+	s := e.Value.(*upload)
+	s.used = time.Now()
+	u.idle.MoveToBack(e)
+	return s, nil
+}
+
+// claim returns the session that the request names, for this request alone
+// until it is released.
+func (u *uploads) claim(r *Request) (*upload, error) {
+	s, err := u.get(r)
+	if err != nil {
+		return nil, err
+	}
+	if !s.busy.CompareAndSwap(false, true) {
+		return nil, &Error{
+			Code:    CodeBlobUploadInvalid,
+			Status:  http.StatusConflict,
+			Message: "another request is writing to this upload session",
+		}
+	}
+	if s.ended {
+		s.busy.Store(false)
+		return nil, Errorf(CodeBlobUploadUnknown, "%s has no upload session %q", r.Repo, r.Session)
+	}
+	return s, nil
+}
+
+// release ends the claim on the session.
+func (u *uploads) release(s *upload) {
+	u.mu.Lock()
+	if e := u.byID[s.id]; e != nil {
+		s.used = time.Now()
+		u.idle.MoveToBack(e)
+	}
+	u.mu.Unlock()
+	s.busy.Store(false)
+}
+
+// end removes a session that is claimed, with what it holds.
+func (u *uploads) end(s *upload) {
+	u.mu.Lock()
+	if e := u.byID[s.id]; e != nil {
+		u.idle.Remove(e)
+		delete(u.byID, s.id)
+	}
+	u.mu.Unlock()
+	s.close()
+	s.busy.Store(false)
+}
+
+// expire removes the sessions that have been idle for too long, and claims
+// them, for discard.
+func (u *uploads) expire() (expired []*upload) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	now := time.Now()
+	for e := u.idle.Front(); e != nil; {
+		s, next := e.Value.(*upload), e.Next()
+		if now.Sub(s.used) < u.expiry {
+			break
+		}
+		if s.busy.CompareAndSwap(false, true) {
+			u.idle.Remove(e)
+			delete(u.byID, s.id)
+			expired = append(expired, s)
+		}
+		e = next
+	}
+	return expired
+}
+
+func discard(sessions []*upload) {
+	for _, s := range sessions {
+		s.close()
+		s.busy.Store(false)
+	}
+}
+
+// close discards what has arrived, unless it was committed.
+func (s *upload) close() {
+	s.ended = true
+	if s.writer != nil {
+		s.writer.Close()
+	}
+}
+
+// receive appends the body of a request to a claimed session. It returns how
+// many bytes arrived, also if an error ended it. If the session cannot be
+// continued afterwards, fatal is true.
+func (h *handler) receive(ctx context.Context, s *upload, body io.Reader, announced int64) (n int64, fatal bool, err error) {
+	if s.writer == nil {
+		if s.writer, err = h.store.CreateBlob(context.WithoutCancel(ctx), s.repo, announced); err != nil {
+			return 0, true, fmt.Errorf("creating a blob in %s: %w", s.repo, err)
+		}
+		s.hash = s.algorithm.Hash()
+	}
+	before := s.size.Load()
+	n, err = io.Copy(s.writer, &arrival{s, body})
+	if n != s.size.Load()-before {
+		return n, true, fmt.Errorf("writing a blob of %s: %w", s.repo, err)
+	}
+	return n, false, err
+}
+
+// arrival hashes and counts the body of a request as it comes in.
+type arrival struct {
+	*upload
+	body io.Reader
+}
+
+func (a *arrival) Read(p []byte) (int, error) {
+	n, err := a.body.Read(p)
+	a.hash.Write(p[:n])
+	a.size.Add(int64(n))
+	return n, err
+}
+
+// commit verifies what has arrived in a claimed session and publishes it. It
+// ends the session.
+func (h *handler) commit(ctx context.Context, s *upload, d digest.Digest) error {
+	if got, err := s.digest(d.Algorithm()); err != nil {
+		return fmt.Errorf("reading back what was uploaded to %s: %w", s.repo, err)
+	} else if got != d {
+		return Errorf(CodeDigestInvalid, "received %d bytes with digest %s, not %s", s.size.Load(), got, d)
+	}
+	if err := s.writer.Commit(ctx, d); err != nil {
+		return fmt.Errorf("storing blob %s in %s: %w", d, s.repo, err)
+	}
+	return nil
+}
+
+// digest returns the digest of what has arrived. It was hashed as it came in,
+// unless the client has not announced which algorithm it would ask for.
+func (s *upload) digest(algorithm digest.Algorithm) (digest.Digest, error) {
+	if algorithm != s.algorithm {
+		s.algorithm, s.hash = algorithm, algorithm.Hash()
+		if _, err := io.Copy(s.hash, io.NewSectionReader(s.writer, 0, s.size.Load())); err != nil {
+			return "", err
+		}
+	}
+	return digest.NewDigest(algorithm, s.hash), nil
+}
+
+// startUpload answers end-4a and end-4c (POST then PUT, Pushing a blob in
+// chunks).
+func (h *handler) startUpload(w http.ResponseWriter, r *Request) error {
+	algorithm := digest.Canonical
+	if r.URL.RawQuery != "" {
+		if name := r.URL.Query().Get("digest-algorithm"); name != "" {
+			switch algorithm = digest.Algorithm(name); algorithm {
+			case digest.SHA256, digest.SHA384, digest.SHA512:
+			default:
+				return Errorf(CodeDigestInvalid, "digest algorithm %q is not supported", name)
+			}
+		}
+	}
+	s := h.uploads.start(r.Repo, algorithm)
+	if h.minChunk > 0 {
+		w.Header().Set("OCI-Chunk-Min-Length", strconv.FormatInt(h.minChunk, 10))
+	}
+	return answerUpload(w, s, http.StatusAccepted)
+}
+
+// answerUpload tells the client where the session is and what has arrived.
+func answerUpload(w http.ResponseWriter, s *upload, status int) error {
+	s.setHeader(w.Header())
+	if status != http.StatusNoContent {
+		w.Header().Set("Content-Length", "0")
+	}
+	w.WriteHeader(status)
+	return nil
+}
+
+func (s *upload) setHeader(h http.Header) {
+	h.Set("Location", "/v2/"+s.repo+"/blobs/uploads/"+s.id)
+	// The form has no way to say that nothing has arrived: like others, this
+	// registry says 0-0 then.
+	h.Set("Range", "0-"+strconv.FormatInt(max(s.size.Load()-1, 0), 10))
+	h.Set("Docker-Upload-UUID", s.id)
+}
+
+// postBlob answers end-4b (Single POST).
+func (h *handler) postBlob(w http.ResponseWriter, r *Request) error {
+	s := &upload{repo: r.Repo, algorithm: r.Digest.Algorithm()}
+	defer s.close()
+	n, _, err := h.receive(r.Context(), s, r.Body, r.ContentLength)
+	if err := received(n, r.ContentLength, err); err != nil {
+		return err
+	}
+	if err := h.commit(r.Context(), s, r.Digest); err != nil {
+		return err
+	}
+	return h.created(w, r, "blobs", r.Digest)
+}
+
+// received returns an error if a body was not what was announced.
+func received(n, announced int64, err error) error {
+	switch {
+	case announced >= 0 && n != announced:
+		return Errorf(CodeSizeInvalid, "received %d bytes, not %d", n, announced)
+	case err != nil:
+		return Errorf(CodeBlobUploadInvalid, "the body ended after %d bytes: %v", n, err)
+	}
+	return nil
+}
+
+// patchUpload answers end-5: a chunk, or a stream if it has no Content-Range
+// (Pushing a blob in chunks; Docker Registry HTTP API V2, Stream upload).
+func (h *handler) patchUpload(w http.ResponseWriter, r *Request) error {
+	s, err := h.uploads.claim(r)
+	if err != nil {
+		return err
+	}
+	if ended, err := h.appendBody(r, s); err != nil {
+		if ended {
+			h.uploads.end(s)
+		} else {
+			h.uploads.release(s)
+		}
+		return err
+	}
+	err = answerUpload(w, s, http.StatusAccepted)
+	h.uploads.release(s)
+	return err
+}
+
+// putUpload answers end-6: it takes the last chunk, if there is one, and
+// closes the session.
+func (h *handler) putUpload(w http.ResponseWriter, r *Request) error {
+	s, err := h.uploads.claim(r)
+	if err != nil {
+		return err
+	}
+	if s.writer == nil {
+		s.algorithm = r.Digest.Algorithm()
+	}
+	if ended, err := h.appendBody(r, s); err != nil {
+		if ended {
+			h.uploads.end(s)
+		} else {
+			h.uploads.release(s)
+		}
+		return err
+	}
+	defer h.uploads.end(s)
+	if err := h.commit(r.Context(), s, r.Digest); err != nil {
+		return err
+	}
+	return h.created(w, r, "blobs", r.Digest)
+}
+
+// appendBody appends the body of a PATCH or PUT to a claimed session. If it
+// returns an error, ended says whether the session is lost with it.
+func (h *handler) appendBody(r *Request, s *upload) (ended bool, err error) {
+	announced := r.ContentLength
+	if cr := r.Header.Get("Content-Range"); cr != "" {
+		first, last, ok := parseContentRange(cr)
+		switch length := last - first + 1; {
+		case !ok:
+			return false, Errorf(CodeBlobUploadInvalid, "Content-Range is %q, not <first>-<last>", cr)
+		case announced >= 0 && length != announced:
+			return false, Errorf(CodeSizeInvalid, "Content-Range is %s, but Content-Length is %d", cr, announced)
+		case first != s.size.Load():
+			e := Errorf(CodeBlobUploadInvalid, "chunk begins at %d, but the next byte is %d", first, s.size.Load())
+			e.Status = http.StatusRequestedRangeNotSatisfiable
+			e.Header = make(http.Header)
+			s.setHeader(e.Header)
+			return false, e
+		default:
+			announced = length
+		}
+		if 0 <= s.lastChunk && s.lastChunk < h.minChunk {
+			return false, Errorf(CodeSizeInvalid, "the chunk before has %d bytes, fewer than %d, and was not the last", s.lastChunk, h.minChunk)
+		}
+		s.lastChunk = announced
+	}
+	n, fatal, err := h.receive(r.Context(), s, r.Body, announced)
+	if fatal {
+		return true, err
+	}
+	// Of a client that went away, what arrived is kept. One that has sent
+	// something else than it announced does not know what it is doing.
+	return err == nil, received(n, announced, err)
+}
+
+// parseContentRange reads the Content-Range of a chunk, which has a form of
+// its own: ^[0-9]+-[0-9]+$.
+func parseContentRange(s string) (first, last int64, ok bool) {
+	a, b, ok := strings.Cut(s, "-")
+	if !ok {
+		return 0, 0, false
+	}
+	// An unsigned number has no sign.
+	from, err1 := strconv.ParseUint(a, 10, 63)
+	to, err2 := strconv.ParseUint(b, 10, 63)
+	return int64(from), int64(to), err1 == nil && err2 == nil && from <= to
+}
+
+// getUpload answers end-13, the status of a session. It does not wait for a
+// request that is writing.
+func (h *handler) getUpload(w http.ResponseWriter, r *Request) error {
+	s, err := h.uploads.get(r)
+	if err != nil {
+		return err
+	}
+	return answerUpload(w, s, http.StatusNoContent)
+}
+
+// cancelUpload answers end-14 (Cancel a blob upload).
+func (h *handler) cancelUpload(w http.ResponseWriter, r *Request) error {
+	s, err := h.uploads.claim(r)
+	if err != nil {
+		return err
+	}
+	h.uploads.end(s)
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// newUUID returns a random UUID (RFC 9562, version 4).
+func newUUID() string {
+	var b [16]byte
+	rand.Read(b[:])
+	b[6] = b[6]&0x0f | 0x40
+	b[8] = b[8]&0x3f | 0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[0:4], b[4:6], b[6:8], b[8:10], b[10:16])
+}
