@@ -1,0 +1,13 @@
+package memstore
+
+import (
+	"testing"
+
+	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/registrytest"
+)
+
+func TestStore(t *testing.T) {
+	t.Parallel()
+	registrytest.TestStore(t, func(*testing.T) registry.Store { return New() })
+}
