@@ -118,17 +118,17 @@ type cutError struct{ cause error }
 func (e cutError) Error() string { return "connection cut: " + e.cause.Error() }
 func (e cutError) Unwrap() error { return e.cause }
 
-// answer serves the request and answers the error that comes of it, if any. It
-// returns the error if that is not the client's: a failure of the registry, or
-// a [cutError].
-func (h *handler) answer(w *responseWriter, r *Request) error {
-	err := h.serve(w, r)
+// answer has the request served and answers the error that comes of it, if
+// any. It returns the error if that is not the client's: a failure of the
+// registry, or a [cutError].
+func answer(serve Handler, w *responseWriter, r *Request) error {
+	err := serve(w, r)
 	switch {
 	case err == nil:
 		return nil
 	case errors.As(err, new(cutError)):
 		return err
-	case w.status != 0:
+	case w.status != 0 || isEnd(err):
 		return cutError{err}
 	}
 	return r.fail(w, err)

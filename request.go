@@ -102,6 +102,10 @@ type Request struct {
 	// or "".
 	From string
 
+	// User is who has sent the request. A middleware that finds it out sets it;
+	// the registry itself does not look at it.
+	User string
+
 	// route is the endpoint that the path names.
 	route route
 

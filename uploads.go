@@ -329,11 +329,7 @@ func (h *handler) appendBody(r *Request, s *upload) (ended bool, err error) {
 		case announced >= 0 && length != announced:
 			return false, Errorf(CodeSizeInvalid, "Content-Range is %s, but Content-Length is %d", cr, announced)
 		case first != s.size.Load():
-			e := Errorf(CodeBlobUploadInvalid, "chunk begins at %d, but the next byte is %d", first, s.size.Load())
-			e.Status = http.StatusRequestedRangeNotSatisfiable
-			e.Header = make(http.Header)
-			s.setHeader(e.Header)
-			return false, e
+			return false, s.outOfOrder("chunk begins at %d, but the next byte is %d", first, s.size.Load())
 		default:
 			announced = length
 		}
@@ -346,9 +342,20 @@ func (h *handler) appendBody(r *Request, s *upload) (ended bool, err error) {
 	if fatal {
 		return true, err
 	}
-	// Of a client that went away, what arrived is kept. One that has sent
-	// something else than it announced does not know what it is doing.
-	return err == nil, received(n, announced, err)
+	if err != nil {
+		// What has arrived is kept, also of a client that went away.
+		return false, s.outOfOrder("the body ended after %d bytes: %v", n, err)
+	}
+	return true, received(n, announced, nil)
+}
+
+// outOfOrder returns an error that tells the client where to go on.
+func (s *upload) outOfOrder(format string, args ...any) *Error {
+	e := Errorf(CodeBlobUploadInvalid, format, args...)
+	e.Status = http.StatusRequestedRangeNotSatisfiable
+	e.Header = make(http.Header)
+	s.setHeader(e.Header)
+	return e
 }
 
 // parseContentRange reads the Content-Range of a chunk, which has a form of
@@ -372,6 +379,13 @@ func (h *handler) getUpload(w http.ResponseWriter, r *Request) error {
 		return err
 	}
 	return answerUpload(w, s, http.StatusNoContent)
+}
+
+// loseUpload forgets the session that the request names, if there is one.
+func (h *handler) loseUpload(r *Request) {
+	if s, err := h.uploads.claim(r); err == nil {
+		h.uploads.end(s)
+	}
 }
 
 // cancelUpload answers end-14 (Cancel a blob upload).
