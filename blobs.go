@@ -52,7 +52,10 @@ func (h *handler) mountBlob(w http.ResponseWriter, r *Request) error {
 	if r.From == "" && !h.anonymousMount || r.From != "" && !validName(r.From) {
 		return h.startUpload(w, r)
 	}
-	err := h.store.MountBlob(r.Context(), r.Repo, r.Digest, r.From)
+	from, err := h.mountSource(r)
+	if err == nil {
+		err = h.store.MountBlob(r.Context(), r.Repo, r.Digest, from)
+	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return h.startUpload(w, r)

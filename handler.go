@@ -142,6 +142,9 @@ func (h *handler) operate(w http.ResponseWriter, r *Request) error {
 	if r.Op == Unknown {
 		return h.notAllowed(r)
 	}
+	if err := h.authorize(r); err != nil {
+		return err
+	}
 	if h.without[r.Op] {
 		return h.refuse(w, r)
 	}

@@ -36,7 +36,7 @@ func (h *handler) listTags(w http.ResponseWriter, r *Request) error {
 // catalog answers GET /v2/_catalog, which the distribution spec does not have
 // anymore: Docker Registry HTTP API V2, Catalog.
 func (h *handler) catalog(w http.ResponseWriter, r *Request) error {
-	names, err := h.page(w, r, h.store.Repositories)
+	names, err := h.page(w, r, h.visible(r, List))
 	if err != nil {
 		return fmt.Errorf("listing the repositories: %w", err)
 	}

@@ -50,6 +50,7 @@ type config struct {
 	recorders       []func(*Exchange)
 	injectors       []func(*Request) *Fault
 	middleware      []Middleware
+	authorizer      Authorizer
 }
 
 func newConfig(opts []Option) config {
@@ -192,4 +193,21 @@ func WithFaults(inject func(*Request) *Fault) Option {
 // what they see is what the middleware has made of the answer.
 func WithMiddleware(m ...Middleware) Option {
 	return option(func(c *config) { c.middleware = append(c.middleware, m...) })
+}
+
+// WithAuthorizer makes a registry that asks allow, after the middleware and
+// before each operation, whether the request may do what it asks for. If the
+// option is given several times, all of them have to allow it.
+func WithAuthorizer(allow Authorizer) Option {
+	return option(func(c *config) {
+		before := c.authorizer
+		c.authorizer = func(r *Request, repo string, a Action) error {
+			if before != nil {
+				if err := before(r, repo, a); err != nil {
+					return err
+				}
+			}
+			return allow(r, repo, a)
+		}
+	})
 }
