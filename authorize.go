@@ -11,8 +11,8 @@ import (
 // An Action is what a user may or may not do with a repository.
 type Action uint8
 
-// The actions. Each operation but Ping and Discover, which anybody may ask
-// for, is one of them.
+// The actions. Each operation but Ping and the Discover of the registry as a
+// whole, which anybody may ask for, is one of them.
 const (
 	Pull   Action = iota + 1 // read blobs, manifests and referrers
 	Push                     // put blobs and manifests
@@ -64,6 +64,9 @@ type Authorizer func(r *Request, repo string, a Action) error
 // authorize asks whether the request may do what it asks for.
 func (h *handler) authorize(r *Request) error {
 	a := r.Op.Action()
+	if r.Op == Discover && r.Repo != "" {
+		a = List // the answer tells whether the repository is there
+	}
 	if h.authorizer == nil || a == 0 {
 		return nil
 	}
