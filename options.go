@@ -13,13 +13,20 @@ type Option interface {
 }
 
 // Options returns an Option that applies all of opts, in order.
-func Options(opts ...Option) Option {
-	return option(func(c *config) {
-		for _, o := range opts {
-			o.apply(c)
-		}
-	})
+func Options(opts ...Option) Option { return group(opts) }
+
+// A group is several options. Package registrytest, whose own options stand
+// among those of this package, looks into it.
+type group []Option
+
+func (g group) apply(c *config) {
+	for _, o := range g {
+		o.apply(c)
+	}
 }
+
+// Unwrap returns the options.
+func (g group) Unwrap() []Option { return g }
 
 type option func(*config)
 
