@@ -56,20 +56,20 @@ func (s *Store) CreateBlob(_ context.Context, repo string, size int64) (registry
 func (s *Store) MountBlob(_ context.Context, repo string, d digest.Digest, from string) error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
-	shared, ok := s.blobs[d]
-	if !ok {
-		return fmt.Errorf("blob %s: %w", d, fs.ErrNotExist)
-	}
+	c := s.blobs[d].content
 	if from != "" {
 		r, err := s.existing(from)
 		if err != nil {
 			return err
 		}
-		if r.blobs[d] == nil {
+		if c = r.blobs[d]; c == nil {
 			return missing(from, "blob", string(d))
 		}
 	}
-	s.addBlob(repo, d, shared.content)
+	if c == nil {
+		return fmt.Errorf("blob %s in any repository: %w", d, fs.ErrNotExist)
+	}
+	s.addBlob(repo, d, c)
 	return nil
 }
 

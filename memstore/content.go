@@ -74,6 +74,11 @@ func (c *content) trim() {
 		return
 	}
 	last := &c.slabs[len(c.slabs)-1]
+	if len(last.data) == 0 {
+		*last = slab{}
+		c.slabs = c.slabs[:len(c.slabs)-1]
+		return
+	}
 	last.data = append(make([]byte, 0, len(last.data)), last.data...)
 }
 

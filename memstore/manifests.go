@@ -64,7 +64,7 @@ func (s *Store) PutManifest(_ context.Context, repo string, m registry.Manifest,
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r := s.ensure(repo)
-	if old, ok := r.manifests[m.Digest]; ok {
+	if old, ok := r.manifests[m.Digest]; ok && old.Subject != m.Subject {
 		r.referrers.Delete(pair(old.Subject, string(m.Digest)))
 	}
 	r.manifests[m.Digest] = &m

@@ -1,0 +1,14 @@
+package memstore_test
+
+import (
+	"testing"
+
+	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/memstore"
+	"github.com/ocireg/registry/registrytest"
+)
+
+func TestStore(t *testing.T) {
+	t.Parallel()
+	registrytest.TestStore(t, func(*testing.T) registry.Store { return memstore.New() })
+}
