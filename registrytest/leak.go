@@ -1,0 +1,100 @@
+package registrytest
+
+import (
+	"bytes"
+	"context"
+	"net/http"
+	"runtime"
+	"runtime/pprof"
+	"strings"
+	"time"
+
+	"github.com/ocireg/registry"
+)
+
+// leakTime is how long a goroutine may take to end after the server has.
+const leakTime = time.Second
+
+// labelKey is the name of the label that the goroutines of a server have, also
+// in the profiles of a test.
+const labelKey = "registrytest"
+
+// A leakCheck looks for goroutines that a service, or what it serves, has
+// started and that outlive it. Goroutines of tests that run in parallel do not
+// confuse it: a goroutine inherits the labels of the one that starts it.
+type leakCheck struct {
+	label  string
+	before int
+}
+
+func (c *leakCheck) begin(label string) {
+	c.label, c.before = label, runtime.NumGoroutine()
+}
+
+// mark runs f so that goroutines that it starts are known to the check.
+func (c *leakCheck) mark(f func()) {
+	pprof.Do(context.Background(), pprof.Labels(labelKey, c.label), func(context.Context) { f() })
+}
+
+// end fails the test if goroutines are left.
+func (c *leakCheck) end(t TB) {
+	t.Helper()
+	if left := c.wait(); len(left) > 0 {
+		t.Errorf("registrytest: goroutines that were started while serving %s are still running:\n%s",
+			c.label, strings.Join(left, "\n"))
+	}
+}
+
+// wait returns the goroutines that do not end. To look at all goroutines takes
+// longer than all else that a server does, so it is done only if there are
+// more than there were.
+func (c *leakCheck) wait() (left []string) {
+	for pause := time.Microsecond; pause < leakTime; pause *= 2 {
+		if runtime.NumGoroutine() <= c.before {
+			return nil
+		}
+		if pause > time.Millisecond {
+			if left = labelled(c.label); len(left) == 0 {
+				return nil
+			}
+		}
+		time.Sleep(pause)
+	}
+	return left
+}
+
+// labelled returns the stacks of the goroutines that have the label.
+func labelled(label string) (stacks []string) {
+	var profile bytes.Buffer
+	pprof.Lookup("goroutine").WriteTo(&profile, 1)
+	for stack := range strings.SplitSeq(profile.String(), "\n\n") {
+		if !strings.Contains(stack, "# labels: ") || !strings.Contains(stack, label) {
+			continue
+		}
+		// A client that a handler uses keeps connections for later.
+		if strings.Contains(stack, "net/http.(*persistConn)") {
+			continue
+		}
+		stacks = append(stacks, stack)
+	}
+	return stacks
+}
+
+// describeRequest returns what a registry makes of a request, such as
+// "get-manifest team/app:v1".
+func describeRequest(r *http.Request) (description string) {
+	copied := *r
+	copied.Body = http.NoBody
+	registry.New(nil, registry.WithFaults(func(r *registry.Request) *registry.Fault {
+		description = r.String()
+		return &registry.Fault{Serve: func(http.ResponseWriter, *registry.Request) error { return nil }}
+	})).ServeHTTP(nowhere{}, &copied)
+	return description
+}
+
+// nowhere is where an answer goes that nobody wants.
+type nowhere struct{}
+
+func (nowhere) Header() http.Header         { return http.Header{} }
+func (nowhere) WriteHeader(int)             {}
+func (nowhere) Write(p []byte) (int, error) { return len(p), nil }

@@ -1,0 +1,66 @@
+package registrytest
+
+import (
+	"github.com/ocireg/registry"
+)
+
+// settings is what the options of this package set, and those of package
+// registry that came with them.
+type settings struct {
+	handler  []registry.Option
+	store    registry.Store
+	inMemory bool
+	logs     bool
+	external string
+}
+
+// option is an option of this package. It stands among those of package
+// registry, which it is one of, but does nothing to a handler.
+type option struct {
+	registry.Option
+	set func(*settings)
+}
+
+func newOption(set func(*settings)) registry.Option {
+	return option{registry.Options(), set}
+}
+
+func newSettings(opts []registry.Option) *settings {
+	s := &settings{}
+	s.add(opts)
+	return s
+}
+
+func (s *settings) add(opts []registry.Option) {
+	for _, o := range opts {
+		switch o := o.(type) {
+		case option:
+			o.set(s)
+		case interface{ Unwrap() []registry.Option }:
+			s.add(o.Unwrap())
+		default:
+			s.handler = append(s.handler, o)
+		}
+	}
+}
+
+// WithStore has the server serve what is in the store, in place of an empty
+// one in memory. The store is the test's: the server does not close it.
+func WithStore(store registry.Store) registry.Option {
+	return newOption(func(s *settings) { s.store = store })
+}
+
+// WithInMemory has the server listen in memory, at 127.0.0.1:1, where nothing
+// but its [Server.Client] and [Server.Transport] finds it. No system call is
+// made, and all that waits does so in a way that package testing/synctest
+// knows: in a bubble, a client that backs off for five minutes does so in no
+// time. For a name of its own, see [Network.Registry].
+func WithInMemory() registry.Option {
+	return newOption(func(s *settings) { s.inMemory = true })
+}
+
+// WithLogs has the server log to the test every request, as it is answered.
+// Without it, what there is to say is logged when the test has failed.
+func WithLogs() registry.Option {
+	return newOption(func(s *settings) { s.logs = true })
+}
