@@ -139,8 +139,11 @@ func (h *handler) operate(w http.ResponseWriter, r *Request) error {
 	if r.err != nil {
 		return r.err
 	}
-	if r.Op == Unknown {
+	switch r.Op {
+	case Unknown:
 		return h.notAllowed(r)
+	case Token:
+		return noEndpoint()
 	}
 	if err := h.authorize(r); err != nil {
 		return err

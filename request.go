@@ -35,6 +35,7 @@ const (
 	ListReferrers            // GET of a manifest's referrers (end-12)
 	Catalog                  // GET /v2/_catalog, of the Docker Registry HTTP API V2
 	Discover                 // GET of _oci/ext/discover, of the spec's extensions
+	Token                    // GET or POST /token, which a middleware may serve
 
 	numOps = iota
 )
@@ -42,7 +43,7 @@ const (
 var opNames = [numOps]string{
 	"unknown", "ping", "get-blob", "head-blob", "delete-blob", "get-manifest", "head-manifest", "put-manifest",
 	"delete-manifest", "delete-tag", "start-upload", "post-blob", "mount-blob", "patch-upload", "put-upload",
-	"get-upload", "cancel-upload", "list-tags", "list-referrers", "catalog", "discover",
+	"get-upload", "cancel-upload", "list-tags", "list-referrers", "catalog", "discover", "token",
 }
 
 // String returns the name of the operation in lower case, such as "get-blob".
@@ -102,9 +103,10 @@ type Request struct {
 	// or "".
 	From string
 
-	// User is who has sent the request. A middleware that finds it out sets it;
-	// the registry itself does not look at it.
-	User string
+	// User is who has sent the request, and Granted what that user may do, in
+	// the form of the scopes of a token. A middleware that finds these out sets
+	// them for recorders; the registry itself does not look at them.
+	User, Granted string
 
 	// route is the endpoint that the path names.
 	route route
@@ -160,6 +162,7 @@ const (
 	referrersRoute
 	uploadsRoute
 	uploadRoute
+	tokenRoute
 )
 
 // routes says what each method means at each route. DELETE of a manifest and
@@ -179,6 +182,7 @@ var routes = [...][]struct {
 	referrersRoute: {{"GET", ListReferrers}, {"HEAD", ListReferrers}},
 	uploadsRoute:   {{"POST", StartUpload}},
 	uploadRoute:    {{"GET", GetUpload}, {"HEAD", GetUpload}, {"PATCH", PatchUpload}, {"PUT", PutUpload}, {"DELETE", CancelUpload}},
+	tokenRoute:     {{"GET", Token}, {"POST", Token}},
 }
 
 // parse reads what hr asks for into r. What is wrong with it is left in r.err,
@@ -188,7 +192,7 @@ func (r *Request) parse(hr *http.Request) {
 	route, repo, last := splitPath(hr.URL.Path)
 	r.route = route
 	if route == noRoute {
-		r.err = &Error{Code: CodeUnsupported, Status: http.StatusNotFound, Message: "no such endpoint"}
+		r.err = noEndpoint()
 		return
 	}
 	for _, m := range routes[route] {
@@ -196,7 +200,7 @@ func (r *Request) parse(hr *http.Request) {
 			r.Op = m.op
 		}
 	}
-	if repo != "" || route >= tagsRoute {
+	if repo != "" || tagsRoute <= route && route <= uploadRoute {
 		if !validName(repo) {
 			r.err = Errorf(CodeNameInvalid, "%q is not a valid repository name", repo)
 			return
@@ -221,6 +225,11 @@ func (r *Request) parse(hr *http.Request) {
 	}
 }
 
+// noEndpoint returns the error for a path that leads nowhere.
+func noEndpoint() error {
+	return &Error{Code: CodeUnsupported, Status: http.StatusNotFound, Message: "no such endpoint"}
+}
+
 // splitPath tells which route the path is of, and returns the repository and
 // the last element where the route has them. It reads from the right, because
 // a repository's name may have the API's own words in it.
@@ -229,6 +238,8 @@ func splitPath(path string) (rt route, repo, last string) {
 	switch {
 	case path == "/v2", ok && rest == "":
 		return baseRoute, "", ""
+	case path == "/token":
+		return tokenRoute, "", ""
 	case !ok:
 		return noRoute, "", ""
 	case rest == "_catalog":
