@@ -144,8 +144,10 @@ func (t *storeTest) wantBlob(repo string, d digest.Digest, want []byte) {
 		t.Fatalf("OpenBlob(%s, %s): %v", repo, d, err)
 	}
 	got, err := io.ReadAll(r)
-	if err != nil || !bytes.Equal(got, want) {
-		t.Errorf("reading blob %s of %s gives %d bytes of %d, %v, or other bytes", d, repo, len(got), len(want), err)
+	if err != nil || len(got) != len(want) {
+		t.Errorf("reading blob %s of %s gives %d bytes of %d, %v", d, repo, len(got), len(want), err)
+	} else if !bytes.Equal(got, want) {
+		t.Errorf("reading blob %s of %s gives other bytes than were written", d, repo)
 	}
 	if err := r.Close(); err != nil {
 		t.Errorf("closing blob %s of %s: %v", d, repo, err)
