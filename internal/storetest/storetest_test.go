@@ -1,4 +1,4 @@
-package registrytest
+package storetest
 
 import (
 	"bytes"
@@ -64,12 +64,12 @@ func (r *recorder) Skip(...any) {
 func (r *recorder) Cleanup(func()) {}
 
 // failures returns what a rule has against the store.
-func failures(t *testing.T, rule storeRule, store registry.Store, patience time.Duration) []string {
+func failures(t *testing.T, rule rule, store registry.Store, patience time.Duration) []string {
 	r := &recorder{TB: t}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		rule.check(&storeTest{TB: r, ctx: t.Context(), store: store, patience: patience, seed: new(atomic.Uint64)})
+		rule.check(&tester{TB: r, ctx: t.Context(), store: store, patience: patience, seed: new(atomic.Uint64)})
 	}()
 	<-done
 	if r.skipped {
@@ -1072,9 +1072,9 @@ func locked[T any](lock *sync.Mutex, list iter.Seq2[T, error]) iter.Seq2[T, erro
 	}
 }
 
-func TestStoreRulesAreKeptByASoundStore(t *testing.T) {
+func TestRulesAreKeptByASoundStore(t *testing.T) {
 	t.Parallel()
-	for _, rule := range storeRules {
+	for _, rule := range rules {
 		t.Run(rule.name, func(t *testing.T) {
 			t.Parallel()
 			require.Empty(t, failures(t, rule, alter(t, func(*altered) {}), time.Minute))
@@ -1082,11 +1082,11 @@ func TestStoreRulesAreKeptByASoundStore(t *testing.T) {
 	}
 }
 
-func TestStoreRulesNoticeWhatIsWrong(t *testing.T) {
+func TestRulesNoticeWhatIsWrong(t *testing.T) {
 	t.Parallel()
-	byName := map[string]storeRule{}
+	byName := map[string]rule{}
 	unproven := map[string]bool{}
-	for _, rule := range storeRules {
+	for _, rule := range rules {
 		require.NotContains(t, byName, rule.name)
 		byName[rule.name], unproven[rule.name] = rule, true
 	}
