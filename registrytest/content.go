@@ -136,15 +136,11 @@ func Bytes(mediaType string, content []byte) Blob {
 // whatever the size. Its digest is computed here, at about a second for 1 GiB.
 // See [Generated].
 func Random(mediaType string, size int64, seed uint64) Blob {
-	s := random{seed, size}
-	d, err := digestOf(s, digest.Canonical)
 	if size < 0 {
-		err = fmt.Errorf("no blob has a size of %d bytes", size)
+		return Blob{err: fmt.Errorf("no blob has a size of %d bytes", size)}
 	}
-	if err != nil {
-		return Blob{err: err}
-	}
-	return newBlob(mediaType, s, d)
+	s := random{seed, size}
+	return newBlob(mediaType, s, digestOf(s, digest.Canonical))
 }
 
 // maxHeld is the size up to which content that could be computed is held in
@@ -154,7 +150,6 @@ const maxHeld = 1 << 20
 func newBlob(mediaType string, s source, d digest.Digest) Blob {
 	if _, held := s.(*bytes.Reader); !held && (s.Size() <= maxHeld || packed(s)) {
 		content := make([]byte, s.Size())
-		// A source does not fail but at its end.
 		s.ReadAt(content, 0)
 		s = bytes.NewReader(content)
 	}

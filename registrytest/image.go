@@ -55,10 +55,7 @@ func Image(parts ...Part) Content {
 // image returns the content whose manifest has the recipe's config and the
 // layers.
 func (r *recipe) image(layers []Blob) Content {
-	config, err := r.rehash(*r.config)
-	if err != nil {
-		r.fail(err)
-	}
+	config := r.rehash(*r.config)
 	m := ocispec.Manifest{
 		Versioned:    specs.Versioned{SchemaVersion: 2},
 		MediaType:    ocispec.MediaTypeImageManifest,

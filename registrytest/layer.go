@@ -29,9 +29,11 @@ func created() time.Time { return time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC) }
 
 // A layer is what the parts have said of one layer.
 type layer struct {
-	// blob is the layer as it is, or else pack makes it.
+	// blob is the layer as it is, or else pack makes it: what it unpacks to,
+	// and how many blocks of gzip's format that is to be stored in, 0 if it is
+	// to be left as it is.
 	blob *Blob
-	pack func(id layerID, compressed bool) (s source, diffID digest.Digest, err error)
+	pack func(id layerID, compressed bool) (s source, blocks int64, err error)
 
 	uncompressed bool
 	absent       bool
@@ -111,12 +113,8 @@ func Files(files map[string]string) Part {
 // and for files that anybody may execute, 0644 for other files.
 func FS(fsys fs.FS) Part {
 	return part(func(r *recipe) {
-		r.layers = append(r.layers, layer{pack: func(_ layerID, compressed bool) (source, digest.Digest, error) {
-			t, err := tarFS(fsys)
-			if err != nil {
-				return nil, "", fmt.Errorf("building a layer: %w", err)
-			}
-			return packTar(t, compressed)
+		r.layers = append(r.layers, layer{pack: func(_ layerID, compressed bool) (source, int64, error) {
+			return packFS(fsys, compressed)
 		}})
 	})
 }
@@ -171,39 +169,34 @@ func (r *recipe) packLayers() (blobs []Blob, diffIDs []digest.Digest) {
 
 func (l *layer) build(id layerID, r *recipe) (b Blob, diffID digest.Digest, err error) {
 	if l.blob != nil {
-		diffID = l.blob.Digest
-		if b, err = r.rehash(*l.blob); err != nil {
-			return Blob{}, "", err
-		}
+		b, diffID = r.rehash(*l.blob), l.blob.Digest
 	} else {
-		s, d, err := l.pack(id, !l.uncompressed)
+		s, blocks, err := l.pack(id, !l.uncompressed)
 		if err != nil {
 			return Blob{}, "", err
 		}
-		diffID = d
-		if _, ok := s.(gzipped); ok || d.Algorithm() != r.algorithm {
-			if d, err = digestOf(s, r.algorithm); err != nil {
-				return Blob{}, "", err
-			}
+		if blocks > 0 {
+			s, diffID = compress(s, blocks)
+			b = newBlob(l.mediaType(r.docker), s, digestOf(s, r.algorithm))
+		} else {
+			diffID = digestOf(s, digest.Canonical)
+			b = r.rehash(newBlob(l.mediaType(r.docker), s, diffID))
 		}
-		b = newBlob(l.mediaType(r.docker), s, d)
 	}
 	for k, v := range l.annotations {
 		b.Annotations = with(b.Annotations, k, v)
 	}
 	b.URLs = append(b.URLs, l.urls...)
-	b.absent = b.absent || l.absent
+	b.absent = l.absent
 	return b, diffID, nil
 }
 
 // rehash returns the blob with a digest of the recipe's algorithm.
-func (r *recipe) rehash(b Blob) (Blob, error) {
-	if b.source == nil || b.Digest.Algorithm() == r.algorithm {
-		return b, nil
+func (r *recipe) rehash(b Blob) Blob {
+	if b.source != nil && b.Digest.Algorithm() != r.algorithm {
+		b.Digest = digestOf(b.source, r.algorithm)
 	}
-	d, err := digestOf(b.source, r.algorithm)
-	b.Digest = d
-	return b, err
+	return b
 }
 
 func (l *layer) mediaType(docker bool) string {
@@ -224,20 +217,19 @@ func (l *layer) mediaType(docker bool) string {
 	return t + gz
 }
 
-func packTar(t source, compressed bool) (source, digest.Digest, error) {
-	if compressed {
-		return compress(t, storedBlocks(t.Size()))
+func packFS(fsys fs.FS, compressed bool) (source, int64, error) {
+	t, err := tarFS(fsys)
+	if err != nil {
+		return nil, 0, fmt.Errorf("building a layer: %w", err)
 	}
-	d, err := digestOf(t, digest.Canonical)
-	return t, d, err
+	if !compressed {
+		return t, 0, nil
+	}
+	return t, storedBlocks(t.Size()), nil
 }
 
-func packText(id layerID, compressed bool) (source, digest.Digest, error) {
-	t, err := tarFS(fstest.MapFS{id.name() + ".txt": {Data: []byte(id.String() + "\n")}})
-	if err != nil {
-		return nil, "", err
-	}
-	return packTar(t, compressed)
+func packText(id layerID, compressed bool) (source, int64, error) {
+	return packFS(fstest.MapFS{id.name() + ".txt": {Data: []byte(id.String() + "\n")}}, compressed)
 }
 
 const (
@@ -246,9 +238,9 @@ const (
 	minTar     = tarBlock + tarBlock + tarTrailer // a header, something in the file
 )
 
-// packSize makes layers of the size, whether or not they are compressed.
-func packSize(size int64) func(layerID, bool) (source, digest.Digest, error) {
-	return func(id layerID, compressed bool) (source, digest.Digest, error) {
+// packSize makes layers that have the size in the end.
+func packSize(size int64) func(layerID, bool) (source, int64, error) {
+	return func(id layerID, compressed bool) (source, int64, error) {
 		sum := sha256.Sum256([]byte(id.String()))
 		seed := binary.LittleEndian.Uint64(sum[:])
 		tarSize, blocks := size, int64(0)
@@ -257,32 +249,23 @@ func packSize(size int64) func(layerID, bool) (source, digest.Digest, error) {
 			tarSize = size - gzipFraming - blocks*storedHeader
 		}
 		if tarSize < minTar {
-			return packTar(random{seed, size}, false)
+			return random{seed, size}, 0, nil
 		}
-		t, err := tarRandom(id.name()+".bin", seed, tarSize)
-		if err != nil {
-			return nil, "", err
-		}
-		if compressed {
-			return compress(t, blocks)
-		}
-		return packTar(t, false)
+		return tarRandom(id.name()+".bin", seed, tarSize), blocks, nil
 	}
 }
 
-// tarRandom returns a tar archive of exactly the size with one file of random
-// content.
-func tarRandom(name string, seed uint64, size int64) (source, error) {
+// tarRandom returns a tar archive of exactly the size, which is minTar or
+// more, with one file of random content.
+func tarRandom(name string, seed uint64, size int64) source {
 	n := (size - tarBlock - tarTrailer) / tarBlock * tarBlock
 	for {
 		var header bytes.Buffer
-		if err := tar.NewWriter(&header).WriteHeader(tarHeader(name, 0o644, n)); err != nil {
-			return nil, err
-		}
+		tar.NewWriter(&header).WriteHeader(tarHeader(name, 0o644, n))
 		// A file of 8 GiB and more has a longer header.
 		rest := size - int64(header.Len()) - n
 		if rest >= tarTrailer {
-			return concat{bytes.NewReader(header.Bytes()), random{seed, n}, zeros(rest)}, nil
+			return concat{bytes.NewReader(header.Bytes()), random{seed, n}, zeros(rest)}
 		}
 		n -= tarBlock
 	}

@@ -9,7 +9,8 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// A source is the bytes of a blob, which may be computed as they are read.
+// A source is the bytes of a blob, which may be computed as they are read. It
+// does not fail but at its end.
 type source interface {
 	io.ReaderAt
 	Size() int64
@@ -20,8 +21,10 @@ func newReader(s source) *io.SectionReader {
 }
 
 // digestOf reads the whole source.
-func digestOf(s source, algorithm digest.Algorithm) (digest.Digest, error) {
-	return algorithm.FromReader(newReader(s))
+func digestOf(s source, algorithm digest.Algorithm) digest.Digest {
+	d := algorithm.Digester()
+	io.Copy(d.Hash(), newReader(s))
+	return d.Digest()
 }
 
 // random is size bytes that look random, computed from the seed and where they
@@ -85,7 +88,6 @@ func (c concat) ReadAt(p []byte, off int64) (int, error) {
 				off -= size
 				continue
 			}
-			// None of the sources fails but at its end.
 			n, _ := s.ReadAt(p, off)
 			return n
 		}
@@ -118,12 +120,10 @@ func storedBlocks(size int64) int64 {
 }
 
 // compress returns s in gzip's format, and the digest of s.
-func compress(s source, blocks int64) (gzipped, digest.Digest, error) {
+func compress(s source, blocks int64) (gzipped, digest.Digest) {
 	crc, d := crc32.NewIEEE(), digest.Canonical.Digester()
-	if _, err := io.Copy(io.MultiWriter(crc, d.Hash()), newReader(s)); err != nil {
-		return gzipped{}, "", err
-	}
-	return gzipped{s, blocks, crc.Sum32()}, d.Digest(), nil
+	io.Copy(io.MultiWriter(crc, d.Hash()), newReader(s))
+	return gzipped{s, blocks, crc.Sum32()}, d.Digest()
 }
 
 func (g gzipped) Size() int64 {
@@ -159,7 +159,6 @@ func (g gzipped) ReadAt(p []byte, off int64) (int, error) {
 			return copy(p, header[off:])
 		}
 		off -= storedHeader
-		// A source does not fail but at its end.
 		read, _ := g.source.ReadAt(p[:min(int64(len(p)), n-off)], from+off)
 		return read
 	})
