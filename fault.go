@@ -6,8 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"math"
 	"net"
 	"net/http"
+	"strconv"
 	"time"
 )
 
@@ -25,6 +28,11 @@ type Fault struct {
 	// it ends when the context of the request is done, and it may change the
 	// request; recorders are still given the request as it arrived. If it
 	// returns an error, that is answered in place of the operation.
+	//
+	// Before may put another body into the request. If reading that returns
+	// [ErrClose], [ErrReset] or [ErrHalfClose], the connection ends there; any
+	// other error is what the operation makes of it, which for an upload is
+	// that the client went away.
 	Before func(r *Request) error
 
 	// LoseUpload has the registry forget the upload session that the request
@@ -32,33 +40,35 @@ type Fault struct {
 	LoseUpload bool
 
 	// AfterCommit has the operation carried out, without its answer being
-	// sent: the client is told of a failure by Serve, but what it asked for
-	// was done.
+	// sent: what the client asked for was done, but what it is told is left to
+	// Serve. If the operation fails, its own answer is sent instead.
 	AfterCommit bool
 
 	// Serve answers in place of the operation. An error that it returns is
 	// answered, or ends the connection if it is [ErrClose], [ErrReset] or
-	// [ErrHalfClose].
+	// [ErrHalfClose]. If Serve is nil, the operation answers, or nobody if
+	// AfterCommit is set: the connection is closed then.
 	Serve Handler
 
 	// Header changes the header of the answer before it is sent, and returns
-	// the status to send.
+	// the status to send. It may wait as Before may: what an operation that
+	// writes was asked for is done by then.
 	Header func(status int, header http.Header) int
 
 	// Body wraps what the body of the answer is written to. It may change,
 	// delay, drop or add bytes; if it returns an [io.Closer], that is closed
 	// after the last of them. If Write or Close return [ErrClose], [ErrReset]
 	// or [ErrHalfClose], the connection ends there. The Content-Length stays
-	// as Header left it; net/http holds back what goes beyond it, and closes
-	// the connection when a body stays below it.
+	// as Header left it: what goes beyond it is not sent, and the connection
+	// is closed when a body stays below it.
 	Body func(w io.Writer) io.Writer
 
 	// Wire wraps what the whole answer is written to, status line and header
 	// included, and takes net/http out of the way: nothing checks that the
 	// answer is well-formed or its Content-Length true. The connection is
-	// closed after the answer. HTTP/2 knows no such thing: there, and where
-	// the [http.ResponseWriter] is no [http.Hijacker], Wire wraps the body
-	// only.
+	// closed after the answer, and that the client went away is found out by
+	// writing to it alone. HTTP/2 knows no such thing: there, and where the
+	// [http.ResponseWriter] is no [http.Hijacker], Wire wraps the body only.
 	Wire func(w io.Writer) io.Writer
 }
 
@@ -94,9 +104,13 @@ func (h *handler) serveFaulty(w *responseWriter, r *Request) error {
 	}
 	// Recorders get the request as it was.
 	changed := *r
+	changed.Request = r.Request.Clone(r.Context())
 	fw := &faultWriter{to: w, request: &changed, fault: r.fault}
 	err := fw.finish(h.serveWith(fw, &changed))
-	r.told = changed.told
+	r.User = changed.User
+	if w.status != 0 {
+		r.told = changed.told
+	}
 	return err
 }
 
@@ -108,29 +122,72 @@ func (h *handler) serveWith(w *faultWriter, r *Request) error {
 			serve = func(http.ResponseWriter, *Request) error { return err }
 			return answer(serve, &responseWriter{ResponseWriter: w}, r)
 		}
+		r.Body = faultBody{r.Body, w}
 	}
 	if f.LoseUpload {
 		h.loseUpload(r)
 	}
+	if f.Serve != nil {
+		serve = f.Serve
+	}
 	if f.AfterCommit {
-		if err := answer(serve, &responseWriter{ResponseWriter: nowhere{make(http.Header)}}, r); err != nil {
+		done := &commitWriter{ResponseWriter: w, header: w.Header().Clone()}
+		if err := answer(h.serve, &responseWriter{ResponseWriter: done}, r); err != nil || done.failed {
 			return err
 		}
 		r.told = nil
-	}
-	if f.Serve != nil {
-		serve = f.Serve
+		if f.Serve == nil {
+			serve = func(http.ResponseWriter, *Request) error { return ErrClose }
+		}
 	}
 	return answer(serve, &responseWriter{ResponseWriter: w}, r)
 }
 
-// nowhere is where the answer of an operation goes that was carried out but is
-// not told to the client.
-type nowhere struct{ header http.Header }
+// commitWriter drops the answer of an operation, unless it failed.
+type commitWriter struct {
+	http.ResponseWriter
+	header http.Header
+	failed bool
+}
 
-func (n nowhere) Header() http.Header         { return n.header }
-func (n nowhere) WriteHeader(int)             {}
-func (n nowhere) Write(p []byte) (int, error) { return len(p), nil }
+func (w *commitWriter) Header() http.Header {
+	if w.failed {
+		return w.ResponseWriter.Header()
+	}
+	return w.header
+}
+
+func (w *commitWriter) WriteHeader(status int) {
+	if status < 400 {
+		return
+	}
+	w.failed = true
+	clear(w.ResponseWriter.Header())
+	maps.Copy(w.ResponseWriter.Header(), w.header)
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *commitWriter) Write(p []byte) (int, error) {
+	if w.failed {
+		return w.ResponseWriter.Write(p)
+	}
+	return len(p), nil
+}
+
+// faultBody tells the writer of the answer where the connection is to end
+// while the body of the request is read.
+type faultBody struct {
+	io.ReadCloser
+	w *faultWriter
+}
+
+func (b faultBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if isEnd(err) {
+		b.w.note(err)
+	}
+	return n, err
+}
 
 // faultWriter sends an answer as its fault has it.
 type faultWriter struct {
@@ -140,39 +197,52 @@ type faultWriter struct {
 
 	conn net.Conn  // the connection, once it was taken from net/http
 	body io.Writer // nil before the header is written
-	err  error     // the first error of a write
+	err  error     // the first that ends the answer
 }
 
 func (w *faultWriter) Header() http.Header { return w.to.Header() }
 
 func (w *faultWriter) WriteHeader(status int) {
-	if status < 200 {
-		w.to.WriteHeader(status)
+	if w.body != nil || w.err != nil {
 		return
 	}
-	if w.body != nil {
+	if status < 200 {
+		w.to.WriteHeader(status)
 		return
 	}
 	f := w.fault
 	if f.Header != nil {
 		status = f.Header(status, w.Header())
 	}
-	switch {
-	case f.Wire == nil:
-		w.to.WriteHeader(status)
-		w.body = flushing{w.to}
-	case w.hijack() != nil:
-		w.to.WriteHeader(status)
-		w.body = f.Wire(flushing{w.to})
-	default:
+	if f.Wire != nil && w.hijack() == nil {
 		wire := f.Wire(w.conn)
 		w.to.status = status
 		w.note(writeHeader(wire, status, w.Header()))
 		w.body = &counting{wire, &w.to.bytes}
+	} else {
+		w.to.WriteHeader(status)
+		w.body = &flushing{w.to, w.room(status)}
+		if f.Wire != nil {
+			w.body = f.Wire(w.body)
+		}
+		if f.Body != nil {
+			flush(w.to)
+		}
 	}
 	if f.Body != nil {
 		w.body = f.Body(w.body)
 	}
+}
+
+// room returns how many bytes of a body net/http takes.
+func (w *faultWriter) room(status int) int64 {
+	if w.request.Method == http.MethodHead || status == http.StatusNoContent || status == http.StatusNotModified {
+		return 0
+	}
+	if n, err := strconv.ParseInt(w.Header().Get("Content-Length"), 10, 64); err == nil {
+		return n
+	}
+	return math.MaxInt64
 }
 
 // writeHeader writes the status line and the header of an answer that is the
@@ -223,22 +293,17 @@ func (w *faultWriter) hijack() error {
 // finish completes the answer that err came of, and ends the connection if
 // that is to be. The error that it returns is to cut what has not ended yet.
 func (w *faultWriter) finish(err error) error {
-	if c, ok := w.body.(io.Closer); ok && err == nil && w.err == nil {
-		w.note(c.Close())
-	}
-	if err == nil && w.err != nil {
-		err = cutError{w.err}
+	if cut := errors.As(err, new(cutError)); !cut {
+		if c, ok := w.body.(io.Closer); ok && w.err == nil {
+			w.note(c.Close())
+		}
+		if w.err != nil {
+			err = cutError{errors.Join(err, w.err)}
+		}
 	}
 	switch {
 	case errors.Is(err, ErrReset) && w.hijack() == nil:
-		conn := w.conn
-		if c, ok := conn.(interface{ NetConn() net.Conn }); ok {
-			conn = c.NetConn()
-		}
-		if c, ok := conn.(interface{ SetLinger(int) error }); ok {
-			c.SetLinger(0)
-		}
-		conn.Close()
+		reset(w.conn)
 	case errors.Is(err, ErrHalfClose) && w.hijack() == nil:
 		if c, ok := w.conn.(interface{ CloseWrite() error }); ok {
 			defer context.AfterFunc(w.request.Context(), func() { w.conn.Close() })()
@@ -252,18 +317,45 @@ func (w *faultWriter) finish(err error) error {
 	return err
 }
 
-// flushing sends every write at once.
-type flushing struct{ *responseWriter }
-
-func (w flushing) Write(p []byte) (int, error) {
-	n, err := w.responseWriter.Write(p)
-	if err == nil {
-		err = http.NewResponseController(w.responseWriter).Flush()
-		if errors.Is(err, http.ErrNotSupported) {
-			err = nil
+// reset closes a connection with a TCP RST, and without a farewell of TLS.
+func reset(conn net.Conn) {
+	for {
+		outer, ok := conn.(interface{ NetConn() net.Conn })
+		if !ok {
+			break
 		}
+		conn = outer.NetConn()
 	}
-	return n, err
+	if c, ok := conn.(interface{ SetLinger(sec int) error }); ok {
+		c.SetLinger(0)
+	}
+	conn.Close()
+}
+
+// flushing sends every write at once, up to so many bytes.
+type flushing struct {
+	to   *responseWriter
+	room int64
+}
+
+func (w *flushing) Write(p []byte) (int, error) {
+	taken := p[:min(int64(len(p)), w.room)]
+	w.room -= int64(len(taken))
+	if len(taken) == 0 {
+		return len(p), nil
+	}
+	if n, err := w.to.Write(taken); err != nil {
+		return n, err
+	}
+	return len(p), flush(w.to)
+}
+
+func flush(w http.ResponseWriter) error {
+	err := http.NewResponseController(w).Flush()
+	if errors.Is(err, http.ErrNotSupported) {
+		return nil
+	}
+	return err
 }
 
 // counting counts the bytes that are written through it.

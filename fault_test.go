@@ -1,0 +1,534 @@
+package registry_test
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/memstore"
+)
+
+// A faultTest is a registry over one version of HTTP, in which the faults of a
+// test happen. It has the blob faultBlob and a manifest v1 in app.
+type faultTest struct {
+	*testing.T
+	h2     bool
+	url    string
+	client *http.Client
+	store  *memstore.Store
+
+	mu        sync.Mutex
+	fault     *registry.Fault // what happens with the next request
+	exchanges chan *registry.Exchange
+}
+
+var faultBlob = bytes.Repeat([]byte("0123456789abcdef"), 4096)
+
+// bothVersions runs a test over HTTP/1.1 and over HTTP/2.
+func bothVersions(t *testing.T, test func(t *faultTest)) {
+	for _, version := range []string{"HTTP/1.1", "HTTP/1.1 over TLS", "HTTP/2"} {
+		t.Run(version, func(t *testing.T) {
+			t.Parallel()
+			f := &faultTest{T: t, h2: version == "HTTP/2", store: memstore.New(), exchanges: make(chan *registry.Exchange, 100)}
+			f.seed()
+			var complaints bytes.Buffer
+			server := httptest.NewUnstartedServer(registry.New(f.store,
+				registry.WithFaults(f.next),
+				registry.WithRecorder(func(e *registry.Exchange) { f.exchanges <- e }),
+			))
+			server.Config.ErrorLog = log.New(&complaints, "", 0)
+			server.EnableHTTP2 = f.h2
+			if version == "HTTP/1.1" {
+				server.Start()
+			} else {
+				server.StartTLS()
+			}
+			f.url, f.client = server.URL, server.Client()
+			// The redirects are the test's to follow, the requests to repeat.
+			f.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+			f.client.Transport.(*http.Transport).DisableKeepAlives = !f.h2
+			test(f)
+			server.Close()
+			require.Empty(t, complaints.String(), "net/http complains of what a fault does")
+		})
+	}
+}
+
+func (t *faultTest) seed() {
+	w, err := t.store.CreateBlob(t.Context(), "app", -1)
+	require.NoError(t, err)
+	_, err = w.Write(faultBlob)
+	require.NoError(t, err)
+	require.NoError(t, w.Commit(t.Context(), digest.FromBytes(faultBlob)))
+	content := []byte(`{}`)
+	m := registry.Manifest{MediaType: ocispec.MediaTypeImageManifest, Digest: digest.FromBytes(content), Content: content}
+	require.NoError(t, t.store.PutManifest(t.Context(), "app", m, []string{"v1"}, nil))
+}
+
+func (t *faultTest) next(*registry.Request) *registry.Fault {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	f := t.fault
+	t.fault = nil
+	return f
+}
+
+// An answered request is what a client has got.
+type answered struct {
+	*http.Response
+	body []byte
+	err  error // of the request or, with a Response, of reading the body
+}
+
+// do sends a request and has the fault happen to it.
+func (t *faultTest) do(f *registry.Fault, method, path string, body io.Reader) answered {
+	t.Helper()
+	t.mu.Lock()
+	t.fault = f
+	t.mu.Unlock()
+	req, err := http.NewRequestWithContext(t.Context(), method, t.url+path, body)
+	require.NoError(t, err)
+	resp, err := t.client.Do(req)
+	if err != nil {
+		return answered{err: err}
+	}
+	defer resp.Body.Close()
+	content, err := io.ReadAll(resp.Body)
+	return answered{resp, content, err}
+}
+
+// requireEnded requires that err is how a client finds that the connection, or
+// with HTTP/2 the stream, was ended as end says.
+func (t *faultTest) requireEnded(end, err error) {
+	t.Helper()
+	switch {
+	case t.h2:
+		require.ErrorContains(t, err, "INTERNAL_ERROR")
+	case end == registry.ErrReset && runtime.GOOS != "windows":
+		require.ErrorIs(t, err, syscall.ECONNRESET)
+	case end == registry.ErrReset:
+		require.Error(t, err)
+	default:
+		require.True(t, errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF), "%v", err)
+	}
+}
+
+func blobPath() string { return "/v2/app/blobs/" + digest.FromBytes(faultBlob).String() }
+
+func TestFaultBefore(t *testing.T) {
+	bothVersions(t, func(t *faultTest) {
+		t.Run("an error is answered in place of the operation", func(*testing.T) {
+			got := t.do(&registry.Fault{Before: func(*registry.Request) error {
+				return &registry.Error{Code: registry.CodeTooManyRequests, Message: "slow down", Header: http.Header{"Retry-After": {"1"}}}
+			}}, "PUT", "/v2/app/manifests/v2", strings.NewReader("{}"))
+			require.NoError(t, got.err)
+			require.Equal(t, 429, got.StatusCode)
+			require.Equal(t, "1", got.Header.Get("Retry-After"))
+			require.JSONEq(t, `{"errors":[{"code":"TOOMANYREQUESTS","message":"slow down"}]}`, string(got.body))
+			_, err := t.store.StatManifest(t.Context(), "app", "v2")
+			require.Error(t, err)
+			e := <-t.exchanges
+			require.Equal(t, 429, e.Status)
+			require.NotNil(t, e.Fault)
+			require.Len(t, e.Errors, 1)
+			require.NoError(t, e.Err)
+		})
+		t.Run("a changed request is served, and recorded unchanged", func(*testing.T) {
+			got := t.do(&registry.Fault{Before: func(r *registry.Request) error {
+				r.Digest = digest.FromString("another")
+				r.Header.Set("X-Changed", "yes")
+				r.URL.RawQuery = "n=1"
+				r.User = "anna"
+				return nil
+			}}, "GET", blobPath(), nil)
+			require.Equal(t, 404, got.StatusCode)
+			e := <-t.exchanges
+			require.Equal(t, digest.FromBytes(faultBlob), e.Request.Digest)
+			require.Empty(t, e.Request.Header.Get("X-Changed"))
+			require.Empty(t, e.Request.URL.RawQuery)
+			require.Equal(t, "anna", e.Request.User, "who a request is from is found out later than what it is")
+		})
+		for _, end := range []error{registry.ErrClose, registry.ErrReset, registry.ErrHalfClose} {
+			t.Run("ends: "+end.Error(), func(*testing.T) {
+				got := t.do(&registry.Fault{Before: func(*registry.Request) error { return end }}, "GET", blobPath(), nil)
+				t.requireEnded(end, got.err)
+				require.Nil(t, got.Response)
+				e := <-t.exchanges
+				require.ErrorIs(t, e.Err, end)
+				require.Zero(t, e.Status)
+			})
+		}
+	})
+}
+
+// endAfter is the body of a request that ends with an error after n bytes.
+func endAfter(n int64, end error) func(r *registry.Request) error {
+	return func(r *registry.Request) error {
+		r.Body = struct {
+			io.Reader
+			io.Closer
+		}{io.MultiReader(io.LimitReader(r.Body, n), errReader{end}), r.Body}
+		return nil
+	}
+}
+
+type errReader struct{ err error }
+
+func (r errReader) Read([]byte) (int, error) { return 0, r.err }
+
+func TestFaultWhileReceiving(t *testing.T) {
+	bothVersions(t, func(t *faultTest) {
+		start := func() string {
+			got := t.do(nil, "POST", "/v2/app/blobs/uploads/", nil)
+			require.Equal(t, 202, got.StatusCode)
+			<-t.exchanges
+			return got.Header.Get("Location")
+		}
+		held := func(session string) string {
+			got := t.do(nil, "GET", session, nil)
+			require.Equal(t, 204, got.StatusCode)
+			<-t.exchanges
+			return got.Header.Get("Range")
+		}
+		for _, end := range []error{registry.ErrClose, registry.ErrReset} {
+			session := start()
+			// A client that is still sending may only notice that it cannot.
+			got := t.do(&registry.Fault{Before: endAfter(7, end)}, "PATCH", session, strings.NewReader("0123456789"))
+			require.Error(t, got.err)
+			require.Nil(t, got.Response)
+			e := <-t.exchanges
+			require.ErrorIs(t, e.Err, end)
+			require.Zero(t, e.Status)
+			require.Empty(t, e.Errors, "nothing was told")
+			require.Equal(t, "0-6", held(session), "what has arrived is kept")
+		}
+		session := start()
+		got := t.do(&registry.Fault{Before: endAfter(7, io.ErrUnexpectedEOF)}, "PATCH", session, strings.NewReader("0123456789"))
+		require.NoError(t, got.err)
+		require.Equal(t, 416, got.StatusCode)
+		require.Equal(t, "0-6", got.Header.Get("Range"))
+		require.Equal(t, session, got.Header.Get("Location"))
+	})
+}
+
+func TestFaultLoseUpload(t *testing.T) {
+	bothVersions(t, func(t *faultTest) {
+		session := t.do(nil, "POST", "/v2/app/blobs/uploads/", nil).Header.Get("Location")
+		got := t.do(&registry.Fault{LoseUpload: true}, "PATCH", session, strings.NewReader("0123456789"))
+		require.Equal(t, 404, got.StatusCode)
+		require.Contains(t, string(got.body), registry.CodeBlobUploadUnknown)
+		require.Equal(t, 404, t.do(nil, "GET", session, nil).StatusCode)
+	})
+}
+
+func TestFaultAfterCommit(t *testing.T) {
+	refuse := func(http.ResponseWriter, *registry.Request) error {
+		return &registry.Error{Code: "UNKNOWN", Status: 502, Message: "lost"}
+	}
+	bothVersions(t, func(t *faultTest) {
+		committed := func(tag string) bool {
+			_, err := t.store.StatManifest(t.Context(), "app", tag)
+			return err == nil
+		}
+		put := func(tag, content string, f *registry.Fault) answered {
+			t.mu.Lock()
+			t.fault = f
+			t.mu.Unlock()
+			req, err := http.NewRequestWithContext(t.Context(), "PUT", t.url+"/v2/app/manifests/"+tag, strings.NewReader(content))
+			require.NoError(t, err)
+			req.Header.Set("Content-Type", ocispec.MediaTypeImageIndex)
+			resp, err := t.client.Do(req)
+			if err != nil {
+				return answered{err: err}
+			}
+			defer resp.Body.Close()
+			body, err := io.ReadAll(resp.Body)
+			return answered{resp, body, err}
+		}
+		const index = `{"schemaVersion":2,"mediaType":"` + ocispec.MediaTypeImageIndex + `","manifests":[]}`
+
+		got := put("answered", index, &registry.Fault{AfterCommit: true, Serve: refuse})
+		require.NoError(t, got.err)
+		require.Equal(t, 502, got.StatusCode)
+		require.Empty(t, got.Header.Get("Location"), "nothing is left of the answer")
+		require.Empty(t, got.Header.Get("Docker-Content-Digest"))
+		require.True(t, committed("answered"))
+		e := <-t.exchanges
+		require.Len(t, e.Errors, 1)
+		require.Equal(t, "lost", e.Errors[0].Message)
+
+		for _, end := range []error{registry.ErrClose, registry.ErrReset, registry.ErrHalfClose} {
+			got = put("ended", index, &registry.Fault{AfterCommit: true, Serve: func(http.ResponseWriter, *registry.Request) error { return end }})
+			t.requireEnded(end, got.err)
+			require.True(t, committed("ended"))
+			require.NoError(t, t.store.DeleteTag(t.Context(), "app", "ended"))
+		}
+
+		got = put("unanswered", index, &registry.Fault{AfterCommit: true})
+		t.requireEnded(registry.ErrClose, got.err)
+		require.True(t, committed("unanswered"))
+
+		got = put("failed", `{`, &registry.Fault{AfterCommit: true, Serve: refuse})
+		require.NoError(t, got.err)
+		require.Equal(t, 400, got.StatusCode)
+		require.Contains(t, string(got.body), registry.CodeManifestInvalid)
+		require.False(t, committed("failed"))
+	})
+}
+
+func TestFaultHeader(t *testing.T) {
+	bothVersions(t, func(t *faultTest) {
+		f := func(change func(http.Header)) *registry.Fault {
+			return &registry.Fault{Header: func(status int, h http.Header) int {
+				change(h)
+				return status
+			}}
+		}
+		got := t.do(f(func(h http.Header) { h.Set("Docker-Content-Digest", "sha256:wrong") }), "GET", blobPath(), nil)
+		require.NoError(t, got.err)
+		require.Equal(t, "sha256:wrong", got.Header.Get("Docker-Content-Digest"))
+		require.Equal(t, faultBlob, got.body)
+
+		got = t.do(&registry.Fault{Header: func(int, http.Header) int { return 203 }}, "GET", blobPath(), nil)
+		require.Equal(t, 203, got.StatusCode)
+
+		got = t.do(f(func(h http.Header) { h.Set("Content-Length", fmt.Sprint(len(faultBlob)+1)) }), "GET", blobPath(), nil)
+		require.ErrorIs(t, got.err, io.ErrUnexpectedEOF, "a body below the Content-Length")
+		require.Equal(t, faultBlob, got.body)
+
+		got = t.do(f(func(h http.Header) { h.Set("Content-Length", "10") }), "GET", blobPath(), nil)
+		require.NoError(t, got.err)
+		require.Equal(t, faultBlob[:10], got.body, "a body beyond the Content-Length")
+
+		got = t.do(f(func(h http.Header) { h.Set("Content-Length", "10") }), "HEAD", blobPath(), nil)
+		require.EqualValues(t, 10, got.ContentLength)
+	})
+}
+
+// A writeCloser is what Body and Wire return in tests.
+type writeCloser struct {
+	write func(p []byte) (int, error)
+	close func() error
+}
+
+func (w writeCloser) Write(p []byte) (int, error) { return w.write(p) }
+func (w writeCloser) Close() error                { return w.close() }
+
+// endsAfter lets n bytes through and then ends as end says.
+func endsAfter(n int, end error) func(w io.Writer) io.Writer {
+	return func(w io.Writer) io.Writer {
+		return writeCloser{func(p []byte) (int, error) {
+			m, err := w.Write(p[:min(n, len(p))])
+			n -= m
+			if err == nil && m < len(p) {
+				err = end
+			}
+			return m, err
+		}, func() error {
+			if n == 0 {
+				return end
+			}
+			return nil
+		}}
+	}
+}
+
+func TestFaultBody(t *testing.T) {
+	bothVersions(t, func(t *faultTest) {
+		for _, end := range []error{registry.ErrClose, registry.ErrReset, registry.ErrHalfClose} {
+			for _, n := range []int{0, 1, 1000, len(faultBlob) - 1} {
+				got := t.do(&registry.Fault{Body: endsAfter(n, end)}, "GET", blobPath(), nil)
+				require.NotNil(t, got.Response, "%v: the header comes before a cut at %d", got.err, n)
+				require.Equal(t, 200, got.StatusCode)
+				t.requireEnded(end, got.err)
+				require.Equal(t, faultBlob[:n], got.body)
+				e := <-t.exchanges
+				require.ErrorIs(t, e.Err, end)
+				require.Equal(t, 200, e.Status)
+				require.EqualValues(t, n, e.BytesOut)
+			}
+		}
+		upper := func(w io.Writer) io.Writer {
+			return writeCloser{
+				func(p []byte) (int, error) { return w.Write(bytes.ToUpper(p)) },
+				func() error {
+					_, err := io.WriteString(w, "more")
+					return err
+				},
+			}
+		}
+		got := t.do(&registry.Fault{Body: upper}, "GET", blobPath(), nil)
+		require.NoError(t, got.err)
+		require.Equal(t, bytes.ToUpper(faultBlob), got.body, "what goes beyond the Content-Length is not sent")
+
+		longer := func(status int, h http.Header) int {
+			h.Set("Content-Length", fmt.Sprint(len(faultBlob)+4))
+			return status
+		}
+		got = t.do(&registry.Fault{Header: longer, Body: upper}, "GET", blobPath(), nil)
+		require.NoError(t, got.err)
+		require.Equal(t, "more", string(got.body[len(faultBlob):]))
+
+		got = t.do(&registry.Fault{Header: longer, Body: upper}, "HEAD", blobPath(), nil)
+		require.NoError(t, got.err)
+		require.Empty(t, got.body)
+
+		got = t.do(&registry.Fault{Body: upper, Serve: func(http.ResponseWriter, *registry.Request) error {
+			return errors.New("broken")
+		}}, "GET", blobPath(), nil)
+		require.Equal(t, 500, got.StatusCode)
+		require.Contains(t, string(got.body), "BROKEN", "an error is an answer, too")
+	})
+}
+
+func TestFaultWire(t *testing.T) {
+	bothVersions(t, func(t *faultTest) {
+		for _, end := range []error{registry.ErrClose, registry.ErrReset, registry.ErrHalfClose} {
+			got := t.do(&registry.Fault{Wire: endsAfter(12, end)}, "GET", blobPath(), nil)
+			require.Error(t, got.err)
+			if t.h2 {
+				require.Equal(t, faultBlob[:12], got.body, "there is no header on the wire of HTTP/2")
+			} else {
+				require.Nil(t, got.Response)
+			}
+		}
+		same := func(w io.Writer) io.Writer { return w }
+		got := t.do(&registry.Fault{Wire: same}, "GET", blobPath(), nil)
+		require.NoError(t, got.err)
+		require.Equal(t, faultBlob, got.body)
+		require.Equal(t, !t.h2, got.Close, "it is the last answer on its connection")
+		require.Equal(t, "registry/2.0", got.Header.Get("Docker-Distribution-Api-Version"))
+
+		short := func(status int, h http.Header) int {
+			h.Set("Content-Length", "10")
+			return status
+		}
+		got = t.do(&registry.Fault{Header: short, Wire: same}, "GET", blobPath(), nil)
+		require.NoError(t, got.err)
+		require.Equal(t, faultBlob[:10], got.body)
+	})
+}
+
+// rawGet returns all that a registry answers to GET /v2/, as it is on the wire.
+func rawGet(t *testing.T, f *registry.Fault) (string, error) {
+	server := httptest.NewServer(registry.New(memstore.New(), registry.WithFaults(func(*registry.Request) *registry.Fault { return f })))
+	defer server.Close()
+	conn, err := net.Dial("tcp", server.Listener.Addr().String())
+	require.NoError(t, err)
+	defer conn.Close()
+	_, err = io.WriteString(conn, "GET /v2/ HTTP/1.1\r\nHost: test\r\n\r\n")
+	require.NoError(t, err)
+	all, err := io.ReadAll(conn)
+	return string(all), err
+}
+
+// What a client of net/http does not show.
+func TestFaultWireBytes(t *testing.T) {
+	t.Parallel()
+	t.Run("bytes beyond the Content-Length are sent", func(t *testing.T) {
+		got, err := rawGet(t, &registry.Fault{
+			Header: func(status int, h http.Header) int {
+				h.Set("Content-Length", "1")
+				return status
+			},
+			Wire: func(w io.Writer) io.Writer { return w },
+		})
+		require.NoError(t, err)
+		header, body, _ := strings.Cut(got, "\r\n\r\n")
+		require.True(t, strings.HasPrefix(header, "HTTP/1.1 200 OK\r\n"), header)
+		require.Contains(t, header, "Content-Length: 1\r\n")
+		require.Contains(t, header, "Date: ")
+		require.Equal(t, "{}", body)
+	})
+	for _, test := range []struct{ end, want error }{
+		{registry.ErrClose, nil},
+		{registry.ErrReset, syscall.ECONNRESET},
+	} {
+		t.Run("in the header: "+test.end.Error(), func(t *testing.T) {
+			if runtime.GOOS == "windows" {
+				t.Skip("a reset drops what the client has not read yet")
+			}
+			got, err := rawGet(t, &registry.Fault{Wire: endsAfter(12, test.end)})
+			require.True(t, errors.Is(err, test.want), "%v", err)
+			require.Equal(t, "HTTP/1.1 200", got)
+		})
+	}
+}
+
+// The client of a connection that is closed for writing can go on to send.
+func TestFaultHalfClose(t *testing.T) {
+	t.Parallel()
+	ended := make(chan struct{})
+	server := httptest.NewServer(registry.New(memstore.New(),
+		registry.WithFaults(func(*registry.Request) *registry.Fault {
+			return &registry.Fault{Before: func(*registry.Request) error { return registry.ErrHalfClose }}
+		}),
+		registry.WithRecorder(func(*registry.Exchange) { close(ended) }),
+	))
+	defer server.Close()
+	conn, err := net.Dial("tcp", server.Listener.Addr().String())
+	require.NoError(t, err)
+	defer conn.Close()
+	_, err = io.WriteString(conn, "GET /v2/ HTTP/1.1\r\nHost: test\r\n\r\n")
+	require.NoError(t, err)
+	_, err = bufio.NewReader(conn).ReadByte()
+	require.ErrorIs(t, err, io.EOF)
+	_, err = io.WriteString(conn, strings.Repeat("still here\n", 1000))
+	require.NoError(t, err)
+	select {
+	case <-ended:
+		t.Fatal("the connection was closed for reading as well")
+	default:
+	}
+	conn.Close()
+	<-ended
+}
+
+func TestFaultWithoutConnection(t *testing.T) {
+	t.Parallel()
+	for _, f := range []*registry.Fault{
+		{Before: func(*registry.Request) error { return registry.ErrReset }},
+		{Body: endsAfter(1, registry.ErrClose)},
+		{Wire: endsAfter(1, registry.ErrHalfClose)},
+	} {
+		h := registry.New(memstore.New(), registry.WithFaults(func(*registry.Request) *registry.Fault { return f }))
+		require.PanicsWithValue(t, http.ErrAbortHandler, func() {
+			h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/v2/", nil))
+		})
+	}
+}
+
+// The first injector that has a fault is the one that counts.
+func TestFirstFault(t *testing.T) {
+	t.Parallel()
+	inject := func(status int) func(*registry.Request) *registry.Fault {
+		return func(*registry.Request) *registry.Fault {
+			if status == 0 {
+				return nil
+			}
+			return &registry.Fault{Header: func(int, http.Header) int { return status }}
+		}
+	}
+	for _, test := range []struct{ first, second, want int }{{0, 0, 200}, {0, 202, 202}, {201, 202, 201}} {
+		h := registry.New(memstore.New(), registry.WithFaults(inject(test.first)), registry.WithFaults(inject(test.second)))
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest("GET", "/v2/", nil))
+		require.Equal(t, test.want, w.Code)
+	}
+}
