@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -18,12 +19,17 @@ func serveContent(w http.ResponseWriter, r *Request, mediaType string, d digest.
 	setContentHeader(w.Header(), mediaType, d)
 	if needsNegotiation(r.Header) {
 		hr := r.Request
-		if r.Method == http.MethodHead && r.Header.Get("Range") != "" {
-			// RFC 9110, section 14.2: Range is for GET alone.
+		if unit := r.Header.Get("Range"); unit != "" && (r.Method == http.MethodHead || !strings.HasPrefix(unit, "bytes=")) {
+			// RFC 9110, section 14.2: Range is for GET alone, and a unit that
+			// is not understood is ignored.
 			hr = hr.Clone(hr.Context())
 			hr.Header.Del("Range")
 		}
-		http.ServeContent(&rangeErrorWriter{ResponseWriter: w, r: r}, hr, "", time.Time{}, content)
+		nw := &negotiatedWriter{ResponseWriter: w, r: r}
+		http.ServeContent(nw, hr, "", time.Time{}, content)
+		if nw.err != nil {
+			return fmt.Errorf("sending %s: %w", d, nw.err)
+		}
 		return nil
 	}
 	w.Header()["Content-Length"] = []string{strconv.FormatInt(size, 10)}
@@ -66,18 +72,20 @@ func needsNegotiation(h http.Header) bool {
 	return false
 }
 
-// rangeErrorWriter answers a range that cannot be satisfied with the errors of
-// this registry, where [http.ServeContent] would answer in plain text.
-type rangeErrorWriter struct {
+// negotiatedWriter is what [http.ServeContent] writes to. It answers a range
+// that cannot be satisfied with the errors of this registry, instead of plain
+// text, and keeps the error that ended the sending, which gets lost otherwise.
+type negotiatedWriter struct {
 	http.ResponseWriter
 	r      *Request
 	failed bool
+	err    error
 }
 
-func (w *rangeErrorWriter) WriteHeader(status int) {
+func (w *negotiatedWriter) WriteHeader(status int) {
 	if status == http.StatusRequestedRangeNotSatisfiable {
 		w.failed = true
-		w.r.fail(w.ResponseWriter, &Error{
+		w.err = w.r.fail(w.ResponseWriter, &Error{
 			Code:    CodeSizeInvalid,
 			Status:  status,
 			Message: fmt.Sprintf("no such range: %q", w.r.Header.Get("Range")),
@@ -87,13 +95,20 @@ func (w *rangeErrorWriter) WriteHeader(status int) {
 	w.ResponseWriter.WriteHeader(status)
 }
 
-func (w *rangeErrorWriter) Write(p []byte) (int, error) {
+func (w *negotiatedWriter) Write(p []byte) (int, error) {
 	if w.failed {
 		return len(p), nil
 	}
 	return w.ResponseWriter.Write(p)
 }
 
-func (w *rangeErrorWriter) ReadFrom(src io.Reader) (int64, error) {
-	return io.Copy(w.ResponseWriter, src)
+// ReadFrom is how the content is written, all of it or one range after the
+// other.
+func (w *negotiatedWriter) ReadFrom(src io.Reader) (int64, error) {
+	n, err := io.Copy(w.ResponseWriter, src)
+	if l, ok := src.(*io.LimitedReader); ok && err == nil && l.N > 0 {
+		err = io.ErrUnexpectedEOF
+	}
+	w.err = err
+	return n, err
 }
