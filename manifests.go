@@ -124,15 +124,14 @@ func tagsToPut(r *Request) ([]string, error) {
 // describe fills in what the manifest's Content-Type and its content say.
 func (h *handler) describe(m *Manifest, contentType string) (doc manifest.Document, err error) {
 	if contentType != "" {
-		// Parameters are ignored; so is what is wrong with them.
-		mediaType, _, err := mime.ParseMediaType(contentType)
-		if err != nil && !errors.Is(err, mime.ErrInvalidMediaParameter) {
-			if !h.anyManifest {
-				return doc, Errorf(CodeManifestInvalid, "Content-Type is %q: %v", contentType, err)
-			}
-			mediaType = contentType
+		// Parameters are ignored; so is what is wrong with them. The type is
+		// kept as it was written.
+		_, _, err := mime.ParseMediaType(contentType)
+		if err != nil && !errors.Is(err, mime.ErrInvalidMediaParameter) && !h.anyManifest {
+			return doc, Errorf(CodeManifestInvalid, "Content-Type is %q: %v", contentType, err)
 		}
-		m.MediaType = mediaType
+		m.MediaType, _, _ = strings.Cut(contentType, ";")
+		m.MediaType = strings.TrimSpace(m.MediaType)
 	}
 	if manifest.Opaque(m.MediaType) {
 		return doc, nil
@@ -204,7 +203,7 @@ func preconditions(header http.Header) func(tag string, current digest.Digest) e
 		return nil
 	}
 	return func(tag string, current digest.Digest) error {
-		if (len(match) == 0 || etagIn(match, current)) && !etagIn(noneMatch, current) {
+		if (len(match) == 0 || etagIn(match, current, "")) && !etagIn(noneMatch, current, "W/") {
 			return nil
 		}
 		is := "is at " + string(current)
@@ -220,11 +219,12 @@ func preconditions(header http.Header) func(tag string, current digest.Digest) e
 }
 
 // etagIn reports whether one of the entity tags in the values of a header is
-// that of the digest.
-func etagIn(values []string, d digest.Digest) bool {
+// that of the digest. The prefix is one that they may have: If-None-Match takes
+// weak entity tags for strong ones (RFC 9110, section 8.8.3.2).
+func etagIn(values []string, d digest.Digest, prefix string) bool {
 	for _, v := range values {
-		for _, tag := range strings.Split(v, ",") {
-			tag = strings.TrimSpace(tag)
+		for tag := range strings.SplitSeq(v, ",") {
+			tag = strings.TrimPrefix(strings.TrimSpace(tag), prefix)
 			if d != "" && (tag == "*" || tag == `"`+string(d)+`"`) {
 				return true
 			}
