@@ -287,9 +287,12 @@ func (h *handler) patchUpload(w http.ResponseWriter, r *Request) error {
 		}
 		return err
 	}
-	err = answerUpload(w, s, http.StatusAccepted)
+	// The client may go on as soon as it has the answer.
+	s.setHeader(w.Header())
 	h.uploads.release(s)
-	return err
+	w.Header().Set("Content-Length", "0")
+	w.WriteHeader(http.StatusAccepted)
+	return nil
 }
 
 // putUpload answers end-6: it takes the last chunk, if there is one, and
@@ -310,8 +313,9 @@ func (h *handler) putUpload(w http.ResponseWriter, r *Request) error {
 		}
 		return err
 	}
-	defer h.uploads.end(s)
-	if err := h.commit(r.Context(), s, r.Digest); err != nil {
+	err = h.commit(r.Context(), s, r.Digest)
+	h.uploads.end(s)
+	if err != nil {
 		return err
 	}
 	return h.created(w, r, "blobs", r.Digest)
@@ -333,6 +337,8 @@ func (h *handler) appendBody(r *Request, s *upload) (ended bool, err error) {
 		default:
 			announced = length
 		}
+	}
+	if announced > 0 {
 		if 0 <= s.lastChunk && s.lastChunk < h.minChunk {
 			return false, Errorf(CodeSizeInvalid, "the chunk before has %d bytes, fewer than %d, and was not the last", s.lastChunk, h.minChunk)
 		}
