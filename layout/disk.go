@@ -1,0 +1,356 @@
+package layout
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// The files of an image layout (image spec, section OCI Image Layout
+// Specification).
+const (
+	markerFile = "oci-layout"
+	indexFile  = "index.json"
+	blobsDir   = "blobs"
+)
+
+// tempDir is where files are written before they are renamed to where they
+// belong. It is in the directory that was opened, whether that is a layout or
+// a tree of them. Its name begins with a dot, as the temporary files of other
+// tools do, which leave it alone.
+const tempDir = ".ocireg"
+
+// tempExpiry is the age at which a temporary file is taken for what a process
+// that was killed has left.
+const tempExpiry = 24 * time.Hour
+
+// clockStep is longer than the step of the clock that file systems take their
+// times from. Two changes within it may give a file the same time.
+const clockStep = 50 * time.Millisecond
+
+// A disk is where layouts are. Names are paths relative to it, with slashes.
+type disk struct {
+	fs.FS
+	root *os.Root // nil if nothing is to be written
+
+	// link is root.Link, but for tests of file systems that have no links.
+	link func(oldname, newname string) error
+
+	// buffers has *[bufferSize]byte.
+	buffers sync.Pool
+}
+
+// bufferSize is the most that is read or written at once of a blob.
+const bufferSize = 256 << 10
+
+// maxEmptyReads is the number of reads in a row that may come to nothing
+// before the reader is taken for stuck.
+const maxEmptyReads = 100
+
+// blobPath returns where a layout keeps what has the digest, or "" if that is
+// no digest of a known algorithm.
+func blobPath(d digest.Digest) string {
+	algorithm, encoded, _ := strings.Cut(string(d), ":")
+	switch {
+	case algorithm == "sha256" && len(encoded) == 64:
+	case algorithm == "sha384" && len(encoded) == 96:
+	case algorithm == "sha512" && len(encoded) == 128:
+	default:
+		return ""
+	}
+	for i := range len(encoded) {
+		if c := encoded[i]; (c < '0' || '9' < c) && (c < 'a' || 'f' < c) {
+			return ""
+		}
+	}
+	return blobsDir + "/" + algorithm + "/" + encoded
+}
+
+// stat returns what is known of a file.
+func (d *disk) stat(name string) (info fs.FileInfo, err error) {
+	err = retry(func() error {
+		info, err = fs.Stat(d.FS, name)
+		return err
+	})
+	return info, err
+}
+
+// statRegular is like stat but fails if it is no regular file. To open
+// anything else may block or have effects.
+func (d *disk) statRegular(name string) (fs.FileInfo, error) {
+	info, err := d.stat(name)
+	if err == nil && !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is no regular file", name)
+	}
+	return info, err
+}
+
+// open opens a regular file.
+func (d *disk) open(name string) (f fs.File, info fs.FileInfo, err error) {
+	err = retry(func() error {
+		f, err = d.FS.Open(name)
+		return err
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	info, err = f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s is no regular file", name)
+	}
+	if err != nil {
+		f.Close()
+		return nil, nil, err
+	}
+	return f, info, nil
+}
+
+// readFile reads a regular file. It is not to be changed to another one while
+// it is read, unless by rename.
+func (d *disk) readFile(name string) ([]byte, fs.FileInfo, error) {
+	if _, err := d.statRegular(name); err != nil {
+		return nil, nil, err
+	}
+	f, info, err := d.open(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer f.Close()
+	text := make([]byte, info.Size(), info.Size()+1)
+	if _, err = io.ReadFull(f, text); err == io.ErrUnexpectedEOF {
+		err = errors.New("has become shorter while it was read")
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("reading %s: %w", name, err)
+	}
+	return text, info, nil
+}
+
+// sameFile reports whether two files are one that has not changed in between.
+func sameFile(a, b fs.FileInfo) bool {
+	if a == nil || b == nil || a.Size() != b.Size() || !a.ModTime().Equal(b.ModTime()) {
+		return false
+	}
+	// What does not come from the operating system is not even the same as
+	// itself.
+	return os.SameFile(a, b) || !os.SameFile(a, a)
+}
+
+// settled reports whether a file that is as info says at the time will not
+// change any more without that being seen.
+func settled(info fs.FileInfo, at time.Time) bool {
+	return at.Sub(info.ModTime()) >= clockStep
+}
+
+// createTemp creates a file that is to be renamed or removed.
+func (d *disk) createTemp() (*os.File, string, error) {
+	for {
+		name := tempDir + "/" + strconv.FormatUint(rand.Uint64(), 36)
+		f, err := d.root.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o644)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			if err := d.root.Mkdir(tempDir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+				return nil, "", err
+			}
+		case !errors.Is(err, fs.ErrExist):
+			return f, name, err
+		}
+	}
+}
+
+// writeTemp creates a temporary file with the content.
+func (d *disk) writeTemp(content []byte) (string, error) {
+	f, name, err := d.createTemp()
+	if err != nil {
+		return "", err
+	}
+	_, err = f.Write(content)
+	if closeErr := f.Close(); err == nil {
+		err = closeErr
+	}
+	if err != nil {
+		d.root.Remove(name)
+		return "", err
+	}
+	return name, nil
+}
+
+// settle sets the time of a temporary file that is complete to one at which
+// the clock of the file system cannot be any more: whoever changes it from now
+// on gives it another time. It returns what the file is then, and whether the
+// file system can tell such times apart.
+func (d *disk) settle(temp string) (fs.FileInfo, bool, error) {
+	info, err := d.root.Stat(temp)
+	if err != nil {
+		return nil, false, err
+	}
+	// The random part makes it a time that the next file with the same size,
+	// in what may be the same place on the disk, does not have.
+	t := info.ModTime().Add(-clockStep - rand.N(time.Millisecond)).Truncate(100 * time.Nanosecond)
+	if err := d.root.Chtimes(temp, time.Time{}, t); err != nil {
+		return nil, false, err
+	}
+	if info, err = d.root.Stat(temp); err != nil {
+		return nil, false, err
+	}
+	return info, info.ModTime().Equal(t), nil
+}
+
+// rename moves a temporary file to where it belongs, over what is there. It
+// makes the directory if there is none.
+func (d *disk) rename(temp, name string) error {
+	err := retry(func() error { return d.root.Rename(temp, name) })
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := d.root.MkdirAll(path.Dir(name), 0o755); err != nil {
+		return err
+	}
+	return retry(func() error { return d.root.Rename(temp, name) })
+}
+
+// remove removes a file, if it is there.
+func (d *disk) remove(name string) error {
+	err := retry(func() error { return d.root.Remove(name) })
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// removeStale removes what processes that were killed have left.
+func (d *disk) removeStale(now time.Time) {
+	entries, _ := fs.ReadDir(d.FS, tempDir)
+	for _, e := range entries {
+		if info, err := e.Info(); err == nil && now.Sub(info.ModTime()) > tempExpiry {
+			d.root.Remove(tempDir + "/" + e.Name())
+		}
+	}
+}
+
+// retry calls f until it succeeds or fails for good. It gives up after half a
+// second. Only on Windows is there anything to be waited for.
+func retry(f func() error) error {
+	err := f()
+	for try := 0; err != nil && transient(err) && try < 100; try++ {
+		time.Sleep(5 * time.Millisecond)
+		err = f()
+	}
+	return err
+}
+
+// copy copies what there is to be read. What was read before an error is
+// written.
+func (d *disk) copy(w io.Writer, r io.Reader) (n int64, err error) {
+	buffer, ok := d.buffers.Get().(*[bufferSize]byte)
+	if !ok {
+		buffer = new([bufferSize]byte)
+	}
+	defer d.buffers.Put(buffer)
+	for empty := 0; empty < maxEmptyReads; empty++ {
+		m, err := r.Read(buffer[:])
+		if m > 0 {
+			empty = 0
+			written, err := w.Write(buffer[:m])
+			if n += int64(written); err != nil {
+				return n, err
+			}
+		}
+		if err == io.EOF {
+			return n, nil
+		}
+		if err != nil {
+			return n, err
+		}
+	}
+	return n, io.ErrNoProgress
+}
+
+// digest returns the digest of what there is to be read.
+func (d *disk) digest(ctx context.Context, algorithm digest.Algorithm, r io.Reader) (digest.Digest, error) {
+	hash := algorithm.Hash()
+	if _, err := d.copy(hash, readerFunc(func(p []byte) (int, error) {
+		if err := ctx.Err(); err != nil {
+			return 0, err
+		}
+		return r.Read(p)
+	})); err != nil {
+		return "", err
+	}
+	return digest.NewDigest(algorithm, hash), nil
+}
+
+type readerFunc func(p []byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
+// A seeker makes a file that can seek of one that cannot, by reading from the
+// start again.
+type seeker struct {
+	open func() (fs.File, error)
+	file fs.File // nil if it is to be opened
+	at   int64   // where the file is
+	pos  int64   // where it is meant to be
+	size int64
+}
+
+// Seek implements [io.Seeker].
+func (s *seeker) Seek(offset int64, whence int) (int64, error) {
+	switch whence {
+	case io.SeekCurrent:
+		offset += s.pos
+	case io.SeekEnd:
+		offset += s.size
+	}
+	if offset < 0 {
+		return 0, fmt.Errorf("seeking to %d: %w", offset, fs.ErrInvalid)
+	}
+	s.pos = offset
+	return offset, nil
+}
+
+// Read implements [io.Reader].
+func (s *seeker) Read(p []byte) (int, error) {
+	if s.pos >= s.size {
+		return 0, io.EOF
+	}
+	if s.file == nil || s.at > s.pos {
+		if err := s.Close(); err != nil {
+			return 0, err
+		}
+		file, err := s.open()
+		if err != nil {
+			return 0, err
+		}
+		s.file, s.at = file, 0
+	}
+	n, err := io.CopyN(io.Discard, s.file, s.pos-s.at)
+	if s.at += n; err != nil {
+		return 0, err
+	}
+	m, err := s.file.Read(p)
+	s.at += int64(m)
+	s.pos = s.at
+	return m, err
+}
+
+// Close implements [io.Closer].
+func (s *seeker) Close() error {
+	if s.file == nil {
+		return nil
+	}
+	err := s.file.Close()
+	s.file = nil
+	return err
+}

@@ -1,0 +1,220 @@
+package layout
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// An imageLayout is one image layout: a directory with an oci-layout file, or
+// one that becomes a layout with the first write.
+type imageLayout struct {
+	disk *disk
+
+	// dir is the directory, "." if it is the one that was opened.
+	dir string
+
+	// name is the repository that an entry without one belongs to. In a tree,
+	// it is the repository of all entries.
+	name string
+	tree bool
+
+	// cur is what index.json said when it was last looked at, nil if it was
+	// not or if there is no layout. Next is what it is going to say: who finds
+	// a changed file before cur is set need not read it. Loading is held by
+	// who sets cur.
+	cur, next atomic.Pointer[index]
+	loading   sync.Mutex
+
+	writes writes
+
+	// mu guards what follows, and is held for nothing but a look at it.
+	mu    sync.RWMutex
+	notes map[string]*note
+	facts map[digest.Digest]*facts
+
+	verdicts  map[digest.Digest]verdict
+	verifying map[digest.Digest]chan struct{}
+
+	// blobs is held by who renames or removes a blob.
+	blobs sync.Mutex
+}
+
+// A note is what this process has done to a repository and what does not show
+// on the disk.
+type note struct {
+	// blobs has true for the blobs that were put into the repository, and
+	// false for those that were deleted from it while their file stays, since
+	// it is something else as well.
+	blobs map[digest.Digest]bool
+
+	// gone has the manifests that were deleted while their file stays.
+	gone map[digest.Digest]bool
+}
+
+func newImageLayout(d *disk, dir, name string, tree bool) *imageLayout {
+	return &imageLayout{
+		disk: d, dir: dir, name: name, tree: tree,
+		notes:     map[string]*note{},
+		facts:     map[digest.Digest]*facts{},
+		verdicts:  map[digest.Digest]verdict{},
+		verifying: map[digest.Digest]chan struct{}{},
+	}
+}
+
+// path returns the name of one of the layout's files.
+func (l *imageLayout) path(name string) string {
+	if l.dir == "." {
+		return name
+	}
+	return l.dir + "/" + name
+}
+
+// resolve returns what an entry that has the reference is called here.
+func (l *imageLayout) resolve(r reference) reference {
+	if l.tree || r.repo == "" {
+		return reference{repo: l.name, tag: r.tag}
+	}
+	return r
+}
+
+// refName returns what parseReference and resolve make the reference of.
+func (l *imageLayout) refName(r reference, d digest.Digest) string {
+	switch {
+	case l.tree || r.repo == l.name && r.host == "":
+		return r.tag
+	case r.tag == "":
+		return r.name() + "@" + string(d)
+	}
+	return r.name() + ":" + r.tag
+}
+
+// errNoLayout says that a directory is no layout.
+var errNoLayout = fmt.Errorf("no OCI image layout: %w", fs.ErrNotExist)
+
+// checkMarker returns an error unless the directory is a layout of a version
+// that is known here.
+func (l *imageLayout) checkMarker() error {
+	name := l.path(markerFile)
+	text, _, err := l.disk.readFile(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s: %w", l.dir, errNoLayout)
+	}
+	if err != nil {
+		return err
+	}
+	var marker struct {
+		Version string `json:"imageLayoutVersion"`
+	}
+	if err := json.Unmarshal(text, &marker); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	if !strings.HasPrefix(marker.Version, "1.") {
+		return fmt.Errorf("%s: imageLayoutVersion is %.40q, not 1.0.0", name, marker.Version)
+	}
+	return nil
+}
+
+// index returns what index.json says now.
+func (l *imageLayout) index() (*index, error) {
+	info, err := l.disk.stat(l.path(indexFile))
+	if err == nil {
+		if x := l.known(info); x != nil {
+			return x, nil
+		}
+	}
+	l.loading.Lock()
+	defer l.loading.Unlock()
+	return l.load()
+}
+
+// known returns what is known to be in a file that is as info says, or nil.
+func (l *imageLayout) known(info fs.FileInfo) *index {
+	if x := l.cur.Load(); x != nil && sameFile(x.file, info) && x.settled.Load() {
+		return x
+	}
+	if x := l.next.Load(); x != nil && sameFile(x.file, info) {
+		return x
+	}
+	return nil
+}
+
+// load reads index.json. The caller holds l.loading.
+func (l *imageLayout) load() (*index, error) {
+	name := l.path(indexFile)
+	info, err := l.disk.stat(name)
+	if err == nil {
+		// Somebody may have read it while this caller waited.
+		if x := l.known(info); x != nil {
+			return x, nil
+		}
+	}
+	now := time.Now()
+	text, info, err := l.disk.readFile(name)
+	missing := errors.Is(err, fs.ErrNotExist)
+	if err != nil && !missing {
+		return nil, err
+	}
+	if err := l.checkMarker(); err != nil {
+		if errors.Is(err, errNoLayout) {
+			l.cur.Store(nil)
+		}
+		return nil, err
+	}
+	cur := l.cur.Load()
+	if missing {
+		// A layout in the making, or one that nothing was ever put into.
+		info, text = nil, []byte(emptyIndex)
+		if cur != nil && cur.file == nil {
+			return cur, nil
+		}
+	}
+	if cur == nil || !sameFile(cur.file, info) || !bytes.Equal(cur.text, text) {
+		if cur, err = l.parse(text); err != nil {
+			return nil, err
+		}
+		cur.file, cur.text = info, text
+		l.cur.Store(cur)
+	}
+	if info != nil && settled(info, now) {
+		cur.settled.Store(true)
+	}
+	return cur, nil
+}
+
+func (l *imageLayout) parse(text []byte) (*index, error) {
+	x, err := parseIndex(text, l.resolve)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", l.path(indexFile), err)
+	}
+	return x, nil
+}
+
+// note calls f with what is noted of a repository, to be changed.
+func (l *imageLayout) note(repo string, f func(*note)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := l.notes[repo]
+	if n == nil {
+		n = &note{blobs: map[digest.Digest]bool{}, gone: map[digest.Digest]bool{}}
+		l.notes[repo] = n
+	}
+	f(n)
+}
+
+// gone reports whether a manifest that may still be in the layout was deleted
+// from the repository.
+func (l *imageLayout) gone(repo string, d digest.Digest) bool {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	n := l.notes[repo]
+	return n != nil && n.gone[d]
+}

@@ -1,0 +1,118 @@
+package layout
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"iter"
+	"strconv"
+)
+
+// The functions here find their way in JSON text without taking it apart, so
+// that what this package does not know of is kept as it was written. They
+// expect text that json.Valid has found to be valid.
+
+// A value is where a value is in a JSON text.
+type value struct{ start, end int }
+
+func (v value) of(text []byte) []byte { return text[v.start:v.end] }
+
+// members yields the names and values of an object in the text.
+func members(text []byte, object value) iter.Seq2[string, value] {
+	return func(yield func(string, value) bool) {
+		for i := space(text, object.start+1); text[i] != '}'; {
+			end := skip(text, i)
+			name, _ := asString(text[i:end])
+			start := space(text, space(text, end)+1)
+			end = skip(text, start)
+			if !yield(name, value{start, end}) {
+				return
+			}
+			if i = space(text, end); text[i] == ',' {
+				i = space(text, i+1)
+			}
+		}
+	}
+}
+
+// elements yields the elements of an array in the text.
+func elements(text []byte, array value) iter.Seq[value] {
+	return func(yield func(value) bool) {
+		for i := space(text, array.start+1); text[i] != ']'; {
+			end := skip(text, i)
+			if !yield(value{i, end}) {
+				return
+			}
+			if i = space(text, end); text[i] == ',' {
+				i = space(text, i+1)
+			}
+		}
+	}
+}
+
+// space returns the index of the first byte from i on that is no white space.
+func space(text []byte, i int) int {
+	for i < len(text) && (text[i] == ' ' || text[i] == '\n' || text[i] == '\t' || text[i] == '\r') {
+		i++
+	}
+	return i
+}
+
+// skip returns the index of what follows the value that begins at i.
+func skip(text []byte, i int) int {
+	switch text[i] {
+	case '"':
+		return skipString(text, i)
+	case '{', '[':
+		for depth := 0; ; {
+			switch text[i] {
+			case '"':
+				i = skipString(text, i)
+				continue
+			case '{', '[':
+				depth++
+			case '}', ']':
+				depth--
+			}
+			if i++; depth == 0 {
+				return i
+			}
+		}
+	}
+	for i < len(text) && bytes.IndexByte([]byte(",]} \n\t\r"), text[i]) < 0 {
+		i++
+	}
+	return i
+}
+
+func skipString(text []byte, i int) int {
+	for i++; text[i] != '"'; i++ {
+		if text[i] == '\\' {
+			i++
+		}
+	}
+	return i + 1
+}
+
+// asString returns the string that the text is. Null is "", as encoding/json
+// has it.
+func asString(text []byte) (s string, err error) {
+	plain := text[0] == '"'
+	for _, c := range text {
+		plain = plain && c != '\\' && c < 0x80
+	}
+	if plain {
+		return string(text[1 : len(text)-1]), nil
+	}
+	err = json.Unmarshal(text, &s)
+	return s, err
+}
+
+// asSize returns the number of bytes that the text says.
+func asSize(text []byte) (int64, error) {
+	n, err := strconv.ParseInt(string(text), 10, 64)
+	if err != nil || n < 0 {
+		return 0, fmt.Errorf("%.40s is no number of bytes", text)
+	}
+	return n, nil
+}

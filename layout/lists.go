@@ -1,0 +1,116 @@
+package layout
+
+import (
+	"context"
+	"io/fs"
+	"slices"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// repositories yields the names of the repositories in the layout.
+func (l *imageLayout) repositories(ctx context.Context, after string, yield func(string, error) bool) {
+	names, err := l.repositoryNames()
+	for _, name := range names {
+		if name <= after {
+			continue
+		}
+		if err = ctx.Err(); err != nil {
+			break
+		}
+		if !yield(name, nil) {
+			return
+		}
+	}
+	if err != nil {
+		yield("", err)
+	}
+}
+
+// repositoryNames returns the names of the repositories in the layout, sorted:
+// those that index.json names, and those that this process has written to. If
+// there is neither, what blobs there are belong to the default repository.
+func (l *imageLayout) repositoryNames() ([]string, error) {
+	x, err := l.index()
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for name := range x.repos.All() {
+		names = append(names, name)
+	}
+	l.mu.RLock()
+	for name := range l.notes {
+		names = append(names, name)
+	}
+	l.mu.RUnlock()
+	if len(names) == 0 {
+		if blobs, err := fs.Glob(l.disk.FS, l.path(blobsDir+"/*/*")); err == nil && len(blobs) > 0 {
+			names = []string{l.name}
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names), nil
+}
+
+// tags yields the tags of a repository.
+func (l *imageLayout) tags(ctx context.Context, repo, after string, yield func(string, error) bool) {
+	x, err := l.index()
+	if err != nil {
+		yield("", err)
+		return
+	}
+	r, ok := x.repos.Get(repo)
+	if !ok {
+		if l.tree {
+			return
+		}
+		names, err := l.repositoryNames()
+		if err == nil && !slices.Contains(names, repo) {
+			err = noRepository(repo)
+		}
+		if err != nil {
+			yield("", err)
+		}
+		return
+	}
+	for tag := range r.tags.After(after) {
+		if err := ctx.Err(); err != nil {
+			yield("", err)
+			return
+		}
+		if !yield(tag, nil) {
+			return
+		}
+	}
+}
+
+// listReferrers yields the descriptors of the manifests that have the subject.
+func (l *imageLayout) listReferrers(ctx context.Context, repo string, subject, after digest.Digest, yield func(ocispec.Descriptor, error) bool) error {
+	x, err := l.index()
+	if err != nil {
+		return err
+	}
+	r, ok := x.repos.Get(repo)
+	if !ok {
+		return nil
+	}
+	list, err := l.referrersOf(ctx, repo, r, subject)
+	if err != nil {
+		return err
+	}
+	i, found := findReferrer(list, after)
+	if found {
+		i++
+	}
+	for _, d := range list[i:] {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if !yield(*d, nil) {
+			return nil
+		}
+	}
+	return nil
+}

@@ -1,0 +1,282 @@
+package layout
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/internal/manifest"
+)
+
+// missing returns the error for a thing that is not in the repository.
+func missing(repo, kind, name string) error {
+	return fmt.Errorf("%s %s in repository %s: %w", kind, name, repo, fs.ErrNotExist)
+}
+
+func noRepository(repo string) error {
+	return fmt.Errorf("repository %s: %w", repo, fs.ErrNotExist)
+}
+
+// readManifest returns the content that the descriptor is of.
+func (l *imageLayout) readManifest(d ocispec.Descriptor) ([]byte, error) {
+	name := l.path(blobPath(d.Digest))
+	f, info, err := l.disk.open(name)
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			err = fmt.Errorf("%s is missing, though it is named as a manifest: %w", name, fs.ErrNotExist)
+		}
+		return nil, err
+	}
+	defer f.Close()
+	if info.Size() != d.Size {
+		return nil, fmt.Errorf("%s has %d bytes, not %d as its descriptor says", name, info.Size(), d.Size)
+	}
+	content := make([]byte, d.Size)
+	if _, err := io.ReadFull(f, content); err != nil {
+		return nil, fmt.Errorf("reading %s: %w", name, err)
+	}
+	if got := d.Digest.Algorithm().FromBytes(content); got != d.Digest {
+		return nil, fmt.Errorf("%s is damaged: its content has the digest %s", name, got)
+	}
+	return content, nil
+}
+
+// getManifest returns the manifest that the reference, a tag or a digest,
+// names.
+func (l *imageLayout) getManifest(ctx context.Context, repo, ref string) (registry.Manifest, error) {
+	d, err := l.find(ctx, repo, ref)
+	if err != nil {
+		return registry.Manifest{}, err
+	}
+	content, err := l.readManifest(d)
+	if err != nil {
+		return registry.Manifest{}, fmt.Errorf("manifest %s in repository %s: %w", ref, repo, err)
+	}
+	if d.MediaType == "" {
+		if doc, err := manifest.Parse(content); err == nil {
+			d.MediaType = doc.Type()
+		}
+	}
+	return registry.Manifest{MediaType: d.MediaType, Digest: d.Digest, Content: content}, nil
+}
+
+// find returns the descriptor that names the manifest.
+func (l *imageLayout) find(ctx context.Context, repo, ref string) (ocispec.Descriptor, error) {
+	x, err := l.index()
+	if err != nil {
+		return ocispec.Descriptor{}, err
+	}
+	r, ok := x.repos.Get(repo)
+	if !ok {
+		return ocispec.Descriptor{}, missing(repo, "manifest", ref)
+	}
+	if !strings.Contains(ref, ":") {
+		if e := r.tagged(ref); e != nil {
+			return e.descriptor(), nil
+		}
+		return ocispec.Descriptor{}, missing(repo, "tag", ref)
+	}
+	if e := r.manifest(digest.Digest(ref)); e != nil {
+		return e.descriptor(), nil
+	}
+	d, ok, err := l.nestedManifest(ctx, repo, r, digest.Digest(ref))
+	if err == nil && !ok {
+		err = missing(repo, "manifest", ref)
+	}
+	return d, err
+}
+
+// there reports whether a draft has a manifest.
+func (l *imageLayout) there(d *draft, repo string, dig digest.Digest) bool {
+	r, ok := d.repos.Get(repo)
+	if !ok {
+		return false
+	}
+	if r.manifest(dig) != nil {
+		return true
+	}
+	_, ok, err := l.nestedManifest(context.Background(), repo, r, dig)
+	if err != nil || !ok {
+		return false
+	}
+	_, err = l.disk.stat(l.path(blobPath(dig)))
+	return err == nil
+}
+
+// putManifest implements [registry.Store.PutManifest].
+func (l *imageLayout) putManifest(repo string, m registry.Manifest, tags []string, check func(tag string, current digest.Digest) error) error {
+	temp, err := l.disk.writeTemp(m.Content)
+	if err != nil {
+		return err
+	}
+	published := false
+	err = l.write(func(d *draft) (func() error, error) {
+		if err := l.check(d, repo, m.Digest, tags, check); err != nil {
+			return nil, err
+		}
+		if err := l.disk.rename(temp, l.path(blobPath(m.Digest))); err != nil {
+			return nil, err
+		}
+		published = true
+		r := l.draftPut(d, repo, ocispec.Descriptor{MediaType: m.MediaType, Digest: m.Digest, Size: int64(len(m.Content))}, tags)
+		return func() error {
+			l.note(repo, func(n *note) { delete(n.gone, m.Digest) })
+			r.reach.put(l, repo, r, m)
+			return nil
+		}, nil
+	})
+	if !published {
+		l.disk.remove(temp)
+	}
+	return err
+}
+
+// check calls the check of a PutManifest, if there is one.
+func (l *imageLayout) check(d *draft, repo string, dig digest.Digest, tags []string, check func(tag string, current digest.Digest) error) error {
+	if check == nil {
+		return nil
+	}
+	if len(tags) == 0 {
+		if !l.there(d, repo, dig) {
+			dig = ""
+		}
+		return check("", dig)
+	}
+	r, ok := d.repos.Get(repo)
+	for _, tag := range tags {
+		current := digest.Digest("")
+		if ok {
+			if e := r.tagged(tag); e != nil {
+				current = e.digest
+			}
+		}
+		if err := check(tag, current); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// draftPut makes the entries of a draft name the manifest: one for each of its
+// tags, or one without a tag if it has none.
+func (l *imageLayout) draftPut(d *draft, repo string, desc ocispec.Descriptor, tags []string) *repository {
+	r := d.edit(repo)
+	nameFor := func(tag string) (reference, string) {
+		ref := reference{host: r.host, repo: repo, tag: tag}
+		return ref, l.refName(ref, desc.Digest)
+	}
+	entryFor := func(tag string) *entry {
+		ref, refName := nameFor(tag)
+		return newEntry(ref, refName, desc)
+	}
+	named, _ := r.manifests.Get(string(desc.Digest))
+	for _, e := range named {
+		if e.mediaType != desc.MediaType || e.size != desc.Size {
+			d.replace(e, entryFor(e.tag))
+		}
+	}
+	for _, tag := range tags {
+		old, _ := r.tags.Get(tag)
+		if len(old) == 1 && old[0].digest == desc.Digest {
+			continue // It stays as whoever wrote it has.
+		}
+		l.draftUntag(d, r, old)
+		if e := r.untagged(desc.Digest); e != nil {
+			d.replace(e, e.renamed(nameFor(tag)))
+		} else {
+			d.add(entryFor(tag))
+		}
+	}
+	named, _ = r.manifests.Get(string(desc.Digest))
+	if len(named) == 0 {
+		d.add(entryFor(""))
+	}
+	return r
+}
+
+// draftUntag removes the entries that have a tag. Their manifests stay, without
+// a tag if it was their last.
+func (l *imageLayout) draftUntag(d *draft, r *repository, entries []*entry) {
+	for _, e := range entries {
+		if named, _ := r.manifests.Get(string(e.digest)); len(named) > 1 {
+			d.remove(e)
+			continue
+		}
+		ref := e.reference
+		ref.tag = ""
+		d.replace(e, e.renamed(ref, l.refName(ref, e.digest)))
+	}
+}
+
+// deleteTag implements [registry.Store.DeleteTag].
+func (l *imageLayout) deleteTag(repo, tag string) error {
+	return l.write(func(d *draft) (func() error, error) {
+		var entries []*entry
+		if r, ok := d.repos.Get(repo); ok {
+			entries, _ = r.tags.Get(tag)
+		}
+		if len(entries) == 0 {
+			return nil, missing(repo, "tag", tag)
+		}
+		l.draftUntag(d, d.edit(repo), entries)
+		return nil, nil
+	})
+}
+
+// deleteManifest implements [registry.Store.DeleteManifest].
+func (l *imageLayout) deleteManifest(ctx context.Context, repo string, dig digest.Digest) error {
+	return l.write(func(d *draft) (func() error, error) {
+		if !l.there(d, repo, dig) {
+			return nil, missing(repo, "manifest", string(dig))
+		}
+		r := d.edit(repo)
+		entries, _ := r.manifests.Get(string(dig))
+		for _, e := range entries {
+			d.remove(e)
+		}
+		return func() error {
+			r.reach.delete(l, dig)
+			return l.removeManifest(ctx, d.index, repo, dig)
+		}, nil
+	})
+}
+
+// removeManifest removes the file of a manifest that was deleted from a
+// repository, unless something else is in it too.
+func (l *imageLayout) removeManifest(ctx context.Context, x *index, repo string, d digest.Digest) error {
+	l.blobs.Lock()
+	defer l.blobs.Unlock()
+	pushed, _, needed := l.noted(repo, d)
+	if needed = needed || pushed; !needed {
+		var err error
+		if needed, err = l.reachedElsewhere(context.WithoutCancel(ctx), x, repo, d); err != nil {
+			return err
+		}
+	}
+	if needed {
+		l.note(repo, func(n *note) { n.gone[d] = true })
+		return nil
+	}
+	return l.removeBlob(d)
+}
+
+// reachedElsewhere reports whether another repository of the layout names the
+// manifest or blob, on any level.
+func (l *imageLayout) reachedElsewhere(ctx context.Context, x *index, repo string, d digest.Digest) (bool, error) {
+	for name, r := range x.repos.All() {
+		if name == repo {
+			continue
+		}
+		if yes, err := l.reaches(ctx, name, r, d); yes || err != nil {
+			return yes, err
+		}
+	}
+	return false, nil
+}

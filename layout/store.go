@@ -1,0 +1,460 @@
+// Package layout keeps the content of a registry in OCI image layouts on disk
+// (image spec, section OCI Image Layout Specification).
+//
+// What is on disk is a valid layout at every moment, which other tools can
+// read, and what they write is served from the next request on.
+//
+// # One layout
+//
+// A directory with an oci-layout file is one layout. What its index.json names
+// belongs to repositories as the annotation
+// org.opencontainers.image.ref.name says:
+//
+//   - v1: tag v1 of the layout's default repository, see [Repository];
+//   - team/app:v1: tag v1 of repository team/app;
+//   - docker.io/library/alpine:3: tag 3 of library/alpine, as the host of a
+//     registry is left out. It is kept on disk, also for tags that are pushed
+//     to library/alpine later;
+//   - team/app@sha256:…: a manifest of team/app without a tag;
+//   - nothing, or what cannot be a reference in a registry: a manifest of the
+//     default repository without a tag.
+//
+// The annotation io.containerd.image.name goes before it if it has a full
+// reference, as Docker writes it.
+//
+// The repositories of one layout have their blobs directory in common. A blob
+// is there in those whose manifests lead to it and in those that it was pushed
+// to or mounted in since the layout was opened. One that no manifest leads to
+// is there in all of them, since it may belong to a push that is not complete.
+//
+// # Trees
+//
+// Any other directory is a tree: the path of each layout below it is the name
+// of its repository, and full references in it contribute their tags alone. An
+// empty directory is an empty tree. Pushing makes the layouts. Which of the
+// two a directory is, is decided when it is opened.
+//
+// A component of a repository's name that a directory cannot have is escaped
+// with an underscore, where none can be in a name: before its first dot or at
+// its end. These are blobs, index.json and oci-layout, which a layout above has
+// itself, and the names of devices on Windows: team/con/x is in team/con_/x,
+// and app/index.json in app/index_.json. Directories that are no component of a
+// name are passed over, and so is what begins with a dot; symbolic links are
+// followed to a layout, but not to a tree.
+//
+// # Manifests and blobs
+//
+// Each manifest that is pushed has an entry in index.json, one for each of its
+// tags. Manifests that are named by an index, on any level, are served as well:
+// many tools write only that. A layout keeps manifests and blobs in one place,
+// so a manifest can be read as a blob, too; but it cannot be deleted as one.
+//
+// Nothing is served that is not what its digest says. Manifests are verified
+// whenever they are read. Blobs are verified before they are first served, and
+// again when their file has changed. What is damaged is an error that names the
+// file.
+//
+// # Crashes
+//
+// Files appear whole, by rename, a manifest before the index that names it. So
+// what was acknowledged is there after a process was killed at any instant.
+// Nothing is synced: it may not be there after a power failure. What a killed
+// process leaves in the directory .ocireg is removed, when it is a day old, by
+// whoever opens the store.
+//
+// # Other processes
+//
+// Several stores, in one process or in several, may have one directory open. A
+// lock on the directory of the layout keeps them from overwriting each other's
+// tags, on Linux, macOS, the BSDs and Windows, where the file system can lock.
+// Other tools do not know of it: while one of them writes, nothing should be
+// pushed to the same layout.
+package layout
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"iter"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/ocireg/registry"
+)
+
+// A Store is a [registry.Store] on image layouts.
+type Store struct {
+	disk     *disk
+	readOnly bool
+
+	// single is the layout if there is only one.
+	single *imageLayout
+
+	// layouts are those of a tree that somebody has asked for, by repository.
+	mu      sync.RWMutex
+	layouts map[string]*imageLayout
+}
+
+var _ registry.Store = (*Store)(nil)
+
+// An Option says how a layout is served.
+type Option func(*options)
+
+type options struct {
+	readOnly   bool
+	repository string
+}
+
+// ReadOnly has all writes refused. Nothing is changed on the disk then.
+func ReadOnly() Option {
+	return func(o *options) { o.readOnly = true }
+}
+
+// Repository sets the name of the default repository of a layout, which is
+// otherwise that of its directory, made valid: in lower case, and with a hyphen
+// for whatever a name may not have. If nothing is left of it, or for [OpenFS],
+// it is image. In a tree, Repository has no effect.
+func Repository(name string) Option {
+	return func(o *options) { o.repository = name }
+}
+
+// Open opens a directory that is a layout or a tree of layouts. If it does not
+// exist, the error wraps [fs.ErrNotExist]. It is also an error if the directory
+// has a layout that cannot be read, or if it is neither empty nor holds a
+// layout.
+//
+// Nothing outside of the directory is read or written, wherever symbolic links
+// point. A tree has to be on one file system.
+func Open(dir string, opts ...Option) (*Store, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, err
+	}
+	name := "image"
+	if abs, err := filepath.Abs(dir); err == nil {
+		name = repositoryFor(filepath.Base(abs))
+	}
+	s, err := open(&disk{FS: root.FS(), root: root, link: root.Link}, name, opts)
+	if err != nil {
+		root.Close()
+		return nil, fmt.Errorf("opening %s: %w", dir, err)
+	}
+	return s, nil
+}
+
+// OpenFS opens a file system that is a layout or a tree of layouts, such as an
+// embed.FS or a zip file. It is served read-only.
+func OpenFS(fsys fs.FS, opts ...Option) (*Store, error) {
+	s, err := open(&disk{FS: fsys}, "image", append(slices.Clip(opts), ReadOnly()))
+	if err != nil {
+		return nil, fmt.Errorf("opening a file system: %w", err)
+	}
+	return s, nil
+}
+
+func open(d *disk, name string, opts []Option) (*Store, error) {
+	o := options{repository: name}
+	for _, opt := range opts {
+		opt(&o)
+	}
+	if !validRepository(o.repository) {
+		return nil, fmt.Errorf("%q is no valid name of a repository", o.repository)
+	}
+	s := &Store{disk: d, readOnly: o.readOnly, layouts: map[string]*imageLayout{}}
+	isLayout, err := d.isLayout(".")
+	if err != nil {
+		return nil, err
+	}
+	if isLayout {
+		s.single = newImageLayout(d, ".", o.repository, false)
+		_, err = s.single.index()
+	} else {
+		err = d.checkTree()
+	}
+	if err == nil && !s.readOnly {
+		d.removeStale(time.Now())
+	}
+	return s, err
+}
+
+// Close releases what the store holds. Blobs that are open stay open, but
+// nothing else works any more.
+func (s *Store) Close() error {
+	if s.disk.root == nil {
+		return nil
+	}
+	return s.disk.root.Close()
+}
+
+// layout returns the layout that a repository is in, if there is one.
+func (s *Store) layout(repo string) (*imageLayout, error) {
+	if s.single != nil {
+		return s.single, nil
+	}
+	s.mu.RLock()
+	l := s.layouts[repo]
+	s.mu.RUnlock()
+	if l != nil {
+		return l, nil
+	}
+	if !validRepository(repo) {
+		return nil, noRepository(repo)
+	}
+	dir, err := s.disk.dirFor(repo)
+	if err != nil {
+		return nil, err
+	}
+	if yes, err := s.disk.isLayout(dir); err != nil {
+		return nil, err
+	} else if !yes {
+		return nil, noRepository(repo)
+	}
+	return s.add(repo, dir), nil
+}
+
+// writable returns an error if nothing can be written to a repository.
+func (s *Store) writable(repo string) error {
+	if s.readOnly {
+		return fmt.Errorf("writing to repository %s: opened read-only: %w", repo, errors.ErrUnsupported)
+	}
+	if !validRepository(repo) {
+		return fmt.Errorf("%q is no valid name of a repository", repo)
+	}
+	return nil
+}
+
+// forWriting returns the layout that a repository is in or will be.
+func (s *Store) forWriting(repo string) (*imageLayout, error) {
+	if err := s.writable(repo); err != nil {
+		return nil, err
+	}
+	l, err := s.layout(repo)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return l, err
+	}
+	dir, err := s.disk.dirFor(repo)
+	if err != nil {
+		return nil, err
+	}
+	return s.add(repo, dir), nil
+}
+
+// existingForWriting returns the layout that a repository is in.
+func (s *Store) existingForWriting(repo string) (*imageLayout, error) {
+	if err := s.writable(repo); err != nil {
+		return nil, err
+	}
+	return s.layout(repo)
+}
+
+func (s *Store) add(repo, dir string) *imageLayout {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.layouts[repo] == nil {
+		s.layouts[repo] = newImageLayout(s.disk, dir, repo, true)
+	}
+	return s.layouts[repo]
+}
+
+// Repositories implements [registry.Store].
+func (s *Store) Repositories(ctx context.Context, after string) iter.Seq2[string, error] {
+	if s.single != nil {
+		return func(yield func(string, error) bool) { s.single.repositories(ctx, after, yield) }
+	}
+	return func(yield func(string, error) bool) {
+		stopped := errors.New("stopped")
+		w := walker{disk: s.disk, after: after, visit: ctx.Err, found: func(repo string) error {
+			if !yield(repo, nil) {
+				return stopped
+			}
+			return nil
+		}}
+		if err := w.walk(".", ""); err != nil && err != stopped {
+			yield("", err)
+		}
+	}
+}
+
+// StatBlob implements [registry.Store]. The size is that of the file, whose
+// content is not verified for it.
+func (s *Store) StatBlob(ctx context.Context, repo string, d digest.Digest) (int64, error) {
+	l, err := s.layout(repo)
+	if err != nil {
+		return 0, err
+	}
+	return l.statBlob(ctx, repo, d)
+}
+
+// OpenBlob implements [registry.Store]. What it returns is an [*os.File] if
+// the layout is on disk.
+func (s *Store) OpenBlob(ctx context.Context, repo string, d digest.Digest) (io.ReadSeekCloser, error) {
+	l, err := s.layout(repo)
+	if err != nil {
+		return nil, err
+	}
+	return l.openBlob(ctx, repo, d)
+}
+
+// CreateBlob implements [registry.Store].
+func (s *Store) CreateBlob(_ context.Context, repo string, _ int64) (registry.BlobWriter, error) {
+	if err := s.writable(repo); err != nil {
+		return nil, err
+	}
+	file, temp, err := s.disk.createTemp()
+	if err != nil {
+		return nil, err
+	}
+	return &blobWriter{store: s, repo: repo, file: file, temp: temp}, nil
+}
+
+// MountBlob implements [registry.Store]. In a tree, the blob is linked, or
+// copied where there are no links.
+func (s *Store) MountBlob(ctx context.Context, repo string, d digest.Digest, from string) error {
+	l, err := s.forWriting(repo)
+	if err != nil {
+		return err
+	}
+	if l == s.single {
+		return l.mountBlob(ctx, repo, d, from)
+	}
+	if from == repo {
+		_, err := l.statBlob(ctx, repo, d)
+		return err
+	}
+	if from != "" {
+		return s.mountFrom(ctx, l, d, from)
+	}
+	// Those that were used before are most likely to have it, and found without
+	// a walk.
+	s.mu.RLock()
+	names := slices.Collect(maps.Keys(s.layouts))
+	s.mu.RUnlock()
+	for _, name := range names {
+		if err := s.mountFrom(ctx, l, d, name); !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	for name, err := range s.Repositories(ctx, "") {
+		if err != nil {
+			return err
+		}
+		if err := s.mountFrom(ctx, l, d, name); !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return fmt.Errorf("blob %s: %w", d, fs.ErrNotExist)
+}
+
+// mountFrom makes a blob of another repository of a tree one of l's.
+func (s *Store) mountFrom(ctx context.Context, l *imageLayout, d digest.Digest, from string) error {
+	src, err := s.layout(from)
+	if err != nil {
+		return err
+	}
+	if _, err := src.statBlob(ctx, from, d); err != nil || src == l {
+		return err
+	}
+	return l.linkBlob(ctx, l.name, d, src)
+}
+
+// DeleteBlob implements [registry.Store]. A digest that is that of a manifest
+// of the repository, and was not pushed as a blob too, is none of a blob.
+//
+// If several repositories have one layout in common, the blob's file goes when
+// none has it any more. Until then, it is gone from the repository for this
+// store; one that is opened later finds it again if a manifest leads to it.
+func (s *Store) DeleteBlob(ctx context.Context, repo string, d digest.Digest) error {
+	l, err := s.existingForWriting(repo)
+	if err != nil {
+		return err
+	}
+	if _, err := l.statBlob(ctx, repo, d); err != nil {
+		return err
+	}
+	return l.deleteBlob(ctx, repo, d)
+}
+
+// StatManifest implements [registry.Store]. The manifest is read and verified
+// for it.
+func (s *Store) StatManifest(ctx context.Context, repo, reference string) (ocispec.Descriptor, error) {
+	m, err := s.GetManifest(ctx, repo, reference)
+	if err != nil {
+		return ocispec.Descriptor{}, err
+	}
+	return ocispec.Descriptor{MediaType: m.MediaType, Digest: m.Digest, Size: int64(len(m.Content))}, nil
+}
+
+// GetManifest implements [registry.Store].
+func (s *Store) GetManifest(ctx context.Context, repo, reference string) (registry.Manifest, error) {
+	l, err := s.layout(repo)
+	if err != nil {
+		return registry.Manifest{}, err
+	}
+	return l.getManifest(ctx, repo, reference)
+}
+
+// PutManifest implements [registry.Store]. Manifests that are put at the same
+// time are written to index.json together. The check may read the store but
+// not write to it.
+func (s *Store) PutManifest(_ context.Context, repo string, m registry.Manifest, tags []string, check func(tag string, current digest.Digest) error) error {
+	l, err := s.forWriting(repo)
+	if err != nil {
+		return err
+	}
+	return l.putManifest(repo, m, tags, check)
+}
+
+// DeleteManifest implements [registry.Store]. The manifest's file is removed,
+// unless another repository of the same layout has it or it was pushed as a
+// blob too.
+func (s *Store) DeleteManifest(ctx context.Context, repo string, d digest.Digest) error {
+	l, err := s.existingForWriting(repo)
+	if err != nil {
+		return err
+	}
+	return l.deleteManifest(ctx, repo, d)
+}
+
+// DeleteTag implements [registry.Store].
+func (s *Store) DeleteTag(_ context.Context, repo, tag string) error {
+	l, err := s.existingForWriting(repo)
+	if err != nil {
+		return err
+	}
+	return l.deleteTag(repo, tag)
+}
+
+// Tags implements [registry.Store].
+func (s *Store) Tags(ctx context.Context, repo, after string) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		l, err := s.layout(repo)
+		if err != nil {
+			yield("", err)
+			return
+		}
+		l.tags(ctx, repo, after, yield)
+	}
+}
+
+// Referrers implements [registry.Store]. The first call for a repository reads
+// all of its manifests.
+func (s *Store) Referrers(ctx context.Context, repo string, subject, after digest.Digest) iter.Seq2[ocispec.Descriptor, error] {
+	return func(yield func(ocispec.Descriptor, error) bool) {
+		l, err := s.layout(repo)
+		if err == nil {
+			err = l.listReferrers(ctx, repo, subject, after, yield)
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			yield(ocispec.Descriptor{}, err)
+		}
+	}
+}
