@@ -62,7 +62,7 @@ func (h *handler) putManifest(w http.ResponseWriter, r *Request) error {
 			return err
 		}
 	}
-	err = h.store.PutManifest(r.Context(), r.Repo, m, tags, preconditions(r.Header))
+	err = h.store.PutManifest(r.Context(), r.Repo, m, tags, h.checkTag(r, m.Digest))
 	if err != nil {
 		return fmt.Errorf("storing manifest %s in %s: %w", m.Digest, r.Repo, err)
 	}
@@ -194,27 +194,43 @@ func (h *handler) checkReferences(ctx context.Context, repo string, doc manifest
 	return errors.Join(missing...)
 }
 
-// preconditions returns the check of a conditional write, or nil if the
-// request has no conditions (RFC 9110, section 13; Pushing Manifests with
-// Subject).
-func preconditions(header http.Header) func(tag string, current digest.Digest) error {
-	match, noneMatch := header.Values("If-Match"), header.Values("If-None-Match")
-	if len(match) == 0 && len(noneMatch) == 0 {
+// checkTag returns what has to hold for the manifest to be stored, or nil if
+// nothing has to.
+func (h *handler) checkTag(r *Request, next digest.Digest) func(tag string, current digest.Digest) error {
+	match, noneMatch := r.Header.Values("If-Match"), r.Header.Values("If-None-Match")
+	if len(match) == 0 && len(noneMatch) == 0 && len(h.tagChecks) == 0 {
 		return nil
 	}
 	return func(tag string, current digest.Digest) error {
-		if (len(match) == 0 || etagIn(match, current, "")) && !etagIn(noneMatch, current, "W/") {
+		if err := precondition(match, noneMatch, tag, current); err != nil {
+			return err
+		}
+		if tag == "" {
 			return nil
 		}
-		is := "is at " + string(current)
-		if current == "" {
-			is = "is not there"
+		for _, check := range h.tagChecks {
+			if err := check(r, tag, current, next); err != nil {
+				return err
+			}
 		}
-		return &Error{
-			Code:    CodeManifestInvalid,
-			Status:  http.StatusPreconditionFailed,
-			Message: strings.TrimSpace("precondition failed: " + tag + " " + is),
-		}
+		return nil
+	}
+}
+
+// precondition returns an error if the conditions of a write do not hold for
+// what is there (RFC 9110, section 13; Pushing Manifests with Subject).
+func precondition(match, noneMatch []string, tag string, current digest.Digest) error {
+	if (len(match) == 0 || etagIn(match, current)) && !etagIn(noneMatch, current) {
+		return nil
+	}
+	is := "is at " + string(current)
+	if current == "" {
+		is = "is not there"
+	}
+	return &Error{
+		Code:    CodeManifestInvalid,
+		Status:  http.StatusPreconditionFailed,
+		Message: strings.TrimSpace("precondition failed: " + tag + " " + is),
 	}
 }
 

@@ -5,6 +5,8 @@ import (
 	"math"
 	"strings"
 	"time"
+
+	"github.com/opencontainers/go-digest"
 )
 
 // An Option changes how a registry that [New] makes behaves.
@@ -58,6 +60,7 @@ type config struct {
 	injectors       []func(*Request) *Fault
 	middleware      []Middleware
 	authorizer      Authorizer
+	tagChecks       []func(r *Request, tag string, current, next digest.Digest) error
 }
 
 func newConfig(opts []Option) config {
@@ -217,4 +220,14 @@ func WithAuthorizer(allow Authorizer) Option {
 			return allow(r, repo, a)
 		}
 	})
+}
+
+// WithTagCheck makes a registry that asks check before it points a tag, which
+// points at the digest current or, if that is "", nowhere yet, at the manifest
+// with the digest next. An error that check returns is answered, and nothing
+// is changed; no other write to the repository comes in between. All the
+// checks have to pass, and the conditions of the request (section Pushing
+// Manifests with Subject).
+func WithTagCheck(check func(r *Request, tag string, current, next digest.Digest) error) Option {
+	return option(func(c *config) { c.tagChecks = append(c.tagChecks, check) })
 }
