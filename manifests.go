@@ -220,7 +220,7 @@ func (h *handler) checkTag(r *Request, next digest.Digest) func(tag string, curr
 // precondition returns an error if the conditions of a write do not hold for
 // what is there (RFC 9110, section 13; Pushing Manifests with Subject).
 func precondition(match, noneMatch []string, tag string, current digest.Digest) error {
-	if (len(match) == 0 || etagIn(match, current)) && !etagIn(noneMatch, current) {
+	if (len(match) == 0 || etagIn(match, current, "")) && !etagIn(noneMatch, current, "W/") {
 		return nil
 	}
 	is := "is at " + string(current)
