@@ -1,0 +1,234 @@
+package bench
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/opencontainers/image-spec/specs-go"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// A client sends requests to one registry, through a connection or straight
+// into its handler.
+type client struct {
+	handler http.Handler
+	server  *httptest.Server // nil: straight into the handler
+	http    *http.Client
+}
+
+// newClient returns a client of a new and empty registry.
+func newClient(tb testing.TB, r Registry, overHTTP bool) *client {
+	tb.Helper()
+	h, err := r.New(tb.TempDir())
+	if err != nil {
+		tb.Fatalf("making %s: %v", r.Name, err)
+	}
+	c := &client{handler: h}
+	if overHTTP {
+		c.server = httptest.NewServer(h)
+		t := c.server.Client().Transport.(*http.Transport)
+		t.MaxIdleConnsPerHost = 100
+		t.DisableCompression = true
+		c.http = c.server.Client()
+		tb.Cleanup(c.server.Close)
+	}
+	return c
+}
+
+// An answer is what came back of a request.
+type answer struct {
+	header http.Header
+	status int
+	bytes  int64
+	body   []byte // nil unless it was to be kept
+	keep   bool
+}
+
+func (a *answer) Header() http.Header { return a.header }
+func (a *answer) Flush()              {}
+
+func (a *answer) WriteHeader(status int) {
+	if a.status == 0 {
+		a.status = status
+	}
+}
+
+func (a *answer) Write(p []byte) (int, error) {
+	a.WriteHeader(http.StatusOK)
+	a.bytes += int64(len(p))
+	if a.keep {
+		a.body = append(a.body, p...)
+	}
+	return len(p), nil
+}
+
+// A call is one request, which may be sent any number of times.
+type call struct {
+	method, path, mediaType string
+	body                    []byte
+	stream                  bool // without Content-Length
+	contentRange            string
+	keep                    bool // the body of the answer
+	want                    int
+}
+
+// accept is what clients of images say they understand. Some registries do not
+// find a manifest without it.
+var accept = []string{ocispec.MediaTypeImageManifest + ", " + ocispec.MediaTypeImageIndex}
+
+func (c *client) do(k call) (*answer, error) {
+	var body io.Reader
+	if k.body != nil {
+		body = bytes.NewReader(k.body)
+		if k.stream {
+			body = struct{ io.Reader }{body}
+		}
+	}
+	base := "http://bench"
+	if c.server != nil {
+		base = c.server.URL
+	}
+	target := k.path
+	if strings.HasPrefix(target, "/") {
+		target = base + target
+	}
+	r, err := http.NewRequestWithContext(context.Background(), k.method, target, body)
+	if err != nil {
+		return nil, err
+	}
+	r.Header["Accept"] = accept
+	if k.mediaType != "" {
+		r.Header["Content-Type"] = []string{k.mediaType}
+	}
+	if k.contentRange != "" {
+		r.Header["Content-Range"] = []string{k.contentRange}
+	}
+	a := &answer{keep: k.keep, header: make(http.Header, 8)}
+	if c.server == nil {
+		r.RequestURI = r.URL.RequestURI()
+		if r.Body == nil {
+			r.Body = http.NoBody
+		}
+		c.handler.ServeHTTP(a, r)
+	} else {
+		resp, err := c.http.Do(r)
+		if err != nil {
+			return nil, err
+		}
+		a.header, a.status = resp.Header, resp.StatusCode
+		_, err = io.CopyBuffer(struct{ io.Writer }{a}, resp.Body, make([]byte, 64<<10))
+		resp.Body.Close()
+		if err != nil {
+			return nil, err
+		}
+	}
+	if a.status == 0 {
+		a.status = http.StatusOK
+	}
+	if k.want != 0 && a.status != k.want {
+		return nil, fmt.Errorf("%s %s: status %d, not %d", k.method, k.path, a.status, k.want)
+	}
+	return a, nil
+}
+
+// must is do, for what has to work.
+func (c *client) must(tb testing.TB, k call) *answer {
+	a, err := c.do(k)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return a
+}
+
+// An image is what is pushed.
+type image struct {
+	config, layer, manifest []byte
+	configDigest            digest.Digest
+	layerDigest             digest.Digest
+	digest                  digest.Digest
+}
+
+func newImage(seed string, layer []byte) image {
+	return newReferrer(seed, layer, "")
+}
+
+// newReferrer returns an image that has the subject.
+func newReferrer(seed string, layer []byte, subject digest.Digest) image {
+	i := image{config: []byte(`{"architecture":"amd64","os":"linux","seed":"` + seed + `"}`), layer: layer}
+	i.configDigest, i.layerDigest = digest.FromBytes(i.config), digest.FromBytes(layer)
+	m := ocispec.Manifest{
+		Versioned: specs.Versioned{SchemaVersion: 2},
+		MediaType: ocispec.MediaTypeImageManifest,
+		Config:    ocispec.Descriptor{MediaType: ocispec.MediaTypeImageConfig, Digest: i.configDigest, Size: int64(len(i.config))},
+		Layers:    []ocispec.Descriptor{{MediaType: ocispec.MediaTypeImageLayer, Digest: i.layerDigest, Size: int64(len(layer))}},
+	}
+	if subject != "" {
+		m.Subject = &ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: subject, Size: 1}
+		m.Annotations = map[string]string{"seed": seed}
+	}
+	i.manifest = encode(m)
+	i.digest = digest.FromBytes(i.manifest)
+	return i
+}
+
+// push sends the nine requests with which clients push a small image.
+func (c *client) push(repo, tag string, i image) error {
+	if _, err := c.do(call{method: "GET", path: "/v2/", want: 200}); err != nil {
+		return err
+	}
+	for _, b := range []struct {
+		content []byte
+		digest  digest.Digest
+	}{{i.config, i.configDigest}, {i.layer, i.layerDigest}} {
+		if _, err := c.do(call{method: "HEAD", path: "/v2/" + repo + "/blobs/" + string(b.digest)}); err != nil {
+			return err
+		}
+		if err := c.pushBlob(repo, b.content, b.digest); err != nil {
+			return err
+		}
+	}
+	if _, err := c.do(call{method: "HEAD", path: "/v2/" + repo + "/manifests/" + tag}); err != nil {
+		return err
+	}
+	return c.pushManifest(repo, tag, i)
+}
+
+func (c *client) pushBlob(repo string, content []byte, d digest.Digest) error {
+	location, err := c.start(repo)
+	if err != nil {
+		return err
+	}
+	_, err = c.do(call{method: "PUT", path: with(location, d), body: content, mediaType: "application/octet-stream", want: 201})
+	return err
+}
+
+// start begins an upload session and returns where it is.
+func (c *client) start(repo string) (string, error) {
+	a, err := c.do(call{method: "POST", path: "/v2/" + repo + "/blobs/uploads/", want: 202})
+	if err != nil {
+		return "", err
+	}
+	return a.header.Get("Location"), nil
+}
+
+// with adds the digest to the location of a session.
+func with(location string, d digest.Digest) string {
+	mark := "?"
+	if strings.Contains(location, "?") {
+		mark = "&"
+	}
+	return location + mark + "digest=" + url.QueryEscape(string(d))
+}
+
+func (c *client) pushManifest(repo, tag string, i image) error {
+	_, err := c.do(call{method: "PUT", path: "/v2/" + repo + "/manifests/" + tag, body: i.manifest, mediaType: ocispec.MediaTypeImageManifest, want: 201})
+	return err
+}

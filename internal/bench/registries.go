@@ -1,0 +1,90 @@
+// Package bench compares the registry with the other registries that run in a
+// test's own process, and with the least that any of them has to do.
+package bench
+
+import (
+	"context"
+	"io"
+	"log"
+	"net/http"
+
+	"cuelabs.dev/go/oci/ociregistry/ocimem"
+	"cuelabs.dev/go/oci/ociregistry/ociserver"
+	"github.com/distribution/distribution/v3/configuration"
+	"github.com/distribution/distribution/v3/registry/handlers"
+	_ "github.com/distribution/distribution/v3/registry/storage/driver/filesystem"
+	_ "github.com/distribution/distribution/v3/registry/storage/driver/inmemory"
+	ggcr "github.com/google/go-containerregistry/pkg/registry"
+	"github.com/sirupsen/logrus"
+
+	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/layout"
+	"github.com/ocireg/registry/memstore"
+)
+
+// A Registry is something to measure.
+type Registry struct {
+	Name string
+
+	// Disk says that it keeps its content in a directory.
+	Disk bool
+
+	// Stub says that it is not a registry, but the least that one has to do.
+	Stub bool
+
+	// New returns an empty one; dir is an empty directory of its own.
+	New func(dir string) (http.Handler, error)
+}
+
+// Registries returns everything that is compared, ours first, the stubs last.
+func Registries() []Registry {
+	return []Registry{
+		{Name: "memstore", New: func(string) (http.Handler, error) {
+			return registry.New(memstore.New()), nil
+		}},
+		{Name: "ggcr", New: func(string) (http.Handler, error) {
+			return ggcr.New(ggcr.Logger(log.New(io.Discard, "", 0))), nil
+		}},
+		{Name: "ocimem", New: func(string) (http.Handler, error) {
+			return ociserver.New(ocimem.New(), nil), nil
+		}},
+		{Name: "distribution", New: func(string) (http.Handler, error) {
+			return newDistribution("inmemory", nil)
+		}},
+		{Name: "stub", Stub: true, New: func(string) (http.Handler, error) {
+			return newStub(""), nil
+		}},
+		{Name: "layout", Disk: true, New: func(dir string) (http.Handler, error) {
+			s, err := layout.Open(dir)
+			if err != nil {
+				return nil, err
+			}
+			return registry.New(s), nil
+		}},
+		{Name: "ggcr-disk", Disk: true, New: func(dir string) (http.Handler, error) {
+			return ggcr.New(ggcr.Logger(log.New(io.Discard, "", 0)), ggcr.WithBlobHandler(ggcr.NewDiskBlobHandler(dir))), nil
+		}},
+		{Name: "distribution-disk", Disk: true, New: func(dir string) (http.Handler, error) {
+			return newDistribution("filesystem", configuration.Parameters{"rootdirectory": dir})
+		}},
+		{Name: "stub-disk", Disk: true, Stub: true, New: func(dir string) (http.Handler, error) {
+			return newStub(dir), nil
+		}},
+	}
+}
+
+// newDistribution returns distribution with the storage driver, silenced: it
+// logs through a logger that the whole process shares.
+func newDistribution(driver string, params configuration.Parameters) (http.Handler, error) {
+	logrus.SetOutput(io.Discard)
+	config := &configuration.Configuration{
+		Storage: configuration.Storage{
+			driver:        params,
+			"delete":      configuration.Parameters{"enabled": true},
+			"maintenance": configuration.Parameters{"uploadpurging": map[any]any{"enabled": false}},
+		},
+	}
+	config.Log.Level = "panic"
+	config.Catalog.MaxEntries = 1 << 20
+	return handlers.NewApp(context.Background(), config), nil
+}
