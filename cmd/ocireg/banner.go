@@ -1,0 +1,73 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log"
+
+	"github.com/ocireg/registry"
+)
+
+// maxPulls is how many tags the banner has a line for.
+const maxPulls = 20
+
+// A banner is what the command says when it begins to serve.
+type banner struct {
+	scheme, host string
+	what         string // what is served
+	readOnly     bool
+	caFile       string   // "" without TLS
+	found        bool     // whether there is any repository
+	tags         int      // how many there are
+	pulls        []string // the references of the first ones
+}
+
+// list looks up what there is to be pulled. Repositories that cannot be read do
+// not keep the others from being served.
+func (b *banner) list(ctx context.Context, store registry.Store, logger *log.Logger) error {
+	for repo, err := range store.Repositories(ctx, "") {
+		if err != nil {
+			return fmt.Errorf("listing the repositories: %w", err)
+		}
+		b.found = true
+		for tag, err := range store.Tags(ctx, repo, "") {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			if err != nil {
+				logger.Print(oneLine(fmt.Sprintf("repository %s cannot be read: %v", repo, err)))
+				break
+			}
+			b.tags++
+			if len(b.pulls) < maxPulls {
+				b.pulls = append(b.pulls, b.host+"/"+repo+":"+tag)
+			}
+		}
+	}
+	return ctx.Err()
+}
+
+// print writes the banner at once, so that what else is written to the same
+// terminal does not come between.
+func (b *banner) print(out io.Writer) {
+	w := new(bytes.Buffer)
+	defer w.WriteTo(out)
+	fmt.Fprintf(w, "%s://%s serves %s\n", b.scheme, b.host, b.what)
+	if b.caFile != "" {
+		fmt.Fprintf(w, "trust %s\n", b.caFile)
+	}
+	for _, ref := range b.pulls {
+		fmt.Fprintf(w, "docker pull %s\n", ref)
+	}
+	if more := b.tags - len(b.pulls); more > 0 {
+		fmt.Fprintf(w, "and %d more tags\n", more)
+	}
+	if b.tags == 0 && (b.found || b.readOnly) {
+		fmt.Fprintln(w, "there are no tags")
+	}
+	if b.tags == 0 && !b.readOnly {
+		fmt.Fprintf(w, "push to %s/NAME:TAG\n", b.host)
+	}
+}

@@ -1,0 +1,150 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestBannerOfMemory(t *testing.T) {
+	t.Parallel()
+	i := start(t)
+	require.Equal(t, []string{
+		i.url + " serves an empty registry in memory",
+		"push to " + i.host + "/NAME:TAG",
+	}, i.banner)
+}
+
+// What is in one layout is listed with the name of its directory or the one
+// that -repository gives, and can be pulled by it.
+func TestBannerOfLayout(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "App")
+	makeLayout(t, dir, "v1", "v2", "example.com/team/tool:v3")
+	for _, test := range []struct {
+		args []string
+		name string
+		what string
+	}{
+		{nil, "app", dir},
+		{[]string{"-repository", "my/app"}, "my/app", dir},
+		{[]string{"-read-only"}, "app", dir + ", read-only"},
+	} {
+		i := start(t, append(test.args, dir)...)
+		require.Equal(t, []string{
+			i.url + " serves " + test.what,
+			"docker pull " + i.host + "/" + test.name + ":v1",
+			"docker pull " + i.host + "/" + test.name + ":v2",
+			"docker pull " + i.host + "/team/tool:v3",
+		}, i.banner)
+		a := i.do(t, "GET", "/v2/"+test.name+"/manifests/v1", "")
+		require.Equal(t, http.StatusOK, a.StatusCode)
+		require.Equal(t, emptyIndex, a.body)
+	}
+}
+
+// Of a tree, so many tags are listed as a terminal can show; the rest is
+// counted.
+func TestBannerOfTree(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	var want []string
+	for i := range maxPulls - 1 {
+		makeLayout(t, filepath.Join(dir, "a", fmt.Sprintf("r%02d", i)), "v1")
+		want = append(want, fmt.Sprintf("/a/r%02d:v1", i))
+	}
+	makeLayout(t, filepath.Join(dir, "b"), "v1")
+	want = append(want, "/b:v1")
+	check := func(last ...string) {
+		t.Helper()
+		i := start(t, dir)
+		wanted := []string{i.url + " serves " + dir}
+		for _, ref := range want {
+			wanted = append(wanted, "docker pull "+i.host+ref)
+		}
+		require.Equal(t, append(wanted, last...), i.banner)
+	}
+	check()
+	makeLayout(t, filepath.Join(dir, "b"), "v1", "v2", "v3")
+	makeLayout(t, filepath.Join(dir, "c"), "v1")
+	check("and 3 more tags")
+}
+
+func TestBannerWithoutTags(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	i := start(t, "-read-only", dir)
+	require.Equal(t, []string{i.url + " serves " + dir + ", read-only", "there are no tags"}, i.banner)
+	i = start(t, dir)
+	require.Equal(t, []string{i.url + " serves " + dir, "push to " + i.host + "/NAME:TAG"}, i.banner)
+	makeLayout(t, filepath.Join(dir, "app"))
+	i = start(t, dir)
+	require.Equal(t, []string{i.url + " serves " + dir, "there are no tags", "push to " + i.host + "/NAME:TAG"}, i.banner)
+}
+
+// A repository that cannot be read does not keep the others from being served.
+func TestBannerOfDamagedTree(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	makeLayout(t, filepath.Join(dir, "good"), "v1")
+	makeLayout(t, filepath.Join(dir, "bad"), "v1")
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "bad", "index.json"), []byte("{"), 0o666))
+	i := start(t, dir)
+	require.Equal(t, []string{i.url + " serves " + dir, "docker pull " + i.host + "/good:v1"}, i.banner)
+	require.Contains(t, i.stderr.next(t), " repository bad cannot be read: bad/index.json: ")
+}
+
+// What is pushed to a directory is there the next time.
+func TestDirectoryKeepsWhatIsPushed(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	i := start(t, dir)
+	i.pushTag(t, "team/app", "v1")
+	blob := i.pushBlob(t, "team/app", "content")
+	require.Equal(t, 0, i.stop(t))
+
+	i = start(t, "-read-only", dir)
+	require.Equal(t, "docker pull "+i.host+"/team/app:v1", i.banner[1])
+	require.Equal(t, emptyIndex, i.do(t, "GET", "/v2/team/app/manifests/v1", "").body)
+	require.Equal(t, "content", i.do(t, "GET", "/v2/team/app/blobs/"+blob, "").body)
+}
+
+// Of a directory that cannot be served, one line says why.
+func TestBadDirectory(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	missing := filepath.Join(dir, "missing")
+	require.Contains(t, refused(t, "-addr", ":0", missing), missing)
+	require.NoDirExists(t, missing)
+
+	file := filepath.Join(dir, "file")
+	require.NoError(t, os.WriteFile(file, nil, 0o666))
+	require.Contains(t, refused(t, "-addr", ":0", file), file)
+	require.Contains(t, refused(t, "-addr", ":0", dir), "opening "+dir+": is no OCI layout and holds none")
+
+	for name, text := range map[string]string{"index.json": "{", "oci-layout": `{"imageLayoutVersion":"2.0.0"}`} {
+		layout := filepath.Join(t.TempDir(), "app")
+		makeLayout(t, layout, "v1")
+		require.NoError(t, os.WriteFile(filepath.Join(layout, name), []byte(text), 0o666))
+		require.Contains(t, refused(t, "-addr", ":0", layout), "opening "+layout+": "+name+": ")
+	}
+
+	layout := filepath.Join(t.TempDir(), "app")
+	makeLayout(t, layout)
+	require.Contains(t, refused(t, "-addr", ":0", "-repository", "UPPER", layout), `"UPPER" is no valid name of a repository`)
+}
+
+// Of a port that is in use, the line says how to take another one.
+func TestPortInUse(t *testing.T) {
+	t.Parallel()
+	i := start(t)
+	line := refused(t, "-addr", i.host)
+	require.Contains(t, line, i.host)
+	if os.PathSeparator == '/' {
+		require.Contains(t, line, "; -addr :0 takes a free port")
+	}
+}

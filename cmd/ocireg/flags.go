@@ -1,0 +1,147 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/ocireg/registry"
+)
+
+const usage = `Usage: ocireg [flags] [DIR]
+
+Ocireg serves an OCI registry to the clients on this machine. Without DIR it is
+empty and in memory. DIR is an OCI image layout, or a directory with layouts
+below it: the path of each is the name of its repository. What is pushed is
+written to DIR.
+
+  ocireg                         an empty registry on 127.0.0.1:5000
+  ocireg -read-only ./images     what is in ./images
+  ocireg -addr :0 -log json      on a free port, with a log for machines
+  ocireg -tls -tls-dir ./certs   over HTTPS; clients are to trust ./certs/ca.crt
+
+The first word on standard output is the URL; what can be pulled follows.
+Requests are logged to standard error. An interrupt (Ctrl-C) lets the requests
+that are running finish, a second one does not.
+
+Flags:
+`
+
+// settings are what the command line asks for.
+type settings struct {
+	dir        string // "" is a registry in memory
+	repository string
+	readOnly   bool
+	addr       string
+	tls        bool
+	tlsDir     string
+	log        string
+	quiet      bool
+	options    []registry.Option
+}
+
+// parse reads the command line. If that asks for help, it writes the help and
+// returns [flag.ErrHelp].
+func parse(args []string, help io.Writer) (*settings, error) {
+	s := &settings{log: "text"}
+	fs := flag.NewFlagSet("ocireg", flag.ContinueOnError)
+	fs.SetOutput(io.Discard)
+
+	fs.StringVar(&s.addr, "addr", loopback+":5000", "listen on `HOST:PORT`; without HOST on "+loopback+", on all interfaces if HOST is 0.0.0.0;\nPORT 0 is a free one")
+	fs.StringVar(&s.repository, "repository", "", "if DIR is one layout: the `NAME` of the repository of the tags that name none themselves\n(default the name of DIR)")
+	fs.BoolVar(&s.tls, "tls", false, "serve HTTPS with a certificate made on the spot for localhost, 127.0.0.1, ::1\nand the host of -addr")
+	fs.StringVar(&s.tlsDir, "tls-dir", "", "write the certificates to `DIR`, those to trust to ca.crt there; implies -tls\n(default a temporary directory)")
+	fs.BoolVar(&s.quiet, "quiet", false, "log no requests")
+	fs.Func("log", "log requests as `text` or json (default text)", func(v string) error {
+		if v != "text" && v != "json" {
+			return errors.New("want text or json")
+		}
+		s.log = v
+		return nil
+	})
+
+	type choice struct {
+		on     *bool
+		option registry.Option
+	}
+	var choices []choice
+	toggle := func(name, usage string, option registry.Option) *bool {
+		on := fs.Bool(name, false, usage)
+		choices = append(choices, choice{on, option})
+		return on
+	}
+	value := func(name, usage string, option func(string) (registry.Option, error)) {
+		fs.Func(name, usage, func(v string) error {
+			o, err := option(v)
+			s.options = append(s.options, o)
+			return err
+		})
+	}
+	number := func(name, usage string, option func(int64) registry.Option) {
+		value(name, usage, func(v string) (registry.Option, error) {
+			n, err := strconv.ParseInt(v, 10, 64)
+			if err != nil || n < 1 {
+				return nil, errors.New("want a whole number above 0")
+			}
+			return option(n), nil
+		})
+	}
+	readOnly := toggle("read-only", "answer 405 to every write", registry.WithReadOnly())
+	toggle("no-delete", "answer 405 to the deletion of tags, manifests and blobs",
+		registry.Without(registry.DeleteTag, registry.DeleteManifest, registry.DeleteBlob))
+	toggle("no-referrers", "have no referrers API", registry.Without(registry.ListReferrers))
+	toggle("no-catalog", "have no catalog of repositories", registry.Without(registry.Catalog))
+	toggle("no-mount", "answer a mount with an upload session", registry.Without(registry.MountBlob))
+	toggle("no-anonymous-mount", "answer a mount that names no repository to mount from with an upload session", registry.WithoutAnonymousMount())
+	toggle("no-single-post", "answer a blob in a single POST with an upload session", registry.Without(registry.PostBlob))
+	toggle("sparse", "accept manifests whose blobs or children are missing", registry.WithSparseManifests())
+	toggle("any-manifest", "accept any bytes as a manifest", registry.WithAnyManifest())
+	number("manifest-limit", "accept manifests of up to so many `bytes` (default 4194304)", registry.WithManifestLimit)
+	number("page-size", "list up to `N` tags, repositories or referrers in an answer (default no limit)", func(n int64) registry.Option {
+		return registry.WithPageSize(int(min(n, math.MaxInt)))
+	})
+	number("min-chunk", "refuse chunks of fewer `bytes`, but for the last of a blob (default any size)", registry.WithMinChunk)
+	value("upload-expiry", "forget upload sessions that are idle for this `duration` (default 1h)", func(v string) (registry.Option, error) {
+		d, err := time.ParseDuration(v)
+		if err != nil || d <= 0 {
+			return nil, errors.New("want a duration above 0, such as 90s")
+		}
+		return registry.WithUploadExpiry(d), nil
+	})
+	value("warning", "send the `text` as a Warning with every answer; may be given several times", func(v string) (registry.Option, error) {
+		return registry.WithWarnings(v), nil
+	})
+
+	if err := fs.Parse(args); errors.Is(err, flag.ErrHelp) {
+		fmt.Fprint(help, usage)
+		fs.SetOutput(help)
+		fs.PrintDefaults()
+		return nil, err
+	} else if err != nil {
+		return nil, fmt.Errorf("%w; ocireg -h lists the flags", err)
+	}
+	for _, c := range choices {
+		if *c.on {
+			s.options = append(s.options, c.option)
+		}
+	}
+	s.readOnly = *readOnly
+	s.tls = s.tls || s.tlsDir != ""
+
+	switch s.dir = fs.Arg(0); {
+	case fs.NArg() > 1 && strings.HasPrefix(fs.Arg(1), "-"):
+		return nil, fmt.Errorf("%s comes after DIR, flags go before it", fs.Arg(1))
+	case fs.NArg() > 1:
+		return nil, fmt.Errorf("there can be one DIR, not %d; ocireg -h explains", fs.NArg())
+	case fs.NArg() == 1 && s.dir == "":
+		return nil, errors.New("DIR is empty")
+	case s.dir == "" && s.repository != "":
+		return nil, errors.New("-repository is of no use without DIR")
+	}
+	return s, nil
+}

@@ -1,0 +1,175 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/stretchr/testify/require"
+)
+
+// Each flag changes the answer to some request, and without it the answer is
+// another.
+func TestFlagsChangeAnswers(t *testing.T) {
+	t.Parallel()
+	const config = `{}`
+	missing := digest.FromString("nowhere").String()
+	delete := func(path string) func(*testing.T, *instance) string {
+		return func(t *testing.T, i *instance) string {
+			i.pushTag(t, "app", "v1")
+			i.pushBlob(t, "app", config)
+			return i.do(t, "DELETE", "/v2/app/"+path, "").Status
+		}
+	}
+	get := func(path string) func(*testing.T, *instance) string {
+		return func(t *testing.T, i *instance) string { return i.do(t, "GET", path, "").Status }
+	}
+	post := func(query, body string) func(*testing.T, *instance) string {
+		return func(t *testing.T, i *instance) string {
+			i.pushBlob(t, "app", config)
+			return i.do(t, "POST", "/v2/other/blobs/uploads/"+query, body).Status
+		}
+	}
+	put := func(mediaType, content string) func(*testing.T, *instance) string {
+		return func(t *testing.T, i *instance) string { return i.put(t, "app", "v1", mediaType, content).Status }
+	}
+	const (
+		created    = "201 Created"
+		accepted   = "202 Accepted"
+		badRequest = "400 Bad Request"
+		notFound   = "404 Not Found"
+		notAllowed = "405 Method Not Allowed"
+		ok         = "200 OK"
+	)
+	for _, test := range []struct {
+		args          string
+		ask           func(*testing.T, *instance) string
+		without, with string
+	}{
+		{"-read-only", func(t *testing.T, i *instance) string {
+			return i.do(t, "POST", "/v2/app/blobs/uploads/", "").Status
+		}, accepted, notAllowed},
+		{"-no-delete", delete("manifests/v1"), accepted, notAllowed},
+		{"-no-delete", delete("manifests/" + digest.FromString(emptyIndex).String()), accepted, notAllowed},
+		{"-no-delete", delete("blobs/" + digest.FromString(config).String()), accepted, notAllowed},
+		{"-no-referrers", get("/v2/app/referrers/" + missing), ok, notFound},
+		{"-no-catalog", get("/v2/_catalog"), ok, notFound},
+		{"-no-mount", post("?from=app&mount="+digest.FromString(config).String(), ""), created, accepted},
+		{"-no-anonymous-mount", post("?mount="+digest.FromString(config).String(), ""), created, accepted},
+		{"-no-single-post", post("?digest="+digest.FromString("blob").String(), "blob"), created, accepted},
+		{"-sparse", put(ocispec.MediaTypeImageManifest, imageManifest(config)), badRequest, created},
+		{"-any-manifest", put("text/plain", "hello"), badRequest, created},
+		{"-manifest-limit 20", put(ocispec.MediaTypeImageIndex, emptyIndex), created, "413 Request Entity Too Large"},
+		{"-page-size 1", func(t *testing.T, i *instance) string {
+			i.pushTag(t, "app", "v1")
+			i.pushTag(t, "app", "v2")
+			a := i.do(t, "GET", "/v2/app/tags/list", "")
+			return a.body + a.Header.Get("Link")
+		}, `{"name":"app","tags":["v1","v2"]}`, `{"name":"app","tags":["v1"]}</v2/app/tags/list?last=v1>; rel="next"`},
+		{"-min-chunk 100", func(t *testing.T, i *instance) string {
+			return i.do(t, "POST", "/v2/app/blobs/uploads/", "").Header.Get("OCI-Chunk-Min-Length")
+		}, "", "100"},
+		{"-upload-expiry 1ns", func(t *testing.T, i *instance) string {
+			return i.do(t, "GET", i.do(t, "POST", "/v2/app/blobs/uploads/", "").Header.Get("Location"), "").Status
+		}, "204 No Content", notFound},
+		{"-warning one -warning two", func(t *testing.T, i *instance) string {
+			return strings.Join(i.do(t, "GET", "/v2/", "").Header["Warning"], ", ")
+		}, "", `299 - "one", 299 - "two"`},
+		// What is given twice counts as it is given last.
+		{"-manifest-limit 20 -manifest-limit 1000", put(ocispec.MediaTypeImageIndex, emptyIndex), created, created},
+		{"-read-only -read-only=false", put(ocispec.MediaTypeImageIndex, emptyIndex), created, created},
+	} {
+		t.Run(test.args, func(t *testing.T) {
+			t.Parallel()
+			require.Equal(t, test.without, test.ask(t, start(t)))
+			require.Equal(t, test.with, test.ask(t, start(t, strings.Fields(test.args)...)))
+		})
+	}
+}
+
+// Of a command line that makes no sense, one line says why.
+func TestBadCommandLine(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"-nonsense"}, "flag provided but not defined: -nonsense; ocireg -h lists the flags"},
+		{[]string{"-log", "xml"}, `invalid value "xml" for flag -log: want text or json; ocireg -h lists the flags`},
+		{[]string{"-log", "a\nb"}, `invalid value "a\nb" for flag -log: want text or json; ocireg -h lists the flags`},
+		{[]string{"-page-size", "0"}, `invalid value "0" for flag -page-size: want a whole number above 0; ocireg -h lists the flags`},
+		{[]string{"-min-chunk", "ten"}, `invalid value "ten" for flag -min-chunk: want a whole number above 0; ocireg -h lists the flags`},
+		{[]string{"-manifest-limit", "-1"}, `invalid value "-1" for flag -manifest-limit: want a whole number above 0; ocireg -h lists the flags`},
+		{[]string{"-upload-expiry", "-1s"}, `invalid value "-1s" for flag -upload-expiry: want a duration above 0, such as 90s; ocireg -h lists the flags`},
+		{[]string{"-upload-expiry", "3"}, `invalid value "3" for flag -upload-expiry: want a duration above 0, such as 90s; ocireg -h lists the flags`},
+		{[]string{"-addr"}, "flag needs an argument: -addr; ocireg -h lists the flags"},
+		{[]string{"-addr", "5000"}, `-addr "5000" is not HOST:PORT or :PORT`},
+		{[]string{"-addr", "127.0.0.1:70000"}, "listen tcp: address 70000: invalid port"},
+		{[]string{"a", "b"}, "there can be one DIR, not 2; ocireg -h explains"},
+		{[]string{"a", "-read-only"}, "-read-only comes after DIR, flags go before it"},
+		{[]string{""}, "DIR is empty"},
+		{[]string{"-repository", "app"}, "-repository is of no use without DIR"},
+	} {
+		t.Run(fmt.Sprintf("%q", test.args), func(t *testing.T) {
+			t.Parallel()
+			require.Equal(t, test.want, refused(t, test.args...))
+		})
+	}
+}
+
+// The help goes to standard output and names every flag.
+func TestHelp(t *testing.T) {
+	t.Parallel()
+	for _, arg := range []string{"-h", "-help", "--help"} {
+		var stdout, stderr bytes.Buffer
+		require.Equal(t, 0, run(t.Context(), []string{arg}, &stdout, &stderr))
+		require.Empty(t, stderr.String())
+		require.True(t, strings.HasPrefix(stdout.String(), "Usage: ocireg [flags] [DIR]\n"))
+		for _, name := range []string{
+			"addr", "any-manifest", "log", "manifest-limit", "min-chunk", "no-anonymous-mount", "no-catalog", "no-delete",
+			"no-mount", "no-referrers", "no-single-post", "page-size", "quiet", "read-only", "repository", "sparse", "tls",
+			"tls-dir", "upload-expiry", "warning",
+		} {
+			require.Contains(t, stdout.String(), "\n  -"+name)
+		}
+		for line := range strings.Lines(stdout.String()) {
+			require.LessOrEqual(t, len(line), 100, line)
+		}
+	}
+}
+
+// An address without a host is on loopback alone.
+func TestListen(t *testing.T) {
+	t.Parallel()
+	for _, addr := range []string{":0", "127.0.0.1:0", "localhost:0"} {
+		l, err := listen(addr)
+		require.NoError(t, err)
+		defer l.Close()
+		require.True(t, l.Addr().(*net.TCPAddr).IP.IsLoopback(), addr)
+	}
+}
+
+// What is printed can be dialed: the host of -addr, or loopback if that stands
+// for all interfaces, with the port that is listened on.
+func TestHostOf(t *testing.T) {
+	t.Parallel()
+	l, err := listen(":0")
+	require.NoError(t, err)
+	defer l.Close()
+	port := strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
+	for addr, want := range map[string]string{
+		":0":                 "127.0.0.1:" + port,
+		"localhost:0":        "localhost:" + port,
+		"[::1]:0":            "[::1]:" + port,
+		"registry.example:0": "registry.example:" + port,
+		"0.0.0.0:0":          "127.0.0.1:" + port,
+		"[::]:0":             "127.0.0.1:" + port,
+	} {
+		require.Equal(t, want, hostOf(l, addr))
+	}
+}

@@ -1,0 +1,139 @@
+// Ocireg serves an OCI registry on this machine: an empty one in memory, or
+// what a directory of OCI image layouts has.
+//
+//	go run github.com/ocireg/registry/cmd/ocireg@latest -h
+//
+// prints how it is used.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/ocireg/registry"
+)
+
+func main() {
+	ctx, cancel := context.WithCancel(context.Background())
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-signals
+		signal.Stop(signals) // the next one ends the program at once
+		cancel()
+	}()
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// run is the command: it serves until ctx is done and returns the exit code.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	err := serve(ctx, args, stdout, stderr)
+	switch {
+	case err == nil, errors.Is(err, flag.ErrHelp):
+		return 0
+	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
+		// Interrupted before there was anything to finish.
+		return 0
+	}
+	fmt.Fprintln(stderr, "ocireg: "+oneLine(err.Error()))
+	return 2
+}
+
+func serve(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	s, err := parse(args, stdout)
+	if err != nil {
+		return err
+	}
+	store, closeStore, err := s.openStore()
+	if err != nil {
+		return err
+	}
+	defer closeStore()
+	listener, err := listen(s.addr)
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
+
+	logger, logRequests := s.newLog(stderr)
+	server := &http.Server{
+		Handler:           registry.New(store, append(s.options, logRequests)...),
+		ReadHeaderTimeout: time.Minute,
+		ErrorLog:          logger,
+	}
+	start := server.Serve
+	b := banner{scheme: "http", host: hostOf(listener, s.addr), what: s.what(), readOnly: s.readOnly}
+	if s.tls {
+		certs, err := s.makeCertificates()
+		if err != nil {
+			return err
+		}
+		defer certs.remove()
+		b.scheme, b.caFile = "https", certs.caFile
+		server.TLSConfig = certs.config
+		start = func(l net.Listener) error { return server.ServeTLS(l, "", "") }
+	}
+	// Clients that come while this looks around wait to be accepted.
+	if err := b.list(ctx, store, logger); err != nil {
+		return err
+	}
+	b.print(stdout)
+
+	ended := make(chan error, 1)
+	go func() { ended <- start(listener) }()
+	select {
+	case err := <-ended:
+		return fmt.Errorf("serving: %w", err)
+	case <-ctx.Done():
+	}
+	// As ctx is done, this returns at once, with an error if anything is
+	// running still.
+	if err := server.Shutdown(ctx); err != nil {
+		logger.Print("finishing what is running; interrupt again to leave at once")
+		err = server.Shutdown(context.WithoutCancel(ctx))
+		if err != nil {
+			return fmt.Errorf("shutting down: %w", err)
+		}
+	}
+	<-ended
+	return nil
+}
+
+// listen listens on addr, on loopback if that has no host.
+func listen(addr string) (net.Listener, error) {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return nil, fmt.Errorf("-addr %q is not HOST:PORT or :PORT", addr)
+	}
+	if host == "" {
+		host = loopback
+	}
+	listener, err := net.Listen("tcp", net.JoinHostPort(host, port))
+	if errors.Is(err, syscall.EADDRINUSE) {
+		err = fmt.Errorf("%w; -addr :0 takes a free port", err)
+	}
+	return listener, err
+}
+
+const loopback = "127.0.0.1"
+
+// hostOf returns the HOST:PORT by which clients on this machine reach the
+// listener: the host is that of addr, unless this is none that can be dialed.
+func hostOf(listener net.Listener, addr string) string {
+	host, _, _ := net.SplitHostPort(addr)
+	if ip, err := netip.ParseAddr(host); host == "" || err == nil && ip.IsUnspecified() {
+		host = loopback
+	}
+	_, port, _ := net.SplitHostPort(listener.Addr().String())
+	return net.JoinHostPort(host, port)
+}

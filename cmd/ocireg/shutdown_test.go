@@ -1,0 +1,150 @@
+package main
+
+import (
+	"bufio"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/stretchr/testify/require"
+)
+
+const finishing = "finishing what is running; interrupt again to leave at once\n"
+
+// An uploading is a request that the registry has begun to read and that goes
+// on for as long as the test likes.
+type uploading struct {
+	body     *io.PipeWriter
+	answered chan uploaded
+}
+
+type uploaded struct {
+	status int
+	err    error
+}
+
+// beginUpload begins to push a blob. When it returns, the registry is reading.
+func beginUpload(t *testing.T, client *http.Client, url string, d digest.Digest) uploading {
+	t.Helper()
+	// The client does not read the body before the registry has asked for it.
+	client.Transport = &http.Transport{ExpectContinueTimeout: time.Hour}
+	t.Cleanup(client.CloseIdleConnections)
+	body, w := io.Pipe()
+	t.Cleanup(func() { w.Close() })
+	r, err := http.NewRequestWithContext(t.Context(), "POST", url+"/v2/app/blobs/uploads/?digest="+d.String(), body)
+	require.NoError(t, err)
+	r.Header.Set("Expect", "100-continue")
+	u := uploading{w, make(chan uploaded, 1)}
+	go func() {
+		response, err := client.Do(r)
+		if err != nil {
+			u.answered <- uploaded{0, err}
+			return
+		}
+		u.answered <- uploaded{response.StatusCode, response.Body.Close()}
+	}()
+	_, err = io.WriteString(w, "begun ")
+	require.NoError(t, err)
+	return u
+}
+
+// An upload that is running when the command is interrupted is finished.
+func TestInterruptFinishesUploads(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{{}, {t.TempDir()}} {
+		i := start(t, append([]string{"-quiet"}, args...)...)
+		u := beginUpload(t, i.client, i.url, digest.FromString("begun and ended"))
+		i.interrupt()
+		require.Contains(t, i.stderr.next(t), finishing)
+		require.Empty(t, i.exit)
+		_, err := io.WriteString(u.body, "and ended")
+		require.NoError(t, err)
+		require.NoError(t, u.body.Close())
+		require.Equal(t, uploaded{http.StatusCreated, nil}, <-u.answered)
+		require.Equal(t, 0, i.stop(t))
+	}
+}
+
+// A process is the command as a process of its own.
+type process struct {
+	*exec.Cmd
+	url            string
+	stdout, stderr *bufio.Reader
+}
+
+// startProcess starts the command on a free port.
+func startProcess(t *testing.T, args ...string) process {
+	t.Helper()
+	if runtime.GOOS == "windows" {
+		t.Skip("a process cannot be sent an interrupt there")
+	}
+	self, err := os.Executable()
+	require.NoError(t, err)
+	p := process{Cmd: exec.CommandContext(t.Context(), self, append([]string{"-addr", ":0"}, args...)...)}
+	p.Env = append(os.Environ(), "OCIREG_TEST_MAIN=1")
+	stdout, err := p.StdoutPipe()
+	require.NoError(t, err)
+	stderr, err := p.StderrPipe()
+	require.NoError(t, err)
+	require.NoError(t, p.Start())
+	t.Cleanup(func() {
+		p.Process.Kill()
+		p.Wait()
+	})
+	p.stdout, p.stderr = bufio.NewReader(stdout), bufio.NewReader(stderr)
+	line, err := p.stdout.ReadString('\n')
+	require.NoError(t, err)
+	p.url, _, _ = strings.Cut(line, " ")
+	return p
+}
+
+// end waits for the end of the process and returns what it still had to say
+// on standard error.
+func (p process) end(t *testing.T) (string, error) {
+	t.Helper()
+	_, err := io.Copy(io.Discard, p.stdout)
+	require.NoError(t, err)
+	text, err := io.ReadAll(p.stderr)
+	require.NoError(t, err)
+	return string(text), p.Wait()
+}
+
+// The first signal ends a process that has nothing to finish, with 0.
+func TestSignal(t *testing.T) {
+	t.Parallel()
+	for _, s := range []os.Signal{os.Interrupt, syscall.SIGTERM} {
+		p := startProcess(t, "-quiet")
+		response, err := http.Get(p.url + "/v2/")
+		require.NoError(t, err)
+		require.NoError(t, response.Body.Close())
+		require.Equal(t, http.StatusOK, response.StatusCode)
+		require.NoError(t, p.Process.Signal(s))
+		text, err := p.end(t)
+		require.NoError(t, err)
+		require.Empty(t, text)
+	}
+}
+
+// The second signal ends a process that has something to finish.
+func TestSecondSignal(t *testing.T) {
+	t.Parallel()
+	p := startProcess(t)
+	u := beginUpload(t, &http.Client{}, p.url, digest.FromString(""))
+	require.NoError(t, p.Process.Signal(os.Interrupt))
+	line, err := p.stderr.ReadString('\n')
+	require.NoError(t, err)
+	require.Contains(t, line, finishing)
+	require.NoError(t, p.Process.Signal(os.Interrupt))
+	text, err := p.end(t)
+	require.EqualError(t, err, "signal: interrupt")
+	require.Empty(t, text)
+	require.NoError(t, u.body.Close())
+	require.Error(t, (<-u.answered).err)
+}
