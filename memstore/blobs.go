@@ -85,6 +85,9 @@ func (s *Store) addBlob(repo string, d digest.Digest, c *content) *content {
 	if r := s.ensure(repo); r.blobs[d] == nil {
 		r.blobs[d] = shared.content
 		shared.repos++
+		if s.blobs == nil {
+			s.blobs = make(map[digest.Digest]sharedBlob)
+		}
 		s.blobs[d] = shared
 	}
 	return shared.content

@@ -22,6 +22,8 @@ import (
 // A blob is held once, however many repositories have it, and is never copied
 // to be read or published: while it is uploaded, and after that, a large one
 // takes at most a tenth more memory than it has bytes.
+//
+// The zero Store is empty and ready to use.
 type Store struct {
 	// writing is held by all that changes the store, from its first look at
 	// what is there. So nothing comes between a check and the change, while
@@ -63,7 +65,7 @@ func pair(d digest.Digest, second string) string {
 
 // New returns an empty Store.
 func New() *Store {
-	return &Store{blobs: map[digest.Digest]sharedBlob{}}
+	return new(Store)
 }
 
 // Clone returns a store that has what s has at the moment and is independent

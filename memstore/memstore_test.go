@@ -130,6 +130,9 @@ func TestSmallBlobHoldsWhatItNeeds(t *testing.T) {
 					require.LessOrEqual(t, len(w.content.slabs), 1, "slabs")
 					require.Equal(t, size, w.content.held(), "held before the commit")
 				}
+				if announced < 0 {
+					require.LessOrEqual(t, w.content.held(), max(2*size, minSlab), "held before the commit")
+				}
 				require.NoError(t, w.Commit(t.Context(), "sha256:any"))
 				c := s.blobs["sha256:any"].content
 				require.Equal(t, size, c.size)
@@ -450,6 +453,9 @@ func TestCloneIsIndependent(t *testing.T) {
 			seen = append(seen, fmt.Sprint(repo, " blob ", err == nil))
 			_, err = s.StatManifest(ctx, repo, string(sbom.Digest))
 			seen = append(seen, fmt.Sprint(repo, " manifest ", err == nil))
+		}
+		for d, shared := range s.blobs {
+			seen = append(seen, fmt.Sprintf("%s in %d repositories", d, shared.repos))
 		}
 		return seen
 	}
