@@ -6,7 +6,7 @@ import (
 	"sort"
 )
 
-// Content is the bytes of a blob, in slabs, so that it can grow without being
+// content is the bytes of a blob, in slabs, so that it can grow without being
 // copied. It is not changed any more once it is in a store.
 type content struct {
 	slabs []slab
