@@ -1,0 +1,110 @@
+package registrytest
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ocireg/registry"
+)
+
+func TestCredentialsAreRedacted(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ name, value, want string }{
+		{"Authorization", "Bearer hunter2", "Bearer redacted"},
+		{"Authorization", "Basic aHVudGVyMg==", "Basic redacted"},
+		{"Authorization", "hunter2", "redacted"},
+		{"Proxy-Authorization", "Basic hunter2", "Basic redacted"},
+		{"Cookie", "session=hunter2", "redacted"},
+		{"Set-Cookie", "session=hunter2; Path=/", "redacted"},
+		{"X-Registry-Auth", "hunter2", "redacted"},
+		{"Private-Token", "hunter2", "redacted"},
+		{"X-Api-Key", "hunter2", "redacted"},
+		{"X-Amz-Security-Token", "hunter2", "redacted"},
+		{"Location", "/v2/a?token=hunter2&n=1", "/v2/a?token=redacted&n=1"},
+		{"Location", "https://cdn.test/b?X-Amz-Signature=hunter2&Expires=5#x", "https://cdn.test/b?X-Amz-Signature=redacted&Expires=5#x"},
+		{"Link", `</v2/_catalog?n=1&access_token=hunter2>; rel="next", </x?sig=hunter2>; rel="last"`, `</v2/_catalog?n=1&access_token=redacted>; rel="next", </x?sig=redacted>; rel="last"`},
+		{"Location", "/v2/a?", "/v2/a?"},
+
+		{"Accept", "application/json", "application/json"},
+		{"Www-Authenticate", `Bearer realm="https://auth.test/token"`, `Bearer realm="https://auth.test/token"`},
+		{"Docker-Content-Digest", "sha256:123", "sha256:123"},
+		{"Location", "/v2/a?n=1", "/v2/a?n=1"},
+		{"User-Agent", "a token?token=1", "a token?token=1"},
+	} {
+		got := redactHeader(http.Header{c.name: {c.value}})
+		require.Equal(t, http.Header{c.name: {c.want}}, got)
+	}
+	for _, c := range []struct{ query, want string }{
+		{"", ""},
+		{"n=1&last=a%20b&digest=sha256:1", "n=1&last=a%20b&digest=sha256:1"},
+		{"token=hunter2", "token=redacted"},
+		{"a=b&refresh_token=hunter2&c", "a=b&refresh_token=redacted&c"},
+		{"to%6ben=hunter2", "to%6ben=redacted"},
+		{"client_secret=hunter2&password=hunter2", "client_secret=redacted&password=redacted"},
+		{"X-Goog-Credential=hunter2", "X-Goog-Credential=redacted"},
+		{"token", "token=redacted"},
+		{"%zz=1&api_key=hunter2", "%zz=1&api_key=redacted"},
+		{"mount=sha256:1&from=a&artifactType=b&ns=c&service=d&scope=e", "mount=sha256:1&from=a&artifactType=b&ns=c&service=d&scope=e"},
+	} {
+		require.Equal(t, c.want, redactQuery(c.query))
+	}
+	u := redactURL(url.URL{Scheme: "http", Host: "a", User: url.UserPassword("alice", "hunter2")})
+	require.Equal(t, "http://alice:redacted@a", u.String())
+}
+
+// Wherever a record can be looked at, no secret is to be seen; the name of the
+// user is.
+func TestRecordsHaveNoSecrets(t *testing.T) {
+	t.Parallel()
+	s := newJournalServer(t, watch{})
+	r, err := http.NewRequestWithContext(t.Context(), "GET", s.URL+"/v2/?token=hunter2", nil)
+	require.NoError(t, err)
+	r.SetBasicAuth("alice", "hunter2")
+	basic := r.Header.Get("Authorization")
+	r.AddCookie(&http.Cookie{Name: "session", Value: "hunter2"})
+	resp, err := s.Client().Do(r)
+	require.NoError(t, err)
+	resp.Body.Close()
+
+	all := s.Requests()
+	var har strings.Builder
+	require.NoError(t, all.WriteHAR(&har))
+	seen := fmt.Sprintf("%+v %v %v %s", *all.First(), all.First().URL, all, &har)
+	require.NotContains(t, seen, "hunter2")
+	require.NotContains(t, seen, strings.TrimPrefix(basic, "Basic "))
+	require.Equal(t, "Basic redacted", all.First().RequestHeader.Get("Authorization"))
+	require.Equal(t, "alice", all.First().User)
+	require.Equal(t, "GET /v2/?token=redacted 200 user=alice", all.First().String())
+}
+
+// Whom a middleware has found out is the user, whatever the header says.
+func TestUserIsWhomTheRegistryTakesItFor(t *testing.T) {
+	t.Parallel()
+	s := newJournalServer(t, watch{}, registry.WithMiddleware(func(next registry.Handler) registry.Handler {
+		return func(w http.ResponseWriter, r *registry.Request) error {
+			r.User = "bob"
+			return next(w, r)
+		}
+	}))
+	s.do(t, "GET", "/v2/", nil, "Authorization", "Basic YWxpY2U6c2VjcmV0")
+	require.Equal(t, "bob", s.Requests().First().User)
+}
+
+func FuzzRedact(f *testing.F) {
+	f.Add("/v2/?token=hunter2&x", "Bearer hunter2")
+	f.Add(`<a?b?sig=c>;"?`, "")
+	f.Fuzz(func(t *testing.T, link, authorization string) {
+		h := redactHeader(http.Header{"Link": {link}, "Authorization": {authorization}})
+		// What has been redacted stays as it is.
+		again := redactHeader(h.Clone())
+		require.Equal(t, h["Link"], again["Link"])
+		if _, secret, ok := strings.Cut(authorization, " "); ok && len(secret) > len(redacted) {
+			require.NotContains(t, h.Get("Authorization"), secret)
+		}
+	})
+}

@@ -1,0 +1,208 @@
+package registrytest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync/atomic"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// maxManifest is the size in bytes of the largest manifest that is looked
+// into.
+const maxManifest = 4 << 20
+
+// A watch is how a journal looks at the bodies that a handler reads and
+// writes.
+type watch struct {
+	bodies    int64 // how many bytes of each body are kept
+	manifests bool  // whether manifests are looked into
+}
+
+// handler returns one for the same, in which nobody has all of an answer
+// before it is recorded: so that who asks for the requests after the last
+// answer finds them all, and finds them answered.
+func (wt watch) handler(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		aw := &answerWriter{ResponseWriter: w, left: -1}
+		if r.ContentLength != 0 || wt.bodies > 0 {
+			a := &glimpse{request: capture{limit: wt.bodies}, response: capture{limit: wt.bodies}}
+			if wt.manifests && r.Method == http.MethodPut && strings.Contains(r.URL.Path, "/manifests/") {
+				a.manifest = &capture{limit: maxManifest}
+			}
+			r = r.WithContext(context.WithValue(r.Context(), glimpseKey{}, a))
+			if r.Body != nil {
+				r.Body = &watchedBody{r.Body, a}
+			}
+			aw.glimpse = a
+		}
+		next.ServeHTTP(aw, r)
+		aw.release()
+	})
+}
+
+type glimpseKey struct{}
+
+// A glimpse is what was seen of an exchange from outside of the registry.
+type glimpse struct {
+	cut               atomic.Bool // whether the body of the request ended early
+	request, response capture
+	manifest          *capture // or nil
+}
+
+// end adds what was seen to the record.
+func (a *glimpse) end(r *Record) {
+	r.RequestBody, r.ResponseBody = a.request.bytes, a.response.bytes
+	if a.manifest != nil && int64(len(a.manifest.bytes)) == r.BytesIn {
+		r.pushed = readPushed(a.manifest.bytes)
+	}
+	a.manifest = nil
+}
+
+// pushedManifest is what a manifest says that a client has to heed.
+type pushedManifest struct {
+	MediaType string              `json:"mediaType"`
+	Subject   *ocispec.Descriptor `json:"subject"`
+}
+
+// readPushed returns what the manifest says, or nil if it is none.
+func readPushed(content []byte) *pushedManifest {
+	var m pushedManifest
+	if json.Unmarshal(content, &m) != nil {
+		return nil
+	}
+	return &m
+}
+
+func (m *pushedManifest) subject() digest.Digest {
+	if m == nil || m.Subject == nil {
+		return ""
+	}
+	return m.Subject.Digest
+}
+
+// A capture keeps the first bytes of what is written to it.
+type capture struct {
+	limit int64
+	bytes []byte
+}
+
+func (c *capture) write(p []byte) {
+	if c == nil {
+		return
+	}
+	if room := c.limit - int64(len(c.bytes)); int64(len(p)) > room {
+		p = p[:room]
+	}
+	c.bytes = append(c.bytes, p...)
+}
+
+// watchedBody is the body of a request.
+type watchedBody struct {
+	io.ReadCloser
+	glimpse *glimpse
+}
+
+func (b *watchedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	b.glimpse.request.write(p[:n])
+	b.glimpse.manifest.write(p[:n])
+	if err != nil && err != io.EOF && !errors.Is(err, http.ErrBodyReadAfterClose) {
+		b.glimpse.cut.Store(true)
+	}
+	return n, err
+}
+
+// answerWriter keeps the last byte of an answer whose length was announced
+// until it is released. net/http sends any other answer's end, and the whole
+// of a small one, only when the handler has returned.
+type answerWriter struct {
+	http.ResponseWriter
+	glimpse *glimpse // or nil
+	begun   bool
+	left    int64 // how many bytes are still to come, or -1
+	held    bool
+	last    [1]byte
+}
+
+func (w *answerWriter) WriteHeader(status int) {
+	if status >= 200 && !w.begun {
+		w.begun = true
+		if n, err := strconv.ParseInt(w.Header().Get("Content-Length"), 10, 64); err == nil {
+			w.left = n
+		}
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *answerWriter) Write(p []byte) (n int, err error) {
+	w.begin()
+	if w.glimpse != nil {
+		defer func() { w.glimpse.response.write(p[:n]) }()
+	}
+	if len(p) > 0 && w.left == int64(len(p)) {
+		if len(p) > 1 {
+			n, err = w.ResponseWriter.Write(p[:len(p)-1])
+			w.left -= int64(n)
+		}
+		if err == nil && w.left == 1 {
+			w.held, w.last[0] = true, p[len(p)-1]
+			w.left--
+			n++
+		}
+		return n, err
+	}
+	w.release()
+	n, err = w.ResponseWriter.Write(p)
+	if w.left >= 0 {
+		w.left -= int64(n)
+	}
+	return n, err
+}
+
+// begin writes the header, if that has not been done.
+func (w *answerWriter) begin() {
+	if !w.begun {
+		w.WriteHeader(http.StatusOK)
+	}
+}
+
+// ReadFrom keeps open the way by which the operating system sends a file.
+func (w *answerWriter) ReadFrom(src io.Reader) (n int64, err error) {
+	w.begin()
+	to, ok := w.ResponseWriter.(io.ReaderFrom)
+	if ok && w.left > 1 && (w.glimpse == nil || w.glimpse.response.limit == 0) {
+		// The way is open to a file, and to a limited file, not to one that is
+		// limited twice.
+		limited, ok := src.(*io.LimitedReader)
+		if !ok {
+			limited = &io.LimitedReader{R: src, N: w.left}
+		}
+		most := &io.LimitedReader{R: limited.R, N: min(limited.N, w.left-1)}
+		n, err = to.ReadFrom(most)
+		limited.N -= n
+		w.left -= n
+		if err != nil {
+			return n, err
+		}
+	}
+	rest, err := io.Copy(struct{ io.Writer }{w}, src)
+	return n + rest, err
+}
+
+// release writes the byte that was held.
+func (w *answerWriter) release() {
+	if w.held {
+		w.held = false
+		w.ResponseWriter.Write(w.last[:])
+	}
+}
+
+// Unwrap is for [http.ResponseController].
+func (w *answerWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
