@@ -59,17 +59,23 @@ var concurrencyRules = []rule{
 	{"readers see a tag move at once", func(t *tester) {
 		a, b := t.image("app", imageSpec{}), t.image("app", imageSpec{})
 		t.put("app", a, "v1")
+		// Whoever is quicker goes on until the others have done enough too.
+		const readers, enough = 3, 20
+		var reading, moved atomic.Int32
 		var done atomic.Bool
-		t.concurrently(4, func(t *tester, i int) {
+		reading.Store(readers)
+		t.concurrently(1+readers, func(t *tester, i int) {
 			if i == 0 {
 				defer done.Store(true)
-				for range 25 {
+				for reading.Load() > 0 {
 					t.put("app", b, "v1")
 					t.put("app", a, "v1")
+					moved.Add(2)
 				}
 				return
 			}
-			for !done.Load() {
+			defer reading.Add(-1)
+			for n := 0; !done.Load() && (n < enough || moved.Load() < enough); n++ {
 				m, err := t.store.GetManifest(t.ctx, "app", "v1")
 				if err != nil {
 					t.Errorf("GetManifest while the tag moves: %v", err)

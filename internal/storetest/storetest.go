@@ -504,7 +504,8 @@ func (t *tester) leftRunning(n int, f func()) (left int) {
 		var profile bytes.Buffer
 		pprof.Lookup("goroutine").WriteTo(&profile, 1)
 		left = 0
-		for group := range strings.SplitSeq(profile.String(), "\n\n") {
+		_, groups, _ := strings.Cut(profile.String(), "\n")
+		for group := range strings.SplitSeq(groups, "\n\n") {
 			if strings.Contains(group, `"TestStore":"`+label+`"`) {
 				count := 0
 				fmt.Sscanf(group, "%d @", &count)
