@@ -1,0 +1,263 @@
+package registrytest
+
+import (
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/ocireg/registry"
+)
+
+func (l *lint) accept() {
+	l.each(func(r *Record) {
+		if len(r.RequestHeader.Values("Accept")) == 0 {
+			l.found(r, "there is no Accept")
+		}
+	}, registry.GetManifest, registry.HeadManifest)
+}
+
+func (l *lint) contentType() {
+	l.each(func(r *Record) {
+		value := r.RequestHeader.Get("Content-Type")
+		switch {
+		case value == "":
+			l.found(r, "there is no Content-Type")
+		case strings.Contains(value, ";"):
+			l.found(r, "Content-Type is %q", value)
+		}
+	}, registry.PutManifest)
+}
+
+// manifest returns what the manifest says that was pushed, or nil if it is
+// not known.
+func (r *Record) manifest() *pushedManifest {
+	if r.pushed == nil && int64(len(r.RequestBody)) == r.BytesIn {
+		return readPushed(r.RequestBody)
+	}
+	return r.pushed
+}
+
+func (l *lint) mediaType() {
+	l.each(func(r *Record) {
+		value := r.RequestHeader.Get("Content-Type")
+		m := r.manifest()
+		if m == nil || m.MediaType == "" || value == "" {
+			return
+		}
+		if t, _, _ := strings.Cut(value, ";"); strings.TrimSpace(t) != m.MediaType {
+			l.found(r, "Content-Type is %q, but mediaType is %q", value, m.MediaType)
+		}
+	}, registry.PutManifest)
+}
+
+// referrersTag returns the tag at which clients keep the referrers of a
+// manifest where a registry does not (Referrers Tag Schema).
+func referrersTag(d digest.Digest) string {
+	algorithm, encoded, _ := strings.Cut(string(d), ":")
+	tag := algorithm[:min(len(algorithm), 32)] + "-" + encoded[:min(len(encoded), 64)]
+	return strings.Map(func(c rune) rune {
+		if strings.ContainsRune("_.-", c) || '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' {
+			return c
+		}
+		return '-'
+	}, tag)
+}
+
+// after reports whether the tag was asked for in the repository after the
+// request, with any of the operations.
+func (l *lint) after(r *Record, tag string, ops ...registry.Op) bool {
+	return slices.ContainsFunc(l.records, func(o *Record) bool {
+		return o.Number > r.Number && o.Repo == r.Repo && o.Tag == tag && slices.Contains(ops, o.Op)
+	})
+}
+
+func (l *lint) referrersFallback() {
+	l.each(func(r *Record) {
+		if r.Status != http.StatusNotFound || r.Digest == "" {
+			return
+		}
+		if tag := referrersTag(r.Digest); !l.after(r, tag, registry.GetManifest, registry.HeadManifest) {
+			l.found(r, "the tag %s was not looked at", tag)
+		}
+	}, registry.ListReferrers)
+}
+
+func (l *lint) referrersTag() {
+	l.each(func(r *Record) {
+		subject := r.manifest().subject()
+		if subject == "" || !r.told() || r.ResponseHeader.Get("OCI-Subject") != "" {
+			return
+		}
+		if tag := referrersTag(subject); !l.after(r, tag, registry.PutManifest) {
+			l.found(r, "the tag %s was not pushed", tag)
+		}
+	}, registry.PutManifest)
+}
+
+func (l *lint) link() {
+	var before []given
+	l.each(func(r *Record) {
+		query := r.URL.Query()
+		goesOn := func(g given) bool {
+			next := g.url.Query()
+			return g.by.Op == r.Op && g.by.Repo == r.Repo && g.by.Digest == r.Digest &&
+				(query.Has("last") && query.Get("last") == next.Get("last") ||
+					query.Has(stateParam) && query.Get(stateParam) == next.Get(stateParam))
+		}
+		same := func(g given) bool { return g.url.Path == r.URL.Path && g.url.Query().Encode() == query.Encode() }
+		if i := slices.IndexFunc(before, goesOn); i >= 0 && !slices.ContainsFunc(before, same) {
+			l.found(r, "the URL is %s, where Link was %s", r.URL.RequestURI(), before[i].url.RequestURI())
+		}
+		if u := r.next(); u != nil && r.told() {
+			before = append(before, given{r, u})
+		}
+	}, registry.ListTags, registry.ListReferrers, registry.Catalog)
+}
+
+// linkForm is the form of a Link to the next page.
+var linkForm = regexp.MustCompile(`<([^>]*)>\s*;[^,]*\brel="?next"?`)
+
+// next is the absolute URL of the answer's Link, or nil.
+func (r *Record) next() *url.URL {
+	m := linkForm.FindStringSubmatch(r.ResponseHeader.Get("Link"))
+	if m == nil {
+		return nil
+	}
+	u, err := r.URL.Parse(m[1])
+	if err != nil {
+		return nil
+	}
+	return u
+}
+
+func (l *lint) name() {
+	for _, r := range l.records {
+		switch r.Op {
+		case registry.Unknown, registry.Ping, registry.Catalog, registry.Discover:
+			continue
+		}
+		elements := strings.Split(r.URL.Path, "/")
+		last := elements[len(elements)-1]
+		if r.Repo == "" {
+			l.found(r, "the name of the repository in %s is not valid", r.URL.Path)
+			continue
+		}
+		switch r.Op {
+		case registry.GetManifest, registry.HeadManifest, registry.PutManifest, registry.DeleteManifest, registry.DeleteTag:
+			if r.Tag == "" && !validDigest(last) {
+				l.found(r, "%q is neither a tag nor a digest", last)
+			}
+			for _, tag := range r.URL.Query()["tag"] {
+				if r.Op == registry.PutManifest && !validTag.MatchString(tag) {
+					l.found(r, "%q is not a tag", tag)
+				}
+			}
+		case registry.GetBlob, registry.HeadBlob, registry.DeleteBlob, registry.ListReferrers:
+			if !validDigest(last) {
+				l.found(r, "%q is not a digest", last)
+			}
+		case registry.PostBlob, registry.PutUpload:
+			if d := r.URL.Query().Get("digest"); d != "" && !validDigest(d) {
+				l.found(r, "%q is not a digest", d)
+			}
+		case registry.MountBlob:
+			if d := r.URL.Query().Get("mount"); !validDigest(d) {
+				l.found(r, "%q is not a digest", d)
+			}
+			if r.From != "" && !validName.MatchString(r.From) {
+				l.found(r, "%q is not the name of a repository", r.From)
+			}
+		}
+	}
+}
+
+// validDigest reports whether s has the form of a digest, whatever its
+// algorithm.
+func validDigest(s string) bool {
+	err := digest.Digest(s).Validate()
+	return err == nil || err == digest.ErrDigestUnsupported
+}
+
+func (l *lint) endpoint() {
+	for _, r := range l.records {
+		switch {
+		case r.Op == registry.Unknown:
+			l.found(r, "there is no %s %s", r.Method, r.URL.Path)
+		case r.URL.Path == "/v2", strings.HasSuffix(r.URL.Path, "/blobs/uploads"):
+			l.found(r, "the path is %s, without the slash at its end", r.URL.Path)
+		}
+	}
+}
+
+func (l *lint) noBody() {
+	for _, r := range l.records {
+		switch r.Method {
+		case http.MethodGet, http.MethodHead, http.MethodDelete:
+			switch {
+			case r.ContentLength > 0:
+				l.found(r, "there is a body of %d bytes", r.ContentLength)
+			case r.ContentLength < 0:
+				l.found(r, "there is a body")
+			}
+		}
+	}
+}
+
+func (l *lint) credentials() {
+	challenged := false
+	for _, r := range l.records {
+		if !challenged && r.RequestHeader.Get("Authorization") != "" {
+			l.found(r, "the registry has not asked for the credentials %q", r.RequestHeader.Get("Authorization"))
+		}
+		challenged = challenged || !r.Ongoing && r.ResponseHeader.Get("WWW-Authenticate") != ""
+	}
+}
+
+func (l *lint) retryAfter() {
+	type target struct{ method, path string }
+	type wait struct {
+		by    *Record
+		until time.Time
+	}
+	waits := make(map[target]wait)
+	for _, r := range l.records {
+		to := target{r.Method, r.URL.Path}
+		// A request that was on its way already could not know.
+		if w, ok := waits[to]; ok && !r.Start.Before(w.by.end()) && r.Start.Before(w.until) {
+			l.found(r, "request %d was answered %d with Retry-After: %s, which was %v too early to ask again",
+				w.by.Number, w.by.Status, w.by.ResponseHeader.Get("Retry-After"), w.until.Sub(r.Start))
+		}
+		if r.Status == http.StatusTooManyRequests || r.Status == http.StatusServiceUnavailable {
+			if until, ok := r.retryAt(); ok {
+				waits[to] = wait{r, until}
+			}
+		}
+	}
+}
+
+// retryAt returns the time that the answer's Retry-After gives.
+func (r *Record) retryAt() (time.Time, bool) {
+	value := r.ResponseHeader.Get("Retry-After")
+	if seconds, err := strconv.Atoi(value); err == nil {
+		return r.end().Add(time.Duration(seconds) * time.Second), true
+	}
+	t, err := http.ParseTime(value)
+	return t, err == nil
+}
+
+func (l *lint) expected() {
+	if l.expect == nil {
+		return
+	}
+	for _, r := range l.records {
+		if !slices.Contains(l.expect, r.Op) {
+			l.found(r, "the test does not expect %v", r.Op)
+		}
+	}
+}
