@@ -1,0 +1,146 @@
+package registrytest
+
+import (
+	"net/http"
+	"slices"
+)
+
+const (
+	deletingTags      = "Deleting tags"
+	deletingManifests = "Deleting Manifests"
+	deletingBlobs     = "Deleting Blobs"
+)
+
+var deleteRequirements = []Requirement{
+	{
+		Category: "management", Name: "deleting a tag is 202", Section: deletingTags, Level: Must, Since: "1.0", with: []Feature{FeatureDeleteTag},
+		Text: "Upon success, the registry MUST respond with a `202 Accepted` code.",
+		check: func(t *registryTest) {
+			repo := t.repo()
+			t.pushTagged(repo, "v1")
+			t.want(t.delete(manifestURL(repo, "v1")), http.StatusAccepted)
+		},
+	},
+	{
+		Category: "management", Name: "deleted tag is 404", Section: deletingTags, Level: Must, Since: "1.0", with: []Feature{FeatureDeleteTag},
+		Text: "Once deleted, a `GET` to `/v2/<name>/manifests/<tag>` will return a 404.",
+		check: func(t *registryTest) {
+			repo := t.repo()
+			t.pushTagged(repo, "v1", "v2")
+			t.prepare("deleting a tag", func() { t.want(t.delete(manifestURL(repo, "v1")), http.StatusAccepted) })
+			t.want(t.get(manifestURL(repo, "v1")), http.StatusNotFound)
+			if tags := t.tagsIn(t.get(tagsURL(repo))); slices.Contains(tags, "v1") {
+				t.violated("the tag that was deleted is listed")
+			}
+		},
+	},
+	{
+		Category: "management", Name: "manifest stays when its tag is deleted", Section: deletingTags, Level: Must, Since: "1.0", with: []Feature{FeatureDeleteTag},
+		Text: "`<name>` is the namespace of the repository, and `<tag>` is the name of the tag to be deleted.",
+		check: func(t *registryTest) {
+			repo := t.repo()
+			i := t.pushImage(repo, t.image(), "v1", "v2")
+			t.prepare("deleting a tag", func() { t.want(t.delete(manifestURL(repo, "v1")), http.StatusAccepted) })
+			for _, reference := range []string{"v2", string(i.digest)} {
+				a := t.get(manifestURL(repo, reference), "Accept", i.MediaType)
+				t.want(a, http.StatusOK)
+				t.wantBody(a, i.content)
+			}
+		},
+	},
+	{
+		Category: "management", Name: "deleting a tag is 400 or 405 where it is disabled", Section: deletingTags, Level: Must, Since: "1.0", without: []Feature{FeatureDeleteTag},
+		Text: "If tag deletion is disabled, the registry MUST respond with either a `400 Bad Request` or a `405 Method Not Allowed`.",
+		check: func(t *registryTest) {
+			repo := t.repo()
+			t.pushTagged(repo, "v1")
+			t.want(t.delete(manifestURL(repo, "v1")), http.StatusBadRequest, http.StatusMethodNotAllowed)
+			t.want(t.get(manifestURL(repo, "v1")), http.StatusOK)
+		},
+	},
+	{
+		Category: "management", Name: "deleting a manifest is 202", Section: deletingManifests, Level: Must, Since: "1.0", with: []Feature{FeatureDeleteManifest},
+		Text: "Upon success, the registry MUST respond with a `202 Accepted` code.",
+		check: func(t *registryTest) {
+			repo := t.repo()
+			i := t.pushImage(repo, t.image())
+			t.want(t.delete(manifestURL(repo, i.digest)), http.StatusAccepted)
+		},
+	},
+	{
+		Category: "management", Name: "deleted manifest and its tags are 404", Section: deletingManifests, Level: Must, Since: "1.0", with: []Feature{FeatureDeleteManifest},
+		Text: "Once deleted, a `GET` to `/v2/<name>/manifests/<digest>` and any tag pointing to that digest will return a 404.",
+		check: func(t *registryTest) {
+			repo := t.repo()
+			stays := t.pushImage(repo, t.image(), "v3")
+			i := t.pushImage(repo, t.image(), "v1", "v2")
+			t.prepare("deleting a manifest", func() { t.want(t.delete(manifestURL(repo, i.digest)), http.StatusAccepted) })
+			for _, reference := range []string{string(i.digest), "v1", "v2"} {
+				t.want(t.get(manifestURL(repo, reference)), http.StatusNotFound)
+				t.want(t.head(manifestURL(repo, reference)), http.StatusNotFound)
+			}
+			t.want(t.get(manifestURL(repo, "v3"), "Accept", stays.MediaType), http.StatusOK)
+		},
+	},
+	{
+		Category: "management", Name: "deleting a manifest of no repository is 404", Section: deletingManifests, Level: Must, Since: "1.0", with: []Feature{FeatureDeleteManifest},
+		Text: "If the repository does not exist, the response MUST return `404 Not Found`.",
+		check: func(t *registryTest) {
+			t.want(t.delete(manifestURL(t.repo(), t.absentDigest())), http.StatusNotFound)
+		},
+	},
+	{
+		Category: "management", Name: "deleting a manifest is 400 or 405 where it is disabled", Section: deletingManifests, Level: Must, Since: "1.0", without: []Feature{FeatureDeleteManifest},
+		Text: "If manifest deletion is disabled, the registry MUST respond with either a `400 Bad Request` or a `405 Method Not Allowed`.",
+		check: func(t *registryTest) {
+			repo := t.repo()
+			i := t.pushImage(repo, t.image())
+			t.want(t.delete(manifestURL(repo, i.digest)), http.StatusBadRequest, http.StatusMethodNotAllowed)
+			t.want(t.get(manifestURL(repo, i.digest)), http.StatusOK)
+		},
+	},
+	{
+		Category: "management", Name: "deleting a blob is 202", Section: deletingBlobs, Level: Must, Since: "1.0", with: []Feature{FeatureDeleteBlob},
+		Text: "Upon success, the registry MUST respond with code `202 Accepted`.",
+		check: func(t *registryTest) {
+			repo := t.repo()
+			d := t.pushBlob(repo, t.bytes(1000))
+			t.want(t.delete(blobURL(repo, d)), http.StatusAccepted)
+		},
+	},
+	{
+		Category: "management", Name: "deleted blob is 404", Section: deletingBlobs, Level: Must, Since: "1.0", with: []Feature{FeatureDeleteBlob},
+		Text: "If the blob is not found, a `404 Not Found` code MUST be returned.",
+		check: func(t *registryTest) {
+			repo, other := t.repo(), t.repo()
+			content := t.bytes(1000)
+			d := t.pushBlob(repo, content)
+			t.pushBlob(other, content)
+			t.prepare("deleting a blob", func() { t.want(t.delete(blobURL(repo, d)), http.StatusAccepted) })
+			t.want(t.get(blobURL(repo, d)), http.StatusNotFound)
+			t.want(t.head(blobURL(repo, d)), http.StatusNotFound)
+			t.want(t.delete(blobURL(repo, d)), http.StatusNotFound)
+			// It was deleted from one repository only.
+			t.want(t.get(blobURL(other, d)), http.StatusOK)
+		},
+	},
+	{
+		Category: "management", Name: "deleting an absent blob is 404", Section: deletingBlobs, Level: Must, Since: "1.0", with: []Feature{FeatureDeleteBlob},
+		Text: "If the blob is not found, a `404 Not Found` code MUST be returned.",
+		check: func(t *registryTest) {
+			repo := t.repo()
+			t.pushBlob(repo, t.bytes(10))
+			t.want(t.delete(blobURL(repo, t.absentDigest())), http.StatusNotFound)
+		},
+	},
+	{
+		Category: "management", Name: "deleting a blob is 400 or 405 where it is disabled", Section: deletingBlobs, Level: Must, Since: "1.0", without: []Feature{FeatureDeleteBlob},
+		Text: "If blob deletion is disabled, the registry MUST respond with either a `400 Bad Request` or a `405 Method Not Allowed`.",
+		check: func(t *registryTest) {
+			repo := t.repo()
+			d := t.pushBlob(repo, t.bytes(1000))
+			t.want(t.delete(blobURL(repo, d)), http.StatusBadRequest, http.StatusMethodNotAllowed)
+			t.want(t.get(blobURL(repo, d)), http.StatusOK)
+		},
+	},
+}
