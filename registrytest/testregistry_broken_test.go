@@ -25,7 +25,7 @@ import (
 )
 
 // Each of these registries is broken in one way, and found out by the
-// requirements that it does not meet, and by no others.
+// requirements that it does not meet, and by none of the others.
 func TestBrokenRegistriesAreFoundOut(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -219,7 +219,7 @@ func TestBrokenRegistriesAreFoundOut(t *testing.T) {
 		{"tags are not named", edit("GET", "/tags/list", func(a *httptest.ResponseRecorder) {
 			a.Body = bytes.NewBufferString(strings.Replace(a.Body.String(), `"name":`, `"title":`, 1))
 			a.Header().Del("Content-Length")
-		}), []string{"tags have the name of the repository with them", "tags of a repository without tags are 200", "no tags if n is 0", "last without n"}},
+		}), []string{"tags have the name of the repository with them", "tags of a repository without tags are 200", "no tags if n is 0"}},
 
 		{"referrers are missing", status("GET", "/referrers/", 404), []string{"referrers are 200", "referrers are not 404", "no referrers are an empty list",
 			"referrers of an invalid digest are 400", "referrers have the Content-Type of an index", "referrers are an index",
@@ -313,7 +313,14 @@ func TestBrokenRegistriesAreFoundOut(t *testing.T) {
 			t.Parallel()
 			target := directly(tt.broken)
 			target.ManifestLimit = 4 << 20
-			failures := checkAll(t, target, func(r registrytest.Requirement) bool { return large(r) && !slices.Contains(tt.found, r.Name) })
+			// What is of other categories than those is left out, to save time.
+			categories := map[string]bool{}
+			for _, r := range registrytest.Requirements() {
+				categories[r.Category] = categories[r.Category] || slices.Contains(tt.found, r.Name)
+			}
+			failures := checkAll(t, target, func(r registrytest.Requirement) bool {
+				return !slices.Contains(tt.found, r.Name) && (large(r) || !categories[r.Category] && tt.found != nil)
+			})
 			slices.Sort(tt.found)
 			require.Equal(t, tt.found, slices.Sorted(maps.Keys(failures)), "%s", strings.Join(slices.Collect(maps.Values(failures)), "\n"))
 		})
