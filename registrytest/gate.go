@@ -1,0 +1,117 @@
+package registrytest
+
+import (
+	"context"
+	"slices"
+	"sync"
+
+	"github.com/ocireg/registry"
+)
+
+// A Hold is a gate that requests wait at. With it, a test brings about what
+// happens concurrently, in the order that it wants, without waiting for time
+// to pass:
+//
+//	hold := reg.Hold(t, registrytest.On(registry.PutManifest))
+//	go push()
+//	<-hold.Entered()
+//	// The manifest has been sent, and is not there yet.
+//	hold.Release()
+type Hold struct {
+	*Injection
+	entered  chan *registry.Request
+	released chan struct{}
+	once     sync.Once
+}
+
+// Hold has the requests that the rule hits wait until they are released, at
+// the latest at the end of the test. They wait before they are served or, if
+// the rule says AfterCommit, when the operation has been carried out and before
+// it is answered. After that, what else the rule says happens to them. As with
+// [Faults.Fault], the test fails if no request ever came to the gate.
+func (f *Faults) Hold(t TB, r FaultRule) *Hold {
+	t.Helper()
+	spec, err := r.compile(true)
+	if err != nil {
+		t.Fatalf("registrytest: %v", err)
+	}
+	h := &Hold{
+		// More are not lost if nobody asks for them: they wait here.
+		entered:  make(chan *registry.Request, 1000),
+		released: make(chan struct{}),
+	}
+	for _, st := range spec.stages {
+		// Who is held is held before all else.
+		st.effects = slices.Insert(st.effects, 0, h.effect(st))
+	}
+	h.Injection = f.add(r, spec)
+	h.until(t)
+	t.Cleanup(h.Release)
+	return h
+}
+
+func (h *Hold) effect(st *ruleStage) effect {
+	return func(p *plan, _ hit) {
+		r := p.request
+		p.wait(st.afterCommit, wait{until: h.released, begin: func(ctx context.Context) {
+			select {
+			case h.entered <- r:
+			case <-h.released:
+			case <-ctx.Done():
+			}
+		}})
+	}
+}
+
+// Entered returns the channel from which each request that waits at the gate is
+// received once.
+func (h *Hold) Entered() <-chan *registry.Request { return h.entered }
+
+// Release opens the gate for good: for those who wait, and for those who are
+// still to come.
+func (h *Hold) Release() { h.once.Do(func() { close(h.released) }) }
+
+// inFlight counts requests while they are being answered.
+type inFlight struct {
+	mu sync.Mutex
+	// log has what has begun, as an operation, and what has ended, as the
+	// complement of one, in that order. So the most that there were at the
+	// same time is known for any operations, and nobody has to say before
+	// which ones matter.
+	log []registry.Op
+}
+
+// begin is for [registry.WithFaults].
+func (c *inFlight) begin(r *registry.Request) *registry.Fault {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.log = append(c.log, r.Op)
+	return nil
+}
+
+// end is for [registry.WithRecorder].
+func (c *inFlight) end(x *registry.Exchange) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.log = append(c.log, ^x.Request.Op)
+}
+
+// most returns how many requests for the operations, or for all, there were at
+// the same time.
+func (c *inFlight) most(ops []registry.Op) (most int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := 0
+	for _, op := range c.log {
+		change := 1
+		if op > ^op {
+			op, change = ^op, -1
+		}
+		if len(ops) > 0 && !slices.Contains(ops, op) {
+			continue
+		}
+		now += change
+		most = max(most, now)
+	}
+	return most
+}
