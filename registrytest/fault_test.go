@@ -1,9 +1,11 @@
 package registrytest
 
 import (
+	"context"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/memstore"
@@ -22,4 +24,12 @@ func serve(opt registry.Option, method, target string, body io.Reader) (answer *
 	answer = httptest.NewRecorder()
 	registry.New(memstore.New(), opt).ServeHTTP(answer, httptest.NewRequest(method, target, body))
 	return answer
+}
+
+// callSite is where a test has set a rule.
+var callSite = regexp.MustCompile(`\w+_test\.go:\d+`)
+
+// withConn returns a context of the n-th connection.
+func withConn(ctx context.Context, n int) context.Context {
+	return context.WithValue(ctx, connKey{}, n)
 }
