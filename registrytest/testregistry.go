@@ -210,7 +210,7 @@ func (r Requirement) Check(tb TB, target Target) {
 	}
 	t := &registryTest{TB: tb, requirement: r, target: target, client: target.Client}
 	if t.client == nil {
-		t.client = &http.Client{}
+		t.client = &http.Client{Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, ExpectContinueTimeout: exchangePatience}}
 	}
 	root := target.URL
 	if target.Handler != nil {
@@ -316,7 +316,8 @@ type call struct {
 	header []string
 	body   []byte
 
-	// announce says not to send the body before the registry wants it.
+	// announce says not to send the body before the registry wants it, if the
+	// client can wait for that.
 	announce bool
 }
 
@@ -349,7 +350,7 @@ func (t *registryTest) do(c call) *answer {
 	for i := 0; i+1 < len(c.header); i += 2 {
 		hr.Header.Add(c.header[i], c.header[i+1])
 	}
-	if c.announce {
+	if c.announce && t.target.Client == nil {
 		hr.Header.Set("Expect", "100-continue")
 	}
 	t.last = &answer{request: hr}

@@ -1,0 +1,204 @@
+package registry_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/layout"
+	"github.com/ocireg/registry/memstore"
+	"github.com/ocireg/registry/registrytest"
+)
+
+// stores are the stores that the behaviour of a registry is tested over.
+var stores = []struct {
+	name string
+	open func(t testing.TB) registry.Store
+}{
+	{"memstore", func(testing.TB) registry.Store { return memstore.New() }},
+	{"layout", func(t testing.TB) registry.Store {
+		s, err := layout.Open(t.TempDir())
+		require.NoError(t, err)
+		return s
+	}},
+}
+
+func TestRegistryMeetsTheSpec(t *testing.T) {
+	t.Parallel()
+	for _, s := range stores {
+		t.Run(s.name, func(t *testing.T) {
+			t.Parallel()
+			registrytest.TestRegistry(t, registrytest.Target{Handler: registry.New(s.open(t)), ManifestLimit: 4 << 20})
+		})
+	}
+}
+
+// A registryTest is a registry that a test talks to without a network.
+type registryTest struct {
+	*testing.T
+	http.Handler
+	store registry.Store
+}
+
+// overStores runs the test with a registry over each of the stores.
+func overStores(t *testing.T, test func(t *registryTest), opts ...registry.Option) {
+	t.Helper()
+	t.Parallel()
+	for _, s := range stores {
+		t.Run(s.name, func(t *testing.T) {
+			t.Parallel()
+			store := s.open(t)
+			test(&registryTest{t, registry.New(store, opts...), store})
+		})
+	}
+}
+
+// inMemory returns a registry over an empty store in memory.
+func inMemory(t *testing.T, opts ...registry.Option) *registryTest {
+	store := memstore.New()
+	return &registryTest{t, registry.New(store, opts...), store}
+}
+
+// over returns another registry over the same store.
+func (t *registryTest) over(opts ...registry.Option) *registryTest {
+	return &registryTest{t.T, registry.New(t.store, opts...), t.store}
+}
+
+// call sends a request and returns the answer. The header has names and values
+// in turns.
+func (t *registryTest) call(method, target, body string, header ...string) *httptest.ResponseRecorder {
+	t.Helper()
+	r := httptest.NewRequest(method, target, strings.NewReader(body))
+	for i := 0; i < len(header); i += 2 {
+		r.Header.Add(header[i], header[i+1])
+	}
+	w := httptest.NewRecorder()
+	t.ServeHTTP(w, r)
+	return w
+}
+
+// want fails the test unless the answer has the status.
+func (t *registryTest) want(status int, a *httptest.ResponseRecorder) *httptest.ResponseRecorder {
+	t.Helper()
+	require.Equal(t, status, a.Code, a.Body)
+	return a
+}
+
+// wantError fails the test unless the answer is an error as the spec's section
+// Error Codes has it, with the status and the codes.
+func (t *registryTest) wantError(status int, a *httptest.ResponseRecorder, codes ...registry.Code) *httptest.ResponseRecorder {
+	t.Helper()
+	t.want(status, a)
+	require.Equal(t, "application/json", a.Header().Get("Content-Type"))
+	require.Equal(t, strconv.Itoa(a.Body.Len()), a.Header().Get("Content-Length"))
+	var body struct {
+		Errors []map[string]any `json:"errors"`
+	}
+	require.NoError(t, json.Unmarshal(a.Body.Bytes(), &body), a.Body)
+	var got []registry.Code
+	for _, e := range body.Errors {
+		got = append(got, registry.Code(e["code"].(string)))
+		require.NotEmpty(t, e["message"])
+		for k := range e {
+			require.Contains(t, []string{"code", "message", "detail"}, k)
+		}
+	}
+	require.Equal(t, codes, got, a.Body)
+	for _, h := range []string{"ETag", "Docker-Content-Digest", "Accept-Ranges"} {
+		require.Empty(t, a.Header().Get(h), h)
+	}
+	return a
+}
+
+// wantPulled fails the test unless the manifest or blob at the path has the
+// content.
+func (t *registryTest) wantPulled(path, content string) *httptest.ResponseRecorder {
+	t.Helper()
+	a := t.want(200, t.call("GET", path, ""))
+	require.Equal(t, content, a.Body.String())
+	return a
+}
+
+func sum[T ~string | ~[]byte](content T) digest.Digest { return digest.FromBytes([]byte(content)) }
+
+// pushBlob pushes a blob and returns its digest.
+func (t *registryTest) pushBlob(repo, content string) digest.Digest {
+	t.Helper()
+	d := sum(content)
+	t.want(201, t.call("POST", "/v2/"+repo+"/blobs/uploads/?digest="+string(d), content))
+	return d
+}
+
+// pushImage pushes an image and returns its manifest.
+func (t *registryTest) pushImage(repo, reference string, edit ...func(*ocispec.Manifest)) string {
+	t.Helper()
+	m := t.image(repo, edit...)
+	if reference == "" {
+		reference = string(sum(m))
+	}
+	t.want(201, t.call("PUT", "/v2/"+repo+"/manifests/"+reference, m, "Content-Type", ocispec.MediaTypeImageManifest))
+	return m
+}
+
+// image pushes the blobs of an image and returns its manifest, after it was
+// edited.
+func (t *registryTest) image(repo string, edit ...func(*ocispec.Manifest)) string {
+	t.Helper()
+	t.pushBlob(repo, "{}")
+	t.pushBlob(repo, "layer")
+	m := ocispec.Manifest{
+		MediaType: ocispec.MediaTypeImageManifest,
+		Config:    describe(ocispec.MediaTypeImageConfig, "{}"),
+		Layers:    []ocispec.Descriptor{describe(ocispec.MediaTypeImageLayerGzip, "layer")},
+	}
+	m.SchemaVersion = 2
+	for _, e := range edit {
+		e(&m)
+	}
+	return toJSON(t, m)
+}
+
+func annotated(value string) func(*ocispec.Manifest) {
+	return func(m *ocispec.Manifest) { m.Annotations = map[string]string{"org.example": value} }
+}
+
+func subjectOf(manifest string) func(*ocispec.Manifest) {
+	d := describe(ocispec.MediaTypeImageManifest, manifest)
+	return func(m *ocispec.Manifest) { m.Subject = &d }
+}
+
+func describe(mediaType, content string) ocispec.Descriptor {
+	return ocispec.Descriptor{MediaType: mediaType, Digest: sum(content), Size: int64(len(content))}
+}
+
+func toJSON(t testing.TB, v any) string {
+	t.Helper()
+	b, err := json.Marshal(v)
+	require.NoError(t, err)
+	return string(b)
+}
+
+// start starts an upload session and returns where it goes on.
+func (t *registryTest) start(repo string) string {
+	t.Helper()
+	return t.want(202, t.call("POST", "/v2/"+repo+"/blobs/uploads/", "")).Header().Get("Location")
+}
+
+// chunk sends a chunk of an upload.
+func (t *registryTest) chunk(location string, first int, content string) *httptest.ResponseRecorder {
+	t.Helper()
+	return t.call("PATCH", location, content, "Content-Range", fmt.Sprintf("%d-%d", first, first+len(content)-1))
+}
+
+// unknownLength hides from an HTTP client how long a body is.
+type unknownLength struct{ *bytes.Reader }
