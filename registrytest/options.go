@@ -9,9 +9,14 @@ import (
 type settings struct {
 	handler  []registry.Option
 	store    registry.Store
+	tls      bool
+	variant  TLSVariant
 	inMemory bool
 	logs     bool
 	external string
+
+	// prepare is done to a server before its handler is made.
+	prepare []func(*Server)
 }
 
 // option is an option of this package. It stands among those of package

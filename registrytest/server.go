@@ -1,7 +1,9 @@
 package registrytest
 
 import (
+	"context"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"slices"
@@ -15,20 +17,26 @@ import (
 )
 
 // A Server is a registry for one test. Its methods may be called concurrently,
-// as by subtests that run in parallel.
+// as by subtests that run in parallel; those that are given no test belong to
+// the one that the server was made for.
 type Server struct {
 	// URL is the base URL, such as "http://127.0.0.1:43121".
 	URL string
 
-	// Store is what the server serves. A test may look at it and change it at
+	// State is what the registry holds. A test may look at it and change it at
 	// any time.
-	Store registry.Store
+	State
 
 	t         TB
 	options   []registry.Option
+	variant   TLSVariant
+	watch     watch
+	ca        *CA
 	handler   atomic.Pointer[http.Handler]
 	service   service
 	transport func() *http.Transport
+	journal   Journal
+	logging   bool
 
 	mu    sync.Mutex
 	atEnd []func()
@@ -45,14 +53,89 @@ type Server struct {
 // on. It fails at once if serving a request panics.
 func NewServer(t TB, opts ...registry.Option) *Server {
 	t.Helper()
+	set := newSettings(opts)
+	s := newServer(t, set)
+	if set.inMemory {
+		s.listenOn(NewNetwork(t), "127.0.0.1:1", set)
+	} else {
+		s.listen(set)
+	}
+	return s
+}
+
+// newServer makes a server that does not listen yet.
+func newServer(t TB, set *settings) *Server {
+	s := &Server{State: State{set.store}, t: t, variant: set.variant, logging: set.logs}
+	s.service.t = t
+	if s.Store == nil {
+		s.Store = memstore.New()
+	}
+	s.options = []registry.Option{
+		// The journal is the first to be asked for faults, so that it is told
+		// of every request.
+		registry.WithFaults(s.journal.arrive),
+		registry.WithRecorder(s.journal.Record),
+	}
+	if s.logging {
+		s.service.log.live = func(line string) { t.Logf("%s: %s", s.Host(), line) }
+		s.options = append(s.options, registry.WithLogger(slog.New(slog.NewTextHandler(&s.service.log, &slog.HandlerOptions{
+			ReplaceAttr: withoutTime,
+		}))))
+	}
+	for _, prepare := range set.prepare {
+		prepare(s)
+	}
+	s.options = append(s.options, set.handler...)
+	s.service.leaks.always = len(set.handler) > 0
+	s.newHandler()
+	t.Cleanup(func() {
+		s.Close()
+		s.explain()
+	})
+	return s
+}
+
+// newHandler begins anew, with no upload sessions.
+func (s *Server) newHandler() {
+	h := s.watch.handler(registry.New(s.Store, s.options...))
+	s.handler.Store(&h)
+}
+
+// init makes the service, which is named for people.
+func (s *Server) init(name string) {
+	s.service.init(s.t, name, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		(*s.handler.Load()).ServeHTTP(w, r)
+	}))
+	s.service.http.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
+		return s.journal.connContext(s.service.connContext(ctx, c), c)
+	}
+}
+
+// listen has the server be at a port of this machine.
+func (s *Server) listen(set *settings) {
+	s.t.Helper()
 	first, err := listen("127.0.0.1:0")
 	if err != nil {
-		t.Fatalf("registrytest: starting a server: %v", err)
+		s.t.Fatalf("registrytest: starting a server: %v", err)
 	}
 	address := first.Addr().String()
-	s := newServer(t, newSettings(opts), "http://"+address)
-	s.transport = sync.OnceValue(func() *http.Transport { return &http.Transport{} })
-	s.service.ports = []port{{listen: func() (net.Listener, error) {
+	s.URL = "http://" + address
+	s.init(address)
+	transport := &http.Transport{DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+		c, err := new(net.Dialer).DialContext(ctx, network, addr)
+		if err == nil && addr == address {
+			c = s.service.client(c)
+		}
+		return c, err
+	}}
+	if set.tls {
+		host, _, _ := net.SplitHostPort(address)
+		s.URL, s.ca = "https://"+address, newCA(s.t)
+		s.service.serveTLS(s.ca, host, set.variant)
+		transport.TLSClientConfig, transport.ForceAttemptHTTP2 = s.ca.clientConfig(), true
+	}
+	s.transport = func() *http.Transport { return transport }
+	s.service.ports = []port{{tls: set.tls, listen: func() (net.Listener, error) {
 		if l := first; l != nil {
 			first = nil
 			return l, nil
@@ -60,27 +143,6 @@ func NewServer(t TB, opts ...registry.Option) *Server {
 		return listen(address)
 	}}}
 	s.service.start() // It cannot fail: it has its listener already.
-	return s
-}
-
-// newServer makes a server that does not listen yet.
-func newServer(t TB, set *settings, url string) *Server {
-	s := &Server{URL: url, Store: set.store, t: t, options: set.handler}
-	if s.Store == nil {
-		s.Store = memstore.New()
-	}
-	s.newHandler()
-	s.service.init(t, url, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		(*s.handler.Load()).ServeHTTP(w, r)
-	}))
-	t.Cleanup(s.Close)
-	return s
-}
-
-// newHandler begins anew, with no upload sessions.
-func (s *Server) newHandler() {
-	h := registry.New(s.Store, s.options...)
-	s.handler.Store(&h)
 }
 
 // Host returns the host and the port, such as "127.0.0.1:43121".
@@ -106,9 +168,24 @@ func (s *Server) Transport() *http.Transport {
 	return s.transport()
 }
 
+// CA returns the authority that the server's certificate is signed by. Without
+// [WithTLS] there is none, and CA fails the test.
+func (s *Server) CA() *CA {
+	s.t.Helper()
+	if s.ca == nil {
+		s.t.Fatalf("registrytest: %s has no CA, because it was started without TLS", s.Host())
+	}
+	return s.ca
+}
+
 // Handler returns the registry without the network.
 func (s *Server) Handler() http.Handler {
 	return &s.service
+}
+
+// Requests returns the requests that there have been until now.
+func (s *Server) Requests() Requests {
+	return s.journal.Requests()
 }
 
 // CloseClientConnections closes all connections, those in use as well as
@@ -136,8 +213,9 @@ func (s *Server) Stop() {
 // Start ends the outage that [Server.Stop] began. The server is ready again, at
 // the same address, when Start returns.
 //
-// While a server is stopped its port is free, and somebody else's program may
-// get hold of it. Start waits for a while for it to be free again.
+// While a server is stopped its port is free, as it has to be for connections
+// to be refused, and another program may get hold of it. Start waits up to five
+// seconds for it to be free again.
 func (s *Server) Start() {
 	s.t.Helper()
 	if err := s.service.start(); err != nil {
@@ -155,23 +233,41 @@ func (s *Server) Close() {
 	if ended {
 		return
 	}
-	s.transport().CloseIdleConnections()
 	s.service.close()
 	for _, check := range slices.Backward(atEnd) {
 		check()
 	}
-	lines := s.service.log.close()
-	if s.t.Failed() && len(lines) > 0 {
-		s.t.Logf("registrytest: the log of %s:\n%s", s.Host(), strings.Join(lines, "\n"))
-	}
 }
 
-// onEnd has f called when the server has been closed, after what was given to
+// onEnd has f called when the server has been closed, after what is given to
 // onEnd later.
 func (s *Server) onEnd(f func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.atEnd = append(s.atEnd, f)
+}
+
+// explain logs what happened, if the test has failed.
+func (s *Server) explain() {
+	s.t.Helper()
+	lines := s.service.log.close()
+	if !s.t.Failed() || s.logging {
+		return
+	}
+	if requests := s.Requests(); requests.Len() > 0 {
+		s.t.Logf("registrytest: the requests to %s:\n%s", s.Host(), requests.last(maxDump))
+	}
+	if len(lines) > 0 {
+		s.t.Logf("registrytest: the log of %s:\n%s", s.Host(), strings.Join(lines, "\n"))
+	}
+}
+
+// withoutTime is for a log that is read with the test's.
+func withoutTime(groups []string, a slog.Attr) slog.Attr {
+	if len(groups) == 0 && a.Key == slog.TimeKey {
+		return slog.Attr{}
+	}
+	return a
 }
 
 // listenTime is how long a server waits for the port that it had before.

@@ -1,22 +1,446 @@
 package registrytest_test
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"io"
+	"log/slog"
+	"net"
 	"net/http"
+	"strings"
+	"sync"
+	"syscall"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/memstore"
 	"github.com/ocireg/registry/registrytest"
 )
 
-func TestServerIsReadyOnReturn(t *testing.T) {
-	t.Parallel()
-	s := registrytest.NewServer(t)
-	resp, err := s.Client().Get(s.URL + "/v2/")
+// get returns the status and the body of the answer.
+func get(t testing.TB, c *http.Client, url string) (int, string) {
+	t.Helper()
+	resp, err := c.Get(url)
 	require.NoError(t, err)
 	defer resp.Body.Close()
-	_, err = io.Copy(io.Discard, resp.Body)
+	body, err := io.ReadAll(resp.Body)
 	require.NoError(t, err)
-	require.Equal(t, http.StatusOK, resp.StatusCode)
+	return resp.StatusCode, string(body)
+}
+
+func requireUp(t testing.TB, s *registrytest.Server) {
+	t.Helper()
+	status, _ := get(t, s.Client(), s.URL+"/v2/")
+	require.Equal(t, http.StatusOK, status)
+}
+
+// middleware is an option that has every request pass through f.
+func middleware(f func(*registry.Request)) registry.Option {
+	return registry.WithMiddleware(func(next registry.Handler) registry.Handler {
+		return func(w http.ResponseWriter, r *registry.Request) error {
+			f(r)
+			return next(w, r)
+		}
+	})
+}
+
+// kinds are the ways in which a server can be had.
+var kinds = map[string]func(t registrytest.TB, opts ...registry.Option) *registrytest.Server{
+	"HTTP": registrytest.NewServer,
+	"HTTPS": func(t registrytest.TB, opts ...registry.Option) *registrytest.Server {
+		return registrytest.NewServer(t, append(opts, registrytest.WithTLS())...)
+	},
+	"HTTPS without HTTP/2": func(t registrytest.TB, opts ...registry.Option) *registrytest.Server {
+		return registrytest.NewServer(t, append(opts, registrytest.WithTLS(registrytest.OnlyHTTP1))...)
+	},
+	"in memory": func(t registrytest.TB, opts ...registry.Option) *registrytest.Server {
+		return registrytest.NewServer(t, append(opts, registrytest.WithInMemory())...)
+	},
+	"by name": func(t registrytest.TB, opts ...registry.Option) *registrytest.Server {
+		return registrytest.NewNetwork(t).Registry("registry.example.com", opts...)
+	},
+}
+
+func forEachKind(t *testing.T, test func(t *testing.T, start func(t registrytest.TB, opts ...registry.Option) *registrytest.Server)) {
+	t.Parallel()
+	for name, start := range kinds {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, start)
+		})
+	}
+}
+
+type startFunc = func(t registrytest.TB, opts ...registry.Option) *registrytest.Server
+
+func TestServerIsReadyOnReturn(t *testing.T) {
+	forEachKind(t, func(t *testing.T, start startFunc) {
+		requireUp(t, start(t))
+	})
+}
+
+func TestServerIsOnALoopbackPortOfItsOwn(t *testing.T) {
+	t.Parallel()
+	a, b := registrytest.NewServer(t), registrytest.NewServer(t)
+	require.NotEqual(t, a.Host(), b.Host())
+	for _, s := range []*registrytest.Server{a, b} {
+		host, port, err := net.SplitHostPort(s.Host())
+		require.NoError(t, err)
+		require.True(t, net.ParseIP(host).IsLoopback())
+		require.NotEqual(t, "0", port)
+		require.Equal(t, "http://"+s.Host(), s.URL)
+		require.Equal(t, s.Host()+"/team/app:v1", s.Ref("team/app:v1"))
+	}
+	a.Push(t, "team/app:v1", registrytest.Image())
+	require.Equal(t, []string{"v1"}, a.Tags(t, "team/app"))
+	_, err := b.Store.StatManifest(context.Background(), "team/app", "v1")
+	require.Error(t, err, "servers have nothing to do with each other")
+}
+
+func TestServerServesItsStore(t *testing.T) {
+	t.Parallel()
+	store := memstore.New()
+	s := registrytest.NewServer(t, registrytest.WithStore(store))
+	require.Same(t, store, s.Store)
+	s.Push(t, "team/app:v1", registrytest.Image())
+	_, err := store.StatManifest(context.Background(), "team/app", "v1")
+	require.NoError(t, err)
+	status, _ := get(t, s.Client(), s.URL+"/v2/team/app/manifests/v1")
+	require.Equal(t, http.StatusOK, status)
+}
+
+// An option counts wherever it stands: those of the two packages go together,
+// alone and in groups.
+func TestServerOptionsInGroups(t *testing.T) {
+	t.Parallel()
+	store := memstore.New()
+	s := registrytest.NewServer(t,
+		registry.WithReadOnly(),
+		registry.Options(
+			registry.WithWarnings("old"),
+			registry.Options(registrytest.WithTLS(), registrytest.WithStore(store)),
+		))
+	require.Same(t, store, s.Store)
+	resp, err := s.Client().Post(s.URL+"/v2/team/app/blobs/uploads/", "", nil)
+	require.NoError(t, err)
+	resp.Body.Close()
+	require.Equal(t, http.StatusMethodNotAllowed, resp.StatusCode)
+	require.NotNil(t, resp.TLS)
+	require.Equal(t, `299 - "old"`, resp.Header.Get("Warning"))
+
+	// To a handler alone, options of the harness mean nothing.
+	require.NotNil(t, registry.New(store, registrytest.WithTLS()))
+}
+
+func TestServerHandlerNeedsNoNetwork(t *testing.T) {
+	t.Parallel()
+	s := registrytest.NewServer(t)
+	cdn := registrytest.NewNetwork(t)
+	cdn.Handle("cdn.test", s.Handler())
+	status, _ := get(t, cdn.Client(), "http://cdn.test/v2/")
+	require.Equal(t, http.StatusOK, status)
+	require.Equal(t, 1, s.Requests().Len())
+}
+
+func TestServerRecordsRequestsByConnection(t *testing.T) {
+	forEachKind(t, func(t *testing.T, start startFunc) {
+		s := start(t)
+		requireUp(t, s)
+		requireUp(t, s)
+		s.CloseClientConnections()
+		requireUp(t, s)
+		requests := s.Requests().Op(registry.Ping)
+		require.Equal(t, 3, requests.Len())
+		require.Equal(t, []int{1, 1, 2}, []int{requests.At(0).Conn, requests.At(1).Conn, requests.At(2).Conn})
+	})
+}
+
+func TestServerIsSilent(t *testing.T) {
+	forEachKind(t, func(t *testing.T, start startFunc) {
+		tr := try(t, func(t registrytest.TB) {
+			s := start(t)
+			s.Client().Get(s.URL + "/v2/nothing/here")
+			http.Get(s.URL) // also not if TLS fails
+		})
+		require.Empty(t, tr.errors)
+		require.Empty(t, tr.logs)
+	})
+}
+
+func TestServerTellsWhatHappenedIfTheTestFails(t *testing.T) {
+	t.Parallel()
+	tr := try(t, func(t registrytest.TB) {
+		s := registrytest.NewServer(t, registrytest.WithTLS())
+		s.Client().Get(s.URL + "/v2/team/app/manifests/v1")
+		(&http.Client{Transport: &http.Transport{}}).Get(s.URL + "/v2/")
+		t.Errorf("no")
+	})
+	require.Equal(t, []string{"no"}, tr.errors)
+	require.Contains(t, tr.log(), "GET /v2/team/app/manifests/v1")
+	require.Contains(t, tr.log(), "TLS handshake error")
+}
+
+func TestServerTellsWhatHappenedOfAServerThatWasClosed(t *testing.T) {
+	t.Parallel()
+	tr := try(t, func(t registrytest.TB) {
+		s := registrytest.NewServer(t)
+		s.Client().Get(s.URL + "/v2/team/app/manifests/v1")
+		s.Close()
+		t.Errorf("no")
+	})
+	require.Contains(t, tr.log(), "GET /v2/team/app/manifests/v1")
+}
+
+func TestServerLogsIfAsked(t *testing.T) {
+	t.Parallel()
+	var atOnce string
+	tr := try(t, func(tb registrytest.TB) {
+		s := registrytest.NewServer(tb, registrytest.WithLogs())
+		s.Client().Get(s.URL + "/v2/team/app/manifests/v1")
+		s.Close() // after the request has been recorded
+		atOnce = tb.(*trial).log()
+	})
+	require.Contains(t, atOnce, "/v2/team/app/manifests/v1")
+	require.Contains(t, atOnce, "status=404")
+	require.NotContains(t, atOnce, "time=")
+	require.Len(t, tr.logs, 1)
+}
+
+// A logger that the test has given is the test's.
+func TestServerLogsToTheTestsLogger(t *testing.T) {
+	t.Parallel()
+	var text strings.Builder
+	tr := try(t, func(tb registrytest.TB) {
+		s := registrytest.NewServer(tb, registry.WithLogger(slog.New(slog.NewTextHandler(&text, nil))))
+		s.Client().Get(s.URL + "/v2/")
+	})
+	require.Contains(t, text.String(), "op=ping")
+	require.Empty(t, tr.logs)
+}
+
+func TestRestartKeepsAddressContentAndOptions(t *testing.T) {
+	forEachKind(t, func(t *testing.T, start startFunc) {
+		s := start(t, registry.Without(registry.Catalog))
+		url := s.URL
+		image := s.Push(t, "team/app:v1", registrytest.Image())
+		resp, err := s.Client().Post(s.URL+"/v2/team/app/blobs/uploads/", "", nil)
+		require.NoError(t, err)
+		resp.Body.Close()
+		require.Equal(t, http.StatusAccepted, resp.StatusCode)
+		upload, err := resp.Location()
+		require.NoError(t, err)
+
+		s.Restart()
+
+		require.Equal(t, url, s.URL)
+		status, got := get(t, s.Client(), s.URL+"/v2/team/app/manifests/v1")
+		require.Equal(t, http.StatusOK, status)
+		require.Equal(t, string(image.Manifest), got)
+		status, _ = get(t, s.Client(), s.URL+"/v2/_catalog")
+		require.Equal(t, http.StatusNotFound, status)
+		status, _ = get(t, s.Client(), upload.String())
+		require.Equal(t, http.StatusNotFound, status, "upload sessions are gone")
+	})
+}
+
+func TestStopIsAnOutage(t *testing.T) {
+	forEachKind(t, func(t *testing.T, start startFunc) {
+		s := start(t)
+		s.Push(t, "team/app:v1", registrytest.Image())
+		for range 5 {
+			requireUp(t, s)
+			s.Stop()
+			s.Stop()
+			_, err := s.Client().Get(s.URL + "/v2/")
+			require.ErrorIs(t, err, syscall.ECONNREFUSED)
+			s.Start()
+			s.Start()
+			status, _ := get(t, s.Client(), s.URL+"/v2/team/app/manifests/v1")
+			require.Equal(t, http.StatusOK, status)
+		}
+	})
+}
+
+// While a server is stopped, somebody else can get its port.
+func TestStartWaitsForThePort(t *testing.T) {
+	t.Parallel()
+	s := registrytest.NewServer(t)
+	s.Stop()
+	other, err := net.Listen("tcp", s.Host())
+	require.NoError(t, err)
+	time.AfterFunc(10*time.Millisecond, func() { other.Close() })
+	s.Start()
+	requireUp(t, s)
+}
+
+func TestServerCanBeClosedWhileStopped(t *testing.T) {
+	forEachKind(t, func(t *testing.T, start startFunc) {
+		tr := try(t, func(t registrytest.TB) {
+			s := start(t)
+			s.Stop()
+			s.Close()
+			s.Close()
+			s.Start() // too late
+		})
+		require.Empty(t, tr.errors)
+	})
+}
+
+// What is being served is ended together with its connection, also where
+// net/http does not notice: that there is a body that nobody reads.
+func TestRequestsEndWithTheirConnection(t *testing.T) {
+	for name, end := range map[string]func(*registrytest.Server){
+		"close":      (*registrytest.Server).Close,
+		"disconnect": (*registrytest.Server).CloseClientConnections,
+		"stop":       (*registrytest.Server).Stop,
+		"restart":    (*registrytest.Server).Restart,
+	} {
+		t.Run(name, func(t *testing.T) {
+			forEachKind(t, func(t *testing.T, start startFunc) {
+				arrived := make(chan struct{})
+				s := start(t, middleware(func(r *registry.Request) {
+					arrived <- struct{}{}
+					<-r.Context().Done()
+				}))
+				sent := make(chan error)
+				body, more := io.Pipe()
+				go func() {
+					req, _ := http.NewRequest(http.MethodPut, s.URL+"/v2/team/app/manifests/v1", body)
+					resp, err := s.Client().Do(req)
+					if err == nil {
+						resp.Body.Close()
+						err = errors.New(resp.Status)
+					}
+					sent <- err
+				}()
+				<-arrived
+				end(s)
+				more.Close() // net/http waits for this
+				require.Error(t, <-sent)
+				require.Zero(t, s.Requests().Where(func(r *registrytest.Record) bool { return r.Ongoing }).Len())
+			})
+		})
+	}
+}
+
+func TestHangingHandlerFailsTheTest(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		began := time.Now()
+		tr := try(t, func(t registrytest.TB) {
+			s := registrytest.NewServer(t, registrytest.WithInMemory(), middleware(func(r *registry.Request) {
+				if r.Op == registry.GetManifest {
+					<-release // and not when the client has gone
+				}
+			}))
+			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+			defer cancel()
+			req, _ := http.NewRequestWithContext(ctx, http.MethodGet, s.URL+"/v2/team/app/manifests/v1", nil)
+			_, err := s.Client().Do(req)
+			require.ErrorIs(t.(*trial), err, context.DeadlineExceeded)
+		})
+		require.NotEmpty(t, tr.errors)
+		require.Contains(t, tr.errors[0], "get-manifest team/app:v1")
+		require.Contains(t, tr.errors[0], "127.0.0.1:1")
+		require.Less(t, time.Since(began), 2*time.Minute, "waiting is bounded")
+		close(release)
+	})
+}
+
+func TestLeakedGoroutineFailsTheTest(t *testing.T) {
+	t.Parallel()
+	test := func(t *testing.T, opts ...registry.Option) {
+		release := make(chan struct{})
+		tr := try(t, func(tb registrytest.TB) {
+			requireUp(t, registrytest.NewServer(tb, append(opts, middleware(func(*registry.Request) {
+				go leakForTest(release)
+			}))...))
+		})
+		close(release)
+		require.Len(t, tr.errors, 1)
+		require.Contains(t, tr.errors[0], "leakForTest")
+	}
+	t.Run("port", func(t *testing.T) {
+		t.Parallel()
+		test(t)
+	})
+	t.Run("in memory", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) { test(t, registrytest.WithInMemory(), registrytest.WithTLS()) })
+	})
+}
+
+func leakForTest(release chan struct{}) { <-release }
+
+// A handler may itself be a client, whose connections stay open for later.
+func TestConnectionsOfHandlersAreNoLeak(t *testing.T) {
+	t.Parallel()
+	up := registrytest.NewServer(t)
+	tr := try(t, func(tb registrytest.TB) {
+		s := registrytest.NewServer(tb, middleware(func(*registry.Request) { requireUp(t, up) }))
+		requireUp(t, s)
+	})
+	require.Empty(t, tr.errors)
+}
+
+func TestPanicFailsTheTest(t *testing.T) {
+	forEachKind(t, func(t *testing.T, start startFunc) {
+		tr := try(t, func(t registrytest.TB) {
+			s := start(t, middleware(func(*registry.Request) { panic("mistake") }))
+			_, err := s.Client().Get(s.URL + "/v2/team/app/tags/list")
+			require.Error(t.(*trial), err)
+		})
+		require.Len(t, tr.errors, 1)
+		require.Contains(t, tr.errors[0], "list-tags team/app: mistake")
+		require.Contains(t, tr.errors[0], "server_test.go", "the stack says where")
+	})
+}
+
+// A connection that is cut on purpose is no mistake.
+func TestAbortIsNoPanic(t *testing.T) {
+	forEachKind(t, func(t *testing.T, start startFunc) {
+		tr := try(t, func(t registrytest.TB) {
+			s := start(t, registry.WithFaults(func(*registry.Request) *registry.Fault {
+				return &registry.Fault{Serve: func(http.ResponseWriter, *registry.Request) error { return registry.ErrClose }}
+			}))
+			_, err := s.Client().Get(s.URL + "/v2/")
+			require.Error(t.(*trial), err)
+		})
+		require.Empty(t, tr.errors)
+		require.Empty(t, tr.logs)
+	})
+}
+
+func TestServersInParallel(t *testing.T) {
+	forEachKind(t, func(t *testing.T, start startFunc) {
+		s := start(t)
+		var all sync.WaitGroup
+		for i := range 8 {
+			all.Go(func() {
+				ref := fmt.Sprintf("team/app:v%d", i)
+				s.Push(t, ref, registrytest.Image())
+				for range 4 {
+					requireUp(t, s)
+					s.Requests()
+				}
+			})
+		}
+		all.Wait()
+		require.Len(t, s.Tags(t, "team/app"), 8)
+		require.Equal(t, 32, s.Requests().Len())
+		for i := range 4 {
+			t.Run(fmt.Sprint(i), func(t *testing.T) {
+				t.Parallel()
+				own := start(t)
+				requireUp(t, own)
+				requireUp(t, s)
+			})
+		}
+	})
 }

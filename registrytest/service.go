@@ -4,10 +4,13 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"log"
+	"maps"
 	"net"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -16,6 +19,10 @@ import (
 // drainTime is how long that which is being served may take to end once its
 // connections are closed. It is long, because what takes it has failed.
 const drainTime = 5 * time.Second
+
+// noticeTime is how long a client may take to notice that its connection was
+// closed, before that is left to its next request.
+const noticeTime = 50 * time.Millisecond
 
 // errClosed is why requests are cancelled when their connection is closed.
 var errClosed = errors.New("registrytest: connection closed by the server")
@@ -47,6 +54,7 @@ type service struct {
 	listeners []net.Listener
 	accepting int // goroutines
 	conns     map[net.Conn]context.CancelCauseFunc
+	clients   map[*clientConn]struct{}
 	hijacked  map[net.Conn]context.CancelCauseFunc
 	calls     map[*http.Request]struct{}
 	waiters   []waiter
@@ -62,6 +70,7 @@ type waiter struct {
 func (s *service) init(t TB, name string, handler http.Handler) {
 	s.t, s.name, s.handler = t, name, handler
 	s.conns = make(map[net.Conn]context.CancelCauseFunc)
+	s.clients = make(map[*clientConn]struct{})
 	s.hijacked = make(map[net.Conn]context.CancelCauseFunc)
 	s.calls = make(map[*http.Request]struct{})
 	s.http.Handler = s
@@ -124,19 +133,21 @@ func (s *service) stop() {
 	s.listeners = nil
 	s.closeConns()
 	ended := s.wait(func() bool { return s.accepting == 0 && len(s.conns) == 0 && len(s.calls) == 0 })
+	noticed := s.noticed()
 	s.mu.Unlock()
 	s.await(ended)
+	await(noticed, noticeTime)
 }
 
-// close stops the service for good.
+// close stops the service for good, if it was ever started.
 func (s *service) close() {
 	s.t.Helper()
-	s.stop()
 	s.mu.Lock()
 	first := !s.closed
 	s.closed = true
 	s.mu.Unlock()
-	if first {
+	s.stop()
+	if first && s.handler != nil {
 		s.leaks.end(s.t)
 	}
 }
@@ -147,20 +158,14 @@ func (s *service) disconnect() {
 	s.t.Helper()
 	s.mu.Lock()
 	s.closeConns()
-	calls := make([]*http.Request, 0, len(s.calls))
-	for r := range s.calls {
-		calls = append(calls, r)
-	}
+	calls := slices.Collect(maps.Keys(s.calls))
 	ended := s.wait(func() bool {
-		for _, r := range calls {
-			if _, ok := s.calls[r]; ok {
-				return false
-			}
-		}
-		return true
+		return !slices.ContainsFunc(calls, func(r *http.Request) bool { _, ok := s.calls[r]; return ok })
 	})
+	noticed := s.noticed()
 	s.mu.Unlock()
 	s.await(ended)
+	await(noticed, noticeTime)
 }
 
 // closeConns closes all connections. The lock is held.
@@ -168,13 +173,23 @@ func (s *service) closeConns() {
 	for _, conns := range []map[net.Conn]context.CancelCauseFunc{s.conns, s.hijacked} {
 		for c, cancel := range conns {
 			cancel(errClosed)
-			if t, ok := c.(*tls.Conn); ok {
-				c = t.NetConn() // without a farewell that nobody may read
-			}
-			c.Close()
+			s.hangUp(c)
 		}
 	}
 	clear(s.hijacked)
+}
+
+// hangUp closes a connection. At the end of the test it does so without a
+// trace: hundreds of tests that each leave a connection in TIME_WAIT would use
+// up the ports of the machine, and make it slow to find one long before that.
+func (s *service) hangUp(c net.Conn) {
+	if t, ok := c.(*tls.Conn); ok {
+		c = t.NetConn() // Nobody may be there to read a farewell.
+	}
+	if l, ok := c.(interface{ SetLinger(sec int) error }); ok && s.closed {
+		l.SetLinger(0)
+	}
+	c.Close()
 }
 
 // wait returns a channel that is closed as soon as the condition is met. The
@@ -202,16 +217,33 @@ func (s *service) wake() {
 	s.waiters = left
 }
 
+// noticed returns a channel that is closed when the clients that there are now
+// know that their connections have been closed. The lock is held.
+func (s *service) noticed() <-chan struct{} {
+	clients := slices.Collect(maps.Keys(s.clients))
+	return s.wait(func() bool {
+		return !slices.ContainsFunc(clients, func(c *clientConn) bool { _, ok := s.clients[c]; return ok })
+	})
+}
+
+// await reports whether the channel is closed in time.
+func await(done <-chan struct{}, d time.Duration) bool {
+	timeout := time.NewTimer(d)
+	defer timeout.Stop()
+	select {
+	case <-done:
+		return true
+	case <-timeout.C:
+		return false
+	}
+}
+
 // await waits for what has been told to end, and fails the test if it does
 // not.
 func (s *service) await(ended <-chan struct{}) {
 	s.t.Helper()
-	timeout := time.NewTimer(drainTime)
-	defer timeout.Stop()
-	select {
-	case <-ended:
+	if await(ended, drainTime) {
 		return
-	case <-timeout.C:
 	}
 	s.mu.Lock()
 	var hanging strings.Builder
@@ -284,4 +316,35 @@ func (s *service) connState(c net.Conn, state http.ConnState) {
 		s.wake()
 		s.mu.Unlock()
 	}
+}
+
+// A clientConn is the client's end of a connection, as the server's own
+// transport has it. When connections have been closed, that transport must not
+// try to use them again: it closes its end as soon as it has noticed.
+type clientConn struct {
+	net.Conn
+	service *service
+}
+
+// client makes the connection one of the service's own transport.
+func (s *service) client(c net.Conn) net.Conn {
+	cc := &clientConn{c, s}
+	s.mu.Lock()
+	s.clients[cc] = struct{}{}
+	s.mu.Unlock()
+	return cc
+}
+
+func (c *clientConn) Close() error {
+	s := c.service
+	s.mu.Lock()
+	delete(s.clients, c)
+	s.wake()
+	s.mu.Unlock()
+	return c.Conn.Close()
+}
+
+// ReadFrom keeps open the way by which the operating system sends a file.
+func (c *clientConn) ReadFrom(r io.Reader) (int64, error) {
+	return io.Copy(c.Conn, r)
 }

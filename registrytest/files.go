@@ -1,0 +1,109 @@
+package registrytest
+
+import (
+	"crypto/x509"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+)
+
+// File returns the path of a file with what [CA.PEM] returns, for clients that
+// read files, such as those that look at SSL_CERT_FILE. It is removed at the
+// end of the test.
+func (c *CA) File() string {
+	c.t.Helper()
+	dir := c.t.TempDir()
+	writeFile(c.t, dir, "ca.crt", c.PEM())
+	return filepath.Join(dir, "ca.crt")
+}
+
+// ClientCertFiles returns the paths of two files with what [CA.ClientCert]
+// returns, in PEM: the certificate and its key. They are removed at the end of
+// the test.
+func (c *CA) ClientCertFiles(name string) (cert, key string) {
+	c.t.Helper()
+	dir := c.t.TempDir()
+	c.writeClientCert(dir, name)
+	return filepath.Join(dir, "client.cert"), filepath.Join(dir, "client.key")
+}
+
+func (c *CA) writeClientCert(dir, name string) {
+	c.t.Helper()
+	pair := c.ClientCert(name)
+	key, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
+	if err != nil {
+		c.t.Fatalf("registrytest: encoding the key of %s: %v", name, err)
+	}
+	writeFile(c.t, dir, "client.cert", encodePEM("CERTIFICATE", pair.Certificate[0]))
+	writeFile(c.t, dir, "client.key", encodePEM("PRIVATE KEY", key))
+}
+
+// CertsDir returns a directory of the kind that clients know as certs.d, with
+// what they need to talk to the server: for containerd (as config_path) and
+// nerdctl (--hosts-dir) there is a hosts.toml, for Docker, Podman and Skopeo
+// there are the certificates. Given names of other registries, such as
+// "docker.io", the hosts.toml has this server stand in for them. The directory
+// is removed at the end of the test.
+func (s *Server) CertsDir(mirrorOf ...string) string {
+	s.t.Helper()
+	dir := s.t.TempDir()
+	s.writeCerts(dir, s.Host())
+	for _, host := range mirrorOf {
+		s.writeCerts(dir, host)
+	}
+	return dir
+}
+
+// CertsDir returns a directory such as [Server.CertsDir] does, for all
+// registries of the network.
+func (n *Network) CertsDir() string {
+	n.t.Helper()
+	n.mu.Lock()
+	servers := n.servers
+	n.mu.Unlock()
+	dir := n.t.TempDir()
+	for _, s := range servers {
+		s.writeCerts(dir, s.Host())
+	}
+	return dir
+}
+
+// writeCerts writes into a certs.d what makes clients ask the server for what
+// is at the host.
+func (s *Server) writeCerts(dir, host string) {
+	s.t.Helper()
+	name := host
+	if i := strings.LastIndexByte(host, ':'); i > 0 && runtime.GOOS == "windows" {
+		name = host[:i] + "_" + host[i+1:] + "_" // as containerd has it
+	}
+	dir = filepath.Join(dir, name)
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		s.t.Fatalf("registrytest: %v", err)
+	}
+	// A server is what a client falls back to. Without one, that would be the
+	// real registry of this name.
+	toml := fmt.Sprintf("server = %q\n", s.URL)
+	certs := ""
+	if strings.HasPrefix(s.URL, "https:") {
+		writeFile(s.t, dir, "ca.crt", s.CA().PEM())
+		certs += "ca = \"ca.crt\"\n"
+		if s.variant&RequireClientCert != 0 {
+			s.CA().writeClientCert(dir, "client")
+			certs += "client = [[\"client.cert\", \"client.key\"]]\n"
+		}
+	}
+	toml += certs
+	if host != s.Host() {
+		toml += fmt.Sprintf("\n[host.%q]\ncapabilities = [\"pull\", \"resolve\", \"push\"]\n%s", s.URL, certs)
+	}
+	writeFile(s.t, dir, "hosts.toml", []byte(toml))
+}
+
+func writeFile(t TB, dir, name string, content []byte) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
+		t.Fatalf("registrytest: %v", err)
+	}
+}

@@ -1,0 +1,89 @@
+package registrytest
+
+import (
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"sync"
+)
+
+// Proxy returns the URL of a proxy at 127.0.0.1 that leads into the network,
+// for clients that can be given nothing else: such as those in other processes,
+// as HTTP_PROXY and HTTPS_PROXY. It is started by the first call, and closed at
+// the end of the test. For HTTPS, [CA.File] has the certificate to trust.
+//
+// Clients in Go ask no proxy for localhost and 127.0.0.1, if the proxy is from
+// the environment.
+func (n *Network) Proxy() string {
+	n.t.Helper()
+	return n.proxy()
+}
+
+func (n *Network) startProxy() string {
+	n.t.Helper()
+	l, err := listen("127.0.0.1:0")
+	if err != nil {
+		n.t.Fatalf("registrytest: starting a proxy: %v", err)
+	}
+	url := "http://" + l.Addr().String()
+	s := &service{ports: []port{{listen: func() (net.Listener, error) { return l, nil }}}}
+	forward := &httputil.ReverseProxy{
+		Rewrite:       func(*httputil.ProxyRequest) {},
+		Transport:     n.Transport(),
+		FlushInterval: -1,
+		ErrorLog:      log.New(io.Discard, "", 0),
+		ErrorHandler:  badGateway,
+	}
+	s.init(n.t, "proxy "+url, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.Method == http.MethodConnect:
+			n.tunnel(w, r)
+		case r.URL.Host == "":
+			http.Error(w, "this is a proxy", http.StatusBadRequest)
+		default:
+			forward.ServeHTTP(w, r)
+		}
+	}))
+	s.start() // It cannot fail: it has its listener already.
+	n.t.Cleanup(s.close)
+	return url
+}
+
+func badGateway(w http.ResponseWriter, _ *http.Request, err error) {
+	http.Error(w, err.Error(), http.StatusBadGateway)
+}
+
+// tunnel answers CONNECT (RFC 9110, section 9.3.6).
+func (n *Network) tunnel(w http.ResponseWriter, r *http.Request) {
+	up, err := n.DialContext(r.Context(), "tcp", r.Host)
+	if err != nil {
+		badGateway(w, r, err)
+		return
+	}
+	defer up.Close()
+	conn, buffered, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		badGateway(w, r, err)
+		return
+	}
+	defer conn.Close()
+	if _, err := io.WriteString(conn, "HTTP/1.1 200 Connection established\r\n\r\n"); err != nil {
+		return
+	}
+	var both sync.WaitGroup
+	both.Go(func() { relay(up, buffered) })
+	both.Go(func() { relay(conn, up) })
+	both.Wait()
+}
+
+// relay copies until there is no more, and says so.
+func relay(to net.Conn, from io.Reader) {
+	_, err := io.Copy(to, from)
+	if c, ok := to.(interface{ CloseWrite() error }); ok && err == nil {
+		c.CloseWrite()
+		return
+	}
+	to.Close()
+}
