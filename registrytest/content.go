@@ -203,7 +203,6 @@ func (b Blob) addTo(r *recipe) {
 	if b.err != nil {
 		r.fail(b.err)
 	}
-	b.absent = false
 	r.layers = append(r.layers, layer{blob: &b})
 }
 

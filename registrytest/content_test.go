@@ -257,6 +257,7 @@ func TestAbsentIsNamedAndNotPut(t *testing.T) {
 	require.Equal(t, digestsOf(gone), digestsOf(index.Children[1]))
 	require.Equal(t, digestsOf(gone), digestsOf(Index(index.Children[1])))
 	require.Contains(t, digestsOf(Image(app.Layers[0])), lower.Digest)
+	require.Contains(t, digestsOf(Image(Config(app.Layers[0]))), lower.Digest)
 }
 
 func TestNamedByDescriptorAlone(t *testing.T) {

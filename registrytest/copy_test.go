@@ -1,7 +1,10 @@
 package registrytest
 
 import (
+	"context"
 	"errors"
+	"io"
+	"strings"
 	"testing"
 
 	"github.com/opencontainers/go-digest"
@@ -10,6 +13,7 @@ import (
 
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/internal/manifest"
+	"github.com/ocireg/registry/layout"
 	"github.com/ocireg/registry/memstore"
 )
 
@@ -28,7 +32,7 @@ func fill(t *testing.T, s State) (tagged map[string]Content, untagged []Content)
 		"artifact": Artifact("application/vnd.example", Bytes("text/plain", []byte("hello"))),
 		"large":    Image(LayerSizes(large)),
 		"junk":     Raw(ocispec.MediaTypeImageManifest, []byte("{")),
-		"wrong":    Raw(ocispec.MediaTypeImageIndex, []byte(`{"manifests":[{"digest":"v1"}],"layers":[{"digest":"x"}]}`)),
+		"wrong":    Raw(ocispec.MediaTypeImageIndex, []byte(`{"manifests":[{"digest":"v1"},{"digest":"a:b"}],"layers":[{"digest":"../x"}]}`)),
 		"schema1":  Raw(manifest.DockerSchema1, []byte(`{"schemaVersion":1}`)),
 		"old.sig":  CosignSignature(old),
 	}
@@ -44,6 +48,24 @@ func fill(t *testing.T, s State) (tagged map[string]Content, untagged []Content)
 	return tagged, untagged
 }
 
+// particular is a store that is only asked for what can be there.
+type particular struct {
+	t *testing.T
+	registry.Store
+}
+
+func (p particular) GetManifest(ctx context.Context, repo, ref string) (registry.Manifest, error) {
+	if strings.Contains(ref, ":") {
+		require.NoError(p.t, digest.Digest(ref).Validate())
+	}
+	return p.Store.GetManifest(ctx, repo, ref)
+}
+
+func (p particular) OpenBlob(ctx context.Context, repo string, d digest.Digest) (io.ReadSeekCloser, error) {
+	require.NoError(p.t, d.Validate())
+	return p.Store.OpenBlob(ctx, repo, d)
+}
+
 func TestCopyLeavesNothingOut(t *testing.T) {
 	t.Parallel()
 	for name, open := range map[string]func(t *testing.T) registry.Store{
@@ -52,7 +74,7 @@ func TestCopyLeavesNothingOut(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			src, dst := State{open(t)}, State{open(t)}
+			src, dst := State{particular{t, open(t)}}, State{open(t)}
 			tagged, untagged := fill(t, src)
 			require.NoError(t, Copy(t.Context(), dst.Store, src.Store))
 			for range 2 {
@@ -70,6 +92,26 @@ func TestCopyLeavesNothingOut(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A layout on disk is where the content of a failing test can be kept.
+func TestCopyToLayoutAndBack(t *testing.T) {
+	t.Parallel()
+	src := State{Generated(memstore.New())}
+	tagged, untagged := fill(t, src)
+	dir := t.TempDir()
+	store, err := layout.Open(dir)
+	require.NoError(t, err)
+	require.NoError(t, Copy(t.Context(), store, src.Store))
+	require.NoError(t, store.Close())
+
+	store, err = layout.Open(dir)
+	require.NoError(t, err)
+	defer store.Close()
+	State{store}.CheckRepository(t, "team/app", tagged, untagged...)
+	back := State{memstore.New()}
+	require.NoError(t, Copy(t.Context(), back.Store, store))
+	back.CheckRepository(t, "team/app", tagged, untagged...)
 }
 
 func TestCopyOnlyWhatIsNamed(t *testing.T) {

@@ -1,6 +1,7 @@
 package registrytest
 
 import (
+	"bytes"
 	"io"
 	"io/fs"
 	"runtime"
@@ -65,6 +66,13 @@ func TestGeneratedBlobsAreBlobs(t *testing.T) {
 	require.ErrorIs(t, err, fs.ErrNotExist)
 	_, err = s.StatBlob(ctx, "other", b.Digest)
 	require.NoError(t, err)
+	_, err = r.Seek(-9, io.SeekEnd)
+	require.NoError(t, err)
+	var end bytes.Buffer
+	n, err := io.Copy(&end, r)
+	require.NoError(t, err)
+	require.Equal(t, int64(9), n)
+	require.Equal(t, contentOf(t, b)[large-9:], end.Bytes())
 	_, err = r.Seek(0, io.SeekStart)
 	require.NoError(t, err)
 	d, err = digest.FromReader(r)

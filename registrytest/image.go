@@ -102,6 +102,7 @@ func Config(b Blob) Part {
 		if b.err != nil {
 			r.fail(b.err)
 		}
+		b.absent = false
 		r.config = &b
 	})
 }

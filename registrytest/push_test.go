@@ -273,5 +273,14 @@ func TestJunkCanBePut(t *testing.T) {
 		s.Push(t, "app:junk", c)
 		require.Equal(t, c.Manifest, s.Manifest(t, "app:junk").Manifest, name)
 	}
-	s.Push(t, "app:schema1", Raw(manifest.DockerSchema1, []byte(`{"schemaVersion":1,"subject":{"digest":"x"}}`)))
+}
+
+// Docker's first manifests are not looked into: nor does the registry when they
+// are pushed.
+func TestOldManifestsAreOpaque(t *testing.T) {
+	t.Parallel()
+	app := Image()
+	m := stored(manifest.DockerSchema1, app.Digest, SPDX(app).Manifest)
+	require.Equal(t, registry.Manifest{MediaType: manifest.DockerSchema1, Digest: app.Digest, Content: m.Content}, m)
+	require.Empty(t, Raw(manifest.DockerSchema1, app.Manifest).Layers)
 }
