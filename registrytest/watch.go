@@ -12,6 +12,8 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/ocireg/registry"
 )
 
 // maxManifest is the size in bytes of the largest manifest that is looked
@@ -23,6 +25,14 @@ const maxManifest = 4 << 20
 type watch struct {
 	bodies    int64 // how many bytes of each body are kept
 	manifests bool  // whether manifests are looked into
+}
+
+// WithBodies has the journal keep the first bytes of each body, up to the
+// limit, for [Record.RequestBody] and [Record.ResponseBody].
+func WithBodies(limit int64) registry.Option {
+	return newOption(func(set *settings) {
+		set.prepare = append(set.prepare, func(s *Server) { s.watch.bodies = max(0, limit) })
+	})
 }
 
 // handler returns one for the same, in which nobody has all of an answer

@@ -1,0 +1,139 @@
+package registrytest
+
+import (
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ocireg/registry"
+)
+
+// end has the test come to its end.
+func (t *journalTB) end() {
+	for len(t.cleanups) > 0 {
+		last := t.cleanups[len(t.cleanups)-1]
+		t.cleanups = t.cleanups[:len(t.cleanups)-1]
+		last()
+	}
+}
+
+func get(t *testing.T, s *Server, path string, header ...string) (http.Header, string) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), "GET", s.URL+path, nil)
+	require.NoError(t, err)
+	for i := 0; i < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
+	resp, err := s.Client().Do(r)
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	return resp.Header, string(body)
+}
+
+func TestLinterIsADial(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name           string
+		opts           []registry.Option
+		errors, logged int
+	}{
+		{"off", nil, 0, 0},
+		{"log", []registry.Option{WithLinter(Linter{LogOnly: true})}, 0, 1},
+		{"fail", []registry.Option{WithLinter(Linter{})}, 1, 0},
+		{"except", []registry.Option{WithLinter(Linter{Except: []LintRule{LintAccept}})}, 0, 0},
+		{"expected", []registry.Option{WithLinter(Linter{Except: []LintRule{LintAccept}, Expect: []registry.Op{registry.GetManifest}})}, 0, 0},
+		{"not expected", []registry.Option{WithLinter(Linter{Expect: []registry.Op{registry.Ping}})}, 2, 0},
+		{"in a group", []registry.Option{registry.Options(WithLinter(Linter{}))}, 1, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			tb := &journalTB{T: t}
+			s := NewServer(tb, c.opts...)
+			get(t, s, "/v2/app/manifests/v1")
+			require.Empty(t, tb.errors, "what is found is told at the end")
+			tb.end()
+			require.Len(t, tb.errors, c.errors)
+			logged := 0
+			for _, line := range tb.lines {
+				if strings.Contains(line, "breaks the rule") {
+					logged++
+				}
+			}
+			require.Equal(t, c.logged, logged)
+			if c.errors == 1 {
+				require.Contains(t, tb.errors[0], "breaks the rule accept")
+			}
+		})
+	}
+}
+
+// What a linter adds to URLs, the registry does not mind, and a client that
+// follows them does not notice.
+func TestURLsHaveAStateWithALinter(t *testing.T) {
+	t.Parallel()
+	s := NewServer(t, WithLinter(Linter{}), registry.WithPageSize(1))
+	for _, tag := range []string{"a", "b", "c"} {
+		s.Push(t, "app:"+tag, Image())
+	}
+	var tags, states []string
+	for next := "/v2/app/tags/list?n=1"; next != ""; {
+		header, body := get(t, s, next)
+		tags = append(tags, body)
+		next, _, _ = strings.Cut(strings.TrimPrefix(header.Get("Link"), "<"), ">")
+		if next != "" {
+			u, err := url.Parse(next)
+			require.NoError(t, err)
+			require.Len(t, u.Query()[stateParam], 1, next)
+			states = append(states, u.Query().Get(stateParam))
+		}
+	}
+	require.Len(t, tags, 3)
+	require.Contains(t, tags[2], `["c"]`)
+	require.Equal(t, []string{"1/+=", "2/+="}, states, "each is another")
+
+	content := "content"
+	post, err := s.Client().Post(s.URL+"/v2/app/blobs/uploads/", "", nil)
+	require.NoError(t, err)
+	post.Body.Close()
+	at, err := post.Location()
+	require.NoError(t, err)
+	require.Equal(t, "3/+=", at.Query().Get(stateParam))
+	at.RawQuery += "&digest=" + string(digest.FromString(content))
+	put, err := http.NewRequest("PUT", at.String(), strings.NewReader(content))
+	require.NoError(t, err)
+	put.Header.Set("Content-Type", "application/octet-stream")
+	done, err := s.Client().Do(put)
+	require.NoError(t, err)
+	done.Body.Close()
+	require.Equal(t, http.StatusCreated, done.StatusCode)
+	require.NotContains(t, done.Header.Get("Location"), stateParam, "a blob has no state")
+	require.Equal(t, "PUT /v2/app/blobs/uploads/<session>?digest="+string(digest.FromString(content))+" 201",
+		s.Requests().Last().String(), "nor is it in golden files")
+}
+
+func TestServerKeepsAJournal(t *testing.T) {
+	t.Parallel()
+	tb := &journalTB{T: t}
+	s := NewServer(tb, WithBodies(3))
+	s.Push(t, "app:v1", Image())
+	_, body := get(t, s, "/v2/app/manifests/v1", "Accept", "*/*")
+	s.Requests().CheckSequence(t, registry.GetManifest)
+	require.Equal(t, body[:3], string(s.Requests().First().ResponseBody))
+	require.Equal(t, 1, s.Requests().First().Conn)
+	tb.end()
+	require.Empty(t, tb.lines, "nothing is logged if the test passes")
+
+	tb = &journalTB{T: t}
+	s = NewServer(tb)
+	get(t, s, "/v2/app/manifests/v1")
+	tb.Errorf("the test has failed")
+	tb.end()
+	require.Contains(t, strings.Join(tb.lines, "\n"), "GET /v2/app/manifests/v1")
+}
