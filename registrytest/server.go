@@ -14,6 +14,7 @@ import (
 
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/memstore"
+	"github.com/ocireg/registry/registrytest/auth"
 )
 
 // A Server is a registry for one test. Its methods may be called concurrently,
@@ -32,6 +33,7 @@ type Server struct {
 	variant   TLSVariant
 	watch     watch
 	ca        *CA
+	auth      *auth.Auth
 	handler   atomic.Pointer[http.Handler]
 	service   service
 	transport func() *http.Transport

@@ -105,13 +105,18 @@ type Credentials struct {
 	Username, Password string
 }
 
+// NewCredentials returns the name with a random password.
+func NewCredentials(name string) Credentials {
+	return Credentials{name, rand.Text()}
+}
+
 // User adds a user with a password of its own, or gives the one there is a new
 // one. The rules, if any, say what the user may do: they are those of
 // [ParseRule] without the first word, such as "pull,push team/**". Without
 // rules the user may do everything. User panics if a rule is not valid, as
 // [regexp.MustCompile] does.
 func (a *Auth) User(name string, rules ...string) Credentials {
-	c := Credentials{name, rand.Text()}
+	c := NewCredentials(name)
 	if err := a.AddUser(c, rules...); err != nil {
 		panic("auth: " + err.Error())
 	}

@@ -1,0 +1,112 @@
+package registrytest_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/registrytest"
+	"github.com/ocireg/registry/registrytest/auth"
+)
+
+func getAs(t *testing.T, reg *registrytest.Server, path string, c auth.Credentials) int {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), "GET", reg.URL+path, nil)
+	require.NoError(t, err)
+	if c.Username != "" {
+		r.SetBasicAuth(c.Username, c.Password)
+	}
+	resp, err := reg.Client().Do(r)
+	require.NoError(t, err)
+	resp.Body.Close()
+	return resp.StatusCode
+}
+
+func TestUsers(t *testing.T) {
+	reg := registrytest.NewServer(t, registrytest.WithBasic("anonymous pull public/**"))
+	reg.Push(t, "team/app:v1", registrytest.Image())
+	reg.Push(t, "public/app:v1", registrytest.Image())
+	ci, ro := reg.User(t, "ci"), reg.User(t, "ro", "pull team/*")
+	manifest := func(repo string) string { return "/v2/" + repo + "/manifests/v1" }
+
+	require.Equal(t, 401, getAs(t, reg, "/v2/", auth.Credentials{}))
+	require.Equal(t, 200, getAs(t, reg, manifest("public/app"), auth.Credentials{}))
+	require.Equal(t, 401, getAs(t, reg, manifest("team/app"), auth.Credentials{}))
+	require.Equal(t, 200, getAs(t, reg, manifest("team/app"), ro))
+	require.Equal(t, 403, getAs(t, reg, manifest("other/app"), ro))
+	require.Equal(t, 404, getAs(t, reg, manifest("other/app"), ci))
+	require.Equal(t, 2, reg.Requests().User("ro").Len(), "the journal says who it was")
+
+	reg.Auth().Revoke("ci")
+	require.Equal(t, 401, getAs(t, reg, manifest("team/app"), ci))
+}
+
+func TestConfigFiles(t *testing.T) {
+	reg := registrytest.NewServer(t, registrytest.WithBearer())
+	ci := reg.User(t, "ci")
+	read := func(dir string) (config map[string]map[string]any) {
+		text, err := os.ReadFile(filepath.Join(dir, "config.json"))
+		require.NoError(t, err)
+		require.NoError(t, json.Unmarshal(text, &config))
+		return config
+	}
+	entry := read(reg.DockerConfig(t, ci))["auths"][reg.Host()].(map[string]any)
+	require.NotEmpty(t, entry["auth"])
+	entry = read(reg.DockerConfigIdentity(t, "ci"))["auths"][reg.Host()].(map[string]any)
+	require.NotEmpty(t, entry["identitytoken"])
+
+	if runtime.GOOS == "windows" {
+		t.Skip("there is no shell for a credential helper")
+	}
+	odd := auth.Credentials{Username: "ci", Password: `it's "$odd\`}
+	dir := reg.DockerConfigHelper(t, odd)
+	require.Equal(t, "registrytest", read(dir)["credHelpers"][reg.Host()])
+	helper := exec.Command(filepath.Join(dir, "docker-credential-registrytest"), "get")
+	helper.Stdin = strings.NewReader(reg.Host())
+	out, err := helper.Output()
+	require.NoError(t, err)
+	var answer struct{ ServerURL, Username, Secret string }
+	require.NoError(t, json.Unmarshal(out, &answer))
+	require.Equal(t, odd.Password, answer.Secret)
+	require.Equal(t, reg.Host(), answer.ServerURL)
+}
+
+// TestSkopeoLogsIn has a client that reads files use the files.
+func TestSkopeoLogsIn(t *testing.T) {
+	skopeo, err := exec.LookPath("skopeo")
+	if err != nil {
+		t.Skip("skopeo is not installed")
+	}
+	for name, scheme := range map[string]registry.Option{"Basic": registrytest.WithBasic(), "Bearer": registrytest.WithBearer()} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			reg := registrytest.NewServer(t, scheme)
+			reg.Push(t, "team/app:v1", registrytest.Image())
+			ci := reg.User(t, "ci")
+			inspect := func(dir string, env ...string) error {
+				cmd := exec.Command(skopeo, "inspect", "--raw", "--tls-verify=false", "docker://"+reg.Ref("team/app:v1"))
+				cmd.Env = append(os.Environ(), "REGISTRY_AUTH_FILE="+filepath.Join(dir, "config.json"))
+				cmd.Env = append(cmd.Env, env...)
+				out, err := cmd.CombinedOutput()
+				t.Logf("%s", out)
+				return err
+			}
+			require.NoError(t, inspect(reg.DockerConfig(t, ci)))
+			dir := reg.DockerConfigHelper(t, ci)
+			require.NoError(t, inspect(dir, "PATH="+dir+":"+os.Getenv("PATH")))
+			require.Error(t, inspect(reg.DockerConfig(t, auth.NewCredentials("ci"))))
+			if name == "Bearer" {
+				require.NoError(t, inspect(reg.DockerConfigIdentity(t, "ci")))
+			}
+			require.NotZero(t, reg.Requests().User("ci").Op(registry.GetManifest).Len())
+		})
+	}
+}
