@@ -189,8 +189,9 @@ func (n noContent) ReadAt([]byte, int64) (int, error) {
 }
 
 // A Part says something of the content that is being built: what it is made
-// of, or what is special about it. Each part's own description says what it
-// does; in what it makes no sense for, it does nothing.
+// of, or what is special about it. A layer in an index is an error, and so is
+// [Content] in what is not one; other parts do nothing where they make no
+// sense.
 type Part interface {
 	addTo(*recipe)
 }

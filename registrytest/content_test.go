@@ -153,7 +153,7 @@ func checkContent(t *testing.T, c Content) {
 		require.Equal(t, b.Digest, d)
 		require.Equal(t, b.Size, b.Open().Size())
 	}
-	if c.Config.MediaType == ocispec.MediaTypeImageConfig || c.Config.MediaType == dockerConfig {
+	if c.Config.MediaType == ocispec.MediaTypeImageConfig || c.Config.MediaType == dockerImageConfig {
 		checkImageConfig(t, c)
 	}
 }
@@ -205,6 +205,9 @@ func TestWhatCannotBeBuilt(t *testing.T) {
 		"device":               {Image(FS(fstest.MapFS{"dev/null": {Mode: fs.ModeDevice}})), "archive dev/null: unsupported operation"},
 		"algorithm":            {Image(Algorithm("md5")), `digest algorithm "md5"`},
 		"artifact of no type":  {Artifact(""), "needs a type or a config"},
+		"layer in an index":    {Index(Image(), Layers(1)), "an index has no layers"},
+		"child of an image":    {Image(Image()), "only an index has children"},
+		"child of an artifact": {Artifact("a/b", Image()), "only an index has children"},
 		"broken child":         {Index(Index(broken)), `"linux" is not a platform`},
 		"broken subject":       {CosignSignature(broken), `"linux" is not a platform`},
 		"first error":          {Image(LayerSizes(-1), Platform("")), "no layer has a size"},

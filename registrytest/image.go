@@ -10,7 +10,7 @@ import (
 	"github.com/ocireg/registry/internal/manifest"
 )
 
-const dockerConfig = "application/vnd.docker.container.image.v1+json"
+const dockerImageConfig = "application/vnd.docker.container.image.v1+json"
 
 // Image returns an image that a runtime can unpack: if no part says otherwise,
 // one for linux/amd64 with one small layer.
@@ -45,7 +45,7 @@ func Image(parts ...Part) Content {
 		}
 		config := Bytes(ocispec.MediaTypeImageConfig, raw)
 		if r.docker {
-			config.MediaType = dockerConfig
+			config.MediaType = dockerImageConfig
 		}
 		r.config = &config
 	}
@@ -55,6 +55,9 @@ func Image(parts ...Part) Content {
 // image returns the content whose manifest has the recipe's config and the
 // layers.
 func (r *recipe) image(layers []Blob) Content {
+	if len(r.children) > 0 {
+		r.failf("only an index has children")
+	}
 	config := r.rehash(*r.config)
 	m := ocispec.Manifest{
 		Versioned:    specs.Versioned{SchemaVersion: 2},

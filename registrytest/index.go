@@ -12,6 +12,9 @@ import (
 // without any, it is empty.
 func Index(parts ...Part) Content {
 	r := newRecipe(parts)
+	if len(r.layers) > 0 {
+		r.failf("an index has no layers")
+	}
 	m := ocispec.Index{
 		Versioned:    specs.Versioned{SchemaVersion: 2},
 		MediaType:    ocispec.MediaTypeImageIndex,

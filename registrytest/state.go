@@ -167,7 +167,7 @@ func differ(got registry.Manifest, want Content) string {
 		return fmt.Sprintf("is not what it should be:\n  want %s\n  got  %s\n%s",
 			inBrief(want.MediaType, want.Digest, want.Size),
 			inBrief(got.MediaType, got.Digest, int64(len(got.Content))),
-			diff(want.Manifest, got.Content))
+			manifestDiff(want.Manifest, got.Content))
 	case got.MediaType != want.MediaType:
 		return fmt.Sprintf("has media type %q, should have %q", got.MediaType, want.MediaType)
 	}
@@ -176,6 +176,30 @@ func differ(got registry.Manifest, want Content) string {
 
 func inBrief(mediaType string, d digest.Digest, size int64) string {
 	return fmt.Sprintf("%s, %s, %d bytes", d, mediaType, size)
+}
+
+// manifestDiff returns the lines in which two manifests differ, or "" if one of
+// them is not known. What is not like a manifest is cut short.
+func manifestDiff(want, got []byte) string {
+	if want == nil || got == nil {
+		return ""
+	}
+	const maxLines, maxLine = 200, 160
+	split := func(content []byte) (lines []string) {
+		for line := range bytes.Lines(content) {
+			if len(lines) == maxLines {
+				return append(lines, "…")
+			}
+			line = bytes.TrimRight(line, "\n")
+			if len(line) > maxLine {
+				line = append(line[:maxLine:maxLine], "…"...)
+			}
+			lines = append(lines, strings.ToValidUTF8(string(line), "\ufffd"))
+		}
+		return lines
+	}
+	lines := split(got)
+	return diffLines(split(want), lines, func(i int) string { return lines[i] })
 }
 
 // CheckRepository checks that a repository has the given content under the
