@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -124,7 +125,7 @@ func TestBadDirectory(t *testing.T) {
 	file := filepath.Join(dir, "file")
 	require.NoError(t, os.WriteFile(file, nil, 0o666))
 	require.Contains(t, refused(t, "-addr", ":0", file), file)
-	require.Contains(t, refused(t, "-addr", ":0", dir), "opening "+dir+": is no OCI layout and holds none")
+	require.Contains(t, refused(t, "-addr", ":0", dir), "opening "+dir+": ")
 
 	for name, text := range map[string]string{"index.json": "{", "oci-layout": `{"imageLayoutVersion":"2.0.0"}`} {
 		layout := filepath.Join(t.TempDir(), "app")
@@ -144,7 +145,7 @@ func TestPortInUse(t *testing.T) {
 	i := start(t)
 	line := refused(t, "-addr", i.host)
 	require.Contains(t, line, i.host)
-	if os.PathSeparator == '/' {
+	if runtime.GOOS != "windows" {
 		require.Contains(t, line, "; -addr :0 takes a free port")
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/netip"
@@ -96,16 +97,24 @@ func serve(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return fmt.Errorf("serving: %w", err)
 	case <-ctx.Done():
 	}
-	// As ctx is done, this returns at once, with an error if anything is
-	// running still.
-	if err := server.Shutdown(ctx); err != nil {
-		logger.Print("finishing what is running; interrupt again to leave at once")
-		err = server.Shutdown(context.WithoutCancel(ctx))
-		if err != nil {
-			return fmt.Errorf("shutting down: %w", err)
-		}
-	}
+	err = shutDown(context.WithoutCancel(ctx), server, logger)
 	<-ended
+	return err
+}
+
+// shutDown waits until the requests that are running have been answered. If
+// that takes longer than an eye notices, it says so.
+func shutDown(ctx context.Context, server *http.Server, logger *log.Logger) error {
+	soon, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
+	defer cancel()
+	err := server.Shutdown(soon)
+	if errors.Is(err, context.DeadlineExceeded) {
+		logger.Print("finishing what is running; interrupt again to leave at once")
+		err = server.Shutdown(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("shutting down: %w", err)
+	}
 	return nil
 }
 

@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"io"
 	"net/http"
@@ -96,6 +98,25 @@ func (i *instance) stop(t testing.TB) int {
 		require.Fail(t, "the command does not end")
 		return -1
 	}
+}
+
+// caFile returns the file that the banner tells clients to trust, or "".
+func (i *instance) caFile() string {
+	if file, ok := strings.CutPrefix(i.banner[1], "trust "); ok {
+		return file
+	}
+	return ""
+}
+
+// trusting returns a transport that trusts the CA of the instance alone, and
+// speaks HTTP/2.
+func (i *instance) trusting(t testing.TB) *http.Transport {
+	t.Helper()
+	text, err := os.ReadFile(i.caFile())
+	require.NoError(t, err)
+	roots := x509.NewCertPool()
+	require.True(t, roots.AppendCertsFromPEM(text))
+	return &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, ForceAttemptHTTP2: true}
 }
 
 // An answer is what a request was answered with.

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
 	"net/http"
@@ -20,19 +19,16 @@ func TestTLS(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "made", "here")
 	i := start(t, "-tls-dir", dir)
 	require.True(t, strings.HasPrefix(i.url, "https://127.0.0.1:"), i.url)
-	require.Equal(t, "trust "+filepath.Join(dir, "ca.crt"), i.banner[1])
+	require.Equal(t, filepath.Join(dir, "ca.crt"), i.caFile())
 
 	_, err := i.client.Get(i.url)
 	require.ErrorContains(t, err, "certificate")
 
-	caText, err := os.ReadFile(filepath.Join(dir, "ca.crt"))
-	require.NoError(t, err)
-	roots := x509.NewCertPool()
-	require.True(t, roots.AppendCertsFromPEM(caText))
 	_, port, _ := strings.Cut(i.host, ":")
 	for _, http2 := range []bool{false, true} {
 		for _, name := range []string{"127.0.0.1", "localhost"} {
-			transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, ForceAttemptHTTP2: http2}
+			transport := i.trusting(t)
+			transport.ForceAttemptHTTP2 = http2
 			i.client.Transport = transport
 			a := i.do(t, "GET", "https://"+name+":"+port+"/v2/", "")
 			require.Equal(t, http.StatusOK, a.StatusCode)
@@ -60,11 +56,9 @@ func TestTLS(t *testing.T) {
 func TestTLSTemporary(t *testing.T) {
 	t.Parallel()
 	i := start(t, "-tls")
-	file, ok := strings.CutPrefix(i.banner[1], "trust ")
-	require.True(t, ok, i.banner)
-	require.FileExists(t, file)
+	require.FileExists(t, i.caFile())
 	require.Equal(t, 0, i.stop(t))
-	require.NoDirExists(t, filepath.Dir(file))
+	require.NoDirExists(t, filepath.Dir(i.caFile()))
 }
 
 // The certificate is valid for the host of -addr as well.
