@@ -38,6 +38,8 @@ type Server struct {
 	service   service
 	transport func() *http.Transport
 	journal   Journal
+	inFlight  inFlight
+	faults    Faults
 	logging   bool
 
 	mu    sync.Mutex
@@ -77,6 +79,9 @@ func newServer(t TB, set *settings) *Server {
 		// of every request.
 		registry.WithFaults(s.journal.arrive),
 		registry.WithRecorder(s.journal.Record),
+		registry.WithFaults(s.inFlight.begin),
+		registry.WithRecorder(s.inFlight.end),
+		registry.WithFaults(s.faults.Inject),
 	}
 	if s.logging {
 		s.service.log.live = func(line string) { t.Logf("%s: %s", s.Host(), line) }
