@@ -123,8 +123,11 @@ func codeFor(status int, op registry.Op) registry.Code {
 		registry.PatchUpload, registry.PutUpload, registry.GetUpload, registry.CancelUpload:
 		unknown, invalid = registry.CodeBlobUploadUnknown, registry.CodeBlobUploadInvalid
 	}
-	if status == http.StatusNotFound {
+	switch {
+	case status == http.StatusNotFound:
 		return unknown
+	case status == http.StatusRequestedRangeNotSatisfiable && invalid != registry.CodeBlobUploadInvalid:
+		return registry.CodeSizeInvalid
 	}
 	return invalid
 }

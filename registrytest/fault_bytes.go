@@ -70,7 +70,10 @@ func stallAt(m *mark, d time.Duration) filterMaker {
 			}
 			m.meet()
 			waited = true
-			return b, p.pause(d)
+			if err := p.pause(d); err != nil {
+				return nil, err
+			}
+			return b, nil
 		}
 	}
 }
@@ -83,7 +86,10 @@ func throttleTo(rate int64) filterMaker {
 			if len(b) == 0 {
 				return nil, nil
 			}
-			return b, p.pause(time.Duration(len(b)) * time.Second / time.Duration(rate))
+			if err := p.pause(time.Duration(len(b)) * time.Second / time.Duration(rate)); err != nil {
+				return nil, err
+			}
+			return b, nil
 		}
 	}
 }
@@ -242,6 +248,44 @@ func (w *textWriter) Close() error {
 var encoders = map[string]func(io.Writer) io.WriteCloser{
 	"gzip":    func(w io.Writer) io.WriteCloser { return gzip.NewWriter(w) },
 	"deflate": func(w io.Writer) io.WriteCloser { return zlib.NewWriter(w) }, // RFC 9110, section 8.4.1.2
+	"zstd":    func(w io.Writer) io.WriteCloser { return &zstdWriter{to: w} },
+}
+
+// A zstdWriter writes a frame of Zstandard (RFC 8878, section 3.1.1) that is
+// not compressed.
+type zstdWriter struct {
+	to    io.Writer
+	begun bool
+}
+
+// maxZstdBlock is how many bytes a block may have.
+const maxZstdBlock = 128 << 10
+
+func (w *zstdWriter) Write(b []byte) (written int, err error) {
+	for len(b) > 0 {
+		n := min(len(b), maxZstdBlock)
+		if err := w.block(b[:n], 0); err != nil {
+			return written, err
+		}
+		written, b = written+n, b[n:]
+	}
+	return written, nil
+}
+
+// Close writes the last block.
+func (w *zstdWriter) Close() error { return w.block(nil, 1) }
+
+func (w *zstdWriter) block(b []byte, last int) error {
+	var frame []byte
+	if !w.begun {
+		w.begun = true
+		const window = 7 << 3 // of 128 KiB, which is what a block may have
+		frame = append(frame, 0x28, 0xb5, 0x2f, 0xfd, 0, window)
+	}
+	header := len(b)<<3 | last
+	frame = append(frame, byte(header), byte(header>>8), byte(header>>16))
+	_, err := w.to.Write(append(frame, b...))
+	return err
 }
 
 // encodeBody sends the body in a coding.

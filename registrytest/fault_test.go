@@ -33,3 +33,6 @@ var callSite = regexp.MustCompile(`\w+_test\.go:\d+`)
 func withConn(ctx context.Context, n int) context.Context {
 	return context.WithValue(ctx, connKey{}, n)
 }
+
+// sessionID is what differs between upload sessions.
+var sessionID = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f-]{27}`)

@@ -242,7 +242,7 @@ func (r FaultRule) Append(text string) FaultRule { return r.set("append", text) 
 func (r FaultRule) Corrupt(n int64) FaultRule { return r.set("corrupt", number(n)) }
 
 // Encode sends the body with a Content-Encoding that nobody has asked for:
-// "gzip" or "deflate". Said more than once, the first is the innermost.
+// "gzip", "deflate" or "zstd". Said more than once, the first is the innermost.
 func (r FaultRule) Encode(coding string) FaultRule { return r.set("encode", coding) }
 
 // Time: all that waits ends at once when the client goes away or the server is

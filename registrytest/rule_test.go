@@ -173,7 +173,7 @@ func TestFaultRuleMakesNoSense(t *testing.T) {
 		"get-blob has-header=:b close":              `"" is not the name of a header`,
 		"get-blob ignore-header=a:b":                `"a:b" is not the name of a header`,
 		"get-blob content-length=0":                 "not a lie",
-		"get-blob encode=br":                        "neither gzip nor deflate",
+		"get-blob encode=br":                        "none of gzip, deflate and zstd",
 		"get-blob delay=1":                          "not a duration",
 		"get-blob delay=-1s":                        "not longer than nothing",
 		"get-blob jitter=0s":                        "not longer than nothing",

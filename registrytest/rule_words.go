@@ -608,7 +608,7 @@ func ignoreQuery(s *ruleSpec, w ruleWord) error {
 func encode(s *ruleSpec, w ruleWord) error {
 	encoder, ok := encoders[w.arg]
 	if !ok {
-		return errors.New("neither gzip nor deflate")
+		return errors.New("none of gzip, deflate and zstd")
 	}
 	s.now().do(encodeBody(w.arg, encoder))
 	return nil
