@@ -109,14 +109,14 @@ func ExampleSubject() {
 func ExampleGenerated() {
 	ctx := context.Background()
 	store := registrytest.Generated(memstore.New())
-	app := registrytest.Image(registrytest.LayerSizes(100 << 20))
+	app := registrytest.Image(registrytest.LayerSizes(16 << 20))
 	if err := registrytest.Put(ctx, store, "team/app:v1", app); err != nil {
 		log.Fatal(err)
 	}
 	size, err := store.StatBlob(ctx, "team/app", app.Layers[0].Digest)
 	fmt.Println(size, err)
 	// Output:
-	// 104857600 <nil>
+	// 16777216 <nil>
 }
 
 func ExampleJunk() {

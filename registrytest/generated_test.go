@@ -128,7 +128,7 @@ func TestRepositoriesOfGeneratedBlobsAreListed(t *testing.T) {
 
 // Not parallel: it measures what the whole process allocates.
 func TestLargeImagesTakeNoMemory(t *testing.T) {
-	const size = 32 << 20
+	const size = 8 << 20
 	s := Generated(memstore.New())
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)

@@ -110,7 +110,8 @@ func Files(files map[string]string) Part {
 // FS adds a layer with all that is in the file system: its directories,
 // regular files and symbolic links. What differs from one machine to the next
 // is left out: all belong to root, and permissions are 0755 for directories
-// and for files that anybody may execute, 0644 for other files.
+// and for files that anybody may execute, 0644 for other files. ([os.DirFS] on
+// Windows has no files that anybody may execute.)
 func FS(fsys fs.FS) Part {
 	return part(func(r *recipe) {
 		r.layers = append(r.layers, layer{pack: func(_ layerID, compressed bool) (source, int64, error) {

@@ -122,6 +122,9 @@ type reference struct {
 	digest digest.Digest // or ""
 }
 
+// maxName is the length that a registry lets the name of a repository have.
+const maxName = 255
+
 // validName and validTag are those of the distribution spec, section Pulling
 // manifests.
 var (
@@ -137,7 +140,7 @@ func parseReference(s string) (r reference, err error) {
 		return r, fmt.Errorf("%q is not a digest: %w", d, digest.Digest(d).Validate())
 	case hasTag && !validTag.MatchString(tag):
 		return r, fmt.Errorf("%q is not a tag", tag)
-	case !validName.MatchString(repo):
+	case !validName.MatchString(repo) || len(repo) > maxName:
 		return r, fmt.Errorf("%q is not the name of a repository", repo)
 	}
 	return reference{repo, tag, digest.Digest(d)}, nil
