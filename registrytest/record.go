@@ -171,10 +171,11 @@ func (r *Record) target() string {
 		}
 	}
 	if query != nil {
-		target += "?" + strings.Join(query, "&")
+		// Clients differ in whether they escape these; they do not have to.
+		target += "?" + strings.NewReplacer("%3A", ":", "%3a", ":", "%2F", "/", "%2f", "/").Replace(strings.Join(query, "&"))
 	}
 	if host := r.URL.Host; strings.Contains(host, ":") {
-		target = strings.NewReplacer(host, "<host>", url.QueryEscape(host), "<host>").Replace(target)
+		target = strings.ReplaceAll(target, host, "<host>")
 	}
 	return target
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"regexp"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -219,12 +220,7 @@ func (r Requests) last(n int) string {
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "#\tconn\tat\ttook\top\trequest\tstatus\tin\tout\t")
 	for _, record := range shown {
-		target := record.target()
-		if record.Digest != "" {
-			short := string(record.Digest)
-			short = short[:min(len(short), len("sha256:")+12)]
-			target = strings.ReplaceAll(target, string(record.Digest), short+"…")
-		}
+		target := longDigest.ReplaceAllString(record.target(), "$1…")
 		took, status := roundTime(record.Duration).String(), record.status()
 		if record.Ongoing {
 			took, status = "…", "…"
@@ -236,6 +232,10 @@ func (r Requests) last(n int) string {
 	w.Flush()
 	return b.String()
 }
+
+// longDigest is a digest, or the tag that stands for one, with what of it is
+// enough to tell it from others.
+var longDigest = regexp.MustCompile(`\b(sha[0-9]+[:-][0-9a-f]{12})[0-9a-f]{20,}`)
 
 // remarks are the notes, and what differs from run to run.
 func (r *Record) remarks() string {

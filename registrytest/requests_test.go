@@ -165,6 +165,10 @@ func TestRecordInOneLine(t *testing.T) {
 			"GET /v2/a/blobs/uploads/<session> 202 range=0-3",
 		},
 		{
+			Record{URL: at("/v2/a/blobs/uploads/?mount=sha256%3A1&from=b%2fc%20d"), Status: 201},
+			"GET /v2/a/blobs/uploads/?mount=sha256:1&from=b/c%20d 201",
+		},
+		{
 			Record{URL: at("/v2/a/tags/list?ns=127.0.0.1:4321"), Status: 200},
 			"GET /v2/a/tags/list?ns=<host> 200",
 		},
@@ -216,8 +220,12 @@ func TestRequestsAsATable(t *testing.T) {
 	require.Equal(t, column(lines[0], "request"), column(lines[2], "GET"), "columns are aligned")
 	require.Equal(t, column(lines[0], "status"), column(lines[2], "206"), "columns are aligned")
 
+	r = recorded(Record{URL: &url.URL{Path: "/v2/app/manifests/" + strings.Replace(string(d), ":", "-", 1), RawQuery: "digest=sha512%3A" + strings.Repeat("0", 128)}})
+	require.Contains(t, r.String(), " GET /v2/app/manifests/sha256-6b86b273ff34…?digest=sha512:000000000000… ")
+	require.Contains(t, recorded(Record{URL: &url.URL{Path: "/v2/app/manifests/sha256-short"}}).String(), "/sha256-short ")
+
 	require.Equal(t, "no requests\n", Requests{}.String())
-	last := r.last(1)
+	last := recorded(Record{Op: registry.Ping}, Record{Op: registry.GetBlob}, Record{Op: registry.PutUpload}).last(1)
 	require.Contains(t, last, "… 2 requests before these\n")
 	require.NotContains(t, last, "get-blob")
 	require.Contains(t, last, "put-upload")
