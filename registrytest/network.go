@@ -80,6 +80,7 @@ func (n *Network) Handle(host string, h http.Handler, opts ...registry.Option) {
 	set := newSettings(opts)
 	s := &service{}
 	s.init(n.t, host, h)
+	s.leaks.always = true
 	n.serve(s, host, set)
 	n.t.Cleanup(s.close)
 }
@@ -100,7 +101,10 @@ func (n *Network) serve(s *service, host string, set *settings) (url string) {
 	n.t.Helper()
 	name, portName, err := net.SplitHostPort(host)
 	if err != nil {
-		name, portName = strings.Trim(host, "[]"), ""
+		name = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
+	}
+	if name == "" || strings.Contains(name, ":") && net.ParseIP(name) == nil || err == nil && portName == "" {
+		n.t.Fatalf("registrytest: %q is not a host of a network", host)
 	}
 	hosts := []string{canonical(name)}
 	if name == "docker.io" {

@@ -164,6 +164,11 @@ type stream struct {
 	// writing fails with; nil while the stream is open.
 	readErr, writeErr error
 
+	// void is how many bytes can still be written although nobody will read
+	// them. In the world, who writes to a connection that the other end has
+	// closed is not told at once, and has time to read why it was closed.
+	void int
+
 	readDeadline, writeDeadline deadline
 }
 
@@ -207,6 +212,10 @@ func (s *stream) read(p []byte) (n int, err error) {
 func (s *stream) write(p []byte) (n int, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.writeErr == syscall.EPIPE && len(p) <= s.void && !s.writeDeadline.passed {
+		s.void -= len(p)
+		return len(p), nil
+	}
 	for {
 		switch {
 		case s.writeErr != nil:
@@ -252,6 +261,9 @@ func (s *stream) end(readErr, writeErr error) {
 	}
 	if s.writeErr == nil || writeErr == net.ErrClosed {
 		s.writeErr = writeErr
+		if readErr == net.ErrClosed {
+			s.void = pipeBuffer
+		}
 	}
 	if readErr != io.EOF {
 		s.size = 0

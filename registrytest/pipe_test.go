@@ -113,6 +113,10 @@ func TestPipeEnds(t *testing.T) {
 				_, err = theirs.Read(rest)
 			}
 			require.ErrorIs(t, err, test.theirRead)
+			if test.theirWrite == syscall.EPIPE {
+				_, err = theirs.Write(make([]byte, pipeBuffer))
+				require.NoError(t, err, "it is not known at once")
+			}
 			_, err = theirs.Write([]byte("x"))
 			require.ErrorIs(t, err, test.theirWrite)
 			if test.myRead != nil {

@@ -51,6 +51,7 @@ type service struct {
 	mu        sync.Mutex
 	running   bool
 	closed    bool
+	hung      bool // and the test has been told
 	listeners []net.Listener
 	accepting int // goroutines
 	conns     map[net.Conn]context.CancelCauseFunc
@@ -143,11 +144,14 @@ func (s *service) stop() {
 func (s *service) close() {
 	s.t.Helper()
 	s.mu.Lock()
-	first := !s.closed
+	first := !s.closed && s.handler != nil
 	s.closed = true
 	s.mu.Unlock()
 	s.stop()
-	if first && s.handler != nil {
+	s.mu.Lock()
+	hung := s.hung
+	s.mu.Unlock()
+	if first && !hung {
 		s.leaks.end(s.t)
 	}
 }
@@ -255,9 +259,10 @@ func (s *service) await(ended <-chan struct{}) {
 			hanging.WriteString("\n\tthe connection from " + c.RemoteAddr().String())
 		}
 	}
-	s.closed = true // What comes to an end later is of no interest any more.
+	s.hung = true
 	s.mu.Unlock()
-	s.t.Errorf("registrytest: %s hangs: %v after their connections were closed, it is still serving%s", s.name, drainTime, &hanging)
+	s.t.Errorf("registrytest: %s hangs: %v after their connections were closed, it is still serving%s\n\n%s",
+		s.name, drainTime, &hanging, strings.Join(labelled(s.leaks.label), "\n"))
 }
 
 // ServeHTTP is on the way of every request.
@@ -270,12 +275,12 @@ func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.mu.Lock()
 		delete(s.calls, r)
 		s.wake()
-		closed := s.closed
+		hung := s.hung
 		s.mu.Unlock()
 		if cause == nil {
 			return
 		}
-		if cause != http.ErrAbortHandler && !closed {
+		if cause != http.ErrAbortHandler && !hung { // else the test may have ended
 			s.t.Errorf("registrytest: %s: panic while serving %s: %v\n%s", s.name, describeRequest(r), cause, debug.Stack())
 		}
 		panic(http.ErrAbortHandler)

@@ -1,0 +1,140 @@
+package registrytest_test
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/registrytest"
+)
+
+func TestFilesAreWhatAClientNeeds(t *testing.T) {
+	t.Parallel()
+	s := registrytest.NewServer(t, registrytest.WithTLS(registrytest.RequireClientCert))
+	certFile, keyFile := s.CA().ClientCertFiles("alice/ops")
+	requireCanTalk(t, s.URL, s.CA().File(), certFile, keyFile)
+}
+
+// requireCanTalk checks that the files are all that a client needs.
+func requireCanTalk(t testing.TB, url, caFile, certFile, keyFile string) {
+	ca, err := os.ReadFile(caFile)
+	require.NoError(t, err)
+	pool := x509.NewCertPool()
+	require.True(t, pool.AppendCertsFromPEM(ca))
+	pair, err := tls.LoadX509KeyPair(certFile, keyFile)
+	require.NoError(t, err)
+	tr := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, Certificates: []tls.Certificate{pair}}}
+	status, _ := get(t, &http.Client{Transport: tr}, url+"/v2/")
+	require.Equal(t, http.StatusOK, status)
+}
+
+func TestCertsDir(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		opts  []registry.Option
+		own   string
+		files []string
+		other string
+	}{
+		"HTTP": {
+			own:   `server = "URL"` + "\n",
+			files: []string{"hosts.toml"},
+			other: `server = "URL"
+
+[host."URL"]
+capabilities = ["pull", "resolve", "push"]
+`,
+		},
+		"HTTPS": {
+			opts: []registry.Option{registrytest.WithTLS()},
+			own: `server = "URL"
+ca = "ca.crt"
+`,
+			files: []string{"ca.crt", "hosts.toml"},
+			other: `server = "URL"
+ca = "ca.crt"
+
+[host."URL"]
+capabilities = ["pull", "resolve", "push"]
+ca = "ca.crt"
+`,
+		},
+		"client certificates": {
+			opts: []registry.Option{registrytest.WithTLS(registrytest.RequireClientCert)},
+			own: `server = "URL"
+ca = "ca.crt"
+client = [["client.cert", "client.key"]]
+`,
+			files: []string{"ca.crt", "client.cert", "client.key", "hosts.toml"},
+			other: `server = "URL"
+ca = "ca.crt"
+client = [["client.cert", "client.key"]]
+
+[host."URL"]
+capabilities = ["pull", "resolve", "push"]
+ca = "ca.crt"
+client = [["client.cert", "client.key"]]
+`,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := registrytest.NewServer(t, test.opts...)
+			dir := s.CertsDir("docker.io")
+			own := hostDir(t, dir, s.Host())
+			for path, toml := range map[string]string{own: test.own, filepath.Join(dir, "docker.io"): test.other} {
+				var files []string
+				entries, err := os.ReadDir(path)
+				require.NoError(t, err)
+				for _, e := range entries {
+					files = append(files, e.Name())
+				}
+				require.Equal(t, test.files, files)
+				got, err := os.ReadFile(filepath.Join(path, "hosts.toml"))
+				require.NoError(t, err)
+				require.Equal(t, strings.ReplaceAll(toml, "URL", s.URL), string(got))
+				if len(files) == 4 {
+					requireCanTalk(t, s.URL, filepath.Join(path, "ca.crt"), filepath.Join(path, "client.cert"), filepath.Join(path, "client.key"))
+				}
+			}
+		})
+	}
+}
+
+// hostDir is the directory of the host, which has another name on Windows.
+func hostDir(t testing.TB, dir, host string) string {
+	for _, name := range []string{host, strings.ReplaceAll(host, ":", "_") + "_"} {
+		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
+			return filepath.Join(dir, name)
+		}
+	}
+	t.Fatalf("%s has no directory for %s", dir, host)
+	return ""
+}
+
+func TestCertsDirOfNetwork(t *testing.T) {
+	t.Parallel()
+	n := registrytest.NewNetwork(t)
+	n.Registry("docker.io")
+	n.Registry("localhost:5000")
+	dir := n.CertsDir()
+	toml, err := os.ReadFile(filepath.Join(dir, "docker.io", "hosts.toml"))
+	require.NoError(t, err)
+	require.Equal(t, "server = \"https://docker.io\"\nca = \"ca.crt\"\n", string(toml))
+	toml, err = os.ReadFile(filepath.Join(hostDir(t, dir, "localhost:5000"), "hosts.toml"))
+	require.NoError(t, err)
+	require.Equal(t, "server = \"http://localhost:5000\"\n", string(toml))
+}
+
+func TestFilesThatCannotBeWrittenFailTheTest(t *testing.T) {
+	t.Parallel()
+	tr := try(t, func(t registrytest.TB) { registrytest.NewServer(t).CertsDir("a/b") })
+	require.Len(t, tr.errors, 1)
+}
