@@ -1,6 +1,10 @@
 package registrytest
 
 import (
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/base64"
 	"fmt"
 	"maps"
 	"net/http"
@@ -119,6 +123,13 @@ func TestFaultConditions(t *testing.T) {
 		{On().User("c?"), "GET /v2/", "", func(r *http.Request) { r.SetBasicAuth("ci", "secret") }},
 		{On().User("c?"), "", "GET /v2/", nil},
 		{On().User(""), "GET /v2/", "", nil},
+		{On().User("ci"), "GET /v2/", "", func(r *http.Request) {
+			r.Header.Set("Authorization", "Bearer e30."+base64.RawURLEncoding.EncodeToString([]byte(`{"sub":"ci"}`))+".c2ln")
+		}},
+		{On().User("ci"), "", "GET /v2/", func(r *http.Request) { r.Header.Set("Authorization", "Bearer opaque") }},
+		{On().User("ci"), "GET /v2/", "", func(r *http.Request) {
+			r.TLS = &tls.ConnectionState{PeerCertificates: []*x509.Certificate{{Subject: pkix.Name{CommonName: "ci"}}}}
+		}},
 		{On().Conn(1), "", "GET /v2/", nil},
 		{On().Conn(3), "GET /v2/", "", func(r *http.Request) { *r = *r.WithContext(withConn(r.Context(), 3)) }},
 		{On().Where(func(r *registry.Request) bool { return r.URL.Query().Has("x") }), "GET /v2/?x=1", "GET /v2/", nil},

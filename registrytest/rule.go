@@ -105,7 +105,9 @@ func (r FaultRule) HasHeader(name, pattern string) FaultRule {
 }
 
 // User is for requests of users with a name that matches the pattern: the name
-// in Basic credentials. Requests without a name match "" alone.
+// in Basic credentials, the subject of a token, or else the common name in the
+// client's certificate. Whether these are valid is not looked at. The name is ""
+// if there is none.
 func (r FaultRule) User(pattern string) FaultRule { return r.set("user", pattern) }
 
 // Conn is for requests on the n-th connection to the [Server], from 1.

@@ -1,6 +1,8 @@
 package registrytest
 
 import (
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -404,12 +406,27 @@ func answering(set func(a *answerSpec, arg string)) wordMeaning {
 	})
 }
 
+// userOf returns who the request says that it is from, whether that is to be
+// believed or not: what goes wrong does so before anybody has looked.
 func userOf(r *registry.Request) string {
-	if r.User == "" && r.Request != nil {
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	switch {
+	case strings.EqualFold(scheme, "Basic"):
 		name, _, _ := r.BasicAuth()
 		return name
+	case strings.EqualFold(scheme, "Bearer"):
+		_, rest, _ := strings.Cut(token, ".")
+		payload, _, _ := strings.Cut(rest, ".")
+		text, _ := base64.RawURLEncoding.DecodeString(payload)
+		var claims struct {
+			Subject string `json:"sub"`
+		}
+		json.Unmarshal(text, &claims)
+		return claims.Subject
+	case r.TLS != nil && len(r.TLS.PeerCertificates) > 0:
+		return r.TLS.PeerCertificates[0].Subject.CommonName
 	}
-	return r.User
+	return ""
 }
 
 func connOf(r *registry.Request) int64 {
