@@ -236,11 +236,21 @@ func (h *handler) log(e *Exchange) {
 		logf = h.logger.ErrorContext
 	}
 	args := []any{
-		"method", r.Method, "path", r.URL.RequestURI(), "op", r.Op.String(), "status", e.Status,
-		"in", e.BytesIn, "out", e.BytesOut, "duration", e.Duration,
+		"method", r.Method, "path", r.URL.RequestURI(), "op", r.Op.String(), "repository", r.Repo,
+		"reference", r.reference(), "status", e.Status, "in", e.BytesIn, "out", e.BytesOut, "duration", e.Duration,
 	}
-	for _, told := range e.Errors {
-		args = append(args, "error", told.Error())
+	if r.User != "" {
+		args = append(args, "user", r.User)
+	}
+	if r.fault != nil {
+		args = append(args, "fault", r.fault.Name)
+	}
+	if len(e.Errors) > 0 {
+		told := make([]string, len(e.Errors))
+		for i, err := range e.Errors {
+			told[i] = err.Error()
+		}
+		args = append(args, "errors", told)
 	}
 	if e.Err != nil {
 		args = append(args, "cause", e.Err.Error())

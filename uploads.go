@@ -251,7 +251,10 @@ func (s *upload) setHeader(h http.Header) {
 func (h *handler) postBlob(w http.ResponseWriter, r *Request) error {
 	s := &upload{repo: r.Repo, algorithm: r.Digest.Algorithm()}
 	defer s.close()
-	n, _, err := h.receive(r.Context(), s, r.Body, r.ContentLength)
+	n, fatal, err := h.receive(r.Context(), s, r.Body, r.ContentLength)
+	if fatal {
+		return err
+	}
 	if err := received(n, r.ContentLength, err); err != nil {
 		return err
 	}

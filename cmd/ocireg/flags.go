@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/registrytest"
 )
 
 const usage = `Usage: ocireg [flags] [DIR]
@@ -24,6 +25,8 @@ written to DIR.
   ocireg -read-only ./images     what is in ./images
   ocireg -addr :0 -log json      on a free port, with a log for machines
   ocireg -tls -tls-dir ./certs   over HTTPS; clients are to trust ./certs/ca.crt
+  ocireg -user ci:secret -allow 'anonymous pull public/**'
+  ocireg -fault 'get-blob times=2 status=503 retry-after=1'
 
 The first word on standard output is the URL; what can be pulled follows.
 Requests are logged to standard error. An interrupt (Ctrl-C) lets the requests
@@ -117,6 +120,15 @@ func parse(args []string, help io.Writer) (*settings, error) {
 		return registry.WithWarnings(v), nil
 	})
 
+	var who access
+	fs.Func("user", "ask for Basic authentication and let the user `NAME:PASSWORD` do everything, or what\n-allow says of it; may be given several times", who.addUser)
+	fs.BoolVar(&who.token, "token", false, "ask users for tokens, which are to be had at /token, in place of Basic")
+	fs.Func("allow", "let somebody do something, such as `'anonymous pull public/**'`: a user, \"anonymous\" or *;\npull, push, delete, list or *; a pattern of repositories; may be given several times", who.addRule)
+	var faults registrytest.Faults
+	fs.Func("fault", "have something go wrong, such as `'get-blob repo=team/* times=2 status=503 retry-after=1'`;\nthe language is in docs/faults.md; may be given several times", func(v string) error {
+		return addFault(&faults, v)
+	})
+
 	if err := fs.Parse(args); errors.Is(err, flag.ErrHelp) {
 		fmt.Fprint(help, usage)
 		fs.SetOutput(help)
@@ -129,6 +141,12 @@ func parse(args []string, help io.Writer) (*settings, error) {
 		if *c.on {
 			s.options = append(s.options, c.option)
 		}
+	}
+	s.options = append(s.options, registry.WithFaults(faults.Inject))
+	if o, err := who.option(); err != nil {
+		return nil, fmt.Errorf("%w; ocireg -h explains", err)
+	} else if o != nil {
+		s.options = append(s.options, o)
 	}
 	s.readOnly = *readOnly
 	s.tls = s.tls || s.tlsDir != ""

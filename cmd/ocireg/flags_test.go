@@ -114,6 +114,10 @@ func TestBadCommandLine(t *testing.T) {
 		{[]string{"a", "-read-only"}, "-read-only comes after DIR, flags go before it"},
 		{[]string{""}, "DIR is empty"},
 		{[]string{"-repository", "app"}, "-repository is of no use without DIR"},
+		{[]string{"-user", "ci"}, `invalid value "ci" for flag -user: want NAME:PASSWORD; ocireg -h lists the flags`},
+		{[]string{"-user", "anonymous:x"}, `"anonymous" cannot be the name of a user; ocireg -h explains`},
+		{[]string{"-allow", "ci fly **"}, `invalid value "ci fly **" for flag -allow: rule "ci fly **": "fly" is not pull, push, delete, list or *; ocireg -h lists the flags`},
+		{[]string{"-token"}, "-token is of no use without -user or -allow; ocireg -h explains"},
 	} {
 		t.Run(fmt.Sprintf("%q", test.args), func(t *testing.T) {
 			t.Parallel()

@@ -53,9 +53,10 @@ func TestLogJSON(t *testing.T) {
 	i := start(t, "-log", "json")
 	i.do(t, "GET", "/v2/app/manifests/v1", "")
 	var line struct {
-		Time                                string
-		Msg, Method, Path, Op, Level, Error string
-		Status, In, Out, Duration           int64
+		Time, Msg, Level, Method, Path, Op string
+		Repository, Reference              string
+		Errors                             []string
+		Status, In, Out, Duration          int64
 	}
 	text := i.stderr.next(t)
 	require.NoError(t, json.Unmarshal([]byte(text), &line), text)
@@ -65,7 +66,9 @@ func TestLogJSON(t *testing.T) {
 	require.Equal(t, "/v2/app/manifests/v1", line.Path)
 	require.Equal(t, "get-manifest", line.Op)
 	require.EqualValues(t, http.StatusNotFound, line.Status)
-	require.Contains(t, line.Error, "NAME_UNKNOWN")
+	require.Equal(t, "app", line.Repository)
+	require.Equal(t, "v1", line.Reference)
+	require.Equal(t, []string{"NAME_UNKNOWN: there is no repository app"}, line.Errors)
 	require.NotZero(t, line.Time)
 	require.NotZero(t, line.Out)
 	require.NotZero(t, line.Duration)

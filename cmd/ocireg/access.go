@@ -1,0 +1,77 @@
+package main
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/registrytest"
+	"github.com/ocireg/registry/registrytest/auth"
+)
+
+// access is who may do what, as the command line has it.
+type access struct {
+	users []auth.Credentials
+	rules []string
+	token bool
+}
+
+func (a *access) addUser(v string) error {
+	name, password, ok := strings.Cut(v, ":")
+	if !ok || name == "" || password == "" {
+		return errors.New("want NAME:PASSWORD")
+	}
+	a.users = append(a.users, auth.Credentials{Username: name, Password: password})
+	return nil
+}
+
+func (a *access) addRule(v string) error {
+	if _, err := auth.ParseRule(v); err != nil {
+		return err
+	}
+	a.rules = append(a.rules, v)
+	return nil
+}
+
+// option returns what has the registry ask who its clients are, or nil if
+// everybody may do everything.
+func (a *access) option() (registry.Option, error) {
+	if len(a.users) == 0 && len(a.rules) == 0 {
+		if a.token {
+			return nil, errors.New("-token is of no use without -user or -allow")
+		}
+		return nil, nil
+	}
+	who := &auth.Auth{}
+	if a.token {
+		who.Scheme = auth.Bearer
+	}
+	own := make(map[string][]string) // the rules of each user that has some
+	for _, u := range a.users {
+		own[u.Username] = nil
+	}
+	for _, text := range a.rules {
+		name, rest, _ := strings.Cut(strings.TrimSpace(text), " ")
+		if _, known := own[name]; known {
+			own[name] = append(own[name], rest)
+		} else if err := who.Allow(text); err != nil {
+			return nil, err
+		}
+	}
+	for _, u := range a.users {
+		if err := who.AddUser(u, own[u.Username]...); err != nil {
+			return nil, err
+		}
+	}
+	return who.Option(), nil
+}
+
+// addFault adds a fault in the language of [registrytest.ParseFaultRule].
+func addFault(faults *registrytest.Faults, text string) error {
+	rule, err := registrytest.ParseFaultRule(text)
+	if err != nil {
+		return err
+	}
+	_, err = faults.Add(rule)
+	return err
+}

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func basic(pair string) string {
+	return "Basic " + base64.StdEncoding.EncodeToString([]byte(pair))
+}
+
+// Users are asked who they are, and may do what -allow says.
+func TestUsers(t *testing.T) {
+	t.Parallel()
+	i := start(t, "-user", "ci:secret", "-user", "ro:other", "-allow", "ro pull team/*", "-allow", "anonymous pull public/**")
+	upload := func(repo string) string { return "/v2/" + repo + "/blobs/uploads/" }
+	manifest := func(repo string) string { return "/v2/" + repo + "/manifests/v1" }
+	for _, c := range []struct {
+		who, method, path string
+		want              int
+	}{
+		{"", "GET", "/v2/", 401},
+		{"ci:secret", "GET", "/v2/", 200},
+		{"ci:wrong", "GET", "/v2/", 401},
+		{"ci:secret", "POST", upload("team/app"), 202},
+		{"ro:other", "POST", upload("team/app"), 403},
+		{"ro:other", "GET", manifest("team/app"), 404},
+		{"ro:other", "GET", manifest("secret/app"), 403},
+		{"", "GET", manifest("public/app"), 404},
+		{"", "GET", manifest("team/app"), 401},
+	} {
+		var header []string
+		if c.who != "" {
+			header = []string{"Authorization", basic(c.who)}
+		}
+		require.Equal(t, c.want, i.do(t, c.method, c.path, "", header...).StatusCode, "%+v", c)
+	}
+}
+
+// With -token the registry hands out tokens.
+func TestToken(t *testing.T) {
+	t.Parallel()
+	i := start(t, "-token", "-user", "ci:secret")
+	challenge := i.do(t, "GET", "/v2/", "").Header.Get("WWW-Authenticate")
+	require.Contains(t, challenge, `Bearer realm="`+i.url+`/token"`)
+	answer := i.do(t, "GET", "/token?service="+i.host+"&scope=repository:app:pull,push", "", "Authorization", basic("ci:secret"))
+	var token struct{ Token string }
+	require.NoError(t, json.Unmarshal([]byte(answer.body), &token))
+	require.Equal(t, http.StatusAccepted, i.do(t, "POST", "/v2/app/blobs/uploads/", "", "Authorization", "Bearer "+token.Token).StatusCode)
+}
+
+// With -fault something goes wrong, as often as the rule says.
+func TestFault(t *testing.T) {
+	t.Parallel()
+	i := start(t, "-fault", "get-manifest repo=team/* times=2 status=503 retry-after=7", "-fault", "ping once code=DENIED")
+	for range 2 {
+		answer := i.do(t, "GET", "/v2/team/app/manifests/v1", "")
+		require.Equal(t, 503, answer.StatusCode)
+		require.Equal(t, "7", answer.Header.Get("Retry-After"))
+	}
+	require.Equal(t, 404, i.do(t, "GET", "/v2/team/app/manifests/v1", "").StatusCode)
+	require.Equal(t, 403, i.do(t, "GET", "/v2/", "").StatusCode)
+	require.Equal(t, 200, i.do(t, "GET", "/v2/", "").StatusCode)
+}
