@@ -60,14 +60,16 @@ func (h *handler) ServeHTTP(hw http.ResponseWriter, hr *http.Request) {
 
 	var start time.Time
 	recorded := len(h.recorders) > 0
-	if hr.Body == nil {
-		hr.Body = http.NoBody
-	}
-	if recorded {
-		start = time.Now()
-		call.body.ReadCloser = hr.Body
+	if recorded || hr.Body == nil {
 		copied := *hr
-		copied.Body = &call.body
+		if copied.Body == nil {
+			copied.Body = http.NoBody
+		}
+		if recorded {
+			start = time.Now()
+			call.body.ReadCloser = copied.Body
+			copied.Body = &call.body
+		}
 		hr = &copied
 	}
 	r.parse(hr)
