@@ -7,6 +7,8 @@ import (
 	"net/http/httptest"
 	"regexp"
 
+	"github.com/opencontainers/go-digest"
+
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/memstore"
 )
@@ -36,3 +38,5 @@ func withConn(ctx context.Context, n int) context.Context {
 
 // sessionID is what differs between upload sessions.
 var sessionID = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f-]{27}`)
+
+func dgst(content []byte) digest.Digest { return digest.FromBytes(content) }
