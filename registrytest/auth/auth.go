@@ -322,8 +322,17 @@ func (a *Auth) permits(name, repo string, action registry.Action) bool {
 func (a *Auth) Authorize(r *registry.Request, repo string, action registry.Action) error {
 	id, ok := identify(r)
 	permitted := ok && a.permits(id.user, repo, action)
-	// A name in the catalog needs no scope of its own.
-	covered := !id.token || covers(id.access, repo, action) || r.Op == registry.Catalog && repo != ""
+	covered := !id.token || covers(id.access, repo, action)
+	switch {
+	case r.Op == registry.Catalog && repo != "", r.Op == registry.MountBlob && r.From == "" && action == registry.Pull:
+		// What a client did not name, it could not ask a token for: which
+		// repositories the catalog lists, and where a blob is mounted from.
+		covered = true
+	case r.Op == registry.MountBlob && action == registry.Push && id.token && a.permits(id.user, r.From, registry.Pull):
+		// To mount is to pull, too. A client that could have a token for both
+		// is told so, and not that there is nothing to mount.
+		covered = covered && (r.From == "" || covers(id.access, r.From, registry.Pull))
+	}
 	switch {
 	case permitted && covered:
 		return nil

@@ -364,8 +364,20 @@ func TestBearer(t *testing.T) {
 	both := r.tokenOf(basic(ci), "repository:team/app:pull,push", "repository:public/app:pull registry:catalog:*")
 	mount := "/v2/team/app/blobs/uploads/?from=public/app&mount=" + string(digest.FromBytes(blob("public/app")))
 	require.Equal(t, 201, r.do("POST", mount, both, "").Code)
-	require.Equal(t, 202, r.do("POST", mount, r.tokenOf(basic(ci), "repository:team/app:pull,push"), "").Code, "nothing is mounted from where the token does not reach")
+	w = r.do("POST", mount, r.tokenOf(basic(ci), "repository:team/app:pull,push"), "")
+	require.Equal(t, 401, w.Code, "the client is told which token it needs")
+	require.Contains(t, w.Header().Get("WWW-Authenticate"), `scope="repository:team/app:pull,push repository:public/app:pull",error="insufficient_scope"`)
+	anonymousMount := "/v2/team/app/blobs/uploads/?mount=" + string(digest.FromBytes(blob("secret/app")))
+	require.Equal(t, 201, r.do("POST", anonymousMount, r.tokenOf(basic(ci), "repository:team/app:pull,push"), "").Code, "no token could name the source")
 	require.JSONEq(t, `{"repositories":["public/app","secret/app","team/app"]}`, r.do("GET", "/v2/_catalog", both, "").Body.String())
+
+	r = newReg(t, &auth.Auth{Scheme: auth.Bearer})
+	few := r.User("few", "pull,push team/**")
+	narrow := r.tokenOf(basic(few), "repository:team/other:pull,push repository:secret/app:pull")
+	for _, from := range []string{"", "&from=secret/app"} {
+		path := "/v2/team/other/blobs/uploads/?mount=" + string(digest.FromBytes(blob("secret/app"))) + from
+		require.Equal(t, 202, r.do("POST", path, narrow, "").Code, "nothing is mounted from where the user may not pull")
+	}
 }
 
 func TestTokenService(t *testing.T) {
