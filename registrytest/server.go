@@ -40,6 +40,7 @@ type Server struct {
 	journal   Journal
 	inFlight  inFlight
 	faults    Faults
+	tampered  tamperings
 	logging   bool
 
 	mu    sync.Mutex
@@ -104,7 +105,7 @@ func newServer(t TB, set *settings) *Server {
 
 // newHandler begins anew, with no upload sessions.
 func (s *Server) newHandler() {
-	h := s.watch.handler(registry.New(s.Store, s.options...))
+	h := s.watch.handler(registry.New(tamperedStore{s.Store, &s.tampered}, s.options...))
 	s.handler.Store(&h)
 }
 

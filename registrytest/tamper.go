@@ -1,0 +1,346 @@
+package registrytest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"sync"
+	"sync/atomic"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/ocireg/registry"
+)
+
+// A Tampering is something that is done to stored content behind the back of
+// the registry: [Dropped], [Replaced], [Truncated] or [BitFlipped].
+type Tampering struct {
+	drop    bool
+	replace *[]byte
+	size    int64 // or -1
+	flip    int64 // or -1
+}
+
+// Dropped is content that is not there any more, while tags and manifests still
+// name it.
+func Dropped() Tampering { return Tampering{drop: true, size: -1, flip: -1} }
+
+// Replaced is other content under the same digest.
+func Replaced(content []byte) Tampering { return Tampering{replace: &content, size: -1, flip: -1} }
+
+// Truncated is content of which the first n bytes are left.
+func Truncated(n int64) Tampering { return Tampering{size: n, flip: -1} }
+
+// BitFlipped is content of which one bit is another: the lowest of byte n,
+// counted from 0.
+func BitFlipped(n int64) Tampering { return Tampering{size: -1, flip: n} }
+
+// check returns an error if content of the size cannot be tampered with like
+// that.
+func (tp Tampering) check(size int64) error {
+	if n := max(tp.size, tp.flip); n >= size {
+		return fmt.Errorf("it has %d bytes, and so no byte %d", size, n)
+	}
+	return nil
+}
+
+// open returns the content as it is now.
+func (tp Tampering) open(content io.ReadSeekCloser) (io.ReadSeekCloser, error) {
+	switch {
+	case tp.drop:
+		content.Close()
+		return nil, fs.ErrNotExist
+	case tp.replace != nil:
+		return &replacedContent{*bytes.NewReader(*tp.replace), content}, nil
+	}
+	size, err := content.Seek(0, io.SeekEnd)
+	if err == nil {
+		_, err = content.Seek(0, io.SeekStart)
+	}
+	if err != nil {
+		content.Close()
+		return nil, err
+	}
+	if tp.size >= 0 {
+		size = min(size, tp.size)
+	}
+	return &alteredContent{ReadSeekCloser: content, size: size, flip: tp.flip}, nil
+}
+
+// bytes returns the content as it is now.
+func (tp Tampering) bytes(content []byte) ([]byte, error) {
+	r, err := tp.open(&replacedContent{*bytes.NewReader(content), io.NopCloser(nil)})
+	if err != nil {
+		return nil, err
+	}
+	return io.ReadAll(r)
+}
+
+// replacedContent is content from memory.
+type replacedContent struct {
+	bytes.Reader
+	io.Closer
+}
+
+// alteredContent is content with fewer bytes, or with a bit that is another.
+type alteredContent struct {
+	io.ReadSeekCloser
+	offset, size int64
+	flip         int64
+}
+
+func (c *alteredContent) Read(p []byte) (int, error) {
+	if c.offset >= c.size {
+		return 0, io.EOF
+	}
+	n, err := c.ReadSeekCloser.Read(p[:min(int64(len(p)), c.size-c.offset)])
+	if i := c.flip - c.offset; 0 <= i && i < int64(n) {
+		p[i] ^= 1
+	}
+	c.offset += int64(n)
+	return n, err
+}
+
+func (c *alteredContent) Seek(offset int64, whence int) (int64, error) {
+	if whence == io.SeekEnd {
+		offset, whence = c.size+offset, io.SeekStart
+	}
+	offset, err := c.ReadSeekCloser.Seek(offset, whence)
+	if err == nil {
+		c.offset = offset
+	}
+	return offset, err
+}
+
+// tamperings are what was done to the content of a store.
+type tamperings struct {
+	n  atomic.Int64 // how many, so that who finds none need not look
+	mu sync.RWMutex
+	by map[contentKey]Tampering
+}
+
+// A contentKey names a blob or a manifest.
+type contentKey struct {
+	repo   string
+	digest digest.Digest
+}
+
+func (ts *tamperings) get(repo string, d digest.Digest) (Tampering, bool) {
+	if ts.n.Load() == 0 {
+		return Tampering{}, false
+	}
+	ts.mu.RLock()
+	defer ts.mu.RUnlock()
+	tp, ok := ts.by[contentKey{repo, d}]
+	return tp, ok
+}
+
+func (ts *tamperings) set(repo string, d digest.Digest, tp Tampering) {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	if ts.by == nil {
+		ts.by = make(map[contentKey]Tampering)
+	}
+	ts.by[contentKey{repo, d}] = tp
+	ts.n.Store(int64(len(ts.by)))
+}
+
+func (ts *tamperings) undo(repo string, d digest.Digest) {
+	if ts.n.Load() == 0 {
+		return
+	}
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	delete(ts.by, contentKey{repo, d})
+	ts.n.Store(int64(len(ts.by)))
+}
+
+// A tamperedStore is a store with its tamperings. While there are none, it
+// adds nothing to what the store does.
+type tamperedStore struct {
+	registry.Store
+	tampered *tamperings
+}
+
+func (s tamperedStore) StatBlob(ctx context.Context, repo string, d digest.Digest) (int64, error) {
+	size, err := s.Store.StatBlob(ctx, repo, d)
+	tp, ok := s.tampered.get(repo, d)
+	switch {
+	case err != nil || !ok:
+		return size, err
+	case tp.drop:
+		return 0, fs.ErrNotExist
+	case tp.replace != nil:
+		return int64(len(*tp.replace)), nil
+	case tp.size >= 0:
+		return min(size, tp.size), nil
+	}
+	return size, nil
+}
+
+func (s tamperedStore) OpenBlob(ctx context.Context, repo string, d digest.Digest) (io.ReadSeekCloser, error) {
+	content, err := s.Store.OpenBlob(ctx, repo, d)
+	if tp, ok := s.tampered.get(repo, d); ok && err == nil {
+		return tp.open(content)
+	}
+	return content, err
+}
+
+func (s tamperedStore) CreateBlob(ctx context.Context, repo string, size int64) (registry.BlobWriter, error) {
+	w, err := s.Store.CreateBlob(ctx, repo, size)
+	if s.tampered.n.Load() == 0 || err != nil {
+		return w, err
+	}
+	return &mendingWriter{w, repo, s.tampered}, nil
+}
+
+// A mendingWriter undoes what was done to the blob that is written.
+type mendingWriter struct {
+	registry.BlobWriter
+	repo     string
+	tampered *tamperings
+}
+
+func (w *mendingWriter) ReadFrom(r io.Reader) (int64, error) { return io.Copy(w.BlobWriter, r) }
+
+func (w *mendingWriter) Commit(ctx context.Context, d digest.Digest) error {
+	err := w.BlobWriter.Commit(ctx, d)
+	if err == nil {
+		w.tampered.undo(w.repo, d)
+	}
+	return err
+}
+
+func (s tamperedStore) MountBlob(ctx context.Context, repo string, d digest.Digest, from string) error {
+	if tp, ok := s.tampered.get(from, d); ok && tp.drop {
+		return fs.ErrNotExist
+	}
+	err := s.Store.MountBlob(ctx, repo, d, from)
+	if err == nil {
+		s.tampered.undo(repo, d)
+	}
+	return err
+}
+
+func (s tamperedStore) DeleteBlob(ctx context.Context, repo string, d digest.Digest) error {
+	if tp, ok := s.tampered.get(repo, d); ok && tp.drop {
+		return fs.ErrNotExist
+	}
+	return s.Store.DeleteBlob(ctx, repo, d)
+}
+
+func (s tamperedStore) StatManifest(ctx context.Context, repo, reference string) (ocispec.Descriptor, error) {
+	desc, err := s.Store.StatManifest(ctx, repo, reference)
+	if _, ok := s.tampered.get(repo, desc.Digest); !ok || err != nil {
+		return desc, err
+	}
+	m, err := s.GetManifest(ctx, repo, reference)
+	desc.Size = int64(len(m.Content))
+	return desc, err
+}
+
+func (s tamperedStore) GetManifest(ctx context.Context, repo, reference string) (registry.Manifest, error) {
+	m, err := s.Store.GetManifest(ctx, repo, reference)
+	if tp, ok := s.tampered.get(repo, m.Digest); ok && err == nil {
+		m.Content, err = tp.bytes(m.Content)
+	}
+	return m, err
+}
+
+func (s tamperedStore) PutManifest(ctx context.Context, repo string, m registry.Manifest, tags []string, check func(string, digest.Digest) error) error {
+	err := s.Store.PutManifest(ctx, repo, m, tags, check)
+	if err == nil {
+		s.tampered.undo(repo, m.Digest)
+	}
+	return err
+}
+
+func (s tamperedStore) DeleteManifest(ctx context.Context, repo string, d digest.Digest) error {
+	if tp, ok := s.tampered.get(repo, d); ok && tp.drop {
+		return fs.ErrNotExist
+	}
+	return s.Store.DeleteManifest(ctx, repo, d)
+}
+
+// Tamper does something to a blob or a manifest of a repository, as clients of
+// the server see it: what is in [State] is not touched. It is undone by the
+// function that is returned, by putting the same content again, and at the end
+// of the test.
+func (s *Server) Tamper(t TB, repo string, d digest.Digest, tp Tampering) (undo func()) {
+	t.Helper()
+	ctx := context.Background()
+	size, err := s.Store.StatBlob(ctx, repo, d)
+	if errors.Is(err, fs.ErrNotExist) {
+		var desc ocispec.Descriptor
+		desc, err = s.Store.StatManifest(ctx, repo, string(d))
+		size = desc.Size
+	}
+	if err == nil {
+		err = tp.check(size)
+	}
+	if err != nil {
+		t.Fatalf("registrytest: tampering with %s of %s: %v", d, repo, err)
+	}
+	s.tampered.set(repo, d, tp)
+	undo = func() { s.tampered.undo(repo, d) }
+	t.Cleanup(undo)
+	return undo
+}
+
+// TamperFile does something to a file, such as a blob in an OCI image layout:
+//
+//	registrytest.TamperFile(t, filepath.Join(dir, "blobs", "sha256", d.Encoded()), registrytest.BitFlipped(0))
+//
+// The file is changed in place, as a disk does it that fails, and its time of
+// modification kept. It is undone by the function that is returned, and at the
+// end of the test.
+func TamperFile(t TB, path string, tp Tampering) (undo func()) {
+	t.Helper()
+	info, err := os.Stat(path)
+	var content, changed []byte
+	if err == nil {
+		content, err = os.ReadFile(path)
+	}
+	if err == nil {
+		err = tp.check(int64(len(content)))
+	}
+	if err != nil {
+		t.Fatalf("registrytest: tampering with %s: %v", path, err)
+	}
+	write := func(content []byte) {
+		t.Helper()
+		if err := overwrite(path, info, content); err != nil {
+			t.Fatalf("registrytest: tampering with %s: %v", path, err)
+		}
+	}
+	if tp.drop {
+		if err := os.Remove(path); err != nil {
+			t.Fatalf("registrytest: tampering with %s: %v", path, err)
+		}
+	} else {
+		changed, _ = tp.bytes(content) // It is in memory.
+		write(changed)
+	}
+	undo = sync.OnceFunc(func() { write(content) })
+	t.Cleanup(undo)
+	return undo
+}
+
+// overwrite changes the content of a file, and nothing else of it.
+func overwrite(path string, info fs.FileInfo, content []byte) error {
+	if info.Mode().Perm()&0o200 == 0 {
+		if err := os.Chmod(path, info.Mode().Perm()|0o200); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		defer os.Chmod(path, info.Mode().Perm())
+	}
+	if err := os.WriteFile(path, content, info.Mode().Perm()|0o200); err != nil {
+		return err
+	}
+	return os.Chtimes(path, info.ModTime(), info.ModTime())
+}

@@ -1,0 +1,251 @@
+package registrytest
+
+import (
+	"context"
+	"io"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/layout"
+	"github.com/ocireg/registry/memstore"
+)
+
+// fetch returns what a server answers to a GET.
+func (s *faultServer) fetch(target string, header ...string) (status int, h http.Header, body string) {
+	req, err := http.NewRequestWithContext(s.t.Context(), "GET", s.URL+target, nil)
+	require.NoError(s.t, err)
+	for i := 0; i < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
+	}
+	resp, err := s.Client().Do(req)
+	require.NoError(s.t, err)
+	defer resp.Body.Close()
+	content, err := io.ReadAll(resp.Body)
+	require.NoError(s.t, err)
+	return resp.StatusCode, resp.Header, string(content)
+}
+
+func TestTamperWithBlob(t *testing.T) {
+	t.Parallel()
+	s := newFaultServer(t)
+	d, whole := dgst(s.blob), string(s.blob)
+	path := "/v2/app/blobs/" + string(d)
+	flipped := whole[:5] + "4" + whole[6:]
+	for name, test := range map[string]struct {
+		tampering Tampering
+		status    int
+		want      string
+	}{
+		"dropped":     {Dropped(), 404, ""},
+		"replaced":    {Replaced([]byte("something else")), 200, "something else"},
+		"emptied":     {Replaced(nil), 200, ""},
+		"truncated":   {Truncated(100), 200, whole[:100]},
+		"bit flipped": {BitFlipped(5), 200, flipped},
+	} {
+		undo := s.Tamper(t, "app", d, test.tampering)
+		status, header, body := s.fetch(path)
+		require.Equal(t, test.status, status, name)
+		if status == 200 {
+			require.Equal(t, test.want, body, name)
+			require.Equal(t, string(d), header.Get("Docker-Content-Digest"), name)
+			resp, err := s.Client().Head(s.URL + path)
+			require.NoError(t, err)
+			require.EqualValues(t, len(test.want), resp.ContentLength, name)
+			if len(test.want) > 10 {
+				_, header, body = s.fetch(path, "Range", "bytes=3-6")
+				require.Equal(t, test.want[3:7], body, name)
+				_, _, body = s.fetch(path, "Range", "bytes=-4")
+				require.Equal(t, test.want[len(test.want)-4:], body, name)
+			}
+		}
+		content, err := s.Store.OpenBlob(t.Context(), "app", d)
+		require.NoError(t, err, "the store itself is not touched")
+		content.Close()
+		undo()
+		undo()
+		_, _, body = s.fetch(path)
+		require.Equal(t, whole, body, name)
+	}
+}
+
+func TestTamperWithManifest(t *testing.T) {
+	t.Parallel()
+	s := newFaultServer(t)
+	m := s.Manifest(t, "app:v1")
+	undo := s.Tamper(t, "app", m.Digest, Replaced([]byte(`{"schemaVersion":2}`)))
+	for _, ref := range []string{"v1", string(m.Digest)} {
+		status, header, body := s.fetch("/v2/app/manifests/" + ref)
+		require.Equal(t, 200, status)
+		require.Equal(t, `{"schemaVersion":2}`, body)
+		require.Equal(t, string(m.Digest), header.Get("Docker-Content-Digest"))
+		resp, err := s.Client().Head(s.URL + "/v2/app/manifests/" + ref)
+		require.NoError(t, err)
+		require.EqualValues(t, len(body), resp.ContentLength)
+	}
+	undo()
+	_, _, body := s.fetch("/v2/app/manifests/v1")
+	require.Equal(t, string(m.Manifest), body)
+
+	s.Tamper(t, "app", m.Digest, Dropped())
+	status, _, _ := s.fetch("/v2/app/manifests/v1")
+	require.Equal(t, 404, status)
+	_, _, body = s.fetch("/v2/app/tags/list")
+	require.Contains(t, body, "v1", "the tag is still there")
+}
+
+// Who finds content missing or broken puts it again, and that mends it.
+func TestPuttingAgainMends(t *testing.T) {
+	t.Parallel()
+	s := newFaultServer(t)
+	blob := "/v2/app/blobs/" + string(dgst(s.blob))
+	for _, tampering := range []Tampering{Dropped(), Truncated(1)} {
+		s.Tamper(t, "app", dgst(s.blob), tampering)
+		require.Equal(t, 201, s.send(t.Context(), "POST", "/v2/app/blobs/uploads/?digest="+string(dgst(s.blob)), s.blob))
+		_, _, body := s.fetch(blob)
+		require.Equal(t, string(s.blob), body)
+	}
+	m := s.Manifest(t, "app:v1")
+	s.Tamper(t, "app", m.Digest, Dropped())
+	require.NoError(t, tamperedStore{s.Store, &s.tampered}.PutManifest(t.Context(), "app", stored(m.MediaType, m.Digest, m.Manifest), nil, nil))
+	status, _, _ := s.fetch("/v2/app/manifests/v1")
+	require.Equal(t, 200, status)
+}
+
+func TestWhatIsDroppedCannotBeMountedOrDeleted(t *testing.T) {
+	t.Parallel()
+	s := newFaultServer(t)
+	m := s.Manifest(t, "app:v1")
+	s.Tamper(t, "app", dgst(s.blob), Dropped())
+	s.Tamper(t, "app", m.Digest, Dropped())
+	st := tamperedStore{s.Store, &s.tampered}
+	require.ErrorIs(t, st.MountBlob(t.Context(), "other", dgst(s.blob), "app"), fs.ErrNotExist)
+	require.ErrorIs(t, st.DeleteBlob(t.Context(), "app", dgst(s.blob)), fs.ErrNotExist)
+	require.ErrorIs(t, st.DeleteManifest(t.Context(), "app", m.Digest), fs.ErrNotExist)
+}
+
+func TestTamperEndsWithTheTest(t *testing.T) {
+	t.Parallel()
+	s := newFaultServer(t)
+	t.Run("who tampers", func(t *testing.T) {
+		s.Tamper(t, "app", dgst(s.blob), Dropped())
+		status, _, _ := s.fetch("/v2/app/blobs/" + string(dgst(s.blob)))
+		require.Equal(t, 404, status)
+	})
+	status, _, _ := s.fetch("/v2/app/blobs/" + string(dgst(s.blob)))
+	require.Equal(t, 200, status)
+}
+
+func TestTamperingThatMakesNoSense(t *testing.T) {
+	t.Parallel()
+	s := newFaultServer(t)
+	for want, tamper := range map[string]func(tb TB){
+		"has 1000 bytes, and so no byte 1000": func(tb TB) { s.Tamper(tb, "app", dgst(s.blob), BitFlipped(1000)) },
+		"and so no byte 2000":                 func(tb TB) { s.Tamper(tb, "app", dgst(s.blob), Truncated(2000)) },
+		"does not exist":                      func(tb TB) { s.Tamper(tb, "other", dgst(s.blob), Dropped()) },
+		"no such file":                        func(tb TB) { TamperFile(tb, filepath.Join(t.TempDir(), "none"), Dropped()) },
+	} {
+		tb := &journalTB{T: t}
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			tamper(tb)
+		}()
+		<-done
+		require.Len(t, tb.errors, 1)
+		require.Contains(t, tb.errors[0], want)
+	}
+}
+
+// A store with tamperings is still a store, and a file that it has is still one.
+func TestTamperedStore(t *testing.T) {
+	t.Parallel()
+	t.Run("in memory", func(t *testing.T) {
+		TestStore(t, func(t *testing.T) registry.Store { return tamperedStore{memstore.New(), &tamperings{}} })
+	})
+	t.Run("with a tampering of something else", func(t *testing.T) {
+		TestStore(t, func(t *testing.T) registry.Store {
+			s := tamperedStore{memstore.New(), &tamperings{}}
+			s.tampered.set("other", digest.FromString("x"), Dropped())
+			return s
+		})
+	})
+	dir := t.TempDir()
+	store, err := layout.Open(dir)
+	require.NoError(t, err)
+	t.Cleanup(func() { store.Close() })
+	require.NoError(t, Put(t.Context(), store, "app:v1", Image(Layers(1))))
+	m, err := store.GetManifest(t.Context(), "app", "v1")
+	require.NoError(t, err)
+	layer := read(m.MediaType, m.Digest, m.Content).Layers[0].Digest
+	content, err := tamperedStore{store, &tamperings{}}.OpenBlob(context.Background(), "app", layer)
+	require.NoError(t, err)
+	defer content.Close()
+	require.IsType(t, &os.File{}, content)
+}
+
+// A bit that flips on disk does not get to a client as if nothing had happened.
+func TestTamperFile(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	store, err := layout.Open(dir)
+	require.NoError(t, err)
+	t.Cleanup(func() { store.Close() })
+	s := NewServer(t, WithStore(store))
+	app := s.Push(t, "app:v1", Image(Layers(1)))
+	layer := app.Layers[0].Digest
+
+	var path string
+	require.NoError(t, filepath.WalkDir(dir, func(p string, _ fs.DirEntry, err error) error {
+		if strings.HasSuffix(p, layer.Encoded()) {
+			path = p
+		}
+		return err
+	}))
+	before, err := os.ReadFile(path)
+	require.NoError(t, err)
+	info, err := os.Stat(path)
+	require.NoError(t, err)
+	for name, test := range map[string]struct {
+		tampering Tampering
+		want      []byte
+	}{
+		"bit flipped": {BitFlipped(0), append([]byte{before[0] ^ 1}, before[1:]...)},
+		"truncated":   {Truncated(3), before[:3]},
+		"replaced":    {Replaced([]byte("x")), []byte("x")},
+		"dropped":     {Dropped(), nil},
+	} {
+		undo := TamperFile(t, path, test.tampering)
+		got, err := os.ReadFile(path)
+		require.Equal(t, test.want == nil, err != nil, name)
+		require.Equal(t, string(test.want), string(got), name)
+		if err == nil {
+			after, err := os.Stat(path)
+			require.NoError(t, err)
+			require.WithinDuration(t, info.ModTime(), after.ModTime(), time.Microsecond, name)
+		}
+		undo()
+		undo()
+		got, err = os.ReadFile(path)
+		require.NoError(t, err)
+		require.Equal(t, before, got, name)
+	}
+
+	again, err := layout.Open(dir)
+	require.NoError(t, err)
+	t.Cleanup(func() { again.Close() })
+	TamperFile(t, path, BitFlipped(0))
+	fresh := NewServer(t, WithStore(again))
+	resp, err := fresh.Client().Get(fresh.URL + "/v2/app/blobs/" + string(layer))
+	require.NoError(t, err)
+	resp.Body.Close()
+	require.Equal(t, 500, resp.StatusCode)
+}
