@@ -142,6 +142,7 @@ func (s *Server) listen(set *settings) {
 		s.service.serveTLS(s.ca, host, set.variant)
 		transport.TLSClientConfig, transport.ForceAttemptHTTP2 = s.ca.clientConfig(), true
 	}
+	s.service.transport = transport
 	s.transport = func() *http.Transport { return transport }
 	s.service.ports = []port{{tls: set.tls, listen: func() (net.Listener, error) {
 		if l := first; l != nil {
@@ -201,6 +202,7 @@ func (s *Server) Requests() Requests {
 func (s *Server) CloseClientConnections() {
 	s.t.Helper()
 	s.service.disconnect()
+	s.service.settle()
 }
 
 // Restart has the registry begin anew: connections are closed, and upload
@@ -210,12 +212,14 @@ func (s *Server) Restart() {
 	s.t.Helper()
 	s.newHandler()
 	s.service.disconnect()
+	s.service.settle()
 }
 
 // Stop begins an outage: connections are closed, and new ones refused.
 func (s *Server) Stop() {
 	s.t.Helper()
 	s.service.stop()
+	s.service.settle()
 }
 
 // Start ends the outage that [Server.Stop] began. The server is ready again, at

@@ -48,6 +48,9 @@ type service struct {
 	log     logBuffer
 	leaks   leakCheck
 
+	// transport is the service's own, if it is nobody else's.
+	transport *http.Transport
+
 	mu        sync.Mutex
 	running   bool
 	closed    bool
@@ -132,12 +135,10 @@ func (s *service) stop() {
 		l.Close()
 	}
 	s.listeners = nil
-	s.closeConns()
+	s.hangUp()
 	ended := s.wait(func() bool { return s.accepting == 0 && len(s.conns) == 0 && len(s.calls) == 0 })
-	noticed := s.noticed()
 	s.mu.Unlock()
 	s.await(ended)
-	await(noticed, noticeTime)
 }
 
 // close stops the service for good, if it was ever started.
@@ -146,7 +147,13 @@ func (s *service) close() {
 	s.mu.Lock()
 	first := !s.closed && s.handler != nil
 	s.closed = true
+	for c := range s.conns {
+		abandon(c)
+	}
 	s.mu.Unlock()
+	if s.transport != nil {
+		s.transport.CloseIdleConnections() // is quicker than to have it notice
+	}
 	s.stop()
 	s.mu.Lock()
 	hung := s.hung
@@ -161,39 +168,42 @@ func (s *service) close() {
 func (s *service) disconnect() {
 	s.t.Helper()
 	s.mu.Lock()
-	s.closeConns()
+	s.hangUp()
 	calls := slices.Collect(maps.Keys(s.calls))
 	ended := s.wait(func() bool {
 		return !slices.ContainsFunc(calls, func(r *http.Request) bool { _, ok := s.calls[r]; return ok })
 	})
-	noticed := s.noticed()
 	s.mu.Unlock()
 	s.await(ended)
-	await(noticed, noticeTime)
 }
 
-// closeConns closes all connections. The lock is held.
-func (s *service) closeConns() {
+// hangUp closes all connections. The lock is held.
+func (s *service) hangUp() {
 	for _, conns := range []map[net.Conn]context.CancelCauseFunc{s.conns, s.hijacked} {
 		for c, cancel := range conns {
 			cancel(errClosed)
-			s.hangUp(c)
+			netConn(c).Close()
 		}
 	}
 	clear(s.hijacked)
 }
 
-// hangUp closes a connection. At the end of the test it does so without a
-// trace: hundreds of tests that each leave a connection in TIME_WAIT would use
-// up the ports of the machine, and make it slow to find one long before that.
-func (s *service) hangUp(c net.Conn) {
+// netConn is the connection below TLS: whoever closes that need not wait for
+// anybody to read a farewell.
+func netConn(c net.Conn) net.Conn {
 	if t, ok := c.(*tls.Conn); ok {
-		c = t.NetConn() // Nobody may be there to read a farewell.
+		return t.NetConn()
 	}
-	if l, ok := c.(interface{ SetLinger(sec int) error }); ok && s.closed {
+	return c
+}
+
+// abandon has the connection leave no trace when it is closed. Hundreds of
+// tests that each leave one in TIME_WAIT would use up the ports of the machine,
+// and make it slow to find one long before that.
+func abandon(c net.Conn) {
+	if l, ok := netConn(c).(interface{ SetLinger(sec int) error }); ok {
 		l.SetLinger(0)
 	}
-	c.Close()
 }
 
 // wait returns a channel that is closed as soon as the condition is met. The
@@ -221,13 +231,16 @@ func (s *service) wake() {
 	s.waiters = left
 }
 
-// noticed returns a channel that is closed when the clients that there are now
-// know that their connections have been closed. The lock is held.
-func (s *service) noticed() <-chan struct{} {
+// settle waits for the server's own clients to notice that their connections
+// have been closed, as far as they have been.
+func (s *service) settle() {
+	s.mu.Lock()
 	clients := slices.Collect(maps.Keys(s.clients))
-	return s.wait(func() bool {
+	noticed := s.wait(func() bool {
 		return !slices.ContainsFunc(clients, func(c *clientConn) bool { _, ok := s.clients[c]; return ok })
 	})
+	s.mu.Unlock()
+	await(noticed, noticeTime)
 }
 
 // await reports whether the channel is closed in time.
@@ -311,7 +324,7 @@ func (s *service) connState(c net.Conn, state http.ConnState) {
 		s.hijacked[c] = s.conns[c]
 		delete(s.conns, c)
 		if !s.running {
-			s.closeConns()
+			s.hangUp()
 		}
 		s.mu.Unlock()
 	case http.StateClosed:
