@@ -27,8 +27,8 @@ type imageLayout struct {
 	name string
 	tree bool
 
-	// cur is what index.json said when it was last looked at, nil if it was
-	// not or if there is no layout. Next is what it is going to say: who finds
+	// cur is what index.json said when it was last looked at, nil if it never
+	// was. Next is what it is going to say: who finds
 	// a changed file before cur is set need not read it. Loading is held by
 	// who sets cur.
 	cur, next atomic.Pointer[index]
@@ -164,9 +164,6 @@ func (l *imageLayout) load() (*index, error) {
 		return nil, err
 	}
 	if err := l.checkMarker(); err != nil {
-		if errors.Is(err, errNoLayout) {
-			l.cur.Store(nil)
-		}
 		return nil, err
 	}
 	cur := l.cur.Load()

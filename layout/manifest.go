@@ -241,6 +241,9 @@ func (l *imageLayout) deleteManifest(ctx context.Context, repo string, dig diges
 		for _, e := range entries {
 			d.remove(e)
 		}
+		// If only an index names it, index.json stays as it is, but is written
+		// again to have other stores look.
+		d.changed = true
 		return func() error {
 			r.reach.delete(l, dig)
 			return l.removeManifest(ctx, d.index, repo, dig)

@@ -77,14 +77,20 @@ func newFacts(mediaType string, content []byte) *facts {
 }
 
 // factsOf returns what the manifest's content says, or nil if it cannot be
-// read. What is known already is not read again: a digest stands for one
-// content.
+// read. What is known already is not read again, as a digest stands for one
+// content; but the file has to be there.
 func (l *imageLayout) factsOf(d ocispec.Descriptor) *facts {
 	l.mu.RLock()
 	f := l.facts[d.Digest]
 	l.mu.RUnlock()
-	if f != nil || d.Size > maxFactsSize {
+	if f != nil {
+		if _, err := l.disk.stat(l.path(blobPath(d.Digest))); err != nil {
+			return nil
+		}
 		return f
+	}
+	if d.Size > maxFactsSize {
+		return nil
 	}
 	content, err := l.readManifest(d)
 	if err != nil {
@@ -128,7 +134,7 @@ func (l *imageLayout) referrersOf(ctx context.Context, repo string, r *repositor
 }
 
 // reaches reports whether any manifest of a repository leads to a blob or
-// manifest, or is it.
+// manifest, or is it, and it was not deleted from the repository.
 func (l *imageLayout) reaches(ctx context.Context, repo string, r *repository, d digest.Digest) (bool, error) {
 	if r.manifest(d) != nil {
 		return true, nil
@@ -140,7 +146,8 @@ func (l *imageLayout) reaches(ctx context.Context, repo string, r *repository, d
 	}
 	_, isBlob := r.reach.blobs[d]
 	_, isNested := r.reach.nested[d]
-	return isBlob || isNested && !l.gone(repo, d), nil
+	has, known, _ := l.noted(repo, d)
+	return isBlob && (has || !known) || isNested && !l.gone(repo, d), nil
 }
 
 // build finds out what the repository reaches, if that is not known yet. The
@@ -244,6 +251,7 @@ func (r *reach) put(l *imageLayout, repo string, current *repository, m registry
 	}
 	d := ocispec.Descriptor{MediaType: m.MediaType, Digest: m.Digest, Size: int64(len(m.Content))}
 	if r.whole || manifest.Index(m.MediaType) {
+		// It need not be read back.
 		l.addFacts(d, m.Content)
 	}
 	r.walk(context.Background(), l, repo, current, []ocispec.Descriptor{d})

@@ -50,7 +50,7 @@ func parseReference(s string) reference {
 // isHost reports whether the first component of a reference is the host of a
 // registry, as Docker tells them apart.
 func isHost(s string) bool {
-	return s == "localhost" || strings.ContainsAny(s, ".:")
+	return s == "localhost" || strings.ContainsAny(s, ".:") && s[0] != '.'
 }
 
 // name returns what parseReference reads as the repository.

@@ -1,10 +1,16 @@
 package layout_test
 
 import (
+	"context"
+	"io"
+	"iter"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/stretchr/testify/require"
 
 	"github.com/ocireg/registry"
@@ -33,14 +39,84 @@ func open(t testing.TB, dir string, opts ...layout.Option) *layout.Store {
 	return s
 }
 
+// TestStore tests the contract of a store. Its many subtests run in parallel
+// with each other.
 func TestStore(t *testing.T) {
 	t.Parallel()
-	t.Run("tree", func(t *testing.T) {
-		t.Parallel()
-		registrytest.TestStore(t, func(t *testing.T) registry.Store { return open(t, t.TempDir()) })
-	})
-	t.Run("layout", func(t *testing.T) {
-		t.Parallel()
-		registrytest.TestStore(t, func(t *testing.T) registry.Store { return open(t, emptyLayout(t)) })
-	})
+	for name, open := range map[string]func(t *testing.T) registry.Store{
+		"tree":   func(t *testing.T) registry.Store { return open(t, t.TempDir()) },
+		"layout": func(t *testing.T) registry.Store { return open(t, emptyLayout(t)) },
+		"two stores on one tree": func(t *testing.T) registry.Store {
+			dir := t.TempDir()
+			return &alternating{stores: [2]registry.Store{open(t, dir), open(t, dir)}}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			registrytest.TestStore(t, func(t *testing.T) registry.Store {
+				t.Parallel()
+				return open(t)
+			})
+		})
+	}
+}
+
+// alternating has each call carried out by the other one of two stores.
+type alternating struct {
+	stores [2]registry.Store
+	calls  atomic.Uint32
+}
+
+func (a *alternating) next() registry.Store { return a.stores[a.calls.Add(1)%2] }
+
+func (a *alternating) Repositories(ctx context.Context, after string) iter.Seq2[string, error] {
+	return a.next().Repositories(ctx, after)
+}
+
+func (a *alternating) StatBlob(ctx context.Context, repo string, d digest.Digest) (int64, error) {
+	return a.next().StatBlob(ctx, repo, d)
+}
+
+func (a *alternating) OpenBlob(ctx context.Context, repo string, d digest.Digest) (io.ReadSeekCloser, error) {
+	return a.next().OpenBlob(ctx, repo, d)
+}
+
+func (a *alternating) CreateBlob(ctx context.Context, repo string, size int64) (registry.BlobWriter, error) {
+	return a.next().CreateBlob(ctx, repo, size)
+}
+
+func (a *alternating) MountBlob(ctx context.Context, repo string, d digest.Digest, from string) error {
+	return a.next().MountBlob(ctx, repo, d, from)
+}
+
+func (a *alternating) DeleteBlob(ctx context.Context, repo string, d digest.Digest) error {
+	return a.next().DeleteBlob(ctx, repo, d)
+}
+
+func (a *alternating) StatManifest(ctx context.Context, repo, reference string) (ocispec.Descriptor, error) {
+	return a.next().StatManifest(ctx, repo, reference)
+}
+
+func (a *alternating) GetManifest(ctx context.Context, repo, reference string) (registry.Manifest, error) {
+	return a.next().GetManifest(ctx, repo, reference)
+}
+
+func (a *alternating) PutManifest(ctx context.Context, repo string, m registry.Manifest, tags []string, check func(string, digest.Digest) error) error {
+	return a.next().PutManifest(ctx, repo, m, tags, check)
+}
+
+func (a *alternating) DeleteManifest(ctx context.Context, repo string, d digest.Digest) error {
+	return a.next().DeleteManifest(ctx, repo, d)
+}
+
+func (a *alternating) DeleteTag(ctx context.Context, repo, tag string) error {
+	return a.next().DeleteTag(ctx, repo, tag)
+}
+
+func (a *alternating) Tags(ctx context.Context, repo, after string) iter.Seq2[string, error] {
+	return a.next().Tags(ctx, repo, after)
+}
+
+func (a *alternating) Referrers(ctx context.Context, repo string, subject, after digest.Digest) iter.Seq2[ocispec.Descriptor, error] {
+	return a.next().Referrers(ctx, repo, subject, after)
 }

@@ -137,14 +137,14 @@ func (d *disk) checkTree() error {
 		found: func(string) error { return errFound },
 		visit: func() error {
 			if dirs++; dirs > maxDirs {
-				return fmt.Errorf("is no OCI layout, and none was found in the first %d directories below it", maxDirs)
+				return fmt.Errorf("it is no OCI image layout, and none was found in the first %d directories below it", maxDirs)
 			}
 			return nil
 		},
 	}
 	switch err := w.walk(".", ""); err {
 	case nil:
-		return errors.New("is no OCI layout and holds none")
+		return errors.New("it is no OCI image layout and holds none")
 	case errFound:
 		return nil
 	default:
@@ -179,6 +179,7 @@ func (w *walker) walk(dir, prefix string) error {
 	type place struct {
 		name string // of a repository or, with a slash, of all below it
 		dir  string
+		link bool
 	}
 	var places []place
 	for _, e := range entries {
@@ -195,10 +196,10 @@ func (w *walker) walk(dir, prefix string) error {
 				continue
 			}
 		}
-		places = append(places, place{name, join(dir, e.Name())})
+		places = append(places, place{name, join(dir, e.Name()), link})
 		if !link {
 			// A link may lead upwards, and so in circles.
-			places = append(places, place{name + "/", join(dir, e.Name())})
+			places = append(places, place{name + "/", join(dir, e.Name()), false})
 		}
 	}
 	slices.SortFunc(places, func(a, b place) int { return strings.Compare(a.name, b.name) })
@@ -212,10 +213,12 @@ func (w *walker) walk(dir, prefix string) error {
 				return err
 			}
 		} else if p.name > w.after {
-			if yes, err := w.disk.isLayout(p.dir); err != nil {
+			yes, err := w.disk.isLayout(p.dir)
+			if err != nil && !p.link {
 				return err
-			} else if !yes {
-				continue
+			}
+			if err != nil || !yes {
+				continue // A link that leads nowhere leads to no repository.
 			}
 			if err := w.found(p.name); err != nil {
 				return err

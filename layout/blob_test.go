@@ -1,0 +1,327 @@
+package layout_test
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/layout"
+)
+
+func blobFile(dir string, d digest.Digest) string {
+	return filepath.Join(dir, "blobs", d.Algorithm().String(), d.Encoded())
+}
+
+func TestDamagedBlobIsNotServed(t *testing.T) {
+	t.Parallel()
+	dir := emptyLayout(t)
+	s := open(t, dir)
+	d := pushBlob(t, s, "app", "content")
+	file := "blobs/sha256/" + d.Encoded()
+	wantDamaged := func() {
+		t.Helper()
+		for range 2 {
+			_, err := s.OpenBlob(t.Context(), "app", d)
+			require.ErrorContains(t, err, file+" is damaged: its content has the digest "+string(digest.FromString("CONTENT")))
+			require.NotErrorIs(t, err, fs.ErrNotExist)
+		}
+	}
+	require.Equal(t, "content", string(readBlob(t, s, "app", d)))
+	require.NoError(t, os.WriteFile(blobFile(dir, d), []byte("CONTENT"), 0o644))
+	wantDamaged()
+	long := time.Now().Add(-time.Hour)
+	require.NoError(t, os.Chtimes(blobFile(dir, d), long, long))
+	wantDamaged()
+	require.NoError(t, os.WriteFile(blobFile(dir, d), []byte("content"), 0o644))
+	require.Equal(t, "content", string(readBlob(t, s, "app", d)))
+	require.NoError(t, os.WriteFile(blobFile(dir, d), []byte("CONTENT"), 0o644))
+	wantDamaged()
+
+	// To push it again mends it.
+	pushBlob(t, s, "app", "content")
+	require.Equal(t, "content", string(readBlob(t, s, "app", d)))
+
+	require.NoError(t, os.Remove(blobFile(dir, d)))
+	_, err := s.OpenBlob(t.Context(), "app", d)
+	wantNotExist(t, err)
+	require.NoError(t, os.Mkdir(blobFile(dir, d), 0o755))
+	_, err = s.OpenBlob(t.Context(), "app", d)
+	require.ErrorContains(t, err, file+" is no regular file")
+	_, err = s.StatBlob(t.Context(), "app", d)
+	require.ErrorContains(t, err, file+" is no regular file")
+}
+
+func TestBlobIsNoLinkToOutside(t *testing.T) {
+	t.Parallel()
+	dir := emptyLayout(t)
+	writeFile(t, filepath.Dir(dir), "secret", "content")
+	writeFile(t, dir, "inside", "content")
+	s := open(t, dir)
+	d := digest.FromString("content")
+	require.NoError(t, os.MkdirAll(filepath.Dir(blobFile(dir, d)), 0o755))
+	if err := os.Symlink("../../../secret", blobFile(dir, d)); err != nil {
+		t.Skip(err)
+	}
+	_, err := s.OpenBlob(t.Context(), "app", d)
+	require.ErrorContains(t, err, "path escapes from parent")
+	_, err = s.StatBlob(t.Context(), "app", d)
+	require.ErrorContains(t, err, "path escapes from parent")
+	require.NoError(t, os.Remove(blobFile(dir, d)))
+	require.NoError(t, os.Symlink("../../inside", blobFile(dir, d)))
+	require.Equal(t, "content", string(readBlob(t, s, "app", d)))
+}
+
+func TestBlobOnDiskIsAFile(t *testing.T) {
+	t.Parallel()
+	s := open(t, t.TempDir())
+	r, err := s.OpenBlob(t.Context(), "app", pushBlob(t, s, "app", "content"))
+	require.NoError(t, err)
+	require.IsType(t, (*os.File)(nil), r, "the operating system can send it")
+	require.NoError(t, r.Close())
+}
+
+func TestDigestIsNoPath(t *testing.T) {
+	t.Parallel()
+	s := open(t, t.TempDir())
+	pushBlob(t, s, "app", "content")
+	for _, d := range []digest.Digest{"", "sha256:", "sha256:..", "sha256:../../oci-layout", "md5:d41d8cd98f00b204e9800998ecf8427e", "sha256", layer + "0", digest.Digest(strings.ToUpper(string(layer)))} {
+		_, err := s.StatBlob(t.Context(), "app", d)
+		wantNotExist(t, err)
+		_, err = s.OpenBlob(t.Context(), "app", d)
+		wantNotExist(t, err)
+		wantNotExist(t, s.DeleteBlob(t.Context(), "app", d))
+		wantNotExist(t, s.MountBlob(t.Context(), "other", d, "app"))
+		wantNotExist(t, s.DeleteManifest(t.Context(), "app", d))
+		w, err := s.CreateBlob(t.Context(), "app", 1)
+		require.NoError(t, err)
+		require.Error(t, w.Commit(t.Context(), d))
+		require.NoError(t, w.Close())
+		require.Error(t, s.PutManifest(t.Context(), "app", registry.Manifest{Digest: d}, nil, nil))
+	}
+}
+
+func TestMountIsALink(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := open(t, dir)
+	d := pushBlob(t, s, "from", "content")
+	require.NoError(t, s.MountBlob(t.Context(), "to", d, "from"))
+	a, err := os.Stat(blobFile(filepath.Join(dir, "from"), d))
+	require.NoError(t, err)
+	b, err := os.Stat(blobFile(filepath.Join(dir, "to"), d))
+	require.NoError(t, err)
+	require.True(t, os.SameFile(a, b))
+}
+
+func TestUploadsLeaveNothing(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := open(t, dir)
+	d := pushBlob(t, s, "app", "content")
+	w, err := s.CreateBlob(t.Context(), "app", -1)
+	require.NoError(t, err)
+	_, err = io.Copy(w, strings.NewReader("more content"))
+	require.NoError(t, err)
+	require.NoError(t, w.Close())
+	require.NoError(t, w.Close())
+	require.ErrorIs(t, w.Commit(t.Context(), d), fs.ErrClosed)
+	put(t, s, "app", 0, "v1")
+	require.Error(t, s.PutManifest(t.Context(), "app", smallImage(1), nil, func(string, digest.Digest) error { return errors.New("no") }))
+	left, err := os.ReadDir(filepath.Join(dir, ".ocireg"))
+	require.NoError(t, err)
+	require.Empty(t, left)
+	left, err = os.ReadDir(filepath.Join(dir, "app/blobs/sha256"))
+	require.NoError(t, err)
+	require.Len(t, left, 2)
+}
+
+func TestStaleUploadsAreRemoved(t *testing.T) {
+	t.Parallel()
+	for _, dir := range []string{t.TempDir(), emptyLayout(t)} {
+		now := time.Now()
+		for name, age := range map[string]time.Duration{"new": time.Hour, "old": 25 * time.Hour} {
+			writeFile(t, dir, ".ocireg/"+name, name)
+			require.NoError(t, os.Chtimes(filepath.Join(dir, ".ocireg", name), now.Add(-age), now.Add(-age)))
+		}
+		open(t, dir, layout.ReadOnly())
+		require.FileExists(t, filepath.Join(dir, ".ocireg/old"))
+		open(t, dir)
+		require.FileExists(t, filepath.Join(dir, ".ocireg/new"))
+		require.NoFileExists(t, filepath.Join(dir, ".ocireg/old"))
+	}
+}
+
+// TestOneLayoutOfSeveralRepositories tests to which repositories a blob
+// belongs if they have their files in common.
+func TestOneLayoutOfSeveralRepositories(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	require.NoError(t, os.CopyFS(dir, os.DirFS("testdata/docker")))
+	const config1 = digest.Digest("sha256:46bd8c0aebbce9029dcf2d333cc3d7802f0b322855c3806344223c3a0ee16159")
+	const config2 = digest.Digest("sha256:e8cffd77e260599d5135c82ae95dfcb6458352b80903307e3f52cc2da21e187e")
+	const one, two = "library/app", "team/app"
+	s := open(t, dir)
+	has := func(repo string, d digest.Digest, want bool) {
+		t.Helper()
+		_, err := s.StatBlob(t.Context(), repo, d)
+		require.Equal(t, want, err == nil, "%s in %s: %v", d, repo, err)
+	}
+
+	has(one, config1, true)
+	has(one, layer, true)
+	has(one, config2, false)
+	has(two, config2, true)
+	has(two, layer, true)
+	has(two, config1, false)
+	has("new", layer, false)
+	has(one, arm64, false)
+
+	// What is pushed or mounted belongs to the one repository, from then on.
+	orphan := pushBlob(t, s, one, "orphan")
+	has(one, orphan, true)
+	has(two, orphan, false)
+	wantNotExist(t, s.MountBlob(t.Context(), "new", config1, two))
+	require.NoError(t, s.MountBlob(t.Context(), "new", config1, one))
+	has("new", config1, true)
+	require.Equal(t, []string{one + ":v1", "new", two + ":v2"}, tagsOf(t, s))
+
+	// A file goes when no repository has it any more.
+	require.NoError(t, s.DeleteBlob(t.Context(), one, layer))
+	has(one, layer, false)
+	has(two, layer, true)
+	require.NoError(t, s.DeleteBlob(t.Context(), two, layer))
+	has(two, layer, false)
+	require.NoFileExists(t, blobFile(dir, layer))
+	require.NoError(t, s.DeleteBlob(t.Context(), one, config1))
+	has(one, config1, false)
+	has("new", config1, true)
+
+	// Who opens it later cannot know whose an orphan is.
+	s = open(t, dir)
+	has(one, orphan, true)
+	has(two, orphan, true)
+	has("new", orphan, true)
+	has(one, config1, true)
+	has("new", config1, false)
+
+	// The manifests have a file in common, too.
+	require.NoError(t, s.MountBlob(t.Context(), two, config1, one))
+	m, err := s.GetManifest(t.Context(), one, "v1")
+	require.NoError(t, err)
+	require.NoError(t, s.PutManifest(t.Context(), two, m, []string{"v1"}, nil))
+	require.NoError(t, s.DeleteManifest(t.Context(), one, amd64))
+	_, err = s.GetManifest(t.Context(), one, string(amd64))
+	wantNotExist(t, err)
+	wantManifest(t, s, two, "v1", imageType, amd64)
+	require.NoError(t, s.DeleteManifest(t.Context(), two, amd64))
+	require.NoFileExists(t, blobFile(dir, amd64))
+}
+
+// TestManifestThatIsABlob tests content that is a manifest and a blob.
+func TestManifestThatIsABlob(t *testing.T) {
+	t.Parallel()
+	m := smallImage(0)
+	for name, open := range map[string]func() *layout.Store{
+		"tree": func() *layout.Store { return open(t, t.TempDir()) }, "layout": func() *layout.Store { return open(t, emptyLayout(t)) },
+	} {
+		s := open()
+		put(t, s, "app", 0, "v1")
+		require.Equal(t, m.Content, readBlob(t, s, "app", m.Digest), "%s: a manifest can be read as a blob", name)
+		wantNotExist(t, s.DeleteBlob(t.Context(), "app", m.Digest))
+		pushBlob(t, s, "app", string(m.Content))
+		require.NoError(t, s.DeleteBlob(t.Context(), "app", m.Digest), "it was pushed as one")
+		_, err := s.StatBlob(t.Context(), "app", m.Digest)
+		wantNotExist(t, err)
+		wantManifestDigest(t, s, "app", "v1", 0)
+
+		pushBlob(t, s, "app", string(m.Content))
+		require.NoError(t, s.DeleteManifest(t.Context(), "app", m.Digest))
+		_, err = s.GetManifest(t.Context(), "app", string(m.Digest))
+		wantNotExist(t, err)
+		require.Equal(t, m.Content, readBlob(t, s, "app", m.Digest))
+		require.NoError(t, s.DeleteBlob(t.Context(), "app", m.Digest))
+		_, err = s.StatBlob(t.Context(), "app", m.Digest)
+		wantNotExist(t, err)
+	}
+}
+
+// TestNestedManifestStaysGone deletes a manifest that an index of another
+// repository names as well, so that its file stays.
+func TestNestedManifestStaysGone(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	require.NoError(t, os.CopyFS(dir, os.DirFS("testdata/regctl")))
+	s := open(t, dir, layout.Repository("app"))
+	m, err := s.GetManifest(t.Context(), "app", "multi")
+	require.NoError(t, err)
+	require.NoError(t, s.PutManifest(t.Context(), "other", m, []string{"multi"}, nil))
+	wantImage(t, s, "other", "multi", indexType, multi)
+	require.NoError(t, s.DeleteManifest(t.Context(), "app", arm64))
+	_, err = s.GetManifest(t.Context(), "app", string(arm64))
+	wantNotExist(t, err)
+	wantImage(t, s, "other", string(arm64), imageType, arm64)
+	require.NoError(t, s.DeleteManifest(t.Context(), "other", arm64))
+	require.NoFileExists(t, blobFile(dir, arm64))
+}
+
+// TestDescriptorsAreClosed counts file descriptors.
+func TestDescriptorsAreClosed(t *testing.T) {
+	count := func() int {
+		entries, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Skip(err)
+		}
+		return len(entries)
+	}
+	runtime.GC()
+	before := count()
+	dir := t.TempDir()
+	require.NoError(t, os.CopyFS(dir, os.DirFS("testdata")))
+	s, err := layout.Open(dir)
+	require.NoError(t, err)
+	for range 3 {
+		d := pushBlob(t, s, "a", "content")
+		require.NoError(t, s.MountBlob(t.Context(), "b", d, "a"))
+		require.NoError(t, s.DeleteBlob(t.Context(), "b", d))
+		readBlob(t, s, "a", d)
+		put(t, s, "a", 0, "v1", "v2")
+		put(t, s, "a", 1, "v2")
+		wantImage(t, s, "regctl", "multi", indexType, multi)
+		wantReferrers(t, s, "regctl", amd64, sbom)
+		require.NoError(t, s.DeleteManifest(t.Context(), "a", smallImage(0).Digest))
+		require.NoError(t, s.DeleteTag(t.Context(), "a", "v2"))
+		tagsOf(t, s)
+		writeFile(t, dir, "a/blobs/sha256/"+layer.Encoded(), "damaged")
+		_, err = s.OpenBlob(t.Context(), "a", layer)
+		require.Error(t, err)
+		whole, err := os.ReadFile(filepath.Join(dir, "umoci/index.json"))
+		require.NoError(t, err)
+		writeFile(t, dir, "umoci/index.json", "damaged")
+		_, err = s.GetManifest(t.Context(), "umoci", "v1")
+		require.Error(t, err)
+		require.Error(t, s.PutManifest(t.Context(), "umoci", smallImage(0), nil, nil))
+		_, err = layout.Open(filepath.Join(dir, "umoci"))
+		require.Error(t, err)
+		writeFile(t, dir, "umoci/index.json", string(whole))
+		_, err = layout.Open(filepath.Join(dir, "umoci/blobs"))
+		require.Error(t, err)
+		w, err := s.CreateBlob(t.Context(), "a", 1)
+		require.NoError(t, err)
+		require.NoError(t, w.Close())
+	}
+	require.Equal(t, before+1, count(), "an open store has one")
+	require.NoError(t, s.Close())
+	require.Equal(t, before, count())
+	_, err = s.GetManifest(t.Context(), "a", "v1")
+	require.ErrorIs(t, err, fs.ErrClosed)
+}

@@ -1,0 +1,269 @@
+package layout
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ocireg/registry"
+)
+
+func openTree(t *testing.T) (*Store, string) {
+	dir := t.TempDir()
+	s, err := Open(dir)
+	require.NoError(t, err)
+	t.Cleanup(func() { s.Close() })
+	return s, dir
+}
+
+func numbered(i int) registry.Manifest {
+	content := fmt.Appendf(nil, `{"schemaVersion":2,"manifests":[],"annotations":{"number":"%d"}}`, i)
+	return registry.Manifest{MediaType: ocispec.MediaTypeImageIndex, Digest: digest.FromBytes(content), Content: content}
+}
+
+func put(t *testing.T, s *Store, i int, tags ...string) {
+	require.NoError(t, s.PutManifest(t.Context(), "app", numbered(i), tags, nil))
+}
+
+// TestWritersAreWrittenTogether has 64 writers wait for one that is at its
+// check. All of them see the same index when they are done: there was one
+// write for all.
+func TestWritersAreWrittenTogether(t *testing.T) {
+	t.Parallel()
+	s, _ := openTree(t)
+	put(t, s, 0, "v0")
+	l := s.layouts["app"]
+	const writers = 64
+	checking, proceed := make(chan struct{}), make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		s.PutManifest(t.Context(), "app", numbered(1), nil, func(string, digest.Digest) error {
+			close(checking)
+			<-proceed
+			return nil
+		})
+	})
+	<-checking
+	refused := errors.New("refused")
+	var seen [writers]*index
+	var errs [writers]error
+	for i := range writers {
+		wg.Go(func() {
+			errs[i] = s.PutManifest(t.Context(), "app", numbered(i), []string{fmt.Sprint("v", i)}, func(tag string, _ digest.Digest) error {
+				if tag == "v7" {
+					return refused
+				}
+				return nil
+			})
+			seen[i] = l.cur.Load()
+		})
+	}
+	waiting := func() int {
+		l.writes.mu.Lock()
+		defer l.writes.mu.Unlock()
+		return len(l.writes.queue)
+	}
+	for waiting() < writers {
+		// Readers need not wait.
+		m, err := s.GetManifest(t.Context(), "app", "v0")
+		require.NoError(t, err)
+		require.Equal(t, numbered(0).Digest, m.Digest)
+		runtime.Gosched()
+	}
+	close(proceed)
+	wg.Wait()
+	for i := range writers {
+		require.Same(t, seen[0], seen[i])
+		if i == 7 {
+			require.Equal(t, refused, errs[i])
+			_, err := s.GetManifest(t.Context(), "app", "v7")
+			require.ErrorIs(t, err, os.ErrNotExist)
+			continue
+		}
+		require.NoError(t, errs[i])
+		m, err := s.GetManifest(t.Context(), "app", fmt.Sprint("v", i))
+		require.NoError(t, err)
+		require.Equal(t, numbered(i).Digest, m.Digest)
+	}
+}
+
+// TestOwnIndexIsNotReadBack checks that what this store has written is known
+// to it, without another look at what is in the file.
+func TestOwnIndexIsNotReadBack(t *testing.T) {
+	t.Parallel()
+	s, _ := openTree(t)
+	put(t, s, 0, "v0")
+	l := s.layouts["app"]
+	for i := range 20 {
+		put(t, s, i, "v1")
+		before := l.cur.Load()
+		x, err := l.index()
+		require.NoError(t, err)
+		require.Same(t, before, x)
+		if !x.settled.Load() {
+			t.Skip("this file system cannot tell times apart")
+		}
+	}
+}
+
+// TestForeignIndexIsReadOnce checks that an index.json that is not new is read
+// once.
+func TestForeignIndexIsReadOnce(t *testing.T) {
+	t.Parallel()
+	s, dir := openTree(t)
+	put(t, s, 0, "v0")
+	name := filepath.Join(dir, "app", "index.json")
+	text, err := os.ReadFile(name)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(name, text, 0o644))
+	l := s.layouts["app"]
+	first, err := l.index()
+	require.NoError(t, err)
+	again, err := l.index()
+	require.NoError(t, err)
+	require.Same(t, first, again, "its text is compared")
+
+	old := time.Now().Add(-time.Second)
+	require.NoError(t, os.Chtimes(name, old, old))
+	first, err = l.index()
+	require.NoError(t, err)
+	require.True(t, first.settled.Load())
+	again, err = l.index()
+	require.NoError(t, err)
+	require.Same(t, first, again)
+}
+
+// TestMountWithoutLinks mounts where the file system has no hard links.
+func TestMountWithoutLinks(t *testing.T) {
+	t.Parallel()
+	s, dir := openTree(t)
+	s.disk.link = func(oldname, newname string) error {
+		return &os.LinkError{Op: "link", Old: oldname, New: newname, Err: syscall.EPERM}
+	}
+	const content = "content"
+	d := digest.FromString(content)
+	w, err := s.CreateBlob(t.Context(), "from", -1)
+	require.NoError(t, err)
+	_, err = io.WriteString(w, content)
+	require.NoError(t, err)
+	require.NoError(t, w.Commit(t.Context(), d))
+	require.NoError(t, w.Close())
+	require.NoError(t, s.MountBlob(t.Context(), "to", d, "from"))
+
+	name := filepath.Join(dir, "to", filepath.FromSlash(blobPath(d)))
+	got, err := os.ReadFile(name)
+	require.NoError(t, err)
+	require.Equal(t, content, string(got))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "from", filepath.FromSlash(blobPath(d))), []byte("damaged"), 0o644))
+	require.ErrorContains(t, s.MountBlob(t.Context(), "another", d, "from"), "from/"+blobPath(d)+" is damaged")
+	left, err := os.ReadDir(filepath.Join(dir, tempDir))
+	require.NoError(t, err)
+	require.Empty(t, left)
+}
+
+// TestBlobIsVerifiedOnce checks that many who open a blob have it read once,
+// and that nothing is read if this process has written it.
+func TestBlobIsVerifiedOnce(t *testing.T) {
+	t.Parallel()
+	s, dir := openTree(t)
+	put(t, s, 0)
+	const content = "content"
+	d := digest.FromString(content)
+	name := filepath.Join(dir, "app", filepath.FromSlash(blobPath(d)))
+	require.NoError(t, os.WriteFile(name, []byte(content), 0o644))
+	old := time.Now().Add(-time.Second)
+	require.NoError(t, os.Chtimes(name, old, old))
+	l := s.layouts["app"]
+	var wg sync.WaitGroup
+	for range 16 {
+		wg.Go(func() {
+			r, err := s.OpenBlob(t.Context(), "app", d)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer r.Close()
+			if got, err := io.ReadAll(r); err != nil || string(got) != content {
+				t.Errorf("reads %q, %v", got, err)
+			}
+		})
+	}
+	wg.Wait()
+	require.Len(t, l.verdicts, 1)
+	require.Empty(t, l.verifying)
+	info, err := os.Stat(name)
+	require.NoError(t, err)
+	require.True(t, sameFile(info, l.verdicts[d].file))
+}
+
+// TestLockExcludesOtherStores checks that a lock that one store has is not
+// given to another, though both are in one process.
+func TestLockExcludesOtherStores(t *testing.T) {
+	t.Parallel()
+	a, dir := openTree(t)
+	b, err := Open(dir)
+	require.NoError(t, err)
+	defer b.Close()
+	var n atomic.Int64
+	var wg sync.WaitGroup
+	for _, s := range []*Store{a, b, a, b} {
+		wg.Go(func() {
+			for range 50 {
+				unlock, err := s.disk.lock("app")
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				before := n.Load()
+				runtime.Gosched()
+				n.Store(before + 1)
+				unlock()
+			}
+		})
+	}
+	wg.Wait()
+	require.EqualValues(t, 200, n.Load())
+}
+
+// TestPanickingCheck checks that a check that panics does not leave the layout
+// locked.
+func TestPanickingCheck(t *testing.T) {
+	t.Parallel()
+	s, _ := openTree(t)
+	put(t, s, 0, "v0")
+	require.Panics(t, func() {
+		s.PutManifest(t.Context(), "app", numbered(1), []string{"v1"}, func(string, digest.Digest) error { panic("check") })
+	})
+	put(t, s, 1, "v1")
+	require.Len(t, s.layouts["app"].cur.Load().entries, 2)
+}
+
+// TestSettledFileHasATimeOfItsOwn checks that a file gets a time that nobody
+// gives it by writing to it.
+func TestSettledFileHasATimeOfItsOwn(t *testing.T) {
+	t.Parallel()
+	s, dir := openTree(t)
+	temp, err := s.disk.writeTemp([]byte("content"))
+	require.NoError(t, err)
+	before, err := os.Stat(filepath.Join(dir, temp))
+	require.NoError(t, err)
+	info, ok, err := s.disk.settle(temp)
+	require.NoError(t, err)
+	require.Equal(t, ok, !info.ModTime().After(before.ModTime().Add(-clockStep)))
+	after, err := os.Stat(filepath.Join(dir, temp))
+	require.NoError(t, err)
+	require.True(t, sameFile(info, after))
+	require.False(t, sameFile(info, before) && ok)
+}

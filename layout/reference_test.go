@@ -1,0 +1,161 @@
+package layout
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestParseReference(t *testing.T) {
+	t.Parallel()
+	hex := strings.Repeat("0123456789abcdef", 4)
+	for s, want := range map[string]reference{
+		"v1":                                 {tag: "v1"},
+		"V1.0-rc_1":                          {tag: "V1.0-rc_1"},
+		"sha256-" + hex:                      {tag: "sha256-" + hex},
+		"docker.io/library/alpine:3":         {"docker.io", "library/alpine", "3"},
+		"team/app:v1":                        {"", "team/app", "v1"},
+		"app:v1":                             {"", "app", "v1"},
+		"localhost:5000/x:y":                 {"localhost:5000", "x", "y"},
+		"localhost/x:y":                      {"localhost", "x", "y"},
+		"localhost/my.team/app:y":            {"localhost", "my.team/app", "y"},
+		"localhost:y":                        {"", "localhost", "y"},
+		"[::1]:5000/x:y":                     {"[::1]:5000", "x", "y"},
+		"quay.io/app":                        {"quay.io", "app", ""},
+		"team/app":                           {"", "team/app", ""},
+		"localhost:5000/app":                 {"localhost:5000", "app", ""},
+		"team/app@sha256:" + hex:             {"", "team/app", ""},
+		"app@sha256:" + hex:                  {"", "app", ""},
+		"quay.io/team/app:v1@sha256:" + hex:  {"quay.io", "team/app", "v1"},
+		"quay.io/team/app@sha256:" + hex:     {"quay.io", "team/app", ""},
+		"my-registry/team.a/app__b:v1":       {"", "my-registry/team.a/app__b", "v1"},
+		strings.Repeat("a", 255) + ":v1":     {"", strings.Repeat("a", 255), "v1"},
+		"x/y:" + strings.Repeat("z", 128):    {"", "x/y", strings.Repeat("z", 128)},
+		"":                                   {},
+		"-v1":                                {},
+		".v1":                                {},
+		"v1+build":                           {},
+		"no tag":                             {},
+		"Team/App:v1":                        {},
+		"team//app:v1":                       {},
+		"/team/app:v1":                       {},
+		"team/app/:v1":                       {},
+		"team/app:":                          {},
+		"team/app:v1:v2":                     {},
+		"team/app:-v1":                       {},
+		"../app:v1":                          {},
+		":v1":                                {},
+		"@sha256:" + hex:                     {},
+		"docker.io/:v1":                      {},
+		"a_.b:v1":                            {},
+		"a___b:v1":                           {},
+		"é/app:v1":                           {},
+		"x/y:" + strings.Repeat("z", 129):    {},
+		strings.Repeat("a", 256) + ":v1":     {},
+		"oci:dir:v1":                         {},
+		"https://quay.io/team/app:v1":        {},
+		"docker.io/library/alpine:3\x00":     {},
+		"sha256:" + hex:                      {"", "sha256", hex},
+		"quay.io:443/a/b/c:latest@sha256:xy": {"quay.io:443", "a/b/c", "latest"},
+	} {
+		require.Equal(t, want, parseReference(s), "%q", s)
+	}
+}
+
+func TestReferenceNameIsReadBack(t *testing.T) {
+	t.Parallel()
+	for name, r := range map[string]reference{
+		"docker.io/library/alpine": {"docker.io", "library/alpine", ""},
+		"team/app":                 {"", "team/app", ""},
+		"app":                      {"", "app", ""},
+		"localhost":                {"", "localhost", ""},
+		"a.b":                      {"", "a.b", ""},
+		"localhost/my.team/app":    {"", "my.team/app", ""},
+		"localhost/localhost/app":  {"", "localhost/app", ""},
+	} {
+		require.Equal(t, name, r.name())
+		require.Equal(t, r.repo, parseReference(name+":v1").repo)
+		require.Equal(t, r.repo, parseReference(name+"@sha256:00").repo)
+	}
+}
+
+func TestRepositoryForDirectory(t *testing.T) {
+	t.Parallel()
+	for dir, want := range map[string]string{
+		"app":         "app",
+		"My App (1)":  "my-app-1",
+		"app.git":     "app.git",
+		"a__b_c.d--e": "a__b_c.d--e",
+		"a___b":       "a-b",
+		"a..b":        "a-b",
+		"a.-b":        "a-b",
+		"__app__":     "app",
+		"Größe":       "gr-e",
+		"...":         "image",
+		"/":           "image",
+		".":           "image",
+		"":            "image",
+		"日本":          "image",
+		"v1:latest":   "v1-latest",
+	} {
+		require.Equal(t, want, repositoryFor(dir), "%q", dir)
+	}
+}
+
+func FuzzReference(f *testing.F) {
+	for _, s := range []string{"v1", "team/app:v1", "docker.io/library/alpine:3", "a.b/c@sha256:00", "localhost/a.b/c:d", "x:", "/", "@", ":"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		r := parseReference(s)
+		if r.tag != "" {
+			require.True(t, validTag(r.tag))
+		}
+		if r.repo == "" {
+			require.Empty(t, r.host)
+			return
+		}
+		require.True(t, validRepository(r.repo))
+		// What would be written for it means the same again.
+		require.Equal(t, reference{r.host, r.repo, "v1"}, parseReference(reference{r.host, r.repo, ""}.name()+":v1"))
+		require.Equal(t, r.repo, parseReference(reference{"", r.repo, ""}.name()+":v1").repo)
+		require.True(t, validRepository(repositoryFor(s)))
+	})
+}
+
+func TestEscape(t *testing.T) {
+	t.Parallel()
+	for component, dir := range map[string]string{
+		"app": "app", "a_b": "a_b", "a.b": "a.b", "console": "console", "com": "com", "com10": "com10", "aux-1": "aux-1",
+		"blobs": "blobs_", "index.json": "index_.json", "oci-layout": "oci-layout_", "blobs.tar": "blobs.tar",
+		"con": "con_", "prn": "prn_", "aux": "aux_", "nul": "nul_", "com1": "com1_", "lpt9": "lpt9_", "com0": "com0_",
+		"nul.tar": "nul_.tar", "con.a.b": "con_.a.b",
+	} {
+		require.Equal(t, dir, escape(component))
+		got, ok := unescape(dir)
+		require.True(t, ok, dir)
+		require.Equal(t, component, got)
+	}
+	for _, dir := range []string{"", "_", "app_", "blobs__", "Blobs", "con_x_", "nul.tar_", "index.json_", ".git", "a b", "con_.", "CON"} {
+		_, ok := unescape(dir)
+		require.False(t, ok, dir)
+	}
+}
+
+func FuzzEscape(f *testing.F) {
+	for _, s := range []string{"blobs", "con_", "nul_.tar", "a__b", "index.json"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		if validComponent(s) {
+			got, ok := unescape(escape(s))
+			require.True(t, ok)
+			require.Equal(t, s, got)
+		}
+		if component, ok := unescape(s); ok {
+			require.True(t, validComponent(component))
+			require.True(t, s == component || s == escape(component))
+		}
+	})
+}

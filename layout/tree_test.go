@@ -1,0 +1,190 @@
+package layout_test
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"testing"
+	"testing/fstest"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ocireg/registry/layout"
+)
+
+// writeLayout makes a layout with one image, as others write it.
+func writeLayout(t testing.TB, dir string, image int, tag string) {
+	m := smallImage(image)
+	writeFile(t, dir, "blobs/sha256/"+m.Digest.Encoded(), string(m.Content))
+	writeFile(t, dir, "index.json", fmt.Sprintf(`{"schemaVersion":2,"manifests":[{"mediaType":%q,"digest":%q,"size":%d,"annotations":{"org.opencontainers.image.ref.name":%q}}]}`,
+		m.MediaType, m.Digest, len(m.Content), tag))
+	writeFile(t, dir, "oci-layout", `{"imageLayoutVersion":"1.0.0"}`)
+}
+
+func TestTreeFindsLayouts(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for _, path := range []string{
+		"a", "a/b", "a-b", "a-b/c", "a.b", "a/b/c/d", "z", "team/app", "team/app/sub",
+		"con_", "x/nul_.tar", // as this package writes them
+		"aux", "x/com1", "team/blobs", "team/index.json/x", // as others may
+		"prn", "prn_", // twice: what this package writes counts
+		".hidden", "team/.git", "Upper", "with space", "a/b/blobs/nested", "x_", "a/oci-layout_", "a/blobs_/x",
+	} {
+		writeLayout(t, filepath.Join(dir, path), 0, "v1")
+	}
+	writeLayout(t, filepath.Join(dir, "prn_"), 1, "v1")
+	s := open(t, dir)
+	want := []string{
+		"a", "a-b", "a-b/c", "a.b", "a/b", "a/b/c/d", "a/blobs/x", "a/oci-layout", "aux", "con", "prn",
+		"team/app", "team/app/sub", "team/blobs", "team/index.json/x", "x/com1", "x/nul.tar", "z",
+	}
+	require.Equal(t, want, collect(t, s.Repositories(t.Context(), "")))
+	for i, repo := range want {
+		require.Equal(t, want[i+1:], append([]string{}, collect(t, s.Repositories(t.Context(), repo))...), "after %q", repo)
+		image := 0
+		if repo == "prn" {
+			image = 1
+		}
+		wantManifestDigest(t, s, repo, "v1", image)
+		require.Equal(t, []string{"v1"}, collect(t, s.Tags(t.Context(), repo, "")))
+	}
+	for _, repo := range []string{".hidden", "team/.git", "Upper", "with space", "a/b/blobs/nested", "x_", "blobs", "a/blobs", "..", "../x", "", "/", "a/", "a//b"} {
+		_, err := s.GetManifest(t.Context(), repo, "v1")
+		wantNotExist(t, err)
+	}
+}
+
+func TestNamesThatDirectoriesCannotHave(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := open(t, dir)
+	repos := []string{"a", "a/blobs", "a/blobs/sha256", "a/index.json", "a/oci-layout", "com9.x", "con", "nul.tar/aux"}
+	for i, repo := range repos {
+		put(t, s, repo, i%5, "v1")
+	}
+	require.Equal(t, repos, collect(t, s.Repositories(t.Context(), "")))
+	for _, s := range []*layout.Store{s, open(t, dir)} {
+		for i, repo := range repos {
+			wantManifestDigest(t, s, repo, "v1", i%5)
+		}
+	}
+	for _, path := range []string{"a/blobs_", "a/blobs_/sha256", "a/index_.json", "a/oci-layout_", "com9_.x", "con_", "nul_.tar/aux_"} {
+		require.FileExists(t, filepath.Join(dir, path, "oci-layout"))
+	}
+	require.Equal(t, []string{"0 v1"}, indexOf(t, filepath.Join(dir, "a")))
+}
+
+func TestPlainDirectoryIsWrittenTo(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	writeLayout(t, filepath.Join(dir, "team/blobs"), 0, "v1")
+	s := open(t, dir)
+	put(t, s, "team/blobs", 1, "v2")
+	require.Equal(t, []string{"0 v1", "1 v2"}, indexOf(t, filepath.Join(dir, "team/blobs")))
+}
+
+func TestReferenceInTreeContributesItsTag(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	writeLayout(t, filepath.Join(dir, "team/app"), 0, "docker.io/library/alpine:3")
+	s := open(t, dir)
+	require.Equal(t, []string{"team/app:3"}, tagsOf(t, s))
+	put(t, s, "team/app", 1, "3", "4")
+	require.Equal(t, []string{"0", "1 3", "1 4"}, indexOf(t, filepath.Join(dir, "team/app")))
+}
+
+// TestOpen tests what directories can be opened as a tree.
+func TestOpen(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name    string
+		files   map[string]string
+		wantErr string
+	}{
+		{"empty", map[string]string{}, ""},
+		{"what begins with a dot is nothing", map[string]string{".gitkeep": "", ".git/config": ""}, ""},
+		{"layout deep down", map[string]string{"README": "", "a/b/c/oci-layout": "{}"}, ""},
+		{"tree after a crash", map[string]string{".ocireg/1": "", "a/blobs/sha256/x": "", "a/index.json": "{}"}, ""},
+		{"files", map[string]string{"README": ""}, "it is no OCI image layout and holds none"},
+		{"index.json alone", map[string]string{"index.json": `{"schemaVersion":2}`}, "it is no OCI image layout and holds none"},
+		{"directories", map[string]string{"a/b/README": ""}, "it is no OCI image layout and holds none"},
+		{"layout where none is looked for", map[string]string{".a/oci-layout": "{}", "B/oci-layout": "{}"}, "it is no OCI image layout and holds none"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			fsys := fstest.MapFS{}
+			for name, text := range test.files {
+				writeFile(t, dir, name, text)
+				fsys[name] = &fstest.MapFile{Data: []byte(text)}
+			}
+			before := files(t, dir)
+			for _, openStore := range []func() (*layout.Store, error){
+				func() (*layout.Store, error) { return layout.Open(dir) },
+				func() (*layout.Store, error) { return layout.Open(dir, layout.ReadOnly()) },
+				func() (*layout.Store, error) { return layout.OpenFS(fsys) },
+			} {
+				s, err := openStore()
+				if test.wantErr != "" {
+					require.ErrorContains(t, err, test.wantErr)
+					continue
+				}
+				require.NoError(t, err)
+				require.NoError(t, s.Close())
+			}
+			require.Equal(t, before, files(t, dir))
+		})
+	}
+	_, err := layout.Open(filepath.Join(t.TempDir(), "missing"))
+	wantNotExist(t, err)
+	file := filepath.Join(t.TempDir(), "file")
+	require.NoError(t, os.WriteFile(file, nil, 0o600))
+	_, err = layout.Open(file)
+	require.Error(t, err)
+}
+
+// manyDirs is a file system with n empty directories.
+type manyDirs int
+
+func (manyDirs) Open(string) (fs.File, error) { return nil, fs.ErrNotExist }
+
+func (n manyDirs) ReadDir(name string) (entries []fs.DirEntry, err error) {
+	if name == "." {
+		one, err := fs.Stat(fstest.MapFS{"a": {Mode: fs.ModeDir}}, "a")
+		for range n {
+			entries = append(entries, fs.FileInfoToDirEntry(one))
+		}
+		return entries, err
+	}
+	return nil, nil
+}
+
+func TestOpenGivesUp(t *testing.T) {
+	t.Parallel()
+	_, err := layout.OpenFS(manyDirs(10_001))
+	require.ErrorContains(t, err, "none was found in the first 10000 directories below it")
+}
+
+func TestSymbolicLinks(t *testing.T) {
+	t.Parallel()
+	outside := t.TempDir()
+	writeLayout(t, outside, 0, "v1")
+	dir := t.TempDir()
+	writeLayout(t, filepath.Join(dir, "v1"), 1, "x")
+	for link, target := range map[string]string{"latest": "v1", "circle": ".", "up": "..", "outside": outside} {
+		if err := os.Symlink(target, filepath.Join(dir, link)); err != nil {
+			t.Skip(err)
+		}
+	}
+	s := open(t, dir)
+	require.Equal(t, []string{"latest", "v1"}, collect(t, s.Repositories(t.Context(), "")))
+	wantManifestDigest(t, s, "latest", "x", 1)
+	for _, repo := range []string{"outside", "up/v1"} {
+		_, err := s.GetManifest(t.Context(), repo, "x")
+		require.ErrorContains(t, err, "path escapes from parent")
+		require.ErrorContains(t, s.PutManifest(t.Context(), repo, smallImage(2), nil, nil), "path escapes from parent")
+	}
+	require.Len(t, files(t, outside), 6)
+}
