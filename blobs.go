@@ -67,10 +67,10 @@ func (h *handler) mountBlob(w http.ResponseWriter, r *Request) error {
 
 // created answers that the blob or the manifest is there now.
 func (h *handler) created(w http.ResponseWriter, r *Request, kind string, d digest.Digest) error {
-	header := w.Header()
-	header.Set("Location", "/v2/"+r.Repo+"/"+kind+"/"+string(d))
-	header.Set("Docker-Content-Digest", string(d))
-	header.Set("Content-Length", "0")
+	setFields(w.Header(),
+		"Location", "/v2/"+r.Repo+"/"+kind+"/"+string(d),
+		"Docker-Content-Digest", string(d),
+		"Content-Length", "0")
 	w.WriteHeader(http.StatusCreated)
 	return nil
 }

@@ -1,7 +1,10 @@
 package registry
 
 import (
+	"crypto/sha512"
+	"encoding/hex"
 	"fmt"
+	"hash"
 	"io"
 	"net/http"
 	"os"
@@ -16,7 +19,11 @@ import (
 // headers of the request ask for it: whole or in ranges (RFC 9110, section 14),
 // or not at all if the client has it already (section 13).
 func serveContent(w http.ResponseWriter, r *Request, mediaType string, d digest.Digest, size int64, content io.ReadSeeker) error {
-	setContentHeader(w.Header(), mediaType, d)
+	setFields(w.Header(),
+		"Content-Type", mediaType,
+		"Docker-Content-Digest", string(d),
+		"Etag", `"`+string(d)+`"`,
+		"Accept-Ranges", "bytes")
 	if needsNegotiation(r.Header) {
 		hr := r.Request
 		if unit := r.Header.Get("Range"); unit != "" && (r.Method == http.MethodHead || !strings.HasPrefix(unit, "bytes=")) {
@@ -32,7 +39,7 @@ func serveContent(w http.ResponseWriter, r *Request, mediaType string, d digest.
 		}
 		return nil
 	}
-	w.Header()["Content-Length"] = []string{strconv.FormatInt(size, 10)}
+	setFields(w.Header(), "Content-Length", strconv.FormatInt(size, 10))
 	w.WriteHeader(http.StatusOK)
 	if r.Method == http.MethodHead {
 		return nil
@@ -51,14 +58,22 @@ func serveContent(w http.ResponseWriter, r *Request, mediaType string, d digest.
 	return nil
 }
 
-// setContentHeader sets what describes a manifest or a blob.
-func setContentHeader(h http.Header, mediaType string, d digest.Digest) {
+// setFields sets fields of a header, given as names in canonical form, each
+// followed by its value.
+func setFields(h http.Header, namesAndValues ...string) {
 	// One array instead of one for each value.
-	values := []string{mediaType, string(d), `"` + string(d) + `"`, "bytes"}
-	h["Content-Type"] = values[0:1:1]
-	h["Docker-Content-Digest"] = values[1:2:2]
-	h["Etag"] = values[2:3:3]
-	h["Accept-Ranges"] = values[3:4:4]
+	values := make([]string, len(namesAndValues)/2)
+	for i := range values {
+		values[i] = namesAndValues[2*i+1]
+		h[namesAndValues[2*i]] = values[i : i+1 : i+1]
+	}
+}
+
+// digestOf returns the digest that a hash of the algorithm has come to.
+func digestOf(algorithm digest.Algorithm, h hash.Hash) digest.Digest {
+	text := make([]byte, 0, len("sha512:")+2*sha512.Size)
+	text = append(append(text, algorithm...), ':')
+	return digest.Digest(hex.AppendEncode(text, h.Sum(nil)))
 }
 
 // needsNegotiation reports whether the request has a header that can change

@@ -172,9 +172,7 @@ func writeJSON(w http.ResponseWriter, r *Request, v any) error {
 // writeBody answers with a body that is all there, or with its header alone if
 // the method is HEAD.
 func writeBody(w http.ResponseWriter, r *Request, status int, mediaType string, body []byte) error {
-	h := w.Header()
-	h.Set("Content-Type", mediaType)
-	h.Set("Content-Length", strconv.Itoa(len(body)))
+	setFields(w.Header(), "Content-Type", mediaType, "Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
 	if r.Method == http.MethodHead {
 		return nil

@@ -94,7 +94,7 @@ func (h *handler) ServeHTTP(hw http.ResponseWriter, hr *http.Request) {
 			record(e)
 		}
 	}
-	if errors.As(err, new(cutError)) {
+	if err != nil && errors.As(err, new(cutError)) {
 		// The client must not take what it has got for a whole answer.
 		panic(http.ErrAbortHandler)
 	}

@@ -45,7 +45,9 @@ func (h *handler) putManifest(w http.ResponseWriter, r *Request) error {
 	if r.Digest != "" {
 		algorithm = r.Digest.Algorithm()
 	}
-	m := Manifest{Content: content, Digest: algorithm.FromBytes(content)}
+	hash := algorithm.Hash()
+	hash.Write(content)
+	m := Manifest{Content: content, Digest: digestOf(algorithm, hash)}
 	if r.Digest != "" && r.Digest != m.Digest {
 		return Errorf(CodeDigestInvalid, "manifest has digest %s, but was pushed as %s", m.Digest, r.Digest)
 	}
@@ -77,13 +79,8 @@ func (h *handler) putManifest(w http.ResponseWriter, r *Request) error {
 
 // readManifest reads the body, up to the size that a manifest may have.
 func (h *handler) readManifest(r *Request) ([]byte, error) {
-	tooLarge := &Error{
-		Code:    CodeManifestInvalid,
-		Status:  http.StatusRequestEntityTooLarge,
-		Message: fmt.Sprintf("manifest is larger than %d bytes", h.manifestLimit),
-	}
 	if r.ContentLength > h.manifestLimit {
-		return nil, tooLarge
+		return nil, h.manifestTooLarge()
 	}
 	body := io.LimitReader(r.Body, h.manifestLimit+1)
 	if r.ContentLength >= 0 {
@@ -98,9 +95,17 @@ func (h *handler) readManifest(r *Request) ([]byte, error) {
 		return nil, Errorf(CodeSizeInvalid, "manifest ended after %d bytes: %v", len(content), err)
 	}
 	if int64(len(content)) > h.manifestLimit {
-		return nil, tooLarge
+		return nil, h.manifestTooLarge()
 	}
 	return bytes.Clone(content), nil
+}
+
+func (h *handler) manifestTooLarge() error {
+	return &Error{
+		Code:    CodeManifestInvalid,
+		Status:  http.StatusRequestEntityTooLarge,
+		Message: fmt.Sprintf("manifest is larger than %d bytes", h.manifestLimit),
+	}
 }
 
 // tagsToPut returns the tags that the pushed manifest gets: the one in the
@@ -123,7 +128,11 @@ func tagsToPut(r *Request) ([]string, error) {
 
 // describe fills in what the manifest's Content-Type and its content say.
 func (h *handler) describe(m *Manifest, contentType string) (doc manifest.Document, err error) {
-	if contentType != "" {
+	switch {
+	case contentType == "":
+	case manifest.Known(contentType):
+		m.MediaType = contentType
+	default:
 		// Parameters are ignored; so is what is wrong with them. The type is
 		// kept as it was written.
 		_, _, err := mime.ParseMediaType(contentType)

@@ -4,6 +4,7 @@ import (
 	"container/list"
 	"context"
 	"crypto/rand"
+	"encoding/hex"
 	"fmt"
 	"hash"
 	"io"
@@ -206,7 +207,7 @@ func (s *upload) digest(algorithm digest.Algorithm) (digest.Digest, error) {
 			return "", err
 		}
 	}
-	return digest.NewDigest(algorithm, s.hash), nil
+	return digestOf(algorithm, s.hash), nil
 }
 
 // startUpload answers end-4a and end-4c (POST then PUT, Pushing a blob in
@@ -233,18 +234,19 @@ func (h *handler) startUpload(w http.ResponseWriter, r *Request) error {
 func answerUpload(w http.ResponseWriter, s *upload, status int) error {
 	s.setHeader(w.Header())
 	if status != http.StatusNoContent {
-		w.Header().Set("Content-Length", "0")
+		setFields(w.Header(), "Content-Length", "0")
 	}
 	w.WriteHeader(status)
 	return nil
 }
 
 func (s *upload) setHeader(h http.Header) {
-	h.Set("Location", "/v2/"+s.repo+"/blobs/uploads/"+s.id)
-	// The form has no way to say that nothing has arrived: like others, this
-	// registry says 0-0 then.
-	h.Set("Range", "0-"+strconv.FormatInt(max(s.size.Load()-1, 0), 10))
-	h.Set("Docker-Upload-UUID", s.id)
+	setFields(h,
+		"Location", "/v2/"+s.repo+"/blobs/uploads/"+s.id,
+		// The form has no way to say that nothing has arrived: like others,
+		// this registry says 0-0 then.
+		"Range", "0-"+strconv.FormatInt(max(s.size.Load()-1, 0), 10),
+		"Docker-Upload-Uuid", s.id)
 }
 
 // postBlob answers end-4b (Single POST).
@@ -293,7 +295,7 @@ func (h *handler) patchUpload(w http.ResponseWriter, r *Request) error {
 	// The client may go on as soon as it has the answer.
 	s.setHeader(w.Header())
 	h.uploads.release(s)
-	w.Header().Set("Content-Length", "0")
+	setFields(w.Header(), "Content-Length", "0")
 	w.WriteHeader(http.StatusAccepted)
 	return nil
 }
@@ -414,5 +416,6 @@ func newUUID() string {
 	rand.Read(b[:])
 	b[6] = b[6]&0x0f | 0x40
 	b[8] = b[8]&0x3f | 0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[0:4], b[4:6], b[6:8], b[8:10], b[10:16])
+	s := hex.EncodeToString(b[:])
+	return s[:8] + "-" + s[8:12] + "-" + s[12:16] + "-" + s[16:20] + "-" + s[20:]
 }
