@@ -1,0 +1,301 @@
+package registry
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/stretchr/testify/require"
+)
+
+// The expressions of the spec, section Pulling manifests.
+var (
+	nameForm = regexp.MustCompile(`^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(\/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*$`)
+	tagForm  = regexp.MustCompile(`^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$`)
+)
+
+// parsed is what a request line is parsed into.
+func parsed(method, target string) *Request {
+	r := new(Request)
+	r.parse(httptest.NewRequest(method, target, nil))
+	return r
+}
+
+func TestParse(t *testing.T) {
+	t.Parallel()
+	const d = "sha256:2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"
+	const d512 = digest.Digest("sha512:" + "a4abd4448c49562d828115d13a1fccea927f52b4d5459297f8b43e42da89238bc13626e43dcb38ddb082488927ec904fb42057443983e88585179d50551afe62")
+	for _, tt := range []struct {
+		request string
+		want    Request
+	}{
+		{"GET /v2/", Request{Op: Ping}},
+		{"HEAD /v2", Request{Op: Ping}},
+		{"GET /v2/_catalog", Request{Op: Catalog}},
+		{"GET /v2/_oci/ext/discover", Request{Op: Discover}},
+		{"GET /v2/a/_oci/ext/discover", Request{Op: Discover, Repo: "a"}},
+		{"GET /v2/a/tags/list?n=1", Request{Op: ListTags, Repo: "a"}},
+		{"GET /v2/a/b/manifests/v1", Request{Op: GetManifest, Repo: "a/b", Tag: "v1"}},
+		{"HEAD /v2/a/manifests/" + d, Request{Op: HeadManifest, Repo: "a", Digest: d}},
+		{"PUT /v2/a/manifests/" + string(d512), Request{Op: PutManifest, Repo: "a", Digest: d512}},
+		{"PUT /v2/a/manifests/_", Request{Op: PutManifest, Repo: "a", Tag: "_"}},
+		{"DELETE /v2/a/manifests/v1", Request{Op: DeleteTag, Repo: "a", Tag: "v1"}},
+		{"DELETE /v2/a/manifests/" + d, Request{Op: DeleteManifest, Repo: "a", Digest: d}},
+		{"GET /v2/a/blobs/" + d, Request{Op: GetBlob, Repo: "a", Digest: d}},
+		{"GET /v2/a/blobs/sha256%3A" + d[7:], Request{Op: GetBlob, Repo: "a", Digest: d}},
+		{"HEAD /v2/a%2Fb/blobs/" + d, Request{Op: HeadBlob, Repo: "a/b", Digest: d}},
+		{"DELETE /v2/a/blobs/" + d, Request{Op: DeleteBlob, Repo: "a", Digest: d}},
+		{"GET /v2/a/referrers/" + d + "?artifactType=x", Request{Op: ListReferrers, Repo: "a", Digest: d}},
+		{"POST /v2/a/blobs/uploads/", Request{Op: StartUpload, Repo: "a"}},
+		{"POST /v2/a/blobs/uploads", Request{Op: StartUpload, Repo: "a"}},
+		{"POST /v2/a/blobs/uploads/?from=b", Request{Op: StartUpload, Repo: "a"}},
+		{"POST /v2/a/blobs/uploads/?digest-algorithm=sha512", Request{Op: StartUpload, Repo: "a"}},
+		{"POST /v2/a/blobs/uploads/?digest=" + d, Request{Op: PostBlob, Repo: "a", Digest: d}},
+		{"POST /v2/a/blobs/uploads/?mount=" + d + "&from=b/c", Request{Op: MountBlob, Repo: "a", Digest: d, From: "b/c"}},
+		{"POST /v2/a/blobs/uploads?mount=" + d, Request{Op: MountBlob, Repo: "a", Digest: d}},
+		{"PATCH /v2/a/blobs/uploads/id?x=y", Request{Op: PatchUpload, Repo: "a", Session: "id"}},
+		{"PUT /v2/a/blobs/uploads/id?digest=" + url.QueryEscape(d), Request{Op: PutUpload, Repo: "a", Session: "id", Digest: d}},
+		{"GET /v2/a/blobs/uploads/id", Request{Op: GetUpload, Repo: "a", Session: "id"}},
+		{"HEAD /v2/a/blobs/uploads/id", Request{Op: GetUpload, Repo: "a", Session: "id"}},
+		{"DELETE /v2/a/blobs/uploads/id", Request{Op: CancelUpload, Repo: "a", Session: "id"}},
+
+		// From the right, as names may have the same words in them.
+		{"GET /v2/a/manifests/b/manifests/c", Request{Op: GetManifest, Repo: "a/manifests/b", Tag: "c"}},
+		{"GET /v2/blobs/uploads/manifests/uploads", Request{Op: GetManifest, Repo: "blobs/uploads", Tag: "uploads"}},
+		{"POST /v2/blobs/uploads/blobs/uploads/", Request{Op: StartUpload, Repo: "blobs/uploads"}},
+		{"GET /v2/a/blobs/uploads/blobs/" + d, Request{Op: GetBlob, Repo: "a/blobs/uploads", Digest: d}},
+		{"GET /v2/tags/list/tags/list", Request{Op: ListTags, Repo: "tags/list"}},
+		{"GET /v2/a/blobs/uploads/tags/list", Request{Op: ListTags, Repo: "a/blobs/uploads"}},
+		{"GET /v2/a/tags/manifests/list", Request{Op: GetManifest, Repo: "a/tags", Tag: "list"}},
+		{"PATCH /v2/a/blobs/uploads/blobs/uploads/id", Request{Op: PatchUpload, Repo: "a/blobs/uploads", Session: "id"}},
+		{"GET /v2/referrers/x/referrers/" + d, Request{Op: ListReferrers, Repo: "referrers/x", Digest: d}},
+		{"PUT /v2/a/blobs/uploads/manifests/manifests/x", Request{Op: PutManifest, Repo: "a/blobs/uploads/manifests", Tag: "x"}},
+	} {
+		method, target, _ := strings.Cut(tt.request, " ")
+		r := parsed(method, target)
+		require.NoError(t, r.err, tt.request)
+		got := Request{Op: r.Op, Repo: r.Repo, Tag: r.Tag, Digest: r.Digest, Session: r.Session, From: r.From}
+		require.Equal(t, tt.want, got, tt.request)
+	}
+}
+
+func TestParseTellsWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		request string
+		op      Op
+		repo    string
+		code    Code
+	}{
+		{"GET /", Unknown, "", CodeUnsupported},
+		{"GET /v2/a", Unknown, "", CodeUnsupported},
+		{"GET /v2/A/manifests/v1", GetManifest, "", CodeNameInvalid},
+		{"POST /v2//blobs/uploads/", StartUpload, "", CodeNameInvalid},
+		{"GET /v2/a/manifests/-", GetManifest, "a", CodeManifestUnknown},
+		{"PUT /v2/a/manifests/-", PutManifest, "a", CodeManifestInvalid},
+		{"DELETE /v2/a/manifests/-", DeleteTag, "a", CodeManifestUnknown},
+		{"DELETE /v2/a/manifests/x:y", DeleteManifest, "a", CodeDigestInvalid},
+		{"GET /v2/a/blobs/x", GetBlob, "a", CodeDigestInvalid},
+		{"GET /v2/a/referrers/sha256:x", ListReferrers, "a", CodeDigestInvalid},
+		{"POST /v2/a/blobs/uploads/?mount=x", MountBlob, "a", CodeDigestInvalid},
+		{"POST /v2/a/blobs/uploads/?digest=x", PostBlob, "a", CodeDigestInvalid},
+		{"PUT /v2/a/blobs/uploads/id", PutUpload, "a", CodeDigestInvalid},
+	} {
+		method, target, _ := strings.Cut(tt.request, " ")
+		r := parsed(method, target)
+		var e *Error
+		require.ErrorAs(t, r.err, &e, tt.request)
+		require.Equal(t, tt.code, e.Code, tt.request)
+		require.Equal(t, tt.op, r.Op, tt.request)
+		require.Equal(t, tt.repo, r.Repo, tt.request)
+	}
+}
+
+func TestDigestMustBeOne(t *testing.T) {
+	t.Parallel()
+	for algorithm, size := range map[string]int{"sha256": 64, "sha384": 96, "sha512": 128} {
+		good := algorithm + ":" + strings.Repeat("0a", size/2)
+		d, err := parseDigest(good)
+		require.NoError(t, err)
+		require.EqualValues(t, good, d)
+		require.NoError(t, d.Validate())
+		for _, bad := range []string{good[:len(good)-1], good + "0", strings.ToUpper(good), " " + good, good + "\n", strings.Replace(good, ":", "-", 1), strings.Replace(good, "a", "g", 1)} {
+			_, err := parseDigest(bad)
+			require.Error(t, err, bad)
+		}
+	}
+	for _, bad := range []string{"", ":", "sha256", "sha256:", ":x", "md5:d41d8cd98f00b204e9800998ecf8427e", "sha1:da39a3ee5e6b4b0d3255bfef95601890afd80709"} {
+		_, err := parseDigest(bad)
+		require.Error(t, err, bad)
+	}
+}
+
+func TestOpsHaveNames(t *testing.T) {
+	t.Parallel()
+	seen := map[string]bool{}
+	for op := range Op(numOps) {
+		name := op.String()
+		require.Regexp(t, `^[a-z]+(-[a-z]+)?$`, name)
+		require.False(t, seen[name], name)
+		seen[name] = true
+		back, err := ParseOp(name)
+		require.NoError(t, err)
+		require.Equal(t, op, back)
+	}
+	require.Equal(t, "op(200)", Op(200).String())
+	for _, name := range []string{"", "GetBlob", "get blob", "op(200)"} {
+		_, err := ParseOp(name)
+		require.Error(t, err, name)
+	}
+}
+
+// Every operation but those that only read is one that writes.
+func TestOpsThatWrite(t *testing.T) {
+	t.Parallel()
+	for op := range Op(numOps) {
+		switch op {
+		case Unknown, Ping, Token, GetBlob, HeadBlob, GetManifest, HeadManifest, ListTags, ListReferrers, Catalog, Discover:
+			require.False(t, op.Writes(), op)
+		default:
+			require.True(t, op.Writes(), op)
+		}
+	}
+}
+
+func TestRequestInOneLine(t *testing.T) {
+	t.Parallel()
+	for request, want := range map[string]string{
+		"GET /v2/team/app/manifests/v1":                                 "get-manifest team/app:v1",
+		"GET /v2/a/blobs/" + string(digest.FromString("x")):             "get-blob a@" + string(digest.FromString("x")),
+		"GET /v2/_catalog":                                              "catalog",
+		"BREW /coffee":                                                  "unknown BREW /coffee",
+		"POST /v2/a/blobs/uploads/":                                     "start-upload a",
+		"DELETE /v2/a/manifests/" + string(digest.FromString("x")) + "": "delete-manifest a@" + string(digest.FromString("x")),
+	} {
+		method, target, _ := strings.Cut(request, " ")
+		require.Equal(t, want, parsed(method, target).String())
+	}
+	require.Equal(t, "get-blob", (&Request{Op: GetBlob}).String())
+	require.Equal(t, "unknown", new(Request).String())
+}
+
+func TestContentRange(t *testing.T) {
+	t.Parallel()
+	for s, want := range map[string][2]int64{"0-0": {0, 0}, "0-9": {0, 9}, "007-08": {7, 8}, "5-9223372036854775807": {5, 9223372036854775807}} {
+		first, last, ok := parseContentRange(s)
+		require.True(t, ok, s)
+		require.Equal(t, want, [2]int64{first, last})
+	}
+	for _, s := range []string{"", "-", "0", "0-", "-0", "1-0", " 0-1", "0-1 ", "0 -1", "+0-1", "0-+1", "0--1", "0x0-1", "0_0-1", "0-9223372036854775808", "bytes 0-1/2", "bytes=0-1", "0-1/2"} {
+		_, _, ok := parseContentRange(s)
+		require.False(t, ok, s)
+	}
+}
+
+// Every code of the spec has the status that the spec's endpoints have for it.
+func TestCodesHaveAStatus(t *testing.T) {
+	t.Parallel()
+	for code, status := range map[Code]int{
+		CodeBlobUnknown: 404, CodeBlobUploadInvalid: 400, CodeBlobUploadUnknown: 404, CodeDigestInvalid: 400, CodeManifestBlobUnknown: 400,
+		CodeManifestInvalid: 400, CodeManifestUnknown: 404, CodeNameInvalid: 400, CodeNameUnknown: 404, CodeSizeInvalid: 400,
+		CodeUnauthorized: 401, CodeDenied: 403, CodeUnsupported: 405, CodeTooManyRequests: 429, "SOMETHING_ELSE": 500, "": 500,
+	} {
+		require.Equal(t, status, code.Status(), code)
+		require.Equal(t, status, (&Error{Code: code}).status(), code)
+		require.Equal(t, 418, (&Error{Code: code, Status: 418}).status(), code)
+	}
+}
+
+func TestErrorsAreFoundInATree(t *testing.T) {
+	t.Parallel()
+	one, two := Errorf(CodeDenied, "one %d", 1), Errorf(CodeNameUnknown, "two")
+	require.Equal(t, "DENIED: one 1", one.Error())
+	require.Equal(t, "DENIED", (&Error{Code: CodeDenied}).Error())
+	plain := errors.New("plain")
+	for _, tt := range []struct {
+		err  error
+		want []*Error
+	}{
+		{nil, nil}, {plain, nil}, {one, []*Error{one}}, {fmt.Errorf("a: %w", fmt.Errorf("b: %w", one)), []*Error{one}},
+		{errors.Join(one, plain, two), []*Error{one, two}}, {fmt.Errorf("%w and %w", two, errors.Join(one)), []*Error{two, one}},
+	} {
+		require.Equal(t, tt.want, errorsIn(tt.err))
+	}
+}
+
+// FuzzParse checks what has to be true of every parsed request, and that names
+// and tags are what the spec's expressions say.
+func FuzzParse(f *testing.F) {
+	d := string(digest.FromString("x"))
+	for _, target := range []string{
+		"/v2/", "/v2/a/manifests/v1", "/v2/a/blobs/" + d, "/v2/a/blobs/uploads/", "/v2/a/blobs/uploads/id?digest=" + d, "/v2/a/tags/list",
+		"/v2/a__b/c--d/referrers/" + d, "/v2/_catalog", "/v2/a/_oci/ext/discover", "/v2/a/blobs/uploads/?mount=" + d + "&from=b",
+		"/v2//blobs/uploads", "/v2/%2f/manifests/%2e", "//", "*", "/v2/a/manifests/sha256:", "/v2/a_/tags/list", "/v2/a/manifests/\xff",
+	} {
+		for _, method := range []string{"GET", "POST", "PUT", "DELETE"} {
+			f.Add(method, target)
+		}
+	}
+	f.Fuzz(func(t *testing.T, method, target string) {
+		require.Equal(t, len(target) <= maxNameLength && nameForm.MatchString(target), validName(target), "name %q", target)
+		require.Equal(t, tagForm.MatchString(target), validTag(target), "tag %q", target)
+		path, query, _ := strings.Cut(target, "?")
+		u := &url.URL{Path: path, RawQuery: query}
+		var r Request
+		r.parse(&http.Request{Method: method, URL: u})
+
+		require.True(t, r.Repo == "" || validName(r.Repo), "%q", r.Repo)
+		require.True(t, r.Tag == "" || validTag(r.Tag), "%q", r.Tag)
+		require.True(t, r.Digest == "" || r.Digest.Validate() == nil, "%q", r.Digest)
+		require.True(t, r.Tag == "" || r.Digest == "", "a reference is one of the two")
+		if r.err == nil {
+			require.Equal(t, r.Op >= PatchUpload && r.Op <= CancelUpload, r.Session != "", "%q", r.Session)
+		}
+		var e *Error
+		if r.err != nil {
+			require.ErrorAs(t, r.err, &e)
+			require.GreaterOrEqual(t, e.status(), 400)
+			require.Less(t, e.status(), 500)
+		} else if r.Op != Unknown {
+			// Parsing is stable: what was read leads to the same again.
+			var again Request
+			again.parse(&http.Request{Method: method, URL: &url.URL{Path: canonical(&r), RawQuery: query}})
+			require.NoError(t, again.err)
+			require.Equal(t, [...]any{r.Op, r.Repo, r.Tag, r.Digest, r.Session, r.From}, [...]any{again.Op, again.Repo, again.Tag, again.Digest, again.Session, again.From})
+		}
+		require.NotPanics(t, func() { _ = r.String() })
+	})
+}
+
+// canonical returns the path of a request that was parsed.
+func canonical(r *Request) string {
+	path := "/v2/"
+	if r.Repo != "" {
+		path += r.Repo + "/"
+	}
+	switch r.route {
+	case catalogRoute:
+		return path + "_catalog"
+	case discoverRoute:
+		return path + "_oci/ext/discover"
+	case tagsRoute:
+		return path + "tags/list"
+	case manifestRoute:
+		return path + "manifests/" + r.reference()
+	case blobRoute:
+		return path + "blobs/" + string(r.Digest)
+	case referrersRoute:
+		return path + "referrers/" + string(r.Digest)
+	case uploadsRoute:
+		return path + "blobs/uploads/"
+	case uploadRoute:
+		return path + "blobs/uploads/" + r.Session
+	}
+	return path
+}
