@@ -1,0 +1,61 @@
+package interop
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"testing"
+
+	"github.com/containerd/containerd/v2/core/remotes/docker"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/stretchr/testify/require"
+	"oras.land/oras-go/v2/registry/remote"
+
+	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/registrytest"
+)
+
+// What is fetched with these calls alone is not verified: it is other data than
+// the descriptor says, and there is no error. In containerd that is left to the
+// content store, in oras-go to the target of a copy.
+func TestFetchersDoNotVerify(t *testing.T) {
+	t.Parallel()
+	fetchers := map[string]func(ctx context.Context, reg *registrytest.Server, desc ocispec.Descriptor) (io.ReadCloser, error){
+		"oras-go, Repository.Fetch": func(ctx context.Context, reg *registrytest.Server, desc ocispec.Descriptor) (io.ReadCloser, error) {
+			repo, err := remote.NewRepository(reg.Ref("team/app"))
+			if err != nil {
+				return nil, err
+			}
+			repo.Client, repo.PlainHTTP = reg.Client(), true
+			return repo.Fetch(ctx, desc)
+		},
+		"containerd, Fetcher.Fetch": func(ctx context.Context, reg *registrytest.Server, desc ocispec.Descriptor) (io.ReadCloser, error) {
+			resolver := docker.NewResolver(docker.ResolverOptions{Hosts: docker.ConfigureDefaultRegistries(
+				docker.WithClient(&http.Client{Transport: reg.Transport()}),
+				docker.WithPlainHTTP(docker.MatchLocalhost),
+			)})
+			fetcher, err := resolver.Fetcher(ctx, reg.Ref("team/app"))
+			if err != nil {
+				return nil, err
+			}
+			return fetcher.Fetch(ctx, desc)
+		},
+	}
+	for name, fetch := range fetchers {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			reg := registrytest.NewServer(t)
+			blob := reg.PushBlob(t, "team/app", registrytest.Random("application/octet-stream", 1000, 1))
+			reg.Fault(t, registrytest.On(registry.GetBlob).Corrupt(500))
+			r, err := fetch(t.Context(), reg, blob.Descriptor)
+			require.NoError(t, err)
+			defer r.Close()
+			got, err := io.ReadAll(r)
+			require.NoError(t, err)
+			want, err := io.ReadAll(blob.Open())
+			require.NoError(t, err)
+			require.Len(t, got, len(want))
+			require.NotEqual(t, want, got)
+		})
+	}
+}

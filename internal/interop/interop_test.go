@@ -1,0 +1,35 @@
+package interop
+
+import (
+	"io"
+	"testing"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/ocireg/registry/internal/interop/matrix"
+)
+
+const docs = "../../docs/clients.md"
+
+// TestMain keeps containerd's content store quiet, which is given no logger.
+func TestMain(m *testing.M) {
+	logrus.SetOutput(io.Discard)
+	m.Run()
+}
+
+var clients = []matrix.Factory{ggcr, orasGo, regClient, containerd}
+
+func TestScenarios(t *testing.T) {
+	t.Parallel()
+	matrix.Scenarios(t, docs, clients...)
+}
+
+func TestLogins(t *testing.T) {
+	t.Parallel()
+	matrix.Logins(t, docs, clients...)
+}
+
+func TestFaults(t *testing.T) {
+	t.Parallel()
+	matrix.Faults(t, docs, clients...)
+}

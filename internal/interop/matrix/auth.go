@@ -1,0 +1,174 @@
+package matrix
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/registrytest"
+	"github.com/ocireg/registry/registrytest/auth"
+)
+
+// A login is a way in which a client gets past the door.
+type login struct {
+	name   string
+	scheme auth.Scheme
+
+	// as sets who the client is.
+	as func(a *auth.Auth, env *Env)
+
+	run func(s *try, a *auth.Auth) string
+
+	// expire is the operation after which all tokens expire that there are,
+	// when it has first succeeded.
+	expire registry.Op
+}
+
+func logins() []login {
+	return []login{
+		{name: "Basic", scheme: auth.Basic, as: ci, run: there},
+		{name: "Bearer", scheme: auth.Bearer, as: ci, run: there},
+		{name: "Bearer, identity token", scheme: auth.Bearer, as: identity, run: there},
+		{name: "Bearer, anonymous pull", scheme: auth.Bearer, as: func(a *auth.Auth, _ *Env) {
+			if err := a.Allow("anonymous pull public/**"); err != nil {
+				panic(err)
+			}
+		}, run: func(s *try, a *auth.Auth) string {
+			s.reg.Push(s, "public/app:v1", app())
+			s.pull("public/app:v1", app())
+			return tokens(s, a)
+		}},
+		{name: "Bearer, mount", scheme: auth.Bearer, as: ci, run: func(s *try, a *auth.Auth) string {
+			return mount(s) + ", " + tokens(s, a)
+		}},
+		{name: "Bearer, tokens expire between two blobs", scheme: auth.Bearer, as: ci, run: expired, expire: registry.PutUpload},
+		{name: "the same, identity token", scheme: auth.Bearer, as: identity, run: expired, expire: registry.PutUpload},
+		{name: "Bearer, tokens expire before the bytes of a blob", scheme: auth.Bearer, as: ci, run: expired, expire: registry.StartUpload},
+		{name: "Basic, wrong password", scheme: auth.Basic, as: wrongPassword, run: refused},
+		{name: "Bearer, wrong password", scheme: auth.Bearer, as: wrongPassword, run: refused},
+		{name: "Bearer, may only pull", scheme: auth.Bearer, as: func(a *auth.Auth, env *Env) {
+			env.Credentials = a.User("ci", "pull **")
+		}, run: refused},
+	}
+}
+
+func ci(a *auth.Auth, env *Env) { env.Credentials = a.User("ci") }
+
+func identity(a *auth.Auth, env *Env) {
+	a.User("ci")
+	env.IdentityToken = a.IdentityToken("ci")
+}
+
+func wrongPassword(a *auth.Auth, env *Env) {
+	env.Credentials = a.User("ci")
+	env.Credentials.Password += "x"
+}
+
+// there pushes and pulls.
+func there(s *try, a *auth.Auth) string {
+	s.push("team/app:v1", app())
+	s.pull("team/app:v1", app())
+	return tokens(s, a)
+}
+
+// expired pushes while the tokens expire on the side of the registry: before
+// the time that it has told the client.
+func expired(s *try, a *auth.Auth) string {
+	err := s.client.Push(s.Context(), s.reg.Ref("team/app:v1"), app())
+	r := s.reg.Requests()
+	told := false
+	for _, x := range r.All() {
+		// What expired was in use.
+		told = told || x.Status == http.StatusUnauthorized && slices.ContainsFunc(x.Errors, func(e *registry.Error) bool {
+			return strings.Contains(e.Message, "expired")
+		})
+	}
+	require.True(s, told)
+	if err != nil {
+		s.Logf("the client says: %v", err)
+		require.Empty(s, s.reg.Tags(s, "team/app"))
+		return "failed"
+	}
+	s.stored("team/app:v1", app())
+	require.Greater(s, len(a.Grants()), 1)
+	return "ok"
+}
+
+func refused(s *try, a *auth.Auth) string {
+	err := s.client.Push(s.Context(), s.reg.Ref("team/app:v1"), app())
+	require.Error(s, err)
+	s.Logf("the client says: %v", err)
+	require.Empty(s, s.reg.Tags(s, "team/app"))
+	return "failed"
+}
+
+// tokens says how tokens were asked for: by which method of the token service,
+// and with which scopes.
+func tokens(s *try, a *auth.Auth) string {
+	var methods, scopes []string
+	for _, x := range s.reg.Requests().Op(registry.Token).All() {
+		if !slices.Contains(methods, x.Method) {
+			methods = append(methods, x.Method)
+		}
+	}
+	if len(methods) == 0 {
+		return "ok"
+	}
+	for _, g := range a.Grants() {
+		for _, scope := range g.Asked {
+			if !slices.Contains(scopes, scope.String()) {
+				scopes = append(scopes, scope.String())
+			}
+		}
+	}
+	slices.Sort(methods)
+	slices.Sort(scopes)
+	return fmt.Sprintf("%s, `%s`", strings.Join(methods, " and "), strings.Join(scopes, " "))
+}
+
+// Logins tries how the clients log in.
+func Logins(t *testing.T, docs string, clients ...Factory) {
+	table := OpenTable(t, docs, "logins")
+	for _, login := range logins() {
+		table.declare(login.name, clients)
+	}
+	for _, client := range clients {
+		for _, login := range logins() {
+			t.Run(client.Name+"/"+login.name, func(t *testing.T) {
+				t.Parallel()
+				seen := login.try(t, client)
+				table.Check(t, login.name, client.Name, seen)
+			})
+		}
+	}
+}
+
+func (l login) try(t *testing.T, client Factory) string {
+	a := &auth.Auth{Scheme: l.scheme}
+	var expire sync.Once
+	s := start(t, Factory{client.Name, func(t *testing.T, env Env) Client {
+		l.as(a, &env)
+		// Which blobs are there when the tokens expire is the same each time.
+		env.Sequential = l.expire != 0
+		return client.New(t, env)
+	}}, registrytest.WithAuth(a), registry.WithRecorder(func(x *registry.Exchange) {
+		op := x.Request.Op
+		if op == registry.MountBlob && x.Status == http.StatusAccepted {
+			op = registry.StartUpload
+		}
+		if l.expire != 0 && op == l.expire && x.Status < http.StatusBadRequest {
+			expire.Do(a.ExpireTokens)
+		}
+	}))
+	seen, lacks := s.attempt(func(s *try) string { return l.run(s, a) })
+	if lacks != "" {
+		return "–"
+	}
+	return seen
+}

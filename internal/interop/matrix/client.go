@@ -1,0 +1,92 @@
+// Package matrix tries clients of registries in scenarios, under faults and
+// behind authentication, and compares what is seen with the tables in
+// docs/clients.md.
+package matrix
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"testing"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/ocireg/registry/registrytest"
+	"github.com/ocireg/registry/registrytest/auth"
+)
+
+// A Client is a library that talks to registries. References are full ones,
+// such as 127.0.0.1:43121/team/app:v1, and repositories are those without a tag.
+// What the library has no call for returns an error of type [Lacks].
+type Client interface {
+	// Push pushes the content with all that it is made of. The reference has a
+	// tag, or the digest of the content.
+	Push(ctx context.Context, ref string, c registrytest.Content) error
+
+	// Pull gives the sink every manifest and blob that the reference leads to.
+	Pull(ctx context.Context, ref string, sink Sink) error
+
+	// Copy copies what one reference names to another repository of the same
+	// registry, in the way that is meant to mount blobs.
+	Copy(ctx context.Context, from, to string) error
+
+	// PushChunks pushes a blob in chunks of the size.
+	PushChunks(ctx context.Context, repo string, b registrytest.Blob, size int64) error
+
+	// PullFrom reads a blob from the offset to its end.
+	PullFrom(ctx context.Context, repo string, blob ocispec.Descriptor, offset int64) (io.ReadCloser, error)
+
+	Tags(ctx context.Context, repo string) ([]string, error)
+	Referrers(ctx context.Context, repo string, subject ocispec.Descriptor) ([]ocispec.Descriptor, error)
+
+	DeleteTag(ctx context.Context, ref string) error
+	DeleteManifest(ctx context.Context, repo string, manifest ocispec.Descriptor) error
+	DeleteBlob(ctx context.Context, repo string, blob ocispec.Descriptor) error
+
+	// ToLayout copies what the reference names to a new image layout in the
+	// directory, and FromLayout copies it from there.
+	ToLayout(ctx context.Context, ref, dir string, c registrytest.Content) error
+	FromLayout(ctx context.Context, dir, ref string, c registrytest.Content) error
+}
+
+// Lacks is the error of what a client has no call for: why.
+type Lacks string
+
+func (l Lacks) Error() string { return string(l) }
+
+// An Env is where a client finds the registry, and who it is there.
+type Env struct {
+	// Host is that of the registry, which is served by HTTPS if TLS is set.
+	Host string
+	TLS  bool
+
+	// Transport knows the registry's certificate, and CA is it in PEM.
+	Transport http.RoundTripper
+	CA        []byte
+
+	// Credentials and IdentityToken are what the client logs in with: one of
+	// them, or neither.
+	Credentials   auth.Credentials
+	IdentityToken string
+
+	// Sequential asks for one upload after the other.
+	Sequential bool
+}
+
+// A Factory makes a client of a kind.
+type Factory struct {
+	// Name is what the client is called in the tables.
+	Name string
+
+	New func(t *testing.T, env Env) Client
+}
+
+// newEnv returns the environment of an anonymous client.
+func newEnv(reg *registrytest.Server) Env {
+	// Each client has connections of its own, which are gone with the server.
+	env := Env{Host: reg.Host(), Transport: reg.Transport().Clone()}
+	if reg.URL[:5] == "https" {
+		env.TLS, env.CA = true, reg.CA().PEM()
+	}
+	return env
+}

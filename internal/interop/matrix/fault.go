@@ -1,0 +1,182 @@
+package matrix
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/registrytest"
+)
+
+// A fault is something that goes wrong in a push or a pull.
+type fault struct {
+	name string
+	rule registrytest.FaultRule
+
+	// push says that it is a push; if not, byDigest may be said of a pull.
+	push, byDigest bool
+
+	// committed says that what was asked for has been done all the same.
+	committed bool
+
+	// wait is what Retry-After asks for.
+	wait time.Duration
+}
+
+const mebibyte = 1 << 20
+
+// victim is what is pushed and pulled under faults. Its blobs are all of the
+// same size, since some clients do not say which one they are sending.
+func victim() registrytest.Content {
+	return registrytest.Artifact("application/vnd.example.app",
+		registrytest.Config(registrytest.Random("application/vnd.example.config", mebibyte, 1)),
+		registrytest.Random("application/octet-stream", mebibyte, 2))
+}
+
+func faults() []fault {
+	layer := victim().Layers[0].Digest
+	other := registrytest.Artifact("application/vnd.example.other")
+	getBlob := registrytest.On(registry.GetBlob).Digest(layer)
+	begin := registrytest.On(registry.StartUpload, registry.PostBlob, registry.MountBlob)
+	send := registrytest.On(registry.PatchUpload, registry.PutUpload, registry.PostBlob).
+		// Some clients close an upload with an empty PUT.
+		Where(func(r *registry.Request) bool { return r.ContentLength != 0 })
+	end := registrytest.On(registry.PutUpload, registry.PostBlob)
+	put := registrytest.On(registry.PutManifest)
+	return []fault{
+		{name: "pull, 503 twice, manifest", rule: registrytest.On(registry.GetManifest).Times(2).Status(503)},
+		{name: "pull, 503 twice, blob", rule: getBlob.Times(2).Status(503)},
+		{name: "pull, 502 twice, blob", rule: getBlob.Times(2).Status(502)},
+		{name: "pull, 429 with Retry-After, blob", rule: getBlob.Once().Status(429).RetryAfter(3 * time.Second), wait: 3 * time.Second},
+		{name: "pull, blob cut once", rule: getBlob.Once().CloseAt(mebibyte / 2)},
+		{name: "pull, blob reset once", rule: getBlob.Once().ResetAt(mebibyte / 2)},
+		{name: "pull, blob corrupt once", rule: getBlob.Once().Corrupt(mebibyte / 2)},
+		{name: "pull, blob always corrupt", rule: getBlob.Corrupt(mebibyte / 2)},
+		{name: "pull by tag, another manifest", rule: registrytest.On(registry.GetManifest).Content(string(other.Manifest))},
+		{name: "pull by digest, another manifest", rule: registrytest.On(registry.GetManifest).Content(string(other.Manifest)), byDigest: true},
+		{name: "push, 503 twice, start of an upload", rule: begin.Times(2).Status(503), push: true},
+		{name: "push, 503 twice, end of an upload", rule: end.Times(2).Status(503), push: true},
+		{name: "push, 503 twice, manifest", rule: put.Times(2).Status(503), push: true},
+		{name: "push, 429 with Retry-After, manifest", rule: put.Once().Status(429).RetryAfter(3 * time.Second), push: true, wait: 3 * time.Second},
+		{name: "push, reset in mid-upload", rule: send.Once().ResetAt(mebibyte / 2), push: true},
+		{name: "push, answer lost after a blob was stored", rule: end.Once().AfterCommit().Reset(), push: true, committed: true},
+		{name: "push, answer lost after the manifest was stored", rule: put.Once().AfterCommit().Reset(), push: true, committed: true},
+	}
+}
+
+// Faults tries the clients in a push or a pull under every fault.
+func Faults(t *testing.T, docs string, clients ...Factory) {
+	table := OpenTable(t, docs, "faults")
+	for _, fault := range faults() {
+		table.declare(fault.name, clients)
+	}
+	for _, client := range clients {
+		for _, fault := range faults() {
+			t.Run(client.Name+"/"+fault.name, func(t *testing.T) {
+				t.Parallel()
+				seen, _ := start(t, client).attempt(fault.run)
+				table.Check(t, fault.name, client.Name, seen)
+			})
+		}
+	}
+}
+
+func (f fault) run(s *try) string {
+	ctx, cancel := context.WithTimeout(s.Context(), time.Minute)
+	defer cancel()
+	var err, wrong error
+	if f.push {
+		s.fault(f.rule)
+		err = s.client.Push(ctx, s.reg.Ref("team/app:v1"), victim())
+	} else {
+		s.reg.Push(s, "team/app:v1", victim())
+		s.fault(f.rule)
+		name, got := "team/app:v1", expect(victim())
+		if f.byDigest {
+			name = "team/app@" + victim().Digest.String()
+		}
+		err = s.client.Pull(ctx, s.reg.Ref(name), got.take)
+		wrong = got.err()
+	}
+	require.NoError(s, ctx.Err(), "it took more than a minute")
+	// A client can see a reset before the journal has its request in full.
+	_, late := s.reg.Requests().Faulted().WaitFor(ctx, s.injected[0].Fired())
+	require.NoError(s, late)
+	r := s.reg.Requests()
+	if err != nil {
+		s.Logf("the client says: %v", err)
+		return f.failed(s, r)
+	}
+	if f.push {
+		s.stored("team/app:v1", victim())
+	}
+	if wrong != nil {
+		s.Logf("without an error, this is wrong: %v", wrong)
+		return "**wrong data**"
+	}
+	return f.succeeded(r)
+}
+
+// failed says what a client has left behind that has reported an error. Times
+// of the rule that did not come to pass are no reason for concern then.
+func (f fault) failed(s *try, r registrytest.Requests) string {
+	s.injected = nil
+	require.Positive(s, r.Faulted().Len())
+	tags := s.reg.Tags(s, "team/app")
+	if f.push && !f.committed {
+		require.Empty(s, tags)
+	}
+	if f.push && len(tags) > 0 {
+		return "failed, though stored"
+	}
+	if again(r) {
+		return "failed, after retries"
+	}
+	return "failed"
+}
+
+func (f fault) succeeded(r registrytest.Requests) string {
+	hit := r.Faulted().Last()
+	later := r.Where(func(x *registrytest.Record) bool { return x.Number > hit.Number })
+	next := repeats(r, hit)
+	switch {
+	case later.Where(resumes).Len() > 0:
+		return "resumed"
+	case f.wait > 0 && next.First().Start.Sub(hit.Start) < f.wait:
+		return "retried too early"
+	case f.wait > 0:
+		return "retried in time"
+	case f.committed && next.Len() == 0:
+		return "looked, and went on"
+	}
+	return "retried"
+}
+
+// again says whether what was hit by a fault was asked for again.
+func again(r registrytest.Requests) bool {
+	return repeats(r, r.Faulted().First()).Len() > 0
+}
+
+// repeats returns the later requests for the same. That of one which starts an
+// upload is not known: it is not said there what is to be uploaded.
+func repeats(r registrytest.Requests, hit *registrytest.Record) registrytest.Requests {
+	return r.Op(hit.Op).Where(func(x *registrytest.Record) bool {
+		return x.Number > hit.Number && x.Digest == hit.Digest && x.Tag == hit.Tag && (hit.Digest != "" || hit.Tag != "")
+	})
+}
+
+// resumes says whether a request goes on where another has ended.
+func resumes(x *registrytest.Record) bool {
+	switch x.Op {
+	case registry.GetUpload:
+		return true
+	case registry.GetBlob:
+		return x.RequestHeader.Get("Range") != ""
+	}
+	from := x.RequestHeader.Get("Content-Range")
+	return from != "" && !strings.HasPrefix(from, "0-")
+}

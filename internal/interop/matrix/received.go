@@ -1,0 +1,100 @@
+package matrix
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/ocireg/registry/registrytest"
+)
+
+// A Sink takes a manifest or blob that was pulled. It reads all of it, and
+// returns the error of the reader. It may be called concurrently.
+type Sink func(d digest.Digest, r io.Reader) error
+
+// received compares what is pulled with what it should be, byte by byte and
+// without keeping it.
+type received struct {
+	mu    sync.Mutex
+	want  map[digest.Digest]func() io.Reader
+	seen  map[digest.Digest]bool
+	wrong []error
+}
+
+func expect(c registrytest.Content) *received {
+	r := &received{want: map[digest.Digest]func() io.Reader{}, seen: map[digest.Digest]bool{}}
+	for m := range c.Manifests() {
+		r.want[m.Digest] = func() io.Reader { return bytes.NewReader(m.Manifest) }
+	}
+	for b := range c.Blobs() {
+		r.want[b.Digest] = func() io.Reader { return b.Open() }
+	}
+	return r
+}
+
+func (r *received) take(d digest.Digest, got io.Reader) error {
+	want := r.want[d]
+	if want == nil {
+		r.note(fmt.Errorf("%s was not to be pulled", d))
+		_, err := io.Copy(io.Discard, got)
+		return err
+	}
+	same, err := equal(got, want())
+	if err != nil {
+		return err
+	}
+	if !same {
+		r.note(fmt.Errorf("%s has other bytes", d))
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.seen[d] = true
+	return nil
+}
+
+// A comparer is written what should be the same as want.
+type comparer struct {
+	want  io.Reader
+	wrong bool
+}
+
+func (c *comparer) Write(p []byte) (int, error) {
+	want := make([]byte, len(p))
+	_, err := io.ReadFull(c.want, want)
+	c.wrong = c.wrong || err != nil || !bytes.Equal(p, want)
+	return len(p), nil
+}
+
+// equal reads all of got, also after a difference: many clients verify what
+// they have read only at its end.
+func equal(got, want io.Reader) (bool, error) {
+	c := &comparer{want: want}
+	if _, err := io.Copy(c, got); err != nil {
+		return false, err
+	}
+	rest, err := io.Copy(io.Discard, want)
+	return !c.wrong && rest == 0 && err == nil, nil
+}
+
+func (r *received) note(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.wrong = append(r.wrong, err)
+}
+
+// err says what is wrong or missing.
+func (r *received) err() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	errs := r.wrong
+	for d := range r.want {
+		if !r.seen[d] {
+			errs = append(errs, fmt.Errorf("%s was not pulled", d))
+		}
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,397 @@
+package matrix
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/layout"
+	"github.com/ocireg/registry/memstore"
+	"github.com/ocireg/registry/registrytest"
+)
+
+// A scenario is something that clients do with a registry.
+type scenario struct {
+	name    string
+	options []registry.Option
+	large   bool
+
+	// run does it, and returns what is worth knowing of how the client did.
+	run func(s *try) string
+}
+
+// A try is a client in a scenario, or under a fault.
+type try struct {
+	*testing.T
+	reg    *registrytest.Server
+	client Client
+
+	// faults go wrong with the registry; those in injected are checked at the
+	// end, unless the client lacks what they are for.
+	faults   *registrytest.Faults
+	injected []*registrytest.Injection
+}
+
+// start starts a registry, and a client of it.
+func start(t *testing.T, f Factory, opts ...registry.Option) *try {
+	var faults registrytest.Faults
+	reg := registrytest.NewServer(t, append(opts, registry.WithFaults(faults.Inject))...)
+	return &try{T: t, reg: reg, client: f.New(t, newEnv(reg)), faults: &faults}
+}
+
+// fault has something go wrong.
+func (s *try) fault(r registrytest.FaultRule) *registrytest.Injection {
+	s.Helper()
+	in, err := s.faults.Add(r)
+	require.NoError(s, err)
+	s.injected = append(s.injected, in)
+	return in
+}
+
+// lacking ends a test for want of something in the client.
+type lacking struct{ why Lacks }
+
+// must ends the test unless err is nil.
+func (s *try) must(err error) {
+	s.Helper()
+	if lacks, ok := errors.AsType[Lacks](err); ok {
+		panic(lacking{lacks})
+	}
+	require.NoError(s, err)
+}
+
+// attempt runs what may find that the client lacks something, and says what.
+func (s *try) attempt(run func(s *try) string) (seen string, lacks Lacks) {
+	defer func() {
+		switch r := recover().(type) {
+		case nil:
+		case lacking:
+			lacks = r.why
+		default:
+			panic(r)
+		}
+	}()
+	seen = run(s)
+	for _, in := range s.injected {
+		in.Check(s)
+	}
+	return seen, ""
+}
+
+// push pushes content and checks every byte in the store.
+func (s *try) push(name string, c registrytest.Content) {
+	s.Helper()
+	s.must(s.client.Push(s.Context(), s.reg.Ref(name), c))
+	s.stored(name, c)
+}
+
+// stored checks that all of the content is in the store.
+func (s *try) stored(name string, c registrytest.Content) {
+	s.Helper()
+	repo, _, _ := strings.Cut(name, "@")
+	repo, _, tagged := strings.Cut(repo, ":")
+	if tagged {
+		s.reg.CheckTag(s, name, c)
+	}
+	for m := range c.Manifests() {
+		got, err := s.reg.Store.GetManifest(s.Context(), repo, m.Digest.String())
+		require.NoError(s, err)
+		require.Equal(s, string(m.Manifest), string(got.Content))
+		require.Equal(s, m.MediaType, got.MediaType)
+	}
+	for b := range c.Blobs() {
+		s.storedBlob(repo, b)
+	}
+}
+
+// storedBlob checks every byte of a blob in the store.
+func (s *try) storedBlob(repo string, b registrytest.Blob) {
+	s.Helper()
+	got, err := s.reg.Store.OpenBlob(s.Context(), repo, b.Digest)
+	require.NoError(s, err)
+	defer got.Close()
+	same, err := equal(got, b.Open())
+	require.NoError(s, err)
+	require.True(s, same, "%s", b.Digest)
+}
+
+// pull pulls content and compares every byte.
+func (s *try) pull(name string, c registrytest.Content) {
+	s.Helper()
+	got := expect(c)
+	s.must(s.client.Pull(s.Context(), s.reg.Ref(name), got.take))
+	require.NoError(s, got.err())
+}
+
+// asked returns what the client sent, in the order of the operations, without
+// saying how often.
+func asked(r registrytest.Requests) string {
+	var ops []registry.Op
+	for _, x := range r.All() {
+		if x.Op != registry.Ping && x.Op != registry.Token && !slices.Contains(ops, x.Op) {
+			ops = append(ops, x.Op)
+		}
+	}
+	slices.Sort(ops)
+	names := make([]string, len(ops))
+	for i, op := range ops {
+		names[i] = op.String()
+	}
+	if len(names) == 0 {
+		return "nothing"
+	}
+	return strings.Join(names, ", ")
+}
+
+// uploads are the operations that carry blobs to the registry, or not.
+var uploads = []registry.Op{
+	registry.StartUpload, registry.PostBlob, registry.MountBlob,
+	registry.PatchUpload, registry.PutUpload, registry.GetUpload, registry.CancelUpload,
+}
+
+// sent returns how many bytes of blobs the client has sent.
+func sent(r registrytest.Requests) (n int64) {
+	for _, x := range r.Op(uploads...).All() {
+		n += x.BytesIn
+	}
+	return n
+}
+
+// app is an image that is not of the most ordinary kind.
+func app() registrytest.Content {
+	return registrytest.Image(registrytest.Layers(3), registrytest.LayerSizes(300_000),
+		registrytest.Annotation("org.example.key", "<\u00e9>"))
+}
+
+func scenarios() []scenario {
+	return []scenario{
+		{name: "push by tag", run: func(s *try) string {
+			s.push("team/app:v1", app())
+			return asked(s.reg.Requests().Op(uploads...))
+		}},
+		{name: "push by digest", run: func(s *try) string {
+			s.push("team/app@"+app().Digest.String(), app())
+			require.Empty(s, s.reg.Tags(s, "team/app"))
+			return "ok"
+		}},
+		{name: "pull by tag", run: func(s *try) string {
+			s.reg.Push(s, "team/app:v1", app())
+			s.pull("team/app:v1", app())
+			return asked(s.reg.Requests())
+		}},
+		{name: "pull by digest", run: func(s *try) string {
+			s.reg.Push(s, "team/app", app())
+			s.pull("team/app@"+app().Digest.String(), app())
+			return asked(s.reg.Requests())
+		}},
+		{name: "multi-platform index", run: func(s *try) string {
+			index := registrytest.Index(registrytest.Platforms("linux/amd64", "linux/arm64", "windows/amd64"))
+			s.push("team/app:v1", index)
+			s.pull("team/app:v1", index)
+			return "ok"
+		}},
+		{name: "Docker media types", run: func(s *try) string {
+			list := registrytest.Index(registrytest.Docker(),
+				registrytest.Image(registrytest.Docker()),
+				registrytest.Image(registrytest.Docker(), registrytest.Platform("linux/arm64")))
+			s.push("team/app:v1", list)
+			s.pull("team/app:v1", list)
+			return "ok"
+		}},
+		{name: "mount", run: mount},
+		{name: "chunked upload", run: func(s *try) string {
+			blob := registrytest.Random("application/octet-stream", 5000, 1)
+			s.must(s.client.PushChunks(s.Context(), s.reg.Ref("team/app"), blob, 1000))
+			s.storedBlob("team/app", blob)
+			return fmt.Sprintf("%d PATCH", s.reg.Requests().Op(registry.PatchUpload).Status(202).Len())
+		}},
+		{name: "resumed upload", run: func(s *try) string {
+			blob := registrytest.Random("application/octet-stream", 5000, 1)
+			// What the registry has of the third chunk, the client can only
+			// know by asking: from the Range of a 416, or of the session's
+			// status.
+			s.fault(registrytest.On(registry.PatchUpload).After(2).Once().Accept(500))
+			s.must(s.client.PushChunks(s.Context(), s.reg.Ref("team/app"), blob, 1000))
+			s.storedBlob("team/app", blob)
+			// A resumed upload sends no byte twice but those of the third chunk
+			// that were refused.
+			return fmt.Sprintf("%d bytes sent", sent(s.reg.Requests()))
+		}},
+		{name: "tags over pages", options: []registry.Option{registry.WithPageSize(2)}, run: func(s *try) string {
+			want := []string{"a", "b", "c", "d", "e"}
+			for _, tag := range want {
+				s.reg.Push(s, "team/app:"+tag, app())
+			}
+			got, err := s.client.Tags(s.Context(), s.reg.Ref("team/app"))
+			s.must(err)
+			if !slices.Equal(want, got) {
+				require.Equal(s, want[:2], got)
+				return "the first page alone"
+			}
+			return "ok"
+		}},
+		{name: "referrers", run: referrers},
+		{name: "referrers without the API", options: []registry.Option{registry.Without(registry.ListReferrers)}, run: referrers},
+		{name: "delete a tag", run: func(s *try) string {
+			s.reg.Push(s, "team/app:v1", app())
+			s.reg.Push(s, "team/app:v2", app())
+			s.must(s.client.DeleteTag(s.Context(), s.reg.Ref("team/app:v1")))
+			if len(s.reg.Tags(s, "team/app")) == 0 {
+				return "deletes the manifest, and so all of its tags"
+			}
+			require.Equal(s, []string{"v2"}, s.reg.Tags(s, "team/app"))
+			return "ok"
+		}},
+		{name: "delete a manifest", run: func(s *try) string {
+			s.reg.Push(s, "team/app:v1", app())
+			s.must(s.client.DeleteManifest(s.Context(), s.reg.Ref("team/app"), app().Descriptor()))
+			require.Empty(s, s.reg.Tags(s, "team/app"))
+			return "ok"
+		}},
+		{name: "delete a blob", run: func(s *try) string {
+			blob := s.reg.PushBlob(s, "team/app", registrytest.Random("application/octet-stream", 1000, 1))
+			s.must(s.client.DeleteBlob(s.Context(), s.reg.Ref("team/app"), blob.Descriptor))
+			_, err := s.reg.Store.StatBlob(s.Context(), "team/app", blob.Digest)
+			require.Error(s, err)
+			return "ok"
+		}},
+		{name: "to a layout and back", run: func(s *try) string {
+			index := registrytest.Index(registrytest.Platforms("linux/amd64", "linux/arm64"))
+			s.reg.Push(s, "team/app:v1", index)
+			dir := s.TempDir()
+			s.must(s.client.ToLayout(s.Context(), s.reg.Ref("team/app:v1"), dir, index))
+			s.must(s.client.FromLayout(s.Context(), dir, s.reg.Ref("team/copy:v1"), index))
+			s.stored("team/copy:v1", index)
+			return "ok"
+		}},
+		{name: "HTTPS", options: []registry.Option{registrytest.WithTLS()}, run: func(s *try) string {
+			s.push("team/app:v1", app())
+			s.pull("team/app:v1", app())
+			return s.reg.Requests().Last().Proto
+		}},
+		{name: "conditional pull", run: func(s *try) string {
+			s.reg.Push(s, "team/app:v1", app())
+			s.pull("team/app:v1", app())
+			s.pull("team/app:v1", app())
+			conditional := s.reg.Requests().Where(func(r *registrytest.Record) bool {
+				return r.RequestHeader.Get("If-None-Match") != ""
+			})
+			if conditional.Len() == 0 {
+				return "no If-None-Match"
+			}
+			return asked(conditional.Status(304))
+		}},
+		{name: "range pull", run: func(s *try) string {
+			blob := s.reg.PushBlob(s, "team/app", registrytest.Random("application/octet-stream", 100_000, 1))
+			got, err := s.client.PullFrom(s.Context(), s.reg.Ref("team/app"), blob.Descriptor, 99_000)
+			s.must(err)
+			defer got.Close()
+			rest, err := io.ReadAll(got)
+			s.must(err)
+			want, err := io.ReadAll(io.NewSectionReader(blob.Open(), 99_000, 1000))
+			require.NoError(s, err)
+			require.Equal(s, want, rest)
+			return fmt.Sprintf("`Range: %s`", s.reg.Requests().Op(registry.GetBlob).Status(206).Last().Range)
+		}},
+		{name: "300 MiB", large: true, run: func(s *try) string {
+			large := registrytest.Image(registrytest.LayerSizes(300 << 20))
+			s.push("team/app:v1", large)
+			s.pull("team/app:v1", large)
+			r := s.reg.Requests()
+			return fmt.Sprintf("%d PATCH, %d GET", r.Op(registry.PatchUpload).Len(), r.Op(registry.GetBlob).Digest(large.Layers[0].Digest).Len())
+		}},
+	}
+}
+
+// mount checks that what is copied within a registry moves no blob.
+func mount(s *try) string {
+	s.reg.Push(s, "team/app:v1", app())
+	s.must(s.client.Copy(s.Context(), s.reg.Ref("team/app:v1"), s.reg.Ref("team/copy:v1")))
+	s.stored("team/copy:v1", app())
+	r := s.reg.Requests()
+	moved := r.Op(uploads...).Where(func(r *registrytest.Record) bool { return r.BytesIn > 0 })
+	read := r.Op(registry.GetBlob).Where(func(r *registrytest.Record) bool { return r.Digest != app().Config.Digest })
+	mounted := r.Op(registry.MountBlob).Status(201)
+	if moved.Len() == 0 && read.Len() == 0 {
+		require.Positive(s, mounted.Len())
+		return "ok"
+	}
+	return fmt.Sprintf("%d mounted, %d uploaded, %d layers read", mounted.Len(), moved.Len(), read.Len())
+}
+
+// referrers attaches two artifacts and lists them.
+//
+// Where there is no API for it, that is up to clients: they keep an index under
+// a tag which is the digest of the subject (Referrers Tag Schema).
+func referrers(s *try) string {
+	subject := s.reg.Push(s, "team/app:v1", app())
+	first := registrytest.Artifact("application/vnd.example.sbom", registrytest.Subject(subject))
+	second := registrytest.Artifact("application/vnd.example.sig", registrytest.Subject(subject), registrytest.Seed(2))
+	s.push("team/app@"+first.Digest.String(), first)
+	s.push("team/app@"+second.Digest.String(), second)
+	got, err := s.client.Referrers(s.Context(), s.reg.Ref("team/app"), subject.Descriptor())
+	s.must(err)
+	if len(got) == 0 {
+		return "does not keep the tag"
+	}
+	require.ElementsMatch(s, []digest.Digest{first.Digest, second.Digest}, digests(got))
+	return asked(s.reg.Requests().Op(registry.ListReferrers, registry.GetManifest))
+}
+
+func digests(descs []ocispec.Descriptor) (ds []digest.Digest) {
+	for _, d := range descs {
+		ds = append(ds, d.Digest)
+	}
+	return ds
+}
+
+// stores are what the scenarios are tried on.
+var stores = []struct {
+	name string
+	open func(t *testing.T) registry.Store
+}{
+	{"memstore", func(*testing.T) registry.Store { return memstore.New() }},
+	{"layout", func(t *testing.T) registry.Store {
+		store, err := layout.Open(t.TempDir())
+		require.NoError(t, err)
+		t.Cleanup(func() { require.NoError(t, store.Close()) })
+		return store
+	}},
+}
+
+// Scenarios tries the clients in every scenario, on every store.
+func Scenarios(t *testing.T, docs string, clients ...Factory) {
+	table := OpenTable(t, docs, "scenarios")
+	reasons := OpenTable(t, docs, "lacks")
+	for _, scenario := range scenarios() {
+		table.declare(scenario.name, clients)
+	}
+	for _, client := range clients {
+		for _, scenario := range scenarios() {
+			for _, store := range stores {
+				t.Run(strings.Join([]string{client.Name, scenario.name, store.name}, "/"), func(t *testing.T) {
+					if scenario.large && testing.Short() {
+						t.Skip("moves 600 MiB")
+					}
+					t.Parallel()
+					opts := append([]registry.Option{registrytest.WithStore(store.open(t))}, scenario.options...)
+					seen, lacks := start(t, client, opts...).attempt(scenario.run)
+					if lacks != "" {
+						table.Check(t, scenario.name, client.Name, "–")
+						reasons.Check(t, client.Name+", "+scenario.name, "Why", string(lacks))
+						t.Skip(string(lacks))
+					}
+					table.Check(t, scenario.name, client.Name, seen)
+				})
+			}
+		}
+	}
+}

@@ -1,0 +1,121 @@
+package matrix
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// A Table is one of the tables in docs/clients.md. It says what each test saw
+// when it was written, and so what the test has to see. If the environment
+// variable REGISTRYTEST_UPDATE is set, what is seen is written there instead.
+type Table struct {
+	file, name string
+
+	mu    sync.Mutex
+	first string
+	cols  []string
+	rows  []string
+	cells map[[2]string]string
+
+	// declared are the rows in their order; without any, rows are sorted.
+	declared []string
+}
+
+// OpenTable reads the table that follows a comment with its name.
+func OpenTable(t *testing.T, file, name string) *Table {
+	t.Helper()
+	table := &Table{file: file, name: name, cells: map[[2]string]string{}}
+	text, err := os.ReadFile(file)
+	require.NoError(t, err)
+	_, lines, _ := table.split(t, string(text))
+	for i, line := range lines {
+		cells := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), "|")
+		for i := range cells {
+			cells[i] = strings.TrimSpace(cells[i])
+		}
+		switch i {
+		case 0:
+			table.first, table.cols = cells[0], cells[1:]
+		case 1:
+		default:
+			table.rows = append(table.rows, cells[0])
+			for j, cell := range cells[1:] {
+				table.cells[[2]string{cells[0], table.cols[j]}] = cell
+			}
+		}
+	}
+	if updating() {
+		t.Cleanup(func() { table.write(t) })
+	}
+	return table
+}
+
+func updating() bool { return os.Getenv("REGISTRYTEST_UPDATE") != "" }
+
+// split returns what is before the table, its lines, and what is after it.
+func (table *Table) split(t *testing.T, text string) (before string, lines []string, after string) {
+	t.Helper()
+	mark := "<!-- " + table.name + " -->\n\n"
+	before, rest, found := strings.Cut(text, mark)
+	require.True(t, found, "%s has no %q", table.file, mark)
+	body, after, _ := strings.Cut(rest, "\n\n")
+	return before + mark, strings.Split(strings.TrimSpace(body), "\n"), "\n\n" + after
+}
+
+// declare gives the order of the rows, and of the columns of new clients.
+func (table *Table) declare(row string, clients []Factory) {
+	table.declared = append(table.declared, row)
+	for _, client := range clients {
+		if !slices.Contains(table.cols, client.Name) {
+			table.cols = append(table.cols, client.Name)
+		}
+	}
+}
+
+// Check checks that a cell is what was seen.
+func (table *Table) Check(t *testing.T, row, col, seen string) {
+	t.Helper()
+	table.mu.Lock()
+	defer table.mu.Unlock()
+	key := [2]string{row, col}
+	if !updating() {
+		require.Equal(t, table.cells[key], seen, "%s, table %s, %s, %s", table.file, table.name, row, col)
+		return
+	}
+	if !slices.Contains(table.rows, row) {
+		table.rows = append(table.rows, row)
+	}
+	if !slices.Contains(table.cols, col) {
+		table.cols = append(table.cols, col)
+	}
+	table.cells[key] = seen
+}
+
+func (table *Table) write(t *testing.T) {
+	table.mu.Lock()
+	defer table.mu.Unlock()
+	text, err := os.ReadFile(table.file)
+	require.NoError(t, err)
+	before, _, after := table.split(t, string(text))
+	if slices.Sort(table.rows); table.declared != nil {
+		table.rows = table.declared
+	}
+	var b strings.Builder
+	b.WriteString(before)
+	fmt.Fprintf(&b, "| %s | %s |\n", table.first, strings.Join(table.cols, " | "))
+	fmt.Fprintf(&b, "|%s", strings.Repeat("---|", len(table.cols)+1))
+	for _, row := range table.rows {
+		fmt.Fprintf(&b, "\n| %s |", row)
+		for _, col := range table.cols {
+			fmt.Fprintf(&b, " %s |", table.cells[[2]string{row, col}])
+		}
+	}
+	b.WriteString(after)
+	require.NoError(t, os.WriteFile(table.file, []byte(b.String()), 0o644))
+}
