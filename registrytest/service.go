@@ -47,6 +47,7 @@ type service struct {
 	http    http.Server
 	log     logBuffer
 	leaks   leakCheck
+	door    door
 
 	// transport is the service's own, if it is nobody else's.
 	transport *http.Transport
@@ -91,21 +92,25 @@ func (s *service) start() error {
 	if s.running || s.closed {
 		return nil
 	}
+	err := s.open()
+	s.running = err == nil
+	return err
+}
+
+// open listens on all ports, or on none if there is an error. The lock is
+// held.
+func (s *service) open() error {
 	for _, p := range s.ports {
 		l, err := p.listen()
 		if err != nil {
-			for _, l := range s.listeners {
-				l.Close()
-			}
-			s.listeners = nil
+			s.closePorts()
 			return err
 		}
 		s.listeners = append(s.listeners, l)
 	}
-	s.running = true
 	for i, l := range s.listeners {
 		s.accepting++
-		go s.accept(s.ports[i], l)
+		go s.accept(s.ports[i], &doorListener{l, &s.door})
 	}
 	return nil
 }
@@ -131,14 +136,19 @@ func (s *service) stop() {
 	s.t.Helper()
 	s.mu.Lock()
 	s.running = false
-	for _, l := range s.listeners {
-		l.Close()
-	}
-	s.listeners = nil
+	s.closePorts()
 	s.hangUp()
 	ended := s.wait(func() bool { return s.accepting == 0 && len(s.conns) == 0 && len(s.calls) == 0 })
 	s.mu.Unlock()
 	s.await(ended)
+}
+
+// closePorts ends the listening. The lock is held.
+func (s *service) closePorts() {
+	for _, l := range s.listeners {
+		l.Close()
+	}
+	s.listeners = nil
 }
 
 // close stops the service for good, if it was ever started.

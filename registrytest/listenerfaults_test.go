@@ -1,0 +1,124 @@
+package registrytest
+
+import (
+	"context"
+	"net/http"
+	"runtime"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ocireg/registry"
+)
+
+// listenerKinds are servers at all kinds of ports.
+var listenerKinds = map[string][]registry.Option{
+	"HTTP":                nil,
+	"HTTPS":               {WithTLS()},
+	"in memory":           {WithInMemory()},
+	"in memory and HTTPS": {WithInMemory(), WithTLS()},
+}
+
+func TestRefuse(t *testing.T) {
+	t.Parallel()
+	for name, opts := range listenerKinds {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := NewServer(t, opts...)
+			there, other := clientOf(t, s), clientOf(t, s)
+			transport := s.Transport().Clone()
+			defer transport.CloseIdleConnections()
+			other.Client = &http.Client{Transport: transport}
+			require.Equal(t, 200, there.get("/v2/").status)
+
+			undo := s.Refuse(t)
+			require.Equal(t, 200, there.get("/v2/").status, "connections that are there go on")
+			require.ErrorIs(t, other.get("/v2/").err, syscall.ECONNREFUSED)
+			s.Refuse(t)
+			undo()
+			undo()
+			require.Equal(t, 200, other.get("/v2/").status)
+
+			undo = s.Refuse(t)
+			s.Stop()
+			s.Start()
+			require.Equal(t, 200, other.get("/v2/").status, "who starts the server starts it")
+			undo()
+			require.Equal(t, 200, other.get("/v2/").status)
+
+			undo = s.Refuse(t)
+			s.Stop()
+			undo()
+			require.ErrorIs(t, other.get("/v2/").err, syscall.ECONNREFUSED, "who stops the server stops it")
+		})
+	}
+}
+
+func TestSilence(t *testing.T) {
+	t.Parallel()
+	for name, opts := range listenerKinds {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := NewServer(t, opts...)
+			there, other := clientOf(t, s), clientOf(t, s)
+			transport := s.Transport().Clone()
+			defer transport.CloseIdleConnections()
+			other.Client = &http.Client{Transport: transport}
+			require.Equal(t, 200, there.get("/v2/").status)
+
+			undo := s.Silence(t)
+			require.Equal(t, 200, there.get("/v2/").status, "connections that are there go on")
+			ctx, cancel := context.WithCancel(t.Context())
+			failed := make(chan error)
+			go func() {
+				req, err := http.NewRequestWithContext(ctx, "GET", s.URL+"/v2/", nil)
+				if err == nil {
+					_, err = other.Do(req)
+				}
+				failed <- err
+			}()
+			for s.service.door.silent.Load() == 0 {
+				runtime.Gosched()
+			}
+			require.Equal(t, 2, s.Requests().Len())
+			undo()
+			cancel()
+			require.ErrorIs(t, <-failed, context.Canceled)
+			require.Equal(t, 200, other.get("/v2/").status)
+		})
+	}
+}
+
+// A server is closed at once, however many wait for it.
+func TestSilenceEndsWithTheServer(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := NewServer(t, WithInMemory(), WithTLS())
+		s.Silence(t)
+		done := make(chan error)
+		go func() {
+			_, err := s.Client().Get(s.URL + "/v2/")
+			done <- err
+		}()
+		synctest.Wait()
+		begin := time.Now()
+		s.Close()
+		require.Error(t, <-done)
+		require.Zero(t, time.Since(begin))
+	})
+}
+
+func TestSilenceThatNobodyHeard(t *testing.T) {
+	t.Parallel()
+	s := NewServer(t)
+	tb := &journalTB{T: t}
+	s.Silence(tb)
+	for _, cleanup := range tb.cleanups {
+		cleanup()
+	}
+	require.Len(t, tb.errors, 1)
+	require.Contains(t, tb.errors[0], "nobody connected")
+}
