@@ -97,7 +97,7 @@ func newServer(t TB, set *settings) *Server {
 	s.service.leaks.always = len(set.handler) > 0
 	s.newHandler()
 	t.Cleanup(func() {
-		s.Close()
+		s.end()
 		s.explain()
 	})
 	return s
@@ -237,6 +237,12 @@ func (s *Server) Start() {
 
 // Close ends the server before the test ends.
 func (s *Server) Close() {
+	s.t.Helper()
+	s.end()
+	s.service.settle()
+}
+
+func (s *Server) end() {
 	s.t.Helper()
 	s.mu.Lock()
 	ended, atEnd := s.ended, s.atEnd
