@@ -46,8 +46,8 @@ type upload struct {
 // start begins a session.
 func (u *uploads) start(repo string, algorithm digest.Algorithm) *upload {
 	s := &upload{id: newUUID(), repo: repo, algorithm: algorithm, lastChunk: -1}
-	expired := u.expire()
 	u.mu.Lock()
+	expired := u.expire()
 	if u.byID == nil {
 		u.byID = make(map[string]*list.Element)
 	}
@@ -60,8 +60,9 @@ func (u *uploads) start(repo string, algorithm digest.Algorithm) *upload {
 
 // get returns the session that the request names and notes its use.
 func (u *uploads) get(r *Request) (*upload, error) {
-	discard(u.expire())
 	u.mu.Lock()
+	expired := u.expire()
+	defer discard(expired)
 	defer u.mu.Unlock()
 	e := u.byID[r.Session]
 	if e == nil || e.Value.(*upload).repo != r.Repo {
@@ -118,10 +119,8 @@ func (u *uploads) end(s *upload) {
 }
 
 // expire removes the sessions that have been idle for too long, and claims
-// them, for discard.
+// them, for discard. The caller holds u.mu.
 func (u *uploads) expire() (expired []*upload) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
 	now := time.Now()
 	for e := u.idle.Front(); e != nil; {
 		s, next := e.Value.(*upload), e.Next()

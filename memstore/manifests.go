@@ -72,7 +72,11 @@ func (s *Store) PutManifest(_ context.Context, repo string, m registry.Manifest,
 		r.referrers.Set(pair(m.Subject, string(m.Digest)), &m)
 	}
 	for _, tag := range tags {
-		if old, ok := r.tags.Get(tag); ok {
+		old, ok := r.tags.Get(tag)
+		if ok && old == m.Digest {
+			continue
+		}
+		if ok {
 			r.tagged.Delete(pair(old, tag))
 		}
 		r.tags.Set(tag, m.Digest)
