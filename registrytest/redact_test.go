@@ -61,7 +61,12 @@ func TestCredentialsAreRedacted(t *testing.T) {
 // user is.
 func TestRecordsHaveNoSecrets(t *testing.T) {
 	t.Parallel()
-	s := newJournalServer(t, watch{})
+	s := newJournalServer(t, watch{}, registry.WithMiddleware(func(next registry.Handler) registry.Handler {
+		return func(w http.ResponseWriter, r *registry.Request) error {
+			w.Header().Set("Set-Cookie", "session=hunter2")
+			return next(w, r)
+		}
+	}))
 	r, err := http.NewRequestWithContext(t.Context(), "GET", s.URL+"/v2/?token=hunter2", nil)
 	require.NoError(t, err)
 	r.SetBasicAuth("alice", "hunter2")

@@ -130,6 +130,10 @@ func TestServerKeepsAJournal(t *testing.T) {
 	tb.end()
 	require.Empty(t, tb.lines, "nothing is logged if the test passes")
 
+	s = NewServer(t, WithTLS())
+	get(t, s, "/v2/")
+	require.Equal(t, s.URL+"/v2/", s.Requests().First().URL.String(), "with https")
+
 	tb = &journalTB{T: t}
 	s = NewServer(tb)
 	get(t, s, "/v2/app/manifests/v1")

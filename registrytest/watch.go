@@ -156,11 +156,12 @@ func (w *answerWriter) Write(p []byte) (n int, err error) {
 	if w.glimpse != nil {
 		defer func() { w.glimpse.response.write(p[:n]) }()
 	}
-	if len(p) > 0 && w.left == int64(len(p)) {
-		if len(p) > 1 {
-			n, err = w.ResponseWriter.Write(p[:len(p)-1])
-			w.left -= int64(n)
-		}
+	if len(p) == 0 {
+		return w.ResponseWriter.Write(p)
+	}
+	if w.left == int64(len(p)) {
+		n, err = w.ResponseWriter.Write(p[:len(p)-1])
+		w.left -= int64(n)
 		if err == nil && w.left == 1 {
 			w.held, w.last[0] = true, p[len(p)-1]
 			w.left--
