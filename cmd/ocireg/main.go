@@ -1,7 +1,7 @@
 // Ocireg serves an OCI registry on this machine: an empty one in memory, or
 // what a directory of OCI image layouts has.
 //
-//	go run github.com/ocireg/registry/cmd/ocireg@latest -h
+//	go run ./cmd/ocireg -h
 //
 // prints how it is used.
 package main
