@@ -2,6 +2,7 @@ package interop
 
 import (
 	"io"
+	"log"
 	"testing"
 
 	"github.com/sirupsen/logrus"
@@ -11,8 +12,10 @@ import (
 
 const docs = "../../docs/clients.md"
 
-// TestMain keeps containerd's content store quiet, which is given no logger.
+// TestMain keeps those quiet that take no logger: containerd's content store and
+// go-containerregistry's registry.
 func TestMain(m *testing.M) {
+	log.SetOutput(io.Discard)
 	logrus.SetOutput(io.Discard)
 	m.Run()
 }

@@ -108,7 +108,7 @@ func (f fault) run(s *try) string {
 	require.NoError(s, late)
 	r := s.reg.Requests()
 	if err != nil {
-		s.Logf("the client says: %v", err)
+		s.Logf("the client says: %v\n%s", err, r)
 		return f.failed(s, r)
 	}
 	if f.push {

@@ -97,6 +97,18 @@ func (table *Table) Check(t *testing.T, row, col, seen string) {
 	table.cells[key] = seen
 }
 
+// CheckRows checks that the table has these rows and no others.
+func (table *Table) CheckRows(t *testing.T, seen []string) {
+	t.Helper()
+	table.mu.Lock()
+	defer table.mu.Unlock()
+	if updating() {
+		table.rows = slices.Clone(seen)
+		return
+	}
+	require.ElementsMatch(t, table.rows, seen, "%s, table %s", table.file, table.name)
+}
+
 func (table *Table) write(t *testing.T) {
 	table.mu.Lock()
 	defer table.mu.Unlock()

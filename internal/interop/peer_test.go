@@ -1,0 +1,88 @@
+package interop
+
+import (
+	"io"
+	"log"
+	"runtime"
+	"testing"
+
+	peer "github.com/google/go-containerregistry/pkg/registry"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ocireg/registry/internal/interop/matrix"
+	"github.com/ocireg/registry/registrytest"
+)
+
+// A trial is a test of which only the outcome is looked at.
+type trial struct {
+	*testing.T
+	failed   bool
+	cleanups []func()
+}
+
+// try says whether a test fails, its cleanups included.
+func try(t *testing.T, test func(registrytest.TB)) (failed bool) {
+	tr := &trial{T: t}
+	run := func(f func()) {
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			f()
+		}()
+		<-done
+	}
+	run(func() { test(tr) })
+	for len(tr.cleanups) > 0 {
+		last := tr.cleanups[len(tr.cleanups)-1]
+		tr.cleanups = tr.cleanups[:len(tr.cleanups)-1]
+		run(last)
+	}
+	return tr.failed
+}
+
+func (t *trial) Failed() bool          { return t.failed }
+func (t *trial) Cleanup(f func())      { t.cleanups = append(t.cleanups, f) }
+func (t *trial) Logf(string, ...any)   {}
+func (t *trial) Errorf(string, ...any) { t.failed = true }
+func (t *trial) Fatalf(string, ...any) {
+	t.failed = true
+	runtime.Goexit()
+}
+
+// TestOtherRegistry tests go-containerregistry's registry, as a test of a test:
+// what is known to be wrong with it has to be found.
+func TestOtherRegistry(t *testing.T) {
+	t.Parallel()
+	quiet := log.New(io.Discard, "", 0)
+	table := matrix.OpenTable(t, docs, "other registry")
+	var failed []string
+	for _, r := range registrytest.Requirements() {
+		target := registrytest.Target{Handler: peer.New(peer.Logger(quiet), peer.WithReferrersSupport(true))}
+		if try(t, func(tb registrytest.TB) { r.Check(tb, target) }) {
+			failed = append(failed, r.Name)
+			table.Check(t, r.Name, "Level", string(r.Level))
+			table.Check(t, r.Name, "Section", r.Section)
+		}
+	}
+	table.CheckRows(t, failed)
+	require.Subset(t, failed, []string{
+		// Blobs are everybody's, and mounts start an upload all the same.
+		"blob of another repository is 404",
+		"mount is 201 with the Location of the blob",
+		// Upload sessions can be neither asked for nor cancelled, and a chunk
+		// out of order is not told what is there.
+		"status of an upload is 204 with Location and Range",
+		"cancelling an upload is 204",
+		"upload goes on after a chunk out of order",
+		"part of a blob",
+		"digest algorithm other than sha256",
+		"manifest by a digest other than sha256",
+		"manifest of another digest is not taken",
+		"tags after the last",
+		"Link leads to the repositories that come next",
+		"subject is confirmed by OCI-Subject",
+		"referrer has the artifactType of its manifest",
+		"referrers can be filtered",
+		"deleted manifest and its tags are 404",
+	})
+}
