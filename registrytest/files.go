@@ -48,6 +48,7 @@ func (c *CA) writeClientCert(dir, name string) {
 // is removed at the end of the test.
 func (s *Server) CertsDir(mirrorOf ...string) string {
 	s.t.Helper()
+	s.inProcess(s.t, "CertsDir")
 	dir := s.t.TempDir()
 	s.writeCerts(dir, s.Host())
 	for _, host := range mirrorOf {

@@ -68,6 +68,9 @@ func NewNetwork(t TB) *Network {
 func (n *Network) Registry(host string, opts ...registry.Option) *Server {
 	n.t.Helper()
 	set := newSettings(opts)
+	if set.external != "" {
+		(&Server{env: set.env}).inProcess(n.t, "a network")
+	}
 	s := newServer(n.t, set)
 	s.listenOn(n, host, set)
 	return s

@@ -13,7 +13,9 @@ type settings struct {
 	variant  TLSVariant
 	inMemory bool
 	logs     bool
-	external string
+	external string // the address of another registry, or ""
+	env      string // where the address is from
+	given    int    // how many options
 
 	// prepare is done to a server before its handler is made.
 	prepare []func(*Server)
@@ -40,10 +42,12 @@ func (s *settings) add(opts []registry.Option) {
 	for _, o := range opts {
 		switch o := o.(type) {
 		case option:
+			s.given++
 			o.set(s)
 		case interface{ Unwrap() []registry.Option }:
 			s.add(o.Unwrap())
 		default:
+			s.given++
 			s.handler = append(s.handler, o)
 		}
 	}

@@ -33,6 +33,8 @@ type Server struct {
 	variant   TLSVariant
 	watch     watch
 	ca        *CA
+	env       string // where the address of another registry is from, or ""
+	prefix    string // of all repositories
 	auth      *auth.Auth
 	handler   atomic.Pointer[http.Handler]
 	service   service
@@ -59,6 +61,9 @@ type Server struct {
 func NewServer(t TB, opts ...registry.Option) *Server {
 	t.Helper()
 	set := newSettings(opts)
+	if set.external != "" {
+		return newExternal(t, set)
+	}
 	s := newServer(t, set)
 	if set.inMemory {
 		s.listenOn(NewNetwork(t), "127.0.0.1:1", set)
@@ -163,7 +168,7 @@ func (s *Server) Host() string {
 // Ref returns the reference by which a client names the content of a
 // repository: given "team/app:v1", it is "127.0.0.1:43121/team/app:v1".
 func (s *Server) Ref(name string) string {
-	return s.Host() + "/" + name
+	return s.Host() + "/" + s.prefix + name
 }
 
 // Client returns a client that uses [Server.Transport].
@@ -181,6 +186,7 @@ func (s *Server) Transport() *http.Transport {
 // [WithTLS] there is none, and CA fails the test.
 func (s *Server) CA() *CA {
 	s.t.Helper()
+	s.inProcess(s.t, "CA")
 	if s.ca == nil {
 		s.t.Fatalf("registrytest: %s has no CA, because it was started without TLS", s.Host())
 	}
@@ -189,11 +195,15 @@ func (s *Server) CA() *CA {
 
 // Handler returns the registry without the network.
 func (s *Server) Handler() http.Handler {
+	s.t.Helper()
+	s.inProcess(s.t, "Handler")
 	return &s.service
 }
 
 // Requests returns the requests that there have been until now.
 func (s *Server) Requests() Requests {
+	s.t.Helper()
+	s.inProcess(s.t, "Requests")
 	return s.journal.Requests()
 }
 
@@ -201,6 +211,7 @@ func (s *Server) Requests() Requests {
 // those that are idle, and waits until nobody is served any more.
 func (s *Server) CloseClientConnections() {
 	s.t.Helper()
+	s.inProcess(s.t, "CloseClientConnections")
 	s.service.disconnect()
 	s.service.settle()
 }
@@ -210,6 +221,7 @@ func (s *Server) CloseClientConnections() {
 // options.
 func (s *Server) Restart() {
 	s.t.Helper()
+	s.inProcess(s.t, "Restart")
 	s.newHandler()
 	s.service.disconnect()
 	s.service.settle()
@@ -218,6 +230,7 @@ func (s *Server) Restart() {
 // Stop begins an outage: connections are closed, and new ones refused.
 func (s *Server) Stop() {
 	s.t.Helper()
+	s.inProcess(s.t, "Stop")
 	s.service.stop()
 	s.service.settle()
 }
@@ -230,6 +243,7 @@ func (s *Server) Stop() {
 // seconds for it to be free again.
 func (s *Server) Start() {
 	s.t.Helper()
+	s.inProcess(s.t, "Start")
 	if err := s.service.start(); err != nil {
 		s.t.Fatalf("registrytest: starting %s again: %v", s.Host(), err)
 	}

@@ -1,0 +1,170 @@
+package registrytest_test
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/registrytest"
+)
+
+const testEnv = "REGISTRYTEST_TEST_REGISTRY"
+
+// A registry elsewhere is played by another server.
+func elsewhere(t *testing.T, opts ...registry.Option) *registrytest.Server {
+	s := registrytest.NewServer(t, opts...)
+	t.Setenv(testEnv, s.Host()+"/some/where")
+	return s
+}
+
+func TestWithRegistryFromNowhereDoesNothing(t *testing.T) {
+	t.Setenv(testEnv, "")
+	s := registrytest.NewServer(t, registrytest.WithRegistryFrom(testEnv), registrytest.WithTLS())
+	requireUp(t, s)
+	s.Restart()
+	require.Equal(t, 1, s.Requests().Len())
+}
+
+func TestTheSameTestAgainstAnotherRegistry(t *testing.T) {
+	other := elsewhere(t, registry.WithPageSize(1))
+	for _, subtest := range []string{"One test", "one-TEST/☺"} {
+		t.Run(subtest, func(t *testing.T) {
+			s := registrytest.NewServer(t, registrytest.WithRegistryFrom(testEnv))
+			image := s.Push(t, "team/app:v1", registrytest.Image(registrytest.Layers(3)))
+			s.Push(t, "team/app:v2", image)
+			index := s.Push(t, "team/app", registrytest.Index(registrytest.Platforms("linux/amd64", "linux/arm64")))
+			note := s.Push(t, "team/app", registrytest.Artifact("application/x-note", registrytest.Subject(image)))
+
+			require.Equal(t, other.URL, s.URL)
+			host, repo, _ := strings.Cut(s.Ref("team/app"), "/")
+			require.Equal(t, other.Host(), host)
+			require.True(t, strings.HasPrefix(repo, "some/where/"), repo)
+			status, got := get(t, s.Client(), s.URL+"/v2/"+repo+"/manifests/v1")
+			require.Equal(t, http.StatusOK, status)
+			require.Equal(t, string(image.Manifest), got)
+
+			require.Equal(t, []string{"v1", "v2"}, s.Tags(t, "team/app"))
+			require.Equal(t, image.Manifest, s.Manifest(t, "team/app:v1").Manifest)
+			require.Equal(t, index.Digest, s.Manifest(t, "team/app@"+string(index.Digest)).Digest)
+			require.Len(t, s.Blob(t, "team/app", image.Layers[1].Digest), int(image.Layers[1].Size))
+			referrers := s.Referrers(t, "team/app@"+string(image.Digest))
+			require.Len(t, referrers, 1)
+			require.Equal(t, note.Digest, referrers[0].Digest)
+			s.CheckTag(t, "team/app:v1", image)
+
+			var repos []string
+			for name, err := range s.Store.Repositories(context.Background(), "") {
+				require.NoError(t, err)
+				repos = append(repos, name)
+			}
+			require.Equal(t, []string{"team/app"}, repos, "what others have there is not seen")
+
+			ctx := context.Background()
+			require.NoError(t, s.Store.DeleteTag(ctx, "team/app", "v2"))
+			require.Equal(t, []string{"v1"}, s.Tags(t, "team/app"))
+			require.NoError(t, s.Store.DeleteManifest(ctx, "team/app", image.Digest))
+			_, err := s.Store.StatManifest(ctx, "team/app", "v1")
+			require.ErrorIs(t, err, fs.ErrNotExist)
+			require.NoError(t, s.Store.MountBlob(ctx, "team/other", image.Layers[0].Digest, "team/app"))
+			require.NoError(t, s.Store.DeleteBlob(ctx, "team/app", image.Layers[0].Digest))
+			_, err = s.Store.StatBlob(ctx, "team/app", image.Layers[0].Digest)
+			require.ErrorIs(t, err, fs.ErrNotExist)
+			require.ErrorIs(t, s.Store.MountBlob(ctx, "team/third", image.Layers[0].Digest, "team/app"), fs.ErrNotExist)
+			s.Close()
+		})
+	}
+}
+
+func TestAnotherRegistryThatRefuses(t *testing.T) {
+	elsewhere(t, registry.Without(registry.DeleteTag, registry.StartUpload))
+	s := registrytest.NewServer(t, registrytest.WithRegistryFrom(testEnv))
+	ctx := context.Background()
+	require.ErrorIs(t, s.Store.DeleteTag(ctx, "team/app", "v1"), errors.ErrUnsupported)
+	require.ErrorContains(t, registrytest.Put(ctx, s.Store, "team/app:v1", registrytest.Image()), "405")
+}
+
+func TestAnotherRegistryWithAPassword(t *testing.T) {
+	names := make(map[string]bool)
+	other := elsewhere(t, registry.WithAuthorizer(func(r *registry.Request, repo string, a registry.Action) error {
+		name, password, _ := r.BasicAuth()
+		names[name+":"+password] = true
+		return nil
+	}))
+	t.Setenv(testEnv, "http://alice:secret@"+other.Host())
+	s := registrytest.NewServer(t, registrytest.WithRegistryFrom(testEnv))
+	s.Push(t, "team/app:v1", registrytest.Image())
+	require.Equal(t, map[string]bool{"alice:secret": true}, names)
+	require.NotContains(t, s.Ref("app"), "secret")
+}
+
+// What another registry cannot do skips the test, with a word.
+func TestWhatNeedsARegistryOfThisProcessSkips(t *testing.T) {
+	elsewhere(t)
+	for name, need := range map[string]func(*registrytest.Server){
+		"Restart":                (*registrytest.Server).Restart,
+		"Stop":                   (*registrytest.Server).Stop,
+		"Start":                  (*registrytest.Server).Start,
+		"CloseClientConnections": (*registrytest.Server).CloseClientConnections,
+		"Requests":               func(s *registrytest.Server) { s.Requests() },
+		"Handler":                func(s *registrytest.Server) { s.Handler() },
+		"CA":                     func(s *registrytest.Server) { s.CA() },
+		"CertsDir":               func(s *registrytest.Server) { s.CertsDir() },
+	} {
+		tr := try(t, func(t registrytest.TB) {
+			need(registrytest.NewServer(t, registrytest.WithRegistryFrom(testEnv)))
+			t.Errorf("it went on")
+		})
+		require.Empty(t, tr.errors)
+		require.Equal(t, []string{"registrytest: " + name + " needs a registry of this process, but " + testEnv + " has the address of another"}, tr.skips)
+	}
+	for _, o := range []registry.Option{registry.WithReadOnly(), registrytest.WithTLS(), registrytest.WithInMemory(), registrytest.WithStore(nil)} {
+		tr := try(t, func(t registrytest.TB) {
+			registrytest.NewServer(t, registry.Options(registrytest.WithRegistryFrom(testEnv), o))
+			t.Errorf("it went on")
+		})
+		require.Empty(t, tr.errors)
+		require.Len(t, tr.skips, 1)
+	}
+	tr := try(t, func(t registrytest.TB) {
+		registrytest.NewNetwork(t).Registry("docker.io", registrytest.WithRegistryFrom(testEnv))
+		t.Errorf("it went on")
+	})
+	require.Empty(t, tr.errors)
+	require.Len(t, tr.skips, 1)
+}
+
+// A framework that cannot skip a test is told of it as a failure.
+func TestWhatCannotSkipFails(t *testing.T) {
+	elsewhere(t)
+	tr := try(t, func(t registrytest.TB) {
+		registrytest.NewServer(struct{ registrytest.TB }{t}, registrytest.WithRegistryFrom(testEnv)).Restart()
+	})
+	require.Len(t, tr.errors, 1)
+}
+
+func TestAddressesOfAnotherRegistry(t *testing.T) {
+	for address, want := range map[string]string{
+		"localhost":                     "http://localhost",
+		"localhost:5000":                "http://localhost:5000",
+		"127.0.0.1:5000/a/b/":           "http://127.0.0.1:5000",
+		"[::1]:5000":                    "http://[::1]:5000",
+		"registry.example.com":          "https://registry.example.com",
+		"registry.example.com:5000/a":   "https://registry.example.com:5000",
+		"http://registry.example.com/a": "http://registry.example.com",
+	} {
+		t.Setenv(testEnv, address)
+		require.Equal(t, want, registrytest.NewServer(t, registrytest.WithRegistryFrom(testEnv)).URL)
+	}
+	for _, address := range []string{"/a", "ftp://a", "http://", "http://a b"} {
+		t.Setenv(testEnv, address)
+		tr := try(t, func(t registrytest.TB) { registrytest.NewServer(t, registrytest.WithRegistryFrom(testEnv)) })
+		require.Len(t, tr.errors, 1, address)
+		require.Contains(t, tr.errors[0], testEnv)
+	}
+}
