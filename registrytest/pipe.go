@@ -124,7 +124,7 @@ func (c *pipeConn) CloseWrite() error {
 }
 
 // Close ends both directions. What was written before can still be read by the
-// other end, unless the connection is reset.
+// other end, as on Linux also if the connection is reset.
 func (c *pipeConn) Close() error {
 	if c.closed.Swap(true) {
 		return c.opError("close", net.ErrClosed)
@@ -265,7 +265,7 @@ func (s *stream) end(readErr, writeErr error) {
 			s.void = pipeBuffer
 		}
 	}
-	if readErr != io.EOF {
+	if readErr == net.ErrClosed {
 		s.size = 0
 	}
 	s.stopTimer(&s.readDeadline)

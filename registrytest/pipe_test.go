@@ -90,6 +90,7 @@ func TestPipeEnds(t *testing.T) {
 		},
 		"reset": {
 			end:    func(c *pipeConn) { c.SetLinger(0); c.Close() },
+			rest:   "sent",
 			myRead: net.ErrClosed, myWrite: net.ErrClosed, theirRead: syscall.ECONNRESET, theirWrite: syscall.ECONNRESET,
 		},
 		"closed twice": {
