@@ -178,12 +178,12 @@ func pushes(op registry.Op) bool {
 
 // filter has what the operation transfers go through a filter, with byte n as
 // its position.
-func (p *plan) filter(n int64, make filterMaker, answered bool) {
+func (p *plan) filter(n int64, maker filterMaker, answered bool) {
 	if pushes(p.request.Op) && !answered {
 		at := func() int64 { return fromStart(n, p.request.ContentLength) }
 		p.receive = append(p.receive, func(body io.ReadCloser) io.ReadCloser {
 			r := &filterReader{ReadCloser: body, plan: p}
-			r.filter = make(position{at, r.pause})
+			r.filter = maker(position{at, r.pause})
 			return r
 		})
 		return
@@ -194,7 +194,7 @@ func (p *plan) filter(n int64, make filterMaker, answered bool) {
 	at := func() int64 { return fromStart(n, p.size) }
 	pause := func(d time.Duration) error { return wait{d: d}.wait(p.request.Context(), nil) }
 	p.bodies = append(p.bodies, func(w io.Writer) io.Writer {
-		return newFilterWriter(w, make(position{at, pause}))
+		return newFilterWriter(w, maker(position{at, pause}))
 	})
 }
 

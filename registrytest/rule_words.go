@@ -648,7 +648,7 @@ func stall(s *ruleSpec, w ruleWord) error {
 }
 
 // filter has the content, from byte n, go through a filter.
-func (s *ruleSpec) filter(n int64, make filterMaker) {
+func (s *ruleSpec) filter(n int64, maker filterMaker) {
 	st := s.now()
-	st.do(func(p *plan, _ hit) { p.filter(n, make, st.answers) })
+	st.do(func(p *plan, _ hit) { p.filter(n, maker, st.answers) })
 }
