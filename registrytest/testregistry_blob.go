@@ -81,7 +81,7 @@ var blobRequirements = []Requirement{
 			content := t.bytes(1000)
 			d := t.pushBlob(repo, content)
 			a := t.put(param(t.start(repo), "digest", string(d)), content, "Content-Type", octetStream)
-			t.wantCreated(a, content)
+			t.wantPushed(a, blobURL(repo, d), content)
 		},
 	},
 	{
@@ -189,10 +189,7 @@ var mountRequirements = []Requirement{
 			repo, from := t.repo(), t.repo()
 			content := t.bytes(1000)
 			d := t.pushBlob(from, content)
-			t.wantCreated(t.post(mountURL(repo, d, "")), content)
-			a := t.get(blobURL(repo, d))
-			t.want(a, http.StatusOK)
-			t.wantBody(a, content)
+			t.wantPushed(t.post(mountURL(repo, d, "")), blobURL(repo, d), content)
 		},
 	},
 	{
@@ -229,6 +226,16 @@ func (t *registryTest) wantCreated(a *answer, content []byte) {
 	if pulled.StatusCode != http.StatusOK {
 		t.violated("the Location that was given leads to %s", pulled.Status)
 	}
+	t.wantBody(pulled, content)
+}
+
+// wantPushed reports a violation unless the answer is 201 and the content is
+// at the URL.
+func (t *registryTest) wantPushed(a *answer, url string, content []byte) {
+	t.Helper()
+	t.want(a, http.StatusCreated)
+	pulled := t.get(url)
+	t.want(pulled, http.StatusOK)
 	t.wantBody(pulled, content)
 }
 

@@ -120,7 +120,7 @@ var manifestRequirements = []Requirement{
 		check: func(t *registryTest) {
 			repo := t.repo()
 			content := t.index([]testImage{t.pushImage(repo, t.image()), t.pushImage(repo, t.image())})
-			t.wantCreated(t.put(manifestURL(repo, "v1"), content, "Content-Type", ocispec.MediaTypeImageIndex), content)
+			t.wantPushed(t.put(manifestURL(repo, "v1"), content, "Content-Type", ocispec.MediaTypeImageIndex), manifestURL(repo, "v1"), content)
 		},
 	},
 	{
@@ -198,7 +198,7 @@ var manifestRequirements = []Requirement{
 			repo := t.repo()
 			i := t.image(subject(t.image()))
 			t.pushBlobsOf(repo, i)
-			t.wantCreated(t.put(manifestURL(repo, i.digest), i.content, "Content-Type", i.MediaType), i.content)
+			t.wantPushed(t.put(manifestURL(repo, i.digest), i.content, "Content-Type", i.MediaType), manifestURL(repo, i.digest), i.content)
 		},
 	},
 	{

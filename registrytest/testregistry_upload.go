@@ -55,7 +55,7 @@ var uploadRequirements = []Requirement{
 			}
 			content := t.bytes(2*u.chunk + 1)
 			t.sendChunks(u, content[:2*u.chunk])
-			t.wantCreated(t.finish(u, content, 2*u.chunk), content)
+			t.wantPushed(t.finish(u, content, 2*u.chunk), blobURL(repo, digest.FromBytes(content)), content)
 		},
 	},
 	{
@@ -75,7 +75,8 @@ var uploadRequirements = []Requirement{
 		Category: "push", Name: "upload goes on after a chunk out of order", Section: pushingInChunks, Level: Must, Since: "1.1",
 		Text: "A GET request may be used to retrieve the current valid offset and upload location.",
 		check: func(t *registryTest) {
-			u := t.chunked(t.repo())
+			repo := t.repo()
+			u := t.chunked(repo)
 			content := t.bytes(3 * u.chunk)
 			t.sendChunks(u, content[:u.chunk])
 			t.want(t.sendChunk(u, content, 2*u.chunk, 3*u.chunk), http.StatusRequestedRangeNotSatisfiable)
@@ -84,7 +85,7 @@ var uploadRequirements = []Requirement{
 			t.wantHeader(a, "Range", fmt.Sprintf("0-%d", u.chunk-1))
 			u.location = t.location(a)
 			t.want(t.sendChunk(u, content, u.chunk, len(content)), http.StatusAccepted)
-			t.wantCreated(t.finish(u, content, len(content)), content)
+			t.wantPushed(t.finish(u, content, len(content)), blobURL(repo, digest.FromBytes(content)), content)
 		},
 	},
 	{
@@ -125,10 +126,7 @@ var uploadRequirements = []Requirement{
 			t.want(a, http.StatusAccepted)
 			content := t.bytes(1000)
 			d := digest.SHA512.FromBytes(content)
-			t.wantCreated(t.put(param(t.location(a), "digest", string(d)), content, "Content-Type", octetStream), content)
-			a = t.get(blobURL(repo, d))
-			t.want(a, http.StatusOK)
-			t.wantBody(a, content)
+			t.wantPushed(t.put(param(t.location(a), "digest", string(d)), content, "Content-Type", octetStream), blobURL(repo, d), content)
 		},
 	},
 	{
@@ -142,7 +140,7 @@ var uploadRequirements = []Requirement{
 			t.want(a, http.StatusAccepted)
 			u.location = t.location(a)
 			t.wantHeader(a, "Range", fmt.Sprintf("0-%d", len(content)-1))
-			t.wantCreated(t.finish(u, content, len(content)), content)
+			t.wantPushed(t.finish(u, content, len(content)), blobURL(repo, digest.FromBytes(content)), content)
 		},
 	},
 	{
