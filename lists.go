@@ -107,8 +107,9 @@ func (h *handler) listReferrers(w http.ResponseWriter, r *Request) error {
 	// The answer is a manifest itself and must not be larger than one may be.
 	const perEntry = 512
 	room := h.manifestLimit - perEntry
-	entries := []json.RawMessage{}
-	last := ""
+	// Entries are encoded once, into the answer itself.
+	text := []byte(`{"schemaVersion":2,"mediaType":"` + ocispec.MediaTypeImageIndex + `","manifests":[`)
+	entries, last := 0, ""
 	for d, err := range h.store.Referrers(r.Context(), r.Repo, r.Digest, digest.Digest(after)) {
 		if err != nil {
 			return fmt.Errorf("listing the referrers of %s in %s: %w", r.Digest, r.Repo, err)
@@ -121,27 +122,22 @@ func (h *handler) listReferrers(w http.ResponseWriter, r *Request) error {
 			return fmt.Errorf("encoding the descriptor of %s: %w", d.Digest, err)
 		}
 		room -= int64(len(entry)) + 1
-		if len(entries) == limit || room < 0 && len(entries) > 0 {
+		if entries == limit || room < 0 && entries > 0 {
 			if limit > 0 {
 				setNext(w.Header(), r, query, last)
 			}
 			break
 		}
-		entries = append(entries, entry)
+		if entries++; entries > 1 {
+			text = append(text, ',')
+		}
+		text = append(text, entry...)
 		last = string(d.Digest)
 	}
 	if filter != "" {
 		w.Header().Set("OCI-Filters-Applied", "artifactType")
 	}
-	text, err := json.Marshal(struct {
-		SchemaVersion int               `json:"schemaVersion"`
-		MediaType     string            `json:"mediaType"`
-		Manifests     []json.RawMessage `json:"manifests"`
-	}{2, ocispec.MediaTypeImageIndex, entries})
-	if err != nil {
-		return fmt.Errorf("encoding the referrers of %s: %w", r.Digest, err)
-	}
-	return writeBody(w, r, http.StatusOK, ocispec.MediaTypeImageIndex, text)
+	return writeBody(w, r, http.StatusOK, ocispec.MediaTypeImageIndex, append(text, "]}"...))
 }
 
 // discover answers the extension _oci, which lists what the registry has
