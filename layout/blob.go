@@ -32,7 +32,7 @@ func (l *imageLayout) hasBlob(ctx context.Context, repo string, d digest.Digest)
 		return true, nil
 	}
 	if own != nil {
-		if yes, err := l.reaches(ctx, repo, own, d); yes || err != nil {
+		if yes, err := own.reaches(ctx, d); yes || err != nil {
 			return yes, err
 		}
 	}

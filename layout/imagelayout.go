@@ -28,9 +28,8 @@ type imageLayout struct {
 	tree bool
 
 	// cur is what index.json said when it was last looked at, nil if it never
-	// was. Next is what it is going to say: who finds
-	// a changed file before cur is set need not read it. Loading is held by
-	// who sets cur.
+	// was. Next is what it is going to say: who finds a changed file before cur
+	// is set need not read it. Loading is held by who sets cur.
 	cur, next atomic.Pointer[index]
 	loading   sync.Mutex
 
@@ -41,6 +40,8 @@ type imageLayout struct {
 	notes map[string]*note
 	facts map[digest.Digest]*facts
 
+	// verdicts are those on the files of blobs. Verifying has what is closed
+	// when there is one.
 	verdicts  map[digest.Digest]verdict
 	verifying map[digest.Digest]chan struct{}
 
@@ -188,7 +189,7 @@ func (l *imageLayout) load() (*index, error) {
 }
 
 func (l *imageLayout) parse(text []byte) (*index, error) {
-	x, err := parseIndex(text, l.resolve)
+	x, err := parseIndex(l, text)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", l.path(indexFile), err)
 	}

@@ -19,6 +19,8 @@ import (
 // An index is what an index.json says. It is not changed once others see it:
 // a write makes a draft of it and publishes that.
 type index struct {
+	layout *imageLayout
+
 	// head and tail are the text of the file before and after the array of
 	// entries.
 	head, tail []byte
@@ -49,8 +51,8 @@ type repository struct {
 	tags      ordered.Map[[]*entry]
 	manifests ordered.Map[[]*entry]
 
-	// reach is shared by all versions of the repository that differ by what
-	// this process has written.
+	// reach is the same in all versions of the repository, until somebody else
+	// changes it.
 	reach *reach
 }
 
@@ -100,9 +102,8 @@ func last(entries []*entry) *entry {
 // emptyIndex is the index.json of a layout that has nothing yet.
 const emptyIndex = `{"schemaVersion":2,"mediaType":"` + ocispec.MediaTypeImageIndex + `","manifests":[]}`
 
-// parseIndex reads the text of an index.json. Resolve says what an entry with
-// the reference is called in the layout.
-func parseIndex(text []byte, resolve func(reference) reference) (*index, error) {
+// parseIndex reads the text of an index.json of the layout.
+func parseIndex(l *imageLayout, text []byte) (*index, error) {
 	if !json.Valid(text) {
 		return nil, fmt.Errorf("no valid JSON: %w", json.Unmarshal(text, new(any)))
 	}
@@ -117,7 +118,7 @@ func parseIndex(text []byte, resolve func(reference) reference) (*index, error) 
 			list = v
 		}
 	}
-	d := draft{index: &index{}}
+	d := draft{index: &index{layout: l}}
 	if list.end == 0 {
 		d.head = slices.Concat(text[:whole.end-1], []byte(`,"manifests":`))
 		if first {
@@ -131,7 +132,7 @@ func parseIndex(text []byte, resolve func(reference) reference) (*index, error) 
 	case 'n': // null, as Go programs write an empty list
 	case '[':
 		for v := range elements(text, list) {
-			e, err := parseEntry(v.of(text), resolve)
+			e, err := parseEntry(l, v.of(text))
 			if err != nil {
 				return nil, fmt.Errorf("entry %d of manifests: %w", len(d.entries), err)
 			}
@@ -143,7 +144,7 @@ func parseIndex(text []byte, resolve func(reference) reference) (*index, error) 
 	return d.index, nil
 }
 
-func parseEntry(raw []byte, resolve func(reference) reference) (*entry, error) {
+func parseEntry(l *imageLayout, raw []byte) (*entry, error) {
 	if raw[0] != '{' {
 		return nil, errors.New("no JSON object")
 	}
@@ -177,7 +178,7 @@ func parseEntry(raw []byte, resolve func(reference) reference) (*entry, error) {
 	if e.repo == "" {
 		e.reference = parseReference(refName)
 	}
-	e.reference = resolve(e.reference)
+	e.reference = l.resolve(e.reference)
 	return e, nil
 }
 
@@ -282,95 +283,4 @@ func appendMember(object []byte, name string, text []byte) []byte {
 func quote(s string) []byte {
 	text, _ := json.Marshal(s)
 	return text
-}
-
-// A draft is an index that is being changed.
-type draft struct {
-	*index
-	edited  map[string]*repository
-	changed bool
-}
-
-// newDraft returns a draft of what follows x.
-func newDraft(x *index) *draft {
-	return &draft{index: &index{head: x.head, tail: x.tail, entries: slices.Clone(x.entries), repos: *x.repos.Clone()}}
-}
-
-// edit returns a repository of the draft to be changed.
-func (d *draft) edit(name string) *repository {
-	if r := d.edited[name]; r != nil {
-		return r
-	}
-	edited := &repository{}
-	if r, ok := d.repos.Get(name); ok {
-		edited = &repository{host: r.host, tags: *r.tags.Clone(), manifests: *r.manifests.Clone(), reach: r.reach}
-	}
-	if edited.reach == nil {
-		edited.reach = &reach{}
-	}
-	if d.edited == nil {
-		d.edited = map[string]*repository{}
-	}
-	d.edited[name] = edited
-	d.repos.Set(name, edited)
-	return edited
-}
-
-// add appends an entry.
-func (d *draft) add(e *entry) {
-	d.entries = append(d.entries, e)
-	d.register(e)
-}
-
-// remove removes an entry that is there.
-func (d *draft) remove(e *entry) {
-	i := slices.Index(d.entries, e)
-	d.entries = slices.Delete(d.entries, i, i+1)
-	d.unregister(e)
-}
-
-// replace puts an entry in the place of one that is there.
-func (d *draft) replace(old, e *entry) {
-	d.entries[slices.Index(d.entries, old)] = e
-	d.unregister(old)
-	d.register(e)
-}
-
-func (d *draft) register(e *entry) {
-	d.changed = true
-	if e.digest == "" {
-		return
-	}
-	r := d.edit(e.repo)
-	if r.host == "" {
-		r.host = e.host
-	}
-	appendTo(&r.manifests, string(e.digest), e)
-	if e.tag != "" {
-		appendTo(&r.tags, e.tag, e)
-	}
-}
-
-func (d *draft) unregister(e *entry) {
-	d.changed = true
-	r := d.edit(e.repo)
-	removeFrom(&r.manifests, string(e.digest), e)
-	if e.tag != "" {
-		removeFrom(&r.tags, e.tag, e)
-	}
-}
-
-func appendTo(m *ordered.Map[[]*entry], key string, e *entry) {
-	entries, _ := m.Get(key)
-	m.Set(key, append(slices.Clip(entries), e))
-}
-
-func removeFrom(m *ordered.Map[[]*entry], key string, e *entry) {
-	entries, _ := m.Get(key)
-	rest := slices.DeleteFunc(slices.Clone(entries), func(other *entry) bool { return other == e })
-	if len(rest) == 0 {
-		m.Delete(key)
-	} else {
-		m.Set(key, rest)
-	}
 }

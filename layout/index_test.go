@@ -15,12 +15,8 @@ const (
 	digestB = "sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
 )
 
-func plainNames(r reference) reference {
-	if r.repo == "" {
-		r.repo = "default"
-	}
-	return r
-}
+// named is a layout whose default repository is called default.
+var named = &imageLayout{dir: ".", name: "default"}
 
 func TestIndexKeepsWhatItDoesNotKnow(t *testing.T) {
 	t.Parallel()
@@ -29,7 +25,7 @@ func TestIndexKeepsWhatItDoesNotKnow(t *testing.T) {
 		`{"schemaVersion":2,"manifests":[{"digest":"` + digestA + `"}]}`,
 		`{"x":[1,{"manifests":[3]}],"manifests":[{"digest":"` + digestA + `","annotations":{"a\"b":"c\\"},"y":{"z":[]}},{"digest":"` + digestB + `"}],"subject":null,"é":"\u00e9"}`,
 	} {
-		x, err := parseIndex([]byte(text), plainNames)
+		x, err := parseIndex(named, []byte(text))
 		require.NoError(t, err)
 		require.Equal(t, text, string(x.encode(nil)))
 	}
@@ -42,7 +38,7 @@ func TestIndexKeepsWhatItDoesNotKnow(t *testing.T) {
 		`{"manifests":null,"a":1}`:  `{"manifests":[],"a":1}`,
 		`{"manifests":[ ],"a":[1]}`: `{"manifests":[],"a":[1]}`,
 	} {
-		x, err := parseIndex([]byte(text), plainNames)
+		x, err := parseIndex(named, []byte(text))
 		require.NoError(t, err)
 		require.Equal(t, want, string(x.encode(nil)))
 	}
@@ -51,13 +47,13 @@ func TestIndexKeepsWhatItDoesNotKnow(t *testing.T) {
 func TestIndexEntries(t *testing.T) {
 	t.Parallel()
 	sha512 := "sha512:" + strings.Repeat("c", 128)
-	x, err := parseIndex([]byte(`{"manifests":[
+	x, err := parseIndex(named, []byte(`{"manifests":[
 		{"mediaType":"a/b","digest":"`+digestA+`","size":7,"annotations":{"org.opencontainers.image.ref.name":"v1","x":"y"}},
 		{"mediaType":"\u0061/c","digest":"`+sha512+`","size":8,"annotations":{"org.opencontainers.image.ref.name":"3","io.containerd.image.name":"docker.io/library/alpine:3"}},
 		{"mediaType":null,"digest":"`+digestB+`","size":9,"annotations":null},
 		{"mediaType":"a/d","digest":"blake3:`+strings.Repeat("d", 64)+`","size":9},
 		{"mediaType":"a/e","digest":"`+digestA+`","size":7,"annotations":{"org.opencontainers.image.ref.name":"team/app:v2","io.containerd.image.name":"no reference"}},
-		{"mediaType":"a/f","digest":"`+digestB+`","size":10,"annotations":{"org.opencontainers.image.ref.name":"v1"}}]}`), plainNames)
+		{"mediaType":"a/f","digest":"`+digestB+`","size":10,"annotations":{"org.opencontainers.image.ref.name":"v1"}}]}`))
 	require.NoError(t, err)
 	type found struct {
 		repo, tag, mediaType string
@@ -115,7 +111,7 @@ func TestBrokenIndex(t *testing.T) {
 		entry(`{"digest":"` + digestA + `","annotations":{"org.opencontainers.image.ref.name":1}}`):                      "annotations: org.opencontainers.image.ref.name: json: cannot unmarshal number",
 		entry(`{"digest":"` + digestA + `","annotations":{"a":"b","io.containerd.image.name":{}},"mediaType":"x/y/\""}`): "annotations: io.containerd.image.name: json: cannot unmarshal object",
 	} {
-		_, err := parseIndex([]byte(text), plainNames)
+		_, err := parseIndex(named, []byte(text))
 		require.ErrorContains(t, err, want, "%s", text)
 	}
 }
@@ -133,7 +129,7 @@ func TestEntryIsRenamed(t *testing.T) {
 		},
 		{`{"annotations":null,"digest":"` + digestA + `"}`, "", `{"digest":"` + digestA + `"}`},
 	} {
-		e, err := parseEntry([]byte(test.raw), plainNames)
+		e, err := parseEntry(named, []byte(test.raw))
 		require.NoError(t, err)
 		require.Equal(t, test.want, string(e.renamed(reference{}, test.refName).raw))
 	}
@@ -147,7 +143,7 @@ func FuzzIndex(f *testing.F) {
 	f.Add([]byte(`{"a":[{}],"manifests":null,"manifests":[{"digest":"` + digestA + `","digest":"` + digestB + `","annotations":{}}]}`))
 	f.Add([]byte(`{"\u006danifests":[{"digest":"` + digestA + `","size":0,"annotations":{"a":"b","io.containerd.image.name":"x:y"}}]}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		x, err := parseIndex(text, plainNames)
+		x, err := parseIndex(named, text)
 		if err != nil {
 			return
 		}
@@ -178,7 +174,7 @@ func FuzzIndex(f *testing.F) {
 		delete(members, "manifests")
 		delete(again, "manifests")
 		require.Equal(t, fmt.Sprint(members), fmt.Sprint(again))
-		y, err := parseIndex(written, plainNames)
+		y, err := parseIndex(named, written)
 		require.NoError(t, err)
 		require.Equal(t, written, y.encode(nil))
 
@@ -186,7 +182,7 @@ func FuzzIndex(f *testing.F) {
 		for _, e := range y.entries {
 			if e.digest != "" {
 				renamed := e.renamed(reference{repo: "a", tag: "b"}, "a:b")
-				parsed, err := parseEntry(renamed.raw, plainNames)
+				parsed, err := parseEntry(named, renamed.raw)
 				require.NoError(t, err)
 				require.Equal(t, renamed, parsed)
 				d.replace(e, renamed)

@@ -96,21 +96,19 @@ func (l *imageLayout) listReferrers(ctx context.Context, repo string, subject, a
 	if !ok {
 		return nil
 	}
-	list, err := l.referrersOf(ctx, repo, r, subject)
-	if err != nil {
-		return err
-	}
-	i, found := findReferrer(list, after)
-	if found {
-		i++
-	}
-	for _, d := range list[i:] {
-		if err := ctx.Err(); err != nil {
+	for {
+		page, err := r.reach.page(ctx, subject, after)
+		if err != nil {
 			return err
 		}
-		if !yield(*d, nil) {
+		for _, d := range page {
+			if !yield(d, nil) {
+				return nil
+			}
+			after = d.Digest
+		}
+		if len(page) < maxPage {
 			return nil
 		}
 	}
-	return nil
 }

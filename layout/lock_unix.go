@@ -5,6 +5,7 @@ package layout
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"syscall"
 )
@@ -15,10 +16,13 @@ import (
 // leaves no file. Where the file system has no locks, nothing is locked.
 func (d *disk) lock(dir string) (unlock func(), err error) {
 	for {
-		if err := d.root.MkdirAll(dir, 0o755); err != nil {
-			return nil, err
-		}
 		f, err := d.root.Open(dir)
+		if errors.Is(err, fs.ErrNotExist) {
+			if err := d.root.MkdirAll(dir, 0o755); err != nil {
+				return nil, err
+			}
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -86,7 +86,7 @@ func (l *imageLayout) find(ctx context.Context, repo, ref string) (ocispec.Descr
 	if e := r.manifest(digest.Digest(ref)); e != nil {
 		return e.descriptor(), nil
 	}
-	d, ok, err := l.nestedManifest(ctx, repo, r, digest.Digest(ref))
+	d, ok, err := r.reach.manifest(ctx, digest.Digest(ref))
 	if err == nil && !ok {
 		err = missing(repo, "manifest", ref)
 	}
@@ -102,7 +102,7 @@ func (l *imageLayout) there(d *draft, repo string, dig digest.Digest) bool {
 	if r.manifest(dig) != nil {
 		return true
 	}
-	_, ok, err := l.nestedManifest(context.Background(), repo, r, dig)
+	_, ok, err := r.reach.manifest(context.Background(), dig)
 	if err != nil || !ok {
 		return false
 	}
@@ -112,6 +112,10 @@ func (l *imageLayout) there(d *draft, repo string, dig digest.Digest) bool {
 
 // putManifest implements [registry.Store.PutManifest].
 func (l *imageLayout) putManifest(repo string, m registry.Manifest, tags []string, check func(tag string, current digest.Digest) error) error {
+	name := blobPath(m.Digest)
+	if name == "" {
+		return fmt.Errorf("manifest %s: %w", m.Digest, digest.ErrDigestUnsupported)
+	}
 	temp, err := l.disk.writeTemp(m.Content)
 	if err != nil {
 		return err
@@ -121,14 +125,15 @@ func (l *imageLayout) putManifest(repo string, m registry.Manifest, tags []strin
 		if err := l.check(d, repo, m.Digest, tags, check); err != nil {
 			return nil, err
 		}
-		if err := l.disk.rename(temp, l.path(blobPath(m.Digest))); err != nil {
+		if err := l.disk.rename(temp, l.path(name)); err != nil {
 			return nil, err
 		}
 		published = true
-		r := l.draftPut(d, repo, ocispec.Descriptor{MediaType: m.MediaType, Digest: m.Digest, Size: int64(len(m.Content))}, tags)
+		d.put(repo, m.Descriptor(), tags)
 		return func() error {
 			l.note(repo, func(n *note) { delete(n.gone, m.Digest) })
-			r.reach.put(l, repo, r, m)
+			r := d.edit(repo)
+			r.reach.put(r, m)
 			return nil
 		}, nil
 	})
@@ -164,68 +169,13 @@ func (l *imageLayout) check(d *draft, repo string, dig digest.Digest, tags []str
 	return nil
 }
 
-// draftPut makes the entries of a draft name the manifest: one for each of its
-// tags, or one without a tag if it has none.
-func (l *imageLayout) draftPut(d *draft, repo string, desc ocispec.Descriptor, tags []string) *repository {
-	r := d.edit(repo)
-	nameFor := func(tag string) (reference, string) {
-		ref := reference{host: r.host, repo: repo, tag: tag}
-		return ref, l.refName(ref, desc.Digest)
-	}
-	entryFor := func(tag string) *entry {
-		ref, refName := nameFor(tag)
-		return newEntry(ref, refName, desc)
-	}
-	named, _ := r.manifests.Get(string(desc.Digest))
-	for _, e := range named {
-		if e.mediaType != desc.MediaType || e.size != desc.Size {
-			d.replace(e, entryFor(e.tag))
-		}
-	}
-	for _, tag := range tags {
-		old, _ := r.tags.Get(tag)
-		if len(old) == 1 && old[0].digest == desc.Digest {
-			continue // It stays as whoever wrote it has.
-		}
-		l.draftUntag(d, r, old)
-		if e := r.untagged(desc.Digest); e != nil {
-			d.replace(e, e.renamed(nameFor(tag)))
-		} else {
-			d.add(entryFor(tag))
-		}
-	}
-	named, _ = r.manifests.Get(string(desc.Digest))
-	if len(named) == 0 {
-		d.add(entryFor(""))
-	}
-	return r
-}
-
-// draftUntag removes the entries that have a tag. Their manifests stay, without
-// a tag if it was their last.
-func (l *imageLayout) draftUntag(d *draft, r *repository, entries []*entry) {
-	for _, e := range entries {
-		if named, _ := r.manifests.Get(string(e.digest)); len(named) > 1 {
-			d.remove(e)
-			continue
-		}
-		ref := e.reference
-		ref.tag = ""
-		d.replace(e, e.renamed(ref, l.refName(ref, e.digest)))
-	}
-}
-
 // deleteTag implements [registry.Store.DeleteTag].
 func (l *imageLayout) deleteTag(repo, tag string) error {
 	return l.write(func(d *draft) (func() error, error) {
-		var entries []*entry
-		if r, ok := d.repos.Get(repo); ok {
-			entries, _ = r.tags.Get(tag)
-		}
-		if len(entries) == 0 {
+		if r, ok := d.repos.Get(repo); !ok || r.tagged(tag) == nil {
 			return nil, missing(repo, "tag", tag)
 		}
-		l.draftUntag(d, d.edit(repo), entries)
+		d.deleteTag(repo, tag)
 		return nil, nil
 	})
 }
@@ -236,16 +186,9 @@ func (l *imageLayout) deleteManifest(ctx context.Context, repo string, dig diges
 		if !l.there(d, repo, dig) {
 			return nil, missing(repo, "manifest", string(dig))
 		}
-		r := d.edit(repo)
-		entries, _ := r.manifests.Get(string(dig))
-		for _, e := range entries {
-			d.remove(e)
-		}
-		// If only an index names it, index.json stays as it is, but is written
-		// again to have other stores look.
-		d.changed = true
+		d.deleteManifest(repo, dig)
 		return func() error {
-			r.reach.delete(l, dig)
+			d.edit(repo).reach.delete(dig)
 			return l.removeManifest(ctx, d.index, repo, dig)
 		}, nil
 	})
@@ -270,6 +213,15 @@ func (l *imageLayout) removeManifest(ctx context.Context, x *index, repo string,
 	return l.removeBlob(d)
 }
 
+// reaches reports whether a repository has a manifest or blob, or any of its
+// manifests leads to it.
+func (r *repository) reaches(ctx context.Context, d digest.Digest) (bool, error) {
+	if r.manifest(d) != nil {
+		return true, nil
+	}
+	return r.reach.has(ctx, d)
+}
+
 // reachedElsewhere reports whether another repository of the layout names the
 // manifest or blob, on any level.
 func (l *imageLayout) reachedElsewhere(ctx context.Context, x *index, repo string, d digest.Digest) (bool, error) {
@@ -277,7 +229,7 @@ func (l *imageLayout) reachedElsewhere(ctx context.Context, x *index, repo strin
 		if name == repo {
 			continue
 		}
-		if yes, err := l.reaches(ctx, name, r, d); yes || err != nil {
+		if yes, err := r.reaches(ctx, d); yes || err != nil {
 			return yes, err
 		}
 	}

@@ -17,6 +17,9 @@ import (
 // it is first asked for, as that means to read them, and kept up to date from
 // then on.
 type reach struct {
+	layout *imageLayout
+	repo   string
+
 	mu sync.Mutex
 
 	// nested are the manifests that indexes name, on any level; nil if nobody
@@ -24,17 +27,16 @@ type reach struct {
 	nested map[digest.Digest]ocispec.Descriptor
 
 	// whole says that all manifests were read, not only the indexes, so that
-	// referrers and blobs are complete. Referrers are sorted by digest, in
-	// slices that are never changed but replaced.
+	// referrers, which are sorted by their digests, and blobs are complete.
 	whole     bool
-	referrers map[digest.Digest][]*ocispec.Descriptor
+	referrers map[digest.Digest][]ocispec.Descriptor
 	blobs     map[digest.Digest]struct{}
 }
 
 // facts are what matters of the content of a manifest.
 type facts struct {
 	subject  digest.Digest
-	referrer registry.Manifest // without its content, if it has a subject
+	referrer ocispec.Descriptor // what is listed of it if it has a subject, apart from its own descriptor
 	children []ocispec.Descriptor
 	blobs    []digest.Digest
 }
@@ -77,20 +79,14 @@ func newFacts(mediaType string, content []byte) *facts {
 }
 
 // factsOf returns what the manifest's content says, or nil if it cannot be
-// read. What is known already is not read again, as a digest stands for one
-// content; but the file has to be there.
+// read. What is known already is not read again: a digest stands for one
+// content.
 func (l *imageLayout) factsOf(d ocispec.Descriptor) *facts {
 	l.mu.RLock()
 	f := l.facts[d.Digest]
 	l.mu.RUnlock()
-	if f != nil {
-		if _, err := l.disk.stat(l.path(blobPath(d.Digest))); err != nil {
-			return nil
-		}
+	if f != nil || d.Size > maxFactsSize {
 		return f
-	}
-	if d.Size > maxFactsSize {
-		return nil
 	}
 	content, err := l.readManifest(d)
 	if err != nil {
@@ -110,72 +106,77 @@ func (l *imageLayout) addFacts(d ocispec.Descriptor, content []byte) *facts {
 	return f
 }
 
-// nestedManifest returns the descriptor with which the indexes of a repository
-// name a manifest.
-func (l *imageLayout) nestedManifest(ctx context.Context, repo string, r *repository, d digest.Digest) (ocispec.Descriptor, bool, error) {
-	r.reach.mu.Lock()
-	defer r.reach.mu.Unlock()
-	if err := r.reach.build(ctx, l, repo, false); err != nil {
+// manifest returns the descriptor with which an index names a manifest.
+func (r *reach) manifest(ctx context.Context, d digest.Digest) (ocispec.Descriptor, bool, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err := r.build(ctx, false); err != nil {
 		return ocispec.Descriptor{}, false, err
 	}
-	desc, ok := r.reach.nested[d]
-	return desc, ok && !l.gone(repo, d), nil
+	desc, ok := r.nested[d]
+	return desc, ok && !r.layout.gone(r.repo, d), nil
 }
 
-// referrersOf returns the descriptors of the manifests of a repository that
-// have the subject, in the order of their digests.
-func (l *imageLayout) referrersOf(ctx context.Context, repo string, r *repository, subject digest.Digest) ([]*ocispec.Descriptor, error) {
-	r.reach.mu.Lock()
-	defer r.reach.mu.Unlock()
-	if err := r.reach.build(ctx, l, repo, true); err != nil {
+// maxPage is the number of referrers that are taken at once, so that the lock
+// is neither taken for each of them nor held for long.
+const maxPage = 128
+
+// page returns the first of the descriptors of the manifests that have the
+// subject and sort after the digest. There are more if it returns maxPage.
+func (r *reach) page(ctx context.Context, subject, after digest.Digest) ([]ocispec.Descriptor, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err := r.build(ctx, true); err != nil {
 		return nil, err
 	}
-	return r.reach.referrers[subject], nil
+	list := r.referrers[subject]
+	i, found := findReferrer(list, after)
+	if found {
+		i++
+	}
+	return slices.Clone(list[i:min(i+maxPage, len(list))]), nil
 }
 
-// reaches reports whether any manifest of a repository leads to a blob or
-// manifest, or is it, and it was not deleted from the repository.
-func (l *imageLayout) reaches(ctx context.Context, repo string, r *repository, d digest.Digest) (bool, error) {
-	if r.manifest(d) != nil {
-		return true, nil
-	}
-	r.reach.mu.Lock()
-	defer r.reach.mu.Unlock()
-	if err := r.reach.build(ctx, l, repo, true); err != nil {
+// has reports whether any manifest leads to a blob or a manifest that was not
+// deleted from the repository.
+func (r *reach) has(ctx context.Context, d digest.Digest) (bool, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err := r.build(ctx, true); err != nil {
 		return false, err
 	}
-	_, isBlob := r.reach.blobs[d]
-	_, isNested := r.reach.nested[d]
-	has, known, _ := l.noted(repo, d)
-	return isBlob && (has || !known) || isNested && !l.gone(repo, d), nil
+	_, isBlob := r.blobs[d]
+	_, isNested := r.nested[d]
+	has, known, _ := r.layout.noted(r.repo, d)
+	return isBlob && (has || !known) || isNested && !r.layout.gone(r.repo, d), nil
 }
 
 // build finds out what the repository reaches, if that is not known yet. The
 // caller holds r.mu.
-func (r *reach) build(ctx context.Context, l *imageLayout, repo string, whole bool) error {
+func (r *reach) build(ctx context.Context, whole bool) error {
 	if r.whole || r.nested != nil && !whole {
 		return nil
 	}
 	r.reset()
-	// The newest version: what is written from now on is added when this
+	// The newest version counts: what is written from now on is added when this
 	// function has released the lock.
-	x := l.cur.Load()
+	x := r.layout.cur.Load()
 	if x == nil {
 		return nil
 	}
-	current, ok := x.repos.Get(repo)
+	current, ok := x.repos.Get(r.repo)
 	if !ok {
 		return nil
 	}
 	r.nested = map[digest.Digest]ocispec.Descriptor{}
-	r.referrers = map[digest.Digest][]*ocispec.Descriptor{}
+	r.referrers = map[digest.Digest][]ocispec.Descriptor{}
 	r.blobs = map[digest.Digest]struct{}{}
 	r.whole = whole
 	var todo []ocispec.Descriptor
 	for _, entries := range current.manifests.All() {
 		todo = append(todo, last(entries).descriptor())
 	}
-	if err := r.walk(ctx, l, repo, current, todo); err != nil {
+	if err := r.walk(ctx, current, todo); err != nil {
 		r.reset()
 		return err
 	}
@@ -188,22 +189,28 @@ func (r *reach) reset() {
 
 // walk adds what the manifests lead to. Current is the repository, whose own
 // manifests need no visit if an index names them too.
-func (r *reach) walk(ctx context.Context, l *imageLayout, repo string, current *repository, todo []ocispec.Descriptor) error {
+func (r *reach) walk(ctx context.Context, current *repository, todo []ocispec.Descriptor) error {
 	for len(todo) > 0 {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		d := todo[0]
 		todo = todo[1:]
-		if !r.whole && !manifest.Index(d.MediaType) {
+		if !r.whole && !manifest.Index(d.MediaType) || r.layout.gone(r.repo, d.Digest) {
 			continue
 		}
-		f := l.factsOf(d)
+		if current.manifest(d.Digest) == nil {
+			// Indexes go on to name what was deleted.
+			if _, err := r.layout.disk.stat(r.layout.path(blobPath(d.Digest))); err != nil {
+				continue
+			}
+		}
+		f := r.layout.factsOf(d)
 		if f == nil {
 			// It is missing or damaged, which is told whoever asks for it.
 			continue
 		}
-		if f.subject != "" && r.whole && !l.gone(repo, d.Digest) {
+		if r.whole && f.subject != "" {
 			r.addReferrer(d, f)
 		}
 		for _, b := range f.blobs {
@@ -223,63 +230,61 @@ func (r *reach) walk(ctx context.Context, l *imageLayout, repo string, current *
 }
 
 func (r *reach) addReferrer(d ocispec.Descriptor, f *facts) {
-	listed := f.referrer.Descriptor()
+	listed := f.referrer
 	listed.MediaType, listed.Digest, listed.Size = d.MediaType, d.Digest, d.Size
 	list := r.referrers[f.subject]
 	i, found := findReferrer(list, d.Digest)
-	if list = slices.Clone(list); found {
-		list[i] = &listed
-	} else {
-		list = slices.Insert(list, i, &listed)
+	if found {
+		list[i] = listed
+		return
 	}
-	r.referrers[f.subject] = list
+	r.referrers[f.subject] = slices.Insert(list, i, listed)
 }
 
-func findReferrer(list []*ocispec.Descriptor, d digest.Digest) (int, bool) {
-	return slices.BinarySearchFunc(list, d, func(listed *ocispec.Descriptor, d digest.Digest) int {
+func findReferrer(list []ocispec.Descriptor, d digest.Digest) (int, bool) {
+	return slices.BinarySearchFunc(list, d, func(listed ocispec.Descriptor, d digest.Digest) int {
 		return strings.Compare(string(listed.Digest), string(d))
 	})
 }
 
 // put notes that a manifest was put into the repository, after the index that
 // names it was published.
-func (r *reach) put(l *imageLayout, repo string, current *repository, m registry.Manifest) {
+func (r *reach) put(current *repository, m registry.Manifest) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.nested == nil {
 		return
 	}
-	d := ocispec.Descriptor{MediaType: m.MediaType, Digest: m.Digest, Size: int64(len(m.Content))}
-	if r.whole || manifest.Index(m.MediaType) {
+	d := m.Descriptor()
+	if r.whole || manifest.Index(d.MediaType) {
 		// It need not be read back.
-		l.addFacts(d, m.Content)
+		r.layout.addFacts(d, m.Content)
 	}
-	r.walk(context.Background(), l, repo, current, []ocispec.Descriptor{d})
+	r.walk(context.Background(), current, []ocispec.Descriptor{d})
 }
 
 // delete notes that a manifest was deleted from the repository, after an index
 // that does not name it was published.
-func (r *reach) delete(l *imageLayout, d digest.Digest) {
+func (r *reach) delete(d digest.Digest) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.nested == nil {
 		return
 	}
-	l.mu.Lock()
-	f := l.facts[d]
-	delete(l.facts, d)
-	l.mu.Unlock()
-	if f == nil && !r.whole {
-		return
-	}
-	if f == nil || len(f.children) > 0 || len(f.blobs) > 0 && !l.tree {
+	r.layout.mu.Lock()
+	f := r.layout.facts[d]
+	delete(r.layout.facts, d)
+	r.layout.mu.Unlock()
+	switch {
+	case f == nil && !r.whole:
+		// It is no index, so it has led to nothing.
+	case f == nil, len(f.children) > 0, len(f.blobs) > 0 && !r.layout.tree:
 		// What it led to may be reached in another way, or not.
 		r.reset()
-		return
-	}
-	if list := r.referrers[f.subject]; f.subject != "" {
+	case f.subject != "":
+		list := r.referrers[f.subject]
 		if i, found := findReferrer(list, d); found {
-			r.referrers[f.subject] = slices.Delete(slices.Clone(list), i, i+1)
+			r.referrers[f.subject] = slices.Delete(list, i, i+1)
 		}
 	}
 }

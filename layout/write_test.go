@@ -135,6 +135,9 @@ func TestIndexSays(t *testing.T) {
 		{"tag that is there twice is deleted whole", []string{entry(0, tag("v1")), entry(0, tag("v1")), entry(1, tag("v1"))}, func(t *testing.T, s *layout.Store) {
 			require.NoError(t, s.DeleteTag(t.Context(), "app", "v1"))
 		}, []string{"0", "1"}},
+		{"deleting a manifest leaves its tag to no other", []string{entry(0, tag("v1")), entry(1, tag("v1")), entry(2, tag("v1")), entry(2, tag("v2")), entry(3, tag("v2"))}, func(t *testing.T, s *layout.Store) {
+			require.NoError(t, s.DeleteManifest(t.Context(), "app", smallImage(2).Digest))
+		}, []string{"0", "1", "3 v2"}},
 		{"media type becomes the new one in all entries", nil, func(t *testing.T, s *layout.Store) {
 			put(t, s, "app", 0, "v1", "v2")
 			put(t, s, "other", 0, "v1")

@@ -1,0 +1,180 @@
+package layout
+
+import (
+	"slices"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/ocireg/registry/internal/ordered"
+)
+
+// A draft is an index that is being changed.
+type draft struct {
+	*index
+
+	// edited are the repositories that are the draft's own already.
+	edited map[string]*repository
+
+	changed bool
+}
+
+// newDraft returns a draft of what follows x.
+func newDraft(x *index) *draft {
+	return &draft{index: &index{
+		layout: x.layout, head: x.head, tail: x.tail, entries: slices.Clone(x.entries), repos: *x.repos.Clone(),
+	}}
+}
+
+// edit returns a repository of the draft to be changed.
+func (d *draft) edit(name string) *repository {
+	if r := d.edited[name]; r != nil {
+		return r
+	}
+	edited := &repository{}
+	if r, ok := d.repos.Get(name); ok {
+		edited = &repository{host: r.host, tags: *r.tags.Clone(), manifests: *r.manifests.Clone(), reach: r.reach}
+	} else {
+		edited.reach = &reach{layout: d.layout, repo: name}
+	}
+	if d.edited == nil {
+		d.edited = map[string]*repository{}
+	}
+	d.edited[name] = edited
+	d.repos.Set(name, edited)
+	return edited
+}
+
+// put makes entries name the manifest: one for each of its tags, or one
+// without a tag if it has none.
+func (d *draft) put(repo string, desc ocispec.Descriptor, tags []string) {
+	r := d.edit(repo)
+	nameFor := func(tag string) (reference, string) {
+		ref := reference{host: r.host, repo: repo, tag: tag}
+		return ref, d.layout.refName(ref, desc.Digest)
+	}
+	entryFor := func(tag string) *entry {
+		ref, refName := nameFor(tag)
+		return newEntry(ref, refName, desc)
+	}
+	named, _ := r.manifests.Get(string(desc.Digest))
+	for _, e := range named {
+		if e.mediaType != desc.MediaType || e.size != desc.Size {
+			d.replace(e, entryFor(e.tag))
+		}
+	}
+	for _, tag := range tags {
+		old, _ := r.tags.Get(tag)
+		if len(old) == 1 && old[0].digest == desc.Digest {
+			continue // It stays as whoever wrote it has.
+		}
+		d.untag(r, old)
+		if e := r.untagged(desc.Digest); e != nil {
+			d.replace(e, e.renamed(nameFor(tag)))
+		} else {
+			d.add(entryFor(tag))
+		}
+	}
+	if r.manifest(desc.Digest) == nil {
+		d.add(entryFor(""))
+	}
+}
+
+// deleteTag removes a tag. Its manifest stays.
+func (d *draft) deleteTag(repo, tag string) {
+	r := d.edit(repo)
+	entries, _ := r.tags.Get(tag)
+	d.untag(r, entries)
+}
+
+// untag takes the tag from entries. Their manifests stay, with an entry
+// without a tag if there is no other.
+func (d *draft) untag(r *repository, entries []*entry) {
+	for _, e := range entries {
+		if named, _ := r.manifests.Get(string(e.digest)); len(named) > 1 {
+			d.remove(e)
+			continue
+		}
+		ref := e.reference
+		ref.tag = ""
+		d.replace(e, e.renamed(ref, d.layout.refName(ref, e.digest)))
+	}
+}
+
+// deleteManifest removes the entries that name a manifest. If there are none,
+// as only an index names it, index.json is written nevertheless, to have other
+// stores look.
+func (d *draft) deleteManifest(repo string, dig digest.Digest) {
+	d.changed = true
+	r := d.edit(repo)
+	named, _ := r.manifests.Get(string(dig))
+	for _, e := range named {
+		if e.tag != "" && r.tagged(e.tag) == e {
+			// Another entry with the tag must not get it now.
+			d.deleteTag(repo, e.tag)
+		}
+	}
+	named, _ = r.manifests.Get(string(dig))
+	for _, e := range named {
+		d.remove(e)
+	}
+}
+
+// add appends an entry.
+func (d *draft) add(e *entry) {
+	d.entries = append(d.entries, e)
+	d.register(e)
+}
+
+// remove removes an entry that is there.
+func (d *draft) remove(e *entry) {
+	i := slices.Index(d.entries, e)
+	d.entries = slices.Delete(d.entries, i, i+1)
+	d.unregister(e)
+}
+
+// replace puts an entry in the place of one that is there.
+func (d *draft) replace(old, e *entry) {
+	d.entries[slices.Index(d.entries, old)] = e
+	d.unregister(old)
+	d.register(e)
+}
+
+func (d *draft) register(e *entry) {
+	d.changed = true
+	if e.digest == "" {
+		return
+	}
+	r := d.edit(e.repo)
+	if r.host == "" {
+		r.host = e.host
+	}
+	appendTo(&r.manifests, string(e.digest), e)
+	if e.tag != "" {
+		appendTo(&r.tags, e.tag, e)
+	}
+}
+
+func (d *draft) unregister(e *entry) {
+	d.changed = true
+	r := d.edit(e.repo)
+	removeFrom(&r.manifests, string(e.digest), e)
+	if e.tag != "" {
+		removeFrom(&r.tags, e.tag, e)
+	}
+}
+
+func appendTo(m *ordered.Map[[]*entry], key string, e *entry) {
+	entries, _ := m.Get(key)
+	m.Set(key, append(slices.Clip(entries), e))
+}
+
+func removeFrom(m *ordered.Map[[]*entry], key string, e *entry) {
+	entries, _ := m.Get(key)
+	rest := slices.DeleteFunc(slices.Clone(entries), func(other *entry) bool { return other == e })
+	if len(rest) == 0 {
+		m.Delete(key)
+	} else {
+		m.Set(key, rest)
+	}
+}
