@@ -86,19 +86,28 @@ func TestFaultsAreAsDocumented(t *testing.T) {
 			if runtime.GOOS == "windows" {
 				t.Skip("errors of the network have other texts")
 			}
+			s := newFaultServer(t, opts...)
 			for _, row := range rows {
 				if !row.waits() {
-					tryRow(t, row, row.versions[i], opts)
+					s.tryRow(row, row.versions[i])
 				}
 			}
+			s.requireQuiet()
 		})
 		t.Run(version+" in memory", func(t *testing.T) {
 			t.Parallel()
 			for _, row := range rows {
+				if i == 1 && !row.waits() {
+					continue // TLS takes its time.
+				}
 				if strings.Contains(row.rule, "reset-in-header") {
 					continue // Over TCP, net/http overlooks why a header ends.
 				}
-				synctest.Test(t, func(t *testing.T) { tryRow(t, row, row.versions[i], append(opts, WithInMemory())) })
+				synctest.Test(t, func(t *testing.T) {
+					s := newFaultServer(t, append(opts, WithInMemory())...)
+					s.tryRow(row, row.versions[i])
+					s.requireQuiet()
+				})
 			}
 		})
 	}
@@ -119,18 +128,24 @@ func TestFaultsAreAsDocumented(t *testing.T) {
 }
 
 // tryRow has the rule happen to a client, and compares what that sees.
-func tryRow(t *testing.T, row faultRow, want string, opts []registry.Option) {
-	t.Helper()
-	s := newFaultServer(t, opts...)
+func (s *faultServer) tryRow(row faultRow, want string) {
+	s.t.Helper()
 	rule, err := ParseFaultRule(row.rule)
-	require.NoError(t, err)
+	require.NoError(s.t, err)
 	plain := s.ask(rule)
-	in := s.Fault(t, rule)
+	in, err := s.faults.Add(rule)
+	require.NoError(s.t, err)
 	got := s.ask(rule)
-	require.Equal(t, want, s.describe(got, plain), "%s", row.rule)
-	require.Positive(t, in.Fired(), "%s", row.rule)
+	in.Remove()
+	require.Equal(s.t, want, s.describe(got, plain), "%s", row.rule)
+	require.Empty(s.t, in.problem())
+}
+
+// requireQuiet requires that net/http has not complained of what faults do.
+func (s *faultServer) requireQuiet() {
+	s.t.Helper()
 	s.Close()
-	require.Empty(t, s.service.log.close(), "net/http complains: %s", row.rule)
+	require.Empty(s.t, s.service.log.close())
 }
 
 // A faultServer is a registry with repository app, in which there are a blob,
