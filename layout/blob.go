@@ -242,17 +242,14 @@ func (l *imageLayout) deleteBlob(ctx context.Context, repo string, d digest.Dige
 		if _, err := l.statBlob(ctx, repo, d); err != nil {
 			return nil, err
 		}
-		pushed, _, _ := l.noted(repo, d)
-		isManifest := l.there(dr, repo, d)
-		if isManifest && !pushed {
+		if pushed, _, _ := l.noted(repo, d); !pushed && l.there(dr.index, repo, d) {
 			return nil, missing(repo, "blob", string(d))
 		}
 		return func() error {
 			l.blobs.Lock()
 			defer l.blobs.Unlock()
 			_, _, needed := l.noted(repo, d)
-			needed = needed || isManifest
-			if !needed {
+			if needed = needed || l.there(dr.index, repo, d); !needed {
 				var err error
 				if needed, err = l.reachedElsewhere(context.WithoutCancel(ctx), dr.index, repo, d); err != nil {
 					return err

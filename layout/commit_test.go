@@ -70,12 +70,7 @@ func TestWritersAreWrittenTogether(t *testing.T) {
 			seen[i] = l.cur.Load()
 		})
 	}
-	waiting := func() int {
-		l.writes.mu.Lock()
-		defer l.writes.mu.Unlock()
-		return len(l.writes.queue)
-	}
-	for waiting() < writers {
+	for waiting(s) < writers {
 		// Readers need not wait.
 		m, err := s.GetManifest(t.Context(), "app", "v0")
 		require.NoError(t, err)
@@ -97,6 +92,83 @@ func TestWritersAreWrittenTogether(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, numbered(i).Digest, m.Digest)
 	}
+}
+
+// together carries out the writes to repository app in one batch, in their
+// order, and returns their errors.
+func together(t *testing.T, s *Store, writes ...func() error) []error {
+	checking, proceed := make(chan struct{}), make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		s.PutManifest(t.Context(), "app", numbered(99), nil, func(string, digest.Digest) error {
+			close(checking)
+			<-proceed
+			return nil
+		})
+	})
+	<-checking
+	errs := make([]error, len(writes))
+	for i, write := range writes {
+		wg.Go(func() { errs[i] = write() })
+		for waiting(s) <= i {
+			runtime.Gosched()
+		}
+	}
+	close(proceed)
+	wg.Wait()
+	return errs
+}
+
+// waiting returns how many writes wait to be written.
+func waiting(s *Store) int {
+	w := &s.layouts["app"].writes
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.queue)
+}
+
+// TestBatchKeepsItsOrder deletes and puts the same in one batch. What the last
+// write has put is there, with its file.
+func TestBatchKeepsItsOrder(t *testing.T) {
+	t.Parallel()
+	s, _ := openTree(t)
+	put(t, s, 0, "v0")
+	m := numbered(0)
+	ctx := t.Context()
+	putIt := func() error { return s.PutManifest(ctx, "app", m, []string{"v1"}, nil) }
+	deleteIt := func() error { return s.DeleteManifest(ctx, "app", m.Digest) }
+	wantIt := func(tags ...string) {
+		t.Helper()
+		for _, tag := range append(tags, string(m.Digest)) {
+			got, err := s.GetManifest(ctx, "app", tag)
+			require.NoError(t, err)
+			require.Equal(t, m.Content, got.Content)
+		}
+	}
+
+	require.Equal(t, []error{nil, nil}, together(t, s, deleteIt, putIt))
+	wantIt("v1")
+	_, err := s.GetManifest(ctx, "app", "v0")
+	require.ErrorIs(t, err, os.ErrNotExist)
+	require.Equal(t, []error{nil, nil, nil}, together(t, s, putIt, deleteIt, putIt))
+	wantIt("v1")
+	errs := together(t, s, putIt, deleteIt, deleteIt)
+	require.Equal(t, []error{nil, nil}, errs[:2])
+	require.ErrorIs(t, errs[2], os.ErrNotExist)
+	_, err = s.GetManifest(ctx, "app", string(m.Digest))
+	require.ErrorIs(t, err, os.ErrNotExist)
+
+	// The same, where it was a blob before.
+	w, err := s.CreateBlob(ctx, "app", -1)
+	require.NoError(t, err)
+	_, err = w.Write(m.Content)
+	require.NoError(t, err)
+	require.NoError(t, w.Commit(ctx, m.Digest))
+	require.NoError(t, w.Close())
+	require.Equal(t, []error{nil, nil}, together(t, s, func() error { return s.DeleteBlob(ctx, "app", m.Digest) }, putIt))
+	wantIt("v1")
+	_, err = s.StatBlob(ctx, "app", m.Digest)
+	require.ErrorIs(t, err, os.ErrNotExist)
 }
 
 // TestOwnIndexIsNotReadBack checks that what this store has written is known

@@ -93,20 +93,20 @@ func (l *imageLayout) find(ctx context.Context, repo, ref string) (ocispec.Descr
 	return d, err
 }
 
-// there reports whether a draft has a manifest.
-func (l *imageLayout) there(d *draft, repo string, dig digest.Digest) bool {
-	r, ok := d.repos.Get(repo)
+// there reports whether a repository of an index has a manifest.
+func (l *imageLayout) there(x *index, repo string, d digest.Digest) bool {
+	r, ok := x.repos.Get(repo)
 	if !ok {
 		return false
 	}
-	if r.manifest(dig) != nil {
+	if r.manifest(d) != nil {
 		return true
 	}
-	_, ok, err := r.reach.manifest(context.Background(), dig)
+	_, ok, err := r.reach.manifest(context.Background(), d)
 	if err != nil || !ok {
 		return false
 	}
-	_, err = l.disk.stat(l.path(blobPath(dig)))
+	_, err = l.disk.stat(l.path(blobPath(d)))
 	return err == nil
 }
 
@@ -149,7 +149,7 @@ func (l *imageLayout) check(d *draft, repo string, dig digest.Digest, tags []str
 		return nil
 	}
 	if len(tags) == 0 {
-		if !l.there(d, repo, dig) {
+		if !l.there(d.index, repo, dig) {
 			dig = ""
 		}
 		return check("", dig)
@@ -183,7 +183,7 @@ func (l *imageLayout) deleteTag(repo, tag string) error {
 // deleteManifest implements [registry.Store.DeleteManifest].
 func (l *imageLayout) deleteManifest(ctx context.Context, repo string, dig digest.Digest) error {
 	return l.write(func(d *draft) (func() error, error) {
-		if !l.there(d, repo, dig) {
+		if !l.there(d.index, repo, dig) {
 			return nil, missing(repo, "manifest", string(dig))
 		}
 		d.deleteManifest(repo, dig)
@@ -195,8 +195,11 @@ func (l *imageLayout) deleteManifest(ctx context.Context, repo string, dig diges
 }
 
 // removeManifest removes the file of a manifest that was deleted from a
-// repository, unless something else is in it too.
+// repository, unless something else is in it too. X is the index after that.
 func (l *imageLayout) removeManifest(ctx context.Context, x *index, repo string, d digest.Digest) error {
+	if r, ok := x.repos.Get(repo); ok && r.manifest(d) != nil {
+		return nil // It was put again by another write of the batch.
+	}
 	l.blobs.Lock()
 	defer l.blobs.Unlock()
 	pushed, _, needed := l.noted(repo, d)

@@ -323,6 +323,9 @@ func (s *Store) MountBlob(ctx context.Context, repo string, d digest.Digest, fro
 	if err != nil {
 		return err
 	}
+	if blobPath(d) == "" {
+		return missing(from, "blob", string(d))
+	}
 	if l == s.single {
 		return l.mountBlob(ctx, repo, d, from)
 	}
