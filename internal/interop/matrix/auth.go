@@ -48,7 +48,7 @@ func logins() []login {
 			return mount(s) + ", " + tokens(s, a)
 		}},
 		{name: "Bearer, tokens expire between two blobs", scheme: auth.Bearer, as: ci, run: expired, expire: registry.PutUpload},
-		{name: "the same, identity token", scheme: auth.Bearer, as: identity, run: expired, expire: registry.PutUpload},
+		{name: "Bearer, identity token, tokens expire between two blobs", scheme: auth.Bearer, as: identity, run: expired, expire: registry.PutUpload},
 		{name: "Bearer, tokens expire before the bytes of a blob", scheme: auth.Bearer, as: ci, run: expired, expire: registry.StartUpload},
 		{name: "Basic, wrong password", scheme: auth.Basic, as: wrongPassword, run: refused},
 		{name: "Bearer, wrong password", scheme: auth.Bearer, as: wrongPassword, run: refused},
@@ -136,7 +136,7 @@ func tokens(s *try, a *auth.Auth) string {
 func Logins(t *testing.T, docs string, clients ...Factory) {
 	table := OpenTable(t, docs, "logins")
 	for _, login := range logins() {
-		table.declare(login.name, clients)
+		table.Declare(login.name, clients...)
 	}
 	for _, client := range clients {
 		for _, login := range logins() {

@@ -72,7 +72,7 @@ func faults() []fault {
 func Faults(t *testing.T, docs string, clients ...Factory) {
 	table := OpenTable(t, docs, "faults")
 	for _, fault := range faults() {
-		table.declare(fault.name, clients)
+		table.Declare(fault.name, clients...)
 	}
 	for _, client := range clients {
 		for _, fault := range faults() {

@@ -372,7 +372,7 @@ func Scenarios(t *testing.T, docs string, clients ...Factory) {
 	table := OpenTable(t, docs, "scenarios")
 	reasons := OpenTable(t, docs, "lacks")
 	for _, scenario := range scenarios() {
-		table.declare(scenario.name, clients)
+		table.Declare(scenario.name, clients...)
 	}
 	for _, client := range clients {
 		for _, scenario := range scenarios() {

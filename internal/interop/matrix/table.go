@@ -68,8 +68,9 @@ func (table *Table) split(t *testing.T, text string) (before string, lines []str
 	return before + mark, strings.Split(strings.TrimSpace(body), "\n"), "\n\n" + after
 }
 
-// declare gives the order of the rows, and of the columns of new clients.
-func (table *Table) declare(row string, clients []Factory) {
+// Declare gives the next row in the order of the rows, and the columns of
+// clients that are new.
+func (table *Table) Declare(row string, clients ...Factory) {
 	table.declared = append(table.declared, row)
 	for _, client := range clients {
 		if !slices.Contains(table.cols, client.Name) {
