@@ -1,22 +1,54 @@
 package bench
 
 import (
+	"flag"
 	"testing"
 )
 
 // BenchmarkAll runs every case with every registry that it is for. Compare
 // runs them interleaved and prints their medians.
 func BenchmarkAll(b *testing.B) {
-	for _, c := range Cases() {
-		b.Run(c.Name, func(b *testing.B) {
-			for _, r := range Registries() {
-				if c.Only == nil || c.Only(r) {
-					b.Run(r.Name, func(b *testing.B) {
-						b.ReportAllocs()
-						c.Run(b, r)
-					})
+	for _, c := range Cases(Full) {
+		b.Run(c.Name, func(b *testing.B) { runAll(c, func(name string, run func(*testing.B)) { b.Run(name, run) }) })
+	}
+}
+
+// runAll gives run the case for each registry, and its limits.
+func runAll(c Case, run func(name string, f func(*testing.B))) {
+	for _, l := range c.Limits {
+		run(l.Name, l.Run)
+	}
+	for _, r := range Registries() {
+		if c.Only == nil || c.Only(r) {
+			run(r.Name, func(b *testing.B) {
+				b.ReportAllocs()
+				c.Run(b, r)
+			})
+		}
+	}
+}
+
+// Every case runs with every registry that it is for, and finds the answers
+// right.
+func TestCases(t *testing.T) {
+	oneIteration(t)
+	for _, c := range Cases(Small) {
+		runAll(c, func(name string, f func(*testing.B)) {
+			t.Run(c.Name+"/"+name, func(t *testing.T) {
+				if testing.Benchmark(f).N == 0 {
+					t.Error("the benchmark failed")
 				}
-			}
+			})
 		})
 	}
+}
+
+// oneIteration has benchmarks run once in this test.
+func oneIteration(t *testing.T) {
+	const name = "test.benchtime"
+	before := flag.Lookup(name).Value.String()
+	if err := flag.Set(name, "1x"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { flag.Set(name, before) })
 }

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -23,56 +24,112 @@ import (
 type Case struct {
 	Name string
 
-	// Only limits the case to registries on disk, or not; nil is all.
+	// Only limits the case to some registries; nil is all.
 	Only func(Registry) bool
 
 	// Run measures. It stops the benchmark if an answer is wrong.
 	Run func(b *testing.B, r Registry)
+
+	// Limits are what the machine can do at best, to be measured beside.
+	Limits []Limit
 }
 
-const bigSize = 256 << 20
+// A Limit is the one thing that a case cannot do without.
+type Limit struct {
+	Name string
+	Run  func(b *testing.B)
+}
 
-// big is the content of the big blob, made when it is first needed.
-var big = sync.OnceValues(func() ([]byte, digest.Digest) {
-	content := make([]byte, bigSize)
-	rand.NewChaCha8([32]byte{1}).Read(content)
-	return content, digest.FromBytes(content)
-})
+// Sizes says how much the cases measure with.
+type Sizes struct {
+	Blob         int // bytes of the big blob
+	Tags         int // in one repository
+	ManyTags     int // for the registries that can be filled with as many
+	Referrers    int // of one subject
+	Images       int // in a layout that is opened
+	LayoutTags   int // in a layout that is pushed to
+	Repositories int // in a tree of layouts
+	Pushes       int // of images by 64 clients
+}
+
+// Full is what the published numbers are of. Small shows that all of it works.
+var (
+	Full  = Sizes{Blob: 256 << 20, Tags: 10_000, ManyTags: 100_000, Referrers: 10_000, Images: 1000, LayoutTags: 10_000, Repositories: 1000, Pushes: 512}
+	Small = Sizes{Blob: 9 << 20, Tags: 300, ManyTags: 500, Referrers: 200, Images: 20, LayoutTags: 100, Repositories: 20, Pushes: 16}
+)
+
+// makeBig returns the content of the big blob.
+func makeBig(size int) func() ([]byte, digest.Digest) {
+	return sync.OnceValues(func() ([]byte, digest.Digest) {
+		content := make([]byte, size)
+		rand.NewChaCha8([32]byte{1}).Read(content)
+		return content, digest.FromBytes(content)
+	})
+}
 
 func inMemory(r Registry) bool { return !r.Disk }
 
+// fills says which registries can be filled with very many tags in a time that
+// somebody waits for: distribution takes a millisecond for each.
+func fills(r Registry) bool { return !r.Disk && r.Name != "distribution" }
+
+// readsLayouts says which registries serve an image layout that they find.
+func readsLayouts(r Registry) bool { return r.Name == "layout" || r.Name == "stub-disk" }
+
 // Cases returns everything that is measured.
-func Cases() []Case {
+func Cases(s Sizes) []Case {
 	cases := []Case{{Name: "start", Only: inMemory, Run: start}}
 	for _, over := range []string{"direct", "http"} {
 		overHTTP := over == "http"
-		cases = append(cases,
-			Case{Name: "push-small/" + over, Run: func(b *testing.B, r Registry) { pushSmall(b, newClient(b, r, overHTTP)) }},
-			Case{Name: "manifest-get-tag/" + over, Run: func(b *testing.B, r Registry) { get(b, newClient(b, r, overHTTP), "GET", "manifest-tag") }},
-			Case{Name: "manifest-get-digest/" + over, Run: func(b *testing.B, r Registry) { get(b, newClient(b, r, overHTTP), "GET", "manifest-digest") }},
-			Case{Name: "manifest-head-tag/" + over, Run: func(b *testing.B, r Registry) { get(b, newClient(b, r, overHTTP), "HEAD", "manifest-tag") }},
-			Case{Name: "blob-get-1k/" + over, Run: func(b *testing.B, r Registry) { get(b, newClient(b, r, overHTTP), "GET", "blob") }},
-			Case{Name: "blob-head/" + over, Run: func(b *testing.B, r Registry) { get(b, newClient(b, r, overHTTP), "HEAD", "blob") }},
-		)
+		cases = append(cases, Case{Name: "push-small/" + over, Run: func(b *testing.B, r Registry) { pushSmall(b, newClient(b, r, overHTTP)) }})
+		for _, g := range []struct{ name, method, what string }{
+			{"manifest-get-tag", "GET", "manifest-tag"},
+			{"manifest-get-digest", "GET", "manifest-digest"},
+			{"manifest-head-tag", "HEAD", "manifest-tag"},
+			{"manifest-head-digest", "HEAD", "manifest-digest"},
+			{"blob-get-1k", "GET", "blob"},
+			{"blob-head", "HEAD", "blob"},
+		} {
+			cases = append(cases, Case{Name: g.name + "/" + over, Run: func(b *testing.B, r Registry) {
+				get(b, newClient(b, r, overHTTP), g.method, g.what)
+			}})
+		}
 	}
-	cases = append(cases,
-		Case{Name: "manifest-get-tag/64-clients", Run: getParallel},
-		Case{Name: "push-256M/put", Run: func(b *testing.B, r Registry) { pushBig(b, r, putWhole) }},
-		Case{Name: "push-256M/chunks", Run: func(b *testing.B, r Registry) { pushBig(b, r, putChunks) }},
-		Case{Name: "push-256M/stream", Run: func(b *testing.B, r Registry) { pushBig(b, r, putStream) }},
-		Case{Name: "pull-256M", Run: pullBig},
-		Case{Name: "tag-at/1000", Only: inMemory, Run: func(b *testing.B, r Registry) { pushTagAt(b, r, 1000) }},
-		Case{Name: "tag-at/100000", Only: inMemory, Run: func(b *testing.B, r Registry) { pushTagAt(b, r, 100_000) }},
-		Case{Name: "tags-page/100000", Only: inMemory, Run: tagsPage},
-		Case{Name: "tags-page-after-push/100000", Only: inMemory, Run: tagsPageAfterPush},
-		Case{Name: "tags-all/100000", Only: inMemory, Run: tagsAll},
-		Case{Name: "referrer-at/10000", Only: supportsReferrers, Run: pushReferrerAt},
-		Case{Name: "referrers-page/10000", Only: supportsReferrers, Run: referrersPage},
-		Case{Name: "layout-tag-at/10000", Only: func(r Registry) bool { return r.Name == "layout" || r.Name == "stub-disk" }, Run: func(b *testing.B, r Registry) { pushTagAt(b, r, 10_000) }},
-		Case{Name: "push-64-clients/different", Run: pushDifferent},
+	content := makeBig(s.Blob)
+	pushLimits := []Limit{{"sha256", func(b *testing.B) { hashAlone(b, content) }}, {"discard", func(b *testing.B) { discardAll(b, content) }}}
+	for _, p := range []struct {
+		name string
+		send func(c *client, location string, content []byte, d digest.Digest) error
+	}{{"put", putWhole}, {"chunks", putChunks}, {"stream", putStream}} {
+		cases = append(cases, Case{Name: "push-256M/" + p.name, Limits: pushLimits, Run: func(b *testing.B, r Registry) { pushBig(b, r, content, p.send) }})
+	}
+	at := func(n int) string { return "/" + strconv.Itoa(n) }
+	return append(cases,
+		Case{Name: "manifest-get-tag/64-clients", Run: func(b *testing.B, r Registry) { getParallel(b, r, "manifest") }},
+		Case{Name: "blob-get-1k/64-clients", Run: func(b *testing.B, r Registry) { getParallel(b, r, "blob") }},
+		Case{Name: "pull-256M", Run: func(b *testing.B, r Registry) { pullBig(b, r, content) }, Limits: []Limit{
+			{"serve-memory", func(b *testing.B) { serveContent(b, content, false) }},
+			{"serve-file", func(b *testing.B) { serveContent(b, content, true) }},
+		}},
+		Case{Name: "tag-at" + at(s.Tags/10), Only: inMemory, Run: func(b *testing.B, r Registry) { pushTagAt(b, r, s.Tags/10) }},
+		Case{Name: "tag-at" + at(s.Tags), Only: inMemory, Run: func(b *testing.B, r Registry) { pushTagAt(b, r, s.Tags) }},
+		Case{Name: "tag-at" + at(s.ManyTags), Only: fills, Run: func(b *testing.B, r Registry) { pushTagAt(b, r, s.ManyTags) }},
+		Case{Name: "tags-page" + at(s.Tags), Only: inMemory, Run: func(b *testing.B, r Registry) { tagsPage(b, r, s.Tags) }},
+		Case{Name: "tags-page" + at(s.ManyTags), Only: fills, Run: func(b *testing.B, r Registry) { tagsPage(b, r, s.ManyTags) }},
+		Case{Name: "tags-page-after-push" + at(s.ManyTags), Only: fills, Run: func(b *testing.B, r Registry) { tagsPageAfterPush(b, r, s.ManyTags) }},
+		Case{Name: "tags-all" + at(s.ManyTags), Only: fills, Run: func(b *testing.B, r Registry) { tagsAll(b, r, s.ManyTags) }},
+		Case{Name: "referrer-at" + at(s.Referrers/10), Only: supportsReferrers, Run: func(b *testing.B, r Registry) { pushReferrerAt(b, r, s.Referrers/10) }},
+		Case{Name: "referrer-at" + at(s.Referrers), Only: supportsReferrers, Run: func(b *testing.B, r Registry) { pushReferrerAt(b, r, s.Referrers) }},
+		Case{Name: "referrers-page" + at(s.Referrers), Only: supportsReferrers, Run: func(b *testing.B, r Registry) { referrersPage(b, r, s.Referrers) }},
+		Case{Name: "layout-open" + at(s.Images), Only: readsLayouts, Run: func(b *testing.B, r Registry) { openLayout(b, r, s.Images) }},
+		Case{Name: "layout-get-again" + at(s.Images), Only: readsLayouts, Run: func(b *testing.B, r Registry) { getOfLayout(b, r, s.Images, "manifest-tag") }},
+		Case{Name: "layout-blob-get" + at(s.Images), Only: readsLayouts, Run: func(b *testing.B, r Registry) { getOfLayout(b, r, s.Images, "blob") }},
+		Case{Name: "layout-tree" + at(s.Repositories), Only: func(r Registry) bool { return r.Name == "layout" }, Run: func(b *testing.B, r Registry) { openTree(b, r, s.Repositories) }},
+		Case{Name: "layout-tag-at" + at(s.LayoutTags), Only: readsLayouts, Run: func(b *testing.B, r Registry) { pushIntoLayout(b, r, s.LayoutTags, 1) }},
+		Case{Name: "layout-tag-at" + at(s.LayoutTags) + "/64-writers", Only: readsLayouts, Run: func(b *testing.B, r Registry) { pushIntoLayout(b, r, s.LayoutTags, 64) }},
+		Case{Name: "push-64-clients/different", Run: func(b *testing.B, r Registry) { pushDifferent(b, r, s.Pushes) }},
 		Case{Name: "push-64-clients/same", Run: pushSame},
 	)
-	return cases
 }
 
 // supportsReferrers says which registries list referrers of a subject: those
@@ -122,6 +179,7 @@ func pushSmall(b *testing.B, c *client) {
 			b.Fatal(err)
 		}
 	}
+	c.check(b, "app", "v0", i)
 }
 
 // get measures the reading of a manifest or a blob that is 1 KiB large.
@@ -130,14 +188,20 @@ func get(b *testing.B, c *client, method, what string) {
 	if err := c.push("app", "v1", i); err != nil {
 		b.Fatal(err)
 	}
+	c.check(b, "app", "v1", i)
+	getAgain(b, c, method, what, "app", "v1", i)
+}
+
+// getAgain measures the reading of one thing of an image again and again.
+func getAgain(b *testing.B, c *client, method, what, repo, tag string, i image) {
 	k, size := call{method: method, want: 200}, len(i.manifest)
 	switch what {
 	case "manifest-tag":
-		k.path = "/v2/app/manifests/v1"
+		k.path = "/v2/" + repo + "/manifests/" + tag
 	case "manifest-digest":
-		k.path = "/v2/app/manifests/" + string(i.digest)
+		k.path = "/v2/" + repo + "/manifests/" + string(i.digest)
 	case "blob":
-		k.path, size = "/v2/app/blobs/"+string(i.layerDigest), len(i.layer)
+		k.path, size = "/v2/"+repo+"/blobs/"+string(i.layerDigest), len(i.layer)
 	}
 	if method == "HEAD" {
 		size = 0
@@ -164,16 +228,21 @@ func get(b *testing.B, c *client, method, what string) {
 	}
 }
 
-func getParallel(b *testing.B, r Registry) {
+func getParallel(b *testing.B, r Registry, what string) {
 	c := newClient(b, r, true)
-	i := newImage("parallel", []byte("layer"))
+	i := newImage("parallel", bytes.Repeat([]byte("x"), 1024))
 	if err := c.push("app", "v1", i); err != nil {
 		b.Fatal(err)
+	}
+	c.check(b, "app", "v1", i)
+	k, size := call{method: "GET", path: "/v2/app/manifests/v1", want: 200}, len(i.manifest)
+	if what == "blob" {
+		k.path, size = "/v2/app/blobs/"+string(i.layerDigest), len(i.layer)
 	}
 	b.SetParallelism(64 / runtime.GOMAXPROCS(0))
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
-			if a, err := c.do(call{method: "GET", path: "/v2/app/manifests/v1", want: 200}); err != nil || a.bytes != int64(len(i.manifest)) {
+			if a, err := c.do(k); err != nil || a.bytes != int64(size) {
 				b.Error(err, a)
 				return
 			}
@@ -183,9 +252,9 @@ func getParallel(b *testing.B, r Registry) {
 
 // pushBig measures how a big blob is taken in, with the peak of the heap while
 // that goes on.
-func pushBig(b *testing.B, r Registry, send func(c *client, location string, content []byte, d digest.Digest) error) {
+func pushBig(b *testing.B, r Registry, big func() ([]byte, digest.Digest), send func(c *client, location string, content []byte, d digest.Digest) error) {
 	content, d := big()
-	b.SetBytes(bigSize)
+	b.SetBytes(int64(len(content)))
 	var peak uint64
 	for b.Loop() {
 		b.StopTimer()
@@ -195,7 +264,8 @@ func pushBig(b *testing.B, r Registry, send func(c *client, location string, con
 			b.Fatal(err)
 		}
 		runtime.GC()
-		stop := watchHeap(&peak)
+		before := heapInUse()
+		stop := watchHeap(before, &peak)
 		b.StartTimer()
 		err = send(c, location, content, d)
 		b.StopTimer()
@@ -203,28 +273,33 @@ func pushBig(b *testing.B, r Registry, send func(c *client, location string, con
 		if err != nil {
 			b.Fatal(err)
 		}
-		if a := c.must(b, call{method: "HEAD", path: "/v2/app/blobs/" + string(d), want: 200}); a.header.Get("Content-Length") != fmt.Sprint(bigSize) {
+		if a := c.must(b, call{method: "HEAD", path: "/v2/app/blobs/" + string(d), want: 200}); a.header.Get("Content-Length") != strconv.Itoa(len(content)) {
 			b.Fatal("the blob has another size:", a.header)
 		}
 		c.server.Close()
 		b.StartTimer()
 	}
-	b.ReportMetric(float64(peak)/bigSize, "heap-B/B")
+	b.ReportMetric(float64(peak)/float64(len(content)), "heap-B/B")
 }
 
-// watchHeap keeps in peak by how much the heap in use has grown since.
-func watchHeap(peak *uint64) (stop func()) {
-	var before, now runtime.MemStats
-	runtime.ReadMemStats(&before)
-	done, ended := make(chan struct{}), make(chan struct{})
+// heapInUse returns how much of the heap is in use.
+func heapInUse() uint64 {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapInuse
+}
+
+// watchHeap keeps in peak by how much more of the heap is in use than before.
+func watchHeap(before uint64, peak *uint64) (stop func()) {
 	look := func() {
-		runtime.ReadMemStats(&now)
-		if now.HeapInuse > before.HeapInuse {
-			*peak = max(*peak, now.HeapInuse-before.HeapInuse)
+		if now := heapInUse(); now > before {
+			*peak = max(*peak, now-before)
 		}
 	}
+	done, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
+		defer look()
 		t := time.NewTicker(20 * time.Millisecond)
 		defer t.Stop()
 		for {
@@ -232,7 +307,6 @@ func watchHeap(peak *uint64) (stop func()) {
 			case <-t.C:
 				look()
 			case <-done:
-				look()
 				return
 			}
 		}
@@ -271,7 +345,7 @@ func putStream(c *client, location string, content []byte, d digest.Digest) erro
 	return err
 }
 
-func pullBig(b *testing.B, r Registry) {
+func pullBig(b *testing.B, r Registry, big func() ([]byte, digest.Digest)) {
 	content, d := big()
 	c := newClient(b, r, true)
 	location, err := c.start("app")
@@ -291,9 +365,9 @@ func pullBig(b *testing.B, r Registry) {
 	if digest.NewDigest(digest.SHA256, h) != d {
 		b.Fatal("the blob came back changed")
 	}
-	b.SetBytes(bigSize)
+	b.SetBytes(int64(len(content)))
 	for b.Loop() {
-		if a := c.must(b, call{method: "GET", path: "/v2/app/blobs/" + string(d), want: 200}); a.bytes != bigSize {
+		if a := c.must(b, call{method: "GET", path: "/v2/app/blobs/" + string(d), want: 200}); a.bytes != int64(len(content)) {
 			b.Fatal("short:", a.bytes)
 		}
 	}
@@ -319,11 +393,13 @@ func tagName(k int) string { return fmt.Sprintf("v%06d", (k*7919)%1_000_003) }
 
 func pushTagAt(b *testing.B, r Registry, n int) {
 	c, i := withTags(b, r, n)
-	for k := n; b.Loop(); k++ {
+	k := n
+	for ; b.Loop(); k++ {
 		if err := c.pushManifest("app", tagName(k), i); err != nil {
 			b.Fatal(err)
 		}
 	}
+	c.check(b, "app", tagName(k-1), i)
 }
 
 // page asks for 100 tags in the middle.
@@ -336,18 +412,18 @@ func checkPage(b *testing.B, a *answer, n int) {
 	}
 }
 
-func tagsPage(b *testing.B, r Registry) {
-	c, _ := withTags(b, r, 100_000)
+func tagsPage(b *testing.B, r Registry, n int) {
+	c, _ := withTags(b, r, n)
 	checkPage(b, c.must(b, page), 100)
 	for b.Loop() {
 		c.must(b, page)
 	}
 }
 
-func tagsPageAfterPush(b *testing.B, r Registry) {
-	c, i := withTags(b, r, 100_000)
+func tagsPageAfterPush(b *testing.B, r Registry, n int) {
+	c, i := withTags(b, r, n)
 	checkPage(b, c.must(b, page), 100)
-	for k := 100_000; b.Loop(); k++ {
+	for k := n; b.Loop(); k++ {
 		if err := c.pushManifest("app", tagName(k), i); err != nil {
 			b.Fatal(err)
 		}
@@ -355,10 +431,10 @@ func tagsPageAfterPush(b *testing.B, r Registry) {
 	}
 }
 
-func tagsAll(b *testing.B, r Registry) {
-	c, _ := withTags(b, r, 100_000)
+func tagsAll(b *testing.B, r Registry, n int) {
+	c, _ := withTags(b, r, n)
 	all := call{method: "GET", path: "/v2/app/tags/list", keep: true, want: 200}
-	checkPage(b, c.must(b, all), 100_000)
+	checkPage(b, c.must(b, all), n)
 	all.keep = false
 	for b.Loop() {
 		c.must(b, all)
@@ -393,8 +469,7 @@ func (c *client) pushReferrer(like image, subject digest.Digest, k int) error {
 	return c.pushManifest("app", string(i.digest), i)
 }
 
-func pushReferrerAt(b *testing.B, r Registry) {
-	const n = 10_000
+func pushReferrerAt(b *testing.B, r Registry, n int) {
 	c, subject := withReferrers(b, r, n)
 	like := newReferrer("same", []byte("layer"), subject)
 	for k := n; b.Loop(); k++ {
@@ -404,12 +479,12 @@ func pushReferrerAt(b *testing.B, r Registry) {
 	}
 }
 
-func referrersPage(b *testing.B, r Registry) {
-	c, subject := withReferrers(b, r, 10_000)
+func referrersPage(b *testing.B, r Registry, n int) {
+	c, subject := withReferrers(b, r, n)
 	k := call{method: "GET", path: "/v2/app/referrers/" + string(subject), keep: true, want: 200}
 	a := c.must(b, k)
 	var index struct{ Manifests []json.RawMessage }
-	if err := json.Unmarshal(a.body, &index); err != nil || len(index.Manifests) < 10_000 {
+	if err := json.Unmarshal(a.body, &index); err != nil || len(index.Manifests) < n {
 		b.Fatalf("%d referrers: %v", len(index.Manifests), err)
 	}
 	k.keep = false
@@ -418,19 +493,23 @@ func referrersPage(b *testing.B, r Registry) {
 	}
 }
 
-// pushDifferent has 64 clients push 512 images, each with a layer of 1 MiB of
+// pushDifferent has 64 clients push n images, each with a layer of 1 MiB of
 // its own.
-func pushDifferent(b *testing.B, r Registry) {
+func pushDifferent(b *testing.B, r Registry, n int) {
 	layer := make([]byte, 1<<20)
-	images := make([]image, 512)
+	images := make([]image, n)
 	for k := range images {
 		copy(layer, fmt.Sprintf("layer %d", k))
 		images[k] = newImage(fmt.Sprint(k), bytes.Clone(layer))
 	}
-	b.SetBytes(512 << 20)
+	b.SetBytes(int64(n) << 20)
 	pushAll(b, r, func(c *client, k int) error {
 		return c.push(fmt.Sprintf("app%d", k%16), fmt.Sprintf("v%d", k), images[k])
-	}, len(images))
+	}, func(c *client) {
+		for k, i := range images {
+			c.check(b, fmt.Sprintf("app%d", k%16), fmt.Sprintf("v%d", k), i)
+		}
+	}, n)
 }
 
 // pushSame has 64 clients push the same blob of 4 MiB.
@@ -439,16 +518,23 @@ func pushSame(b *testing.B, r Registry) {
 	rand.NewChaCha8([32]byte{2}).Read(layer)
 	d := digest.FromBytes(layer)
 	b.SetBytes(64 * 4 << 20)
-	pushAll(b, r, func(c *client, k int) error { return c.pushBlob("app", layer, d) }, 64)
+	pushAll(b, r, func(c *client, k int) error {
+		return c.pushBlob("app", layer, d)
+	}, func(c *client) {
+		c.mustHave(b, call{method: "GET", path: "/v2/app/blobs/" + string(d)}, layer)
+	}, 64)
 }
 
-func pushAll(b *testing.B, r Registry, push func(c *client, k int) error, n int) {
-	var peak uint64
+// pushAll has 64 clients push n things. It reports how much the heap grew
+// meanwhile, and how much of that stayed.
+func pushAll(b *testing.B, r Registry, push func(c *client, k int) error, check func(c *client), n int) {
+	var peak, kept uint64
 	for b.Loop() {
 		b.StopTimer()
 		c := newClient(b, r, true)
 		runtime.GC()
-		stop := watchHeap(&peak)
+		before := heapInUse()
+		stop := watchHeap(before, &peak)
 		b.StartTimer()
 		var next atomic.Int64
 		var failed atomic.Value
@@ -468,8 +554,13 @@ func pushAll(b *testing.B, r Registry, push func(c *client, k int) error, n int)
 		if err := failed.Load(); err != nil {
 			b.Fatal(err)
 		}
+		c.http.CloseIdleConnections()
+		runtime.GC()
+		watchHeap(before, &kept)()
+		check(c)
 		c.server.Close()
 		b.StartTimer()
 	}
 	b.ReportMetric(float64(peak)/(1<<20), "heap-MiB")
+	b.ReportMetric(float64(kept)/(1<<20), "kept-MiB")
 }

@@ -27,7 +27,13 @@ type client struct {
 // newClient returns a client of a new and empty registry.
 func newClient(tb testing.TB, r Registry, overHTTP bool) *client {
 	tb.Helper()
-	h, err := r.New(tb.TempDir())
+	return openClient(tb, r, tb.TempDir(), overHTTP)
+}
+
+// openClient returns a client of a registry with what is in the directory.
+func openClient(tb testing.TB, r Registry, dir string, overHTTP bool) *client {
+	tb.Helper()
+	h, err := r.New(dir)
 	if err != nil {
 		tb.Fatalf("making %s: %v", r.Name, err)
 	}
@@ -231,4 +237,23 @@ func with(location string, d digest.Digest) string {
 func (c *client) pushManifest(repo, tag string, i image) error {
 	_, err := c.do(call{method: "PUT", path: "/v2/" + repo + "/manifests/" + tag, body: i.manifest, mediaType: ocispec.MediaTypeImageManifest, want: 201})
 	return err
+}
+
+// mustHave stops the test unless the answer has the body.
+func (c *client) mustHave(tb testing.TB, k call, body []byte) {
+	tb.Helper()
+	k.keep, k.want = true, http.StatusOK
+	if a := c.must(tb, k); !bytes.Equal(a.body, body) {
+		tb.Fatalf("%s %s: %d bytes that are not the %d that were pushed", k.method, k.path, len(a.body), len(body))
+	}
+}
+
+// check stops the test unless the registry has the image as it was pushed.
+func (c *client) check(tb testing.TB, repo, tag string, i image) {
+	tb.Helper()
+	path := "/v2/" + repo
+	c.mustHave(tb, call{method: "GET", path: path + "/manifests/" + tag}, i.manifest)
+	c.mustHave(tb, call{method: "GET", path: path + "/manifests/" + string(i.digest)}, i.manifest)
+	c.mustHave(tb, call{method: "GET", path: path + "/blobs/" + string(i.configDigest)}, i.config)
+	c.mustHave(tb, call{method: "GET", path: path + "/blobs/" + string(i.layerDigest)}, i.layer)
 }

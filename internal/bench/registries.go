@@ -43,7 +43,7 @@ func Registries() []Registry {
 			return registry.New(memstore.New()), nil
 		}},
 		{Name: "ggcr", New: func(string) (http.Handler, error) {
-			return ggcr.New(ggcr.Logger(log.New(io.Discard, "", 0))), nil
+			return ggcr.New(ggcr.Logger(log.New(io.Discard, "", 0)), ggcr.WithReferrersSupport(true)), nil
 		}},
 		{Name: "ocimem", New: func(string) (http.Handler, error) {
 			return ociserver.New(ocimem.New(), nil), nil

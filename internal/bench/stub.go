@@ -9,12 +9,14 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
 
+	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/ocireg/registry/internal/ordered"
 )
 
 // stub does what no registry can leave out, and checks nothing: it finds its
@@ -27,21 +29,28 @@ type stub struct {
 	mu      sync.RWMutex
 	blobs   map[string][]byte
 	types   map[string]string
-	tags    map[string]string
-	sorted  []string
+	tags    ordered.Map[string]
 	uploads map[string]*bytes.Buffer
+	lastID  int
 	index   ocispec.Index
 	refs    map[string][]ocispec.Descriptor
 }
 
 func newStub(dir string) *stub {
 	s := &stub{
-		dir: dir, blobs: map[string][]byte{}, types: map[string]string{}, tags: map[string]string{},
+		dir: dir, blobs: map[string][]byte{}, types: map[string]string{},
 		uploads: map[string]*bytes.Buffer{}, refs: map[string][]ocispec.Descriptor{},
 	}
 	if dir != "" {
 		os.MkdirAll(filepath.Join(dir, "blobs", "sha256"), 0o777)
 		os.WriteFile(filepath.Join(dir, "oci-layout"), []byte(`{"imageLayoutVersion":"1.0.0"}`), 0o666)
+		if text, err := os.ReadFile(filepath.Join(dir, "index.json")); err == nil {
+			json.Unmarshal(text, &s.index)
+			for _, d := range s.index.Manifests {
+				s.tags.Set(d.Annotations[ocispec.AnnotationRefName], string(d.Digest))
+				s.types[string(d.Digest)] = d.MediaType
+			}
+		}
 	}
 	return s
 }
@@ -68,7 +77,8 @@ func (s *stub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (s *stub) start(w http.ResponseWriter, r *http.Request, path string) {
 	s.mu.Lock()
-	id := strconv.Itoa(len(s.uploads))
+	s.lastID++
+	id := strconv.Itoa(s.lastID)
 	s.uploads[id] = &bytes.Buffer{}
 	s.mu.Unlock()
 	w.Header()["Location"] = []string{path + id}
@@ -94,6 +104,9 @@ func (s *stub) upload(w http.ResponseWriter, r *http.Request, path string) {
 		w.WriteHeader(http.StatusAccepted)
 		return
 	}
+	s.mu.Lock()
+	delete(s.uploads, id)
+	s.mu.Unlock()
 	d := r.URL.Query().Get("digest")
 	if s.dir != "" {
 		os.Rename(filepath.Join(s.dir, id), s.file(d))
@@ -127,7 +140,7 @@ func created(w http.ResponseWriter, d string) {
 func (s *stub) manifest(w http.ResponseWriter, r *http.Request, ref string) {
 	if r.Method != http.MethodPut {
 		s.mu.RLock()
-		if d, ok := s.tags[ref]; ok {
+		if d, ok := s.tags.Get(ref); ok {
 			ref = d
 		}
 		mediaType := s.types[ref]
@@ -153,18 +166,20 @@ func (s *stub) manifest(w http.ResponseWriter, r *http.Request, ref string) {
 	}
 	s.types[d] = r.Header.Get("Content-Type")
 	if !strings.HasPrefix(ref, "sha256:") {
-		if _, there := s.tags[ref]; !there {
-			i, _ := slices.BinarySearch(s.sorted, ref)
-			s.sorted = slices.Insert(s.sorted, i, ref)
-		}
-		s.tags[ref] = d
+		s.tags.Set(ref, d)
 	}
 	if parsed.Subject != nil {
-		desc := ocispec.Descriptor{MediaType: s.types[d], Digest: parsed.Subject.Digest, Size: int64(len(content))}
+		desc := ocispec.Descriptor{
+			MediaType: s.types[d], Digest: digest.Digest(d), Size: int64(len(content)),
+			ArtifactType: parsed.Config.MediaType, Annotations: parsed.Annotations,
+		}
 		s.refs[string(parsed.Subject.Digest)] = append(s.refs[string(parsed.Subject.Digest)], desc)
 	}
 	if s.dir != "" {
-		s.index.Manifests = append(s.index.Manifests, ocispec.Descriptor{MediaType: s.types[d], Digest: parsed.Config.Digest, Size: int64(len(content))})
+		s.index.Manifests = append(s.index.Manifests, ocispec.Descriptor{
+			MediaType: s.types[d], Digest: digest.Digest(d), Size: int64(len(content)),
+			Annotations: map[string]string{ocispec.AnnotationRefName: ref},
+		})
 		text, _ := json.Marshal(s.index)
 		temp := filepath.Join(s.dir, "index.json.new")
 		os.WriteFile(temp, text, 0o666)
@@ -216,15 +231,17 @@ func header(w http.ResponseWriter, d, mediaType string, size int64) {
 func (s *stub) list(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
 	s.mu.RLock()
-	i, there := slices.BinarySearch(s.sorted, query.Get("last"))
-	if there {
-		i++
+	n, err := strconv.Atoi(query.Get("n"))
+	if err != nil {
+		n = s.tags.Len()
 	}
-	page := s.sorted[i:]
-	if n, err := strconv.Atoi(query.Get("n")); err == nil && n < len(page) {
-		page = page[:n]
+	page := make([]string, 0, n)
+	for tag := range s.tags.After(query.Get("last")) {
+		if len(page) == n {
+			break
+		}
+		page = append(page, tag)
 	}
-	page = slices.Clone(page)
 	s.mu.RUnlock()
 	text, _ := json.Marshal(map[string]any{"tags": page})
 	w.Write(text)

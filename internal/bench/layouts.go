@@ -1,0 +1,127 @@
+package bench
+
+import (
+	"bytes"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/opencontainers/image-spec/specs-go"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// writeLayout writes an image layout with n images, each with its tag. Each has
+// a config of its own if they are to differ.
+func writeLayout(b *testing.B, dir string, n int, differ bool) []image {
+	b.Helper()
+	blobs := filepath.Join(dir, "blobs", "sha256")
+	if err := os.MkdirAll(blobs, 0o777); err != nil {
+		b.Fatal(err)
+	}
+	write := func(name string, content []byte) {
+		if err := os.WriteFile(name, content, 0o666); err != nil {
+			b.Fatal(err)
+		}
+	}
+	index := ocispec.Index{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex}
+	images := make([]image, n)
+	for k := range images {
+		if k == 0 || differ {
+			images[k] = newImage(fmt.Sprint(k), bytes.Repeat([]byte("x"), 1024))
+			for d, content := range map[digest.Digest][]byte{
+				images[k].configDigest: images[k].config,
+				images[k].layerDigest:  images[k].layer,
+				images[k].digest:       images[k].manifest,
+			} {
+				write(filepath.Join(blobs, d.Encoded()), content)
+			}
+		} else {
+			images[k] = images[0]
+		}
+		index.Manifests = append(index.Manifests, ocispec.Descriptor{
+			MediaType: ocispec.MediaTypeImageManifest, Digest: images[k].digest, Size: int64(len(images[k].manifest)),
+			Annotations: map[string]string{ocispec.AnnotationRefName: tagName(k)},
+		})
+	}
+	write(filepath.Join(dir, "oci-layout"), []byte(`{"imageLayoutVersion":"1.0.0"}`))
+	write(filepath.Join(dir, "index.json"), encode(index))
+	return images
+}
+
+// layoutDir returns a directory whose name is that of the repository of the
+// layout in it.
+func layoutDir(b *testing.B) string { return filepath.Join(b.TempDir(), "app") }
+
+// openLayout measures how long it takes until a registry that opens a layout of
+// n images has served the first manifest.
+func openLayout(b *testing.B, r Registry, n int) {
+	dir := layoutDir(b)
+	i := writeLayout(b, dir, n, true)[n/2]
+	openClient(b, r, dir, false).check(b, "app", tagName(n/2), i)
+	for b.Loop() {
+		c := openClient(b, r, dir, false)
+		c.must(b, call{method: "GET", path: "/v2/app/manifests/" + tagName(n/2), want: http.StatusOK})
+	}
+}
+
+func getOfLayout(b *testing.B, r Registry, n int, what string) {
+	dir := layoutDir(b)
+	i := writeLayout(b, dir, n, true)[n/2]
+	c := openClient(b, r, dir, false)
+	c.check(b, "app", tagName(n/2), i)
+	getAgain(b, c, "GET", what, "app", tagName(n/2), i)
+}
+
+// openTree measures how long it takes until a registry that opens a tree of n
+// layouts has served a manifest of one and listed all of them.
+func openTree(b *testing.B, r Registry, n int) {
+	dir := b.TempDir()
+	var i image
+	for k := range n {
+		i = writeLayout(b, filepath.Join(dir, fmt.Sprintf("team%d", k%10), fmt.Sprintf("app%d", k)), 1, true)[0]
+	}
+	path := fmt.Sprintf("team%d/app%d", (n-1)%10, n-1)
+	openClient(b, r, dir, false).check(b, path, tagName(0), i)
+	for b.Loop() {
+		c := openClient(b, r, dir, false)
+		c.must(b, call{method: "GET", path: "/v2/" + path + "/manifests/" + tagName(0), want: http.StatusOK})
+		a := c.must(b, call{method: "GET", path: "/v2/_catalog", keep: true, want: http.StatusOK})
+		if got := strings.Count(string(a.body), "team"); got != n {
+			b.Fatalf("%d repositories, not %d", got, n)
+		}
+	}
+}
+
+// pushIntoLayout measures the push of a tag into a layout that holds n, by some
+// writers at once.
+func pushIntoLayout(b *testing.B, r Registry, n, writers int) {
+	dir := layoutDir(b)
+	i := writeLayout(b, dir, n, false)[0]
+	c := openClient(b, r, dir, false)
+	k := n
+	for b.Loop() {
+		// One round of all writers is measured, and reported for each push.
+		var wg sync.WaitGroup
+		for range writers {
+			wg.Go(func(tag string) func() {
+				return func() {
+					if err := c.pushManifest("app", tag, i); err != nil {
+						b.Error(err)
+					}
+				}
+			}(tagName(k)))
+			k++
+		}
+		wg.Wait()
+	}
+	b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N*writers), "us/push")
+	c.check(b, "app", tagName(k-1), i)
+	if text, err := os.ReadFile(filepath.Join(dir, "index.json")); err != nil || bytes.Count(text, []byte(`"digest"`)) < k {
+		b.Fatalf("%d entries in index.json, not %d: %v", bytes.Count(text, []byte(`"digest"`)), k, err)
+	}
+}

@@ -1,0 +1,76 @@
+package bench
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// hashAlone measures SHA-256 without a registry around it.
+func hashAlone(b *testing.B, big func() ([]byte, digest.Digest)) {
+	content, _ := big()
+	b.SetBytes(int64(len(content)))
+	for b.Loop() {
+		sha256.Sum256(content)
+	}
+}
+
+// discardAll measures net/http with a handler that keeps nothing.
+func discardAll(b *testing.B, big func() ([]byte, digest.Digest)) {
+	content, d := big()
+	discard := func(string) (http.Handler, error) {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			io.Copy(io.Discard, r.Body)
+			w.WriteHeader(http.StatusCreated)
+		}), nil
+	}
+	c := newClient(b, Registry{Name: "discard", New: discard}, true)
+	b.SetBytes(int64(len(content)))
+	for b.Loop() {
+		if err := putWhole(c, "/upload", content, d); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// serveContent measures how net/http serves the content by itself, from memory
+// or from a file.
+func serveContent(b *testing.B, big func() ([]byte, digest.Digest), fromFile bool) {
+	content, _ := big()
+	name := filepath.Join(b.TempDir(), "content")
+	if fromFile {
+		if err := os.WriteFile(name, content, 0o666); err != nil {
+			b.Fatal(err)
+		}
+	}
+	serve := func(string) (http.Handler, error) {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			var src io.ReadSeeker = bytes.NewReader(content)
+			if fromFile {
+				f, err := os.Open(name)
+				if err != nil {
+					http.Error(w, err.Error(), http.StatusInternalServerError)
+					return
+				}
+				defer f.Close()
+				src = f
+			}
+			w.Header()["Content-Type"] = []string{"application/octet-stream"}
+			http.ServeContent(w, r, "", time.Time{}, src)
+		}), nil
+	}
+	c := newClient(b, Registry{Name: "serve", New: serve}, true)
+	b.SetBytes(int64(len(content)))
+	for b.Loop() {
+		if a := c.must(b, call{method: "GET", path: "/", want: 200}); a.bytes != int64(len(content)) {
+			b.Fatal("short:", a.bytes)
+		}
+	}
+}
