@@ -4,33 +4,34 @@ package registrytest
 // value is its name.
 type LintRule string
 
-// The rules that a [Linter] checks. What each says, and where that is written,
-// is what [LintRule.Text] and [LintRule.Source] return.
+// The rules that a [Linter] checks, by what it finds. What the client should
+// have done, and where that is written, is what [LintRule.Text] and
+// [LintRule.Source] say.
 const (
-	LintContentRange      LintRule = "content-range"
-	LintChunkLength       LintRule = "chunk-length"
-	LintChunkOrder        LintRule = "chunk-order"
-	LintChunkSize         LintRule = "chunk-size"
-	LintUploadStart       LintRule = "upload-start"
-	LintUploadAlgorithm   LintRule = "upload-algorithm"
-	LintUploadLocation    LintRule = "upload-location"
-	LintLatestLocation    LintRule = "latest-location"
-	LintUploadType        LintRule = "upload-type"
-	LintUploadDigest      LintRule = "upload-digest"
-	LintUploadOpen        LintRule = "upload-open"
-	LintUploadAgain       LintRule = "upload-again"
-	LintAccept            LintRule = "accept"
-	LintContentType       LintRule = "content-type"
-	LintMediaType         LintRule = "media-type"
-	LintReferrersFallback LintRule = "referrers-fallback"
-	LintReferrersTag      LintRule = "referrers-tag"
-	LintLink              LintRule = "link"
-	LintName              LintRule = "name"
-	LintEndpoint          LintRule = "endpoint"
-	LintNoBody            LintRule = "no-body"
-	LintCredentials       LintRule = "credentials"
-	LintRetryAfter        LintRule = "retry-after"
-	LintExpected          LintRule = "expected"
+	LintContentRange      LintRule = "content-range"      // a Content-Range that is not <first>-<last>
+	LintChunkLength       LintRule = "chunk-length"       // a Content-Range and a Content-Length that differ
+	LintChunkOrder        LintRule = "chunk-order"        // a chunk that does not begin where the one before has ended
+	LintChunkSize         LintRule = "chunk-size"         // a chunk below OCI-Chunk-Min-Length
+	LintUploadStart       LintRule = "upload-start"       // an upload in chunks that is started without Content-Length: 0
+	LintUploadAlgorithm   LintRule = "upload-algorithm"   // one that ends with another algorithm than it was started with
+	LintUploadLocation    LintRule = "upload-location"    // a URL of an upload that was assembled, or has lost its query
+	LintLatestLocation    LintRule = "latest-location"    // a URL of an upload that is not the last that was given
+	LintUploadType        LintRule = "upload-type"        // a blob that is not uploaded as application/octet-stream
+	LintUploadDigest      LintRule = "upload-digest"      // an upload that is closed without a digest
+	LintUploadOpen        LintRule = "upload-open"        // an upload that is neither closed nor cancelled
+	LintUploadAgain       LintRule = "upload-again"       // an upload of a blob that is known to be there
+	LintAccept            LintRule = "accept"             // a manifest that is asked for without Accept
+	LintContentType       LintRule = "content-type"       // a manifest that is pushed without Content-Type, or with parameters in it
+	LintMediaType         LintRule = "media-type"         // one that is pushed with another Content-Type than its mediaType
+	LintReferrersFallback LintRule = "referrers-fallback" // no look at the referrers tag where there are no referrers
+	LintReferrersTag      LintRule = "referrers-tag"      // no push of it where the registry has no use for a subject
+	LintLink              LintRule = "link"               // a list that goes on otherwise than at its Link
+	LintName              LintRule = "name"               // the name of a repository, a tag or a digest that is malformed
+	LintEndpoint          LintRule = "endpoint"           // a path or a method that the spec does not have
+	LintNoBody            LintRule = "no-body"            // a GET, HEAD or DELETE with a body
+	LintCredentials       LintRule = "credentials"        // credentials that nobody has asked for
+	LintRetryAfter        LintRule = "retry-after"        // a request that is repeated before its Retry-After
+	LintExpected          LintRule = "expected"           // an operation that is not among Linter.Expect
 )
 
 // A lintCheck is a rule and how it is checked.
