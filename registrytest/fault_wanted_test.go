@@ -11,6 +11,7 @@ import (
 	"mime/multipart"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -26,6 +27,14 @@ import (
 // docs/faults.md lists it, with the names of these tests.
 func TestWanted(t *testing.T) {
 	t.Parallel()
+	list, err := os.ReadFile("../docs/faults.md")
+	require.NoError(t, err)
+	_, rows, _ := strings.Cut(string(list), "## What tests have wanted")
+	for _, test := range wanted {
+		require.Contains(t, rows, "| `"+test.name+"` |")
+		rows = strings.Replace(rows, "| `"+test.name+"` |", "", 1)
+	}
+	require.NotContains(t, rows, "` |", "a test in the list that is not there")
 	for _, test := range wanted {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
