@@ -152,7 +152,7 @@ func newEntry(r *registry.Request, start time.Time) *entry {
 // finish adds what is known once the request was answered.
 func (e *entry) finish(x *registry.Exchange) {
 	e.Ongoing = false
-	e.User = x.Request.User
+	e.User, e.Granted = x.Request.User, x.Request.Granted
 	e.Status = x.Status
 	e.Errors = x.Errors
 	e.Err = x.Err

@@ -79,7 +79,7 @@ func labelled(label string) (stacks []string) {
 			continue
 		}
 		// A client that a handler uses keeps connections for later.
-		if strings.Contains(stack, "net/http.(*persistConn)") {
+		if strings.Contains(stack, "net/http.(*persistConn)") || strings.Contains(stack, "net/http.(*http2ClientConn)") {
 			continue
 		}
 		stacks = append(stacks, stack)
