@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -89,6 +90,25 @@ func TestChangesAtTheSameTimeAreNoticed(t *testing.T) {
 			require.ErrorContains(t, err, "damaged")
 		}
 	}
+}
+
+// TestIndexIsBeingWritten reads while another tool, which does not rename, has
+// written the first half of index.json. The time in the bubble goes on when
+// the store waits.
+func TestIndexIsBeingWritten(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		writeLayout(t, dir, 0, "v1")
+		s := open(t, dir, layout.Repository("app"))
+		text := indexText(entryText(0, "v2"))
+		writeFile(t, dir, "index.json", text[:len(text)/2])
+		go func() {
+			time.Sleep(12 * time.Millisecond)
+			writeFile(t, dir, "index.json", text)
+		}()
+		wantManifestDigest(t, s, "app", "v2", 0)
+	})
 }
 
 func TestLayoutsComeAndGo(t *testing.T) {
@@ -229,6 +249,13 @@ func TestBrokenLayouts(t *testing.T) {
 		require.ErrorContains(t, err, "index.json is no regular file")
 	})
 	for _, name := range []string{"index.json", "oci-layout"} {
+		t.Run(name+" is too large", func(t *testing.T) {
+			t.Parallel()
+			dir := emptyLayout(t)
+			require.NoError(t, os.Truncate(filepath.Join(dir, name), 1<<42))
+			_, err := layout.Open(dir)
+			require.ErrorContains(t, err, name+" has 4398046511104 bytes, more than 1073741824")
+		})
 		t.Run(name+" is a link to outside", func(t *testing.T) {
 			t.Parallel()
 			dir := emptyLayout(t)
@@ -307,6 +334,12 @@ func TestBrokenManifests(t *testing.T) {
 			}
 			wantManifestDigest(t, s, "app", "v2", 1)
 			wantReferrers(t, s, "app", m.Digest)
+
+			if test.name == "too long" {
+				require.NoError(t, os.Truncate(filepath.Join(dir, filepath.FromSlash(file)), 1<<42))
+				_, err := s.GetManifest(t.Context(), "app", "v1")
+				require.ErrorContains(t, err, file+" has 4398046511104 bytes")
+			}
 
 			// To push it again mends it, to delete it as well.
 			put(t, s, "app", 0)

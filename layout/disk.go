@@ -116,8 +116,11 @@ func (d *disk) open(name string) (f fs.File, info fs.FileInfo, err error) {
 	return f, info, nil
 }
 
-// readFile reads a regular file. It is not to be changed to another one while
-// it is read, unless by rename.
+// maxRead is the size up to which a file is read as a whole. An index.json of
+// that size names millions of manifests.
+const maxRead = 1 << 30
+
+// readFile reads a regular file.
 func (d *disk) readFile(name string) ([]byte, fs.FileInfo, error) {
 	if _, err := d.statRegular(name); err != nil {
 		return nil, nil, err
@@ -127,14 +130,20 @@ func (d *disk) readFile(name string) ([]byte, fs.FileInfo, error) {
 		return nil, nil, err
 	}
 	defer f.Close()
-	text := make([]byte, info.Size(), info.Size()+1)
-	if _, err = io.ReadFull(f, text); err == io.ErrUnexpectedEOF {
-		err = errors.New("has become shorter while it was read")
+	text, err := readAll(f, name, info.Size())
+	return text, info, err
+}
+
+// readAll reads an open file of the size.
+func readAll(f fs.File, name string, size int64) ([]byte, error) {
+	if size > maxRead {
+		return nil, fmt.Errorf("%s has %d bytes, more than %d", name, size, maxRead)
 	}
-	if err != nil {
-		return nil, nil, fmt.Errorf("reading %s: %w", name, err)
+	text := make([]byte, size)
+	if _, err := io.ReadFull(f, text); err != nil {
+		return nil, fmt.Errorf("reading %s: %w", name, err)
 	}
-	return text, info, nil
+	return text, nil
 }
 
 // sameFile reports whether two files are one that has not changed in between.

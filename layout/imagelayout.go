@@ -148,44 +148,64 @@ func (l *imageLayout) known(info fs.FileInfo) *index {
 	return nil
 }
 
+// maxReads is how often an index.json is read that makes no sense but has just
+// been written. Some tools write it in place, and may not be done.
+const maxReads = 10
+
 // load reads index.json. The caller holds l.loading.
 func (l *imageLayout) load() (*index, error) {
+	for try := 1; ; try++ {
+		x, settled, err := l.read()
+		if err == nil || settled || try == maxReads {
+			return x, err
+		}
+		time.Sleep(clockStep / maxReads)
+	}
+}
+
+// read reads index.json once. It reports whether the file will not change any
+// more without that being seen.
+func (l *imageLayout) read() (x *index, isSettled bool, err error) {
 	name := l.path(indexFile)
 	info, err := l.disk.stat(name)
 	if err == nil {
 		// Somebody may have read it while this caller waited.
 		if x := l.known(info); x != nil {
-			return x, nil
+			return x, true, nil
 		}
 	}
 	now := time.Now()
 	text, info, err := l.disk.readFile(name)
 	missing := errors.Is(err, fs.ErrNotExist)
 	if err != nil && !missing {
-		return nil, err
+		return nil, true, err
 	}
 	if err := l.checkMarker(); err != nil {
-		return nil, err
+		return nil, true, err
 	}
-	cur := l.cur.Load()
+	x = l.cur.Load()
 	if missing {
 		// A layout in the making, or one that nothing was ever put into.
-		info, text = nil, []byte(emptyIndex)
-		if cur != nil && cur.file == nil {
-			return cur, nil
+		if x == nil || x.file != nil {
+			if x, err = l.parse([]byte(emptyIndex)); err != nil {
+				return nil, true, err
+			}
+			l.cur.Store(x)
 		}
+		return x, true, nil
 	}
-	if cur == nil || !sameFile(cur.file, info) || !bytes.Equal(cur.text, text) {
-		if cur, err = l.parse(text); err != nil {
-			return nil, err
+	isSettled = settled(info, now)
+	if x == nil || !sameFile(x.file, info) || !bytes.Equal(x.text, text) {
+		if x, err = l.parse(text); err != nil {
+			return nil, isSettled, err
 		}
-		cur.file, cur.text = info, text
-		l.cur.Store(cur)
+		x.file, x.text = info, text
+		l.cur.Store(x)
 	}
-	if info != nil && settled(info, now) {
-		cur.settled.Store(true)
+	if isSettled {
+		x.settled.Store(true)
 	}
-	return cur, nil
+	return x, isSettled, nil
 }
 
 func (l *imageLayout) parse(text []byte) (*index, error) {

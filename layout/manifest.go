@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"strings"
 
@@ -38,9 +37,9 @@ func (l *imageLayout) readManifest(d ocispec.Descriptor) ([]byte, error) {
 	if info.Size() != d.Size {
 		return nil, fmt.Errorf("%s has %d bytes, not %d as its descriptor says", name, info.Size(), d.Size)
 	}
-	content := make([]byte, d.Size)
-	if _, err := io.ReadFull(f, content); err != nil {
-		return nil, fmt.Errorf("reading %s: %w", name, err)
+	content, err := readAll(f, name, d.Size)
+	if err != nil {
+		return nil, err
 	}
 	if got := d.Digest.Algorithm().FromBytes(content); got != d.Digest {
 		return nil, fmt.Errorf("%s is damaged: its content has the digest %s", name, got)

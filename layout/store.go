@@ -39,8 +39,9 @@
 // its end. These are blobs, index.json and oci-layout, which a layout above has
 // itself, and the names of devices on Windows: team/con/x is in team/con_/x,
 // and app/index.json in app/index_.json. Directories that are no component of a
-// name are passed over, and so is what begins with a dot; symbolic links are
-// followed to a layout, but not to a tree.
+// name are passed over, and so is what begins with a dot. A symbolic link to a
+// layout in the tree is listed; what is below a linked directory is served, but
+// not listed.
 //
 // # Manifests and blobs
 //
