@@ -19,12 +19,15 @@ import (
 // headers of the request ask for it: whole or in ranges (RFC 9110, section 14),
 // or not at all if the client has it already (section 13).
 func serveContent(w http.ResponseWriter, r *Request, mediaType string, d digest.Digest, size int64, content io.ReadSeeker) error {
-	setFields(w.Header(),
+	fields := [...]string{
 		"Content-Type", mediaType,
 		"Docker-Content-Digest", string(d),
-		"Etag", `"`+string(d)+`"`,
-		"Accept-Ranges", "bytes")
+		"Etag", `"` + string(d) + `"`,
+		"Accept-Ranges", "bytes",
+		"Content-Length", "", // last: what negotiation leads to has its own
+	}
 	if needsNegotiation(r.Header) {
+		setFields(w.Header(), fields[:len(fields)-2]...)
 		hr := r.Request
 		if unit := r.Header.Get("Range"); unit != "" && (r.Method == http.MethodHead || !strings.HasPrefix(unit, "bytes=")) {
 			// RFC 9110, section 14.2: Range is for GET alone, and a unit that
@@ -39,7 +42,8 @@ func serveContent(w http.ResponseWriter, r *Request, mediaType string, d digest.
 		}
 		return nil
 	}
-	setFields(w.Header(), "Content-Length", strconv.FormatInt(size, 10))
+	fields[len(fields)-1] = strconv.FormatInt(size, 10)
+	setFields(w.Header(), fields[:]...)
 	w.WriteHeader(http.StatusOK)
 	if r.Method == http.MethodHead {
 		return nil
