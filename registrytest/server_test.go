@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -444,4 +446,33 @@ func TestServersInParallel(t *testing.T) {
 			})
 		}
 	})
+}
+
+// What a test leaves in TIME_WAIT, all tests after it have to live with.
+func TestServerLeavesNoConnectionBehind(t *testing.T) {
+	t.Parallel()
+	if _, err := os.Stat("/proc/net/tcp"); err != nil {
+		t.Skip("there is no list of connections")
+	}
+	for name, opts := range map[string][]registry.Option{"HTTP": nil, "HTTPS": {registrytest.WithTLS()}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var port string
+			tr := try(t, func(tb registrytest.TB) {
+				s := registrytest.NewServer(tb, opts...)
+				requireUp(t, s)
+				other := &http.Client{Transport: s.Transport().Clone()}
+				get(t, other, s.URL+"/v2/")
+				_, text, _ := net.SplitHostPort(s.Host())
+				number, err := strconv.Atoi(text)
+				require.NoError(t, err)
+				port = fmt.Sprintf("0100007F:%04X", number)
+			})
+			require.Empty(t, tr.errors)
+			require.Eventually(t, func() bool {
+				list, err := os.ReadFile("/proc/net/tcp")
+				return err == nil && !strings.Contains(string(list), port)
+			}, 5*time.Second, time.Millisecond)
+		})
+	}
 }
