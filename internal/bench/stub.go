@@ -90,7 +90,7 @@ func (s *stub) upload(w http.ResponseWriter, r *http.Request, path string) {
 	s.mu.RLock()
 	kept := s.uploads[id]
 	s.mu.RUnlock()
-	if kept.Len() == 0 && r.ContentLength > 0 {
+	if s.dir == "" && kept.Len() == 0 && r.ContentLength > 0 {
 		kept.Grow(int(r.ContentLength))
 	}
 	h := sha256.New()
