@@ -139,6 +139,15 @@ func TestStoreFailsWhenAManifestIsChecked(t *testing.T) {
 	require.Contains(t, a.Body.String(), "looking up blob "+string(sum("{}"))+" of app: the disk is on fire")
 }
 
+// A store is asked for nothing that has no name.
+func TestStoreIsNotAskedForWhatIsNoName(t *testing.T) {
+	t.Parallel()
+	h := &registryTest{t, registry.New(failingStore{memstore.New(), errors.New("should not be asked")}), nil}
+	for _, from := range []string{"..%2Fx", "A", "a/", "%00"} {
+		h.want(202, h.call("POST", "/v2/app/blobs/uploads/?mount="+string(sum("x"))+"&from="+from, ""))
+	}
+}
+
 // A shortStore has blobs that fail in mid-read.
 type shortStore struct {
 	registry.Store
