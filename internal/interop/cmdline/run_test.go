@@ -33,7 +33,7 @@ func TestRunPodman(t *testing.T) {
 	root := shortDir(t)
 	out, err := try(t, "podman", "--storage-driver", "vfs", "--root", filepath.Join(root, "root"), "--runroot", filepath.Join(root, "run"),
 		"--runtime", "runc", "--cgroup-manager", "cgroupfs", "--events-backend", "file",
-		"run", "--rm", "--tls-verify=false", "--network", "none", "--security-opt", "seccomp=unconfined", s.ref("team/app:v1"))
+		"run", "--rm", "--tls-verify=false", "--network", "none", "--ulimit", "host", "--security-opt", "seccomp=unconfined", s.ref("team/app:v1"))
 	// It was pulled then.
 	if err != nil && strings.Contains(out, "Writing manifest") {
 		t.Skipf("containers do not run here: %s", out)
