@@ -233,6 +233,17 @@ func TestMountThatIsNotSupportedStartsAnUpload(t *testing.T) {
 	}
 }
 
+// Where no upload can be started, one is not started for want of a blob either.
+func TestMountWithoutUploads(t *testing.T) {
+	t.Parallel()
+	full := inMemory(t)
+	h := full.over(registry.Without(registry.StartUpload))
+	d := string(full.pushBlob("from", "x"))
+	h.want(201, h.call("POST", "/v2/to/blobs/uploads/?mount="+d+"&from=from", ""))
+	h.wantError(405, h.call("POST", "/v2/to/blobs/uploads/?mount="+string(sum("absent"))+"&from=from", ""), registry.CodeUnsupported)
+	h.wantError(405, h.call("POST", "/v2/to/blobs/uploads/?mount="+d+"&from=-", ""), registry.CodeUnsupported)
+}
+
 // Single POST.
 func TestBlobIsPushedInOneRequest(t *testing.T) {
 	overStores(t, func(t *registryTest) {

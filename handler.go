@@ -197,9 +197,7 @@ func (h *handler) operate(w http.ResponseWriter, r *Request) error {
 func (h *handler) refuse(w http.ResponseWriter, r *Request) error {
 	switch r.Op {
 	case MountBlob, PostBlob:
-		if !h.without[StartUpload] {
-			return h.startUpload(w, r)
-		}
+		return h.startUpload(w, r)
 	case ListReferrers, Catalog, Discover:
 		return &Error{Code: CodeUnsupported, Status: http.StatusNotFound, Message: "this registry has no " + r.Op.String()}
 	}

@@ -212,6 +212,9 @@ func (s *upload) digest(algorithm digest.Algorithm) (digest.Digest, error) {
 // startUpload answers end-4a and end-4c (POST then PUT, Pushing a blob in
 // chunks).
 func (h *handler) startUpload(w http.ResponseWriter, r *Request) error {
+	if h.without[StartUpload] {
+		return h.notAllowed(r)
+	}
 	algorithm := digest.Canonical
 	if r.URL.RawQuery != "" {
 		if name := r.URL.Query().Get("digest-algorithm"); name != "" {
