@@ -1,6 +1,7 @@
 package registrytest
 
 import (
+	"net"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -217,6 +218,37 @@ func (l *lint) credentials() {
 		}
 		challenged = challenged || !r.Ongoing && r.ResponseHeader.Get("WWW-Authenticate") != ""
 	}
+}
+
+func (l *lint) credentialsInURL() {
+	for _, r := range l.records {
+		if r.Session != "" && r.Op != registry.StartUpload {
+			continue // The query is what the registry has put into Location.
+		}
+		if _, ok := r.URL.User.Password(); ok {
+			l.found(r, "there is a password before the host")
+		}
+		for name := range r.URL.Query() {
+			if secret(name) && !strings.EqualFold(name, "offline_token") {
+				l.found(r, "there is a secret in the parameter %s", name)
+			}
+		}
+	}
+}
+
+func (l *lint) credentialsPlain() {
+	for _, r := range l.records {
+		scheme, _, _ := strings.Cut(r.RequestHeader.Get("Authorization"), " ")
+		if strings.EqualFold(scheme, "Basic") && r.URL.Scheme == "http" && !isLoopback(r.URL.Hostname()) {
+			l.found(r, "a password is sent to %s in plain text", r.URL.Host)
+		}
+	}
+}
+
+// isLoopback reports whether the host is this machine.
+func isLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback() || host == "localhost" || strings.HasSuffix(host, ".localhost")
 }
 
 func (l *lint) retryAfter() {

@@ -30,6 +30,8 @@ const (
 	LintEndpoint          LintRule = "endpoint"           // a path or a method that the spec does not have
 	LintNoBody            LintRule = "no-body"            // a GET, HEAD or DELETE with a body
 	LintCredentials       LintRule = "credentials"        // credentials that nobody has asked for
+	LintCredentialsInURL  LintRule = "credentials-in-url" // a password or a token in the URL
+	LintCredentialsPlain  LintRule = "credentials-plain"  // a password over HTTP to another machine
 	LintRetryAfter        LintRule = "retry-after"        // a request that is repeated before its Retry-After
 	LintExpected          LintRule = "expected"           // an operation that is not among Linter.Expect
 )
@@ -153,6 +155,16 @@ var lintChecks = [...]lintCheck{
 		LintCredentials, "RFC 9110, section 11.4",
 		"Credentials are sent after the registry has asked for them, with WWW-Authenticate, and not before.",
 		(*lint).credentials,
+	},
+	{
+		LintCredentialsInURL, "RFC 6750, section 2.3; RFC 9110, section 4.2.4",
+		"Passwords and tokens are not in URLs, which end up in logs.",
+		(*lint).credentialsInURL,
+	},
+	{
+		LintCredentialsPlain, "RFC 7617, section 4",
+		"Basic credentials are sent over HTTPS, or to a loopback address.",
+		(*lint).credentialsPlain,
 	},
 	{
 		LintRetryAfter, "Error Codes; RFC 9110, section 10.2.3",

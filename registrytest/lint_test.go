@@ -546,6 +546,22 @@ func TestLintRules(t *testing.T) {
 			s.send("GET", "/v2/", "", "Authorization", "Basic c2VjcmV0")
 		}, want: `1: the registry has not asked for the credentials "Basic redacted"`},
 
+		{rule: LintCredentialsInURL, name: "none", do: func(s *script) {
+			s.send("GET", "/token?offline_token=true&service=x", "")
+			s.finish(s.start(), "abc")
+		}},
+		{rule: LintCredentialsInURL, name: "a token", do: func(s *script) {
+			s.send("GET", "/v2/?access_token=abc", "")
+		}, want: "1: there is a secret in the parameter access_token"},
+		{rule: LintCredentialsPlain, name: "a token", opts: []registry.Option{challenge}, do: func(s *script) {
+			s.send("GET", "/v2/", "")
+			s.send("GET", "/v2/", "", "Authorization", "Bearer abc")
+		}},
+		{rule: LintCredentialsPlain, name: "a password", opts: []registry.Option{challenge}, do: func(s *script) {
+			s.send("GET", "/v2/", "")
+			s.send("GET", "/v2/", "", "Authorization", "Basic c2VjcmV0")
+		}, want: "2: a password is sent to registry.test in plain text"},
+
 		{rule: LintRetryAfter, name: "waited", opts: []registry.Option{busy(429, "10")}, do: func(s *script) {
 			s.send("GET", "/v2/", "")
 			time.Sleep(10 * time.Second)
