@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -53,7 +54,7 @@ func (h *handler) page(w http.ResponseWriter, r *Request, list func(ctx context.
 	if err != nil {
 		return nil, err
 	}
-	names := []string{}
+	names := make([]string, 0, min(limit, 100))
 	for name, err := range list(r.Context(), query.Get("last")) {
 		if err != nil {
 			return nil, err
@@ -108,7 +109,9 @@ func (h *handler) listReferrers(w http.ResponseWriter, r *Request) error {
 	const perEntry = 512
 	room := h.manifestLimit - perEntry
 	// Entries are encoded once, into the answer itself.
-	text := []byte(`{"schemaVersion":2,"mediaType":"` + ocispec.MediaTypeImageIndex + `","manifests":[`)
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text)
+	text.WriteString(`{"schemaVersion":2,"mediaType":"` + ocispec.MediaTypeImageIndex + `","manifests":[`)
 	entries, last := 0, ""
 	for d, err := range h.store.Referrers(r.Context(), r.Repo, r.Digest, digest.Digest(after)) {
 		if err != nil {
@@ -117,27 +120,29 @@ func (h *handler) listReferrers(w http.ResponseWriter, r *Request) error {
 		if filter != "" && d.ArtifactType != filter {
 			continue
 		}
-		entry, err := json.Marshal(d)
-		if err != nil {
+		before := text.Len()
+		if entries > 0 {
+			text.WriteByte(',')
+		}
+		if err := encoder.Encode(d); err != nil {
 			return fmt.Errorf("encoding the descriptor of %s: %w", d.Digest, err)
 		}
-		room -= int64(len(entry)) + 1
+		room -= int64(text.Len() - before)
 		if entries == limit || room < 0 && entries > 0 {
+			text.Truncate(before)
 			if limit > 0 {
 				setNext(w.Header(), r, query, last)
 			}
 			break
 		}
-		if entries++; entries > 1 {
-			text = append(text, ',')
-		}
-		text = append(text, entry...)
+		text.Truncate(text.Len() - len("\n"))
+		entries++
 		last = string(d.Digest)
 	}
 	if filter != "" {
 		w.Header().Set("OCI-Filters-Applied", "artifactType")
 	}
-	return writeBody(w, r, http.StatusOK, ocispec.MediaTypeImageIndex, append(text, "]}"...))
+	return writeBody(w, r, http.StatusOK, ocispec.MediaTypeImageIndex, append(text.Bytes(), "]}"...))
 }
 
 // discover answers the extension _oci, which lists what the registry has
