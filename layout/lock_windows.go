@@ -30,11 +30,7 @@ func (d *disk) lock(dir string) (unlock func(), err error) {
 	if err := d.root.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
-	path, err := filepath.Abs(filepath.Join(d.root.Name(), filepath.FromSlash(dir), tempDir+".lock"))
-	if err != nil {
-		return nil, err
-	}
-	name, err := syscall.UTF16PtrFromString(path)
+	name, err := syscall.UTF16PtrFromString(filepath.Join(d.root.Name(), filepath.FromSlash(dir), tempDir+".lock"))
 	if err != nil {
 		return nil, err
 	}

@@ -1,75 +1,3 @@
-// Package layout keeps the content of a registry in OCI image layouts on disk
-// (image spec, section OCI Image Layout Specification).
-//
-// What is on disk is a valid layout at every moment, which other tools can
-// read, and what they write is served from the next request on.
-//
-// # One layout
-//
-// A directory with an oci-layout file is one layout. What its index.json names
-// belongs to repositories as the annotation
-// org.opencontainers.image.ref.name says:
-//
-//   - v1: tag v1 of the layout's default repository, see [Repository];
-//   - team/app:v1: tag v1 of repository team/app;
-//   - docker.io/library/alpine:3: tag 3 of library/alpine, as the host of a
-//     registry is left out. It is kept on disk, also for tags that are pushed
-//     to library/alpine later;
-//   - team/app@sha256:…: a manifest of team/app without a tag;
-//   - nothing, or what cannot be a reference in a registry: a manifest of the
-//     default repository without a tag.
-//
-// The annotation io.containerd.image.name goes before it if it has a full
-// reference, as Docker writes it.
-//
-// The repositories of one layout have their blobs directory in common. A blob
-// is there in those whose manifests lead to it and in those that it was pushed
-// to or mounted in since the layout was opened. One that no manifest leads to
-// is there in all of them, since it may belong to a push that is not complete.
-//
-// # Trees
-//
-// Any other directory is a tree: the path of each layout below it is the name
-// of its repository, and full references in it contribute their tags alone. An
-// empty directory is an empty tree. Pushing makes the layouts. Which of the
-// two a directory is, is decided when it is opened.
-//
-// A component of a repository's name that a directory cannot have is escaped
-// with an underscore, where none can be in a name: before its first dot or at
-// its end. These are blobs, index.json and oci-layout, which a layout above has
-// itself, and the names of devices on Windows: team/con/x is in team/con_/x,
-// and app/index.json in app/index_.json. Directories that are no component of a
-// name are passed over, and so is what begins with a dot. A symbolic link to a
-// layout in the tree is listed; what is below a linked directory is served, but
-// not listed.
-//
-// # Manifests and blobs
-//
-// Each manifest that is pushed has an entry in index.json, one for each of its
-// tags. Manifests that are named by an index, on any level, are served as well:
-// many tools write only that. A layout keeps manifests and blobs in one place,
-// so a manifest can be read as a blob, too; but it cannot be deleted as one.
-//
-// Nothing is served that is not what its digest says. Manifests are verified
-// whenever they are read. Blobs are verified before they are first served, and
-// again when their file has changed. What is damaged is an error that names the
-// file.
-//
-// # Crashes
-//
-// Files appear whole, by rename, a manifest before the index that names it. So
-// what was acknowledged is there after a process was killed at any instant.
-// Nothing is synced: it may not be there after a power failure. What a killed
-// process leaves in the directory .ocireg is removed, when it is a day old, by
-// whoever opens the store.
-//
-// # Other processes
-//
-// Several stores, in one process or in several, may have one directory open. A
-// lock on the directory of the layout keeps them from overwriting each other's
-// tags, on Linux, macOS, the BSDs and Windows, where the file system can lock.
-// Other tools do not know of it: while one of them writes, nothing should be
-// pushed to the same layout.
 package layout
 
 import (
@@ -136,15 +64,15 @@ func Repository(name string) Option {
 // Nothing outside of the directory is read or written, wherever symbolic links
 // point. A tree has to be on one file system.
 func Open(dir string, opts ...Option) (*Store, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, err
+	}
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return nil, err
 	}
-	name := "image"
-	if abs, err := filepath.Abs(dir); err == nil {
-		name = repositoryFor(filepath.Base(abs))
-	}
-	s, err := open(&disk{FS: root.FS(), root: root, link: root.Link}, name, opts)
+	s, err := open(&disk{FS: root.FS(), root: root, link: root.Link}, repositoryFor(filepath.Base(dir)), opts)
 	if err != nil {
 		root.Close()
 		return nil, fmt.Errorf("opening %s: %w", dir, err)
