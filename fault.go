@@ -135,7 +135,6 @@ func (h *handler) serveWith(w *faultWriter, r *Request) error {
 		if err := answer(h.serve, &responseWriter{ResponseWriter: done}, r); err != nil || done.failed {
 			return err
 		}
-		r.told = nil
 		if f.Serve == nil {
 			serve = func(http.ResponseWriter, *Request) error { return ErrClose }
 		}
@@ -162,7 +161,6 @@ func (w *commitWriter) WriteHeader(status int) {
 		return
 	}
 	w.failed = true
-	clear(w.ResponseWriter.Header())
 	maps.Copy(w.ResponseWriter.Header(), w.header)
 	w.ResponseWriter.WriteHeader(status)
 }
