@@ -140,8 +140,8 @@ func (r *Record) next() *url.URL {
 func (l *lint) name() {
 	for _, r := range l.records {
 		switch r.Op {
-		case registry.Unknown, registry.Ping, registry.Catalog, registry.Discover:
-			continue
+		case registry.Unknown, registry.Ping, registry.Token, registry.Catalog, registry.Discover:
+			continue // They are not about a repository.
 		}
 		elements := strings.Split(r.URL.Path, "/")
 		last := elements[len(elements)-1]

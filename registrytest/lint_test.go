@@ -235,6 +235,16 @@ func TestLintRules(t *testing.T) {
 			},
 			want: "4: the chunk begins with byte 0, the next was 3",
 		},
+		{
+			rule: LintChunkOrder, name: "after the registry was wrong about what it has nobody knows",
+			opts: []registry.Option{failing(registry.PatchUpload, registry.Fault{Header: func(status int, h http.Header) int {
+				h.Set("Range", "0-1")
+				return status
+			}})},
+			do: func(s *script) {
+				chunk(s, chunk(s, s.start(), "abc", "0-2"), "c", "2-2")
+			},
+		},
 		{rule: LintChunkOrder, name: "a stream", do: func(s *script) {
 			at := s.send("PATCH", s.start(), "abc").Get("Location")
 			chunk(s, at, "de", "3-4")
@@ -486,6 +496,7 @@ func TestLintRules(t *testing.T) {
 			s.send("POST", uploads+"?mount="+dig("a")+"&from=other", "")
 			s.send("GET", "/v2/", "")
 			s.send("GET", "/v2/_catalog", "")
+			s.send("GET", "/token?service=x", "")
 		}},
 		{rule: LintName, name: "of an algorithm that nobody knows", do: func(s *script) {
 			s.send("GET", "/v2/app/blobs/blake3:"+strings.Repeat("a", 64), "")

@@ -74,6 +74,9 @@ func (l *lint) chunkOrder() {
 				switch {
 				case r.told() && next >= 0:
 					next += r.BytesIn
+					if _, last, ok := r.received(); ok && last > 0 && last+1 != next {
+						next = -1 // Whom should the client believe?
+					}
 					continue
 				case r.Status != http.StatusRequestedRangeNotSatisfiable:
 					next = -1

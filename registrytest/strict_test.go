@@ -128,7 +128,7 @@ func TestStateIsAddedOnce(t *testing.T) {
 		link     string
 	}{
 		"a session": {registry.StartUpload, func(w http.ResponseWriter) { w.WriteHeader(202) }, "/a?b=c&_state=1%2F%2B%3D", `</l?_state=2%2F%2B%3D&last=x>; rel="next"`},
-		"a blob":    {registry.MountBlob, func(w http.ResponseWriter) { w.WriteHeader(201) }, "/a?b=c", `</l?_state=1%2F%2B%3D&last=x>; rel="next"`},
+		"a blob":    {registry.MountBlob, func(w http.ResponseWriter) { w.WriteHeader(103); w.WriteHeader(201) }, "/a?b=c", `</l?_state=1%2F%2B%3D&last=x>; rel="next"`},
 		"written without a status": {registry.ListTags, func(w http.ResponseWriter) {
 			io.WriteString(w, "a")
 			io.WriteString(w, "b")

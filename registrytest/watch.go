@@ -42,15 +42,15 @@ func (wt watch) handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		aw := &answerWriter{ResponseWriter: w, left: -1}
 		if r.ContentLength != 0 || wt.bodies > 0 {
-			a := &glimpse{request: capture{limit: wt.bodies}, response: capture{limit: wt.bodies}}
+			g := &glimpse{request: capture{limit: wt.bodies}, response: capture{limit: wt.bodies}}
 			if wt.manifests && r.Method == http.MethodPut && strings.Contains(r.URL.Path, "/manifests/") {
-				a.manifest = &capture{limit: maxManifest}
+				g.manifest = &capture{limit: maxManifest}
 			}
-			r = r.WithContext(context.WithValue(r.Context(), glimpseKey{}, a))
+			r = r.WithContext(context.WithValue(r.Context(), glimpseKey{}, g))
 			if r.Body != nil {
-				r.Body = &watchedBody{r.Body, a}
+				r.Body = &watchedBody{r.Body, g}
 			}
-			aw.glimpse = a
+			aw.glimpse = g
 		}
 		next.ServeHTTP(aw, r)
 		aw.release()
@@ -67,12 +67,12 @@ type glimpse struct {
 }
 
 // end adds what was seen to the record.
-func (a *glimpse) end(r *Record) {
-	r.RequestBody, r.ResponseBody = a.request.bytes, a.response.bytes
-	if a.manifest != nil && int64(len(a.manifest.bytes)) == r.BytesIn {
-		r.pushed = readPushed(a.manifest.bytes)
+func (g *glimpse) end(r *Record) {
+	r.RequestBody, r.ResponseBody = g.request.bytes, g.response.bytes
+	if g.manifest != nil {
+		r.pushed = readPushed(g.manifest.bytes)
 	}
-	a.manifest = nil
+	g.manifest = nil
 }
 
 // pushedManifest is what a manifest says that a client has to heed.
