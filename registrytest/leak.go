@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"runtime"
 	"runtime/pprof"
+	"strconv"
 	"strings"
 	"time"
 
@@ -75,7 +76,7 @@ func labelled(label string) (stacks []string) {
 	var profile bytes.Buffer
 	pprof.Lookup("goroutine").WriteTo(&profile, 1)
 	for stack := range strings.SplitSeq(profile.String(), "\n\n") {
-		if !strings.Contains(stack, "# labels: ") || !strings.Contains(stack, label) {
+		if !strings.Contains(stack, "# labels: ") || !strings.Contains(stack, strconv.Quote(label)) {
 			continue
 		}
 		// A client that a handler uses keeps connections for later.

@@ -381,6 +381,19 @@ func TestLeakedGoroutineFailsTheTest(t *testing.T) {
 
 func leakForTest(release chan struct{}) { <-release }
 
+// What one server has running is no leak of another.
+func TestServersOfATestDoNotAccuseEachOther(t *testing.T) {
+	t.Parallel()
+	tr := try(t, func(tb registrytest.TB) {
+		for range 2 {
+			nothing := middleware(func(*registry.Request) {})
+			requireUp(t, registrytest.NewServer(tb, registrytest.WithInMemory(), nothing))
+			requireUp(t, registrytest.NewServer(tb, nothing))
+		}
+	})
+	require.Empty(t, tr.errors)
+}
+
 // A handler may itself be a client, whose connections stay open for later.
 func TestConnectionsOfHandlersAreNoLeak(t *testing.T) {
 	t.Parallel()

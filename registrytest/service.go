@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"log"
 	"maps"
@@ -82,7 +83,7 @@ func (s *service) init(t TB, name string, handler http.Handler) {
 	s.http.ErrorLog = log.New(&s.log, "", 0)
 	s.http.ConnContext = s.connContext
 	s.http.ConnState = s.connState
-	s.leaks.begin(t.Name() + " " + name)
+	s.leaks.begin(fmt.Sprintf("%s %s %p", t.Name(), name, s)) // A name may be in use in several networks.
 }
 
 // start listens on all ports, or on none if there is an error.
