@@ -78,7 +78,7 @@ func newServer(t TB, set *settings) *Server {
 	s := &Server{State: State{set.store}, t: t, variant: set.variant, logging: set.logs}
 	s.service.t = t
 	if s.Store == nil {
-		s.Store = memstore.New()
+		s.Store = Generated(memstore.New())
 	}
 	s.options = []registry.Option{
 		// The journal is the first to be asked for faults, so that it is told

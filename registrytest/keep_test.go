@@ -1,0 +1,42 @@
+package registrytest_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ocireg/registry/layout"
+	"github.com/ocireg/registry/registrytest"
+)
+
+func TestLayoutOnFailure(t *testing.T) {
+	t.Parallel()
+	for _, failing := range []bool{true, false} {
+		dir := filepath.Join(t.TempDir(), "kept")
+		var app registrytest.Content
+		tr := try(t, func(tb registrytest.TB) {
+			reg := registrytest.NewServer(tb, registrytest.WithLayoutOnFailure(dir))
+			app = reg.Push(tb, "team/app:v1", registrytest.Image())
+			if failing {
+				tb.Errorf("something is wrong")
+			}
+		})
+		found, err := filepath.Glob(filepath.Join(dir, "*"))
+		require.NoError(t, err)
+		if !failing {
+			require.Empty(t, found)
+			require.Empty(t, tr.logs)
+			continue
+		}
+		require.Len(t, found, 1)
+		require.Contains(t, tr.logs[len(tr.logs)-1], found[0])
+		l, err := layout.Open(found[0])
+		require.NoError(t, err)
+		registrytest.State{Store: l}.CheckTag(t, "team/app:v1", app)
+		require.NoError(t, l.Close())
+		_, err = os.Stat(filepath.Join(found[0], "team", "app", "index.json"))
+		require.NoError(t, err)
+	}
+}
