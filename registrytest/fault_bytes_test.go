@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"testing/iotest"
 	"time"
@@ -103,6 +104,20 @@ func FuzzFilters(f *testing.F) {
 			require.Equal(t, wantErr, again, "an end is the end")
 		}
 	})
+}
+
+// What is not accepted is read, so that a client is not told while it sends;
+// and what there is no more of than is accepted is accepted.
+func TestAcceptReadsTheRest(t *testing.T) {
+	t.Parallel()
+	s := NewServer(t)
+	c := clientOf(t, s)
+	location := c.do("POST", "/v2/app/blobs/uploads/", "").header.Get("Location")
+	s.Fault(t, On(registry.PatchUpload).Accept(1000))
+	require.Equal(t, 202, c.do("PATCH", location, strings.Repeat("x", 1000)).status)
+	require.Equal(t, 416, c.do("PATCH", location, strings.Repeat("x", 1_000_000)).status)
+	require.EqualValues(t, 1_000_000, s.Requests().Last().BytesIn)
+	require.Equal(t, "0-1999", c.get(location).header.Get("Range"))
 }
 
 // The bodies that rewrite an answer are closed, and closed but once, whatever

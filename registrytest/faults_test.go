@@ -294,6 +294,21 @@ func TestFaultThatDidNotHappen(t *testing.T) {
 	}
 }
 
+// A test can look before its end, and is told but once.
+func TestCheckBeforeTheEnd(t *testing.T) {
+	t.Parallel()
+	tb := &journalTB{T: t}
+	var f Faults
+	in := f.Fault(tb, On(registry.Ping).Times(2).Status(503))
+	ask(&f, "/v2/")
+	in.Check(tb)
+	require.Len(t, tb.errors, 1)
+	for _, cleanup := range tb.cleanups {
+		cleanup()
+	}
+	require.Len(t, append(tb.errors, tb.lines...), 1)
+}
+
 func TestSeedIsLoggedWhenTheTestFails(t *testing.T) {
 	t.Parallel()
 	rule := On(registry.Ping).Probability(0.5).Seed(7).Status(503)

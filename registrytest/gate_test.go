@@ -90,6 +90,15 @@ func TestHold(t *testing.T) {
 		require.True(t, stored("lost"))
 		lost.Release()
 		require.Equal(t, 502, <-answered, "what else the rule says comes after")
+
+		begin := time.Now()
+		late := s.Hold(t, On(registry.Ping).Delay(time.Hour))
+		go func() { answered <- s.send(t.Context(), "GET", "/v2/", nil) }()
+		<-late.Entered()
+		require.Zero(t, time.Since(begin))
+		late.Release()
+		require.Equal(t, 200, <-answered)
+		require.Equal(t, time.Hour, time.Since(begin))
 	})
 }
 
