@@ -134,11 +134,6 @@ func (p *plan) wait(afterCommit bool, w wait) {
 	})
 }
 
-// answerWith answers in place of the operation.
-func (p *plan) answerWith(serve registry.Handler, afterCommit bool) {
-	p.serve, p.afterCommit = serve, afterCommit
-}
-
 // endInHeader ends the connection after n bytes of the answer on the wire.
 // There is no part of a header in HTTP/2: what comes to the client is nothing.
 func (p *plan) endInHeader(n int64, end error, m *mark) {
