@@ -149,11 +149,10 @@ func BenchmarkPushTogether(b *testing.B) {
 			var wg sync.WaitGroup
 			var next atomic.Int64
 			var failed atomic.Pointer[error]
-			perWriter := b.N/writers + 1
+			b.ResetTimer()
 			for w := range writers {
 				wg.Go(func() {
-					for range perWriter {
-						i := next.Add(1)
+					for i := next.Add(1); i <= int64(b.N); i = next.Add(1) {
 						if err := s.PutManifest(b.Context(), "app", smallImage(n+int(i%100)), []string{fmt.Sprint("new", w)}, nil); err != nil {
 							failed.Store(&err)
 						}
