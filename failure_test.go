@@ -316,6 +316,23 @@ func TestStoreFailsInAnUpload(t *testing.T) {
 	}
 }
 
+// A blob is hashed as it comes in, with the algorithm that it is asked for if
+// that is known by then. It is not read back.
+func TestBlobIsNotReadBack(t *testing.T) {
+	t.Parallel()
+	const content = "0123456789"
+	store := &fullStore{Store: memstore.New(), room: 1000, readBack: true}
+	h := &registryTest{t, registry.New(store), store}
+	for _, algorithm := range []digest.Algorithm{digest.SHA256, digest.SHA384, digest.SHA512} {
+		d := algorithm.FromString(content)
+		h.want(201, h.finish(h.start("app"), d, content))
+		h.want(201, h.call("POST", "/v2/app/blobs/uploads/?digest="+string(d), content))
+		location := h.want(202, h.call("POST", "/v2/app/blobs/uploads/?digest-algorithm="+string(algorithm), "")).Header().Get("Location")
+		h.want(202, h.chunk(location, 0, content[:4]))
+		h.want(201, h.finish(location, d, content[4:]))
+	}
+}
+
 // A watchedStore counts the blob writers that were closed.
 type watchedStore struct {
 	registry.Store
