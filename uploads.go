@@ -345,11 +345,8 @@ func (h *handler) appendBody(r *Request, s *upload) (ended bool, err error) {
 			announced = length
 		}
 	}
-	if announced > 0 {
-		if 0 <= s.lastChunk && s.lastChunk < h.minChunk {
-			return false, Errorf(CodeSizeInvalid, "the chunk before has %d bytes, fewer than %d, and was not the last", s.lastChunk, h.minChunk)
-		}
-		s.lastChunk = announced
+	if announced > 0 && 0 <= s.lastChunk && s.lastChunk < h.minChunk {
+		return false, Errorf(CodeSizeInvalid, "the chunk before has %d bytes, fewer than %d, and was not the last", s.lastChunk, h.minChunk)
 	}
 	n, fatal, err := h.receive(r.Context(), s, r.Body, announced)
 	if fatal {
@@ -358,6 +355,10 @@ func (h *handler) appendBody(r *Request, s *upload) (ended bool, err error) {
 	if err != nil {
 		// What has arrived is kept, also of a client that went away.
 		return false, s.outOfOrder("the body ended after %d bytes: %v", n, err)
+	}
+	if announced > 0 {
+		// One that was cut off is no chunk: the client may send what is left.
+		s.lastChunk = announced
 	}
 	return true, received(n, announced, nil)
 }

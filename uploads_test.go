@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/iotest"
 	"testing/synctest"
 	"time"
 
@@ -267,6 +268,17 @@ func TestMinimumOfChunks(t *testing.T) {
 		location = start()
 		t.want(202, t.chunk(location, 0, "012"))
 		t.want(416, t.chunk(location, 0, "01234"))
+
+		// What is left of one that broke off may be sent.
+		location = start()
+		t.want(202, t.chunk(location, 0, "01234"))
+		r := httptest.NewRequest("PATCH", location, io.MultiReader(strings.NewReader("5"), iotest.ErrReader(io.ErrUnexpectedEOF)))
+		r.Header.Set("Content-Range", "5-7")
+		w := httptest.NewRecorder()
+		t.ServeHTTP(w, r)
+		t.wantUpload(416, w, "app", 6)
+		t.want(202, t.chunk(location, 6, "67"))
+		t.want(201, t.finish(location, sum("01234567"), ""))
 	}, registry.WithMinChunk(5))
 }
 
