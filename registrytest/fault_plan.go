@@ -37,9 +37,9 @@ type hit struct {
 	random *rand.Rand
 }
 
-// upTo returns a time from 0 to d.
+// upTo returns a time from 0 to less than d.
 func (h hit) upTo(d time.Duration) time.Duration {
-	return time.Duration(h.random.Int64N(int64(d) + 1))
+	return time.Duration(h.random.Int64N(int64(d)))
 }
 
 func newPlan(r *registry.Request) *plan {

@@ -13,10 +13,13 @@ import (
 
 // A wait is for something to be over.
 type wait struct {
-	d     time.Duration             // how long it takes; 0 is for ever
+	d     time.Duration             // how long it takes, or forever
 	until <-chan struct{}           // closed when it is over before, or nil
 	begin func(ctx context.Context) // called first, or nil
 }
+
+// forever is as long as there is somebody who waits.
+const forever time.Duration = -1
 
 // wait waits, and returns an error if the client went away, or the server was
 // closed. It calls meanwhile first, if that is not nil, and does not wait if
@@ -26,7 +29,7 @@ func (w wait) wait(ctx context.Context, meanwhile func() error) error {
 		w.begin(ctx)
 	}
 	var timeout <-chan time.Time
-	if w.d > 0 {
+	if w.d != forever {
 		timer := time.NewTimer(w.d)
 		defer timer.Stop()
 		timeout = timer.C

@@ -53,7 +53,7 @@ func (f *Faults) Hold(t TB, r FaultRule) *Hold {
 func (h *Hold) effect(st *ruleStage) effect {
 	return func(p *plan, _ hit) {
 		r := p.request
-		p.wait(st.afterCommit, wait{until: h.released, begin: func(ctx context.Context) {
+		p.wait(st.afterCommit, wait{d: forever, until: h.released, begin: func(ctx context.Context) {
 			select {
 			case h.entered <- r:
 			case <-h.released:

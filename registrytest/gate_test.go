@@ -155,7 +155,7 @@ var waiting = []struct {
 	body                 int
 }{
 	{"get-blob delay=5h", "GET", "blob", 0},
-	{"get-blob jitter=500h", "GET", "blob", 0},
+	{"get-blob jitter=2562047h47m16.854775807s", "GET", "blob", 0}, // the longest there is
 	{"get-blob stall=0", "GET", "blob", 0},
 	{"get-blob stall=100", "GET", "blob", 0},
 	{"get-blob stall=100:5h", "GET", "blob", 0},
@@ -266,6 +266,7 @@ func TestWaitKeepsTheBody(t *testing.T) {
 	t.Parallel()
 	for _, rule := range []string{
 		"post-blob delay=1s", "post-blob stall=7:1s", "post-blob stall=-1:1s stall=0:1s jitter=1s delay=1s", "post-blob throttle=1000000 slice=1000",
+		"post-blob jitter=1ns throttle=9223372036854775807",
 	} {
 		for _, size := range []int{0, 1, 100_000, maxAhead + 1} {
 			overBoth(t, func(t *testing.T, s *faultServer, _ bool) {

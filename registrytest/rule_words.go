@@ -632,7 +632,7 @@ func encode(s *ruleSpec, w ruleWord) error {
 }
 
 func stall(s *ruleSpec, w ruleWord) error {
-	at, d := w.arg, time.Duration(0)
+	at, d := w.arg, forever
 	if i := strings.IndexByte(at, ':'); i >= 0 {
 		var err error
 		if d, err = parseDuration(at[i+1:]); err != nil {
