@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -331,6 +332,29 @@ func TestProxyCutsWhatIsCut(t *testing.T) {
 		require.Error(t, err)
 		require.Equal(t, "ten bytes.", string(body))
 	}
+}
+
+// What one end has to say ends before what the other has to.
+func TestProxyPassesOnHalfClose(t *testing.T) {
+	t.Parallel()
+	n := registrytest.NewNetwork(t)
+	n.Handle("echo.test:7", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		conn, buffered, err := http.NewResponseController(w).Hijack()
+		require.NoError(t, err)
+		defer conn.Close()
+		said, err := io.ReadAll(buffered)
+		require.NoError(t, err)
+		conn.Write(said)
+	}))
+	conn, err := net.Dial("tcp", strings.TrimPrefix(n.Proxy(), "http://"))
+	require.NoError(t, err)
+	defer conn.Close()
+	_, err = io.WriteString(conn, "CONNECT echo.test:7 HTTP/1.1\r\nHost: echo.test:7\r\n\r\nGET / HTTP/1.1\r\nHost: echo.test\r\n\r\nhello")
+	require.NoError(t, err)
+	require.NoError(t, conn.(*net.TCPConn).CloseWrite())
+	answer, err := io.ReadAll(conn)
+	require.NoError(t, err)
+	require.Equal(t, "HTTP/1.1 200 Connection established\r\n\r\nhello", string(answer))
 }
 
 // Tunnels that a client leaves open do not outlive the test.

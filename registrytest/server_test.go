@@ -8,8 +8,8 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"os"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -470,21 +470,38 @@ func TestServerLeavesNoConnectionBehind(t *testing.T) {
 	for name, opts := range map[string][]registry.Option{"HTTP": nil, "HTTPS": {registrytest.WithTLS()}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			var port string
+			var pairs [][2]string // of ports, as they are in the list
+			traced := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{GotConn: func(c httptrace.GotConnInfo) {
+				pairs = append(pairs, [2]string{
+					fmt.Sprintf("0100007F:%04X", c.Conn.LocalAddr().(*net.TCPAddr).Port),
+					fmt.Sprintf("0100007F:%04X", c.Conn.RemoteAddr().(*net.TCPAddr).Port),
+				})
+			}})
 			tr := try(t, func(tb registrytest.TB) {
 				s := registrytest.NewServer(tb, opts...)
-				requireUp(t, s)
-				other := &http.Client{Transport: s.Transport().Clone()}
-				get(t, other, s.URL+"/v2/")
-				_, text, _ := net.SplitHostPort(s.Host())
-				number, err := strconv.Atoi(text)
-				require.NoError(t, err)
-				port = fmt.Sprintf("0100007F:%04X", number)
+				for _, c := range []*http.Client{s.Client(), {Transport: s.Transport().Clone()}} {
+					req, err := http.NewRequestWithContext(traced, http.MethodGet, s.URL+"/v2/", nil)
+					require.NoError(t, err)
+					resp, err := c.Do(req)
+					require.NoError(t, err)
+					_, err = io.Copy(io.Discard, resp.Body)
+					require.NoError(t, err)
+					resp.Body.Close()
+				}
 			})
 			require.Empty(t, tr.errors)
+			require.Len(t, pairs, 2)
 			require.Eventually(t, func() bool {
 				list, err := os.ReadFile("/proc/net/tcp")
-				return err == nil && !strings.Contains(string(list), port)
+				require.NoError(t, err)
+				for line := range strings.Lines(string(list)) {
+					for _, p := range pairs {
+						if strings.Contains(line, p[0]) && strings.Contains(line, p[1]) {
+							return false
+						}
+					}
+				}
+				return true
 			}, 5*time.Second, time.Millisecond)
 		})
 	}
