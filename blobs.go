@@ -77,7 +77,11 @@ func (h *handler) created(w http.ResponseWriter, r *Request, kind string, d dige
 
 func (h *handler) blobError(r *Request, doing string, err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
-		return h.unknown(r, Errorf(CodeBlobUnknown, "%s has no blob %s", r.Repo, r.Digest))
+		return h.unknown(r, &Error{
+			Code:    CodeBlobUnknown,
+			Message: fmt.Sprintf("%s has no blob %s", r.Repo, r.Digest),
+			Detail:  err.Error(), // A store on disk names the file.
+		})
 	}
 	return fmt.Errorf("%s blob %s of %s: %w", doing, r.Digest, r.Repo, err)
 }

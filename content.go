@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -29,13 +30,17 @@ func serveContent(w http.ResponseWriter, r *Request, mediaType string, d digest.
 	if needsNegotiation(r.Header) {
 		setFields(w.Header(), fields[:len(fields)-2]...)
 		hr := r.Request
-		if unit := r.Header.Get("Range"); unit != "" && (r.Method == http.MethodHead || !strings.HasPrefix(unit, "bytes=")) {
-			// RFC 9110, section 14.2: Range is for GET alone, and a unit that
-			// is not understood is ignored.
+		if ranges := r.Header.Get("Range"); ranges != "" {
 			hr = hr.Clone(hr.Context())
-			hr.Header.Del("Range")
+			if r.Method == http.MethodHead || !strings.HasPrefix(ranges, "bytes=") {
+				// RFC 9110, section 14.2: Range is for GET alone, and a unit
+				// that is not understood is ignored.
+				hr.Header.Del("Range")
+			} else {
+				hr.Header.Set("Range", cleanRange(ranges))
+			}
 		}
-		nw := &negotiatedWriter{ResponseWriter: w, r: r}
+		nw := &negotiatedWriter{ResponseWriter: w, r: r, size: size}
 		http.ServeContent(nw, hr, "", time.Time{}, content)
 		if nw.err != nil {
 			return fmt.Errorf("sending %s: %w", d, nw.err)
@@ -91,27 +96,50 @@ func needsNegotiation(h http.Header) bool {
 	return false
 }
 
+// cleanRange returns a header Range in which [http.ServeContent] finds what RFC
+// 9110, section 14.1.2, says: a position beyond all numbers is one beyond the
+// end, and the last 0 bytes cannot be had.
+func cleanRange(ranges string) string {
+	if strings.TrimSpace(strings.TrimPrefix(ranges, "bytes=")) == "-0" {
+		return "bytes=" + beyond + "-"
+	}
+	return longNumber.ReplaceAllString(ranges, beyond)
+}
+
+// beyond is a position that no content has.
+const beyond = "999999999999999999"
+
+var longNumber = regexp.MustCompile(`[0-9]{19,}`)
+
 // negotiatedWriter is what [http.ServeContent] writes to. It answers a range
-// that cannot be satisfied with the errors of this registry, instead of plain
-// text, and keeps the error that ended the sending, which gets lost otherwise.
+// that cannot be satisfied, and a condition that does not hold, with the errors
+// of this registry, instead of plain text, and keeps the error that ended the
+// sending, which gets lost otherwise.
 type negotiatedWriter struct {
 	http.ResponseWriter
 	r      *Request
+	size   int64
 	failed bool
 	err    error
 }
 
 func (w *negotiatedWriter) WriteHeader(status int) {
-	if status == http.StatusRequestedRangeNotSatisfiable {
-		w.failed = true
-		w.err = w.r.fail(w.ResponseWriter, &Error{
-			Code:    CodeSizeInvalid,
-			Status:  status,
-			Message: fmt.Sprintf("no such range: %q", w.r.Header.Get("Range")),
-		})
+	e := &Error{Status: status}
+	switch status {
+	case http.StatusRequestedRangeNotSatisfiable:
+		e.Code, e.Message = CodeSizeInvalid, fmt.Sprintf("no such range: %q", w.r.Header.Get("Range"))
+		w.Header().Set("Content-Range", "bytes */"+strconv.FormatInt(w.size, 10))
+	case http.StatusPreconditionFailed:
+		e.Code, e.Message = CodeManifestInvalid, "precondition failed"
+		if w.r.route == blobRoute {
+			e.Code = CodeDigestInvalid
+		}
+	default:
+		w.ResponseWriter.WriteHeader(status)
 		return
 	}
-	w.ResponseWriter.WriteHeader(status)
+	w.failed = true
+	w.err = w.r.fail(w.ResponseWriter, e)
 }
 
 func (w *negotiatedWriter) Write(p []byte) (int, error) {

@@ -274,7 +274,11 @@ func (h *handler) deleteManifest(w http.ResponseWriter, r *Request) (err error) 
 
 func (h *handler) manifestError(r *Request, doing string, err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
-		return h.unknown(r, Errorf(CodeManifestUnknown, "%s has no manifest %s", r.Repo, r.reference()))
+		return h.unknown(r, &Error{
+			Code:    CodeManifestUnknown,
+			Message: fmt.Sprintf("%s has no manifest %s", r.Repo, r.reference()),
+			Detail:  err.Error(), // A store on disk names the file.
+		})
 	}
 	return fmt.Errorf("%s manifest %s of %s: %w", doing, r.reference(), r.Repo, err)
 }
