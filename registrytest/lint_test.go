@@ -245,6 +245,15 @@ func TestLintRules(t *testing.T) {
 				chunk(s, chunk(s, s.start(), "abc", "0-2"), "c", "2-2")
 			},
 		},
+		{
+			rule: LintChunkOrder, name: "0-0 is nothing or one byte",
+			opts: []registry.Option{failing(registry.PatchUpload, registry.Fault{Serve: unavailable})},
+			do: func(s *script) {
+				at := s.start()
+				chunk(s, at, "abc", "0-2")
+				chunk(s, s.send("GET", at, "").Get("Location"), "abc", "0-2")
+			},
+		},
 		{rule: LintChunkOrder, name: "a stream", do: func(s *script) {
 			at := s.send("PATCH", s.start(), "abc").Get("Location")
 			chunk(s, at, "de", "3-4")
@@ -287,6 +296,11 @@ func TestLintRules(t *testing.T) {
 			s.send("PUT", withParam(chunk(s, s.start(), "a", "0-0"), "digest", string(digest.SHA512.FromString("a"))), "")
 		}, want: `1: digest-algorithm is "", and the session was closed with sha512`},
 
+		{rule: LintUploadAlgorithm, name: "another than announced", do: func(s *script) {
+			at := s.send("POST", uploads+"?digest-algorithm=sha512", "").Get("Location")
+			close(s, chunk(s, at, "a", "0-0"), "a")
+		}, want: `1: digest-algorithm is "sha512", and the session was closed with sha256`},
+
 		{rule: LintUploadLocation, name: "as given", do: func(s *script) {
 			at := s.start()
 			s.send("GET", at, "")
@@ -306,6 +320,9 @@ func TestLintRules(t *testing.T) {
 		{rule: LintUploadLocation, name: "assembled", do: func(s *script) {
 			s.send("PATCH", uploads+"123e4567-e89b-12d3-a456-426614174000", "a")
 		}, want: "1: the registry has given no Location for this session"},
+		{rule: LintUploadLocation, name: "in another repository", do: func(s *script) {
+			s.finish(strings.Replace(s.start(), "/app/", "/other/", 1), "a")
+		}, want: "2: the URL is /v2/other/blobs/uploads/"},
 		{rule: LintUploadLocation, name: "of a mount that was not possible", do: func(s *script) {
 			s.finish(s.send("POST", uploads+"?mount="+dig("a")+"&from=other", "").Get("Location"), "a")
 		}},
@@ -321,6 +338,16 @@ func TestLintRules(t *testing.T) {
 		{
 			rule: LintLatestLocation, name: "the last that was heard",
 			opts: []registry.Option{failing(registry.PatchUpload, registry.Fault{AfterCommit: true, Serve: unavailable})},
+			do: func(s *script) {
+				at := s.start()
+				chunk(s, at, "a", "0-0")
+				s.finish(at, "b")
+			},
+		},
+
+		{
+			rule: LintLatestLocation, name: "there was another in an answer that failed",
+			opts: []registry.Option{failing(registry.PatchUpload, registry.Fault{Header: func(int, http.Header) int { return 500 }})},
 			do: func(s *script) {
 				at := s.start()
 				chunk(s, at, "a", "0-0")
@@ -397,6 +424,10 @@ func TestLintRules(t *testing.T) {
 			s.send("POST", uploads+"?mount="+dig("a")+"&from=other", "")
 			s.send("POST", uploads+"?digest="+dig("a"), "a", "Content-Type", octets)
 		}, want: "3: request 2, POST /v2/app/blobs/uploads/?mount="},
+		{rule: LintUploadAgain, name: "it could not be mounted", do: func(s *script) {
+			s.send("POST", uploads+"?mount="+dig("a")+"&from=other", "")
+			s.send("POST", uploads+"?digest="+dig("a"), "a", "Content-Type", octets)
+		}},
 		{rule: LintUploadAgain, name: "the upload had begun", do: func(s *script) {
 			s.finish(s.start(), "a")
 			at := s.start()
@@ -435,6 +466,9 @@ func TestLintRules(t *testing.T) {
 		{rule: LintMediaType, name: "another", do: func(s *script) {
 			put(s, image, "v1", "Content-Type", "application/json")
 		}, want: `1: Content-Type is "application/json", but mediaType is "` + testType + `"`},
+		{rule: LintMediaType, name: "none", do: func(s *script) {
+			s.send("PUT", manifestURL+"v1", `{"schemaVersion": 2}`, "Content-Type", testType)
+		}},
 		{rule: LintMediaType, name: "no manifest", do: func(s *script) {
 			s.send("PUT", manifestURL+"v1", "junk", "Content-Type", testType)
 		}},
@@ -450,6 +484,11 @@ func TestLintRules(t *testing.T) {
 			s.send("GET", manifestURL+strings.Replace(dig("a"), ":", "-", 1), "")
 			s.send("GET", "/v2/app/referrers/"+dig("a"), "")
 		}, want: "2: the tag sha256-"},
+
+		{rule: LintReferrersFallback, name: "done elsewhere", opts: []registry.Option{registry.Without(registry.ListReferrers)}, do: func(s *script) {
+			s.send("GET", "/v2/app/referrers/"+dig("a"), "")
+			s.send("GET", "/v2/other/manifests/"+strings.Replace(dig("a"), ":", "-", 1), "")
+		}, want: "1: the tag sha256-"},
 
 		{rule: LintReferrersTag, name: "not necessary", do: func(s *script) {
 			put(s, artifact, string(artifact.Digest), "Content-Type", testType)
@@ -537,6 +576,10 @@ func TestLintRules(t *testing.T) {
 		{rule: LintEndpoint, name: "without a slash", do: func(s *script) {
 			s.send("POST", strings.TrimSuffix(uploads, "/"), "")
 		}, want: "1: the path is /v2/app/blobs/uploads, without the slash at its end"},
+
+		{rule: LintEndpoint, name: "the first of them without a slash", do: func(s *script) {
+			s.send("GET", "/v2", "")
+		}, want: "1: the path is /v2, without the slash at its end"},
 
 		{rule: LintNoBody, name: "none", do: func(s *script) {
 			s.send("GET", "/v2/", "")
@@ -644,6 +687,33 @@ func TestLintRules(t *testing.T) {
 			})
 		})
 	}
+}
+
+// What was on its way already, when a client was told something, is not held
+// against it.
+func TestLintKnowsWhatIsConcurrent(t *testing.T) {
+	t.Parallel()
+	start := time.Now()
+	d := digest.FromString("a")
+	path := &url.URL{Path: "/v2/app/blobs/" + string(d)}
+	check := func(rule LintRule, first Record, second func(after time.Duration) Record) {
+		t.Helper()
+		first.Start, first.Duration = start, 2*time.Second
+		for after, found := range map[time.Duration]bool{time.Second: false, 2 * time.Second: true} {
+			rules := []LintRule{}
+			for _, f := range (Linter{}).Lint(recorded(first, second(after))) {
+				rules = append(rules, f.Rule)
+			}
+			require.Equal(t, found, slices.Contains(rules, rule), "%s, %v", rule, after)
+		}
+	}
+	check(LintUploadAgain, Record{Op: registry.HeadBlob, Repo: "app", Digest: d, Status: 200, URL: path}, func(after time.Duration) Record {
+		return Record{Op: registry.PostBlob, Repo: "app", Digest: d, Status: 201, Start: start.Add(after)}
+	})
+	busy := Record{Op: registry.HeadBlob, Status: 429, URL: path, ResponseHeader: http.Header{"Retry-After": {"9"}}}
+	check(LintRetryAfter, busy, func(after time.Duration) Record {
+		return Record{Op: registry.HeadBlob, Status: 200, URL: path, Start: start.Add(after)}
+	})
 }
 
 func TestRulesAreDocumented(t *testing.T) {

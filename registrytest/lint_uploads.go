@@ -258,7 +258,7 @@ func (l *lint) uploadDigest() {
 
 func (l *lint) uploadOpen() {
 	for _, s := range l.sessions {
-		if s.start == nil || !s.start.told() || s.start.Fault != nil {
+		if s.start == nil || !s.start.told() {
 			continue
 		}
 		open := true
