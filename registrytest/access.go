@@ -55,6 +55,7 @@ func withScheme(scheme auth.Scheme, rules []string) registry.Option {
 // [WithBearer] there is none, and Auth fails the test.
 func (s *Server) Auth() *auth.Auth {
 	s.t.Helper()
+	s.inProcess(s.t, "Auth")
 	if s.auth == nil {
 		s.t.Fatalf("registrytest: %s lets everybody do everything, because it was started without authentication", s.Host())
 	}

@@ -115,6 +115,8 @@ func TestWhatNeedsARegistryOfThisProcessSkips(t *testing.T) {
 		"Handler":                func(s *registrytest.Server) { s.Handler() },
 		"CA":                     func(s *registrytest.Server) { s.CA() },
 		"CertsDir":               func(s *registrytest.Server) { s.CertsDir() },
+		"Auth":                   func(s *registrytest.Server) { s.Auth() },
+		"MaxInFlight":            func(s *registrytest.Server) { s.MaxInFlight() },
 	} {
 		tr := try(t, func(t registrytest.TB) {
 			need(registrytest.NewServer(t, registrytest.WithRegistryFrom(testEnv)))
@@ -122,6 +124,23 @@ func TestWhatNeedsARegistryOfThisProcessSkips(t *testing.T) {
 		})
 		require.Empty(t, tr.errors)
 		require.Equal(t, []string{"registrytest: " + name + " needs a registry of this process, but " + testEnv + " has the address of another"}, tr.skips)
+	}
+	for name, need := range map[string]func(registrytest.TB, *registrytest.Server){
+		"Fault":   func(t registrytest.TB, s *registrytest.Server) { s.Fault(t, registrytest.On().Once().Status(503)) },
+		"Hold":    func(t registrytest.TB, s *registrytest.Server) { s.Hold(t, registrytest.On()) },
+		"Refuse":  func(t registrytest.TB, s *registrytest.Server) { s.Refuse(t) },
+		"Silence": func(t registrytest.TB, s *registrytest.Server) { s.Silence(t) },
+		"Tamper": func(t registrytest.TB, s *registrytest.Server) {
+			s.Tamper(t, "team/app", registrytest.Image().Digest, registrytest.Dropped())
+		},
+	} {
+		tr := try(t, func(t registrytest.TB) {
+			need(t, registrytest.NewServer(t, registrytest.WithRegistryFrom(testEnv)))
+			t.Errorf("it went on")
+		})
+		require.Empty(t, tr.errors)
+		require.Len(t, tr.skips, 1)
+		require.Contains(t, tr.skips[0], name)
 	}
 	for _, o := range []registry.Option{registry.WithReadOnly(), registrytest.WithTLS(), registrytest.WithInMemory(), registrytest.WithStore(nil)} {
 		tr := try(t, func(t registrytest.TB) {

@@ -8,15 +8,21 @@ import "github.com/ocireg/registry"
 //	reg.Fault(t, registrytest.On(registry.GetBlob).Times(2).Status(503))
 func (s *Server) Fault(t TB, r FaultRule) *Injection {
 	t.Helper()
+	s.inProcess(t, "Fault")
 	return s.faults.Fault(t, r)
 }
 
 // Hold has requests wait until the test releases them, as [Faults.Hold] does.
 func (s *Server) Hold(t TB, r FaultRule) *Hold {
 	t.Helper()
+	s.inProcess(t, "Hold")
 	return s.faults.Hold(t, r)
 }
 
 // MaxInFlight returns the largest number of requests for the operations, or for
 // all if there are none, that were being answered at the same time.
-func (s *Server) MaxInFlight(ops ...registry.Op) int { return s.inFlight.most(ops) }
+func (s *Server) MaxInFlight(ops ...registry.Op) int {
+	s.t.Helper()
+	s.inProcess(s.t, "MaxInFlight")
+	return s.inFlight.most(ops)
+}

@@ -11,6 +11,7 @@ import (
 // What is said of the port in [Server.Start] is true here as well.
 func (s *Server) Refuse(t TB) (undo func()) {
 	t.Helper()
+	s.inProcess(t, "Refuse")
 	s.service.refuse()
 	undo = func() {
 		t.Helper()
@@ -30,6 +31,7 @@ func (s *Server) Refuse(t TB) (undo func()) {
 // The test fails if there were none.
 func (s *Server) Silence(t TB) (undo func()) {
 	t.Helper()
+	s.inProcess(t, "Silence")
 	d := &s.service.door
 	before := d.silent.Load()
 	d.silence.Add(1)

@@ -273,6 +273,7 @@ func (s tamperedStore) DeleteManifest(ctx context.Context, repo string, d digest
 // of the test.
 func (s *Server) Tamper(t TB, repo string, d digest.Digest, tp Tampering) (undo func()) {
 	t.Helper()
+	s.inProcess(t, "Tamper")
 	ctx := context.Background()
 	size, err := s.Store.StatBlob(ctx, repo, d)
 	if errors.Is(err, fs.ErrNotExist) {
