@@ -63,7 +63,10 @@ func WithStore(store registry.Store) registry.Option {
 // but its [Server.Client] and [Server.Transport] finds it. No system call is
 // made, and all that waits does so in a way that package testing/synctest
 // knows: in a bubble, a client that backs off for five minutes does so in no
-// time. For a name of its own, see [Network.Registry].
+// time. A bubble has to end, too: the server and the connections of all clients
+// do so with the test, if the bodies of all answers have been closed.
+//
+// For a name of its own, see [Network.Registry].
 func WithInMemory() registry.Option {
 	return newOption(func(s *settings) { s.inMemory = true })
 }

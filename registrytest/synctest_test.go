@@ -1,6 +1,7 @@
 package registrytest_test
 
 import (
+	"io"
 	"net/http"
 	"strconv"
 	"testing"
@@ -67,4 +68,70 @@ func TestBackOffOfFiveMinutesTakesNoTime(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A bubble ends only if all goroutines in it do, also those of the connections
+// that clients keep for later.
+func TestBubbleEnds(t *testing.T) {
+	t.Parallel()
+	for name, opts := range map[string][]registry.Option{
+		"HTTP":     nil,
+		"HTTP/2":   {registrytest.WithTLS()},
+		"HTTPS":    {registrytest.WithTLS(registrytest.OnlyHTTP1)},
+		"mTLS":     {registrytest.WithTLS(registrytest.RequireClientCert)},
+		"refusing": {registrytest.WithTLS(registrytest.ExpiredCert)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				reg := registrytest.NewServer(t, append(opts, registrytest.WithInMemory())...)
+				app := reg.Push(t, "team/app:v1", registrytest.Image(registrytest.LayerSizes(1<<20)))
+				blob := "/v2/team/app/blobs/" + string(app.Layers[0].Digest)
+				clients := []*http.Client{reg.Client(), {Transport: reg.Transport().Clone()}}
+				for _, c := range clients {
+					for range 2 {
+						resp, err := c.Get(reg.URL + blob)
+						if name == "refusing" {
+							require.Error(t, err)
+							continue
+						}
+						require.NoError(t, err)
+						if _, err := io.CopyN(io.Discard, resp.Body, 1000); err != nil {
+							t.Error(err)
+						}
+						resp.Body.Close() // with most of it not read
+
+						status, body := get(t, c, reg.URL+blob)
+						require.Equal(t, http.StatusOK, status)
+						require.Len(t, body, 1<<20)
+					}
+				}
+				reg.Restart()
+				if name != "refusing" {
+					requireUp(t, reg)
+				}
+				reg.Stop()
+			})
+		})
+	}
+}
+
+// Sessions expire by the clock of the bubble.
+func TestUploadExpiresInABubble(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		reg := registrytest.NewServer(t, registrytest.WithInMemory(), registry.WithUploadExpiry(24*time.Hour))
+		resp, err := reg.Client().Post(reg.URL+"/v2/team/app/blobs/uploads/", "", nil)
+		require.NoError(t, err)
+		resp.Body.Close()
+		upload, err := resp.Location()
+		require.NoError(t, err)
+
+		time.Sleep(24*time.Hour - time.Second)
+		status, _ := get(t, reg.Client(), upload.String())
+		require.Equal(t, http.StatusNoContent, status)
+		time.Sleep(24 * time.Hour)
+		status, _ = get(t, reg.Client(), upload.String())
+		require.Equal(t, http.StatusNotFound, status)
+	})
 }
