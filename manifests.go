@@ -135,12 +135,11 @@ func (h *handler) describe(m *Manifest, contentType string) (doc manifest.Docume
 	default:
 		// Parameters are ignored; so is what is wrong with them. The type is
 		// kept as it was written.
-		_, _, err := mime.ParseMediaType(contentType)
-		if err != nil && !errors.Is(err, mime.ErrInvalidMediaParameter) && !h.anyManifest {
-			return doc, Errorf(CodeManifestInvalid, "Content-Type is %q: %v", contentType, err)
-		}
 		m.MediaType, _, _ = strings.Cut(contentType, ";")
 		m.MediaType = strings.TrimSpace(m.MediaType)
+		if _, _, err := mime.ParseMediaType(m.MediaType); err != nil && !h.anyManifest {
+			return doc, Errorf(CodeManifestInvalid, "Content-Type is %q: %v", contentType, err)
+		}
 	}
 	if manifest.Opaque(m.MediaType) {
 		return doc, nil

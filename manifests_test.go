@@ -47,6 +47,18 @@ func TestManifestIsServedAsItWasPushed(t *testing.T) {
 	})
 }
 
+// "The registry SHOULD ignore parameters on the Content-Type header."
+func TestParametersOfTheContentTypeAreIgnored(t *testing.T) {
+	overStores(t, func(t *registryTest) {
+		m := t.image("app")
+		for _, parameters := range []string{"", ";", "; charset=utf-8", ";charset=\"utf-8\"; x=y", "; charset", "; =", "; a=1; a=2", " "} {
+			a := t.call("PUT", "/v2/app/manifests/v1", m, "Content-Type", imageType+parameters)
+			require.Equal(t, 201, a.Code, "%q: %s", parameters, a.Body)
+			require.Equal(t, imageType, t.wantPulled("/v2/app/manifests/v1", m).Header().Get("Content-Type"))
+		}
+	})
+}
+
 // RFC 9110, section 13: conditional requests.
 func TestManifestIsNotSentIfTheClientHasIt(t *testing.T) {
 	overStores(t, func(t *registryTest) {
