@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"log"
 	"maps"
 	"net"
@@ -20,10 +19,6 @@ import (
 // drainTime is how long that which is being served may take to end once its
 // connections are closed. It is long, because what takes it has failed.
 const drainTime = 5 * time.Second
-
-// noticeTime is how long a client may take to notice that its connection was
-// closed, before that is left to its next request.
-const noticeTime = 50 * time.Millisecond
 
 // errClosed is why requests are cancelled when their connection is closed.
 var errClosed = errors.New("registrytest: connection closed by the server")
@@ -242,18 +237,6 @@ func (s *service) wake() {
 	s.waiters = left
 }
 
-// settle waits for the server's own clients to notice that their connections
-// have been closed, as far as they have been.
-func (s *service) settle() {
-	s.mu.Lock()
-	clients := slices.Collect(maps.Keys(s.clients))
-	noticed := s.wait(func() bool {
-		return !slices.ContainsFunc(clients, func(c *clientConn) bool { _, ok := s.clients[c]; return ok })
-	})
-	s.mu.Unlock()
-	await(noticed, noticeTime)
-}
-
 // await reports whether the channel is closed in time.
 func await(done <-chan struct{}, d time.Duration) bool {
 	timeout := time.NewTimer(d)
@@ -345,35 +328,4 @@ func (s *service) connState(c net.Conn, state http.ConnState) {
 		s.wake()
 		s.mu.Unlock()
 	}
-}
-
-// A clientConn is the client's end of a connection, as the server's own
-// transport has it. When connections have been closed, that transport must not
-// try to use them again: it closes its end as soon as it has noticed.
-type clientConn struct {
-	net.Conn
-	service *service
-}
-
-// client makes the connection one of the service's own transport.
-func (s *service) client(c net.Conn) net.Conn {
-	cc := &clientConn{c, s}
-	s.mu.Lock()
-	s.clients[cc] = struct{}{}
-	s.mu.Unlock()
-	return cc
-}
-
-func (c *clientConn) Close() error {
-	s := c.service
-	s.mu.Lock()
-	delete(s.clients, c)
-	s.wake()
-	s.mu.Unlock()
-	return c.Conn.Close()
-}
-
-// ReadFrom keeps open the way by which the operating system sends a file.
-func (c *clientConn) ReadFrom(r io.Reader) (int64, error) {
-	return io.Copy(c.Conn, r)
 }
