@@ -123,6 +123,17 @@ func TestPageSize(t *testing.T) {
 	}, registry.WithPageSize(3))
 }
 
+// A page without entries would lead nowhere.
+func TestPageHasAnEntryAtLeast(t *testing.T) {
+	t.Parallel()
+	for _, size := range []int{0, -1, 1} {
+		h := inMemory(t, registry.WithPageSize(size))
+		h.pushBlob("a", "x")
+		h.pushBlob("b", "x")
+		require.Equal(t, [][]string{{"a"}, {"b"}}, h.names("/v2/_catalog", "repositories"))
+	}
+}
+
 // Docker Registry HTTP API V2, Listing Repositories.
 func TestCatalog(t *testing.T) {
 	overStores(t, func(t *registryTest) {
