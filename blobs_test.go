@@ -80,14 +80,12 @@ func TestPartsOfABlob(t *testing.T) {
 		}{
 			{"bytes=0-", 0, 9}, {"bytes=0-0", 0, 0}, {"bytes=5-9", 5, 9}, {"bytes=5-5", 5, 5}, {"bytes=9-", 9, 9},
 			{"bytes=5-100", 5, 9}, {"bytes=-3", 7, 9}, {"bytes=-10", 0, 9}, {"bytes=-100", 0, 9}, {"bytes= 1-2 ", 1, 2},
-			{"bytes=10-", -1, 0}, {"bytes=10-20", -1, 0}, {"bytes=99999999999999999999-", -1, 0}, {"bytes=11-,20-", -1, 0},
+			{"bytes=10-", -1, 0}, {"bytes=10-20", -1, 0}, {"bytes=99999999999999999999-", -1, 0}, {"bytes=11-,20-", -1, 0}, {"bytes=-0", -1, 0},
 		} {
 			a := t.call("GET", path, "", "Range", tt.header)
 			if tt.first < 0 {
 				t.wantError(416, a, registry.CodeSizeInvalid)
-				if tt.header != "bytes=99999999999999999999-" {
-					require.Equal(t, "bytes */10", a.Header().Get("Content-Range"), tt.header)
-				}
+				require.Equal(t, "bytes */10", a.Header().Get("Content-Range"), tt.header)
 				continue
 			}
 			t.want(206, a)
@@ -152,6 +150,7 @@ func TestBlobIsNotSentIfTheClientHasIt(t *testing.T) {
 			t.want(304, t.call(method, path, "", "If-None-Match", etag, "Range", "bytes=0-1"))
 			t.want(412, t.call(method, path, "", "If-Match", `"x"`))
 		}
+		t.wantError(412, t.call("GET", path, "", "If-Match", `"x"`), registry.CodeDigestInvalid)
 		// A part only if it is of the same blob.
 		t.want(206, t.call("GET", path, "", "Range", "bytes=0-1", "If-Range", etag))
 		for _, other := range []string{`"x"`, "W/" + etag, "Sun, 06 Nov 1994 08:49:37 GMT"} {

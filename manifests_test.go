@@ -74,7 +74,7 @@ func TestManifestIsNotSentIfTheClientHasIt(t *testing.T) {
 			}
 		}
 		t.want(200, t.call("GET", "/v2/app/manifests/v1", "", "If-Match", etag))
-		t.want(412, t.call("GET", "/v2/app/manifests/v1", "", "If-Match", `"x"`))
+		t.wantError(412, t.call("GET", "/v2/app/manifests/v1", "", "If-Match", `"x"`), registry.CodeManifestInvalid)
 	})
 }
 
