@@ -1,6 +1,7 @@
 package registrytest_test
 
 import (
+	"crypto/tls"
 	"encoding/json"
 	"net/http"
 	"os"
@@ -109,4 +110,24 @@ func TestSkopeoLogsIn(t *testing.T) {
 			require.NotZero(t, reg.Requests().User("ci").Op(registry.GetManifest).Len())
 		})
 	}
+}
+
+// TestUserByCertificate has a client say who it is by its certificate alone.
+func TestUserByCertificate(t *testing.T) {
+	reg := registrytest.NewServer(t, registrytest.WithTLS(registrytest.RequireClientCert), registrytest.WithBasic())
+	reg.Push(t, "team/app:v1", registrytest.Image())
+	reg.User(t, "ci", "pull team/*")
+	get := func(name string) int {
+		transport := reg.Transport().Clone()
+		defer transport.CloseIdleConnections()
+		transport.TLSClientConfig.GetClientCertificate = nil // It goes before Certificates.
+		transport.TLSClientConfig.Certificates = []tls.Certificate{reg.CA().ClientCert(name)}
+		resp, err := (&http.Client{Transport: transport}).Get(reg.URL + "/v2/team/app/manifests/v1")
+		require.NoError(t, err)
+		resp.Body.Close()
+		return resp.StatusCode
+	}
+	require.Equal(t, 200, get("ci"))
+	require.Equal(t, 401, get("nobody"))
+	require.Equal(t, 1, reg.Requests().User("ci").Len())
 }

@@ -68,13 +68,17 @@ func basicByHand(t *testing.T) {
 func tlsByHand(t *testing.T) {
 	reg := registrytest.NewServer(t, registrytest.WithTLS())
 	require.Equal(t, 200, getStatus(t, reg.Client(), reg.URL+"/v2/"))
-	transport := reg.Transport().Clone()
-	transport.TLSClientConfig.Certificates = append(transport.TLSClientConfig.Certificates, reg.CA().ClientCert("ci"))
-	require.Equal(t, 200, getStatus(t, &http.Client{Transport: transport}, reg.URL+"/v2/"))
-	transport.CloseIdleConnections()
+
+	mutual := registrytest.NewServer(t, registrytest.WithTLS(registrytest.RequireClientCert))
+	require.Equal(t, 200, getStatus(t, mutual.Client(), mutual.URL+"/v2/"))
+	stranger := mutual.Transport().Clone()
+	defer stranger.CloseIdleConnections()
+	stranger.TLSClientConfig.GetClientCertificate = nil
+	_, err := (&http.Client{Transport: stranger}).Get(mutual.URL + "/v2/")
+	require.ErrorContains(t, err, "certificate required")
 
 	bad := registrytest.NewServer(t, registrytest.WithTLS(registrytest.ExpiredCert))
-	_, err := bad.Client().Get(bad.URL + "/v2/")
+	_, err = bad.Client().Get(bad.URL + "/v2/")
 	require.ErrorContains(t, err, "expired")
 }
 

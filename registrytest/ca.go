@@ -60,6 +60,8 @@ func (c *CA) Pool() *x509.CertPool {
 
 // ClientCert returns a certificate for a client to show to a server that asks
 // for one, as those with [RequireClientCert] do. The name is its common name.
+// A clone of [Server.Transport] shows it in place of its own if it is in
+// TLSClientConfig.Certificates and GetClientCertificate there is nil.
 func (c *CA) ClientCert(name string) tls.Certificate {
 	c.t.Helper()
 	cert, err := c.clientCert(name)
