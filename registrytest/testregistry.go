@@ -263,8 +263,6 @@ type registryTest struct {
 	last      *answer
 }
 
-func (t *registryTest) has(f Feature) bool { return !slices.Contains(t.target.Without, f) }
-
 // repo returns the name of a repository that there is not yet.
 func (t *registryTest) repo() string {
 	prefix := t.target.Repo

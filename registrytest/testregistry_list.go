@@ -506,7 +506,6 @@ func (t *registryTest) pushTagged(repo string, tags ...string) []string {
 func (t *registryTest) tagsIn(a *answer) []string {
 	t.Helper()
 	var list struct {
-		Name string   `json:"name"`
 		Tags []string `json:"tags"`
 	}
 	t.decode(a, &list)
