@@ -133,9 +133,6 @@ func (f fault) failed(s *try, r registrytest.Requests) string {
 	if f.push && len(tags) > 0 {
 		return "failed, though stored"
 	}
-	if again(r) {
-		return "failed, after retries"
-	}
 	return "failed"
 }
 
