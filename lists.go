@@ -164,11 +164,8 @@ func (h *handler) discover(w http.ResponseWriter, r *Request) error {
 		Endpoints:   []string{"_oci/ext/discover"},
 	}}
 	if r.Repo != "" {
-		for _, err := range h.store.Tags(r.Context(), r.Repo, "") {
-			if errors.Is(err, fs.ErrNotExist) {
-				return Errorf(CodeNameUnknown, "there is no repository %s", r.Repo)
-			}
-			break
+		if err := h.unknown(r, nil); err != nil {
+			return err
 		}
 	} else if !h.without[Catalog] {
 		body.Extensions = append(body.Extensions, extension{
