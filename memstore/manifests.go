@@ -3,12 +3,14 @@ package memstore
 import (
 	"context"
 	"iter"
+	"slices"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/internal/ordered"
 )
 
 // StatManifest implements [registry.Store].
@@ -64,25 +66,78 @@ func (s *Store) PutManifest(_ context.Context, repo string, m registry.Manifest,
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r := s.ensure(repo)
-	if old, ok := r.manifests[m.Digest]; ok && old.Subject != m.Subject {
-		r.referrers.Delete(pair(old.Subject, string(m.Digest)))
-	}
-	r.manifests[m.Digest] = &m
-	if m.Subject != "" {
-		r.referrers.Set(pair(m.Subject, string(m.Digest)), &m)
-	}
+	r.putManifest(&m)
 	for _, tag := range tags {
-		old, ok := r.tags.Get(tag)
-		if ok && old == m.Digest {
-			continue
-		}
-		if ok {
-			r.tagged.Delete(pair(old, tag))
-		}
-		r.tags.Set(tag, m.Digest)
-		r.tagged.Set(pair(m.Digest, tag), struct{}{})
+		r.putTag(tag, m.Digest)
 	}
 	return nil
+}
+
+// putManifest makes a manifest one of the repository.
+func (r *repository) putManifest(m *registry.Manifest) {
+	if old, ok := r.manifests[m.Digest]; ok && old.Subject != m.Subject {
+		r.removeReferrer(old)
+	}
+	r.manifests[m.Digest] = m
+	if m.Subject == "" {
+		return
+	}
+	referrers := r.referrers[m.Subject]
+	if referrers == nil {
+		referrers = &ordered.Lazy[*registry.Manifest]{}
+		r.referrers[m.Subject] = referrers
+	}
+	referrers.Set(string(m.Digest), m)
+}
+
+// removeReferrer takes a manifest off the list of its subject.
+func (r *repository) removeReferrer(m *registry.Manifest) {
+	referrers := r.referrers[m.Subject]
+	if referrers == nil {
+		return
+	}
+	referrers.Delete(string(m.Digest))
+	if referrers.Len() == 0 {
+		delete(r.referrers, m.Subject)
+	}
+}
+
+// putTag points a tag at a manifest.
+func (r *repository) putTag(tag string, d digest.Digest) {
+	old, ok := r.tags.Get(tag)
+	if ok && old == d {
+		return
+	}
+	r.tags.Set(tag, d)
+	if ok {
+		r.untagged(old)
+	}
+	tags := r.tagged[d]
+	if tags == nil {
+		tags = &tagList{}
+		r.tagged[d] = tags
+	}
+	tags.names = append(tags.names, tag)
+	tags.count++
+}
+
+// untagged notes that a tag does not point at the manifest any more.
+func (r *repository) untagged(d digest.Digest) {
+	tags := r.tagged[d]
+	tags.count--
+	switch {
+	case tags.count == 0:
+		delete(r.tagged, d)
+	case len(tags.names) > 2*tags.count+16:
+		slices.Sort(tags.names)
+		tags.names = slices.DeleteFunc(slices.Compact(tags.names), func(tag string) bool { return !r.pointsAt(tag, d) })
+	}
+}
+
+// pointsAt reports whether a tag is there and points at the manifest.
+func (r *repository) pointsAt(tag string, d digest.Digest) bool {
+	is, ok := r.tags.Get(tag)
+	return ok && is == d
 }
 
 // check asks whether a manifest may be put. The caller holds s.writing.
@@ -118,21 +173,17 @@ func (s *Store) DeleteManifest(_ context.Context, repo string, d digest.Digest) 
 	if !ok {
 		return missing(repo, "manifest", string(d))
 	}
-	var tagged []string
-	for key := range r.tagged.After(pair(d, "")) {
-		if !strings.HasPrefix(key, pair(d, "")) {
-			break
-		}
-		tagged = append(tagged, key)
-	}
-
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(r.manifests, d)
-	r.referrers.Delete(pair(m.Subject, string(d)))
-	for _, key := range tagged {
-		r.tagged.Delete(key)
-		r.tags.Delete(strings.TrimPrefix(key, pair(d, "")))
+	r.removeReferrer(m)
+	if tags := r.tagged[d]; tags != nil {
+		for _, tag := range tags.names {
+			if r.pointsAt(tag, d) {
+				r.tags.Delete(tag)
+			}
+		}
+		delete(r.tagged, d)
 	}
 	return nil
 }
@@ -152,7 +203,7 @@ func (s *Store) DeleteTag(_ context.Context, repo, tag string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r.tags.Delete(tag)
-	r.tagged.Delete(pair(d, tag))
+	r.untagged(d)
 	return nil
 }
 
@@ -174,14 +225,13 @@ func (s *Store) Tags(ctx context.Context, repo, after string) iter.Seq2[string, 
 
 // Referrers implements [registry.Store].
 func (s *Store) Referrers(ctx context.Context, repo string, subject, after digest.Digest) iter.Seq2[ocispec.Descriptor, error] {
-	prefix := pair(subject, "")
-	return list(ctx, s, prefix+string(after), func(after string, add func(string, ocispec.Descriptor) bool) error {
+	return list(ctx, s, string(after), func(after string, add func(string, ocispec.Descriptor) bool) error {
 		r, ok := s.repos.Get(repo)
-		if !ok {
+		if !ok || r.referrers[subject] == nil {
 			return nil
 		}
-		for key, m := range r.referrers.After(after) {
-			if !strings.HasPrefix(key, prefix) || !add(key, m.Descriptor()) {
+		for d, m := range r.referrers[subject].After(after) {
+			if !add(d, m.Descriptor()) {
 				break
 			}
 		}

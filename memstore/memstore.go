@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"iter"
 	"maps"
+	"slices"
 	"sync"
 
 	"github.com/opencontainers/go-digest"
@@ -32,7 +33,7 @@ type Store struct {
 
 	// mu guards what follows. It is held for as long as it takes to find or
 	// change some entries, never while anybody else's code runs. Who holds
-	// writing may read without it.
+	// writing may look things up without it.
 	mu    sync.RWMutex
 	repos ordered.Map[*repository]
 	blobs map[digest.Digest]sharedBlob
@@ -49,18 +50,19 @@ type sharedBlob struct {
 type repository struct {
 	blobs     map[digest.Digest]*content
 	manifests map[digest.Digest]*registry.Manifest
-	tags      ordered.Map[digest.Digest]
+	tags      ordered.Lazy[digest.Digest]
 
-	// tagged has pair(digest, tag) for each tag and referrers has
-	// pair(subject, digest) for each manifest with a subject, so that what
-	// belongs to one digest is found without looking at all there is.
-	tagged    ordered.Map[struct{}]
-	referrers ordered.Map[*registry.Manifest]
+	// tagged has the tags of each manifest and referrers has, by the digest of
+	// each subject, the manifests that refer to it, by their own digests.
+	tagged    map[digest.Digest]*tagList
+	referrers map[digest.Digest]*ordered.Lazy[*registry.Manifest]
 }
 
-// pair returns a key that sorts by the digest first.
-func pair(d digest.Digest, second string) string {
-	return string(d) + " " + second
+// A tagList has the tags that point at one manifest.
+type tagList struct {
+	// names has each tag at least once, and some that point elsewhere by now.
+	names []string
+	count int // of the tags that do point at the manifest
 }
 
 // New returns an empty Store.
@@ -75,15 +77,29 @@ func New() *Store {
 func (s *Store) Clone() *Store {
 	s.writing.Lock()
 	defer s.writing.Unlock()
+	s.mu.RLock()
+	defer s.mu.RUnlock()
 	c := &Store{repos: *s.repos.Clone(), blobs: maps.Clone(s.blobs)}
 	for name, r := range s.repos.All() {
-		c.repos.Set(name, &repository{
-			blobs:     maps.Clone(r.blobs),
-			manifests: maps.Clone(r.manifests),
-			tags:      *r.tags.Clone(),
-			tagged:    *r.tagged.Clone(),
-			referrers: *r.referrers.Clone(),
-		})
+		c.repos.Set(name, r.clone())
+	}
+	return c
+}
+
+// clone returns a repository with the same content, independent of r.
+func (r *repository) clone() *repository {
+	c := &repository{
+		blobs:     maps.Clone(r.blobs),
+		manifests: maps.Clone(r.manifests),
+		tags:      *r.tags.Clone(),
+		tagged:    make(map[digest.Digest]*tagList, len(r.tagged)),
+		referrers: make(map[digest.Digest]*ordered.Lazy[*registry.Manifest], len(r.referrers)),
+	}
+	for d, tags := range r.tagged {
+		c.tagged[d] = &tagList{names: slices.Clone(tags.names), count: tags.count}
+	}
+	for subject, referrers := range r.referrers {
+		c.referrers[subject] = referrers.Clone()
 	}
 	return c
 }
@@ -106,6 +122,8 @@ func (s *Store) ensure(repo string) *repository {
 		r = &repository{
 			blobs:     map[digest.Digest]*content{},
 			manifests: map[digest.Digest]*registry.Manifest{},
+			tagged:    map[digest.Digest]*tagList{},
+			referrers: map[digest.Digest]*ordered.Lazy[*registry.Manifest]{},
 		}
 		s.repos.Set(repo, r)
 	}
@@ -133,8 +151,9 @@ func (s *Store) Repositories(ctx context.Context, after string) iter.Seq2[string
 // neither locks for each nor for long.
 const batchSize = 128
 
-// list yields what find adds. Find is called with the lock held for reading
-// and the key after which to go on, until it adds no more.
+// list yields what find adds. Find is called with the lock held, as it may put
+// in order what is new, and with the key after which to go on, until it adds
+// no more.
 func list[T any](ctx context.Context, s *Store, after string, find func(after string, add func(key string, item T) bool) error) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var batch []T
@@ -147,9 +166,9 @@ func list[T any](ctx context.Context, s *Store, after string, find func(after st
 			batch = batch[:0]
 			err := ctx.Err()
 			if err == nil {
-				s.mu.RLock()
+				s.mu.Lock()
 				err = find(last, add)
-				s.mu.RUnlock()
+				s.mu.Unlock()
 			}
 			if err != nil {
 				var zero T

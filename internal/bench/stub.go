@@ -29,7 +29,7 @@ type stub struct {
 	mu      sync.RWMutex
 	blobs   map[string][]byte
 	types   map[string]string
-	tags    ordered.Map[string]
+	tags    ordered.Lazy[string]
 	uploads map[string]*bytes.Buffer
 	lastID  int
 	index   ocispec.Index
@@ -230,7 +230,7 @@ func header(w http.ResponseWriter, d, mediaType string, size int64) {
 
 func (s *stub) list(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
-	s.mu.RLock()
+	s.mu.Lock()
 	n, err := strconv.Atoi(query.Get("n"))
 	if err != nil {
 		n = s.tags.Len()
@@ -242,7 +242,7 @@ func (s *stub) list(w http.ResponseWriter, r *http.Request) {
 		}
 		page = append(page, tag)
 	}
-	s.mu.RUnlock()
+	s.mu.Unlock()
 	text, _ := json.Marshal(map[string]any{"tags": page})
 	w.Write(text)
 }
