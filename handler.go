@@ -14,6 +14,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -40,6 +41,9 @@ type handler struct {
 	store   Store
 	uploads uploads
 	serve   Handler // operate, inside the middleware
+
+	// lastParsed is the manifest that was put last.
+	lastParsed atomic.Pointer[parsedManifest]
 }
 
 // apiVersion is the value of Docker-Distribution-Api-Version in every answer.

@@ -82,15 +82,14 @@ func (h *handler) readManifest(r *Request) ([]byte, error) {
 	if r.ContentLength > h.manifestLimit {
 		return nil, h.manifestTooLarge()
 	}
-	body := io.LimitReader(r.Body, h.manifestLimit+1)
 	if r.ContentLength >= 0 {
 		content := make([]byte, r.ContentLength)
-		if n, err := io.ReadFull(body, content); err != nil {
+		if n, err := io.ReadFull(r.Body, content); err != nil {
 			return nil, Errorf(CodeSizeInvalid, "received %d bytes of a manifest of %d: %v", n, r.ContentLength, err)
 		}
 		return content, nil
 	}
-	content, err := io.ReadAll(body)
+	content, err := io.ReadAll(io.LimitReader(r.Body, h.manifestLimit+1))
 	if err != nil {
 		return nil, Errorf(CodeSizeInvalid, "manifest ended after %d bytes: %v", len(content), err)
 	}
@@ -127,7 +126,7 @@ func tagsToPut(r *Request) ([]string, error) {
 }
 
 // describe fills in what the manifest's Content-Type and its content say.
-func (h *handler) describe(m *Manifest, contentType string) (doc manifest.Document, err error) {
+func (h *handler) describe(m *Manifest, contentType string) (doc *manifest.Document, err error) {
 	switch {
 	case contentType == "":
 	case manifest.Known(contentType):
@@ -142,9 +141,9 @@ func (h *handler) describe(m *Manifest, contentType string) (doc manifest.Docume
 		}
 	}
 	if manifest.Opaque(m.MediaType) {
-		return doc, nil
+		return &manifest.Document{}, nil
 	}
-	doc, err = manifest.Parse(m.Content)
+	doc, err = h.parse(m)
 	if m.MediaType == "" {
 		m.MediaType = doc.Type()
 	}
@@ -168,9 +167,29 @@ func (h *handler) describe(m *Manifest, contentType string) (doc manifest.Docume
 	return doc, nil
 }
 
+// parse reads the content of a manifest. It remembers the last one: an image is
+// often pushed under several tags in a row.
+func (h *handler) parse(m *Manifest) (*manifest.Document, error) {
+	if last := h.lastParsed.Load(); last != nil && last.digest == m.Digest {
+		return &last.Document, nil
+	}
+	doc, err := manifest.Parse(m.Content)
+	p := &parsedManifest{doc, m.Digest}
+	if err == nil {
+		h.lastParsed.Store(p)
+	}
+	return &p.Document, err
+}
+
+// A parsedManifest is what was read in the manifest with the digest.
+type parsedManifest struct {
+	manifest.Document
+	digest digest.Digest
+}
+
 // checkReferences returns an error for each blob and manifest that the
 // document needs and that is not in the repository (Push).
-func (h *handler) checkReferences(ctx context.Context, repo string, doc manifest.Document) error {
+func (h *handler) checkReferences(ctx context.Context, repo string, doc *manifest.Document) error {
 	var missing []error
 	note := func(kind string, d digest.Digest, err error) error {
 		if errors.Is(err, fs.ErrNotExist) {
