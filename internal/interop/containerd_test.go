@@ -1,20 +1,20 @@
 package interop
 
 import (
+	"archive/tar"
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 
-	"github.com/containerd/containerd/v2/core/content"
-	"github.com/containerd/containerd/v2/core/remotes"
-	"github.com/containerd/containerd/v2/core/remotes/docker"
-	"github.com/containerd/containerd/v2/plugins/content/local"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/log"
+	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/sirupsen/logrus"
 
@@ -22,30 +22,69 @@ import (
 	"github.com/ocireg/registry/registrytest"
 )
 
-var containerd = matrix.Factory{Name: "containerd", New: func(t *testing.T, env matrix.Env) matrix.Client {
-	client := &http.Client{Transport: env.Transport}
-	authorizer := docker.NewDockerAuthorizer(docker.WithAuthClient(client), docker.WithAuthCreds(func(string) (string, string, error) {
-		// A secret without a user is taken for a refresh token.
+// A containerdVersion is a major version of containerd, which has types of its
+// own for the same things.
+type containerdVersion struct {
+	// resolver returns the resolver that a client is set up with. Each operation
+	// has one of its own, since a pusher remembers what it has pushed.
+	resolver func(client *http.Client, env matrix.Env) func() containerdResolver
+
+	// store opens a content store in the directory.
+	store func(dir string) (containerdStore, error)
+}
+
+// A containerdResolver is a remotes.Resolver, with its pusher and fetcher.
+type containerdResolver interface {
+	Resolve(ctx context.Context, ref string) (name string, desc ocispec.Descriptor, err error)
+	fetcher(ctx context.Context, ref string) (containerdFetcher, error)
+
+	// push pushes what is not there yet.
+	push(ctx context.Context, ref string, desc ocispec.Descriptor, r io.Reader) error
+
+	referrers(ctx context.Context, ref string, subject digest.Digest) ([]ocispec.Descriptor, error)
+}
+
+// A containerdFetcher is a remotes.Fetcher.
+type containerdFetcher interface {
+	Fetch(ctx context.Context, desc ocispec.Descriptor) (io.ReadCloser, error)
+}
+
+// A containerdStore is a content.Store, with what packs it into archives.
+type containerdStore interface {
+	// fetch fetches what is not there yet.
+	fetch(ctx context.Context, from containerdFetcher, desc ocispec.Descriptor) error
+
+	open(ctx context.Context, desc ocispec.Descriptor) (io.ReadSeekCloser, error)
+
+	// export writes an image layout in a tar, and load reads one and returns
+	// its index.json.
+	export(ctx context.Context, root ocispec.Descriptor, w io.Writer) error
+	load(ctx context.Context, r io.Reader) (ocispec.Descriptor, error)
+}
+
+func containerdFactory(name string, version containerdVersion) matrix.Factory {
+	return matrix.Factory{Name: name, New: func(t *testing.T, env matrix.Env) matrix.Client {
+		return containerdClient{t, version.resolver(&http.Client{Transport: env.Transport}, env), version.store}
+	}}
+}
+
+// containerdSecret is what containerd logs in with. A secret without a user is
+// taken for a refresh token.
+func containerdSecret(env matrix.Env) func(host string) (user, secret string, err error) {
+	return func(string) (string, string, error) {
 		if env.IdentityToken != "" {
 			return "", env.IdentityToken, nil
 		}
 		return env.Credentials.Username, env.Credentials.Password, nil
-	}))
-	return containerdClient{t, func() remotes.Resolver {
-		return docker.NewResolver(docker.ResolverOptions{Hosts: docker.ConfigureDefaultRegistries(
-			docker.WithClient(client),
-			docker.WithAuthorizer(authorizer),
-			docker.WithPlainHTTP(func(string) (bool, error) { return !env.TLS, nil }),
-		)})
-	}}
-}}
+	}
+}
 
-// containerdClient is the resolver with its pusher and fetcher from containerd's
-// core/remotes/docker, which BuildKit and nerdctl use too. A pusher remembers
-// what it has pushed, and each operation has one of its own.
+// containerdClient is containerd's resolver and content store, which BuildKit and
+// nerdctl use too.
 type containerdClient struct {
 	t        *testing.T
-	resolver func() remotes.Resolver
+	resolver func() containerdResolver
+	store    func(dir string) (containerdStore, error)
 }
 
 // quiet keeps containerd from logging to standard error.
@@ -56,7 +95,18 @@ func quiet(ctx context.Context) context.Context {
 }
 
 func (c containerdClient) Push(ctx context.Context, ref string, what registrytest.Content) error {
-	ctx = quiet(ctx)
+	return c.push(quiet(ctx), ref, what, func(b registrytest.Blob) (io.ReadSeekCloser, error) {
+		return nopCloser{b.Open()}, nil
+	})
+}
+
+type nopCloser struct{ io.ReadSeeker }
+
+func (nopCloser) Close() error { return nil }
+
+// push pushes content of which the blobs are opened by open. What cannot be
+// sought in is not sent again when a token has expired.
+func (c containerdClient) push(ctx context.Context, ref string, what registrytest.Content, open func(registrytest.Blob) (io.ReadSeekCloser, error)) error {
 	resolver := c.resolver()
 	// A pusher for a tag puts every manifest of that digest there; those that
 	// an index lists need one for no tag.
@@ -65,7 +115,11 @@ func (c containerdClient) Push(ctx context.Context, ref string, what registrytes
 		repo = repo[:i]
 	}
 	for b := range what.Blobs() {
-		if err := containerdPush(ctx, resolver, ref, b.Descriptor, b.Open()); err != nil {
+		r, err := open(b)
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(resolver.push(ctx, ref, b.Descriptor, r), r.Close()); err != nil {
 			return err
 		}
 	}
@@ -74,53 +128,42 @@ func (c containerdClient) Push(ctx context.Context, ref string, what registrytes
 		if m.Digest == what.Digest {
 			to = ref
 		}
-		if err := containerdPush(ctx, resolver, to, m.Descriptor(), bytes.NewReader(m.Manifest)); err != nil {
+		if err := resolver.push(ctx, to, m.Descriptor(), bytes.NewReader(m.Manifest)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func containerdPush(ctx context.Context, resolver remotes.Resolver, ref string, desc ocispec.Descriptor, r io.Reader) error {
-	pusher, err := resolver.Pusher(ctx, ref)
-	if err != nil {
-		return err
-	}
-	w, err := pusher.Push(ctx, desc)
-	if errdefs.IsAlreadyExists(err) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	return errors.Join(content.Copy(ctx, w, r, desc.Size, desc.Digest), w.Close())
-}
-
 // Pull fetches into a content store, as the daemon does: a fetcher does not
 // verify what it reads, the store does when that is committed to it.
 func (c containerdClient) Pull(ctx context.Context, ref string, sink matrix.Sink) error {
-	ctx = quiet(ctx)
-	resolver := c.resolver()
-	name, desc, err := resolver.Resolve(ctx, ref)
-	if err != nil {
-		return err
-	}
-	fetcher, err := resolver.Fetcher(ctx, name)
-	if err != nil {
-		return err
-	}
-	store, err := local.NewStore(c.t.TempDir())
-	if err != nil {
-		return err
-	}
-	return containerdPull(ctx, store, fetcher, desc, sink)
+	_, _, err := c.pull(quiet(ctx), ref, sink)
+	return err
 }
 
-func containerdPull(ctx context.Context, store content.Store, fetcher remotes.Fetcher, desc ocispec.Descriptor, sink matrix.Sink) error {
+func (c containerdClient) pull(ctx context.Context, ref string, sink matrix.Sink) (store containerdStore, root ocispec.Descriptor, err error) {
+	resolver := c.resolver()
+	name, root, err := resolver.Resolve(ctx, ref)
+	if err != nil {
+		return nil, root, err
+	}
+	fetcher, err := resolver.fetcher(ctx, name)
+	if err != nil {
+		return nil, root, err
+	}
+	store, err = c.store(c.t.TempDir())
+	if err != nil {
+		return nil, root, err
+	}
+	return store, root, containerdPull(ctx, store, fetcher, root, sink)
+}
+
+func containerdPull(ctx context.Context, store containerdStore, fetcher containerdFetcher, desc ocispec.Descriptor, sink matrix.Sink) error {
 	if err := containerdFetch(ctx, store, fetcher, desc, sink); err != nil {
 		return err
 	}
-	raw, err := content.ReadBlob(ctx, store, desc)
+	raw, err := containerdRead(store.open(ctx, desc))
 	if err != nil {
 		return err
 	}
@@ -141,19 +184,18 @@ func containerdPull(ctx context.Context, store content.Store, fetcher remotes.Fe
 	return nil
 }
 
-func containerdFetch(ctx context.Context, store content.Store, fetcher remotes.Fetcher, desc ocispec.Descriptor, sink matrix.Sink) error {
-	if err := remotes.Fetch(ctx, store, fetcher, desc); err != nil && !errdefs.IsAlreadyExists(err) {
+func containerdFetch(ctx context.Context, store containerdStore, fetcher containerdFetcher, desc ocispec.Descriptor, sink matrix.Sink) error {
+	if err := store.fetch(ctx, fetcher, desc); err != nil && !errdefs.IsAlreadyExists(err) {
 		return err
 	}
-	r, err := store.ReaderAt(ctx, desc)
+	r, err := store.open(ctx, desc)
 	if err != nil {
 		return err
 	}
-	return errors.Join(sink(desc.Digest, content.NewReader(r)), r.Close())
+	return errors.Join(sink(desc.Digest, r), r.Close())
 }
 
-func containerdRead(ctx context.Context, fetcher remotes.Fetcher, desc ocispec.Descriptor) ([]byte, error) {
-	r, err := fetcher.Fetch(ctx, desc)
+func containerdRead(r io.ReadCloser, err error) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
@@ -171,11 +213,11 @@ func (c containerdClient) Copy(ctx context.Context, from, to string) error {
 	if err != nil {
 		return err
 	}
-	fetcher, err := resolver.Fetcher(ctx, name)
+	fetcher, err := resolver.fetcher(ctx, name)
 	if err != nil {
 		return err
 	}
-	raw, err := containerdRead(ctx, fetcher, desc)
+	raw, err := containerdRead(fetcher.Fetch(ctx, desc))
 	if err != nil {
 		return err
 	}
@@ -192,11 +234,11 @@ func (c containerdClient) Copy(ctx context.Context, from, to string) error {
 		if err != nil {
 			return err
 		}
-		if err := errors.Join(containerdPush(ctx, resolver, to, blob, r), r.Close()); err != nil {
+		if err := errors.Join(resolver.push(ctx, to, blob, r), r.Close()); err != nil {
 			return err
 		}
 	}
-	return containerdPush(ctx, resolver, to, desc, bytes.NewReader(raw))
+	return resolver.push(ctx, to, desc, bytes.NewReader(raw))
 }
 
 func (containerdClient) PushChunks(context.Context, string, registrytest.Blob, int64) error {
@@ -205,7 +247,7 @@ func (containerdClient) PushChunks(context.Context, string, registrytest.Blob, i
 
 // PullFrom seeks: a fetched blob is not asked for before it is first read.
 func (c containerdClient) PullFrom(ctx context.Context, repo string, blob ocispec.Descriptor, offset int64) (io.ReadCloser, error) {
-	fetcher, err := c.resolver().Fetcher(quiet(ctx), repo)
+	fetcher, err := c.resolver().fetcher(quiet(ctx), repo)
 	if err != nil {
 		return nil, err
 	}
@@ -222,11 +264,7 @@ func (containerdClient) Tags(context.Context, string) ([]string, error) {
 }
 
 func (c containerdClient) Referrers(ctx context.Context, repo string, subject ocispec.Descriptor) ([]ocispec.Descriptor, error) {
-	fetcher, err := c.resolver().Fetcher(quiet(ctx), repo+"@"+subject.Digest.String())
-	if err != nil {
-		return nil, err
-	}
-	return fetcher.(remotes.ReferrersFetcher).FetchReferrers(quiet(ctx), subject.Digest)
+	return c.resolver().referrers(quiet(ctx), repo+"@"+subject.Digest.String(), subject.Digest)
 }
 
 func (containerdClient) DeleteTag(context.Context, string) error {
@@ -241,10 +279,87 @@ func (containerdClient) DeleteBlob(context.Context, string, ocispec.Descriptor) 
 	return matrix.Lacks("deletes nothing")
 }
 
-func (containerdClient) ToLayout(context.Context, string, string, registrytest.Content) error {
-	return matrix.Lacks("knows of no layouts, which the daemon imports and exports")
+// ToLayout exports what it has pulled, and unpacks that: containerd has layouts
+// in archives only.
+func (c containerdClient) ToLayout(ctx context.Context, ref, dir string, _ registrytest.Content) error {
+	ctx = quiet(ctx)
+	store, root, err := c.pull(ctx, ref, func(_ digest.Digest, r io.Reader) error {
+		_, err := io.Copy(io.Discard, r)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	var archive bytes.Buffer
+	if err := store.export(ctx, root, &archive); err != nil {
+		return err
+	}
+	return unpack(&archive, dir)
 }
 
-func (containerdClient) FromLayout(context.Context, string, string, registrytest.Content) error {
-	return matrix.Lacks("knows of no layouts, which the daemon imports and exports")
+// FromLayout pushes what it has imported.
+func (c containerdClient) FromLayout(ctx context.Context, dir, ref string, what registrytest.Content) error {
+	ctx = quiet(ctx)
+	var archive bytes.Buffer
+	w := tar.NewWriter(&archive)
+	if err := errors.Join(w.AddFS(os.DirFS(dir)), w.Close()); err != nil {
+		return err
+	}
+	store, err := c.store(c.t.TempDir())
+	if err != nil {
+		return err
+	}
+	desc, err := store.load(ctx, &archive)
+	if err != nil {
+		return err
+	}
+	raw, err := containerdRead(store.open(ctx, desc))
+	if err != nil {
+		return err
+	}
+	var index ocispec.Index
+	if err := json.Unmarshal(raw, &index); err != nil {
+		return err
+	}
+	if len(index.Manifests) != 1 || index.Manifests[0].Digest != what.Digest {
+		return errors.New("the layout has something else: " + string(raw))
+	}
+	return c.push(ctx, ref, what, func(b registrytest.Blob) (io.ReadSeekCloser, error) {
+		return store.open(ctx, b.Descriptor)
+	})
+}
+
+// unpack unpacks an archive into a directory.
+func unpack(archive io.Reader, dir string) error {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	for r := tar.NewReader(archive); ; {
+		header, err := r.Next()
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if header.Typeflag == tar.TypeDir {
+			err = root.MkdirAll(strings.TrimSuffix(header.Name, "/"), 0o755)
+		} else {
+			err = unpackFile(root, header.Name, r)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func unpackFile(root *os.Root, name string, r io.Reader) error {
+	f, err := root.Create(name)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(f, r)
+	return errors.Join(err, f.Close())
 }

@@ -23,19 +23,23 @@ import (
 )
 
 var ggcr = matrix.Factory{Name: "go-containerregistry", New: func(t *testing.T, env matrix.Env) matrix.Client {
-	opts := []remote.Option{remote.WithTransport(env.Transport)}
-	if env.Credentials.Username != "" || env.IdentityToken != "" {
-		opts = append(opts, remote.WithAuth(authn.FromConfig(authn.AuthConfig{
-			Username:      env.Credentials.Username,
-			Password:      env.Credentials.Password,
-			IdentityToken: env.IdentityToken,
-		})))
-	}
+	opts := []remote.Option{remote.WithTransport(env.Transport), remote.WithAuth(ggcrAuth(env))}
 	if env.Sequential {
 		opts = append(opts, remote.WithJobs(1))
 	}
 	return ggcrClient{opts}
 }}
+
+func ggcrAuth(env matrix.Env) authn.Authenticator {
+	if env.Credentials.Username == "" && env.IdentityToken == "" {
+		return authn.Anonymous
+	}
+	return authn.FromConfig(authn.AuthConfig{
+		Username:      env.Credentials.Username,
+		Password:      env.Credentials.Password,
+		IdentityToken: env.IdentityToken,
+	})
+}
 
 // ggcrClient is go-containerregistry's package remote, which crane is made of.
 //

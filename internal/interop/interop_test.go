@@ -20,7 +20,7 @@ func TestMain(m *testing.M) {
 	m.Run()
 }
 
-var clients = []matrix.Factory{ggcr, orasGo, regClient, containerd}
+var clients = []matrix.Factory{ggcr, craneLibrary, orasGo, regClient, containerd2, containerd1}
 
 func TestScenarios(t *testing.T) {
 	t.Parallel()

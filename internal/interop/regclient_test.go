@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"sync"
 	"testing"
 
 	"github.com/opencontainers/go-digest"
@@ -50,7 +51,7 @@ func (c regclientClient) Push(ctx context.Context, name string, content registry
 	}
 	defer rc.Close(ctx, target)
 	for b := range content.Blobs() {
-		if _, err := rc.BlobPut(ctx, target, regclientDesc(b.Descriptor), b.Open()); err != nil {
+		if _, err := rc.BlobPut(ctx, target, regclientDesc(b.Descriptor), &locked{r: b.Open()}); err != nil {
 			return err
 		}
 	}
@@ -134,7 +135,7 @@ func (c regclientClient) PushChunks(ctx context.Context, repo string, b registry
 	if err != nil {
 		return err
 	}
-	_, err = rc.BlobPut(ctx, target, regclientDesc(b.Descriptor), b.Open())
+	_, err = rc.BlobPut(ctx, target, regclientDesc(b.Descriptor), &locked{r: b.Open()})
 	return err
 }
 
@@ -212,6 +213,25 @@ func (c regclientClient) ToLayout(ctx context.Context, name, dir string, _ regis
 
 func (c regclientClient) FromLayout(ctx context.Context, dir, name string, _ registrytest.Content) error {
 	return c.Copy(ctx, "ocidir://"+dir+":v1", name)
+}
+
+// locked is a reader that may be used concurrently. When an upload has failed,
+// regclient rewinds what it sent, which the connection may be reading still.
+type locked struct {
+	mu sync.Mutex
+	r  io.ReadSeeker
+}
+
+func (l *locked) Read(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.r.Read(p)
+}
+
+func (l *locked) Seek(offset int64, whence int) (int64, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.r.Seek(offset, whence)
 }
 
 func regclientDesc(d ocispec.Descriptor) descriptor.Descriptor {

@@ -1,0 +1,90 @@
+package interop
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+
+	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/containerd/v2/core/images/archive"
+	"github.com/containerd/containerd/v2/core/remotes"
+	"github.com/containerd/containerd/v2/core/remotes/docker"
+	"github.com/containerd/containerd/v2/plugins/content/local"
+	"github.com/containerd/errdefs"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/ocireg/registry/internal/interop/matrix"
+)
+
+var containerd2 = containerdFactory("containerd", containerdVersion{
+	resolver: func(client *http.Client, env matrix.Env) func() containerdResolver {
+		authorizer := docker.NewDockerAuthorizer(docker.WithAuthClient(client), docker.WithAuthCreds(containerdSecret(env)))
+		return func() containerdResolver {
+			return containerd2Resolver{docker.NewResolver(docker.ResolverOptions{Hosts: docker.ConfigureDefaultRegistries(
+				docker.WithClient(client),
+				docker.WithAuthorizer(authorizer),
+				docker.WithPlainHTTP(func(string) (bool, error) { return !env.TLS, nil }),
+			)})}
+		}
+	},
+	store: func(dir string) (containerdStore, error) {
+		store, err := local.NewStore(dir)
+		return containerd2Store{store}, err
+	},
+})
+
+type containerd2Resolver struct{ remotes.Resolver }
+
+func (r containerd2Resolver) fetcher(ctx context.Context, ref string) (containerdFetcher, error) {
+	return r.Fetcher(ctx, ref)
+}
+
+func (r containerd2Resolver) push(ctx context.Context, ref string, desc ocispec.Descriptor, from io.Reader) error {
+	pusher, err := r.Pusher(ctx, ref)
+	if err != nil {
+		return err
+	}
+	w, err := pusher.Push(ctx, desc)
+	if errdefs.IsAlreadyExists(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(content.Copy(ctx, w, from, desc.Size, desc.Digest), w.Close())
+}
+
+func (r containerd2Resolver) referrers(ctx context.Context, ref string, subject digest.Digest) ([]ocispec.Descriptor, error) {
+	fetcher, err := r.Fetcher(ctx, ref)
+	if err != nil {
+		return nil, err
+	}
+	return fetcher.(remotes.ReferrersFetcher).FetchReferrers(ctx, subject)
+}
+
+type containerd2Store struct{ content.Store }
+
+func (s containerd2Store) fetch(ctx context.Context, from containerdFetcher, desc ocispec.Descriptor) error {
+	return remotes.Fetch(ctx, s.Store, from, desc)
+}
+
+func (s containerd2Store) open(ctx context.Context, desc ocispec.Descriptor) (io.ReadSeekCloser, error) {
+	r, err := s.ReaderAt(ctx, desc)
+	if err != nil {
+		return nil, err
+	}
+	return struct {
+		io.ReadSeeker
+		io.Closer
+	}{io.NewSectionReader(r, 0, r.Size()), r}, nil
+}
+
+func (s containerd2Store) export(ctx context.Context, root ocispec.Descriptor, w io.Writer) error {
+	return archive.Export(ctx, s.Store, w, archive.WithManifest(root, "v1"), archive.WithSkipDockerManifest())
+}
+
+func (s containerd2Store) load(ctx context.Context, r io.Reader) (ocispec.Descriptor, error) {
+	return archive.ImportIndex(ctx, s.Store, r)
+}
