@@ -170,19 +170,6 @@ func (h *handler) receive(ctx context.Context, s *upload, body io.Reader, announ
 	return n, false, err
 }
 
-// arrival hashes and counts the body of a request as it comes in.
-type arrival struct {
-	*upload
-	body io.Reader
-}
-
-func (a *arrival) Read(p []byte) (int, error) {
-	n, err := a.body.Read(p)
-	a.hash.Write(p[:n])
-	a.size.Add(int64(n))
-	return n, err
-}
-
 // commit verifies what has arrived in a claimed session and publishes it. It
 // ends the session.
 func (h *handler) commit(ctx context.Context, s *upload, d digest.Digest) error {

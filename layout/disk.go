@@ -47,12 +47,15 @@ type disk struct {
 	// link is root.Link, but for tests of file systems that have no links.
 	link func(oldname, newname string) error
 
-	// buffers has *[bufferSize]byte.
-	buffers sync.Pool
+	// small and large have buffers of those sizes.
+	small, large sync.Pool
 }
 
-// bufferSize is the most that is read or written at once of a blob.
-const bufferSize = 256 << 10
+// What is copied goes through a small buffer until it turns out to be large.
+const (
+	smallBuffer = 64 << 10
+	largeBuffer = 1 << 20
+)
 
 // maxEmptyReads is the number of reads in a row that may come to nothing
 // before the reader is taken for stuck.
@@ -262,13 +265,11 @@ func retry(f func() error) error {
 // copy copies what there is to be read. What was read before an error is
 // written.
 func (d *disk) copy(w io.Writer, r io.Reader) (n int64, err error) {
-	buffer, ok := d.buffers.Get().(*[bufferSize]byte)
-	if !ok {
-		buffer = new([bufferSize]byte)
-	}
-	defer d.buffers.Put(buffer)
+	small := pooled[[smallBuffer]byte](&d.small)
+	defer d.small.Put(small)
+	buffer := small[:]
 	for empty := 0; empty < maxEmptyReads; empty++ {
-		m, err := r.Read(buffer[:])
+		m, err := r.Read(buffer)
 		if m > 0 {
 			empty = 0
 			written, err := w.Write(buffer[:m])
@@ -282,8 +283,21 @@ func (d *disk) copy(w io.Writer, r io.Reader) (n int64, err error) {
 		if err != nil {
 			return n, err
 		}
+		if m == smallBuffer {
+			large := pooled[[largeBuffer]byte](&d.large)
+			defer d.large.Put(large)
+			buffer = large[:]
+		}
 	}
 	return n, io.ErrNoProgress
+}
+
+// pooled returns what the pool has, or a new one.
+func pooled[T any](pool *sync.Pool) *T {
+	if x, ok := pool.Get().(*T); ok {
+		return x
+	}
+	return new(T)
 }
 
 // digest returns the digest of what there is to be read.
