@@ -113,6 +113,7 @@ func (h *handler) listReferrers(w http.ResponseWriter, r *Request) error {
 	encoder := json.NewEncoder(&text)
 	text.WriteString(`{"schemaVersion":2,"mediaType":"` + ocispec.MediaTypeImageIndex + `","manifests":[`)
 	entries, last := 0, ""
+	var entry ocispec.Descriptor // one for all, as it escapes
 	for d, err := range h.store.Referrers(r.Context(), r.Repo, r.Digest, digest.Digest(after)) {
 		if err != nil {
 			return fmt.Errorf("listing the referrers of %s in %s: %w", r.Digest, r.Repo, err)
@@ -124,7 +125,8 @@ func (h *handler) listReferrers(w http.ResponseWriter, r *Request) error {
 		if entries > 0 {
 			text.WriteByte(',')
 		}
-		if err := encoder.Encode(d); err != nil {
+		entry = d
+		if err := encoder.Encode(&entry); err != nil {
 			return fmt.Errorf("encoding the descriptor of %s: %w", d.Digest, err)
 		}
 		room -= int64(text.Len() - before)

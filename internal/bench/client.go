@@ -235,8 +235,13 @@ func with(location string, d digest.Digest) string {
 }
 
 func (c *client) pushManifest(repo, tag string, i image) error {
-	_, err := c.do(call{method: "PUT", path: "/v2/" + repo + "/manifests/" + tag, body: i.manifest, mediaType: ocispec.MediaTypeImageManifest, want: 201})
+	_, err := c.do(putManifest(repo, tag, i))
 	return err
+}
+
+// putManifest puts the manifest of an image, by a tag or a digest.
+func putManifest(repo, reference string, i image) call {
+	return call{method: "PUT", path: "/v2/" + repo + "/manifests/" + reference, body: i.manifest, mediaType: ocispec.MediaTypeImageManifest, want: 201}
 }
 
 // mustHave stops the test unless the answer has the body.

@@ -173,6 +173,7 @@ func (s *stub) manifest(w http.ResponseWriter, r *http.Request, ref string) {
 			MediaType: s.types[d], Digest: digest.Digest(d), Size: int64(len(content)),
 			ArtifactType: parsed.Config.MediaType, Annotations: parsed.Annotations,
 		}
+		w.Header()["Oci-Subject"] = []string{string(parsed.Subject.Digest)}
 		s.refs[string(parsed.Subject.Digest)] = append(s.refs[string(parsed.Subject.Digest)], desc)
 	}
 	if s.dir != "" {
