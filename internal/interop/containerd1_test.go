@@ -18,7 +18,8 @@ import (
 	"github.com/ocireg/registry/internal/interop/matrix"
 )
 
-var containerd1 = containerdFactory("containerd 1.x", containerdVersion{
+var containerd1 = containerdVersion{
+	name: "containerd 1.x",
 	resolver: func(client *http.Client, env matrix.Env) func() containerdResolver {
 		authorizer := docker.NewDockerAuthorizer(docker.WithAuthClient(client), docker.WithAuthCreds(containerdSecret(env)))
 		return func() containerdResolver {
@@ -33,7 +34,7 @@ var containerd1 = containerdFactory("containerd 1.x", containerdVersion{
 		store, err := local.NewStore(dir)
 		return containerd1Store{store}, err
 	},
-})
+}
 
 type containerd1Resolver struct{ remotes.Resolver }
 

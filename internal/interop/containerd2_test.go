@@ -1,24 +1,31 @@
 package interop
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
 	"net/http"
+	"testing"
 
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/images/archive"
 	"github.com/containerd/containerd/v2/core/remotes"
 	"github.com/containerd/containerd/v2/core/remotes/docker"
+	"github.com/containerd/containerd/v2/core/transfer"
 	"github.com/containerd/containerd/v2/plugins/content/local"
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/stretchr/testify/require"
 
+	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/internal/interop/matrix"
+	"github.com/ocireg/registry/registrytest"
 )
 
-var containerd2 = containerdFactory("containerd", containerdVersion{
+var containerd2 = containerdVersion{
+	name: "containerd",
 	resolver: func(client *http.Client, env matrix.Env) func() containerdResolver {
 		authorizer := docker.NewDockerAuthorizer(docker.WithAuthClient(client), docker.WithAuthCreds(containerdSecret(env)))
 		return func() containerdResolver {
@@ -33,7 +40,7 @@ var containerd2 = containerdFactory("containerd", containerdVersion{
 		store, err := local.NewStore(dir)
 		return containerd2Store{store}, err
 	},
-})
+}
 
 type containerd2Resolver struct{ remotes.Resolver }
 
@@ -87,4 +94,38 @@ func (s containerd2Store) export(ctx context.Context, root ocispec.Descriptor, w
 
 func (s containerd2Store) load(ctx context.Context, r io.Reader) (ocispec.Descriptor, error) {
 	return archive.ImportIndex(ctx, s.Store, r)
+}
+
+// TestContainerdParallel has containerd fetch a blob in several parts at once,
+// which it does if it is told to and the answer to the first request is 206. It
+// asks for all from where a part begins, and hangs up at its end.
+func TestContainerdParallel(t *testing.T) {
+	t.Parallel()
+	for name, open := range matrix.Stores() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			reg := registrytest.NewServer(t, registrytest.WithStore(open(t)))
+			blob := reg.PushBlob(t, "team/app", registrytest.Random("application/octet-stream", 100_000, 1))
+			resolver := docker.NewResolver(docker.ResolverOptions{Hosts: docker.ConfigureDefaultRegistries(
+				docker.WithClient(&http.Client{Transport: reg.Transport()}),
+				docker.WithPlainHTTP(docker.MatchLocalhost),
+			)})
+			resolver.(remotes.ResolverWithOptions).SetOptions(
+				transfer.WithMaxConcurrentDownloads(4),
+				transfer.WithConcurrentLayerFetchBuffer(30_000),
+			)
+			fetcher, err := resolver.Fetcher(quiet(t.Context()), reg.Ref("team/app"))
+			require.NoError(t, err)
+			got, err := containerdRead(fetcher.Fetch(quiet(t.Context()), blob.Descriptor))
+			require.NoError(t, err)
+			want, err := io.ReadAll(blob.Open())
+			require.NoError(t, err)
+			require.True(t, bytes.Equal(want, got))
+			var ranges []string
+			for _, r := range reg.Requests().Op(registry.GetBlob).Status(http.StatusPartialContent).All() {
+				ranges = append(ranges, r.Range)
+			}
+			require.ElementsMatch(t, []string{"bytes=0-", "bytes=30000-", "bytes=60000-", "bytes=90000-"}, ranges)
+		})
+	}
 }

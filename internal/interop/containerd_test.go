@@ -25,6 +25,8 @@ import (
 // A containerdVersion is a major version of containerd, which has types of its
 // own for the same things.
 type containerdVersion struct {
+	name string
+
 	// resolver returns the resolver that a client is set up with. Each operation
 	// has one of its own, since a pusher remembers what it has pushed.
 	resolver func(client *http.Client, env matrix.Env) func() containerdResolver
@@ -62,9 +64,9 @@ type containerdStore interface {
 	load(ctx context.Context, r io.Reader) (ocispec.Descriptor, error)
 }
 
-func containerdFactory(name string, version containerdVersion) matrix.Factory {
-	return matrix.Factory{Name: name, New: func(t *testing.T, env matrix.Env) matrix.Client {
-		return containerdClient{t, version.resolver(&http.Client{Transport: env.Transport}, env), version.store}
+func (v containerdVersion) factory() matrix.Factory {
+	return matrix.Factory{Name: v.name, New: func(t *testing.T, env matrix.Env) matrix.Client {
+		return containerdClient{t, v.resolver(&http.Client{Transport: env.Transport}, env), v.store}
 	}}
 }
 

@@ -3,15 +3,14 @@ package interop
 import (
 	"context"
 	"io"
-	"net/http"
 	"testing"
 
-	"github.com/containerd/containerd/v2/core/remotes/docker"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/stretchr/testify/require"
 	"oras.land/oras-go/v2/registry/remote"
 
 	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/internal/interop/matrix"
 	"github.com/ocireg/registry/registrytest"
 )
 
@@ -29,17 +28,15 @@ func TestFetchersDoNotVerify(t *testing.T) {
 			repo.Client, repo.PlainHTTP = reg.Client(), true
 			return repo.Fetch(ctx, desc)
 		},
-		"containerd, Fetcher.Fetch": func(ctx context.Context, reg *registrytest.Server, desc ocispec.Descriptor) (io.ReadCloser, error) {
-			resolver := docker.NewResolver(docker.ResolverOptions{Hosts: docker.ConfigureDefaultRegistries(
-				docker.WithClient(&http.Client{Transport: reg.Transport()}),
-				docker.WithPlainHTTP(docker.MatchLocalhost),
-			)})
-			fetcher, err := resolver.Fetcher(ctx, reg.Ref("team/app"))
+	}
+	for _, version := range []containerdVersion{containerd2, containerd1} {
+		fetchers[version.name+", Fetcher.Fetch"] = func(ctx context.Context, reg *registrytest.Server, desc ocispec.Descriptor) (io.ReadCloser, error) {
+			fetcher, err := version.resolver(reg.Client(), matrix.Env{})().fetcher(ctx, reg.Ref("team/app"))
 			if err != nil {
 				return nil, err
 			}
 			return fetcher.Fetch(ctx, desc)
-		},
+		}
 	}
 	for name, fetch := range fetchers {
 		t.Run(name, func(t *testing.T) {

@@ -20,7 +20,7 @@ func TestMain(m *testing.M) {
 	m.Run()
 }
 
-var clients = []matrix.Factory{ggcr, craneLibrary, orasGo, regClient, containerd2, containerd1}
+var clients = []matrix.Factory{ggcr, craneLibrary, orasGo, regClient, containerd2.factory(), containerd1.factory()}
 
 func TestScenarios(t *testing.T) {
 	t.Parallel()

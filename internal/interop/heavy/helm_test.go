@@ -9,17 +9,19 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/opencontainers/go-digest"
 	"github.com/stretchr/testify/require"
 	helm "helm.sh/helm/v3/pkg/registry"
 
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/registrytest"
+	"github.com/ocireg/registry/registrytest/auth"
 )
 
 // chart is a chart as helm package makes one.
-func chart(t *testing.T) []byte {
+func chart(t *testing.T, version string) []byte {
 	t.Helper()
-	const yaml = "apiVersion: v2\nname: app\nversion: 1.2.3+build\n"
+	yaml := "apiVersion: v2\nname: app\nversion: " + version + "\n"
 	var b bytes.Buffer
 	z := gzip.NewWriter(&b)
 	w := tar.NewWriter(z)
@@ -31,46 +33,87 @@ func chart(t *testing.T) []byte {
 	return b.Bytes()
 }
 
+// helmClient is Helm's registry client, which has not logged in yet.
+func helmClient(t *testing.T, reg *registrytest.Server) *helm.Client {
+	t.Helper()
+	options := []helm.ClientOption{
+		helm.ClientOptCredentialsFile(filepath.Join(t.TempDir(), "config.json")),
+		helm.ClientOptWriter(io.Discard),
+		helm.ClientOptHTTPClient(&http.Client{Transport: reg.Transport()}),
+	}
+	if !overTLS(reg) {
+		options = append(options, helm.ClientOptPlainHTTP())
+	}
+	client, err := helm.NewClient(options...)
+	require.NoError(t, err)
+	return client
+}
+
+// helmLogin logs in as the command does.
+func helmLogin(reg *registrytest.Server, client *helm.Client, as auth.Credentials) error {
+	return client.Login(reg.Host(), helm.LoginOptBasicAuth(as.Username, as.Password), helm.LoginOptPlainText(!overTLS(reg)))
+}
+
 // Helm's versions may have a +, which tags may not: it pushes 1.2.3+build as
-// 1.2.3_build, and turns that back when it lists.
+// 1.2.3_build, and turns that back when it lists. What it lists are versions
+// alone, the newest first; what it resolves has to be the tag.
 func TestHelm(t *testing.T) {
 	t.Parallel()
-	for name, opts := range map[string][]registry.Option{
-		"HTTP":   nil,
-		"HTTPS":  {registrytest.WithTLS()},
-		"Basic":  {registrytest.WithBasic()},
-		"Bearer": {registrytest.WithBearer()},
-	} {
+	everywhere(t, func(t *testing.T, reg *registrytest.Server, as auth.Credentials) {
+		client := helmClient(t, reg)
+		if as.Username != "" {
+			require.NoError(t, helmLogin(reg, client, as))
+		}
+		want, provenance := chart(t, "1.2.3+build"), []byte("-----BEGIN PGP SIGNED MESSAGE-----")
+		pushed, err := client.Push(want, reg.Ref("charts/app:1.2.3+build"), helm.PushOptProvData(provenance))
+		require.NoError(t, err)
+		stored := reg.Manifest(t, "charts/app:1.2.3_build")
+		require.Equal(t, pushed.Manifest.Digest, stored.Digest.String())
+		require.Equal(t, string(want), string(reg.Blob(t, "charts/app", digest.Digest(pushed.Chart.Digest))))
+		require.Equal(t, string(provenance), string(reg.Blob(t, "charts/app", digest.Digest(pushed.Prov.Digest))))
+		config := reg.Blob(t, "charts/app", digest.Digest(pushed.Config.Digest))
+
+		desc, err := client.Resolve(reg.Ref("charts/app:1.2.3_build"))
+		require.NoError(t, err)
+		require.Equal(t, stored.Digest, desc.Digest)
+		for _, ref := range []string{"charts/app:1.2.3+build", "charts/app@" + pushed.Manifest.Digest} {
+			pulled, err := client.Pull(reg.Ref(ref), helm.PullOptWithProv(true))
+			require.NoError(t, err)
+			require.Equal(t, string(want), string(pulled.Chart.Data))
+			require.Equal(t, string(provenance), string(pulled.Prov.Data))
+			require.Equal(t, string(config), string(pulled.Config.Data))
+			require.Equal(t, string(stored.Manifest), string(pulled.Manifest.Data))
+		}
+
+		for _, version := range []string{"1.10.0", "1.9.0"} {
+			_, err := client.Push(chart(t, version), reg.Ref("charts/app:"+version))
+			require.NoError(t, err)
+		}
+		reg.Push(t, "charts/app:latest", registrytest.Image())
+		tags, err := client.Tags(reg.Ref("charts/app"))
+		require.NoError(t, err)
+		require.Equal(t, []string{"1.10.0", "1.9.0", "1.2.3+build"}, tags)
+		require.Greater(t, reg.Requests().Op(registry.ListTags).Status(http.StatusOK).Len(), 1)
+	})
+}
+
+// TestHelmLogin checks that Helm logs nobody in with a wrong password, and says
+// so when a user may not push.
+func TestHelmLogin(t *testing.T) {
+	t.Parallel()
+	for name, opt := range map[string]registry.Option{"Basic": registrytest.WithBasic(), "Bearer": registrytest.WithBearer()} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			reg := registrytest.NewServer(t, opts...)
-			options := []helm.ClientOption{
-				helm.ClientOptCredentialsFile(filepath.Join(t.TempDir(), "config.json")),
-				helm.ClientOptWriter(io.Discard),
-				helm.ClientOptHTTPClient(&http.Client{Transport: reg.Transport()}),
-			}
-			if name != "HTTPS" {
-				options = append(options, helm.ClientOptPlainHTTP())
-			}
-			client, err := helm.NewClient(options...)
-			require.NoError(t, err)
-			if name == "Basic" || name == "Bearer" {
-				ci := reg.User(t, "ci")
-				require.NoError(t, client.Login(reg.Host(), helm.LoginOptBasicAuth(ci.Username, ci.Password), helm.LoginOptPlainText(true)))
-			}
-			want := chart(t)
-			pushed, err := client.Push(want, reg.Ref("charts/app:1.2.3+build"))
-			require.NoError(t, err)
-			require.Equal(t, []string{"1.2.3_build"}, reg.Tags(t, "charts/app"))
-
-			pulled, err := client.Pull(reg.Ref("charts/app:1.2.3+build"))
-			require.NoError(t, err)
-			require.Equal(t, want, pulled.Chart.Data)
-			require.Equal(t, pushed.Manifest.Digest, pulled.Manifest.Digest)
-
-			tags, err := client.Tags(reg.Ref("charts/app"))
-			require.NoError(t, err)
-			require.Equal(t, []string{"1.2.3+build"}, tags)
+			reg := registrytest.NewServer(t, opt)
+			reader := reg.User(t, "reader", "pull **")
+			wrong := reader
+			wrong.Password += "x"
+			client := helmClient(t, reg)
+			require.Error(t, helmLogin(reg, client, wrong))
+			require.NoError(t, helmLogin(reg, client, reader))
+			_, err := client.Push(chart(t, "1.2.3"), reg.Ref("charts/app:1.2.3"))
+			require.Error(t, err)
+			require.Empty(t, reg.Tags(t, "charts/app"))
 		})
 	}
 }

@@ -1,6 +1,7 @@
 package heavy
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -10,16 +11,22 @@ import (
 	"testing"
 	"time"
 
+	"github.com/notaryproject/notation-core-go/signature/cose"
 	"github.com/notaryproject/notation-core-go/signature/jws"
 	"github.com/notaryproject/notation-go"
 	notationregistry "github.com/notaryproject/notation-go/registry"
 	"github.com/notaryproject/notation-go/signer"
+	"github.com/notaryproject/notation-go/verifier"
+	"github.com/notaryproject/notation-go/verifier/trustpolicy"
+	"github.com/notaryproject/notation-go/verifier/truststore"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/stretchr/testify/require"
 	orasremote "oras.land/oras-go/v2/registry/remote"
+	orasauth "oras.land/oras-go/v2/registry/remote/auth"
 
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/registrytest"
+	"github.com/ocireg/registry/registrytest/auth"
 )
 
 // notation signs by pushing a referrer, and finds signatures by listing them.
@@ -33,39 +40,91 @@ func TestNotation(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			reg := registrytest.NewServer(t, opts...)
-			image := reg.Push(t, "team/app:v1", registrytest.Image())
-			remote, err := orasremote.NewRepository(reg.Ref("team/app"))
-			require.NoError(t, err)
-			remote.PlainHTTP, remote.Client = true, reg.Client()
-			repo := notationregistry.NewRepository(remote)
+			everywhere(t, func(t *testing.T, reg *registrytest.Server, as auth.Credentials) {
+				image := reg.Push(t, "team/app:v1", registrytest.Image())
+				repo := notationRepository(t, reg, as)
+				// The command resolves tags itself: what is verified has to have
+				// a digest.
+				verify := func(trusted *x509.Certificate, reference string) error {
+					v, err := verifier.New(trustPolicy(), trusts{trusted}, nil)
+					require.NoError(t, err)
+					resolved, err := repo.Resolve(t.Context(), reference)
+					require.NoError(t, err)
+					desc, outcomes, err := notation.Verify(t.Context(), v, repo, notation.VerifyOptions{
+						ArtifactReference:    reg.Ref("team/app@" + resolved.Digest.String()),
+						MaxSignatureAttempts: 10,
+					})
+					if err == nil {
+						require.Equal(t, image.Digest, desc.Digest)
+						require.Len(t, outcomes, 1)
+					}
+					return err
+				}
+				byTag, byDigest := "v1", image.Digest.String()
+				require.ErrorAs(t, verify(cert, byTag), new(notation.ErrorSignatureRetrievalFailed))
 
-			s, err := signer.NewGenericSigner(key, []*x509.Certificate{cert})
-			require.NoError(t, err)
-			for range 2 {
-				_, err = notation.Sign(t.Context(), s, repo, notation.SignOptions{
-					SignerSignOptions: notation.SignerSignOptions{SignatureMediaType: jws.MediaTypeEnvelope},
-					ArtifactReference: reg.Ref("team/app@" + image.Digest.String()),
-				})
+				s, err := signer.NewGenericSigner(key, []*x509.Certificate{cert})
 				require.NoError(t, err)
-			}
-			var signatures []ocispec.Descriptor
-			require.NoError(t, repo.ListSignatures(t.Context(), image.Descriptor(), func(page []ocispec.Descriptor) error {
-				signatures = append(signatures, page...)
-				return nil
-			}))
-			require.Len(t, signatures, 2)
-			for _, desc := range signatures {
-				envelope, _, err := repo.FetchSignatureBlob(t.Context(), desc)
-				require.NoError(t, err)
-				parsed, err := jws.ParseEnvelope(envelope)
-				require.NoError(t, err)
-				content, err := parsed.Verify()
-				require.NoError(t, err)
-				require.Contains(t, string(content.Payload.Content), image.Digest.String())
-			}
+				for reference, envelope := range map[string]string{byTag: jws.MediaTypeEnvelope, byDigest: cose.MediaTypeEnvelope} {
+					signed, err := notation.Sign(t.Context(), s, repo, notation.SignOptions{
+						SignerSignOptions: notation.SignerSignOptions{SignatureMediaType: envelope},
+						ArtifactReference: reference,
+					})
+					require.NoError(t, err)
+					require.Equal(t, image.Digest, signed.Digest)
+				}
+				var envelopes []string
+				require.NoError(t, repo.ListSignatures(t.Context(), image.Descriptor(), func(page []ocispec.Descriptor) error {
+					for _, desc := range page {
+						envelope, blob, err := repo.FetchSignatureBlob(t.Context(), desc)
+						require.NoError(t, err)
+						require.Equal(t, string(reg.Blob(t, "team/app", blob.Digest)), string(envelope))
+						envelopes = append(envelopes, blob.MediaType)
+					}
+					return nil
+				}))
+				require.ElementsMatch(t, []string{jws.MediaTypeEnvelope, cose.MediaTypeEnvelope}, envelopes)
+				require.NoError(t, verify(cert, byTag))
+				require.NoError(t, verify(cert, byDigest))
+
+				_, stranger := signingCert(t)
+				require.ErrorAs(t, verify(stranger, byDigest), new(notation.ErrorVerificationFailed))
+			}, opts...)
 		})
 	}
+}
+
+func notationRepository(t *testing.T, reg *registrytest.Server, as auth.Credentials) notationregistry.Repository {
+	t.Helper()
+	remote, err := orasremote.NewRepository(reg.Ref("team/app"))
+	require.NoError(t, err)
+	remote.PlainHTTP = !overTLS(reg)
+	remote.Client = &orasauth.Client{
+		Client:     reg.Client(),
+		Credential: orasauth.StaticCredential(reg.Host(), orasauth.Credential{Username: as.Username, Password: as.Password}),
+	}
+	return notationregistry.NewRepository(remote)
+}
+
+// trustPolicy trusts what trusts has, for everything.
+func trustPolicy() *trustpolicy.Document {
+	return &trustpolicy.Document{
+		Version: "1.0",
+		TrustPolicies: []trustpolicy.TrustPolicy{{
+			Name:                  "all",
+			RegistryScopes:        []string{"*"},
+			SignatureVerification: trustpolicy.SignatureVerification{VerificationLevel: trustpolicy.LevelStrict.Name},
+			TrustStores:           []string{"ca:test"},
+			TrustedIdentities:     []string{"*"},
+		}},
+	}
+}
+
+// trusts is a trust store with one certificate.
+type trusts struct{ cert *x509.Certificate }
+
+func (s trusts) GetCertificates(context.Context, truststore.Type, string) ([]*x509.Certificate, error) {
+	return []*x509.Certificate{s.cert}, nil
 }
 
 func signingCert(t *testing.T) (*ecdsa.PrivateKey, *x509.Certificate) {

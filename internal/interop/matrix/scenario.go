@@ -365,25 +365,26 @@ func digests(descs []ocispec.Descriptor) (ds []digest.Digest) {
 	return ds
 }
 
-// places are where the scenarios are tried.
-var places = []struct {
-	scheme, store string
-	open          func(t *testing.T) registry.Store
-	options       []registry.Option
-}{
-	{"http", "memstore", inMemory, nil},
-	{"http", "layout", onDisk, nil},
-	{"https", "memstore", inMemory, []registry.Option{registrytest.WithTLS()}},
-	{"https", "layout", onDisk, []registry.Option{registrytest.WithTLS()}},
+// Stores returns what clients are tried on, by name.
+func Stores() map[string]func(t *testing.T) registry.Store {
+	return map[string]func(t *testing.T) registry.Store{
+		"memstore": func(*testing.T) registry.Store { return memstore.New() },
+		"layout": func(t *testing.T) registry.Store {
+			store, err := layout.Open(t.TempDir())
+			require.NoError(t, err)
+			t.Cleanup(func() { require.NoError(t, store.Close()) })
+			return store
+		},
+	}
 }
 
-func inMemory(*testing.T) registry.Store { return memstore.New() }
-
-func onDisk(t *testing.T) registry.Store {
-	store, err := layout.Open(t.TempDir())
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, store.Close()) })
-	return store
+// schemes are what the scenarios are tried over.
+var schemes = []struct {
+	name    string
+	options []registry.Option
+}{
+	{"http", nil},
+	{"https", []registry.Option{registrytest.WithTLS()}},
 }
 
 // Scenarios tries the clients in every scenario, on every store, over HTTP and
@@ -396,24 +397,26 @@ func Scenarios(t *testing.T, docs string, clients ...Factory) {
 	}
 	for _, client := range clients {
 		for _, scenario := range scenarios() {
-			for _, place := range places {
-				if scenario.scheme != "" && scenario.scheme != place.scheme {
+			for _, scheme := range schemes {
+				if scenario.scheme != "" && scenario.scheme != scheme.name {
 					continue
 				}
-				t.Run(strings.Join([]string{client.Name, scenario.name, place.scheme, place.store}, "/"), func(t *testing.T) {
-					if scenario.large && testing.Short() {
-						t.Skip("moves 600 MiB")
-					}
-					t.Parallel()
-					opts := append([]registry.Option{registrytest.WithStore(place.open(t))}, slices.Concat(place.options, scenario.options)...)
-					seen, lacks := start(t, client, opts...).attempt(scenario.run)
-					if lacks != "" {
-						table.Check(t, scenario.name, client.Name, "–")
-						reasons.Check(t, client.Name+", "+scenario.name, "Why", string(lacks))
-						t.Skip(string(lacks))
-					}
-					table.Check(t, scenario.name, client.Name, seen)
-				})
+				for store, open := range Stores() {
+					t.Run(strings.Join([]string{client.Name, scenario.name, scheme.name, store}, "/"), func(t *testing.T) {
+						if scenario.large && testing.Short() {
+							t.Skip("moves 600 MiB")
+						}
+						t.Parallel()
+						opts := slices.Concat([]registry.Option{registrytest.WithStore(open(t))}, scheme.options, scenario.options)
+						seen, lacks := start(t, client, opts...).attempt(scenario.run)
+						if lacks != "" {
+							table.Check(t, scenario.name, client.Name, "–")
+							reasons.Check(t, client.Name+", "+scenario.name, "Why", string(lacks))
+							t.Skip(string(lacks))
+						}
+						table.Check(t, scenario.name, client.Name, seen)
+					})
+				}
 			}
 		}
 	}
