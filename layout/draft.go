@@ -21,8 +21,10 @@ type draft struct {
 
 // newDraft returns a draft of what follows x.
 func newDraft(x *index) *draft {
+	const more = 64 // Most often there is room then for what is added.
+	entries := append(make([]*entry, 0, len(x.entries)+more), x.entries...)
 	return &draft{index: &index{
-		layout: x.layout, head: x.head, tail: x.tail, entries: slices.Clone(x.entries), repos: *x.repos.Clone(),
+		layout: x.layout, head: x.head, tail: x.tail, entries: entries, repos: *x.repos.Clone(),
 	}}
 }
 

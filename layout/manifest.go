@@ -111,23 +111,21 @@ func (l *imageLayout) there(x *index, repo string, d digest.Digest) bool {
 
 // putManifest implements [registry.Store.PutManifest].
 func (l *imageLayout) putManifest(repo string, m registry.Manifest, tags []string, check func(tag string, current digest.Digest) error) error {
-	name := blobPath(m.Digest)
-	if name == "" {
+	if blobPath(m.Digest) == "" {
 		return fmt.Errorf("manifest %s: %w", m.Digest, digest.ErrDigestUnsupported)
 	}
-	temp, err := l.disk.writeTemp(m.Content)
+	file, err := l.draftManifest(m)
 	if err != nil {
 		return err
 	}
-	published := false
-	err = l.write(func(d *draft) (func() error, error) {
+	defer file.discard()
+	return l.write(func(d *draft) (func() error, error) {
 		if err := l.check(d, repo, m.Digest, tags, check); err != nil {
 			return nil, err
 		}
-		if err := l.disk.rename(temp, l.path(name)); err != nil {
+		if err := file.publish(); err != nil {
 			return nil, err
 		}
-		published = true
 		d.put(repo, m.Descriptor(), tags)
 		return func() error {
 			l.note(repo, func(n *note) { delete(n.gone, m.Digest) })
@@ -136,10 +134,51 @@ func (l *imageLayout) putManifest(repo string, m registry.Manifest, tags []strin
 			return nil
 		}, nil
 	})
-	if !published {
-		l.disk.remove(temp)
+}
+
+// A manifestFile is the file of a manifest that is about to be put.
+type manifestFile struct {
+	layout  *imageLayout
+	name    string
+	content []byte
+	temp    string // "" if the file is where it belongs
+}
+
+// draftManifest writes the content of a manifest to a temporary file, unless
+// the layout has it already: a manifest is often put again to give it a tag.
+func (l *imageLayout) draftManifest(m registry.Manifest) (f *manifestFile, err error) {
+	f = &manifestFile{layout: l, name: l.path(blobPath(m.Digest)), content: m.Content}
+	if _, err := l.readManifest(m.Descriptor()); err == nil {
+		return f, nil
 	}
-	return err
+	f.temp, err = l.disk.writeTemp(m.Content)
+	return f, err
+}
+
+// publish puts the file where it belongs. The caller has locked the layout:
+// what was there before may have been removed since.
+func (f *manifestFile) publish() (err error) {
+	disk := f.layout.disk
+	if f.temp == "" {
+		if info, err := disk.stat(f.name); err == nil && info.Size() == int64(len(f.content)) {
+			return nil
+		}
+		if f.temp, err = disk.writeTemp(f.content); err != nil {
+			return err
+		}
+	}
+	if err := disk.rename(f.temp, f.name); err != nil {
+		return err
+	}
+	f.temp = ""
+	return nil
+}
+
+// discard removes the temporary file if it was not published.
+func (f *manifestFile) discard() {
+	if f.temp != "" {
+		f.layout.disk.remove(f.temp)
+	}
 }
 
 // check calls the check of a PutManifest, if there is one.

@@ -244,3 +244,31 @@ func TestRefusedWriteLeavesNoLayout(t *testing.T) {
 	}
 	require.Empty(t, tagsOf(t, s))
 }
+
+func TestManifestIsWrittenIfItIsNotThere(t *testing.T) {
+	t.Parallel()
+	dir := emptyLayout(t)
+	s := open(t, dir)
+	m := smallImage(0)
+	put(t, s, "app", 0, "v1")
+	file := filepath.Join(dir, "blobs", "sha256", m.Digest.Encoded())
+	before, err := os.Stat(file)
+	require.NoError(t, err)
+
+	put(t, s, "app", 0, "v2")
+	after, err := os.Stat(file)
+	require.NoError(t, err)
+	require.True(t, os.SameFile(before, after), "it was written again, though it was there")
+
+	require.NoError(t, os.WriteFile(file, []byte(strings.Repeat("x", len(m.Content))), 0o644))
+	put(t, s, "app", 0, "v3")
+	wantManifest(t, s, "app", "v3", imageType, m.Digest)
+
+	require.NoError(t, s.PutManifest(t.Context(), "app", m, []string{"v4"}, func(string, digest.Digest) error {
+		return os.Remove(file) // after the store has looked
+	}))
+	wantManifest(t, s, "app", "v4", imageType, m.Digest)
+	left, err := os.ReadDir(filepath.Join(dir, ".ocireg"))
+	require.NoError(t, err)
+	require.Empty(t, left)
+}
