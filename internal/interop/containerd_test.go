@@ -97,8 +97,8 @@ func quiet(ctx context.Context) context.Context {
 }
 
 func (c containerdClient) Push(ctx context.Context, ref string, what registrytest.Content) error {
-	return c.push(quiet(ctx), ref, what, func(b registrytest.Blob) (io.ReadSeekCloser, error) {
-		return nopCloser{b.Open()}, nil
+	return c.push(quiet(ctx), ref, what, func(desc ocispec.Descriptor) (io.ReadSeekCloser, error) {
+		return nopCloser{open(what, desc)}, nil
 	})
 }
 
@@ -106,10 +106,17 @@ type nopCloser struct{ io.ReadSeeker }
 
 func (nopCloser) Close() error { return nil }
 
-// push pushes content of which the blobs are opened by open. What cannot be
-// sought in is not sent again when a token has expired.
-func (c containerdClient) push(ctx context.Context, ref string, what registrytest.Content, open func(registrytest.Blob) (io.ReadSeekCloser, error)) error {
+// push pushes content of which the manifests and blobs are opened by open. What
+// cannot be sought in is not sent again when a token has expired.
+func (c containerdClient) push(ctx context.Context, ref string, what registrytest.Content, open func(ocispec.Descriptor) (io.ReadSeekCloser, error)) error {
 	resolver := c.resolver()
+	push := func(to string, desc ocispec.Descriptor) error {
+		r, err := open(desc)
+		if err != nil {
+			return err
+		}
+		return errors.Join(resolver.push(ctx, to, desc, r), r.Close())
+	}
 	// A pusher for a tag puts every manifest of that digest there; those that
 	// an index lists need one for no tag.
 	repo, _, _ := strings.Cut(ref, "@")
@@ -117,11 +124,7 @@ func (c containerdClient) push(ctx context.Context, ref string, what registrytes
 		repo = repo[:i]
 	}
 	for b := range what.Blobs() {
-		r, err := open(b)
-		if err != nil {
-			return err
-		}
-		if err := errors.Join(resolver.push(ctx, ref, b.Descriptor, r), r.Close()); err != nil {
+		if err := push(ref, b.Descriptor); err != nil {
 			return err
 		}
 	}
@@ -130,7 +133,7 @@ func (c containerdClient) push(ctx context.Context, ref string, what registrytes
 		if m.Digest == what.Digest {
 			to = ref
 		}
-		if err := resolver.push(ctx, to, m.Descriptor(), bytes.NewReader(m.Manifest)); err != nil {
+		if err := push(to, m.Descriptor()); err != nil {
 			return err
 		}
 	}
@@ -326,8 +329,8 @@ func (c containerdClient) FromLayout(ctx context.Context, dir, ref string, what 
 	if len(index.Manifests) != 1 || index.Manifests[0].Digest != what.Digest {
 		return errors.New("the layout has something else: " + string(raw))
 	}
-	return c.push(ctx, ref, what, func(b registrytest.Blob) (io.ReadSeekCloser, error) {
-		return store.open(ctx, b.Descriptor)
+	return c.push(ctx, ref, what, func(desc ocispec.Descriptor) (io.ReadSeekCloser, error) {
+		return store.open(ctx, desc)
 	})
 }
 

@@ -98,7 +98,15 @@ func (craneClient) FromLayout(context.Context, string, string, registrytest.Cont
 // layout and to list repositories. What is listed comes in pages of two.
 func TestCrane(t *testing.T) {
 	t.Parallel()
-	reg := registrytest.NewServer(t, registry.WithPageSize(2))
+	for name, open := range matrix.Stores() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			testCrane(t, registrytest.NewServer(t, registrytest.WithStore(open(t)), registry.WithPageSize(2)))
+		})
+	}
+}
+
+func testCrane(t *testing.T, reg *registrytest.Server) {
 	opts := []crane.Option{crane.WithTransport(reg.Transport()), crane.WithContext(t.Context())}
 	app := reg.Push(t, "team/app:v1", registrytest.Image())
 	index := reg.Push(t, "team/app:v2", registrytest.Index())

@@ -1,13 +1,16 @@
 package interop
 
 import (
+	"bytes"
 	"io"
 	"log"
 	"testing"
 
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/sirupsen/logrus"
 
 	"github.com/ocireg/registry/internal/interop/matrix"
+	"github.com/ocireg/registry/registrytest"
 )
 
 const docs = "../../docs/clients.md"
@@ -35,4 +38,19 @@ func TestLogins(t *testing.T) {
 func TestFaults(t *testing.T) {
 	t.Parallel()
 	matrix.Faults(t, docs, clients...)
+}
+
+// open opens a manifest or a blob that content is made of, or returns nil.
+func open(content registrytest.Content, desc ocispec.Descriptor) io.ReadSeeker {
+	for m := range content.Manifests() {
+		if m.Digest == desc.Digest {
+			return bytes.NewReader(m.Manifest)
+		}
+	}
+	for b := range content.Blobs() {
+		if b.Digest == desc.Digest {
+			return b.Open()
+		}
+	}
+	return nil
 }

@@ -1,7 +1,6 @@
 package interop
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,7 +8,6 @@ import (
 	"net/http"
 	"testing"
 
-	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"oras.land/oras-go/v2"
 	"oras.land/oras-go/v2/content"
@@ -229,26 +227,12 @@ func (s orasSource) Resolve(context.Context, string) (ocispec.Descriptor, error)
 	return s.content.Descriptor(), nil
 }
 
-func (s orasSource) open(d digest.Digest) io.Reader {
-	for m := range s.content.Manifests() {
-		if m.Digest == d {
-			return bytes.NewReader(m.Manifest)
-		}
-	}
-	for b := range s.content.Blobs() {
-		if b.Digest == d {
-			return b.Open()
-		}
-	}
-	return nil
-}
-
 func (s orasSource) Exists(_ context.Context, desc ocispec.Descriptor) (bool, error) {
-	return s.open(desc.Digest) != nil, nil
+	return open(s.content, desc) != nil, nil
 }
 
 func (s orasSource) Fetch(_ context.Context, desc ocispec.Descriptor) (io.ReadCloser, error) {
-	r := s.open(desc.Digest)
+	r := open(s.content, desc)
 	if r == nil {
 		return nil, fmt.Errorf("nothing is %s", desc.Digest)
 	}

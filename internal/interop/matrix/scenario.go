@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -120,6 +122,17 @@ func (s *try) stored(name string, c registrytest.Content) {
 func (s *try) storedBlob(repo string, b registrytest.Blob) {
 	s.Helper()
 	got, err := s.reg.Store.OpenBlob(s.Context(), repo, b.Digest)
+	require.NoError(s, err)
+	defer got.Close()
+	same, err := equal(got, b.Open())
+	require.NoError(s, err)
+	require.True(s, same, "%s", b.Digest)
+}
+
+// inLayout checks every byte of a blob in an image layout.
+func (s *try) inLayout(dir string, b registrytest.Blob) {
+	s.Helper()
+	got, err := os.Open(filepath.Join(dir, "blobs", b.Digest.Algorithm().String(), b.Digest.Encoded()))
 	require.NoError(s, err)
 	defer got.Close()
 	same, err := equal(got, b.Open())
@@ -261,6 +274,9 @@ func scenarios() []scenario {
 			s.reg.Push(s, "team/app:v1", index)
 			dir := s.TempDir()
 			s.must(s.client.ToLayout(s.Context(), s.reg.Ref("team/app:v1"), dir, index))
+			for b := range index.Blobs() {
+				s.inLayout(dir, b)
+			}
 			s.must(s.client.FromLayout(s.Context(), dir, s.reg.Ref("team/copy:v1"), index))
 			s.stored("team/copy:v1", index)
 			return "ok"
@@ -299,6 +315,7 @@ func scenarios() []scenario {
 			s.push("team/app:v1", large)
 			s.pull("team/app:v1", large)
 			r := s.reg.Requests()
+			require.GreaterOrEqual(s, sent(r), int64(300<<20))
 			return fmt.Sprintf("%d PATCH, %d GET", r.Op(registry.PatchUpload).Len(), r.Op(registry.GetBlob).Digest(large.Layers[0].Digest).Len())
 		}},
 	}
