@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/google/go-containerregistry/pkg/crane"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/partial"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -94,7 +95,7 @@ func (craneClient) FromLayout(context.Context, string, string, registrytest.Cont
 }
 
 // TestCrane tries what crane has and the matrix has not: to look at manifests,
-// to tag, to copy a repository with all of its tags, to save an image in a
+// to pull what an index has for a platform, to tag, to copy a repository with all of its tags, to save an image in a
 // layout and to list repositories. What is listed comes in pages of two.
 func TestCrane(t *testing.T) {
 	t.Parallel()
@@ -109,7 +110,7 @@ func TestCrane(t *testing.T) {
 func testCrane(t *testing.T, reg *registrytest.Server) {
 	opts := []crane.Option{crane.WithTransport(reg.Transport()), crane.WithContext(t.Context())}
 	app := reg.Push(t, "team/app:v1", registrytest.Image())
-	index := reg.Push(t, "team/app:v2", registrytest.Index())
+	index := reg.Push(t, "team/app:v2", registrytest.Index(registrytest.Platforms("linux/amd64", "linux/arm64")))
 
 	d, err := crane.Digest(reg.Ref("team/app:v1"), opts...)
 	require.NoError(t, err)
@@ -117,6 +118,14 @@ func testCrane(t *testing.T, reg *registrytest.Server) {
 	got, err := crane.Manifest(reg.Ref("team/app:v2"), opts...)
 	require.NoError(t, err)
 	require.Equal(t, string(index.Manifest), string(got))
+
+	for _, child := range index.Children {
+		img, err := crane.Pull(reg.Ref("team/app:v2"), append(opts, crane.WithPlatform(&v1.Platform{OS: child.Platform.OS, Architecture: child.Platform.Architecture}))...)
+		require.NoError(t, err)
+		raw, err := img.RawManifest()
+		require.NoError(t, err)
+		require.Equal(t, string(child.Manifest), string(raw))
+	}
 
 	require.NoError(t, crane.Tag(reg.Ref("team/app:v1"), "v3", opts...))
 	require.NoError(t, crane.CopyRepository(reg.Ref("team/app"), reg.Ref("team/copy"), opts...))

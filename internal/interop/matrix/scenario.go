@@ -26,9 +26,9 @@ type scenario struct {
 	options []registry.Option
 	large   bool
 
-	// scheme is set where it makes a difference: the scenario is tried over that
-	// one alone.
-	scheme string
+	// over is set where it makes a difference: the scenario is tried over that
+	// scheme alone.
+	over string
 
 	// run does it, and returns what is worth knowing of how the client did.
 	run func(s *try) string
@@ -242,8 +242,8 @@ func scenarios() []scenario {
 			// that were refused.
 			return fmt.Sprintf("%d bytes sent", sent(s.reg.Requests()))
 		}},
-		{name: "tags over pages", options: []registry.Option{registry.WithPageSize(2)}, scheme: "http", run: tags},
-		{name: "tags over pages, HTTPS", options: []registry.Option{registry.WithPageSize(2)}, scheme: "https", run: tags},
+		{name: "tags over pages", options: []registry.Option{registry.WithPageSize(2)}, over: "http", run: tags},
+		{name: "tags over pages, HTTPS", options: []registry.Option{registry.WithPageSize(2)}, over: "https", run: tags},
 		{name: "referrers", run: referrers},
 		{name: "referrers without the API", options: []registry.Option{registry.Without(registry.ListReferrers)}, run: referrers},
 		{name: "delete a tag", run: func(s *try) string {
@@ -281,7 +281,7 @@ func scenarios() []scenario {
 			s.stored("team/copy:v1", index)
 			return "ok"
 		}},
-		{name: "HTTPS", scheme: "https", run: func(s *try) string {
+		{name: "HTTPS", over: "https", run: func(s *try) string {
 			s.push("team/app:v1", app())
 			s.pull("team/app:v1", app())
 			return s.reg.Requests().Last().Proto
@@ -415,7 +415,7 @@ func Scenarios(t *testing.T, docs string, clients ...Factory) {
 	for _, client := range clients {
 		for _, scenario := range scenarios() {
 			for _, scheme := range schemes {
-				if scenario.scheme != "" && scenario.scheme != scheme.name {
+				if scenario.over != "" && scenario.over != scheme.name {
 					continue
 				}
 				for store, open := range Stores() {
