@@ -246,6 +246,13 @@ func scenarios() []scenario {
 		{name: "tags over pages, HTTPS", options: []registry.Option{registry.WithPageSize(2)}, over: "https", run: tags},
 		{name: "referrers", run: referrers},
 		{name: "referrers without the API", options: []registry.Option{registry.Without(registry.ListReferrers)}, run: referrers},
+		{name: "referrers by another client, without the API", options: []registry.Option{registry.Without(registry.ListReferrers)}, run: func(s *try) string {
+			subject := s.reg.Push(s, "team/app:v1", app())
+			first, second := attachments(subject)
+			tag := strings.Replace(subject.Digest.String(), ":", "-", 1)
+			s.reg.Push(s, "team/app:"+tag, registrytest.Index(first, second))
+			return listed(s, subject, first, second)
+		}},
 		{name: "delete a tag", run: func(s *try) string {
 			s.reg.Push(s, "team/app:v1", app())
 			s.reg.Push(s, "team/app:v2", app())
@@ -362,10 +369,19 @@ func tags(s *try) string {
 // a tag which is the digest of the subject (Referrers Tag Schema).
 func referrers(s *try) string {
 	subject := s.reg.Push(s, "team/app:v1", app())
-	first := registrytest.Artifact("application/vnd.example.sbom", registrytest.Subject(subject))
-	second := registrytest.Artifact("application/vnd.example.sig", registrytest.Subject(subject), registrytest.Seed(2))
+	first, second := attachments(subject)
 	s.push("team/app@"+first.Digest.String(), first)
 	s.push("team/app@"+second.Digest.String(), second)
+	return listed(s, subject, first, second)
+}
+
+func attachments(subject registrytest.Content) (first, second registrytest.Content) {
+	return registrytest.Artifact("application/vnd.example.sbom", registrytest.Subject(subject)),
+		registrytest.Artifact("application/vnd.example.sig", registrytest.Subject(subject), registrytest.Seed(2))
+}
+
+// listed checks that the referrers of a subject are listed.
+func listed(s *try, subject, first, second registrytest.Content) string {
 	got, err := s.client.Referrers(s.Context(), s.reg.Ref("team/app"), subject.Descriptor())
 	s.must(err)
 	if len(got) == 0 {
