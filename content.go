@@ -1,10 +1,10 @@
 package registry
 
 import (
+	"crypto/sha256"
 	"crypto/sha512"
 	"encoding/hex"
 	"fmt"
-	"hash"
 	"io"
 	"net/http"
 	"os"
@@ -78,11 +78,22 @@ func setFields(h http.Header, namesAndValues ...string) {
 	}
 }
 
-// digestOf returns the digest that a hash of the algorithm has come to.
-func digestOf(algorithm digest.Algorithm, h hash.Hash) digest.Digest {
+// digestOf returns the digest of content.
+func digestOf(algorithm digest.Algorithm, content []byte) digest.Digest {
+	if algorithm == digest.SHA256 {
+		sum := sha256.Sum256(content)
+		return newDigest(algorithm, sum[:])
+	}
+	h := algorithm.Hash()
+	h.Write(content)
+	return newDigest(algorithm, h.Sum(nil))
+}
+
+// newDigest returns the digest that has the sum.
+func newDigest(algorithm digest.Algorithm, sum []byte) digest.Digest {
 	text := make([]byte, 0, len("sha512:")+2*sha512.Size)
 	text = append(append(text, algorithm...), ':')
-	return digest.Digest(hex.AppendEncode(text, h.Sum(nil)))
+	return digest.Digest(hex.AppendEncode(text, sum))
 }
 
 // needsNegotiation reports whether the request has a header that can change

@@ -45,9 +45,7 @@ func (h *handler) putManifest(w http.ResponseWriter, r *Request) error {
 	if r.Digest != "" {
 		algorithm = r.Digest.Algorithm()
 	}
-	hash := algorithm.Hash()
-	hash.Write(content)
-	m := Manifest{Content: content, Digest: digestOf(algorithm, hash)}
+	m := Manifest{Content: content, Digest: digestOf(algorithm, content)}
 	if r.Digest != "" && r.Digest != m.Digest {
 		return Errorf(CodeDigestInvalid, "manifest has digest %s, but was pushed as %s", m.Digest, r.Digest)
 	}
@@ -224,7 +222,7 @@ func (h *handler) checkReferences(ctx context.Context, repo string, doc *manifes
 // checkTag returns what has to hold for the manifest to be stored, or nil if
 // nothing has to.
 func (h *handler) checkTag(r *Request, next digest.Digest) func(tag string, current digest.Digest) error {
-	match, noneMatch := r.Header.Values("If-Match"), r.Header.Values("If-None-Match")
+	match, noneMatch := r.Header["If-Match"], r.Header["If-None-Match"]
 	if len(match) == 0 && len(noneMatch) == 0 && len(h.tagChecks) == 0 {
 		return nil
 	}

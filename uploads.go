@@ -193,7 +193,7 @@ func (s *upload) digest(algorithm digest.Algorithm) (digest.Digest, error) {
 			return "", err
 		}
 	}
-	return digestOf(algorithm, s.hash), nil
+	return newDigest(algorithm, s.hash.Sum(nil)), nil
 }
 
 // startUpload answers end-4a and end-4c (POST then PUT, Pushing a blob in
