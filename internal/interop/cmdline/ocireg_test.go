@@ -4,7 +4,7 @@ package cmdline
 
 import (
 	"bufio"
-	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -12,7 +12,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -20,15 +19,21 @@ import (
 	"github.com/ocireg/registry/registrytest"
 )
 
-// ocireg is the path of the command.
-var ocireg string
+// ocireg is the path of the command, and home that of a directory in which
+// tools find no configuration.
+var ocireg, home string
 
 func TestMain(m *testing.M) {
 	dir, err := os.MkdirTemp("", "cmdline")
 	if err == nil {
-		ocireg = filepath.Join(dir, "ocireg")
+		ocireg, home = filepath.Join(dir, "ocireg"), filepath.Join(dir, "home")
+		err = os.Mkdir(home, 0o700)
+	}
+	if err == nil {
 		build := exec.Command("go", "build", "-o", ocireg, "./cmd/ocireg")
 		build.Dir = filepath.Join("..", "..", "..")
+		// It is also what runs in containers, where there are no libraries.
+		build.Env = append(os.Environ(), "CGO_ENABLED=0")
 		build.Stderr = os.Stderr
 		err = build.Run()
 	}
@@ -37,7 +42,7 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	code := m.Run()
-	os.RemoveAll(dir)
+	_ = os.RemoveAll(dir)
 	os.Exit(code)
 }
 
@@ -45,100 +50,108 @@ func TestMain(m *testing.M) {
 type server struct {
 	host string
 	dir  string
+
+	// log is the file with a line of JSON for each request.
+	log  string
+	stop func()
 }
 
 // serve starts ocireg with content in it until the end of the test.
-func serve(t *testing.T, content map[string]registrytest.Content, args ...string) server {
+func serve(t *testing.T, content map[string]registrytest.Content, args ...string) *server {
 	t.Helper()
-	s := server{dir: t.TempDir()}
-	store := s.open(t)
+	dir := t.TempDir()
+	store, err := layout.Open(dir)
+	require.NoError(t, err)
+	defer store.Close()
 	for ref, c := range content {
 		require.NoError(t, registrytest.Put(t.Context(), store, ref, c))
 	}
-	cmd := exec.Command(ocireg, append(append([]string{"-addr", "127.0.0.1:0"}, args...), s.dir)...)
+	return serveDir(t, dir, args...)
+}
+
+// serveDir starts ocireg with what is in the directory.
+func serveDir(t *testing.T, dir string, args ...string) *server {
+	t.Helper()
+	log, err := os.CreateTemp(t.TempDir(), "log")
+	require.NoError(t, err)
+	defer log.Close()
+	cmd := exec.Command(ocireg, append(append([]string{"-addr", "127.0.0.1:0", "-log", "json"}, args...), dir)...)
+	cmd.Stderr = log
 	out, err := cmd.StdoutPipe()
 	require.NoError(t, err)
-	log := &strings.Builder{}
-	cmd.Stderr = log
 	require.NoError(t, cmd.Start())
-	t.Cleanup(func() {
+	s := &server{dir: dir, log: log.Name(), stop: func() {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		_ = cmd.Wait()
+	}}
+	t.Cleanup(func() {
+		s.stop()
 		if t.Failed() {
-			t.Logf("ocireg says:\n%s", log)
+			text, _ := os.ReadFile(s.log)
+			t.Logf("ocireg says:\n%s", text)
 		}
 	})
 	line, err := bufio.NewReader(out).ReadString('\n')
 	require.NoError(t, err)
 	url, _, _ := strings.Cut(strings.TrimSpace(line), " ")
-	s.host = strings.TrimPrefix(url, "http://")
+	_, s.host, _ = strings.Cut(url, "://")
 	return s
 }
 
-func (s server) ref(name string) string { return s.host + "/" + name }
+func (s *server) ref(name string) string { return s.host + "/" + name }
 
-// open opens the store that the server serves.
-func (s server) open(t *testing.T) *layout.Store {
+// state is what the server holds.
+func (s *server) state(t *testing.T) registrytest.State {
 	t.Helper()
 	store, err := layout.Open(s.dir)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = store.Close() })
-	return store
+	return registrytest.State{Store: store}
 }
 
-// state is what the server holds.
-func (s server) state(t *testing.T) registrytest.State {
-	t.Helper()
-	return registrytest.State{Store: s.open(t)}
+// A request is what ocireg logs of one.
+type request struct {
+	Op         string
+	Path       string
+	Repository string
+	Reference  string
+	Status     int
+	In, Out    int64
+	Errors     []string
+
+	// Fault is the one that happened to it.
+	Fault string
 }
 
-// imageLayout writes the content to a layout of its own, as v1.
-func imageLayout(t *testing.T, c registrytest.Content) string {
+// requests ends the server, and returns what it was asked.
+func (s *server) requests(t *testing.T) (rs []request) {
 	t.Helper()
-	dir := t.TempDir()
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "oci-layout"), []byte(`{"imageLayoutVersion":"1.0.0"}`), 0o600))
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "index.json"), []byte(`{"schemaVersion":2,"manifests":[]}`), 0o600))
-	store, err := layout.Open(dir, layout.Repository("app"))
+	// A request is logged after it was answered.
+	s.stop()
+	text, err := os.ReadFile(s.log)
 	require.NoError(t, err)
-	defer store.Close()
-	require.NoError(t, registrytest.Put(t.Context(), store, "app:v1", c))
-	return dir
-}
-
-// need skips the test if a tool is not installed.
-func need(t *testing.T, tools ...string) {
-	t.Helper()
-	for _, tool := range tools {
-		if _, err := exec.LookPath(tool); err != nil {
-			t.Skipf("%s is not installed", tool)
+	for line := range strings.Lines(string(text)) {
+		var r struct {
+			Msg string
+			request
+		}
+		require.NoError(t, json.Unmarshal([]byte(line), &r), "%s", line)
+		if r.Msg == "request" {
+			rs = append(rs, r.request)
 		}
 	}
+	return rs
 }
 
-// try runs a tool, and returns what it says.
-func try(t *testing.T, name string, args ...string) (string, error) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, name, args...)
-	cmd.Env = append(os.Environ(), "HOME="+home(t), "TMPDIR="+home(t))
-	out, err := cmd.CombinedOutput()
-	t.Logf("%s %s\n%s", name, strings.Join(args, " "), out)
-	return string(out), err
-}
-
-// run runs a tool that has to succeed.
-func run(t *testing.T, name string, args ...string) string {
-	t.Helper()
-	out, err := try(t, name, args...)
-	require.NoError(t, err, "%s", out)
-	return out
-}
-
-// home is a directory of the test, in which tools find no configuration.
-func home(t *testing.T) string {
-	t.Helper()
-	dir := filepath.Join(os.TempDir(), "cmdline-home")
-	require.NoError(t, os.MkdirAll(dir, 0o700))
-	return dir
+// count returns how many requests are of an operation, with a status of the
+// hundred that is given.
+func count(rs []request, hundred int, ops ...string) (n int) {
+	for _, r := range rs {
+		for _, op := range ops {
+			if r.Op == op && r.Status/100 == hundred {
+				n++
+			}
+		}
+	}
+	return n
 }

@@ -1,0 +1,243 @@
+package cmdline
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// Skopeo, podman and buildah are of one family, and share their options.
+
+// authFile makes what a tool of the family knows of users be the test's own.
+func authFile(t *testing.T) {
+	t.Helper()
+	// It has to be there, even for nobody to be in it.
+	file := filepath.Join(t.TempDir(), "auth.json")
+	require.NoError(t, os.WriteFile(file, []byte("{}"), 0o600))
+	t.Setenv("REGISTRY_AUTH_FILE", file)
+}
+
+func startSkopeo(t *testing.T) caller {
+	authFile(t)
+	certs := ""
+	// to returns the options of one end of a copy, or of a command that has one
+	// end only.
+	to := func(end string) []string {
+		if certs != "" {
+			return []string{"--" + end + "cert-dir", certs}
+		}
+		return []string{"--" + end + "tls-verify=false"}
+	}
+	call := func(command string, args ...string) error {
+		return fails(try(t, "skopeo", append([]string{"--insecure-policy", command}, args...)...))
+	}
+	push := func(dir, ref string) error {
+		return call("copy", append(to("dest-"), "--all", "oci:"+dir+":v1", "docker://"+ref)...)
+	}
+	pull := func(ref, dir string) error {
+		return call("copy", append(to("src-"), "--all", "docker://"+ref, "oci:"+dir+":v1")...)
+	}
+	remove := func(ref string) error { return call("delete", append(to(""), "docker://"+ref)...) }
+	// signatures returns the option for signatures to be in the registry, where
+	// it does not put and look for them otherwise.
+	signatures := func() []string {
+		dir := t.TempDir()
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "default.yaml"), []byte("default-docker:\n  use-sigstore-attachments: true\n"), 0o600))
+		return []string{"--registries.d", dir, "--src-tls-verify=false", "--dest-tls-verify=false"}
+	}
+	return caller{
+		push:      push,
+		pushIndex: push,
+		byDigest:  true,
+		pull: func(ref string) (string, error) {
+			dir := t.TempDir()
+			if err := pull(ref, dir); err != nil {
+				return "", err
+			}
+			return digestOf(t, dir)
+		},
+		pullIndex: pull,
+		pullPlatform: func(ref, os, arch string) error {
+			return fails(try(t, "skopeo", "--override-os", os, "--override-arch", arch, "--insecure-policy",
+				"copy", "--src-tls-verify=false", "docker://"+ref, "oci:"+t.TempDir()+":v1"))
+		},
+		copy: func(from, to string) error {
+			return call("copy", "--src-tls-verify=false", "--dest-tls-verify=false", "docker://"+from, "docker://"+to)
+		},
+		copySigned: func(from, to string) error {
+			return call("copy", append(signatures(), "docker://"+from, "docker://"+to)...)
+		},
+		sign: func(dir, ref string) (string, error) {
+			// Cosign made the key; to it this kind of keys had another name before.
+			key, err := os.ReadFile(filepath.Join(dir, "cosign.key"))
+			if err != nil {
+				return "", err
+			}
+			key = bytes.ReplaceAll(key, []byte("SIGSTORE PRIVATE KEY"), []byte("COSIGN PRIVATE KEY"))
+			for name, text := range map[string][]byte{"old.key": key, "password": []byte("secret")} {
+				if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
+					return "", err
+				}
+			}
+			return try(t, "skopeo", slices.Concat([]string{"--insecure-policy", "copy"}, signatures(),
+				[]string{"--sign-by-sigstore-private-key", filepath.Join(dir, "old.key"), "--sign-passphrase-file", filepath.Join(dir, "password"),
+					"docker://" + ref, "docker://" + ref})...)
+		},
+		verify: func(dir, ref string) error { return verify(t, dir, ref, "--new-bundle-format=false") },
+		tags: func(repo string) (string, error) {
+			return try(t, "skopeo", append(append([]string{"list-tags"}, to("")...), "docker://"+repo)...)
+		},
+		deleteTag:      remove,
+		deleteManifest: remove,
+		login: func(host, user, password string) error {
+			return call("login", append(to(""), "-u", user, "-p", password, host)...)
+		},
+		trust: func(_, dir string) error {
+			certs = dir
+			return nil
+		},
+	}
+}
+
+// startStorage returns how podman and buildah are called, with a storage of the
+// test's own.
+func startStorage(t *testing.T, name string) caller {
+	needRoot(t)
+	authFile(t)
+	root := shortDir(t)
+	global := []string{"--storage-driver", "vfs", "--root", filepath.Join(root, "root"), "--runroot", filepath.Join(root, "run")}
+	if name == "podman" {
+		global = append(global, "--tmpdir", filepath.Join(root, "tmp"), "--runtime", "runc", "--cgroup-manager", "cgroupfs", "--events-backend", "file")
+	}
+	call := func(args ...string) (string, error) {
+		all, out, err := tryIn(t, "", name, slices.Concat(global, args)...)
+		if err != nil {
+			return all, err
+		}
+		return strings.TrimSpace(out), nil
+	}
+	tls := []string{"--tls-verify=false"}
+	// with puts options between a command and its arguments.
+	with := func(command []string, args ...string) (string, error) {
+		return call(slices.Concat(command, tls, args)...)
+	}
+	// local makes v1 of a layout be what podman and buildah can find.
+	local := func(dir string) (string, error) {
+		// The path is taken for a name, which has no capitals.
+		link := filepath.Join(root, "layout")
+		if err := os.Remove(link); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return "", err
+		}
+		return "oci:" + link + ":v1", os.Symlink(dir, link)
+	}
+	build := func(base, ref string, args ...string) error {
+		dir, err := buildContext(t, base)
+		if err != nil {
+			return err
+		}
+		return fails(with([]string{"build"}, append(args, "--layers=false", "-f", filepath.Join(dir, "Containerfile"), dir)...))
+	}
+	c := caller{
+		repacks: true,
+		build: func(base, ref string) (string, error) {
+			if err := build(base, ref, "-t", ref); err != nil {
+				return "", err
+			}
+			return "motd", fails(with([]string{"push"}, ref, "docker://"+ref))
+		},
+		buildIndex: func(base, ref string, platforms ...string) error {
+			if err := build(base, ref, "--platform", strings.Join(platforms, ","), "--manifest", "built"); err != nil {
+				return err
+			}
+			return fails(with([]string{"manifest", "push", "--all"}, "built", "docker://"+ref))
+		},
+		push: func(dir, ref string) error {
+			from, err := local(dir)
+			if err != nil {
+				return err
+			}
+			id, err := call("pull", "-q", from)
+			if err != nil {
+				return err
+			}
+			return fails(with([]string{"push"}, id, "docker://"+ref))
+		},
+		pushIndex: func(dir, ref string) error {
+			from, err := local(dir)
+			if err != nil {
+				return err
+			}
+			for _, args := range [][]string{{"create", "list"}, {"add", "--all", "list", from}} {
+				if out, err := call(append([]string{"manifest"}, args...)...); err != nil {
+					t.Log(out)
+					return err
+				}
+			}
+			return fails(with([]string{"manifest", "push", "--all"}, "list", "docker://"+ref))
+		},
+		pull: func(ref string) (string, error) {
+			if out, err := with([]string{"pull", "-q"}, ref); err != nil {
+				return out, err
+			}
+			format := "{{.Digest}}"
+			if name == "buildah" {
+				format = "{{.FromImageDigest}}"
+			}
+			return call("inspect", "--type", "image", "--format", format, ref)
+		},
+		pullPlatform: func(ref, os, arch string) error {
+			return fails(with([]string{"pull", "-q"}, "--os", os, "--arch", arch, ref))
+		},
+		copy: func(from, to string) error {
+			if err := fails(with([]string{"pull", "-q"}, from)); err != nil {
+				return err
+			}
+			return fails(with([]string{"push"}, from, "docker://"+to))
+		},
+		login: func(host, user, password string) error {
+			return fails(with([]string{"login"}, "-u", user, "-p", password, host))
+		},
+		trust: func(_, dir string) error {
+			tls = []string{"--cert-dir", dir}
+			return nil
+		},
+	}
+	if name == "podman" {
+		c.run = func(ref string) (string, error) {
+			return with([]string{"run", "--rm", "--network", "none",
+				// Without limits it raises its own, and not everybody who is root may.
+				"--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"}, ref)
+		}
+	} else {
+		c.run = func(ref string) (string, error) {
+			id, err := with([]string{"from"}, ref)
+			if err != nil {
+				return id, err
+			}
+			defer call("rm", id)
+			return call("run", "--runtime", "runc", "--network", "none", id, "--", "/ocireg", "-h")
+		}
+	}
+	return c
+}
+
+// buildContext writes what an image is built of: a file on a base. There is
+// nothing to run, which not every machine can.
+func buildContext(t *testing.T, base string) (string, error) {
+	t.Helper()
+	dir := t.TempDir()
+	containerfile := "FROM " + base + "\nCOPY motd /motd\n"
+	for name, text := range map[string]string{"motd": "hello\n", "Containerfile": containerfile, "Dockerfile": containerfile} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			return "", err
+		}
+	}
+	return dir, nil
+}

@@ -1,0 +1,137 @@
+package cmdline
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ocireg/registry/registrytest"
+)
+
+// keyPair makes a key in a new directory, to sign and verify with.
+func keyPair(t *testing.T) string {
+	t.Helper()
+	need(t, "cosign")
+	t.Setenv("COSIGN_PASSWORD", "secret")
+	dir := t.TempDir()
+	out, _, err := tryIn(t, dir, "cosign", "generate-key-pair")
+	require.NoError(t, err, "%s", out)
+	return dir
+}
+
+// What keeps cosign from asking services on the internet: without a transparency
+// log, signing needs no list of services, and verifying has to be told.
+var (
+	signOffline   = []string{"sign", "--yes", "--use-signing-config=false", "--tlog-upload=false"}
+	verifyOffline = []string{"verify", "--insecure-ignore-tlog"}
+)
+
+// verify verifies with the key in the directory.
+func verify(t *testing.T, dir, ref string, args ...string) error {
+	t.Helper()
+	return fails(try(t, "cosign", slices.Concat(verifyOffline, args, []string{"--key", filepath.Join(dir, "cosign.pub"), ref})...))
+}
+
+func startCosign(t *testing.T) caller {
+	t.Setenv("DOCKER_CONFIG", t.TempDir())
+	var trust []string
+	call := func(args ...string) error { return fails(try(t, "cosign", append(args, trust...)...)) }
+	return caller{
+		// It saves what it has pulled to a layout, of which it says what is what.
+		pull: func(ref string) (string, error) {
+			dir := t.TempDir()
+			if err := call("save", "--dir", dir, ref); err != nil {
+				return "", err
+			}
+			return savedImage(dir)
+		},
+		copySigned: func(from, to string) error {
+			dir := t.TempDir()
+			if err := call("save", "--dir", dir, from); err != nil {
+				return err
+			}
+			return call("load", "--dir", dir, to)
+		},
+		sign: func(dir, ref string) (string, error) {
+			return try(t, "cosign", append(slices.Clone(signOffline), "--key", filepath.Join(dir, "cosign.key"), ref)...)
+		},
+		verify: func(dir, ref string) error { return verify(t, dir, ref) },
+		login: func(host, user, password string) error {
+			return fails(try(t, "cosign", "login", host, "-u", user, "-p", password))
+		},
+		trust: func(_, dir string) error {
+			trust = []string{"--registry-cacert", filepath.Join(dir, "ca.crt")}
+			return nil
+		},
+	}
+}
+
+// savedImage returns the digest of what cosign calls the image in a layout.
+func savedImage(dir string) (string, error) {
+	text, err := os.ReadFile(filepath.Join(dir, "index.json"))
+	if err != nil {
+		return "", err
+	}
+	var index struct {
+		Manifests []struct {
+			Digest      string
+			Annotations map[string]string
+		}
+	}
+	if err := json.Unmarshal(text, &index); err != nil {
+		return "", err
+	}
+	for _, m := range index.Manifests {
+		if m.Annotations["kind"] == "dev.cosignproject.cosign/image" {
+			return m.Digest, nil
+		}
+	}
+	return "", os.ErrNotExist
+}
+
+// Where signatures are: what cosign signs refers to the image, under a tag if
+// there is no API for that; in its older form it has a tag of its own.
+func TestCosignSignature(t *testing.T) {
+	tag := strings.Replace(image().Digest.String(), ":", "-", 1)
+	tests := []struct {
+		name      string
+		serve     []string
+		form      []string
+		tags      []string
+		referrers int
+	}{
+		{name: "referrer", tags: []string{"v1"}, referrers: 1},
+		{name: "no referrers API", serve: []string{"-no-referrers"}, tags: []string{tag, "v1"}, referrers: 1},
+		{name: "behind Basic", serve: []string{"-user", "ci:secret"}, tags: []string{"v1"}, referrers: 1},
+		{name: "behind tokens", serve: []string{"-user", "ci:secret", "-token"}, tags: []string{"v1"}, referrers: 1},
+		{name: "tag", form: []string{"--new-bundle-format=false"}, tags: []string{tag + ".sig", "v1"}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			key := keyPair(t)
+			t.Setenv("DOCKER_CONFIG", t.TempDir())
+			s := serve(t, map[string]registrytest.Content{"team/app:v1": image()}, test.serve...)
+			run(t, "cosign", "login", s.host, "-u", "ci", "-p", "secret")
+			ref := s.ref("team/app@" + image().Digest.String())
+			run(t, "cosign", slices.Concat(signOffline, test.form, []string{"--key", filepath.Join(key, "cosign.key"), ref})...)
+			require.NoError(t, verify(t, key, ref, test.form...))
+			state := s.state(t)
+			require.Equal(t, test.tags, state.Tags(t, "team/app"))
+			require.Len(t, state.Referrers(t, "team/app:v1"), test.referrers)
+
+			// A signature that is gone is missed.
+			for _, d := range state.Referrers(t, "team/app:v1") {
+				require.NoError(t, state.Store.DeleteManifest(t.Context(), "team/app", d.Digest))
+			}
+			if test.tags[0] != "v1" {
+				require.NoError(t, state.Store.DeleteTag(t.Context(), "team/app", test.tags[0]))
+			}
+			require.Error(t, verify(t, key, ref, test.form...))
+		})
+	}
+}

@@ -1,0 +1,273 @@
+package cmdline
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ocireg/registry/layout"
+	"github.com/ocireg/registry/registrytest"
+)
+
+// A tool is a command that pushes, pulls or makes images.
+type tool struct {
+	name string
+
+	// needs are the programs, if they are others than the name.
+	needs []string
+
+	// start starts what the tool works with, and returns how it is called.
+	start func(t *testing.T) caller
+}
+
+var tools = []tool{
+	{name: "skopeo", start: startSkopeo},
+	{name: "crane", start: startCrane},
+	{name: "regctl", start: startRegctl},
+	{name: "podman", start: func(t *testing.T) caller { return startStorage(t, "podman") }},
+	{name: "buildah", start: func(t *testing.T) caller { return startStorage(t, "buildah") }},
+	{name: "ctr", needs: []string{"containerd"}, start: startContainerd},
+	{name: "docker", needs: []string{"dockerd", "containerd", "runc"}, start: startDocker},
+	{name: "ko", start: startKo},
+	{name: "cosign", start: startCosign},
+}
+
+// A caller calls a tool. What is nil the tool has no command for.
+type caller struct {
+	// build makes an image of a base image, and pushes it. It returns the name
+	// of a file that is in its highest layer.
+	build func(base, ref string) (file string, err error)
+
+	// buildIndex makes an index of images for all platforms of the base.
+	buildIndex func(base, ref string, platforms ...string) error
+
+	// push pushes v1 of an image layout, and pushIndex all of an index there.
+	push, pushIndex func(dir, ref string) error
+
+	// repacks says that what is pushed has other digests: layers are kept
+	// unpacked, and packed again.
+	repacks bool
+
+	// byDigest says that a reference to push to can have a digest.
+	byDigest bool
+
+	// pull pulls, and returns the digest of what it has got then.
+	pull func(ref string) (digest string, err error)
+
+	// pullIndex pulls all of an index to a new image layout.
+	pullIndex func(ref, dir string) error
+
+	// pullPlatform pulls the image for the platform.
+	pullPlatform func(ref, os, arch string) error
+
+	// run runs a container, and returns what it says.
+	run func(ref string) (string, error)
+
+	// copy copies an image within a registry, and copySigned does with what is
+	// attached to it.
+	copy, copySigned func(from, to string) error
+
+	tags func(repo string) (string, error)
+
+	// deleteTag, deleteManifest and deleteBlob have references with a tag or a
+	// digest.
+	deleteTag, deleteManifest, deleteBlob func(ref string) error
+
+	// sign signs an image with the key in the directory, and says what it says;
+	// verify verifies that.
+	sign   func(dir, ref string) (string, error)
+	verify func(dir, ref string) error
+
+	// login makes the calls after it be those of a user.
+	login func(host, user, password string) error
+
+	// trust makes the calls after it be over HTTPS, and trust the certificate
+	// ca.crt in the directory.
+	trust func(host, dir string) error
+}
+
+// need skips the test if a tool is not installed.
+func need(t *testing.T, tools ...string) {
+	t.Helper()
+	for _, tool := range tools {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Skipf("%s is not installed", tool)
+		}
+	}
+}
+
+func needRoot(t *testing.T) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("needs to be root")
+	}
+}
+
+// try runs a tool, and returns what it says.
+func try(t *testing.T, name string, args ...string) (string, error) {
+	t.Helper()
+	out, _, err := tryIn(t, "", name, args...)
+	return out, err
+}
+
+// tryIn runs a tool in a directory, and returns all that it says and what of it
+// is on its standard output.
+func tryIn(t *testing.T, dir, name string, args ...string) (all, stdout string, err error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "HOME="+home, "TMPDIR="+home)
+	cmd.WaitDelay = 10 * time.Second
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	err = cmd.Run()
+	all = out.String() + errs.String()
+	t.Logf("%s %s\n%s", name, strings.Join(args, " "), all)
+	return all, out.String(), err
+}
+
+// run runs a tool that has to succeed.
+func run(t *testing.T, name string, args ...string) string {
+	t.Helper()
+	out, err := try(t, name, args...)
+	require.NoError(t, err, "%s", out)
+	return out
+}
+
+func fails(_ string, err error) error { return err }
+
+// imageLayout writes the content to a layout of its own, as v1.
+func imageLayout(t *testing.T, c registrytest.Content) string {
+	t.Helper()
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "oci-layout"), []byte(`{"imageLayoutVersion":"1.0.0"}`), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "index.json"), []byte(`{"schemaVersion":2,"manifests":[]}`), 0o600))
+	store, err := layout.Open(dir, layout.Repository("app"))
+	require.NoError(t, err)
+	defer store.Close()
+	require.NoError(t, registrytest.Put(t.Context(), store, "app:v1", c))
+
+	// Some tools push all that there is in it: that is to be the one image or
+	// index that has a name, and not the children of the index besides.
+	file := filepath.Join(dir, "index.json")
+	text, err := os.ReadFile(file)
+	require.NoError(t, err)
+	var index ocispec.Index
+	require.NoError(t, json.Unmarshal(text, &index))
+	index.Manifests = slices.DeleteFunc(index.Manifests, func(d ocispec.Descriptor) bool { return d.Annotations[ocispec.AnnotationRefName] == "" })
+	text, err = json.Marshal(index)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(file, text, 0o600))
+	return dir
+}
+
+// digestOf returns the digest of v1 in a layout.
+func digestOf(t *testing.T, dir string) (string, error) {
+	t.Helper()
+	store, err := layout.Open(dir, layout.Repository("app"))
+	if err != nil {
+		return "", err
+	}
+	defer store.Close()
+	desc, err := store.StatManifest(t.Context(), "app", "v1")
+	return desc.Digest.String(), err
+}
+
+// shortDir returns a directory of the test, for those that want no more than 50
+// characters, or no capitals in them. It is an error if at the end of the test
+// a process has its name in its arguments.
+func shortDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "it")
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		for _, pid := range processes(dir) {
+			t.Errorf("process %d is left", pid)
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+		for _, mount := range mounts(dir) {
+			if err := exec.Command("umount", "-l", mount).Run(); err != nil {
+				t.Errorf("mount %s is left: %v", mount, err)
+			}
+		}
+		require.NoError(t, os.RemoveAll(dir))
+	})
+	return dir
+}
+
+// processes returns those that have the directory in their arguments.
+func processes(dir string) (pids []int) {
+	files, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, file := range files {
+		text, _ := os.ReadFile(file)
+		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file)))
+		if err == nil && pid != os.Getpid() && bytes.Contains(text, []byte(dir+"/")) {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+// mounts returns what is mounted below the directory, the last first.
+func mounts(dir string) (points []string) {
+	text, _ := os.ReadFile("/proc/self/mounts")
+	for line := range strings.Lines(string(text)) {
+		if fields := strings.Fields(line); len(fields) > 1 && strings.HasPrefix(fields[1], dir+"/") {
+			points = append([]string{fields[1]}, points...)
+		}
+	}
+	return points
+}
+
+// daemon starts a daemon, and waits for its socket.
+func daemon(t *testing.T, socket, name string, args ...string) {
+	t.Helper()
+	cmd := exec.Command(name, args...)
+	cmd.Env = append(os.Environ(), "HOME="+home)
+	log := &bytes.Buffer{}
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.WaitDelay = 10 * time.Second
+	require.NoError(t, cmd.Start())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = cmd.Wait()
+	}()
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(os.Interrupt)
+		select {
+		case <-ended:
+		case <-time.After(20 * time.Second):
+			_ = cmd.Process.Kill()
+			<-ended
+		}
+		if t.Failed() {
+			t.Logf("%s says:\n%s", name, log)
+		}
+	})
+	for range 300 {
+		if _, err := os.Stat(socket); err == nil {
+			return
+		}
+		select {
+		case <-ended:
+			t.Skipf("%s does not run here: %s", name, log)
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+	t.Fatalf("%s did not start within 30 seconds", name)
+}
