@@ -2,6 +2,7 @@ package bench
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
@@ -80,9 +81,14 @@ func readsLayouts(r Registry) bool { return r.Name == "layout" || r.Name == "stu
 // Cases returns everything that is measured.
 func Cases(s Sizes) []Case {
 	cases := []Case{{Name: "start", Only: inMemory, Run: start}}
-	for _, over := range []string{"direct", "http"} {
-		overHTTP := over == "http"
-		cases = append(cases, Case{Name: "push-small/" + over, Run: func(b *testing.B, r Registry) { pushSmall(b, newClient(b, r, overHTTP)) }})
+	for _, over := range []struct {
+		name     string
+		http     bool
+		parallel int // clients at once
+	}{{"direct", false, 1}, {"direct-64", false, 64}, {"http", true, 1}, {"http-64", true, 64}} {
+		cases = append(cases, Case{Name: "push-small/" + over.name, Run: func(b *testing.B, r Registry) {
+			pushSmall(b, newClient(b, r, over.http), over.parallel)
+		}})
 		for _, g := range []struct{ name, method, what string }{
 			{"manifest-get-tag", "GET", "manifest-tag"},
 			{"manifest-get-digest", "GET", "manifest-digest"},
@@ -91,8 +97,8 @@ func Cases(s Sizes) []Case {
 			{"blob-get-1k", "GET", "blob"},
 			{"blob-head", "HEAD", "blob"},
 		} {
-			cases = append(cases, Case{Name: g.name + "/" + over, Run: func(b *testing.B, r Registry) {
-				get(b, newClient(b, r, overHTTP), g.method, g.what)
+			cases = append(cases, Case{Name: g.name + "/" + over.name, Run: func(b *testing.B, r Registry) {
+				get(b, newClient(b, r, over.http), g.method, g.what, over.parallel)
 			}})
 		}
 	}
@@ -104,10 +110,9 @@ func Cases(s Sizes) []Case {
 	}{{"put", putWhole}, {"chunks", putChunks}, {"stream", putStream}} {
 		cases = append(cases, Case{Name: "push-256M/" + p.name, Limits: pushLimits, Run: func(b *testing.B, r Registry) { pushBig(b, r, content, p.send) }})
 	}
+	decode := []Limit{{"decode", decodeReferrer}}
 	at := func(n int) string { return "/" + strconv.Itoa(n) }
 	return append(cases,
-		Case{Name: "manifest-get-tag/64-clients", Run: func(b *testing.B, r Registry) { getParallel(b, r, "manifest") }},
-		Case{Name: "blob-get-1k/64-clients", Run: func(b *testing.B, r Registry) { getParallel(b, r, "blob") }},
 		Case{Name: "pull-256M", Run: func(b *testing.B, r Registry) { pullBig(b, r, content) }, Limits: []Limit{
 			{"serve-memory", func(b *testing.B) { serveContent(b, content, false) }},
 			{"serve-file", func(b *testing.B) { serveContent(b, content, true) }},
@@ -119,8 +124,8 @@ func Cases(s Sizes) []Case {
 		Case{Name: "tags-page" + at(s.ManyTags), Only: fills, Run: func(b *testing.B, r Registry) { tagsPage(b, r, s.ManyTags) }},
 		Case{Name: "tags-page-after-push" + at(s.ManyTags), Only: fills, Run: func(b *testing.B, r Registry) { tagsPageAfterPush(b, r, s.ManyTags) }},
 		Case{Name: "tags-all" + at(s.ManyTags), Only: fills, Run: func(b *testing.B, r Registry) { tagsAll(b, r, s.ManyTags) }},
-		Case{Name: "referrer-at" + at(s.Referrers/10), Only: knowsSubjects, Run: func(b *testing.B, r Registry) { pushReferrerAt(b, r, s.Referrers/10) }},
-		Case{Name: "referrer-at" + at(s.Referrers), Only: knowsSubjects, Run: func(b *testing.B, r Registry) { pushReferrerAt(b, r, s.Referrers) }},
+		Case{Name: "referrer-at" + at(s.Referrers/10), Only: knowsSubjects, Limits: decode, Run: func(b *testing.B, r Registry) { pushReferrerAt(b, r, s.Referrers/10) }},
+		Case{Name: "referrer-at" + at(s.Referrers), Only: knowsSubjects, Limits: decode, Run: func(b *testing.B, r Registry) { pushReferrerAt(b, r, s.Referrers) }},
 		Case{Name: "referrers-page" + at(s.Referrers), Only: listsReferrers, Run: func(b *testing.B, r Registry) { referrersPage(b, r, s.Referrers) }},
 		Case{Name: "layout-open" + at(s.Images), Only: readsLayouts, Run: func(b *testing.B, r Registry) { openLayout(b, r, s.Images) }},
 		Case{Name: "layout-get-again" + at(s.Images), Only: readsLayouts, Run: func(b *testing.B, r Registry) { getOfLayout(b, r, s.Images, "manifest-tag") }},
@@ -176,29 +181,54 @@ func start(b *testing.B, r Registry) {
 	b.ReportMetric(float64(max(0, runtime.NumGoroutine()-before)), "goroutines-left")
 }
 
-func pushSmall(b *testing.B, c *client) {
+func pushSmall(b *testing.B, c *client, clients int) {
 	i := newImage("small", []byte(strings.Repeat("layer", 200)))
-	for n := 0; b.Loop(); n++ {
-		if err := c.push("app", fmt.Sprintf("v%d", n%100), i); err != nil {
-			b.Fatal(err)
-		}
-	}
+	var pushed atomic.Int64
+	c.push("app", "v0", i)
+	repeat(b, clients, func() func() error {
+		return func() error { return c.push("app", fmt.Sprintf("v%d", pushed.Add(1)%100), i) }
+	})
 	c.check(b, "app", "v0", i)
 }
 
+// repeat measures what some clients do at once. Each of them calls start once
+// and then what that returned, again and again.
+func repeat(b *testing.B, clients int, start func() func() error) {
+	if clients == 1 {
+		do := start()
+		for b.Loop() {
+			if err := do(); err != nil {
+				b.Fatal(err)
+			}
+		}
+		return
+	}
+	b.SetParallelism(max(1, clients/runtime.GOMAXPROCS(0)))
+	b.ResetTimer()
+	b.RunParallel(func(pb *testing.PB) {
+		do := start()
+		for pb.Next() {
+			if err := do(); err != nil {
+				b.Error(err)
+				return
+			}
+		}
+	})
+}
+
 // get measures the reading of a manifest or a blob that is 1 KiB large.
-func get(b *testing.B, c *client, method, what string) {
+func get(b *testing.B, c *client, method, what string, clients int) {
 	i := newImage("get", bytes.Repeat([]byte("x"), 1024))
 	if err := c.push("app", "v1", i); err != nil {
 		b.Fatal(err)
 	}
 	c.check(b, "app", "v1", i)
-	getAgain(b, c, method, what, "app", "v1", i)
+	getAgain(b, c, method, what, "app", "v1", i, clients)
 }
 
 // getAgain measures the reading of one thing of an image again and again.
-func getAgain(b *testing.B, c *client, method, what, repo, tag string, i image) {
-	k, size := call{method: method, want: 200}, len(i.manifest)
+func getAgain(b *testing.B, c *client, method, what, repo, tag string, i image, clients int) {
+	k, size := call{method: method, want: http.StatusOK}, len(i.manifest)
 	switch what {
 	case "manifest-tag":
 		k.path = "/v2/" + repo + "/manifests/" + tag
@@ -210,46 +240,31 @@ func getAgain(b *testing.B, c *client, method, what, repo, tag string, i image) 
 	if method == "HEAD" {
 		size = 0
 	}
-	if c.server != nil {
-		for b.Loop() {
-			if a := c.must(b, k); a.bytes != int64(size) {
-				b.Fatalf("%d bytes, not %d", a.bytes, size)
+	check := func(status int, bytes int64) error {
+		if status != http.StatusOK || bytes != int64(size) {
+			return fmt.Errorf("status %d, %d bytes, not %d", status, bytes, size)
+		}
+		return nil
+	}
+	repeat(b, clients, func() func() error {
+		if c.server != nil {
+			return func() error {
+				a, err := c.do(k)
+				if err != nil {
+					return err
+				}
+				return check(a.status, a.bytes)
 			}
 		}
-		return
-	}
-	// The same request again and again: only the handler is measured.
-	r := httptest.NewRequest(method, k.path, nil)
-	r.Header["Accept"] = accept
-	a := &answer{header: make(http.Header, 8)}
-	for b.Loop() {
-		clear(a.header)
-		a.status, a.bytes = 0, 0
-		c.handler.ServeHTTP(a, r)
-		if a.status != http.StatusOK && a.status != 0 || a.bytes != int64(size) {
-			b.Fatalf("status %d, %d bytes, not %d", a.status, a.bytes, size)
-		}
-	}
-}
-
-func getParallel(b *testing.B, r Registry, what string) {
-	c := newClient(b, r, true)
-	i := newImage("parallel", bytes.Repeat([]byte("x"), 1024))
-	if err := c.push("app", "v1", i); err != nil {
-		b.Fatal(err)
-	}
-	c.check(b, "app", "v1", i)
-	k, size := call{method: "GET", path: "/v2/app/manifests/v1", want: 200}, len(i.manifest)
-	if what == "blob" {
-		k.path, size = "/v2/app/blobs/"+string(i.layerDigest), len(i.layer)
-	}
-	b.SetParallelism(64 / runtime.GOMAXPROCS(0))
-	b.RunParallel(func(pb *testing.PB) {
-		for pb.Next() {
-			if a, err := c.do(k); err != nil || a.bytes != int64(size) {
-				b.Error(err, a)
-				return
-			}
+		// The same request again and again: only the handler is measured.
+		r := httptest.NewRequest(method, k.path, nil)
+		r.Header["Accept"] = accept
+		a := &answer{header: make(http.Header, 8)}
+		return func() error {
+			clear(a.header)
+			a.status, a.bytes = 0, 0
+			c.handler.ServeHTTP(a, r)
+			return check(cmp.Or(a.status, http.StatusOK), a.bytes)
 		}
 	})
 }
@@ -377,11 +392,16 @@ func pullBig(b *testing.B, r Registry, big func() ([]byte, digest.Digest)) {
 		b.Fatal("the blob came back changed")
 	}
 	b.SetBytes(int64(len(content)))
+	var peak uint64
+	runtime.GC()
+	stop := watchHeap(heapInUse(), &peak)
 	for b.Loop() {
 		if a := c.must(b, call{method: "GET", path: "/v2/app/blobs/" + string(d), want: 200}); a.bytes != int64(len(content)) {
 			b.Fatal("short:", a.bytes)
 		}
 	}
+	stop()
+	b.ReportMetric(float64(peak)/float64(len(content)), "heap-B/B")
 }
 
 // withTags returns a client of a registry with n tags, all of one image.

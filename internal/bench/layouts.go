@@ -79,7 +79,7 @@ func getOfLayout(b *testing.B, r Registry, n int, what string) {
 	i := writeLayout(b, dir, n, true)[n/2]
 	c := openClient(b, r, dir, false)
 	c.check(b, "app", tagName(n/2), i)
-	getAgain(b, c, "GET", what, "app", tagName(n/2), i)
+	getAgain(b, c, "GET", what, "app", tagName(n/2), i, 1)
 }
 
 // openTree measures how long it takes until a registry that opens a tree of n

@@ -3,6 +3,7 @@ package bench
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/json"
 	"io"
 	"net/http"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
 // hashAlone measures SHA-256 without a registry around it.
@@ -35,6 +37,18 @@ func discardAll(b *testing.B, big func() ([]byte, digest.Digest)) {
 	b.SetBytes(int64(len(content)))
 	for b.Loop() {
 		if err := putWhole(c, "/upload", content, d); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// decodeReferrer measures encoding/json with the manifest of a referrer, which
+// says what its subject is nowhere else.
+func decodeReferrer(b *testing.B) {
+	i := newReferrer("same", []byte("layer"), digest.FromString("subject"))
+	for b.Loop() {
+		var m ocispec.Manifest
+		if err := json.Unmarshal(i.manifest, &m); err != nil || m.Subject == nil {
 			b.Fatal(err)
 		}
 	}
