@@ -8,6 +8,8 @@ import (
 	"net/http"
 
 	"github.com/opencontainers/go-digest"
+
+	"github.com/ocireg/registry/internal/names"
 )
 
 const blobMediaType = "application/octet-stream"
@@ -49,7 +51,7 @@ func (h *handler) deleteBlob(w http.ResponseWriter, r *Request) error {
 
 // mountBlob answers end-11 (Mounting a blob from another repository).
 func (h *handler) mountBlob(w http.ResponseWriter, r *Request) error {
-	if r.From == "" && !h.anonymousMount || r.From != "" && !validName(r.From) {
+	if r.From == "" && !h.anonymousMount || r.From != "" && !names.Repository(r.From) {
 		return h.startUpload(w, r)
 	}
 	from, err := h.mountSource(r)

@@ -9,11 +9,13 @@ import (
 	"io/fs"
 	"mime"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
 
 	"github.com/ocireg/registry/internal/manifest"
+	"github.com/ocireg/registry/internal/names"
 )
 
 // getManifest answers GET of end-3 (Pulling manifests).
@@ -114,10 +116,13 @@ func tagsToPut(r *Request) ([]string, error) {
 	if r.URL.RawQuery == "" {
 		return nil, nil
 	}
-	tags := r.URL.Query()["tag"]
-	for _, t := range tags {
-		if !validTag(t) {
+	var tags []string
+	for _, t := range r.URL.Query()["tag"] {
+		if !names.Tag(t) {
 			return nil, Errorf(CodeManifestInvalid, "%q is not a valid tag", t)
+		}
+		if !slices.Contains(tags, t) {
+			tags = append(tags, t)
 		}
 	}
 	return tags, nil

@@ -137,6 +137,8 @@ func TestManifestGetsTheTagsInParameters(t *testing.T) {
 			t.wantPulled("/v2/app/manifests/"+tag, m)
 		}
 		// All or nothing.
+		a = t.want(201, t.call("PUT", path+"?tag=a&tag=b&tag=a", m, "Content-Type", imageType))
+		require.Equal(t, []string{"a, b"}, a.Header().Values("OCI-Tag"))
 		t.wantError(400, t.call("PUT", path+"?tag=good&tag=-bad", m, "Content-Type", imageType), registry.CodeManifestInvalid)
 		t.want(404, t.call("GET", "/v2/app/manifests/good", ""))
 		// They are for pushing by digest.

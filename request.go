@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/opencontainers/go-digest"
+
+	"github.com/ocireg/registry/internal/names"
 )
 
 // An Op is what a request asks of the registry: one of the endpoints of the
@@ -201,7 +203,7 @@ func (r *Request) parse(hr *http.Request) {
 		}
 	}
 	if repo != "" || tagsRoute <= route && route <= uploadRoute {
-		if !validName(repo) {
+		if !names.Repository(repo) {
 			r.err = Errorf(CodeNameInvalid, "%q is not a valid repository name", repo)
 			return
 		}
@@ -286,7 +288,7 @@ func (r *Request) parseReference(ref string) {
 	if r.Op == DeleteManifest {
 		r.Op = DeleteTag
 	}
-	if !validTag(ref) {
+	if !names.Tag(ref) {
 		// There can be no manifest of that name; only to make one is wrong.
 		r.err = Errorf(CodeManifestUnknown, "%q is not a valid tag", ref)
 		if r.Op == PutManifest {
@@ -350,61 +352,4 @@ func parseDigest(s string) (digest.Digest, error) {
 		}
 	}
 	return digest.Digest(s), nil
-}
-
-// maxNameLength is the length that the name of a repository may have. The spec
-// advises registries to keep to what clients can use.
-const maxNameLength = 255
-
-// validName reports whether s is a <name> of the spec's section Pulling
-// manifests:
-//
-//	[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(\/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*
-func validName(s string) bool {
-	if s == "" || len(s) > maxNameLength {
-		return false
-	}
-	alnum := false // whether the byte before was one
-	for i := 0; i < len(s); i++ {
-		c := s[i]
-		if 'a' <= c && c <= 'z' || '0' <= c && c <= '9' {
-			alnum = true
-			continue
-		}
-		if !alnum {
-			return false
-		}
-		alnum = false
-		switch c {
-		case '/', '.':
-		case '_':
-			if i+1 < len(s) && s[i+1] == '_' {
-				i++
-			}
-		case '-':
-			for i+1 < len(s) && s[i+1] == '-' {
-				i++
-			}
-		default:
-			return false
-		}
-	}
-	return alnum
-}
-
-// validTag reports whether s is a tag of the spec's section Pulling manifests:
-//
-//	[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}
-func validTag(s string) bool {
-	if s == "" || len(s) > 128 || s[0] == '.' || s[0] == '-' {
-		return false
-	}
-	for i := range len(s) {
-		switch c := s[i]; {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '_', c == '.', c == '-':
-		default:
-			return false
-		}
-	}
-	return true
 }

@@ -6,18 +6,13 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/stretchr/testify/require"
-)
 
-// The expressions of the spec, section Pulling manifests.
-var (
-	nameForm = regexp.MustCompile(`^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(\/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*$`)
-	tagForm  = regexp.MustCompile(`^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$`)
+	"github.com/ocireg/registry/internal/names"
 )
 
 // parsed is what a request line is parsed into.
@@ -243,15 +238,13 @@ func FuzzParse(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, method, target string) {
-		require.Equal(t, len(target) <= maxNameLength && nameForm.MatchString(target), validName(target), "name %q", target)
-		require.Equal(t, tagForm.MatchString(target), validTag(target), "tag %q", target)
 		path, query, _ := strings.Cut(target, "?")
 		u := &url.URL{Path: path, RawQuery: query}
 		var r Request
 		r.parse(&http.Request{Method: method, URL: u})
 
-		require.True(t, r.Repo == "" || validName(r.Repo), "%q", r.Repo)
-		require.True(t, r.Tag == "" || validTag(r.Tag), "%q", r.Tag)
+		require.True(t, r.Repo == "" || names.Repository(r.Repo), "%q", r.Repo)
+		require.True(t, r.Tag == "" || names.Tag(r.Tag), "%q", r.Tag)
 		require.True(t, r.Digest == "" || r.Digest.Validate() == nil, "%q", r.Digest)
 		require.True(t, r.Tag == "" || r.Digest == "", "a reference is one of the two")
 		if r.err == nil {

@@ -1,6 +1,10 @@
 package layout
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/ocireg/registry/internal/names"
+)
 
 // Annotations that name the entries of an index.json.
 const (
@@ -25,7 +29,7 @@ type reference struct {
 func parseReference(s string) reference {
 	rest, _, hasDigest := strings.Cut(s, "@")
 	if !hasDigest && !strings.ContainsAny(rest, "/:") {
-		if validTag(rest) {
+		if names.Tag(rest) {
 			return reference{tag: rest}
 		}
 		return reference{}
@@ -33,7 +37,7 @@ func parseReference(s string) reference {
 	var r reference
 	if colon := strings.LastIndexByte(rest, ':'); colon > strings.LastIndexByte(rest, '/') {
 		rest, r.tag = rest[:colon], rest[colon+1:]
-		if !validTag(r.tag) {
+		if !names.Tag(r.tag) {
 			return reference{}
 		}
 	}
@@ -41,7 +45,7 @@ func parseReference(s string) reference {
 	if first, path, ok := strings.Cut(rest, "/"); ok && isHost(first) {
 		r.host, r.repo = first, path
 	}
-	if !validRepository(r.repo) {
+	if !names.Repository(r.repo) {
 		return reference{}
 	}
 	return r
@@ -65,77 +69,6 @@ func (r reference) name() string {
 	return r.repo
 }
 
-// maxNameLength is the length that the name of a repository may have.
-const maxNameLength = 255
-
-// validRepository reports whether s is a <name> of the distribution spec,
-// section Pulling manifests.
-func validRepository(s string) bool {
-	if len(s) > maxNameLength {
-		return false
-	}
-	for c := range strings.SplitSeq(s, "/") {
-		if !validComponent(c) {
-			return false
-		}
-	}
-	return true
-}
-
-// validComponent reports whether s can be a component of a repository name:
-//
-//	[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*
-func validComponent(s string) bool {
-	for {
-		n := 0
-		for n < len(s) && isAlnum(s[n]) {
-			n++
-		}
-		if n == 0 || n == len(s) {
-			return n > 0
-		}
-		s = s[n:]
-		n = separator(s)
-		if n == 0 {
-			return false
-		}
-		s = s[n:]
-	}
-}
-
-func isAlnum(c byte) bool {
-	return 'a' <= c && c <= 'z' || '0' <= c && c <= '9'
-}
-
-// separator returns the length of the separator that s begins with, or 0.
-func separator(s string) int {
-	switch {
-	case strings.HasPrefix(s, "__"):
-		return 2
-	case s[0] == '.' || s[0] == '_':
-		return 1
-	}
-	return len(s) - len(strings.TrimLeft(s, "-"))
-}
-
-// validTag reports whether s is a tag of the distribution spec, section
-// Pulling manifests:
-//
-//	[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}
-func validTag(s string) bool {
-	if s == "" || len(s) > 128 || s[0] == '.' || s[0] == '-' {
-		return false
-	}
-	for i := range len(s) {
-		switch c := s[i]; {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '_', c == '.', c == '-':
-		default:
-			return false
-		}
-	}
-	return true
-}
-
 // repositoryFor makes the name of a repository of that of a directory.
 func repositoryFor(dir string) string {
 	var b strings.Builder
@@ -150,15 +83,19 @@ func repositoryFor(dir string) string {
 			n++
 		}
 		if between := s[:n]; b.Len() > 0 && n < len(s) {
-			if separator(between) != n {
+			if !names.Component("a" + between + "a") {
 				between = "-"
 			}
 			b.WriteString(between)
 		}
 		s = s[n:]
 	}
-	if name := b.String(); validRepository(name) {
+	if name := b.String(); names.Repository(name) {
 		return name
 	}
 	return "image"
+}
+
+func isAlnum(c byte) bool {
+	return 'a' <= c && c <= 'z' || '0' <= c && c <= '9'
 }

@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/ocireg/registry/internal/names"
 )
 
 func TestParseReference(t *testing.T) {
@@ -110,17 +112,17 @@ func FuzzReference(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string) {
 		r := parseReference(s)
 		if r.tag != "" {
-			require.True(t, validTag(r.tag))
+			require.True(t, names.Tag(r.tag))
 		}
 		if r.repo == "" {
 			require.Empty(t, r.host)
 			return
 		}
-		require.True(t, validRepository(r.repo))
+		require.True(t, names.Repository(r.repo))
 		// What would be written for it means the same again.
 		require.Equal(t, reference{r.host, r.repo, "v1"}, parseReference(reference{r.host, r.repo, ""}.name()+":v1"))
 		require.Equal(t, r.repo, parseReference(reference{"", r.repo, ""}.name()+":v1").repo)
-		require.True(t, validRepository(repositoryFor(s)))
+		require.True(t, names.Repository(repositoryFor(s)))
 	})
 }
 
@@ -148,13 +150,13 @@ func FuzzEscape(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		if validComponent(s) {
+		if names.Component(s) {
 			got, ok := unescape(escape(s))
 			require.True(t, ok)
 			require.Equal(t, s, got)
 		}
 		if component, ok := unescape(s); ok {
-			require.True(t, validComponent(component))
+			require.True(t, names.Component(component))
 			require.True(t, s == component || s == escape(component))
 		}
 	})

@@ -18,6 +18,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/internal/names"
 )
 
 // A Store is a [registry.Store] on image layouts.
@@ -95,7 +96,7 @@ func open(d *disk, name string, opts []Option) (*Store, error) {
 	for _, opt := range opts {
 		opt(&o)
 	}
-	if !validRepository(o.repository) {
+	if !names.Repository(o.repository) {
 		return nil, fmt.Errorf("%q is no valid name of a repository", o.repository)
 	}
 	s := &Store{disk: d, readOnly: o.readOnly, layouts: map[string]*imageLayout{}}
@@ -135,7 +136,7 @@ func (s *Store) layout(repo string) (*imageLayout, error) {
 	if l != nil {
 		return l, nil
 	}
-	if !validRepository(repo) {
+	if !names.Repository(repo) {
 		return nil, noRepository(repo)
 	}
 	dir, err := s.disk.dirFor(repo)
@@ -155,7 +156,7 @@ func (s *Store) writable(repo string) error {
 	if s.readOnly {
 		return fmt.Errorf("writing to repository %s: opened read-only: %w", repo, errors.ErrUnsupported)
 	}
-	if !validRepository(repo) {
+	if !names.Repository(repo) {
 		return fmt.Errorf("%q is no valid name of a repository", repo)
 	}
 	return nil

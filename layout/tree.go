@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
+
+	"github.com/ocireg/registry/internal/names"
 )
 
 // In a tree, the directory of a repository is its name, but for components that
@@ -31,12 +33,12 @@ func escape(component string) string {
 
 // unescape returns the component that a directory is for, if it is for any.
 func unescape(dir string) (component string, ok bool) {
-	if validComponent(dir) {
+	if names.Component(dir) {
 		return dir, true
 	}
 	base, _, _ := strings.Cut(dir, ".")
 	component = strings.TrimSuffix(base, "_") + dir[len(base):]
-	return component, validComponent(component) && escape(component) == dir
+	return component, names.Component(component) && escape(component) == dir
 }
 
 func reserved(component string) bool {
@@ -186,7 +188,7 @@ func (w *walker) walk(dir, prefix string) error {
 		component, ok := unescape(e.Name())
 		name := prefix + component
 		link := e.Type()&fs.ModeSymlink != 0
-		if !ok || !e.IsDir() && !link || len(name) > maxNameLength {
+		if !ok || !e.IsDir() && !link || len(name) > names.MaxLength {
 			continue
 		}
 		if e.Name() == component && reserved(component) {

@@ -80,7 +80,7 @@ func TestCopyLeavesNothingOut(t *testing.T) {
 			for range 2 {
 				dst.CheckRepository(t, "team/app", tagged, untagged...)
 				dst.CheckTag(t, "other:v1", tagged["v1"])
-				require.Equal(t, []string{"other", "team/app"}, names(t, dst.Store.Repositories(t.Context(), "")))
+				require.Equal(t, []string{"other", "team/app"}, listed(t, dst.Store.Repositories(t.Context(), "")))
 				require.Equal(t, src.Referrers(t, "team/app:v1"), dst.Referrers(t, "team/app:v1"))
 				for tag, c := range tagged {
 					for b := range c.Blobs() {
@@ -120,7 +120,7 @@ func TestCopyOnlyWhatIsNamed(t *testing.T) {
 	fill(t, src)
 	before := dst.Push(t, "other:old", Image(Seed(5)))
 	require.NoError(t, Copy(t.Context(), dst.Store, src.Store, "other", "blobs"))
-	require.Equal(t, []string{"other"}, names(t, dst.Store.Repositories(t.Context(), "")))
+	require.Equal(t, []string{"other"}, listed(t, dst.Store.Repositories(t.Context(), "")))
 	require.Equal(t, []string{"old", "v1"}, dst.Tags(t, "other"))
 	dst.CheckTag(t, "other:old", before)
 }

@@ -21,8 +21,8 @@ func TestGeneratedIsAStore(t *testing.T) {
 
 const large = maxHeld + 1
 
-// names collects a listing.
-func names(t *testing.T, seq func(func(string, error) bool)) (all []string) {
+// listed collects a listing.
+func listed(t *testing.T, seq func(func(string, error) bool)) (all []string) {
 	t.Helper()
 	for name, err := range seq {
 		require.NoError(t, err)
@@ -97,7 +97,7 @@ func TestRepositoriesOfGeneratedBlobsAreListed(t *testing.T) {
 	ctx := t.Context()
 	below := memstore.New()
 	s := Generated(below)
-	require.Empty(t, names(t, s.Repositories(ctx, "")))
+	require.Empty(t, listed(t, s.Repositories(ctx, "")))
 	for _, repo := range []string{"b", "d", "f"} {
 		require.NoError(t, Put(ctx, s, repo+":v1", Image()))
 	}
@@ -106,9 +106,9 @@ func TestRepositoriesOfGeneratedBlobsAreListed(t *testing.T) {
 		require.NoError(t, PutBlob(ctx, s, repo, b))
 	}
 	all := []string{"a", "b", "c", "d", "f", "g", "h"}
-	require.Equal(t, all, names(t, s.Repositories(ctx, "")))
+	require.Equal(t, all, listed(t, s.Repositories(ctx, "")))
 	for i, repo := range all {
-		require.Equal(t, all[i+1:], append([]string{}, names(t, s.Repositories(ctx, repo))...))
+		require.Equal(t, all[i+1:], append([]string{}, listed(t, s.Repositories(ctx, repo))...))
 		var first []string
 		for repo := range s.Repositories(ctx, "") {
 			if first = append(first, repo); len(first) == i+1 {
@@ -117,10 +117,10 @@ func TestRepositoriesOfGeneratedBlobsAreListed(t *testing.T) {
 		}
 		require.Equal(t, all[:i+1], first)
 	}
-	require.Equal(t, []string{"v1"}, names(t, s.Tags(ctx, "b", "")))
-	require.Empty(t, names(t, s.Tags(ctx, "a", "")), "it is there, without tags")
+	require.Equal(t, []string{"v1"}, listed(t, s.Tags(ctx, "b", "")))
+	require.Empty(t, listed(t, s.Tags(ctx, "a", "")), "it is there, without tags")
 	require.NoError(t, s.DeleteBlob(ctx, "a", b.Digest))
-	require.Empty(t, names(t, s.Tags(ctx, "a", "")), "it stays")
+	require.Empty(t, listed(t, s.Tags(ctx, "a", "")), "it stays")
 	for _, err := range s.Tags(ctx, "x", "") {
 		require.ErrorIs(t, err, fs.ErrNotExist)
 	}

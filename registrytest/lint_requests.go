@@ -13,6 +13,8 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/ocireg/registry"
+
+	"github.com/ocireg/registry/internal/names"
 )
 
 func (l *lint) accept() {
@@ -155,7 +157,7 @@ func (l *lint) name() {
 				l.found(r, "%q is neither a tag nor a digest", last)
 			}
 			for _, tag := range r.URL.Query()["tag"] {
-				if r.Op == registry.PutManifest && !validTag.MatchString(tag) {
+				if r.Op == registry.PutManifest && !names.Tag(tag) {
 					l.found(r, "%q is not a tag", tag)
 				}
 			}
@@ -171,7 +173,7 @@ func (l *lint) name() {
 			if d := r.URL.Query().Get("mount"); !validDigest(d) {
 				l.found(r, "%q is not a digest", d)
 			}
-			if r.From != "" && !validName.MatchString(r.From) {
+			if r.From != "" && !names.Repository(r.From) {
 				l.found(r, "%q is not the name of a repository", r.From)
 			}
 		}

@@ -6,13 +6,13 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"regexp"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
 
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/internal/manifest"
+	"github.com/ocireg/registry/internal/names"
 )
 
 // Put puts the content into a store: its blobs, then its children, then its
@@ -122,25 +122,15 @@ type reference struct {
 	digest digest.Digest // or ""
 }
 
-// maxName is the length that a registry lets the name of a repository have.
-const maxName = 255
-
-// validName and validTag are those of the distribution spec, section Pulling
-// manifests.
-var (
-	validName = regexp.MustCompile(`^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*$`)
-	validTag  = regexp.MustCompile(`^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$`)
-)
-
 func parseReference(s string) (r reference, err error) {
 	rest, d, hasDigest := strings.Cut(s, "@")
 	repo, tag, hasTag := strings.Cut(rest, ":")
 	switch {
 	case hasDigest && digest.Digest(d).Validate() != nil:
 		return r, fmt.Errorf("%q is not a digest: %w", d, digest.Digest(d).Validate())
-	case hasTag && !validTag.MatchString(tag):
+	case hasTag && !names.Tag(tag):
 		return r, fmt.Errorf("%q is not a tag", tag)
-	case !validName.MatchString(repo) || len(repo) > maxName:
+	case !names.Repository(repo):
 		return r, fmt.Errorf("%q is not the name of a repository", repo)
 	}
 	return reference{repo, tag, digest.Digest(d)}, nil
