@@ -144,6 +144,34 @@ func TestUploadsLeaveNothing(t *testing.T) {
 	require.Len(t, left, 2)
 }
 
+func TestCloseLeavesNoUploads(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s, err := layout.Open(dir)
+	require.NoError(t, err)
+	d := pushBlob(t, s, "app", "content")
+	open, err := s.CreateBlob(t.Context(), "app", -1)
+	require.NoError(t, err)
+	_, err = io.Copy(open, strings.NewReader("more content"))
+	require.NoError(t, err)
+	other, err := layout.Open(dir)
+	require.NoError(t, err)
+	theirs, err := other.CreateBlob(t.Context(), "app", -1)
+	require.NoError(t, err)
+
+	require.NoError(t, s.Close())
+	left, err := os.ReadDir(filepath.Join(dir, ".ocireg"))
+	require.NoError(t, err)
+	require.Len(t, left, 1, "those of the other store")
+	require.Error(t, open.Commit(t.Context(), d))
+	open.Close()
+
+	require.NoError(t, theirs.Commit(t.Context(), digest.FromString("")))
+	require.NoError(t, other.Close())
+	require.NoDirExists(t, filepath.Join(dir, ".ocireg"))
+	require.FileExists(t, filepath.Join(dir, "app/blobs/sha256", d.Encoded()))
+}
+
 func TestStaleUploadsAreRemoved(t *testing.T) {
 	t.Parallel()
 	for _, dir := range []string{t.TempDir(), emptyLayout(t)} {

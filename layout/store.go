@@ -32,6 +32,10 @@ type Store struct {
 	// layouts are those of a tree that somebody has asked for, by repository.
 	mu      sync.RWMutex
 	layouts map[string]*imageLayout
+
+	// uploads are the temporary files of the blobs that are being uploaded.
+	uploading sync.Mutex
+	uploads   map[string]struct{}
 }
 
 var _ registry.Store = (*Store)(nil)
@@ -99,7 +103,7 @@ func open(d *disk, name string, opts []Option) (*Store, error) {
 	if !names.Repository(o.repository) {
 		return nil, fmt.Errorf("%q is no valid name of a repository", o.repository)
 	}
-	s := &Store{disk: d, readOnly: o.readOnly, layouts: map[string]*imageLayout{}}
+	s := &Store{disk: d, readOnly: o.readOnly, layouts: map[string]*imageLayout{}, uploads: map[string]struct{}{}}
 	isLayout, err := d.isLayout(".")
 	if err != nil {
 		return nil, err
@@ -116,11 +120,21 @@ func open(d *disk, name string, opts []Option) (*Store, error) {
 	return s, err
 }
 
-// Close releases what the store holds. Blobs that are open stay open, but
-// nothing else works any more.
+// Close releases what the store holds, and removes what has come of blobs that
+// are not committed. Blobs that are open stay open, but nothing else works any
+// more.
 func (s *Store) Close() error {
 	if s.disk.root == nil {
 		return nil
+	}
+	s.uploading.Lock()
+	defer s.uploading.Unlock()
+	for temp := range s.uploads {
+		s.disk.root.Remove(temp)
+	}
+	clear(s.uploads)
+	if !s.readOnly {
+		s.disk.root.Remove(tempDir) // It stays if another process has files there.
 	}
 	return s.disk.root.Close()
 }
@@ -243,6 +257,9 @@ func (s *Store) CreateBlob(_ context.Context, repo string, _ int64) (registry.Bl
 	if err != nil {
 		return nil, err
 	}
+	s.uploading.Lock()
+	defer s.uploading.Unlock()
+	s.uploads[temp] = struct{}{}
 	return &blobWriter{store: s, repo: repo, file: file, temp: temp}, nil
 }
 
