@@ -24,26 +24,25 @@ import (
 var ocireg, home string
 
 func TestMain(m *testing.M) {
-	dir, err := os.MkdirTemp("", "cmdline")
-	if err == nil {
-		ocireg, home = filepath.Join(dir, "ocireg"), filepath.Join(dir, "home")
-		err = os.Mkdir(home, 0o700)
-	}
-	if err == nil {
+	os.Exit(func() int {
+		dir, err := os.MkdirTemp("", "cmdline")
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer os.RemoveAll(dir)
+		ocireg, home = filepath.Join(dir, "ocireg"), dir
 		build := exec.Command("go", "build", "-o", ocireg, "./cmd/ocireg")
 		build.Dir = filepath.Join("..", "..", "..")
 		// It is also what runs in containers, where there are no libraries.
 		build.Env = append(os.Environ(), "CGO_ENABLED=0")
 		build.Stderr = os.Stderr
-		err = build.Run()
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "building ocireg:", err)
-		os.Exit(1)
-	}
-	code := m.Run()
-	_ = os.RemoveAll(dir)
-	os.Exit(code)
+		if err := build.Run(); err != nil {
+			fmt.Fprintln(os.Stderr, "building ocireg:", err)
+			return 1
+		}
+		return m.Run()
+	}())
 }
 
 // A server is a running ocireg, with a directory of layouts.

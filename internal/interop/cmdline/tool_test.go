@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -197,7 +196,9 @@ func shortDir(t *testing.T) string {
 	t.Cleanup(func() {
 		for _, pid := range processes(dir) {
 			t.Errorf("process %d is left", pid)
-			_ = syscall.Kill(pid, syscall.SIGKILL)
+			if process, err := os.FindProcess(pid); err == nil {
+				_ = process.Kill()
+			}
 		}
 		for _, mount := range mounts(dir) {
 			if err := exec.Command("umount", "-l", mount).Run(); err != nil {
