@@ -92,7 +92,7 @@ func parseExternal(address string) (*url.URL, error) {
 			host = name
 		}
 		scheme := "https://"
-		if ip := net.ParseIP(strings.Trim(host, "[]")); host == "localhost" || ip != nil && ip.IsLoopback() {
+		if isLoopback(strings.Trim(host, "[]")) {
 			scheme = "http://"
 		}
 		address = scheme + address

@@ -1,20 +1,15 @@
 package main
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/pem"
 	"fmt"
 	"net"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
-	"time"
+
+	"github.com/ocireg/registry/internal/ca"
 )
 
 // certificates are those that the command has made for itself.
@@ -48,7 +43,15 @@ func (s *settings) makeCertificates() (_ *certificates, err error) {
 	if err != nil {
 		return nil, err
 	}
-	ca, server, key, err := issue([]string{"localhost", "127.0.0.1", "::1", host})
+	authority, err := ca.New("ocireg CA")
+	if err != nil {
+		return nil, fmt.Errorf("making certificates: %w", err)
+	}
+	hosts := []string{"localhost", "127.0.0.1", "::1"}
+	if host != "" && !slices.Contains(hosts, host) {
+		hosts = append(hosts, host)
+	}
+	server, err := authority.Issue(ca.Server("ocireg", hosts...))
 	if err != nil {
 		return nil, fmt.Errorf("making certificates: %w", err)
 	}
@@ -56,62 +59,15 @@ func (s *settings) makeCertificates() (_ *certificates, err error) {
 	// and other clients take a flag, *.crt are the CAs to trust. The server's
 	// own must not look like one, nor like a client's.
 	caFile := filepath.Join(dir, "ca.crt")
-	for file, der := range map[string][]byte{caFile: ca, filepath.Join(dir, "server.pem"): server} {
+	for file, der := range map[string][]byte{caFile: authority.Cert.Raw, filepath.Join(dir, "server.pem"): server.Leaf.Raw} {
 		text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 		if err := os.WriteFile(file, text, 0o666); err != nil {
 			return nil, err
 		}
 	}
 	return &certificates{
-		config: &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{server}, PrivateKey: key}}},
+		config: &tls.Config{Certificates: []tls.Certificate{*server}},
 		caFile: caFile,
 		remove: remove,
 	}, nil
-}
-
-// issue makes a CA and a certificate for the hosts that it has issued, both in
-// DER, and the key of the latter.
-func issue(hosts []string) (ca, server []byte, key *ecdsa.PrivateKey, err error) {
-	caKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	if key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
-		return nil, nil, nil, err
-	}
-	now := time.Now()
-	template := &x509.Certificate{
-		Subject:               pkix.Name{CommonName: "ocireg CA"},
-		NotBefore:             now.Add(-time.Hour), // the clocks of containers and virtual machines are not always right
-		NotAfter:              now.AddDate(1, 0, 0),
-		KeyUsage:              x509.KeyUsageCertSign,
-		BasicConstraintsValid: true,
-		IsCA:                  true,
-		MaxPathLenZero:        true,
-	}
-	if ca, err = x509.CreateCertificate(rand.Reader, template, template, caKey.Public(), caKey); err != nil {
-		return nil, nil, nil, err
-	}
-	parent, err := x509.ParseCertificate(ca)
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	template = &x509.Certificate{
-		Subject:               pkix.Name{CommonName: "ocireg"},
-		NotBefore:             template.NotBefore,
-		NotAfter:              template.NotAfter,
-		KeyUsage:              x509.KeyUsageDigitalSignature,
-		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-		BasicConstraintsValid: true,
-	}
-	slices.Sort(hosts)
-	for _, host := range slices.Compact(hosts) {
-		if ip, err := netip.ParseAddr(host); err == nil {
-			template.IPAddresses = append(template.IPAddresses, ip.AsSlice())
-		} else if host != "" {
-			template.DNSNames = append(template.DNSNames, host)
-		}
-	}
-	server, err = x509.CreateCertificate(rand.Reader, template, parent, key.Public(), caKey)
-	return ca, server, key, err
 }
