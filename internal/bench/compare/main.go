@@ -25,6 +25,7 @@ func main() {
 	rounds := flag.Int("rounds", 5, "how often each case is run")
 	which := flag.String("case", ".", "run the cases that match the regular expression")
 	who := flag.String("registry", ".", "run the registries that match the regular expression")
+	markdown := flag.Bool("markdown", false, "print a table in Markdown")
 	benchtime := flag.String("benchtime", "200ms", "how long each run takes, or how many iterations it has, as for go test")
 	flag.Parse()
 	if err := flag.Set("test.benchtime", *benchtime); err != nil {
@@ -38,12 +39,15 @@ func main() {
 		os.Exit(2)
 	}
 	failed := false
-	out := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(out, "case\tregistry\tmedian\tfastest\tof stub\tfastest of stub\tallocs\tmore")
+	out := newTable(*markdown)
+	out.row("case", "registry", "median", "fastest", "of stub", "fastest of stub", "allocs", "more")
+	if *markdown {
+		out.row(slices.Repeat([]string{"---"}, 8)...)
+	}
 	for _, c := range bench.Cases(bench.Full) {
 		if cases.MatchString(c.Name) {
 			failed = compare(out, c, registries, *rounds) || failed
-			out.Flush()
+			out.flush()
 		}
 	}
 	if failed {
@@ -51,8 +55,28 @@ func main() {
 	}
 }
 
+// A table is printed in columns, or in Markdown.
+type table struct {
+	columns  *tabwriter.Writer
+	markdown bool
+}
+
+func newTable(markdown bool) *table {
+	return &table{tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0), markdown}
+}
+
+func (t *table) row(cells ...string) {
+	if t.markdown {
+		fmt.Println("| " + strings.Join(cells, " | ") + " |")
+	} else {
+		fmt.Fprintln(t.columns, strings.Join(cells, "\t"))
+	}
+}
+
+func (t *table) flush() { t.columns.Flush() }
+
 // compare prints the rows of one case. It reports whether a run failed.
-func compare(out *tabwriter.Writer, c bench.Case, who *regexp.Regexp, rounds int) (failed bool) {
+func compare(out *table, c bench.Case, who *regexp.Regexp, rounds int) (failed bool) {
 	var registries []bench.Registry
 	for _, r := range bench.Registries() {
 		if (c.Only == nil || c.Only(r)) && (r.Stub || who.MatchString(r.Name)) {
@@ -79,13 +103,13 @@ func compare(out *tabwriter.Writer, c bench.Case, who *regexp.Regexp, rounds int
 	}
 	for _, l := range c.Limits {
 		all := results[l.Name]
-		fmt.Fprintf(out, "%s\t%s\t%s\t%s\t\t\t\t%s\n", c.Name, l.Name, duration(median(all, nanoseconds)), duration(fastest(all)), more(all))
+		out.row(c.Name, l.Name, duration(median(all, nanoseconds)), duration(fastest(all)), "", "", "", more(all))
 	}
 	for _, r := range registries {
 		all := results[r.Name]
 		if len(all) < rounds {
 			failed = true
-			fmt.Fprintf(out, "%s\t%s\tfailed %d of %d\n", c.Name, r.Name, rounds-len(all), rounds)
+			out.row(c.Name, r.Name, fmt.Sprintf("failed %d of %d", rounds-len(all), rounds))
 			continue
 		}
 		ns := median(all, nanoseconds)
@@ -95,7 +119,7 @@ func compare(out *tabwriter.Writer, c bench.Case, who *regexp.Regexp, rounds int
 			fastestRatio = fmt.Sprintf("%.2fx", fastest(all)/fastestStub[r.Disk])
 		}
 		allocs := median(all, func(r testing.BenchmarkResult) float64 { return float64(r.AllocsPerOp()) })
-		fmt.Fprintf(out, "%s\t%s\t%s\t%s\t%s\t%s\t%.0f\t%s\n", c.Name, r.Name, duration(ns), duration(fastest(all)), ratio, fastestRatio, allocs, more(all))
+		out.row(c.Name, r.Name, duration(ns), duration(fastest(all)), ratio, fastestRatio, fmt.Sprintf("%.0f", allocs), more(all))
 	}
 	return failed
 }
