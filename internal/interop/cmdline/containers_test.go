@@ -24,6 +24,19 @@ func authFile(t *testing.T) {
 	t.Setenv("REGISTRY_AUTH_FILE", file)
 }
 
+// signBy returns the options to sign with the key in the directory.
+func signBy(t *testing.T, dir string) []string {
+	t.Helper()
+	// Cosign made the key; to it this kind of keys had another name before.
+	key, err := os.ReadFile(filepath.Join(dir, "cosign.key"))
+	require.NoError(t, err)
+	key = bytes.ReplaceAll(key, []byte("SIGSTORE PRIVATE KEY"), []byte("COSIGN PRIVATE KEY"))
+	old, password := filepath.Join(dir, "old.key"), filepath.Join(dir, "password")
+	require.NoError(t, os.WriteFile(old, key, 0o600))
+	require.NoError(t, os.WriteFile(password, []byte("secret"), 0o600))
+	return []string{"--sign-by-sigstore-private-key", old, "--sign-passphrase-file", password}
+}
+
 func startSkopeo(t *testing.T) caller {
 	authFile(t)
 	certs := ""
@@ -75,20 +88,8 @@ func startSkopeo(t *testing.T) caller {
 			return call("copy", append(signatures(), "docker://"+from, "docker://"+to)...)
 		},
 		sign: func(dir, ref string) (string, error) {
-			// Cosign made the key; to it this kind of keys had another name before.
-			key, err := os.ReadFile(filepath.Join(dir, "cosign.key"))
-			if err != nil {
-				return "", err
-			}
-			key = bytes.ReplaceAll(key, []byte("SIGSTORE PRIVATE KEY"), []byte("COSIGN PRIVATE KEY"))
-			for name, text := range map[string][]byte{"old.key": key, "password": []byte("secret")} {
-				if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
-					return "", err
-				}
-			}
-			return try(t, "skopeo", slices.Concat([]string{"--insecure-policy", "copy"}, signatures(),
-				[]string{"--sign-by-sigstore-private-key", filepath.Join(dir, "old.key"), "--sign-passphrase-file", filepath.Join(dir, "password"),
-					"docker://" + ref, "docker://" + ref})...)
+			return try(t, "skopeo", slices.Concat([]string{"--insecure-policy", "copy"}, signatures(), signBy(t, dir),
+				[]string{"docker://" + ref, "docker://" + ref})...)
 		},
 		verify: func(dir, ref string) error { return verify(t, dir, ref, "--new-bundle-format=false") },
 		tags: func(repo string) (string, error) {
@@ -210,6 +211,16 @@ func startStorage(t *testing.T, name string) caller {
 		},
 	}
 	if name == "podman" {
+		c.tags = func(repo string) (string, error) { return with([]string{"search", "--list-tags"}, repo) }
+		c.sign = func(dir, ref string) (string, error) {
+			if out, err := with([]string{"pull", "-q"}, ref); err != nil {
+				return out, err
+			}
+			// Packed anew, it has another digest: what is signed is the tag's.
+			repo, _, _ := strings.Cut(ref, "@")
+			return with([]string{"push"}, append(signBy(t, dir), ref, "docker://"+repo+":v1")...)
+		}
+		c.verify = func(dir, ref string) error { return verify(t, dir, ref, "--new-bundle-format=false") }
 		c.run = func(ref string) (string, error) {
 			return with([]string{"run", "--rm", "--network", "none",
 				// Without limits it raises its own, and not everybody who is root may.

@@ -50,13 +50,8 @@ func startCosign(t *testing.T) caller {
 			}
 			return savedImage(dir)
 		},
-		copySigned: func(from, to string) error {
-			dir := t.TempDir()
-			if err := call("save", "--dir", dir, from); err != nil {
-				return err
-			}
-			return call("load", "--dir", dir, to)
-		},
+		pullIndex:  func(ref, dir string) error { return call("save", "--dir", dir, ref) },
+		copySigned: func(from, to string) error { return saveAndLoad(t, from, to, trust...) },
 		sign: func(dir, ref string) (string, error) {
 			return try(t, "cosign", append(slices.Clone(signOffline), "--key", filepath.Join(dir, "cosign.key"), ref)...)
 		},
@@ -69,6 +64,16 @@ func startCosign(t *testing.T) caller {
 			return nil
 		},
 	}
+}
+
+// saveAndLoad copies an image with its signatures by way of a layout.
+func saveAndLoad(t *testing.T, from, to string, args ...string) error {
+	t.Helper()
+	dir := t.TempDir()
+	if err := fails(try(t, "cosign", append([]string{"save", "--dir", dir, from}, args...)...)); err != nil {
+		return err
+	}
+	return fails(try(t, "cosign", append([]string{"load", "--dir", dir, to}, args...)...))
 }
 
 // savedImage returns the digest of what cosign calls the image in a layout.
@@ -104,12 +109,18 @@ func TestCosignSignature(t *testing.T) {
 		form      []string
 		tags      []string
 		referrers int
+
+		// copied says that a copy by way of a layout has the signature, too.
+		copied bool
 	}{
 		{name: "referrer", tags: []string{"v1"}, referrers: 1},
 		{name: "no referrers API", serve: []string{"-no-referrers"}, tags: []string{tag, "v1"}, referrers: 1},
 		{name: "behind Basic", serve: []string{"-user", "ci:secret"}, tags: []string{"v1"}, referrers: 1},
 		{name: "behind tokens", serve: []string{"-user", "ci:secret", "-token"}, tags: []string{"v1"}, referrers: 1},
-		{name: "tag", form: []string{"--new-bundle-format=false"}, tags: []string{tag + ".sig", "v1"}},
+		// It loads the manifest of a signature before the blob in it, which only
+		// such a registry takes.
+		{name: "sparse manifests", serve: []string{"-sparse"}, tags: []string{"v1"}, referrers: 1, copied: true},
+		{name: "tag", form: []string{"--new-bundle-format=false"}, tags: []string{tag + ".sig", "v1"}, copied: true},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -123,6 +134,11 @@ func TestCosignSignature(t *testing.T) {
 			state := s.state(t)
 			require.Equal(t, test.tags, state.Tags(t, "team/app"))
 			require.Len(t, state.Referrers(t, "team/app:v1"), test.referrers)
+
+			err := saveAndLoad(t, s.ref("team/app:v1"), s.ref("team/copy:v1"))
+			require.Equal(t, test.copied, err == nil)
+			err = verify(t, key, s.ref("team/copy@"+image().Digest.String()), test.form...)
+			require.Equal(t, test.copied, err == nil)
 
 			// A signature that is gone is missed.
 			for _, d := range state.Referrers(t, "team/app:v1") {

@@ -3,6 +3,7 @@ package cmdline
 import (
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -21,17 +22,29 @@ func startCrane(t *testing.T) caller {
 		return fails(try(t, "crane", "pull", "--format", "oci", ref, dir))
 	}
 	remove := func(ref string) error { return fails(try(t, "crane", "delete", ref)) }
+	build := func(base, ref string, args ...string) error {
+		dir, err := buildContext(t, base)
+		if err != nil {
+			return err
+		}
+		archive := filepath.Join(t.TempDir(), "layer.tar")
+		if err := fails(try(t, "tar", "-C", dir, "-cf", archive, "motd")); err != nil {
+			return err
+		}
+		return fails(try(t, "crane", append([]string{"append", "-b", base, "-f", archive, "-t", ref}, args...)...))
+	}
 	return caller{
-		build: func(base, ref string) (string, error) {
-			dir, err := buildContext(t, base)
-			if err != nil {
-				return "", err
+		build: func(base, ref string) (string, error) { return "motd", build(base, ref) },
+		buildIndex: func(base, ref string, platforms ...string) error {
+			args := []string{"index", "append", "-t", ref}
+			for _, platform := range platforms {
+				one := ref + "-" + path.Base(platform)
+				if err := build(base, one, "--platform", platform); err != nil {
+					return err
+				}
+				args = append(args, "-m", one)
 			}
-			archive := filepath.Join(t.TempDir(), "layer.tar")
-			if err := fails(try(t, "tar", "-C", dir, "-cf", archive, "motd")); err != nil {
-				return "", err
-			}
-			return "motd", fails(try(t, "crane", "append", "-b", base, "-f", archive, "-t", ref))
+			return fails(try(t, "crane", args...))
 		},
 		push:      push,
 		pushIndex: push,

@@ -3,6 +3,7 @@ package cmdline
 import (
 	"fmt"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -129,6 +130,21 @@ func startDocker(t *testing.T) caller {
 		}
 		return nil
 	}
+	// index makes images for platforms, pushes them, and then an index of them.
+	index := func(ref string, platforms []string, create func(platform, ref string) error) error {
+		args := []string{"manifest", "create", "--insecure", ref}
+		for _, platform := range platforms {
+			one := ref + "-" + path.Base(platform)
+			if err := create(platform, one); err != nil {
+				return err
+			}
+			if err := all([]string{"push", one}); err != nil {
+				return err
+			}
+			args = append(args, one)
+		}
+		return all(args, []string{"manifest", "push", "--insecure", ref})
+	}
 	return caller{
 		repacks: true,
 		build: func(base, ref string) (string, error) {
@@ -138,6 +154,15 @@ func startDocker(t *testing.T) caller {
 			}
 			return "motd", all([]string{"build", "--network", "none", "-t", ref, dir}, []string{"push", ref})
 		},
+		buildIndex: func(base, ref string, platforms ...string) error {
+			dir, err := buildContext(t, base)
+			if err != nil {
+				return err
+			}
+			return index(ref, platforms, func(platform, one string) error {
+				return all([]string{"build", "--network", "none", "--pull", "--platform", platform, "-t", one, dir})
+			})
+		},
 		// It loads no layouts: what it is to push it pulls from another registry.
 		push: func(dir, ref string) error {
 			from := serveDir(t, dir, "-repository", "app").ref("app:v1")
@@ -145,15 +170,9 @@ func startDocker(t *testing.T) caller {
 		},
 		pushIndex: func(dir, ref string) error {
 			from := serveDir(t, dir, "-repository", "app").ref("app:v1")
-			create := []string{"manifest", "create", "--insecure", ref}
-			for _, platform := range []string{platform, "linux/s390x"} {
-				one := ref + "-" + filepath.Base(platform)
-				if err := all([]string{"pull", "-q", "--platform", platform, from}, []string{"tag", from, one}, []string{"push", one}); err != nil {
-					return err
-				}
-				create = append(create, one)
-			}
-			return all(create, []string{"manifest", "push", "--insecure", ref})
+			return index(ref, []string{platform, "linux/s390x"}, func(platform, one string) error {
+				return all([]string{"pull", "-q", "--platform", platform, from}, []string{"tag", from, one})
+			})
 		},
 		pull: func(ref string) (string, error) {
 			if out, err := call("pull", "-q", ref); err != nil {

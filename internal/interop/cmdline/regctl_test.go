@@ -21,20 +21,20 @@ func startRegctl(t *testing.T) caller {
 	}
 	push := func(dir, ref string) error { return fails(call(ref, "image", "copy", "ocidir://"+dir+":v1", ref)) }
 	pull := func(ref, dir string) error { return fails(call(ref, "image", "copy", ref, "ocidir://"+dir+":v1")) }
+	// What is added to an index is added to all of its images.
+	build := func(base, ref string) error {
+		dir, err := buildContext(t, base)
+		if err != nil {
+			return err
+		}
+		return fails(call(base, "image", "mod", base, "--create", ref, "--layer-add", "dir="+dir))
+	}
 	return caller{
-		build: func(base, ref string) (string, error) {
-			dir, err := buildContext(t, base)
-			if err != nil {
-				return "", err
-			}
-			if err := os.Remove(filepath.Join(dir, "Dockerfile")); err != nil {
-				return "", err
-			}
-			return "motd", fails(call(base, "image", "mod", base, "--create", ref, "--layer-add", "dir="+dir))
-		},
-		push:      push,
-		pushIndex: push,
-		byDigest:  true,
+		build:      func(base, ref string) (string, error) { return "motd", build(base, ref) },
+		buildIndex: func(base, ref string, _ ...string) error { return build(base, ref) },
+		push:       push,
+		pushIndex:  push,
+		byDigest:   true,
 		pull: func(ref string) (string, error) {
 			dir := t.TempDir()
 			if err := pull(ref, dir); err != nil {
