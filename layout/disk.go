@@ -283,7 +283,7 @@ func (d *disk) copy(w io.Writer, r io.Reader) (n int64, err error) {
 		if err != nil {
 			return n, err
 		}
-		if m == smallBuffer {
+		if m == len(buffer) && m < largeBuffer {
 			large := pooled[[largeBuffer]byte](&d.large)
 			defer d.large.Put(large)
 			buffer = large[:]
