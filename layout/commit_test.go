@@ -37,6 +37,56 @@ func put(t *testing.T, s *Store, i int, tags ...string) {
 	require.NoError(t, s.PutManifest(t.Context(), "app", numbered(i), tags, nil))
 }
 
+// What is copied goes through two buffers, however it comes in.
+func TestCopyTakesTwoBuffers(t *testing.T) {
+	t.Parallel()
+	for _, size := range []int{1000, smallBuffer, smallBuffer + 1, largeBuffer} {
+		buffers := map[*byte]bool{}
+		left := 4 * largeBuffer
+		n, err := new(disk).copy(io.Discard, readerFunc(func(p []byte) (int, error) {
+			buffers[&p[0]] = true
+			m := min(size, len(p), left)
+			if left -= m; left == 0 {
+				return m, io.EOF
+			}
+			return m, nil
+		}))
+		require.NoError(t, err)
+		require.EqualValues(t, 4*largeBuffer, n)
+		require.LessOrEqual(t, len(buffers), 2, "%d bytes at once", size)
+	}
+}
+
+// A blob that is created while the store is closed is either refused or gone.
+func TestCloseMissesNoUpload(t *testing.T) {
+	t.Parallel()
+	for range 50 {
+		dir := t.TempDir()
+		s, err := Open(dir)
+		require.NoError(t, err)
+		var started, ended sync.WaitGroup
+		for range 4 {
+			started.Add(1)
+			ended.Go(func() {
+				for i := 0; ; i++ {
+					w, err := s.CreateBlob(t.Context(), "app", -1)
+					if i == 0 {
+						started.Done()
+					}
+					if err != nil {
+						return
+					}
+					defer w.Close()
+				}
+			})
+		}
+		started.Wait()
+		require.NoError(t, s.Close())
+		ended.Wait()
+		require.NoDirExists(t, filepath.Join(dir, tempDir))
+	}
+}
+
 // TestWritersAreWrittenTogether has 64 writers wait for one that is at its
 // check. All of them see the same index when they are done: there was one
 // write for all.

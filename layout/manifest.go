@@ -148,11 +148,19 @@ type manifestFile struct {
 // the layout has it already: a manifest is often put again to give it a tag.
 func (l *imageLayout) draftManifest(m registry.Manifest) (f *manifestFile, err error) {
 	f = &manifestFile{layout: l, name: l.path(blobPath(m.Digest)), content: m.Content}
-	if _, err := l.readManifest(m.Descriptor()); err == nil {
-		return f, nil
+	if f.there() {
+		if _, err := l.readManifest(m.Descriptor()); err == nil {
+			return f, nil
+		}
 	}
 	f.temp, err = l.disk.writeTemp(m.Content)
 	return f, err
+}
+
+// there reports whether a file of the size is where it belongs.
+func (f *manifestFile) there() bool {
+	info, err := f.layout.disk.statRegular(f.name)
+	return err == nil && info.Size() == int64(len(f.content))
 }
 
 // publish puts the file where it belongs. The caller has locked the layout:
@@ -160,7 +168,7 @@ func (l *imageLayout) draftManifest(m registry.Manifest) (f *manifestFile, err e
 func (f *manifestFile) publish() (err error) {
 	disk := f.layout.disk
 	if f.temp == "" {
-		if info, err := disk.stat(f.name); err == nil && info.Size() == int64(len(f.content)) {
+		if f.there() {
 			return nil
 		}
 		if f.temp, err = disk.writeTemp(f.content); err != nil {

@@ -33,7 +33,8 @@ type Store struct {
 	mu      sync.RWMutex
 	layouts map[string]*imageLayout
 
-	// uploads are the temporary files of the blobs that are being uploaded.
+	// uploads are the temporary files of the blobs that are being uploaded. Who
+	// makes one holds uploading, so that Close misses none.
 	uploading sync.Mutex
 	uploads   map[string]struct{}
 }
@@ -253,12 +254,12 @@ func (s *Store) CreateBlob(_ context.Context, repo string, _ int64) (registry.Bl
 	if err := s.writable(repo); err != nil {
 		return nil, err
 	}
+	s.uploading.Lock()
+	defer s.uploading.Unlock()
 	file, temp, err := s.disk.createTemp()
 	if err != nil {
 		return nil, err
 	}
-	s.uploading.Lock()
-	defer s.uploading.Unlock()
 	s.uploads[temp] = struct{}{}
 	return &blobWriter{store: s, repo: repo, file: file, temp: temp}, nil
 }
