@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -376,6 +377,75 @@ func TestEveryWriterIsClosed(t *testing.T) {
 	h.pushBlob("app", "z")
 	h.want(400, h.call("POST", "/v2/app/blobs/uploads/?digest="+string(sum("y")), "x"))
 	require.Equal(t, 5, store.closed)
+}
+
+// A body that panics, as a middleware's may, ends its session: nobody could
+// claim it any more, and nothing would ever close its writer.
+func TestPanicOfABodyEndsTheUpload(t *testing.T) {
+	t.Parallel()
+	store := &watchedStore{Store: memstore.New()}
+	h := &registryTest{t, registry.New(store), store}
+	for i, method := range []string{"PATCH", "PUT"} {
+		location := h.start("app")
+		body := io.MultiReader(strings.NewReader("x"), panickingReader{})
+		r := httptest.NewRequest(method, location+"?digest="+string(sum("x")), body)
+		require.PanicsWithValue(t, "read", func() { h.ServeHTTP(httptest.NewRecorder(), r) })
+		require.Equal(t, i+1, store.closed)
+		h.wantNoUpload(location)
+	}
+}
+
+type panickingReader struct{}
+
+func (panickingReader) Read([]byte) (int, error) { panic("read") }
+
+// A writer that stops too early, and says that nothing is wrong, has lost
+// something nevertheless.
+func TestWriterStopsTooEarly(t *testing.T) {
+	t.Parallel()
+	var told error
+	record := registry.WithRecorder(func(e *registry.Exchange) { told = e.Err })
+	h := &registryTest{t, registry.New(forgetfulStore{memstore.New()}, record), nil}
+	h.want(500, h.call("POST", "/v2/app/blobs/uploads/?digest="+string(sum("xy")), "xy"))
+	require.ErrorIs(t, told, io.ErrShortWrite)
+}
+
+type forgetfulStore struct{ registry.Store }
+
+type forgetfulWriter struct{ registry.BlobWriter }
+
+func (s forgetfulStore) CreateBlob(ctx context.Context, repo string, size int64) (registry.BlobWriter, error) {
+	w, err := s.Store.CreateBlob(ctx, repo, size)
+	return forgetfulWriter{w}, err
+}
+
+func (forgetfulWriter) ReadFrom(r io.Reader) (int64, error) {
+	n, _ := r.Read(make([]byte, 100))
+	return int64(n - 1), nil
+}
+
+// What a store does to the annotations that it was given is not in those that
+// it gets with the next tag.
+func TestAnnotationsAreTheStoresOwn(t *testing.T) {
+	t.Parallel()
+	store := &annotatingStore{Store: memstore.New()}
+	h := &registryTest{t, registry.New(store), store}
+	index := `{"schemaVersion":2,"manifests":[],"annotations":{"a":"b"}}`
+	for _, tag := range []string{"v1", "v2", "v3"} {
+		h.want(201, h.call("PUT", "/v2/app/manifests/"+tag, index, "Content-Type", indexType))
+		require.Equal(t, map[string]string{"a": "b"}, store.got)
+	}
+}
+
+type annotatingStore struct {
+	registry.Store
+	got map[string]string
+}
+
+func (s *annotatingStore) PutManifest(ctx context.Context, repo string, m registry.Manifest, tags []string, check func(string, digest.Digest) error) error {
+	s.got = maps.Clone(m.Annotations)
+	m.Annotations["a"], m.Annotations["tag"] = "changed", tags[0]
+	return s.Store.PutManifest(ctx, repo, m, tags, check)
 }
 
 // The writer of an upload outlives the requests that wrote to it.

@@ -18,8 +18,8 @@ import (
 	"time"
 )
 
-// New returns a handler that serves what is in the store. It starts no
-// goroutine and needs no closing. A store may be served by several handlers at
+// New returns a handler that serves what is in the store. It leaves no
+// goroutine running and needs no closing. A store may be served by several handlers at
 // once, but an upload session belongs to one.
 //
 // The handler expects to be at the root of its host: paths begin with /v2/.
@@ -42,7 +42,7 @@ type handler struct {
 	uploads uploads
 	serve   Handler // operate, inside the middleware
 
-	// lastParsed is the manifest that was put last.
+	// lastParsed is the manifest that was put last, unless it was large.
 	lastParsed atomic.Pointer[parsedManifest]
 }
 

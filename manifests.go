@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"mime"
 	"net/http"
 	"slices"
@@ -166,9 +167,13 @@ func (h *handler) describe(m *Manifest, contentType string) (doc *manifest.Docum
 	}
 	m.Subject = doc.SubjectDigest()
 	m.ArtifactType = doc.ReferrerType()
-	m.Annotations = doc.Annotations
+	m.Annotations = maps.Clone(doc.Annotations) // The document may be remembered.
 	return doc, nil
 }
+
+// maxRemembered is the size up to which a manifest is remembered. What was read
+// in it may take forty times as much memory.
+const maxRemembered = 32 << 10
 
 // parse reads the content of a manifest. It remembers the last one: an image is
 // often pushed under several tags in a row.
@@ -178,7 +183,7 @@ func (h *handler) parse(m *Manifest) (*manifest.Document, error) {
 	}
 	doc, err := manifest.Parse(m.Content)
 	p := &parsedManifest{doc, m.Digest}
-	if err == nil {
+	if err == nil && len(m.Content) <= maxRemembered {
 		h.lastParsed.Store(p)
 	}
 	return &p.Document, err

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"cmp"
 	"container/list"
 	"context"
 	"crypto/rand"
@@ -165,7 +166,7 @@ func (h *handler) receive(ctx context.Context, s *upload, body io.Reader, announ
 	before := s.size.Load()
 	n, err = io.Copy(s.writer, &arrival{s, body})
 	if n != s.size.Load()-before {
-		return n, true, fmt.Errorf("writing a blob of %s: %w", s.repo, err)
+		return n, true, fmt.Errorf("writing a blob of %s: %w", s.repo, cmp.Or(err, io.ErrShortWrite))
 	}
 	return n, false, err
 }
@@ -335,7 +336,15 @@ func (h *handler) appendBody(r *Request, s *upload) (ended bool, err error) {
 	if announced > 0 && 0 <= s.lastChunk && s.lastChunk < h.minChunk {
 		return false, Errorf(CodeSizeInvalid, "the chunk before has %d bytes, fewer than %d, and was not the last", s.lastChunk, h.minChunk)
 	}
+	panicked := true
+	defer func() {
+		if panicked {
+			// Nobody knows how much of what was read was written.
+			h.uploads.end(s)
+		}
+	}()
 	n, fatal, err := h.receive(r.Context(), s, r.Body, announced)
+	panicked = false
 	if fatal {
 		return true, err
 	}
