@@ -141,15 +141,16 @@ type manifestFile struct {
 	layout  *imageLayout
 	name    string
 	content []byte
-	temp    string // "" if the file is where it belongs
+	temp    string      // "" if the file is where it belongs
+	seen    fs.FileInfo // the file there, if it was found to have the content
 }
 
 // draftManifest writes the content of a manifest to a temporary file, unless
 // the layout has it already: a manifest is often put again to give it a tag.
 func (l *imageLayout) draftManifest(m registry.Manifest) (f *manifestFile, err error) {
 	f = &manifestFile{layout: l, name: l.path(blobPath(m.Digest)), content: m.Content}
-	if f.there() {
-		if _, err := l.readManifest(m.Descriptor()); err == nil {
+	if f.seen, err = l.disk.statRegular(f.name); err == nil {
+		if _, err = l.readManifest(m.Descriptor()); err == nil {
 			return f, nil
 		}
 	}
@@ -157,18 +158,12 @@ func (l *imageLayout) draftManifest(m registry.Manifest) (f *manifestFile, err e
 	return f, err
 }
 
-// there reports whether a file of the size is where it belongs.
-func (f *manifestFile) there() bool {
-	info, err := f.layout.disk.statRegular(f.name)
-	return err == nil && info.Size() == int64(len(f.content))
-}
-
 // publish puts the file where it belongs. The caller has locked the layout:
-// what was there before may have been removed since.
+// what was there before may have been removed or changed since.
 func (f *manifestFile) publish() (err error) {
 	disk := f.layout.disk
 	if f.temp == "" {
-		if f.there() {
+		if info, err := disk.stat(f.name); err == nil && sameFile(info, f.seen) {
 			return nil
 		}
 		if f.temp, err = disk.writeTemp(f.content); err != nil {

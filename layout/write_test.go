@@ -2,11 +2,13 @@ package layout_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -268,6 +270,12 @@ func TestManifestIsWrittenIfItIsNotThere(t *testing.T) {
 		return os.Remove(file) // after the store has looked
 	}))
 	wantManifest(t, s, "app", "v4", imageType, m.Digest)
+
+	require.NoError(t, s.PutManifest(t.Context(), "app", m, []string{"v5"}, func(string, digest.Digest) error {
+		past := time.Now().Add(-time.Hour)
+		return errors.Join(os.WriteFile(file, []byte(strings.Repeat("x", len(m.Content))), 0o644), os.Chtimes(file, past, past))
+	}))
+	wantManifest(t, s, "app", "v5", imageType, m.Digest)
 	left, err := os.ReadDir(filepath.Join(dir, ".ocireg"))
 	require.NoError(t, err)
 	require.Empty(t, left)
