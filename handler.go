@@ -19,8 +19,8 @@ import (
 )
 
 // New returns a handler that serves what is in the store. It leaves no
-// goroutine running and needs no closing. A store may be served by several handlers at
-// once, but an upload session belongs to one.
+// goroutine running and needs no closing. A store may be served by several
+// handlers at once, but an upload session belongs to one.
 //
 // The handler expects to be at the root of its host: paths begin with /v2/.
 func New(store Store, opts ...Option) http.Handler {
