@@ -94,9 +94,10 @@ func (craneClient) FromLayout(context.Context, string, string, registrytest.Cont
 	return matrix.Lacks("saves images only, and leaves indexes to the package layout")
 }
 
-// TestCrane tries what crane has and the matrix has not: to look at manifests,
-// to pull what an index has for a platform, to tag, to copy a repository with all of its tags, to save an image in a
-// layout and to list repositories. What is listed comes in pages of two.
+// TestCrane tries what crane has and the matrix has not: to look at manifests, to
+// pull what an index has for a platform, to tag, to copy a repository with all of
+// its tags, to save an image in a layout and to list repositories. What is listed
+// comes in pages of two.
 func TestCrane(t *testing.T) {
 	t.Parallel()
 	for name, open := range matrix.Stores() {

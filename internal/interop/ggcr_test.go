@@ -17,7 +17,9 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/stretchr/testify/require"
 
+	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/internal/interop/matrix"
 	"github.com/ocireg/registry/registrytest"
 )
@@ -325,4 +327,23 @@ func (i ggcrIndex) Image(h v1.Hash) (v1.Image, error) {
 func (i ggcrIndex) ImageIndex(h v1.Hash) (v1.ImageIndex, error) {
 	child, err := i.child(h)
 	return ggcrIndex{child}, err
+}
+
+// TestGoContainerRegistryByName lists tags over pages by HTTPS where the registry
+// has a name. With one that is on loopback it takes the second page, by HTTPS, for
+// an attempt to lead it elsewhere.
+func TestGoContainerRegistryByName(t *testing.T) {
+	t.Parallel()
+	reg := registrytest.NewNetwork(t).Registry("registry.example.com", registry.WithPageSize(2))
+	require.Equal(t, "https://registry.example.com", reg.URL)
+	want := []string{"a", "b", "c", "d", "e"}
+	for _, tag := range want {
+		reg.Push(t, "team/app:"+tag, registrytest.Image())
+	}
+	repo, err := name.NewRepository(reg.Ref("team/app"))
+	require.NoError(t, err)
+	got, err := remote.List(repo, remote.WithTransport(reg.Transport()), remote.WithContext(t.Context()))
+	require.NoError(t, err)
+	require.Equal(t, want, got)
+	require.Equal(t, 3, reg.Requests().Op(registry.ListTags).Status(200).Len())
 }

@@ -8,7 +8,6 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/regclient/regclient"
 	"github.com/regclient/regclient/config"
@@ -235,5 +234,5 @@ func (l *locked) Seek(offset int64, whence int) (int64, error) {
 }
 
 func regclientDesc(d ocispec.Descriptor) descriptor.Descriptor {
-	return descriptor.Descriptor{MediaType: d.MediaType, Digest: digest.Digest(d.Digest), Size: d.Size}
+	return descriptor.Descriptor{MediaType: d.MediaType, Digest: d.Digest, Size: d.Size}
 }

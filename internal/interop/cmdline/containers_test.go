@@ -115,6 +115,10 @@ func startStorage(t *testing.T, name string) caller {
 	root := shortDir(t)
 	global := []string{"--storage-driver", "vfs", "--root", filepath.Join(root, "root"), "--runroot", filepath.Join(root, "run")}
 	if name == "podman" {
+		// Its locks are the whole machine's otherwise, in /dev/shm.
+		config := filepath.Join(t.TempDir(), "containers.conf")
+		require.NoError(t, os.WriteFile(config, []byte("[engine]\nlock_type = \"file\"\n"), 0o600))
+		t.Setenv("CONTAINERS_CONF", config)
 		global = append(global, "--tmpdir", filepath.Join(root, "tmp"), "--runtime", "runc", "--cgroup-manager", "cgroupfs", "--events-backend", "file")
 	}
 	call := func(args ...string) (string, error) {

@@ -2,12 +2,14 @@ package cmdline
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/stretchr/testify/require"
 
 	"github.com/ocireg/registry/registrytest"
@@ -50,7 +52,17 @@ func startCosign(t *testing.T) caller {
 			}
 			return savedImage(dir)
 		},
-		pullIndex:  func(ref, dir string) error { return call("save", "--dir", dir, ref) },
+		// It loads what it has saved: layouts that say what is what.
+		push: func(dir, ref string) error {
+			return errors.Join(markSaved(dir, "image"), call("load", "--dir", dir, ref))
+		},
+		pushIndex: func(dir, ref string) error {
+			return errors.Join(markSaved(dir, "imageIndex"), call("load", "--dir", dir, ref))
+		},
+		byDigest:  true,
+		pullIndex: func(ref, dir string) error { return call("save", "--dir", dir, ref) },
+		// It says that this is deprecated, in favour of what copySigned does.
+		copy:       func(from, to string) error { return call("copy", from, to) },
 		copySigned: func(from, to string) error { return saveAndLoad(t, from, to, trust...) },
 		sign: func(dir, ref string) (string, error) {
 			return try(t, "cosign", append(slices.Clone(signOffline), "--key", filepath.Join(dir, "cosign.key"), ref)...)
@@ -74,6 +86,22 @@ func saveAndLoad(t *testing.T, from, to string, args ...string) error {
 		return err
 	}
 	return fails(try(t, "cosign", append([]string{"load", "--dir", dir, to}, args...)...))
+}
+
+// markSaved has a layout say what the one thing in it is to cosign.
+func markSaved(dir, kind string) error {
+	file := filepath.Join(dir, "index.json")
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	var index ocispec.Index
+	if err := json.Unmarshal(text, &index); err != nil {
+		return err
+	}
+	index.Manifests[0].Annotations = map[string]string{"kind": "dev.cosignproject.cosign/" + kind}
+	text, err = json.Marshal(index)
+	return errors.Join(err, os.WriteFile(file, text, 0o600))
 }
 
 // savedImage returns the digest of what cosign calls the image in a layout.

@@ -10,9 +10,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/ocireg/registry/layout"
@@ -79,10 +81,10 @@ func serveDir(t *testing.T, dir string, args ...string) *server {
 	out, err := cmd.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, cmd.Start())
-	s := &server{dir: dir, log: log.Name(), stop: func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM)
-		_ = cmd.Wait()
-	}}
+	s := &server{dir: dir, log: log.Name(), stop: sync.OnceFunc(func() {
+		assert.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
+		assert.NoError(t, cmd.Wait())
+	})}
 	t.Cleanup(func() {
 		s.stop()
 		if t.Failed() {

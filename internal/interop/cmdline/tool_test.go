@@ -24,23 +24,26 @@ import (
 type tool struct {
 	name string
 
-	// needs are the programs, if they are others than the name.
+	// needs are the programs that it takes besides.
 	needs []string
+
+	// version are the arguments with which it says what version it is.
+	version string
 
 	// start starts what the tool works with, and returns how it is called.
 	start func(t *testing.T) caller
 }
 
 var tools = []tool{
-	{name: "skopeo", start: startSkopeo},
-	{name: "crane", start: startCrane},
-	{name: "regctl", start: startRegctl},
-	{name: "podman", start: func(t *testing.T) caller { return startStorage(t, "podman") }},
-	{name: "buildah", start: func(t *testing.T) caller { return startStorage(t, "buildah") }},
-	{name: "ctr", needs: []string{"containerd"}, start: startContainerd},
-	{name: "docker", needs: []string{"dockerd", "containerd", "runc"}, start: startDocker},
-	{name: "ko", start: startKo},
-	{name: "cosign", start: startCosign},
+	{name: "skopeo", version: "--version", start: startSkopeo},
+	{name: "crane", version: "version", start: startCrane},
+	{name: "regctl", version: "version", start: startRegctl},
+	{name: "podman", version: "--version", start: func(t *testing.T) caller { return startStorage(t, "podman") }},
+	{name: "buildah", version: "--version", start: func(t *testing.T) caller { return startStorage(t, "buildah") }},
+	{name: "ctr", needs: []string{"containerd"}, version: "--version", start: startContainerd},
+	{name: "docker", needs: []string{"dockerd", "containerd", "runc"}, version: "--version", start: startDocker},
+	{name: "ko", version: "version", start: startKo},
+	{name: "cosign", version: "version", start: startCosign},
 }
 
 // A caller calls a tool. What is nil the tool has no command for.

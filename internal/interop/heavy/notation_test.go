@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"math/big"
+	"net/http"
 	"testing"
 	"time"
 
@@ -86,6 +87,10 @@ func TestNotation(t *testing.T) {
 				require.ElementsMatch(t, []string{jws.MediaTypeEnvelope, cose.MediaTypeEnvelope}, envelopes)
 				require.NoError(t, verify(cert, byTag))
 				require.NoError(t, verify(cert, byDigest))
+				later := reg.Requests().Op(registry.ListReferrers).Status(http.StatusOK).Where(func(r *registrytest.Record) bool {
+					return r.URL.Query().Has("last")
+				})
+				require.Equal(t, name == "referrers over pages", later.Len() > 0)
 
 				_, stranger := signingCert(t)
 				require.ErrorAs(t, verify(stranger, byDigest), new(notation.ErrorVerificationFailed))

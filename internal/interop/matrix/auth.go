@@ -144,6 +144,7 @@ func Logins(t *testing.T, docs string, clients ...Factory) {
 	for _, login := range logins() {
 		table.Declare(login.name, clients...)
 	}
+	table.CheckDeclared(t)
 	for _, client := range clients {
 		for _, login := range logins() {
 			for _, scheme := range schemes {

@@ -74,6 +74,7 @@ func Faults(t *testing.T, docs string, clients ...Factory) {
 	for _, fault := range faults() {
 		table.Declare(fault.name, clients...)
 	}
+	table.CheckDeclared(t)
 	for _, client := range clients {
 		for _, fault := range faults() {
 			t.Run(client.Name+"/"+fault.name, func(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -267,13 +268,15 @@ func scenarios() []scenario {
 			s.reg.Push(s, "team/app:v1", app())
 			s.must(s.client.DeleteManifest(s.Context(), s.reg.Ref("team/app"), app().Descriptor()))
 			require.Empty(s, s.reg.Tags(s, "team/app"))
+			_, err := s.reg.Store.StatManifest(s.Context(), "team/app", app().Digest.String())
+			require.ErrorIs(s, err, fs.ErrNotExist)
 			return "ok"
 		}},
 		{name: "delete a blob", run: func(s *try) string {
 			blob := s.reg.PushBlob(s, "team/app", registrytest.Random("application/octet-stream", 1000, 1))
 			s.must(s.client.DeleteBlob(s.Context(), s.reg.Ref("team/app"), blob.Descriptor))
 			_, err := s.reg.Store.StatBlob(s.Context(), "team/app", blob.Digest)
-			require.Error(s, err)
+			require.ErrorIs(s, err, fs.ErrNotExist)
 			return "ok"
 		}},
 		{name: "to a layout and back", run: func(s *try) string {
@@ -420,6 +423,22 @@ var schemes = []struct {
 	{"https", []registry.Option{registrytest.WithTLS()}},
 }
 
+// explained checks that there is a reason for each cell that says that a client
+// lacks something, and for no other.
+func explained(t *testing.T, table, reasons *Table) {
+	t.Helper()
+	if updating() {
+		return
+	}
+	var lacks []string
+	for key, cell := range table.cells {
+		if cell == "–" {
+			lacks = append(lacks, key[1]+", "+key[0])
+		}
+	}
+	require.ElementsMatch(t, lacks, reasons.rows)
+}
+
 // Scenarios tries the clients in every scenario, on every store, over HTTP and
 // HTTPS.
 func Scenarios(t *testing.T, docs string, clients ...Factory) {
@@ -428,6 +447,8 @@ func Scenarios(t *testing.T, docs string, clients ...Factory) {
 	for _, scenario := range scenarios() {
 		table.Declare(scenario.name, clients...)
 	}
+	table.CheckDeclared(t)
+	explained(t, table, reasons)
 	for _, client := range clients {
 		for _, scenario := range scenarios() {
 			for _, scheme := range schemes {

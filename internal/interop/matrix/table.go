@@ -79,6 +79,29 @@ func (table *Table) Declare(row string, clients ...Factory) {
 	}
 }
 
+// CheckDeclared checks that the table has the rows that are declared, in their
+// order, and no others.
+func (table *Table) CheckDeclared(t *testing.T) {
+	t.Helper()
+	if !updating() {
+		require.Equal(t, table.declared, table.rows, "%s, table %s", table.file, table.name)
+	}
+}
+
+// Version is the row with the versions of what the columns are about.
+const Version = "version"
+
+// IsOf says whether it is this version of which a column says what was seen.
+func (table *Table) IsOf(col, version string) bool {
+	table.mu.Lock()
+	defer table.mu.Unlock()
+	key := [2]string{Version, col}
+	if updating() {
+		table.cells[key] = version
+	}
+	return table.cells[key] == version
+}
+
 // Check checks that a cell is what was seen.
 func (table *Table) Check(t *testing.T, row, col, seen string) {
 	t.Helper()
@@ -110,9 +133,14 @@ func (table *Table) CheckRows(t *testing.T, seen []string) {
 	require.ElementsMatch(t, table.rows, seen, "%s, table %s", table.file, table.name)
 }
 
+// writing is held to write a table: others are in the same file.
+var writing sync.Mutex
+
 func (table *Table) write(t *testing.T) {
 	table.mu.Lock()
 	defer table.mu.Unlock()
+	writing.Lock()
+	defer writing.Unlock()
 	text, err := os.ReadFile(table.file)
 	require.NoError(t, err)
 	before, _, after := table.split(t, string(text))
