@@ -237,7 +237,13 @@ func pushed(t *testing.T, c caller, s *server, ref string, want registrytest.Con
 		got := s.state(t).Manifest(t, ref)
 		require.Equal(t, diffIDs(t, want), storedDiffIDs(t, s, repo, got))
 		s.state(t).CheckRepository(t, repo, map[string]registrytest.Content{tag: got})
-		return "ok, packed anew"
+		for i, layer := range want.Layers {
+			if got.Layers[i].Digest != layer.Digest {
+				return "ok, packed anew"
+			}
+		}
+		require.Equal(t, want.Digest, got.Digest)
+		return "ok"
 	}
 	s.state(t).CheckRepository(t, repo, map[string]registrytest.Content{tag: want})
 	return "ok"

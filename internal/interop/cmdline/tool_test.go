@@ -58,7 +58,7 @@ type caller struct {
 	// push pushes v1 of an image layout, and pushIndex all of an index there.
 	push, pushIndex func(dir, ref string) error
 
-	// repacks says that what is pushed has other digests: layers are kept
+	// repacks says that what is pushed may have other digests: layers are kept
 	// unpacked, and packed again.
 	repacks bool
 
