@@ -14,6 +14,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -44,6 +45,9 @@ type handler struct {
 
 	// lastParsed is the manifest that was put last, unless it was large.
 	lastParsed atomic.Pointer[parsedManifest]
+
+	// buffers has *bytes.Buffer, in which long lists are written.
+	buffers sync.Pool
 }
 
 // apiVersion is the value of Docker-Distribution-Api-Version in every answer.

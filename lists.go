@@ -109,8 +109,13 @@ func (h *handler) listReferrers(w http.ResponseWriter, r *Request) error {
 	const perEntry = 512
 	room := h.manifestLimit - perEntry
 	// Entries are encoded once, into the answer itself.
-	var text bytes.Buffer
-	encoder := json.NewEncoder(&text)
+	text, ok := h.buffers.Get().(*bytes.Buffer)
+	if !ok {
+		text = new(bytes.Buffer)
+	}
+	defer h.buffers.Put(text)
+	text.Reset()
+	encoder := json.NewEncoder(text)
 	text.WriteString(`{"schemaVersion":2,"mediaType":"` + ocispec.MediaTypeImageIndex + `","manifests":[`)
 	entries, last := 0, ""
 	var entry ocispec.Descriptor // one for all, as it escapes
@@ -141,10 +146,11 @@ func (h *handler) listReferrers(w http.ResponseWriter, r *Request) error {
 		entries++
 		last = string(d.Digest)
 	}
+	text.WriteString("]}")
 	if filter != "" {
 		w.Header().Set("OCI-Filters-Applied", "artifactType")
 	}
-	return writeBody(w, r, http.StatusOK, ocispec.MediaTypeImageIndex, append(text.Bytes(), "]}"...))
+	return writeBody(w, r, http.StatusOK, ocispec.MediaTypeImageIndex, text.Bytes())
 }
 
 // discover answers the extension _oci, which lists what the registry has
