@@ -12,9 +12,10 @@ type arrival struct {
 	body io.Reader
 }
 
-// pieceSize is how many bytes are hashed at once while more come in: enough to
-// be worth a goroutine, and few enough to be still in the processor's cache.
-const pieceSize = 128 << 10
+// pieceSize is how many bytes are hashed at once while more come in. It is
+// large, as the fewer the reads, the less a client on the same machine has to
+// wait for them.
+const pieceSize = 512 << 10
 
 // Read implements [io.Reader]. It reads until p is full, so that what has come
 // can be hashed while the rest is coming.
