@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"runtime"
-	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -289,7 +288,7 @@ func pushBig(b *testing.B, r Registry, big func() ([]byte, digest.Digest), send 
 		if err != nil {
 			b.Fatal(err)
 		}
-		freshMemory()
+		warmMemory(len(content))
 		before := heapInUse()
 		stop := watchHeap(before, &peak)
 		b.StartTimer()
@@ -306,11 +305,18 @@ func pushBig(b *testing.B, r Registry, big func() ([]byte, digest.Digest), send 
 	b.ReportMetric(float64(peak)/float64(len(content)), "heap-B/B")
 }
 
-// freshMemory has the next allocations get memory that the process does not
-// have yet. What one contestant has left would be a gift to the next: half of
-// the time that a large blob takes is the operating system's to find memory.
-func freshMemory() {
-	debug.FreeOSMemory()
+// warmMemory has the process keep more memory than a contestant needs for so
+// many bytes. What it takes the operating system to find memory would otherwise
+// be most of what is measured, and a gift of one contestant to the next.
+func warmMemory(bytes int) {
+	const page, most = 4 << 10, 6 // of what any of them takes for a byte
+	b := make([]byte, most*bytes)
+	for i := 0; i < len(b); i += page {
+		b[i] = 1
+	}
+	runtime.KeepAlive(b)
+	b = nil
+	runtime.GC()
 }
 
 // heapInUse returns how much of the heap is in use.
@@ -575,7 +581,7 @@ func pushDifferent(b *testing.B, r Registry, n int) {
 		for k, i := range images {
 			c.check(b, fmt.Sprintf("app%d", k%16), fmt.Sprintf("v%d", k), i)
 		}
-	}, n)
+	}, n, n<<20)
 }
 
 // pushSame has 64 clients push the same blob of 4 MiB.
@@ -588,17 +594,17 @@ func pushSame(b *testing.B, r Registry) {
 		return c.pushBlob("app", layer, d)
 	}, func(c *client) {
 		c.mustHave(b, call{method: "GET", path: "/v2/app/blobs/" + string(d)}, layer)
-	}, 64)
+	}, 64, 64*len(layer))
 }
 
-// pushAll has 64 clients push n things. It reports how much the heap grew
-// meanwhile, and how much of that stayed.
-func pushAll(b *testing.B, r Registry, push func(c *client, k int) error, check func(c *client), n int) {
+// pushAll has 64 clients push n things, of size bytes together. It reports how
+// much the heap grew meanwhile, and how much of that stayed.
+func pushAll(b *testing.B, r Registry, push func(c *client, k int) error, check func(c *client), n, size int) {
 	var peak, kept uint64
 	for b.Loop() {
 		b.StopTimer()
 		c := newClient(b, r, true)
-		freshMemory()
+		warmMemory(size)
 		before := heapInUse()
 		stop := watchHeap(before, &peak)
 		b.StartTimer()
