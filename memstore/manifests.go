@@ -104,11 +104,10 @@ func (r *repository) removeReferrer(m *registry.Manifest) {
 
 // putTag points a tag at a manifest.
 func (r *repository) putTag(tag string, d digest.Digest) {
-	old, ok := r.tags.Get(tag)
+	old, ok := r.tags.Set(tag, d)
 	if ok && old == d {
 		return
 	}
-	r.tags.Set(tag, d)
 	if ok {
 		r.untagged(old)
 	}

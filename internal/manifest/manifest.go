@@ -130,10 +130,19 @@ func (d *Document) Check(mediaType string) error {
 // validate is d.Validate, without its regular expressions for what nearly all
 // digests are.
 func validate(d digest.Digest) error {
-	if encoded, ok := strings.CutPrefix(string(d), "sha256:"); ok && len(encoded) == 64 && strings.Trim(encoded, "0123456789abcdef") == "" {
+	if encoded, ok := strings.CutPrefix(string(d), "sha256:"); ok && len(encoded) == 64 && isHex(encoded) {
 		return nil
 	}
 	return d.Validate()
+}
+
+func isHex(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; (c < '0' || '9' < c) && (c < 'a' || 'f' < c) {
+			return false
+		}
+	}
+	return true
 }
 
 // references yields every descriptor with the name of the field it is in.

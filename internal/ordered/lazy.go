@@ -32,9 +32,10 @@ func (l *Lazy[V]) Get(key string) (v V, ok bool) {
 	return v, ok
 }
 
-// Set gives the key a value, whether or not it had one.
-func (l *Lazy[V]) Set(key string, v V) {
-	if _, there := l.values[key]; !there {
+// Set gives the key a value. It returns the value that the key had, if it had
+// one.
+func (l *Lazy[V]) Set(key string, v V) (old V, there bool) {
+	if old, there = l.values[key]; !there {
 		if l.values == nil {
 			l.values = make(map[string]V)
 		}
@@ -45,6 +46,7 @@ func (l *Lazy[V]) Set(key string, v V) {
 		l.added = append(l.added, key)
 	}
 	l.values[key] = v
+	return old, there
 }
 
 // Delete removes a key and reports whether it was there.

@@ -87,7 +87,10 @@ func FuzzLazy(f *testing.F) {
 			key := fmt.Sprint(step & 0x3ff)
 			switch step >> 14 {
 			case 0:
-				l.Set(key, int(step))
+				had, there := want[key]
+				old, ok := l.Set(key, int(step))
+				require.Equal(t, there, ok)
+				require.Equal(t, had, old)
 				want[key] = int(step)
 			case 1:
 				requireLazy(t, want, &l, key)
