@@ -346,10 +346,8 @@ func parseDigest(s string) (digest.Digest, error) {
 	if len(encoded) != want {
 		return "", Errorf(CodeDigestInvalid, "%q is not a digest: %s has %d characters", s, algorithm, want)
 	}
-	for i := range len(encoded) {
-		if c := encoded[i]; (c < '0' || '9' < c) && (c < 'a' || 'f' < c) {
-			return "", Errorf(CodeDigestInvalid, "%q is not a digest: it has characters other than 0-9 and a-f", s)
-		}
+	if !names.Hex(encoded) {
+		return "", Errorf(CodeDigestInvalid, "%q is not a digest: it has characters other than 0-9 and a-f", s)
 	}
 	return digest.Digest(s), nil
 }

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
+
+	"github.com/ocireg/registry/internal/names"
 )
 
 // The files of an image layout (image spec, section OCI Image Layout
@@ -72,10 +74,8 @@ func blobPath(d digest.Digest) string {
 	default:
 		return ""
 	}
-	for i := range len(encoded) {
-		if c := encoded[i]; (c < '0' || '9' < c) && (c < 'a' || 'f' < c) {
-			return ""
-		}
+	if !names.Hex(encoded) {
+		return ""
 	}
 	return blobsDir + "/" + algorithm + "/" + encoded
 }

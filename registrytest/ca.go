@@ -23,7 +23,6 @@ type CA struct {
 
 	mu    sync.Mutex
 	certs map[certName]*tls.Certificate
-	dir   string
 }
 
 // A certName is what there can be a certificate for.

@@ -13,7 +13,6 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/ocireg/registry"
-
 	"github.com/ocireg/registry/internal/names"
 )
 

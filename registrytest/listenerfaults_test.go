@@ -22,16 +22,22 @@ var listenerKinds = map[string][]registry.Option{
 	"in memory and HTTPS": {WithInMemory(), WithTLS()},
 }
 
+// newcomer returns a client that makes a connection for each request.
+func newcomer(t *testing.T, s *Server) wantClient {
+	c := clientOf(t, s)
+	transport := s.Transport().Clone()
+	transport.DisableKeepAlives = true // It does not see a connection end at once.
+	c.Client = &http.Client{Transport: transport}
+	return c
+}
+
 func TestRefuse(t *testing.T) {
 	t.Parallel()
 	for name, opts := range listenerKinds {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := NewServer(t, opts...)
-			there, other := clientOf(t, s), clientOf(t, s)
-			transport := s.Transport().Clone()
-			transport.DisableKeepAlives = true // It does not see a connection end at once.
-			other.Client = &http.Client{Transport: transport}
+			there, other := clientOf(t, s), newcomer(t, s)
 			require.Equal(t, 200, there.get("/v2/").status)
 
 			undo := s.Refuse(t)
@@ -63,10 +69,7 @@ func TestSilence(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := NewServer(t, opts...)
-			there, other := clientOf(t, s), clientOf(t, s)
-			transport := s.Transport().Clone()
-			transport.DisableKeepAlives = true // It does not see a connection end at once.
-			other.Client = &http.Client{Transport: transport}
+			there, other := clientOf(t, s), newcomer(t, s)
 			require.Equal(t, 200, there.get("/v2/").status)
 
 			undo := s.Silence(t)

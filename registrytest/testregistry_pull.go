@@ -12,14 +12,14 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/ocireg/registry/internal/manifest"
 )
 
 const (
 	pullingManifests = "Pulling manifests"
 	pullingBlobs     = "Pulling blobs"
 	checkingContent  = "Checking if content exists in the registry"
-
-	dockerManifestType = "application/vnd.docker.distribution.manifest.v2+json"
 )
 
 // absentDigest is that of content which no registry has.
@@ -59,7 +59,7 @@ var pullRequirements = []Requirement{
 			repo := t.repo()
 			i := t.pushImage(repo, t.image())
 			docker := t.pushImage(repo, t.image(func(m *ocispec.Manifest) {
-				m.MediaType = dockerManifestType
+				m.MediaType = manifest.DockerManifest
 				m.Config.MediaType = "application/vnd.docker.container.image.v1+json"
 				m.Layers[0].MediaType = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 			}))

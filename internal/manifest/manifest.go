@@ -14,6 +14,8 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/ocireg/registry/internal/names"
 )
 
 // The media types of manifests that image-spec does not name.
@@ -130,19 +132,10 @@ func (d *Document) Check(mediaType string) error {
 // validate is d.Validate, without its regular expressions for what nearly all
 // digests are.
 func validate(d digest.Digest) error {
-	if encoded, ok := strings.CutPrefix(string(d), "sha256:"); ok && len(encoded) == 64 && isHex(encoded) {
+	if encoded, ok := strings.CutPrefix(string(d), "sha256:"); ok && len(encoded) == 64 && names.Hex(encoded) {
 		return nil
 	}
 	return d.Validate()
-}
-
-func isHex(s string) bool {
-	for i := range len(s) {
-		if c := s[i]; (c < '0' || '9' < c) && (c < 'a' || 'f' < c) {
-			return false
-		}
-	}
-	return true
 }
 
 // references yields every descriptor with the name of the field it is in.

@@ -1,5 +1,6 @@
-// Package names knows what repositories and tags may be called (distribution
-// spec, section Pulling manifests).
+// Package names knows what repositories and tags may be called, and what the
+// digests of content are written in (distribution spec, section Pulling
+// manifests).
 package names
 
 import "strings"
@@ -59,6 +60,17 @@ func Tag(s string) bool {
 		switch c := s[i]; {
 		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '_', c == '.', c == '-':
 		default:
+			return false
+		}
+	}
+	return true
+}
+
+// Hex reports whether s has no characters but those of hexadecimal numbers, in
+// lower case, as digests have them after their algorithm.
+func Hex(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; (c < '0' || '9' < c) && (c < 'a' || 'f' < c) {
 			return false
 		}
 	}

@@ -21,6 +21,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/internal/manifest"
 )
 
 // A Store is a [registry.Store] in another registry, as far as the distribution
@@ -214,7 +215,7 @@ func (s *Store) DeleteBlob(ctx context.Context, repo string, d digest.Digest) er
 // on whether */* will do.
 var anyManifest = strings.Join([]string{
 	ocispec.MediaTypeImageManifest, ocispec.MediaTypeImageIndex,
-	"application/vnd.docker.distribution.manifest.v2+json", "application/vnd.docker.distribution.manifest.list.v2+json", "*/*",
+	manifest.DockerManifest, manifest.DockerManifestList, "*/*",
 }, ", ")
 
 // StatManifest implements [registry.Store].
