@@ -72,10 +72,7 @@ func (s containerd1Store) open(ctx context.Context, desc ocispec.Descriptor) (io
 	if err != nil {
 		return nil, err
 	}
-	return struct {
-		io.ReadSeeker
-		io.Closer
-	}{io.NewSectionReader(r, 0, r.Size()), r}, nil
+	return containerdSeeker(r), nil
 }
 
 func (s containerd1Store) export(ctx context.Context, root ocispec.Descriptor, w io.Writer) error {

@@ -82,10 +82,7 @@ func (s containerd2Store) open(ctx context.Context, desc ocispec.Descriptor) (io
 	if err != nil {
 		return nil, err
 	}
-	return struct {
-		io.ReadSeeker
-		io.Closer
-	}{io.NewSectionReader(r, 0, r.Size()), r}, nil
+	return containerdSeeker(r), nil
 }
 
 func (s containerd2Store) export(ctx context.Context, root ocispec.Descriptor, w io.Writer) error {

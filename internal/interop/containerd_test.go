@@ -200,6 +200,18 @@ func containerdFetch(ctx context.Context, store containerdStore, fetcher contain
 	return errors.Join(sink(desc.Digest, r), r.Close())
 }
 
+// containerdSeeker makes a reader of what a store of any version opens.
+func containerdSeeker(r interface {
+	io.ReaderAt
+	io.Closer
+	Size() int64
+}) io.ReadSeekCloser {
+	return struct {
+		io.ReadSeeker
+		io.Closer
+	}{io.NewSectionReader(r, 0, r.Size()), r}
+}
+
 func containerdRead(r io.ReadCloser, err error) ([]byte, error) {
 	if err != nil {
 		return nil, err

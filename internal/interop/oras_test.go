@@ -195,11 +195,7 @@ func (c orasClient) DeleteBlob(ctx context.Context, repo string, blob ocispec.De
 }
 
 func (c orasClient) ToLayout(ctx context.Context, ref, dir string, what registrytest.Content) error {
-	repo, err := c.repository(ref)
-	if err != nil {
-		return err
-	}
-	store, err := oci.New(dir)
+	repo, store, err := c.withLayout(ref, dir)
 	if err != nil {
 		return err
 	}
@@ -208,16 +204,22 @@ func (c orasClient) ToLayout(ctx context.Context, ref, dir string, what registry
 }
 
 func (c orasClient) FromLayout(ctx context.Context, dir, ref string, what registrytest.Content) error {
-	repo, err := c.repository(ref)
-	if err != nil {
-		return err
-	}
-	store, err := oci.New(dir)
+	repo, store, err := c.withLayout(ref, dir)
 	if err != nil {
 		return err
 	}
 	_, err = oras.Copy(ctx, store, "v1", repo, repo.Reference.Reference, c.options())
 	return err
+}
+
+// withLayout returns a repository and the layout in a directory.
+func (c orasClient) withLayout(ref, dir string) (*remote.Repository, *oci.Store, error) {
+	repo, err := c.repository(ref)
+	if err != nil {
+		return nil, nil, err
+	}
+	store, err := oci.New(dir)
+	return repo, store, err
 }
 
 // orasSource is the content of a test to copy from.

@@ -69,13 +69,7 @@ func startSkopeo(t *testing.T) caller {
 		push:      push,
 		pushIndex: push,
 		byDigest:  true,
-		pull: func(ref string) (string, error) {
-			dir := t.TempDir()
-			if err := pull(ref, dir); err != nil {
-				return "", err
-			}
-			return digestOf(t, dir)
-		},
+		pull:      func(ref string) (string, error) { return digestOf(t, pull, ref) },
 		pullIndex: pull,
 		pullPlatform: func(ref, os, arch string) error {
 			return fails(try(t, "skopeo", "--override-os", os, "--override-arch", arch, "--insecure-policy",

@@ -35,14 +35,8 @@ func startRegctl(t *testing.T) caller {
 		push:       push,
 		pushIndex:  push,
 		byDigest:   true,
-		pull: func(ref string) (string, error) {
-			dir := t.TempDir()
-			if err := pull(ref, dir); err != nil {
-				return "", err
-			}
-			return digestOf(t, dir)
-		},
-		pullIndex: pull,
+		pull:       func(ref string) (string, error) { return digestOf(t, pull, ref) },
+		pullIndex:  pull,
 		pullPlatform: func(ref, platform, arch string) error {
 			return fails(call(ref, "image", "copy", "--platform", platform+"/"+arch, ref, "ocidir://"+t.TempDir()+":v1"))
 		},

@@ -177,9 +177,13 @@ func imageLayout(t *testing.T, c registrytest.Content) string {
 	return dir
 }
 
-// digestOf returns the digest of v1 in a layout.
-func digestOf(t *testing.T, dir string) (string, error) {
+// digestOf returns the digest of what is pulled to a layout.
+func digestOf(t *testing.T, pull func(ref, dir string) error, ref string) (string, error) {
 	t.Helper()
+	dir := t.TempDir()
+	if err := pull(ref, dir); err != nil {
+		return "", err
+	}
 	store, err := layout.Open(dir, layout.Repository("app"))
 	if err != nil {
 		return "", err

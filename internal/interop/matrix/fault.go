@@ -154,11 +154,6 @@ func (f fault) succeeded(r registrytest.Requests) string {
 	return "retried"
 }
 
-// again says whether what was hit by a fault was asked for again.
-func again(r registrytest.Requests) bool {
-	return repeats(r, r.Faulted().First()).Len() > 0
-}
-
 // repeats returns the later requests for the same. That of one which starts an
 // upload is not known: it is not said there what is to be uploaded.
 func repeats(r registrytest.Requests, hit *registrytest.Record) registrytest.Requests {

@@ -1,20 +1,16 @@
 package matrix
 
 import (
-	"encoding/json"
-
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/ocireg/registry/internal/manifest"
 )
 
 // Links returns the manifests and the blobs that a manifest names, for clients
 // that leave it to their callers to follow them.
 func Links(raw []byte) (manifests, blobs []ocispec.Descriptor, err error) {
-	var m struct {
-		Manifests []ocispec.Descriptor `json:"manifests"`
-		Config    *ocispec.Descriptor  `json:"config"`
-		Layers    []ocispec.Descriptor `json:"layers"`
-	}
-	if err := json.Unmarshal(raw, &m); err != nil {
+	m, err := manifest.Parse(raw)
+	if err != nil {
 		return nil, nil, err
 	}
 	if m.Config != nil {

@@ -124,10 +124,7 @@ func (s *try) storedBlob(repo string, b registrytest.Blob) {
 	s.Helper()
 	got, err := s.reg.Store.OpenBlob(s.Context(), repo, b.Digest)
 	require.NoError(s, err)
-	defer got.Close()
-	same, err := equal(got, b.Open())
-	require.NoError(s, err)
-	require.True(s, same, "%s", b.Digest)
+	s.same(got, b)
 }
 
 // inLayout checks every byte of a blob in an image layout.
@@ -135,6 +132,12 @@ func (s *try) inLayout(dir string, b registrytest.Blob) {
 	s.Helper()
 	got, err := os.Open(filepath.Join(dir, "blobs", b.Digest.Algorithm().String(), b.Digest.Encoded()))
 	require.NoError(s, err)
+	s.same(got, b)
+}
+
+// same checks that what was opened is the blob, and closes it.
+func (s *try) same(got io.ReadCloser, b registrytest.Blob) {
+	s.Helper()
 	defer got.Close()
 	same, err := equal(got, b.Open())
 	require.NoError(s, err)
