@@ -120,11 +120,6 @@ func (l *imageLayout) openVerified(ctx context.Context, d digest.Digest, name st
 	l.mu.RLock()
 	v := l.verdicts[d]
 	l.mu.RUnlock()
-	if v.file == nil {
-		if _, err := l.disk.statRegular(name); err != nil {
-			return nil, err
-		}
-	}
 	file, info, err := l.disk.open(name)
 	if err != nil {
 		return nil, err

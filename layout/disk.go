@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -89,8 +90,7 @@ func (d *disk) stat(name string) (info fs.FileInfo, err error) {
 	return info, err
 }
 
-// statRegular is like stat but fails if it is no regular file. To open
-// anything else may block or have effects.
+// statRegular is like stat but fails if it is no regular file.
 func (d *disk) statRegular(name string) (fs.FileInfo, error) {
 	info, err := d.stat(name)
 	if err == nil && !info.Mode().IsRegular() {
@@ -99,10 +99,20 @@ func (d *disk) statRegular(name string) (fs.FileInfo, error) {
 	return info, err
 }
 
+// unblocked is a flag to open files with. A regular file is the same with it,
+// but package os leaves it alone, which otherwise sets the flag, finds that the
+// file cannot be polled, and takes the flag back. What is no regular file does
+// not make its opener wait with it, as a named pipe does.
+const unblocked = syscall.O_NONBLOCK
+
 // open opens a regular file.
 func (d *disk) open(name string) (f fs.File, info fs.FileInfo, err error) {
 	err = retry(func() error {
-		f, err = d.FS.Open(name)
+		if d.root != nil {
+			f, err = d.root.OpenFile(name, os.O_RDONLY|unblocked, 0)
+		} else if _, err = d.statRegular(name); err == nil {
+			f, err = d.FS.Open(name)
+		}
 		return err
 	})
 	if err != nil {
@@ -125,9 +135,6 @@ const maxRead = 1 << 30
 
 // readFile reads a regular file.
 func (d *disk) readFile(name string) ([]byte, fs.FileInfo, error) {
-	if _, err := d.statRegular(name); err != nil {
-		return nil, nil, err
-	}
 	f, info, err := d.open(name)
 	if err != nil {
 		return nil, nil, err
@@ -169,7 +176,7 @@ func settled(info fs.FileInfo, at time.Time) bool {
 func (d *disk) createTemp() (*os.File, string, error) {
 	for {
 		name := tempDir + "/" + strconv.FormatUint(rand.Uint64(), 36)
-		f, err := d.root.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o644)
+		f, err := d.root.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL|unblocked, 0o644)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 			if err := d.root.Mkdir(tempDir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {

@@ -8,20 +8,60 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/opencontainers/go-digest"
 	"github.com/stretchr/testify/require"
+
+	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/layout"
 )
 
-// To open a named pipe waits for somebody who writes to it: what is in the
-// place of a manifest is replaced without that.
+// To open a named pipe waits for somebody who writes to it, unless one takes
+// care: what is in the place of a manifest is replaced without that.
 func TestManifestReplacesWhatIsNoFile(t *testing.T) {
 	t.Parallel()
 	dir := emptyLayout(t)
 	s := open(t, dir)
 	m := smallImage(0)
 	put(t, s, "app", 0, "v1")
-	file := filepath.Join(dir, "blobs", "sha256", m.Digest.Encoded())
-	require.NoError(t, os.Remove(file))
-	require.NoError(t, syscall.Mkfifo(file, 0o644))
+	pipeInPlaceOf(t, filepath.Join(dir, "blobs", "sha256", m.Digest.Encoded()))
 	put(t, s, "app", 0, "v2")
 	wantManifest(t, s, "app", "v2", imageType, m.Digest)
+}
+
+// What is no file is an error that nobody has to wait for.
+func TestWhatIsNoFileIsNotRead(t *testing.T) {
+	t.Parallel()
+	stores := map[string]func(dir string) (*layout.Store, error){
+		"Open":   func(dir string) (*layout.Store, error) { return layout.Open(dir) },
+		"OpenFS": func(dir string) (*layout.Store, error) { return layout.OpenFS(os.DirFS(dir), layout.Repository("app")) },
+	}
+	for name, openStore := range stores {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := emptyLayout(t)
+			first := open(t, dir)
+			put(t, first, "app", 0, "v1")
+			d := pushBlob(t, first, "app", "content")
+			s, err := openStore(dir)
+			require.NoError(t, err)
+			defer s.Close()
+			for _, d := range []digest.Digest{smallImage(0).Digest, d} {
+				pipeInPlaceOf(t, filepath.Join(dir, "blobs", "sha256", d.Encoded()))
+			}
+			h := registry.New(s)
+			request(t, h, "GET", "/v2/app/manifests/v1", 500)
+			request(t, h, "GET", "/v2/app/blobs/"+d.String(), 500)
+			request(t, h, "HEAD", "/v2/app/blobs/"+d.String(), 500)
+			pipeInPlaceOf(t, filepath.Join(dir, "index.json"))
+			request(t, h, "GET", "/v2/app/manifests/v1", 500)
+			_, err = openStore(dir)
+			require.ErrorContains(t, err, "index.json is no regular file")
+		})
+	}
+}
+
+func pipeInPlaceOf(t *testing.T, file string) {
+	t.Helper()
+	require.NoError(t, os.Remove(file))
+	require.NoError(t, syscall.Mkfifo(file, 0o644))
 }
