@@ -80,6 +80,19 @@ func TestBlobIsNoLinkToOutside(t *testing.T) {
 	require.Equal(t, "content", string(readBlob(t, s, "app", d)))
 }
 
+func TestTemporaryFilesHaveNowhereToBe(t *testing.T) {
+	t.Parallel()
+	dir := emptyLayout(t)
+	s := open(t, dir)
+	if err := os.Symlink("nowhere", filepath.Join(dir, ".ocireg")); err != nil {
+		t.Skip(err)
+	}
+	_, err := s.CreateBlob(t.Context(), "app", -1)
+	wantNotExist(t, err)
+	require.NoError(t, os.Remove(filepath.Join(dir, ".ocireg")))
+	pushBlob(t, s, "app", "content")
+}
+
 func TestBlobOnDiskIsAFile(t *testing.T) {
 	t.Parallel()
 	s := open(t, t.TempDir())

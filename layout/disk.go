@@ -174,16 +174,19 @@ func settled(info fs.FileInfo, at time.Time) bool {
 
 // createTemp creates a file that is to be renamed or removed.
 func (d *disk) createTemp() (*os.File, string, error) {
-	for {
-		name := tempDir + "/" + strconv.FormatUint(rand.Uint64(), 36)
+	name := tempDir + "/" + strconv.FormatUint(rand.Uint64(), 36)
+	for try := 0; ; try++ {
 		f, err := d.root.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL|unblocked, 0o644)
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-			if err := d.root.Mkdir(tempDir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
-				return nil, "", err
-			}
-		case !errors.Is(err, fs.ErrExist):
-			return f, name, err
+		if err == nil {
+			return f, name, nil
+		}
+		if !errors.Is(err, fs.ErrNotExist) || try == 10 {
+			return nil, "", err
+		}
+		// The directory is yet to be made, or another store that was closed has
+		// just removed it.
+		if err := d.root.Mkdir(tempDir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+			return nil, "", err
 		}
 	}
 }
