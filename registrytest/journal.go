@@ -22,7 +22,8 @@ import (
 //	handler := registry.New(store, registry.WithRecorder(journal.Record))
 //
 // A client of such a handler can have its answer before that is recorded. With
-// a Server it cannot.
+// a Server it cannot, unless it hangs up before the end: [Requests.WaitFor] waits
+// for what is served still.
 type Journal struct {
 	conns atomic.Int64
 
