@@ -12,7 +12,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -99,12 +98,6 @@ func (d *disk) statRegular(name string) (fs.FileInfo, error) {
 	return info, err
 }
 
-// unblocked is a flag to open files with. A regular file is the same with it,
-// but package os leaves it alone, which otherwise sets the flag, finds that the
-// file cannot be polled, and takes the flag back. What is no regular file does
-// not make its opener wait with it, as a named pipe does.
-const unblocked = syscall.O_NONBLOCK
-
 // open opens a regular file.
 func (d *disk) open(name string) (f fs.File, info fs.FileInfo, err error) {
 	err = retry(func() error {
@@ -175,18 +168,18 @@ func settled(info fs.FileInfo, at time.Time) bool {
 // createTemp creates a file that is to be renamed or removed.
 func (d *disk) createTemp() (*os.File, string, error) {
 	name := tempDir + "/" + strconv.FormatUint(rand.Uint64(), 36)
-	for try := 0; ; try++ {
-		f, err := d.root.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL|unblocked, 0o644)
-		if err == nil {
-			return f, name, nil
-		}
-		if !errors.Is(err, fs.ErrNotExist) || try == 10 {
-			return nil, "", err
+	for {
+		f, err := d.root.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o644)
+		if !errors.Is(err, fs.ErrNotExist) {
+			return f, name, err
 		}
 		// The directory is yet to be made, or another store that was closed has
 		// just removed it.
 		if err := d.root.Mkdir(tempDir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 			return nil, "", err
+		}
+		if info, err := d.root.Lstat(tempDir); err == nil && !info.IsDir() {
+			return nil, "", fmt.Errorf("%s is no directory", tempDir)
 		}
 	}
 }
@@ -253,6 +246,9 @@ func (d *disk) remove(name string) error {
 
 // removeStale removes what processes that were killed have left.
 func (d *disk) removeStale(now time.Time) {
+	if info, err := d.stat(tempDir); err != nil || !info.IsDir() {
+		return
+	}
 	entries, _ := fs.ReadDir(d.FS, tempDir)
 	for _, e := range entries {
 		if info, err := e.Info(); err == nil && now.Sub(info.ModTime()) > tempExpiry {
@@ -262,7 +258,7 @@ func (d *disk) removeStale(now time.Time) {
 }
 
 // retry calls f until it succeeds or fails for good. It gives up after half a
-// second. Only on Windows is there anything to be waited for.
+// second.
 func retry(f func() error) error {
 	err := f()
 	for try := 0; err != nil && transient(err) && try < 100; try++ {

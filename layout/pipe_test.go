@@ -60,6 +60,15 @@ func TestWhatIsNoFileIsNotRead(t *testing.T) {
 	}
 }
 
+func TestTemporaryFilesAreInNoPipe(t *testing.T) {
+	t.Parallel()
+	dir := emptyLayout(t)
+	require.NoError(t, syscall.Mkfifo(filepath.Join(dir, ".ocireg"), 0o644))
+	s := open(t, dir)
+	_, err := s.CreateBlob(t.Context(), "app", -1)
+	require.ErrorContains(t, err, ".ocireg")
+}
+
 func pipeInPlaceOf(t *testing.T, file string) {
 	t.Helper()
 	require.NoError(t, os.Remove(file))

@@ -148,18 +148,19 @@ func TestSignal(t *testing.T) {
 	}
 }
 
-// The second signal ends a process that has something to finish.
+// The second signal ends a process that has something to finish. It is none
+// that shells have their background jobs ignore.
 func TestSecondSignal(t *testing.T) {
 	t.Parallel()
 	p := startProcess(t)
 	u := beginUpload(t, &http.Transport{}, p.url, digest.FromString(""))
-	require.NoError(t, p.Process.Signal(os.Interrupt))
+	require.NoError(t, p.Process.Signal(syscall.SIGTERM))
 	line, err := p.stderr.ReadString('\n')
 	require.NoError(t, err)
 	require.Contains(t, line, finishing)
-	require.NoError(t, p.Process.Signal(os.Interrupt))
+	require.NoError(t, p.Process.Signal(syscall.SIGTERM))
 	text, err := p.end(t)
-	require.EqualError(t, err, "signal: interrupt")
+	require.EqualError(t, err, "signal: terminated")
 	require.Empty(t, text)
 	require.NoError(t, u.body.Close())
 	require.Error(t, (<-u.answered).err)

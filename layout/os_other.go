@@ -8,4 +8,6 @@ func (d *disk) lock(dir string) (unlock func(), err error) {
 	return func() {}, d.root.MkdirAll(dir, 0o755)
 }
 
+const unblocked = 0
+
 func transient(error) bool { return false }

@@ -51,4 +51,12 @@ func (d *disk) lock(dir string) (unlock func(), err error) {
 	}
 }
 
-func transient(error) bool { return false }
+// unblocked is a flag to read files with. What is no regular file, such as a
+// named pipe, does not have its opener wait for somebody who writes to it. Nor
+// has package os to find out that a regular file cannot be polled, by setting
+// and removing the flag.
+const unblocked = syscall.O_NONBLOCK | syscall.O_NOCTTY
+
+// transient reports whether an error may be gone in a moment: somebody has a
+// lease on the file and is asked to give it up (fcntl(2)).
+func transient(err error) bool { return errors.Is(err, syscall.EAGAIN) }
