@@ -28,7 +28,7 @@ import (
 // start.
 func TestMain(m *testing.M) {
 	if args := os.Getenv("LAYOUT_TEST_PUSH"); args != "" {
-		if err := pusher(strings.Fields(args)); err != nil {
+		if err := pusher(strings.SplitN(args, " ", 3)); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -43,7 +43,7 @@ func start(t testing.TB, dir, name string, n int) (*exec.Cmd, *bufio.Scanner) {
 	exe, err := os.Executable()
 	require.NoError(t, err)
 	cmd := exec.Command(exe)
-	cmd.Env = append(os.Environ(), fmt.Sprintf("LAYOUT_TEST_PUSH=%s %s %d", dir, name, n))
+	cmd.Env = append(os.Environ(), fmt.Sprintf("LAYOUT_TEST_PUSH=%s %d %s", name, n, dir))
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	require.NoError(t, err)
@@ -57,8 +57,8 @@ var pushed = []string{"app", "team/app", "team"}
 // pusher pushes what its arguments say, from several goroutines, and writes a
 // line for all that is acknowledged.
 func pusher(args []string) error {
-	dir, name := args[0], args[1]
-	n, err := strconv.Atoi(args[2])
+	name, dir := args[0], args[2]
+	n, err := strconv.Atoi(args[1])
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/registrytest/auth"
@@ -122,7 +123,12 @@ func (s *Server) DockerConfigHelper(t TB, c auth.Credentials) (dir string) {
 	}
 	quoted := strings.ReplaceAll(string(answer), `'`, `'\''`)
 	script := fmt.Sprintf("#!/bin/sh\n# The registry asked for is read from standard input.\ncat >/dev/null\n[ \"$1\" = get ] && printf '%%s\\n' '%s'\n", quoted)
-	if err := os.WriteFile(filepath.Join(dir, "docker-credential-registrytest"), []byte(script), 0o755); err != nil {
+	// A process that another goroutine starts meanwhile would have the script
+	// open for a moment, and what is open to be written cannot be executed.
+	syscall.ForkLock.RLock()
+	err = os.WriteFile(filepath.Join(dir, "docker-credential-registrytest"), []byte(script), 0o755)
+	syscall.ForkLock.RUnlock()
+	if err != nil {
 		t.Fatalf("registrytest: writing a credential helper: %v", err)
 	}
 	return dir

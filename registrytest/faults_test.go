@@ -392,7 +392,7 @@ func TestProbability(t *testing.T) {
 	t.Parallel()
 	for _, p := range []float64{0.01, 0.1, 0.5, 0.9} {
 		var f Faults
-		in, err := f.Add(On(registry.Ping).Probability(p).Status(503))
+		in, err := f.Add(On(registry.Ping).Probability(p).Seed(1).Status(503))
 		require.NoError(t, err)
 		const n = 10_000
 		r := &registry.Request{Request: httptest.NewRequest("GET", "/v2/", nil), Op: registry.Ping}

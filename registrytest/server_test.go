@@ -167,7 +167,8 @@ func TestServerIsSilent(t *testing.T) {
 		tr := try(t, func(t registrytest.TB) {
 			s := start(t)
 			s.Client().Get(s.URL + "/v2/nothing/here")
-			http.Get(s.URL) // also not if TLS fails
+			// Also not if TLS fails.
+			(&http.Client{Transport: &http.Transport{DialContext: s.Transport().DialContext}}).Get(s.URL)
 		})
 		require.Empty(t, tr.errors)
 		require.Empty(t, tr.logs)

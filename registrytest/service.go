@@ -56,6 +56,7 @@ type service struct {
 	accepting int // goroutines
 	conns     map[net.Conn]context.CancelCauseFunc
 	clients   map[*clientConn]struct{}
+	hungUp    []*clientConn // those there were when connections were closed last
 	hijacked  map[net.Conn]context.CancelCauseFunc
 	calls     map[*http.Request]struct{}
 	waiters   []waiter
@@ -185,6 +186,7 @@ func (s *service) disconnect() {
 
 // hangUp closes all connections. The lock is held.
 func (s *service) hangUp() {
+	s.hungUp = slices.Collect(maps.Keys(s.clients))
 	for _, conns := range []map[net.Conn]context.CancelCauseFunc{s.conns, s.hijacked} {
 		for c, cancel := range conns {
 			cancel(errClosed)
