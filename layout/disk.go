@@ -103,8 +103,11 @@ func (d *disk) open(name string) (f fs.File, info fs.FileInfo, err error) {
 	err = retry(func() error {
 		if d.root != nil {
 			f, err = d.root.OpenFile(name, os.O_RDONLY|unblocked, 0)
-		} else if _, err = d.statRegular(name); err == nil {
-			f, err = d.FS.Open(name)
+		}
+		if d.root == nil || leased(err) {
+			if _, err = d.statRegular(name); err == nil {
+				f, err = d.FS.Open(name)
+			}
 		}
 		return err
 	})
@@ -258,7 +261,7 @@ func (d *disk) removeStale(now time.Time) {
 }
 
 // retry calls f until it succeeds or fails for good. It gives up after half a
-// second.
+// second. Only on Windows is there anything to be waited for.
 func retry(f func() error) error {
 	err := f()
 	for try := 0; err != nil && transient(err) && try < 100; try++ {

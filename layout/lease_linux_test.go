@@ -12,7 +12,7 @@ import (
 )
 
 // Who has a lease on a file, as file servers do, is asked for it when somebody
-// else opens the file, and must be given the time.
+// else opens the file, and given the time that the kernel gives.
 func TestLeaseIsWaitedFor(t *testing.T) {
 	const setLease = 1024 // F_SETLEASE
 	dir := emptyLayout(t)

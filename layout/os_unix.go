@@ -57,6 +57,8 @@ func (d *disk) lock(dir string) (unlock func(), err error) {
 // and removing the flag.
 const unblocked = syscall.O_NONBLOCK | syscall.O_NOCTTY
 
-// transient reports whether an error may be gone in a moment: somebody has a
-// lease on the file and is asked to give it up (fcntl(2)).
-func transient(err error) bool { return errors.Is(err, syscall.EAGAIN) }
+// leased reports whether a file was not opened with that flag as somebody has a
+// lease on it, who gives it up to those who wait (fcntl(2)).
+func leased(err error) bool { return errors.Is(err, syscall.EAGAIN) }
+
+func transient(error) bool { return false }
