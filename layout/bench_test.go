@@ -36,8 +36,7 @@ func layoutOf(tb testing.TB, n int) string {
 	var entries []string
 	for i := range n {
 		m := smallImage(i)
-		name := filepath.Join(dir, "blobs", "sha256", m.Digest.Encoded())
-		require.NoError(tb, os.WriteFile(name, m.Content, 0o644))
+		require.NoError(tb, os.WriteFile(blobFile(dir, m.Digest), m.Content, 0o644))
 		entries = append(entries, fmt.Sprintf(`{"mediaType":%q,"digest":%q,"size":%d,"annotations":{"org.opencontainers.image.ref.name":"v%d"}}`,
 			m.MediaType, m.Digest, len(m.Content), i))
 	}

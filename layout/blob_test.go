@@ -182,7 +182,7 @@ func TestCloseLeavesNoUploads(t *testing.T) {
 	require.NoError(t, theirs.Commit(t.Context(), digest.FromString("")))
 	require.NoError(t, other.Close())
 	require.NoDirExists(t, filepath.Join(dir, ".ocireg"))
-	require.FileExists(t, filepath.Join(dir, "app/blobs/sha256", d.Encoded()))
+	require.FileExists(t, blobFile(filepath.Join(dir, "app"), d))
 }
 
 func TestStaleUploadsAreRemoved(t *testing.T) {

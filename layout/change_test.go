@@ -81,7 +81,7 @@ func TestChangesAtTheSameTimeAreNoticed(t *testing.T) {
 		wantManifestDigest(t, s, "app", "v1", i%2)
 		content := []string{"content", "CONTENT"}[i%2]
 		writeFile(t, dir, "app/blobs/sha256/"+d.Encoded(), content)
-		require.NoError(t, os.Chtimes(filepath.Join(dir, "app/blobs/sha256", d.Encoded()), recent, recent))
+		require.NoError(t, os.Chtimes(blobFile(filepath.Join(dir, "app"), d), recent, recent))
 		r, err := s.OpenBlob(t.Context(), "app", d)
 		if content == "content" {
 			require.NoError(t, err)

@@ -102,12 +102,12 @@ func (d *disk) statRegular(name string) (fs.FileInfo, error) {
 func (d *disk) open(name string) (f fs.File, info fs.FileInfo, err error) {
 	err = retry(func() error {
 		if d.root != nil {
-			f, err = d.root.OpenFile(name, os.O_RDONLY|unblocked, 0)
-		}
-		if d.root == nil || leased(err) {
-			if _, err = d.statRegular(name); err == nil {
-				f, err = d.FS.Open(name)
+			if f, err = d.root.OpenFile(name, os.O_RDONLY|unblocked, 0); !leased(err) {
+				return err
 			}
+		}
+		if _, err = d.statRegular(name); err == nil {
+			f, err = d.FS.Open(name)
 		}
 		return err
 	})

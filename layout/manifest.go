@@ -23,28 +23,29 @@ func noRepository(repo string) error {
 	return fmt.Errorf("repository %s: %w", repo, fs.ErrNotExist)
 }
 
-// readManifest returns the content that the descriptor is of.
-func (l *imageLayout) readManifest(d ocispec.Descriptor) ([]byte, error) {
+// readManifest returns the content that the descriptor is of, and what is known
+// of the file that has it.
+func (l *imageLayout) readManifest(d ocispec.Descriptor) ([]byte, fs.FileInfo, error) {
 	name := l.path(blobPath(d.Digest))
 	f, info, err := l.disk.open(name)
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
 			err = fmt.Errorf("%s is missing, though it is named as a manifest: %w", name, fs.ErrNotExist)
 		}
-		return nil, err
+		return nil, nil, err
 	}
 	defer f.Close()
 	if info.Size() != d.Size {
-		return nil, fmt.Errorf("%s has %d bytes, not %d as its descriptor says", name, info.Size(), d.Size)
+		return nil, nil, fmt.Errorf("%s has %d bytes, not %d as its descriptor says", name, info.Size(), d.Size)
 	}
 	content, err := readAll(f, name, d.Size)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if got := d.Digest.Algorithm().FromBytes(content); got != d.Digest {
-		return nil, fmt.Errorf("%s is damaged: its content has the digest %s", name, got)
+		return nil, nil, fmt.Errorf("%s is damaged: its content has the digest %s", name, got)
 	}
-	return content, nil
+	return content, info, nil
 }
 
 // getManifest returns the manifest that the reference, a tag or a digest,
@@ -54,7 +55,7 @@ func (l *imageLayout) getManifest(ctx context.Context, repo, ref string) (regist
 	if err != nil {
 		return registry.Manifest{}, err
 	}
-	content, err := l.readManifest(d)
+	content, _, err := l.readManifest(d)
 	if err != nil {
 		return registry.Manifest{}, fmt.Errorf("manifest %s in repository %s: %w", ref, repo, err)
 	}
@@ -149,10 +150,8 @@ type manifestFile struct {
 // the layout has it already: a manifest is often put again to give it a tag.
 func (l *imageLayout) draftManifest(m registry.Manifest) (f *manifestFile, err error) {
 	f = &manifestFile{layout: l, name: l.path(blobPath(m.Digest)), content: m.Content}
-	if f.seen, err = l.disk.statRegular(f.name); err == nil {
-		if _, err = l.readManifest(m.Descriptor()); err == nil {
-			return f, nil
-		}
+	if _, f.seen, err = l.readManifest(m.Descriptor()); err == nil {
+		return f, nil
 	}
 	f.temp, err = l.disk.writeTemp(m.Content)
 	return f, err

@@ -23,7 +23,7 @@ func TestManifestReplacesWhatIsNoFile(t *testing.T) {
 	s := open(t, dir)
 	m := smallImage(0)
 	put(t, s, "app", 0, "v1")
-	pipeInPlaceOf(t, filepath.Join(dir, "blobs", "sha256", m.Digest.Encoded()))
+	pipeInPlaceOf(t, blobFile(dir, m.Digest))
 	put(t, s, "app", 0, "v2")
 	wantManifest(t, s, "app", "v2", imageType, m.Digest)
 }
@@ -46,7 +46,7 @@ func TestWhatIsNoFileIsNotRead(t *testing.T) {
 			require.NoError(t, err)
 			defer s.Close()
 			for _, d := range []digest.Digest{smallImage(0).Digest, d} {
-				pipeInPlaceOf(t, filepath.Join(dir, "blobs", "sha256", d.Encoded()))
+				pipeInPlaceOf(t, blobFile(dir, d))
 			}
 			h := registry.New(s)
 			request(t, h, "GET", "/v2/app/manifests/v1", 500)

@@ -88,7 +88,7 @@ func (l *imageLayout) factsOf(d ocispec.Descriptor) *facts {
 	if f != nil || d.Size > maxFactsSize {
 		return f
 	}
-	content, err := l.readManifest(d)
+	content, _, err := l.readManifest(d)
 	if err != nil {
 		return nil
 	}

@@ -253,7 +253,7 @@ func TestManifestIsWrittenIfItIsNotThere(t *testing.T) {
 	s := open(t, dir)
 	m := smallImage(0)
 	put(t, s, "app", 0, "v1")
-	file := filepath.Join(dir, "blobs", "sha256", m.Digest.Encoded())
+	file := blobFile(dir, m.Digest)
 	before, err := os.Stat(file)
 	require.NoError(t, err)
 
