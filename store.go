@@ -24,7 +24,7 @@ import (
 // write; an [*Error] is answered as it is. The handler answers anything else
 // with 500 Internal Server Error.
 //
-// Package registrytest has TestStore, which checks all that is said here.
+// Store in package conformance checks all that is said here.
 type Store interface {
 	// Repositories yields the names of the repositories that sort after the
 	// given name, in ascending byte order. The store must not hold a lock

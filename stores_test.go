@@ -17,7 +17,7 @@ import (
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/layout"
 	"github.com/ocireg/registry/memstore"
-	"github.com/ocireg/registry/registrytest"
+	"github.com/ocireg/registry/registrytest/conformance"
 )
 
 // stores are the stores that the behaviour of a registry is tested over.
@@ -38,7 +38,7 @@ func TestRegistryMeetsTheSpec(t *testing.T) {
 	for _, s := range stores {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
-			registrytest.TestRegistry(t, registrytest.Target{Handler: registry.New(s.open(t)), ManifestLimit: 4 << 20})
+			conformance.Registry(t, conformance.Target{Handler: registry.New(s.open(t)), ManifestLimit: 4 << 20})
 		})
 	}
 }

@@ -4,10 +4,10 @@ import (
 	"testing"
 
 	"github.com/ocireg/registry"
-	"github.com/ocireg/registry/registrytest"
+	"github.com/ocireg/registry/registrytest/conformance"
 )
 
 func TestServedTreeMeetsTheSpec(t *testing.T) {
 	t.Parallel()
-	registrytest.TestRegistry(t, registrytest.Target{Handler: registry.New(open(t, t.TempDir())), ManifestLimit: 4 << 20})
+	conformance.Registry(t, conformance.Target{Handler: registry.New(open(t, t.TempDir())), ManifestLimit: 4 << 20})
 }

@@ -15,7 +15,7 @@ import (
 
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/layout"
-	"github.com/ocireg/registry/registrytest"
+	"github.com/ocireg/registry/registrytest/conformance"
 )
 
 // emptyLayout makes a directory that is one layout with nothing in it.
@@ -53,7 +53,7 @@ func TestStore(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			registrytest.TestStore(t, func(t *testing.T) registry.Store {
+			conformance.Store(t, func(t *testing.T) registry.Store {
 				t.Parallel()
 				return open(t)
 			})

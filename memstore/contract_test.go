@@ -5,10 +5,10 @@ import (
 
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/memstore"
-	"github.com/ocireg/registry/registrytest"
+	"github.com/ocireg/registry/registrytest/conformance"
 )
 
 func TestStore(t *testing.T) {
 	t.Parallel()
-	registrytest.TestStore(t, func(*testing.T) registry.Store { return memstore.New() })
+	conformance.Store(t, func(*testing.T) registry.Store { return memstore.New() })
 }

@@ -26,6 +26,5 @@
 //   - What was asked: [Server.Requests], and [WithLinter] for clients that
 //     break the spec.
 //   - Who may ask: [WithBasic], [WithBearer], [Server.User], and package auth.
-//   - Other people's code: [TestRegistry] checks a registry, [TestStore] a
-//     [registry.Store].
+//   - Other registries and stores: package conformance tests them.
 package registrytest

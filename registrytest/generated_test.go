@@ -12,11 +12,12 @@ import (
 
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/memstore"
+	"github.com/ocireg/registry/registrytest/conformance"
 )
 
 func TestGeneratedIsAStore(t *testing.T) {
 	t.Parallel()
-	TestStore(t, func(*testing.T) registry.Store { return Generated(memstore.New()) })
+	conformance.Store(t, func(*testing.T) registry.Store { return Generated(memstore.New()) })
 }
 
 const large = maxHeld + 1

@@ -7,8 +7,11 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
-	"testing/fstest"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -91,19 +94,20 @@ func LayerSizes(sizes ...int64) Part {
 // begins with .wh. removes one from the layers below (image-spec, Whiteouts).
 // For permissions, empty directories or symbolic links, see [FS].
 func Files(files map[string]string) Part {
-	fsys := make(fstest.MapFS, len(files))
+	files = maps.Clone(files)
 	var bad error
-	for name, content := range files {
+	for name := range files {
 		if !fs.ValidPath(name) || name == "." {
 			bad = &fs.PathError{Op: "building a layer", Path: name, Err: fs.ErrInvalid}
 		}
-		fsys[name] = &fstest.MapFile{Data: []byte(content)}
 	}
 	return part(func(r *recipe) {
 		if bad != nil {
 			r.fail(bad)
 		}
-		FS(fsys).addTo(r)
+		r.layers = append(r.layers, layer{pack: func(_ layerID, compressed bool) (source, int64, error) {
+			return packFiles(files, compressed)
+		}})
 	})
 }
 
@@ -220,6 +224,15 @@ func (l *layer) mediaType(docker bool) string {
 
 func packFS(fsys fs.FS, compressed bool) (source, int64, error) {
 	t, err := tarFS(fsys)
+	return packTar(t, err, compressed)
+}
+
+func packFiles(files map[string]string, compressed bool) (source, int64, error) {
+	t, err := tarFiles(files)
+	return packTar(t, err, compressed)
+}
+
+func packTar(t source, err error, compressed bool) (source, int64, error) {
 	if err != nil {
 		return nil, 0, fmt.Errorf("building a layer: %w", err)
 	}
@@ -230,7 +243,7 @@ func packFS(fsys fs.FS, compressed bool) (source, int64, error) {
 }
 
 func packText(id layerID, compressed bool) (source, int64, error) {
-	return packFS(fstest.MapFS{id.name() + ".txt": {Data: []byte(id.String() + "\n")}}, compressed)
+	return packFiles(map[string]string{id.name() + ".txt": id.String() + "\n"}, compressed)
 }
 
 const (
@@ -314,6 +327,42 @@ func tarFS(fsys fs.FS) (source, error) {
 	if err == nil {
 		err = w.Close()
 	}
+	return bytes.NewReader(buf.Bytes()), err
+}
+
+// tarFiles returns a tar archive of the files and their parent directories, in
+// the order of [fs.WalkDir].
+func tarFiles(files map[string]string) (source, error) {
+	names := map[string]bool{}
+	for name := range files {
+		path := strings.Split(name, "/")
+		for i := range path {
+			parent := strings.Join(path[:i+1], "/")
+			names[parent] = true
+			if _, ok := files[parent]; ok {
+				// A file has no files below it.
+				break
+			}
+		}
+	}
+	var buf bytes.Buffer
+	w := tar.NewWriter(&buf)
+	for _, name := range slices.SortedFunc(maps.Keys(names), func(a, b string) int {
+		return slices.Compare(strings.Split(a, "/"), strings.Split(b, "/"))
+	}) {
+		content, isFile := files[name]
+		h := tarHeader(name, 0o644, int64(len(content)))
+		if !isFile {
+			h.Typeflag, h.Name, h.Mode = tar.TypeDir, name+"/", 0o755
+		}
+		if err := w.WriteHeader(h); err != nil {
+			return nil, err
+		}
+		if _, err := io.WriteString(w, content); err != nil {
+			return nil, err
+		}
+	}
+	err := w.Close()
 	return bytes.NewReader(buf.Bytes()), err
 }
 

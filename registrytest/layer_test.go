@@ -93,6 +93,25 @@ func TestFilesUnpack(t *testing.T) {
 	require.Empty(t, list(t, app.Layers[2]))
 }
 
+// Files packs the same archive as FS does.
+func TestFilesAreThoseOfAFileSystem(t *testing.T) {
+	t.Parallel()
+	for _, files := range []map[string]string{
+		{},
+		{"z": "last", "a.b/c": "1", "a/b/c": "2", "a-b": "3", "a/b.c": "4", "A/x": "5", longName: "long", "etc/.wh.passwd": ""},
+		{"a": "a file", "a/b": "nothing is below a file", "a/b/c": "nor below that"},
+	} {
+		fsys := fstest.MapFS{}
+		for name, content := range files {
+			fsys[name] = &fstest.MapFile{Data: []byte(content)}
+		}
+		want, got := Image(FS(fsys)), Image(Files(files))
+		require.NoError(t, got.Err())
+		require.Equal(t, list(t, want.Layers[0]), list(t, got.Layers[0]))
+		require.Equal(t, want.Digest, got.Digest)
+	}
+}
+
 func TestLayersDiffer(t *testing.T) {
 	t.Parallel()
 	seen := make(map[string]bool)

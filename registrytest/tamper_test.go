@@ -17,6 +17,7 @@ import (
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/layout"
 	"github.com/ocireg/registry/memstore"
+	"github.com/ocireg/registry/registrytest/conformance"
 )
 
 // fetch returns what a server answers to a GET.
@@ -168,7 +169,7 @@ func TestTamperingThatMakesNoSense(t *testing.T) {
 // A store with tamperings is still a store, and a file that it has is still one.
 func TestTamperedStore(t *testing.T) {
 	t.Parallel()
-	TestStore(t, func(t *testing.T) registry.Store {
+	conformance.Store(t, func(t *testing.T) registry.Store {
 		s := tamperedStore{memstore.New(), &tamperings{}}
 		s.tampered.set("other", digest.FromString("x"), Dropped())
 		return s

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ocireg/registry/internal/interop/matrix"
-	"github.com/ocireg/registry/registrytest"
+	"github.com/ocireg/registry/registrytest/conformance"
 )
 
 // A trial is a test of which only the outcome is looked at.
@@ -21,7 +21,7 @@ type trial struct {
 }
 
 // try says whether a test fails, its cleanups included.
-func try(t *testing.T, test func(registrytest.TB)) (failed bool) {
+func try(t *testing.T, test func(conformance.TB)) (failed bool) {
 	tr := &trial{T: t}
 	run := func(f func()) {
 		done := make(chan struct{})
@@ -56,9 +56,9 @@ func TestOtherRegistry(t *testing.T) {
 	quiet := log.New(io.Discard, "", 0)
 	table := matrix.OpenTable(t, docs, "other registry")
 	var failed []string
-	for _, r := range registrytest.Requirements() {
-		target := registrytest.Target{Handler: peer.New(peer.Logger(quiet), peer.WithReferrersSupport(true))}
-		if try(t, func(tb registrytest.TB) { r.Check(tb, target) }) {
+	for _, r := range conformance.Requirements() {
+		target := conformance.Target{Handler: peer.New(peer.Logger(quiet), peer.WithReferrersSupport(true))}
+		if try(t, func(tb conformance.TB) { r.Check(tb, target) }) {
 			failed = append(failed, r.Name)
 			table.Check(t, r.Name, "Level", string(r.Level))
 			table.Check(t, r.Name, "Section", r.Section)

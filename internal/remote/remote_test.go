@@ -7,8 +7,8 @@ import (
 
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/internal/remote"
-	"github.com/ocireg/registry/internal/storetest"
 	"github.com/ocireg/registry/memstore"
+	"github.com/ocireg/registry/registrytest/conformance"
 )
 
 // beyond are the rules of a store that are not kept, and why.
@@ -21,7 +21,7 @@ var beyond = map[string]string{
 
 func TestStore(t *testing.T) {
 	t.Parallel()
-	storetest.Test(t, func(t *testing.T) registry.Store {
+	conformance.Store(t, func(t *testing.T) registry.Store {
 		if why := beyond[path.Base(t.Name())]; why != "" {
 			t.Skip(why)
 		}

@@ -1,5 +1,4 @@
-// Package storetest has what [registry.Store] says of a store as tests.
-package storetest
+package conformance
 
 import (
 	"bytes"
@@ -30,8 +29,21 @@ import (
 	"github.com/ocireg/registry/internal/manifest"
 )
 
-// Test checks each rule of a store in a subtest, with a store that open returns.
-func Test(t *testing.T, open func(t *testing.T) registry.Store) {
+// Store tests that a [registry.Store] does what the documentation of that
+// interface says, in a subtest for each rule. Open is called at the start of
+// each subtest and returns an empty store that can be written to; it may use
+// t.Cleanup to close it.
+//
+// The blobs and manifests that are put are real ones: their digests are those
+// of their content, manifests are valid, and the blobs that they are made of
+// are in the repository before them.
+//
+//	func TestStore(t *testing.T) {
+//		conformance.Store(t, func(t *testing.T) registry.Store {
+//			return mystore.New(t.TempDir())
+//		})
+//	}
+func Store(t *testing.T, open func(t *testing.T) registry.Store) {
 	for _, r := range rules {
 		t.Run(r.name, func(t *testing.T) {
 			r.check(&tester{TB: t, ctx: t.Context(), store: open(t), patience: 30 * time.Second, seed: new(atomic.Uint64)})

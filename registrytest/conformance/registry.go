@@ -1,4 +1,4 @@
-package registrytest
+package conformance
 
 import (
 	"bytes"
@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// A Target is a registry that [TestRegistry] tests. Either Handler or URL is
+// A Target is a registry that [Registry] tests. Either Handler or URL is
 // set; all else may be left out.
 type Target struct {
 	// Handler is the registry. Each requirement is checked through a server of
@@ -90,18 +90,18 @@ const (
 	excerptLimit      = 600
 )
 
-// TestRegistry tests that a registry does what the OCI Distribution
+// Registry tests that a registry does what the OCI Distribution
 // Specification demands, one subtest for each [Requirement]. A failure names
 // the section of the spec, quotes the requirement, and shows the request and
 // the answer that is against it.
 //
 //	func TestConformance(t *testing.T) {
-//		registrytest.TestRegistry(t, registrytest.Target{
+//		conformance.Registry(t, conformance.Target{
 //			Handler: myregistry.New(),
-//			Without: []registrytest.Feature{registrytest.FeatureDeleteBlob},
+//			Without: []conformance.Feature{conformance.FeatureDeleteBlob},
 //		})
 //	}
-func TestRegistry(t *testing.T, target Target) {
+func Registry(t *testing.T, target Target) {
 	for _, r := range requirements {
 		t.Run(r.Category+"/"+r.Name, func(t *testing.T) {
 			if why := r.inapplicable(target); why != "" {
@@ -166,7 +166,7 @@ const dockerAPI = "Docker Registry HTTP API V2, "
 
 func anchor(title string) string { return strings.ReplaceAll(strings.ToLower(title), " ", "-") }
 
-// Requirements returns every requirement that [TestRegistry] checks, for those
+// Requirements returns every requirement that [Registry] checks, for those
 // who want to list them or to check some of them.
 //
 // What the spec demands of clients is not among them. Neither is what cannot

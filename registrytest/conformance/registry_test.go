@@ -1,4 +1,4 @@
-package registrytest_test
+package conformance_test
 
 import (
 	"encoding/json"
@@ -14,12 +14,12 @@ import (
 
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/memstore"
-	"github.com/ocireg/registry/registrytest"
+	"github.com/ocireg/registry/registrytest/conformance"
 )
 
 // A verdict is a test that a check fails without failing the real one.
 type verdict struct {
-	registrytest.TB
+	conformance.TB
 	failure  string
 	cleanups []func()
 }
@@ -27,7 +27,7 @@ type verdict struct {
 func (v *verdict) Helper()                   {}
 func (v *verdict) Cleanup(f func())          { v.cleanups = append(v.cleanups, f) }
 func (v *verdict) Logf(string, ...any)       {}
-func (v *verdict) Failed() bool              { return v.failure != "" }
+func (v *verdict) failed() bool              { return v.failure != "" }
 func (v *verdict) Errorf(f string, a ...any) { v.failure += fmt.Sprintf(f, a...) + "\n" }
 func (v *verdict) Fatalf(f string, a ...any) {
 	v.Errorf(f, a...)
@@ -35,7 +35,7 @@ func (v *verdict) Fatalf(f string, a ...any) {
 }
 
 // check returns what a requirement has to say against the target, or "".
-func check(t testing.TB, r registrytest.Requirement, target registrytest.Target) string {
+func check(t testing.TB, r conformance.Requirement, target conformance.Target) string {
 	v := &verdict{TB: t}
 	done := make(chan struct{})
 	go func() {
@@ -71,14 +71,14 @@ func (d direct) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 // directly returns a target that is reached without a network.
-func directly(h http.Handler) registrytest.Target {
-	return registrytest.Target{URL: "http://registry.example.org", Client: &http.Client{Transport: direct{h}}}
+func directly(h http.Handler) conformance.Target {
+	return conformance.Target{URL: "http://registry.example.org", Client: &http.Client{Transport: direct{h}}}
 }
 
 // checkAll returns what each requirement that is not met has to say.
-func checkAll(t testing.TB, target registrytest.Target, skip func(registrytest.Requirement) bool) map[string]string {
+func checkAll(t testing.TB, target conformance.Target, skip func(conformance.Requirement) bool) map[string]string {
 	failures := map[string]string{}
-	for _, r := range registrytest.Requirements() {
+	for _, r := range conformance.Requirements() {
 		if skip != nil && skip(r) {
 			continue
 		}
@@ -92,10 +92,10 @@ func checkAll(t testing.TB, target registrytest.Target, skip func(registrytest.R
 // The registry that has it all is tested by its own package.
 func TestRegistryWithoutReferrersMeetsTheSpec(t *testing.T) {
 	t.Parallel()
-	registrytest.TestRegistry(t, registrytest.Target{
+	conformance.Registry(t, conformance.Target{
 		Handler:       registry.New(memstore.New(), registry.Without(registry.ListReferrers)),
 		ManifestLimit: 4 << 20,
-		Without:       []registrytest.Feature{registrytest.FeatureReferrers},
+		Without:       []conformance.Feature{conformance.FeatureReferrers},
 	})
 }
 
@@ -103,7 +103,7 @@ func TestRegistryBehindAURLMeetsTheSpec(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(registry.New(memstore.New()))
 	t.Cleanup(server.Close)
-	target := registrytest.Target{URL: server.URL, Client: server.Client(), Repo: "team/scratch"}
+	target := conformance.Target{URL: server.URL, Client: server.Client(), Repo: "team/scratch"}
 	require.Empty(t, checkAll(t, target, large))
 
 	// It has kept to its place.
@@ -129,7 +129,7 @@ func TestRegistryIsCheckedAgain(t *testing.T) {
 
 // large reports whether the check of a requirement takes large manifests,
 // which the tests here can do without.
-func large(r registrytest.Requirement) bool {
+func large(r conformance.Requirement) bool {
 	switch r.Name {
 	case "manifest of 4 megabytes", "size of a manifest is limited", "too large a manifest is 413",
 		"Link leads to the referrers that come next", "list of referrers is no larger than a manifest",
@@ -143,17 +143,17 @@ func TestRegistryWithoutFeaturesMeetsTheSpec(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		options registry.Option
-		without []registrytest.Feature
+		without []conformance.Feature
 	}{
-		{registry.Without(registry.ListReferrers), []registrytest.Feature{registrytest.FeatureReferrers}},
-		{registry.Without(registry.PostBlob), []registrytest.Feature{registrytest.FeatureSinglePost}},
-		{registry.Without(registry.MountBlob), []registrytest.Feature{registrytest.FeatureMount, registrytest.FeatureAnonymousMount}},
-		{registry.WithoutAnonymousMount(), []registrytest.Feature{registrytest.FeatureAnonymousMount}},
-		{registry.Without(registry.DeleteTag), []registrytest.Feature{registrytest.FeatureDeleteTag}},
-		{registry.Without(registry.DeleteManifest), []registrytest.Feature{registrytest.FeatureDeleteManifest}},
-		{registry.Without(registry.DeleteBlob), []registrytest.Feature{registrytest.FeatureDeleteBlob}},
-		{registry.Without(registry.CancelUpload), []registrytest.Feature{registrytest.FeatureCancelUpload}},
-		{registry.Without(registry.Catalog), []registrytest.Feature{registrytest.FeatureCatalog}},
+		{registry.Without(registry.ListReferrers), []conformance.Feature{conformance.FeatureReferrers}},
+		{registry.Without(registry.PostBlob), []conformance.Feature{conformance.FeatureSinglePost}},
+		{registry.Without(registry.MountBlob), []conformance.Feature{conformance.FeatureMount, conformance.FeatureAnonymousMount}},
+		{registry.WithoutAnonymousMount(), []conformance.Feature{conformance.FeatureAnonymousMount}},
+		{registry.Without(registry.DeleteTag), []conformance.Feature{conformance.FeatureDeleteTag}},
+		{registry.Without(registry.DeleteManifest), []conformance.Feature{conformance.FeatureDeleteManifest}},
+		{registry.Without(registry.DeleteBlob), []conformance.Feature{conformance.FeatureDeleteBlob}},
+		{registry.Without(registry.CancelUpload), []conformance.Feature{conformance.FeatureCancelUpload}},
+		{registry.Without(registry.Catalog), []conformance.Feature{conformance.FeatureCatalog}},
 		{registry.WithMinChunk(1000), nil},
 		{registry.WithPageSize(2), nil},
 		{registry.WithSparseManifests(), nil},
@@ -210,8 +210,8 @@ func TestFailureShowsTheExchange(t *testing.T) {
 
 func TestUnreachableRegistryFails(t *testing.T) {
 	t.Parallel()
-	for _, target := range []registrytest.Target{{}, {URL: "registry.example.org"}, {URL: "http://127.0.0.1:0"}} {
-		for _, r := range registrytest.Requirements()[:20] {
+	for _, target := range []conformance.Target{{}, {URL: "registry.example.org"}, {URL: "http://127.0.0.1:0"}} {
+		for _, r := range conformance.Requirements()[:20] {
 			require.NotEmpty(t, check(t, r, target), "%s of %+v", r.Name, target)
 		}
 	}
@@ -245,13 +245,13 @@ func TestShouldCanBeSkipped(t *testing.T) {
 func TestRequirementsAreComplete(t *testing.T) {
 	t.Parallel()
 	names := map[string]bool{}
-	for _, r := range registrytest.Requirements() {
+	for _, r := range conformance.Requirements() {
 		require.False(t, names[r.Name], "%s is there twice", r.Name)
 		names[r.Name] = true
 		require.NotEmpty(t, r.Section, r.Name)
 		require.NotEmpty(t, r.Text, r.Name)
 		require.Contains(t, []string{"api", "pull", "push", "discovery", "management"}, r.Category, r.Name)
-		require.Contains(t, []registrytest.Level{registrytest.Must, registrytest.Should}, r.Level, r.Name)
+		require.Contains(t, []conformance.Level{conformance.Must, conformance.Should}, r.Level, r.Name)
 		require.Contains(t, []string{"1.0", "1.1", "main"}, r.Since, r.Name)
 		require.Regexp(t, `^https://(github\.com/opencontainers/distribution-spec|distribution\.github\.io)/\S+#[a-z0-9-]+$`, r.URL(), r.Name)
 	}

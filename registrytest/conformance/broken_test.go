@@ -1,4 +1,4 @@
-package registrytest_test
+package conformance_test
 
 import (
 	"bytes"
@@ -21,7 +21,7 @@ import (
 
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/memstore"
-	"github.com/ocireg/registry/registrytest"
+	"github.com/ocireg/registry/registrytest/conformance"
 )
 
 // Each of these registries is broken in one way, and found out by the
@@ -313,10 +313,10 @@ func TestBrokenRegistriesAreFoundOut(t *testing.T) {
 			target.ManifestLimit = 4 << 20
 			// What is of other categories than those is left out, to save time.
 			categories := map[string]bool{}
-			for _, r := range registrytest.Requirements() {
+			for _, r := range conformance.Requirements() {
 				categories[r.Category] = categories[r.Category] || slices.Contains(tt.found, r.Name)
 			}
-			failures := checkAll(t, target, func(r registrytest.Requirement) bool {
+			failures := checkAll(t, target, func(r conformance.Requirement) bool {
 				return !slices.Contains(tt.found, r.Name) && (large(r) || !categories[r.Category] && tt.found != nil)
 			})
 			slices.Sort(tt.found)

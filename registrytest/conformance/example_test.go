@@ -1,14 +1,14 @@
-package registrytest_test
+package conformance_test
 
 import (
 	"fmt"
 
-	"github.com/ocireg/registry/registrytest"
+	"github.com/ocireg/registry/registrytest/conformance"
 )
 
 // What is checked, and where the spec demands it.
 func ExampleRequirements() {
-	for _, r := range registrytest.Requirements() {
+	for _, r := range conformance.Requirements() {
 		if r.Category == "management" {
 			fmt.Printf("%s, %s: %s\n", r.Section, r.Level, r.Name)
 		}
