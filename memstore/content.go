@@ -6,11 +6,13 @@ import (
 	"sort"
 )
 
-// content is the bytes of a blob, in slabs, so that it can grow without being
-// copied. It is not changed any more once it is in a store.
+// content is the bytes of a blob. Those of an upload are in slabs, so that they
+// grow without being copied; those of [Store.PutBlob] are in source. Content
+// does not change once it is in a store.
 type content struct {
-	slabs []slab
-	size  int64
+	slabs  []slab
+	source io.ReaderAt // nil if the bytes are in slabs
+	size   int64
 }
 
 // A slab is the part of the content that starts at an offset. Only the last
@@ -100,6 +102,9 @@ func (c *content) from(off int64) []byte {
 func (c *content) ReadAt(p []byte, off int64) (n int, err error) {
 	if off < 0 {
 		return 0, errors.New("negative offset")
+	}
+	if c.source != nil {
+		return c.source.ReadAt(p, off)
 	}
 	for n < len(p) && off < c.size {
 		m := copy(p[n:], c.from(off))
