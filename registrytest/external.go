@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/internal/names"
 	"github.com/ocireg/registry/internal/remote"
 )
 
@@ -92,7 +93,7 @@ func parseExternal(address string) (*url.URL, error) {
 			host = name
 		}
 		scheme := "https://"
-		if isLoopback(strings.Trim(host, "[]")) {
+		if names.Loopback(strings.Trim(host, "[]")) {
 			scheme = "http://"
 		}
 		address = scheme + address

@@ -116,7 +116,6 @@ func TestWhatNeedsARegistryOfThisProcessSkips(t *testing.T) {
 		"CA":                     func(s *registrytest.Server) { s.CA() },
 		"CertsDir":               func(s *registrytest.Server) { s.CertsDir() },
 		"Auth":                   func(s *registrytest.Server) { s.Auth() },
-		"MaxInFlight":            func(s *registrytest.Server) { s.MaxInFlight() },
 	} {
 		tr := try(t, func(t registrytest.TB) {
 			need(registrytest.NewServer(t, registrytest.WithRegistryFrom(testEnv)))

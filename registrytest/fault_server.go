@@ -1,7 +1,5 @@
 package registrytest
 
-import "github.com/ocireg/registry"
-
 // Fault has something go wrong with the registry until the end of the test, as
 // [Faults.Fault] does:
 //
@@ -17,12 +15,4 @@ func (s *Server) Hold(t TB, r FaultRule) *Hold {
 	t.Helper()
 	s.inProcess(t, "Hold")
 	return s.faults.Hold(t, r)
-}
-
-// MaxInFlight returns the largest number of requests for the operations, or for
-// all if there are none, that were being answered at the same time.
-func (s *Server) MaxInFlight(ops ...registry.Op) int {
-	s.t.Helper()
-	s.inProcess(s.t, "MaxInFlight")
-	return s.inFlight.most(ops)
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/internal/conn"
 	"github.com/ocireg/registry/memstore"
 )
 
@@ -33,7 +34,7 @@ var callSite = regexp.MustCompile(`\w+_test\.go:\d+`)
 
 // withConn returns a context of the n-th connection.
 func withConn(ctx context.Context, n int) context.Context {
-	return context.WithValue(ctx, connKey{}, n)
+	return conn.WithNumber(ctx, n)
 }
 
 // sessionID is what differs between upload sessions.

@@ -21,6 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/internal/faketb"
 )
 
 // What tests of clients have needed, and had to build by hand or to give up.
@@ -253,18 +254,16 @@ func wantOtherContent(t *testing.T) {
 }
 
 func wantSilence(t *testing.T) {
-	tb := &journalTB{T: t}
+	tb := faketb.New(t)
 	reg := NewServer(tb)
 	c := clientOf(t, reg)
 	for _, rule := range []FaultRule{On().Once().Status(500), On().Once().Reset(), On().Once().CloseAt(1), On().Once().ContentLength(1)} {
 		reg.Fault(tb, rule)
 		c.get("/v2/")
 	}
-	for i := len(tb.cleanups) - 1; i >= 0; i-- {
-		tb.cleanups[i]()
-	}
-	require.Empty(t, tb.lines)
-	require.Empty(t, tb.errors)
+	tb.End()
+	require.Empty(t, tb.Lines())
+	require.Empty(t, tb.Errors())
 }
 
 func wantRedirect(t *testing.T) {

@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/internal/faketb"
 	"github.com/ocireg/registry/memstore"
 )
 
@@ -208,15 +209,13 @@ func TestFaultsAreRemoved(t *testing.T) {
 
 // checked adds a rule in a test of its own, and returns what that test says of
 // it at its end.
-func checked(t *testing.T, rule FaultRule, test func(tb *journalTB, f *Faults)) (errors, logs []string) {
-	tb := &journalTB{T: t}
+func checked(t *testing.T, rule FaultRule, test func(tb *faketb.TB, f *Faults)) (errors, logs []string) {
+	tb := faketb.New(t)
 	var f Faults
 	f.Fault(tb, rule)
 	test(tb, &f)
-	for _, cleanup := range tb.cleanups {
-		cleanup()
-	}
-	return tb.errors, tb.lines
+	tb.End()
+	return tb.Errors(), tb.Lines()
 }
 
 func TestFaultThatDidNotHappen(t *testing.T) {
@@ -274,7 +273,7 @@ func TestFaultThatDidNotHappen(t *testing.T) {
 	} {
 		rule, err := ParseFaultRule(test.rule)
 		require.NoError(t, err)
-		errors, logs := checked(t, rule, func(_ *journalTB, f *Faults) { ask(f, test.targets...) })
+		errors, logs := checked(t, rule, func(_ *faketb.TB, f *Faults) { ask(f, test.targets...) })
 		require.Empty(t, logs, name)
 		if test.want == "" {
 			require.Empty(t, errors, name)
@@ -285,7 +284,7 @@ func TestFaultThatDidNotHappen(t *testing.T) {
 		require.Equal(t, "registrytest: "+test.want, got, name)
 
 		// A test that has failed has something else to say.
-		errors, logs = checked(t, rule, func(tb *journalTB, f *Faults) {
+		errors, logs = checked(t, rule, func(tb *faketb.TB, f *Faults) {
 			ask(f, test.targets...)
 			tb.Errorf("it has failed")
 		})
@@ -297,22 +296,20 @@ func TestFaultThatDidNotHappen(t *testing.T) {
 // A test can look before its end, and is told but once.
 func TestCheckBeforeTheEnd(t *testing.T) {
 	t.Parallel()
-	tb := &journalTB{T: t}
+	tb := faketb.New(t)
 	var f Faults
 	in := f.Fault(tb, On(registry.Ping).Times(2).Status(503))
 	ask(&f, "/v2/")
 	in.Check(tb)
-	require.Len(t, tb.errors, 1)
-	for _, cleanup := range tb.cleanups {
-		cleanup()
-	}
-	require.Len(t, append(tb.errors, tb.lines...), 1)
+	require.Len(t, tb.Errors(), 1)
+	tb.End()
+	require.Len(t, append(tb.Errors(), tb.Lines()...), 1)
 }
 
 func TestSeedIsLoggedWhenTheTestFails(t *testing.T) {
 	t.Parallel()
 	rule := On(registry.Ping).Probability(0.5).Seed(7).Status(503)
-	_, logs := checked(t, rule, func(tb *journalTB, f *Faults) {
+	_, logs := checked(t, rule, func(tb *faketb.TB, f *Faults) {
 		ask(f, times(20, "/v2/")...)
 		tb.Errorf("it has failed")
 	})
@@ -326,12 +323,12 @@ func TestFaultRuleThatMakesNoSenseFailsTheTest(t *testing.T) {
 		func(f *Faults, tb TB) { f.Fault(tb, On(registry.Ping).Status(1)) },
 		func(f *Faults, tb TB) { f.Hold(tb, On(registry.Ping).Times(-1)) },
 	} {
-		tb := &journalTB{T: t}
+		tb := faketb.New(t)
 		var over sync.WaitGroup
 		over.Go(func() { set(new(Faults), tb) })
 		over.Wait()
-		require.Len(t, tb.errors, 1)
-		require.Contains(t, tb.errors[0], "fault rule ")
+		require.Len(t, tb.Errors(), 1)
+		require.Contains(t, tb.Errors()[0], "fault rule ")
 	}
 }
 

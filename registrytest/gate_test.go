@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/internal/faketb"
 )
 
 // overBoth runs a test over HTTP/1.1 and over HTTP/2, in bubbles.
@@ -115,17 +116,17 @@ func TestHoldOrdersWhatIsConcurrent(t *testing.T) {
 		for range 3 {
 			<-hold.Entered()
 		}
-		require.Equal(t, 3, s.MaxInFlight())
-		require.Equal(t, 3, s.MaxInFlight(registry.GetManifest))
-		require.Zero(t, s.MaxInFlight(registry.GetBlob))
+		require.Equal(t, 3, s.Requests().MaxInFlight())
+		require.Equal(t, 3, s.Requests().Op(registry.GetManifest).MaxInFlight())
+		require.Zero(t, s.Requests().Op(registry.GetBlob).MaxInFlight())
 		hold.Release()
 		for range 3 {
 			require.Equal(t, 200, <-answered)
 		}
 		s.send(t.Context(), "GET", "/v2/", nil)
-		require.Equal(t, 3, s.MaxInFlight(), "the largest number ever")
-		require.Equal(t, 1, s.MaxInFlight(registry.Ping))
-		require.Equal(t, 3, s.MaxInFlight(registry.Ping, registry.GetManifest))
+		require.Equal(t, 3, s.Requests().MaxInFlight(), "the largest number ever")
+		require.Equal(t, 1, s.Requests().Op(registry.Ping).MaxInFlight())
+		require.Equal(t, 3, s.Requests().Op(registry.Ping, registry.GetManifest).MaxInFlight())
 	})
 }
 
@@ -140,13 +141,11 @@ func TestHoldEndsWithTheTest(t *testing.T) {
 	})
 	require.Equal(t, 200, <-answered)
 
-	tb := &journalTB{T: t}
+	tb := faketb.New(t)
 	s.Hold(tb, On(registry.Catalog).Repo("app"))
-	for _, cleanup := range tb.cleanups {
-		cleanup()
-	}
-	require.Len(t, tb.errors, 1)
-	require.Contains(t, tb.errors[0], "catalog repo=app has hit 0 requests, not 1")
+	tb.End()
+	require.Len(t, tb.Errors(), 1)
+	require.Contains(t, tb.Errors()[0], "catalog repo=app has hit 0 requests, not 1")
 }
 
 // waiting are rules that have a request wait for hours.

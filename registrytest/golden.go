@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/ocireg/registry/internal/linediff"
 )
 
 // updateEnv is the environment variable that has golden files written.
@@ -45,7 +47,7 @@ func (r Requests) CheckGolden(t TB, file string) {
 		t.Errorf("reading golden requests: %v", err)
 		return
 	}
-	difference := diffLines(splitLines(content), got, func(i int) string { return got[i] })
+	difference := linediff.Lines(splitLines(content), got, func(i int) string { return got[i] })
 	if difference != "" {
 		t.Errorf("requests are not those in %s (- in the file, + got); set %s=1 to write what was got:\n%s", file, updateEnv, difference)
 	}

@@ -71,7 +71,7 @@ func checkPairs(t *testing.T, name string, list any) {
 
 func TestHARHasWhatItsSpecRequires(t *testing.T) {
 	t.Parallel()
-	s := newJournalServer(t, watch{bodies: 20}, registry.WithFaults(func(r *registry.Request) *registry.Fault {
+	s := newJournalServer(t, 20, registry.WithFaults(func(r *registry.Request) *registry.Fault {
 		if r.Op == registry.Catalog {
 			return &registry.Fault{Name: "cut", Before: func(*registry.Request) error { return registry.ErrClose }}
 		}
@@ -172,7 +172,7 @@ func TestHARHasWhatItsSpecRequires(t *testing.T) {
 
 func TestHARWithoutBodies(t *testing.T) {
 	t.Parallel()
-	s := newJournalServer(t, watch{})
+	s := newJournalServer(t, 0)
 	s.do(t, "POST", "/v2/app/blobs/uploads/?digest="+string(digest.FromString("x")), strings.NewReader("x"))
 	s.do(t, "GET", "/v2/", nil)
 	for _, e := range writeHAR(t, s.Requests()) {

@@ -2,15 +2,15 @@ package registrytest
 
 import (
 	"context"
-	"net"
 	"net/http"
 	"net/url"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/internal/conn"
+	"github.com/ocireg/registry/internal/redact"
 )
 
 // A Journal keeps a [Record] of every request to a registry. The zero Journal
@@ -25,9 +25,11 @@ import (
 // a Server it cannot, unless it hangs up before the end: [Requests.WaitFor] waits
 // for what is served still.
 type Journal struct {
-	conns atomic.Int64
+	bodies    int64 // how many bytes of each body are kept
+	manifests bool  // read the manifests that clients push
 
 	mu      sync.Mutex
+	events  int                          // arrivals and ends so far
 	entries []*entry                     // in the order of arrival
 	open    map[*registry.Request]*entry // what is not answered yet
 	changed chan struct{}                // closed when there is news, if not nil
@@ -57,6 +59,8 @@ func (j *Journal) Record(x *registry.Exchange) {
 	e := j.open[x.Request]
 	if e == nil {
 		e = newEntry(x.Request, x.Start)
+		j.events++
+		e.began = j.events
 		i := len(j.entries)
 		for i > 0 && j.entries[i-1].Start.After(e.Start) {
 			i--
@@ -65,6 +69,8 @@ func (j *Journal) Record(x *registry.Exchange) {
 	}
 	delete(j.open, x.Request)
 	e.finish(x)
+	j.events++
+	e.ended = j.events
 	j.wake()
 }
 
@@ -76,6 +82,8 @@ func (j *Journal) arrive(r *registry.Request) *registry.Fault {
 	defer j.mu.Unlock()
 	e := newEntry(r, time.Now())
 	e.Ongoing = true
+	j.events++
+	e.began = j.events
 	j.entries = append(j.entries, e)
 	if j.open == nil {
 		j.open = make(map[*registry.Request]*entry)
@@ -117,14 +125,6 @@ func (j *Journal) records() []*Record {
 	return records
 }
 
-type connKey struct{}
-
-// connContext gives connections their numbers. It is for
-// [http.Server.ConnContext].
-func (j *Journal) connContext(ctx context.Context, _ net.Conn) context.Context {
-	return context.WithValue(ctx, connKey{}, int(j.conns.Add(1)))
-}
-
 func newEntry(r *registry.Request, start time.Time) *entry {
 	ctx := r.Context()
 	e := &entry{
@@ -145,7 +145,7 @@ func newEntry(r *registry.Request, start time.Time) *entry {
 		request: flatten(r.Header),
 	}
 	e.url.Host = r.Host
-	e.Conn, _ = ctx.Value(connKey{}).(int)
+	e.Conn = conn.Number(ctx)
 	e.glimpse, _ = ctx.Value(glimpseKey{}).(*glimpse)
 	return e
 }
@@ -169,7 +169,7 @@ func (e *entry) finish(x *registry.Exchange) {
 		e.glimpse.end(&e.Record)
 	}
 	// What the server has done is not the client's doing.
-	if cause := context.Cause(ctx); cause == errClosed || cause == context.DeadlineExceeded {
+	if cause := context.Cause(ctx); cause == conn.ErrClosed || cause == context.DeadlineExceeded {
 		e.Gone = false
 	}
 }
@@ -187,14 +187,14 @@ func (e *entry) read(number int) *Record {
 	if r.Range == "" {
 		r.Range = header.Get("Content-Range")
 	}
-	r.RequestHeader = redactHeader(header)
-	r.ResponseHeader = redactHeader(unflatten(e.answer))
+	r.RequestHeader = redact.Header(header)
+	r.ResponseHeader = redact.Header(unflatten(e.answer))
 	u := e.url
 	u.Scheme = "http"
 	if e.tls {
 		u.Scheme = "https"
 	}
-	r.URL = redactURL(u)
+	r.URL = redact.URL(u)
 	if r.Session == "" {
 		r.Session = startedSession(&r)
 	}

@@ -8,9 +8,9 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/iotest"
 	"testing/synctest"
@@ -20,6 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/internal/conn"
 	"github.com/ocireg/registry/memstore"
 )
 
@@ -31,11 +32,15 @@ type journalServer struct {
 }
 
 // newJournalServer listens on a port, or, in a bubble, on a pipe.
-func newJournalServer(t *testing.T, wt watch, opts ...registry.Option) *journalServer {
+func newJournalServer(t *testing.T, bodies int64, opts ...registry.Option) *journalServer {
 	s := &journalServer{store: memstore.New()}
 	opts = append([]registry.Option{registry.WithRecorder(s.Record), registry.WithFaults(s.arrive)}, opts...)
-	s.Server = httptest.NewUnstartedServer(wt.handler(registry.New(s.store, opts...)))
-	s.Config.ConnContext = s.connContext
+	s.KeepBodies(bodies)
+	s.Server = httptest.NewUnstartedServer(s.Handler(registry.New(s.store, opts...)))
+	var conns atomic.Int64
+	s.Config.ConnContext = func(ctx context.Context, _ net.Conn) context.Context {
+		return conn.WithNumber(ctx, int(conns.Add(1)))
+	}
 	s.Start()
 	t.Cleanup(s.Close)
 	return s
@@ -67,33 +72,9 @@ func (s *journalServer) put(t *testing.T, ref string, c Content) Content {
 	return c
 }
 
-// journalTB is a test that is looked at afterwards.
-type journalTB struct {
-	*testing.T
-	mu            sync.Mutex
-	errors, lines []string
-	cleanups      []func()
-}
-
-func (t *journalTB) Helper()                           {}
-func (t *journalTB) Failed() bool                      { t.mu.Lock(); defer t.mu.Unlock(); return len(t.errors) > 0 }
-func (t *journalTB) Cleanup(f func())                  { t.cleanups = append(t.cleanups, f) }
-func (t *journalTB) Logf(format string, args ...any)   { t.add(&t.lines, format, args) }
-func (t *journalTB) Errorf(format string, args ...any) { t.add(&t.errors, format, args) }
-func (t *journalTB) Fatalf(format string, args ...any) {
-	t.add(&t.errors, format, args)
-	runtime.Goexit()
-}
-
-func (t *journalTB) add(to *[]string, format string, args []any) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	*to = append(*to, fmt.Sprintf(format, args...))
-}
-
 func TestRecordHasWhatWasAskedAndAnswered(t *testing.T) {
 	t.Parallel()
-	s := newJournalServer(t, watch{})
+	s := newJournalServer(t, 0)
 	app := s.put(t, "team/app:v1", Image(Files(map[string]string{"a": "hello"})))
 	layer := app.Layers[0]
 	before := time.Now()
@@ -165,7 +146,7 @@ func TestRecordHasWhatWasAskedAndAnswered(t *testing.T) {
 
 func TestConnectionsAreNumbered(t *testing.T) {
 	t.Parallel()
-	s := newJournalServer(t, watch{})
+	s := newJournalServer(t, 0)
 	for range 2 {
 		s.do(t, "GET", "/v2/", nil)
 		s.do(t, "GET", "/v2/", nil)
@@ -182,7 +163,7 @@ func TestConnectionsAreNumbered(t *testing.T) {
 // recorded as answered, however large the answer was.
 func TestWhoHasTheAnswerFindsTheRecord(t *testing.T) {
 	t.Parallel()
-	s := newJournalServer(t, watch{})
+	s := newJournalServer(t, 0)
 	const size = 100_000
 	blob := Random("application/octet-stream", size, 1)
 	require.NoError(t, PutBlob(t.Context(), s.store, "app", blob))
@@ -204,7 +185,7 @@ func TestWhoHasTheAnswerFindsTheRecord(t *testing.T) {
 func TestRequestsThatAreNotAnsweredAreThere(t *testing.T) {
 	t.Parallel()
 	release := make(chan struct{})
-	s := newJournalServer(t, watch{}, registry.WithMiddleware(func(next registry.Handler) registry.Handler {
+	s := newJournalServer(t, 0, registry.WithMiddleware(func(next registry.Handler) registry.Handler {
 		return func(w http.ResponseWriter, r *registry.Request) error {
 			if r.Op == registry.ListTags {
 				<-release
@@ -247,7 +228,7 @@ func TestRecordSaysWhenTheClientWentAway(t *testing.T) {
 	t.Parallel()
 	t.Run("waiting for the answer", func(t *testing.T) {
 		t.Parallel()
-		s := newJournalServer(t, watch{}, registry.WithMiddleware(func(registry.Handler) registry.Handler {
+		s := newJournalServer(t, 0, registry.WithMiddleware(func(registry.Handler) registry.Handler {
 			return func(w http.ResponseWriter, r *registry.Request) error {
 				<-r.Context().Done()
 				return nil
@@ -270,7 +251,7 @@ func TestRecordSaysWhenTheClientWentAway(t *testing.T) {
 	})
 	t.Run("in the middle of the body", func(t *testing.T) {
 		t.Parallel()
-		s := newJournalServer(t, watch{})
+		s := newJournalServer(t, 0)
 		session := s.do(t, "POST", "/v2/app/blobs/uploads/", nil).Header.Get("Location")
 		conn, err := net.Dial("tcp", s.Listener.Addr().String())
 		require.NoError(t, err)
@@ -291,12 +272,12 @@ func TestRecordSaysWhenTheClientWentAway(t *testing.T) {
 			"nobody has":         {nil, strings.NewReader("a"), false},
 			"the body ends":      {nil, iotest.ErrReader(io.ErrUnexpectedEOF), true},
 			"the request ends":   {context.Canceled, strings.NewReader("a"), true},
-			"the server closes":  {errClosed, iotest.ErrReader(net.ErrClosed), false},
+			"the server closes":  {conn.ErrClosed, iotest.ErrReader(net.ErrClosed), false},
 			"the time is over":   {context.DeadlineExceeded, strings.NewReader("a"), false},
 			"the body is closed": {nil, iotest.ErrReader(http.ErrBodyReadAfterClose), false},
 		} {
 			var j Journal
-			h := watch{}.handler(registry.New(memstore.New(), registry.WithRecorder(j.Record)))
+			h := j.Handler(registry.New(memstore.New(), registry.WithRecorder(j.Record)))
 			ctx, cancel := context.WithCancelCause(t.Context())
 			if c.cause != nil {
 				cancel(c.cause)
@@ -310,7 +291,7 @@ func TestRecordSaysWhenTheClientWentAway(t *testing.T) {
 	})
 	t.Run("not when it has all", func(t *testing.T) {
 		t.Parallel()
-		s := newJournalServer(t, watch{})
+		s := newJournalServer(t, 0)
 		session := s.do(t, "POST", "/v2/app/blobs/uploads/", nil).Header.Get("Location")
 		s.do(t, "PATCH", session, strings.NewReader("0123"))
 		s.do(t, "PATCH", session, io.MultiReader(strings.NewReader("0123"))) // of a length that is not announced
@@ -327,7 +308,7 @@ func TestRecordHasTheFault(t *testing.T) {
 			return registry.Errorf(registry.CodeTooManyRequests, "later")
 		},
 	}
-	s := newJournalServer(t, watch{}, registry.WithFaults(func(r *registry.Request) *registry.Fault {
+	s := newJournalServer(t, 0, registry.WithFaults(func(r *registry.Request) *registry.Fault {
 		if r.Op == registry.Ping {
 			return fault
 		}
@@ -344,7 +325,7 @@ func TestRecordHasTheFault(t *testing.T) {
 
 func TestRecordHasTheCutConnection(t *testing.T) {
 	t.Parallel()
-	s := newJournalServer(t, watch{}, registry.WithFaults(func(r *registry.Request) *registry.Fault {
+	s := newJournalServer(t, 0, registry.WithFaults(func(r *registry.Request) *registry.Fault {
 		return &registry.Fault{Serve: func(http.ResponseWriter, *registry.Request) error { return registry.ErrClose }}
 	}))
 	_, err := s.Client().Get(s.URL + "/v2/")
@@ -385,7 +366,7 @@ func TestNobodyHasAllBeforeTheEnd(t *testing.T) {
 		for _, bodies := range []int64{0, 3, 100} {
 			for _, readsFrom := range []bool{false, true} {
 				to := &bytesWriter{header: http.Header{}}
-				h := watch{bodies: bodies}.handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				h := (&Journal{bodies: bodies}).Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					w.Header().Set("Content-Length", fmt.Sprint(len(text)))
 					write(w)
 					require.Equal(t, text[:9], to.String(), "%s, %d, %t", name, bodies, readsFrom)
@@ -405,7 +386,7 @@ func TestNobodyHasAllBeforeTheEnd(t *testing.T) {
 func TestNothingFollowsAnAbortedAnswer(t *testing.T) {
 	t.Parallel()
 	to := &bytesWriter{header: http.Header{}}
-	h := watch{}.handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	h := new(Journal).Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Length", "3")
 		io.WriteString(w, "abc")
 		panic(http.ErrAbortHandler)
@@ -440,7 +421,7 @@ func TestAnswersThatAreNotAsAnnouncedAreCut(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var written error
-			s := httptest.NewServer(watch{}.handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			s := httptest.NewServer(new(Journal).Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				w.Header().Set("Content-Length", "5")
 				for _, part := range parts {
 					_, written = io.WriteString(w, part)
@@ -510,7 +491,7 @@ func TestRecordsAreCopies(t *testing.T) {
 
 func TestJournalIsSafeForConcurrentUse(t *testing.T) {
 	t.Parallel()
-	s := newJournalServer(t, watch{bodies: 10})
+	s := newJournalServer(t, 10)
 	app := s.put(t, "app:v1", Image(LayerSizes(20_000)))
 	var clients sync.WaitGroup
 	const n, each = 8, 20
@@ -539,7 +520,7 @@ func TestJournalIsSafeForConcurrentUse(t *testing.T) {
 
 func TestBodiesAreKeptWhereAskedFor(t *testing.T) {
 	t.Parallel()
-	s := newJournalServer(t, watch{bodies: 10})
+	s := newJournalServer(t, 10)
 	content := []byte("0123456789abcdef")
 	d := digest.FromBytes(content)
 	s.do(t, "POST", "/v2/app/blobs/uploads/?digest="+string(d), bytes.NewReader(content))
@@ -558,7 +539,7 @@ func TestBodiesAreKeptWhereAskedFor(t *testing.T) {
 
 func TestWaitForEndsWithItsContext(t *testing.T) {
 	t.Parallel()
-	s := newJournalServer(t, watch{})
+	s := newJournalServer(t, 0)
 	s.do(t, "GET", "/v2/", nil)
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(io.ErrNoProgress)
@@ -630,7 +611,7 @@ func BenchmarkManifestGet(b *testing.B) {
 		opts := c.opts(&j)
 		h := registry.New(store, opts...)
 		if opts != nil {
-			h = watch{}.handler(h)
+			h = new(Journal).Handler(h)
 		}
 		// A journal of a million requests is not what is measured.
 		forget := func(i int) {

@@ -46,7 +46,10 @@ func (f Finding) String() string {
 // [LintUploadLocation] and [LintLink] are sharper when there is a query in the
 // URLs that the registry gives. [WithLinter] sees to both.
 func (l Linter) Lint(r Requests) []Finding {
-	state := &lint{records: r.records, expect: l.Expect}
+	state := &lint{expect: l.Expect}
+	for _, record := range r.All() {
+		state.records = append(state.records, record)
+	}
 	state.findSessions()
 	for _, rule := range lintChecks {
 		if !slices.Contains(l.Except, rule.rule) {
@@ -109,9 +112,9 @@ func (l *lint) findSessions() {
 	}
 }
 
-// told reports whether the client has been told that the request succeeded.
-func (r *Record) told() bool {
+// succeeded reports whether the client has been told that the request succeeded.
+func succeeded(r *Record) bool {
 	return !r.Ongoing && r.Status/100 == 2 && r.Err == nil && !r.Gone
 }
 
-func (r *Record) end() time.Time { return r.Start.Add(r.Duration) }
+func end(r *Record) time.Time { return r.Start.Add(r.Duration) }

@@ -1,7 +1,6 @@
 package registrytest
 
 import (
-	"net"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/internal/names"
+	"github.com/ocireg/registry/internal/redact"
 )
 
 func (l *lint) accept() {
@@ -36,24 +36,14 @@ func (l *lint) contentType() {
 	}, registry.PutManifest)
 }
 
-// manifest returns what the manifest says that was pushed, or nil if it is
-// not known.
-func (r *Record) manifest() *pushedManifest {
-	if r.pushed == nil && int64(len(r.RequestBody)) == r.BytesIn {
-		return readPushed(r.RequestBody)
-	}
-	return r.pushed
-}
-
 func (l *lint) mediaType() {
 	l.each(func(r *Record) {
 		value := r.RequestHeader.Get("Content-Type")
-		m := r.manifest()
-		if m == nil || m.MediaType == "" || value == "" {
+		if r.MediaType == "" || value == "" {
 			return
 		}
-		if t, _, _ := strings.Cut(value, ";"); strings.TrimSpace(t) != m.MediaType {
-			l.found(r, "Content-Type is %q, but mediaType is %q", value, m.MediaType)
+		if t, _, _ := strings.Cut(value, ";"); strings.TrimSpace(t) != r.MediaType {
+			l.found(r, "Content-Type is %q, but mediaType is %q", value, r.MediaType)
 		}
 	}, registry.PutManifest)
 }
@@ -92,8 +82,8 @@ func (l *lint) referrersFallback() {
 
 func (l *lint) referrersTag() {
 	l.each(func(r *Record) {
-		subject := r.manifest().subject()
-		if subject == "" || !r.told() || r.ResponseHeader.Get("OCI-Subject") != "" {
+		subject := r.Subject
+		if subject == "" || !succeeded(r) || r.ResponseHeader.Get("OCI-Subject") != "" {
 			return
 		}
 		if tag := referrersTag(subject); !l.after(r, tag, registry.PutManifest) {
@@ -110,13 +100,13 @@ func (l *lint) link() {
 			next := g.url.Query()
 			return g.by.Op == r.Op && g.by.Repo == r.Repo && g.by.Digest == r.Digest &&
 				(query.Has("last") && query.Get("last") == next.Get("last") ||
-					query.Has(stateParam) && query.Get(stateParam) == next.Get(stateParam))
+					query.Has(StateParam) && query.Get(StateParam) == next.Get(StateParam))
 		}
 		same := func(g given) bool { return g.url.Path == r.URL.Path && g.url.Query().Encode() == query.Encode() }
 		if i := slices.IndexFunc(before, goesOn); i >= 0 && !slices.ContainsFunc(before, same) {
 			l.found(r, "the URL is %s, where Link was %s", r.URL.RequestURI(), before[i].url.RequestURI())
 		}
-		if u := r.next(); u != nil && r.told() {
+		if u := next(r); u != nil && succeeded(r) {
 			before = append(before, given{r, u})
 		}
 	}, registry.ListTags, registry.ListReferrers, registry.Catalog)
@@ -126,7 +116,7 @@ func (l *lint) link() {
 var linkForm = regexp.MustCompile(`<([^>]*)>\s*;[^,]*\brel="?next"?`)
 
 // next is the absolute URL of the answer's Link, or nil.
-func (r *Record) next() *url.URL {
+func next(r *Record) *url.URL {
 	m := linkForm.FindStringSubmatch(r.ResponseHeader.Get("Link"))
 	if m == nil {
 		return nil
@@ -230,7 +220,7 @@ func (l *lint) credentialsInURL() {
 			l.found(r, "there is a password before the host")
 		}
 		for name := range r.URL.Query() {
-			if secret(name) && !strings.EqualFold(name, "offline_token") {
+			if redact.Secret(name) && !strings.EqualFold(name, "offline_token") {
 				l.found(r, "there is a secret in the parameter %s", name)
 			}
 		}
@@ -240,16 +230,10 @@ func (l *lint) credentialsInURL() {
 func (l *lint) credentialsPlain() {
 	for _, r := range l.records {
 		scheme, _, _ := strings.Cut(r.RequestHeader.Get("Authorization"), " ")
-		if strings.EqualFold(scheme, "Basic") && r.URL.Scheme == "http" && !isLoopback(r.URL.Hostname()) {
+		if strings.EqualFold(scheme, "Basic") && r.URL.Scheme == "http" && !names.Loopback(r.URL.Hostname()) {
 			l.found(r, "a password is sent to %s in plain text", r.URL.Host)
 		}
 	}
-}
-
-// isLoopback reports whether the host is this machine.
-func isLoopback(host string) bool {
-	ip := net.ParseIP(host)
-	return ip != nil && ip.IsLoopback() || host == "localhost" || strings.HasSuffix(host, ".localhost")
 }
 
 func (l *lint) retryAfter() {
@@ -262,12 +246,12 @@ func (l *lint) retryAfter() {
 	for _, r := range l.records {
 		to := target{r.Method, r.URL.Path}
 		// A request that was on its way already could not know.
-		if w, ok := waits[to]; ok && !r.Start.Before(w.by.end()) && r.Start.Before(w.until) {
+		if w, ok := waits[to]; ok && !r.Start.Before(end(w.by)) && r.Start.Before(w.until) {
 			l.found(r, "request %d was answered %d with Retry-After: %s, which was %v too early to ask again",
 				w.by.Number, w.by.Status, w.by.ResponseHeader.Get("Retry-After"), w.until.Sub(r.Start))
 		}
 		if r.Status == http.StatusTooManyRequests || r.Status == http.StatusServiceUnavailable {
-			if until, ok := r.retryAt(); ok {
+			if until, ok := retryAt(r); ok {
 				waits[to] = wait{r, until}
 			}
 		}
@@ -275,10 +259,10 @@ func (l *lint) retryAfter() {
 }
 
 // retryAt returns the time that the answer's Retry-After gives.
-func (r *Record) retryAt() (time.Time, bool) {
+func retryAt(r *Record) (time.Time, bool) {
 	value := r.ResponseHeader.Get("Retry-After")
 	if seconds, err := strconv.Atoi(value); err == nil {
-		return r.end().Add(time.Duration(seconds) * time.Second), true
+		return end(r).Add(time.Duration(seconds) * time.Second), true
 	}
 	t, err := http.ParseTime(value)
 	return t, err == nil

@@ -34,7 +34,8 @@ func newScript(t *testing.T, opts ...registry.Option) *script {
 		registry.WithRecorder(s.journal.Record), registry.WithFaults(s.journal.arrive),
 		registry.WithMiddleware(new(states).middleware),
 	}, opts...)
-	s.handler = watch{manifests: true}.handler(registry.New(s.store, opts...))
+	s.journal.ReadManifests()
+	s.handler = s.journal.Handler(registry.New(s.store, opts...))
 	return s
 }
 

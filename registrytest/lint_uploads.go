@@ -18,12 +18,12 @@ var rangeForm = regexp.MustCompile(`^([0-9]+)-([0-9]+)$`)
 
 // chunk returns the range that the request says it uploads. It is not ok if
 // the request says nothing of the kind.
-func (r *Record) chunk() (first, last int64, ok bool) {
+func chunk(r *Record) (first, last int64, ok bool) {
 	return parseRange(r.RequestHeader.Get("Content-Range"))
 }
 
 // received returns the range that the answer says was uploaded.
-func (r *Record) received() (first, last int64, ok bool) {
+func received(r *Record) (first, last int64, ok bool) {
 	return parseRange(r.ResponseHeader.Get("Range"))
 }
 
@@ -40,7 +40,7 @@ func parseRange(s string) (first, last int64, ok bool) {
 func (l *lint) contentRange() {
 	l.each(func(r *Record) {
 		value := r.RequestHeader.Get("Content-Range")
-		first, last, ok := r.chunk()
+		first, last, ok := chunk(r)
 		switch {
 		case value == "":
 		case !ok:
@@ -53,7 +53,7 @@ func (l *lint) contentRange() {
 
 func (l *lint) chunkLength() {
 	l.each(func(r *Record) {
-		first, last, ok := r.chunk()
+		first, last, ok := chunk(r)
 		if ok && r.ContentLength >= 0 && last-first+1 != r.ContentLength {
 			l.found(r, "Content-Range is %s, but Content-Length is %d", r.RequestHeader.Get("Content-Range"), r.ContentLength)
 		}
@@ -68,13 +68,13 @@ func (l *lint) chunkOrder() {
 		next := int64(0) // the offset that the client knows of, or -1
 		for _, r := range s.requests {
 			if r.Op == registry.PatchUpload || r.Op == registry.PutUpload {
-				if first, _, ok := r.chunk(); ok && next >= 0 && first != next {
+				if first, _, ok := chunk(r); ok && next >= 0 && first != next {
 					l.found(r, "the chunk begins with byte %d, the next was %d", first, next)
 				}
 				switch {
-				case r.told() && next >= 0:
+				case succeeded(r) && next >= 0:
 					next += r.BytesIn
-					if _, last, ok := r.received(); ok && last > 0 && last+1 != next {
+					if _, last, ok := received(r); ok && last > 0 && last+1 != next {
 						next = -1 // Whom should the client believe?
 					}
 					continue
@@ -83,7 +83,7 @@ func (l *lint) chunkOrder() {
 				}
 			}
 			// 0-0 can be one byte or none.
-			if _, last, ok := r.received(); ok && last > 0 {
+			if _, last, ok := received(r); ok && last > 0 {
 				next = last + 1
 			}
 		}
@@ -108,7 +108,7 @@ func (l *lint) chunkSize() {
 				l.found(before, "the chunk has %d bytes, is not the last, and should have at least %d", before.BytesIn, least)
 			}
 			before = nil
-			if r.told() {
+			if succeeded(r) {
 				before = r
 			}
 		}
@@ -181,7 +181,7 @@ func (l *lint) locations(check func(r *Record, before []given)) {
 		var before []given
 		note := func(r *Record) {
 			// Of a request that failed the client may or may not have an answer.
-			if u := r.location(); u != nil && !r.Ongoing && r.Status != http.StatusCreated {
+			if u := r.Location(); u != nil && !r.Ongoing && r.Status != http.StatusCreated {
 				before = append(before, given{r, u})
 			}
 		}
@@ -221,7 +221,7 @@ func (l *lint) latestLocation() {
 		}
 		// What nobody has told the client is not held against it.
 		heard := len(before)
-		for heard > 0 && !before[heard-1].by.told() {
+		for heard > 0 && !succeeded(before[heard-1].by) {
 			heard--
 		}
 		if heard == 0 || slices.ContainsFunc(before[heard-1:], func(g given) bool { return g.has(r.URL) }) {
@@ -258,13 +258,13 @@ func (l *lint) uploadDigest() {
 
 func (l *lint) uploadOpen() {
 	for _, s := range l.sessions {
-		if s.start == nil || !s.start.told() {
+		if s.start == nil || !succeeded(s.start) {
 			continue
 		}
 		open := true
 		for _, r := range s.requests {
 			switch {
-			case r.Op == registry.CancelUpload, r.Status == http.StatusNotFound, r.Op == registry.PutUpload && r.told():
+			case r.Op == registry.CancelUpload, r.Status == http.StatusNotFound, r.Op == registry.PutUpload && succeeded(r):
 				open = false
 			case r.Op == registry.PutUpload && slices.ContainsFunc(r.Errors, isDigestInvalid):
 				open = false // This registry ends the session then.
@@ -299,15 +299,15 @@ func (l *lint) uploadAgain() {
 		switch r.Op {
 		case registry.PutUpload, registry.PostBlob:
 			// Who has begun already may go on.
-			if by := there[b]; by != nil && by.Number < begin.Number && !by.end().After(begin.Start) {
+			if by := there[b]; by != nil && by.Number < begin.Number && !end(by).After(begin.Start) {
 				l.found(r, "request %d, %v, has said that the blob is there", by.Number, by)
 			}
 		case registry.DeleteBlob:
-			if r.told() {
+			if succeeded(r) {
 				delete(there, b)
 			}
 		case registry.HeadBlob, registry.GetBlob, registry.MountBlob:
-			if r.told() && r.Status != http.StatusAccepted && there[b] == nil {
+			if succeeded(r) && r.Status != http.StatusAccepted && there[b] == nil {
 				there[b] = r
 			}
 		}

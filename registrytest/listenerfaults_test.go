@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/internal/faketb"
 )
 
 // listenerKinds are servers at all kinds of ports.
@@ -117,11 +118,9 @@ func TestSilenceEndsWithTheServer(t *testing.T) {
 func TestSilenceThatNobodyHeard(t *testing.T) {
 	t.Parallel()
 	s := NewServer(t)
-	tb := &journalTB{T: t}
+	tb := faketb.New(t)
 	s.Silence(tb)
-	for _, cleanup := range tb.cleanups {
-		cleanup()
-	}
-	require.Len(t, tb.errors, 1)
-	require.Contains(t, tb.errors[0], "nobody connected")
+	tb.End()
+	require.Len(t, tb.Errors(), 1)
+	require.Contains(t, tb.Errors()[0], "nobody connected")
 }

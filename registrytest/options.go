@@ -76,3 +76,11 @@ func WithInMemory() registry.Option {
 func WithLogs() registry.Option {
 	return newOption(func(s *settings) { s.logs = true })
 }
+
+// WithBodies has the journal keep the first bytes of each body, up to the
+// limit, for [Record.RequestBody] and [Record.ResponseBody].
+func WithBodies(limit int64) registry.Option {
+	return newOption(func(set *settings) {
+		set.prepare = append(set.prepare, func(s *Server) { s.journal.KeepBodies(limit) })
+	})
+}

@@ -98,14 +98,21 @@ type Record struct {
 	Start    time.Time
 	Duration time.Duration
 
-	// pushed is what the manifest in the body of the request says, or nil if
-	// nobody has looked.
-	pushed *pushedManifest
+	// MediaType and Subject are the mediaType and the digest of the subject in
+	// the manifest that the client pushed, or "". They are known if the journal
+	// reads manifests; see [Journal.ReadManifests].
+	MediaType string
+	Subject   digest.Digest
+
+	// began and ended order the arrivals and the ends of all requests of a
+	// journal. ended is 0 while the request is ongoing.
+	began, ended int
 }
 
-// stateParam is the query parameter that a strict server adds to the URLs that
-// it gives to clients, see states.
-const stateParam = "_state"
+// StateParam is the query parameter that a strict server adds to the URLs in
+// Location and Link, to see whether clients send it back. [Record.String] leaves
+// it out.
+const StateParam = "_state"
 
 // String returns the request and the answer in one line that is the same in
 // every run of a test, such as
@@ -170,7 +177,7 @@ func (r *Record) target() string {
 	}
 	var query []string
 	for p := range strings.SplitSeq(r.URL.RawQuery, "&") {
-		if p != "" && !strings.HasPrefix(p, stateParam+"=") {
+		if p != "" && !strings.HasPrefix(p, StateParam+"=") {
 			query = append(query, p)
 		}
 	}
@@ -191,15 +198,16 @@ func startedSession(r *Record) string {
 	}
 	switch r.Op {
 	case registry.StartUpload, registry.MountBlob, registry.PostBlob:
-		if u := r.location(); u != nil {
+		if u := r.Location(); u != nil {
 			return path.Base(u.Path)
 		}
 	}
 	return ""
 }
 
-// location is the absolute URL of the answer's Location, or nil.
-func (r *Record) location() *url.URL {
+// Location returns the absolute URL of the response's Location, or nil if it has
+// none that is valid.
+func (r *Record) Location() *url.URL {
 	to := r.ResponseHeader.Get("Location")
 	if to == "" {
 		return nil

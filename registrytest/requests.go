@@ -14,6 +14,7 @@ import (
 
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/internal/glob"
+	"github.com/ocireg/registry/internal/linediff"
 )
 
 // Requests are requests of a [Journal] until some moment, in the order of
@@ -29,6 +30,9 @@ type Requests struct {
 	steps   []func([]*Record) []*Record // how to choose them from all
 	records []*Record
 }
+
+// NewRequests returns the records as requests that belong to no journal.
+func NewRequests(records ...*Record) Requests { return Requests{records: records} }
 
 // then returns the requests after one more step.
 func (r Requests) then(step func([]*Record) []*Record) Requests {
@@ -147,6 +151,26 @@ func (r Requests) First() *Record { return r.At(0) }
 // Last returns the last request, or an empty Record if there is none.
 func (r Requests) Last() *Record { return r.At(len(r.records) - 1) }
 
+// MaxInFlight returns the largest number of these requests that the registry
+// was serving at the same time.
+func (r Requests) MaxInFlight() int {
+	type event struct{ at, change int }
+	var events []event
+	for _, record := range r.records {
+		events = append(events, event{record.began, 1})
+		if record.ended > 0 {
+			events = append(events, event{record.ended, -1})
+		}
+	}
+	slices.SortFunc(events, func(a, b event) int { return a.at - b.at })
+	now, most := 0, 0
+	for _, e := range events {
+		now += e.change
+		most = max(most, now)
+	}
+	return most
+}
+
 // WaitFor waits until there are n requests of this kind, and returns all that
 // there are then. A request counts when it arrives, unless it was chosen by
 // something that is known only when it is answered, such as its status.
@@ -192,7 +216,7 @@ func (r Requests) CheckSequence(t TB, want ...registry.Op) {
 	for i, record := range r.records {
 		got[i] = record.Op.String()
 	}
-	difference := diffLines(wanted, got, func(i int) string {
+	difference := linediff.Lines(wanted, got, func(i int) string {
 		return fmt.Sprintf("%-14s  #%d %v", got[i], r.records[i].Number, r.records[i])
 	})
 	if difference != "" {

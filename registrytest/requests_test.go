@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/internal/faketb"
 )
 
 // recorded is a view of records that were never in a journal.
@@ -257,18 +258,18 @@ func TestCheckSequence(t *testing.T) {
 		},
 		{"nothing was expected", nil, "+ head-manifest"},
 	} {
-		tb := &journalTB{T: t}
+		tb := faketb.New(t)
 		r.CheckSequence(tb, c.want...)
 		if c.diff == "" {
-			require.Empty(t, tb.errors, c.name)
+			require.Empty(t, tb.Errors(), c.name)
 			continue
 		}
-		require.Len(t, tb.errors, 1, c.name)
-		require.Contains(t, tb.errors[0], c.diff, c.name)
+		require.Len(t, tb.Errors(), 1, c.name)
+		require.Contains(t, tb.Errors()[0], c.diff, c.name)
 	}
-	tb := &journalTB{T: t}
+	tb := faketb.New(t)
 	Requests{}.CheckSequence(tb, registry.Ping)
-	require.Contains(t, tb.errors[0], "- ping\n")
+	require.Contains(t, tb.Errors()[0], "- ping\n")
 	Requests{}.CheckSequence(t)
 }
 
@@ -277,7 +278,7 @@ func TestCheckSequence(t *testing.T) {
 func TestGoldenFormIsStable(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "dir", "push.golden")
 	run := func(reverse bool) (Requests, string) {
-		s := newJournalServer(t, watch{})
+		s := newJournalServer(t, 0)
 		content := []string{"first", "second", "third"}
 		if reverse {
 			content[0], content[2] = content[2], content[0]
@@ -296,11 +297,11 @@ func TestGoldenFormIsStable(t *testing.T) {
 	second, url2 := run(true)
 	require.NotEqual(t, url1, url2)
 
-	missing := &journalTB{T: t}
+	missing := faketb.New(t)
 	first.CheckGolden(missing, file)
-	require.Len(t, missing.errors, 1)
-	require.Contains(t, missing.errors[0], "REGISTRYTEST_UPDATE=1")
-	require.Contains(t, missing.errors[0], "POST /v2/app/blobs/uploads/ 202")
+	require.Len(t, missing.Errors(), 1)
+	require.Contains(t, missing.Errors()[0], "REGISTRYTEST_UPDATE=1")
+	require.Contains(t, missing.Errors()[0], "POST /v2/app/blobs/uploads/ 202")
 
 	t.Setenv(updateEnv, "1")
 	first.CheckGolden(t, file)
@@ -318,9 +319,9 @@ func TestGoldenFormIsStable(t *testing.T) {
 	first.CheckGolden(t, file)
 	second.CheckGolden(t, file)
 
-	unsorted := &journalTB{T: t}
+	unsorted := faketb.New(t)
 	Requests{records: second.journal.records()}.CheckGolden(unsorted, file)
-	require.Len(t, unsorted.errors, 1, "it is sorted only where that is asked for")
+	require.Len(t, unsorted.Errors(), 1, "it is sorted only where that is asked for")
 }
 
 func TestCheckGolden(t *testing.T) {
@@ -328,9 +329,9 @@ func TestCheckGolden(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "a.golden")
 	check := func(content string) []string {
 		require.NoError(t, os.WriteFile(file, []byte(content), 0o666))
-		tb := &journalTB{T: t}
+		tb := faketb.New(t)
 		r.CheckGolden(tb, file)
-		return tb.errors
+		return tb.Errors()
 	}
 	require.Empty(t, check("GET /v2/ 200\nGET /v2/ 404\n"))
 	require.Empty(t, check("GET /v2/ 200\r\nGET /v2/ 404\r\n"), "as git may have it on Windows")
@@ -342,64 +343,17 @@ func TestCheckGolden(t *testing.T) {
 	require.Contains(t, got[0], "  GET /v2/ 200\n- GET /v2/ 200\n  GET /v2/ 404\n")
 	require.Contains(t, check("")[0], "+ GET /v2/ 200\n+ GET /v2/ 404\n")
 
-	tb := &journalTB{T: t}
+	tb := faketb.New(t)
 	r.CheckGolden(tb, t.TempDir())
-	require.Len(t, tb.errors, 1, "a directory is no file")
+	require.Len(t, tb.Errors(), 1, "a directory is no file")
 
 	t.Setenv(updateEnv, "1")
-	tb = &journalTB{T: t}
+	tb = faketb.New(t)
 	r.CheckGolden(tb, file)
-	require.Empty(t, tb.errors)
+	require.Empty(t, tb.Errors())
 	t.Setenv(updateEnv, "")
 	r.CheckGolden(t, file)
 	t.Setenv(updateEnv, "1")
 	r.CheckGolden(tb, t.TempDir())
-	require.Len(t, tb.errors, 1, "what cannot be written is an error")
-}
-
-func TestDiffLines(t *testing.T) {
-	t.Parallel()
-	split := func(s string) []string { return strings.Fields(s) }
-	for _, c := range []struct{ want, got, diff string }{
-		{"", "", ""},
-		{"a b c", "a b c", ""},
-		{"a b c", "a c", "  a\n- b\n  c\n"},
-		{"a c", "a b c", "  a\n+ b\n  c\n"},
-		{"a b c", "a x c", "  a\n- b\n+ x\n  c\n"},
-		{"", "a", "+ a\n"},
-		{"a", "", "- a\n"},
-		{"a a a b", "a a b", "  a\n  a\n- a\n  b\n"},
-		{"1 2 3 4 5 6 x", "1 2 3 4 5 6 y", "  … 3 lines that are the same\n  4\n  5\n  6\n- x\n+ y\n"},
-		{
-			"x 1 2 3 4 5 6 7 8 9 y", "1 2 3 4 5 6 7 8 9",
-			"- x\n  1\n  2\n  3\n  … 3 lines that are the same\n  7\n  8\n  9\n- y\n",
-		},
-		{"x 1 2 3 4 5 6 7", "1 2 3 4 5 6 7", "- x\n  1\n  2\n  3\n  … 4 lines that are the same\n"},
-		{"x 1 2 3 4", "1 2 3 4", "- x\n  1\n  2\n  3\n  4\n"},
-	} {
-		got := split(c.got)
-		require.Equal(t, c.diff, diffLines(split(c.want), got, func(i int) string { return got[i] }), "%q and %q", c.want, c.got)
-	}
-}
-
-// However long the lists are, the difference is found in bounded time, and
-// says the truth.
-func FuzzDiffLines(f *testing.F) {
-	f.Add("abcabba", "cbabac")
-	f.Add("aaaaaaaaaaaaaaaab", "baaaaaaaaaaaaa")
-	f.Fuzz(func(t *testing.T, a, b string) {
-		want, got := strings.Split(a, ""), strings.Split(b, "")
-		pairs := commonLines(want, got)
-		w, g := -1, -1
-		for _, p := range pairs {
-			if p[0] <= w || p[1] <= g || want[p[0]] != got[p[1]] {
-				t.Fatalf("%q and %q: pairs %v", a, b, pairs)
-			}
-			w, g = p[0], p[1]
-		}
-		d := diffLines(want, got, func(i int) string { return got[i] })
-		if (d == "") != (a == b) && strings.Join(want, "") != strings.Join(got, "") {
-			t.Fatalf("%q and %q: %q", a, b, d)
-		}
-	})
+	require.Len(t, tb.Errors(), 1, "what cannot be written is an error")
 }

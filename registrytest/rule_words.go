@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/internal/conn"
 	"github.com/ocireg/registry/internal/glob"
 )
 
@@ -430,8 +431,7 @@ func userOf(r *registry.Request) string {
 }
 
 func connOf(r *registry.Request) int64 {
-	n, _ := r.Context().Value(connKey{}).(int)
-	return int64(n)
+	return int64(conn.Number(r.Context()))
 }
 
 func hasHeader(s *ruleSpec, w ruleWord) error {

@@ -31,7 +31,6 @@ type Server struct {
 	t         TB
 	options   []registry.Option
 	variant   TLSVariant
-	watch     watch
 	ca        *CA
 	env       string // where the address of another registry is from, or ""
 	prefix    string // of all repositories
@@ -40,7 +39,6 @@ type Server struct {
 	service   service
 	transport func() *http.Transport
 	journal   Journal
-	inFlight  inFlight
 	faults    Faults
 	tampered  tamperings
 	logging   bool
@@ -85,8 +83,6 @@ func newServer(t TB, set *settings) *Server {
 		// of every request.
 		registry.WithFaults(s.journal.arrive),
 		registry.WithRecorder(s.journal.Record),
-		registry.WithFaults(s.inFlight.begin),
-		registry.WithRecorder(s.inFlight.end),
 		registry.WithFaults(s.faults.Inject),
 	}
 	if s.logging {
@@ -110,7 +106,7 @@ func newServer(t TB, set *settings) *Server {
 
 // newHandler begins anew, with no upload sessions.
 func (s *Server) newHandler() {
-	h := s.watch.handler(registry.New(tamperedStore{s.Store, &s.tampered}, s.options...))
+	h := s.journal.Handler(registry.New(tamperedStore{s.Store, &s.tampered}, s.options...))
 	s.handler.Store(&h)
 }
 
@@ -119,9 +115,6 @@ func (s *Server) init(name string) {
 	s.service.init(s.t, name, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		(*s.handler.Load()).ServeHTTP(w, r)
 	}))
-	s.service.http.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
-		return s.journal.connContext(s.service.connContext(ctx, c), c)
-	}
 }
 
 // listen has the server be at a port of this machine.

@@ -3,7 +3,6 @@ package registrytest
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"log"
 	"maps"
@@ -14,14 +13,13 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/ocireg/registry/internal/conn"
 )
 
 // drainTime is how long that which is being served may take to end once its
 // connections are closed. It is long, because what takes it has failed.
 const drainTime = 5 * time.Second
-
-// errClosed is why requests are cancelled when their connection is closed.
-var errClosed = errors.New("registrytest: connection closed by the server")
 
 // A port is something that a service listens on.
 type port struct {
@@ -54,6 +52,7 @@ type service struct {
 	hung      bool // and the test has been told
 	listeners []net.Listener
 	accepting int // goroutines
+	accepted  int // connections, since the service was made
 	conns     map[net.Conn]context.CancelCauseFunc
 	clients   map[*clientConn]struct{}
 	hungUp    []*clientConn // those there were when connections were closed last
@@ -189,7 +188,7 @@ func (s *service) hangUp() {
 	s.hungUp = slices.Collect(maps.Keys(s.clients))
 	for _, conns := range []map[net.Conn]context.CancelCauseFunc{s.conns, s.hijacked} {
 		for c, cancel := range conns {
-			cancel(errClosed)
+			cancel(conn.ErrClosed)
 			netConn(c).Close()
 		}
 	}
@@ -303,8 +302,10 @@ func (s *service) connContext(ctx context.Context, c net.Conn) context.Context {
 	ctx, cancel := context.WithCancelCause(ctx)
 	s.mu.Lock()
 	s.conns[c] = cancel
+	s.accepted++
+	number := s.accepted
 	s.mu.Unlock()
-	return ctx
+	return conn.WithNumber(ctx, number)
 }
 
 func (s *service) connState(c net.Conn, state http.ConnState) {
@@ -325,7 +326,7 @@ func (s *service) connState(c net.Conn, state http.ConnState) {
 		s.mu.Unlock()
 	case http.StateClosed:
 		s.mu.Lock()
-		s.conns[c](errClosed)
+		s.conns[c](conn.ErrClosed)
 		delete(s.conns, c)
 		s.wake()
 		s.mu.Unlock()

@@ -21,7 +21,7 @@ import (
 func WithLinter(l Linter) registry.Option {
 	return newOption(func(set *settings) {
 		set.prepare = append(set.prepare, func(s *Server) {
-			s.watch.manifests = true
+			s.journal.ReadManifests()
 			s.options = append(s.options, registry.WithMiddleware(new(states).middleware))
 			s.onEnd(func() { l.report(s.t, s.Requests()) })
 		})
@@ -65,7 +65,7 @@ func (s *states) add(to string) string {
 	}
 	query := u.Query()
 	// Clients that are not careful with what is escaped get it wrong.
-	query.Set(stateParam, fmt.Sprintf("%d/+=", s.last.Add(1)))
+	query.Set(StateParam, fmt.Sprintf("%d/+=", s.last.Add(1)))
 	u.RawQuery = query.Encode()
 	return u.String()
 }

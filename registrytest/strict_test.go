@@ -11,16 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/internal/faketb"
 )
-
-// end has the test come to its end.
-func (t *journalTB) end() {
-	for len(t.cleanups) > 0 {
-		last := t.cleanups[len(t.cleanups)-1]
-		t.cleanups = t.cleanups[:len(t.cleanups)-1]
-		last()
-	}
-}
 
 func get(t *testing.T, s *Server, path string, header ...string) (http.Header, string) {
 	t.Helper()
@@ -54,21 +46,21 @@ func TestLinterIsADial(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			tb := &journalTB{T: t}
+			tb := faketb.New(t)
 			s := NewServer(tb, c.opts...)
 			get(t, s, "/v2/app/manifests/v1")
-			require.Empty(t, tb.errors, "what is found is told at the end")
-			tb.end()
-			require.Len(t, tb.errors, c.errors)
+			require.Empty(t, tb.Errors(), "what is found is told at the end")
+			tb.End()
+			require.Len(t, tb.Errors(), c.errors)
 			logged := 0
-			for _, line := range tb.lines {
+			for _, line := range tb.Lines() {
 				if strings.Contains(line, "breaks the rule") {
 					logged++
 				}
 			}
 			require.Equal(t, c.logged, logged)
 			if c.errors == 1 {
-				require.Contains(t, tb.errors[0], "breaks the rule accept")
+				require.Contains(t, tb.Errors()[0], "breaks the rule accept")
 			}
 		})
 	}
@@ -90,8 +82,8 @@ func TestURLsHaveAStateWithALinter(t *testing.T) {
 		if next != "" {
 			u, err := url.Parse(next)
 			require.NoError(t, err)
-			require.Len(t, u.Query()[stateParam], 1, next)
-			states = append(states, u.Query().Get(stateParam))
+			require.Len(t, u.Query()[StateParam], 1, next)
+			states = append(states, u.Query().Get(StateParam))
 		}
 	}
 	require.Len(t, tags, 3)
@@ -104,7 +96,7 @@ func TestURLsHaveAStateWithALinter(t *testing.T) {
 	post.Body.Close()
 	at, err := post.Location()
 	require.NoError(t, err)
-	require.Equal(t, "3/+=", at.Query().Get(stateParam))
+	require.Equal(t, "3/+=", at.Query().Get(StateParam))
 	at.RawQuery += "&digest=" + string(digest.FromString(content))
 	put, err := http.NewRequest("PUT", at.String(), strings.NewReader(content))
 	require.NoError(t, err)
@@ -113,7 +105,7 @@ func TestURLsHaveAStateWithALinter(t *testing.T) {
 	require.NoError(t, err)
 	done.Body.Close()
 	require.Equal(t, http.StatusCreated, done.StatusCode)
-	require.NotContains(t, done.Header.Get("Location"), stateParam, "a blob has no state")
+	require.NotContains(t, done.Header.Get("Location"), StateParam, "a blob has no state")
 	require.Equal(t, "PUT /v2/app/blobs/uploads/<session>?digest="+string(digest.FromString(content))+" 201",
 		s.Requests().Last().String(), "nor is it in golden files")
 }
@@ -161,7 +153,7 @@ func TestStateIsAddedOnce(t *testing.T) {
 // A server with a linter looks into the manifests that are pushed.
 func TestServerWithALinterReadsManifests(t *testing.T) {
 	t.Parallel()
-	tb := &journalTB{T: t}
+	tb := faketb.New(t)
 	s := NewServer(tb, WithLinter(Linter{}))
 	r, err := http.NewRequestWithContext(t.Context(), "PUT", s.URL+"/v2/app/manifests/v1", strings.NewReader(`{"mediaType": "a/b"}`))
 	require.NoError(t, err)
@@ -170,31 +162,31 @@ func TestServerWithALinterReadsManifests(t *testing.T) {
 	require.NoError(t, err)
 	resp.Body.Close()
 	require.Nil(t, s.Requests().First().RequestBody, "without keeping them")
-	tb.end()
-	require.Len(t, tb.errors, 1)
-	require.Contains(t, tb.errors[0], "breaks the rule media-type")
+	tb.End()
+	require.Len(t, tb.Errors(), 1)
+	require.Contains(t, tb.Errors()[0], "breaks the rule media-type")
 }
 
 func TestServerKeepsAJournal(t *testing.T) {
 	t.Parallel()
-	tb := &journalTB{T: t}
+	tb := faketb.New(t)
 	s := NewServer(tb, WithBodies(3))
 	s.Push(t, "app:v1", Image())
 	_, body := get(t, s, "/v2/app/manifests/v1", "Accept", "*/*")
 	s.Requests().CheckSequence(t, registry.GetManifest)
 	require.Equal(t, body[:3], string(s.Requests().First().ResponseBody))
 	require.Equal(t, 1, s.Requests().First().Conn)
-	tb.end()
-	require.Empty(t, tb.lines, "nothing is logged if the test passes")
+	tb.End()
+	require.Empty(t, tb.Lines(), "nothing is logged if the test passes")
 
 	s = NewServer(t, WithTLS())
 	get(t, s, "/v2/")
 	require.Equal(t, s.URL+"/v2/", s.Requests().First().URL.String(), "with https")
 
-	tb = &journalTB{T: t}
+	tb = faketb.New(t)
 	s = NewServer(tb)
 	get(t, s, "/v2/app/manifests/v1")
 	tb.Errorf("the test has failed")
-	tb.end()
-	require.Contains(t, strings.Join(tb.lines, "\n"), "GET /v2/app/manifests/v1")
+	tb.End()
+	require.Contains(t, strings.Join(tb.Lines(), "\n"), "GET /v2/app/manifests/v1")
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/internal/faketb"
 	"github.com/ocireg/registry/layout"
 	"github.com/ocireg/registry/memstore"
 	"github.com/ocireg/registry/registrytest/conformance"
@@ -154,15 +155,15 @@ func TestTamperingThatMakesNoSense(t *testing.T) {
 		"does not exist":                      func(tb TB) { s.Tamper(tb, "other", dgst(s.blob), Dropped()) },
 		"no such file":                        func(tb TB) { TamperFile(tb, filepath.Join(t.TempDir(), "none"), Dropped()) },
 	} {
-		tb := &journalTB{T: t}
+		tb := faketb.New(t)
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
 			tamper(tb)
 		}()
 		<-done
-		require.Len(t, tb.errors, 1)
-		require.Contains(t, tb.errors[0], want)
+		require.Len(t, tb.Errors(), 1)
+		require.Contains(t, tb.Errors()[0], want)
 	}
 }
 

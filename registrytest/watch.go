@@ -10,7 +10,6 @@ import (
 	"strings"
 	"sync/atomic"
 
-	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/ocireg/registry"
@@ -20,30 +19,29 @@ import (
 // into.
 const maxManifest = 4 << 20
 
-// A watch is how a journal looks at the bodies that a handler reads and
-// writes.
-type watch struct {
-	bodies    int64 // how many bytes of each body are kept
-	manifests bool  // whether manifests are looked into
-}
+// KeepBodies has the journal keep the first bytes of each body, up to the limit
+// in bytes, for [Record.RequestBody] and [Record.ResponseBody]. Call it before
+// the first request, with a handler made by [Journal.Handler].
+func (j *Journal) KeepBodies(limit int64) { j.bodies = max(0, limit) }
 
-// WithBodies has the journal keep the first bytes of each body, up to the
-// limit, for [Record.RequestBody] and [Record.ResponseBody].
-func WithBodies(limit int64) registry.Option {
-	return newOption(func(set *settings) {
-		set.prepare = append(set.prepare, func(s *Server) { s.watch.bodies = max(0, limit) })
-	})
-}
+// ReadManifests has the journal read the manifests in the bodies of PutManifest
+// requests, up to 4 MiB, for [Record.MediaType] and [Record.Subject]. Call it
+// before the first request, with a handler made by [Journal.Handler].
+func (j *Journal) ReadManifests() { j.manifests = true }
 
-// handler returns one for the same, in which nobody has all of an answer
-// before it is recorded: so that who asks for the requests after the last
-// answer finds them all, and finds them answered.
-func (wt watch) handler(next http.Handler) http.Handler {
+// Handler returns a handler that serves requests with next, and in which no
+// client has a whole response before the journal has its record: a test that
+// asks for the requests after the last response finds all of them, finished. A
+// client that hangs up before the end of a response is the exception; see
+// [Requests.WaitFor].
+//
+// Next is a registry that was made with the journal as its recorder.
+func (j *Journal) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		aw := &answerWriter{ResponseWriter: w, left: -1}
-		if r.ContentLength != 0 || wt.bodies > 0 {
-			g := &glimpse{request: capture{limit: wt.bodies}, response: capture{limit: wt.bodies}}
-			if wt.manifests && r.Method == http.MethodPut && strings.Contains(r.URL.Path, "/manifests/") {
+		if r.ContentLength != 0 || j.bodies > 0 {
+			g := &glimpse{request: capture{limit: j.bodies}, response: capture{limit: j.bodies}}
+			if j.manifests && r.Method == http.MethodPut && strings.Contains(r.URL.Path, "/manifests/") {
 				g.manifest = &capture{limit: maxManifest}
 			}
 			r = r.WithContext(context.WithValue(r.Context(), glimpseKey{}, g))
@@ -69,32 +67,30 @@ type glimpse struct {
 // end adds what was seen to the record.
 func (g *glimpse) end(r *Record) {
 	r.RequestBody, r.ResponseBody = g.request.bytes, g.response.bytes
-	if g.manifest != nil {
-		r.pushed = readPushed(g.manifest.bytes)
+	switch {
+	case r.Op != registry.PutManifest:
+	case g.manifest != nil:
+		r.readManifest(g.manifest.bytes)
+	case int64(len(r.RequestBody)) == r.BytesIn:
+		r.readManifest(r.RequestBody)
 	}
 	g.manifest = nil
 }
 
-// pushedManifest is what a manifest says that a client has to heed.
-type pushedManifest struct {
-	MediaType string              `json:"mediaType"`
-	Subject   *ocispec.Descriptor `json:"subject"`
-}
-
-// readPushed returns what the manifest says, or nil if it is none.
-func readPushed(content []byte) *pushedManifest {
-	var m pushedManifest
+// readManifest notes the media type and the subject of the manifest that the
+// client pushed, as far as its content has them.
+func (r *Record) readManifest(content []byte) {
+	var m struct {
+		MediaType string              `json:"mediaType"`
+		Subject   *ocispec.Descriptor `json:"subject"`
+	}
 	if json.Unmarshal(content, &m) != nil {
-		return nil
+		return
 	}
-	return &m
-}
-
-func (m *pushedManifest) subject() digest.Digest {
-	if m == nil || m.Subject == nil {
-		return ""
+	r.MediaType = m.MediaType
+	if m.Subject != nil {
+		r.Subject = m.Subject.Digest
 	}
-	return m.Subject.Digest
 }
 
 // A capture keeps the first bytes of what is written to it.

@@ -3,7 +3,10 @@
 // manifests).
 package names
 
-import "strings"
+import (
+	"net"
+	"strings"
+)
 
 // MaxLength is the length that the name of a repository may have. The spec
 // advises registries to keep to what clients can use.
@@ -75,4 +78,11 @@ func Hex(s string) bool {
 		}
 	}
 	return true
+}
+
+// Loopback reports whether the host, a name or an address without a port, is
+// this machine.
+func Loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback() || host == "localhost" || strings.HasSuffix(host, ".localhost")
 }

@@ -1,4 +1,5 @@
-package registrytest
+// Package linediff shows how two lists of lines differ.
+package linediff
 
 import (
 	"fmt"
@@ -11,10 +12,10 @@ const (
 	maxDiffWork = 4 << 20 // how many pairs of lines are compared at the most
 )
 
-// diffLines returns how the lines that were got differ from those that were
+// Lines returns how the lines that were got differ from those that were
 // wanted, line by line, or "" if they do not. It shows a line that was got, by
 // its index, as show says.
-func diffLines(want, got []string, show func(i int) string) string {
+func Lines(want, got []string, show func(i int) string) string {
 	if slices.Equal(want, got) {
 		return ""
 	}

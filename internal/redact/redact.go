@@ -1,4 +1,5 @@
-package registrytest
+// Package redact makes credentials in headers and URLs unreadable.
+package redact
 
 import (
 	"net/http"
@@ -6,11 +7,12 @@ import (
 	"strings"
 )
 
+// redacted stands in place of a secret.
 const redacted = "redacted"
 
-// secret reports whether what has the name, a header or a query parameter, is
+// Secret reports whether what has the name, a header or a query parameter, is
 // to be kept secret.
-func secret(name string) bool {
+func Secret(name string) bool {
 	name = strings.ToLower(name)
 	switch name {
 	case "cookie", "set-cookie", "auth", "sig", "key":
@@ -26,24 +28,24 @@ func secret(name string) bool {
 	return false
 }
 
-// redactHeader makes the secrets in a header unreadable.
-func redactHeader(h http.Header) http.Header {
+// Header makes the secrets in a header unreadable.
+func Header(h http.Header) http.Header {
 	for name, values := range h {
 		for i, v := range values {
 			switch {
-			case secret(name):
-				values[i] = redactCredentials(name, v)
+			case Secret(name):
+				values[i] = credentials(name, v)
 			case name == "Location", name == "Content-Location", name == "Link", name == "Referer":
-				values[i] = redactLinks(v)
+				values[i] = links(v)
 			}
 		}
 	}
 	return h
 }
 
-// redactCredentials leaves the scheme of an Authorization readable, for it is
+// credentials leaves the scheme of an Authorization readable, for it is
 // often what a test wants to know.
-func redactCredentials(name, value string) string {
+func credentials(name, value string) string {
 	scheme, _, ok := strings.Cut(value, " ")
 	if ok && strings.HasSuffix(name, "Authorization") {
 		return scheme + " " + redacted
@@ -51,21 +53,21 @@ func redactCredentials(name, value string) string {
 	return redacted
 }
 
-// redactURL makes the secrets in a URL unreadable.
-func redactURL(u url.URL) *url.URL {
-	u.RawQuery = redactQuery(u.RawQuery)
+// URL makes the secrets in a URL unreadable.
+func URL(u url.URL) *url.URL {
+	u.RawQuery = query(u.RawQuery)
 	if _, ok := u.User.Password(); ok {
 		u.User = url.UserPassword(u.User.Username(), redacted)
 	}
 	return &u
 }
 
-func redactQuery(query string) string {
-	if query == "" {
+func query(q string) string {
+	if q == "" {
 		return ""
 	}
 	var b strings.Builder
-	for p := range strings.SplitSeq(query, "&") {
+	for p := range strings.SplitSeq(q, "&") {
 		if b.Len() > 0 {
 			b.WriteByte('&')
 		}
@@ -74,7 +76,7 @@ func redactQuery(query string) string {
 		if err != nil {
 			name = key
 		}
-		if secret(name) {
+		if Secret(name) {
 			p = key + "=" + redacted
 		}
 		b.WriteString(p)
@@ -82,8 +84,8 @@ func redactQuery(query string) string {
 	return b.String()
 }
 
-// redactLinks makes the secrets in a header with URLs unreadable.
-func redactLinks(s string) string {
+// links makes the secrets in a header with URLs unreadable.
+func links(s string) string {
 	before, rest, ok := strings.Cut(s, "?")
 	if !ok {
 		return s
@@ -92,5 +94,5 @@ func redactLinks(s string) string {
 	if end < 0 {
 		end = len(rest)
 	}
-	return before + "?" + redactQuery(rest[:end]) + redactLinks(rest[end:])
+	return before + "?" + query(rest[:end]) + links(rest[end:])
 }
