@@ -11,25 +11,25 @@ import (
 // An Action is what a user may or may not do with a repository.
 type Action uint8
 
-// The actions. Each operation but Ping and the Discover of the registry as a
-// whole, which anybody may ask for, is one of them.
+// The actions. Each operation is one of them, but for Ping and ListExtensions
+// of the registry as a whole, which require no permission.
 const (
-	Pull   Action = iota + 1 // read blobs, manifests and referrers
-	Push                     // put blobs and manifests
-	Delete                   // delete blobs, manifests and tags
-	List                     // list tags, or find the repository in the catalog
+	ActionPull   Action = iota + 1 // read blobs, manifests and referrers
+	ActionPush                     // put blobs and manifests
+	ActionDelete                   // delete blobs, manifests and tags
+	ActionList                     // list tags, or find the repository in the catalog
 )
 
 // String returns the name of the action in lower case.
 func (a Action) String() string {
 	switch a {
-	case Pull:
+	case ActionPull:
 		return "pull"
-	case Push:
+	case ActionPush:
 		return "push"
-	case Delete:
+	case ActionDelete:
 		return "delete"
-	case List:
+	case ActionList:
 		return "list"
 	}
 	return fmt.Sprintf("action(%d)", uint8(a))
@@ -39,13 +39,13 @@ func (a Action) String() string {
 func (op Op) Action() Action {
 	switch op {
 	case GetBlob, HeadBlob, GetManifest, HeadManifest, ListReferrers:
-		return Pull
+		return ActionPull
 	case PutManifest, StartUpload, PostBlob, MountBlob, PatchUpload, PutUpload, GetUpload, CancelUpload:
-		return Push
+		return ActionPush
 	case DeleteBlob, DeleteManifest, DeleteTag:
-		return Delete
-	case ListTags, Catalog:
-		return List
+		return ActionDelete
+	case ListTags, ListRepositories:
+		return ActionList
 	}
 	return 0
 }
@@ -64,8 +64,8 @@ type Authorizer func(r *Request, repo string, a Action) error
 // authorize asks whether the request may do what it asks for.
 func (h *handler) authorize(r *Request) error {
 	a := r.Op.Action()
-	if r.Op == Discover && r.Repo != "" {
-		a = List // the answer tells whether the repository is there
+	if r.Op == ListExtensions && r.Repo != "" {
+		a = ActionList // the answer tells whether the repository is there
 	}
 	if h.authorizer == nil || a == 0 {
 		return nil
@@ -101,13 +101,13 @@ func (h *handler) mountSource(r *Request) (string, error) {
 		return r.From, nil
 	}
 	if r.From != "" {
-		if h.authorizer(r, r.From, Pull) != nil {
+		if h.authorizer(r, r.From, ActionPull) != nil {
 			return "", fmt.Errorf("%s may not be read: %w", r.From, fs.ErrNotExist)
 		}
 		return r.From, nil
 	}
 	ctx := r.Context()
-	for repo, err := range h.visible(r, Pull)(ctx, "") {
+	for repo, err := range h.visible(r, ActionPull)(ctx, "") {
 		if err != nil {
 			return "", err
 		}

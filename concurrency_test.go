@@ -104,7 +104,7 @@ func TestManyClientsAtOnce(t *testing.T) {
 func TestNoGoroutineIsLeft(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		h := inMemory(t, registry.WithRecorder(func(*registry.Exchange) {}))
+		h := inMemory(t, registry.WithRecorder(registry.RecorderFunc(func(*registry.Exchange) {})))
 		h.pushImage("app", "v1")
 		blob := "/v2/app/blobs/" + string(h.pushBlob("app", strings.Repeat("x", 1<<20)))
 		for _, r := range [][2]string{{"GET", ""}, {"GET", "bytes=0-9,20-29"}, {"GET", "bytes=5-"}, {"HEAD", "bytes=0-1"}, {"DELETE", ""}} {

@@ -98,7 +98,7 @@ func TestStoreFails(t *testing.T) {
 		{&registry.Error{Code: "UNKNOWN", Message: "the disk is on fire", Detail: func() {}}, 500, "UNKNOWN"},
 	} {
 		var failed []error
-		h := &registryTest{t, registry.New(failingStore{memstore.New(), tt.err}, registry.WithRecorder(func(e *registry.Exchange) { failed = append(failed, e.Err) })), nil}
+		h := &registryTest{t, registry.New(failingStore{memstore.New(), tt.err}, registry.WithRecorder(registry.RecorderFunc(func(e *registry.Exchange) { failed = append(failed, e.Err) }))), nil}
 		d := string(sum(""))
 		for _, r := range [][2]string{
 			{"GET", "/v2/_catalog"}, {"GET", "/v2/app/tags/list"}, {"GET", "/v2/app/referrers/" + d},
@@ -184,7 +184,7 @@ func TestBlobFailsInMidRead(t *testing.T) {
 	t.Parallel()
 	for _, cause := range []error{errors.New("the disk is on fire"), io.EOF} {
 		seen := make(chan *registry.Exchange, 1)
-		server := httptest.NewServer(registry.New(shortStore{memstore.New(), cause}, registry.WithRecorder(func(e *registry.Exchange) { seen <- e })))
+		server := httptest.NewServer(registry.New(shortStore{memstore.New(), cause}, registry.WithRecorder(registry.RecorderFunc(func(e *registry.Exchange) { seen <- e }))))
 		t.Cleanup(server.Close)
 		for _, header := range []string{"", "bytes=10-", "bytes=0-9,60000-70000"} {
 			r, err := http.NewRequest("GET", server.URL+"/v2/app/blobs/"+string(sum("x")), nil)
@@ -404,7 +404,7 @@ func (panickingReader) Read([]byte) (int, error) { panic("read") }
 func TestWriterStopsTooEarly(t *testing.T) {
 	t.Parallel()
 	var told error
-	record := registry.WithRecorder(func(e *registry.Exchange) { told = e.Err })
+	record := registry.WithRecorder(registry.RecorderFunc(func(e *registry.Exchange) { told = e.Err }))
 	h := &registryTest{t, registry.New(forgetfulStore{memstore.New()}, record), nil}
 	h.want(500, h.call("POST", "/v2/app/blobs/uploads/?digest="+string(sum("xy")), "xy"))
 	require.ErrorIs(t, told, io.ErrShortWrite)

@@ -29,10 +29,9 @@ type Fault struct {
 	// request; recorders are still given the request as it arrived. If it
 	// returns an error, that is answered in place of the operation.
 	//
-	// Before may put another body into the request. If reading that returns
-	// [ErrClose], [ErrReset] or [ErrHalfClose], the connection ends there; any
-	// other error is what the operation makes of it, which for an upload is
-	// that the client went away.
+	// Before may put another body into the request. If reading it returns a
+	// [ConnectionEnd], the connection ends there. The operation handles any
+	// other error: an upload takes it for a client that went away.
 	Before func(r *Request) error
 
 	// LoseUpload has the registry forget the upload session that the request
@@ -44,10 +43,10 @@ type Fault struct {
 	// Serve. If the operation fails, its own answer is sent instead.
 	AfterCommit bool
 
-	// Serve answers in place of the operation. An error that it returns is
-	// answered, or ends the connection if it is [ErrClose], [ErrReset] or
-	// [ErrHalfClose]. If Serve is nil, the operation answers, or nobody if
-	// AfterCommit is set: the connection is closed then.
+	// Serve answers in place of the operation. If it returns an error, the
+	// response reports that, or the connection ends if it is a
+	// [ConnectionEnd]. If Serve is nil, the operation answers; with
+	// AfterCommit, the connection is closed instead.
 	Serve Handler
 
 	// Header changes the header of the answer before it is sent, and returns
@@ -55,13 +54,14 @@ type Fault struct {
 	// writes was asked for is done by then.
 	Header func(status int, header http.Header) int
 
-	// Body wraps what the body of the answer is written to. It may change,
-	// delay, drop or add bytes; if it returns an [io.Closer], that is closed
-	// after the last of them. If Write or Close return [ErrClose], [ErrReset]
-	// or [ErrHalfClose], the connection ends there. The Content-Length stays
-	// as Header left it: what goes beyond it is not sent, and the connection
-	// is closed when a body stays below it.
-	Body func(w io.Writer) io.Writer
+	// Body wraps the writer of the response's body. Size is the Content-Length
+	// as Header left it, or -1 if there is none. The writer that Body returns
+	// may change, delay, drop or add bytes; if it is an [io.Closer], it is
+	// closed after the last of them. If Write or Close returns a
+	// [ConnectionEnd], the connection ends there. The Content-Length stays:
+	// bytes beyond it are not sent, and the connection is closed if the body
+	// is shorter.
+	Body func(w io.Writer, size int64) io.Writer
 
 	// Wire wraps what the whole answer is written to, status line and header
 	// included, and takes net/http out of the way: nothing checks that the
@@ -72,25 +72,39 @@ type Fault struct {
 	Wire func(w io.Writer) io.Writer
 }
 
-// How a [Fault] ends a connection. Under HTTP/2, and where the connection
-// cannot be had from the [http.ResponseWriter], all of them reset the stream
-// or abort the handler, as [http.ErrAbortHandler] does.
-var (
-	// ErrClose closes the connection.
-	ErrClose = errors.New("connection closed on purpose")
+// A ConnectionEnd is a way to end a connection on purpose. It is an error, so
+// that the functions of a [Fault] can return it. With HTTP/2, and where the
+// [http.ResponseWriter] does not give access to the connection, each of them
+// resets the stream or aborts the handler, as [http.ErrAbortHandler] does.
+type ConnectionEnd uint8
 
-	// ErrReset resets the connection: the client gets a TCP RST.
-	ErrReset = errors.New("connection reset on purpose")
+const (
+	// CloseConnection closes the connection.
+	CloseConnection ConnectionEnd = iota + 1
 
-	// ErrHalfClose closes the connection for writing and goes on reading until
+	// ResetConnection resets the connection: the client gets a TCP RST.
+	ResetConnection
+
+	// HalfCloseConnection closes the connection for writing and reads on until
 	// the client closes it.
-	ErrHalfClose = errors.New("connection half closed on purpose")
+	HalfCloseConnection
 )
 
-// isEnd reports whether err is how a fault ends a connection.
-func isEnd(err error) bool {
-	return errors.Is(err, ErrClose) || errors.Is(err, ErrReset) || errors.Is(err, ErrHalfClose)
+// Error says how the connection was ended.
+func (e ConnectionEnd) Error() string {
+	switch e {
+	case CloseConnection:
+		return "connection closed on purpose"
+	case ResetConnection:
+		return "connection reset on purpose"
+	case HalfCloseConnection:
+		return "connection half closed on purpose"
+	}
+	return fmt.Sprintf("connection end %d", uint8(e))
 }
+
+// isEnd reports whether err ends the connection on purpose.
+func isEnd(err error) bool { return errors.As(err, new(ConnectionEnd)) }
 
 // serveFaulty answers the request, with the fault that an injector has for it.
 func (h *handler) serveFaulty(w *responseWriter, r *Request) error {
@@ -136,7 +150,7 @@ func (h *handler) serveWith(w *faultWriter, r *Request) error {
 			return err
 		}
 		if f.Serve == nil {
-			serve = func(http.ResponseWriter, *Request) error { return ErrClose }
+			serve = func(http.ResponseWriter, *Request) error { return CloseConnection }
 		}
 	}
 	return answer(serve, &responseWriter{ResponseWriter: w}, r)
@@ -228,8 +242,16 @@ func (w *faultWriter) WriteHeader(status int) {
 		}
 	}
 	if f.Body != nil {
-		w.body = f.Body(w.body)
+		w.body = f.Body(w.body, w.size())
 	}
+}
+
+// size returns the Content-Length of the response, or -1 if there is none.
+func (w *faultWriter) size() int64 {
+	if n, err := strconv.ParseInt(w.Header().Get("Content-Length"), 10, 64); err == nil {
+		return n
+	}
+	return -1
 }
 
 // room returns how many bytes of a body net/http takes.
@@ -237,7 +259,7 @@ func (w *faultWriter) room(status int) int64 {
 	if w.request.Method == http.MethodHead || status == http.StatusNoContent || status == http.StatusNotModified {
 		return 0
 	}
-	if n, err := strconv.ParseInt(w.Header().Get("Content-Length"), 10, 64); err == nil {
+	if n := w.size(); n >= 0 {
 		return n
 	}
 	return math.MaxInt64
@@ -300,9 +322,9 @@ func (w *faultWriter) finish(err error) error {
 		}
 	}
 	switch {
-	case errors.Is(err, ErrReset) && w.hijack() == nil:
+	case errors.Is(err, ResetConnection) && w.hijack() == nil:
 		reset(w.conn)
-	case errors.Is(err, ErrHalfClose) && w.hijack() == nil:
+	case errors.Is(err, HalfCloseConnection) && w.hijack() == nil:
 		if c, ok := w.conn.(interface{ CloseWrite() error }); ok {
 			defer context.AfterFunc(w.request.Context(), func() { w.conn.Close() })()
 			c.CloseWrite()

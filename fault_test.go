@@ -50,7 +50,7 @@ func bothVersions(t *testing.T, test func(t *faultTest)) {
 			var complaints bytes.Buffer
 			server := httptest.NewUnstartedServer(registry.New(f.store,
 				registry.WithFaults(f.next),
-				registry.WithRecorder(func(e *registry.Exchange) { f.exchanges <- e }),
+				registry.WithRecorder(registry.RecorderFunc(func(e *registry.Exchange) { f.exchanges <- e })),
 			))
 			server.Config.ErrorLog = log.New(&complaints, "", 0)
 			server.EnableHTTP2 = f.h2
@@ -120,9 +120,9 @@ func (t *faultTest) requireEnded(end, err error) {
 	switch {
 	case t.h2:
 		require.ErrorContains(t, err, "INTERNAL_ERROR")
-	case end == registry.ErrReset && runtime.GOOS != "windows":
+	case end == registry.ResetConnection && runtime.GOOS != "windows":
 		require.ErrorIs(t, err, syscall.ECONNRESET)
-	case end == registry.ErrReset:
+	case end == registry.ResetConnection:
 		require.Error(t, err)
 	default:
 		require.True(t, errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF), "%v", err)
@@ -165,7 +165,7 @@ func TestFaultBefore(t *testing.T) {
 			require.Equal(t, "anna", e.Request.User, "who a request is from is found out later than what it is")
 			require.Equal(t, "repository:app:pull", e.Request.Granted)
 		})
-		for _, end := range []error{registry.ErrClose, registry.ErrReset, registry.ErrHalfClose} {
+		for _, end := range []error{registry.CloseConnection, registry.ResetConnection, registry.HalfCloseConnection} {
 			t.Run("ends: "+end.Error(), func(*testing.T) {
 				got := t.do(&registry.Fault{Before: func(*registry.Request) error { return end }}, "GET", blobPath(), nil)
 				t.requireEnded(end, got.err)
@@ -207,7 +207,7 @@ func TestFaultWhileReceiving(t *testing.T) {
 			<-t.exchanges
 			return got.Header.Get("Range")
 		}
-		for _, end := range []error{registry.ErrClose, registry.ErrReset} {
+		for _, end := range []error{registry.CloseConnection, registry.ResetConnection} {
 			session := start()
 			// A client that is still sending may only notice that it cannot.
 			got := t.do(&registry.Fault{Before: endAfter(7, end)}, "PATCH", session, strings.NewReader("0123456789"))
@@ -274,7 +274,7 @@ func TestFaultAfterCommit(t *testing.T) {
 		require.Len(t, e.Errors, 1)
 		require.Equal(t, "lost", e.Errors[0].Message)
 
-		for _, end := range []error{registry.ErrClose, registry.ErrReset, registry.ErrHalfClose} {
+		for _, end := range []error{registry.CloseConnection, registry.ResetConnection, registry.HalfCloseConnection} {
 			got = put("ended", index, &registry.Fault{AfterCommit: true, Serve: func(http.ResponseWriter, *registry.Request) error { return end }})
 			t.requireEnded(end, got.err)
 			require.True(t, committed("ended"))
@@ -282,7 +282,7 @@ func TestFaultAfterCommit(t *testing.T) {
 		}
 
 		got = put("unanswered", index, &registry.Fault{AfterCommit: true})
-		t.requireEnded(registry.ErrClose, got.err)
+		t.requireEnded(registry.CloseConnection, got.err)
 		require.True(t, committed("unanswered"))
 
 		got = put("failed", `{`, &registry.Fault{AfterCommit: true, Serve: refuse})
@@ -331,6 +331,11 @@ type writeCloser struct {
 func (w writeCloser) Write(p []byte) (int, error) { return w.write(p) }
 func (w writeCloser) Close() error                { return w.close() }
 
+// anySize makes a [registry.Fault.Body] of a wrapper that does not use the size.
+func anySize(wrap func(io.Writer) io.Writer) func(io.Writer, int64) io.Writer {
+	return func(w io.Writer, _ int64) io.Writer { return wrap(w) }
+}
+
 // endsAfter lets n bytes through and then ends as end says.
 func endsAfter(n int, end error) func(w io.Writer) io.Writer {
 	return func(w io.Writer) io.Writer {
@@ -352,9 +357,9 @@ func endsAfter(n int, end error) func(w io.Writer) io.Writer {
 
 func TestFaultBody(t *testing.T) {
 	bothVersions(t, func(t *faultTest) {
-		for _, end := range []error{registry.ErrClose, registry.ErrReset, registry.ErrHalfClose} {
+		for _, end := range []error{registry.CloseConnection, registry.ResetConnection, registry.HalfCloseConnection} {
 			for _, n := range []int{0, 1, 1000, len(faultBlob) - 1} {
-				got := t.do(&registry.Fault{Body: endsAfter(n, end)}, "GET", blobPath(), nil)
+				got := t.do(&registry.Fault{Body: anySize(endsAfter(n, end))}, "GET", blobPath(), nil)
 				require.NotNil(t, got.Response, "%v: the header comes before a cut at %d", got.err, n)
 				require.Equal(t, 200, got.StatusCode)
 				t.requireEnded(end, got.err)
@@ -374,7 +379,7 @@ func TestFaultBody(t *testing.T) {
 				},
 			}
 		}
-		got := t.do(&registry.Fault{Body: upper}, "GET", blobPath(), nil)
+		got := t.do(&registry.Fault{Body: anySize(upper)}, "GET", blobPath(), nil)
 		require.NoError(t, got.err)
 		require.Equal(t, bytes.ToUpper(faultBlob), got.body, "what goes beyond the Content-Length is not sent")
 
@@ -382,15 +387,32 @@ func TestFaultBody(t *testing.T) {
 			h.Set("Content-Length", fmt.Sprint(len(faultBlob)+4))
 			return status
 		}
-		got = t.do(&registry.Fault{Header: longer, Body: upper}, "GET", blobPath(), nil)
+		for want, header := range map[int64]func(int, http.Header) int{
+			int64(len(faultBlob)):     nil,
+			int64(len(faultBlob)) + 4: longer,
+			-1: func(status int, h http.Header) int {
+				h.Del("Content-Length")
+				return status
+			},
+		} {
+			size := int64(0)
+			t.do(&registry.Fault{Header: header, Body: func(w io.Writer, n int64) io.Writer {
+				size = n
+				return w
+			}}, "GET", blobPath(), nil)
+			<-t.exchanges
+			require.Equal(t, want, size)
+		}
+
+		got = t.do(&registry.Fault{Header: longer, Body: anySize(upper)}, "GET", blobPath(), nil)
 		require.NoError(t, got.err)
 		require.Equal(t, "more", string(got.body[len(faultBlob):]))
 
-		got = t.do(&registry.Fault{Header: longer, Body: upper}, "HEAD", blobPath(), nil)
+		got = t.do(&registry.Fault{Header: longer, Body: anySize(upper)}, "HEAD", blobPath(), nil)
 		require.NoError(t, got.err)
 		require.Empty(t, got.body)
 
-		got = t.do(&registry.Fault{Body: upper, Serve: func(http.ResponseWriter, *registry.Request) error {
+		got = t.do(&registry.Fault{Body: anySize(upper), Serve: func(http.ResponseWriter, *registry.Request) error {
 			return errors.New("broken")
 		}}, "GET", blobPath(), nil)
 		require.Equal(t, 500, got.StatusCode)
@@ -400,7 +422,7 @@ func TestFaultBody(t *testing.T) {
 
 func TestFaultWire(t *testing.T) {
 	bothVersions(t, func(t *faultTest) {
-		for _, end := range []error{registry.ErrClose, registry.ErrReset, registry.ErrHalfClose} {
+		for _, end := range []error{registry.CloseConnection, registry.ResetConnection, registry.HalfCloseConnection} {
 			got := t.do(&registry.Fault{Wire: endsAfter(12, end)}, "GET", blobPath(), nil)
 			require.Error(t, got.err)
 			if t.h2 {
@@ -458,8 +480,8 @@ func TestFaultWireBytes(t *testing.T) {
 		require.Equal(t, "{}", body)
 	})
 	for _, test := range []struct{ end, want error }{
-		{registry.ErrClose, nil},
-		{registry.ErrReset, syscall.ECONNRESET},
+		{registry.CloseConnection, nil},
+		{registry.ResetConnection, syscall.ECONNRESET},
 	} {
 		t.Run("in the header: "+test.end.Error(), func(t *testing.T) {
 			if runtime.GOOS == "windows" {
@@ -478,9 +500,9 @@ func TestFaultHalfClose(t *testing.T) {
 	ended := make(chan struct{})
 	server := httptest.NewServer(registry.New(memstore.New(),
 		registry.WithFaults(func(*registry.Request) *registry.Fault {
-			return &registry.Fault{Before: func(*registry.Request) error { return registry.ErrHalfClose }}
+			return &registry.Fault{Before: func(*registry.Request) error { return registry.HalfCloseConnection }}
 		}),
-		registry.WithRecorder(func(*registry.Exchange) { close(ended) }),
+		registry.WithRecorder(registry.RecorderFunc(func(*registry.Exchange) { close(ended) })),
 	))
 	defer server.Close()
 	conn, err := net.Dial("tcp", server.Listener.Addr().String())
@@ -504,9 +526,9 @@ func TestFaultHalfClose(t *testing.T) {
 func TestFaultWithoutConnection(t *testing.T) {
 	t.Parallel()
 	for _, f := range []*registry.Fault{
-		{Before: func(*registry.Request) error { return registry.ErrReset }},
-		{Body: endsAfter(1, registry.ErrClose)},
-		{Wire: endsAfter(1, registry.ErrHalfClose)},
+		{Before: func(*registry.Request) error { return registry.ResetConnection }},
+		{Body: anySize(endsAfter(1, registry.CloseConnection))},
+		{Wire: endsAfter(1, registry.HalfCloseConnection)},
 	} {
 		h := registry.New(memstore.New(), registry.WithFaults(func(*registry.Request) *registry.Fault { return f }))
 		require.PanicsWithValue(t, http.ErrAbortHandler, func() {

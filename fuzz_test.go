@@ -63,7 +63,7 @@ func FuzzServeHTTP(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, method, target, header, body string, options uint8) {
 		var failed error
-		opts := []registry.Option{registry.WithRecorder(func(e *registry.Exchange) { failed = e.Err }), registry.WithManifestLimit(10_000)}
+		opts := []registry.Option{registry.WithRecorder(registry.RecorderFunc(func(e *registry.Exchange) { failed = e.Err })), registry.WithManifestLimit(10_000)}
 		for i, o := range []registry.Option{
 			registry.WithPageSize(1), registry.WithMinChunk(4), registry.WithSparseManifests(), registry.WithAnyManifest(), registry.WithoutAnonymousMount(),
 			registry.Without(registry.ListReferrers, registry.DeleteTag, registry.PostBlob, registry.MountBlob), registry.WithWarnings("x"),

@@ -32,7 +32,7 @@ func New(store Store, opts ...Option) http.Handler {
 		h.serve = h.middleware[i](h.serve)
 	}
 	if h.logger != nil {
-		h.recorders = append(h.recorders, h.log)
+		h.recorders = append(h.recorders, RecorderFunc(h.log))
 	}
 	return h
 }
@@ -82,6 +82,9 @@ func (h *handler) ServeHTTP(hw http.ResponseWriter, hr *http.Request) {
 	}
 	r.parse(hr)
 	h.addHeader(w.Header(), r)
+	for _, to := range h.recorders {
+		to.Arrive(r)
+	}
 
 	err := h.serveFaulty(w, r)
 
@@ -98,8 +101,8 @@ func (h *handler) ServeHTTP(hw http.ResponseWriter, hr *http.Request) {
 			Duration: time.Since(start),
 			Fault:    r.fault,
 		}
-		for _, record := range h.recorders {
-			record(e)
+		for _, to := range h.recorders {
+			to.Record(e)
 		}
 	}
 	if err != nil && errors.As(err, new(cutError)) {
@@ -150,9 +153,9 @@ func (h *handler) operate(w http.ResponseWriter, r *Request) error {
 		return r.err
 	}
 	switch r.Op {
-	case Unknown:
+	case UnknownOp:
 		return h.notAllowed(r)
-	case Token:
+	case GetToken:
 		return noEndpoint()
 	}
 	if err := h.authorize(r); err != nil {
@@ -192,9 +195,9 @@ func (h *handler) operate(w http.ResponseWriter, r *Request) error {
 		return h.listTags(w, r)
 	case ListReferrers:
 		return h.listReferrers(w, r)
-	case Catalog:
+	case ListRepositories:
 		return h.catalog(w, r)
-	case Discover:
+	case ListExtensions:
 		return h.discover(w, r)
 	default:
 		return h.ping(w, r)
@@ -206,7 +209,7 @@ func (h *handler) refuse(w http.ResponseWriter, r *Request) error {
 	switch r.Op {
 	case MountBlob, PostBlob:
 		return h.startUpload(w, r)
-	case ListReferrers, Catalog, Discover:
+	case ListReferrers, ListRepositories, ListExtensions:
 		return &Error{Code: CodeUnsupported, Status: http.StatusNotFound, Message: "this registry has no " + r.Op.String()}
 	}
 	return h.notAllowed(r)
@@ -224,11 +227,9 @@ func (h *handler) notAllowed(r *Request) error {
 			allowed = append(allowed, m.method)
 		}
 	}
-	return &Error{
-		Code:    CodeUnsupported,
-		Message: r.Method + " is not supported here",
-		Header:  http.Header{"Allow": {strings.Join(allowed, ", ")}},
-	}
+	e := methodNotSupported(r)
+	e.Header = http.Header{"Allow": {strings.Join(allowed, ", ")}}
+	return e
 }
 
 // ping answers that the registry implements the spec (Determining Support).

@@ -209,14 +209,14 @@ func TestReadOnly(t *testing.T) {
 // Each operation can be left out, and what is left works.
 func TestWithoutAnOperation(t *testing.T) {
 	t.Parallel()
-	for op := registry.Ping; op <= registry.Discover; op++ {
+	for op := registry.Ping; op <= registry.ListExtensions; op++ {
 		t.Run(op.String(), func(t *testing.T) {
 			t.Parallel()
 			full := inMemory(t)
 			m := full.pushImage("app", "v1")
 			d := string(sum("layer"))
-			seen := registry.Unknown
-			h := full.over(registry.Without(op, registry.Op(250)), registry.WithRecorder(func(e *registry.Exchange) { seen = e.Request.Op }))
+			seen := registry.UnknownOp
+			h := full.over(registry.Without(op, registry.Op(250)), registry.WithRecorder(registry.RecorderFunc(func(e *registry.Exchange) { seen = e.Request.Op })))
 			location := "/v2/app/blobs/uploads/id"
 			for asked, r := range map[registry.Op][2]string{
 				registry.Ping: {"GET", "/v2/"}, registry.GetBlob: {"GET", "/v2/app/blobs/" + d}, registry.HeadBlob: {"HEAD", "/v2/app/blobs/" + d}, registry.DeleteBlob: {"DELETE", "/v2/app/blobs/" + string(sum("x"))},
@@ -224,7 +224,7 @@ func TestWithoutAnOperation(t *testing.T) {
 				registry.DeleteManifest: {"DELETE", "/v2/app/manifests/" + string(sum("x"))}, registry.DeleteTag: {"DELETE", "/v2/app/manifests/v2"},
 				registry.StartUpload: {"POST", "/v2/app/blobs/uploads/"}, registry.PostBlob: {"POST", "/v2/app/blobs/uploads/?digest=" + string(sum(m))}, registry.MountBlob: {"POST", "/v2/new/blobs/uploads/?mount=" + d},
 				registry.PatchUpload: {"PATCH", location}, registry.PutUpload: {"PUT", location + "?digest=" + d}, registry.GetUpload: {"GET", location}, registry.CancelUpload: {"DELETE", location},
-				registry.ListTags: {"GET", "/v2/app/tags/list"}, registry.ListReferrers: {"GET", "/v2/app/referrers/" + d}, registry.Catalog: {"GET", "/v2/_catalog"}, registry.Discover: {"GET", "/v2/_oci/ext/discover"},
+				registry.ListTags: {"GET", "/v2/app/tags/list"}, registry.ListReferrers: {"GET", "/v2/app/referrers/" + d}, registry.ListRepositories: {"GET", "/v2/_catalog"}, registry.ListExtensions: {"GET", "/v2/_oci/ext/discover"},
 			} {
 				a := h.call(r[0], r[1], m, "Content-Type", imageType)
 				require.Equal(t, asked, seen)
@@ -233,7 +233,7 @@ func TestWithoutAnOperation(t *testing.T) {
 					continue
 				}
 				switch op {
-				case registry.ListReferrers, registry.Catalog, registry.Discover:
+				case registry.ListReferrers, registry.ListRepositories, registry.ListExtensions:
 					h.wantError(404, a, registry.CodeUnsupported)
 				case registry.MountBlob, registry.PostBlob:
 					h.want(202, a)
@@ -328,7 +328,7 @@ func TestRecorderGetsEveryExchange(t *testing.T) {
 				return next(w, r)
 			}
 		}
-		h := inMemory(t, registry.WithMiddleware(slow), registry.WithRecorder(func(e *registry.Exchange) { seen = append(seen, e) }))
+		h := inMemory(t, registry.WithMiddleware(slow), registry.WithRecorder(registry.RecorderFunc(func(e *registry.Exchange) { seen = append(seen, e) })))
 		last := func() *registry.Exchange { return seen[len(seen)-1] }
 
 		d := h.pushBlob("app", "0123456789")
@@ -367,7 +367,7 @@ func TestRecorderGetsEveryExchange(t *testing.T) {
 
 		// Also what is none of the API's.
 		h.want(404, h.call("GET", "/favicon.ico", ""))
-		require.Equal(t, registry.Unknown, last().Request.Op)
+		require.Equal(t, registry.UnknownOp, last().Request.Op)
 		h.want(400, h.call("GET", "/v2/A/tags/list", ""))
 		require.Equal(t, registry.CodeNameInvalid, last().Errors[0].Code)
 		h.want(416, h.call("GET", "/v2/app/blobs/"+string(h.pushBlob("app", "x")), "", "Range", "bytes=5-"))
@@ -381,7 +381,7 @@ func TestRecorderIsToldOfAClientThatGoesAway(t *testing.T) {
 	t.Parallel()
 	seen := make(chan *registry.Exchange, 10)
 	content := strings.Repeat("0123456789abcdef", 1<<20)
-	h := inMemory(t, registry.WithRecorder(func(e *registry.Exchange) { seen <- e }))
+	h := inMemory(t, registry.WithRecorder(registry.RecorderFunc(func(e *registry.Exchange) { seen <- e })))
 	d := string(h.pushBlob("app", content))
 	<-seen
 	server := httptest.NewServer(h)
@@ -404,7 +404,7 @@ func TestRecorderIsToldOfAClientThatGoesAway(t *testing.T) {
 func TestRecordersAreAllCalled(t *testing.T) {
 	t.Parallel()
 	var order []int
-	h := inMemory(t, registry.WithRecorder(func(*registry.Exchange) { order = append(order, 1) }), registry.WithRecorder(func(*registry.Exchange) { order = append(order, 2) }))
+	h := inMemory(t, registry.WithRecorder(registry.RecorderFunc(func(*registry.Exchange) { order = append(order, 1) })), registry.WithRecorder(registry.RecorderFunc(func(*registry.Exchange) { order = append(order, 2) })))
 	h.call("GET", "/v2/", "")
 	require.Equal(t, []int{1, 2}, order)
 }
@@ -466,7 +466,7 @@ func TestNothingIsLoggedByDefault(t *testing.T) {
 // The handler may be called without a server around it.
 func TestRequestWithoutABody(t *testing.T) {
 	t.Parallel()
-	for _, opts := range [][]registry.Option{nil, {registry.WithRecorder(func(*registry.Exchange) {})}} {
+	for _, opts := range [][]registry.Option{nil, {registry.WithRecorder(registry.RecorderFunc(func(*registry.Exchange) {}))}} {
 		h := inMemory(t, opts...)
 		location := h.start("app")
 		for _, r := range [][2]string{

@@ -15,6 +15,28 @@ type Handler func(w http.ResponseWriter, r *Request) error
 // answer in place of next, or change what next writes.
 type Middleware func(next Handler) Handler
 
+// A Recorder is told of every request that arrives at a registry and how it was
+// answered (see [WithRecorder]). Both methods are called from the goroutine
+// that serves the request, so they are called concurrently.
+type Recorder interface {
+	// Arrive is called when the request has been parsed, before anything else
+	// is done with it. It must not modify the request nor read its body.
+	Arrive(*Request)
+
+	// Record is called once for each request that has arrived, when it has been
+	// answered. [Exchange.Request] is the pointer that Arrive got.
+	Record(*Exchange)
+}
+
+// A RecorderFunc is a [Recorder] that does nothing when a request arrives.
+type RecorderFunc func(*Exchange)
+
+// Arrive does nothing.
+func (f RecorderFunc) Arrive(*Request) {}
+
+// Record calls f.
+func (f RecorderFunc) Record(x *Exchange) { f(x) }
+
 // An Exchange is a request and how it was answered, as a recorder gets it (see
 // [WithRecorder]). It must not be modified, and the request's body not be
 // read.

@@ -37,7 +37,7 @@ func (h *handler) listTags(w http.ResponseWriter, r *Request) error {
 // catalog answers GET /v2/_catalog, which the distribution spec does not have
 // anymore: Docker Registry HTTP API V2, Catalog.
 func (h *handler) catalog(w http.ResponseWriter, r *Request) error {
-	names, err := h.page(w, r, h.visible(r, List))
+	names, err := h.page(w, r, h.visible(r, ActionList))
 	if err != nil {
 		return fmt.Errorf("listing the repositories: %w", err)
 	}
@@ -175,7 +175,7 @@ func (h *handler) discover(w http.ResponseWriter, r *Request) error {
 		if err := h.unknown(r, nil); err != nil {
 			return err
 		}
-	} else if !h.without[Catalog] {
+	} else if !h.without[ListRepositories] {
 		body.Extensions = append(body.Extensions, extension{
 			Name:        "_catalog",
 			URL:         "https://distribution.github.io/distribution/spec/api/#listing-repositories",

@@ -149,7 +149,7 @@ func TestCatalog(t *testing.T) {
 		require.Equal(t, [][]string{{}}, t.names("/v2/_catalog?n=0", "repositories"))
 		t.wantError(400, t.call("GET", "/v2/_catalog?n=-1", ""), registry.CodeUnsupported)
 		require.Zero(t, t.want(200, t.call("HEAD", "/v2/_catalog", "")).Body.Len())
-		t.wantError(404, t.over(registry.Without(registry.Catalog)).call("GET", "/v2/_catalog", ""), registry.CodeUnsupported)
+		t.wantError(404, t.over(registry.Without(registry.ListRepositories)).call("GET", "/v2/_catalog", ""), registry.CodeUnsupported)
 	})
 }
 
@@ -343,8 +343,8 @@ func TestDiscover(t *testing.T) {
 		require.Equal(t, []string{"_oci"}, extensions(t.call("GET", "/v2/team/app/_oci/ext/discover", "")))
 		t.wantError(404, t.call("GET", "/v2/team/_oci/ext/discover", ""), registry.CodeNameUnknown)
 		t.wantError(400, t.call("GET", "/v2/TEAM/_oci/ext/discover", ""), registry.CodeNameInvalid)
-		require.Equal(t, []string{"_oci"}, extensions(t.over(registry.Without(registry.Catalog)).call("GET", "/v2/_oci/ext/discover", "")))
-		less := t.over(registry.Without(registry.Discover))
+		require.Equal(t, []string{"_oci"}, extensions(t.over(registry.Without(registry.ListRepositories)).call("GET", "/v2/_oci/ext/discover", "")))
+		less := t.over(registry.Without(registry.ListExtensions))
 		t.wantError(404, less.call("GET", "/v2/_oci/ext/discover", ""), registry.CodeUnsupported)
 		t.wantError(404, less.call("GET", "/v2/team/app/_oci/ext/discover", ""), registry.CodeUnsupported)
 	})

@@ -11,14 +11,26 @@ import (
 
 // An Option changes how a registry that [New] makes behaves.
 type Option interface {
+	// Options returns the options that this one consists of, in order: itself,
+	// unless the function [Options] made it.
+	Options() []Option
+
 	apply(*config)
 }
 
 // Options returns an Option that applies all of opts, in order.
-func Options(opts ...Option) Option { return group(opts) }
+func Options(opts ...Option) Option {
+	var g group
+	for _, o := range opts {
+		if o == nil {
+			panic("registry: an option is nil; leave it out, or pass registry.Options() for one that does nothing")
+		}
+		g = append(g, o.Options()...)
+	}
+	return g
+}
 
-// A group is several options. Package registrytest, whose own options stand
-// among those of this package, looks into it.
+// A group is several options, none of them a group.
 type group []Option
 
 func (g group) apply(c *config) {
@@ -27,12 +39,13 @@ func (g group) apply(c *config) {
 	}
 }
 
-// Unwrap returns the options.
-func (g group) Unwrap() []Option { return g }
+func (g group) Options() []Option { return g }
 
 type option func(*config)
 
 func (o option) apply(c *config) { o(c) }
+
+func (o option) Options() []Option { return []Option{o} }
 
 // The defaults of the options.
 const (
@@ -56,7 +69,7 @@ type config struct {
 	anyManifest     bool
 	warnings        []string
 	logger          *slog.Logger
-	recorders       []func(*Exchange)
+	recorders       []Recorder
 	injectors       []func(*Request) *Fault
 	middleware      []Middleware
 	authorizer      Authorizer
@@ -79,7 +92,7 @@ func newConfig(opts []Option) config {
 //
 //   - [ListReferrers]: 404, and no OCI-Subject when a manifest is pushed
 //     (Unavailable Referrers API);
-//   - [Catalog], [Discover]: 404;
+//   - [ListRepositories], [ListExtensions]: 404;
 //   - [MountBlob]: 202 with an upload session (Mounting a blob from another
 //     repository);
 //   - [PostBlob]: 202 with an upload session (Single POST);
@@ -184,11 +197,11 @@ func WithLogger(l *slog.Logger) Option {
 	return option(func(c *config) { c.logger = l })
 }
 
-// WithRecorder makes a registry that calls record after each request has been
-// answered, from the goroutine that has served it. It is given all requests,
-// also those that no operation was found for and those that a fault hit.
-func WithRecorder(record func(*Exchange)) Option {
-	return option(func(c *config) { c.recorders = append(c.recorders, record) })
+// WithRecorder makes a registry that tells the recorder of every request and
+// every response, including requests for no operation and those that a fault
+// hits.
+func WithRecorder(to Recorder) Option {
+	return option(func(c *config) { c.recorders = append(c.recorders, to) })
 }
 
 // WithFaults makes a registry that asks inject, before each request is served,

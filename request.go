@@ -11,33 +11,33 @@ import (
 )
 
 // An Op is what a request asks of the registry: one of the endpoints of the
-// distribution spec, section Endpoints. The zero Op is Unknown.
+// distribution spec, section Endpoints. The zero Op is UnknownOp.
 type Op uint8
 
 // The operations.
 const (
-	Unknown        Op = iota // a path or a method that is none of the API's
-	Ping                     // GET /v2/ (end-1)
-	GetBlob                  // GET of a blob (end-2)
-	HeadBlob                 // HEAD of a blob (end-2)
-	DeleteBlob               // DELETE of a blob (end-10)
-	GetManifest              // GET of a manifest (end-3)
-	HeadManifest             // HEAD of a manifest (end-3)
-	PutManifest              // PUT of a manifest, by tag or digest (end-7)
-	DeleteManifest           // DELETE of a manifest by its digest (end-9)
-	DeleteTag                // DELETE of a tag (end-9)
-	StartUpload              // POST that starts an upload session (end-4a, end-4c)
-	PostBlob                 // POST of a whole blob with ?digest= (end-4b)
-	MountBlob                // POST with ?mount= (end-11)
-	PatchUpload              // PATCH of an upload session: a chunk or a stream (end-5)
-	PutUpload                // PUT that closes an upload session with ?digest= (end-6)
-	GetUpload                // GET of an upload session's status (end-13)
-	CancelUpload             // DELETE of an upload session (end-14)
-	ListTags                 // GET of a repository's tags (end-8)
-	ListReferrers            // GET of a manifest's referrers (end-12)
-	Catalog                  // GET /v2/_catalog, of the Docker Registry HTTP API V2
-	Discover                 // GET of _oci/ext/discover, of the spec's extensions
-	Token                    // GET or POST /token, which a middleware may serve
+	UnknownOp        Op = iota // a path or a method that is none of the API's
+	Ping                       // GET /v2/ (end-1)
+	GetBlob                    // GET of a blob (end-2)
+	HeadBlob                   // HEAD of a blob (end-2)
+	DeleteBlob                 // DELETE of a blob (end-10)
+	GetManifest                // GET of a manifest (end-3)
+	HeadManifest               // HEAD of a manifest (end-3)
+	PutManifest                // PUT of a manifest, by tag or digest (end-7)
+	DeleteManifest             // DELETE of a manifest by its digest (end-9)
+	DeleteTag                  // DELETE of a tag (end-9)
+	StartUpload                // POST that starts an upload session (end-4a, end-4c)
+	PostBlob                   // POST of a whole blob with ?digest= (end-4b)
+	MountBlob                  // POST with ?mount= (end-11)
+	PatchUpload                // PATCH of an upload session: a chunk or a stream (end-5)
+	PutUpload                  // PUT that closes an upload session with ?digest= (end-6)
+	GetUpload                  // GET of an upload session's status (end-13)
+	CancelUpload               // DELETE of an upload session (end-14)
+	ListTags                   // GET of a repository's tags (end-8)
+	ListReferrers              // GET of a manifest's referrers (end-12)
+	ListRepositories           // GET /v2/_catalog, of the Docker Registry HTTP API V2
+	ListExtensions             // GET of _oci/ext/discover, of the spec's extensions
+	GetToken                   // GET or POST /token, which a middleware may serve
 
 	numOps = iota
 )
@@ -63,7 +63,7 @@ func ParseOp(name string) (Op, error) {
 			return Op(i), nil
 		}
 	}
-	return Unknown, fmt.Errorf("no operation is called %q", name)
+	return UnknownOp, fmt.Errorf("no operation is called %q", name)
 }
 
 // Writes reports whether the operation changes what the registry holds, or is
@@ -135,7 +135,7 @@ func (r *Request) reference() string {
 // "get-manifest team/app:v1".
 func (r *Request) String() string {
 	s := r.Op.String()
-	if r.Op == Unknown && r.Request != nil {
+	if r.Op == UnknownOp && r.Request != nil {
 		s += " " + r.Method + " " + r.URL.Path
 	}
 	if r.Repo != "" {
@@ -176,15 +176,28 @@ var routes = [...][]struct {
 }{
 	noRoute:        {},
 	baseRoute:      {{"GET", Ping}, {"HEAD", Ping}},
-	catalogRoute:   {{"GET", Catalog}, {"HEAD", Catalog}},
-	discoverRoute:  {{"GET", Discover}, {"HEAD", Discover}},
+	catalogRoute:   {{"GET", ListRepositories}, {"HEAD", ListRepositories}},
+	discoverRoute:  {{"GET", ListExtensions}, {"HEAD", ListExtensions}},
 	tagsRoute:      {{"GET", ListTags}, {"HEAD", ListTags}},
 	manifestRoute:  {{"GET", GetManifest}, {"HEAD", HeadManifest}, {"PUT", PutManifest}, {"DELETE", DeleteManifest}},
 	blobRoute:      {{"GET", GetBlob}, {"HEAD", HeadBlob}, {"DELETE", DeleteBlob}},
 	referrersRoute: {{"GET", ListReferrers}, {"HEAD", ListReferrers}},
 	uploadsRoute:   {{"POST", StartUpload}},
 	uploadRoute:    {{"GET", GetUpload}, {"HEAD", GetUpload}, {"PATCH", PatchUpload}, {"PUT", PutUpload}, {"DELETE", CancelUpload}},
-	tokenRoute:     {{"GET", Token}, {"POST", Token}},
+	tokenRoute:     {{"GET", GetToken}, {"POST", GetToken}},
+}
+
+// ParseRequest reads the method and the URL of an HTTP request. It is the way
+// in which a registry reads them: no body is read and no store asked. If the
+// registry would refuse the request for its method or URL, ParseRequest returns
+// that [*Error], and a Request with all that it could read.
+func ParseRequest(hr *http.Request) (*Request, error) {
+	r := new(Request)
+	r.parse(hr)
+	if r.err == nil && r.Op == UnknownOp {
+		return r, methodNotSupported(r)
+	}
+	return r, r.err
 }
 
 // parse reads what hr asks for into r. What is wrong with it is left in r.err,
@@ -209,7 +222,7 @@ func (r *Request) parse(hr *http.Request) {
 		}
 		r.Repo = repo
 	}
-	if r.Op == Unknown {
+	if r.Op == UnknownOp {
 		return
 	}
 	switch route {
@@ -225,6 +238,12 @@ func (r *Request) parse(hr *http.Request) {
 			r.parseDigest(hr.URL.Query().Get("digest"))
 		}
 	}
+}
+
+// methodNotSupported returns the error for a method that the route of the
+// request does not have.
+func methodNotSupported(r *Request) *Error {
+	return Errorf(CodeUnsupported, "%s is not supported here", r.Method)
 }
 
 // noEndpoint returns the error for a path that leads nowhere.

@@ -32,9 +32,9 @@ func TestParse(t *testing.T) {
 	}{
 		{"GET /v2/", Request{Op: Ping}},
 		{"HEAD /v2", Request{Op: Ping}},
-		{"GET /v2/_catalog", Request{Op: Catalog}},
-		{"GET /v2/_oci/ext/discover", Request{Op: Discover}},
-		{"GET /v2/a/_oci/ext/discover", Request{Op: Discover, Repo: "a"}},
+		{"GET /v2/_catalog", Request{Op: ListRepositories}},
+		{"GET /v2/_oci/ext/discover", Request{Op: ListExtensions}},
+		{"GET /v2/a/_oci/ext/discover", Request{Op: ListExtensions, Repo: "a"}},
 		{"GET /v2/a/tags/list?n=1", Request{Op: ListTags, Repo: "a"}},
 		{"GET /v2/a/b/manifests/v1", Request{Op: GetManifest, Repo: "a/b", Tag: "v1"}},
 		{"HEAD /v2/a/manifests/" + d, Request{Op: HeadManifest, Repo: "a", Digest: d}},
@@ -88,8 +88,8 @@ func TestParseTellsWhatIsWrong(t *testing.T) {
 		repo    string
 		code    Code
 	}{
-		{"GET /", Unknown, "", CodeUnsupported},
-		{"GET /v2/a", Unknown, "", CodeUnsupported},
+		{"GET /", UnknownOp, "", CodeUnsupported},
+		{"GET /v2/a", UnknownOp, "", CodeUnsupported},
 		{"GET /v2/A/manifests/v1", GetManifest, "", CodeNameInvalid},
 		{"POST /v2//blobs/uploads/", StartUpload, "", CodeNameInvalid},
 		{"GET /v2/a/manifests/-", GetManifest, "a", CodeManifestUnknown},
@@ -155,7 +155,7 @@ func TestOpsThatWrite(t *testing.T) {
 	t.Parallel()
 	for op := range Op(numOps) {
 		switch op {
-		case Unknown, Ping, Token, GetBlob, HeadBlob, GetManifest, HeadManifest, ListTags, ListReferrers, Catalog, Discover:
+		case UnknownOp, Ping, GetToken, GetBlob, HeadBlob, GetManifest, HeadManifest, ListTags, ListReferrers, ListRepositories, ListExtensions:
 			require.False(t, op.Writes(), op)
 		default:
 			require.True(t, op.Writes(), op)
@@ -255,7 +255,7 @@ func FuzzParse(f *testing.F) {
 			require.ErrorAs(t, r.err, &e)
 			require.GreaterOrEqual(t, e.status(), 400)
 			require.Less(t, e.status(), 500)
-		} else if r.Op != Unknown {
+		} else if r.Op != UnknownOp {
 			// Parsing is stable: what was read leads to the same again.
 			var again Request
 			again.parse(&http.Request{Method: method, URL: &url.URL{Path: canonical(&r), RawQuery: query}})
@@ -291,4 +291,35 @@ func canonical(r *Request) string {
 		return path + "blobs/uploads/" + r.Session
 	}
 	return path
+}
+
+// What ParseRequest says is what a registry that has everything answers.
+func TestParseRequest(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		request, want string
+		code          Code
+	}{
+		{"GET /v2/team/app/manifests/v1", "get-manifest team/app:v1", ""},
+		{"PUT /v2/a/manifests/manifests/v1", "put-manifest a/manifests:v1", ""},
+		{"PUT /v2/App/manifests/v1", "put-manifest", CodeNameInvalid},
+		{"GET /v2/app/blobs/sha256:x", "get-blob app", CodeDigestInvalid},
+		{"PATCH /v2/app/manifests/v1", "unknown PATCH /v2/app/manifests/v1 app", CodeUnsupported},
+		{"GET /elsewhere", "unknown GET /elsewhere", CodeUnsupported},
+	} {
+		method, target, _ := strings.Cut(test.request, " ")
+		body := strings.NewReader("unread")
+		hr := httptest.NewRequest(method, target, body)
+		r, err := ParseRequest(hr)
+		require.Equal(t, test.want, r.String())
+		require.Same(t, hr, r.Request)
+		require.Equal(t, 6, body.Len(), "the body is not read")
+		if test.code == "" {
+			require.NoError(t, err, test.request)
+			continue
+		}
+		var e *Error
+		require.ErrorAs(t, err, &e, test.request)
+		require.Equal(t, test.code, e.Code, test.request)
+	}
 }

@@ -2,6 +2,8 @@ package registry
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"iter"
 
@@ -154,4 +156,89 @@ func (m Manifest) Descriptor() ocispec.Descriptor {
 		ArtifactType: m.ArtifactType,
 		Annotations:  m.Annotations,
 	}
+}
+
+// UnimplementedStore is a [Store] that can do nothing: each method returns, or
+// yields, an error that wraps [errors.ErrUnsupported], which a registry answers
+// with 405. Embed it in a Store that implements only some of the methods, or
+// that is to compile when the interface has got another one.
+type UnimplementedStore struct{}
+
+var _ Store = UnimplementedStore{}
+
+func unimplemented(method string) error {
+	return fmt.Errorf("the store does not implement %s: %w", method, errors.ErrUnsupported)
+}
+
+// unimplementedSeq yields the error of a method that lists something.
+func unimplementedSeq[T any](method string) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		var none T
+		yield(none, unimplemented(method))
+	}
+}
+
+// Repositories yields an error.
+func (UnimplementedStore) Repositories(context.Context, string) iter.Seq2[string, error] {
+	return unimplementedSeq[string]("Repositories")
+}
+
+// StatBlob returns an error.
+func (UnimplementedStore) StatBlob(context.Context, string, digest.Digest) (int64, error) {
+	return 0, unimplemented("StatBlob")
+}
+
+// OpenBlob returns an error.
+func (UnimplementedStore) OpenBlob(context.Context, string, digest.Digest) (io.ReadSeekCloser, error) {
+	return nil, unimplemented("OpenBlob")
+}
+
+// CreateBlob returns an error.
+func (UnimplementedStore) CreateBlob(context.Context, string, int64) (BlobWriter, error) {
+	return nil, unimplemented("CreateBlob")
+}
+
+// MountBlob returns an error.
+func (UnimplementedStore) MountBlob(context.Context, string, digest.Digest, string) error {
+	return unimplemented("MountBlob")
+}
+
+// DeleteBlob returns an error.
+func (UnimplementedStore) DeleteBlob(context.Context, string, digest.Digest) error {
+	return unimplemented("DeleteBlob")
+}
+
+// StatManifest returns an error.
+func (UnimplementedStore) StatManifest(context.Context, string, string) (ocispec.Descriptor, error) {
+	return ocispec.Descriptor{}, unimplemented("StatManifest")
+}
+
+// GetManifest returns an error.
+func (UnimplementedStore) GetManifest(context.Context, string, string) (Manifest, error) {
+	return Manifest{}, unimplemented("GetManifest")
+}
+
+// PutManifest returns an error.
+func (UnimplementedStore) PutManifest(context.Context, string, Manifest, []string, func(string, digest.Digest) error) error {
+	return unimplemented("PutManifest")
+}
+
+// DeleteManifest returns an error.
+func (UnimplementedStore) DeleteManifest(context.Context, string, digest.Digest) error {
+	return unimplemented("DeleteManifest")
+}
+
+// DeleteTag returns an error.
+func (UnimplementedStore) DeleteTag(context.Context, string, string) error {
+	return unimplemented("DeleteTag")
+}
+
+// Tags yields an error.
+func (UnimplementedStore) Tags(context.Context, string, string) iter.Seq2[string, error] {
+	return unimplementedSeq[string]("Tags")
+}
+
+// Referrers yields an error.
+func (UnimplementedStore) Referrers(context.Context, string, digest.Digest, digest.Digest) iter.Seq2[ocispec.Descriptor, error] {
+	return unimplementedSeq[ocispec.Descriptor]("Referrers")
 }

@@ -468,7 +468,7 @@ func TestUploadIsResumedWhenTheClientComesBack(t *testing.T) {
 				t.Parallel()
 				ended := make(chan *registry.Exchange, 10)
 				store := s.open(t)
-				h := &registryTest{t, registry.New(store, registry.WithRecorder(func(e *registry.Exchange) { ended <- e })), store}
+				h := &registryTest{t, registry.New(store, registry.WithRecorder(registry.RecorderFunc(func(e *registry.Exchange) { ended <- e }))), store}
 				server := httptest.NewServer(h)
 				t.Cleanup(server.Close)
 				const content = "0123456789"

@@ -130,7 +130,7 @@ func tokensByHand(t *testing.T) {
 	reg.Push(t, "team/app:v1", registrytest.Image())
 	r := tokenFor(t, reg, reg.User(t, "ci"), "repository:team/app:pull", "/v2/team/app/manifests/v1")
 	require.Equal(t, 200, send(t, reg, r).StatusCode)
-	require.Equal(t, "repository:team/app:pull", reg.Requests().Op(registry.Token).First().Granted)
+	require.Equal(t, "repository:team/app:pull", reg.Requests().Op(registry.GetToken).First().Granted)
 }
 
 func silenceByHand(t *testing.T) {
@@ -168,7 +168,7 @@ func expiryByHand(t *testing.T) {
 	require.Contains(t, send(t, reg, r).Header.Get("WWW-Authenticate"), "invalid_token")
 	r = tokenFor(t, reg, ci, "repository:team/other:pull", "/v2/team/app/manifests/v1")
 	require.Contains(t, send(t, reg, r).Header.Get("WWW-Authenticate"), "insufficient_scope")
-	reg.Fault(t, registrytest.On(registry.Token).Once().Status(503).Body(registrytest.BodyHTML))
+	reg.Fault(t, registrytest.On(registry.GetToken).Once().Status(503).Body(registrytest.BodyHTML))
 	require.Equal(t, 503, getStatus(t, reg.Client(), reg.URL+"/token"))
 }
 

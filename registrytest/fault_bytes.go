@@ -204,7 +204,7 @@ func (r *filterReader) pause(d time.Duration) error {
 // closed. HEAD has no body to rewrite.
 func (p *plan) rewriteBody(rewrite func(w io.Writer) io.Writer) {
 	if p.request.Method != http.MethodHead {
-		p.bodies = append(p.bodies, rewrite)
+		p.bodies = append(p.bodies, func(w io.Writer, _ int64) io.Writer { return rewrite(w) })
 	}
 }
 

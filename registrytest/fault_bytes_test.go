@@ -139,7 +139,7 @@ func TestBodiesAreClosed(t *testing.T) {
 		require.NoError(t, err)
 		p := f.Inject(&registry.Request{Request: httptest.NewRequest("GET", "/v2/", nil)})
 		closed := &closeCounter{}
-		body := p.Body(closed)
+		body := p.Body(closed, -1)
 		_, err = io.WriteString(body, "0123456789")
 		require.NoError(t, err)
 		require.NoError(t, body.(io.Closer).Close())

@@ -4,6 +4,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -17,8 +18,7 @@ import (
 type plan struct {
 	request *registry.Request // as it arrived
 
-	blind bool  // see blind
-	size  int64 // of the answer's body, as far as is known, or -1
+	blind bool // see blind
 
 	names       []string
 	waits       []func(r *registry.Request) error
@@ -28,7 +28,9 @@ type plan struct {
 	afterCommit bool
 	serve       registry.Handler
 	headers     []func(status int, header http.Header) int
-	bodies      []func(w io.Writer) io.Writer
+	lies        []func(header http.Header) // after all other changes of it
+	lie         int64                      // the bytes that lies add to the Content-Length
+	bodies      []func(w io.Writer, size int64) io.Writer
 	wires       []func(w io.Writer) io.Writer
 }
 
@@ -43,7 +45,7 @@ func (h hit) upTo(d time.Duration) time.Duration {
 }
 
 func newPlan(r *registry.Request) *plan {
-	return &plan{request: r, blind: blind(r.Request), size: -1}
+	return &plan{request: r, blind: blind(r.Request)}
 }
 
 // fault returns the plan as the handler takes it.
@@ -70,34 +72,37 @@ func (p *plan) fault() *registry.Fault {
 			return nil
 		}
 	}
-	if len(p.headers) > 0 {
+	if len(p.headers)+len(p.lies) > 0 {
 		f.Header = func(status int, header http.Header) int {
-			if n, err := strconv.ParseInt(header.Get("Content-Length"), 10, 64); err == nil {
-				p.size = n
-			}
 			for _, change := range p.headers {
 				status = change(status, header)
+			}
+			for _, lie := range p.lies {
+				lie(header)
 			}
 			return status
 		}
 	}
-	f.Body = chain(p.bodies)
-	f.Wire = chain(p.wires)
-	return f
-}
-
-// chain returns a writer to which what is written goes through all that are
-// made, in order.
-func chain(makers []func(io.Writer) io.Writer) func(io.Writer) io.Writer {
-	if len(makers) == 0 {
-		return nil
-	}
-	return func(w io.Writer) io.Writer {
-		for i := len(makers) - 1; i >= 0; i-- {
-			w = makers[i](w)
+	if len(p.bodies) > 0 {
+		f.Body = func(w io.Writer, size int64) io.Writer {
+			if size >= 0 {
+				size -= p.lie
+			}
+			for _, wrap := range slices.Backward(p.bodies) {
+				w = wrap(w, size)
+			}
+			return w
 		}
-		return w
 	}
+	if len(p.wires) > 0 {
+		f.Wire = func(w io.Writer) io.Writer {
+			for _, wrap := range slices.Backward(p.wires) {
+				w = wrap(w)
+			}
+			return w
+		}
+	}
+	return f
 }
 
 func (p *plan) changeHeader(change func(http.Header)) {
@@ -114,8 +119,12 @@ func (p *plan) changeRequest(change func(*registry.Request)) {
 // resize sets the length of the answer's body to what it is going to be.
 func (p *plan) resize(size func(int64) int64) {
 	p.changeHeader(func(h http.Header) {
-		if p.size = size(p.size); p.size >= 0 {
-			h.Set("Content-Length", number(p.size))
+		n, err := strconv.ParseInt(h.Get("Content-Length"), 10, 64)
+		if err != nil {
+			n = -1
+		}
+		if n = size(n); n >= 0 {
+			h.Set("Content-Length", number(n))
 		} else {
 			h.Del("Content-Length")
 		}
@@ -151,7 +160,8 @@ func (p *plan) endInHeader(n int64, end error, m *mark) {
 // lieOfLength changes the Content-Length. Only the wire itself takes more than
 // was announced.
 func (p *plan) lieOfLength(delta int64, m *mark) {
-	p.changeHeader(func(h http.Header) {
+	p.lie += delta
+	p.lies = append(p.lies, func(h http.Header) {
 		if n, err := strconv.ParseInt(h.Get("Content-Length"), 10, 64); err == nil {
 			m.meet()
 			h.Set("Content-Length", number(max(n+delta, 0)))
@@ -183,12 +193,9 @@ func (p *plan) filter(n int64, maker filterMaker, answered bool) {
 		})
 		return
 	}
-	if len(p.headers) == 0 {
-		p.changeHeader(func(http.Header) {}) // for the size
-	}
-	at := func() int64 { return fromStart(n, p.size) }
 	pause := func(d time.Duration) error { return wait{d: d}.wait(p.request.Context(), nil) }
-	p.bodies = append(p.bodies, func(w io.Writer) io.Writer {
+	p.bodies = append(p.bodies, func(w io.Writer, size int64) io.Writer {
+		at := func() int64 { return fromStart(n, size) }
 		return newFilterWriter(w, maker(position{at, pause}))
 	})
 }
@@ -213,5 +220,5 @@ func (p *plan) count(n *atomic.Int64) {
 	p.receive = append(p.receive, func(body io.ReadCloser) io.ReadCloser {
 		return &filterReader{ReadCloser: body, plan: p, filter: counting}
 	})
-	p.bodies = append(p.bodies, func(w io.Writer) io.Writer { return newFilterWriter(w, counting) })
+	p.bodies = append(p.bodies, func(w io.Writer, _ int64) io.Writer { return newFilterWriter(w, counting) })
 }

@@ -51,7 +51,7 @@ func (w wait) wait(ctx context.Context, meanwhile func() error) error {
 // gone is the error of a fault that was waiting when there was nobody left to
 // wait for it.
 func gone(cause error) error {
-	return fmt.Errorf("%w, after the client went away: %w", registry.ErrClose, cause)
+	return fmt.Errorf("%w, after the client went away: %w", registry.CloseConnection, cause)
 }
 
 // before waits before the request is served.

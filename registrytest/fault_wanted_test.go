@@ -413,7 +413,7 @@ func wantTokenService(t *testing.T) {
 		require.NoError(t, err)
 		return wantAnswer{resp.StatusCode, resp.Header, string(body), nil}
 	}
-	reg.Fault(t, On(registry.Token).User("ci").Once().Status(503).Then().Once().Status(429).RetryAfter(time.Second).
+	reg.Fault(t, On(registry.GetToken).User("ci").Once().Status(503).Then().Once().Status(429).RetryAfter(time.Second).
 		Then().Once().Status(503).Body(BodyText).Then().Once().Content("not JSON").Then().Once().Content("{}"))
 	require.Equal(t, 503, token().status)
 	require.Equal(t, "1", token().header.Get("Retry-After"))
@@ -714,7 +714,7 @@ func wantCatalogPages(t *testing.T) {
 		reg.Push(t, name+":v1", Image())
 	}
 	c := clientOf(t, reg)
-	reg.Fault(t, On(registry.Catalog).After(1).Once().Status(503))
+	reg.Fault(t, On(registry.ListRepositories).After(1).Once().Status(503))
 	var names []string
 	failures := 0
 	for next := "/v2/_catalog"; next != ""; {

@@ -110,7 +110,7 @@ func TestFaultConditions(t *testing.T) {
 		{On(registry.Ping), "GET /v2/", "GET /v2/_catalog", nil},
 		{On(registry.GetBlob, registry.HeadBlob), "HEAD /v2/app/blobs/" + digest, "GET /v2/app/manifests/" + digest, nil},
 		{On(), "GET /whatever", "", nil},
-		{On(registry.Unknown), "POST /v2/", "GET /v2/", nil},
+		{On(registry.UnknownOp), "POST /v2/", "GET /v2/", nil},
 		{On().Repo("team/*"), "GET /v2/team/app/tags/list", "GET /v2/team/app/x/tags/list", nil},
 		{On().Repo("team/**"), "GET /v2/team/app/x/tags/list", "GET /v2/teams/tags/list", nil},
 		{On().Repo("team/**"), "GET /v2/team/tags/list", "GET /v2/", nil},
@@ -180,7 +180,7 @@ func TestFaultsCombine(t *testing.T) {
 	require.Equal(t, []int{1, 1, 3}, []int{first.Fired(), second.Fired(), third.Fired()})
 
 	names := make(chan string, 1)
-	serve(registry.Options(registry.WithFaults(f.Inject), registry.WithRecorder(func(x *registry.Exchange) { names <- x.Fault.Name })),
+	serve(registry.Options(registry.WithFaults(f.Inject), registry.WithRecorder(registry.RecorderFunc(func(x *registry.Exchange) { names <- x.Fault.Name }))),
 		"GET", "/v2/", nil)
 	require.Equal(t, `ping content=one append=two; ping append=three set-header=X:first set-header=Y:first; ping set-header=X:second`, <-names)
 }
@@ -190,7 +190,7 @@ func TestFaultsAreRemoved(t *testing.T) {
 	var f Faults
 	in, err := f.Add(On(registry.Ping).Status(503))
 	require.NoError(t, err)
-	other, err := f.Add(On(registry.Catalog).Status(503))
+	other, err := f.Add(On(registry.ListRepositories).Status(503))
 	require.NoError(t, err)
 	require.Equal(t, []int{503, 503}, ask(&f, "/v2/", "/v2/_catalog"))
 	in.Remove()

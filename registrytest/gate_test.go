@@ -142,7 +142,7 @@ func TestHoldEndsWithTheTest(t *testing.T) {
 	require.Equal(t, 200, <-answered)
 
 	tb := faketb.New(t)
-	s.Hold(tb, On(registry.Catalog).Repo("app"))
+	s.Hold(tb, On(registry.ListRepositories).Repo("app"))
 	tb.End()
 	require.Len(t, tb.Errors(), 1)
 	require.Contains(t, tb.Errors()[0], "catalog repo=app has hit 0 requests, not 1")

@@ -72,8 +72,8 @@ func checkPairs(t *testing.T, name string, list any) {
 func TestHARHasWhatItsSpecRequires(t *testing.T) {
 	t.Parallel()
 	s := newJournalServer(t, 20, registry.WithFaults(func(r *registry.Request) *registry.Fault {
-		if r.Op == registry.Catalog {
-			return &registry.Fault{Name: "cut", Before: func(*registry.Request) error { return registry.ErrClose }}
+		if r.Op == registry.ListRepositories {
+			return &registry.Fault{Name: "cut", Before: func(*registry.Request) error { return registry.CloseConnection }}
 		}
 		return nil
 	}))
@@ -162,7 +162,7 @@ func TestHARHasWhatItsSpecRequires(t *testing.T) {
 	require.Equal(t, "base64", get(entries[4], "response", "content", "encoding"))
 
 	require.Equal(t, "cut", entries[5]["_fault"])
-	require.Contains(t, entries[5]["_error"], registry.ErrClose.Error())
+	require.Contains(t, entries[5]["_error"], registry.CloseConnection.Error())
 	require.EqualValues(t, 0, get(entries[5], "response", "status"))
 
 	var b strings.Builder

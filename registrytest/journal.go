@@ -19,7 +19,7 @@ import (
 // handler that a test serves in its own way, it records what it is given:
 //
 //	var journal registrytest.Journal
-//	handler := registry.New(store, registry.WithRecorder(journal.Record))
+//	handler := registry.New(store, registry.WithRecorder(&journal))
 //
 // A client of such a handler can have its answer before that is recorded. With
 // a Server it cannot, unless it hangs up before the end: [Requests.WaitFor] waits
@@ -74,10 +74,9 @@ func (j *Journal) Record(x *registry.Exchange) {
 	j.wake()
 }
 
-// arrive notes a request before it is answered. It is for
-// [registry.WithFaults], and has to be the first of these, for only the first
-// is asked about every request.
-func (j *Journal) arrive(r *registry.Request) *registry.Fault {
+// Arrive notes a request before it is answered. It is for
+// [registry.WithRecorder].
+func (j *Journal) Arrive(r *registry.Request) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	e := newEntry(r, time.Now())
@@ -90,7 +89,6 @@ func (j *Journal) arrive(r *registry.Request) *registry.Fault {
 	}
 	j.open[r] = e
 	j.wake()
-	return nil
 }
 
 // news returns a channel that is closed as soon as there is something new.

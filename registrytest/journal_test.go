@@ -34,7 +34,7 @@ type journalServer struct {
 // newJournalServer listens on a port, or, in a bubble, on a pipe.
 func newJournalServer(t *testing.T, bodies int64, opts ...registry.Option) *journalServer {
 	s := &journalServer{store: memstore.New()}
-	opts = append([]registry.Option{registry.WithRecorder(s.Record), registry.WithFaults(s.arrive)}, opts...)
+	opts = append([]registry.Option{registry.WithRecorder(s)}, opts...)
 	s.KeepBodies(bodies)
 	s.Server = httptest.NewUnstartedServer(s.Handler(registry.New(s.store, opts...)))
 	var conns atomic.Int64
@@ -141,7 +141,7 @@ func TestRecordHasWhatWasAskedAndAnswered(t *testing.T) {
 	require.Equal(t, registry.MountBlob, r.Op)
 	require.Equal(t, "team/app", r.From)
 	require.Empty(t, r.Session)
-	require.Equal(t, registry.Unknown, all.At(6).Op)
+	require.Equal(t, registry.UnknownOp, all.At(6).Op)
 }
 
 func TestConnectionsAreNumbered(t *testing.T) {
@@ -277,7 +277,7 @@ func TestRecordSaysWhenTheClientWentAway(t *testing.T) {
 			"the body is closed": {nil, iotest.ErrReader(http.ErrBodyReadAfterClose), false},
 		} {
 			var j Journal
-			h := j.Handler(registry.New(memstore.New(), registry.WithRecorder(j.Record)))
+			h := j.Handler(registry.New(memstore.New(), registry.WithRecorder(registry.RecorderFunc(j.Record))))
 			ctx, cancel := context.WithCancelCause(t.Context())
 			if c.cause != nil {
 				cancel(c.cause)
@@ -326,14 +326,14 @@ func TestRecordHasTheFault(t *testing.T) {
 func TestRecordHasTheCutConnection(t *testing.T) {
 	t.Parallel()
 	s := newJournalServer(t, 0, registry.WithFaults(func(r *registry.Request) *registry.Fault {
-		return &registry.Fault{Serve: func(http.ResponseWriter, *registry.Request) error { return registry.ErrClose }}
+		return &registry.Fault{Serve: func(http.ResponseWriter, *registry.Request) error { return registry.CloseConnection }}
 	}))
 	_, err := s.Client().Get(s.URL + "/v2/")
 	require.Error(t, err)
 	r, err := s.Requests().Failed().WaitFor(t.Context(), 1)
 	require.NoError(t, err)
 	require.Zero(t, r.First().Status)
-	require.ErrorIs(t, r.First().Err, registry.ErrClose)
+	require.ErrorIs(t, r.First().Err, registry.CloseConnection)
 	require.Equal(t, "GET /v2/ - fault", r.First().String())
 }
 
@@ -447,10 +447,10 @@ func TestJournalOfAnyHandler(t *testing.T) {
 	t.Parallel()
 	var j Journal
 	require.Zero(t, j.Requests().Len(), "the zero Journal is ready")
-	h := registry.New(memstore.New(), registry.WithRecorder(j.Record))
+	h := registry.New(memstore.New(), registry.WithRecorder(registry.RecorderFunc(j.Record)))
 	h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/v2/", nil))
 	h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/v2/_catalog", nil))
-	j.Requests().CheckSequence(t, registry.Ping, registry.Catalog)
+	j.Requests().CheckSequence(t, registry.Ping, registry.ListRepositories)
 	require.Zero(t, j.Requests().First().Conn, "there is no connection")
 }
 
@@ -476,7 +476,7 @@ func TestOrderIsThatOfArrival(t *testing.T) {
 func TestRecordsAreCopies(t *testing.T) {
 	t.Parallel()
 	var j Journal
-	h := registry.New(memstore.New(), registry.WithRecorder(j.Record))
+	h := registry.New(memstore.New(), registry.WithRecorder(registry.RecorderFunc(j.Record)))
 	r, w := httptest.NewRequest("GET", "/v2/?a=b", nil), httptest.NewRecorder()
 	r.Header.Set("Accept", "a/b")
 	h.ServeHTTP(w, r)
@@ -558,7 +558,7 @@ func TestWaitForInABubble(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var j Journal
-		h := registry.New(memstore.New(), registry.WithRecorder(j.Record), registry.WithFaults(j.arrive))
+		h := registry.New(memstore.New(), registry.WithRecorder(&j))
 		go func() {
 			for range 3 {
 				time.Sleep(time.Minute)
@@ -573,7 +573,7 @@ func TestWaitForInABubble(t *testing.T) {
 		require.Equal(t, 2*time.Minute, time.Since(begin))
 
 		// What is known only when a request is answered is waited for, too.
-		slow := registry.New(memstore.New(), registry.WithRecorder(j.Record), registry.WithFaults(j.arrive),
+		slow := registry.New(memstore.New(), registry.WithRecorder(&j),
 			registry.WithMiddleware(func(next registry.Handler) registry.Handler {
 				return func(w http.ResponseWriter, r *registry.Request) error {
 					time.Sleep(90 * time.Second)
@@ -602,7 +602,7 @@ func BenchmarkManifestGet(b *testing.B) {
 	}{
 		{"plain", func(*Journal) []registry.Option { return nil }},
 		{"journal", func(j *Journal) []registry.Option {
-			return []registry.Option{registry.WithRecorder(j.Record), registry.WithFaults(j.arrive)}
+			return []registry.Option{registry.WithRecorder(j)}
 		}},
 	} {
 		var j Journal

@@ -109,7 +109,7 @@ func (l *lint) link() {
 		if u := next(r); u != nil && succeeded(r) {
 			before = append(before, given{r, u})
 		}
-	}, registry.ListTags, registry.ListReferrers, registry.Catalog)
+	}, registry.ListTags, registry.ListReferrers, registry.ListRepositories)
 }
 
 // linkForm is the form of a Link to the next page.
@@ -131,7 +131,7 @@ func next(r *Record) *url.URL {
 func (l *lint) name() {
 	for _, r := range l.records {
 		switch r.Op {
-		case registry.Unknown, registry.Ping, registry.Token, registry.Catalog, registry.Discover:
+		case registry.UnknownOp, registry.Ping, registry.GetToken, registry.ListRepositories, registry.ListExtensions:
 			continue // They are not about a repository.
 		}
 		elements := strings.Split(r.URL.Path, "/")
@@ -179,7 +179,7 @@ func validDigest(s string) bool {
 func (l *lint) endpoint() {
 	for _, r := range l.records {
 		switch {
-		case r.Op == registry.Unknown:
+		case r.Op == registry.UnknownOp:
 			l.found(r, "there is no %s %s", r.Method, r.URL.Path)
 		case r.URL.Path == "/v2", strings.HasSuffix(r.URL.Path, "/blobs/uploads"):
 			l.found(r, "the path is %s, without the slash at its end", r.URL.Path)

@@ -31,7 +31,7 @@ type script struct {
 func newScript(t *testing.T, opts ...registry.Option) *script {
 	s := &script{t: t, store: memstore.New()}
 	opts = append([]registry.Option{
-		registry.WithRecorder(s.journal.Record), registry.WithFaults(s.journal.arrive),
+		registry.WithRecorder(&s.journal),
 		registry.WithMiddleware(new(states).middleware),
 	}, opts...)
 	s.journal.ReadManifests()

@@ -28,6 +28,9 @@ type option struct {
 	set func(*settings)
 }
 
+// Options returns the option itself.
+func (o option) Options() []registry.Option { return []registry.Option{o} }
+
 func newOption(set func(*settings)) registry.Option {
 	return option{registry.Options(), set}
 }
@@ -40,15 +43,13 @@ func newSettings(opts []registry.Option) *settings {
 
 func (s *settings) add(opts []registry.Option) {
 	for _, o := range opts {
-		switch o := o.(type) {
-		case option:
+		for _, o := range o.Options() {
 			s.given++
-			o.set(s)
-		case interface{ Unwrap() []registry.Option }:
-			s.add(o.Unwrap())
-		default:
-			s.given++
-			s.handler = append(s.handler, o)
+			if own, ok := o.(option); ok {
+				own.set(s)
+			} else {
+				s.handler = append(s.handler, o)
+			}
 		}
 	}
 }

@@ -50,7 +50,7 @@ type Record struct {
 	// or else the name in its Basic credentials; or "".
 	User string
 
-	// Granted is what that user may do, or for [registry.Token] was granted, in
+	// Granted is what that user may do, or for [registry.GetToken] was granted, in
 	// the form of the scopes of a token; "" if there are no tokens.
 	Granted string
 

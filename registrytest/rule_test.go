@@ -21,7 +21,7 @@ var allRules = []struct {
 	{On(registry.GetBlob).Status(503), "get-blob status=503"},
 	{On(registry.GetBlob, registry.HeadBlob).Status(503), "get-blob,head-blob status=503"},
 	{On().Status(503), "any status=503"},
-	{On(registry.Unknown).Close(), "unknown close"},
+	{On(registry.UnknownOp).Close(), "unknown close"},
 
 	{On().Repo("team/**").Tag("v?").Close(), "any repo=team/** tag=v? close"},
 	{On().Digest("sha256:ab*").Method("HEAD").Close(), "any digest=sha256:ab* method=HEAD close"},

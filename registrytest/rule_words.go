@@ -262,14 +262,14 @@ var ruleWords = map[string]wordMeaning{
 	"throttle": integer(1, func(s *ruleSpec, n int64, _ ruleWord) { s.filter(0, throttleTo(n)) }),
 	"slice":    integer(1, func(s *ruleSpec, n int64, _ ruleWord) { s.filter(0, sliceInto(n)) }),
 
-	"close":           ending(registry.ErrClose),
-	"close-at":        atByte(func(m *mark) filterMaker { return endAt(m, registry.ErrClose) }),
-	"close-in-header": endingInHeader(registry.ErrClose),
-	"reset":           ending(registry.ErrReset),
-	"reset-at":        atByte(func(m *mark) filterMaker { return endAt(m, registry.ErrReset) }),
-	"reset-in-header": endingInHeader(registry.ErrReset),
-	"half-close":      ending(registry.ErrHalfClose),
-	"half-close-at":   atByte(func(m *mark) filterMaker { return endAt(m, registry.ErrHalfClose) }),
+	"close":           ending(registry.CloseConnection),
+	"close-at":        atByte(func(m *mark) filterMaker { return endAt(m, registry.CloseConnection) }),
+	"close-in-header": endingInHeader(registry.CloseConnection),
+	"reset":           ending(registry.ResetConnection),
+	"reset-at":        atByte(func(m *mark) filterMaker { return endAt(m, registry.ResetConnection) }),
+	"reset-in-header": endingInHeader(registry.ResetConnection),
+	"half-close":      ending(registry.HalfCloseConnection),
+	"half-close-at":   atByte(func(m *mark) filterMaker { return endAt(m, registry.HalfCloseConnection) }),
 	"go-away": flag(func(s *ruleSpec, _ *ruleStage) {
 		s.header(func(h http.Header) { h.Set("Connection", "close") })
 	}),

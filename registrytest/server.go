@@ -79,10 +79,7 @@ func newServer(t TB, set *settings) *Server {
 		s.Store = Generated(memstore.New())
 	}
 	s.options = []registry.Option{
-		// The journal is the first to be asked for faults, so that it is told
-		// of every request.
-		registry.WithFaults(s.journal.arrive),
-		registry.WithRecorder(s.journal.Record),
+		registry.WithRecorder(&s.journal),
 		registry.WithFaults(s.faults.Inject),
 	}
 	if s.logging {

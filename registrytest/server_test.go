@@ -228,7 +228,7 @@ func TestServerLogsToTheTestsLogger(t *testing.T) {
 
 func TestRestartKeepsAddressContentAndOptions(t *testing.T) {
 	forEachKind(t, func(t *testing.T, start startFunc) {
-		s := start(t, registry.Without(registry.Catalog))
+		s := start(t, registry.Without(registry.ListRepositories))
 		url := s.URL
 		image := s.Push(t, "team/app:v1", registrytest.Image())
 		resp, err := s.Client().Post(s.URL+"/v2/team/app/blobs/uploads/", "", nil)
@@ -424,7 +424,7 @@ func TestAbortIsNoPanic(t *testing.T) {
 	forEachKind(t, func(t *testing.T, start startFunc) {
 		tr := try(t, func(t registrytest.TB) {
 			s := start(t, registry.WithFaults(func(*registry.Request) *registry.Fault {
-				return &registry.Fault{Serve: func(http.ResponseWriter, *registry.Request) error { return registry.ErrClose }}
+				return &registry.Fault{Serve: func(http.ResponseWriter, *registry.Request) error { return registry.CloseConnection }}
 			}))
 			_, err := s.Client().Get(s.URL + "/v2/")
 			require.Error(t.(*trial), err)

@@ -50,7 +50,7 @@ func (s *states) middleware(next registry.Handler) registry.Handler {
 	return func(w http.ResponseWriter, r *registry.Request) error {
 		switch r.Op {
 		case registry.StartUpload, registry.MountBlob, registry.PostBlob, registry.PatchUpload, registry.GetUpload,
-			registry.ListTags, registry.ListReferrers, registry.Catalog:
+			registry.ListTags, registry.ListReferrers, registry.ListRepositories:
 			w = &stateWriter{ResponseWriter: w, states: s}
 		}
 		return next(w, r)

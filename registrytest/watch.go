@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"strconv"
-	"strings"
 	"sync/atomic"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -41,8 +40,10 @@ func (j *Journal) Handler(next http.Handler) http.Handler {
 		aw := &answerWriter{ResponseWriter: w, left: -1}
 		if r.ContentLength != 0 || j.bodies > 0 {
 			g := &glimpse{request: capture{limit: j.bodies}, response: capture{limit: j.bodies}}
-			if j.manifests && r.Method == http.MethodPut && strings.Contains(r.URL.Path, "/manifests/") {
-				g.manifest = &capture{limit: maxManifest}
+			if j.manifests && r.Method == http.MethodPut {
+				if parsed, _ := registry.ParseRequest(r); parsed.Op == registry.PutManifest {
+					g.manifest = &capture{limit: maxManifest}
+				}
 			}
 			r = r.WithContext(context.WithValue(r.Context(), glimpseKey{}, g))
 			if r.Body != nil {

@@ -98,7 +98,7 @@ func parse(args []string, help io.Writer) (*settings, error) {
 	toggle("no-delete", "answer 405 to the deletion of tags, manifests and blobs",
 		registry.Without(registry.DeleteTag, registry.DeleteManifest, registry.DeleteBlob))
 	toggle("no-referrers", "have no referrers API", registry.Without(registry.ListReferrers))
-	toggle("no-catalog", "have no catalog of repositories", registry.Without(registry.Catalog))
+	toggle("no-catalog", "have no catalog of repositories", registry.Without(registry.ListRepositories))
 	toggle("no-mount", "answer a mount with an upload session", registry.Without(registry.MountBlob))
 	toggle("no-anonymous-mount", "answer a mount that names no repository to mount from with an upload session", registry.WithoutAnonymousMount())
 	toggle("no-single-post", "answer a blob in a single POST with an upload session", registry.Without(registry.PostBlob))

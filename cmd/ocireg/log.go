@@ -23,7 +23,7 @@ func (s *settings) newLog(w io.Writer) (*log.Logger, registry.Option) {
 		requests = registry.WithLogger(slog.New(h))
 	} else {
 		logger = log.New(w, "", log.Ltime|log.Lmicroseconds)
-		requests = registry.WithRecorder(func(e *registry.Exchange) { logText(logger, e) })
+		requests = registry.WithRecorder(registry.RecorderFunc(func(e *registry.Exchange) { logText(logger, e) }))
 	}
 	if s.quiet {
 		requests = registry.Options()
@@ -46,7 +46,7 @@ func logText(l *log.Logger, e *registry.Exchange) {
 // nothing in the registry.
 func target(r *registry.Request) string {
 	switch {
-	case r.Repo == "" || r.Op == registry.Unknown:
+	case r.Repo == "" || r.Op == registry.UnknownOp:
 		return r.Method + " " + r.URL.EscapedPath()
 	case r.Tag != "":
 		return r.Repo + ":" + r.Tag

@@ -197,7 +197,7 @@ func identify(r *registry.Request) (identity, bool) {
 // credentials that are wrong, and serves the token service.
 func (a *Auth) Middleware(next registry.Handler) registry.Handler {
 	return func(w http.ResponseWriter, r *registry.Request) error {
-		if r.Op == registry.Token {
+		if r.Op == registry.GetToken {
 			return a.serveToken(w, r)
 		}
 		id, err := a.authenticate(r)
@@ -324,14 +324,14 @@ func (a *Auth) Authorize(r *registry.Request, repo string, action registry.Actio
 	permitted := ok && a.permits(id.user, repo, action)
 	covered := !id.token || covers(id.access, repo, action)
 	switch {
-	case r.Op == registry.Catalog && repo != "", r.Op == registry.MountBlob && r.From == "" && action == registry.Pull:
+	case r.Op == registry.ListRepositories && repo != "", r.Op == registry.MountBlob && r.From == "" && action == registry.ActionPull:
 		// What a client did not name, it could not ask a token for: which
 		// repositories the catalog lists, and where a blob is mounted from.
 		covered = true
-	case r.Op == registry.MountBlob && action == registry.Push && id.token && a.permits(id.user, r.From, registry.Pull):
+	case r.Op == registry.MountBlob && action == registry.ActionPush && id.token && a.permits(id.user, r.From, registry.ActionPull):
 		// To mount is to pull, too. A client that could have a token for both
 		// is told so, and not that there is nothing to mount.
-		covered = covered && (r.From == "" || covers(id.access, r.From, registry.Pull))
+		covered = covered && (r.From == "" || covers(id.access, r.From, registry.ActionPull))
 	}
 	switch {
 	case permitted && covered:

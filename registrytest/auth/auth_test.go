@@ -553,9 +553,9 @@ func TestClientCertificate(t *testing.T) {
 
 func TestRecordersAreTold(t *testing.T) {
 	var last *registry.Exchange
-	r := newReg(t, &auth.Auth{Scheme: auth.Bearer}, registry.WithRecorder(func(e *registry.Exchange) { last = e }))
+	r := newReg(t, &auth.Auth{Scheme: auth.Bearer}, registry.WithRecorder(registry.RecorderFunc(func(e *registry.Exchange) { last = e })))
 	h := r.tokenOf(basic(r.User("ci", "pull team/**")), "repository:team/app:pull,push")
-	require.Equal(t, registry.Token, last.Request.Op)
+	require.Equal(t, registry.GetToken, last.Request.Op)
 	require.Equal(t, "ci", last.Request.User)
 	require.Equal(t, "repository:team/app:pull", last.Request.Granted)
 	r.do("GET", "/v2/team/app/manifests/v1", h, "")
@@ -661,7 +661,7 @@ func TestRateLimit(t *testing.T) {
 		time.Sleep(time.Millisecond)
 		require.Equal(t, 200, r.do("GET", path, ci, "").Code)
 
-		every := &auth.RateLimit{Limit: 0, Counts: func(r *registry.Request) bool { return r.Op == registry.Catalog }}
+		every := &auth.RateLimit{Limit: 0, Counts: func(r *registry.Request) bool { return r.Op == registry.ListRepositories }}
 		r = newReg(t, a, registry.WithMiddleware(every.Middleware))
 		require.Equal(t, 429, r.do("GET", "/v2/_catalog", basic(r.User("ci")), "").Code)
 	})

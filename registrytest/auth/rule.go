@@ -21,7 +21,7 @@ type Rule struct {
 	repos   string
 }
 
-var allActions = []registry.Action{registry.Pull, registry.Push, registry.Delete, registry.List}
+var allActions = []registry.Action{registry.ActionPull, registry.ActionPush, registry.ActionDelete, registry.ActionList}
 
 // ParseRule reads a rule, which is three words:
 //

@@ -53,7 +53,7 @@ func parseScopes(values []string) (all []Access) {
 func scopesFor(r *registry.Request) []Access {
 	repository := func(name string, actions ...string) Access { return Access{"repository", name, actions} }
 	switch {
-	case r.Op == registry.Catalog:
+	case r.Op == registry.ListRepositories:
 		return []Access{{"registry", "catalog", []string{"*"}}}
 	case r.Repo == "":
 		return nil
@@ -61,9 +61,9 @@ func scopesFor(r *registry.Request) []Access {
 		return []Access{repository(r.Repo, "pull", "push"), repository(r.From, "pull")}
 	}
 	switch r.Op.Action() {
-	case registry.Push:
+	case registry.ActionPush:
 		return []Access{repository(r.Repo, "pull", "push")}
-	case registry.Delete:
+	case registry.ActionDelete:
 		return []Access{repository(r.Repo, "delete")}
 	}
 	return []Access{repository(r.Repo, "pull")}
@@ -72,7 +72,7 @@ func scopesFor(r *registry.Request) []Access {
 // actionName returns what the action is called in scopes: those know no list,
 // which is part of pull.
 func actionName(a registry.Action) string {
-	if a == registry.List {
+	if a == registry.ActionList {
 		return "pull"
 	}
 	return a.String()
@@ -100,11 +100,11 @@ func (a *Auth) grant(name string, asked []Access) []Access {
 		g := Access{Type: s.Type, Name: s.Name}
 		switch {
 		case s.Type == "registry" && s.Name == "catalog":
-			if slices.Contains(s.Actions, "*") && a.permits(name, "", registry.List) {
+			if slices.Contains(s.Actions, "*") && a.permits(name, "", registry.ActionList) {
 				g.Actions = []string{"*"}
 			}
 		case s.Type == "repository":
-			for _, action := range []registry.Action{registry.Pull, registry.Push, registry.Delete} {
+			for _, action := range []registry.Action{registry.ActionPull, registry.ActionPush, registry.ActionDelete} {
 				wanted := slices.Contains(s.Actions, action.String()) || slices.Contains(s.Actions, "*")
 				if wanted && a.permits(name, s.Name, action) {
 					g.Actions = append(g.Actions, action.String())

@@ -65,7 +65,7 @@ func (a *Auth) IdentityToken(name string) string {
 // TokenHandler returns the token service alone, for a host of its own.
 func (a *Auth) TokenHandler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, hr *http.Request) {
-		r := &registry.Request{Request: hr, Op: registry.Token}
+		r := &registry.Request{Request: hr, Op: registry.GetToken}
 		if err := a.serveToken(w, r); err != nil {
 			e := &registry.Error{Code: registry.CodeUnauthorized, Message: err.Error()}
 			errors.As(err, &e)

@@ -118,7 +118,7 @@ func refused(s *try, a *auth.Auth) string {
 // and with which scopes.
 func tokens(s *try, a *auth.Auth) string {
 	var methods, scopes []string
-	for _, x := range s.reg.Requests().Op(registry.Token).All() {
+	for _, x := range s.reg.Requests().Op(registry.GetToken).All() {
 		if !slices.Contains(methods, x.Method) {
 			methods = append(methods, x.Method)
 		}
@@ -169,7 +169,7 @@ func (l login) try(t *testing.T, client Factory, opts ...registry.Option) string
 		// Which blobs are there when the tokens expire is the same each time.
 		env.Sequential = l.expire != 0
 		return client.New(t, env)
-	}}, append(opts, registrytest.WithAuth(a), registry.WithRecorder(func(x *registry.Exchange) {
+	}}, append(opts, registrytest.WithAuth(a), registry.WithRecorder(registry.RecorderFunc(func(x *registry.Exchange) {
 		op := x.Request.Op
 		if op == registry.MountBlob && x.Status == http.StatusAccepted {
 			op = registry.StartUpload
@@ -177,7 +177,7 @@ func (l login) try(t *testing.T, client Factory, opts ...registry.Option) string
 		if l.expire != 0 && op == l.expire && x.Status < http.StatusBadRequest {
 			expire.Do(a.ExpireTokens)
 		}
-	}))...)
+	})))...)
 	seen, lacks := s.attempt(func(s *try) string { return l.run(s, a) })
 	if lacks != "" {
 		return "–"

@@ -157,7 +157,7 @@ func (s *try) pull(name string, c registrytest.Content) {
 func asked(r registrytest.Requests) string {
 	var ops []registry.Op
 	for _, x := range r.All() {
-		if x.Op != registry.Ping && x.Op != registry.Token && !slices.Contains(ops, x.Op) {
+		if x.Op != registry.Ping && x.Op != registry.GetToken && !slices.Contains(ops, x.Op) {
 			ops = append(ops, x.Op)
 		}
 	}

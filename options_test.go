@@ -1,0 +1,82 @@
+package registry_test
+
+import (
+	"fmt"
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ocireg/registry"
+)
+
+// Package registrytest sorts the options that it is given this way.
+func TestOptionsOfAnOption(t *testing.T) {
+	t.Parallel()
+	one, two, three := registry.WithPageSize(1), registry.WithManifestLimit(1<<20), registry.WithReadOnly()
+	require.Len(t, one.Options(), 1)
+	nested := registry.Options(one, registry.Options(registry.Options(two), registry.Options()), three)
+	require.Len(t, nested.Options(), 3, "no option that is left is a group")
+	for _, o := range nested.Options() {
+		require.Len(t, o.Options(), 1)
+	}
+	require.Empty(t, registry.Options().Options())
+
+	h := inMemory(t, nested)
+	h.wantError(405, h.call("DELETE", "/v2/app/manifests/v1", ""), registry.CodeUnsupported)
+}
+
+func TestNilOption(t *testing.T) {
+	t.Parallel()
+	const sentence = "registry: an option is nil; leave it out, or pass registry.Options() for one that does nothing"
+	for name, make := range map[string]func(){
+		"in New":     func() { registry.New(registry.UnimplementedStore{}, nil) },
+		"in Options": func() { registry.Options(registry.WithReadOnly(), nil) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			require.PanicsWithValue(t, sentence, make)
+		})
+	}
+}
+
+// A logbook is a recorder that writes down what it is told.
+type logbook []string
+
+func (l *logbook) Arrive(r *registry.Request)  { *l = append(*l, "arrive "+r.String()) }
+func (l *logbook) Record(x *registry.Exchange) { *l = append(*l, fmt.Sprint("record ", x.Status)) }
+
+// take returns what was written and begins a new page.
+func (l *logbook) take() []string {
+	lines := *l
+	*l = nil
+	return lines
+}
+
+func TestRecorderIsToldOfArrivals(t *testing.T) {
+	t.Parallel()
+	var log logbook
+	h := inMemory(t,
+		registry.WithFaults(func(r *registry.Request) *registry.Fault {
+			log = append(log, "fault")
+			if r.Op == registry.Ping {
+				return &registry.Fault{Serve: func(w http.ResponseWriter, r *registry.Request) error {
+					return registry.Errorf(registry.CodeDenied, "no")
+				}}
+			}
+			return nil
+		}),
+		registry.WithRecorder(&log),
+		registry.WithMiddleware(func(next registry.Handler) registry.Handler {
+			return func(w http.ResponseWriter, r *registry.Request) error {
+				log = append(log, "middleware")
+				return next(w, r)
+			}
+		}))
+	h.call("GET", "/v2/app/tags/list", "")
+	require.Equal(t, []string{"arrive list-tags app", "fault", "middleware", "record 404"}, log.take())
+	h.call("GET", "/v2/", "")
+	require.Equal(t, []string{"arrive ping", "fault", "record 403"}, log.take())
+	h.call("GET", "/elsewhere", "")
+	require.Equal(t, []string{"arrive unknown GET /elsewhere", "fault", "middleware", "record 404"}, log.take())
+}
