@@ -3,7 +3,6 @@ package memstore
 import (
 	"context"
 	"iter"
-	"slices"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
@@ -84,7 +83,7 @@ func (r *repository) putManifest(m *registry.Manifest) {
 	}
 	referrers := r.referrers[m.Subject]
 	if referrers == nil {
-		referrers = &ordered.Lazy[*registry.Manifest]{}
+		referrers = &ordered.Map[*registry.Manifest]{}
 		r.referrers[m.Subject] = referrers
 	}
 	referrers.Set(string(m.Digest), m)
@@ -104,39 +103,21 @@ func (r *repository) removeReferrer(m *registry.Manifest) {
 
 // putTag points a tag at a manifest.
 func (r *repository) putTag(tag string, d digest.Digest) {
-	old, ok := r.tags.Set(tag, d)
-	if ok && old == d {
-		return
+	if old, ok := r.tags.Set(tag, d); ok {
+		r.untag(old, tag)
 	}
-	if ok {
-		r.untagged(old)
+	if r.tagged[d] == nil {
+		r.tagged[d] = make(map[string]struct{})
 	}
-	tags := r.tagged[d]
-	if tags == nil {
-		tags = &tagList{}
-		r.tagged[d] = tags
-	}
-	tags.names = append(tags.names, tag)
-	tags.count++
+	r.tagged[d][tag] = struct{}{}
 }
 
-// untagged notes that a tag does not point at the manifest any more.
-func (r *repository) untagged(d digest.Digest) {
-	tags := r.tagged[d]
-	tags.count--
-	switch {
-	case tags.count == 0:
+// untag removes a tag from those of a manifest.
+func (r *repository) untag(d digest.Digest, tag string) {
+	delete(r.tagged[d], tag)
+	if len(r.tagged[d]) == 0 {
 		delete(r.tagged, d)
-	case len(tags.names) > 2*tags.count+16:
-		slices.Sort(tags.names)
-		tags.names = slices.DeleteFunc(slices.Compact(tags.names), func(tag string) bool { return !r.pointsAt(tag, d) })
 	}
-}
-
-// pointsAt reports whether a tag is there and points at the manifest.
-func (r *repository) pointsAt(tag string, d digest.Digest) bool {
-	is, ok := r.tags.Get(tag)
-	return ok && is == d
 }
 
 // check asks whether a manifest may be put. The caller holds s.writing.
@@ -176,14 +157,10 @@ func (s *Store) DeleteManifest(_ context.Context, repo string, d digest.Digest) 
 	defer s.mu.Unlock()
 	delete(r.manifests, d)
 	r.removeReferrer(m)
-	if tags := r.tagged[d]; tags != nil {
-		for _, tag := range tags.names {
-			if r.pointsAt(tag, d) {
-				r.tags.Delete(tag)
-			}
-		}
-		delete(r.tagged, d)
+	for tag := range r.tagged[d] {
+		r.tags.Delete(tag)
 	}
+	delete(r.tagged, d)
 	return nil
 }
 
@@ -202,7 +179,7 @@ func (s *Store) DeleteTag(_ context.Context, repo, tag string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r.tags.Delete(tag)
-	r.untagged(d)
+	r.untag(d, tag)
 	return nil
 }
 

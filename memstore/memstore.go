@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"iter"
 	"maps"
-	"slices"
 	"sync"
 
 	"github.com/opencontainers/go-digest"
@@ -50,19 +49,13 @@ type sharedBlob struct {
 type repository struct {
 	blobs     map[digest.Digest]*content
 	manifests map[digest.Digest]*registry.Manifest
-	tags      ordered.Lazy[digest.Digest]
+	tags      ordered.Map[digest.Digest]
 
-	// tagged has the tags of each manifest and referrers has, by the digest of
-	// each subject, the manifests that refer to it, by their own digests.
-	tagged    map[digest.Digest]*tagList
-	referrers map[digest.Digest]*ordered.Lazy[*registry.Manifest]
-}
-
-// A tagList has the tags that point at one manifest.
-type tagList struct {
-	// names has each tag at least once, and some that point elsewhere by now.
-	names []string
-	count int // of the tags that do point at the manifest
+	// tagged has the tags of each manifest that has any. Referrers has, by the
+	// digest of each subject, the manifests that refer to it, by their own
+	// digests.
+	tagged    map[digest.Digest]map[string]struct{}
+	referrers map[digest.Digest]*ordered.Map[*registry.Manifest]
 }
 
 // New returns an empty Store.
@@ -92,11 +85,11 @@ func (r *repository) clone() *repository {
 		blobs:     maps.Clone(r.blobs),
 		manifests: maps.Clone(r.manifests),
 		tags:      *r.tags.Clone(),
-		tagged:    make(map[digest.Digest]*tagList, len(r.tagged)),
-		referrers: make(map[digest.Digest]*ordered.Lazy[*registry.Manifest], len(r.referrers)),
+		tagged:    make(map[digest.Digest]map[string]struct{}, len(r.tagged)),
+		referrers: make(map[digest.Digest]*ordered.Map[*registry.Manifest], len(r.referrers)),
 	}
 	for d, tags := range r.tagged {
-		c.tagged[d] = &tagList{names: slices.Clone(tags.names), count: tags.count}
+		c.tagged[d] = maps.Clone(tags)
 	}
 	for subject, referrers := range r.referrers {
 		c.referrers[subject] = referrers.Clone()
@@ -122,8 +115,8 @@ func (s *Store) ensure(repo string) *repository {
 		r = &repository{
 			blobs:     map[digest.Digest]*content{},
 			manifests: map[digest.Digest]*registry.Manifest{},
-			tagged:    map[digest.Digest]*tagList{},
-			referrers: map[digest.Digest]*ordered.Lazy[*registry.Manifest]{},
+			tagged:    map[digest.Digest]map[string]struct{}{},
+			referrers: map[digest.Digest]*ordered.Map[*registry.Manifest]{},
 		}
 		s.repos.Set(repo, r)
 	}
@@ -151,9 +144,8 @@ func (s *Store) Repositories(ctx context.Context, after string) iter.Seq2[string
 // neither locks for each nor for long.
 const batchSize = 128
 
-// list yields what find adds. Find is called with the lock held, as it may put
-// in order what is new, and with the key after which to go on, until it adds
-// no more.
+// list yields the items that find adds. It calls find with the lock held and
+// the key of the last item, until find adds fewer items than a batch has.
 func list[T any](ctx context.Context, s *Store, after string, find func(after string, add func(key string, item T) bool) error) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var batch []T
@@ -166,9 +158,9 @@ func list[T any](ctx context.Context, s *Store, after string, find func(after st
 			batch = batch[:0]
 			err := ctx.Err()
 			if err == nil {
-				s.mu.Lock()
+				s.mu.RLock()
 				err = find(last, add)
-				s.mu.Unlock()
+				s.mu.RUnlock()
 			}
 			if err != nil {
 				var zero T

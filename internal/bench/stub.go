@@ -29,7 +29,7 @@ type stub struct {
 	mu      sync.RWMutex
 	blobs   map[string][]byte
 	types   map[string]string
-	tags    ordered.Lazy[string]
+	tags    ordered.Map[string]
 	uploads map[string]*bytes.Buffer
 	lastID  int
 	index   ocispec.Index

@@ -55,12 +55,13 @@ func (m *Map[V]) Get(key string) (v V, ok bool) {
 	return m.blocks[b].values[i], true
 }
 
-// Set gives the key a value, whether or not it had one.
-func (m *Map[V]) Set(key string, v V) {
+// Set gives the key a value. It returns the value that the key had before, and
+// whether it had one.
+func (m *Map[V]) Set(key string, v V) (old V, found bool) {
 	b, i, found := m.find(key)
 	if found {
-		m.blocks[b].values[i] = v
-		return
+		old, m.blocks[b].values[i] = m.blocks[b].values[i], v
+		return old, true
 	}
 	if len(m.blocks) == 0 {
 		m.blocks = []*block[V]{{}}
@@ -80,6 +81,7 @@ func (m *Map[V]) Set(key string, v V) {
 	bl.keys = slices.Insert(bl.keys, i, key)
 	bl.values = slices.Insert(bl.values, i, v)
 	m.length++
+	return old, false
 }
 
 // split moves what block b holds from index at on to a new block after it.

@@ -19,7 +19,10 @@ type pair struct {
 }
 
 func (p *pair) set(key string, v int) {
-	p.m.Set(key, v)
+	want, there := p.want[key]
+	if old, found := p.m.Set(key, v); old != want || found != there {
+		panic(fmt.Sprintf("Set(%q) = %d, %t, want %d, %t", key, old, found, want, there))
+	}
 	p.want[key] = v
 }
 
