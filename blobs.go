@@ -23,7 +23,7 @@ func (h *handler) getBlob(w http.ResponseWriter, r *Request) error {
 		if err != nil {
 			return h.blobError(r, "looking up", err)
 		}
-		return serveContent(w, r, blobMediaType, r.Digest, size, sized(size))
+		return h.serveContent(w, r, blobMediaType, r.Digest, size, sized(size))
 	}
 	content, err := h.store.OpenBlob(ctx, r.Repo, r.Digest)
 	if err != nil {
@@ -37,7 +37,7 @@ func (h *handler) getBlob(w http.ResponseWriter, r *Request) error {
 	if err != nil {
 		return fmt.Errorf("seeking in blob %s of %s: %w", r.Digest, r.Repo, err)
 	}
-	return serveContent(w, r, blobMediaType, r.Digest, size, content)
+	return h.serveContent(w, r, blobMediaType, r.Digest, size, content)
 }
 
 // deleteBlob answers end-10 (Deleting Blobs).
@@ -51,7 +51,7 @@ func (h *handler) deleteBlob(w http.ResponseWriter, r *Request) error {
 
 // mountBlob answers end-11 (Mounting a blob from another repository).
 func (h *handler) mountBlob(w http.ResponseWriter, r *Request) error {
-	if r.From == "" && !h.anonymousMount || r.From != "" && !names.Repository(r.From) {
+	if r.From == "" && h.without.has(AnonymousMount) || r.From != "" && !names.Repository(r.From) {
 		return h.startUpload(w, r)
 	}
 	from, err := h.mountSource(r)

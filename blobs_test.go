@@ -215,7 +215,7 @@ func TestMountThatIsNotSupportedStartsAnUpload(t *testing.T) {
 		option          registry.Option
 		mount, anywhere int
 	}{
-		{registry.WithoutAnonymousMount(), 201, 202},
+		{registry.Without(registry.AnonymousMount), 201, 202},
 		{registry.Without(registry.MountBlob), 202, 202},
 		{registry.Without(registry.MountBlob, registry.StartUpload), 405, 405},
 	} {

@@ -19,36 +19,25 @@ import (
 // serveContent answers with content of the type, which has the digest, as the
 // headers of the request ask for it: whole or in ranges (RFC 9110, section 14),
 // or not at all if the client has it already (section 13).
-func serveContent(w http.ResponseWriter, r *Request, mediaType string, d digest.Digest, size int64, content io.ReadSeeker) error {
-	fields := [...]string{
-		"Content-Type", mediaType,
-		"Docker-Content-Digest", string(d),
-		"Etag", `"` + string(d) + `"`,
-		"Accept-Ranges", "bytes",
-		"Content-Length", "", // last: what negotiation leads to has its own
+func (h *handler) serveContent(w http.ResponseWriter, r *Request, mediaType string, d digest.Digest, size int64, content io.ReadSeeker) error {
+	setFields(w.Header(), "Content-Type", mediaType, "Docker-Content-Digest", string(d))
+	if !h.without.has(ConditionalReads) {
+		setFields(w.Header(), "Etag", `"`+string(d)+`"`)
 	}
-	if needsNegotiation(r.Header) {
-		setFields(w.Header(), fields[:len(fields)-2]...)
-		hr := r.Request
-		if ranges := r.Header.Get("Range"); ranges != "" {
-			hr = hr.Clone(hr.Context())
-			if r.Method == http.MethodHead || !strings.HasPrefix(ranges, "bytes=") {
-				// RFC 9110, section 14.2: Range is for GET alone, and a unit
-				// that is not understood is ignored.
-				hr.Header.Del("Range")
-			} else {
-				hr.Header.Set("Range", cleanRange(ranges))
-			}
-		}
-		nw := &negotiatedWriter{ResponseWriter: w, r: r, size: size}
-		http.ServeContent(nw, hr, "", time.Time{}, content)
+	if !h.without.has(Ranges) {
+		setFields(w.Header(), "Accept-Ranges", "bytes")
+	}
+	if header := h.negotiable(r); header != nil {
+		hr := *r.Request
+		hr.Header = header
+		nw := &negotiatedWriter{ResponseWriter: w, r: r, size: size, noRanges: h.without.has(Ranges)}
+		http.ServeContent(nw, &hr, "", time.Time{}, content)
 		if nw.err != nil {
 			return fmt.Errorf("sending %s: %w", d, nw.err)
 		}
 		return nil
 	}
-	fields[len(fields)-1] = strconv.FormatInt(size, 10)
-	setFields(w.Header(), fields[:]...)
+	setFields(w.Header(), "Content-Length", strconv.FormatInt(size, 10))
 	w.WriteHeader(http.StatusOK)
 	if r.Method == http.MethodHead {
 		return nil
@@ -96,15 +85,32 @@ func newDigest(algorithm digest.Algorithm, sum []byte) digest.Digest {
 	return digest.Digest(hex.AppendEncode(text, sum))
 }
 
-// needsNegotiation reports whether the request has a header that can change
-// which part of the content is sent.
-func needsNegotiation(h http.Header) bool {
-	for _, k := range [...]string{"Range", "If-None-Match", "If-Match", "If-Modified-Since", "If-Unmodified-Since"} {
-		if len(h[k]) > 0 {
-			return true
+// negotiable returns the fields of the request that can change which part of
+// the content is sent, or nil if it has none.
+func (h *handler) negotiable(r *Request) (header http.Header) {
+	add := func(name, value string) {
+		if header == nil {
+			header = make(http.Header)
+		}
+		header[name] = []string{value}
+	}
+	if !h.without.has(ConditionalReads) {
+		for _, k := range [...]string{"If-Match", "If-None-Match"} {
+			if v := r.Header[k]; len(v) > 0 {
+				add(k, v[0])
+			}
 		}
 	}
-	return false
+	// RFC 9110, section 14.2: Range is for GET alone, and a unit that the
+	// server does not understand is ignored.
+	ranges := r.Header.Get("Range")
+	if r.Method != http.MethodHead && strings.HasPrefix(ranges, "bytes=") && !h.without.has(Ranges) {
+		add("Range", cleanRange(ranges))
+		if v := r.Header.Get("If-Range"); v != "" {
+			add("If-Range", v)
+		}
+	}
+	return header
 }
 
 // cleanRange returns a header Range in which [http.ServeContent] finds what RFC
@@ -128,13 +134,17 @@ var longNumber = regexp.MustCompile(`[0-9]{19,}`)
 // sending, which gets lost otherwise.
 type negotiatedWriter struct {
 	http.ResponseWriter
-	r      *Request
-	size   int64
-	failed bool
-	err    error
+	r        *Request
+	size     int64
+	noRanges bool
+	failed   bool
+	err      error
 }
 
 func (w *negotiatedWriter) WriteHeader(status int) {
+	if w.noRanges {
+		w.Header().Del("Accept-Ranges") // which http.ServeContent has set
+	}
 	e := &Error{Status: status}
 	switch status {
 	case http.StatusRequestedRangeNotSatisfiable:

@@ -65,7 +65,7 @@ func FuzzServeHTTP(f *testing.F) {
 		var failed error
 		opts := []registry.Option{registry.WithRecorder(registry.RecorderFunc(func(e *registry.Exchange) { failed = e.Err })), registry.WithManifestLimit(10_000)}
 		for i, o := range []registry.Option{
-			registry.WithPageSize(1), registry.WithMinChunk(4), registry.WithSparseManifests(), registry.WithAnyManifest(), registry.WithoutAnonymousMount(),
+			registry.WithPageSize(1), registry.WithMinChunk(4), registry.WithSparseManifests(), registry.WithAnyManifest(), registry.Without(registry.AnonymousMount),
 			registry.Without(registry.ListReferrers, registry.DeleteTag, registry.PostBlob, registry.MountBlob), registry.WithWarnings("x"),
 		} {
 			if options&(1<<i) != 0 {

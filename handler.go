@@ -17,6 +17,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/opencontainers/go-digest"
 )
 
 // New returns a handler that serves what is in the store. It leaves no
@@ -117,7 +119,7 @@ func (h *handler) addHeader(header http.Header, r *Request) {
 	for _, w := range h.warnings {
 		header.Add("Warning", w)
 	}
-	if r.URL.RawQuery != "" && !r.Op.Writes() {
+	if r.URL.RawQuery != "" && !r.Op.Writes() && !h.without.has(Namespace) {
 		if ns := r.URL.Query().Get("ns"); ns != "" {
 			header.Set("OCI-Namespace", ns)
 		}
@@ -161,7 +163,10 @@ func (h *handler) operate(w http.ResponseWriter, r *Request) error {
 	if err := h.authorize(r); err != nil {
 		return err
 	}
-	if h.without[r.Op] {
+	if r.Digest != "" && !h.computes(r.Digest.Algorithm()) {
+		return notComputed(r.Digest.Algorithm())
+	}
+	if h.without.has(r.Op) {
 		return h.refuse(w, r)
 	}
 	switch r.Op {
@@ -204,6 +209,22 @@ func (h *handler) operate(w http.ResponseWriter, r *Request) error {
 	}
 }
 
+// computes reports whether this registry computes digests of the algorithm.
+func (h *handler) computes(a digest.Algorithm) bool {
+	switch a {
+	case digest.SHA256:
+		return true
+	case digest.SHA384, digest.SHA512:
+		return !h.without.has(SHA512)
+	}
+	return false
+}
+
+// notComputed returns the error for a digest of such an algorithm.
+func notComputed(a digest.Algorithm) error {
+	return Errorf(CodeDigestInvalid, "digest algorithm %q is not supported", a)
+}
+
 // refuse answers an operation that this registry is without, see [Without].
 func (h *handler) refuse(w http.ResponseWriter, r *Request) error {
 	switch r.Op {
@@ -223,7 +244,7 @@ func (h *handler) notAllowed(r *Request) error {
 		if op == DeleteManifest && r.Tag != "" {
 			op = DeleteTag
 		}
-		if !h.without[op] {
+		if !h.without.has(op) {
 			allowed = append(allowed, m.method)
 		}
 	}

@@ -105,6 +105,9 @@ func (h *handler) listReferrers(w http.ResponseWriter, r *Request) error {
 		}
 	}
 	filter := query.Get("artifactType")
+	if h.without.has(ReferrersFilter) {
+		filter = ""
+	}
 	// The answer is a manifest itself and must not be larger than one may be.
 	const perEntry = 512
 	room := h.manifestLimit - perEntry
@@ -175,7 +178,7 @@ func (h *handler) discover(w http.ResponseWriter, r *Request) error {
 		if err := h.unknown(r, nil); err != nil {
 			return err
 		}
-	} else if !h.without[ListRepositories] {
+	} else if !h.without.has(ListRepositories) {
 		body.Extensions = append(body.Extensions, extension{
 			Name:        "_catalog",
 			URL:         "https://distribution.github.io/distribution/spec/api/#listing-repositories",

@@ -25,7 +25,7 @@ func (h *handler) getManifest(w http.ResponseWriter, r *Request) error {
 	if err != nil {
 		return h.manifestError(r, "reading", err)
 	}
-	return serveContent(w, r, m.MediaType, m.Digest, int64(len(m.Content)), bytes.NewReader(m.Content))
+	return h.serveContent(w, r, m.MediaType, m.Digest, int64(len(m.Content)), bytes.NewReader(m.Content))
 }
 
 // headManifest answers HEAD of end-3 (Checking if content exists in the
@@ -35,7 +35,7 @@ func (h *handler) headManifest(w http.ResponseWriter, r *Request) error {
 	if err != nil {
 		return h.manifestError(r, "looking up", err)
 	}
-	return serveContent(w, r, d.MediaType, d.Digest, d.Size, sized(d.Size))
+	return h.serveContent(w, r, d.MediaType, d.Digest, d.Size, sized(d.Size))
 }
 
 // putManifest answers end-7 (Pushing Manifests).
@@ -52,7 +52,7 @@ func (h *handler) putManifest(w http.ResponseWriter, r *Request) error {
 	if r.Digest != "" && r.Digest != m.Digest {
 		return Errorf(CodeDigestInvalid, "manifest has digest %s, but was pushed as %s", m.Digest, r.Digest)
 	}
-	tags, err := tagsToPut(r)
+	tags, err := h.tagsToPut(r)
 	if err != nil {
 		return err
 	}
@@ -69,7 +69,7 @@ func (h *handler) putManifest(w http.ResponseWriter, r *Request) error {
 	if err != nil {
 		return fmt.Errorf("storing manifest %s in %s: %w", m.Digest, r.Repo, err)
 	}
-	if m.Subject != "" && !h.without[ListReferrers] {
+	if m.Subject != "" && !h.without.has(ListReferrers) {
 		w.Header().Set("OCI-Subject", string(m.Subject))
 	}
 	if r.Tag == "" && len(tags) > 0 {
@@ -78,19 +78,26 @@ func (h *handler) putManifest(w http.ResponseWriter, r *Request) error {
 	return h.created(w, r, "manifests", m.Digest)
 }
 
+// maxTrusted is the Content-Length in bytes up to which memory for a manifest
+// is taken before its bytes have arrived.
+const maxTrusted = 16 << 20
+
 // readManifest reads the body, up to the size that a manifest may have.
 func (h *handler) readManifest(r *Request) ([]byte, error) {
 	if r.ContentLength > h.manifestLimit {
 		return nil, h.manifestTooLarge()
 	}
-	if r.ContentLength >= 0 {
+	if 0 <= r.ContentLength && r.ContentLength <= maxTrusted {
 		content := make([]byte, r.ContentLength)
 		if n, err := io.ReadFull(r.Body, content); err != nil {
 			return nil, Errorf(CodeSizeInvalid, "received %d bytes of a manifest of %d: %v", n, r.ContentLength, err)
 		}
 		return content, nil
 	}
-	content, err := io.ReadAll(io.LimitReader(r.Body, h.manifestLimit+1))
+	content, err := io.ReadAll(io.LimitReader(r.Body, max(h.manifestLimit, h.manifestLimit+1)))
+	if err == nil && r.ContentLength > int64(len(content)) {
+		err = io.ErrUnexpectedEOF
+	}
 	if err != nil {
 		return nil, Errorf(CodeSizeInvalid, "manifest ended after %d bytes: %v", len(content), err)
 	}
@@ -110,11 +117,11 @@ func (h *handler) manifestTooLarge() error {
 
 // tagsToPut returns the tags that the pushed manifest gets: the one in the
 // path or, if that has a digest, the parameters tag (end-7b).
-func tagsToPut(r *Request) ([]string, error) {
+func (h *handler) tagsToPut(r *Request) ([]string, error) {
 	if r.Tag != "" {
 		return []string{r.Tag}, nil
 	}
-	if r.URL.RawQuery == "" {
+	if r.URL.RawQuery == "" || h.without.has(TagParameters) {
 		return nil, nil
 	}
 	var tags []string
@@ -233,6 +240,9 @@ func (h *handler) checkReferences(ctx context.Context, repo string, doc *manifes
 // nothing has to.
 func (h *handler) checkTag(r *Request, next digest.Digest) func(tag string, current digest.Digest) error {
 	match, noneMatch := r.Header["If-Match"], r.Header["If-None-Match"]
+	if h.without.has(ConditionalWrites) {
+		match, noneMatch = nil, nil
+	}
 	if len(match) == 0 && len(noneMatch) == 0 && len(h.tagChecks) == 0 {
 		return nil
 	}

@@ -59,8 +59,7 @@ const maxWarning = 4096
 
 // config is what the options set.
 type config struct {
-	without         [numOps]bool
-	anonymousMount  bool
+	without         featureSet
 	manifestLimit   int64
 	pageSize        int
 	minChunk        int64
@@ -78,32 +77,42 @@ type config struct {
 
 func newConfig(opts []Option) config {
 	c := config{
-		anonymousMount: true,
-		manifestLimit:  defaultManifestLimit,
-		pageSize:       math.MaxInt,
-		uploadExpiry:   defaultUploadExpiry,
+		manifestLimit: defaultManifestLimit,
+		pageSize:      math.MaxInt,
+		uploadExpiry:  defaultUploadExpiry,
 	}
 	Options(opts...).apply(&c)
+	if c.without.has(ManifestLimit) {
+		c.manifestLimit = math.MaxInt64
+	}
 	return c
 }
 
-// Without makes a registry that does not have the operations, and that answers
-// them as the spec lets such a registry answer:
+// Without makes a registry that does not have the features, and that answers as
+// the distribution spec lets such a registry answer:
 //
 //   - [ListReferrers]: 404, and no OCI-Subject when a manifest is pushed
 //     (Unavailable Referrers API);
 //   - [ListRepositories], [ListExtensions]: 404;
-//   - [MountBlob]: 202 with an upload session (Mounting a blob from another
-//     repository);
+//   - [MountBlob], [AnonymousMount]: 202 with an upload session (Mounting a
+//     blob from another repository);
 //   - [PostBlob]: 202 with an upload session (Single POST);
-//   - all others, such as [DeleteTag], [DeleteManifest] and [DeleteBlob]:
-//     405 (Content Management).
-func Without(ops ...Op) Option {
+//   - all other operations, such as [DeleteTag], [DeleteManifest] and
+//     [DeleteBlob]: 405 (Content Management);
+//   - [ConditionalReads]: no ETag, and the whole content if the request has
+//     conditions; [ConditionalWrites]: the write is done whatever they say;
+//   - [ManifestLimit]: manifests of any size are accepted, and a list of
+//     referrers is as long as it is;
+//   - [Namespace], [TagParameters]: the parameters ns and tag are ignored;
+//   - [Ranges]: no Accept-Ranges, and the whole content if the request has a
+//     Range (RFC 9110, section 14.2);
+//   - [ReferrersFilter]: all referrers, and no OCI-Filters-Applied;
+//   - [SHA512]: 400 DIGEST_INVALID to digests of any algorithm but sha256;
+//   - [StreamUpload]: 400 BLOB_UPLOAD_INVALID to a chunk without Content-Range.
+func Without(features ...Feature) Option {
 	return option(func(c *config) {
-		for _, op := range ops {
-			if int(op) < len(c.without) {
-				c.without[op] = true
-			}
+		for _, f := range features {
+			c.without.add(f)
 		}
 	})
 }
@@ -114,17 +123,10 @@ func WithReadOnly() Option {
 	return option(func(c *config) {
 		for op := range Op(numOps) {
 			if op.Writes() {
-				c.without[op] = true
+				c.without.add(op)
 			}
 		}
 	})
-}
-
-// WithoutAnonymousMount makes a registry that answers 202 with an upload
-// session to a mount that does not say from which repository, as the spec's
-// section Mounting a blob from another repository allows.
-func WithoutAnonymousMount() Option {
-	return option(func(c *config) { c.anonymousMount = false })
 }
 
 // WithManifestLimit sets the size in bytes of the largest manifest that is

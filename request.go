@@ -360,7 +360,7 @@ func parseDigest(s string) (digest.Digest, error) {
 	case digest.SHA512:
 		want = 128
 	default:
-		return "", Errorf(CodeDigestInvalid, "digest algorithm %q is not supported", algorithm)
+		return "", notComputed(digest.Algorithm(algorithm))
 	}
 	if len(encoded) != want {
 		return "", Errorf(CodeDigestInvalid, "%q is not a digest: %s has %d characters", s, algorithm, want)

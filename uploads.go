@@ -200,16 +200,14 @@ func (s *upload) digest(algorithm digest.Algorithm) (digest.Digest, error) {
 // startUpload answers end-4a and end-4c (POST then PUT, Pushing a blob in
 // chunks).
 func (h *handler) startUpload(w http.ResponseWriter, r *Request) error {
-	if h.without[StartUpload] {
+	if h.without.has(StartUpload) {
 		return h.notAllowed(r)
 	}
 	algorithm := digest.Canonical
 	if r.URL.RawQuery != "" {
 		if name := r.URL.Query().Get("digest-algorithm"); name != "" {
-			switch algorithm = digest.Algorithm(name); algorithm {
-			case digest.SHA256, digest.SHA384, digest.SHA512:
-			default:
-				return Errorf(CodeDigestInvalid, "digest algorithm %q is not supported", name)
+			if algorithm = digest.Algorithm(name); !h.computes(algorithm) {
+				return notComputed(algorithm)
 			}
 		}
 	}
@@ -320,7 +318,11 @@ func (h *handler) putUpload(w http.ResponseWriter, r *Request) error {
 // returns an error, ended says whether the session is lost with it.
 func (h *handler) appendBody(r *Request, s *upload) (ended bool, err error) {
 	announced := r.ContentLength
-	if cr := r.Header.Get("Content-Range"); cr != "" {
+	cr := r.Header.Get("Content-Range")
+	if cr == "" && r.Op == PatchUpload && h.without.has(StreamUpload) {
+		return false, Errorf(CodeBlobUploadInvalid, "chunk has no Content-Range, and this registry has no stream upload")
+	}
+	if cr != "" {
 		first, last, ok := parseContentRange(cr)
 		switch length := last - first + 1; {
 		case !ok:

@@ -100,7 +100,7 @@ func parse(args []string, help io.Writer) (*settings, error) {
 	toggle("no-referrers", "have no referrers API", registry.Without(registry.ListReferrers))
 	toggle("no-catalog", "have no catalog of repositories", registry.Without(registry.ListRepositories))
 	toggle("no-mount", "answer a mount with an upload session", registry.Without(registry.MountBlob))
-	toggle("no-anonymous-mount", "answer a mount that names no repository to mount from with an upload session", registry.WithoutAnonymousMount())
+	toggle("no-anonymous-mount", "answer a mount that names no repository to mount from with an upload session", registry.Without(registry.AnonymousMount))
 	toggle("no-single-post", "answer a blob in a single POST with an upload session", registry.Without(registry.PostBlob))
 	toggle("sparse", "accept manifests whose blobs or children are missing", registry.WithSparseManifests())
 	toggle("any-manifest", "accept any bytes as a manifest", registry.WithAnyManifest())

@@ -148,7 +148,7 @@ func TestRegistryWithoutFeaturesMeetsTheSpec(t *testing.T) {
 		{registry.Without(registry.ListReferrers), []conformance.Feature{conformance.FeatureReferrers}},
 		{registry.Without(registry.PostBlob), []conformance.Feature{conformance.FeatureSinglePost}},
 		{registry.Without(registry.MountBlob), []conformance.Feature{conformance.FeatureMount, conformance.FeatureAnonymousMount}},
-		{registry.WithoutAnonymousMount(), []conformance.Feature{conformance.FeatureAnonymousMount}},
+		{registry.Without(registry.AnonymousMount), []conformance.Feature{conformance.FeatureAnonymousMount}},
 		{registry.Without(registry.DeleteTag), []conformance.Feature{conformance.FeatureDeleteTag}},
 		{registry.Without(registry.DeleteManifest), []conformance.Feature{conformance.FeatureDeleteManifest}},
 		{registry.Without(registry.DeleteBlob), []conformance.Feature{conformance.FeatureDeleteBlob}},

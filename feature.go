@@ -1,0 +1,72 @@
+package registry
+
+// A Feature is something that a registry can have or be without: an operation
+// (see [Op]), or one of the constants from [AnonymousMount] to [TagParameters].
+// [Without] takes it away.
+type Feature interface {
+	// String returns the name of the feature in lower case, such as
+	// "mount-blob" or "anonymous mount".
+	String() string
+
+	feature()
+}
+
+func (Op) feature() {}
+
+// A capability is a feature that is no operation.
+type capability uint8
+
+// The features that are no operations.
+const (
+	AnonymousMount    capability = iota // mounts a blob when the request does not say from where
+	ConditionalReads                    // ETag, If-Match and If-None-Match on GET and HEAD
+	ConditionalWrites                   // If-Match and If-None-Match on writes
+	ManifestLimit                       // refuses manifests that are too large
+	Namespace                           // confirms the parameter ns with OCI-Namespace
+	Ranges                              // serves parts of blobs and manifests
+	ReferrersFilter                     // filters referrers by their artifactType
+	SHA512                              // digests of algorithms other than sha256
+	StreamUpload                        // PATCH without Content-Range, of the Docker Registry HTTP API V2
+	TagParameters                       // ?tag= when a manifest is pushed by its digest
+
+	numCapabilities = iota
+)
+
+var capabilityNames = [numCapabilities]string{
+	"anonymous mount", "conditional reads", "conditional writes", "manifest limit", "namespace", "range",
+	"referrers filter", "sha512", "stream upload", "tag parameters",
+}
+
+func (c capability) String() string { return capabilityNames[c] }
+
+func (capability) feature() {}
+
+// A featureSet is a set of features.
+type featureSet struct {
+	ops          [numOps]bool
+	capabilities [numCapabilities]bool
+}
+
+func (s *featureSet) add(f Feature) {
+	switch f := f.(type) {
+	case Op:
+		if int(f) < len(s.ops) {
+			s.ops[f] = true
+		}
+	case capability:
+		s.capabilities[f] = true
+	case nil:
+		panic("registry: a feature given to Without is nil")
+	}
+}
+
+// has reports whether the operation or the capability is in the set.
+func (s *featureSet) has(f Feature) bool {
+	switch f := f.(type) {
+	case Op:
+		return s.ops[f]
+	case capability:
+		return s.capabilities[f]
+	}
+	return false
+}
