@@ -1,0 +1,349 @@
+package house
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+var update = flag.Bool("update", false, "rewrite the picture of imports in docs/architecture.md")
+
+const module = "github.com/ocireg/registry"
+
+// rooms lists every package that users see, and the packages of this module
+// that it may import. It also has the internal packages that import one of them. The order is from the bottom to the top: a package may
+// import only those before it. Every package may import the internal ones.
+var rooms = []struct {
+	path    string
+	imports []string
+}{
+	{".", nil},
+	{"memstore", []string{"."}},
+	{"layout", []string{"."}},
+	{"internal/remote", []string{"."}},
+	{"registrytest/auth", []string{"."}},
+	{"registrytest/conformance", []string{"."}},
+	{"registrytest", []string{".", "memstore", "layout", "registrytest/auth"}},
+	{"cmd/ocireg", []string{".", "memstore", "layout", "registrytest/auth", "registrytest"}},
+}
+
+// runsTests lists the packages that may import package testing.
+var runsTests = []string{"registrytest/conformance"}
+
+// dependencies lists the modules that a program which imports this one links.
+// Testify is for tests.
+var dependencies = []string{"github.com/opencontainers/go-digest", "github.com/opencontainers/image-spec"}
+
+const (
+	maxFileLines = 400
+	maxDocLines  = 45 // of go doc -short: one screen
+)
+
+// longFiles lists the files that may be longer.
+var longFiles = []string{
+	"internal/remote/remote.go", "layout/store.go", "uploads.go",
+	"registrytest/auth/auth.go", "registrytest/content.go", "registrytest/rule_words.go",
+	"registrytest/conformance/discovery.go", "registrytest/conformance/registry.go", "registrytest/conformance/store.go",
+}
+
+// longDocs lists the packages whose documentation may be longer.
+var longDocs = []string{"registrytest"}
+
+// A pkg is what go list says of a package.
+type pkg struct {
+	ImportPath string
+	Dir        string
+	Standard   bool
+	Module     *struct{ Path string }
+	Imports    []string
+	Deps       []string
+	GoFiles    []string
+}
+
+// path returns the package's directory, relative to the module's.
+func (p pkg) path() string { return rel(p.ImportPath) }
+
+func rel(importPath string) string {
+	if importPath == module {
+		return "."
+	}
+	return strings.TrimPrefix(importPath, module+"/")
+}
+
+func ours(importPath string) bool {
+	return importPath == module || strings.HasPrefix(importPath, module+"/")
+}
+
+func internal(path string) bool { return strings.HasPrefix(path, "internal/") }
+
+// root returns the directory of the module, as an absolute path.
+func root(t *testing.T) string {
+	t.Helper()
+	dir, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// command runs the go command in the directory of the module.
+func command(t *testing.T, args ...string) []byte {
+	t.Helper()
+	cmd := exec.Command("go", args...)
+	cmd.Dir = root(t)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if errors.Is(err, exec.ErrNotFound) {
+		t.Skip("the go command is not in PATH")
+	}
+	if err != nil {
+		t.Fatalf("go %s: %v\n%s", strings.Join(args, " "), err, stderr.Bytes())
+	}
+	return out
+}
+
+// list returns the packages of the module and all that they depend on, those
+// of this module first, sorted.
+func list(t *testing.T) (product []pkg, all map[string]pkg) {
+	t.Helper()
+	all = make(map[string]pkg)
+	decoder := json.NewDecoder(bytes.NewReader(command(t, "list", "-deps", "-json=ImportPath,Dir,Standard,Module,Imports,Deps,GoFiles", "./...")))
+	for {
+		var p pkg
+		if err := decoder.Decode(&p); err == io.EOF {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		all[p.ImportPath] = p
+		if ours(p.ImportPath) && p.path() != "internal/house" {
+			product = append(product, p)
+		}
+	}
+	slices.SortFunc(product, func(a, b pkg) int { return strings.Compare(a.ImportPath, b.ImportPath) })
+	return product, all
+}
+
+// A package imports only what its room may.
+func TestArrows(t *testing.T) {
+	may := make(map[string][]string)
+	for _, room := range rooms {
+		for _, path := range room.imports {
+			if _, below := may[path]; !below {
+				t.Errorf("%s may import %s, which is not below it", room.path, path)
+			}
+		}
+		may[room.path] = room.imports
+	}
+	product, _ := list(t)
+	for _, p := range product {
+		allowed, known := may[p.path()]
+		if !known && !internal(p.path()) {
+			t.Errorf("%s: add the package to rooms, with the packages that it may import", p.path())
+			continue
+		}
+		for _, path := range p.Imports {
+			if ours(path) && !internal(rel(path)) && !slices.Contains(allowed, rel(path)) {
+				t.Errorf("%s imports %s, which its room does not allow", p.path(), rel(path))
+			}
+		}
+	}
+}
+
+// Only packages that run subtests bring package testing into the programs that
+// import them.
+func TestNoTesting(t *testing.T) {
+	product, _ := list(t)
+	for _, p := range product {
+		if slices.Contains(runsTests, p.path()) || testOnly(p.path()) {
+			continue
+		}
+		for _, path := range p.Deps {
+			if path == "testing" || strings.HasPrefix(path, "testing/") {
+				t.Errorf("%s depends on package %s", p.path(), path)
+			}
+		}
+	}
+}
+
+// testOnly reports whether only tests import the package.
+func testOnly(path string) bool { return path == "internal/faketb" }
+
+// A program that imports the module links few others, and so do its tests.
+func TestDependencies(t *testing.T) {
+	product, all := list(t)
+	for _, p := range product {
+		for _, path := range p.Deps {
+			dep := all[path]
+			if !dep.Standard && !ours(path) && (dep.Module == nil || !slices.Contains(dependencies, dep.Module.Path)) {
+				t.Errorf("%s depends on package %s: move the code that imports it to a nested module", p.path(), path)
+			}
+		}
+	}
+	var mod struct {
+		Require []struct {
+			Path     string
+			Indirect bool
+		}
+	}
+	if err := json.Unmarshal(command(t, "mod", "edit", "-json"), &mod); err != nil {
+		t.Fatal(err)
+	}
+	var direct []string
+	for _, r := range mod.Require {
+		if !r.Indirect {
+			direct = append(direct, r.Path)
+		}
+	}
+	want := append(slices.Clone(dependencies), "github.com/stretchr/testify")
+	slices.Sort(direct)
+	slices.Sort(want)
+	if !slices.Equal(direct, want) {
+		t.Errorf("go.mod requires %v, want %v", direct, want)
+	}
+}
+
+// The list of a package's names fits on a screen.
+func TestDocumentationIsShort(t *testing.T) {
+	for _, room := range rooms {
+		t.Run(room.path, func(t *testing.T) {
+			t.Parallel()
+			if lines := bytes.Count(command(t, "doc", "-short", "./"+room.path), []byte("\n")); lines > maxDocLines && !slices.Contains(longDocs, room.path) {
+				t.Errorf("go doc -short ./%s has %d lines, more than %d: export less, or make two packages of it", room.path, lines, maxDocLines)
+			}
+		})
+	}
+}
+
+// No file is so long that one gets lost in it. Reading the files also lets
+// the go command know that the results of this package's tests depend on them.
+func TestFilesAreShort(t *testing.T) {
+	dir := root(t)
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() {
+			if name := d.Name(); path != dir && (strings.HasPrefix(name, ".") || name == "testdata" || nested(path)) {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		if filepath.Ext(path) != ".go" && d.Name() != "go.mod" {
+			return nil
+		}
+		content, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		name, err := filepath.Rel(dir, path)
+		if err != nil {
+			return err
+		}
+		name = filepath.ToSlash(name)
+		if lines := bytes.Count(content, []byte("\n")); lines > maxFileLines && !strings.HasSuffix(name, "_test.go") && !slices.Contains(longFiles, name) {
+			t.Errorf("%s has %d lines, more than %d: divide it by its subjects", name, lines, maxFileLines)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// nested reports whether the directory is that of another module.
+func nested(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, "go.mod"))
+	return err == nil
+}
+
+const (
+	pictureBegin = "<!-- Generated by: go test ./internal/house -update -->\n```\n"
+	pictureEnd   = "```\n<!-- end -->\n"
+)
+
+// The picture of imports in the documentation is that of the code.
+func TestPicture(t *testing.T) {
+	product, _ := list(t)
+	file := filepath.Join(root(t), "docs", "architecture.md")
+	content, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, rest, ok := strings.Cut(string(content), pictureBegin)
+	_, after, ok2 := strings.Cut(rest, pictureEnd)
+	if !ok || !ok2 {
+		t.Fatalf("%s has no place for the picture of imports, between %q and %q", file, pictureBegin, pictureEnd)
+	}
+	want := before + pictureBegin + picture(product) + pictureEnd + after
+	if want == string(content) {
+		return
+	}
+	if !*update {
+		t.Fatal("the picture of imports in docs/architecture.md is out of date; run go test ./internal/house -update")
+	}
+	if err := os.WriteFile(file, []byte(want), 0o666); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// picture returns the packages of the module, the highest first, each with the
+// packages of the module that it imports.
+func picture(product []pkg) string {
+	byPath := make(map[string]pkg)
+	for _, p := range product {
+		byPath[p.path()] = p
+	}
+	var ordered []pkg
+	for _, room := range slices.Backward(rooms) {
+		if p, ok := byPath[room.path]; ok {
+			ordered = append(ordered, p)
+			delete(byPath, room.path)
+		}
+	}
+	for _, path := range slices.Sorted(maps.Keys(byPath)) {
+		ordered = append(ordered, byPath[path])
+	}
+
+	var b strings.Builder
+	for _, p := range ordered {
+		var users, shared []string
+		for _, path := range p.Imports {
+			switch {
+			case !ours(path):
+			case internal(rel(path)):
+				shared = append(shared, strings.TrimPrefix(rel(path), "internal/"))
+			default:
+				users = append(users, name(rel(path)))
+			}
+		}
+		fmt.Fprintln(&b, name(p.path()))
+		if len(users) > 0 {
+			fmt.Fprintf(&b, "    -> %s\n", strings.Join(users, ", "))
+		}
+		if len(shared) > 0 {
+			fmt.Fprintf(&b, "    -> internal: %s\n", strings.Join(shared, ", "))
+		}
+	}
+	return b.String()
+}
+
+// name returns the package's name in the picture.
+func name(path string) string {
+	if path == "." {
+		return "registry"
+	}
+	return path
+}
