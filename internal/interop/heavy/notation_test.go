@@ -62,7 +62,7 @@ func TestNotation(t *testing.T) {
 					return err
 				}
 				byTag, byDigest := "v1", image.Digest.String()
-				require.ErrorAs(t, verify(cert, byTag), new(notation.ErrorSignatureRetrievalFailed))
+				require.ErrorAs(t, verify(cert, byTag), new(notation.SignatureRetrievalFailedError))
 
 				s, err := signer.NewGenericSigner(key, []*x509.Certificate{cert})
 				require.NoError(t, err)
@@ -93,7 +93,7 @@ func TestNotation(t *testing.T) {
 				require.Equal(t, name == "referrers over pages", later.Len() > 0)
 
 				_, stranger := signingCert(t)
-				require.ErrorAs(t, verify(stranger, byDigest), new(notation.ErrorVerificationFailed))
+				require.ErrorAs(t, verify(stranger, byDigest), new(notation.VerificationFailedError))
 			}, opts...)
 		})
 	}
