@@ -177,17 +177,18 @@ func manifestDiff(want, got []byte) string {
 	return linediff.Lines(split(want), lines, func(i int) string { return lines[i] })
 }
 
-// CheckRepository returns an error unless a repository has the given content
-// under the given tags and no other tags, the untagged content by its digest, and
-// all blobs and children of both. Other manifests are an error too, as far as
-// [Copy] would reach them.
-func CheckRepository(ctx context.Context, s registry.Store, repo string, tagged map[string]Content, untagged ...Content) error {
+// Differences returns the ways in which a repository is not as wanted: it should
+// have the given content under the given tags and no other tags, the untagged
+// content by its digest, and all blobs and children of both. Other manifests are
+// differences too, as far as [Copy] would reach them. There are none if the
+// result is empty.
+func Differences(ctx context.Context, s registry.Store, repo string, tagged map[string]Content, untagged ...Content) ([]string, error) {
 	found, err := reach(ctx, s, repo)
 	if errors.Is(err, fs.ErrNotExist) {
 		found, err = &reached{}, nil
 	}
 	if err != nil {
-		return fmt.Errorf("checking repository %s: %w", repo, err)
+		return nil, fmt.Errorf("checking repository %s: %w", repo, err)
 	}
 	var problems []string
 	problem := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
@@ -222,10 +223,7 @@ func CheckRepository(ctx context.Context, s registry.Store, repo string, tagged 
 			problem("unexpected manifest %s, %s", inBrief(m.MediaType, m.Digest, int64(len(m.Content))), found.from[m.Digest])
 		}
 	}
-	if len(problems) > 0 {
-		return fmt.Errorf("repository %s is not what it should be:\n%s", repo, strings.Join(problems, "\n"))
-	}
-	return nil
+	return problems, nil
 }
 
 // missing says what of the content is not in the repository as it should be,

@@ -2,6 +2,7 @@ package registrytest
 
 import (
 	"context"
+	"strings"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -86,10 +87,14 @@ func (s State) CheckTag(t TB, ref string, want Content) {
 }
 
 // CheckRepository fails the test unless the repository has exactly this content,
-// see [CheckRepository].
+// see [Differences].
 func (s State) CheckRepository(t TB, repo string, tagged map[string]Content, untagged ...Content) {
 	t.Helper()
-	if err := CheckRepository(context.Background(), s.Store, repo, tagged, untagged...); err != nil {
-		t.Errorf("%v", err)
+	differences, err := Differences(context.Background(), s.Store, repo, tagged, untagged...)
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	if len(differences) > 0 {
+		t.Errorf("repository %s is not what it should be:\n%s", repo, strings.Join(differences, "\n"))
 	}
 }
