@@ -85,3 +85,17 @@ func WithBodies(limit int64) registry.Option {
 		set.prepare = append(set.prepare, func(s *Server) { s.journal.KeepBodies(limit) })
 	})
 }
+
+// WithLinter has a linter look at all requests when the server is closed. The
+// test fails for each finding.
+//
+//	reg := registrytest.NewServer(t, registrytest.WithLinter(registrytest.Linter{}))
+func WithLinter(l Linter) registry.Option {
+	return newOption(func(set *settings) {
+		set.prepare = append(set.prepare, func(s *Server) {
+			l.Observe(&s.journal)
+			s.options = append(s.options, l.Options()...)
+			s.onEnd(func() { l.CheckRequests(s.t, s.Requests()) })
+		})
+	})
+}

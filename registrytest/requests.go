@@ -199,7 +199,7 @@ func (r Requests) WaitFor(ctx context.Context, n int) (Requests, error) {
 				all = r.journal.Requests()
 			}
 			return r, fmt.Errorf("registrytest: waiting for %d requests, of which %d have come: %w; there were in all\n%s",
-				n, len(r.records), context.Cause(ctx), all.last(maxDump))
+				n, len(r.records), context.Cause(ctx), all.Table(maxDump))
 		}
 	}
 }
@@ -224,14 +224,14 @@ func (r Requests) CheckSequence(t TB, want ...registry.Op) {
 	}
 }
 
-// maxDump is how many requests are printed when a test fails.
+// maxDump is the number of requests that a failure prints.
 const maxDump = 100
 
 // String returns a table of the requests, for people to read.
-func (r Requests) String() string { return r.last(len(r.records)) }
+func (r Requests) String() string { return r.Table(len(r.records)) }
 
-// last returns a table of the last n requests.
-func (r Requests) last(n int) string {
+// Table returns a table of the last n requests, for people to read.
+func (r Requests) Table(n int) string {
 	if len(r.records) == 0 {
 		return "no requests\n"
 	}

@@ -226,7 +226,7 @@ func TestRequestsAsATable(t *testing.T) {
 	require.Contains(t, recorded(Record{URL: &url.URL{Path: "/v2/app/manifests/sha256-short"}}).String(), "/sha256-short ")
 
 	require.Equal(t, "no requests\n", Requests{}.String())
-	last := recorded(Record{Op: registry.Ping}, Record{Op: registry.GetBlob}, Record{Op: registry.PutUpload}).last(1)
+	last := recorded(Record{Op: registry.Ping}, Record{Op: registry.GetBlob}, Record{Op: registry.PutUpload}).Table(1)
 	require.Contains(t, last, "… 2 requests before these\n")
 	require.NotContains(t, last, "get-blob")
 	require.Contains(t, last, "put-upload")

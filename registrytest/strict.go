@@ -10,32 +10,25 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// WithLinter has a linter look at all requests when the server is closed, and
-// the test fails for each finding.
-//
-//	reg := registrytest.NewServer(t, registrytest.WithLinter(registrytest.Linter{}))
-//
-// With it, the server adds a parameter to the URLs that it gives to clients for
-// their next request, in Location and Link, as many registries do: so it sees
-// who drops or rebuilds it.
-func WithLinter(l Linter) registry.Option {
-	return newOption(func(set *settings) {
-		set.prepare = append(set.prepare, func(s *Server) {
-			s.journal.ReadManifests()
-			s.options = append(s.options, registry.WithMiddleware(new(states).middleware))
-			s.onEnd(func() { l.report(s.t, s.Requests()) })
-		})
-	})
+// Options returns the options of a registry that make the linter sharper: the
+// registry adds a query parameter to the URLs in Location and Link, as many
+// registries do, so that the linter sees which clients drop or rebuild it.
+func (l Linter) Options() []registry.Option {
+	return []registry.Option{registry.WithMiddleware(new(states).middleware)}
 }
 
-// report tells the test what is found.
-func (l Linter) report(t TB, r Requests) {
+// Observe has the journal note the facts that the linter needs.
+func (l Linter) Observe(j *Journal) { j.ReadManifests() }
+
+// CheckRequests reports every finding as a failure of the test, or logs it if
+// LogOnly is set.
+func (l Linter) CheckRequests(t TB, r Requests) {
 	t.Helper()
 	for _, f := range l.Lint(r) {
 		if l.LogOnly {
-			t.Logf("registrytest: %v", f)
+			t.Logf("lint: %v", f)
 		} else {
-			t.Errorf("registrytest: %v", f)
+			t.Errorf("lint: %v", f)
 		}
 	}
 }
