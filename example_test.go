@@ -16,6 +16,8 @@ import (
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/memstore"
 	"github.com/ocireg/registry/registrytest"
+	"github.com/ocireg/registry/registrytest/content"
+	"github.com/ocireg/registry/registrytest/fault"
 )
 
 // pull stands for the client that is tested: it gets a manifest, and tries
@@ -46,7 +48,7 @@ func pull(c *http.Client, url string) (string, error) {
 // The ten lines with which the README begins.
 func TestPull(t *testing.T) {
 	reg := registrytest.NewServer(t)
-	app := reg.Push(t, "team/app:v1", registrytest.Image(registrytest.Layers(3)))
+	app := reg.Push(t, "team/app:v1", content.Image(content.Layers(3)))
 
 	got, err := pull(reg.Client(), reg.URL+"/v2/team/app/manifests/v1")
 	require.NoError(t, err)
@@ -59,8 +61,8 @@ func TestPull(t *testing.T) {
 func TestRetry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		reg := registrytest.NewServer(t, registrytest.WithInMemory())
-		reg.Push(t, "team/app:v1", registrytest.Image())
-		reg.Fault(t, registrytest.On(registry.GetManifest).Times(2).Status(503).RetryAfter(150*time.Second))
+		reg.Push(t, "team/app:v1", content.Image())
+		reg.Fault(t, fault.On(registry.GetManifest).Times(2).Status(503).RetryAfter(150*time.Second))
 
 		start := time.Now()
 		_, err := pull(reg.Client(), reg.URL+"/v2/team/app/manifests/v1")
@@ -72,7 +74,7 @@ func TestRetry(t *testing.T) {
 // What a client asks for is in one golden file.
 func TestGolden(t *testing.T) {
 	reg := registrytest.NewServer(t)
-	app := reg.Push(t, "team/app:v1", registrytest.Image())
+	app := reg.Push(t, "team/app:v1", content.Image())
 	_, err := pull(reg.Client(), reg.URL+"/v2/team/app/manifests/v1")
 	require.NoError(t, err)
 	_, err = pull(reg.Client(), reg.URL+"/v2/team/app/blobs/"+string(app.Layers[0].Digest))
@@ -86,8 +88,8 @@ func TestByName(t *testing.T) {
 	network := registrytest.NewNetwork(t)
 	hub := network.Registry("docker.io", registrytest.WithTLS())
 	mirror := network.Registry("mirror.example.com", registrytest.WithTLS(), registry.WithReadOnly())
-	hub.Push(t, "library/alpine:3", registrytest.Image())
-	mirror.Push(t, "library/alpine:3", registrytest.Image())
+	hub.Push(t, "library/alpine:3", content.Image())
+	mirror.Push(t, "library/alpine:3", content.Image())
 
 	_, err := pull(network.Client(), "https://mirror.example.com/v2/library/alpine/manifests/3?ns=docker.io")
 	require.NoError(t, err)

@@ -16,6 +16,7 @@ import (
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/registrytest"
 	"github.com/ocireg/registry/registrytest/auth"
+	"github.com/ocireg/registry/registrytest/content"
 )
 
 func getAs(t *testing.T, reg *registrytest.Server, path string, c auth.Credentials) int {
@@ -33,8 +34,8 @@ func getAs(t *testing.T, reg *registrytest.Server, path string, c auth.Credentia
 
 func TestUsers(t *testing.T) {
 	reg := registrytest.NewServer(t, registrytest.WithBasic("anonymous pull public/**"))
-	reg.Push(t, "team/app:v1", registrytest.Image())
-	reg.Push(t, "public/app:v1", registrytest.Image())
+	reg.Push(t, "team/app:v1", content.Image())
+	reg.Push(t, "public/app:v1", content.Image())
 	ci, ro := reg.User(t, "ci"), reg.User(t, "ro", "pull team/*")
 	manifest := func(repo string) string { return "/v2/" + repo + "/manifests/v1" }
 
@@ -90,7 +91,7 @@ func TestSkopeoLogsIn(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			reg := registrytest.NewServer(t, scheme)
-			reg.Push(t, "team/app:v1", registrytest.Image())
+			reg.Push(t, "team/app:v1", content.Image())
 			ci := reg.User(t, "ci")
 			inspect := func(dir string, env ...string) error {
 				cmd := exec.Command(skopeo, "inspect", "--raw", "--tls-verify=false", "docker://"+reg.Ref("team/app:v1"))
@@ -115,7 +116,7 @@ func TestSkopeoLogsIn(t *testing.T) {
 // TestUserByCertificate has a client say who it is by its certificate alone.
 func TestUserByCertificate(t *testing.T) {
 	reg := registrytest.NewServer(t, registrytest.WithTLS(registrytest.RequireClientCert), registrytest.WithBasic())
-	reg.Push(t, "team/app:v1", registrytest.Image())
+	reg.Push(t, "team/app:v1", content.Image())
 	reg.User(t, "ci", "pull team/*")
 	get := func(name string) int {
 		transport := reg.Transport().Clone()

@@ -16,6 +16,9 @@ import (
 	"github.com/ocireg/registry/memstore"
 	"github.com/ocireg/registry/registrytest"
 	"github.com/ocireg/registry/registrytest/auth"
+	"github.com/ocireg/registry/registrytest/content"
+	"github.com/ocireg/registry/registrytest/fault"
+	"github.com/ocireg/registry/registrytest/lint"
 )
 
 // TestByHand does what tests of registry clients do by hand: each case is one
@@ -84,8 +87,8 @@ func tlsByHand(t *testing.T) {
 
 func contentByHand(t *testing.T) {
 	reg := registrytest.NewServer(t)
-	app := reg.Push(t, "team/app:v1", registrytest.Index(registrytest.Platforms("linux/amd64", "linux/arm64")))
-	reg.Push(t, "team/app", registrytest.SPDX(app))
+	app := reg.Push(t, "team/app:v1", content.Index(content.Platforms("linux/amd64", "linux/arm64")))
+	reg.Push(t, "team/app", content.SPDX(app))
 	reg.CheckTag(t, "team/app:v1", app)
 	require.Len(t, reg.Referrers(t, "team/app:v1"), 1)
 }
@@ -127,7 +130,7 @@ func send(t *testing.T, reg *registrytest.Server, r *http.Request) *http.Respons
 
 func tokensByHand(t *testing.T) {
 	reg := registrytest.NewServer(t, registrytest.WithBearer())
-	reg.Push(t, "team/app:v1", registrytest.Image())
+	reg.Push(t, "team/app:v1", content.Image())
 	r := tokenFor(t, reg, reg.User(t, "ci"), "repository:team/app:pull", "/v2/team/app/manifests/v1")
 	require.Equal(t, 200, send(t, reg, r).StatusCode)
 	require.Equal(t, "repository:team/app:pull", reg.Requests().Op(registry.GetToken).First().Granted)
@@ -151,7 +154,7 @@ func (c *logCounter) Logf(string, ...any) { c.lines++ }
 
 func rightsByHand(t *testing.T) {
 	reg := registrytest.NewServer(t, registrytest.WithBasic("anonymous pull public/**"))
-	reg.Push(t, "team/app:v1", registrytest.Image())
+	reg.Push(t, "team/app:v1", content.Image())
 	ro := reg.User(t, "ro", "pull team/*")
 	require.Equal(t, 200, getAs(t, reg, "/v2/team/app/manifests/v1", ro))
 	require.Equal(t, 403, getAs(t, reg, "/v2/other/app/manifests/v1", ro))
@@ -161,20 +164,20 @@ func rightsByHand(t *testing.T) {
 
 func expiryByHand(t *testing.T) {
 	reg := registrytest.NewServer(t, registrytest.WithBearer())
-	reg.Push(t, "team/app:v1", registrytest.Image())
+	reg.Push(t, "team/app:v1", content.Image())
 	ci := reg.User(t, "ci")
 	r := tokenFor(t, reg, ci, "repository:team/app:pull", "/v2/team/app/manifests/v1")
 	reg.Auth().ExpireTokens()
 	require.Contains(t, send(t, reg, r).Header.Get("WWW-Authenticate"), "invalid_token")
 	r = tokenFor(t, reg, ci, "repository:team/other:pull", "/v2/team/app/manifests/v1")
 	require.Contains(t, send(t, reg, r).Header.Get("WWW-Authenticate"), "insufficient_scope")
-	reg.Fault(t, registrytest.On(registry.GetToken).Once().Status(503).Body(registrytest.BodyHTML))
+	reg.Fault(t, fault.On(registry.GetToken).Once().Status(503).Body(fault.BodyHTML))
 	require.Equal(t, 503, getStatus(t, reg.Client(), reg.URL+"/token"))
 }
 
 func unexpectedByHand(t *testing.T) {
 	failing := &errorCounter{T: t}
-	reg := registrytest.NewServer(failing, registrytest.WithLinter(registrytest.Linter{Expect: []registry.Op{registry.Ping}}))
+	reg := registrytest.NewServer(failing, registrytest.WithLinter(lint.Linter{Expect: []registry.Op{registry.Ping}}))
 	require.Equal(t, 200, getStatus(t, reg.Client(), reg.URL+"/v2/"))
 	require.Equal(t, 200, getStatus(t, reg.Client(), reg.URL+"/v2/_catalog"))
 	reg.Close()
@@ -219,7 +222,7 @@ func portByHand(t *testing.T) {
 func mirrorByHand(t *testing.T) {
 	network := registrytest.NewNetwork(t)
 	mirror := network.Registry("mirror.test")
-	mirror.Push(t, "library/alpine:3", registrytest.Image())
+	mirror.Push(t, "library/alpine:3", content.Image())
 	resp, err := network.Client().Get("http://mirror.test/v2/library/alpine/manifests/3?ns=docker.io")
 	require.NoError(t, err)
 	resp.Body.Close()
@@ -260,12 +263,12 @@ func configByHand(t *testing.T) {
 
 func cloneByHand(t *testing.T) {
 	seed := memstore.New()
-	app := registrytest.State{Store: seed}.Push(t, "team/app:v1", registrytest.Image())
+	app := content.State{Store: seed}.Push(t, "team/app:v1", content.Image())
 	for _, name := range []string{"a", "b", "c", "d"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			reg := registrytest.NewServer(t, registrytest.WithStore(seed.Clone()))
-			reg.Push(t, "team/app:"+name, registrytest.Image(registrytest.Seed(uint64(name[0]))))
+			reg.Push(t, "team/app:"+name, content.Image(content.Seed(uint64(name[0]))))
 			require.Equal(t, []string{name, "v1"}, reg.Tags(t, "team/app"))
 			reg.CheckTag(t, "team/app:v1", app)
 			require.Equal(t, 200, getStatus(t, reg.Client(), reg.URL+"/v2/team/app/manifests/"+name))

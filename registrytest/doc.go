@@ -3,8 +3,8 @@
 //
 //	func TestPull(t *testing.T) {
 //		reg := registrytest.NewServer(t)
-//		app := reg.Push(t, "team/app:v1", registrytest.Image())
-//		reg.Fault(t, registrytest.On(registry.GetBlob).Times(2).Status(503).RetryAfter(time.Second))
+//		app := reg.Push(t, "team/app:v1", content.Image())
+//		reg.Fault(t, fault.On(registry.GetBlob).Times(2).Status(503).RetryAfter(time.Second))
 //
 //		got, err := pull(reg.Ref("team/app:v1"))
 //		require.NoError(t, err)

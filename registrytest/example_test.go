@@ -15,6 +15,8 @@ import (
 
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/registrytest"
+	"github.com/ocireg/registry/registrytest/content"
+	"github.com/ocireg/registry/registrytest/fault"
 )
 
 // The tests below are what tests with this package look like. What they test
@@ -22,8 +24,8 @@ import (
 
 func TestExampleRetry(t *testing.T) {
 	reg := registrytest.NewServer(t)
-	app := reg.Push(t, "team/app:v1", registrytest.Image())
-	reg.Fault(t, registrytest.On(registry.GetManifest).Times(2).Status(503).RetryAfter(0))
+	app := reg.Push(t, "team/app:v1", content.Image())
+	reg.Fault(t, fault.On(registry.GetManifest).Times(2).Status(503).RetryAfter(0))
 
 	got, err := pull(reg.Client(), "http://"+reg.Ref("team/app:v1"))
 
@@ -36,8 +38,8 @@ func TestExampleRetry(t *testing.T) {
 func TestExampleBackOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		reg := registrytest.NewServer(t, registrytest.WithInMemory())
-		reg.Push(t, "team/app:v1", registrytest.Image())
-		reg.Fault(t, registrytest.On(registry.GetManifest).Times(2).Status(503).RetryAfter(150*time.Second))
+		reg.Push(t, "team/app:v1", content.Image())
+		reg.Fault(t, fault.On(registry.GetManifest).Times(2).Status(503).RetryAfter(150*time.Second))
 		start := time.Now()
 
 		_, err := pull(reg.Client(), "http://"+reg.Ref("team/app:v1"))
@@ -49,7 +51,7 @@ func TestExampleBackOff(t *testing.T) {
 
 func TestExampleOutage(t *testing.T) {
 	reg := registrytest.NewServer(t)
-	reg.Push(t, "team/app:v1", registrytest.Image())
+	reg.Push(t, "team/app:v1", content.Image())
 
 	reg.Stop()
 	_, err := pull(reg.Client(), "http://"+reg.Ref("team/app:v1"))
@@ -64,7 +66,7 @@ func TestExampleOutage(t *testing.T) {
 func TestExampleNetwork(t *testing.T) {
 	net := registrytest.NewNetwork(t)
 	origin, mirror := net.Registry("docker.io"), net.Registry("mirror.example.com")
-	alpine := origin.Push(t, "library/alpine:3", registrytest.Image())
+	alpine := origin.Push(t, "library/alpine:3", content.Image())
 
 	_, err := pull(net.Client(), "https://mirror.example.com/library/alpine:3")
 	require.ErrorContains(t, err, "404")
@@ -76,7 +78,7 @@ func TestExampleNetwork(t *testing.T) {
 
 func TestExampleTLS(t *testing.T) {
 	reg := registrytest.NewServer(t, registrytest.WithTLS())
-	reg.Push(t, "team/app:v1", registrytest.Image())
+	reg.Push(t, "team/app:v1", content.Image())
 
 	_, err := pull(reg.Client(), "https://"+reg.Ref("team/app:v1"))
 	require.NoError(t, err)

@@ -12,6 +12,8 @@ import (
 
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/registrytest"
+	"github.com/ocireg/registry/registrytest/content"
+	"github.com/ocireg/registry/registrytest/fault"
 )
 
 const testEnv = "REGISTRYTEST_TEST_REGISTRY"
@@ -36,10 +38,10 @@ func TestTheSameTestAgainstAnotherRegistry(t *testing.T) {
 	for _, subtest := range []string{"One test", "one-TEST/☺"} {
 		t.Run(subtest, func(t *testing.T) {
 			s := registrytest.NewServer(t, registrytest.WithRegistryFrom(testEnv))
-			image := s.Push(t, "team/app:v1", registrytest.Image(registrytest.Layers(3)))
+			image := s.Push(t, "team/app:v1", content.Image(content.Layers(3)))
 			s.Push(t, "team/app:v2", image)
-			index := s.Push(t, "team/app", registrytest.Index(registrytest.Platforms("linux/amd64", "linux/arm64")))
-			note := s.Push(t, "team/app", registrytest.Artifact("application/x-note", registrytest.Subject(image)))
+			index := s.Push(t, "team/app", content.Index(content.Platforms("linux/amd64", "linux/arm64")))
+			note := s.Push(t, "team/app", content.Artifact("application/x-note", content.Subject(image)))
 
 			require.Equal(t, other.URL, s.URL)
 			host, repo, _ := strings.Cut(s.Ref("team/app"), "/")
@@ -86,7 +88,7 @@ func TestAnotherRegistryThatRefuses(t *testing.T) {
 	s := registrytest.NewServer(t, registrytest.WithRegistryFrom(testEnv))
 	ctx := context.Background()
 	require.ErrorIs(t, s.Store.DeleteTag(ctx, "team/app", "v1"), errors.ErrUnsupported)
-	require.ErrorContains(t, registrytest.Put(ctx, s.Store, "team/app:v1", registrytest.Image()), "405")
+	require.ErrorContains(t, content.Put(ctx, s.Store, "team/app:v1", content.Image()), "405")
 }
 
 func TestAnotherRegistryWithAPassword(t *testing.T) {
@@ -98,7 +100,7 @@ func TestAnotherRegistryWithAPassword(t *testing.T) {
 	}))
 	t.Setenv(testEnv, "http://alice:secret@"+other.Host())
 	s := registrytest.NewServer(t, registrytest.WithRegistryFrom(testEnv))
-	s.Push(t, "team/app:v1", registrytest.Image())
+	s.Push(t, "team/app:v1", content.Image())
 	require.Equal(t, map[string]bool{"alice:secret": true}, names)
 	require.NotContains(t, s.Ref("app"), "secret")
 }
@@ -125,12 +127,12 @@ func TestWhatNeedsARegistryOfThisProcessSkips(t *testing.T) {
 		require.Equal(t, []string{"registrytest: " + name + " needs a registry of this process, but " + testEnv + " has the address of another"}, tr.skips)
 	}
 	for name, need := range map[string]func(registrytest.TB, *registrytest.Server){
-		"Fault":   func(t registrytest.TB, s *registrytest.Server) { s.Fault(t, registrytest.On().Once().Status(503)) },
-		"Hold":    func(t registrytest.TB, s *registrytest.Server) { s.Hold(t, registrytest.On()) },
+		"Fault":   func(t registrytest.TB, s *registrytest.Server) { s.Fault(t, fault.On().Once().Status(503)) },
+		"Hold":    func(t registrytest.TB, s *registrytest.Server) { s.Hold(t, fault.On()) },
 		"Refuse":  func(t registrytest.TB, s *registrytest.Server) { s.Refuse(t) },
 		"Silence": func(t registrytest.TB, s *registrytest.Server) { s.Silence(t) },
 		"Tamper": func(t registrytest.TB, s *registrytest.Server) {
-			s.Tamper(t, "team/app", registrytest.Image().Digest, registrytest.Dropped())
+			s.Tamper(t, "team/app", content.Image().Digest, registrytest.Dropped())
 		},
 	} {
 		tr := try(t, func(t registrytest.TB) {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/layout"
+	"github.com/ocireg/registry/registrytest/content"
 )
 
 // WithLayoutOnFailure has what the registry holds written to disk if the test
@@ -65,7 +66,7 @@ func copyToLayout(name, dir string, store registry.Store) (kept string, err erro
 	if err != nil {
 		return "", err
 	}
-	err = Copy(context.Background(), l, store)
+	err = content.Copy(context.Background(), l, store)
 	if closeErr := l.Close(); err == nil {
 		err = closeErr
 	}

@@ -9,16 +9,17 @@ import (
 
 	"github.com/ocireg/registry/layout"
 	"github.com/ocireg/registry/registrytest"
+	"github.com/ocireg/registry/registrytest/content"
 )
 
 func TestLayoutOnFailure(t *testing.T) {
 	t.Parallel()
 	for _, failing := range []bool{true, false} {
 		dir := filepath.Join(t.TempDir(), "kept")
-		var app registrytest.Content
+		var app content.Content
 		tr := try(t, func(tb registrytest.TB) {
 			reg := registrytest.NewServer(tb, registrytest.WithLayoutOnFailure(dir))
-			app = reg.Push(tb, "team/app:v1", registrytest.Image())
+			app = reg.Push(tb, "team/app:v1", content.Image())
 			if failing {
 				tb.Errorf("something is wrong")
 			}
@@ -34,7 +35,7 @@ func TestLayoutOnFailure(t *testing.T) {
 		require.Contains(t, tr.logs[len(tr.logs)-1], found[0])
 		l, err := layout.Open(found[0])
 		require.NoError(t, err)
-		registrytest.State{Store: l}.CheckTag(t, "team/app:v1", app)
+		content.State{Store: l}.CheckTag(t, "team/app:v1", app)
 		require.NoError(t, l.Close())
 		_, err = os.Stat(filepath.Join(found[0], "team", "app", "index.json"))
 		require.NoError(t, err)

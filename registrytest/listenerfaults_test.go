@@ -13,6 +13,7 @@ import (
 
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/internal/faketb"
+	"github.com/ocireg/registry/internal/testclient"
 )
 
 // listenerKinds are servers at all kinds of ports.
@@ -24,8 +25,8 @@ var listenerKinds = map[string][]registry.Option{
 }
 
 // newcomer returns a client that makes a connection for each request.
-func newcomer(t *testing.T, s *Server) wantClient {
-	c := clientOf(t, s)
+func newcomer(t *testing.T, s *Server) testclient.Client {
+	c := testclient.New(t, s.Client(), s.URL)
 	transport := s.Transport().Clone()
 	transport.DisableKeepAlives = true // It does not see a connection end at once.
 	c.Client = &http.Client{Transport: transport}
@@ -38,28 +39,28 @@ func TestRefuse(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := NewServer(t, opts...)
-			there, other := clientOf(t, s), newcomer(t, s)
-			require.Equal(t, 200, there.get("/v2/").status)
+			there, other := testclient.New(t, s.Client(), s.URL), newcomer(t, s)
+			require.Equal(t, 200, there.Get("/v2/").Status)
 
 			undo := s.Refuse(t)
-			require.Equal(t, 200, there.get("/v2/").status, "connections that are there go on")
-			require.ErrorIs(t, other.get("/v2/").err, syscall.ECONNREFUSED)
+			require.Equal(t, 200, there.Get("/v2/").Status, "connections that are there go on")
+			require.ErrorIs(t, other.Get("/v2/").Err, syscall.ECONNREFUSED)
 			s.Refuse(t)
 			undo()
 			undo()
-			require.Equal(t, 200, other.get("/v2/").status)
+			require.Equal(t, 200, other.Get("/v2/").Status)
 
 			undo = s.Refuse(t)
 			s.Stop()
 			s.Start()
-			require.Equal(t, 200, other.get("/v2/").status, "who starts the server starts it")
+			require.Equal(t, 200, other.Get("/v2/").Status, "who starts the server starts it")
 			undo()
-			require.Equal(t, 200, other.get("/v2/").status)
+			require.Equal(t, 200, other.Get("/v2/").Status)
 
 			undo = s.Refuse(t)
 			s.Stop()
 			undo()
-			require.ErrorIs(t, other.get("/v2/").err, syscall.ECONNREFUSED, "who stops the server stops it")
+			require.ErrorIs(t, other.Get("/v2/").Err, syscall.ECONNREFUSED, "who stops the server stops it")
 		})
 	}
 }
@@ -70,17 +71,17 @@ func TestSilence(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := NewServer(t, opts...)
-			there, other := clientOf(t, s), newcomer(t, s)
-			require.Equal(t, 200, there.get("/v2/").status)
+			there, other := testclient.New(t, s.Client(), s.URL), newcomer(t, s)
+			require.Equal(t, 200, there.Get("/v2/").Status)
 
 			undo := s.Silence(t)
-			require.Equal(t, 200, there.get("/v2/").status, "connections that are there go on")
+			require.Equal(t, 200, there.Get("/v2/").Status, "connections that are there go on")
 			ctx, cancel := context.WithCancel(t.Context())
 			failed := make(chan error)
 			go func() {
 				req, err := http.NewRequestWithContext(ctx, "GET", s.URL+"/v2/", nil)
 				if err == nil {
-					_, err = other.Do(req)
+					_, err = other.Client.Do(req)
 				}
 				failed <- err
 			}()
@@ -91,7 +92,7 @@ func TestSilence(t *testing.T) {
 			undo()
 			cancel()
 			require.ErrorIs(t, <-failed, context.Canceled)
-			require.Equal(t, 200, other.get("/v2/").status)
+			require.Equal(t, 200, other.Get("/v2/").Status)
 		})
 	}
 }

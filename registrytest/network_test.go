@@ -19,6 +19,7 @@ import (
 
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/registrytest"
+	"github.com/ocireg/registry/registrytest/content"
 )
 
 func say(what string) http.Handler {
@@ -134,7 +135,7 @@ func TestMirrorsOfANetwork(t *testing.T) {
 	t.Parallel()
 	n := registrytest.NewNetwork(t)
 	origin, mirror := n.Registry("docker.io"), n.Registry("mirror.test")
-	image := origin.Push(t, "library/alpine:3", registrytest.Image())
+	image := origin.Push(t, "library/alpine:3", content.Image())
 
 	// A client asks the mirror first, as containerd does.
 	pull := func() (from string) {
@@ -284,7 +285,7 @@ func TestProxy(t *testing.T) {
 	t.Parallel()
 	n := registrytest.NewNetwork(t)
 	s := n.Registry("registry.example.com")
-	image := s.Push(t, "team/app:v1", registrytest.Image(registrytest.LayerSizes(1<<20)))
+	image := s.Push(t, "team/app:v1", content.Image(content.LayerSizes(1<<20)))
 	c := proxied(t, n)
 	for _, scheme := range []string{"http", "https"} {
 		status, body := get(t, c, scheme+"://registry.example.com/v2/team/app/blobs/"+string(image.Layers[0].Digest))

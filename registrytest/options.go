@@ -2,6 +2,7 @@ package registrytest
 
 import (
 	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/registrytest/lint"
 )
 
 // settings is what the options of this package set, and those of package
@@ -89,8 +90,8 @@ func WithBodies(limit int64) registry.Option {
 // WithLinter has a linter look at all requests when the server is closed. The
 // test fails for each finding.
 //
-//	reg := registrytest.NewServer(t, registrytest.WithLinter(registrytest.Linter{}))
-func WithLinter(l Linter) registry.Option {
+//	reg := registrytest.NewServer(t, registrytest.WithLinter(lint.Linter{}))
+func WithLinter(l lint.Linter) registry.Option {
 	return newOption(func(set *settings) {
 		set.prepare = append(set.prepare, func(s *Server) {
 			l.Observe(&s.journal)

@@ -15,6 +15,9 @@ import (
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/memstore"
 	"github.com/ocireg/registry/registrytest/auth"
+	"github.com/ocireg/registry/registrytest/content"
+	"github.com/ocireg/registry/registrytest/fault"
+	"github.com/ocireg/registry/registrytest/journal"
 )
 
 // A Server is a registry for one test. Its methods may be called concurrently,
@@ -26,7 +29,7 @@ type Server struct {
 
 	// State is what the registry holds. A test may look at it and change it at
 	// any time.
-	State
+	content.State
 
 	t         TB
 	options   []registry.Option
@@ -38,8 +41,8 @@ type Server struct {
 	handler   atomic.Pointer[http.Handler]
 	service   service
 	transport func() *http.Transport
-	journal   Journal
-	faults    Faults
+	journal   journal.Journal
+	faults    fault.Rules
 	tampered  tamperings
 	logging   bool
 
@@ -73,10 +76,10 @@ func NewServer(t TB, opts ...registry.Option) *Server {
 
 // newServer makes a server that does not listen yet.
 func newServer(t TB, set *settings) *Server {
-	s := &Server{State: State{set.store}, t: t, variant: set.variant, logging: set.logs}
+	s := &Server{State: content.State{Store: set.store}, t: t, variant: set.variant, logging: set.logs}
 	s.service.t = t
 	if s.Store == nil {
-		s.Store = Generated(memstore.New())
+		s.Store = content.Generated(memstore.New())
 	}
 	s.options = []registry.Option{
 		registry.WithRecorder(&s.journal),
@@ -191,7 +194,7 @@ func (s *Server) Handler() http.Handler {
 }
 
 // Requests returns the requests that there have been until now.
-func (s *Server) Requests() Requests {
+func (s *Server) Requests() journal.Requests {
 	s.t.Helper()
 	s.inProcess(s.t, "Requests")
 	return s.journal.Requests()

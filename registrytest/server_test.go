@@ -22,6 +22,8 @@ import (
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/memstore"
 	"github.com/ocireg/registry/registrytest"
+	"github.com/ocireg/registry/registrytest/content"
+	"github.com/ocireg/registry/registrytest/journal"
 )
 
 // get returns the status and the body of the answer.
@@ -98,7 +100,7 @@ func TestServerIsOnALoopbackPortOfItsOwn(t *testing.T) {
 		require.Equal(t, "http://"+s.Host(), s.URL)
 		require.Equal(t, s.Host()+"/team/app:v1", s.Ref("team/app:v1"))
 	}
-	a.Push(t, "team/app:v1", registrytest.Image())
+	a.Push(t, "team/app:v1", content.Image())
 	require.Equal(t, []string{"v1"}, a.Tags(t, "team/app"))
 	_, err := b.Store.StatManifest(context.Background(), "team/app", "v1")
 	require.Error(t, err, "servers have nothing to do with each other")
@@ -109,7 +111,7 @@ func TestServerServesItsStore(t *testing.T) {
 	store := memstore.New()
 	s := registrytest.NewServer(t, registrytest.WithStore(store))
 	require.Same(t, store, s.Store)
-	s.Push(t, "team/app:v1", registrytest.Image())
+	s.Push(t, "team/app:v1", content.Image())
 	_, err := store.StatManifest(context.Background(), "team/app", "v1")
 	require.NoError(t, err)
 	status, _ := get(t, s.Client(), s.URL+"/v2/team/app/manifests/v1")
@@ -230,7 +232,7 @@ func TestRestartKeepsAddressContentAndOptions(t *testing.T) {
 	forEachKind(t, func(t *testing.T, start startFunc) {
 		s := start(t, registry.Without(registry.ListRepositories))
 		url := s.URL
-		image := s.Push(t, "team/app:v1", registrytest.Image())
+		image := s.Push(t, "team/app:v1", content.Image())
 		resp, err := s.Client().Post(s.URL+"/v2/team/app/blobs/uploads/", "", nil)
 		require.NoError(t, err)
 		resp.Body.Close()
@@ -254,7 +256,7 @@ func TestRestartKeepsAddressContentAndOptions(t *testing.T) {
 func TestStopIsAnOutage(t *testing.T) {
 	forEachKind(t, func(t *testing.T, start startFunc) {
 		s := start(t)
-		s.Push(t, "team/app:v1", registrytest.Image())
+		s.Push(t, "team/app:v1", content.Image())
 		for range 5 {
 			requireUp(t, s)
 			s.Stop()
@@ -325,7 +327,7 @@ func TestRequestsEndWithTheirConnection(t *testing.T) {
 				end(s)
 				more.Close() // net/http waits for this
 				require.Error(t, <-sent)
-				require.Zero(t, s.Requests().Where(func(r *registrytest.Record) bool { return r.Ongoing }).Len())
+				require.Zero(t, s.Requests().Where(func(r *journal.Record) bool { return r.Ongoing }).Len())
 			})
 		})
 	}
@@ -441,7 +443,7 @@ func TestServersInParallel(t *testing.T) {
 		for i := range 8 {
 			all.Go(func() {
 				ref := fmt.Sprintf("team/app:v%d", i)
-				s.Push(t, ref, registrytest.Image())
+				s.Push(t, ref, content.Image())
 				for range 4 {
 					requireUp(t, s)
 					s.Requests()

@@ -12,6 +12,7 @@ import (
 
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/registrytest"
+	"github.com/ocireg/registry/registrytest/content"
 )
 
 // getPatiently is a client that heeds Retry-After.
@@ -85,7 +86,7 @@ func TestBubbleEnds(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				reg := registrytest.NewServer(t, append(opts, registrytest.WithInMemory())...)
-				app := reg.Push(t, "team/app:v1", registrytest.Image(registrytest.LayerSizes(1<<20)))
+				app := reg.Push(t, "team/app:v1", content.Image(content.LayerSizes(1<<20)))
 				blob := "/v2/team/app/blobs/" + string(app.Layers[0].Digest)
 				clients := []*http.Client{reg.Client(), {Transport: reg.Transport().Clone()}}
 				for _, c := range clients {

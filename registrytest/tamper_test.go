@@ -1,8 +1,8 @@
 package registrytest
 
 import (
+	"bytes"
 	"context"
-	"io"
 	"io/fs"
 	"net/http"
 	"os"
@@ -16,30 +16,42 @@ import (
 
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/internal/faketb"
+	"github.com/ocireg/registry/internal/testclient"
 	"github.com/ocireg/registry/layout"
 	"github.com/ocireg/registry/memstore"
 	"github.com/ocireg/registry/registrytest/conformance"
+	"github.com/ocireg/registry/registrytest/content"
 )
 
-// fetch returns what a server answers to a GET.
-func (s *faultServer) fetch(target string, header ...string) (status int, h http.Header, body string) {
-	req, err := http.NewRequestWithContext(s.t.Context(), "GET", s.URL+target, nil)
-	require.NoError(s.t, err)
-	for i := 0; i < len(header); i += 2 {
-		req.Header.Set(header[i], header[i+1])
+// A tamperServer is a registry with repository app, which has a blob, an image
+// manifest and three tags.
+type tamperServer struct {
+	*Server
+	t    *testing.T
+	blob []byte
+}
+
+func newTamperServer(t *testing.T) *tamperServer {
+	s := &tamperServer{NewServer(t), t, bytes.Repeat([]byte("0123456789"), 100)}
+	s.PushBlob(t, "app", content.Bytes("application/octet-stream", s.blob))
+	for _, tag := range []string{"v1", "v2", "v3"} {
+		s.Push(t, "app:"+tag, content.Image())
 	}
-	resp, err := s.Client().Do(req)
-	require.NoError(s.t, err)
-	defer resp.Body.Close()
-	content, err := io.ReadAll(resp.Body)
-	require.NoError(s.t, err)
-	return resp.StatusCode, resp.Header, string(content)
+	return s
+}
+
+// fetch returns the response to a GET.
+func (s *tamperServer) fetch(target string, header ...string) (status int, h http.Header, body string) {
+	s.t.Helper()
+	resp := testclient.New(s.t, s.Client(), s.URL).Get(target, header...)
+	require.NoError(s.t, resp.Err)
+	return resp.Status, resp.Header, resp.Body
 }
 
 func TestTamperWithBlob(t *testing.T) {
 	t.Parallel()
-	s := newFaultServer(t)
-	d, whole := dgst(s.blob), string(s.blob)
+	s := newTamperServer(t)
+	d, whole := digest.FromBytes(s.blob), string(s.blob)
 	path := "/v2/app/blobs/" + string(d)
 	flipped := whole[:5] + "4" + whole[6:]
 	for name, test := range map[string]struct {
@@ -81,7 +93,7 @@ func TestTamperWithBlob(t *testing.T) {
 
 func TestTamperWithManifest(t *testing.T) {
 	t.Parallel()
-	s := newFaultServer(t)
+	s := newTamperServer(t)
 	m := s.Manifest(t, "app:v1")
 	undo := s.Tamper(t, "app", m.Digest, Replaced([]byte(`{"schemaVersion":2}`)))
 	for _, ref := range []string{"v1", string(m.Digest)} {
@@ -107,52 +119,53 @@ func TestTamperWithManifest(t *testing.T) {
 // Who finds content missing or broken puts it again, and that mends it.
 func TestPuttingAgainMends(t *testing.T) {
 	t.Parallel()
-	s := newFaultServer(t)
-	blob := "/v2/app/blobs/" + string(dgst(s.blob))
+	s := newTamperServer(t)
+	blob := "/v2/app/blobs/" + string(digest.FromBytes(s.blob))
 	for _, tampering := range []Tampering{Dropped(), Truncated(1)} {
-		s.Tamper(t, "app", dgst(s.blob), tampering)
-		require.Equal(t, 201, s.send(t.Context(), "POST", "/v2/app/blobs/uploads/?digest="+string(dgst(s.blob)), s.blob))
+		s.Tamper(t, "app", digest.FromBytes(s.blob), tampering)
+		c := testclient.New(t, s.Client(), s.URL)
+		require.Equal(t, 201, c.Do("POST", "/v2/app/blobs/uploads/?digest="+string(digest.FromBytes(s.blob)), string(s.blob)).Status)
 		_, _, body := s.fetch(blob)
 		require.Equal(t, string(s.blob), body)
 	}
 	m := s.Manifest(t, "app:v1")
 	s.Tamper(t, "app", m.Digest, Dropped())
-	require.NoError(t, tamperedStore{s.Store, &s.tampered}.PutManifest(t.Context(), "app", stored(m.MediaType, m.Digest, m.Manifest), nil, nil))
+	require.NoError(t, tamperedStore{s.Store, &s.tampered}.PutManifest(t.Context(), "app", registry.Manifest{MediaType: m.MediaType, Digest: m.Digest, Content: m.Manifest}, nil, nil))
 	status, _, _ := s.fetch("/v2/app/manifests/v1")
 	require.Equal(t, 200, status)
 }
 
 func TestWhatIsDroppedCannotBeMountedOrDeleted(t *testing.T) {
 	t.Parallel()
-	s := newFaultServer(t)
+	s := newTamperServer(t)
 	m := s.Manifest(t, "app:v1")
-	s.Tamper(t, "app", dgst(s.blob), Dropped())
+	s.Tamper(t, "app", digest.FromBytes(s.blob), Dropped())
 	s.Tamper(t, "app", m.Digest, Dropped())
 	st := tamperedStore{s.Store, &s.tampered}
-	require.ErrorIs(t, st.MountBlob(t.Context(), "other", dgst(s.blob), "app"), fs.ErrNotExist)
-	require.ErrorIs(t, st.DeleteBlob(t.Context(), "app", dgst(s.blob)), fs.ErrNotExist)
+	require.ErrorIs(t, st.MountBlob(t.Context(), "other", digest.FromBytes(s.blob), "app"), fs.ErrNotExist)
+	require.ErrorIs(t, st.DeleteBlob(t.Context(), "app", digest.FromBytes(s.blob)), fs.ErrNotExist)
 	require.ErrorIs(t, st.DeleteManifest(t.Context(), "app", m.Digest), fs.ErrNotExist)
 }
 
 func TestTamperEndsWithTheTest(t *testing.T) {
 	t.Parallel()
-	s := newFaultServer(t)
+	s := newTamperServer(t)
 	t.Run("who tampers", func(t *testing.T) {
-		s.Tamper(t, "app", dgst(s.blob), Dropped())
-		status, _, _ := s.fetch("/v2/app/blobs/" + string(dgst(s.blob)))
+		s.Tamper(t, "app", digest.FromBytes(s.blob), Dropped())
+		status, _, _ := s.fetch("/v2/app/blobs/" + string(digest.FromBytes(s.blob)))
 		require.Equal(t, 404, status)
 	})
-	status, _, _ := s.fetch("/v2/app/blobs/" + string(dgst(s.blob)))
+	status, _, _ := s.fetch("/v2/app/blobs/" + string(digest.FromBytes(s.blob)))
 	require.Equal(t, 200, status)
 }
 
 func TestTamperingThatMakesNoSense(t *testing.T) {
 	t.Parallel()
-	s := newFaultServer(t)
+	s := newTamperServer(t)
 	for want, tamper := range map[string]func(tb TB){
-		"has 1000 bytes, and so no byte 1000": func(tb TB) { s.Tamper(tb, "app", dgst(s.blob), BitFlipped(1000)) },
-		"and so no byte 2000":                 func(tb TB) { s.Tamper(tb, "app", dgst(s.blob), Truncated(2000)) },
-		"does not exist":                      func(tb TB) { s.Tamper(tb, "other", dgst(s.blob), Dropped()) },
+		"has 1000 bytes, and so no byte 1000": func(tb TB) { s.Tamper(tb, "app", digest.FromBytes(s.blob), BitFlipped(1000)) },
+		"and so no byte 2000":                 func(tb TB) { s.Tamper(tb, "app", digest.FromBytes(s.blob), Truncated(2000)) },
+		"does not exist":                      func(tb TB) { s.Tamper(tb, "other", digest.FromBytes(s.blob), Dropped()) },
 		"no such file":                        func(tb TB) { TamperFile(tb, filepath.Join(t.TempDir(), "none"), Dropped()) },
 	} {
 		tb := faketb.New(t)
@@ -179,14 +192,14 @@ func TestTamperedStore(t *testing.T) {
 	store, err := layout.Open(dir)
 	require.NoError(t, err)
 	t.Cleanup(func() { store.Close() })
-	require.NoError(t, Put(t.Context(), store, "app:v1", Image(Layers(1))))
-	m, err := store.GetManifest(t.Context(), "app", "v1")
+	require.NoError(t, content.Put(t.Context(), store, "app:v1", content.Image(content.Layers(1))))
+	m, err := content.Get(t.Context(), store, "app:v1")
 	require.NoError(t, err)
-	layer := read(m.MediaType, m.Digest, m.Content).Layers[0].Digest
-	content, err := tamperedStore{store, &tamperings{}}.OpenBlob(context.Background(), "app", layer)
+	layer := m.Layers[0].Digest
+	blob, err := tamperedStore{store, &tamperings{}}.OpenBlob(context.Background(), "app", layer)
 	require.NoError(t, err)
-	defer content.Close()
-	require.IsType(t, &os.File{}, content)
+	defer blob.Close()
+	require.IsType(t, &os.File{}, blob)
 }
 
 // A bit that flips on disk does not get to a client as if nothing had happened.
@@ -197,7 +210,7 @@ func TestTamperFile(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(func() { store.Close() })
 	s := NewServer(t, WithStore(store))
-	app := s.Push(t, "app:v1", Image(Layers(1)))
+	app := s.Push(t, "app:v1", content.Image(content.Layers(1)))
 	layer := app.Layers[0].Digest
 
 	var path string

@@ -5,8 +5,8 @@ import (
 	"strings"
 
 	"github.com/ocireg/registry"
-	"github.com/ocireg/registry/registrytest"
 	"github.com/ocireg/registry/registrytest/auth"
+	"github.com/ocireg/registry/registrytest/fault"
 )
 
 // access is who may do what, as the command line has it.
@@ -66,9 +66,9 @@ func (a *access) option() (registry.Option, error) {
 	return who.Option(), nil
 }
 
-// addFault adds a fault in the language of [registrytest.ParseFaultRule].
-func addFault(faults *registrytest.Faults, text string) error {
-	rule, err := registrytest.ParseFaultRule(text)
+// addFault adds a fault in the language of [fault.Parse].
+func addFault(faults *fault.Rules, text string) error {
+	rule, err := fault.Parse(text)
 	if err != nil {
 		return err
 	}

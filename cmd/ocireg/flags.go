@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/ocireg/registry"
-	"github.com/ocireg/registry/registrytest"
+	"github.com/ocireg/registry/registrytest/fault"
 )
 
 const usage = `Usage: ocireg [flags] [DIR]
@@ -124,7 +124,7 @@ func parse(args []string, help io.Writer) (*settings, error) {
 	fs.Func("user", "ask for Basic authentication and let the user `NAME:PASSWORD` do everything, or what\n-allow says of it; may be given several times", who.addUser)
 	fs.BoolVar(&who.token, "token", false, "ask users for tokens, which are to be had at /token, in place of Basic")
 	fs.Func("allow", "let somebody do something, such as `'anonymous pull public/**'`: a user, \"anonymous\" or *;\npull, push, delete, list or *; a pattern of repositories; may be given several times", who.addRule)
-	var faults registrytest.Faults
+	var faults fault.Rules
 	fs.Func("fault", "have something go wrong, such as `'get-blob repo=team/* times=2 status=503 retry-after=1'`;\nthe language is in docs/faults.md; may be given several times", func(v string) error {
 		return addFault(&faults, v)
 	})

@@ -8,7 +8,7 @@ import (
 	"net/http"
 	"testing"
 
-	"github.com/containerd/containerd/v2/core/content"
+	ctrcontent "github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/images/archive"
 	"github.com/containerd/containerd/v2/core/remotes"
 	"github.com/containerd/containerd/v2/core/remotes/docker"
@@ -22,6 +22,7 @@ import (
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/internal/interop/matrix"
 	"github.com/ocireg/registry/registrytest"
+	"github.com/ocireg/registry/registrytest/content"
 )
 
 var containerd2 = containerdVersion{
@@ -60,7 +61,7 @@ func (r containerd2Resolver) push(ctx context.Context, ref string, desc ocispec.
 	if err != nil {
 		return err
 	}
-	return errors.Join(content.Copy(ctx, w, from, desc.Size, desc.Digest), w.Close())
+	return errors.Join(ctrcontent.Copy(ctx, w, from, desc.Size, desc.Digest), w.Close())
 }
 
 func (r containerd2Resolver) referrers(ctx context.Context, ref string, subject digest.Digest) ([]ocispec.Descriptor, error) {
@@ -71,7 +72,7 @@ func (r containerd2Resolver) referrers(ctx context.Context, ref string, subject 
 	return fetcher.(remotes.ReferrersFetcher).FetchReferrers(ctx, subject)
 }
 
-type containerd2Store struct{ content.Store }
+type containerd2Store struct{ ctrcontent.Store }
 
 func (s containerd2Store) fetch(ctx context.Context, from containerdFetcher, desc ocispec.Descriptor) error {
 	return remotes.Fetch(ctx, s.Store, from, desc)
@@ -102,7 +103,7 @@ func TestContainerdParallel(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			reg := registrytest.NewServer(t, registrytest.WithStore(open(t)))
-			blob := reg.PushBlob(t, "team/app", registrytest.Random("application/octet-stream", 100_000, 1))
+			blob := reg.PushBlob(t, "team/app", content.Random("application/octet-stream", 100_000, 1))
 			resolver := docker.NewResolver(docker.ResolverOptions{Hosts: docker.ConfigureDefaultRegistries(
 				docker.WithClient(&http.Client{Transport: reg.Transport()}),
 				docker.WithPlainHTTP(docker.MatchLocalhost),

@@ -19,7 +19,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/ocireg/registry/internal/interop/matrix"
-	"github.com/ocireg/registry/registrytest"
+	"github.com/ocireg/registry/registrytest/content"
 )
 
 // A containerdVersion is a major version of containerd, which has types of its
@@ -96,7 +96,7 @@ func quiet(ctx context.Context) context.Context {
 	return log.WithLogger(ctx, logrus.NewEntry(l))
 }
 
-func (c containerdClient) Push(ctx context.Context, ref string, what registrytest.Content) error {
+func (c containerdClient) Push(ctx context.Context, ref string, what content.Content) error {
 	return c.push(quiet(ctx), ref, what, func(desc ocispec.Descriptor) (io.ReadSeekCloser, error) {
 		return nopCloser{open(what, desc)}, nil
 	})
@@ -108,7 +108,7 @@ func (nopCloser) Close() error { return nil }
 
 // push pushes content of which the manifests and blobs are opened by open. What
 // cannot be sought in is not sent again when a token has expired.
-func (c containerdClient) push(ctx context.Context, ref string, what registrytest.Content, open func(ocispec.Descriptor) (io.ReadSeekCloser, error)) error {
+func (c containerdClient) push(ctx context.Context, ref string, what content.Content, open func(ocispec.Descriptor) (io.ReadSeekCloser, error)) error {
 	resolver := c.resolver()
 	push := func(to string, desc ocispec.Descriptor) error {
 		r, err := open(desc)
@@ -258,7 +258,7 @@ func (c containerdClient) Copy(ctx context.Context, from, to string) error {
 	return resolver.push(ctx, to, desc, bytes.NewReader(raw))
 }
 
-func (containerdClient) PushChunks(context.Context, string, registrytest.Blob, int64) error {
+func (containerdClient) PushChunks(context.Context, string, content.Blob, int64) error {
 	return matrix.Lacks("sends each blob in one PUT")
 }
 
@@ -298,7 +298,7 @@ func (containerdClient) DeleteBlob(context.Context, string, ocispec.Descriptor) 
 
 // ToLayout exports what it has pulled, and unpacks that: containerd has layouts
 // in archives only.
-func (c containerdClient) ToLayout(ctx context.Context, ref, dir string, _ registrytest.Content) error {
+func (c containerdClient) ToLayout(ctx context.Context, ref, dir string, _ content.Content) error {
 	ctx = quiet(ctx)
 	store, root, err := c.pull(ctx, ref, func(_ digest.Digest, r io.Reader) error {
 		_, err := io.Copy(io.Discard, r)
@@ -315,7 +315,7 @@ func (c containerdClient) ToLayout(ctx context.Context, ref, dir string, _ regis
 }
 
 // FromLayout pushes what it has imported.
-func (c containerdClient) FromLayout(ctx context.Context, dir, ref string, what registrytest.Content) error {
+func (c containerdClient) FromLayout(ctx context.Context, dir, ref string, what content.Content) error {
 	ctx = quiet(ctx)
 	var archive bytes.Buffer
 	w := tar.NewWriter(&archive)

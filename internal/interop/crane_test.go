@@ -16,6 +16,7 @@ import (
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/internal/interop/matrix"
 	"github.com/ocireg/registry/registrytest"
+	"github.com/ocireg/registry/registrytest/content"
 )
 
 var craneLibrary = matrix.Factory{Name: "crane", New: func(t *testing.T, env matrix.Env) matrix.Client {
@@ -35,7 +36,7 @@ func (c craneClient) options(ctx context.Context) []crane.Option {
 	return append([]crane.Option{crane.WithContext(ctx)}, c.opts...)
 }
 
-func (c craneClient) Push(ctx context.Context, ref string, content registrytest.Content) error {
+func (c craneClient) Push(ctx context.Context, ref string, content content.Content) error {
 	if isIndex(content.MediaType) {
 		return matrix.Lacks("pushes images only, and leaves indexes to the package remote")
 	}
@@ -58,7 +59,7 @@ func (c craneClient) Copy(ctx context.Context, from, to string) error {
 	return crane.Copy(from, to, c.options(ctx)...)
 }
 
-func (craneClient) PushChunks(context.Context, string, registrytest.Blob, int64) error {
+func (craneClient) PushChunks(context.Context, string, content.Blob, int64) error {
 	return matrix.Lacks("sends each blob in one PATCH, and starts over where that fails")
 }
 
@@ -86,11 +87,11 @@ func (craneClient) DeleteBlob(context.Context, string, ocispec.Descriptor) error
 	return matrix.Lacks("deletes manifests and tags only")
 }
 
-func (craneClient) ToLayout(context.Context, string, string, registrytest.Content) error {
+func (craneClient) ToLayout(context.Context, string, string, content.Content) error {
 	return matrix.Lacks("saves images only, and leaves indexes to the package layout")
 }
 
-func (craneClient) FromLayout(context.Context, string, string, registrytest.Content) error {
+func (craneClient) FromLayout(context.Context, string, string, content.Content) error {
 	return matrix.Lacks("saves images only, and leaves indexes to the package layout")
 }
 
@@ -110,8 +111,8 @@ func TestCrane(t *testing.T) {
 
 func testCrane(t *testing.T, reg *registrytest.Server) {
 	opts := []crane.Option{crane.WithTransport(reg.Transport()), crane.WithContext(t.Context())}
-	app := reg.Push(t, "team/app:v1", registrytest.Image())
-	index := reg.Push(t, "team/app:v2", registrytest.Index(registrytest.Platforms("linux/amd64", "linux/arm64")))
+	app := reg.Push(t, "team/app:v1", content.Image())
+	index := reg.Push(t, "team/app:v2", content.Index(content.Platforms("linux/amd64", "linux/arm64")))
 
 	d, err := crane.Digest(reg.Ref("team/app:v1"), opts...)
 	require.NoError(t, err)
@@ -130,7 +131,7 @@ func testCrane(t *testing.T, reg *registrytest.Server) {
 
 	require.NoError(t, crane.Tag(reg.Ref("team/app:v1"), "v3", opts...))
 	require.NoError(t, crane.CopyRepository(reg.Ref("team/app"), reg.Ref("team/copy"), opts...))
-	want := map[string]registrytest.Content{"v1": app, "v2": index, "v3": app}
+	want := map[string]content.Content{"v1": app, "v2": index, "v3": app}
 	reg.CheckRepository(t, "team/app", want)
 	reg.CheckRepository(t, "team/copy", want)
 
@@ -145,7 +146,7 @@ func testCrane(t *testing.T, reg *registrytest.Server) {
 	img, err = path.Image(hash)
 	require.NoError(t, err)
 	require.NoError(t, crane.Push(img, reg.Ref("team/saved:v1"), opts...))
-	reg.CheckRepository(t, "team/saved", map[string]registrytest.Content{"v1": app})
+	reg.CheckRepository(t, "team/saved", map[string]content.Content{"v1": app})
 
 	repos, err := crane.Catalog(reg.Host(), opts...)
 	require.NoError(t, err)

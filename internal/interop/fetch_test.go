@@ -12,6 +12,8 @@ import (
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/internal/interop/matrix"
 	"github.com/ocireg/registry/registrytest"
+	"github.com/ocireg/registry/registrytest/content"
+	"github.com/ocireg/registry/registrytest/fault"
 )
 
 // What is fetched with these calls alone is not verified: it is other data than
@@ -42,8 +44,8 @@ func TestFetchersDoNotVerify(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			reg := registrytest.NewServer(t)
-			blob := reg.PushBlob(t, "team/app", registrytest.Random("application/octet-stream", 1000, 1))
-			reg.Fault(t, registrytest.On(registry.GetBlob).Corrupt(500))
+			blob := reg.PushBlob(t, "team/app", content.Random("application/octet-stream", 1000, 1))
+			reg.Fault(t, fault.On(registry.GetBlob).Corrupt(500))
 			r, err := fetch(t.Context(), reg, blob.Descriptor)
 			require.NoError(t, err)
 			defer r.Close()

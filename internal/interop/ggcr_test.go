@@ -22,6 +22,7 @@ import (
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/internal/interop/matrix"
 	"github.com/ocireg/registry/registrytest"
+	"github.com/ocireg/registry/registrytest/content"
 )
 
 var ggcr = matrix.Factory{Name: "go-containerregistry", New: func(t *testing.T, env matrix.Env) matrix.Client {
@@ -54,7 +55,7 @@ func (c ggcrClient) options(ctx context.Context) []remote.Option {
 	return append([]remote.Option{remote.WithContext(ctx)}, c.opts...)
 }
 
-func (c ggcrClient) Push(ctx context.Context, ref string, content registrytest.Content) error {
+func (c ggcrClient) Push(ctx context.Context, ref string, content content.Content) error {
 	r, err := name.ParseReference(ref)
 	if err != nil {
 		return err
@@ -181,7 +182,7 @@ func (c ggcrClient) Copy(ctx context.Context, from, to string) error {
 	return remote.Write(dst, img, c.options(ctx)...)
 }
 
-func (ggcrClient) PushChunks(context.Context, string, registrytest.Blob, int64) error {
+func (ggcrClient) PushChunks(context.Context, string, content.Blob, int64) error {
 	return matrix.Lacks("sends each blob in one PATCH, and starts over where that fails")
 }
 
@@ -232,7 +233,7 @@ func (ggcrClient) DeleteBlob(context.Context, string, ocispec.Descriptor) error 
 	return matrix.Lacks("deletes manifests and tags only")
 }
 
-func (c ggcrClient) ToLayout(ctx context.Context, ref, dir string, content registrytest.Content) error {
+func (c ggcrClient) ToLayout(ctx context.Context, ref, dir string, content content.Content) error {
 	r, err := name.ParseReference(ref)
 	if err != nil {
 		return err
@@ -247,7 +248,7 @@ func (c ggcrClient) ToLayout(ctx context.Context, ref, dir string, content regis
 
 // FromLayout reads the layout's own index.json, which Write has made from the
 // image index and which therefore has the digest of that.
-func (c ggcrClient) FromLayout(ctx context.Context, dir, ref string, content registrytest.Content) error {
+func (c ggcrClient) FromLayout(ctx context.Context, dir, ref string, content content.Content) error {
 	r, err := name.ParseReference(ref)
 	if err != nil {
 		return err
@@ -268,7 +269,7 @@ func isIndex(mediaType string) bool {
 }
 
 // ggcrImage is an image, or an artifact, of a test.
-type ggcrImage struct{ registrytest.Content }
+type ggcrImage struct{ content.Content }
 
 func (i ggcrImage) RawManifest() ([]byte, error) { return i.Manifest, nil }
 func (i ggcrImage) MediaType() (types.MediaType, error) {
@@ -285,7 +286,7 @@ func (i ggcrImage) LayerByDigest(h v1.Hash) (partial.CompressedLayer, error) {
 }
 
 // ggcrLayer is a layer of a test.
-type ggcrLayer struct{ registrytest.Blob }
+type ggcrLayer struct{ content.Blob }
 
 func (l ggcrLayer) Digest() (v1.Hash, error)           { return v1.NewHash(l.Blob.Digest.String()) }
 func (l ggcrLayer) Compressed() (io.ReadCloser, error) { return io.NopCloser(l.Open()), nil }
@@ -295,7 +296,7 @@ func (l ggcrLayer) MediaType() (types.MediaType, error) {
 }
 
 // ggcrIndex is an index of a test.
-type ggcrIndex struct{ registrytest.Content }
+type ggcrIndex struct{ content.Content }
 
 func (i ggcrIndex) MediaType() (types.MediaType, error) {
 	return types.MediaType(i.Content.MediaType), nil
@@ -307,13 +308,13 @@ func (i ggcrIndex) IndexManifest() (*v1.IndexManifest, error) {
 	return v1.ParseIndexManifest(bytes.NewReader(i.Manifest))
 }
 
-func (i ggcrIndex) child(h v1.Hash) (registrytest.Content, error) {
+func (i ggcrIndex) child(h v1.Hash) (content.Content, error) {
 	for _, child := range i.Children {
 		if child.Digest.String() == h.String() {
 			return child, nil
 		}
 	}
-	return registrytest.Content{}, fmt.Errorf("no manifest %s", h)
+	return content.Content{}, fmt.Errorf("no manifest %s", h)
 }
 
 func (i ggcrIndex) Image(h v1.Hash) (v1.Image, error) {
@@ -338,7 +339,7 @@ func TestGoContainerRegistryByName(t *testing.T) {
 	require.Equal(t, "https://registry.example.com", reg.URL)
 	want := []string{"a", "b", "c", "d", "e"}
 	for _, tag := range want {
-		reg.Push(t, "team/app:"+tag, registrytest.Image())
+		reg.Push(t, "team/app:"+tag, content.Image())
 	}
 	repo, err := name.NewRepository(reg.Ref("team/app"))
 	require.NoError(t, err)

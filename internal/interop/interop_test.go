@@ -10,7 +10,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/ocireg/registry/internal/interop/matrix"
-	"github.com/ocireg/registry/registrytest"
+	"github.com/ocireg/registry/registrytest/content"
 )
 
 const docs = "../../docs/clients.md"
@@ -41,7 +41,7 @@ func TestFaults(t *testing.T) {
 }
 
 // open opens a manifest or a blob that content is made of, or returns nil.
-func open(content registrytest.Content, desc ocispec.Descriptor) io.ReadSeeker {
+func open(content content.Content, desc ocispec.Descriptor) io.ReadSeeker {
 	for m := range content.Manifests() {
 		if m.Digest == desc.Digest {
 			return bytes.NewReader(m.Manifest)

@@ -10,14 +10,14 @@ import (
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"oras.land/oras-go/v2"
-	"oras.land/oras-go/v2/content"
+	orascontent "oras.land/oras-go/v2/content"
 	"oras.land/oras-go/v2/content/oci"
 	"oras.land/oras-go/v2/registry/remote"
 	"oras.land/oras-go/v2/registry/remote/auth"
 	"oras.land/oras-go/v2/registry/remote/retry"
 
 	"github.com/ocireg/registry/internal/interop/matrix"
-	"github.com/ocireg/registry/registrytest"
+	"github.com/ocireg/registry/registrytest/content"
 )
 
 var orasGo = matrix.Factory{Name: "oras-go", New: func(t *testing.T, env matrix.Env) matrix.Client {
@@ -54,7 +54,7 @@ func (c orasClient) repository(ref string) (*remote.Repository, error) {
 	return repo, nil
 }
 
-func (c orasClient) Push(ctx context.Context, ref string, what registrytest.Content) error {
+func (c orasClient) Push(ctx context.Context, ref string, what content.Content) error {
 	repo, err := c.repository(ref)
 	if err != nil {
 		return err
@@ -89,7 +89,7 @@ func orasRead(ctx context.Context, store *oci.Store, desc ocispec.Descriptor, si
 	if err := errors.Join(sink(desc.Digest, r), r.Close()); err != nil {
 		return err
 	}
-	next, err := content.Successors(ctx, store, desc)
+	next, err := orascontent.Successors(ctx, store, desc)
 	if err != nil {
 		return err
 	}
@@ -127,7 +127,7 @@ func (c orasClient) Copy(ctx context.Context, from, to string) error {
 	return err
 }
 
-func (orasClient) PushChunks(context.Context, string, registrytest.Blob, int64) error {
+func (orasClient) PushChunks(context.Context, string, content.Blob, int64) error {
 	return matrix.Lacks("sends each blob in one PUT")
 }
 
@@ -194,7 +194,7 @@ func (c orasClient) DeleteBlob(ctx context.Context, repo string, blob ocispec.De
 	return r.Blobs().Delete(ctx, blob)
 }
 
-func (c orasClient) ToLayout(ctx context.Context, ref, dir string, what registrytest.Content) error {
+func (c orasClient) ToLayout(ctx context.Context, ref, dir string, what content.Content) error {
 	repo, store, err := c.withLayout(ref, dir)
 	if err != nil {
 		return err
@@ -203,7 +203,7 @@ func (c orasClient) ToLayout(ctx context.Context, ref, dir string, what registry
 	return err
 }
 
-func (c orasClient) FromLayout(ctx context.Context, dir, ref string, what registrytest.Content) error {
+func (c orasClient) FromLayout(ctx context.Context, dir, ref string, what content.Content) error {
 	repo, store, err := c.withLayout(ref, dir)
 	if err != nil {
 		return err
@@ -223,7 +223,7 @@ func (c orasClient) withLayout(ref, dir string) (*remote.Repository, *oci.Store,
 }
 
 // orasSource is the content of a test to copy from.
-type orasSource struct{ content registrytest.Content }
+type orasSource struct{ content content.Content }
 
 func (s orasSource) Resolve(context.Context, string) (ocispec.Descriptor, error) {
 	return s.content.Descriptor(), nil

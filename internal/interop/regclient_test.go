@@ -17,7 +17,7 @@ import (
 	"github.com/regclient/regclient/types/ref"
 
 	"github.com/ocireg/registry/internal/interop/matrix"
-	"github.com/ocireg/registry/registrytest"
+	"github.com/ocireg/registry/registrytest/content"
 )
 
 var regClient = matrix.Factory{Name: "regclient", New: func(t *testing.T, env matrix.Env) matrix.Client {
@@ -42,7 +42,7 @@ func (c regclientClient) client() *regclient.RegClient {
 	return regclient.New(regclient.WithConfigHost(c.host))
 }
 
-func (c regclientClient) Push(ctx context.Context, name string, content registrytest.Content) error {
+func (c regclientClient) Push(ctx context.Context, name string, content content.Content) error {
 	rc := c.client()
 	target, err := ref.New(name)
 	if err != nil {
@@ -128,7 +128,7 @@ func (c regclientClient) Copy(ctx context.Context, from, to string) error {
 }
 
 // PushChunks has the limit above which blobs are sent in chunks be their size.
-func (c regclientClient) PushChunks(ctx context.Context, repo string, b registrytest.Blob, size int64) error {
+func (c regclientClient) PushChunks(ctx context.Context, repo string, b content.Blob, size int64) error {
 	rc := regclient.New(regclient.WithConfigHost(c.host), regclient.WithRegOpts(reg.WithBlobSize(size, size)))
 	target, err := ref.New(repo)
 	if err != nil {
@@ -206,11 +206,11 @@ func (c regclientClient) DeleteBlob(ctx context.Context, repo string, blob ocisp
 	return c.client().BlobDelete(ctx, r, regclientDesc(blob))
 }
 
-func (c regclientClient) ToLayout(ctx context.Context, name, dir string, _ registrytest.Content) error {
+func (c regclientClient) ToLayout(ctx context.Context, name, dir string, _ content.Content) error {
 	return c.Copy(ctx, name, "ocidir://"+dir+":v1")
 }
 
-func (c regclientClient) FromLayout(ctx context.Context, dir, name string, _ registrytest.Content) error {
+func (c regclientClient) FromLayout(ctx context.Context, dir, name string, _ content.Content) error {
 	return c.Copy(ctx, "ocidir://"+dir+":v1", name)
 }
 

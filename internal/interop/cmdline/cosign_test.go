@@ -12,7 +12,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/stretchr/testify/require"
 
-	"github.com/ocireg/registry/registrytest"
+	"github.com/ocireg/registry/registrytest/content"
 )
 
 // keyPair makes a key in a new directory, to sign and verify with.
@@ -154,7 +154,7 @@ func TestCosignSignature(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			key := keyPair(t)
 			t.Setenv("DOCKER_CONFIG", t.TempDir())
-			s := serve(t, map[string]registrytest.Content{"team/app:v1": image()}, test.serve...)
+			s := serve(t, map[string]content.Content{"team/app:v1": image()}, test.serve...)
 			run(t, "cosign", "login", s.host, "-u", "ci", "-p", "secret")
 			ref := s.ref("team/app@" + image().Digest.String())
 			run(t, "cosign", slices.Concat(signOffline, test.form, []string{"--key", filepath.Join(key, "cosign.key"), ref})...)

@@ -18,7 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ocireg/registry/layout"
-	"github.com/ocireg/registry/registrytest"
+	"github.com/ocireg/registry/registrytest/content"
 )
 
 // ocireg is the path of the command, and home that of a directory in which
@@ -58,14 +58,14 @@ type server struct {
 }
 
 // serve starts ocireg with content in it until the end of the test.
-func serve(t *testing.T, content map[string]registrytest.Content, args ...string) *server {
+func serve(t *testing.T, seed map[string]content.Content, args ...string) *server {
 	t.Helper()
 	dir := t.TempDir()
 	store, err := layout.Open(dir)
 	require.NoError(t, err)
 	defer store.Close()
-	for ref, c := range content {
-		require.NoError(t, registrytest.Put(t.Context(), store, ref, c))
+	for ref, c := range seed {
+		require.NoError(t, content.Put(t.Context(), store, ref, c))
 	}
 	return serveDir(t, dir, args...)
 }
@@ -102,12 +102,12 @@ func serveDir(t *testing.T, dir string, args ...string) *server {
 func (s *server) ref(name string) string { return s.host + "/" + name }
 
 // state is what the server holds.
-func (s *server) state(t *testing.T) registrytest.State {
+func (s *server) state(t *testing.T) content.State {
 	t.Helper()
 	store, err := layout.Open(s.dir)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = store.Close() })
-	return registrytest.State{Store: store}
+	return content.State{Store: store}
 }
 
 // A request is what ocireg logs of one.

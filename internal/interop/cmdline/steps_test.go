@@ -23,7 +23,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ocireg/registry/internal/interop/matrix"
-	"github.com/ocireg/registry/registrytest"
+	"github.com/ocireg/registry/registrytest/content"
 )
 
 // A step is something that is tried with each tool. It returns what was seen,
@@ -41,11 +41,11 @@ var steps = []step{
 	{name: "push by digest", run: pushByDigest},
 	{name: "push an index", run: pushIndex},
 	{name: "pull by tag", run: func(t *testing.T, c caller) string {
-		s := serve(t, map[string]registrytest.Content{"team/app:v1": image()})
+		s := serve(t, map[string]content.Content{"team/app:v1": image()})
 		return pull(t, c, s.ref("team/app:v1"))
 	}},
 	{name: "pull by digest", run: func(t *testing.T, c caller) string {
-		s := serve(t, map[string]registrytest.Content{"team/app": image(), "team/app:other": registrytest.Image()})
+		s := serve(t, map[string]content.Content{"team/app": image(), "team/app:other": content.Image()})
 		return pull(t, c, s.ref("team/app@"+image().Digest.String()))
 	}},
 	{name: "pull an index", run: pullIndex},
@@ -107,36 +107,36 @@ var versionPattern = regexp.MustCompile(`\d+\.\d+\.\d+`)
 // platform is that of this machine.
 const platform = "linux/" + runtime.GOARCH
 
-func image(parts ...registrytest.Part) registrytest.Content {
-	return registrytest.Image(append(parts, registrytest.Platform(platform), registrytest.Layers(2), registrytest.LayerSizes(300_000))...)
+func image(parts ...content.Part) content.Content {
+	return content.Image(append(parts, content.Platform(platform), content.Layers(2), content.LayerSizes(300_000))...)
 }
 
-func index() registrytest.Content {
-	return registrytest.Index(registrytest.Platforms(platform, "linux/s390x"))
+func index() content.Content {
+	return content.Index(content.Platforms(platform, "linux/s390x"))
 }
 
 // runnable is an image of ocireg itself, which says how it is used.
-func runnable(t *testing.T) registrytest.Content {
+func runnable(t *testing.T) content.Content {
 	t.Helper()
 	program, err := os.ReadFile(ocireg)
 	require.NoError(t, err)
-	return registrytest.Image(registrytest.Platform(platform),
-		registrytest.FS(fstest.MapFS{"ocireg": {Data: program, Mode: 0o755}}),
-		registrytest.ImageConfig(ocispec.ImageConfig{Entrypoint: []string{"/ocireg"}, Cmd: []string{"-h"}}))
+	return content.Image(content.Platform(platform),
+		content.FS(fstest.MapFS{"ocireg": {Data: program, Mode: 0o755}}),
+		content.ImageConfig(ocispec.ImageConfig{Entrypoint: []string{"/ocireg"}, Cmd: []string{"-h"}}))
 }
 
 func build(t *testing.T, c caller) string {
 	if c.build == nil {
 		return ""
 	}
-	s := serve(t, map[string]registrytest.Content{"team/base:v1": image()})
+	s := serve(t, map[string]content.Content{"team/base:v1": image()})
 	file, err := c.build(s.ref("team/base:v1"), s.ref("team/app:v1"))
 	require.NoError(t, err)
 	return built(t, s, s.state(t).Manifest(t, "team/app:v1"), image(), file)
 }
 
 // built checks that an image was built on a base, with a file in a layer above.
-func built(t *testing.T, s *server, got, base registrytest.Content, file string) string {
+func built(t *testing.T, s *server, got, base content.Content, file string) string {
 	t.Helper()
 	below := len(base.Layers)
 	require.Greater(t, len(got.Layers), below)
@@ -151,7 +151,7 @@ func built(t *testing.T, s *server, got, base registrytest.Content, file string)
 }
 
 // diffIDs returns the digests of an image's layers when they are not packed.
-func diffIDs(t *testing.T, c registrytest.Content) []digest.Digest {
+func diffIDs(t *testing.T, c content.Content) []digest.Digest {
 	t.Helper()
 	text, err := io.ReadAll(c.Config.Open())
 	require.NoError(t, err)
@@ -159,7 +159,7 @@ func diffIDs(t *testing.T, c registrytest.Content) []digest.Digest {
 }
 
 // storedDiffIDs returns those of an image in a repository.
-func storedDiffIDs(t *testing.T, s *server, repo string, c registrytest.Content) []digest.Digest {
+func storedDiffIDs(t *testing.T, s *server, repo string, c content.Content) []digest.Digest {
 	t.Helper()
 	return unpacked(t, s.state(t).Blob(t, repo, c.Config.Digest))
 }
@@ -191,7 +191,7 @@ func buildIndex(t *testing.T, c caller) string {
 	if c.buildIndex == nil {
 		return ""
 	}
-	s := serve(t, map[string]registrytest.Content{"team/base:v1": index()})
+	s := serve(t, map[string]content.Content{"team/base:v1": index()})
 	require.NoError(t, c.buildIndex(s.ref("team/base:v1"), s.ref("team/app:v1"), platform, "linux/s390x"))
 	got := s.state(t).Manifest(t, "team/app:v1")
 	for base, m := range sameChildren(t, s, got) {
@@ -204,12 +204,12 @@ func buildIndex(t *testing.T, c caller) string {
 
 // sameChildren checks that an index has images for the same platforms as index,
 // in any order, and yields the two for each.
-func sameChildren(t *testing.T, s *server, got registrytest.Content) iter.Seq2[registrytest.Content, registrytest.Content] {
+func sameChildren(t *testing.T, s *server, got content.Content) iter.Seq2[content.Content, content.Content] {
 	t.Helper()
 	require.Len(t, got.Children, len(index().Children))
-	return func(yield func(want, got registrytest.Content) bool) {
+	return func(yield func(want, got content.Content) bool) {
 		for _, want := range index().Children {
-			i := slices.IndexFunc(got.Children, func(c registrytest.Content) bool {
+			i := slices.IndexFunc(got.Children, func(c content.Content) bool {
 				return c.Platform != nil && c.Platform.Architecture == want.Platform.Architecture
 			})
 			require.GreaterOrEqual(t, i, 0, "nothing for %s", want.Platform.Architecture)
@@ -230,13 +230,13 @@ func push(t *testing.T, c caller) string {
 }
 
 // pushed checks that an image has been pushed, and nothing else.
-func pushed(t *testing.T, c caller, s *server, ref string, want registrytest.Content) string {
+func pushed(t *testing.T, c caller, s *server, ref string, want content.Content) string {
 	t.Helper()
 	repo, tag, _ := strings.Cut(ref, ":")
 	if c.repacks {
 		got := s.state(t).Manifest(t, ref)
 		require.Equal(t, diffIDs(t, want), storedDiffIDs(t, s, repo, got))
-		s.state(t).CheckRepository(t, repo, map[string]registrytest.Content{tag: got})
+		s.state(t).CheckRepository(t, repo, map[string]content.Content{tag: got})
 		for i, layer := range want.Layers {
 			if got.Layers[i].Digest != layer.Digest {
 				return "ok, packed anew"
@@ -247,7 +247,7 @@ func pushed(t *testing.T, c caller, s *server, ref string, want registrytest.Con
 		}
 		return "ok"
 	}
-	s.state(t).CheckRepository(t, repo, map[string]registrytest.Content{tag: want})
+	s.state(t).CheckRepository(t, repo, map[string]content.Content{tag: want})
 	return "ok"
 }
 
@@ -298,7 +298,7 @@ func pullIndex(t *testing.T, c caller) string {
 	if c.pullIndex == nil {
 		return ""
 	}
-	s := serve(t, map[string]registrytest.Content{"team/app:v1": index()})
+	s := serve(t, map[string]content.Content{"team/app:v1": index()})
 	dir := t.TempDir()
 	require.NoError(t, c.pullIndex(s.ref("team/app:v1"), dir))
 	for m := range index().Manifests() {
@@ -322,7 +322,7 @@ func pullPlatform(t *testing.T, c caller) string {
 	if c.pullPlatform == nil {
 		return ""
 	}
-	s := serve(t, map[string]registrytest.Content{"team/app:v1": index()})
+	s := serve(t, map[string]content.Content{"team/app:v1": index()})
 	require.NoError(t, c.pullPlatform(s.ref("team/app:v1"), "linux", "s390x"))
 	here, there := index().Children[0], index().Children[1]
 	var got []string
@@ -342,7 +342,7 @@ func runContainer(t *testing.T, c caller) string {
 		return ""
 	}
 	app := runnable(t)
-	s := serve(t, map[string]registrytest.Content{"team/app:v1": app})
+	s := serve(t, map[string]content.Content{"team/app:v1": app})
 	out, err := c.run(s.ref("team/app:v1"))
 	if err != nil && count(s.requests(t), 2, "get-blob") == 2 {
 		// It is there. What does not let it run is this machine.
@@ -361,8 +361,8 @@ func mount(t *testing.T, c caller) string {
 	}
 	// It is another image each time, for a tool that remembers where it has seen
 	// a blob does so for longer than this test lasts, and ports come again.
-	app := image(registrytest.Seed(uint64(time.Now().UnixNano())))
-	s := serve(t, map[string]registrytest.Content{"team/app:v1": app})
+	app := image(content.Seed(uint64(time.Now().UnixNano())))
+	s := serve(t, map[string]content.Content{"team/app:v1": app})
 	repos := []string{"team/first", "team/second"}
 	for _, repo := range repos {
 		require.NoError(t, c.copy(s.ref("team/app:v1"), s.ref(repo+":v1")))
@@ -397,11 +397,11 @@ func copySigned(t *testing.T, c caller) string {
 	if c.copySigned == nil {
 		return ""
 	}
-	signature := registrytest.Artifact("", registrytest.Config(registrytest.Bytes("application/vnd.oci.image.config.v1+json", []byte(`{}`))),
-		registrytest.Bytes("application/vnd.dev.cosign.simplesigning.v1+json", []byte(`{}`)))
+	signature := content.Artifact("", content.Config(content.Bytes("application/vnd.oci.image.config.v1+json", []byte(`{}`))),
+		content.Bytes("application/vnd.dev.cosign.simplesigning.v1+json", []byte(`{}`)))
 	tag := strings.Replace(image().Digest.String(), ":", "-", 1) + ".sig"
-	sbom := registrytest.SPDX(image())
-	s := serve(t, map[string]registrytest.Content{"team/app:v1": image(), "team/app:" + tag: signature, "team/app": sbom})
+	sbom := content.SPDX(image())
+	s := serve(t, map[string]content.Content{"team/app:v1": image(), "team/app:" + tag: signature, "team/app": sbom})
 	require.NoError(t, c.copySigned(s.ref("team/app:v1"), s.ref("team/copy:v1")))
 	state := s.state(t)
 	state.CheckTag(t, "team/copy:v1", image())
@@ -418,7 +418,7 @@ func copySigned(t *testing.T, c caller) string {
 	}
 	if referrers := state.Referrers(t, "team/copy:v1"); len(referrers) > 0 {
 		require.Len(t, referrers, 1)
-		state.CheckRepository(t, "team/copy", map[string]registrytest.Content{"v1": image(), tag: signature}, sbom)
+		state.CheckRepository(t, "team/copy", map[string]content.Content{"v1": image(), tag: signature}, sbom)
 		seen = append(seen, "the referrer")
 	}
 	if seen == nil {
@@ -431,7 +431,7 @@ func tags(t *testing.T, c caller) string {
 	if c.tags == nil {
 		return ""
 	}
-	s := serve(t, map[string]registrytest.Content{"team/app:one": image(), "team/app:two": image()}, "-page-size", "1")
+	s := serve(t, map[string]content.Content{"team/app:one": image(), "team/app:two": image()}, "-page-size", "1")
 	got, err := c.tags(s.ref("team/app"))
 	require.NoError(t, err)
 	require.Contains(t, got, "one")
@@ -444,7 +444,7 @@ func deleteTag(t *testing.T, c caller) string {
 	if c.deleteTag == nil {
 		return ""
 	}
-	s := serve(t, map[string]registrytest.Content{"team/app:one": image(), "team/app:two": image()})
+	s := serve(t, map[string]content.Content{"team/app:one": image(), "team/app:two": image()})
 	require.NoError(t, c.deleteTag(s.ref("team/app:one")))
 	if len(s.state(t).Tags(t, "team/app")) == 0 {
 		return "deletes the manifest, and so all of its tags"
@@ -457,8 +457,8 @@ func deleteManifest(t *testing.T, c caller) string {
 	if c.deleteManifest == nil {
 		return ""
 	}
-	other := registrytest.Image()
-	s := serve(t, map[string]registrytest.Content{"team/app:one": image(), "team/app:two": image(), "team/app:other": other})
+	other := content.Image()
+	s := serve(t, map[string]content.Content{"team/app:one": image(), "team/app:two": image(), "team/app:other": other})
 	require.NoError(t, c.deleteManifest(s.ref("team/app@"+image().Digest.String())))
 	require.Equal(t, []string{"other"}, s.state(t).Tags(t, "team/app"))
 	_, err := s.state(t).Store.StatManifest(t.Context(), "team/app", image().Digest.String())
@@ -470,7 +470,7 @@ func deleteBlob(t *testing.T, c caller) string {
 	if c.deleteBlob == nil {
 		return ""
 	}
-	s := serve(t, map[string]registrytest.Content{"team/app:v1": image()})
+	s := serve(t, map[string]content.Content{"team/app:v1": image()})
 	layer := image().Layers[0].Digest
 	require.NoError(t, c.deleteBlob(s.ref("team/app@"+layer.String())))
 	_, err := s.state(t).Store.StatBlob(t.Context(), "team/app", layer)
@@ -485,7 +485,7 @@ func sign(t *testing.T, c caller) string {
 		return ""
 	}
 	key, another := keyPair(t), keyPair(t)
-	s := serve(t, map[string]registrytest.Content{"team/app:v1": image(), "team/other:v1": image()})
+	s := serve(t, map[string]content.Content{"team/app:v1": image(), "team/other:v1": image()})
 	ref := s.ref("team/app@" + image().Digest.String())
 	require.Error(t, c.verify(key, ref))
 	out, err := c.sign(key, ref)
@@ -518,7 +518,7 @@ func login(t *testing.T, c caller, args ...string) string {
 	if c.login == nil {
 		return ""
 	}
-	s := serve(t, map[string]registrytest.Content{"team/app:v1": image()}, append(args, "-user", "ci:secret")...)
+	s := serve(t, map[string]content.Content{"team/app:v1": image()}, append(args, "-user", "ci:secret")...)
 	require.Error(t, use(c, s, "team/app:v1"))
 	if err := c.login(s.host, "ci", "wrong"); err == nil {
 		require.Error(t, use(c, s, "team/app:v1"))
@@ -537,7 +537,7 @@ func https(t *testing.T, c caller) string {
 		return ""
 	}
 	certs, others := t.TempDir(), t.TempDir()
-	s := serve(t, map[string]registrytest.Content{"team/app:v1": image()}, "-tls-dir", certs)
+	s := serve(t, map[string]content.Content{"team/app:v1": image()}, "-tls-dir", certs)
 	serve(t, nil, "-tls-dir", others)
 	require.NoError(t, c.trust(s.host, others))
 	seen := "ok"
@@ -558,7 +558,7 @@ func cutPull(t *testing.T, c caller) string {
 		return ""
 	}
 	layer := image().Layers[2].Digest.String()
-	s := serve(t, map[string]registrytest.Content{"team/app:v1": image()}, "-fault", "get-blob digest="+layer+" once close-at=150000")
+	s := serve(t, map[string]content.Content{"team/app:v1": image()}, "-fault", "get-blob digest="+layer+" once close-at=150000")
 	got, err := c.pull(s.ref("team/app:v1"))
 	if err == nil {
 		require.Equal(t, image().Digest.String(), got)
@@ -589,10 +589,10 @@ func cutPush(t *testing.T, c caller) string {
 	}
 	s := serve(t, nil, "-fault", "patch-upload,put-upload once close-at=150000")
 	// Whichever blob comes first, it has a byte that far.
-	want := registrytest.Image(registrytest.LayerSizes(300_000), registrytest.Config(registrytest.Random("application/vnd.oci.image.config.v1+json", 300_000, 1)))
+	want := content.Image(content.LayerSizes(300_000), content.Config(content.Random("application/vnd.oci.image.config.v1+json", 300_000, 1)))
 	if c.repacks {
 		// These have to read the config, and push it last.
-		want = registrytest.Image(registrytest.Platform(platform), registrytest.LayerSizes(300_000))
+		want = content.Image(content.Platform(platform), content.LayerSizes(300_000))
 	}
 	err := c.push(imageLayout(t, want), s.ref("team/app:v1"))
 	var taken, cut int64
@@ -625,8 +625,8 @@ func large(t *testing.T, c caller) string {
 	if c.pull == nil {
 		return ""
 	}
-	want := registrytest.Image(registrytest.Platform(platform), registrytest.LayerSizes(200<<20))
-	s := serve(t, map[string]registrytest.Content{"team/app:v1": want})
+	want := content.Image(content.Platform(platform), content.LayerSizes(200<<20))
+	s := serve(t, map[string]content.Content{"team/app:v1": want})
 	got, err := c.pull(s.ref("team/app:v1"))
 	require.NoError(t, err)
 	require.Equal(t, want.Digest.String(), got)

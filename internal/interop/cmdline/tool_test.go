@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ocireg/registry/layout"
-	"github.com/ocireg/registry/registrytest"
+	"github.com/ocireg/registry/registrytest/content"
 )
 
 // A tool is a command that pushes, pulls or makes images.
@@ -153,7 +153,7 @@ func run(t *testing.T, name string, args ...string) string {
 func fails(_ string, err error) error { return err }
 
 // imageLayout writes the content to a layout of its own, as v1.
-func imageLayout(t *testing.T, c registrytest.Content) string {
+func imageLayout(t *testing.T, c content.Content) string {
 	t.Helper()
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "oci-layout"), []byte(`{"imageLayoutVersion":"1.0.0"}`), 0o600))
@@ -161,7 +161,7 @@ func imageLayout(t *testing.T, c registrytest.Content) string {
 	store, err := layout.Open(dir, layout.Repository("app"))
 	require.NoError(t, err)
 	defer store.Close()
-	require.NoError(t, registrytest.Put(t.Context(), store, "app:v1", c))
+	require.NoError(t, content.Put(t.Context(), store, "app:v1", c))
 
 	// Some tools push all that there is in it: that is to be the one image or
 	// index that has a name, and not the children of the index besides.

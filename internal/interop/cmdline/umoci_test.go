@@ -8,14 +8,14 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/ocireg/registry/registrytest"
+	"github.com/ocireg/registry/registrytest/content"
 )
 
 // umoci knows no registries. What it reads and writes are the layouts that
 // ocireg serves, while it serves them.
 func TestUmoci(t *testing.T) {
 	need(t, "umoci")
-	s := serve(t, map[string]registrytest.Content{"team/app:v1": registrytest.Image(registrytest.Files(map[string]string{"etc/motd": "hello"}))})
+	s := serve(t, map[string]content.Content{"team/app:v1": content.Image(content.Files(map[string]string{"etc/motd": "hello"}))})
 	dir := filepath.Join(s.dir, "team", "app")
 	require.Equal(t, "v1", strings.TrimSpace(run(t, "umoci", "list", "--layout", dir)))
 

@@ -16,6 +16,7 @@ import (
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/registrytest"
 	"github.com/ocireg/registry/registrytest/auth"
+	"github.com/ocireg/registry/registrytest/content"
 )
 
 // chart is a chart as helm package makes one.
@@ -89,7 +90,7 @@ func TestHelm(t *testing.T) {
 			_, err := client.Push(chart(t, version), reg.Ref("charts/app:"+version))
 			require.NoError(t, err)
 		}
-		reg.Push(t, "charts/app:latest", registrytest.Image())
+		reg.Push(t, "charts/app:latest", content.Image())
 		tags, err := client.Tags(reg.Ref("charts/app"))
 		require.NoError(t, err)
 		require.Equal(t, []string{"1.10.0", "1.9.0", "1.2.3+build"}, tags)

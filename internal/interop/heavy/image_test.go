@@ -24,7 +24,7 @@ import (
 
 	"github.com/ocireg/registry/internal/interop/matrix"
 	"github.com/ocireg/registry/layout"
-	"github.com/ocireg/registry/registrytest"
+	"github.com/ocireg/registry/registrytest/content"
 )
 
 var containersImage = matrix.Factory{Name: "containers/image", New: func(t *testing.T, env matrix.Env) matrix.Client {
@@ -92,7 +92,7 @@ func (c imageClient) copy(ctx context.Context, to, from types.ImageReference) er
 
 func remote(ref string) (types.ImageReference, error) { return docker.ParseReference("//" + ref) }
 
-func (c imageClient) Push(ctx context.Context, ref string, content registrytest.Content) error {
+func (c imageClient) Push(ctx context.Context, ref string, image content.Content) error {
 	dir := c.t.TempDir()
 	require.NoError(c.t, os.WriteFile(filepath.Join(dir, "oci-layout"), []byte(`{"imageLayoutVersion":"1.0.0"}`), 0o600))
 	require.NoError(c.t, os.WriteFile(filepath.Join(dir, "index.json"), []byte(`{"schemaVersion":2,"manifests":[]}`), 0o600))
@@ -101,10 +101,10 @@ func (c imageClient) Push(ctx context.Context, ref string, content registrytest.
 		return err
 	}
 	defer store.Close()
-	if err := registrytest.Put(ctx, store, "app:v1", content); err != nil {
+	if err := content.Put(ctx, store, "app:v1", image); err != nil {
 		return err
 	}
-	return c.FromLayout(ctx, dir, ref, content)
+	return c.FromLayout(ctx, dir, ref, image)
 }
 
 func (c imageClient) Pull(ctx context.Context, ref string, sink matrix.Sink) error {
@@ -175,7 +175,7 @@ func (c imageClient) Copy(ctx context.Context, from, to string) error {
 	return c.copy(ctx, target, source)
 }
 
-func (imageClient) PushChunks(context.Context, string, registrytest.Blob, int64) error {
+func (imageClient) PushChunks(context.Context, string, content.Blob, int64) error {
 	return matrix.Lacks("sends each blob in one PATCH")
 }
 
@@ -211,7 +211,7 @@ func (imageClient) DeleteBlob(context.Context, string, ocispec.Descriptor) error
 	return matrix.Lacks("deletes manifests only")
 }
 
-func (c imageClient) ToLayout(ctx context.Context, ref, dir string, _ registrytest.Content) error {
+func (c imageClient) ToLayout(ctx context.Context, ref, dir string, _ content.Content) error {
 	from, err := remote(ref)
 	if err != nil {
 		return err
@@ -223,7 +223,7 @@ func (c imageClient) ToLayout(ctx context.Context, ref, dir string, _ registryte
 	return c.copy(ctx, to, from)
 }
 
-func (c imageClient) FromLayout(ctx context.Context, dir, ref string, _ registrytest.Content) error {
+func (c imageClient) FromLayout(ctx context.Context, dir, ref string, _ content.Content) error {
 	to, err := remote(ref)
 	if err != nil {
 		return err

@@ -28,6 +28,8 @@ import (
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/registrytest"
 	"github.com/ocireg/registry/registrytest/auth"
+	"github.com/ocireg/registry/registrytest/content"
+	"github.com/ocireg/registry/registrytest/journal"
 )
 
 // notation signs by pushing a referrer, and finds signatures by listing them.
@@ -42,7 +44,7 @@ func TestNotation(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			everywhere(t, func(t *testing.T, reg *registrytest.Server, as auth.Credentials) {
-				image := reg.Push(t, "team/app:v1", registrytest.Image())
+				image := reg.Push(t, "team/app:v1", content.Image())
 				repo := notationRepository(t, reg, as)
 				// The command resolves tags itself: what is verified has to have
 				// a digest.
@@ -87,7 +89,7 @@ func TestNotation(t *testing.T) {
 				require.ElementsMatch(t, []string{jws.MediaTypeEnvelope, cose.MediaTypeEnvelope}, envelopes)
 				require.NoError(t, verify(cert, byTag))
 				require.NoError(t, verify(cert, byDigest))
-				later := reg.Requests().Op(registry.ListReferrers).Status(http.StatusOK).Where(func(r *registrytest.Record) bool {
+				later := reg.Requests().Op(registry.ListReferrers).Status(http.StatusOK).Where(func(r *journal.Record) bool {
 					return r.URL.Query().Has("last")
 				})
 				require.Equal(t, name == "referrers over pages", later.Len() > 0)

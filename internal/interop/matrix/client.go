@@ -13,6 +13,7 @@ import (
 
 	"github.com/ocireg/registry/registrytest"
 	"github.com/ocireg/registry/registrytest/auth"
+	"github.com/ocireg/registry/registrytest/content"
 )
 
 // A Client is a library that talks to registries. References are full ones,
@@ -21,7 +22,7 @@ import (
 type Client interface {
 	// Push pushes the content with all that it is made of. The reference has a
 	// tag, or the digest of the content.
-	Push(ctx context.Context, ref string, c registrytest.Content) error
+	Push(ctx context.Context, ref string, c content.Content) error
 
 	// Pull gives the sink every manifest and blob that the reference leads to.
 	Pull(ctx context.Context, ref string, sink Sink) error
@@ -31,7 +32,7 @@ type Client interface {
 	Copy(ctx context.Context, from, to string) error
 
 	// PushChunks pushes a blob in chunks of the size.
-	PushChunks(ctx context.Context, repo string, b registrytest.Blob, size int64) error
+	PushChunks(ctx context.Context, repo string, b content.Blob, size int64) error
 
 	// PullFrom reads a blob from the offset to its end.
 	PullFrom(ctx context.Context, repo string, blob ocispec.Descriptor, offset int64) (io.ReadCloser, error)
@@ -45,8 +46,8 @@ type Client interface {
 
 	// ToLayout copies what the reference names to a new image layout in the
 	// directory, and FromLayout copies it from there.
-	ToLayout(ctx context.Context, ref, dir string, c registrytest.Content) error
-	FromLayout(ctx context.Context, dir, ref string, c registrytest.Content) error
+	ToLayout(ctx context.Context, ref, dir string, c content.Content) error
+	FromLayout(ctx context.Context, dir, ref string, c content.Content) error
 }
 
 // Lacks is the error of what a client has no call for: why.

@@ -9,13 +9,15 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ocireg/registry"
-	"github.com/ocireg/registry/registrytest"
+	"github.com/ocireg/registry/registrytest/content"
+	"github.com/ocireg/registry/registrytest/fault"
+	"github.com/ocireg/registry/registrytest/journal"
 )
 
-// A fault is something that goes wrong in a push or a pull.
-type fault struct {
+// A clientFault is something that goes wrong in a push or a pull.
+type clientFault struct {
 	name string
-	rule registrytest.FaultRule
+	rule fault.Rule
 
 	// push says that it is a push; if not, byDigest may be said of a pull.
 	push, byDigest bool
@@ -31,24 +33,24 @@ const mebibyte = 1 << 20
 
 // victim is what is pushed and pulled under faults. Its blobs are all of the
 // same size, since some clients do not say which one they are sending.
-func victim() registrytest.Content {
-	return registrytest.Artifact("application/vnd.example.app",
-		registrytest.Config(registrytest.Random("application/vnd.example.config", mebibyte, 1)),
-		registrytest.Random("application/octet-stream", mebibyte, 2))
+func victim() content.Content {
+	return content.Artifact("application/vnd.example.app",
+		content.Config(content.Random("application/vnd.example.config", mebibyte, 1)),
+		content.Random("application/octet-stream", mebibyte, 2))
 }
 
-func faults() []fault {
+func faults() []clientFault {
 	layer := victim().Layers[0].Digest
-	other := registrytest.Artifact("application/vnd.example.other")
-	getBlob := registrytest.On(registry.GetBlob).Digest(layer)
-	begin := registrytest.On(registry.StartUpload, registry.PostBlob, registry.MountBlob)
-	send := registrytest.On(registry.PatchUpload, registry.PutUpload, registry.PostBlob).
+	other := content.Artifact("application/vnd.example.other")
+	getBlob := fault.On(registry.GetBlob).Digest(layer)
+	begin := fault.On(registry.StartUpload, registry.PostBlob, registry.MountBlob)
+	send := fault.On(registry.PatchUpload, registry.PutUpload, registry.PostBlob).
 		// Some clients close an upload with an empty PUT.
 		Where(func(r *registry.Request) bool { return r.ContentLength != 0 })
-	end := registrytest.On(registry.PutUpload, registry.PostBlob)
-	put := registrytest.On(registry.PutManifest)
-	return []fault{
-		{name: "pull, 503 twice, manifest", rule: registrytest.On(registry.GetManifest).Times(2).Status(503)},
+	end := fault.On(registry.PutUpload, registry.PostBlob)
+	put := fault.On(registry.PutManifest)
+	return []clientFault{
+		{name: "pull, 503 twice, manifest", rule: fault.On(registry.GetManifest).Times(2).Status(503)},
 		{name: "pull, 503 twice, blob", rule: getBlob.Times(2).Status(503)},
 		{name: "pull, 502 twice, blob", rule: getBlob.Times(2).Status(502)},
 		{name: "pull, 429 with Retry-After, blob", rule: getBlob.Once().Status(429).RetryAfter(3 * time.Second), wait: 3 * time.Second},
@@ -56,8 +58,8 @@ func faults() []fault {
 		{name: "pull, blob reset once", rule: getBlob.Once().ResetAt(mebibyte / 2)},
 		{name: "pull, blob corrupt once", rule: getBlob.Once().Corrupt(mebibyte / 2)},
 		{name: "pull, blob always corrupt", rule: getBlob.Corrupt(mebibyte / 2)},
-		{name: "pull by tag, another manifest", rule: registrytest.On(registry.GetManifest).Content(string(other.Manifest))},
-		{name: "pull by digest, another manifest", rule: registrytest.On(registry.GetManifest).Content(string(other.Manifest)), byDigest: true},
+		{name: "pull by tag, another manifest", rule: fault.On(registry.GetManifest).Content(string(other.Manifest))},
+		{name: "pull by digest, another manifest", rule: fault.On(registry.GetManifest).Content(string(other.Manifest)), byDigest: true},
 		{name: "push, 503 twice, start of an upload", rule: begin.Times(2).Status(503), push: true},
 		{name: "push, 503 twice, end of an upload", rule: end.Times(2).Status(503), push: true},
 		{name: "push, 503 twice, manifest", rule: put.Times(2).Status(503), push: true},
@@ -71,22 +73,22 @@ func faults() []fault {
 // Faults tries the clients in a push or a pull under every fault.
 func Faults(t *testing.T, docs string, clients ...Factory) {
 	table := OpenTable(t, docs, "faults")
-	for _, fault := range faults() {
-		table.Declare(fault.name, clients...)
+	for _, f := range faults() {
+		table.Declare(f.name, clients...)
 	}
 	table.CheckDeclared(t)
 	for _, client := range clients {
-		for _, fault := range faults() {
-			t.Run(client.Name+"/"+fault.name, func(t *testing.T) {
+		for _, f := range faults() {
+			t.Run(client.Name+"/"+f.name, func(t *testing.T) {
 				t.Parallel()
-				seen, _ := start(t, client).attempt(fault.run)
-				table.Check(t, fault.name, client.Name, seen)
+				seen, _ := start(t, client).attempt(f.run)
+				table.Check(t, f.name, client.Name, seen)
 			})
 		}
 	}
 }
 
-func (f fault) run(s *try) string {
+func (f clientFault) run(s *try) string {
 	ctx, cancel := context.WithTimeout(s.Context(), time.Minute)
 	defer cancel()
 	var err, wrong error
@@ -124,7 +126,7 @@ func (f fault) run(s *try) string {
 
 // failed says what a client has left behind that has reported an error. Times
 // of the rule that did not come to pass are no reason for concern then.
-func (f fault) failed(s *try, r registrytest.Requests) string {
+func (f clientFault) failed(s *try, r journal.Requests) string {
 	s.injected = nil
 	require.Positive(s, r.Faulted().Len())
 	tags := s.reg.Tags(s, "team/app")
@@ -137,9 +139,9 @@ func (f fault) failed(s *try, r registrytest.Requests) string {
 	return "failed"
 }
 
-func (f fault) succeeded(r registrytest.Requests) string {
+func (f clientFault) succeeded(r journal.Requests) string {
 	hit := r.Faulted().Last()
-	later := r.Where(func(x *registrytest.Record) bool { return x.Number > hit.Number })
+	later := r.Where(func(x *journal.Record) bool { return x.Number > hit.Number })
 	next := repeats(r, hit)
 	switch {
 	case later.Where(resumes).Len() > 0:
@@ -156,14 +158,14 @@ func (f fault) succeeded(r registrytest.Requests) string {
 
 // repeats returns the later requests for the same. That of one which starts an
 // upload is not known: it is not said there what is to be uploaded.
-func repeats(r registrytest.Requests, hit *registrytest.Record) registrytest.Requests {
-	return r.Op(hit.Op).Where(func(x *registrytest.Record) bool {
+func repeats(r journal.Requests, hit *journal.Record) journal.Requests {
+	return r.Op(hit.Op).Where(func(x *journal.Record) bool {
 		return x.Number > hit.Number && x.Digest == hit.Digest && x.Tag == hit.Tag && (hit.Digest != "" || hit.Tag != "")
 	})
 }
 
 // resumes says whether a request goes on where another has ended.
-func resumes(x *registrytest.Record) bool {
+func resumes(x *journal.Record) bool {
 	switch x.Op {
 	case registry.GetUpload:
 		return true

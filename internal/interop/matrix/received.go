@@ -9,7 +9,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
-	"github.com/ocireg/registry/registrytest"
+	"github.com/ocireg/registry/registrytest/content"
 )
 
 // A Sink takes a manifest or blob that was pulled. It reads all of it, and
@@ -25,7 +25,7 @@ type received struct {
 	wrong []error
 }
 
-func expect(c registrytest.Content) *received {
+func expect(c content.Content) *received {
 	r := &received{want: map[digest.Digest]func() io.Reader{}, seen: map[digest.Digest]bool{}}
 	for m := range c.Manifests() {
 		r.want[m.Digest] = func() io.Reader { return bytes.NewReader(m.Manifest) }

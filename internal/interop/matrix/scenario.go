@@ -19,6 +19,9 @@ import (
 	"github.com/ocireg/registry/layout"
 	"github.com/ocireg/registry/memstore"
 	"github.com/ocireg/registry/registrytest"
+	"github.com/ocireg/registry/registrytest/content"
+	"github.com/ocireg/registry/registrytest/fault"
+	"github.com/ocireg/registry/registrytest/journal"
 )
 
 // A scenario is something that clients do with a registry.
@@ -43,19 +46,19 @@ type try struct {
 
 	// faults go wrong with the registry; those in injected are checked at the
 	// end, unless the client lacks what they are for.
-	faults   *registrytest.Faults
-	injected []*registrytest.Injection
+	faults   *fault.Rules
+	injected []*fault.Fault
 }
 
 // start starts a registry, and a client of it.
 func start(t *testing.T, f Factory, opts ...registry.Option) *try {
-	var faults registrytest.Faults
+	var faults fault.Rules
 	reg := registrytest.NewServer(t, append(opts, registry.WithFaults(faults.Inject))...)
 	return &try{T: t, reg: reg, client: f.New(t, newEnv(reg)), faults: &faults}
 }
 
 // fault has something go wrong.
-func (s *try) fault(r registrytest.FaultRule) *registrytest.Injection {
+func (s *try) fault(r fault.Rule) *fault.Fault {
 	s.Helper()
 	in, err := s.faults.Add(r)
 	require.NoError(s, err)
@@ -94,14 +97,14 @@ func (s *try) attempt(run func(s *try) string) (seen string, lacks Lacks) {
 }
 
 // push pushes content and checks every byte in the store.
-func (s *try) push(name string, c registrytest.Content) {
+func (s *try) push(name string, c content.Content) {
 	s.Helper()
 	s.must(s.client.Push(s.Context(), s.reg.Ref(name), c))
 	s.stored(name, c)
 }
 
 // stored checks that all of the content is in the store.
-func (s *try) stored(name string, c registrytest.Content) {
+func (s *try) stored(name string, c content.Content) {
 	s.Helper()
 	repo, _, _ := strings.Cut(name, "@")
 	repo, _, tagged := strings.Cut(repo, ":")
@@ -120,7 +123,7 @@ func (s *try) stored(name string, c registrytest.Content) {
 }
 
 // storedBlob checks every byte of a blob in the store.
-func (s *try) storedBlob(repo string, b registrytest.Blob) {
+func (s *try) storedBlob(repo string, b content.Blob) {
 	s.Helper()
 	got, err := s.reg.Store.OpenBlob(s.Context(), repo, b.Digest)
 	require.NoError(s, err)
@@ -128,7 +131,7 @@ func (s *try) storedBlob(repo string, b registrytest.Blob) {
 }
 
 // inLayout checks every byte of a blob in an image layout.
-func (s *try) inLayout(dir string, b registrytest.Blob) {
+func (s *try) inLayout(dir string, b content.Blob) {
 	s.Helper()
 	got, err := os.Open(filepath.Join(dir, "blobs", b.Digest.Algorithm().String(), b.Digest.Encoded()))
 	require.NoError(s, err)
@@ -136,7 +139,7 @@ func (s *try) inLayout(dir string, b registrytest.Blob) {
 }
 
 // same checks that what was opened is the blob, and closes it.
-func (s *try) same(got io.ReadCloser, b registrytest.Blob) {
+func (s *try) same(got io.ReadCloser, b content.Blob) {
 	s.Helper()
 	defer got.Close()
 	same, err := equal(got, b.Open())
@@ -145,7 +148,7 @@ func (s *try) same(got io.ReadCloser, b registrytest.Blob) {
 }
 
 // pull pulls content and compares every byte.
-func (s *try) pull(name string, c registrytest.Content) {
+func (s *try) pull(name string, c content.Content) {
 	s.Helper()
 	got := expect(c)
 	s.must(s.client.Pull(s.Context(), s.reg.Ref(name), got.take))
@@ -154,7 +157,7 @@ func (s *try) pull(name string, c registrytest.Content) {
 
 // asked returns what the client sent, in the order of the operations, without
 // saying how often.
-func asked(r registrytest.Requests) string {
+func asked(r journal.Requests) string {
 	var ops []registry.Op
 	for _, x := range r.All() {
 		if x.Op != registry.Ping && x.Op != registry.GetToken && !slices.Contains(ops, x.Op) {
@@ -179,7 +182,7 @@ var uploads = []registry.Op{
 }
 
 // sent returns how many bytes of blobs the client has sent.
-func sent(r registrytest.Requests) (n int64) {
+func sent(r journal.Requests) (n int64) {
 	for _, x := range r.Op(uploads...).All() {
 		n += x.BytesIn
 	}
@@ -187,9 +190,9 @@ func sent(r registrytest.Requests) (n int64) {
 }
 
 // app is an image that is not of the most ordinary kind.
-func app() registrytest.Content {
-	return registrytest.Image(registrytest.Layers(3), registrytest.LayerSizes(300_000),
-		registrytest.Annotation("org.example.key", "<\u00e9>"))
+func app() content.Content {
+	return content.Image(content.Layers(3), content.LayerSizes(300_000),
+		content.Annotation("org.example.key", "<\u00e9>"))
 }
 
 func scenarios() []scenario {
@@ -214,32 +217,32 @@ func scenarios() []scenario {
 			return asked(s.reg.Requests())
 		}},
 		{name: "multi-platform index", run: func(s *try) string {
-			index := registrytest.Index(registrytest.Platforms("linux/amd64", "linux/arm64", "windows/amd64"))
+			index := content.Index(content.Platforms("linux/amd64", "linux/arm64", "windows/amd64"))
 			s.push("team/app:v1", index)
 			s.pull("team/app:v1", index)
 			return "ok"
 		}},
 		{name: "Docker media types", run: func(s *try) string {
-			list := registrytest.Index(registrytest.Docker(),
-				registrytest.Image(registrytest.Docker()),
-				registrytest.Image(registrytest.Docker(), registrytest.Platform("linux/arm64")))
+			list := content.Index(content.Docker(),
+				content.Image(content.Docker()),
+				content.Image(content.Docker(), content.Platform("linux/arm64")))
 			s.push("team/app:v1", list)
 			s.pull("team/app:v1", list)
 			return "ok"
 		}},
 		{name: "mount", run: mount},
 		{name: "chunked upload", run: func(s *try) string {
-			blob := registrytest.Random("application/octet-stream", 5000, 1)
+			blob := content.Random("application/octet-stream", 5000, 1)
 			s.must(s.client.PushChunks(s.Context(), s.reg.Ref("team/app"), blob, 1000))
 			s.storedBlob("team/app", blob)
 			return fmt.Sprintf("%d PATCH", s.reg.Requests().Op(registry.PatchUpload).Status(202).Len())
 		}},
 		{name: "resumed upload", run: func(s *try) string {
-			blob := registrytest.Random("application/octet-stream", 5000, 1)
+			blob := content.Random("application/octet-stream", 5000, 1)
 			// What the registry has of the third chunk, the client can only
 			// know by asking: from the Range of a 416, or of the session's
 			// status.
-			s.fault(registrytest.On(registry.PatchUpload).After(2).Once().Accept(500))
+			s.fault(fault.On(registry.PatchUpload).After(2).Once().Accept(500))
 			s.must(s.client.PushChunks(s.Context(), s.reg.Ref("team/app"), blob, 1000))
 			s.storedBlob("team/app", blob)
 			// A resumed upload sends no byte twice but those of the third chunk
@@ -254,7 +257,7 @@ func scenarios() []scenario {
 			subject := s.reg.Push(s, "team/app:v1", app())
 			first, second := attachments(subject)
 			tag := strings.Replace(subject.Digest.String(), ":", "-", 1)
-			s.reg.Push(s, "team/app:"+tag, registrytest.Index(first, second))
+			s.reg.Push(s, "team/app:"+tag, content.Index(first, second))
 			return listed(s, subject, first, second)
 		}},
 		{name: "delete a tag", run: func(s *try) string {
@@ -276,14 +279,14 @@ func scenarios() []scenario {
 			return "ok"
 		}},
 		{name: "delete a blob", run: func(s *try) string {
-			blob := s.reg.PushBlob(s, "team/app", registrytest.Random("application/octet-stream", 1000, 1))
+			blob := s.reg.PushBlob(s, "team/app", content.Random("application/octet-stream", 1000, 1))
 			s.must(s.client.DeleteBlob(s.Context(), s.reg.Ref("team/app"), blob.Descriptor))
 			_, err := s.reg.Store.StatBlob(s.Context(), "team/app", blob.Digest)
 			require.ErrorIs(s, err, fs.ErrNotExist)
 			return "ok"
 		}},
 		{name: "to a layout and back", run: func(s *try) string {
-			index := registrytest.Index(registrytest.Platforms("linux/amd64", "linux/arm64"))
+			index := content.Index(content.Platforms("linux/amd64", "linux/arm64"))
 			s.reg.Push(s, "team/app:v1", index)
 			dir := s.TempDir()
 			s.must(s.client.ToLayout(s.Context(), s.reg.Ref("team/app:v1"), dir, index))
@@ -303,7 +306,7 @@ func scenarios() []scenario {
 			s.reg.Push(s, "team/app:v1", app())
 			s.pull("team/app:v1", app())
 			s.pull("team/app:v1", app())
-			conditional := s.reg.Requests().Where(func(r *registrytest.Record) bool {
+			conditional := s.reg.Requests().Where(func(r *journal.Record) bool {
 				return r.RequestHeader.Get("If-None-Match") != ""
 			})
 			if conditional.Len() == 0 {
@@ -312,7 +315,7 @@ func scenarios() []scenario {
 			return asked(conditional.Status(304))
 		}},
 		{name: "range pull", run: func(s *try) string {
-			blob := s.reg.PushBlob(s, "team/app", registrytest.Random("application/octet-stream", 100_000, 1))
+			blob := s.reg.PushBlob(s, "team/app", content.Random("application/octet-stream", 100_000, 1))
 			got, err := s.client.PullFrom(s.Context(), s.reg.Ref("team/app"), blob.Descriptor, 99_000)
 			s.must(err)
 			defer got.Close()
@@ -324,7 +327,7 @@ func scenarios() []scenario {
 			return fmt.Sprintf("`Range: %s`", s.reg.Requests().Op(registry.GetBlob).Status(206).Last().Range)
 		}},
 		{name: "300 MiB", large: true, run: func(s *try) string {
-			large := registrytest.Image(registrytest.LayerSizes(300 << 20))
+			large := content.Image(content.LayerSizes(300 << 20))
 			s.push("team/app:v1", large)
 			s.pull("team/app:v1", large)
 			r := s.reg.Requests()
@@ -340,8 +343,8 @@ func mount(s *try) string {
 	s.must(s.client.Copy(s.Context(), s.reg.Ref("team/app:v1"), s.reg.Ref("team/copy:v1")))
 	s.stored("team/copy:v1", app())
 	r := s.reg.Requests()
-	moved := r.Op(uploads...).Where(func(r *registrytest.Record) bool { return r.BytesIn > 0 })
-	read := r.Op(registry.GetBlob).Where(func(r *registrytest.Record) bool { return r.Digest != app().Config.Digest })
+	moved := r.Op(uploads...).Where(func(r *journal.Record) bool { return r.BytesIn > 0 })
+	read := r.Op(registry.GetBlob).Where(func(r *journal.Record) bool { return r.Digest != app().Config.Digest })
 	mounted := r.Op(registry.MountBlob).Status(201)
 	if moved.Len() == 0 && read.Len() == 0 {
 		require.Positive(s, mounted.Len())
@@ -381,13 +384,13 @@ func referrers(s *try) string {
 	return listed(s, subject, first, second)
 }
 
-func attachments(subject registrytest.Content) (first, second registrytest.Content) {
-	return registrytest.Artifact("application/vnd.example.sbom", registrytest.Subject(subject)),
-		registrytest.Artifact("application/vnd.example.sig", registrytest.Subject(subject), registrytest.Seed(2))
+func attachments(subject content.Content) (first, second content.Content) {
+	return content.Artifact("application/vnd.example.sbom", content.Subject(subject)),
+		content.Artifact("application/vnd.example.sig", content.Subject(subject), content.Seed(2))
 }
 
 // listed checks that the referrers of a subject are listed.
-func listed(s *try, subject, first, second registrytest.Content) string {
+func listed(s *try, subject, first, second content.Content) string {
 	got, err := s.client.Referrers(s.Context(), s.reg.Ref("team/app"), subject.Descriptor())
 	s.must(err)
 	if len(got) == 0 {

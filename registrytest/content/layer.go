@@ -1,0 +1,371 @@
+package content
+
+import (
+	"archive/tar"
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// The media types of layers that image-spec does not name, or no longer wants
+// to be used.
+const (
+	dockerLayer        = "application/vnd.docker.image.rootfs.diff.tar"
+	dockerForeignLayer = "application/vnd.docker.image.rootfs.foreign.diff.tar"
+	ociForeignLayer    = "application/vnd.oci.image.layer.nondistributable.v1.tar"
+)
+
+// created is when all that is built says that it was made: a time that is
+// neither zero nor in the future.
+func created() time.Time { return time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC) }
+
+// A layer is what the parts have said of one layer.
+type layer struct {
+	// blob is the layer as it is, or else pack makes it: what it unpacks to,
+	// and how many blocks of gzip's format that is to be stored in, 0 if it is
+	// to be left as it is.
+	blob *Blob
+	pack func(id layerID, compressed bool) (s source, blocks int64, err error)
+
+	uncompressed bool
+	absent       bool
+	urls         []string
+	annotations  map[string]string
+}
+
+// A layerID is what layers with invented content differ by.
+type layerID struct {
+	platform string
+	seed     uint64
+	number   int // from 1
+}
+
+func (id layerID) String() string {
+	return fmt.Sprintf("layer %d for %s, seed %d", id.number, id.platform, id.seed)
+}
+
+func (id layerID) name() string { return fmt.Sprintf("layer-%d", id.number) }
+
+// Layers adds n layers. Each is a tar archive with one small text file and
+// differs from the others, and from those for another platform.
+func Layers(n int) Part {
+	return part(func(r *recipe) {
+		if r.layers == nil {
+			r.layers = []layer{}
+		}
+		for range n {
+			r.layers = append(r.layers, layer{pack: packText})
+		}
+	})
+}
+
+// LayerSizes adds a layer of each of the sizes, in bytes. Each is a tar archive
+// with one file of random content that differs from the others, and from those
+// for another platform. A size of less than 2071 bytes (2048 if the layer is
+// [Uncompressed]) has no room for an archive: such a layer is random bytes.
+//
+// The content is computed when it is read, as that of [Random] is. To build a
+// layer takes about two seconds for 1 GiB, and half of that if it is
+// uncompressed.
+func LayerSizes(sizes ...int64) Part {
+	return part(func(r *recipe) {
+		for _, size := range sizes {
+			if size < 0 {
+				r.failf("no layer has a size of %d bytes", size)
+			}
+			r.layers = append(r.layers, layer{pack: packSize(size)})
+		}
+	})
+}
+
+// Files adds a layer with the files, by their slash-separated paths, which do
+// not begin with a slash, and their parent directories. A file whose name
+// begins with .wh. removes one from the layers below (image-spec, Whiteouts).
+// For permissions, empty directories or symbolic links, see [FS].
+func Files(files map[string]string) Part {
+	files = maps.Clone(files)
+	var bad error
+	for name := range files {
+		if !fs.ValidPath(name) || name == "." {
+			bad = &fs.PathError{Op: "building a layer", Path: name, Err: fs.ErrInvalid}
+		}
+	}
+	return part(func(r *recipe) {
+		if bad != nil {
+			r.fail(bad)
+		}
+		r.layers = append(r.layers, layer{pack: func(_ layerID, compressed bool) (source, int64, error) {
+			return packFiles(files, compressed)
+		}})
+	})
+}
+
+// FS adds a layer with all that is in the file system: its directories,
+// regular files and symbolic links. What differs from one machine to the next
+// is left out: all belong to root, and permissions are 0755 for directories
+// and for files that anybody may execute, 0644 for other files. ([os.DirFS] on
+// Windows has no files that anybody may execute.)
+func FS(fsys fs.FS) Part {
+	return part(func(r *recipe) {
+		r.layers = append(r.layers, layer{pack: func(_ layerID, compressed bool) (source, int64, error) {
+			return packFS(fsys, compressed)
+		}})
+	})
+}
+
+// Uncompressed is the parts with each layer among them a plain tar archive.
+// Others are in gzip's format (though not made any smaller, so that they are
+// the same everywhere).
+func Uncompressed(parts ...Part) Part {
+	return part(func(r *recipe) {
+		layers, _ := r.added(parts)
+		for i := range layers {
+			layers[i].uncompressed = true
+		}
+	})
+}
+
+// Foreign is the parts with each layer among them one that is not distributed:
+// it is of a media type that says so, to be had from the URL, and [Absent].
+func Foreign(url string, parts ...Part) Part {
+	return part(func(r *recipe) {
+		layers, _ := r.added([]Part{Absent(parts...)})
+		for i := range layers {
+			layers[i].urls = append(layers[i].urls, url)
+		}
+	})
+}
+
+// packLayers returns the layers of the recipe, and their DiffIDs.
+func (r *recipe) packLayers() (blobs []Blob, diffIDs []digest.Digest) {
+	id := layerID{platform: "any platform", seed: r.seed}
+	if p := r.platform; p != nil {
+		id.platform = p.OS + "/" + p.Architecture
+		if p.Variant != "" {
+			id.platform += "/" + p.Variant
+		}
+	}
+	// In JSON, nil would be null.
+	blobs, diffIDs = []Blob{}, []digest.Digest{}
+	for i, l := range r.layers {
+		if r.err != nil {
+			return nil, nil
+		}
+		id.number = i + 1
+		b, diffID, err := l.build(id, r)
+		if err != nil {
+			r.fail(err)
+		}
+		blobs, diffIDs = append(blobs, b), append(diffIDs, diffID)
+	}
+	return blobs, diffIDs
+}
+
+func (l *layer) build(id layerID, r *recipe) (b Blob, diffID digest.Digest, err error) {
+	if l.blob != nil {
+		b, diffID = r.rehash(*l.blob), l.blob.Digest
+	} else {
+		s, blocks, err := l.pack(id, !l.uncompressed)
+		if err != nil {
+			return Blob{}, "", err
+		}
+		if blocks > 0 {
+			s, diffID = compress(s, blocks)
+			b = newBlob(l.mediaType(r.docker), s, digestOf(s, r.algorithm))
+		} else {
+			diffID = digestOf(s, digest.Canonical)
+			b = r.rehash(newBlob(l.mediaType(r.docker), s, diffID))
+		}
+	}
+	for k, v := range l.annotations {
+		b.Annotations = with(b.Annotations, k, v)
+	}
+	b.URLs = append(b.URLs, l.urls...)
+	b.absent = l.absent
+	return b, diffID, nil
+}
+
+// rehash returns the blob with a digest of the recipe's algorithm.
+func (r *recipe) rehash(b Blob) Blob {
+	if b.source != nil && b.Digest.Algorithm() != r.algorithm {
+		b.Digest = digestOf(b.source, r.algorithm)
+	}
+	return b
+}
+
+func (l *layer) mediaType(docker bool) string {
+	var t, gz string
+	switch foreign := l.urls != nil; {
+	case docker && foreign:
+		t, gz = dockerForeignLayer, ".gzip"
+	case docker:
+		t, gz = dockerLayer, ".gzip"
+	case foreign:
+		t, gz = ociForeignLayer, "+gzip"
+	default:
+		t, gz = ocispec.MediaTypeImageLayer, "+gzip"
+	}
+	if l.uncompressed {
+		return t
+	}
+	return t + gz
+}
+
+func packFS(fsys fs.FS, compressed bool) (source, int64, error) {
+	t, err := tarFS(fsys)
+	return packTar(t, err, compressed)
+}
+
+func packFiles(files map[string]string, compressed bool) (source, int64, error) {
+	t, err := tarFiles(files)
+	return packTar(t, err, compressed)
+}
+
+func packTar(t source, err error, compressed bool) (source, int64, error) {
+	if err != nil {
+		return nil, 0, fmt.Errorf("building a layer: %w", err)
+	}
+	if !compressed {
+		return t, 0, nil
+	}
+	return t, storedBlocks(t.Size()), nil
+}
+
+func packText(id layerID, compressed bool) (source, int64, error) {
+	return packFiles(map[string]string{id.name() + ".txt": id.String() + "\n"}, compressed)
+}
+
+const (
+	tarBlock   = 512
+	tarTrailer = 2 * tarBlock
+	minTar     = tarBlock + tarBlock + tarTrailer // a header, something in the file
+)
+
+// packSize makes layers that have the size in the end.
+func packSize(size int64) func(layerID, bool) (source, int64, error) {
+	return func(id layerID, compressed bool) (source, int64, error) {
+		sum := sha256.Sum256([]byte(id.String()))
+		seed := binary.LittleEndian.Uint64(sum[:])
+		tarSize, blocks := size, int64(0)
+		if compressed {
+			blocks = max(1, (size-gzipFraming+maxStored+storedHeader-1)/(maxStored+storedHeader))
+			tarSize = size - gzipFraming - blocks*storedHeader
+		}
+		if tarSize < minTar {
+			return random{seed, size}, 0, nil
+		}
+		return tarRandom(id.name()+".bin", seed, tarSize), blocks, nil
+	}
+}
+
+// tarRandom returns a tar archive of exactly the size, which is minTar or
+// more, with one file of random content.
+func tarRandom(name string, seed uint64, size int64) source {
+	n := (size - tarBlock - tarTrailer) / tarBlock * tarBlock
+	for {
+		var header bytes.Buffer
+		tar.NewWriter(&header).WriteHeader(tarHeader(name, 0o644, n))
+		// A file of 8 GiB and more has a longer header.
+		rest := size - int64(header.Len()) - n
+		if rest >= tarTrailer {
+			return concat{bytes.NewReader(header.Bytes()), random{seed, n}, zeros(rest)}
+		}
+		n -= tarBlock
+	}
+}
+
+// tarFS returns a tar archive with all that is in the file system.
+func tarFS(fsys fs.FS) (source, error) {
+	var buf bytes.Buffer
+	w := tar.NewWriter(&buf)
+	err := fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || name == "." {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		var content []byte
+		h := tarHeader(name, 0o644, 0)
+		switch mode := info.Mode(); {
+		case mode.IsDir():
+			h.Typeflag, h.Name, h.Mode = tar.TypeDir, name+"/", 0o755
+		case mode&fs.ModeSymlink != 0:
+			h.Typeflag, h.Mode = tar.TypeSymlink, 0o777
+			if h.Linkname, err = fs.ReadLink(fsys, name); err != nil {
+				return err
+			}
+		case mode.IsRegular():
+			if mode&0o111 != 0 {
+				h.Mode = 0o755
+			}
+			if content, err = fs.ReadFile(fsys, name); err != nil {
+				return err
+			}
+			h.Size = int64(len(content))
+		default:
+			return &fs.PathError{Op: "archive", Path: name, Err: errors.ErrUnsupported}
+		}
+		if err := w.WriteHeader(h); err != nil {
+			return err
+		}
+		_, err = w.Write(content)
+		return err
+	})
+	if err == nil {
+		err = w.Close()
+	}
+	return bytes.NewReader(buf.Bytes()), err
+}
+
+// tarFiles returns a tar archive of the files and their parent directories, in
+// the order of [fs.WalkDir].
+func tarFiles(files map[string]string) (source, error) {
+	names := map[string]bool{}
+	for name := range files {
+		path := strings.Split(name, "/")
+		for i := range path {
+			parent := strings.Join(path[:i+1], "/")
+			names[parent] = true
+			if _, ok := files[parent]; ok {
+				// A file has no files below it.
+				break
+			}
+		}
+	}
+	var buf bytes.Buffer
+	w := tar.NewWriter(&buf)
+	for _, name := range slices.SortedFunc(maps.Keys(names), func(a, b string) int {
+		return slices.Compare(strings.Split(a, "/"), strings.Split(b, "/"))
+	}) {
+		content, isFile := files[name]
+		h := tarHeader(name, 0o644, int64(len(content)))
+		if !isFile {
+			h.Typeflag, h.Name, h.Mode = tar.TypeDir, name+"/", 0o755
+		}
+		if err := w.WriteHeader(h); err != nil {
+			return nil, err
+		}
+		if _, err := io.WriteString(w, content); err != nil {
+			return nil, err
+		}
+	}
+	err := w.Close()
+	return bytes.NewReader(buf.Bytes()), err
+}
+
+func tarHeader(name string, mode, size int64) *tar.Header {
+	return &tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: mode, Size: size, ModTime: created()}
+}

@@ -1,0 +1,9 @@
+package content
+
+// A TB is the part of a test that this package needs. Every [testing.TB] is one.
+// Fatalf must not return.
+type TB interface {
+	Helper()
+	Errorf(format string, args ...any)
+	Fatalf(format string, args ...any)
+}

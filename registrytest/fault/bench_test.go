@@ -1,0 +1,50 @@
+package fault_test
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/memstore"
+	"github.com/ocireg/registry/registrytest/content"
+	"github.com/ocireg/registry/registrytest/fault"
+)
+
+// benchWriter is the cheapest way to be answered.
+type benchWriter struct{ header http.Header }
+
+func (w *benchWriter) Header() http.Header         { return w.header }
+func (w *benchWriter) WriteHeader(int)             { clear(w.header) }
+func (w *benchWriter) Write(p []byte) (int, error) { return len(p), nil }
+
+// BenchmarkManifestWithoutFaults is to show that nothing is paid for faults
+// that are not there.
+func BenchmarkManifestWithoutFaults(b *testing.B) {
+	var none, others fault.Rules
+	if _, err := others.Add(fault.On(registry.PutManifest).Repo("team/*").Status(503)); err != nil {
+		b.Fatal(err)
+	}
+	for _, bench := range []struct {
+		name string
+		opts []registry.Option
+	}{
+		{"no hook", nil},
+		{"no rule", []registry.Option{registry.WithFaults(none.Inject)}},
+		{"a rule for others", []registry.Option{registry.WithFaults(others.Inject)}},
+	} {
+		b.Run(bench.name, func(b *testing.B) {
+			store := memstore.New()
+			require.NoError(b, content.Put(b.Context(), store, "app:v1", content.Image(content.Layers(3))))
+			h := registry.New(store, bench.opts...)
+			r, err := http.NewRequest("GET", "/v2/app/manifests/v1", nil)
+			require.NoError(b, err)
+			w := &benchWriter{http.Header{}}
+			b.ReportAllocs()
+			for b.Loop() {
+				h.ServeHTTP(w, r)
+			}
+		})
+	}
+}

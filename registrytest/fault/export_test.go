@@ -1,0 +1,30 @@
+package fault
+
+// The limits that tests go up to.
+const (
+	MaxAhead     = maxAhead
+	MaxZstdBlock = maxZstdBlock
+)
+
+// Known reports whether the name is a word of the language.
+func Known(name string) bool {
+	_, ok := ruleWords[name]
+	return ok
+}
+
+// Samples returns rules that together have every word.
+func Samples() (texts []string) {
+	for _, r := range allRules {
+		texts = append(texts, r.text)
+	}
+	return texts
+}
+
+// Problem says in what the rule did not happen as it says, or "".
+func (f *Fault) Problem() string { return f.problem() }
+
+// Suspend takes the rules away until resume is called.
+func (f *Rules) Suspend() (resume func()) {
+	rules := f.rules.Swap(nil)
+	return func() { f.rules.Store(rules) }
+}
