@@ -102,9 +102,8 @@ func (d *disk) statRegular(name string) (fs.FileInfo, error) {
 func (d *disk) open(name string) (f fs.File, info fs.FileInfo, err error) {
 	err = retry(func() error {
 		if d.root != nil {
-			if f, err = d.root.OpenFile(name, os.O_RDONLY|unblocked, 0); !leased(err) {
-				return err
-			}
+			f, err = d.root.OpenFile(name, os.O_RDONLY|unblocked, 0)
+			return err
 		}
 		if _, err = d.statRegular(name); err == nil {
 			f, err = d.FS.Open(name)

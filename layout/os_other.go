@@ -10,6 +10,4 @@ func (d *disk) lock(dir string) (unlock func(), err error) {
 
 const unblocked = 0
 
-func leased(error) bool { return false }
-
 func transient(error) bool { return false }

@@ -51,14 +51,11 @@ func (d *disk) lock(dir string) (unlock func(), err error) {
 	}
 }
 
-// unblocked is a flag to read files with. What is no regular file, such as a
-// named pipe, does not have its opener wait for somebody who writes to it. Nor
-// has package os to find out that a regular file cannot be polled, by setting
-// and removing the flag.
+// unblocked is a flag to open files with, so that opening a named pipe does not
+// wait for a writer: the opened file is then refused for its type. Looking at
+// the type before opening instead makes ServeHTTP twice as slow (blob-get-1k 69
+// instead of 35 us, manifest-get-digest 90 instead of 41 us on tmpfs, fastest
+// of 8) and takes a sixth more over HTTP.
 const unblocked = syscall.O_NONBLOCK | syscall.O_NOCTTY
-
-// leased reports whether a file was not opened with that flag as somebody has a
-// lease on it, who gives it up to those who wait (fcntl(2)).
-func leased(err error) bool { return errors.Is(err, syscall.EAGAIN) }
 
 func transient(error) bool { return false }

@@ -48,8 +48,6 @@ func (d *disk) lock(dir string) (unlock func(), err error) {
 
 const unblocked = 0
 
-func leased(error) bool { return false }
-
 // transient reports whether an error may be gone in a moment: somebody else
 // has the file open or is just removing it.
 func transient(err error) bool {
