@@ -1,14 +1,28 @@
-// Package glob matches the names of repositories, tags and users with
-// patterns.
+// Package glob matches the names of repositories, tags, digests and users with
+// patterns. It is the one matcher of fault rules, journal queries and rights.
 package glob
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
+
+// Any reports whether any of the patterns matches the value that a request has,
+// as [Match] does. The value "" means that the request has none: only the
+// pattern "" matches it, not * nor **.
+func Any[P, V ~string](patterns []P, value V) bool {
+	return slices.ContainsFunc(patterns, func(pattern P) bool {
+		if value == "" {
+			return pattern == ""
+		}
+		return Match(string(pattern), string(value))
+	})
+}
 
 // Match reports whether the pattern matches the whole name. A * stands for any
-// number of characters but /, a ? for one of them, and ** for any number of
-// characters whatever they are. As the last element, as in team/**, it also
-// matches what has no such element: team. All else stands for itself, so every
-// string is a pattern.
+// number of characters but /, a ? for one of them, and ** for any number of any
+// characters. At the end, /** also stands for nothing: team/** matches team. All
+// other characters stand for themselves, so every string is a pattern.
 func Match(pattern, name string) bool {
 	if prefix, ok := strings.CutSuffix(pattern, "/**"); ok && Match(prefix, name) {
 		return true
@@ -16,10 +30,10 @@ func Match(pattern, name string) bool {
 	return match(pattern, name)
 }
 
-// match looks for the shortest part that each star can stand for, and comes
-// back to the last one of each kind if that leads nowhere. A single star never
-// has to be tried again once a double one was met, so the time it takes is at
-// most the product of the lengths.
+// match looks for the shortest part that each star can stand for, and returns
+// to the last star of each kind if the rest does not match. After a double star
+// no earlier single star needs another try, so the time is at most the product
+// of the lengths.
 func match(pattern, name string) bool {
 	type mark struct{ pattern, name int }
 	single, double := mark{-1, 0}, mark{-1, 0}

@@ -50,6 +50,27 @@ func TestMatch(t *testing.T) {
 	}
 }
 
+func TestAny(t *testing.T) {
+	for _, c := range []struct {
+		patterns []string
+		value    string
+		want     bool
+	}{
+		{nil, "app", false},
+		{nil, "", false},
+		{[]string{"app"}, "app", true},
+		{[]string{"a/**", "b/**"}, "b/c", true},
+		{[]string{"a/**", "b/**"}, "c", false},
+		{[]string{"*", "**", "?"}, "", false},
+		{[]string{"**", ""}, "", true},
+		{[]string{""}, "app", false},
+	} {
+		require.Equal(t, c.want, glob.Any(c.patterns, c.value), "any of %q matches %q", c.patterns, c.value)
+	}
+	type digest string
+	require.True(t, glob.Any([]string{"sha256:ab*"}, digest("sha256:abc")), "of any type of string")
+}
+
 // FuzzMatch compares with regular expressions that say the same.
 func FuzzMatch(f *testing.F) {
 	f.Add("team/**", "team/app")
