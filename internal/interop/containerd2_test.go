@@ -119,7 +119,7 @@ func TestContainerdParallel(t *testing.T) {
 			want, err := io.ReadAll(blob.Open())
 			require.NoError(t, err)
 			require.True(t, bytes.Equal(want, got))
-			// It has what it wants before a request that it hung up on is over.
+			// containerd has its bytes before the requests that it hung up on are over.
 			parts, err := reg.Requests().Op(registry.GetBlob).Status(http.StatusPartialContent).WaitFor(t.Context(), 4)
 			require.NoError(t, err)
 			var ranges []string

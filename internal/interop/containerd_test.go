@@ -27,8 +27,8 @@ import (
 type containerdVersion struct {
 	name string
 
-	// resolver returns the resolver that a client is set up with. Each operation
-	// has one of its own, since a pusher remembers what it has pushed.
+	// resolver returns a function that makes the client's resolvers. Each operation
+	// has a resolver of its own, since a pusher remembers the content that it pushed.
 	resolver func(client *http.Client, env matrix.Env) func() containerdResolver
 
 	// store opens a content store in the directory.
@@ -40,7 +40,7 @@ type containerdResolver interface {
 	Resolve(ctx context.Context, ref string) (name string, desc ocispec.Descriptor, err error)
 	fetcher(ctx context.Context, ref string) (containerdFetcher, error)
 
-	// push pushes what is not there yet.
+	// push pushes the content unless the registry has it.
 	push(ctx context.Context, ref string, desc ocispec.Descriptor, r io.Reader) error
 
 	referrers(ctx context.Context, ref string, subject digest.Digest) ([]ocispec.Descriptor, error)
@@ -51,9 +51,9 @@ type containerdFetcher interface {
 	Fetch(ctx context.Context, desc ocispec.Descriptor) (io.ReadCloser, error)
 }
 
-// A containerdStore is a content.Store, with what packs it into archives.
+// A containerdStore is a content.Store that can be exported to archives.
 type containerdStore interface {
-	// fetch fetches what is not there yet.
+	// fetch fetches the content unless the store has it.
 	fetch(ctx context.Context, from containerdFetcher, desc ocispec.Descriptor) error
 
 	open(ctx context.Context, desc ocispec.Descriptor) (io.ReadSeekCloser, error)
@@ -70,8 +70,8 @@ func (v containerdVersion) factory() matrix.Factory {
 	}}
 }
 
-// containerdSecret is what containerd logs in with. A secret without a user is
-// taken for a refresh token.
+// containerdSecret returns the credentials that containerd logs in with. It takes
+// a secret without a user for a refresh token.
 func containerdSecret(env matrix.Env) func(host string) (user, secret string, err error) {
 	return func(string) (string, string, error) {
 		if env.IdentityToken != "" {
@@ -106,8 +106,8 @@ type nopCloser struct{ io.ReadSeeker }
 
 func (nopCloser) Close() error { return nil }
 
-// push pushes content of which the manifests and blobs are opened by open. What
-// cannot be sought in is not sent again when a token has expired.
+// push pushes content whose manifests and blobs open opens. containerd does not
+// send a reader again that cannot seek when a token has expired.
 func (c containerdClient) push(ctx context.Context, ref string, what content.Content, open func(ocispec.Descriptor) (io.ReadSeekCloser, error)) error {
 	resolver := c.resolver()
 	push := func(to string, desc ocispec.Descriptor) error {
@@ -140,8 +140,8 @@ func (c containerdClient) push(ctx context.Context, ref string, what content.Con
 	return nil
 }
 
-// Pull fetches into a content store, as the daemon does: a fetcher does not
-// verify what it reads, the store does when that is committed to it.
+// Pull fetches into a content store, as the daemon does. A fetcher does not verify
+// the content; the store verifies it on commit.
 func (c containerdClient) Pull(ctx context.Context, ref string, sink matrix.Sink) error {
 	_, _, err := c.pull(quiet(ctx), ref, sink)
 	return err
@@ -200,7 +200,7 @@ func containerdFetch(ctx context.Context, store containerdStore, fetcher contain
 	return errors.Join(sink(desc.Digest, r), r.Close())
 }
 
-// containerdSeeker makes a reader of what a store of any version opens.
+// containerdSeeker makes a reader of the reader of a store of any version.
 func containerdSeeker(r interface {
 	io.ReaderAt
 	io.Closer
@@ -220,8 +220,8 @@ func containerdRead(r io.ReadCloser, err error) ([]byte, error) {
 	return io.ReadAll(r)
 }
 
-// Copy mounts what has an annotation that says where it is from, which the
-// daemon keeps as a label of its content. The key has the host without the port:
+// Copy mounts blobs whose annotation names their source. The daemon keeps that as
+// a label of its content. The key has the host without the port:
 // two registries on one host are the same there.
 func (c containerdClient) Copy(ctx context.Context, from, to string) error {
 	ctx = quiet(ctx)
@@ -296,8 +296,8 @@ func (containerdClient) DeleteBlob(context.Context, string, ocispec.Descriptor) 
 	return matrix.Lacks("deletes nothing")
 }
 
-// ToLayout exports what it has pulled, and unpacks that: containerd has layouts
-// in archives only.
+// ToLayout exports the pulled image and unpacks the archive: containerd has
+// layouts in archives only.
 func (c containerdClient) ToLayout(ctx context.Context, ref, dir string, _ content.Content) error {
 	ctx = quiet(ctx)
 	store, root, err := c.pull(ctx, ref, func(_ digest.Digest, r io.Reader) error {
@@ -314,7 +314,7 @@ func (c containerdClient) ToLayout(ctx context.Context, ref, dir string, _ conte
 	return unpack(&archive, dir)
 }
 
-// FromLayout pushes what it has imported.
+// FromLayout imports the layout and pushes the image.
 func (c containerdClient) FromLayout(ctx context.Context, dir, ref string, what content.Content) error {
 	ctx = quiet(ctx)
 	var archive bytes.Buffer

@@ -27,9 +27,9 @@ var craneLibrary = matrix.Factory{Name: "crane", New: func(t *testing.T, env mat
 	return craneClient{opts}
 }}
 
-// craneClient is go-containerregistry's package crane, which is what ko and many
-// a test call, and which the command is made of. Images are what it works with;
-// of an index it copies all, and pushes or saves nothing.
+// craneClient is go-containerregistry's package crane, which ko, the command crane
+// and many tests use. It works with images: it copies a whole index, but pushes
+// and saves none.
 type craneClient struct{ opts []crane.Option }
 
 func (c craneClient) options(ctx context.Context) []crane.Option {
@@ -95,10 +95,9 @@ func (craneClient) FromLayout(context.Context, string, string, content.Content) 
 	return matrix.Lacks("saves images only, and leaves indexes to the package layout")
 }
 
-// TestCrane tries what crane has and the matrix has not: to look at manifests, to
-// pull what an index has for a platform, to tag, to copy a repository with all of
-// its tags, to save an image in a layout and to list repositories. What is listed
-// comes in pages of two.
+// TestCrane tries the calls of crane that the matrix lacks: inspect manifests, pull
+// the image of a platform from an index, tag, copy a repository with all tags, save
+// an image in a layout, and list repositories. Lists come in pages of two.
 func TestCrane(t *testing.T) {
 	t.Parallel()
 	for name, open := range matrix.Stores() {

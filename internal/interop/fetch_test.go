@@ -16,8 +16,8 @@ import (
 	"github.com/ocireg/registry/registrytest/fault"
 )
 
-// What is fetched with these calls alone is not verified: it is other data than
-// the descriptor says, and there is no error. In containerd that is left to the
+// These calls alone do not verify the content: they return other bytes than the
+// descriptor promises, without an error. In containerd that is left to the
 // content store, in oras-go to the target of a copy.
 func TestFetchersDoNotVerify(t *testing.T) {
 	t.Parallel()

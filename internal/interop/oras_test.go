@@ -63,8 +63,8 @@ func (c orasClient) Push(ctx context.Context, ref string, what content.Content) 
 	return err
 }
 
-// Pull copies to a layout. What a repository fetches is not verified; the
-// library's own stores verify what is pushed to them.
+// Pull copies to a layout. A repository does not verify the content that it
+// fetches; the library's own stores verify the content pushed to them.
 func (c orasClient) Pull(ctx context.Context, ref string, sink matrix.Sink) error {
 	repo, err := c.repository(ref)
 	if err != nil {

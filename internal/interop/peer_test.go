@@ -49,8 +49,8 @@ func (t *trial) Fatalf(string, ...any) {
 	runtime.Goexit()
 }
 
-// TestOtherRegistry tests go-containerregistry's registry, as a test of a test:
-// what is known to be wrong with it has to be found.
+// TestOtherRegistry tests go-containerregistry's registry: the conformance test
+// must find its known deviations.
 func TestOtherRegistry(t *testing.T) {
 	t.Parallel()
 	quiet := log.New(io.Discard, "", 0)
@@ -66,11 +66,11 @@ func TestOtherRegistry(t *testing.T) {
 	}
 	table.CheckRows(t, failed)
 	require.Subset(t, failed, []string{
-		// Blobs are everybody's, and mounts start an upload all the same.
+		// All repositories share blobs, but a mount starts an upload.
 		"blob of another repository is 404",
 		"mount is 201 with the Location of the blob",
-		// Upload sessions can be neither asked for nor cancelled, and a chunk
-		// out of order is not told what is there.
+		// Upload sessions have no status and cannot be cancelled, and the response
+		// to a chunk out of order has no Range.
 		"status of an upload is 204 with Location and Range",
 		"cancelling an upload is 204",
 		"upload goes on after a chunk out of order",

@@ -215,7 +215,7 @@ func (c regclientClient) FromLayout(ctx context.Context, dir, name string, _ con
 }
 
 // locked is a reader that may be used concurrently. When an upload has failed,
-// regclient rewinds what it sent, which the connection may be reading still.
+// regclient rewinds its body, which the connection may still be reading.
 type locked struct {
 	mu sync.Mutex
 	r  io.ReadSeeker

@@ -15,10 +15,10 @@ import (
 
 // Skopeo, podman and buildah are of one family, and share their options.
 
-// authFile makes what a tool of the family knows of users be the test's own.
+// authFile gives the tools of this family an auth file of the test's own.
 func authFile(t *testing.T) {
 	t.Helper()
-	// It has to be there, even for nobody to be in it.
+	// The file must exist, even without any users.
 	file := filepath.Join(t.TempDir(), "auth.json")
 	require.NoError(t, os.WriteFile(file, []byte("{}"), 0o600))
 	t.Setenv("REGISTRY_AUTH_FILE", file)
@@ -127,7 +127,7 @@ func startStorage(t *testing.T, name string) caller {
 	with := func(command []string, args ...string) (string, error) {
 		return call(slices.Concat(command, tls, args)...)
 	}
-	// local makes v1 of a layout be what podman and buildah can find.
+	// local copies tag v1 of a layout to the store of podman and buildah.
 	local := func(dir string) (string, error) {
 		// The path is taken for a name, which has no capitals.
 		link := filepath.Join(root, "layout")
@@ -214,14 +214,14 @@ func startStorage(t *testing.T, name string) caller {
 			if out, err := with([]string{"pull", "-q"}, ref); err != nil {
 				return out, err
 			}
-			// Packed anew, it has another digest: what is signed is the tag's.
+			// A repacked image has another digest, so the tag is signed.
 			repo, _, _ := strings.Cut(ref, "@")
 			return with([]string{"push"}, append(signBy(t, dir), ref, "docker://"+repo+":v1")...)
 		}
 		c.verify = func(dir, ref string) error { return verify(t, dir, ref, "--new-bundle-format=false") }
 		c.run = func(ref string) (string, error) {
 			return with([]string{"run", "--rm", "--network", "none",
-				// Without limits it raises its own, and not everybody who is root may.
+				// Without these limits podman raises its own, which root may not do in every container.
 				"--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"}, ref)
 		}
 	} else {
@@ -237,8 +237,8 @@ func startStorage(t *testing.T, name string) caller {
 	return c
 }
 
-// buildContext writes what an image is built of: a file on a base. There is
-// nothing to run, which not every machine can.
+// buildContext writes the directory that an image is built from: a file on a
+// base. The build runs no command, since not every machine can run containers.
 func buildContext(t *testing.T, base string) (string, error) {
 	t.Helper()
 	dir := t.TempDir()

@@ -26,8 +26,8 @@ func keyPair(t *testing.T) string {
 	return dir
 }
 
-// What keeps cosign from asking services on the internet: without a transparency
-// log, signing needs no list of services, and verifying has to be told.
+// These flags keep cosign from asking services on the internet. Without a
+// transparency log, signing needs no list of services; verifying needs a flag.
 var (
 	signOffline   = []string{"sign", "--yes", "--use-signing-config=false", "--tlog-upload=false"}
 	verifyOffline = []string{"verify", "--insecure-ignore-tlog"}
@@ -44,7 +44,7 @@ func startCosign(t *testing.T) caller {
 	var trust []string
 	call := func(args ...string) error { return fails(try(t, "cosign", append(args, trust...)...)) }
 	return caller{
-		// It saves what it has pulled to a layout, of which it says what is what.
+		// cosign saves to a layout whose index names the kind of each manifest.
 		pull: func(ref string) (string, error) {
 			dir := t.TempDir()
 			if err := call("save", "--dir", dir, ref); err != nil {
@@ -52,7 +52,7 @@ func startCosign(t *testing.T) caller {
 			}
 			return savedImage(dir)
 		},
-		// It loads what it has saved: layouts that say what is what.
+		// cosign loads only layouts whose index names the kind of each manifest.
 		push: func(dir, ref string) error {
 			return errors.Join(markSaved(dir, "image"), call("load", "--dir", dir, ref))
 		},
@@ -61,7 +61,7 @@ func startCosign(t *testing.T) caller {
 		},
 		byDigest:  true,
 		pullIndex: func(ref, dir string) error { return call("save", "--dir", dir, ref) },
-		// It says that this is deprecated, in favour of what copySigned does.
+		// cosign prints that this command is deprecated in favour of copySigned's.
 		copy:       func(from, to string) error { return call("copy", from, to) },
 		copySigned: func(from, to string) error { return saveAndLoad(t, from, to, trust...) },
 		sign: func(dir, ref string) (string, error) {
@@ -88,7 +88,7 @@ func saveAndLoad(t *testing.T, from, to string, args ...string) error {
 	return fails(try(t, "cosign", append([]string{"load", "--dir", dir, to}, args...)...))
 }
 
-// markSaved has a layout say what the one thing in it is to cosign.
+// markSaved notes the kind that cosign expects on the only manifest of a layout.
 func markSaved(dir, kind string) error {
 	file := filepath.Join(dir, "index.json")
 	text, err := os.ReadFile(file)
@@ -104,7 +104,7 @@ func markSaved(dir, kind string) error {
 	return errors.Join(err, os.WriteFile(file, text, 0o600))
 }
 
-// savedImage returns the digest of what cosign calls the image in a layout.
+// savedImage returns the digest of the manifest that cosign calls the image.
 func savedImage(dir string) (string, error) {
 	text, err := os.ReadFile(filepath.Join(dir, "index.json"))
 	if err != nil {
@@ -127,8 +127,8 @@ func savedImage(dir string) (string, error) {
 	return "", os.ErrNotExist
 }
 
-// Where signatures are: what cosign signs refers to the image, under a tag if
-// there is no API for that; in its older form it has a tag of its own.
+// A signature refers to the image, by a tag if the registry has no referrers API.
+// In cosign's older form it always has a tag.
 func TestCosignSignature(t *testing.T) {
 	tag := strings.Replace(image().Digest.String(), ":", "-", 1)
 	tests := []struct {

@@ -10,12 +10,12 @@ import (
 )
 
 // Crane, ko and cosign are made of one library: they look for users where
-// docker does, and speak HTTP with who is on loopback.
+// docker does, and speak plain HTTP with loopback addresses.
 
 func startCrane(t *testing.T) caller {
 	t.Setenv("DOCKER_CONFIG", t.TempDir())
 	push := func(dir, ref string) error {
-		// What it pushes of a layout is its one manifest, or all of an index.
+		// crane pushes the only manifest of a layout, or the whole index.
 		return fails(try(t, "crane", "push", dir, ref))
 	}
 	pull := func(ref, dir string) error {

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A daemon starts with the first call, not for what it is not asked.
+// A daemon starts with the first call, so that unused daemons cost nothing.
 
 func startContainerd(t *testing.T) caller {
 	needRoot(t)
@@ -94,7 +94,7 @@ func startContainerd(t *testing.T) caller {
 			return nil
 		},
 		trust: func(host, certs string) error {
-			// With --tlscacert it would still speak HTTP with who is on loopback.
+			// With --tlscacert ctr still speaks plain HTTP with loopback addresses.
 			hosts := t.TempDir()
 			tls = []string{"--hosts-dir", hosts}
 			if err := os.Mkdir(filepath.Join(hosts, host), 0o700); err != nil {
@@ -163,7 +163,7 @@ func startDocker(t *testing.T) caller {
 				return all([]string{"build", "--network", "none", "--pull", "--platform", platform, "-t", one, dir})
 			})
 		},
-		// It loads no layouts: what it is to push it pulls from another registry.
+		// docker loads no layouts, so it pulls the image from another registry first.
 		push: func(dir, ref string) error {
 			from := serveDir(t, dir, "-repository", "app").ref("app:v1")
 			return all([]string{"pull", "-q", from}, []string{"tag", from, ref}, []string{"push", ref})

@@ -1,5 +1,5 @@
 // Package cmdline drives command-line tools against the command ocireg. A tool
-// that is not installed is skipped; install.sh installs what can be installed.
+// that is not installed is skipped; install.sh installs those that it can.
 package cmdline
 
 import (
@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 		ocireg, home = filepath.Join(dir, "ocireg"), dir
 		build := exec.Command("go", "build", "-o", ocireg, "./cmd/ocireg")
 		build.Dir = filepath.Join("..", "..", "..")
-		// It is also what runs in containers, where there are no libraries.
+		// Containers run this program too, and have no shared libraries.
 		build.Env = append(os.Environ(), "CGO_ENABLED=0")
 		build.Stderr = os.Stderr
 		if err := build.Run(); err != nil {
@@ -70,7 +70,7 @@ func serve(t *testing.T, seed map[string]content.Content, args ...string) *serve
 	return serveDir(t, dir, args...)
 }
 
-// serveDir starts ocireg with what is in the directory.
+// serveDir starts ocireg on the directory.
 func serveDir(t *testing.T, dir string, args ...string) *server {
 	t.Helper()
 	log, err := os.CreateTemp(t.TempDir(), "log")
@@ -101,7 +101,7 @@ func serveDir(t *testing.T, dir string, args ...string) *server {
 
 func (s *server) ref(name string) string { return s.host + "/" + name }
 
-// state is what the server holds.
+// state is the content of the server.
 func (s *server) state(t *testing.T) content.State {
 	t.Helper()
 	store, err := layout.Open(s.dir)
@@ -110,7 +110,7 @@ func (s *server) state(t *testing.T) content.State {
 	return content.State{Store: store}
 }
 
-// A request is what ocireg logs of one.
+// A request is a request as ocireg logs it.
 type request struct {
 	Op         string
 	Path       string
@@ -124,7 +124,7 @@ type request struct {
 	Fault string
 }
 
-// requests ends the server, and returns what it was asked.
+// requests ends the server and returns the requests that it logged.
 func (s *server) requests(t *testing.T) (rs []request) {
 	t.Helper()
 	// A request is logged after it was answered.

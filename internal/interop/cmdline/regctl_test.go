@@ -21,7 +21,7 @@ func startRegctl(t *testing.T) caller {
 	}
 	push := func(dir, ref string) error { return fails(call(ref, "image", "copy", "ocidir://"+dir+":v1", ref)) }
 	pull := func(ref, dir string) error { return fails(call(ref, "image", "copy", ref, "ocidir://"+dir+":v1")) }
-	// What is added to an index is added to all of its images.
+	// regctl adds a layer to every image of an index.
 	build := func(base, ref string) error {
 		dir, err := buildContext(t, base)
 		if err != nil {

@@ -26,8 +26,8 @@ import (
 	"github.com/ocireg/registry/registrytest/content"
 )
 
-// A step is something that is tried with each tool. It returns what was seen,
-// or "" if the tool has no command for it.
+// A step is a task for each tool. It returns the outcome, or "" if the tool has
+// no command for it.
 type step struct {
 	name  string
 	large bool
@@ -171,7 +171,7 @@ func unpacked(t *testing.T, config []byte) []digest.Digest {
 	return image.RootFS.DiffIDs
 }
 
-// files returns what is in a layer, and checks that it is packed and not empty.
+// files lists the files in a layer, and checks that it is packed and not empty.
 func files(t *testing.T, layer []byte) (names []string) {
 	t.Helper()
 	unzipped, err := gzip.NewReader(strings.NewReader(string(layer)))
@@ -310,7 +310,7 @@ func pullIndex(t *testing.T, c caller) string {
 	return "ok"
 }
 
-// checkFile checks that a layout has what a digest stands for.
+// checkFile checks that a layout has the content of a digest.
 func checkFile(t *testing.T, dir string, want digest.Digest) {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(dir, "blobs", want.Algorithm().String(), want.Encoded()))
@@ -345,7 +345,7 @@ func runContainer(t *testing.T, c caller) string {
 	s := serve(t, map[string]content.Content{"team/app:v1": app})
 	out, err := c.run(s.ref("team/app:v1"))
 	if err != nil && count(s.requests(t), 2, "get-blob") == 2 {
-		// It is there. What does not let it run is this machine.
+		// The image arrived, but this machine does not run containers.
 		t.Skipf("containers do not run here: %s", out)
 	}
 	require.NoError(t, err)
@@ -478,8 +478,8 @@ func deleteBlob(t *testing.T, c caller) string {
 	return "ok"
 }
 
-// sign signs an image and verifies it. Neither what is not signed nor another
-// key will do.
+// sign signs an image and verifies it. An image without a signature and another
+// key must fail.
 func sign(t *testing.T, c caller) string {
 	if c.sign == nil {
 		return ""
@@ -500,8 +500,8 @@ func sign(t *testing.T, c caller) string {
 	return "ok"
 }
 
-// use pulls the image at the reference, and has the tool push as well; what only
-// builds does so on it.
+// use pulls the image at the reference and pushes with the tool as well. A tool
+// that only builds, builds on that image.
 func use(c caller, s *server, ref string) error {
 	if c.pull == nil {
 		_, err := c.build(s.ref(ref), s.ref("team/built:v1"))

@@ -27,10 +27,10 @@ type tool struct {
 	// needs are the programs that it takes besides.
 	needs []string
 
-	// version are the arguments with which it says what version it is.
+	// version are the arguments that make the tool print its version.
 	version string
 
-	// start starts what the tool works with, and returns how it is called.
+	// start starts the daemons of the tool and returns a caller of it.
 	start func(t *testing.T) caller
 }
 
@@ -46,7 +46,7 @@ var tools = []tool{
 	{name: "cosign", version: "version", start: startCosign},
 }
 
-// A caller calls a tool. What is nil the tool has no command for.
+// A caller calls a tool. A nil field means that the tool has no such command.
 type caller struct {
 	// build makes an image of a base image, and pushes it. It returns the name
 	// of a file that is in its highest layer.
@@ -58,14 +58,14 @@ type caller struct {
 	// push pushes v1 of an image layout, and pushIndex all of an index there.
 	push, pushIndex func(dir, ref string) error
 
-	// repacks says that what is pushed may have other digests: layers are kept
-	// unpacked, and packed again.
+	// repacks reports that pushed images may have other digests, since the tool
+	// keeps layers unpacked and packs them again.
 	repacks bool
 
 	// byDigest says that a reference to push to can have a digest.
 	byDigest bool
 
-	// pull pulls, and returns the digest of what it has got then.
+	// pull pulls the reference and returns the digest that the tool reports.
 	pull func(ref string) (digest string, err error)
 
 	// pullIndex pulls all of an index to a new image layout.
@@ -74,11 +74,11 @@ type caller struct {
 	// pullPlatform pulls the image for the platform.
 	pullPlatform func(ref, os, arch string) error
 
-	// run runs a container, and returns what it says.
+	// run runs a container and returns its output.
 	run func(ref string) (string, error)
 
-	// copy copies an image within a registry, and copySigned does with what is
-	// attached to it.
+	// copy copies an image within a registry; copySigned copies its signatures and
+	// other attachments as well.
 	copy, copySigned func(from, to string) error
 
 	tags func(repo string) (string, error)
@@ -87,8 +87,8 @@ type caller struct {
 	// digest.
 	deleteTag, deleteManifest, deleteBlob func(ref string) error
 
-	// sign signs an image with the key in the directory, and says what it says;
-	// verify verifies that.
+	// sign signs an image with the key in the directory; verify verifies the
+	// signature. Both return the output of the tool.
 	sign   func(dir, ref string) (string, error)
 	verify func(dir, ref string) error
 
@@ -117,15 +117,15 @@ func needRoot(t *testing.T) {
 	}
 }
 
-// try runs a tool, and returns what it says.
+// try runs a tool and returns its output.
 func try(t *testing.T, name string, args ...string) (string, error) {
 	t.Helper()
 	out, _, err := tryIn(t, "", name, args...)
 	return out, err
 }
 
-// tryIn runs a tool in a directory, and returns all that it says and what of it
-// is on its standard output.
+// tryIn runs a tool in a directory. It returns the whole output, and the standard
+// output alone.
 func tryIn(t *testing.T, dir, name string, args ...string) (all, stdout string, err error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
@@ -177,7 +177,7 @@ func imageLayout(t *testing.T, c content.Content) string {
 	return dir
 }
 
-// digestOf returns the digest of what is pulled to a layout.
+// digestOf pulls a reference to a layout and returns the digest found there.
 func digestOf(t *testing.T, pull func(ref, dir string) error, ref string) (string, error) {
 	t.Helper()
 	dir := t.TempDir()
@@ -230,7 +230,7 @@ func processes(dir string) (pids []int) {
 	return pids
 }
 
-// mounts returns what is mounted below the directory, the last first.
+// mounts returns the mount points below the directory, the newest first.
 func mounts(dir string) (points []string) {
 	text, _ := os.ReadFile("/proc/self/mounts")
 	for line := range strings.Lines(string(text)) {

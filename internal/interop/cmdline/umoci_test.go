@@ -11,8 +11,8 @@ import (
 	"github.com/ocireg/registry/registrytest/content"
 )
 
-// umoci knows no registries. What it reads and writes are the layouts that
-// ocireg serves, while it serves them.
+// umoci knows no registries. It reads and writes the layouts that ocireg serves
+// at the same time.
 func TestUmoci(t *testing.T) {
 	need(t, "umoci")
 	s := serve(t, map[string]content.Content{"team/app:v1": content.Image(content.Files(map[string]string{"etc/motd": "hello"}))})

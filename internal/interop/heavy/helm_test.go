@@ -56,8 +56,8 @@ func helmLogin(reg *registrytest.Server, client *helm.Client, as auth.Credential
 }
 
 // Helm's versions may have a +, which tags may not: it pushes 1.2.3+build as
-// 1.2.3_build, and turns that back when it lists. What it lists are versions
-// alone, the newest first; what it resolves has to be the tag.
+// 1.2.3_build, and turns that back when it lists. Helm lists only versions, the
+// newest first, and resolves only the tag.
 func TestHelm(t *testing.T) {
 	t.Parallel()
 	everywhere(t, func(t *testing.T, reg *registrytest.Server, as auth.Credentials) {
@@ -98,8 +98,8 @@ func TestHelm(t *testing.T) {
 	})
 }
 
-// TestHelmLogin checks that Helm logs nobody in with a wrong password, and says
-// so when a user may not push.
+// TestHelmLogin checks that Helm refuses a wrong password, and reports when a user
+// may not push.
 func TestHelmLogin(t *testing.T) {
 	t.Parallel()
 	for name, opt := range map[string]registry.Option{"Basic": registrytest.WithBasic(), "Bearer": registrytest.WithBearer()} {

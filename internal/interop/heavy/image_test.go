@@ -63,9 +63,8 @@ var containersImage = matrix.Factory{Name: "containers/image", New: func(t *test
 }}
 
 // imageClient is containers/image, which is under Podman, Buildah, Skopeo and
-// CRI-O. All it does is to copy images between transports: what a test has goes
-// through an image layout, and what is pulled through a directory, which keeps
-// every byte.
+// CRI-O. It copies images between transports. The tests push from an image layout
+// and pull into a directory, which keeps every byte.
 type imageClient struct {
 	t        *testing.T
 	sys      *types.SystemContext
@@ -163,8 +162,8 @@ func (c imageClient) Copy(ctx context.Context, from, to string) error {
 	if err != nil {
 		return err
 	}
-	// What may be mounted is what its cache says was pulled from elsewhere
-	// before; a source that it has not read yet is not in there.
+	// containers/image mounts only blobs whose source its cache knows; a source
+	// that it has not read yet is not in the cache.
 	elsewhere, err := directory.NewReference(c.t.TempDir())
 	if err != nil {
 		return err
@@ -235,7 +234,7 @@ func (c imageClient) FromLayout(ctx context.Context, dir, ref string, _ content.
 	return c.copy(ctx, to, from)
 }
 
-// TestMain keeps containers/image quiet, which logs what it resumes.
+// TestMain keeps containers/image quiet, which logs each resumed download.
 func TestMain(m *testing.M) {
 	logrus.SetOutput(io.Discard)
 	m.Run()

@@ -46,8 +46,8 @@ func TestNotation(t *testing.T) {
 			everywhere(t, func(t *testing.T, reg *registrytest.Server, as auth.Credentials) {
 				image := reg.Push(t, "team/app:v1", content.Image())
 				repo := notationRepository(t, reg, as)
-				// The command resolves tags itself: what is verified has to have
-				// a digest.
+				// The command resolves tags itself: verification needs a
+				// digest.
 				verify := func(trusted *x509.Certificate, reference string) error {
 					v, err := verifier.New(trustPolicy(), trusts{trusted}, nil)
 					require.NoError(t, err)
@@ -113,7 +113,7 @@ func notationRepository(t *testing.T, reg *registrytest.Server, as auth.Credenti
 	return notationregistry.NewRepository(remote)
 }
 
-// trustPolicy trusts what trusts has, for everything.
+// trustPolicy trusts the certificates of every trust store, for all repositories.
 func trustPolicy() *trustpolicy.Document {
 	return &trustpolicy.Document{
 		Version: "1.0",

@@ -24,7 +24,7 @@ type login struct {
 	// scheme alone.
 	over string
 
-	// as sets who the client is.
+	// as sets the user that the client logs in as.
 	as func(a *auth.Auth, env *Env)
 
 	run func(s *try, a *auth.Auth) string
@@ -53,7 +53,7 @@ func logins() []login {
 		}},
 		{name: "Bearer, tokens expire between two blobs", scheme: auth.Bearer, as: ci, run: expired, expire: registry.PutUpload},
 		{name: "Bearer, identity token, tokens expire between two blobs", scheme: auth.Bearer, as: identity, run: expired, expire: registry.PutUpload},
-		// What a client does with a body that it has no more of depends on HTTP.
+		// Whether the client can send the body again depends on the HTTP version.
 		{name: "Bearer, tokens expire before the bytes of a blob", over: "http", scheme: auth.Bearer, as: ci, run: expired, expire: registry.StartUpload},
 		{name: "Bearer, tokens expire before the bytes of a blob, HTTPS", over: "https", scheme: auth.Bearer, as: ci, run: expired, expire: registry.StartUpload},
 		{name: "Basic, wrong password", scheme: auth.Basic, as: wrongPassword, run: refused},
@@ -90,7 +90,7 @@ func expired(s *try, a *auth.Auth) string {
 	r := s.reg.Requests()
 	told := false
 	for _, x := range r.All() {
-		// What expired was in use.
+		// The client had used the expired token.
 		told = told || x.Status == http.StatusUnauthorized && slices.ContainsFunc(x.Errors, func(e *registry.Error) bool {
 			return strings.Contains(e.Message, "expired")
 		})

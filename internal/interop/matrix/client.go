@@ -1,5 +1,5 @@
 // Package matrix tries clients of registries in scenarios, under faults and
-// behind authentication, and compares what is seen with the tables in
+// behind authentication, and compares the outcomes with the tables in
 // docs/clients.md.
 package matrix
 
@@ -18,7 +18,7 @@ import (
 
 // A Client is a library that talks to registries. References are full ones,
 // such as 127.0.0.1:43121/team/app:v1, and repositories are those without a tag.
-// What the library has no call for returns an error of type [Lacks].
+// A method for which the library has no call returns an error of type [Lacks].
 type Client interface {
 	// Push pushes the content with all that it is made of. The reference has a
 	// tag, or the digest of the content.
@@ -27,8 +27,8 @@ type Client interface {
 	// Pull gives the sink every manifest and blob that the reference leads to.
 	Pull(ctx context.Context, ref string, sink Sink) error
 
-	// Copy copies what one reference names to another repository of the same
-	// registry, in the way that is meant to mount blobs.
+	// Copy copies the content of one reference to another repository of the same
+	// registry, with the call that is meant to mount blobs.
 	Copy(ctx context.Context, from, to string) error
 
 	// PushChunks pushes a blob in chunks of the size.
@@ -44,18 +44,18 @@ type Client interface {
 	DeleteManifest(ctx context.Context, repo string, manifest ocispec.Descriptor) error
 	DeleteBlob(ctx context.Context, repo string, blob ocispec.Descriptor) error
 
-	// ToLayout copies what the reference names to a new image layout in the
-	// directory, and FromLayout copies it from there.
+	// ToLayout copies the content of the reference to a new image layout in the
+	// directory; FromLayout copies it from there.
 	ToLayout(ctx context.Context, ref, dir string, c content.Content) error
 	FromLayout(ctx context.Context, dir, ref string, c content.Content) error
 }
 
-// Lacks is the error of what a client has no call for: why.
+// Lacks is the error of a task for which the client has no call, and the reason.
 type Lacks string
 
 func (l Lacks) Error() string { return string(l) }
 
-// An Env is where a client finds the registry, and who it is there.
+// An Env is the registry that a client talks to, and the client's credentials.
 type Env struct {
 	// Host is that of the registry, which is served by HTTPS if TLS is set.
 	Host string
@@ -65,8 +65,7 @@ type Env struct {
 	Transport http.RoundTripper
 	CA        []byte
 
-	// Credentials and IdentityToken are what the client logs in with: one of
-	// them, or neither.
+	// The client logs in with Credentials or IdentityToken, or with neither.
 	Credentials   auth.Credentials
 	IdentityToken string
 
@@ -76,7 +75,7 @@ type Env struct {
 
 // A Factory makes a client of a kind.
 type Factory struct {
-	// Name is what the client is called in the tables.
+	// Name is the name of the client in the tables.
 	Name string
 
 	New func(t *testing.T, env Env) Client

@@ -22,17 +22,17 @@ type clientFault struct {
 	// push says that it is a push; if not, byDigest may be said of a pull.
 	push, byDigest bool
 
-	// committed says that what was asked for has been done all the same.
+	// committed reports that the registry carried out the request all the same.
 	committed bool
 
-	// wait is what Retry-After asks for.
+	// wait is the time that Retry-After asks for.
 	wait time.Duration
 }
 
 const mebibyte = 1 << 20
 
-// victim is what is pushed and pulled under faults. Its blobs are all of the
-// same size, since some clients do not say which one they are sending.
+// victim is the artifact that clients push and pull under faults. Its blobs are of
+// one size, since some clients do not name the blob that they are sending.
 func victim() content.Content {
 	return content.Artifact("application/vnd.example.app",
 		content.Config(content.Random("application/vnd.example.config", mebibyte, 1)),
@@ -124,8 +124,8 @@ func (f clientFault) run(s *try) string {
 	return f.succeeded(r)
 }
 
-// failed says what a client has left behind that has reported an error. Times
-// of the rule that did not come to pass are no reason for concern then.
+// failed describes the state that a client left behind when it reported an error.
+// A rule may have matched fewer requests than it could, then.
 func (f clientFault) failed(s *try, r journal.Requests) string {
 	s.injected = nil
 	require.Positive(s, r.Faulted().Len())
@@ -156,8 +156,8 @@ func (f clientFault) succeeded(r journal.Requests) string {
 	return "retried"
 }
 
-// repeats returns the later requests for the same. That of one which starts an
-// upload is not known: it is not said there what is to be uploaded.
+// repeats returns the later requests for the same content. A request that starts an
+// upload does not name its blob, so its repeats are unknown.
 func repeats(r journal.Requests, hit *journal.Record) journal.Requests {
 	return r.Op(hit.Op).Where(func(x *journal.Record) bool {
 		return x.Number > hit.Number && x.Digest == hit.Digest && x.Tag == hit.Tag && (hit.Digest != "" || hit.Tag != "")

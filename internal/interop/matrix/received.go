@@ -16,7 +16,7 @@ import (
 // returns the error of the reader. It may be called concurrently.
 type Sink func(d digest.Digest, r io.Reader) error
 
-// received compares what is pulled with what it should be, byte by byte and
+// received compares pulled content with the expected content, byte by byte and
 // without keeping it.
 type received struct {
 	mu    sync.Mutex
@@ -56,7 +56,7 @@ func (r *received) take(d digest.Digest, got io.Reader) error {
 	return nil
 }
 
-// A comparer is written what should be the same as want.
+// A comparer compares the bytes written to it with want.
 type comparer struct {
 	want  io.Reader
 	wrong bool
@@ -69,8 +69,8 @@ func (c *comparer) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// equal reads all of got, also after a difference: many clients verify what
-// they have read only at its end.
+// equal reads all of got, also after a difference: many clients verify the content
+// only at its end.
 func equal(got, want io.Reader) (bool, error) {
 	c := &comparer{want: want}
 	if _, err := io.Copy(c, got); err != nil {
@@ -86,7 +86,7 @@ func (r *received) note(err error) {
 	r.wrong = append(r.wrong, err)
 }
 
-// err says what is wrong or missing.
+// err lists the content that is wrong or missing.
 func (r *received) err() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()

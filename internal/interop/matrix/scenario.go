@@ -34,7 +34,7 @@ type scenario struct {
 	// scheme alone.
 	over string
 
-	// run does it, and returns what is worth knowing of how the client did.
+	// run carries out the scenario and returns the outcome for the table.
 	run func(s *try) string
 }
 
@@ -44,8 +44,8 @@ type try struct {
 	reg    *registrytest.Server
 	client Client
 
-	// faults go wrong with the registry; those in injected are checked at the
-	// end, unless the client lacks what they are for.
+	// faults are the rules of the registry. Those in injected are checked at the
+	// end, unless the client lacks the call that they are for.
 	faults   *fault.Rules
 	injected []*fault.Fault
 }
@@ -78,7 +78,7 @@ func (s *try) must(err error) {
 	require.NoError(s, err)
 }
 
-// attempt runs what may find that the client lacks something, and says what.
+// attempt runs a scenario. If the client lacks a call, it returns the reason.
 func (s *try) attempt(run func(s *try) string) (seen string, lacks Lacks) {
 	defer func() {
 		switch r := recover().(type) {
@@ -138,7 +138,7 @@ func (s *try) inLayout(dir string, b content.Blob) {
 	s.same(got, b)
 }
 
-// same checks that what was opened is the blob, and closes it.
+// same checks that the reader has the content of the blob, and closes it.
 func (s *try) same(got io.ReadCloser, b content.Blob) {
 	s.Helper()
 	defer got.Close()
@@ -155,8 +155,8 @@ func (s *try) pull(name string, c content.Content) {
 	require.NoError(s, got.err())
 }
 
-// asked returns what the client sent, in the order of the operations, without
-// saying how often.
+// asked returns the operations that the client requested, each once, in the order
+// of the constants.
 func asked(r journal.Requests) string {
 	var ops []registry.Op
 	for _, x := range r.All() {
@@ -239,8 +239,8 @@ func scenarios() []scenario {
 		}},
 		{name: "resumed upload", run: func(s *try) string {
 			blob := content.Random("application/octet-stream", 5000, 1)
-			// What the registry has of the third chunk, the client can only
-			// know by asking: from the Range of a 416, or of the session's
+			// The client learns how much of the third chunk the registry has
+			// only by asking: from the Range of a 416, or of the session's
 			// status.
 			s.fault(fault.On(registry.PatchUpload).After(2).Once().Accept(500))
 			s.must(s.client.PushChunks(s.Context(), s.reg.Ref("team/app"), blob, 1000))
@@ -337,7 +337,7 @@ func scenarios() []scenario {
 	}
 }
 
-// mount checks that what is copied within a registry moves no blob.
+// mount checks that a copy within a registry sends no blob.
 func mount(s *try) string {
 	s.reg.Push(s, "team/app:v1", app())
 	s.must(s.client.Copy(s.Context(), s.reg.Ref("team/app:v1"), s.reg.Ref("team/copy:v1")))
@@ -407,7 +407,7 @@ func digests(descs []ocispec.Descriptor) (ds []digest.Digest) {
 	return ds
 }
 
-// Stores returns what clients are tried on, by name.
+// Stores returns the stores that clients are tried on, by name.
 func Stores() map[string]func(t *testing.T) registry.Store {
 	return map[string]func(t *testing.T) registry.Store{
 		"memstore": func(*testing.T) registry.Store { return memstore.New() },
@@ -420,7 +420,7 @@ func Stores() map[string]func(t *testing.T) registry.Store {
 	}
 }
 
-// schemes are what the scenarios are tried over.
+// schemes are the URL schemes that the scenarios are tried over.
 var schemes = []struct {
 	name    string
 	options []registry.Option

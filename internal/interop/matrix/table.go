@@ -11,9 +11,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A Table is one of the tables in docs/clients.md. It says what each test saw
-// when it was written, and so what the test has to see. If the environment
-// variable REGISTRYTEST_UPDATE is set, what is seen is written there instead.
+// A Table is one of the tables in docs/clients.md. It holds the outcome of each
+// test, and the test fails if it sees another. If the environment variable
+// REGISTRYTEST_UPDATE is set, the outcomes are written to the table instead.
 type Table struct {
 	file, name string
 
@@ -58,7 +58,7 @@ func OpenTable(t *testing.T, file, name string) *Table {
 
 func updating() bool { return os.Getenv("REGISTRYTEST_UPDATE") != "" }
 
-// split returns what is before the table, its lines, and what is after it.
+// split returns the text before the table, its lines, and the text after it.
 func (table *Table) split(t *testing.T, text string) (before string, lines []string, after string) {
 	t.Helper()
 	mark := "<!-- " + table.name + " -->\n\n"
@@ -88,10 +88,10 @@ func (table *Table) CheckDeclared(t *testing.T) {
 	}
 }
 
-// Version is the row with the versions of what the columns are about.
+// Version is the name of the row with the versions of the columns' clients.
 const Version = "version"
 
-// IsOf says whether it is this version of which a column says what was seen.
+// IsOf reports whether the outcomes of a column are those of this version.
 func (table *Table) IsOf(col, version string) bool {
 	table.mu.Lock()
 	defer table.mu.Unlock()
@@ -102,7 +102,7 @@ func (table *Table) IsOf(col, version string) bool {
 	return table.cells[key] == version
 }
 
-// Check checks that a cell is what was seen.
+// Check checks that a cell has the outcome.
 func (table *Table) Check(t *testing.T, row, col, seen string) {
 	t.Helper()
 	table.mu.Lock()
