@@ -121,7 +121,7 @@ func (h *handler) serveFaulty(w *responseWriter, r *Request) error {
 	changed.Request = r.Request.Clone(r.Context())
 	fw := &faultWriter{to: w, request: &changed, fault: r.fault}
 	err := fw.finish(h.serveWith(fw, &changed))
-	r.User, r.Granted = changed.User, changed.Granted
+	r.User, r.Scope = changed.User, changed.Scope
 	if w.status != 0 {
 		r.told = changed.told
 	}

@@ -154,7 +154,7 @@ func TestFaultBefore(t *testing.T) {
 				r.Digest = digest.FromString("another")
 				r.Header.Set("X-Changed", "yes")
 				r.URL.RawQuery = "n=1"
-				r.User, r.Granted = "anna", "repository:app:pull"
+				r.User, r.Scope = "anna", "repository:app:pull"
 				return nil
 			}}, "GET", blobPath(), nil)
 			require.Equal(t, 404, got.StatusCode)
@@ -163,7 +163,7 @@ func TestFaultBefore(t *testing.T) {
 			require.Empty(t, e.Request.Header.Get("X-Changed"))
 			require.Empty(t, e.Request.URL.RawQuery)
 			require.Equal(t, "anna", e.Request.User, "who a request is from is found out later than what it is")
-			require.Equal(t, "repository:app:pull", e.Request.Granted)
+			require.Equal(t, "repository:app:pull", e.Request.Scope)
 		})
 		for _, end := range []error{registry.CloseConnection, registry.ResetConnection, registry.HalfCloseConnection} {
 			t.Run("ends: "+end.Error(), func(*testing.T) {

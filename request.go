@@ -105,10 +105,16 @@ type Request struct {
 	// or "".
 	From string
 
-	// User is who has sent the request, and Granted what that user may do, in
-	// the form of the scopes of a token. A middleware that finds these out sets
-	// them for recorders; the registry itself does not look at them.
-	User, Granted string
+	// User is the name of the user that sent the request, or "". A middleware
+	// that authenticates clients sets it for recorders and other middleware;
+	// the registry itself does not look at it.
+	User string
+
+	// Scope lists the scopes that the client's token covers, such as
+	// "repository:team/app:pull", separated by spaces; of a GetToken request,
+	// those of the token in the response. It is "" if there is no token. A
+	// middleware sets it, as it does User.
+	Scope string
 
 	// route is the endpoint that the path names.
 	route route

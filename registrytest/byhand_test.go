@@ -133,7 +133,7 @@ func tokensByHand(t *testing.T) {
 	reg.Push(t, "team/app:v1", content.Image())
 	r := tokenFor(t, reg, reg.User(t, "ci"), "repository:team/app:pull", "/v2/team/app/manifests/v1")
 	require.Equal(t, 200, send(t, reg, r).StatusCode)
-	require.Equal(t, "repository:team/app:pull", reg.Requests().Op(registry.GetToken).First().Granted)
+	require.Equal(t, "repository:team/app:pull", reg.Requests().Op(registry.GetToken).First().Scope)
 }
 
 func silenceByHand(t *testing.T) {

@@ -207,7 +207,7 @@ func (a *Auth) Middleware(next registry.Handler) registry.Handler {
 		if r.Op == registry.Ping && !a.OpenPing && id.user == "" && !id.token {
 			return a.unauthorized(r, nil, "", "authentication required")
 		}
-		r.User, r.Granted = id.user, scopeString(id.access)
+		r.User, r.Scope = id.user, scopeString(id.access)
 		r.Request = r.WithContext(context.WithValue(r.Context(), identityKey{}, id))
 		return next(w, r)
 	}

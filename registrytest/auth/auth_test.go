@@ -557,10 +557,10 @@ func TestRecordersAreTold(t *testing.T) {
 	h := r.tokenOf(basic(r.User("ci", "pull team/**")), "repository:team/app:pull,push")
 	require.Equal(t, registry.GetToken, last.Request.Op)
 	require.Equal(t, "ci", last.Request.User)
-	require.Equal(t, "repository:team/app:pull", last.Request.Granted)
+	require.Equal(t, "repository:team/app:pull", last.Request.Scope)
 	r.do("GET", "/v2/team/app/manifests/v1", h, "")
 	require.Equal(t, "ci", last.Request.User)
-	require.Equal(t, "repository:team/app:pull", last.Request.Granted)
+	require.Equal(t, "repository:team/app:pull", last.Request.Scope)
 }
 
 func TestRuleText(t *testing.T) {

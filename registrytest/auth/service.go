@@ -141,7 +141,7 @@ func (a *Auth) serveToken(w http.ResponseWriter, r *registry.Request) error {
 	a.mu.Lock()
 	a.requests = append(a.requests, Grant{t.user, t.service, t.scopes, claims.Access})
 	a.mu.Unlock()
-	r.User, r.Granted = t.user, scopeString(claims.Access)
+	r.User, r.Scope = t.user, scopeString(claims.Access)
 
 	answer := map[string]any{
 		"token":        token,

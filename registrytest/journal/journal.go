@@ -151,7 +151,7 @@ func newEntry(r *registry.Request, start time.Time) *entry {
 // finish adds what is known once the request was answered.
 func (e *entry) finish(x *registry.Exchange) {
 	e.Ongoing = false
-	e.User, e.Granted = x.Request.User, x.Request.Granted
+	e.User, e.Scope = x.Request.User, x.Request.Scope
 	e.Status = x.Status
 	e.Errors = x.Errors
 	e.Err = x.Err

@@ -50,9 +50,10 @@ type Record struct {
 	// or else the name in its Basic credentials; or "".
 	User string
 
-	// Granted is what that user may do, or for [registry.GetToken] was granted, in
-	// the form of the scopes of a token; "" if there are no tokens.
-	Granted string
+	// Scope lists the scopes that the client's token covers, separated by
+	// spaces; of a [registry.GetToken] request, those of the token in the
+	// response. It is "" if there is no token.
+	Scope string
 
 	// Range is the header Range, or else Content-Range, of the request.
 	Range string
