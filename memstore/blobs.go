@@ -23,13 +23,18 @@ func (s *Store) StatBlob(_ context.Context, repo string, d digest.Digest) (int64
 
 // OpenBlob implements [registry.Store]. What it returns is an [io.WriterTo]
 // that writes the bytes from where they are, in pieces of a megabyte and more
-// if the blob is that large, and an [io.ReaderAt].
+// if the blob is that large, and an [io.ReaderAt]. Its method Outer, that of
+// [io.SectionReader], returns the source if the blob has one (see [Store.PutBlob]).
 func (s *Store) OpenBlob(_ context.Context, repo string, d digest.Digest) (io.ReadSeekCloser, error) {
 	c, err := s.blob(repo, d)
 	if err != nil {
 		return nil, err
 	}
-	return &reader{*io.NewSectionReader(c, 0, c.size), c}, nil
+	var bytes io.ReaderAt = c
+	if c.source != nil {
+		bytes = c.source
+	}
+	return &reader{*io.NewSectionReader(bytes, 0, c.size), c}, nil
 }
 
 func (s *Store) blob(repo string, d digest.Digest) (*content, error) {

@@ -79,7 +79,7 @@ func newServer(t TB, set *settings) *Server {
 	s := &Server{State: content.State{Store: set.store}, t: t, variant: set.variant, logging: set.logs}
 	s.service.t = t
 	if s.Store == nil {
-		s.Store = content.Generated(memstore.New())
+		s.Store = memstore.New()
 	}
 	s.options = []registry.Option{
 		registry.WithRecorder(&s.journal),

@@ -17,6 +17,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/opencontainers/go-digest"
 	"github.com/stretchr/testify/require"
 
 	"github.com/ocireg/registry"
@@ -120,6 +121,21 @@ func TestServerServesItsStore(t *testing.T) {
 
 // An option counts wherever it stands: those of the two packages go together,
 // alone and in groups.
+func TestCloneOfTheDefaultStore(t *testing.T) {
+	t.Parallel()
+	reg := registrytest.NewServer(t)
+	app := reg.Push(t, "team/app:v1", content.Image(content.Layers(1), content.LayerSizes(2<<20)))
+	clone := registrytest.NewServer(t, registrytest.WithStore(reg.Store.(*memstore.Store).Clone()))
+	require.NoError(t, reg.Store.DeleteManifest(t.Context(), "team/app", app.Digest))
+
+	clone.CheckRepository(t, "team/app", map[string]content.Content{"v1": app})
+	for b := range app.Blobs() {
+		status, body := get(t, clone.Client(), clone.URL+"/v2/team/app/blobs/"+string(b.Digest))
+		require.Equal(t, http.StatusOK, status)
+		require.Equal(t, b.Digest, digest.FromString(body))
+	}
+}
+
 func TestServerOptionsInGroups(t *testing.T) {
 	t.Parallel()
 	store := memstore.New()

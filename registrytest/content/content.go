@@ -132,9 +132,9 @@ func Bytes(mediaType string, content []byte) Blob {
 }
 
 // Random returns a blob of the media type and the size, in bytes, whose
-// content is computed from the seed when it is read: it takes no memory,
-// whatever the size. Its digest is computed here, at about a second for 1 GiB.
-// See [Generated].
+// content is computed from the seed when it is read. It takes no memory, not
+// even in a store that [PutBlob] puts it into, if that is one in memory. Random
+// computes the digest, which takes about a second for 1 GiB.
 func Random(mediaType string, size int64, seed uint64) Blob {
 	if size < 0 {
 		return Blob{err: fmt.Errorf("no blob has a size of %d bytes", size)}

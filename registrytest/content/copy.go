@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 
 	"github.com/opencontainers/go-digest"
@@ -68,10 +69,25 @@ func copyBlob(ctx context.Context, dst, src registry.Store, repo string, b Blob)
 		return fmt.Errorf("blob %s: %w", b.Digest, err)
 	}
 	defer r.Close()
-	if g, ok := r.(generatedReader); ok {
-		return PutBlob(ctx, dst, repo, g.blob)
+	if kept, ok := sourceOf(r); ok {
+		b.source = kept
+		return PutBlob(ctx, dst, repo, b)
 	}
 	return putBlob(ctx, dst, repo, b.Digest, b.Size, r)
+}
+
+// sourceOf returns the source that PutBlob gave to the store from which the
+// reader comes.
+func sourceOf(r io.Reader) (source, bool) {
+	section, ok := r.(interface {
+		Outer() (r io.ReaderAt, off, n int64)
+	})
+	if !ok {
+		return nil, false
+	}
+	at, _, _ := section.Outer()
+	kept, ok := at.(keptSource)
+	return kept.source, ok
 }
 
 // A reached is what of a repository can be found from its tags on.

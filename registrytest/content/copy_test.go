@@ -69,8 +69,8 @@ func (p particular) OpenBlob(ctx context.Context, repo string, d digest.Digest) 
 func TestCopyLeavesNothingOut(t *testing.T) {
 	t.Parallel()
 	for name, open := range map[string]func(t *testing.T) registry.Store{
-		"memory":    func(*testing.T) registry.Store { return memstore.New() },
-		"generated": func(*testing.T) registry.Store { return Generated(memstore.New()) },
+		"memory":          func(*testing.T) registry.Store { return memstore.New() },
+		"another's store": func(*testing.T) registry.Store { return foreign{memstore.New()} },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -97,7 +97,7 @@ func TestCopyLeavesNothingOut(t *testing.T) {
 // A layout on disk is where the content of a failing test can be kept.
 func TestCopyToLayoutAndBack(t *testing.T) {
 	t.Parallel()
-	src := State{Generated(memstore.New())}
+	src := State{memstore.New()}
 	tagged, untagged := fill(t, src)
 	dir := t.TempDir()
 	store, err := layout.Open(dir)
@@ -127,12 +127,18 @@ func TestCopyOnlyWhatIsNamed(t *testing.T) {
 
 func TestCopiedBlobsStayGenerated(t *testing.T) {
 	t.Parallel()
-	src, dst := Generated(memstore.New()), Generated(memstore.New())
+	src, dst := memstore.New(), memstore.New()
 	app := State{src}.Push(t, "app:v1", Image(LayerSizes(large)))
 	require.NoError(t, Copy(t.Context(), dst, src))
 	r, err := dst.OpenBlob(t.Context(), "app", app.Layers[0].Digest)
 	require.NoError(t, err)
-	require.IsType(t, generatedReader{}, r)
+	kept, ok := sourceOf(r)
+	require.True(t, ok)
+	require.Equal(t, app.Layers[0].source, kept)
+	_, ok = sourceOf(app.Layers[0].Open())
+	require.False(t, ok)
+	_, ok = sourceOf(strings.NewReader(""))
+	require.False(t, ok)
 }
 
 func TestCopySaysWhatIsWrong(t *testing.T) {

@@ -104,11 +104,11 @@ func ExampleSubject() {
 	// application/vnd.example.review <nil>
 }
 
-// A layer of any size costs no memory if the store is one that can do without
-// having it.
-func ExampleGenerated() {
+// A large layer takes no memory in a store in memory: the store computes the
+// content whenever it is read.
+func ExampleLayerSizes() {
 	ctx := context.Background()
-	store := content.Generated(memstore.New())
+	store := memstore.New()
 	app := content.Image(content.LayerSizes(16 << 20))
 	if err := content.Put(ctx, store, "team/app:v1", app); err != nil {
 		log.Fatal(err)

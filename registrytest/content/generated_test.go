@@ -12,13 +12,7 @@ import (
 
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/memstore"
-	"github.com/ocireg/registry/registrytest/conformance"
 )
-
-func TestGeneratedIsAStore(t *testing.T) {
-	t.Parallel()
-	conformance.Store(t, func(*testing.T) registry.Store { return Generated(memstore.New()) })
-}
 
 const large = maxHeld + 1
 
@@ -32,19 +26,26 @@ func listed(t *testing.T, seq func(func(string, error) bool)) (all []string) {
 	return all
 }
 
+// keeping is a writeLog over a store that keeps sources.
+type keeping struct{ *writeLog }
+
+func (k keeping) PutBlob(repo string, d digest.Digest, size int64, source io.ReaderAt) {
+	k.Store.(*memstore.Store).PutBlob(repo, d, size, source)
+}
+
+// foreign is a store that keeps no sources.
+type foreign struct{ registry.Store }
+
 func TestGeneratedBlobsAreBlobs(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
-	below := memstore.New()
-	s := Generated(below)
-	require.Same(t, s, Generated(s))
+	s := &writeLog{Store: memstore.New()}
 	b := Random("a/b", large, 1)
-	require.NoError(t, PutBlob(ctx, s, "app", b))
-	require.NoError(t, PutBlob(ctx, s, "app", Random("a/b", maxHeld, 1)))
-	_, err := below.StatBlob(ctx, "app", b.Digest)
-	require.ErrorIs(t, err, fs.ErrNotExist, "nothing of it was written")
-	_, err = below.StatBlob(ctx, "app", Random("a/b", maxHeld, 1).Digest)
-	require.NoError(t, err, "what is small was written")
+	require.NoError(t, PutBlob(ctx, keeping{s}, "app", b))
+	require.Empty(t, s.lines, "no byte of it was written")
+	small := Random("a/b", maxHeld, 1)
+	require.NoError(t, PutBlob(ctx, keeping{s}, "app", small))
+	require.Equal(t, []string{"blob app " + string(small.Digest)}, s.lines)
 
 	size, err := s.StatBlob(ctx, "app", b.Digest)
 	require.NoError(t, err)
@@ -96,8 +97,7 @@ func TestGeneratedBlobsAreBlobs(t *testing.T) {
 func TestRepositoriesOfGeneratedBlobsAreListed(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
-	below := memstore.New()
-	s := Generated(below)
+	s := memstore.New()
 	require.Empty(t, listed(t, s.Repositories(ctx, "")))
 	for _, repo := range []string{"b", "d", "f"} {
 		require.NoError(t, Put(ctx, s, repo+":v1", Image()))
@@ -130,7 +130,7 @@ func TestRepositoriesOfGeneratedBlobsAreListed(t *testing.T) {
 // Not parallel: it measures what the whole process allocates.
 func TestLargeImagesTakeNoMemory(t *testing.T) {
 	const size = 8 << 20
-	s := Generated(memstore.New())
+	s := memstore.New()
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	app := State{s}.Push(t, "app:v1", Image(LayerSizes(size), Uncompressed(LayerSizes(size))))
@@ -142,7 +142,21 @@ func TestLargeImagesTakeNoMemory(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, int64(size), end)
 
-	// Without that, they are written out.
-	s = memstore.New()
-	State{s}.Push(t, "app:v1", Image(LayerSizes(large)))
+	// A clone has them, too, whatever becomes of the first store.
+	runtime.ReadMemStats(&before)
+	clone := s.Clone()
+	require.NoError(t, s.DeleteBlob(t.Context(), "app", app.Layers[0].Digest))
+	runtime.ReadMemStats(&after)
+	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(1<<20))
+	State{clone}.CheckRepository(t, "app", map[string]Content{"v1": app})
+	require.Equal(t, contentOf(t, app.Layers[0]), State{clone}.Blob(t, "app", app.Layers[0].Digest))
+}
+
+func TestStoresThatKeepNoSourceGetTheBytes(t *testing.T) {
+	t.Parallel()
+	s := &writeLog{Store: memstore.New()}
+	b := Random("a/b", large, 1)
+	require.NoError(t, PutBlob(t.Context(), s, "app", b))
+	require.Equal(t, []string{"blob app " + string(b.Digest)}, s.lines)
+	require.Equal(t, contentOf(t, b), State{s}.Blob(t, "app", b.Digest))
 }

@@ -69,8 +69,21 @@ func stored(mediaType string, d digest.Digest, content []byte) registry.Manifest
 	return m
 }
 
-// PutBlob puts a blob into a repository of a store, unless it is there
-// already.
+// A sourceStore keeps the source of a blob in place of its bytes.
+// [github.com/ocireg/registry/memstore.Store] is one.
+type sourceStore interface {
+	PutBlob(repo string, d digest.Digest, size int64, source io.ReaderAt)
+}
+
+// A keptSource is the source of a generated blob that a sourceStore keeps.
+type keptSource struct{ source }
+
+// PutBlob puts a blob into a repository of a store, unless it is there already.
+//
+// A [github.com/ocireg/registry/memstore.Store] does not hold the bytes of a
+// blob that [Random] or [LayerSizes] generates, if it is larger than 1 MiB. It
+// generates them again whenever the blob is read, so a blob of 10 GiB takes no
+// memory and no time to put. Other stores are given the bytes.
 func PutBlob(ctx context.Context, s registry.Store, repo string, b Blob) error {
 	if b.err == nil && b.source == nil {
 		b.err = errors.New("its content is not known here")
@@ -78,8 +91,8 @@ func PutBlob(ctx context.Context, s registry.Store, repo string, b Blob) error {
 	if b.err != nil {
 		return fmt.Errorf("blob %s: %w", b.Digest, b.err)
 	}
-	if g, ok := s.(*generatedStore); ok && b.generated() {
-		g.put(repo, b)
+	if keeper, ok := s.(sourceStore); ok && b.generated() {
+		keeper.PutBlob(repo, b.Digest, b.source.Size(), keptSource{b.source})
 		return nil
 	}
 	return putBlob(ctx, s, repo, b.Digest, b.Size, b.Open())

@@ -31,7 +31,7 @@ func run(t *testing.T, name string, args ...string) string {
 // them.
 func TestImagesUnpackElsewhere(t *testing.T) {
 	t.Parallel()
-	s := State{Generated(memstore.New())}
+	s := State{memstore.New()}
 	server := httptest.NewServer(registry.New(s.Store))
 	defer server.Close()
 	image := "docker://" + strings.TrimPrefix(server.URL, "http://") + "/app:v1"
