@@ -180,19 +180,6 @@ func TestRequestInOneLine(t *testing.T) {
 	require.Equal(t, "unknown", new(Request).String())
 }
 
-func TestContentRange(t *testing.T) {
-	t.Parallel()
-	for s, want := range map[string][2]int64{"0-0": {0, 0}, "0-9": {0, 9}, "007-08": {7, 8}, "5-9223372036854775807": {5, 9223372036854775807}} {
-		first, last, ok := parseContentRange(s)
-		require.True(t, ok, s)
-		require.Equal(t, want, [2]int64{first, last})
-	}
-	for _, s := range []string{"", "-", "0", "0-", "-0", "1-0", " 0-1", "0-1 ", "0 -1", "+0-1", "0-+1", "0--1", "0x0-1", "0_0-1", "0-9223372036854775808", "9223372036854775808-5", "bytes 0-1/2", "bytes=0-1", "0-1/2"} {
-		_, _, ok := parseContentRange(s)
-		require.False(t, ok, s)
-	}
-}
-
 // Every code of the spec has the status that the spec's endpoints have for it.
 func TestCodesHaveAStatus(t *testing.T) {
 	t.Parallel()

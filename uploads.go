@@ -11,12 +11,13 @@ import (
 	"io"
 	"net/http"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/opencontainers/go-digest"
+
+	"github.com/ocireg/registry/internal/field"
 )
 
 // uploads are the upload sessions of a registry. They expire when they are
@@ -323,9 +324,9 @@ func (h *handler) appendBody(r *Request, s *upload) (ended bool, err error) {
 		return false, Errorf(CodeBlobUploadInvalid, "chunk has no Content-Range, and this registry has no stream upload")
 	}
 	if cr != "" {
-		first, last, ok := parseContentRange(cr)
+		first, last, ok := field.ChunkRange(cr)
 		switch length := last - first + 1; {
-		case !ok:
+		case !ok || last < first:
 			return false, Errorf(CodeBlobUploadInvalid, "Content-Range is %q, not <first>-<last>", cr)
 		case announced >= 0 && length != announced:
 			return false, Errorf(CodeSizeInvalid, "Content-Range is %s, but Content-Length is %d", cr, announced)
@@ -368,19 +369,6 @@ func (s *upload) outOfOrder(format string, args ...any) *Error {
 	e.Header = make(http.Header)
 	s.setHeader(e.Header)
 	return e
-}
-
-// parseContentRange reads the Content-Range of a chunk, which has a form of
-// its own: ^[0-9]+-[0-9]+$.
-func parseContentRange(s string) (first, last int64, ok bool) {
-	a, b, ok := strings.Cut(s, "-")
-	if !ok {
-		return 0, 0, false
-	}
-	// An unsigned number has no sign.
-	from, err1 := strconv.ParseUint(a, 10, 63)
-	to, err2 := strconv.ParseUint(b, 10, 63)
-	return int64(from), int64(to), err1 == nil && err2 == nil && from <= to
 }
 
 // getUpload answers end-13, the status of a session. It does not wait for a

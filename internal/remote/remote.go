@@ -21,6 +21,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/internal/field"
 	"github.com/ocireg/registry/internal/manifest"
 )
 
@@ -397,9 +398,9 @@ func (s *Store) page(ctx context.Context, address string) (body []byte, next str
 	if body, err = io.ReadAll(resp.Body); err != nil {
 		return nil, "", err
 	}
-	link, _, ok := strings.Cut(strings.TrimPrefix(resp.Header.Get("Link"), "<"), ">")
-	if !ok {
-		return body, "", nil
+	link, err := field.NextLink(resp.Header)
+	if err != nil || link == "" {
+		return body, "", err
 	}
 	u, err := resp.Request.URL.Parse(link)
 	if err != nil {

@@ -1,9 +1,13 @@
 package remote_test
 
 import (
+	"io"
+	"net/http"
 	"net/http/httptest"
 	"path"
 	"testing"
+
+	"github.com/stretchr/testify/require"
 
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/internal/remote"
@@ -29,4 +33,42 @@ func TestStore(t *testing.T) {
 		t.Cleanup(server.Close)
 		return &remote.Store{Base: server.URL, Prefix: "some/where/", Client: server.Client()}
 	})
+}
+
+// A list goes on at the link with rel="next" alone, and a Link that cannot be
+// read is an error, not the end of the list.
+func TestLinks(t *testing.T) {
+	t.Parallel()
+	for link, want := range map[string]struct {
+		tags []string
+		err  string
+	}{
+		`</more>; rel="prev"`:                    {[]string{"a"}, ""},
+		`</less>; rel="prev", </more>; rel=next`: {[]string{"a", "b"}, ""},
+		`</more>`:                                {nil, "without rel"},
+		`more; rel="next"`:                       {nil, "without a URL"},
+	} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/more" {
+				io.WriteString(w, `{"tags":["b"]}`)
+				return
+			}
+			w.Header().Set("Link", link)
+			io.WriteString(w, `{"tags":["a"]}`)
+		}))
+		t.Cleanup(server.Close)
+		var tags []string
+		var failed error
+		for tag, err := range (&remote.Store{Base: server.URL, Client: server.Client()}).Tags(t.Context(), "app", "") {
+			if failed = err; err == nil {
+				tags = append(tags, tag)
+			}
+		}
+		require.Equal(t, want.tags, tags, link)
+		if want.err == "" {
+			require.NoError(t, failed, link)
+		} else {
+			require.ErrorContains(t, failed, want.err, link)
+		}
+	}
 }

@@ -6,11 +6,10 @@ import (
 	"compress/zlib"
 	"io"
 	"net/http"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/internal/field"
 )
 
 // A filter is given bytes that go by, which begin at an offset, and returns
@@ -356,17 +355,15 @@ func acknowledgeBytes(n int64, m *mark) effect {
 			if r.ContentLength > n {
 				r.ContentLength = n
 			}
-			first, last, ok := strings.Cut(r.Header.Get("Content-Range"), "-")
-			from, err1 := strconv.ParseInt(first, 10, 64)
-			to, err2 := strconv.ParseInt(last, 10, 64)
-			if !ok || err1 != nil || err2 != nil || to-from < n {
+			first, last, ok := field.ChunkRange(r.Header.Get("Content-Range"))
+			if !ok || last-first < n {
 				return
 			}
 			if n == 0 {
 				r.Header.Del("Content-Range") // which has no way to say that
 				return
 			}
-			r.Header.Set("Content-Range", first+"-"+number(from+n-1))
+			r.Header.Set("Content-Range", number(first)+"-"+number(first+n-1))
 		})
 		p.limit(n, m, io.EOF)
 	}

@@ -3,7 +3,6 @@ package lint
 import (
 	"net/http"
 	"net/url"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,6 +11,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/internal/field"
 	"github.com/ocireg/registry/internal/names"
 	"github.com/ocireg/registry/internal/redact"
 	"github.com/ocireg/registry/registrytest/journal"
@@ -113,16 +113,14 @@ func (l *lint) link() {
 	}, registry.ListTags, registry.ListReferrers, registry.ListRepositories)
 }
 
-// linkForm is the form of a Link to the next page.
-var linkForm = regexp.MustCompile(`<([^>]*)>\s*;[^,]*\brel="?next"?`)
-
-// next is the absolute URL of the answer's Link, or nil.
+// next returns the absolute URL of the next page according to the Link of the
+// response, or nil if there is none.
 func next(r *journal.Record) *url.URL {
-	m := linkForm.FindStringSubmatch(r.ResponseHeader.Get("Link"))
-	if m == nil {
+	target, err := field.NextLink(r.ResponseHeader)
+	if err != nil || target == "" {
 		return nil
 	}
-	u, err := r.URL.Parse(m[1])
+	u, err := r.URL.Parse(target)
 	if err != nil {
 		return nil
 	}

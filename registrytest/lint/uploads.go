@@ -4,38 +4,25 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
-	"regexp"
 	"slices"
 	"strconv"
 
 	"github.com/opencontainers/go-digest"
 
 	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/internal/field"
 	"github.com/ocireg/registry/registrytest/journal"
 )
-
-// rangeForm is the form of the ranges of an upload.
-var rangeForm = regexp.MustCompile(`^([0-9]+)-([0-9]+)$`)
 
 // chunk returns the range that the request says it uploads. It is not ok if
 // the request says nothing of the kind.
 func chunk(r *journal.Record) (first, last int64, ok bool) {
-	return parseRange(r.RequestHeader.Get("Content-Range"))
+	return field.ChunkRange(r.RequestHeader.Get("Content-Range"))
 }
 
 // received returns the range that the answer says was uploaded.
 func received(r *journal.Record) (first, last int64, ok bool) {
-	return parseRange(r.ResponseHeader.Get("Range"))
-}
-
-func parseRange(s string) (first, last int64, ok bool) {
-	m := rangeForm.FindStringSubmatch(s)
-	if m == nil {
-		return 0, 0, false
-	}
-	first, err1 := strconv.ParseInt(m[1], 10, 64)
-	last, err2 := strconv.ParseInt(m[2], 10, 64)
-	return first, last, err1 == nil && err2 == nil
+	return field.ChunkRange(r.ResponseHeader.Get("Range"))
 }
 
 func (l *lint) contentRange() {

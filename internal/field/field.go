@@ -1,0 +1,104 @@
+// Package field reads the values of header fields that several packages need.
+package field
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// ChunkRange reads a range of the form <first>-<last>, without a unit and
+// without a total. The distribution spec gives this form to the Content-Range
+// of a chunk and to the Range of a response about an upload. Last may be less
+// than first, and at most math.MaxInt64: last-first+1 can overflow.
+func ChunkRange(s string) (first, last int64, ok bool) {
+	a, b, ok := strings.Cut(s, "-")
+	if !ok {
+		return 0, 0, false
+	}
+	// ParseUint takes no sign.
+	from, err1 := strconv.ParseUint(a, 10, 63)
+	to, err2 := strconv.ParseUint(b, 10, 63)
+	return int64(from), int64(to), err1 == nil && err2 == nil
+}
+
+// NextLink returns the target of the first link with the relation type next in
+// the Link fields of a header (RFC 8288, section 3), or "" if no link has it.
+// It returns an error if a field does not have the form of RFC 8288, or a link
+// has no relation type.
+func NextLink(h http.Header) (target string, err error) {
+	for _, value := range h["Link"] {
+		for rest := value; ; {
+			to, relations, after, ok := cutLink(rest)
+			switch {
+			case !ok:
+				return "", fmt.Errorf("Link is %q, without a URL in < >", value)
+			case len(relations) == 0:
+				return "", fmt.Errorf("Link is %q, without rel", value)
+			case target == "" && slices.ContainsFunc(relations, func(s string) bool { return strings.EqualFold(s, "next") }):
+				target = to
+			}
+			if after == "" {
+				break
+			}
+			rest = after
+		}
+	}
+	return target, nil
+}
+
+// cutLink returns the parts of the first link in s, and the links after it.
+func cutLink(s string) (target string, relations []string, after string, ok bool) {
+	s, ok = strings.CutPrefix(strings.TrimLeft(s, " \t"), "<")
+	if !ok {
+		return "", nil, "", false
+	}
+	target, s, ok = strings.Cut(s, ">")
+	for ok {
+		s = strings.TrimLeft(s, " \t")
+		if s, ok = strings.CutPrefix(s, ";"); !ok {
+			break
+		}
+		var name, value string
+		name, value, s = cutParameter(s)
+		// Only the first rel counts (RFC 8288, section 3.3).
+		if strings.EqualFold(name, "rel") && relations == nil {
+			relations = strings.Fields(value)
+		}
+	}
+	s, more := strings.CutPrefix(s, ",")
+	return target, relations, s, s == "" || more
+}
+
+// cutParameter returns the first parameter in s, and what follows it: nothing,
+// or a string that begins with a semicolon or a comma if s is well-formed.
+func cutParameter(s string) (name, value, after string) {
+	end := strings.IndexAny(s, `=;,`)
+	if end < 0 || s[end] != '=' {
+		if end < 0 {
+			end = len(s)
+		}
+		return strings.TrimSpace(s[:end]), "", s[end:]
+	}
+	name, s = strings.TrimSpace(s[:end]), strings.TrimLeft(s[end+1:], " \t")
+	if !strings.HasPrefix(s, `"`) {
+		end = strings.IndexAny(s, ";,")
+		if end < 0 {
+			end = len(s)
+		}
+		return name, strings.TrimSpace(s[:end]), s[end:]
+	}
+	var b strings.Builder
+	for i := 1; i < len(s); i++ {
+		switch {
+		case s[i] == '"':
+			return name, b.String(), s[i+1:]
+		case s[i] == '\\' && i+1 < len(s):
+			i++
+		}
+		b.WriteByte(s[i])
+	}
+	return name, b.String(), ""
+}

@@ -1,0 +1,87 @@
+package field
+
+import (
+	"math"
+	"net/http"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestChunkRange(t *testing.T) {
+	t.Parallel()
+	for s, want := range map[string][2]int64{
+		"0-0":                   {0, 0},
+		"0-9":                   {0, 9},
+		"10-19":                 {10, 19},
+		"2-0":                   {2, 0},
+		"007-008":               {7, 8},
+		"007-08":                {7, 8},
+		"0-9223372036854775807": {0, math.MaxInt64},
+		"5-9223372036854775807": {5, math.MaxInt64},
+	} {
+		first, last, ok := ChunkRange(s)
+		require.True(t, ok, s)
+		require.Equal(t, want, [2]int64{first, last}, s)
+	}
+	for _, s := range []string{
+		"", "-", "0", "0-", "-0", "1", "1-", "-1", "0--1", "+0-1", "0-+1", " 0-1", "0-1 ", "0 - 1", "0 -1", "0-1-2", "0x0-1", "1_0-2_0", "0_0-1",
+		"bytes 0-1/2", "bytes=0-1", "0-1/2", "0-9223372036854775808", "9223372036854775808-5", "18446744073709551615-1",
+	} {
+		_, _, ok := ChunkRange(s)
+		require.False(t, ok, "%q", s)
+	}
+}
+
+func TestNextLink(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		fields []string
+		want   string
+	}{
+		{nil, ""},
+		{[]string{`</v2/_catalog?n=1&last=a>; rel="next"`}, "/v2/_catalog?n=1&last=a"},
+		{[]string{`</a>;rel=next`}, "/a"},
+		{[]string{` </a> ; REL = "NEXT" `}, "/a"},
+		{[]string{`</a>; rel="last next"`}, "/a"},
+		{[]string{`</a>; title="a, b; rel=next"; rel=next`}, "/a"},
+		{[]string{`</a,b>; rel="next"`}, "/a,b"},
+		{[]string{`</a>; rel="prev", </b>; rel="next"; title="\"x\"", </c>; rel=next`}, "/b"},
+		{[]string{`</a>; rel=prev`, `</b>; rel=next`}, "/b"},
+		{[]string{`</a>; rel=prev; rel=next`}, ""},
+		{[]string{`</a>; rel="nextpage"`}, ""},
+		{[]string{`</a>; crossorigin; rel="next"`}, "/a"},
+		{[]string{`<>; rel="next"`}, ""},
+	} {
+		target, err := NextLink(http.Header{"Link": c.fields})
+		require.NoError(t, err, c.fields)
+		require.Equal(t, c.want, target, c.fields)
+	}
+	for _, s := range []string{"", "/a", "/a; rel=next", "</a; rel=next", "</a>", `</a>; title="next"`, `</a>; rel`, `</a> rel=next`, `</a>; rel="next" x`, `</a>; rel=next, /b`} {
+		_, err := NextLink(http.Header{"Link": {s}})
+		require.ErrorContains(t, err, "Link is "+strconv.Quote(s), s)
+	}
+}
+
+func FuzzNextLink(f *testing.F) {
+	f.Add(`</a>; rel="next"`)
+	f.Add(`</a>;x="\",";rel=prev,</b>;rel=next`)
+	f.Fuzz(func(t *testing.T, s string) {
+		target, err := NextLink(http.Header{"Link": {s}})
+		if err == nil && target != "" && !strings.Contains(s, "<"+target+">") {
+			t.Fatalf("%q: target %q", s, target)
+		}
+	})
+}
+
+func FuzzChunkRange(f *testing.F) {
+	f.Add("0-1")
+	f.Fuzz(func(t *testing.T, s string) {
+		first, last, ok := ChunkRange(s)
+		if ok && (first < 0 || last < 0 || strings.Trim(s, "0123456789-") != "") {
+			t.Fatalf("%q: %d, %d", s, first, last)
+		}
+	})
+}
