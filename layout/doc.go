@@ -16,11 +16,17 @@
 //     registry is left out. It is kept on disk, also for tags that are pushed
 //     to library/alpine later;
 //   - team/app@sha256:…: a manifest of team/app without a tag;
-//   - nothing, or what cannot be a reference in a registry: a manifest of the
+//   - v1@sha256:…: tag v1 of the default repository, as containerd writes it;
+//   - nothing, or text that is no reference of a registry: a manifest of the
 //     default repository without a tag.
 //
 // The annotation io.containerd.image.name goes before it if it has a full
-// reference, as Docker writes it.
+// reference, as Docker writes it. An entry with neither is named by the
+// annotation org.opencontainers.image.base.name, as old versions of zarf do.
+//
+// If several entries have one tag, the first of them counts, as for skopeo and
+// regctl. The annotation kind of hauler marks the signatures, attestations and
+// other referrers that have the name of their image: these have no tag.
 //
 // The repositories of one layout have their blobs directory in common. A blob
 // is there in those whose manifests lead to it and in those that it was pushed

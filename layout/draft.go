@@ -138,6 +138,16 @@ func (d *draft) remove(e *entry) {
 // replace puts an entry in the place of one that is there.
 func (d *draft) replace(old, e *entry) {
 	d.entries[slices.Index(d.entries, old)] = e
+	if old.reference == e.reference && old.digest == e.digest {
+		// Of several entries with this tag, the first one remains the first.
+		r := d.edit(e.repo)
+		replaceIn(&r.manifests, string(e.digest), old, e)
+		if e.tag != "" {
+			replaceIn(&r.tags, e.tag, old, e)
+		}
+		d.changed = true
+		return
+	}
 	d.unregister(old)
 	d.register(e)
 }
@@ -166,9 +176,19 @@ func (d *draft) unregister(e *entry) {
 	}
 }
 
+// appendTo appends an entry to those of a key. The array may be that of the
+// index that the draft follows, which does not look at what is beyond its end;
+// of one index, there is one draft at a time.
 func appendTo(m *ordered.Map[[]*entry], key string, e *entry) {
 	entries, _ := m.Get(key)
-	m.Set(key, append(slices.Clip(entries), e))
+	m.Set(key, append(entries, e))
+}
+
+func replaceIn(m *ordered.Map[[]*entry], key string, old, e *entry) {
+	entries, _ := m.Get(key)
+	entries = slices.Clone(entries)
+	entries[slices.Index(entries, old)] = e
+	m.Set(key, entries)
 }
 
 func removeFrom(m *ordered.Map[[]*entry], key string, e *entry) {

@@ -89,13 +89,10 @@ func (l *imageLayout) resolve(r reference) reference {
 
 // refName returns what parseReference and resolve make the reference of.
 func (l *imageLayout) refName(r reference, d digest.Digest) string {
-	switch {
-	case l.tree || r.repo == l.name && r.host == "":
+	if l.tree || r.repo == l.name && r.host == "" {
 		return r.tag
-	case r.tag == "":
-		return r.name() + "@" + string(d)
 	}
-	return r.name() + ":" + r.tag
+	return r.String(d)
 }
 
 // errNoLayout says that a directory is no layout.

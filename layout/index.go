@@ -47,7 +47,7 @@ type repository struct {
 	host string
 
 	// tags and manifests have the entries with a tag or a digest, in the order
-	// of the file. Of several with the same tag, the last one counts.
+	// of the file. The first one counts, as it does for skopeo and regctl.
 	tags      ordered.Map[[]*entry]
 	manifests ordered.Map[[]*entry]
 
@@ -63,6 +63,10 @@ type entry struct {
 	digest    digest.Digest // "" if it is not one that can be served
 	size      int64
 	raw       []byte // as it is in the file
+
+	// attached says that the entry has the name of the image that it is a
+	// signature or the like of, so that its tag is another entry's.
+	attached bool
 }
 
 func (e *entry) descriptor() ocispec.Descriptor {
@@ -72,31 +76,32 @@ func (e *entry) descriptor() ocispec.Descriptor {
 // tagged returns the entry that a tag names, or nil.
 func (r *repository) tagged(tag string) *entry {
 	entries, _ := r.tags.Get(tag)
-	return last(entries)
+	return first(entries)
 }
 
 // manifest returns the entry that counts for a digest, or nil.
 func (r *repository) manifest(d digest.Digest) *entry {
 	entries, _ := r.manifests.Get(string(d))
-	return last(entries)
+	return first(entries)
 }
 
-// untagged returns an entry that names a manifest without a tag, or nil.
+// untagged returns an entry that names a manifest without a tag and can be given
+// one, or nil.
 func (r *repository) untagged(d digest.Digest) *entry {
 	entries, _ := r.manifests.Get(string(d))
 	for _, e := range entries {
-		if e.tag == "" {
+		if e.tag == "" && !e.attached {
 			return e
 		}
 	}
 	return nil
 }
 
-func last(entries []*entry) *entry {
+func first(entries []*entry) *entry {
 	if len(entries) == 0 {
 		return nil
 	}
-	return entries[len(entries)-1]
+	return entries[0]
 }
 
 // emptyIndex is the index.json of a layout that has nothing yet.
@@ -149,7 +154,7 @@ func parseEntry(l *imageLayout, raw []byte) (*entry, error) {
 		return nil, errors.New("no JSON object")
 	}
 	e := &entry{raw: raw}
-	var refName, imageName string
+	var n entryNames
 	for name, v := range members(raw, value{0, len(raw)}) {
 		text, err := v.of(raw), error(nil)
 		switch name {
@@ -162,7 +167,7 @@ func parseEntry(l *imageLayout, raw []byte) (*entry, error) {
 		case "size":
 			e.size, err = asSize(text)
 		case "annotations":
-			refName, imageName, err = parseNames(text)
+			n, err = parseNames(text)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
@@ -174,34 +179,43 @@ func parseEntry(l *imageLayout, raw []byte) (*entry, error) {
 		}
 		e.digest = ""
 	}
-	e.reference = parseReference(imageName)
-	if e.repo == "" {
-		e.reference = parseReference(refName)
+	e.reference = l.resolve(n.reference())
+	if n.attached() {
+		e.attached, e.tag = true, ""
 	}
-	e.reference = l.resolve(e.reference)
 	return e, nil
 }
 
-// parseNames returns what the annotations of an entry call it.
-func parseNames(text []byte) (refName, imageName string, err error) {
+// entryNames are the annotations of an entry that say what it is called.
+type entryNames struct {
+	ref, image, base string
+	kind             string
+}
+
+// parseNames reads the annotations of an entry.
+func parseNames(text []byte) (n entryNames, err error) {
 	if text[0] == 'n' {
-		return "", "", nil
+		return n, nil
 	}
 	if text[0] != '{' {
-		return "", "", errors.New("no JSON object")
+		return n, errors.New("no JSON object")
 	}
 	for name, v := range members(text, value{0, len(text)}) {
 		switch name {
 		case refNameAnnotation:
-			refName, err = asString(v.of(text))
+			n.ref, err = asString(v.of(text))
 		case imageNameAnnotation:
-			imageName, err = asString(v.of(text))
+			n.image, err = asString(v.of(text))
+		case baseNameAnnotation:
+			n.base = optionalString(v.of(text))
+		case kindAnnotation:
+			n.kind = optionalString(v.of(text))
 		}
 		if err != nil {
-			return "", "", fmt.Errorf("%s: %w", name, err)
+			return n, fmt.Errorf("%s: %w", name, err)
 		}
 	}
-	return refName, imageName, nil
+	return n, nil
 }
 
 // encode appends the text of the index.json.
@@ -254,7 +268,11 @@ func (e *entry) renamed(r reference, refName string) *entry {
 			c.raw = appendMember(c.raw, name, text)
 		} else if text[0] == '{' {
 			for name, v := range members(text, value{0, len(text)}) {
-				if name != refNameAnnotation && name != imageNameAnnotation {
+				switch {
+				case name == refNameAnnotation, name == imageNameAnnotation:
+				case name == baseNameAnnotation && refName == "":
+					// It would be read as the name of an entry that has no other.
+				default:
 					annotations = appendMember(annotations, name, v.of(text))
 				}
 			}

@@ -108,6 +108,12 @@ func asString(text []byte) (s string, err error) {
 	return s, err
 }
 
+// optionalString returns the string that the text is, or "" if it is none.
+func optionalString(text []byte) string {
+	s, _ := asString(text)
+	return s
+}
+
 // asSize returns the number of bytes that the text says.
 func asSize(text []byte) (int64, error) {
 	n, err := strconv.ParseInt(string(text), 10, 64)

@@ -174,7 +174,7 @@ func (r *reach) build(ctx context.Context, whole bool) error {
 	r.whole = whole
 	var todo []ocispec.Descriptor
 	for _, entries := range current.manifests.All() {
-		todo = append(todo, last(entries).descriptor())
+		todo = append(todo, first(entries).descriptor())
 	}
 	if err := r.walk(ctx, current, todo); err != nil {
 		r.reset()

@@ -3,6 +3,8 @@ package layout
 import (
 	"strings"
 
+	"github.com/opencontainers/go-digest"
+
 	"github.com/ocireg/registry/internal/names"
 )
 
@@ -12,10 +14,41 @@ const (
 	// Annotation Keys. Most tools put a tag there, some a full reference.
 	refNameAnnotation = "org.opencontainers.image.ref.name"
 
-	// imageNameAnnotation is where Docker and containerd put the full
-	// reference, next to the tag in refNameAnnotation.
+	// imageNameAnnotation is where Docker, containerd and hauler put the full
+	// reference, next to refNameAnnotation.
 	imageNameAnnotation = "io.containerd.image.name"
+
+	// baseNameAnnotation is where zarf put the full reference before v0.33. In
+	// an entry that has another name, it may be that of a base image.
+	baseNameAnnotation = "org.opencontainers.image.base.name"
+
+	// kindAnnotation is how hauler tells an image from the signatures,
+	// attestations, SBOMs and other referrers of that image, to which it gives
+	// the image's name.
+	kindAnnotation = "kind"
 )
+
+// attached reports whether the name is that of the image that the entry refers
+// to.
+func (n entryNames) attached() bool {
+	kind, ok := strings.CutPrefix(n.kind, "dev.hauler/")
+	if !ok {
+		kind, ok = strings.CutPrefix(n.kind, "dev.cosignproject.cosign/")
+	}
+	return ok && kind != "image" && kind != "imageIndex"
+}
+
+// reference returns the reference that the annotations give. A full reference
+// in imageNameAnnotation goes first, as refNameAnnotation has but its tag then.
+func (n entryNames) reference() reference {
+	if r := parseReference(n.image); r.repo != "" {
+		return r
+	}
+	if n.ref == "" && n.image == "" {
+		return parseReference(n.base)
+	}
+	return parseReference(n.ref)
+}
 
 // A reference is what an entry of an index.json is called.
 type reference struct {
@@ -24,14 +57,20 @@ type reference struct {
 	tag  string // "3", or "" if there is none
 }
 
-// parseReference reads the value of an annotation. What is neither a tag nor a
-// reference that a registry could have is the zero reference.
+// parseReference reads the value of an annotation. A value that is neither a tag
+// nor a reference that a registry could have is the zero reference.
 func parseReference(s string) reference {
-	rest, _, hasDigest := strings.Cut(s, "@")
-	if !hasDigest && !strings.ContainsAny(rest, "/:") {
+	rest, d, hasDigest := strings.Cut(s, "@")
+	if hasDigest && !isDigest(d) {
+		return reference{}
+	}
+	if !strings.ContainsAny(rest, "/:") {
 		if names.Tag(rest) {
 			return reference{tag: rest}
 		}
+		return reference{}
+	}
+	if isOnlyDigest(rest) {
 		return reference{}
 	}
 	var r reference
@@ -51,22 +90,40 @@ func parseReference(s string) reference {
 	return r
 }
 
+// isOnlyDigest reports whether a string is a digest of an algorithm that image
+// spec registers. It could be a repository and a tag as well: sha256:v1 is.
+func isOnlyDigest(s string) bool {
+	encoded, ok := strings.CutPrefix(s, "blake3:")
+	return ok && len(encoded) == 64 && names.Hex(encoded) || blobPath(digest.Digest(s)) != ""
+}
+
+// isDigest reports whether a string has the form of a digest: an algorithm, a
+// colon and the encoded value (image spec, section Digests).
+func isDigest(s string) bool { return digest.DigestRegexpAnchored.MatchString(s) }
+
 // isHost reports whether the first component of a reference is the host of a
 // registry, as Docker tells them apart.
 func isHost(s string) bool {
 	return s == "localhost" || strings.ContainsAny(s, ".:") && s[0] != '.'
 }
 
-// name returns what parseReference reads as the repository.
-func (r reference) name() string {
-	if r.host != "" {
-		return r.host + "/" + r.repo
+// String returns the reference as parseReference reads it, with the digest if
+// there is no tag. The repository must not be empty.
+func (r reference) String(d digest.Digest) string {
+	name := r.repo
+	first, _, hasPath := strings.Cut(r.repo, "/")
+	switch {
+	case r.host != "":
+		name = r.host + "/" + r.repo
+	case hasPath && isHost(first), !hasPath && r.tag == "", isOnlyDigest(r.repo + ":" + r.tag):
+		// Without a host before it, the first component would be taken for
+		// one, the name before a digest for a tag, or the whole for a digest.
+		name = "localhost/" + r.repo
 	}
-	if first, _, ok := strings.Cut(r.repo, "/"); ok && isHost(first) {
-		// It would be taken for a host unless there is one before it.
-		return "localhost/" + r.repo
+	if r.tag == "" {
+		return name + "@" + string(d)
 	}
-	return r.repo
+	return name + ":" + r.tag
 }
 
 // repositoryFor makes the name of a repository of that of a directory.

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/opencontainers/go-digest"
 	"github.com/stretchr/testify/require"
 
 	"github.com/ocireg/registry/internal/names"
@@ -28,7 +29,6 @@ func TestParseReference(t *testing.T) {
 		"team/app":                           {"", "team/app", ""},
 		"localhost:5000/app":                 {"localhost:5000", "app", ""},
 		"team/app@sha256:" + hex:             {"", "team/app", ""},
-		"app@sha256:" + hex:                  {"", "app", ""},
 		"quay.io/team/app:v1@sha256:" + hex:  {"quay.io", "team/app", "v1"},
 		"quay.io/team/app@sha256:" + hex:     {"quay.io", "team/app", ""},
 		"my-registry/team.a/app__b:v1":       {"", "my-registry/team.a/app__b", "v1"},
@@ -58,7 +58,15 @@ func TestParseReference(t *testing.T) {
 		"oci:dir:v1":                         {},
 		"https://quay.io/team/app:v1":        {},
 		"docker.io/library/alpine:3\x00":     {},
-		"sha256:" + hex:                      {"", "sha256", hex},
+		"sha256:" + hex:                      {},
+		"blake3:" + hex:                      {},
+		"v1@weird":                           {},
+		"team/app@weird":                     {},
+		"team/app:v1@":                       {},
+		"v1@sha256:" + hex:                   {tag: "v1"}, // as containerd writes it
+		"localhost/app@sha256:" + hex:        {"localhost", "app", ""},
+		"app:123abc":                         {"", "app", "123abc"},
+		"app:" + hex:                         {"", "app", hex},
 		"quay.io:443/a/b/c:latest@sha256:xy": {"quay.io:443", "a/b/c", "latest"},
 	} {
 		require.Equal(t, want, parseReference(s), "%q", s)
@@ -67,18 +75,32 @@ func TestParseReference(t *testing.T) {
 
 func TestReferenceNameIsReadBack(t *testing.T) {
 	t.Parallel()
+	hex := strings.Repeat("0123456789abcdef", 4)
+	const d = digest.Digest("sha256:00")
 	for name, r := range map[string]reference{
-		"docker.io/library/alpine": {"docker.io", "library/alpine", ""},
-		"team/app":                 {"", "team/app", ""},
-		"app":                      {"", "app", ""},
-		"localhost":                {"", "localhost", ""},
-		"a.b":                      {"", "a.b", ""},
-		"localhost/my.team/app":    {"", "my.team/app", ""},
-		"localhost/localhost/app":  {"", "localhost/app", ""},
+		"docker.io/library/alpine":   {"docker.io", "library/alpine", ""},
+		"docker.io/library/alpine:3": {"docker.io", "library/alpine", "3"},
+		"team/app":                   {"", "team/app", ""},
+		"team/app:v1":                {"", "team/app", "v1"},
+		"localhost/app":              {"", "app", ""},
+		"app:v1":                     {"", "app", "v1"},
+		"localhost/localhost":        {"", "localhost", ""},
+		"localhost:v1":               {"", "localhost", "v1"},
+		"localhost/a.b":              {"", "a.b", ""},
+		"a.b:v1":                     {"", "a.b", "v1"},
+		"localhost/my.team/app":      {"", "my.team/app", ""},
+		"localhost/my.team/app:v1":   {"", "my.team/app", "v1"},
+		"localhost/localhost/app":    {"", "localhost/app", ""},
+		"localhost/sha256:" + hex:    {"", "sha256", hex},
+		"app:" + hex:                 {"", "app", hex},
 	} {
-		require.Equal(t, name, r.name())
-		require.Equal(t, r.repo, parseReference(name+":v1").repo)
-		require.Equal(t, r.repo, parseReference(name+"@sha256:00").repo)
+		if r.tag == "" {
+			name += "@" + string(d)
+		}
+		require.Equal(t, name, r.String(d))
+		read := parseReference(name)
+		require.Equal(t, r.repo, read.repo, name)
+		require.Equal(t, r.tag, read.tag, name)
 	}
 }
 
@@ -120,8 +142,15 @@ func FuzzReference(f *testing.F) {
 		}
 		require.True(t, names.Repository(r.repo))
 		// What would be written for it means the same again.
-		require.Equal(t, reference{r.host, r.repo, "v1"}, parseReference(reference{r.host, r.repo, ""}.name()+":v1"))
-		require.Equal(t, r.repo, parseReference(reference{"", r.repo, ""}.name()+":v1").repo)
+		const d = digest.Digest("sha256:00")
+		for _, tag := range []string{"v1", "", r.tag, "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"} {
+			if r.host != "" {
+				require.Equal(t, reference{r.host, r.repo, tag}, parseReference(reference{r.host, r.repo, tag}.String(d)))
+			}
+			read := parseReference(reference{"", r.repo, tag}.String(d))
+			require.Equal(t, r.repo, read.repo)
+			require.Equal(t, tag, read.tag)
+		}
 		require.True(t, names.Repository(repositoryFor(s)))
 	})
 }

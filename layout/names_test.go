@@ -1,0 +1,117 @@
+package layout_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ocireg/registry/layout"
+)
+
+// An indexEntry is an entry of an index.json that names a small image.
+type indexEntry struct {
+	image       int
+	annotations map[string]string
+}
+
+// foreignLayout makes a layout in dir whose index.json has the entries, and
+// whose blobs are the manifests that they name.
+func foreignLayout(t testing.TB, dir string, entries ...indexEntry) {
+	writeFile(t, dir, "oci-layout", `{"imageLayoutVersion":"1.0.0"}`)
+	var list []string
+	for _, e := range entries {
+		m := smallImage(e.image)
+		writeFile(t, dir, "blobs/sha256/"+m.Digest.Encoded(), string(m.Content))
+		var annotations []string
+		for name, value := range e.annotations {
+			annotations = append(annotations, fmt.Sprintf("%q:%q", name, value))
+		}
+		list = append(list, fmt.Sprintf(`{"mediaType":%q,"digest":%q,"size":%d,"annotations":{%s}}`,
+			m.MediaType, m.Digest, len(m.Content), strings.Join(annotations, ",")))
+	}
+	writeFile(t, dir, "index.json", `{"schemaVersion":2,"manifests":[`+strings.Join(list, ",")+`]}`)
+}
+
+// TestNamesOfEntries reads index.json files with names as tools write them.
+func TestNamesOfEntries(t *testing.T) {
+	t.Parallel()
+	const (
+		refName   = "org.opencontainers.image.ref.name"
+		imageName = "io.containerd.image.name"
+		baseName  = "org.opencontainers.image.base.name"
+	)
+	hex := strings.Repeat("0123456789abcdef", 4)
+	type names = map[string]string
+	for _, test := range []struct {
+		name    string
+		entries []names // of image 0, 1 and so on
+		want    []string
+		tagged  map[string]int // the images that tags name, as repository:tag
+	}{
+		// pkg/content/oci.go and pkg/consts of hauler: an image and what cosign
+		// has attached to it have the same name and differ by their kind.
+		{"hauler", []names{
+			{"kind": "dev.hauler/image", imageName: "index.docker.io/library/busybox:1.36", refName: "library/busybox:1.36"},
+			{"kind": "dev.hauler/sigs", imageName: "index.docker.io/library/busybox:1.36", refName: "library/busybox:1.36"},
+			{"kind": "dev.hauler/atts", imageName: "index.docker.io/library/busybox:1.36", refName: "library/busybox:1.36"},
+		}, []string{"library/busybox:1.36"}, map[string]int{"library/busybox:1.36": 0}},
+		{"hauler, signature first", []names{
+			{"kind": "dev.hauler/referrers/" + hex, imageName: "index.docker.io/library/busybox:1.36"},
+			{"kind": "dev.hauler/sboms", imageName: "index.docker.io/library/busybox:1.36"},
+			{"kind": "dev.hauler/imageIndex", imageName: "index.docker.io/library/busybox:1.36"},
+		}, []string{"library/busybox:1.36"}, map[string]int{"library/busybox:1.36": 2}},
+		// The same as hauler and cosign save wrote it before.
+		{"cosign", []names{
+			{"kind": "dev.cosignproject.cosign/sigs", refName: "ghcr.io/team/app:v1"},
+			{"kind": "dev.cosignproject.cosign/image", refName: "ghcr.io/team/app:v1"},
+		}, []string{"team/app:v1"}, map[string]int{"team/app:v1": 1}},
+		{"other kinds say nothing", []names{{"kind": "sigs", refName: "v1"}}, []string{"app:v1"}, map[string]int{"app:v1": 0}},
+		{"the first of one name counts, as for skopeo and regctl", []names{{refName: "v1"}, {refName: "v1"}}, []string{"app:v1"}, map[string]int{"app:v1": 0}},
+
+		// src/pkg/layout of zarf before v0.33.
+		{"zarf", []names{{baseName: "ghcr.io/stefanprodan/podinfo:6.4.0"}}, []string{"stefanprodan/podinfo:6.4.0"}, map[string]int{"stefanprodan/podinfo:6.4.0": 0}},
+		{"base image", []names{{baseName: "docker.io/library/alpine:3", refName: "v1"}}, []string{"app:v1"}, map[string]int{"app:v1": 0}},
+		{"base image of one without a valid name", []names{{baseName: "docker.io/library/alpine:3", refName: "No Name"}}, []string{"app"}, nil},
+
+		// core/images/archive of containerd.
+		{"tag with a digest", []names{{refName: "v1@sha256:" + hex}}, []string{"app:v1"}, map[string]int{"app:v1": 0}},
+		{"digest alone", []names{{refName: "sha256:" + hex}}, []string{"app"}, nil},
+		{"no digest after the at sign", []names{{refName: "v1@weird"}}, []string{"app"}, nil},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			var entries []indexEntry
+			for i, annotations := range test.entries {
+				entries = append(entries, indexEntry{i, annotations})
+			}
+			foreignLayout(t, dir, entries...)
+			s := open(t, dir, layout.Repository("app"))
+			require.Equal(t, test.want, tagsOf(t, s))
+			repo, _, _ := strings.Cut(test.want[0], ":")
+			for i := range entries {
+				wantManifestDigest(t, s, repo, string(smallImage(i).Digest), i)
+			}
+			for ref, image := range test.tagged {
+				repo, tag, _ := strings.Cut(ref, ":")
+				wantManifestDigest(t, s, repo, tag, image)
+				// The tag moves whole, and no signature gets it.
+				put(t, s, repo, 4, tag)
+				wantManifestDigest(t, open(t, dir, layout.Repository("app")), repo, tag, 4)
+				require.NoError(t, s.DeleteTag(t.Context(), repo, tag))
+				require.Equal(t, []string{repo}, tagsOf(t, open(t, dir, layout.Repository("app"))))
+			}
+		})
+	}
+}
+
+// A signature that hauler has put into a store can be given a tag.
+func TestAttachedManifestGetsATag(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	foreignLayout(t, dir, indexEntry{0, map[string]string{"kind": "dev.hauler/sigs", "io.containerd.image.name": "docker.io/team/app:v1"}})
+	put(t, open(t, dir), "team/app", 0, "signature")
+	require.Equal(t, []string{"team/app:signature"}, tagsOf(t, open(t, dir)))
+}
