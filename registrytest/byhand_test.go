@@ -53,6 +53,16 @@ func TestByHand(t *testing.T) {
 	}
 }
 
+func getAs(t *testing.T, reg *registrytest.Server, path string, c auth.Credentials) int {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), "GET", reg.URL+path, nil)
+	require.NoError(t, err)
+	if c.Username != "" {
+		r.SetBasicAuth(c.Username, c.Password)
+	}
+	return send(t, reg, r).StatusCode
+}
+
 // getStatus returns the status of a GET, without redirects or credentials.
 func getStatus(t *testing.T, c *http.Client, url string) int {
 	t.Helper()
@@ -63,9 +73,10 @@ func getStatus(t *testing.T, c *http.Client, url string) int {
 }
 
 func basicByHand(t *testing.T) {
-	reg := registrytest.NewServer(t, registrytest.WithBasic())
+	who := auth.Basic()
+	reg := registrytest.NewServer(t, who)
 	require.Equal(t, 401, getAs(t, reg, "/v2/", auth.Credentials{}))
-	require.Equal(t, 200, getAs(t, reg, "/v2/", reg.User(t, "ci")))
+	require.Equal(t, 200, getAs(t, reg, "/v2/", who.User("ci")))
 }
 
 func tlsByHand(t *testing.T) {
@@ -129,9 +140,10 @@ func send(t *testing.T, reg *registrytest.Server, r *http.Request) *http.Respons
 }
 
 func tokensByHand(t *testing.T) {
-	reg := registrytest.NewServer(t, registrytest.WithBearer())
+	who := auth.Bearer()
+	reg := registrytest.NewServer(t, who)
 	reg.Push(t, "team/app:v1", content.Image())
-	r := tokenFor(t, reg, reg.User(t, "ci"), "repository:team/app:pull", "/v2/team/app/manifests/v1")
+	r := tokenFor(t, reg, who.User("ci"), "repository:team/app:pull", "/v2/team/app/manifests/v1")
 	require.Equal(t, 200, send(t, reg, r).StatusCode)
 	require.Equal(t, "repository:team/app:pull", reg.Requests().Op(registry.GetToken).First().Scope)
 }
@@ -153,21 +165,23 @@ type logCounter struct {
 func (c *logCounter) Logf(string, ...any) { c.lines++ }
 
 func rightsByHand(t *testing.T) {
-	reg := registrytest.NewServer(t, registrytest.WithBasic("anonymous pull public/**"))
+	who := auth.Basic("anonymous pull public/**")
+	reg := registrytest.NewServer(t, who)
 	reg.Push(t, "team/app:v1", content.Image())
-	ro := reg.User(t, "ro", "pull team/*")
+	ro := who.User("ro", "pull team/*")
 	require.Equal(t, 200, getAs(t, reg, "/v2/team/app/manifests/v1", ro))
 	require.Equal(t, 403, getAs(t, reg, "/v2/other/app/manifests/v1", ro))
-	reg.Auth().Revoke("ro")
+	who.Revoke("ro")
 	require.Equal(t, 401, getAs(t, reg, "/v2/team/app/manifests/v1", ro))
 }
 
 func expiryByHand(t *testing.T) {
-	reg := registrytest.NewServer(t, registrytest.WithBearer())
+	who := auth.Bearer()
+	reg := registrytest.NewServer(t, who)
 	reg.Push(t, "team/app:v1", content.Image())
-	ci := reg.User(t, "ci")
+	ci := who.User("ci")
 	r := tokenFor(t, reg, ci, "repository:team/app:pull", "/v2/team/app/manifests/v1")
-	reg.Auth().ExpireTokens()
+	who.ExpireTokens()
 	require.Contains(t, send(t, reg, r).Header.Get("WWW-Authenticate"), "invalid_token")
 	r = tokenFor(t, reg, ci, "repository:team/other:pull", "/v2/team/app/manifests/v1")
 	require.Contains(t, send(t, reg, r).Header.Get("WWW-Authenticate"), "insufficient_scope")
@@ -177,7 +191,7 @@ func expiryByHand(t *testing.T) {
 
 func unexpectedByHand(t *testing.T) {
 	failing := &errorCounter{T: t}
-	reg := registrytest.NewServer(failing, registrytest.WithLinter(lint.Linter{Expect: []registry.Op{registry.Ping}}))
+	reg := registrytest.NewServer(failing, lint.Linter{Expect: []registry.Op{registry.Ping}})
 	require.Equal(t, 200, getStatus(t, reg.Client(), reg.URL+"/v2/"))
 	require.Equal(t, 200, getStatus(t, reg.Client(), reg.URL+"/v2/_catalog"))
 	reg.Close()
@@ -256,8 +270,9 @@ func schemeByHand(t *testing.T) {
 }
 
 func configByHand(t *testing.T) {
-	reg := registrytest.NewServer(t, registrytest.WithBasic())
-	dir := reg.DockerConfig(t, reg.User(t, "ci"))
+	who := auth.Basic()
+	reg := registrytest.NewServer(t, who)
+	dir := who.User("ci").DockerConfig(t, reg.Host())
 	require.FileExists(t, dir+"/config.json")
 }
 

@@ -23,8 +23,8 @@
 //     [Server] has, puts it into the store and looks at what is there.
 //   - Failures: [On] begins a [FaultRule]; [Server.Hold] stops requests until
 //     the test releases them; [Server.Tamper] changes what is stored.
-//   - What was asked: [Server.Requests], and [WithLinter] for clients that
-//     break the spec.
-//   - Who may ask: [WithBasic], [WithBearer], [Server.User], and package auth.
+//   - What was asked: [Server.Requests]; package lint finds clients that break
+//     the spec.
+//   - Who may ask: package auth.
 //   - Other registries and stores: package conformance tests them.
 package registrytest

@@ -9,7 +9,6 @@ import (
 	"os"
 	"strings"
 
-	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/internal/names"
 	"github.com/ocireg/registry/internal/remote"
 )
@@ -28,10 +27,10 @@ import (
 //
 // What only a registry of this process can do skips the test: all other
 // options, and methods such as [Server.Restart] and [Server.Requests].
-func WithRegistryFrom(env string) registry.Option {
-	return newOption(func(s *settings) {
+func WithRegistryFrom(env string) Option {
+	return option{name: "WithRegistryFrom", once: "registry", set: func(s *settings) {
 		s.env, s.external = env, os.Getenv(env)
-	})
+	}}
 }
 
 // newExternal makes a server of another registry.
@@ -39,7 +38,7 @@ func newExternal(t TB, set *settings) *Server {
 	t.Helper()
 	s := &Server{t: t, env: set.env}
 	s.service.t = t
-	if set.given > 1 {
+	if len(set.given) > 1 {
 		s.inProcess(t, "an option")
 	}
 	u, err := parseExternal(set.external)

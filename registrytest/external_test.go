@@ -19,7 +19,7 @@ import (
 const testEnv = "REGISTRYTEST_TEST_REGISTRY"
 
 // A registry elsewhere is played by another server.
-func elsewhere(t *testing.T, opts ...registry.Option) *registrytest.Server {
+func elsewhere(t *testing.T, opts ...registrytest.Option) *registrytest.Server {
 	s := registrytest.NewServer(t, opts...)
 	t.Setenv(testEnv, s.Host()+"/some/where")
 	return s
@@ -117,7 +117,6 @@ func TestWhatNeedsARegistryOfThisProcessSkips(t *testing.T) {
 		"Handler":                func(s *registrytest.Server) { s.Handler() },
 		"CA":                     func(s *registrytest.Server) { s.CA() },
 		"CertsDir":               func(s *registrytest.Server) { s.CertsDir() },
-		"Auth":                   func(s *registrytest.Server) { s.Auth() },
 	} {
 		tr := try(t, func(t registrytest.TB) {
 			need(registrytest.NewServer(t, registrytest.WithRegistryFrom(testEnv)))
@@ -143,9 +142,9 @@ func TestWhatNeedsARegistryOfThisProcessSkips(t *testing.T) {
 		require.Len(t, tr.skips, 1)
 		require.Contains(t, tr.skips[0], name)
 	}
-	for _, o := range []registry.Option{registry.WithReadOnly(), registrytest.WithTLS(), registrytest.WithInMemory(), registrytest.WithStore(nil)} {
+	for _, o := range []registrytest.Option{registry.WithReadOnly(), registrytest.WithTLS(), registrytest.WithInMemory(), registrytest.WithStore(nil)} {
 		tr := try(t, func(t registrytest.TB) {
-			registrytest.NewServer(t, registry.Options(registrytest.WithRegistryFrom(testEnv), o))
+			registrytest.NewServer(t, registrytest.Options(registrytest.WithRegistryFrom(testEnv), o))
 			t.Errorf("it went on")
 		})
 		require.Empty(t, tr.errors)

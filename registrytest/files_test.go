@@ -11,7 +11,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/registrytest"
 )
 
@@ -38,7 +37,7 @@ func requireCanTalk(t testing.TB, url, caFile, certFile, keyFile string) {
 func TestCertsDir(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
-		opts  []registry.Option
+		opts  []registrytest.Option
 		own   string
 		files []string
 		other string
@@ -53,7 +52,7 @@ capabilities = ["pull", "resolve", "push"]
 `,
 		},
 		"HTTPS": {
-			opts: []registry.Option{registrytest.WithTLS()},
+			opts: []registrytest.Option{registrytest.WithTLS()},
 			own: `server = "URL"
 ca = "ca.crt"
 `,
@@ -67,7 +66,7 @@ ca = "ca.crt"
 `,
 		},
 		"client certificates": {
-			opts: []registry.Option{registrytest.WithTLS(registrytest.RequireClientCert)},
+			opts: []registrytest.Option{registrytest.WithTLS(registrytest.RequireClientCert)},
 			own: `server = "URL"
 ca = "ca.crt"
 client = [["client.cert", "client.key"]]

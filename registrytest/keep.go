@@ -16,8 +16,8 @@ import (
 // directory in dir or, if dir is empty, in the directory of [testing.T] that
 // go test -artifacts keeps. The test logs where that is. What is written is
 // what [Copy] reaches.
-func WithLayoutOnFailure(dir string) registry.Option {
-	return newOption(func(set *settings) {
+func WithLayoutOnFailure(dir string) Option {
+	return option{name: "WithLayoutOnFailure", set: func(set *settings) {
 		set.prepare = append(set.prepare, func(s *Server) {
 			// This runs after the server was closed, and was found at fault.
 			s.t.Cleanup(func() {
@@ -26,7 +26,7 @@ func WithLayoutOnFailure(dir string) registry.Option {
 				}
 			})
 		})
-	})
+	}}
 }
 
 // writeLayout writes what the registry holds into a new directory in dir.

@@ -11,13 +11,12 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/internal/faketb"
 	"github.com/ocireg/registry/internal/testclient"
 )
 
 // listenerKinds are servers at all kinds of ports.
-var listenerKinds = map[string][]registry.Option{
+var listenerKinds = map[string][]Option{
 	"HTTP":                nil,
 	"HTTPS":               {WithTLS()},
 	"in memory":           {WithInMemory()},

@@ -9,8 +9,6 @@ import (
 	"strings"
 	"sync"
 	"syscall"
-
-	"github.com/ocireg/registry"
 )
 
 // A Network has names such as registry.example.com that are served by
@@ -65,9 +63,12 @@ func NewNetwork(t TB) *Network {
 //
 // The name docker.io also stands for registry-1.docker.io and index.docker.io,
 // where clients go when they are told docker.io.
-func (n *Network) Registry(host string, opts ...registry.Option) *Server {
+func (n *Network) Registry(host string, opts ...Option) *Server {
 	n.t.Helper()
-	set := newSettings(opts)
+	set, err := newSettings(opts)
+	if err != nil {
+		n.t.Fatalf("registrytest: starting a registry at %s: %v", host, err)
+	}
 	if set.external != "" {
 		(&Server{env: set.env}).inProcess(n.t, "a network")
 	}
@@ -76,11 +77,20 @@ func (n *Network) Registry(host string, opts ...registry.Option) *Server {
 	return s
 }
 
-// Handle has the handler answer at the host. For the ports and TLS see
-// [Network.Registry]; other options mean nothing here.
-func (n *Network) Handle(host string, h http.Handler, opts ...registry.Option) {
+// Handle serves the handler at the host. The ports are those of
+// [Network.Registry], and [WithTLS] is the only option: any other fails the
+// test.
+func (n *Network) Handle(host string, h http.Handler, opts ...Option) {
 	n.t.Helper()
-	set := newSettings(opts)
+	set, err := newSettings(opts)
+	if err != nil {
+		n.t.Fatalf("registrytest: serving a handler at %s: %v", host, err)
+	}
+	for _, name := range set.given {
+		if name != "WithTLS" {
+			n.t.Fatalf("registrytest: serving a handler at %s: %s is for registries; Network.Handle takes only WithTLS", host, name)
+		}
+	}
 	s := &service{}
 	s.init(n.t, host, h)
 	s.leaks.always = true

@@ -99,13 +99,13 @@ func TestURLOfARegistryByName(t *testing.T) {
 	n := registrytest.NewNetwork(t)
 	for _, test := range []struct {
 		host, url, ref string
-		opts           []registry.Option
+		opts           []registrytest.Option
 	}{
 		{"registry.example.com", "https://registry.example.com", "registry.example.com/app", nil},
 		{"plain.test:80", "http://plain.test", "plain.test/app", nil},
 		{"secure.test:443", "https://secure.test", "secure.test/app", nil},
 		{"localhost:5000", "http://localhost:5000", "localhost:5000/app", nil},
-		{"localhost:5001", "https://localhost:5001", "localhost:5001/app", []registry.Option{registrytest.WithTLS()}},
+		{"localhost:5001", "https://localhost:5001", "localhost:5001/app", []registrytest.Option{registrytest.WithTLS()}},
 		{"[::1]:5000", "http://[::1]:5000", "[::1]:5000/app", nil},
 	} {
 		s := n.Registry(test.host, test.opts...)

@@ -14,7 +14,6 @@ import (
 
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/memstore"
-	"github.com/ocireg/registry/registrytest/auth"
 	"github.com/ocireg/registry/registrytest/content"
 	"github.com/ocireg/registry/registrytest/fault"
 	"github.com/ocireg/registry/registrytest/journal"
@@ -37,7 +36,6 @@ type Server struct {
 	ca        *CA
 	env       string // where the address of another registry is from, or ""
 	prefix    string // of all repositories
-	auth      *auth.Auth
 	handler   atomic.Pointer[http.Handler]
 	service   service
 	transport func() *http.Transport
@@ -53,15 +51,18 @@ type Server struct {
 
 // NewServer starts a registry on a port of its own at 127.0.0.1. It is ready
 // when NewServer returns, logs nothing unless the test fails, and is closed at
-// the end of the test. The options are those of package registry and of this
-// one. Without [WithStore] it is empty, and keeps its content in memory.
+// the end of the test. Without [WithStore] it is empty, and keeps its content in
+// memory.
 //
 // At the end, the test fails if serving a request does not end although its
 // connection was closed, or if goroutines that were started to serve one go
 // on. It fails at once if serving a request panics.
-func NewServer(t TB, opts ...registry.Option) *Server {
+func NewServer(t TB, opts ...Option) *Server {
 	t.Helper()
-	set := newSettings(opts)
+	set, err := newSettings(opts)
+	if err != nil {
+		t.Fatalf("registrytest: starting a server: %v", err)
+	}
 	if set.external != "" {
 		return newExternal(t, set)
 	}
@@ -93,6 +94,13 @@ func newServer(t TB, set *settings) *Server {
 	}
 	for _, prepare := range set.prepare {
 		prepare(s)
+	}
+	s.journal.KeepBodies(set.bodies)
+	for _, o := range set.observers {
+		o.Observe(&s.journal)
+	}
+	for _, c := range set.checkers {
+		s.onEnd(func() { c.CheckRequests(t, s.journal.Requests()) })
 	}
 	s.options = append(s.options, set.handler...)
 	s.service.leaks.always = len(set.handler) > 0

@@ -75,7 +75,7 @@ func TestBackOffOfFiveMinutesTakesNoTime(t *testing.T) {
 // that clients keep for later.
 func TestBubbleEnds(t *testing.T) {
 	t.Parallel()
-	for name, opts := range map[string][]registry.Option{
+	for name, opts := range map[string][]registrytest.Option{
 		"HTTP":     nil,
 		"HTTP/2":   {registrytest.WithTLS()},
 		"HTTPS":    {registrytest.WithTLS(registrytest.OnlyHTTP1)},

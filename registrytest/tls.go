@@ -4,8 +4,6 @@ import (
 	"crypto/tls"
 	"net/http"
 	"strings"
-
-	"github.com/ocireg/registry"
 )
 
 // A TLSVariant is a way in which the TLS of a server differs from what is
@@ -29,14 +27,14 @@ const (
 // server asks them for a certificate, they show one with the common name
 // "client".
 //
-// The variants combine.
-func WithTLS(variants ...TLSVariant) registry.Option {
-	return newOption(func(s *settings) {
+// The variants combine, also those of several WithTLS.
+func WithTLS(variants ...TLSVariant) Option {
+	return option{name: "WithTLS", set: func(s *settings) {
 		s.tls = true
 		for _, v := range variants {
 			s.variant |= v
 		}
-	})
+	}}
 }
 
 // serveTLS prepares the service to speak TLS on the ports that do. Host is what

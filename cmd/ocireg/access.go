@@ -44,7 +44,7 @@ func (a *access) option() (registry.Option, error) {
 	}
 	who := &auth.Auth{}
 	if a.token {
-		who.Scheme = auth.Bearer
+		who.Scheme = auth.SchemeBearer
 	}
 	own := make(map[string][]string) // the rules of each user that has some
 	for _, u := range a.users {
@@ -63,7 +63,7 @@ func (a *access) option() (registry.Option, error) {
 			return nil, err
 		}
 	}
-	return who.Option(), nil
+	return registry.Options(who.Options()...), nil
 }
 
 // addFault adds a fault in the language of [fault.Parse].

@@ -2,9 +2,11 @@
 // Bearer tokens with the service that hands them out, or client certificates,
 // with rules that say who may do what. It can misbehave as real ones do.
 //
-//	a := &auth.Auth{Scheme: auth.Bearer}
-//	ci := a.User("ci")
-//	h := registry.New(store, a.Option())
+//	a := auth.Bearer("anonymous pull public/**")
+//	ci := a.User("ci", "pull,push team/**")
+//	reg := registrytest.NewServer(t, a)
+//
+// A handler without a server is registry.New(store, a.Options()...).
 package auth
 
 import (
@@ -30,17 +32,17 @@ type Scheme uint8
 // The schemes. A client certificate that the TLS server has verified is taken
 // in each of them: its common name is the user.
 const (
-	// Basic is the scheme of RFC 7617.
-	Basic Scheme = iota
+	// SchemeBasic is the scheme of RFC 7617.
+	SchemeBasic Scheme = iota
 
-	// Bearer is the scheme of RFC 6750, with the token service that the
+	// SchemeBearer is the scheme of RFC 6750, with the token service that the
 	// distribution project describes in its documents Token Authentication
 	// Specification, Token Scope and OAuth2 Token Authentication. The service
 	// is at /token of the registry itself unless Realm says otherwise.
-	Bearer
+	SchemeBearer
 
-	// BearerOrBasic challenges with both, and takes either.
-	BearerOrBasic
+	// SchemeBearerOrBasic challenges with both, and takes either.
+	SchemeBearerOrBasic
 )
 
 // An Auth is who may do what in a registry, and how that is found out. The
@@ -91,6 +93,27 @@ type Auth struct {
 	expired  uint64 // tokens up to this number have expired
 	keys     *keys
 	requests []Grant
+	err      error // the first rule that is not valid
+}
+
+// Basic returns an Auth that asks for Basic authentication (RFC 7617). The
+// rules, such as "anonymous pull public/**", apply besides those of
+// [Auth.User]; [ParseRule] has their syntax. A rule that is not valid is
+// reported by [Auth.Err].
+func Basic(rules ...string) *Auth { return newAuth(SchemeBasic, rules) }
+
+// Bearer returns an Auth that asks for tokens, which it issues at /token (see
+// [SchemeBearer]). The rules are those of [Basic].
+func Bearer(rules ...string) *Auth { return newAuth(SchemeBearer, rules) }
+
+func newAuth(scheme Scheme, rules []string) *Auth {
+	a := &Auth{Scheme: scheme}
+	for _, rule := range rules {
+		if err := a.Allow(rule); err != nil && a.err == nil {
+			a.err = err
+		}
+	}
+	return a
 }
 
 // A user is somebody who can say who he is.
@@ -173,10 +196,23 @@ func (a *Auth) Revoke(name string) {
 	}
 }
 
-// Option is what a registry needs to ask a.
-func (a *Auth) Option() registry.Option {
-	return registry.Options(registry.WithMiddleware(a.Middleware), registry.WithAuthorizer(a.Authorize))
+// Options returns the options of a registry that asks a. With this method, a
+// is itself an option of package registrytest. Options panics if [Auth.Err]
+// returns an error.
+func (a *Auth) Options() []registry.Option {
+	if a.err != nil {
+		panic("auth: " + a.err.Error())
+	}
+	return []registry.Option{registry.WithMiddleware(a.Middleware), registry.WithAuthorizer(a.Authorize)}
 }
+
+// Err returns the error of the first rule given to [Basic] or [Bearer] that is
+// not valid. Package registrytest fails the test with it.
+func (a *Auth) Err() error { return a.err }
+
+// Exclusive returns "authentication". It tells package registrytest that a
+// registry takes one Auth, not two.
+func (a *Auth) Exclusive() string { return "authentication" }
 
 // An identity is who has sent a request, and how that is known.
 type identity struct {
@@ -225,10 +261,10 @@ func (a *Auth) authenticate(r *registry.Request) (identity, error) {
 	}
 	scheme, rest, _ := strings.Cut(values[0], " ")
 	switch {
-	case strings.EqualFold(scheme, "Basic") && a.Scheme != Bearer:
+	case strings.EqualFold(scheme, "Basic") && a.Scheme != SchemeBearer:
 		name, err := a.checkBasic(rest)
 		return identity{user: name}, err
-	case strings.EqualFold(scheme, "Bearer") && a.Scheme != Basic:
+	case strings.EqualFold(scheme, "Bearer") && a.Scheme != SchemeBasic:
 		claims, err := a.verify(rest, a.service(r.Request))
 		if err != nil {
 			return identity{}, err
@@ -356,7 +392,7 @@ func who(name string) string {
 // unauthorized returns the error that challenges the client.
 func (a *Auth) unauthorized(r *registry.Request, scopes []Access, code, message string) error {
 	var values []string
-	if a.Scheme != Basic {
+	if a.Scheme != SchemeBasic {
 		c := fmt.Sprintf(`Bearer realm="%s",service="%s"`, quoted(a.realm(r.Request)), quoted(a.service(r.Request)))
 		if len(scopes) > 0 {
 			c += fmt.Sprintf(`,scope="%s"`, quoted(scopeString(scopes)))
@@ -366,9 +402,9 @@ func (a *Auth) unauthorized(r *registry.Request, scopes []Access, code, message 
 		}
 		values = append(values, c)
 	}
-	if a.Scheme != Bearer {
+	if a.Scheme != SchemeBearer {
 		realm := a.Realm
-		if realm == "" || a.Scheme == BearerOrBasic {
+		if realm == "" || a.Scheme == SchemeBearerOrBasic {
 			realm = "registry"
 		}
 		values = append(values, fmt.Sprintf(`Basic realm="%s"`, quoted(realm)))

@@ -50,7 +50,7 @@ func newReg(t *testing.T, a *auth.Auth, opts ...registry.Option) *reg {
 		m.Digest = digest.FromBytes(m.Content)
 		require.NoError(t, store.PutManifest(t.Context(), repo, m, []string{"v1"}, nil))
 	}
-	h := registry.New(store, append([]registry.Option{a.Option()}, opts...)...)
+	h := registry.New(store, append(a.Options(), opts...)...)
 	return &reg{t, a, h, store}
 }
 
@@ -328,7 +328,7 @@ func TestTricks(t *testing.T) {
 }
 
 func TestBearer(t *testing.T) {
-	r := newReg(t, &auth.Auth{Scheme: auth.Bearer})
+	r := newReg(t, &auth.Auth{Scheme: auth.SchemeBearer})
 	ci := r.User("ci")
 
 	w := r.do("GET", "/v2/", nil, "")
@@ -371,7 +371,7 @@ func TestBearer(t *testing.T) {
 	require.Equal(t, 201, r.do("POST", anonymousMount, r.tokenOf(basic(ci), "repository:team/app:pull,push"), "").Code, "no token could name the source")
 	require.JSONEq(t, `{"repositories":["public/app","secret/app","team/app"]}`, r.do("GET", "/v2/_catalog", both, "").Body.String())
 
-	r = newReg(t, &auth.Auth{Scheme: auth.Bearer})
+	r = newReg(t, &auth.Auth{Scheme: auth.SchemeBearer})
 	few := r.User("few", "pull,push team/**")
 	narrow := r.tokenOf(basic(few), "repository:team/other:pull,push repository:secret/app:pull")
 	for _, from := range []string{"", "&from=secret/app"} {
@@ -381,7 +381,7 @@ func TestBearer(t *testing.T) {
 }
 
 func TestTokenService(t *testing.T) {
-	r := newReg(t, &auth.Auth{Scheme: auth.Bearer})
+	r := newReg(t, &auth.Auth{Scheme: auth.SchemeBearer})
 	require.NoError(t, r.Allow("anonymous pull public/**"))
 	ci := r.User("ci", "pull,push team/**")
 	post := func(form url.Values) *httptest.ResponseRecorder {
@@ -447,7 +447,7 @@ func TestTokenService(t *testing.T) {
 		require.Equal(t, 404, newReg(t, &auth.Auth{}).do("GET", "/token", nil, "").Code)
 	})
 	t.Run("on a host of its own", func(t *testing.T) {
-		a := &auth.Auth{Scheme: auth.Bearer, Realm: "https://auth.test/token", Service: "registry"}
+		a := &auth.Auth{Scheme: auth.SchemeBearer, Realm: "https://auth.test/token", Service: "registry"}
 		own := newReg(t, a)
 		c := own.User("ci")
 		require.Contains(t, own.do("GET", "/v2/", nil, "").Header().Get("WWW-Authenticate"), `realm="https://auth.test/token",service="registry"`)
@@ -465,7 +465,7 @@ func TestTokenService(t *testing.T) {
 // their user, in the middle of a push.
 func TestExpiry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newReg(t, &auth.Auth{Scheme: auth.Bearer, TokenLife: time.Minute})
+		r := newReg(t, &auth.Auth{Scheme: auth.SchemeBearer, TokenLife: time.Minute})
 		ci := r.User("ci")
 		scope := "repository:team/app:pull,push"
 		h := r.tokenOf(basic(ci), scope)
@@ -497,7 +497,7 @@ func TestMisbehaviour(t *testing.T) {
 	scope := "repository:team/app:pull"
 	get := func(r *reg, h header) int { return r.do("GET", "/v2/team/app/manifests/v1", h, "").Code }
 	t.Run("clocks that differ", func(t *testing.T) {
-		r := newReg(t, &auth.Auth{Scheme: auth.Bearer})
+		r := newReg(t, &auth.Auth{Scheme: auth.SchemeBearer})
 		ci := r.User("ci")
 		r.SetSkew(time.Hour)
 		require.Equal(t, 401, get(r, r.tokenOf(basic(ci), scope)), "not valid yet")
@@ -507,7 +507,7 @@ func TestMisbehaviour(t *testing.T) {
 		require.Equal(t, 200, get(r, r.tokenOf(basic(ci), scope)))
 	})
 	t.Run("a token for less than was asked", func(t *testing.T) {
-		r := newReg(t, &auth.Auth{Scheme: auth.Bearer, Mint: func(c *auth.Claims) { c.Access = nil }})
+		r := newReg(t, &auth.Auth{Scheme: auth.SchemeBearer, Mint: func(c *auth.Claims) { c.Access = nil }})
 		h := r.tokenOf(basic(r.User("ci")), scope)
 		require.Equal(t, 200, r.do("GET", "/v2/", h, "").Code)
 		require.Equal(t, 401, get(r, h))
@@ -521,7 +521,7 @@ func TestMisbehaviour(t *testing.T) {
 		}
 	})
 	t.Run("both schemes", func(t *testing.T) {
-		r := newReg(t, &auth.Auth{Scheme: auth.BearerOrBasic})
+		r := newReg(t, &auth.Auth{Scheme: auth.SchemeBearerOrBasic})
 		ci := r.User("ci")
 		require.Len(t, r.do("GET", "/v2/", nil, "").Header().Values("WWW-Authenticate"), 2)
 		require.Equal(t, 200, get(r, basic(ci)))
@@ -553,7 +553,7 @@ func TestClientCertificate(t *testing.T) {
 
 func TestRecordersAreTold(t *testing.T) {
 	var last *registry.Exchange
-	r := newReg(t, &auth.Auth{Scheme: auth.Bearer}, registry.WithRecorder(registry.RecorderFunc(func(e *registry.Exchange) { last = e })))
+	r := newReg(t, &auth.Auth{Scheme: auth.SchemeBearer}, registry.WithRecorder(registry.RecorderFunc(func(e *registry.Exchange) { last = e })))
 	h := r.tokenOf(basic(r.User("ci", "pull team/**")), "repository:team/app:pull,push")
 	require.Equal(t, registry.GetToken, last.Request.Op)
 	require.Equal(t, "ci", last.Request.User)
@@ -589,9 +589,9 @@ func FuzzScopes(f *testing.F) {
 	f.Add("repository:secret/app\x00:pull")
 	f.Add("repository:team/../secret/app:pull")
 	f.Add("repository(plugin):secret/app:*")
-	a := &auth.Auth{Scheme: auth.Bearer}
+	a := &auth.Auth{Scheme: auth.SchemeBearer}
 	ci := a.User("ci", "pull,push team/**")
-	h := registry.New(memstore.New(), a.Option())
+	h := registry.New(memstore.New(), a.Options()...)
 	f.Fuzz(func(t *testing.T, scope string) {
 		r := &reg{t, a, h, nil}
 		token := r.tokenOf(basic(ci), scope)

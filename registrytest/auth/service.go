@@ -99,7 +99,7 @@ type tokenRequest struct {
 // serveToken answers a request to the token service: GET as in Token
 // Authentication Specification, POST as in OAuth2 Token Authentication.
 func (a *Auth) serveToken(w http.ResponseWriter, r *registry.Request) error {
-	if a.Scheme == Basic {
+	if a.Scheme == SchemeBasic {
 		return &registry.Error{Code: registry.CodeUnsupported, Status: http.StatusNotFound, Message: "there is no token service"}
 	}
 	var t tokenRequest

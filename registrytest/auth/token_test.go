@@ -17,7 +17,7 @@ import (
 
 // newToken returns a valid token, and the Auth that has made it.
 func newToken(t *testing.T, change func(*Claims)) (*Auth, string) {
-	a := &Auth{Scheme: Bearer}
+	a := &Auth{Scheme: SchemeBearer}
 	a.User("ci")
 	now := time.Now()
 	c := Claims{Issuer: issuer, Subject: "ci", Audience: "service", IssuedAt: now, NotBefore: now, Expires: now.Add(time.Minute), number: 1}
@@ -118,7 +118,7 @@ func TestClaims(t *testing.T) {
 }
 
 func FuzzVerify(f *testing.F) {
-	a := &Auth{Scheme: Bearer}
+	a := &Auth{Scheme: SchemeBearer}
 	now := time.Now()
 	good, err := a.sign(Claims{Issuer: issuer, Audience: "service", NotBefore: now, Expires: now.Add(time.Hour), number: 1})
 	require.NoError(f, err)

@@ -91,7 +91,7 @@ func TestFaultsAreAsDocumented(t *testing.T) {
 	t.Parallel()
 	rows := faultRows(t)
 	for i, version := range []string{"HTTP/1.1", "HTTP/2"} {
-		var opts []registry.Option
+		var opts []registrytest.Option
 		if i == 1 {
 			opts = append(opts, registrytest.WithTLS())
 		}
@@ -176,7 +176,7 @@ type faultServer struct {
 	blob  []byte
 }
 
-func newFaultServer(t *testing.T, opts ...registry.Option) *faultServer {
+func newFaultServer(t *testing.T, opts ...registrytest.Option) *faultServer {
 	s := &faultServer{t: t, tb: faketb.New(t), blob: bytes.Repeat([]byte("0123456789"), 100)}
 	t.Cleanup(s.tb.End)
 	s.Server = registrytest.NewServer(s.tb, append(opts[:len(opts):len(opts)], registry.WithFaults(s.rules.Inject))...)

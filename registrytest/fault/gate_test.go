@@ -23,7 +23,7 @@ import (
 // overBoth runs a test over HTTP/1.1 and over HTTP/2, in bubbles.
 func overBoth(t *testing.T, test func(t *testing.T, s *faultServer, h2 bool)) {
 	for _, h2 := range []bool{false, true} {
-		name, opts := "HTTP/1.1", []registry.Option{registrytest.WithInMemory()}
+		name, opts := "HTTP/1.1", []registrytest.Option{registrytest.WithInMemory()}
 		if h2 {
 			name, opts = "HTTP/2", append(opts, registrytest.WithTLS())
 		}

@@ -24,6 +24,7 @@ import (
 	"github.com/ocireg/registry/internal/faketb"
 	"github.com/ocireg/registry/internal/testclient"
 	"github.com/ocireg/registry/registrytest"
+	"github.com/ocireg/registry/registrytest/auth"
 	"github.com/ocireg/registry/registrytest/content"
 	"github.com/ocireg/registry/registrytest/fault"
 )
@@ -368,8 +369,9 @@ func wantRanges(t *testing.T) {
 }
 
 func wantTokenService(t *testing.T) {
-	reg := registrytest.NewServer(t, registrytest.WithBearer())
-	user := reg.User(t, "ci")
+	who := auth.Bearer()
+	reg := registrytest.NewServer(t, who)
+	user := who.User("ci")
 	token := func() testclient.Response {
 		req, err := http.NewRequestWithContext(t.Context(), "GET", reg.URL+"/token?service=x&scope=repository:app:pull", nil)
 		require.NoError(t, err)
@@ -392,9 +394,10 @@ func wantTokenService(t *testing.T) {
 }
 
 func wantTokens(t *testing.T) {
-	reg := registrytest.NewServer(t, registrytest.WithBearer())
+	who := auth.Bearer()
+	reg := registrytest.NewServer(t, who)
 	reg.Push(t, "app:v1", content.Image())
-	user := reg.User(t, "ci")
+	user := who.User("ci")
 	c := clientOf(t, reg)
 	req, err := http.NewRequestWithContext(t.Context(), "GET", reg.URL+"/token?service="+url.QueryEscape(reg.Host())+"&scope=repository:app:pull", nil)
 	require.NoError(t, err)
@@ -412,7 +415,7 @@ func wantTokens(t *testing.T) {
 		SetHeader("WWW-Authenticate", `Bearer realm="x",scope="repository:app:pull,push",error="insufficient_scope"`))
 	require.Contains(t, bearer().Header.Get("WWW-Authenticate"), "insufficient_scope")
 	require.Equal(t, 200, bearer().Status)
-	reg.Auth().ExpireTokens()
+	who.ExpireTokens()
 	require.Equal(t, 401, bearer().Status)
 }
 
@@ -746,9 +749,10 @@ func wantSNI(t *testing.T) {
 }
 
 func wantAuth(t *testing.T) {
-	reg := registrytest.NewServer(t, registrytest.WithBasic())
+	who := auth.Basic()
+	reg := registrytest.NewServer(t, who)
 	reg.Push(t, "app:v1", content.Image())
-	user := reg.User(t, "ci", "pull app")
+	user := who.User("ci", "pull app")
 	c := clientOf(t, reg)
 	got := c.Get("/v2/app/manifests/v1")
 	require.Equal(t, 401, got.Status)

@@ -20,7 +20,7 @@ type Linter struct {
 	// are.
 	Expect []registry.Op
 
-	// LogOnly has [WithLinter] log what is found, in place of failing the test.
+	// LogOnly makes CheckRequests log the findings instead of failing the test.
 	LogOnly bool
 }
 
@@ -45,7 +45,7 @@ func (f Finding) String() string {
 // Three rules look further than a journal does by itself: [LintMediaType] and
 // [LintReferrersTag] into the manifests that are pushed, and
 // [LintUploadLocation] and [LintLink] are sharper when there is a query in the
-// URLs that the registry gives. [WithLinter] sees to both.
+// URLs that the registry gives. A server with the linter as an option does both.
 func (l Linter) Lint(r journal.Requests) []Finding {
 	state := &lint{expect: l.Expect}
 	for _, record := range r.All() {

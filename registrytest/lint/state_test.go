@@ -37,16 +37,16 @@ func TestLinterIsADial(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name           string
-		opts           []registry.Option
+		opts           []registrytest.Option
 		errors, logged int
 	}{
 		{"off", nil, 0, 0},
-		{"log", []registry.Option{registrytest.WithLinter(lint.Linter{LogOnly: true})}, 0, 1},
-		{"fail", []registry.Option{registrytest.WithLinter(lint.Linter{})}, 1, 0},
-		{"except", []registry.Option{registrytest.WithLinter(lint.Linter{Except: []lint.Rule{lint.Accept}})}, 0, 0},
-		{"expected", []registry.Option{registrytest.WithLinter(lint.Linter{Except: []lint.Rule{lint.Accept}, Expect: []registry.Op{registry.GetManifest}})}, 0, 0},
-		{"not expected", []registry.Option{registrytest.WithLinter(lint.Linter{Expect: []registry.Op{registry.Ping}})}, 2, 0},
-		{"in a group", []registry.Option{registry.Options(registrytest.WithLinter(lint.Linter{}))}, 1, 0},
+		{"log", []registrytest.Option{lint.Linter{LogOnly: true}}, 0, 1},
+		{"fail", []registrytest.Option{lint.Linter{}}, 1, 0},
+		{"except", []registrytest.Option{lint.Linter{Except: []lint.Rule{lint.Accept}}}, 0, 0},
+		{"expected", []registrytest.Option{lint.Linter{Except: []lint.Rule{lint.Accept}, Expect: []registry.Op{registry.GetManifest}}}, 0, 0},
+		{"not expected", []registrytest.Option{lint.Linter{Expect: []registry.Op{registry.Ping}}}, 2, 0},
+		{"in a group", []registrytest.Option{registrytest.Options(lint.Linter{})}, 1, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -74,7 +74,7 @@ func TestLinterIsADial(t *testing.T) {
 // follows them does not notice.
 func TestURLsHaveAStateWithALinter(t *testing.T) {
 	t.Parallel()
-	s := registrytest.NewServer(t, registrytest.WithLinter(lint.Linter{}), registry.WithPageSize(1))
+	s := registrytest.NewServer(t, lint.Linter{}, registry.WithPageSize(1))
 	for _, tag := range []string{"a", "b", "c"} {
 		s.Push(t, "app:"+tag, content.Image())
 	}
@@ -118,7 +118,7 @@ func TestURLsHaveAStateWithALinter(t *testing.T) {
 func TestServerWithALinterReadsManifests(t *testing.T) {
 	t.Parallel()
 	tb := faketb.New(t)
-	s := registrytest.NewServer(tb, registrytest.WithLinter(lint.Linter{}))
+	s := registrytest.NewServer(tb, lint.Linter{})
 	r, err := http.NewRequestWithContext(t.Context(), "PUT", s.URL+"/v2/app/manifests/v1", strings.NewReader(`{"mediaType": "a/b"}`))
 	require.NoError(t, err)
 	r.Header.Set("Content-Type", "c/d")

@@ -102,11 +102,11 @@ func TestHelm(t *testing.T) {
 // may not push.
 func TestHelmLogin(t *testing.T) {
 	t.Parallel()
-	for name, opt := range map[string]registry.Option{"Basic": registrytest.WithBasic(), "Bearer": registrytest.WithBearer()} {
+	for name, who := range map[string]*auth.Auth{"Basic": auth.Basic(), "Bearer": auth.Bearer()} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			reg := registrytest.NewServer(t, opt)
-			reader := reg.User(t, "reader", "pull **")
+			reg := registrytest.NewServer(t, who)
+			reader := who.User("reader", "pull **")
 			wrong := reader
 			wrong.Password += "x"
 			client := helmClient(t, reg)

@@ -36,7 +36,7 @@ import (
 func TestNotation(t *testing.T) {
 	t.Parallel()
 	key, cert := signingCert(t)
-	for name, opts := range map[string][]registry.Option{
+	for name, opts := range map[string][]registrytest.Option{
 		"referrers API":        nil,
 		"referrers tag schema": {registry.Without(registry.ListReferrers)},
 		"referrers over pages": {registry.WithPageSize(1)},

@@ -12,25 +12,33 @@ import (
 
 // everywhere runs a test on every store, over HTTP and HTTPS, and behind every
 // way to log in. Nothing comes in pages of more than two.
-func everywhere(t *testing.T, test func(t *testing.T, reg *registrytest.Server, as auth.Credentials), opts ...registry.Option) {
-	ways := map[string][]registry.Option{
-		"HTTP":          nil,
-		"HTTPS":         {registrytest.WithTLS()},
-		"Basic":         {registrytest.WithBasic()},
-		"Bearer":        {registrytest.WithBearer()},
-		"HTTPS, Basic":  {registrytest.WithTLS(), registrytest.WithBasic()},
-		"HTTPS, Bearer": {registrytest.WithTLS(), registrytest.WithBearer()},
+func everywhere(t *testing.T, test func(t *testing.T, reg *registrytest.Server, as auth.Credentials), opts ...registrytest.Option) {
+	ways := map[string]struct {
+		auth func(...string) *auth.Auth
+		tls  bool
+	}{
+		"HTTP":          {},
+		"HTTPS":         {tls: true},
+		"Basic":         {auth: auth.Basic},
+		"Bearer":        {auth: auth.Bearer},
+		"HTTPS, Basic":  {auth: auth.Basic, tls: true},
+		"HTTPS, Bearer": {auth: auth.Bearer, tls: true},
 	}
-	for way, more := range ways {
+	for name, way := range ways {
 		for store, open := range matrix.Stores() {
-			t.Run(way+"/"+store, func(t *testing.T) {
+			t.Run(name+"/"+store, func(t *testing.T) {
 				t.Parallel()
-				all := append([]registry.Option{registrytest.WithStore(open(t)), registry.WithPageSize(2)}, opts...)
-				reg := registrytest.NewServer(t, append(all, more...)...)
-				var as auth.Credentials
-				if strings.HasSuffix(way, "Basic") || strings.HasSuffix(way, "Bearer") {
-					as = reg.User(t, "ci")
+				all := append([]registrytest.Option{registrytest.WithStore(open(t)), registry.WithPageSize(2)}, opts...)
+				if way.tls {
+					all = append(all, registrytest.WithTLS())
 				}
+				var as auth.Credentials
+				if way.auth != nil {
+					who := way.auth()
+					as = who.User("ci")
+					all = append(all, who)
+				}
+				reg := registrytest.NewServer(t, all...)
 				test(t, reg, as)
 			})
 		}

@@ -36,10 +36,10 @@ type login struct {
 
 func logins() []login {
 	return []login{
-		{name: "Basic", scheme: auth.Basic, as: ci, run: there},
-		{name: "Bearer", scheme: auth.Bearer, as: ci, run: there},
-		{name: "Bearer, identity token", scheme: auth.Bearer, as: identity, run: there},
-		{name: "Bearer, anonymous pull", scheme: auth.Bearer, as: func(a *auth.Auth, _ *Env) {
+		{name: "Basic", scheme: auth.SchemeBasic, as: ci, run: there},
+		{name: "Bearer", scheme: auth.SchemeBearer, as: ci, run: there},
+		{name: "Bearer, identity token", scheme: auth.SchemeBearer, as: identity, run: there},
+		{name: "Bearer, anonymous pull", scheme: auth.SchemeBearer, as: func(a *auth.Auth, _ *Env) {
 			if err := a.Allow("anonymous pull public/**"); err != nil {
 				panic(err)
 			}
@@ -48,17 +48,17 @@ func logins() []login {
 			s.pull("public/app:v1", app())
 			return tokens(s, a)
 		}},
-		{name: "Bearer, mount", scheme: auth.Bearer, as: ci, run: func(s *try, a *auth.Auth) string {
+		{name: "Bearer, mount", scheme: auth.SchemeBearer, as: ci, run: func(s *try, a *auth.Auth) string {
 			return mount(s) + ", " + tokens(s, a)
 		}},
-		{name: "Bearer, tokens expire between two blobs", scheme: auth.Bearer, as: ci, run: expired, expire: registry.PutUpload},
-		{name: "Bearer, identity token, tokens expire between two blobs", scheme: auth.Bearer, as: identity, run: expired, expire: registry.PutUpload},
+		{name: "Bearer, tokens expire between two blobs", scheme: auth.SchemeBearer, as: ci, run: expired, expire: registry.PutUpload},
+		{name: "Bearer, identity token, tokens expire between two blobs", scheme: auth.SchemeBearer, as: identity, run: expired, expire: registry.PutUpload},
 		// Whether the client can send the body again depends on the HTTP version.
-		{name: "Bearer, tokens expire before the bytes of a blob", over: "http", scheme: auth.Bearer, as: ci, run: expired, expire: registry.StartUpload},
-		{name: "Bearer, tokens expire before the bytes of a blob, HTTPS", over: "https", scheme: auth.Bearer, as: ci, run: expired, expire: registry.StartUpload},
-		{name: "Basic, wrong password", scheme: auth.Basic, as: wrongPassword, run: refused},
-		{name: "Bearer, wrong password", scheme: auth.Bearer, as: wrongPassword, run: refused},
-		{name: "Bearer, may only pull", scheme: auth.Bearer, as: func(a *auth.Auth, env *Env) {
+		{name: "Bearer, tokens expire before the bytes of a blob", over: "http", scheme: auth.SchemeBearer, as: ci, run: expired, expire: registry.StartUpload},
+		{name: "Bearer, tokens expire before the bytes of a blob, HTTPS", over: "https", scheme: auth.SchemeBearer, as: ci, run: expired, expire: registry.StartUpload},
+		{name: "Basic, wrong password", scheme: auth.SchemeBasic, as: wrongPassword, run: refused},
+		{name: "Bearer, wrong password", scheme: auth.SchemeBearer, as: wrongPassword, run: refused},
+		{name: "Bearer, may only pull", scheme: auth.SchemeBearer, as: func(a *auth.Auth, env *Env) {
 			env.Credentials = a.User("ci", "pull **")
 		}, run: refused},
 	}
@@ -161,7 +161,7 @@ func Logins(t *testing.T, docs string, clients ...Factory) {
 	}
 }
 
-func (l login) try(t *testing.T, client Factory, opts ...registry.Option) string {
+func (l login) try(t *testing.T, client Factory, opts ...registrytest.Option) string {
 	a := &auth.Auth{Scheme: l.scheme}
 	var expire sync.Once
 	s := start(t, Factory{client.Name, func(t *testing.T, env Env) Client {
@@ -169,7 +169,7 @@ func (l login) try(t *testing.T, client Factory, opts ...registry.Option) string
 		// Which blobs are there when the tokens expire is the same each time.
 		env.Sequential = l.expire != 0
 		return client.New(t, env)
-	}}, append(opts, registrytest.WithAuth(a), registry.WithRecorder(registry.RecorderFunc(func(x *registry.Exchange) {
+	}}, append(opts, a, registry.WithRecorder(registry.RecorderFunc(func(x *registry.Exchange) {
 		op := x.Request.Op
 		if op == registry.MountBlob && x.Status == http.StatusAccepted {
 			op = registry.StartUpload

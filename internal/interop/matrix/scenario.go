@@ -27,7 +27,7 @@ import (
 // A scenario is something that clients do with a registry.
 type scenario struct {
 	name    string
-	options []registry.Option
+	options []registrytest.Option
 	large   bool
 
 	// over is set where it makes a difference: the scenario is tried over that
@@ -51,7 +51,7 @@ type try struct {
 }
 
 // start starts a registry, and a client of it.
-func start(t *testing.T, f Factory, opts ...registry.Option) *try {
+func start(t *testing.T, f Factory, opts ...registrytest.Option) *try {
 	var faults fault.Rules
 	reg := registrytest.NewServer(t, append(opts, registry.WithFaults(faults.Inject))...)
 	return &try{T: t, reg: reg, client: f.New(t, newEnv(reg)), faults: &faults}
@@ -249,11 +249,11 @@ func scenarios() []scenario {
 			// that were refused.
 			return fmt.Sprintf("%d bytes sent", sent(s.reg.Requests()))
 		}},
-		{name: "tags over pages", options: []registry.Option{registry.WithPageSize(2)}, over: "http", run: tags},
-		{name: "tags over pages, HTTPS", options: []registry.Option{registry.WithPageSize(2)}, over: "https", run: tags},
+		{name: "tags over pages", options: []registrytest.Option{registry.WithPageSize(2)}, over: "http", run: tags},
+		{name: "tags over pages, HTTPS", options: []registrytest.Option{registry.WithPageSize(2)}, over: "https", run: tags},
 		{name: "referrers", run: referrers},
-		{name: "referrers without the API", options: []registry.Option{registry.Without(registry.ListReferrers)}, run: referrers},
-		{name: "referrers by another client, without the API", options: []registry.Option{registry.Without(registry.ListReferrers)}, run: func(s *try) string {
+		{name: "referrers without the API", options: []registrytest.Option{registry.Without(registry.ListReferrers)}, run: referrers},
+		{name: "referrers by another client, without the API", options: []registrytest.Option{registry.Without(registry.ListReferrers)}, run: func(s *try) string {
 			subject := s.reg.Push(s, "team/app:v1", app())
 			first, second := attachments(subject)
 			tag := strings.Replace(subject.Digest.String(), ":", "-", 1)
@@ -423,10 +423,10 @@ func Stores() map[string]func(t *testing.T) registry.Store {
 // schemes are the URL schemes that the scenarios are tried over.
 var schemes = []struct {
 	name    string
-	options []registry.Option
+	options []registrytest.Option
 }{
 	{"http", nil},
-	{"https", []registry.Option{registrytest.WithTLS()}},
+	{"https", []registrytest.Option{registrytest.WithTLS()}},
 }
 
 // explained checks that there is a reason for each cell that says that a client
@@ -467,7 +467,7 @@ func Scenarios(t *testing.T, docs string, clients ...Factory) {
 							t.Skip("moves 600 MiB")
 						}
 						t.Parallel()
-						opts := slices.Concat([]registry.Option{registrytest.WithStore(open(t))}, scheme.options, scenario.options)
+						opts := slices.Concat([]registrytest.Option{registrytest.WithStore(open(t))}, scheme.options, scenario.options)
 						seen, lacks := start(t, client, opts...).attempt(scenario.run)
 						if lacks != "" {
 							table.Check(t, scenario.name, client.Name, "–")

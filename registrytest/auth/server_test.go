@@ -1,4 +1,4 @@
-package registrytest_test
+package auth_test
 
 import (
 	"crypto/tls"
@@ -33,10 +33,11 @@ func getAs(t *testing.T, reg *registrytest.Server, path string, c auth.Credentia
 }
 
 func TestUsers(t *testing.T) {
-	reg := registrytest.NewServer(t, registrytest.WithBasic("anonymous pull public/**"))
+	who := auth.Basic("anonymous pull public/**")
+	reg := registrytest.NewServer(t, who)
 	reg.Push(t, "team/app:v1", content.Image())
 	reg.Push(t, "public/app:v1", content.Image())
-	ci, ro := reg.User(t, "ci"), reg.User(t, "ro", "pull team/*")
+	ci, ro := who.User("ci"), who.User("ro", "pull team/*")
 	manifest := func(repo string) string { return "/v2/" + repo + "/manifests/v1" }
 
 	require.Equal(t, 401, getAs(t, reg, "/v2/", auth.Credentials{}))
@@ -47,29 +48,30 @@ func TestUsers(t *testing.T) {
 	require.Equal(t, 404, getAs(t, reg, manifest("other/app"), ci))
 	require.Equal(t, 2, reg.Requests().User("ro").Len(), "the journal says who it was")
 
-	reg.Auth().Revoke("ci")
+	who.Revoke("ci")
 	require.Equal(t, 401, getAs(t, reg, manifest("team/app"), ci))
 }
 
 func TestConfigFiles(t *testing.T) {
-	reg := registrytest.NewServer(t, registrytest.WithBearer())
-	ci := reg.User(t, "ci")
+	who := auth.Bearer()
+	reg := registrytest.NewServer(t, who)
+	ci := who.User("ci")
 	read := func(dir string) (config map[string]map[string]any) {
 		text, err := os.ReadFile(filepath.Join(dir, "config.json"))
 		require.NoError(t, err)
 		require.NoError(t, json.Unmarshal(text, &config))
 		return config
 	}
-	entry := read(reg.DockerConfig(t, ci))["auths"][reg.Host()].(map[string]any)
+	entry := read(ci.DockerConfig(t, reg.Host()))["auths"][reg.Host()].(map[string]any)
 	require.NotEmpty(t, entry["auth"])
-	entry = read(reg.DockerConfigIdentity(t, "ci"))["auths"][reg.Host()].(map[string]any)
+	entry = read(who.DockerConfigIdentity(t, reg.Host(), "ci"))["auths"][reg.Host()].(map[string]any)
 	require.NotEmpty(t, entry["identitytoken"])
 
 	if runtime.GOOS == "windows" {
 		t.Skip("there is no shell for a credential helper")
 	}
 	odd := auth.Credentials{Username: "ci", Password: `it's "$odd\`}
-	dir := reg.DockerConfigHelper(t, odd)
+	dir := odd.DockerConfigHelper(t, reg.Host())
 	require.Equal(t, "registrytest", read(dir)["credHelpers"][reg.Host()])
 	helper := exec.Command(filepath.Join(dir, "docker-credential-registrytest"), "get")
 	helper.Stdin = strings.NewReader(reg.Host())
@@ -87,12 +89,12 @@ func TestSkopeoLogsIn(t *testing.T) {
 	if err != nil {
 		t.Skip("skopeo is not installed")
 	}
-	for name, scheme := range map[string]registry.Option{"Basic": registrytest.WithBasic(), "Bearer": registrytest.WithBearer()} {
+	for name, who := range map[string]*auth.Auth{"Basic": auth.Basic(), "Bearer": auth.Bearer()} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			reg := registrytest.NewServer(t, scheme)
+			reg := registrytest.NewServer(t, who)
 			reg.Push(t, "team/app:v1", content.Image())
-			ci := reg.User(t, "ci")
+			ci := who.User("ci")
 			inspect := func(dir string, env ...string) error {
 				cmd := exec.Command(skopeo, "inspect", "--raw", "--tls-verify=false", "docker://"+reg.Ref("team/app:v1"))
 				cmd.Env = append(os.Environ(), "REGISTRY_AUTH_FILE="+filepath.Join(dir, "config.json"))
@@ -101,12 +103,12 @@ func TestSkopeoLogsIn(t *testing.T) {
 				t.Logf("%s", out)
 				return err
 			}
-			require.NoError(t, inspect(reg.DockerConfig(t, ci)))
-			dir := reg.DockerConfigHelper(t, ci)
+			require.NoError(t, inspect(ci.DockerConfig(t, reg.Host())))
+			dir := ci.DockerConfigHelper(t, reg.Host())
 			require.NoError(t, inspect(dir, "PATH="+dir+":"+os.Getenv("PATH")))
-			require.Error(t, inspect(reg.DockerConfig(t, auth.NewCredentials("ci"))))
+			require.Error(t, inspect(auth.NewCredentials("ci").DockerConfig(t, reg.Host())))
 			if name == "Bearer" {
-				require.NoError(t, inspect(reg.DockerConfigIdentity(t, "ci")))
+				require.NoError(t, inspect(who.DockerConfigIdentity(t, reg.Host(), "ci")))
 			}
 			require.NotZero(t, reg.Requests().User("ci").Op(registry.GetManifest).Len())
 		})
@@ -115,9 +117,10 @@ func TestSkopeoLogsIn(t *testing.T) {
 
 // TestUserByCertificate has a client say who it is by its certificate alone.
 func TestUserByCertificate(t *testing.T) {
-	reg := registrytest.NewServer(t, registrytest.WithTLS(registrytest.RequireClientCert), registrytest.WithBasic())
+	who := auth.Basic()
+	reg := registrytest.NewServer(t, registrytest.WithTLS(registrytest.RequireClientCert), who)
 	reg.Push(t, "team/app:v1", content.Image())
-	reg.User(t, "ci", "pull team/*")
+	who.User("ci", "pull team/*")
 	get := func(name string) int {
 		transport := reg.Transport().Clone()
 		defer transport.CloseIdleConnections()

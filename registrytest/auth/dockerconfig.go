@@ -1,0 +1,93 @@
+package auth
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+)
+
+// A TB is the part of a test that this package needs. Every [testing.TB] is
+// one. Fatalf must not return.
+type TB interface {
+	Helper()
+	Fatalf(format string, args ...any)
+	TempDir() string
+}
+
+// configFile is the part of Docker's config.json that concerns credentials.
+type configFile struct {
+	Auths       map[string]configAuth `json:"auths,omitempty"`
+	CredHelpers map[string]string     `json:"credHelpers,omitempty"`
+}
+
+type configAuth struct {
+	Auth          string `json:"auth,omitempty"`
+	IdentityToken string `json:"identitytoken,omitempty"`
+}
+
+// DockerConfig returns a directory with a config.json that holds the
+// credentials for a registry at the host, such as "127.0.0.1:43121". Docker's
+// clients take the directory as DOCKER_CONFIG; Podman and Skopeo take the path
+// of the file as REGISTRY_AUTH_FILE. The directory is removed at the end of the
+// test.
+func (c Credentials) DockerConfig(t TB, host string) (dir string) {
+	t.Helper()
+	both := base64.StdEncoding.EncodeToString([]byte(c.Username + ":" + c.Password))
+	return writeDockerConfig(t, configFile{Auths: map[string]configAuth{host: {Auth: both}}})
+}
+
+// DockerConfigIdentity is like [Credentials.DockerConfig] with an identity
+// token of the user, which docker login stores instead of the password if the
+// registry issues one.
+func (a *Auth) DockerConfigIdentity(t TB, host, user string) (dir string) {
+	t.Helper()
+	// Docker's own clients expect this name instead of the user's.
+	name := base64.StdEncoding.EncodeToString([]byte("<token>:"))
+	token := a.IdentityToken(user)
+	return writeDockerConfig(t, configFile{Auths: map[string]configAuth{host: {Auth: name, IdentityToken: token}}})
+}
+
+// DockerConfigHelper is like [Credentials.DockerConfig] with a credential
+// helper instead of the credentials: config.json names a program in the same
+// directory, and clients find it if the directory is in PATH. The helper is a
+// shell script, so DockerConfigHelper fails the test on Windows.
+func (c Credentials) DockerConfigHelper(t TB, host string) (dir string) {
+	t.Helper()
+	if runtime.GOOS == "windows" {
+		t.Fatalf("auth: a credential helper is a shell script, which Windows does not run; use DockerConfig there")
+	}
+	dir = writeDockerConfig(t, configFile{CredHelpers: map[string]string{host: "registrytest"}})
+	response, err := json.Marshal(map[string]string{"ServerURL": host, "Username": c.Username, "Secret": c.Password})
+	if err != nil {
+		t.Fatalf("auth: encoding credentials: %v", err)
+	}
+	quoted := strings.ReplaceAll(string(response), `'`, `'\''`)
+	script := fmt.Sprintf("#!/bin/sh\n# The client sends the host on standard input.\ncat >/dev/null\n[ \"$1\" = get ] && printf '%%s\\n' '%s'\n", quoted)
+	// A process that another goroutine starts meanwhile would keep the script
+	// open for writing for a moment, and the kernel does not execute such a file.
+	syscall.ForkLock.RLock()
+	err = os.WriteFile(filepath.Join(dir, "docker-credential-registrytest"), []byte(script), 0o755)
+	syscall.ForkLock.RUnlock()
+	if err != nil {
+		t.Fatalf("auth: writing a credential helper: %v", err)
+	}
+	return dir
+}
+
+func writeDockerConfig(t TB, c configFile) (dir string) {
+	t.Helper()
+	text, err := json.MarshalIndent(c, "", "\t")
+	if err != nil {
+		t.Fatalf("auth: encoding config.json: %v", err)
+	}
+	dir = t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "config.json"), append(text, '\n'), 0o600); err != nil {
+		t.Fatalf("auth: writing config.json: %v", err)
+	}
+	return dir
+}

@@ -1,0 +1,165 @@
+package registrytest_test
+
+import (
+	"go/ast"
+	"go/importer"
+	"go/parser"
+	"go/token"
+	"go/types"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/memstore"
+	"github.com/ocireg/registry/registrytest"
+	"github.com/ocireg/registry/registrytest/auth"
+	"github.com/ocireg/registry/registrytest/journal"
+)
+
+// An option of a server does not compile as an option of a handler, where it
+// would have no effect.
+func TestOptionsOfAServerAreNoOptionsOfAHandler(t *testing.T) {
+	t.Parallel()
+	check := typeChecker(t)
+	for call, wrong := range map[string]bool{
+		"registry.New(store, registrytest.WithTLS())":                               true,
+		"registry.New(store, registrytest.Options())":                               true,
+		"registry.New(store, auth.Basic())":                                         true,
+		"registry.New(store, lint.Linter{})":                                        true,
+		"registry.New(store, registry.Options(registrytest.WithTLS()))":             true,
+		"registry.New(store, auth.Basic().Options()...)":                            false,
+		"registrytest.NewServer(t, registrytest.WithTLS(), registry.Options())":     false,
+		"registrytest.NewServer(t, auth.Basic(), lint.Linter{})":                    false,
+		"registrytest.NewServer(t, registrytest.Options(registry.WithLogger(nil)))": false,
+	} {
+		err := check(call)
+		if wrong {
+			require.ErrorContains(t, err, "does not implement registry.Option", call)
+		} else {
+			require.NoError(t, err, call)
+		}
+	}
+}
+
+// typeChecker returns a function that type-checks a call.
+func typeChecker(t *testing.T) func(call string) error {
+	t.Helper()
+	tool, err := exec.LookPath("go")
+	if err != nil {
+		t.Skip("the go command is not installed")
+	}
+	const module = "github.com/ocireg/registry"
+	list, err := exec.Command(tool, "list", "-export", "-deps", "-f", "{{.ImportPath}} {{.Export}}", module+"/registrytest/auth", module+"/registrytest/lint", module+"/registrytest").Output()
+	require.NoError(t, err)
+	exports := make(map[string]string)
+	for line := range strings.Lines(string(list)) {
+		path, file, _ := strings.Cut(strings.TrimSpace(line), " ")
+		exports[path] = file
+	}
+	fset := token.NewFileSet()
+	config := types.Config{Importer: importer.ForCompiler(fset, "gc", func(path string) (io.ReadCloser, error) { return os.Open(exports[path]) })}
+	return func(call string) error {
+		src := "package p\nimport (\n"
+		for _, room := range []string{"", "/registrytest", "/registrytest/auth", "/registrytest/lint"} {
+			src += "\t\"" + module + room + "\"\n"
+		}
+		src += ")\nvar (\n\tstore registry.Store\n\tt registrytest.TB\n\t_ auth.Auth\n\t_ lint.Linter\n\t_ = " + call + "\n)\n"
+		file, err := parser.ParseFile(fset, "p.go", src, 0)
+		require.NoError(t, err)
+		_, err = config.Check("p", fset, []*ast.File{file}, nil)
+		return err
+	}
+}
+
+// Options that contradict each other, and options without a meaning where they
+// are given, fail the test.
+func TestOptionsThatContradictEachOther(t *testing.T) {
+	t.Parallel()
+	bad := auth.Bearer("ci sing **", "ci dance **")
+	for name, c := range map[string]struct {
+		opts []registrytest.Option
+		want string // in the failure, or "" if there is none
+	}{
+		"two stores":          {[]registrytest.Option{registrytest.WithStore(memstore.New()), registrytest.WithStore(memstore.New())}, "WithStore and WithStore both set the store; leave one out"},
+		"two in groups":       {[]registrytest.Option{registrytest.WithStore(memstore.New()), registrytest.Options(registrytest.WithStore(memstore.New()))}, "both set the store"},
+		"two authentications": {[]registrytest.Option{auth.Basic(), auth.Bearer()}, "*auth.Auth and *auth.Auth both set the authentication; leave one out"},
+		"two registries":      {[]registrytest.Option{registrytest.WithRegistryFrom("A"), registrytest.WithRegistryFrom("B")}, "both set the registry"},
+		"nil":                 {[]registrytest.Option{nil}, "an option is nil; leave it out"},
+		"nil in a group":      {[]registrytest.Option{registrytest.Options(nil)}, "an option is nil; leave it out"},
+		"a bad rule":          {[]registrytest.Option{bad}, `rule "ci sing **"`},
+		"several TLS":         {[]registrytest.Option{registrytest.WithTLS(), registrytest.WithTLS(registrytest.OnlyHTTP1)}, ""},
+		"said again":          {[]registrytest.Option{registrytest.WithInMemory(), registrytest.WithInMemory(), registrytest.WithBodies(1), registrytest.WithBodies(2)}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for _, start := range []func(t registrytest.TB){
+				func(t registrytest.TB) { registrytest.NewServer(t, c.opts...) },
+				func(t registrytest.TB) { registrytest.NewNetwork(t).Registry("a.test", c.opts...) },
+			} {
+				tr := try(t, start)
+				if c.want == "" {
+					require.Empty(t, tr.errors)
+					continue
+				}
+				require.Len(t, tr.errors, 1)
+				require.Contains(t, tr.errors[0], c.want)
+			}
+		})
+	}
+	require.PanicsWithValue(t, "auth: "+bad.Err().Error(), func() { bad.Options() })
+}
+
+func TestHandlersOfANetworkTakeNoOptionsOfARegistry(t *testing.T) {
+	t.Parallel()
+	for want, opt := range map[string]registrytest.Option{
+		"an option of package registry is for registries": registry.WithReadOnly(),
+		"WithBodies is for registries":                    registrytest.WithBodies(1),
+		"*auth.Auth is for registries":                    auth.Basic(),
+		"an option is nil":                                nil,
+	} {
+		tr := try(t, func(t registrytest.TB) {
+			registrytest.NewNetwork(t).Handle("a.test", say(""), registrytest.WithTLS(), opt)
+		})
+		require.Len(t, tr.errors, 1)
+		require.Contains(t, tr.errors[0], want)
+	}
+}
+
+// A watcher is an option of another package, with all the methods that one can
+// have.
+type watcher struct {
+	observed *journal.Journal
+	checked  int
+}
+
+func (*watcher) Options() []registry.Option {
+	return []registry.Option{registry.WithWarnings("watched")}
+}
+func (*watcher) Err() error                   { return nil }
+func (w *watcher) Observe(j *journal.Journal) { w.observed = j }
+func (w *watcher) CheckRequests(t journal.TB, r journal.Requests) {
+	w.checked = r.Len()
+	t.Errorf("%d requests", r.Len())
+}
+
+func TestOptionsOfOtherPackages(t *testing.T) {
+	t.Parallel()
+	w := &watcher{}
+	tr := try(t, func(tb registrytest.TB) {
+		s := registrytest.NewServer(tb, w)
+		require.NotNil(t, w.observed)
+		resp, err := s.Client().Get(s.URL + "/v2/")
+		require.NoError(t, err)
+		resp.Body.Close()
+		require.Equal(t, `299 - "watched"`, resp.Header.Get("Warning"))
+		require.Equal(t, s.Requests().First(), w.observed.Requests().First())
+		require.Zero(t, w.checked, "the requests are checked once the server is closed")
+	})
+	require.Equal(t, []string{"1 requests"}, tr.errors)
+	require.Equal(t, 1, w.checked)
+}
