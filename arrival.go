@@ -5,20 +5,21 @@ import (
 	"sync"
 )
 
-// An arrival is the body of a request as it comes in to an upload session,
-// which it hashes and counts.
+// An arrival is the body of a request on its way into an upload session. It
+// counts and hashes the bytes as they are read, and hashes one piece while the
+// next one arrives. Over HTTP that takes 14 to 23 % off a push of 256 MiB
+// (two cores, client included: 1.25 s instead of 1.62 s in one PATCH, 1.49 s
+// instead of 1.73 s in one POST).
 type arrival struct {
 	*upload
 	body io.Reader
 }
 
-// pieceSize is how many bytes are hashed at once while more come in. It is
-// large, as the fewer the reads, the less a client on the same machine has to
-// wait for them.
+// pieceSize is the number of bytes that are hashed at once. The larger the
+// reads, the less often a client on the same machine waits for one.
 const pieceSize = 512 << 10
 
-// Read implements [io.Reader]. It reads until p is full, so that what has come
-// can be hashed while the rest is coming.
+// Read implements [io.Reader]. It reads until p is full.
 func (a *arrival) Read(p []byte) (n int, err error) {
 	var hashing sync.WaitGroup
 	defer hashing.Wait()
@@ -27,7 +28,7 @@ func (a *arrival) Read(p []byte) (n int, err error) {
 		var m int
 		m, err = a.body.Read(p[n:min(hashed+pieceSize, len(p))])
 		if m == 0 && err == nil {
-			break // Whoever calls counts the reads that come to nothing.
+			break // The caller counts zero-byte reads.
 		}
 		n += m
 		a.size.Add(int64(m))

@@ -8,16 +8,16 @@ import (
 	"iter"
 )
 
-// An Action is what a user may or may not do with a repository.
+// An Action is a kind of access to a repository.
 type Action uint8
 
-// The actions. Each operation is one of them, but for Ping and ListExtensions
-// of the registry as a whole, which require no permission.
+// The actions. Each operation is one of them, except for Ping and for
+// ListExtensions of the whole registry, which require no permission.
 const (
 	ActionPull   Action = iota + 1 // read blobs, manifests and referrers
 	ActionPush                     // put blobs and manifests
 	ActionDelete                   // delete blobs, manifests and tags
-	ActionList                     // list tags, or find the repository in the catalog
+	ActionList                     // list tags, and appear in the list of repositories
 )
 
 // String returns the name of the action in lower case.
@@ -35,7 +35,7 @@ func (a Action) String() string {
 	return fmt.Sprintf("action(%d)", uint8(a))
 }
 
-// Action returns what the operation does, or 0 if it needs no leave.
+// Action returns the action of the operation, or 0 if it requires no permission.
 func (op Op) Action() Action {
 	switch op {
 	case GetBlob, HeadBlob, GetManifest, HeadManifest, ListReferrers:
@@ -51,21 +51,21 @@ func (op Op) Action() Action {
 }
 
 // An Authorizer decides whether the request may do the action with the
-// repository: it returns nil if it may, and what to answer if it may not,
+// repository. It returns nil if so, and otherwise the error to respond with,
 // such as an [*Error] with [CodeUnauthorized] or [CodeDenied].
 //
-// It is asked about the repository that an operation is on before anything is
-// looked up. The empty repository stands for the catalog as a whole. It is also
-// asked about repositories that the operation would reach into, and what it
-// refuses there is treated as if it were not there: a mount finds no blob in
-// it, and the catalog does not list it.
+// The registry asks it about the repository of the operation, before it looks
+// anything up. The empty repository is the list of all repositories. The
+// registry also asks it about every other repository that the operation would
+// reach into, and acts as if those that it refuses did not exist: a mount finds
+// no blob there, and the list of repositories does not have them.
 type Authorizer func(r *Request, repo string, a Action) error
 
-// authorize asks whether the request may do what it asks for.
+// authorize returns an error unless the operation of the request is permitted.
 func (h *handler) authorize(r *Request) error {
 	a := r.Op.Action()
 	if r.Op == ListExtensions && r.Repo != "" {
-		a = ActionList // the answer tells whether the repository is there
+		a = ActionList // The response tells whether the repository exists.
 	}
 	if h.authorizer == nil || a == 0 {
 		return nil
@@ -73,8 +73,7 @@ func (h *handler) authorize(r *Request) error {
 	return h.authorizer(r, r.Repo, a)
 }
 
-// visible yields those of the repositories that the request may do the action
-// with.
+// visible lists the repositories with which the request may do the action.
 func (h *handler) visible(r *Request, a Action) func(ctx context.Context, after string) iter.Seq2[string, error] {
 	if h.authorizer == nil {
 		return h.store.Repositories
@@ -93,9 +92,8 @@ func (h *handler) visible(r *Request, a Action) func(ctx context.Context, after 
 	}
 }
 
-// mountSource returns the repository that the blob of a mount can be taken
-// from, or an error that wraps [fs.ErrNotExist]. It is empty if any repository
-// will do.
+// mountSource returns the repository from which to mount the blob, or "" for any
+// repository. If the request may read none, the error wraps [fs.ErrNotExist].
 func (h *handler) mountSource(r *Request) (string, error) {
 	if h.authorizer == nil {
 		return r.From, nil

@@ -7,8 +7,6 @@ import (
 	"io/fs"
 	"net/http"
 
-	"github.com/opencontainers/go-digest"
-
 	"github.com/ocireg/registry/internal/names"
 )
 
@@ -64,17 +62,7 @@ func (h *handler) mountBlob(w http.ResponseWriter, r *Request) error {
 	case err != nil:
 		return fmt.Errorf("mounting blob %s from %q to %s: %w", r.Digest, r.From, r.Repo, err)
 	}
-	return h.created(w, r, "blobs", r.Digest)
-}
-
-// created answers that the blob or the manifest is there now.
-func (h *handler) created(w http.ResponseWriter, r *Request, kind string, d digest.Digest) error {
-	setFields(w.Header(),
-		"Location", "/v2/"+r.Repo+"/"+kind+"/"+string(d),
-		"Docker-Content-Digest", string(d),
-		"Content-Length", "0")
-	w.WriteHeader(http.StatusCreated)
-	return nil
+	return writeCreated(w, r, "blobs", r.Digest)
 }
 
 func (h *handler) blobError(r *Request, doing string, err error) error {

@@ -1,11 +1,9 @@
 package registry
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
-	"strconv"
 )
 
 // A Code is one of the error codes of the distribution spec, section Error
@@ -30,8 +28,8 @@ const (
 	CodeTooManyRequests     Code = "TOOMANYREQUESTS"
 )
 
-// Status returns the HTTP status that an error with this code has unless it
-// says otherwise, or 500 if the code is not one of the spec's.
+// Status returns the HTTP status of an error with this code if the error does
+// not set another: 500 if the code is not one of the spec's.
 func (c Code) Status() int {
 	switch c {
 	case CodeBlobUploadInvalid, CodeDigestInvalid, CodeManifestBlobUnknown, CodeManifestInvalid,
@@ -51,25 +49,24 @@ func (c Code) Status() int {
 	return http.StatusInternalServerError
 }
 
-// An Error is an error that a client is told as it is. A [Middleware], a
-// [Fault] or a [Store] that returns one decides what the registry answers.
-// Several of them, joined with [errors.Join], are answered together, with the
-// status of the first.
+// An Error is an error that the client gets as it is. A [Middleware], a [Fault]
+// or a [Store] that returns one decides the response. If several are joined
+// with [errors.Join], the response has all of them, and the status of the
+// first.
 type Error struct {
 	// Code is the error code.
 	Code Code
 
-	// Message says what is wrong, for people.
+	// Message describes the error for people.
 	Message string
 
 	// Detail is any value that can be marshalled to JSON, or nil.
 	Detail any
 
-	// Status is the HTTP status of the answer. If it is 0, the status is that
-	// of the code.
+	// Status is the HTTP status of the response, or 0 for that of the code.
 	Status int
 
-	// Header is added to the header of the answer.
+	// Header is added to the header of the response.
 	Header http.Header
 }
 
@@ -110,11 +107,11 @@ func errorsIn(err error) []*Error {
 	return errorsIn(errors.Unwrap(err))
 }
 
-// answerFor returns the errors that a client is told of err. What is neither
-// an Error nor one of the errors that a Store may return is a failure of the
-// server, whose text the client is told as well: in a test, it is the quickest
-// way to the cause.
-func answerFor(err error) []*Error {
+// errorsFor returns the errors that a client gets for err. If err is neither an
+// Error nor one of the errors that a Store may return, the registry itself has
+// failed. The client gets its text as well: in a test, that is the quickest way
+// to the cause.
+func errorsFor(err error) []*Error {
 	if all := errorsIn(err); len(all) > 0 {
 		return all
 	}
@@ -122,61 +119,4 @@ func answerFor(err error) []*Error {
 		return []*Error{{Code: CodeUnsupported, Message: err.Error()}}
 	}
 	return []*Error{{Code: "UNKNOWN", Message: err.Error(), Status: http.StatusInternalServerError}}
-}
-
-// fail answers the request with err, as the spec's section Error Codes has it.
-// It returns err if it is not the client's.
-func (r *Request) fail(w http.ResponseWriter, err error) error {
-	type wire struct {
-		Code    Code   `json:"code"`
-		Message string `json:"message,omitempty"`
-		Detail  any    `json:"detail,omitempty"`
-	}
-	var body struct {
-		Errors []wire `json:"errors"`
-	}
-	r.told = answerFor(err)
-	header := w.Header()
-	for _, k := range []string{"Accept-Ranges", "Docker-Content-Digest", "Etag"} {
-		delete(header, k)
-	}
-	for _, e := range r.told {
-		body.Errors = append(body.Errors, wire{e.Code, e.Message, e.Detail})
-		for k, values := range e.Header {
-			for _, v := range values {
-				header.Add(k, v)
-			}
-		}
-	}
-	text, jsonErr := json.Marshal(body)
-	if jsonErr != nil {
-		return r.fail(w, fmt.Errorf("encoding the details of an error: %w", jsonErr))
-	}
-	status := r.told[0].status()
-	writeBody(w, r, status, "application/json", text)
-	if status == http.StatusInternalServerError {
-		return err
-	}
-	return nil
-}
-
-// writeJSON answers with v.
-func writeJSON(w http.ResponseWriter, r *Request, v any) error {
-	text, err := json.Marshal(v)
-	if err != nil {
-		return fmt.Errorf("encoding the answer: %w", err)
-	}
-	return writeBody(w, r, http.StatusOK, "application/json", text)
-}
-
-// writeBody answers with a body that is all there, or with its header alone if
-// the method is HEAD.
-func writeBody(w http.ResponseWriter, r *Request, status int, mediaType string, body []byte) error {
-	setFields(w.Header(), "Content-Type", mediaType, "Content-Length", strconv.Itoa(len(body)))
-	w.WriteHeader(status)
-	if r.Method == http.MethodHead {
-		return nil
-	}
-	_, err := w.Write(body)
-	return err
 }

@@ -1,32 +1,38 @@
 // Package registry serves the OCI distribution API from a [Store], for tests.
 //
-// [New] makes an [http.Handler] of a store, such as those in the packages
-// memstore and layout. It implements the OCI Distribution Specification and,
-// as far as clients still use it, the Docker Registry HTTP API V2 that it came
-// from. Whatever else a test wants (requests recorded, failures, warnings, an
-// API that is missing) is an [Option].
+// [New] makes an [http.Handler] from a store, such as those of the packages
+// memstore and layout. It implements the [OCI Distribution Specification] and
+// the parts of its predecessor, the [Docker Registry HTTP API V2], that clients
+// still use. Everything else that a test needs is an [Option]: recording
+// requests, injecting faults, sending warnings, leaving out features.
 //
-// Package registrytest, which most tests start from, serves it on a loopback
-// address in one line.
+// Most tests start with package registrytest, which serves a registry on a
+// loopback address with one line.
+//
+// [OCI Distribution Specification]: https://github.com/opencontainers/distribution-spec/blob/main/spec.md
+// [Docker Registry HTTP API V2]: https://distribution.github.io/distribution/spec/api/
 package registry
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/opencontainers/go-digest"
 )
 
-// New returns a handler that serves what is in the store. It leaves no
-// goroutine running and needs no closing. A store may be served by several
-// handlers at once, but an upload session belongs to one.
+// New returns a handler that serves the content of the store. It starts no
+// goroutine and needs no closing. Several handlers may share a store, but an
+// upload session belongs to the handler that started it.
 //
-// The handler expects to be at the root of its host: paths begin with /v2/.
+// The handler expects to be at the root of its host: all paths begin with
+// /v2/. New panics if the store or an option is nil.
 func New(store Store, opts ...Option) http.Handler {
+	if store == nil {
+		panic("registry: New needs a store; memstore.New() makes an empty one")
+	}
 	h := &handler{config: newConfig(opts), store: store}
 	h.uploads.expiry = h.uploadExpiry
 	h.serve = h.operate
@@ -48,108 +54,87 @@ type handler struct {
 	// lastParsed is the manifest that was put last, unless it was large.
 	lastParsed atomic.Pointer[parsedManifest]
 
-	// buffers has *bytes.Buffer, in which long lists are written.
+	// buffers holds *bytes.Buffer for long lists.
 	buffers sync.Pool
 }
 
-// apiVersion is the value of Docker-Distribution-Api-Version in every answer.
-var apiVersion = []string{"registry/2.0"}
-
-// ServeHTTP is the one road that every request takes: it is parsed, recorded,
-// hit by a fault if there is one, and goes through the middleware to its
-// operation.
+// ServeHTTP is the one road that every request takes: parse the URL, tell the
+// recorders of the arrival, inject a fault, run the middleware and the
+// operation, and tell the recorders of the response.
 func (h *handler) ServeHTTP(hw http.ResponseWriter, hr *http.Request) {
-	// One allocation for all that belongs to the request.
-	call := &struct {
-		request Request
-		writer  responseWriter
-		body    countingBody
-	}{}
-	r, w := &call.request, &call.writer
-	w.ResponseWriter = hw
-
-	var start time.Time
-	recorded := len(h.recorders) > 0
-	if recorded || hr.Body == nil {
+	if hr.Body == nil {
 		copied := *hr
-		if copied.Body == nil {
-			copied.Body = http.NoBody
-		}
-		if recorded {
-			start = time.Now()
-			call.body.ReadCloser = copied.Body
-			copied.Body = &call.body
-		}
+		copied.Body = http.NoBody
 		hr = &copied
+	}
+	w, r := &responseWriter{ResponseWriter: hw}, new(Request)
+	serve := h.serveFaulty
+	if len(h.recorders) > 0 {
+		serve = h.serveRecorded
 	}
 	r.parse(hr)
 	h.addHeader(w.Header(), r)
-	for _, to := range h.recorders {
-		to.Arrive(r)
+	if err := serve(w, r); errors.As(err, new(cutError)) {
+		// The client must not take a part of the response for all of it.
+		panic(http.ErrAbortHandler)
 	}
+}
 
-	err := h.serveFaulty(w, r)
-
-	if recorded {
-		e := &Exchange{
+// serveRecorded serves the request and tells the recorders, however serving it
+// ends: with a response, an error, a panic or [runtime.Goexit].
+func (h *handler) serveRecorded(w *responseWriter, r *Request) (err error) {
+	start := time.Now()
+	body := &countingBody{ReadCloser: r.Body}
+	copied := *r.Request
+	copied.Body = body
+	r.Request = &copied
+	returned := false
+	defer func() {
+		var cause any
+		if !returned {
+			cause = recover()
+			err = panicError(cause)
+		}
+		x := &Exchange{
 			Request:  r,
 			Status:   w.status,
 			Header:   w.Header(),
-			Errors:   r.told,
+			Errors:   r.errors,
 			Err:      err,
-			BytesIn:  call.body.bytes,
+			BytesIn:  body.bytes,
 			BytesOut: w.bytes,
 			Start:    start,
 			Duration: time.Since(start),
 			Fault:    r.fault,
 		}
 		for _, to := range h.recorders {
-			to.Record(e)
+			to.Record(x)
 		}
-	}
-	if err != nil && errors.As(err, new(cutError)) {
-		// The client must not take what it has got for a whole answer.
-		panic(http.ErrAbortHandler)
-	}
-}
-
-// addHeader adds what every answer has.
-func (h *handler) addHeader(header http.Header, r *Request) {
-	header["Docker-Distribution-Api-Version"] = apiVersion
-	for _, w := range h.warnings {
-		header.Add("Warning", w)
-	}
-	if r.URL.RawQuery != "" && !r.Op.Writes() && !h.without.has(Namespace) {
-		if ns := r.URL.Query().Get("ns"); ns != "" {
-			header.Set("OCI-Namespace", ns)
+		if cause != nil {
+			panic(cause)
 		}
+	}()
+	for _, to := range h.recorders {
+		to.Arrive(r)
 	}
+	err = h.serveFaulty(w, r)
+	returned = true
+	return err
 }
 
-// A cutError is an error that nothing can be answered to anymore: it cuts the
-// connection.
-type cutError struct{ cause error }
-
-func (e cutError) Error() string { return "connection cut: " + e.cause.Error() }
-func (e cutError) Unwrap() error { return e.cause }
-
-// answer has the request served and answers the error that comes of it, if
-// any. It returns the error if that is not the client's: a failure of the
-// registry, or a [cutError].
-func answer(serve Handler, w *responseWriter, r *Request) error {
-	err := serve(w, r)
-	switch {
-	case err == nil:
-		return nil
-	case errors.As(err, new(cutError)):
-		return err
-	case w.status != 0 || isEnd(err):
-		return cutError{err}
+// panicError returns the error that records a panic with the cause, or nil for
+// runtime.Goexit, which testing.T.FailNow calls.
+func panicError(cause any) error {
+	switch cause := cause.(type) {
+	case nil:
+		return errors.New("the goroutine that served the request exited")
+	case error:
+		return fmt.Errorf("serving the request panicked: %w", cause)
 	}
-	return r.fail(w, err)
+	return fmt.Errorf("serving the request panicked: %v", cause)
 }
 
-// operate is the end of the road: it carries out what is asked for.
+// operate is the end of the road: it carries out the operation.
 func (h *handler) operate(w http.ResponseWriter, r *Request) error {
 	if r.err != nil {
 		return r.err
@@ -201,31 +186,16 @@ func (h *handler) operate(w http.ResponseWriter, r *Request) error {
 	case ListReferrers:
 		return h.listReferrers(w, r)
 	case ListRepositories:
-		return h.catalog(w, r)
+		return h.listRepositories(w, r)
 	case ListExtensions:
-		return h.discover(w, r)
+		return h.listExtensions(w, r)
 	default:
 		return h.ping(w, r)
 	}
 }
 
-// computes reports whether this registry computes digests of the algorithm.
-func (h *handler) computes(a digest.Algorithm) bool {
-	switch a {
-	case digest.SHA256:
-		return true
-	case digest.SHA384, digest.SHA512:
-		return !h.without.has(SHA512)
-	}
-	return false
-}
-
-// notComputed returns the error for a digest of such an algorithm.
-func notComputed(a digest.Algorithm) error {
-	return Errorf(CodeDigestInvalid, "digest algorithm %q is not supported", a)
-}
-
-// refuse answers an operation that this registry is without, see [Without].
+// refuse responds to an operation that this registry is without (see
+// [Without]).
 func (h *handler) refuse(w http.ResponseWriter, r *Request) error {
 	switch r.Op {
 	case MountBlob, PostBlob:
@@ -236,7 +206,7 @@ func (h *handler) refuse(w http.ResponseWriter, r *Request) error {
 	return h.notAllowed(r)
 }
 
-// notAllowed says which methods the route of the request has.
+// notAllowed returns an error that names the methods of the request's route.
 func (h *handler) notAllowed(r *Request) error {
 	var allowed []string
 	for _, m := range routes[r.route] {
@@ -253,21 +223,21 @@ func (h *handler) notAllowed(r *Request) error {
 	return e
 }
 
-// ping answers that the registry implements the spec (Determining Support).
+// ping implements end-1 (Determining Support).
 func (h *handler) ping(w http.ResponseWriter, r *Request) error {
 	return writeJSON(w, r, struct{}{})
 }
 
 // log is the recorder of [WithLogger].
-func (h *handler) log(e *Exchange) {
-	r := e.Request
+func (h *handler) log(x *Exchange) {
+	r := x.Request
 	logf := h.logger.InfoContext
-	if e.Err != nil {
+	if x.Err != nil {
 		logf = h.logger.ErrorContext
 	}
 	args := []any{
 		"method", r.Method, "path", r.URL.RequestURI(), "op", r.Op.String(), "repository", r.Repo,
-		"reference", r.reference(), "status", e.Status, "in", e.BytesIn, "out", e.BytesOut, "duration", e.Duration,
+		"reference", r.reference(), "status", x.Status, "in", x.BytesIn, "out", x.BytesOut, "duration", x.Duration,
 	}
 	if r.User != "" {
 		args = append(args, "user", r.User)
@@ -275,15 +245,15 @@ func (h *handler) log(e *Exchange) {
 	if r.fault != nil {
 		args = append(args, "fault", r.fault.Name)
 	}
-	if len(e.Errors) > 0 {
-		told := make([]string, len(e.Errors))
-		for i, err := range e.Errors {
-			told[i] = err.Error()
+	if len(x.Errors) > 0 {
+		texts := make([]string, len(x.Errors))
+		for i, err := range x.Errors {
+			texts[i] = err.Error()
 		}
-		args = append(args, "errors", told)
+		args = append(args, "errors", texts)
 	}
-	if e.Err != nil {
-		args = append(args, "cause", e.Err.Error())
+	if x.Err != nil {
+		args = append(args, "cause", x.Err.Error())
 	}
 	logf(r.Context(), "request", args...)
 }

@@ -36,7 +36,7 @@ func (h *handler) listTags(w http.ResponseWriter, r *Request) error {
 
 // catalog answers GET /v2/_catalog, which the distribution spec does not have
 // anymore: Docker Registry HTTP API V2, Catalog.
-func (h *handler) catalog(w http.ResponseWriter, r *Request) error {
+func (h *handler) listRepositories(w http.ResponseWriter, r *Request) error {
 	names, err := h.page(w, r, h.visible(r, ActionList))
 	if err != nil {
 		return fmt.Errorf("listing the repositories: %w", err)
@@ -158,7 +158,7 @@ func (h *handler) listReferrers(w http.ResponseWriter, r *Request) error {
 
 // discover answers the extension _oci, which lists what the registry has
 // beyond the spec.
-func (h *handler) discover(w http.ResponseWriter, r *Request) error {
+func (h *handler) listExtensions(w http.ResponseWriter, r *Request) error {
 	type extension struct {
 		Name        string   `json:"name"`
 		URL         string   `json:"url"`

@@ -75,7 +75,7 @@ func (h *handler) putManifest(w http.ResponseWriter, r *Request) error {
 	if r.Tag == "" && len(tags) > 0 {
 		w.Header().Set("OCI-Tag", strings.Join(tags, ", "))
 	}
-	return h.created(w, r, "manifests", m.Digest)
+	return writeCreated(w, r, "manifests", m.Digest)
 }
 
 // maxTrusted is the Content-Length in bytes up to which memory for a manifest

@@ -9,7 +9,7 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// An Option changes how a registry that [New] makes behaves.
+// An Option changes the behaviour of a registry that [New] makes.
 type Option interface {
 	// Options returns the options that this one consists of, in order: itself,
 	// unless the function [Options] made it.
@@ -47,17 +47,24 @@ func (o option) apply(c *config) { o(c) }
 
 func (o option) Options() []Option { return []Option{o} }
 
+// notNil panics if a function or an interface that an option needs is nil.
+func notNil(option string, isNil bool) {
+	if isNil {
+		panic("registry: the argument of " + option + " is nil; leave the option out instead")
+	}
+}
+
 // The defaults of the options.
 const (
 	defaultManifestLimit = 4 << 20
 	defaultUploadExpiry  = time.Hour
 )
 
-// maxWarning is the number of bytes of warnings that the spec allows in an
-// answer, section Warnings.
+// maxWarning is the number of bytes of warnings that the spec allows in a
+// response (section Warnings).
 const maxWarning = 4096
 
-// config is what the options set.
+// A config holds the values of the options.
 type config struct {
 	without         featureSet
 	manifestLimit   int64
@@ -88,8 +95,8 @@ func newConfig(opts []Option) config {
 	return c
 }
 
-// Without makes a registry that does not have the features, and that answers as
-// the distribution spec lets such a registry answer:
+// Without takes features away from the registry. It responds as the distribution
+// spec lets a registry without them respond:
 //
 //   - [ListReferrers]: 404, and no OCI-Subject when a manifest is pushed
 //     (Unavailable Referrers API);
@@ -99,16 +106,15 @@ func newConfig(opts []Option) config {
 //   - [PostBlob]: 202 with an upload session (Single POST);
 //   - all other operations, such as [DeleteTag], [DeleteManifest] and
 //     [DeleteBlob]: 405 (Content Management);
-//   - [ConditionalReads]: no ETag, and the whole content if the request has
-//     conditions; [ConditionalWrites]: the write is done whatever they say;
-//   - [ManifestLimit]: manifests of any size are accepted, and a list of
-//     referrers is as long as it is;
+//   - [ConditionalReads]: no ETag, and the conditions of a GET or HEAD are
+//     ignored;
+//   - [ConditionalWrites]: the conditions of a PUT or DELETE are ignored;
+//   - [ManifestLimit]: manifests and lists of referrers of any size;
 //   - [Namespace], [TagParameters]: the parameters ns and tag are ignored;
-//   - [Ranges]: no Accept-Ranges, and the whole content if the request has a
-//     Range (RFC 9110, section 14.2);
+//   - [Ranges]: no Accept-Ranges, and Range is ignored (RFC 9110, section 14.2);
 //   - [ReferrersFilter]: all referrers, and no OCI-Filters-Applied;
-//   - [SHA512]: 400 DIGEST_INVALID to digests of any algorithm but sha256;
-//   - [StreamUpload]: 400 BLOB_UPLOAD_INVALID to a chunk without Content-Range.
+//   - [SHA512]: 400 DIGEST_INVALID if the digest's algorithm is not sha256;
+//   - [StreamUpload]: 400 BLOB_UPLOAD_INVALID if a chunk has no Content-Range.
 func Without(features ...Feature) Option {
 	return option(func(c *config) {
 		for _, f := range features {
@@ -117,8 +123,7 @@ func Without(features ...Feature) Option {
 	})
 }
 
-// WithReadOnly makes a registry that answers 405 to every operation that
-// writes.
+// WithReadOnly responds with 405 to every operation that writes.
 func WithReadOnly() Option {
 	return option(func(c *config) {
 		for op := range Op(numOps) {
@@ -129,51 +134,50 @@ func WithReadOnly() Option {
 	})
 }
 
-// WithManifestLimit sets the size in bytes of the largest manifest that is
-// accepted; a larger one is answered 413. It is 4 MiB if it is not set, which
-// is the least that the spec's section Pushing Manifests expects.
+// WithManifestLimit sets the size in bytes of the largest manifest that the
+// registry accepts; it responds with 413 to a larger one. The default is 4 MiB,
+// the least that the spec recommends (section Pushing Manifests).
 func WithManifestLimit(bytes int64) Option {
 	return option(func(c *config) { c.manifestLimit = bytes })
 }
 
-// WithPageSize sets how many tags, repositories or referrers an answer lists
-// at the most; a Link header leads to the next ones. Without it there is no
-// limit but the parameter n of the request and, for referrers, the size that a
-// manifest may have (sections Listing Tags and Listing Referrers).
+// WithPageSize sets the largest number of tags, repositories or referrers in
+// one response; its Link header leads to the next ones. By default only the
+// parameter n of the request limits it and, for referrers, the manifest limit
+// (sections Listing Tags and Listing Referrers).
 func WithPageSize(n int) Option {
 	return option(func(c *config) { c.pageSize = max(n, 1) })
 }
 
-// WithMinChunk sets the number of bytes that every chunk of an upload but the
-// last has to have. It is announced as OCI-Chunk-Min-Length; a chunk that
-// follows a shorter one is answered 400 (Pushing a blob in chunks).
+// WithMinChunk sets the least number of bytes in each chunk of an upload but the
+// last. The registry announces it as OCI-Chunk-Min-Length, and responds with
+// 400 to a chunk that follows a shorter one (section Pushing a blob in chunks).
 func WithMinChunk(bytes int64) Option {
 	return option(func(c *config) { c.minChunk = bytes })
 }
 
-// WithUploadExpiry sets for how long an upload session lives on after its last
-// request, an hour if it is not set. The clock is that of package time, also
-// in a bubble of testing/synctest.
+// WithUploadExpiry sets the time from the last request of an upload session
+// until it expires. The default is an hour. The clock is that of package time,
+// also in a bubble of testing/synctest.
 func WithUploadExpiry(d time.Duration) Option {
 	return option(func(c *config) { c.uploadExpiry = d })
 }
 
-// WithSparseManifests makes a registry that accepts manifests whose blobs or
-// children are not in the repository. Without it these are refused with
-// MANIFEST_BLOB_UNKNOWN, the subject and non-distributable layers excepted.
+// WithSparseManifests accepts manifests whose blobs or children are not in the
+// repository. By default the registry refuses them with MANIFEST_BLOB_UNKNOWN,
+// but for a missing subject or non-distributable layer.
 func WithSparseManifests() Option {
 	return option(func(c *config) { c.sparseManifests = true })
 }
 
-// WithAnyManifest makes a registry that accepts any bytes at all as a
-// manifest, with whatever Content-Type.
+// WithAnyManifest accepts any bytes as a manifest, with any Content-Type.
 func WithAnyManifest() Option {
 	return option(func(c *config) { c.anyManifest = true })
 }
 
-// WithWarnings makes a registry that sends the texts in Warning headers with
-// every answer. Texts that would bring the answer's warnings above 4096 bytes
-// are left out (section Warnings).
+// WithWarnings sends the texts in Warning headers with every response. It drops
+// the texts that would bring the warnings of a response above 4096 bytes
+// (section Warnings).
 func WithWarnings(texts ...string) Option {
 	quote := strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\r", " ", "\n", " ")
 	return option(func(c *config) {
@@ -192,38 +196,43 @@ func WithWarnings(texts ...string) Option {
 	})
 }
 
-// WithLogger makes a registry that logs every request: at level Info, or at
-// Error with the cause if the registry itself failed. Without it nothing is
-// logged.
+// WithLogger logs every request: at level Info, or at level Error with the
+// cause if the registry failed. By default nothing is logged.
 func WithLogger(l *slog.Logger) Option {
+	notNil("WithLogger", l == nil)
 	return option(func(c *config) { c.logger = l })
 }
 
-// WithRecorder makes a registry that tells the recorder of every request and
-// every response, including requests for no operation and those that a fault
-// hits.
+// WithRecorder tells the recorder of every request and every response,
+// including requests for no operation and requests with a fault. It may be given
+// several times.
 func WithRecorder(to Recorder) Option {
+	notNil("WithRecorder", to == nil)
 	return option(func(c *config) { c.recorders = append(c.recorders, to) })
 }
 
-// WithFaults makes a registry that asks inject, before each request is served,
-// for what shall go wrong with it; nil is nothing. If the option is given
-// several times, the first fault counts.
+// WithFaults calls inject before each request is served, for the [Fault] to
+// inject, or nil. If the option is given several times, the first fault counts.
 func WithFaults(inject func(*Request) *Fault) Option {
+	notNil("WithFaults", inject == nil)
 	return option(func(c *config) { c.injectors = append(c.injectors, inject) })
 }
 
-// WithMiddleware makes a registry in which every operation is wrapped by the
-// middleware, the first outermost. Recorders and faults are outside of it:
-// what they see is what the middleware has made of the answer.
+// WithMiddleware wraps every operation in the middleware, the first outermost.
+// Recorders and faults are outside of it: they see the responses that the
+// middleware makes.
 func WithMiddleware(m ...Middleware) Option {
+	for _, m := range m {
+		notNil("WithMiddleware", m == nil)
+	}
 	return option(func(c *config) { c.middleware = append(c.middleware, m...) })
 }
 
-// WithAuthorizer makes a registry that asks allow, after the middleware and
-// before each operation, whether the request may do what it asks for. If the
-// option is given several times, all of them have to allow it.
+// WithAuthorizer asks allow, after the middleware and before each operation,
+// whether the request is permitted. If the option is given several times, all of
+// them have to permit it.
 func WithAuthorizer(allow Authorizer) Option {
+	notNil("WithAuthorizer", allow == nil)
 	return option(func(c *config) {
 		before := c.authorizer
 		c.authorizer = func(r *Request, repo string, a Action) error {
@@ -237,12 +246,13 @@ func WithAuthorizer(allow Authorizer) Option {
 	})
 }
 
-// WithTagCheck makes a registry that asks check before it points a tag, which
-// points at the digest current or, if that is "", nowhere yet, at the manifest
-// with the digest next. An error that check returns is answered, and nothing
-// is changed; no other write to the repository comes in between. All the
-// checks have to pass, and the conditions of the request (section Pushing
-// Manifests with Subject).
+// WithTagCheck calls check before a tag moves from the manifest with the digest
+// current, or "" if the tag is new, to the one with the digest next. If check
+// returns an error, the registry responds with it and changes nothing. No other
+// write to the repository happens in between. If the option is given several
+// times, all checks have to pass, and so do the conditions of the request
+// (section Pushing Manifests with Subject).
 func WithTagCheck(check func(r *Request, tag string, current, next digest.Digest) error) Option {
+	notNil("WithTagCheck", check == nil)
 	return option(func(c *config) { c.tagChecks = append(c.tagChecks, check) })
 }

@@ -40,6 +40,22 @@ func TestNilOption(t *testing.T) {
 	}
 }
 
+// Misuse is reported at the call, in one sentence.
+func TestNilArguments(t *testing.T) {
+	t.Parallel()
+	require.PanicsWithValue(t, "registry: New needs a store; memstore.New() makes an empty one", func() { registry.New(nil) })
+	for name, make := range map[string]func(){
+		"WithLogger":     func() { registry.WithLogger(nil) },
+		"WithRecorder":   func() { registry.WithRecorder(nil) },
+		"WithFaults":     func() { registry.WithFaults(nil) },
+		"WithMiddleware": func() { registry.WithMiddleware(nil) },
+		"WithAuthorizer": func() { registry.WithAuthorizer(nil) },
+		"WithTagCheck":   func() { registry.WithTagCheck(nil) },
+	} {
+		require.PanicsWithValue(t, "registry: the argument of "+name+" is nil; leave the option out instead", make)
+	}
+}
+
 // A logbook is a recorder that writes down what it is told.
 type logbook []string
 

@@ -125,8 +125,8 @@ type Request struct {
 	// fault is what goes wrong on purpose, or nil.
 	fault *Fault
 
-	// told is what the answer says is wrong.
-	told []*Error
+	// errors are the errors in the response.
+	errors []*Error
 }
 
 // reference returns the tag or the digest of a manifest operation.
@@ -348,31 +348,4 @@ func (r *Request) parseUploads() {
 		r.Op = PostBlob
 		r.parseDigest(query.Get("digest"))
 	}
-}
-
-// parseDigest returns s as a digest of one of the algorithms that the registry
-// supports: sha256, sha384 and sha512.
-func parseDigest(s string) (digest.Digest, error) {
-	algorithm, encoded, ok := strings.Cut(s, ":")
-	if !ok {
-		return "", Errorf(CodeDigestInvalid, "%q is not a digest", s)
-	}
-	want := 0
-	switch digest.Algorithm(algorithm) {
-	case digest.SHA256:
-		want = 64
-	case digest.SHA384:
-		want = 96
-	case digest.SHA512:
-		want = 128
-	default:
-		return "", notComputed(digest.Algorithm(algorithm))
-	}
-	if len(encoded) != want {
-		return "", Errorf(CodeDigestInvalid, "%q is not a digest: %s has %d characters", s, algorithm, want)
-	}
-	if !names.Hex(encoded) {
-		return "", Errorf(CodeDigestInvalid, "%q is not a digest: it has characters other than 0-9 and a-f", s)
-	}
-	return digest.Digest(s), nil
 }

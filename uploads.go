@@ -252,7 +252,7 @@ func (h *handler) postBlob(w http.ResponseWriter, r *Request) error {
 	if err := h.commit(r.Context(), s, r.Digest); err != nil {
 		return err
 	}
-	return h.created(w, r, "blobs", r.Digest)
+	return writeCreated(w, r, "blobs", r.Digest)
 }
 
 // received returns an error if a body was not what was announced.
@@ -312,7 +312,7 @@ func (h *handler) putUpload(w http.ResponseWriter, r *Request) error {
 	if err != nil {
 		return err
 	}
-	return h.created(w, r, "blobs", r.Digest)
+	return writeCreated(w, r, "blobs", r.Digest)
 }
 
 // appendBody appends the body of a PATCH or PUT to a claimed session. If it

@@ -1,9 +1,6 @@
 package registry
 
 import (
-	"crypto/sha256"
-	"crypto/sha512"
-	"encoding/hex"
 	"fmt"
 	"io"
 	"net/http"
@@ -16,9 +13,9 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// serveContent answers with content of the type, which has the digest, as the
-// headers of the request ask for it: whole or in ranges (RFC 9110, section 14),
-// or not at all if the client has it already (section 13).
+// serveContent responds with content of the media type: all of it, or the
+// ranges that the request asks for (RFC 9110, section 14), or none if a
+// condition of the request does not hold (section 13).
 func (h *handler) serveContent(w http.ResponseWriter, r *Request, mediaType string, d digest.Digest, size int64, content io.ReadSeeker) error {
 	setFields(w.Header(), "Content-Type", mediaType, "Docker-Content-Digest", string(d))
 	if !h.without.has(ConditionalReads) {
@@ -47,7 +44,7 @@ func (h *handler) serveContent(w http.ResponseWriter, r *Request, mediaType stri
 	if src, ok := content.(io.WriterTo); ok && !isFile {
 		_, err = src.WriteTo(w)
 	} else {
-		// A file goes to the operating system as http.ServeContent passes it.
+		// io.CopyN passes a file on in the form that sendfile needs.
 		_, err = io.CopyN(w, content, size)
 	}
 	if err != nil {
@@ -56,37 +53,8 @@ func (h *handler) serveContent(w http.ResponseWriter, r *Request, mediaType stri
 	return nil
 }
 
-// setFields sets fields of a header, given as names in canonical form, each
-// followed by its value.
-func setFields(h http.Header, namesAndValues ...string) {
-	// One array instead of one for each value.
-	values := make([]string, len(namesAndValues)/2)
-	for i := range values {
-		values[i] = namesAndValues[2*i+1]
-		h[namesAndValues[2*i]] = values[i : i+1 : i+1]
-	}
-}
-
-// digestOf returns the digest of content.
-func digestOf(algorithm digest.Algorithm, content []byte) digest.Digest {
-	if algorithm == digest.SHA256 {
-		sum := sha256.Sum256(content)
-		return newDigest(algorithm, sum[:])
-	}
-	h := algorithm.Hash()
-	h.Write(content)
-	return newDigest(algorithm, h.Sum(nil))
-}
-
-// newDigest returns the digest that has the sum.
-func newDigest(algorithm digest.Algorithm, sum []byte) digest.Digest {
-	text := make([]byte, 0, len("sha512:")+2*sha512.Size)
-	text = append(append(text, algorithm...), ':')
-	return digest.Digest(hex.AppendEncode(text, sum))
-}
-
 // negotiable returns the fields of the request that can change which part of
-// the content is sent, or nil if it has none.
+// the content is sent, or nil if it has none of them.
 func (h *handler) negotiable(r *Request) (header http.Header) {
 	add := func(name, value string) {
 		if header == nil {
@@ -101,8 +69,8 @@ func (h *handler) negotiable(r *Request) (header http.Header) {
 			}
 		}
 	}
-	// RFC 9110, section 14.2: Range is for GET alone, and a unit that the
-	// server does not understand is ignored.
+	// RFC 9110, section 14.2: Range is for GET alone, and a server ignores a
+	// unit that it does not know.
 	ranges := r.Header.Get("Range")
 	if r.Method != http.MethodHead && strings.HasPrefix(ranges, "bytes=") && !h.without.has(Ranges) {
 		add("Range", cleanRange(ranges))
@@ -113,9 +81,9 @@ func (h *handler) negotiable(r *Request) (header http.Header) {
 	return header
 }
 
-// cleanRange returns a header Range in which [http.ServeContent] finds what RFC
-// 9110, section 14.1.2, says: a position beyond all numbers is one beyond the
-// end, and the last 0 bytes cannot be had.
+// cleanRange returns the Range in a form that [http.ServeContent] reads as RFC
+// 9110, section 14.1.2, says: a position beyond the range of an integer is
+// beyond the end, and the last 0 bytes are not satisfiable.
 func cleanRange(ranges string) string {
 	if strings.TrimSpace(strings.TrimPrefix(ranges, "bytes=")) == "-0" {
 		return "bytes=" + beyond + "-"
@@ -123,15 +91,15 @@ func cleanRange(ranges string) string {
 	return longNumber.ReplaceAllString(ranges, beyond)
 }
 
-// beyond is a position that no content has.
+// beyond is a position after the end of any content.
 const beyond = "999999999999999999"
 
 var longNumber = regexp.MustCompile(`[0-9]{19,}`)
 
-// negotiatedWriter is what [http.ServeContent] writes to. It answers a range
-// that cannot be satisfied, and a condition that does not hold, with the errors
-// of this registry, instead of plain text, and keeps the error that ended the
-// sending, which gets lost otherwise.
+// A negotiatedWriter is the writer for [http.ServeContent]. Where that would
+// write plain text, because a range is not satisfiable or a condition does not
+// hold, it writes the error as JSON. It keeps the error that ended the sending,
+// which ServeContent drops.
 type negotiatedWriter struct {
 	http.ResponseWriter
 	r        *Request
@@ -160,7 +128,7 @@ func (w *negotiatedWriter) WriteHeader(status int) {
 		return
 	}
 	w.failed = true
-	w.err = w.r.fail(w.ResponseWriter, e)
+	w.err = writeError(w.ResponseWriter, w.r, e)
 }
 
 func (w *negotiatedWriter) Write(p []byte) (int, error) {
@@ -170,8 +138,8 @@ func (w *negotiatedWriter) Write(p []byte) (int, error) {
 	return w.ResponseWriter.Write(p)
 }
 
-// ReadFrom is how the content is written, all of it or one range after the
-// other.
+// ReadFrom is how ServeContent writes the content: all of it, or one range
+// after the other.
 func (w *negotiatedWriter) ReadFrom(src io.Reader) (int64, error) {
 	n, err := io.Copy(w.ResponseWriter, src)
 	if l, ok := src.(*io.LimitedReader); ok && err == nil && l.N > 0 {

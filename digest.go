@@ -1,0 +1,74 @@
+package registry
+
+import (
+	"crypto/sha256"
+	"crypto/sha512"
+	"encoding/hex"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/ocireg/registry/internal/names"
+)
+
+// digestOf returns the digest of the content.
+func digestOf(algorithm digest.Algorithm, content []byte) digest.Digest {
+	if algorithm == digest.SHA256 {
+		sum := sha256.Sum256(content)
+		return newDigest(algorithm, sum[:])
+	}
+	h := algorithm.Hash()
+	h.Write(content)
+	return newDigest(algorithm, h.Sum(nil))
+}
+
+// newDigest returns the digest with the sum.
+func newDigest(algorithm digest.Algorithm, sum []byte) digest.Digest {
+	text := make([]byte, 0, len("sha512:")+2*sha512.Size)
+	text = append(append(text, algorithm...), ':')
+	return digest.Digest(hex.AppendEncode(text, sum))
+}
+
+// computes reports whether this registry computes digests of the algorithm.
+func (h *handler) computes(a digest.Algorithm) bool {
+	switch a {
+	case digest.SHA256:
+		return true
+	case digest.SHA384, digest.SHA512:
+		return !h.without.has(SHA512)
+	}
+	return false
+}
+
+// notComputed returns the error for a digest of an algorithm that the registry
+// does not compute.
+func notComputed(a digest.Algorithm) error {
+	return Errorf(CodeDigestInvalid, "digest algorithm %q is not supported", a)
+}
+
+// parseDigest returns s as a digest of one of the algorithms that the registry
+// supports: sha256, sha384 and sha512.
+func parseDigest(s string) (digest.Digest, error) {
+	algorithm, encoded, ok := strings.Cut(s, ":")
+	if !ok {
+		return "", Errorf(CodeDigestInvalid, "%q is not a digest", s)
+	}
+	want := 0
+	switch digest.Algorithm(algorithm) {
+	case digest.SHA256:
+		want = 64
+	case digest.SHA384:
+		want = 96
+	case digest.SHA512:
+		want = 128
+	default:
+		return "", notComputed(digest.Algorithm(algorithm))
+	}
+	if len(encoded) != want {
+		return "", Errorf(CodeDigestInvalid, "%q is not a digest: %s has %d characters", s, algorithm, want)
+	}
+	if !names.Hex(encoded) {
+		return "", Errorf(CodeDigestInvalid, "%q is not a digest: it has characters other than 0-9 and a-f", s)
+	}
+	return digest.Digest(s), nil
+}

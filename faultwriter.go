@@ -1,0 +1,263 @@
+package registry
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"math"
+	"net"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// A commitWriter drops the response of an operation, unless the operation
+// failed.
+type commitWriter struct {
+	http.ResponseWriter
+	header http.Header
+	failed bool
+}
+
+func (w *commitWriter) Header() http.Header {
+	if w.failed {
+		return w.ResponseWriter.Header()
+	}
+	return w.header
+}
+
+func (w *commitWriter) WriteHeader(status int) {
+	if status < 400 {
+		return
+	}
+	w.failed = true
+	maps.Copy(w.ResponseWriter.Header(), w.header)
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// FlushError does nothing: the response is not to be sent, or it is short.
+func (w *commitWriter) FlushError() error { return nil }
+
+func (w *commitWriter) Write(p []byte) (int, error) {
+	if w.failed {
+		return w.ResponseWriter.Write(p)
+	}
+	return len(p), nil
+}
+
+// A faultBody is the body of a request. It passes a [ConnectionEnd] on to the
+// writer of the response.
+type faultBody struct {
+	io.ReadCloser
+	w *faultWriter
+}
+
+func (b faultBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if isEnd(err) {
+		b.w.note(err)
+	}
+	return n, err
+}
+
+// A faultWriter sends a response with a fault.
+type faultWriter struct {
+	to      *responseWriter
+	request *Request
+	fault   *Fault
+
+	conn net.Conn  // the connection, once it was taken from net/http
+	body io.Writer // nil before the header is written
+	err  error     // the first error that ends the response
+}
+
+func (w *faultWriter) Header() http.Header { return w.to.Header() }
+
+func (w *faultWriter) WriteHeader(status int) {
+	if w.body != nil || w.err != nil {
+		return
+	}
+	if status < 200 {
+		w.to.WriteHeader(status)
+		return
+	}
+	f := w.fault
+	if f.Header != nil {
+		status = f.Header(status, w.Header())
+	}
+	if f.Wire != nil && w.hijack() == nil {
+		wire := f.Wire(w.conn)
+		w.to.status = status
+		w.note(writeHeader(wire, status, w.Header()))
+		w.body = &counting{wire, &w.to.bytes}
+	} else {
+		w.to.WriteHeader(status)
+		w.body = &flushing{w.to, w.room(status)}
+		if f.Wire != nil {
+			w.body = f.Wire(w.body)
+		}
+		if f.Body != nil {
+			flush(w.to)
+		}
+	}
+	if f.Body != nil {
+		w.body = f.Body(w.body, w.size())
+	}
+}
+
+// size returns the Content-Length of the response, or -1 if there is none.
+func (w *faultWriter) size() int64 {
+	if n, err := strconv.ParseInt(w.Header().Get("Content-Length"), 10, 64); err == nil {
+		return n
+	}
+	return -1
+}
+
+// room returns the number of bytes of the body that net/http accepts.
+func (w *faultWriter) room(status int) int64 {
+	if w.request.Method == http.MethodHead || status == http.StatusNoContent || status == http.StatusNotModified {
+		return 0
+	}
+	if n := w.size(); n >= 0 {
+		return n
+	}
+	return math.MaxInt64
+}
+
+// writeHeader writes the status line and the header of the last response on a
+// connection.
+func writeHeader(wire io.Writer, status int, header http.Header) error {
+	var text bytes.Buffer
+	fmt.Fprintf(&text, "HTTP/1.1 %03d %s\r\n", status, http.StatusText(status))
+	header.Set("Connection", "close")
+	if header.Get("Date") == "" {
+		header.Set("Date", time.Now().UTC().Format(http.TimeFormat))
+	}
+	header.Write(&text)
+	text.WriteString("\r\n")
+	_, err := wire.Write(text.Bytes())
+	return err
+}
+
+func (w *faultWriter) Write(p []byte) (int, error) {
+	w.WriteHeader(http.StatusOK)
+	if w.err != nil {
+		return 0, w.err
+	}
+	n, err := w.body.Write(p)
+	w.note(err)
+	return n, err
+}
+
+// FlushError sends the header. Every write is sent at once anyway.
+func (w *faultWriter) FlushError() error {
+	w.WriteHeader(http.StatusOK)
+	if w.err != nil || w.conn != nil {
+		return w.err
+	}
+	return flush(w.to)
+}
+
+// note keeps the first error, because not every writer of a response does.
+func (w *faultWriter) note(err error) {
+	if w.err == nil {
+		w.err = err
+	}
+}
+
+// hijack takes the connection from net/http.
+func (w *faultWriter) hijack() error {
+	if w.conn != nil {
+		return nil
+	}
+	conn, buffered, err := http.NewResponseController(w.to).Hijack()
+	if err != nil {
+		return err
+	}
+	w.conn = conn
+	return buffered.Flush()
+}
+
+// finish completes a response after serving it has ended with err, and ends the
+// connection if the fault says so. It returns a [cutError] if the response is
+// not complete.
+func (w *faultWriter) finish(err error) error {
+	if cut := errors.As(err, new(cutError)); !cut {
+		if c, ok := w.body.(io.Closer); ok && w.err == nil {
+			w.note(c.Close())
+		}
+		if w.err != nil {
+			err = cutError{errors.Join(err, w.err)}
+		}
+	}
+	switch {
+	case errors.Is(err, ResetConnection) && w.hijack() == nil:
+		reset(w.conn)
+	case errors.Is(err, HalfCloseConnection) && w.hijack() == nil:
+		if c, ok := w.conn.(interface{ CloseWrite() error }); ok {
+			defer context.AfterFunc(w.request.Context(), func() { w.conn.Close() })()
+			c.CloseWrite()
+			io.Copy(io.Discard, w.conn)
+		}
+	}
+	if w.conn != nil {
+		w.conn.Close()
+	}
+	return err
+}
+
+// reset closes a connection with a TCP RST and without a TLS close_notify.
+func reset(conn net.Conn) {
+	for {
+		outer, ok := conn.(interface{ NetConn() net.Conn })
+		if !ok {
+			break
+		}
+		conn = outer.NetConn()
+	}
+	if c, ok := conn.(interface{ SetLinger(sec int) error }); ok {
+		c.SetLinger(0)
+	}
+	conn.Close()
+}
+
+// A flushing writer sends every write at once, up to room bytes.
+type flushing struct {
+	to   *responseWriter
+	room int64
+}
+
+func (w *flushing) Write(p []byte) (int, error) {
+	taken := p[:min(int64(len(p)), w.room)]
+	w.room -= int64(len(taken))
+	if len(taken) == 0 {
+		return len(p), nil
+	}
+	if n, err := w.to.Write(taken); err != nil {
+		return n, err
+	}
+	return len(p), flush(w.to)
+}
+
+func flush(w http.ResponseWriter) error {
+	err := http.NewResponseController(w).Flush()
+	if errors.Is(err, http.ErrNotSupported) {
+		return nil
+	}
+	return err
+}
+
+// A counting writer counts the bytes that are written through it.
+type counting struct {
+	io.Writer
+	n *int64
+}
+
+func (c *counting) Write(p []byte) (int, error) {
+	n, err := c.Writer.Write(p)
+	*c.n += int64(n)
+	return n, err
+}

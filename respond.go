@@ -1,0 +1,188 @@
+package registry
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// apiVersion is the value of Docker-Distribution-Api-Version in every response.
+var apiVersion = []string{"registry/2.0"}
+
+// addHeader adds the fields that every response has.
+func (h *handler) addHeader(header http.Header, r *Request) {
+	header["Docker-Distribution-Api-Version"] = apiVersion
+	for _, w := range h.warnings {
+		header.Add("Warning", w)
+	}
+	if r.URL.RawQuery != "" && !r.Op.Writes() && !h.without.has(Namespace) {
+		if ns := r.URL.Query().Get("ns"); ns != "" {
+			header.Set("OCI-Namespace", ns)
+		}
+	}
+}
+
+// setFields sets fields of a header, given as names in canonical form, each
+// followed by its value.
+func setFields(h http.Header, namesAndValues ...string) {
+	for i := 0; i < len(namesAndValues); i += 2 {
+		h[namesAndValues[i]] = []string{namesAndValues[i+1]}
+	}
+}
+
+// writeJSON responds with v, encoded as JSON.
+func writeJSON(w http.ResponseWriter, r *Request, v any) error {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("encoding the response: %w", err)
+	}
+	return writeBody(w, r, http.StatusOK, "application/json", text)
+}
+
+// writeBody responds with the body, or with the header alone if the method is
+// HEAD.
+func writeBody(w http.ResponseWriter, r *Request, status int, mediaType string, body []byte) error {
+	setFields(w.Header(), "Content-Type", mediaType, "Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(status)
+	if r.Method == http.MethodHead {
+		return nil
+	}
+	_, err := w.Write(body)
+	return err
+}
+
+// writeCreated responds that the repository has the blob or manifest now. Kind
+// is the element of its path, "blobs" or "manifests".
+func writeCreated(w http.ResponseWriter, r *Request, kind string, d digest.Digest) error {
+	setFields(w.Header(),
+		"Location", "/v2/"+r.Repo+"/"+kind+"/"+string(d),
+		"Docker-Content-Digest", string(d),
+		"Content-Length", "0")
+	w.WriteHeader(http.StatusCreated)
+	return nil
+}
+
+// A cutError is an error after which no response is possible: the connection
+// is cut.
+type cutError struct{ cause error }
+
+func (e cutError) Error() string { return "connection cut: " + e.cause.Error() }
+func (e cutError) Unwrap() error { return e.cause }
+
+// respond calls serve and, if that returns an error, responds with it. The
+// error that respond returns is a failure of the registry, not of the client:
+// one that made the status 500, or a [cutError].
+func respond(serve Handler, w *responseWriter, r *Request) error {
+	err := serve(w, r)
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, new(cutError)):
+		return err
+	case w.status != 0 || isEnd(err):
+		return cutError{err}
+	}
+	return writeError(w, r, err)
+}
+
+// writeError responds with err (section Error Codes). It returns err if the
+// status is 500.
+func writeError(w http.ResponseWriter, r *Request, err error) error {
+	type wire struct {
+		Code    Code   `json:"code"`
+		Message string `json:"message,omitempty"`
+		Detail  any    `json:"detail,omitempty"`
+	}
+	var body struct {
+		Errors []wire `json:"errors"`
+	}
+	r.errors = errorsFor(err)
+	header := w.Header()
+	for _, k := range []string{"Accept-Ranges", "Docker-Content-Digest", "Etag"} {
+		delete(header, k)
+	}
+	for _, e := range r.errors {
+		body.Errors = append(body.Errors, wire{e.Code, e.Message, e.Detail})
+		for k, values := range e.Header {
+			for _, v := range values {
+				header.Add(k, v)
+			}
+		}
+	}
+	text, jsonErr := json.Marshal(body)
+	if jsonErr != nil {
+		return writeError(w, r, fmt.Errorf("encoding the details of an error: %w", jsonErr))
+	}
+	status := r.errors[0].status()
+	writeBody(w, r, status, "application/json", text)
+	if status == http.StatusInternalServerError {
+		return err
+	}
+	return nil
+}
+
+// A responseWriter notes the status and the size of the response.
+type responseWriter struct {
+	http.ResponseWriter
+	status int
+	bytes  int64
+}
+
+func (w *responseWriter) WriteHeader(status int) {
+	if w.status < 200 {
+		w.status = status
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// begin notes that net/http sends a header with the status 200 if none was
+// written.
+func (w *responseWriter) begin() {
+	if w.status < 200 {
+		w.status = http.StatusOK
+	}
+}
+
+func (w *responseWriter) Write(p []byte) (int, error) {
+	w.begin()
+	n, err := w.ResponseWriter.Write(p)
+	w.bytes += int64(n)
+	return n, err
+}
+
+// ReadFrom lets the operating system send a file.
+func (w *responseWriter) ReadFrom(src io.Reader) (int64, error) {
+	w.begin()
+	n, err := io.Copy(w.ResponseWriter, src)
+	w.bytes += n
+	return n, err
+}
+
+// Flush implements [http.Flusher], for a [Middleware].
+func (w *responseWriter) Flush() { w.FlushError() }
+
+// FlushError flushes for [http.ResponseController].
+func (w *responseWriter) FlushError() error {
+	w.begin()
+	return http.NewResponseController(w.ResponseWriter).Flush()
+}
+
+// Unwrap is for [http.ResponseController].
+func (w *responseWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// A countingBody counts the bytes of a request's body as they are read.
+type countingBody struct {
+	io.ReadCloser
+	bytes int64
+}
+
+func (b *countingBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	b.bytes += int64(n)
+	return n, err
+}
