@@ -41,16 +41,16 @@ func TestBrokenRegistriesAreFoundOut(t *testing.T) {
 		{"HEAD has no Docker-Content-Digest", without("Docker-Content-Digest", "HEAD", "/"),
 			[]string{"HEAD has Docker-Content-Digest"}},
 		{"Docker-Content-Digest of a blob is wrong", header("GET", "/blobs/sha256:", "Docker-Content-Digest", string(digest.FromString("wrong"))),
-			[]string{"blob has Docker-Content-Digest", "Docker-Content-Digest of a blob is true"}},
+			[]string{"blob has Docker-Content-Digest", "Docker-Content-Digest of a blob matches its content"}},
 		{"Docker-Content-Digest of a pushed manifest is wrong", header("PUT", "/manifests/", "Docker-Content-Digest", string(digest.FromString("wrong"))),
-			[]string{"manifest is given the digest that it was pushed with", "manifest by a digest other than sha256"}},
+			[]string{"pushed manifest has its digest in Docker-Content-Digest", "manifest by a digest other than sha256"}},
 		{"HEAD has no Content-Length", without("Content-Length", "HEAD", "/"), []string{"HEAD has Content-Length"}},
 		{"HEAD is not allowed", status("HEAD", "/", 405),
-			[]string{"HEAD has Content-Length", "HEAD has Docker-Content-Digest", "HEAD of what is there is 200", "HEAD of what is absent is 404",
-				"absent repository is 404", "blob of another repository is 404", "deleted blob is 404", "deleted manifest and its tags are 404", "what the client has is 304",
-				"Content-Type of a manifest has no parameters", "manifest has the Content-Type that it was pushed with"}},
+			[]string{"HEAD has Content-Length", "HEAD has Docker-Content-Digest", "HEAD of existing content is 200", "HEAD of absent content is 404",
+				"absent repository is 404", "blob of another repository is 404", "deleted blob is 404", "deleted manifest and its tags are 404", "conditional GET of current content is 304",
+				"Content-Type of a manifest has no parameters", "manifest keeps its Content-Type"}},
 		{"Content-Type of a manifest is JSON", header("GET", "/manifests/", "Content-Type", "application/json"),
-			[]string{"manifest has the Content-Type that it was pushed with", "parameters of the Content-Type are ignored"}},
+			[]string{"manifest keeps its Content-Type", "parameters of the Content-Type are ignored"}},
 		{"Content-Type of a manifest has a charset", edit("", "/manifests/", func(a *httptest.ResponseRecorder) {
 			a.Header().Set("Content-Type", a.Header().Get("Content-Type")+"; charset=utf-8")
 		}), []string{"Content-Type of a manifest has no parameters", "parameters of the Content-Type are ignored"}},
@@ -66,27 +66,27 @@ func TestBrokenRegistriesAreFoundOut(t *testing.T) {
 				a.Body.Truncate(a.Body.Len() - 1)
 			}
 			a.Header().Del("Content-Length")
-		}), []string{"Docker-Content-Digest of a blob is true", "anonymous mount finds the blob", "blob by digest", "blob may be pushed again",
+		}), []string{"Docker-Content-Digest of a blob matches its content", "anonymous mount finds the blob", "blob by digest", "blob may be pushed again",
 			"mount is 201 with the Location of the blob", "single POST ends with 201 and the Location of the blob", "unknown range unit is ignored",
-			"upload ends with 201 and the Location of the blob", "upload has a session of its own", "upload in chunks ends with 201 and the Location of the blob",
-			"upload goes on after a chunk out of order", "chunk without Content-Range is appended"}},
+			"upload ends with 201 and the Location of the blob", "each upload has its own session", "upload in chunks ends with 201 and the Location of the blob",
+			"upload continues after a chunk out of order", "chunk without Content-Range is appended"}},
 		{"blobs are in every repository", sharedBlobs(), []string{"blob of another repository is 404", "deleted blob is 404"}},
-		{"ranges are ignored", request(func(r *http.Request) { r.Header.Del("Range") }), []string{"part of a blob", "part beyond the end of a blob is 416"}},
+		{"ranges are ignored", request(func(r *http.Request) { r.Header.Del("Range") }), []string{"one range of a blob is 206", "range beyond the end of a blob is 416"}},
 		{"end of a range is ignored", request(func(r *http.Request) {
 			if s := r.Header.Get("Range"); strings.HasPrefix(s, "bytes=5-") {
 				r.Header.Set("Range", "bytes=5-")
 			}
-		}), []string{"part of a blob"}},
+		}), []string{"one range of a blob is 206"}},
 		{"suffix ranges are not known", when(func(r *http.Request) bool { return strings.HasPrefix(r.Header.Get("Range"), "bytes=-") },
-			answerStatus(416)), []string{"part of a blob"}},
+			answerStatus(416)), []string{"one range of a blob is 206"}},
 		{"first of two ranges is enough", request(func(r *http.Request) {
 			first, _, _ := strings.Cut(r.Header.Get("Range"), ",")
 			r.Header.Set("Range", first)
-		}), []string{"parts of a blob"}},
+		}), []string{"two ranges of a blob are 206 or 200"}},
 		{"ranges beyond the end are empty", when(func(r *http.Request) bool { return r.Header.Get("Range") == "bytes=1000-" }, answerStatus(206)),
-			[]string{"part beyond the end of a blob is 416"}},
+			[]string{"range beyond the end of a blob is 416"}},
 		{"absent manifests are 400", statusOf("GET", "/manifests/", 404, 400),
-			[]string{"absent manifest is 404", "absent repository is 404", "deleted manifest and its tags are 404", "deleted tag is 404", "manifest of another digest is not taken"}},
+			[]string{"absent manifest is 404", "absent repository is 404", "deleted manifest and its tags are 404", "deleted tag is 404", "manifest that does not match its digest is refused"}},
 		{"absent blobs are 403", statusOf("GET", "/blobs/sha256:", 404, 403),
 			[]string{"absent blob is 404", "blob of another repository is 404", "absent repository is 404", "deleted blob is 404"}},
 		{"absent repositories have no tags", when(path("GET", "/tags/list"), func(w http.ResponseWriter, r *http.Request, h http.Handler) {
@@ -102,10 +102,10 @@ func TestBrokenRegistriesAreFoundOut(t *testing.T) {
 		{"pushed blob has no Location", without("Location", "PUT", "/blobs/"),
 			[]string{"upload ends with 201 and the Location of the blob", "upload in chunks ends with 201 and the Location of the blob"}},
 		{"pushed manifest has no Location", without("Location", "PUT", "/manifests/"), []string{"manifest is 201 with the Location of the manifest"}},
-		{"wrong digest is taken", trustingUploads(), []string{"content of another digest is not taken", "invalid digest is 400",
-			"single POST of another digest is not taken"}},
-		{"wrong digest of a manifest is taken", trustingManifests(), []string{"manifest of another digest is not taken"}},
-		{"wrong digest is 500", statusOf("PUT", "/blobs/", 400, 500), []string{"content of another digest is not taken", "invalid digest is 400"}},
+		{"wrong digest is taken", trustingUploads(), []string{"blob that does not match its digest is refused", "invalid digest is 400",
+			"single POST that does not match its digest is refused"}},
+		{"wrong digest of a manifest is taken", trustingManifests(), []string{"manifest that does not match its digest is refused"}},
+		{"wrong digest is 500", statusOf("PUT", "/blobs/", 400, 500), []string{"blob that does not match its digest is refused", "invalid digest is 400"}},
 		{"unknown algorithm is taken", request(func(r *http.Request) {
 			if strings.Contains(r.URL.RawQuery, "digest-algorithm=md4") {
 				r.URL.RawQuery = ""
@@ -118,27 +118,27 @@ func TestBrokenRegistriesAreFoundOut(t *testing.T) {
 			}
 		}), []string{"chunk is 202 with Location and Range", "chunk without Content-Range is appended"}},
 		{"chunk is 204", statusOf("PATCH", "/", 202, 204), []string{"chunk is 202 with Location and Range", "upload in chunks ends with 201 and the Location of the blob",
-			"minimum of chunks is announced", "chunk out of order is 416", "upload goes on after a chunk out of order", "final chunk out of order is 416",
+			"minimum chunk size is announced", "chunk out of order is 416", "upload continues after a chunk out of order", "final chunk out of order is 416",
 			"status of an upload is 204 with Location and Range", "chunk without Content-Range is appended", "cancelling an upload is 204",
 			"cancelled upload is unknown", "finished upload is unknown"}},
-		{"chunk out of order is 400", statusOf("PATCH", "/", 416, 400), []string{"chunk out of order is 416", "upload goes on after a chunk out of order"}},
+		{"chunk out of order is 400", statusOf("PATCH", "/", 416, 400), []string{"chunk out of order is 416", "upload continues after a chunk out of order"}},
 		{"chunks are taken in any order", request(func(r *http.Request) {
 			if r.Method == "PATCH" {
 				r.Header.Del("Content-Range")
 			}
-		}), []string{"chunk out of order is 416", "upload goes on after a chunk out of order"}},
+		}), []string{"chunk out of order is 416", "upload continues after a chunk out of order"}},
 		{"final chunk is taken in any order", request(func(r *http.Request) {
 			if r.Method == "PUT" {
 				r.Header.Del("Content-Range")
 			}
 		}), []string{"final chunk out of order is 416"}},
 		{"upload has no status", status("GET", "/blobs/uploads/", 405), []string{"status of an upload is 204 with Location and Range",
-			"upload goes on after a chunk out of order", "cancelled upload is unknown", "finished upload is unknown"}},
+			"upload continues after a chunk out of order", "cancelled upload is unknown", "finished upload is unknown"}},
 		{"status of an upload does not tell how far", without("Range", "GET", "/blobs/uploads/"),
-			[]string{"status of an upload is 204 with Location and Range", "upload goes on after a chunk out of order"}},
+			[]string{"status of an upload is 204 with Location and Range", "upload continues after a chunk out of order"}},
 		{"minimum of chunks is a secret", without("OCI-Chunk-Min-Length", "POST", "/", registry.WithMinChunk(101)), []string{"chunk is 202 with Location and Range",
-			"minimum of chunks is announced", "upload in chunks ends with 201 and the Location of the blob", "status of an upload is 204 with Location and Range",
-			"upload goes on after a chunk out of order"}},
+			"minimum chunk size is announced", "upload in chunks ends with 201 and the Location of the blob", "status of an upload is 204 with Location and Range",
+			"upload continues after a chunk out of order"}},
 		{"cancelling is 202", statusOf("DELETE", "/blobs/uploads/", 204, 202), []string{"cancelling an upload is 204"}},
 		{"cancelling does nothing", when(path("DELETE", "/blobs/uploads/"), answerStatus(204)), []string{"cancelled upload is unknown"}},
 		{"mount is 202", without("", "", "", registry.Without(registry.MountBlob)), []string{"mount is 201 with the Location of the blob", "anonymous mount finds the blob"}},
@@ -157,11 +157,11 @@ func TestBrokenRegistriesAreFoundOut(t *testing.T) {
 		{"missing blobs are not named", edit("PUT", "/manifests/", func(a *httptest.ResponseRecorder) {
 			a.Body = bytes.NewBufferString(strings.ReplaceAll(a.Body.String(), "MANIFEST_BLOB_UNKNOWN", "MANIFEST_INVALID"))
 			a.Header().Del("Content-Length")
-		}), []string{"manifest of what is missing is accepted or MANIFEST_BLOB_UNKNOWN"}},
+		}), []string{"manifest with missing content is accepted or MANIFEST_BLOB_UNKNOWN"}},
 		{"subject has to be there", subjectsFirst(), []string{"manifest of a missing subject is accepted", "subject is confirmed by OCI-Subject",
-			"referrers are those of the digest and the repository", "referrer has the artifactType of its manifest",
+			"referrers are of the digest and the repository", "referrer has the artifactType of its manifest",
 			"referrer without artifactType has the media type of its config", "referring index without artifactType has none",
-			"referrer has the annotations of its manifest", "referrers can be filtered", "filter is told of if it is applied", "deleted referrer is not listed"}},
+			"referrer has the annotations of its manifest", "referrers can be filtered", "applied filter is confirmed by OCI-Filters-Applied", "deleted referrer is not listed"}},
 		{"subject is not confirmed", without("OCI-Subject", "PUT", "/"), []string{"subject is confirmed by OCI-Subject"}},
 		{"tags in parameters are not confirmed", without("OCI-Tag", "PUT", "/"), []string{"tags in parameters are confirmed by OCI-Tag", "ten tags in parameters"}},
 		{"five tags are enough", request(func(r *http.Request) {
@@ -175,89 +175,89 @@ func TestBrokenRegistriesAreFoundOut(t *testing.T) {
 				r.Header.Del("If-None-Match")
 				r.Header.Del("If-Match")
 			}
-		}), []string{"manifest is pushed on a condition"}},
-		{"manifests have no ETag", without("ETag", "GET", "/manifests/"), []string{"manifest is pushed on a condition", "what the client has is 304"}},
-		{"tags stay where they are", tagsStay(), []string{"tag moves to what is pushed last", "manifest is pushed on a condition"}},
-		{"any tag will do", accepting("PUT", "/manifests/", 201), []string{"tags have the form of tags"}},
-		{"any name will do", accepting("POST", "/blobs/uploads/", 202), []string{"repositories have the form of names"}},
+		}), []string{"If-Match and If-None-Match guard a tag"}},
+		{"manifests have no ETag", without("ETag", "GET", "/manifests/"), []string{"If-Match and If-None-Match guard a tag", "conditional GET of current content is 304"}},
+		{"tags stay where they are", tagsStay(), []string{"tag moves to the last manifest pushed", "If-Match and If-None-Match guard a tag"}},
+		{"any tag will do", accepting("PUT", "/manifests/", 201), []string{"tag syntax is enforced"}},
+		{"any name will do", accepting("POST", "/blobs/uploads/", 202), []string{"repository name syntax is enforced"}},
 
 		{"tags are unsorted", tagList(func(tags []string, _ http.Header) []string {
 			slices.Reverse(tags)
 			return tags
-		}), []string{"tags are in order", "pages of tags are in order", "n tags", "Link leads to the tags that come next", "tags after the last", "last without n"}},
+		}), []string{"tags are in order", "pages of tags are in order", "n tags are listed", "Link leads to the next tags", "tags after last are listed", "last works without n"}},
 		{"nothing: the spec allows tags to be in lexical order", tagList(func(tags []string, _ http.Header) []string {
 			if len(tags) > 2 {
 				slices.SortFunc(tags, func(a, b string) int { return strings.Compare(strings.ToLower(a), strings.ToLower(b)) })
 			}
 			return tags
 		}), nil},
-		{"n is ignored", query("n"), []string{"n tags", "no tags if n is 0", "Link leads to the tags that come next", "tags after the last"}},
+		{"n is ignored", query("n"), []string{"n tags are listed", "n=0 lists no tags", "Link leads to the next tags", "tags after last are listed"}},
 		{"n=0 is everything", request(func(r *http.Request) {
 			if r.URL.RawQuery == "n=0" {
 				r.URL.RawQuery = ""
 			}
-		}), []string{"no tags if n is 0"}},
-		{"last is ignored", query("last"), []string{"Link leads to the tags that come next", "tags after the last", "last without n",
-			"pages of tags are in order", "Link leads to the repositories that come next"}},
-		{"last is listed again", lastAgain(), []string{"Link leads to the tags that come next", "tags after the last", "last without n", "pages of tags are in order"}},
+		}), []string{"n=0 lists no tags"}},
+		{"last is ignored", query("last"), []string{"Link leads to the next tags", "tags after last are listed", "last works without n",
+			"pages of tags are in order", "Link leads to the next repositories"}},
+		{"last is listed again", lastAgain(), []string{"Link leads to the next tags", "tags after last are listed", "last works without n", "pages of tags are in order"}},
 		{"pages are short and have no Link", tagList(func(tags []string, h http.Header) []string {
 			h.Del("Link")
 			return tags[:len(tags)/2]
-		}), []string{"n tags", "tags after the last", "tags are in order", "last without n", "tags have the name of the repository with them", "pages of tags are in order"}},
+		}), []string{"n tags are listed", "tags after last are listed", "tags are in order", "last works without n", "list of tags has the repository name", "pages of tags are in order"}},
 		{"Link has no relation", edit("GET", "/tags/list", func(a *httptest.ResponseRecorder) {
 			if link := a.Header().Get("Link"); link != "" {
 				a.Header().Set("Link", strings.TrimSuffix(link, `; rel="next"`))
 			}
-		}), []string{"Link leads to the tags that come next"}},
+		}), []string{"Link leads to the next tags"}},
 		{"Link leads to the same page", edit("GET", "/tags/list", func(a *httptest.ResponseRecorder) {
 			if link := a.Header().Get("Link"); link != "" {
 				a.Header().Set("Link", strings.ReplaceAll(link, "last=", "first="))
 			}
-		}), []string{"Link leads to the tags that come next"}},
+		}), []string{"Link leads to the next tags"}},
 		{"tags are not named", edit("GET", "/tags/list", func(a *httptest.ResponseRecorder) {
 			a.Body = bytes.NewBufferString(strings.Replace(a.Body.String(), `"name":`, `"title":`, 1))
 			a.Header().Del("Content-Length")
-		}), []string{"tags have the name of the repository with them", "tags of a repository without tags are 200", "no tags if n is 0"}},
+		}), []string{"list of tags has the repository name", "tags of a repository without tags are 200", "n=0 lists no tags"}},
 
-		{"referrers are missing", status("GET", "/referrers/", 404), []string{"referrers are 200", "referrers are not 404", "no referrers are an empty list",
+		{"referrers are missing", status("GET", "/referrers/", 404), []string{"referrers are 200", "referrers are not 404", "digest without referrers has an empty list",
 			"referrers of an invalid digest are 400", "referrers have the Content-Type of an index", "referrers are an index",
-			"referrers are those of the digest and the repository", "new referrers are listed", "referrer has the artifactType of its manifest",
+			"referrers are of the digest and the repository", "new referrers are listed", "referrer has the artifactType of its manifest",
 			"referrer without artifactType has the media type of its config", "referring index without artifactType has none",
-			"referrer has the annotations of its manifest", "referrers can be filtered", "filter is told of if it is applied", "deleted referrer is not listed"}},
+			"referrer has the annotations of its manifest", "referrers can be filtered", "applied filter is confirmed by OCI-Filters-Applied", "deleted referrer is not listed"}},
 		{"referrers of what is absent are 404", when(path("GET", "/referrers/"), func(w http.ResponseWriter, r *http.Request, h http.Handler) {
 			if a := record(h, r); strings.Contains(a.Body.String(), `"manifests":[]`) {
 				w.WriteHeader(404)
 			} else {
 				replay(w, a)
 			}
-		}), []string{"referrers are not 404", "no referrers are an empty list",
+		}), []string{"referrers are not 404", "digest without referrers has an empty list",
 			"referrers have the Content-Type of an index", "referrers can be filtered"}},
 		{"no referrers are null", referrerList(func(i *ocispec.Index, _ http.Header, _ *http.Request) {
 			if len(i.Manifests) == 0 {
 				i.Manifests = nil
 			}
-		}), []string{"no referrers are an empty list"}},
+		}), []string{"digest without referrers has an empty list"}},
 		{"referrers are plain JSON", header("GET", "/referrers/", "Content-Type", "application/json"), []string{"referrers have the Content-Type of an index"}},
 		{"referrers have no schemaVersion", referrerList(func(i *ocispec.Index, _ http.Header, _ *http.Request) { i.SchemaVersion = 0 }), []string{"referrers are an index"}},
 		{"invalid digest has no referrers", statusOf("GET", "/referrers/", 400, 404), []string{"referrers of an invalid digest are 400"}},
 		{"referrers have no artifactType", eachReferrer(func(d *ocispec.Descriptor) { d.ArtifactType = "" }), []string{"referrer has the artifactType of its manifest",
-			"referrer without artifactType has the media type of its config", "filter is told of if it is applied"}},
+			"referrer without artifactType has the media type of its config", "applied filter is confirmed by OCI-Filters-Applied"}},
 		{"referrers have the artifactType of images", eachReferrer(func(d *ocispec.Descriptor) {
 			if d.ArtifactType == "" {
 				d.ArtifactType = ocispec.MediaTypeImageConfig
 			}
 		}), []string{"referring index without artifactType has none"}},
 		{"referrers have no annotations", eachReferrer(func(d *ocispec.Descriptor) { d.Annotations = nil }), []string{"referrer has the annotations of its manifest"}},
-		{"referrers have the wrong size", eachReferrer(func(d *ocispec.Descriptor) { d.Size++ }), []string{"referrers are those of the digest and the repository",
+		{"referrers have the wrong size", eachReferrer(func(d *ocispec.Descriptor) { d.Size++ }), []string{"referrers are of the digest and the repository",
 			"new referrers are listed", "referrers can be filtered", "deleted referrer is not listed"}},
 		{"only images are referrers", referrerList(func(i *ocispec.Index, _ http.Header, _ *http.Request) {
 			i.Manifests = slices.DeleteFunc(i.Manifests, func(d ocispec.Descriptor) bool { return d.MediaType == ocispec.MediaTypeImageIndex })
-		}), []string{"referrers are those of the digest and the repository", "referrer has the artifactType of its manifest",
+		}), []string{"referrers are of the digest and the repository", "referrer has the artifactType of its manifest",
 			"referring index without artifactType has none", "referrer has the annotations of its manifest"}},
 		{"referrers are listed twice", referrerList(func(i *ocispec.Index, _ http.Header, _ *http.Request) {
 			i.Manifests = append(i.Manifests, i.Manifests...)
 		}),
-			[]string{"referrers are those of the digest and the repository", "new referrers are listed", "referrers can be filtered",
+			[]string{"referrers are of the digest and the repository", "new referrers are listed", "referrers can be filtered",
 				"deleted referrer is not listed", "referring index without artifactType has none"}},
 		{"filter is ignored", query("artifactType"), []string{"referrers can be filtered"}},
 		{"filter is ignored and said to be applied", edit("GET", "/referrers/", func(a *httptest.ResponseRecorder) {
@@ -266,8 +266,8 @@ func TestBrokenRegistriesAreFoundOut(t *testing.T) {
 			q := r.URL.Query()
 			q.Del("artifactType")
 			r.URL.RawQuery = q.Encode()
-		}), []string{"referrers can be filtered", "filter is told of if it is applied"}},
-		{"filter is applied and not told of", without("OCI-Filters-Applied", "GET", "/"), []string{"filter is told of if it is applied"}},
+		}), []string{"referrers can be filtered", "applied filter is confirmed by OCI-Filters-Applied"}},
+		{"filter is applied and not told of", without("OCI-Filters-Applied", "GET", "/"), []string{"applied filter is confirmed by OCI-Filters-Applied"}},
 
 		{"deleting is 200", statusOf("DELETE", "/", 202, 200), []string{"deleting a tag is 202", "deleted tag is 404", "manifest stays when its tag is deleted",
 			"deleting a manifest is 202", "deleted manifest and its tags are 404", "deleting a blob is 202", "deleted blob is 404", "deleted referrer is not listed"}},
@@ -278,33 +278,33 @@ func TestBrokenRegistriesAreFoundOut(t *testing.T) {
 		}, answerStatus(202)), []string{"deleted tag is 404"}},
 		{"blob is not deleted", when(path("DELETE", "/blobs/sha256:"), answerStatus(202)), []string{"deleted blob is 404", "deleting an absent blob is 404"}},
 		{"deleting what is absent is 202", statusOf("DELETE", "/", 404, 202), []string{"deleted blob is 404", "deleting an absent blob is 404",
-			"deleting a manifest of no repository is 404"}},
+			"deleting a manifest of an absent repository is 404"}},
 
 		{"errors are bare", edit("", "/", func(a *httptest.ResponseRecorder) {
 			if a.Code >= 400 && a.Header().Get("Content-Type") == "application/json" {
 				a.Body = bytes.NewBufferString(`{"code":"X"}`)
 				a.Header().Del("Content-Length")
 			}
-		}), []string{"errors in JSON have their format", "manifest of what is missing is accepted or MANIFEST_BLOB_UNKNOWN"}},
+		}), []string{"errors in JSON have their format", "manifest with missing content is accepted or MANIFEST_BLOB_UNKNOWN"}},
 		{"error codes are small", edit("GET", "/", func(a *httptest.ResponseRecorder) {
 			if a.Code >= 400 {
 				a.Body = bytes.NewBufferString(`{"errors":[{"code":"not-found"}]}`)
 				a.Header().Del("Content-Length")
 			}
-		}), []string{"error codes are of capitals and underscores", "error codes are those of the spec"}},
+		}), []string{"error codes are capitals and underscores", "error codes are those of the spec"}},
 		{"429 does not say when", when(func(r *http.Request) bool { return r.URL.Path == "/v2/" }, answerStatus(429)), []string{"429 has Retry-After", "base endpoint is 200"}},
 		{"warnings are plain", header("", "/", "Warning", "beware"), []string{"warnings have their format"}},
-		{"warnings are long", header("", "/", "Warning", `299 - "`+strings.Repeat("x", 4096)+`"`), []string{"warnings have 4096 bytes at the most"}},
+		{"warnings are long", header("", "/", "Warning", `299 - "`+strings.Repeat("x", 4096)+`"`), []string{"warnings are at most 4096 bytes"}},
 		{"namespace is not confirmed", without("OCI-Namespace", "GET", "/"), []string{"namespace is confirmed by OCI-Namespace"}},
-		{"405 does not say what is allowed", without("Allow", "", "/"), []string{"405 says what is allowed"}},
+		{"405 does not say what is allowed", without("Allow", "", "/"), []string{"405 has Allow"}},
 		{"catalog is empty", edit("GET", "/v2/_catalog", func(a *httptest.ResponseRecorder) {
 			a.Body = bytes.NewBufferString(`{"repositories":[]}`)
 			a.Header().Del("Content-Length")
 			a.Header().Del("Link")
-		}), []string{"catalog lists the repositories", "Link leads to the repositories that come next"}},
-		{"catalog has one page", without("Link", "GET", "/v2/_catalog"), []string{"Link leads to the repositories that come next"}},
-		{"manifests are never too large", without("", "", "", registry.WithManifestLimit(1<<30)), []string{"size of a manifest is limited", "too large a manifest is 413"}},
-		{"too large a manifest is 400", statusOf("PUT", "/manifests/", 413, 400), []string{"too large a manifest is 413"}},
+		}), []string{"catalog lists the repositories", "Link leads to the next repositories"}},
+		{"catalog has one page", without("Link", "GET", "/v2/_catalog"), []string{"Link leads to the next repositories"}},
+		{"manifests are never too large", without("", "", "", registry.WithManifestLimit(1<<30)), []string{"manifest size is limited", "oversized manifest is 413"}},
+		{"too large a manifest is 400", statusOf("PUT", "/manifests/", 413, 400), []string{"oversized manifest is 413"}},
 		{"manifests are small", without("", "", "", registry.WithManifestLimit(1<<20)), []string{"manifest of 4 megabytes"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

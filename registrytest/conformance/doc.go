@@ -1,7 +1,12 @@
-// Package conformance tests registries and stores: [Registry] tests that a
-// registry, in Go or behind a URL, does what the OCI Distribution Specification
-// demands, and [Store] tests that an implementation of [registry.Store] does
-// what that interface promises.
+// Package conformance tests registries and stores.
+//
+//   - [Registry] tests that a registry, an [net/http.Handler] or one behind a
+//     URL, meets the OCI Distribution Specification.
+//   - [Store] tests that an implementation of [registry.Store] keeps the
+//     promises of that interface.
+//
+// Both run one subtest for each requirement or rule. The package imports
+// package testing, so only tests import it.
 package conformance
 
 // TB is the part of [testing.TB] that [Requirement.Check] calls. Fatalf must

@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"crypto/rand"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -13,28 +14,33 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// bytes returns content that no registry has yet.
+const octetStream = "application/octet-stream"
+
+// bytes returns n random bytes.
 func (t *registryTest) bytes(n int) []byte {
 	b := make([]byte, n)
 	rand.Read(b)
 	return b
 }
 
-// location returns the URL in the header Location of an answer.
-func (t *registryTest) location(a *answer) string {
-	t.Helper()
-	text := a.Header.Get("Location")
-	if text == "" {
-		t.violated("there is no Location")
+// absentDigest returns the digest of content that the registry does not have.
+func (t *registryTest) absentDigest() digest.Digest { return digest.FromBytes(t.bytes(32)) }
+
+// repo returns the name of a repository that does not exist yet.
+func (t *registryTest) repo() string {
+	prefix := t.target.Repo
+	if prefix == "" {
+		prefix = defaultTargetRepo
 	}
-	u, err := a.Response.Request.URL.Parse(text)
-	if err != nil {
-		t.violated("Location %q is no URL: %v", text, err)
+	if t.id == "" {
+		t.id = hex.EncodeToString(t.bytes(6))
 	}
-	return u.String()
+	t.repos++
+	return fmt.Sprintf("%s/%s-%d", prefix, t.id, t.repos)
 }
 
-// param returns the URL with one more parameter, all else as it was.
+// param returns the URL with one more query parameter. The rest of the URL
+// stays byte for byte.
 func param(target, name, value string) string {
 	separator := "?"
 	if strings.Contains(target, "?") {
@@ -59,38 +65,7 @@ func referrersURL(repo string, d digest.Digest) string {
 	return "/v2/" + repo + "/referrers/" + string(d)
 }
 
-// start starts an upload and returns where it goes on.
-func (t *registryTest) start(repo string) (location string) {
-	t.Helper()
-	t.prepare("starting an upload", func() {
-		a := t.post(uploadsURL(repo))
-		t.want(a, http.StatusAccepted)
-		location = t.location(a)
-	})
-	return location
-}
-
-// pushBlob pushes the content as a blob.
-func (t *registryTest) pushBlob(repo string, content []byte) (d digest.Digest) {
-	t.Helper()
-	d = digest.FromBytes(content)
-	location := t.start(repo)
-	t.prepare("pushing a blob", func() {
-		t.want(t.put(param(location, "digest", string(d)), content, "Content-Type", "application/octet-stream"), http.StatusCreated)
-	})
-	return d
-}
-
-// pushManifest pushes the content as a manifest.
-func (t *registryTest) pushManifest(repo, reference, mediaType string, content []byte) digest.Digest {
-	t.Helper()
-	t.prepare("pushing a manifest", func() {
-		t.want(t.put(manifestURL(repo, reference), content, "Content-Type", mediaType), http.StatusCreated)
-	})
-	return digest.FromBytes(content)
-}
-
-// A testImage is an image that no registry has yet.
+// A testImage is an image that the registry does not have yet.
 type testImage struct {
 	ocispec.Manifest
 	config, layer []byte
@@ -98,7 +73,7 @@ type testImage struct {
 	digest        digest.Digest
 }
 
-// image returns an image with a config and a layer, after it was edited.
+// image returns an image with a config and a layer, after the edits.
 func (t *registryTest) image(edit ...func(*ocispec.Manifest)) testImage {
 	i := testImage{layer: t.bytes(1000)}
 	layer := descriptor(ocispec.MediaTypeImageLayer, i.layer)
@@ -117,21 +92,32 @@ func (t *registryTest) image(edit ...func(*ocispec.Manifest)) testImage {
 	return i
 }
 
-// descriptor returns the descriptor of content.
-func descriptor(mediaType string, content []byte) ocispec.Descriptor {
-	return ocispec.Descriptor{MediaType: mediaType, Digest: digest.FromBytes(content), Size: int64(len(content))}
+// subject returns an edit that makes the image a referrer of another.
+func subject(i testImage) func(*ocispec.Manifest) {
+	d := i.descriptor()
+	return func(m *ocispec.Manifest) { m.Subject = &d }
+}
+
+// artifactType returns an edit that sets the artifactType.
+func artifactType(mediaType string) func(*ocispec.Manifest) {
+	return func(m *ocispec.Manifest) { m.ArtifactType = mediaType }
 }
 
 // descriptor returns the descriptor of the manifest.
 func (i testImage) descriptor() ocispec.Descriptor { return descriptor(i.MediaType, i.content) }
 
-// index returns an index of the images, after it was edited.
+// descriptor returns the descriptor of the content.
+func descriptor(mediaType string, content []byte) ocispec.Descriptor {
+	return ocispec.Descriptor{MediaType: mediaType, Digest: digest.FromBytes(content), Size: int64(len(content))}
+}
+
+// index returns an index of the images, after the edits.
 func (t *registryTest) index(images []testImage, edit ...func(*ocispec.Index)) []byte {
 	index := ocispec.Index{
 		Versioned: specs.Versioned{SchemaVersion: 2},
 		MediaType: ocispec.MediaTypeImageIndex,
 		Manifests: []ocispec.Descriptor{},
-		// An index of nothing is to have a digest of its own as well.
+		// Two empty indexes have different digests, too.
 		Annotations: map[string]string{"org.example.unique": digest.FromBytes(t.bytes(8)).Encoded()},
 	}
 	for _, i := range images {
@@ -152,14 +138,56 @@ func encodeManifest(v any) []byte {
 	return b
 }
 
-// pushBlobsOf pushes what the image is made of.
+// start starts an upload and returns its location.
+func (t *registryTest) start(repo string) (location string) {
+	t.Helper()
+	t.prepare("starting an upload", func() {
+		r := t.post(uploadsURL(repo))
+		t.want(r, http.StatusAccepted)
+		location = t.location(r)
+	})
+	return location
+}
+
+// end ends the upload at the location with the content as its only request.
+func (t *registryTest) end(location string, d digest.Digest, content []byte) *response {
+	t.Helper()
+	return t.put(param(location, "digest", string(d)), content, "Content-Type", octetStream)
+}
+
+// pushBlob pushes the content as a blob.
+func (t *registryTest) pushBlob(repo string, content []byte) (d digest.Digest) {
+	t.Helper()
+	d = digest.FromBytes(content)
+	location := t.start(repo)
+	t.prepare("pushing a blob", func() { t.want(t.end(location, d, content), http.StatusCreated) })
+	return d
+}
+
+// putImage pushes the manifest of an image, and returns the response.
+func (t *registryTest) putImage(repo, reference string, i testImage, header ...string) *response {
+	t.Helper()
+	return t.put(manifestURL(repo, reference), i.content, append(header, "Content-Type", i.MediaType)...)
+}
+
+// pushManifest pushes the content as a manifest.
+func (t *registryTest) pushManifest(repo, reference, mediaType string, content []byte) digest.Digest {
+	t.Helper()
+	t.prepare("pushing a manifest", func() {
+		t.want(t.put(manifestURL(repo, reference), content, "Content-Type", mediaType), http.StatusCreated)
+	})
+	return digest.FromBytes(content)
+}
+
+// pushBlobsOf pushes the config and the layer of the image.
 func (t *registryTest) pushBlobsOf(repo string, i testImage) {
 	t.Helper()
 	t.pushBlob(repo, i.config)
 	t.pushBlob(repo, i.layer)
 }
 
-// pushImage pushes an image with the tags, or with none by its digest.
+// pushImage pushes an image with the tags, or by its digest if there are no
+// tags.
 func (t *registryTest) pushImage(repo string, i testImage, tags ...string) testImage {
 	t.Helper()
 	t.pushBlobsOf(repo, i)
@@ -172,10 +200,38 @@ func (t *registryTest) pushImage(repo string, i testImage, tags ...string) testI
 	return i
 }
 
-// decode reads the JSON in the body of an answer.
-func (t *registryTest) decode(a *answer, v any) {
+// wantCreated reports a violation unless the response is 201 and its Location
+// leads to the content.
+func (t *registryTest) wantCreated(r *response, content []byte) {
 	t.Helper()
-	if err := json.Unmarshal(a.body, v); err != nil {
-		t.violated("the body is not the JSON that it should be: %v", err)
+	t.want(r, http.StatusCreated)
+	pulled := t.get(t.location(r))
+	if pulled.StatusCode != http.StatusOK {
+		t.violated("GET of the Location in the response is %s", pulled.Status)
 	}
+	t.wantBody(pulled, content)
+}
+
+// wantPushed reports a violation unless the response is 201 and GET of the URL
+// returns the content.
+func (t *registryTest) wantPushed(r *response, url string, content []byte) {
+	t.Helper()
+	t.want(r, http.StatusCreated)
+	t.wantContent(url, content)
+}
+
+// wantContent reports a violation unless GET of the URL returns the content.
+func (t *registryTest) wantContent(url string, content []byte) {
+	t.Helper()
+	r := t.get(url)
+	t.want(r, http.StatusOK)
+	t.wantBody(r, content)
+}
+
+// wantImage reports a violation unless the reference leads to the image.
+func (t *registryTest) wantImage(repo, reference string, i testImage) {
+	t.Helper()
+	r := t.get(manifestURL(repo, reference), "Accept", i.MediaType)
+	t.want(r, http.StatusOK)
+	t.wantBody(r, i.content)
 }

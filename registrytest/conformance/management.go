@@ -11,6 +11,7 @@ const (
 	deletingBlobs     = "Deleting Blobs"
 )
 
+// deleteRequirements apply to the deletion of content.
 var deleteRequirements = []Requirement{
 	{
 		Category: "management", Name: "deleting a tag is 202", Section: deletingTags, Level: Must, Since: "1.0", with: []Feature{FeatureDeleteTag},
@@ -30,7 +31,7 @@ var deleteRequirements = []Requirement{
 			t.prepare("deleting a tag", func() { t.want(t.delete(manifestURL(repo, "v1")), http.StatusAccepted) })
 			t.want(t.get(manifestURL(repo, "v1")), http.StatusNotFound)
 			if tags := t.tagsIn(t.get(tagsURL(repo))); slices.Contains(tags, "v1") {
-				t.violated("the tag that was deleted is listed")
+				t.violated("the list has the deleted tag")
 			}
 		},
 	},
@@ -42,14 +43,12 @@ var deleteRequirements = []Requirement{
 			i := t.pushImage(repo, t.image(), "v1", "v2")
 			t.prepare("deleting a tag", func() { t.want(t.delete(manifestURL(repo, "v1")), http.StatusAccepted) })
 			for _, reference := range []string{"v2", string(i.digest)} {
-				a := t.get(manifestURL(repo, reference), "Accept", i.MediaType)
-				t.want(a, http.StatusOK)
-				t.wantBody(a, i.content)
+				t.wantImage(repo, reference, i)
 			}
 		},
 	},
 	{
-		Category: "management", Name: "deleting a tag is 400 or 405 where it is disabled", Section: deletingTags, Level: Must, Since: "1.0", without: []Feature{FeatureDeleteTag},
+		Category: "management", Name: "deleting a tag is 400 or 405 if disabled", Section: deletingTags, Level: Must, Since: "1.0", without: []Feature{FeatureDeleteTag},
 		Text: "If tag deletion is disabled, the registry MUST respond with either a `400 Bad Request` or a `405 Method Not Allowed`.",
 		check: func(t *registryTest) {
 			repo := t.repo()
@@ -83,14 +82,14 @@ var deleteRequirements = []Requirement{
 		},
 	},
 	{
-		Category: "management", Name: "deleting a manifest of no repository is 404", Section: deletingManifests, Level: Must, Since: "1.0", with: []Feature{FeatureDeleteManifest},
+		Category: "management", Name: "deleting a manifest of an absent repository is 404", Section: deletingManifests, Level: Must, Since: "1.0", with: []Feature{FeatureDeleteManifest},
 		Text: "If the repository does not exist, the response MUST return `404 Not Found`.",
 		check: func(t *registryTest) {
 			t.want(t.delete(manifestURL(t.repo(), t.absentDigest())), http.StatusNotFound)
 		},
 	},
 	{
-		Category: "management", Name: "deleting a manifest is 400 or 405 where it is disabled", Section: deletingManifests, Level: Must, Since: "1.0", without: []Feature{FeatureDeleteManifest},
+		Category: "management", Name: "deleting a manifest is 400 or 405 if disabled", Section: deletingManifests, Level: Must, Since: "1.0", without: []Feature{FeatureDeleteManifest},
 		Text: "If manifest deletion is disabled, the registry MUST respond with either a `400 Bad Request` or a `405 Method Not Allowed`.",
 		check: func(t *registryTest) {
 			repo := t.repo()
@@ -120,7 +119,7 @@ var deleteRequirements = []Requirement{
 			t.want(t.get(blobURL(repo, d)), http.StatusNotFound)
 			t.want(t.head(blobURL(repo, d)), http.StatusNotFound)
 			t.want(t.delete(blobURL(repo, d)), http.StatusNotFound)
-			// It was deleted from one repository only.
+			// The other repository keeps its blob.
 			t.want(t.get(blobURL(other, d)), http.StatusOK)
 		},
 	},
@@ -134,7 +133,7 @@ var deleteRequirements = []Requirement{
 		},
 	},
 	{
-		Category: "management", Name: "deleting a blob is 400 or 405 where it is disabled", Section: deletingBlobs, Level: Must, Since: "1.0", without: []Feature{FeatureDeleteBlob},
+		Category: "management", Name: "deleting a blob is 400 or 405 if disabled", Section: deletingBlobs, Level: Must, Since: "1.0", without: []Feature{FeatureDeleteBlob},
 		Text: "If blob deletion is disabled, the registry MUST respond with either a `400 Bad Request` or a `405 Method Not Allowed`.",
 		check: func(t *registryTest) {
 			repo := t.repo()

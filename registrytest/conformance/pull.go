@@ -22,9 +22,7 @@ const (
 	checkingContent  = "Checking if content exists in the registry"
 )
 
-// absentDigest is that of content which no registry has.
-func (t *registryTest) absentDigest() digest.Digest { return digest.FromBytes(t.bytes(32)) }
-
+// pullRequirements apply to reads of manifests and blobs.
 var pullRequirements = []Requirement{
 	{
 		Category: "pull", Name: "manifest by tag and by digest", Section: pullingManifests, Level: Must, Since: "1.0",
@@ -33,9 +31,7 @@ var pullRequirements = []Requirement{
 			repo := t.repo()
 			i := t.pushImage(repo, t.image(), "v1")
 			for _, reference := range []string{"v1", string(i.digest)} {
-				a := t.get(manifestURL(repo, reference), "Accept", i.MediaType)
-				t.want(a, http.StatusOK)
-				t.wantBody(a, i.content)
+				t.wantImage(repo, reference, i)
 			}
 		},
 	},
@@ -46,14 +42,14 @@ var pullRequirements = []Requirement{
 			repo := t.repo()
 			i := t.pushImage(repo, t.image(), "v1")
 			for _, reference := range []string{"v1", string(i.digest)} {
-				a := t.get(manifestURL(repo, reference), "Accept", i.MediaType)
-				t.want(a, http.StatusOK)
-				t.wantDigest(a, i.content)
+				r := t.get(manifestURL(repo, reference), "Accept", i.MediaType)
+				t.want(r, http.StatusOK)
+				t.wantDigest(r, i.content)
 			}
 		},
 	},
 	{
-		Category: "pull", Name: "manifest has the Content-Type that it was pushed with", Section: pullingManifests, Level: Should, Since: "1.0",
+		Category: "pull", Name: "manifest keeps its Content-Type", Section: pullingManifests, Level: Should, Since: "1.0",
 		Text: "The `Content-Type` header SHOULD match what the client pushed as the manifest's `Content-Type`.",
 		check: func(t *registryTest) {
 			repo := t.repo()
@@ -69,10 +65,10 @@ var pullRequirements = []Requirement{
 				i.MediaType: string(i.digest), docker.MediaType: string(docker.digest), ocispec.MediaTypeImageIndex: "index",
 			} {
 				for _, method := range []string{"GET", "HEAD"} {
-					a := t.do(call{method: method, url: manifestURL(repo, reference), header: []string{"Accept", mediaType}})
-					t.want(a, http.StatusOK)
-					if got, _, _ := mime.ParseMediaType(a.Header.Get("Content-Type")); got != mediaType {
-						t.violated("the Content-Type is %q, not %q", got, mediaType)
+					r := t.do(call{method: method, url: manifestURL(repo, reference), header: []string{"Accept", mediaType}})
+					t.want(r, http.StatusOK)
+					if got, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); got != mediaType {
+						t.violated("Content-Type is %q, not %q", got, mediaType)
 					}
 				}
 			}
@@ -85,10 +81,10 @@ var pullRequirements = []Requirement{
 			repo := t.repo()
 			i := t.pushImage(repo, t.image(), "v1")
 			for _, method := range []string{"GET", "HEAD"} {
-				a := t.do(call{method: method, url: manifestURL(repo, "v1"), header: []string{"Accept", i.MediaType}})
-				t.want(a, http.StatusOK)
-				if got := a.Header.Get("Content-Type"); strings.Contains(got, ";") {
-					t.violated("the Content-Type is %q", got)
+				r := t.do(call{method: method, url: manifestURL(repo, "v1"), header: []string{"Accept", i.MediaType}})
+				t.want(r, http.StatusOK)
+				if got := r.Header.Get("Content-Type"); strings.Contains(got, ";") {
+					t.violated("Content-Type %q has parameters", got)
 				}
 			}
 		},
@@ -124,9 +120,7 @@ var pullRequirements = []Requirement{
 			repo := t.repo()
 			for _, size := range []int{1, 1000, 300_000} {
 				content := t.bytes(size)
-				a := t.get(blobURL(repo, t.pushBlob(repo, content)))
-				t.want(a, http.StatusOK)
-				t.wantBody(a, content)
+				t.wantContent(blobURL(repo, t.pushBlob(repo, content)), content)
 			}
 		},
 	},
@@ -136,21 +130,21 @@ var pullRequirements = []Requirement{
 		check: func(t *registryTest) {
 			repo := t.repo()
 			content := t.bytes(1000)
-			a := t.get(blobURL(repo, t.pushBlob(repo, content)))
-			t.want(a, http.StatusOK)
-			t.wantDigest(a, content)
+			r := t.get(blobURL(repo, t.pushBlob(repo, content)))
+			t.want(r, http.StatusOK)
+			t.wantDigest(r, content)
 		},
 	},
 	{
-		Category: "pull", Name: "Docker-Content-Digest of a blob is true", Section: pullingBlobs, Level: Must, Since: "1.0",
+		Category: "pull", Name: "Docker-Content-Digest of a blob matches its content", Section: pullingBlobs, Level: Must, Since: "1.0",
 		Text: "If present, the value of this header MUST be a digest matching that of the response body.",
 		check: func(t *registryTest) {
 			repo := t.repo()
 			content := t.bytes(1000)
-			a := t.get(blobURL(repo, t.pushBlob(repo, content)))
-			t.want(a, http.StatusOK)
-			if a.Header.Get("Docker-Content-Digest") != "" {
-				t.wantDigest(a, a.body)
+			r := t.get(blobURL(repo, t.pushBlob(repo, content)))
+			t.want(r, http.StatusOK)
+			if r.Header.Get("Docker-Content-Digest") != "" {
+				t.wantDigest(r, r.body)
 			}
 		},
 	},
@@ -175,64 +169,64 @@ var pullRequirements = []Requirement{
 		},
 	},
 	{
-		Category: "pull", Name: "part of a blob", Section: pullingBlobs, Level: Should, Since: "1.1", with: []Feature{FeatureRange},
+		Category: "pull", Name: "one range of a blob is 206", Section: pullingBlobs, Level: Should, Since: "1.1", with: []Feature{FeatureRange},
 		Text: "A registry SHOULD support the `Range` request header in accordance with RFC 9110 (section 14).",
 		check: func(t *registryTest) {
 			repo := t.repo()
 			content := t.bytes(1000)
 			d := t.pushBlob(repo, content)
-			for _, r := range []struct {
+			for _, part := range []struct {
 				header      string
 				first, last int
 			}{{"bytes=0-", 0, 999}, {"bytes=10-", 10, 999}, {"bytes=0-0", 0, 0}, {"bytes=5-9", 5, 9}, {"bytes=990-5000", 990, 999}, {"bytes=-10", 990, 999}, {"bytes=-5000", 0, 999}} {
-				a := t.get(blobURL(repo, d), "Range", r.header)
-				t.want(a, http.StatusPartialContent)
-				t.wantHeader(a, "Content-Range", fmt.Sprintf("bytes %d-%d/1000", r.first, r.last))
-				t.wantBody(a, content[r.first:r.last+1])
+				r := t.get(blobURL(repo, d), "Range", part.header)
+				t.want(r, http.StatusPartialContent)
+				t.wantHeader(r, "Content-Range", fmt.Sprintf("bytes %d-%d/1000", part.first, part.last))
+				t.wantBody(r, content[part.first:part.last+1])
 			}
 		},
 	},
 	{
-		Category: "pull", Name: "parts of a blob", Section: pullingBlobs, Level: Should, Since: "1.1", with: []Feature{FeatureRange},
+		Category: "pull", Name: "two ranges of a blob are 206 or 200", Section: pullingBlobs, Level: Should, Since: "1.1", with: []Feature{FeatureRange},
 		Text: "A registry SHOULD support the `Range` request header in accordance with RFC 9110 (section 14).",
 		check: func(t *registryTest) {
 			repo := t.repo()
 			content := t.bytes(1000)
-			a := t.get(blobURL(repo, t.pushBlob(repo, content)), "Range", "bytes=0-9,100-109")
-			if a.StatusCode == http.StatusOK {
-				// Section 14.2: a server may ignore the header.
-				t.wantBody(a, content)
+			r := t.get(blobURL(repo, t.pushBlob(repo, content)), "Range", "bytes=0-9,100-109")
+			if r.StatusCode == http.StatusOK {
+				// A server may ignore the header (section 14.2).
+				t.wantBody(r, content)
 				return
 			}
-			t.want(a, http.StatusPartialContent)
-			kind, parameters, _ := mime.ParseMediaType(a.Header.Get("Content-Type"))
+			t.want(r, http.StatusPartialContent)
+			kind, parameters, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
 			if kind != "multipart/byteranges" {
-				t.violated("the Content-Type of two ranges is %q, not multipart/byteranges", kind)
+				t.violated("Content-Type is %q, not multipart/byteranges", kind)
 			}
-			parts := multipart.NewReader(bytes.NewReader(a.body), parameters["boundary"])
+			parts := multipart.NewReader(bytes.NewReader(r.body), parameters["boundary"])
 			for _, first := range []int{0, 100} {
 				part, err := parts.NextPart()
 				if err != nil {
-					t.violated("the part from byte %d on is not there: %v", first, err)
+					t.violated("reading the part from byte %d on: %v", first, err)
 				}
 				got, _ := io.ReadAll(part)
 				if !bytes.Equal(got, content[first:first+10]) {
-					t.violated("the part from byte %d on is not that of the blob", first)
+					t.violated("the part from byte %d on differs from the blob", first)
 				}
 				if want := fmt.Sprintf("bytes %d-%d/1000", first, first+9); part.Header.Get("Content-Range") != want {
-					t.violated("the Content-Range of the part is %q, not %q", part.Header.Get("Content-Range"), want)
+					t.violated("Content-Range of the part is %q, not %q", part.Header.Get("Content-Range"), want)
 				}
 			}
 		},
 	},
 	{
-		Category: "pull", Name: "part beyond the end of a blob is 416", Section: pullingBlobs, Level: Should, Since: "1.1", with: []Feature{FeatureRange},
+		Category: "pull", Name: "range beyond the end of a blob is 416", Section: pullingBlobs, Level: Should, Since: "1.1", with: []Feature{FeatureRange},
 		Text: "A registry SHOULD support the `Range` request header in accordance with RFC 9110 (section 14).",
 		check: func(t *registryTest) {
 			repo := t.repo()
-			a := t.get(blobURL(repo, t.pushBlob(repo, t.bytes(1000))), "Range", "bytes=1000-")
-			t.want(a, http.StatusRequestedRangeNotSatisfiable)
-			t.wantHeader(a, "Content-Range", "bytes */1000")
+			r := t.get(blobURL(repo, t.pushBlob(repo, t.bytes(1000))), "Range", "bytes=1000-")
+			t.want(r, http.StatusRequestedRangeNotSatisfiable)
+			t.wantHeader(r, "Content-Range", "bytes */1000")
 		},
 	},
 	{
@@ -241,13 +235,13 @@ var pullRequirements = []Requirement{
 		check: func(t *registryTest) {
 			repo := t.repo()
 			content := t.bytes(1000)
-			a := t.get(blobURL(repo, t.pushBlob(repo, content)), "Range", "lines=1-2")
-			t.want(a, http.StatusOK)
-			t.wantBody(a, content)
+			r := t.get(blobURL(repo, t.pushBlob(repo, content)), "Range", "lines=1-2")
+			t.want(r, http.StatusOK)
+			t.wantBody(r, content)
 		},
 	},
 	{
-		Category: "pull", Name: "HEAD of what is there is 200", Section: checkingContent, Level: Must, Since: "1.0",
+		Category: "pull", Name: "HEAD of existing content is 200", Section: checkingContent, Level: Must, Since: "1.0",
 		Text: "A HEAD request to an existing blob or manifest URL MUST return `200 OK`.",
 		check: func(t *registryTest) {
 			for _, h := range t.heads() {
@@ -260,9 +254,9 @@ var pullRequirements = []Requirement{
 		Text: "A successful response MUST contain the digest of the uploaded blob or manifest in the header `Docker-Content-Digest`.",
 		check: func(t *registryTest) {
 			for _, h := range t.heads() {
-				a := t.head(h.url)
-				t.want(a, http.StatusOK)
-				t.wantDigest(a, h.content)
+				r := t.head(h.url)
+				t.want(r, http.StatusOK)
+				t.wantDigest(r, h.content)
 			}
 		},
 	},
@@ -271,14 +265,14 @@ var pullRequirements = []Requirement{
 		Text: "A successful response MUST contain the size in bytes of the uploaded blob or manifest in the header `Content-Length`.",
 		check: func(t *registryTest) {
 			for _, h := range t.heads() {
-				a := t.head(h.url)
-				t.want(a, http.StatusOK)
-				t.wantHeader(a, "Content-Length", strconv.Itoa(len(h.content)))
+				r := t.head(h.url)
+				t.want(r, http.StatusOK)
+				t.wantHeader(r, "Content-Length", strconv.Itoa(len(h.content)))
 			}
 		},
 	},
 	{
-		Category: "pull", Name: "HEAD of what is absent is 404", Section: checkingContent, Level: Must, Since: "1.0",
+		Category: "pull", Name: "HEAD of absent content is 404", Section: checkingContent, Level: Must, Since: "1.0",
 		Text: "If the blob or manifest is not found in the repository, the response code MUST be `404 Not Found`.",
 		check: func(t *registryTest) {
 			repo := t.repo()
@@ -291,10 +285,10 @@ var pullRequirements = []Requirement{
 }
 
 // wantDigest reports a violation unless Docker-Content-Digest is a digest of
-// the content, of whatever algorithm.
-func (t *registryTest) wantDigest(a *answer, content []byte) {
+// the content, of any algorithm.
+func (t *registryTest) wantDigest(r *response, content []byte) {
 	t.Helper()
-	text := a.Header.Get("Docker-Content-Digest")
+	text := r.Header.Get("Docker-Content-Digest")
 	d, err := digest.Parse(text)
 	if err != nil {
 		t.violated("Docker-Content-Digest is %q: %v", text, err)
@@ -304,12 +298,13 @@ func (t *registryTest) wantDigest(a *answer, content []byte) {
 	}
 }
 
-// A headCheck is something to ask for with HEAD.
+// A headCheck is a URL for HEAD with the content that is there.
 type headCheck struct {
 	url     string
 	content []byte
 }
 
+// heads pushes an image and returns the URLs of its content.
 func (t *registryTest) heads() []headCheck {
 	t.Helper()
 	repo := t.repo()

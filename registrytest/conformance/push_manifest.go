@@ -20,6 +20,7 @@ const (
 	enoughTagParameters = 10
 )
 
+// manifestRequirements apply to pushes of manifests.
 var manifestRequirements = []Requirement{
 	{
 		Category: "push", Name: "manifest is 201 with the Location of the manifest", Section: pushingManifests, Level: Must, Since: "1.0",
@@ -29,7 +30,7 @@ var manifestRequirements = []Requirement{
 			i := t.image()
 			t.pushBlobsOf(repo, i)
 			for _, reference := range []string{"v1", string(i.digest)} {
-				t.wantCreated(t.put(manifestURL(repo, reference), i.content, "Content-Type", i.MediaType), i.content)
+				t.wantCreated(t.putImage(repo, reference, i), i.content)
 			}
 		},
 	},
@@ -43,33 +44,31 @@ var manifestRequirements = []Requirement{
 			i.content = slices.Concat([]byte("\r\n\t "), bytes.ReplaceAll(i.content, []byte(","), []byte("\r\n,\t ")), []byte(" \n"))
 			d := t.pushManifest(repo, "v1", i.MediaType, i.content)
 			for _, reference := range []string{"v1", string(d)} {
-				a := t.get(manifestURL(repo, reference), "Accept", i.MediaType)
-				t.want(a, http.StatusOK)
-				t.wantBody(a, i.content)
+				t.wantImage(repo, reference, i)
 			}
 		},
 	},
 	{
-		Category: "push", Name: "manifest is given the digest that it was pushed with", Section: pushingManifests, Level: Must, Since: "1.1",
+		Category: "push", Name: "pushed manifest has its digest in Docker-Content-Digest", Section: pushingManifests, Level: Must, Since: "1.1",
 		Text: "The Docker-Content-Digest header returns the digest of the uploaded blob, and MUST be equal to the client provided digest.",
 		check: func(t *registryTest) {
 			repo := t.repo()
 			i := t.image()
 			t.pushBlobsOf(repo, i)
-			a := t.put(manifestURL(repo, i.digest), i.content, "Content-Type", i.MediaType)
-			t.want(a, http.StatusCreated)
-			t.wantHeader(a, "Docker-Content-Digest", string(i.digest))
+			r := t.putImage(repo, string(i.digest), i)
+			t.want(r, http.StatusCreated)
+			t.wantHeader(r, "Docker-Content-Digest", string(i.digest))
 		},
 	},
 	{
-		Category: "push", Name: "manifest of another digest is not taken", Section: pushingManifests, Level: Must, Since: "1.1",
+		Category: "push", Name: "manifest that does not match its digest is refused", Section: pushingManifests, Level: Must, Since: "1.1",
 		Text: "The Docker-Content-Digest header returns the digest of the uploaded blob, and MUST be equal to the client provided digest.",
 		check: func(t *registryTest) {
 			repo := t.repo()
 			i := t.image()
 			t.pushBlobsOf(repo, i)
 			d := t.absentDigest()
-			t.wantRefused(t.put(manifestURL(repo, d), i.content, "Content-Type", i.MediaType), "a manifest that the digest is not of")
+			t.wantRefused(t.putImage(repo, string(d), i), "a manifest that does not match the digest")
 			for _, d := range []digest.Digest{d, i.digest} {
 				t.want(t.get(manifestURL(repo, d)), http.StatusNotFound)
 			}
@@ -83,12 +82,10 @@ var manifestRequirements = []Requirement{
 			i := t.image()
 			t.pushBlobsOf(repo, i)
 			d := digest.SHA512.FromBytes(i.content)
-			a := t.put(manifestURL(repo, d), i.content, "Content-Type", i.MediaType)
-			t.want(a, http.StatusCreated)
-			t.wantHeader(a, "Docker-Content-Digest", string(d))
-			a = t.get(manifestURL(repo, d), "Accept", i.MediaType)
-			t.want(a, http.StatusOK)
-			t.wantBody(a, i.content)
+			r := t.putImage(repo, string(d), i)
+			t.want(r, http.StatusCreated)
+			t.wantHeader(r, "Docker-Content-Digest", string(d))
+			t.wantImage(repo, string(d), i)
 		},
 	},
 	{
@@ -99,9 +96,9 @@ var manifestRequirements = []Requirement{
 			i := t.image()
 			t.pushBlobsOf(repo, i)
 			t.want(t.put(manifestURL(repo, "v1"), i.content, "Content-Type", i.MediaType+"; charset=utf-8"), http.StatusCreated)
-			a := t.get(manifestURL(repo, "v1"), "Accept", i.MediaType)
-			t.want(a, http.StatusOK)
-			t.wantHeader(a, "Content-Type", i.MediaType)
+			r := t.get(manifestURL(repo, "v1"), "Accept", i.MediaType)
+			t.want(r, http.StatusOK)
+			t.wantHeader(r, "Content-Type", i.MediaType)
 		},
 	},
 	{
@@ -111,7 +108,7 @@ var manifestRequirements = []Requirement{
 			repo := t.repo()
 			i := t.image(func(m *ocispec.Manifest) { m.Layers = []ocispec.Descriptor{} })
 			t.pushBlob(repo, i.config)
-			t.want(t.put(manifestURL(repo, "v1"), i.content, "Content-Type", i.MediaType), http.StatusCreated)
+			t.want(t.putImage(repo, "v1", i), http.StatusCreated)
 		},
 	},
 	{
@@ -124,36 +121,34 @@ var manifestRequirements = []Requirement{
 		},
 	},
 	{
-		Category: "push", Name: "tag moves to what is pushed last", Section: "Definitions", Level: Must, Since: "1.0",
+		Category: "push", Name: "tag moves to the last manifest pushed", Section: "Definitions", Level: Must, Since: "1.0",
 		Text: "Tag: a custom, human-readable pointer to a manifest.",
 		check: func(t *registryTest) {
 			repo := t.repo()
 			before := t.pushImage(repo, t.image(), "latest")
 			after := t.pushImage(repo, t.image(), "latest")
-			a := t.get(manifestURL(repo, "latest"), "Accept", after.MediaType)
-			t.want(a, http.StatusOK)
-			t.wantBody(a, after.content)
+			t.wantImage(repo, "latest", after)
 			t.want(t.get(manifestURL(repo, before.digest)), http.StatusOK)
 		},
 	},
 	{
-		Category: "push", Name: "tags have the form of tags", Section: pullingManifests, Level: Must, Since: "1.0",
+		Category: "push", Name: "tag syntax is enforced", Section: pullingManifests, Level: Must, Since: "1.0",
 		Text: "`<tag-or-digest>` as a tag MUST be at most 128 characters in length and MUST match the following regular expression: `[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}`",
 		check: func(t *registryTest) {
 			repo := t.repo()
 			i := t.image()
 			t.pushBlobsOf(repo, i)
 			for _, tag := range []string{"0", "_", "Z", "a.b-c_D", "_.-", strings.Repeat("t", 128)} {
-				t.want(t.put(manifestURL(repo, tag), i.content, "Content-Type", i.MediaType), http.StatusCreated)
+				t.want(t.putImage(repo, tag, i), http.StatusCreated)
 				t.want(t.get(manifestURL(repo, tag), "Accept", i.MediaType), http.StatusOK)
 			}
 			for _, tag := range []string{"-a", ".a", "a+b", "a%20b", "a@b", strings.Repeat("t", 129)} {
-				t.wantRefused(t.put(manifestURL(repo, tag), i.content, "Content-Type", i.MediaType), strconv.Quote(tag)+" as a tag")
+				t.wantRefused(t.putImage(repo, tag, i), strconv.Quote(tag)+" as a tag")
 			}
 		},
 	},
 	{
-		Category: "push", Name: "repositories have the form of names", Section: pullingManifests, Level: Must, Since: "1.0",
+		Category: "push", Name: "repository name syntax is enforced", Section: pullingManifests, Level: Must, Since: "1.0",
 		Text: "Throughout this document, `<name>` MUST match the following regular expression: `[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*(\\/[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*)*`",
 		check: func(t *registryTest) {
 			for _, suffix := range []string{"a.b_c__d-e---f", "0/1/a2b"} {
@@ -165,7 +160,7 @@ var manifestRequirements = []Requirement{
 		},
 	},
 	{
-		Category: "push", Name: "manifest of what is missing is accepted or MANIFEST_BLOB_UNKNOWN", Section: pushing, Level: Must, Since: "1.1",
+		Category: "push", Name: "manifest with missing content is accepted or MANIFEST_BLOB_UNKNOWN", Section: pushing, Level: Must, Since: "1.1",
 		Text: "When a manifest is rejected for this reason, it MUST result in one or more `MANIFEST_BLOB_UNKNOWN` errors",
 		check: func(t *registryTest) {
 			repo := t.repo()
@@ -180,13 +175,13 @@ var manifestRequirements = []Requirement{
 				{noConfig.MediaType, noConfig.content},
 				{ocispec.MediaTypeImageIndex, t.index([]testImage{t.image()})},
 			} {
-				a := t.put(manifestURL(repo, "v1"), m.content, "Content-Type", m.mediaType)
-				if a.StatusCode == http.StatusCreated {
+				r := t.put(manifestURL(repo, "v1"), m.content, "Content-Type", m.mediaType)
+				if r.StatusCode == http.StatusCreated {
 					continue
 				}
-				t.wantRefused(a, "a manifest of what is missing, if it is not accepted,")
-				if codes, err := codesIn(a); err != nil || !slices.Contains(codes, "MANIFEST_BLOB_UNKNOWN") {
-					t.violated("the error is not MANIFEST_BLOB_UNKNOWN")
+				t.wantRefused(r, "the manifest, or accept it")
+				if codes, err := codesIn(r); err != nil || !slices.Contains(codes, "MANIFEST_BLOB_UNKNOWN") {
+					t.violated("the response has no error with the code MANIFEST_BLOB_UNKNOWN")
 				}
 			}
 		},
@@ -198,7 +193,7 @@ var manifestRequirements = []Requirement{
 			repo := t.repo()
 			i := t.image(subject(t.image()))
 			t.pushBlobsOf(repo, i)
-			t.wantPushed(t.put(manifestURL(repo, i.digest), i.content, "Content-Type", i.MediaType), manifestURL(repo, i.digest), i.content)
+			t.wantPushed(t.putImage(repo, string(i.digest), i), manifestURL(repo, i.digest), i.content)
 		},
 	},
 	{
@@ -211,23 +206,23 @@ var manifestRequirements = []Requirement{
 				i := t.image(subject(s))
 				t.pushBlobsOf(repo, i)
 				for _, reference := range []string{string(i.digest), "v2"} {
-					a := t.put(manifestURL(repo, reference), i.content, "Content-Type", i.MediaType)
-					t.want(a, http.StatusCreated)
-					t.wantHeader(a, "OCI-Subject", string(s.digest))
+					r := t.putImage(repo, reference, i)
+					t.want(r, http.StatusCreated)
+					t.wantHeader(r, "OCI-Subject", string(s.digest))
 				}
 			}
 		},
 	},
 	{
-		Category: "push", Name: "subject is not confirmed without the referrers API", Section: pushingWithSubject, Level: Must, Since: "1.1", without: []Feature{FeatureReferrers},
+		Category: "push", Name: "OCI-Subject is absent without the referrers API", Section: pushingWithSubject, Level: Must, Since: "1.1", without: []Feature{FeatureReferrers},
 		Text: "When pushing a manifest with the `subject` field and the `OCI-Subject` header was not set, the client MUST:",
 		check: func(t *registryTest) {
 			repo := t.repo()
 			i := t.image(subject(t.image()))
 			t.pushBlobsOf(repo, i)
-			a := t.put(manifestURL(repo, i.digest), i.content, "Content-Type", i.MediaType)
-			t.want(a, http.StatusCreated)
-			t.wantHeader(a, "OCI-Subject", "")
+			r := t.putImage(repo, string(i.digest), i)
+			t.want(r, http.StatusCreated)
+			t.wantHeader(r, "OCI-Subject", "")
 		},
 	},
 	{
@@ -242,7 +237,7 @@ var manifestRequirements = []Requirement{
 		Text: "SHOULD support pushing at least 10 tags per request.",
 		check: func(t *registryTest) {
 			if accepted := t.pushTags(enoughTagParameters); accepted < enoughTagParameters {
-				t.violated("%d of %d tags were accepted", accepted, enoughTagParameters)
+				t.violated("the registry accepted %d of %d tags", accepted, enoughTagParameters)
 			}
 		},
 	},
@@ -254,56 +249,49 @@ var manifestRequirements = []Requirement{
 		},
 	},
 	{
-		Category: "push", Name: "size of a manifest is limited", Section: pushingManifests, Level: Should, Since: "1.1", with: []Feature{FeatureManifestLimit},
+		Category: "push", Name: "manifest size is limited", Section: pushingManifests, Level: Should, Since: "1.1", with: []Feature{FeatureManifestLimit},
 		Text: "A registry SHOULD enforce some limit on the maximum manifest size that it can accept.",
 		check: func(t *registryTest) {
-			a := t.pushLarge(t.excessive())
-			if a.StatusCode == http.StatusCreated {
-				t.violated("a manifest of %d bytes was accepted", t.excessive())
+			r := t.pushLarge(t.excessive())
+			if r.StatusCode == http.StatusCreated {
+				t.violated("the registry accepted a manifest of %d bytes", t.excessive())
 			}
 		},
 	},
 	{
-		Category: "push", Name: "too large a manifest is 413", Section: pushingManifests, Level: Should, Since: "1.1", with: []Feature{FeatureManifestLimit},
+		Category: "push", Name: "oversized manifest is 413", Section: pushingManifests, Level: Should, Since: "1.1", with: []Feature{FeatureManifestLimit},
 		Text: "A registry that enforces this limit SHOULD respond to a request to push a manifest over this limit with a response code `413 Payload Too Large`.",
 		check: func(t *registryTest) {
 			t.want(t.pushLarge(t.excessive()), http.StatusRequestEntityTooLarge)
 		},
 	},
 	{
-		Category: "push", Name: "manifest is pushed on a condition", Section: "Referrers Tag Schema", Level: Must, Since: "1.1", with: []Feature{FeatureConditionalWrites},
+		Category: "push", Name: "If-Match and If-None-Match guard a tag", Section: "Referrers Tag Schema", Level: Must, Since: "1.1", with: []Feature{FeatureConditionalWrites},
 		Text: "Clients MAY use a conditional HTTP push for registries that support ETag conditions to avoid conflicts with other clients.",
 		check: func(t *registryTest) {
 			repo := t.repo()
 			one, two := t.image(), t.image()
 			t.pushBlobsOf(repo, one)
 			t.pushBlobsOf(repo, two)
-			put := func(i testImage, header ...string) *answer {
-				return t.put(manifestURL(repo, "latest"), i.content, append(header, "Content-Type", i.MediaType)...)
+			put := func(i testImage, header ...string) *response {
+				return t.putImage(repo, "latest", i, header...)
 			}
 			t.want(put(one, "If-None-Match", "*"), http.StatusCreated)
 			t.want(put(two, "If-None-Match", "*"), http.StatusPreconditionFailed)
 			etag := t.get(manifestURL(repo, "latest"), "Accept", one.MediaType).Header.Get("ETag")
 			if etag == "" {
-				t.violated("the manifest has no ETag")
+				t.violated("the response has no ETag")
 			}
 			t.want(put(two, "If-Match", etag), http.StatusCreated)
 			t.want(put(one, "If-Match", etag), http.StatusPreconditionFailed)
-			a := t.get(manifestURL(repo, "latest"), "Accept", two.MediaType)
-			t.want(a, http.StatusOK)
-			t.wantBody(a, two.content)
+			t.wantImage(repo, "latest", two)
 		},
 	},
 }
 
-// subject returns an edit that makes an image refer to another.
-func subject(i testImage) func(*ocispec.Manifest) {
-	d := i.descriptor()
-	return func(m *ocispec.Manifest) { m.Subject = &d }
-}
-
-// pushTags pushes a manifest with n tags in parameters, and returns how many
-// of them were accepted.
+// pushTags pushes a manifest with n tags in query parameters, and returns the
+// number of tags that the registry accepted. It reports a violation unless
+// OCI-Tag names exactly those, and at least one.
 func (t *registryTest) pushTags(n int) (accepted int) {
 	t.Helper()
 	repo := t.repo()
@@ -313,33 +301,33 @@ func (t *registryTest) pushTags(n int) (accepted int) {
 	for n := range n {
 		tags.Add("tag", "v"+strconv.Itoa(n))
 	}
-	a := t.put(manifestURL(repo, i.digest)+"?"+tags.Encode(), i.content, "Content-Type", i.MediaType)
-	t.want(a, http.StatusCreated)
+	r := t.put(manifestURL(repo, i.digest)+"?"+tags.Encode(), i.content, "Content-Type", i.MediaType)
+	t.want(r, http.StatusCreated)
 	var confirmed []string
-	for _, value := range a.Header.Values("OCI-Tag") {
+	for _, value := range r.Header.Values("OCI-Tag") {
 		for tag := range strings.SplitSeq(value, ",") {
 			confirmed = append(confirmed, strings.TrimSpace(tag))
 		}
 	}
 	for _, tag := range tags["tag"] {
 		pulled := t.get(manifestURL(repo, tag), "Accept", i.MediaType)
-		switch told := slices.Contains(confirmed, tag); {
-		case told && (pulled.StatusCode != http.StatusOK || !bytes.Equal(pulled.body, i.content)):
-			t.violated("OCI-Tag was %q, but %s does not lead to the manifest", confirmed, tag)
-		case !told && pulled.StatusCode == http.StatusOK:
-			t.violated("OCI-Tag was %q, but there is %s as well", confirmed, tag)
-		case told:
+		switch named := slices.Contains(confirmed, tag); {
+		case named && (pulled.StatusCode != http.StatusOK || !bytes.Equal(pulled.body, i.content)):
+			t.violated("OCI-Tag was %q, but the tag %s does not lead to the manifest", confirmed, tag)
+		case !named && pulled.StatusCode == http.StatusOK:
+			t.violated("OCI-Tag was %q, but the tag %s exists, too", confirmed, tag)
+		case named:
 			accepted++
 		}
 	}
 	if accepted == 0 {
-		t.violated("OCI-Tag was %q: no tag was accepted", confirmed)
+		t.violated("OCI-Tag was %q: the registry accepted no tag", confirmed)
 	}
 	return accepted
 }
 
-// pushLarge pushes a manifest of the size.
-func (t *registryTest) pushLarge(size int64) *answer {
+// pushLarge pushes a manifest of the size in bytes.
+func (t *registryTest) pushLarge(size int64) *response {
 	t.Helper()
 	repo := t.repo()
 	i := t.image(func(m *ocispec.Manifest) {
@@ -350,7 +338,8 @@ func (t *registryTest) pushLarge(size int64) *answer {
 	return t.do(call{method: "PUT", url: manifestURL(repo, "v1"), header: []string{"Content-Type", i.MediaType}, body: i.content, announce: true})
 }
 
-// excessive returns the size of a manifest that is too large.
+// excessive returns the size in bytes of a manifest that the registry must
+// refuse.
 func (t *registryTest) excessive() int64 {
 	if t.target.ManifestLimit > 0 {
 		return t.target.ManifestLimit + 1

@@ -14,7 +14,7 @@ const (
 	streamUpload    = dockerAPI + "Stream upload"
 )
 
-// uploadRequirements are those of pushing a blob in several requests.
+// uploadRequirements apply to blobs pushed in several requests.
 var uploadRequirements = []Requirement{
 	{
 		Category: "push", Name: "chunk is 202 with Location and Range", Section: pushingInChunks, Level: Must, Since: "1.1",
@@ -23,10 +23,10 @@ var uploadRequirements = []Requirement{
 			u := t.chunked(t.repo())
 			content := t.bytes(3 * u.chunk)
 			for first := 0; first < len(content); first += u.chunk {
-				a := t.sendChunk(u, content, first, first+u.chunk)
-				t.want(a, http.StatusAccepted)
-				u.location = t.location(a)
-				t.wantHeader(a, "Range", fmt.Sprintf("0-%d", first+u.chunk-1))
+				r := t.sendChunk(u, content, first, first+u.chunk)
+				t.want(r, http.StatusAccepted)
+				u.location = t.location(r)
+				t.wantHeader(r, "Range", fmt.Sprintf("0-%d", first+u.chunk-1))
 			}
 		},
 	},
@@ -45,13 +45,13 @@ var uploadRequirements = []Requirement{
 		},
 	},
 	{
-		Category: "push", Name: "minimum of chunks is announced", Section: pushingInChunks, Level: Should, Since: "1.1",
+		Category: "push", Name: "minimum chunk size is announced", Section: pushingInChunks, Level: Should, Since: "1.1",
 		Text: "If the registry has a minimum chunk size, the `POST` response SHOULD include the following header, where `<size>` is the size in bytes (see the blob `PATCH` definition for usage): OCI-Chunk-Min-Length: <size>",
 		check: func(t *registryTest) {
 			repo := t.repo()
 			u := t.chunked(repo)
 			if u.chunk == defaultChunk {
-				u.chunk = 1 // no minimum was announced
+				u.chunk = 1 // the registry announced no minimum
 			}
 			content := t.bytes(2*u.chunk + 1)
 			t.sendChunks(u, content[:2*u.chunk])
@@ -72,7 +72,7 @@ var uploadRequirements = []Requirement{
 		},
 	},
 	{
-		Category: "push", Name: "upload goes on after a chunk out of order", Section: pushingInChunks, Level: Must, Since: "1.1",
+		Category: "push", Name: "upload continues after a chunk out of order", Section: pushingInChunks, Level: Must, Since: "1.1",
 		Text: "A GET request may be used to retrieve the current valid offset and upload location.",
 		check: func(t *registryTest) {
 			repo := t.repo()
@@ -80,10 +80,10 @@ var uploadRequirements = []Requirement{
 			content := t.bytes(3 * u.chunk)
 			t.sendChunks(u, content[:u.chunk])
 			t.want(t.sendChunk(u, content, 2*u.chunk, 3*u.chunk), http.StatusRequestedRangeNotSatisfiable)
-			a := t.get(u.location)
-			t.want(a, http.StatusNoContent)
-			t.wantHeader(a, "Range", fmt.Sprintf("0-%d", u.chunk-1))
-			u.location = t.location(a)
+			r := t.get(u.location)
+			t.want(r, http.StatusNoContent)
+			t.wantHeader(r, "Range", fmt.Sprintf("0-%d", u.chunk-1))
+			u.location = t.location(r)
 			t.want(t.sendChunk(u, content, u.chunk, len(content)), http.StatusAccepted)
 			t.wantPushed(t.finish(u, content, len(content)), blobURL(repo, digest.FromBytes(content)), content)
 		},
@@ -106,14 +106,14 @@ var uploadRequirements = []Requirement{
 			content := t.bytes(2 * u.chunk)
 			for end := u.chunk; end <= len(content); end += u.chunk {
 				t.prepare("uploading a chunk", func() {
-					a := t.sendChunk(u, content, end-u.chunk, end)
-					t.want(a, http.StatusAccepted)
-					u.location = t.location(a)
+					r := t.sendChunk(u, content, end-u.chunk, end)
+					t.want(r, http.StatusAccepted)
+					u.location = t.location(r)
 				})
-				a := t.get(u.location)
-				t.want(a, http.StatusNoContent)
-				u.location = t.location(a)
-				t.wantHeader(a, "Range", fmt.Sprintf("0-%d", end-1))
+				r := t.get(u.location)
+				t.want(r, http.StatusNoContent)
+				u.location = t.location(r)
+				t.wantHeader(r, "Range", fmt.Sprintf("0-%d", end-1))
 			}
 		},
 	},
@@ -122,11 +122,11 @@ var uploadRequirements = []Requirement{
 		Text: "Here, `<digest-algorithm>` is the algorithm the registry should use for the blob, e.g. `digest-algorithm=sha512`.",
 		check: func(t *registryTest) {
 			repo := t.repo()
-			a := t.post(param(uploadsURL(repo), "digest-algorithm", "sha512"))
-			t.want(a, http.StatusAccepted)
+			r := t.post(param(uploadsURL(repo), "digest-algorithm", "sha512"))
+			t.want(r, http.StatusAccepted)
 			content := t.bytes(1000)
 			d := digest.SHA512.FromBytes(content)
-			t.wantPushed(t.put(param(t.location(a), "digest", string(d)), content, "Content-Type", octetStream), blobURL(repo, d), content)
+			t.wantPushed(t.end(t.location(r), d, content), blobURL(repo, d), content)
 		},
 	},
 	{
@@ -136,10 +136,10 @@ var uploadRequirements = []Requirement{
 			repo := t.repo()
 			u := t.chunked(repo)
 			content := t.bytes(2 * u.chunk)
-			a := t.patch(u.location, content, "Content-Type", octetStream)
-			t.want(a, http.StatusAccepted)
-			u.location = t.location(a)
-			t.wantHeader(a, "Range", fmt.Sprintf("0-%d", len(content)-1))
+			r := t.patch(u.location, content, "Content-Type", octetStream)
+			t.want(r, http.StatusAccepted)
+			u.location = t.location(r)
+			t.wantHeader(r, "Range", fmt.Sprintf("0-%d", len(content)-1))
 			t.wantPushed(t.finish(u, content, len(content)), blobURL(repo, digest.FromBytes(content)), content)
 		},
 	},
@@ -160,8 +160,8 @@ var uploadRequirements = []Requirement{
 			content := t.bytes(2 * u.chunk)
 			t.sendChunks(u, content[:u.chunk])
 			t.prepare("cancelling the upload", func() {
-				if a := t.delete(u.location); a.StatusCode/100 != 2 {
-					t.violated("the status is %s", a.Status)
+				if r := t.delete(u.location); r.StatusCode/100 != 2 {
+					t.violated("the status is %s", r.Status)
 				}
 			})
 			t.wantUnknown(u, content, u.chunk)
@@ -182,13 +182,13 @@ var uploadRequirements = []Requirement{
 	},
 }
 
-// defaultChunk is the size of chunks where the registry has no minimum.
+// defaultChunk is the size in bytes of chunks if the registry has no minimum.
 const defaultChunk = 100
 
-// A chunkedUpload is an upload in chunks of a size that the registry accepts.
+// A chunkedUpload is an upload in chunks.
 type chunkedUpload struct {
 	location string
-	chunk    int
+	chunk    int // a size in bytes that the registry accepts
 }
 
 // chunked starts an upload.
@@ -196,13 +196,13 @@ func (t *registryTest) chunked(repo string) *chunkedUpload {
 	t.Helper()
 	u := &chunkedUpload{chunk: defaultChunk}
 	t.prepare("starting an upload", func() {
-		a := t.post(uploadsURL(repo))
-		t.want(a, http.StatusAccepted)
-		u.location = t.location(a)
-		if text := a.Header.Get("OCI-Chunk-Min-Length"); text != "" {
+		r := t.post(uploadsURL(repo))
+		t.want(r, http.StatusAccepted)
+		u.location = t.location(r)
+		if text := r.Header.Get("OCI-Chunk-Min-Length"); text != "" {
 			n, err := strconv.Atoi(text)
 			if err != nil || n <= 0 {
-				t.violated("OCI-Chunk-Min-Length is %q, not a number of bytes", text)
+				t.violated("OCI-Chunk-Min-Length is %q, not a positive number", text)
 			}
 			u.chunk = max(n, u.chunk)
 		}
@@ -210,9 +210,9 @@ func (t *registryTest) chunked(repo string) *chunkedUpload {
 	return u
 }
 
-// sendChunk sends the bytes of the content from first to before end. They may
-// be beyond it.
-func (t *registryTest) sendChunk(u *chunkedUpload, content []byte, first, end int) *answer {
+// sendChunk sends the bytes [first, end) of the content in a PATCH. Bytes beyond
+// the end of the content are zero.
+func (t *registryTest) sendChunk(u *chunkedUpload, content []byte, first, end int) *response {
 	t.Helper()
 	if end > len(content) {
 		content = append(content[:len(content):len(content)], make([]byte, end-len(content))...)
@@ -220,21 +220,20 @@ func (t *registryTest) sendChunk(u *chunkedUpload, content []byte, first, end in
 	return t.patch(u.location, content[first:end], "Content-Type", octetStream, "Content-Range", fmt.Sprintf("%d-%d", first, end-1))
 }
 
-// sendChunks sends the content as chunks, from the first on.
+// sendChunks sends all of the content in chunks.
 func (t *registryTest) sendChunks(u *chunkedUpload, content []byte) {
 	t.Helper()
 	t.prepare("uploading a chunk", func() {
 		for first := 0; first < len(content); first += u.chunk {
-			a := t.sendChunk(u, content, first, min(first+u.chunk, len(content)))
-			t.want(a, http.StatusAccepted)
-			u.location = t.location(a)
+			r := t.sendChunk(u, content, first, min(first+u.chunk, len(content)))
+			t.want(r, http.StatusAccepted)
+			u.location = t.location(r)
 		}
 	})
 }
 
-// finish ends the upload of the content, of which what is from first on has
-// not been sent yet.
-func (t *registryTest) finish(u *chunkedUpload, content []byte, first int) *answer {
+// finish ends the upload of the content with a PUT of the bytes from first on.
+func (t *registryTest) finish(u *chunkedUpload, content []byte, first int) *response {
 	t.Helper()
 	var header []string
 	if first < len(content) {
@@ -243,8 +242,8 @@ func (t *registryTest) finish(u *chunkedUpload, content []byte, first int) *answ
 	return t.put(param(u.location, "digest", string(digest.FromBytes(content))), content[first:], header...)
 }
 
-// wantUnknown reports a violation unless there is no such upload, to which the
-// content from first on could be sent.
+// wantUnknown reports a violation unless the registry does not know the upload,
+// whose next byte would be the one at first.
 func (t *registryTest) wantUnknown(u *chunkedUpload, content []byte, first int) {
 	t.Helper()
 	t.want(t.get(u.location), http.StatusNotFound)

@@ -131,9 +131,9 @@ func TestRegistryIsCheckedAgain(t *testing.T) {
 // which the tests here can do without.
 func large(r conformance.Requirement) bool {
 	switch r.Name {
-	case "manifest of 4 megabytes", "size of a manifest is limited", "too large a manifest is 413",
-		"Link leads to the referrers that come next", "list of referrers is no larger than a manifest",
-		"filter goes on in what a Link leads to":
+	case "manifest of 4 megabytes", "manifest size is limited", "oversized manifest is 413",
+		"Link leads to the next referrers", "list of referrers is no larger than a manifest",
+		"Link keeps the filter":
 		return true
 	}
 	return false
@@ -205,7 +205,7 @@ func TestFailureShowsTheExchange(t *testing.T) {
 	}
 
 	target = directly(statusOf("DELETE", "/manifests/", 202, 405))
-	require.Contains(t, checkAll(t, target, large)["deleting a tag is 202"], `(a registry may be without "delete tag": see Target.Without)`)
+	require.Contains(t, checkAll(t, target, large)["deleting a tag is 202"], `(a registry may lack "delete tag": see Target.Without)`)
 }
 
 func TestUnreachableRegistryFails(t *testing.T) {

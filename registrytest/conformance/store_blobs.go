@@ -10,7 +10,7 @@ import (
 )
 
 var blobRules = []rule{
-	{"committed blob is there", func(t *tester) {
+	{"committed blob can be read", func(t *tester) {
 		for _, algorithm := range []digest.Algorithm{digest.SHA256, digest.SHA384, digest.SHA512} {
 			for _, size := range []int{0, 1, 1000, 4096, 100_000, 3<<20 + 7} {
 				content := t.bytes(size)
@@ -44,7 +44,7 @@ var blobRules = []rule{
 		t.commit(w, digest.FromBytes(content))
 		t.wantBlob("app", digest.FromBytes(content), content)
 	}},
-	{"writer does not keep what it was passed", func(t *tester) {
+	{"writer does not keep the slice passed to Write", func(t *tester) {
 		content := t.bytes(10_000)
 		p := bytes.Clone(content)
 		w := t.create("app", int64(len(content)))
@@ -53,7 +53,7 @@ var blobRules = []rule{
 		t.commit(w, digest.FromBytes(content))
 		t.wantBlob("app", digest.FromBytes(content), content)
 	}},
-	{"ReadAt reads back what was written", func(t *tester) {
+	{"ReadAt reads back the written bytes", func(t *tester) {
 		content := t.bytes(200_000)
 		w := t.create("app", -1)
 		for written := 0; written < len(content); written += 50_000 {
@@ -78,7 +78,7 @@ var blobRules = []rule{
 		t.commit(w, digest.FromBytes(content))
 		t.wantBlob("app", digest.FromBytes(content), content)
 	}},
-	{"ReadFrom keeps what arrives", func(t *tester) {
+	{"ReadFrom keeps the bytes before an error", func(t *tester) {
 		// io.Copy does the same for a writer that has no ReadFrom.
 		content := t.bytes(150_000)
 		broken := errors.New("connection reset")
@@ -111,7 +111,7 @@ var blobRules = []rule{
 			}
 		})
 	}},
-	{"blob is not there until it is committed", func(t *tester) {
+	{"uncommitted blob does not exist", func(t *tester) {
 		content := t.bytes(10_000)
 		d := digest.FromBytes(content)
 		w := t.create("app", int64(len(content)))
@@ -125,7 +125,7 @@ var blobRules = []rule{
 		t.commit(w, d)
 		t.wantBlob("app", d, content)
 	}},
-	{"Close discards what is not committed", func(t *tester) {
+	{"Close discards an uncommitted blob", func(t *tester) {
 		content := t.bytes(10_000)
 		d := digest.FromBytes(content)
 		w := t.create("app", int64(len(content)))
@@ -137,7 +137,7 @@ var blobRules = []rule{
 		t.wantNotExist("MountBlob of it to another repository", t.store.MountBlob(t.ctx, "other", d, ""))
 		t.wantRepositories("")
 	}},
-	{"Close keeps what is committed", func(t *tester) {
+	{"Close keeps a committed blob", func(t *tester) {
 		content := t.bytes(10_000)
 		d := digest.FromBytes(content)
 		w := t.create("app", int64(len(content)))
@@ -189,7 +189,7 @@ var blobRules = []rule{
 		t.wantNoBlob("app", d)
 		t.wantBlob("app/other", d, content)
 	}},
-	{"blob that is not there does not exist", func(t *tester) {
+	{"absent blob wraps fs.ErrNotExist", func(t *tester) {
 		t.push("app", t.bytes(100))
 		d := digest.FromBytes(t.bytes(100))
 		for _, repo := range []string{"app", "none"} {
@@ -200,7 +200,7 @@ var blobRules = []rule{
 		t.wantNotExist("MountBlob from anywhere", t.store.MountBlob(t.ctx, "other", d, ""))
 		t.wantRepositories("", "app")
 	}},
-	{"deleted blob is not there", func(t *tester) {
+	{"deleted blob is gone", func(t *tester) {
 		content := t.bytes(10_000)
 		d, other := t.push("app", content), t.push("app", t.bytes(10))
 		t.delete("app", d)
@@ -271,7 +271,7 @@ var blobRules = []rule{
 			t.Errorf("first reader reads %d bytes more of %d, %v", len(got), len(content)-50_000, err)
 		}
 	}},
-	{"reader that writes itself starts where it is", func(t *tester) {
+	{"WriteTo starts at the current offset", func(t *tester) {
 		content := t.bytes(2<<20 + 3)
 		r := t.open("app", t.push("app", content))
 		if _, err := r.Seek(1000, io.SeekStart); err != nil {
@@ -288,7 +288,7 @@ var blobRules = []rule{
 }
 
 var mountRules = []rule{
-	{"mounted blob is there", func(t *tester) {
+	{"mounted blob can be read", func(t *tester) {
 		content := t.bytes(10_000)
 		d := t.push("from", content)
 		if err := t.store.MountBlob(t.ctx, "to/here", d, "from"); err != nil {
@@ -298,7 +298,7 @@ var mountRules = []rule{
 		t.wantBlob("from", d, content)
 		t.wantRepositories("", "from", "to/here")
 	}},
-	{"blob is mounted from anywhere", func(t *tester) {
+	{"blob is mounted from any repository", func(t *tester) {
 		content := t.bytes(10_000)
 		for _, repo := range []string{"a", "b", "c/d"} {
 			t.push(repo, t.bytes(10))
@@ -309,7 +309,7 @@ var mountRules = []rule{
 		}
 		t.wantBlob("to", d, content)
 	}},
-	{"blob is mounted only from where it is", func(t *tester) {
+	{"blob is mounted only from a repository that has it", func(t *tester) {
 		d := t.push("from", t.bytes(10_000))
 		t.push("other", t.bytes(10))
 		t.wantNotExist("MountBlob from a repository without it", t.store.MountBlob(t.ctx, "to", d, "other"))
@@ -318,7 +318,7 @@ var mountRules = []rule{
 		t.wantNoBlob("to", d)
 		t.wantRepositories("", "from", "other")
 	}},
-	{"blob may be mounted where it is", func(t *tester) {
+	{"blob may be mounted where it exists", func(t *tester) {
 		content := t.bytes(10_000)
 		d := t.push("app", content)
 		t.push("other", content)

@@ -14,7 +14,7 @@ import (
 )
 
 var concurrencyRules = []rule{
-	{"no write comes between the check and the change", func(t *tester) {
+	{"check and write are one step", func(t *tester) {
 		const rounds, writers = 5, 8
 		for round := range rounds {
 			tag := fmt.Sprintf("v%d", round)
@@ -40,7 +40,7 @@ var concurrencyRules = []rule{
 			}
 		}
 	}},
-	{"same blob is pushed by many", func(t *tester) {
+	{"same blob is pushed concurrently", func(t *tester) {
 		content := t.bytes(200_000)
 		d := digest.FromBytes(content)
 		t.concurrently(16, func(t *tester, i int) {
@@ -88,7 +88,7 @@ var concurrencyRules = []rule{
 			}
 		})
 	}},
-	{"many things are done at once", func(t *tester) {
+	{"concurrent writers and readers agree", func(t *tester) {
 		shared := t.bytes(50_000)
 		subject := t.image("app", imageSpec{}).Digest
 		const workers, rounds = 8, 4
@@ -133,7 +133,7 @@ var concurrencyRules = []rule{
 			}
 		}
 	}},
-	{"nothing is left running", func(t *tester) {
+	{"no goroutine is left running", func(t *tester) {
 		content := t.bytes(1000)
 		d := t.push("app", content)
 		subject := t.image("app", imageSpec{}).Digest

@@ -37,7 +37,7 @@ var listRules = []rule{
 		}
 		t.wantList("Tags", tags, func(after string) iter.Seq2[string, error] { return t.store.Tags(t.ctx, "app", after) })
 	}},
-	{"tags of a repository that is not there do not exist", func(t *tester) {
+	{"tags of an absent repository wrap fs.ErrNotExist", func(t *tester) {
 		t.put("app/sub", t.image("app/sub", imageSpec{}), "v1")
 		for _, repo := range []string{"none", "app", "app/sub/none", "app/su"} {
 			t.wantNoRepository(repo)
@@ -61,7 +61,7 @@ var listRules = []rule{
 		slices.Sort(repos)
 		t.wantList("Repositories", repos, func(after string) iter.Seq2[string, error] { return t.store.Repositories(t.ctx, after) })
 	}},
-	{"repository is there with its first blob or manifest", func(t *tester) {
+	{"repository exists with its first blob or manifest", func(t *tester) {
 		t.wantNoRepository("pushed")
 		d := t.push("pushed", t.bytes(10))
 		t.wantRepositories("", "pushed")
@@ -117,7 +117,7 @@ var listRules = []rule{
 		t.put("app", index, "tagged")
 		t.wantReferrers("app", subject, append(referrers, index)...)
 	}},
-	{"referrers of what is not there are none", func(t *tester) {
+	{"absent subject or repository has no referrers", func(t *tester) {
 		subject := t.image("app", imageSpec{}).Digest
 		t.put("app", t.image("app", imageSpec{}))
 		t.push("blobs/only", t.bytes(10))
@@ -204,7 +204,7 @@ var listRules = []rule{
 			})
 		}
 	}},
-	{"what is listed may be deleted", func(t *tester) {
+	{"listed tags may be deleted", func(t *tester) {
 		var tags []string
 		for i := range 300 {
 			tags = append(tags, fmt.Sprintf("v%04d", i))

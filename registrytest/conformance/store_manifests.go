@@ -15,7 +15,7 @@ import (
 )
 
 var manifestRules = []rule{
-	{"manifest is there by digest and tag", func(t *tester) {
+	{"manifest is read by digest and tag", func(t *tester) {
 		image := t.image("app", imageSpec{})
 		index := t.index("app", image)
 		sha384 := t.image("app", imageSpec{algorithm: digest.SHA384})
@@ -61,7 +61,7 @@ var manifestRules = []rule{
 		t.put("app", m, "latest")
 		t.wantManifest("app", m, "latest")
 	}},
-	{"manifest that is not there does not exist", func(t *tester) {
+	{"absent manifest wraps fs.ErrNotExist", func(t *tester) {
 		m, none := t.image("app", imageSpec{}), t.image("app", imageSpec{})
 		t.put("app", m, "v1")
 		t.push("blobs/only", t.bytes(10))
@@ -119,7 +119,7 @@ var manifestRules = []rule{
 		t.wantReferrers("app", subject, m)
 		t.wantTags("app", "v1", "v2")
 	}},
-	{"media type is that of the repository", func(t *tester) {
+	{"media type belongs to the repository", func(t *tester) {
 		m := t.image("app", imageSpec{noMediaType: true})
 		t.copyBlobs("app", "other", m)
 		docker := m
@@ -193,7 +193,7 @@ var manifestRules = []rule{
 			}
 		}
 	}},
-	{"check is told what is there", func(t *tester) {
+	{"check receives the current digest", func(t *tester) {
 		a, b := t.image("app", imageSpec{}), t.image("app", imageSpec{})
 		type call struct {
 			tag     string
@@ -225,7 +225,7 @@ var manifestRules = []rule{
 			}
 		}
 	}},
-	{"error of the check is returned and nothing is changed", func(t *tester) {
+	{"refused write returns the error of check and changes nothing", func(t *tester) {
 		no := errors.New("no")
 		refuse := func(tag string, _ digest.Digest) error {
 			if tag == "free" {

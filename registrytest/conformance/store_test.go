@@ -292,7 +292,7 @@ var alterations = []struct {
 	rules []string
 	how   func(a *altered)
 }{
-	{"a blob loses its last byte", []string{"committed blob is there"}, func(a *altered) {
+	{"a blob loses its last byte", []string{"committed blob can be read"}, func(a *altered) {
 		a.readers(func(r *alteredReader) {
 			size, _ := r.ReadSeekCloser.Seek(0, io.SeekEnd)
 			r.ReadSeekCloser.Seek(0, io.SeekStart)
@@ -300,7 +300,7 @@ var alterations = []struct {
 			r.read = func(p []byte) (int, error) { return limited.Read(p) }
 		})
 	}},
-	{"an empty blob is not kept", []string{"committed blob is there"}, func(a *altered) {
+	{"an empty blob is not kept", []string{"committed blob can be read"}, func(a *altered) {
 		a.writers(func(w *alteredWriter) {
 			w.commit = func(ctx context.Context, d digest.Digest) error {
 				if len(w.all) == 0 {
@@ -310,7 +310,7 @@ var alterations = []struct {
 			}
 		})
 	}},
-	{"only SHA-256 is kept", []string{"committed blob is there", "manifest is there by digest and tag"}, func(a *altered) {
+	{"only SHA-256 is kept", []string{"committed blob can be read", "manifest is read by digest and tag"}, func(a *altered) {
 		a.statBlob = func(ctx context.Context, repo string, d digest.Digest) (int64, error) {
 			if d.Algorithm() != digest.SHA256 {
 				return 0, fs.ErrNotExist
@@ -359,7 +359,7 @@ var alterations = []struct {
 			}
 		})
 	}},
-	{"the writer keeps what it was passed", []string{"writer does not keep what it was passed"}, func(a *altered) {
+	{"the writer keeps what it was passed", []string{"writer does not keep the slice passed to Write"}, func(a *altered) {
 		a.writers(func(w *alteredWriter) {
 			var kept [][]byte
 			w.write = func(p []byte) (int, error) {
@@ -372,12 +372,12 @@ var alterations = []struct {
 			}
 		})
 	}},
-	{"ReadAt reads from the start", []string{"ReadAt reads back what was written"}, func(a *altered) {
+	{"ReadAt reads from the start", []string{"ReadAt reads back the written bytes"}, func(a *altered) {
 		a.writers(func(w *alteredWriter) {
 			w.readAt = func(p []byte, _ int64) (int, error) { return w.BlobWriter.ReadAt(p, 0) }
 		})
 	}},
-	{"ReadAt says nothing of the end", []string{"ReadAt reads back what was written"}, func(a *altered) {
+	{"ReadAt says nothing of the end", []string{"ReadAt reads back the written bytes"}, func(a *altered) {
 		a.writers(func(w *alteredWriter) {
 			w.readAt = func(p []byte, off int64) (int, error) {
 				n, _ := w.BlobWriter.ReadAt(p, off)
@@ -385,7 +385,7 @@ var alterations = []struct {
 			}
 		})
 	}},
-	{"ReadFrom loses what came before an error", []string{"ReadFrom keeps what arrives"}, func(a *altered) {
+	{"ReadFrom loses what came before an error", []string{"ReadFrom keeps the bytes before an error"}, func(a *altered) {
 		a.readFroms(func(w registry.BlobWriter, r io.Reader) (int64, error) {
 			p, err := io.ReadAll(r)
 			if err == nil {
@@ -394,7 +394,7 @@ var alterations = []struct {
 			return int64(len(p)), err
 		})
 	}},
-	{"ReadFrom takes an error for the end", []string{"ReadFrom keeps what arrives"}, func(a *altered) {
+	{"ReadFrom takes an error for the end", []string{"ReadFrom keeps the bytes before an error"}, func(a *altered) {
 		a.readFroms(func(w registry.BlobWriter, r io.Reader) (int64, error) {
 			p, _ := io.ReadAll(r)
 			n, err := w.Write(p)
@@ -408,7 +408,7 @@ var alterations = []struct {
 		// The rule is skipped, which counts as noticed.
 		a.writers(func(*alteredWriter) {})
 	}},
-	{"what is written is there at once", []string{"blob is not there until it is committed", "Close discards what is not committed"}, func(a *altered) {
+	{"what is written is there at once", []string{"uncommitted blob does not exist", "Close discards an uncommitted blob"}, func(a *altered) {
 		a.writers(func(w *alteredWriter) {
 			w.write = func(p []byte) (int, error) {
 				a.put(w.repo, w.all)
@@ -416,10 +416,10 @@ var alterations = []struct {
 			}
 		})
 	}},
-	{"CreateBlob creates the repository", []string{"blob is not there until it is committed", "Close discards what is not committed"}, func(a *altered) {
+	{"CreateBlob creates the repository", []string{"uncommitted blob does not exist", "Close discards an uncommitted blob"}, func(a *altered) {
 		a.writers(func(w *alteredWriter) { a.put(w.repo, nil) })
 	}},
-	{"Close commits", []string{"Close discards what is not committed"}, func(a *altered) {
+	{"Close commits", []string{"Close discards an uncommitted blob"}, func(a *altered) {
 		a.writers(func(w *alteredWriter) {
 			w.close = func() error {
 				w.BlobWriter.Commit(context.Background(), digest.FromBytes(w.all))
@@ -427,7 +427,7 @@ var alterations = []struct {
 			}
 		})
 	}},
-	{"Close discards what is committed", []string{"Close keeps what is committed"}, func(a *altered) {
+	{"Close discards what is committed", []string{"Close keeps a committed blob"}, func(a *altered) {
 		a.writers(func(w *alteredWriter) {
 			w.close = func() error {
 				a.Store.DeleteBlob(context.Background(), w.repo, digest.FromBytes(w.all))
@@ -455,14 +455,14 @@ var alterations = []struct {
 			}
 		})
 	}},
-	{"blobs belong to all repositories", []string{"blob belongs to its repository", "deleted blob is not there"}, func(a *altered) {
+	{"blobs belong to all repositories", []string{"blob belongs to its repository", "deleted blob is gone"}, func(a *altered) {
 		a.openBlob = func(ctx context.Context, repo string, d digest.Digest) (io.ReadSeekCloser, error) {
 			a.Store.MountBlob(ctx, repo, d, "")
 			return a.Store.OpenBlob(ctx, repo, d)
 		}
 		a.deleteBlob = func(context.Context, string, digest.Digest) error { return nil }
 	}},
-	{"a blob that is not there is some error", []string{"blob that is not there does not exist"}, func(a *altered) {
+	{"a blob that is not there is some error", []string{"absent blob wraps fs.ErrNotExist"}, func(a *altered) {
 		a.statBlob = func(ctx context.Context, repo string, d digest.Digest) (int64, error) {
 			size, err := a.Store.StatBlob(ctx, repo, d)
 			if err != nil {
@@ -472,8 +472,8 @@ var alterations = []struct {
 		}
 	}},
 	{"deleting what is not there succeeds", []string{
-		"blob that is not there does not exist", "blob belongs to its repository", "deleted blob is not there",
-		"manifest that is not there does not exist", "deleting a tag keeps its manifest", "manifest belongs to its repository",
+		"absent blob wraps fs.ErrNotExist", "blob belongs to its repository", "deleted blob is gone",
+		"absent manifest wraps fs.ErrNotExist", "deleting a tag keeps its manifest", "manifest belongs to its repository",
 	}, func(a *altered) {
 		a.deleteBlob = func(ctx context.Context, repo string, d digest.Digest) error {
 			a.Store.DeleteBlob(ctx, repo, d)
@@ -527,17 +527,17 @@ var alterations = []struct {
 			return open[d], err
 		}
 	}},
-	{"WriteTo writes all of the blob", []string{"reader that writes itself starts where it is"}, func(a *altered) {
+	{"WriteTo writes all of the blob", []string{"WriteTo starts at the current offset"}, func(a *altered) {
 		a.openBlob = func(ctx context.Context, repo string, d digest.Digest) (io.ReadSeekCloser, error) {
 			r, err := a.Store.OpenBlob(ctx, repo, d)
 			return wholeWriter{r}, err
 		}
 	}},
 
-	{"mounting does nothing", []string{"mounted blob is there"}, func(a *altered) {
+	{"mounting does nothing", []string{"mounted blob can be read"}, func(a *altered) {
 		a.mountBlob = func(context.Context, string, digest.Digest, string) error { return nil }
 	}},
-	{"mounting needs a from", []string{"blob is mounted from anywhere"}, func(a *altered) {
+	{"mounting needs a from", []string{"blob is mounted from any repository"}, func(a *altered) {
 		a.mountBlob = func(ctx context.Context, repo string, d digest.Digest, from string) error {
 			if from == "" {
 				from = repo
@@ -545,12 +545,12 @@ var alterations = []struct {
 			return a.Store.MountBlob(ctx, repo, d, from)
 		}
 	}},
-	{"mounting does not look at from", []string{"blob is mounted only from where it is"}, func(a *altered) {
+	{"mounting does not look at from", []string{"blob is mounted only from a repository that has it"}, func(a *altered) {
 		a.mountBlob = func(ctx context.Context, repo string, d digest.Digest, _ string) error {
 			return a.Store.MountBlob(ctx, repo, d, "")
 		}
 	}},
-	{"a blob that is there is not mounted", []string{"blob may be mounted where it is"}, func(a *altered) {
+	{"a blob that is there is not mounted", []string{"blob may be mounted where it exists"}, func(a *altered) {
 		a.mountBlob = func(ctx context.Context, repo string, d digest.Digest, from string) error {
 			if _, err := a.Store.StatBlob(ctx, repo, d); err == nil {
 				return fs.ErrExist
@@ -559,7 +559,7 @@ var alterations = []struct {
 		}
 	}},
 	{"a blob is deleted everywhere", []string{
-		"mounted blob outlives the one it was mounted from", "blob belongs to its repository", "blob may be mounted where it is",
+		"mounted blob outlives the one it was mounted from", "blob belongs to its repository", "blob may be mounted where it exists",
 	}, func(a *altered) {
 		a.deleteBlob = func(ctx context.Context, repo string, d digest.Digest) error {
 			err := a.Store.DeleteBlob(ctx, repo, d)
@@ -571,14 +571,14 @@ var alterations = []struct {
 		}
 	}},
 
-	{"StatManifest has no size", []string{"manifest is there by digest and tag"}, func(a *altered) {
+	{"StatManifest has no size", []string{"manifest is read by digest and tag"}, func(a *altered) {
 		a.statManifest = func(ctx context.Context, repo, ref string) (ocispec.Descriptor, error) {
 			d, err := a.Store.StatManifest(ctx, repo, ref)
 			d.Size = 0
 			return d, err
 		}
 	}},
-	{"only the first tag is kept", []string{"manifest is there by digest and tag"}, func(a *altered) {
+	{"only the first tag is kept", []string{"manifest is read by digest and tag"}, func(a *altered) {
 		a.putManifest = func(ctx context.Context, repo string, m registry.Manifest, tags []string, check checkFunc) error {
 			return a.Store.PutManifest(ctx, repo, m, tags[:min(1, len(tags))], check)
 		}
@@ -599,7 +599,7 @@ var alterations = []struct {
 			return a.Store.PutManifest(ctx, repo, m, tags, check)
 		}
 	}},
-	{"a manifest that is not there is some error", []string{"manifest that is not there does not exist"}, func(a *altered) {
+	{"a manifest that is not there is some error", []string{"absent manifest wraps fs.ErrNotExist"}, func(a *altered) {
 		a.getManifest = func(ctx context.Context, repo, ref string) (registry.Manifest, error) {
 			m, err := a.Store.GetManifest(ctx, repo, ref)
 			if err != nil {
@@ -640,7 +640,7 @@ var alterations = []struct {
 			return a.Store.PutManifest(ctx, repo, m, tags, check)
 		}
 	}},
-	{"media type is kept for each digest", []string{"media type is that of the repository"}, func(a *altered) {
+	{"media type is kept for each digest", []string{"media type belongs to the repository"}, func(a *altered) {
 		types := map[digest.Digest]string{}
 		a.putManifest = func(ctx context.Context, repo string, m registry.Manifest, tags []string, check checkFunc) error {
 			types[m.Digest] = m.MediaType
@@ -652,7 +652,7 @@ var alterations = []struct {
 			return m, err
 		}
 	}},
-	{"a tag stays where it is", []string{"tag moves", "no write comes between the check and the change"}, func(a *altered) {
+	{"a tag stays where it is", []string{"tag moves", "check and write are one step"}, func(a *altered) {
 		a.putManifest = func(ctx context.Context, repo string, m registry.Manifest, tags []string, _ checkFunc) error {
 			tags = slices.DeleteFunc(tags, func(tag string) bool {
 				_, err := a.Store.StatManifest(ctx, repo, tag)
@@ -721,13 +721,13 @@ var alterations = []struct {
 		}
 	}},
 	{"the check is not called", []string{
-		"check is told what is there", "error of the check is returned and nothing is changed", "no write comes between the check and the change",
+		"check receives the current digest", "refused write returns the error of check and changes nothing", "check and write are one step",
 	}, func(a *altered) {
 		a.putManifest = func(ctx context.Context, repo string, m registry.Manifest, tags []string, _ checkFunc) error {
 			return a.Store.PutManifest(ctx, repo, m, tags, nil)
 		}
 	}},
-	{"the check is called without tags as with them", []string{"check is told what is there"}, func(a *altered) {
+	{"the check is called without tags as with them", []string{"check receives the current digest"}, func(a *altered) {
 		a.putManifest = func(ctx context.Context, repo string, m registry.Manifest, tags []string, check checkFunc) error {
 			if len(tags) == 0 && check != nil {
 				inner := check
@@ -736,7 +736,7 @@ var alterations = []struct {
 			return a.Store.PutManifest(ctx, repo, m, tags, check)
 		}
 	}},
-	{"the check is called once", []string{"check is told what is there"}, func(a *altered) {
+	{"the check is called once", []string{"check receives the current digest"}, func(a *altered) {
 		a.putManifest = func(ctx context.Context, repo string, m registry.Manifest, tags []string, check checkFunc) error {
 			called := false
 			return a.Store.PutManifest(ctx, repo, m, tags, func(tag string, current digest.Digest) error {
@@ -748,7 +748,7 @@ var alterations = []struct {
 			})
 		}
 	}},
-	{"the error of the check is wrapped", []string{"error of the check is returned and nothing is changed"}, func(a *altered) {
+	{"the error of the check is wrapped", []string{"refused write returns the error of check and changes nothing"}, func(a *altered) {
 		a.putManifest = func(ctx context.Context, repo string, m registry.Manifest, tags []string, check checkFunc) error {
 			if err := a.Store.PutManifest(ctx, repo, m, tags, check); err != nil {
 				return fmt.Errorf("put: %w", err)
@@ -756,12 +756,12 @@ var alterations = []struct {
 			return nil
 		}
 	}},
-	{"the manifest is put before the check", []string{"error of the check is returned and nothing is changed"}, func(a *altered) {
+	{"the manifest is put before the check", []string{"refused write returns the error of check and changes nothing"}, func(a *altered) {
 		a.putManifest = func(ctx context.Context, repo string, m registry.Manifest, tags []string, check checkFunc) error {
 			return errors.Join(a.Store.PutManifest(ctx, repo, m, nil, nil), a.Store.PutManifest(ctx, repo, m, tags, check))
 		}
 	}},
-	{"each tag is checked and put in turn", []string{"error of the check is returned and nothing is changed"}, func(a *altered) {
+	{"each tag is checked and put in turn", []string{"refused write returns the error of check and changes nothing"}, func(a *altered) {
 		a.putManifest = func(ctx context.Context, repo string, m registry.Manifest, tags []string, check checkFunc) error {
 			for _, tag := range tags {
 				if err := a.Store.PutManifest(ctx, repo, m, []string{tag}, check); err != nil {
@@ -794,7 +794,7 @@ var alterations = []struct {
 			return yields(after(tags, last), err)
 		}
 	}},
-	{"at most 100 are listed", []string{"many tags are listed", "many referrers are listed", "what is listed may be deleted"}, func(a *altered) {
+	{"at most 100 are listed", []string{"many tags are listed", "many referrers are listed", "listed tags may be deleted"}, func(a *altered) {
 		a.tags = func(ctx context.Context, repo, last string) iter.Seq2[string, error] {
 			tags, err := all(a.Store.Tags(ctx, repo, last))
 			return yields(tags[:min(100, len(tags))], err)
@@ -805,7 +805,7 @@ var alterations = []struct {
 		}
 	}},
 	{"a repository that is not there has no tags", []string{
-		"tags of a repository that is not there do not exist", "repository is there with its first blob or manifest",
+		"tags of an absent repository wrap fs.ErrNotExist", "repository exists with its first blob or manifest",
 	}, func(a *altered) {
 		a.tags = func(ctx context.Context, repo, last string) iter.Seq2[string, error] {
 			tags, _ := all(a.Store.Tags(ctx, repo, last))
@@ -828,7 +828,7 @@ var alterations = []struct {
 		}
 	}},
 	{"repositories without tags are not listed", []string{
-		"repository is there with its first blob or manifest", "repositories are listed in byte order", "mounted blob is there",
+		"repository exists with its first blob or manifest", "repositories are listed in byte order", "mounted blob can be read",
 	}, func(a *altered) {
 		a.repositories = func(ctx context.Context, last string) iter.Seq2[string, error] {
 			repos, err := all(a.Store.Repositories(ctx, last))
@@ -877,7 +877,7 @@ var alterations = []struct {
 			return yields(referrers, err)
 		}
 	}},
-	{"referrers in no repository are an error", []string{"referrers of what is not there are none"}, func(a *altered) {
+	{"referrers in no repository are an error", []string{"absent subject or repository has no referrers"}, func(a *altered) {
 		a.referrers = func(ctx context.Context, repo string, subject, after digest.Digest) iter.Seq2[ocispec.Descriptor, error] {
 			if _, err := all(a.Store.Tags(ctx, repo, "")); err != nil {
 				return yields[ocispec.Descriptor](nil, err)
@@ -934,7 +934,7 @@ var alterations = []struct {
 			return locked(lock, a.Store.Repositories(ctx, after))
 		}
 	}},
-	{"a lock is held while tags are listed", []string{"store may be used while it is listed", "what is listed may be deleted"}, func(a *altered) {
+	{"a lock is held while tags are listed", []string{"store may be used while it is listed", "listed tags may be deleted"}, func(a *altered) {
 		lock := a.lockWrites()
 		a.tags = func(ctx context.Context, repo, after string) iter.Seq2[string, error] {
 			return locked(lock, a.Store.Tags(ctx, repo, after))
@@ -960,7 +960,7 @@ var alterations = []struct {
 			}
 		}
 	}},
-	{"lists go on by number", []string{"what is listed may be deleted"}, func(a *altered) {
+	{"lists go on by number", []string{"listed tags may be deleted"}, func(a *altered) {
 		a.tags = func(ctx context.Context, repo, after string) iter.Seq2[string, error] {
 			return func(yield func(string, error) bool) {
 				for i := 0; ; i++ {
@@ -977,7 +977,7 @@ var alterations = []struct {
 		}
 	}},
 
-	{"a write comes between the check and the change", []string{"no write comes between the check and the change"}, func(a *altered) {
+	{"a write comes between the check and the change", []string{"check and write are one step"}, func(a *altered) {
 		a.putManifest = func(ctx context.Context, repo string, m registry.Manifest, tags []string, check checkFunc) error {
 			if check == nil {
 				return a.Store.PutManifest(ctx, repo, m, tags, nil)
@@ -994,7 +994,7 @@ var alterations = []struct {
 			return a.Store.PutManifest(ctx, repo, m, tags, nil)
 		}
 	}},
-	{"a blob has one writer", []string{"same blob is pushed by many"}, func(a *altered) {
+	{"a blob has one writer", []string{"same blob is pushed concurrently"}, func(a *altered) {
 		var open atomic.Int32
 		a.writers(func(w *alteredWriter) {
 			w.write = func(p []byte) (int, error) {
@@ -1023,7 +1023,7 @@ var alterations = []struct {
 			return a.Store.PutManifest(ctx, repo, m, tags, check)
 		}
 	}},
-	{"one manifest at a time is put", []string{"many things are done at once"}, func(a *altered) {
+	{"one manifest at a time is put", []string{"concurrent writers and readers agree"}, func(a *altered) {
 		var current atomic.Pointer[registry.Manifest]
 		a.putManifest = func(ctx context.Context, repo string, m registry.Manifest, tags []string, check checkFunc) error {
 			current.Store(&m)
@@ -1033,7 +1033,7 @@ var alterations = []struct {
 			return a.Store.PutManifest(ctx, repo, *current.Load(), tags, check)
 		}
 	}},
-	{"a reader that is closed leaves a goroutine", []string{"nothing is left running"}, func(a *altered) {
+	{"a reader that is closed leaves a goroutine", []string{"no goroutine is left running"}, func(a *altered) {
 		a.readers(func(r *alteredReader) {
 			go func() { <-a.done }()
 		})

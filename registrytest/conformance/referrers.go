@@ -12,7 +12,6 @@ import (
 )
 
 const (
-	listingTags      = "Listing Tags"
 	listingReferrers = "Listing Referrers"
 	definitions      = "Definitions"
 
@@ -20,163 +19,7 @@ const (
 	signatureType = "application/vnd.example.signature.v1"
 )
 
-var tagRequirements = []Requirement{
-	{
-		Category: "discovery", Name: "tags of a repository are 200", Section: listingTags, Level: Must, Since: "1.0",
-		Text: "Assuming a repository is found, this request MUST return a `200 OK` response code.",
-		check: func(t *registryTest) {
-			repo := t.repo()
-			t.pushTagged(repo, "v1")
-			t.want(t.get(tagsURL(repo)), http.StatusOK)
-		},
-	},
-	{
-		Category: "discovery", Name: "tags of a repository without tags are 200", Section: listingTags, Level: Must, Since: "1.0",
-		Text: "The list of tags MAY be empty if there are no tags on the repository.",
-		check: func(t *registryTest) {
-			repo := t.repo()
-			t.pushImage(repo, t.image())
-			t.wantTags(t.get(tagsURL(repo)), repo)
-		},
-	},
-	{
-		Category: "discovery", Name: "tags have the name of the repository with them", Section: listingTags, Level: Must, Since: "1.0",
-		Text: "Upon success, the response MUST be a json body in the following format:",
-		check: func(t *registryTest) {
-			repo := t.repo()
-			t.pushTagged(repo, "v1")
-			t.wantTags(t.get(tagsURL(repo)), repo, "v1")
-		},
-	},
-	{
-		Category: "discovery", Name: "tags are in order", Section: listingTags, Level: Must, Since: "1.0",
-		Text: "If the list is not empty, the tags MUST be in lexical (i.e. case-insensitive alphanumeric order) or \"ASCIIbetical\" (Go's `sort.Strings`) order.",
-		check: func(t *registryTest) {
-			repo := t.repo()
-			tags := t.pushTagged(repo, "m", "10", "Z", "b", "9", "A", "a.1", "a-1", "_", "zz")
-			got := t.tags(tagsURL(repo))
-			t.wantOrdered(got)
-			if slices.Sort(got); !slices.Equal(got, tags) {
-				t.violated("the tags are %q, not %q", got, tags)
-			}
-		},
-	},
-	{
-		Category: "discovery", Name: "n tags", Section: listingTags, Level: Must, Since: "1.0",
-		Text: "The response to such a request MAY return fewer than `<int>` results, but only when the total number of tags attached to the repository is less than `<int>` or a `Link` header is provided. Otherwise, the response MUST include `<int>` results.",
-		check: func(t *registryTest) {
-			repo := t.repo()
-			tags := t.pushTagged(repo, "a", "b", "c", "d", "e")
-			for n := 1; n <= len(tags)+1; n++ {
-				a := t.get(param(tagsURL(repo), "n", strconv.Itoa(n)))
-				t.want(a, http.StatusOK)
-				got := t.tagsIn(a)
-				switch want := tags[:min(n, len(tags))]; {
-				case len(got) > len(want) || !slices.Equal(got, want[:len(got)]):
-					t.violated("the tags are %q, not %q", got, want)
-				case len(got) < len(want) && a.Header.Get("Link") == "":
-					t.violated("there are %d tags of %d, and no Link", len(got), len(want))
-				}
-			}
-		},
-	},
-	{
-		Category: "discovery", Name: "no tags if n is 0", Section: listingTags, Level: Must, Since: "1.0",
-		Text: "When `n` is zero, this endpoint MUST return an empty list, and MUST NOT include a `Link` header.",
-		check: func(t *registryTest) {
-			repo := t.repo()
-			t.pushTagged(repo, "a", "b")
-			a := t.get(param(tagsURL(repo), "n", "0"))
-			t.wantTags(a, repo)
-			t.wantHeader(a, "Link", "")
-		},
-	},
-	{
-		Category: "discovery", Name: "Link leads to the tags that come next", Section: listingTags, Level: Must, Since: "1.1",
-		Text: "If included, the `Link` header MUST be set according to RFC 5988 with the Relation Type `rel=\"next\"`.",
-		check: func(t *registryTest) {
-			repo := t.repo()
-			tags := t.pushTagged(repo, "a", "b", "c", "d", "e", "f", "g")
-			for _, n := range []int{1, 2, 3, len(tags)} {
-				url := param(tagsURL(repo), "n", strconv.Itoa(n))
-				var got []string
-				for linked := false; url != ""; linked = true {
-					a := t.get(url)
-					t.want(a, http.StatusOK)
-					page := t.tagsIn(a)
-					if got = append(got, page...); len(page) > n || len(got) > len(tags) {
-						t.violated("after %d tags of %d, there are %q for n=%d", len(got), len(tags), page, n)
-					}
-					if url = t.next(a); url == "" && !linked {
-						return // there need not be a Link
-					}
-				}
-				if !slices.Equal(got, tags) {
-					t.violated("what the Links led to is %q, not %q", got, tags)
-				}
-			}
-		},
-	},
-	{
-		Category: "discovery", Name: "tags after the last", Section: listingTags, Level: Must, Since: "1.0",
-		Text: "That is to say, `<tagname>` will not be included in the results, but up to `<int>` tags *after* `<tagname>` will be returned.",
-		check: func(t *registryTest) {
-			repo := t.repo()
-			tags := t.pushTagged(repo, "a", "b", "c", "d", "e")
-			for i, last := range tags {
-				for n := 1; n <= len(tags); n++ {
-					a := t.get(param(param(tagsURL(repo), "n", strconv.Itoa(n)), "last", last))
-					t.want(a, http.StatusOK)
-					want := tags[i+1 : min(i+1+n, len(tags))]
-					got := t.tagsIn(a)
-					if len(got) < len(want) && a.Header.Get("Link") != "" {
-						want = want[:len(got)]
-					}
-					if !slices.Equal(got, want) {
-						t.violated("the tags are %q, not %q", got, want)
-					}
-				}
-			}
-		},
-	},
-	{
-		Category: "discovery", Name: "pages of tags are in order", Section: listingTags, Level: Must, Since: "1.0",
-		Text: "The tags MUST be in lexical or \"ASCIIbetical\" order.",
-		check: func(t *registryTest) {
-			repo := t.repo()
-			tags := t.pushTagged(repo, "m", "10", "Z", "b", "9", "A", "a.1", "_", "zz")
-			var got []string
-			for last := ""; len(got) < len(tags); last = got[len(got)-1] {
-				url := param(tagsURL(repo), "n", "2")
-				if last != "" {
-					url = param(url, "last", last)
-				}
-				a := t.get(url)
-				t.want(a, http.StatusOK)
-				page := t.tagsIn(a)
-				if got = append(got, page...); len(page) == 0 {
-					t.violated("there are no tags after %q, but there should be %d", last, len(tags)-len(got))
-				}
-				t.wantOrdered(got)
-			}
-			if slices.Sort(got); !slices.Equal(got, tags) {
-				t.violated("the tags on all pages are %q, not %q", got, tags)
-			}
-		},
-	},
-	{
-		Category: "discovery", Name: "last without n", Section: listingTags, Level: Must, Since: "1.0",
-		Text: "When using the `last` query parameter, the `n` parameter is OPTIONAL.",
-		check: func(t *registryTest) {
-			repo := t.repo()
-			t.pushTagged(repo, "a", "b", "c")
-			if got := t.tags(param(tagsURL(repo), "last", "a")); !slices.Equal(got, []string{"b", "c"}) {
-				t.violated("the tags are %q, not b and c", got)
-			}
-		},
-	},
-}
-
+// referrerRequirements apply to the referrers API.
 var referrerRequirements = []Requirement{
 	{
 		Category: "discovery", Name: "referrers are 200", Section: listingReferrers, Level: Must, Since: "1.1", with: []Feature{FeatureReferrers},
@@ -198,19 +41,19 @@ var referrerRequirements = []Requirement{
 		},
 	},
 	{
-		Category: "discovery", Name: "no referrers are an empty list", Section: listingReferrers, Level: Must, Since: "1.1", with: []Feature{FeatureReferrers},
+		Category: "discovery", Name: "digest without referrers has an empty list", Section: listingReferrers, Level: Must, Since: "1.1", with: []Feature{FeatureReferrers},
 		Text: "If a query results in no matching referrers, an empty manifest list MUST be returned.",
 		check: func(t *registryTest) {
 			repo := t.repo()
 			of := t.pushImage(repo, t.image())
 			for _, d := range []digest.Digest{of.digest, t.absentDigest()} {
-				a := t.get(referrersURL(repo, d))
-				t.want(a, http.StatusOK)
+				r := t.get(referrersURL(repo, d))
+				t.want(r, http.StatusOK)
 				var index struct {
 					Manifests *[]ocispec.Descriptor `json:"manifests"`
 				}
-				if t.decode(a, &index); index.Manifests == nil || len(*index.Manifests) > 0 {
-					t.violated("manifests is not []")
+				if t.decode(r, &index); index.Manifests == nil || len(*index.Manifests) > 0 {
+					t.violated("manifests is not an empty list")
 				}
 			}
 		},
@@ -253,7 +96,7 @@ var referrerRequirements = []Requirement{
 		},
 	},
 	{
-		Category: "discovery", Name: "referrers are those of the digest and the repository", Section: listingReferrers, Level: Must, Since: "1.1", with: []Feature{FeatureReferrers},
+		Category: "discovery", Name: "referrers are of the digest and the repository", Section: listingReferrers, Level: Must, Since: "1.1", with: []Feature{FeatureReferrers},
 		Text: "Each descriptor is of an image manifest or index in the same `<name>` namespace with a `subject` field that specifies the value of `<digest>`.",
 		check: func(t *registryTest) {
 			repo, other := t.repo(), t.repo()
@@ -319,16 +162,16 @@ var referrerRequirements = []Requirement{
 				index.Subject = &d
 			})
 			t.pushManifest(repo, "index", ocispec.MediaTypeImageIndex, index)
-			a := t.get(referrersURL(repo, of.digest))
-			t.want(a, http.StatusOK)
+			r := t.get(referrersURL(repo, of.digest))
+			t.want(r, http.StatusOK)
 			var list struct {
 				Manifests []map[string]json.RawMessage `json:"manifests"`
 			}
-			if t.decode(a, &list); len(list.Manifests) != 1 {
-				t.violated("there are %d referrers, not 1", len(list.Manifests))
+			if t.decode(r, &list); len(list.Manifests) != 1 {
+				t.violated("the list has %d referrers, not 1", len(list.Manifests))
 			}
 			if v, ok := list.Manifests[0]["artifactType"]; ok {
-				t.violated("artifactType is %s", v)
+				t.violated("artifactType is %s, but must be omitted", v)
 			}
 		},
 	},
@@ -358,7 +201,7 @@ var referrerRequirements = []Requirement{
 		},
 	},
 	{
-		Category: "discovery", Name: "Link leads to the referrers that come next", Section: listingReferrers, Level: Must, Since: "1.1", with: []Feature{FeatureReferrers},
+		Category: "discovery", Name: "Link leads to the next referrers", Section: listingReferrers, Level: Must, Since: "1.1", with: []Feature{FeatureReferrers},
 		Text: "Each response is an image index with different descriptors in the `manifests` field. The `Link` header MUST be set according to RFC 5988 with the Relation Type `rel=\"next\"`.",
 		check: func(t *registryTest) {
 			repo, of := t.repo(), t.image()
@@ -372,10 +215,10 @@ var referrerRequirements = []Requirement{
 		check: func(t *registryTest) {
 			repo, of := t.repo(), t.image()
 			t.pushLargeReferrers(repo, of, nil)
-			a := t.get(referrersURL(repo, of.digest))
-			t.want(a, http.StatusOK)
-			if limit := t.target.ManifestLimit; limit > 0 && int64(len(a.body)) > limit {
-				t.violated("the list has %d bytes, but a manifest may have %d", len(a.body), limit)
+			r := t.get(referrersURL(repo, of.digest))
+			t.want(r, http.StatusOK)
+			if limit := t.target.ManifestLimit; limit > 0 && int64(len(r.body)) > limit {
+				t.violated("the list has %d bytes, more than the %d of Target.ManifestLimit", len(r.body), limit)
 			}
 		},
 	},
@@ -393,30 +236,30 @@ var referrerRequirements = []Requirement{
 		},
 	},
 	{
-		Category: "discovery", Name: "filter is told of if it is applied", Section: listingReferrers, Level: Must, Since: "1.1", with: []Feature{FeatureReferrers},
+		Category: "discovery", Name: "applied filter is confirmed by OCI-Filters-Applied", Section: listingReferrers, Level: Must, Since: "1.1", with: []Feature{FeatureReferrers},
 		Text: "If filtering is requested and applied, the response MUST include a header `OCI-Filters-Applied: artifactType` denoting that an `artifactType` filter was applied.",
 		check: func(t *registryTest) {
 			repo, of := t.repo(), t.image()
 			t.pushImage(repo, t.image(subject(of), artifactType(sbomType)))
 			t.pushImage(repo, t.image(subject(of), artifactType(signatureType)))
-			a := t.get(param(referrersURL(repo, of.digest), "artifactType", sbomType))
-			t.want(a, http.StatusOK)
+			r := t.get(param(referrersURL(repo, of.digest), "artifactType", sbomType))
+			t.want(r, http.StatusOK)
 			var index ocispec.Index
-			t.decode(a, &index)
+			t.decode(r, &index)
 			others := slices.ContainsFunc(index.Manifests, func(d ocispec.Descriptor) bool { return d.ArtifactType != sbomType })
-			applied := a.Header.Get("OCI-Filters-Applied")
+			applied := r.Header.Get("OCI-Filters-Applied")
 			switch {
 			case applied != "" && applied != "artifactType":
-				t.violated("OCI-Filters-Applied is %q", applied)
+				t.violated("OCI-Filters-Applied is %q, not artifactType", applied)
 			case applied != "" && others:
-				t.violated("OCI-Filters-Applied says that the list is filtered, but it is not")
-			case applied == "" && !others && t.next(a) == "":
-				t.violated("the list is filtered, but OCI-Filters-Applied does not say so")
+				t.violated("OCI-Filters-Applied is %q, but the list is not filtered", applied)
+			case applied == "" && !others && t.next(r) == "":
+				t.violated("the list is filtered, but the response has no OCI-Filters-Applied")
 			}
 		},
 	},
 	{
-		Category: "discovery", Name: "filter goes on in what a Link leads to", Section: listingReferrers, Level: Must, Since: "1.1", with: []Feature{FeatureReferrers, FeatureReferrersFilter},
+		Category: "discovery", Name: "Link keeps the filter", Section: listingReferrers, Level: Must, Since: "1.1", with: []Feature{FeatureReferrers, FeatureReferrersFilter},
 		Text: "Each response is an image index with different descriptors in the `manifests` field.",
 		check: func(t *registryTest) {
 			repo, of := t.repo(), t.image()
@@ -437,7 +280,7 @@ var referrerRequirements = []Requirement{
 		},
 	},
 	{
-		Category: "discovery", Name: "referrers are 404 where the API is not supported", Section: "Unavailable Referrers API", Level: Must, Since: "1.1", without: []Feature{FeatureReferrers},
+		Category: "discovery", Name: "referrers are 404 if the API is unsupported", Section: "Unavailable Referrers API", Level: Must, Since: "1.1", without: []Feature{FeatureReferrers},
 		Text: "A client querying the referrers API and receiving a `404 Not Found` MUST fallback to using an image index pushed to a tag described by the referrers tag schema.",
 		check: func(t *registryTest) {
 			repo := t.repo()
@@ -447,198 +290,32 @@ var referrerRequirements = []Requirement{
 	},
 }
 
-// catalogRequirements are those of listing repositories.
-var catalogRequirements = []Requirement{
-	{
-		Category: "discovery", Name: "catalog lists the repositories", Section: dockerAPI + "Listing Repositories", Level: Must, Since: "1.0", with: []Feature{FeatureCatalog},
-		Text: "The list of available repositories is made available through the catalog.",
-		check: func(t *registryTest) {
-			want := []string{t.repo(), t.repo()}
-			for _, repo := range want {
-				t.pushTagged(repo, "v1")
-			}
-			got := t.repositories("/v2/_catalog")
-			for _, repo := range want {
-				if !slices.Contains(got, repo) {
-					t.violated("%s is not in the catalog", repo)
-				}
-			}
-		},
-	},
-	{
-		Category: "discovery", Name: "Link leads to the repositories that come next", Section: dockerAPI + "Pagination", Level: Must, Since: "1.0", with: []Feature{FeatureCatalog},
-		Text: "If there are indeed more results, the URL for the next block is encoded in an RFC5988 `Link` header, as a \"next\" relation.",
-		check: func(t *registryTest) {
-			want := []string{t.repo(), t.repo(), t.repo()}
-			for _, repo := range want {
-				t.pushTagged(repo, "v1")
-			}
-			// What comes before may be much.
-			first := want[0][:len(want[0])-1]
-			got := t.repositories(param(param("/v2/_catalog", "n", "1"), "last", first))
-			for _, repo := range want {
-				if n := count(got, repo); n != 1 {
-					t.violated("%s is in the pages of the catalog %d times, not once", repo, n)
-				}
-			}
-		},
-	},
-}
-
-func count(names []string, name string) (n int) {
-	for _, s := range names {
-		if s == name {
-			n++
-		}
-	}
-	return n
-}
-
-// pushTagged pushes an image with the tags, and returns them in order.
-func (t *registryTest) pushTagged(repo string, tags ...string) []string {
-	t.Helper()
-	t.pushImage(repo, t.image(), tags...)
-	slices.Sort(tags)
-	return tags
-}
-
-// tagsIn returns the tags in the body of an answer.
-func (t *registryTest) tagsIn(a *answer) []string {
-	t.Helper()
-	var list struct {
-		Tags []string `json:"tags"`
-	}
-	t.decode(a, &list)
-	return list.Tags
-}
-
-// tags returns the tags on all pages from the one at the URL on.
-func (t *registryTest) tags(url string) (all []string) {
-	t.Helper()
-	for range maxPages {
-		a := t.get(url)
-		t.want(a, http.StatusOK)
-		all = append(all, t.tagsIn(a)...)
-		if url = t.next(a); url == "" {
-			return all
-		}
-	}
-	t.violated("there is no end of pages")
-	return nil
-}
-
-// wantTags reports a violation unless the answer lists the tags.
-func (t *registryTest) wantTags(a *answer, repo string, tags ...string) {
-	t.Helper()
-	t.want(a, http.StatusOK)
-	var list struct {
-		Name string   `json:"name"`
-		Tags []string `json:"tags"`
-	}
-	t.decode(a, &list)
-	if list.Name != repo {
-		t.violated("name is %q, not %q", list.Name, repo)
-	}
-	if !slices.Equal(list.Tags, tags) {
-		t.violated("tags is %q, not %q", list.Tags, tags)
-	}
-}
-
-// wantOrdered reports a violation unless the tags are in one of the orders
-// that the spec has.
-func (t *registryTest) wantOrdered(tags []string) {
-	t.Helper()
-	lexical := slices.IsSortedFunc(tags, func(a, b string) int { return strings.Compare(strings.ToLower(a), strings.ToLower(b)) })
-	if !lexical && !slices.IsSorted(tags) {
-		t.violated("the tags are in no order: %q", tags)
-	}
-}
-
-// next returns the URL that the header Link of an answer leads to, or "" if
-// there is none.
-func (t *registryTest) next(a *answer) string {
-	t.Helper()
-	link := a.Header.Get("Link")
-	if link == "" {
-		return ""
-	}
-	target, parameters, ok := strings.Cut(strings.TrimPrefix(link, "<"), ">")
-	if !ok || !strings.HasPrefix(link, "<") {
-		t.violated("Link is %q, without a URL in < >", link)
-	}
-	isNext := false
-	for p := range strings.SplitSeq(parameters, ";") {
-		name, value, _ := strings.Cut(strings.TrimSpace(p), "=")
-		if strings.EqualFold(name, "rel") && slices.Contains(strings.Fields(strings.Trim(value, `"`)), "next") {
-			isNext = true
-		}
-	}
-	if !isNext {
-		t.violated(`Link is %q, without rel="next"`, link)
-	}
-	u, err := a.Response.Request.URL.Parse(target)
-	if err != nil {
-		t.violated("Link leads to %q, which is no URL: %v", target, err)
-	}
-	return u.String()
-}
-
-// maxPages is how many pages a list may have before it is believed to have no
-// end.
-const maxPages = 10_000
-
 // referrers returns the referrers on all pages from the one at the URL on.
 func (t *registryTest) referrers(url string) (all []ocispec.Descriptor) {
 	t.Helper()
-	for range maxPages {
-		a := t.get(url)
-		t.want(a, http.StatusOK)
+	t.pages(url, func(page *response) {
 		var index ocispec.Index
-		t.decode(a, &index)
+		t.decode(page, &index)
 		all = append(all, index.Manifests...)
-		if url = t.next(a); url == "" {
-			return all
-		}
-	}
-	t.violated("there is no end of pages")
-	return nil
+	})
+	return all
 }
 
-// repositories returns the repositories on all pages from the one at the URL
-// on.
-func (t *registryTest) repositories(url string) (all []string) {
-	t.Helper()
-	for range maxPages {
-		a := t.get(url)
-		t.want(a, http.StatusOK)
-		var list struct {
-			Repositories []string `json:"repositories"`
-		}
-		t.decode(a, &list)
-		all = append(all, list.Repositories...)
-		if url = t.next(a); url == "" {
-			return all
-		}
-	}
-	t.violated("there is no end of pages")
-	return nil
-}
-
-// wantReferrers reports a violation unless the referrers are of what was
-// pushed, each once, in any order.
+// wantReferrers reports a violation unless the lists have the same manifests,
+// each once, in any order.
 func (t *registryTest) wantReferrers(got []ocispec.Descriptor, want ...ocispec.Descriptor) {
 	t.Helper()
 	seen := map[digest.Digest]ocispec.Descriptor{}
 	for _, d := range got {
 		if _, ok := seen[d.Digest]; ok {
-			t.violated("%s is listed twice", d.Digest)
+			t.violated("the list has %s twice", d.Digest)
 		}
 		seen[d.Digest] = d
 	}
 	for _, w := range want {
 		d, ok := seen[w.Digest]
 		if !ok {
-			t.violated("%s is not listed", w.Digest)
+			t.violated("the list does not have %s", w.Digest)
 		}
 		if d.MediaType != w.MediaType || d.Size != w.Size {
 			t.violated("%s is listed with mediaType %q and size %d, not %q and %d", d.Digest, d.MediaType, d.Size, w.MediaType, w.Size)
@@ -646,16 +323,12 @@ func (t *registryTest) wantReferrers(got []ocispec.Descriptor, want ...ocispec.D
 		delete(seen, w.Digest)
 	}
 	for d := range seen {
-		t.violated("%s is listed, but should not be", d)
+		t.violated("the list has %s, which is no referrer", d)
 	}
 }
 
-func artifactType(mediaType string) func(*ocispec.Manifest) {
-	return func(m *ocispec.Manifest) { m.ArtifactType = mediaType }
-}
-
-// wantArtifactTypes reports a violation unless the referrers of the digest
-// have the artifactTypes.
+// wantArtifactTypes reports a violation unless the referrers of the digest have
+// the artifactTypes.
 func (t *registryTest) wantArtifactTypes(repo string, of digest.Digest, want map[digest.Digest]string) {
 	t.Helper()
 	got := map[digest.Digest]string{}
@@ -669,8 +342,8 @@ func (t *registryTest) wantArtifactTypes(repo string, of digest.Digest, want map
 	}
 }
 
-// pushLargeReferrers pushes referrers of the image whose descriptors together
-// are larger than most manifests may be.
+// pushLargeReferrers pushes referrers of the image. Their descriptors together
+// are larger than 4 MiB, and so larger than most registries let a manifest be.
 func (t *registryTest) pushLargeReferrers(repo string, of testImage, edit func(*ocispec.Manifest)) (pushed []ocispec.Descriptor) {
 	t.Helper()
 	padding := strings.Repeat("x", 900_000)
