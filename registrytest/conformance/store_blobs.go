@@ -10,7 +10,7 @@ import (
 )
 
 var blobRules = []rule{
-	{"committed blob can be read", func(t *tester) {
+	{"committed blob can be read", func(t *storeTest) {
 		for _, algorithm := range []digest.Algorithm{digest.SHA256, digest.SHA384, digest.SHA512} {
 			for _, size := range []int{0, 1, 1000, 4096, 100_000, 3<<20 + 7} {
 				content := t.bytes(size)
@@ -22,7 +22,7 @@ var blobRules = []rule{
 			}
 		}
 	}},
-	{"announced size may be wrong", func(t *tester) {
+	{"announced size may be wrong", func(t *storeTest) {
 		for _, size := range []int{0, 1, 5000, 1<<20 + 1} {
 			for _, announced := range []int64{-1, 0, int64(size) / 2, int64(size) + 1, int64(size) * 2, 1 << 50} {
 				content := t.bytes(size)
@@ -33,7 +33,7 @@ var blobRules = []rule{
 			}
 		}
 	}},
-	{"blob is written piece by piece", func(t *tester) {
+	{"blob is written piece by piece", func(t *storeTest) {
 		content := t.bytes(300_000)
 		w := t.create("app", int64(len(content)))
 		for rest, n := content, 0; len(rest) > 0; n = n*2 + 1 {
@@ -44,7 +44,7 @@ var blobRules = []rule{
 		t.commit(w, digest.FromBytes(content))
 		t.wantBlob("app", digest.FromBytes(content), content)
 	}},
-	{"writer does not keep the slice passed to Write", func(t *tester) {
+	{"writer does not keep the slice passed to Write", func(t *storeTest) {
 		content := t.bytes(10_000)
 		p := bytes.Clone(content)
 		w := t.create("app", int64(len(content)))
@@ -53,7 +53,7 @@ var blobRules = []rule{
 		t.commit(w, digest.FromBytes(content))
 		t.wantBlob("app", digest.FromBytes(content), content)
 	}},
-	{"ReadAt reads back the written bytes", func(t *tester) {
+	{"ReadAt reads back the written bytes", func(t *storeTest) {
 		content := t.bytes(200_000)
 		w := t.create("app", -1)
 		for written := 0; written < len(content); written += 50_000 {
@@ -61,10 +61,10 @@ var blobRules = []rule{
 			for _, off := range []int{0, 1, written, written + 49_999} {
 				p := make([]byte, written+50_000-off)
 				if n, err := w.ReadAt(p, int64(off)); n != len(p) || err != nil && err != io.EOF {
-					t.Fatalf("of %d bytes written, ReadAt(%d bytes, %d) = %d, %v", written+50_000, len(p), off, n, err)
+					t.Fatalf("after %d bytes were written, ReadAt(%d bytes, %d) = %d, %v", written+50_000, len(p), off, n, err)
 				}
 				if !bytes.Equal(p, content[off:written+50_000]) {
-					t.Fatalf("of %d bytes written, ReadAt from %d on reads something else", written+50_000, off)
+					t.Fatalf("after %d bytes were written, ReadAt at offset %d reads other bytes", written+50_000, off)
 				}
 			}
 		}
@@ -78,54 +78,54 @@ var blobRules = []rule{
 		t.commit(w, digest.FromBytes(content))
 		t.wantBlob("app", digest.FromBytes(content), content)
 	}},
-	{"ReadFrom keeps the bytes before an error", func(t *tester) {
-		// io.Copy does the same for a writer that has no ReadFrom.
+	{"ReadFrom keeps the bytes before an error", func(t *storeTest) {
+		// A writer without ReadFrom gets the same bytes from io.Copy.
 		content := t.bytes(150_000)
 		broken := errors.New("connection reset")
 		for _, announced := range []int64{-1, 100, 70_000, 150_000, 1 << 40} {
 			w := t.create("app", announced)
 			src := io.MultiReader(bytes.NewReader(content[:70_000]), failingReader{broken})
 			if n, err := io.Copy(w, struct{ io.Reader }{src}); n != 70_000 || err != broken {
-				t.Fatalf("reading 70000 bytes and then an error: %d, %v", n, err)
+				t.Fatalf("io.Copy of 70000 bytes and an error = %d, %v", n, err)
 			}
 			if n, err := io.Copy(w, oneByteReader{bytes.NewReader(content[70_000:71_000])}); n != 1000 || err != nil {
-				t.Fatalf("reading 1000 bytes one by one: %d, %v", n, err)
+				t.Fatalf("io.Copy of 1000 single bytes = %d, %v", n, err)
 			}
 			t.write(w, content[71_000:80_000])
 			if n, err := io.Copy(w, struct{ io.Reader }{bytes.NewReader(content[80_000:])}); n != 70_000 || err != nil {
-				t.Fatalf("reading 70000 bytes more: %d, %v", n, err)
+				t.Fatalf("io.Copy of 70000 more bytes = %d, %v", n, err)
 			}
 			t.commit(w, digest.FromBytes(content))
 			t.wantBlob("app", digest.FromBytes(content), content)
 		}
 	}},
-	{"ReadFrom gives up on a stuck reader", func(t *tester) {
+	{"ReadFrom gives up on a stuck reader", func(t *storeTest) {
 		w := t.create("app", -1)
 		r, ok := w.(io.ReaderFrom)
 		if !ok {
-			t.Skip("writer has no ReadFrom")
+			t.Skip("the BlobWriter has no ReadFrom")
 		}
-		t.within("reading from a reader that returns 0, nil", func(t *tester) {
+		t.within("ReadFrom of a reader that returns 0, nil", func(t *storeTest) {
 			if n, err := r.ReadFrom(stuckReader{}); n != 0 || !errors.Is(err, io.ErrNoProgress) {
 				t.Errorf("ReadFrom = %d, %v; want 0, %v", n, err, io.ErrNoProgress)
 			}
 		})
 	}},
-	{"uncommitted blob does not exist", func(t *tester) {
+	{"uncommitted blob does not exist", func(t *storeTest) {
 		content := t.bytes(10_000)
 		d := digest.FromBytes(content)
 		w := t.create("app", int64(len(content)))
 		t.wantNoBlob("app", d)
 		t.write(w, content)
 		t.wantNoBlob("app", d)
-		t.wantNotExist("MountBlob of it to another repository", t.store.MountBlob(t.ctx, "other", d, ""))
-		t.wantNotExist("MountBlob of it to another repository", t.store.MountBlob(t.ctx, "other", d, "app"))
+		t.wantNotExist("MountBlob of an uncommitted blob", t.store.MountBlob(t.ctx, "other", d, ""))
+		t.wantNotExist("MountBlob of an uncommitted blob", t.store.MountBlob(t.ctx, "other", d, "app"))
 		t.wantRepositories("")
 		t.wantNoRepository("app")
 		t.commit(w, d)
 		t.wantBlob("app", d, content)
 	}},
-	{"Close discards an uncommitted blob", func(t *tester) {
+	{"Close discards an uncommitted blob", func(t *storeTest) {
 		content := t.bytes(10_000)
 		d := digest.FromBytes(content)
 		w := t.create("app", int64(len(content)))
@@ -134,10 +134,10 @@ var blobRules = []rule{
 			t.Fatalf("Close: %v", err)
 		}
 		t.wantNoBlob("app", d)
-		t.wantNotExist("MountBlob of it to another repository", t.store.MountBlob(t.ctx, "other", d, ""))
+		t.wantNotExist("MountBlob of an uncommitted blob", t.store.MountBlob(t.ctx, "other", d, ""))
 		t.wantRepositories("")
 	}},
-	{"Close keeps a committed blob", func(t *tester) {
+	{"Close keeps a committed blob", func(t *storeTest) {
 		content := t.bytes(10_000)
 		d := digest.FromBytes(content)
 		w := t.create("app", int64(len(content)))
@@ -148,7 +148,7 @@ var blobRules = []rule{
 		}
 		t.wantBlob("app", d, content)
 	}},
-	{"writer outlives its context", func(t *tester) {
+	{"writer outlives its context", func(t *storeTest) {
 		content := t.bytes(10_000)
 		ctx, cancel := context.WithCancel(t.ctx)
 		w, err := t.store.CreateBlob(ctx, "app", int64(len(content)))
@@ -162,7 +162,7 @@ var blobRules = []rule{
 		t.commit(w, digest.FromBytes(content))
 		t.wantBlob("app", digest.FromBytes(content), content)
 	}},
-	{"blob may be committed again", func(t *tester) {
+	{"blob may be committed again", func(t *storeTest) {
 		content := t.bytes(10_000)
 		d := t.push("app", content)
 		first, second := t.create("app", -1), t.create("app", -1)
@@ -175,7 +175,7 @@ var blobRules = []rule{
 		t.wantBlob("other", d, content)
 		t.wantBlob("app", d, content)
 	}},
-	{"blob belongs to its repository", func(t *tester) {
+	{"blob belongs to its repository", func(t *storeTest) {
 		content := t.bytes(100)
 		d := t.push("app", content)
 		t.push("app/other", t.bytes(100))
@@ -189,7 +189,7 @@ var blobRules = []rule{
 		t.wantNoBlob("app", d)
 		t.wantBlob("app/other", d, content)
 	}},
-	{"absent blob wraps fs.ErrNotExist", func(t *tester) {
+	{"absent blob wraps fs.ErrNotExist", func(t *storeTest) {
 		t.push("app", t.bytes(100))
 		d := digest.FromBytes(t.bytes(100))
 		for _, repo := range []string{"app", "none"} {
@@ -197,23 +197,23 @@ var blobRules = []rule{
 			t.wantNotExist("DeleteBlob", t.store.DeleteBlob(t.ctx, repo, d))
 			t.wantNotExist("MountBlob from "+repo, t.store.MountBlob(t.ctx, "other", d, repo))
 		}
-		t.wantNotExist("MountBlob from anywhere", t.store.MountBlob(t.ctx, "other", d, ""))
+		t.wantNotExist("MountBlob without from", t.store.MountBlob(t.ctx, "other", d, ""))
 		t.wantRepositories("", "app")
 	}},
-	{"deleted blob is gone", func(t *tester) {
+	{"deleted blob is gone", func(t *storeTest) {
 		content := t.bytes(10_000)
 		d, other := t.push("app", content), t.push("app", t.bytes(10))
 		t.delete("app", d)
 		t.wantNoBlob("app", d)
-		t.wantNotExist("DeleteBlob once more", t.store.DeleteBlob(t.ctx, "app", d))
-		t.wantNotExist("MountBlob of it", t.store.MountBlob(t.ctx, "other", d, ""))
+		t.wantNotExist("DeleteBlob of a deleted blob", t.store.DeleteBlob(t.ctx, "app", d))
+		t.wantNotExist("MountBlob of a deleted blob", t.store.MountBlob(t.ctx, "other", d, ""))
 		if _, err := t.store.StatBlob(t.ctx, "app", other); err != nil {
 			t.Errorf("StatBlob of another blob: %v", err)
 		}
 		t.push("app", content)
 		t.wantBlob("app", d, content)
 	}},
-	{"open reader outlives its blob", func(t *tester) {
+	{"open reader outlives its blob", func(t *storeTest) {
 		content := t.bytes(3 << 20)
 		d := t.push("app", content)
 		r := t.open("app", d)
@@ -224,13 +224,13 @@ var blobRules = []rule{
 		t.delete("app", d)
 		rest, err := io.ReadAll(r)
 		if err != nil || !bytes.Equal(append(first, rest...), content) {
-			t.Errorf("after the blob was deleted, reading on gives %d bytes of %d, %v", len(rest), len(content)-1000, err)
+			t.Errorf("after DeleteBlob, an open reader reads %d bytes of %d, %v", len(rest), len(content)-1000, err)
 		}
 		if _, err := r.Seek(0, io.SeekStart); err != nil {
-			t.Errorf("after the blob was deleted, Seek: %v", err)
+			t.Errorf("after DeleteBlob, Seek: %v", err)
 		}
 	}},
-	{"reader seeks", func(t *tester) {
+	{"reader seeks", func(t *storeTest) {
 		content := t.bytes(200_000)
 		r := t.open("app", t.push("app", content))
 		for _, step := range []struct {
@@ -256,7 +256,7 @@ var blobRules = []rule{
 			t.Error("Seek(-1, io.SeekStart) succeeds")
 		}
 	}},
-	{"readers of a blob are independent", func(t *tester) {
+	{"readers of a blob are independent", func(t *storeTest) {
 		content := t.bytes(100_000)
 		d := t.push("app", content)
 		a, b := t.open("app", d), t.open("app", d)
@@ -268,10 +268,10 @@ var blobRules = []rule{
 		}
 		b.Close()
 		if got, err := io.ReadAll(a); err != nil || !bytes.Equal(got, content[50_000:]) {
-			t.Errorf("first reader reads %d bytes more of %d, %v", len(got), len(content)-50_000, err)
+			t.Errorf("first reader reads %d more bytes of %d, %v", len(got), len(content)-50_000, err)
 		}
 	}},
-	{"WriteTo starts at the current offset", func(t *tester) {
+	{"WriteTo starts at the current offset", func(t *storeTest) {
 		content := t.bytes(2<<20 + 3)
 		r := t.open("app", t.push("app", content))
 		if _, err := r.Seek(1000, io.SeekStart); err != nil {
@@ -279,16 +279,16 @@ var blobRules = []rule{
 		}
 		var got bytes.Buffer
 		if n, err := io.Copy(&got, r); n != int64(len(content)-1000) || err != nil || !bytes.Equal(got.Bytes(), content[1000:]) {
-			t.Errorf("io.Copy from offset 1000 of %d = %d, %v, or other bytes", len(content), n, err)
+			t.Errorf("io.Copy from offset 1000 of %d bytes = %d, %v, right bytes: %t", len(content), n, err, bytes.Equal(got.Bytes(), content[1000:]))
 		}
 		if n, err := r.Read(make([]byte, 1)); n != 0 || err != io.EOF {
-			t.Errorf("Read after that = %d, %v; want 0, EOF", n, err)
+			t.Errorf("Read after io.Copy = %d, %v; want 0, EOF", n, err)
 		}
 	}},
 }
 
 var mountRules = []rule{
-	{"mounted blob can be read", func(t *tester) {
+	{"mounted blob can be read", func(t *storeTest) {
 		content := t.bytes(10_000)
 		d := t.push("from", content)
 		if err := t.store.MountBlob(t.ctx, "to/here", d, "from"); err != nil {
@@ -298,7 +298,7 @@ var mountRules = []rule{
 		t.wantBlob("from", d, content)
 		t.wantRepositories("", "from", "to/here")
 	}},
-	{"blob is mounted from any repository", func(t *tester) {
+	{"blob is mounted from any repository", func(t *storeTest) {
 		content := t.bytes(10_000)
 		for _, repo := range []string{"a", "b", "c/d"} {
 			t.push(repo, t.bytes(10))
@@ -309,16 +309,16 @@ var mountRules = []rule{
 		}
 		t.wantBlob("to", d, content)
 	}},
-	{"blob is mounted only from a repository that has it", func(t *tester) {
+	{"blob is mounted only from a repository that has it", func(t *storeTest) {
 		d := t.push("from", t.bytes(10_000))
 		t.push("other", t.bytes(10))
 		t.wantNotExist("MountBlob from a repository without it", t.store.MountBlob(t.ctx, "to", d, "other"))
-		t.wantNotExist("MountBlob from no repository", t.store.MountBlob(t.ctx, "to", d, "none"))
-		t.wantNotExist("MountBlob from a repository that begins like its own", t.store.MountBlob(t.ctx, "to", d, "fro"))
+		t.wantNotExist("MountBlob from an absent repository", t.store.MountBlob(t.ctx, "to", d, "none"))
+		t.wantNotExist("MountBlob from a prefix of the repository's name", t.store.MountBlob(t.ctx, "to", d, "fro"))
 		t.wantNoBlob("to", d)
 		t.wantRepositories("", "from", "other")
 	}},
-	{"blob may be mounted where it exists", func(t *tester) {
+	{"blob may be mounted where it exists", func(t *storeTest) {
 		content := t.bytes(10_000)
 		d := t.push("app", content)
 		t.push("other", content)
@@ -332,7 +332,7 @@ var mountRules = []rule{
 		t.wantNoBlob("app", d)
 		t.wantBlob("other", d, content)
 	}},
-	{"mounted blob outlives the one it was mounted from", func(t *tester) {
+	{"mounted blob outlives the one it was mounted from", func(t *storeTest) {
 		content := t.bytes(10_000)
 		d := t.push("from", content)
 		for _, to := range []string{"to", "to/too"} {
@@ -342,12 +342,12 @@ var mountRules = []rule{
 		}
 		t.delete("from", d)
 		t.wantNoBlob("from", d)
-		t.wantNotExist("MountBlob from where it was deleted", t.store.MountBlob(t.ctx, "late", d, "from"))
+		t.wantNotExist("MountBlob from a repository that deleted the blob", t.store.MountBlob(t.ctx, "late", d, "from"))
 		t.delete("to", d)
 		t.wantNoBlob("to", d)
 		t.wantBlob("to/too", d, content)
 		if err := t.store.MountBlob(t.ctx, "late", d, ""); err != nil {
-			t.Fatalf("MountBlob from where it is left: %v", err)
+			t.Fatalf("MountBlob without from, of a blob that is left in another repository: %v", err)
 		}
 		t.wantBlob("late", d, content)
 	}},

@@ -14,14 +14,14 @@ import (
 )
 
 var concurrencyRules = []rule{
-	{"check and write are one step", func(t *tester) {
+	{"check and write are one step", func(t *storeTest) {
 		const rounds, writers = 5, 8
 		for round := range rounds {
 			tag := fmt.Sprintf("v%d", round)
 			taken := errors.New("taken")
 			var won atomic.Int32
 			manifests := t.referrers("app", digest.FromString("no such manifest"), writers)
-			t.concurrently(writers, func(t *tester, i int) {
+			t.concurrently(writers, func(t *storeTest, i int) {
 				err := t.store.PutManifest(t.ctx, "app", manifests[i], []string{tag}, func(_ string, current digest.Digest) error {
 					runtime.Gosched()
 					if current != "" {
@@ -36,14 +36,14 @@ var concurrencyRules = []rule{
 				}
 			})
 			if won := won.Load(); won != 1 {
-				t.Fatalf("%d of %d writers have found that there was no tag and put theirs", won, writers)
+				t.Fatalf("the check of %d of %d concurrent writers found no tag, and they all put theirs", won, writers)
 			}
 		}
 	}},
-	{"same blob is pushed concurrently", func(t *tester) {
+	{"same blob is pushed concurrently", func(t *storeTest) {
 		content := t.bytes(200_000)
 		d := digest.FromBytes(content)
-		t.concurrently(16, func(t *tester, i int) {
+		t.concurrently(16, func(t *storeTest, i int) {
 			repo := fmt.Sprintf("app%d", i%3)
 			w := t.create(repo, int64(len(content)))
 			for p := range slices.Chunk(content, 64<<10) {
@@ -56,15 +56,16 @@ var concurrencyRules = []rule{
 			t.wantBlob(fmt.Sprintf("app%d", i), d, content)
 		}
 	}},
-	{"readers see a tag move at once", func(t *tester) {
+	{"readers see a tag move at once", func(t *storeTest) {
 		a, b := t.image("app", imageSpec{}), t.image("app", imageSpec{})
 		t.put("app", a, "v1")
-		// Whoever is quicker goes on until the others have done enough too.
+		// The writer goes on until each reader has done enough, and a reader until
+		// the writer has.
 		const readers, enough = 3, 20
 		var reading, moved atomic.Int32
 		var done atomic.Bool
 		reading.Store(readers)
-		t.concurrently(1+readers, func(t *tester, i int) {
+		t.concurrently(1+readers, func(t *storeTest, i int) {
 			if i == 0 {
 				defer done.Store(true)
 				for reading.Load() > 0 {
@@ -82,18 +83,18 @@ var concurrencyRules = []rule{
 					return
 				}
 				if got := digest.FromBytes(m.Content); got != m.Digest || got != a.Digest && got != b.Digest {
-					t.Errorf("GetManifest while the tag moves gives %s with content of %s", m.Digest, got)
+					t.Errorf("GetManifest while the tag moves returns digest %s and content of %s", m.Digest, got)
 				}
 				t.wantTags("app", "v1")
 			}
 		})
 	}},
-	{"concurrent writers and readers agree", func(t *tester) {
+	{"concurrent writers and readers agree", func(t *storeTest) {
 		shared := t.bytes(50_000)
 		subject := t.image("app", imageSpec{}).Digest
 		const workers, rounds = 8, 4
 		manifests := make([][]registry.Manifest, workers)
-		t.concurrently(workers, func(t *tester, i int) {
+		t.concurrently(workers, func(t *storeTest, i int) {
 			own := fmt.Sprintf("own/%d", i)
 			for round := range rounds {
 				d := t.push("app", shared)
@@ -119,7 +120,7 @@ var concurrencyRules = []rule{
 				last := ""
 				for tag, err := range t.store.Tags(t.ctx, "app", "") {
 					if err != nil || tag <= last {
-						t.Errorf("Tags while they change: %q after %q, %v", tag, last, err)
+						t.Errorf("Tags while tags change: %q after %q, %v", tag, last, err)
 					}
 					last = tag
 				}
@@ -133,7 +134,7 @@ var concurrencyRules = []rule{
 			}
 		}
 	}},
-	{"no goroutine is left running", func(t *tester) {
+	{"no goroutine is left running", func(t *storeTest) {
 		content := t.bytes(1000)
 		d := t.push("app", content)
 		subject := t.image("app", imageSpec{}).Digest
@@ -157,9 +158,9 @@ var concurrencyRules = []rule{
 			leave(t, "Referrers", t.store.Referrers(t.ctx, "app", subject, ""))
 			t.put("app", t.index("app"), "v3")
 		})
-		// A store may well keep a few, such as those of a connection.
+		// A store may keep a few goroutines, such as those of a connection.
 		if left >= rounds {
-			t.Errorf("after the store was used %d times, %d goroutines are left", rounds, left)
+			t.Errorf("after %d uses of the store, %d of its goroutines are running", rounds, left)
 		}
 	}},
 }

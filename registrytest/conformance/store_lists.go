@@ -15,7 +15,7 @@ import (
 )
 
 var listRules = []rule{
-	{"tags are listed in byte order", func(t *tester) {
+	{"tags are listed in byte order", func(t *storeTest) {
 		tags := []string{"b", "a", "B", "A", "_", "0", "10", "9", "a.b", "a-b", "a_b", "a0", "aB", "ab", "v1.10", "v1.9",
 			"index.json", "sha256-" + strings.Repeat("0", 64) + ".sig", strings.Repeat("z", 128)}
 		for part := range slices.Chunk(tags, 7) {
@@ -25,7 +25,7 @@ var listRules = []rule{
 		t.wantTags("app", tags...)
 		t.wantList("Tags", tags, func(after string) iter.Seq2[string, error] { return t.store.Tags(t.ctx, "app", after) })
 	}},
-	{"many tags are listed", func(t *tester) {
+	{"many tags are listed", func(t *storeTest) {
 		var tags []string
 		for i := range 600 {
 			tags = append(tags, fmt.Sprintf("v%04d", i))
@@ -37,19 +37,19 @@ var listRules = []rule{
 		}
 		t.wantList("Tags", tags, func(after string) iter.Seq2[string, error] { return t.store.Tags(t.ctx, "app", after) })
 	}},
-	{"tags of an absent repository wrap fs.ErrNotExist", func(t *tester) {
+	{"tags of an absent repository wrap fs.ErrNotExist", func(t *storeTest) {
 		t.put("app/sub", t.image("app/sub", imageSpec{}), "v1")
 		for _, repo := range []string{"none", "app", "app/sub/none", "app/su"} {
 			t.wantNoRepository(repo)
 		}
 	}},
-	{"repository without tags has none", func(t *tester) {
+	{"repository without tags has none", func(t *storeTest) {
 		t.push("blobs/only", t.bytes(10))
 		t.wantTags("blobs/only")
 		t.put("untagged", t.image("untagged", imageSpec{}))
 		t.wantTags("untagged")
 	}},
-	{"repositories are listed in byte order", func(t *tester) {
+	{"repositories are listed in byte order", func(t *storeTest) {
 		repos := []string{"b", "a", "a/b", "a-b", "a.b", "a__b", "a0", "ab", "a/b/c", "a/b-c", "z/y/x", "0", "tags/list", "manifests"}
 		for i, repo := range repos {
 			if i%2 == 0 {
@@ -61,7 +61,7 @@ var listRules = []rule{
 		slices.Sort(repos)
 		t.wantList("Repositories", repos, func(after string) iter.Seq2[string, error] { return t.store.Repositories(t.ctx, after) })
 	}},
-	{"repository exists with its first blob or manifest", func(t *tester) {
+	{"repository exists with its first blob or manifest", func(t *storeTest) {
 		t.wantNoRepository("pushed")
 		d := t.push("pushed", t.bytes(10))
 		t.wantRepositories("", "pushed")
@@ -77,11 +77,11 @@ var listRules = []rule{
 			t.wantTags(repo)
 		}
 	}},
-	{"empty store has no repositories", func(t *tester) {
+	{"empty store has no repositories", func(t *storeTest) {
 		t.wantRepositories("")
 		t.wantRepositories("a")
 	}},
-	{"referrers are listed in order of their digests", func(t *tester) {
+	{"referrers are listed in order of their digests", func(t *storeTest) {
 		subject, other := t.image("app", imageSpec{}), t.image("app", imageSpec{})
 		t.put("app", subject)
 		referrers := t.referrers("app", subject.Digest, 20)
@@ -89,11 +89,11 @@ var listRules = []rule{
 		t.put("app", t.image("app", imageSpec{}))
 		t.wantReferrers("app", subject.Digest, referrers...)
 	}},
-	{"many referrers are listed", func(t *tester) {
+	{"many referrers are listed", func(t *storeTest) {
 		subject := t.image("app", imageSpec{})
 		t.wantReferrers("app", subject.Digest, t.referrers("app", subject.Digest, 260)...)
 	}},
-	{"referrer is listed with its artifact type and annotations", func(t *tester) {
+	{"referrer is listed with its artifact type and annotations", func(t *storeTest) {
 		subject := t.image("app", imageSpec{}).Digest
 		annotations := map[string]string{"org.opencontainers.image.created": "2020-01-01T00:00:00Z", "a": "", "é": "\u2028\"<&>"}
 		var referrers []registry.Manifest
@@ -117,7 +117,7 @@ var listRules = []rule{
 		t.put("app", index, "tagged")
 		t.wantReferrers("app", subject, append(referrers, index)...)
 	}},
-	{"absent subject or repository has no referrers", func(t *tester) {
+	{"absent subject or repository has no referrers", func(t *storeTest) {
 		subject := t.image("app", imageSpec{}).Digest
 		t.put("app", t.image("app", imageSpec{}))
 		t.push("blobs/only", t.bytes(10))
@@ -125,7 +125,7 @@ var listRules = []rule{
 			t.wantReferrers(repo, subject)
 		}
 	}},
-	{"referrers are those of the repository", func(t *tester) {
+	{"referrers are those of the repository", func(t *storeTest) {
 		subject := t.image("app", imageSpec{}).Digest
 		m := t.image("app", imageSpec{subject: subject})
 		t.put("app", m)
@@ -139,7 +139,7 @@ var listRules = []rule{
 		t.wantReferrers("app", subject)
 		t.wantReferrers("other", subject, m)
 	}},
-	{"deleted manifest is no referrer", func(t *tester) {
+	{"deleted manifest is no referrer", func(t *storeTest) {
 		subject := t.image("app", imageSpec{})
 		t.put("app", subject, "v1")
 		referrers := t.referrers("app", subject.Digest, 3)
@@ -151,7 +151,7 @@ var listRules = []rule{
 		t.put("app", referrers[1])
 		t.wantReferrers("app", subject.Digest, referrers...)
 	}},
-	{"referrers outlive their subject", func(t *tester) {
+	{"referrers outlive their subject", func(t *storeTest) {
 		subject := t.image("app", imageSpec{})
 		t.put("app", subject, "v1")
 		referrers := t.referrers("app", subject.Digest, 2)
@@ -160,33 +160,33 @@ var listRules = []rule{
 		t.put("app", subject)
 		t.wantReferrers("app", subject.Digest, referrers...)
 	}},
-	{"list may be left early", func(t *tester) {
+	{"list may be left early", func(t *storeTest) {
 		t.put("app", t.image("app", imageSpec{}), "v1", "v2", "v3")
 		t.push("other", t.bytes(10))
 		subject := t.image("app", imageSpec{}).Digest
 		t.referrers("app", subject, 3)
 		leave(t, "Repositories", t.store.Repositories(t.ctx, ""))
 		leave(t, "Tags", t.store.Tags(t.ctx, "app", ""))
-		leave(t, "Tags of a repository that is not there", t.store.Tags(t.ctx, "none", ""))
+		leave(t, "Tags of an absent repository", t.store.Tags(t.ctx, "none", ""))
 		leave(t, "Referrers", t.store.Referrers(t.ctx, "app", subject, ""))
-		t.within("writing to the store afterwards", func(t *tester) { t.put("app", t.image("app", imageSpec{}), "v1") })
+		t.within("PutManifest after lists were stopped", func(t *storeTest) { t.put("app", t.image("app", imageSpec{}), "v1") })
 	}},
-	{"store may be used while it is listed", func(t *tester) {
+	{"store may be used while it is listed", func(t *storeTest) {
 		m := t.image("app", imageSpec{})
 		t.put("app", m, "v1", "v2", "v3")
 		t.push("other", t.bytes(10))
 		subject := t.image("app", imageSpec{}).Digest
 		referrers := t.referrers("app", subject, 3)
-		use := func(t *tester) {
+		use := func(t *storeTest) {
 			t.wantManifest("app", m, "v3")
 			t.put("app", t.image("app", imageSpec{}), "v0")
 			t.push("a", t.bytes(10))
 			t.wantReferrers("app", subject, referrers...)
 		}
-		for name, list := range map[string]func(t *tester) int{
-			"repositories": func(t *tester) int { return t.each(t.store.Repositories(t.ctx, ""), use) },
-			"tags":         func(t *tester) int { return t.each(t.store.Tags(t.ctx, "app", ""), use) },
-			"referrers": func(t *tester) (n int) {
+		for name, list := range map[string]func(t *storeTest) int{
+			"repositories": func(t *storeTest) int { return t.each(t.store.Repositories(t.ctx, ""), use) },
+			"tags":         func(t *storeTest) int { return t.each(t.store.Tags(t.ctx, "app", ""), use) },
+			"referrers": func(t *storeTest) (n int) {
 				for _, err := range t.store.Referrers(t.ctx, "app", subject, "") {
 					if err != nil {
 						t.Errorf("Referrers: %v", err)
@@ -197,21 +197,21 @@ var listRules = []rule{
 				return n
 			},
 		} {
-			t.within("using the store while it lists its "+name, func(t *tester) {
+			t.within("using the store in a loop over its "+name, func(t *storeTest) {
 				if n := list(t); n < 2 {
-					t.Errorf("only %d %s listed", n, name)
+					t.Errorf("the list has only %d %s", n, name)
 				}
 			})
 		}
 	}},
-	{"listed tags may be deleted", func(t *tester) {
+	{"listed tags may be deleted", func(t *storeTest) {
 		var tags []string
 		for i := range 300 {
 			tags = append(tags, fmt.Sprintf("v%04d", i))
 		}
 		t.put("app", t.image("app", imageSpec{}), tags...)
 		var listed []string
-		t.within("deleting tags while they are listed", func(t *tester) {
+		t.within("DeleteTag in a loop over Tags", func(t *storeTest) {
 			for tag, err := range t.store.Tags(t.ctx, "app", "") {
 				if err != nil {
 					t.Errorf("Tags: %v", err)
@@ -224,7 +224,7 @@ var listRules = []rule{
 			}
 		})
 		if !slices.Equal(listed, tags) {
-			t.Errorf("%d of %d tags are listed when each is deleted", len(listed), len(tags))
+			t.Errorf("a loop over Tags that deletes each tag sees %d of %d tags", len(listed), len(tags))
 		}
 		t.wantTags("app")
 	}},

@@ -15,7 +15,7 @@ import (
 )
 
 var manifestRules = []rule{
-	{"manifest is read by digest and tag", func(t *tester) {
+	{"manifest is read by digest and tag", func(t *storeTest) {
 		image := t.image("app", imageSpec{})
 		index := t.index("app", image)
 		sha384 := t.image("app", imageSpec{algorithm: digest.SHA384})
@@ -29,7 +29,7 @@ var manifestRules = []rule{
 		t.wantManifest("app", sha384, "sha384")
 		t.wantManifest("app", sha512, "sha512", "V1.0-rc_1")
 	}},
-	{"manifest is kept byte for byte", func(t *tester) {
+	{"manifest is kept byte for byte", func(t *storeTest) {
 		image := t.image("app", imageSpec{})
 		var indented bytes.Buffer
 		if err := json.Indent(&indented, image.Content, " ", "\t"); err != nil {
@@ -40,7 +40,7 @@ var manifestRules = []rule{
 		t.put("app", m, "v1")
 		t.wantManifest("app", m, "v1")
 	}},
-	{"manifest is of any media type", func(t *tester) {
+	{"manifest is of any media type", func(t *storeTest) {
 		config := t.bytes(64)
 		blob := map[string]any{"mediaType": "application/octet-stream", "digest": t.push("app", config), "size": len(config)}
 		for mediaType, doc := range map[string]map[string]any{
@@ -55,13 +55,13 @@ var manifestRules = []rule{
 			t.put("app", m, "latest")
 			t.wantManifest("app", m, "latest")
 		}
-		// One that a registry does not look into.
+		// The handler does not read manifests of schema 1.
 		content := []byte(`{"schemaVersion": 1, "fsLayers": [{"blobSum": "sha256:0"}], "signatures": []}`)
 		m := registry.Manifest{MediaType: manifest.DockerSchema1Signed, Digest: digest.FromBytes(content), Content: content}
 		t.put("app", m, "latest")
 		t.wantManifest("app", m, "latest")
 	}},
-	{"absent manifest wraps fs.ErrNotExist", func(t *tester) {
+	{"absent manifest wraps fs.ErrNotExist", func(t *storeTest) {
 		m, none := t.image("app", imageSpec{}), t.image("app", imageSpec{})
 		t.put("app", m, "v1")
 		t.push("blobs/only", t.bytes(10))
@@ -73,7 +73,7 @@ var manifestRules = []rule{
 		}
 		t.wantManifest("app", m, "v1")
 	}},
-	{"manifest belongs to its repository", func(t *tester) {
+	{"manifest belongs to its repository", func(t *storeTest) {
 		m := t.image("app", imageSpec{})
 		t.put("app", m, "v1")
 		t.put("app/other", t.image("app/other", imageSpec{}), "v2")
@@ -90,7 +90,7 @@ var manifestRules = []rule{
 		t.wantTags("app")
 		t.wantTags("app/other", "v1", "v2")
 	}},
-	{"manifest may be put again", func(t *tester) {
+	{"manifest may be put again", func(t *storeTest) {
 		m := t.image("app", imageSpec{})
 		t.put("app", m, "v1")
 		t.put("app", m)
@@ -104,7 +104,7 @@ var manifestRules = []rule{
 		t.wantNoManifest("app", "v1")
 		t.wantNoManifest("app", "v2")
 	}},
-	{"media type is the last one put", func(t *tester) {
+	{"media type is the last one put", func(t *storeTest) {
 		subject := t.image("app", imageSpec{}).Digest
 		m := t.image("app", imageSpec{subject: subject, noMediaType: true})
 		t.put("app", m, "v1", "v2")
@@ -119,7 +119,7 @@ var manifestRules = []rule{
 		t.wantReferrers("app", subject, m)
 		t.wantTags("app", "v1", "v2")
 	}},
-	{"media type belongs to the repository", func(t *tester) {
+	{"media type belongs to the repository", func(t *storeTest) {
 		m := t.image("app", imageSpec{noMediaType: true})
 		t.copyBlobs("app", "other", m)
 		docker := m
@@ -129,7 +129,7 @@ var manifestRules = []rule{
 		t.wantManifest("app", m, "v1")
 		t.wantManifest("other", docker, "v1")
 	}},
-	{"tag moves", func(t *tester) {
+	{"tag moves", func(t *storeTest) {
 		a, b := t.image("app", imageSpec{}), t.image("app", imageSpec{})
 		t.put("app", a, "stays", "moves")
 		t.put("app", b, "moves")
@@ -141,7 +141,7 @@ var manifestRules = []rule{
 		t.wantManifest("app", b, "moves")
 		t.wantTags("app", "moves")
 	}},
-	{"tag is case-sensitive", func(t *tester) {
+	{"tag is case-sensitive", func(t *storeTest) {
 		a, b := t.image("app", imageSpec{}), t.image("app", imageSpec{})
 		t.put("app", a, "rc1")
 		t.put("app", b, "RC1")
@@ -149,7 +149,7 @@ var manifestRules = []rule{
 		t.wantManifest("app", b, "RC1")
 		t.wantNoManifest("app", "Rc1")
 	}},
-	{"deleting a manifest deletes its tags", func(t *tester) {
+	{"deleting a manifest deletes its tags", func(t *storeTest) {
 		a, b := t.image("app", imageSpec{}), t.image("app", imageSpec{})
 		t.put("app", a, "a1", "c", "a2")
 		t.put("app", b, "b1", "b2")
@@ -158,16 +158,16 @@ var manifestRules = []rule{
 		t.wantNoManifest("app", string(a.Digest))
 		for _, tag := range []string{"a1", "a2", "b2", "c"} {
 			t.wantNoManifest("app", tag)
-			t.wantNotExist("DeleteTag", t.store.DeleteTag(t.ctx, "app", tag))
+			t.wantNotExist("DeleteTag of a tag deleted with its manifest", t.store.DeleteTag(t.ctx, "app", tag))
 		}
-		t.wantNotExist("DeleteManifest once more", t.store.DeleteManifest(t.ctx, "app", a.Digest))
+		t.wantNotExist("DeleteManifest of a deleted manifest", t.store.DeleteManifest(t.ctx, "app", a.Digest))
 		t.wantTags("app", "b1")
 		t.wantManifest("app", b, "b1")
 		t.put("app", a)
 		t.wantManifest("app", a)
 		t.wantTags("app", "b1")
 	}},
-	{"deleting a tag keeps its manifest", func(t *tester) {
+	{"deleting a tag keeps its manifest", func(t *storeTest) {
 		m := t.image("app", imageSpec{})
 		t.put("app", m, "v1", "v2")
 		for _, tag := range []string{"v2", "v1"} {
@@ -175,7 +175,7 @@ var manifestRules = []rule{
 				t.Fatalf("DeleteTag(%s): %v", tag, err)
 			}
 			t.wantNoManifest("app", tag)
-			t.wantNotExist("DeleteTag once more", t.store.DeleteTag(t.ctx, "app", tag))
+			t.wantNotExist("DeleteTag of a deleted tag", t.store.DeleteTag(t.ctx, "app", tag))
 			t.wantManifest("app", m)
 		}
 		t.wantTags("app")
@@ -183,17 +183,17 @@ var manifestRules = []rule{
 		t.deleteManifest("app", m.Digest)
 		t.wantTags("app", "v1")
 	}},
-	{"deleting a manifest keeps its blobs", func(t *tester) {
+	{"deleting a manifest keeps its blobs", func(t *storeTest) {
 		m := t.image("app", imageSpec{})
 		t.put("app", m, "v1")
 		t.deleteManifest("app", m.Digest)
 		for d := range t.document(m).RequiredBlobs {
 			if _, err := t.store.StatBlob(t.ctx, "app", d); err != nil {
-				t.Errorf("StatBlob after DeleteManifest: %v", err)
+				t.Errorf("StatBlob of a layer after DeleteManifest: %v", err)
 			}
 		}
 	}},
-	{"check receives the current digest", func(t *tester) {
+	{"check receives the current digest", func(t *storeTest) {
 		a, b := t.image("app", imageSpec{}), t.image("app", imageSpec{})
 		type call struct {
 			tag     string
@@ -225,7 +225,7 @@ var manifestRules = []rule{
 			}
 		}
 	}},
-	{"refused write returns the error of check and changes nothing", func(t *tester) {
+	{"refused write returns the error of check and changes nothing", func(t *storeTest) {
 		no := errors.New("no")
 		refuse := func(tag string, _ digest.Digest) error {
 			if tag == "free" {
@@ -249,7 +249,7 @@ var manifestRules = []rule{
 			{"blobs/only", b, []string{"taken"}}, {"new", b, []string{"taken"}}, {"new", b, nil},
 		} {
 			if err := t.store.PutManifest(t.ctx, try.repo, try.m, try.tags, refuse); err != no {
-				t.Errorf("PutManifest in %s with tags %q and a check that refuses: %v, want %v", try.repo, try.tags, err, no)
+				t.Errorf("PutManifest in %s with tags %q returned %v, want the error of check, %v", try.repo, try.tags, err, no)
 			}
 		}
 		t.wantManifest("app", a, "taken")
