@@ -17,26 +17,22 @@ import (
 	"github.com/ocireg/registry/registrytest/conformance"
 )
 
-// A verdict is a test that a check fails without failing the real one.
+// A verdict is the TB of a check that may fail.
 type verdict struct {
-	conformance.TB
 	failure  string
 	cleanups []func()
 }
 
-func (v *verdict) Helper()                   {}
-func (v *verdict) Cleanup(f func())          { v.cleanups = append(v.cleanups, f) }
-func (v *verdict) Logf(string, ...any)       {}
-func (v *verdict) failed() bool              { return v.failure != "" }
-func (v *verdict) Errorf(f string, a ...any) { v.failure += fmt.Sprintf(f, a...) + "\n" }
-func (v *verdict) Fatalf(f string, a ...any) {
-	v.Errorf(f, a...)
+func (v *verdict) Helper()          {}
+func (v *verdict) Cleanup(f func()) { v.cleanups = append(v.cleanups, f) }
+func (v *verdict) Fatalf(format string, args ...any) {
+	v.failure = fmt.Sprintf(format, args...)
 	runtime.Goexit()
 }
 
-// check returns what a requirement has to say against the target, or "".
-func check(t testing.TB, r conformance.Requirement, target conformance.Target) string {
-	v := &verdict{TB: t}
+// check returns the failure message of a requirement's check, or "".
+func check(r conformance.Requirement, target conformance.Target) string {
+	v := &verdict{}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -51,7 +47,7 @@ func check(t testing.TB, r conformance.Requirement, target conformance.Target) s
 	return v.failure
 }
 
-// direct is a transport that calls the handler without a network.
+// A direct RoundTripper calls a handler without a network.
 type direct struct{ http.Handler }
 
 func (d direct) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -62,34 +58,34 @@ func (d direct) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	out := httptest.NewRecorder()
 	d.ServeHTTP(out, in)
-	a := out.Result()
-	a.Request = r
+	resp := out.Result()
+	resp.Request = r
 	if r.Method == "HEAD" {
-		a.Body = http.NoBody
+		resp.Body = http.NoBody
 	}
-	return a, nil
+	return resp, nil
 }
 
-// directly returns a target that is reached without a network.
+// directly returns a target that needs no network.
 func directly(h http.Handler) conformance.Target {
 	return conformance.Target{URL: "http://registry.example.org", Client: &http.Client{Transport: direct{h}}}
 }
 
-// checkAll returns what each requirement that is not met has to say.
-func checkAll(t testing.TB, target conformance.Target, skip func(conformance.Requirement) bool) map[string]string {
+// checkAll returns the failure messages of all requirements, by name.
+func checkAll(target conformance.Target, skip func(conformance.Requirement) bool) map[string]string {
 	failures := map[string]string{}
 	for _, r := range conformance.Requirements() {
 		if skip != nil && skip(r) {
 			continue
 		}
-		if failure := check(t, r, target); failure != "" {
+		if failure := check(r, target); failure != "" {
 			failures[r.Name] = failure
 		}
 	}
 	return failures
 }
 
-// The registry that has it all is tested by its own package.
+// The tests of package registry check a registry with all features.
 func TestRegistryWithoutReferrersMeetsTheSpec(t *testing.T) {
 	t.Parallel()
 	conformance.Registry(t, conformance.Target{
@@ -104,9 +100,9 @@ func TestRegistryBehindAURLMeetsTheSpec(t *testing.T) {
 	server := httptest.NewServer(registry.New(memstore.New()))
 	t.Cleanup(server.Close)
 	target := conformance.Target{URL: server.URL, Client: server.Client(), Repo: "team/scratch"}
-	require.Empty(t, checkAll(t, target, large))
+	require.Empty(t, checkAll(target, large))
 
-	// It has kept to its place.
+	// The test wrote to no other repository.
 	response, err := server.Client().Get(server.URL + "/v2/_catalog")
 	require.NoError(t, err)
 	defer response.Body.Close()
@@ -118,17 +114,17 @@ func TestRegistryBehindAURLMeetsTheSpec(t *testing.T) {
 	}
 }
 
-// A registry can be checked as often as one likes, whatever it has already.
+// A second run does not depend on the content that the first one left.
 func TestRegistryIsCheckedAgain(t *testing.T) {
 	t.Parallel()
 	target := directly(registry.New(memstore.New()))
 	for range 2 {
-		require.Empty(t, checkAll(t, target, large))
+		require.Empty(t, checkAll(target, large))
 	}
 }
 
-// large reports whether the check of a requirement takes large manifests,
-// which the tests here can do without.
+// large reports whether a check pushes large manifests. Most tests here skip
+// those to save time.
 func large(r conformance.Requirement) bool {
 	switch r.Name {
 	case "manifest of 4 megabytes", "manifest size is limited", "oversized manifest is 413",
@@ -163,32 +159,34 @@ func TestRegistryWithoutFeaturesMeetsTheSpec(t *testing.T) {
 			t.Parallel()
 			target := directly(registry.New(memstore.New(), tt.options))
 			target.Without = tt.without
-			require.Empty(t, checkAll(t, target, large))
+			require.Empty(t, checkAll(target, large))
 			if tt.without == nil {
 				return
 			}
-			// It is no registry that has everything.
+			// The registry does lack the feature.
 			target.Without = nil
-			require.NotEmpty(t, checkAll(t, target, large))
+			require.NotEmpty(t, checkAll(target, large))
 		})
 	}
 }
 
-// What a check has to prepare may fail as well. It says so, instead of taking
-// the blame.
-func TestFailureSaysWhatCouldNotBeChecked(t *testing.T) {
+// A check whose preparation fails names the step, and does not claim that its
+// own requirement is violated.
+func TestFailureNamesTheStepThatFailed(t *testing.T) {
 	t.Parallel()
-	target := directly(statusOf("POST", "/blobs/uploads/", 202, 201))
-	failures := checkAll(t, target, large)
-	require.NotContains(t, failures["upload starts with 202 and Location"], "could not be checked")
-	require.Contains(t, failures["blob by digest"], "this could not be checked: starting an upload failed")
+	for _, broken := range []http.Handler{statusOf("POST", "/blobs/uploads/", 202, 201), without("Location", "POST", "/blobs/uploads/")} {
+		failures := checkAll(directly(broken), large)
+		require.Contains(t, failures["upload starts with 202 and Location"], "upload starts with 202 and Location")
+		require.NotContains(t, failures["upload starts with 202 and Location"], "could not be checked")
+		require.Contains(t, failures["blob by digest"], "this could not be checked: starting an upload failed")
+	}
 }
 
-// A failure has all that the author of the registry needs.
+// A failure message shows the requirement and the exchange.
 func TestFailureShowsTheExchange(t *testing.T) {
 	t.Parallel()
 	target := directly(statusOf("PATCH", "/", 416, 400))
-	failure := checkAll(t, target, large)["chunk out of order is 416"]
+	failure := checkAll(target, large)["chunk out of order is 416"]
 	for _, line := range []string{
 		`^Pushing a blob in chunks: chunk out of order is 416$`,
 		"^  MUST: \"If a chunk is uploaded out of order, the registry MUST respond with a `416 Requested Range Not Satisfiable` code.\"$",
@@ -205,31 +203,31 @@ func TestFailureShowsTheExchange(t *testing.T) {
 	}
 
 	target = directly(statusOf("DELETE", "/manifests/", 202, 405))
-	require.Contains(t, checkAll(t, target, large)["deleting a tag is 202"], `(a registry may lack "delete tag": see Target.Without)`)
+	require.Contains(t, checkAll(target, large)["deleting a tag is 202"], `(a registry may lack "delete tag": see Target.Without)`)
 }
 
 func TestUnreachableRegistryFails(t *testing.T) {
 	t.Parallel()
 	for _, target := range []conformance.Target{{}, {URL: "registry.example.org"}, {URL: "http://127.0.0.1:0"}} {
 		for _, r := range conformance.Requirements()[:20] {
-			require.NotEmpty(t, check(t, r, target), "%s of %+v", r.Name, target)
+			require.NotEmpty(t, check(r, target), "%s of %+v", r.Name, target)
 		}
 	}
 }
 
-// A registry is held to the version of the spec that it claims.
+// Requirements that came after the claimed version of the spec do not apply.
 func TestOlderVersionDemandsLess(t *testing.T) {
 	t.Parallel()
 	h := without("Docker-Content-Digest", "", "/")
 	for spec, met := range map[string]bool{"": false, "1.1": true, "1.0": true} {
 		target := directly(h)
 		target.Spec = spec
-		failures := checkAll(t, target, large)
+		failures := checkAll(target, large)
 		require.Equal(t, met, failures["manifest has Docker-Content-Digest"] == "", spec)
 	}
 	target := directly(registry.New(memstore.New(), registry.Without(registry.ListReferrers, registry.GetUpload)))
 	target.Spec = "1.0"
-	failures := checkAll(t, target, large)
+	failures := checkAll(target, large)
 	delete(failures, "finished upload is unknown")
 	require.Empty(t, failures)
 }
@@ -237,16 +235,16 @@ func TestOlderVersionDemandsLess(t *testing.T) {
 func TestShouldCanBeSkipped(t *testing.T) {
 	t.Parallel()
 	target := directly(request(func(r *http.Request) { r.Header.Del("Range") }))
-	require.NotEmpty(t, checkAll(t, target, large))
+	require.NotEmpty(t, checkAll(target, large))
 	target.SkipShould = true
-	require.Empty(t, checkAll(t, target, large))
+	require.Empty(t, checkAll(target, large))
 }
 
 func TestRequirementsAreComplete(t *testing.T) {
 	t.Parallel()
 	names := map[string]bool{}
 	for _, r := range conformance.Requirements() {
-		require.False(t, names[r.Name], "%s is there twice", r.Name)
+		require.False(t, names[r.Name], "%s appears twice", r.Name)
 		names[r.Name] = true
 		require.NotEmpty(t, r.Section, r.Name)
 		require.NotEmpty(t, r.Text, r.Name)
