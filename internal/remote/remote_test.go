@@ -17,10 +17,10 @@ import (
 
 // beyond are the rules of a store that are not kept, and why.
 var beyond = map[string]string{
-	"check_and_write_are_one_step": "there is no transaction in the API",
-	"manifest_is_of_any_media_type":                   "a registry looks into manifests",
-	"ReadFrom_gives_up_on_a_stuck_reader":             "nothing that is put is stuck",
-	"many_tags_are_listed":                            "it takes long",
+	"check_and_write_are_one_step":        "there is no transaction in the API",
+	"manifest_is_of_any_media_type":       "a registry looks into manifests",
+	"ReadFrom_gives_up_on_a_stuck_reader": "nothing that is put is stuck",
+	"many_tags_are_listed":                "it takes long",
 }
 
 func TestStore(t *testing.T) {

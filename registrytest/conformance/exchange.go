@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/ocireg/registry/internal/link"
+	"github.com/ocireg/registry/internal/field"
 )
 
 const (
@@ -267,16 +267,15 @@ func (t *registryTest) location(r *response) string {
 // "" if the response has no such header.
 func (t *registryTest) next(r *response) string {
 	t.Helper()
-	values := r.Header.Values("Link")
-	if len(values) == 0 {
+	if len(r.Header.Values("Link")) == 0 {
 		return ""
 	}
-	target, err := link.Next(values)
+	target, err := field.NextLink(r.Header)
 	if err != nil {
 		t.violated("%v", err)
 	}
 	if target == "" {
-		t.violated(`Link is %q, without rel="next"`, values)
+		t.violated(`Link is %q, without rel="next"`, r.Header.Values("Link"))
 	}
 	u, err := r.Response.Request.URL.Parse(target)
 	if err != nil {
