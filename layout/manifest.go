@@ -23,10 +23,17 @@ func noRepository(repo string) error {
 	return fmt.Errorf("repository %s: %w", repo, fs.ErrNotExist)
 }
 
+// maxManifest is the size in bytes of the largest manifest. A larger file is
+// none, whatever an index says of it, so it is not read into memory.
+const maxManifest = 64 << 20
+
 // readManifest returns the content that the descriptor is of, and what is known
 // of the file that has it.
 func (l *imageLayout) readManifest(d ocispec.Descriptor) ([]byte, fs.FileInfo, error) {
 	name := l.path(blobPath(d.Digest))
+	if d.Size > maxManifest {
+		return nil, nil, fmt.Errorf("%s has %d bytes, more than a manifest of %d: %w", name, d.Size, maxManifest, fs.ErrNotExist)
+	}
 	f, info, err := l.disk.open(name)
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
@@ -114,6 +121,9 @@ func (l *imageLayout) there(x *index, repo string, d digest.Digest) bool {
 func (l *imageLayout) putManifest(repo string, m registry.Manifest, tags []string, check func(tag string, current digest.Digest) error) error {
 	if blobPath(m.Digest) == "" {
 		return fmt.Errorf("manifest %s: %w", m.Digest, digest.ErrDigestUnsupported)
+	}
+	if len(m.Content) > maxManifest {
+		return fmt.Errorf("manifest %s has %d bytes, more than %d", m.Digest, len(m.Content), maxManifest)
 	}
 	file, err := l.draftManifest(m)
 	if err != nil {

@@ -41,10 +41,6 @@ type facts struct {
 	blobs    []digest.Digest
 }
 
-// maxFactsSize is the size up to which a manifest is looked into. What is
-// larger is served, but leads to nothing.
-const maxFactsSize = 64 << 20
-
 // maxFacts is how many facts are kept for each entry of index.json before they
 // are taken for those of manifests that are gone.
 const maxFacts = 16
@@ -62,8 +58,12 @@ func newFacts(mediaType string, content []byte) *facts {
 	if f.subject != "" {
 		f.referrer.ArtifactType, f.referrer.Annotations = doc.ReferrerType(), doc.Annotations
 	}
+	if mediaType == "" {
+		mediaType = doc.Type()
+	}
 	for _, child := range doc.Manifests {
-		if blobPath(child.Digest) != "" {
+		// BuildKit's caches and others have layers in an index. They are blobs.
+		if manifest.Index(mediaType) && manifest.Known(child.MediaType) && blobPath(child.Digest) != "" {
 			f.children = append(f.children, ocispec.Descriptor{MediaType: child.MediaType, Digest: child.Digest, Size: child.Size})
 		}
 	}
@@ -85,7 +85,7 @@ func (l *imageLayout) factsOf(d ocispec.Descriptor) *facts {
 	l.mu.RLock()
 	f := l.facts[d.Digest]
 	l.mu.RUnlock()
-	if f != nil || d.Size > maxFactsSize {
+	if f != nil {
 		return f
 	}
 	content, _, err := l.readManifest(d)
@@ -196,7 +196,7 @@ func (r *reach) walk(ctx context.Context, current *repository, todo []ocispec.De
 		}
 		d := todo[0]
 		todo = todo[1:]
-		if !r.whole && !manifest.Index(d.MediaType) || r.layout.gone(r.repo, d.Digest) {
+		if !r.whole && !manifest.Index(d.MediaType) && d.MediaType != "" || r.layout.gone(r.repo, d.Digest) {
 			continue
 		}
 		if current.manifest(d.Digest) == nil {
@@ -256,7 +256,7 @@ func (r *reach) put(current *repository, m registry.Manifest) {
 		return
 	}
 	d := m.Descriptor()
-	if r.whole || manifest.Index(d.MediaType) {
+	if r.whole || manifest.Index(d.MediaType) || d.MediaType == "" {
 		// It need not be read back.
 		r.layout.addFacts(d, m.Content)
 	}

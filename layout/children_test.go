@@ -1,0 +1,103 @@
+package layout_test
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ocireg/registry"
+)
+
+// layoutWithChildren makes a layout whose index.json tags an index of the media
+// type, which has the children. It returns the directory and the index.
+func layoutWithChildren(t testing.TB, mediaType string, children ...ocispec.Descriptor) (string, registry.Manifest) {
+	var list []string
+	for _, c := range children {
+		list = append(list, fmt.Sprintf(`{"mediaType":%q,"digest":%q,"size":%d}`, c.MediaType, c.Digest, c.Size))
+	}
+	content := []byte(`{"schemaVersion":2,"manifests":[` + strings.Join(list, ",") + `]}`)
+	m := registry.Manifest{MediaType: mediaType, Digest: digest.FromBytes(content), Content: content}
+	dir := emptyLayout(t)
+	writeFile(t, dir, "blobs/sha256/"+m.Digest.Encoded(), string(content))
+	writeFile(t, dir, "index.json", fmt.Sprintf(`{"schemaVersion":2,"manifests":[{"mediaType":%q,"digest":%q,"size":%d,"annotations":{"org.opencontainers.image.ref.name":"v1"}}]}`,
+		m.MediaType, m.Digest, len(content)))
+	return dir, m
+}
+
+// A layer that an index names is a blob and no manifest (image-spec,
+// image-index.md: an unknown media type of a child is no error). BuildKit's
+// registry cache is such an index.
+func TestLayerInAnIndexIsABlob(t *testing.T) {
+	t.Parallel()
+	layer := []byte("layer")
+	d := digest.FromBytes(layer)
+	dir, m := layoutWithChildren(t, indexType,
+		ocispec.Descriptor{MediaType: ocispec.MediaTypeImageLayerGzip, Digest: d, Size: int64(len(layer))},
+		ocispec.Descriptor{MediaType: "application/vnd.buildkit.cacheconfig.v0", Digest: smallImage(1).Digest, Size: 1})
+	writeFile(t, dir, "blobs/sha256/"+d.Encoded(), string(layer))
+	s := open(t, dir)
+	h := registry.New(s)
+	for range 2 {
+		request(t, h, "HEAD", "/v2/app/manifests/"+string(d), 404)
+		request(t, h, "GET", "/v2/app/manifests/"+string(d), 404)
+		require.Equal(t, "layer", request(t, h, "GET", "/v2/app/blobs/"+string(d), 200).Body.String())
+		// Listing referrers reads all manifests, which changes nothing.
+		wantReferrers(t, s, "app", m.Digest)
+	}
+	request(t, h, "DELETE", "/v2/app/manifests/"+string(d), 404)
+	request(t, h, "DELETE", "/v2/app/blobs/"+string(d), 202)
+	request(t, h, "GET", "/v2/app/blobs/"+string(d), 404)
+}
+
+// A file that is too large for a manifest is not read into memory, whatever an
+// index says of it.
+func TestHugeChildIsNoManifest(t *testing.T) {
+	// Not parallel: it counts all that is allocated.
+	const size = 300 << 20
+	d := digest.FromString("of something else")
+	dir, _ := layoutWithChildren(t, indexType, ocispec.Descriptor{MediaType: imageType, Digest: d, Size: size})
+	file := blobFile(dir, d)
+	require.NoError(t, os.WriteFile(file, nil, 0o644))
+	require.NoError(t, os.Truncate(file, size))
+	s := open(t, dir)
+	h := registry.New(s)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	request(t, h, "HEAD", "/v2/app/manifests/"+string(d), 404)
+	request(t, h, "GET", "/v2/app/manifests/"+string(d), 404)
+	wantReferrers(t, s, "app", smallImage(0).Digest)
+	runtime.ReadMemStats(&after)
+	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(1<<20))
+	require.ErrorContains(t, s.PutManifest(t.Context(), "app", registry.Manifest{MediaType: imageType, Digest: d, Content: make([]byte, 64<<20+1)}, nil, nil), "67108865 bytes")
+}
+
+// The manifests of a repository do not depend on the requests before: those
+// that a manifest of unknown type names are none, or would be once a list of
+// referrers has read them all.
+func TestChildrenOfUnknownTypesAreNoManifests(t *testing.T) {
+	t.Parallel()
+	child := smallImage(0)
+	dir, m := layoutWithChildren(t, "application/vnd.example", ocispec.Descriptor{MediaType: imageType, Digest: child.Digest, Size: int64(len(child.Content))})
+	writeFile(t, dir, "blobs/sha256/"+child.Digest.Encoded(), string(child.Content))
+	s := open(t, dir)
+	for range 2 {
+		_, err := s.GetManifest(t.Context(), "app", string(child.Digest))
+		wantNotExist(t, err)
+		wantReferrers(t, s, "app", m.Digest)
+	}
+}
+
+// An index whose entry has no media type is one all the same.
+func TestChildrenOfAnIndexWithoutMediaType(t *testing.T) {
+	t.Parallel()
+	child := smallImage(0)
+	dir, _ := layoutWithChildren(t, "", ocispec.Descriptor{MediaType: imageType, Digest: child.Digest, Size: int64(len(child.Content))})
+	writeFile(t, dir, "blobs/sha256/"+child.Digest.Encoded(), string(child.Content))
+	wantManifest(t, open(t, dir), "app", string(child.Digest), imageType, child.Digest)
+}
