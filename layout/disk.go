@@ -46,6 +46,9 @@ type disk struct {
 	fs.FS
 	root *os.Root // nil if nothing is to be written
 
+	// openFile opens a file of a directory, and is nil for another file system.
+	openFile func(name string, flag int, perm fs.FileMode) (*os.File, error)
+
 	// link is root.Link, but for tests of file systems that have no links.
 	link func(oldname, newname string) error
 
@@ -86,7 +89,7 @@ func (d *disk) stat(name string) (info fs.FileInfo, err error) {
 		info, err = fs.Stat(d.FS, name)
 		return err
 	})
-	return info, err
+	return info, d.explain(name, err)
 }
 
 // statRegular is like stat but fails if it is no regular file.
@@ -98,11 +101,57 @@ func (d *disk) statRegular(name string) (fs.FileInfo, error) {
 	return info, err
 }
 
+// explain adds to the error for a file that is a link out of the directory how
+// it can be read.
+func (d *disk) explain(name string, err error) error {
+	if err == nil || d.root == nil || errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	info, statErr := d.root.Lstat(name)
+	if statErr != nil || info.Mode()&fs.ModeSymlink == 0 {
+		return err
+	}
+	return fmt.Errorf("%s is a symbolic link that cannot be followed (%w); open the layout read-only (layout.ReadOnly, ocireg -read-only) if it leads to a file elsewhere", name, err)
+}
+
+// maxLinks is the number of files in which checkLinks looks for links.
+const maxLinks = 1000
+
+// checkLinks returns an error if a directory has a link among its first files
+// that leads out of the directory that was opened.
+func (d *disk) checkLinks(dir string) error {
+	if d.root == nil {
+		return nil
+	}
+	f, err := d.root.Open(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return d.explain(dir, err)
+	}
+	defer f.Close()
+	entries, err := f.ReadDir(maxLinks)
+	if err != nil && err != io.EOF {
+		return err
+	}
+	for _, e := range entries {
+		if e.Type()&fs.ModeSymlink == 0 {
+			continue
+		}
+		name := dir + "/" + e.Name()
+		if _, err := d.root.Stat(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return d.explain(name, err)
+		}
+	}
+	return nil
+}
+
 // open opens a regular file.
 func (d *disk) open(name string) (f fs.File, info fs.FileInfo, err error) {
 	err = retry(func() error {
-		if d.root != nil {
-			f, err = d.root.OpenFile(name, os.O_RDONLY|unblocked, 0)
+		if d.openFile != nil {
+			f, err = d.openFile(name, os.O_RDONLY|unblocked, 0)
 			return err
 		}
 		if _, err = d.statRegular(name); err == nil {
@@ -111,7 +160,7 @@ func (d *disk) open(name string) (f fs.File, info fs.FileInfo, err error) {
 		return err
 	})
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, d.explain(name, err)
 	}
 	info, err = f.Stat()
 	if err == nil && !info.Mode().IsRegular() {

@@ -181,6 +181,12 @@ func (l *imageLayout) read() (x *index, isSettled bool, err error) {
 		return nil, true, err
 	}
 	x = l.cur.Load()
+	if x == nil {
+		// It is better to fail now than with the first blob.
+		if err := l.disk.checkLinks(l.path(blobsDir + "/" + string(digest.Canonical))); err != nil {
+			return nil, true, err
+		}
+	}
 	if missing {
 		// A layout in the making, or one that nothing was ever put into.
 		if x == nil || x.file != nil {

@@ -25,6 +25,7 @@ import (
 type Store struct {
 	disk     *disk
 	readOnly bool
+	warn     func(dir string, err error) // nil without [Warnings]
 
 	// single is the layout if there is only one.
 	single *imageLayout
@@ -47,9 +48,13 @@ type Option func(*options)
 type options struct {
 	readOnly   bool
 	repository string
+	warn       func(error)
 }
 
-// ReadOnly has all writes refused. Nothing is changed on the disk then.
+// ReadOnly makes the store refuse all writes and change nothing on disk. It
+// also makes [Open] follow symbolic links wherever they lead, as [OpenFS] does
+// with an os.DirFS: the blobs in the layouts of Bazel and Nix are links to files
+// elsewhere. Blobs and manifests are verified all the same.
 func ReadOnly() Option {
 	return func(o *options) { o.readOnly = true }
 }
@@ -62,23 +67,46 @@ func Repository(name string) Option {
 	return func(o *options) { o.repository = name }
 }
 
+// Warnings makes the store call f, once for each of them, when it finds a part of
+// a tree that it cannot serve: a directory that it cannot read, which otherwise
+// is an error of [Store.Repositories], and a layout whose path is no name of a
+// repository. Several goroutines may call f at once.
+func Warnings(f func(error)) Option {
+	return func(o *options) { o.warn = f }
+}
+
 // Open opens a directory that is a layout or a tree of layouts. If it does not
 // exist, the error wraps [fs.ErrNotExist]. It is also an error if the directory
 // has a layout that cannot be read, or if it is neither empty nor holds a
 // layout.
 //
-// Nothing outside of the directory is read or written, wherever symbolic links
-// point. A tree has to be on one file system.
+// Unless it is opened read-only, nothing outside of the directory is read or
+// written: a symbolic link that leads out of it is an error. A tree has to be on
+// one file system.
 func Open(dir string, opts ...Option) (*Store, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, err
 	}
+	o, err := newOptions(repositoryFor(filepath.Base(dir)), opts)
+	if err != nil {
+		return nil, fmt.Errorf("opening %s: %w", dir, err)
+	}
+	if info, err := os.Stat(dir); err == nil && info.Mode().IsRegular() {
+		return nil, fmt.Errorf("opening %s: it is a file and no directory; unpack the archive of a layout (tar -xf FILE -C DIR) and open that", dir)
+	}
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return nil, err
 	}
-	s, err := open(&disk{FS: root.FS(), root: root, link: root.Link}, repositoryFor(filepath.Base(dir)), opts)
+	d := &disk{FS: root.FS(), root: root, openFile: root.OpenFile, link: root.Link}
+	if o.readOnly {
+		root.Close()
+		d = &disk{FS: os.DirFS(dir), openFile: func(name string, flag int, perm fs.FileMode) (*os.File, error) {
+			return os.OpenFile(filepath.Join(dir, filepath.FromSlash(name)), flag, perm)
+		}}
+	}
+	s, err := open(d, o)
 	if err != nil {
 		root.Close()
 		return nil, fmt.Errorf("opening %s: %w", dir, err)
@@ -89,22 +117,33 @@ func Open(dir string, opts ...Option) (*Store, error) {
 // OpenFS opens a file system that is a layout or a tree of layouts, such as an
 // embed.FS or a zip file. It is served read-only.
 func OpenFS(fsys fs.FS, opts ...Option) (*Store, error) {
-	s, err := open(&disk{FS: fsys}, "image", append(slices.Clip(opts), ReadOnly()))
+	o, err := newOptions("image", append(slices.Clip(opts), ReadOnly()))
+	if err != nil {
+		return nil, fmt.Errorf("opening a file system: %w", err)
+	}
+	s, err := open(&disk{FS: fsys}, o)
 	if err != nil {
 		return nil, fmt.Errorf("opening a file system: %w", err)
 	}
 	return s, nil
 }
 
-func open(d *disk, name string, opts []Option) (*Store, error) {
-	o := options{repository: name}
+func newOptions(repository string, opts []Option) (*options, error) {
+	o := &options{repository: repository}
 	for _, opt := range opts {
-		opt(&o)
+		opt(o)
 	}
 	if !names.Repository(o.repository) {
 		return nil, fmt.Errorf("%q is no valid name of a repository", o.repository)
 	}
+	return o, nil
+}
+
+func open(d *disk, o *options) (*Store, error) {
 	s := &Store{disk: d, readOnly: o.readOnly, layouts: map[string]*imageLayout{}, uploads: map[string]struct{}{}}
+	if o.warn != nil {
+		s.warn = newWarner(o.warn)
+	}
 	isLayout, err := d.isLayout(".")
 	if err != nil {
 		return nil, err
@@ -119,6 +158,16 @@ func open(d *disk, name string, opts []Option) (*Store, error) {
 		d.removeStale(time.Now())
 	}
 	return s, err
+}
+
+// newWarner returns a function that calls warn once for each directory.
+func newWarner(warn func(error)) func(dir string, err error) {
+	var warned sync.Map
+	return func(dir string, err error) {
+		if _, before := warned.LoadOrStore(dir, nil); !before {
+			warn(err)
+		}
+	}
 }
 
 // Close releases what the store holds, and removes what has come of blobs that
@@ -217,7 +266,7 @@ func (s *Store) Repositories(ctx context.Context, after string) iter.Seq2[string
 	}
 	return func(yield func(string, error) bool) {
 		stopped := errors.New("stopped")
-		w := walker{disk: s.disk, after: after, visit: ctx.Err, found: func(repo string) error {
+		w := walker{disk: s.disk, after: after, visit: ctx.Err, skipped: s.warn, found: func(repo string) error {
 			if !yield(repo, nil) {
 				return stopped
 			}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path"
 	"slices"
 	"strings"
 
@@ -133,7 +134,8 @@ func (d *disk) checkTree() error {
 	if empty {
 		return nil
 	}
-	dirs := 0
+	dirs, skipped := 0, errors.New("it is no OCI image layout and holds none")
+	first := true
 	w := walker{
 		disk:  d,
 		found: func(string) error { return errFound },
@@ -143,10 +145,16 @@ func (d *disk) checkTree() error {
 			}
 			return nil
 		},
+		skipped: func(_ string, err error) {
+			if first {
+				skipped = fmt.Errorf("%w that can be served: %w", skipped, err)
+			}
+			first = false
+		},
 	}
 	switch err := w.walk(".", ""); err {
 	case nil:
-		return errors.New("it is no OCI image layout and holds none")
+		return skipped
 	case errFound:
 		return nil
 	default:
@@ -160,6 +168,10 @@ type walker struct {
 	after string                  // the name after which it begins
 	found func(repo string) error // is called for each repository
 	visit func() error            // is called for each directory before it is read
+
+	// skipped is called, if it is not nil, for each directory that cannot be
+	// read and for each layout whose path is no name of a repository.
+	skipped func(dir string, err error)
 }
 
 // walk walks through a directory. Prefix is what the names of the repositories
@@ -173,7 +185,11 @@ func (w *walker) walk(dir, prefix string) error {
 		return nil // It was just removed.
 	}
 	if err != nil {
-		return err
+		if w.skipped == nil {
+			return err
+		}
+		w.skipped(dir, fmt.Errorf("passing over a directory: %w", err))
+		return nil
 	}
 
 	// A repository and those below it need not follow each other, since some
@@ -188,7 +204,13 @@ func (w *walker) walk(dir, prefix string) error {
 		component, ok := unescape(e.Name())
 		name := prefix + component
 		link := e.Type()&fs.ModeSymlink != 0
-		if !ok || !e.IsDir() && !link || len(name) > names.MaxLength {
+		if !e.IsDir() && !link {
+			continue
+		}
+		if !ok || len(name) > names.MaxLength {
+			if err := w.skip(join(dir, e.Name())); err != nil {
+				return err
+			}
 			continue
 		}
 		if e.Name() == component && reserved(component) {
@@ -216,13 +238,40 @@ func (w *walker) walk(dir, prefix string) error {
 			}
 		} else if p.name > w.after {
 			yes, err := w.disk.isLayout(p.dir)
-			if err != nil && !p.link {
+			if err != nil && !p.link && w.skipped == nil {
 				return err
 			}
 			if err != nil || !yes {
-				continue // A link that leads nowhere leads to no repository.
+				continue // Walking through the directory gives the same error.
 			}
 			if err := w.found(p.name); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// skip reports the layouts in a directory that is no component of a name.
+// Directories whose names begin with a dot are hidden.
+func (w *walker) skip(dir string) error {
+	if path.Base(dir)[0] == '.' || w.skipped == nil {
+		return nil
+	}
+	if err := w.visit(); err != nil {
+		return err
+	}
+	if yes, err := w.disk.isLayout(dir); err == nil && yes {
+		w.skipped(dir, fmt.Errorf("passing over the layout %s: its path is no name of a repository; rename it, or open it alone", dir))
+		return nil
+	}
+	entries, err := fs.ReadDir(w.disk.FS, dir)
+	if err != nil {
+		return nil // It is nothing that could be served.
+	}
+	for _, e := range entries {
+		if e.IsDir() {
+			if err := w.skip(dir + "/" + e.Name()); err != nil {
 				return err
 			}
 		}

@@ -1,0 +1,173 @@
+package layout_test
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/layout"
+)
+
+// TestLayoutsOfLinks serves layouts whose files are links to files elsewhere.
+func TestLayoutsOfLinks(t *testing.T) {
+	t.Parallel()
+	content := []byte("content")
+	d := digest.FromBytes(content)
+	blob := "blobs/sha256/" + d.Encoded()
+	for _, test := range []struct {
+		name     string
+		links    func(t *testing.T, dir string) []string // the files that are links
+		absolute bool
+	}{
+		// rules_oci, oci/private/image.sh: layers are links to their tars; the
+		// manifest, the config and index.json are files.
+		{"bazel", func(*testing.T, string) []string { return []string{blob} }, false},
+		// The runfiles of a test: every file is a link into the output tree.
+		{"bazel runfiles", everyFile, true},
+		// A Nix store: blobs are links to other paths of the store.
+		{"nix", func(t *testing.T, dir string) []string {
+			return []string{blob, "blobs/sha256/" + smallImage(0).Digest.Encoded()}
+		}, true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			top := t.TempDir()
+			dir := filepath.Join(top, "image")
+			foreignLayout(t, dir, indexEntry{0, nil})
+			writeFile(t, dir, blob, string(content))
+			for i, name := range test.links(t, dir) {
+				file, moved := filepath.Join(dir, filepath.FromSlash(name)), filepath.Join(top, "elsewhere", string(rune('a'+i)))
+				require.NoError(t, os.MkdirAll(filepath.Dir(moved), 0o755))
+				require.NoError(t, os.Rename(file, moved))
+				target := moved
+				if !test.absolute {
+					var err error
+					target, err = filepath.Rel(filepath.Dir(file), moved)
+					require.NoError(t, err)
+				}
+				if err := os.Symlink(target, file); err != nil {
+					t.Skip(err)
+				}
+			}
+
+			// A store that may write refuses at the start, and says why.
+			_, err := layout.Open(dir)
+			require.ErrorContains(t, err, "is a symbolic link that cannot be followed")
+			require.ErrorContains(t, err, "layout.ReadOnly, ocireg -read-only")
+
+			fsys, err := layout.OpenFS(os.DirFS(dir), layout.Repository("image"))
+			require.NoError(t, err)
+			for _, s := range []*layout.Store{open(t, dir, layout.ReadOnly()), fsys, open(t, top, layout.ReadOnly())} {
+				wantManifest(t, s, "image", string(smallImage(0).Digest), imageType, smallImage(0).Digest)
+				require.Equal(t, content, readBlob(t, s, "image", d))
+				request(t, registry.New(s), "HEAD", "/v2/image/blobs/"+string(d), 200)
+			}
+
+			// What links lead to is verified like any other file.
+			require.NoError(t, os.WriteFile(filepath.Join(top, "elsewhere", "a"), []byte("CONTENT"), 0o644))
+			s := open(t, top, layout.ReadOnly())
+			_, err = s.OpenBlob(t.Context(), "image", d)
+			if test.name != "bazel runfiles" {
+				require.ErrorContains(t, err, "is damaged")
+			}
+		})
+	}
+}
+
+// everyFile returns the names of all files in dir.
+func everyFile(t *testing.T, dir string) (names []string) {
+	for name := range files(t, dir) {
+		if info, err := os.Stat(filepath.Join(dir, name)); err == nil && !info.IsDir() {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+func TestArchiveIsNoDirectory(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "images.tar")
+	require.NoError(t, os.WriteFile(file, []byte("ustar"), 0o644))
+	for _, opts := range [][]layout.Option{nil, {layout.ReadOnly()}} {
+		_, err := layout.Open(file, opts...)
+		require.ErrorContains(t, err, "images.tar: it is a file and no directory; unpack the archive of a layout")
+	}
+}
+
+// TestPassedOver opens trees with parts that cannot be served. The rest is
+// served, and each of those parts is reported once.
+func TestPassedOver(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	foreignLayout(t, filepath.Join(dir, "app"), indexEntry{0, nil})
+	foreignLayout(t, filepath.Join(dir, "zzz"), indexEntry{0, nil})
+	foreignLayout(t, filepath.Join(dir, "MyApp"), indexEntry{0, nil})
+	foreignLayout(t, filepath.Join(dir, "Team", "app"), indexEntry{0, nil})
+	foreignLayout(t, filepath.Join(dir, ".hidden"), indexEntry{0, nil})
+	// lifecycle, layout/: images by digest.
+	foreignLayout(t, filepath.Join(dir, "run", string(smallImage(0).Digest)), indexEntry{0, nil})
+	var mu sync.Mutex
+	var warnings []string
+	warn := layout.Warnings(func(err error) {
+		mu.Lock()
+		defer mu.Unlock()
+		warnings = append(warnings, err.Error())
+	})
+	for range 2 {
+		s := open(t, dir, warn)
+		for range 2 {
+			require.Equal(t, []string{"app", "zzz"}, collect(t, s.Repositories(t.Context(), "")))
+		}
+		require.Len(t, warnings, 3)
+		for i, want := range []string{
+			"passing over the layout MyApp: its path is no name of a repository; rename it, or open it alone",
+			"passing over the layout Team/app: ",
+			"passing over the layout run/sha256:",
+		} {
+			require.Contains(t, strings.Join(warnings, "\n"), want, i)
+		}
+		warnings = nil
+	}
+
+	// If there is nothing else, the error names it.
+	_, err := layout.Open(filepath.Join(dir, "run"))
+	require.ErrorContains(t, err, "it is no OCI image layout and holds none that can be served: passing over the layout sha256:")
+}
+
+// unreadable is a file system with a directory, secret, that cannot be read.
+type unreadable struct{ fs.FS }
+
+func (u unreadable) ReadDir(name string) ([]fs.DirEntry, error) {
+	if name == "secret" {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrPermission}
+	}
+	return fs.ReadDir(u.FS, name)
+}
+
+func TestUnreadableDirectoryIsPassedOver(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for _, repo := range []string{"app", "secret/app", "zzz"} {
+		foreignLayout(t, filepath.Join(dir, filepath.FromSlash(repo)), indexEntry{0, nil})
+	}
+	var warnings []error
+	s, err := layout.OpenFS(unreadable{os.DirFS(dir)}, layout.Warnings(func(err error) { warnings = append(warnings, err) }))
+	require.NoError(t, err)
+	for range 2 {
+		require.Equal(t, []string{"app", "zzz"}, collect(t, s.Repositories(t.Context(), "")))
+	}
+	require.Len(t, warnings, 1)
+	require.EqualError(t, warnings[0], "passing over a directory: open secret: permission denied")
+	wantManifestDigest(t, s, "secret/app", string(smallImage(0).Digest), 0)
+
+	s, err = layout.OpenFS(unreadable{os.DirFS(dir)})
+	require.NoError(t, err)
+	require.ErrorIs(t, errorOf(s.Repositories(t.Context(), "")), fs.ErrPermission)
+}
