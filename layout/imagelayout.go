@@ -27,6 +27,9 @@ type imageLayout struct {
 	name string
 	tree bool
 
+	// onlyTag is the tag of an only manifest without one, or "". See [Tag].
+	onlyTag string
+
 	// cur is what index.json said when it was last looked at, nil if it never
 	// was. Next is what it is going to say: who finds a changed file before cur
 	// is set need not read it. Loading is held by who sets cur.
@@ -61,9 +64,9 @@ type note struct {
 	gone map[digest.Digest]bool
 }
 
-func newImageLayout(d *disk, dir, name string, tree bool) *imageLayout {
+func newImageLayout(d *disk, dir, name string, tree bool, onlyTag string) *imageLayout {
 	return &imageLayout{
-		disk: d, dir: dir, name: name, tree: tree,
+		disk: d, dir: dir, name: name, tree: tree, onlyTag: onlyTag,
 		notes:     map[string]*note{},
 		facts:     map[digest.Digest]*facts{},
 		verdicts:  map[digest.Digest]verdict{},
@@ -216,7 +219,18 @@ func (l *imageLayout) parse(text []byte) (*index, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", l.path(indexFile), err)
 	}
-	return x, nil
+	if l.onlyTag == "" || len(x.entries) != 1 {
+		return x, nil
+	}
+	e := x.entries[0]
+	if e.digest == "" || e.tag != "" || e.attached {
+		return x, nil
+	}
+	ref := e.reference
+	ref.tag = l.onlyTag
+	d := newDraft(x)
+	d.replace(e, e.renamed(ref, l.refName(ref, e.digest)))
+	return d.index, nil
 }
 
 // note calls f with what is noted of a repository, to be changed.

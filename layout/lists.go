@@ -86,6 +86,31 @@ func (l *imageLayout) tags(ctx context.Context, repo, after string, yield func(s
 	}
 }
 
+// untagged yields the descriptors of the manifests that index.json names without
+// a tag.
+func (l *imageLayout) untagged(ctx context.Context, repo string, yield func(ocispec.Descriptor, error) bool) error {
+	x, err := l.index()
+	if err != nil {
+		return err
+	}
+	r, ok := x.repos.Get(repo)
+	if !ok {
+		return nil
+	}
+	for _, entries := range r.manifests.All() {
+		if slices.ContainsFunc(entries, func(e *entry) bool { return e.tag != "" || e.attached }) {
+			continue
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if !yield(entries[0].descriptor(), nil) {
+			return nil
+		}
+	}
+	return nil
+}
+
 // listReferrers yields the descriptors of the manifests that have the subject.
 func (l *imageLayout) listReferrers(ctx context.Context, repo string, subject, after digest.Digest, yield func(ocispec.Descriptor, error) bool) error {
 	x, err := l.index()

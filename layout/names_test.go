@@ -2,9 +2,11 @@ package layout_test
 
 import (
 	"fmt"
+	"path/filepath"
 	"strings"
 	"testing"
 
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/stretchr/testify/require"
 
 	"github.com/ocireg/registry/layout"
@@ -114,4 +116,44 @@ func TestAttachedManifestGetsATag(t *testing.T) {
 	foreignLayout(t, dir, indexEntry{0, map[string]string{"kind": "dev.hauler/sigs", "io.containerd.image.name": "docker.io/team/app:v1"}})
 	put(t, open(t, dir), "team/app", 0, "signature")
 	require.Equal(t, []string{"team/app:signature"}, tagsOf(t, open(t, dir)))
+}
+
+func TestUntaggedManifestsAreListed(t *testing.T) {
+	t.Parallel()
+	const refName = "org.opencontainers.image.ref.name"
+	dir := filepath.Join(t.TempDir(), "app")
+	foreignLayout(t, dir,
+		indexEntry{0, map[string]string{refName: "v1"}}, indexEntry{0, nil}, indexEntry{1, nil},
+		indexEntry{2, map[string]string{refName: "docker.io/team/app@sha256:00"}},
+		indexEntry{3, map[string]string{"kind": "dev.hauler/sigs", refName: "v1"}})
+	for s, app := range map[*layout.Store]int{open(t, dir): 1, open(t, filepath.Dir(dir)): 2} {
+		require.Len(t, collect(t, s.Untagged(t.Context(), "app")), app)
+	}
+	s := open(t, dir)
+	m := smallImage(1)
+	want := ocispec.Descriptor{MediaType: m.MediaType, Digest: m.Digest, Size: int64(len(m.Content))}
+	require.Equal(t, []ocispec.Descriptor{want}, collect(t, s.Untagged(t.Context(), "app")))
+	require.Equal(t, smallImage(2).Digest, collect(t, s.Untagged(t.Context(), "team/app"))[0].Digest)
+	require.Empty(t, collect(t, s.Untagged(t.Context(), "none")))
+	wantNotExist(t, errorOf(open(t, filepath.Dir(dir)).Untagged(t.Context(), "none")))
+}
+
+// An only image without a name, as crane pull --format oci, ko, rules_oci and
+// lifecycle write it, can be given a tag.
+func TestOnlyImageGetsATag(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "app")
+	foreignLayout(t, dir, indexEntry{0, nil})
+	require.Equal(t, []string{"app"}, tagsOf(t, open(t, dir)))
+	s := open(t, dir, layout.Tag("latest"))
+	require.Equal(t, []string{"app:latest"}, tagsOf(t, s))
+	require.Equal(t, []string{"app:latest"}, tagsOf(t, open(t, filepath.Dir(dir), layout.Tag("latest"), layout.ReadOnly())))
+	wantManifestDigest(t, s, "app", "latest", 0)
+	put(t, s, "app", 1, "v2")
+	require.Equal(t, []string{"app:latest", "app:v2"}, tagsOf(t, open(t, dir)), "it is on disk now")
+
+	foreignLayout(t, dir, indexEntry{0, nil}, indexEntry{1, nil})
+	require.Equal(t, []string{"app"}, tagsOf(t, open(t, dir, layout.Tag("latest"))), "there are two")
+	_, err := layout.Open(dir, layout.Tag("no tag"))
+	require.ErrorContains(t, err, `"no tag" is no valid tag`)
 }

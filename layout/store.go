@@ -25,6 +25,7 @@ import (
 type Store struct {
 	disk     *disk
 	readOnly bool
+	onlyTag  string                      // see [Tag]
 	warn     func(dir string, err error) // nil without [Warnings]
 
 	// single is the layout if there is only one.
@@ -48,6 +49,7 @@ type Option func(*options)
 type options struct {
 	readOnly   bool
 	repository string
+	tag        string
 	warn       func(error)
 }
 
@@ -65,6 +67,13 @@ func ReadOnly() Option {
 // it is image. In a tree, Repository has no effect.
 func Repository(name string) Option {
 	return func(o *options) { o.repository = name }
+}
+
+// Tag gives a tag to the manifest of each layout whose index.json names only one
+// manifest, and that without a tag, as crane, ko and Bazel write it. The tag is
+// written to index.json with the next change.
+func Tag(tag string) Option {
+	return func(o *options) { o.tag = tag }
 }
 
 // Warnings makes the store call f, once for each of them, when it finds a part of
@@ -136,11 +145,14 @@ func newOptions(repository string, opts []Option) (*options, error) {
 	if !names.Repository(o.repository) {
 		return nil, fmt.Errorf("%q is no valid name of a repository", o.repository)
 	}
+	if o.tag != "" && !names.Tag(o.tag) {
+		return nil, fmt.Errorf("%q is no valid tag", o.tag)
+	}
 	return o, nil
 }
 
 func open(d *disk, o *options) (*Store, error) {
-	s := &Store{disk: d, readOnly: o.readOnly, layouts: map[string]*imageLayout{}, uploads: map[string]struct{}{}}
+	s := &Store{disk: d, readOnly: o.readOnly, onlyTag: o.tag, layouts: map[string]*imageLayout{}, uploads: map[string]struct{}{}}
 	if o.warn != nil {
 		s.warn = newWarner(o.warn)
 	}
@@ -149,7 +161,7 @@ func open(d *disk, o *options) (*Store, error) {
 		return nil, err
 	}
 	if isLayout {
-		s.single = newImageLayout(d, ".", o.repository, false)
+		s.single = newImageLayout(d, ".", o.repository, false, o.tag)
 		_, err = s.single.index()
 	} else {
 		err = d.checkTree()
@@ -254,7 +266,7 @@ func (s *Store) add(repo, dir string) *imageLayout {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.layouts[repo] == nil {
-		s.layouts[repo] = newImageLayout(s.disk, dir, repo, true)
+		s.layouts[repo] = newImageLayout(s.disk, dir, repo, true, s.onlyTag)
 	}
 	return s.layouts[repo]
 }
@@ -442,6 +454,21 @@ func (s *Store) Tags(ctx context.Context, repo, after string) iter.Seq2[string, 
 			return
 		}
 		l.tags(ctx, repo, after, yield)
+	}
+}
+
+// Untagged yields the descriptors of the manifests of a repository that
+// index.json names without a tag, in ascending byte order of their digests.
+// Signatures and the like that have the name of their image are not among them.
+func (s *Store) Untagged(ctx context.Context, repo string) iter.Seq2[ocispec.Descriptor, error] {
+	return func(yield func(ocispec.Descriptor, error) bool) {
+		l, err := s.layout(repo)
+		if err == nil {
+			err = l.untagged(ctx, repo, yield)
+		}
+		if err != nil {
+			yield(ocispec.Descriptor{}, err)
+		}
 	}
 }
 

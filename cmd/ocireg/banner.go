@@ -8,6 +8,7 @@ import (
 	"log"
 
 	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/layout"
 )
 
 // maxPulls is how many tags the banner has a line for.
@@ -21,6 +22,7 @@ type banner struct {
 	caFile       string   // "" without TLS
 	found        bool     // whether there is any repository
 	tags         int      // how many there are
+	untagged     int      // how many manifests a layout names without a tag
 	pulls        []string // the references of the first ones
 }
 
@@ -41,12 +43,28 @@ func (b *banner) list(ctx context.Context, store registry.Store, logger *log.Log
 				break
 			}
 			b.tags++
-			if len(b.pulls) < maxPulls {
-				b.pulls = append(b.pulls, b.host+"/"+repo+":"+tag)
+			b.add(repo + ":" + tag)
+		}
+		layouts, ok := store.(*layout.Store)
+		if !ok {
+			continue
+		}
+		for d, err := range layouts.Untagged(ctx, repo) {
+			if err != nil {
+				break // Listing the tags has given the same error.
 			}
+			b.untagged++
+			b.add(repo + "@" + string(d.Digest))
 		}
 	}
 	return ctx.Err()
+}
+
+// add adds a reference to those that can be pulled, if there is room.
+func (b *banner) add(ref string) {
+	if len(b.pulls) < maxPulls {
+		b.pulls = append(b.pulls, b.host+"/"+ref)
+	}
 }
 
 // print writes the banner at once, so that what else is written to the same
@@ -61,13 +79,15 @@ func (b *banner) print(out io.Writer) {
 	for _, ref := range b.pulls {
 		fmt.Fprintf(w, "docker pull %s\n", ref)
 	}
-	if more := b.tags - len(b.pulls); more > 0 {
+	if more := b.tags + b.untagged - len(b.pulls); more > 0 && b.untagged == 0 {
 		fmt.Fprintf(w, "and %d more tags\n", more)
+	} else if more > 0 {
+		fmt.Fprintf(w, "and %d more tags and manifests without a tag\n", more)
 	}
-	if b.tags == 0 && (b.found || b.readOnly) {
+	if b.tags+b.untagged == 0 && (b.found || b.readOnly) {
 		fmt.Fprintln(w, "there are no tags")
 	}
-	if b.tags == 0 && !b.readOnly {
+	if b.tags+b.untagged == 0 && !b.readOnly {
 		fmt.Fprintf(w, "push to %s/NAME:TAG\n", b.host)
 	}
 }

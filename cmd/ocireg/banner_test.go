@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"testing"
 
+	"github.com/opencontainers/go-digest"
 	"github.com/stretchr/testify/require"
 )
 
@@ -85,6 +86,47 @@ func TestBannerWithoutTags(t *testing.T) {
 	makeLayout(t, filepath.Join(dir, "app"))
 	i = start(t, dir)
 	require.Equal(t, []string{i.url + " serves " + dir, "there are no tags", "push to " + i.host + "/NAME:TAG"}, i.banner)
+}
+
+// Images without a name, as crane pull --format oci, ko and Bazel write them,
+// are listed by their digests, or with the tag that -tag gives to an only one.
+func TestBannerOfUntaggedImages(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	makeLayout(t, filepath.Join(dir, "app"), "")
+	makeLayout(t, filepath.Join(dir, "tool"), "v1")
+	d := digest.FromString(emptyIndex).String()
+	i := start(t, "-read-only", dir)
+	require.Equal(t, []string{
+		i.url + " serves " + dir + ", read-only",
+		"docker pull " + i.host + "/app@" + d,
+		"docker pull " + i.host + "/tool:v1",
+	}, i.banner)
+	require.Equal(t, http.StatusOK, i.do(t, "GET", "/v2/app/manifests/"+d, "").StatusCode)
+	i = start(t, "-tag", "latest", dir)
+	require.Equal(t, []string{
+		i.url + " serves " + dir,
+		"docker pull " + i.host + "/app:latest",
+		"docker pull " + i.host + "/tool:v1",
+	}, i.banner)
+	require.Equal(t, emptyIndex, i.do(t, "GET", "/v2/app/manifests/latest", "").body)
+	require.Contains(t, refused(t, "-tag", "no tag", dir), `"no tag" is no valid tag`)
+	require.Contains(t, refused(t, "-tag", "latest"), "-tag is of no use without DIR")
+}
+
+// What cannot be served is named, and the rest is served.
+func TestBannerOfTreeWithOtherNames(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	makeLayout(t, filepath.Join(dir, "app"), "v1")
+	makeLayout(t, filepath.Join(dir, "MyApp"), "v1")
+	i := start(t, dir)
+	require.Equal(t, []string{i.url + " serves " + dir, "docker pull " + i.host + "/app:v1"}, i.banner)
+	require.Contains(t, i.stderr.next(t), " passing over the layout MyApp: its path is no name of a repository")
+
+	file := filepath.Join(dir, "images.tar")
+	require.NoError(t, os.WriteFile(file, nil, 0o666))
+	require.Contains(t, refused(t, file), "images.tar: it is a file and no directory; unpack the archive of a layout")
 }
 
 // A repository that cannot be read does not keep the others from being served.

@@ -39,6 +39,7 @@ Flags:
 type settings struct {
 	dir        string // "" is a registry in memory
 	repository string
+	tag        string
 	readOnly   bool
 	addr       string
 	tls        bool
@@ -57,6 +58,7 @@ func parse(args []string, help io.Writer) (*settings, error) {
 
 	fs.StringVar(&s.addr, "addr", loopback+":5000", "listen on `HOST:PORT`; without HOST on "+loopback+", on all interfaces if HOST is 0.0.0.0;\nPORT 0 is a free one")
 	fs.StringVar(&s.repository, "repository", "", "if DIR is one layout: the `NAME` of the repository of the tags that name none themselves\n(default the name of DIR)")
+	fs.StringVar(&s.tag, "tag", "", "call the image of each layout `TAG` if it is the only one there and has no name")
 	fs.BoolVar(&s.tls, "tls", false, "serve HTTPS with a certificate made on the spot for localhost, 127.0.0.1, ::1\nand the host of -addr")
 	fs.StringVar(&s.tlsDir, "tls-dir", "", "write the certificates to `DIR`, those to trust to ca.crt there; implies -tls\n(default a temporary directory)")
 	fs.BoolVar(&s.quiet, "quiet", false, "log no requests")
@@ -160,6 +162,8 @@ func parse(args []string, help io.Writer) (*settings, error) {
 		return nil, errors.New("DIR is empty")
 	case s.dir == "" && s.repository != "":
 		return nil, errors.New("-repository is of no use without DIR")
+	case s.dir == "" && s.tag != "":
+		return nil, errors.New("-tag is of no use without DIR")
 	}
 	return s, nil
 }

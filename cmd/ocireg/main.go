@@ -55,7 +55,8 @@ func serve(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	store, closeStore, err := s.openStore()
+	logger, logRequests := s.newLog(stderr)
+	store, closeStore, err := s.openStore(logger)
 	if err != nil {
 		return err
 	}
@@ -66,7 +67,6 @@ func serve(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	defer listener.Close()
 
-	logger, logRequests := s.newLog(stderr)
 	server := &http.Server{
 		Handler:           registry.New(store, append(s.options, logRequests)...),
 		ReadHeaderTimeout: time.Minute,

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"log"
+
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/layout"
 	"github.com/ocireg/registry/memstore"
@@ -8,11 +10,14 @@ import (
 
 // openStore opens what the settings want served. It returns what to call when
 // it is no longer served.
-func (s *settings) openStore() (store registry.Store, close func() error, err error) {
+func (s *settings) openStore(logger *log.Logger) (store registry.Store, close func() error, err error) {
 	if s.dir == "" {
 		return memstore.New(), func() error { return nil }, nil
 	}
-	var opts []layout.Option
+	opts := []layout.Option{
+		layout.Tag(s.tag),
+		layout.Warnings(func(err error) { logger.Print(oneLine(err.Error())) }),
+	}
 	if s.readOnly {
 		opts = append(opts, layout.ReadOnly())
 	}
