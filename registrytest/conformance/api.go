@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/ocireg/registry"
 )
 
 const (
@@ -121,7 +123,7 @@ var apiRequirements = []Requirement{
 		},
 	},
 	{
-		Category: "api", Name: "namespace is confirmed by OCI-Namespace", Section: "Registry Proxying", Level: Should, Since: "main", with: []Feature{FeatureNamespace},
+		Category: "api", Name: "namespace is confirmed by OCI-Namespace", Section: "Registry Proxying", Level: Should, Since: "main", with: features{registry.Namespace},
 		Text: "A registry that uses the `ns` query parameter to scope the request SHOULD return the `ns` query parameter value in the `OCI-Namespace` header.",
 		check: func(t *registryTest) {
 			repo := t.repo()
@@ -149,7 +151,7 @@ var apiRequirements = []Requirement{
 		},
 	},
 	{
-		Category: "api", Name: "conditional GET of current content is 304", Section: api, Level: Should, Since: "main", with: []Feature{FeatureConditionalReads},
+		Category: "api", Name: "conditional GET of current content is 304", Section: api, Level: Should, Since: "main", with: features{registry.ConditionalReads},
 		Text: "Where this specification does not define specific behavior, implementations SHOULD follow the HTTP semantics defined in RFC 9110.",
 		check: func(t *registryTest) {
 			repo := t.repo()

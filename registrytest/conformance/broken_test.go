@@ -32,7 +32,7 @@ func TestBrokenRegistriesAreFound(t *testing.T) {
 	for _, r := range conformance.Requirements() {
 		unproven[r.Name] = true
 	}
-	test := func(tt broken, without ...conformance.Feature) {
+	test := func(tt broken, without ...registry.Feature) {
 		for _, name := range tt.found {
 			delete(unproven, name)
 		}
@@ -61,8 +61,8 @@ func TestBrokenRegistriesAreFound(t *testing.T) {
 		"OCI-Subject is absent without the referrers API", "anonymous mount starts an upload if unsupported",
 		"deleting a blob is 400 or 405 if disabled", "deleting a manifest is 400 or 405 if disabled", "deleting a tag is 400 or 405 if disabled",
 		"mount starts an upload if unsupported", "referrers are 404 if the API is unsupported", "single POST is 202 if unsupported",
-	}}, conformance.FeatureReferrers, conformance.FeatureAnonymousMount, conformance.FeatureDeleteBlob, conformance.FeatureDeleteManifest,
-		conformance.FeatureDeleteTag, conformance.FeatureMount, conformance.FeatureSinglePost)
+	}}, registry.ListReferrers, registry.AnonymousMount, registry.DeleteBlob, registry.DeleteManifest,
+		registry.DeleteTag, registry.MountBlob, registry.PostBlob)
 	// TestFailureNamesTheStepThatFailed breaks this one, and with it most others.
 	delete(unproven, "upload starts with 202 and Location")
 	require.Empty(t, unproven, "requirements that no broken registry shows to fail")

@@ -56,7 +56,7 @@ func (t *registryTest) violated(format string, args ...any) {
 	}
 	fmt.Fprintf(&b, format, args...)
 	for _, f := range r.with {
-		fmt.Fprintf(&b, "\n(a registry may lack %q: see Target.Without)", f)
+		fmt.Fprintf(&b, "\n(a registry may lack %q: see Target.Without)", f.String())
 	}
 	t.Fatalf("%s", b.String())
 }

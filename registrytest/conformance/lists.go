@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/ocireg/registry"
 )
 
 const listingTags = "Listing Tags"
@@ -170,7 +172,7 @@ var tagRequirements = []Requirement{
 // catalogRequirements apply to lists of repositories.
 var catalogRequirements = []Requirement{
 	{
-		Category: "discovery", Name: "catalog lists the repositories", Section: dockerAPI + "Listing Repositories", Level: Must, Since: "1.0", with: []Feature{FeatureCatalog},
+		Category: "discovery", Name: "catalog lists the repositories", Section: dockerAPI + "Listing Repositories", Level: Must, Since: "1.0", with: features{registry.ListRepositories},
 		Text: "The list of available repositories is made available through the catalog.",
 		check: func(t *registryTest) {
 			want := []string{t.repo(), t.repo()}
@@ -186,7 +188,7 @@ var catalogRequirements = []Requirement{
 		},
 	},
 	{
-		Category: "discovery", Name: "Link leads to the next repositories", Section: dockerAPI + "Pagination", Level: Must, Since: "1.0", with: []Feature{FeatureCatalog},
+		Category: "discovery", Name: "Link leads to the next repositories", Section: dockerAPI + "Pagination", Level: Must, Since: "1.0", with: features{registry.ListRepositories},
 		Text: "If there are indeed more results, the URL for the next block is encoded in an RFC5988 `Link` header, as a \"next\" relation.",
 		check: func(t *registryTest) {
 			want := []string{t.repo(), t.repo(), t.repo()}

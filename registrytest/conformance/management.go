@@ -3,6 +3,8 @@ package conformance
 import (
 	"net/http"
 	"slices"
+
+	"github.com/ocireg/registry"
 )
 
 const (
@@ -14,7 +16,7 @@ const (
 // deleteRequirements apply to the deletion of content.
 var deleteRequirements = []Requirement{
 	{
-		Category: "management", Name: "deleting a tag is 202", Section: deletingTags, Level: Must, Since: "1.0", with: []Feature{FeatureDeleteTag},
+		Category: "management", Name: "deleting a tag is 202", Section: deletingTags, Level: Must, Since: "1.0", with: features{registry.DeleteTag},
 		Text: "Upon success, the registry MUST respond with a `202 Accepted` code.",
 		check: func(t *registryTest) {
 			repo := t.repo()
@@ -23,7 +25,7 @@ var deleteRequirements = []Requirement{
 		},
 	},
 	{
-		Category: "management", Name: "deleted tag is 404", Section: deletingTags, Level: Must, Since: "1.0", with: []Feature{FeatureDeleteTag},
+		Category: "management", Name: "deleted tag is 404", Section: deletingTags, Level: Must, Since: "1.0", with: features{registry.DeleteTag},
 		Text: "Once deleted, a `GET` to `/v2/<name>/manifests/<tag>` will return a 404.",
 		check: func(t *registryTest) {
 			repo := t.repo()
@@ -36,7 +38,7 @@ var deleteRequirements = []Requirement{
 		},
 	},
 	{
-		Category: "management", Name: "manifest stays when its tag is deleted", Section: deletingTags, Level: Must, Since: "1.0", with: []Feature{FeatureDeleteTag},
+		Category: "management", Name: "manifest stays when its tag is deleted", Section: deletingTags, Level: Must, Since: "1.0", with: features{registry.DeleteTag},
 		Text: "`<name>` is the namespace of the repository, and `<tag>` is the name of the tag to be deleted.",
 		check: func(t *registryTest) {
 			repo := t.repo()
@@ -48,7 +50,7 @@ var deleteRequirements = []Requirement{
 		},
 	},
 	{
-		Category: "management", Name: "deleting a tag is 400 or 405 if disabled", Section: deletingTags, Level: Must, Since: "1.0", without: []Feature{FeatureDeleteTag},
+		Category: "management", Name: "deleting a tag is 400 or 405 if disabled", Section: deletingTags, Level: Must, Since: "1.0", without: features{registry.DeleteTag},
 		Text: "If tag deletion is disabled, the registry MUST respond with either a `400 Bad Request` or a `405 Method Not Allowed`.",
 		check: func(t *registryTest) {
 			repo := t.repo()
@@ -58,7 +60,7 @@ var deleteRequirements = []Requirement{
 		},
 	},
 	{
-		Category: "management", Name: "deleting a manifest is 202", Section: deletingManifests, Level: Must, Since: "1.0", with: []Feature{FeatureDeleteManifest},
+		Category: "management", Name: "deleting a manifest is 202", Section: deletingManifests, Level: Must, Since: "1.0", with: features{registry.DeleteManifest},
 		Text: "Upon success, the registry MUST respond with a `202 Accepted` code.",
 		check: func(t *registryTest) {
 			repo := t.repo()
@@ -67,7 +69,7 @@ var deleteRequirements = []Requirement{
 		},
 	},
 	{
-		Category: "management", Name: "deleted manifest and its tags are 404", Section: deletingManifests, Level: Must, Since: "1.0", with: []Feature{FeatureDeleteManifest},
+		Category: "management", Name: "deleted manifest and its tags are 404", Section: deletingManifests, Level: Must, Since: "1.0", with: features{registry.DeleteManifest},
 		Text: "Once deleted, a `GET` to `/v2/<name>/manifests/<digest>` and any tag pointing to that digest will return a 404.",
 		check: func(t *registryTest) {
 			repo := t.repo()
@@ -82,14 +84,14 @@ var deleteRequirements = []Requirement{
 		},
 	},
 	{
-		Category: "management", Name: "deleting a manifest of an absent repository is 404", Section: deletingManifests, Level: Must, Since: "1.0", with: []Feature{FeatureDeleteManifest},
+		Category: "management", Name: "deleting a manifest of an absent repository is 404", Section: deletingManifests, Level: Must, Since: "1.0", with: features{registry.DeleteManifest},
 		Text: "If the repository does not exist, the response MUST return `404 Not Found`.",
 		check: func(t *registryTest) {
 			t.want(t.delete(manifestURL(t.repo(), t.absentDigest())), http.StatusNotFound)
 		},
 	},
 	{
-		Category: "management", Name: "deleting a manifest is 400 or 405 if disabled", Section: deletingManifests, Level: Must, Since: "1.0", without: []Feature{FeatureDeleteManifest},
+		Category: "management", Name: "deleting a manifest is 400 or 405 if disabled", Section: deletingManifests, Level: Must, Since: "1.0", without: features{registry.DeleteManifest},
 		Text: "If manifest deletion is disabled, the registry MUST respond with either a `400 Bad Request` or a `405 Method Not Allowed`.",
 		check: func(t *registryTest) {
 			repo := t.repo()
@@ -99,7 +101,7 @@ var deleteRequirements = []Requirement{
 		},
 	},
 	{
-		Category: "management", Name: "deleting a blob is 202", Section: deletingBlobs, Level: Must, Since: "1.0", with: []Feature{FeatureDeleteBlob},
+		Category: "management", Name: "deleting a blob is 202", Section: deletingBlobs, Level: Must, Since: "1.0", with: features{registry.DeleteBlob},
 		Text: "Upon success, the registry MUST respond with code `202 Accepted`.",
 		check: func(t *registryTest) {
 			repo := t.repo()
@@ -108,7 +110,7 @@ var deleteRequirements = []Requirement{
 		},
 	},
 	{
-		Category: "management", Name: "deleted blob is 404", Section: deletingBlobs, Level: Must, Since: "1.0", with: []Feature{FeatureDeleteBlob},
+		Category: "management", Name: "deleted blob is 404", Section: deletingBlobs, Level: Must, Since: "1.0", with: features{registry.DeleteBlob},
 		Text: "If the blob is not found, a `404 Not Found` code MUST be returned.",
 		check: func(t *registryTest) {
 			repo, other := t.repo(), t.repo()
@@ -124,7 +126,7 @@ var deleteRequirements = []Requirement{
 		},
 	},
 	{
-		Category: "management", Name: "deleting an absent blob is 404", Section: deletingBlobs, Level: Must, Since: "1.0", with: []Feature{FeatureDeleteBlob},
+		Category: "management", Name: "deleting an absent blob is 404", Section: deletingBlobs, Level: Must, Since: "1.0", with: features{registry.DeleteBlob},
 		Text: "If the blob is not found, a `404 Not Found` code MUST be returned.",
 		check: func(t *registryTest) {
 			repo := t.repo()
@@ -133,7 +135,7 @@ var deleteRequirements = []Requirement{
 		},
 	},
 	{
-		Category: "management", Name: "deleting a blob is 400 or 405 if disabled", Section: deletingBlobs, Level: Must, Since: "1.0", without: []Feature{FeatureDeleteBlob},
+		Category: "management", Name: "deleting a blob is 400 or 405 if disabled", Section: deletingBlobs, Level: Must, Since: "1.0", without: features{registry.DeleteBlob},
 		Text: "If blob deletion is disabled, the registry MUST respond with either a `400 Bad Request` or a `405 Method Not Allowed`.",
 		check: func(t *registryTest) {
 			repo := t.repo()

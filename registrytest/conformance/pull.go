@@ -13,6 +13,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/internal/manifest"
 )
 
@@ -169,7 +170,7 @@ var pullRequirements = []Requirement{
 		},
 	},
 	{
-		Category: "pull", Name: "one range of a blob is 206", Section: pullingBlobs, Level: Should, Since: "1.1", with: []Feature{FeatureRange},
+		Category: "pull", Name: "one range of a blob is 206", Section: pullingBlobs, Level: Should, Since: "1.1", with: features{registry.Ranges},
 		Text: "A registry SHOULD support the `Range` request header in accordance with RFC 9110 (section 14).",
 		check: func(t *registryTest) {
 			repo := t.repo()
@@ -187,7 +188,7 @@ var pullRequirements = []Requirement{
 		},
 	},
 	{
-		Category: "pull", Name: "two ranges of a blob are 206 or 200", Section: pullingBlobs, Level: Should, Since: "1.1", with: []Feature{FeatureRange},
+		Category: "pull", Name: "two ranges of a blob are 206 or 200", Section: pullingBlobs, Level: Should, Since: "1.1", with: features{registry.Ranges},
 		Text: "A registry SHOULD support the `Range` request header in accordance with RFC 9110 (section 14).",
 		check: func(t *registryTest) {
 			repo := t.repo()
@@ -220,7 +221,7 @@ var pullRequirements = []Requirement{
 		},
 	},
 	{
-		Category: "pull", Name: "range beyond the end of a blob is 416", Section: pullingBlobs, Level: Should, Since: "1.1", with: []Feature{FeatureRange},
+		Category: "pull", Name: "range beyond the end of a blob is 416", Section: pullingBlobs, Level: Should, Since: "1.1", with: features{registry.Ranges},
 		Text: "A registry SHOULD support the `Range` request header in accordance with RFC 9110 (section 14).",
 		check: func(t *registryTest) {
 			repo := t.repo()
@@ -230,7 +231,7 @@ var pullRequirements = []Requirement{
 		},
 	},
 	{
-		Category: "pull", Name: "unknown range unit is ignored", Section: pullingBlobs, Level: Should, Since: "1.1", with: []Feature{FeatureRange},
+		Category: "pull", Name: "unknown range unit is ignored", Section: pullingBlobs, Level: Should, Since: "1.1", with: features{registry.Ranges},
 		Text: "A registry SHOULD support the `Range` request header in accordance with RFC 9110 (section 14).",
 		check: func(t *registryTest) {
 			repo := t.repo()

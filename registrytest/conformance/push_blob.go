@@ -5,6 +5,8 @@ import (
 	"regexp"
 
 	"github.com/opencontainers/go-digest"
+
+	"github.com/ocireg/registry"
 )
 
 const (
@@ -106,7 +108,7 @@ var blobRequirements = []Requirement{
 		},
 	},
 	{
-		Category: "push", Name: "single POST ends with 201 and the Location of the blob", Section: singlePost, Level: Must, Since: "1.0", with: []Feature{FeatureSinglePost},
+		Category: "push", Name: "single POST ends with 201 and the Location of the blob", Section: singlePost, Level: Must, Since: "1.0", with: features{registry.PostBlob},
 		Text: "Successful completion of the request MUST return a `201 Created` and MUST include the following header: Location: <blob-location>",
 		check: func(t *registryTest) {
 			content := t.bytes(1000)
@@ -114,7 +116,7 @@ var blobRequirements = []Requirement{
 		},
 	},
 	{
-		Category: "push", Name: "single POST that does not match its digest is refused", Section: singlePost, Level: Must, Since: "1.0", with: []Feature{FeatureSinglePost},
+		Category: "push", Name: "single POST that does not match its digest is refused", Section: singlePost, Level: Must, Since: "1.0", with: features{registry.PostBlob},
 		Text: "Likewise, the `<digest>` MUST match the blob's digest.",
 		check: func(t *registryTest) {
 			repo := t.repo()
@@ -125,7 +127,7 @@ var blobRequirements = []Requirement{
 		},
 	},
 	{
-		Category: "push", Name: "single POST is 202 if unsupported", Section: singlePost, Level: Should, Since: "1.0", without: []Feature{FeatureSinglePost},
+		Category: "push", Name: "single POST is 202 if unsupported", Section: singlePost, Level: Should, Since: "1.0", without: features{registry.PostBlob},
 		Text: "Registries that do not support single request monolithic uploads SHOULD return a `202 Accepted` status code and `Location` header and clients SHOULD proceed with a subsequent PUT request, as described by the POST then PUT upload method.",
 		check: func(t *registryTest) {
 			content := t.bytes(1000)
@@ -137,7 +139,7 @@ var blobRequirements = []Requirement{
 // mountRequirements apply to blobs mounted from another repository.
 var mountRequirements = []Requirement{
 	{
-		Category: "push", Name: "mount is 201 with the Location of the blob", Section: mountingABlob, Level: Must, Since: "1.0", with: []Feature{FeatureMount},
+		Category: "push", Name: "mount is 201 with the Location of the blob", Section: mountingABlob, Level: Must, Since: "1.0", with: features{registry.MountBlob},
 		Text: "The response to a successful mount MUST be `201 Created`, and MUST contain the following header: Location: <blob-location>",
 		check: func(t *registryTest) {
 			repo, from := t.repo(), t.repo()
@@ -160,7 +162,7 @@ var mountRequirements = []Requirement{
 		},
 	},
 	{
-		Category: "push", Name: "mount starts an upload if unsupported", Section: mountingABlob, Level: Should, Since: "1.0", without: []Feature{FeatureMount},
+		Category: "push", Name: "mount starts an upload if unsupported", Section: mountingABlob, Level: Should, Since: "1.0", without: features{registry.MountBlob},
 		Text: "Alternatively, if a registry does not support cross-repository mounting or is unable to mount the requested blob, it SHOULD return a `202`.",
 		check: func(t *registryTest) {
 			repo, from := t.repo(), t.repo()
@@ -169,7 +171,7 @@ var mountRequirements = []Requirement{
 		},
 	},
 	{
-		Category: "push", Name: "anonymous mount finds the blob", Section: mountingABlob, Level: Must, Since: "1.1", with: []Feature{FeatureMount, FeatureAnonymousMount},
+		Category: "push", Name: "anonymous mount finds the blob", Section: mountingABlob, Level: Must, Since: "1.1", with: features{registry.MountBlob, registry.AnonymousMount},
 		Text: "The registry MAY treat the `from` parameter as optional, and it MAY cross-mount the blob if it can be found.",
 		check: func(t *registryTest) {
 			repo, from := t.repo(), t.repo()
@@ -179,7 +181,7 @@ var mountRequirements = []Requirement{
 		},
 	},
 	{
-		Category: "push", Name: "anonymous mount starts an upload if unsupported", Section: mountingABlob, Level: Should, Since: "1.1", without: []Feature{FeatureAnonymousMount},
+		Category: "push", Name: "anonymous mount starts an upload if unsupported", Section: mountingABlob, Level: Should, Since: "1.1", without: features{registry.AnonymousMount},
 		Text: "Alternatively, if a registry does not support cross-repository mounting or is unable to mount the requested blob, it SHOULD return a `202`.",
 		check: func(t *registryTest) {
 			repo, from := t.repo(), t.repo()

@@ -10,6 +10,8 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/ocireg/registry"
 )
 
 const (
@@ -75,7 +77,7 @@ var manifestRequirements = []Requirement{
 		},
 	},
 	{
-		Category: "push", Name: "manifest by a digest other than sha256", Section: pushingManifests, Level: Must, Since: "1.1", with: []Feature{FeatureSHA512},
+		Category: "push", Name: "manifest by a digest other than sha256", Section: pushingManifests, Level: Must, Since: "1.1", with: features{registry.SHA512},
 		Text: "The Docker-Content-Digest header returns the digest of the uploaded blob, and MUST be equal to the client provided digest.",
 		check: func(t *registryTest) {
 			repo := t.repo()
@@ -197,7 +199,7 @@ var manifestRequirements = []Requirement{
 		},
 	},
 	{
-		Category: "push", Name: "subject is confirmed by OCI-Subject", Section: pushingWithSubject, Level: Must, Since: "1.1", with: []Feature{FeatureReferrers},
+		Category: "push", Name: "subject is confirmed by OCI-Subject", Section: pushingWithSubject, Level: Must, Since: "1.1", with: features{registry.ListReferrers},
 		Text: "When processing a request for an image manifest with the `subject` field, a registry implementation that supports the referrers API MUST respond with the response header `OCI-Subject: <subject digest>` to indicate to the client that the registry processed the request's `subject`.",
 		check: func(t *registryTest) {
 			repo := t.repo()
@@ -214,7 +216,7 @@ var manifestRequirements = []Requirement{
 		},
 	},
 	{
-		Category: "push", Name: "OCI-Subject is absent without the referrers API", Section: pushingWithSubject, Level: Must, Since: "1.1", without: []Feature{FeatureReferrers},
+		Category: "push", Name: "OCI-Subject is absent without the referrers API", Section: pushingWithSubject, Level: Must, Since: "1.1", without: features{registry.ListReferrers},
 		Text: "When pushing a manifest with the `subject` field and the `OCI-Subject` header was not set, the client MUST:",
 		check: func(t *registryTest) {
 			repo := t.repo()
@@ -226,14 +228,14 @@ var manifestRequirements = []Requirement{
 		},
 	},
 	{
-		Category: "push", Name: "tags in parameters are confirmed by OCI-Tag", Section: pushingManifests, Level: Must, Since: "main", with: []Feature{FeatureTagParameters},
+		Category: "push", Name: "tags in parameters are confirmed by OCI-Tag", Section: pushingManifests, Level: Must, Since: "main", with: features{registry.TagParameters},
 		Text: "MUST include an `OCI-Tag` response header, in accordance with RFC 9110 (section 5) semantics, for each accepted tag.",
 		check: func(t *registryTest) {
 			t.pushTags(3)
 		},
 	},
 	{
-		Category: "push", Name: "ten tags in parameters", Section: pushingManifests, Level: Should, Since: "main", with: []Feature{FeatureTagParameters},
+		Category: "push", Name: "ten tags in parameters", Section: pushingManifests, Level: Should, Since: "main", with: features{registry.TagParameters},
 		Text: "SHOULD support pushing at least 10 tags per request.",
 		check: func(t *registryTest) {
 			if accepted := t.pushTags(enoughTagParameters); accepted < enoughTagParameters {
@@ -249,7 +251,7 @@ var manifestRequirements = []Requirement{
 		},
 	},
 	{
-		Category: "push", Name: "manifest size is limited", Section: pushingManifests, Level: Should, Since: "1.1", with: []Feature{FeatureManifestLimit},
+		Category: "push", Name: "manifest size is limited", Section: pushingManifests, Level: Should, Since: "1.1", with: features{registry.ManifestLimit},
 		Text: "A registry SHOULD enforce some limit on the maximum manifest size that it can accept.",
 		check: func(t *registryTest) {
 			r := t.pushLarge(t.excessive())
@@ -259,14 +261,14 @@ var manifestRequirements = []Requirement{
 		},
 	},
 	{
-		Category: "push", Name: "oversized manifest is 413", Section: pushingManifests, Level: Should, Since: "1.1", with: []Feature{FeatureManifestLimit},
+		Category: "push", Name: "oversized manifest is 413", Section: pushingManifests, Level: Should, Since: "1.1", with: features{registry.ManifestLimit},
 		Text: "A registry that enforces this limit SHOULD respond to a request to push a manifest over this limit with a response code `413 Payload Too Large`.",
 		check: func(t *registryTest) {
 			t.want(t.pushLarge(t.excessive()), http.StatusRequestEntityTooLarge)
 		},
 	},
 	{
-		Category: "push", Name: "If-Match and If-None-Match guard a tag", Section: "Referrers Tag Schema", Level: Must, Since: "1.1", with: []Feature{FeatureConditionalWrites},
+		Category: "push", Name: "If-Match and If-None-Match guard a tag", Section: "Referrers Tag Schema", Level: Must, Since: "1.1", with: features{registry.ConditionalReads, registry.ConditionalWrites},
 		Text: "Clients MAY use a conditional HTTP push for registries that support ETag conditions to avoid conflicts with other clients.",
 		check: func(t *registryTest) {
 			repo := t.repo()

@@ -6,6 +6,8 @@ import (
 	"strconv"
 
 	"github.com/opencontainers/go-digest"
+
+	"github.com/ocireg/registry"
 )
 
 const (
@@ -118,7 +120,7 @@ var uploadRequirements = []Requirement{
 		},
 	},
 	{
-		Category: "push", Name: "digest algorithm other than sha256", Section: pushingInChunks, Level: Must, Since: "main", with: []Feature{FeatureSHA512},
+		Category: "push", Name: "digest algorithm other than sha256", Section: pushingInChunks, Level: Must, Since: "main", with: features{registry.SHA512},
 		Text: "Here, `<digest-algorithm>` is the algorithm the registry should use for the blob, e.g. `digest-algorithm=sha512`.",
 		check: func(t *registryTest) {
 			repo := t.repo()
@@ -130,7 +132,7 @@ var uploadRequirements = []Requirement{
 		},
 	},
 	{
-		Category: "push", Name: "chunk without Content-Range is appended", Section: streamUpload, Level: Must, Since: "1.0", with: []Feature{FeatureStreamUpload},
+		Category: "push", Name: "chunk without Content-Range is appended", Section: streamUpload, Level: Must, Since: "1.0", with: features{registry.StreamUpload},
 		Text: "The stream of data has been accepted and the current progress is available in the range header. The updated upload location is available in the `Location` header.",
 		check: func(t *registryTest) {
 			repo := t.repo()
@@ -144,7 +146,7 @@ var uploadRequirements = []Requirement{
 		},
 	},
 	{
-		Category: "push", Name: "cancelling an upload is 204", Section: cancelAnUpload, Level: Should, Since: "main", with: []Feature{FeatureCancelUpload},
+		Category: "push", Name: "cancelling an upload is 204", Section: cancelAnUpload, Level: Should, Since: "main", with: features{registry.CancelUpload},
 		Text: "If successful, the response SHOULD be a `204 No Content` response code.",
 		check: func(t *registryTest) {
 			u := t.chunked(t.repo())
@@ -153,7 +155,7 @@ var uploadRequirements = []Requirement{
 		},
 	},
 	{
-		Category: "push", Name: "cancelled upload is unknown", Section: cancelAnUpload, Level: Must, Since: "main", with: []Feature{FeatureCancelUpload},
+		Category: "push", Name: "cancelled upload is unknown", Section: cancelAnUpload, Level: Must, Since: "main", with: features{registry.CancelUpload},
 		Text: "During a blob upload, the session may be canceled with a `DELETE` request",
 		check: func(t *registryTest) {
 			u := t.chunked(t.repo())

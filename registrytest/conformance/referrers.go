@@ -9,6 +9,8 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/ocireg/registry"
 )
 
 const (
@@ -22,7 +24,7 @@ const (
 // referrerRequirements apply to the referrers API.
 var referrerRequirements = []Requirement{
 	{
-		Category: "discovery", Name: "referrers are 200", Section: listingReferrers, Level: Must, Since: "1.1", with: []Feature{FeatureReferrers},
+		Category: "discovery", Name: "referrers are 200", Section: listingReferrers, Level: Must, Since: "1.1", with: features{registry.ListReferrers},
 		Text: "Assuming a repository is found, this request MUST return a `200 OK` response code.",
 		check: func(t *registryTest) {
 			repo := t.repo()
@@ -32,7 +34,7 @@ var referrerRequirements = []Requirement{
 		},
 	},
 	{
-		Category: "discovery", Name: "referrers are not 404", Section: listingReferrers, Level: Must, Since: "1.1", with: []Feature{FeatureReferrers},
+		Category: "discovery", Name: "referrers are not 404", Section: listingReferrers, Level: Must, Since: "1.1", with: features{registry.ListReferrers},
 		Text: "If the registry supports the referrers API, the registry MUST NOT return a `404 Not Found` to a referrers API requests.",
 		check: func(t *registryTest) {
 			repo := t.repo()
@@ -41,7 +43,7 @@ var referrerRequirements = []Requirement{
 		},
 	},
 	{
-		Category: "discovery", Name: "digest without referrers has an empty list", Section: listingReferrers, Level: Must, Since: "1.1", with: []Feature{FeatureReferrers},
+		Category: "discovery", Name: "digest without referrers has an empty list", Section: listingReferrers, Level: Must, Since: "1.1", with: features{registry.ListReferrers},
 		Text: "If a query results in no matching referrers, an empty manifest list MUST be returned.",
 		check: func(t *registryTest) {
 			repo := t.repo()
@@ -59,7 +61,7 @@ var referrerRequirements = []Requirement{
 		},
 	},
 	{
-		Category: "discovery", Name: "referrers of an invalid digest are 400", Section: listingReferrers, Level: Must, Since: "1.1", with: []Feature{FeatureReferrers},
+		Category: "discovery", Name: "referrers of an invalid digest are 400", Section: listingReferrers, Level: Must, Since: "1.1", with: features{registry.ListReferrers},
 		Text: "If the request is invalid, such as a `<digest>` with an invalid syntax, a `400 Bad Request` MUST be returned.",
 		check: func(t *registryTest) {
 			repo := t.repo()
@@ -70,7 +72,7 @@ var referrerRequirements = []Requirement{
 		},
 	},
 	{
-		Category: "discovery", Name: "referrers have the Content-Type of an index", Section: listingReferrers, Level: Must, Since: "1.1", with: []Feature{FeatureReferrers},
+		Category: "discovery", Name: "referrers have the Content-Type of an index", Section: listingReferrers, Level: Must, Since: "1.1", with: features{registry.ListReferrers},
 		Text: "The `Content-Type` header MUST be set to `application/vnd.oci.image.index.v1+json`.",
 		check: func(t *registryTest) {
 			repo := t.repo()
@@ -82,7 +84,7 @@ var referrerRequirements = []Requirement{
 		},
 	},
 	{
-		Category: "discovery", Name: "referrers are an index", Section: listingReferrers, Level: Must, Since: "1.1", with: []Feature{FeatureReferrers},
+		Category: "discovery", Name: "referrers are an index", Section: listingReferrers, Level: Must, Since: "1.1", with: features{registry.ListReferrers},
 		Text: "Upon success, the response MUST be a JSON body with an image index containing a list of descriptors.",
 		check: func(t *registryTest) {
 			repo := t.repo()
@@ -96,7 +98,7 @@ var referrerRequirements = []Requirement{
 		},
 	},
 	{
-		Category: "discovery", Name: "referrers are of the digest and the repository", Section: listingReferrers, Level: Must, Since: "1.1", with: []Feature{FeatureReferrers},
+		Category: "discovery", Name: "referrers are of the digest and the repository", Section: listingReferrers, Level: Must, Since: "1.1", with: features{registry.ListReferrers},
 		Text: "Each descriptor is of an image manifest or index in the same `<name>` namespace with a `subject` field that specifies the value of `<digest>`.",
 		check: func(t *registryTest) {
 			repo, other := t.repo(), t.repo()
@@ -117,7 +119,7 @@ var referrerRequirements = []Requirement{
 		},
 	},
 	{
-		Category: "discovery", Name: "new referrers are listed", Section: "Enabling the Referrers API", Level: Must, Since: "1.1", with: []Feature{FeatureReferrers},
+		Category: "discovery", Name: "new referrers are listed", Section: "Enabling the Referrers API", Level: Must, Since: "1.1", with: features{registry.ListReferrers},
 		Text: "After the referrers API is enabled, Registries MUST include all newly pushed image manifests with a valid `subject` field in the referrers API response.",
 		check: func(t *registryTest) {
 			repo := t.repo()
@@ -130,7 +132,7 @@ var referrerRequirements = []Requirement{
 		},
 	},
 	{
-		Category: "discovery", Name: "referrer has the artifactType of its manifest", Section: listingReferrers, Level: Must, Since: "1.1", with: []Feature{FeatureReferrers},
+		Category: "discovery", Name: "referrer has the artifactType of its manifest", Section: listingReferrers, Level: Must, Since: "1.1", with: features{registry.ListReferrers},
 		Text: "The descriptors MUST include an `artifactType` field that is set to the value of the `artifactType` in the image manifest or index, if present.",
 		check: func(t *registryTest) {
 			repo, of := t.repo(), t.image()
@@ -144,7 +146,7 @@ var referrerRequirements = []Requirement{
 		},
 	},
 	{
-		Category: "discovery", Name: "referrer without artifactType has the media type of its config", Section: listingReferrers, Level: Must, Since: "1.1", with: []Feature{FeatureReferrers},
+		Category: "discovery", Name: "referrer without artifactType has the media type of its config", Section: listingReferrers, Level: Must, Since: "1.1", with: features{registry.ListReferrers},
 		Text: "If the `artifactType` is empty or missing in the image manifest, the value of `artifactType` MUST be set to the config descriptor `mediaType` value.",
 		check: func(t *registryTest) {
 			repo, of := t.repo(), t.image()
@@ -153,7 +155,7 @@ var referrerRequirements = []Requirement{
 		},
 	},
 	{
-		Category: "discovery", Name: "referring index without artifactType has none", Section: listingReferrers, Level: Must, Since: "1.1", with: []Feature{FeatureReferrers},
+		Category: "discovery", Name: "referring index without artifactType has none", Section: listingReferrers, Level: Must, Since: "1.1", with: features{registry.ListReferrers},
 		Text: "If the `artifactType` is empty or missing in an index, the `artifactType` MUST be omitted.",
 		check: func(t *registryTest) {
 			repo, of := t.repo(), t.image()
@@ -176,7 +178,7 @@ var referrerRequirements = []Requirement{
 		},
 	},
 	{
-		Category: "discovery", Name: "referrer has the annotations of its manifest", Section: listingReferrers, Level: Must, Since: "1.1", with: []Feature{FeatureReferrers},
+		Category: "discovery", Name: "referrer has the annotations of its manifest", Section: listingReferrers, Level: Must, Since: "1.1", with: features{registry.ListReferrers},
 		Text: "The descriptors MUST include annotations from the image manifest or index.",
 		check: func(t *registryTest) {
 			repo, of := t.repo(), t.image()
@@ -201,7 +203,7 @@ var referrerRequirements = []Requirement{
 		},
 	},
 	{
-		Category: "discovery", Name: "Link leads to the next referrers", Section: listingReferrers, Level: Must, Since: "1.1", with: []Feature{FeatureReferrers},
+		Category: "discovery", Name: "Link leads to the next referrers", Section: listingReferrers, Level: Must, Since: "1.1", with: features{registry.ListReferrers},
 		Text: "Each response is an image index with different descriptors in the `manifests` field. The `Link` header MUST be set according to RFC 5988 with the Relation Type `rel=\"next\"`.",
 		check: func(t *registryTest) {
 			repo, of := t.repo(), t.image()
@@ -210,7 +212,7 @@ var referrerRequirements = []Requirement{
 		},
 	},
 	{
-		Category: "discovery", Name: "list of referrers is no larger than a manifest", Section: listingReferrers, Level: Must, Since: "1.1", with: []Feature{FeatureReferrers, FeatureManifestLimit},
+		Category: "discovery", Name: "list of referrers is no larger than a manifest", Section: listingReferrers, Level: Must, Since: "1.1", with: features{registry.ListReferrers, registry.ManifestLimit},
 		Text: "A `Link` header MUST be included in the response when the descriptor list cannot be returned in a single manifest.",
 		check: func(t *registryTest) {
 			repo, of := t.repo(), t.image()
@@ -223,7 +225,7 @@ var referrerRequirements = []Requirement{
 		},
 	},
 	{
-		Category: "discovery", Name: "referrers can be filtered", Section: listingReferrers, Level: Should, Since: "1.1", with: []Feature{FeatureReferrers, FeatureReferrersFilter},
+		Category: "discovery", Name: "referrers can be filtered", Section: listingReferrers, Level: Should, Since: "1.1", with: features{registry.ListReferrers, registry.ReferrersFilter},
 		Text: "The registry SHOULD support filtering on `artifactType`.",
 		check: func(t *registryTest) {
 			repo, of := t.repo(), t.image()
@@ -236,7 +238,7 @@ var referrerRequirements = []Requirement{
 		},
 	},
 	{
-		Category: "discovery", Name: "applied filter is confirmed by OCI-Filters-Applied", Section: listingReferrers, Level: Must, Since: "1.1", with: []Feature{FeatureReferrers},
+		Category: "discovery", Name: "applied filter is confirmed by OCI-Filters-Applied", Section: listingReferrers, Level: Must, Since: "1.1", with: features{registry.ListReferrers},
 		Text: "If filtering is requested and applied, the response MUST include a header `OCI-Filters-Applied: artifactType` denoting that an `artifactType` filter was applied.",
 		check: func(t *registryTest) {
 			repo, of := t.repo(), t.image()
@@ -257,7 +259,7 @@ var referrerRequirements = []Requirement{
 		},
 	},
 	{
-		Category: "discovery", Name: "Link keeps the filter", Section: listingReferrers, Level: Must, Since: "1.1", with: []Feature{FeatureReferrers, FeatureReferrersFilter},
+		Category: "discovery", Name: "Link keeps the filter", Section: listingReferrers, Level: Must, Since: "1.1", with: features{registry.ListReferrers, registry.ReferrersFilter},
 		Text: "If filtering is requested and applied, the response MUST include a header `OCI-Filters-Applied: artifactType` denoting that an `artifactType` filter was applied.",
 		check: func(t *registryTest) {
 			repo, of := t.repo(), t.image()
@@ -273,7 +275,7 @@ var referrerRequirements = []Requirement{
 		},
 	},
 	{
-		Category: "discovery", Name: "deleted referrer is not listed", Section: definitions, Level: Must, Since: "1.1", with: []Feature{FeatureReferrers, FeatureDeleteManifest},
+		Category: "discovery", Name: "deleted referrer is not listed", Section: definitions, Level: Must, Since: "1.1", with: features{registry.ListReferrers, registry.DeleteManifest},
 		Text: "Referrers List: a list of manifests with a subject relationship to a specified digest.",
 		check: func(t *registryTest) {
 			repo, of := t.repo(), t.image()
@@ -284,7 +286,7 @@ var referrerRequirements = []Requirement{
 		},
 	},
 	{
-		Category: "discovery", Name: "referrers are 404 if the API is unsupported", Section: "Unavailable Referrers API", Level: Must, Since: "1.1", without: []Feature{FeatureReferrers},
+		Category: "discovery", Name: "referrers are 404 if the API is unsupported", Section: "Unavailable Referrers API", Level: Must, Since: "1.1", without: features{registry.ListReferrers},
 		Text: "A client querying the referrers API and receiving a `404 Not Found` MUST fallback to using an image index pushed to a tag described by the referrers tag schema.",
 		check: func(t *registryTest) {
 			repo := t.repo()

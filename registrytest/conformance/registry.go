@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/ocireg/registry"
 )
 
 // A Target is the registry to test. A caller sets either Handler or URL and may
@@ -39,10 +41,11 @@ type Target struct {
 	// spec's main branch included.
 	Spec string
 
-	// Without lists the optional features that the registry lacks. The
-	// requirements of those features are skipped. Where the spec says how a
-	// registry responds without a feature, that is checked instead.
-	Without []Feature
+	// Without lists the optional features that the registry lacks, in the
+	// words of [registry.Without]. The requirements of those features are
+	// skipped. Where the spec says how a registry responds without a feature,
+	// that is checked instead.
+	Without []registry.Feature
 
 	// ManifestLimit is the size in bytes of the largest manifest that the
 	// registry accepts. If it is 0, the registry must refuse a manifest of
@@ -52,31 +55,6 @@ type Target struct {
 	// SkipShould skips the requirements of level [Should].
 	SkipShould bool
 }
-
-// A Feature is an optional part of a registry, see [Target.Without].
-type Feature string
-
-// The features.
-const (
-	FeatureAnonymousMount    Feature = "anonymous mount"    // mounts a blob without a from parameter
-	FeatureCancelUpload      Feature = "cancel upload"      // DELETE of an upload session
-	FeatureCatalog           Feature = "catalog"            // GET /v2/_catalog, of the Docker Registry HTTP API V2
-	FeatureConditionalReads  Feature = "conditional reads"  // ETag, and If-None-Match on GET
-	FeatureConditionalWrites Feature = "conditional writes" // If-Match and If-None-Match on PUT of a manifest
-	FeatureDeleteBlob        Feature = "delete blob"        // DELETE of a blob
-	FeatureDeleteManifest    Feature = "delete manifest"    // DELETE of a manifest by its digest
-	FeatureDeleteTag         Feature = "delete tag"         // DELETE of a tag
-	FeatureManifestLimit     Feature = "manifest limit"     // refuses manifests that are too large
-	FeatureMount             Feature = "mount"              // mounts a blob from another repository
-	FeatureNamespace         Feature = "namespace"          // scopes requests by the parameter ns
-	FeatureRange             Feature = "range"              // serves ranges of blobs
-	FeatureReferrers         Feature = "referrers"          // the referrers API
-	FeatureReferrersFilter   Feature = "referrers filter"   // filters referrers by artifactType
-	FeatureSHA512            Feature = "sha512"             // digests of the algorithm sha512
-	FeatureSinglePost        Feature = "single post"        // takes a blob in one POST
-	FeatureStreamUpload      Feature = "stream upload"      // PATCH without Content-Range, of the Docker Registry HTTP API V2
-	FeatureTagParameters     Feature = "tag parameters"     // ?tag= when a manifest is pushed by its digest
-)
 
 const (
 	defaultTargetRepo = "registrytest"
@@ -91,7 +69,7 @@ const (
 //	func TestConformance(t *testing.T) {
 //		conformance.Registry(t, conformance.Target{
 //			Handler: myregistry.New(),
-//			Without: []conformance.Feature{conformance.FeatureDeleteBlob},
+//			Without: []registry.Feature{registry.DeleteBlob},
 //		})
 //	}
 func Registry(t *testing.T, target Target) {
@@ -135,10 +113,12 @@ type Requirement struct {
 
 	// The requirement applies only to registries that have all features of
 	// with and none of without.
-	with, without []Feature
+	with, without features
 
 	check func(t *registryTest)
 }
+
+type features []registry.Feature
 
 // URL returns the address of the requirement's section.
 func (r Requirement) URL() string {
@@ -183,12 +163,12 @@ func (r Requirement) inapplicable(target Target) string {
 	}
 	for _, f := range r.with {
 		if slices.Contains(target.Without, f) {
-			return "Target.Without lists " + string(f)
+			return "Target.Without lists " + f.String()
 		}
 	}
 	for _, f := range r.without {
 		if !slices.Contains(target.Without, f) {
-			return "Target.Without does not list " + string(f)
+			return "Target.Without does not list " + f.String()
 		}
 	}
 	return ""
