@@ -5,15 +5,15 @@ import (
 	"testing"
 )
 
-// BenchmarkAll runs every case with every registry that it is for. Compare
-// runs them interleaved and prints their medians.
+// BenchmarkAll runs every case with every registry. Compare runs them in turns
+// and prints medians.
 func BenchmarkAll(b *testing.B) {
 	for _, c := range Cases(Full) {
 		b.Run(c.Name, func(b *testing.B) { runAll(c, func(name string, run func(*testing.B)) { b.Run(name, run) }) })
 	}
 }
 
-// runAll gives run the case for each registry, and its limits.
+// runAll calls run for each limit of the case, and for each registry.
 func runAll(c Case, run func(name string, f func(*testing.B))) {
 	for _, l := range c.Limits {
 		run(l.Name, l.Run)
@@ -28,8 +28,7 @@ func runAll(c Case, run func(name string, f func(*testing.B))) {
 	}
 }
 
-// Every case runs with every registry that it is for, and finds the answers
-// right.
+// TestCases runs every case once with every registry, with small sizes.
 func TestCases(t *testing.T) {
 	oneIteration(t)
 	for _, c := range Cases(Small) {
@@ -43,7 +42,7 @@ func TestCases(t *testing.T) {
 	}
 }
 
-// oneIteration has benchmarks run once in this test.
+// oneIteration makes benchmarks run once until the end of the test.
 func oneIteration(t *testing.T) {
 	const name = "test.benchtime"
 	before := flag.Lookup(name).Value.String()

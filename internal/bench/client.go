@@ -16,21 +16,21 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// A client sends requests to one registry, through a connection or straight
-// into its handler.
+// A client sends requests to one registry, over a connection or by calling its
+// handler.
 type client struct {
 	handler http.Handler
-	server  *httptest.Server // nil: straight into the handler
+	server  *httptest.Server // nil if the client calls the handler
 	http    *http.Client
 }
 
-// newClient returns a client of a new and empty registry.
+// newClient returns a client of a new, empty registry.
 func newClient(tb testing.TB, r Registry, overHTTP bool) *client {
 	tb.Helper()
 	return openClient(tb, r, tb.TempDir(), overHTTP)
 }
 
-// openClient returns a client of a registry with what is in the directory.
+// openClient returns a client of a registry that serves the directory.
 func openClient(tb testing.TB, r Registry, dir string, overHTTP bool) *client {
 	tb.Helper()
 	h, err := r.New(dir)
@@ -49,25 +49,25 @@ func openClient(tb testing.TB, r Registry, dir string, overHTTP bool) *client {
 	return c
 }
 
-// An answer is what came back of a request.
-type answer struct {
+// A response is the response to a call. It implements [http.ResponseWriter].
+type response struct {
 	header http.Header
 	status int
 	bytes  int64
-	body   []byte // nil unless it was to be kept
+	body   []byte // nil unless keep is set
 	keep   bool
 }
 
-func (a *answer) Header() http.Header { return a.header }
-func (a *answer) Flush()              {}
+func (a *response) Header() http.Header { return a.header }
+func (a *response) Flush()              {}
 
-func (a *answer) WriteHeader(status int) {
+func (a *response) WriteHeader(status int) {
 	if a.status == 0 {
 		a.status = status
 	}
 }
 
-func (a *answer) Write(p []byte) (int, error) {
+func (a *response) Write(p []byte) (int, error) {
 	a.WriteHeader(http.StatusOK)
 	a.bytes += int64(len(p))
 	if a.keep {
@@ -76,21 +76,23 @@ func (a *answer) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// A call is one request, which may be sent any number of times.
+// A call is a request, which can be sent repeatedly.
 type call struct {
 	method, path, mediaType string
 	body                    []byte
 	stream                  bool // without Content-Length
 	contentRange            string
-	keep                    bool // the body of the answer
-	want                    int
+	keep                    bool // keep the body of the response
+	want                    int  // the status; 0 for any
 }
 
-// accept is what clients of images say they understand. Some registries do not
-// find a manifest without it.
+// accept is the value of Accept that clients of images send. Some registries
+// answer 404 without it.
 var accept = []string{ocispec.MediaTypeImageManifest + ", " + ocispec.MediaTypeImageIndex}
 
-func (c *client) do(k call) (*answer, error) {
+// do sends the request and returns the response. It returns an error if the status
+// is not the one that the call wants.
+func (c *client) do(k call) (*response, error) {
 	var body io.Reader
 	if k.body != nil {
 		body = bytes.NewReader(k.body)
@@ -117,7 +119,7 @@ func (c *client) do(k call) (*answer, error) {
 	if k.contentRange != "" {
 		r.Header["Content-Range"] = []string{k.contentRange}
 	}
-	a := &answer{keep: k.keep, header: make(http.Header, 8)}
+	a := &response{keep: k.keep, header: make(http.Header, 8)}
 	if c.server == nil {
 		r.RequestURI = r.URL.RequestURI()
 		if r.Body == nil {
@@ -145,8 +147,8 @@ func (c *client) do(k call) (*answer, error) {
 	return a, nil
 }
 
-// must is do, for what has to work.
-func (c *client) must(tb testing.TB, k call) *answer {
+// must sends the request and fails the test if that fails.
+func (c *client) must(tb testing.TB, k call) *response {
 	a, err := c.do(k)
 	if err != nil {
 		tb.Fatal(err)
@@ -154,7 +156,7 @@ func (c *client) must(tb testing.TB, k call) *answer {
 	return a
 }
 
-// An image is what is pushed.
+// An image is a small image to push.
 type image struct {
 	config, layer, manifest []byte
 	configDigest            digest.Digest
@@ -185,7 +187,7 @@ func newReferrer(seed string, layer []byte, subject digest.Digest) image {
 	return i
 }
 
-// push sends the nine requests with which clients push a small image.
+// push sends the nine requests that push a small image.
 func (c *client) push(repo, tag string, i image) error {
 	if _, err := c.do(call{method: "GET", path: "/v2/", want: 200}); err != nil {
 		return err
@@ -216,7 +218,7 @@ func (c *client) pushBlob(repo string, content []byte, d digest.Digest) error {
 	return err
 }
 
-// start begins an upload session and returns where it is.
+// start opens an upload session and returns its location.
 func (c *client) start(repo string) (string, error) {
 	a, err := c.do(call{method: "POST", path: "/v2/" + repo + "/blobs/uploads/", want: 202})
 	if err != nil {
@@ -239,21 +241,22 @@ func (c *client) pushManifest(repo, tag string, i image) error {
 	return err
 }
 
-// putManifest puts the manifest of an image, by a tag or a digest.
+// putManifest returns the call that pushes the manifest of an image, by a tag or a
+// digest.
 func putManifest(repo, reference string, i image) call {
 	return call{method: "PUT", path: "/v2/" + repo + "/manifests/" + reference, body: i.manifest, mediaType: ocispec.MediaTypeImageManifest, want: 201}
 }
 
-// mustHave stops the test unless the answer has the body.
+// mustHave fails the test unless the response has the body.
 func (c *client) mustHave(tb testing.TB, k call, body []byte) {
 	tb.Helper()
 	k.keep, k.want = true, http.StatusOK
 	if a := c.must(tb, k); !bytes.Equal(a.body, body) {
-		tb.Fatalf("%s %s: %d bytes that are not the %d that were pushed", k.method, k.path, len(a.body), len(body))
+		tb.Fatalf("%s %s: the response has %d bytes, which are not the %d expected", k.method, k.path, len(a.body), len(body))
 	}
 }
 
-// check stops the test unless the registry has the image as it was pushed.
+// check fails the test unless the registry serves the image as it was pushed.
 func (c *client) check(tb testing.TB, repo, tag string, i image) {
 	tb.Helper()
 	path := "/v2/" + repo

@@ -17,16 +17,16 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// writeLayout writes an image layout with n images, each with its tag. Each has
-// a config of its own if they are to differ.
+// writeLayout writes an image layout with n tagged images. If differ is set, each
+// has a config of its own; otherwise all are the same.
 func writeLayout(b *testing.B, dir string, n int, differ bool) []image {
 	b.Helper()
 	blobs := filepath.Join(dir, "blobs", "sha256")
 	if err := os.MkdirAll(blobs, 0o777); err != nil {
 		b.Fatal(err)
 	}
-	// A layout that is older than the step of the file system's clock: what has
-	// just been written is read with more care.
+	// The files get an old time, because a layout reads files that are newer than
+	// a step of the file system's clock with more care.
 	past := time.Now().Add(-time.Hour)
 	write := func(name string, content []byte) {
 		if err := errors.Join(os.WriteFile(name, content, 0o666), os.Chtimes(name, past, past)); err != nil {
@@ -58,12 +58,11 @@ func writeLayout(b *testing.B, dir string, n int, differ bool) []image {
 	return images
 }
 
-// layoutDir returns a directory whose name is that of the repository of the
-// layout in it.
+// layoutDir returns a directory with the name of the repository.
 func layoutDir(b *testing.B) string { return filepath.Join(b.TempDir(), "app") }
 
-// openLayout measures how long it takes until a registry that opens a layout of
-// n images has served the first manifest.
+// openLayout measures the opening of a layout of n images, up to the response
+// with the first manifest.
 func openLayout(b *testing.B, r Registry, n int) {
 	dir := layoutDir(b)
 	i := writeLayout(b, dir, n, true)[n/2]
@@ -74,16 +73,17 @@ func openLayout(b *testing.B, r Registry, n int) {
 	}
 }
 
-func getOfLayout(b *testing.B, r Registry, n int, what string) {
+// getOfLayout measures GET of one part of an image in a layout of n images.
+func getOfLayout(b *testing.B, r Registry, n int, part string) {
 	dir := layoutDir(b)
 	i := writeLayout(b, dir, n, true)[n/2]
 	c := openClient(b, r, dir, false)
 	c.check(b, "app", tagName(n/2), i)
-	getAgain(b, c, "GET", what, "app", tagName(n/2), i, 1)
+	getAgain(b, c, "GET", part, "app", tagName(n/2), i, 1)
 }
 
-// openTree measures how long it takes until a registry that opens a tree of n
-// layouts has served a manifest of one and listed all of them.
+// openTree measures the opening of a tree of n layouts, up to the responses with
+// the manifest of one and the list of all.
 func openTree(b *testing.B, r Registry, n int) {
 	dir := b.TempDir()
 	var i image
@@ -97,20 +97,20 @@ func openTree(b *testing.B, r Registry, n int) {
 		c.must(b, call{method: "GET", path: "/v2/" + path + "/manifests/" + tagName(0), want: http.StatusOK})
 		a := c.must(b, call{method: "GET", path: "/v2/_catalog", keep: true, want: http.StatusOK})
 		if got := strings.Count(string(a.body), "team"); got != n {
-			b.Fatalf("%d repositories, not %d", got, n)
+			b.Fatalf("the catalog lists %d repositories, not %d", got, n)
 		}
 	}
 }
 
-// pushIntoLayout measures the push of a tag into a layout that holds n, by some
-// writers at once.
+// pushIntoLayout measures concurrent writers that each push a tag into a layout
+// with n tags.
 func pushIntoLayout(b *testing.B, r Registry, n, writers int) {
 	dir := layoutDir(b)
 	i := writeLayout(b, dir, n, false)[0]
 	c := openClient(b, r, dir, false)
 	k := n
 	for b.Loop() {
-		// One round of all writers is measured, and reported for each push.
+		// A round of all writers is measured; the metric is that of one push.
 		var wg sync.WaitGroup
 		for range writers {
 			wg.Go(func(tag string) func() {
@@ -127,6 +127,6 @@ func pushIntoLayout(b *testing.B, r Registry, n, writers int) {
 	b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N*writers), "us/push")
 	c.check(b, "app", tagName(k-1), i)
 	if text, err := os.ReadFile(filepath.Join(dir, "index.json")); err != nil || bytes.Count(text, []byte(`"digest"`)) < k {
-		b.Fatalf("%d entries in index.json, not %d: %v", bytes.Count(text, []byte(`"digest"`)), k, err)
+		b.Fatalf("index.json has %d entries, not %d: %v", bytes.Count(text, []byte(`"digest"`)), k, err)
 	}
 }

@@ -15,7 +15,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// hashAlone measures SHA-256 without a registry around it.
+// hashAlone measures SHA-256 of the content.
 func hashAlone(b *testing.B, big func() ([]byte, digest.Digest)) {
 	content, _ := big()
 	b.SetBytes(int64(len(content)))
@@ -24,7 +24,7 @@ func hashAlone(b *testing.B, big func() ([]byte, digest.Digest)) {
 	}
 }
 
-// discardAll measures net/http with a handler that keeps nothing.
+// discardAll measures net/http with a handler that discards the body.
 func discardAll(b *testing.B, big func() ([]byte, digest.Digest)) {
 	content, d := big()
 	discard := func(string) (http.Handler, error) {
@@ -42,8 +42,8 @@ func discardAll(b *testing.B, big func() ([]byte, digest.Digest)) {
 	}
 }
 
-// decodeReferrer measures encoding/json with the manifest of a referrer, which
-// says what its subject is nowhere else.
+// decodeReferrer measures encoding/json with the manifest of a referrer, which a
+// registry has to parse to find the subject.
 func decodeReferrer(b *testing.B) {
 	i := newReferrer("same", []byte("layer"), digest.FromString("subject"))
 	for b.Loop() {
@@ -54,8 +54,7 @@ func decodeReferrer(b *testing.B) {
 	}
 }
 
-// serveContent measures how net/http serves the content by itself, from memory
-// or from a file.
+// serveContent measures [http.ServeContent] from memory or from a file.
 func serveContent(b *testing.B, big func() ([]byte, digest.Digest), fromFile bool) {
 	content, _ := big()
 	name := filepath.Join(b.TempDir(), "content")
@@ -84,7 +83,7 @@ func serveContent(b *testing.B, big func() ([]byte, digest.Digest), fromFile boo
 	b.SetBytes(int64(len(content)))
 	for b.Loop() {
 		if a := c.must(b, call{method: "GET", path: "/", want: 200}); a.bytes != int64(len(content)) {
-			b.Fatal("short:", a.bytes)
+			b.Fatalf("the response has %d bytes, not %d", a.bytes, len(content))
 		}
 	}
 }

@@ -1,5 +1,5 @@
-// Package bench compares the registry with the other registries that run in a
-// test's own process, and with the least that any of them has to do.
+// Package bench compares the registry with others that run in a test's own
+// process, and with stubs that do the least any registry has to do.
 package bench
 
 import (
@@ -22,21 +22,22 @@ import (
 	"github.com/ocireg/registry/memstore"
 )
 
-// A Registry is something to measure.
+// A Registry is a registry to measure.
 type Registry struct {
 	Name string
 
-	// Disk says that it keeps its content in a directory.
+	// Disk says whether the registry keeps its content in a directory.
 	Disk bool
 
-	// Stub says that it is not a registry, but the least that one has to do.
+	// Stub says whether it does only the least that a registry has to do.
 	Stub bool
 
-	// New returns an empty one; dir is an empty directory of its own.
+	// New returns a handler; dir is its directory, empty for an empty registry.
 	New func(dir string) (http.Handler, error)
 }
 
-// Registries returns everything that is compared, ours first, the stubs last.
+// Registries returns all registries: first those that keep content in memory, then
+// those on disk. Of each kind, this project's is the first and the stub the last.
 func Registries() []Registry {
 	return []Registry{
 		{Name: "memstore", New: func(string) (http.Handler, error) {
@@ -73,8 +74,8 @@ func Registries() []Registry {
 	}
 }
 
-// newDistribution returns distribution with the storage driver, silenced: it
-// logs through a logger that the whole process shares.
+// newDistribution returns distribution with the storage driver. It also silences
+// its logger, which the whole process shares.
 func newDistribution(driver string, params configuration.Parameters) (http.Handler, error) {
 	logrus.SetOutput(io.Discard)
 	config := &configuration.Configuration{

@@ -19,10 +19,10 @@ import (
 	"github.com/ocireg/registry/internal/ordered"
 )
 
-// stub does what no registry can leave out, and checks nothing: it finds its
-// way by the path, hashes what it is sent, keeps it, and sends it back with
-// the headers that clients need. With a directory, it keeps blobs in files and
-// rewrites an index for every manifest.
+// A stub does the least that a registry has to do, and checks nothing: it routes
+// by the path, hashes and keeps content, and serves it with the headers that
+// clients need. With a directory, it keeps blobs in files and rewrites an index
+// for every manifest.
 type stub struct {
 	dir string
 
@@ -209,9 +209,9 @@ func (s *stub) get(w http.ResponseWriter, r *http.Request, d, mediaType string) 
 		return
 	}
 	s.mu.RLock()
-	content, there := s.blobs[d]
+	content, ok := s.blobs[d]
 	s.mu.RUnlock()
-	if !there {
+	if !ok {
 		w.WriteHeader(http.StatusNotFound)
 		return
 	}

@@ -1,85 +1,83 @@
-// Compare runs the benchmarks of this module interleaved, so that a change in
-// what else the machine does hits all alike, and prints the medians and the
-// fastest runs with their ratios to the stub's. On a machine that is busy with
-// other things, the fastest say more.
+// Compare runs the benchmarks of this module in turns and prints medians, with
+// their ratios to those of the stub.
 //
 //	go run ./compare -rounds 5 -case push
+//	go run ./compare -results results.md
+//
+// A round runs a case once for every registry, so that a change in the load of
+// the machine affects all of them. On a busy machine, the fastest run says more
+// than the median. With -results, the rows that were measured also replace those
+// in a file.
 package main
 
 import (
+	"cmp"
 	"flag"
 	"fmt"
-	"math"
 	"os"
 	"regexp"
-	"slices"
-	"strings"
+	"runtime"
 	"testing"
-	"text/tabwriter"
+	"time"
 
 	"github.com/ocireg/registry/internal/bench"
 )
 
 func main() {
 	testing.Init()
-	rounds := flag.Int("rounds", 5, "how often each case is run")
-	which := flag.String("case", ".", "run the cases that match the regular expression")
-	who := flag.String("registry", ".", "run the registries that match the regular expression")
-	markdown := flag.Bool("markdown", false, "print a table in Markdown")
-	benchtime := flag.String("benchtime", "200ms", "how long each run takes, or how many iterations it has, as for go test")
+	rounds := flag.Int("rounds", 5, "run each case this many `times`")
+	which := flag.String("case", ".", "run the cases that match the regular `expression`")
+	subjects := flag.String("registry", ".", "run the registries that match the regular `expression`")
+	benchtime := flag.String("benchtime", "200ms", "the `time` or the number of iterations of a run, as for go test")
+	file := flag.String("results", "", "replace the rows in the `file`")
 	flag.Parse()
-	if err := flag.Set("test.benchtime", *benchtime); err != nil {
+	failed, err := run(*rounds, *which, *subjects, *benchtime, *file)
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "compare:", err)
 		os.Exit(2)
-	}
-	cases, err := regexp.Compile(*which)
-	registries, err2 := regexp.Compile(*who)
-	if err != nil || err2 != nil {
-		fmt.Fprintln(os.Stderr, "compare: not a regular expression:", err, err2)
-		os.Exit(2)
-	}
-	failed := false
-	out := newTable(*markdown)
-	out.row("case", "registry", "median", "fastest", "of stub", "fastest of stub", "allocs", "more")
-	if *markdown {
-		out.row(slices.Repeat([]string{"---"}, 8)...)
-	}
-	for _, c := range bench.Cases(bench.Full) {
-		if cases.MatchString(c.Name) {
-			failed = compare(out, c, registries, *rounds) || failed
-			out.flush()
-		}
 	}
 	if failed {
 		os.Exit(1)
 	}
 }
 
-// A table is printed in columns, or in Markdown.
-type table struct {
-	columns  *tabwriter.Writer
-	markdown bool
-}
-
-func newTable(markdown bool) *table {
-	return &table{tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0), markdown}
-}
-
-func (t *table) row(cells ...string) {
-	if t.markdown {
-		fmt.Println("| " + strings.Join(cells, " | ") + " |")
-	} else {
-		fmt.Fprintln(t.columns, strings.Join(cells, "\t"))
+// run reports whether a benchmark failed.
+func run(rounds int, which, subjects, benchtime, file string) (failed bool, err error) {
+	if err := flag.Set("test.benchtime", benchtime); err != nil {
+		return false, err
 	}
+	wanted, err1 := regexp.Compile(which)
+	registries, err2 := regexp.Compile(subjects)
+	if err := cmp.Or(err1, err2); err != nil {
+		return false, err
+	}
+	var rows []row
+	var order []string
+	for _, c := range bench.Cases(bench.Full) {
+		order = append(order, c.Name)
+		if !wanted.MatchString(c.Name) {
+			continue
+		}
+		measured := compare(c, registries, rounds)
+		printRows(os.Stdout, measured)
+		for _, r := range measured {
+			failed = failed || r.failed()
+		}
+		rows = append(rows, measured...)
+	}
+	if file == "" {
+		return failed, nil
+	}
+	system := fmt.Sprintf("%s %s/%s, %d CPUs", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU())
+	return failed, update(file, rows, order, time.Now().Format(time.DateOnly), system)
 }
 
-func (t *table) flush() { t.columns.Flush() }
-
-// compare prints the rows of one case. It reports whether a run failed.
-func compare(out *table, c bench.Case, who *regexp.Regexp, rounds int) (failed bool) {
+// compare measures one case. The rows are in the order of the registries, after
+// those of the limits.
+func compare(c bench.Case, wanted *regexp.Regexp, rounds int) []row {
 	var registries []bench.Registry
 	for _, r := range bench.Registries() {
-		if (c.Only == nil || c.Only(r)) && (r.Stub || who.MatchString(r.Name)) {
+		if (c.Only == nil || c.Only(r)) && (r.Stub || wanted.MatchString(r.Name)) {
 			registries = append(registries, r)
 		}
 	}
@@ -94,87 +92,18 @@ func compare(out *table, c bench.Case, who *regexp.Regexp, rounds int) (failed b
 			}
 		}
 	}
-	stub, fastestStub := map[bool]float64{}, map[bool]float64{}
+	stubs := make(map[bool][]testing.BenchmarkResult) // by whether they keep content on disk
 	for _, r := range registries {
 		if r.Stub {
-			stub[r.Disk] = median(results[r.Name], nanoseconds)
-			fastestStub[r.Disk] = fastest(results[r.Name])
+			stubs[r.Disk] = results[r.Name]
 		}
 	}
+	var rows []row
 	for _, l := range c.Limits {
-		all := results[l.Name]
-		out.row(c.Name, l.Name, duration(median(all, nanoseconds)), duration(fastest(all)), "", "", "", more(all))
+		rows = append(rows, limitRow(c.Name, l.Name, results[l.Name]))
 	}
 	for _, r := range registries {
-		all := results[r.Name]
-		if len(all) < rounds {
-			failed = true
-			out.row(c.Name, r.Name, fmt.Sprintf("failed %d of %d", rounds-len(all), rounds))
-			continue
-		}
-		ns := median(all, nanoseconds)
-		ratio, fastestRatio := "-", "-"
-		if stub[r.Disk] > 0 {
-			ratio = fmt.Sprintf("%.2fx", ns/stub[r.Disk])
-			fastestRatio = fmt.Sprintf("%.2fx", fastest(all)/fastestStub[r.Disk])
-		}
-		allocs := median(all, func(r testing.BenchmarkResult) float64 { return float64(r.AllocsPerOp()) })
-		out.row(c.Name, r.Name, duration(ns), duration(fastest(all)), ratio, fastestRatio, fmt.Sprintf("%.0f", allocs), more(all))
+		rows = append(rows, registryRow(c.Name, r.Name, results[r.Name], stubs[r.Disk], rounds))
 	}
-	return failed
-}
-
-// more returns the other metrics of a case, and its throughput.
-func more(all []testing.BenchmarkResult) string {
-	var parts []string
-	if b := all[0].Bytes; b > 0 {
-		ns := median(all, nanoseconds)
-		parts = append(parts, fmt.Sprintf("%.0f MB/s", float64(b)/ns*1000))
-	}
-	var names []string
-	for name := range all[0].Extra {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	for _, name := range names {
-		parts = append(parts, fmt.Sprintf("%.2f %s", median(all, func(r testing.BenchmarkResult) float64 { return r.Extra[name] }), name))
-	}
-	return strings.Join(parts, ", ")
-}
-
-// fastest returns the time of the run that was disturbed least.
-func fastest(all []testing.BenchmarkResult) float64 {
-	least := math.Inf(1)
-	for _, r := range all {
-		least = min(least, nanoseconds(r))
-	}
-	return least
-}
-
-func nanoseconds(r testing.BenchmarkResult) float64 {
-	return float64(r.T.Nanoseconds()) / float64(r.N)
-}
-
-func median(all []testing.BenchmarkResult, of func(testing.BenchmarkResult) float64) float64 {
-	if len(all) == 0 {
-		return 0
-	}
-	values := make([]float64, len(all))
-	for i, r := range all {
-		values[i] = of(r)
-	}
-	slices.Sort(values)
-	return (values[(len(values)-1)/2] + values[len(values)/2]) / 2
-}
-
-func duration(ns float64) string {
-	switch {
-	case ns >= 1e9:
-		return fmt.Sprintf("%.2f s", ns/1e9)
-	case ns >= 1e6:
-		return fmt.Sprintf("%.2f ms", ns/1e6)
-	case ns >= 1e3:
-		return fmt.Sprintf("%.2f us", ns/1e3)
-	}
-	return fmt.Sprintf("%.0f ns", ns)
+	return rows
 }

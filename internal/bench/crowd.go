@@ -1,0 +1,85 @@
+package bench
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// pushDifferent measures 64 clients that push n images, each with a layer of
+// 1 MiB of its own.
+func pushDifferent(b *testing.B, r Registry, n int) {
+	layer := make([]byte, 1<<20)
+	images := make([]image, n)
+	for k := range images {
+		copy(layer, fmt.Sprintf("layer %d", k))
+		images[k] = newImage(fmt.Sprint(k), bytes.Clone(layer))
+	}
+	b.SetBytes(int64(n) << 20)
+	pushAll(b, r, func(c *client, k int) error {
+		return c.push(fmt.Sprintf("app%d", k%16), fmt.Sprintf("v%d", k), images[k])
+	}, func(c *client) {
+		for k, i := range images {
+			c.check(b, fmt.Sprintf("app%d", k%16), fmt.Sprintf("v%d", k), i)
+		}
+	}, n, n<<20)
+}
+
+// pushSame measures 64 clients that push the same blob of 4 MiB.
+func pushSame(b *testing.B, r Registry) {
+	layer := make([]byte, 4<<20)
+	rand.NewChaCha8([32]byte{2}).Read(layer)
+	d := digest.FromBytes(layer)
+	b.SetBytes(64 * 4 << 20)
+	pushAll(b, r, func(c *client, k int) error {
+		return c.pushBlob("app", layer, d)
+	}, func(c *client) {
+		c.mustHave(b, call{method: "GET", path: "/v2/app/blobs/" + string(d)}, layer)
+	}, 64, 64*len(layer))
+}
+
+// pushAll measures 64 clients that call push n times, for size bytes together.
+// It also reports the growth of the heap during the pushes, and after them.
+func pushAll(b *testing.B, r Registry, push func(c *client, k int) error, check func(c *client), n, size int) {
+	var peak, kept uint64
+	for b.Loop() {
+		b.StopTimer()
+		c := newClient(b, r, true)
+		warmMemory(size)
+		before := heapInUse()
+		stop := watchHeap(before, &peak)
+		b.StartTimer()
+		var next atomic.Int64
+		var failed atomic.Value
+		var wg sync.WaitGroup
+		for range 64 {
+			wg.Go(func() {
+				for k := next.Add(1) - 1; k < int64(n); k = next.Add(1) - 1 {
+					if err := push(c, int(k)); err != nil {
+						failed.Store(err)
+					}
+				}
+			})
+		}
+		wg.Wait()
+		b.StopTimer()
+		stop()
+		if err := failed.Load(); err != nil {
+			b.Fatal(err)
+		}
+		c.http.CloseIdleConnections()
+		runtime.GC()
+		watchHeap(before, &kept)()
+		check(c)
+		c.server.Close()
+		b.StartTimer()
+	}
+	b.ReportMetric(float64(peak)/(1<<20), "heap-MiB")
+	b.ReportMetric(float64(kept)/(1<<20), "kept-MiB")
+}
