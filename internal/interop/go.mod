@@ -14,6 +14,7 @@ require (
 	github.com/regclient/regclient v0.11.7
 	github.com/sirupsen/logrus v1.10.2
 	github.com/stretchr/testify v1.12.1
+	golang.org/x/net v0.58.0
 	oras.land/oras-go/v2 v2.6.4
 )
 
