@@ -1,4 +1,4 @@
-// Package linediff shows how two lists of lines differ.
+// Package linediff shows the difference between two lists of lines.
 package linediff
 
 import (
@@ -8,13 +8,13 @@ import (
 )
 
 const (
-	diffContext = 3       // how many lines that are the same are shown around others
-	maxDiffWork = 4 << 20 // how many pairs of lines are compared at the most
+	context  = 3    // the number of common lines to show around others
+	maxEdits = 1000 // bounds the memory of a comparison to 8 MB
 )
 
-// Lines returns how the lines that were got differ from those that were
-// wanted, line by line, or "" if they do not. It shows a line that was got, by
-// its index, as show says.
+// Lines returns the difference between the wanted lines and the lines that a
+// test got, or "" if there is none. It calls show with the index of a line in
+// got for the text to show.
 func Lines(want, got []string, show func(i int) string) string {
 	if slices.Equal(want, got) {
 		return ""
@@ -24,9 +24,8 @@ func Lines(want, got []string, show func(i int) string) string {
 		text string
 	}
 	var lines []line
-	common := commonLines(want, got)
 	w, g := 0, 0
-	for _, c := range append(common, [2]int{len(want), len(got)}) {
+	for _, c := range append(commonLines(want, got), [2]int{len(want), len(got)}) {
 		for ; w < c[0]; w++ {
 			lines = append(lines, line{'-', want[w]})
 		}
@@ -39,37 +38,35 @@ func Lines(want, got []string, show func(i int) string) string {
 		}
 	}
 	var b strings.Builder
-	same := func(l line) bool { return l.mark == ' ' }
-	for len(lines) > 0 {
-		n := 0
-		for n < len(lines) && same(lines[n]) {
-			n++
+	print := func(lines []line) {
+		for _, l := range lines {
+			fmt.Fprintf(&b, "%c %s\n", l.mark, l.text)
 		}
-		head, tail := diffContext, diffContext
+	}
+	for len(lines) > 0 {
+		n := slices.IndexFunc(lines, func(l line) bool { return l.mark != ' ' })
+		head, tail := context, context
 		if b.Len() == 0 {
 			head = 0
 		}
-		if n == len(lines) {
-			tail = 0
+		if n < 0 {
+			n, tail = len(lines), 0
 		}
 		if n > head+tail+1 {
-			for _, l := range lines[:head] {
-				fmt.Fprintf(&b, "%c %s\n", l.mark, l.text)
-			}
+			print(lines[:head])
 			fmt.Fprintf(&b, "  … %d lines that are the same\n", n-head-tail)
 			lines, n = lines[n-tail:], tail
 		}
 		n = min(n+1, len(lines))
-		for _, l := range lines[:n] {
-			fmt.Fprintf(&b, "%c %s\n", l.mark, l.text)
-		}
+		print(lines[:n])
 		lines = lines[n:]
 	}
 	return b.String()
 }
 
-// commonLines returns the pairs of indexes of lines that are the same in both,
-// in ascending order, as many as can be found.
+// commonLines returns the pairs of indexes of lines that both lists have, in
+// ascending order: as many as possible, or fewer if more than maxEdits lines
+// differ.
 func commonLines(a, b []string) (pairs [][2]int) {
 	from := 0
 	for from < len(a) && from < len(b) && a[from] == b[from] {
@@ -77,39 +74,69 @@ func commonLines(a, b []string) (pairs [][2]int) {
 		from++
 	}
 	after := 0
-	for after < len(a)-from && after < len(b)-from && a[len(a)-1-after] == b[len(b)-1-after] {
+	for after < min(len(a), len(b))-from && a[len(a)-1-after] == b[len(b)-1-after] {
 		after++
 	}
-	x, y := a[from:len(a)-after], b[from:len(b)-after]
-	if len(x)*len(y) <= maxDiffWork {
-		// longest[i][j] is how many lines x[i:] and y[j:] have in common.
-		longest := make([][]int, len(x)+1)
-		for i := range longest {
-			longest[i] = make([]int, len(y)+1)
-		}
-		for i := len(x) - 1; i >= 0; i-- {
-			for j := len(y) - 1; j >= 0; j-- {
-				if x[i] == y[j] {
-					longest[i][j] = longest[i+1][j+1] + 1
-				} else {
-					longest[i][j] = max(longest[i+1][j], longest[i][j+1])
-				}
-			}
-		}
-		for i, j := 0, 0; i < len(x) && j < len(y); {
-			switch {
-			case x[i] == y[j]:
-				pairs = append(pairs, [2]int{from + i, from + j})
-				i, j = i+1, j+1
-			case longest[i+1][j] >= longest[i][j+1]:
-				i++
-			default:
-				j++
-			}
-		}
+	for _, p := range middle(a[from:len(a)-after], b[from:len(b)-after]) {
+		pairs = append(pairs, [2]int{from + p[0], from + p[1]})
 	}
 	for i := range after {
 		pairs = append(pairs, [2]int{len(a) - after + i, len(b) - after + i})
 	}
+	return pairs
+}
+
+// middle is the greedy algorithm of Myers, An O(ND) Difference Algorithm and
+// Its Variations (1986). A point x, y stands for the first x lines of a and the
+// first y lines of b, a diagonal k for the points with x-y = k.
+func middle(a, b []string) (pairs [][2]int) {
+	// furthest[d][k+d] is the largest x that d edits can reach on diagonal k.
+	var furthest [][]int
+	// before returns the point from which edit d leads to diagonal k.
+	before := func(d, k int) (x, y int) {
+		last := furthest[d-1]
+		deletion := func() int { return last[k-1+d-1] }
+		insertion := func() int { return last[k+1+d-1] }
+		if k == -d || k != d && deletion() < insertion() {
+			return insertion(), insertion() - k - 1
+		}
+		return deletion(), deletion() - k + 1
+	}
+	best, bestK := -1, 0 // the largest x+y in the last round, and its diagonal
+	for d := 0; d <= min(maxEdits, len(a)+len(b)) && best < len(a)+len(b); d++ {
+		round := make([]int, 2*d+1)
+		best = -1
+		for k := -d; k <= d; k += 2 {
+			x := 0
+			if d > 0 {
+				var y int
+				if x, y = before(d, k); x-y > k {
+					y++
+				} else {
+					x++
+				}
+			}
+			for x < len(a) && x-k < len(b) && a[x] == b[x-k] {
+				x++
+			}
+			round[k+d] = x
+			if x <= len(a) && x-k <= len(b) && 2*x-k > best {
+				best, bestK = 2*x-k, k
+			}
+		}
+		furthest = append(furthest, round)
+	}
+	for d, k := len(furthest)-1, bestK; d >= 0; d-- {
+		x, from, next := furthest[d][k+d], 0, 0
+		if d > 0 {
+			fx, fy := before(d, k)
+			from, next = max(fx, fy+k), fx-fy
+		}
+		for ; x > from; x-- {
+			pairs = append(pairs, [2]int{x - 1, x - 1 - k})
+		}
+		k = next
+	}
+	slices.Reverse(pairs)
 	return pairs
 }

@@ -1,6 +1,8 @@
 package linediff
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -32,8 +34,25 @@ func TestLines(t *testing.T) {
 	}
 }
 
-// However long the lists are, the difference is found in bounded time, and
-// says the truth.
+// A difference of more than maxEdits lines still has the common lines that come
+// before it and after it.
+func TestLongLists(t *testing.T) {
+	t.Parallel()
+	var want, got []string
+	for i := range 3 * maxEdits {
+		want = append(want, fmt.Sprint("w", i))
+		got = append(got, fmt.Sprint("g", i))
+	}
+	between := []string{"first", "x", "x", "x", "x", "last"}
+	want = slices.Concat(between[:1], between[1:5], want, between[5:])
+	got = slices.Concat(between[:1], got[:1], between[1:5], got[1:], between[5:])
+	d := Lines(want, got, func(i int) string { return got[i] })
+	require.Equal(t, "  first\n+ g0\n  x\n  x\n  x\n  x\n- w0\n", d[:strings.Index(d, "- w1\n")])
+	require.True(t, strings.HasSuffix(d, "+ g2999\n  last\n"))
+	require.Len(t, strings.Split(strings.TrimSpace(d), "\n"), len(between)+6*maxEdits)
+}
+
+// The common lines are a common subsequence, and of short lists the longest.
 func FuzzLines(f *testing.F) {
 	f.Add("abcabba", "cbabac")
 	f.Add("aaaaaaaaaaaaaaaab", "baaaaaaaaaaaaa")
@@ -47,9 +66,30 @@ func FuzzLines(f *testing.F) {
 			}
 			w, g = p[0], p[1]
 		}
+		if len(a) < 40 && len(b) < 40 && len(pairs) != longest(want, got) {
+			t.Fatalf("%q and %q: %d common lines, not %d", a, b, len(pairs), longest(want, got))
+		}
 		d := Lines(want, got, func(i int) string { return got[i] })
 		if (d == "") != (a == b) && strings.Join(want, "") != strings.Join(got, "") {
 			t.Fatalf("%q and %q: %q", a, b, d)
 		}
 	})
+}
+
+// longest returns the length of the longest common subsequence.
+func longest(a, b []string) int {
+	table := make([][]int, len(a)+1)
+	for i := range table {
+		table[i] = make([]int, len(b)+1)
+	}
+	for i := range a {
+		for j := range b {
+			if a[i] == b[j] {
+				table[i+1][j+1] = table[i][j] + 1
+			} else {
+				table[i+1][j+1] = max(table[i][j+1], table[i+1][j])
+			}
+		}
+	}
+	return table[len(a)][len(b)]
 }
