@@ -280,9 +280,6 @@ func (s *Server) onEnd(f func()) {
 	s.atEnd = append(s.atEnd, f)
 }
 
-// maxRequests is the number of requests that are logged when a test fails.
-const maxRequests = 100
-
 // explain logs what happened, if the test has failed.
 func (s *Server) explain() {
 	s.t.Helper()
@@ -291,7 +288,7 @@ func (s *Server) explain() {
 		return
 	}
 	if requests := s.Requests(); requests.Len() > 0 {
-		s.t.Logf("registrytest: the requests to %s:\n%s", s.Host(), requests.Table(maxRequests))
+		s.t.Logf("registrytest: the requests to %s:\n%v", s.Host(), requests)
 	}
 	if len(lines) > 0 {
 		s.t.Logf("registrytest: the log of %s:\n%s", s.Host(), strings.Join(lines, "\n"))

@@ -171,9 +171,9 @@ func TestServerRecordsRequestsByConnection(t *testing.T) {
 		requireUp(t, s)
 		s.CloseClientConnections()
 		requireUp(t, s)
-		requests := s.Requests().Op(registry.Ping)
-		require.Equal(t, 3, requests.Len())
-		require.Equal(t, []int{1, 1, 2}, []int{requests.At(0).Conn, requests.At(1).Conn, requests.At(2).Conn})
+		requests := s.Requests().Op(registry.Ping).All()
+		require.Len(t, requests, 3)
+		require.Equal(t, []int{1, 1, 2}, []int{requests[0].Conn, requests[1].Conn, requests[2].Conn})
 	})
 }
 

@@ -1,5 +1,5 @@
-// Package conn carries facts about a client's connection from the server that
-// accepted it to the rooms that look at its requests.
+// Package conn passes facts about a client's connection, in the context of its
+// requests, from the server to other packages.
 package conn
 
 import (
@@ -7,9 +7,8 @@ import (
 	"errors"
 )
 
-// ErrClosed is the cause with which the context of a request is cancelled when
-// the server itself has closed the connection. Any other cancellation means
-// that the client went away.
+// ErrClosed is the cause of a request's cancelled context if the server itself
+// closed the connection. Any other cause means that the client hung up.
 var ErrClosed = errors.New("registrytest: the server closed the connection")
 
 type numberKey struct{}
@@ -20,8 +19,8 @@ func WithNumber(ctx context.Context, n int) context.Context {
 	return context.WithValue(ctx, numberKey{}, n)
 }
 
-// Number returns the number of the connection that a request with this context
-// came by, or 0 if the server does not count its connections.
+// Number returns the number of the connection of a request with this context,
+// or 0 if the server does not count its connections.
 func Number(ctx context.Context) int {
 	n, _ := ctx.Value(numberKey{}).(int)
 	return n

@@ -1,4 +1,4 @@
-// Package redact makes credentials in headers and URLs unreadable.
+// Package redact replaces credentials in headers and URLs.
 package redact
 
 import (
@@ -7,11 +7,11 @@ import (
 	"strings"
 )
 
-// redacted stands in place of a secret.
+// redacted replaces a secret.
 const redacted = "redacted"
 
-// Secret reports whether what has the name, a header or a query parameter, is
-// to be kept secret.
+// Secret reports whether the header field or the query parameter with the name
+// holds a secret.
 func Secret(name string) bool {
 	name = strings.ToLower(name)
 	switch name {
@@ -28,7 +28,7 @@ func Secret(name string) bool {
 	return false
 }
 
-// Header makes the secrets in a header unreadable.
+// Header replaces the secrets in h and returns h.
 func Header(h http.Header) http.Header {
 	for name, values := range h {
 		for i, v := range values {
@@ -43,8 +43,8 @@ func Header(h http.Header) http.Header {
 	return h
 }
 
-// credentials leaves the scheme of an Authorization readable, for it is
-// often what a test wants to know.
+// credentials returns the value to show for a secret field. It keeps the scheme
+// of an Authorization field, since tests check it.
 func credentials(name, value string) string {
 	scheme, _, ok := strings.Cut(value, " ")
 	if ok && strings.HasSuffix(name, "Authorization") {
@@ -53,7 +53,7 @@ func credentials(name, value string) string {
 	return redacted
 }
 
-// URL makes the secrets in a URL unreadable.
+// URL returns a copy of u without its secrets.
 func URL(u url.URL) *url.URL {
 	u.RawQuery = query(u.RawQuery)
 	if _, ok := u.User.Password(); ok {
@@ -62,6 +62,7 @@ func URL(u url.URL) *url.URL {
 	return &u
 }
 
+// query returns a query without its secrets.
 func query(q string) string {
 	if q == "" {
 		return ""
@@ -84,7 +85,7 @@ func query(q string) string {
 	return b.String()
 }
 
-// links makes the secrets in a header with URLs unreadable.
+// links returns the value of a field that contains URLs, without their secrets.
 func links(s string) string {
 	before, rest, ok := strings.Cut(s, "?")
 	if !ok {

@@ -59,7 +59,7 @@ func FuzzRedact(f *testing.F) {
 	f.Add(`<a?b?sig=c>;"?`, "")
 	f.Fuzz(func(t *testing.T, link, authorization string) {
 		h := Header(http.Header{"Link": {link}, "Authorization": {authorization}})
-		// What has been redacted stays as it is.
+		// Redacting a second time changes nothing.
 		again := Header(h.Clone())
 		require.Equal(t, h["Link"], again["Link"])
 		if _, secret, ok := strings.Cut(authorization, " "); ok && len(secret) > len(redacted) {

@@ -27,6 +27,7 @@ import (
 	"github.com/ocireg/registry/registrytest/auth"
 	"github.com/ocireg/registry/registrytest/content"
 	"github.com/ocireg/registry/registrytest/fault"
+	"github.com/ocireg/registry/registrytest/journal"
 )
 
 // What tests of clients have needed, and had to build by hand or to give up.
@@ -713,7 +714,7 @@ func want503(t *testing.T) {
 	_, err := pushChunks(clientOf(t, reg), "0123456789", 10)
 	require.NoError(t, err)
 	require.Equal(t, 2, patch.Fired(), "if it were fewer, the test would fail at its end")
-	require.Equal(t, 2, reg.Requests().Faulted().Status(503).Len())
+	require.Equal(t, 2, reg.Requests().Where((*journal.Record).Faulted).Status(503).Len())
 	require.Equal(t, 3, reg.Requests().Op(registry.PatchUpload).Len())
 }
 

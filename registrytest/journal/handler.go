@@ -14,72 +14,72 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// maxManifest is the size in bytes of the largest manifest that is looked
-// into.
+// maxManifest is the size in bytes of the largest manifest that
+// [Journal.ReadManifests] reads.
 const maxManifest = 4 << 20
 
-// KeepBodies has the journal keep the first bytes of each body, up to the limit
-// in bytes, for [Record.RequestBody] and [Record.ResponseBody]. Call it before
-// the first request, with a handler made by [Journal.Handler].
+// KeepBodies makes the journal keep the first bytes of each body, up to the
+// limit in bytes, for [Record.RequestBody] and [Record.ResponseBody]. Call it
+// before the first request. It has an effect on requests through
+// [Journal.Handler] only.
 func (j *Journal) KeepBodies(limit int64) { j.bodies = max(0, limit) }
 
-// ReadManifests has the journal read the manifests in the bodies of PutManifest
-// requests, up to 4 MiB, for [Record.MediaType] and [Record.Subject]. Call it
-// before the first request, with a handler made by [Journal.Handler].
+// ReadManifests makes the journal read the manifests that clients push, up to 4
+// MiB, for [Record.MediaType] and [Record.Subject]. Call it before the first
+// request. It has an effect on requests through [Journal.Handler] only.
 func (j *Journal) ReadManifests() { j.manifests = true }
 
-// Handler returns a handler that serves requests with next, and in which no
-// client has a whole response before the journal has its record: a test that
-// asks for the requests after the last response finds all of them, finished. A
-// client that hangs up before the end of a response is the exception; see
-// [Requests.WaitFor].
-//
-// Next is a registry that was made with the journal as its recorder.
+// Handler returns a handler that serves requests with next, a registry that has
+// the journal as its recorder. It withholds the end of each response until the
+// journal has recorded it: a test that reads the journal after the last
+// response finds every request finished. The exception is a request whose
+// client hangs up early; see [Requests.WaitFor].
 func (j *Journal) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		aw := &answerWriter{ResponseWriter: w, left: -1}
+		rw := &responseWriter{ResponseWriter: w, left: -1}
 		if r.ContentLength != 0 || j.bodies > 0 {
-			g := &glimpse{request: capture{limit: j.bodies}, response: capture{limit: j.bodies}}
+			b := &bodies{request: capture{limit: j.bodies}, response: capture{limit: j.bodies}}
 			if j.manifests && r.Method == http.MethodPut {
 				if parsed, _ := registry.ParseRequest(r); parsed.Op == registry.PutManifest {
-					g.manifest = &capture{limit: maxManifest}
+					b.manifest = &capture{limit: maxManifest}
 				}
 			}
-			r = r.WithContext(context.WithValue(r.Context(), glimpseKey{}, g))
+			r = r.WithContext(context.WithValue(r.Context(), bodiesKey{}, b))
 			if r.Body != nil {
-				r.Body = &watchedBody{r.Body, g}
+				r.Body = &requestBody{r.Body, b}
 			}
-			aw.glimpse = g
+			rw.bodies = b
 		}
-		next.ServeHTTP(aw, r)
-		aw.release()
+		next.ServeHTTP(rw, r)
+		rw.release()
 	})
 }
 
-type glimpseKey struct{}
+type bodiesKey struct{}
 
-// A glimpse is what was seen of an exchange from outside of the registry.
-type glimpse struct {
-	cut               atomic.Bool // whether the body of the request ended early
+// bodies holds the parts of an exchange's bodies that the journal keeps. The
+// context of the request carries it from the handler to the recorder.
+type bodies struct {
+	cut               atomic.Bool // whether the request's body ended early
 	request, response capture
 	manifest          *capture // or nil
 }
 
-// end adds what was seen to the record.
-func (g *glimpse) end(r *Record) {
-	r.RequestBody, r.ResponseBody = g.request.bytes, g.response.bytes
+// addTo adds the bodies to the record.
+func (b *bodies) addTo(r *Record) {
+	r.RequestBody, r.ResponseBody = b.request.bytes, b.response.bytes
 	switch {
 	case r.Op != registry.PutManifest:
-	case g.manifest != nil:
-		r.readManifest(g.manifest.bytes)
+	case b.manifest != nil:
+		r.readManifest(b.manifest.bytes)
 	case int64(len(r.RequestBody)) == r.BytesIn:
 		r.readManifest(r.RequestBody)
 	}
-	g.manifest = nil
+	b.manifest = nil
 }
 
-// readManifest notes the media type and the subject of the manifest that the
-// client pushed, as far as its content has them.
+// readManifest adds the media type and the subject of the manifest with this
+// content, if it has them.
 func (r *Record) readManifest(content []byte) {
 	var m struct {
 		MediaType string              `json:"mediaType"`
@@ -94,7 +94,7 @@ func (r *Record) readManifest(content []byte) {
 	}
 }
 
-// A capture keeps the first bytes of what is written to it.
+// A capture keeps the first bytes that are written to it.
 type capture struct {
 	limit int64
 	bytes []byte
@@ -110,35 +110,35 @@ func (c *capture) write(p []byte) {
 	c.bytes = append(c.bytes, p...)
 }
 
-// watchedBody is the body of a request.
-type watchedBody struct {
+// requestBody captures a request's body as the registry reads it.
+type requestBody struct {
 	io.ReadCloser
-	glimpse *glimpse
+	bodies *bodies
 }
 
-func (b *watchedBody) Read(p []byte) (int, error) {
+func (b *requestBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	b.glimpse.request.write(p[:n])
-	b.glimpse.manifest.write(p[:n])
+	b.bodies.request.write(p[:n])
+	b.bodies.manifest.write(p[:n])
 	if err != nil && err != io.EOF && !errors.Is(err, http.ErrBodyReadAfterClose) {
-		b.glimpse.cut.Store(true)
+		b.bodies.cut.Store(true)
 	}
 	return n, err
 }
 
-// answerWriter keeps the last byte of an answer whose length was announced
-// until it is released. net/http sends any other answer's end, and the whole
-// of a small one, only when the handler has returned.
-type answerWriter struct {
+// A responseWriter holds back the last byte of a response with a Content-Length
+// until release is called. It need not hold back others: net/http sends their
+// end when the handler returns.
+type responseWriter struct {
 	http.ResponseWriter
-	glimpse *glimpse // or nil
-	begun   bool
-	left    int64 // how many bytes are still to come, or -1
-	held    bool
-	last    [1]byte
+	bodies *bodies // or nil
+	begun  bool
+	left   int64 // the number of bytes to come, or -1 if unknown
+	held   bool
+	last   [1]byte
 }
 
-func (w *answerWriter) WriteHeader(status int) {
+func (w *responseWriter) WriteHeader(status int) {
 	if status >= 200 && !w.begun {
 		w.begun = true
 		if n, err := strconv.ParseInt(w.Header().Get("Content-Length"), 10, 64); err == nil {
@@ -148,10 +148,10 @@ func (w *answerWriter) WriteHeader(status int) {
 	w.ResponseWriter.WriteHeader(status)
 }
 
-func (w *answerWriter) Write(p []byte) (n int, err error) {
+func (w *responseWriter) Write(p []byte) (n int, err error) {
 	w.begin()
-	if w.glimpse != nil {
-		defer func() { w.glimpse.response.write(p[:n]) }()
+	if w.bodies != nil {
+		defer func() { w.bodies.response.write(p[:n]) }()
 	}
 	if len(p) == 0 {
 		return w.ResponseWriter.Write(p)
@@ -174,20 +174,20 @@ func (w *answerWriter) Write(p []byte) (n int, err error) {
 	return n, err
 }
 
-// begin writes the header, if that has not been done.
-func (w *answerWriter) begin() {
+// begin writes the header, unless it has been written.
+func (w *responseWriter) begin() {
 	if !w.begun {
 		w.WriteHeader(http.StatusOK)
 	}
 }
 
-// ReadFrom keeps open the way by which the operating system sends a file.
-func (w *answerWriter) ReadFrom(src io.Reader) (n int64, err error) {
+// ReadFrom lets net/http use sendfile for a body that is a file.
+func (w *responseWriter) ReadFrom(src io.Reader) (n int64, err error) {
 	w.begin()
 	to, ok := w.ResponseWriter.(io.ReaderFrom)
-	if ok && w.left > 1 && (w.glimpse == nil || w.glimpse.response.limit == 0) {
-		// The way is open to a file, and to a limited file, not to one that is
-		// limited twice.
+	if ok && w.left > 1 && (w.bodies == nil || w.bodies.response.limit == 0) {
+		// net/http recognizes a file and a limited file, but no file with two
+		// limits.
 		limited, ok := src.(*io.LimitedReader)
 		if !ok {
 			limited = &io.LimitedReader{R: src, N: w.left}
@@ -204,13 +204,13 @@ func (w *answerWriter) ReadFrom(src io.Reader) (n int64, err error) {
 	return n + rest, err
 }
 
-// release writes the byte that was held.
-func (w *answerWriter) release() {
+// release writes the byte that was held back.
+func (w *responseWriter) release() {
 	if w.held {
 		w.held = false
 		w.ResponseWriter.Write(w.last[:])
 	}
 }
 
-// Unwrap is for [http.ResponseController].
-func (w *answerWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+// Unwrap returns the writer below, for [http.ResponseController].
+func (w *responseWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

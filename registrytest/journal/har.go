@@ -17,9 +17,9 @@ import (
 )
 
 // The types below are the objects of the HTTP Archive format, version 1.2
-// (http://www.softwareishard.com/blog/har-12-spec/). Their fields are those
-// that it requires and, with omitempty, some that it allows. Names of fields
-// that it does not have begin with an underscore, as it wants.
+// (http://www.softwareishard.com/blog/har-12-spec/). They have the fields that
+// the format requires and, with omitempty, some that it allows. A custom field
+// has a name that begins with an underscore, as the format demands.
 type (
 	harLog struct {
 		Version string     `json:"version"`
@@ -90,12 +90,13 @@ type (
 	}
 )
 
-// unknownSize is how HAR says that a size is not known.
+// unknownSize is the value of a size that is not known.
 const unknownSize = -1
 
-// WriteHAR writes the requests as an HTTP Archive, version 1.2, which
-// browsers and many tools open. Credentials are redacted. Bodies are in it as
-// far as they were recorded (see [WithBodies]); what was cut off says so.
+// WriteHAR writes the requests as an HTTP Archive, version 1.2, which browsers
+// and many other tools open. The archive has no credentials. It has the part of
+// each body that the journal kept (see [Journal.KeepBodies]), with a comment if
+// that is not all of it.
 func (r Requests) WriteHAR(w io.Writer) error {
 	log := harLog{Version: "1.2", Creator: harCreator{modulePath, moduleVersion()}, Entries: []harEntry{}}
 	for _, record := range r.records {
@@ -136,7 +137,7 @@ func harEntryOf(r *Record) harEntry {
 			HeadersSize: unknownSize,
 			BodySize:    r.BytesOut,
 		},
-		// What a server sees of a request is that it takes time.
+		// A server cannot tell sending and receiving from waiting.
 		Timings: harTimings{Wait: took},
 		Op:      r.Op.String(),
 	}
@@ -163,7 +164,7 @@ func harEntryOf(r *Record) harEntry {
 		e.Connection = strconv.Itoa(r.Conn)
 	}
 	if r.Ongoing {
-		e.Comment = "not answered yet"
+		e.Comment = "no response yet"
 	}
 	if r.Fault != nil {
 		e.Fault = "fault"
@@ -190,7 +191,7 @@ func harHeaders(h http.Header) []harPair {
 	return pairs
 }
 
-// harQuery returns the parameters in their order.
+// harQuery returns the parameters of a query in their order.
 func harQuery(query string) []harPair {
 	pairs := []harPair{}
 	for p := range strings.SplitSeq(query, "&") {
@@ -210,7 +211,7 @@ func unescape(s string) string {
 	return s
 }
 
-// harText returns a body as JSON can have it.
+// harText returns the text of a body in JSON, in base64 if it is not UTF-8.
 func harText(body []byte) (text, encoding string) {
 	if utf8.Valid(body) {
 		return string(body), ""

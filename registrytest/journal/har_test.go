@@ -16,7 +16,7 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// har is an archive as JSON, in which nothing can be missing unnoticed.
+// har is an archive as untyped JSON, which shows missing fields.
 type har = map[string]any
 
 func writeHAR(t *testing.T, r Requests) (entries []har) {
@@ -35,9 +35,9 @@ func writeHAR(t *testing.T, r Requests) (entries []har) {
 	return entries
 }
 
-// checkHAR checks that what HAR 1.2 requires of an object is there, of the
-// type that it requires (s, n, o, a), and that what else there is is either
-// allowed or has a name that begins with an underscore.
+// checkHAR checks that an object has the fields that HAR 1.2 requires, of the
+// required types (s for string, n for number, o for object, a for array), and
+// that each other field is optional in HAR 1.2 or begins with an underscore.
 func checkHAR(t *testing.T, object har, name string, required map[string]string, optional ...string) {
 	t.Helper()
 	for field, kind := range required {
@@ -69,7 +69,7 @@ func checkPairs(t *testing.T, name string, list any) {
 	}
 }
 
-func TestHARHasWhatItsSpecRequires(t *testing.T) {
+func TestHAR(t *testing.T) {
 	t.Parallel()
 	s := newJournalServer(t, 20, registry.WithFaults(func(r *registry.Request) *registry.Fault {
 		if r.Op == registry.ListRepositories {
@@ -84,7 +84,7 @@ func TestHARHasWhatItsSpecRequires(t *testing.T) {
 		s.do(t, "POST", "/v2/app/blobs/uploads/?digest="+d+"&token=c2VjcmV0", strings.NewReader(content), "Content-Type", "application/octet-stream")
 		s.do(t, "GET", "/v2/app/blobs/"+d, nil)
 	}
-	s.Client().CloseIdleConnections() // so that it is not tried again on another one
+	s.Client().CloseIdleConnections() // The transport would try again on an idle connection.
 	_, err := s.Client().Get(s.URL + "/v2/_catalog")
 	require.Error(t, err)
 	all, err := s.Requests().Where(func(r *Record) bool { return !r.Ongoing }).WaitFor(t.Context(), 6)
@@ -93,7 +93,7 @@ func TestHARHasWhatItsSpecRequires(t *testing.T) {
 	entries := writeHAR(t, all)
 	require.Len(t, entries, 6)
 	for i, e := range entries {
-		r := all.At(i)
+		r := all.All()[i]
 		checkHAR(t, e, "entry", map[string]string{
 			"startedDateTime": "s", "time": "n", "request": "o", "response": "o", "cache": "o", "timings": "o",
 		}, "pageref", "serverIPAddress", "connection")
@@ -182,7 +182,7 @@ func TestHARWithoutBodies(t *testing.T) {
 	require.Empty(t, writeHAR(t, Requests{}))
 }
 
-func TestHARSaysWhatCouldNotBeWritten(t *testing.T) {
+func TestWriteHARFails(t *testing.T) {
 	t.Parallel()
 	full := errors.New("disk full")
 	require.ErrorIs(t, Requests{}.WriteHAR(failingWriter{full}), full)

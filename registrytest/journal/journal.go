@@ -1,3 +1,9 @@
+// Package journal records the requests to a registry and answers questions
+// about them: select requests with [Requests], compare them with a golden file,
+// or write them as an HTTP Archive.
+//
+// A registrytest.Server has a journal: its method Requests returns the
+// requests.
 package journal
 
 import (
@@ -14,45 +20,63 @@ import (
 )
 
 // A Journal keeps a [Record] of every request to a registry. The zero Journal
-// is empty and ready to be used, by one registry or by several; it must not be
-// copied. A [Server] has one: [Server.Requests] is how to read it. Of a
-// handler that a test serves in its own way, it records what it is given:
+// is empty and ready to use, by one registry or by several at a time. A Journal
+// must not be copied.
 //
-//	var journal journal.Journal
-//	handler := registry.New(store, registry.WithRecorder(&journal))
+// A Journal is a [registry.Recorder]:
 //
-// A client of such a handler can have its answer before that is recorded. With
-// a Server it cannot, unless it hangs up before the end: [Requests.WaitFor] waits
-// for what is served still.
+//	var j journal.Journal
+//	handler := registry.New(store, registry.WithRecorder(&j))
+//
+// A client of this handler can receive a response before the journal has the
+// end of the request. [Journal.Handler] prevents that.
 type Journal struct {
-	bodies    int64 // how many bytes of each body are kept
-	manifests bool  // read the manifests that clients push
+	bodies    int64 // the number of bytes of each body to keep
+	manifests bool  // whether to read the manifests that clients push
 
 	mu      sync.Mutex
-	events  int                          // arrivals and ends so far
+	events  int                          // the number of arrivals and ends so far
 	entries []*entry                     // in the order of arrival
-	open    map[*registry.Request]*entry // what is not answered yet
-	changed chan struct{}                // closed when there is news, if not nil
+	open    map[*registry.Request]*entry // the requests without a response
+	changed chan struct{}                // closed by the next event, if not nil
 }
 
-// An entry is what a journal holds of a request. A [Record] is made of it when
-// somebody wants to see it: to note what there is has to be quick.
+// An entry holds the facts about a request as they arrive. Building the Record
+// that users see is left until a test asks for it, to keep the registry fast.
 type entry struct {
 	Record
-	url             url.URL
-	tls             bool
-	request, answer []string // headers, see flatten
-	glimpse         *glimpse
+	url               url.URL
+	tls               bool
+	request, response []string // headers, see flatten
+	bodies            *bodies
 
-	view *Record // of this entry, or nil; guarded by the lock of the journal
+	view *Record // a copy for users, or nil; guarded by the journal's lock
 }
 
-// Requests returns the requests until now, in the order of their arrival.
+// Requests returns the requests so far, in the order of their arrival.
 func (j *Journal) Requests() Requests {
 	return Requests{journal: j, records: j.records()}
 }
 
-// Record adds an exchange. It is for [registry.WithRecorder].
+// Arrive adds a request that has no response yet. It implements
+// [registry.Recorder].
+func (j *Journal) Arrive(r *registry.Request) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	e := newEntry(r, time.Now())
+	e.Ongoing = true
+	j.events++
+	e.began = j.events
+	j.entries = append(j.entries, e)
+	if j.open == nil {
+		j.open = make(map[*registry.Request]*entry)
+	}
+	j.open[r] = e
+	j.wake()
+}
+
+// Record completes the record of a request with its response. If Arrive was not
+// called with the request, Record adds it. It implements [registry.Recorder].
 func (j *Journal) Record(x *registry.Exchange) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -74,24 +98,7 @@ func (j *Journal) Record(x *registry.Exchange) {
 	j.wake()
 }
 
-// Arrive notes a request before it is answered. It is for
-// [registry.WithRecorder].
-func (j *Journal) Arrive(r *registry.Request) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	e := newEntry(r, time.Now())
-	e.Ongoing = true
-	j.events++
-	e.began = j.events
-	j.entries = append(j.entries, e)
-	if j.open == nil {
-		j.open = make(map[*registry.Request]*entry)
-	}
-	j.open[r] = e
-	j.wake()
-}
-
-// news returns a channel that is closed as soon as there is something new.
+// news returns a channel that the next event closes.
 func (j *Journal) news() <-chan struct{} {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -101,7 +108,7 @@ func (j *Journal) news() <-chan struct{} {
 	return j.changed
 }
 
-// wake tells those who wait. The lock is held.
+// wake closes the channel that news returned. The lock is held.
 func (j *Journal) wake() {
 	if j.changed != nil {
 		close(j.changed)
@@ -109,7 +116,7 @@ func (j *Journal) wake() {
 	}
 }
 
-// records returns what there is now.
+// records returns the records of the requests so far.
 func (j *Journal) records() []*Record {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -123,6 +130,8 @@ func (j *Journal) records() []*Record {
 	return records
 }
 
+// newEntry returns an entry with the facts that are known when the request
+// arrives.
 func newEntry(r *registry.Request, start time.Time) *entry {
 	ctx := r.Context()
 	e := &entry{
@@ -144,11 +153,11 @@ func newEntry(r *registry.Request, start time.Time) *entry {
 	}
 	e.url.Host = r.Host
 	e.Conn = conn.Number(ctx)
-	e.glimpse, _ = ctx.Value(glimpseKey{}).(*glimpse)
+	e.bodies, _ = ctx.Value(bodiesKey{}).(*bodies)
 	return e
 }
 
-// finish adds what is known once the request was answered.
+// finish adds the facts that are known once the request has its response.
 func (e *entry) finish(x *registry.Exchange) {
 	e.Ongoing = false
 	e.User, e.Scope = x.Request.User, x.Request.Scope
@@ -158,22 +167,22 @@ func (e *entry) finish(x *registry.Exchange) {
 	e.Fault = x.Fault
 	e.BytesIn, e.BytesOut = x.BytesIn, x.BytesOut
 	e.Start, e.Duration = x.Start, x.Duration
-	e.answer = flatten(x.Header)
+	e.response = flatten(x.Header)
 
 	ctx := x.Request.Context()
 	e.Gone = ctx.Err() != nil
-	if e.glimpse != nil {
-		e.Gone = e.Gone || e.glimpse.cut.Load()
-		e.glimpse.end(&e.Record)
+	if e.bodies != nil {
+		e.Gone = e.Gone || e.bodies.cut.Load()
+		e.bodies.addTo(&e.Record)
 	}
-	// What the server has done is not the client's doing.
+	// The server closes connections and enforces deadlines, too.
 	if cause := context.Cause(ctx); cause == conn.ErrClosed || cause == context.DeadlineExceeded {
 		e.Gone = false
 	}
 }
 
-// read makes a record that does not change when the entry does, and has
-// nothing in it that is secret.
+// read returns a record without credentials that later changes to the entry do
+// not affect.
 func (e *entry) read(number int) *Record {
 	r := e.Record
 	r.Number = number
@@ -186,7 +195,7 @@ func (e *entry) read(number int) *Record {
 		r.Range = header.Get("Content-Range")
 	}
 	r.RequestHeader = redact.Header(header)
-	r.ResponseHeader = redact.Header(unflatten(e.answer))
+	r.ResponseHeader = redact.Header(unflatten(e.response))
 	u := e.url
 	u.Scheme = "http"
 	if e.tls {
@@ -199,13 +208,13 @@ func (e *entry) read(number int) *Record {
 	return &r
 }
 
-// flatten copies a header, at less cost than [http.Header.Clone], into keys
-// and values that follow each other.
+// flatten copies a header into a list in which each value follows its name.
+// This costs less than [http.Header.Clone].
 func flatten(h http.Header) []string {
-	flat := make([]string, 0, 2*len(h)+2) // Few have several values.
-	for k, values := range h {
+	flat := make([]string, 0, 2*len(h)+2) // Few fields have several values.
+	for name, values := range h {
 		for _, v := range values {
-			flat = append(flat, k, v)
+			flat = append(flat, name, v)
 		}
 	}
 	return flat
@@ -213,8 +222,8 @@ func flatten(h http.Header) []string {
 
 func unflatten(flat []string) http.Header {
 	h := make(http.Header, len(flat)/2)
-	for kv := range slices.Chunk(flat, 2) {
-		h[kv[0]] = append(h[kv[0]], kv[1])
+	for pair := range slices.Chunk(flat, 2) {
+		h[pair[0]] = append(h[pair[0]], pair[1])
 	}
 	return h
 }

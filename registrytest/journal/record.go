@@ -13,8 +13,8 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// A Record is a request and how it was answered. Credentials in it have been
-// replaced by the word "redacted". It must not be modified.
+// A Record describes a request and its response. Credentials in its headers and
+// its URL are replaced by the word "redacted". A Record must not be modified.
 type Record struct {
 	// Number is the number of the request in its [Journal], in the order of
 	// arrival, from 1.
@@ -23,14 +23,15 @@ type Record struct {
 	// Op is the operation.
 	Op registry.Op
 
-	// Repo, Tag, Digest and From say of what, as in a [registry.Request].
+	// Repo, Tag, Digest and From are the objects of the operation, as in a
+	// [registry.Request].
 	Repo   string
 	Tag    string
 	Digest digest.Digest
 	From   string
 
-	// Session is the ID of the upload session that the request is for or has
-	// started, or "".
+	// Session is the ID of the upload session that the request names or starts,
+	// or "".
 	Session string
 
 	// Method is the HTTP method.
@@ -42,12 +43,12 @@ type Record struct {
 	// Proto is the protocol, such as "HTTP/1.1".
 	Proto string
 
-	// Conn is the number of the connection that the request came by, from 1, or
-	// 0 if it is not known.
+	// Conn is the number of the client's connection to the server, from 1, or 0
+	// if it is not known.
 	Conn int
 
-	// User is who has sent the request: whom the registry took the client for,
-	// or else the name in its Basic credentials; or "".
+	// User is the name of the user that the registry authenticated, else the
+	// name in the request's Basic credentials, or "".
 	User string
 
 	// Scope lists the scopes that the client's token covers, separated by
@@ -55,53 +56,56 @@ type Record struct {
 	// response. It is "" if there is no token.
 	Scope string
 
-	// Range is the header Range, or else Content-Range, of the request.
+	// Range is the header Range of the request, or else its Content-Range.
 	Range string
 
-	// ContentLength is the size in bytes that the body of the request was
-	// announced to have, or -1 if it was not announced.
+	// ContentLength is the size in bytes of the request's body according to the
+	// client, or -1 if the client did not send it.
 	ContentLength int64
 
-	// RequestHeader and ResponseHeader are the headers. What is in neither of
-	// them, Host and Transfer-Encoding, net/http keeps to itself.
+	// RequestHeader and ResponseHeader are the headers. They lack the fields
+	// that net/http reads itself: Host and Transfer-Encoding.
 	RequestHeader, ResponseHeader http.Header
 
-	// RequestBody and ResponseBody are the beginnings of the bodies, if they
-	// were asked for (see [WithBodies]). What is in them is not redacted.
+	// RequestBody and ResponseBody are the first bytes of the bodies if the
+	// journal keeps them; see [Journal.KeepBodies]. Their content is not
+	// redacted.
 	RequestBody, ResponseBody []byte
 
-	// BytesIn and BytesOut are how many bytes of the request's body were read
-	// and of the answer's body were written.
+	// BytesIn is the number of bytes of the request's body that the registry
+	// read, and BytesOut the number of bytes of the response's body that it
+	// wrote.
 	BytesIn, BytesOut int64
 
-	// Status is the HTTP status of the answer, or 0 if there was none.
+	// Status is the HTTP status of the response, or 0 if there is none.
 	Status int
 
-	// Errors is what the answer said was wrong, empty on success.
+	// Errors are the errors in the response, if any.
 	Errors []*registry.Error
 
-	// Err is why the connection was cut, or what failed in the registry where
-	// the answer is 500; nil otherwise.
+	// Err is the reason that the connection was cut, or the failure of the
+	// registry behind a response with status 500; otherwise nil.
 	Err error
 
-	// Fault is what went wrong on purpose, or nil.
+	// Fault is the fault that was injected, or nil.
 	Fault *registry.Fault
 
-	// Gone is whether the client went away before it had all of the answer, as
-	// far as the server has noticed.
+	// Gone is whether the client hung up before it had the whole response, as
+	// far as the server noticed.
 	Gone bool
 
-	// Ongoing is whether the request had not been answered when the record was
-	// made. What is known only afterwards is zero then.
+	// Ongoing is whether the request had no response yet when the record was
+	// made. The fields about the response are zero in that case.
 	Ongoing bool
 
-	// Start is when the request arrived, and Duration how long it took.
+	// Start is the time at which the request arrived, and Duration the time that
+	// serving it took.
 	Start    time.Time
 	Duration time.Duration
 
-	// MediaType and Subject are the mediaType and the digest of the subject in
-	// the manifest that the client pushed, or "". They are known if the journal
-	// reads manifests; see [Journal.ReadManifests].
+	// MediaType and Subject are the mediaType and the subject's digest in the
+	// manifest that the client pushed, or "", if the journal reads manifests;
+	// see [Journal.ReadManifests].
 	MediaType string
 	Subject   digest.Digest
 
@@ -110,19 +114,57 @@ type Record struct {
 	began, ended int
 }
 
-// StateParam is the query parameter that a strict server adds to the URLs in
-// Location and Link, to see whether clients send it back. [Record.String] leaves
+// StateParam is the query parameter that package lint adds to the URLs in
+// Location and Link, to check that clients send it back. [Record.String] leaves
 // it out.
 const StateParam = "_state"
 
-// String returns the request and the answer in one line that is the same in
+// Failed reports whether the response had a status of 400 or more, or was not
+// sent in full. An ongoing request has not failed.
+func (r *Record) Failed() bool {
+	return !r.Ongoing && (r.Status == 0 || r.Status >= 400 || r.Err != nil || r.Gone)
+}
+
+// Faulted reports whether a fault was injected.
+func (r *Record) Faulted() bool { return r.Fault != nil }
+
+// Location returns the absolute URL in the response's Location, or nil if the
+// response has none or it is not valid.
+func (r *Record) Location() *url.URL {
+	to := r.ResponseHeader.Get("Location")
+	if to == "" {
+		return nil
+	}
+	u, err := r.URL.Parse(to)
+	if err != nil {
+		return nil
+	}
+	return u
+}
+
+// startedSession returns the ID of the upload session that the response starts,
+// or "".
+func startedSession(r *Record) string {
+	if r.Status != http.StatusAccepted {
+		return ""
+	}
+	switch r.Op {
+	case registry.StartUpload, registry.MountBlob, registry.PostBlob:
+		if u := r.Location(); u != nil {
+			return path.Base(u.Path)
+		}
+	}
+	return ""
+}
+
+// String returns the request and its response in a line that is the same in
 // every run of a test, such as
 //
 //	GET /v2/team/app/blobs/sha256:3a… 206 range=bytes=0-99
 //
-// It has the method, the path and query, the status ("-" if there was none),
-// error codes, range, user and the name of a fault. The host, upload sessions
-// and credentials are left out.
+// The line has the method, the path and query, the status ("-" if there is
+// none), error codes, range, user and the name of a fault. It leaves out the
+// host, the IDs of upload sessions, and credentials.
 func (r *Record) String() string {
 	var b strings.Builder
 	b.WriteString(r.Method)
@@ -144,10 +186,10 @@ func (r *Record) status() string {
 	return strconv.Itoa(r.Status)
 }
 
-// notes are what there is to say of the request beside its target and status.
+// notes returns the words of String that follow the status.
 func (r *Record) notes() (notes []string) {
 	for _, e := range r.Errors {
-		if r.Method != http.MethodHead { // Nobody has told the client.
+		if r.Method != http.MethodHead { // The client does not get the body with the errors.
 			notes = append(notes, string(e.Code))
 		}
 	}
@@ -167,7 +209,8 @@ func (r *Record) notes() (notes []string) {
 	return notes
 }
 
-// target is the path and query, without what differs from run to run.
+// target returns the path and query, without the parts that differ from run to
+// run.
 func (r *Record) target() string {
 	if r.URL == nil {
 		return "?"
@@ -183,39 +226,11 @@ func (r *Record) target() string {
 		}
 	}
 	if query != nil {
-		// Clients differ in whether they escape these; they do not have to.
+		// A colon and a slash need no escape in a query, and clients differ.
 		target += "?" + strings.NewReplacer("%3A", ":", "%3a", ":", "%2F", "/", "%2f", "/").Replace(strings.Join(query, "&"))
 	}
 	if host := r.URL.Host; strings.Contains(host, ":") {
 		target = strings.ReplaceAll(target, host, "<host>")
 	}
 	return target
-}
-
-// startedSession returns the ID of the upload session that an answer begins.
-func startedSession(r *Record) string {
-	if r.Status != http.StatusAccepted {
-		return ""
-	}
-	switch r.Op {
-	case registry.StartUpload, registry.MountBlob, registry.PostBlob:
-		if u := r.Location(); u != nil {
-			return path.Base(u.Path)
-		}
-	}
-	return ""
-}
-
-// Location returns the absolute URL of the response's Location, or nil if it has
-// none that is valid.
-func (r *Record) Location() *url.URL {
-	to := r.ResponseHeader.Get("Location")
-	if to == "" {
-		return nil
-	}
-	u, err := r.URL.Parse(to)
-	if err != nil {
-		return nil
-	}
-	return u
 }

@@ -107,7 +107,7 @@ func (f clientFault) run(s *try) string {
 	}
 	require.NoError(s, ctx.Err(), "it took more than a minute")
 	// A client can see a reset before the journal has its request in full.
-	_, late := s.reg.Requests().Faulted().WaitFor(ctx, s.injected[0].Fired())
+	_, late := s.reg.Requests().Where((*journal.Record).Faulted).WaitFor(ctx, s.injected[0].Fired())
 	require.NoError(s, late)
 	r := s.reg.Requests()
 	if err != nil {
@@ -128,7 +128,7 @@ func (f clientFault) run(s *try) string {
 // A rule may have matched fewer requests than it could, then.
 func (f clientFault) failed(s *try, r journal.Requests) string {
 	s.injected = nil
-	require.Positive(s, r.Faulted().Len())
+	require.Positive(s, r.Where((*journal.Record).Faulted).Len())
 	tags := s.reg.Tags(s, "team/app")
 	if f.push && !f.committed {
 		require.Empty(s, tags)
@@ -140,7 +140,7 @@ func (f clientFault) failed(s *try, r journal.Requests) string {
 }
 
 func (f clientFault) succeeded(r journal.Requests) string {
-	hit := r.Faulted().Last()
+	hit := r.Where((*journal.Record).Faulted).Last()
 	later := r.Where(func(x *journal.Record) bool { return x.Number > hit.Number })
 	next := repeats(r, hit)
 	switch {

@@ -1,0 +1,111 @@
+package journal
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/internal/linediff"
+)
+
+// Sequence returns an error that shows the difference unless the operations of
+// the requests are exactly those wanted, in this order.
+func (r Requests) Sequence(want ...registry.Op) error {
+	wanted := make([]string, len(want))
+	for i, op := range want {
+		wanted[i] = op.String()
+	}
+	got := make([]string, len(r.records))
+	for i, record := range r.records {
+		got[i] = record.Op.String()
+	}
+	difference := linediff.Lines(wanted, got, func(i int) string {
+		return fmt.Sprintf("%-14s  #%d %v", got[i], r.records[i].Number, r.records[i])
+	})
+	if difference != "" {
+		return fmt.Errorf("the requests are not the expected sequence of operations (- expected, + got):\n%s", difference)
+	}
+	return nil
+}
+
+// CheckSequence reports the error of [Requests.Sequence] as a failure of the
+// test.
+func (r Requests) CheckSequence(t TB, want ...registry.Op) {
+	t.Helper()
+	if err := r.Sequence(want...); err != nil {
+		t.Errorf("%v", err)
+	}
+}
+
+// updateEnv names the environment variable that makes Golden write files.
+const updateEnv = "REGISTRYTEST_UPDATE"
+
+// Golden returns an error that shows the difference unless the requests are
+// those in the file, which has the [Record.String] of each request in a line of
+// its own. A relative path is relative to the directory of the test; golden
+// files are usually in testdata.
+//
+// If the environment variable REGISTRYTEST_UPDATE is not empty, Golden writes
+// the file instead.
+func (r Requests) Golden(file string) error {
+	got := make([]string, len(r.records))
+	for i, record := range r.records {
+		got[i] = record.String()
+	}
+	if os.Getenv(updateEnv) != "" {
+		err := os.MkdirAll(filepath.Dir(file), 0o777)
+		if err == nil {
+			err = os.WriteFile(file, joinLines(got), 0o666)
+		}
+		if err != nil {
+			return fmt.Errorf("writing golden file: %w", err)
+		}
+		return nil
+	}
+	content, err := os.ReadFile(file)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("golden file %s does not exist; set %s=1 to write it with these requests:\n%s", file, updateEnv, joinLines(got))
+	case err != nil:
+		return fmt.Errorf("reading golden file: %w", err)
+	}
+	difference := linediff.Lines(splitLines(content), got, func(i int) string { return got[i] })
+	if difference != "" {
+		return fmt.Errorf("the requests are not those in %s (- in the file, + got); set %s=1 to write these to it:\n%s", file, updateEnv, difference)
+	}
+	return nil
+}
+
+// CheckGolden reports the error of [Requests.Golden] as a failure of the test.
+func (r Requests) CheckGolden(t TB, file string) {
+	t.Helper()
+	if err := r.Golden(file); err != nil {
+		t.Errorf("%v", err)
+	} else if os.Getenv(updateEnv) != "" {
+		t.Logf("wrote %s to %s", count(len(r.records)), file)
+	}
+}
+
+func joinLines(lines []string) []byte {
+	var b bytes.Buffer
+	for _, line := range lines {
+		b.WriteString(line)
+		b.WriteByte('\n')
+	}
+	return b.Bytes()
+}
+
+// splitLines is the inverse of joinLines. It takes the line ends of Windows as
+// well, to which version control systems change files there.
+func splitLines(text []byte) []string {
+	s := strings.TrimSuffix(strings.ReplaceAll(string(text), "\r\n", "\n"), "\n")
+	if s == "" {
+		return nil
+	}
+	return strings.Split(s, "\n")
+}
