@@ -223,6 +223,31 @@ func TestRecordCutConnection(t *testing.T) {
 	require.Equal(t, "GET /v2/ - fault", r.First().String())
 }
 
+// A request is finished however serving it ends.
+func TestRecordPanic(t *testing.T) {
+	t.Parallel()
+	for _, cause := range []any{http.ErrAbortHandler, "out of order"} {
+		var j Journal
+		h := j.Handler(registry.New(memstore.New(), registry.WithRecorder(&j), registry.WithMiddleware(func(registry.Handler) registry.Handler {
+			return func(w http.ResponseWriter, r *registry.Request) error {
+				w.Header().Set("Content-Length", "10")
+				io.WriteString(w, "half ")
+				panic(cause)
+			}
+		})))
+		require.PanicsWithValue(t, cause, func() {
+			h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/v2/", nil))
+		})
+		require.Equal(t, 1, j.Requests().Len())
+		r := j.Requests().First()
+		require.False(t, r.Ongoing)
+		require.True(t, r.Failed())
+		require.Equal(t, 200, r.Status)
+		require.ErrorContains(t, r.Err, fmt.Sprint(cause))
+		require.Equal(t, 1, j.Requests().MaxInFlight())
+	}
+}
+
 func TestRecordInOneLine(t *testing.T) {
 	t.Parallel()
 	at := func(raw string) *url.URL {
