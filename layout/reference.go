@@ -73,21 +73,12 @@ func parseReference(s string) reference {
 	if isOnlyDigest(rest) {
 		return reference{}
 	}
-	var r reference
-	if colon := strings.LastIndexByte(rest, ':'); colon > strings.LastIndexByte(rest, '/') {
-		rest, r.tag = rest[:colon], rest[colon+1:]
-		if !names.Tag(r.tag) {
-			return reference{}
-		}
-	}
-	r.repo = rest
-	if first, path, ok := strings.Cut(rest, "/"); ok && isHost(first) {
-		r.host, r.repo = first, path
-	}
-	if !names.Repository(r.repo) {
+	host, rest := names.SplitHost(rest)
+	r, err := names.ParseReference(rest)
+	if err != nil {
 		return reference{}
 	}
-	return r
+	return reference{host: host, repo: r.Repository, tag: r.Tag}
 }
 
 // isOnlyDigest reports whether a string is a digest of an algorithm that image
@@ -101,21 +92,16 @@ func isOnlyDigest(s string) bool {
 // colon and the encoded value (image spec, section Digests).
 func isDigest(s string) bool { return digest.DigestRegexpAnchored.MatchString(s) }
 
-// isHost reports whether the first component of a reference is the host of a
-// registry, as Docker tells them apart.
-func isHost(s string) bool {
-	return s == "localhost" || strings.ContainsAny(s, ".:") && s[0] != '.'
-}
-
 // String returns the reference as parseReference reads it, with the digest if
 // there is no tag. The repository must not be empty.
 func (r reference) String(d digest.Digest) string {
 	name := r.repo
-	first, _, hasPath := strings.Cut(r.repo, "/")
+	hasPath := strings.Contains(r.repo, "/")
+	host, _ := names.SplitHost(r.repo)
 	switch {
 	case r.host != "":
 		name = r.host + "/" + r.repo
-	case hasPath && isHost(first), !hasPath && r.tag == "", isOnlyDigest(r.repo + ":" + r.tag):
+	case host != "", !hasPath && r.tag == "", isOnlyDigest(r.repo + ":" + r.tag):
 		// Without a host before it, the first component would be taken for
 		// one, the name before a digest for a tag, or the whole for a digest.
 		name = "localhost/" + r.repo

@@ -52,9 +52,9 @@ func TestTheSameTestAgainstAnotherRegistry(t *testing.T) {
 			require.Equal(t, string(image.Manifest), got)
 
 			require.Equal(t, []string{"v1", "v2"}, s.Tags(t, "team/app"))
-			require.Equal(t, image.Manifest, s.Manifest(t, "team/app:v1").Manifest)
-			require.Equal(t, index.Digest, s.Manifest(t, "team/app@"+string(index.Digest)).Digest)
-			require.Len(t, s.Blob(t, "team/app", image.Layers[1].Digest), int(image.Layers[1].Size))
+			require.Equal(t, image.Manifest, s.Get(t, "team/app:v1").Manifest)
+			require.Equal(t, index.Digest, s.Get(t, "team/app@"+string(index.Digest)).Digest)
+			require.Len(t, s.GetBlob(t, "team/app", image.Layers[1].Digest), int(image.Layers[1].Size))
 			referrers := s.Referrers(t, "team/app@"+string(image.Digest))
 			require.Len(t, referrers, 1)
 			require.Equal(t, note.Digest, referrers[0].Digest)

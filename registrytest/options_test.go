@@ -1,20 +1,12 @@
 package registrytest_test
 
 import (
-	"go/ast"
-	"go/importer"
-	"go/parser"
-	"go/token"
-	"go/types"
-	"io"
-	"os"
-	"os/exec"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/internal/typecheck"
 	"github.com/ocireg/registry/memstore"
 	"github.com/ocireg/registry/registrytest"
 	"github.com/ocireg/registry/registrytest/auth"
@@ -25,7 +17,9 @@ import (
 // would have no effect.
 func TestOptionsOfAServerAreNoOptionsOfAHandler(t *testing.T) {
 	t.Parallel()
-	check := typeChecker(t)
+	const module = "github.com/ocireg/registry"
+	check := typecheck.New(t, []string{module, module + "/registrytest", module + "/registrytest/auth", module + "/registrytest/lint"},
+		"store registry.Store", "t registrytest.TB")
 	for call, wrong := range map[string]bool{
 		"registry.New(store, registrytest.WithTLS())":                               true,
 		"registry.New(store, registrytest.Options())":                               true,
@@ -43,36 +37,6 @@ func TestOptionsOfAServerAreNoOptionsOfAHandler(t *testing.T) {
 		} else {
 			require.NoError(t, err, call)
 		}
-	}
-}
-
-// typeChecker returns a function that type-checks a call.
-func typeChecker(t *testing.T) func(call string) error {
-	t.Helper()
-	tool, err := exec.LookPath("go")
-	if err != nil {
-		t.Skip("the go command is not installed")
-	}
-	const module = "github.com/ocireg/registry"
-	list, err := exec.Command(tool, "list", "-export", "-deps", "-f", "{{.ImportPath}} {{.Export}}", module+"/registrytest/auth", module+"/registrytest/lint", module+"/registrytest").Output()
-	require.NoError(t, err)
-	exports := make(map[string]string)
-	for line := range strings.Lines(string(list)) {
-		path, file, _ := strings.Cut(strings.TrimSpace(line), " ")
-		exports[path] = file
-	}
-	fset := token.NewFileSet()
-	config := types.Config{Importer: importer.ForCompiler(fset, "gc", func(path string) (io.ReadCloser, error) { return os.Open(exports[path]) })}
-	return func(call string) error {
-		src := "package p\nimport (\n"
-		for _, room := range []string{"", "/registrytest", "/registrytest/auth", "/registrytest/lint"} {
-			src += "\t\"" + module + room + "\"\n"
-		}
-		src += ")\nvar (\n\tstore registry.Store\n\tt registrytest.TB\n\t_ auth.Auth\n\t_ lint.Linter\n\t_ = " + call + "\n)\n"
-		file, err := parser.ParseFile(fset, "p.go", src, 0)
-		require.NoError(t, err)
-		_, err = config.Check("p", fset, []*ast.File{file}, nil)
-		return err
 	}
 }
 

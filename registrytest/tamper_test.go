@@ -94,7 +94,7 @@ func TestTamperWithBlob(t *testing.T) {
 func TestTamperWithManifest(t *testing.T) {
 	t.Parallel()
 	s := newTamperServer(t)
-	m := s.Manifest(t, "app:v1")
+	m := s.Get(t, "app:v1")
 	undo := s.Tamper(t, "app", m.Digest, Replaced([]byte(`{"schemaVersion":2}`)))
 	for _, ref := range []string{"v1", string(m.Digest)} {
 		status, header, body := s.fetch("/v2/app/manifests/" + ref)
@@ -128,7 +128,7 @@ func TestPuttingAgainMends(t *testing.T) {
 		_, _, body := s.fetch(blob)
 		require.Equal(t, string(s.blob), body)
 	}
-	m := s.Manifest(t, "app:v1")
+	m := s.Get(t, "app:v1")
 	s.Tamper(t, "app", m.Digest, Dropped())
 	require.NoError(t, tamperedStore{s.Store, &s.tampered}.PutManifest(t.Context(), "app", registry.Manifest{MediaType: m.MediaType, Digest: m.Digest, Content: m.Manifest}, nil, nil))
 	status, _, _ := s.fetch("/v2/app/manifests/v1")
@@ -138,7 +138,7 @@ func TestPuttingAgainMends(t *testing.T) {
 func TestWhatIsDroppedCannotBeMountedOrDeleted(t *testing.T) {
 	t.Parallel()
 	s := newTamperServer(t)
-	m := s.Manifest(t, "app:v1")
+	m := s.Get(t, "app:v1")
 	s.Tamper(t, "app", digest.FromBytes(s.blob), Dropped())
 	s.Tamper(t, "app", m.Digest, Dropped())
 	st := tamperedStore{s.Store, &s.tampered}

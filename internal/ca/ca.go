@@ -1,4 +1,4 @@
-// Package ca is a certificate authority in memory.
+// Package ca issues certificates for tests. The authority exists in memory alone.
 package ca
 
 import (
@@ -13,10 +13,10 @@ import (
 	"time"
 )
 
-// What certificates are valid for unless their template says otherwise: from
-// two days ago, as the clocks of containers and virtual machines are not always
-// right and one that has expired must have been valid before, to a time that no
-// test gets to by advancing its clock.
+// The validity of a certificate whose template does not set it. It begins two days
+// ago, because clocks of containers and virtual machines may be slow and an
+// expired certificate must have been valid before it expired. It ends later than
+// any test advances its clock.
 const (
 	validBefore = 2 * 24 * time.Hour
 	validAfter  = 10 * 365 * 24 * time.Hour
@@ -30,7 +30,7 @@ type Authority struct {
 	key *ecdsa.PrivateKey
 }
 
-// New makes an authority with a key of its own.
+// New returns an authority with a new key.
 func New(name string) (*Authority, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -49,8 +49,8 @@ func New(name string) (*Authority, error) {
 	return a, nil
 }
 
-// Server returns the template of a certificate for the hosts, which are names
-// or addresses.
+// Server returns the template of a server's certificate for the hosts, which are
+// names or IP addresses.
 func Server(name string, hosts ...string) *x509.Certificate {
 	template := &x509.Certificate{
 		Subject:     pkix.Name{CommonName: name},
@@ -66,7 +66,7 @@ func Server(name string, hosts ...string) *x509.Certificate {
 	return template
 }
 
-// Issue returns a certificate made from the template, with a key of its own.
+// Issue returns a certificate made from the template, with a new key.
 func (a *Authority) Issue(template *x509.Certificate) (*tls.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -53,7 +53,7 @@ const (
 // longFiles lists the files that may be longer.
 var longFiles = []string{
 	"internal/remote/remote.go", "layout/store.go", "uploads.go",
-	"registrytest/auth/auth.go", "registrytest/content.go", "registrytest/rule_words.go",
+	"registrytest/auth/auth.go", "registrytest/rule_words.go",
 	"registrytest/conformance/discovery.go", "registrytest/conformance/registry.go", "registrytest/conformance/store.go",
 }
 

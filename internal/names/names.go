@@ -1,15 +1,17 @@
-// Package names knows what repositories and tags may be called, and what the
-// digests of content are written in (distribution spec, section Pulling
-// manifests).
+// Package names checks the names of repositories and tags (distribution spec,
+// section Pulling manifests), parses references, and recognizes hosts.
 package names
 
 import (
+	"fmt"
 	"net"
 	"strings"
+
+	"github.com/opencontainers/go-digest"
 )
 
-// MaxLength is the length that the name of a repository may have. The spec
-// advises registries to keep to what clients can use.
+// MaxLength is the greatest length of the name of a repository, in bytes. Many
+// clients limit the length of the host and the name together to 255.
 const MaxLength = 255
 
 // Repository reports whether s is a <name>:
@@ -19,7 +21,7 @@ func Repository(s string) bool {
 	if s == "" || len(s) > MaxLength {
 		return false
 	}
-	alnum := false // whether the byte before was one
+	alnum := false // whether the byte before is a letter or a digit
 	for i := 0; i < len(s); i++ {
 		c := s[i]
 		if 'a' <= c && c <= 'z' || '0' <= c && c <= '9' {
@@ -47,7 +49,7 @@ func Repository(s string) bool {
 	return alnum
 }
 
-// Component reports whether s can stand between two slashes of a <name>.
+// Component reports whether s is a component of a <name>, between two slashes.
 func Component(s string) bool {
 	return !strings.Contains(s, "/") && Repository(s)
 }
@@ -69,8 +71,45 @@ func Tag(s string) bool {
 	return true
 }
 
-// Hex reports whether s has no characters but those of hexadecimal numbers, in
-// lower case, as digests have them after their algorithm.
+// A Reference names a manifest in a registry: <name>[:<tag>][@<digest>]. Tag and
+// Digest may be empty.
+type Reference struct {
+	Repository string
+	Tag        string
+	Digest     digest.Digest
+}
+
+// ParseReference parses a reference without a host, see [SplitHost].
+func ParseReference(s string) (Reference, error) {
+	rest, d, hasDigest := strings.Cut(s, "@")
+	repo, tag, hasTag := strings.Cut(rest, ":")
+	if hasDigest {
+		if err := digest.Digest(d).Validate(); err != nil {
+			return Reference{}, fmt.Errorf("%q is not a digest: %w", d, err)
+		}
+	}
+	if hasTag && !Tag(tag) {
+		return Reference{}, fmt.Errorf("%q is not a tag", tag)
+	}
+	if !Repository(repo) {
+		return Reference{}, fmt.Errorf("%q is not the name of a repository", repo)
+	}
+	return Reference{repo, tag, digest.Digest(d)}, nil
+}
+
+// SplitHost splits the host from a reference such as docker.io/library/alpine:3.
+// As in Docker, the first component is a host if it is localhost or contains a
+// dot or a colon. The host is empty if the first component is part of the name.
+func SplitHost(s string) (host, rest string) {
+	host, rest, ok := strings.Cut(s, "/")
+	if ok && (host == "localhost" || strings.ContainsAny(host, ".:") && host[0] != '.') {
+		return host, rest
+	}
+	return "", s
+}
+
+// Hex reports whether all characters of s are hexadecimal digits in lower case,
+// as in the encoded part of a digest.
 func Hex(s string) bool {
 	for i := range len(s) {
 		if c := s[i]; (c < '0' || '9' < c) && (c < 'a' || 'f' < c) {
@@ -80,7 +119,7 @@ func Hex(s string) bool {
 	return true
 }
 
-// Loopback reports whether the host, a name or an address without a port, is
+// Loopback reports whether the host, a name or an IP address without a port, is
 // this machine.
 func Loopback(host string) bool {
 	ip := net.ParseIP(host)

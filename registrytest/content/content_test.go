@@ -16,8 +16,8 @@ import (
 	"github.com/ocireg/registry/internal/manifest"
 )
 
-// samples is content of every kind that is valid, each with the digest that
-// it has always had. A digest that changes breaks the tests of others.
+// samples has valid content of every kind, with its digest. Users compare content
+// with constants, so a digest must never change.
 var samples = []struct {
 	name   string
 	build  func() Content
@@ -44,37 +44,38 @@ var samples = []struct {
 			"etc/überraschung": {Data: []byte("not ASCII")},
 		}))
 	}, "sha256:ecad82fae526d742f166be87c6bf71fdf103d62b5ecaa2cb3b0edfa4436c99a1"},
-	{"image of plain layers", func() Content { return Image(Uncompressed(Layers(1), LayerSizes(4096)), Layers(1)) }, "sha256:09223b22a22e4b6641811cee8d3e7e6f296da4883ab602d3ee4583d8e50cb7c7"},
+	{"image of plain layers", func() Content { return Image(Layers(1).Uncompressed(), LayerSizes(4096).Uncompressed(), Layers(1)) }, "sha256:09223b22a22e4b6641811cee8d3e7e6f296da4883ab602d3ee4583d8e50cb7c7"},
 	{"image that runs", func() Content {
 		return Image(ImageConfig(ocispec.ImageConfig{Cmd: []string{"/bin/true"}, Labels: map[string]string{"b": "2", "a": "1"}}))
 	}, "sha256:5a9595dfc40d970bde76903e79da72c22b3d7740107a65650ce386f08bb50362"},
 	{"image of a given size", func() Content { return Image(ManifestSize(4096)) }, "sha256:3f120393f22c64149eff7ee9d2511150ccffe3cb1295d62bd50dd5a5e97b5c5f"},
 	{"image with annotations", func() Content {
-		return Image(Annotation("b", "2"), Annotation("a", "1"), Annotated("title", "<layer & more>", Layers(2)))
+		return Image(Annotation("b", "2"), Annotation("a", "1"), Layers(2).Annotated("title", "<layer & more>"))
 	}, "sha256:6c046919b6a08e185d916a1cde9dd1c8b18330f1450c90214a5a8a7d252984fb"},
 	{"image with SHA-512", func() Content { return Image(Algorithm(digest.SHA512), Bytes("a/b", []byte("c"))) }, "sha512:f831397f2d6509f4520b4d8c0a6309802c1dc097a331d7042e68897bd6d8d82dac1cdf393edab4404a680f491ad26b49fe306fbb5a2a0202dc54c661f42a217c"},
-	{"Docker image", func() Content { return Image(Docker(), Layers(1), Uncompressed(Layers(1))) }, "sha256:a2897a0e6a7e8e9dcc50f0dfae4b6ddea8d6fea7b1c17d6ed68f8e3f96189f6f"},
-	{"sparse image", func() Content { return Image(Absent(Layers(1)), Layers(1)) }, "sha256:ec8f5b90860e36f65b3d1f73894c5c70b0b1a6ae1a305e81607141eba532ba09"},
-	{"foreign layer", func() Content {
-		return Image(Foreign("https://example.com/layer", Layers(1), Uncompressed(Layers(1))))
+	{"Docker image", func() Content { return Image(Docker(), Layers(1), Layers(1).Uncompressed()) }, "sha256:a2897a0e6a7e8e9dcc50f0dfae4b6ddea8d6fea7b1c17d6ed68f8e3f96189f6f"},
+	{"sparse image", func() Content { return Image(Layers(1).Absent(), Layers(1)) }, "sha256:ec8f5b90860e36f65b3d1f73894c5c70b0b1a6ae1a305e81607141eba532ba09"},
+	{"non-distributable layers", func() Content {
+		const url = "https://example.com/layer"
+		return Image(Layers(1).NonDistributable(url), Layers(1).Uncompressed().NonDistributable(url))
 	}, "sha256:046a1b37e833679981a4eb1408dabc853acace2e883f0a9155d5003929d1f217"},
-	{"foreign Docker layer", func() Content { return Image(Docker(), Foreign("https://example.com/layer", Layers(1))) }, "sha256:41d25680b7679feafe0d985b43b241134d0944109da8c0f14e477e92d2050e27"},
+	{"non-distributable Docker layer", func() Content { return Image(Docker(), Layers(1).NonDistributable("https://example.com/layer")) }, "sha256:41d25680b7679feafe0d985b43b241134d0944109da8c0f14e477e92d2050e27"},
 	{"index", func() Content { return Index(Platforms("linux/amd64", "linux/arm64/v8")) }, "sha256:2aecaadf96ad4368935db586f6b110693d65cd41c4da0da9d50a4849e2c63524"},
 	{"empty index", func() Content { return Index() }, "sha256:434dee09a34300413d1a44f76a5d34aa8902a405b1462febd8435e0176029ee3"},
-	{"sparse index", func() Content { return Index(Image(), Absent(Platforms("linux/arm64"))) }, "sha256:7b00e752d26f855a143aa0f4e6495a2136f580dc99f03f92229f09795593c039"},
+	{"sparse index", func() Content { return Index(Image(), Platforms("linux/arm64").Absent()) }, "sha256:7b00e752d26f855a143aa0f4e6495a2136f580dc99f03f92229f09795593c039"},
 	{"nested index", func() Content {
 		inner := Index(Image(), Platform("linux/amd64"), ArtifactType("application/vnd.example.index"))
 		return Index(inner, Index(inner, Image(Seed(1))))
 	}, "sha256:09f092bc101b2dbc7252d49efe24ad86682454508bb0bc3418a4a8435510c9ce"},
 	{"index of an attestation", func() Content {
 		app := Image()
-		return Index(app, Annotated("vnd.docker.reference.digest", app.Digest.String(), Image(Platform("unknown/unknown"))))
+		return Index(app, Image(Platform("unknown/unknown")).Annotated("vnd.docker.reference.digest", app.Digest.String()))
 	}, "sha256:e3d0341096f5ecc9aaf4a7286d23755b7e7f4ce7b6f11724f6c3fb339c1473e0"},
 	{"Docker manifest list", func() Content { return Index(Docker(), Image(Docker()), Image(Docker(), Platform("linux/arm64"))) }, "sha256:af74c4432a0c0ebaf093b4b69be072ebed08f6e6f630842cb1aa4796945fe2c5"},
 	{"artifact", func() Content { return Artifact("application/vnd.example") }, "sha256:04e331aa16c8a6c8fd8224b8d19e83271529cac051e6d02cbda0a8b781f117cd"},
 	{"artifact of blobs", func() Content {
 		return Artifact("application/vnd.example",
-			Annotated(ocispec.AnnotationTitle, "hello.txt", Bytes("text/plain", []byte("hello"))),
+			Bytes("text/plain", []byte("hello")).Annotated(ocispec.AnnotationTitle, "hello.txt"),
 			Random("application/octet-stream", 1000, 1),
 			Annotation("key", "value"))
 	}, "sha256:fe7d123ff11232d0cd4f53dfa212911c2145dcc55bcbe881cd435af0b00ce62b"},
@@ -114,7 +115,7 @@ func TestSameCallSameContent(t *testing.T) {
 	}
 }
 
-// checkContent checks what holds for all valid content.
+// checkContent checks the properties of all valid content.
 func checkContent(t *testing.T, c Content) {
 	require.NoError(t, c.Err())
 	require.Equal(t, int64(len(c.Manifest)), c.Size)
@@ -127,7 +128,7 @@ func checkContent(t *testing.T, c Content) {
 	require.Equal(t, doc.ArtifactType, c.ArtifactType)
 	require.Equal(t, doc.Annotations, c.Annotations)
 
-	// The fields say what the manifest says.
+	// The fields repeat the manifest.
 	require.Len(t, c.Layers, len(doc.Layers))
 	for i, b := range c.Layers {
 		require.Equal(t, doc.Layers[i], b.Descriptor)
@@ -183,7 +184,7 @@ func TestContentIsValid(t *testing.T) {
 	}
 }
 
-func TestWhatCannotBeBuilt(t *testing.T) {
+func TestInvalidPartsGiveErrors(t *testing.T) {
 	t.Parallel()
 	broken := Image(Platform("linux"))
 	for name, test := range map[string]struct {
@@ -193,11 +194,11 @@ func TestWhatCannotBeBuilt(t *testing.T) {
 		"platform":             {broken, `"linux" is not a platform`},
 		"platform, four parts": {Image(Platform("a/b/c/d")), "is not a platform"},
 		"platform, empty":      {Image(Platform("/amd64")), "is not a platform"},
-		"negative layer":       {Image(LayerSizes(-1)), "no layer has a size of -1 bytes"},
-		"negative blob":        {Image(Random("a/b", -1, 0)), "no blob has a size of -1 bytes"},
-		"negative config":      {Artifact("a/b", Config(Random("a/b", -1, 0))), "no blob has a size of -1 bytes"},
-		"manifest too small":   {Image(ManifestSize(10)), "more than the 10"},
-		"manifest of nothing":  {Index(ManifestSize(0)), "no manifest has a size of 0 bytes"},
+		"negative layer":       {Image(LayerSizes(-1)), "a layer cannot have a size of -1 bytes"},
+		"negative blob":        {Image(Random("a/b", -1, 0)), "a blob cannot have a size of -1 bytes"},
+		"negative config":      {Artifact("a/b", Config(Random("a/b", -1, 0))), "a blob cannot have a size of -1 bytes"},
+		"manifest too small":   {Image(ManifestSize(10)), "more than the requested size of 10"},
+		"manifest of nothing":  {Index(ManifestSize(0)), "a manifest cannot have a size of 0 bytes"},
 		"absolute path":        {Image(Files(map[string]string{"/etc": ""})), "/etc: invalid argument"},
 		"path that leaves":     {Image(Files(map[string]string{"../etc": ""})), "../etc: invalid argument"},
 		"root as a file":       {Image(Files(map[string]string{".": ""})), "invalid argument"},
@@ -205,12 +206,10 @@ func TestWhatCannotBeBuilt(t *testing.T) {
 		"device":               {Image(FS(fstest.MapFS{"dev/null": {Mode: fs.ModeDevice}})), "archive dev/null: unsupported operation"},
 		"algorithm":            {Image(Algorithm("md5")), `digest algorithm "md5"`},
 		"artifact of no type":  {Artifact(""), "needs a type or a config"},
-		"layer in an index":    {Index(Image(), Layers(1)), "an index has no layers"},
-		"child of an image":    {Image(Image()), "only an index has children"},
-		"child of an artifact": {Artifact("a/b", Image()), "only an index has children"},
+		"negative layers":      {Image(Layers(-1)), "an image cannot have -1 layers"},
 		"broken child":         {Index(Index(broken)), `"linux" is not a platform`},
 		"broken subject":       {CosignSignature(broken), `"linux" is not a platform`},
-		"first error":          {Image(LayerSizes(-1), Platform("")), "no layer has a size"},
+		"first error":          {Image(LayerSizes(-1), Platform("")), "a layer cannot have a size"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -238,16 +237,16 @@ func TestManifestSizeIsExact(t *testing.T) {
 	require.Error(t, Image(ManifestSize(least-1)).Err())
 }
 
-func TestAbsentIsNamedAndNotPut(t *testing.T) {
+func TestAbsentPartsAreListedButNotPut(t *testing.T) {
 	t.Parallel()
 	lower, upper := Bytes("a/b", []byte("lower")), Bytes("a/b", []byte("upper"))
-	app := Image(Absent(lower), upper)
+	app := Image(lower.Absent(), upper)
 	require.Equal(t, []digest.Digest{app.Config.Digest, upper.Digest}, digestsOf(app))
 	require.Equal(t, lower.Digest, app.Layers[0].Digest)
 	require.Equal(t, "lower", string(contentOf(t, app.Layers[0])))
 
 	there, gone := Image(), Image(Platform("linux/arm64"))
-	index := Index(there, Absent(gone))
+	index := Index(there, gone.Absent())
 	require.Equal(t, Index(there, gone).Digest, index.Digest)
 	var manifests []digest.Digest
 	for m := range index.Manifests() {
@@ -256,28 +255,28 @@ func TestAbsentIsNamedAndNotPut(t *testing.T) {
 	require.Equal(t, []digest.Digest{there.Digest, index.Digest}, manifests)
 	require.Equal(t, digestsOf(there), digestsOf(index))
 
-	// It is the index that it is absent from.
+	// It is absent from the index alone: elsewhere it is not.
 	require.Equal(t, digestsOf(gone), digestsOf(index.Children[1]))
 	require.Equal(t, digestsOf(gone), digestsOf(Index(index.Children[1])))
 	require.Contains(t, digestsOf(Image(app.Layers[0])), lower.Digest)
 	require.Contains(t, digestsOf(Image(Config(app.Layers[0]))), lower.Digest)
 }
 
-func TestNamedByDescriptorAlone(t *testing.T) {
+func TestContentWithoutBytesIsListedButNotPut(t *testing.T) {
 	t.Parallel()
 	elsewhere := Content{MediaType: ocispec.MediaTypeImageManifest, Digest: digest.FromString("x"), Size: 9}
 	index := Index(elsewhere, Image())
-	require.Equal(t, Index(Absent(elsewhere), Image()).Digest, index.Digest)
+	require.Equal(t, Index(elsewhere.Absent(), Image()).Digest, index.Digest)
 	require.Equal(t, digestsOf(Image()), digestsOf(index))
 	require.NoError(t, SPDX(elsewhere).Err())
 
 	layer := Blob{Descriptor: ocispec.Descriptor{MediaType: "a/b", Digest: digest.FromString("y"), Size: 1}}
 	require.NotContains(t, digestsOf(Image(layer)), layer.Digest)
 	_, err := layer.Open().Read(make([]byte, 1))
-	require.ErrorContains(t, err, "its content is not known here")
+	require.ErrorContains(t, err, "only its descriptor is known, not its content")
 }
 
-func TestContentComesOnceAndInOrder(t *testing.T) {
+func TestManifestsAndBlobsComeOnceAndInOrder(t *testing.T) {
 	t.Parallel()
 	shared := Files(map[string]string{"a": "b"})
 	amd, arm := Image(shared), Image(shared, Platform("linux/arm64"))
@@ -298,19 +297,33 @@ func TestContentComesOnceAndInOrder(t *testing.T) {
 	}
 }
 
-func TestPartsDoNotChangeWhatTheyAreGiven(t *testing.T) {
+func TestPartsDoNotChangeTheirArguments(t *testing.T) {
 	t.Parallel()
 	b := Bytes("a/b", []byte("c"))
 	b.Annotations = map[string]string{"own": "1"}
-	parts := []Part{b, Annotation("k", "v")}
-	first := Artifact("x/y", Annotated("title", "t", parts...))
+	layers, sum := Layers(2), Annotation("k", "v")
+	first := Artifact("x/y", b.Annotated("title", "t"), layers.Annotated("title", "t").Absent(), sum)
 	require.Equal(t, map[string]string{"own": "1"}, b.Annotations)
 	require.Equal(t, map[string]string{"own": "1", "title": "t"}, first.Layers[0].Annotations)
-	require.Equal(t, first.Digest, Artifact("x/y", Annotated("title", "t", parts...)).Digest)
-	require.Empty(t, Artifact("x/y", Foreign("https://example.com", Bytes("a/b", nil)), Bytes("a/b", nil)).Layers[1].URLs)
+	require.Equal(t, first.Digest, Artifact("x/y", b.Annotated("title", "t"), layers.Annotated("title", "t"), sum).Digest)
+	plain := Artifact("x/y", layers)
+	require.Empty(t, plain.Layers[1].Annotations)
+	require.Contains(t, digestsOf(plain), plain.Layers[1].Digest)
+	require.Empty(t, Artifact("x/y", Bytes("a/b", nil).NonDistributable("https://example.com"), Bytes("a/b", nil)).Layers[1].URLs)
+
+	foreign := layers.NonDistributable("https://example.com/1")
+	two := Image(foreign.NonDistributable("https://example.com/2"), foreign.NonDistributable("https://example.com/3"))
+	require.Equal(t, []string{"https://example.com/1", "https://example.com/2"}, two.Layers[0].URLs)
+	require.Equal(t, []string{"https://example.com/1", "https://example.com/3"}, two.Layers[3].URLs)
+
+	children := Platforms("linux/amd64", "linux/arm64")
+	sparse := Index(children.Absent().Annotated("k", "v"))
+	require.Empty(t, digestsOf(sparse))
+	require.Len(t, digestsOf(Index(children)), 4)
+	require.NotEqual(t, Index(children).Digest, sparse.Digest)
 }
 
-// Lists of referrers give the type by which clients look for them.
+// Clients look for referrers by the artifact type in the list.
 func TestTypesOfReferrers(t *testing.T) {
 	t.Parallel()
 	subject := Image()
@@ -327,16 +340,16 @@ func TestTypesOfReferrers(t *testing.T) {
 		require.Equal(t, subject.Digest, m.Subject)
 		require.True(t, json.Valid(contentOf(t, c.Layers[0])))
 	}
-	// The documents name what they are about.
+	// The documents name their subject.
 	for _, c := range []Content{Attestation(subject), SPDX(subject), CycloneDX(subject)} {
 		require.Contains(t, string(contentOf(t, c.Layers[0])), subject.Digest.Encoded())
 	}
-	// What the caller asks for has the last word.
+	// The parts of the caller override those of the artifact.
 	require.Equal(t, "mine", SPDX(subject, ArtifactType("mine")).ArtifactType)
 	require.Equal(t, "mine", CosignSignature(subject, Annotation("dev.sigstore.bundle.content", "mine")).Annotations["dev.sigstore.bundle.content"])
 }
 
-// Only junk of these kinds could be taken for a manifest.
+// Only two kinds of junk are taken for a manifest.
 func TestJunkIsJunk(t *testing.T) {
 	t.Parallel()
 	accepted := map[string]bool{"key twice": true, "not UTF-8": true}

@@ -17,17 +17,17 @@ import (
 	"github.com/ocireg/registry/memstore"
 )
 
-// fill puts content of every kind into a store and returns what is tagged and
-// what is not.
+// fill puts content of every kind into a store. It returns the content that has
+// tags and the content that has none.
 func fill(t *testing.T, s State) (tagged map[string]Content, untagged []Content) {
 	app, arm, old := Image(Layers(2)), Image(Docker(), Platform("linux/arm64")), Image(Seed(9))
 	sig := CosignSignature(app)
 	tagged = map[string]Content{
 		"v1":       app,
 		"latest":   app,
-		"nested":   Index(Index(app, arm), Absent(Image(Platform("linux/s390x")))),
+		"nested":   Index(Index(app, arm), Image(Platform("linux/s390x")).Absent()),
 		"list":     Index(Docker(), arm),
-		"sparse":   Image(Absent(Layers(1)), Foreign("https://example.com", Layers(1)), Layers(1)),
+		"sparse":   Image(Layers(1).Absent(), Layers(1).NonDistributable("https://example.com"), Layers(1)),
 		"sha512":   Image(Algorithm(digest.SHA512)),
 		"artifact": Artifact("application/vnd.example", Bytes("text/plain", []byte("hello"))),
 		"large":    Image(LayerSizes(large)),
@@ -48,7 +48,7 @@ func fill(t *testing.T, s State) (tagged map[string]Content, untagged []Content)
 	return tagged, untagged
 }
 
-// particular is a store that is only asked for what can be there.
+// particular is a store that fails the test if a digest is malformed.
 type particular struct {
 	t *testing.T
 	registry.Store
@@ -84,17 +84,17 @@ func TestCopyLeavesNothingOut(t *testing.T) {
 				require.Equal(t, src.Referrers(t, "team/app:v1"), dst.Referrers(t, "team/app:v1"))
 				for tag, c := range tagged {
 					for b := range c.Blobs() {
-						require.Equal(t, contentOf(t, b), dst.Blob(t, "team/app", b.Digest), tag)
+						require.Equal(t, contentOf(t, b), dst.GetBlob(t, "team/app", b.Digest), tag)
 					}
 				}
-				// To copy again changes nothing.
+				// A second copy changes nothing.
 				require.NoError(t, Copy(t.Context(), dst.Store, src.Store))
 			}
 		})
 	}
 }
 
-// A layout on disk is where the content of a failing test can be kept.
+// Users keep the content of a failing test in a layout.
 func TestCopyToLayoutAndBack(t *testing.T) {
 	t.Parallel()
 	src := State{memstore.New()}
@@ -114,7 +114,7 @@ func TestCopyToLayoutAndBack(t *testing.T) {
 	back.CheckRepository(t, "team/app", tagged, untagged...)
 }
 
-func TestCopyOnlyWhatIsNamed(t *testing.T) {
+func TestCopyOfNamedRepositories(t *testing.T) {
 	t.Parallel()
 	src, dst := State{memstore.New()}, State{memstore.New()}
 	fill(t, src)
@@ -141,7 +141,7 @@ func TestCopiedBlobsStayGenerated(t *testing.T) {
 	require.False(t, ok)
 }
 
-func TestCopySaysWhatIsWrong(t *testing.T) {
+func TestErrorsOfCopy(t *testing.T) {
 	t.Parallel()
 	s := memstore.New()
 	app := State{s}.Push(t, "app:v1", Image())

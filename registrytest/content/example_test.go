@@ -31,8 +31,8 @@ func ExampleImage() {
 func ExampleIndex() {
 	app := content.Index(
 		content.Platforms("linux/amd64", "linux/arm64"),
-		// A sparse index names what the registry does not have.
-		content.Absent(content.Platforms("windows/amd64")),
+		// A sparse index lists manifests that the registry does not have.
+		content.Platforms("windows/amd64").Absent(),
 	)
 	for _, child := range app.Children {
 		fmt.Println(child.Platform.OS, child.Platform.Architecture)
@@ -51,8 +51,7 @@ func ExampleIndex() {
 
 func ExampleArtifact() {
 	notes := content.Artifact("application/vnd.example.notes",
-		content.Annotated(ocispec.AnnotationTitle, "notes.txt",
-			content.Bytes("text/plain", []byte("Hello.\n"))),
+		content.Bytes("text/plain", []byte("Hello.\n")).Annotated(ocispec.AnnotationTitle, "notes.txt"),
 		content.Annotation(ocispec.AnnotationVersion, "1.2.3"),
 	)
 	fmt.Printf("%s\n", notes.Manifest)
@@ -104,8 +103,8 @@ func ExampleSubject() {
 	// application/vnd.example.review <nil>
 }
 
-// A large layer takes no memory in a store in memory: the store computes the
-// content whenever it is read.
+// A large layer takes no memory in a memstore.Store, which generates the content
+// whenever it is read.
 func ExampleLayerSizes() {
 	ctx := context.Background()
 	store := memstore.New()

@@ -16,7 +16,7 @@ import (
 
 const large = maxHeld + 1
 
-// listed collects a listing.
+// listed returns the names that seq yields.
 func listed(t *testing.T, seq func(func(string, error) bool)) (all []string) {
 	t.Helper()
 	for name, err := range seq {
@@ -26,7 +26,7 @@ func listed(t *testing.T, seq func(func(string, error) bool)) (all []string) {
 	return all
 }
 
-// keeping is a writeLog over a store that keeps sources.
+// keeping is a writeLog whose store keeps sources.
 type keeping struct{ *writeLog }
 
 func (k keeping) PutBlob(repo string, d digest.Digest, size int64, source io.ReaderAt) {
@@ -56,7 +56,7 @@ func TestGeneratedBlobsAreBlobs(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, b.Digest, d)
 
-	// It belongs to the repositories that it was put into.
+	// Other repositories do not have it.
 	_, err = s.OpenBlob(ctx, "other", b.Digest)
 	require.ErrorIs(t, err, fs.ErrNotExist)
 	require.ErrorIs(t, s.MountBlob(ctx, "x", b.Digest, "other"), fs.ErrNotExist)
@@ -82,7 +82,7 @@ func TestGeneratedBlobsAreBlobs(t *testing.T) {
 	require.Equal(t, b.Digest, d, "readers that are open go on")
 	require.NoError(t, r.Close())
 
-	// One that a client has pushed as well is gone from both.
+	// A client that pushes the same bytes makes no second blob.
 	w, err := s.CreateBlob(ctx, "other", large)
 	require.NoError(t, err)
 	_, err = io.Copy(w, b.Open())
@@ -119,21 +119,21 @@ func TestRepositoriesOfGeneratedBlobsAreListed(t *testing.T) {
 		require.Equal(t, all[:i+1], first)
 	}
 	require.Equal(t, []string{"v1"}, listed(t, s.Tags(ctx, "b", "")))
-	require.Empty(t, listed(t, s.Tags(ctx, "a", "")), "it is there, without tags")
+	require.Empty(t, listed(t, s.Tags(ctx, "a", "")), "the repository exists, without tags")
 	require.NoError(t, s.DeleteBlob(ctx, "a", b.Digest))
-	require.Empty(t, listed(t, s.Tags(ctx, "a", "")), "it stays")
+	require.Empty(t, listed(t, s.Tags(ctx, "a", "")), "the repository stays")
 	for _, err := range s.Tags(ctx, "x", "") {
 		require.ErrorIs(t, err, fs.ErrNotExist)
 	}
 }
 
-// Not parallel: it measures what the whole process allocates.
+// Not parallel: it measures the allocations of the whole process.
 func TestLargeImagesTakeNoMemory(t *testing.T) {
 	const size = 8 << 20
 	s := memstore.New()
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	app := State{s}.Push(t, "app:v1", Image(LayerSizes(size), Uncompressed(LayerSizes(size))))
+	app := State{s}.Push(t, "app:v1", Image(LayerSizes(size), LayerSizes(size).Uncompressed()))
 	runtime.ReadMemStats(&after)
 	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(1<<20))
 	got, err := s.OpenBlob(t.Context(), "app", app.Layers[0].Digest)
@@ -142,14 +142,14 @@ func TestLargeImagesTakeNoMemory(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, int64(size), end)
 
-	// A clone has them, too, whatever becomes of the first store.
+	// A clone shares them and keeps them when they are deleted from the store.
 	runtime.ReadMemStats(&before)
 	clone := s.Clone()
 	require.NoError(t, s.DeleteBlob(t.Context(), "app", app.Layers[0].Digest))
 	runtime.ReadMemStats(&after)
 	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(1<<20))
 	State{clone}.CheckRepository(t, "app", map[string]Content{"v1": app})
-	require.Equal(t, contentOf(t, app.Layers[0]), State{clone}.Blob(t, "app", app.Layers[0].Digest))
+	require.Equal(t, contentOf(t, app.Layers[0]), State{clone}.GetBlob(t, "app", app.Layers[0].Digest))
 }
 
 func TestStoresThatKeepNoSourceGetTheBytes(t *testing.T) {
@@ -158,5 +158,5 @@ func TestStoresThatKeepNoSourceGetTheBytes(t *testing.T) {
 	b := Random("a/b", large, 1)
 	require.NoError(t, PutBlob(t.Context(), s, "app", b))
 	require.Equal(t, []string{"blob app " + string(b.Digest)}, s.lines)
-	require.Equal(t, contentOf(t, b), State{s}.Blob(t, "app", b.Digest))
+	require.Equal(t, contentOf(t, b), State{s}.GetBlob(t, "app", b.Digest))
 }

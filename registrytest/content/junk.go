@@ -10,17 +10,17 @@ import (
 	"github.com/ocireg/registry/internal/manifest"
 )
 
-// Raw returns content whose manifest is exactly the given bytes, of the media
-// type, whatever they are. If they can be read as a manifest, its config,
-// layers and children are there without their content. The caller does not
-// modify the bytes afterwards.
+// Raw returns content whose manifest is the given bytes, of the media type. They
+// need not be a manifest; if they are, the config, layers and children are those
+// that it describes, without their content. Callers must not modify the bytes
+// afterwards.
 func Raw(mediaType string, raw []byte) Content {
 	return read(mediaType, digest.FromBytes(raw), raw)
 }
 
-// Junk yields manifests that no client should stumble over and no registry
-// need accept, each with a name that says what is wrong with it, in a fixed
-// order. [Put] puts them into a store all the same.
+// Junk yields broken manifests, each with a name that describes its defect, in a
+// fixed order. Registries may refuse them, and clients must not fail badly when
+// they get one. [Put] puts them into a store like others.
 func Junk() iter.Seq2[string, Content] {
 	const (
 		begin  = `{"schemaVersion":2,"mediaType":"` + ocispec.MediaTypeImageManifest + `",`

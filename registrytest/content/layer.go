@@ -18,23 +18,23 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// The media types of layers that image-spec does not name, or no longer wants
-// to be used.
+// The media types of layers for which image-spec has no constant, or a
+// deprecated one.
 const (
 	dockerLayer        = "application/vnd.docker.image.rootfs.diff.tar"
 	dockerForeignLayer = "application/vnd.docker.image.rootfs.foreign.diff.tar"
 	ociForeignLayer    = "application/vnd.oci.image.layer.nondistributable.v1.tar"
 )
 
-// created is when all that is built says that it was made: a time that is
-// neither zero nor in the future.
+// created returns the time of creation of all content. It is neither zero, which
+// some clients take for unset, nor in the future.
 func created() time.Time { return time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC) }
 
-// A layer is what the parts have said of one layer.
+// A layer is one layer of a recipe.
 type layer struct {
-	// blob is the layer as it is, or else pack makes it: what it unpacks to,
-	// and how many blocks of gzip's format that is to be stored in, 0 if it is
-	// to be left as it is.
+	// blob is the layer. If it is nil, pack makes the layer: it returns the bytes
+	// and the number of gzip blocks to store them in, or 0 to leave them as they
+	// are.
 	blob *Blob
 	pack func(id layerID, compressed bool) (s source, blocks int64, err error)
 
@@ -44,7 +44,7 @@ type layer struct {
 	annotations  map[string]string
 }
 
-// A layerID is what layers with invented content differ by.
+// A layerID makes the content of generated layers differ.
 type layerID struct {
 	platform string
 	seed     uint64
@@ -57,96 +57,6 @@ func (id layerID) String() string {
 
 func (id layerID) name() string { return fmt.Sprintf("layer-%d", id.number) }
 
-// Layers adds n layers. Each is a tar archive with one small text file and
-// differs from the others, and from those for another platform.
-func Layers(n int) Part {
-	return part(func(r *recipe) {
-		if r.layers == nil {
-			r.layers = []layer{}
-		}
-		for range n {
-			r.layers = append(r.layers, layer{pack: packText})
-		}
-	})
-}
-
-// LayerSizes adds a layer of each of the sizes, in bytes. Each is a tar archive
-// with one file of random content that differs from the others, and from those
-// for another platform. A size of less than 2071 bytes (2048 if the layer is
-// [Uncompressed]) has no room for an archive: such a layer is random bytes.
-//
-// The content is computed when it is read, as that of [Random] is. To build a
-// layer takes about two seconds for 1 GiB, and half of that if it is
-// uncompressed.
-func LayerSizes(sizes ...int64) Part {
-	return part(func(r *recipe) {
-		for _, size := range sizes {
-			if size < 0 {
-				r.failf("no layer has a size of %d bytes", size)
-			}
-			r.layers = append(r.layers, layer{pack: packSize(size)})
-		}
-	})
-}
-
-// Files adds a layer with the files, by their slash-separated paths, which do
-// not begin with a slash, and their parent directories. A file whose name
-// begins with .wh. removes one from the layers below (image-spec, Whiteouts).
-// For permissions, empty directories or symbolic links, see [FS].
-func Files(files map[string]string) Part {
-	files = maps.Clone(files)
-	var bad error
-	for name := range files {
-		if !fs.ValidPath(name) || name == "." {
-			bad = &fs.PathError{Op: "building a layer", Path: name, Err: fs.ErrInvalid}
-		}
-	}
-	return part(func(r *recipe) {
-		if bad != nil {
-			r.fail(bad)
-		}
-		r.layers = append(r.layers, layer{pack: func(_ layerID, compressed bool) (source, int64, error) {
-			return packFiles(files, compressed)
-		}})
-	})
-}
-
-// FS adds a layer with all that is in the file system: its directories,
-// regular files and symbolic links. What differs from one machine to the next
-// is left out: all belong to root, and permissions are 0755 for directories
-// and for files that anybody may execute, 0644 for other files. ([os.DirFS] on
-// Windows has no files that anybody may execute.)
-func FS(fsys fs.FS) Part {
-	return part(func(r *recipe) {
-		r.layers = append(r.layers, layer{pack: func(_ layerID, compressed bool) (source, int64, error) {
-			return packFS(fsys, compressed)
-		}})
-	})
-}
-
-// Uncompressed is the parts with each layer among them a plain tar archive.
-// Others are in gzip's format (though not made any smaller, so that they are
-// the same everywhere).
-func Uncompressed(parts ...Part) Part {
-	return part(func(r *recipe) {
-		layers, _ := r.added(parts)
-		for i := range layers {
-			layers[i].uncompressed = true
-		}
-	})
-}
-
-// Foreign is the parts with each layer among them one that is not distributed:
-// it is of a media type that says so, to be had from the URL, and [Absent].
-func Foreign(url string, parts ...Part) Part {
-	return part(func(r *recipe) {
-		layers, _ := r.added([]Part{Absent(parts...)})
-		for i := range layers {
-			layers[i].urls = append(layers[i].urls, url)
-		}
-	})
-}
-
 // packLayers returns the layers of the recipe, and their DiffIDs.
 func (r *recipe) packLayers() (blobs []Blob, diffIDs []digest.Digest) {
 	id := layerID{platform: "any platform", seed: r.seed}
@@ -156,7 +66,7 @@ func (r *recipe) packLayers() (blobs []Blob, diffIDs []digest.Digest) {
 			id.platform += "/" + p.Variant
 		}
 	}
-	// In JSON, nil would be null.
+	// A nil slice would be null in JSON.
 	blobs, diffIDs = []Blob{}, []digest.Digest{}
 	for i, l := range r.layers {
 		if r.err != nil {
@@ -249,10 +159,10 @@ func packText(id layerID, compressed bool) (source, int64, error) {
 const (
 	tarBlock   = 512
 	tarTrailer = 2 * tarBlock
-	minTar     = tarBlock + tarBlock + tarTrailer // a header, something in the file
+	minTar     = tarBlock + tarBlock + tarTrailer // a header, a block of content
 )
 
-// packSize makes layers that have the size in the end.
+// packSize returns a function that makes a layer of exactly the size.
 func packSize(size int64) func(layerID, bool) (source, int64, error) {
 	return func(id layerID, compressed bool) (source, int64, error) {
 		sum := sha256.Sum256([]byte(id.String()))
@@ -269,14 +179,14 @@ func packSize(size int64) func(layerID, bool) (source, int64, error) {
 	}
 }
 
-// tarRandom returns a tar archive of exactly the size, which is minTar or
-// more, with one file of random content.
+// tarRandom returns a tar archive with one file of random content. The archive
+// has exactly the size, which must be at least minTar.
 func tarRandom(name string, seed uint64, size int64) source {
 	n := (size - tarBlock - tarTrailer) / tarBlock * tarBlock
 	for {
 		var header bytes.Buffer
 		tar.NewWriter(&header).WriteHeader(tarHeader(name, 0o644, n))
-		// A file of 8 GiB and more has a longer header.
+		// The header of a file of 8 GiB or more is longer.
 		rest := size - int64(header.Len()) - n
 		if rest >= tarTrailer {
 			return concat{bytes.NewReader(header.Bytes()), random{seed, n}, zeros(rest)}
@@ -285,7 +195,7 @@ func tarRandom(name string, seed uint64, size int64) source {
 	}
 }
 
-// tarFS returns a tar archive with all that is in the file system.
+// tarFS returns a tar archive of the file system.
 func tarFS(fsys fs.FS) (source, error) {
 	var buf bytes.Buffer
 	w := tar.NewWriter(&buf)
@@ -340,7 +250,7 @@ func tarFiles(files map[string]string) (source, error) {
 			parent := strings.Join(path[:i+1], "/")
 			names[parent] = true
 			if _, ok := files[parent]; ok {
-				// A file has no files below it.
+				// Names below that of a file are ignored.
 				break
 			}
 		}

@@ -36,7 +36,7 @@ func readLayer(t *testing.T, b Blob) []byte {
 	return content
 }
 
-// list returns what is in a layer, one line for each entry.
+// list returns the entries of a layer, a line for each.
 func list(t *testing.T, b Blob) (lines []string) {
 	t.Helper()
 	r := tar.NewReader(bytes.NewReader(readLayer(t, b)))
@@ -63,13 +63,13 @@ func TestFilesUnpack(t *testing.T) {
 	t.Parallel()
 	app := Image(
 		Files(map[string]string{"z": "last", "etc/b": "2", "etc/a": "1"}),
-		Uncompressed(FS(fstest.MapFS{
+		FS(fstest.MapFS{
 			"bin/true":  {Data: []byte("#!"), Mode: 0o500},
 			"bin/yes":   {Data: []byte("true"), Mode: fs.ModeSymlink | 0o777},
 			"etc/key":   {Data: []byte("secret"), Mode: 0o600},
 			"var/empty": {Mode: fs.ModeDir | 0o700},
 			longName:    {Data: []byte("long")},
-		})),
+		}).Uncompressed(),
 		Files(nil),
 	)
 	require.NoError(t, app.Err())
@@ -137,7 +137,7 @@ func TestLayerSizesAreExact(t *testing.T) {
 			sizes = append(sizes, full+more)
 		}
 	}
-	gz, plain := Image(LayerSizes(sizes...)), Image(Uncompressed(LayerSizes(sizes...)))
+	gz, plain := Image(LayerSizes(sizes...)), Image(LayerSizes(sizes...).Uncompressed())
 	require.NoError(t, gz.Err())
 	require.NoError(t, plain.Err())
 	for i, size := range sizes {
@@ -154,14 +154,18 @@ func TestLayerSizesAreExact(t *testing.T) {
 			require.Len(t, list(t, gz.Layers[i]), 1)
 		}
 	}
-	// For the DiffIDs.
+	// checkContent checks the DiffIDs.
 	checkContent(t, gz)
 	checkContent(t, plain)
 }
 
 func TestMediaTypesOfLayers(t *testing.T) {
 	t.Parallel()
-	layers := []Part{Layers(1), Uncompressed(Layers(1)), Foreign("https://example.com/1", Layers(1), Uncompressed(Layers(1)))}
+	const url = "https://example.com/1"
+	layers := []ImagePart{
+		Layers(1), Layers(1).Uncompressed(),
+		Layers(1).NonDistributable(url), Layers(1).NonDistributable(url).Uncompressed(),
+	}
 	types := func(c Content) (all []string) {
 		all = append(all, c.MediaType, c.Config.MediaType)
 		for _, b := range c.Layers {
@@ -186,6 +190,6 @@ func TestMediaTypesOfLayers(t *testing.T) {
 		"application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
 		"application/vnd.docker.image.rootfs.foreign.diff.tar",
 	}, types(docker))
-	require.Equal(t, []string{"https://example.com/1"}, docker.Layers[2].URLs)
-	require.Len(t, digestsOf(docker), 3, "foreign layers are not put")
+	require.Equal(t, []string{url}, docker.Layers[2].URLs)
+	require.Len(t, digestsOf(docker), 3, "non-distributable layers are not put")
 }

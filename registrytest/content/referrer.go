@@ -13,10 +13,10 @@ const (
 	inToto         = "application/vnd.in-toto+json"
 )
 
-// CosignSignature returns a signature of the subject in the form that cosign
-// gives it since version 3: an artifact with a Sigstore bundle. It is made of
-// the right pieces and signs nothing: it cannot be verified.
-func CosignSignature(subject Content, parts ...Part) Content {
+// CosignSignature returns a signature of the subject in the form that cosign 3
+// pushes: an artifact with a Sigstore bundle. The bundle is well formed, but its
+// signature does not verify.
+func CosignSignature(subject Content, parts ...ArtifactPart) Content {
 	const predicate = "https://sigstore.dev/cosign/sign/v1"
 	bundle := document(sigstoreBundle, object{
 		"mediaType":            sigstoreBundle,
@@ -32,11 +32,10 @@ func CosignSignature(subject Content, parts ...Part) Content {
 		Annotation("dev.sigstore.bundle.predicateType", predicate))
 }
 
-// NotationSignature returns a signature of the subject in the form that
-// notation gives it: its type is the media type of its config, and it has no
-// artifactType. It is made of the right pieces and signs nothing: it cannot be
-// verified.
-func NotationSignature(subject Content, parts ...Part) Content {
+// NotationSignature returns a signature of the subject in the form that notation
+// pushes: an artifact without artifactType, whose type is the media type of its
+// config. The envelope is well formed, but its signature does not verify.
+func NotationSignature(subject Content, parts ...ArtifactPart) Content {
 	encode := base64.RawURLEncoding.EncodeToString
 	envelope := document("application/jose+json", object{
 		"payload":   encode(marshal(object{"targetArtifact": subject.Descriptor()})),
@@ -51,20 +50,20 @@ func NotationSignature(subject Content, parts ...Part) Content {
 }
 
 // Attestation returns an attestation of the subject's provenance: an artifact
-// with an in-toto statement, unsigned, whose predicate is SLSA's.
-func Attestation(subject Content, parts ...Part) Content {
+// with an unsigned in-toto statement, whose predicate is that of SLSA.
+func Attestation(subject Content, parts ...ArtifactPart) Content {
 	const predicate = "https://slsa.dev/provenance/v1"
 	provenance := statement(subject, predicate, object{
 		"buildDefinition": object{"buildType": "https://example.com/registrytest", "externalParameters": object{}},
 		"runDetails":      object{"builder": object{"id": "https://example.com/registrytest"}},
 	})
 	return referrer(inToto, subject, parts,
-		Annotated("in-toto.io/predicate-type", predicate, Bytes(inToto, provenance)))
+		Bytes(inToto, provenance).Annotated("in-toto.io/predicate-type", predicate))
 }
 
 // SPDX returns an SBOM of the subject: an artifact with an SPDX document in
 // JSON.
-func SPDX(subject Content, parts ...Part) Content {
+func SPDX(subject Content, parts ...ArtifactPart) Content {
 	const mediaType = "application/spdx+json"
 	return referrer(mediaType, subject, parts, document(mediaType, object{
 		"spdxVersion":       "SPDX-2.3",
@@ -79,7 +78,7 @@ func SPDX(subject Content, parts ...Part) Content {
 
 // CycloneDX returns an SBOM of the subject: an artifact with a CycloneDX
 // document in JSON.
-func CycloneDX(subject Content, parts ...Part) Content {
+func CycloneDX(subject Content, parts ...ArtifactPart) Content {
 	const mediaType = "application/vnd.cyclonedx+json"
 	return referrer(mediaType, subject, parts, document(mediaType, object{
 		"bomFormat":   "CycloneDX",
@@ -93,24 +92,24 @@ func CycloneDX(subject Content, parts ...Part) Content {
 	}))
 }
 
-// referrer returns an artifact that refers to the subject. What the caller
-// asks for comes after its own parts, and so has the last word.
-func referrer(artifactType string, subject Content, asked []Part, own ...Part) Content {
+// referrer returns an artifact that refers to the subject. The parts that the
+// caller asked for follow the artifact's own and override them.
+func referrer(artifactType string, subject Content, asked []ArtifactPart, own ...ArtifactPart) Content {
 	return Artifact(artifactType, append(append(own, Subject(subject)), asked...)...)
 }
 
-// An object is a JSON object. Its keys are written in ascending order.
+// An object is a JSON object. Its keys are encoded in ascending order.
 type object map[string]any
 
 func marshal(v any) []byte {
 	raw, err := json.Marshal(v)
 	if err != nil {
-		// The documents here are made of strings, numbers and objects of them.
-		return nil
+		panic(err) // Objects have only strings, numbers, times and objects in them.
 	}
 	return raw
 }
 
+// document returns a blob with the object in JSON.
 func document(mediaType string, o object) Blob {
 	return Bytes(mediaType, marshal(o))
 }
@@ -126,7 +125,7 @@ func statement(subject Content, predicateType string, predicate object) []byte {
 	})
 }
 
-// noSignature returns what stands where a signature of the subject would.
+// noSignature returns the bytes that stand in place of a signature.
 func noSignature(subject Content) []byte {
 	return []byte("no signature of " + subject.Digest)
 }

@@ -65,7 +65,7 @@ func TestSourcesReadTheSameEverywhere(t *testing.T) {
 	}
 }
 
-func TestRandomIsPinned(t *testing.T) {
+func TestRandomIsTheSameForever(t *testing.T) {
 	t.Parallel()
 	p := make([]byte, 16)
 	random{0, 16}.ReadAt(p, 0)
@@ -94,7 +94,7 @@ func TestGzipIsReadByOthers(t *testing.T) {
 	}
 }
 
-// A tar header has room for sizes of less than 8 GiB.
+// The plain tar header has room for sizes below 8 GiB.
 func TestLayersOfAnySizeAreArchives(t *testing.T) {
 	t.Parallel()
 	const limit = 8 << 30
@@ -121,7 +121,7 @@ func TestLayersOfAnySizeAreArchives(t *testing.T) {
 	}
 }
 
-// Not parallel: it measures what the whole process allocates.
+// Not parallel: it measures the allocations of the whole process.
 func TestGeneratedContentTakesNoMemory(t *testing.T) {
 	const size = 16 << 20
 	var before, after runtime.MemStats
@@ -132,7 +132,7 @@ func TestGeneratedContentTakesNoMemory(t *testing.T) {
 	require.Equal(t, int64(size), b.Size)
 	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(1<<20))
 
-	// What is read after a seek is what is read on the way.
+	// Seeking does not change the bytes.
 	r := b.Open()
 	_, err := r.Seek(-1000, io.SeekEnd)
 	require.NoError(t, err)

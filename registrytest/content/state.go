@@ -1,19 +1,35 @@
 package content
 
 import (
+	"bytes"
 	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/internal/linediff"
 )
 
-// State is the content of a store, for a test to set up and to inspect without
-// a request. References are those of [Put]. A method that cannot do its work
-// fails the test at once; the checks let the test continue. All methods may be
-// called in a test's cleanup, too.
+// TB is the part of a test that this package needs; every [testing.TB] is one.
+// Fatalf must not return.
+type TB interface {
+	Helper()
+	Errorf(format string, args ...any)
+	Fatalf(format string, args ...any)
+}
+
+// State lets a test read and change the content of a store without a request.
+// References have the form that [Put] takes. CheckTag and CheckRepository report
+// differences by Errorf; an error in any method ends the test by Fatalf. All
+// methods may also be called in a test's cleanup.
 type State struct {
 	Store registry.Store
 }
@@ -36,8 +52,8 @@ func (s State) PushBlob(t TB, repo string, b Blob) Blob {
 	return b
 }
 
-// Manifest returns the manifest that the reference names, as [Get] does.
-func (s State) Manifest(t TB, ref string) Content {
+// Get returns the manifest that the reference names, as the function [Get] does.
+func (s State) Get(t TB, ref string) Content {
 	t.Helper()
 	c, err := Get(context.Background(), s.Store, ref)
 	if err != nil {
@@ -46,47 +62,82 @@ func (s State) Manifest(t TB, ref string) Content {
 	return c
 }
 
-// Blob returns the content of a blob, all of it in memory.
-func (s State) Blob(t TB, repo string, d digest.Digest) []byte {
+// GetBlob returns the whole content of a blob.
+func (s State) GetBlob(t TB, repo string, d digest.Digest) []byte {
 	t.Helper()
-	content, err := ReadBlob(context.Background(), s.Store, repo, d)
+	content, err := readBlob(context.Background(), s.Store, repo, d)
 	if err != nil {
-		t.Fatalf("%v", err)
+		t.Fatalf("reading blob %s of %s: %v", d, repo, err)
 	}
 	return content
 }
 
-// Tags returns the tags of a repository in ascending order, or none if there is
-// no such repository.
+func readBlob(ctx context.Context, s registry.Store, repo string, d digest.Digest) ([]byte, error) {
+	r, err := s.OpenBlob(ctx, repo, d)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	return io.ReadAll(r)
+}
+
+// Tags returns the tags of a repository in ascending order. It returns none if
+// the repository does not exist.
 func (s State) Tags(t TB, repo string) []string {
 	t.Helper()
-	tags, err := Tags(context.Background(), s.Store, repo)
-	if err != nil {
-		t.Fatalf("%v", err)
+	tags, err := listTags(context.Background(), s.Store, repo)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		t.Fatalf("listing the tags of %s: %v", repo, err)
 	}
 	return tags
 }
 
-// Referrers returns the descriptors of the referrers of a manifest, as
-// [Referrers] does.
+// Referrers returns the descriptors of the manifests whose subject is the
+// manifest that the reference names by tag or digest, in ascending order of
+// their digests. A subject that is named by its digest need not be in the store.
 func (s State) Referrers(t TB, ref string) []ocispec.Descriptor {
 	t.Helper()
-	all, err := Referrers(context.Background(), s.Store, ref)
+	all, err := referrers(context.Background(), s.Store, ref)
 	if err != nil {
-		t.Fatalf("%v", err)
+		t.Fatalf("listing the referrers of %s: %v", ref, err)
 	}
 	return all
 }
 
-// CheckTag fails the test unless the tag points at the content, see [CheckTag].
+func referrers(ctx context.Context, s registry.Store, ref string) (all []ocispec.Descriptor, err error) {
+	r, err := parseReference(ref)
+	if err != nil {
+		return nil, err
+	}
+	if r.Digest == "" {
+		m, err := getManifest(ctx, s, ref)
+		if err != nil {
+			return nil, err
+		}
+		r.Digest = m.Digest
+	}
+	for d, err := range s.Referrers(ctx, r.Repository, r.Digest, "") {
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, d)
+	}
+	return all, nil
+}
+
+// CheckTag fails the test unless the tag that the reference names points at the
+// manifest of the content, with the same media type.
 func (s State) CheckTag(t TB, ref string, want Content) {
 	t.Helper()
-	if err := CheckTag(context.Background(), s.Store, ref, want); err != nil {
+	got, err := getManifest(context.Background(), s.Store, ref)
+	if err != nil {
 		t.Errorf("%v", err)
+	} else if problem := differ(got, want); problem != "" {
+		t.Errorf("%s %s", ref, problem)
 	}
 }
 
-// CheckRepository fails the test unless the repository has exactly this content,
+// CheckRepository fails the test unless the repository has exactly this content;
 // see [Differences].
 func (s State) CheckRepository(t TB, repo string, tagged map[string]Content, untagged ...Content) {
 	t.Helper()
@@ -95,6 +146,129 @@ func (s State) CheckRepository(t TB, repo string, tagged map[string]Content, unt
 		t.Fatalf("%v", err)
 	}
 	if len(differences) > 0 {
-		t.Errorf("repository %s is not what it should be:\n%s", repo, strings.Join(differences, "\n"))
+		t.Errorf("repository %s differs from the content wanted:\n%s", repo, strings.Join(differences, "\n"))
 	}
+}
+
+// Differences compares a repository with the content that it should have, and
+// returns a line or more for each difference. The repository should have the
+// tagged content under its tags, no other tags, the untagged content, and all
+// blobs and children of both. Other manifests that [Copy] would find are
+// differences, too.
+func Differences(ctx context.Context, s registry.Store, repo string, tagged map[string]Content, untagged ...Content) ([]string, error) {
+	found, err := reach(ctx, s, repo)
+	if errors.Is(err, fs.ErrNotExist) {
+		found, err = &reached{}, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("checking repository %s: %w", repo, err)
+	}
+	var problems []string
+	problem := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
+
+	gotTags := make(map[string]registry.Manifest)
+	for _, m := range found.manifests {
+		for _, tag := range found.tags[m.Digest] {
+			gotTags[tag] = m
+		}
+	}
+	wanted := make(map[digest.Digest]bool)
+	for _, tag := range slices.Sorted(maps.Keys(tagged)) {
+		want := tagged[tag]
+		if got, ok := gotTags[tag]; !ok {
+			problem("missing tag %s: %s", tag, inBrief(want.MediaType, want.Digest, want.Size))
+		} else if got.Digest != want.Digest {
+			problem("tag %s %s", tag, differ(got, want))
+		}
+		problems = append(problems, missing(ctx, s, repo, want, wanted)...)
+	}
+	for _, want := range untagged {
+		problems = append(problems, missing(ctx, s, repo, want, wanted)...)
+	}
+	for _, tag := range slices.Sorted(maps.Keys(gotTags)) {
+		if _, ok := tagged[tag]; !ok {
+			m := gotTags[tag]
+			problem("unexpected tag %s: %s", tag, inBrief(m.MediaType, m.Digest, int64(len(m.Content))))
+		}
+	}
+	for _, m := range found.manifests {
+		if !wanted[m.Digest] {
+			problem("unexpected manifest %s, %s", inBrief(m.MediaType, m.Digest, int64(len(m.Content))), found.from[m.Digest])
+		}
+	}
+	return problems, nil
+}
+
+// missing returns the differences between the content and the repository, and
+// adds the digests of the content to wanted. It skips digests that are in wanted
+// already.
+func missing(ctx context.Context, s registry.Store, repo string, c Content, wanted map[digest.Digest]bool) (problems []string) {
+	for m := range c.Manifests() {
+		if wanted[m.Digest] {
+			continue
+		}
+		wanted[m.Digest] = true
+		got, err := s.GetManifest(ctx, repo, string(m.Digest))
+		if err != nil {
+			problems = append(problems, fmt.Sprintf("missing manifest %s: %v", inBrief(m.MediaType, m.Digest, m.Size), err))
+		} else if p := differ(got, m); p != "" {
+			problems = append(problems, fmt.Sprintf("manifest %s %s", m.Digest, p))
+		}
+	}
+	for b := range c.Blobs() {
+		if wanted[b.Digest] {
+			continue
+		}
+		wanted[b.Digest] = true
+		size, err := s.StatBlob(ctx, repo, b.Digest)
+		if err != nil {
+			problems = append(problems, fmt.Sprintf("missing blob %s: %v", inBrief(b.MediaType, b.Digest, b.Size), err))
+		} else if size != b.Size {
+			problems = append(problems, fmt.Sprintf("blob %s has %d bytes", inBrief(b.MediaType, b.Digest, b.Size), size))
+		}
+	}
+	return problems
+}
+
+// differ describes how the manifest differs from the wanted one. It returns ""
+// if it does not differ.
+func differ(got registry.Manifest, want Content) string {
+	switch {
+	case got.Digest != want.Digest || want.Manifest != nil && !bytes.Equal(got.Content, want.Manifest):
+		return fmt.Sprintf("has another manifest:\n  want %s\n  got  %s\n%s",
+			inBrief(want.MediaType, want.Digest, want.Size),
+			inBrief(got.MediaType, got.Digest, int64(len(got.Content))),
+			manifestDiff(want.Manifest, got.Content))
+	case got.MediaType != want.MediaType:
+		return fmt.Sprintf("has media type %q, want %q", got.MediaType, want.MediaType)
+	}
+	return ""
+}
+
+func inBrief(mediaType string, d digest.Digest, size int64) string {
+	return fmt.Sprintf("%s, %s, %d bytes", d, mediaType, size)
+}
+
+// manifestDiff returns the lines in which two manifests differ, or "" if one of
+// them is unknown. It cuts long lines and long manifests.
+func manifestDiff(want, got []byte) string {
+	if want == nil || got == nil {
+		return ""
+	}
+	const maxLines, maxLine = 200, 160
+	split := func(content []byte) (lines []string) {
+		for line := range bytes.Lines(content) {
+			if len(lines) == maxLines {
+				return append(lines, "…")
+			}
+			line = bytes.TrimRight(line, "\n")
+			if len(line) > maxLine {
+				line = append(line[:maxLine:maxLine], "…"...)
+			}
+			lines = append(lines, strings.ToValidUTF8(string(line), "\ufffd"))
+		}
+		return lines
+	}
+	lines := split(got)
+	return linediff.Lines(split(want), lines, func(i int) string { return lines[i] })
 }

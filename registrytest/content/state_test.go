@@ -14,7 +14,7 @@ import (
 	"github.com/ocireg/registry/memstore"
 )
 
-// A failureRecorder is a test whose failures are expected.
+// A failureRecorder is a test that records its failures.
 type failureRecorder struct {
 	TB
 	lines []string
@@ -31,7 +31,7 @@ func (r *failureRecorder) Fatalf(format string, args ...any) {
 	runtime.Goexit()
 }
 
-// said returns how f fails the test that it is given.
+// said returns the messages with which f fails its test.
 func said(f func(t TB)) string {
 	r := &failureRecorder{}
 	done := make(chan struct{})
@@ -43,7 +43,7 @@ func said(f func(t TB)) string {
 	return strings.Join(r.lines, "\n")
 }
 
-func TestWhatWasPushedIsReadBack(t *testing.T) {
+func TestPushedContentIsReadBack(t *testing.T) {
 	t.Parallel()
 	s := State{memstore.New()}
 	app := s.Push(t, "team/app:v1", Image(Layers(2), Annotation("a", "1")))
@@ -51,17 +51,17 @@ func TestWhatWasPushedIsReadBack(t *testing.T) {
 	sbom := s.Push(t, "team/app", SPDX(app, Annotation("b", "2")))
 	other := s.PushBlob(t, "team/app", Bytes("a/b", []byte("other")))
 
-	got := s.Manifest(t, "team/app:v1")
+	got := s.Get(t, "team/app:v1")
 	require.Equal(t, app.Manifest, got.Manifest)
 	require.Equal(t, app.Descriptor(), got.Descriptor())
 	require.Equal(t, app.Annotations, got.Annotations)
 	require.Equal(t, app.Layers[1].Descriptor, got.Layers[1].Descriptor)
 	require.Equal(t, app.Config.Descriptor, got.Config.Descriptor)
-	require.Equal(t, app.Descriptor(), s.Manifest(t, "team/app:all").Children[0].Descriptor())
-	require.Equal(t, index.Manifest, s.Manifest(t, "team/app@"+string(index.Digest)).Manifest)
+	require.Equal(t, app.Descriptor(), s.Get(t, "team/app:all").Children[0].Descriptor())
+	require.Equal(t, index.Manifest, s.Get(t, "team/app@"+string(index.Digest)).Manifest)
 
-	require.Equal(t, contentOf(t, app.Layers[1]), s.Blob(t, "team/app", app.Layers[1].Digest))
-	require.Equal(t, "other", string(s.Blob(t, "team/app", other.Digest)))
+	require.Equal(t, contentOf(t, app.Layers[1]), s.GetBlob(t, "team/app", app.Layers[1].Digest))
+	require.Equal(t, "other", string(s.GetBlob(t, "team/app", other.Digest)))
 	require.Equal(t, []string{"all", "v1"}, s.Tags(t, "team/app"))
 	require.Empty(t, s.Tags(t, "nothing/here"))
 
@@ -79,7 +79,7 @@ func TestWhatWasPushedIsReadBack(t *testing.T) {
 	s.CheckRepository(t, "nothing/here", nil)
 }
 
-func TestFailuresSayWhatIsThere(t *testing.T) {
+func TestFailureMessages(t *testing.T) {
 	t.Parallel()
 	s := State{memstore.New()}
 	app := s.Push(t, "team/app:v1", Image())
@@ -88,22 +88,22 @@ func TestFailuresSayWhatIsThere(t *testing.T) {
 	d := digest.FromString("x")
 	broken := State{failing{s.Store, "get", errors.New("broken")}}
 	for want, f := range map[string]func(TB){
-		"fatal: putting App: \"App\" is not the name of a repository":       func(t TB) { s.Push(t, "App", app) },
-		"its content is not known here":                                     func(t TB) { s.PushBlob(t, "app", Blob{}) },
-		"fatal: reading team/app:v3: ":                                      func(t TB) { s.Manifest(t, "team/app:v3") },
-		"; team/app has the tags v1, v2":                                    func(t TB) { s.Manifest(t, "team/app:v3") },
-		"; untagged has no tags":                                            func(t TB) { s.Manifest(t, "untagged:v1") },
-		"; there is no repository other":                                    func(t TB) { s.Manifest(t, "other@"+string(d)) },
-		"there is no tag and no digest in the reference":                    func(t TB) { s.Manifest(t, "team/app") },
-		"fatal: reading :: \"\" is not a tag":                               func(t TB) { s.Manifest(t, ":") },
-		"fatal: reading blob " + string(d) + " of team/app: ":               func(t TB) { s.Blob(t, "team/app", d) },
-		"fatal: listing the referrers of team/app:":                         func(t TB) { s.Referrers(t, "team/app:") },
-		"fatal: reading team/app: there is no tag":                          func(t TB) { s.Referrers(t, "team/app") },
-		"error: reading team/app:v3: ":                                      func(t TB) { s.CheckTag(t, "team/app:v3", app) },
-		"error: team/app:v1 is not what it should be":                       func(t TB) { s.CheckTag(t, "team/app:v1", Image(Seed(1))) },
-		"error: reading team/app:v1: broken":                                func(t TB) { broken.CheckTag(t, "team/app:v1", app) },
-		"fatal: checking repository team/app: tag v1: broken":               func(t TB) { broken.CheckRepository(t, "team/app", nil) },
-		`error: team/app:v1 has media type "` + app.MediaType + `", should`: func(t TB) { other := app; other.MediaType = "a/b"; s.CheckTag(t, "team/app:v1", other) },
+		"fatal: putting App: \"App\" is not the name of a repository":                           func(t TB) { s.Push(t, "App", app) },
+		"only its descriptor is known, not its content":                                         func(t TB) { s.PushBlob(t, "app", Blob{}) },
+		"fatal: reading team/app:v3: ":                                                          func(t TB) { s.Get(t, "team/app:v3") },
+		"; team/app has the tags v1, v2":                                                        func(t TB) { s.Get(t, "team/app:v3") },
+		"; untagged has no tags":                                                                func(t TB) { s.Get(t, "untagged:v1") },
+		"; repository other does not exist":                                                     func(t TB) { s.Get(t, "other@"+string(d)) },
+		"the reference has neither a tag nor a digest":                                          func(t TB) { s.Get(t, "team/app") },
+		"fatal: reading :: \"\" is not a tag":                                                   func(t TB) { s.Get(t, ":") },
+		"fatal: reading blob " + string(d) + " of team/app: ":                                   func(t TB) { s.GetBlob(t, "team/app", d) },
+		"fatal: listing the referrers of team/app:":                                             func(t TB) { s.Referrers(t, "team/app:") },
+		"fatal: listing the referrers of team/app: reading team/app: the reference has neither": func(t TB) { s.Referrers(t, "team/app") },
+		"error: reading team/app:v3: ":                                                          func(t TB) { s.CheckTag(t, "team/app:v3", app) },
+		"error: team/app:v1 has another manifest":                                               func(t TB) { s.CheckTag(t, "team/app:v1", Image(Seed(1))) },
+		"error: reading team/app:v1: broken":                                                    func(t TB) { broken.CheckTag(t, "team/app:v1", app) },
+		"fatal: checking repository team/app: tag v1: broken":                                   func(t TB) { broken.CheckRepository(t, "team/app", nil) },
+		`error: team/app:v1 has media type "` + app.MediaType + `", want "a/b"`:                 func(t TB) { other := app; other.MediaType = "a/b"; s.CheckTag(t, "team/app:v1", other) },
 	} {
 		require.Contains(t, said(f), want)
 	}
@@ -115,7 +115,7 @@ func TestDifferencesAreShown(t *testing.T) {
 	s := State{memstore.New()}
 	got := s.Push(t, "app:v1", Image(Annotation("version", "1"), Annotation("z", "same")))
 	want := Image(Annotation("version", "2"), Annotation("z", "same"))
-	require.Equal(t, `error: app:v1 is not what it should be:
+	require.Equal(t, `error: app:v1 has another manifest:
   want `+string(want.Digest)+`, application/vnd.oci.image.manifest.v1+json, `+fmt.Sprint(want.Size)+` bytes
   got  `+string(got.Digest)+`, application/vnd.oci.image.manifest.v1+json, `+fmt.Sprint(got.Size)+` bytes
   … 13 lines that are the same
@@ -129,12 +129,12 @@ func TestDifferencesAreShown(t *testing.T) {
   }
 `, said(func(t TB) { s.CheckTag(t, "app:v1", want) }))
 
-	// If all that is known is the digest, there is nothing to compare.
+	// A digest alone gives no lines to compare.
 	byDigest := said(func(t TB) { s.CheckTag(t, "app:v1", Content{Digest: want.Digest}) })
-	require.Contains(t, byDigest, "is not what it should be")
+	require.Contains(t, byDigest, "has another manifest")
 	require.NotContains(t, byDigest, "annotations")
 
-	// Much of a difference is cut short, and always text.
+	// Long differences are cut, and bytes that are no text are replaced.
 	s.Push(t, "app:v1", Raw("a/b", []byte(strings.Repeat("\xff", 100)+strings.Repeat("x", 1000)+strings.Repeat("\n", 1000))))
 	text := said(func(t TB) { s.CheckTag(t, "app:v1", want) })
 	require.Contains(t, text, "+ …\n")
@@ -156,7 +156,7 @@ func TestCheckRepositorySeesEverything(t *testing.T) {
 		t.Helper()
 		got := said(func(t TB) { s.CheckRepository(t, "app", tags, untagged...) })
 		if want != "" {
-			want = "error: repository app is not what it should be:\n" + want
+			want = "error: repository app differs from the content wanted:\n" + want
 		}
 		require.Equal(t, want, got)
 	}
@@ -166,7 +166,7 @@ func TestCheckRepositorySeesEverything(t *testing.T) {
 	check("unexpected manifest "+line(sigOfSig)+", a referrer of "+string(sig.Digest), tags, sig)
 	check("missing tag v2: "+line(app), map[string]Content{"all": index, "v1": app, "v2": app}, sig, sigOfSig)
 	check("unexpected tag v1: "+line(app), map[string]Content{"all": index}, sig, sigOfSig)
-	check("tag v1 is not what it should be:\n  want "+line(arm)+"\n  got  "+line(app)+"\n"+manifestDiff(arm.Manifest, app.Manifest),
+	check("tag v1 has another manifest:\n  want "+line(arm)+"\n  got  "+line(app)+"\n"+manifestDiff(arm.Manifest, app.Manifest),
 		map[string]Content{"all": index, "v1": arm}, sig, sigOfSig)
 	more := Image(Seed(1))
 	check("missing manifest "+line(more)+": "+errorOf(s, "app", more)+
@@ -174,9 +174,9 @@ func TestCheckRepositorySeesEverything(t *testing.T) {
 		"\nmissing blob "+inBrief(more.Layers[0].MediaType, more.Layers[0].Digest, more.Layers[0].Size)+": "+blobErrorOf(s, "app", more.Layers[0]),
 		tags, sig, sigOfSig, more)
 
-	// A sparse index that is not sparse any more.
+	// The store has a child that the wanted index does not have.
 	check("unexpected manifest "+line(arm)+", listed by "+string(index.Digest),
-		map[string]Content{"all": Index(app, Absent(arm)), "v1": app}, sig, sigOfSig)
+		map[string]Content{"all": Index(app, arm.Absent()), "v1": app}, sig, sigOfSig)
 
 	require.NoError(t, s.Store.DeleteBlob(ctx, "app", arm.Config.Digest))
 	check("missing blob "+inBrief(arm.Config.MediaType, arm.Config.Digest, arm.Config.Size)+": "+blobErrorOf(s, "app", arm.Config),

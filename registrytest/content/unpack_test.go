@@ -15,7 +15,7 @@ import (
 	"github.com/ocireg/registry/memstore"
 )
 
-// run runs a program, or skips the test if it is not there.
+// run runs a program. It skips the test if the program is not installed.
 func run(t *testing.T, name string, args ...string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)
@@ -27,23 +27,22 @@ func run(t *testing.T, name string, args ...string) string {
 	return string(out)
 }
 
-// Other people's programs copy the images, check their digests, and unpack
-// them.
+// Skopeo and umoci copy the images, check their digests and unpack them.
 func TestImagesUnpackElsewhere(t *testing.T) {
 	t.Parallel()
 	s := State{memstore.New()}
 	server := httptest.NewServer(registry.New(s.Store))
 	defer server.Close()
 	image := "docker://" + strings.TrimPrefix(server.URL, "http://") + "/app:v1"
-	for name, parts := range map[string][]Part{
+	for name, parts := range map[string][]ImagePart{
 		"files": {
 			Files(map[string]string{"etc/hostname": "test\n", "etc/gone": "x", longName: "long"}),
-			Uncompressed(FS(fstest.MapFS{"bin/true": {Data: []byte("#!"), Mode: 0o555}})),
+			FS(fstest.MapFS{"bin/true": {Data: []byte("#!"), Mode: 0o555}}).Uncompressed(),
 			Files(map[string]string{"etc/.wh.gone": ""}),
 		},
 		"Docker": {Docker(), Layers(2)},
-		// Of sizes that no tar program would make.
-		"sizes": {LayerSizes(2071, 70_000, 2<<20+1), Uncompressed(LayerSizes(2049, 2<<20+3))},
+		// No tar program makes archives of these sizes.
+		"sizes": {LayerSizes(2071, 70_000, 2<<20+1), LayerSizes(2049, 2<<20+3).Uncompressed()},
 	} {
 		t.Run(name, func(t *testing.T) {
 			want := s.Push(t, "app:v1", Image(parts...))

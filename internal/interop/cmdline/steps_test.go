@@ -107,7 +107,7 @@ var versionPattern = regexp.MustCompile(`\d+\.\d+\.\d+`)
 // platform is that of this machine.
 const platform = "linux/" + runtime.GOARCH
 
-func image(parts ...content.Part) content.Content {
+func image(parts ...content.ImagePart) content.Content {
 	return content.Image(append(parts, content.Platform(platform), content.Layers(2), content.LayerSizes(300_000))...)
 }
 
@@ -132,7 +132,7 @@ func build(t *testing.T, c caller) string {
 	s := serve(t, map[string]content.Content{"team/base:v1": image()})
 	file, err := c.build(s.ref("team/base:v1"), s.ref("team/app:v1"))
 	require.NoError(t, err)
-	return built(t, s, s.state(t).Manifest(t, "team/app:v1"), image(), file)
+	return built(t, s, s.state(t).Get(t, "team/app:v1"), image(), file)
 }
 
 // built checks that an image was built on a base, with a file in a layer above.
@@ -141,7 +141,7 @@ func built(t *testing.T, s *server, got, base content.Content, file string) stri
 	below := len(base.Layers)
 	require.Greater(t, len(got.Layers), below)
 	require.Equal(t, diffIDs(t, base), storedDiffIDs(t, s, "team/app", got)[:below])
-	require.Contains(t, files(t, s.state(t).Blob(t, "team/app", got.Layers[len(got.Layers)-1].Digest)), file)
+	require.Contains(t, files(t, s.state(t).GetBlob(t, "team/app", got.Layers[len(got.Layers)-1].Digest)), file)
 	for i, layer := range base.Layers {
 		if got.Layers[i].Digest != layer.Digest {
 			return "ok, base packed anew"
@@ -161,7 +161,7 @@ func diffIDs(t *testing.T, c content.Content) []digest.Digest {
 // storedDiffIDs returns those of an image in a repository.
 func storedDiffIDs(t *testing.T, s *server, repo string, c content.Content) []digest.Digest {
 	t.Helper()
-	return unpacked(t, s.state(t).Blob(t, repo, c.Config.Digest))
+	return unpacked(t, s.state(t).GetBlob(t, repo, c.Config.Digest))
 }
 
 func unpacked(t *testing.T, config []byte) []digest.Digest {
@@ -193,7 +193,7 @@ func buildIndex(t *testing.T, c caller) string {
 	}
 	s := serve(t, map[string]content.Content{"team/base:v1": index()})
 	require.NoError(t, c.buildIndex(s.ref("team/base:v1"), s.ref("team/app:v1"), platform, "linux/s390x"))
-	got := s.state(t).Manifest(t, "team/app:v1")
+	got := s.state(t).Get(t, "team/app:v1")
 	for base, m := range sameChildren(t, s, got) {
 		below := len(base.Layers)
 		require.Greater(t, len(m.Layers), below)
@@ -213,7 +213,7 @@ func sameChildren(t *testing.T, s *server, got content.Content) iter.Seq2[conten
 				return c.Platform != nil && c.Platform.Architecture == want.Platform.Architecture
 			})
 			require.GreaterOrEqual(t, i, 0, "nothing for %s", want.Platform.Architecture)
-			if !yield(want, s.state(t).Manifest(t, "team/app@"+got.Children[i].Digest.String())) {
+			if !yield(want, s.state(t).Get(t, "team/app@"+got.Children[i].Digest.String())) {
 				return
 			}
 		}
@@ -234,7 +234,7 @@ func pushed(t *testing.T, c caller, s *server, ref string, want content.Content)
 	t.Helper()
 	repo, tag, _ := strings.Cut(ref, ":")
 	if c.repacks {
-		got := s.state(t).Manifest(t, ref)
+		got := s.state(t).Get(t, ref)
 		require.Equal(t, diffIDs(t, want), storedDiffIDs(t, s, repo, got))
 		s.state(t).CheckRepository(t, repo, map[string]content.Content{tag: got})
 		for i, layer := range want.Layers {
@@ -267,7 +267,7 @@ func pushIndex(t *testing.T, c caller) string {
 	}
 	s := serve(t, nil)
 	require.NoError(t, c.pushIndex(imageLayout(t, index()), s.ref("team/app:v1")))
-	got := s.state(t).Manifest(t, "team/app:v1")
+	got := s.state(t).Get(t, "team/app:v1")
 	if got.Digest == index().Digest {
 		s.state(t).CheckTag(t, "team/app:v1", index())
 		return "ok"
@@ -366,7 +366,7 @@ func mount(t *testing.T, c caller) string {
 	repos := []string{"team/first", "team/second"}
 	for _, repo := range repos {
 		require.NoError(t, c.copy(s.ref("team/app:v1"), s.ref(repo+":v1")))
-		require.Equal(t, diffIDs(t, app), storedDiffIDs(t, s, repo, s.state(t).Manifest(t, repo+":v1")))
+		require.Equal(t, diffIDs(t, app), storedDiffIDs(t, s, repo, s.state(t).Get(t, repo+":v1")))
 	}
 	var seen []string
 	rs := s.requests(t)
@@ -407,9 +407,9 @@ func copySigned(t *testing.T, c caller) string {
 	state.CheckTag(t, "team/copy:v1", image())
 	var seen []string
 	if slices.Contains(state.Tags(t, "team/copy"), tag) {
-		got := state.Manifest(t, "team/copy:"+tag)
+		got := state.Get(t, "team/copy:"+tag)
 		require.Len(t, got.Layers, 1)
-		require.Equal(t, `{}`, string(state.Blob(t, "team/copy", got.Layers[0].Digest)))
+		require.Equal(t, `{}`, string(state.GetBlob(t, "team/copy", got.Layers[0].Digest)))
 		if got.Digest == signature.Digest {
 			seen = append(seen, "the tag of the signature")
 		} else {
@@ -612,7 +612,7 @@ func cutPush(t *testing.T, c caller) string {
 	}
 	pushed(t, c, s, "team/app:v1", want)
 	var size int64
-	for b := range s.state(t).Manifest(t, "team/app:v1").Blobs() {
+	for b := range s.state(t).Get(t, "team/app:v1").Blobs() {
 		size += b.Size
 	}
 	if taken < size {

@@ -81,7 +81,7 @@ func TestNotation(t *testing.T) {
 					for _, desc := range page {
 						envelope, blob, err := repo.FetchSignatureBlob(t.Context(), desc)
 						require.NoError(t, err)
-						require.Equal(t, string(reg.Blob(t, "team/app", blob.Digest)), string(envelope))
+						require.Equal(t, string(reg.GetBlob(t, "team/app", blob.Digest)), string(envelope))
 						envelopes = append(envelopes, blob.MediaType)
 					}
 					return nil

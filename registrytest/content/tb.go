@@ -1,9 +1,0 @@
-package content
-
-// A TB is the part of a test that this package needs. Every [testing.TB] is one.
-// Fatalf must not return.
-type TB interface {
-	Helper()
-	Errorf(format string, args ...any)
-	Fatalf(format string, args ...any)
-}
