@@ -193,11 +193,11 @@ func (l *imageLayout) putBlob(repo string, d digest.Digest, temp string) error {
 // placeBlob renames a temporary file, whose content is known to be what the
 // digest says, to where the layout keeps it.
 func (l *imageLayout) placeBlob(d digest.Digest, temp string) error {
-	info, settled, err := l.disk.settle(temp)
+	info, settled, err := l.disk.temps.settle(temp)
 	if err != nil {
 		return err
 	}
-	if err := l.disk.rename(temp, l.path(blobPath(d))); err != nil {
+	if err := l.disk.temps.rename(temp, l.path(blobPath(d))); err != nil {
 		return err
 	}
 	if settled {
@@ -324,7 +324,7 @@ func (l *imageLayout) copyBlob(ctx context.Context, d digest.Digest, from *image
 		return err
 	}
 	defer src.Close()
-	file, temp, err := l.disk.createTemp()
+	file, temp, err := l.disk.temps.create()
 	if err != nil {
 		return err
 	}

@@ -45,16 +45,8 @@ func (w *blobWriter) Commit(_ context.Context, d digest.Digest) error {
 	if err := l.putBlob(w.repo, d, w.temp); err != nil {
 		return err
 	}
-	w.done()
-	return nil
-}
-
-// done forgets the temporary file, which is there no more.
-func (w *blobWriter) done() {
-	w.store.uploading.Lock()
-	defer w.store.uploading.Unlock()
-	delete(w.store.uploads, w.temp)
 	w.temp = ""
+	return nil
 }
 
 // Close implements [io.Closer].
@@ -64,6 +56,6 @@ func (w *blobWriter) Close() error {
 		return nil
 	}
 	err := w.store.disk.remove(w.temp)
-	w.done()
+	w.temp = ""
 	return err
 }

@@ -73,12 +73,15 @@ func (l *imageLayout) lead(batch []*write) {
 			w.done = true
 		}
 	}
-	unlock, err := l.disk.lock(l.dir)
+	unlock, locked, err := l.disk.lock(l.dir)
 	if err != nil {
 		finish(err)
 		return
 	}
 	defer unlock()
+	if !locked && l.disk.warn != nil {
+		l.disk.warn(l.dir, fmt.Errorf("%s cannot be locked: processes that write to it at the same time may lose each other's tags", l.dir))
+	}
 	x, err := l.index()
 	isNew := errors.Is(err, errNoLayout)
 	if isNew {
@@ -131,11 +134,11 @@ func (l *imageLayout) publish(x *index, isNew bool) error {
 		}
 	}
 	l.writes.text = x.encode(l.writes.text[:0])
-	temp, err := l.disk.writeTemp(l.writes.text)
+	temp, err := l.disk.temps.write(l.writes.text)
 	if err != nil {
 		return err
 	}
-	info, settled, err := l.disk.settle(temp)
+	info, settled, err := l.disk.temps.settle(temp)
 	if err == nil {
 		x.file = info
 		x.settled.Store(settled)
@@ -144,7 +147,7 @@ func (l *imageLayout) publish(x *index, isNew bool) error {
 		}
 		l.next.Store(x)
 		defer l.next.Store(nil)
-		err = l.disk.rename(temp, l.path(indexFile))
+		err = l.disk.temps.rename(temp, l.path(indexFile))
 	}
 	if err != nil {
 		l.disk.remove(temp)
@@ -162,11 +165,11 @@ func (l *imageLayout) publish(x *index, isNew bool) error {
 }
 
 func (l *imageLayout) writeMarker() error {
-	temp, err := l.disk.writeTemp([]byte(`{"imageLayoutVersion":"1.0.0"}`))
+	temp, err := l.disk.temps.write([]byte(`{"imageLayoutVersion":"1.0.0"}`))
 	if err != nil {
 		return err
 	}
-	if err := l.disk.rename(temp, l.path(markerFile)); err != nil {
+	if err := l.disk.temps.rename(temp, l.path(markerFile)); err != nil {
 		l.disk.remove(temp)
 		return err
 	}

@@ -6,10 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"math/rand/v2"
 	"os"
-	"path"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -27,19 +24,12 @@ const (
 	blobsDir   = "blobs"
 )
 
-// tempDir is where files are written before they are renamed to where they
-// belong. It is in the directory that was opened, whether that is a layout or
-// a tree of them. Its name begins with a dot, as the temporary files of other
-// tools do, which leave it alone.
-const tempDir = ".ocireg"
-
-// tempExpiry is the age at which a temporary file is taken for what a process
-// that was killed has left.
-const tempExpiry = 24 * time.Hour
-
 // clockStep is longer than the step of the clock that file systems take their
 // times from. Two changes within it may give a file the same time.
 const clockStep = 50 * time.Millisecond
+
+// errLocked says that another store has a lock.
+var errLocked = errors.New("locked by another process")
 
 // A disk is where layouts are. Names are paths relative to it, with slashes.
 type disk struct {
@@ -51,6 +41,12 @@ type disk struct {
 
 	// link is root.Link, but for tests of file systems that have no links.
 	link func(oldname, newname string) error
+
+	temps *temps
+
+	// warn reports what is wrong with a directory, and is nil without
+	// [Warnings].
+	warn func(dir string, err error)
 
 	// small and large have buffers of those sizes.
 	small, large sync.Pool
@@ -216,76 +212,6 @@ func settled(info fs.FileInfo, at time.Time) bool {
 	return at.Sub(info.ModTime()) >= clockStep
 }
 
-// createTemp creates a file that is to be renamed or removed.
-func (d *disk) createTemp() (*os.File, string, error) {
-	name := tempDir + "/" + strconv.FormatUint(rand.Uint64(), 36)
-	for {
-		f, err := d.root.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o644)
-		if !errors.Is(err, fs.ErrNotExist) {
-			return f, name, err
-		}
-		// The directory is yet to be made, or another store that was closed has
-		// just removed it.
-		if err := d.root.Mkdir(tempDir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
-			return nil, "", err
-		}
-		if info, err := d.root.Lstat(tempDir); err == nil && !info.IsDir() {
-			return nil, "", fmt.Errorf("%s is no directory", tempDir)
-		}
-	}
-}
-
-// writeTemp creates a temporary file with the content.
-func (d *disk) writeTemp(content []byte) (string, error) {
-	f, name, err := d.createTemp()
-	if err != nil {
-		return "", err
-	}
-	_, err = f.Write(content)
-	if closeErr := f.Close(); err == nil {
-		err = closeErr
-	}
-	if err != nil {
-		d.root.Remove(name)
-		return "", err
-	}
-	return name, nil
-}
-
-// settle sets the time of a temporary file that is complete to one at which
-// the clock of the file system cannot be any more: whoever changes it from now
-// on gives it another time. It returns what the file is then, and whether the
-// file system can tell such times apart.
-func (d *disk) settle(temp string) (fs.FileInfo, bool, error) {
-	info, err := d.root.Stat(temp)
-	if err != nil {
-		return nil, false, err
-	}
-	// The random part makes it a time that the next file with the same size,
-	// in what may be the same place on the disk, does not have.
-	t := info.ModTime().Add(-clockStep - rand.N(time.Millisecond)).Truncate(100 * time.Nanosecond)
-	if err := d.root.Chtimes(temp, time.Time{}, t); err != nil {
-		return nil, false, err
-	}
-	if info, err = d.root.Stat(temp); err != nil {
-		return nil, false, err
-	}
-	return info, info.ModTime().Equal(t), nil
-}
-
-// rename moves a temporary file to where it belongs, over what is there. It
-// makes the directory if there is none.
-func (d *disk) rename(temp, name string) error {
-	err := retry(func() error { return d.root.Rename(temp, name) })
-	if !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	if err := d.root.MkdirAll(path.Dir(name), 0o755); err != nil {
-		return err
-	}
-	return retry(func() error { return d.root.Rename(temp, name) })
-}
-
 // remove removes a file, if it is there.
 func (d *disk) remove(name string) error {
 	err := retry(func() error { return d.root.Remove(name) })
@@ -293,19 +219,6 @@ func (d *disk) remove(name string) error {
 		return nil
 	}
 	return err
-}
-
-// removeStale removes what processes that were killed have left.
-func (d *disk) removeStale(now time.Time) {
-	if info, err := d.stat(tempDir); err != nil || !info.IsDir() {
-		return
-	}
-	entries, _ := fs.ReadDir(d.FS, tempDir)
-	for _, e := range entries {
-		if info, err := e.Info(); err == nil && now.Sub(info.ModTime()) > tempExpiry {
-			d.root.Remove(tempDir + "/" + e.Name())
-		}
-	}
 }
 
 // retry calls f until it succeeds or fails for good. It gives up after half a

@@ -65,9 +65,10 @@
 //
 // Files appear whole, by rename, a manifest before the index that names it. So
 // what was acknowledged is there after a process was killed at any instant.
-// Nothing is synced: it may not be there after a power failure. What a killed
-// process leaves in the directory .ocireg is removed, when it is a day old, by
-// whoever opens the store.
+// Nothing is synced: it may not be there after a power failure. The directory
+// .ocireg has the files that are being written. Opening a store removes those of
+// processes that were killed; a lock says which processes are alive. Where the
+// file system has no locks, it removes files that are a day old.
 //
 // # Other processes
 //

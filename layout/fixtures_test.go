@@ -10,6 +10,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -328,12 +329,31 @@ func TestReadOnlyRefusesToWrite(t *testing.T) {
 	require.Equal(t, before, files(t, dir))
 }
 
-// files returns the content of all files below a directory.
+// temporary returns the names of the files in .ocireg, apart from the locks of
+// open stores.
+func temporary(t testing.TB, dir string) (names []string) {
+	entries, err := os.ReadDir(filepath.Join(dir, ".ocireg"))
+	if !errors.Is(err, fs.ErrNotExist) {
+		require.NoError(t, err)
+	}
+	for _, e := range entries {
+		if !strings.HasSuffix(e.Name(), ".lock") {
+			names = append(names, e.Name())
+		}
+	}
+	return names
+}
+
+// files returns the content of all files below a directory, apart from the
+// locks of open stores.
 func files(t testing.TB, dir string) map[string]string {
 	all := map[string]string{}
 	require.NoError(t, fs.WalkDir(os.DirFS(dir), ".", func(path string, e fs.DirEntry, err error) error {
 		if err != nil {
 			return err
+		}
+		if strings.HasPrefix(path, ".ocireg/") && strings.HasSuffix(path, ".lock") {
+			return nil
 		}
 		all[path] = fmt.Sprint(e.Type())
 		if e.Type().IsRegular() {

@@ -163,7 +163,7 @@ func (l *imageLayout) draftManifest(m registry.Manifest) (f *manifestFile, err e
 	if _, f.seen, err = l.readManifest(m.Descriptor()); err == nil {
 		return f, nil
 	}
-	f.temp, err = l.disk.writeTemp(m.Content)
+	f.temp, err = l.disk.temps.write(m.Content)
 	return f, err
 }
 
@@ -175,11 +175,11 @@ func (f *manifestFile) publish() (err error) {
 		if info, err := disk.stat(f.name); err == nil && sameFile(info, f.seen) {
 			return nil
 		}
-		if f.temp, err = disk.writeTemp(f.content); err != nil {
+		if f.temp, err = disk.temps.write(f.content); err != nil {
 			return err
 		}
 	}
-	if err := disk.rename(f.temp, f.name); err != nil {
+	if err := disk.temps.rename(f.temp, f.name); err != nil {
 		return err
 	}
 	f.temp = ""

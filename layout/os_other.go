@@ -2,10 +2,25 @@
 
 package layout
 
+import "os"
+
 // lock locks nothing: two processes that write to one layout may lose each
 // other's tags here.
-func (d *disk) lock(dir string) (unlock func(), err error) {
-	return func() {}, d.root.MkdirAll(dir, 0o755)
+func (d *disk) lock(dir string) (unlock func(), locked bool, err error) {
+	return func() {}, false, d.root.MkdirAll(dir, 0o755)
+}
+
+// lockFile creates the file if that is asked for, and locks nothing.
+func (d *disk) lockFile(name string, create bool) (unlock func(), locked bool, err error) {
+	flag := os.O_RDWR
+	if create {
+		flag |= os.O_CREATE
+	}
+	f, err := d.root.OpenFile(name, flag, 0o644)
+	if err != nil {
+		return nil, false, err
+	}
+	return func() { f.Close() }, false, nil
 }
 
 const unblocked = 0

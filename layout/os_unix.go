@@ -11,44 +11,84 @@ import (
 )
 
 // lock waits until no other process, nor another Store of this one, has the
-// lock on a layout, and takes it. The operating system releases it if the
-// process ends. The lock is that of the directory itself (flock), so that it
-// leaves no file. Where the file system has no locks, nothing is locked.
-func (d *disk) lock(dir string) (unlock func(), err error) {
+// lock on a layout, and takes it. The operating system releases it when the
+// process ends. The lock is on the directory itself (flock), so it leaves no
+// file. Where the file system has no locks, lock reports that none is held.
+func (d *disk) lock(dir string) (unlock func(), locked bool, err error) {
 	for {
 		f, err := d.root.Open(dir)
 		if errors.Is(err, fs.ErrNotExist) {
 			if err := d.root.MkdirAll(dir, 0o755); err != nil {
-				return nil, err
+				return nil, false, err
 			}
 			continue
 		}
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
-		for {
-			err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX)
-			if err != syscall.EINTR {
-				break
-			}
-		}
-		if err != nil && !errors.Is(err, errors.ErrUnsupported) && err != syscall.EBADF && err != syscall.EINVAL && err != syscall.ENOLCK {
-			f.Close()
-			return nil, fmt.Errorf("locking %s: %w", dir, err)
-		}
+		unlock, locked, err := d.flock(f, dir, syscall.LOCK_EX)
 		// While this process waited, the directory may have been removed and
 		// made again.
-		locked, err := f.Stat()
-		if err == nil {
-			if now, err := d.root.Stat(dir); err == nil && os.SameFile(locked, now) {
-				return func() { f.Close() }, nil
-			}
-		}
-		f.Close()
-		if err != nil {
-			return nil, err
+		if !errors.Is(err, fs.ErrNotExist) {
+			return unlock, locked, err
 		}
 	}
+}
+
+// lockFile takes the lock on a file, or returns errLocked if another store has
+// it. If the file is not there, or is removed before it is locked, the error
+// wraps fs.ErrNotExist, unless it is to be created.
+func (d *disk) lockFile(name string, create bool) (unlock func(), locked bool, err error) {
+	flag := os.O_RDWR
+	if create {
+		flag |= os.O_CREATE
+	}
+	f, err := d.root.OpenFile(name, flag, 0o644)
+	if err != nil {
+		return nil, false, err
+	}
+	return d.flock(f, name, syscall.LOCK_EX|syscall.LOCK_NB)
+}
+
+// flock takes the lock on an open file. The error wraps fs.ErrNotExist if its
+// name is no longer that of the file.
+func (d *disk) flock(f *os.File, name string, how int) (unlock func(), locked bool, err error) {
+	for {
+		err = syscall.Flock(int(f.Fd()), how)
+		if err != syscall.EINTR {
+			break
+		}
+	}
+	locked = err == nil
+	switch {
+	case err == syscall.EWOULDBLOCK:
+		err = errLocked
+	case errors.Is(err, errors.ErrUnsupported), err == syscall.EBADF, err == syscall.EINVAL, err == syscall.ENOLCK:
+		err = nil
+	case err != nil:
+		err = fmt.Errorf("locking %s: %w", name, err)
+	}
+	if err == nil {
+		err = d.isFile(f, name)
+	}
+	if err != nil {
+		f.Close()
+		return nil, false, err
+	}
+	return func() { f.Close() }, locked, nil
+}
+
+// isFile returns an error unless the name is that of the open file.
+func (d *disk) isFile(f *os.File, name string) error {
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	now, err := d.root.Stat(name)
+	if err == nil && !os.SameFile(info, now) {
+		err = fs.ErrNotExist
+	}
+	return err
 }
 
 // unblocked is a flag to open files with, so that opening a named pipe does not

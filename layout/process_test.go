@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path"
 	"path/filepath"
 	"slices"
@@ -38,7 +39,8 @@ func TestMain(m *testing.M) {
 }
 
 // start starts a process that pushes to the layouts of a directory, until it
-// has pushed n tags of a name: their names have a number at the end.
+// has pushed n tags of a name: their names have a number at the end. If n is 0,
+// it begins an upload instead.
 func start(t testing.TB, dir, name string, n int) (*exec.Cmd, *bufio.Scanner) {
 	exe, err := os.Executable()
 	require.NoError(t, err)
@@ -66,6 +68,9 @@ func pusher(args []string) error {
 	if err != nil {
 		return err
 	}
+	if n == 0 {
+		return upload(s)
+	}
 	const workers = 4
 	errs := make(chan error, workers)
 	for worker := range workers {
@@ -85,6 +90,22 @@ func pusher(args []string) error {
 		}
 	}
 	return s.Close()
+}
+
+// upload begins an upload and waits to be killed.
+func upload(s *layout.Store) error {
+	w, err := s.CreateBlob(context.Background(), "app", -1)
+	if err != nil {
+		return err
+	}
+	if _, err := io.WriteString(w, "half"); err != nil {
+		return err
+	}
+	fmt.Println("uploading")
+	interrupted := make(chan os.Signal, 1)
+	signal.Notify(interrupted, os.Interrupt)
+	<-interrupted
+	return w.Close()
 }
 
 func pushOne(s registry.Store, repo, name string, i int) error {
@@ -208,6 +229,7 @@ func TestCrash(t *testing.T) {
 				}
 				cmd.Wait()
 				s := open(t, dir)
+				require.Empty(t, temporary(t, dir), "no living process has a file")
 				all.check(t, s)
 				wantWhole(t, dir)
 				for _, ref := range tagsOf(t, s) {
@@ -262,6 +284,31 @@ func TestTwoProcesses(t *testing.T) {
 			}
 			wantWhole(t, dir)
 			require.Equal(t, []string{"app", "team", "team/app"}, slices.Sorted(slices.Values(collect(t, s.Repositories(t.Context(), "")))))
+		})
+	}
+}
+
+// TestLivingProcessKeepsItsFiles opens a store while another process is
+// uploading. The files of that process stay until it has been killed.
+func TestLivingProcessKeepsItsFiles(t *testing.T) {
+	t.Parallel()
+	for kind, dir := range map[string]string{"tree": t.TempDir(), "layout": emptyLayout(t)} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			cmd, lines := start(t, dir, "", 0)
+			require.True(t, lines.Scan(), "it has ended by itself")
+			require.Equal(t, "uploading", lines.Text())
+			for range 2 {
+				s := open(t, dir)
+				require.Len(t, temporary(t, dir), 1)
+				require.NoError(t, s.Close())
+			}
+			require.Len(t, temporary(t, dir), 1)
+			require.NoError(t, cmd.Process.Kill())
+			require.False(t, lines.Scan())
+			cmd.Wait()
+			require.NoError(t, open(t, dir).Close())
+			require.NoDirExists(t, filepath.Join(dir, ".ocireg"))
 		})
 	}
 }

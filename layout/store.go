@@ -25,8 +25,7 @@ import (
 type Store struct {
 	disk     *disk
 	readOnly bool
-	onlyTag  string                      // see [Tag]
-	warn     func(dir string, err error) // nil without [Warnings]
+	onlyTag  string // see [Tag]
 
 	// single is the layout if there is only one.
 	single *imageLayout
@@ -34,11 +33,6 @@ type Store struct {
 	// layouts are those of a tree that somebody has asked for, by repository.
 	mu      sync.RWMutex
 	layouts map[string]*imageLayout
-
-	// uploads are the temporary files of the blobs that are being uploaded. Who
-	// makes one holds uploading, so that Close misses none.
-	uploading sync.Mutex
-	uploads   map[string]struct{}
 }
 
 var _ registry.Store = (*Store)(nil)
@@ -76,10 +70,11 @@ func Tag(tag string) Option {
 	return func(o *options) { o.tag = tag }
 }
 
-// Warnings makes the store call f, once for each of them, when it finds a part of
-// a tree that it cannot serve: a directory that it cannot read, which otherwise
-// is an error of [Store.Repositories], and a layout whose path is no name of a
-// repository. Several goroutines may call f at once.
+// Warnings makes the store call f, once for each directory, when it finds a part
+// of a tree that it cannot serve: a directory that it cannot read, which
+// otherwise is an error of [Store.Repositories], or a layout whose path is no
+// name of a repository. It also reports a layout that it writes to without a
+// lock, because the file system has none. Several goroutines may call f at once.
 func Warnings(f func(error)) Option {
 	return func(o *options) { o.warn = f }
 }
@@ -152,9 +147,10 @@ func newOptions(repository string, opts []Option) (*options, error) {
 }
 
 func open(d *disk, o *options) (*Store, error) {
-	s := &Store{disk: d, readOnly: o.readOnly, onlyTag: o.tag, layouts: map[string]*imageLayout{}, uploads: map[string]struct{}{}}
+	s := &Store{disk: d, readOnly: o.readOnly, onlyTag: o.tag, layouts: map[string]*imageLayout{}}
+	d.temps = &temps{disk: d}
 	if o.warn != nil {
-		s.warn = newWarner(o.warn)
+		d.warn = newWarner(o.warn)
 	}
 	isLayout, err := d.isLayout(".")
 	if err != nil {
@@ -167,7 +163,7 @@ func open(d *disk, o *options) (*Store, error) {
 		err = d.checkTree()
 	}
 	if err == nil && !s.readOnly {
-		d.removeStale(time.Now())
+		d.temps.removeStale(time.Now())
 	}
 	return s, err
 }
@@ -189,15 +185,7 @@ func (s *Store) Close() error {
 	if s.disk.root == nil {
 		return nil
 	}
-	s.uploading.Lock()
-	defer s.uploading.Unlock()
-	for temp := range s.uploads {
-		s.disk.root.Remove(temp)
-	}
-	clear(s.uploads)
-	if !s.readOnly {
-		s.disk.root.Remove(tempDir) // It stays if another process has files there.
-	}
+	s.disk.temps.close()
 	return s.disk.root.Close()
 }
 
@@ -278,7 +266,7 @@ func (s *Store) Repositories(ctx context.Context, after string) iter.Seq2[string
 	}
 	return func(yield func(string, error) bool) {
 		stopped := errors.New("stopped")
-		w := walker{disk: s.disk, after: after, visit: ctx.Err, skipped: s.warn, found: func(repo string) error {
+		w := walker{disk: s.disk, after: after, visit: ctx.Err, skipped: s.disk.warn, found: func(repo string) error {
 			if !yield(repo, nil) {
 				return stopped
 			}
@@ -315,13 +303,10 @@ func (s *Store) CreateBlob(_ context.Context, repo string, _ int64) (registry.Bl
 	if err := s.writable(repo); err != nil {
 		return nil, err
 	}
-	s.uploading.Lock()
-	defer s.uploading.Unlock()
-	file, temp, err := s.disk.createTemp()
+	file, temp, err := s.disk.temps.create()
 	if err != nil {
 		return nil, err
 	}
-	s.uploads[temp] = struct{}{}
 	return &blobWriter{store: s, repo: repo, file: file, temp: temp}, nil
 }
 

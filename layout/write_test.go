@@ -276,7 +276,5 @@ func TestManifestIsWrittenIfItIsNotThere(t *testing.T) {
 		return errors.Join(os.WriteFile(file, []byte(strings.Repeat("x", len(m.Content))), 0o644), os.Chtimes(file, past, past))
 	}))
 	wantManifest(t, s, "app", "v5", imageType, m.Digest)
-	left, err := os.ReadDir(filepath.Join(dir, ".ocireg"))
-	require.NoError(t, err)
-	require.Empty(t, left)
+	require.Empty(t, temporary(t, dir))
 }
