@@ -32,10 +32,14 @@ var rooms = []struct {
 	{"memstore", []string{"."}},
 	{"layout", []string{"."}},
 	{"internal/remote", []string{"."}},
+	{"registrytest/content", []string{"."}},
+	{"registrytest/journal", []string{"."}},
+	{"registrytest/fault", []string{"."}},
+	{"registrytest/lint", []string{".", "registrytest/journal"}},
 	{"registrytest/auth", []string{"."}},
-	{"registrytest/conformance", []string{"."}},
-	{"registrytest", []string{".", "memstore", "layout", "registrytest/auth"}},
-	{"cmd/ocireg", []string{".", "memstore", "layout", "registrytest/auth", "registrytest"}},
+	{"registrytest/conformance", []string{".", "registrytest/content"}},
+	{"registrytest", []string{".", "memstore", "layout", "registrytest/content", "registrytest/journal", "registrytest/fault"}},
+	{"cmd/ocireg", []string{".", "memstore", "layout", "registrytest/fault", "registrytest/auth", "registrytest"}},
 }
 
 // runsTests lists the packages that may import package testing.
@@ -52,13 +56,12 @@ const (
 
 // longFiles lists the files that may be longer.
 var longFiles = []string{
-	"internal/remote/remote.go", "layout/store.go", "uploads.go",
-	"registrytest/auth/auth.go", "registrytest/rule_words.go",
-	"registrytest/conformance/discovery.go", "registrytest/conformance/registry.go", "registrytest/conformance/store.go",
+	"internal/remote/remote.go", "layout/disk.go", "layout/store.go", "registrytest/auth/auth.go",
+	"registrytest/fault/words.go", "uploads.go",
 }
 
 // longDocs lists the packages whose documentation may be longer.
-var longDocs = []string{"registrytest"}
+var longDocs = []string{}
 
 // A pkg is what go list says of a package.
 type pkg struct {
@@ -167,7 +170,7 @@ func TestArrows(t *testing.T) {
 func TestNoTesting(t *testing.T) {
 	product, _ := list(t)
 	for _, p := range product {
-		if slices.Contains(runsTests, p.path()) || testOnly(p.path()) {
+		if slices.Contains(runsTests, p.path()) || testOnly(p, product) {
 			continue
 		}
 		for _, path := range p.Deps {
@@ -178,8 +181,12 @@ func TestNoTesting(t *testing.T) {
 	}
 }
 
-// testOnly reports whether only tests import the package.
-func testOnly(path string) bool { return path == "internal/faketb" }
+// testOnly reports whether the package is internal and only tests import it.
+func testOnly(p pkg, product []pkg) bool {
+	return internal(p.path()) && !slices.ContainsFunc(product, func(o pkg) bool {
+		return slices.Contains(o.Imports, p.ImportPath)
+	})
+}
 
 // A program that imports the module links few others, and so do its tests.
 func TestDependencies(t *testing.T) {
