@@ -185,7 +185,7 @@ func expiryByHand(t *testing.T) {
 	require.Contains(t, send(t, reg, r).Header.Get("WWW-Authenticate"), "invalid_token")
 	r = tokenFor(t, reg, ci, "repository:team/other:pull", "/v2/team/app/manifests/v1")
 	require.Contains(t, send(t, reg, r).Header.Get("WWW-Authenticate"), "insufficient_scope")
-	reg.Fault(t, fault.On(registry.GetToken).Once().Status(503).Body(fault.BodyHTML))
+	reg.Fault(t, fault.On(registry.GetToken).Once().Status(503).Body(fault.HTML))
 	require.Equal(t, 503, getStatus(t, reg.Client(), reg.URL+"/token"))
 }
 

@@ -9,7 +9,7 @@ import "github.com/ocireg/registry/registrytest/fault"
 func (s *Server) Fault(t TB, r fault.Rule) *fault.Fault {
 	t.Helper()
 	s.inProcess(t, "Fault")
-	return s.faults.Fault(t, r)
+	return s.faults.Set(t, r)
 }
 
 // Hold has requests wait until the test releases them, as [Faults.Hold] does.

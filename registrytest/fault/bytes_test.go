@@ -26,7 +26,7 @@ func FuzzFilters(f *testing.F) {
 	f.Fuzz(func(t *testing.T, content, pieces []byte, n int64, which uint8) {
 		size := int64(len(content))
 		at := fromStart(n, size)
-		m := &mark{}
+		met := false
 		end := errors.New("end")
 
 		// What is to come out, and where it is waited.
@@ -35,24 +35,27 @@ func FuzzFilters(f *testing.F) {
 		var maker filterMaker
 		switch which % 5 {
 		case 0:
-			maker = corruptAt(m)
+			maker = corruptAt
 			if reached {
 				want[at] ^= 0xff
 			}
 		case 1:
-			maker = endAt(m, end)
+			maker = endAt(end)
 			if reached = 0 <= at && at <= size; reached {
 				want, wantErr = want[:at], end
 			}
 		case 2:
-			maker = stallAt(m, time.Hour)
+			maker = stallAt(time.Hour)
 			if reached = 0 <= at && at <= size; reached {
 				pauses = []int64{at}
 			}
 		case 3:
-			maker, reached = throttleTo(max(at, 1)), false
+			maker, reached = throttleTo(max(at, 1), time.Hour), false
+			for i := int64(0); i < size; i += max(at, 1) {
+				pauses = append(pauses, i)
+			}
 		case 4:
-			maker, reached = sliceInto(max(at, 1)), false
+			maker, reached = throttleTo(max(at, 1), 0), false
 		}
 
 		var out bytes.Buffer
@@ -63,7 +66,7 @@ func FuzzFilters(f *testing.F) {
 			}
 			return nil
 		}
-		position := position{func() int64 { return at }, pause}
+		position := position{func() int64 { return at }, pause, func() { met = true }}
 		w := newFilterWriter(&out, maker(position))
 		before := bytes.Clone(content)
 		var err error
@@ -85,7 +88,7 @@ func FuzzFilters(f *testing.F) {
 		require.Equal(t, wantErr, err)
 		require.Equal(t, string(want), out.String())
 		require.Equal(t, pauses, paused)
-		require.Equal(t, reached, m.met.Load())
+		require.Equal(t, reached, met)
 		require.Equal(t, before, content, "a writer does not change what it is given")
 
 		for _, body := range []io.Reader{
@@ -110,10 +113,10 @@ func FuzzFilters(f *testing.F) {
 func TestBodiesAreClosed(t *testing.T) {
 	t.Parallel()
 	for _, words := range []func(Rule) Rule{
-		func(r Rule) Rule { return r.Content("x") },
-		func(r Rule) Rule { return r.Append("x") },
-		func(r Rule) Rule { return r.Encode("gzip") },
-		func(r Rule) Rule { return r.Encode("zstd") },
+		func(r Rule) Rule { return r.Body(Text("x")) },
+		func(r Rule) Rule { return r.Body(Append("x")) },
+		func(r Rule) Rule { return r.Body(Gzip) },
+		func(r Rule) Rule { return r.Body(Zstd) },
 		func(r Rule) Rule { return r.Corrupt(0) },
 	} {
 		var f Rules

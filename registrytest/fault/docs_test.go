@@ -74,12 +74,12 @@ func faultRows(t *testing.T) (rows []faultRow) {
 // whichAndWhen are the words that do nothing.
 var whichAndWhen = []string{
 	"repo", "tag", "digest", "method", "has-header", "user", "conn",
-	"once", "times", "after", "every", "first-bytes", "probability", "seed", "then",
+	"optional", "once", "times", "after", "every", "first-bytes", "probability", "seed", "then",
 }
 
 // waits says whether the rule takes time.
 func (r faultRow) waits() bool {
-	for _, word := range []string{" delay=", " jitter=", " stall=", " throttle="} {
+	for _, word := range []string{" delay=", " delay=0s..", " stall=", " throttle="} {
 		if strings.Contains(r.rule, word) {
 			return true
 		}
@@ -114,7 +114,7 @@ func TestFaultsAreAsDocumented(t *testing.T) {
 				if i == 1 && !row.waits() {
 					continue // TLS takes its time.
 				}
-				if strings.Contains(row.rule, "reset-in-header") {
+				if strings.Contains(row.rule, "reset=header") {
 					continue // Over TCP, net/http overlooks why a header ends.
 				}
 				synctest.Test(t, func(t *testing.T) {
@@ -300,7 +300,7 @@ func (s *faultServer) describe(got, plain seen) string {
 	var parts []string
 	add := func(format string, args ...any) { parts = append(parts, fmt.Sprintf(format, args...)) }
 	if got.Response == nil {
-		add("no answer: %s", endingOf(got.err))
+		add("no response: %s", endingOf(got.err))
 	} else {
 		add("%d", got.StatusCode)
 		if got.StatusCode >= 300 {

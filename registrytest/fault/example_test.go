@@ -47,5 +47,5 @@ func ExampleParse() {
 	fmt.Println(err)
 	// Output:
 	// get-blob,head-blob repo=team/* after=1 status=404 message="it was here" <nil>
-	// fault rule "get-blob status=503 reset": a request cannot be answered and have its connection ended in place of an answer
+	// fault rule "get-blob status=503 reset": a rule cannot respond to a request and also end its connection in place of a response
 }

@@ -8,7 +8,7 @@ const (
 
 // Known reports whether the name is a word of the language.
 func Known(name string) bool {
-	_, ok := ruleWords[name]
+	_, ok := allWords[name]
 	return ok
 }
 

@@ -87,12 +87,12 @@ func TestFaultSchedule(t *testing.T) {
 func TestFaultFirstBytes(t *testing.T) {
 	t.Parallel()
 	var f Rules
-	in := f.Fault(t, On(registry.Ping).FirstBytes(5).Corrupt(0).Then().Once().Status(429))
+	in := f.Set(t, On(registry.Ping).FirstBytes(5).Corrupt(0).Then().Once().Status(429))
 	require.Equal(t, []int{200, 200, 200, 429, 200}, ask(&f, times(5, "/v2/")...))
 	require.Equal(t, 4, in.Fired())
 
 	f = Rules{}
-	in = f.Fault(t, On(registry.PutManifest).FirstBytes(5).SetHeader("X", "y"))
+	in = f.Set(t, On(registry.PutManifest).FirstBytes(5).SetHeader("X", "y"))
 	for range 4 {
 		serve(registry.WithFaults(f.Inject), "PUT", "/v2/app/manifests/v1", strings.NewReader("{}"))
 	}
@@ -164,8 +164,8 @@ func TestFaultsCombine(t *testing.T) {
 		require.NoError(t, err)
 		return in
 	}
-	add(`ping content=one append=two`)
-	add(`ping append=three set-header=X:first set-header=Y:first`)
+	add(`ping body=text:one body=append:two`)
+	add(`ping body=append:three set-header=X:first set-header=Y:first`)
 	add(`ping set-header=X:second`)
 	answer := serve(registry.WithFaults(f.Inject), "GET", "/v2/", nil)
 	require.Equal(t, "onetwothree", answer.Body.String())
@@ -173,16 +173,16 @@ func TestFaultsCombine(t *testing.T) {
 	require.Equal(t, "second", answer.Header().Get("X"), "in the order in which they were added")
 	require.Equal(t, "first", answer.Header().Get("Y"))
 
-	first := add(`ping once status=503`)
-	second := add(`ping once reset`)
 	third := add(`ping times=3 status=429 set-header=Z:third`)
-	require.Equal(t, []int{503, 0, 429, 429, 429, 200}, ask(&f, times(6, "/v2/")...), "each answers in its turn")
+	second := add(`ping once reset`)
+	first := add(`ping once status=503`)
+	require.Equal(t, []int{503, 0, 429, 429, 429, 200}, ask(&f, times(6, "/v2/")...), "each answers in its turn, the last one first")
 	require.Equal(t, []int{1, 1, 3}, []int{first.Fired(), second.Fired(), third.Fired()})
 
 	names := make(chan string, 1)
 	serve(registry.Options(registry.WithFaults(f.Inject), registry.WithRecorder(registry.RecorderFunc(func(x *registry.Exchange) { names <- x.Fault.Name }))),
 		"GET", "/v2/", nil)
-	require.Equal(t, `ping content=one append=two; ping append=three set-header=X:first set-header=Y:first; ping set-header=X:second`, <-names)
+	require.Equal(t, `ping body=text:one body=append:two; ping body=append:three set-header=X:first set-header=Y:first; ping set-header=X:second`, <-names)
 }
 
 func TestFaultsAreRemoved(t *testing.T) {
@@ -201,7 +201,7 @@ func TestFaultsAreRemoved(t *testing.T) {
 	require.Nil(t, f.Inject(nil), "nothing is asked when there are no rules")
 
 	t.Run("at the end of the test", func(t *testing.T) {
-		f.Fault(t, On(registry.Ping).Status(503))
+		f.Set(t, On(registry.Ping).Status(503))
 		require.Equal(t, []int{503}, ask(&f, "/v2/"))
 	})
 	require.Equal(t, []int{200}, ask(&f, "/v2/"))
@@ -212,7 +212,7 @@ func TestFaultsAreRemoved(t *testing.T) {
 func checked(t *testing.T, rule Rule, test func(tb *faketb.TB, f *Rules)) (errors, logs []string) {
 	tb := faketb.New(t)
 	var f Rules
-	f.Fault(tb, rule)
+	f.Set(tb, rule)
 	test(tb, &f)
 	tb.End()
 	return tb.Errors(), tb.Lines()
@@ -227,24 +227,24 @@ func TestFaultThatDidNotHappen(t *testing.T) {
 		want    string
 	}{
 		"no request": {"ping once status=503", nil, `fault "ping once status=503", set at fault_test.go:0, did not happen as it says:
-	ping once status=503 has hit 0 requests, not 1
+	ping once status=503 hit 0 requests, not 1
 	there was no request`},
 		"near misses": {
 			"get-blob repo=team/* times=2 status=503",
 			[]string{"/v2/other/blobs/" + digest, "/v2/other/blobs/" + digest, "/v2/team/app/blobs/" + digest, "HEAD /v2/team/app/blobs/" + digest, "/v2/"},
 			`fault "get-blob repo=team/* times=2 status=503", set at fault_test.go:0, did not happen as it says:
-	get-blob repo=team/* times=2 status=503 has hit 1 requests, not 2
-	requests that came near it:
-		2 × get-blob other@` + digest + `, but for repo=team/*
-		1 × head-blob team/app@` + digest + `, but for get-blob`,
+	get-blob repo=team/* times=2 status=503 hit 1 request, not 2
+	it nearly hit these requests:
+		2 × get-blob other@` + digest + `, but not repo=team/*
+		1 × head-blob team/app@` + digest + `, but not get-blob`,
 		},
 		"far misses": {
 			"get-blob repo=team/* status=503",
 			append(times(20, "/v2/"), "/v2/_catalog", "/v2/a/tags/list", "/v2/b/tags/list", "/v2/c/tags/list", "/v2/d/tags/list",
 				"/v2/e/tags/list", "/v2/f/tags/list", "/v2/g/tags/list", "/v2/h/tags/list", "/v2/a/tags/list"),
 			`fault "get-blob repo=team/* status=503", set at fault_test.go:0, did not happen as it says:
-	get-blob repo=team/* status=503 has hit 0 requests, not 1
-	no request came near it; there were:
+	get-blob repo=team/* status=503 hit 0 requests, not 1
+	none of these requests met its conditions:
 		20 × ping
 		1 × catalog
 		2 × list-tags a
@@ -256,18 +256,22 @@ func TestFaultThatDidNotHappen(t *testing.T) {
 		2 others`,
 		},
 		"before its turn": {"ping after=3 status=503", times(2, "/v2/"), `fault "ping after=3 status=503", set at fault_test.go:0, did not happen as it says:
-	ping after=3 status=503 has hit 0 requests, not 1
-	requests that came near it:
+	ping after=3 status=503 hit 0 requests, not 1
+	it nearly hit these requests:
 		2 × ping, but it was not its turn`},
 		"a later part": {"ping times=2 status=503 then once status=429", times(2, "/v2/"), `fault "ping times=2 status=503 then once status=429", set at fault_test.go:0, did not happen as it says:
-	once status=429 has hit 0 requests, not 1`},
-		"without effect": {"ping close-at=10 drop-header=Link", times(2, "/v2/"), `fault "ping close-at=10 drop-header=Link", set at fault_test.go:0, did not happen as it says:
-	close-at=10 had no effect on the 2 requests that were hit
-	drop-header=Link had no effect on the 2 requests that were hit`},
-		"by chance": {"ping probability=0.0001 seed=42 close", times(1, "/v2/"), `fault "ping probability=0.0001 seed=42 close", set at fault_test.go:0, with seed=42 did not happen as it says:
-	ping probability=0.0001 seed=42 close has hit 0 requests, not 1
-	requests that came near it:
-		1 × ping, but it was not its turn`},
+	once status=429 hit 0 requests, not 1`},
+		"without effect": {"ping close=10 drop-header=Link", times(2, "/v2/"), `fault "ping close=10 drop-header=Link", set at fault_test.go:0, did not happen as it says:
+	close=10 had no effect on the 2 requests that the rule hit
+	drop-header=Link had no effect on the 2 requests that the rule hit`},
+		"by chance": {"ping probability=0.0001 seed=42 close=10", times(1, "/v2/"), ""},
+		"optional":  {"ping optional times=2 close=10", times(1, "/v2/"), ""},
+		"by chance without effect": {"ping probability=0.9999 seed=42 close=10", times(1, "/v2/"), `fault "ping probability=0.9999 seed=42 close=10", set at fault_test.go:0, with seed=42 did not happen as it says:
+	close=10 had no effect on the 1 request that the rule hit`},
+		"other requests": {"ping times=2 status=503", []string{"/v2/", "/v2/_catalog"}, `fault "ping times=2 status=503", set at fault_test.go:0, did not happen as it says:
+	ping times=2 status=503 hit 1 request, not 2
+	none of the other requests met its conditions:
+		1 × catalog`},
 		"as it should":           {"ping times=2 status=503 then once status=429", times(4, "/v2/"), ""},
 		"as it should by chance": {"ping probability=0.5 times=100 status=503", times(20, "/v2/"), ""},
 	} {
@@ -298,7 +302,7 @@ func TestCheckBeforeTheEnd(t *testing.T) {
 	t.Parallel()
 	tb := faketb.New(t)
 	var f Rules
-	in := f.Fault(tb, On(registry.Ping).Times(2).Status(503))
+	in := f.Set(tb, On(registry.Ping).Times(2).Status(503))
 	ask(&f, "/v2/")
 	in.Check(tb)
 	require.Len(t, tb.Errors(), 1)
@@ -320,7 +324,7 @@ func TestSeedIsLoggedWhenTheTestFails(t *testing.T) {
 func TestRuleThatMakesNoSenseFailsTheTest(t *testing.T) {
 	t.Parallel()
 	for _, set := range []func(f *Rules, tb TB){
-		func(f *Rules, tb TB) { f.Fault(tb, On(registry.Ping).Status(1)) },
+		func(f *Rules, tb TB) { f.Set(tb, On(registry.Ping).Status(1)) },
 		func(f *Rules, tb TB) { f.Hold(tb, On(registry.Ping).Times(-1)) },
 	} {
 		tb := faketb.New(t)
@@ -363,7 +367,7 @@ func manyAtOnce(rule Rule) map[string]string {
 func TestSameSeedSameFaults(t *testing.T) {
 	t.Parallel()
 	const runs = 1000
-	rule := On(registry.ListTags).Probability(0.3).Jitter(time.Hour).SetHeader("X", "hit")
+	rule := On(registry.ListTags).Probability(0.3).Delay(0, time.Hour).SetHeader("X", "hit")
 	in := func(seed uint64) (got map[string]string) {
 		// In a bubble, what is measured is how long the faults take.
 		synctest.Test(t, func(*testing.T) { got = manyAtOnce(rule.Seed(seed)) })
@@ -405,7 +409,7 @@ func TestProbability(t *testing.T) {
 func TestFaultsUnderLoad(t *testing.T) {
 	t.Parallel()
 	var f Rules
-	all := f.Fault(t, On(registry.Ping).SetHeader("All", "yes"))
+	all := f.Set(t, On(registry.Ping).SetHeader("All", "yes"))
 	h := registry.New(memstore.New(), registry.WithFaults(f.Inject))
 	done := make(chan struct{})
 	var changing, asking sync.WaitGroup

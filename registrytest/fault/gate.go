@@ -3,70 +3,109 @@ package fault
 import (
 	"context"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/ocireg/registry"
 )
 
-// A Hold is a gate that requests wait at. With it, a test brings about what
-// happens concurrently, in the order that it wants, without waiting for time
-// to pass:
+// A Gate stops requests until the test releases them, so that the test decides
+// in which order concurrent things happen, without waiting for time to pass:
 //
-//	hold := reg.Hold(t, fault.On(registry.PutManifest))
+//	gate := reg.Hold(t, fault.On(registry.PutManifest))
 //	go push()
-//	<-hold.Entered()
+//	<-gate.Entered()
 //	// The manifest has been sent, and is not there yet.
-//	hold.Release()
+//	gate.Release()
 type Gate struct {
 	*Fault
 	entered  chan *registry.Request
 	released chan struct{}
 	once     sync.Once
+
+	mu      sync.Mutex
+	waiting []*registry.Request
 }
 
-// Hold has the requests that the rule hits wait until they are released, at
-// the latest at the end of the test. They wait before they are served or, if
-// the rule says AfterCommit, when the operation has been carried out and before
-// it is answered. After that, what else the rule says happens to them. As with
-// [Faults.Fault], the test fails if no request ever came to the gate.
-func (f *Rules) Hold(t TB, r Rule) *Gate {
-	t.Helper()
-	spec, err := r.compile(true)
-	if err != nil {
-		t.Fatalf("registrytest: %v", err)
+// Gate adds a rule until it is removed. The requests that it hits wait until
+// [Gate.Release]. They wait before they are served or, if the rule says
+// AfterCommit, after the operation has been carried out and before the response
+// is sent. The other effects of the rule come after the wait. Gate returns an
+// error if the rule makes no sense.
+func (f *Rules) Gate(r Rule) (*Gate, error) {
+	if err := r.check(true); err != nil {
+		return nil, err
 	}
-	h := &Gate{
-		// More are not lost if nobody asks for them: they wait here.
+	g := &Gate{
+		// Requests beyond these wait to be received before they wait at the gate.
 		entered:  make(chan *registry.Request, 1000),
 		released: make(chan struct{}),
 	}
-	for _, st := range spec.stages {
-		// Who is held is held before all else.
-		st.effects = slices.Insert(st.effects, 0, h.effect(st))
+	r.parts = slices.Clone(r.parts)
+	for i := range r.parts {
+		p := &r.parts[i]
+		p.effects = slices.Insert(slices.Clip(p.effects), 0, effect{do: g.stop})
 	}
-	h.Fault = f.add(r, spec)
-	h.until(t)
-	t.Cleanup(h.Release)
-	return h
+	g.Fault = f.newFault(r)
+	f.add(g.Fault)
+	return g, nil
 }
 
-func (h *Gate) effect(st *ruleStage) effect {
-	return func(p *plan, _ hit) {
-		r := p.request
-		p.wait(st.afterCommit, wait{d: forever, until: h.released, begin: func(ctx context.Context) {
-			select {
-			case h.entered <- r:
-			case <-h.released:
-			case <-ctx.Done():
-			}
-		}})
+// Hold adds a gate, as [Rules.Gate] does, until the end of the test. The test
+// fails as with [Rules.Set]. A gate that is closed at the end of the test opens.
+func (f *Rules) Hold(t TB, r Rule) *Gate {
+	mustHaveTest(t, "Rules.Hold")
+	t.Helper()
+	g, err := f.Gate(r)
+	if err != nil {
+		t.Fatalf("registrytest: %v", err)
 	}
+	g.until(t)
+	t.Cleanup(func() {
+		t.Helper()
+		if waiting := g.stopped(); len(waiting) > 0 {
+			t.Logf("registrytest: %s was closed until the test ended, and %s waited at it; call Release to let requests go on:\n\t%s",
+				g.title("gate"), requests(len(waiting)), strings.Join(waiting, "\n\t"))
+		}
+		g.Release()
+	})
+	return g
+}
+
+// stop is the effect of the gate on a request.
+func (g *Gate) stop(p *plan, h hit) {
+	r := p.request
+	p.wait(h.part.afterCommit, wait{d: forever, until: g.released, begin: func(ctx context.Context) (end func()) {
+		g.mu.Lock()
+		g.waiting = append(g.waiting, r)
+		g.mu.Unlock()
+		select {
+		case g.entered <- r:
+		case <-g.released:
+		case <-ctx.Done():
+		}
+		return func() {
+			g.mu.Lock()
+			defer g.mu.Unlock()
+			g.waiting = slices.DeleteFunc(g.waiting, func(other *registry.Request) bool { return other == r })
+		}
+	}})
+}
+
+// stopped returns the requests that wait at the gate.
+func (g *Gate) stopped() (requests []string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, r := range g.waiting {
+		requests = append(requests, r.String())
+	}
+	return requests
 }
 
 // Entered returns the channel from which each request that waits at the gate is
 // received once.
-func (h *Gate) Entered() <-chan *registry.Request { return h.entered }
+func (g *Gate) Entered() <-chan *registry.Request { return g.entered }
 
-// Release opens the gate for good: for those who wait, and for those who are
-// still to come.
-func (h *Gate) Release() { h.once.Do(func() { close(h.released) }) }
+// Release opens the gate for good: for the requests that wait and for those that
+// are still to come.
+func (g *Gate) Release() { g.once.Do(func() { close(g.released) }) }

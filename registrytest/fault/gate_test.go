@@ -145,10 +145,10 @@ func TestHoldEndsWithTheTest(t *testing.T) {
 	require.Equal(t, 200, <-answered)
 
 	tb := faketb.New(t)
-	s.Hold(tb, fault.On(registry.ListRepositories).Repo("app"))
+	s.Hold(tb, fault.On(registry.GetBlob).Repo("other"))
 	tb.End()
 	require.Len(t, tb.Errors(), 1)
-	require.Contains(t, tb.Errors()[0], "catalog repo=app has hit 0 requests, not 1")
+	require.Contains(t, tb.Errors()[0], "get-blob repo=other hit 0 requests, not 1")
 }
 
 // waiting are rules that have a request wait for hours.
@@ -157,12 +157,12 @@ var waiting = []struct {
 	body                 int
 }{
 	{"get-blob delay=5h", "GET", "blob", 0},
-	{"get-blob jitter=2562047h47m16.854775807s", "GET", "blob", 0}, // the longest there is
+	{"get-blob delay=0s..2562047h47m16.854775807s", "GET", "blob", 0}, // the longest there is
 	{"get-blob stall=0", "GET", "blob", 0},
 	{"get-blob stall=100", "GET", "blob", 0},
 	{"get-blob stall=100:5h", "GET", "blob", 0},
 	{"get-blob stall=-1", "GET", "blob", 0},
-	{"get-blob slice=1 throttle=1", "GET", "blob", 0},
+	{"get-blob throttle=1:0s throttle=1", "GET", "blob", 0},
 	{"put-manifest delay=5h", "PUT", "/v2/app/manifests/new", 100},
 	{"put-manifest after-commit delay=5h", "PUT", "/v2/app/manifests/new", 0},
 	{"put-manifest stall=10", "PUT", "/v2/app/manifests/new", 100},
@@ -267,8 +267,8 @@ func TestWaitBeforeALargeBody(t *testing.T) {
 func TestWaitKeepsTheBody(t *testing.T) {
 	t.Parallel()
 	for _, rule := range []string{
-		"post-blob delay=1s", "post-blob stall=7:1s", "post-blob stall=-1:1s stall=0:1s jitter=1s delay=1s", "post-blob throttle=1000000 slice=1000",
-		"post-blob jitter=1ns throttle=9223372036854775807",
+		"post-blob delay=1s", "post-blob stall=7:1s", "post-blob stall=-1:1s stall=0:1s delay=0s..1s delay=1s", "post-blob throttle=1000000 throttle=1000:0s",
+		"post-blob delay=0s..1us throttle=9223372036854775807",
 	} {
 		for _, size := range []int{0, 1, 100_000, fault.MaxAhead + 1} {
 			overBoth(t, func(t *testing.T, s *faultServer, _ bool) {
@@ -323,7 +323,7 @@ func TestAcceptReadsTheRest(t *testing.T) {
 	s := registrytest.NewServer(t)
 	c := clientOf(t, s)
 	location := c.Do("POST", "/v2/app/blobs/uploads/", "").Header.Get("Location")
-	s.Fault(t, fault.On(registry.PatchUpload).Accept(1000))
+	s.Fault(t, fault.On(registry.PatchUpload).Keep(1000))
 	require.Equal(t, 202, c.Do("PATCH", location, strings.Repeat("x", 1000)).Status)
 	require.Equal(t, 416, c.Do("PATCH", location, strings.Repeat("x", 1_000_000)).Status)
 	require.EqualValues(t, 1_000_000, s.Requests().Last().BytesIn)

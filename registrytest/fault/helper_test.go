@@ -14,19 +14,24 @@ import (
 	"github.com/ocireg/registry/memstore"
 )
 
-// serve has one request be answered by an empty registry, without a network.
-// It returns nil if there was no answer.
-func serve(opt registry.Option, method, target string, body io.Reader) (answer *httptest.ResponseRecorder) {
+// serve returns the response of an empty registry to one request, without a
+// network, or nil if there was none.
+func serve(opt registry.Option, method, target string, body io.Reader) *httptest.ResponseRecorder {
+	return served(registry.New(memstore.New(), opt), httptest.NewRequest(method, target, body))
+}
+
+// served returns the response of a handler, or nil if there was none.
+func served(h http.Handler, r *http.Request) (response *httptest.ResponseRecorder) {
 	defer func() {
 		if cause := recover(); cause == http.ErrAbortHandler {
-			answer = nil
+			response = nil
 		} else if cause != nil {
 			panic(cause)
 		}
 	}()
-	answer = httptest.NewRecorder()
-	registry.New(memstore.New(), opt).ServeHTTP(answer, httptest.NewRequest(method, target, body))
-	return answer
+	response = httptest.NewRecorder()
+	h.ServeHTTP(response, r)
+	return response
 }
 
 // callSite is where a test has set a rule.

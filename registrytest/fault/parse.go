@@ -3,94 +3,273 @@ package fault
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 )
 
-// Parse reads a rule in the language that rules print themselves in:
-// words with spaces between them, of which the first is the operations with
-// commas between them, or any. What follows an = up to the next space is the
-// argument of a word, or what it has there in double quotes, with the escapes
-// of a Go string.
+// Parse reads a rule in the language that rules print themselves in: words with
+// spaces between them. The first word is an operation, or several with commas
+// between them, or any. A word has no argument, or one after an =. The argument
+// ends at the next space; in double quotes it is a Go string and may contain
+// spaces.
 //
 //	get-blob,head-blob repo=team/* times=2 status=503 message="not \"now\""
+//
+// Where a word takes several values, commas separate them: repo=a/**,b/**. In
+// them, \, is a comma and \\ a backslash.
 func Parse(text string) (Rule, error) {
-	var r Rule
+	r, err := parse(text)
+	if err != nil {
+		return Rule{}, fmt.Errorf("fault rule %q: %w", text, err)
+	}
+	return r, nil
+}
+
+func parse(text string) (r Rule, err error) {
 	for rest := text; ; {
 		rest = strings.TrimLeftFunc(rest, unicode.IsSpace)
 		if rest == "" {
 			break
 		}
-		var w ruleWord
-		var err error
-		if w, rest, err = parseWord(rest); err != nil {
-			return Rule{}, fmt.Errorf("fault rule %q: %w", text, err)
+		var name string
+		var a argument
+		if name, a, rest, err = parseWord(rest); err != nil {
+			return r, err
 		}
-		r = r.with(w)
+		if r, err = r.parse(name, a); err != nil {
+			return r, err
+		}
+		if r.err != nil {
+			return r, r.err
+		}
 	}
-	if _, err := r.compile(false); err != nil {
-		return Rule{}, err
+	if r.on == "" {
+		return r, errors.New("it names no requests: it begins with operations, or any")
 	}
-	return r, nil
+	return r, r.checkParts(false)
 }
 
-// parseWord reads the word that the text begins with, and returns what comes
+// parse returns the rule with one more word.
+func (r Rule) parse(name string, a argument) (Rule, error) {
+	if r.on == "" {
+		if a.given {
+			return r, fmt.Errorf("it begins with %s, not with an operation", wordText(name, a))
+		}
+		return on(strings.Split(name, ",")), nil
+	}
+	read, ok := allWords[name]
+	if !ok {
+		return r, fmt.Errorf("no fault is called %q%s", name, didYouMean(name, slices.Sorted(maps.Keys(allWords))))
+	}
+	next, err := read(r, a)
+	switch err {
+	case nil:
+		return next, nil
+	case errNoArgument, errArgument:
+		return r, fmt.Errorf("%s %w", name, err)
+	}
+	return r, fmt.Errorf("%s: %w", wordText(name, a), err)
+}
+
+func wordText(name string, a argument) string {
+	if a.given {
+		return name + "=" + quoted(a.text)
+	}
+	return name
+}
+
+// An argument is what follows the = of a word.
+type argument struct {
+	text  string
+	given bool
+}
+
+// parseWord reads the word that the text begins with, and returns the text
 // after it.
-func parseWord(text string) (w ruleWord, rest string, err error) {
+func parseWord(text string) (name string, a argument, rest string, err error) {
 	end := strings.IndexFunc(text, func(c rune) bool { return c == '=' || unicode.IsSpace(c) })
 	if end < 0 {
 		end = len(text)
 	}
-	w.name, rest = text[:end], text[end:]
-	rest, w.hasArg = strings.CutPrefix(rest, "=")
+	name, rest = text[:end], text[end:]
+	rest, a.given = strings.CutPrefix(rest, "=")
 	switch {
-	case !w.hasArg:
-		return w, rest, nil
+	case !a.given:
+		return name, a, rest, nil
 	case strings.HasPrefix(rest, `"`):
-		quoted, err := strconv.QuotedPrefix(rest)
+		quotes, err := strconv.QuotedPrefix(rest)
 		if err != nil {
-			return w, "", fmt.Errorf("the argument of %s is not a string in quotes", w.name)
+			return "", a, "", fmt.Errorf("the argument of %s is not a string in quotes", name)
 		}
-		w.arg, err = strconv.Unquote(quoted)
+		a.text, err = strconv.Unquote(quotes)
 		if err != nil {
-			return w, "", err
+			return "", a, "", err
 		}
-		rest = rest[len(quoted):]
+		rest = rest[len(quotes):]
 		if c, _ := utf8.DecodeRuneInString(rest); rest != "" && !unicode.IsSpace(c) {
-			return w, "", errors.New("there is no space after " + quoted)
+			return "", a, "", errors.New("there is no space after " + quotes)
 		}
-		return w, rest, nil
+		return name, a, rest, nil
 	}
 	end = strings.IndexFunc(rest, unicode.IsSpace)
 	if end < 0 {
 		end = len(rest)
 	}
-	w.arg = rest[:end]
-	return w, rest[end:], nil
+	a.text = rest[:end]
+	return name, a, rest[end:], nil
 }
 
-// String returns the rule in the language that [Parse] reads.
-func (r Rule) String() string {
-	words := make([]string, len(r.words))
-	for i, w := range r.words {
-		words[i] = w.String()
+// A vocabulary maps the name of each word to a function that adds the word to a
+// rule, with the method of that name.
+type vocabulary map[string]func(r Rule, a argument) (Rule, error)
+
+// allWords is the whole vocabulary.
+var allWords = union(
+	conditionWords, timingWords, responseWords, headerWords, bodyWords, requestWords, byteWords, delayWords, endWords,
+)
+
+func union(vocabularies ...vocabulary) vocabulary {
+	all := make(vocabulary)
+	for _, words := range vocabularies {
+		maps.Copy(all, words)
 	}
-	return strings.Join(words, " ")
+	return all
 }
 
-func (w ruleWord) String() string {
-	switch {
-	case !w.hasArg:
-		return w.name
-	case needsQuotes(w.arg):
-		return w.name + "=" + strconv.Quote(w.arg)
+// The errors of words that differ in whether they have an argument.
+var (
+	errNoArgument = errors.New("needs an argument")
+	errArgument   = errors.New("has no argument")
+)
+
+// flag is a word without an argument.
+func flag(method func(Rule) Rule) func(Rule, argument) (Rule, error) {
+	return func(r Rule, a argument) (Rule, error) {
+		if a.given {
+			return r, errArgument
+		}
+		return method(r), nil
 	}
-	return w.name + "=" + w.arg
 }
 
-func needsQuotes(arg string) bool {
-	return arg == "" || arg[0] == '"' || !utf8.ValidString(arg) ||
-		strings.ContainsFunc(arg, func(c rune) bool { return unicode.IsSpace(c) || !unicode.IsPrint(c) })
+// text is a word with any text.
+func text[T ~string](method func(Rule, T) Rule) func(Rule, argument) (Rule, error) {
+	return func(r Rule, a argument) (Rule, error) {
+		if !a.given {
+			return r, errNoArgument
+		}
+		return method(r, T(a.text)), nil
+	}
+}
+
+// list is a word with texts.
+func list[T ~string](method func(Rule, ...T) Rule) func(Rule, argument) (Rule, error) {
+	return func(r Rule, a argument) (Rule, error) {
+		if !a.given {
+			return r, errNoArgument
+		}
+		var values []T
+		for _, v := range splitList(a.text) {
+			values = append(values, T(v))
+		}
+		return method(r, values...), nil
+	}
+}
+
+// integer is a word with a number.
+func integer[N int | int64](method func(Rule, N) Rule) func(Rule, argument) (Rule, error) {
+	return func(r Rule, a argument) (Rule, error) {
+		n, err := parseInteger[N](a)
+		if err != nil {
+			return r, err
+		}
+		return method(r, n), nil
+	}
+}
+
+// integers is a word with numbers.
+func integers(method func(Rule, ...int) Rule) func(Rule, argument) (Rule, error) {
+	return func(r Rule, a argument) (Rule, error) {
+		var numbers []int
+		for text := range strings.SplitSeq(a.text, ",") {
+			n, err := parseInteger[int](argument{text, a.given})
+			if err != nil {
+				return r, err
+			}
+			numbers = append(numbers, n)
+		}
+		return method(r, numbers...), nil
+	}
+}
+
+// integerFor is a word with a number and, after a colon, perhaps a time.
+func integerFor(method func(Rule, int64, ...time.Duration) Rule) func(Rule, argument) (Rule, error) {
+	return func(r Rule, a argument) (Rule, error) {
+		number, rest, timed := strings.Cut(a.text, ":")
+		n, err := parseInteger[int64](argument{number, a.given})
+		if err != nil || !timed {
+			return method(r, n), err
+		}
+		d, err := parseDuration(rest)
+		return method(r, n, d), err
+	}
+}
+
+func parseInteger[N int | int64](a argument) (N, error) {
+	if !a.given {
+		return 0, errNoArgument
+	}
+	n, err := strconv.ParseInt(a.text, 10, 64)
+	if err != nil || int64(N(n)) != n {
+		return 0, errors.New("not a number")
+	}
+	return N(n), nil
+}
+
+func parseDuration(text string) (time.Duration, error) {
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		return 0, errors.New("not a duration, such as 1.5s")
+	}
+	return d, nil
+}
+
+// atLeast returns an error if n is less than the least.
+func atLeast[N int | int64](least, n N) error {
+	if n < least {
+		return fmt.Errorf("less than %d", least)
+	}
+	return nil
+}
+
+// joinList returns the values as one argument.
+func joinList[T ~string](values []T) string {
+	texts := make([]string, len(values))
+	for i, v := range values {
+		texts[i] = strings.NewReplacer(`\`, `\\`, `,`, `\,`).Replace(string(v))
+	}
+	return strings.Join(texts, ",")
+}
+
+// splitList returns the values that an argument has.
+func splitList(arg string) []string {
+	values := []string{""}
+	for i := 0; i < len(arg); i++ {
+		last := &values[len(values)-1]
+		switch c := arg[i]; {
+		case c == ',':
+			values = append(values, "")
+		case c == '\\' && i+1 < len(arg) && (arg[i+1] == ',' || arg[i+1] == '\\'):
+			i++
+			*last += arg[i : i+1]
+		default:
+			*last += string(arg[i : i+1])
+		}
+	}
+	return values
 }

@@ -13,8 +13,7 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// A plan is what is going to happen to one request, as one rule after the
-// other adds to it.
+// A plan collects the effects of all rules that hit one request.
 type plan struct {
 	request *registry.Request // as it arrived
 
@@ -26,7 +25,8 @@ type plan struct {
 	receive     []func(body io.ReadCloser) io.ReadCloser
 	loseUpload  bool
 	afterCommit bool
-	serve       registry.Handler
+	serve       registry.Handler // nil if the operation responds
+	noHeader    registry.Handler // ends the connection before any response, or nil
 	headers     []func(status int, header http.Header) int
 	lies        []func(header http.Header) // after all other changes of it
 	lie         int64                      // the bytes that lies add to the Content-Length
@@ -34,21 +34,42 @@ type plan struct {
 	wires       []func(w io.Writer) io.Writer
 }
 
-// A hit is what the effects of a rule know of a request that it hits.
+// A hit is what the effects of a rule know about a request that it hits.
 type hit struct {
-	random *rand.Rand
+	part   *part
+	random *rand.Rand // nil if nothing is decided by the seed
+	met    func()     // to be called by effects that try, when they have changed anything
 }
 
-// upTo returns a time from 0 to less than d.
-func (h hit) upTo(d time.Duration) time.Duration {
-	return time.Duration(h.random.Int64N(int64(d)))
+// between returns a time from the first to less than the second.
+func (h hit) between(from, to time.Duration) time.Duration {
+	return from + time.Duration(h.random.Int64N(int64(to-from)))
 }
 
 func newPlan(r *registry.Request) *plan {
 	return &plan{request: r, blind: blind(r.Request)}
 }
 
-// fault returns the plan as the handler takes it.
+// add adds the effects of a part of a rule.
+func (p *plan) add(rule string, st *stage, h hit) {
+	p.names = append(p.names, rule)
+	if st.responds {
+		p.serve = st.response.serve(rule)
+		if end := st.end; end != 0 {
+			p.serve = func(http.ResponseWriter, *registry.Request) error { return end }
+		}
+		p.afterCommit = p.afterCommit || st.afterCommit
+	}
+	for i, e := range st.effects {
+		h.met = func() { st.met[i].Store(true) }
+		e.do(p, h)
+	}
+	if st.firstBytes > 0 {
+		p.count(&st.bytes)
+	}
+}
+
+// fault returns the plan for the handler.
 func (p *plan) fault() *registry.Fault {
 	f := &registry.Fault{
 		Name:        strings.Join(p.names, "; "),
@@ -56,21 +77,12 @@ func (p *plan) fault() *registry.Fault {
 		AfterCommit: p.afterCommit,
 		Serve:       p.serve,
 	}
+	if p.noHeader != nil {
+		f.AfterCommit = f.AfterCommit || f.Serve == nil
+		f.Serve = p.noHeader
+	}
 	if len(p.waits)+len(p.changes)+len(p.receive) > 0 {
-		f.Before = func(r *registry.Request) error {
-			for _, wait := range p.waits {
-				if err := wait(r); err != nil {
-					return err
-				}
-			}
-			for _, change := range p.changes {
-				change(r)
-			}
-			for _, wrap := range p.receive {
-				r.Body = wrap(r.Body)
-			}
-			return nil
-		}
+		f.Before = p.before
 	}
 	if len(p.headers)+len(p.lies) > 0 {
 		f.Header = func(status int, header http.Header) int {
@@ -105,6 +117,21 @@ func (p *plan) fault() *registry.Fault {
 	return f
 }
 
+func (p *plan) before(r *registry.Request) error {
+	for _, wait := range p.waits {
+		if err := wait(r); err != nil {
+			return err
+		}
+	}
+	for _, change := range p.changes {
+		change(r)
+	}
+	for _, wrap := range p.receive {
+		r.Body = wrap(r.Body)
+	}
+	return nil
+}
+
 func (p *plan) changeHeader(change func(http.Header)) {
 	p.headers = append(p.headers, func(status int, header http.Header) int {
 		change(header)
@@ -116,99 +143,31 @@ func (p *plan) changeRequest(change func(*registry.Request)) {
 	p.changes = append(p.changes, change)
 }
 
-// resize sets the length of the answer's body to what it is going to be.
-func (p *plan) resize(size func(int64) int64) {
-	p.changeHeader(func(h http.Header) {
-		n, err := strconv.ParseInt(h.Get("Content-Length"), 10, 64)
-		if err != nil {
-			n = -1
-		}
-		if n = size(n); n >= 0 {
-			h.Set("Content-Length", number(n))
-		} else {
-			h.Del("Content-Length")
-		}
-	})
-}
-
-// wait waits before the operation or, after the commit, before its answer.
+// wait waits before the operation or, after the commit, before the response.
 func (p *plan) wait(afterCommit bool, w wait) {
 	if !afterCommit {
 		p.waits = append(p.waits, w.before)
 		return
 	}
 	p.headers = append(p.headers, func(status int, _ http.Header) int {
-		w.wait(p.request.Context(), nil) // If nobody is there any more, that is found out by writing.
+		w.wait(p.request.Context(), nil) // If the client went away, writing to it fails.
 		return status
 	})
 }
 
-// endInHeader ends the connection after n bytes of the answer on the wire.
-// There is no part of a header in HTTP/2: what comes to the client is nothing.
-func (p *plan) endInHeader(n int64, end error, m *mark) {
-	if p.request.ProtoMajor >= 2 {
-		m.meet()
-		p.afterCommit = p.afterCommit || p.serve == nil
-		p.serve = func(http.ResponseWriter, *registry.Request) error { return end }
-		return
-	}
-	p.wires = append(p.wires, func(w io.Writer) io.Writer {
-		return newFilterWriter(w, endAt(m, end)(position{at: func() int64 { return n }}))
-	})
-}
-
-// lieOfLength changes the Content-Length. Only the wire itself takes more than
-// was announced.
-func (p *plan) lieOfLength(delta int64, m *mark) {
+// lieOfLength changes the Content-Length. Only the wire itself takes more bytes
+// than were announced.
+func (p *plan) lieOfLength(delta int64, h hit) {
 	p.lie += delta
-	p.lies = append(p.lies, func(h http.Header) {
-		if n, err := strconv.ParseInt(h.Get("Content-Length"), 10, 64); err == nil {
-			m.meet()
-			h.Set("Content-Length", number(max(n+delta, 0)))
+	p.lies = append(p.lies, func(header http.Header) {
+		if n, err := strconv.ParseInt(header.Get("Content-Length"), 10, 64); err == nil {
+			h.met()
+			header.Set("Content-Length", strconv.FormatInt(max(n+delta, 0), 10))
 		}
 	})
 	if delta < 0 && p.request.Method != http.MethodHead {
 		p.wires = append(p.wires, func(w io.Writer) io.Writer { return w })
 	}
-}
-
-// pushes reports whether what the operation transfers is in the request.
-func pushes(op registry.Op) bool {
-	switch op {
-	case registry.PutManifest, registry.PostBlob, registry.PatchUpload, registry.PutUpload:
-		return true
-	}
-	return false
-}
-
-// filter has what the operation transfers go through a filter, with byte n as
-// its position.
-func (p *plan) filter(n int64, maker filterMaker, answered bool) {
-	if pushes(p.request.Op) && !answered {
-		at := func() int64 { return fromStart(n, p.request.ContentLength) }
-		p.receive = append(p.receive, func(body io.ReadCloser) io.ReadCloser {
-			r := &filterReader{ReadCloser: body, plan: p}
-			r.filter = maker(position{at, r.pause})
-			return r
-		})
-		return
-	}
-	pause := func(d time.Duration) error { return wait{d: d}.wait(p.request.Context(), nil) }
-	p.bodies = append(p.bodies, func(w io.Writer, size int64) io.Writer {
-		at := func() int64 { return fromStart(n, size) }
-		return newFilterWriter(w, maker(position{at, pause}))
-	})
-}
-
-// fromStart returns a position as counted from the start.
-func fromStart(n, length int64) int64 {
-	switch {
-	case n >= 0:
-		return n
-	case length < 0:
-		return -1 // nowhere
-	}
-	return max(length+n, 0)
 }
 
 // count counts the bytes of the bodies.

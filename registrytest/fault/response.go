@@ -2,70 +2,108 @@ package fault
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 
 	"github.com/ocireg/registry"
 )
 
-// An ErrorBody is a shape that the body of an error has, see
-// [Rule.Body]. All but BodySpec are what registries, or the proxies and
-// storage in front of them, are known to send instead of what the spec says.
-type ErrorBody string
+// Responses in place of the operation, which is not carried out, unless the
+// rule says AfterCommit.
 
-// The shapes.
-const (
-	BodySpec   ErrorBody = "spec"    // JSON as in the spec's section Error Codes
-	BodyNoCode ErrorBody = "no-code" // the same, without a code
-	BodyBare   ErrorBody = "bare"    // one error in JSON, not in a list
-	BodyText   ErrorBody = "text"    // plain text
-	BodyHTML   ErrorBody = "html"    // a page
-	BodyBroken ErrorBody = "broken"  // JSON that is cut off
-	BodyEmpty  ErrorBody = "empty"   // nothing
-)
-
-func errorBodies() []ErrorBody {
-	return []ErrorBody{BodySpec, BodyNoCode, BodyBare, BodyText, BodyHTML, BodyBroken, BodyEmpty}
+// Status responds with the status, from 200 to 599. Errors, from 400 on, have
+// the code of the spec that suits the status and the operation, and a message
+// that names the rule.
+func (r Rule) Status(status int) Rule {
+	return r.say("status", status, func(p *part) error {
+		p.responds, p.response.status = true, status
+		switch {
+		case status > 599:
+			return errors.New("more than 599")
+		}
+		return atLeast(200, status)
+	})
 }
 
-// An answerSpec is what a rule says of the answer in place of the operation's.
-type answerSpec struct {
-	status   int
-	code     registry.Code
-	message  string
-	shape    ErrorBody
-	redirect bool
+// Code responds with the error code and, if there is no Status, with the status
+// of that code.
+func (r Rule) Code(code registry.Code) Rule {
+	return r.say("code", code, func(p *part) error {
+		p.responds, p.response.code = true, code
+		if code == "" {
+			return errors.New("the code is empty")
+		}
+		return nil
+	})
 }
 
-// serve gives the answer. Name is that of the rule.
-func (a answerSpec) serve(name string) registry.Handler {
+// Message responds with an error that has the message. The status is 500 if
+// there is neither Status nor Code.
+func (r Rule) Message(text string) Rule {
+	return r.say("message", text, func(p *part) error {
+		p.responds, p.response.message = true, text
+		if text == "" {
+			return errors.New("the message is empty")
+		}
+		return nil
+	})
+}
+
+// AfterCommit carries out the operation first. The rule then responds, ends the
+// connection, delays the response or holds it. If the operation fails, its own
+// response is sent.
+func (r Rule) AfterCommit() Rule {
+	return r.flag("after-commit", func(p *part) error {
+		p.afterCommit = true
+		return nil
+	})
+}
+
+// responseWords are the words of this file.
+var responseWords = vocabulary{
+	"status":       integer(Rule.Status),
+	"code":         text(Rule.Code),
+	"message":      text(Rule.Message),
+	"after-commit": flag(Rule.AfterCommit),
+}
+
+// A response is sent in place of that of the operation.
+type response struct {
+	status  int
+	code    registry.Code
+	message string
+	shape   Body
+}
+
+// serve sends the response of a rule.
+func (a response) serve(rule string) registry.Handler {
 	return func(w http.ResponseWriter, r *registry.Request) error {
-		e := a.error(name, r.Op)
+		e := a.error(rule, r.Op)
 		contentType, body := "", []byte(nil)
 		switch {
-		case a.shape == BodyEmpty, a.shape == "" && e.Status < 400:
-			contentType = ""
-		case a.shape == BodyNoCode:
+		case a.shape == Empty, a.shape == "" && e.Status < 400:
+		case a.shape == NoCode:
 			contentType, body = "application/json", fmt.Appendf(nil, `{"errors":[{"status":%d,"message":%s}]}`, e.Status, quote(e.Message))
-		case a.shape == BodyBare:
+		case a.shape == Bare:
 			contentType, body = "application/json", fmt.Appendf(nil, `{"code":%s,"message":%s}`, quote(string(e.Code)), quote(e.Message))
-		case a.shape == BodyText:
+		case a.shape == Plain:
 			contentType, body = "text/plain; charset=utf-8", fmt.Appendf(nil, "%d %s\n", e.Status, e.Message)
-		case a.shape == BodyHTML:
+		case a.shape == HTML:
 			title := fmt.Sprintf("%d %s", e.Status, http.StatusText(e.Status))
 			contentType, body = "text/html", fmt.Appendf(nil, "<html>\n<head><title>%s</title></head>\n<body><h1>%s</h1></body>\n</html>\n", title, title)
-		case a.shape == BodyBroken:
+		case a.shape == Broken:
 			contentType, body = "application/json", fmt.Appendf(nil, `{"errors":[{"code":%s,"mess`, quote(string(e.Code)))
 		default:
 			return e
 		}
-		// What net/http would add to a body is not to be there without one.
+		// Without a body, net/http must not add the type of one.
 		w.Header()["Content-Type"] = nil
 		if contentType != "" {
 			w.Header().Set("Content-Type", contentType)
 		}
 		if e.Status != http.StatusNoContent && e.Status != http.StatusNotModified {
-			w.Header().Set("Content-Length", number(len(body)))
+			w.Header().Set("Content-Length", fmt.Sprint(len(body)))
 		}
 		w.WriteHeader(e.Status)
 		if r.Method == http.MethodHead || len(body) == 0 {
@@ -76,24 +114,21 @@ func (a answerSpec) serve(name string) registry.Handler {
 	}
 }
 
-// error returns what is wrong, with all that the rule has not said filled in.
-func (a answerSpec) error(name string, op registry.Op) *registry.Error {
+// error returns the error to send, with defaults for everything that the rule
+// does not set.
+func (a response) error(rule string, op registry.Op) *registry.Error {
 	e := &registry.Error{Code: a.code, Status: a.status, Message: a.message}
 	if e.Status == 0 {
-		switch {
-		case a.redirect:
-			e.Status = http.StatusTemporaryRedirect
-		case a.code != "":
+		e.Status = http.StatusInternalServerError
+		if a.code != "" {
 			e.Status = a.code.Status()
-		default:
-			e.Status = http.StatusInternalServerError
 		}
 	}
 	if e.Code == "" {
 		e.Code = codeFor(e.Status, op)
 	}
 	if e.Message == "" {
-		e.Message = "on purpose: " + name
+		e.Message = "on purpose: " + rule
 	}
 	return e
 }
@@ -134,6 +169,6 @@ func codeFor(status int, op registry.Op) registry.Code {
 
 // quote returns the text as a string of JSON.
 func quote(text string) []byte {
-	quoted, _ := json.Marshal(text) // No text is none.
+	quoted, _ := json.Marshal(text) // Every string can be marshaled.
 	return quoted
 }

@@ -114,7 +114,7 @@ func wantFailures(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		reg := registrytest.NewServer(t, registrytest.WithInMemory())
 		c := clientOf(t, reg)
-		reg.Fault(t, fault.On(registry.Ping).Once().Status(503).RetryAt(5*time.Minute).Then().Once().Status(429).RetryAfter(time.Minute))
+		reg.Fault(t, fault.On(registry.Ping).Once().Status(503).RetryAfter(5*time.Minute, fault.AsDate).Then().Once().Status(429).RetryAfter(time.Minute))
 		begin := time.Now()
 		for {
 			got := c.Get("/v2/")
@@ -153,14 +153,14 @@ func wantReferrers(t *testing.T) {
 	noLink := reg.Fault(t, fault.On(registry.ListReferrers).DropHeader("Link"))
 	require.Empty(t, c.Get(path).Header.Get("Link"))
 	noLink.Remove()
-	loop := reg.Fault(t, fault.On(registry.ListReferrers).IgnoreQuery("last"))
+	loop := reg.Fault(t, fault.On(registry.ListReferrers).Ignore("?last"))
 	next := strings.Trim(strings.Split(c.Get(path).Header.Get("Link"), ";")[0], "<>")
 	require.Equal(t, c.Get(path).Body, c.Get(next).Body, "the next page is the same")
 	loop.Remove()
 
 	filter := path + "?artifactType=application/signature"
 	require.Contains(t, c.Get(filter).Body, "application/signature")
-	reg.Fault(t, fault.On(registry.ListReferrers).IgnoreQuery("artifactType"))
+	reg.Fault(t, fault.On(registry.ListReferrers).Ignore("?artifactType"))
 	got := c.Get(filter + "&n=5")
 	require.Empty(t, got.Header.Get("OCI-Filters-Applied"))
 
@@ -206,7 +206,7 @@ func wantOtherContent(t *testing.T) {
 		"/v2/app/blobs/" + string(app.Layers[0].Digest): app.Layers[0].Digest,
 	} {
 		require.Equal(t, d, digest.FromString(c.Get(path).Body))
-		for _, rule := range []fault.Rule{fault.On().Corrupt(5), fault.On().Corrupt(-1), fault.On().Content("other"), fault.On().Append("more")} {
+		for _, rule := range []fault.Rule{fault.On().Corrupt(5), fault.On().Corrupt(-1), fault.On().Body(fault.Text("other")), fault.On().Body(fault.Append("more"))} {
 			in := reg.Fault(t, rule)
 			got := c.Get(path)
 			require.NoError(t, got.Err)
@@ -227,7 +227,7 @@ func wantSilence(t *testing.T) {
 	tb := faketb.New(t)
 	reg := registrytest.NewServer(tb)
 	c := clientOf(t, reg)
-	for _, rule := range []fault.Rule{fault.On().Once().Status(500), fault.On().Once().Reset(), fault.On().Once().CloseAt(1), fault.On().Once().ContentLength(1)} {
+	for _, rule := range []fault.Rule{fault.On().Once().Status(500), fault.On().Once().Reset(), fault.On().Once().Close(fault.AtByte(1)), fault.On().Once().ContentLength(1)} {
 		reg.Fault(tb, rule)
 		c.Get("/v2/")
 	}
@@ -244,7 +244,7 @@ func wantRedirect(t *testing.T) {
 	path := "/v2/app/blobs/" + string(app.Layers[0].Digest)
 	c := clientOf(t, reg)
 
-	reg.Fault(t, fault.On(registry.GetBlob).Redirect("https://cdn.example.net"))
+	reg.Fault(t, fault.On(registry.GetBlob).Status(307).Location("https://cdn.example.net"))
 	got := c.Get(path, "Authorization", "Basic c2VjcmV0OnNlY3JldA==", "Range", "bytes=3-")
 	require.Equal(t, 206, got.Status)
 	first := cdn.Requests().First()
@@ -255,7 +255,7 @@ func wantRedirect(t *testing.T) {
 	// To another scheme: what leaks would be read on the way.
 	downgraded := n.Registry("plain.example.net")
 	downgraded.Push(t, "app:v1", content.Image(content.Layers(1)))
-	reg.Fault(t, fault.On(registry.GetManifest).Redirect("http://plain.example.net").Status(302))
+	reg.Fault(t, fault.On(registry.GetManifest).Status(302).Location("http://plain.example.net"))
 	require.Equal(t, 200, c.Get("/v2/app/manifests/v1").Status)
 	require.Equal(t, "http", downgraded.Requests().First().URL.Scheme)
 }
@@ -263,7 +263,7 @@ func wantRedirect(t *testing.T) {
 func wantLoop(t *testing.T) {
 	reg := registrytest.NewServer(t)
 	c := clientOf(t, reg)
-	in := reg.Fault(t, fault.On().Redirect(""))
+	in := reg.Fault(t, fault.On().Status(307).Location(""))
 	require.ErrorContains(t, c.Get("/v2/").Err, "stopped after 10 redirects")
 	require.Equal(t, 10, in.Fired())
 }
@@ -354,12 +354,12 @@ func wantRanges(t *testing.T) {
 		status int
 		body   string
 	}{
-		{ranged.IgnoreHeader("Range"), 200, whole},
+		{ranged.Ignore("Range"), 200, whole},
 		{ranged.SetHeader("Content-Range", "bytes 0-9/1000"), 206, whole[10:20]},
 		{ranged.DropHeader("Content-Range"), 206, whole[10:20]},
 		{ranged.DropHeader("Content-Length"), 206, whole[10:20]},
-		{ranged.Status(400).Body(fault.BodyEmpty), 400, ""},
-		{ranged.Status(416).Body(fault.BodyEmpty), 416, ""},
+		{ranged.Status(400).Body(fault.Empty), 400, ""},
+		{ranged.Status(416).Body(fault.Empty), 416, ""},
 	} {
 		reg.Fault(t, test.rule)
 		got := c.Get(path, "Range", "bytes=10-19")
@@ -385,7 +385,7 @@ func wantTokenService(t *testing.T) {
 		return testclient.Response{Status: resp.StatusCode, Header: resp.Header, Body: string(body), Err: nil}
 	}
 	reg.Fault(t, fault.On(registry.GetToken).User("ci").Once().Status(503).Then().Once().Status(429).RetryAfter(time.Second).
-		Then().Once().Status(503).Body(fault.BodyText).Then().Once().Content("not JSON").Then().Once().Content("{}"))
+		Then().Once().Status(503).Body(fault.Plain).Then().Once().Body(fault.Text("not JSON")).Then().Once().Body(fault.Text("{}")))
 	require.Equal(t, 503, token().Status)
 	require.Equal(t, "1", token().Header.Get("Retry-After"))
 	require.Equal(t, "text/plain; charset=utf-8", token().Header.Get("Content-Type"))
@@ -424,8 +424,8 @@ func wantErrors(t *testing.T) {
 	reg := registrytest.NewServer(t)
 	c := clientOf(t, reg)
 	for _, status := range []int{400, 401, 403, 404, 405, 429, 500, 502, 503} {
-		for shape, check := range map[fault.ErrorBody]func(testclient.Response){
-			fault.BodySpec: func(got testclient.Response) {
+		for shape, check := range map[fault.Body]func(testclient.Response){
+			fault.Spec: func(got testclient.Response) {
 				var body struct {
 					Errors []struct{ Code, Message string }
 				}
@@ -434,15 +434,15 @@ func wantErrors(t *testing.T) {
 				require.NotEmpty(t, body.Errors[0].Code)
 				require.Contains(t, body.Errors[0].Message, "on purpose: get-manifest once")
 			},
-			fault.BodyNoCode: func(got testclient.Response) {
+			fault.NoCode: func(got testclient.Response) {
 				require.True(t, json.Valid([]byte(got.Body)))
 				require.NotContains(t, got.Body, `"code"`)
 			},
-			fault.BodyBare:   func(got testclient.Response) { require.True(t, strings.HasPrefix(got.Body, `{"code":`), got.Body) },
-			fault.BodyText:   func(got testclient.Response) { require.Contains(t, got.Header.Get("Content-Type"), "text/plain") },
-			fault.BodyHTML:   func(got testclient.Response) { require.Contains(t, got.Body, "<html>") },
-			fault.BodyBroken: func(got testclient.Response) { require.False(t, json.Valid([]byte(got.Body))) },
-			fault.BodyEmpty: func(got testclient.Response) {
+			fault.Bare:   func(got testclient.Response) { require.True(t, strings.HasPrefix(got.Body, `{"code":`), got.Body) },
+			fault.Plain:  func(got testclient.Response) { require.Contains(t, got.Header.Get("Content-Type"), "text/plain") },
+			fault.HTML:   func(got testclient.Response) { require.Contains(t, got.Body, "<html>") },
+			fault.Broken: func(got testclient.Response) { require.False(t, json.Valid([]byte(got.Body))) },
+			fault.Empty: func(got testclient.Response) {
 				require.Empty(t, got.Body)
 				require.NotContains(t, got.Header, "Content-Type")
 			},
@@ -492,7 +492,7 @@ func wantCuts(t *testing.T) {
 		"/v2/app/manifests/v1":                          app.Size,
 		"/v2/app/blobs/" + string(app.Layers[0].Digest): app.Layers[0].Size,
 	} {
-		for _, rule := range []fault.Rule{fault.On().CloseAt(5), fault.On().CloseAt(-1), fault.On().ContentLength(10)} {
+		for _, rule := range []fault.Rule{fault.On().Close(fault.AtByte(5)), fault.On().Close(fault.AtByte(-1)), fault.On().ContentLength(10)} {
 			in := reg.Fault(t, rule)
 			require.ErrorIs(t, c.Get(path).Err, io.ErrUnexpectedEOF, rule.String())
 			in.Remove()
@@ -510,15 +510,15 @@ func wantBreaks(t *testing.T) {
 	app := reg.Push(t, "app:v1", content.Image(content.Layers(1)))
 	path := "/v2/app/blobs/" + string(app.Layers[0].Digest)
 	for _, rule := range []fault.Rule{
-		fault.On().Close(), fault.On().Reset(), fault.On().HalfClose(), fault.On().CloseInHeader(20), fault.On().ResetInHeader(20),
-		fault.On().CloseAt(10), fault.On().ResetAt(10), fault.On().HalfCloseAt(10),
+		fault.On().Close(), fault.On().Reset(), fault.On().HalfClose(), fault.On().Close(fault.InHeader(20)), fault.On().Reset(fault.InHeader(20)),
+		fault.On().Close(fault.AtByte(10)), fault.On().Reset(fault.AtByte(10)), fault.On().HalfClose(fault.AtByte(10)),
 	} {
 		in := reg.Fault(t, rule)
 		require.Error(t, clientOf(t, reg).Get(path).Err, rule.String())
 		in.Remove()
 	}
 	// In the middle of what the client sends.
-	for _, rule := range []fault.Rule{fault.On(registry.PatchUpload).CloseAt(10), fault.On(registry.PatchUpload).ResetAt(10)} {
+	for _, rule := range []fault.Rule{fault.On(registry.PatchUpload).Close(fault.AtByte(10)), fault.On(registry.PatchUpload).Reset(fault.AtByte(10))} {
 		in := reg.Fault(t, rule)
 		c := clientOf(t, reg)
 		location := c.Do("POST", "/v2/app/blobs/uploads/", "").Header.Get("Location")
@@ -565,16 +565,16 @@ func pushChunks(c testclient.Client, content string, size int) (failures int, er
 func wantResume(t *testing.T) {
 	content := strings.Repeat("0123456789", 100)
 	for rule, failures := range map[string]int{
-		"patch-upload after=1 once accept=100":              1, // 416 with the truth
+		"patch-upload after=1 once keep=100":                1, // 416 with the truth
 		"patch-upload after=1 once acknowledge=100":         0, // 202 for less than was sent
 		"patch-upload after=1 once status=429":              1, // then GET of the status
 		"patch-upload after=2 times=2 status=504":           2,
-		"patch-upload after=1 once reset-at=100":            1,
-		"patch-upload after=1 once close-at=299":            1,
+		"patch-upload after=1 once reset=100":               1,
+		"patch-upload after=1 once close=299":               1,
 		"patch-upload after=1 once after-commit reset":      1, // all is there, but nobody said so
 		"patch-upload after=1 once after-commit status=500": 1,
 		"patch-upload after=1 once status=401":              1,
-		"patch-upload every=2 times=2 accept=1":             2,
+		"patch-upload every=2 times=2 keep=1":               2,
 	} {
 		reg := registrytest.NewServer(t)
 		parsed, err := fault.Parse(rule)
@@ -610,7 +610,7 @@ func wantFallback(t *testing.T) {
 	c := clientOf(t, reg)
 	content := strings.Repeat("0123456789", 100)
 	// What is in front of the registry has no patience with a large request.
-	reg.Fault(t, fault.On(registry.PutUpload).Where(func(r *registry.Request) bool { return r.ContentLength > 500 }).Status(504).Body(fault.BodyHTML))
+	reg.Fault(t, fault.On(registry.PutUpload).Where(func(r *registry.Request) bool { return r.ContentLength > 500 }).Status(504).Body(fault.HTML))
 	location := c.Do("POST", "/v2/app/blobs/uploads/", "").Header.Get("Location")
 	require.Equal(t, 504, c.Do("PUT", location+"?digest="+string(digest.FromString(content)), content).Status)
 	_, err := pushChunks(c, content, 300)
@@ -630,7 +630,7 @@ func wantEncodings(t *testing.T) {
 	for _, codings := range [][]string{{"gzip"}, {"deflate"}, {"zstd"}, {"gzip", "gzip"}, {"deflate", "gzip", "zstd"}} {
 		rule := fault.On().Once()
 		for _, coding := range codings {
-			rule = rule.Encode(coding)
+			rule = rule.Body(fault.Body(coding))
 		}
 		reg.Fault(t, rule)
 		got := c.Get(path)

@@ -242,7 +242,7 @@ func scenarios() []scenario {
 			// The client learns how much of the third chunk the registry has
 			// only by asking: from the Range of a 416, or of the session's
 			// status.
-			s.fault(fault.On(registry.PatchUpload).After(2).Once().Accept(500))
+			s.fault(fault.On(registry.PatchUpload).After(2).Once().Keep(500))
 			s.must(s.client.PushChunks(s.Context(), s.reg.Ref("team/app"), blob, 1000))
 			s.storedBlob("team/app", blob)
 			// A resumed upload sends no byte twice but those of the third chunk

@@ -1,0 +1,47 @@
+// Package suggest finds the word that somebody meant who misspelt it.
+package suggest
+
+// Nearest returns the one of the words that differs least from the misspelt
+// one, or "" if none is near. A character that is missing, added, replaced or
+// exchanged with its neighbour is one difference; a word of n characters may
+// have (n+2)/4 of them, and at least one.
+func Nearest(misspelt string, words ...string) string {
+	nearest, least := "", max((len(misspelt)+2)/4, 1)+1
+	for _, w := range words {
+		if d := distance(misspelt, w); d < least {
+			nearest, least = w, d
+		}
+	}
+	return nearest
+}
+
+// distance returns the number of differences between two words. It is quadratic,
+// and words are short.
+func distance(a, b string) int {
+	if abs(len(a)-len(b)) > max(len(a), len(b))/2 {
+		return max(len(a), len(b))
+	}
+	rows := make([][]int, len(a)+1)
+	for i := range rows {
+		rows[i] = make([]int, len(b)+1)
+		rows[i][0] = i
+	}
+	for j := range rows[0] {
+		rows[0][j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		for j := 1; j <= len(b); j++ {
+			replaced := rows[i-1][j-1]
+			if a[i-1] != b[j-1] {
+				replaced++
+			}
+			rows[i][j] = min(replaced, rows[i-1][j]+1, rows[i][j-1]+1)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				rows[i][j] = min(rows[i][j], rows[i-2][j-2]+1)
+			}
+		}
+	}
+	return rows[len(a)][len(b)]
+}
+
+func abs(n int) int { return max(n, -n) }

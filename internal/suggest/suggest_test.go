@@ -1,0 +1,32 @@
+package suggest_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ocireg/registry/internal/suggest"
+)
+
+func TestNearest(t *testing.T) {
+	words := []string{"get-blob", "head-blob", "status", "reset", "html", "ping"}
+	for misspelt, want := range map[string]string{
+		"get-blbo":                "get-blob",
+		"gte-blob":                "get-blob",
+		"getblob":                 "get-blob",
+		"stauts":                  "status",
+		"htlm":                    "html",
+		"rest":                    "reset",
+		"resets":                  "reset",
+		"pong":                    "ping",
+		"pang!":                   "",
+		"explode":                 "",
+		"":                        "",
+		"x":                       "",
+		strings.Repeat("x", 1000): "",
+	} {
+		require.Equal(t, want, suggest.Nearest(misspelt, words...), misspelt)
+	}
+	require.Empty(t, suggest.Nearest("x"))
+}

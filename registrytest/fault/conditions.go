@@ -1,0 +1,293 @@
+package fault
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"unicode"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/internal/conn"
+	"github.com/ocireg/registry/internal/glob"
+)
+
+// Which requests. The conditions hold for the whole rule, wherever they stand,
+// and a request has to meet all of them.
+
+// A condition is one that a request has to meet.
+type condition struct {
+	name string
+	word string // as it is printed
+	met  func(*registry.Request) bool
+	none bool // a request that has no such thing meets it
+}
+
+// Repo limits the rule to repositories with a name that any of the patterns
+// matches. In patterns, * stands for any characters but /, ? for one of them,
+// and ** for any characters: team/** is team and all repositories below it.
+// A request without a repository is matched by the pattern "" alone; the same
+// goes for all conditions with patterns.
+func (r Rule) Repo(patterns ...string) Rule {
+	return matching(r, "repo", patterns, "a repository", hasRepo, func(q *registry.Request) string { return q.Repo })
+}
+
+// Tag limits the rule to requests for a manifest by a tag that any of the
+// patterns matches, see [Rule.Repo].
+func (r Rule) Tag(patterns ...string) Rule {
+	return matching(r, "tag", patterns, "a tag", hasTag, func(q *registry.Request) string { return q.Tag })
+}
+
+// Digest limits the rule to requests that name a digest that any of the
+// patterns matches, see [Rule.Repo].
+func (r Rule) Digest(patterns ...digest.Digest) Rule {
+	r = matching(r, "digest", patterns, "a digest", hasDigest, func(q *registry.Request) string { return string(q.Digest) })
+	for _, d := range patterns {
+		if err := checkDigest(string(d)); err != nil && r.err == nil {
+			r.err = fmt.Errorf("%s: %w", r.words[len(r.words)-1], err)
+		}
+	}
+	return r
+}
+
+// Method limits the rule to requests with an HTTP method that any of the
+// patterns matches, see [Rule.Repo].
+func (r Rule) Method(patterns ...string) Rule {
+	hasMethod := func(op registry.Op) bool {
+		methods := methodsOf(op)
+		return methods == nil || slices.ContainsFunc(methods, func(m string) bool { return glob.Any(patterns, m) })
+	}
+	r = matching(r, "method", patterns, "such a method", hasMethod, func(q *registry.Request) string { return q.Method })
+	for _, m := range patterns {
+		if strings.ContainsFunc(m, unicode.IsLower) && r.err == nil {
+			r.err = fmt.Errorf("method=%s: write the method in capital letters", m)
+		}
+	}
+	return r
+}
+
+// HasHeader limits the rule to requests that have the header with a value that
+// any of the patterns matches, see [Rule.Repo]. Without patterns, any value
+// will do.
+func (r Rule) HasHeader(name string, patterns ...string) Rule {
+	arg := name
+	if len(patterns) > 0 {
+		arg += ":" + joinList(patterns)
+	}
+	return r.when("has-header", arg, checkHeader(name, ""), func(q *registry.Request) bool {
+		values := q.Header.Values(name)
+		if len(patterns) == 0 {
+			return len(values) > 0
+		}
+		return slices.ContainsFunc(values, func(v string) bool { return glob.Any(patterns, v) })
+	})
+}
+
+// User limits the rule to requests of users with a name that any of the
+// patterns matches, see [Rule.Repo]: the name in Basic credentials, the subject
+// of a token, or else the common name in the client's certificate. The rule
+// does not check whether the credentials are valid. The pattern "" matches
+// requests without a user.
+func (r Rule) User(patterns ...string) Rule {
+	return matching(r, "user", patterns, "", nil, userOf)
+}
+
+// Conn limits the rule to requests on the n-th connection to the server, from
+// 1, or on any of several connections.
+func (r Rule) Conn(n ...int) Rule {
+	var err error
+	switch {
+	case len(n) == 0:
+		err = errors.New("it needs the number of a connection")
+	case slices.Min(n) < 1:
+		err = errors.New("connections are counted from 1")
+	}
+	texts := make([]string, len(n))
+	for i := range n {
+		texts[i] = fmt.Sprint(n[i])
+	}
+	if slices.ContainsFunc(r.conditions, func(c condition) bool { return c.name == "conn" }) && err == nil {
+		err = errors.New("conn is said twice")
+	}
+	numbers := slices.Clone(n)
+	return r.when("conn", strings.Join(texts, ","), err, func(q *registry.Request) bool {
+		return slices.Contains(numbers, conn.Number(q.Context()))
+	})
+}
+
+// Where limits the rule to requests for which f returns true. It is called
+// concurrently. A rule with Where cannot be parsed from its text.
+func (r Rule) Where(f func(*registry.Request) bool) Rule {
+	r = r.with("where", "where", true, func(*part) error {
+		if f == nil {
+			return errors.New("its function is nil")
+		}
+		return nil
+	})
+	return r.require(condition{name: "where", word: "where", met: f})
+}
+
+// when returns the rule with one more condition, unless err is not nil.
+func (r Rule) when(name, arg string, err error, met func(*registry.Request) bool) Rule {
+	r = r.repeat(name, arg, func(*part) error { return err })
+	return r.require(condition{name: name, word: r.words[len(r.words)-1], met: met})
+}
+
+func (r Rule) require(c condition) Rule {
+	r.conditions = append(slices.Clip(r.conditions), c)
+	return r
+}
+
+// matching returns the rule with a condition on a value of the request. Ops
+// reports whether requests for an operation have it, noun is what it is called.
+func matching[P ~string](r Rule, name string, patterns []P, noun string, ops func(registry.Op) bool, value func(*registry.Request) string) Rule {
+	patterns = slices.Clone(patterns)
+	none := slices.Contains(patterns, "")
+	var err error
+	switch {
+	case len(patterns) == 0:
+		err = errors.New("it needs a pattern")
+	case ops != nil && !none && len(r.ops) > 0 && !slices.ContainsFunc(r.ops, ops):
+		err = fmt.Errorf("no %s request has %s", r.on, noun)
+	}
+	r = r.when(name, joinList(patterns), err, func(q *registry.Request) bool { return glob.Any(patterns, value(q)) })
+	r.conditions[len(r.conditions)-1].none = none
+	return r
+}
+
+// names reports whether the rule requires that a request has a value with the
+// name.
+func (r Rule) names(name string) bool {
+	return slices.ContainsFunc(r.conditions, func(c condition) bool { return c.name == name && !c.none })
+}
+
+// missed returns the conditions that the request does not meet.
+func (r Rule) missed(q *registry.Request) (words []string) {
+	for _, c := range r.conditions {
+		if !c.met(q) {
+			words = append(words, c.word)
+		}
+	}
+	return words
+}
+
+func hasRepo(op registry.Op) bool {
+	switch op {
+	case registry.Ping, registry.ListRepositories, registry.GetToken:
+		return false
+	}
+	return true
+}
+
+func hasTag(op registry.Op) bool {
+	switch op {
+	case registry.GetManifest, registry.HeadManifest, registry.PutManifest, registry.DeleteTag:
+		return true
+	}
+	return false
+}
+
+func hasDigest(op registry.Op) bool {
+	switch op {
+	case registry.GetBlob, registry.HeadBlob, registry.DeleteBlob,
+		registry.GetManifest, registry.HeadManifest, registry.PutManifest, registry.DeleteManifest,
+		registry.PostBlob, registry.MountBlob, registry.PutUpload, registry.ListReferrers:
+		return true
+	}
+	return false
+}
+
+// methodsOf returns the methods of the operation, or nil if it has any.
+func methodsOf(op registry.Op) []string {
+	switch op {
+	case registry.GetBlob, registry.GetManifest:
+		return []string{http.MethodGet}
+	case registry.HeadBlob, registry.HeadManifest:
+		return []string{http.MethodHead}
+	case registry.DeleteBlob, registry.DeleteManifest, registry.DeleteTag, registry.CancelUpload:
+		return []string{http.MethodDelete}
+	case registry.PutManifest, registry.PutUpload:
+		return []string{http.MethodPut}
+	case registry.StartUpload, registry.PostBlob, registry.MountBlob:
+		return []string{http.MethodPost}
+	case registry.PatchUpload:
+		return []string{http.MethodPatch}
+	case registry.GetToken:
+		return []string{http.MethodGet, http.MethodPost}
+	case registry.UnknownOp:
+		return nil
+	}
+	return []string{http.MethodGet, http.MethodHead}
+}
+
+// checkDigest returns an error if the pattern matches no digest.
+func checkDigest(pattern string) error {
+	if pattern == "" {
+		return nil
+	}
+	if !strings.ContainsAny(pattern, "*?") {
+		if err := digest.Digest(pattern).Validate(); err != nil {
+			return fmt.Errorf("%q is not a digest: %w", pattern, err)
+		}
+		return nil
+	}
+	for _, c := range pattern {
+		if !strings.ContainsRune("abcdefghijklmnopqrstuvwxyz0123456789:*?+._-", c) {
+			return fmt.Errorf("no digest has the character %q", c)
+		}
+	}
+	if algorithm, _, ok := strings.Cut(pattern, ":"); !ok && !strings.Contains(pattern, "*") {
+		return fmt.Errorf("a digest begins with its algorithm, such as sha256:%s", algorithm)
+	}
+	return nil
+}
+
+// userOf returns the user that the request names. Faults come before
+// authentication, so the name may be false.
+func userOf(r *registry.Request) string {
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	switch {
+	case strings.EqualFold(scheme, "Basic"):
+		name, _, _ := r.BasicAuth()
+		return name
+	case strings.EqualFold(scheme, "Bearer"):
+		_, rest, _ := strings.Cut(token, ".")
+		payload, _, _ := strings.Cut(rest, ".")
+		text, _ := base64.RawURLEncoding.DecodeString(payload)
+		var claims struct {
+			Subject string `json:"sub"`
+		}
+		json.Unmarshal(text, &claims)
+		return claims.Subject
+	case r.TLS != nil && len(r.TLS.PeerCertificates) > 0:
+		return r.TLS.PeerCertificates[0].Subject.CommonName
+	}
+	return ""
+}
+
+// conditionWords are the words of this file.
+var conditionWords = vocabulary{
+	"repo":       list(Rule.Repo),
+	"tag":        list(Rule.Tag),
+	"digest":     list(Rule.Digest),
+	"method":     list(Rule.Method),
+	"user":       list(Rule.User),
+	"conn":       integers(Rule.Conn),
+	"has-header": text(parseHasHeader),
+	"where": func(r Rule, _ argument) (Rule, error) {
+		return r, errors.New("it is a function, which cannot be written")
+	},
+}
+
+func parseHasHeader(r Rule, arg string) Rule {
+	name, patterns, ok := strings.Cut(arg, ":")
+	if !ok {
+		return r.HasHeader(name)
+	}
+	return r.HasHeader(name, splitList(patterns)...)
+}

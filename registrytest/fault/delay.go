@@ -1,0 +1,248 @@
+package fault
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/ocireg/registry"
+)
+
+// Time. All waits end at once when the client goes away or the server is
+// closed, and use the clock of the bubble under testing/synctest.
+//
+// Over HTTP/1.1, net/http notices that a client went away only if it has read
+// the whole request. So a wait reads up to 1 MiB of the body ahead, unless the
+// client expects 100-continue, and may last longer if the client itself stops
+// sending.
+
+// Delay waits before the request is served or, with AfterCommit, before the
+// response. With a second duration it waits for a time between the two, which
+// depends on the seed. Delays add up.
+func (r Rule) Delay(d time.Duration, upTo ...time.Duration) Rule {
+	arg := d.String()
+	if len(upTo) > 0 {
+		arg += ".." + upTo[0].String()
+	}
+	return r.repeat("delay", arg, func(p *part) error {
+		random := len(upTo) > 0
+		p.waits, p.random = true, p.random || random
+		p.do(func(p *plan, h hit) {
+			wait := wait{d: d}
+			if random {
+				wait.d = h.between(d, upTo[0])
+			}
+			p.wait(h.part.afterCommit, wait)
+		})
+		switch {
+		case len(upTo) > 1:
+			return errors.New("it has more than two durations")
+		case random && d >= upTo[0]:
+			return fmt.Errorf("%v is not less than %v", d, upTo[0])
+		case random:
+			return cmp.Or(atLeast(0, int64(d)), checkDuration(upTo[0]))
+		}
+		return checkDuration(d)
+	})
+}
+
+// Stall waits before byte n: for good, or for the duration. Before byte 0 of a
+// response, the header is sent.
+func (r Rule) Stall(n int64, d ...time.Duration) Rule {
+	return r.repeat("stall", integerText(n, d), func(p *part) error {
+		length := forever
+		if len(d) > 0 {
+			length = d[0]
+		}
+		p.filter(n, stallAt(length))
+		switch {
+		case len(d) > 1:
+			return errors.New("it has more than one duration")
+		case len(d) == 1:
+			return checkDuration(d[0])
+		}
+		return nil
+	})
+}
+
+// Throttle transfers n bytes a second, in small pieces. With a duration, it
+// waits so long before each piece of n bytes, or with 0 not at all, and sends
+// each of them at once: Throttle(1, 0) sends a response byte by byte.
+func (r Rule) Throttle(n int64, every ...time.Duration) Rule {
+	return r.repeat("throttle", integerText(n, every), func(p *part) error {
+		switch {
+		case n < 1:
+			return errors.New("less than 1")
+		case len(every) > 1:
+			return errors.New("it has more than one duration")
+		case len(every) == 1 && every[0] < 0:
+			return errors.New("the duration is less than 0")
+		}
+		piece, pause := max(n/20, 1), time.Duration(0)
+		if len(every) == 0 {
+			pause = time.Duration(float64(piece) / float64(n) * float64(time.Second))
+		} else {
+			piece, pause = n, every[0]
+		}
+		p.always(throttleTo(piece, pause))
+		return nil
+	})
+}
+
+// delayWords are the words of this file.
+var delayWords = vocabulary{
+	"delay":    parseDelay,
+	"stall":    integerFor(Rule.Stall),
+	"throttle": integerFor(Rule.Throttle),
+}
+
+func parseDelay(r Rule, a argument) (Rule, error) {
+	if !a.given {
+		return r, errNoArgument
+	}
+	first, second, between := strings.Cut(a.text, "..")
+	d, err := parseDuration(first)
+	if err != nil || !between {
+		return r.Delay(d), err
+	}
+	upTo, err := parseDuration(second)
+	return r.Delay(d, upTo), err
+}
+
+// integerText returns a number and, after a colon, perhaps a duration.
+func integerText(n int64, d []time.Duration) string {
+	if len(d) == 0 {
+		return fmt.Sprint(n)
+	}
+	return fmt.Sprintf("%d:%v", n, d[0])
+}
+
+// checkDuration returns an error if nothing takes so long, or if the unit seems
+// to have been forgotten.
+func checkDuration(d time.Duration) error {
+	switch {
+	case d <= 0:
+		return errors.New("the duration is not above 0")
+	case d < time.Microsecond:
+		return fmt.Errorf("%v is less than a microsecond: for %d seconds, write %d*time.Second", d, d, d)
+	}
+	return nil
+}
+
+// stallAt waits at a byte, once.
+func stallAt(d time.Duration) filterMaker {
+	return func(p position) filter {
+		waited := false
+		return func(offset int64, b []byte) ([]byte, error) {
+			i := p.at() - offset
+			switch {
+			case waited || i < 0 || i > int64(len(b)):
+				return b, nil
+			case i > 0:
+				return b[:i], nil
+			}
+			p.met()
+			waited = true
+			if err := p.pause(d); err != nil {
+				return nil, err
+			}
+			return b, nil
+		}
+	}
+}
+
+// throttleTo pauses before each piece of so many bytes.
+func throttleTo(piece int64, pause time.Duration) filterMaker {
+	return func(p position) filter {
+		return func(offset int64, b []byte) ([]byte, error) {
+			if len(b) == 0 {
+				return nil, nil
+			}
+			done := offset % piece
+			if done == 0 && pause > 0 {
+				if err := p.pause(pause); err != nil {
+					return nil, err
+				}
+			}
+			return b[:min(int64(len(b)), piece-done)], nil
+		}
+	}
+}
+
+// A wait is for time to pass or for a gate to open.
+type wait struct {
+	d     time.Duration                          // the time, or forever
+	until <-chan struct{}                        // closed when the wait is over earlier, or nil
+	begin func(ctx context.Context) (end func()) // called first, or nil
+}
+
+// forever is until the client goes away.
+const forever time.Duration = -1
+
+// wait waits, and returns an error if the client went away or the server was
+// closed. It calls meanwhile first, if that is not nil, and does not wait if
+// meanwhile returns an error.
+func (w wait) wait(ctx context.Context, meanwhile func() error) error {
+	if w.begin != nil {
+		defer w.begin(ctx)()
+	}
+	var timeout <-chan time.Time
+	if w.d != forever {
+		timer := time.NewTimer(w.d)
+		defer timer.Stop()
+		timeout = timer.C
+	}
+	if meanwhile != nil {
+		if err := meanwhile(); err != nil {
+			return gone(err)
+		}
+	}
+	select {
+	case <-timeout:
+	case <-w.until:
+	case <-ctx.Done():
+		return gone(context.Cause(ctx))
+	}
+	return nil
+}
+
+// gone is the error of a fault that was waiting when the client went away.
+func gone(cause error) error {
+	return fmt.Errorf("%w, after the client went away: %w", registry.CloseConnection, cause)
+}
+
+// before waits before the request is served.
+func (w wait) before(r *registry.Request) error {
+	if !blind(r.Request) {
+		return w.wait(r.Context(), nil)
+	}
+	return w.wait(r.Context(), func() error {
+		var ahead bytes.Buffer
+		_, err := io.CopyN(&ahead, r.Body, maxAhead)
+		if err != nil && err != io.EOF {
+			return err
+		}
+		r.Body = struct {
+			io.Reader
+			io.Closer
+		}{io.MultiReader(&ahead, r.Body), r.Body}
+		return nil
+	})
+}
+
+// maxAhead is the number of bytes of a body that a wait reads ahead.
+const maxAhead = 1 << 20
+
+// blind reports whether net/http cannot notice that the client goes away: it
+// cannot until it has read an HTTP/1.1 request to its end.
+func blind(r *http.Request) bool {
+	served := r.Context().Value(http.ServerContextKey) != nil
+	// Reading tells a client that expects 100-continue to go on.
+	return served && r.ProtoMajor == 1 && r.ContentLength != 0 && r.Header.Get("Expect") == ""
+}

@@ -1,0 +1,128 @@
+package fault
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/ocireg/registry"
+)
+
+// The end of the connection, in place of a response or at a place in it. Under
+// HTTP/2 the stream is reset, and the connection goes on.
+
+// A Place is where a connection ends: at a byte of the body or in the header.
+type Place struct {
+	header bool
+	n      int64
+}
+
+// AtByte is the place before byte n of the body that the operation transfers,
+// see [Rule].
+func AtByte(n int64) Place { return Place{n: n} }
+
+// InHeader is the place after n bytes of the status line and the header of the
+// response. Under HTTP/2, where a header has no parts, it is before the header.
+func InHeader(n int64) Place { return Place{true, n} }
+
+// String returns the place in the language that [Parse] reads, such as "1000" or
+// "header:10".
+func (p Place) String() string {
+	if p.header {
+		return fmt.Sprintf("header:%d", p.n)
+	}
+	return fmt.Sprint(p.n)
+}
+
+// Close closes the connection, in place of a response or at the place.
+func (r Rule) Close(at ...Place) Rule { return r.ending("close", registry.CloseConnection, at) }
+
+// Reset resets the connection with a TCP RST, in place of a response or at the
+// place. It depends on the client's operating system how many of the bytes
+// before that the client can read.
+func (r Rule) Reset(at ...Place) Rule { return r.ending("reset", registry.ResetConnection, at) }
+
+// HalfClose closes the connection for writing, in place of a response or at the
+// place, and reads on until the client closes it.
+func (r Rule) HalfClose(at ...Place) Rule {
+	return r.ending("half-close", registry.HalfCloseConnection, at)
+}
+
+// endWords are the words of this file.
+var endWords = vocabulary{
+	"close":      place(Rule.Close),
+	"reset":      place(Rule.Reset),
+	"half-close": place(Rule.HalfClose),
+}
+
+func place(method func(Rule, ...Place) Rule) func(Rule, argument) (Rule, error) {
+	return func(r Rule, a argument) (Rule, error) {
+		if !a.given {
+			return method(r), nil
+		}
+		var at Place
+		a.text, at.header = strings.CutPrefix(a.text, "header:")
+		n, err := parseInteger[int64](a)
+		if err != nil {
+			return r, errors.New("not a place: want the number of a byte, or header: and a number of bytes")
+		}
+		at.n = n
+		return method(r, at), nil
+	}
+}
+
+func (r Rule) ending(name string, end registry.ConnectionEnd, at []Place) Rule {
+	set := func(p *part) error {
+		switch {
+		case p.ends:
+			return errors.New("a connection ends only once")
+		case len(at) > 1:
+			return errors.New("it has more than one place")
+		}
+		p.ends = true
+		switch {
+		case len(at) == 0:
+			p.responds, p.end = true, end
+		case at[0].header && at[0].n < 0:
+			return errors.New("the length of a header is not known before: want a number from 0")
+		case at[0].header:
+			p.try(func(p *plan, h hit) { p.endInHeader(at[0].n, end, h) })
+		default:
+			p.filter(at[0].n, endAt(end))
+		}
+		return nil
+	}
+	if len(at) == 0 {
+		return r.flag(name, set)
+	}
+	return r.say(name, at[0], set)
+}
+
+// endAt ends the connection at a byte.
+func endAt(end error) filterMaker {
+	return func(p position) filter {
+		return func(offset int64, b []byte) ([]byte, error) {
+			i := p.at() - offset
+			if i < 0 || i > int64(len(b)) {
+				return b, nil
+			}
+			p.met()
+			return b[:i], end
+		}
+	}
+}
+
+// endInHeader ends the connection after n bytes of the response. Under HTTP/2
+// the client gets none of them.
+func (p *plan) endInHeader(n int64, end error, h hit) {
+	if p.request.ProtoMajor >= 2 {
+		h.met()
+		p.noHeader = func(http.ResponseWriter, *registry.Request) error { return end }
+		return
+	}
+	p.wires = append(p.wires, func(w io.Writer) io.Writer {
+		return newFilterWriter(w, endAt(end)(position{at: func() int64 { return n }, met: h.met}))
+	})
+}

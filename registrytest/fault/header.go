@@ -1,0 +1,210 @@
+package fault
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"net/http"
+	"net/textproto"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// The header of the response, whether the rule or the operation gives it.
+
+// A RetryForm is a form of the header Retry-After, see [Rule.RetryAfter].
+type RetryForm string
+
+// AsDate sends the date in place of the number of seconds.
+const AsDate RetryForm = "date"
+
+// RetryAfter sets Retry-After to whole seconds, rounded up or, with [AsDate],
+// to the date that is so far away. In text the argument is in seconds:
+// retry-after=3, retry-after=date:60.
+func (r Rule) RetryAfter(d time.Duration, form ...RetryForm) Rule {
+	seconds := int64(math.Ceil(d.Seconds()))
+	arg := strconv.FormatInt(seconds, 10)
+	if len(form) > 0 {
+		arg = string(form[0]) + ":" + arg
+	}
+	return r.say("retry-after", arg, func(p *part) error {
+		switch {
+		case len(form) > 1:
+			return errors.New("it has only one form")
+		case len(form) == 1 && form[0] != AsDate:
+			return fmt.Errorf("no form is called %q%s", form[0], didYouMean(string(form[0]), []string{string(AsDate)}))
+		case d < 0:
+			return errors.New("less than 0")
+		case 0 < d && d < time.Millisecond:
+			return fmt.Errorf("%v is less than a millisecond: for %d seconds, write %d*time.Second", d, d, d)
+		}
+		p.changeHeader(func(h http.Header) {
+			value := strconv.FormatInt(seconds, 10)
+			if len(form) > 0 {
+				value = time.Now().Add(time.Duration(seconds) * time.Second).UTC().Format(http.TimeFormat)
+			}
+			h.Set("Retry-After", value)
+		})
+		return nil
+	})
+}
+
+// SetHeader sets a header to one value, in place of those that it has.
+// Connection with the value close makes the response the last on its
+// connection, and under HTTP/2 sends a GOAWAY.
+func (r Rule) SetHeader(name, value string) Rule {
+	value = textproto.TrimString(value)
+	return r.repeat("set-header", name+":"+value, func(p *part) error {
+		key := "set-header " + http.CanonicalHeaderKey(name)
+		if slices.Contains(p.names, key) {
+			return fmt.Errorf("%s is set already; add-header gives it a second value", http.CanonicalHeaderKey(name))
+		}
+		p.names = append(slices.Clip(p.names), key)
+		p.changeHeader(func(h http.Header) { h.Set(name, value) })
+		return checkHeader(name, value)
+	})
+}
+
+// AddHeader gives a header one value more.
+func (r Rule) AddHeader(name, value string) Rule {
+	value = textproto.TrimString(value)
+	return r.repeat("add-header", name+":"+value, func(p *part) error {
+		p.changeHeader(func(h http.Header) { h.Add(name, value) })
+		return checkHeader(name, value)
+	})
+}
+
+// DropHeader leaves out headers, also those that net/http would add.
+func (r Rule) DropHeader(names ...string) Rule {
+	names = slices.Clone(names)
+	return r.repeat("drop-header", joinList(names), func(p *part) error {
+		if len(names) == 0 {
+			return errors.New("it needs the name of a header")
+		}
+		for i, name := range names {
+			if err := checkHeader(name, ""); err != nil {
+				return err
+			}
+			name = http.CanonicalHeaderKey(name)
+			names[i] = name
+			p.try(func(p *plan, h hit) {
+				p.changeHeader(func(header http.Header) {
+					if len(header[name]) > 0 || slices.Contains([]string{"Date", "Content-Type", "Content-Length"}, name) {
+						h.met()
+					}
+					// net/http adds no header that is there without a value.
+					header[name] = nil
+				})
+			})
+		}
+		return nil
+	})
+}
+
+// Location changes where the response leads. A URL without a path, such as
+// "https://cdn.example.com", is put before the path that Location has, any other
+// URL replaces it. With a Status of 300 to 399, which has no Location of its
+// own, the path is that of the request: "" then leads back to where the request
+// came to, in a loop.
+func (r Rule) Location(to string) Rule {
+	return r.say("location", to, func(p *part) error {
+		base, err := url.Parse(to)
+		if err != nil {
+			return errors.New("not a URL")
+		}
+		p.try(func(p *plan, h hit) {
+			p.headers = append(p.headers, func(status int, header http.Header) int {
+				was := header.Get("Location")
+				next := was
+				if was == "" && 300 <= status && status < 400 {
+					next = p.request.URL.RequestURI()
+				}
+				switch {
+				case next == "":
+					return status
+				case base.Path == "":
+					next = to + next
+				default:
+					next = to
+				}
+				if next != was {
+					h.met()
+				}
+				header.Set("Location", next)
+				return status
+			})
+		})
+		return nil
+	})
+}
+
+// ContentLength makes Content-Length lie: it says delta bytes more than there
+// are or, if delta is negative, fewer.
+func (r Rule) ContentLength(delta int64) Rule {
+	return r.say("content-length", fmt.Sprintf("%+d", delta), func(p *part) error {
+		if delta == 0 {
+			return errors.New("not a lie: want a number such as +5 or -5")
+		}
+		p.try(func(p *plan, h hit) { p.lieOfLength(delta, h) })
+		return nil
+	})
+}
+
+// changeHeader adds a change of the header.
+func (p *part) changeHeader(change func(http.Header)) {
+	p.do(func(p *plan, _ hit) { p.changeHeader(change) })
+}
+
+// checkHeader returns an error if net/http would not send the header.
+func checkHeader(name, value string) error {
+	switch {
+	case name == "" || strings.ContainsFunc(name, func(c rune) bool { return c <= ' ' || c > '~' || strings.ContainsRune(`"(),/:;<=>?@[\]{}`, c) }):
+		return fmt.Errorf("%q is not the name of a header", name)
+	case strings.ContainsFunc(value, func(c rune) bool { return c < ' ' && c != '\t' || c == 0x7f }):
+		return fmt.Errorf("%q is not the value of a header", value)
+	}
+	return nil
+}
+
+// headerWords are the words of this file.
+var headerWords = vocabulary{
+	"retry-after":    parseRetryAfter,
+	"set-header":     nameAndValue(Rule.SetHeader),
+	"add-header":     nameAndValue(Rule.AddHeader),
+	"drop-header":    list(Rule.DropHeader),
+	"location":       text(Rule.Location),
+	"content-length": integer(Rule.ContentLength),
+}
+
+func parseRetryAfter(r Rule, a argument) (Rule, error) {
+	var forms []RetryForm
+	if form, seconds, ok := strings.Cut(a.text, ":"); ok {
+		forms, a.text = []RetryForm{RetryForm(form)}, seconds
+	}
+	n, err := parseInteger[int64](a)
+	switch {
+	case err != nil:
+		return r, err
+	case n < 0:
+		return r, errors.New("less than 0")
+	case n > math.MaxInt64/int64(time.Second):
+		return r, errors.New("too large")
+	}
+	return r.RetryAfter(time.Duration(n)*time.Second, forms...), nil
+}
+
+func nameAndValue(method func(r Rule, name, value string) Rule) func(Rule, argument) (Rule, error) {
+	return func(r Rule, a argument) (Rule, error) {
+		name, value, ok := strings.Cut(a.text, ":")
+		switch {
+		case !a.given:
+			return r, errNoArgument
+		case !ok:
+			return r, errors.New("there is no colon between a name and a value")
+		}
+		return method(r, name, value), nil
+	}
+}

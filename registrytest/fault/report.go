@@ -1,0 +1,173 @@
+package fault
+
+import (
+	"fmt"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/ocireg/registry/internal/suggest"
+)
+
+// Check fails the test if the rule hit no request or fewer than it says, unless
+// it is [Rule.Optional], or if a word of it had no effect on any request. If the
+// test has failed already, Check only logs that. It reports once.
+//
+// [Rules.Set] calls it at the end of the test.
+func (in *Fault) Check(t TB) {
+	mustHaveTest(t, "Fault.Check")
+	t.Helper()
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.checked {
+		return
+	}
+	in.checked = true
+	problem := in.problem()
+	switch {
+	case problem != "" && !t.Failed():
+		t.Errorf("registrytest: %s", problem)
+	case problem != "":
+		t.Logf("registrytest: %s", problem)
+	case t.Failed() && in.chancy():
+		t.Logf("registrytest: fault %q hit %s by chance, with seed=%d", in.name, requests(in.fired), in.rule.seed)
+	}
+}
+
+// chancy reports whether chance decides which requests the rule hits.
+func (in *Fault) chancy() bool {
+	return slices.ContainsFunc(in.stages, func(st *stage) bool { return st.probability < 1 })
+}
+
+// problem returns a report of everything in the rule that did not happen, or "".
+func (in *Fault) problem() string {
+	if in.rule.optional {
+		return ""
+	}
+	var b strings.Builder
+	for _, st := range in.stages {
+		want := max(st.times, 1)
+		switch {
+		case st.does() && st.fired < want && st.probability == 1:
+			fmt.Fprintf(&b, "%s hit %s, not %d\n", strings.Join(st.words, " "), requests(st.fired), want)
+		case st.fired > 0:
+			for i, e := range st.effects {
+				if e.word != "" && !st.met[i].Load() {
+					fmt.Fprintf(&b, "%s had no effect on the %s that the rule hit\n", e.word, requests(st.fired))
+				}
+			}
+		}
+	}
+	if b.Len() == 0 {
+		return ""
+	}
+	switch {
+	case in.near.n > 0:
+		fmt.Fprintf(&b, "it nearly hit these requests:\n%s", &in.near)
+	case in.others.n > 0 && in.fired > 0:
+		fmt.Fprintf(&b, "none of the other requests met its conditions:\n%s", &in.others)
+	case in.others.n > 0:
+		fmt.Fprintf(&b, "none of these requests met its conditions:\n%s", &in.others)
+	case in.fired == 0:
+		b.WriteString("there was no request\n")
+	}
+	name := in.title("fault")
+	if in.chancy() {
+		name += fmt.Sprintf(" with seed=%d", in.rule.seed)
+	}
+	return name + " did not happen as it says:\n\t" + strings.ReplaceAll(strings.TrimSpace(b.String()), "\n", "\n\t")
+}
+
+// title returns the rule and the place where it was set.
+func (in *Fault) title(noun string) string {
+	title := fmt.Sprintf("%s %q", noun, in.name)
+	if in.where != "" {
+		title += ", set at " + in.where + ","
+	}
+	return title
+}
+
+// requests returns a number of requests, for people to read.
+func requests(n int) string {
+	if n == 1 {
+		return "1 request"
+	}
+	return fmt.Sprintf("%d requests", n)
+}
+
+// maxTally is the number of different texts that a tally has.
+const maxTally = 8
+
+// A tally counts texts, of which it remembers the first few.
+type tally struct {
+	n      int
+	texts  []string
+	counts []int
+}
+
+func (t *tally) add(text string) {
+	t.n++
+	i := slices.Index(t.texts, text)
+	if i < 0 {
+		if len(t.texts) == maxTally {
+			return
+		}
+		i = len(t.texts)
+		t.texts, t.counts = append(t.texts, text), append(t.counts, 0)
+	}
+	t.counts[i]++
+}
+
+func (t *tally) String() string {
+	var b strings.Builder
+	rest := t.n
+	for i, text := range t.texts {
+		fmt.Fprintf(&b, "\t%d × %s\n", t.counts[i], text)
+		rest -= t.counts[i]
+	}
+	if rest > 0 {
+		fmt.Fprintf(&b, "\t%s\n", plural(rest, "other"))
+	}
+	return b.String()
+}
+
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return strconv.Itoa(n) + " " + noun + "s"
+}
+
+// caller returns the file and the line that called into package registrytest or
+// one below it.
+func caller() string {
+	const own = "github.com/ocireg/registry/registrytest"
+	pcs := make([]uintptr, 20)
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs)])
+	for {
+		frame, more := frames.Next()
+		if frame.File != "" && (!strings.HasPrefix(frame.Function, own) || strings.HasSuffix(frame.File, "_test.go")) {
+			return fmt.Sprintf("%s:%d", filepath.Base(frame.File), frame.Line)
+		}
+		if !more {
+			return ""
+		}
+	}
+}
+
+// didYouMean returns the end of a sentence about a misspelt word.
+func didYouMean(misspelt string, words []string) string {
+	if nearest := suggest.Nearest(misspelt, words...); nearest != "" {
+		return fmt.Sprintf("; did you mean %q?", nearest)
+	}
+	return ""
+}
+
+// mustHaveTest panics if there is no test to fail.
+func mustHaveTest(t TB, method string) {
+	if t == nil {
+		panic("fault: " + method + " needs a test, and t is nil")
+	}
+}

@@ -1,0 +1,187 @@
+package fault
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/internal/field"
+)
+
+// The request, as the operation sees it.
+
+// Ignore serves the request as if it did not have the header or, with a ? in
+// front, the parameter of its URL. Without Range the whole blob is sent;
+// parameters such as ?n, ?last and ?artifactType belong to the lists.
+func (r Rule) Ignore(names ...string) Rule {
+	names = slices.Clone(names)
+	return r.repeat("ignore", joinList(names), func(p *part) error {
+		if len(names) == 0 {
+			return errors.New("it needs the name of a header or, with a ? in front, of a parameter")
+		}
+		p.changesRequest()
+		for _, name := range names {
+			if parameter, ok := strings.CutPrefix(name, "?"); ok {
+				p.try(ignoreParameter(parameter))
+				continue
+			}
+			if err := checkHeader(name, ""); err != nil {
+				return err
+			}
+			p.try(ignoreHeader(name))
+		}
+		return nil
+	})
+}
+
+func ignoreHeader(name string) func(*plan, hit) {
+	return func(p *plan, h hit) {
+		p.changeRequest(func(r *registry.Request) {
+			if r.Header.Get(name) != "" {
+				h.met()
+			}
+			r.Header.Del(name)
+		})
+	}
+}
+
+func ignoreParameter(name string) func(*plan, hit) {
+	return func(p *plan, h hit) {
+		p.changeRequest(func(r *registry.Request) {
+			query := r.URL.Query()
+			if query.Has(name) {
+				h.met()
+			}
+			query.Del(name)
+			r.URL.RawQuery = query.Encode()
+		})
+	}
+}
+
+// Keep keeps n bytes of the body of the request, as if the client had gone away
+// after them. The others are read and dropped, so that the client has sent all
+// of its request when it gets the response: 416 with the Range that is there,
+// for a chunk of an upload.
+func (r Rule) Keep(n int64) Rule {
+	return r.say("keep", n, func(p *part) error {
+		p.changesRequest()
+		p.try(func(p *plan, h hit) { p.limit(n, h, io.ErrUnexpectedEOF) })
+		return cmp.Or(atLeast(0, n), r.only(pushes, "the body of a request"))
+	})
+}
+
+// Acknowledge stores n bytes of a chunk or stream and responds 202 with a Range
+// that says so.
+func (r Rule) Acknowledge(n int64) Rule {
+	return r.say("acknowledge", n, func(p *part) error {
+		p.changesRequest()
+		p.try(func(p *plan, h hit) { p.acknowledge(n, h) })
+		return cmp.Or(atLeast(0, n), r.only(patches, "a chunk of an upload"))
+	})
+}
+
+// LoseUpload forgets the upload session that the request names, as if it had
+// expired at that moment.
+func (r Rule) LoseUpload() Rule {
+	return r.flag("lose-upload", func(p *part) error {
+		p.do(func(p *plan, _ hit) { p.loseUpload = true })
+		return r.only(hasSession, "an upload session")
+	})
+}
+
+// requestWords are the words of this file.
+var requestWords = vocabulary{
+	"ignore":      list(Rule.Ignore),
+	"keep":        integer(Rule.Keep),
+	"acknowledge": integer(Rule.Acknowledge),
+	"lose-upload": flag(Rule.LoseUpload),
+}
+
+// changesRequest notes that the last word has no effect if the operation is not
+// carried out.
+func (p *part) changesRequest() { p.changes = p.words[len(p.words)-1] }
+
+// only returns an error if none of the rule's operations has a thing.
+func (r Rule) only(has func(registry.Op) bool, noun string) error {
+	if len(r.ops) > 0 && !slices.ContainsFunc(r.ops, has) {
+		return fmt.Errorf("no %s request has %s", r.on, noun)
+	}
+	return nil
+}
+
+// pushes reports whether the operation transfers the body of the request.
+func pushes(op registry.Op) bool {
+	switch op {
+	case registry.PutManifest, registry.PostBlob, registry.PatchUpload, registry.PutUpload:
+		return true
+	}
+	return false
+}
+
+func patches(op registry.Op) bool { return op == registry.PatchUpload }
+
+func hasSession(op registry.Op) bool {
+	switch op {
+	case registry.PatchUpload, registry.PutUpload, registry.GetUpload, registry.CancelUpload:
+		return true
+	}
+	return false
+}
+
+// acknowledge makes a chunk shorter than it is.
+func (p *plan) acknowledge(n int64, h hit) {
+	if p.request.Op != registry.PatchUpload {
+		return
+	}
+	p.changeRequest(func(r *registry.Request) {
+		if r.ContentLength > n {
+			r.ContentLength = n
+		}
+		first, last, ok := field.ChunkRange(r.Header.Get("Content-Range"))
+		if !ok || last-first < n {
+			return
+		}
+		if n == 0 {
+			r.Header.Del("Content-Range") // It cannot say so.
+			return
+		}
+		r.Header.Set("Content-Range", fmt.Sprintf("%d-%d", first, first+n-1))
+	})
+	p.limit(n, h, io.EOF)
+}
+
+// limit ends the body of the request after n bytes. The others are read, so
+// that the client has sent all of it when it gets the response.
+func (p *plan) limit(n int64, h hit, end error) {
+	p.receive = append(p.receive, func(body io.ReadCloser) io.ReadCloser {
+		return &limitedBody{body, n, h, end}
+	})
+}
+
+type limitedBody struct {
+	io.ReadCloser
+	left int64
+	hit  hit
+	end  error
+}
+
+func (b *limitedBody) Read(p []byte) (int, error) {
+	if b.left > 0 {
+		n, err := b.ReadCloser.Read(p[:min(int64(len(p)), b.left)])
+		b.left -= int64(n)
+		return n, err
+	}
+	n, err := io.Copy(io.Discard, b.ReadCloser)
+	switch {
+	case err != nil:
+		return 0, err
+	case n > 0:
+		b.hit.met()
+		return 0, b.end
+	}
+	return 0, io.EOF
+}

@@ -1,0 +1,122 @@
+package fault
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/ocireg/registry"
+)
+
+// Rules are the fault rules of one registry. The zero Rules is empty and ready
+// to use; it must not be copied. A server of package registrytest has one, and
+// its method Fault adds to it. Any other handler uses it like this:
+//
+//	var rules fault.Rules
+//	handler := registry.New(store, registry.WithFaults(rules.Inject))
+//
+// Rules may be added and removed at any time, also while requests are served.
+//
+// Several rules can hit the same request. All of them take effect in the order
+// in which they were added: their delays add up, and of several changes of the
+// same thing the last one wins. Only one rule can respond to a request, or end
+// its connection in place of a response: the one that was added last. So a test
+// can add a rule for a special case to the general rules that a helper has
+// added. The others are passed over and wait for the next request: of two rules
+// that respond once, each hits one of two requests.
+type Rules struct {
+	mu    sync.Mutex // held to change rules
+	rules atomic.Pointer[[]*Fault]
+}
+
+// Add adds a rule until it is removed. It returns an error if the rule makes no
+// sense.
+func (f *Rules) Add(r Rule) (*Fault, error) {
+	if err := r.check(false); err != nil {
+		return nil, err
+	}
+	if !r.does() {
+		return nil, fmt.Errorf("fault rule %q: nothing happens in it", r)
+	}
+	in := f.newFault(r)
+	f.add(in)
+	return in, nil
+}
+
+// Set adds a rule until the end of the test. The test fails at once if the rule
+// makes no sense. It fails at its end if the rule hit no request or fewer than
+// it says, unless the rule is [Rule.Optional], and also if a word of the rule
+// had no effect on any request, such as a byte to corrupt that no body had.
+func (f *Rules) Set(t TB, r Rule) *Fault {
+	mustHaveTest(t, "Rules.Set")
+	t.Helper()
+	in, err := f.Add(r)
+	if err != nil {
+		t.Fatalf("registrytest: %v", err)
+	}
+	in.until(t)
+	return in
+}
+
+// until removes and checks the rule at the end of the test.
+func (in *Fault) until(t TB) {
+	t.Helper()
+	t.Cleanup(func() {
+		t.Helper()
+		in.Remove()
+		in.Check(t)
+	})
+}
+
+func (f *Rules) add(in *Fault) {
+	f.change(func(rules []*Fault) []*Fault { return append(rules, in) })
+}
+
+// change replaces the rules.
+func (f *Rules) change(change func([]*Fault) []*Fault) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var rules []*Fault
+	if p := f.rules.Load(); p != nil {
+		rules = slices.Clone(*p)
+	}
+	if rules = change(rules); len(rules) == 0 {
+		f.rules.Store(nil)
+		return
+	}
+	f.rules.Store(&rules)
+}
+
+// Inject returns the fault that hits the request, or nil. It is the argument of
+// [registry.WithFaults].
+func (f *Rules) Inject(r *registry.Request) *registry.Fault {
+	rules := f.rules.Load()
+	if rules == nil {
+		return nil
+	}
+	// The rule that was added last is asked first.
+	type found struct {
+		in    *Fault
+		stage *stage
+		hit   hit
+	}
+	var all []found
+	responds := false
+	for _, in := range slices.Backward(*rules) {
+		st, h := in.meet(r, responds)
+		if st == nil {
+			continue
+		}
+		responds = responds || st.responds
+		all = append(all, found{in, st, h})
+	}
+	if all == nil {
+		return nil
+	}
+	p := newPlan(r)
+	for _, x := range slices.Backward(all) {
+		p.add(x.in.name, x.stage, x.hit)
+	}
+	return p.fault()
+}

@@ -1,0 +1,202 @@
+package fault
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ocireg/registry"
+)
+
+// The sentences about rules that make no sense, given as text.
+func TestParseRefuses(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		// Operations and words.
+		"":                        "it names no requests: it begins with operations, or any",
+		" ":                       "it names no requests: it begins with operations, or any",
+		"fetch status=503":        `no operation is called "fetch"`,
+		"get-blbo status=503":     `no operation is called "get-blbo"; did you mean "get-blob"?`,
+		"get-blob, status=503":    `no operation is called ""`,
+		"status=503":              "it begins with status=503, not with an operation",
+		"get-blob explode":        `no fault is called "explode"`,
+		"get-blob stauts=503":     `no fault is called "stauts"; did you mean "status"?`,
+		"get-blob get-blob":       `no fault is called "get-blob"`,
+		"get-blob =1":             `no fault is called ""`,
+		"get-blob status":         "status needs an argument",
+		"get-blob conn close":     "conn needs an argument",
+		"get-blob seed close":     "seed needs an argument",
+		"get-blob retry-after":    "retry-after needs an argument",
+		"get-blob set-header":     "set-header needs an argument",
+		"get-blob delay":          "delay needs an argument",
+		"get-blob once=1 close":   "once has no argument",
+		"get-blob where":          "where: it is a function, which cannot be written",
+		`get-blob message="x`:     "the argument of message is not a string in quotes",
+		`get-blob message="x"y`:   `there is no space after "x"`,
+		"get-blob status=abc":     "status=abc: not a number",
+		"get-blob status=500\x00": `status="500\x00": not a number`,
+
+		// Conditions that no request meets.
+		"get-blob tag=v1 close":                       "tag=v1: no get-blob request has a tag",
+		"get-blob,head-blob tag=v1 close":             "tag=v1: no get-blob,head-blob request has a tag",
+		"delete-manifest tag=* close":                 "tag=*: no delete-manifest request has a tag",
+		"ping repo=** close":                          "repo=**: no ping request has a repository",
+		"list-tags digest=sha256:* close":             "digest=sha256:*: no list-tags request has a digest",
+		"get-manifest tag=v1 digest=sha256:ab* close": "no request names both a tag and a digest",
+		"any digest=sha256:abc close":                 `digest=sha256:abc: "sha256:abc" is not a digest: invalid checksum digest length`,
+		"any digest=abc close":                        `"abc" is not a digest: invalid checksum digest format`,
+		"any digest=sha256:AB* close":                 `no digest has the character 'A'`,
+		"any digest=ab? close":                        `a digest begins with its algorithm, such as sha256:ab?`,
+		"get-blob method=HEAD close":                  "method=HEAD: no get-blob request has such a method",
+		"any method=get close":                        "method=get: write the method in capital letters",
+		"any conn=0 close":                            "conn=0: connections are counted from 1",
+		"any conn=1,x close":                          "conn=1,x: not a number",
+		"any conn=1 conn=2 close":                     "conn is said twice",
+		"get-blob has-header=:b close":                `"" is not the name of a header`,
+
+		// When.
+		"get-blob times=0 close":                    "times=0: less than 1",
+		"get-blob after=-1 close":                   "after=-1: less than 0",
+		"get-blob every=0 close":                    "every=0: less than 1",
+		"get-blob first-bytes=0 close":              "first-bytes=0: less than 1",
+		"get-blob times=99999999999999999999 close": "not a number",
+		"get-blob times=1 times=2 close":            "times is said twice",
+		"get-blob once times=2 close":               "times=2: the number of times is set already",
+		"get-blob times=2 then once once close":     "once is said twice",
+		"get-blob probability=0 close":              "not above 0",
+		"get-blob probability=1.1 close":            "not above 0",
+		"get-blob probability=NaN close":            "not above 0",
+		"get-blob probability=x close":              "not a number",
+		"get-blob seed=-1 close":                    "seed=-1: not a whole number from 0",
+		"get-blob times=1 seed=1 then seed=2 close": "seed=2: the seed is set already",
+		"get-blob status=500 then once status=501":  "the part before then has no end: it needs once, times or first-bytes",
+		"get-blob once status=500 then":             "nothing happens after the last then",
+
+		// Responses.
+		"get-blob status=99":                     "status=99: less than 200",
+		"get-blob status=600":                    "status=600: more than 599",
+		"get-blob status=500 status=501":         "status is said twice",
+		`get-blob code=""`:                       "the code is empty",
+		`get-blob message=""`:                    "the message is empty",
+		"get-blob status=500 reset":              "a rule cannot respond to a request and also end its connection in place of a response",
+		"get-blob close body=html":               "a rule cannot respond to a request and also end its connection in place of a response",
+		"get-blob after-commit":                  "after-commit has no effect: it needs a response, an end of the connection or a delay",
+		"get-blob body=htlm":                     `no body is called "htlm"; did you mean "html"?`,
+		"get-blob body=br":                       `no body is called "br"`,
+		"get-blob body=tetx:x":                   `no body is called "tetx:x"; did you mean "text:"?`,
+		"get-blob body=html body=plain":          "a response has only one body",
+		"get-blob body=text:a body=text:b":       "a response has only one body",
+		"get-blob body=html body=text:b":         "a response has only one body",
+		"get-blob body=text:b body=html":         "a response has only one body",
+		"get-blob body=append:":                  "there is nothing to append",
+		"get-blob retry-after=x":                 "retry-after=x: not a number",
+		"get-blob retry-after=-1":                "less than 0",
+		"get-blob retry-after=dat:1":             `no form is called "dat"; did you mean "date"?`,
+		"get-blob retry-after=date:":             "not a number",
+		"get-blob retry-after=9999999999999":     "too large",
+		"get-blob location=%zz":                  "not a URL",
+		"get-blob set-header=X":                  "there is no colon between a name and a value",
+		"get-blob set-header=:x":                 `"" is not the name of a header`,
+		"get-blob add-header=:x":                 `"" is not the name of a header`,
+		`get-blob set-header="a b:x"`:            `"a b" is not the name of a header`,
+		`get-blob set-header="a:b\nc"`:           "not the value of a header",
+		"get-blob set-header=X:1 set-header=x:2": "X is set already; add-header gives it a second value",
+		"get-blob drop-header=a:b":               `"a:b" is not the name of a header`,
+		"get-blob content-length=0":              "not a lie",
+
+		// Requests and uploads.
+		"get-blob ignore=a:b":              `"a:b" is not the name of a header`,
+		"get-blob ignore=Range status=500": "ignore=Range has no effect: the rule responds in place of the operation",
+		"patch-upload keep=1 close":        "keep=1 has no effect: the rule responds in place of the operation",
+		"get-blob keep=1":                  "keep=1: no get-blob request has the body of a request",
+		"patch-upload keep=-1":             "less than 0",
+		"put-upload acknowledge=1":         "acknowledge=1: no put-upload request has a chunk of an upload",
+		"get-blob lose-upload":             "lose-upload: no get-blob request has an upload session",
+
+		// Bytes, time and connections.
+		"get-blob corrupt=x":           "corrupt=x: not a number",
+		"get-blob corrupt=1 corrupt=1": "a byte that is corrupted twice is as it was",
+		"get-blob delay=1":             "not a duration, such as 1.5s",
+		"get-blob delay=-1s":           "the duration is not above 0",
+		"get-blob delay=0s..0s":        "0s is not less than 0s",
+		"get-blob delay=2s..1s":        "2s is not less than 1s",
+		"get-blob delay=-1s..1s":       "less than 0",
+		"get-blob delay=1s..x":         "not a duration",
+		"get-blob stall=1:":            "not a duration",
+		"get-blob stall=1:0s":          "the duration is not above 0",
+		"get-blob stall=x:1s":          "not a number",
+		"get-blob throttle=0":          "less than 1",
+		"get-blob throttle=1:-1s":      "the duration is less than 0",
+		"get-blob close reset":         "a connection ends only once",
+		"get-blob close=1 reset=2":     "a connection ends only once",
+		"get-blob close=headr:1":       "not a place: want the number of a byte, or header: and a number of bytes",
+		"get-blob close=header:-1":     "the length of a header is not known before",
+	} {
+		_, err := Parse(text)
+		require.ErrorContains(t, err, want, "%q", text)
+		require.ErrorContains(t, err, "fault rule ", "%q", text)
+	}
+}
+
+// The sentences about rules that make no sense, as Go.
+func TestAddRefuses(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		rule Rule
+		want string
+	}{
+		{Rule{}, "it names no requests; begin it with On"},
+		{Rule{}.Status(500), "it names no requests; begin it with On"},
+		{Rule{}.Once().Then().Status(500), "it names no requests; begin it with On"},
+		{On(registry.GetBlob), "nothing happens in it"},
+		{On(registry.GetBlob).Times(2), "nothing happens in it"},
+		{On(registry.GetBlob).AfterCommit(), "after-commit has no effect"},
+		{On(registry.GetBlob).AfterCommit().SetHeader("X", "y"), "after-commit has no effect"},
+		{On(registry.Op(200)).Close(), `no operation is called "op(200)"`},
+		{On().Where(nil).Close(), "where: its function is nil"},
+		{On().Delay(0), "the duration is not above 0"},
+		{On().Delay(3), "3ns is less than a microsecond: for 3 seconds, write 3*time.Second"},
+		{On().Delay(1, 2, 3), "it has more than two durations"},
+		{On().Stall(0, 1, 2), "it has more than one duration"},
+		{On().Throttle(1, 2, 3), "it has more than one duration"},
+		{On().RetryAfter(3), "retry-after=1: 3ns is less than a millisecond: for 3 seconds, write 3*time.Second"},
+		{On().RetryAfter(-time.Second), "less than 0"},
+		{On().RetryAfter(0, AsDate, AsDate), "it has only one form"},
+		{On().RetryAfter(0, "Date"), `no form is called "Date"; did you mean "date"?`},
+		{On().Status(0), "status=0: less than 200"},
+		{On().Body(), "it needs a value"},
+		{On().Body("HTML"), `no body is called "HTML"`},
+		{On().Repo().Close(), "it needs a pattern"},
+		{On().Conn().Close(), "it needs the number of a connection"},
+		{On().DropHeader(), "it needs the name of a header"},
+		{On().Ignore(), "it needs the name of a header"},
+		{On().Close(AtByte(1), AtByte(2)), "it has more than one place"},
+		{On().Times(0).Status(99).Close(), "times=0: less than 1"}, // the first of several
+	} {
+		_, err := new(Rules).Add(test.rule)
+		require.ErrorContains(t, err, test.want, test.rule.String())
+		require.ErrorContains(t, err, "fault rule ", test.rule.String())
+	}
+}
+
+// Words that do not exclude each other, and conditions that a request may lack.
+func TestRulesThatMakeSense(t *testing.T) {
+	t.Parallel()
+	for _, rule := range []Rule{
+		On(registry.GetBlob, registry.GetManifest).Tag("v1").Close(),
+		On(registry.GetBlob).Tag("", "v1").Close(),
+		On(registry.Ping).User("").Repo("").Close(),
+		On(registry.UnknownOp).Method("PURGE").Close(),
+		On().Digest("sha256:ab*", "*", "", "sha???:*").Close(),
+		On().Repo("a/**").Repo("**/b").Close(),
+		On().Tag("v1").Digest("").Close(),
+		On(registry.PatchUpload).LoseUpload().Status(500),
+		On(registry.PatchUpload).Keep(1).AfterCommit().Status(500),
+		On().Status(500).Close(AtByte(1)),
+		On().Once().Corrupt(0).SetHeader("X", "1").Then().Once().Corrupt(0).SetHeader("X", "2"),
+	} {
+		_, err := new(Rules).Add(rule)
+		require.NoError(t, err, rule.String())
+	}
+}

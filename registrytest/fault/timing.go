@@ -1,0 +1,134 @@
+package fault
+
+import (
+	"errors"
+	"math"
+	"slices"
+	"strconv"
+)
+
+// When. Without any of these words, every request is hit until the rule is
+// removed. Requests count that meet the conditions and that no rule set later
+// has answered.
+
+// Once hits one request, as Times(1) does.
+func (r Rule) Once() Rule {
+	return r.flag("once", func(p *part) error { return p.setTimes(1) })
+}
+
+// Times hits n requests.
+func (r Rule) Times(n int) Rule {
+	return r.say("times", n, func(p *part) error { return p.setTimes(n) })
+}
+
+func (p *part) setTimes(n int) error {
+	if p.times != 0 {
+		return errors.New("the number of times is set already")
+	}
+	p.times = n
+	return atLeast(1, n)
+}
+
+// After lets n requests pass first.
+func (r Rule) After(n int) Rule {
+	return r.say("after", n, func(p *part) error {
+		p.after = n
+		return atLeast(0, n)
+	})
+}
+
+// Every hits every n-th request only, beginning with the n-th.
+func (r Rule) Every(n int) Rule {
+	return r.say("every", n, func(p *part) error {
+		p.every = n
+		return atLeast(1, n)
+	})
+}
+
+// FirstBytes hits requests until the bodies of these and of their responses
+// amount to n bytes.
+func (r Rule) FirstBytes(n int64) Rule {
+	return r.say("first-bytes", n, func(p *part) error {
+		p.firstBytes = n
+		return atLeast(1, n)
+	})
+}
+
+// Probability hits a request with probability p. The decision depends on the
+// seed of the rule, on the operation and its arguments, and on how often the
+// same was requested before: it is the same in every run of the test, even if
+// the client sends its requests concurrently. If p is below 1 the rule need not
+// hit any request.
+func (r Rule) Probability(p float64) Rule {
+	return r.say("probability", strconv.FormatFloat(p, 'g', -1, 64), func(part *part) error {
+		if !(0 < p && p <= 1) || math.IsNaN(p) {
+			return errors.New("not above 0 and up to 1")
+		}
+		part.probability, part.random = p, part.random || p < 1
+		return nil
+	})
+}
+
+// Seed sets the seed of all random decisions of the rule. It is 0 if it is not
+// set. If the test fails, the seed is logged.
+func (r Rule) Seed(seed uint64) Rule {
+	twice := r.seeded
+	r.seed, r.seeded = seed, true
+	return r.say("seed", seed, func(*part) error {
+		if twice {
+			return errors.New("the seed is set already")
+		}
+		return nil
+	})
+}
+
+// Optional allows the rule to hit fewer requests than it says, or none, and to
+// have no effect on them. Without it the test fails then.
+func (r Rule) Optional() Rule {
+	r.optional = true
+	return r.flag("optional", func(*part) error { return nil })
+}
+
+// Then begins another part of the rule, for the same requests: it comes into
+// force when the part before has hit as many requests as it says. A part
+// without an effect lets as many requests pass.
+func (r Rule) Then() Rule {
+	r.words = append(slices.Clip(r.words), "then")
+	r.parts = append(slices.Clip(r.parts), part{probability: 1})
+	return r
+}
+
+// timingWords are the words of this file.
+var timingWords = vocabulary{
+	"once":        flag(Rule.Once),
+	"times":       integer(Rule.Times),
+	"after":       integer(Rule.After),
+	"every":       integer(Rule.Every),
+	"first-bytes": integer(Rule.FirstBytes),
+	"probability": parseProbability,
+	"seed":        parseSeed,
+	"optional":    flag(Rule.Optional),
+	"then":        flag(Rule.Then),
+}
+
+func parseProbability(r Rule, a argument) (Rule, error) {
+	if !a.given {
+		return r, errNoArgument
+	}
+	p, err := strconv.ParseFloat(a.text, 64)
+	if err != nil {
+		return r, errors.New("not a number")
+	}
+	return r.Probability(p), nil
+}
+
+func parseSeed(r Rule, a argument) (Rule, error) {
+	if !a.given {
+		return r, errNoArgument
+	}
+	n, err := strconv.ParseUint(a.text, 10, 64)
+	if err != nil {
+		return r, errors.New("not a whole number from 0")
+	}
+	return r.Seed(n), nil
+}
