@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -345,6 +346,43 @@ func picture(product []pkg) string {
 		}
 	}
 	return b.String()
+}
+
+// The documents name files that exist, in links and between backquotes.
+func TestDocumentsNameFiles(t *testing.T) {
+	dir := root(t)
+	var documents []string
+	for _, pattern := range []string{"*.md", "docs/*.md"} {
+		found, err := filepath.Glob(filepath.Join(dir, pattern))
+		if err != nil {
+			t.Fatal(err)
+		}
+		documents = append(documents, found...)
+	}
+	link := regexp.MustCompile(`\]\(([^):#]+)(?:#[^)]*)?\)`)
+	file := regexp.MustCompile("`((?:[\\w-]+/)*[\\w-]+\\.(?:go|sh))`")
+	for _, document := range documents {
+		content, err := os.ReadFile(document)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range link.FindAllStringSubmatch(string(content), -1) {
+			if _, err := os.Stat(filepath.Join(filepath.Dir(document), m[1])); err != nil {
+				t.Errorf("%s: the link leads nowhere: %v", filepath.Base(document), err)
+			}
+		}
+		for _, m := range file.FindAllStringSubmatch(string(content), -1) {
+			// A file without a directory may be in any of them.
+			found, _ := filepath.Glob(filepath.Join(dir, m[1]))
+			for _, room := range rooms {
+				more, _ := filepath.Glob(filepath.Join(dir, room.path, m[1]))
+				found = append(found, more...)
+			}
+			if len(found) == 0 {
+				t.Errorf("%s names the file %s, which does not exist", filepath.Base(document), m[1])
+			}
+		}
+	}
 }
 
 // name returns the package's name in the picture.
