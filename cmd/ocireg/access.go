@@ -42,9 +42,9 @@ func (a *access) option() (registry.Option, error) {
 		}
 		return nil, nil
 	}
-	who := &auth.Auth{}
+	who := auth.Basic()
 	if a.token {
-		who.Scheme = auth.SchemeBearer
+		who = auth.Bearer()
 	}
 	own := make(map[string][]string) // the rules of each user that has some
 	for _, u := range a.users {

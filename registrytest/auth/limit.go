@@ -2,7 +2,6 @@ package auth
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -10,45 +9,11 @@ import (
 	"sync"
 	"time"
 
-	"github.com/opencontainers/go-digest"
-
 	"github.com/ocireg/registry"
-	"github.com/ocireg/registry/internal/glob"
 )
 
-// Immutable makes a registry in which the tags that match one of the patterns,
-// such as "team/**:v*", cannot be moved to another manifest once they are
-// there. To push the same manifest again is no error. The answer is 409 with
-// DENIED.
-func Immutable(patterns ...string) registry.Option {
-	return ImmutableWith(nil, false, patterns...)
-}
-
-// ImmutableWith is like [Immutable] with an answer of its own, if refusal is
-// not nil. If strict is true, not even the same manifest can be pushed again.
-func ImmutableWith(refusal *registry.Error, strict bool, patterns ...string) registry.Option {
-	return registry.WithTagCheck(func(r *registry.Request, tag string, current, next digest.Digest) error {
-		if current == "" || current == next && !strict {
-			return nil
-		}
-		for _, p := range patterns {
-			if !glob.Match(p, r.Repo+":"+tag) {
-				continue
-			}
-			if refusal != nil {
-				return refusal
-			}
-			return &registry.Error{
-				Code: registry.CodeDenied, Status: http.StatusConflict,
-				Message: fmt.Sprintf("the tag %s of %s is immutable and is at %s", tag, r.Repo, current),
-			}
-		}
-		return nil
-	})
-}
-
-// client returns who a request counts for: the user or, if that is not known,
-// the address.
+// client returns the name by which limits count a request: the user, or the
+// address of an anonymous client.
 func client(r *registry.Request) string {
 	if r.User != "" {
 		return "user " + r.User
@@ -59,27 +24,30 @@ func client(r *registry.Request) string {
 	return "address " + r.RemoteAddr
 }
 
-// A RateLimit is how often each client may ask for something. Use its
-// Middleware after that of an [Auth] for it to count by user; who is not known
-// is counted by address.
+// A RateLimit limits the number of requests of each client in a time window. It
+// counts by user if it comes after an [Auth] in the options, and anonymous
+// clients by their address. Beyond the limit, the response is 429 with
+// TOOMANYREQUESTS and Retry-After. The headers RateLimit-Limit and
+// RateLimit-Remaining of other responses have the form that Docker Hub gives
+// them.
 type RateLimit struct {
-	// Limit is how many requests a client has in each window.
+	// Limit is the number of requests that a client has in each window.
 	Limit int
 
-	// Window is how long a window is, 6 hours if it is 0. It begins with the
+	// Window is the length of a window, 6 hours if it is 0. It begins with the
 	// client's first request.
 	Window time.Duration
 
-	// Counts says which requests count. If it is nil, these are the GETs of
-	// manifests, as at Docker Hub. All others pass without a limit, and
-	// without the headers that tell of one.
+	// Counts reports whether a request counts. Others pass without a limit and
+	// without the headers. If Counts is nil, GET requests for manifests count,
+	// as at Docker Hub.
 	Counts func(*registry.Request) bool
 
 	mu      sync.Mutex
-	windows map[string]*window
+	windows map[string]*window // by client
 }
 
-// A window is what a client has used of its limit.
+// A window is the time in which a client has a number of requests.
 type window struct {
 	ends time.Time
 	used int
@@ -87,9 +55,13 @@ type window struct {
 
 const defaultWindow = 6 * time.Hour
 
-// Middleware answers 429 with TOOMANYREQUESTS and Retry-After beyond the limit,
-// and tells of it with RateLimit-Limit and RateLimit-Remaining.
-func (l *RateLimit) Middleware(next registry.Handler) registry.Handler {
+// Options returns the options of a registry with the limit. With this method, l
+// is an option of package registrytest.
+func (l *RateLimit) Options() []registry.Option {
+	return []registry.Option{registry.WithMiddleware(l.middleware)}
+}
+
+func (l *RateLimit) middleware(next registry.Handler) registry.Handler {
 	return func(w http.ResponseWriter, r *registry.Request) error {
 		if l.Counts == nil && r.Op != registry.GetManifest || l.Counts != nil && !l.Counts(r) {
 			return next(w, r)
@@ -99,12 +71,12 @@ func (l *RateLimit) Middleware(next registry.Handler) registry.Handler {
 			length = defaultWindow
 		}
 		remaining, left := l.use(client(r), length)
-		style := ";w=" + strconv.Itoa(int(length/time.Second))
+		suffix := ";w=" + strconv.Itoa(int(length/time.Second))
 		header := w.Header()
-		header.Set("RateLimit-Limit", strconv.Itoa(l.Limit)+style)
-		header.Set("RateLimit-Remaining", strconv.Itoa(max(remaining, 0))+style)
+		header.Set("RateLimit-Limit", strconv.Itoa(l.Limit)+suffix)
+		header.Set("RateLimit-Remaining", strconv.Itoa(max(remaining, 0))+suffix)
 		if remaining < 0 {
-			e := registry.Errorf(registry.CodeTooManyRequests, "%s has used the %d requests it has in %s", client(r), l.Limit, length)
+			e := registry.Errorf(registry.CodeTooManyRequests, "%s has used its %d requests in %s", client(r), l.Limit, length)
 			// Rounded up: a client that waits this long gets through.
 			e.Header = http.Header{"Retry-After": {strconv.Itoa(int((left + time.Second - 1) / time.Second))}}
 			return e
@@ -113,19 +85,19 @@ func (l *RateLimit) Middleware(next registry.Handler) registry.Handler {
 	}
 }
 
-// use counts a request. It returns how many are left, less than 0 if this one
-// is too many, and for how long the window goes on.
-func (l *RateLimit) use(who string, length time.Duration) (remaining int, left time.Duration) {
+// use counts a request of the client. It returns the number of requests that
+// remain, or -1 if this one is too many, and the time until the window ends.
+func (l *RateLimit) use(client string, length time.Duration) (remaining int, left time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
 	if l.windows == nil {
 		l.windows = make(map[string]*window)
 	}
-	cur := l.windows[who]
+	cur := l.windows[client]
 	if cur == nil || !now.Before(cur.ends) {
 		cur = &window{ends: now.Add(length)}
-		l.windows[who] = cur
+		l.windows[client] = cur
 	}
 	if cur.used >= l.Limit {
 		return -1, cur.ends.Sub(now)
@@ -134,28 +106,34 @@ func (l *RateLimit) use(who string, length time.Duration) (remaining int, left t
 	return l.Limit - cur.used, cur.ends.Sub(now)
 }
 
-// A Quota is how many bytes each client may push. What is deleted is not given
-// back.
+// A Quota limits the number of bytes that each client may push, counted like
+// the requests of a [RateLimit]. Beyond it, the response is 403 with DENIED.
+// Deleting content does not give bytes back.
 type Quota struct {
-	// Bytes is how much each client has.
+	// Bytes is the number of bytes that a client may push.
 	Bytes int64
 
 	mu   sync.Mutex
-	used map[string]int64
+	used map[string]int64 // by client
 }
 
-// errQuota ends a body that the quota has no room for.
+// errQuota ends a body that is larger than the rest of the quota.
 var errQuota = errors.New("the quota is used up")
 
-// Middleware answers 403 with DENIED beyond the quota.
-func (q *Quota) Middleware(next registry.Handler) registry.Handler {
+// Options returns the options of a registry with the quota. With this method, q
+// is an option of package registrytest.
+func (q *Quota) Options() []registry.Option {
+	return []registry.Option{registry.WithMiddleware(q.middleware)}
+}
+
+func (q *Quota) middleware(next registry.Handler) registry.Handler {
 	return func(w http.ResponseWriter, r *registry.Request) error {
 		switch r.Op {
 		case registry.PutManifest, registry.PostBlob, registry.PatchUpload, registry.PutUpload:
 		default:
 			return next(w, r)
 		}
-		denied := registry.Errorf(registry.CodeDenied, "%s has used the %d bytes it may push", client(r), q.Bytes)
+		denied := registry.Errorf(registry.CodeDenied, "%s has used its quota of %d bytes", client(r), q.Bytes)
 		if r.ContentLength > 0 && !q.take(client(r), r.ContentLength) {
 			return denied
 		}
@@ -171,21 +149,23 @@ func (q *Quota) Middleware(next registry.Handler) registry.Handler {
 	}
 }
 
-// take reports whether there was room for n bytes, which there is no more.
-func (q *Quota) take(who string, n int64) bool {
+// take takes n bytes from the client's quota. It reports false, and takes
+// nothing, if fewer are left.
+func (q *Quota) take(client string, n int64) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.used == nil {
 		q.used = make(map[string]int64)
 	}
-	if q.used[who]+n > q.Bytes {
+	if q.used[client]+n > q.Bytes {
 		return false
 	}
-	q.used[who] += n
+	q.used[client] += n
 	return true
 }
 
-// A meteredBody takes what is read from the quota, beyond what was paid for.
+// A meteredBody takes the bytes that are read from the quota, beyond those that
+// the Content-Length paid for.
 type meteredBody struct {
 	io.ReadCloser
 	quota    *Quota

@@ -1,20 +1,22 @@
 package auth
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/internal/glob"
 )
 
-// The words for users in rules that are no names.
+// The words for every client, in place of a user's name in a rule.
 const (
-	anonymous = "anonymous" // who has not said who he is
+	anonymous = "anonymous"
 	everybody = "*"
 )
 
-// A Rule lets somebody do something with some repositories.
+// A Rule gives rights on repositories to a user or to every client.
 type Rule struct {
 	user    string
 	actions []registry.Action
@@ -23,37 +25,54 @@ type Rule struct {
 
 var allActions = []registry.Action{registry.ActionPull, registry.ActionPush, registry.ActionDelete, registry.ActionList}
 
-// ParseRule reads a rule, which is three words:
+// ParseRule parses a rule of three words:
 //
 //	anonymous pull public/**
 //	ci pull,push,list team/*
 //	* * **
 //
-// The first is a user, "anonymous" for those who have not said who they are,
-// or "*" for everybody. The second is what they may do: "pull", "push",
-// "delete" or "list", several of them joined by commas, or "*" for all. The
-// third is a pattern of repositories, in which "*" stands for any characters
-// but "/" and "**" for any characters. The right to list the catalog is that
-// to list any repository; it shows the repositories that the user may list.
+// The first word is the name of a user, or "anonymous" or "*" for every client,
+// with credentials or without. The second word is one or more of the rights
+// "pull", "push", "delete" and "list", separated by commas, or "*" for all. The
+// third word is a pattern of repositories, in which "*" stands for any
+// characters except "/", and "**" for any characters. A client that may list
+// any repository may list the catalog, which shows these repositories.
 func ParseRule(text string) (Rule, error) {
 	words := strings.Fields(text)
-	if len(words) != 3 {
-		return Rule{}, fmt.Errorf("rule %q has not three words: user, actions and repositories", text)
+	if len(words) == 0 {
+		return Rule{}, errors.New("the rule is empty: want a user, rights and repositories, such as \"anonymous pull public/**\"")
 	}
-	r := Rule{user: words[0], repos: words[2]}
-	if words[1] == "*" {
+	name := words[0]
+	err := error(nil)
+	if name != anonymous && name != everybody {
+		err = checkName(name)
+	}
+	var r Rule
+	if err == nil {
+		r, err = parseRights(name, words[1:])
+	}
+	if err != nil {
+		return Rule{}, fmt.Errorf("rule %q: %w", text, err)
+	}
+	return r, nil
+}
+
+// parseRights parses the words of a rule that follow the name of the user.
+func parseRights(user string, words []string) (Rule, error) {
+	if len(words) != 2 {
+		return Rule{}, errors.New(`want rights and repositories, such as "pull,push team/**" or "* **"`)
+	}
+	r := Rule{user: user, repos: words[1]}
+	if words[0] == "*" {
 		r.actions = allActions
 		return r, nil
 	}
-next:
-	for word := range strings.SplitSeq(words[1], ",") {
-		for _, a := range allActions {
-			if a.String() == word {
-				r.actions = append(r.actions, a)
-				continue next
-			}
+	for word := range strings.SplitSeq(words[0], ",") {
+		i := slices.IndexFunc(allActions, func(a registry.Action) bool { return a.String() == word })
+		if i < 0 {
+			return Rule{}, fmt.Errorf("%q is not pull, push, delete, list or *", word)
 		}
-		return Rule{}, fmt.Errorf("rule %q: %q is not pull, push, delete, list or *", text, word)
+		r.actions = append(r.actions, allActions[i])
 	}
 	return r, nil
 }
@@ -67,16 +86,11 @@ func (r Rule) String() string {
 	return r.user + " " + strings.Join(names, ",") + " " + r.repos
 }
 
-// permits reports whether the rule lets the user, "" being anonymous, do the
-// action. The empty repository is the catalog.
-func (r Rule) permits(user, repo string, action registry.Action) bool {
-	if r.user != everybody && r.user != who(user) {
+// permits reports whether the rule gives the right to the user, or to an
+// anonymous client if the name is "". The empty repository is the catalog.
+func (r Rule) permits(name, repo string, action registry.Action) bool {
+	if r.user != everybody && r.user != anonymous && r.user != name {
 		return false
 	}
-	for _, a := range r.actions {
-		if a == action {
-			return repo == "" || glob.Match(r.repos, repo)
-		}
-	}
-	return false
+	return slices.Contains(r.actions, action) && (repo == "" || glob.Match(r.repos, repo))
 }

@@ -7,39 +7,39 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// An Access is an entry in what a token lets its bearer do: the claim access
-// of the Token Authentication Specification, and a scope when it is written as
-// "repository:team/app:pull,push".
-type Access struct {
+// A Scope is a set of actions on one resource that a token can cover. It is an
+// entry of the claim access in the Token Authentication Specification. In
+// challenges and requests it is written as "repository:team/app:pull,push".
+type Scope struct {
 	Type    string   `json:"type"`
 	Name    string   `json:"name"`
 	Actions []string `json:"actions"`
 }
 
-// String returns the scope.
-func (a Access) String() string {
-	return a.Type + ":" + a.Name + ":" + strings.Join(a.Actions, ",")
+// String returns the scope as it is written in a challenge.
+func (s Scope) String() string {
+	return s.Type + ":" + s.Name + ":" + strings.Join(s.Actions, ",")
 }
 
-func scopeString(all []Access) string {
+func scopeString(all []Scope) string {
 	parts := make([]string, len(all))
-	for i, a := range all {
-		parts[i] = a.String()
+	for i, s := range all {
+		parts[i] = s.String()
 	}
 	return strings.Join(parts, " ")
 }
 
-// parseScopes reads scopes, of which each value may have several between
-// spaces. What is not a scope grants nothing and is left out.
-func parseScopes(values []string) (all []Access) {
+// parseScopes reads values that have one or more scopes, separated by spaces.
+// It skips words that are not scopes: they grant nothing.
+func parseScopes(values []string) (all []Scope) {
 	for _, v := range values {
 		for _, text := range strings.Fields(v) {
-			// The name may have colons itself, from the port of a host.
+			// The name can have a colon: before the port of a host.
 			first, last := strings.Index(text, ":"), strings.LastIndex(text, ":")
 			if first < 0 || first == last {
 				continue
 			}
-			all = append(all, Access{
+			all = append(all, Scope{
 				Type:    text[:first],
 				Name:    text[first+1 : last],
 				Actions: strings.Split(text[last+1:], ","),
@@ -49,28 +49,28 @@ func parseScopes(values []string) (all []Access) {
 	return all
 }
 
-// scopesFor returns the scopes that the request needs.
-func scopesFor(r *registry.Request) []Access {
-	repository := func(name string, actions ...string) Access { return Access{"repository", name, actions} }
+// scopesFor returns the scopes that the request requires.
+func scopesFor(r *registry.Request) []Scope {
+	repository := func(name string, actions ...string) Scope { return Scope{"repository", name, actions} }
 	switch {
 	case r.Op == registry.ListRepositories:
-		return []Access{{"registry", "catalog", []string{"*"}}}
+		return []Scope{{"registry", "catalog", []string{"*"}}}
 	case r.Repo == "":
 		return nil
 	case r.Op == registry.MountBlob && r.From != "":
-		return []Access{repository(r.Repo, "pull", "push"), repository(r.From, "pull")}
+		return []Scope{repository(r.Repo, "pull", "push"), repository(r.From, "pull")}
 	}
 	switch r.Op.Action() {
 	case registry.ActionPush:
-		return []Access{repository(r.Repo, "pull", "push")}
+		return []Scope{repository(r.Repo, "pull", "push")}
 	case registry.ActionDelete:
-		return []Access{repository(r.Repo, "delete")}
+		return []Scope{repository(r.Repo, "delete")}
 	}
-	return []Access{repository(r.Repo, "pull")}
+	return []Scope{repository(r.Repo, "pull")}
 }
 
-// actionName returns what the action is called in scopes: those know no list,
-// which is part of pull.
+// actionName returns the name of the action in scopes. They have no action
+// list: pull includes it.
 func actionName(a registry.Action) string {
 	if a == registry.ActionList {
 		return "pull"
@@ -78,26 +78,22 @@ func actionName(a registry.Action) string {
 	return a.String()
 }
 
-// covers reports whether the access has the action.
-func covers(all []Access, repo string, action registry.Action) bool {
-	for _, a := range all {
-		switch {
-		case repo == "":
-			if a.Type == "registry" && a.Name == "catalog" && slices.Contains(a.Actions, "*") {
-				return true
-			}
-		case a.Type == "repository" && a.Name == repo && slices.Contains(a.Actions, actionName(action)):
-			return true
+// covers reports whether the scopes include the action.
+func covers(scopes []Scope, repo string, action registry.Action) bool {
+	return slices.ContainsFunc(scopes, func(s Scope) bool {
+		if repo == "" {
+			return s.Type == "registry" && s.Name == "catalog" && slices.Contains(s.Actions, "*")
 		}
-	}
-	return false
+		return s.Type == "repository" && s.Name == repo && slices.Contains(s.Actions, actionName(action))
+	})
 }
 
-// grant returns what of the scopes the user may have.
-func (a *Auth) grant(name string, asked []Access) []Access {
-	granted := []Access{}
-	for _, s := range asked {
-		g := Access{Type: s.Type, Name: s.Name}
+// grant returns the part of the requested scopes that the user has the rights
+// for.
+func (a *Auth) grant(name string, requested []Scope) []Scope {
+	granted := []Scope{}
+	for _, s := range requested {
+		g := Scope{Type: s.Type, Name: s.Name}
 		switch {
 		case s.Type == "registry" && s.Name == "catalog":
 			if slices.Contains(s.Actions, "*") && a.permits(name, "", registry.ActionList) {

@@ -33,11 +33,11 @@ func getAs(t *testing.T, reg *registrytest.Server, path string, c auth.Credentia
 }
 
 func TestUsers(t *testing.T) {
-	who := auth.Basic("anonymous pull public/**")
-	reg := registrytest.NewServer(t, who)
+	a := auth.Basic("anonymous pull public/**")
+	reg := registrytest.NewServer(t, a)
 	reg.Push(t, "team/app:v1", content.Image())
 	reg.Push(t, "public/app:v1", content.Image())
-	ci, ro := who.User("ci"), who.User("ro", "pull team/*")
+	ci, ro := a.User("ci"), a.User("ro", "pull team/*")
 	manifest := func(repo string) string { return "/v2/" + repo + "/manifests/v1" }
 
 	require.Equal(t, 401, getAs(t, reg, "/v2/", auth.Credentials{}))
@@ -46,16 +46,16 @@ func TestUsers(t *testing.T) {
 	require.Equal(t, 200, getAs(t, reg, manifest("team/app"), ro))
 	require.Equal(t, 403, getAs(t, reg, manifest("other/app"), ro))
 	require.Equal(t, 404, getAs(t, reg, manifest("other/app"), ci))
-	require.Equal(t, 2, reg.Requests().User("ro").Len(), "the journal says who it was")
+	require.Equal(t, 2, reg.Requests().User("ro").Len(), "the journal has the user")
 
-	who.Revoke("ci")
+	a.Revoke("ci")
 	require.Equal(t, 401, getAs(t, reg, manifest("team/app"), ci))
 }
 
 func TestConfigFiles(t *testing.T) {
-	who := auth.Bearer()
-	reg := registrytest.NewServer(t, who)
-	ci := who.User("ci")
+	a := auth.Bearer()
+	reg := registrytest.NewServer(t, a)
+	ci := a.User("ci")
 	read := func(dir string) (config map[string]map[string]any) {
 		text, err := os.ReadFile(filepath.Join(dir, "config.json"))
 		require.NoError(t, err)
@@ -64,7 +64,7 @@ func TestConfigFiles(t *testing.T) {
 	}
 	entry := read(ci.DockerConfig(t, reg.Host()))["auths"][reg.Host()].(map[string]any)
 	require.NotEmpty(t, entry["auth"])
-	entry = read(who.DockerConfigIdentity(t, reg.Host(), "ci"))["auths"][reg.Host()].(map[string]any)
+	entry = read(a.DockerConfigIdentity(t, reg.Host(), "ci"))["auths"][reg.Host()].(map[string]any)
 	require.NotEmpty(t, entry["identitytoken"])
 
 	if runtime.GOOS == "windows" {
@@ -83,18 +83,18 @@ func TestConfigFiles(t *testing.T) {
 	require.Equal(t, reg.Host(), answer.ServerURL)
 }
 
-// TestSkopeoLogsIn has a client that reads files use the files.
+// Skopeo reads the configuration files.
 func TestSkopeoLogsIn(t *testing.T) {
 	skopeo, err := exec.LookPath("skopeo")
 	if err != nil {
 		t.Skip("skopeo is not installed")
 	}
-	for name, who := range map[string]*auth.Auth{"Basic": auth.Basic(), "Bearer": auth.Bearer()} {
+	for name, a := range map[string]*auth.Auth{"Basic": auth.Basic(), "Bearer": auth.Bearer()} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			reg := registrytest.NewServer(t, who)
+			reg := registrytest.NewServer(t, a)
 			reg.Push(t, "team/app:v1", content.Image())
-			ci := who.User("ci")
+			ci := a.User("ci")
 			inspect := func(dir string, env ...string) error {
 				cmd := exec.Command(skopeo, "inspect", "--raw", "--tls-verify=false", "docker://"+reg.Ref("team/app:v1"))
 				cmd.Env = append(os.Environ(), "REGISTRY_AUTH_FILE="+filepath.Join(dir, "config.json"))
@@ -108,19 +108,19 @@ func TestSkopeoLogsIn(t *testing.T) {
 			require.NoError(t, inspect(dir, "PATH="+dir+":"+os.Getenv("PATH")))
 			require.Error(t, inspect(auth.NewCredentials("ci").DockerConfig(t, reg.Host())))
 			if name == "Bearer" {
-				require.NoError(t, inspect(who.DockerConfigIdentity(t, reg.Host(), "ci")))
+				require.NoError(t, inspect(a.DockerConfigIdentity(t, reg.Host(), "ci")))
 			}
 			require.NotZero(t, reg.Requests().User("ci").Op(registry.GetManifest).Len())
 		})
 	}
 }
 
-// TestUserByCertificate has a client say who it is by its certificate alone.
+// A client with a certificate is a user without other credentials.
 func TestUserByCertificate(t *testing.T) {
-	who := auth.Basic()
-	reg := registrytest.NewServer(t, registrytest.WithTLS(registrytest.RequireClientCert), who)
+	a := auth.Basic()
+	reg := registrytest.NewServer(t, registrytest.WithTLS(registrytest.RequireClientCert), a)
 	reg.Push(t, "team/app:v1", content.Image())
-	who.User("ci", "pull team/*")
+	a.User("ci", "pull team/*")
 	get := func(name string) int {
 		transport := reg.Transport().Clone()
 		defer transport.CloseIdleConnections()
@@ -134,4 +134,29 @@ func TestUserByCertificate(t *testing.T) {
 	require.Equal(t, 200, get("ci"))
 	require.Equal(t, 401, get("nobody"))
 	require.Equal(t, 1, reg.Requests().User("ci").Len())
+}
+
+// Limits are options of a server. Those that come after the Auth count by user.
+func TestLimitsAreOptions(t *testing.T) {
+	a := auth.Basic("anonymous pull public/**")
+	reg := registrytest.NewServer(t, a, &auth.RateLimit{Limit: 1}, &auth.Quota{Bytes: 10}, auth.Immutable{Tags: []string{"**:v1"}})
+	reg.Push(t, "public/app:v1", content.Image())
+	ci, other := a.User("ci"), a.User("other")
+	require.Equal(t, 200, getAs(t, reg, "/v2/public/app/manifests/v1", ci))
+	require.Equal(t, 429, getAs(t, reg, "/v2/public/app/manifests/v1", ci))
+	require.Equal(t, 200, getAs(t, reg, "/v2/public/app/manifests/v1", other))
+	require.Equal(t, 200, getAs(t, reg, "/v2/public/app/manifests/v1", auth.Credentials{}))
+
+	put := func(body string) int {
+		r, err := http.NewRequestWithContext(t.Context(), "PUT", reg.URL+"/v2/public/app/manifests/v1", strings.NewReader(body))
+		require.NoError(t, err)
+		r.SetBasicAuth(ci.Username, ci.Password)
+		r.Header.Set("Content-Type", "application/vnd.test")
+		resp, err := reg.Client().Do(r)
+		require.NoError(t, err)
+		resp.Body.Close()
+		return resp.StatusCode
+	}
+	require.Equal(t, 409, put(`{"a":1}`), "immutable")
+	require.Equal(t, 403, put(`{"a":1}`), "7 bytes of 10 are used")
 }

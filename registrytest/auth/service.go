@@ -19,22 +19,22 @@ const (
 	maxTokenRequest  = 64 << 10
 )
 
-// A Grant is one token that was handed out.
+// A Grant is a token that the token service issued.
 type Grant struct {
-	User    string   // "" is anonymous
-	Service string   // what the token is for
-	Asked   []Access // what the client has asked for
-	Granted []Access // what the token covers
+	User      string  // "" for an anonymous client
+	Service   string  // the audience of the token
+	Requested []Scope // by the client
+	Granted   []Scope // the scopes that the token covers
 }
 
-// Grants returns the tokens that were handed out, the first one first.
+// Grants returns the tokens that the token service issued, in order.
 func (a *Auth) Grants() []Grant {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return slices.Clone(a.requests)
+	return slices.Clone(a.grants)
 }
 
-// ExpireTokens makes all access tokens that were handed out so far expire now.
+// ExpireTokens makes all access tokens that were issued so far expire now.
 // Refresh tokens stay valid, see [Auth.Revoke].
 func (a *Auth) ExpireTokens() {
 	a.mu.Lock()
@@ -42,27 +42,34 @@ func (a *Auth) ExpireTokens() {
 	a.expired = a.issued
 }
 
-// SetSkew sets by how much the clock of the token service is ahead of that of
-// the registry, or behind it if d is negative.
+// SetSkew sets the time by which the clock of the token service is ahead of the
+// clock of the registry; if d is negative, it is behind.
 func (a *Auth) SetSkew(d time.Duration) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.skew = d
 }
 
-// IdentityToken returns a refresh token of the user, as docker login keeps it.
+// IdentityToken returns a refresh token of the user, such as docker login
+// stores. It panics if no user with the name was added.
 func (a *Auth) IdentityToken(name string) string {
-	token := rand.Text()
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	return a.newRefresh(a.mustKnow("IdentityToken", name))
+}
+
+// newRefresh returns a new refresh token of the user. The lock is held.
+func (a *Auth) newRefresh(u *user) string {
+	token := rand.Text()
 	if a.refresh == nil {
-		a.refresh = make(map[string]string)
+		a.refresh = make(map[string]*user)
 	}
-	a.refresh[token] = name
+	a.refresh[token] = u
 	return token
 }
 
-// TokenHandler returns the token service alone, for a host of its own.
+// TokenHandler returns a handler that is the token service alone, for a host of
+// its own. Set Realm to its URL.
 func (a *Auth) TokenHandler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, hr *http.Request) {
 		r := &registry.Request{Request: hr, Op: registry.GetToken}
@@ -87,19 +94,19 @@ func writeTokenError(w http.ResponseWriter, e *registry.Error) {
 	json.NewEncoder(w).Encode(map[string]any{"errors": []map[string]string{{"code": string(e.Code), "message": e.Message}}})
 }
 
-// tokenRequest is what a client asks of the token service.
+// A tokenRequest is a request to the token service, authenticated.
 type tokenRequest struct {
 	user    string
 	service string
-	scopes  []Access
-	offline bool   // a refresh token is wanted
-	refresh string // the refresh token that it came with
+	scopes  []Scope
+	offline bool   // whether the client wants a refresh token
+	refresh string // the refresh token that the client sent, or ""
 }
 
-// serveToken answers a request to the token service: GET as in Token
+// serveToken serves a request to the token service: GET as in Token
 // Authentication Specification, POST as in OAuth2 Token Authentication.
 func (a *Auth) serveToken(w http.ResponseWriter, r *registry.Request) error {
-	if a.Scheme == SchemeBasic {
+	if a.schemes == basicOnly {
 		return &registry.Error{Code: registry.CodeUnsupported, Status: http.StatusNotFound, Message: "there is no token service"}
 	}
 	var t tokenRequest
@@ -110,7 +117,7 @@ func (a *Auth) serveToken(w http.ResponseWriter, r *registry.Request) error {
 	case http.MethodPost:
 		t, err = a.readPost(w, r)
 	default:
-		return &registry.Error{Code: registry.CodeUnsupported, Header: http.Header{"Allow": {"GET, POST"}}, Message: "the token service has GET and POST"}
+		return &registry.Error{Code: registry.CodeUnsupported, Header: http.Header{"Allow": {"GET, POST"}}, Message: "the token service has GET and POST only"}
 	}
 	if err != nil {
 		return err
@@ -118,19 +125,7 @@ func (a *Auth) serveToken(w http.ResponseWriter, r *registry.Request) error {
 	if t.service == "" {
 		t.service = a.service(r.Request)
 	}
-	granted := a.grant(t.user, t.scopes)
-	life := a.TokenLife
-	if life == 0 {
-		life = defaultTokenLife
-	}
-	a.mu.Lock()
-	a.issued++
-	number, now := a.issued, time.Now().Add(a.skew)
-	a.mu.Unlock()
-	claims := Claims{
-		Issuer: issuer, Subject: t.user, Audience: t.service, Access: granted, number: number,
-		IssuedAt: now, NotBefore: now, Expires: now.Add(life),
-	}
+	claims := a.newClaims(t)
 	if a.Mint != nil {
 		a.Mint(&claims)
 	}
@@ -139,29 +134,29 @@ func (a *Auth) serveToken(w http.ResponseWriter, r *registry.Request) error {
 		return err
 	}
 	a.mu.Lock()
-	a.requests = append(a.requests, Grant{t.user, t.service, t.scopes, claims.Access})
+	a.grants = append(a.grants, Grant{t.user, t.service, t.scopes, claims.Access})
+	if u := a.active(t.user); u != nil && t.offline && t.refresh == "" {
+		t.refresh = a.newRefresh(u)
+	}
 	a.mu.Unlock()
 	r.User, r.Scope = t.user, scopeString(claims.Access)
 
-	answer := map[string]any{
+	response := map[string]any{
 		"token":        token,
 		"access_token": token,
 		"expires_in":   int64(claims.Expires.Sub(claims.IssuedAt) / time.Second),
 		"issued_at":    claims.IssuedAt.UTC().Format(time.RFC3339),
 	}
 	if r.Method == http.MethodPost {
-		// RFC 6749 knows no field token, and says what the scope has become.
-		delete(answer, "token")
-		answer["scope"] = scopeString(claims.Access)
-		answer["token_type"] = "Bearer"
+		// RFC 6749, section 5.1, has no field token and requires these.
+		delete(response, "token")
+		response["scope"] = scopeString(claims.Access)
+		response["token_type"] = "Bearer"
 	}
-	switch {
-	case t.refresh != "":
-		answer["refresh_token"] = t.refresh
-	case t.offline && t.user != "":
-		answer["refresh_token"] = a.IdentityToken(t.user)
+	if t.refresh != "" {
+		response["refresh_token"] = t.refresh
 	}
-	text, err := json.Marshal(answer)
+	text, err := json.Marshal(response)
 	if err != nil {
 		return fmt.Errorf("encoding a token: %w", err)
 	}
@@ -173,7 +168,28 @@ func (a *Auth) serveToken(w http.ResponseWriter, r *registry.Request) error {
 	return err
 }
 
-// readGet reads a GET. Who comes without credentials is anonymous.
+// newClaims returns the claims of a new token for the request.
+func (a *Auth) newClaims(t tokenRequest) Claims {
+	granted := a.grant(t.user, t.scopes)
+	life := a.TokenLife
+	if life == 0 {
+		life = defaultTokenLife
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.issued++
+	now := time.Now().Add(a.skew)
+	c := Claims{
+		Issuer: issuer, Subject: t.user, Audience: t.service, Access: granted, number: a.issued,
+		IssuedAt: now, NotBefore: now, Expires: now.Add(life),
+	}
+	if u := a.active(t.user); u != nil {
+		c.generation = u.generation
+	}
+	return c
+}
+
+// readGet reads a GET request. Without credentials, the client is anonymous.
 func (a *Auth) readGet(r *registry.Request) (t tokenRequest, err error) {
 	query := r.URL.Query()
 	t = tokenRequest{
@@ -184,25 +200,25 @@ func (a *Auth) readGet(r *registry.Request) (t tokenRequest, err error) {
 	switch values := r.Header["Authorization"]; len(values) {
 	case 0:
 	case 1:
-		scheme, rest, _ := strings.Cut(values[0], " ")
+		scheme, credentials, _ := strings.Cut(values[0], " ")
 		if !strings.EqualFold(scheme, "Basic") {
-			return t, badCredentials("the token service takes Basic")
+			return t, badCredentials("the token service accepts only Basic credentials")
 		}
-		if t.user, err = a.checkBasic(rest); err != nil {
+		if t.user, err = a.checkBasic(credentials); err != nil {
 			return t, badCredentials(err.Error())
 		}
 	default:
-		return t, badCredentials("there is more than one Authorization header")
+		return t, badCredentials("the request has several Authorization headers")
 	}
 	return t, nil
 }
 
-// readPost reads a POST, whose form is in its body.
+// readPost reads a POST request, whose form is in its body.
 func (a *Auth) readPost(w http.ResponseWriter, r *registry.Request) (t tokenRequest, err error) {
 	hr := r.Request
 	hr.Body = http.MaxBytesReader(w, hr.Body, maxTokenRequest)
 	if err := hr.ParseForm(); err != nil {
-		return t, &registry.Error{Code: registry.CodeUnsupported, Status: http.StatusBadRequest, Message: "the form cannot be read: " + err.Error()}
+		return t, &registry.Error{Code: registry.CodeUnsupported, Status: http.StatusBadRequest, Message: "reading the form: " + err.Error()}
 	}
 	form := hr.PostForm
 	t = tokenRequest{
@@ -218,12 +234,13 @@ func (a *Auth) readPost(w http.ResponseWriter, r *registry.Request) (t tokenRequ
 	case "refresh_token":
 		t.refresh = form.Get("refresh_token")
 		a.mu.Lock()
-		name, known := a.refresh[t.refresh]
+		u := a.refresh[t.refresh]
+		valid := a.current(u)
 		a.mu.Unlock()
-		if !known || a.isRevoked(name) {
+		if !valid {
 			return t, badCredentials("the refresh token is not valid")
 		}
-		t.user = name
+		t.user = u.name
 	default:
 		return t, &registry.Error{
 			Code: registry.CodeUnsupported, Status: http.StatusBadRequest,
@@ -233,8 +250,7 @@ func (a *Auth) readPost(w http.ResponseWriter, r *registry.Request) (t tokenRequ
 	return t, nil
 }
 
-// badCredentials returns the error of the token service for credentials that
-// are wrong.
+// badCredentials returns the token service's error for wrong credentials.
 func badCredentials(message string) error {
 	e := registry.Errorf(registry.CodeUnauthorized, "%s", message)
 	e.Header = http.Header{"Www-Authenticate": {`Basic realm="token service"`}}

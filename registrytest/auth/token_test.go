@@ -1,13 +1,12 @@
 package auth
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/hmac"
-	"crypto/rand"
 	"crypto/sha256"
+	"crypto/sha512"
 	"encoding/base64"
 	"encoding/json"
+	"hash"
 	"strings"
 	"testing"
 	"time"
@@ -15,12 +14,15 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// newToken returns a valid token, and the Auth that has made it.
+// newToken returns a valid token, and the Auth that issued it.
 func newToken(t *testing.T, change func(*Claims)) (*Auth, string) {
-	a := &Auth{Scheme: SchemeBearer}
+	a := Bearer()
 	a.User("ci")
 	now := time.Now()
-	c := Claims{Issuer: issuer, Subject: "ci", Audience: "service", IssuedAt: now, NotBefore: now, Expires: now.Add(time.Minute), number: 1}
+	c := Claims{
+		Issuer: issuer, Subject: "ci", Audience: "service", IssuedAt: now, NotBefore: now, Expires: now.Add(time.Minute),
+		number: 1, generation: a.users["ci"].generation,
+	}
 	if change != nil {
 		change(&c)
 	}
@@ -36,51 +38,50 @@ func TestVerify(t *testing.T) {
 	require.Equal(t, "ci", c.Subject)
 
 	parts := strings.Split(good, ".")
-	encode := func(v any) string {
-		text, err := json.Marshal(v)
+	encode := func(text string) string { return base64.RawURLEncoding.EncodeToString([]byte(text)) }
+	header := func(algorithm string) string {
+		text, err := json.Marshal(wireHeader{"JWT", algorithm})
 		require.NoError(t, err)
-		return base64.RawURLEncoding.EncodeToString(text)
+		return encode(string(text))
 	}
-	k, err := a.keyPair()
-	require.NoError(t, err)
-	public, err := k.private.PublicKey.Bytes()
-	require.NoError(t, err)
-	mac := func(header, secret string) string {
-		h := hmac.New(sha256.New, []byte(secret))
-		h.Write([]byte(header + "." + parts[1]))
-		return header + "." + parts[1] + "." + base64.RawURLEncoding.EncodeToString(h.Sum(nil))
+	require.Equal(t, parts[0], header("HS256"))
+	sign := func(header string, h func() hash.Hash, key []byte) string {
+		m := hmac.New(h, key)
+		m.Write([]byte(header + "." + parts[1]))
+		return header + "." + parts[1] + "." + base64.RawURLEncoding.EncodeToString(m.Sum(nil))
 	}
-	hs256 := encode(wireHeader{"JWT", "HS256", k.id})
+	require.Equal(t, good, sign(parts[0], sha256.New, a.key))
 	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
 	require.NoError(t, err)
-	root := base64.RawURLEncoding.EncodeToString([]byte(strings.Replace(string(payload), `"ci"`, `"root"`, 1)))
-	zero := base64.RawURLEncoding.EncodeToString(make([]byte, 64))
-	other, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	require.NoError(t, err)
-	forger := &Auth{keys: &keys{other, k.id}}
-	forged, err := forger.sign(Claims{Issuer: issuer, Subject: "ci", Audience: "service", Expires: time.Now().Add(time.Hour), number: 1})
-	require.NoError(t, err)
+	root := encode(strings.Replace(string(payload), `"ci"`, `"root"`, 1))
+	_, other := newToken(t, nil)
 
 	for name, token := range map[string]string{
 		"empty":                           "",
 		"two parts":                       parts[0] + "." + parts[1],
 		"four parts":                      good + ".",
 		"no signature":                    parts[0] + "." + parts[1] + ".",
-		"alg none":                        encode(wireHeader{"JWT", "none", k.id}) + "." + parts[1] + ".",
-		"alg None with the signature":     encode(wireHeader{"JWT", "None", k.id}) + "." + parts[1] + "." + parts[2],
-		"alg empty":                       encode(wireHeader{"JWT", "", k.id}) + "." + parts[1] + "." + parts[2],
-		"HS256 with the public key":       mac(hs256, string(public)),
-		"HS256 with the key's name":       mac(hs256, k.id),
-		"ES256 header, HMAC":              mac(parts[0], string(public)),
+		"alg none":                        header("none") + "." + parts[1] + ".",
+		"alg None with the signature":     header("None") + "." + parts[1] + "." + parts[2],
+		"alg empty":                       header("") + "." + parts[1] + "." + parts[2],
+		"alg none, signed":                sign(header("none"), sha256.New, a.key),
+		"alg hs256, signed":               sign(header("hs256"), sha256.New, a.key),
+		"alg HS512, signed":               sign(header("HS512"), sha512.New, a.key),
+		"alg HS256, signed with SHA-512":  sign(parts[0], sha512.New, a.key),
+		"alg ES256, signed with HMAC":     sign(header("ES256"), sha256.New, a.key),
+		"alg RS256 with the signature":    header("RS256") + "." + parts[1] + "." + parts[2],
+		"no key":                          sign(parts[0], sha256.New, nil),
+		"a key of zeros":                  sign(parts[0], sha256.New, make([]byte, sha256.Size)),
+		"the issuer as a key":             sign(parts[0], sha256.New, []byte(issuer)),
+		"the key of another registry":     other,
 		"another user, same signature":    parts[0] + "." + root + "." + parts[2],
-		"signature of zeros":              parts[0] + "." + parts[1] + "." + zero,
-		"signed with a key of its own":    forged,
-		"another key's name":              encode(wireHeader{"JWT", algorithm, "0000"}) + "." + parts[1] + "." + parts[2],
-		"padding":                         good + "==",
+		"signature of zeros":              parts[0] + "." + parts[1] + "." + base64.RawURLEncoding.EncodeToString(make([]byte, sha256.Size)),
+		"half of the signature":           parts[0] + "." + parts[1] + "." + parts[2][:20],
+		"padding":                         good + "=",
 		"trailing bits":                   good[:len(good)-1] + flipLastBit(good[len(good)-1]),
 		"standard alphabet":               strings.NewReplacer("-", "+", "_", "/").Replace(good) + "+",
 		"header is no JSON":               "e30x." + parts[1] + "." + parts[2],
-		"a second value behind the first": base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"ES256","kid":"`+k.id+`"}{}`)) + "." + parts[1] + "." + parts[2],
+		"a second value behind the first": encode(`{"alg":"HS256"}{}`) + "." + parts[1] + "." + parts[2],
 		"space":                           " " + good,
 	} {
 		_, err := a.verify(token, "service")
@@ -100,16 +101,17 @@ func TestClaims(t *testing.T) {
 		change func(*Claims)
 		ok     bool
 	}{
-		"as it is":         {nil, true},
-		"another audience": {func(c *Claims) { c.Audience = "another" }, false},
-		"no audience":      {func(c *Claims) { c.Audience = "" }, false},
-		"another issuer":   {func(c *Claims) { c.Issuer = "another" }, false},
-		"expired":          {func(c *Claims) { c.Expires = time.Now().Add(-time.Second) }, false},
-		"never expires":    {func(c *Claims) { c.Expires = time.Time{} }, false},
-		"not yet":          {func(c *Claims) { c.NotBefore = time.Now().Add(time.Minute) }, false},
-		"unknown user":     {func(c *Claims) { c.Subject = "nobody" }, false},
-		"anonymous":        {func(c *Claims) { c.Subject = "" }, true},
-		"number 0":         {func(c *Claims) { c.number = 0 }, false},
+		"unchanged":          {nil, true},
+		"another generation": {func(c *Claims) { c.generation++ }, false},
+		"another audience":   {func(c *Claims) { c.Audience = "another" }, false},
+		"no audience":        {func(c *Claims) { c.Audience = "" }, false},
+		"another issuer":     {func(c *Claims) { c.Issuer = "another" }, false},
+		"expired":            {func(c *Claims) { c.Expires = time.Now().Add(-time.Second) }, false},
+		"never expires":      {func(c *Claims) { c.Expires = time.Time{} }, false},
+		"not yet":            {func(c *Claims) { c.NotBefore = time.Now().Add(time.Minute) }, false},
+		"unknown user":       {func(c *Claims) { c.Subject = "nobody" }, false},
+		"anonymous":          {func(c *Claims) { c.Subject, c.generation = "", 0 }, true},
+		"number 0":           {func(c *Claims) { c.number = 0 }, false},
 	} {
 		a, token := newToken(t, c.change)
 		_, err := a.verify(token, "service")
@@ -118,7 +120,7 @@ func TestClaims(t *testing.T) {
 }
 
 func FuzzVerify(f *testing.F) {
-	a := &Auth{Scheme: SchemeBearer}
+	a := Bearer()
 	now := time.Now()
 	good, err := a.sign(Claims{Issuer: issuer, Audience: "service", NotBefore: now, Expires: now.Add(time.Hour), number: 1})
 	require.NoError(f, err)

@@ -17,8 +17,10 @@ import (
 
 // A login is a way in which a client gets past the door.
 type login struct {
-	name   string
-	scheme auth.Scheme
+	name string
+
+	// auth is how the registry asks for credentials.
+	auth func(rules ...string) *auth.Auth
 
 	// over is set where it makes a difference: the login is tried over that
 	// scheme alone.
@@ -36,29 +38,25 @@ type login struct {
 
 func logins() []login {
 	return []login{
-		{name: "Basic", scheme: auth.SchemeBasic, as: ci, run: there},
-		{name: "Bearer", scheme: auth.SchemeBearer, as: ci, run: there},
-		{name: "Bearer, identity token", scheme: auth.SchemeBearer, as: identity, run: there},
-		{name: "Bearer, anonymous pull", scheme: auth.SchemeBearer, as: func(a *auth.Auth, _ *Env) {
-			if err := a.Allow("anonymous pull public/**"); err != nil {
-				panic(err)
-			}
-		}, run: func(s *try, a *auth.Auth) string {
+		{name: "Basic", auth: auth.Basic, as: ci, run: there},
+		{name: "Bearer", auth: auth.Bearer, as: ci, run: there},
+		{name: "Bearer, identity token", auth: auth.Bearer, as: identity, run: there},
+		{name: "Bearer, anonymous pull", auth: auth.Bearer, as: func(a *auth.Auth, _ *Env) { a.Allow("anonymous pull public/**") }, run: func(s *try, a *auth.Auth) string {
 			s.reg.Push(s, "public/app:v1", app())
 			s.pull("public/app:v1", app())
 			return tokens(s, a)
 		}},
-		{name: "Bearer, mount", scheme: auth.SchemeBearer, as: ci, run: func(s *try, a *auth.Auth) string {
+		{name: "Bearer, mount", auth: auth.Bearer, as: ci, run: func(s *try, a *auth.Auth) string {
 			return mount(s) + ", " + tokens(s, a)
 		}},
-		{name: "Bearer, tokens expire between two blobs", scheme: auth.SchemeBearer, as: ci, run: expired, expire: registry.PutUpload},
-		{name: "Bearer, identity token, tokens expire between two blobs", scheme: auth.SchemeBearer, as: identity, run: expired, expire: registry.PutUpload},
+		{name: "Bearer, tokens expire between two blobs", auth: auth.Bearer, as: ci, run: expired, expire: registry.PutUpload},
+		{name: "Bearer, identity token, tokens expire between two blobs", auth: auth.Bearer, as: identity, run: expired, expire: registry.PutUpload},
 		// Whether the client can send the body again depends on the HTTP version.
-		{name: "Bearer, tokens expire before the bytes of a blob", over: "http", scheme: auth.SchemeBearer, as: ci, run: expired, expire: registry.StartUpload},
-		{name: "Bearer, tokens expire before the bytes of a blob, HTTPS", over: "https", scheme: auth.SchemeBearer, as: ci, run: expired, expire: registry.StartUpload},
-		{name: "Basic, wrong password", scheme: auth.SchemeBasic, as: wrongPassword, run: refused},
-		{name: "Bearer, wrong password", scheme: auth.SchemeBearer, as: wrongPassword, run: refused},
-		{name: "Bearer, may only pull", scheme: auth.SchemeBearer, as: func(a *auth.Auth, env *Env) {
+		{name: "Bearer, tokens expire before the bytes of a blob", over: "http", auth: auth.Bearer, as: ci, run: expired, expire: registry.StartUpload},
+		{name: "Bearer, tokens expire before the bytes of a blob, HTTPS", over: "https", auth: auth.Bearer, as: ci, run: expired, expire: registry.StartUpload},
+		{name: "Basic, wrong password", auth: auth.Basic, as: wrongPassword, run: refused},
+		{name: "Bearer, wrong password", auth: auth.Bearer, as: wrongPassword, run: refused},
+		{name: "Bearer, may only pull", auth: auth.Bearer, as: func(a *auth.Auth, env *Env) {
 			env.Credentials = a.User("ci", "pull **")
 		}, run: refused},
 	}
@@ -127,7 +125,7 @@ func tokens(s *try, a *auth.Auth) string {
 		return "ok"
 	}
 	for _, g := range a.Grants() {
-		for _, scope := range g.Asked {
+		for _, scope := range g.Requested {
 			if !slices.Contains(scopes, scope.String()) {
 				scopes = append(scopes, scope.String())
 			}
@@ -162,7 +160,7 @@ func Logins(t *testing.T, docs string, clients ...Factory) {
 }
 
 func (l login) try(t *testing.T, client Factory, opts ...registrytest.Option) string {
-	a := &auth.Auth{Scheme: l.scheme}
+	a := l.auth()
 	var expire sync.Once
 	s := start(t, Factory{client.Name, func(t *testing.T, env Env) Client {
 		l.as(a, &env)

@@ -1,0 +1,181 @@
+package auth
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/ocireg/registry"
+)
+
+// A user is an account. Adding it again makes a new user with another
+// generation, so that earlier tokens are no longer valid.
+type user struct {
+	name       string
+	password   string
+	rules      []Rule // nil means every right
+	revoked    bool
+	generation uint64
+}
+
+// Credentials are a name and a password with which a client authenticates.
+type Credentials struct {
+	Username, Password string
+}
+
+// NewCredentials returns the name with a random password.
+func NewCredentials(name string) Credentials {
+	return Credentials{name, rand.Text()}
+}
+
+// User adds a user with a random password. If there is a user with the name,
+// the new one replaces it, and its earlier password and tokens are no longer
+// valid. The rules are those of [ParseRule] without the first word, such as
+// "pull,push team/**". A user without rules may do everything; any user may do
+// what an anonymous client may.
+//
+// User panics if the name or a rule is not valid, as [regexp.MustCompile] does.
+func (a *Auth) User(name string, rules ...string) Credentials {
+	c := NewCredentials(name)
+	if err := a.AddUser(c, rules...); err != nil {
+		panic("auth: " + err.Error())
+	}
+	return c
+}
+
+// AddUser is like [Auth.User] with a given password. If the name or a rule is
+// not valid, it returns an error and adds no user; see [Auth.Err].
+func (a *Auth) AddUser(c Credentials, rules ...string) error {
+	u := &user{name: c.Username, password: c.Password}
+	if err := checkName(u.name); err != nil {
+		return a.fail(err)
+	}
+	for _, text := range rules {
+		r, err := parseRights(u.name, strings.Fields(text))
+		if err != nil {
+			return a.fail(fmt.Errorf("rule %q of user %s: %w", text, u.name, err))
+		}
+		u.rules = append(u.rules, r)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.users == nil {
+		a.users = make(map[string]*user)
+	}
+	a.generation++
+	u.generation = a.generation
+	a.users[u.name] = u
+	return nil
+}
+
+// checkName returns an error if a user cannot have the name.
+func checkName(name string) error {
+	if name == "" || strings.ContainsAny(name, ": \t\r\n") || name == anonymous || name == everybody {
+		return fmt.Errorf("%q cannot be the name of a user", name)
+	}
+	return nil
+}
+
+// Allow adds a rule such as "anonymous pull public/**", see [ParseRule]. It
+// returns an error if the rule is not valid; see [Auth.Err].
+func (a *Auth) Allow(rule string) error {
+	r, err := ParseRule(rule)
+	if err != nil {
+		return a.fail(err)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.rules = append(a.rules, r)
+	return nil
+}
+
+// Revoke invalidates the user's password and tokens. It panics if no user with
+// the name was added.
+func (a *Auth) Revoke(name string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.mustKnow("Revoke", name).revoked = true
+}
+
+// mustKnow returns the user with the name. It panics if there is none: a test
+// that misspells a name would test nothing. The lock is held.
+func (a *Auth) mustKnow(method, name string) *user {
+	u := a.users[name]
+	if u == nil {
+		panic(fmt.Sprintf("auth: %s: no user %q was added; call User or AddUser first", method, name))
+	}
+	return u
+}
+
+// active returns the user with the name, or nil if there is none or it was
+// revoked. The lock is held.
+func (a *Auth) active(name string) *user {
+	if u := a.users[name]; u != nil && !u.revoked {
+		return u
+	}
+	return nil
+}
+
+// current reports whether the user still exists. The lock is held.
+func (a *Auth) current(u *user) bool { return u != nil && a.active(u.name) == u }
+
+// checkBasic returns the name of the user with the Basic credentials.
+func (a *Auth) checkBasic(encoded string) (string, error) {
+	text, err := base64.StdEncoding.DecodeString(strings.TrimSpace(encoded))
+	if err != nil {
+		return "", errors.New("the credentials are not base64")
+	}
+	name, password, ok := strings.Cut(string(text), ":")
+	if !ok {
+		return "", errors.New("the credentials have no password")
+	}
+	return a.check(name, password)
+}
+
+// check returns the name if it and the password are those of a user.
+func (a *Auth) check(name, password string) (string, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	u := a.active(name)
+	known := u != nil
+	if !known {
+		u = &user{}
+	}
+	// The comparison takes the same time for a user that does not exist.
+	want, got := sha256.Sum256([]byte(u.password)), sha256.Sum256([]byte(password))
+	if same := subtle.ConstantTimeCompare(want[:], got[:]) == 1; !same || !known {
+		return "", errors.New("wrong user name or password")
+	}
+	return name, nil
+}
+
+// permits reports whether the user, or an anonymous client if name is "", has
+// the right. The empty repository stands for the catalog.
+func (a *Auth) permits(name, repo string, action registry.Action) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if name != "" {
+		u := a.active(name)
+		if u == nil {
+			return false
+		}
+		if u.rules == nil {
+			return true
+		}
+		for _, r := range u.rules {
+			if r.permits(name, repo, action) {
+				return true
+			}
+		}
+	}
+	for _, r := range a.rules {
+		if r.permits(name, repo, action) {
+			return true
+		}
+	}
+	return false
+}
