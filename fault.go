@@ -102,12 +102,7 @@ func isEnd(err error) bool { return errors.As(err, new(ConnectionEnd)) }
 // serveFaulty serves the request, with the first fault that an injector returns
 // for it.
 func (h *handler) serveFaulty(w *responseWriter, r *Request) error {
-	for _, inject := range h.injectors {
-		if r.fault = inject(r); r.fault != nil {
-			break
-		}
-	}
-	if r.fault == nil {
+	if r.fault = h.inject(r); r.fault == nil {
 		return respond(h.serve, w, r)
 	}
 	// Recorders get the request as it arrived.

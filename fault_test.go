@@ -536,22 +536,3 @@ func TestFaultWithoutConnection(t *testing.T) {
 		})
 	}
 }
-
-// The first injector that has a fault is the one that counts.
-func TestFirstFault(t *testing.T) {
-	t.Parallel()
-	inject := func(status int) func(*registry.Request) *registry.Fault {
-		return func(*registry.Request) *registry.Fault {
-			if status == 0 {
-				return nil
-			}
-			return &registry.Fault{Header: func(int, http.Header) int { return status }}
-		}
-	}
-	for _, test := range []struct{ first, second, want int }{{0, 0, 200}, {0, 202, 202}, {201, 202, 201}} {
-		h := registry.New(memstore.New(), registry.WithFaults(inject(test.first)), registry.WithFaults(inject(test.second)))
-		w := httptest.NewRecorder()
-		h.ServeHTTP(w, httptest.NewRequest("GET", "/v2/", nil))
-		require.Equal(t, test.want, w.Code)
-	}
-}

@@ -1,6 +1,8 @@
 package fault
 
 import (
+	"net/http/httptest"
+	"slices"
 	"testing"
 	"time"
 
@@ -198,5 +200,41 @@ func TestRulesThatMakeSense(t *testing.T) {
 	} {
 		_, err := new(Rules).Add(rule)
 		require.NoError(t, err, rule.String())
+	}
+}
+
+// The rules know what the requests for each operation have.
+func TestOperationsHave(t *testing.T) {
+	t.Parallel()
+	const digest = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+	type values struct{ repo, tag, digest, session bool }
+	known := map[registry.Op]values{}
+	methods := map[registry.Op][]string{}
+	for _, target := range []string{
+		"/v2/", "/v2/_catalog", "/token", "/v2/_oci/ext/discover", "/v2/app/_oci/ext/discover", "/v2/app/tags/list",
+		"/v2/app/manifests/v1", "/v2/app/manifests/" + digest, "/v2/app/blobs/" + digest, "/v2/app/referrers/" + digest,
+		"/v2/app/blobs/uploads/", "/v2/app/blobs/uploads/?digest=" + digest, "/v2/app/blobs/uploads/?mount=" + digest,
+		"/v2/app/blobs/uploads/x?digest=" + digest,
+	} {
+		for _, method := range []string{"GET", "HEAD", "PUT", "POST", "PATCH", "DELETE"} {
+			r, _ := registry.ParseRequest(httptest.NewRequest(method, target, nil))
+			if r.Op == registry.UnknownOp {
+				continue
+			}
+			v := known[r.Op]
+			known[r.Op] = values{v.repo || r.Repo != "", v.tag || r.Tag != "", v.digest || r.Digest != "", v.session || r.Session != ""}
+			if !slices.Contains(methods[r.Op], method) {
+				methods[r.Op] = append(methods[r.Op], method)
+			}
+		}
+	}
+	for _, name := range opNames()[1:] {
+		op, err := registry.ParseOp(name)
+		require.NoError(t, err)
+		if op == registry.UnknownOp {
+			continue
+		}
+		require.Equal(t, known[op], values{hasRepo(op), hasTag(op), hasDigest(op), hasSession(op)}, name)
+		require.Equal(t, methods[op], methodsOf(op), name)
 	}
 }

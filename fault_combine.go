@@ -1,0 +1,111 @@
+package registry
+
+import (
+	"io"
+	"net/http"
+	"strings"
+)
+
+// inject returns the fault that hits the request: those of all injectors
+// combined, up to the first that responds in place of the operation.
+func (h *handler) inject(r *Request) *Fault {
+	var f *Fault
+	for _, inject := range h.injectors {
+		f = f.over(inject(r))
+		if f != nil && (f.Serve != nil || f.AfterCommit) {
+			break
+		}
+	}
+	return f
+}
+
+// over returns the fault that does what the other one does and then what f
+// does, so that f has the last word. Either of them may be nil. If f responds in
+// place of the operation, other must not.
+func (f *Fault) over(other *Fault) *Fault {
+	switch {
+	case f == nil:
+		return other
+	case other == nil:
+		return f
+	}
+	both := &Fault{
+		Name:        strings.Trim(other.Name+"; "+f.Name, "; "),
+		Before:      f.Before,
+		LoseUpload:  f.LoseUpload || other.LoseUpload,
+		AfterCommit: f.AfterCommit || other.AfterCommit,
+		Serve:       f.Serve,
+		Header:      f.Header,
+		Body:        f.Body,
+		Wire:        f.Wire,
+	}
+	if both.Serve == nil {
+		both.Serve = other.Serve
+	}
+	if other.Before != nil {
+		both.Before = func(r *Request) error {
+			if err := other.Before(r); err != nil || f.Before == nil {
+				return err
+			}
+			return f.Before(r)
+		}
+	}
+	if other.Header != nil {
+		both.Header = func(status int, header http.Header) int {
+			status = other.Header(status, header)
+			if f.Header != nil {
+				status = f.Header(status, header)
+			}
+			return status
+		}
+	}
+	if other.Body != nil {
+		both.Body = func(w io.Writer, size int64) io.Writer {
+			if f.Body == nil {
+				return other.Body(w, size)
+			}
+			inner := &closedOnce{Writer: f.Body(w, size)}
+			return &nested{other.Body(inner, size), inner}
+		}
+	}
+	if other.Wire != nil {
+		both.Wire = func(w io.Writer) io.Writer {
+			if f.Wire != nil {
+				w = f.Wire(w)
+			}
+			return other.Wire(w)
+		}
+	}
+	return both
+}
+
+// A nested writer writes to the outer of two writers, and closes both.
+type nested struct {
+	io.Writer
+	inner *closedOnce
+}
+
+func (w *nested) Close() error {
+	if c, ok := w.Writer.(io.Closer); ok {
+		if err := c.Close(); err != nil {
+			return err
+		}
+	}
+	return w.inner.Close()
+}
+
+// A closedOnce closes its writer, if that is an [io.Closer], no more than once:
+// the outer writer may have closed it already.
+type closedOnce struct {
+	io.Writer
+	closed bool
+}
+
+func (w *closedOnce) Close() error {
+	c, ok := w.Writer.(io.Closer)
+	if w.closed || !ok {
+		return nil
+	}
+	w.closed = true
+	return c.Close()
+}

@@ -1,0 +1,128 @@
+package registry_test
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/memstore"
+)
+
+// suffixer is a writer that appends a text when it is closed. A chained one
+// also closes the writer behind it.
+type suffixer struct {
+	io.Writer
+	text    string
+	chained bool
+}
+
+func (s suffixer) Close() error {
+	if _, err := io.WriteString(s.Writer, s.text); err != nil {
+		return err
+	}
+	if c, ok := s.Writer.(io.Closer); ok && s.chained {
+		return c.Close()
+	}
+	return nil
+}
+
+// Faults of several options combine. The first has the last word.
+func TestFaultsCombine(t *testing.T) {
+	t.Parallel()
+	header := func(status int, value string) func(int, http.Header) int {
+		return func(_ int, h http.Header) int {
+			h.Set("X-Last", value)
+			h.Add("X-All", value)
+			h.Del("Content-Length")
+			return status
+		}
+	}
+	body := func(text string, chained bool) func(io.Writer, int64) io.Writer {
+		return func(w io.Writer, _ int64) io.Writer { return suffixer{w, text, chained} }
+	}
+	before := func(value string) func(*registry.Request) error {
+		return func(r *registry.Request) error {
+			r.Header.Set("X-Last", value)
+			return nil
+		}
+	}
+	failing := func(*registry.Request) error { return errors.New("before") }
+	serve := func(text string) registry.Handler {
+		return func(w http.ResponseWriter, r *registry.Request) error {
+			_, err := io.WriteString(w, text+r.Header.Get("X-Last"))
+			return err
+		}
+	}
+	for name, test := range map[string]struct {
+		faults []*registry.Fault
+		status int
+		last   string
+		body   string
+		fault  string // its name
+	}{
+		"none":      {[]*registry.Fault{nil, nil}, 200, "", "{}", ""},
+		"the first": {[]*registry.Fault{{Name: "a", Header: header(201, "a")}, nil}, 201, "a", "{}", "a"},
+		"the last":  {[]*registry.Fault{nil, {Name: "b", Header: header(202, "b")}}, 202, "b", "{}", "b"},
+		"both":      {[]*registry.Fault{{Name: "a", Header: header(201, "a")}, {Name: "b", Header: header(202, "b")}}, 201, "a", "{}", "b; a"},
+		"different": {[]*registry.Fault{{Header: header(201, "a")}, {Name: "b", Body: body("+b", false)}}, 201, "a", "{}+b", "b"},
+		"bodies": {[]*registry.Fault{{Header: header(200, "a"), Body: body("+a", false)}, {Body: body("+b", false)}},
+			200, "a", "{}+b+a", ""},
+		"bodies that close each other": {[]*registry.Fault{{Header: header(200, "a"), Body: body("+a", true)}, {Body: body("+b", true)}, {Body: body("+c", false)}},
+			200, "a", "{}+c+b+a", ""},
+		"the second responds": {[]*registry.Fault{{Name: "a", Before: before("a")}, {Name: "b", Before: before("b"), Serve: serve("b")}},
+			200, "", "ba", "b; a"},
+		"the first responds": {[]*registry.Fault{{Name: "a", Serve: serve("a")}, {Name: "b", Before: failing}},
+			200, "", "a", "a"},
+		"an error before": {[]*registry.Fault{{Header: header(503, "a"), Before: before("a")}, {Before: failing}},
+			503, "a", `{"errors":[{"code":"UNKNOWN","message":"before"}]}`, ""},
+	} {
+		var opts []registry.Option
+		for _, f := range test.faults {
+			opts = append(opts, registry.WithFaults(func(*registry.Request) *registry.Fault { return f }))
+		}
+		var recorded *registry.Fault
+		opts = append(opts, registry.WithRecorder(registry.RecorderFunc(func(x *registry.Exchange) { recorded = x.Fault })))
+		w := httptest.NewRecorder()
+		registry.New(memstore.New(), opts...).ServeHTTP(w, httptest.NewRequest("GET", "/v2/", nil))
+		require.Equal(t, test.status, w.Code, name)
+		require.Equal(t, test.last, w.Header().Get("X-Last"), name)
+		require.Equal(t, test.body, w.Body.String(), name)
+		if recorded != nil {
+			require.Equal(t, test.fault, recorded.Name, name)
+		} else {
+			require.Empty(t, test.fault, name)
+		}
+	}
+}
+
+// The writers of several faults wrap the wire, that of the first innermost.
+func TestFaultsCombineOnTheWire(t *testing.T) {
+	t.Parallel()
+	var order []string
+	wire := func(name string) func(io.Writer) io.Writer {
+		return func(w io.Writer) io.Writer {
+			return writerFunc(func(p []byte) (int, error) {
+				order = append(order, name)
+				return w.Write(p)
+			})
+		}
+	}
+	inject := func(f *registry.Fault) registry.Option {
+		return registry.WithFaults(func(*registry.Request) *registry.Fault { return f })
+	}
+	h := registry.New(memstore.New(), inject(&registry.Fault{Wire: wire("a")}), inject(&registry.Fault{Wire: wire("b")}), inject(&registry.Fault{LoseUpload: true}))
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest("GET", "/v2/", nil))
+	require.Equal(t, []string{"b", "a"}, order)
+	require.True(t, bytes.Equal([]byte("{}"), w.Body.Bytes()))
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }

@@ -1,0 +1,104 @@
+package fault_test
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/registrytest"
+	"github.com/ocireg/registry/registrytest/fault"
+)
+
+// failEnv makes TestFailing fail.
+const failEnv = "REGISTRYTEST_FAULT_FAIL"
+
+// TestFailing fails in all ways in which this package fails a test. The lines
+// that the failures are reported at end in a comment.
+func TestFailing(t *testing.T) {
+	if os.Getenv(failEnv) == "" {
+		t.Skip("TestFailuresAreReportedAtTheLine runs it")
+	}
+	never := fault.On(registry.GetBlob).Status(503)
+	var rules fault.Rules
+	t.Run("Server.Fault", func(t *testing.T) {
+		reg := registrytest.NewServer(t)
+		reg.Fault(t, never) // reported: did not happen as it says
+	})
+	t.Run("Server.Hold", func(t *testing.T) {
+		reg := registrytest.NewServer(t)
+		reg.Hold(t, never) // reported: did not happen as it says
+	})
+	t.Run("Rules.Set", func(t *testing.T) {
+		rules.Set(t, never) // reported: did not happen as it says
+	})
+	t.Run("Rules.Hold", func(t *testing.T) {
+		rules.Hold(t, never) // reported: did not happen as it says
+	})
+	t.Run("helper", func(t *testing.T) {
+		set := func() {
+			t.Helper()
+			rules.Set(t, never)
+		}
+		set() // reported: did not happen as it says
+	})
+	t.Run("option", func(t *testing.T) {
+		in, err := rules.Add(never)
+		require.NoError(t, err)
+		registrytest.NewServer(t, registry.WithFaults(rules.Inject))
+		in.Check(t) // reported: did not happen as it says
+	})
+	t.Run("bad rule, Server.Fault", func(t *testing.T) {
+		reg := registrytest.NewServer(t)
+		reg.Fault(t, fault.On().Status(1)) // reported: less than 200
+	})
+	t.Run("bad rule, Server.Hold", func(t *testing.T) {
+		reg := registrytest.NewServer(t)
+		reg.Hold(t, fault.On().Times(0)) // reported: less than 1
+	})
+	t.Run("closed gate", func(t *testing.T) {
+		reg := registrytest.NewServer(t)
+		gate := reg.Hold(t, fault.On()) // reported: was closed until the test ended
+		go http.Get(reg.URL + "/v2/")
+		<-gate.Entered()
+		t.Fail()
+	})
+}
+
+func TestFailuresAreReportedAtTheLine(t *testing.T) {
+	t.Parallel()
+	source, err := os.ReadFile("line_test.go")
+	require.NoError(t, err)
+	var want []string
+	for i, line := range strings.Split(string(source), "\n") {
+		if _, sentence, ok := strings.Cut(line, " // reported: "); ok && !strings.Contains(line, "Cut") {
+			want = append(want, fmt.Sprintf("line_test.go:%d: %s", i+1, sentence))
+		}
+	}
+	exe, err := os.Executable()
+	require.NoError(t, err)
+	cmd := exec.CommandContext(t.Context(), exe, "-test.run=^TestFailing$", "-test.v")
+	cmd.Env = append(os.Environ(), failEnv+"=1")
+	output, err := cmd.CombinedOutput()
+	require.Error(t, err)
+	reports := regexp.MustCompile(`(\w+\.go:\d+): registrytest: .*(did not happen as it says|less than \d+|was closed until the test ended)`)
+	var got []string
+	for _, m := range reports.FindAllStringSubmatch(string(output), -1) {
+		got = append(got, m[1]+": "+m[2])
+	}
+	require.Equal(t, want, got, "%s", output)
+
+	// The text names the line too, for a rule of an option the line of Add.
+	for i, line := range strings.Split(string(source), "\n") {
+		if strings.HasSuffix(line, "rules.Add(never)") {
+			require.Contains(t, string(output), fmt.Sprintf("set at line_test.go:%d, did not happen", i+1))
+		}
+	}
+
+}

@@ -1,0 +1,180 @@
+package fault
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/memstore"
+)
+
+// ask sends requests, one after the other, to an empty registry with faults,
+// and returns the status of each answer, or 0 where there was none.
+func ask(f *Rules, targets ...string) (statuses []int) {
+	for _, target := range targets {
+		method, path, ok := strings.Cut(target, " ")
+		if !ok {
+			method, path = "GET", target
+		}
+		status := 0
+		if answer := serve(registry.WithFaults(f.Inject), method, path, http.NoBody); answer != nil {
+			status = answer.Code
+		}
+		statuses = append(statuses, status)
+	}
+	return statuses
+}
+
+func times(n int, target string) []string {
+	targets := make([]string, n)
+	for i := range targets {
+		targets[i] = target
+	}
+	return targets
+}
+
+func TestFaultsCombine(t *testing.T) {
+	t.Parallel()
+	var f Rules
+	add := func(text string) *Fault {
+		rule, err := Parse(text)
+		require.NoError(t, err)
+		in, err := f.Add(rule)
+		require.NoError(t, err)
+		return in
+	}
+	add(`ping body=text:one body=append:two`)
+	add(`ping body=append:three set-header=X:first set-header=Y:first`)
+	add(`ping set-header=X:second`)
+	answer := serve(registry.WithFaults(f.Inject), "GET", "/v2/", nil)
+	require.Equal(t, "onetwothree", answer.Body.String())
+	require.Equal(t, "11", answer.Header().Get("Content-Length"))
+	require.Equal(t, "second", answer.Header().Get("X"), "in the order in which they were added")
+	require.Equal(t, "first", answer.Header().Get("Y"))
+
+	third := add(`ping times=3 status=429 set-header=Z:third`)
+	second := add(`ping once reset`)
+	first := add(`ping once status=503`)
+	require.Equal(t, []int{503, 0, 429, 429, 429, 200}, ask(&f, times(6, "/v2/")...), "each answers in its turn, the last one first")
+	require.Equal(t, []int{1, 1, 3}, []int{first.Fired(), second.Fired(), third.Fired()})
+
+	names := make(chan string, 1)
+	serve(registry.Options(registry.WithFaults(f.Inject), registry.WithRecorder(registry.RecorderFunc(func(x *registry.Exchange) { names <- x.Fault.Name }))),
+		"GET", "/v2/", nil)
+	require.Equal(t, `ping body=text:one body=append:two; ping body=append:three set-header=X:first set-header=Y:first; ping set-header=X:second`, <-names)
+}
+
+// A test sets a special case after the general rule of a helper, and wins.
+func TestSpecialAfterGeneral(t *testing.T) {
+	t.Parallel()
+	var f Rules
+	f.Set(t, On(registry.ListTags).Status(503).SetHeader("X", "general").SetHeader("Y", "general"))
+	f.Set(t, On(registry.ListTags).Repo("a").Times(2).Status(404).SetHeader("X", "special"))
+	require.Equal(t, []int{404, 503, 404, 503}, ask(&f, "/v2/a/tags/list", "/v2/b/tags/list", "/v2/a/tags/list", "/v2/a/tags/list"))
+
+	f = Rules{}
+	f.Set(t, On(registry.ListTags).SetHeader("X", "general").SetHeader("Y", "general").Body(Text("general")))
+	f.Set(t, On(registry.ListTags).Repo("a").SetHeader("X", "special").Body(Text("special")))
+	response := serve(registry.WithFaults(f.Inject), "GET", "/v2/a/tags/list", nil)
+	require.Equal(t, "special", response.Header().Get("X"))
+	require.Equal(t, "general", response.Header().Get("Y"))
+	require.Equal(t, "special", response.Body.String())
+}
+
+// Under HTTP/2, where a header has no parts, the connection ends before any
+// response, also if another rule responds. The operation is carried out only if
+// none does.
+func TestEndInHeaderAndResponse(t *testing.T) {
+	t.Parallel()
+	for _, order := range [][]Rule{
+		{On().Close(InHeader(5)), On().Status(500)},
+		{On().Status(500), On().Close(InHeader(5))},
+	} {
+		var f Rules
+		for _, rule := range order {
+			f.Set(t, rule)
+		}
+		r := httptest.NewRequest("GET", "/v2/", nil)
+		r.ProtoMajor = 2
+		request, err := registry.ParseRequest(r)
+		require.NoError(t, err)
+		fault := f.Inject(request)
+		require.False(t, fault.AfterCommit)
+		require.Equal(t, registry.CloseConnection, fault.Serve(nil, nil))
+	}
+}
+
+func TestFaultsAreRemoved(t *testing.T) {
+	t.Parallel()
+	var f Rules
+	in, err := f.Add(On(registry.Ping).Status(503))
+	require.NoError(t, err)
+	other, err := f.Add(On(registry.ListRepositories).Status(503))
+	require.NoError(t, err)
+	require.Equal(t, []int{503, 503}, ask(&f, "/v2/", "/v2/_catalog"))
+	in.Remove()
+	in.Remove()
+	require.Equal(t, []int{200, 503}, ask(&f, "/v2/", "/v2/_catalog"))
+	other.Remove()
+	require.Equal(t, []int{200, 200}, ask(&f, "/v2/", "/v2/_catalog"))
+	require.Nil(t, f.Inject(nil), "nothing is asked when there are no rules")
+
+	t.Run("at the end of the test", func(t *testing.T) {
+		f.Set(t, On(registry.Ping).Status(503))
+		require.Equal(t, []int{503}, ask(&f, "/v2/"))
+	})
+	require.Equal(t, []int{200}, ask(&f, "/v2/"))
+}
+
+// Rules come and go while requests are served: none is hit by a rule that was
+// removed before it came, and each by all that are there all the time.
+func TestFaultsUnderLoad(t *testing.T) {
+	t.Parallel()
+	var f Rules
+	all := f.Set(t, On(registry.Ping).SetHeader("All", "yes"))
+	h := registry.New(memstore.New(), registry.WithFaults(f.Inject))
+	done := make(chan struct{})
+	var changing, asking sync.WaitGroup
+	for range 2 {
+		changing.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				in, err := f.Add(On(registry.Ping).Status(503).Then().Once())
+				if err == nil {
+					panic("it makes no sense")
+				}
+				in, err = f.Add(On(registry.Ping).Times(3).Status(503))
+				if err != nil {
+					panic(err)
+				}
+				in.Fired()
+				in.Remove()
+			}
+		})
+	}
+	for range 4 {
+		asking.Go(func() {
+			for range 500 {
+				w := httptest.NewRecorder()
+				h.ServeHTTP(w, httptest.NewRequest("GET", "/v2/", nil))
+				if w.Header().Get("All") != "yes" {
+					panic("not hit")
+				}
+			}
+		})
+	}
+	asking.Wait()
+	close(done)
+	changing.Wait()
+	require.Equal(t, 2000, all.Fired())
+	require.Equal(t, []int{200}, ask(&f, "/v2/"))
+}
