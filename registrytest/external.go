@@ -13,49 +13,30 @@ import (
 	"github.com/ocireg/registry/internal/remote"
 )
 
-// WithRegistryFrom has the test run against another registry, if the
-// environment variable has the address of one, such as "localhost:5000",
-// "https://user:password@registry.example.com" or "ghcr.io/me/test": what
-// follows the host is where the test's repositories are to be. Without a
-// scheme it is https, or http for localhost and loopback addresses. If the
-// variable is empty, the option does nothing.
-//
-// Each server is a part of that registry then, which is empty and which
-// [Server.Ref] names. What the test leaves there stays. Push and the other
-// methods of [State] go by HTTP, with the user and password of the address, if
-// it has them, as Basic credentials.
-//
-// What only a registry of this process can do skips the test: all other
-// options, and methods such as [Server.Restart] and [Server.Requests].
-func WithRegistryFrom(env string) Option {
-	return option{name: "WithRegistryFrom", once: "registry", set: func(s *settings) {
-		s.env, s.external = env, os.Getenv(env)
-	}}
-}
-
 // newExternal makes a server of another registry.
 func newExternal(t TB, set *settings) *Server {
 	t.Helper()
 	s := &Server{t: t, env: set.env}
-	s.service.t = t
 	if len(set.given) > 1 {
 		s.inProcess(t, "an option")
 	}
-	u, err := parseExternal(set.external)
+	u, err := parseExternal(os.Getenv(set.env))
 	if err != nil {
 		t.Fatalf("registrytest: the address in %s: %v", set.env, err)
 	}
 	s.URL = u.Scheme + "://" + u.Host
 	s.prefix = strings.TrimPrefix(u.Path+"/", "/") + uniqueName(t) + "/"
 	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true}
+	client := &http.Client{Transport: transport}
 	s.transport = func() *http.Transport { return transport }
-	s.Store = &remote.Store{Base: s.URL, Prefix: s.prefix, User: u.User, Client: s.Client()}
+	s.client = func() *http.Client { return client }
+	s.Store = &remote.Store{Base: s.URL, Prefix: s.prefix, User: u.User, Client: &http.Client{Transport: transport}}
 	t.Cleanup(transport.CloseIdleConnections)
 	return s
 }
 
-// inProcess skips the test if the registry is not of this process.
-func (s *Server) inProcess(t TB, what string) {
+// inProcess skips the test if the server is another registry.
+func (s *Server) inProcess(t TB, method string) {
 	t.Helper()
 	if s.env == "" {
 		return
@@ -64,13 +45,13 @@ func (s *Server) inProcess(t TB, what string) {
 	if t, ok := t.(interface {
 		Skipf(format string, args ...any)
 	}); ok {
-		t.Skipf(format, what, s.env)
+		t.Skipf(format, method, s.env)
 	}
-	t.Fatalf(format, what, s.env)
+	t.Fatalf(format, method, s.env)
 }
 
-// uniqueName returns the name of a repository that nobody else has, but in
-// which the test can be recognized.
+// uniqueName returns a new name of a repository that includes the name of the
+// test.
 func uniqueName(t TB) string {
 	name := strings.Map(func(r rune) rune {
 		switch {
@@ -102,7 +83,7 @@ func parseExternal(address string) (*url.URL, error) {
 		return nil, err
 	}
 	if u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return nil, &url.Error{Op: "parse", URL: u.Redacted(), Err: errors.New("it is not that of a registry")}
+		return nil, &url.Error{Op: "parse", URL: u.Redacted(), Err: errors.New("want an address with http or https and a host")}
 	}
 	return u, nil
 }

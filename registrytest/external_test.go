@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/internal/faketb"
 	"github.com/ocireg/registry/registrytest"
 	"github.com/ocireg/registry/registrytest/content"
 	"github.com/ocireg/registry/registrytest/fault"
@@ -118,12 +119,12 @@ func TestWhatNeedsARegistryOfThisProcessSkips(t *testing.T) {
 		"CA":                     func(s *registrytest.Server) { s.CA() },
 		"CertsDir":               func(s *registrytest.Server) { s.CertsDir() },
 	} {
-		tr := try(t, func(t registrytest.TB) {
+		tr := faketb.Try(t, func(t *faketb.TB) {
 			need(registrytest.NewServer(t, registrytest.WithRegistryFrom(testEnv)))
 			t.Errorf("it went on")
 		})
-		require.Empty(t, tr.errors)
-		require.Equal(t, []string{"registrytest: " + name + " needs a registry of this process, but " + testEnv + " has the address of another"}, tr.skips)
+		require.Empty(t, tr.Errors())
+		require.Equal(t, []string{"registrytest: " + name + " needs a registry of this process, but " + testEnv + " has the address of another"}, tr.Skips())
 	}
 	for name, need := range map[string]func(registrytest.TB, *registrytest.Server){
 		"Fault":   func(t registrytest.TB, s *registrytest.Server) { s.Fault(t, fault.On().Once().Status(503)) },
@@ -134,37 +135,37 @@ func TestWhatNeedsARegistryOfThisProcessSkips(t *testing.T) {
 			s.Tamper(t, "team/app", content.Image().Digest, registrytest.Dropped())
 		},
 	} {
-		tr := try(t, func(t registrytest.TB) {
+		tr := faketb.Try(t, func(t *faketb.TB) {
 			need(t, registrytest.NewServer(t, registrytest.WithRegistryFrom(testEnv)))
 			t.Errorf("it went on")
 		})
-		require.Empty(t, tr.errors)
-		require.Len(t, tr.skips, 1)
-		require.Contains(t, tr.skips[0], name)
+		require.Empty(t, tr.Errors())
+		require.Len(t, tr.Skips(), 1)
+		require.Contains(t, tr.Skips()[0], name)
 	}
 	for _, o := range []registrytest.Option{registry.WithReadOnly(), registrytest.WithTLS(), registrytest.WithInMemory(), registrytest.WithStore(nil)} {
-		tr := try(t, func(t registrytest.TB) {
+		tr := faketb.Try(t, func(t *faketb.TB) {
 			registrytest.NewServer(t, registrytest.Options(registrytest.WithRegistryFrom(testEnv), o))
 			t.Errorf("it went on")
 		})
-		require.Empty(t, tr.errors)
-		require.Len(t, tr.skips, 1)
+		require.Empty(t, tr.Errors())
+		require.Len(t, tr.Skips(), 1)
 	}
-	tr := try(t, func(t registrytest.TB) {
+	tr := faketb.Try(t, func(t *faketb.TB) {
 		registrytest.NewNetwork(t).Registry("docker.io", registrytest.WithRegistryFrom(testEnv))
 		t.Errorf("it went on")
 	})
-	require.Empty(t, tr.errors)
-	require.Len(t, tr.skips, 1)
+	require.Empty(t, tr.Errors())
+	require.Len(t, tr.Skips(), 1)
 }
 
 // A framework that cannot skip a test is told of it as a failure.
 func TestWhatCannotSkipFails(t *testing.T) {
 	elsewhere(t)
-	tr := try(t, func(t registrytest.TB) {
+	tr := faketb.Try(t, func(t *faketb.TB) {
 		registrytest.NewServer(struct{ registrytest.TB }{t}, registrytest.WithRegistryFrom(testEnv)).Restart()
 	})
-	require.Len(t, tr.errors, 1)
+	require.Len(t, tr.Errors(), 1)
 }
 
 func TestAddressesOfAnotherRegistry(t *testing.T) {
@@ -182,8 +183,8 @@ func TestAddressesOfAnotherRegistry(t *testing.T) {
 	}
 	for _, address := range []string{"/a", "ftp://a", "http://", "http://a b"} {
 		t.Setenv(testEnv, address)
-		tr := try(t, func(t registrytest.TB) { registrytest.NewServer(t, registrytest.WithRegistryFrom(testEnv)) })
-		require.Len(t, tr.errors, 1, address)
-		require.Contains(t, tr.errors[0], testEnv)
+		tr := faketb.Try(t, func(t *faketb.TB) { registrytest.NewServer(t, registrytest.WithRegistryFrom(testEnv)) })
+		require.Len(t, tr.Errors(), 1, address)
+		require.Contains(t, tr.Errors()[0], testEnv)
 	}
 }

@@ -9,9 +9,9 @@ import (
 	"strings"
 )
 
-// File returns the path of a file with what [CA.PEM] returns, for clients that
-// read files, such as those that look at SSL_CERT_FILE. It is removed at the
-// end of the test.
+// File returns the path of a file with the authority's certificate in PEM, for
+// clients that read files, such as the one that SSL_CERT_FILE names. The file
+// is removed at the end of the test.
 func (c *CA) File() string {
 	c.t.Helper()
 	dir := c.t.TempDir()
@@ -19,9 +19,8 @@ func (c *CA) File() string {
 	return filepath.Join(dir, "ca.crt")
 }
 
-// ClientCertFiles returns the paths of two files with what [CA.ClientCert]
-// returns, in PEM: the certificate and its key. They are removed at the end of
-// the test.
+// ClientCertFiles returns the paths of two files in PEM, the certificate and
+// the key of [CA.ClientCert]. The files are removed at the end of the test.
 func (c *CA) ClientCertFiles(name string) (cert, key string) {
 	c.t.Helper()
 	dir := c.t.TempDir()
@@ -40,12 +39,12 @@ func (c *CA) writeClientCert(dir, name string) {
 	writeFile(c.t, dir, "client.key", encodePEM("PRIVATE KEY", key))
 }
 
-// CertsDir returns a directory of the kind that clients know as certs.d, with
-// what they need to talk to the server: for containerd (as config_path) and
-// nerdctl (--hosts-dir) there is a hosts.toml, for Docker, Podman and Skopeo
-// there are the certificates. Given names of other registries, such as
-// "docker.io", the hosts.toml has this server stand in for them. The directory
-// is removed at the end of the test.
+// CertsDir returns a directory in the form that clients call certs.d, with all
+// that they need to connect to the server. containerd (config_path) and nerdctl
+// (--hosts-dir) read its hosts.toml; Docker, Podman and Skopeo read its
+// certificates. With mirrorOf, the names of other registries such as
+// "docker.io", hosts.toml makes the server their mirror. The directory is
+// removed at the end of the test.
 func (s *Server) CertsDir(mirrorOf ...string) string {
 	s.t.Helper()
 	s.inProcess(s.t, "CertsDir")
@@ -57,8 +56,8 @@ func (s *Server) CertsDir(mirrorOf ...string) string {
 	return dir
 }
 
-// CertsDir returns a directory such as [Server.CertsDir] does, for all
-// registries of the network.
+// CertsDir returns a directory as [Server.CertsDir] does, for all registries of
+// the network.
 func (n *Network) CertsDir() string {
 	n.t.Helper()
 	n.mu.Lock()
@@ -71,19 +70,19 @@ func (n *Network) CertsDir() string {
 	return dir
 }
 
-// writeCerts writes into a certs.d what makes clients ask the server for what
-// is at the host.
+// writeCerts writes files into a certs.d that make clients send the requests
+// for the host to the server.
 func (s *Server) writeCerts(dir, host string) {
 	s.t.Helper()
 	name := host
 	if i := strings.LastIndexByte(host, ':'); i > 0 && runtime.GOOS == "windows" {
-		name = host[:i] + "_" + host[i+1:] + "_" // as containerd has it
+		name = host[:i] + "_" + host[i+1:] + "_" // containerd's own form
 	}
 	dir = filepath.Join(dir, name)
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		s.t.Fatalf("registrytest: %v", err)
 	}
-	// A server is what a client falls back to. Without one, that would be the
+	// A client falls back to the server. Without one, it would fall back to the
 	// real registry of this name.
 	toml := fmt.Sprintf("server = %q\n", s.URL)
 	certs := ""

@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/ocireg/registry/internal/faketb"
 	"github.com/ocireg/registry/registrytest"
 )
 
@@ -134,6 +135,6 @@ func TestCertsDirOfNetwork(t *testing.T) {
 
 func TestFilesThatCannotBeWrittenFailTheTest(t *testing.T) {
 	t.Parallel()
-	tr := try(t, func(t registrytest.TB) { registrytest.NewServer(t).CertsDir("a/b") })
-	require.Len(t, tr.errors, 1)
+	tr := faketb.Try(t, func(t *faketb.TB) { registrytest.NewServer(t).CertsDir("a/b") })
+	require.Len(t, tr.Errors(), 1)
 }

@@ -11,41 +11,27 @@ import (
 	"github.com/ocireg/registry/registrytest/content"
 )
 
-// WithLayoutOnFailure has what the registry holds written to disk if the test
-// has failed, as a tree of OCI image layouts that other tools read: into a new
-// directory in dir or, if dir is empty, in the directory of [testing.T] that
-// go test -artifacts keeps. The test logs where that is. What is written is
-// what [Copy] reaches.
-func WithLayoutOnFailure(dir string) Option {
-	return option{name: "WithLayoutOnFailure", set: func(set *settings) {
-		set.prepare = append(set.prepare, func(s *Server) {
-			// This runs after the server was closed, and was found at fault.
-			s.t.Cleanup(func() {
-				if s.t.Failed() {
-					s.writeLayout(dir)
-				}
-			})
-		})
-	}}
-}
-
-// writeLayout writes what the registry holds into a new directory in dir.
+// writeLayout writes the content of the registry into a new directory in dir,
+// if the test has failed.
 func (s *Server) writeLayout(dir string) {
 	s.t.Helper()
+	if !s.t.Failed() {
+		return
+	}
 	if dir == "" {
 		t, ok := s.t.(interface{ ArtifactDir() string })
 		if !ok {
-			s.t.Logf("registrytest: what %s holds is not kept: the test has no directory for it", s.Host())
+			s.t.Logf("registrytest: the content of %s is not kept: the test has no directory for it; give WithLayoutOnFailure one", s.Host())
 			return
 		}
 		dir = t.ArtifactDir()
 	}
 	kept, err := copyToLayout(s.t.Name(), dir, s.Store)
 	if err != nil {
-		s.t.Logf("registrytest: keeping what %s holds: %v", s.Host(), err)
+		s.t.Logf("registrytest: keeping the content of %s: %v", s.Host(), err)
 		return
 	}
-	s.t.Logf("registrytest: what %s holds is in %s", s.Host(), kept)
+	s.t.Logf("registrytest: the content of %s is in %s", s.Host(), kept)
 }
 
 func copyToLayout(name, dir string, store registry.Store) (kept string, err error) {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/ocireg/registry/internal/faketb"
 	"github.com/ocireg/registry/layout"
 	"github.com/ocireg/registry/registrytest"
 	"github.com/ocireg/registry/registrytest/content"
@@ -17,7 +18,7 @@ func TestLayoutOnFailure(t *testing.T) {
 	for _, failing := range []bool{true, false} {
 		dir := filepath.Join(t.TempDir(), "kept")
 		var app content.Content
-		tr := try(t, func(tb registrytest.TB) {
+		tr := faketb.Try(t, func(tb *faketb.TB) {
 			reg := registrytest.NewServer(tb, registrytest.WithLayoutOnFailure(dir))
 			app = reg.Push(tb, "team/app:v1", content.Image())
 			if failing {
@@ -28,11 +29,11 @@ func TestLayoutOnFailure(t *testing.T) {
 		require.NoError(t, err)
 		if !failing {
 			require.Empty(t, found)
-			require.Empty(t, tr.logs)
+			require.Empty(t, tr.Lines())
 			continue
 		}
 		require.Len(t, found, 1)
-		require.Contains(t, tr.logs[len(tr.logs)-1], found[0])
+		require.Contains(t, tr.Lines()[len(tr.Lines())-1], found[0])
 		l, err := layout.Open(found[0])
 		require.NoError(t, err)
 		content.State{Store: l}.CheckTag(t, "team/app:v1", app)

@@ -3,30 +3,28 @@ package registrytest
 import (
 	"bytes"
 	"context"
-	"net/http"
+	"fmt"
 	"runtime"
 	"runtime/pprof"
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/ocireg/registry"
 )
 
-// leakTime is how long a goroutine may take to end after the server has.
+// leakTime is how long a goroutine may take to end after the server was closed.
 const leakTime = time.Second
 
-// labelKey is the name of the label that the goroutines of a server have, also
-// in the profiles of a test.
+// labelKey is the name of the label of a server's goroutines, which the
+// profiles of a test show, too.
 const labelKey = "registrytest"
 
-// A leakCheck looks for goroutines that a service, or what it serves, has
-// started and that outlive it. Goroutines of tests that run in parallel do not
-// confuse it: a goroutine inherits the labels of the one that starts it.
+// A leakCheck looks for goroutines that a service or its handler started and
+// that outlive it. A goroutine inherits the labels of the one that starts it,
+// so goroutines of parallel tests do not confuse the check.
 //
-// To look at all goroutines takes about as long as all else that a server does.
-// So where nothing but code of this module can have started any, their number
-// may do: if there are no more of them than there were, all is well.
+// Looking at all goroutines takes about as long as everything else that a
+// server does. If only code of this module can have started goroutines, the
+// check first compares their number: if it has not grown, nothing leaked.
 type leakCheck struct {
 	label  string
 	before int
@@ -37,21 +35,21 @@ func (c *leakCheck) begin(label string) {
 	c.label, c.before = label, runtime.NumGoroutine()
 }
 
-// mark runs f so that goroutines that it starts are known to the check.
+// mark runs f. The check knows the goroutines that f starts.
 func (c *leakCheck) mark(f func()) {
 	pprof.Do(context.Background(), pprof.Labels(labelKey, c.label), func(context.Context) { f() })
 }
 
-// end fails the test if goroutines are left.
-func (c *leakCheck) end(t TB) {
-	t.Helper()
-	if left := c.wait(); len(left) > 0 {
-		t.Errorf("registrytest: goroutines that were started while serving %s are still running:\n%s",
-			c.label, strings.Join(left, "\n"))
+// end returns an error if goroutines are left.
+func (c *leakCheck) end() error {
+	left := c.wait()
+	if len(left) == 0 {
+		return nil
 	}
+	return fmt.Errorf("goroutines that were started while serving %s are still running:\n%s", c.label, strings.Join(left, "\n"))
 }
 
-// wait returns the goroutines that do not end.
+// wait returns the stacks of the goroutines that do not end.
 func (c *leakCheck) wait() (left []string) {
 	for range 100 {
 		if runtime.NumGoroutine() <= c.before {
@@ -71,7 +69,7 @@ func (c *leakCheck) wait() (left []string) {
 	return left
 }
 
-// labelled returns the stacks of the goroutines that have the label.
+// labelled returns the stacks of the goroutines with the label.
 func labelled(label string) (stacks []string) {
 	var profile bytes.Buffer
 	pprof.Lookup("goroutine").WriteTo(&profile, 1)
@@ -79,18 +77,11 @@ func labelled(label string) (stacks []string) {
 		if !strings.Contains(stack, "# labels: ") || !strings.Contains(stack, strconv.Quote(label)) {
 			continue
 		}
-		// A client that a handler uses keeps connections for later.
+		// A handler's own client keeps connections for later.
 		if strings.Contains(stack, "net/http.(*persistConn)") || strings.Contains(stack, "net/http.(*http2ClientConn)") {
 			continue
 		}
 		stacks = append(stacks, stack)
 	}
 	return stacks
-}
-
-// describeRequest returns what a registry makes of a request, such as
-// "get-manifest team/app:v1".
-func describeRequest(hr *http.Request) string {
-	r, _ := registry.ParseRequest(hr) // A request for no endpoint has a description, too.
-	return r.String()
 }

@@ -2,6 +2,7 @@ package registrytest
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/http"
 	"os"
@@ -11,37 +12,51 @@ import (
 	"syscall"
 )
 
-// A Network has names such as registry.example.com that are served by
-// registries and other handlers of this process. There is no DNS and there are
-// no ports: connections are in memory, so that all of it works in a bubble of
-// package testing/synctest. Clients get there by its [Network.Transport] or
-// [Network.DialContext], or by its [Network.Proxy].
+// A Network maps host names such as registry.example.com to registries and
+// other handlers of this process. There is no DNS and no port: connections are
+// in memory, so all of it works in a bubble of package testing/synctest.
+// Clients connect with [Network.Transport] or [Network.DialContext], or through
+// [Network.Proxy].
 //
-// Nothing else is there. An unknown name fails as in DNS, with a
-// [*net.DNSError] that says IsNotFound, and where nobody listens the connection
-// is refused.
+// Nothing else can be reached. An unknown name fails as in DNS, with a
+// [*net.DNSError] whose IsNotFound is true. A known name or an address without
+// a listener refuses the connection.
 //
-// Its methods may be called concurrently.
+// Several goroutines may call its methods.
 type Network struct {
 	t         TB
 	ca        *CA
+	client    func() *http.Client
 	transport func() *http.Transport
-	proxy     func() string
+	proxyOnce sync.Once
+	proxy     string // its URL
 
-	mu        sync.Mutex
-	names     map[string]bool          // all hosts, without ports
-	listeners map[string]*pipeListener // by host:port
-	servers   []*Server
-	clients   int // how many connections there have been
+	mu      sync.Mutex
+	hosts   map[string]bool   // all hosts, without ports
+	places  map[string]*place // by host:port
+	servers []*Server
+	dialed  int // the number of connections so far
 }
 
-// NewNetwork returns a network for one test, with nobody in it.
+// A place is a host and port of a network. Its listener is nil while the
+// service refuses connections.
+type place struct {
+	service  *service
+	listener *pipeListener
+}
+
+// NewNetwork returns an empty network for one test.
 func NewNetwork(t TB) *Network {
+	needTest(t, "NewNetwork")
+	return newNetwork(t)
+}
+
+func newNetwork(t TB) *Network {
 	n := &Network{
-		t:         t,
-		ca:        newCA(t),
-		names:     make(map[string]bool),
-		listeners: make(map[string]*pipeListener),
+		t:      t,
+		ca:     newCA(t),
+		hosts:  make(map[string]bool),
+		places: make(map[string]*place),
 	}
 	n.transport = sync.OnceValue(func() *http.Transport {
 		return &http.Transport{
@@ -50,30 +65,34 @@ func NewNetwork(t TB) *Network {
 			ForceAttemptHTTP2: true,
 		}
 	})
-	n.proxy = sync.OnceValue(n.startProxy)
+	n.client = sync.OnceValue(func() *http.Client { return &http.Client{Transport: n.transport()} })
 	return n
 }
 
-// Registry starts a registry at the host. It is as [NewServer] makes it, and
-// its [Server.Client], Transport and CA are those of the network.
+// Registry starts a registry at the host. It is like one that [NewServer]
+// starts, but its [Server.Client], [Server.Transport] and [Server.CA] are those
+// of the network.
 //
-// If the host has no port, the registry is at ports 80, for HTTP, and 443, for
-// HTTPS. At a port, such as in "localhost:5000", HTTPS is spoken if that is 443
-// or if [WithTLS] is given, and else HTTP.
+// A host without a port serves HTTP at port 80 and HTTPS at port 443. A host
+// with a port, such as "localhost:5000", serves HTTPS if the port is 443 or
+// [WithTLS] is given, and HTTP otherwise.
 //
-// The name docker.io also stands for registry-1.docker.io and index.docker.io,
-// where clients go when they are told docker.io.
+// The host docker.io also stands for registry-1.docker.io and index.docker.io,
+// which clients connect to for docker.io.
 func (n *Network) Registry(host string, opts ...Option) *Server {
 	n.t.Helper()
 	set, err := newSettings(opts)
 	if err != nil {
 		n.t.Fatalf("registrytest: starting a registry at %s: %v", host, err)
 	}
-	if set.external != "" {
+	if set.external != nil {
 		(&Server{env: set.env}).inProcess(n.t, "a network")
 	}
 	s := newServer(n.t, set)
-	s.listenOn(n, host, set)
+	if err := s.listenOn(n, host, set); err != nil {
+		n.t.Fatalf("registrytest: starting a registry: %v", err)
+	}
+	s.endWithTest(set, userCode(0))
 	return s
 }
 
@@ -92,39 +111,62 @@ func (n *Network) Handle(host string, h http.Handler, opts ...Option) {
 		}
 	}
 	s := &service{}
-	s.init(n.t, host, h)
+	s.init(n.t.Name(), host, h)
 	s.leaks.always = true
-	n.serve(s, host, set)
-	n.t.Cleanup(s.close)
+	if _, err := n.serve(s, host, set); err != nil {
+		n.t.Fatalf("registrytest: serving a handler: %v", err)
+	}
+	n.closeAtEnd(s, userCode(0))
 }
 
-// listenOn has the server be at the host of the network.
-func (s *Server) listenOn(n *Network, host string, set *settings) {
+// closeAtEnd closes the service at the end of the test, and reports failures.
+// At is the place in the test that started it.
+func (n *Network) closeAtEnd(s *service, at string) {
 	n.t.Helper()
-	s.ca, s.transport = n.ca, n.transport
-	s.init(host)
-	s.URL = n.serve(&s.service, host, set)
+	n.t.Cleanup(func() {
+		n.t.Helper()
+		for _, err := range s.close() {
+			n.t.Errorf("registrytest: the server started at %s has failed: %v", at, err)
+		}
+	})
+}
+
+// listenInMemory makes a server listen in a network of its own.
+func listenInMemory(s *Server, set *settings) error {
+	return s.listenOn(newNetwork(s.t), "127.0.0.1:1", set)
+}
+
+// listenOn makes the server listen at the host of the network.
+func (s *Server) listenOn(n *Network, host string, set *settings) (err error) {
+	if set.listener != nil {
+		return fmt.Errorf("WithListener has no effect on a server in memory; leave it out")
+	}
+	s.ca, s.client, s.transport, s.inMemory = n.ca, n.client, n.transport, true
+	s.serve(host)
+	if s.URL, err = n.serve(&s.service, host, set); err != nil {
+		return err
+	}
 	n.mu.Lock()
 	n.servers = append(n.servers, s)
 	n.mu.Unlock()
+	return nil
 }
 
 // serve starts the service at the host, and returns its URL.
-func (n *Network) serve(s *service, host string, set *settings) (url string) {
-	n.t.Helper()
+func (n *Network) serve(s *service, host string, set *settings) (url string, err error) {
 	name, portName, err := net.SplitHostPort(host)
 	if err != nil {
 		name = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
 	}
 	if name == "" || strings.Contains(name, ":") && net.ParseIP(name) == nil || err == nil && portName == "" {
-		n.t.Fatalf("registrytest: %q is not a host of a network", host)
+		return "", fmt.Errorf("%q is not a host of a network: want a name, or a name and a port", host)
 	}
 	hosts := []string{canonical(name)}
 	if name == "docker.io" {
 		hosts = append(hosts, "registry-1.docker.io", "index.docker.io")
 	}
 	s.serveTLS(n.ca, name, set.variant)
-	https := portName == "" || portName == "443" || set.tls
+	https := portName == "" || portName == "443" || set.secure != nil
 	for _, h := range hosts {
 		switch {
 		case portName != "":
@@ -133,16 +175,17 @@ func (n *Network) serve(s *service, host string, set *settings) (url string) {
 			s.ports = append(s.ports, n.port(s, h, "80", false), n.port(s, h, "443", true))
 		}
 	}
+	set.configure(s)
 	if err := s.start(); err != nil {
-		n.t.Fatalf("registrytest: listening at %s: %v", host, err)
+		return "", fmt.Errorf("listening at %s: %w", host, err)
 	}
 	if https {
-		return "https://" + strings.TrimSuffix(host, ":443")
+		return "https://" + strings.TrimSuffix(host, ":443"), nil
 	}
-	return "http://" + strings.TrimSuffix(host, ":80")
+	return "http://" + strings.TrimSuffix(host, ":80"), nil
 }
 
-// port is a port of the network, for the service.
+// port returns a port of the network for the service.
 func (n *Network) port(s *service, host, portName string, https bool) port {
 	return port{tls: https, listen: func() (net.Listener, error) {
 		number, err := strconv.ParseUint(portName, 10, 16)
@@ -152,52 +195,53 @@ func (n *Network) port(s *service, host, portName string, https bool) port {
 		key := net.JoinHostPort(host, portName)
 		n.mu.Lock()
 		defer n.mu.Unlock()
-		if n.listeners[key] != nil {
+		p := n.places[key]
+		if p != nil && p.listener != nil {
 			return nil, &net.OpError{Op: "listen", Net: "tcp", Err: os.NewSyscallError("bind", syscall.EADDRINUSE)}
 		}
-		l := newPipeListener(s, loopback(int(number)), func() {
+		p = &place{service: s}
+		p.listener = newPipeListener(loopback(int(number)), func() {
 			n.mu.Lock()
 			defer n.mu.Unlock()
-			delete(n.listeners, key)
+			p.listener = nil
 		})
-		n.listeners[key], n.names[host] = l, true
-		return l, nil
+		n.places[key], n.hosts[host] = p, true
+		return p.listener, nil
 	}}
 }
 
-// loopback is what the ends of a connection in memory say that they are.
+// loopback returns the address of an end of a connection in memory.
 func loopback(port int) net.Addr {
 	return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: port}
 }
 
-// canonical returns a name as it is looked up.
+// canonical returns the form of a host name that the network looks up.
 func canonical(host string) string {
 	return strings.ToLower(strings.TrimSuffix(host, "."))
 }
 
-// Client returns a client that uses [Network.Transport].
-func (n *Network) Client() *http.Client {
-	return &http.Client{Transport: n.Transport()}
-}
+// Client returns the network's client, which uses [Network.Transport]. Every
+// call returns the same client.
+func (n *Network) Client() *http.Client { return n.client() }
 
-// Transport returns the network's own transport, which trusts its CA. Clone it
-// to change it.
+// Transport returns the transport of the network's client, which trusts its CA.
+// Clone it before a change.
 func (n *Network) Transport() *http.Transport { return n.transport() }
 
-// CA returns the authority that the certificates of the network are signed by.
+// CA returns the authority that issues the network's certificates.
 func (n *Network) CA() *CA { return n.ca }
 
-// firstClientPort is where operating systems begin to count, too.
+// firstClientPort is the first port that operating systems give to clients.
 const firstClientPort = 49152
 
-// DialContext connects to an address of the network. It is meant for an
-// [http.Transport], and for other things that have a field of this type.
+// DialContext connects to an address of the network. It is for the field of an
+// [http.Transport] and others of this type.
 func (n *Network) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	c, _, err := n.dial(ctx, network, address)
 	return c, err
 }
 
-// dialOwn is for the network's own transport.
+// dialOwn is DialContext for the network's own transport.
 func (n *Network) dialOwn(ctx context.Context, network, address string) (net.Conn, error) {
 	c, s, err := n.dial(ctx, network, address)
 	if err != nil {
@@ -213,16 +257,26 @@ func (n *Network) dial(ctx context.Context, network, address string) (net.Conn, 
 	}
 	host = canonical(host)
 	n.mu.Lock()
-	l, known := n.listeners[net.JoinHostPort(host, port)], n.names[host]
-	from := loopback(firstClientPort + n.clients%(1<<16-firstClientPort))
-	n.clients++
+	known := n.hosts[host]
+	var s *service
+	var l *pipeListener
+	if p := n.places[net.JoinHostPort(host, port)]; p != nil {
+		s, l = p.service, p.listener
+	}
+	from := loopback(firstClientPort + n.dialed%(1<<16-firstClientPort))
+	n.dialed++
 	n.mu.Unlock()
+	number, _ := strconv.Atoi(port)
 	switch {
 	case l != nil:
 		c, err := l.dial(ctx, from)
-		return c, l.service, err
+		if err != nil {
+			return nil, nil, s.refused(err)
+		}
+		return c, s, nil
+	case s != nil:
+		return nil, nil, s.refused(errRefused(loopback(number)))
 	case known || net.ParseIP(host) != nil:
-		number, _ := strconv.Atoi(port)
 		return nil, nil, errRefused(loopback(number))
 	}
 	return nil, nil, &net.OpError{Op: "dial", Net: network, Err: &net.DNSError{

@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/internal/faketb"
 	"github.com/ocireg/registry/registrytest"
 	"github.com/ocireg/registry/registrytest/content"
 )
@@ -122,12 +123,12 @@ func TestURLOfARegistryByName(t *testing.T) {
 func TestHostsThatCannotBe(t *testing.T) {
 	t.Parallel()
 	for _, host := range []string{"a.test:0x50", "a.test:70000", "a.test:", ":80", "a.test:80:80", "http://a.test", "taken.test", "taken.test:443", "TAKEN.test", ""} {
-		tr := try(t, func(t registrytest.TB) {
+		tr := faketb.Try(t, func(t *faketb.TB) {
 			n := registrytest.NewNetwork(t)
 			n.Handle("taken.test", say(""))
 			n.Registry(host)
 		})
-		require.Len(t, tr.errors, 1, "%q", host)
+		require.Len(t, tr.Errors(), 1, "%q", host)
 	}
 }
 
@@ -200,7 +201,7 @@ func TestHandlersOfANetworkAreWatchedToo(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				release := make(chan struct{})
-				tr := try(t, func(tb registrytest.TB) {
+				tr := faketb.Try(t, func(tb *faketb.TB) {
 					n := registrytest.NewNetwork(tb)
 					n.Handle("cdn.test", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 						switch r.URL.Path {
@@ -219,8 +220,8 @@ func TestHandlersOfANetworkAreWatchedToo(t *testing.T) {
 					}
 				})
 				close(release)
-				require.Len(t, tr.errors, 1)
-				require.Contains(t, tr.errors[0], want)
+				require.Len(t, tr.Errors(), 1)
+				require.Contains(t, tr.Errors()[0], want)
 			})
 		})
 	}
@@ -368,7 +369,7 @@ func TestProxyPassesOnHalfClose(t *testing.T) {
 func TestProxyIsClosedWithItsTunnels(t *testing.T) {
 	t.Parallel()
 	var proxy string
-	tr := try(t, func(tb registrytest.TB) {
+	tr := faketb.Try(t, func(tb *faketb.TB) {
 		n := registrytest.NewNetwork(tb)
 		n.Registry("registry.example.com")
 		proxy = n.Proxy()
@@ -376,7 +377,7 @@ func TestProxyIsClosedWithItsTunnels(t *testing.T) {
 			get(t, proxied(t, n), "https://registry.example.com/v2/")
 		}
 	})
-	require.Empty(t, tr.errors)
+	require.Empty(t, tr.Errors())
 	_, err := http.Get(proxy)
 	var op *net.OpError
 	require.True(t, errors.As(err, &op) && op.Op == "dial", "%v", err)

@@ -1,8 +1,12 @@
 package registrytest
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
+	"net/http"
+	"os"
 
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/registrytest/journal"
@@ -42,29 +46,44 @@ type (
 // settings is what the options of one server set.
 type settings struct {
 	given     []string          // the names of the options
+	needTest  []string          // the names of those that need a test
 	handler   []registry.Option // in the order that they were given
 	exclusive map[string]string // what an option decides -> its name
 	observers []observer
 	checkers  []checker
 
-	store    registry.Store
-	tls      bool
-	variant  TLSVariant
-	inMemory bool
-	logs     bool
-	bodies   int64
-	external string // the address of another registry, or ""
-	env      string // the environment variable with that address, or ""
+	store     registry.Store
+	variant   TLSVariant
+	bodies    int64
+	logs      bool
+	noJournal bool
+	env       string // the environment variable of WithRegistryFrom, or ""
 
-	// prepare is called with a server before its handler is made.
-	prepare []func(*Server)
+	// The functions below do the work of an option. A test without the option
+	// does not link them.
+
+	listen    func(*Server, *settings) error           // makes a server listen
+	listener  net.Listener                             // for listenOnPort, or nil
+	secure    func(s *Server, host string) *tls.Config // prepares TLS, or nil
+	servers   []func(*http.Server)                     // configure the http.Server
+	external  func(TB, *settings) *Server              // returns another registry, or nil
+	afterTest []func(*Server)                          // called after the server was closed
 }
 
 // newSettings returns the settings that the options make, or an error if an
 // option is not valid or contradicts another one.
 func newSettings(opts []Option) (*settings, error) {
-	s := &settings{exclusive: make(map[string]string)}
+	s := &settings{exclusive: make(map[string]string), listen: listenOnPort}
 	return s, group(opts).apply(s)
+}
+
+// configure lets the options configure the http.Server of the service.
+func (s *settings) configure(to *service) {
+	handler, connContext, connState := to.http.Handler, to.http.ConnContext, to.http.ConnState
+	for _, configure := range s.servers {
+		configure(&to.http)
+	}
+	to.http.Handler, to.http.ConnContext, to.http.ConnState = handler, connContext, connState
 }
 
 // An ownOption is an option of this package.
@@ -75,9 +94,10 @@ type ownOption interface {
 
 // An option is one option of this package.
 type option struct {
-	name string
-	set  func(*settings)
-	once string // the thing that no other option may set, or ""
+	name     string
+	set      func(*settings)
+	once     string // the thing that no other option may set, or ""
+	needTest bool
 }
 
 func (option) Options() []registry.Option { return nil }
@@ -85,6 +105,9 @@ func (option) Options() []registry.Option { return nil }
 func (o option) apply(s *settings) error {
 	if err := s.add(o.name, o.once); err != nil {
 		return err
+	}
+	if o.needTest {
+		s.needTest = append(s.needTest, o.name)
 	}
 	o.set(s)
 	return nil
@@ -163,19 +186,48 @@ func WithStore(store registry.Store) Option {
 // only its [Server.Client] and [Server.Transport] reach it. The server makes no
 // system calls, and package testing/synctest recognizes everything that waits:
 // in a bubble, a client that backs off for five minutes takes no time. The
-// bubble ends with the test, if the client has closed the bodies of all
-// responses.
+// bubble ends with the test if the test has closed the bodies of all responses.
 //
-// For a name instead of an address, see [Network.Registry].
+// For a host name instead of an address, see [Network.Registry].
 func WithInMemory() Option {
-	return option{name: "WithInMemory", set: func(s *settings) { s.inMemory = true }}
+	return option{name: "WithInMemory", set: func(s *settings) { s.listen = listenInMemory }}
+}
+
+// WithListener makes a server that accepts connections from the listener and
+// closes it, instead of listening on a free port of 127.0.0.1. After an outage
+// the server listens at the same address again.
+func WithListener(l net.Listener) Option {
+	return option{name: "WithListener", once: "listener", set: func(s *settings) { s.listener = l }}
+}
+
+// WithTLS makes a server that speaks HTTPS and HTTP/2. Its certificate is from
+// a CA that [Server.Client] and [Server.Transport] trust, see [Server.CA]. If
+// the server requires a client certificate, they show one with the common name
+// "client".
+//
+// The variants combine, also those of several WithTLS.
+func WithTLS(variants ...TLSVariant) Option {
+	return option{name: "WithTLS", set: func(s *settings) {
+		s.secure = secure
+		for _, v := range variants {
+			s.variant |= v
+		}
+	}}
+}
+
+// WithHTTPServer makes a server that calls configure before it listens. The
+// function may set fields of the [http.Server], such as timeouts, ErrorLog and,
+// with [WithTLS], TLSConfig. Handler, ConnContext and ConnState stay those of
+// the server.
+func WithHTTPServer(configure func(*http.Server)) Option {
+	return option{name: "WithHTTPServer", set: func(s *settings) { s.servers = append(s.servers, configure) }}
 }
 
 // WithLogs makes a server that logs every request to the test once it is
 // answered. Without WithLogs, the server logs its requests only if the test
 // fails.
 func WithLogs() Option {
-	return option{name: "WithLogs", set: func(s *settings) { s.logs = true }}
+	return option{name: "WithLogs", needTest: true, set: func(s *settings) { s.logs = true }}
 }
 
 // WithBodies makes a server whose journal keeps the first bytes of each body,
@@ -183,7 +235,45 @@ func WithLogs() Option {
 // [journal.Record.ResponseBody]. If WithBodies is given several times, the
 // largest limit counts.
 func WithBodies(limit int64) Option {
-	return option{name: "WithBodies", set: func(s *settings) {
-		s.bodies = max(s.bodies, limit)
+	return option{name: "WithBodies", set: func(s *settings) { s.bodies = max(s.bodies, limit) }}
+}
+
+// WithoutJournal makes a server that keeps no record of its requests, for a
+// program that runs for long: [Server.Requests] is always empty.
+func WithoutJournal() Option {
+	return option{name: "WithoutJournal", set: func(s *settings) { s.noJournal = true }}
+}
+
+// WithLayoutOnFailure makes a server that writes its content to disk if the
+// test has failed: as a tree of OCI image layouts, which other tools read. The
+// tree is a new directory in dir. If dir is empty, it is in the directory of
+// [testing.T] that go test -artifacts keeps. The test logs its path. The tree
+// has everything that [content.Copy] reaches.
+func WithLayoutOnFailure(dir string) Option {
+	return option{name: "WithLayoutOnFailure", needTest: true, set: func(s *settings) {
+		s.afterTest = append(s.afterTest, func(s *Server) { s.writeLayout(dir) })
+	}}
+}
+
+// WithRegistryFrom makes the test run against another registry if the
+// environment variable holds the address of one, such as "localhost:5000",
+// "https://user:password@registry.example.com" or "ghcr.io/me/test". The path
+// is the place of the test's repositories. Without a scheme the server uses
+// HTTP for localhost and loopback addresses, and HTTPS for all others. If the
+// variable is empty, the option changes nothing.
+//
+// Each server is a part of that registry, empty at first, which [Server.Ref]
+// names. The test's content stays there. Push and the other methods of
+// [content.State] send requests, with the user and password of the address as
+// Basic credentials.
+//
+// All other options, and methods such as [Server.Restart] and
+// [Server.Requests], need a registry of this process: they skip the test.
+func WithRegistryFrom(env string) Option {
+	return option{name: "WithRegistryFrom", once: "registry", needTest: true, set: func(s *settings) {
+		s.env = env
+		if os.Getenv(env) != "" {
+			s.external = newExternal
+		}
 	}}
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/internal/faketb"
 	"github.com/ocireg/registry/internal/typecheck"
 	"github.com/ocireg/registry/memstore"
 	"github.com/ocireg/registry/registrytest"
@@ -61,17 +62,17 @@ func TestOptionsThatContradictEachOther(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			for _, start := range []func(t registrytest.TB){
-				func(t registrytest.TB) { registrytest.NewServer(t, c.opts...) },
-				func(t registrytest.TB) { registrytest.NewNetwork(t).Registry("a.test", c.opts...) },
+			for _, start := range []func(t *faketb.TB){
+				func(t *faketb.TB) { registrytest.NewServer(t, c.opts...) },
+				func(t *faketb.TB) { registrytest.NewNetwork(t).Registry("a.test", c.opts...) },
 			} {
-				tr := try(t, start)
+				tr := faketb.Try(t, start)
 				if c.want == "" {
-					require.Empty(t, tr.errors)
+					require.Empty(t, tr.Errors())
 					continue
 				}
-				require.Len(t, tr.errors, 1)
-				require.Contains(t, tr.errors[0], c.want)
+				require.Len(t, tr.Errors(), 1)
+				require.Contains(t, tr.Errors()[0], c.want)
 			}
 		})
 	}
@@ -86,11 +87,11 @@ func TestHandlersOfANetworkTakeNoOptionsOfARegistry(t *testing.T) {
 		"*auth.Auth is for registries":                    auth.Basic(),
 		"an option is nil":                                nil,
 	} {
-		tr := try(t, func(t registrytest.TB) {
+		tr := faketb.Try(t, func(t *faketb.TB) {
 			registrytest.NewNetwork(t).Handle("a.test", say(""), registrytest.WithTLS(), opt)
 		})
-		require.Len(t, tr.errors, 1)
-		require.Contains(t, tr.errors[0], want)
+		require.Len(t, tr.Errors(), 1)
+		require.Contains(t, tr.Errors()[0], want)
 	}
 }
 
@@ -114,7 +115,7 @@ func (w *watcher) CheckRequests(t journal.TB, r journal.Requests) {
 func TestOptionsOfOtherPackages(t *testing.T) {
 	t.Parallel()
 	w := &watcher{}
-	tr := try(t, func(tb registrytest.TB) {
+	tr := faketb.Try(t, func(tb *faketb.TB) {
 		s := registrytest.NewServer(tb, w)
 		require.NotNil(t, w.observed)
 		resp, err := s.Client().Get(s.URL + "/v2/")
@@ -124,6 +125,6 @@ func TestOptionsOfOtherPackages(t *testing.T) {
 		require.Equal(t, s.Requests().First(), w.observed.Requests().First())
 		require.Zero(t, w.checked, "the requests are checked once the server is closed")
 	})
-	require.Equal(t, []string{"1 requests"}, tr.errors)
+	require.Equal(t, []string{"1 requests"}, tr.Errors())
 	require.Equal(t, 1, w.checked)
 }

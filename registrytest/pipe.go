@@ -12,24 +12,23 @@ import (
 	"time"
 )
 
-// pipeBuffer is how many bytes a connection in memory holds in each direction
-// before writing waits for reading.
+// pipeBuffer is the number of bytes that a connection in memory holds in each
+// direction before a write waits for a read.
 const pipeBuffer = 64 << 10
 
-// A pipeListener is a [net.Listener] in memory. All that waits in it waits for
-// channels and conditions, never in a system call, so that package
-// testing/synctest knows that it waits.
+// A pipeListener is a [net.Listener] in memory. It waits for channels and
+// conditions only, never in a system call, so package testing/synctest
+// recognizes that it waits.
 type pipeListener struct {
-	service *service // who listens
-	addr    net.Addr
-	conns   chan net.Conn
-	done    chan struct{}
-	close   func()
+	addr  net.Addr
+	conns chan net.Conn
+	done  chan struct{}
+	close func()
 }
 
 // newPipeListener returns a listener that calls onEnd when it is closed.
-func newPipeListener(s *service, addr net.Addr, onEnd func()) *pipeListener {
-	l := &pipeListener{service: s, addr: addr, conns: make(chan net.Conn), done: make(chan struct{})}
+func newPipeListener(addr net.Addr, onEnd func()) *pipeListener {
+	l := &pipeListener{addr: addr, conns: make(chan net.Conn), done: make(chan struct{})}
 	l.close = sync.OnceFunc(func() {
 		onEnd()
 		close(l.done)
@@ -53,7 +52,7 @@ func (l *pipeListener) Close() error {
 	return nil
 }
 
-// dial connects to the listener. It fails as if there were a network.
+// dial connects to the listener. Its errors are those of a network.
 func (l *pipeListener) dial(ctx context.Context, from net.Addr) (net.Conn, error) {
 	client, server := newPipe(from, l.addr)
 	select {
@@ -66,7 +65,7 @@ func (l *pipeListener) dial(ctx context.Context, from net.Addr) (net.Conn, error
 	}
 }
 
-// errRefused is the error of an address that nobody listens at.
+// errRefused returns the error for an address without a listener.
 func errRefused(addr net.Addr) error {
 	return &net.OpError{Op: "dial", Net: "tcp", Addr: addr, Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
 }
@@ -79,8 +78,8 @@ func newPipe(clientAddr, serverAddr net.Addr) (client, server *pipeConn) {
 	return client, server
 }
 
-// A pipeConn is an end of a connection in memory. It behaves as a
-// [net.TCPConn] does.
+// A pipeConn is an end of a connection in memory. It behaves like a
+// [net.TCPConn].
 type pipeConn struct {
 	in, out       *stream
 	local, remote net.Addr
@@ -111,20 +110,20 @@ func (c *pipeConn) opError(op string, err error) error {
 	return &net.OpError{Op: op, Net: "tcp", Source: c.local, Addr: c.remote, Err: err}
 }
 
-// SetLinger with 0 has Close reset the connection.
+// SetLinger with 0 makes Close reset the connection.
 func (c *pipeConn) SetLinger(sec int) error {
 	c.abort.Store(sec == 0)
 	return nil
 }
 
-// CloseWrite has the other end read io.EOF after what was written.
+// CloseWrite makes the other end read io.EOF after the bytes written so far.
 func (c *pipeConn) CloseWrite() error {
 	c.out.end(io.EOF, syscall.EPIPE)
 	return nil
 }
 
-// Close ends both directions. What was written before can still be read by the
-// other end, as on Linux also if the connection is reset.
+// Close ends both directions. The other end can still read the bytes written so
+// far, as on Linux even after a reset.
 func (c *pipeConn) Close() error {
 	if c.closed.Swap(true) {
 		return c.opError("close", net.ErrClosed)
@@ -155,18 +154,18 @@ func (c *pipeConn) SetWriteDeadline(t time.Time) error {
 // A stream is one direction of a connection.
 type stream struct {
 	mu     sync.Mutex
-	change sync.Cond // something below has changed
+	change sync.Cond // a field below has changed
 
 	ring        []byte
-	start, size int // of what has been written and not been read
+	start, size int // of the bytes that were written and not read
 
-	// What reading fails with when there is nothing left to read, and what
-	// writing fails with; nil while the stream is open.
+	// readErr is the error of a read when no bytes are left, writeErr that of a
+	// write. They are nil while the stream is open.
 	readErr, writeErr error
 
-	// void is how many bytes can still be written although nobody will read
-	// them. In the world, who writes to a connection that the other end has
-	// closed is not told at once, and has time to read why it was closed.
+	// void is the number of bytes that a write still accepts although no read
+	// follows. On a real network, a client that writes to a closed connection
+	// does not learn of it at once, and has time to read the response.
 	void int
 
 	readDeadline, writeDeadline deadline
@@ -234,7 +233,7 @@ func (s *stream) write(p []byte) (n int, err error) {
 	}
 }
 
-// append takes as much of p as there is room for.
+// append copies as much of p into the ring as it has room for.
 func (s *stream) append(p []byte) (n int) {
 	if need := s.size + len(p); need > len(s.ring) && len(s.ring) < pipeBuffer {
 		ring := make([]byte, min(max(need, 2*len(s.ring), 4<<10), pipeBuffer))
@@ -251,8 +250,8 @@ func (s *stream) append(p []byte) (n int) {
 	return n
 }
 
-// end sets what reading and writing fail with from now on. The first to end a
-// stream decides, but who closes an end himself is told so.
+// end sets the errors of reads and writes from now on. The first call decides,
+// but an end that was closed itself always gets [net.ErrClosed].
 func (s *stream) end(readErr, writeErr error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

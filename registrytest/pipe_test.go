@@ -212,7 +212,7 @@ func TestPipeListener(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		closings := 0
-		l := newPipeListener(nil, loopback(80), func() { closings++ })
+		l := newPipeListener(loopback(80), func() { closings++ })
 		ctx := context.Background()
 
 		go l.dial(ctx, loopback(49152))

@@ -9,25 +9,27 @@ import (
 	"sync"
 )
 
-// Proxy returns the URL of a proxy at 127.0.0.1 that leads into the network,
-// for clients that can be given nothing else: such as those in other processes,
-// as HTTP_PROXY and HTTPS_PROXY. It is started by the first call, and closed at
-// the end of the test. For HTTPS, [CA.File] has the certificate to trust.
+// Proxy returns the URL of a proxy at 127.0.0.1 that connects to the network,
+// for clients of other processes, as HTTP_PROXY and HTTPS_PROXY. The first call
+// starts the proxy, and it is closed at the end of the test. For HTTPS, clients
+// have to trust the certificate in [CA.File].
 //
-// Clients in Go ask no proxy for localhost and 127.0.0.1, if the proxy is from
-// the environment.
+// Clients in Go that take the proxy from the environment do not use it for
+// localhost and 127.0.0.1.
 func (n *Network) Proxy() string {
 	n.t.Helper()
-	return n.proxy()
+	at := userCode(0)
+	n.proxyOnce.Do(func() { n.startProxy(at) })
+	return n.proxy
 }
 
-func (n *Network) startProxy() string {
+func (n *Network) startProxy(at string) {
 	n.t.Helper()
-	l, err := listen("127.0.0.1:0")
+	l, err := listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		n.t.Fatalf("registrytest: starting a proxy: %v", err)
 	}
-	url := "http://" + l.Addr().String()
+	n.proxy = "http://" + l.Addr().String()
 	s := &service{ports: []port{{listen: func() (net.Listener, error) { return l, nil }}}}
 	forward := &httputil.ReverseProxy{
 		Rewrite:       func(*httputil.ProxyRequest) {},
@@ -36,7 +38,7 @@ func (n *Network) startProxy() string {
 		ErrorLog:      log.New(io.Discard, "", 0),
 		ErrorHandler:  badGateway,
 	}
-	s.init(n.t, "proxy "+url, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	s.init(n.t.Name(), "proxy "+n.proxy, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case r.Method == http.MethodConnect:
 			n.tunnel(w, r)
@@ -47,15 +49,14 @@ func (n *Network) startProxy() string {
 		}
 	}))
 	s.start() // It cannot fail: it has its listener already.
-	n.t.Cleanup(s.close)
-	return url
+	n.closeAtEnd(s, at)
 }
 
 func badGateway(w http.ResponseWriter, _ *http.Request, err error) {
 	http.Error(w, err.Error(), http.StatusBadGateway)
 }
 
-// tunnel answers CONNECT (RFC 9110, section 9.3.6).
+// tunnel serves CONNECT (RFC 9110, section 9.3.6).
 func (n *Network) tunnel(w http.ResponseWriter, r *http.Request) {
 	up, err := n.DialContext(r.Context(), "tcp", r.Host)
 	if err != nil {
@@ -78,7 +79,7 @@ func (n *Network) tunnel(w http.ResponseWriter, r *http.Request) {
 	both.Wait()
 }
 
-// relay copies until there is no more, and says so.
+// relay copies all bytes, then closes the connection for writing.
 func relay(to net.Conn, from io.Reader) {
 	_, err := io.Copy(to, from)
 	if c, ok := to.(interface{ CloseWrite() error }); ok && err == nil {

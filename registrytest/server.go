@@ -2,14 +2,15 @@ package registrytest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/ocireg/registry"
@@ -19,145 +20,227 @@ import (
 	"github.com/ocireg/registry/registrytest/journal"
 )
 
-// A Server is a registry for one test. Its methods may be called concurrently,
-// as by subtests that run in parallel; those that are given no test belong to
-// the one that the server was made for.
+// A Server is a registry that runs in this process. Several goroutines may call
+// its methods, such as those of parallel subtests.
+//
+// A method that takes a test reports failures to that test. The others report
+// to the test that the server was made for, or, if [Start] made it, by
+// [Server.Close].
 type Server struct {
 	// URL is the base URL, such as "http://127.0.0.1:43121".
 	URL string
 
-	// State is what the registry holds. A test may look at it and change it at
-	// any time.
+	// State is the content of the registry. A test may inspect and change it at
+	// any time, without a request.
 	content.State
 
-	t         TB
-	options   []registry.Option
+	t         TB                // a noTest if Start made the server
+	options   []registry.Option // of the handler
 	variant   TLSVariant
 	ca        *CA
-	env       string // where the address of another registry is from, or ""
+	env       string // the variable with the address of another registry, or ""
 	prefix    string // of all repositories
 	handler   atomic.Pointer[http.Handler]
 	service   service
+	client    func() *http.Client
 	transport func() *http.Transport
 	journal   journal.Journal
 	faults    fault.Rules
 	tampered  tamperings
+	checkers  []checker
 	logging   bool
+	noJournal bool
+	inMemory  bool
 
 	mu    sync.Mutex
-	atEnd []func()
 	ended bool
 }
 
-// NewServer starts a registry on a port of its own at 127.0.0.1. It is ready
+// NewServer starts a registry on a free port of 127.0.0.1. The server is ready
 // when NewServer returns, logs nothing unless the test fails, and is closed at
-// the end of the test. Without [WithStore] it is empty, and keeps its content in
+// the end of the test. Without [WithStore] it is empty and keeps its content in
 // memory.
 //
-// At the end, the test fails if serving a request does not end although its
-// connection was closed, or if goroutines that were started to serve one go
-// on. It fails at once if serving a request panics.
+// The test fails if a request panics, if a request does not end after its
+// connection was closed, or if goroutines that were started while serving
+// outlive the server.
 func NewServer(t TB, opts ...Option) *Server {
+	needTest(t, "NewServer")
 	t.Helper()
 	set, err := newSettings(opts)
 	if err != nil {
 		t.Fatalf("registrytest: starting a server: %v", err)
 	}
-	if set.external != "" {
-		return newExternal(t, set)
+	if set.external != nil {
+		return set.external(t, set)
 	}
 	s := newServer(t, set)
-	if set.inMemory {
-		s.listenOn(NewNetwork(t), "127.0.0.1:1", set)
-	} else {
-		s.listen(set)
+	if err := set.listen(s, set); err != nil {
+		t.Fatalf("registrytest: starting a server: %v", err)
 	}
+	s.endWithTest(set, userCode(0))
 	return s
+}
+
+// Start starts a registry as [NewServer] does, without a test: for TestMain,
+// examples and programs. The caller has to call [Server.Close]. Options that
+// need a test, such as [WithLogs], are an error.
+func Start(opts ...Option) (*Server, error) {
+	set, err := newSettings(opts)
+	if err == nil && len(set.needTest) > 0 {
+		err = fmt.Errorf("%s needs a test; use NewServer", strings.Join(set.needTest, ", "))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("registrytest: starting a server: %w", err)
+	}
+	s := newServer(new(noTest), set)
+	s.service.alarm = func(err error) { s.service.http.ErrorLog.Print(err) }
+	if err := set.listen(s, set); err != nil {
+		return nil, fmt.Errorf("registrytest: starting a server: %w", err)
+	}
+	return s, nil
 }
 
 // newServer makes a server that does not listen yet.
 func newServer(t TB, set *settings) *Server {
-	s := &Server{State: content.State{Store: set.store}, t: t, variant: set.variant, logging: set.logs}
-	s.service.t = t
+	s := &Server{State: content.State{Store: set.store}, t: t, variant: set.variant, logging: set.logs, noJournal: set.noJournal, checkers: set.checkers}
 	if s.Store == nil {
 		s.Store = memstore.New()
 	}
-	s.options = []registry.Option{
-		registry.WithRecorder(&s.journal),
-		registry.WithFaults(s.faults.Inject),
+	if !s.noJournal {
+		s.options = append(s.options, registry.WithRecorder(&s.journal))
 	}
+	s.options = append(s.options, registry.WithFaults(s.faults.Inject))
 	if s.logging {
 		s.service.log.live = func(line string) { t.Logf("%s: %s", s.Host(), line) }
 		s.options = append(s.options, registry.WithLogger(slog.New(slog.NewTextHandler(&s.service.log, &slog.HandlerOptions{
 			ReplaceAttr: withoutTime,
 		}))))
 	}
-	for _, prepare := range set.prepare {
-		prepare(s)
-	}
+	s.options = append(s.options, set.handler...)
+	s.service.leaks.always = len(set.handler) > 0
 	s.journal.KeepBodies(set.bodies)
 	for _, o := range set.observers {
 		o.Observe(&s.journal)
 	}
-	for _, c := range set.checkers {
-		s.onEnd(func() { c.CheckRequests(t, s.journal.Requests()) })
-	}
-	s.options = append(s.options, set.handler...)
-	s.service.leaks.always = len(set.handler) > 0
 	s.newHandler()
-	t.Cleanup(func() {
-		s.end()
-		s.explain()
-	})
 	return s
 }
 
-// newHandler begins anew, with no upload sessions.
+// newHandler makes a handler without upload sessions.
 func (s *Server) newHandler() {
-	h := s.journal.Handler(registry.New(tamperedStore{s.Store, &s.tampered}, s.options...))
+	var h http.Handler = registry.New(tamperedStore{s.Store, &s.tampered}, s.options...)
+	if !s.noJournal {
+		h = s.journal.Handler(h)
+	}
 	s.handler.Store(&h)
 }
 
-// init makes the service, which is named for people.
-func (s *Server) init(name string) {
-	s.service.init(s.t, name, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+// endWithTest makes the server end with its test. At is the place in the test
+// that started it.
+func (s *Server) endWithTest(set *settings, at string) {
+	s.t.Helper()
+	if t, ok := s.t.(interface{ Fail() }); ok {
+		// The message follows at the end, where it gets a line of the test.
+		s.service.alarm = func(error) { t.Fail() }
+	}
+	s.t.Cleanup(func() {
+		s.t.Helper()
+		s.end(fmt.Sprintf("the server started at %s has failed: ", at)) // In a bubble, go test knows no line for a cleanup.
+		s.explain()
+		for _, f := range set.afterTest {
+			f(s)
+		}
+	})
+}
+
+// end closes the server for good, and reports failures with the prefix. The
+// first call lets the options check the requests.
+func (s *Server) end(prefix string) {
+	s.t.Helper()
+	s.mu.Lock()
+	ended := s.ended
+	s.ended = true
+	s.mu.Unlock()
+	for _, err := range s.service.close() {
+		s.t.Errorf("registrytest: %s%v", prefix, err)
+	}
+	if ended {
+		return
+	}
+	for _, c := range s.checkers {
+		c.CheckRequests(s.t, s.journal.Requests())
+	}
+}
+
+// serve makes the service of the registry. The name of it is its address.
+func (s *Server) serve(name string) {
+	s.service.init(s.t.Name(), name, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		(*s.handler.Load()).ServeHTTP(w, r)
 	}))
 }
 
-// listen has the server be at a port of this machine.
-func (s *Server) listen(set *settings) {
-	s.t.Helper()
-	first, err := listen("127.0.0.1:0")
-	if err != nil {
-		s.t.Fatalf("registrytest: starting a server: %v", err)
-	}
-	address := first.Addr().String()
-	s.URL = "http://" + address
-	s.init(address)
-	transport := &http.Transport{DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-		c, err := new(net.Dialer).DialContext(ctx, network, addr)
-		if err == nil && addr == address {
-			c = s.service.client(c)
+// listenOnPort makes the server listen on a free port of this machine, or at
+// the listener of [WithListener].
+func listenOnPort(s *Server, set *settings) error {
+	l := set.listener
+	if l == nil {
+		var err error
+		if l, err = listen("tcp", "127.0.0.1:0"); err != nil {
+			return err
 		}
-		return c, err
-	}}
-	if set.tls {
-		host, _, _ := net.SplitHostPort(address)
-		s.URL, s.ca = "https://"+address, newCA(s.t)
-		s.service.serveTLS(s.ca, host, set.variant)
-		transport.TLSClientConfig, transport.ForceAttemptHTTP2 = s.ca.clientConfig(), true
+	}
+	address := l.Addr()
+	s.URL = "http://" + address.String()
+	s.serve(address.String())
+	transport := &http.Transport{DialContext: s.service.dialer(address)}
+	if set.secure != nil {
+		s.URL = "https://" + address.String()
+		host, _, _ := net.SplitHostPort(address.String())
+		transport.TLSClientConfig, transport.ForceAttemptHTTP2 = set.secure(s, host), true
 	}
 	s.service.transport = transport
 	s.transport = func() *http.Transport { return transport }
-	s.service.ports = []port{{tls: set.tls, listen: func() (net.Listener, error) {
-		if l := first; l != nil {
-			first = nil
-			return l, nil
+	client := &http.Client{Transport: transport}
+	s.client = func() *http.Client { return client }
+	s.service.ports = []port{{tls: set.secure != nil, listen: func() (net.Listener, error) {
+		if first := l; first != nil {
+			l = nil
+			return first, nil
 		}
-		return listen(address)
+		return listen(address.Network(), address.String())
 	}}}
-	s.service.start() // It cannot fail: it has its listener already.
+	set.configure(&s.service)
+	return s.service.start()
+}
+
+// dialer returns a function for the transport of a server at the address.
+func (s *service) dialer(address net.Addr) func(ctx context.Context, network, addr string) (net.Conn, error) {
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		own := addr == address.String()
+		if own {
+			network = address.Network()
+		}
+		c, err := new(net.Dialer).DialContext(ctx, network, addr)
+		switch {
+		case !own:
+			return c, err
+		case err != nil:
+			return nil, s.refused(err)
+		}
+		return s.client(c), nil
+	}
+}
+
+// refused counts a client that was refused, and returns the error that it gets.
+func (s *service) refused(err error) error {
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		s.refusals.Add(1)
+	}
+	if note := s.closedNote(); note != "" {
+		return fmt.Errorf("%w (registrytest: %s)", err, note)
+	}
+	return err
 }
 
 // Host returns the host and the port, such as "127.0.0.1:43121".
@@ -166,156 +249,141 @@ func (s *Server) Host() string {
 	return host
 }
 
-// Ref returns the reference by which a client names the content of a
-// repository: given "team/app:v1", it is "127.0.0.1:43121/team/app:v1".
+// Ref returns the reference by which a client names content of the server:
+// given "team/app:v1", it returns "127.0.0.1:43121/team/app:v1".
 func (s *Server) Ref(name string) string {
 	return s.Host() + "/" + s.prefix + name
 }
 
-// Client returns a client that uses [Server.Transport].
-func (s *Server) Client() *http.Client {
-	return &http.Client{Transport: s.Transport()}
-}
-
-// Transport returns the server's own transport, for its clients. Clone it to
-// change it.
-func (s *Server) Transport() *http.Transport {
-	return s.transport()
-}
-
-// CA returns the authority that the server's certificate is signed by. Without
-// [WithTLS] there is none, and CA fails the test.
-func (s *Server) CA() *CA {
-	s.t.Helper()
-	s.inProcess(s.t, "CA")
-	if s.ca == nil {
-		s.t.Fatalf("registrytest: %s has no CA, because it was started without TLS", s.Host())
+// Push puts the content into the store, without a request, and returns it. The
+// reference has no host: "team/app:v1" tags the content v1 in the repository
+// team/app, see [content.Put].
+func (s *Server) Push(t TB, ref string, c content.Content) content.Content {
+	needTest(t, "Server.Push")
+	t.Helper()
+	if name, ok := strings.CutPrefix(ref, s.Ref("")); ok {
+		t.Fatalf("registrytest: pushing to %s: leave out the host, Push takes %q", ref, name)
 	}
-	return s.ca
+	return s.State.Push(t, ref, c)
 }
 
-// Handler returns the registry without the network.
+// Client returns the server's client, which uses [Server.Transport]. Every call
+// returns the same client, so a test can set its Timeout.
+func (s *Server) Client() *http.Client { return s.client() }
+
+// Transport returns the transport of the server's client. Clone it before a
+// change.
+func (s *Server) Transport() *http.Transport { return s.transport() }
+
+// Handler returns the registry as a handler, for a server of the caller's own.
+// The requests that it serves are in the journal, too.
 func (s *Server) Handler() http.Handler {
 	s.t.Helper()
 	s.inProcess(s.t, "Handler")
 	return &s.service
 }
 
-// Requests returns the requests that there have been until now.
+// Requests returns the requests up to now.
 func (s *Server) Requests() journal.Requests {
 	s.t.Helper()
 	s.inProcess(s.t, "Requests")
 	return s.journal.Requests()
 }
 
-// CloseClientConnections closes all connections, those in use as well as
-// those that are idle, and waits until nobody is served any more.
+// CloseClientConnections closes all connections, also those in use, and waits
+// until no request is being served.
 func (s *Server) CloseClientConnections() {
 	s.t.Helper()
 	s.inProcess(s.t, "CloseClientConnections")
-	s.service.disconnect()
+	s.report(s.service.disconnect())
 	s.service.settle()
 }
 
-// Restart has the registry begin anew: connections are closed, and upload
-// sessions are forgotten. It keeps its address, what is in its store, and its
-// options.
+// Restart closes all connections and forgets the upload sessions. The server
+// keeps its address, its content, its options and its journal.
 func (s *Server) Restart() {
 	s.t.Helper()
 	s.inProcess(s.t, "Restart")
 	s.newHandler()
-	s.service.disconnect()
+	s.report(s.service.disconnect())
 	s.service.settle()
 }
 
-// Stop begins an outage: connections are closed, and new ones refused.
+// Stop begins an outage: it closes all connections, and new ones are refused.
 func (s *Server) Stop() {
 	s.t.Helper()
 	s.inProcess(s.t, "Stop")
-	s.service.stop()
+	s.report(s.service.stop())
 	s.service.settle()
 }
 
-// Start ends the outage that [Server.Stop] began. The server is ready again, at
-// the same address, when Start returns.
+// Start ends an outage. The server is ready again, at the same address, when
+// Start returns.
 //
-// While a server is stopped its port is free, as it has to be for connections
-// to be refused, and another program may get hold of it. Start waits up to five
-// seconds for it to be free again.
+// The port of a stopped server is free, as refused connections require it, and
+// another program may take it. Start waits up to five seconds for the port.
 func (s *Server) Start() {
 	s.t.Helper()
 	s.inProcess(s.t, "Start")
-	if err := s.service.start(); err != nil {
-		s.t.Fatalf("registrytest: starting %s again: %v", s.Host(), err)
+	err := s.service.start()
+	if err == nil {
+		return
+	}
+	err = fmt.Errorf("starting %s again: %w", s.Host(), err)
+	s.report(err)
+	if _, ok := s.t.(*noTest); !ok {
+		s.t.Fatalf("registrytest: %v", err)
 	}
 }
 
-// Close ends the server before the test ends.
-func (s *Server) Close() {
+// Shutdown closes the server as Close does, but first waits for the requests
+// that are being served, until ctx is done. Then it returns the error of ctx,
+// and the server refuses new connections.
+func (s *Server) Shutdown(ctx context.Context) error {
 	s.t.Helper()
-	s.end()
+	s.inProcess(s.t, "Shutdown")
+	if err := s.service.http.Shutdown(ctx); err != nil {
+		return err
+	}
+	return s.close(userCode(0))
+}
+
+// Close closes the server before the test ends. It returns the failures of a
+// server that [Start] made; otherwise the test reports them.
+func (s *Server) Close() error {
+	s.t.Helper()
+	return s.close(userCode(0))
+}
+
+// close closes the server. At is the place in the code that asked for it.
+func (s *Server) close(at string) error {
+	s.t.Helper()
+	s.end("")
+	s.service.mu.Lock()
+	if s.service.closedAt == "" {
+		s.service.closedAt = at
+	}
+	s.service.mu.Unlock()
 	s.service.settle()
-}
-
-func (s *Server) end() {
-	s.t.Helper()
-	s.mu.Lock()
-	ended, atEnd := s.ended, s.atEnd
-	s.ended = true
-	s.mu.Unlock()
-	if ended {
-		return
+	if t, ok := s.t.(*noTest); ok {
+		return t.end()
 	}
-	s.service.close()
-	for _, check := range slices.Backward(atEnd) {
-		check()
-	}
-}
-
-// onEnd has f called when the server has been closed, after what is given to
-// onEnd later.
-func (s *Server) onEnd(f func()) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.atEnd = append(s.atEnd, f)
-}
-
-// explain logs what happened, if the test has failed.
-func (s *Server) explain() {
-	s.t.Helper()
-	lines := s.service.log.close()
-	if !s.t.Failed() || s.logging {
-		return
-	}
-	if requests := s.Requests(); requests.Len() > 0 {
-		s.t.Logf("registrytest: the requests to %s:\n%v", s.Host(), requests)
-	}
-	if len(lines) > 0 {
-		s.t.Logf("registrytest: the log of %s:\n%s", s.Host(), strings.Join(lines, "\n"))
-	}
-}
-
-// withoutTime is for a log that is read with the test's.
-func withoutTime(groups []string, a slog.Attr) slog.Attr {
-	if len(groups) == 0 && a.Key == slog.TimeKey {
-		return slog.Attr{}
-	}
-	return a
+	return nil
 }
 
 // listenTime is how long a server waits for the port that it had before.
 const listenTime = 5 * time.Second
 
 // listen listens at an address of this machine.
-func listen(address string) (net.Listener, error) {
+func listen(network, address string) (net.Listener, error) {
 	var timeout <-chan time.Time
 	for {
-		l, err := net.Listen("tcp", address)
+		l, err := net.Listen(network, address)
 		if err == nil {
 			return l, nil
 		}
 		if strings.HasSuffix(address, ":0") {
-			if l, err6 := net.Listen("tcp", "[::1]:0"); err6 == nil {
+			if l, err6 := net.Listen(network, "[::1]:0"); err6 == nil {
 				return l, nil
 			}
 			return nil, fmt.Errorf("listening on the loopback interface: %w", err)

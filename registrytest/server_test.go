@@ -21,6 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/internal/faketb"
 	"github.com/ocireg/registry/memstore"
 	"github.com/ocireg/registry/registrytest"
 	"github.com/ocireg/registry/registrytest/content"
@@ -179,66 +180,66 @@ func TestServerRecordsRequestsByConnection(t *testing.T) {
 
 func TestServerIsSilent(t *testing.T) {
 	forEachKind(t, func(t *testing.T, start startFunc) {
-		tr := try(t, func(t registrytest.TB) {
+		tr := faketb.Try(t, func(t *faketb.TB) {
 			s := start(t)
 			s.Client().Get(s.URL + "/v2/nothing/here")
 			// Also not if TLS fails.
 			(&http.Client{Transport: &http.Transport{DialContext: s.Transport().DialContext}}).Get(s.URL)
 		})
-		require.Empty(t, tr.errors)
-		require.Empty(t, tr.logs)
+		require.Empty(t, tr.Errors())
+		require.Empty(t, tr.Lines())
 	})
 }
 
 func TestServerTellsWhatHappenedIfTheTestFails(t *testing.T) {
 	t.Parallel()
-	tr := try(t, func(t registrytest.TB) {
+	tr := faketb.Try(t, func(t *faketb.TB) {
 		s := registrytest.NewServer(t, registrytest.WithTLS())
 		s.Client().Get(s.URL + "/v2/team/app/manifests/v1")
 		(&http.Client{Transport: &http.Transport{}}).Get(s.URL + "/v2/")
 		t.Errorf("no")
 	})
-	require.Equal(t, []string{"no"}, tr.errors)
-	require.Contains(t, tr.log(), "GET /v2/team/app/manifests/v1")
-	require.Contains(t, tr.log(), "TLS handshake error")
+	require.Equal(t, []string{"no"}, tr.Errors())
+	require.Contains(t, tr.Log(), "GET /v2/team/app/manifests/v1")
+	require.Contains(t, tr.Log(), "TLS handshake error")
 }
 
 func TestServerTellsWhatHappenedOfAServerThatWasClosed(t *testing.T) {
 	t.Parallel()
-	tr := try(t, func(t registrytest.TB) {
+	tr := faketb.Try(t, func(t *faketb.TB) {
 		s := registrytest.NewServer(t)
 		s.Client().Get(s.URL + "/v2/team/app/manifests/v1")
 		s.Close()
 		t.Errorf("no")
 	})
-	require.Contains(t, tr.log(), "GET /v2/team/app/manifests/v1")
+	require.Contains(t, tr.Log(), "GET /v2/team/app/manifests/v1")
 }
 
 func TestServerLogsIfAsked(t *testing.T) {
 	t.Parallel()
 	var atOnce string
-	tr := try(t, func(tb registrytest.TB) {
+	tr := faketb.Try(t, func(tb *faketb.TB) {
 		s := registrytest.NewServer(tb, registrytest.WithLogs())
 		s.Client().Get(s.URL + "/v2/team/app/manifests/v1")
 		s.Close() // after the request has been recorded
-		atOnce = tb.(*trial).log()
+		atOnce = tb.Log()
 	})
 	require.Contains(t, atOnce, "/v2/team/app/manifests/v1")
 	require.Contains(t, atOnce, "status=404")
 	require.NotContains(t, atOnce, "time=")
-	require.Len(t, tr.logs, 1)
+	require.Len(t, tr.Lines(), 1)
 }
 
 // A logger that the test has given is the test's.
 func TestServerLogsToTheTestsLogger(t *testing.T) {
 	t.Parallel()
 	var text strings.Builder
-	tr := try(t, func(tb registrytest.TB) {
+	tr := faketb.Try(t, func(tb *faketb.TB) {
 		s := registrytest.NewServer(tb, registry.WithLogger(slog.New(slog.NewTextHandler(&text, nil))))
 		s.Client().Get(s.URL + "/v2/")
 	})
 	require.Contains(t, text.String(), "op=ping")
-	require.Empty(t, tr.logs)
+	require.Empty(t, tr.Lines())
 }
 
 func TestRestartKeepsAddressContentAndOptions(t *testing.T) {
@@ -298,14 +299,14 @@ func TestStartWaitsForThePort(t *testing.T) {
 
 func TestServerCanBeClosedWhileStopped(t *testing.T) {
 	forEachKind(t, func(t *testing.T, start startFunc) {
-		tr := try(t, func(t registrytest.TB) {
+		tr := faketb.Try(t, func(t *faketb.TB) {
 			s := start(t)
 			s.Stop()
 			s.Close()
 			s.Close()
 			s.Start() // too late
 		})
-		require.Empty(t, tr.errors)
+		require.Empty(t, tr.Errors())
 	})
 }
 
@@ -313,7 +314,7 @@ func TestServerCanBeClosedWhileStopped(t *testing.T) {
 // net/http does not notice: that there is a body that nobody reads.
 func TestRequestsEndWithTheirConnection(t *testing.T) {
 	for name, end := range map[string]func(*registrytest.Server){
-		"close":      (*registrytest.Server).Close,
+		"close":      func(s *registrytest.Server) { s.Close() },
 		"disconnect": (*registrytest.Server).CloseClientConnections,
 		"stop":       (*registrytest.Server).Stop,
 		"restart":    (*registrytest.Server).Restart,
@@ -351,7 +352,7 @@ func TestHangingHandlerFailsTheTest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
 		began := time.Now()
-		tr := try(t, func(t registrytest.TB) {
+		tr := faketb.Try(t, func(t *faketb.TB) {
 			s := registrytest.NewServer(t, registrytest.WithInMemory(), middleware(func(r *registry.Request) {
 				if r.Op == registry.GetManifest {
 					<-release // and not when the client has gone
@@ -361,13 +362,13 @@ func TestHangingHandlerFailsTheTest(t *testing.T) {
 			defer cancel()
 			req, _ := http.NewRequestWithContext(ctx, http.MethodGet, s.URL+"/v2/team/app/manifests/v1", nil)
 			_, err := s.Client().Do(req)
-			require.ErrorIs(t.(*trial), err, context.DeadlineExceeded)
+			require.ErrorIs(t, err, context.DeadlineExceeded)
 		})
 		close(release)
-		require.Len(t, tr.errors, 1)
-		require.Contains(t, tr.errors[0], "get-manifest team/app:v1")
-		require.Contains(t, tr.errors[0], "server_test.go", "the stack says where")
-		require.Contains(t, tr.errors[0], "127.0.0.1:1")
+		require.Len(t, tr.Errors(), 1)
+		require.Contains(t, tr.Errors()[0], "get-manifest team/app:v1")
+		require.Contains(t, tr.Errors()[0], "server_test.go", "the stack says where")
+		require.Contains(t, tr.Errors()[0], "127.0.0.1:1")
 		require.Less(t, time.Since(began), 2*time.Minute, "waiting is bounded")
 	})
 }
@@ -376,14 +377,14 @@ func TestLeakedGoroutineFailsTheTest(t *testing.T) {
 	t.Parallel()
 	test := func(t *testing.T, opts ...registrytest.Option) {
 		release := make(chan struct{})
-		tr := try(t, func(tb registrytest.TB) {
+		tr := faketb.Try(t, func(tb *faketb.TB) {
 			requireUp(t, registrytest.NewServer(tb, append(opts, middleware(func(*registry.Request) {
 				go leakForTest(release)
 			}))...))
 		})
 		close(release)
-		require.Len(t, tr.errors, 1)
-		require.Contains(t, tr.errors[0], "leakForTest")
+		require.Len(t, tr.Errors(), 1)
+		require.Contains(t, tr.Errors()[0], "leakForTest")
 	}
 	t.Run("port", func(t *testing.T) {
 		t.Parallel()
@@ -400,52 +401,52 @@ func leakForTest(release chan struct{}) { <-release }
 // What one server has running is no leak of another.
 func TestServersOfATestDoNotAccuseEachOther(t *testing.T) {
 	t.Parallel()
-	tr := try(t, func(tb registrytest.TB) {
+	tr := faketb.Try(t, func(tb *faketb.TB) {
 		for range 2 {
 			nothing := middleware(func(*registry.Request) {})
 			requireUp(t, registrytest.NewServer(tb, registrytest.WithInMemory(), nothing))
 			requireUp(t, registrytest.NewServer(tb, nothing))
 		}
 	})
-	require.Empty(t, tr.errors)
+	require.Empty(t, tr.Errors())
 }
 
 // A handler may itself be a client, whose connections stay open for later.
 func TestConnectionsOfHandlersAreNoLeak(t *testing.T) {
 	t.Parallel()
 	up := registrytest.NewServer(t)
-	tr := try(t, func(tb registrytest.TB) {
+	tr := faketb.Try(t, func(tb *faketb.TB) {
 		s := registrytest.NewServer(tb, middleware(func(*registry.Request) { requireUp(t, up) }))
 		requireUp(t, s)
 	})
-	require.Empty(t, tr.errors)
+	require.Empty(t, tr.Errors())
 }
 
 func TestPanicFailsTheTest(t *testing.T) {
 	forEachKind(t, func(t *testing.T, start startFunc) {
-		tr := try(t, func(t registrytest.TB) {
+		tr := faketb.Try(t, func(t *faketb.TB) {
 			s := start(t, middleware(func(*registry.Request) { panic("mistake") }))
 			_, err := s.Client().Get(s.URL + "/v2/team/app/tags/list")
-			require.Error(t.(*trial), err)
+			require.Error(t, err)
 		})
-		require.Len(t, tr.errors, 1)
-		require.Contains(t, tr.errors[0], "list-tags team/app: mistake")
-		require.Contains(t, tr.errors[0], "server_test.go", "the stack says where")
+		require.Len(t, tr.Errors(), 1)
+		require.Contains(t, tr.Errors()[0], "list-tags team/app: mistake")
+		require.Contains(t, tr.Errors()[0], "server_test.go", "the stack says where")
 	})
 }
 
 // A connection that is cut on purpose is no mistake.
 func TestAbortIsNoPanic(t *testing.T) {
 	forEachKind(t, func(t *testing.T, start startFunc) {
-		tr := try(t, func(t registrytest.TB) {
+		tr := faketb.Try(t, func(t *faketb.TB) {
 			s := start(t, registry.WithFaults(func(*registry.Request) *registry.Fault {
 				return &registry.Fault{Serve: func(http.ResponseWriter, *registry.Request) error { return registry.CloseConnection }}
 			}))
 			_, err := s.Client().Get(s.URL + "/v2/")
-			require.Error(t.(*trial), err)
+			require.Error(t, err)
 		})
-		require.Empty(t, tr.errors)
-		require.Empty(t, tr.logs)
+		require.Empty(t, tr.Errors())
+		require.Empty(t, tr.Lines())
 	})
 }
 
@@ -493,7 +494,7 @@ func TestServerLeavesNoConnectionBehind(t *testing.T) {
 					fmt.Sprintf("0100007F:%04X", c.Conn.RemoteAddr().(*net.TCPAddr).Port),
 				})
 			}})
-			tr := try(t, func(tb registrytest.TB) {
+			tr := faketb.Try(t, func(tb *faketb.TB) {
 				s := registrytest.NewServer(tb, opts...)
 				for _, c := range []*http.Client{s.Client(), {Transport: s.Transport().Clone()}} {
 					req, err := http.NewRequestWithContext(traced, http.MethodGet, s.URL+"/v2/", nil)
@@ -505,7 +506,7 @@ func TestServerLeavesNoConnectionBehind(t *testing.T) {
 					resp.Body.Close()
 				}
 			})
-			require.Empty(t, tr.errors)
+			require.Empty(t, tr.Errors())
 			require.Len(t, pairs, 2)
 			require.Eventually(t, func() bool {
 				list, err := os.ReadFile("/proc/net/tcp")
@@ -521,4 +522,22 @@ func TestServerLeavesNoConnectionBehind(t *testing.T) {
 			}, 5*time.Second, time.Millisecond)
 		})
 	}
+}
+
+// A syncBuffer is a buffer that several goroutines may use.
+type syncBuffer struct {
+	mu  sync.Mutex
+	buf strings.Builder
+}
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *syncBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
 }

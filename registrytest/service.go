@@ -2,7 +2,7 @@ package registrytest
 
 import (
 	"context"
-	"crypto/tls"
+	"errors"
 	"fmt"
 	"log"
 	"maps"
@@ -12,64 +12,77 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/internal/conn"
 )
 
-// drainTime is how long that which is being served may take to end once its
-// connections are closed. It is long, because what takes it has failed.
+// drainTime is how long a request may be served after its connection was
+// closed. It is long, because a handler that takes longer has failed.
 const drainTime = 5 * time.Second
 
-// A port is something that a service listens on.
+// A port is an address that a service listens at.
 type port struct {
 	listen func() (net.Listener, error)
 	tls    bool
 }
 
-// A service serves a handler on its ports. It knows its connections and the
-// requests that are being served, so that they can be brought to an end, and
-// named if they do not end.
+// A service serves a handler at its ports. It knows its connections and the
+// requests that it serves, so that it can end them and name those that do not
+// end.
 //
-// It can be stopped and started any number of times, which an [http.Server]
-// that has been closed cannot: so it is never closed, but what it has is.
+// A service can stop and start any number of times. An [http.Server] cannot be
+// started again after Close, so stop closes its listeners and connections
+// instead.
 type service struct {
-	t       TB
-	name    string
+	name    string // the address, for messages
 	handler http.Handler
 	ports   []port
 	http    http.Server
 	log     logBuffer
 	leaks   leakCheck
-	door    door
+	silence silence
 
-	// transport is the service's own, if it is nobody else's.
+	// transport is the transport of the service's own clients, or nil if other
+	// services share it.
 	transport *http.Transport
+
+	// alarm, if not nil, is called with each failure while it happens.
+	alarm func(error)
+
+	// refusals counts the clients that were refused, as far as the service
+	// learns of them: the operating system refuses clients by itself.
+	refusals atomic.Int64
 
 	mu        sync.Mutex
 	running   bool
 	closed    bool
-	hung      bool // and the test has been told
+	closedAt  string // the place in the user's code that closed the service, or ""
+	hung      bool   // a request did not end, so the test may end before it
+	failures  []error
 	listeners []net.Listener
 	accepting int // goroutines
 	accepted  int // connections, since the service was made
 	conns     map[net.Conn]context.CancelCauseFunc
 	clients   map[*clientConn]struct{}
-	hungUp    []*clientConn // those there were when connections were closed last
+	hungUp    []*clientConn // the clients whose connections were closed last
 	hijacked  map[net.Conn]context.CancelCauseFunc
 	calls     map[*http.Request]struct{}
 	waiters   []waiter
 }
 
-// A waiter is told when its condition is met, by its channel being closed.
+// A waiter waits for its condition. Then its channel is closed.
 type waiter struct {
 	met  func() bool
 	done chan struct{}
 }
 
-// init makes the service of a handler. Name is for people.
-func (s *service) init(t TB, name string, handler http.Handler) {
-	s.t, s.name, s.handler = t, name, handler
+// init makes the service of a handler. Test is the name of the test that
+// started it, or the name of the package if there is no test.
+func (s *service) init(test, name string, handler http.Handler) {
+	s.name, s.handler = name, handler
 	s.conns = make(map[net.Conn]context.CancelCauseFunc)
 	s.clients = make(map[*clientConn]struct{})
 	s.hijacked = make(map[net.Conn]context.CancelCauseFunc)
@@ -78,10 +91,20 @@ func (s *service) init(t TB, name string, handler http.Handler) {
 	s.http.ErrorLog = log.New(&s.log, "", 0)
 	s.http.ConnContext = s.connContext
 	s.http.ConnState = s.connState
-	s.leaks.begin(fmt.Sprintf("%s %s %p", t.Name(), name, s)) // A name may be in use in several networks.
+	s.leaks.begin(fmt.Sprintf("%s %s %p", test, name, s)) // A name may be in use in several networks.
 }
 
-// start listens on all ports, or on none if there is an error.
+// fail notes a failure, for close to return.
+func (s *service) fail(err error) {
+	s.mu.Lock()
+	s.failures = append(s.failures, err)
+	s.mu.Unlock()
+	if s.alarm != nil {
+		s.alarm(err)
+	}
+}
+
+// start listens at all ports, or at none if it returns an error.
 func (s *service) start() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -93,8 +116,8 @@ func (s *service) start() error {
 	return err
 }
 
-// open listens on all ports, or on none if there is an error. The lock is
-// held.
+// open listens at all ports, or at none if it returns an error. The caller
+// holds the lock.
 func (s *service) open() error {
 	for _, p := range s.ports {
 		l, err := p.listen()
@@ -106,40 +129,42 @@ func (s *service) open() error {
 	}
 	for i, l := range s.listeners {
 		s.accepting++
-		go s.accept(s.ports[i], &doorListener{l, &s.door})
+		go s.accept(s.ports[i], &silenceableListener{l, &s.silence})
 	}
 	return nil
 }
 
 func (s *service) accept(p port, l net.Listener) {
+	var err error
 	s.leaks.mark(func() {
-		// The error is that the listener was closed.
 		if p.tls {
-			s.http.ServeTLS(l, "", "")
+			err = s.http.ServeTLS(l, "", "")
 		} else {
-			s.http.Serve(l)
+			err = s.http.Serve(l)
 		}
 	})
+	if !errors.Is(err, net.ErrClosed) && !errors.Is(err, http.ErrServerClosed) {
+		s.fail(fmt.Errorf("accepting connections at %s: %w", s.name, err))
+	}
 	s.mu.Lock()
 	s.accepting--
 	s.wake()
 	s.mu.Unlock()
 }
 
-// stop closes all ports and connections, and waits for what is being served to
-// end.
-func (s *service) stop() {
-	s.t.Helper()
+// stop closes all ports and connections, and waits for the requests to end. It
+// returns an error if they do not.
+func (s *service) stop() error {
 	s.mu.Lock()
 	s.running = false
 	s.closePorts()
 	s.hangUp()
 	ended := s.wait(func() bool { return s.accepting == 0 && len(s.conns) == 0 && len(s.calls) == 0 })
 	s.mu.Unlock()
-	s.await(ended)
+	return s.await(ended)
 }
 
-// closePorts ends the listening. The lock is held.
+// closePorts closes the listeners. The caller holds the lock.
 func (s *service) closePorts() {
 	for _, l := range s.listeners {
 		l.Close()
@@ -147,32 +172,59 @@ func (s *service) closePorts() {
 	s.listeners = nil
 }
 
-// close stops the service for good, if it was ever started.
-func (s *service) close() {
-	s.t.Helper()
+// refuse closes the listeners only.
+func (s *service) refuse() error {
+	s.mu.Lock()
+	s.closePorts()
+	ended := s.wait(func() bool { return s.accepting == 0 })
+	s.mu.Unlock()
+	return s.await(ended)
+}
+
+// admit listens again after refuse, unless the service was stopped or started
+// since.
+func (s *service) admit() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.running || len(s.listeners) > 0 {
+		return nil
+	}
+	return s.open()
+}
+
+// close stops the service for good. It returns the failures since the last
+// call.
+func (s *service) close() []error {
 	s.mu.Lock()
 	first := !s.closed && s.handler != nil
 	s.closed = true
 	for c := range s.conns {
-		abandon(c)
+		conn.AbortOnClose(c) // Else hundreds of tests would fill the machine with connections in TIME_WAIT.
 	}
 	s.mu.Unlock()
 	if s.transport != nil {
-		s.transport.CloseIdleConnections() // is quicker than to have it notice
+		s.transport.CloseIdleConnections() // Waiting for the transport to notice takes longer.
 	}
-	s.stop()
+	err := s.stop()
 	s.mu.Lock()
 	hung := s.hung
 	s.mu.Unlock()
-	if first && !hung {
-		s.leaks.end(s.t)
+	if err == nil && first && !hung {
+		err = s.leaks.end()
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	failures := s.failures
+	if err != nil {
+		failures = append(failures, err)
+	}
+	s.failures = nil
+	return failures
 }
 
-// disconnect closes all connections, and waits for what was being served to
-// end.
-func (s *service) disconnect() {
-	s.t.Helper()
+// disconnect closes all connections, and waits for their requests to end. It
+// returns an error if they do not.
+func (s *service) disconnect() error {
 	s.mu.Lock()
 	s.hangUp()
 	calls := slices.Collect(maps.Keys(s.calls))
@@ -180,41 +232,23 @@ func (s *service) disconnect() {
 		return !slices.ContainsFunc(calls, func(r *http.Request) bool { _, ok := s.calls[r]; return ok })
 	})
 	s.mu.Unlock()
-	s.await(ended)
+	return s.await(ended)
 }
 
-// hangUp closes all connections. The lock is held.
+// hangUp closes all connections. The caller holds the lock.
 func (s *service) hangUp() {
 	s.hungUp = slices.Collect(maps.Keys(s.clients))
 	for _, conns := range []map[net.Conn]context.CancelCauseFunc{s.conns, s.hijacked} {
 		for c, cancel := range conns {
 			cancel(conn.ErrClosed)
-			netConn(c).Close()
+			belowTLS(c).Close()
 		}
 	}
 	clear(s.hijacked)
 }
 
-// netConn is the connection below TLS: whoever closes that need not wait for
-// anybody to read a farewell.
-func netConn(c net.Conn) net.Conn {
-	if t, ok := c.(*tls.Conn); ok {
-		return t.NetConn()
-	}
-	return c
-}
-
-// abandon has the connection leave no trace when it is closed. Hundreds of
-// tests that each leave one in TIME_WAIT would use up the ports of the machine,
-// and make it slow to find one long before that.
-func abandon(c net.Conn) {
-	if l, ok := netConn(c).(interface{ SetLinger(sec int) error }); ok {
-		l.SetLinger(0)
-	}
-}
-
 // wait returns a channel that is closed as soon as the condition is met. The
-// lock is held, and it is whenever the condition is asked.
+// caller holds the lock, and so does every call of met.
 func (s *service) wait(met func() bool) <-chan struct{} {
 	done := make(chan struct{})
 	s.waiters = append(s.waiters, waiter{met, done})
@@ -222,7 +256,7 @@ func (s *service) wait(met func() bool) <-chan struct{} {
 	return done
 }
 
-// wake looks after the waiters, when something has ended. The lock is held.
+// wake checks the conditions of the waiters. The caller holds the lock.
 func (s *service) wake() {
 	if s.waiters == nil {
 		return
@@ -250,12 +284,11 @@ func await(done <-chan struct{}, d time.Duration) bool {
 	}
 }
 
-// await waits for what has been told to end, and fails the test if it does
-// not.
-func (s *service) await(ended <-chan struct{}) {
-	s.t.Helper()
+// await waits for requests to end. It returns an error that names those that
+// do not end.
+func (s *service) await(ended <-chan struct{}) error {
 	if await(ended, drainTime) {
-		return
+		return nil
 	}
 	s.mu.Lock()
 	var hanging strings.Builder
@@ -269,11 +302,11 @@ func (s *service) await(ended <-chan struct{}) {
 	}
 	s.hung = true
 	s.mu.Unlock()
-	s.t.Errorf("registrytest: %s hangs: %v after their connections were closed, it is still serving%s\n\n%s",
+	return fmt.Errorf("%s hangs: %v after their connections were closed, it is still serving%s\n\n%s",
 		s.name, drainTime, &hanging, strings.Join(labelled(s.leaks.label), "\n"))
 }
 
-// ServeHTTP is on the way of every request.
+// ServeHTTP serves every request of the service.
 func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	s.calls[r] = struct{}{}
@@ -281,23 +314,31 @@ func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer func() {
 		cause := recover()
 		s.mu.Lock()
-		delete(s.calls, r)
-		s.wake()
 		hung := s.hung
 		s.mu.Unlock()
-		if cause == nil {
-			return
+		if cause != nil && cause != http.ErrAbortHandler && !hung {
+			s.fail(fmt.Errorf("%s: panic while serving %s: %v\n%s", s.name, describeRequest(r), cause, debug.Stack()))
 		}
-		if cause != http.ErrAbortHandler && !hung { // else the test may have ended
-			s.t.Errorf("registrytest: %s: panic while serving %s: %v\n%s", s.name, describeRequest(r), cause, debug.Stack())
+		s.mu.Lock()
+		delete(s.calls, r)
+		s.wake()
+		s.mu.Unlock()
+		if cause != nil {
+			panic(http.ErrAbortHandler)
 		}
-		panic(http.ErrAbortHandler)
 	}()
 	s.handler.ServeHTTP(w, r)
 }
 
-// connContext has requests cancelled with their connection, also if there is a
-// body that nobody has read: for then, net/http does not notice.
+// describeRequest returns a request as a registry understands it, such as
+// "get-manifest team/app:v1".
+func describeRequest(hr *http.Request) string {
+	r, _ := registry.ParseRequest(hr) // A request for no endpoint has a description, too.
+	return r.String()
+}
+
+// connContext makes requests end with their connection, even if the request
+// has a body that the handler does not read: net/http does not notice then.
 func (s *service) connContext(ctx context.Context, c net.Conn) context.Context {
 	ctx, cancel := context.WithCancelCause(ctx)
 	s.mu.Lock()

@@ -17,8 +17,8 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// A Tampering is something that is done to stored content behind the back of
-// the registry: [Dropped], [Replaced], [Truncated] or [BitFlipped].
+// A Tampering is a change of stored content that the registry does not know of:
+// [Dropped], [Replaced], [Truncated] or [BitFlipped].
 type Tampering struct {
 	drop    bool
 	replace *[]byte
@@ -26,30 +26,27 @@ type Tampering struct {
 	flip    int64 // or -1
 }
 
-// Dropped is content that is not there any more, while tags and manifests still
-// name it.
+// Dropped removes the content. Tags and manifests still name it.
 func Dropped() Tampering { return Tampering{drop: true, size: -1, flip: -1} }
 
-// Replaced is other content under the same digest.
+// Replaced puts other content in place of it, under the same digest.
 func Replaced(content []byte) Tampering { return Tampering{replace: &content, size: -1, flip: -1} }
 
-// Truncated is content of which the first n bytes are left.
+// Truncated leaves the first n bytes of the content.
 func Truncated(n int64) Tampering { return Tampering{size: n, flip: -1} }
 
-// BitFlipped is content of which one bit is another: the lowest of byte n,
-// counted from 0.
+// BitFlipped changes the lowest bit of byte n, counted from 0.
 func BitFlipped(n int64) Tampering { return Tampering{size: -1, flip: n} }
 
-// check returns an error if content of the size cannot be tampered with like
-// that.
+// check returns an error if the tampering does not fit content of the size.
 func (tp Tampering) check(size int64) error {
 	if n := max(tp.size, tp.flip); n >= size {
-		return fmt.Errorf("it has %d bytes, and so no byte %d", size, n)
+		return fmt.Errorf("it has %d bytes, so no byte %d", size, n)
 	}
 	return nil
 }
 
-// open returns the content as it is now.
+// open returns the changed content.
 func (tp Tampering) open(content io.ReadSeekCloser) (io.ReadSeekCloser, error) {
 	switch {
 	case tp.drop:
@@ -72,7 +69,7 @@ func (tp Tampering) open(content io.ReadSeekCloser) (io.ReadSeekCloser, error) {
 	return &alteredContent{ReadSeekCloser: content, size: size, flip: tp.flip}, nil
 }
 
-// bytes returns the content as it is now.
+// bytes returns the changed content.
 func (tp Tampering) bytes(content []byte) ([]byte, error) {
 	r, err := tp.open(&replacedContent{*bytes.NewReader(content), io.NopCloser(nil)})
 	if err != nil {
@@ -81,13 +78,13 @@ func (tp Tampering) bytes(content []byte) ([]byte, error) {
 	return io.ReadAll(r)
 }
 
-// replacedContent is content from memory.
+// replacedContent is content in memory.
 type replacedContent struct {
 	bytes.Reader
 	io.Closer
 }
 
-// alteredContent is content with fewer bytes, or with a bit that is another.
+// alteredContent is content with fewer bytes or with one other bit.
 type alteredContent struct {
 	io.ReadSeekCloser
 	offset, size int64
@@ -117,11 +114,11 @@ func (c *alteredContent) Seek(offset int64, whence int) (int64, error) {
 	return offset, err
 }
 
-// tamperings are what was done to the content of a store.
+// tamperings are the tamperings of a store's content.
 type tamperings struct {
-	n  atomic.Int64 // how many, so that who finds none need not look
+	n  atomic.Int64 // the number of them; while it is 0, a request takes no lock
 	mu sync.RWMutex
-	by map[contentKey]Tampering
+	by map[contentKey]*tampered
 }
 
 // A contentKey names a blob or a manifest.
@@ -130,6 +127,13 @@ type contentKey struct {
 	digest digest.Digest
 }
 
+// tampered is a tampering of one blob or manifest.
+type tampered struct {
+	Tampering
+	noticed atomic.Bool // a request has met it
+}
+
+// get returns the tampering of the content, which a request meets.
 func (ts *tamperings) get(repo string, d digest.Digest) (Tampering, bool) {
 	if ts.n.Load() == 0 {
 		return Tampering{}, false
@@ -137,17 +141,23 @@ func (ts *tamperings) get(repo string, d digest.Digest) (Tampering, bool) {
 	ts.mu.RLock()
 	defer ts.mu.RUnlock()
 	tp, ok := ts.by[contentKey{repo, d}]
-	return tp, ok
+	if !ok {
+		return Tampering{}, false
+	}
+	tp.noticed.Store(true)
+	return tp.Tampering, true
 }
 
-func (ts *tamperings) set(repo string, d digest.Digest, tp Tampering) {
+func (ts *tamperings) set(repo string, d digest.Digest, tp Tampering) *tampered {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
 	if ts.by == nil {
-		ts.by = make(map[contentKey]Tampering)
+		ts.by = make(map[contentKey]*tampered)
 	}
-	ts.by[contentKey{repo, d}] = tp
+	t := &tampered{Tampering: tp}
+	ts.by[contentKey{repo, d}] = t
 	ts.n.Store(int64(len(ts.by)))
+	return t
 }
 
 func (ts *tamperings) undo(repo string, d digest.Digest) {
@@ -160,8 +170,8 @@ func (ts *tamperings) undo(repo string, d digest.Digest) {
 	ts.n.Store(int64(len(ts.by)))
 }
 
-// A tamperedStore is a store with its tamperings. While there are none, it
-// adds nothing to what the store does.
+// A tamperedStore is a store with tamperings. Without any, it passes every call
+// on.
 type tamperedStore struct {
 	registry.Store
 	tampered *tamperings
@@ -199,7 +209,7 @@ func (s tamperedStore) CreateBlob(ctx context.Context, repo string, size int64) 
 	return &mendingWriter{w, repo, s.tampered}, nil
 }
 
-// A mendingWriter undoes what was done to the blob that is written.
+// A mendingWriter writes a blob, which undoes its tampering.
 type mendingWriter struct {
 	registry.BlobWriter
 	repo     string
@@ -267,13 +277,15 @@ func (s tamperedStore) DeleteManifest(ctx context.Context, repo string, d digest
 	return s.Store.DeleteManifest(ctx, repo, d)
 }
 
-// Tamper does something to a blob or a manifest of a repository, as clients of
-// the server see it: what is in [State] is not touched. It is undone by the
-// function that is returned, by putting the same content again, and at the end
-// of the test.
+// Tamper changes a blob or a manifest of a repository as the server's clients
+// see it. [Server.State] still has the original. Tamper ends when undo is
+// called, when the same content is put again, or when the test t ends.
+//
+// The test fails if no request met the changed content.
 func (s *Server) Tamper(t TB, repo string, d digest.Digest, tp Tampering) (undo func()) {
+	needTest(t, "Server.Tamper")
 	t.Helper()
-	s.inProcess(t, "Tamper")
+	s.check(t, "Tamper")
 	ctx := context.Background()
 	size, err := s.Store.StatBlob(ctx, repo, d)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -287,20 +299,24 @@ func (s *Server) Tamper(t TB, repo string, d digest.Digest, tp Tampering) (undo 
 	if err != nil {
 		t.Fatalf("registrytest: tampering with %s of %s: %v", d, repo, err)
 	}
-	s.tampered.set(repo, d, tp)
-	undo = func() { s.tampered.undo(repo, d) }
-	t.Cleanup(undo)
-	return undo
+	set := s.tampered.set(repo, d, tp)
+	return until(t, "Tamper", func() error {
+		s.tampered.undo(repo, d)
+		if !set.noticed.Load() {
+			return fmt.Errorf("tampering with %s of %s had no effect: no request asked for it", d, repo)
+		}
+		return nil
+	})
 }
 
-// TamperFile does something to a file, such as a blob in an OCI image layout:
+// TamperFile changes a file, such as a blob in an OCI image layout:
 //
 //	registrytest.TamperFile(t, filepath.Join(dir, "blobs", "sha256", d.Encoded()), registrytest.BitFlipped(0))
 //
-// The file is changed in place, as a disk does it that fails, and its time of
-// modification kept. It is undone by the function that is returned, and at the
-// end of the test.
+// The file is changed in place, as by a broken disk, and keeps its time of
+// modification. It gets its content back when undo is called or the test t ends.
 func TamperFile(t TB, path string, tp Tampering) (undo func()) {
+	needTest(t, "TamperFile")
 	t.Helper()
 	info, err := os.Stat(path)
 	var content, changed []byte
@@ -313,26 +329,24 @@ func TamperFile(t TB, path string, tp Tampering) (undo func()) {
 	if err != nil {
 		t.Fatalf("registrytest: tampering with %s: %v", path, err)
 	}
-	write := func(content []byte) {
-		t.Helper()
-		if err := overwrite(path, info, content); err != nil {
-			t.Fatalf("registrytest: tampering with %s: %v", path, err)
-		}
-	}
 	if tp.drop {
-		if err := os.Remove(path); err != nil {
-			t.Fatalf("registrytest: tampering with %s: %v", path, err)
-		}
+		err = os.Remove(path)
 	} else {
-		changed, _ = tp.bytes(content) // It is in memory.
-		write(changed)
+		changed, _ = tp.bytes(content) // It cannot fail: the content is in memory.
+		err = overwrite(path, info, changed)
 	}
-	undo = sync.OnceFunc(func() { write(content) })
-	t.Cleanup(undo)
-	return undo
+	if err != nil {
+		t.Fatalf("registrytest: tampering with %s: %v", path, err)
+	}
+	return until(t, "TamperFile", func() error {
+		if err := overwrite(path, info, content); err != nil {
+			return fmt.Errorf("restoring %s: %w", path, err)
+		}
+		return nil
+	})
 }
 
-// overwrite changes the content of a file, and nothing else of it.
+// overwrite changes the content of a file, and keeps its mode and times.
 func overwrite(path string, info fs.FileInfo, content []byte) error {
 	if info.Mode().Perm()&0o200 == 0 {
 		if err := os.Chmod(path, info.Mode().Perm()|0o200); err != nil && !errors.Is(err, fs.ErrNotExist) {

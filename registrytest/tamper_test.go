@@ -123,15 +123,19 @@ func TestPuttingAgainMends(t *testing.T) {
 	blob := "/v2/app/blobs/" + string(digest.FromBytes(s.blob))
 	for _, tampering := range []Tampering{Dropped(), Truncated(1)} {
 		s.Tamper(t, "app", digest.FromBytes(s.blob), tampering)
+		_, _, body := s.fetch(blob)
+		require.NotEqual(t, string(s.blob), body)
 		c := testclient.New(t, s.Client(), s.URL)
 		require.Equal(t, 201, c.Do("POST", "/v2/app/blobs/uploads/?digest="+string(digest.FromBytes(s.blob)), string(s.blob)).Status)
-		_, _, body := s.fetch(blob)
+		_, _, body = s.fetch(blob)
 		require.Equal(t, string(s.blob), body)
 	}
 	m := s.Get(t, "app:v1")
 	s.Tamper(t, "app", m.Digest, Dropped())
-	require.NoError(t, tamperedStore{s.Store, &s.tampered}.PutManifest(t.Context(), "app", registry.Manifest{MediaType: m.MediaType, Digest: m.Digest, Content: m.Manifest}, nil, nil))
 	status, _, _ := s.fetch("/v2/app/manifests/v1")
+	require.Equal(t, 404, status)
+	require.NoError(t, tamperedStore{s.Store, &s.tampered}.PutManifest(t.Context(), "app", registry.Manifest{MediaType: m.MediaType, Digest: m.Digest, Content: m.Manifest}, nil, nil))
+	status, _, _ = s.fetch("/v2/app/manifests/v1")
 	require.Equal(t, 200, status)
 }
 
@@ -163,10 +167,10 @@ func TestTamperingThatMakesNoSense(t *testing.T) {
 	t.Parallel()
 	s := newTamperServer(t)
 	for want, tamper := range map[string]func(tb TB){
-		"has 1000 bytes, and so no byte 1000": func(tb TB) { s.Tamper(tb, "app", digest.FromBytes(s.blob), BitFlipped(1000)) },
-		"and so no byte 2000":                 func(tb TB) { s.Tamper(tb, "app", digest.FromBytes(s.blob), Truncated(2000)) },
-		"does not exist":                      func(tb TB) { s.Tamper(tb, "other", digest.FromBytes(s.blob), Dropped()) },
-		"no such file":                        func(tb TB) { TamperFile(tb, filepath.Join(t.TempDir(), "none"), Dropped()) },
+		"has 1000 bytes, so no byte 1000": func(tb TB) { s.Tamper(tb, "app", digest.FromBytes(s.blob), BitFlipped(1000)) },
+		"so no byte 2000":                 func(tb TB) { s.Tamper(tb, "app", digest.FromBytes(s.blob), Truncated(2000)) },
+		"does not exist":                  func(tb TB) { s.Tamper(tb, "other", digest.FromBytes(s.blob), Dropped()) },
+		"no such file":                    func(tb TB) { TamperFile(tb, filepath.Join(t.TempDir(), "none"), Dropped()) },
 	} {
 		tb := faketb.New(t)
 		done := make(chan struct{})
@@ -178,6 +182,38 @@ func TestTamperingThatMakesNoSense(t *testing.T) {
 		require.Len(t, tb.Errors(), 1)
 		require.Contains(t, tb.Errors()[0], want)
 	}
+}
+
+// A tampering that no request meets tests nothing.
+func TestTamperingWithoutEffectFailsTheTest(t *testing.T) {
+	t.Parallel()
+	s := newTamperServer(t)
+	d := digest.FromBytes(s.blob)
+	for name, test := range map[string]struct {
+		requests func()
+		failures int
+	}{
+		"no request":         {func() {}, 1},
+		"another blob":       {func() { s.fetch("/v2/app/blobs/" + string(s.Get(t, "app:v1").Config.Digest)) }, 1},
+		"another repository": {func() { s.fetch("/v2/other/blobs/" + string(d)) }, 1},
+		"GET":                {func() { s.fetch("/v2/app/blobs/" + string(d)) }, 0},
+		"HEAD":               {func() { s.Client().Head(s.URL + "/v2/app/blobs/" + string(d)) }, 0},
+	} {
+		tb := faketb.Try(t, func(tb *faketb.TB) {
+			s.Tamper(tb, "app", d, BitFlipped(0))
+			test.requests()
+		})
+		require.Len(t, tb.Errors(), test.failures, name)
+		if test.failures > 0 {
+			require.Contains(t, tb.Errors()[0], "tampering with "+string(d)+" of app had no effect", name)
+		}
+	}
+	tb := faketb.Try(t, func(tb *faketb.TB) {
+		s.Tamper(tb, "app", d, BitFlipped(0))
+		tb.Errorf("something else")
+	})
+	require.Equal(t, []string{"something else"}, tb.Errors())
+	require.Contains(t, tb.Log(), "had no effect")
 }
 
 // A store with tamperings is still a store, and a file that it has is still one.

@@ -2,47 +2,46 @@ package registrytest
 
 import (
 	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
 	"net/http"
 	"strings"
+	"sync"
+	"time"
+
+	"github.com/ocireg/registry/internal/ca"
 )
 
-// A TLSVariant is a way in which the TLS of a server differs from what is
-// usual, see [WithTLS].
+// A TLSVariant is a deviation of a server's TLS from the usual, see [WithTLS].
 type TLSVariant uint8
 
-// The variants.
+// The variants of TLS.
 const (
 	ExpiredCert       TLSVariant = 1 << iota // the certificate expired an hour ago
-	NotYetValidCert                          // the certificate is valid from tomorrow on
+	NotYetValidCert                          // the certificate is valid from tomorrow
 	WrongHostCert                            // the certificate is for another host
-	UnknownCA                                // the certificate is signed by a CA that nobody trusts
+	UnknownCA                                // a CA that no client trusts issued the certificate
 	RequireClientCert                        // the client has to show a certificate of the server's CA
-	OnlyHTTP1                                // there is no HTTP/2
+	OnlyHTTP1                                // the server does not speak HTTP/2
 
 	badCert = ExpiredCert | NotYetValidCert | WrongHostCert | UnknownCA
 )
 
-// WithTLS has the server speak HTTPS, with HTTP/2 and with a certificate of a
-// CA that [Server.Client] and [Server.Transport] trust, see [Server.CA]. If the
-// server asks them for a certificate, they show one with the common name
-// "client".
-//
-// The variants combine, also those of several WithTLS.
-func WithTLS(variants ...TLSVariant) Option {
-	return option{name: "WithTLS", set: func(s *settings) {
-		s.tls = true
-		for _, v := range variants {
-			s.variant |= v
-		}
-	}}
+// secure makes a server speak TLS with a CA of its own, and returns the
+// configuration of its clients.
+func secure(s *Server, host string) *tls.Config {
+	s.ca = newCA(s.t)
+	s.service.serveTLS(s.ca, host, s.variant)
+	return s.ca.clientConfig()
 }
 
-// serveTLS prepares the service to speak TLS on the ports that do. Host is what
-// a client calls it that does not say.
+// serveTLS prepares the service for TLS. A client that names no server gets the
+// certificate of the host.
 func (s *service) serveTLS(ca *CA, host string, v TLSVariant) {
 	config := &tls.Config{
-		// If it is not said here, whether there is HTTP/2 depends on which of
-		// its ports a service with several begins with.
+		// Without NextProtos, whether a service with several ports speaks HTTP/2
+		// depends on the port that it serves first.
 		NextProtos: []string{"h2", "http/1.1"},
 		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 			if name := strings.ToLower(hello.ServerName); name != "" {
@@ -62,7 +61,89 @@ func (s *service) serveTLS(ca *CA, host string, v TLSVariant) {
 	s.http.TLSConfig = config
 }
 
-// clientConfig returns what the clients of a server do for TLS.
+// CA returns the certificate authority of the server's certificate. Without
+// [WithTLS] the server has none, and CA fails the test.
+func (s *Server) CA() *CA {
+	s.t.Helper()
+	s.inProcess(s.t, "CA")
+	if s.ca == nil {
+		s.t.Fatalf("registrytest: %s has no CA, because it was started without TLS; give the server the option WithTLS", s.Host())
+	}
+	return s.ca
+}
+
+// A CA is a certificate authority in memory, which the clients of its [Server]
+// or [Network] trust. It makes its key when it first needs one, in less than a
+// millisecond.
+type CA struct {
+	t       TB
+	issuer  func() *ca.Authority // signs certificates that clients trust
+	unknown func() *ca.Authority // signs certificates that no client trusts
+
+	mu    sync.Mutex
+	certs map[certName]*tls.Certificate
+}
+
+// A certName identifies a server's certificate.
+type certName struct {
+	host    string
+	variant TLSVariant
+}
+
+func newCA(t TB) *CA {
+	authority := func(name string) func() *ca.Authority {
+		return sync.OnceValue(func() *ca.Authority {
+			a, err := ca.New(name)
+			if err != nil {
+				panic("registrytest: " + err.Error()) // Only a bug in the template makes it fail.
+			}
+			return a
+		})
+	}
+	return &CA{
+		t:       t,
+		issuer:  authority("registrytest CA"),
+		unknown: authority("unknown CA"),
+		certs:   make(map[certName]*tls.Certificate),
+	}
+}
+
+// PEM returns the authority's certificate in PEM.
+func (c *CA) PEM() []byte {
+	return encodePEM("CERTIFICATE", c.issuer().Cert.Raw)
+}
+
+func encodePEM(kind string, der []byte) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
+}
+
+// Pool returns a pool that holds only the authority's certificate.
+func (c *CA) Pool() *x509.CertPool {
+	pool := x509.NewCertPool()
+	pool.AddCert(c.issuer().Cert)
+	return pool
+}
+
+// ClientCert returns a certificate with the common name, for a client of a
+// server with [RequireClientCert]. A clone of [Server.Transport] shows it if
+// TLSClientConfig.Certificates holds it and GetClientCertificate is nil.
+func (c *CA) ClientCert(name string) tls.Certificate {
+	c.t.Helper()
+	cert, err := c.clientCert(name)
+	if err != nil {
+		c.t.Fatalf("registrytest: making a client certificate for %q: %v", name, err)
+	}
+	return *cert
+}
+
+func (c *CA) clientCert(name string) (*tls.Certificate, error) {
+	return c.issuer().Issue(&x509.Certificate{
+		Subject:     pkix.Name{CommonName: name},
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	})
+}
+
+// clientConfig returns the TLS configuration of a server's own clients.
 func (c *CA) clientConfig() *tls.Config {
 	return &tls.Config{
 		RootCAs: c.Pool(),
@@ -70,4 +151,35 @@ func (c *CA) clientConfig() *tls.Config {
 			return c.clientCert("client")
 		},
 	}
+}
+
+// serverCert returns the certificate of a host, which is a name or an address.
+func (c *CA) serverCert(host string, v TLSVariant) (*tls.Certificate, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	name := certName{host, v & badCert}
+	if cert := c.certs[name]; cert != nil {
+		return cert, nil
+	}
+	signer := c.issuer
+	if v&UnknownCA != 0 {
+		signer = c.unknown
+	}
+	if v&WrongHostCert != 0 {
+		host = "wrong-host.test"
+	}
+	template := ca.Server(host, host)
+	now := time.Now()
+	if v&ExpiredCert != 0 {
+		template.NotAfter = now.Add(-time.Hour)
+	}
+	if v&NotYetValidCert != 0 {
+		template.NotBefore = now.Add(24 * time.Hour)
+	}
+	cert, err := signer().Issue(template)
+	if err != nil {
+		return nil, err
+	}
+	c.certs[name] = cert
+	return cert, nil
 }

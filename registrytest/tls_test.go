@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/internal/faketb"
 	"github.com/ocireg/registry/registrytest"
 )
 
@@ -185,9 +186,9 @@ func TestHTTPMeetsHTTPS(t *testing.T) {
 
 func TestCAWithoutTLSFailsTheTest(t *testing.T) {
 	t.Parallel()
-	tr := try(t, func(t registrytest.TB) { registrytest.NewServer(t).CA() })
-	require.Len(t, tr.errors, 1)
-	require.Contains(t, tr.errors[0], "without TLS")
+	tr := faketb.Try(t, func(t *faketb.TB) { registrytest.NewServer(t).CA() })
+	require.Len(t, tr.Errors(), 1)
+	require.Contains(t, tr.Errors()[0], "without TLS")
 }
 
 func TestPoolAndPEMAreTheSame(t *testing.T) {

@@ -5,6 +5,7 @@ package conn
 import (
 	"context"
 	"errors"
+	"net"
 )
 
 // ErrClosed is the cause of a request's cancelled context if the server itself
@@ -24,4 +25,20 @@ func WithNumber(ctx context.Context, n int) context.Context {
 func Number(ctx context.Context) int {
 	n, _ := ctx.Value(numberKey{}).(int)
 	return n
+}
+
+// AbortOnClose makes Close reset the connection, so that neither end keeps it
+// in the state TIME_WAIT. TLS and other wrappers with a method NetConn do not
+// hide the connection.
+func AbortOnClose(c net.Conn) {
+	for {
+		outer, ok := c.(interface{ NetConn() net.Conn })
+		if !ok {
+			break
+		}
+		c = outer.NetConn()
+	}
+	if c, ok := c.(interface{ SetLinger(sec int) error }); ok {
+		c.SetLinger(0)
+	}
 }

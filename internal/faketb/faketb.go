@@ -5,6 +5,7 @@ package faketb
 import (
 	"fmt"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 )
@@ -18,17 +19,56 @@ type TB struct {
 	mu       sync.Mutex
 	errors   []string
 	lines    []string
+	skips    []string
+	failed   bool
 	cleanups []func()
 }
 
 // New returns a TB within the test t.
 func New(t testing.TB) *TB { return &TB{TB: t} }
 
+// Try runs a test with a TB, and its cleanup functions. Each runs in a
+// goroutine of its own, which it may end.
+func Try(t testing.TB, test func(t *TB)) *TB {
+	t.Helper()
+	tb := New(t)
+	run := func(f func()) {
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			f()
+		}()
+		<-done
+	}
+	run(func() { test(tb) })
+	for f := tb.lastCleanup(); f != nil; f = tb.lastCleanup() {
+		run(f)
+	}
+	return tb
+}
+
 // Helper does nothing.
 func (t *TB) Helper() {}
 
+// Name returns a name of its own.
+func (t *TB) Name() string { return t.TB.Name() + "/fake" }
+
 // Failed reports whether there was a failure.
-func (t *TB) Failed() bool { return len(t.Errors()) > 0 }
+func (t *TB) Failed() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.failed || len(t.errors) > 0
+}
+
+// Fail notes a failure without a message.
+func (t *TB) Fail() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.failed = true
+}
+
+// FailNow notes a failure and ends the goroutine.
+func (t *TB) FailNow() { t.Fatalf("failed") }
 
 // Cleanup has f called by [TB.End].
 func (t *TB) Cleanup(f func()) {
@@ -39,18 +79,22 @@ func (t *TB) Cleanup(f func()) {
 
 // End calls the cleanup functions, the last one first.
 func (t *TB) End() {
-	for {
-		t.mu.Lock()
-		n := len(t.cleanups)
-		if n == 0 {
-			t.mu.Unlock()
-			return
-		}
-		f := t.cleanups[n-1]
-		t.cleanups = t.cleanups[:n-1]
-		t.mu.Unlock()
+	for f := t.lastCleanup(); f != nil; f = t.lastCleanup() {
 		f()
 	}
+}
+
+// lastCleanup removes the last cleanup function and returns it, or nil.
+func (t *TB) lastCleanup() func() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n := len(t.cleanups)
+	if n == 0 {
+		return nil
+	}
+	f := t.cleanups[n-1]
+	t.cleanups = t.cleanups[:n-1]
+	return f
 }
 
 // Logf notes a line.
@@ -62,6 +106,12 @@ func (t *TB) Errorf(format string, args ...any) { t.note(&t.errors, format, args
 // Fatalf notes a failure and ends the goroutine.
 func (t *TB) Fatalf(format string, args ...any) {
 	t.note(&t.errors, format, args)
+	runtime.Goexit()
+}
+
+// Skipf notes why the test was skipped and ends the goroutine.
+func (t *TB) Skipf(format string, args ...any) {
+	t.note(&t.skips, format, args)
 	runtime.Goexit()
 }
 
@@ -84,3 +134,13 @@ func (t *TB) Lines() []string {
 	defer t.mu.Unlock()
 	return append([]string(nil), t.lines...)
 }
+
+// Skips returns the reasons to skip so far.
+func (t *TB) Skips() []string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return append([]string(nil), t.skips...)
+}
+
+// Log returns the log lines so far as one text.
+func (t *TB) Log() string { return strings.Join(t.Lines(), "\n") }

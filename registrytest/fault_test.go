@@ -42,24 +42,27 @@ func TestRefuse(t *testing.T) {
 			require.Equal(t, 200, there.Get("/v2/").Status)
 
 			undo := s.Refuse(t)
-			require.Equal(t, 200, there.Get("/v2/").Status, "connections that are there go on")
+			require.Equal(t, 200, there.Get("/v2/").Status, "existing connections go on")
 			require.ErrorIs(t, other.Get("/v2/").Err, syscall.ECONNREFUSED)
 			s.Refuse(t)
+			require.ErrorIs(t, other.Get("/v2/").Err, syscall.ECONNREFUSED)
 			undo()
 			undo()
 			require.Equal(t, 200, other.Get("/v2/").Status)
 
 			undo = s.Refuse(t)
+			require.ErrorIs(t, other.Get("/v2/").Err, syscall.ECONNREFUSED)
 			s.Stop()
 			s.Start()
-			require.Equal(t, 200, other.Get("/v2/").Status, "who starts the server starts it")
+			require.Equal(t, 200, other.Get("/v2/").Status, "Start ends it")
 			undo()
 			require.Equal(t, 200, other.Get("/v2/").Status)
 
 			undo = s.Refuse(t)
+			require.ErrorIs(t, other.Get("/v2/").Err, syscall.ECONNREFUSED)
 			s.Stop()
 			undo()
-			require.ErrorIs(t, other.Get("/v2/").Err, syscall.ECONNREFUSED, "who stops the server stops it")
+			require.ErrorIs(t, other.Get("/v2/").Err, syscall.ECONNREFUSED, "undo does not end an outage")
 		})
 	}
 }
@@ -74,7 +77,7 @@ func TestSilence(t *testing.T) {
 			require.Equal(t, 200, there.Get("/v2/").Status)
 
 			undo := s.Silence(t)
-			require.Equal(t, 200, there.Get("/v2/").Status, "connections that are there go on")
+			require.Equal(t, 200, there.Get("/v2/").Status, "existing connections go on")
 			ctx, cancel := context.WithCancel(t.Context())
 			failed := make(chan error)
 			go func() {
@@ -84,7 +87,7 @@ func TestSilence(t *testing.T) {
 				}
 				failed <- err
 			}()
-			for s.service.door.silent.Load() == 0 {
+			for s.service.silence.heard.Load() == 0 {
 				runtime.Gosched()
 			}
 			require.Equal(t, 2, s.Requests().Len())
@@ -115,12 +118,26 @@ func TestSilenceEndsWithTheServer(t *testing.T) {
 	})
 }
 
-func TestSilenceThatNobodyHeard(t *testing.T) {
+// A test in which no client connects has not tested Silence or Refuse.
+func TestRefuseAndSilenceWithoutClients(t *testing.T) {
 	t.Parallel()
-	s := NewServer(t)
-	tb := faketb.New(t)
-	s.Silence(tb)
-	tb.End()
-	require.Len(t, tb.Errors(), 1)
-	require.Contains(t, tb.Errors()[0], "nobody connected")
+	for name, test := range map[string]struct {
+		opts []Option
+		set  func(*Server, TB) func()
+		want string // in the failure, or "" if there is none
+	}{
+		"silence":           {nil, (*Server).Silence, "no client connected to"},
+		"silence in memory": {[]Option{WithInMemory()}, (*Server).Silence, "while it was silent"},
+		"refuse in memory":  {[]Option{WithInMemory()}, (*Server).Refuse, "while it refused connections"},
+		"refuse at a port":  {nil, (*Server).Refuse, ""}, // The operating system does not tell.
+	} {
+		s := NewServer(t, test.opts...)
+		tb := faketb.Try(t, func(tb *faketb.TB) { test.set(s, tb) })
+		if test.want == "" {
+			require.Empty(t, tb.Errors(), name)
+			continue
+		}
+		require.Len(t, tb.Errors(), 1, name)
+		require.Contains(t, tb.Errors()[0], test.want, name)
+	}
 }

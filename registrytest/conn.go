@@ -1,0 +1,131 @@
+package registrytest
+
+import (
+	"crypto/tls"
+	"io"
+	"net"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// A client that does not read may take noticeTime to notice that the server
+// has closed its connection; after that, the client's next request finds out. A
+// client that reads notices as soon as it is scheduled, and may take readTime.
+const (
+	noticeTime = 50 * time.Millisecond
+	readTime   = 2 * time.Second
+)
+
+// A clientConn is the client's end of a connection that a transport of this
+// package made. After the server has closed its connections, that transport
+// must not use them again: it closes its end as soon as it has noticed.
+type clientConn struct {
+	net.Conn
+	service *service
+
+	// reads is true while the client reads, and after reading has failed.
+	reads atomic.Bool
+}
+
+// client returns the connection as one of the service's own clients.
+func (s *service) client(c net.Conn) net.Conn {
+	cc := &clientConn{Conn: c, service: s}
+	s.mu.Lock()
+	s.clients[cc] = struct{}{}
+	s.mu.Unlock()
+	return cc
+}
+
+func (c *clientConn) Close() error {
+	s := c.service
+	s.mu.Lock()
+	delete(s.clients, c)
+	s.wake()
+	s.mu.Unlock()
+	return c.Conn.Close()
+}
+
+// ReadFrom lets the operating system send a file.
+func (c *clientConn) ReadFrom(r io.Reader) (int64, error) {
+	return io.Copy(c.Conn, r)
+}
+
+func (c *clientConn) Read(p []byte) (int, error) {
+	c.reads.Store(true)
+	n, err := c.Conn.Read(p)
+	c.reads.Store(err != nil)
+	return n, err
+}
+
+// settle waits for the service's own clients to notice that their connections
+// were closed.
+func (s *service) settle() {
+	s.mu.Lock()
+	clients := slices.Clone(s.hungUp)
+	s.mu.Unlock()
+	s.awaitClose(clients, noticeTime)
+	s.awaitClose(slices.DeleteFunc(clients, func(c *clientConn) bool { return !c.reads.Load() }), readTime)
+}
+
+// awaitClose waits until the clients have closed their ends, at most for the
+// limit.
+func (s *service) awaitClose(clients []*clientConn, limit time.Duration) {
+	s.mu.Lock()
+	closed := s.wait(func() bool {
+		return !slices.ContainsFunc(clients, func(c *clientConn) bool { _, ok := s.clients[c]; return ok })
+	})
+	s.mu.Unlock()
+	await(closed, limit)
+}
+
+// belowTLS returns the connection that carries c. Closing it does not wait for
+// the peer to read the last TLS record.
+func belowTLS(c net.Conn) net.Conn {
+	if t, ok := c.(*tls.Conn); ok {
+		return t.NetConn()
+	}
+	return c
+}
+
+// silence makes new connections silent while it is wanted.
+type silence struct {
+	wanted atomic.Int64 // the number of calls that want it
+	heard  atomic.Int64 // the number of connections that were silent
+}
+
+// A silenceableListener accepts connections that may be silent.
+type silenceableListener struct {
+	net.Listener
+	silence *silence
+}
+
+func (l *silenceableListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err == nil && l.silence.wanted.Load() > 0 {
+		l.silence.heard.Add(1)
+		c = &silentConn{Conn: c, done: make(chan struct{})}
+	}
+	return c, err
+}
+
+// A silentConn is a connection that the server never reads from.
+type silentConn struct {
+	net.Conn
+	once sync.Once
+	done chan struct{}
+}
+
+func (c *silentConn) Read([]byte) (int, error) {
+	<-c.done
+	return 0, net.ErrClosed
+}
+
+func (c *silentConn) Close() error {
+	c.once.Do(func() { close(c.done) })
+	return c.Conn.Close()
+}
+
+// NetConn returns the connection that is silent.
+func (c *silentConn) NetConn() net.Conn { return c.Conn }

@@ -1,0 +1,356 @@
+package registrytest_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/internal/faketb"
+	"github.com/ocireg/registry/registrytest"
+	"github.com/ocireg/registry/registrytest/content"
+	"github.com/ocireg/registry/registrytest/fault"
+)
+
+// started starts a server without a test, for a test.
+func started(t *testing.T, opts ...registrytest.Option) *registrytest.Server {
+	t.Helper()
+	s, err := registrytest.Start(opts...)
+	require.NoError(t, err)
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+func TestStart(t *testing.T) {
+	t.Parallel()
+	for name, opts := range map[string][]registrytest.Option{
+		"HTTP":      nil,
+		"HTTPS":     {registrytest.WithTLS()},
+		"in memory": {registrytest.WithInMemory()},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := started(t, opts...)
+			app := s.Push(t, "app:v1", content.Image())
+			status, body := get(t, s.Client(), s.URL+"/v2/app/manifests/v1")
+			require.Equal(t, http.StatusOK, status)
+			require.Equal(t, string(app.Manifest), body)
+			require.Equal(t, 1, s.Requests().Len())
+
+			s.Stop()
+			_, err := s.Client().Get(s.URL + "/v2/")
+			require.ErrorIs(t, err, syscall.ECONNREFUSED)
+			s.Start()
+			requireUp(t, s)
+			s.Fault(t, fault.On(registry.Ping).Status(503)) // A server of TestMain takes the faults of each test.
+			status, _ = get(t, s.Client(), s.URL+"/v2/")
+			require.Equal(t, 503, status)
+			require.NoError(t, s.Close())
+			require.NoError(t, s.Close())
+			_, err = s.Client().Get(s.URL + "/v2/")
+			require.ErrorIs(t, err, syscall.ECONNREFUSED)
+		})
+	}
+}
+
+// The failures that a test would report are those of Close.
+func TestStartReturnsFailuresFromClose(t *testing.T) {
+	t.Parallel()
+	t.Run("panic", func(t *testing.T) {
+		t.Parallel()
+		var log syncBuffer
+		s := started(t, logTo(&log), middleware(func(*registry.Request) { panic("mistake") }))
+		_, err := s.Client().Get(s.URL + "/v2/")
+		require.Error(t, err)
+		require.Contains(t, log.String(), "panic while serving ping: mistake", "it is logged at once")
+		require.ErrorContains(t, s.Close(), "panic while serving ping: mistake")
+	})
+	t.Run("hang", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			s, err := registrytest.Start(registrytest.WithInMemory(), hangUntilTheEnd(t))
+			require.NoError(t, err)
+			giveUp(s)
+			require.ErrorContains(t, s.Close(), "127.0.0.1:1 hangs")
+		})
+	})
+	t.Run("hang before Stop", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			release := make(chan struct{})
+			s, err := registrytest.Start(registrytest.WithInMemory(), middleware(func(*registry.Request) { <-release }))
+			require.NoError(t, err)
+			giveUp(s)
+			s.Stop()
+			close(release)
+			require.ErrorContains(t, s.Close(), "127.0.0.1:1 hangs")
+		})
+	})
+	t.Run("leak", func(t *testing.T) {
+		t.Parallel()
+		release := make(chan struct{})
+		s := started(t, middleware(func(*registry.Request) { go leakForTest(release) }))
+		requireUp(t, s)
+		require.ErrorContains(t, s.Close(), "leakForTest")
+		close(release)
+	})
+	t.Run("a check of the requests", func(t *testing.T) {
+		t.Parallel()
+		s := started(t, &watcher{})
+		requireUp(t, s)
+		require.ErrorContains(t, s.Close(), "1 requests")
+	})
+	t.Run("port in use", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) { // In a bubble, Start does not wait for long.
+			l := &oneListener{addr: &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 80}, closed: make(chan struct{})}
+			s, err := registrytest.Start(registrytest.WithListener(l))
+			require.NoError(t, err)
+			s.Stop()
+			s.Start()
+			require.ErrorContains(t, s.Close(), "starting 192.0.2.1:80 again")
+		})
+	})
+}
+
+// A oneListener is a listener at an address of another machine.
+type oneListener struct {
+	addr   net.Addr
+	once   sync.Once
+	closed chan struct{}
+}
+
+func (l *oneListener) Addr() net.Addr { return l.addr }
+
+func (l *oneListener) Accept() (net.Conn, error) {
+	<-l.closed
+	return nil, net.ErrClosed
+}
+
+func (l *oneListener) Close() error {
+	l.once.Do(func() { close(l.closed) })
+	return nil
+}
+
+// logTo returns an option that logs errors to w.
+func logTo(w io.Writer) registrytest.Option {
+	return registrytest.WithHTTPServer(func(s *http.Server) { s.ErrorLog = log.New(w, "", 0) })
+}
+
+// Some options and methods need a test.
+func TestStartWithoutATest(t *testing.T) {
+	t.Parallel()
+	for want, opt := range map[string]registrytest.Option{
+		"WithLogs needs a test; use NewServer": registrytest.WithLogs(),
+		"WithLayoutOnFailure needs a test":     registrytest.WithLayoutOnFailure(""),
+		"WithRegistryFrom needs a test":        registrytest.WithRegistryFrom("NOT_SET"),
+		"an option is nil":                     nil,
+	} {
+		_, err := registrytest.Start(opt)
+		require.ErrorContains(t, err, "registrytest: starting a server: "+want)
+	}
+	s := started(t)
+	require.PanicsWithValue(t, "registrytest: "+s.Host()+" has no CA, because it was started without TLS; give the server the option WithTLS", func() { s.CA() })
+	for want, call := range map[string]func(){
+		"NewServer needs a test, but t is nil":      func() { registrytest.NewServer(nil) },
+		"NewNetwork needs a test, but t is nil":     func() { registrytest.NewNetwork(nil) },
+		"Server.Push needs a test, but t is nil":    func() { s.Push(nil, "app:v1", content.Image()) },
+		"Server.Fault needs a test, but t is nil":   func() { s.Fault(nil, fault.On().Status(503)) },
+		"Server.Hold needs a test, but t is nil":    func() { s.Hold(nil, fault.On()) },
+		"Server.Refuse needs a test, but t is nil":  func() { s.Refuse(nil) },
+		"Server.Silence needs a test, but t is nil": func() { s.Silence(nil) },
+		"Server.Tamper needs a test, but t is nil":  func() { s.Tamper(nil, "app", "", registrytest.Dropped()) },
+		"TamperFile needs a test, but t is nil":     func() { registrytest.TamperFile(nil, "", registrytest.Dropped()) },
+	} {
+		require.PanicsWithValue(t, "registrytest: "+want, call)
+	}
+}
+
+// Files of a server without a test are removed when it is closed.
+func TestStartRemovesItsFiles(t *testing.T) {
+	t.Parallel()
+	s := started(t, registrytest.WithTLS())
+	file, dir := s.CA().File(), s.CertsDir()
+	require.FileExists(t, file)
+	require.DirExists(t, dir)
+	require.NoError(t, s.Close())
+	require.NoFileExists(t, file)
+	require.NoDirExists(t, dir)
+}
+
+func TestWithListener(t *testing.T) {
+	t.Parallel()
+	for _, network := range []string{"tcp", "unix"} {
+		t.Run(network, func(t *testing.T) {
+			t.Parallel()
+			dir, err := os.MkdirTemp("", "listener") // The path of a socket must be short.
+			require.NoError(t, err)
+			defer os.RemoveAll(dir)
+			address := dir + "/socket"
+			if network == "tcp" {
+				address = "127.0.0.1:0"
+			}
+			l, err := net.Listen(network, address)
+			require.NoError(t, err)
+			s := registrytest.NewServer(t, registrytest.WithListener(l))
+			if network == "tcp" {
+				require.Equal(t, "http://"+l.Addr().String(), s.URL)
+				requireUp(t, s)
+				s.Stop()
+				s.Start()
+				requireUp(t, s)
+				return
+			}
+			c := &http.Client{Transport: &http.Transport{
+				DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+					return new(net.Dialer).DialContext(ctx, "unix", address)
+				},
+				DisableKeepAlives: true,
+			}}
+			status, _ := get(t, c, "http://socket/v2/")
+			require.Equal(t, http.StatusOK, status)
+		})
+	}
+	tb := faketb.Try(t, func(tb *faketb.TB) {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		defer l.Close()
+		registrytest.NewServer(tb, registrytest.WithListener(l), registrytest.WithInMemory())
+	})
+	require.Len(t, tb.Errors(), 1)
+	require.Contains(t, tb.Errors()[0], "WithListener has no effect on a server in memory")
+}
+
+func TestWithHTTPServer(t *testing.T) {
+	t.Parallel()
+	var log syncBuffer
+	s := registrytest.NewServer(t, logTo(&log), registrytest.WithTLS(), registrytest.WithHTTPServer(func(s *http.Server) {
+		s.MaxHeaderBytes = 1
+		s.Handler = http.NotFoundHandler() // It stays the server's.
+	}))
+	requireUp(t, s)
+	r, err := http.NewRequest("GET", s.URL+"/v2/", nil)
+	require.NoError(t, err)
+	r.Header.Set("X", strings.Repeat("x", 100<<10))
+	resp, err := s.Client().Do(r)
+	if err == nil { // The limit of HTTP/2 is an error of the client.
+		resp.Body.Close()
+		require.Equal(t, http.StatusRequestHeaderFieldsTooLarge, resp.StatusCode)
+	}
+	_, err = (&http.Client{Transport: &http.Transport{}}).Get(s.URL)
+	require.Error(t, err)
+	require.Eventually(t, func() bool { return strings.Contains(log.String(), "TLS handshake error") }, time.Minute, time.Millisecond)
+}
+
+func TestWithoutJournal(t *testing.T) {
+	t.Parallel()
+	s := registrytest.NewServer(t, registrytest.WithoutJournal())
+	requireUp(t, s)
+	s.Restart()
+	requireUp(t, s)
+	require.Zero(t, s.Requests().Len())
+}
+
+// Shutdown lets requests finish, and Close does not.
+func TestShutdown(t *testing.T) {
+	t.Parallel()
+	for _, finish := range []bool{true, false} {
+		t.Run(fmt.Sprint(finish), func(t *testing.T) {
+			t.Parallel()
+			arrived, release := make(chan struct{}), make(chan struct{})
+			s := started(t, middleware(func(r *registry.Request) {
+				close(arrived)
+				select {
+				case <-release:
+				case <-r.Context().Done():
+				}
+			}))
+			type result struct {
+				status int
+				err    error
+			}
+			done := make(chan result, 1)
+			go func() {
+				resp, err := s.Client().Get(s.URL + "/v2/")
+				if err != nil {
+					done <- result{err: err}
+					return
+				}
+				resp.Body.Close()
+				done <- result{status: resp.StatusCode}
+			}()
+			<-arrived
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			require.ErrorIs(t, s.Shutdown(ctx), context.Canceled, "the request is being served")
+			_, err := net.Dial("tcp", s.Host())
+			require.ErrorIs(t, err, syscall.ECONNREFUSED)
+			if !finish {
+				require.NoError(t, s.Close())
+				require.Error(t, (<-done).err)
+				return
+			}
+			ended := make(chan error)
+			go func() { ended <- s.Shutdown(t.Context()) }()
+			close(release)
+			require.Equal(t, result{status: http.StatusOK}, <-done)
+			require.NoError(t, <-ended)
+			require.NoError(t, s.Close())
+		})
+	}
+}
+
+// Every call returns the same client, so a change of it stays.
+func TestClientIsOne(t *testing.T) {
+	t.Parallel()
+	n := registrytest.NewNetwork(t)
+	for name, s := range map[string]*registrytest.Server{
+		"port":      registrytest.NewServer(t),
+		"in memory": registrytest.NewServer(t, registrytest.WithInMemory()),
+		"by name":   n.Registry("a.test"),
+	} {
+		require.Same(t, s.Client(), s.Client(), name)
+		require.Same(t, s.Transport(), s.Client().Transport, name)
+		s.Client().Timeout = time.Nanosecond
+		_, err := s.Client().Get(s.URL + "/v2/")
+		var timeout interface{ Timeout() bool }
+		require.True(t, errors.As(err, &timeout) && timeout.Timeout(), name)
+	}
+	require.Same(t, n.Client(), n.Client())
+}
+
+// A client of a server that the test has closed learns that, as it runs in a
+// parallel subtest as a rule.
+func TestClosedServerSaysSo(t *testing.T) {
+	t.Parallel()
+	for name, opts := range map[string][]registrytest.Option{"port": nil, "in memory": {registrytest.WithInMemory()}} {
+		s := registrytest.NewServer(t, opts...)
+		s.Close()
+		_, err := s.Client().Get(s.URL + "/v2/")
+		require.ErrorIs(t, err, syscall.ECONNREFUSED, name)
+		require.ErrorContains(t, err, "was closed at start_test.go:", name)
+		for method, call := range map[string]func(tb registrytest.TB){
+			"Fault":   func(tb registrytest.TB) { s.Fault(tb, fault.On().Status(503)) },
+			"Hold":    func(tb registrytest.TB) { s.Hold(tb, fault.On()) },
+			"Refuse":  func(tb registrytest.TB) { s.Refuse(tb) },
+			"Silence": func(tb registrytest.TB) { s.Silence(tb) },
+		} {
+			tb := faketb.Try(t, func(tb *faketb.TB) { call(tb) })
+			require.Len(t, tb.Errors(), 1, method)
+			require.Contains(t, tb.Errors()[0], "registrytest: Server."+method+": "+s.Host()+" was closed at start_test.go:")
+		}
+	}
+}
