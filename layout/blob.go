@@ -12,72 +12,40 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// hasBlob reports whether a blob belongs to the repository, if its file is
-// there.
-func (l *imageLayout) hasBlob(ctx context.Context, repo string, d digest.Digest) (bool, error) {
-	has, known, claimed := l.noted(repo, d)
-	if known || l.tree {
-		return has || !known, nil
-	}
-	x, err := l.index()
-	if err != nil {
-		return false, err
-	}
-	own, _ := x.repos.Get(repo)
-	others := x.repos.Len()
-	if own != nil {
-		others--
-	}
-	if others == 0 && !claimed {
-		return true, nil
-	}
-	if own != nil {
-		if yes, err := own.reaches(ctx, d); yes || err != nil {
-			return yes, err
-		}
-	}
-	if claimed {
-		return false, nil
-	}
-	// What nothing leads to may be of an upload that was interrupted, to any
-	// repository.
-	elsewhere, err := l.reachedElsewhere(ctx, x, repo, d)
-	return !elsewhere, err
-}
-
-// noted returns what this process knows by itself: whether the repository has
-// the blob, and whether any other has.
-func (l *imageLayout) noted(repo string, d digest.Digest) (has, known, elsewhere bool) {
-	l.mu.RLock()
-	defer l.mu.RUnlock()
-	if n := l.notes[repo]; n != nil {
-		has, known = n.blobs[d]
-	}
-	if !l.tree {
-		for name, n := range l.notes {
-			elsewhere = elsewhere || name != repo && n.blobs[d]
-		}
-	}
-	return has, known, elsewhere
-}
-
-// blobFile returns the name of the file of a blob that belongs to the
-// repository, if that file is there.
-func (l *imageLayout) blobFile(ctx context.Context, repo string, d digest.Digest) (string, error) {
+// blobFile returns the name of the file of a blob, which need not be there. The
+// repositories of a layout have their blobs in common. A manifest is none, as it
+// is none in memory, unless this process has got it as a blob too.
+func (l *imageLayout) blobFile(repo string, d digest.Digest) (string, error) {
 	name := blobPath(d)
-	if name == "" {
+	if name == "" || l.isOnlyManifest(d) {
 		return "", missing(repo, "blob", string(d))
 	}
-	has, err := l.hasBlob(ctx, repo, d)
-	if err == nil && !has {
-		err = missing(repo, "blob", string(d))
+	return l.path(name), nil
+}
+
+// isOnlyManifest reports whether a manifest of the layout has the digest, and
+// this process has not got it as a blob. It does not look whether index.json has
+// changed, which would take a blob's GET a third longer.
+func (l *imageLayout) isOnlyManifest(d digest.Digest) bool {
+	l.mu.RLock()
+	_, pushed := l.pushed[d]
+	l.mu.RUnlock()
+	if pushed {
+		return false
 	}
-	return l.path(name), err
+	x := l.cur.Load()
+	if x == nil {
+		var err error
+		if x, err = l.index(); err != nil {
+			return false
+		}
+	}
+	return l.isManifest(x, d)
 }
 
 // statBlob implements [registry.Store.StatBlob].
-func (l *imageLayout) statBlob(ctx context.Context, repo string, d digest.Digest) (int64, error) {
-	name, err := l.blobFile(ctx, repo, d)
+func (l *imageLayout) statBlob(repo string, d digest.Digest) (int64, error) {
+	name, err := l.blobFile(repo, d)
 	if err != nil {
 		return 0, err
 	}
@@ -97,7 +65,7 @@ func blobError(repo string, d digest.Digest, err error) error {
 
 // openBlob implements [registry.Store.OpenBlob].
 func (l *imageLayout) openBlob(ctx context.Context, repo string, d digest.Digest) (io.ReadSeekCloser, error) {
-	name, err := l.blobFile(ctx, repo, d)
+	name, err := l.blobFile(repo, d)
 	if err != nil {
 		return nil, err
 	}
@@ -208,8 +176,7 @@ func (l *imageLayout) placeBlob(d digest.Digest, temp string) error {
 	return nil
 }
 
-// addBlob calls place, which puts the file of a blob where it belongs, and
-// makes it one of the repository.
+// addBlob calls place, which puts the file of a blob where it belongs.
 func (l *imageLayout) addBlob(repo string, d digest.Digest, place func() error) error {
 	if err := l.exist(); err != nil {
 		return err
@@ -219,7 +186,9 @@ func (l *imageLayout) addBlob(repo string, d digest.Digest, place func() error) 
 	if err := place(); err != nil {
 		return err
 	}
-	l.note(repo, func(n *note) { n.blobs[d] = true })
+	l.mu.Lock()
+	l.pushed[d], l.named[repo] = struct{}{}, struct{}{}
+	l.mu.Unlock()
 	return nil
 }
 
@@ -234,52 +203,54 @@ func (l *imageLayout) exist() error {
 // deleteBlob implements [registry.Store.DeleteBlob].
 func (l *imageLayout) deleteBlob(ctx context.Context, repo string, d digest.Digest) error {
 	return l.write(func(dr *draft) (func() error, error) {
-		if _, err := l.statBlob(ctx, repo, d); err != nil {
+		if _, err := l.statBlob(repo, d); err != nil {
 			return nil, err
-		}
-		if pushed, _, _ := l.noted(repo, d); !pushed && l.there(dr.index, repo, d) {
-			return nil, missing(repo, "blob", string(d))
 		}
 		return func() error {
 			l.blobs.Lock()
 			defer l.blobs.Unlock()
-			_, _, needed := l.noted(repo, d)
-			if needed = needed || l.there(dr.index, repo, d); !needed {
-				var err error
-				if needed, err = l.reachedElsewhere(context.WithoutCancel(ctx), dr.index, repo, d); err != nil {
-					return err
+			if l.isManifest(dr.index, d) {
+				l.mu.Lock()
+				defer l.mu.Unlock()
+				if _, ok := l.pushed[d]; !ok {
+					return missing(repo, "blob", string(d))
 				}
-			}
-			if needed {
-				l.note(repo, func(n *note) { n.blobs[d] = false })
+				delete(l.pushed, d)
 				return nil
 			}
-			return l.removeBlob(d)
+			if err := l.checkUnused(ctx, dr.index, repo, d); err != nil {
+				return err
+			}
+			return l.removeFile(d)
 		}, nil
 	})
 }
 
-// removeBlob removes the file of a blob that belongs to no repository any
-// more. The caller holds l.blobs.
-func (l *imageLayout) removeBlob(d digest.Digest) error {
+// checkUnused returns an error if another repository of the layout has a
+// manifest that leads to a blob or manifest, whose file then has to stay.
+func (l *imageLayout) checkUnused(ctx context.Context, x *index, repo string, d digest.Digest) error {
+	other, err := l.usedBy(context.WithoutCancel(ctx), x, repo, d)
+	if err != nil || other == "" {
+		return err
+	}
+	return fmt.Errorf("%s cannot be deleted from %s: repository %s, which has its blobs in the same layout, needs it: %w",
+		d, repo, other, errors.ErrUnsupported)
+}
+
+// removeFile removes the file of a blob or manifest. The caller holds l.blobs.
+func (l *imageLayout) removeFile(d digest.Digest) error {
 	l.mu.Lock()
 	delete(l.verdicts, d)
-	for _, n := range l.notes {
-		delete(n.blobs, d)
-	}
+	delete(l.pushed, d)
 	l.mu.Unlock()
 	return l.disk.remove(l.path(blobPath(d)))
 }
 
 // mountBlob implements [registry.Store.MountBlob] between two repositories of
-// one layout, which have the blob's file in common.
-func (l *imageLayout) mountBlob(ctx context.Context, repo string, d digest.Digest, from string) error {
+// one layout, which have the file in common.
+func (l *imageLayout) mountBlob(repo string, d digest.Digest) error {
 	return l.addBlob(repo, d, func() error {
-		if from != "" {
-			_, err := l.statBlob(ctx, from, d)
-			return err
-		}
-		_, err := l.disk.stat(l.path(blobPath(d)))
+		_, err := l.statBlob(repo, d)
 		return err
 	})
 }

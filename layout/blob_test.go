@@ -197,70 +197,82 @@ func TestStaleUploadsAreRemoved(t *testing.T) {
 	}
 }
 
-// TestOneLayoutOfSeveralRepositories tests to which repositories a blob
-// belongs if they have their files in common.
+// TestOneLayoutOfSeveralRepositories tests what the repositories of one layout
+// have in common: the blobs. A store that is opened later agrees in all of it.
 func TestOneLayoutOfSeveralRepositories(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	require.NoError(t, os.CopyFS(dir, os.DirFS("testdata/docker")))
 	const config1 = digest.Digest("sha256:46bd8c0aebbce9029dcf2d333cc3d7802f0b322855c3806344223c3a0ee16159")
-	const config2 = digest.Digest("sha256:e8cffd77e260599d5135c82ae95dfcb6458352b80903307e3f52cc2da21e187e")
 	const one, two = "library/app", "team/app"
 	s := open(t, dir)
-	has := func(repo string, d digest.Digest, want bool) {
+	has := func(d digest.Digest, want bool) {
 		t.Helper()
-		_, err := s.StatBlob(t.Context(), repo, d)
-		require.Equal(t, want, err == nil, "%s in %s: %v", d, repo, err)
+		for _, s := range []*layout.Store{s, open(t, dir)} {
+			for _, repo := range []string{one, two, "new"} {
+				_, err := s.StatBlob(t.Context(), repo, d)
+				require.Equal(t, want, err == nil, "%s in %s: %v", d, repo, err)
+			}
+		}
+	}
+	hasManifest := func(repo string, d digest.Digest, want bool) {
+		t.Helper()
+		for _, s := range []*layout.Store{s, open(t, dir)} {
+			_, err := s.StatManifest(t.Context(), repo, string(d))
+			require.Equal(t, want, err == nil, "%s in %s: %v", d, repo, err)
+		}
 	}
 
-	has(one, config1, true)
-	has(one, layer, true)
-	has(one, config2, false)
-	has(two, config2, true)
-	has(two, layer, true)
-	has(two, config1, false)
-	has("new", layer, false)
-	has(one, arm64, false)
-
-	// What is pushed or mounted belongs to the one repository, from then on.
+	// A blob that is pushed is there for all, before a manifest names it and
+	// after. A mount is immediate.
+	require.True(t, s.SharesBlobs())
+	has(config1, true)
+	has(layer, true)
 	orphan := pushBlob(t, s, one, "orphan")
-	has(one, orphan, true)
-	has(two, orphan, false)
-	wantNotExist(t, s.MountBlob(t.Context(), "new", config1, two))
-	require.NoError(t, s.MountBlob(t.Context(), "new", config1, one))
-	has("new", config1, true)
-	require.Equal(t, []string{one + ":v1", "new", two + ":v2"}, tagsOf(t, s))
+	has(orphan, true)
+	require.NoError(t, s.MountBlob(t.Context(), "new", config1, two))
+	wantNotExist(t, s.MountBlob(t.Context(), "new", digest.FromString("none"), ""))
 
-	// A file goes when no repository has it any more.
-	require.NoError(t, s.DeleteBlob(t.Context(), one, layer))
-	has(one, layer, false)
-	has(two, layer, true)
-	require.NoError(t, s.DeleteBlob(t.Context(), two, layer))
-	has(two, layer, false)
-	require.NoFileExists(t, blobFile(dir, layer))
+	// Manifests belong to their repositories.
+	hasManifest(one, amd64, true)
+	hasManifest(two, amd64, false)
+	hasManifest(one, arm64, false)
+	hasManifest("new", amd64, false)
+
+	// A blob that another repository needs cannot be deleted, one that only the
+	// repository itself needs can.
+	for _, repo := range []string{one, two} {
+		require.ErrorIs(t, s.DeleteBlob(t.Context(), repo, layer), errors.ErrUnsupported)
+	}
+	require.ErrorContains(t, s.DeleteBlob(t.Context(), one, layer), "repository team/app, which has its blobs in the same layout, needs it")
+	require.ErrorContains(t, s.DeleteBlob(t.Context(), "new", config1), "repository library/app")
+	request(t, registry.New(s), "DELETE", "/v2/"+one+"/blobs/"+string(layer), 405)
+	has(layer, true)
+	require.NoError(t, s.DeleteBlob(t.Context(), two, orphan))
+	has(orphan, false)
 	require.NoError(t, s.DeleteBlob(t.Context(), one, config1))
-	has(one, config1, false)
-	has("new", config1, true)
+	has(config1, false)
+	require.NoFileExists(t, blobFile(dir, config1))
 
-	// Who opens it later cannot know whose an orphan is.
-	s = open(t, dir)
-	has(one, orphan, true)
-	has(two, orphan, true)
-	has("new", orphan, true)
-	has(one, config1, true)
-	has("new", config1, false)
-
-	// The manifests have a file in common, too.
-	require.NoError(t, s.MountBlob(t.Context(), two, config1, one))
+	// The manifests have a file in common, too. It goes with the last of them.
 	m, err := s.GetManifest(t.Context(), one, "v1")
 	require.NoError(t, err)
 	require.NoError(t, s.PutManifest(t.Context(), two, m, []string{"v1"}, nil))
 	require.NoError(t, s.DeleteManifest(t.Context(), one, amd64))
-	_, err = s.GetManifest(t.Context(), one, string(amd64))
-	wantNotExist(t, err)
+	hasManifest(one, amd64, false)
+	hasManifest(two, amd64, true)
 	wantManifest(t, s, two, "v1", imageType, amd64)
 	require.NoError(t, s.DeleteManifest(t.Context(), two, amd64))
+	hasManifest(two, amd64, false)
 	require.NoFileExists(t, blobFile(dir, amd64))
+
+	// A repository without manifests is none any more, in this store and in
+	// others.
+	require.NoError(t, s.DeleteManifest(t.Context(), two, arm64))
+	for _, s := range []*layout.Store{s, open(t, dir)} {
+		wantNotExist(t, errorOf(s.Tags(t.Context(), two, "")))
+	}
+	require.NoError(t, open(t, dir).DeleteBlob(t.Context(), "new", layer), "no manifest needs it any more")
 }
 
 // TestManifestThatIsABlob tests content that is a manifest and a blob.
@@ -272,11 +284,16 @@ func TestManifestThatIsABlob(t *testing.T) {
 	} {
 		s := open()
 		put(t, s, "app", 0, "v1")
-		require.Equal(t, m.Content, readBlob(t, s, "app", m.Digest), "%s: a manifest can be read as a blob", name)
+		_, err := s.StatBlob(t.Context(), "app", m.Digest)
+		require.ErrorIs(t, err, fs.ErrNotExist, "%s: a manifest is no blob", name)
+		_, err = s.OpenBlob(t.Context(), "app", m.Digest)
+		wantNotExist(t, err)
+		wantNotExist(t, s.MountBlob(t.Context(), "other", m.Digest, "app"))
 		wantNotExist(t, s.DeleteBlob(t.Context(), "app", m.Digest))
 		pushBlob(t, s, "app", string(m.Content))
+		require.Equal(t, m.Content, readBlob(t, s, "app", m.Digest))
 		require.NoError(t, s.DeleteBlob(t.Context(), "app", m.Digest), "it was pushed as one")
-		_, err := s.StatBlob(t.Context(), "app", m.Digest)
+		_, err = s.StatBlob(t.Context(), "app", m.Digest)
 		wantNotExist(t, err)
 		wantManifestDigest(t, s, "app", "v1", 0)
 
@@ -291,23 +308,36 @@ func TestManifestThatIsABlob(t *testing.T) {
 	}
 }
 
-// TestNestedManifestStaysGone deletes a manifest that an index of another
-// repository names as well, so that its file stays.
-func TestNestedManifestStaysGone(t *testing.T) {
+// TestDeletedManifestStaysGone deletes a manifest that indexes of two
+// repositories name, so that its file has to stay for the other one. It could
+// not be told after a restart that it was deleted, so it is refused until the
+// index is gone.
+func TestDeletedManifestStaysGone(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	require.NoError(t, os.CopyFS(dir, os.DirFS("testdata/regctl")))
-	s := open(t, dir, layout.Repository("app"))
+	reopen := func() *layout.Store { return open(t, dir, layout.Repository("app")) }
+	s := reopen()
 	m, err := s.GetManifest(t.Context(), "app", "multi")
 	require.NoError(t, err)
 	require.NoError(t, s.PutManifest(t.Context(), "other", m, []string{"multi"}, nil))
 	wantImage(t, s, "other", "multi", indexType, multi)
-	require.NoError(t, s.DeleteManifest(t.Context(), "app", arm64))
-	_, err = s.GetManifest(t.Context(), "app", string(arm64))
-	wantNotExist(t, err)
-	wantImage(t, s, "other", string(arm64), imageType, arm64)
+	err = s.DeleteManifest(t.Context(), "app", arm64)
+	require.ErrorIs(t, err, errors.ErrUnsupported)
+	require.ErrorContains(t, err, "repository other, which has its blobs in the same layout, needs it")
+	request(t, registry.New(s), "DELETE", "/v2/app/manifests/"+string(arm64), 405)
+	wantImage(t, reopen(), "app", string(arm64), imageType, arm64)
+
+	require.NoError(t, s.DeleteManifest(t.Context(), "app", multi))
+	for _, s := range []*layout.Store{s, reopen()} {
+		_, err = s.GetManifest(t.Context(), "app", string(arm64))
+		wantNotExist(t, err)
+		wantImage(t, s, "other", string(arm64), imageType, arm64)
+	}
 	require.NoError(t, s.DeleteManifest(t.Context(), "other", arm64))
 	require.NoFileExists(t, blobFile(dir, arm64))
+	_, err = reopen().GetManifest(t.Context(), "other", string(arm64))
+	wantNotExist(t, err)
 }
 
 // TestDescriptorsAreClosed counts file descriptors. It is not parallel to

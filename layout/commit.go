@@ -97,6 +97,7 @@ func (l *imageLayout) lead(batch []*write) {
 		w.after, w.err = w.apply(d)
 		succeeded = succeeded || w.err == nil
 	}
+	d.prune()
 	if succeeded && (d.changed || isNew) {
 		if err := l.publish(d.index, isNew); err != nil {
 			finish(fmt.Errorf("writing %s: %w", l.path(indexFile), err))

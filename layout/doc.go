@@ -28,10 +28,12 @@
 // regctl. The annotation kind of hauler marks the signatures, attestations and
 // other referrers that have the name of their image: these have no tag.
 //
-// The repositories of one layout have their blobs directory in common. A blob
-// is there in those whose manifests lead to it and in those that it was pushed
-// to or mounted in since the layout was opened. One that no manifest leads to
-// is there in all of them, since it may belong to a push that is not complete.
+// The repositories of one layout share its blobs: each can read a blob that was
+// pushed to any of them, and a mount copies nothing. A manifest belongs to the
+// repositories that index.json, or an index in them, names it in. A repository
+// exists while it has manifests. The layout with a file that another repository
+// needs refuses to delete it: the answer to the request is 405. Use a tree for
+// repositories that are independent, as those in memory are.
 //
 // # Trees
 //
@@ -53,8 +55,10 @@
 //
 // Each manifest that is pushed has an entry in index.json, one for each of its
 // tags. Manifests that are named by an index, on any level, are served as well:
-// many tools write only that. A layout keeps manifests and blobs in one place,
-// so a manifest can be read as a blob, too; but it cannot be deleted as one.
+// many tools write only that. A child is a manifest if its media type is that of
+// an image, an index or another known manifest, and a blob otherwise. A manifest
+// cannot be read or deleted as a blob, unless it was pushed as one too since the
+// store was opened.
 //
 // Nothing is served that is not what its digest says. Manifests are verified
 // whenever they are read. Blobs are verified before they are first served, and

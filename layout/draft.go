@@ -176,6 +176,16 @@ func (d *draft) unregister(e *entry) {
 	}
 }
 
+// prune removes the repositories that have no entries any more, as they are none
+// for a store that reads the index.
+func (d *draft) prune() {
+	for name, r := range d.edited {
+		if r.manifests.Len() == 0 {
+			d.repos.Delete(name)
+		}
+	}
+}
+
 // appendTo appends an entry to those of a key. The array may be that of the
 // index that the draft follows, which does not look at what is beyond its end;
 // of one index, there is one draft at a time.

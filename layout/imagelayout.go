@@ -40,8 +40,15 @@ type imageLayout struct {
 
 	// mu guards what follows, and is held for nothing but a look at it.
 	mu    sync.RWMutex
-	notes map[string]*note
 	facts map[digest.Digest]*facts
+
+	// pushed are the blobs that this process has put into the layout, since a
+	// manifest that was pushed as a blob too can be deleted as either.
+	pushed map[digest.Digest]struct{}
+
+	// named are the repositories that this process has put blobs into. They are
+	// repositories before index.json names them.
+	named map[string]struct{}
 
 	// verdicts are those on the files of blobs. Verifying has what is closed
 	// when there is one.
@@ -52,22 +59,11 @@ type imageLayout struct {
 	blobs sync.Mutex
 }
 
-// A note is what this process has done to a repository and what does not show
-// on the disk.
-type note struct {
-	// blobs has true for the blobs that were put into the repository, and
-	// false for those that were deleted from it while their file stays, since
-	// it is something else as well.
-	blobs map[digest.Digest]bool
-
-	// gone has the manifests that were deleted while their file stays.
-	gone map[digest.Digest]bool
-}
-
 func newImageLayout(d *disk, dir, name string, tree bool, onlyTag string) *imageLayout {
 	return &imageLayout{
 		disk: d, dir: dir, name: name, tree: tree, onlyTag: onlyTag,
-		notes:     map[string]*note{},
+		pushed:    map[digest.Digest]struct{}{},
+		named:     map[string]struct{}{},
 		facts:     map[digest.Digest]*facts{},
 		verdicts:  map[digest.Digest]verdict{},
 		verifying: map[digest.Digest]chan struct{}{},
@@ -231,25 +227,4 @@ func (l *imageLayout) parse(text []byte) (*index, error) {
 	d := newDraft(x)
 	d.replace(e, e.renamed(ref, l.refName(ref, e.digest)))
 	return d.index, nil
-}
-
-// note calls f with what is noted of a repository, to be changed.
-func (l *imageLayout) note(repo string, f func(*note)) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	n := l.notes[repo]
-	if n == nil {
-		n = &note{blobs: map[digest.Digest]bool{}, gone: map[digest.Digest]bool{}}
-		l.notes[repo] = n
-	}
-	f(n)
-}
-
-// gone reports whether a manifest that may still be in the layout was deleted
-// from the repository.
-func (l *imageLayout) gone(repo string, d digest.Digest) bool {
-	l.mu.RLock()
-	defer l.mu.RUnlock()
-	n := l.notes[repo]
-	return n != nil && n.gone[d]
 }

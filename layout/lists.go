@@ -3,6 +3,7 @@ package layout
 import (
 	"context"
 	"io/fs"
+	"maps"
 	"slices"
 
 	"github.com/opencontainers/go-digest"
@@ -28,9 +29,9 @@ func (l *imageLayout) repositories(ctx context.Context, after string, yield func
 	}
 }
 
-// repositoryNames returns the names of the repositories in the layout, sorted:
-// those that index.json names, and those that this process has written to. If
-// there is neither, what blobs there are belong to the default repository.
+// repositoryNames returns the names of the repositories that index.json names,
+// or that this process has put blobs into, sorted. If there are none, the blobs
+// belong to the default repository.
 func (l *imageLayout) repositoryNames() ([]string, error) {
 	x, err := l.index()
 	if err != nil {
@@ -41,9 +42,7 @@ func (l *imageLayout) repositoryNames() ([]string, error) {
 		names = append(names, name)
 	}
 	l.mu.RLock()
-	for name := range l.notes {
-		names = append(names, name)
-	}
+	names = slices.AppendSeq(names, maps.Keys(l.named))
 	l.mu.RUnlock()
 	if len(names) == 0 {
 		if blobs, err := fs.Glob(l.disk.FS, l.path(blobsDir+"/*/*")); err == nil && len(blobs) > 0 {

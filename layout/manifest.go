@@ -139,7 +139,6 @@ func (l *imageLayout) putManifest(repo string, m registry.Manifest, tags []strin
 		}
 		d.put(repo, m.Descriptor(), tags)
 		return func() error {
-			l.note(repo, func(n *note) { delete(n.gone, m.Digest) })
 			r := d.edit(repo)
 			r.reach.put(r, m)
 			return nil
@@ -231,60 +230,91 @@ func (l *imageLayout) deleteTag(repo, tag string) error {
 }
 
 // deleteManifest implements [registry.Store.DeleteManifest].
-func (l *imageLayout) deleteManifest(ctx context.Context, repo string, dig digest.Digest) error {
-	return l.write(func(d *draft) (func() error, error) {
-		if !l.there(d.index, repo, dig) {
-			return nil, missing(repo, "manifest", string(dig))
+func (l *imageLayout) deleteManifest(ctx context.Context, repo string, d digest.Digest) error {
+	return l.write(func(dr *draft) (func() error, error) {
+		if !l.there(dr.index, repo, d) {
+			return nil, missing(repo, "manifest", string(d))
 		}
-		d.deleteManifest(repo, dig)
-		return func() error {
-			d.edit(repo).reach.delete(dig)
-			return l.removeManifest(ctx, d.index, repo, dig)
-		}, nil
+		if err := l.checkDeletable(ctx, dr.index, repo, d); err != nil {
+			return nil, err
+		}
+		dr.deleteManifest(repo, d)
+		return func() error { return l.removeManifest(ctx, dr, repo, d) }, nil
 	})
 }
 
+// checkDeletable returns an error if a manifest would be found in the repository
+// even after its entries were removed.
+func (l *imageLayout) checkDeletable(ctx context.Context, x *index, repo string, d digest.Digest) error {
+	r, ok := x.repos.Get(repo)
+	if !ok {
+		return nil
+	}
+	_, nested, err := r.reach.manifest(ctx, d)
+	if err != nil || !nested {
+		return err
+	}
+	return l.checkRemovable(ctx, x, repo, d)
+}
+
+// checkRemovable returns an error if the file of a manifest has to stay when the
+// manifest is deleted from the repository.
+func (l *imageLayout) checkRemovable(ctx context.Context, x *index, repo string, d digest.Digest) error {
+	l.mu.RLock()
+	_, pushed := l.pushed[d]
+	l.mu.RUnlock()
+	if pushed {
+		return fmt.Errorf("%s cannot be deleted from %s before the blob with that digest: %w", d, repo, errors.ErrUnsupported)
+	}
+	return l.checkUnused(ctx, x, repo, d)
+}
+
 // removeManifest removes the file of a manifest that was deleted from a
-// repository, unless something else is in it too. X is the index after that.
-func (l *imageLayout) removeManifest(ctx context.Context, x *index, repo string, d digest.Digest) error {
-	if r, ok := x.repos.Get(repo); ok && r.manifest(d) != nil {
+// repository, unless something else needs it.
+func (l *imageLayout) removeManifest(ctx context.Context, dr *draft, repo string, d digest.Digest) error {
+	r, ok := dr.repos.Get(repo)
+	if ok && r.manifest(d) != nil {
 		return nil // It was put again by another write of the batch.
 	}
 	l.blobs.Lock()
 	defer l.blobs.Unlock()
-	pushed, _, needed := l.noted(repo, d)
-	if needed = needed || pushed; !needed {
-		var err error
-		if needed, err = l.reachedElsewhere(context.WithoutCancel(ctx), x, repo, d); err != nil {
-			return err
+	err := l.checkRemovable(ctx, dr.index, repo, d)
+	if err == nil {
+		err = l.removeFile(d)
+	} else if errors.Is(err, errors.ErrUnsupported) {
+		// The file stays. Another write of the batch may have made it so.
+		err = l.checkDeletable(ctx, dr.index, repo, d)
+	}
+	if err == nil && ok {
+		r.reach.delete(d)
+	}
+	return err
+}
+
+// isManifest reports whether a repository of an index has a manifest.
+func (l *imageLayout) isManifest(x *index, d digest.Digest) bool {
+	for repo := range x.repos.All() {
+		if l.there(x, repo, d) {
+			return true
 		}
 	}
-	if needed {
-		l.note(repo, func(n *note) { n.gone[d] = true })
-		return nil
-	}
-	return l.removeBlob(d)
+	return false
 }
 
-// reaches reports whether a repository has a manifest or blob, or any of its
-// manifests leads to it.
-func (r *repository) reaches(ctx context.Context, d digest.Digest) (bool, error) {
-	if r.manifest(d) != nil {
-		return true, nil
-	}
-	return r.reach.has(ctx, d)
-}
-
-// reachedElsewhere reports whether another repository of the layout names the
-// manifest or blob, on any level.
-func (l *imageLayout) reachedElsewhere(ctx context.Context, x *index, repo string, d digest.Digest) (bool, error) {
+// usedBy returns the name of a repository, other than the one named, that has
+// the manifest or has manifests that lead to the manifest or blob. It returns ""
+// if there is none.
+func (l *imageLayout) usedBy(ctx context.Context, x *index, repo string, d digest.Digest) (string, error) {
 	for name, r := range x.repos.All() {
 		if name == repo {
 			continue
 		}
-		if yes, err := r.reaches(ctx, d); yes || err != nil {
-			return yes, err
+		if r.manifest(d) != nil {
+			return name, nil
+		}
+		if leads, err := r.reach.leadsTo(ctx, r, d); err != nil || leads {
+			return name, err
 		}
 	}
-	return false, nil
+	return "", nil
 }

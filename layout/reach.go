@@ -27,10 +27,9 @@ type reach struct {
 	nested map[digest.Digest]ocispec.Descriptor
 
 	// whole says that all manifests were read, not only the indexes, so that
-	// referrers, which are sorted by their digests, and blobs are complete.
+	// referrers, which are sorted by their digests, are complete.
 	whole     bool
 	referrers map[digest.Digest][]ocispec.Descriptor
-	blobs     map[digest.Digest]struct{}
 }
 
 // facts are what matters of the content of a manifest.
@@ -114,7 +113,7 @@ func (r *reach) manifest(ctx context.Context, d digest.Digest) (ocispec.Descript
 		return ocispec.Descriptor{}, false, err
 	}
 	desc, ok := r.nested[d]
-	return desc, ok && !r.layout.gone(r.repo, d), nil
+	return desc, ok, nil
 }
 
 // maxPage is the number of referrers that are taken at once, so that the lock
@@ -137,18 +136,32 @@ func (r *reach) page(ctx context.Context, subject, after digest.Digest) ([]ocisp
 	return slices.Clone(list[i:min(i+maxPage, len(list))]), nil
 }
 
-// has reports whether any manifest leads to a blob or a manifest that was not
-// deleted from the repository.
-func (r *reach) has(ctx context.Context, d digest.Digest) (bool, error) {
+// leadsTo reports whether a manifest of the repository names the blob or
+// manifest. Current is the repository.
+func (r *reach) leadsTo(ctx context.Context, current *repository, d digest.Digest) (bool, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err := r.build(ctx, true); err != nil {
 		return false, err
 	}
-	_, isBlob := r.blobs[d]
-	_, isNested := r.nested[d]
-	has, known, _ := r.layout.noted(r.repo, d)
-	return isBlob && (has || !known) || isNested && !r.layout.gone(r.repo, d), nil
+	if _, ok := r.nested[d]; ok {
+		return true, nil
+	}
+	names := func(m ocispec.Descriptor) bool {
+		f := r.layout.factsOf(m)
+		return f != nil && slices.Contains(f.blobs, d)
+	}
+	for _, entries := range current.manifests.All() {
+		if names(first(entries).descriptor()) {
+			return true, nil
+		}
+	}
+	for _, m := range r.nested {
+		if names(m) {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // build finds out what the repository reaches, if that is not known yet. The
@@ -170,7 +183,6 @@ func (r *reach) build(ctx context.Context, whole bool) error {
 	}
 	r.nested = map[digest.Digest]ocispec.Descriptor{}
 	r.referrers = map[digest.Digest][]ocispec.Descriptor{}
-	r.blobs = map[digest.Digest]struct{}{}
 	r.whole = whole
 	var todo []ocispec.Descriptor
 	for _, entries := range current.manifests.All() {
@@ -184,7 +196,7 @@ func (r *reach) build(ctx context.Context, whole bool) error {
 }
 
 func (r *reach) reset() {
-	r.nested, r.referrers, r.blobs, r.whole = nil, nil, nil, false
+	r.nested, r.referrers, r.whole = nil, nil, false
 }
 
 // walk adds what the manifests lead to. Current is the repository, whose own
@@ -196,7 +208,7 @@ func (r *reach) walk(ctx context.Context, current *repository, todo []ocispec.De
 		}
 		d := todo[0]
 		todo = todo[1:]
-		if !r.whole && !manifest.Index(d.MediaType) && d.MediaType != "" || r.layout.gone(r.repo, d.Digest) {
+		if !r.whole && !manifest.Index(d.MediaType) && d.MediaType != "" {
 			continue
 		}
 		if current.manifest(d.Digest) == nil {
@@ -212,9 +224,6 @@ func (r *reach) walk(ctx context.Context, current *repository, todo []ocispec.De
 		}
 		if r.whole && f.subject != "" {
 			r.addReferrer(d, f)
-		}
-		for _, b := range f.blobs {
-			r.blobs[b] = struct{}{}
 		}
 		for _, child := range f.children {
 			if _, ok := r.nested[child.Digest]; ok {
@@ -278,7 +287,7 @@ func (r *reach) delete(d digest.Digest) {
 	switch {
 	case f == nil && !r.whole:
 		// It is no index, so it has led to nothing.
-	case f == nil, len(f.children) > 0, len(f.blobs) > 0 && !r.layout.tree:
+	case f == nil, len(f.children) > 0:
 		// What it led to may be reached in another way, or not.
 		r.reset()
 	case f.subject != "":

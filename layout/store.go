@@ -259,7 +259,14 @@ func (s *Store) add(repo, dir string) *imageLayout {
 	return s.layouts[repo]
 }
 
-// Repositories implements [registry.Store].
+// SharesBlobs reports whether the repositories have their blobs in common, as
+// those of one layout do: a blob that is pushed to one of them can be read in
+// all. The repositories of a tree have each their own.
+func (s *Store) SharesBlobs() bool { return s.single != nil }
+
+// Repositories implements [registry.Store]. Of one layout, these are the
+// repositories that have manifests or, if none has, the default repository if
+// there are blobs.
 func (s *Store) Repositories(ctx context.Context, after string) iter.Seq2[string, error] {
 	if s.single != nil {
 		return func(yield func(string, error) bool) { s.single.repositories(ctx, after, yield) }
@@ -285,7 +292,7 @@ func (s *Store) StatBlob(ctx context.Context, repo string, d digest.Digest) (int
 	if err != nil {
 		return 0, err
 	}
-	return l.statBlob(ctx, repo, d)
+	return l.statBlob(repo, d)
 }
 
 // OpenBlob implements [registry.Store]. What it returns is an [*os.File] if
@@ -321,10 +328,10 @@ func (s *Store) MountBlob(ctx context.Context, repo string, d digest.Digest, fro
 		return missing(from, "blob", string(d))
 	}
 	if l == s.single {
-		return l.mountBlob(ctx, repo, d, from)
+		return l.mountBlob(repo, d)
 	}
 	if from == repo {
-		_, err := l.statBlob(ctx, repo, d)
+		_, err := l.statBlob(repo, d)
 		return err
 	}
 	if from != "" {
@@ -357,24 +364,20 @@ func (s *Store) mountFrom(ctx context.Context, l *imageLayout, d digest.Digest, 
 	if err != nil {
 		return err
 	}
-	if _, err := src.statBlob(ctx, from, d); err != nil || src == l {
+	if _, err := src.statBlob(from, d); err != nil || src == l {
 		return err
 	}
 	return l.linkBlob(ctx, l.name, d, src)
 }
 
-// DeleteBlob implements [registry.Store]. A digest that is that of a manifest
-// of the repository, and was not pushed as a blob too, is none of a blob.
-//
-// If several repositories have one layout in common, the blob's file goes when
-// none has it any more. Until then, it is gone from the repository for this
-// store; one that is opened later finds it again if a manifest leads to it.
+// DeleteBlob implements [registry.Store]. If several repositories have one
+// layout in common, the blob is deleted from all of them. A blob that a manifest
+// of another repository needs cannot be deleted: the error wraps
+// [errors.ErrUnsupported]. A digest that is that of a manifest, and was not
+// pushed as a blob too, is none of a blob.
 func (s *Store) DeleteBlob(ctx context.Context, repo string, d digest.Digest) error {
 	l, err := s.existingForWriting(repo)
 	if err != nil {
-		return err
-	}
-	if _, err := l.statBlob(ctx, repo, d); err != nil {
 		return err
 	}
 	return l.deleteBlob(ctx, repo, d)
@@ -411,8 +414,9 @@ func (s *Store) PutManifest(_ context.Context, repo string, m registry.Manifest,
 }
 
 // DeleteManifest implements [registry.Store]. The manifest's file is removed,
-// unless another repository of the same layout has it or it was pushed as a
-// blob too.
+// unless another repository of the same layout needs it or it was pushed as a
+// blob too. If the file has to stay and an index of this repository names the
+// manifest, it cannot be deleted: the error wraps [errors.ErrUnsupported].
 func (s *Store) DeleteManifest(ctx context.Context, repo string, d digest.Digest) error {
 	l, err := s.existingForWriting(repo)
 	if err != nil {

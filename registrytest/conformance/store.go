@@ -27,6 +27,10 @@ import (
 // The test puts real content: digests match, manifests are valid, and their
 // blobs are in the repository before them.
 //
+// The repositories of some stores have their blobs in common. Such a store has
+// a method SharesBlobs() bool that returns true, and Store skips the rules about
+// blobs that belong to one repository.
+//
 //	func TestStore(t *testing.T) {
 //		conformance.Store(t, func(t *testing.T) registry.Store {
 //			return mystore.New(t.TempDir())
@@ -55,6 +59,14 @@ type storeTest struct {
 	store   registry.Store
 	timeout time.Duration // after which a call counts as stuck
 	seed    *atomic.Uint64
+}
+
+// needsOwnBlobs skips a rule that a store whose repositories have their blobs in
+// common cannot keep.
+func (t *storeTest) needsOwnBlobs() {
+	if s, ok := t.store.(interface{ SharesBlobs() bool }); ok && s.SharesBlobs() {
+		t.Skip("the repositories of this store have their blobs in common")
+	}
 }
 
 // bytes returns n bytes that differ from those of every other call.

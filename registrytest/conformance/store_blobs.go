@@ -176,6 +176,7 @@ var blobRules = []rule{
 		t.wantBlob("app", d, content)
 	}},
 	{"blob belongs to its repository", func(t *storeTest) {
+		t.needsOwnBlobs()
 		content := t.bytes(100)
 		d := t.push("app", content)
 		t.push("app/other", t.bytes(100))
@@ -310,6 +311,7 @@ var mountRules = []rule{
 		t.wantBlob("to", d, content)
 	}},
 	{"blob is mounted only from a repository that has it", func(t *storeTest) {
+		t.needsOwnBlobs()
 		d := t.push("from", t.bytes(10_000))
 		t.push("other", t.bytes(10))
 		t.wantNotExist("MountBlob from a repository without it", t.store.MountBlob(t.ctx, "to", d, "other"))
@@ -319,6 +321,7 @@ var mountRules = []rule{
 		t.wantRepositories("", "from", "other")
 	}},
 	{"blob may be mounted where it exists", func(t *storeTest) {
+		t.needsOwnBlobs()
 		content := t.bytes(10_000)
 		d := t.push("app", content)
 		t.push("other", content)
@@ -333,6 +336,7 @@ var mountRules = []rule{
 		t.wantBlob("other", d, content)
 	}},
 	{"mounted blob outlives the one it was mounted from", func(t *storeTest) {
+		t.needsOwnBlobs()
 		content := t.bytes(10_000)
 		d := t.push("from", content)
 		for _, to := range []string{"to", "to/too"} {

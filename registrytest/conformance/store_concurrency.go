@@ -90,6 +90,7 @@ var concurrencyRules = []rule{
 		})
 	}},
 	{"concurrent writers and readers agree", func(t *storeTest) {
+		t.needsOwnBlobs()
 		shared := t.bytes(50_000)
 		subject := t.image("app", imageSpec{}).Digest
 		const workers, rounds = 8, 4
