@@ -1,3 +1,8 @@
+// Package lint finds the requests with which a client breaks the distribution
+// spec, or an RFC, although the registry answers them. Each finding names the
+// rule and the section that has it.
+//
+//	reg := registrytest.NewServer(t, lint.Linter{})
 package lint
 
 import (
@@ -10,18 +15,86 @@ import (
 	"github.com/ocireg/registry/registrytest/journal"
 )
 
-// A Linter finds requests by which a client breaks the spec, or what is usual
-// beyond it. The zero Linter checks all rules.
+// A Rule is the name of a requirement for clients. The constants of this
+// package describe the requests that break it; [Rule.Text] is the requirement.
+type Rule string
+
+// A check is a rule and the function that finds the requests that break it.
+// Each rule has its constant, its check and its function in the same file.
+type check struct {
+	rule   Rule
+	source string
+	text   string
+	find   func(*run)
+}
+
+// checks has all rules.
+var checks = slices.Concat(chunkChecks, uploadChecks, manifestChecks, requestChecks, credentialsChecks)
+
+// Rules returns all rules, in the order in which a Linter checks them.
+func Rules() []Rule {
+	rules := make([]Rule, len(checks))
+	for i, c := range checks {
+		rules[i] = c.rule
+	}
+	return rules
+}
+
+// Source returns the place that has the rule: a section of the distribution
+// spec, or an RFC with a section.
+func (r Rule) Source() string { return r.check().source }
+
+// Text returns the rule as a sentence.
+func (r Rule) Text() string { return r.check().text }
+
+func (r Rule) check() check {
+	for _, c := range checks {
+		if c.rule == r {
+			return c
+		}
+	}
+	return check{rule: r}
+}
+
+// A Linter checks rules. It is an option of package registrytest: when the
+// server is closed, each finding is a failure of the test. The zero Linter
+// checks all rules except [Credentials].
 type Linter struct {
-	// Except are rules that are not checked.
+	// Rules are the rules to check. If it is nil, these are all rules except
+	// Credentials.
+	Rules []Rule
+
+	// Except are rules not to check.
 	Except []Rule
 
-	// Expect are the operations that the test expects. If it is nil, they all
-	// are.
+	// Expect are the operations that the rule [Expected] permits. If it is nil,
+	// the rule permits all.
 	Expect []registry.Op
 
 	// LogOnly makes CheckRequests log the findings instead of failing the test.
 	LogOnly bool
+}
+
+// Strict returns a Linter that checks all rules.
+func Strict() Linter { return Linter{Rules: Rules()} }
+
+// Expect returns a Linter that checks the rule [Expected] alone: no client may
+// request an operation other than these.
+func Expect(ops ...registry.Op) Linter {
+	return Linter{Rules: []Rule{Expected}, Expect: append([]registry.Op{}, ops...)}
+}
+
+// checks reports whether the linter checks any of the rules.
+func (l Linter) checks(rules ...Rule) bool {
+	return slices.ContainsFunc(rules, func(r Rule) bool {
+		if slices.Contains(l.Except, r) {
+			return false
+		}
+		if l.Rules == nil {
+			return r != Credentials
+		}
+		return slices.Contains(l.Rules, r)
+	})
 }
 
 // A Finding is a request that breaks a rule.
@@ -29,56 +102,69 @@ type Finding struct {
 	Rule   Rule
 	Record *journal.Record
 
-	// Text says in what way.
+	// Text says how the request breaks the rule.
 	Text string
 }
 
-// String returns the finding in a few lines.
+// String returns the finding in three lines: the request, its fault, and the
+// rule with its source.
 func (f Finding) String() string {
 	return fmt.Sprintf("request %d, %v\n\tbreaks the rule %s: %s\n\t%s (%s)",
 		f.Record.Number, f.Record, f.Rule, f.Text, f.Rule.Text(), f.Rule.Source())
 }
 
-// Lint returns what there is to be found, in the order of the requests. To
-// know what a client has been told before, it has to see all of its requests.
+// Lint returns the findings in the requests, in their order. The requests
+// should be all of the client's: many rules compare a request with earlier
+// responses.
 //
-// Three rules look further than a journal does by itself: [LintMediaType] and
-// [LintReferrersTag] into the manifests that are pushed, and
-// [LintUploadLocation] and [LintLink] are sharper when there is a query in the
-// URLs that the registry gives. A server with the linter as an option does both.
+// As an option of a server, a Linter finds more: it makes the journal read
+// manifests, which [MediaType] and [ReferrersTag] require, and adds a query
+// parameter to URLs in responses, which [UploadLocation], [LatestLocation] and
+// [Link] look for.
 func (l Linter) Lint(r journal.Requests) []Finding {
-	state := &lint{expect: l.Expect}
-	for _, record := range r.All() {
-		state.records = append(state.records, record)
-	}
-	state.findSessions()
-	for _, rule := range lintChecks {
-		if !slices.Contains(l.Except, rule.rule) {
-			state.rule = rule.rule
-			rule.check(state)
+	run := &run{records: r.All(), expect: l.Expect}
+	run.findSessions()
+	for _, c := range checks {
+		if l.checks(c.rule) {
+			run.rule = c.rule
+			c.find(run)
 		}
 	}
-	slices.SortStableFunc(state.findings, func(a, b Finding) int { return cmp.Compare(a.Record.Number, b.Record.Number) })
-	return state.findings
+	slices.SortStableFunc(run.findings, func(a, b Finding) int { return cmp.Compare(a.Record.Number, b.Record.Number) })
+	return run.findings
 }
 
-// lint is what the rules are checked with.
-type lint struct {
+// CheckRequests reports each finding in the requests as a failure of the test,
+// or logs it if LogOnly is set. Package registrytest calls it when a server with
+// the linter is closed; a test may call it at any time.
+func (l Linter) CheckRequests(t journal.TB, r journal.Requests) {
+	t.Helper()
+	for _, f := range l.Lint(r) {
+		if l.LogOnly {
+			t.Logf("lint: %v", f)
+		} else {
+			t.Errorf("lint: %v", f)
+		}
+	}
+}
+
+// A run is the state of one call of Lint.
+type run struct {
 	records  []*journal.Record
 	expect   []registry.Op
 	sessions []*uploadSession // in the order of their first requests
 
-	rule     Rule // the one that is being checked
+	rule     Rule // that is being checked
 	findings []Finding
 }
 
 // found adds a finding.
-func (l *lint) found(r *journal.Record, format string, args ...any) {
+func (l *run) found(r *journal.Record, format string, args ...any) {
 	l.findings = append(l.findings, Finding{l.rule, r, fmt.Sprintf(format, args...)})
 }
 
 // each calls check with the requests for the operations.
-func (l *lint) each(check func(*journal.Record), ops ...registry.Op) {
+func (l *run) each(check func(*journal.Record), ops ...registry.Op) {
 	for _, r := range l.records {
 		if slices.Contains(ops, r.Op) {
 			check(r)
@@ -86,13 +172,13 @@ func (l *lint) each(check func(*journal.Record), ops ...registry.Op) {
 	}
 }
 
-// An uploadSession is the requests of one upload session.
+// An uploadSession is the requests to one upload session.
 type uploadSession struct {
-	start    *journal.Record   // the request that it was started by, or nil
-	requests []*journal.Record // those that came after
+	start    *journal.Record   // the request that started it, or nil
+	requests []*journal.Record // the requests after that
 }
 
-func (l *lint) findSessions() {
+func (l *run) findSessions() {
 	byID := make(map[string]*uploadSession)
 	for _, r := range l.records {
 		if r.Session == "" {
@@ -113,9 +199,16 @@ func (l *lint) findSessions() {
 	}
 }
 
-// succeeded reports whether the client has been told that the request succeeded.
+// inChunks reports whether the client uploaded a part of the session with
+// PATCH.
+func (s *uploadSession) inChunks() bool {
+	return slices.ContainsFunc(s.requests, func(r *journal.Record) bool { return r.Op == registry.PatchUpload })
+}
+
+// succeeded reports whether the client got the whole of a successful response.
 func succeeded(r *journal.Record) bool {
 	return !r.Ongoing && r.Status/100 == 2 && r.Err == nil && !r.Gone
 }
 
+// end returns the time of the end of the response.
 func end(r *journal.Record) time.Time { return r.Start.Add(r.Duration) }

@@ -13,102 +13,68 @@ import (
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/internal/field"
 	"github.com/ocireg/registry/internal/names"
-	"github.com/ocireg/registry/internal/redact"
 	"github.com/ocireg/registry/registrytest/journal"
 )
 
-func (l *lint) accept() {
-	l.each(func(r *journal.Record) {
-		if len(r.RequestHeader.Values("Accept")) == 0 {
-			l.found(r, "there is no Accept")
-		}
-	}, registry.GetManifest, registry.HeadManifest)
+// Rules for all requests.
+const (
+	Link       Rule = "link"        // a request for the next page of a list without its Link
+	Name       Rule = "name"        // a malformed repository name, tag or digest
+	Endpoint   Rule = "endpoint"    // a path or a method that the spec does not define
+	NoBody     Rule = "no-body"     // a GET, HEAD or DELETE with a body
+	RetryAfter Rule = "retry-after" // a request that is repeated before the time in Retry-After
+	Expected   Rule = "expected"    // an operation that is not in Linter.Expect
+)
+
+var requestChecks = []check{
+	{
+		Link, "Listing Tags, Listing Referrers; RFC 5988",
+		"A client that wants the next page of a list uses the URL in Link, if there is one.",
+		(*run).link,
+	},
+	{
+		Name, "Pulling manifests",
+		"The names of repositories, tags and digests have the form that the spec defines.",
+		(*run).name,
+	},
+	{
+		Endpoint, "Endpoints",
+		"Requests are to the endpoints of the spec, spelled as they are there.",
+		(*run).endpoint,
+	},
+	{
+		NoBody, "RFC 9110, sections 9.3.1, 9.3.2 and 9.3.5",
+		"GET, HEAD and DELETE have no body.",
+		(*run).noBody,
+	},
+	{
+		RetryAfter, "Error Codes; RFC 9110, section 10.2.3",
+		"A client that got 429 or 503 does not repeat the request before the time in Retry-After.",
+		(*run).retryAfter,
+	},
+	{
+		Expected, "the test itself",
+		"Clients request only operations that the test expects.",
+		(*run).expected,
+	},
 }
 
-func (l *lint) contentType() {
-	l.each(func(r *journal.Record) {
-		value := r.RequestHeader.Get("Content-Type")
-		switch {
-		case value == "":
-			l.found(r, "there is no Content-Type")
-		case strings.Contains(value, ";"):
-			l.found(r, "Content-Type is %q", value)
-		}
-	}, registry.PutManifest)
-}
-
-func (l *lint) mediaType() {
-	l.each(func(r *journal.Record) {
-		value := r.RequestHeader.Get("Content-Type")
-		if r.MediaType == "" || value == "" {
-			return
-		}
-		if t, _, _ := strings.Cut(value, ";"); strings.TrimSpace(t) != r.MediaType {
-			l.found(r, "Content-Type is %q, but mediaType is %q", value, r.MediaType)
-		}
-	}, registry.PutManifest)
-}
-
-// referrersTag returns the tag at which clients keep the referrers of a
-// manifest where a registry does not (Referrers Tag Schema).
-func referrersTag(d digest.Digest) string {
-	algorithm, encoded, _ := strings.Cut(string(d), ":")
-	tag := algorithm[:min(len(algorithm), 32)] + "-" + encoded[:min(len(encoded), 64)]
-	return strings.Map(func(c rune) rune {
-		if strings.ContainsRune("_.-", c) || '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' {
-			return c
-		}
-		return '-'
-	}, tag)
-}
-
-// after reports whether the tag was asked for in the repository after the
-// request, with any of the operations.
-func (l *lint) after(r *journal.Record, tag string, ops ...registry.Op) bool {
-	return slices.ContainsFunc(l.records, func(o *journal.Record) bool {
-		return o.Number > r.Number && o.Repo == r.Repo && o.Tag == tag && slices.Contains(ops, o.Op)
-	})
-}
-
-func (l *lint) referrersFallback() {
-	l.each(func(r *journal.Record) {
-		if r.Status != http.StatusNotFound || r.Digest == "" {
-			return
-		}
-		if tag := referrersTag(r.Digest); !l.after(r, tag, registry.GetManifest, registry.HeadManifest) {
-			l.found(r, "the tag %s was not looked at", tag)
-		}
-	}, registry.ListReferrers)
-}
-
-func (l *lint) referrersTag() {
-	l.each(func(r *journal.Record) {
-		subject := r.Subject
-		if subject == "" || !succeeded(r) || r.ResponseHeader.Get("OCI-Subject") != "" {
-			return
-		}
-		if tag := referrersTag(subject); !l.after(r, tag, registry.PutManifest) {
-			l.found(r, "the tag %s was not pushed", tag)
-		}
-	}, registry.PutManifest)
-}
-
-func (l *lint) link() {
-	var before []given
+func (l *run) link() {
+	var before []location
 	l.each(func(r *journal.Record) {
 		query := r.URL.Query()
-		goesOn := func(g given) bool {
+		follows := func(g location) bool {
 			next := g.url.Query()
-			return g.by.Op == r.Op && g.by.Repo == r.Repo && g.by.Digest == r.Digest &&
+			return g.from.Op == r.Op && g.from.Repo == r.Repo && g.from.Digest == r.Digest &&
 				(query.Has("last") && query.Get("last") == next.Get("last") ||
 					query.Has(journal.StateParam) && query.Get(journal.StateParam) == next.Get(journal.StateParam))
 		}
-		same := func(g given) bool { return g.url.Path == r.URL.Path && g.url.Query().Encode() == query.Encode() }
-		if i := slices.IndexFunc(before, goesOn); i >= 0 && !slices.ContainsFunc(before, same) {
+		same := func(g location) bool { return g.url.Path == r.URL.Path && g.url.Query().Encode() == query.Encode() }
+		if i := slices.IndexFunc(before, follows); i >= 0 && !slices.ContainsFunc(before, same) {
 			l.found(r, "the URL is %s, where Link was %s", r.URL.RequestURI(), before[i].url.RequestURI())
 		}
 		if u := next(r); u != nil && succeeded(r) {
-			before = append(before, given{r, u})
+			before = append(before, location{r, u})
 		}
 	}, registry.ListTags, registry.ListReferrers, registry.ListRepositories)
 }
@@ -127,11 +93,11 @@ func next(r *journal.Record) *url.URL {
 	return u
 }
 
-func (l *lint) name() {
+func (l *run) name() {
 	for _, r := range l.records {
 		switch r.Op {
 		case registry.UnknownOp, registry.Ping, registry.GetToken, registry.ListRepositories, registry.ListExtensions:
-			continue // They are not about a repository.
+			continue // These have no repository.
 		}
 		elements := strings.Split(r.URL.Path, "/")
 		last := elements[len(elements)-1]
@@ -168,14 +134,13 @@ func (l *lint) name() {
 	}
 }
 
-// validDigest reports whether s has the form of a digest, whatever its
-// algorithm.
+// validDigest reports whether s has the form of a digest of any algorithm.
 func validDigest(s string) bool {
 	err := digest.Digest(s).Validate()
 	return err == nil || err == digest.ErrDigestUnsupported
 }
 
-func (l *lint) endpoint() {
+func (l *run) endpoint() {
 	for _, r := range l.records {
 		switch {
 		case r.Op == registry.UnknownOp:
@@ -186,7 +151,7 @@ func (l *lint) endpoint() {
 	}
 }
 
-func (l *lint) noBody() {
+func (l *run) noBody() {
 	for _, r := range l.records {
 		switch r.Method {
 		case http.MethodGet, http.MethodHead, http.MethodDelete:
@@ -200,42 +165,7 @@ func (l *lint) noBody() {
 	}
 }
 
-func (l *lint) credentials() {
-	challenged := false
-	for _, r := range l.records {
-		if !challenged && r.RequestHeader.Get("Authorization") != "" {
-			l.found(r, "the registry has not asked for the credentials %q", r.RequestHeader.Get("Authorization"))
-		}
-		challenged = challenged || !r.Ongoing && r.ResponseHeader.Get("WWW-Authenticate") != ""
-	}
-}
-
-func (l *lint) credentialsInURL() {
-	for _, r := range l.records {
-		if r.Session != "" && r.Op != registry.StartUpload {
-			continue // The query is what the registry has put into Location.
-		}
-		if _, ok := r.URL.User.Password(); ok {
-			l.found(r, "there is a password before the host")
-		}
-		for name := range r.URL.Query() {
-			if redact.Secret(name) && !strings.EqualFold(name, "offline_token") {
-				l.found(r, "there is a secret in the parameter %s", name)
-			}
-		}
-	}
-}
-
-func (l *lint) credentialsPlain() {
-	for _, r := range l.records {
-		scheme, _, _ := strings.Cut(r.RequestHeader.Get("Authorization"), " ")
-		if strings.EqualFold(scheme, "Basic") && r.URL.Scheme == "http" && !names.Loopback(r.URL.Hostname()) {
-			l.found(r, "a password is sent to %s in plain text", r.URL.Host)
-		}
-	}
-}
-
-func (l *lint) retryAfter() {
+func (l *run) retryAfter() {
 	type target struct{ method, path string }
 	type wait struct {
 		by    *journal.Record
@@ -244,9 +174,9 @@ func (l *lint) retryAfter() {
 	waits := make(map[target]wait)
 	for _, r := range l.records {
 		to := target{r.Method, r.URL.Path}
-		// A request that was on its way already could not know.
+		// A client sends concurrent requests before it knows of the wait.
 		if w, ok := waits[to]; ok && !r.Start.Before(end(w.by)) && r.Start.Before(w.until) {
-			l.found(r, "request %d was answered %d with Retry-After: %s, which was %v too early to ask again",
+			l.found(r, "the response to request %d was %d with Retry-After: %s, and this request is %v too early",
 				w.by.Number, w.by.Status, w.by.ResponseHeader.Get("Retry-After"), w.until.Sub(r.Start))
 		}
 		if r.Status == http.StatusTooManyRequests || r.Status == http.StatusServiceUnavailable {
@@ -257,7 +187,7 @@ func (l *lint) retryAfter() {
 	}
 }
 
-// retryAt returns the time that the answer's Retry-After gives.
+// retryAt returns the time in the response's Retry-After.
 func retryAt(r *journal.Record) (time.Time, bool) {
 	value := r.ResponseHeader.Get("Retry-After")
 	if seconds, err := strconv.Atoi(value); err == nil {
@@ -267,7 +197,7 @@ func retryAt(r *journal.Record) (time.Time, bool) {
 	return t, err == nil
 }
 
-func (l *lint) expected() {
+func (l *run) expected() {
 	if l.expect == nil {
 		return
 	}

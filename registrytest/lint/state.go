@@ -11,35 +11,29 @@ import (
 	"github.com/ocireg/registry/registrytest/journal"
 )
 
-// Options returns the options of a registry that make the linter sharper: the
-// registry adds a query parameter to the URLs in Location and Link, as many
-// registries do, so that the linter sees which clients drop or rebuild it.
+// Options returns the options of a registry for the linter: the registry adds a
+// query parameter to the URLs in Location and Link, as many registries do, so
+// that the linter notices a client that loses the query. The result is empty if
+// the linter checks no rule about URLs.
 func (l Linter) Options() []registry.Option {
+	if !l.checks(UploadLocation, LatestLocation, Link) {
+		return nil
+	}
 	return []registry.Option{registry.WithMiddleware(new(states).middleware)}
 }
 
-// Observe has the journal note the facts that the linter needs.
-func (l Linter) Observe(j *journal.Journal) { j.ReadManifests() }
-
-// CheckRequests reports every finding as a failure of the test, or logs it if
-// LogOnly is set.
-func (l Linter) CheckRequests(t journal.TB, r journal.Requests) {
-	t.Helper()
-	for _, f := range l.Lint(r) {
-		if l.LogOnly {
-			t.Logf("lint: %v", f)
-		} else {
-			t.Errorf("lint: %v", f)
-		}
+// Observe makes the journal read the manifests that clients push, if the linter
+// checks a rule about them. Package registrytest calls it.
+func (l Linter) Observe(j *journal.Journal) {
+	if l.checks(MediaType, ReferrersTag) {
+		j.ReadManifests()
 	}
 }
 
-// states add a query parameter to the URLs that a registry gives to clients
-// for their next request, as real registries do, to see whether it comes back.
-// The registry itself does not look at it.
+// states adds a query parameter to URLs in responses. The registry ignores the
+// parameter.
 type states struct{ last atomic.Int64 }
 
-// middleware is for [registry.WithMiddleware].
 func (s *states) middleware(next registry.Handler) registry.Handler {
 	return func(w http.ResponseWriter, r *registry.Request) error {
 		switch r.Op {
@@ -51,20 +45,20 @@ func (s *states) middleware(next registry.Handler) registry.Handler {
 	}
 }
 
-// add returns the URL with a value of the parameter that there was not before.
+// add returns the URL with a new value of the parameter.
 func (s *states) add(to string) string {
 	u, err := url.Parse(to)
 	if err != nil {
 		return to
 	}
 	query := u.Query()
-	// Clients that are not careful with what is escaped get it wrong.
+	// A client that escapes carelessly changes this value.
 	query.Set(journal.StateParam, fmt.Sprintf("%d/+=", s.last.Add(1)))
 	u.RawQuery = query.Encode()
 	return u.String()
 }
 
-// stateWriter adds to the URLs in an answer.
+// A stateWriter adds the parameter to the URLs in a response.
 type stateWriter struct {
 	http.ResponseWriter
 	states *states
@@ -93,5 +87,5 @@ func (w *stateWriter) Write(p []byte) (int, error) {
 	return w.ResponseWriter.Write(p)
 }
 
-// Unwrap is for [http.ResponseController].
+// Unwrap returns the writer below, for [http.ResponseController].
 func (w *stateWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

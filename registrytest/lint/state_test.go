@@ -33,7 +33,7 @@ func get(t *testing.T, s *registrytest.Server, path string, header ...string) (h
 	return resp.Header, string(body)
 }
 
-func TestLinterIsADial(t *testing.T) {
+func TestLinterOfAServer(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name           string
@@ -53,7 +53,7 @@ func TestLinterIsADial(t *testing.T) {
 			tb := faketb.New(t)
 			s := registrytest.NewServer(tb, c.opts...)
 			get(t, s, "/v2/app/manifests/v1")
-			require.Empty(t, tb.Errors(), "what is found is told at the end")
+			require.Empty(t, tb.Errors(), "the findings come at the end")
 			tb.End()
 			require.Len(t, tb.Errors(), c.errors)
 			logged := 0
@@ -70,9 +70,9 @@ func TestLinterIsADial(t *testing.T) {
 	}
 }
 
-// What a linter adds to URLs, the registry does not mind, and a client that
-// follows them does not notice.
-func TestURLsHaveAStateWithALinter(t *testing.T) {
+// The registry ignores the parameter that a linter adds to URLs, and a client
+// that uses the URLs gets the same responses.
+func TestStateOfAServer(t *testing.T) {
 	t.Parallel()
 	s := registrytest.NewServer(t, lint.Linter{}, registry.WithPageSize(1))
 	for _, tag := range []string{"a", "b", "c"} {
@@ -92,7 +92,7 @@ func TestURLsHaveAStateWithALinter(t *testing.T) {
 	}
 	require.Len(t, tags, 3)
 	require.Contains(t, tags[2], `["c"]`)
-	require.Equal(t, []string{"1/+=", "2/+="}, states, "each is another")
+	require.Equal(t, []string{"1/+=", "2/+="}, states, "each URL has another one")
 
 	content := "content"
 	post, err := s.Client().Post(s.URL+"/v2/app/blobs/uploads/", "", nil)
@@ -111,10 +111,10 @@ func TestURLsHaveAStateWithALinter(t *testing.T) {
 	require.Equal(t, http.StatusCreated, done.StatusCode)
 	require.NotContains(t, done.Header.Get("Location"), journal.StateParam, "a blob has no state")
 	require.Equal(t, "PUT /v2/app/blobs/uploads/<session>?digest="+string(digest.FromString(content))+" 201",
-		s.Requests().Last().String(), "nor is it in golden files")
+		s.Requests().Last().String(), "a golden file leaves out the parameter")
 }
 
-// A server with a linter looks into the manifests that are pushed.
+// The journal of a server with a linter reads manifests.
 func TestServerWithALinterReadsManifests(t *testing.T) {
 	t.Parallel()
 	tb := faketb.New(t)
@@ -125,7 +125,7 @@ func TestServerWithALinterReadsManifests(t *testing.T) {
 	resp, err := s.Client().Do(r)
 	require.NoError(t, err)
 	resp.Body.Close()
-	require.Nil(t, s.Requests().First().RequestBody, "without keeping them")
+	require.Nil(t, s.Requests().First().RequestBody, "without keeping bodies")
 	tb.End()
 	require.Len(t, tb.Errors(), 1)
 	require.Contains(t, tb.Errors()[0], "breaks the rule media-type")

@@ -12,12 +12,12 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// A URL that is not for the next request has no state, nor does it get two.
+// Only URLs for the next request get the parameter, and only once.
 func TestStateIsAddedOnce(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		op       registry.Op
-		answer   func(w http.ResponseWriter)
+		response func(w http.ResponseWriter)
 		location string
 		link     string
 	}{
@@ -38,7 +38,7 @@ func TestStateIsAddedOnce(t *testing.T) {
 		h := new(states).middleware(func(w http.ResponseWriter, r *registry.Request) error {
 			w.Header().Set("Location", "/a?b=c")
 			w.Header().Set("Link", `</l?last=x>; rel="next"`)
-			c.answer(w)
+			c.response(w)
 			return nil
 		})
 		require.NoError(t, h(w, &registry.Request{Op: c.op}), name)
@@ -49,5 +49,5 @@ func TestStateIsAddedOnce(t *testing.T) {
 		require.Equal(t, want.Query(), got.Query(), name)
 		require.Equal(t, c.link, w.Header().Get("Link"), name)
 	}
-	require.Equal(t, "%zz", new(states).add("%zz"), "what is no URL is left alone")
+	require.Equal(t, "%zz", new(states).add("%zz"), "not a URL")
 }

@@ -1,114 +1,74 @@
 package lint
 
 import (
+	"fmt"
 	"mime"
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 
 	"github.com/opencontainers/go-digest"
 
 	"github.com/ocireg/registry"
-	"github.com/ocireg/registry/internal/field"
 	"github.com/ocireg/registry/registrytest/journal"
 )
 
-// chunk returns the range that the request says it uploads. It is not ok if
-// the request says nothing of the kind.
-func chunk(r *journal.Record) (first, last int64, ok bool) {
-	return field.ChunkRange(r.RequestHeader.Get("Content-Range"))
+// Rules for all uploads.
+const (
+	UploadStart     Rule = "upload-start"     // the start of an upload in chunks without Content-Length: 0
+	UploadAlgorithm Rule = "upload-algorithm" // an end with another digest algorithm than announced at the start
+	UploadLocation  Rule = "upload-location"  // a URL that the client assembled, or without its query
+	LatestLocation  Rule = "latest-location"  // a URL that is not from the latest response
+	UploadType      Rule = "upload-type"      // content whose type is not application/octet-stream
+	UploadDigest    Rule = "upload-digest"    // an end without a digest
+	UploadOpen      Rule = "upload-open"      // an upload that the client neither ends nor cancels
+	UploadAgain     Rule = "upload-again"     // an upload of a blob that the client knows to exist
+)
+
+var uploadChecks = []check{
+	{
+		UploadStart, "Pushing a blob in chunks",
+		"The POST that starts an upload in chunks has a Content-Length of 0.",
+		(*run).uploadStart,
+	},
+	{
+		UploadAlgorithm, "Pushing a blob in chunks",
+		"The POST that starts an upload in chunks has the parameter digest-algorithm unless the algorithm is sha256.",
+		(*run).uploadAlgorithm,
+	},
+	{
+		UploadLocation, "POST then PUT",
+		"The URL of a request to an upload session is a Location from the registry, with its query; the client does not assemble it.",
+		(*run).uploadLocation,
+	},
+	{
+		LatestLocation, "Pushing a blob in chunks",
+		"A request to an upload session uses the Location in the latest response.",
+		(*run).latestLocation,
+	},
+	{
+		UploadType, "POST then PUT, Single POST, Pushing a blob in chunks",
+		"The content of a blob has the Content-Type application/octet-stream.",
+		(*run).uploadType,
+	},
+	{
+		UploadDigest, "Pushing a blob in chunks",
+		"The PUT that closes an upload session has the parameter digest.",
+		(*run).uploadDigest,
+	},
+	{
+		UploadOpen, "Cancel a blob upload",
+		"A client closes an upload session that it started, or cancels it with DELETE.",
+		(*run).uploadOpen,
+	},
+	{
+		UploadAgain, "Layer Upload De-duplication",
+		"A client does not upload a blob to a repository that has it according to an earlier response.",
+		(*run).uploadAgain,
+	},
 }
 
-// received returns the range that the answer says was uploaded.
-func received(r *journal.Record) (first, last int64, ok bool) {
-	return field.ChunkRange(r.ResponseHeader.Get("Range"))
-}
-
-func (l *lint) contentRange() {
-	l.each(func(r *journal.Record) {
-		value := r.RequestHeader.Get("Content-Range")
-		first, last, ok := chunk(r)
-		switch {
-		case value == "":
-		case !ok:
-			l.found(r, "Content-Range is %q", value)
-		case last < first:
-			l.found(r, "Content-Range is %q, which ends before it begins", value)
-		}
-	}, registry.PatchUpload, registry.PutUpload)
-}
-
-func (l *lint) chunkLength() {
-	l.each(func(r *journal.Record) {
-		first, last, ok := chunk(r)
-		if ok && r.ContentLength >= 0 && last-first+1 != r.ContentLength {
-			l.found(r, "Content-Range is %s, but Content-Length is %d", r.RequestHeader.Get("Content-Range"), r.ContentLength)
-		}
-	}, registry.PatchUpload, registry.PutUpload)
-}
-
-func (l *lint) chunkOrder() {
-	for _, s := range l.sessions {
-		if s.start == nil {
-			continue
-		}
-		next := int64(0) // the offset that the client knows of, or -1
-		for _, r := range s.requests {
-			if r.Op == registry.PatchUpload || r.Op == registry.PutUpload {
-				if first, _, ok := chunk(r); ok && next >= 0 && first != next {
-					l.found(r, "the chunk begins with byte %d, the next was %d", first, next)
-				}
-				switch {
-				case succeeded(r) && next >= 0:
-					next += r.BytesIn
-					if _, last, ok := received(r); ok && last > 0 && last+1 != next {
-						next = -1 // Whom should the client believe?
-					}
-					continue
-				case r.Status != http.StatusRequestedRangeNotSatisfiable:
-					next = -1
-				}
-			}
-			// 0-0 can be one byte or none.
-			if _, last, ok := received(r); ok && last > 0 {
-				next = last + 1
-			}
-		}
-	}
-}
-
-func (l *lint) chunkSize() {
-	for _, s := range l.sessions {
-		if s.start == nil {
-			continue
-		}
-		least, err := strconv.ParseInt(s.start.ResponseHeader.Get("OCI-Chunk-Min-Length"), 10, 64)
-		if err != nil {
-			continue
-		}
-		var before *journal.Record
-		for _, r := range s.requests {
-			if r.Op != registry.PatchUpload && r.Op != registry.PutUpload || r.ContentLength == 0 {
-				continue
-			}
-			if before != nil && before.BytesIn < least {
-				l.found(before, "the chunk has %d bytes, is not the last, and should have at least %d", before.BytesIn, least)
-			}
-			before = nil
-			if succeeded(r) {
-				before = r
-			}
-		}
-	}
-}
-
-// inChunks reports whether any part of the session was uploaded with PATCH.
-func (s *uploadSession) inChunks() bool {
-	return slices.ContainsFunc(s.requests, func(r *journal.Record) bool { return r.Op == registry.PatchUpload })
-}
-
-func (l *lint) uploadStart() {
+func (l *run) uploadStart() {
 	for _, s := range l.sessions {
 		r := s.start
 		if r == nil || r.Op != registry.StartUpload || !s.inChunks() {
@@ -123,7 +83,7 @@ func (l *lint) uploadStart() {
 	}
 }
 
-func (l *lint) uploadAlgorithm() {
+func (l *run) uploadAlgorithm() {
 	for _, s := range l.sessions {
 		if s.start == nil || s.start.Op != registry.StartUpload || !s.inChunks() {
 			continue
@@ -141,15 +101,15 @@ func (l *lint) uploadAlgorithm() {
 	}
 }
 
-// A given is a URL that a client has been given for its next request.
-type given struct {
-	by  *journal.Record
-	url *url.URL
+// A location is a URL for the client's next request, from a response.
+type location struct {
+	from *journal.Record
+	url  *url.URL
 }
 
-// has reports whether a client that was given the URL may have made the one of
-// the request from it, by adding parameters.
-func (g given) has(u *url.URL) bool {
+// matches reports whether a client can have made u from the location by adding
+// parameters.
+func (g location) matches(u *url.URL) bool {
 	if g.url.Path != u.Path {
 		return false
 	}
@@ -162,15 +122,15 @@ func (g given) has(u *url.URL) bool {
 	return true
 }
 
-// locations calls check with each request of a session and the Locations that
-// were given before it.
-func (l *lint) locations(check func(r *journal.Record, before []given)) {
+// locations calls check with each request to a session and the Locations in
+// earlier responses.
+func (l *run) locations(check func(r *journal.Record, before []location)) {
 	for _, s := range l.sessions {
-		var before []given
+		var before []location
 		note := func(r *journal.Record) {
-			// Of a request that failed the client may or may not have an answer.
+			// The client may have the response even if the request failed.
 			if u := r.Location(); u != nil && !r.Ongoing && r.Status != http.StatusCreated {
-				before = append(before, given{r, u})
+				before = append(before, location{r, u})
 			}
 		}
 		if s.start != nil {
@@ -183,15 +143,15 @@ func (l *lint) locations(check func(r *journal.Record, before []given)) {
 	}
 }
 
-func (l *lint) uploadLocation() {
-	l.locations(func(r *journal.Record, before []given) {
+func (l *run) uploadLocation() {
+	l.locations(func(r *journal.Record, before []location) {
 		if len(before) == 0 {
 			l.found(r, "the registry has given no Location for this session")
 			return
 		}
 		last := before[len(before)-1].url
 		for _, g := range before {
-			if g.has(r.URL) {
+			if g.matches(r.URL) {
 				return
 			}
 			if g.url.Path == r.URL.Path {
@@ -202,29 +162,29 @@ func (l *lint) uploadLocation() {
 	})
 }
 
-func (l *lint) latestLocation() {
-	l.locations(func(r *journal.Record, before []given) {
+func (l *run) latestLocation() {
+	l.locations(func(r *journal.Record, before []location) {
 		if r.Op != registry.PatchUpload && r.Op != registry.PutUpload {
 			return
 		}
-		// What nobody has told the client is not held against it.
+		// The client may not have got the response of a failed request.
 		heard := len(before)
-		for heard > 0 && !succeeded(before[heard-1].by) {
+		for heard > 0 && !succeeded(before[heard-1].from) {
 			heard--
 		}
-		if heard == 0 || slices.ContainsFunc(before[heard-1:], func(g given) bool { return g.has(r.URL) }) {
+		if heard == 0 || slices.ContainsFunc(before[heard-1:], func(g location) bool { return g.matches(r.URL) }) {
 			return
 		}
 		for _, g := range before[:heard-1] {
-			if g.has(r.URL) {
-				l.found(r, "the URL is from the answer to request %d, but the one to request %d came after it", g.by.Number, before[heard-1].by.Number)
+			if g.matches(r.URL) {
+				l.found(r, "the URL is from the response to request %d, but the response to request %d came after it", g.from.Number, before[heard-1].from.Number)
 				return
 			}
 		}
 	})
 }
 
-func (l *lint) uploadType() {
+func (l *run) uploadType() {
 	l.each(func(r *journal.Record) {
 		if r.BytesIn == 0 {
 			return
@@ -236,7 +196,7 @@ func (l *lint) uploadType() {
 	}, registry.PatchUpload, registry.PutUpload, registry.PostBlob)
 }
 
-func (l *lint) uploadDigest() {
+func (l *run) uploadDigest() {
 	l.each(func(r *journal.Record) {
 		if !r.URL.Query().Has("digest") {
 			l.found(r, "there is no digest in the query %q", r.URL.RawQuery)
@@ -244,7 +204,7 @@ func (l *lint) uploadDigest() {
 	}, registry.PutUpload)
 }
 
-func (l *lint) uploadOpen() {
+func (l *run) uploadOpen() {
 	for _, s := range l.sessions {
 		if s.start == nil || !succeeded(s.start) {
 			continue
@@ -255,26 +215,34 @@ func (l *lint) uploadOpen() {
 			case r.Op == registry.CancelUpload, r.Status == http.StatusNotFound, r.Op == registry.PutUpload && succeeded(r):
 				open = false
 			case r.Op == registry.PutUpload && slices.ContainsFunc(r.Errors, isDigestInvalid):
-				open = false // This registry ends the session then.
+				open = false // This registry ends the session.
 			case r.Op == registry.PutUpload:
-				// Where a fault has hit, nobody knows.
+				// A fault may have hit the request before or after the end.
 				open = r.Fault == nil
 			}
 		}
 		if open {
-			l.found(s.start, "the session was left open after %d more requests", len(s.requests))
+			l.found(s.start, "the session was left open after %s", more(len(s.requests)))
 		}
 	}
 }
 
+// more returns "1 more request" or, with another number, "2 more requests".
+func more(n int) string {
+	if n == 1 {
+		return "1 more request"
+	}
+	return fmt.Sprintf("%d more requests", n)
+}
+
 func isDigestInvalid(e *registry.Error) bool { return e.Code == registry.CodeDigestInvalid }
 
-func (l *lint) uploadAgain() {
+func (l *run) uploadAgain() {
 	type blob struct {
 		repo   string
 		digest digest.Digest
 	}
-	there := make(map[blob]*journal.Record)   // who has said so
+	known := make(map[blob]*journal.Record)   // the responses that say so
 	begun := make(map[string]*journal.Record) // the first requests of sessions
 	for _, r := range l.records {
 		b := blob{r.Repo, r.Digest}
@@ -286,17 +254,17 @@ func (l *lint) uploadAgain() {
 		}
 		switch r.Op {
 		case registry.PutUpload, registry.PostBlob:
-			// Who has begun already may go on.
-			if by := there[b]; by != nil && by.Number < begin.Number && !end(by).After(begin.Start) {
+			// A client may finish an upload that it began earlier.
+			if by := known[b]; by != nil && by.Number < begin.Number && !end(by).After(begin.Start) {
 				l.found(r, "request %d, %v, has said that the blob is there", by.Number, by)
 			}
 		case registry.DeleteBlob:
 			if succeeded(r) {
-				delete(there, b)
+				delete(known, b)
 			}
 		case registry.HeadBlob, registry.GetBlob, registry.MountBlob:
-			if succeeded(r) && r.Status != http.StatusAccepted && there[b] == nil {
-				there[b] = r
+			if succeeded(r) && r.Status != http.StatusAccepted && known[b] == nil {
+				known[b] = r
 			}
 		}
 	}
