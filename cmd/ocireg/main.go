@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/registrytest"
 )
 
 func main() {
@@ -67,12 +68,16 @@ func serve(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	defer listener.Close()
 
-	server := &http.Server{
-		Handler:           registry.New(store, append(s.options, logRequests)...),
-		ReadHeaderTimeout: time.Minute,
-		ErrorLog:          logger,
+	opts := []registrytest.Option{
+		registrytest.WithStore(store),
+		registrytest.WithListener(listener),
+		registrytest.WithoutJournal(),
+		registry.Options(append(s.options, logRequests)...),
+		registrytest.WithHTTPServer(func(server *http.Server) {
+			server.ReadHeaderTimeout = time.Minute
+			server.ErrorLog = logger
+		}),
 	}
-	start := server.Serve
 	b := banner{scheme: "http", host: hostOf(listener, s.addr), what: s.what(), readOnly: s.readOnly}
 	if s.tls {
 		certs, err := s.makeCertificates()
@@ -81,30 +86,28 @@ func serve(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		}
 		defer certs.remove()
 		b.scheme, b.caFile = "https", certs.caFile
-		server.TLSConfig = certs.config
-		start = func(l net.Listener) error { return server.ServeTLS(l, "", "") }
+		opts = append(opts, registrytest.WithTLS(), registrytest.WithHTTPServer(func(server *http.Server) {
+			server.TLSConfig = certs.config
+		}))
 	}
-	// Clients that come while this looks around wait to be accepted.
+	// The server accepts clients that connect meanwhile once it has started.
 	if err := b.list(ctx, store, logger); err != nil {
 		return err
 	}
 	b.print(stdout)
 
-	ended := make(chan error, 1)
-	go func() { ended <- start(listener) }()
-	select {
-	case err := <-ended:
-		return fmt.Errorf("serving: %w", err)
-	case <-ctx.Done():
+	server, err := registrytest.Start(opts...)
+	if err != nil {
+		return err
 	}
-	err = shutDown(context.WithoutCancel(ctx), server, logger)
-	<-ended
-	return err
+	defer server.Close()
+	<-ctx.Done()
+	return shutDown(context.WithoutCancel(ctx), server, logger)
 }
 
 // shutDown waits until the requests that are running have been answered. If
-// that takes longer than an eye notices, it says so.
-func shutDown(ctx context.Context, server *http.Server, logger *log.Logger) error {
+// that takes longer than a user notices, it logs so.
+func shutDown(ctx context.Context, server *registrytest.Server, logger *log.Logger) error {
 	soon, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
 	defer cancel()
 	err := server.Shutdown(soon)
