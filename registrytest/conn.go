@@ -1,12 +1,17 @@
 package registrytest
 
 import (
+	"context"
 	"crypto/tls"
+	"errors"
+	"fmt"
 	"io"
 	"net"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -27,6 +32,35 @@ type clientConn struct {
 
 	// reads is true while the client reads, and after reading has failed.
 	reads atomic.Bool
+}
+
+// dialer returns a function for the transport of a server at the address.
+func (s *service) dialer(address net.Addr) func(ctx context.Context, network, addr string) (net.Conn, error) {
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		own := addr == address.String()
+		if own {
+			network = address.Network()
+		}
+		c, err := new(net.Dialer).DialContext(ctx, network, addr)
+		switch {
+		case !own:
+			return c, err
+		case err != nil:
+			return nil, s.refused(err)
+		}
+		return s.client(c), nil
+	}
+}
+
+// refused counts a client that was refused, and returns the error that it gets.
+func (s *service) refused(err error) error {
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		s.refusals.Add(1)
+	}
+	if note := s.closedNote(); note != "" {
+		return fmt.Errorf("%w (registrytest: %s)", err, note)
+	}
+	return err
 }
 
 // client returns the connection as one of the service's own clients.
@@ -129,3 +163,31 @@ func (c *silentConn) Close() error {
 
 // NetConn returns the connection that is silent.
 func (c *silentConn) NetConn() net.Conn { return c.Conn }
+
+// listenTime is how long a server waits for the port that it had before.
+const listenTime = 5 * time.Second
+
+// listen listens at an address of this machine.
+func listen(network, address string) (net.Listener, error) {
+	var timeout <-chan time.Time
+	for {
+		l, err := net.Listen(network, address)
+		if err == nil {
+			return l, nil
+		}
+		if strings.HasSuffix(address, ":0") {
+			if l, err6 := net.Listen(network, "[::1]:0"); err6 == nil {
+				return l, nil
+			}
+			return nil, fmt.Errorf("listening on the loopback interface: %w", err)
+		}
+		if timeout == nil {
+			timeout = time.After(listenTime)
+		}
+		select {
+		case <-timeout:
+			return nil, err
+		case <-time.After(time.Millisecond):
+		}
+	}
+}

@@ -86,7 +86,11 @@ func (n *Network) Registry(host string, opts ...Option) *Server {
 		n.t.Fatalf("registrytest: starting a registry at %s: %v", host, err)
 	}
 	if set.external != nil {
-		(&Server{env: set.env}).inProcess(n.t, "a network")
+		if r, err := set.external.External(n.t.Name()); err != nil {
+			n.t.Fatalf("registrytest: %v", err)
+		} else if r != nil {
+			(&Server{env: r.Env}).inProcess(n.t, "a network")
+		}
 	}
 	s := newServer(n.t, set)
 	if err := s.listenOn(n, host, set); err != nil {

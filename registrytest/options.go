@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"os"
 
 	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/internal/elsewhere"
 	"github.com/ocireg/registry/registrytest/journal"
 )
 
@@ -24,6 +24,7 @@ import (
 //     fail the test.
 //   - Observe(*journal.Journal), before the server starts.
 //   - CheckRequests(journal.TB, journal.Requests), after the server was closed.
+//   - AfterTest(TB, *Server), last of all. [Start] refuses such an option.
 type Option interface {
 	// Options returns the options for the handler. The options of this package
 	// return none: they change the server.
@@ -41,6 +42,10 @@ type (
 	checker   interface {
 		CheckRequests(journal.TB, journal.Requests)
 	}
+	afterTest interface{ AfterTest(TB, *Server) }
+	external  interface {
+		External(test string) (*elsewhere.Registry, error)
+	}
 )
 
 // settings is what the options of one server set.
@@ -51,23 +56,22 @@ type settings struct {
 	exclusive map[string]string // what an option decides -> its name
 	observers []observer
 	checkers  []checker
+	afterTest []afterTest
+	external  external // or nil
 
 	store     registry.Store
 	variant   TLSVariant
 	bodies    int64
 	logs      bool
 	noJournal bool
-	env       string // the environment variable of WithRegistryFrom, or ""
 
 	// The functions below do the work of an option. A test without the option
 	// does not link them.
 
-	listen    func(*Server, *settings) error           // makes a server listen
-	listener  net.Listener                             // for listenOnPort, or nil
-	secure    func(s *Server, host string) *tls.Config // prepares TLS, or nil
-	servers   []func(*http.Server)                     // configure the http.Server
-	external  func(TB, *settings) *Server              // returns another registry, or nil
-	afterTest []func(*Server)                          // called after the server was closed
+	listen   func(*Server, *settings) error           // makes a server listen
+	listener net.Listener                             // for listenOnPort, or nil
+	secure   func(s *Server, host string) *tls.Config // prepares TLS, or nil
+	servers  []func(*http.Server)                     // configure the http.Server
 }
 
 // newSettings returns the settings that the options make, or an error if an
@@ -173,6 +177,14 @@ func (s *settings) addForeign(o Option) error {
 	if o, ok := o.(checker); ok {
 		s.checkers = append(s.checkers, o)
 	}
+	if o, ok := o.(afterTest); ok {
+		s.afterTest = append(s.afterTest, o)
+		s.needTest = append(s.needTest, name)
+	}
+	if o, ok := o.(external); ok {
+		s.external = o
+		s.needTest = append(s.needTest, name)
+	}
 	return nil
 }
 
@@ -242,38 +254,4 @@ func WithBodies(limit int64) Option {
 // program that runs for long: [Server.Requests] is always empty.
 func WithoutJournal() Option {
 	return option{name: "WithoutJournal", set: func(s *settings) { s.noJournal = true }}
-}
-
-// WithLayoutOnFailure makes a server that writes its content to disk if the
-// test has failed: as a tree of OCI image layouts, which other tools read. The
-// tree is a new directory in dir. If dir is empty, it is in the directory of
-// [testing.T] that go test -artifacts keeps. The test logs its path. The tree
-// has everything that [content.Copy] reaches.
-func WithLayoutOnFailure(dir string) Option {
-	return option{name: "WithLayoutOnFailure", needTest: true, set: func(s *settings) {
-		s.afterTest = append(s.afterTest, func(s *Server) { s.writeLayout(dir) })
-	}}
-}
-
-// WithRegistryFrom makes the test run against another registry if the
-// environment variable holds the address of one, such as "localhost:5000",
-// "https://user:password@registry.example.com" or "ghcr.io/me/test". The path
-// is the place of the test's repositories. Without a scheme the server uses
-// HTTP for localhost and loopback addresses, and HTTPS for all others. If the
-// variable is empty, the option changes nothing.
-//
-// Each server is a part of that registry, empty at first, which [Server.Ref]
-// names. The test's content stays there. Push and the other methods of
-// [content.State] send requests, with the user and password of the address as
-// Basic credentials.
-//
-// All other options, and methods such as [Server.Restart] and
-// [Server.Requests], need a registry of this process: they skip the test.
-func WithRegistryFrom(env string) Option {
-	return option{name: "WithRegistryFrom", once: "registry", needTest: true, set: func(s *settings) {
-		s.env = env
-		if os.Getenv(env) != "" {
-			s.external = newExternal
-		}
-	}}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/ocireg/registry/memstore"
 	"github.com/ocireg/registry/registrytest"
 	"github.com/ocireg/registry/registrytest/auth"
+	"github.com/ocireg/registry/registrytest/external"
 	"github.com/ocireg/registry/registrytest/journal"
 )
 
@@ -53,7 +54,7 @@ func TestOptionsThatContradictEachOther(t *testing.T) {
 		"two stores":          {[]registrytest.Option{registrytest.WithStore(memstore.New()), registrytest.WithStore(memstore.New())}, "WithStore and WithStore both set the store; leave one out"},
 		"two in groups":       {[]registrytest.Option{registrytest.WithStore(memstore.New()), registrytest.Options(registrytest.WithStore(memstore.New()))}, "both set the store"},
 		"two authentications": {[]registrytest.Option{auth.Basic(), auth.Bearer()}, "*auth.Auth and *auth.Auth both set the authentication; leave one out"},
-		"two registries":      {[]registrytest.Option{registrytest.WithRegistryFrom("A"), registrytest.WithRegistryFrom("B")}, "both set the registry"},
+		"two registries":      {[]registrytest.Option{external.FromEnv("A"), external.FromEnv("B")}, "both set the registry"},
 		"nil":                 {[]registrytest.Option{nil}, "an option is nil; leave it out"},
 		"nil in a group":      {[]registrytest.Option{registrytest.Options(nil)}, "an option is nil; leave it out"},
 		"a bad rule":          {[]registrytest.Option{bad}, `rule "ci sing **"`},

@@ -52,6 +52,21 @@ func (s *Server) check(t TB, method string) {
 	}
 }
 
+// inProcess skips the test t if the registry runs elsewhere.
+func (s *Server) inProcess(t TB, method string) {
+	t.Helper()
+	if s.env == "" {
+		return
+	}
+	const format = "registrytest: %s needs a registry of this process, but %s has the address of another"
+	if t, ok := t.(interface {
+		Skipf(format string, args ...any)
+	}); ok {
+		t.Skipf(format, method, s.env)
+	}
+	t.Fatalf(format, method, s.env)
+}
+
 // closedNote returns a sentence for a server that the user closed before the
 // end of its test, or "".
 func (s *service) closedNote() string {

@@ -2,7 +2,6 @@ package registrytest
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -10,10 +9,9 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
-	"time"
 
 	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/internal/elsewhere"
 	"github.com/ocireg/registry/memstore"
 	"github.com/ocireg/registry/registrytest/content"
 	"github.com/ocireg/registry/registrytest/fault"
@@ -72,7 +70,11 @@ func NewServer(t TB, opts ...Option) *Server {
 		t.Fatalf("registrytest: starting a server: %v", err)
 	}
 	if set.external != nil {
-		return set.external(t, set)
+		if r, err := set.external.External(t.Name()); err != nil {
+			t.Fatalf("registrytest: %v", err)
+		} else if r != nil {
+			return newExternal(t, set, r)
+		}
 	}
 	s := newServer(t, set)
 	if err := set.listen(s, set); err != nil {
@@ -99,6 +101,20 @@ func Start(opts ...Option) (*Server, error) {
 		return nil, fmt.Errorf("registrytest: starting a server: %w", err)
 	}
 	return s, nil
+}
+
+// newExternal makes a server of a registry that runs elsewhere.
+func newExternal(t TB, set *settings, r *elsewhere.Registry) *Server {
+	t.Helper()
+	s := &Server{URL: r.URL, State: content.State{Store: r.Store}, t: t, env: r.Env, prefix: r.Prefix}
+	if len(set.given) > 1 {
+		s.inProcess(t, "an option")
+	}
+	client := &http.Client{Transport: r.Transport}
+	s.transport = func() *http.Transport { return r.Transport }
+	s.client = func() *http.Client { return client }
+	t.Cleanup(r.Transport.CloseIdleConnections)
+	return s
 }
 
 // newServer makes a server that does not listen yet.
@@ -148,8 +164,8 @@ func (s *Server) endWithTest(set *settings, at string) {
 		s.t.Helper()
 		s.end(fmt.Sprintf("the server started at %s has failed: ", at)) // In a bubble, go test knows no line for a cleanup.
 		s.explain()
-		for _, f := range set.afterTest {
-			f(s)
+		for _, o := range set.afterTest {
+			o.AfterTest(s.t, s)
 		}
 	})
 }
@@ -212,35 +228,6 @@ func listenOnPort(s *Server, set *settings) error {
 	}}}
 	set.configure(&s.service)
 	return s.service.start()
-}
-
-// dialer returns a function for the transport of a server at the address.
-func (s *service) dialer(address net.Addr) func(ctx context.Context, network, addr string) (net.Conn, error) {
-	return func(ctx context.Context, network, addr string) (net.Conn, error) {
-		own := addr == address.String()
-		if own {
-			network = address.Network()
-		}
-		c, err := new(net.Dialer).DialContext(ctx, network, addr)
-		switch {
-		case !own:
-			return c, err
-		case err != nil:
-			return nil, s.refused(err)
-		}
-		return s.client(c), nil
-	}
-}
-
-// refused counts a client that was refused, and returns the error that it gets.
-func (s *service) refused(err error) error {
-	if errors.Is(err, syscall.ECONNREFUSED) {
-		s.refusals.Add(1)
-	}
-	if note := s.closedNote(); note != "" {
-		return fmt.Errorf("%w (registrytest: %s)", err, note)
-	}
-	return err
 }
 
 // Host returns the host and the port, such as "127.0.0.1:43121".
@@ -369,32 +356,4 @@ func (s *Server) close(at string) error {
 		return t.end()
 	}
 	return nil
-}
-
-// listenTime is how long a server waits for the port that it had before.
-const listenTime = 5 * time.Second
-
-// listen listens at an address of this machine.
-func listen(network, address string) (net.Listener, error) {
-	var timeout <-chan time.Time
-	for {
-		l, err := net.Listen(network, address)
-		if err == nil {
-			return l, nil
-		}
-		if strings.HasSuffix(address, ":0") {
-			if l, err6 := net.Listen(network, "[::1]:0"); err6 == nil {
-				return l, nil
-			}
-			return nil, fmt.Errorf("listening on the loopback interface: %w", err)
-		}
-		if timeout == nil {
-			timeout = time.After(listenTime)
-		}
-		select {
-		case <-timeout:
-			return nil, err
-		case <-time.After(time.Millisecond):
-		}
-	}
 }

@@ -22,7 +22,9 @@ import (
 	"github.com/ocireg/registry/internal/faketb"
 	"github.com/ocireg/registry/registrytest"
 	"github.com/ocireg/registry/registrytest/content"
+	"github.com/ocireg/registry/registrytest/external"
 	"github.com/ocireg/registry/registrytest/fault"
+	"github.com/ocireg/registry/registrytest/keep"
 )
 
 // started starts a server without a test, for a test.
@@ -155,8 +157,8 @@ func TestStartWithoutATest(t *testing.T) {
 	t.Parallel()
 	for want, opt := range map[string]registrytest.Option{
 		"WithLogs needs a test; use NewServer": registrytest.WithLogs(),
-		"WithLayoutOnFailure needs a test":     registrytest.WithLayoutOnFailure(""),
-		"WithRegistryFrom needs a test":        registrytest.WithRegistryFrom("NOT_SET"),
+		"keep.Keeper needs a test":             keep.OnFailure(""),
+		"external.Variable needs a test":       external.FromEnv("NOT_SET"),
 		"an option is nil":                     nil,
 	} {
 		_, err := registrytest.Start(opt)

@@ -39,7 +39,10 @@ var rooms = []struct {
 	{"registrytest/lint", []string{".", "registrytest/journal"}},
 	{"registrytest/auth", []string{"."}},
 	{"registrytest/conformance", []string{".", "registrytest/content"}},
-	{"registrytest", []string{".", "memstore", "layout", "registrytest/content", "registrytest/journal", "registrytest/fault"}},
+	{"internal/elsewhere", []string{"."}},
+	{"registrytest", []string{".", "memstore", "registrytest/content", "registrytest/journal", "registrytest/fault"}},
+	{"registrytest/external", []string{"."}},
+	{"registrytest/keep", []string{".", "layout", "registrytest/content", "registrytest"}},
 	{"cmd/ocireg", []string{".", "memstore", "layout", "registrytest/fault", "registrytest/auth", "registrytest"}},
 }
 

@@ -1,4 +1,4 @@
-package registrytest_test
+package keep_test
 
 import (
 	"os"
@@ -11,15 +11,16 @@ import (
 	"github.com/ocireg/registry/layout"
 	"github.com/ocireg/registry/registrytest"
 	"github.com/ocireg/registry/registrytest/content"
+	"github.com/ocireg/registry/registrytest/keep"
 )
 
-func TestLayoutOnFailure(t *testing.T) {
+func TestOnFailure(t *testing.T) {
 	t.Parallel()
 	for _, failing := range []bool{true, false} {
 		dir := filepath.Join(t.TempDir(), "kept")
 		var app content.Content
 		tr := faketb.Try(t, func(tb *faketb.TB) {
-			reg := registrytest.NewServer(tb, registrytest.WithLayoutOnFailure(dir))
+			reg := registrytest.NewServer(tb, keep.OnFailure(dir))
 			app = reg.Push(tb, "team/app:v1", content.Image())
 			if failing {
 				tb.Errorf("something is wrong")

@@ -1,4 +1,4 @@
-package registrytest_test
+package external_test
 
 import (
 	"context"
@@ -12,10 +12,20 @@ import (
 
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/internal/faketb"
+	"github.com/ocireg/registry/internal/testclient"
 	"github.com/ocireg/registry/registrytest"
 	"github.com/ocireg/registry/registrytest/content"
+	"github.com/ocireg/registry/registrytest/external"
 	"github.com/ocireg/registry/registrytest/fault"
 )
+
+// get returns the status and the body of the response.
+func get(t *testing.T, c *http.Client, url string) (int, string) {
+	t.Helper()
+	r := testclient.New(t, c, "").Get(url)
+	require.NoError(t, r.Err)
+	return r.Status, r.Body
+}
 
 const testEnv = "REGISTRYTEST_TEST_REGISTRY"
 
@@ -26,10 +36,11 @@ func elsewhere(t *testing.T, opts ...registrytest.Option) *registrytest.Server {
 	return s
 }
 
-func TestWithRegistryFromNowhereDoesNothing(t *testing.T) {
+func TestFromEnvWithoutAnAddress(t *testing.T) {
 	t.Setenv(testEnv, "")
-	s := registrytest.NewServer(t, registrytest.WithRegistryFrom(testEnv), registrytest.WithTLS())
-	requireUp(t, s)
+	s := registrytest.NewServer(t, external.FromEnv(testEnv), registrytest.WithTLS())
+	status, _ := get(t, s.Client(), s.URL+"/v2/")
+	require.Equal(t, http.StatusOK, status)
 	s.Restart()
 	require.Equal(t, 1, s.Requests().Len())
 }
@@ -38,7 +49,7 @@ func TestTheSameTestAgainstAnotherRegistry(t *testing.T) {
 	other := elsewhere(t, registry.WithPageSize(1))
 	for _, subtest := range []string{"One test", "one-TEST/☺"} {
 		t.Run(subtest, func(t *testing.T) {
-			s := registrytest.NewServer(t, registrytest.WithRegistryFrom(testEnv))
+			s := registrytest.NewServer(t, external.FromEnv(testEnv))
 			image := s.Push(t, "team/app:v1", content.Image(content.Layers(3)))
 			s.Push(t, "team/app:v2", image)
 			index := s.Push(t, "team/app", content.Index(content.Platforms("linux/amd64", "linux/arm64")))
@@ -86,7 +97,7 @@ func TestTheSameTestAgainstAnotherRegistry(t *testing.T) {
 
 func TestAnotherRegistryThatRefuses(t *testing.T) {
 	elsewhere(t, registry.Without(registry.DeleteTag, registry.StartUpload))
-	s := registrytest.NewServer(t, registrytest.WithRegistryFrom(testEnv))
+	s := registrytest.NewServer(t, external.FromEnv(testEnv))
 	ctx := context.Background()
 	require.ErrorIs(t, s.Store.DeleteTag(ctx, "team/app", "v1"), errors.ErrUnsupported)
 	require.ErrorContains(t, content.Put(ctx, s.Store, "team/app:v1", content.Image()), "405")
@@ -100,7 +111,7 @@ func TestAnotherRegistryWithAPassword(t *testing.T) {
 		return nil
 	}))
 	t.Setenv(testEnv, "http://alice:secret@"+other.Host())
-	s := registrytest.NewServer(t, registrytest.WithRegistryFrom(testEnv))
+	s := registrytest.NewServer(t, external.FromEnv(testEnv))
 	s.Push(t, "team/app:v1", content.Image())
 	require.Equal(t, map[string]bool{"alice:secret": true}, names)
 	require.NotContains(t, s.Ref("app"), "secret")
@@ -120,7 +131,7 @@ func TestWhatNeedsARegistryOfThisProcessSkips(t *testing.T) {
 		"CertsDir":               func(s *registrytest.Server) { s.CertsDir() },
 	} {
 		tr := faketb.Try(t, func(t *faketb.TB) {
-			need(registrytest.NewServer(t, registrytest.WithRegistryFrom(testEnv)))
+			need(registrytest.NewServer(t, external.FromEnv(testEnv)))
 			t.Errorf("it went on")
 		})
 		require.Empty(t, tr.Errors())
@@ -136,7 +147,7 @@ func TestWhatNeedsARegistryOfThisProcessSkips(t *testing.T) {
 		},
 	} {
 		tr := faketb.Try(t, func(t *faketb.TB) {
-			need(t, registrytest.NewServer(t, registrytest.WithRegistryFrom(testEnv)))
+			need(t, registrytest.NewServer(t, external.FromEnv(testEnv)))
 			t.Errorf("it went on")
 		})
 		require.Empty(t, tr.Errors())
@@ -145,14 +156,14 @@ func TestWhatNeedsARegistryOfThisProcessSkips(t *testing.T) {
 	}
 	for _, o := range []registrytest.Option{registry.WithReadOnly(), registrytest.WithTLS(), registrytest.WithInMemory(), registrytest.WithStore(nil)} {
 		tr := faketb.Try(t, func(t *faketb.TB) {
-			registrytest.NewServer(t, registrytest.Options(registrytest.WithRegistryFrom(testEnv), o))
+			registrytest.NewServer(t, registrytest.Options(external.FromEnv(testEnv), o))
 			t.Errorf("it went on")
 		})
 		require.Empty(t, tr.Errors())
 		require.Len(t, tr.Skips(), 1)
 	}
 	tr := faketb.Try(t, func(t *faketb.TB) {
-		registrytest.NewNetwork(t).Registry("docker.io", registrytest.WithRegistryFrom(testEnv))
+		registrytest.NewNetwork(t).Registry("docker.io", external.FromEnv(testEnv))
 		t.Errorf("it went on")
 	})
 	require.Empty(t, tr.Errors())
@@ -163,7 +174,7 @@ func TestWhatNeedsARegistryOfThisProcessSkips(t *testing.T) {
 func TestWhatCannotSkipFails(t *testing.T) {
 	elsewhere(t)
 	tr := faketb.Try(t, func(t *faketb.TB) {
-		registrytest.NewServer(struct{ registrytest.TB }{t}, registrytest.WithRegistryFrom(testEnv)).Restart()
+		registrytest.NewServer(struct{ registrytest.TB }{t}, external.FromEnv(testEnv)).Restart()
 	})
 	require.Len(t, tr.Errors(), 1)
 }
@@ -179,11 +190,11 @@ func TestAddressesOfAnotherRegistry(t *testing.T) {
 		"http://registry.example.com/a": "http://registry.example.com",
 	} {
 		t.Setenv(testEnv, address)
-		require.Equal(t, want, registrytest.NewServer(t, registrytest.WithRegistryFrom(testEnv)).URL)
+		require.Equal(t, want, registrytest.NewServer(t, external.FromEnv(testEnv)).URL)
 	}
 	for _, address := range []string{"/a", "ftp://a", "http://", "http://a b"} {
 		t.Setenv(testEnv, address)
-		tr := faketb.Try(t, func(t *faketb.TB) { registrytest.NewServer(t, registrytest.WithRegistryFrom(testEnv)) })
+		tr := faketb.Try(t, func(t *faketb.TB) { registrytest.NewServer(t, external.FromEnv(testEnv)) })
 		require.Len(t, tr.Errors(), 1, address)
 		require.Contains(t, tr.Errors()[0], testEnv)
 	}

@@ -1,0 +1,85 @@
+// Package keep writes the content of a test's registry to disk if the test
+// fails.
+//
+//	reg := registrytest.NewServer(t, keep.OnFailure(""))
+package keep
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/layout"
+	"github.com/ocireg/registry/registrytest"
+	"github.com/ocireg/registry/registrytest/content"
+)
+
+// A Keeper writes content to disk. It is an option of package registrytest, see
+// [OnFailure].
+type Keeper struct{ dir string }
+
+// OnFailure makes a server that writes its content to disk if the test has
+// failed: as a tree of OCI image layouts, which other tools read. The tree is a
+// new directory in dir. If dir is empty, it is in the directory of [testing.T]
+// that go test -artifacts keeps. The test logs its path. The tree has
+// everything that [content.Copy] reaches.
+func OnFailure(dir string) Keeper { return Keeper{dir} }
+
+// Options returns no options: the handler stays as it is.
+func (Keeper) Options() []registry.Option { return nil }
+
+// AfterTest writes the content of the server if the test t has failed. Package
+// registrytest calls it after the server was closed.
+func (k Keeper) AfterTest(t registrytest.TB, s *registrytest.Server) {
+	t.Helper()
+	if !t.Failed() {
+		return
+	}
+	dir := k.dir
+	if dir == "" {
+		artifacts, ok := t.(interface{ ArtifactDir() string })
+		if !ok {
+			t.Logf("keep: the content of %s is not kept: the test has no directory for it; give OnFailure one", s.Host())
+			return
+		}
+		dir = artifacts.ArtifactDir()
+	}
+	kept, err := copyToLayout(t.Name(), dir, s.Store)
+	if err != nil {
+		t.Logf("keep: writing the content of %s: %v", s.Host(), err)
+		return
+	}
+	t.Logf("keep: the content of %s is in %s", s.Host(), kept)
+}
+
+// copyToLayout writes the content into a new directory in dir, and returns its
+// path.
+func copyToLayout(name, dir string, store registry.Store) (kept string, err error) {
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return "", err
+	}
+	name = strings.Map(func(r rune) rune {
+		if strings.ContainsRune(`/\:*?"<>| `, r) {
+			return '-'
+		}
+		return r
+	}, name)
+	kept, err = os.MkdirTemp(dir, name+"-")
+	if err != nil {
+		return "", err
+	}
+	l, err := layout.Open(kept)
+	if err != nil {
+		return "", err
+	}
+	err = content.Copy(context.Background(), l, store)
+	if closeErr := l.Close(); err == nil {
+		err = closeErr
+	}
+	if abs, absErr := filepath.Abs(kept); absErr == nil {
+		kept = abs
+	}
+	return kept, err
+}
