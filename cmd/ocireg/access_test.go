@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/base64"
 	"encoding/json"
+	"io"
 	"net/http"
 	"testing"
 
@@ -65,4 +66,28 @@ func TestFault(t *testing.T) {
 	require.Equal(t, 404, i.do(t, "GET", "/v2/team/app/manifests/v1", "").StatusCode)
 	require.Equal(t, 403, i.do(t, "GET", "/v2/", "").StatusCode)
 	require.Equal(t, 200, i.do(t, "GET", "/v2/", "").StatusCode)
+}
+
+// Words with places, forms and bodies, and the order of the rules.
+func TestFaultWords(t *testing.T) {
+	t.Parallel()
+	i := start(t, "-fault", "ping status=503 retry-after=date:60 body=html", "-fault", "ping once status=429 body=text:later add-header=X:1 add-header=X:2")
+	first, second := i.do(t, "GET", "/v2/", ""), i.do(t, "GET", "/v2/", "")
+	require.Equal(t, 429, first.StatusCode, "the last rule goes first")
+	require.Equal(t, "later", first.body)
+	require.Equal(t, []string{"1", "2"}, first.Header["X"])
+	require.Equal(t, 503, second.StatusCode)
+	require.Equal(t, "text/html", second.Header.Get("Content-Type"))
+	_, err := http.ParseTime(second.Header.Get("Retry-After"))
+	require.NoError(t, err)
+
+	for rule, want := range map[string]string{
+		"get-blob reset=headr:10": "reset=headr:10: not a place",
+		"get-blbo close":          `did you mean "get-blob"?`,
+		"get-blob stauts=503":     `did you mean "status"?`,
+		"get-blob tag=v1 close":   "no get-blob request has a tag",
+	} {
+		_, err := parse([]string{"-fault", rule}, io.Discard)
+		require.ErrorContains(t, err, want)
+	}
 }

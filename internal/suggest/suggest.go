@@ -1,4 +1,4 @@
-// Package suggest finds the word that somebody meant who misspelt it.
+// Package suggest finds the word that a misspelt one stands for.
 package suggest
 
 // Nearest returns the one of the words that differs least from the misspelt

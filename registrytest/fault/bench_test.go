@@ -12,15 +12,15 @@ import (
 	"github.com/ocireg/registry/registrytest/fault"
 )
 
-// benchWriter is the cheapest way to be answered.
+// benchWriter drops a response at the least cost.
 type benchWriter struct{ header http.Header }
 
 func (w *benchWriter) Header() http.Header         { return w.header }
 func (w *benchWriter) WriteHeader(int)             { clear(w.header) }
 func (w *benchWriter) Write(p []byte) (int, error) { return len(p), nil }
 
-// BenchmarkManifestWithoutFaults is to show that nothing is paid for faults
-// that are not there.
+// BenchmarkManifestWithoutFaults shows that rules for other requests cost
+// nothing.
 func BenchmarkManifestWithoutFaults(b *testing.B) {
 	var none, others fault.Rules
 	if _, err := others.Add(fault.On(registry.PutManifest).Repo("team/*").Status(503)); err != nil {

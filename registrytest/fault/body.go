@@ -115,8 +115,8 @@ var bodyWords = vocabulary{
 	"body": text(func(r Rule, b Body) Rule { return r.Body(b) }),
 }
 
-// resizeBody sets Content-Length to what size returns for it, or drops it if
-// that is -1. An unknown length is -1.
+// resizeBody changes Content-Length from n to size(n). An unknown length, which
+// has no header, is -1.
 func (p *plan) resizeBody(size func(int64) int64) {
 	p.changeHeader(func(h http.Header) {
 		n, err := strconv.ParseInt(h.Get("Content-Length"), 10, 64)

@@ -14,8 +14,8 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// FuzzFilters checks that what filters do depends on the bytes alone, not on
-// the pieces in which they are written or read.
+// FuzzFilters checks that the effect of filters depends on the bytes alone, not
+// on the pieces in which they are written or read.
 func FuzzFilters(f *testing.F) {
 	f.Add([]byte("0123456789"), []byte{3, 0, 4, 200}, int64(5), uint8(0))
 	f.Add([]byte("0123456789"), []byte{1}, int64(-1), uint8(1))
@@ -29,7 +29,7 @@ func FuzzFilters(f *testing.F) {
 		met := false
 		end := errors.New("end")
 
-		// What is to come out, and where it is waited.
+		// The wanted bytes and pauses.
 		want, wantErr, reached := bytes.Clone(content), error(nil), 0 <= at && at < size
 		var pauses []int64
 		var maker filterMaker
@@ -89,7 +89,7 @@ func FuzzFilters(f *testing.F) {
 		require.Equal(t, string(want), out.String())
 		require.Equal(t, pauses, paused)
 		require.Equal(t, reached, met)
-		require.Equal(t, before, content, "a writer does not change what it is given")
+		require.Equal(t, before, content, "a writer does not change its argument")
 
 		for _, body := range []io.Reader{
 			bytes.NewReader(content), iotest.OneByteReader(bytes.NewReader(content)), iotest.DataErrReader(bytes.NewReader(content)),
@@ -108,8 +108,8 @@ func FuzzFilters(f *testing.F) {
 	})
 }
 
-// The bodies that rewrite an answer are closed, and closed but once, whatever
-// they are combined with.
+// The writers that rewrite a response are closed exactly once, in any
+// combination.
 func TestBodiesAreClosed(t *testing.T) {
 	t.Parallel()
 	for _, words := range []func(Rule) Rule{

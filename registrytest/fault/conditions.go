@@ -144,7 +144,7 @@ func (r Rule) require(c condition) Rule {
 }
 
 // matching returns the rule with a condition on a value of the request. Ops
-// reports whether requests for an operation have it, noun is what it is called.
+// reports whether requests for an operation have it, noun is its name.
 func matching[P ~string](r Rule, name string, patterns []P, noun string, ops func(registry.Op) bool, value func(*registry.Request) string) Rule {
 	patterns = slices.Clone(patterns)
 	none := slices.Contains(patterns, "")

@@ -184,7 +184,7 @@ func TestWaitKeepsTheBody(t *testing.T) {
 	}
 }
 
-// A client that waits to be told to go on is not told so by what waits.
+// A fault that waits does not make a client send that expects 100-continue.
 func TestWaitDoesNotAskForTheBody(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

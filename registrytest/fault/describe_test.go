@@ -23,10 +23,10 @@ import (
 	"github.com/ocireg/registry/registrytest/fault"
 )
 
-// sessionID is what differs between upload sessions.
+// sessionID matches the ID of an upload session.
 var sessionID = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f-]{27}`)
 
-// describe says in what an answer differs from a plain one.
+// describe returns the differences between a response and a plain one.
 func (s *faultServer) describe(got, plain seen) string {
 	var parts []string
 	add := func(format string, args ...any) { parts = append(parts, fmt.Sprintf(format, args...)) }
@@ -53,7 +53,7 @@ func (s *faultServer) describe(got, plain seen) string {
 	return s.anonymous(strings.Join(parts, ", "))
 }
 
-// anonymous leaves out what differs from run to run.
+// anonymous leaves out everything that differs from run to run.
 func (s *faultServer) anonymous(text string) string {
 	for _, location := range sessionID.FindAllString(text, -1) {
 		text = strings.ReplaceAll(text, location, "<session>")
@@ -107,7 +107,7 @@ func describeHeader(got, plain seen, add func(string, ...any)) {
 	}
 }
 
-// describeError describes an error, from what it has that others have not.
+// describeError describes an error by the properties that tell it from others.
 func (s *faultServer) describeError(got seen, add func(string, ...any)) {
 	var spec struct{ Errors []struct{ Code string } }
 	contentType := got.Header.Get("Content-Type")

@@ -25,11 +25,11 @@ import (
 	"github.com/ocireg/registry/registrytest/fault"
 )
 
-// What docs/faults.md says in its tables of what a client of net/http sees is
-// what it sees: each row is tried, over connections of the operating system
-// and, with the time that it takes, over connections in memory.
+// The tables in docs/faults.md show what a client of net/http sees. Each row is
+// tried over connections of the operating system and, with the time that it
+// takes, over connections in memory.
 
-// A faultRow is a row of the tables: a rule, and what comes of it.
+// A faultRow is a row of the tables: a rule and its effect.
 type faultRow struct {
 	rule     string
 	versions [2]string // under HTTP/1.1 and under HTTP/2
@@ -64,13 +64,13 @@ func faultRows(t *testing.T) (rows []faultRow) {
 	return rows
 }
 
-// whichAndWhen are the words that do nothing.
+// whichAndWhen lists the words without an effect of their own.
 var whichAndWhen = []string{
 	"repo", "tag", "digest", "method", "has-header", "user", "conn",
 	"optional", "once", "times", "after", "every", "first-bytes", "probability", "seed", "then",
 }
 
-// waits says whether the rule takes time.
+// waits reports whether the rule takes time.
 func (r faultRow) waits() bool {
 	for _, word := range []string{" delay=", " delay=0s..", " stall=", " throttle="} {
 		if strings.Contains(r.rule, word) {
@@ -105,10 +105,10 @@ func TestFaultsAreAsDocumented(t *testing.T) {
 			t.Parallel()
 			for _, row := range rows {
 				if i == 1 && !row.waits() {
-					continue // TLS takes its time.
+					continue // TLS in a bubble is slow.
 				}
 				if strings.Contains(row.rule, "reset=header") {
-					continue // Over TCP, net/http overlooks why a header ends.
+					continue // Over TCP, net/http does not report why a header ends.
 				}
 				synctest.Test(t, func(t *testing.T) {
 					s := newFaultServer(t, append(opts, registrytest.WithInMemory())...)
@@ -133,7 +133,7 @@ func TestFaultsAreAsDocumented(t *testing.T) {
 	}
 }
 
-// tryRow has the rule happen to a client, and compares what that sees.
+// tryRow injects the rule and compares the response with the row.
 func (s *faultServer) tryRow(row faultRow, want string) {
 	s.t.Helper()
 	rule, err := fault.Parse(row.rule)
@@ -147,7 +147,7 @@ func (s *faultServer) tryRow(row faultRow, want string) {
 	require.Empty(s.t, in.Problem())
 }
 
-// requireQuiet requires that net/http has not complained of what faults do.
+// requireQuiet requires that net/http has not logged anything about faults.
 func (s *faultServer) requireQuiet() {
 	s.t.Helper()
 	s.Close()
@@ -159,8 +159,8 @@ func (s *faultServer) requireQuiet() {
 	}
 }
 
-// A faultServer is a registry with repository app, in which there are a blob,
-// an image manifest and three tags.
+// A faultServer is a registry whose repository app has a blob, an image manifest
+// and three tags.
 type faultServer struct {
 	*registrytest.Server
 	t     *testing.T
@@ -180,25 +180,25 @@ func newFaultServer(t *testing.T, opts ...registrytest.Option) *faultServer {
 	return s
 }
 
-// seen is what a client sees of an exchange.
+// seen is an exchange as the client sees it.
 type seen struct {
 	*http.Response
 	body  []byte
 	err   error         // of the request or, with a Response, of reading the body
 	took  time.Duration // in a bubble
-	after string        // what there is then
+	after string        // the state of the registry afterwards
 }
 
 // ask sends a request of the kind that the rule is for.
 func (s *faultServer) ask(rule fault.Rule) seen {
-	// Connections are used once, as net/http repeats by itself what fails on
-	// one that has been used before.
+	// Each connection is used once: net/http repeats a request by itself that
+	// fails on a connection that was used before.
 	transport := s.Transport().Clone()
 	transport.DisableCompression = true
 	defer transport.CloseIdleConnections()
 	client := &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 
-	// The registry itself is not to be hit by what prepares the request.
+	// No fault hits the requests that prepare the one to try.
 	direct := func(method, target string, body io.Reader) (int, http.Header) {
 		defer s.rules.Suspend()()
 		req, err := http.NewRequest(method, s.URL+target, body)
@@ -259,7 +259,7 @@ func (s *faultServer) ask(rule fault.Rule) seen {
 		target = "/v2/app/tags/list?n=2"
 	}
 
-	// A client waits for an hour.
+	// The client waits for an hour.
 	ctx, cancel := context.WithTimeout(s.t.Context(), time.Hour)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, method, s.URL+target, bytes.NewReader(body))

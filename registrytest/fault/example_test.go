@@ -49,3 +49,42 @@ func ExampleParse() {
 	// get-blob,head-blob repo=team/* after=1 status=404 message="it was here" <nil>
 	// fault rule "get-blob status=503 reset": a rule cannot respond to a request and also end its connection in place of a response
 }
+
+func ExampleRule() {
+	beginning := fault.On(registry.GetBlob).Repo("team/**", "base").Times(2)
+	fmt.Println(beginning.Status(503).RetryAfter(3 * time.Second).Body(fault.HTML))
+	fmt.Println(beginning.Close(fault.AtByte(-1)))
+	fmt.Println(beginning.Status(307).Location("https://cdn.example.com"))
+	// Output:
+	// get-blob repo=team/**,base times=2 status=503 retry-after=3 body=html
+	// get-blob repo=team/**,base times=2 close=-1
+	// get-blob repo=team/**,base times=2 status=307 location=https://cdn.example.com
+}
+
+func ExampleGate() {
+	var rules fault.Rules
+	server := httptest.NewServer(registry.New(memstore.New(), registry.WithFaults(rules.Inject)))
+	defer server.Close()
+
+	gate, err := rules.Gate(fault.On(registry.Ping))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	done := make(chan string)
+	go func() {
+		resp, err := http.Get(server.URL + "/v2/")
+		if err != nil {
+			done <- err.Error()
+			return
+		}
+		resp.Body.Close()
+		done <- resp.Status
+	}()
+	fmt.Println(<-gate.Entered(), "waits")
+	gate.Release()
+	fmt.Println(<-done)
+	// Output:
+	// ping waits
+	// 200 OK
+}

@@ -1,6 +1,6 @@
 package fault
 
-// The limits that tests go up to.
+// The limits for tests.
 const (
 	MaxAhead     = maxAhead
 	MaxZstdBlock = maxZstdBlock
@@ -20,7 +20,7 @@ func Samples() (texts []string) {
 	return texts
 }
 
-// Problem says in what the rule did not happen as it says, or "".
+// Problem returns the report that the rule did not happen as it says, or "".
 func (f *Fault) Problem() string { return f.problem() }
 
 // Suspend takes the rules away until resume is called.

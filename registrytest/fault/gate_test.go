@@ -38,11 +38,11 @@ func TestHold(t *testing.T) {
 		after := s.Hold(t, fault.On(registry.PutManifest).Tag("after").AfterCommit())
 		go func() { answered <- s.send(t.Context(), "PUT", "/v2/app/manifests/after", emptyIndex) }()
 		<-after.Entered()
-		require.True(t, stored("after"), "it is done")
+		require.True(t, stored("after"), "the operation was carried out")
 		synctest.Wait()
 		select {
 		case <-answered:
-			t.Fatal("it is told")
+			t.Fatal("the response was sent")
 		default:
 		}
 		after.Release()
@@ -53,7 +53,7 @@ func TestHold(t *testing.T) {
 		<-lost.Entered()
 		require.True(t, stored("lost"))
 		lost.Release()
-		require.Equal(t, 502, <-answered, "what else the rule says comes after")
+		require.Equal(t, 502, <-answered, "the other effects come after the wait")
 
 		begin := time.Now()
 		late := s.Hold(t, fault.On(registry.Ping).Delay(time.Hour))
@@ -97,7 +97,7 @@ func TestHoldEndsWithTheTest(t *testing.T) {
 	t.Parallel()
 	s := newFaultServer(t)
 	answered := make(chan int)
-	t.Run("who holds", func(t *testing.T) {
+	t.Run("with a gate", func(t *testing.T) {
 		hold := s.Hold(t, fault.On(registry.Ping))
 		go func() { answered <- s.send(context.Background(), "GET", "/v2/", nil) }()
 		<-hold.Entered()

@@ -83,7 +83,7 @@ func wordText(name string, a argument) string {
 	return name
 }
 
-// An argument is what follows the = of a word.
+// An argument is the text after the = of a word.
 type argument struct {
 	text  string
 	given bool

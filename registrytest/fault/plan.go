@@ -34,7 +34,7 @@ type plan struct {
 	wires       []func(w io.Writer) io.Writer
 }
 
-// A hit is what the effects of a rule know about a request that it hits.
+// A hit tells the effects of a rule about a request that it hits.
 type hit struct {
 	part   *part
 	random *rand.Rand // nil if nothing is decided by the seed

@@ -168,6 +168,6 @@ func didYouMean(misspelt string, words []string) string {
 // mustHaveTest panics if there is no test to fail.
 func mustHaveTest(t TB, method string) {
 	if t == nil {
-		panic("fault: " + method + " needs a test, and t is nil")
+		panic("fault: " + method + " needs a test, but t is nil")
 	}
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/ocireg/registry/internal/faketb"
 )
 
-// checked adds a rule in a test of its own, and returns what that test says of
-// it at its end.
+// checked adds a rule in a test of its own, and returns the reports of that test
+// at its end.
 func checked(t *testing.T, rule Rule, test func(tb *faketb.TB, f *Rules)) (errors, logs []string) {
 	tb := faketb.New(t)
 	var f Rules
@@ -91,7 +91,7 @@ func TestFaultThatDidNotHappen(t *testing.T) {
 		got := callSite.ReplaceAllString(errors[0], "fault_test.go:0")
 		require.Equal(t, "registrytest: "+test.want, got, name)
 
-		// A test that has failed has something else to say.
+		// In a test that has failed, the report is only logged.
 		errors, logs = checked(t, rule, func(tb *faketb.TB, f *Rules) {
 			ask(f, test.targets...)
 			tb.Errorf("it has failed")
@@ -101,7 +101,7 @@ func TestFaultThatDidNotHappen(t *testing.T) {
 	}
 }
 
-// A test can look before its end, and is told but once.
+// A test can check a rule before its end, and gets one report.
 func TestCheckBeforeTheEnd(t *testing.T) {
 	t.Parallel()
 	tb := faketb.New(t)
@@ -146,9 +146,9 @@ func TestNilTest(t *testing.T) {
 	in, err := new(Rules).Add(rule)
 	require.NoError(t, err)
 	for want, call := range map[string]func(){
-		"fault: Rules.Set needs a test, and t is nil":   func() { new(Rules).Set(nil, rule) },
-		"fault: Rules.Hold needs a test, and t is nil":  func() { new(Rules).Hold(nil, rule) },
-		"fault: Fault.Check needs a test, and t is nil": func() { in.Check(nil) },
+		"fault: Rules.Set needs a test, but t is nil":   func() { new(Rules).Set(nil, rule) },
+		"fault: Rules.Hold needs a test, but t is nil":  func() { new(Rules).Hold(nil, rule) },
+		"fault: Fault.Check needs a test, but t is nil": func() { in.Check(nil) },
 	} {
 		require.PanicsWithValue(t, want, call)
 	}

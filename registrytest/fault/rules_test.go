@@ -14,7 +14,7 @@ import (
 )
 
 // ask sends requests, one after the other, to an empty registry with faults,
-// and returns the status of each answer, or 0 where there was none.
+// and returns the status of each response, or 0 where there was none.
 func ask(f *Rules, targets ...string) (statuses []int) {
 	for _, target := range targets {
 		method, path, ok := strings.Cut(target, " ")
@@ -22,8 +22,8 @@ func ask(f *Rules, targets ...string) (statuses []int) {
 			method, path = "GET", target
 		}
 		status := 0
-		if answer := serve(registry.WithFaults(f.Inject), method, path, http.NoBody); answer != nil {
-			status = answer.Code
+		if response := serve(registry.WithFaults(f.Inject), method, path, http.NoBody); response != nil {
+			status = response.Code
 		}
 		statuses = append(statuses, status)
 	}
@@ -51,16 +51,16 @@ func TestFaultsCombine(t *testing.T) {
 	add(`ping body=text:one body=append:two`)
 	add(`ping body=append:three set-header=X:first set-header=Y:first`)
 	add(`ping set-header=X:second`)
-	answer := serve(registry.WithFaults(f.Inject), "GET", "/v2/", nil)
-	require.Equal(t, "onetwothree", answer.Body.String())
-	require.Equal(t, "11", answer.Header().Get("Content-Length"))
-	require.Equal(t, "second", answer.Header().Get("X"), "in the order in which they were added")
-	require.Equal(t, "first", answer.Header().Get("Y"))
+	response := serve(registry.WithFaults(f.Inject), "GET", "/v2/", nil)
+	require.Equal(t, "onetwothree", response.Body.String())
+	require.Equal(t, "11", response.Header().Get("Content-Length"))
+	require.Equal(t, "second", response.Header().Get("X"), "in the order in which they were added")
+	require.Equal(t, "first", response.Header().Get("Y"))
 
 	third := add(`ping times=3 status=429 set-header=Z:third`)
 	second := add(`ping once reset`)
 	first := add(`ping once status=503`)
-	require.Equal(t, []int{503, 0, 429, 429, 429, 200}, ask(&f, times(6, "/v2/")...), "each answers in its turn, the last one first")
+	require.Equal(t, []int{503, 0, 429, 429, 429, 200}, ask(&f, times(6, "/v2/")...), "each responds in its turn, the last one first")
 	require.Equal(t, []int{1, 1, 3}, []int{first.Fired(), second.Fired(), third.Fired()})
 
 	names := make(chan string, 1)

@@ -57,7 +57,7 @@ func TestFaultSchedule(t *testing.T) {
 	}
 }
 
-// The answer to a ping is {}, two bytes.
+// The response to a ping is {}, two bytes.
 func TestFaultFirstBytes(t *testing.T) {
 	t.Parallel()
 	var f Rules
@@ -70,7 +70,7 @@ func TestFaultFirstBytes(t *testing.T) {
 	for range 4 {
 		serve(registry.WithFaults(f.Inject), "PUT", "/v2/app/manifests/v1", strings.NewReader("{}"))
 	}
-	require.Equal(t, 1, in.Fired(), "the bodies of requests and answers count alike")
+	require.Equal(t, 1, in.Fired(), "the bodies of requests and responses count alike")
 }
 
 func TestFaultConditions(t *testing.T) {
@@ -143,7 +143,7 @@ func TestFaultConditions(t *testing.T) {
 }
 
 // manyAtOnce sends, concurrently, each of ten requests four times in a row, and
-// returns how each was answered and when.
+// returns the response to each and its time.
 func manyAtOnce(rule Rule) map[string]string {
 	var f Rules
 	if _, err := f.Add(rule); err != nil {
@@ -175,7 +175,7 @@ func TestSameSeedSameFaults(t *testing.T) {
 	const runs = 1000
 	rule := On(registry.ListTags).Probability(0.3).Delay(0, time.Hour).SetHeader("X", "hit")
 	in := func(seed uint64) (got map[string]string) {
-		// In a bubble, what is measured is how long the faults take.
+		// In a bubble, only the faults take time.
 		synctest.Test(t, func(*testing.T) { got = manyAtOnce(rule.Seed(seed)) })
 		return got
 	}

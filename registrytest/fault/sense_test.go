@@ -203,7 +203,7 @@ func TestRulesThatMakeSense(t *testing.T) {
 	}
 }
 
-// The rules know what the requests for each operation have.
+// The rules know which values the requests for each operation have.
 func TestOperationsHave(t *testing.T) {
 	t.Parallel()
 	const digest = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"

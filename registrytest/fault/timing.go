@@ -7,9 +7,9 @@ import (
 	"strconv"
 )
 
-// When. Without any of these words, every request is hit until the rule is
-// removed. Requests count that meet the conditions and that no rule set later
-// has answered.
+// When. Without any of these words, the rule hits every request until it is
+// removed. It counts the requests that meet its conditions and that no rule set
+// later responds to.
 
 // Once hits one request, as Times(1) does.
 func (r Rule) Once() Rule {

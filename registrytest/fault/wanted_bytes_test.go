@@ -132,7 +132,7 @@ func wantBreaks(t *testing.T) {
 		require.Error(t, clientOf(t, reg).Get(path).Err, rule.String())
 		in.Remove()
 	}
-	// In the middle of what the client sends.
+	// In the middle of the request.
 	for _, rule := range []fault.Rule{fault.On(registry.PatchUpload).Close(fault.AtByte(10)), fault.On(registry.PatchUpload).Reset(fault.AtByte(10))} {
 		in := reg.Fault(t, rule)
 		c := clientOf(t, reg)

@@ -38,7 +38,7 @@ func wantRedirect(t *testing.T) {
 	require.Empty(t, first.RequestHeader.Get("Authorization"), "a secret has leaked")
 	require.NotEmpty(t, reg.Requests().First().RequestHeader.Get("Authorization"))
 
-	// To another scheme: what leaks would be read on the way.
+	// To a scheme without encryption.
 	downgraded := n.Registry("plain.example.net")
 	downgraded.Push(t, "app:v1", content.Image(content.Layers(1)))
 	reg.Fault(t, fault.On(registry.GetManifest).Status(302).Location("http://plain.example.net"))
@@ -203,7 +203,7 @@ func wantAuth(t *testing.T) {
 	req, err := http.NewRequestWithContext(t.Context(), "GET", reg.URL+"/v2/app/manifests/v1", nil)
 	require.NoError(t, err)
 	req.SetBasicAuth(user.Username, user.Password)
-	// With a fault that is for those who are let in.
+	// A fault for authenticated requests only.
 	reg.Fault(t, fault.On(registry.GetManifest).User("ci").Once().Status(503))
 	for _, want := range []int{503, 200} {
 		resp, err := reg.Client().Do(req)

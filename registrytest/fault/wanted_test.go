@@ -38,13 +38,13 @@ var wanted = []struct {
 	{"fails n times, then works", wantFailures},
 	{"referrers API that is off, refuses, pages badly or ignores the filter", wantReferrers},
 	{"headers that are wrong or missing", wantHeaders},
-	{"content that is not what its digest says", wantOtherContent},
+	{"content that does not match its digest", wantOtherContent},
 	{"silence in the log", wantSilence},
 	{"redirect of blobs to another host", wantRedirect},
 	{"redirect in a loop", wantLoop},
 	{"stall after so many bytes on each connection", wantStallPerConnection},
 	{"gate until released", wantGate},
-	{"listener that never answers", wantSilentListener},
+	{"listener that never responds", wantSilentListener},
 	{"TLS handshake that never ends", wantHandshake},
 	{"ranges", wantRanges},
 	{"token service that is broken", wantTokenService},
@@ -71,7 +71,7 @@ func clientOf(t *testing.T, s *registrytest.Server) testclient.Client {
 	return testclient.New(t, s.Client(), s.URL)
 }
 
-// codes returns the statuses of n answers to GET.
+// codes returns the statuses of n responses to GET.
 func codes(c testclient.Client, n int, target string) (codes []int) {
 	for range n {
 		codes = append(codes, c.Get(target).Status)

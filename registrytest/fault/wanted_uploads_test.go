@@ -59,7 +59,7 @@ func wantResume(t *testing.T) {
 		"patch-upload after=2 times=2 status=504":           2,
 		"patch-upload after=1 once reset=100":               1,
 		"patch-upload after=1 once close=299":               1,
-		"patch-upload after=1 once after-commit reset":      1, // all is there, but nobody said so
+		"patch-upload after=1 once after-commit reset":      1, // all is there, and the client does not know
 		"patch-upload after=1 once after-commit status=500": 1,
 		"patch-upload after=1 once status=401":              1,
 		"patch-upload every=2 times=2 keep=1":               2,
@@ -79,7 +79,7 @@ func wantResume(t *testing.T) {
 	reg := registrytest.NewServer(t)
 	reg.Fault(t, fault.On(registry.PatchUpload).After(2).Once().LoseUpload())
 	_, err := pushChunks(clientOf(t, reg), content, 300)
-	require.ErrorContains(t, err, "asking for the status: 404", "what is lost cannot be resumed")
+	require.ErrorContains(t, err, "asking for the status: 404", "a lost session cannot be resumed")
 
 	// Cancelled, and with another algorithm.
 	c := clientOf(t, reg)
