@@ -72,8 +72,8 @@ func cutLink(s string) (target string, relations []string, after string, ok bool
 	return target, relations, s, s == "" || more
 }
 
-// cutParameter returns the first parameter in s, and what follows it: nothing,
-// or a string that begins with a semicolon or a comma if s is well-formed.
+// cutParameter returns the first parameter in s, and the rest of s: nothing, or
+// a string that begins with a semicolon or a comma if s is well-formed.
 func cutParameter(s string) (name, value, after string) {
 	end := strings.IndexAny(s, `=;,`)
 	if end < 0 || s[end] != '=' {

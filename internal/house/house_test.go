@@ -60,7 +60,7 @@ const (
 
 // longFiles lists the files that may be longer.
 var longFiles = []string{
-	"internal/remote/remote.go", "layout/disk.go", "layout/store.go", "registrytest/auth/auth.go",
+	"internal/remote/remote.go", "layout/disk.go", "layout/store.go",
 	"registrytest/fault/words.go", "uploads.go",
 }
 

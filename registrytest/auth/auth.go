@@ -1,6 +1,6 @@
 // Package auth puts a registry behind authentication: Basic credentials, Bearer
-// tokens with the service that issues them, or client certificates. Rules say
-// what each user may do. The token service can misbehave as real ones do.
+// tokens with the service that issues them, or client certificates. Rules give
+// rights to users. The token service can misbehave as real ones do.
 //
 //	a := auth.Bearer("anonymous pull public/**")
 //	ci := a.User("ci", "pull,push team/**")
@@ -21,7 +21,7 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// An Auth authenticates the clients of a registry and decides what they may do.
+// An Auth authenticates the clients of a registry and checks their rights.
 // [Basic], [Bearer] and [BearerOrBasic] make one. The zero Auth is like Basic().
 //
 // Set the fields before the first request. The methods may be called at any
@@ -122,7 +122,7 @@ func (a *Auth) Options() []registry.Option {
 // Err returns the first error of [Basic], [Auth.AddUser], [Auth.Allow] and the
 // like. An error that the caller ignored must not open or close a registry
 // unnoticed: package registrytest fails the test with it, and a registry that
-// runs already answers each request with it and status 500.
+// runs already responds to each request with it and status 500.
 func (a *Auth) Err() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -31,7 +31,7 @@ func TestBasic(t *testing.T) {
 	for name, h := range map[string]header{
 		"another password": basic(auth.Credentials{Username: "ci", Password: "x"}),
 		"no password":      basic(auth.Credentials{Username: "ci"}),
-		"nobody":           basic(auth.Credentials{Username: "nobody", Password: ci.Password}),
+		"unknown user":     basic(auth.Credentials{Username: "nobody", Password: ci.Password}),
 		"empty":            basic(auth.Credentials{}),
 		"not base64":       {"Authorization": {"Basic %%%"}},
 		"no colon":         {"Authorization": {"Basic Y2k="}},
@@ -70,7 +70,7 @@ func TestClientCertificate(t *testing.T) {
 	require.Equal(t, 403, get("DELETE", verified("ci")))
 	require.Equal(t, 401, get("GET", verified("nobody")))
 	unverified := &tls.ConnectionState{PeerCertificates: []*x509.Certificate{{Subject: pkix.Name{CommonName: "ci"}}}}
-	require.Equal(t, 401, get("GET", unverified), "a certificate that nobody has verified says nothing")
+	require.Equal(t, 401, get("GET", unverified), "a certificate that the TLS server did not verify")
 	r.Revoke("ci")
 	require.Equal(t, 401, get("GET", verified("ci")))
 }

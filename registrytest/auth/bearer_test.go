@@ -29,14 +29,14 @@ func TestBearer(t *testing.T) {
 	w = r.do("DELETE", "/v2/team/app/manifests/v1", nil, "")
 	require.Contains(t, w.Header().Get("WWW-Authenticate"), `scope="repository:team/app:delete"`)
 
-	answer := r.token(basic(ci), "repository:team/app:pull")
-	require.Equal(t, answer["token"], answer["access_token"])
-	require.EqualValues(t, 300, answer["expires_in"])
-	_, err := time.Parse(time.RFC3339, answer["issued_at"].(string))
+	response := r.token(basic(ci), "repository:team/app:pull")
+	require.Equal(t, response["token"], response["access_token"])
+	require.EqualValues(t, 300, response["expires_in"])
+	_, err := time.Parse(time.RFC3339, response["issued_at"].(string))
 	require.NoError(t, err)
-	require.NotContains(t, answer, "refresh_token")
+	require.NotContains(t, response, "refresh_token")
 
-	pull := bearer(answer["token"].(string))
+	pull := bearer(response["token"].(string))
 	require.Equal(t, 200, r.do("GET", "/v2/", pull, "").Code)
 	require.Equal(t, 200, r.do("GET", "/v2/team/app/manifests/v1", pull, "").Code)
 	require.Equal(t, 200, r.do("GET", "/v2/team/app/tags/list", pull, "").Code)
@@ -51,7 +51,7 @@ func TestBearer(t *testing.T) {
 	mount := "/v2/team/app/blobs/uploads/?from=public/app&mount=" + string(digest.FromBytes(blob("public/app")))
 	require.Equal(t, 201, r.do("POST", mount, both, "").Code)
 	w = r.do("POST", mount, r.tokenOf(basic(ci), "repository:team/app:pull,push"), "")
-	require.Equal(t, 401, w.Code, "the client is told which token it needs")
+	require.Equal(t, 401, w.Code, "the challenge names the scopes")
 	require.Contains(t, w.Header().Get("WWW-Authenticate"), `scope="repository:team/app:pull,push repository:public/app:pull",error="insufficient_scope"`)
 	anonymousMount := "/v2/team/app/blobs/uploads/?mount=" + string(digest.FromBytes(blob("secret/app")))
 	require.Equal(t, 201, r.do("POST", anonymousMount, r.tokenOf(basic(ci), "repository:team/app:pull,push"), "").Code, "no token could name the source")
@@ -59,7 +59,7 @@ func TestBearer(t *testing.T) {
 
 	r = newReg(t, auth.Bearer("anonymous pull public/**"))
 	reader := r.User("reader", "pull team/**")
-	require.Equal(t, 200, r.do("GET", "/v2/public/app/manifests/v1", r.tokenOf(basic(reader), "repository:public/app:pull,push"), "").Code, "a user may do what anonymous may")
+	require.Equal(t, 200, r.do("GET", "/v2/public/app/manifests/v1", r.tokenOf(basic(reader), "repository:public/app:pull,push"), "").Code, "a user has the rights of anonymous")
 	require.Equal(t, "repository:public/app:pull", scopes(r.Grants()[0].Granted))
 
 	r = newReg(t, auth.Bearer())
@@ -90,7 +90,7 @@ func TestExpiry(t *testing.T) {
 		require.Equal(t, 401, w.Code)
 		require.Contains(t, w.Header().Get("WWW-Authenticate"), `error="invalid_token"`)
 		h = r.tokenOf(basic(ci), scope)
-		require.Equal(t, "0-5", r.do("GET", location, h, "").Header().Get("Range"), "what was refused has not arrived")
+		require.Equal(t, "0-5", r.do("GET", location, h, "").Header().Get("Range"), "the registry stored nothing of a refused request")
 
 		r.ExpireTokens()
 		require.Equal(t, 401, r.do("PATCH", location, h, "lost").Code)

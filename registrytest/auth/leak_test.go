@@ -28,7 +28,7 @@ func TestNothingLeaks(t *testing.T) {
 		require.Equal(t, 404, r.do("HEAD", "/v2/team/app/blobs/"+secret, c, "").Code, query)
 	}
 	own := string(digest.FromBytes(blob("team/app")))
-	require.Equal(t, 201, r.do("POST", "/v2/team/other/blobs/uploads/?mount="+own, c, "").Code, "an anonymous mount finds what the user may read")
+	require.Equal(t, 201, r.do("POST", "/v2/team/other/blobs/uploads/?mount="+own, c, "").Code, "an anonymous mount finds blobs that the user may pull")
 	require.Equal(t, 201, r.do("POST", "/v2/team/third/blobs/uploads/?from=team/app&mount="+own, c, "").Code)
 
 	w := r.do("GET", "/v2/_catalog", c, "")

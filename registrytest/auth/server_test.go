@@ -77,10 +77,10 @@ func TestConfigFiles(t *testing.T) {
 	helper.Stdin = strings.NewReader(reg.Host())
 	out, err := helper.Output()
 	require.NoError(t, err)
-	var answer struct{ ServerURL, Username, Secret string }
-	require.NoError(t, json.Unmarshal(out, &answer))
-	require.Equal(t, odd.Password, answer.Secret)
-	require.Equal(t, reg.Host(), answer.ServerURL)
+	var response struct{ ServerURL, Username, Secret string }
+	require.NoError(t, json.Unmarshal(out, &response))
+	require.Equal(t, odd.Password, response.Secret)
+	require.Equal(t, reg.Host(), response.ServerURL)
 }
 
 // Skopeo reads the configuration files.

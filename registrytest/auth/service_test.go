@@ -26,7 +26,7 @@ func TestTokenService(t *testing.T) {
 		require.Equal(t, 401, r.do("POST", "/v2/public/app/blobs/uploads/", h, "").Code)
 		require.Equal(t, 401, r.do("GET", "/v2/team/app/manifests/v1", h, "").Code)
 	})
-	t.Run("what a user may not have is not granted", func(t *testing.T) {
+	t.Run("only rights are granted", func(t *testing.T) {
 		before := len(r.Grants())
 		r.token(basic(ci), "repository:team/app:pull,push,delete repository:secret/app:pull registry:catalog:* nonsense repository:x")
 		g := r.Grants()[before]
@@ -38,15 +38,15 @@ func TestTokenService(t *testing.T) {
 	t.Run("password", func(t *testing.T) {
 		w := post(url.Values{"grant_type": {"password"}, "username": {ci.Username}, "password": {ci.Password}, "service": {host}, "scope": {"repository:team/app:pull"}, "access_type": {"offline"}})
 		require.Equal(t, 200, w.Code, w.Body)
-		answer := decode(t, w)
-		require.Equal(t, "repository:team/app:pull", answer["scope"])
-		require.NotContains(t, answer, "token")
-		require.Equal(t, 200, r.do("GET", "/v2/team/app/manifests/v1", bearer(answer["access_token"].(string)), "").Code)
+		response := decode(t, w)
+		require.Equal(t, "repository:team/app:pull", response["scope"])
+		require.NotContains(t, response, "token")
+		require.Equal(t, 200, r.do("GET", "/v2/team/app/manifests/v1", bearer(response["access_token"].(string)), "").Code)
 
-		w = post(url.Values{"grant_type": {"refresh_token"}, "refresh_token": {answer["refresh_token"].(string)}, "service": {host}, "scope": {"repository:team/other:push"}})
+		w = post(url.Values{"grant_type": {"refresh_token"}, "refresh_token": {response["refresh_token"].(string)}, "service": {host}, "scope": {"repository:team/other:push"}})
 		require.Equal(t, 200, w.Code, w.Body)
 		again := decode(t, w)
-		require.Equal(t, answer["refresh_token"], again["refresh_token"])
+		require.Equal(t, response["refresh_token"], again["refresh_token"])
 		require.Equal(t, 202, r.do("POST", "/v2/team/other/blobs/uploads/", bearer(again["access_token"].(string)), "").Code)
 	})
 	t.Run("offline token", func(t *testing.T) {

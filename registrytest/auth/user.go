@@ -35,8 +35,8 @@ func NewCredentials(name string) Credentials {
 // User adds a user with a random password. If there is a user with the name,
 // the new one replaces it, and its earlier password and tokens are no longer
 // valid. The rules are those of [ParseRule] without the first word, such as
-// "pull,push team/**". A user without rules may do everything; any user may do
-// what an anonymous client may.
+// "pull,push team/**". A user without rules may do everything. Every user has the
+// rights of an anonymous client.
 //
 // User panics if the name or a rule is not valid, as [regexp.MustCompile] does.
 func (a *Auth) User(name string, rules ...string) Credentials {

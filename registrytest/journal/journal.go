@@ -1,6 +1,6 @@
-// Package journal records the requests to a registry and answers questions
-// about them: select requests with [Requests], compare them with a golden file,
-// or write them as an HTTP Archive.
+// Package journal records the requests to a registry. A test selects requests with
+// the methods of [Requests], compares them with a golden file, or writes them as
+// an HTTP Archive.
 //
 // A registrytest.Server has a journal: its method Requests returns the
 // requests.

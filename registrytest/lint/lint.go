@@ -1,5 +1,5 @@
 // Package lint finds the requests with which a client breaks the distribution
-// spec, or an RFC, although the registry answers them. Each finding names the
+// spec, or an RFC, even those that the registry serves. Each finding names the
 // rule and the section that has it.
 //
 //	reg := registrytest.NewServer(t, lint.Linter{})
