@@ -13,7 +13,6 @@ import (
 	"github.com/opencontainers/go-digest"
 	"github.com/stretchr/testify/require"
 
-	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/layout"
 )
 
@@ -353,52 +352,4 @@ func TestBrokenManifests(t *testing.T) {
 
 func isNotExist(err error) bool {
 	return err != nil && strings.Contains(err.Error(), fs.ErrNotExist.Error())
-}
-
-// TestOtherStoresDeleteNestedManifests checks that a referrer that only an
-// index names is gone for all stores, though index.json says nothing of it.
-func TestOtherStoresDeleteNestedManifests(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	require.NoError(t, os.CopyFS(dir, os.DirFS("testdata/regctl")))
-	a, b := open(t, dir, layout.Repository("app")), open(t, dir, layout.Repository("app"))
-	for _, s := range []registry.Store{a, b} {
-		wantReferrers(t, s, "app", amd64, sbom)
-		wantImage(t, s, "app", string(arm64), imageType, arm64)
-	}
-	for _, d := range []digest.Digest{sbom, arm64} {
-		require.NoError(t, a.DeleteManifest(t.Context(), "app", d))
-		for _, s := range []registry.Store{a, b} {
-			_, err := s.GetManifest(t.Context(), "app", string(d))
-			wantNotExist(t, err)
-			wantNotExist(t, s.DeleteManifest(t.Context(), "app", d))
-			wantReferrers(t, s, "app", amd64)
-		}
-	}
-	wantManifest(t, a, "app", "multi", indexType, multi)
-}
-
-// TestReferrerIsListedWithItsOwnMediaType puts a manifest that an index names
-// with another media type.
-func TestReferrerIsListedWithItsOwnMediaType(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	require.NoError(t, os.CopyFS(dir, os.DirFS("testdata/regctl")))
-	s := open(t, dir, layout.Repository("app"))
-	m, err := s.GetManifest(t.Context(), "app", string(sbom))
-	require.NoError(t, err)
-	m.MediaType = "application/vnd.example"
-	for _, first := range []string{"put, then listed", "listed, then put"} {
-		if first == "listed, then put" {
-			s = open(t, dir, layout.Repository("app"))
-			wantReferrers(t, s, "app", amd64, sbom)
-			m.MediaType += "2"
-		}
-		require.NoError(t, s.PutManifest(t.Context(), "app", m, nil, nil))
-		for d, err := range s.Referrers(t.Context(), "app", amd64, "") {
-			require.NoError(t, err)
-			require.Equal(t, m.MediaType, d.MediaType, first)
-		}
-		wantManifest(t, s, "app", string(sbom), m.MediaType, sbom)
-	}
 }

@@ -79,6 +79,13 @@
 // Several stores, in one process or in several, may have one directory open. A
 // lock on the directory of the layout keeps them from overwriting each other's
 // tags, on Linux, macOS, the BSDs and Windows, where the file system can lock.
-// Other tools do not know of it: while one of them writes, nothing should be
-// pushed to the same layout.
+//
+// Other tools do not know of the lock. If one of them changes index.json while
+// the store is about to replace it, the store applies its own change to the new
+// file. A tool that writes index.json as it was before a push still loses the
+// tag that was pushed: let skopeo and others finish before pushing.
+//
+// Some tools read less than a registry may hold. Skopeo 1.9, podman 4.3 and
+// umoci do not read Docker media types in index.json. Regctl finds referrers
+// only by the tag sha256-<hex> of their subject.
 package layout

@@ -167,6 +167,39 @@ func TestIndexSays(t *testing.T) {
 	}
 }
 
+// A tool that takes no lock, such as skopeo, writes to index.json while the
+// store does. The store applies its change again, to the index of that tool.
+func TestOtherToolWritesAtTheSameTime(t *testing.T) {
+	t.Parallel()
+	dir := emptyLayout(t)
+	s := open(t, dir)
+	put(t, s, "app", 0, "v0")
+	tool := smallImage(1)
+	writeFile(t, dir, "blobs/sha256/"+tool.Digest.Encoded(), string(tool.Content))
+	checks := 0
+	require.NoError(t, s.PutManifest(t.Context(), "app", smallImage(2), []string{"v2"}, func(string, digest.Digest) error {
+		if checks++; checks == 1 {
+			writeFile(t, dir, "index.json", indexText(entryText(0, "v0"), entryText(1, "v1")))
+		}
+		return nil
+	}))
+	require.Equal(t, 2, checks)
+	for _, s := range []*layout.Store{s, open(t, dir)} {
+		require.Equal(t, []string{"app:v0", "app:v1", "app:v2"}, tagsOf(t, s))
+	}
+	require.ElementsMatch(t, []string{"0 v0", "1 v1", "2 v2"}, indexOf(t, dir))
+	require.Empty(t, temporary(t, dir))
+
+	// One that never stops is an error in the end.
+	written := 0
+	err := s.PutManifest(t.Context(), "app", smallImage(3), []string{"v3"}, func(string, digest.Digest) error {
+		written++
+		writeFile(t, dir, "index.json", indexText(entryText(0, fmt.Sprint("v", written))))
+		return nil
+	})
+	require.ErrorContains(t, err, "another program writes to it again and again")
+}
+
 func wantManifestDigest(t testing.TB, s registry.Store, repo, ref string, image int) {
 	d, err := s.StatManifest(t.Context(), repo, ref)
 	require.NoError(t, err)

@@ -153,6 +153,8 @@ type manifestFile struct {
 	content []byte
 	temp    string      // "" if the file is where it belongs
 	seen    fs.FileInfo // the file there, if it was found to have the content
+
+	published bool
 }
 
 // draftManifest writes the content of a manifest to a temporary file, unless
@@ -167,9 +169,12 @@ func (l *imageLayout) draftManifest(m registry.Manifest) (f *manifestFile, err e
 }
 
 // publish puts the file where it belongs. The caller has locked the layout:
-// what was there before may have been removed or changed since.
+// a file that was there before may have been removed or changed since.
 func (f *manifestFile) publish() (err error) {
 	disk := f.layout.disk
+	if f.published {
+		return nil // The batch is applied again.
+	}
 	if f.temp == "" {
 		if info, err := disk.stat(f.name); err == nil && sameFile(info, f.seen) {
 			return nil
@@ -181,7 +186,7 @@ func (f *manifestFile) publish() (err error) {
 	if err := disk.temps.rename(f.temp, f.name); err != nil {
 		return err
 	}
-	f.temp = ""
+	f.temp, f.published = "", true
 	return nil
 }
 

@@ -82,27 +82,15 @@ func (l *imageLayout) lead(batch []*write) {
 	if !locked && l.disk.warn != nil {
 		l.disk.warn(l.dir, fmt.Errorf("%s cannot be locked: processes that write to it at the same time may lose each other's tags", l.dir))
 	}
-	x, err := l.index()
-	isNew := errors.Is(err, errNoLayout)
-	if isNew {
-		x, err = l.leftover()
+	for try := 1; ; try++ {
+		err = l.apply(batch)
+		if err != errOverwritten || try == maxReads {
+			break
+		}
 	}
 	if err != nil {
 		finish(err)
 		return
-	}
-
-	d, succeeded := newDraft(x), false
-	for _, w := range batch {
-		w.after, w.err = w.apply(d)
-		succeeded = succeeded || w.err == nil
-	}
-	d.prune()
-	if succeeded && (d.changed || isNew) {
-		if err := l.publish(d.index, isNew); err != nil {
-			finish(fmt.Errorf("writing %s: %w", l.path(indexFile), err))
-			return
-		}
 	}
 	for _, w := range batch {
 		if w.err == nil && w.after != nil {
@@ -112,23 +100,61 @@ func (l *imageLayout) lead(batch []*write) {
 	finish(nil)
 }
 
+// errOverwritten says that another tool has written an index.json since it was
+// read.
+var errOverwritten = errors.New("another program writes to it again and again")
+
+// apply makes a draft of index.json with the changes of a batch, and publishes
+// it. It returns errOverwritten if that would lose a change of another tool,
+// which knows no lock; the changes are then to be applied to what that tool has
+// written.
+func (l *imageLayout) apply(batch []*write) error {
+	x, err := l.index()
+	isNew := errors.Is(err, errNoLayout)
+	if isNew {
+		x, err = l.leftover()
+	}
+	if err != nil {
+		return err
+	}
+	d, succeeded := newDraft(x), false
+	for _, w := range batch {
+		w.after, w.err = w.apply(d)
+		succeeded = succeeded || w.err == nil
+	}
+	d.prune()
+	if !succeeded || !d.changed && !isNew {
+		return nil
+	}
+	err = l.publish(d.index, isNew, x.file)
+	if err != nil && err != errOverwritten {
+		err = fmt.Errorf("writing %s: %w", l.path(indexFile), err)
+	}
+	return err
+}
+
 // leftover returns what the index.json says of a directory that is no layout,
 // having no oci-layout file. There is none, unless a process was killed while
 // it made a layout, or somebody is unpacking one.
 func (l *imageLayout) leftover() (*index, error) {
-	text, _, err := l.disk.readFile(l.path(indexFile))
+	text, info, err := l.disk.readFile(l.path(indexFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		text, err = []byte(emptyIndex), nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	return l.parse(text)
+	x, err := l.parse(text)
+	if err == nil {
+		x.file = info
+	}
+	return x, err
 }
 
-// publish makes an index the one on the disk, and then the one that is served.
-// A directory becomes a layout by its oci-layout file, so that is written last.
-func (l *imageLayout) publish(x *index, isNew bool) error {
+// publish makes an index the one on the disk, unless that is no longer the one
+// that was read, and then the one that is served. A directory becomes a layout
+// by its oci-layout file, so that is written last.
+func (l *imageLayout) publish(x *index, isNew bool, read fs.FileInfo) error {
 	if isNew {
 		if err := l.disk.root.MkdirAll(l.path(blobsDir+"/"+string(digest.Canonical)), 0o755); err != nil {
 			return err
@@ -145,6 +171,10 @@ func (l *imageLayout) publish(x *index, isNew bool) error {
 		x.settled.Store(settled)
 		if !settled {
 			x.text = append([]byte(nil), l.writes.text...)
+		}
+		if now, err := l.disk.stat(l.path(indexFile)); err == nil && !sameFile(read, now) {
+			l.disk.remove(temp)
+			return errOverwritten
 		}
 		l.next.Store(x)
 		defer l.next.Store(nil)
