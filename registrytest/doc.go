@@ -1,5 +1,5 @@
-// Package registrytest starts OCI registries for tests, gives them content,
-// has them fail, and tells what they were asked.
+// Package registrytest runs OCI registries in tests: it seeds content, injects
+// faults, and inspects requests.
 //
 //	func TestPull(t *testing.T) {
 //		reg := registrytest.NewServer(t)
@@ -10,21 +10,28 @@
 //		require.NoError(t, err)
 //		require.Equal(t, app.Digest, got)
 //
-//		require.Equal(t, 3, reg.Requests().Op(registry.GetBlob).Len())
+//		require.Equal(t, 4, reg.Requests().Op(registry.GetBlob).Len())
 //	}
+//
+// The image has a config and one layer, so pull asks for two blobs, and for
+// each of them again after a 503.
 //
 // # Where to look
 //
-//   - A registry: [NewServer], with the options of package registry and the
-//     With functions of this one. By name, in memory, or behind a proxy:
-//     [NewNetwork].
-//   - Content: [Image], [Index], [Artifact], [SPDX] and others build a
-//     [Content] that is the same on every machine; [State], which every
-//     [Server] has, puts it into the store and looks at what is there.
-//   - Failures: [On] begins a [FaultRule]; [Server.Hold] stops requests until
-//     the test releases them; [Server.Tamper] changes what is stored.
-//   - What was asked: [Server.Requests]; package lint finds clients that break
-//     the spec.
-//   - Who may ask: package auth.
-//   - Other registries and stores: package conformance tests them.
+//   - A registry in this process: [NewServer] for a test, [Start] for TestMain
+//     and programs, with the options of package registry and the With functions
+//     of this package. [NewNetwork] serves registries by host name, in memory or
+//     behind a proxy.
+//   - Content: package content builds images, indexes and artifacts that are the
+//     same on every machine. [Server.Push] and the other methods of
+//     [content.State] put them into the store and inspect it.
+//   - Failures: package fault has the rules for [Server.Fault] and
+//     [Server.Hold]. [Server.Tamper] changes stored content; [Server.Refuse],
+//     [Server.Silence] and [Server.Stop] make the server unreachable.
+//   - Requests: [Server.Requests] returns those up to now, for the queries of
+//     package journal. Package lint finds requests that break the spec.
+//   - Users, rights and tokens: package auth.
+//   - Another registry: package external runs the same test against it, and
+//     package conformance tests it.
+//   - Content on disk: package keep writes it if the test fails.
 package registrytest

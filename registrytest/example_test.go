@@ -19,15 +19,15 @@ import (
 	"github.com/ocireg/registry/registrytest/fault"
 )
 
-// The tests below are what tests with this package look like. What they test
-// is pull, which here stands for the code of a project.
+// The tests below show how a test uses this package. They test pullManifest,
+// which stands for the code of a project.
 
 func TestExampleRetry(t *testing.T) {
 	reg := registrytest.NewServer(t)
 	app := reg.Push(t, "team/app:v1", content.Image())
 	reg.Fault(t, fault.On(registry.GetManifest).Times(2).Status(503).RetryAfter(0))
 
-	got, err := pull(reg.Client(), "http://"+reg.Ref("team/app:v1"))
+	got, err := pullManifest(reg.Client(), "http://"+reg.Ref("team/app:v1"))
 
 	require.NoError(t, err)
 	require.Equal(t, app.Digest, got)
@@ -42,7 +42,7 @@ func TestExampleBackOff(t *testing.T) {
 		reg.Fault(t, fault.On(registry.GetManifest).Times(2).Status(503).RetryAfter(150*time.Second))
 		start := time.Now()
 
-		_, err := pull(reg.Client(), "http://"+reg.Ref("team/app:v1"))
+		_, err := pullManifest(reg.Client(), "http://"+reg.Ref("team/app:v1"))
 
 		require.NoError(t, err)
 		require.Equal(t, 5*time.Minute, time.Since(start))
@@ -54,11 +54,11 @@ func TestExampleOutage(t *testing.T) {
 	reg.Push(t, "team/app:v1", content.Image())
 
 	reg.Stop()
-	_, err := pull(reg.Client(), "http://"+reg.Ref("team/app:v1"))
+	_, err := pullManifest(reg.Client(), "http://"+reg.Ref("team/app:v1"))
 	require.ErrorContains(t, err, "refused")
 
 	reg.Start()
-	_, err = pull(reg.Client(), "http://"+reg.Ref("team/app:v1"))
+	_, err = pullManifest(reg.Client(), "http://"+reg.Ref("team/app:v1"))
 	require.NoError(t, err)
 }
 
@@ -68,9 +68,9 @@ func TestExampleNetwork(t *testing.T) {
 	origin, mirror := net.Registry("docker.io"), net.Registry("mirror.example.com")
 	alpine := origin.Push(t, "library/alpine:3", content.Image())
 
-	_, err := pull(net.Client(), "https://mirror.example.com/library/alpine:3")
+	_, err := pullManifest(net.Client(), "https://mirror.example.com/library/alpine:3")
 	require.ErrorContains(t, err, "404")
-	got, err := pull(net.Client(), "https://docker.io/library/alpine:3")
+	got, err := pullManifest(net.Client(), "https://docker.io/library/alpine:3")
 	require.NoError(t, err)
 	require.Equal(t, alpine.Digest, got)
 	require.Equal(t, 1, mirror.Requests().Len())
@@ -80,20 +80,21 @@ func TestExampleTLS(t *testing.T) {
 	reg := registrytest.NewServer(t, registrytest.WithTLS())
 	reg.Push(t, "team/app:v1", content.Image())
 
-	_, err := pull(reg.Client(), "https://"+reg.Ref("team/app:v1"))
+	_, err := pullManifest(reg.Client(), "https://"+reg.Ref("team/app:v1"))
 	require.NoError(t, err)
-	_, err = pull(&http.Client{}, "https://"+reg.Ref("team/app:v1"))
+	_, err = pullManifest(&http.Client{}, "https://"+reg.Ref("team/app:v1"))
 	require.ErrorContains(t, err, "unknown authority")
 }
 
 func TestExampleExpiredCertificate(t *testing.T) {
 	reg := registrytest.NewServer(t, registrytest.WithTLS(registrytest.ExpiredCert))
-	_, err := pull(reg.Client(), "https://"+reg.Ref("team/app:v1"))
+	_, err := pullManifest(reg.Client(), "https://"+reg.Ref("team/app:v1"))
 	require.ErrorContains(t, err, "expired")
 }
 
-// pull gets a manifest, and tries again for as long as the registry says when.
-func pull(c *http.Client, ref string) (digest.Digest, error) {
+// pullManifest gets a manifest, and retries as long as the response has a
+// Retry-After.
+func pullManifest(c *http.Client, ref string) (digest.Digest, error) {
 	scheme, ref, _ := strings.Cut(ref, "://")
 	host, ref, _ := strings.Cut(ref, "/")
 	repo, tag, _ := strings.Cut(ref, ":")

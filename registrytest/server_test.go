@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptrace"
@@ -14,7 +13,6 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -28,7 +26,7 @@ import (
 	"github.com/ocireg/registry/registrytest/journal"
 )
 
-// get returns the status and the body of the answer.
+// get returns the status and the body of the response.
 func get(t testing.TB, c *http.Client, url string) (int, string) {
 	t.Helper()
 	resp, err := c.Get(url)
@@ -45,7 +43,7 @@ func requireUp(t testing.TB, s *registrytest.Server) {
 	require.Equal(t, http.StatusOK, status)
 }
 
-// middleware is an option that has every request pass through f.
+// middleware returns an option that calls f with every request.
 func middleware(f func(*registry.Request)) registry.Option {
 	return registry.WithMiddleware(func(next registry.Handler) registry.Handler {
 		return func(w http.ResponseWriter, r *registry.Request) error {
@@ -55,7 +53,7 @@ func middleware(f func(*registry.Request)) registry.Option {
 	})
 }
 
-// kinds are the ways in which a server can be had.
+// kinds are the ways to start a server.
 var kinds = map[string]func(t registrytest.TB, opts ...registrytest.Option) *registrytest.Server{
 	"HTTP": registrytest.NewServer,
 	"HTTPS": func(t registrytest.TB, opts ...registrytest.Option) *registrytest.Server {
@@ -120,8 +118,6 @@ func TestServerServesItsStore(t *testing.T) {
 	require.Equal(t, http.StatusOK, status)
 }
 
-// An option counts wherever it stands: those of the two packages go together,
-// alone and in groups.
 func TestCloneOfTheDefaultStore(t *testing.T) {
 	t.Parallel()
 	reg := registrytest.NewServer(t)
@@ -137,6 +133,7 @@ func TestCloneOfTheDefaultStore(t *testing.T) {
 	}
 }
 
+// The options of both packages combine, alone and in groups.
 func TestServerOptionsInGroups(t *testing.T) {
 	t.Parallel()
 	store := memstore.New()
@@ -176,70 +173,6 @@ func TestServerRecordsRequestsByConnection(t *testing.T) {
 		require.Len(t, requests, 3)
 		require.Equal(t, []int{1, 1, 2}, []int{requests[0].Conn, requests[1].Conn, requests[2].Conn})
 	})
-}
-
-func TestServerIsSilent(t *testing.T) {
-	forEachKind(t, func(t *testing.T, start startFunc) {
-		tr := faketb.Try(t, func(t *faketb.TB) {
-			s := start(t)
-			s.Client().Get(s.URL + "/v2/nothing/here")
-			// Also not if TLS fails.
-			(&http.Client{Transport: &http.Transport{DialContext: s.Transport().DialContext}}).Get(s.URL)
-		})
-		require.Empty(t, tr.Errors())
-		require.Empty(t, tr.Lines())
-	})
-}
-
-func TestServerTellsWhatHappenedIfTheTestFails(t *testing.T) {
-	t.Parallel()
-	tr := faketb.Try(t, func(t *faketb.TB) {
-		s := registrytest.NewServer(t, registrytest.WithTLS())
-		s.Client().Get(s.URL + "/v2/team/app/manifests/v1")
-		(&http.Client{Transport: &http.Transport{}}).Get(s.URL + "/v2/")
-		t.Errorf("no")
-	})
-	require.Equal(t, []string{"no"}, tr.Errors())
-	require.Contains(t, tr.Log(), "GET /v2/team/app/manifests/v1")
-	require.Contains(t, tr.Log(), "TLS handshake error")
-}
-
-func TestServerTellsWhatHappenedOfAServerThatWasClosed(t *testing.T) {
-	t.Parallel()
-	tr := faketb.Try(t, func(t *faketb.TB) {
-		s := registrytest.NewServer(t)
-		s.Client().Get(s.URL + "/v2/team/app/manifests/v1")
-		s.Close()
-		t.Errorf("no")
-	})
-	require.Contains(t, tr.Log(), "GET /v2/team/app/manifests/v1")
-}
-
-func TestServerLogsIfAsked(t *testing.T) {
-	t.Parallel()
-	var atOnce string
-	tr := faketb.Try(t, func(tb *faketb.TB) {
-		s := registrytest.NewServer(tb, registrytest.WithLogs())
-		s.Client().Get(s.URL + "/v2/team/app/manifests/v1")
-		s.Close() // after the request has been recorded
-		atOnce = tb.Log()
-	})
-	require.Contains(t, atOnce, "/v2/team/app/manifests/v1")
-	require.Contains(t, atOnce, "status=404")
-	require.NotContains(t, atOnce, "time=")
-	require.Len(t, tr.Lines(), 1)
-}
-
-// A logger that the test has given is the test's.
-func TestServerLogsToTheTestsLogger(t *testing.T) {
-	t.Parallel()
-	var text strings.Builder
-	tr := faketb.Try(t, func(tb *faketb.TB) {
-		s := registrytest.NewServer(tb, registry.WithLogger(slog.New(slog.NewTextHandler(&text, nil))))
-		s.Client().Get(s.URL + "/v2/")
-	})
-	require.Contains(t, text.String(), "op=ping")
-	require.Empty(t, tr.Lines())
 }
 
 func TestRestartKeepsAddressContentAndOptions(t *testing.T) {
@@ -285,7 +218,7 @@ func TestStopIsAnOutage(t *testing.T) {
 	})
 }
 
-// While a server is stopped, somebody else can get its port.
+// While a server is stopped, another program may take its port.
 func TestStartWaitsForThePort(t *testing.T) {
 	t.Parallel()
 	s := registrytest.NewServer(t)
@@ -310,8 +243,8 @@ func TestServerCanBeClosedWhileStopped(t *testing.T) {
 	})
 }
 
-// What is being served is ended together with its connection, also where
-// net/http does not notice: that there is a body that nobody reads.
+// A request ends with its connection, even if it has a body that the handler
+// does not read: net/http does not notice then.
 func TestRequestsEndWithTheirConnection(t *testing.T) {
 	for name, end := range map[string]func(*registrytest.Server){
 		"close":      func(s *registrytest.Server) { s.Close() },
@@ -347,109 +280,6 @@ func TestRequestsEndWithTheirConnection(t *testing.T) {
 	}
 }
 
-func TestHangingHandlerFailsTheTest(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		release := make(chan struct{})
-		began := time.Now()
-		tr := faketb.Try(t, func(t *faketb.TB) {
-			s := registrytest.NewServer(t, registrytest.WithInMemory(), middleware(func(r *registry.Request) {
-				if r.Op == registry.GetManifest {
-					<-release // and not when the client has gone
-				}
-			}))
-			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-			defer cancel()
-			req, _ := http.NewRequestWithContext(ctx, http.MethodGet, s.URL+"/v2/team/app/manifests/v1", nil)
-			_, err := s.Client().Do(req)
-			require.ErrorIs(t, err, context.DeadlineExceeded)
-		})
-		close(release)
-		require.Len(t, tr.Errors(), 1)
-		require.Contains(t, tr.Errors()[0], "get-manifest team/app:v1")
-		require.Contains(t, tr.Errors()[0], "server_test.go", "the stack says where")
-		require.Contains(t, tr.Errors()[0], "127.0.0.1:1")
-		require.Less(t, time.Since(began), 2*time.Minute, "waiting is bounded")
-	})
-}
-
-func TestLeakedGoroutineFailsTheTest(t *testing.T) {
-	t.Parallel()
-	test := func(t *testing.T, opts ...registrytest.Option) {
-		release := make(chan struct{})
-		tr := faketb.Try(t, func(tb *faketb.TB) {
-			requireUp(t, registrytest.NewServer(tb, append(opts, middleware(func(*registry.Request) {
-				go leakForTest(release)
-			}))...))
-		})
-		close(release)
-		require.Len(t, tr.Errors(), 1)
-		require.Contains(t, tr.Errors()[0], "leakForTest")
-	}
-	t.Run("port", func(t *testing.T) {
-		t.Parallel()
-		test(t)
-	})
-	t.Run("in memory", func(t *testing.T) {
-		t.Parallel()
-		synctest.Test(t, func(t *testing.T) { test(t, registrytest.WithInMemory(), registrytest.WithTLS()) })
-	})
-}
-
-func leakForTest(release chan struct{}) { <-release }
-
-// What one server has running is no leak of another.
-func TestServersOfATestDoNotAccuseEachOther(t *testing.T) {
-	t.Parallel()
-	tr := faketb.Try(t, func(tb *faketb.TB) {
-		for range 2 {
-			nothing := middleware(func(*registry.Request) {})
-			requireUp(t, registrytest.NewServer(tb, registrytest.WithInMemory(), nothing))
-			requireUp(t, registrytest.NewServer(tb, nothing))
-		}
-	})
-	require.Empty(t, tr.Errors())
-}
-
-// A handler may itself be a client, whose connections stay open for later.
-func TestConnectionsOfHandlersAreNoLeak(t *testing.T) {
-	t.Parallel()
-	up := registrytest.NewServer(t)
-	tr := faketb.Try(t, func(tb *faketb.TB) {
-		s := registrytest.NewServer(tb, middleware(func(*registry.Request) { requireUp(t, up) }))
-		requireUp(t, s)
-	})
-	require.Empty(t, tr.Errors())
-}
-
-func TestPanicFailsTheTest(t *testing.T) {
-	forEachKind(t, func(t *testing.T, start startFunc) {
-		tr := faketb.Try(t, func(t *faketb.TB) {
-			s := start(t, middleware(func(*registry.Request) { panic("mistake") }))
-			_, err := s.Client().Get(s.URL + "/v2/team/app/tags/list")
-			require.Error(t, err)
-		})
-		require.Len(t, tr.Errors(), 1)
-		require.Contains(t, tr.Errors()[0], "list-tags team/app: mistake")
-		require.Contains(t, tr.Errors()[0], "server_test.go", "the stack says where")
-	})
-}
-
-// A connection that is cut on purpose is no mistake.
-func TestAbortIsNoPanic(t *testing.T) {
-	forEachKind(t, func(t *testing.T, start startFunc) {
-		tr := faketb.Try(t, func(t *faketb.TB) {
-			s := start(t, registry.WithFaults(func(*registry.Request) *registry.Fault {
-				return &registry.Fault{Serve: func(http.ResponseWriter, *registry.Request) error { return registry.CloseConnection }}
-			}))
-			_, err := s.Client().Get(s.URL + "/v2/")
-			require.Error(t, err)
-		})
-		require.Empty(t, tr.Errors())
-		require.Empty(t, tr.Lines())
-	})
-}
-
 func TestServersInParallel(t *testing.T) {
 	forEachKind(t, func(t *testing.T, start startFunc) {
 		s := start(t)
@@ -478,7 +308,7 @@ func TestServersInParallel(t *testing.T) {
 	})
 }
 
-// What a test leaves in TIME_WAIT, all tests after it have to live with.
+// Connections in TIME_WAIT would slow down the tests that follow.
 func TestServerLeavesNoConnectionBehind(t *testing.T) {
 	t.Parallel()
 	if _, err := os.Stat("/proc/net/tcp"); err != nil {
@@ -522,22 +352,4 @@ func TestServerLeavesNoConnectionBehind(t *testing.T) {
 			}, 5*time.Second, time.Millisecond)
 		})
 	}
-}
-
-// A syncBuffer is a buffer that several goroutines may use.
-type syncBuffer struct {
-	mu  sync.Mutex
-	buf strings.Builder
-}
-
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *syncBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
 }
