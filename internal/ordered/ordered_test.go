@@ -51,7 +51,7 @@ func (p *pair) check(t testing.TB, after ...string) {
 		require.True(t, slices.Equal(keys[i:], collect(t, p.m.After(k), p.want)), "After(%q)", k)
 	}
 	last := ""
-	for i, b := range p.m.blocks {
+	for i, b := range p.m.list.blocks {
 		require.NotEmpty(t, b.keys, "block %d", i)
 		require.Len(t, b.values, len(b.keys), "block %d", i)
 		require.LessOrEqual(t, len(b.keys), blockSize, "block %d", i)
@@ -109,7 +109,7 @@ func TestOrderOfSettingDoesNotMatter(t *testing.T) {
 				}
 			}
 			p.check(t)
-			require.Empty(t, p.m.blocks)
+			require.Empty(t, p.m.list.blocks)
 		})
 	}
 }
@@ -120,7 +120,7 @@ func TestSettingInOrderFillsBlocks(t *testing.T) {
 	for i := range 10 * blockSize {
 		m.Set(fmt.Sprintf("%05d", i), i)
 	}
-	require.Len(t, m.blocks, 10)
+	require.Len(t, m.list.blocks, 10)
 }
 
 func TestDeletingLeavesNoSparseBlocks(t *testing.T) {
@@ -140,7 +140,7 @@ func TestDeletingLeavesNoSparseBlocks(t *testing.T) {
 			}
 		}
 		require.Equal(t, 100, m.Len(), name)
-		require.LessOrEqual(t, len(m.blocks), 2, name)
+		require.LessOrEqual(t, len(m.list.blocks), 2, name)
 	}
 }
 

@@ -168,6 +168,7 @@ func (w *workspace) binary(s subject) string { return filepath.Join(w.dir, s.nam
 func (w *workspace) measure(s subject) (result, error) {
 	cache, graph := filepath.Join(w.dir, "cache"), filepath.Join(w.dir, "graph.json")
 	defer os.RemoveAll(cache)
+	os.Remove(w.binary(s)) // Otherwise the go command would not link it again.
 	if err := os.CopyFS(cache, os.DirFS(w.primed)); err != nil {
 		return result{}, fmt.Errorf("copying the build cache: %w", err)
 	}

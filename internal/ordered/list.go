@@ -1,0 +1,148 @@
+package ordered
+
+import (
+	"slices"
+	"sort"
+)
+
+// blockSize is the largest number of keys in a block. An insertion moves more of
+// them if it is large; a search passes more blocks if it is small.
+const blockSize = 256
+
+// A list is a list of sorted blocks, each of which is split when it is full.
+type list struct {
+	// blocks are never empty, and the keys of each sort before those of the
+	// next one.
+	blocks []*block
+	length int
+}
+
+type block struct {
+	keys   []string
+	values []any
+}
+
+// find returns the block that has the key or would have it, its index in there,
+// and whether the block has it.
+func (l *list) find(key string) (b, i int, found bool) {
+	b = sort.Search(len(l.blocks), func(b int) bool { return l.blocks[b].keys[0] > key })
+	if b == 0 {
+		return 0, 0, false
+	}
+	b--
+	i, found = slices.BinarySearch(l.blocks[b].keys, key)
+	return b, i, found
+}
+
+// get returns the value of a key, or nil.
+func (l *list) get(key string) any {
+	b, i, found := l.find(key)
+	if !found {
+		return nil
+	}
+	return l.blocks[b].values[i]
+}
+
+// set gives the key a value and returns the one before, or nil.
+func (l *list) set(key string, v any) (old any) {
+	b, i, found := l.find(key)
+	if found {
+		old, l.blocks[b].values[i] = l.blocks[b].values[i], v
+		return old
+	}
+	if len(l.blocks) == 0 {
+		l.blocks = []*block{{}}
+	}
+	if n := len(l.blocks[b].keys); n == blockSize {
+		at := n / 2
+		if i == n {
+			// Keys that are set in ascending order leave full blocks behind.
+			at = n
+		}
+		l.split(b, at)
+		if i >= at {
+			b, i = b+1, i-at
+		}
+	}
+	bl := l.blocks[b]
+	bl.keys = slices.Insert(bl.keys, i, key)
+	bl.values = slices.Insert(bl.values, i, v)
+	l.length++
+	return nil
+}
+
+// split moves the keys of block b from index at on to a new block after it.
+func (l *list) split(b, at int) {
+	left, right := l.blocks[b], &block{}
+	right.keys = append(make([]string, 0, blockSize), left.keys[at:]...)
+	right.values = append(make([]any, 0, blockSize), left.values[at:]...)
+	left.keys = slices.Delete(left.keys, at, len(left.keys))
+	left.values = slices.Delete(left.values, at, len(left.values))
+	l.blocks = slices.Insert(l.blocks, b+1, right)
+}
+
+// delete removes a key and reports whether the list had it.
+func (l *list) delete(key string) bool {
+	b, i, found := l.find(key)
+	if !found {
+		return false
+	}
+	bl := l.blocks[b]
+	bl.keys = slices.Delete(bl.keys, i, i+1)
+	bl.values = slices.Delete(bl.values, i, i+1)
+	l.length--
+	if len(bl.keys) == 0 {
+		l.blocks = slices.Delete(l.blocks, b, b+1)
+		return true
+	}
+	l.join(b)
+	l.join(b - 1)
+	return true
+}
+
+// join moves the keys of block b+1 to block b if the two have become so small
+// that the next few insertions will not split them again.
+func (l *list) join(b int) {
+	if b < 0 || b+1 >= len(l.blocks) {
+		return
+	}
+	left, right := l.blocks[b], l.blocks[b+1]
+	if len(left.keys)+len(right.keys) > blockSize/2 {
+		return
+	}
+	left.keys = append(left.keys, right.keys...)
+	left.values = append(left.values, right.values...)
+	l.blocks = slices.Delete(l.blocks, b+1, b+2)
+}
+
+// all calls yield with every key, in ascending order, until it returns false.
+func (l *list) all(yield func(string, any) bool) { l.yieldFrom(0, 0, yield) }
+
+// after calls yield with the keys that sort after the given one, in ascending
+// order, until it returns false.
+func (l *list) after(key string, yield func(string, any) bool) {
+	b, i, found := l.find(key)
+	if found {
+		i++
+	}
+	l.yieldFrom(b, i, yield)
+}
+
+func (l *list) yieldFrom(b, i int, yield func(string, any) bool) {
+	for ; b < len(l.blocks); b, i = b+1, 0 {
+		for bl := l.blocks[b]; i < len(bl.keys); i++ {
+			if !yield(bl.keys[i], bl.values[i]) {
+				return
+			}
+		}
+	}
+}
+
+// clone returns a list with the same keys and values, independent of l.
+func (l *list) clone() list {
+	blocks := make([]*block, len(l.blocks))
+	for i, b := range l.blocks {
+		blocks[i] = &block{keys: slices.Clone(b.keys), values: slices.Clone(b.values)}
+	}
+	return list{blocks: blocks, length: l.length}
+}
