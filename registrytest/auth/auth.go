@@ -50,6 +50,10 @@ type Auth struct {
 	// from its response that they need some.
 	OpenPing bool
 
+	// StrictList requires the right list for tags/list. By default, pull is
+	// enough, as at the large registries: clients request the scope pull for it.
+	StrictList bool
+
 	// TokenLife is the time for which a token is valid, 5 minutes if it is 0.
 	TokenLife time.Duration
 
@@ -61,12 +65,19 @@ type Auth struct {
 	// signed, for example to grant less than the client requested.
 	Mint func(*Claims)
 
+	// TokenResponse, if it is not nil, may change the fields of a response of
+	// the token service. Services differ: some send token or access_token alone,
+	// some leave out expires_in or issued_at.
+	TokenResponse func(fields map[string]any)
+
 	schemes schemes
+	always  bool // whether anonymous clients need a token, too
 
 	mu         sync.Mutex
 	users      map[string]*user
 	rules      []Rule           // for all users
 	refresh    map[string]*user // refresh token -> its user
+	static     map[string]*user // static token -> its user
 	generation uint64           // of the user that was added last
 	skew       time.Duration
 	issued     uint64 // the number of the last token
@@ -96,6 +107,15 @@ func Basic(rules ...string) *Auth { return newAuth(basicOnly, rules) }
 // Token Scope and OAuth2 Token Authentication. The registry itself issues the
 // tokens, at /token.
 func Bearer(rules ...string) *Auth { return newAuth(bearerOnly, rules) }
+
+// BearerAlways is like [Bearer], but refuses requests without a token even where
+// an anonymous client has the right, as Docker Hub and GHCR do. The token service
+// issues tokens for these rights without credentials.
+func BearerAlways(rules ...string) *Auth {
+	a := Bearer(rules...)
+	a.always = true
+	return a
+}
 
 // BearerOrBasic is like [Bearer], but the challenge has both schemes, and the
 // registry accepts both.
@@ -197,6 +217,9 @@ func (a *Auth) authenticate(r *registry.Request) (identity, error) {
 		name, err := a.checkBasic(credentials)
 		return identity{user: name}, err
 	case strings.EqualFold(scheme, "Bearer") && a.schemes != basicOnly:
+		if name, ok := a.checkStatic(credentials); ok {
+			return identity{user: name}, nil
+		}
 		claims, err := a.verify(credentials, a.service(r.Request))
 		if err != nil {
 			return identity{}, err

@@ -14,7 +14,11 @@ const authenticationRequired = "authentication required"
 // authorize is the [registry.Authorizer] of a registry that a protects.
 func (a *Auth) authorize(r *registry.Request, repo string, action registry.Action) error {
 	id, ok := identify(r)
-	permitted := ok && a.permits(id.user, repo, action)
+	permitted := ok && (a.permits(id.user, repo, action) ||
+		r.Op == registry.ListTags && !a.StrictList && a.permits(id.user, repo, registry.ActionPull))
+	if a.always && id.user == "" && !id.token {
+		permitted = false
+	}
 	covered := !id.token || covers(id.scope, repo, action)
 	switch {
 	case r.Op == registry.ListRepositories && repo != "", r.Op == registry.MountBlob && r.From == "" && action == registry.ActionPull:

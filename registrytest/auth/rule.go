@@ -35,8 +35,10 @@ var allActions = []registry.Action{registry.ActionPull, registry.ActionPush, reg
 // with credentials or without. The second word is one or more of the rights
 // "pull", "push", "delete" and "list", separated by commas, or "*" for all. The
 // third word is a pattern of repositories, in which "*" stands for any
-// characters except "/", and "**" for any characters. A client that may list
-// any repository may list the catalog, which shows these repositories.
+// characters except "/", and "**" for any characters.
+//
+// The right "list" is for the catalog, which shows the repositories that the
+// client may list, and with [Auth.StrictList] for lists of tags.
 func ParseRule(text string) (Rule, error) {
 	words := strings.Fields(text)
 	if len(words) == 0 {

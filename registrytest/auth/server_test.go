@@ -160,3 +160,33 @@ func TestLimitsAreOptions(t *testing.T) {
 	require.Equal(t, 409, put(`{"a":1}`), "immutable")
 	require.Equal(t, 403, put(`{"a":1}`), "7 bytes of 10 are used")
 }
+
+// A token service has a host of its own, as auth.docker.io has.
+func TestTokenServiceOnAnotherHost(t *testing.T) {
+	a := auth.BearerAlways("anonymous pull library/**")
+	a.Realm, a.Service = "https://auth.docker.io/token", "registry.docker.io"
+	net := registrytest.NewNetwork(t)
+	hub := net.Registry("docker.io", a)
+	net.Handle("auth.docker.io", a.TokenHandler())
+	hub.Push(t, "library/alpine:3", content.Image())
+
+	get := func(url, token string) (*http.Response, map[string]any) {
+		r, err := http.NewRequestWithContext(t.Context(), "GET", url, nil)
+		require.NoError(t, err)
+		if token != "" {
+			r.Header.Set("Authorization", "Bearer "+token)
+		}
+		resp, err := net.Client().Do(r)
+		require.NoError(t, err)
+		defer resp.Body.Close()
+		var fields map[string]any
+		require.NoError(t, json.NewDecoder(resp.Body).Decode(&fields))
+		return resp, fields
+	}
+	const manifest = "https://docker.io/v2/library/alpine/manifests/3"
+	resp, _ := get(manifest, "")
+	require.Equal(t, `Bearer realm="https://auth.docker.io/token",service="registry.docker.io",scope="repository:library/alpine:pull"`, resp.Header.Get("WWW-Authenticate"))
+	_, fields := get("https://auth.docker.io/token?service=registry.docker.io&scope=repository:library/alpine:pull", "")
+	resp, _ = get(manifest, fields["token"].(string))
+	require.Equal(t, 200, resp.StatusCode)
+}

@@ -68,6 +68,32 @@ func (a *Auth) newRefresh(u *user) string {
 	return token
 }
 
+// StaticToken returns an opaque token that has all rights of the user and does
+// not expire, such as a personal access token. Clients send it as a Bearer token,
+// without asking the token service. It ends with [Auth.Revoke]. StaticToken
+// panics if no user with the name was added.
+func (a *Auth) StaticToken(name string) string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	token := rand.Text()
+	if a.static == nil {
+		a.static = make(map[string]*user)
+	}
+	a.static[token] = a.mustKnow("StaticToken", name)
+	return token
+}
+
+// checkStatic returns the name of the user with the static token.
+func (a *Auth) checkStatic(token string) (name string, ok bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	u := a.static[token]
+	if !a.current(u) {
+		return "", false
+	}
+	return u.name, true
+}
+
 // TokenHandler returns a handler that is the token service alone, for a host of
 // its own. Set Realm to its URL.
 func (a *Auth) TokenHandler() http.Handler {
@@ -125,7 +151,7 @@ func (a *Auth) serveToken(w http.ResponseWriter, r *registry.Request) error {
 	if t.service == "" {
 		t.service = a.service(r.Request)
 	}
-	claims := a.newClaims(t)
+	claims := a.newClaims(t.user, t.service, a.grant(t.user, t.scopes))
 	if a.Mint != nil {
 		a.Mint(&claims)
 	}
@@ -156,6 +182,9 @@ func (a *Auth) serveToken(w http.ResponseWriter, r *registry.Request) error {
 	if t.refresh != "" {
 		response["refresh_token"] = t.refresh
 	}
+	if a.TokenResponse != nil {
+		a.TokenResponse(response)
+	}
 	text, err := json.Marshal(response)
 	if err != nil {
 		return fmt.Errorf("encoding a token: %w", err)
@@ -166,27 +195,6 @@ func (a *Auth) serveToken(w http.ResponseWriter, r *registry.Request) error {
 	h.Set("Content-Length", strconv.Itoa(len(text)))
 	_, err = w.Write(text)
 	return err
-}
-
-// newClaims returns the claims of a new token for the request.
-func (a *Auth) newClaims(t tokenRequest) Claims {
-	granted := a.grant(t.user, t.scopes)
-	life := a.TokenLife
-	if life == 0 {
-		life = defaultTokenLife
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.issued++
-	now := time.Now().Add(a.skew)
-	c := Claims{
-		Issuer: issuer, Subject: t.user, Audience: t.service, Access: granted, number: a.issued,
-		IssuedAt: now, NotBefore: now, Expires: now.Add(life),
-	}
-	if u := a.active(t.user); u != nil {
-		c.generation = u.generation
-	}
-	return c
 }
 
 // readGet reads a GET request. Without credentials, the client is anonymous.

@@ -5,6 +5,8 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -91,4 +93,103 @@ func TestTokenService(t *testing.T) {
 		require.Equal(t, 401, w.Code)
 		require.Equal(t, "UNAUTHORIZED", code(t, w))
 	})
+}
+
+// A registry like Docker Hub challenges anonymous clients for everything, and
+// its token service gives them tokens.
+func TestBearerAlways(t *testing.T) {
+	r := newReg(t, auth.BearerAlways("anonymous pull public/**"))
+	manifest := "/v2/public/app/manifests/v1"
+	w := r.do("GET", manifest, nil, "")
+	require.Equal(t, 401, w.Code)
+	require.Equal(t, `Bearer realm="http://registry.test/token",service="registry.test",scope="repository:public/app:pull"`, w.Header().Get("WWW-Authenticate"))
+	require.Equal(t, 401, r.do("GET", "/v2/", nil, "").Code)
+	h := r.tokenOf(nil, "repository:public/app:pull,push")
+	require.Equal(t, 200, r.do("GET", "/v2/", h, "").Code)
+	require.Equal(t, 200, r.do("GET", manifest, h, "").Code)
+	require.Equal(t, 200, r.do("GET", "/v2/public/app/tags/list", h, "").Code)
+	require.Equal(t, 401, r.do("GET", "/v2/team/app/manifests/v1", h, "").Code)
+	require.Equal(t, 401, r.do("POST", "/v2/public/app/blobs/uploads/", h, "").Code)
+	require.Equal(t, 200, r.do("GET", manifest, r.tokenOf(basic(r.User("ci")), "repository:public/app:pull"), "").Code)
+	require.Equal(t, 200, newReg(t, auth.Bearer("anonymous pull public/**")).do("GET", manifest, nil, "").Code, "Bearer serves anonymous clients")
+}
+
+func TestAccessToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newReg(t, auth.Bearer("anonymous pull public/**"))
+		r.User("ci", "pull team/**")
+		get := func(repo string, h header) int { return r.do("GET", "/v2/"+repo+"/manifests/v1", h, "").Code }
+		token := bearer(r.AccessToken("ci", "repository:team/app:pull,push", "repository:secret/app:pull"))
+		require.Equal(t, 200, get("team/app", token))
+		require.Equal(t, 401, get("public/app", token), "the token does not cover this repository")
+		require.Equal(t, 403, get("secret/app", token), "the user lacks the right")
+		require.Equal(t, 403, r.do("POST", "/v2/team/app/blobs/uploads/", token, "").Code)
+		require.Equal(t, 200, get("public/app", bearer(r.AccessToken("", "repository:public/app:pull"))))
+		require.Equal(t, 200, r.do("GET", "/v2/", bearer(r.AccessToken("ci")), "").Code)
+		require.Empty(t, r.Grants(), "the token service issued nothing")
+
+		time.Sleep(5 * time.Minute)
+		require.Equal(t, 401, get("team/app", token), "expired")
+		token = bearer(r.AccessToken("ci", "repository:team/app:pull repository:team/b:pull"))
+		require.Equal(t, 200, get("team/app", token))
+		r.ExpireTokens()
+		require.Equal(t, 401, get("team/app", token), "expired by the test")
+
+		require.PanicsWithValue(t, `auth: AccessToken: no user "nobody" was added; call User or AddUser first`, func() { r.AccessToken("nobody") })
+		require.PanicsWithValue(t, `auth: AccessToken: "team/app" is not a scope; want one like "repository:team/app:pull"`, func() { r.AccessToken("ci", "team/app") })
+	})
+}
+
+func TestStaticToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newReg(t, auth.Bearer())
+		r.User("ci", "pull team/**")
+		get := func(repo string, h header) int { return r.do("GET", "/v2/"+repo+"/manifests/v1", h, "").Code }
+		token := bearer(r.StaticToken("ci"))
+		require.Equal(t, 200, get("team/app", token))
+		require.Equal(t, 403, get("secret/app", token))
+		require.Equal(t, 401, get("team/app", bearer("x")))
+		time.Sleep(time.Hour)
+		r.ExpireTokens()
+		require.Equal(t, 200, get("team/app", token), "it does not expire")
+		r.User("ci")
+		require.Equal(t, 401, get("team/app", token), "it ends with its user")
+		token = bearer(r.StaticToken("ci"))
+		r.Revoke("ci")
+		require.Equal(t, 401, get("team/app", token))
+		require.Panics(t, func() { r.StaticToken("nobody") })
+	})
+}
+
+// Token services differ in the fields of a response.
+func TestTokenResponse(t *testing.T) {
+	for _, leave := range []string{"token", "access_token"} {
+		r := newReg(t, auth.Bearer())
+		r.TokenResponse = func(fields map[string]any) {
+			for name := range fields {
+				if name != leave {
+					delete(fields, name)
+				}
+			}
+		}
+		got := r.token(basic(r.User("ci")), "repository:team/app:pull")
+		require.Len(t, got, 1)
+		require.Equal(t, 200, r.do("GET", "/v2/team/app/manifests/v1", bearer(got[leave].(string)), "").Code)
+	}
+}
+
+// A token with the scope pull lists tags, unless the registry is strict.
+func TestListTags(t *testing.T) {
+	for _, strict := range []bool{false, true} {
+		r := newReg(t, auth.BearerOrBasic())
+		r.StrictList = strict
+		puller, lister := r.User("puller", "pull team/**"), r.User("lister", "list team/**")
+		tags := func(h header) int { return r.do("GET", "/v2/team/app/tags/list", h, "").Code }
+		want := map[bool]int{false: 200, true: 403}[strict]
+		require.Equal(t, want, tags(basic(puller)))
+		require.Equal(t, want, tags(r.tokenOf(basic(puller), "repository:team/app:pull")))
+		require.Equal(t, 200, tags(basic(lister)))
+		require.Equal(t, 403, r.do("GET", "/v2/_catalog", basic(puller), "").Code, "the catalog requires list")
+		require.Equal(t, 403, r.do("GET", "/v2/team/app/manifests/v1", basic(lister), "").Code)
+	}
 }

@@ -18,7 +18,7 @@ import (
 type Claims struct {
 	Issuer    string
 	Subject   string // the user, "" for an anonymous client
-	Audience  string // the service that the token is for
+	Audience  string // the service that the token is for, or "*" for any
 	Expires   time.Time
 	NotBefore time.Time
 	IssuedAt  time.Time
@@ -50,7 +50,53 @@ type wireHeader struct {
 const (
 	issuer    = "registry"
 	algorithm = "HS256" // the key never leaves the process
+
+	anyService = "*"
 )
+
+// AccessToken returns a token of the user, or of an anonymous client if name is
+// "", that covers the scopes, such as "repository:team/app:pull,push". It is like
+// one from the token service, but valid at any host, and the user may lack the
+// rights for its scopes. AccessToken panics if no user with the name was added
+// or a scope is not valid.
+func (a *Auth) AccessToken(name string, scopes ...string) string {
+	access := parseScopes(scopes)
+	for _, s := range scopes {
+		if len(parseScopes([]string{s})) == 0 {
+			panic(fmt.Sprintf("auth: AccessToken: %q is not a scope; want one like %q", s, "repository:team/app:pull"))
+		}
+	}
+	if name != "" {
+		a.mu.Lock()
+		a.mustKnow("AccessToken", name)
+		a.mu.Unlock()
+	}
+	token, err := a.sign(a.newClaims(name, anyService, access))
+	if err != nil {
+		panic("auth: " + err.Error())
+	}
+	return token
+}
+
+// newClaims returns the claims of a new token.
+func (a *Auth) newClaims(name, service string, access []Scope) Claims {
+	life := a.TokenLife
+	if life == 0 {
+		life = defaultTokenLife
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.issued++
+	now := time.Now().Add(a.skew)
+	c := Claims{
+		Issuer: issuer, Subject: name, Audience: service, Access: access, number: a.issued,
+		IssuedAt: now, NotBefore: now, Expires: now.Add(life),
+	}
+	if u := a.active(name); u != nil {
+		c.generation = u.generation
+	}
+	return c
+}
 
 // sign returns the token with the claims.
 func (a *Auth) sign(c Claims) (string, error) {
@@ -118,7 +164,7 @@ func (a *Auth) verify(token, service string) (Claims, error) {
 	switch {
 	case c.Issuer != issuer:
 		return Claims{}, errors.New("the token is from another issuer")
-	case c.Audience != service:
+	case c.Audience != service && c.Audience != anyService:
 		return Claims{}, fmt.Errorf("the token is for %q, not for %q", c.Audience, service)
 	case expired || now >= c.Expires:
 		return Claims{}, errors.New("the token has expired")
