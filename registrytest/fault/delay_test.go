@@ -52,7 +52,7 @@ func (s *faultServer) send(ctx context.Context, method, target string, body []by
 
 var emptyIndex = []byte(`{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}`)
 
-// waiting are rules that have a request wait for hours.
+// waiting lists rules that delay a request for hours.
 var waiting = []struct {
 	rule, method, target string
 	body                 int
@@ -75,8 +75,8 @@ var waiting = []struct {
 	{"put-upload after-commit delay=5h", "PUT", "upload?digest=", 0},
 }
 
-// begin sends a request that a rule has wait, with a client that gives up with
-// the context, and returns a channel that is closed when the client is done.
+// begin sends a request that a rule delays. The client gives up with the context.
+// The channel that begin returns is closed when the client is done.
 func (s *faultServer) begin(ctx context.Context, i int) <-chan struct{} {
 	w := waiting[i]
 	target, body := w.target, bytes.Repeat([]byte("x"), w.body)
@@ -143,8 +143,8 @@ func TestWaitEndsWhenTheServerIsClosed(t *testing.T) {
 	}
 }
 
-// net/http does not find out over HTTP/1.1 that a client went away which had
-// more to send than is read ahead.
+// Over HTTP/1.1, net/http does not notice that a client went away that had more
+// to send than the fault reads ahead.
 func TestWaitBeforeALargeBody(t *testing.T) {
 	t.Parallel()
 	overBoth(t, func(t *testing.T, s *faultServer, h2 bool) {
@@ -164,7 +164,7 @@ func TestWaitBeforeALargeBody(t *testing.T) {
 	})
 }
 
-// What was read ahead is not lost.
+// The operation gets the bytes that a fault read ahead.
 func TestWaitKeepsTheBody(t *testing.T) {
 	t.Parallel()
 	for _, rule := range []string{

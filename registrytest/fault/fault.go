@@ -47,7 +47,7 @@ func (f *Rules) newFault(r Rule) *Fault {
 	return in
 }
 
-// due reports whether a request that matches is to be hit.
+// due reports whether it is the turn of a request that meets all conditions.
 func (s *stage) due(h hit) bool {
 	n := s.matched - s.after
 	return n > 0 && (s.every == 0 || n%s.every == 0) && (s.probability == 1 || h.random.Float64() < s.probability)

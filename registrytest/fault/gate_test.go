@@ -66,8 +66,7 @@ func TestHold(t *testing.T) {
 	})
 }
 
-// Two requests are made to meet, which without a gate they would do but
-// sometimes.
+// Requests meet at a gate. Without it, they would meet only sometimes.
 func TestHoldOrdersWhatIsConcurrent(t *testing.T) {
 	t.Parallel()
 	overBoth(t, func(t *testing.T, s *faultServer, _ bool) {

@@ -34,7 +34,7 @@ func served(h http.Handler, r *http.Request) (response *httptest.ResponseRecorde
 	return response
 }
 
-// callSite is where a test has set a rule.
+// callSite matches the line of a test that set a rule.
 var callSite = regexp.MustCompile(`\w+_test\.go:\d+`)
 
 // withConn returns a context of the n-th connection.

@@ -47,10 +47,12 @@ func (in *Fault) problem() string {
 		return ""
 	}
 	var b strings.Builder
+	certain := true // whether the part is reached for certain, and hits requests
 	for _, st := range in.stages {
 		want := max(st.times, 1)
+		certain = certain && st.probability == 1
 		switch {
-		case st.does() && st.fired < want && st.probability == 1:
+		case certain && st.does() && st.fired < want:
 			fmt.Fprintf(&b, "%s hit %s, not %d\n", strings.Join(st.words, " "), requests(st.fired), want)
 		case st.fired > 0:
 			for i, e := range st.effects {

@@ -68,8 +68,9 @@ func TestFaultThatDidNotHappen(t *testing.T) {
 		"without effect": {"ping close=10 drop-header=Link", times(2, "/v2/"), `fault "ping close=10 drop-header=Link", set at fault_test.go:0, did not happen as it says:
 	close=10 had no effect on the 2 requests that the rule hit
 	drop-header=Link had no effect on the 2 requests that the rule hit`},
-		"by chance": {"ping probability=0.0001 seed=42 close=10", times(1, "/v2/"), ""},
-		"optional":  {"ping optional times=2 close=10", times(1, "/v2/"), ""},
+		"by chance":    {"ping probability=0.0001 seed=42 close=10", times(1, "/v2/"), ""},
+		"after chance": {"ping probability=0.0001 times=2 close=10 then once status=503", times(1, "/v2/"), ""},
+		"optional":     {"ping optional times=2 close=10", times(1, "/v2/"), ""},
 		"by chance without effect": {"ping probability=0.9999 seed=42 close=10", times(1, "/v2/"), `fault "ping probability=0.9999 seed=42 close=10", set at fault_test.go:0, with seed=42 did not happen as it says:
 	close=10 had no effect on the 1 request that the rule hit`},
 		"other requests": {"ping times=2 status=503", []string{"/v2/", "/v2/_catalog"}, `fault "ping times=2 status=503", set at fault_test.go:0, did not happen as it says:

@@ -13,8 +13,8 @@ import (
 )
 
 // A Rule describes a fault: which requests it hits, when, and how. It begins
-// with [On]. Each method returns a rule with one word more and leaves the rule
-// that it is called on as it was, so that rules can share a beginning.
+// with [On]. Each method returns a copy with one more word, so that rules can
+// share a beginning.
 //
 //	On(registry.GetBlob).Times(2).Status(503).RetryAfter(time.Second)
 //	On(registry.PutManifest).Repo("team/*").AfterCommit().Reset()

@@ -131,8 +131,8 @@ func TestFaultsAreRemoved(t *testing.T) {
 	require.Equal(t, []int{200}, ask(&f, "/v2/"))
 }
 
-// Rules come and go while requests are served: none is hit by a rule that was
-// removed before it came, and each by all that are there all the time.
+// Rules are added and removed while requests are served. A rule that was removed
+// hits no later request, and a rule that stays hits every one.
 func TestFaultsUnderLoad(t *testing.T) {
 	t.Parallel()
 	var f Rules

@@ -57,8 +57,8 @@ func (r Rule) FirstBytes(n int64) Rule {
 // Probability hits a request with probability p. The decision depends on the
 // seed of the rule, on the operation and its arguments, and on how often the
 // same was requested before: it is the same in every run of the test, even if
-// the client sends its requests concurrently. If p is below 1 the rule need not
-// hit any request.
+// the client sends its requests concurrently. If p is below 1, this part of the
+// rule and the parts after it need not hit any request.
 func (r Rule) Probability(p float64) Rule {
 	return r.say("probability", strconv.FormatFloat(p, 'g', -1, 64), func(part *part) error {
 		if !(0 < p && p <= 1) || math.IsNaN(p) {

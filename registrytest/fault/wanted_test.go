@@ -11,8 +11,8 @@ import (
 	"github.com/ocireg/registry/registrytest"
 )
 
-// What tests of clients have needed, and had to build by hand or to give up.
-// docs/faults.md lists it, with the names of these tests.
+// TestWanted shows the faults that tests of clients needed, and built by hand or
+// gave up. docs/faults.md lists them with the names of these tests.
 func TestWanted(t *testing.T) {
 	t.Parallel()
 	list, err := os.ReadFile("../../docs/faults.md")

@@ -16,8 +16,8 @@ import (
 	"github.com/ocireg/registry/registrytest/journal"
 )
 
-// pushChunks pushes a blob in chunks, and goes on where the registry says that
-// it is whenever something fails.
+// pushChunks pushes a blob in chunks. After a failure it asks the registry for
+// the offset, and goes on there.
 func pushChunks(c testclient.Client, content string, size int) (failures int, err error) {
 	location := c.Do("POST", "/v2/app/blobs/uploads/", "").Header.Get("Location")
 	for offset := 0; offset < len(content); {
@@ -97,7 +97,7 @@ func wantFallback(t *testing.T) {
 	reg := registrytest.NewServer(t)
 	c := clientOf(t, reg)
 	content := strings.Repeat("0123456789", 100)
-	// What is in front of the registry has no patience with a large request.
+	// A proxy in front of the registry gives up on large requests.
 	reg.Fault(t, fault.On(registry.PutUpload).Where(func(r *registry.Request) bool { return r.ContentLength > 500 }).Status(504).Body(fault.HTML))
 	location := c.Do("POST", "/v2/app/blobs/uploads/", "").Header.Get("Location")
 	require.Equal(t, 504, c.Do("PUT", location+"?digest="+string(digest.FromString(content)), content).Status)
