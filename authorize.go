@@ -50,17 +50,6 @@ func (op Op) Action() Action {
 	return 0
 }
 
-// An Authorizer decides whether the request may do the action with the
-// repository. It returns nil if so, and otherwise the error to respond with,
-// such as an [*Error] with [CodeUnauthorized] or [CodeDenied].
-//
-// The registry asks it about the repository of the operation, before it looks
-// anything up. The empty repository is the list of all repositories. The
-// registry also asks it about every other repository that the operation would
-// reach into, and acts as if those that it refuses did not exist: a mount finds
-// no blob there, and the list of repositories does not have them.
-type Authorizer func(r *Request, repo string, a Action) error
-
 // authorize returns an error unless the operation of the request is permitted.
 func (h *handler) authorize(r *Request) error {
 	a := r.Op.Action()

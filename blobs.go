@@ -7,23 +7,29 @@ import (
 	"io/fs"
 	"net/http"
 
+	"github.com/opencontainers/go-digest"
+
 	"github.com/ocireg/registry/internal/names"
 )
 
 const blobMediaType = "application/octet-stream"
 
-// getBlob answers end-2 (Pulling blobs, Checking if content exists in the
+// getBlob implements end-2 (Pulling blobs, Checking if content exists in the
 // registry).
 func (h *handler) getBlob(w http.ResponseWriter, r *Request) error {
 	ctx := r.Context()
+	repo, err := h.blobRepository(r, r.Digest)
+	if err != nil {
+		return h.blobError(r, "looking up", err)
+	}
 	if r.Op == HeadBlob {
-		size, err := h.store.StatBlob(ctx, r.Repo, r.Digest)
+		size, err := h.store.StatBlob(ctx, repo, r.Digest)
 		if err != nil {
 			return h.blobError(r, "looking up", err)
 		}
 		return h.serveContent(w, r, blobMediaType, r.Digest, size, sized(size))
 	}
-	content, err := h.store.OpenBlob(ctx, r.Repo, r.Digest)
+	content, err := h.store.OpenBlob(ctx, repo, r.Digest)
 	if err != nil {
 		return h.blobError(r, "opening", err)
 	}
@@ -38,18 +44,85 @@ func (h *handler) getBlob(w http.ResponseWriter, r *Request) error {
 	return h.serveContent(w, r, blobMediaType, r.Digest, size, content)
 }
 
-// deleteBlob answers end-10 (Deleting Blobs).
+// blobRepository returns the repository in which to find the blob: that of the
+// request or, if repositories share their blobs, any that has it and that the
+// request may read. It does not look into the former if that is the only one.
+func (h *handler) blobRepository(r *Request, d digest.Digest) (string, error) {
+	if !h.without.has(BlobIsolation) {
+		return r.Repo, nil
+	}
+	ctx := r.Context()
+	if _, err := h.store.StatBlob(ctx, r.Repo, d); !errors.Is(err, fs.ErrNotExist) {
+		return r.Repo, err
+	}
+	for repo, err := range h.visible(r, ActionPull)(ctx, "") {
+		if err == nil {
+			_, err = h.store.StatBlob(ctx, repo, d)
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return repo, err
+		}
+	}
+	return "", fmt.Errorf("no repository has blob %s: %w", d, fs.ErrNotExist)
+}
+
+// requireBlob returns an error unless the repository of the request has the
+// blob. If repositories share their blobs, it mounts the blob.
+func (h *handler) requireBlob(r *Request, d digest.Digest) error {
+	if !h.computes(d.Algorithm()) {
+		return fs.ErrNotExist
+	}
+	repo, err := h.blobRepository(r, d)
+	switch {
+	case err != nil:
+		return err
+	case repo != r.Repo:
+		return h.store.MountBlob(r.Context(), r.Repo, d, repo)
+	}
+	_, err = h.store.StatBlob(r.Context(), repo, d)
+	return err
+}
+
+// deleteBlob implements end-10 (Deleting Blobs).
 func (h *handler) deleteBlob(w http.ResponseWriter, r *Request) error {
-	if err := h.store.DeleteBlob(r.Context(), r.Repo, r.Digest); err != nil {
+	err := h.checkDelete(r)
+	if err != nil {
+		return err
+	}
+	if h.without.has(BlobIsolation) {
+		err = h.deleteShared(r)
+	} else {
+		err = h.store.DeleteBlob(r.Context(), r.Repo, r.Digest)
+	}
+	if err != nil {
 		return h.blobError(r, "deleting", err)
 	}
 	w.WriteHeader(http.StatusAccepted)
 	return nil
 }
 
-// mountBlob answers end-11 (Mounting a blob from another repository).
+// deleteShared deletes a blob from all repositories.
+func (h *handler) deleteShared(r *Request) error {
+	err := fs.ErrNotExist
+	for repo, listErr := range h.store.Repositories(r.Context(), "") {
+		if listErr != nil {
+			return listErr
+		}
+		switch e := h.store.DeleteBlob(r.Context(), repo, r.Digest); {
+		case e == nil && errors.Is(err, fs.ErrNotExist):
+			err = nil
+		case e != nil && !errors.Is(e, fs.ErrNotExist):
+			err = e
+		}
+	}
+	return err
+}
+
+// mountBlob implements end-11 (Mounting a blob from another repository). An
+// invalid digest or repository leads to an upload session, as the Docker
+// Registry HTTP API V2 says under Cross Repository Blob Mount.
 func (h *handler) mountBlob(w http.ResponseWriter, r *Request) error {
-	if r.From == "" && h.without.has(AnonymousMount) || r.From != "" && !names.Repository(r.From) {
+	if r.Digest == "" || r.From == "" && h.without.has(AnonymousMount) || r.From != "" && !names.Repository(r.From) {
 		return h.startUpload(w, r)
 	}
 	from, err := h.mountSource(r)
@@ -62,34 +135,50 @@ func (h *handler) mountBlob(w http.ResponseWriter, r *Request) error {
 	case err != nil:
 		return fmt.Errorf("mounting blob %s from %q to %s: %w", r.Digest, r.From, r.Repo, err)
 	}
-	return writeCreated(w, r, "blobs", r.Digest)
+	return h.writeCreated(w, r, "blobs", r.Digest)
 }
 
 func (h *handler) blobError(r *Request, doing string, err error) error {
-	if errors.Is(err, fs.ErrNotExist) {
-		return h.unknown(r, &Error{
-			Code:    CodeBlobUnknown,
-			Message: fmt.Sprintf("%s has no blob %s", r.Repo, r.Digest),
-			Detail:  err.Error(), // A store on disk names the file.
-		})
+	if !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s blob %s of %s: %w", doing, r.Digest, r.Repo, err)
 	}
-	return fmt.Errorf("%s blob %s of %s: %w", doing, r.Digest, r.Repo, err)
+	e := Errorf(CodeBlobUnknown, "%s has no blob %s", r.Repo, r.Digest)
+	e.Detail = detail(r)
+	return h.unknown(r, e)
 }
 
-// unknown returns the error for something that is not there: that its
-// repository is not there, or else the one given.
+// unknown returns an error for content that does not exist: that its repository
+// does not exist or, if it does, the given error.
 func (h *handler) unknown(r *Request, otherwise error) error {
 	for _, err := range h.store.Tags(r.Context(), r.Repo, "") {
 		if errors.Is(err, fs.ErrNotExist) {
-			return Errorf(CodeNameUnknown, "there is no repository %s", r.Repo)
+			return nameUnknown(r)
 		}
 		break
 	}
 	return otherwise
 }
 
-// sized stands for content that is not going to be read: for HEAD, only its
-// size matters.
+// nameUnknown returns the error for a repository that does not exist.
+func nameUnknown(r *Request) error {
+	e := Errorf(CodeNameUnknown, "there is no repository %s", r.Repo)
+	e.Detail = map[string]string{"name": r.Repo}
+	return e
+}
+
+// detail returns the names in the request, as the detail of an error.
+func detail(r *Request) map[string]string {
+	d := map[string]string{"name": r.Repo}
+	if r.Tag != "" {
+		d["tag"] = r.Tag
+	}
+	if r.Digest != "" {
+		d["digest"] = string(r.Digest)
+	}
+	return d
+}
+
+// A sized is content that is not going to be read: HEAD needs only its size.
 type sized int64
 
 func (s sized) Read([]byte) (int, error) { return 0, io.EOF }

@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"crypto/sha512"
 	"encoding/hex"
-	"strings"
 
 	"github.com/opencontainers/go-digest"
 
@@ -40,35 +39,17 @@ func (h *handler) computes(a digest.Algorithm) bool {
 	return false
 }
 
-// notComputed returns the error for a digest of an algorithm that the registry
-// does not compute.
+// notComputed returns the error for a push with a digest of an algorithm that
+// the registry does not compute (section Pushing blobs).
 func notComputed(a digest.Algorithm) error {
 	return Errorf(CodeDigestInvalid, "digest algorithm %q is not supported", a)
 }
 
-// parseDigest returns s as a digest of one of the algorithms that the registry
-// supports: sha256, sha384 and sha512.
+// parseDigest returns s as a digest. Its algorithm may be any: that of a subject
+// need not be one that the registry computes.
 func parseDigest(s string) (digest.Digest, error) {
-	algorithm, encoded, ok := strings.Cut(s, ":")
-	if !ok {
-		return "", Errorf(CodeDigestInvalid, "%q is not a digest", s)
-	}
-	want := 0
-	switch digest.Algorithm(algorithm) {
-	case digest.SHA256:
-		want = 64
-	case digest.SHA384:
-		want = 96
-	case digest.SHA512:
-		want = 128
-	default:
-		return "", notComputed(digest.Algorithm(algorithm))
-	}
-	if len(encoded) != want {
-		return "", Errorf(CodeDigestInvalid, "%q is not a digest: %s has %d characters", s, algorithm, want)
-	}
-	if !names.Hex(encoded) {
-		return "", Errorf(CodeDigestInvalid, "%q is not a digest: it has characters other than 0-9 and a-f", s)
+	if _, _, err := names.Digest(s); err != nil {
+		return "", Errorf(CodeDigestInvalid, "%q is not a digest: %v", s, err)
 	}
 	return digest.Digest(s), nil
 }

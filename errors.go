@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 )
 
 // A Code is one of the error codes of the distribution spec, section Error
@@ -70,17 +71,27 @@ type Error struct {
 	Header http.Header
 }
 
-// Errorf returns an Error with the code and a formatted message.
+// Errorf returns an Error with the code. Its message begins with the words of the
+// code, because clients look for them, and goes on with the formatted text, as in
+// "manifest unknown: app has no manifest v1".
 func Errorf(code Code, format string, args ...any) *Error {
-	return &Error{Code: code, Message: fmt.Sprintf(format, args...)}
+	return &Error{Code: code, Message: code.words() + ": " + fmt.Sprintf(format, args...)}
 }
 
-// Error returns the code and the message.
+// words returns the code in words, such as "manifest unknown".
+func (c Code) words() string {
+	if c == CodeTooManyRequests {
+		return "too many requests"
+	}
+	return strings.ToLower(strings.ReplaceAll(string(c), "_", " "))
+}
+
+// Error returns the code and the message, without the words of the code.
 func (e *Error) Error() string {
 	if e.Message == "" {
 		return string(e.Code)
 	}
-	return string(e.Code) + ": " + e.Message
+	return string(e.Code) + ": " + strings.TrimPrefix(e.Message, e.Code.words()+": ")
 }
 
 func (e *Error) status() int {

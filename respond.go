@@ -9,6 +9,8 @@ import (
 	"strconv"
 
 	"github.com/opencontainers/go-digest"
+
+	"github.com/ocireg/registry/internal/field"
 )
 
 // apiVersion is the value of Docker-Distribution-Api-Version in every response.
@@ -20,19 +22,37 @@ func (h *handler) addHeader(header http.Header, r *Request) {
 	for _, w := range h.warnings {
 		header.Add("Warning", w)
 	}
-	if r.URL.RawQuery != "" && !r.Op.Writes() && !h.without.has(Namespace) {
-		if ns := r.URL.Query().Get("ns"); ns != "" {
-			header.Set("OCI-Namespace", ns)
+	// The spec has ns on pull operations (Registry Proxying). Clients send it
+	// when they list tags, too.
+	if r.URL.RawQuery != "" && (r.Op.Action() == ActionPull || r.Op == ListTags) && !h.without.has(Namespace) {
+		if ns := r.URL.Query().Get("ns"); ns != "" && field.Valid(ns) {
+			setFields(header, "Oci-Namespace", ns)
 		}
 	}
 }
 
 // setFields sets fields of a header, given as names in canonical form, each
-// followed by its value.
+// followed by its value. All values that have text of a client or of a store in
+// them go through here: this is the place that keeps control characters out.
 func setFields(h http.Header, namesAndValues ...string) {
 	for i := 0; i < len(namesAndValues); i += 2 {
-		h[namesAndValues[i]] = []string{namesAndValues[i+1]}
+		h[namesAndValues[i]] = []string{field.Clean(namesAndValues[i+1])}
 	}
+}
+
+// location returns the Location of a path of the API.
+func (h *handler) location(r *Request, path string) string { return h.origin(r) + h.prefix + path }
+
+// origin returns the beginning of a Location or Link: the host that the client
+// asked if the registry is without relative ones, or "".
+func (h *handler) origin(r *Request) string {
+	switch {
+	case !h.without.has(RelativeLocations):
+		return ""
+	case r.TLS != nil:
+		return "https://" + r.Host
+	}
+	return "http://" + r.Host
 }
 
 // writeJSON responds with v, encoded as JSON.
@@ -58,12 +78,17 @@ func writeBody(w http.ResponseWriter, r *Request, status int, mediaType string, 
 
 // writeCreated responds that the repository has the blob or manifest now. Kind
 // is the element of its path, "blobs" or "manifests".
-func writeCreated(w http.ResponseWriter, r *Request, kind string, d digest.Digest) error {
+func (h *handler) writeCreated(w http.ResponseWriter, r *Request, kind string, d digest.Digest) error {
 	setFields(w.Header(),
-		"Location", "/v2/"+r.Repo+"/"+kind+"/"+string(d),
-		"Docker-Content-Digest", string(d),
-		"Content-Length", "0")
-	w.WriteHeader(http.StatusCreated)
+		"Location", h.location(r, "/v2/"+r.Repo+"/"+kind+"/"+string(d)),
+		"Docker-Content-Digest", string(d))
+	return writeEmpty(w, http.StatusCreated)
+}
+
+// writeEmpty responds with the status and without a body.
+func writeEmpty(w http.ResponseWriter, status int) error {
+	setFields(w.Header(), "Content-Length", "0")
+	w.WriteHeader(status)
 	return nil
 }
 

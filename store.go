@@ -67,8 +67,9 @@ type Store interface {
 
 	// PutManifest stores a manifest and points the tags at it, all or nothing.
 	// The store may keep the manifest's content and annotations: the caller
-	// does not modify them afterwards. It is no error if the manifest exists;
-	// it gets the new media type.
+	// does not modify them afterwards. It is no error if the manifest exists:
+	// the handler puts it again with the media type that it has, unless the
+	// registry has the option WithAnyManifest.
 	//
 	// If check is not nil, PutManifest calls it before it changes anything:
 	// once for each tag, with the digest that the tag points at, or "" if the

@@ -144,8 +144,13 @@ func TestContentRangeMustBeOne(t *testing.T) {
 		for _, header := range []string{
 			"bytes 0-4/5", "bytes=0-4", "0-4/5", "0-", "-4", "0", "4-0", "a-b", "0 - 4", "+0-4", "0--4", "0-99999999999999999999", "0-4,5-9", "0-4-",
 		} {
-			t.wantError(400, t.call("PATCH", location, "01234", "Content-Range", header), registry.CodeBlobUploadInvalid)
-			t.wantError(400, t.finish(location, sum("01234"), "01234", "Content-Range", header), registry.CodeBlobUploadInvalid)
+			// Docker Registry HTTP API V2, PATCH Blob Upload: 416 if "it is invalid".
+			for _, a := range []*httptest.ResponseRecorder{
+				t.call("PATCH", location, "01234", "Content-Range", header), t.finish(location, sum("01234"), "01234", "Content-Range", header),
+			} {
+				t.wantError(416, a, registry.CodeBlobUploadInvalid)
+				t.wantUpload(416, a, "app", 0)
+			}
 		}
 		for _, header := range []string{"0-3", "0-5", "0-9223372036854775807"} {
 			t.wantError(400, t.call("PATCH", location, "01234", "Content-Range", header), registry.CodeSizeInvalid)
@@ -403,10 +408,12 @@ func TestOneRequestAtATimeWritesToASession(t *testing.T) {
 		body, done := t.stall(location, "01234")
 		t.wantUpload(204, t.call("GET", location, ""), "app", 5)
 		for _, a := range []*httptest.ResponseRecorder{
-			t.call("PATCH", location, "x"), t.chunk(location, 5, "x"), t.finish(location, sum("x"), "x"), t.finish(location, sum("01234"), ""), t.call("DELETE", location, ""),
+			t.call("PATCH", location, "x"), t.chunk(location, 5, "x"), t.finish(location, sum("x"), "x"), t.finish(location, sum("01234"), ""),
 		} {
-			t.wantError(409, a, registry.CodeBlobUploadInvalid)
+			t.wantError(416, a, registry.CodeBlobUploadInvalid)
+			require.Equal(t, location, t.wantUpload(416, a, "app", 5), "the client can go on")
 		}
+		t.wantError(400, t.call("DELETE", location, ""), registry.CodeBlobUploadInvalid)
 		// Nobody else waits.
 		t.want(201, t.finish(t.start("app"), sum("y"), "y"))
 		t.wantPulled("/v2/app/blobs/"+string(sum("y")), "y")

@@ -67,7 +67,7 @@ func (l *imageLayout) getManifest(ctx context.Context, repo, ref string) (regist
 		return registry.Manifest{}, fmt.Errorf("manifest %s in repository %s: %w", ref, repo, err)
 	}
 	if d.MediaType == "" {
-		if doc, err := manifest.Parse(content); err == nil {
+		if doc, err := manifest.Parse("", content); err == nil {
 			d.MediaType = doc.Type()
 		}
 	}

@@ -49,7 +49,7 @@ func newFacts(mediaType string, content []byte) *facts {
 	if manifest.Opaque(mediaType) {
 		return &facts{}
 	}
-	doc, err := manifest.Parse(content)
+	doc, err := manifest.Parse(mediaType, content)
 	if err != nil {
 		return &facts{}
 	}

@@ -42,7 +42,7 @@ func tool(t *testing.T, name string) func(args ...string) string {
 func copyAll(t testing.TB, from, to registry.Store, fromRepo, ref, toRepo string, tags ...string) digest.Digest {
 	m, err := from.GetManifest(t.Context(), fromRepo, ref)
 	require.NoError(t, err)
-	doc, err := manifest.Parse(m.Content)
+	doc, err := manifest.Parse(m.MediaType, m.Content)
 	require.NoError(t, err)
 	for d := range doc.RequiredBlobs {
 		require.Equal(t, d, pushBlob(t, to, toRepo, string(readBlob(t, from, fromRepo, d))))

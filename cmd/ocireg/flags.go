@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"path"
 	"strconv"
 	"strings"
 	"time"
@@ -106,6 +107,9 @@ func parse(args []string, help io.Writer) (*settings, error) {
 	toggle("no-single-post", "answer a blob in a single POST with an upload session", registry.Without(registry.PostBlob))
 	toggle("sparse", "accept manifests whose blobs or children are missing", registry.WithSparseManifests())
 	toggle("any-manifest", "accept any bytes as a manifest", registry.WithAnyManifest())
+	toggle("no-schema-version", "accept image manifests and indexes without schemaVersion", registry.Without(registry.SchemaVersion))
+	toggle("shared-blobs", "find a blob in every repository, whichever it was pushed to", registry.Without(registry.BlobIsolation))
+	toggle("absolute-locations", "send Location and Link with the host", registry.Without(registry.RelativeLocations))
 	number("manifest-limit", "accept manifests of up to so many `bytes` (default 4194304)", registry.WithManifestLimit)
 	number("page-size", "list up to `N` tags, repositories or referrers in an answer (default no limit)", func(n int64) registry.Option {
 		return registry.WithPageSize(int(min(n, math.MaxInt)))
@@ -118,8 +122,19 @@ func parse(args []string, help io.Writer) (*settings, error) {
 		}
 		return registry.WithUploadExpiry(d), nil
 	})
-	value("warning", "send the `text` as a Warning with every answer; may be given several times", func(v string) (registry.Option, error) {
+	warnings := 0
+	value("warning", "send the `text` as a Warning with every response; may be given several times", func(v string) (registry.Option, error) {
+		warnings += len(`299 - ""`) + len(v) + strings.Count(v, `"`) + strings.Count(v, `\`)
+		if warnings > 4096 {
+			return nil, errors.New("all warnings together have more than 4096 bytes, with 8 for each of them")
+		}
 		return registry.WithWarnings(v), nil
+	})
+	value("path-prefix", "serve the API under a `PATH`, such as /registry for /registry/v2/", func(v string) (registry.Option, error) {
+		if !strings.HasPrefix(v, "/") || path.Clean(v) != v || v == "/" {
+			return nil, errors.New("want a path that begins with a slash and does not end with one, such as /registry")
+		}
+		return registry.WithPathPrefix(v), nil
 	})
 
 	var who access

@@ -1,10 +1,9 @@
-// Package manifest reads what a registry has to know of a manifest: what it
-// refers to and how it is listed as a referrer.
+// Package manifest reads the parts of a manifest that a registry needs: its
+// type, the content that it refers to, and its entry in a list of referrers.
 package manifest
 
 import (
-	"bytes"
-	// go-digest knows the algorithms that are linked into the program.
+	// go-digest computes the algorithms that are linked into the program.
 	_ "crypto/sha256"
 	_ "crypto/sha512"
 	"encoding/json"
@@ -18,137 +17,159 @@ import (
 	"github.com/ocireg/registry/internal/names"
 )
 
-// The media types of manifests that image-spec does not name.
-const (
-	DockerManifest       = "application/vnd.docker.distribution.manifest.v2+json"
-	DockerManifestList   = "application/vnd.docker.distribution.manifest.list.v2+json"
-	DockerSchema1        = "application/vnd.docker.distribution.manifest.v1+json"
-	DockerSchema1Signed  = "application/vnd.docker.distribution.manifest.v1+prettyjws"
-	OCIArtifactManifest  = "application/vnd.oci.artifact.manifest.v1+json"
-	dockerForeignLayer   = "application/vnd.docker.image.rootfs.foreign."
-	ociNonDistributable  = "application/vnd.oci.image.layer.nondistributable."
-	maxMediaTypeInErrors = 100
-)
-
-// A Document is the part of a manifest that a registry reads. Manifests of
-// every kind are read alike; those of a kind that nobody has heard of are
-// believed where they use the same fields.
+// A Document holds the properties of a manifest that a registry reads. Only
+// properties of the manifest's type are set: layers means nothing in an index,
+// nor blobs in an image. A manifest of a type that is not [Known] is read as if
+// it had all of them; a property with a value of a wrong type is ignored there.
 type Document struct {
-	SchemaVersion int                  `json:"schemaVersion"`
-	MediaType     string               `json:"mediaType"`
-	ArtifactType  string               `json:"artifactType"`
-	Config        *ocispec.Descriptor  `json:"config"`
-	Layers        []ocispec.Descriptor `json:"layers"`
-	Blobs         []ocispec.Descriptor `json:"blobs"`
-	Manifests     []ocispec.Descriptor `json:"manifests"`
-	Subject       *ocispec.Descriptor  `json:"subject"`
-	Annotations   map[string]string    `json:"annotations"`
+	SchemaVersion int64
+	MediaType     string
+	ArtifactType  string
+	Config        *ocispec.Descriptor
+	Layers        []ocispec.Descriptor
+	Blobs         []ocispec.Descriptor
+	Manifests     []ocispec.Descriptor
+	Subject       *ocispec.Descriptor
+	Annotations   map[string]string
+
+	inferred string // the type by the document itself
+	err      error  // what is wrong with the properties, for Check
 }
 
-// Opaque reports whether manifests of the type are stored and served without
-// being looked into: those of Docker's schema 1 name their blobs in ways of
-// their own.
-func Opaque(mediaType string) bool {
-	return mediaType == DockerSchema1 || mediaType == DockerSchema1Signed
-}
-
-// Index reports whether manifests of the type list other manifests.
-func Index(mediaType string) bool {
-	return mediaType == ocispec.MediaTypeImageIndex || mediaType == DockerManifestList
-}
-
-// Image reports whether manifests of the type have a config and layers.
-func Image(mediaType string) bool {
-	return mediaType == ocispec.MediaTypeImageManifest || mediaType == DockerManifest
-}
-
-// Known reports whether the type is one of those that a registry knows the
-// form of, and so the only ones that Check has an opinion about.
-func Known(mediaType string) bool {
-	return Index(mediaType) || Image(mediaType) || Opaque(mediaType) || mediaType == OCIArtifactManifest
-}
-
-// Parse reads the content of a manifest.
-func Parse(content []byte) (Document, error) {
-	var d Document
-	if err := json.Unmarshal(content, &d); err != nil {
-		return Document{}, fmt.Errorf("manifest is not valid JSON: %w", err)
+// Parse reads a manifest of the media type, or of the type that its own fields
+// show if that is "" (see [Document.Type]). It returns an error if the content
+// is not JSON. [Document.Check] reports everything else.
+func Parse(mediaType string, content []byte) (Document, error) {
+	root, err := parse(content)
+	if err != nil {
+		return Document{}, err
 	}
-	if trimmed := bytes.TrimLeft(content, " \t\r\n"); trimmed[0] != '{' {
-		return Document{}, errors.New("manifest is not a JSON object")
+	var version, ownType, artifactType, config, layers, blobs, manifests, subject, annotations, signatures value
+	properties := map[string]*value{
+		"schemaVersion": &version, "mediaType": &ownType, "artifactType": &artifactType, "config": &config, "layers": &layers,
+		"blobs": &blobs, "manifests": &manifests, "subject": &subject, "annotations": &annotations, "signatures": &signatures,
+	}
+	var r reader
+	r.object(path{name: "manifest"}, root, func(name string, v value) {
+		if p := properties[name]; p != nil && v != "null" {
+			*p = v
+		}
+	})
+
+	var d Document
+	r.integer(path{name: "schemaVersion"}, version, &d.SchemaVersion)
+	r.string(path{name: "mediaType"}, ownType, &d.MediaType)
+	switch {
+	case d.MediaType != "":
+		d.inferred = Canonical(d.MediaType)
+	case d.SchemaVersion == 1 && signatures != "":
+		d.inferred = DockerSchema1Signed
+	case d.SchemaVersion == 1:
+		d.inferred = DockerSchema1
+	case config != "":
+		d.inferred = ocispec.MediaTypeImageManifest
+	case manifests != "":
+		d.inferred = ocispec.MediaTypeImageIndex
+	}
+	if mediaType == "" {
+		mediaType = d.inferred
+	}
+	image, index, unknown := Image(mediaType), Index(mediaType), !Known(mediaType)
+	if image || unknown {
+		d.Config = r.descriptor(path{name: "config"}, config)
+		r.descriptors(path{name: "layers"}, layers, &d.Layers)
+	}
+	if index || unknown {
+		r.descriptors(path{name: "manifests"}, manifests, &d.Manifests)
+	}
+	if mediaType == OCIArtifactManifest || unknown {
+		r.descriptors(path{name: "blobs"}, blobs, &d.Blobs)
+	}
+	r.string(path{name: "artifactType"}, artifactType, &d.ArtifactType)
+	d.Subject = r.descriptor(path{name: "subject"}, subject)
+	r.texts(path{name: "annotations"}, annotations, &d.Annotations)
+
+	switch {
+	case root[0] != '{':
+		d.err = fmt.Errorf("manifest is %s, not an object", root.kind())
+	case unknown:
+	case image && manifests != "":
+		d.err = errors.New("image manifest has manifests, as only an index does")
+	case index && config+layers != "":
+		d.err = errors.New("index has a config or layers, as only an image manifest does")
+	case signatures != "" && Opaque(mediaType):
+		d.err = errSigned
+	default:
+		d.err = r.err
 	}
 	return d, nil
 }
 
-// Type returns the media type of a manifest that does not come with one: that
-// of its own mediaType field or else the one that its fields show, or "".
-func (d *Document) Type() string {
-	switch {
-	case d.MediaType != "":
-		return d.MediaType
-	case d.SchemaVersion == 1:
-		return DockerSchema1
-	case d.Config != nil:
-		return ocispec.MediaTypeImageManifest
-	case d.Manifests != nil:
-		return ocispec.MediaTypeImageIndex
-	}
-	return ""
-}
+// Type returns the media type of a manifest that was pushed without one: its own
+// mediaType, or else the type that has such fields, or "".
+func (d *Document) Type() string { return d.inferred }
+
+// ErrNoVersion is the error of [Document.Check] for an image manifest or index
+// whose schemaVersion is missing or 0, if nothing else is wrong with it.
+var ErrNoVersion = errors.New("schemaVersion is missing, and must be 2")
+
+// errSigned is the error for a signed manifest of Docker's schema 1. Its digest
+// is that of the signed payload (Docker Registry HTTP API V2, Digest Header),
+// while everything here has the digest of its bytes.
+var errSigned = errors.New("signed manifests of Docker's schema 1 are not supported")
 
 // Check returns an error if the document is not a valid manifest of the type.
+// Only the types that are [Known] have rules, but for the one that mediaType has
+// to be the type.
 func (d *Document) Check(mediaType string) error {
-	if d.MediaType != "" && d.MediaType != mediaType {
+	if d.MediaType != "" && !strings.EqualFold(d.MediaType, mediaType) {
 		return fmt.Errorf("mediaType is %.*q in the manifest, but it was pushed as %.*q",
-			maxMediaTypeInErrors, d.MediaType, maxMediaTypeInErrors, mediaType)
+			maxTypeInErrors, d.MediaType, maxTypeInErrors, mediaType)
 	}
-	switch {
-	case Image(mediaType):
-		if d.Config == nil {
-			return errors.New("image manifest has no config")
-		}
-		if d.Manifests != nil {
-			return errors.New("image manifest has a manifests field, as only an index does")
-		}
-	case Index(mediaType):
-		if d.Config != nil || d.Layers != nil {
-			return errors.New("index has a config or layers, as only an image manifest does")
-		}
+	if d.err != nil {
+		return d.err
 	}
-	if (Image(mediaType) || Index(mediaType)) && d.SchemaVersion != 2 {
+	if mediaType == DockerSchema1Signed {
+		return errSigned
+	}
+	if Image(mediaType) && d.Config == nil {
+		return errors.New("image manifest has no config")
+	}
+	versioned := Image(mediaType) || Index(mediaType)
+	if versioned && d.SchemaVersion != 2 && d.SchemaVersion != 0 {
 		return fmt.Errorf("schemaVersion is %d, not 2", d.SchemaVersion)
 	}
 	for desc, field := range d.references {
-		if err := validate(desc.Digest); err != nil {
-			return fmt.Errorf("%s has digest %q: %w", field, desc.Digest, err)
+		if _, _, err := names.Digest(string(desc.Digest)); err != nil {
+			return fmt.Errorf("%s has digest %.*q: %w", field, maxDigestInErrors, desc.Digest, err)
 		}
 		if desc.Size < 0 {
 			return fmt.Errorf("%s %s has size %d", field, desc.Digest, desc.Size)
 		}
 	}
+	if versioned && d.SchemaVersion == 0 {
+		return ErrNoVersion
+	}
 	return nil
 }
 
-// validate is d.Validate, without its regular expressions for what nearly all
-// digests are.
-func validate(d digest.Digest) error {
-	if encoded, ok := strings.CutPrefix(string(d), "sha256:"); ok && len(encoded) == 64 && names.Hex(encoded) {
-		return nil
-	}
-	return d.Validate()
-}
+// The number of characters of a client's text that an error message quotes.
+const (
+	maxTypeInErrors   = 100
+	maxDigestInErrors = 200
+)
 
-// references yields every descriptor with the name of the field it is in.
+// references yields every descriptor with the name of its property.
 func (d *Document) references(yield func(*ocispec.Descriptor, string) bool) {
 	if d.Config != nil && !yield(d.Config, "config") {
 		return
 	}
 	for _, list := range []struct {
-		field       string
+		property    string
 		descriptors []ocispec.Descriptor
 	}{{"layers", d.Layers}, {"blobs", d.Blobs}, {"manifests", d.Manifests}} {
 		for i := range list.descriptors {
-			if !yield(&list.descriptors[i], list.field) {
+			if !yield(&list.descriptors[i], list.property) {
 				return
 			}
 		}
@@ -158,42 +179,122 @@ func (d *Document) references(yield func(*ocispec.Descriptor, string) bool) {
 	}
 }
 
-// RequiredBlobs yields the digests of the blobs that the manifest is made of
-// and that a registry can be expected to have: all but the layers that are
-// not to be distributed.
+// RequiredBlobs yields the digests of the blobs that the manifest consists of
+// and that a registry can be expected to have: all but those that may be
+// elsewhere, because they are not distributable or have URLs.
 func (d *Document) RequiredBlobs(yield func(digest.Digest) bool) {
 	if d.Config != nil && !yield(d.Config.Digest) {
 		return
 	}
 	for _, list := range [][]ocispec.Descriptor{d.Layers, d.Blobs} {
 		for i := range list {
-			if !nonDistributable(&list[i]) && !yield(list[i].Digest) {
+			if len(list[i].URLs) == 0 && !nonDistributable(list[i].MediaType) && !yield(list[i].Digest) {
 				return
 			}
 		}
 	}
 }
 
-func nonDistributable(d *ocispec.Descriptor) bool {
-	return strings.HasPrefix(d.MediaType, ociNonDistributable) ||
-		strings.HasPrefix(d.MediaType, dockerForeignLayer)
+func nonDistributable(mediaType string) bool {
+	mediaType = strings.ToLower(mediaType)
+	return strings.HasPrefix(mediaType, ociNonDistributable) || strings.HasPrefix(mediaType, dockerForeignLayer)
 }
 
 // SubjectDigest returns the digest of the manifest's subject, or "" if it has
 // none that is valid.
 func (d *Document) SubjectDigest() digest.Digest {
-	if d.Subject == nil || validate(d.Subject.Digest) != nil {
+	if d.Subject == nil {
+		return ""
+	}
+	if _, _, err := names.Digest(string(d.Subject.Digest)); err != nil {
 		return ""
 	}
 	return d.Subject.Digest
 }
 
-// ReferrerType returns the artifactType with which the manifest is listed as
-// a referrer (distribution spec, Listing Referrers): its own or else, except
-// in an index, the media type of its config.
+// ReferrerType returns the artifactType of the manifest in a list of referrers
+// (distribution spec, section Listing Referrers): its own or else, except in an
+// index, the media type of its config.
 func (d *Document) ReferrerType() string {
 	if d.ArtifactType == "" && d.Config != nil {
 		return d.Config.MediaType
 	}
 	return d.ArtifactType
+}
+
+// A reader sets properties of a document. An empty value is a property that the
+// document does not have.
+type reader struct{ decoder }
+
+func (r *reader) integer(property path, v value, to *int64) {
+	if v != "" {
+		*to = r.decoder.integer(property, v)
+	}
+}
+
+func (r *reader) string(property path, v value, to *string) {
+	if v != "" {
+		*to = r.decoder.string(property, v)
+	}
+}
+
+// texts reads a map of strings, such as annotations.
+func (r *reader) texts(property path, v value, to *map[string]string) {
+	if v == "" {
+		return
+	}
+	all := make(map[string]string)
+	r.object(property, v, func(name string, v value) {
+		all[strings.Clone(name)] = r.decoder.string(property, v)
+	})
+	if v[0] == '{' {
+		*to = all
+	}
+}
+
+func (r *reader) descriptors(property path, v value, to *[]ocispec.Descriptor) {
+	if v == "" || !r.is(property, v, '[', "an array") {
+		return
+	}
+	*to = []ocispec.Descriptor{}
+	for e := range v.elements {
+		*to = append(*to, ocispec.Descriptor{})
+		r.readDescriptor(property, e, &(*to)[len(*to)-1])
+	}
+}
+
+func (r *reader) descriptor(property path, v value) *ocispec.Descriptor {
+	if v == "" {
+		return nil
+	}
+	var d ocispec.Descriptor
+	r.readDescriptor(property, v, &d)
+	return &d
+}
+
+func (r *reader) readDescriptor(property path, v value, d *ocispec.Descriptor) {
+	r.object(property, v, func(name string, v value) {
+		switch name {
+		case "mediaType":
+			d.MediaType = r.decoder.string(path{property.name, "mediaType"}, v)
+		case "digest":
+			d.Digest = digest.Digest(r.decoder.string(path{property.name, "digest"}, v))
+		case "size":
+			d.Size = r.decoder.integer(path{property.name, "size"}, v)
+		case "urls":
+			d.URLs = r.strings(path{property.name, "urls"}, v)
+		case "artifactType":
+			d.ArtifactType = r.decoder.string(path{property.name, "artifactType"}, v)
+		case "annotations":
+			r.texts(path{property.name, "annotations"}, v, &d.Annotations)
+		case "platform":
+			// A registry passes platform and data on, and does not judge them.
+			var p ocispec.Platform
+			if v[0] == '{' && json.Unmarshal([]byte(v), &p) == nil {
+				d.Platform = &p
+			}
+		case "data":
+			json.Unmarshal([]byte(v), &d.Data)
+		}
+	})
 }

@@ -1,8 +1,10 @@
 // Package names checks the names of repositories and tags (distribution spec,
-// section Pulling manifests), parses references, and recognizes hosts.
+// section Pulling manifests) and digests (image-spec, section Digests), parses
+// references, and recognizes hosts.
 package names
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"strings"
@@ -84,7 +86,7 @@ func ParseReference(s string) (Reference, error) {
 	rest, d, hasDigest := strings.Cut(s, "@")
 	repo, tag, hasTag := strings.Cut(rest, ":")
 	if hasDigest {
-		if err := digest.Digest(d).Validate(); err != nil {
+		if _, _, err := Digest(d); err != nil {
 			return Reference{}, fmt.Errorf("%q is not a digest: %w", d, err)
 		}
 	}
@@ -106,6 +108,64 @@ func SplitHost(s string) (host, rest string) {
 		return host, rest
 	}
 	return "", s
+}
+
+// digestLengths are the numbers of hexadecimal digits in the digests of the
+// registered algorithms and of sha384.
+var digestLengths = map[string]int{"sha256": 64, "sha384": 96, "sha512": 128, "blake3": 64}
+
+// Digest splits a digest into its algorithm and its encoded portion, or says in
+// the error why s is none. It accepts every algorithm of this form, also those
+// that this module does not compute:
+//
+//	algorithm ::= [a-z0-9]+ ([+._-] [a-z0-9]+)*
+//	encoded   ::= [a-zA-Z0-9=_-]+
+func Digest(s string) (algorithm, encoded string, err error) {
+	algorithm, encoded, ok := strings.Cut(s, ":")
+	if !ok {
+		return "", "", errors.New("it has no colon")
+	}
+	if want, ok := digestLengths[algorithm]; ok {
+		switch {
+		case len(encoded) != want:
+			return "", "", fmt.Errorf("%s has %d characters, not %d", algorithm, want, len(encoded))
+		case !Hex(encoded):
+			return "", "", errors.New("it has characters other than 0-9 and a-f")
+		}
+		return algorithm, encoded, nil
+	}
+	if !isAlgorithm(algorithm) {
+		return "", "", errors.New("its algorithm is malformed")
+	}
+	if encoded == "" || strings.ContainsFunc(encoded, notEncoded) {
+		return "", "", errors.New("it has characters other than letters, digits, =, _ and - after the colon, or none")
+	}
+	return algorithm, encoded, nil
+}
+
+func isAlgorithm(s string) bool {
+	alnum := false // whether the byte before was a letter or a digit
+	for i := range len(s) {
+		c := s[i]
+		if 'a' <= c && c <= 'z' || '0' <= c && c <= '9' {
+			alnum = true
+			continue
+		}
+		if !alnum || !strings.ContainsRune("+._-", rune(c)) {
+			return false
+		}
+		alnum = false
+	}
+	return alnum
+}
+
+// notEncoded reports whether c cannot be in the encoded portion of a digest.
+func notEncoded(c rune) bool {
+	switch {
+	case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '=', c == '_', c == '-':
+		return false
+	}
+	return true
 }
 
 // Hex reports whether all characters of s are hexadecimal digits in lower case,

@@ -48,7 +48,7 @@ func (a *Auth) authorize(r *registry.Request, repo string, action registry.Actio
 func (a *Auth) unauthorized(r *registry.Request, scopes []Scope, code, message string) error {
 	var values []string
 	if a.schemes != basicOnly {
-		c := fmt.Sprintf(`Bearer realm="%s",service="%s"`, quoted(a.realm(r.Request)), quoted(a.service(r.Request)))
+		c := fmt.Sprintf(`Bearer realm="%s",service="%s"`, quoted(a.realm(r)), quoted(a.service(r.Request)))
 		if len(scopes) > 0 {
 			c += fmt.Sprintf(`,scope="%s"`, quoted(scopeString(scopes)))
 		}
@@ -78,11 +78,11 @@ func quoted(s string) string {
 }
 
 // realm returns the URL of the token service.
-func (a *Auth) realm(r *http.Request) string {
+func (a *Auth) realm(r *registry.Request) string {
 	if a.Realm != "" {
 		return a.Realm
 	}
-	u := url.URL{Scheme: "http", Host: r.Host, Path: "/token"}
+	u := url.URL{Scheme: "http", Host: r.Host, Path: r.Prefix + "/token"}
 	if r.TLS != nil {
 		u.Scheme = "https"
 	}

@@ -197,3 +197,15 @@ func TestRecord(t *testing.T) {
 	require.Equal(t, "ci", last.Request.User)
 	require.Equal(t, "repository:team/app:pull", last.Request.Scope)
 }
+
+// The token service of a registry under a path prefix is under it, too.
+func TestTokensUnderAPathPrefix(t *testing.T) {
+	r := newReg(t, auth.Bearer(), registry.WithPathPrefix("/registry"))
+	ci := basic(r.User("ci", "pull team/**"))
+	require.Contains(t, r.do("GET", "/registry/v2/", nil, "").Header().Get("WWW-Authenticate"), `realm="http://registry.test/registry/token"`)
+	require.Equal(t, 404, r.do("GET", "/token?service=registry.test", nil, "").Code)
+	w := r.do("GET", "/registry/token?service=registry.test&scope=repository:team/app:pull", ci, "")
+	require.Equal(t, 200, w.Code, w.Body)
+	token := decode(t, w)["token"].(string)
+	require.Equal(t, 200, r.do("GET", "/registry/v2/team/app/manifests/v1", bearer(token), "").Code)
+}

@@ -80,14 +80,6 @@ var manifestAlterations = []alteration{
 			return a.Store.PutManifest(ctx, repo, m, tags, check)
 		}
 	}},
-	{"media type is the first one put", []string{"media type is the last one put"}, func(a *altered) {
-		a.putManifest = func(ctx context.Context, repo string, m registry.Manifest, tags []string, check checkFunc) error {
-			if old, err := a.Store.StatManifest(ctx, repo, string(m.Digest)); err == nil {
-				m.MediaType = old.MediaType
-			}
-			return a.Store.PutManifest(ctx, repo, m, tags, check)
-		}
-	}},
 	{"media type is kept for each digest", []string{"media type belongs to the repository"}, func(a *altered) {
 		types := map[digest.Digest]string{}
 		a.putManifest = func(ctx context.Context, repo string, m registry.Manifest, tags []string, check checkFunc) error {
@@ -160,7 +152,7 @@ var manifestAlterations = []alteration{
 	{"a manifest is deleted with its blobs", []string{"deleting a manifest keeps its blobs"}, func(a *altered) {
 		a.deleteManifest = func(ctx context.Context, repo string, d digest.Digest) error {
 			m, _ := a.Store.GetManifest(ctx, repo, string(d))
-			if doc, err := manifest.Parse(m.Content); err == nil {
+			if doc, err := manifest.Parse(m.MediaType, m.Content); err == nil {
 				for d := range doc.RequiredBlobs {
 					a.Store.DeleteBlob(ctx, repo, d)
 				}

@@ -152,7 +152,7 @@ func (t *storeTest) parse(algorithm digest.Algorithm, mediaType string, content 
 
 func (t *storeTest) document(m registry.Manifest) *manifest.Document {
 	t.Helper()
-	doc, err := manifest.Parse(m.Content)
+	doc, err := manifest.Parse(m.MediaType, m.Content)
 	if err == nil {
 		err = doc.Check(m.MediaType)
 	}

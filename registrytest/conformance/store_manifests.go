@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/opencontainers/go-digest"
-	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/internal/manifest"
@@ -103,21 +102,6 @@ var manifestRules = []rule{
 		t.deleteManifest("app", m.Digest)
 		t.wantNoManifest("app", "v1")
 		t.wantNoManifest("app", "v2")
-	}},
-	{"media type is the last one put", func(t *storeTest) {
-		subject := t.image("app", imageSpec{}).Digest
-		m := t.image("app", imageSpec{subject: subject, noMediaType: true})
-		t.put("app", m, "v1", "v2")
-		t.wantReferrers("app", subject, m)
-		m.MediaType = manifest.DockerManifest
-		t.put("app", m, "v2")
-		t.wantManifest("app", m, "v1", "v2")
-		t.wantReferrers("app", subject, m)
-		m.MediaType = ocispec.MediaTypeImageManifest
-		t.put("app", m)
-		t.wantManifest("app", m, "v1", "v2")
-		t.wantReferrers("app", subject, m)
-		t.wantTags("app", "v1", "v2")
 	}},
 	{"media type belongs to the repository", func(t *storeTest) {
 		m := t.image("app", imageSpec{noMediaType: true})

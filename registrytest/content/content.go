@@ -218,7 +218,7 @@ func (b Blob) NonDistributable(url string) LayerPart { return layerPart(b).NonDi
 // those of the manifest.
 func read(mediaType string, d digest.Digest, raw []byte) Content {
 	c := Content{MediaType: mediaType, Digest: d, Size: int64(len(raw)), Manifest: raw}
-	doc, err := manifest.Parse(raw)
+	doc, err := manifest.Parse(mediaType, raw)
 	if err != nil || manifest.Opaque(mediaType) {
 		return c
 	}

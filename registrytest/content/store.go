@@ -74,7 +74,7 @@ func parseReference(ref string) (names.Reference, error) {
 // stored returns the manifest with the properties that a store keeps of it.
 func stored(mediaType string, d digest.Digest, content []byte) registry.Manifest {
 	m := registry.Manifest{MediaType: mediaType, Digest: d, Content: content}
-	if doc, err := manifest.Parse(content); err == nil && !manifest.Opaque(mediaType) {
+	if doc, err := manifest.Parse(mediaType, content); err == nil && !manifest.Opaque(mediaType) {
 		m.Subject, m.ArtifactType, m.Annotations = doc.SubjectDigest(), doc.ReferrerType(), doc.Annotations
 	}
 	return m
@@ -304,7 +304,7 @@ func reach(ctx context.Context, s registry.Store, repo string) (*reached, error)
 			return nil
 		}
 		found.from[m.Digest] = from
-		doc, err := manifest.Parse(m.Content)
+		doc, err := manifest.Parse(m.MediaType, m.Content)
 		if err == nil {
 			for _, child := range doc.Manifests {
 				if err := find(child.Digest, "listed by "+string(m.Digest)); err != nil {

@@ -9,7 +9,7 @@ import (
 // Links returns the manifests and the blobs that a manifest names, for clients
 // that leave it to their callers to follow them.
 func Links(raw []byte) (manifests, blobs []ocispec.Descriptor, err error) {
-	m, err := manifest.Parse(raw)
+	m, err := manifest.Parse("", raw)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -1,0 +1,79 @@
+package manifest
+
+import (
+	"strings"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// The media types of manifests that image-spec does not name.
+const (
+	DockerManifest      = "application/vnd.docker.distribution.manifest.v2+json"
+	DockerManifestList  = "application/vnd.docker.distribution.manifest.list.v2+json"
+	DockerSchema1       = "application/vnd.docker.distribution.manifest.v1+json"
+	DockerSchema1Signed = "application/vnd.docker.distribution.manifest.v1+prettyjws"
+	OCIArtifactManifest = "application/vnd.oci.artifact.manifest.v1+json"
+)
+
+// The media types of layers that need not be distributed begin with these.
+const (
+	dockerForeignLayer  = "application/vnd.docker.image.rootfs.foreign."
+	ociNonDistributable = "application/vnd.oci.image.layer.nondistributable."
+)
+
+// Opaque reports whether the fields of manifests of the type say nothing to a
+// registry: manifests of Docker's schema 1 name their blobs in ways of their
+// own.
+func Opaque(mediaType string) bool {
+	return mediaType == DockerSchema1 || mediaType == DockerSchema1Signed
+}
+
+// Index reports whether manifests of the type list other manifests.
+func Index(mediaType string) bool {
+	return mediaType == ocispec.MediaTypeImageIndex || mediaType == DockerManifestList
+}
+
+// Image reports whether manifests of the type have a config and layers.
+func Image(mediaType string) bool {
+	return mediaType == ocispec.MediaTypeImageManifest || mediaType == DockerManifest
+}
+
+// Known reports whether the type is one whose form a registry knows. The type
+// must be in the form of [Canonical].
+func Known(mediaType string) bool {
+	return Index(mediaType) || Image(mediaType) || Opaque(mediaType) || mediaType == OCIArtifactManifest
+}
+
+// Canonical returns a media type that is [Known] but for the case of its letters
+// in the case in which its specification writes it, because case does not matter
+// (RFC 9110, section 8.3.1). It returns other types as they are.
+func Canonical(mediaType string) string {
+	if lower := strings.ToLower(mediaType); Known(lower) {
+		return lower
+	}
+	return mediaType
+}
+
+// ValidType reports whether s is a media type without parameters: two names in
+// the form of RFC 6838, section 4.2, which image-spec demands for every
+// mediaType.
+func ValidType(s string) bool {
+	major, minor, ok := strings.Cut(s, "/")
+	return ok && restrictedName(major) && restrictedName(minor)
+}
+
+func restrictedName(s string) bool {
+	if s == "" || len(s) > 127 {
+		return false
+	}
+	for i := range len(s) {
+		c := s[i]
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
+		case i > 0 && strings.IndexByte("!#$&-^_.+", c) >= 0:
+		default:
+			return false
+		}
+	}
+	return true
+}
