@@ -42,7 +42,7 @@ var rooms = []struct {
 	{"internal/elsewhere", []string{"."}},
 	{"registrytest", []string{".", "memstore", "registrytest/content", "registrytest/journal", "registrytest/fault"}},
 	{"registrytest/external", []string{"."}},
-	{"registrytest/keep", []string{".", "layout", "registrytest/content", "registrytest"}},
+	{"registrytest/keep", []string{".", "layout", "registrytest/content", "registrytest/journal", "registrytest"}},
 	{"cmd/ocireg", []string{".", "memstore", "layout", "registrytest/fault", "registrytest/auth", "registrytest"}},
 }
 

@@ -30,13 +30,17 @@ import (
 //
 // A client of this handler can receive a response before the journal has the
 // end of the request. [Journal.Handler] prevents that.
+//
+// A Journal grows with each request, by about 1 KB; see [Journal.KeepLast].
 type Journal struct {
+	limit     int   // the number of requests to keep, or 0 for all
 	bodies    int64 // the number of bytes of each body to keep
 	manifests bool  // whether to read the manifests that clients push
 
 	mu      sync.Mutex
 	events  int                          // the number of arrivals and ends so far
 	entries []*entry                     // in the order of arrival
+	dropped int                          // the number of requests before these
 	open    map[*registry.Request]*entry // the requests without a response
 	changed chan struct{}                // closed by the next event, if not nil
 }
@@ -68,6 +72,7 @@ func (j *Journal) Arrive(r *registry.Request) {
 	j.events++
 	e.began = j.events
 	j.entries = append(j.entries, e)
+	j.drop()
 	if j.open == nil {
 		j.open = make(map[*registry.Request]*entry)
 	}
@@ -90,6 +95,7 @@ func (j *Journal) Record(x *registry.Exchange) {
 			i--
 		}
 		j.entries = slices.Insert(j.entries, i, e)
+		j.drop()
 	}
 	delete(j.open, x.Request)
 	e.finish(x)
@@ -97,6 +103,35 @@ func (j *Journal) Record(x *registry.Exchange) {
 	e.ended = j.events
 	j.wake()
 }
+
+// KeepLast makes the journal keep the last n requests and drop earlier ones. They
+// are still counted in [Record.Number]. By default, or if n is 0, the journal
+// keeps all. [Limit] is the same as an option of package registrytest.
+func (j *Journal) KeepLast(n int) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.limit = max(n, 0)
+	j.drop()
+}
+
+// drop drops entries beyond the limit. The lock is held.
+func (j *Journal) drop() {
+	for j.limit > 0 && len(j.entries) > j.limit {
+		j.entries[0] = nil // The array may stay for long.
+		j.entries = j.entries[1:]
+		j.dropped++
+	}
+}
+
+// A Limit is an option of package registrytest: the journal of the server keeps
+// the last requests, up to this number, see [Journal.KeepLast].
+type Limit int
+
+// Options returns no options: the handler stays as it is.
+func (Limit) Options() []registry.Option { return nil }
+
+// Observe sets the limit. Package registrytest calls it.
+func (l Limit) Observe(j *Journal) { j.KeepLast(int(l)) }
 
 // news returns a channel that the next event closes.
 func (j *Journal) news() <-chan struct{} {
@@ -122,8 +157,8 @@ func (j *Journal) records() []*Record {
 	defer j.mu.Unlock()
 	records := make([]*Record, len(j.entries))
 	for i, e := range j.entries {
-		if e.view == nil || e.view.Ongoing || e.view.Number != i+1 {
-			e.view = e.read(i + 1)
+		if number := j.dropped + i + 1; e.view == nil || e.view.Ongoing || e.view.Number != number {
+			e.view = e.read(number)
 		}
 		records[i] = e.view
 	}

@@ -189,3 +189,69 @@ func TestWaitForInABubble(t *testing.T) {
 		require.Equal(t, time.Hour, time.Since(begin))
 	})
 }
+
+// A journal with a limit keeps the last requests, with their numbers.
+func TestKeepLast(t *testing.T) {
+	t.Parallel()
+	var j Journal
+	h := registry.New(memstore.New(), registry.WithRecorder(&j), registry.WithMiddleware(func(next registry.Handler) registry.Handler {
+		return func(w http.ResponseWriter, r *registry.Request) error {
+			if n := j.Requests().Last().Number; n == 1 {
+				j.KeepLast(2) // while this request is ongoing
+			}
+			return next(w, r)
+		}
+	}))
+	ping := func(n int) {
+		for range n {
+			h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/v2/", nil))
+		}
+	}
+	ping(5)
+	require.Equal(t, []int{4, 5}, numbers(j.Requests()))
+	require.Equal(t, 2, j.Requests().Status(200).Len())
+	require.Empty(t, j.open)
+	j.KeepLast(1)
+	require.Equal(t, []int{5}, numbers(j.Requests()))
+	ping(1)
+	require.Equal(t, []int{6}, numbers(j.Requests()))
+	j.KeepLast(0)
+	ping(3)
+	require.Equal(t, []int{6, 7, 8, 9}, numbers(j.Requests()))
+
+	const many = 1000
+	j.KeepLast(10)
+	ping(many)
+	require.Equal(t, 10, j.Requests().Len())
+	require.Equal(t, 9+many, j.Requests().Last().Number)
+	require.Less(t, cap(j.entries), 100, "the array does not grow")
+}
+
+func TestSince(t *testing.T) {
+	t.Parallel()
+	var j Journal
+	h := registry.New(memstore.New(), registry.WithRecorder(&j))
+	get := func(targets ...string) {
+		for _, target := range targets {
+			h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", target, nil))
+		}
+	}
+	require.Zero(t, j.Requests().Since(j.Requests()).Len())
+	get("/v2/", "/v2/_catalog")
+	require.Equal(t, 2, j.Requests().Since(Requests{}).Len())
+	before := j.Requests()
+	require.Zero(t, j.Requests().Since(before).Len())
+	get("/v2/_catalog", "/v2/")
+	require.Equal(t, []int{3, 4}, numbers(j.Requests().Since(before)))
+	require.Equal(t, []int{4}, numbers(j.Requests().Op(registry.Ping).Since(before)))
+	require.Equal(t, []int{2, 3, 4}, numbers(j.Requests().Since(before.Op(registry.Ping))), "after those requests")
+
+	waiting := j.Requests().Since(j.Requests()).Op(registry.Ping)
+	get("/v2/")
+	got, err := waiting.WaitFor(t.Context(), 1)
+	require.NoError(t, err)
+	require.Equal(t, []int{5}, numbers(got))
+	j.KeepLast(1)
+	get("/v2/")
+	require.Equal(t, []int{6}, numbers(j.Requests().Since(before)), "also if the last of them was dropped")
+}

@@ -86,6 +86,20 @@ func (r Requests) Status(codes ...int) Requests {
 	return r.Where(func(record *Record) bool { return slices.Contains(codes, record.Status) })
 }
 
+// Since returns the requests that arrived after all requests of earlier, so that
+// a test of a shared server does not see the requests of tests before it:
+//
+//	before := reg.Requests()
+//	…
+//	reg.Requests().Since(before).CheckSequence(t, registry.GetManifest)
+func (r Requests) Since(earlier Requests) Requests {
+	last := 0
+	for _, record := range earlier.records {
+		last = max(last, record.Number)
+	}
+	return r.Where(func(record *Record) bool { return record.Number > last })
+}
+
 // Sorted returns the same requests, with each run of requests for the
 // operations sorted by [Record.String]; without operations, it sorts all of
 // them. It makes the order of concurrent requests the same in each run of a

@@ -1,5 +1,5 @@
-// Package keep writes the content of a test's registry to disk if the test
-// fails.
+// Package keep writes the content of a test's registry and the requests to it to
+// disk if the test fails.
 //
 //	reg := registrytest.NewServer(t, keep.OnFailure(""))
 package keep
@@ -14,6 +14,7 @@ import (
 	"github.com/ocireg/registry/layout"
 	"github.com/ocireg/registry/registrytest"
 	"github.com/ocireg/registry/registrytest/content"
+	"github.com/ocireg/registry/registrytest/journal"
 )
 
 // A Keeper writes content to disk. It is an option of package registrytest, see
@@ -24,7 +25,8 @@ type Keeper struct{ dir string }
 // failed: as a tree of OCI image layouts, which other tools read. The tree is a
 // new directory in dir. If dir is empty, it is in the directory of [testing.T]
 // that go test -artifacts keeps. The test logs its path. The tree has
-// everything that [content.Copy] reaches.
+// everything that [content.Copy] reaches, and the file requests.har has the
+// requests as an HTTP Archive.
 func OnFailure(dir string) Keeper { return Keeper{dir} }
 
 // Options returns no options: the handler stays as it is.
@@ -51,7 +53,22 @@ func (k Keeper) AfterTest(t registrytest.TB, s *registrytest.Server) {
 		t.Logf("keep: writing the content of %s: %v", s.Host(), err)
 		return
 	}
+	if err := writeHAR(filepath.Join(kept, "requests.har"), s.Requests()); err != nil {
+		t.Logf("keep: writing the requests to %s: %v", s.Host(), err)
+	}
 	t.Logf("keep: the content of %s is in %s", s.Host(), kept)
+}
+
+func writeHAR(name string, requests journal.Requests) error {
+	f, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	err = requests.WriteHAR(f)
+	if closeErr := f.Close(); err == nil {
+		err = closeErr
+	}
+	return err
 }
 
 // copyToLayout writes the content into a new directory in dir, and returns its

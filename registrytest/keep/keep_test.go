@@ -22,6 +22,9 @@ func TestOnFailure(t *testing.T) {
 		tr := faketb.Try(t, func(tb *faketb.TB) {
 			reg := registrytest.NewServer(tb, keep.OnFailure(dir))
 			app = reg.Push(tb, "team/app:v1", content.Image())
+			resp, err := reg.Client().Get(reg.URL + "/v2/team/app/tags/list")
+			require.NoError(t, err)
+			resp.Body.Close()
 			if failing {
 				tb.Errorf("something is wrong")
 			}
@@ -41,5 +44,8 @@ func TestOnFailure(t *testing.T) {
 		require.NoError(t, l.Close())
 		_, err = os.Stat(filepath.Join(found[0], "team", "app", "index.json"))
 		require.NoError(t, err)
+		har, err := os.ReadFile(filepath.Join(found[0], "requests.har"))
+		require.NoError(t, err)
+		require.Contains(t, string(har), "/v2/team/app/tags/list")
 	}
 }
