@@ -11,12 +11,11 @@ import (
 	"github.com/ocireg/registry/registrytest"
 )
 
-// The two benchmarks are a pair: a registry is to cost a test at most 1.2
-// times what a server costs that does nothing.
+// The two benchmarks are a pair: a registry may take a test at most 1.2 times
+// as long as a server with an empty handler.
 //
-// A closed connection of the second is remembered by the operating system for
-// a minute. Where that is so, more than a few thousand iterations of it make
-// both slow.
+// The operating system remembers a closed connection of the second for a
+// minute, so more than a few thousand iterations make both slow.
 
 func BenchmarkServer(b *testing.B) {
 	for b.Loop() {

@@ -21,8 +21,8 @@ import (
 	"github.com/ocireg/registry/registrytest/lint"
 )
 
-// TestByHand does what tests of registry clients do by hand: each case is one
-// that many projects have written helpers for. docs/tasks.md lists them.
+// TestByHand does the tasks for which many projects have written helpers in
+// their tests of registry clients. docs/tasks.md lists them.
 func TestByHand(t *testing.T) {
 	for _, c := range []struct {
 		task string
@@ -156,7 +156,7 @@ func silenceByHand(t *testing.T) {
 	require.Zero(t, quiet.lines)
 }
 
-// A logCounter is a test that counts what is logged to it.
+// A logCounter is a test that counts its log lines.
 type logCounter struct {
 	*testing.T
 	lines int

@@ -315,7 +315,7 @@ func TestProxy(t *testing.T) {
 	require.Equal(t, http.StatusBadRequest, status, "it serves nothing itself")
 }
 
-// An answer that is cut is cut for who is behind the proxy, too.
+// A client behind the proxy sees that a response is cut.
 func TestProxyCutsWhatIsCut(t *testing.T) {
 	t.Parallel()
 	n := registrytest.NewNetwork(t)
@@ -336,7 +336,7 @@ func TestProxyCutsWhatIsCut(t *testing.T) {
 	}
 }
 
-// What one end has to say ends before what the other has to.
+// One end may close its direction before the other one does.
 func TestProxyPassesOnHalfClose(t *testing.T) {
 	t.Parallel()
 	n := registrytest.NewNetwork(t)

@@ -48,12 +48,12 @@ type (
 	}
 )
 
-// settings is what the options of one server set.
+// settings are the values that the options of one server set.
 type settings struct {
 	given     []string          // the names of the options
 	needTest  []string          // the names of those that need a test
 	handler   []registry.Option // in the order that they were given
-	exclusive map[string]string // what an option decides -> its name
+	exclusive map[string]string // the decision of an option -> its name
 	observers []observer
 	checkers  []checker
 	afterTest []afterTest

@@ -130,7 +130,7 @@ func TestPipeEnds(t *testing.T) {
 	}
 }
 
-// What waits has to be told of the end.
+// Close wakes the reads and writes that wait.
 func TestPipeEndWakes(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -224,7 +224,7 @@ func TestPipeListener(t *testing.T) {
 		canceled, cancel := context.WithTimeout(ctx, time.Minute)
 		defer cancel()
 		_, err = l.dial(canceled, loopback(49153))
-		require.ErrorIs(t, err, context.DeadlineExceeded, "nobody accepts")
+		require.ErrorIs(t, err, context.DeadlineExceeded, "no call of Accept")
 
 		dialed := make(chan error)
 		go func() {

@@ -113,7 +113,7 @@ func (t *noTest) Errorf(format string, args ...any) {
 	t.failures = append(t.failures, fmt.Errorf(format, args...))
 }
 
-// Fatalf panics: the program asks for what the server cannot do.
+// Fatalf panics, as the server has no test to end.
 func (*noTest) Fatalf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
 
 func (t *noTest) Failed() bool {

@@ -116,7 +116,7 @@ func TestTamperWithManifest(t *testing.T) {
 	require.Contains(t, body, "v1", "the tag is still there")
 }
 
-// Who finds content missing or broken puts it again, and that mends it.
+// A client that finds content missing or broken puts it again, which mends it.
 func TestPuttingAgainMends(t *testing.T) {
 	t.Parallel()
 	s := newTamperServer(t)
@@ -154,7 +154,7 @@ func TestWhatIsDroppedCannotBeMountedOrDeleted(t *testing.T) {
 func TestTamperEndsWithTheTest(t *testing.T) {
 	t.Parallel()
 	s := newTamperServer(t)
-	t.Run("who tampers", func(t *testing.T) {
+	t.Run("subtest", func(t *testing.T) {
 		s.Tamper(t, "app", digest.FromBytes(s.blob), Dropped())
 		status, _, _ := s.fetch("/v2/app/blobs/" + string(digest.FromBytes(s.blob)))
 		require.Equal(t, 404, status)

@@ -9,7 +9,7 @@ import (
 	"github.com/ocireg/registry/registrytest/fault"
 )
 
-// access is who may do what, as the command line has it.
+// access holds the users and their rights on the command line.
 type access struct {
 	users []auth.Credentials
 	rules []string
@@ -33,12 +33,12 @@ func (a *access) addRule(v string) error {
 	return nil
 }
 
-// option returns what has the registry ask who its clients are, or nil if
-// everybody may do everything.
+// option returns the option that authenticates clients, or nil if the command
+// line has neither users nor rules.
 func (a *access) option() (registry.Option, error) {
 	if len(a.users) == 0 && len(a.rules) == 0 {
 		if a.token {
-			return nil, errors.New("-token is of no use without -user or -allow")
+			return nil, errors.New("-token needs -user or -allow")
 		}
 		return nil, nil
 	}
@@ -46,7 +46,7 @@ func (a *access) option() (registry.Option, error) {
 	if a.token {
 		who = auth.Bearer()
 	}
-	own := make(map[string][]string) // the rules of each user that has some
+	own := make(map[string][]string) // the rules of each user
 	for _, u := range a.users {
 		own[u.Username] = nil
 	}

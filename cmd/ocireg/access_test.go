@@ -14,7 +14,7 @@ func basic(pair string) string {
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(pair))
 }
 
-// Users are asked who they are, and may do what -allow says.
+// Users have to authenticate, and -allow gives them rights.
 func TestUsers(t *testing.T) {
 	t.Parallel()
 	i := start(t, "-user", "ci:secret", "-user", "ro:other", "-allow", "ro pull team/*", "-allow", "anonymous pull public/**")

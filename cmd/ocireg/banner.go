@@ -11,23 +11,23 @@ import (
 	"github.com/ocireg/registry/layout"
 )
 
-// maxPulls is how many tags the banner has a line for.
+// maxPulls is the number of images that the banner lists.
 const maxPulls = 20
 
-// A banner is what the command says when it begins to serve.
+// A banner is the text that the command prints when it starts.
 type banner struct {
 	scheme, host string
-	what         string // what is served
+	source       string // of the content
 	readOnly     bool
 	caFile       string   // "" without TLS
-	found        bool     // whether there is any repository
-	tags         int      // how many there are
-	untagged     int      // how many manifests a layout names without a tag
-	pulls        []string // the references of the first ones
+	found        bool     // a repository exists
+	tags         int      // the number of tags
+	untagged     int      // the number of manifests without a tag in index.json
+	pulls        []string // the references of the first images
 }
 
-// list looks up what there is to be pulled. Repositories that cannot be read do
-// not keep the others from being served.
+// list lists the images. It logs the repositories that cannot be read, and goes
+// on.
 func (b *banner) list(ctx context.Context, store registry.Store, logger *log.Logger) error {
 	for repo, err := range store.Repositories(ctx, "") {
 		if err != nil {
@@ -60,19 +60,18 @@ func (b *banner) list(ctx context.Context, store registry.Store, logger *log.Log
 	return ctx.Err()
 }
 
-// add adds a reference to those that can be pulled, if there is room.
+// add adds a reference, if the banner has room for it.
 func (b *banner) add(ref string) {
 	if len(b.pulls) < maxPulls {
 		b.pulls = append(b.pulls, b.host+"/"+ref)
 	}
 }
 
-// print writes the banner at once, so that what else is written to the same
-// terminal does not come between.
+// print writes the banner with one Write, so that no log line comes between.
 func (b *banner) print(out io.Writer) {
 	w := new(bytes.Buffer)
 	defer w.WriteTo(out)
-	fmt.Fprintf(w, "%s://%s serves %s\n", b.scheme, b.host, b.what)
+	fmt.Fprintf(w, "%s://%s serves %s\n", b.scheme, b.host, b.source)
 	if b.caFile != "" {
 		fmt.Fprintf(w, "trust %s\n", b.caFile)
 	}

@@ -111,10 +111,10 @@ func TestBannerOfUntaggedImages(t *testing.T) {
 	}, i.banner)
 	require.Equal(t, emptyIndex, i.do(t, "GET", "/v2/app/manifests/latest", "").body)
 	require.Contains(t, refused(t, "-tag", "no tag", dir), `"no tag" is no valid tag`)
-	require.Contains(t, refused(t, "-tag", "latest"), "-tag is of no use without DIR")
+	require.Contains(t, refused(t, "-tag", "latest"), "-tag needs DIR")
 }
 
-// What cannot be served is named, and the rest is served.
+// The banner names a layout that cannot be served, and the others are served.
 func TestBannerOfTreeWithOtherNames(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -141,7 +141,7 @@ func TestBannerOfDamagedTree(t *testing.T) {
 	require.Contains(t, i.stderr.next(t), " repository bad cannot be read: bad/index.json: ")
 }
 
-// What is pushed to a directory is there the next time.
+// A directory keeps the pushed content.
 func TestDirectoryKeepsWhatIsPushed(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -17,26 +17,26 @@ import (
 
 const usage = `Usage: ocireg [flags] [DIR]
 
-Ocireg serves an OCI registry to the clients on this machine. Without DIR it is
-empty and in memory. DIR is an OCI image layout, or a directory with layouts
-below it: the path of each is the name of its repository. What is pushed is
-written to DIR.
+Ocireg serves an OCI registry to the clients on this machine. Without DIR the
+registry is in memory and empty. DIR is an OCI image layout, or a directory with
+layouts below it: the path of each is the name of its repository. Clients push
+to DIR.
 
   ocireg                         an empty registry on 127.0.0.1:5000
-  ocireg -read-only ./images     what is in ./images
-  ocireg -addr :0 -log json      on a free port, with a log for machines
-  ocireg -tls -tls-dir ./certs   over HTTPS; clients are to trust ./certs/ca.crt
+  ocireg -read-only ./images     the images in ./images
+  ocireg -addr :0 -log json      on a free port, with a log in JSON
+  ocireg -tls -tls-dir ./certs   over HTTPS; clients have to trust ./certs/ca.crt
   ocireg -user ci:secret -allow 'anonymous pull public/**'
   ocireg -fault 'get-blob times=2 status=503 retry-after=1'
 
-The first word on standard output is the URL; what can be pulled follows.
-Requests are logged to standard error. An interrupt (Ctrl-C) lets the requests
-that are running finish, a second one does not.
+The first word on standard output is the URL; the images to pull follow.
+Requests are logged to standard error. An interrupt (Ctrl-C) lets the running
+requests finish; a second one ends the command at once.
 
 Flags:
 `
 
-// settings are what the command line asks for.
+// settings are the values of the command line.
 type settings struct {
 	dir        string // "" is a registry in memory
 	repository string
@@ -50,18 +50,18 @@ type settings struct {
 	options    []registry.Option
 }
 
-// parse reads the command line. If that asks for help, it writes the help and
+// parse reads the command line. If args ask for help, it writes the help and
 // returns [flag.ErrHelp].
 func parse(args []string, help io.Writer) (*settings, error) {
 	s := &settings{log: "text"}
 	fs := flag.NewFlagSet("ocireg", flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
 
-	fs.StringVar(&s.addr, "addr", loopback+":5000", "listen on `HOST:PORT`; without HOST on "+loopback+", on all interfaces if HOST is 0.0.0.0;\nPORT 0 is a free one")
-	fs.StringVar(&s.repository, "repository", "", "if DIR is one layout: the `NAME` of the repository of the tags that name none themselves\n(default the name of DIR)")
-	fs.StringVar(&s.tag, "tag", "", "call the image of each layout `TAG` if it is the only one there and has no name")
-	fs.BoolVar(&s.tls, "tls", false, "serve HTTPS with a certificate made on the spot for localhost, 127.0.0.1, ::1\nand the host of -addr")
-	fs.StringVar(&s.tlsDir, "tls-dir", "", "write the certificates to `DIR`, those to trust to ca.crt there; implies -tls\n(default a temporary directory)")
+	fs.StringVar(&s.addr, "addr", loopback+":5000", "listen on `HOST:PORT`; without HOST on "+loopback+", on all interfaces if HOST is 0.0.0.0;\nPORT 0 takes a free port")
+	fs.StringVar(&s.repository, "repository", "", "if DIR is one layout: the `NAME` of the repository of its tags that have no repository\n(default the name of DIR)")
+	fs.StringVar(&s.tag, "tag", "", "give `TAG` to the image of each layout if it is the only one there and has no tag")
+	fs.BoolVar(&s.tls, "tls", false, "serve HTTPS with a new certificate for localhost, 127.0.0.1, ::1 and the host of -addr")
+	fs.StringVar(&s.tlsDir, "tls-dir", "", "write the certificates to `DIR`; clients have to trust ca.crt there; implies -tls\n(default a temporary directory)")
 	fs.BoolVar(&s.quiet, "quiet", false, "log no requests")
 	fs.Func("log", "log requests as `text` or json (default text)", func(v string) error {
 		if v != "text" && v != "json" {
@@ -100,21 +100,21 @@ func parse(args []string, help io.Writer) (*settings, error) {
 	readOnly := toggle("read-only", "answer 405 to every write", registry.WithReadOnly())
 	toggle("no-delete", "answer 405 to the deletion of tags, manifests and blobs",
 		registry.Without(registry.DeleteTag, registry.DeleteManifest, registry.DeleteBlob))
-	toggle("no-referrers", "have no referrers API", registry.Without(registry.ListReferrers))
-	toggle("no-catalog", "have no catalog of repositories", registry.Without(registry.ListRepositories))
+	toggle("no-referrers", "answer 404 to the referrers API", registry.Without(registry.ListReferrers))
+	toggle("no-catalog", "answer 404 to the catalog of repositories", registry.Without(registry.ListRepositories))
 	toggle("no-mount", "answer a mount with an upload session", registry.Without(registry.MountBlob))
-	toggle("no-anonymous-mount", "answer a mount that names no repository to mount from with an upload session", registry.Without(registry.AnonymousMount))
+	toggle("no-anonymous-mount", "answer a mount without the repository to mount from with an upload session", registry.Without(registry.AnonymousMount))
 	toggle("no-single-post", "answer a blob in a single POST with an upload session", registry.Without(registry.PostBlob))
 	toggle("sparse", "accept manifests whose blobs or children are missing", registry.WithSparseManifests())
 	toggle("any-manifest", "accept any bytes as a manifest", registry.WithAnyManifest())
 	toggle("no-schema-version", "accept image manifests and indexes without schemaVersion", registry.Without(registry.SchemaVersion))
-	toggle("shared-blobs", "find a blob in every repository, whichever it was pushed to", registry.Without(registry.BlobIsolation))
+	toggle("shared-blobs", "find a blob in every repository, not only where it was pushed", registry.Without(registry.BlobIsolation))
 	toggle("absolute-locations", "send Location and Link with the host", registry.Without(registry.RelativeLocations))
-	number("manifest-limit", "accept manifests of up to so many `bytes` (default 4194304)", registry.WithManifestLimit)
-	number("page-size", "list up to `N` tags, repositories or referrers in an answer (default no limit)", func(n int64) registry.Option {
+	number("manifest-limit", "accept manifests of up to this many `bytes` (default 4194304)", registry.WithManifestLimit)
+	number("page-size", "list up to `N` tags, repositories or referrers in a response (default no limit)", func(n int64) registry.Option {
 		return registry.WithPageSize(int(min(n, math.MaxInt)))
 	})
-	number("min-chunk", "refuse chunks of fewer `bytes`, but for the last of a blob (default any size)", registry.WithMinChunk)
+	number("min-chunk", "refuse chunks of fewer `bytes`, except for the last of a blob (default any size)", registry.WithMinChunk)
 	value("upload-expiry", "forget upload sessions that are idle for this `duration` (default 1h)", func(v string) (registry.Option, error) {
 		d, err := time.ParseDuration(v)
 		if err != nil || d <= 0 {
@@ -138,11 +138,11 @@ func parse(args []string, help io.Writer) (*settings, error) {
 	})
 
 	var who access
-	fs.Func("user", "ask for Basic authentication and let the user `NAME:PASSWORD` do everything, or what\n-allow says of it; may be given several times", who.addUser)
-	fs.BoolVar(&who.token, "token", false, "ask users for tokens, which are to be had at /token, in place of Basic")
-	fs.Func("allow", "let somebody do something, such as `'anonymous pull public/**'`: a user, \"anonymous\" or *;\npull, push, delete, list or *; a pattern of repositories; may be given several times", who.addRule)
+	fs.Func("user", "require Basic authentication; the user `NAME:PASSWORD` may do everything, or only the\nactions that -allow gives it; may be given several times", who.addUser)
+	fs.BoolVar(&who.token, "token", false, "require tokens, which users get at /token, instead of Basic authentication")
+	fs.Func("allow", "allow actions, such as `'anonymous pull public/**'`: a user, \"anonymous\" or * for all;\npull, push, delete, list or *; a pattern of repositories; may be given several times", who.addRule)
 	var faults fault.Rules
-	fs.Func("fault", "have something go wrong, such as `'get-blob repo=team/* times=2 status=503 retry-after=1'`;\nthe language is in docs/faults.md; may be given several times", func(v string) error {
+	fs.Func("fault", "inject a fault, such as `'get-blob repo=team/* times=2 status=503 retry-after=1'`;\ndocs/faults.md has the rules; may be given several times", func(v string) error {
 		return addFault(&faults, v)
 	})
 
@@ -161,7 +161,7 @@ func parse(args []string, help io.Writer) (*settings, error) {
 	}
 	s.options = append(s.options, registry.WithFaults(faults.Inject))
 	if o, err := who.option(); err != nil {
-		return nil, fmt.Errorf("%w; ocireg -h explains", err)
+		return nil, fmt.Errorf("%w; ocireg -h shows the usage", err)
 	} else if o != nil {
 		s.options = append(s.options, o)
 	}
@@ -170,15 +170,15 @@ func parse(args []string, help io.Writer) (*settings, error) {
 
 	switch s.dir = fs.Arg(0); {
 	case fs.NArg() > 1 && strings.HasPrefix(fs.Arg(1), "-"):
-		return nil, fmt.Errorf("%s comes after DIR, flags go before it", fs.Arg(1))
+		return nil, fmt.Errorf("%s comes after DIR; put flags before it", fs.Arg(1))
 	case fs.NArg() > 1:
-		return nil, fmt.Errorf("there can be one DIR, not %d; ocireg -h explains", fs.NArg())
+		return nil, fmt.Errorf("want one DIR, got %d; ocireg -h shows the usage", fs.NArg())
 	case fs.NArg() == 1 && s.dir == "":
-		return nil, errors.New("DIR is empty")
+		return nil, errors.New("DIR is an empty string; leave it out for a registry in memory")
 	case s.dir == "" && s.repository != "":
-		return nil, errors.New("-repository is of no use without DIR")
+		return nil, errors.New("-repository needs DIR")
 	case s.dir == "" && s.tag != "":
-		return nil, errors.New("-tag is of no use without DIR")
+		return nil, errors.New("-tag needs DIR")
 	}
 	return s, nil
 }

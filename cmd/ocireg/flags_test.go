@@ -13,8 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Each flag changes the answer to some request, and without it the answer is
-// another.
+// Each flag changes the response to some request.
 func TestFlagsChangeAnswers(t *testing.T) {
 	t.Parallel()
 	const config = `{}`
@@ -80,7 +79,7 @@ func TestFlagsChangeAnswers(t *testing.T) {
 		{"-warning one -warning two", func(t *testing.T, i *instance) string {
 			return strings.Join(i.do(t, "GET", "/v2/", "").Header["Warning"], ", ")
 		}, "", `299 - "one", 299 - "two"`},
-		// What is given twice counts as it is given last.
+		// Of a flag that is given twice, the last value counts.
 		{"-manifest-limit 20 -manifest-limit 1000", put(ocispec.MediaTypeImageIndex, emptyIndex), created, created},
 		{"-read-only -read-only=false", put(ocispec.MediaTypeImageIndex, emptyIndex), created, created},
 	} {
@@ -92,7 +91,7 @@ func TestFlagsChangeAnswers(t *testing.T) {
 	}
 }
 
-// Of a command line that makes no sense, one line says why.
+// A command line that is not valid is one line of text.
 func TestBadCommandLine(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -110,14 +109,14 @@ func TestBadCommandLine(t *testing.T) {
 		{[]string{"-addr"}, "flag needs an argument: -addr; ocireg -h lists the flags"},
 		{[]string{"-addr", "5000"}, `-addr "5000" is not HOST:PORT or :PORT`},
 		{[]string{"-addr", "127.0.0.1:70000"}, "listen tcp: address 70000: invalid port"},
-		{[]string{"a", "b"}, "there can be one DIR, not 2; ocireg -h explains"},
-		{[]string{"a", "-read-only"}, "-read-only comes after DIR, flags go before it"},
-		{[]string{""}, "DIR is empty"},
-		{[]string{"-repository", "app"}, "-repository is of no use without DIR"},
+		{[]string{"a", "b"}, "want one DIR, got 2; ocireg -h shows the usage"},
+		{[]string{"a", "-read-only"}, "-read-only comes after DIR; put flags before it"},
+		{[]string{""}, "DIR is an empty string; leave it out for a registry in memory"},
+		{[]string{"-repository", "app"}, "-repository needs DIR"},
 		{[]string{"-user", "ci"}, `invalid value "ci" for flag -user: want NAME:PASSWORD; ocireg -h lists the flags`},
-		{[]string{"-user", "anonymous:x"}, `"anonymous" cannot be the name of a user; ocireg -h explains`},
+		{[]string{"-user", "anonymous:x"}, `"anonymous" cannot be the name of a user; ocireg -h shows the usage`},
 		{[]string{"-allow", "ci fly **"}, `invalid value "ci fly **" for flag -allow: rule "ci fly **": "fly" is not pull, push, delete, list or *; ocireg -h lists the flags`},
-		{[]string{"-token"}, "-token is of no use without -user or -allow; ocireg -h explains"},
+		{[]string{"-token"}, "-token needs -user or -allow; ocireg -h shows the usage"},
 	} {
 		t.Run(fmt.Sprintf("%q", test.args), func(t *testing.T) {
 			t.Parallel()
@@ -158,7 +157,7 @@ func TestListen(t *testing.T) {
 	}
 }
 
-// What is printed can be dialed: the host of -addr, or loopback if that stands
+// Clients can dial the printed host: the host of -addr, or loopback if that stands
 // for all interfaces, with the port that is listened on.
 func TestHostOf(t *testing.T) {
 	t.Parallel()

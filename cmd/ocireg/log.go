@@ -12,8 +12,8 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// newLog returns a logger that writes to w, in the format that the settings
-// say, and the option that logs requests there as well, unless it is quiet.
+// newLog returns a logger that writes to w in the format of the settings, and
+// the option that logs requests to it, unless the settings are quiet.
 func (s *settings) newLog(w io.Writer) (*log.Logger, registry.Option) {
 	var logger *log.Logger
 	var requests registry.Option
@@ -31,8 +31,8 @@ func (s *settings) newLog(w io.Writer) (*log.Logger, registry.Option) {
 	return logger, requests
 }
 
-// logText writes a line for people: what has the same width in each comes
-// first, so that they can be read down as well as across.
+// logText writes a line for people. The fields of equal width come first, so
+// that columns can be compared.
 func logText(l *log.Logger, e *registry.Exchange) {
 	unit := time.Microsecond
 	if e.Duration > time.Second {
@@ -42,8 +42,8 @@ func logText(l *log.Logger, e *registry.Exchange) {
 		e.BytesIn, e.BytesOut, target(e.Request), oneLine(failures(e)))
 }
 
-// target returns what the request is about, or the path of one that is about
-// nothing in the registry.
+// target returns the repository, tag or digest of the request, or its method
+// and path if it has none.
 func target(r *registry.Request) string {
 	switch {
 	case r.Repo == "" || r.Op == registry.UnknownOp:
@@ -56,15 +56,15 @@ func target(r *registry.Request) string {
 	return r.Repo
 }
 
-// failures returns what went wrong with the exchange, each with a space before
-// it. That something is not there needs no more words than its code.
+// failures returns the errors of the exchange, each after a space. With 404 it
+// is the code alone.
 func failures(e *registry.Exchange) string {
 	var b strings.Builder
-	for _, told := range e.Errors {
+	for _, sent := range e.Errors {
 		if e.Status == http.StatusNotFound {
-			b.WriteString(" " + string(told.Code))
+			b.WriteString(" " + string(sent.Code))
 		} else {
-			b.WriteString(" " + told.Error())
+			b.WriteString(" " + sent.Error())
 		}
 	}
 	if e.Err != nil && len(e.Errors) == 0 {
@@ -73,8 +73,8 @@ func failures(e *registry.Exchange) string {
 	return b.String()
 }
 
-// oneLine returns s without what could end the line or change how a terminal
-// shows it.
+// oneLine returns s with a space in place of every character that does not
+// print, such as a line end or a control code of terminals.
 func oneLine(s string) string {
 	return strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {

@@ -12,8 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A request is one line that says when, how it went, what it was, how long it
-// took, how much came in and went out, and what it was about.
+// A request is one line: the time, the status, the operation, the duration, the
+// bytes in and out, and the repository with the tag or digest.
 func TestLogText(t *testing.T) {
 	t.Parallel()
 	i := start(t)
@@ -38,7 +38,7 @@ func TestLogText(t *testing.T) {
 			lead + `400 put-manifest   ` + took + `\d+ in +\d+ out  team/app:v2 MANIFEST_BLOB_UNKNOWN: team/app has no blob sha256:\w+\n$`},
 		{func() { i.do(t, "GET", "/v2/UPPER/manifests/v1", "") },
 			lead + `400 get-manifest   ` + took + `0 in +\d+ out  GET /v2/UPPER/manifests/v1 NAME_INVALID: .*\n$`},
-		// What the client has written cannot make lines of its own.
+		// Bytes of the client do not make lines of their own.
 		{func() { i.do(t, "GET", "/some%0a00:00:00%20%1b%5bmwhere", "") },
 			lead + `404 unknown        ` + took + `0 in +\d+ out  GET /some%0a00:00:00%20%1b%5bmwhere UNSUPPORTED\n$`},
 	} {
@@ -86,7 +86,7 @@ func TestQuiet(t *testing.T) {
 	}
 }
 
-// What goes wrong before there is a request is logged like a request.
+// An error before the first request is logged like a request.
 func TestLogTLSErrors(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ format, want string }{

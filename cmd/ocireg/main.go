@@ -1,5 +1,5 @@
-// Ocireg serves an OCI registry on this machine: an empty one in memory, or
-// what a directory of OCI image layouts has.
+// Ocireg serves an OCI registry on this machine: an empty one in memory, or the
+// content of a directory of OCI image layouts.
 //
 //	go run ./cmd/ocireg -h
 //
@@ -78,7 +78,7 @@ func serve(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			server.ErrorLog = logger
 		}),
 	}
-	b := banner{scheme: "http", host: hostOf(listener, s.addr), what: s.what(), readOnly: s.readOnly}
+	b := banner{scheme: "http", host: hostOf(listener, s.addr), source: s.source(), readOnly: s.readOnly}
 	if s.tls {
 		certs, err := s.makeCertificates()
 		if err != nil {
@@ -112,7 +112,7 @@ func shutDown(ctx context.Context, server *registrytest.Server, logger *log.Logg
 	defer cancel()
 	err := server.Shutdown(soon)
 	if errors.Is(err, context.DeadlineExceeded) {
-		logger.Print("finishing what is running; interrupt again to leave at once")
+		logger.Print("finishing the running requests; interrupt again to exit at once")
 		err = server.Shutdown(ctx)
 	}
 	if err != nil {

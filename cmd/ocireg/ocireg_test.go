@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// output receives what the command writes, a Write at a time.
+// output receives the output of the command, a Write at a time.
 type output chan string
 
 func (o output) Write(p []byte) (int, error) {
@@ -119,7 +119,7 @@ func (i *instance) trusting(t testing.TB) *http.Transport {
 	return &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, ForceAttemptHTTP2: true}
 }
 
-// An answer is what a request was answered with.
+// An answer is a response with its body read.
 type answer struct {
 	*http.Response
 	body string
@@ -196,7 +196,7 @@ func makeLayout(t testing.TB, dir string, tags ...string) {
 	}
 }
 
-// refused runs a command that cannot serve and returns what it says.
+// refused runs a command that cannot serve and returns its message.
 func refused(t testing.TB, args ...string) string {
 	t.Helper()
 	var stdout, stderr bytes.Buffer

@@ -18,10 +18,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-const finishing = "finishing what is running; interrupt again to leave at once\n"
+const finishing = "finishing the running requests; interrupt again to exit at once\n"
 
-// An uploading is a request that the registry has begun to read and that goes
-// on for as long as the test likes.
+// An uploading is a request that the registry reads until the test ends it.
 type uploading struct {
 	body     *io.PipeWriter
 	answered chan uploaded
@@ -122,8 +121,8 @@ func startProcess(t *testing.T, args ...string) process {
 	return p
 }
 
-// end waits for the end of the process and returns what it still had to say
-// on standard error.
+// end waits for the end of the process and returns the rest of its standard
+// error.
 func (p process) end(t *testing.T) (string, error) {
 	t.Helper()
 	_, err := io.Copy(io.Discard, p.stdout)
@@ -133,7 +132,7 @@ func (p process) end(t *testing.T) (string, error) {
 	return string(text), p.Wait()
 }
 
-// The first signal ends a process that has nothing to finish, with 0.
+// The first signal ends a process without running requests, with 0.
 func TestSignal(t *testing.T) {
 	t.Parallel()
 	for _, s := range []os.Signal{os.Interrupt, syscall.SIGTERM} {
@@ -148,8 +147,8 @@ func TestSignal(t *testing.T) {
 	}
 }
 
-// The second signal ends a process that has something to finish. It is none
-// that shells have their background jobs ignore.
+// The second signal ends a process with running requests. It is not an
+// interrupt, which shells make their background jobs ignore.
 func TestSecondSignal(t *testing.T) {
 	t.Parallel()
 	p := startProcess(t)

@@ -8,8 +8,8 @@ import (
 	"github.com/ocireg/registry/memstore"
 )
 
-// openStore opens what the settings want served. It returns what to call when
-// it is no longer served.
+// openStore opens the store that the command serves. The caller has to call
+// close when it is done.
 func (s *settings) openStore(logger *log.Logger) (store registry.Store, close func() error, err error) {
 	if s.dir == "" {
 		return memstore.New(), func() error { return nil }, nil
@@ -31,14 +31,14 @@ func (s *settings) openStore(logger *log.Logger) (store registry.Store, close fu
 	return l, l.Close, nil
 }
 
-// what says what is served, to people.
-func (s *settings) what() string {
-	what := "an empty registry in memory"
+// source describes the source of the content for the banner.
+func (s *settings) source() string {
+	source := "an empty registry in memory"
 	if s.dir != "" {
-		what = oneLine(s.dir)
+		source = oneLine(s.dir)
 	}
 	if s.readOnly {
-		what += ", read-only"
+		source += ", read-only"
 	}
-	return what
+	return source
 }

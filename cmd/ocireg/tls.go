@@ -12,17 +12,16 @@ import (
 	"github.com/ocireg/registry/internal/ca"
 )
 
-// certificates are those that the command has made for itself.
+// certificates are the certificates that the command made for itself.
 type certificates struct {
 	config *tls.Config
 	caFile string
-	remove func() // removes what is of no use when the server has ended
+	remove func() // removes the temporary files
 }
 
-// makeCertificates makes a certificate for the server and a CA that has issued
-// it, and writes them to the directory that the settings name. The keys are
-// never written: that of the CA is gone when this returns, so that to trust
-// the CA is to trust this one server.
+// makeCertificates makes a CA and a certificate for the server, and writes them
+// to the directory of the settings. It writes no key, and drops the key of the
+// CA: a client that trusts the CA trusts this one server.
 func (s *settings) makeCertificates() (_ *certificates, err error) {
 	dir, remove := s.tlsDir, func() {}
 	if dir == "" {
@@ -55,9 +54,9 @@ func (s *settings) makeCertificates() (_ *certificates, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("making certificates: %w", err)
 	}
-	// In a directory of this form, of which Docker has one for each registry
-	// and other clients take a flag, *.crt are the CAs to trust. The server's
-	// own must not look like one, nor like a client's.
+	// Docker has a directory of this form for each registry, and other clients
+	// take it as a flag: *.crt are the CAs to trust. The server's certificate
+	// must not look like one, nor like a client's.
 	caFile := filepath.Join(dir, "ca.crt")
 	for file, der := range map[string][]byte{caFile: authority.Cert.Raw, filepath.Join(dir, "server.pem"): server.Leaf.Raw} {
 		text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})

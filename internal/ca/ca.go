@@ -24,7 +24,7 @@ const (
 
 // An Authority issues certificates.
 type Authority struct {
-	// Cert is its own certificate.
+	// Cert is the authority's own certificate.
 	Cert *x509.Certificate
 
 	key *ecdsa.PrivateKey

@@ -11,7 +11,7 @@ import (
 )
 
 // A TB is a test that notes failures and log lines instead of reporting them.
-// What it does not note goes to the test around it. Cleanup functions run when
+// All other calls go to the test around it. Cleanup functions run when
 // [TB.End] is called.
 type TB struct {
 	testing.TB

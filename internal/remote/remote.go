@@ -31,7 +31,7 @@ type Store struct {
 	// Base is the base URL, which does not end with a slash.
 	Base string
 
-	// Prefix is what the names of all repositories begin with there.
+	// Prefix is the beginning of the names of all repositories there.
 	Prefix string
 
 	// User is sent as Basic credentials, or nil.
@@ -84,7 +84,7 @@ func (s *Store) do(ctx context.Context, c call) (*http.Response, error) {
 	return nil, err
 }
 
-// send is do for those who do not want the body of the answer.
+// send is do without the body of the response.
 func (s *Store) send(ctx context.Context, c call) (*http.Response, error) {
 	resp, err := s.do(ctx, c)
 	if err != nil {
@@ -212,8 +212,8 @@ func (s *Store) DeleteBlob(ctx context.Context, repo string, d digest.Digest) er
 	return err
 }
 
-// anyManifest is what every manifest is accepted as: registries do not agree
-// on whether */* will do.
+// anyManifest is the Accept header for every manifest: not all registries
+// understand */*.
 var anyManifest = strings.Join([]string{
 	ocispec.MediaTypeImageManifest, ocispec.MediaTypeImageIndex,
 	manifest.DockerManifest, manifest.DockerManifestList, "*/*",
@@ -361,8 +361,8 @@ func (s *Store) Referrers(ctx context.Context, repo string, subject, after diges
 	}, func(a, b ocispec.Descriptor) int { return strings.Compare(string(a.Digest), string(b.Digest)) })
 }
 
-// list yields, in order, what is in the pages of a list. Each page has a link
-// to the next.
+// list yields the items of all pages of a list, in order. Each page has a link
+// to the next one.
 func list[T any](ctx context.Context, s *Store, address string, read func(page []byte) ([]T, error), compare func(a, b T) int) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var all []T

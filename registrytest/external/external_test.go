@@ -29,7 +29,7 @@ func get(t *testing.T, c *http.Client, url string) (int, string) {
 
 const testEnv = "REGISTRYTEST_TEST_REGISTRY"
 
-// A registry elsewhere is played by another server.
+// elsewhere starts a server that plays the registry elsewhere.
 func elsewhere(t *testing.T, opts ...registrytest.Option) *registrytest.Server {
 	s := registrytest.NewServer(t, opts...)
 	t.Setenv(testEnv, s.Host()+"/some/where")
@@ -77,7 +77,7 @@ func TestTheSameTestAgainstAnotherRegistry(t *testing.T) {
 				require.NoError(t, err)
 				repos = append(repos, name)
 			}
-			require.Equal(t, []string{"team/app"}, repos, "what others have there is not seen")
+			require.Equal(t, []string{"team/app"}, repos, "other repositories of the registry are not listed")
 
 			ctx := context.Background()
 			require.NoError(t, s.Store.DeleteTag(ctx, "team/app", "v2"))
@@ -117,7 +117,7 @@ func TestAnotherRegistryWithAPassword(t *testing.T) {
 	require.NotContains(t, s.Ref("app"), "secret")
 }
 
-// What another registry cannot do skips the test, with a word.
+// A method that another registry does not have skips the test, and says so.
 func TestWhatNeedsARegistryOfThisProcessSkips(t *testing.T) {
 	elsewhere(t)
 	for name, need := range map[string]func(*registrytest.Server){
@@ -170,7 +170,7 @@ func TestWhatNeedsARegistryOfThisProcessSkips(t *testing.T) {
 	require.Len(t, tr.Skips(), 1)
 }
 
-// A framework that cannot skip a test is told of it as a failure.
+// A test framework without Skipf gets a failure.
 func TestWhatCannotSkipFails(t *testing.T) {
 	elsewhere(t)
 	tr := faketb.Try(t, func(t *faketb.TB) {
