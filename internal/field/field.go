@@ -34,9 +34,9 @@ func NextLink(h http.Header) (target string, err error) {
 			to, relations, after, ok := cutLink(rest)
 			switch {
 			case !ok:
-				return "", fmt.Errorf("Link is %q, without a URL in < >", value)
+				return "", fmt.Errorf("the field Link is %q, without a URL in < >", value)
 			case len(relations) == 0:
-				return "", fmt.Errorf("Link is %q, without rel", value)
+				return "", fmt.Errorf("the field Link is %q, without rel", value)
 			case target == "" && slices.ContainsFunc(relations, func(s string) bool { return strings.EqualFold(s, "next") }):
 				target = to
 			}

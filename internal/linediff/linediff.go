@@ -110,9 +110,7 @@ func middle(a, b []string) (pairs [][2]int) {
 			x := 0
 			if d > 0 {
 				var y int
-				if x, y = before(d, k); x-y > k {
-					y++
-				} else {
+				if x, y = before(d, k); x-y <= k {
 					x++
 				}
 			}

@@ -1,6 +1,7 @@
 package content
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"runtime"
@@ -195,12 +196,12 @@ func TestCheckRepositorySeesEverything(t *testing.T) {
 }
 
 func errorOf(s State, repo string, c Content) string {
-	_, err := s.Store.GetManifest(nil, repo, string(c.Digest))
+	_, err := s.Store.GetManifest(context.Background(), repo, string(c.Digest))
 	return err.Error()
 }
 
 func blobErrorOf(s State, repo string, b Blob) string {
-	_, err := s.Store.StatBlob(nil, repo, b.Digest)
+	_, err := s.Store.StatBlob(context.Background(), repo, b.Digest)
 	return err.Error()
 }
 

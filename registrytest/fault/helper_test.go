@@ -42,7 +42,4 @@ func withConn(ctx context.Context, n int) context.Context {
 	return conn.WithNumber(ctx, n)
 }
 
-// sessionID matches the ID of an upload session.
-var sessionID = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f-]{27}`)
-
 func dgst(content []byte) digest.Digest { return digest.FromBytes(content) }

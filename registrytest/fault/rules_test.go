@@ -148,11 +148,10 @@ func TestFaultsUnderLoad(t *testing.T) {
 					return
 				default:
 				}
-				in, err := f.Add(On(registry.Ping).Status(503).Then().Once())
-				if err == nil {
+				if _, err := f.Add(On(registry.Ping).Status(503).Then().Once()); err == nil {
 					panic("it makes no sense")
 				}
-				in, err = f.Add(On(registry.Ping).Times(3).Status(503))
+				in, err := f.Add(On(registry.Ping).Times(3).Status(503))
 				if err != nil {
 					panic(err)
 				}
