@@ -483,3 +483,20 @@ func TestWordsOfCodes(t *testing.T) {
 	}
 	require.EqualError(t, &registry.Error{Code: registry.CodeDenied, Message: "no"}, "DENIED: no")
 }
+
+// Whether a digest is that of a blob or of a manifest does not depend on the
+// store: a manifest is no blob.
+func TestManifestIsNoBlob(t *testing.T) {
+	overStores(t, func(t *registryTest) {
+		m := t.pushImage("app", "v1")
+		for _, method := range []string{"HEAD", "GET", "DELETE"} {
+			t.want(404, t.call(method, "/v2/app/blobs/"+string(sum(m)), ""))
+		}
+		t.want(202, t.call("POST", "/v2/other/blobs/uploads/?from=app&mount="+string(sum(m)), ""))
+		t.wantPulled("/v2/app/manifests/v1", m)
+		// One that was pushed as a blob as well is.
+		t.pushBlob("app", m)
+		t.wantPulled("/v2/app/blobs/"+string(sum(m)), m)
+		t.wantPulled("/v2/app/manifests/v1", m)
+	})
+}
