@@ -13,9 +13,9 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// blobFile returns the name of the file of a blob, which need not be there. The
-// repositories of a layout have their blobs in common. A manifest is none, as it
-// is none in memory, unless this process has got it as a blob too.
+// blobFile returns the name of the file of a blob, which need not exist. All
+// repositories of a layout share the blobs. The digest of a manifest is not a
+// blob, as in memory, unless this process received it as a blob too.
 func (l *imageLayout) blobFile(repo string, d digest.Digest) (string, error) {
 	name := blobPath(d)
 	if name == "" || l.isOnlyManifest(d) {
@@ -24,9 +24,9 @@ func (l *imageLayout) blobFile(repo string, d digest.Digest) (string, error) {
 	return l.path(name), nil
 }
 
-// isOnlyManifest reports whether a manifest of the layout has the digest, and
-// this process has not got it as a blob. It does not look whether index.json has
-// changed, which would take a blob's GET a third longer.
+// isOnlyManifest reports whether the digest is that of a manifest of the layout
+// and not of a blob that this process received. It does not check index.json
+// for changes, which would cost one more stat for each blob.
 func (l *imageLayout) isOnlyManifest(d digest.Digest) bool {
 	l.mu.RLock()
 	_, pushed := l.pushed[d]
@@ -77,14 +77,14 @@ func (l *imageLayout) openBlob(ctx context.Context, repo string, d digest.Digest
 	return f, nil
 }
 
-// A verdict says whether the content of a blob's file is what the digest says.
+// A verdict is the result of verifying the file of a blob.
 type verdict struct {
 	file fs.FileInfo
 	err  error
 }
 
-// openVerified opens the file of a blob, once it is known that its content is
-// what the digest says.
+// openVerified opens the file of a blob. It verifies the content first, unless
+// the file is unchanged since an earlier verification.
 func (l *imageLayout) openVerified(ctx context.Context, d digest.Digest, name string) (io.ReadSeekCloser, error) {
 	l.mu.RLock()
 	v := l.verdicts[d]
@@ -106,9 +106,9 @@ func (l *imageLayout) openVerified(ctx context.Context, d digest.Digest, name st
 	return f, nil
 }
 
-// verify returns an error unless the content of a file is what the digest
-// says. It leaves the file at its beginning. Of several that open the same
-// file, one reads it and the others wait.
+// verify returns an error unless the content of a file has the digest. It
+// leaves the file at its beginning. If several callers open one file at once,
+// the first verifies it and the others wait for the result.
 func (l *imageLayout) verify(ctx context.Context, d digest.Digest, name string, f io.ReadSeeker, info fs.FileInfo) error {
 	for {
 		l.mu.Lock()
@@ -151,7 +151,7 @@ func (l *imageLayout) verify(ctx context.Context, d digest.Digest, name string, 
 	return v.err
 }
 
-// putBlob makes a temporary file a blob of the repository.
+// putBlob turns a temporary file into a blob.
 func (l *imageLayout) putBlob(repo string, d digest.Digest, temp string) error {
 	if blobPath(d) == "" {
 		return fmt.Errorf("blob %s: %w", d, digest.ErrDigestUnsupported)
@@ -159,8 +159,8 @@ func (l *imageLayout) putBlob(repo string, d digest.Digest, temp string) error {
 	return l.addBlob(repo, d, func() error { return l.placeBlob(d, temp) })
 }
 
-// placeBlob renames a temporary file, whose content is known to be what the
-// digest says, to where the layout keeps it.
+// placeBlob renames a temporary file, whose content has the digest, to the file
+// of the blob.
 func (l *imageLayout) placeBlob(d digest.Digest, temp string) error {
 	info, settled, err := l.disk.temps.settle(temp)
 	if err != nil {
@@ -177,7 +177,8 @@ func (l *imageLayout) placeBlob(d digest.Digest, temp string) error {
 	return nil
 }
 
-// addBlob calls place, which puts the file of a blob where it belongs.
+// addBlob calls place, which creates the file of a blob, and records the blob
+// and its repository.
 func (l *imageLayout) addBlob(repo string, d digest.Digest, place func() error) error {
 	if err := l.exist(); err != nil {
 		return err
@@ -193,7 +194,7 @@ func (l *imageLayout) addBlob(repo string, d digest.Digest, place func() error) 
 	return nil
 }
 
-// exist makes the directory a layout, if it is none.
+// exist creates the layout if the directory is not one yet.
 func (l *imageLayout) exist() error {
 	if _, err := l.disk.stat(l.path(markerFile)); !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -227,8 +228,8 @@ func (l *imageLayout) deleteBlob(ctx context.Context, repo string, d digest.Dige
 	})
 }
 
-// checkUnused returns an error if another repository of the layout has a
-// manifest that leads to a blob or manifest, whose file then has to stay.
+// checkUnused returns an error if a manifest of another repository of the
+// layout needs the blob or manifest, so that its file must stay.
 func (l *imageLayout) checkUnused(ctx context.Context, x *index, repo string, d digest.Digest) error {
 	other, err := l.usedBy(context.WithoutCancel(ctx), x, repo, d)
 	if err != nil || other == "" {
@@ -248,7 +249,7 @@ func (l *imageLayout) removeFile(d digest.Digest) error {
 }
 
 // mountBlob implements [registry.Store.MountBlob] between two repositories of
-// one layout, which have the file in common.
+// one layout, which share the file.
 func (l *imageLayout) mountBlob(repo string, d digest.Digest) error {
 	return l.addBlob(repo, d, func() error {
 		_, err := l.statBlob(repo, d)
@@ -273,7 +274,7 @@ func (l *imageLayout) linkBlob(ctx context.Context, repo string, d digest.Digest
 		case errors.Is(err, fs.ErrNotExist):
 			return missing(from.name, "blob", string(d))
 		case err != nil:
-			// It may be that this file system has no links, or no more for
+			// The file system may not support links, or allow no more links to
 			// this file.
 			return l.copyBlob(ctx, d, from)
 		}
@@ -313,12 +314,12 @@ func (l *imageLayout) copyBlob(ctx context.Context, d digest.Digest, from *image
 	return err
 }
 
-// A blobWriter receives a blob in a temporary file.
+// A blobWriter writes a blob to a temporary file.
 type blobWriter struct {
 	store *Store
 	repo  string
 	file  *os.File
-	temp  string // "" when it was renamed or removed
+	temp  string // "" after it was renamed or removed
 }
 
 // Write implements [io.Writer].
@@ -327,8 +328,8 @@ func (w *blobWriter) Write(p []byte) (int, error) { return w.file.Write(p) }
 // ReadAt implements [io.ReaderAt].
 func (w *blobWriter) ReadAt(p []byte, off int64) (int, error) { return w.file.ReadAt(p, off) }
 
-// ReadFrom implements [io.ReaderFrom]. What was read before an error stays
-// written.
+// ReadFrom implements [io.ReaderFrom]. It keeps the bytes that it has read
+// before an error.
 func (w *blobWriter) ReadFrom(r io.Reader) (int64, error) {
 	return w.store.disk.copy(w.file, r)
 }

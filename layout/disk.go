@@ -16,7 +16,7 @@ import (
 	"github.com/ocireg/registry/internal/names"
 )
 
-// The files of an image layout (image spec, section OCI Image Layout
+// The file names of an image layout (image-spec, OCI Image Layout
 // Specification).
 const (
 	markerFile = "oci-layout"
@@ -24,46 +24,48 @@ const (
 	blobsDir   = "blobs"
 )
 
-// clockStep is longer than the step of the clock that file systems take their
-// times from. Two changes within it may give a file the same time.
+// clockStep exceeds the resolution of file modification times. Two changes
+// within clockStep may leave a file with the same time.
 const clockStep = 50 * time.Millisecond
 
-// errLocked says that another store has a lock.
+// errLocked reports that another store holds a lock.
 var errLocked = errors.New("locked by another process")
 
-// A disk is where layouts are. Names are paths relative to it, with slashes.
+// A disk is the directory or file system that a store serves. File names are
+// slash-separated paths relative to it.
 type disk struct {
 	fs.FS
-	root *os.Root // nil if nothing is to be written
+	root *os.Root // nil if the store is read-only
 
-	// openFile opens a file of a directory, and is nil for another file system.
+	// openFile opens a file below the directory. It is nil for another file
+	// system.
 	openFile func(name string, flag int, perm fs.FileMode) (*os.File, error)
 
-	// link is root.Link, but for tests of file systems that have no links.
+	// link is root.Link, unless a test simulates a file system without links.
 	link func(oldname, newname string) error
 
 	temps *temps
 
-	// warn reports what is wrong with a directory, and is nil without
-	// [Warnings].
+	// warn reports a problem with a directory. It is nil without [Warnings].
 	warn func(dir string, err error)
 
-	// small and large have buffers of those sizes.
+	// small and large hold buffers for copy.
 	small, large sync.Pool
 }
 
-// What is copied goes through a small buffer until it turns out to be large.
+// copy starts with a small buffer and changes to a large one after the small
+// one was full once.
 const (
 	smallBuffer = 64 << 10
 	largeBuffer = 1 << 20
 )
 
-// maxEmptyReads is the number of reads in a row that may come to nothing
-// before the reader is taken for stuck.
+// maxEmptyReads is the number of successive reads without a byte or an error
+// after which copy gives up.
 const maxEmptyReads = 100
 
-// blobPath returns where a layout keeps what has the digest, or "" if that is
-// no digest of a known algorithm.
+// blobPath returns the path of the file for a digest, or "" if the digest is
+// invalid or its algorithm unknown.
 func blobPath(d digest.Digest) string {
 	algorithm, encoded, _ := strings.Cut(string(d), ":")
 	switch {
@@ -79,7 +81,7 @@ func blobPath(d digest.Digest) string {
 	return blobsDir + "/" + algorithm + "/" + encoded
 }
 
-// stat returns what is known of a file.
+// stat returns the file info of a file. It follows links.
 func (d *disk) stat(name string) (info fs.FileInfo, err error) {
 	err = retry(func() error {
 		info, err = fs.Stat(d.FS, name)
@@ -88,7 +90,7 @@ func (d *disk) stat(name string) (info fs.FileInfo, err error) {
 	return info, d.explain(name, err)
 }
 
-// statRegular is like stat but fails if it is no regular file.
+// statRegular is like stat but fails unless the file is a regular file.
 func (d *disk) statRegular(name string) (fs.FileInfo, error) {
 	info, err := d.stat(name)
 	if err == nil && !info.Mode().IsRegular() {
@@ -97,8 +99,8 @@ func (d *disk) statRegular(name string) (fs.FileInfo, error) {
 	return info, err
 }
 
-// explain adds to the error for a file that is a link out of the directory how
-// it can be read.
+// explain adds advice to the error for a symbolic link that leads out of the
+// directory.
 func (d *disk) explain(name string, err error) error {
 	if err == nil || d.root == nil || errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -110,11 +112,11 @@ func (d *disk) explain(name string, err error) error {
 	return fmt.Errorf("%s is a symbolic link that cannot be followed (%w); open the layout read-only (layout.ReadOnly, ocireg -read-only) if it leads to a file elsewhere", name, err)
 }
 
-// maxLinks is the number of files in which checkLinks looks for links.
+// maxLinks is the number of directory entries that checkLinks examines.
 const maxLinks = 1000
 
-// checkLinks returns an error if a directory has a link among its first files
-// that leads out of the directory that was opened.
+// checkLinks returns an error if a directory contains a link that leads out of
+// the directory that was opened. It examines only the first entries.
 func (d *disk) checkLinks(dir string) error {
 	if d.root == nil {
 		return nil
@@ -169,8 +171,8 @@ func (d *disk) open(name string) (f fs.File, info fs.FileInfo, err error) {
 	return f, info, nil
 }
 
-// maxRead is the size up to which a file is read as a whole. An index.json of
-// that size names millions of manifests.
+// maxRead is the size in bytes of the largest file that is read into memory. An
+// index.json of that size names millions of manifests.
 const maxRead = 1 << 30
 
 // readFile reads a regular file.
@@ -184,7 +186,7 @@ func (d *disk) readFile(name string) ([]byte, fs.FileInfo, error) {
 	return text, info, err
 }
 
-// readAll reads an open file of the size.
+// readAll reads size bytes from an open file.
 func readAll(f fs.File, name string, size int64) ([]byte, error) {
 	if size > maxRead {
 		return nil, fmt.Errorf("%s has %d bytes, more than %d", name, size, maxRead)
@@ -196,23 +198,23 @@ func readAll(f fs.File, name string, size int64) ([]byte, error) {
 	return text, nil
 }
 
-// sameFile reports whether two files are one that has not changed in between.
+// sameFile reports whether two infos describe the same unchanged file.
 func sameFile(a, b fs.FileInfo) bool {
 	if a == nil || b == nil || a.Size() != b.Size() || !a.ModTime().Equal(b.ModTime()) {
 		return false
 	}
-	// What does not come from the operating system is not even the same as
-	// itself.
+	// For infos that are not from the operating system, SameFile is always
+	// false, even for an info and itself.
 	return os.SameFile(a, b) || !os.SameFile(a, a)
 }
 
-// settled reports whether a file that is as info says at the time will not
-// change any more without that being seen.
+// settled reports whether a change to the file after the time at would change
+// its modification time.
 func settled(info fs.FileInfo, at time.Time) bool {
 	return at.Sub(info.ModTime()) >= clockStep
 }
 
-// remove removes a file, if it is there.
+// remove removes a file. It is no error if the file does not exist.
 func (d *disk) remove(name string) error {
 	err := retry(func() error { return d.root.Remove(name) })
 	if errors.Is(err, fs.ErrNotExist) {
@@ -221,8 +223,8 @@ func (d *disk) remove(name string) error {
 	return err
 }
 
-// retry calls f until it succeeds or fails for good. It gives up after half a
-// second. Only on Windows is there anything to be waited for.
+// retry calls f again, for half a second at most, while its error is transient.
+// Only Windows has transient errors.
 func retry(f func() error) error {
 	err := f()
 	for try := 0; err != nil && transient(err) && try < 100; try++ {
@@ -232,8 +234,8 @@ func retry(f func() error) error {
 	return err
 }
 
-// copy copies what there is to be read. What was read before an error is
-// written.
+// copy copies from r to w until EOF. It writes the bytes that it has read
+// before an error.
 func (d *disk) copy(w io.Writer, r io.Reader) (n int64, err error) {
 	small := pooled[[smallBuffer]byte](&d.small)
 	defer d.small.Put(small)
@@ -262,7 +264,7 @@ func (d *disk) copy(w io.Writer, r io.Reader) (n int64, err error) {
 	return n, io.ErrNoProgress
 }
 
-// pooled returns what the pool has, or a new one.
+// pooled returns a value from the pool, or a new one if the pool is empty.
 func pooled[T any](pool *sync.Pool) *T {
 	if x, ok := pool.Get().(*T); ok {
 		return x
@@ -270,7 +272,7 @@ func pooled[T any](pool *sync.Pool) *T {
 	return new(T)
 }
 
-// digest returns the digest of what there is to be read.
+// digest returns the digest of all bytes of r.
 func (d *disk) digest(ctx context.Context, algorithm digest.Algorithm, r io.Reader) (digest.Digest, error) {
 	hash := algorithm.Hash()
 	if _, err := d.copy(hash, readerFunc(func(p []byte) (int, error) {
@@ -288,13 +290,13 @@ type readerFunc func(p []byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
-// A seeker makes a file that can seek of one that cannot, by reading from the
-// start again.
+// A seeker adds Seek to a file that cannot seek: to go back, it opens the file
+// again.
 type seeker struct {
 	open func() (fs.File, error)
-	file fs.File // nil if it is to be opened
-	at   int64   // where the file is
-	pos  int64   // where it is meant to be
+	file fs.File // nil if it must be opened
+	at   int64   // the offset of the file
+	pos  int64   // the offset of the next Read
 	size int64
 }
 

@@ -9,26 +9,26 @@ import (
 	"github.com/ocireg/registry/internal/ordered"
 )
 
-// A draft is an index that is being changed.
+// A draft is a modified copy of an index that is not published yet.
 type draft struct {
 	*index
 
-	// edited are the repositories that are the draft's own already.
+	// edited holds the repositories that the draft has copied to change them.
 	edited map[string]*repository
 
 	changed bool
 }
 
-// newDraft returns a draft of what follows x.
+// newDraft returns a draft based on x.
 func newDraft(x *index) *draft {
-	const more = 64 // Most often there is room then for what is added.
+	const more = 64 // room for the entries that a batch usually adds
 	entries := append(make([]*entry, 0, len(x.entries)+more), x.entries...)
 	return &draft{index: &index{
 		layout: x.layout, head: x.head, tail: x.tail, entries: entries, repos: *x.repos.Clone(),
 	}}
 }
 
-// edit returns a repository of the draft to be changed.
+// edit returns the draft's own copy of a repository.
 func (d *draft) edit(name string) *repository {
 	if r := d.edited[name]; r != nil {
 		return r
@@ -47,7 +47,7 @@ func (d *draft) edit(name string) *repository {
 	return edited
 }
 
-// put makes entries name the manifest: one for each of its tags, or one
+// put adds entries that name the manifest: one for each of its tags, or one
 // without a tag if it has none.
 func (d *draft) put(repo string, desc ocispec.Descriptor, tags []string) {
 	r := d.edit(repo)
@@ -68,7 +68,7 @@ func (d *draft) put(repo string, desc ocispec.Descriptor, tags []string) {
 	for _, tag := range tags {
 		old, _ := r.tags.Get(tag)
 		if len(old) == 1 && old[0].digest == desc.Digest {
-			continue // It stays as whoever wrote it has.
+			continue // The entry stays as it was written.
 		}
 		d.untag(r, old)
 		if e := r.untagged(desc.Digest); e != nil {
@@ -82,15 +82,15 @@ func (d *draft) put(repo string, desc ocispec.Descriptor, tags []string) {
 	}
 }
 
-// deleteTag removes a tag. Its manifest stays.
+// deleteTag removes a tag and keeps its manifest.
 func (d *draft) deleteTag(repo, tag string) {
 	r := d.edit(repo)
 	entries, _ := r.tags.Get(tag)
 	d.untag(r, entries)
 }
 
-// untag takes the tag from entries. Their manifests stay, with an entry
-// without a tag if there is no other.
+// untag removes the tag from entries. A manifest that no other entry names
+// keeps an entry without a tag.
 func (d *draft) untag(r *repository, entries []*entry) {
 	for _, e := range entries {
 		if named, _ := r.manifests.Get(string(e.digest)); len(named) > 1 {
@@ -103,16 +103,16 @@ func (d *draft) untag(r *repository, entries []*entry) {
 	}
 }
 
-// deleteManifest removes the entries that name a manifest. If there are none,
-// as only an index names it, index.json is written nevertheless, to have other
-// stores look.
+// deleteManifest removes the entries that name a manifest. It marks the draft
+// as changed even if only an index names the manifest, so that other stores
+// notice the new index.json.
 func (d *draft) deleteManifest(repo string, dig digest.Digest) {
 	d.changed = true
 	r := d.edit(repo)
 	named, _ := r.manifests.Get(string(dig))
 	for _, e := range named {
 		if e.tag != "" && r.tagged(e.tag) == e {
-			// Another entry with the tag must not get it now.
+			// No other entry with the tag may take its place.
 			d.deleteTag(repo, e.tag)
 		}
 	}
@@ -128,18 +128,18 @@ func (d *draft) add(e *entry) {
 	d.register(e)
 }
 
-// remove removes an entry that is there.
+// remove removes an entry of the draft.
 func (d *draft) remove(e *entry) {
 	i := slices.Index(d.entries, e)
 	d.entries = slices.Delete(d.entries, i, i+1)
 	d.unregister(e)
 }
 
-// replace puts an entry in the place of one that is there.
+// replace replaces an entry of the draft with another at the same position.
 func (d *draft) replace(old, e *entry) {
 	d.entries[slices.Index(d.entries, old)] = e
 	if old.reference == e.reference && old.digest == e.digest {
-		// Of several entries with this tag, the first one remains the first.
+		// The order of several entries with one tag stays the same.
 		r := d.edit(e.repo)
 		replaceIn(&r.manifests, string(e.digest), old, e)
 		if e.tag != "" {
@@ -176,8 +176,8 @@ func (d *draft) unregister(e *entry) {
 	}
 }
 
-// prune removes the repositories that have no entries any more, as they are none
-// for a store that reads the index.
+// prune removes repositories without entries. A store that reads the index
+// would not find them either.
 func (d *draft) prune() {
 	for name, r := range d.edited {
 		if r.manifests.Len() == 0 {
@@ -186,9 +186,9 @@ func (d *draft) prune() {
 	}
 }
 
-// appendTo appends an entry to those of a key. The array may be that of the
-// index that the draft follows, which does not look at what is beyond its end;
-// of one index, there is one draft at a time.
+// appendTo appends an entry to the entries of a key. It may write behind the
+// end of a slice of the index that the draft is based on, which that index
+// never reads. An index has only one draft at a time.
 func appendTo(m *ordered.Map[[]*entry], key string, e *entry) {
 	entries, _ := m.Get(key)
 	m.Set(key, append(entries, e))

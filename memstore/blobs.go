@@ -21,10 +21,10 @@ func (s *Store) StatBlob(_ context.Context, repo string, d digest.Digest) (int64
 	return c.size, nil
 }
 
-// OpenBlob implements [registry.Store]. What it returns is an [io.WriterTo]
-// that writes the bytes from where they are, in pieces of a megabyte and more
-// if the blob is that large, and an [io.ReaderAt]. Its method Outer, that of
-// [io.SectionReader], returns the source if the blob has one (see [Store.PutBlob]).
+// OpenBlob implements [registry.Store]. The reader is an [io.ReaderAt] and an
+// [io.WriterTo]; WriteTo writes directly from the stored bytes, in pieces of a
+// megabyte and more. Its method Outer, that of [io.SectionReader], returns the
+// source of a blob from [Store.PutBlob].
 func (s *Store) OpenBlob(_ context.Context, repo string, d digest.Digest) (io.ReadSeekCloser, error) {
 	c, err := s.blob(repo, d)
 	if err != nil {
@@ -51,8 +51,8 @@ func (s *Store) blob(repo string, d digest.Digest) (*content, error) {
 	return c, nil
 }
 
-// CreateBlob implements [registry.Store]. What it returns is an
-// [io.ReaderFrom] that reads into the memory in which the bytes stay.
+// CreateBlob implements [registry.Store]. The writer is an [io.ReaderFrom] that
+// reads directly into the memory that the store keeps.
 func (s *Store) CreateBlob(_ context.Context, repo string, size int64) (registry.BlobWriter, error) {
 	return &writer{store: s, repo: repo, announced: size, content: &content{}}, nil
 }
@@ -78,8 +78,9 @@ func (s *Store) MountBlob(_ context.Context, repo string, d digest.Digest, from 
 	return nil
 }
 
-// addBlob makes c, or what the store has of the same digest already, a blob of
-// the repository and returns it. The caller holds s.writing.
+// addBlob adds the blob to the repository and returns its content, which is c
+// unless the store already has a blob with the digest. The caller holds
+// s.writing.
 func (s *Store) addBlob(repo string, d digest.Digest, c *content) *content {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -98,14 +99,14 @@ func (s *Store) addBlob(repo string, d digest.Digest, c *content) *content {
 	return shared.content
 }
 
-// PutBlob adds a blob to the repository whose bytes the store reads from source
-// each time the blob is read. PutBlob itself reads nothing and copies nothing,
-// so a blob of many gigabytes that source computes takes no memory. The store
-// and its clones keep source and call it concurrently. Source must yield
-// exactly size bytes, which have the digest d, and must not change.
+// PutBlob adds a blob of size bytes to the repository. It reads and copies
+// nothing: the store reads the bytes from source each time the blob is read, so
+// a blob of many gigabytes that source computes takes no memory. The store and
+// its clones keep source and call it concurrently. Source must not change, and
+// must yield exactly the bytes that have the digest d.
 //
-// If the store has a blob with that digest already, the repository gets that
-// one and the store does not keep source.
+// If the store already has a blob with the digest d, the repository gets that
+// blob, and the store does not keep source.
 func (s *Store) PutBlob(repo string, d digest.Digest, size int64, source io.ReaderAt) {
 	s.writing.Lock()
 	defer s.writing.Unlock()
@@ -135,8 +136,8 @@ func (s *Store) DeleteBlob(_ context.Context, repo string, d digest.Digest) erro
 	return nil
 }
 
-// sourceBuffer is the size of the pieces in which the content of [Store.PutBlob]
-// is written.
+// sourceBuffer is the size of the pieces in which a reader writes the bytes of
+// a source.
 const sourceBuffer = 256 << 10
 
 // A reader reads a blob.
@@ -148,7 +149,8 @@ type reader struct {
 // WriteTo implements [io.WriterTo].
 func (r *reader) WriteTo(w io.Writer) (n int64, err error) {
 	if r.content.source != nil {
-		// Larger pieces than io.Copy's send a computed gigabyte in half the time.
+		// With the larger pieces a computed gigabyte is sent in half the time
+		// that io.Copy takes.
 		return io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{&r.SectionReader}, make([]byte, sourceBuffer))
 	}
 	start, err := r.Seek(0, io.SeekCurrent)
@@ -183,20 +185,21 @@ type writer struct {
 	content   *content
 	committed bool
 
-	// beyond receives the first of what comes after the announced size. Most
-	// often there is nothing, which is no reason to take memory for a slab.
+	// beyond receives the first bytes after the announced size. Usually there
+	// are none, and reading into beyond saves the allocation of another slab.
 	beyond [64]byte
 }
 
-// errInvalidRead is what ReadFrom returns if a reader says that it has read
-// less than nothing or more than it was asked for.
+// errInvalidRead is the error of ReadFrom for a reader that returns a count
+// below zero or above the length of its buffer.
 var errInvalidRead = errors.New("reader returned an invalid count")
 
-// maxEmptyReads is the number of reads in a row that may come to nothing
-// before the reader is taken for stuck.
+// maxEmptyReads is the number of successive reads without a byte or an error
+// after which ReadFrom gives up.
 const maxEmptyReads = 100
 
-// room returns where to put the next bytes.
+// room returns the memory for the next bytes, and allocates it if there is
+// none.
 func (w *writer) room() []byte {
 	if room := w.content.room(); len(room) > 0 {
 		return room
@@ -225,8 +228,8 @@ func (w *writer) Write(p []byte) (n int, err error) {
 	return n, nil
 }
 
-// ReadFrom implements [io.ReaderFrom]. What was read before an error stays
-// written.
+// ReadFrom implements [io.ReaderFrom]. It keeps the bytes that it has read
+// before an error.
 func (w *writer) ReadFrom(r io.Reader) (n int64, err error) {
 	if err := w.writable(); err != nil {
 		return 0, err

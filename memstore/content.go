@@ -6,8 +6,8 @@ import (
 	"sort"
 )
 
-// content is the bytes of a blob. Those of an upload are in slabs, so that they
-// grow without being copied; those of [Store.PutBlob] are in source. Content
+// content is the bytes of a blob. An upload is held in slabs, which grow
+// without copying; a blob from [Store.PutBlob] has a source instead. Content
 // does not change once it is in a store.
 type content struct {
 	slabs  []slab
@@ -15,33 +15,33 @@ type content struct {
 	size   int64
 }
 
-// A slab is the part of the content that starts at an offset. Only the last
-// slab may have room for more.
+// A slab is a part of the content, which begins at the offset start. Only the
+// last slab may have unused capacity.
 type slab struct {
 	start int64
 	data  []byte
 }
 
 const (
-	// minSlab is the size of the first slab if the size of the whole is not
-	// known. Most of what is small in a registry fits in.
+	// minSlab is the size of the first slab of a blob of unknown size. It holds
+	// most configs and manifests.
 	minSlab = 4 << 10
 
-	// largeSlab is the size up to which slabs are as large as all before them
-	// together, and the largest that is believed to be needed because of an
-	// announced size alone.
+	// largeSlab is the size up to which each new slab is as large as all slabs
+	// before it. It is also the largest first slab, whatever size was
+	// announced.
 	largeSlab = 1 << 20
 
 	// maxSlab is the largest slab.
 	maxSlab = 4 << 20
 
-	// slackShare is the part of the content that may be allocated for nothing,
-	// as a divisor.
+	// slackShare limits the unused part of an allocation to the size of the
+	// content divided by slackShare.
 	slackShare = 16
 )
 
-// grow adds a slab. The announced size is that of the whole, right or wrong,
-// or negative.
+// grow adds a slab. The announced size is the size of the whole blob as the
+// client gave it, which may be wrong, or negative if unknown.
 func (c *content) grow(announced int64) {
 	limit := min(max(largeSlab, c.size/slackShare), maxSlab)
 	n := max(minSlab, c.size)
@@ -51,7 +51,7 @@ func (c *content) grow(announced int64) {
 	c.slabs = append(c.slabs, slab{start: c.size, data: make([]byte, 0, min(n, limit))})
 }
 
-// room returns the unused part of the last slab.
+// room returns the unused capacity of the last slab.
 func (c *content) room() []byte {
 	if len(c.slabs) == 0 {
 		return nil
@@ -70,7 +70,8 @@ func (c *content) extend(n int) {
 	c.size += int64(n)
 }
 
-// trim gives back the room if it is more than its share.
+// trim frees the unused capacity if it exceeds the share that slackShare
+// allows.
 func (c *content) trim() {
 	if room := int64(len(c.room())); room <= c.size/slackShare {
 		return
@@ -84,7 +85,7 @@ func (c *content) trim() {
 	last.data = append(make([]byte, 0, len(last.data)), last.data...)
 }
 
-// held returns the number of bytes that are allocated for the content.
+// held returns the number of allocated bytes.
 func (c *content) held() (n int64) {
 	for _, s := range c.slabs {
 		n += int64(cap(s.data))
@@ -92,7 +93,8 @@ func (c *content) held() (n int64) {
 	return n
 }
 
-// from returns what its slab has from an offset on that is within the content.
+// from returns the bytes of one slab from the offset off, which must be within
+// the content.
 func (c *content) from(off int64) []byte {
 	i := sort.Search(len(c.slabs), func(i int) bool { return c.slabs[i].start > off }) - 1
 	return c.slabs[i].data[off-c.slabs[i].start:]

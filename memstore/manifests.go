@@ -51,8 +51,8 @@ func (s *Store) manifest(repo, reference string) (*registry.Manifest, error) {
 	return m, nil
 }
 
-// PutManifest implements [registry.Store]. The check may read the store but
-// not write to it.
+// PutManifest implements [registry.Store]. The check may read from the store
+// but must not write to it.
 func (s *Store) PutManifest(_ context.Context, repo string, m registry.Manifest, tags []string, check func(tag string, current digest.Digest) error) error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
@@ -72,7 +72,7 @@ func (s *Store) PutManifest(_ context.Context, repo string, m registry.Manifest,
 	return nil
 }
 
-// putManifest makes a manifest one of the repository.
+// putManifest adds a manifest to the repository.
 func (r *repository) putManifest(m *registry.Manifest) {
 	if old, ok := r.manifests[m.Digest]; ok && old.Subject != m.Subject {
 		r.removeReferrer(old)
@@ -89,7 +89,7 @@ func (r *repository) putManifest(m *registry.Manifest) {
 	referrers.Set(string(m.Digest), m)
 }
 
-// removeReferrer takes a manifest off the list of its subject.
+// removeReferrer removes a manifest from the referrers of its subject.
 func (r *repository) removeReferrer(m *registry.Manifest) {
 	referrers := r.referrers[m.Subject]
 	if referrers == nil {
@@ -112,7 +112,7 @@ func (r *repository) putTag(tag string, d digest.Digest) {
 	r.tagged[d][tag] = struct{}{}
 }
 
-// untag removes a tag from those of a manifest.
+// untag removes a tag from the tags of a manifest.
 func (r *repository) untag(d digest.Digest, tag string) {
 	delete(r.tagged[d], tag)
 	if len(r.tagged[d]) == 0 {
@@ -120,7 +120,8 @@ func (r *repository) untag(d digest.Digest, tag string) {
 	}
 }
 
-// check asks whether a manifest may be put. The caller holds s.writing.
+// check calls check as [registry.Store.PutManifest] describes. The caller holds
+// s.writing.
 func (s *Store) check(repo string, d digest.Digest, tags []string, check func(tag string, current digest.Digest) error) error {
 	r, err := s.existing(repo)
 	if err != nil {

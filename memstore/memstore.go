@@ -15,24 +15,23 @@ import (
 	"github.com/ocireg/registry/internal/ordered"
 )
 
-// A Store is a [registry.Store] in memory. What it holds is gone when the
-// garbage collector finds that nobody uses it any more; there is nothing to
-// close.
+// A Store is a [registry.Store] in memory. It needs no Close: the garbage
+// collector frees a store that is no longer used.
 //
-// A blob is held once, however many repositories have it, and is never copied
-// to be read or published: while it is uploaded, and after that, a large one
-// takes at most a tenth more memory than it has bytes.
+// The store holds each blob once, for all repositories that have it, and never
+// copies a blob to publish or serve it. A large blob takes at most a tenth more
+// memory than its bytes, during the upload and after it.
 //
 // The zero Store is empty and ready to use.
 type Store struct {
-	// writing is held by all that changes the store, from its first look at
-	// what is there. So nothing comes between a check and the change, while
-	// those who only read need not wait for the check.
+	// writing serializes the methods that change the store, from their first
+	// read to the change, so that nothing comes between a check and the change.
+	// Readers do not wait for it.
 	writing sync.Mutex
 
-	// mu guards what follows. It is held for as long as it takes to find or
-	// change some entries, never while anybody else's code runs. Who holds
-	// writing may look things up without it.
+	// mu guards the fields below. Methods hold it while they look up or change
+	// entries, and never while they call other code. A method that holds
+	// writing may read the fields without mu.
 	mu    sync.RWMutex
 	repos ordered.Map[*repository]
 	blobs map[digest.Digest]sharedBlob
@@ -51,9 +50,9 @@ type repository struct {
 	manifests map[digest.Digest]*registry.Manifest
 	tags      ordered.Map[digest.Digest]
 
-	// tagged has the tags of each manifest that has any. Referrers has, by the
-	// digest of each subject, the manifests that refer to it, by their own
-	// digests.
+	// tagged holds the tags of each manifest that has any. Referrers maps the
+	// digest of each subject to the manifests that refer to it, which are keyed
+	// by their own digests.
 	tagged    map[digest.Digest]map[string]struct{}
 	referrers map[digest.Digest]*ordered.Map[*registry.Manifest]
 }
@@ -63,10 +62,9 @@ func New() *Store {
 	return new(Store)
 }
 
-// Clone returns a store that has what s has at the moment and is independent
-// of s from then on. The two share the bytes of their blobs and manifests, so
-// that Clone takes the longer the more blobs, manifests and tags there are,
-// but no longer if they are large.
+// Clone returns a copy of the store that is independent of s. Both share the
+// bytes of blobs and manifests: the time that Clone takes grows with the number
+// of blobs, manifests and tags, and not with their sizes.
 func (s *Store) Clone() *Store {
 	s.writing.Lock()
 	defer s.writing.Unlock()
@@ -97,8 +95,8 @@ func (r *repository) clone() *repository {
 	return c
 }
 
-// existing returns a repository that is there. The caller holds one of the
-// locks.
+// existing returns a repository, or an error if there is none. The caller holds
+// one of the locks.
 func (s *Store) existing(repo string) (*repository, error) {
 	r, ok := s.repos.Get(repo)
 	if !ok {
@@ -107,8 +105,8 @@ func (s *Store) existing(repo string) (*repository, error) {
 	return r, nil
 }
 
-// ensure returns a repository that is there from now on. The caller holds
-// both locks.
+// ensure returns a repository, and creates it if there is none. The caller
+// holds both locks.
 func (s *Store) ensure(repo string) *repository {
 	r, ok := s.repos.Get(repo)
 	if !ok {
@@ -123,7 +121,8 @@ func (s *Store) ensure(repo string) *repository {
 	return r
 }
 
-// missing returns the error for a thing that is not in the repository.
+// missing returns the error for a blob, manifest or tag that the repository
+// does not have.
 func missing(repo, kind, name string) error {
 	return fmt.Errorf("%s %s in repository %s: %w", kind, name, repo, fs.ErrNotExist)
 }
@@ -140,12 +139,12 @@ func (s *Store) Repositories(ctx context.Context, after string) iter.Seq2[string
 	})
 }
 
-// batchSize is the number of entries that a list takes at once, so that it
-// neither locks for each nor for long.
+// batchSize is the number of entries that a listing reads under one lock. It
+// keeps the lock short, and yet does not lock for each entry.
 const batchSize = 128
 
 // list yields the items that find adds. It calls find with the lock held and
-// the key of the last item, until find adds fewer items than a batch has.
+// the key of the last item, until find adds less than a full batch.
 func list[T any](ctx context.Context, s *Store, after string, find func(after string, add func(key string, item T) bool) error) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var batch []T
