@@ -19,7 +19,7 @@ import (
 	"github.com/ocireg/registry/layout"
 )
 
-// smallImage returns an image manifest that no other number gives.
+// smallImage returns an image manifest that differs for each number.
 func smallImage(i int) registry.Manifest {
 	blob := func(what string) string { return digest.FromString(fmt.Sprint(what, i)).String() }
 	content := fmt.Appendf(nil, `{"schemaVersion":2,"mediaType":%q,"config":{"mediaType":%q,"digest":%q,"size":1000},"layers":[{"mediaType":%q,"digest":%q,"size":1000}]}`,
@@ -44,7 +44,7 @@ func layoutOf(tb testing.TB, n int) string {
 	return dir
 }
 
-// request serves a request and fails unless the answer has the status.
+// request serves a request and fails unless the response has the status.
 func request(tb testing.TB, h http.Handler, method, path string, status int) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, httptest.NewRequest(method, path, nil))
@@ -65,7 +65,7 @@ func BenchmarkOpen(b *testing.B) {
 	}
 }
 
-// discard is an http.ResponseWriter that keeps nothing.
+// discard is an http.ResponseWriter that discards the body.
 type discard struct{ header http.Header }
 
 func (w discard) Header() http.Header         { return w.header }
@@ -129,7 +129,7 @@ func BenchmarkPush(b *testing.B) {
 			s := open(b, layoutOf(b, n))
 			i := 0
 			for b.Loop() {
-				// What the layout has does not grow with the time that this takes.
+				// The content of the layout is constant during the benchmark.
 				err := s.PutManifest(b.Context(), "app", smallImage(n+i%100), []string{fmt.Sprint("new", i%99)}, nil)
 				require.NoError(b, err)
 				i++

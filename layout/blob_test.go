@@ -46,7 +46,7 @@ func TestDamagedBlobIsNotServed(t *testing.T) {
 	require.NoError(t, os.WriteFile(blobFile(dir, d), []byte("CONTENT"), 0o644))
 	wantDamaged()
 
-	// To push it again mends it.
+	// Pushing the blob again repairs it.
 	pushBlob(t, s, "app", "content")
 	require.Equal(t, "content", string(readBlob(t, s, "app", d)))
 
@@ -55,9 +55,9 @@ func TestDamagedBlobIsNotServed(t *testing.T) {
 	wantNotExist(t, err)
 	require.NoError(t, os.Mkdir(blobFile(dir, d), 0o755))
 	_, err = s.OpenBlob(t.Context(), "app", d)
-	require.ErrorContains(t, err, file+" is no regular file")
+	require.ErrorContains(t, err, file+" is not a regular file")
 	_, err = s.StatBlob(t.Context(), "app", d)
-	require.ErrorContains(t, err, file+" is no regular file")
+	require.ErrorContains(t, err, file+" is not a regular file")
 }
 
 func TestBlobIsNoLinkToOutside(t *testing.T) {
@@ -88,7 +88,7 @@ func TestTemporaryFilesHaveNowhereToBe(t *testing.T) {
 		t.Skip(err)
 	}
 	_, err := s.CreateBlob(t.Context(), "app", -1)
-	require.ErrorContains(t, err, ".ocireg is no directory")
+	require.ErrorContains(t, err, ".ocireg is not a directory")
 	require.NoError(t, os.Remove(filepath.Join(dir, ".ocireg")))
 	pushBlob(t, s, "app", "content")
 }
@@ -197,8 +197,9 @@ func TestStaleUploadsAreRemoved(t *testing.T) {
 	}
 }
 
-// TestOneLayoutOfSeveralRepositories tests what the repositories of one layout
-// have in common: the blobs. A store that is opened later agrees in all of it.
+// TestOneLayoutOfSeveralRepositories tests that the repositories of one layout
+// share the blobs, for the store that writes and for a store that is opened
+// later.
 func TestOneLayoutOfSeveralRepositories(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -223,7 +224,7 @@ func TestOneLayoutOfSeveralRepositories(t *testing.T) {
 		}
 	}
 
-	// A blob that is pushed is there for all, before a manifest names it and
+	// All repositories can read a pushed blob, before a manifest names it and
 	// after. A mount is immediate.
 	require.True(t, s.SharesBlobs())
 	has(config1, true)
@@ -239,12 +240,11 @@ func TestOneLayoutOfSeveralRepositories(t *testing.T) {
 	hasManifest(one, arm64, false)
 	hasManifest("new", amd64, false)
 
-	// A blob that another repository needs cannot be deleted, one that only the
-	// repository itself needs can.
+	// A blob cannot be deleted while another repository needs it.
 	for _, repo := range []string{one, two} {
 		require.ErrorIs(t, s.DeleteBlob(t.Context(), repo, layer), errors.ErrUnsupported)
 	}
-	require.ErrorContains(t, s.DeleteBlob(t.Context(), one, layer), "repository team/app, which has its blobs in the same layout, needs it")
+	require.ErrorContains(t, s.DeleteBlob(t.Context(), one, layer), "repository team/app, which shares the layout, needs it")
 	require.ErrorContains(t, s.DeleteBlob(t.Context(), "new", config1), "repository library/app")
 	request(t, registry.New(s), "DELETE", "/v2/"+one+"/blobs/"+string(layer), 405)
 	has(layer, true)
@@ -254,7 +254,8 @@ func TestOneLayoutOfSeveralRepositories(t *testing.T) {
 	has(config1, false)
 	require.NoFileExists(t, blobFile(dir, config1))
 
-	// The manifests have a file in common, too. It goes with the last of them.
+	// Repositories with the same manifest share its file, which is removed with
+	// the last of them.
 	m, err := s.GetManifest(t.Context(), one, "v1")
 	require.NoError(t, err)
 	require.NoError(t, s.PutManifest(t.Context(), two, m, []string{"v1"}, nil))
@@ -266,7 +267,7 @@ func TestOneLayoutOfSeveralRepositories(t *testing.T) {
 	hasManifest(two, amd64, false)
 	require.NoFileExists(t, blobFile(dir, amd64))
 
-	// A repository without manifests is none any more, in this store and in
+	// A repository disappears with its last manifest, for this store and
 	// others.
 	require.NoError(t, s.DeleteManifest(t.Context(), two, arm64))
 	for _, s := range []*layout.Store{s, open(t, dir)} {
@@ -275,7 +276,7 @@ func TestOneLayoutOfSeveralRepositories(t *testing.T) {
 	require.NoError(t, open(t, dir).DeleteBlob(t.Context(), "new", layer), "no manifest needs it any more")
 }
 
-// TestManifestThatIsABlob tests content that is a manifest and a blob.
+// TestManifestThatIsABlob pushes the same content as a manifest and as a blob.
 func TestManifestThatIsABlob(t *testing.T) {
 	t.Parallel()
 	m := smallImage(0)
@@ -309,9 +310,9 @@ func TestManifestThatIsABlob(t *testing.T) {
 }
 
 // TestDeletedManifestStaysGone deletes a manifest that indexes of two
-// repositories name, so that its file has to stay for the other one. It could
-// not be told after a restart that it was deleted, so it is refused until the
-// index is gone.
+// repositories name. The other repository needs the file, and a later store
+// could not tell that the manifest was deleted from the first. The store
+// therefore refuses until the index is deleted.
 func TestDeletedManifestStaysGone(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -324,7 +325,7 @@ func TestDeletedManifestStaysGone(t *testing.T) {
 	wantImage(t, s, "other", "multi", indexType, multi)
 	err = s.DeleteManifest(t.Context(), "app", arm64)
 	require.ErrorIs(t, err, errors.ErrUnsupported)
-	require.ErrorContains(t, err, "repository other, which has its blobs in the same layout, needs it")
+	require.ErrorContains(t, err, "repository other, which shares the layout, needs it")
 	request(t, registry.New(s), "DELETE", "/v2/app/manifests/"+string(arm64), 405)
 	wantImage(t, reopen(), "app", string(arm64), imageType, arm64)
 
@@ -340,8 +341,8 @@ func TestDeletedManifestStaysGone(t *testing.T) {
 	wantNotExist(t, err)
 }
 
-// TestDescriptorsAreClosed counts file descriptors. It is not parallel to
-// other tests, which have some open.
+// TestDescriptorsAreClosed counts file descriptors. It does not run in parallel
+// with tests that open files.
 func TestDescriptorsAreClosed(t *testing.T) {
 	count := func() int {
 		entries, err := os.ReadDir("/proc/self/fd")
@@ -384,7 +385,7 @@ func TestDescriptorsAreClosed(t *testing.T) {
 	}
 	s, err := layout.Open(dir)
 	require.NoError(t, err)
-	use(s) // The runtime has opened what it needs for itself.
+	use(s) // The runtime now has its own files open.
 	open := count()
 	for range 3 {
 		use(s)

@@ -235,7 +235,7 @@ func (l *imageLayout) checkUnused(ctx context.Context, x *index, repo string, d 
 	if err != nil || other == "" {
 		return err
 	}
-	return fmt.Errorf("%s cannot be deleted from %s: repository %s, which has its blobs in the same layout, needs it: %w",
+	return fmt.Errorf("%s cannot be deleted from %s: repository %s, which shares the layout, needs it: %w",
 		d, repo, other, errors.ErrUnsupported)
 }
 

@@ -25,8 +25,8 @@ func indexText(entries ...string) string {
 	return `{"schemaVersion":2,"manifests":[` + strings.Join(entries, ",") + `]}`
 }
 
-// TestChangesAreNoticed changes a layout behind the back of a store that has
-// just looked at it. The next request sees it.
+// TestChangesAreNoticed changes a layout just after a store has read it. The
+// next request returns the change.
 func TestChangesAreNoticed(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(dir, text string) error{
@@ -63,8 +63,8 @@ func TestChangesAreNoticed(t *testing.T) {
 	}
 }
 
-// TestChangesAtTheSameTimeAreNoticed changes files without a change of their
-// size and time, as it happens where the clock of the file system is coarse.
+// TestChangesAtTheSameTimeAreNoticed changes files without changing their size
+// and time, as happens where file times have a low resolution.
 func TestChangesAtTheSameTimeAreNoticed(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -73,7 +73,7 @@ func TestChangesAtTheSameTimeAreNoticed(t *testing.T) {
 	writeFile(t, dir, "app/blobs/sha256/"+m.Digest.Encoded(), string(m.Content))
 	s := open(t, dir)
 	d := digest.FromString("content")
-	recent := time.Now().Add(time.Hour) // However long this test takes, it is.
+	recent := time.Now().Add(time.Hour) // recent for the duration of this test
 	for i := range 4 {
 		writeFile(t, dir, "app/index.json", indexText(entryText(i%2, "v1")))
 		require.NoError(t, os.Chtimes(filepath.Join(dir, "app/index.json"), recent, recent))
@@ -91,9 +91,8 @@ func TestChangesAtTheSameTimeAreNoticed(t *testing.T) {
 	}
 }
 
-// TestIndexIsBeingWritten reads while another tool, which does not rename, has
-// written the first half of index.json. The time in the bubble goes on when
-// the store waits.
+// TestIndexIsBeingWritten reads an index.json of which another tool has written
+// the first half. In the bubble, time advances while the store waits.
 func TestIndexIsBeingWritten(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -126,7 +125,7 @@ func TestLayoutsComeAndGo(t *testing.T) {
 		_, err := s.StatBlob(t.Context(), "team/app", d)
 		wantNotExist(t, err)
 
-		// What is written then makes it a layout again.
+		// The next write makes the directory a layout again.
 		d = pushBlob(t, s, "team/app", "other")
 		require.Equal(t, []string{"team/app"}, tagsOf(t, s))
 		put(t, s, "team/app", 1, "v2")
@@ -151,8 +150,8 @@ func TestDirectoryIsReplaced(t *testing.T) {
 	wantNotExist(t, err)
 }
 
-// TestIndexBreaksLater checks that what cannot be understood is an error that
-// names the file, and is not overwritten.
+// TestIndexBreaksLater checks that an invalid index.json is an error that names
+// the file, and that the store does not overwrite it.
 func TestIndexBreaksLater(t *testing.T) {
 	t.Parallel()
 	for name, text := range map[string]string{"truncated": indexText(entryText(0, "v1"))[:100], "empty": "", "no layout of this version": "version"} {
@@ -202,16 +201,16 @@ func errorOf[T any](list func(func(T, error) bool)) error {
 	return nil
 }
 
-// TestBrokenLayouts checks that a broken layout is an error when it is opened,
-// one that names the file.
+// TestBrokenLayouts checks that opening a broken layout fails with an error
+// that names the file.
 func TestBrokenLayouts(t *testing.T) {
 	t.Parallel()
 	const marker, index = `{"imageLayoutVersion":"1.0.0"}`, `{"schemaVersion":2,"manifests":[]}`
 	for _, test := range []struct{ name, marker, index, want string }{
-		{"truncated index.json", marker, index[:20], "index.json: no valid JSON: unexpected end of JSON input"},
-		{"empty index.json", marker, "", "index.json: no valid JSON"},
-		{"index.json of something else", marker, `["a"]`, "index.json: no JSON object"},
-		{"manifests are something else", marker, `{"manifests":7}`, "index.json: manifests is no array"},
+		{"truncated index.json", marker, index[:20], "index.json: invalid JSON: unexpected end of JSON input"},
+		{"empty index.json", marker, "", "index.json: invalid JSON"},
+		{"index.json of something else", marker, `["a"]`, "index.json: not a JSON object"},
+		{"manifests are something else", marker, `{"manifests":7}`, "index.json: manifests is not an array"},
 		{"digest leads outside", marker, `{"manifests":[{"digest":"../../../etc/passwd"}]}`, `index.json: entry 0 of manifests: digest "../../../etc/passwd"`},
 		{"entry without a digest", marker, `{"manifests":[{"size":1}]}`, `index.json: entry 0 of manifests: digest ""`},
 		{"oci-layout of another version", `{"imageLayoutVersion":"2.0.0"}`, index, `oci-layout: imageLayoutVersion is "2.0.0", not 1.0.0`},
@@ -228,7 +227,7 @@ func TestBrokenLayouts(t *testing.T) {
 			require.ErrorContains(t, err, test.want)
 			require.ErrorContains(t, err, dir)
 
-			// In a tree, the others are served.
+			// In a tree, the store serves the other layouts.
 			writeLayout(t, filepath.Join(filepath.Dir(dir), "other"), 0, "v1")
 			s := open(t, filepath.Dir(dir))
 			require.Equal(t, []string{"app", "other"}, collect(t, s.Repositories(t.Context(), "")))
@@ -245,7 +244,7 @@ func TestBrokenLayouts(t *testing.T) {
 		writeFile(t, dir, "oci-layout", marker)
 		require.NoError(t, os.Mkdir(filepath.Join(dir, "index.json"), 0o755))
 		_, err := layout.Open(dir)
-		require.ErrorContains(t, err, "index.json is no regular file")
+		require.ErrorContains(t, err, "index.json is not a regular file")
 	})
 	for _, name := range []string{"index.json", "oci-layout"} {
 		t.Run(name+" is too large", func(t *testing.T) {
@@ -269,8 +268,7 @@ func TestBrokenLayouts(t *testing.T) {
 	}
 }
 
-// TestHalfALayout tests what a directory means that has only one of the two
-// files.
+// TestHalfALayout opens directories that have only one of the two files.
 func TestHalfALayout(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -286,7 +284,7 @@ func TestHalfALayout(t *testing.T) {
 
 	put(t, s, "marked", 1, "v1")
 	put(t, s, "named", 1, "v2")
-	require.ErrorContains(t, s.PutManifest(t.Context(), "broken", m, nil, nil), "broken/index.json: no valid JSON")
+	require.ErrorContains(t, s.PutManifest(t.Context(), "broken", m, nil, nil), "broken/index.json: invalid JSON")
 	require.Equal(t, []string{"marked:v1", "named:v1", "named:v2"}, tagsOf(t, s), "what was named before is kept")
 	wantManifestDigest(t, s, "named", "v1", 0)
 
@@ -297,8 +295,8 @@ func TestHalfALayout(t *testing.T) {
 	require.Equal(t, []string{"marked:v3"}, tagsOf(t, one))
 }
 
-// TestBrokenManifests checks that a damaged file is an error that names it,
-// when it is asked for.
+// TestBrokenManifests checks that a request for a damaged manifest fails with
+// an error that names the file.
 func TestBrokenManifests(t *testing.T) {
 	t.Parallel()
 	m := smallImage(0)
@@ -307,7 +305,7 @@ func TestBrokenManifests(t *testing.T) {
 		name, content, want string
 		notExist            bool
 	}{
-		{"missing", "", file + " is missing, though it is named as a manifest", true},
+		{"missing", "", file + " is missing, although an index names it", true},
 		{"other content", strings.ToUpper(string(m.Content)), file + " is damaged: its content has the digest", false},
 		{"truncated", string(m.Content[:9]), file + " has 9 bytes, not ", false},
 		{"too long", string(m.Content) + "\n", file + " has ", false},
@@ -340,7 +338,7 @@ func TestBrokenManifests(t *testing.T) {
 				require.ErrorContains(t, err, file+" has 4398046511104 bytes")
 			}
 
-			// To push it again mends it, to delete it as well.
+			// Pushing or deleting the manifest repairs the layout.
 			put(t, s, "app", 0)
 			wantManifestDigest(t, s, "app", "v1", 0)
 			writeFile(t, dir, file, test.content)

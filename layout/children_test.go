@@ -15,8 +15,8 @@ import (
 	"github.com/ocireg/registry/layout"
 )
 
-// layoutWithChildren makes a layout whose index.json tags an index of the media
-// type, which has the children. It returns the directory and the index.
+// layoutWithChildren makes a layout that tags an index with the given media
+// type and children. It returns the directory and the index.
 func layoutWithChildren(t testing.TB, mediaType string, children ...ocispec.Descriptor) (string, registry.Manifest) {
 	var list []string
 	for _, c := range children {
@@ -31,9 +31,9 @@ func layoutWithChildren(t testing.TB, mediaType string, children ...ocispec.Desc
 	return dir, m
 }
 
-// A layer that an index names is a blob and no manifest (image-spec,
-// image-index.md: an unknown media type of a child is no error). BuildKit's
-// registry cache is such an index.
+// A layer in an index is a blob and not a manifest, as in BuildKit's registry
+// cache. An unknown media type of a child is not an error (image-spec,
+// image-index.md).
 func TestLayerInAnIndexIsABlob(t *testing.T) {
 	t.Parallel()
 	layer := []byte("layer")
@@ -48,7 +48,7 @@ func TestLayerInAnIndexIsABlob(t *testing.T) {
 		request(t, h, "HEAD", "/v2/app/manifests/"+string(d), 404)
 		request(t, h, "GET", "/v2/app/manifests/"+string(d), 404)
 		require.Equal(t, "layer", request(t, h, "GET", "/v2/app/blobs/"+string(d), 200).Body.String())
-		// Listing referrers reads all manifests, which changes nothing.
+		// Listing the referrers reads all manifests, which must change nothing.
 		wantReferrers(t, s, "app", m.Digest)
 	}
 	request(t, h, "DELETE", "/v2/app/manifests/"+string(d), 404)
@@ -56,10 +56,10 @@ func TestLayerInAnIndexIsABlob(t *testing.T) {
 	request(t, h, "GET", "/v2/app/blobs/"+string(d), 404)
 }
 
-// A file that is too large for a manifest is not read into memory, whatever an
-// index says of it.
+// A file that is too large for a manifest is not read into memory, even if an
+// index says that it is a manifest.
 func TestHugeChildIsNoManifest(t *testing.T) {
-	// Not parallel: it counts all that is allocated.
+	// Not parallel: the test measures allocations.
 	const size = 300 << 20
 	d := digest.FromString("of something else")
 	dir, _ := layoutWithChildren(t, indexType, ocispec.Descriptor{MediaType: imageType, Digest: d, Size: size})
@@ -78,9 +78,9 @@ func TestHugeChildIsNoManifest(t *testing.T) {
 	require.ErrorContains(t, s.PutManifest(t.Context(), "app", registry.Manifest{MediaType: imageType, Digest: d, Content: make([]byte, 64<<20+1)}, nil, nil), "67108865 bytes")
 }
 
-// The manifests of a repository do not depend on the requests before: those
-// that a manifest of unknown type names are none, or would be once a list of
-// referrers has read them all.
+// The manifests of a repository do not depend on earlier requests: the
+// manifests that one of unknown type names are not found, not even after the
+// referrers were listed.
 func TestChildrenOfUnknownTypesAreNoManifests(t *testing.T) {
 	t.Parallel()
 	child := smallImage(0)
@@ -94,7 +94,7 @@ func TestChildrenOfUnknownTypesAreNoManifests(t *testing.T) {
 	}
 }
 
-// An index whose entry has no media type is one all the same.
+// An index is recognized by its content if its entry has no media type.
 func TestChildrenOfAnIndexWithoutMediaType(t *testing.T) {
 	t.Parallel()
 	child := smallImage(0)
@@ -103,8 +103,8 @@ func TestChildrenOfAnIndexWithoutMediaType(t *testing.T) {
 	wantManifest(t, open(t, dir), "app", string(child.Digest), imageType, child.Digest)
 }
 
-// TestOtherStoresDeleteNestedManifests checks that a referrer that only an
-// index names is gone for all stores, though index.json says nothing of it.
+// TestOtherStoresDeleteNestedManifests deletes manifests that only an index
+// names. Other stores notice, although index.json names no less than before.
 func TestOtherStoresDeleteNestedManifests(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -126,8 +126,8 @@ func TestOtherStoresDeleteNestedManifests(t *testing.T) {
 	wantManifest(t, a, "app", "multi", indexType, multi)
 }
 
-// TestReferrerIsListedWithItsOwnMediaType puts a manifest that an index names
-// with another media type.
+// TestReferrerIsListedWithItsOwnMediaType puts a manifest with a media type
+// other than that in the index that names it.
 func TestReferrerIsListedWithItsOwnMediaType(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

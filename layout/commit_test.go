@@ -37,7 +37,7 @@ func put(t *testing.T, s *Store, i int, tags ...string) {
 	require.NoError(t, s.PutManifest(t.Context(), "app", numbered(i), tags, nil))
 }
 
-// What is copied goes through two buffers, however it comes in.
+// copy uses a small and a large buffer, whatever pieces the reader returns.
 func TestCopyTakesTwoBuffers(t *testing.T) {
 	t.Parallel()
 	for _, size := range []int{1000, smallBuffer, smallBuffer + 1, largeBuffer} {
@@ -57,7 +57,7 @@ func TestCopyTakesTwoBuffers(t *testing.T) {
 	}
 }
 
-// A blob that is created while the store is closed is either refused or gone.
+// CreateBlob during Close either fails or leaves no file.
 func TestCloseMissesNoUpload(t *testing.T) {
 	t.Parallel()
 	for range 50 {
@@ -87,8 +87,8 @@ func TestCloseMissesNoUpload(t *testing.T) {
 	}
 }
 
-// TestWritersAreWrittenTogether has 64 writers wait for one that is at its
-// check. All of them see the same index when they are done: there was one
+// TestWritersAreWrittenTogether makes 64 writers wait for one that is in its
+// check. They all end with the same index, which proves that there was one
 // write for all.
 func TestWritersAreWrittenTogether(t *testing.T) {
 	t.Parallel()
@@ -121,7 +121,7 @@ func TestWritersAreWrittenTogether(t *testing.T) {
 		})
 	}
 	for waiting(s) < writers {
-		// Readers need not wait.
+		// Readers do not wait.
 		m, err := s.GetManifest(t.Context(), "app", "v0")
 		require.NoError(t, err)
 		require.Equal(t, numbered(0).Digest, m.Digest)
@@ -144,8 +144,8 @@ func TestWritersAreWrittenTogether(t *testing.T) {
 	}
 }
 
-// together carries out the writes to repository app in one batch, in their
-// order, and returns their errors.
+// together makes writes to repository app in one batch, in order, and returns
+// their errors.
 func together(t *testing.T, s *Store, writes ...func() error) []error {
 	checking, proceed := make(chan struct{}), make(chan struct{})
 	var wg sync.WaitGroup
@@ -169,7 +169,7 @@ func together(t *testing.T, s *Store, writes ...func() error) []error {
 	return errs
 }
 
-// waiting returns how many writes wait to be written.
+// waiting returns the number of waiting writes.
 func waiting(s *Store) int {
 	w := &s.layouts["app"].writes
 	w.mu.Lock()
@@ -177,8 +177,8 @@ func waiting(s *Store) int {
 	return len(w.queue)
 }
 
-// TestBatchKeepsItsOrder deletes and puts the same in one batch. What the last
-// write has put is there, with its file.
+// TestBatchKeepsItsOrder deletes and puts a manifest in one batch. The last
+// write wins, and the file exists.
 func TestBatchKeepsItsOrder(t *testing.T) {
 	t.Parallel()
 	s, _ := openTree(t)
@@ -208,7 +208,7 @@ func TestBatchKeepsItsOrder(t *testing.T) {
 	_, err = s.GetManifest(ctx, "app", string(m.Digest))
 	require.ErrorIs(t, err, os.ErrNotExist)
 
-	// The same, where it was a blob before.
+	// Now with a blob of the same content.
 	w, err := s.CreateBlob(ctx, "app", -1)
 	require.NoError(t, err)
 	_, err = w.Write(m.Content)
@@ -221,8 +221,8 @@ func TestBatchKeepsItsOrder(t *testing.T) {
 	require.ErrorIs(t, err, os.ErrNotExist)
 }
 
-// TestOwnIndexIsNotReadBack checks that what this store has written is known
-// to it, without another look at what is in the file.
+// TestOwnIndexIsNotReadBack checks that a store does not read an index that it
+// has written.
 func TestOwnIndexIsNotReadBack(t *testing.T) {
 	t.Parallel()
 	s, _ := openTree(t)
@@ -240,8 +240,7 @@ func TestOwnIndexIsNotReadBack(t *testing.T) {
 	}
 }
 
-// TestForeignIndexIsReadOnce checks that an index.json that is not new is read
-// once.
+// TestForeignIndexIsReadOnce checks that a store reads an old index.json once.
 func TestForeignIndexIsReadOnce(t *testing.T) {
 	t.Parallel()
 	s, dir := openTree(t)
@@ -267,7 +266,7 @@ func TestForeignIndexIsReadOnce(t *testing.T) {
 	require.Same(t, first, again)
 }
 
-// TestMountWithoutLinks mounts where the file system has no hard links.
+// TestMountWithoutLinks mounts a blob on a file system without hard links.
 func TestMountWithoutLinks(t *testing.T) {
 	t.Parallel()
 	s, dir := openTree(t)
@@ -295,8 +294,8 @@ func TestMountWithoutLinks(t *testing.T) {
 	require.Len(t, left, 1, "the lock file")
 }
 
-// TestBlobIsVerifiedOnce checks that many who open a blob have it read once,
-// and that nothing is read if this process has written it.
+// TestBlobIsVerifiedOnce checks that concurrent readers of a blob verify it
+// once, and that the process that wrote it does not verify it at all.
 func TestBlobIsVerifiedOnce(t *testing.T) {
 	t.Parallel()
 	s, dir := openTree(t)
@@ -330,8 +329,8 @@ func TestBlobIsVerifiedOnce(t *testing.T) {
 	require.True(t, sameFile(info, l.verdicts[d].file))
 }
 
-// TestLockExcludesOtherStores checks that a lock that one store has is not
-// given to another, though both are in one process.
+// TestLockExcludesOtherStores checks that two stores of one process exclude
+// each other.
 func TestLockExcludesOtherStores(t *testing.T) {
 	t.Parallel()
 	a, dir := openTree(t)
@@ -359,8 +358,8 @@ func TestLockExcludesOtherStores(t *testing.T) {
 	require.EqualValues(t, 200, n.Load())
 }
 
-// TestPanickingCheck checks that a check that panics does not leave the layout
-// locked.
+// TestPanickingCheck checks that a panic in a check releases the lock on the
+// layout.
 func TestPanickingCheck(t *testing.T) {
 	t.Parallel()
 	s, _ := openTree(t)
@@ -372,8 +371,8 @@ func TestPanickingCheck(t *testing.T) {
 	require.Len(t, s.layouts["app"].cur.Load().entries, 2)
 }
 
-// TestSettledFileHasATimeOfItsOwn checks that a file gets a time that nobody
-// gives it by writing to it.
+// TestSettledFileHasATimeOfItsOwn checks that settle sets a time that no later
+// write results in.
 func TestSettledFileHasATimeOfItsOwn(t *testing.T) {
 	t.Parallel()
 	s, dir := openTree(t)

@@ -94,7 +94,7 @@ func (d *disk) stat(name string) (info fs.FileInfo, err error) {
 func (d *disk) statRegular(name string) (fs.FileInfo, error) {
 	info, err := d.stat(name)
 	if err == nil && !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is no regular file", name)
+		return nil, fmt.Errorf("%s is not a regular file", name)
 	}
 	return info, err
 }
@@ -162,7 +162,7 @@ func (d *disk) open(name string) (f fs.File, info fs.FileInfo, err error) {
 	}
 	info, err = f.Stat()
 	if err == nil && !info.Mode().IsRegular() {
-		err = fmt.Errorf("%s is no regular file", name)
+		err = fmt.Errorf("%s is not a regular file", name)
 	}
 	if err != nil {
 		f.Close()

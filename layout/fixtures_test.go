@@ -28,7 +28,7 @@ import (
 //go:embed testdata
 var testdata embed.FS
 
-// What is in the layouts of other tools, see testdata/README.md.
+// The contents of the layouts of other tools, see testdata/README.md.
 const (
 	amd64    = digest.Digest("sha256:cbe7e3997abf3ea67ae7ae4d2ff0368ea9dc4991cea7d1b7d7ed6e6760d4ce0f")
 	arm64    = digest.Digest("sha256:663cc4f72d4a4d885080e23fefccb80ec5a8d71ce5765f2733f6b1a2c34126a0")
@@ -62,8 +62,8 @@ func tagsOf(t testing.TB, s registry.Store) (all []string) {
 	return all
 }
 
-// wantManifest checks that the reference names the manifest and returns what
-// it has of blobs and manifests.
+// wantManifest checks that the reference names the manifest. It returns the
+// blobs and manifests that the manifest names.
 func wantManifest(t testing.TB, s registry.Store, repo, ref, mediaType string, d digest.Digest) []ocispec.Descriptor {
 	m, err := s.GetManifest(t.Context(), repo, ref)
 	require.NoError(t, err, "%s %s", repo, ref)
@@ -85,7 +85,7 @@ func wantManifest(t testing.TB, s registry.Store, repo, ref, mediaType string, d
 	return parts
 }
 
-// wantImage checks that all that an image or index is made of is there.
+// wantImage checks that all parts of an image or index can be read.
 func wantImage(t testing.TB, s registry.Store, repo, ref, mediaType string, d digest.Digest) {
 	for _, part := range wantManifest(t, s, repo, ref, mediaType, d) {
 		if strings.Contains(part.MediaType, "image.manifest") {
@@ -127,15 +127,16 @@ const (
 	indexType = ocispec.MediaTypeImageIndex
 )
 
-// TestOtherTools reads what other tools have written, as a layout and as a
-// part of a tree, from disk and from an embed.FS.
+// TestOtherTools reads layouts that other tools have written, alone and in a
+// tree, from disk and from an embed.FS.
 func TestOtherTools(t *testing.T) {
 	t.Parallel()
 	tools := []struct {
 		name string
-		// tags are those of the layout, where def is the default repository.
+		// tags are the tags in the layout. Def stands for the default
+		// repository.
 		tags []string
-		// treeTags are those that the layout has if it is part of a tree.
+		// treeTags are the tags of the layout in a tree.
 		treeTags []string
 		check    func(t *testing.T, s *layout.Store, def string, tree bool)
 	}{
@@ -151,7 +152,7 @@ func TestOtherTools(t *testing.T) {
 			if !tree {
 				wantImage(t, s, "library/app", "v2", imageType, arm64)
 				wantImage(t, s, "team/app", "v1", imageType, amd64)
-				// They have their blobs in common, but not their manifests.
+				// They share blobs, but not manifests.
 				_, err := s.GetManifest(t.Context(), "team/app", string(arm64))
 				wantNotExist(t, err)
 				_, err = s.StatBlob(t.Context(), "team/app", "sha256:e8cffd77e260599d5135c82ae95dfcb6458352b80903307e3f52cc2da21e187e")
@@ -257,7 +258,7 @@ func TestDefaultRepositoryIsNamed(t *testing.T) {
 	s := open(t, "testdata/umoci", layout.ReadOnly(), layout.Repository("my.host/app"))
 	require.Equal(t, []string{"my.host/app:v1", "my.host/app:v2"}, tagsOf(t, s))
 	_, err := layout.Open("testdata/umoci", layout.Repository("No Name"))
-	require.ErrorContains(t, err, `"No Name" is no valid name of a repository`)
+	require.ErrorContains(t, err, `"No Name" is not a valid repository name`)
 }
 
 // zipped returns the file system as a zip file, whose files cannot seek.

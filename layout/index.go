@@ -16,8 +16,8 @@ import (
 	"github.com/ocireg/registry/internal/ordered"
 )
 
-// An index is what an index.json says. It is not changed once others see it:
-// a write makes a draft of it and publishes that.
+// An index is the parsed content of an index.json. A published index never
+// changes: a write edits a draft of it and publishes the draft.
 type index struct {
 	layout *imageLayout
 
@@ -25,47 +25,49 @@ type index struct {
 	// entries.
 	head, tail []byte
 
-	// entries are in the order of the file.
+	// entries are in file order.
 	entries []*entry
 
 	// repos are the repositories that the entries belong to.
 	repos ordered.Map[*repository]
 
-	// file is the file that was read or written, nil if there is none.
+	// file describes the file that was read or written. It is nil if there is
+	// none.
 	file fs.FileInfo
 
-	// settled says that the file cannot change without another size, time or
-	// identity. Until it is, text is its content, to be compared.
+	// settled is set once any change to the file would change its size, time or
+	// identity. Before that, text holds its content for comparison.
 	settled atomic.Bool
 	text    []byte
 }
 
-// A repository is what an index says of one repository. Like the index, it is
-// not changed once others see it.
+// A repository holds the entries of an index that name one repository. Like the
+// index, it never changes once it is published.
 type repository struct {
-	// host is what to write before the name, as in docker.io/library/alpine.
+	// host precedes the name in the file, as docker.io does in
+	// docker.io/library/alpine.
 	host string
 
-	// tags and manifests have the entries with a tag or a digest, in the order
-	// of the file. The first one counts, as it does for skopeo and regctl.
+	// tags and manifests map tags and digests to entries in file order. The
+	// first entry counts, as for skopeo and regctl.
 	tags      ordered.Map[[]*entry]
 	manifests ordered.Map[[]*entry]
 
-	// reach is the same in all versions of the repository, until somebody else
-	// changes it.
+	// reach is shared by all versions of the repository until another program
+	// changes index.json.
 	reach *reach
 }
 
-// An entry is one of the descriptors in an index.json. It is never changed.
+// An entry is a descriptor in an index.json. It never changes.
 type entry struct {
 	reference
 	mediaType string
-	digest    digest.Digest // "" if it is not one that can be served
+	digest    digest.Digest // "" if the store cannot serve the algorithm
 	size      int64
-	raw       []byte // as it is in the file
+	raw       []byte // the text in the file
 
-	// attached says that the entry has the name of the image that it is a
-	// signature or the like of, so that its tag is another entry's.
+	// attached marks an entry that has the name of an image to which it is
+	// attached, as a signature or the like. The tag is that of the image.
 	attached bool
 }
 
@@ -79,14 +81,14 @@ func (r *repository) tagged(tag string) *entry {
 	return first(entries)
 }
 
-// manifest returns the entry that counts for a digest, or nil.
+// manifest returns the first entry for a digest, or nil.
 func (r *repository) manifest(d digest.Digest) *entry {
 	entries, _ := r.manifests.Get(string(d))
 	return first(entries)
 }
 
-// untagged returns an entry that names a manifest without a tag and can be given
-// one, or nil.
+// untagged returns an entry for a digest that has no tag and may get one, or
+// nil.
 func (r *repository) untagged(d digest.Digest) *entry {
 	entries, _ := r.manifests.Get(string(d))
 	for _, e := range entries {
@@ -104,17 +106,17 @@ func first(entries []*entry) *entry {
 	return entries[0]
 }
 
-// emptyIndex is the index.json of a layout that has nothing yet.
+// emptyIndex is the index.json of an empty layout.
 const emptyIndex = `{"schemaVersion":2,"mediaType":"` + ocispec.MediaTypeImageIndex + `","manifests":[]}`
 
-// parseIndex reads the text of an index.json of the layout.
+// parseIndex parses the text of an index.json.
 func parseIndex(l *imageLayout, text []byte) (*index, error) {
 	if !json.Valid(text) {
-		return nil, fmt.Errorf("no valid JSON: %w", json.Unmarshal(text, new(any)))
+		return nil, fmt.Errorf("invalid JSON: %w", json.Unmarshal(text, new(any)))
 	}
 	whole := value{space(text, 0), len(bytes.TrimRight(text, " \t\r\n"))}
 	if text[whole.start] != '{' {
-		return nil, errors.New("no JSON object")
+		return nil, errors.New("not a JSON object")
 	}
 	var list value
 	first := true
@@ -144,14 +146,14 @@ func parseIndex(l *imageLayout, text []byte) (*index, error) {
 			d.add(e)
 		}
 	default:
-		return nil, errors.New("manifests is no array")
+		return nil, errors.New("manifests is not an array")
 	}
 	return d.index, nil
 }
 
 func parseEntry(l *imageLayout, raw []byte) (*entry, error) {
 	if raw[0] != '{' {
-		return nil, errors.New("no JSON object")
+		return nil, errors.New("not a JSON object")
 	}
 	e := &entry{raw: raw}
 	var n entryNames
@@ -186,7 +188,7 @@ func parseEntry(l *imageLayout, raw []byte) (*entry, error) {
 	return e, nil
 }
 
-// entryNames are the annotations of an entry that say what it is called.
+// entryNames holds the annotations that name an entry.
 type entryNames struct {
 	ref, image, base string
 	kind             string
@@ -198,7 +200,7 @@ func parseNames(text []byte) (n entryNames, err error) {
 		return n, nil
 	}
 	if text[0] != '{' {
-		return n, errors.New("no JSON object")
+		return n, errors.New("not a JSON object")
 	}
 	for name, v := range members(text, value{0, len(text)}) {
 		switch name {
@@ -218,7 +220,7 @@ func parseNames(text []byte) (n entryNames, err error) {
 	return n, nil
 }
 
-// encode appends the text of the index.json.
+// encode appends the text of the index to text.
 func (x *index) encode(text []byte) []byte {
 	size := len(x.head) + len(x.tail) + 2
 	for _, e := range x.entries {
@@ -237,8 +239,8 @@ func (x *index) encode(text []byte) []byte {
 	return append(text, x.tail...)
 }
 
-// newEntry returns an entry with no more than a descriptor has to have. An
-// empty refName stands for none.
+// newEntry returns an entry with the fields that a descriptor requires, and
+// with the name refName if that is not empty.
 func newEntry(r reference, refName string, d ocispec.Descriptor) *entry {
 	raw := []byte(`{"mediaType":`)
 	raw = append(raw, quote(d.MediaType)...)
@@ -255,8 +257,8 @@ func newEntry(r reference, refName string, d ocispec.Descriptor) *entry {
 	return &entry{reference: r, mediaType: d.MediaType, digest: d.Digest, size: d.Size, raw: raw}
 }
 
-// renamed returns an entry like e that is called otherwise, with all else that
-// is in its text. An empty refName stands for none.
+// renamed returns a copy of the entry with another name, or without one if
+// refName is empty. It keeps all other text of the entry.
 func (e *entry) renamed(r reference, refName string) *entry {
 	c := *e
 	c.reference = r
@@ -271,7 +273,8 @@ func (e *entry) renamed(r reference, refName string) *entry {
 				switch {
 				case name == refNameAnnotation, name == imageNameAnnotation:
 				case name == baseNameAnnotation && refName == "":
-					// It would be read as the name of an entry that has no other.
+					// Without another name, it would become the name of the
+					// entry.
 				default:
 					annotations = appendMember(annotations, name, v.of(text))
 				}
@@ -288,7 +291,8 @@ func (e *entry) renamed(r reference, refName string) *entry {
 	return &c
 }
 
-// appendMember appends a member to the text of an object that is not closed.
+// appendMember appends a member to the text of a JSON object that lacks its
+// closing brace.
 func appendMember(object []byte, name string, text []byte) []byte {
 	if len(object) > 1 {
 		object = append(object, ',')

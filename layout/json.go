@@ -8,16 +8,16 @@ import (
 	"strconv"
 )
 
-// The functions here find their way in JSON text without taking it apart, so
-// that what this package does not know of is kept as it was written. They
-// expect text that json.Valid has found to be valid.
+// The functions in this file navigate JSON text without decoding it, so that a
+// write keeps everything that this package does not know. The text must be
+// valid for json.Valid.
 
-// A value is where a value is in a JSON text.
+// A value is the position of a value in a JSON text.
 type value struct{ start, end int }
 
 func (v value) of(text []byte) []byte { return text[v.start:v.end] }
 
-// members yields the names and values of an object in the text.
+// members yields the names and values of an object.
 func members(text []byte, object value) iter.Seq2[string, value] {
 	return func(yield func(string, value) bool) {
 		for i := space(text, object.start+1); text[i] != '}'; {
@@ -35,7 +35,7 @@ func members(text []byte, object value) iter.Seq2[string, value] {
 	}
 }
 
-// elements yields the elements of an array in the text.
+// elements yields the elements of an array.
 func elements(text []byte, array value) iter.Seq[value] {
 	return func(yield func(value) bool) {
 		for i := space(text, array.start+1); text[i] != ']'; {
@@ -50,7 +50,8 @@ func elements(text []byte, array value) iter.Seq[value] {
 	}
 }
 
-// space returns the index of the first byte from i on that is no white space.
+// space returns the index of the first byte at or after i that is not white
+// space.
 func space(text []byte, i int) int {
 	for i < len(text) && (text[i] == ' ' || text[i] == '\n' || text[i] == '\t' || text[i] == '\r') {
 		i++
@@ -58,7 +59,7 @@ func space(text []byte, i int) int {
 	return i
 }
 
-// skip returns the index of what follows the value that begins at i.
+// skip returns the index after the value that begins at i.
 func skip(text []byte, i int) int {
 	switch text[i] {
 	case '"':
@@ -94,8 +95,7 @@ func skipString(text []byte, i int) int {
 	return i + 1
 }
 
-// asString returns the string that the text is. Null is "", as encoding/json
-// has it.
+// asString decodes a string. Null decodes to "", as with encoding/json.
 func asString(text []byte) (s string, err error) {
 	plain := text[0] == '"'
 	for _, c := range text {
@@ -108,17 +108,17 @@ func asString(text []byte) (s string, err error) {
 	return s, err
 }
 
-// optionalString returns the string that the text is, or "" if it is none.
+// optionalString decodes a string, or returns "" for any other value.
 func optionalString(text []byte) string {
 	s, _ := asString(text)
 	return s
 }
 
-// asSize returns the number of bytes that the text says.
+// asSize decodes a number of bytes.
 func asSize(text []byte) (int64, error) {
 	n, err := strconv.ParseInt(string(text), 10, 64)
 	if err != nil || n < 0 {
-		return 0, fmt.Errorf("%.40s is no number of bytes", text)
+		return 0, fmt.Errorf("%.40s is not a number of bytes", text)
 	}
 	return n, nil
 }

@@ -14,48 +14,50 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// An imageLayout is one image layout: a directory with an oci-layout file, or
-// one that becomes a layout with the first write.
+// An imageLayout is one image layout: a directory with an oci-layout file, or a
+// directory that the first write turns into one.
 type imageLayout struct {
 	disk *disk
 
-	// dir is the directory, "." if it is the one that was opened.
+	// dir is the directory of the layout, "." for the directory that was
+	// opened.
 	dir string
 
-	// name is the repository that an entry without one belongs to. In a tree,
-	// it is the repository of all entries.
+	// name is the repository of entries that name none. In a tree, it is the
+	// repository of all entries.
 	name string
 	tree bool
 
-	// onlyTag is the tag of an only manifest without one, or "". See [Tag].
+	// onlyTag is the tag for the only manifest of a layout, or "". See [Tag].
 	onlyTag string
 
-	// cur is what index.json said when it was last looked at, nil if it never
-	// was. Next is what it is going to say: who finds a changed file before cur
-	// is set need not read it. Loading is held by who sets cur.
+	// cur is the index that was read or written last, or nil. Next is the index
+	// of a write that is about to finish: a reader that finds the new file
+	// before cur is set uses next instead of reading the file. Loading is held
+	// while cur is replaced.
 	cur, next atomic.Pointer[index]
 	loading   sync.Mutex
 
 	writes writes
 
-	// mu guards what follows, and is held for nothing but a look at it.
+	// mu guards the fields below. It is held only to look them up or set them.
 	mu    sync.RWMutex
 	facts map[digest.Digest]*facts
 
-	// pushed are the blobs that this process has put into the layout, since a
-	// manifest that was pushed as a blob too can be deleted as either.
+	// pushed holds the blobs that this process has put into the layout. A
+	// manifest that was pushed as a blob too can be read and deleted as both.
 	pushed map[digest.Digest]struct{}
 
-	// named are the repositories that this process has put blobs into. They are
-	// repositories before index.json names them.
+	// named holds the repositories that this process has put blobs into. They
+	// exist before index.json names them.
 	named map[string]struct{}
 
-	// verdicts are those on the files of blobs. Verifying has what is closed
-	// when there is one.
+	// verdicts holds the results for verified files. Verifying has a channel
+	// for each file that is being verified, which is closed at the end.
 	verdicts  map[digest.Digest]verdict
 	verifying map[digest.Digest]chan struct{}
 
-	// blobs is held by who renames or removes a blob.
+	// blobs is held while the file of a blob is renamed or removed.
 	blobs sync.Mutex
 }
 
@@ -70,7 +72,7 @@ func newImageLayout(d *disk, dir, name string, tree bool, onlyTag string) *image
 	}
 }
 
-// path returns the name of one of the layout's files.
+// path returns the name of a file of the layout.
 func (l *imageLayout) path(name string) string {
 	if l.dir == "." {
 		return name
@@ -78,7 +80,7 @@ func (l *imageLayout) path(name string) string {
 	return l.dir + "/" + name
 }
 
-// resolve returns what an entry that has the reference is called here.
+// resolve returns the repository and tag of an entry with the reference.
 func (l *imageLayout) resolve(r reference) reference {
 	if l.tree || r.repo == "" {
 		return reference{repo: l.name, tag: r.tag}
@@ -86,7 +88,8 @@ func (l *imageLayout) resolve(r reference) reference {
 	return r
 }
 
-// refName returns what parseReference and resolve make the reference of.
+// refName returns the name for an entry, from which parseReference and resolve
+// restore the reference.
 func (l *imageLayout) refName(r reference, d digest.Digest) string {
 	if l.tree || r.repo == l.name && r.host == "" {
 		return r.tag
@@ -94,11 +97,11 @@ func (l *imageLayout) refName(r reference, d digest.Digest) string {
 	return r.String(d)
 }
 
-// errNoLayout says that a directory is no layout.
-var errNoLayout = fmt.Errorf("no OCI image layout: %w", fs.ErrNotExist)
+// errNoLayout reports that a directory is not a layout.
+var errNoLayout = fmt.Errorf("not an OCI image layout: %w", fs.ErrNotExist)
 
-// checkMarker returns an error unless the directory is a layout of a version
-// that is known here.
+// checkMarker returns an error unless the directory has an oci-layout file of a
+// known version.
 func (l *imageLayout) checkMarker() error {
 	name := l.path(markerFile)
 	text, _, err := l.disk.readFile(name)
@@ -120,7 +123,7 @@ func (l *imageLayout) checkMarker() error {
 	return nil
 }
 
-// index returns what index.json says now.
+// index returns the current index.
 func (l *imageLayout) index() (*index, error) {
 	info, err := l.disk.stat(l.path(indexFile))
 	if err == nil {
@@ -133,7 +136,7 @@ func (l *imageLayout) index() (*index, error) {
 	return l.load()
 }
 
-// known returns what is known to be in a file that is as info says, or nil.
+// known returns the index that is known to be in the described file, or nil.
 func (l *imageLayout) known(info fs.FileInfo) *index {
 	if x := l.cur.Load(); x != nil && sameFile(x.file, info) && x.settled.Load() {
 		return x
@@ -144,8 +147,9 @@ func (l *imageLayout) known(info fs.FileInfo) *index {
 	return nil
 }
 
-// maxReads is how often an index.json is read that makes no sense but has just
-// been written. Some tools write it in place, and may not be done.
+// maxReads is the number of attempts to read an index.json that has just been
+// written and is invalid: some tools write the file in place and may not have
+// finished.
 const maxReads = 10
 
 // load reads index.json. The caller holds l.loading.
@@ -159,13 +163,13 @@ func (l *imageLayout) load() (*index, error) {
 	}
 }
 
-// read reads index.json once. It reports whether the file will not change any
-// more without that being seen.
+// read reads index.json once. It reports whether any later change to the file
+// can be detected.
 func (l *imageLayout) read() (x *index, isSettled bool, err error) {
 	name := l.path(indexFile)
 	info, err := l.disk.stat(name)
 	if err == nil {
-		// Somebody may have read it while this caller waited.
+		// Another goroutine may have read it in the meantime.
 		if x := l.known(info); x != nil {
 			return x, true, nil
 		}
@@ -181,13 +185,13 @@ func (l *imageLayout) read() (x *index, isSettled bool, err error) {
 	}
 	x = l.cur.Load()
 	if x == nil {
-		// It is better to fail now than with the first blob.
+		// Fail now, and not with the first blob.
 		if err := l.disk.checkLinks(l.path(blobsDir + "/" + string(digest.Canonical))); err != nil {
 			return nil, true, err
 		}
 	}
 	if missing {
-		// A layout in the making, or one that nothing was ever put into.
+		// The layout is being created, or is still empty.
 		if x == nil || x.file != nil {
 			if x, err = l.parse([]byte(emptyIndex)); err != nil {
 				return nil, true, err

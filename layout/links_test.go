@@ -26,12 +26,12 @@ func TestLayoutsOfLinks(t *testing.T) {
 		links    func(t *testing.T, dir string) []string // the files that are links
 		absolute bool
 	}{
-		// rules_oci, oci/private/image.sh: layers are links to their tars; the
-		// manifest, the config and index.json are files.
+		// rules_oci (oci/private/image.sh) links layers and the blobs of the
+		// base image; the manifest, the config and index.json are files.
 		{"bazel", func(*testing.T, string) []string { return []string{blob} }, false},
-		// The runfiles of a test: every file is a link into the output tree.
+		// In runfiles, every file is a link into the output tree.
 		{"bazel runfiles", everyFile, true},
-		// A Nix store: blobs are links to other paths of the store.
+		// In a Nix store, blobs are links to other store paths.
 		{"nix", func(t *testing.T, dir string) []string {
 			return []string{blob, "blobs/sha256/" + smallImage(0).Digest.Encoded()}
 		}, true},
@@ -57,7 +57,7 @@ func TestLayoutsOfLinks(t *testing.T) {
 				}
 			}
 
-			// A store that may write refuses at the start, and says why.
+			// A writable store fails at the start and names the option.
 			_, err := layout.Open(dir)
 			require.ErrorContains(t, err, "is a symbolic link that cannot be followed")
 			require.ErrorContains(t, err, "layout.ReadOnly, ocireg -read-only")
@@ -70,7 +70,7 @@ func TestLayoutsOfLinks(t *testing.T) {
 				request(t, registry.New(s), "HEAD", "/v2/image/blobs/"+string(d), 200)
 			}
 
-			// What links lead to is verified like any other file.
+			// The targets of links are verified like other files.
 			require.NoError(t, os.WriteFile(filepath.Join(top, "elsewhere", "a"), []byte("CONTENT"), 0o644))
 			s := open(t, top, layout.ReadOnly())
 			_, err = s.OpenBlob(t.Context(), "image", d)
@@ -97,12 +97,12 @@ func TestArchiveIsNoDirectory(t *testing.T) {
 	require.NoError(t, os.WriteFile(file, []byte("ustar"), 0o644))
 	for _, opts := range [][]layout.Option{nil, {layout.ReadOnly()}} {
 		_, err := layout.Open(file, opts...)
-		require.ErrorContains(t, err, "images.tar: it is a file and no directory; unpack the archive of a layout")
+		require.ErrorContains(t, err, "images.tar: it is a file, not a directory; unpack the archive of a layout")
 	}
 }
 
-// TestPassedOver opens trees with parts that cannot be served. The rest is
-// served, and each of those parts is reported once.
+// TestPassedOver opens trees with layouts that cannot be served. The store
+// serves the others and reports each of these once.
 func TestPassedOver(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -111,7 +111,7 @@ func TestPassedOver(t *testing.T) {
 	foreignLayout(t, filepath.Join(dir, "MyApp"), indexEntry{0, nil})
 	foreignLayout(t, filepath.Join(dir, "Team", "app"), indexEntry{0, nil})
 	foreignLayout(t, filepath.Join(dir, ".hidden"), indexEntry{0, nil})
-	// lifecycle, layout/: images by digest.
+	// Lifecycle stores images that it got by digest in such directories.
 	foreignLayout(t, filepath.Join(dir, "run", string(smallImage(0).Digest)), indexEntry{0, nil})
 	var mu sync.Mutex
 	var warnings []string
@@ -127,7 +127,7 @@ func TestPassedOver(t *testing.T) {
 		}
 		require.Len(t, warnings, 3)
 		for i, want := range []string{
-			"passing over the layout MyApp: its path is no name of a repository; rename it, or open it alone",
+			"passing over the layout MyApp: its path is not a valid repository name; rename it, or open it alone",
 			"passing over the layout Team/app: ",
 			"passing over the layout run/sha256:",
 		} {
@@ -136,12 +136,12 @@ func TestPassedOver(t *testing.T) {
 		warnings = nil
 	}
 
-	// If there is nothing else, the error names it.
+	// Without other layouts, the error of Open names it.
 	_, err := layout.Open(filepath.Join(dir, "run"))
-	require.ErrorContains(t, err, "it is no OCI image layout and holds none that can be served: passing over the layout sha256:")
+	require.ErrorContains(t, err, "it is not an OCI image layout and contains none that can be served: passing over the layout sha256:")
 }
 
-// unreadable is a file system with a directory, secret, that cannot be read.
+// unreadable is a file system whose directory secret cannot be read.
 type unreadable struct{ fs.FS }
 
 func (u unreadable) ReadDir(name string) ([]fs.DirEntry, error) {

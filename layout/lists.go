@@ -10,7 +10,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// repositories yields the names of the repositories in the layout.
+// repositories yields the names of the repositories.
 func (l *imageLayout) repositories(ctx context.Context, after string, yield func(string, error) bool) {
 	names, err := l.repositoryNames()
 	for _, name := range names {
@@ -29,9 +29,9 @@ func (l *imageLayout) repositories(ctx context.Context, after string, yield func
 	}
 }
 
-// repositoryNames returns the names of the repositories that index.json names,
-// or that this process has put blobs into, sorted. If there are none, the blobs
-// belong to the default repository.
+// repositoryNames returns the sorted names of the repositories that index.json
+// names or that this process has put blobs into. If there are none, the default
+// repository has the blobs.
 func (l *imageLayout) repositoryNames() ([]string, error) {
 	x, err := l.index()
 	if err != nil {
@@ -85,8 +85,7 @@ func (l *imageLayout) tags(ctx context.Context, repo, after string, yield func(s
 	}
 }
 
-// untagged yields the descriptors of the manifests that index.json names without
-// a tag.
+// untagged yields the descriptors of manifests without a tag.
 func (l *imageLayout) untagged(ctx context.Context, repo string, yield func(ocispec.Descriptor, error) bool) error {
 	x, err := l.index()
 	if err != nil {
@@ -110,7 +109,7 @@ func (l *imageLayout) untagged(ctx context.Context, repo string, yield func(ocis
 	return nil
 }
 
-// listReferrers yields the descriptors of the manifests that have the subject.
+// listReferrers yields the descriptors of the manifests with the subject.
 func (l *imageLayout) listReferrers(ctx context.Context, repo string, subject, after digest.Digest, yield func(ocispec.Descriptor, error) bool) error {
 	x, err := l.index()
 	if err != nil {

@@ -4,13 +4,13 @@ package layout
 
 import "os"
 
-// lock locks nothing: two processes that write to one layout may lose each
-// other's tags here.
+// lock only creates the directory. On these systems, two processes that write
+// to one layout may lose each other's tags.
 func (d *disk) lock(dir string) (unlock func(), locked bool, err error) {
 	return func() {}, false, d.root.MkdirAll(dir, 0o755)
 }
 
-// lockFile creates the file if that is asked for, and locks nothing.
+// lockFile opens or creates the file without locking it.
 func (d *disk) lockFile(name string, create bool) (unlock func(), locked bool, err error) {
 	flag := os.O_RDWR
 	if create {

@@ -10,10 +10,11 @@ import (
 	"syscall"
 )
 
-// lock waits until no other process, nor another Store of this one, has the
-// lock on a layout, and takes it. The operating system releases it when the
-// process ends. The lock is on the directory itself (flock), so it leaves no
-// file. Where the file system has no locks, lock reports that none is held.
+// lock waits for the lock on a layout and takes it. No other process and no
+// other Store of this process can have it at the same time, and the operating
+// system releases it when the process ends. The lock is on the directory itself
+// (flock), so it leaves no file. If the file system has no locks, locked is
+// false.
 func (d *disk) lock(dir string) (unlock func(), locked bool, err error) {
 	for {
 		f, err := d.root.Open(dir)
@@ -27,17 +28,17 @@ func (d *disk) lock(dir string) (unlock func(), locked bool, err error) {
 			return nil, false, err
 		}
 		unlock, locked, err := d.flock(f, dir, syscall.LOCK_EX)
-		// While this process waited, the directory may have been removed and
-		// made again.
+		// The directory may have been removed and created again in the
+		// meantime.
 		if !errors.Is(err, fs.ErrNotExist) {
 			return unlock, locked, err
 		}
 	}
 }
 
-// lockFile takes the lock on a file, or returns errLocked if another store has
-// it. If the file is not there, or is removed before it is locked, the error
-// wraps fs.ErrNotExist, unless it is to be created.
+// lockFile takes the lock on a file, or returns errLocked if another store
+// holds it. Unless create is set, the error wraps fs.ErrNotExist if the file
+// does not exist.
 func (d *disk) lockFile(name string, create bool) (unlock func(), locked bool, err error) {
 	flag := os.O_RDWR
 	if create {
@@ -50,8 +51,8 @@ func (d *disk) lockFile(name string, create bool) (unlock func(), locked bool, e
 	return d.flock(f, name, syscall.LOCK_EX|syscall.LOCK_NB)
 }
 
-// flock takes the lock on an open file. The error wraps fs.ErrNotExist if its
-// name is no longer that of the file.
+// flock takes the lock on an open file. The error wraps fs.ErrNotExist if the
+// name no longer belongs to the file.
 func (d *disk) flock(f *os.File, name string, how int) (unlock func(), locked bool, err error) {
 	for {
 		err = syscall.Flock(int(f.Fd()), how)
@@ -78,7 +79,7 @@ func (d *disk) flock(f *os.File, name string, how int) (unlock func(), locked bo
 	return func() { f.Close() }, locked, nil
 }
 
-// isFile returns an error unless the name is that of the open file.
+// isFile returns an error unless the name belongs to the open file.
 func (d *disk) isFile(f *os.File, name string) error {
 	info, err := f.Stat()
 	if err != nil {
@@ -91,11 +92,11 @@ func (d *disk) isFile(f *os.File, name string) error {
 	return err
 }
 
-// unblocked is a flag to open files with, so that opening a named pipe does not
-// wait for a writer: the opened file is then refused for its type. Looking at
-// the type before opening instead makes ServeHTTP twice as slow (blob-get-1k 69
-// instead of 35 us, manifest-get-digest 90 instead of 41 us on tmpfs, fastest
-// of 8) and takes a sixth more over HTTP.
+// unblocked is set when a file is opened for reading, so that opening a named
+// pipe does not wait for a writer. The store then refuses the pipe for its
+// type. Checking the type before opening instead makes ServeHTTP twice as slow
+// (blob-get-1k 69 instead of 35 us, manifest-get-digest 90 instead of 41 us on
+// tmpfs, fastest of 8) and takes a sixth more over HTTP.
 const unblocked = syscall.O_NONBLOCK | syscall.O_NOCTTY
 
 func transient(error) bool { return false }

@@ -8,8 +8,7 @@ import (
 	"time"
 )
 
-// What Windows answers while somebody else has a file open in a way that
-// excludes others.
+// Errors of Windows while another process has a file open exclusively.
 const (
 	errorAccessDenied     = syscall.Errno(5)
 	errorSharingViolation = syscall.Errno(32)
@@ -18,12 +17,12 @@ const (
 
 const fileFlagDeleteOnClose = 0x04000000
 
-// lockPatience is how long lock waits. An answer for good, such as that the
-// directory is read-only, cannot be told from one that will pass.
+// lockPatience is the time for which lock tries again. Windows returns the same
+// error for a read-only directory as for a file in use.
 const lockPatience = 10 * time.Second
 
-// lock waits until no other process, nor another Store of this one, has the
-// lock on a layout, and takes it.
+// lock waits for the lock on a layout and takes it. No other process and no
+// other Store of this process can have it at the same time.
 func (d *disk) lock(dir string) (unlock func(), locked bool, err error) {
 	if err := d.root.MkdirAll(dir, 0o755); err != nil {
 		return nil, false, err
@@ -40,11 +39,11 @@ func (d *disk) lock(dir string) (unlock func(), locked bool, err error) {
 	}
 }
 
-// lockFile takes the lock on a file, or returns errLocked if another store has
-// it. The lock is that the file is open and cannot be opened again; the
-// operating system removes the file when it is closed, also if the process
-// ends. If the file is not there, the error wraps fs.ErrNotExist, unless it is
-// to be created.
+// lockFile takes the lock on a file, or returns errLocked if another store
+// holds it. The lock is an open handle that excludes others; the operating
+// system deletes the file when the handle is closed, and when the process ends.
+// Unless create is set, the error wraps fs.ErrNotExist if the file does not
+// exist.
 func (d *disk) lockFile(name string, create bool) (unlock func(), locked bool, err error) {
 	path, err := syscall.UTF16PtrFromString(filepath.Join(d.root.Name(), filepath.FromSlash(name)))
 	if err != nil {
@@ -67,8 +66,8 @@ func (d *disk) lockFile(name string, create bool) (unlock func(), locked bool, e
 
 const unblocked = 0
 
-// transient reports whether an error may be gone in a moment: somebody else
-// has the file open or is just removing it.
+// transient reports whether an error may pass soon, because another process has
+// the file open or is removing it.
 func transient(err error) bool {
 	var errno syscall.Errno
 	return errors.As(err, &errno) &&

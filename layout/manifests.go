@@ -14,7 +14,8 @@ import (
 	"github.com/ocireg/registry/internal/manifest"
 )
 
-// missing returns the error for a thing that is not in the repository.
+// missing returns the error for a blob, manifest or tag that the repository
+// does not have.
 func missing(repo, kind, name string) error {
 	return fmt.Errorf("%s %s in repository %s: %w", kind, name, repo, fs.ErrNotExist)
 }
@@ -24,11 +25,11 @@ func noRepository(repo string) error {
 }
 
 // maxManifest is the size in bytes of the largest manifest. A larger file is
-// none, whatever an index says of it, so it is not read into memory.
+// not a manifest, whatever an index says, and is never read into memory.
 const maxManifest = 64 << 20
 
-// readManifest returns the content that the descriptor is of, and what is known
-// of the file that has it.
+// readManifest reads and verifies the manifest that the descriptor describes.
+// It returns the content and the file info.
 func (l *imageLayout) readManifest(d ocispec.Descriptor) ([]byte, fs.FileInfo, error) {
 	name := l.path(blobPath(d.Digest))
 	if d.Size > maxManifest {
@@ -37,7 +38,7 @@ func (l *imageLayout) readManifest(d ocispec.Descriptor) ([]byte, fs.FileInfo, e
 	f, info, err := l.disk.open(name)
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
-			err = fmt.Errorf("%s is missing, though it is named as a manifest: %w", name, fs.ErrNotExist)
+			err = fmt.Errorf("%s is missing, although an index names it: %w", name, fs.ErrNotExist)
 		}
 		return nil, nil, err
 	}
@@ -55,8 +56,7 @@ func (l *imageLayout) readManifest(d ocispec.Descriptor) ([]byte, fs.FileInfo, e
 	return content, info, nil
 }
 
-// getManifest returns the manifest that the reference, a tag or a digest,
-// names.
+// getManifest returns the manifest for a tag or digest.
 func (l *imageLayout) getManifest(ctx context.Context, repo, ref string) (registry.Manifest, error) {
 	d, err := l.find(ctx, repo, ref)
 	if err != nil {
@@ -74,7 +74,7 @@ func (l *imageLayout) getManifest(ctx context.Context, repo, ref string) (regist
 	return registry.Manifest{MediaType: d.MediaType, Digest: d.Digest, Content: content}, nil
 }
 
-// find returns the descriptor that names the manifest.
+// find returns the descriptor of the manifest for a tag or digest.
 func (l *imageLayout) find(ctx context.Context, repo, ref string) (ocispec.Descriptor, error) {
 	x, err := l.index()
 	if err != nil {
@@ -100,7 +100,7 @@ func (l *imageLayout) find(ctx context.Context, repo, ref string) (ocispec.Descr
 	return d, err
 }
 
-// there reports whether a repository of an index has a manifest.
+// there reports whether a repository of the index has the manifest.
 func (l *imageLayout) there(x *index, repo string, d digest.Digest) bool {
 	r, ok := x.repos.Get(repo)
 	if !ok {
@@ -146,7 +146,7 @@ func (l *imageLayout) putManifest(repo string, m registry.Manifest, tags []strin
 	})
 }
 
-// A manifestFile is the file of a manifest that is about to be put.
+// A manifestFile is the file of a manifest that is being put.
 type manifestFile struct {
 	layout  *imageLayout
 	name    string
@@ -158,7 +158,8 @@ type manifestFile struct {
 }
 
 // draftManifest writes the content of a manifest to a temporary file, unless
-// the layout has it already: a manifest is often put again to give it a tag.
+// the layout already has the manifest, which clients often put again to add a
+// tag.
 func (l *imageLayout) draftManifest(m registry.Manifest) (f *manifestFile, err error) {
 	f = &manifestFile{layout: l, name: l.path(blobPath(m.Digest)), content: m.Content}
 	if _, f.seen, err = l.readManifest(m.Descriptor()); err == nil {
@@ -168,8 +169,8 @@ func (l *imageLayout) draftManifest(m registry.Manifest) (f *manifestFile, err e
 	return f, err
 }
 
-// publish puts the file where it belongs. The caller has locked the layout:
-// a file that was there before may have been removed or changed since.
+// publish moves the file to its place. The caller holds the lock on the layout.
+// A file that draftManifest found may have been removed or changed since.
 func (f *manifestFile) publish() (err error) {
 	disk := f.layout.disk
 	if f.published {
@@ -197,7 +198,7 @@ func (f *manifestFile) discard() {
 	}
 }
 
-// check calls the check of a PutManifest, if there is one.
+// check calls the check of PutManifest, if there is one.
 func (l *imageLayout) check(d *draft, repo string, dig digest.Digest, tags []string, check func(tag string, current digest.Digest) error) error {
 	if check == nil {
 		return nil
@@ -248,8 +249,8 @@ func (l *imageLayout) deleteManifest(ctx context.Context, repo string, d digest.
 	})
 }
 
-// checkDeletable returns an error if a manifest would be found in the repository
-// even after its entries were removed.
+// checkDeletable returns an error if the repository would still have the
+// manifest after its entries were removed.
 func (l *imageLayout) checkDeletable(ctx context.Context, x *index, repo string, d digest.Digest) error {
 	r, ok := x.repos.Get(repo)
 	if !ok {
@@ -262,8 +263,8 @@ func (l *imageLayout) checkDeletable(ctx context.Context, x *index, repo string,
 	return l.checkRemovable(ctx, x, repo, d)
 }
 
-// checkRemovable returns an error if the file of a manifest has to stay when the
-// manifest is deleted from the repository.
+// checkRemovable returns an error if the file of a manifest must stay when the
+// repository deletes the manifest.
 func (l *imageLayout) checkRemovable(ctx context.Context, x *index, repo string, d digest.Digest) error {
 	l.mu.RLock()
 	_, pushed := l.pushed[d]
@@ -274,8 +275,8 @@ func (l *imageLayout) checkRemovable(ctx context.Context, x *index, repo string,
 	return l.checkUnused(ctx, x, repo, d)
 }
 
-// removeManifest removes the file of a manifest that was deleted from a
-// repository, unless something else needs it.
+// removeManifest removes the file of a manifest that a repository has deleted,
+// unless the file is still needed.
 func (l *imageLayout) removeManifest(ctx context.Context, dr *draft, repo string, d digest.Digest) error {
 	r, ok := dr.repos.Get(repo)
 	if ok && r.manifest(d) != nil {
@@ -287,7 +288,7 @@ func (l *imageLayout) removeManifest(ctx context.Context, dr *draft, repo string
 	if err == nil {
 		err = l.removeFile(d)
 	} else if errors.Is(err, errors.ErrUnsupported) {
-		// The file stays. Another write of the batch may have made it so.
+		// The file must stay. Another write of the batch may be the reason.
 		err = l.checkDeletable(ctx, dr.index, repo, d)
 	}
 	if err == nil && ok {
@@ -296,7 +297,7 @@ func (l *imageLayout) removeManifest(ctx context.Context, dr *draft, repo string
 	return err
 }
 
-// isManifest reports whether a repository of an index has a manifest.
+// isManifest reports whether any repository of the index has the manifest.
 func (l *imageLayout) isManifest(x *index, d digest.Digest) bool {
 	for repo := range x.repos.All() {
 		if l.there(x, repo, d) {
@@ -306,9 +307,8 @@ func (l *imageLayout) isManifest(x *index, d digest.Digest) bool {
 	return false
 }
 
-// usedBy returns the name of a repository, other than the one named, that has
-// the manifest or has manifests that lead to the manifest or blob. It returns ""
-// if there is none.
+// usedBy returns the name of another repository that has the manifest, or a
+// manifest that names the manifest or blob. It returns "" if there is none.
 func (l *imageLayout) usedBy(ctx context.Context, x *index, repo string, d digest.Digest) (string, error) {
 	for name, r := range x.repos.All() {
 		if name == repo {

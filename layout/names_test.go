@@ -18,8 +18,8 @@ type indexEntry struct {
 	annotations map[string]string
 }
 
-// foreignLayout makes a layout in dir whose index.json has the entries, and
-// whose blobs are the manifests that they name.
+// foreignLayout makes a layout with the given entries and the manifests that
+// they name.
 func foreignLayout(t testing.TB, dir string, entries ...indexEntry) {
 	writeFile(t, dir, "oci-layout", `{"imageLayoutVersion":"1.0.0"}`)
 	var list []string
@@ -36,7 +36,8 @@ func foreignLayout(t testing.TB, dir string, entries ...indexEntry) {
 	writeFile(t, dir, "index.json", `{"schemaVersion":2,"manifests":[`+strings.Join(list, ",")+`]}`)
 }
 
-// TestNamesOfEntries reads index.json files with names as tools write them.
+// TestNamesOfEntries reads index.json files with the names that other tools
+// write.
 func TestNamesOfEntries(t *testing.T) {
 	t.Parallel()
 	const (
@@ -52,8 +53,8 @@ func TestNamesOfEntries(t *testing.T) {
 		want    []string
 		tagged  map[string]int // the images that tags name, as repository:tag
 	}{
-		// pkg/content/oci.go and pkg/consts of hauler: an image and what cosign
-		// has attached to it have the same name and differ by their kind.
+		// Hauler (pkg/consts) gives an image and the manifests attached to it
+		// the same name and different kinds.
 		{"hauler", []names{
 			{"kind": "dev.hauler/image", imageName: "index.docker.io/library/busybox:1.36", refName: "library/busybox:1.36"},
 			{"kind": "dev.hauler/sigs", imageName: "index.docker.io/library/busybox:1.36", refName: "library/busybox:1.36"},
@@ -64,7 +65,7 @@ func TestNamesOfEntries(t *testing.T) {
 			{"kind": "dev.hauler/sboms", imageName: "index.docker.io/library/busybox:1.36"},
 			{"kind": "dev.hauler/imageIndex", imageName: "index.docker.io/library/busybox:1.36"},
 		}, []string{"library/busybox:1.36"}, map[string]int{"library/busybox:1.36": 2}},
-		// The same as hauler and cosign save wrote it before.
+		// Older versions use the kinds of cosign.
 		{"cosign", []names{
 			{"kind": "dev.cosignproject.cosign/sigs", refName: "ghcr.io/team/app:v1"},
 			{"kind": "dev.cosignproject.cosign/image", refName: "ghcr.io/team/app:v1"},
@@ -72,12 +73,12 @@ func TestNamesOfEntries(t *testing.T) {
 		{"other kinds say nothing", []names{{"kind": "sigs", refName: "v1"}}, []string{"app:v1"}, map[string]int{"app:v1": 0}},
 		{"the first of one name counts, as for skopeo and regctl", []names{{refName: "v1"}, {refName: "v1"}}, []string{"app:v1"}, map[string]int{"app:v1": 0}},
 
-		// src/pkg/layout of zarf before v0.33.
+		// Older versions of zarf.
 		{"zarf", []names{{baseName: "ghcr.io/stefanprodan/podinfo:6.4.0"}}, []string{"stefanprodan/podinfo:6.4.0"}, map[string]int{"stefanprodan/podinfo:6.4.0": 0}},
 		{"base image", []names{{baseName: "docker.io/library/alpine:3", refName: "v1"}}, []string{"app:v1"}, map[string]int{"app:v1": 0}},
 		{"base image of one without a valid name", []names{{baseName: "docker.io/library/alpine:3", refName: "No Name"}}, []string{"app"}, nil},
 
-		// core/images/archive of containerd.
+		// Containerd, for a reference with a tag and a digest.
 		{"tag with a digest", []names{{refName: "v1@sha256:" + hex}}, []string{"app:v1"}, map[string]int{"app:v1": 0}},
 		{"digest alone", []names{{refName: "sha256:" + hex}}, []string{"app"}, nil},
 		{"no digest after the at sign", []names{{refName: "v1@weird"}}, []string{"app"}, nil},
@@ -99,7 +100,8 @@ func TestNamesOfEntries(t *testing.T) {
 			for ref, image := range test.tagged {
 				repo, tag, _ := strings.Cut(ref, ":")
 				wantManifestDigest(t, s, repo, tag, image)
-				// The tag moves whole, and no signature gets it.
+				// A new image replaces the old one, and the signature does not
+				// get the tag.
 				put(t, s, repo, 4, tag)
 				wantManifestDigest(t, open(t, dir, layout.Repository("app")), repo, tag, 4)
 				require.NoError(t, s.DeleteTag(t.Context(), repo, tag))
@@ -109,7 +111,7 @@ func TestNamesOfEntries(t *testing.T) {
 	}
 }
 
-// A signature that hauler has put into a store can be given a tag.
+// An attached manifest can get a tag of its own.
 func TestAttachedManifestGetsATag(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -138,8 +140,8 @@ func TestUntaggedManifestsAreListed(t *testing.T) {
 	wantNotExist(t, errorOf(open(t, filepath.Dir(dir)).Untagged(t.Context(), "none")))
 }
 
-// An only image without a name, as crane pull --format oci, ko, rules_oci and
-// lifecycle write it, can be given a tag.
+// Tag names the only image of a layout that crane pull --format oci, ko,
+// rules_oci or lifecycle has written without a name.
 func TestOnlyImageGetsATag(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "app")
@@ -155,5 +157,5 @@ func TestOnlyImageGetsATag(t *testing.T) {
 	foreignLayout(t, dir, indexEntry{0, nil}, indexEntry{1, nil})
 	require.Equal(t, []string{"app"}, tagsOf(t, open(t, dir, layout.Tag("latest"))), "there are two")
 	_, err := layout.Open(dir, layout.Tag("no tag"))
-	require.ErrorContains(t, err, `"no tag" is no valid tag`)
+	require.ErrorContains(t, err, `"no tag" is not a valid tag`)
 }

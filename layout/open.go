@@ -12,7 +12,7 @@ import (
 	"github.com/ocireg/registry/internal/names"
 )
 
-// An Option says how a layout is served.
+// An Option configures a store.
 type Option func(*options)
 
 type options struct {
@@ -22,46 +22,47 @@ type options struct {
 	warn       func(error)
 }
 
-// ReadOnly makes the store refuse all writes and change nothing on disk. It
+// ReadOnly makes the store refuse all writes and leave the disk unchanged. It
 // also makes [Open] follow symbolic links wherever they lead, as [OpenFS] does
-// with an os.DirFS: the blobs in the layouts of Bazel and Nix are links to files
-// elsewhere. Blobs and manifests are verified all the same.
+// with an os.DirFS: the layouts of Bazel and Nix contain links to files
+// elsewhere. The store verifies blobs and manifests as always.
 func ReadOnly() Option {
 	return func(o *options) { o.readOnly = true }
 }
 
-// Repository sets the name of the default repository of a layout, which is
-// otherwise that of its directory, made valid: in lower case, and with a hyphen
-// for whatever a name may not have. If nothing is left of it, or for [OpenFS],
-// it is image. In a tree, Repository has no effect.
+// Repository sets the name of the default repository of a layout. Without it,
+// the name is derived from that of the directory: in lower case, with a hyphen
+// for each sequence of invalid characters. It is "image" if nothing remains,
+// and for [OpenFS]. Repository has no effect on a tree.
 func Repository(name string) Option {
 	return func(o *options) { o.repository = name }
 }
 
-// Tag gives a tag to the manifest of each layout whose index.json names only one
-// manifest, and that without a tag, as crane, ko and Bazel write it. The tag is
-// written to index.json with the next change.
+// Tag gives a tag to the only manifest of a layout, if that has none. Crane, ko
+// and Bazel write such layouts. The next write to the layout adds the tag to
+// index.json.
 func Tag(tag string) Option {
 	return func(o *options) { o.tag = tag }
 }
 
-// Warnings makes the store call f, once for each directory, when it finds a part
-// of a tree that it cannot serve: a directory that it cannot read, which
-// otherwise is an error of [Store.Repositories], or a layout whose path is no
-// name of a repository. It also reports a layout that it writes to without a
-// lock, because the file system has none. Several goroutines may call f at once.
+// Warnings makes the store call f for problems that do not keep it from serving
+// the rest, once for each directory: a directory of a tree that it cannot read,
+// which is an error of [Store.Repositories] otherwise; a layout of a tree whose
+// path is not a valid name of a repository; a layout that it writes to without
+// a lock, because the file system has none. Several goroutines may call f at
+// once.
 func Warnings(f func(error)) Option {
 	return func(o *options) { o.warn = f }
 }
 
-// Open opens a directory that is a layout or a tree of layouts. If it does not
-// exist, the error wraps [fs.ErrNotExist]. It is also an error if the directory
-// has a layout that cannot be read, or if it is neither empty nor holds a
-// layout.
+// Open opens a directory that is a layout or a tree of layouts. If the
+// directory does not exist, the error wraps [fs.ErrNotExist]. Open also fails
+// if the directory is a layout that cannot be read, or if it is neither empty
+// nor contains a layout.
 //
-// Unless it is opened read-only, nothing outside of the directory is read or
-// written: a symbolic link that leads out of it is an error. A tree has to be on
-// one file system.
+// Unless the store is read-only, it reads and writes only below the directory,
+// and a symbolic link to a place outside is an error. A tree must be on one
+// file system.
 func Open(dir string, opts ...Option) (*Store, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -72,7 +73,7 @@ func Open(dir string, opts ...Option) (*Store, error) {
 		return nil, fmt.Errorf("opening %s: %w", dir, err)
 	}
 	if info, err := os.Stat(dir); err == nil && info.Mode().IsRegular() {
-		return nil, fmt.Errorf("opening %s: it is a file and no directory; unpack the archive of a layout (tar -xf FILE -C DIR) and open that", dir)
+		return nil, fmt.Errorf("opening %s: it is a file, not a directory; unpack the archive of a layout (tar -xf FILE -C DIR) and open that", dir)
 	}
 	root, err := os.OpenRoot(dir)
 	if err != nil {
@@ -94,7 +95,7 @@ func Open(dir string, opts ...Option) (*Store, error) {
 }
 
 // OpenFS opens a file system that is a layout or a tree of layouts, such as an
-// embed.FS or a zip file. It is served read-only.
+// embed.FS or a zip file. The store is read-only.
 func OpenFS(fsys fs.FS, opts ...Option) (*Store, error) {
 	o, err := newOptions("image", append(slices.Clip(opts), ReadOnly()))
 	if err != nil {
@@ -113,10 +114,10 @@ func newOptions(repository string, opts []Option) (*options, error) {
 		opt(o)
 	}
 	if !names.Repository(o.repository) {
-		return nil, fmt.Errorf("%q is no valid name of a repository", o.repository)
+		return nil, fmt.Errorf("%q is not a valid repository name", o.repository)
 	}
 	if o.tag != "" && !names.Tag(o.tag) {
-		return nil, fmt.Errorf("%q is no valid tag", o.tag)
+		return nil, fmt.Errorf("%q is not a valid tag", o.tag)
 	}
 	return o, nil
 }

@@ -15,8 +15,8 @@ import (
 	"github.com/ocireg/registry/layout"
 )
 
-// To open a named pipe waits for somebody who writes to it, unless one takes
-// care: what is in the place of a manifest is replaced without that.
+// Opening a named pipe normally waits for a writer. The store replaces a pipe
+// in the place of a manifest without waiting.
 func TestManifestReplacesWhatIsNoFile(t *testing.T) {
 	t.Parallel()
 	dir := emptyLayout(t)
@@ -28,7 +28,7 @@ func TestManifestReplacesWhatIsNoFile(t *testing.T) {
 	wantManifest(t, s, "app", "v2", imageType, m.Digest)
 }
 
-// What is no file is an error that nobody has to wait for.
+// A request for a file that is a pipe fails at once.
 func TestWhatIsNoFileIsNotRead(t *testing.T) {
 	t.Parallel()
 	stores := map[string]func(dir string) (*layout.Store, error){
@@ -55,7 +55,7 @@ func TestWhatIsNoFileIsNotRead(t *testing.T) {
 			pipeInPlaceOf(t, filepath.Join(dir, "index.json"))
 			request(t, h, "GET", "/v2/app/manifests/v1", 500)
 			_, err = openStore(dir)
-			require.ErrorContains(t, err, "index.json is no regular file")
+			require.ErrorContains(t, err, "index.json is not a regular file")
 		})
 	}
 }

@@ -25,8 +25,7 @@ import (
 	"github.com/ocireg/registry/layout"
 )
 
-// TestMain runs a pusher instead of the tests in the processes that the tests
-// start.
+// TestMain runs a pusher instead of tests in the processes that tests start.
 func TestMain(m *testing.M) {
 	if args := os.Getenv("LAYOUT_TEST_PUSH"); args != "" {
 		if err := pusher(strings.SplitN(args, " ", 3)); err != nil {
@@ -38,9 +37,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// start starts a process that pushes to the layouts of a directory, until it
-// has pushed n tags of a name: their names have a number at the end. If n is 0,
-// it begins an upload instead.
+// start starts a process that pushes n numbered tags to the layouts in a
+// directory. If n is 0, the process begins an upload instead.
 func start(t testing.TB, dir, name string, n int) (*exec.Cmd, *bufio.Scanner) {
 	exe, err := os.Executable()
 	require.NoError(t, err)
@@ -56,8 +54,8 @@ func start(t testing.TB, dir, name string, n int) (*exec.Cmd, *bufio.Scanner) {
 // The repositories that a pusher pushes to.
 var pushed = []string{"app", "team/app", "team"}
 
-// pusher pushes what its arguments say, from several goroutines, and writes a
-// line for all that is acknowledged.
+// pusher runs in the other process. It pushes from several goroutines and
+// prints a line for each acknowledgment.
 func pusher(args []string) error {
 	name, dir := args[0], args[2]
 	n, err := strconv.Atoi(args[1])
@@ -143,7 +141,7 @@ func pushOne(s registry.Store, repo, name string, i int) error {
 	return nil
 }
 
-// acknowledged is what a pusher has acknowledged.
+// acknowledged holds all content that a pusher has acknowledged.
 type acknowledged struct {
 	blobs, manifests map[string][]digest.Digest // by repository
 	tags             map[string]digest.Digest   // by repository:tag, "" if deleted
@@ -158,7 +156,7 @@ func (a *acknowledged) read(t testing.TB, line string) {
 		a.manifests[f[1]] = append(a.manifests[f[1]], digest.Digest(f[3]))
 		a.tags[f[1]+":"+f[2]] = digest.Digest(f[3])
 	case "untagging":
-		delete(a.tags, f[1]+":"+f[2]) // It may be there or not.
+		delete(a.tags, f[1]+":"+f[2]) // The tag may exist or not.
 	case "untag":
 		a.tags[f[1]+":"+f[2]] = ""
 	default:
@@ -166,7 +164,7 @@ func (a *acknowledged) read(t testing.TB, line string) {
 	}
 }
 
-// check checks that all that was acknowledged is there.
+// check checks that all acknowledged content can be read.
 func (a *acknowledged) check(t testing.TB, s registry.Store) {
 	for repo, blobs := range a.blobs {
 		for _, d := range blobs {
@@ -193,8 +191,7 @@ func newAcknowledged() *acknowledged {
 	return &acknowledged{map[string][]digest.Digest{}, map[string][]digest.Digest{}, map[string]digest.Digest{}}
 }
 
-// wantWhole checks that there is nothing half-written in the layouts below a
-// directory.
+// wantWhole checks that the layouts below a directory contain no partial file.
 func wantWhole(t testing.TB, dir string) {
 	require.NoError(t, fs.WalkDir(os.DirFS(dir), ".", func(name string, e fs.DirEntry, err error) error {
 		if err != nil || e.Name() == ".ocireg" {
@@ -209,8 +206,8 @@ func wantWhole(t testing.TB, dir string) {
 	}))
 }
 
-// TestCrash kills a process that is pushing, several times. What it has
-// acknowledged is there, and nothing is half-written.
+// TestCrash kills a pushing process several times. All acknowledged content
+// remains, and no file is partial.
 func TestCrash(t *testing.T) {
 	t.Parallel()
 	for kind, dir := range map[string]string{"tree": t.TempDir(), "layout": emptyLayout(t)} {
@@ -245,8 +242,8 @@ func TestCrash(t *testing.T) {
 	}
 }
 
-// TestTwoProcesses has two processes push to the same layouts, which they make
-// first, while a store of this process looks on.
+// TestTwoProcesses starts two processes that create and push to the same
+// layouts, while a store of this process reads them.
 func TestTwoProcesses(t *testing.T) {
 	t.Parallel()
 	for kind, dir := range map[string]string{"tree": t.TempDir(), "layout": emptyLayout(t)} {
@@ -289,7 +286,7 @@ func TestTwoProcesses(t *testing.T) {
 }
 
 // TestLivingProcessKeepsItsFiles opens a store while another process is
-// uploading. The files of that process stay until it has been killed.
+// uploading. The temporary file remains until that process is killed.
 func TestLivingProcessKeepsItsFiles(t *testing.T) {
 	t.Parallel()
 	for kind, dir := range map[string]string{"tree": t.TempDir(), "layout": emptyLayout(t)} {

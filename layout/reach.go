@@ -13,38 +13,38 @@ import (
 	"github.com/ocireg/registry/internal/manifest"
 )
 
-// A reach is what the manifests of a repository lead to. It is found out when
-// it is first asked for, as that means to read them, and kept up to date from
-// then on.
+// A reach holds the manifests that the indexes of a repository name, and the
+// referrers. It is built on first use, because that reads the manifests, and
+// updated by later writes.
 type reach struct {
 	layout *imageLayout
 	repo   string
 
 	mu sync.Mutex
 
-	// nested are the manifests that indexes name, on any level; nil if nobody
-	// has asked yet.
+	// nested holds the manifests that indexes name, at any depth. It is nil
+	// until it is built.
 	nested map[digest.Digest]ocispec.Descriptor
 
-	// whole says that all manifests were read, not only the indexes, so that
-	// referrers, which are sorted by their digests, are complete.
+	// whole is set once all manifests were read, and not only the indexes. Only
+	// then are the referrers, which are sorted by digest, complete.
 	whole     bool
 	referrers map[digest.Digest][]ocispec.Descriptor
 }
 
-// facts are what matters of the content of a manifest.
+// facts holds the references and the list entry of a manifest.
 type facts struct {
 	subject  digest.Digest
-	referrer ocispec.Descriptor // what is listed of it if it has a subject, apart from its own descriptor
+	referrer ocispec.Descriptor // the artifact type and annotations for a list of referrers
 	children []ocispec.Descriptor
 	blobs    []digest.Digest
 }
 
-// maxFacts is how many facts are kept for each entry of index.json before they
-// are taken for those of manifests that are gone.
+// maxFacts limits the number of facts for each entry of index.json. More than
+// that include many of deleted manifests.
 const maxFacts = 16
 
-// newFacts reads the content of a manifest.
+// newFacts parses the content of a manifest.
 func newFacts(mediaType string, content []byte) *facts {
 	if manifest.Opaque(mediaType) {
 		return &facts{}
@@ -61,7 +61,7 @@ func newFacts(mediaType string, content []byte) *facts {
 		mediaType = doc.Type()
 	}
 	for _, child := range doc.Manifests {
-		// BuildKit's caches and others have layers in an index. They are blobs.
+		// The layers in the indexes of BuildKit's caches are blobs.
 		if manifest.Index(mediaType) && manifest.Known(child.MediaType) && blobPath(child.Digest) != "" {
 			f.children = append(f.children, ocispec.Descriptor{MediaType: child.MediaType, Digest: child.Digest, Size: child.Size})
 		}
@@ -77,9 +77,8 @@ func newFacts(mediaType string, content []byte) *facts {
 	return f
 }
 
-// factsOf returns what the manifest's content says, or nil if it cannot be
-// read. What is known already is not read again: a digest stands for one
-// content.
+// factsOf returns the facts of a manifest, or nil if it cannot be read. It
+// reads each digest only once.
 func (l *imageLayout) factsOf(d ocispec.Descriptor) *facts {
 	l.mu.RLock()
 	f := l.facts[d.Digest]
@@ -105,7 +104,7 @@ func (l *imageLayout) addFacts(d ocispec.Descriptor, content []byte) *facts {
 	return f
 }
 
-// manifest returns the descriptor with which an index names a manifest.
+// manifest returns the descriptor of a manifest in the index that names it.
 func (r *reach) manifest(ctx context.Context, d digest.Digest) (ocispec.Descriptor, bool, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -116,12 +115,12 @@ func (r *reach) manifest(ctx context.Context, d digest.Digest) (ocispec.Descript
 	return desc, ok, nil
 }
 
-// maxPage is the number of referrers that are taken at once, so that the lock
-// is neither taken for each of them nor held for long.
+// maxPage is the number of referrers that page returns under one lock, which
+// keeps the lock short.
 const maxPage = 128
 
-// page returns the first of the descriptors of the manifests that have the
-// subject and sort after the digest. There are more if it returns maxPage.
+// page returns the first descriptors of manifests with the subject that sort
+// after the given digest. There are more if it returns maxPage.
 func (r *reach) page(ctx context.Context, subject, after digest.Digest) ([]ocispec.Descriptor, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -136,8 +135,8 @@ func (r *reach) page(ctx context.Context, subject, after digest.Digest) ([]ocisp
 	return slices.Clone(list[i:min(i+maxPage, len(list))]), nil
 }
 
-// leadsTo reports whether a manifest of the repository names the blob or
-// manifest. Current is the repository.
+// leadsTo reports whether a manifest of the repository, whose current version
+// is given, names the blob or manifest.
 func (r *reach) leadsTo(ctx context.Context, current *repository, d digest.Digest) (bool, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -164,15 +163,15 @@ func (r *reach) leadsTo(ctx context.Context, current *repository, d digest.Diges
 	return false, nil
 }
 
-// build finds out what the repository reaches, if that is not known yet. The
+// build reads the manifests of the repository unless that was done before. The
 // caller holds r.mu.
 func (r *reach) build(ctx context.Context, whole bool) error {
 	if r.whole || r.nested != nil && !whole {
 		return nil
 	}
 	r.reset()
-	// The newest version counts: what is written from now on is added when this
-	// function has released the lock.
+	// Use the newest version: each later write waits for the lock and is added
+	// then.
 	x := r.layout.cur.Load()
 	if x == nil {
 		return nil
@@ -199,8 +198,8 @@ func (r *reach) reset() {
 	r.nested, r.referrers, r.whole = nil, nil, false
 }
 
-// walk adds what the manifests lead to. Current is the repository, whose own
-// manifests need no visit if an index names them too.
+// walk adds the manifests in todo and those that they name. It does not visit
+// nested manifests that the current version of the repository names itself.
 func (r *reach) walk(ctx context.Context, current *repository, todo []ocispec.Descriptor) error {
 	for len(todo) > 0 {
 		if err := ctx.Err(); err != nil {
@@ -212,14 +211,14 @@ func (r *reach) walk(ctx context.Context, current *repository, todo []ocispec.De
 			continue
 		}
 		if current.manifest(d.Digest) == nil {
-			// Indexes go on to name what was deleted.
+			// An index still names a manifest that was deleted.
 			if _, err := r.layout.disk.stat(r.layout.path(blobPath(d.Digest))); err != nil {
 				continue
 			}
 		}
 		f := r.layout.factsOf(d)
 		if f == nil {
-			// It is missing or damaged, which is told whoever asks for it.
+			// A request for the manifest reports that it is missing or damaged.
 			continue
 		}
 		if r.whole && f.subject != "" {
@@ -256,8 +255,8 @@ func findReferrer(list []ocispec.Descriptor, d digest.Digest) (int, bool) {
 	})
 }
 
-// put notes that a manifest was put into the repository, after the index that
-// names it was published.
+// put adds a manifest that was put into the repository. The caller has
+// published the index that names it.
 func (r *reach) put(current *repository, m registry.Manifest) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -266,14 +265,14 @@ func (r *reach) put(current *repository, m registry.Manifest) {
 	}
 	d := m.Descriptor()
 	if r.whole || manifest.Index(d.MediaType) || d.MediaType == "" {
-		// It need not be read back.
+		// The content is at hand and need not be read back.
 		r.layout.addFacts(d, m.Content)
 	}
 	r.walk(context.Background(), current, []ocispec.Descriptor{d})
 }
 
-// delete notes that a manifest was deleted from the repository, after an index
-// that does not name it was published.
+// delete removes a manifest that was deleted from the repository. The caller
+// has published an index that does not name it.
 func (r *reach) delete(d digest.Digest) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -286,9 +285,9 @@ func (r *reach) delete(d digest.Digest) {
 	r.layout.mu.Unlock()
 	switch {
 	case f == nil && !r.whole:
-		// It is no index, so it has led to nothing.
+		// The manifest is not an index and names no others.
 	case f == nil, len(f.children) > 0:
-		// What it led to may be reached in another way, or not.
+		// Other indexes may name the same manifests.
 		r.reset()
 	case f.subject != "":
 		list := r.referrers[f.subject]

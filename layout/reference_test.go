@@ -141,7 +141,7 @@ func FuzzReference(f *testing.F) {
 			return
 		}
 		require.True(t, names.Repository(r.repo))
-		// What would be written for it means the same again.
+		// The name that would be written restores the reference.
 		const d = digest.Digest("sha256:00")
 		for _, tag := range []string{"v1", "", r.tag, "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"} {
 			if r.host != "" {

@@ -10,26 +10,26 @@ import (
 
 // Annotations that name the entries of an index.json.
 const (
-	// refNameAnnotation is the one of the image spec, section Pre-Defined
-	// Annotation Keys. Most tools put a tag there, some a full reference.
+	// refNameAnnotation is defined by image-spec (Pre-Defined Annotation Keys).
+	// Most tools write a tag, some a full reference.
 	refNameAnnotation = "org.opencontainers.image.ref.name"
 
-	// imageNameAnnotation is where Docker, containerd and hauler put the full
-	// reference, next to refNameAnnotation.
+	// imageNameAnnotation holds the full reference in layouts of Docker,
+	// containerd and hauler, beside refNameAnnotation.
 	imageNameAnnotation = "io.containerd.image.name"
 
-	// baseNameAnnotation is where zarf put the full reference before v0.33. In
-	// an entry that has another name, it may be that of a base image.
+	// baseNameAnnotation holds the full reference in layouts of zarf before
+	// v0.33. In entries with another name, it may name a base image.
 	baseNameAnnotation = "org.opencontainers.image.base.name"
 
-	// kindAnnotation is how hauler tells an image from the signatures,
-	// attestations, SBOMs and other referrers of that image, to which it gives
-	// the image's name.
+	// kindAnnotation distinguishes, in stores of hauler, images from their
+	// signatures, attestations, SBOMs and other referrers, which have the name
+	// of the image.
 	kindAnnotation = "kind"
 )
 
-// attached reports whether the name is that of the image that the entry refers
-// to.
+// attached reports whether the entry has the name of an image to which it is
+// attached.
 func (n entryNames) attached() bool {
 	kind, ok := strings.CutPrefix(n.kind, "dev.hauler/")
 	if !ok {
@@ -38,8 +38,9 @@ func (n entryNames) attached() bool {
 	return ok && kind != "image" && kind != "imageIndex"
 }
 
-// reference returns the reference that the annotations give. A full reference
-// in imageNameAnnotation goes first, as refNameAnnotation has but its tag then.
+// reference returns the reference for the annotations. A full reference in
+// imageNameAnnotation takes precedence, because refNameAnnotation then holds
+// only the tag.
 func (n entryNames) reference() reference {
 	if r := parseReference(n.image); r.repo != "" {
 		return r
@@ -50,15 +51,16 @@ func (n entryNames) reference() reference {
 	return parseReference(n.ref)
 }
 
-// A reference is what an entry of an index.json is called.
+// A reference is the name of an entry in an index.json.
 type reference struct {
 	host string // "docker.io", or "" if there is none
 	repo string // "library/alpine", or "" if it is only a tag
 	tag  string // "3", or "" if there is none
 }
 
-// parseReference reads the value of an annotation. A value that is neither a tag
-// nor a reference that a registry could have is the zero reference.
+// parseReference parses the value of an annotation. It returns the zero
+// reference for a value that is neither a tag nor a reference that a registry
+// could have.
 func parseReference(s string) reference {
 	rest, d, hasDigest := strings.Cut(s, "@")
 	if hasDigest && !isDigest(d) {
@@ -81,19 +83,19 @@ func parseReference(s string) reference {
 	return reference{host: host, repo: r.Repository, tag: r.Tag}
 }
 
-// isOnlyDigest reports whether a string is a digest of an algorithm that image
-// spec registers. It could be a repository and a tag as well: sha256:v1 is.
+// isOnlyDigest reports whether s is a digest of an algorithm that image-spec
+// registers, and not a repository with a tag, such as sha256:v1.
 func isOnlyDigest(s string) bool {
 	encoded, ok := strings.CutPrefix(s, "blake3:")
 	return ok && len(encoded) == 64 && names.Hex(encoded) || blobPath(digest.Digest(s)) != ""
 }
 
-// isDigest reports whether a string has the form of a digest: an algorithm, a
-// colon and the encoded value (image spec, section Digests).
+// isDigest reports whether s has the form of a digest: an algorithm, a colon
+// and the encoded value (image-spec, Digests).
 func isDigest(s string) bool { return digest.DigestRegexpAnchored.MatchString(s) }
 
-// String returns the reference as parseReference reads it, with the digest if
-// there is no tag. The repository must not be empty.
+// String returns the name from which parseReference restores the reference. It
+// includes the digest if there is no tag. The repository must not be empty.
 func (r reference) String(d digest.Digest) string {
 	name := r.repo
 	hasPath := strings.Contains(r.repo, "/")
@@ -102,8 +104,8 @@ func (r reference) String(d digest.Digest) string {
 	case r.host != "":
 		name = r.host + "/" + r.repo
 	case host != "", !hasPath && r.tag == "", isOnlyDigest(r.repo + ":" + r.tag):
-		// Without a host before it, the first component would be taken for
-		// one, the name before a digest for a tag, or the whole for a digest.
+		// Without a host, parseReference would take the first component for
+		// one, the name for a tag, or the whole for a digest.
 		name = "localhost/" + r.repo
 	}
 	if r.tag == "" {
@@ -112,7 +114,7 @@ func (r reference) String(d digest.Digest) string {
 	return name + ":" + r.tag
 }
 
-// repositoryFor makes the name of a repository of that of a directory.
+// repositoryFor derives the name of a repository from the name of a directory.
 func repositoryFor(dir string) string {
 	var b strings.Builder
 	for s := strings.ToLower(dir); s != ""; {

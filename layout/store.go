@@ -24,19 +24,18 @@ type Store struct {
 	readOnly bool
 	onlyTag  string // see [Tag]
 
-	// single is the layout if there is only one.
+	// single is the layout, or nil for a tree.
 	single *imageLayout
 
-	// layouts are those of a tree that somebody has asked for, by repository.
+	// layouts holds the layouts of a tree that were used before, by repository.
 	mu      sync.RWMutex
 	layouts map[string]*imageLayout
 }
 
 var _ registry.Store = (*Store)(nil)
 
-// Close releases what the store holds, and removes what has come of blobs that
-// are not committed. Blobs that are open stay open, but nothing else works any
-// more.
+// Close releases the resources of the store and discards blobs that were not
+// committed. Readers of open blobs remain usable; all other calls fail.
 func (s *Store) Close() error {
 	if s.disk.root == nil {
 		return nil
@@ -45,7 +44,7 @@ func (s *Store) Close() error {
 	return s.disk.root.Close()
 }
 
-// layout returns the layout that a repository is in, if there is one.
+// layout returns the layout of an existing repository.
 func (s *Store) layout(repo string) (*imageLayout, error) {
 	if s.single != nil {
 		return s.single, nil
@@ -71,18 +70,18 @@ func (s *Store) layout(repo string) (*imageLayout, error) {
 	return s.add(repo, dir), nil
 }
 
-// writable returns an error if nothing can be written to a repository.
+// writable returns an error if the repository cannot be written to.
 func (s *Store) writable(repo string) error {
 	if s.readOnly {
-		return fmt.Errorf("writing to repository %s: opened read-only: %w", repo, errors.ErrUnsupported)
+		return fmt.Errorf("writing to repository %s: the store is read-only: %w", repo, errors.ErrUnsupported)
 	}
 	if !names.Repository(repo) {
-		return fmt.Errorf("%q is no valid name of a repository", repo)
+		return fmt.Errorf("%q is not a valid repository name", repo)
 	}
 	return nil
 }
 
-// forWriting returns the layout that a repository is in or will be.
+// forWriting returns the layout of a repository, which need not exist.
 func (s *Store) forWriting(repo string) (*imageLayout, error) {
 	if err := s.writable(repo); err != nil {
 		return nil, err
@@ -98,7 +97,8 @@ func (s *Store) forWriting(repo string) (*imageLayout, error) {
 	return s.add(repo, dir), nil
 }
 
-// existingForWriting returns the layout that a repository is in.
+// existingForWriting returns the layout of an existing repository that can be
+// written to.
 func (s *Store) existingForWriting(repo string) (*imageLayout, error) {
 	if err := s.writable(repo); err != nil {
 		return nil, err
@@ -115,14 +115,14 @@ func (s *Store) add(repo, dir string) *imageLayout {
 	return s.layouts[repo]
 }
 
-// SharesBlobs reports whether the repositories have their blobs in common, as
-// those of one layout do: a blob that is pushed to one of them can be read in
-// all. The repositories of a tree have each their own.
+// SharesBlobs reports whether the store is one layout, whose repositories share
+// their blobs: each can read a blob that was pushed to another. The
+// repositories of a tree have separate blobs.
 func (s *Store) SharesBlobs() bool { return s.single != nil }
 
-// Repositories implements [registry.Store]. Of one layout, these are the
-// repositories that have manifests or, if none has, the default repository if
-// there are blobs.
+// Repositories implements [registry.Store]. In one layout, a repository exists
+// while it has manifests. The default repository also exists if no other does
+// and there are blobs.
 func (s *Store) Repositories(ctx context.Context, after string) iter.Seq2[string, error] {
 	if s.single != nil {
 		return func(yield func(string, error) bool) { s.single.repositories(ctx, after, yield) }
@@ -141,8 +141,8 @@ func (s *Store) Repositories(ctx context.Context, after string) iter.Seq2[string
 	}
 }
 
-// StatBlob implements [registry.Store]. The size is that of the file, whose
-// content is not verified for it.
+// StatBlob implements [registry.Store]. It returns the size of the file without
+// verifying the content.
 func (s *Store) StatBlob(ctx context.Context, repo string, d digest.Digest) (int64, error) {
 	l, err := s.layout(repo)
 	if err != nil {
@@ -151,8 +151,8 @@ func (s *Store) StatBlob(ctx context.Context, repo string, d digest.Digest) (int
 	return l.statBlob(repo, d)
 }
 
-// OpenBlob implements [registry.Store]. What it returns is an [*os.File] if
-// the layout is on disk.
+// OpenBlob implements [registry.Store]. The reader is an [*os.File] if the
+// layout is on disk.
 func (s *Store) OpenBlob(ctx context.Context, repo string, d digest.Digest) (io.ReadSeekCloser, error) {
 	l, err := s.layout(repo)
 	if err != nil {
@@ -173,8 +173,8 @@ func (s *Store) CreateBlob(_ context.Context, repo string, _ int64) (registry.Bl
 	return &blobWriter{store: s, repo: repo, file: file, temp: temp}, nil
 }
 
-// MountBlob implements [registry.Store]. In a tree, the blob is linked, or
-// copied where there are no links.
+// MountBlob implements [registry.Store]. In a tree, it creates a hard link, or
+// a copy where the file system has no links.
 func (s *Store) MountBlob(ctx context.Context, repo string, d digest.Digest, from string) error {
 	l, err := s.forWriting(repo)
 	if err != nil {
@@ -193,8 +193,7 @@ func (s *Store) MountBlob(ctx context.Context, repo string, d digest.Digest, fro
 	if from != "" {
 		return s.mountFrom(ctx, l, d, from)
 	}
-	// Those that were used before are most likely to have it, and found without
-	// a walk.
+	// Try the repositories that were used before, which takes no walk.
 	s.mu.RLock()
 	names := slices.Collect(maps.Keys(s.layouts))
 	s.mu.RUnlock()
@@ -214,7 +213,7 @@ func (s *Store) MountBlob(ctx context.Context, repo string, d digest.Digest, fro
 	return fmt.Errorf("blob %s: %w", d, fs.ErrNotExist)
 }
 
-// mountFrom makes a blob of another repository of a tree one of l's.
+// mountFrom mounts a blob from another repository of a tree.
 func (s *Store) mountFrom(ctx context.Context, l *imageLayout, d digest.Digest, from string) error {
 	src, err := s.layout(from)
 	if err != nil {
@@ -226,11 +225,10 @@ func (s *Store) mountFrom(ctx context.Context, l *imageLayout, d digest.Digest, 
 	return l.linkBlob(ctx, l.name, d, src)
 }
 
-// DeleteBlob implements [registry.Store]. If several repositories have one
-// layout in common, the blob is deleted from all of them. A blob that a manifest
-// of another repository needs cannot be deleted: the error wraps
-// [errors.ErrUnsupported]. A digest that is that of a manifest, and was not
-// pushed as a blob too, is none of a blob.
+// DeleteBlob implements [registry.Store]. In one layout, it deletes the blob
+// from all repositories. If a manifest of another repository needs the blob,
+// the error wraps [errors.ErrUnsupported]. A manifest is not a blob unless it
+// was pushed as one too.
 func (s *Store) DeleteBlob(ctx context.Context, repo string, d digest.Digest) error {
 	l, err := s.existingForWriting(repo)
 	if err != nil {
@@ -239,8 +237,7 @@ func (s *Store) DeleteBlob(ctx context.Context, repo string, d digest.Digest) er
 	return l.deleteBlob(ctx, repo, d)
 }
 
-// StatManifest implements [registry.Store]. The manifest is read and verified
-// for it.
+// StatManifest implements [registry.Store]. It reads and verifies the manifest.
 func (s *Store) StatManifest(ctx context.Context, repo, reference string) (ocispec.Descriptor, error) {
 	m, err := s.GetManifest(ctx, repo, reference)
 	if err != nil {
@@ -258,9 +255,10 @@ func (s *Store) GetManifest(ctx context.Context, repo, reference string) (regist
 	return l.getManifest(ctx, repo, reference)
 }
 
-// PutManifest implements [registry.Store]. Manifests that are put at the same
-// time are written to index.json together. The check may read the store but
-// not write to it.
+// PutManifest implements [registry.Store]. Concurrent calls share one write of
+// index.json. The check may read from the store but must not write to it. The
+// store calls check again if another program changes index.json in the
+// meantime.
 func (s *Store) PutManifest(_ context.Context, repo string, m registry.Manifest, tags []string, check func(tag string, current digest.Digest) error) error {
 	l, err := s.forWriting(repo)
 	if err != nil {
@@ -269,10 +267,10 @@ func (s *Store) PutManifest(_ context.Context, repo string, m registry.Manifest,
 	return l.putManifest(repo, m, tags, check)
 }
 
-// DeleteManifest implements [registry.Store]. The manifest's file is removed,
-// unless another repository of the same layout needs it or it was pushed as a
-// blob too. If the file has to stay and an index of this repository names the
-// manifest, it cannot be deleted: the error wraps [errors.ErrUnsupported].
+// DeleteManifest implements [registry.Store]. It removes the file of the
+// manifest, unless another repository of the layout needs it or it was pushed
+// as a blob too. If the file must stay and an index of this repository names
+// the manifest, the error wraps [errors.ErrUnsupported].
 func (s *Store) DeleteManifest(ctx context.Context, repo string, d digest.Digest) error {
 	l, err := s.existingForWriting(repo)
 	if err != nil {
@@ -302,9 +300,9 @@ func (s *Store) Tags(ctx context.Context, repo, after string) iter.Seq2[string, 
 	}
 }
 
-// Untagged yields the descriptors of the manifests of a repository that
-// index.json names without a tag, in ascending byte order of their digests.
-// Signatures and the like that have the name of their image are not among them.
+// Untagged yields the descriptors of the manifests that index.json names
+// without a tag, in ascending byte order of their digests. It omits signatures
+// and other manifests that have the name of their image.
 func (s *Store) Untagged(ctx context.Context, repo string) iter.Seq2[ocispec.Descriptor, error] {
 	return func(yield func(ocispec.Descriptor, error) bool) {
 		l, err := s.layout(repo)

@@ -18,7 +18,7 @@ import (
 	"github.com/ocireg/registry/registrytest/conformance"
 )
 
-// emptyLayout makes a directory that is one layout with nothing in it.
+// emptyLayout makes a directory that is an empty layout.
 func emptyLayout(t testing.TB) string {
 	dir := filepath.Join(t.TempDir(), "app")
 	writeFile(t, dir, "oci-layout", `{"imageLayoutVersion":"1.0.0"}`)
@@ -61,7 +61,7 @@ func TestStore(t *testing.T) {
 	}
 }
 
-// alternating has each call carried out by the other one of two stores.
+// alternating passes its calls to two stores in turn.
 type alternating struct {
 	stores [2]registry.Store
 	calls  atomic.Uint32

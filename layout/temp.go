@@ -13,36 +13,35 @@ import (
 	"time"
 )
 
-// tempDir is the directory of the files that are being written and are to be
-// renamed to where they belong. It is in the directory that was opened, be that
-// a layout or a tree. Its name begins with a dot, as the temporary files of
-// other tools do, so that they leave it alone.
+// tempDir is the directory for files that are being written. They are renamed
+// to their final places. It is in the directory that was opened, a layout or a
+// tree. Other tools ignore it, since its name begins with a dot.
 const tempDir = ".ocireg"
 
-// lockSuffix follows the identifier of a store in the name of its lock file.
+// lockSuffix is the suffix of lock files, whose names begin with the identifier
+// of a store.
 const lockSuffix = ".lock"
 
-// tempExpiry is the age at which a temporary file counts as left by a killed
-// process where locks cannot tell.
+// tempExpiry is the age at which a temporary file is considered abandoned if
+// locks cannot tell.
 const tempExpiry = 24 * time.Hour
 
-// temps are the temporary files of one store. Their names begin with the
-// store's identifier and a hyphen. While the store is open, it holds a lock on
-// a file that is named after the identifier, so that other processes know that
-// the files are in use. The operating system releases the lock when the process
-// ends, however it ends.
+// temps manages the temporary files of one store. Their names begin with the
+// identifier of the store and a hyphen. The store holds a lock on a file with
+// that identifier while it is open, which shows other processes that the files
+// are in use. The operating system releases the lock when the process ends.
 type temps struct {
 	disk *disk
 
-	// mu is held for writing to begin and to close, and for reading while a
-	// file is created, so that close misses none.
+	// mu is held for writing by begin and close, and for reading while a file
+	// is created, so that close misses none.
 	mu     sync.RWMutex
 	id     string // "" until a file is needed
 	unlock func()
 	closed bool
 }
 
-// create creates a file that is to be renamed or removed.
+// create creates a temporary file. The caller renames or removes it.
 func (t *temps) create() (*os.File, string, error) {
 	for missing := ""; ; {
 		t.mu.RLock()
@@ -60,8 +59,8 @@ func (t *temps) create() (*os.File, string, error) {
 		case id != missing && !errors.Is(err, fs.ErrNotExist):
 			return f, name, err
 		}
-		// The directory is yet to be made, or was removed with all that is in
-		// it, the lock file included.
+		// The directory does not exist yet, or was removed together with the
+		// lock file.
 		if err := t.begin(id); err != nil {
 			return nil, "", err
 		}
@@ -69,7 +68,8 @@ func (t *temps) create() (*os.File, string, error) {
 	}
 }
 
-// begin gives the store another identifier than the old one, and locks it.
+// begin replaces the identifier old of the store with a new one, and locks its
+// file.
 func (t *temps) begin(old string) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -81,7 +81,7 @@ func (t *temps) begin(old string) error {
 			return err
 		}
 		if info, err := t.disk.root.Lstat(tempDir); err == nil && !info.IsDir() {
-			return fmt.Errorf("%s is no directory", tempDir)
+			return fmt.Errorf("%s is not a directory", tempDir)
 		}
 		id := strconv.FormatUint(rand.Uint64(), 36)
 		unlock, _, err := t.disk.lockFile(tempDir+"/"+id+lockSuffix, true)
@@ -112,7 +112,7 @@ func (t *temps) close() {
 	t.disk.root.Remove(tempDir) // It stays if another store has files there.
 }
 
-// remove removes the files of the identifier, all but the lock file.
+// remove removes the temporary files for an identifier, except the lock file.
 func (t *temps) remove(id string) {
 	entries, _ := fs.ReadDir(t.disk.FS, tempDir)
 	for _, e := range entries {
@@ -122,7 +122,7 @@ func (t *temps) remove(id string) {
 	}
 }
 
-// removeStale removes the files that stores of killed processes have left.
+// removeStale removes the files that killed processes have left.
 func (t *temps) removeStale(now time.Time) {
 	if info, err := t.disk.stat(tempDir); err != nil || !info.IsDir() {
 		return
@@ -142,7 +142,7 @@ func (t *temps) removeStale(now time.Time) {
 			unlock()
 			t.disk.root.Remove(lock)
 		case noLock && !isLock && id != e.Name():
-			// A store has its lock file for as long as it has others.
+			// The lock file exists as long as the other files do.
 			t.disk.root.Remove(tempDir + "/" + e.Name())
 		case err == nil, noLock:
 			info, err := e.Info()
@@ -153,7 +153,7 @@ func (t *temps) removeStale(now time.Time) {
 	}
 }
 
-// write creates a temporary file with the content.
+// write creates a temporary file with the given content.
 func (t *temps) write(content []byte) (string, error) {
 	f, name, err := t.create()
 	if err != nil {
@@ -170,18 +170,17 @@ func (t *temps) write(content []byte) (string, error) {
 	return name, nil
 }
 
-// settle sets the time of a temporary file that is complete to one that the
-// clock of the file system has passed: a later change to the file gives it
-// another time. It returns what the file is then, and whether the file system
-// can tell such times apart.
+// settle sets the modification time of a complete temporary file to a time in
+// the past, so that any later change results in another time. It returns the
+// file info, and whether the file system supports such times.
 func (t *temps) settle(temp string) (fs.FileInfo, bool, error) {
 	root := t.disk.root
 	info, err := root.Stat(temp)
 	if err != nil {
 		return nil, false, err
 	}
-	// The random part makes it a time that the next file with the same size,
-	// in what may be the same place on the disk, does not have.
+	// The random part gives another time to the next file with the same size,
+	// which may even get the same inode.
 	at := info.ModTime().Add(-clockStep - rand.N(time.Millisecond)).Truncate(100 * time.Nanosecond)
 	if err := root.Chtimes(temp, time.Time{}, at); err != nil {
 		return nil, false, err
@@ -192,8 +191,8 @@ func (t *temps) settle(temp string) (fs.FileInfo, bool, error) {
 	return info, info.ModTime().Equal(at), nil
 }
 
-// rename moves a temporary file to where it belongs, over what is there. It
-// makes the directory if there is none.
+// rename moves a temporary file to its final name, and replaces the file there.
+// It creates the directory if necessary.
 func (t *temps) rename(temp, name string) error {
 	err := retry(func() error { return t.disk.root.Rename(temp, name) })
 	if !errors.Is(err, fs.ErrNotExist) {

@@ -17,9 +17,9 @@ import (
 	"github.com/ocireg/registry/layout"
 )
 
-// tool returns a function that runs a command and returns what it prints. If
-// there is no such command, it skips the test. Environment variables with its
-// name in upper case, such as REGCTL, say where it is.
+// tool returns a function that runs a command and returns its output. It skips
+// the test if the command is not installed. An environment variable with the
+// name in upper case, such as REGCTL, can give its path.
 func tool(t *testing.T, name string) func(args ...string) string {
 	path := os.Getenv(strings.ToUpper(name))
 	if path == "" {
@@ -38,7 +38,7 @@ func tool(t *testing.T, name string) func(args ...string) string {
 	}
 }
 
-// copyAll copies a manifest with all it is made of.
+// copyAll copies a manifest and all its parts.
 func copyAll(t testing.TB, from, to registry.Store, fromRepo, ref, toRepo string, tags ...string) digest.Digest {
 	m, err := from.GetManifest(t.Context(), fromRepo, ref)
 	require.NoError(t, err)
@@ -54,8 +54,8 @@ func copyAll(t testing.TB, from, to registry.Store, fromRepo, ref, toRepo string
 	return m.Digest
 }
 
-// ours makes a tree in which team/app has images and a referrer, and one layout
-// that has several repositories, and returns their directories.
+// ours makes a tree with images and a referrer in team/app, and one layout of
+// several repositories. It returns both directories.
 func ours(t *testing.T) (tree, one string) {
 	from := open(t, "testdata", layout.ReadOnly())
 	tree, one = t.TempDir(), emptyLayout(t)

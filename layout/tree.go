@@ -11,19 +11,19 @@ import (
 	"github.com/ocireg/registry/internal/names"
 )
 
-// In a tree, the directory of a repository is its name, but for components that
-// a directory cannot have:
+// In a tree, the directory of a repository has the name of the repository, except
+// for components that a directory cannot have:
 //
-//   - blobs, index.json and oci-layout, which a layout above has itself;
-//   - what Windows keeps for devices: con, prn, aux, nul, com0 to com9 and lpt0
-//     to lpt9, with or without an extension.
+//   - blobs, index.json and oci-layout, which belong to a layout above;
+//   - the device names of Windows: con, prn, aux, nul, com0 to com9 and lpt0 to
+//     lpt9, with or without an extension.
 //
-// These get an underscore at the end of what is before the first dot: blobs_,
-// index_.json, nul_.tar. No component of a repository name has one there, so
-// that it can be told what was meant. Others may have written such a directory
-// with its plain name; that is served too, unless it is a layout's own.
+// Such a directory has an underscore before its first dot or at its end: blobs_,
+// index_.json, nul_.tar. A component cannot have an underscore there, so the
+// name can be decoded. The store also serves directories with plain names, which
+// other programs may have made, unless they belong to a layout.
 
-// escape returns the name of the directory for a component.
+// escape returns the directory name for a component of a repository name.
 func escape(component string) string {
 	if !reserved(component) {
 		return component
@@ -32,7 +32,7 @@ func escape(component string) string {
 	return base + "_" + component[len(base):]
 }
 
-// unescape returns the component that a directory is for, if it is for any.
+// unescape returns the component for a directory name, if there is one.
 func unescape(dir string) (component string, ok bool) {
 	if names.Component(dir) {
 		return dir, true
@@ -76,8 +76,7 @@ func (d *disk) isLayout(dir string) (bool, error) {
 	return !info.IsDir(), nil
 }
 
-// dirFor returns the directory of a repository of a tree, which need not be
-// there.
+// dirFor returns the directory of a repository in a tree, which need not exist.
 func (d *disk) dirFor(repo string) (string, error) {
 	dir := "."
 	for component := range strings.SplitSeq(repo, "/") {
@@ -96,8 +95,8 @@ func (d *disk) dirFor(repo string) (string, error) {
 	return dir, nil
 }
 
-// isPlain reports whether a directory has one for a reserved component under
-// its plain name and none under the name that this package gives it.
+// isPlain reports whether a reserved component has a directory with its plain
+// name, and none with the escaped name.
 func (d *disk) isPlain(dir, component string) (bool, error) {
 	if _, err := d.stat(join(dir, escape(component))); !errors.Is(err, fs.ErrNotExist) {
 		return false, err
@@ -109,16 +108,16 @@ func (d *disk) isPlain(dir, component string) (bool, error) {
 	return !own, err
 }
 
-// maxDirs is the number of directories in which Open looks for a layout.
+// maxDirs is the number of directories that Open searches for a layout.
 const maxDirs = 10_000
 
-// errFound ends a walk that has found what it was after.
+// errFound ends a walk after the first layout.
 var errFound = errors.New("found")
 
-// checkTree returns an error unless the top is a tree: a directory with a
-// layout somewhere below it or with nothing in it at all. What begins with a
-// dot is nothing, except the directory that this package makes, which shows
-// that there was a tree.
+// checkTree returns an error unless the opened directory is a tree: it contains
+// a layout at any depth, or nothing at all. Names that begin with a dot do not
+// count, except for the directory of temporary files, which proves that there
+// was a tree.
 func (d *disk) checkTree() error {
 	entries, err := fs.ReadDir(d.FS, ".")
 	if err != nil {
@@ -134,14 +133,14 @@ func (d *disk) checkTree() error {
 	if empty {
 		return nil
 	}
-	dirs, skipped := 0, errors.New("it is no OCI image layout and holds none")
+	dirs, skipped := 0, errors.New("it is not an OCI image layout and contains none")
 	first := true
 	w := walker{
 		disk:  d,
 		found: func(string) error { return errFound },
 		visit: func() error {
 			if dirs++; dirs > maxDirs {
-				return fmt.Errorf("it is no OCI image layout, and none was found in the first %d directories below it", maxDirs)
+				return fmt.Errorf("it is not an OCI image layout, and none was found in the first %d directories below it", maxDirs)
 			}
 			return nil
 		},
@@ -162,27 +161,27 @@ func (d *disk) checkTree() error {
 	}
 }
 
-// A walker looks for the repositories in a tree, in the order of their names.
+// A walker finds the repositories in a tree, in the order of their names.
 type walker struct {
 	disk  *disk
-	after string                  // the name after which it begins
-	found func(repo string) error // is called for each repository
-	visit func() error            // is called for each directory before it is read
+	after string                  // the walk begins after this name
+	found func(repo string) error // called for each repository
+	visit func() error            // called before each directory is read
 
-	// skipped is called, if it is not nil, for each directory that cannot be
-	// read and for each layout whose path is no name of a repository.
+	// skipped, unless it is nil, is called for each unreadable directory and
+	// for each layout that has no valid name.
 	skipped func(dir string, err error)
 }
 
-// walk walks through a directory. Prefix is what the names of the repositories
-// in it begin with. An error ends the walk.
+// walk visits a directory. The names of the repositories in it begin with
+// prefix. An error ends the walk.
 func (w *walker) walk(dir, prefix string) error {
 	if err := w.visit(); err != nil {
 		return err
 	}
 	entries, err := fs.ReadDir(w.disk.FS, dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil // It was just removed.
+		return nil // It has just been removed.
 	}
 	if err != nil {
 		if w.skipped == nil {
@@ -192,8 +191,8 @@ func (w *walker) walk(dir, prefix string) error {
 		return nil
 	}
 
-	// A repository and those below it need not follow each other, since some
-	// characters sort before the slash: a, a-b, a/b.
+	// A repository and the repositories below it need not be adjacent, because
+	// some characters sort before the slash: a, a-b, a/b.
 	type place struct {
 		name string // of a repository or, with a slash, of all below it
 		dir  string
@@ -222,7 +221,7 @@ func (w *walker) walk(dir, prefix string) error {
 		}
 		places = append(places, place{name, join(dir, e.Name()), link})
 		if !link {
-			// A link may lead upwards, and so in circles.
+			// A link may lead to a directory above, and so to an endless walk.
 			places = append(places, place{name + "/", join(dir, e.Name()), false})
 		}
 	}
@@ -242,7 +241,7 @@ func (w *walker) walk(dir, prefix string) error {
 				return err
 			}
 			if err != nil || !yes {
-				continue // Walking through the directory gives the same error.
+				continue // Walking the directory returns the same error.
 			}
 			if err := w.found(p.name); err != nil {
 				return err
@@ -252,8 +251,8 @@ func (w *walker) walk(dir, prefix string) error {
 	return nil
 }
 
-// skip reports the layouts in a directory that is no component of a name.
-// Directories whose names begin with a dot are hidden.
+// skip reports the layouts in a directory whose name is not a component of a
+// repository name. It ignores directories whose names begin with a dot.
 func (w *walker) skip(dir string) error {
 	if path.Base(dir)[0] == '.' || w.skipped == nil {
 		return nil
@@ -262,12 +261,12 @@ func (w *walker) skip(dir string) error {
 		return err
 	}
 	if yes, err := w.disk.isLayout(dir); err == nil && yes {
-		w.skipped(dir, fmt.Errorf("passing over the layout %s: its path is no name of a repository; rename it, or open it alone", dir))
+		w.skipped(dir, fmt.Errorf("passing over the layout %s: its path is not a valid repository name; rename it, or open it alone", dir))
 		return nil
 	}
 	entries, err := fs.ReadDir(w.disk.FS, dir)
 	if err != nil {
-		return nil // It is nothing that could be served.
+		return nil // It holds no layout that could be served.
 	}
 	for _, e := range entries {
 		if e.IsDir() {

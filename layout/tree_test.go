@@ -13,7 +13,7 @@ import (
 	"github.com/ocireg/registry/layout"
 )
 
-// writeLayout makes a layout with one image, as others write it.
+// writeLayout makes a layout with one image in the form of other tools.
 func writeLayout(t testing.TB, dir string, image int, tag string) {
 	m := smallImage(image)
 	writeFile(t, dir, "blobs/sha256/"+m.Digest.Encoded(), string(m.Content))
@@ -29,7 +29,7 @@ func TestTreeFindsLayouts(t *testing.T) {
 		"a", "a/b", "a-b", "a-b/c", "a.b", "a/b/c/d", "z", "team/app", "team/app/sub",
 		"con_", "x/nul_.tar", // as this package writes them
 		"aux", "x/com1", "team/blobs", "team/index.json/x", // as others may
-		"prn", "prn_", // twice: what this package writes counts
+		"prn", "prn_", // both: the escaped name counts
 		".hidden", "team/.git", "Upper", "with space", "a/b/blobs/nested", "x_", "a/oci-layout_", "a/blobs_/x",
 	} {
 		writeLayout(t, filepath.Join(dir, path), 0, "v1")
@@ -95,7 +95,7 @@ func TestReferenceInTreeContributesItsTag(t *testing.T) {
 	require.Equal(t, []string{"0", "1 3", "1 4"}, indexOf(t, filepath.Join(dir, "team/app")))
 }
 
-// TestOpen tests what directories can be opened as a tree.
+// TestOpen opens directories of several kinds as trees.
 func TestOpen(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -107,10 +107,10 @@ func TestOpen(t *testing.T) {
 		{"what begins with a dot is nothing", map[string]string{".gitkeep": "", ".git/config": ""}, ""},
 		{"layout deep down", map[string]string{"README": "", "a/b/c/oci-layout": "{}"}, ""},
 		{"tree after a crash", map[string]string{".ocireg/1": "", "a/blobs/sha256/x": "", "a/index.json": "{}"}, ""},
-		{"files", map[string]string{"README": ""}, "it is no OCI image layout and holds none"},
-		{"index.json alone", map[string]string{"index.json": `{"schemaVersion":2}`}, "it is no OCI image layout and holds none"},
-		{"directories", map[string]string{"a/b/README": ""}, "it is no OCI image layout and holds none"},
-		{"layout where none is looked for", map[string]string{".a/oci-layout": "{}", "B/oci-layout": "{}"}, "it is no OCI image layout and holds none"},
+		{"files", map[string]string{"README": ""}, "it is not an OCI image layout and contains none"},
+		{"index.json alone", map[string]string{"index.json": `{"schemaVersion":2}`}, "it is not an OCI image layout and contains none"},
+		{"directories", map[string]string{"a/b/README": ""}, "it is not an OCI image layout and contains none"},
+		{"layout where none is looked for", map[string]string{".a/oci-layout": "{}", "B/oci-layout": "{}"}, "it is not an OCI image layout and contains none"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()

@@ -9,22 +9,22 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// writes are the writes that wait for a layout. Those that wait together are
-// written together: whoever gets the lock first writes for all.
+// writes holds the writes that wait for a layout. The first caller to get the
+// lock writes for all that wait.
 type writes struct {
 	leading sync.Mutex
 
 	mu    sync.Mutex
 	queue []*write
 
-	// text is where the leader puts index.json together.
+	// text is a buffer for index.json.
 	text []byte
 }
 
-// A write is a change to what a layout names. The leader calls apply, with the
-// layout locked against other processes and after it has read what they have
-// written. If apply returns an error, it has changed nothing. What it returns
-// is called when the change is on the disk.
+// A write is a change to an index. The leader calls apply while it holds the
+// lock on the layout, with a draft of the current index. Apply either changes
+// the draft or returns an error. The leader calls after once the new index is
+// on disk.
 type write struct {
 	apply func(*draft) (after func() error, err error)
 	after func() error
@@ -34,7 +34,7 @@ type write struct {
 	err  error
 }
 
-// write carries out a change, together with those of other callers.
+// write makes a change, together with the changes of other callers.
 func (l *imageLayout) write(apply func(*draft) (after func() error, err error)) error {
 	w := &write{apply: apply}
 	l.writes.mu.Lock()
@@ -53,8 +53,9 @@ func (l *imageLayout) write(apply func(*draft) (after func() error, err error)) 
 	defer func() {
 		for _, w := range batch {
 			if !w.done {
-				// Something has panicked, and most likely in another's code.
-				w.done, w.err = true, errors.New("a write at the same time has panicked")
+				// An apply function has panicked, probably that of another
+				// caller.
+				w.done, w.err = true, errors.New("a concurrent write panicked")
 			}
 		}
 	}()
@@ -62,8 +63,8 @@ func (l *imageLayout) write(apply func(*draft) (after func() error, err error)) 
 	return w.err
 }
 
-// lead carries out the changes of a batch. Blobs are written before the index
-// that names them, and removed after the index that does not.
+// lead makes the changes of a batch. Files of manifests appear before the index
+// that names them, and disappear after the index that does not.
 func (l *imageLayout) lead(batch []*write) {
 	finish := func(err error) {
 		for _, w := range batch {
@@ -100,14 +101,13 @@ func (l *imageLayout) lead(batch []*write) {
 	finish(nil)
 }
 
-// errOverwritten says that another tool has written an index.json since it was
-// read.
-var errOverwritten = errors.New("another program writes to it again and again")
+// errOverwritten reports that another program has replaced index.json since it
+// was read.
+var errOverwritten = errors.New("another program keeps replacing index.json")
 
-// apply makes a draft of index.json with the changes of a batch, and publishes
-// it. It returns errOverwritten if that would lose a change of another tool,
-// which knows no lock; the changes are then to be applied to what that tool has
-// written.
+// apply applies a batch to a draft of index.json and publishes the draft. It
+// returns errOverwritten if that would discard the change of a program that
+// does not use the lock. The caller then applies the batch again.
 func (l *imageLayout) apply(batch []*write) error {
 	x, err := l.index()
 	isNew := errors.Is(err, errNoLayout)
@@ -133,9 +133,9 @@ func (l *imageLayout) apply(batch []*write) error {
 	return err
 }
 
-// leftover returns what the index.json says of a directory that is no layout,
-// having no oci-layout file. There is none, unless a process was killed while
-// it made a layout, or somebody is unpacking one.
+// leftover returns the index of a directory without an oci-layout file. There
+// is an index.json only if a process was killed while it created the layout, or
+// if another program is unpacking one.
 func (l *imageLayout) leftover() (*index, error) {
 	text, info, err := l.disk.readFile(l.path(indexFile))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -151,9 +151,9 @@ func (l *imageLayout) leftover() (*index, error) {
 	return x, err
 }
 
-// publish makes an index the one on the disk, unless that is no longer the one
-// that was read, and then the one that is served. A directory becomes a layout
-// by its oci-layout file, so that is written last.
+// publish writes an index to disk and makes it current. It returns
+// errOverwritten if index.json is no longer the file that was read. It writes
+// oci-layout last, because that file makes the directory a layout.
 func (l *imageLayout) publish(x *index, isNew bool, read fs.FileInfo) error {
 	if isNew {
 		if err := l.disk.root.MkdirAll(l.path(blobsDir+"/"+string(digest.Canonical)), 0o755); err != nil {

@@ -18,8 +18,8 @@ import (
 	"github.com/ocireg/registry/layout"
 )
 
-// index is a directory's index.json, shortened: one line for each entry, with
-// its name and the number of the image.
+// indexOf returns the entries of an index.json in short: the number of the
+// image and its names.
 func indexOf(t testing.TB, dir string) (lines []string) {
 	text, err := os.ReadFile(filepath.Join(dir, "index.json"))
 	require.NoError(t, err)
@@ -39,7 +39,7 @@ func indexOf(t testing.TB, dir string) (lines []string) {
 	return lines
 }
 
-// short writes the numbers of images for their digests.
+// short replaces the digests of images by their numbers.
 func short(s string) string {
 	for i := range 5 {
 		s = strings.ReplaceAll(s, string(smallImage(i).Digest), fmt.Sprint(i))
@@ -51,7 +51,7 @@ func put(t testing.TB, s registry.Store, repo string, image int, tags ...string)
 	require.NoError(t, s.PutManifest(t.Context(), repo, smallImage(image), tags, nil))
 }
 
-// TestIndexSays tests what is written to index.json.
+// TestIndexSays tests the entries that a store writes to index.json.
 func TestIndexSays(t *testing.T) {
 	t.Parallel()
 	const annotated = `{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":%q,"size":%d,"annotations":{%s},"platform":{"os":"linux"}}`
@@ -63,7 +63,7 @@ func TestIndexSays(t *testing.T) {
 	docker := tag("3") + `,"io.containerd.image.name":"docker.io/library/alpine:3"`
 	for _, test := range []struct {
 		rule    string
-		entries []string // of an index.json that somebody else has written
+		entries []string // of an index.json of another tool
 		do      func(t *testing.T, s *layout.Store)
 		want    []string
 	}{
@@ -161,14 +161,14 @@ func TestIndexSays(t *testing.T) {
 			s := open(t, dir)
 			test.do(t, s)
 			require.ElementsMatch(t, test.want, indexOf(t, dir))
-			// Whoever opens it now sees the same.
+			// A store that is opened now has the same tags.
 			require.Equal(t, tagsOf(t, s), tagsOf(t, open(t, dir)))
 		})
 	}
 }
 
-// A tool that takes no lock, such as skopeo, writes to index.json while the
-// store does. The store applies its change again, to the index of that tool.
+// A tool that uses no lock, such as skopeo, may write index.json at the same
+// time. The store then applies its change to the new file.
 func TestOtherToolWritesAtTheSameTime(t *testing.T) {
 	t.Parallel()
 	dir := emptyLayout(t)
@@ -190,14 +190,14 @@ func TestOtherToolWritesAtTheSameTime(t *testing.T) {
 	require.ElementsMatch(t, []string{"0 v0", "1 v1", "2 v2"}, indexOf(t, dir))
 	require.Empty(t, temporary(t, dir))
 
-	// One that never stops is an error in the end.
+	// The store gives up on a tool that never stops.
 	written := 0
 	err := s.PutManifest(t.Context(), "app", smallImage(3), []string{"v3"}, func(string, digest.Digest) error {
 		written++
 		writeFile(t, dir, "index.json", indexText(entryText(0, fmt.Sprint("v", written))))
 		return nil
 	})
-	require.ErrorContains(t, err, "another program writes to it again and again")
+	require.ErrorContains(t, err, "another program keeps replacing index.json")
 }
 
 func wantManifestDigest(t testing.TB, s registry.Store, repo, ref string, image int) {

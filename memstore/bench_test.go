@@ -11,8 +11,8 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// filled returns a store with n tags of as many manifests, each of which
-// refers to the same subject.
+// filled returns a store with n tags of n manifests, which all refer to the
+// same subject.
 func filled(b *testing.B, n int) (*Store, digest.Digest) {
 	s := New()
 	subject := digest.FromString("subject")
@@ -28,7 +28,7 @@ func filled(b *testing.B, n int) (*Store, digest.Digest) {
 
 func tagName(i int) string { return fmt.Sprintf("v%06d", i) }
 
-// sizes are the numbers of tags that what should cost the same is measured at.
+// sizes are numbers of tags for which an operation should take the same time.
 var sizes = []int{1_000, 100_000}
 
 func BenchmarkPutManifest(b *testing.B) {
@@ -43,8 +43,8 @@ func BenchmarkPutManifest(b *testing.B) {
 			b.ReportAllocs()
 			i := 0
 			for b.Loop() {
-				// The store keeps its size: every manifest is put, with a tag in
-				// the middle of the others, and deleted in turn.
+				// The store keeps its size: each manifest is put, with a tag
+				// between the others, and then deleted.
 				m := manifests[i/2%len(manifests)]
 				var err error
 				if i%2 == 0 {

@@ -18,7 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// announcements are what a client may say of the size of a blob.
+// announcements are sizes that a client may announce for a blob.
 func announcements(size int64) map[string]int64 {
 	return map[string]int64{
 		"right": size, "none": -1, "zero": 0, "one": 1, "too small": size / 3, "one short": size - 1,
@@ -27,7 +27,7 @@ func announcements(size int64) map[string]int64 {
 }
 
 func TestLargeUploadHoldsATenthMoreAtMost(t *testing.T) {
-	// Not parallel: it counts all that is allocated.
+	// Not parallel: the test measures allocations.
 	const size = 64 << 20
 	d := digest.FromString("what it is called does not matter")
 	for name, announced := range announcements(size) {
@@ -204,7 +204,7 @@ func TestWriterIsOfNoUseAfterwards(t *testing.T) {
 	}
 }
 
-// A places records where the bytes are that it is passed.
+// A places records the addresses of the slices passed to Write.
 type places struct {
 	at    []*byte
 	bytes int64
@@ -315,7 +315,8 @@ func TestBlobIsHeldOnce(t *testing.T) {
 	require.Equal(t, 5, s.blobs[d].repos)
 }
 
-// collected reports whether the garbage collector takes what p points to.
+// collected reports whether the garbage collector frees the value that p points
+// to.
 func collected[T any](p weak.Pointer[T]) bool {
 	for range 5 {
 		runtime.GC()

@@ -16,7 +16,7 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// zeros reads n zeros, and checks what the writer holds while it does.
+// zeros yields n zeros and calls check before each read.
 type zeros struct {
 	n     int64
 	check func()
@@ -74,7 +74,7 @@ func TestCloneIsIndependent(t *testing.T) {
 	require.NoError(t, a.PutManifest(ctx, "app", sbom, nil, nil))
 	inFlight := create(t, a, "app", -1)
 
-	// look returns all that can be seen of a store.
+	// look returns the content of a store.
 	look := func(s *Store) (seen []string) {
 		for repo, err := range s.Repositories(ctx, "") {
 			require.NoError(t, err)
@@ -134,7 +134,7 @@ func TestCloneIsIndependent(t *testing.T) {
 }
 
 func TestCloneCopiesNoContent(t *testing.T) {
-	// Not parallel: it counts all that is allocated.
+	// Not parallel: the test measures allocations.
 	s := New()
 	push(t, s, "app", make([]byte, 16<<20))
 	var before, after runtime.MemStats
@@ -270,7 +270,7 @@ func TestSubjectOfAManifestMayChange(t *testing.T) {
 	require.Empty(t, r.referrers)
 }
 
-// requireTagged checks that tagged says the same as tags.
+// requireTagged checks that tagged and tags agree.
 func requireTagged(t *testing.T, r *repository) {
 	t.Helper()
 	n := 0
@@ -298,7 +298,7 @@ func TestIndexesHaveNothingLeftOver(t *testing.T) {
 	r, err := s.existing("app")
 	require.NoError(t, err)
 	for i := range 200 {
-		// To and fro, while other tags stay.
+		// Move one tag back and forth, while others stay.
 		require.NoError(t, s.PutManifest(ctx, "app", newManifest(i%2*49), []string{"moving"}, nil))
 		requireTagged(t, r)
 	}
@@ -353,7 +353,7 @@ func TestErrorsNameTheRepositoryAndTheThing(t *testing.T) {
 }
 
 func TestReadingAManifestAllocatesNothing(t *testing.T) {
-	// Not parallel: it counts all that is allocated.
+	// Not parallel: the test measures allocations.
 	ctx := t.Context()
 	s := New()
 	m := newManifest(0)

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// computed yields zeros and counts the bytes that it was asked for.
+// computed yields zeros and counts the bytes read.
 type computed struct{ read int64 }
 
 func (c *computed) ReadAt(p []byte, _ int64) (int, error) {
@@ -32,7 +32,7 @@ func readBlob(t *testing.T, s *Store, repo string, d digest.Digest) []byte {
 }
 
 func TestPutBlobReadsItsSourceWhenTheBlobIsRead(t *testing.T) {
-	// Not parallel: it counts allocations.
+	// Not parallel: the test measures allocations.
 	const size = 10 << 30
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
@@ -104,7 +104,7 @@ func TestBlobThatIsThereGoesBeforeASource(t *testing.T) {
 	require.Equal(t, []byte("content"), readBlob(t, s, "other", d))
 	require.Zero(t, c.read)
 
-	// The other way round, what a client pushes is not kept.
+	// In the other order, the store discards the bytes that a client pushes.
 	zeros := make([]byte, 5)
 	s.PutBlob("app", digest.FromBytes(zeros), 5, c)
 	require.Equal(t, digest.FromBytes(zeros), push(t, s, "app", zeros))

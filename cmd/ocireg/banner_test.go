@@ -110,7 +110,7 @@ func TestBannerOfUntaggedImages(t *testing.T) {
 		"docker pull " + i.host + "/tool:v1",
 	}, i.banner)
 	require.Equal(t, emptyIndex, i.do(t, "GET", "/v2/app/manifests/latest", "").body)
-	require.Contains(t, refused(t, "-tag", "no tag", dir), `"no tag" is no valid tag`)
+	require.Contains(t, refused(t, "-tag", "no tag", dir), `"no tag" is not a valid tag`)
 	require.Contains(t, refused(t, "-tag", "latest"), "-tag needs DIR")
 }
 
@@ -122,11 +122,11 @@ func TestBannerOfTreeWithOtherNames(t *testing.T) {
 	makeLayout(t, filepath.Join(dir, "MyApp"), "v1")
 	i := start(t, dir)
 	require.Equal(t, []string{i.url + " serves " + dir, "docker pull " + i.host + "/app:v1"}, i.banner)
-	require.Contains(t, i.stderr.next(t), " passing over the layout MyApp: its path is no name of a repository")
+	require.Contains(t, i.stderr.next(t), " passing over the layout MyApp: its path is not a valid repository name")
 
 	file := filepath.Join(dir, "images.tar")
 	require.NoError(t, os.WriteFile(file, nil, 0o666))
-	require.Contains(t, refused(t, file), "images.tar: it is a file and no directory; unpack the archive of a layout")
+	require.Contains(t, refused(t, file), "images.tar: it is a file, not a directory; unpack the archive of a layout")
 }
 
 // A repository that cannot be read does not keep the others from being served.
@@ -178,7 +178,7 @@ func TestBadDirectory(t *testing.T) {
 
 	layout := filepath.Join(t.TempDir(), "app")
 	makeLayout(t, layout)
-	require.Contains(t, refused(t, "-addr", ":0", "-repository", "UPPER", layout), `"UPPER" is no valid name of a repository`)
+	require.Contains(t, refused(t, "-addr", ":0", "-repository", "UPPER", layout), `"UPPER" is not a valid repository name`)
 }
 
 // Of a port that is in use, the line says how to take another one.

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A pair is a Map and the plain map that it has to agree with.
+// A pair is a Map and a plain map that must agree with it.
 type pair struct {
 	m    Map[int]
 	want map[string]int
@@ -33,7 +33,7 @@ func (p *pair) delete(t testing.TB, key string) {
 	delete(p.want, key)
 }
 
-// check compares all that can be seen of the two, iterating after the keys.
+// check compares the two maps, and iterates after each of the keys.
 func (p *pair) check(t testing.TB, after ...string) {
 	t.Helper()
 	keys := slices.Sorted(maps.Keys(p.want))
@@ -184,8 +184,8 @@ func TestCloneIsIndependent(t *testing.T) {
 	q.check(t, "00000")
 }
 
-// FuzzMap does what the input says, two bytes a step, to a Map and to a
-// plain map.
+// FuzzMap applies the operations that the input encodes, two bytes each, to a
+// Map and a plain map.
 func FuzzMap(f *testing.F) {
 	f.Add([]byte{0, 1, 0, 2, 200, 1})
 	long := make([]byte, 0, 2*2048)
@@ -229,7 +229,7 @@ func BenchmarkSet(b *testing.B) {
 			}
 			i := 0
 			for b.Loop() {
-				// In and out again, so that the size stays what it is.
+				// Insert and delete, so that the size stays the same.
 				k := keys[n+i%n]
 				m.Set(k, 1)
 				m.Delete(k)
