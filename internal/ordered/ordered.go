@@ -1,4 +1,4 @@
-// Package ordered has a map that keeps its keys in order.
+// Package ordered provides a map that keeps its keys in order.
 package ordered
 
 import "iter"
