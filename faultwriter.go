@@ -12,6 +12,8 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+
+	"github.com/ocireg/registry/internal/conn"
 )
 
 // A commitWriter drops the response of an operation, unless the operation
@@ -210,19 +212,7 @@ func (w *faultWriter) finish(err error) error {
 }
 
 // reset closes a connection with a TCP RST and without a TLS close_notify.
-func reset(conn net.Conn) {
-	for {
-		outer, ok := conn.(interface{ NetConn() net.Conn })
-		if !ok {
-			break
-		}
-		conn = outer.NetConn()
-	}
-	if c, ok := conn.(interface{ SetLinger(sec int) error }); ok {
-		c.SetLinger(0)
-	}
-	conn.Close()
-}
+func reset(c net.Conn) { conn.AbortOnClose(c).Close() }
 
 // A flushing writer sends every write at once, up to room bytes.
 type flushing struct {

@@ -28,9 +28,10 @@ func Number(ctx context.Context) int {
 }
 
 // AbortOnClose makes Close reset the connection, so that neither end keeps it
-// in the state TIME_WAIT. TLS and other wrappers with a method NetConn do not
-// hide the connection.
-func AbortOnClose(c net.Conn) {
+// in the state TIME_WAIT. It returns the connection below TLS and other
+// wrappers with a method NetConn. Closing that one sends nothing before the
+// reset.
+func AbortOnClose(c net.Conn) net.Conn {
 	for {
 		outer, ok := c.(interface{ NetConn() net.Conn })
 		if !ok {
@@ -41,4 +42,5 @@ func AbortOnClose(c net.Conn) {
 	if c, ok := c.(interface{ SetLinger(sec int) error }); ok {
 		c.SetLinger(0)
 	}
+	return c
 }
