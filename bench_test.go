@@ -13,7 +13,7 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// A benchWriter is a client of which nothing is measured.
+// A benchWriter is a client that costs nothing.
 type benchWriter struct {
 	header http.Header
 	status int
@@ -30,7 +30,7 @@ type benchTest struct {
 	w benchWriter
 }
 
-// send sends a request and returns the header of the answer.
+// send sends a request and returns the header of the response.
 func (b *benchTest) send(want int, method, target, body string, header ...string) http.Header {
 	r, err := http.NewRequestWithContext(b.Context(), method, "http://registry"+target, strings.NewReader(body))
 	if err != nil {
@@ -75,7 +75,7 @@ func BenchmarkServeHTTP(b *testing.B) {
 				bench(&benchTest{b, registry.New(s.open(b)), benchWriter{header: make(http.Header)}})
 			})
 		}
-		// What is asked for again and again with one request.
+		// Operations that clients repeat, each with one request.
 		repeat := func(name, method string, prepare func(b *benchTest) (target string)) {
 			run(name, func(b *benchTest) {
 				r, err := http.NewRequestWithContext(b.Context(), method, "http://registry"+prepare(b), nil)

@@ -55,7 +55,7 @@ func TestBlobThatIsNotThere(t *testing.T) {
 	})
 }
 
-// A client may escape what need not be: it is the same path.
+// A client may escape any character: the path stays the same.
 func TestPathMayBePercentEncoded(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		t.pushBlob("team/app", "x")
@@ -95,8 +95,8 @@ func TestPartsOfABlob(t *testing.T) {
 			require.Equal(t, string(sum(content)), a.Header().Get("Docker-Content-Digest"))
 			require.Equal(t, "application/octet-stream", a.Header().Get("Content-Type"))
 		}
-		// What is no range of bytes is not a range (section 14.2), and HEAD has
-		// none.
+		// A server ignores a Range that is malformed or in another unit
+		// (section 14.2), and a Range with HEAD.
 		for _, header := range []string{"lines=1-2", "octets", "Bytes=0-1", "x"} {
 			require.Equal(t, content, t.want(200, t.call("GET", path, "", "Range", header)).Body.String(), header)
 		}
@@ -105,10 +105,10 @@ func TestPartsOfABlob(t *testing.T) {
 			require.Equal(t, "10", a.Header().Get("Content-Length"))
 			require.Empty(t, a.Header().Get("Content-Range"))
 		}
-		// An empty blob has no bytes to ask for, and is sent as it is.
+		// An empty blob has no ranges; the response is the whole blob.
 		empty := "/v2/app/blobs/" + string(t.pushBlob("app", ""))
 		require.Equal(t, "0", t.want(200, t.call("GET", empty, "", "Range", "bytes=0-")).Header().Get("Content-Length"))
-		// A manifest has parts as well.
+		// Ranges work for manifests too.
 		m := t.pushImage("app", "v1")
 		require.Equal(t, m[2:5], t.want(206, t.call("GET", "/v2/app/manifests/v1", "", "Range", "bytes=2-4")).Body.String())
 	})
@@ -151,7 +151,7 @@ func TestBlobIsNotSentIfTheClientHasIt(t *testing.T) {
 			t.want(412, t.call(method, path, "", "If-Match", `"x"`))
 		}
 		t.wantError(412, t.call("GET", path, "", "If-Match", `"x"`), registry.CodeDigestInvalid)
-		// A part only if it is of the same blob.
+		// If-Range: the range only if the blob is the same.
 		t.want(206, t.call("GET", path, "", "Range", "bytes=0-1", "If-Range", etag))
 		for _, other := range []string{`"x"`, "W/" + etag, "Sun, 06 Nov 1994 08:49:37 GMT"} {
 			a := t.want(200, t.call("GET", path, "", "Range", "bytes=0-1", "If-Range", other))
@@ -187,14 +187,14 @@ func TestMount(t *testing.T) {
 			require.Equal(t, d, a.Header().Get("Docker-Content-Digest"))
 			t.wantPulled("/v2/to/blobs/"+d, "x")
 		}
-		// From wherever it is.
+		// Without from, the blob may come from any repository.
 		t.want(201, t.call("POST", "/v2/anonymous/blobs/uploads/?mount="+d, ""))
 		t.wantPulled("/v2/anonymous/blobs/"+d, "x")
-		// It stays when it is deleted where it came from.
+		// The mounted blob survives the deletion of its source.
 		t.want(202, t.call("DELETE", "/v2/from/blobs/"+d, ""))
 		t.wantPulled("/v2/to/blobs/"+d, "x")
 
-		// What cannot be mounted can be uploaded.
+		// If the mount fails, the client can upload the blob.
 		absent := string(sum("absent"))
 		for _, query := range []string{
 			"?mount=" + absent, "?mount=" + absent + "&from=to", "?mount=" + d + "&from=from", "?mount=" + d + "&from=nowhere", "?mount=" + d + "&from=../to",
@@ -235,7 +235,7 @@ func TestMountThatIsNotSupportedStartsAnUpload(t *testing.T) {
 	}
 }
 
-// Where no upload can be started, one is not started for want of a blob either.
+// A failed mount starts no upload if the registry has no upload sessions.
 func TestMountWithoutUploads(t *testing.T) {
 	t.Parallel()
 	full := inMemory(t)
@@ -263,7 +263,7 @@ func TestBlobIsPushedInOneRequest(t *testing.T) {
 		t.wantError(400, t.call("POST", "/v2/app/blobs/uploads/?digest=", "hello2"), registry.CodeDigestInvalid)
 		t.wantError(400, t.call("POST", "/v2/app/blobs/uploads/?digest=md5:5d41402abc4b2a76b9719d911017c592", "hello2"), registry.CodeDigestInvalid)
 
-		// The length that was announced is not that of the body.
+		// The Content-Length differs from the length of the body.
 		for _, length := range []int64{5, 7} {
 			r := httptest.NewRequest("POST", "/v2/app/blobs/uploads/?digest="+string(sum("hello2")), strings.NewReader("hello2"))
 			r.ContentLength = length
@@ -307,7 +307,7 @@ func TestRepositoriesAreIsolated(t *testing.T) {
 	})
 }
 
-// Over a network, a large blob comes whole and from where one wants.
+// Over a network, a client can read a large blob from any offset.
 func TestLargeBlobOverANetwork(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		server := httptest.NewServer(t)

@@ -16,8 +16,8 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// Many clients do everything at once in the same few repositories. No request
-// fails in a way that the spec does not know, and what is left is whole.
+// Many clients use the same few repositories at once. Requests fail only with
+// the errors of the spec, and the remaining content is complete.
 func TestManyClientsAtOnce(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		const clients, steps = 8, 60
@@ -99,8 +99,8 @@ func TestManyClientsAtOnce(t *testing.T) {
 	})
 }
 
-// The handler has no goroutines of its own: when a request is done, there is
-// nothing left, or else the bubble would not end.
+// The handler starts no goroutines: the bubble ends only if none is left after
+// a request.
 func TestNoGoroutineIsLeft(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -110,7 +110,7 @@ func TestNoGoroutineIsLeft(t *testing.T) {
 		for _, r := range [][2]string{{"GET", ""}, {"GET", "bytes=0-9,20-29"}, {"GET", "bytes=5-"}, {"HEAD", "bytes=0-1"}, {"DELETE", ""}} {
 			h.call(r[0], blob, "", "Range", r[1])
 		}
-		// The client goes away in the middle.
+		// The client disconnects in the middle.
 		blob = "/v2/app/blobs/" + string(h.pushBlob("app", strings.Repeat("y", 1<<20)))
 		for _, header := range []string{"", "bytes=5-", "bytes=0-99999,200000-299999"} {
 			r := httptest.NewRequest("GET", blob, nil)
@@ -125,7 +125,7 @@ func TestNoGoroutineIsLeft(t *testing.T) {
 	})
 }
 
-// gone is a client that goes away after some bytes.
+// gone is the body of a client that disconnects after some bytes.
 type gone struct {
 	header http.Header
 	sent   int
@@ -141,7 +141,8 @@ func (g *gone) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Sessions, faults and options belong to one handler, also over one store.
+// Sessions, faults and options belong to one handler, even if handlers share a
+// store.
 func TestHandlersOverOneStore(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		other := t.over(registry.WithMinChunk(100))

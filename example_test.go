@@ -20,8 +20,8 @@ import (
 	"github.com/ocireg/registry/registrytest/fault"
 )
 
-// pull stands for the client that is tested: it gets a manifest, and tries
-// again when it is told to.
+// pull stands for the client under test: it gets a manifest, and retries when
+// the response asks for that.
 func pull(c *http.Client, url string) (string, error) {
 	for range 5 {
 		resp, err := c.Get(url)
@@ -45,7 +45,7 @@ func pull(c *http.Client, url string) (string, error) {
 	return "", fmt.Errorf("pulling: gave up")
 }
 
-// The ten lines with which the README begins.
+// The example at the beginning of the README.
 func TestPull(t *testing.T) {
 	reg := registrytest.NewServer(t)
 	app := reg.Push(t, "team/app:v1", content.Image(content.Layers(3)))
@@ -57,7 +57,7 @@ func TestPull(t *testing.T) {
 	reg.Requests().CheckSequence(t, registry.GetManifest)
 }
 
-// A client that backs off for five minutes is tested in no time.
+// A test of a client that backs off for five minutes takes no time.
 func TestRetry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		reg := registrytest.NewServer(t, registrytest.WithInMemory())
@@ -71,7 +71,7 @@ func TestRetry(t *testing.T) {
 	})
 }
 
-// What a client asks for is in one golden file.
+// A golden file has all requests of a client.
 func TestGolden(t *testing.T) {
 	reg := registrytest.NewServer(t)
 	app := reg.Push(t, "team/app:v1", content.Image())
@@ -83,7 +83,7 @@ func TestGolden(t *testing.T) {
 	reg.Requests().CheckGolden(t, "testdata/pull.golden")
 }
 
-// Registries have names, and certificates for them.
+// Registries have host names and certificates for them.
 func TestByName(t *testing.T) {
 	network := registrytest.NewNetwork(t)
 	hub := network.Registry("docker.io", registrytest.WithTLS())
@@ -97,7 +97,7 @@ func TestByName(t *testing.T) {
 	require.Zero(t, hub.Requests().Len())
 }
 
-// New is all that is needed where a test has a server of its own.
+// A test with a server of its own needs only New.
 func ExampleNew() {
 	server := httptest.NewServer(registry.New(memstore.New(), registry.Without(registry.DeleteTag)))
 	defer server.Close()
@@ -112,7 +112,7 @@ func ExampleNew() {
 	// Output: 200 OK registry/2.0
 }
 
-// A middleware sees what a request asks for, and may answer it.
+// A middleware sees the parsed request and may respond to it.
 func ExampleWithMiddleware() {
 	frozen := func(next registry.Handler) registry.Handler {
 		return func(w http.ResponseWriter, r *registry.Request) error {

@@ -22,7 +22,7 @@ import (
 	"github.com/ocireg/registry/memstore"
 )
 
-// A failingStore fails in all that it is asked for.
+// A failingStore fails in every method.
 type failingStore struct {
 	registry.Store
 	err error
@@ -80,7 +80,7 @@ func (s failingStore) Referrers(context.Context, string, digest.Digest, digest.D
 	}
 }
 
-// Whatever fails in a store is an error with its text, and never a panic.
+// Every failure of a store becomes an error with its text, and never a panic.
 func TestStoreFails(t *testing.T) {
 	t.Parallel()
 	boom := errors.New("the disk is on fire")
@@ -107,7 +107,7 @@ func TestStoreFails(t *testing.T) {
 		} {
 			a := h.call(r[0], r[1], `{"schemaVersion":2,"manifests":[]}`)
 			if tt.err.Error() == "UNKNOWN: the disk is on fire" {
-				// Its details cannot be told.
+				// The details cannot be encoded.
 				require.Contains(t, h.wantError(500, a, "UNKNOWN").Body.String(), "encoding the details of an error")
 				continue
 			}
@@ -131,7 +131,7 @@ func TestStoreFails(t *testing.T) {
 	}
 }
 
-// A store may fail when it is asked for what a manifest needs.
+// A store may fail when the registry looks up the blobs of a manifest.
 func TestStoreFailsWhenAManifestIsChecked(t *testing.T) {
 	t.Parallel()
 	h := inMemory(t)
@@ -141,7 +141,7 @@ func TestStoreFailsWhenAManifestIsChecked(t *testing.T) {
 	require.Contains(t, a.Body.String(), "looking up blob "+string(sum("{}"))+" of app: the disk is on fire")
 }
 
-// A store is asked for nothing that has no name.
+// The registry never calls a store with an empty name.
 func TestStoreIsNotAskedForWhatIsNoName(t *testing.T) {
 	t.Parallel()
 	h := &registryTest{t, registry.New(failingStore{memstore.New(), errors.New("should not be asked")}), nil}
@@ -150,7 +150,7 @@ func TestStoreIsNotAskedForWhatIsNoName(t *testing.T) {
 	}
 }
 
-// A shortStore has blobs that fail in mid-read.
+// A shortStore has blobs that fail after the first half.
 type shortStore struct {
 	registry.Store
 	err error
@@ -165,7 +165,7 @@ func (s shortStore) OpenBlob(context.Context, string, digest.Digest) (io.ReadSee
 	return &shortBlob{strings.NewReader(strings.Repeat("x", 100_000)), s.err}, nil
 }
 
-// Read reads the first half of the blob alone.
+// Read reads only the first half of the blob.
 func (b *shortBlob) Read(p []byte) (int, error) {
 	if b.Len() <= 50_000 {
 		return 0, b.err
@@ -173,13 +173,13 @@ func (b *shortBlob) Read(p []byte) (int, error) {
 	return b.Reader.Read(p[:min(len(p), 1000)])
 }
 
-// WriteTo hides that of the Reader.
+// WriteTo hides the method of the Reader.
 func (b *shortBlob) WriteTo() {}
 
 func (b *shortBlob) Close() error { return nil }
 
-// The client of a blob that fails in mid-read must not take what it has got
-// for a whole blob.
+// If a blob fails after the first half, its client must notice that the content
+// is not complete.
 func TestBlobFailsInMidRead(t *testing.T) {
 	t.Parallel()
 	for _, cause := range []error{errors.New("the disk is on fire"), io.EOF} {
@@ -208,7 +208,7 @@ func TestBlobFailsInMidRead(t *testing.T) {
 	}
 }
 
-// A blob that cannot be sought in is a failure of the store.
+// A reader that cannot seek is a failure of the store.
 func TestBlobCannotBeSought(t *testing.T) {
 	t.Parallel()
 	h := &registryTest{t, registry.New(unseekableStore{memstore.New()}), nil}
@@ -273,7 +273,7 @@ func (w *fullWriter) Close() error {
 	return w.BlobWriter.Close()
 }
 
-// A session whose bytes could not be stored is lost, and nothing is stored.
+// If the store fails to write, the upload session ends and nothing is stored.
 func TestStoreFailsInAnUpload(t *testing.T) {
 	t.Parallel()
 	full, d := errors.New("no space left"), digest.SHA512.FromString("0123456789")
@@ -318,8 +318,8 @@ func TestStoreFailsInAnUpload(t *testing.T) {
 	}
 }
 
-// A blob is hashed as it comes in, with the algorithm that it is asked for if
-// that is known by then. It is not read back.
+// The registry hashes a blob as it arrives, with the algorithm of its digest if
+// the client has announced that. It does not read the blob back.
 func TestBlobIsNotReadBack(t *testing.T) {
 	t.Parallel()
 	const content = "0123456789"
@@ -359,7 +359,7 @@ func (w *watchedWriter) Close() error {
 	return w.BlobWriter.Close()
 }
 
-// Every writer is closed in the end, whatever becomes of its upload.
+// The registry closes every writer in the end, however its upload ends.
 func TestEveryWriterIsClosed(t *testing.T) {
 	t.Parallel()
 	store := &watchedStore{Store: memstore.New()}
@@ -379,8 +379,8 @@ func TestEveryWriterIsClosed(t *testing.T) {
 	require.Equal(t, 5, store.closed)
 }
 
-// A body that panics, as a middleware's may, ends its session: nobody could
-// claim it any more, and nothing would ever close its writer.
+// If the body panics, as that of a middleware may, the session ends: no other
+// request could claim it, and its writer would stay open.
 func TestPanicOfABodyEndsTheUpload(t *testing.T) {
 	t.Parallel()
 	store := &watchedStore{Store: memstore.New()}
@@ -399,8 +399,7 @@ type panickingReader struct{}
 
 func (panickingReader) Read([]byte) (int, error) { panic("read") }
 
-// A writer that stops too early, and says that nothing is wrong, has lost
-// something nevertheless.
+// A writer that returns a short count without an error has lost bytes.
 func TestWriterStopsTooEarly(t *testing.T) {
 	t.Parallel()
 	var told error
@@ -424,8 +423,8 @@ func (forgetfulWriter) ReadFrom(r io.Reader) (int64, error) {
 	return int64(n - 1), nil
 }
 
-// What a store does to the annotations that it was given is not in those that
-// it gets with the next tag.
+// A store may modify the annotations of a manifest: the next tag of the same
+// manifest gets unmodified ones.
 func TestAnnotationsAreTheStoresOwn(t *testing.T) {
 	t.Parallel()
 	store := &annotatingStore{Store: memstore.New()}

@@ -116,7 +116,7 @@ func (h *handler) serveFaulty(w *responseWriter, r *Request) error {
 			r.errors = changed.errors
 		}
 		if !finished && fw.conn != nil {
-			fw.conn.Close() // After a panic, net/http does not close what it gave away.
+			fw.conn.Close() // After a panic, net/http does not close a hijacked connection.
 		}
 	}()
 	err := fw.finish(h.serveWith(fw, &changed))

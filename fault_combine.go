@@ -19,9 +19,9 @@ func (h *handler) inject(r *Request) *Fault {
 	return f
 }
 
-// over returns the fault that does what the other one does and then what f
-// does, so that f has the last word. Either of them may be nil. If f responds in
-// place of the operation, other must not.
+// over returns the fault that has the effects of other and then those of f, so
+// that f has the last word. Either of them may be nil. If f responds in place
+// of the operation, other must not.
 func (f *Fault) over(other *Fault) *Fault {
 	switch {
 	case f == nil:

@@ -32,7 +32,7 @@ func (s suffixer) Close() error {
 	return nil
 }
 
-// Faults of several options combine. The first has the last word.
+// Faults of several options combine. The first takes effect last.
 func TestFaultsCombine(t *testing.T) {
 	t.Parallel()
 	header := func(status int, value string) func(int, http.Header) int {
@@ -101,7 +101,8 @@ func TestFaultsCombine(t *testing.T) {
 	}
 }
 
-// The writers of several faults wrap the wire, that of the first innermost.
+// The writers of several faults wrap the connection, the first of them
+// innermost.
 func TestFaultsCombineOnTheWire(t *testing.T) {
 	t.Parallel()
 	var order []string

@@ -24,8 +24,8 @@ import (
 	"github.com/ocireg/registry/memstore"
 )
 
-// A faultTest is a registry over one version of HTTP, in which the faults of a
-// test happen. It has the blob faultBlob and a manifest v1 in app.
+// A faultTest is a registry over one version of HTTP, into which a test injects
+// faults. Its repository app has the blob faultBlob and the manifest v1.
 type faultTest struct {
 	*testing.T
 	h2     bool
@@ -34,7 +34,7 @@ type faultTest struct {
 	store  *memstore.Store
 
 	mu        sync.Mutex
-	fault     *registry.Fault // what happens with the next request
+	fault     *registry.Fault // the fault of the next request
 	exchanges chan *registry.Exchange
 }
 
@@ -60,7 +60,8 @@ func bothVersions(t *testing.T, test func(t *faultTest)) {
 				server.StartTLS()
 			}
 			f.url, f.client = server.URL, server.Client()
-			// The redirects are the test's to follow, the requests to repeat.
+			// The tests check redirects themselves, and no request may be
+			// repeated.
 			f.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 			f.client.Transport.(*http.Transport).DisableKeepAlives = !f.h2
 			test(f)
@@ -89,14 +90,14 @@ func (t *faultTest) next(*registry.Request) *registry.Fault {
 	return f
 }
 
-// An answered request is what a client has got.
+// An answered is a response as the client has received it.
 type answered struct {
 	*http.Response
 	body []byte
 	err  error // of the request or, with a Response, of reading the body
 }
 
-// do sends a request and has the fault happen to it.
+// do sends a request with the fault.
 func (t *faultTest) do(f *registry.Fault, method, path string, body io.Reader) answered {
 	t.Helper()
 	t.mu.Lock()
@@ -113,8 +114,8 @@ func (t *faultTest) do(f *registry.Fault, method, path string, body io.Reader) a
 	return answered{resp, content, err}
 }
 
-// requireEnded requires that err is how a client finds that the connection, or
-// with HTTP/2 the stream, was ended as end says.
+// requireEnded fails the test unless err is the error with which a client
+// notices such an end of the connection or, with HTTP/2, of the stream.
 func (t *faultTest) requireEnded(end, err error) {
 	t.Helper()
 	switch {
@@ -209,7 +210,7 @@ func TestFaultWhileReceiving(t *testing.T) {
 		}
 		for _, end := range []error{registry.CloseConnection, registry.ResetConnection} {
 			session := start()
-			// A client that is still sending may only notice that it cannot.
+			// A client that is still sending may only see its own write fail.
 			got := t.do(&registry.Fault{Before: endAfter(7, end)}, "PATCH", session, strings.NewReader("0123456789"))
 			require.Error(t, got.err)
 			require.Nil(t, got.Response)
@@ -322,7 +323,7 @@ func TestFaultHeader(t *testing.T) {
 	})
 }
 
-// A writeCloser is what Body and Wire return in tests.
+// A writeCloser is the writer that Body and Wire return in tests.
 type writeCloser struct {
 	write func(p []byte) (int, error)
 	close func() error
@@ -336,7 +337,7 @@ func anySize(wrap func(io.Writer) io.Writer) func(io.Writer, int64) io.Writer {
 	return func(w io.Writer, _ int64) io.Writer { return wrap(w) }
 }
 
-// endsAfter lets n bytes through and then ends as end says.
+// endsAfter passes n bytes on and then returns end.
 func endsAfter(n int, end error) func(w io.Writer) io.Writer {
 	return func(w io.Writer) io.Writer {
 		return writeCloser{func(p []byte) (int, error) {
@@ -448,7 +449,8 @@ func TestFaultWire(t *testing.T) {
 	})
 }
 
-// rawGet returns all that a registry answers to GET /v2/, as it is on the wire.
+// rawGet returns the whole response to GET /v2/, as the bytes of the
+// connection.
 func rawGet(t *testing.T, f *registry.Fault) (string, error) {
 	server := httptest.NewServer(registry.New(memstore.New(), registry.WithFaults(func(*registry.Request) *registry.Fault { return f })))
 	defer server.Close()
@@ -461,7 +463,7 @@ func rawGet(t *testing.T, f *registry.Fault) (string, error) {
 	return string(all), err
 }
 
-// What a client of net/http does not show.
+// Effects that a client of net/http does not show.
 func TestFaultWireBytes(t *testing.T) {
 	t.Parallel()
 	t.Run("bytes beyond the Content-Length are sent", func(t *testing.T) {
@@ -494,7 +496,7 @@ func TestFaultWireBytes(t *testing.T) {
 	}
 }
 
-// The client of a connection that is closed for writing can go on to send.
+// If the registry closes a connection for writing, the client can still send.
 func TestFaultHalfClose(t *testing.T) {
 	t.Parallel()
 	ended := make(chan struct{})

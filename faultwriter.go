@@ -40,7 +40,7 @@ func (w *commitWriter) WriteHeader(status int) {
 	w.ResponseWriter.WriteHeader(status)
 }
 
-// FlushError does nothing: the response is not to be sent, or it is short.
+// FlushError does nothing: the response is dropped, or short.
 func (w *commitWriter) FlushError() error { return nil }
 
 func (w *commitWriter) Write(p []byte) (int, error) {
@@ -71,7 +71,7 @@ type faultWriter struct {
 	request *Request
 	fault   *Fault
 
-	conn net.Conn  // the connection, once it was taken from net/http
+	conn net.Conn  // the connection, after hijacking it from net/http
 	body io.Writer // nil before the header is written
 	err  error     // the first error that ends the response
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// How a registry without a capability answers differs from that of a registry
-// that has everything in what the documentation of Without says.
+// The responses of a registry without a feature differ from those of a full
+// registry as the documentation of Without says.
 func TestWithoutACapability(t *testing.T) {
 	t.Parallel()
 	const content = "layer"
@@ -26,7 +26,7 @@ func TestWithoutACapability(t *testing.T) {
 		body          string
 		header        []string
 		with, without int
-		absent        string // a field of the response that is there if the feature is
+		absent        string // a field that the response has only with the feature
 	}{
 		{registry.AnonymousMount, "POST", "/v2/new/blobs/uploads/?mount=" + string(sum(content)), "", nil, 201, 202, ""},
 		{registry.ConditionalReads, "GET", "/v2/app/manifests/v1", "", []string{"If-None-Match", `"` + string(sum(m)) + `"`}, 304, 200, "Etag"},
@@ -90,7 +90,7 @@ func TestWithoutSchemaVersion(t *testing.T) {
 			t.want(201, lax.put(m, imageType))
 			t.want(201, lax.put(strings.Replace(indexOf(t), `"schemaVersion":2`, version, 1), indexType))
 		}
-		// Everything else is checked.
+		// The registry checks everything else.
 		m := strings.Replace(t.image("app", subjectOf("x")), `"schemaVersion":2`, `"schemaVersion":3`, 1)
 		t.wantError(400, lax.put(m, imageType), registry.CodeManifestInvalid)
 		missing := `{"config":` + toJSON(t, describe("a/b", "absent")) + `}`
@@ -109,7 +109,7 @@ func TestWithoutBlobIsolation(t *testing.T) {
 		shared.want(200, shared.call("HEAD", "/v2/app"+layer, ""))
 		require.Equal(t, [][]string{{"from"}}, t.names("/v2/_catalog", "repositories"), "a pull leaves nothing behind")
 		shared.want(201, shared.put(m, imageType))
-		// The repository has what its manifest needs now, also by itself.
+		// The push has mounted the layer, so app has it even without sharing.
 		t.wantPulled("/v2/app"+layer, "layer")
 		shared.wantError(404, shared.call("GET", "/v2/app/blobs/"+string(sum("absent")), ""), registry.CodeBlobUnknown)
 		shared.want(202, shared.call("DELETE", "/v2/new"+layer, ""))

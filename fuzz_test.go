@@ -15,12 +15,12 @@ import (
 	"github.com/ocireg/registry/memstore"
 )
 
-// FuzzServeHTTP sends a request to a registry with some content, twice. Nothing
-// that a client can send makes it panic or fail, and what can be pulled
-// afterwards is what its digest says.
+// FuzzServeHTTP sends a request to a registry with some content, twice. No
+// request may make it panic or fail, and all content that it serves afterwards
+// has the right digest.
 //
-// In the target and in the body, $BLOB, $IMAGE, $SUBJECT and $NEW stand for
-// digests of what is there or, the last one, of the body; $UPLOAD stands for
+// In the target and in the body, $BLOB, $IMAGE and $SUBJECT stand for the
+// digests of existing content, $NEW for the digest of the body, and $UPLOAD for
 // the ID of an upload session.
 func FuzzServeHTTP(f *testing.F) {
 	image := `{"schemaVersion":2,"config":{"digest":"$BLOB","size":5},"layers":[]}`
@@ -130,8 +130,8 @@ func FuzzServeHTTP(f *testing.F) {
 	})
 }
 
-// wantConsistent fails the test unless all that can be found in the registry
-// can be pulled, and is what its digest says.
+// wantConsistent fails the test unless all listed content of the registry can
+// be pulled and has the right digest.
 func (t *registryTest) wantConsistent() {
 	t.Helper()
 	for _, repo := range slices.Concat(t.names("/v2/_catalog", "repositories")...) {

@@ -22,7 +22,8 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// Determining Support, and what clients of Docker's API look for there.
+// Determining Support, and the fields that clients of Docker's API expect
+// there.
 func TestPing(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		for _, path := range []string{"/v2/", "/v2"} {
@@ -98,7 +99,7 @@ func TestUnsupportedMethodIs405(t *testing.T) {
 	}
 }
 
-// Repository names may have the API's own words in them.
+// Names of repositories may contain the words of the API.
 func TestRepositoriesNamedLikeTheAPI(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		repos := []string{
@@ -207,7 +208,7 @@ func TestReadOnly(t *testing.T) {
 	})
 }
 
-// Each operation can be left out, and what is left works.
+// A registry can be without any operation, and all others still work.
 func TestWithoutAnOperation(t *testing.T) {
 	t.Parallel()
 	for op := registry.Ping; op <= registry.ListExtensions; op++ {
@@ -296,7 +297,7 @@ func TestMiddlewareAnswersInPlace(t *testing.T) {
 		return err
 	}
 	h.wantPulled("/v2/app/manifests/v1", "mine")
-	// Once it has begun to answer, an error cuts the connection.
+	// If the response has begun, an error cuts the connection.
 	answer = func(w http.ResponseWriter, r *registry.Request) error {
 		io.WriteString(w, "half")
 		return errors.New("boom")
@@ -304,7 +305,7 @@ func TestMiddlewareAnswersInPlace(t *testing.T) {
 	require.PanicsWithValue(t, http.ErrAbortHandler, func() { h.call("GET", "/v2/app/manifests/v1", "") })
 }
 
-// What middleware changes in the request is what is served.
+// The registry serves the request as the middleware has changed it.
 func TestMiddlewareChangesTheRequest(t *testing.T) {
 	t.Parallel()
 	h := inMemory(t, registry.WithMiddleware(func(next registry.Handler) registry.Handler {
@@ -366,7 +367,7 @@ func TestRecorderGetsEveryExchange(t *testing.T) {
 		require.NoError(t, e.Err, "it is the client's")
 		require.EqualValues(t, a.Body.Len(), e.BytesOut)
 
-		// Also what is none of the API's.
+		// Also for paths that the API does not have.
 		h.want(404, h.call("GET", "/favicon.ico", ""))
 		require.Equal(t, registry.UnknownOp, last().Request.Op)
 		h.want(400, h.call("GET", "/v2/A/tags/list", ""))
@@ -377,7 +378,7 @@ func TestRecorderGetsEveryExchange(t *testing.T) {
 	})
 }
 
-// A client that goes away is told of to the recorder alone.
+// If a client disconnects, only the recorder gets the error.
 func TestRecorderIsToldOfAClientThatGoesAway(t *testing.T) {
 	t.Parallel()
 	seen := make(chan *registry.Exchange, 10)
@@ -439,7 +440,7 @@ func TestLogger(t *testing.T) {
 	require.Contains(t, line["cause"], "disk is gone")
 }
 
-// Nobody has asked for logs, so there are none.
+// By default, nothing is logged.
 func TestNothingIsLoggedByDefault(t *testing.T) {
 	var text bytes.Buffer
 	before := slog.Default()

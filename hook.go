@@ -13,7 +13,7 @@ import (
 type Handler func(w http.ResponseWriter, r *Request) error
 
 // A Middleware wraps a [Handler]. It may examine the request, respond instead
-// of next, or change what next writes.
+// of next, or change the response of next.
 type Middleware func(next Handler) Handler
 
 // A Recorder learns of every request that arrives at a registry, and of every

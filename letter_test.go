@@ -15,8 +15,7 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// The tests of this file hold the registry to the letter of the specs in cases
-// that a reading of them found after all else was right.
+// The tests in this file check rules of the specs that are easy to overlook.
 
 // put pushes a manifest by its digest.
 func (t *registryTest) put(m, mediaType string) *httptest.ResponseRecorder {
@@ -74,7 +73,7 @@ func TestMediaTypeMustBeOne(t *testing.T) {
 	})
 }
 
-// No manifest makes a response that is not well-formed, even if any is taken.
+// Every response is well-formed, even if the registry accepts any manifest.
 func TestMediaTypeOfAnyManifestIsAField(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		m := `{"mediaType":"a\u0000b/c"}`
@@ -127,7 +126,7 @@ func TestCaseOfMediaTypesDoesNotMatter(t *testing.T) {
 		upper := strings.Replace(m, imageType, strings.ToUpper(imageType), 1)
 		t.want(201, t.put(upper, ""))
 		require.Equal(t, imageType, t.wantPulled("/v2/app/manifests/"+string(sum(upper)), upper).Header().Get("Content-Type"))
-		// A layer that is not distributable need not be there.
+		// A non-distributable layer need not exist.
 		foreign := t.image("app", func(m *ocispec.Manifest) {
 			m.Layers = append(m.Layers, describe("Application/VND.oci.image.layer.nondistributable.v1.tar", "absent"))
 		})
@@ -161,8 +160,8 @@ func TestDeletionOnACondition(t *testing.T) {
 	})
 }
 
-// A condition holds while the deletion is carried out: a tag that has moved is
-// not deleted.
+// The condition still holds at the time of the deletion: a tag that has moved
+// is not deleted.
 func TestConditionalDeletionIsAtomic(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		old, moved := t.pushImage("app", ""), t.pushImage("app", "", annotated("new"))
@@ -189,8 +188,8 @@ func TestRepeatedConditionsAreOneList(t *testing.T) {
 	})
 }
 
-// RFC 9110, section 5.5: a field has no control characters, whatever a client
-// or an option says.
+// RFC 9110, section 5.5: a field has no control characters, even if a request
+// or an option does.
 func TestFieldsHaveNoControlCharacters(t *testing.T) {
 	t.Parallel()
 	h := inMemory(t, registry.WithWarnings("a\x00b\x7f"))
@@ -292,7 +291,7 @@ func TestFilterWithALiteralPlus(t *testing.T) {
 	})
 }
 
-// A query that cannot be read is not half a query.
+// The registry rejects a malformed query as a whole.
 func TestMalformedQueryIsRefused(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		m := t.image("app")
@@ -315,7 +314,8 @@ func TestNamespaceOfNoPullIsNotConfirmed(t *testing.T) {
 	}
 }
 
-// Without an endpoint, nothing is there, whatever the method and the digest.
+// Without the endpoint, the response is 404, whatever the method and the
+// digest.
 func TestEndpointThatIsNotThereIs404(t *testing.T) {
 	t.Parallel()
 	h := inMemory(t, registry.Without(registry.ListRepositories, registry.ListReferrers, registry.ListExtensions))
@@ -326,8 +326,8 @@ func TestEndpointThatIsNotThereIs404(t *testing.T) {
 	}
 }
 
-// The content of a digest has one media type in a repository, so that a push
-// does not change the type of another tag.
+// A digest has one media type in a repository, so a push does not change the
+// type of another tag.
 func TestMediaTypeOfATagStays(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		m := `{"any":"thing"}`
@@ -340,8 +340,8 @@ func TestMediaTypeOfATagStays(t *testing.T) {
 	})
 }
 
-// Docker Registry HTTP API V2, Digest Header: the digest of a signed manifest is
-// that of its payload. This registry says that it does not support them.
+// Docker Registry HTTP API V2, Digest Header: the digest of a signed manifest
+// is that of its payload. The registry refuses signed manifests.
 func TestSignedSchema1IsRefused(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		const schema1 = "application/vnd.docker.distribution.manifest.v1+"
@@ -369,12 +369,12 @@ func TestClosingPUTWithoutBodyMayHaveAContentRange(t *testing.T) {
 				t.wantPulled("/v2/app/blobs/"+string(sum(content)), content)
 			}
 		}
-		// With a body, it is that of a chunk.
+		// With a body, Content-Range is that of the chunk.
 		t.wantError(416, t.finish(t.start("app"), sum("x"), "x", "Content-Range", "1-1"), registry.CodeBlobUploadInvalid)
 	})
 }
 
-// An empty n is none.
+// An empty n counts as absent.
 func TestEmptyPageSizeIsNone(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		m := t.pushImage("app", "v1")
@@ -397,8 +397,8 @@ func TestLayerWithURLsNeedNotBeThere(t *testing.T) {
 	})
 }
 
-// A request that http.NewRequest makes of a plain reader has the ContentLength 0,
-// which means that it is unknown.
+// A request that http.NewRequest makes from a plain reader has ContentLength 0,
+// which means that the length is unknown.
 func TestBodyOfUnknownLengthOfANewRequest(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		send := func(method, target, body string, header ...string) *httptest.ResponseRecorder {
@@ -421,7 +421,7 @@ func TestBodyOfUnknownLengthOfANewRequest(t *testing.T) {
 		m := t.image("app")
 		t.want(201, send("PUT", "/v2/app/manifests/v1", m, "Content-Type", imageType))
 		t.wantPulled("/v2/app/manifests/v1", m)
-		// A client that says 0 means it.
+		// An explicit Content-Length of 0 is not unknown.
 		t.wantError(400, send("POST", "/v2/app/blobs/uploads/?digest="+string(sum("x")), "x", "Content-Length", "0"), registry.CodeSizeInvalid)
 	})
 }
@@ -436,7 +436,8 @@ func TestChunkOutOfOrderThatDoesNotFit(t *testing.T) {
 	})
 }
 
-// Clients look for the words of the spec; details are data.
+// Error messages begin with the words of the spec, which clients look for.
+// Details are data.
 func TestErrorsBeginWithTheWordsOfTheSpec(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		t.pushImage("app", "v1")
@@ -484,8 +485,7 @@ func TestWordsOfCodes(t *testing.T) {
 	require.EqualError(t, &registry.Error{Code: registry.CodeDenied, Message: "no"}, "DENIED: no")
 }
 
-// Whether a digest is that of a blob or of a manifest does not depend on the
-// store: a manifest is no blob.
+// A manifest is not a blob, in either store.
 func TestManifestIsNoBlob(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		m := t.pushImage("app", "v1")
@@ -494,7 +494,7 @@ func TestManifestIsNoBlob(t *testing.T) {
 		}
 		t.want(202, t.call("POST", "/v2/other/blobs/uploads/?from=app&mount="+string(sum(m)), ""))
 		t.wantPulled("/v2/app/manifests/v1", m)
-		// One that was pushed as a blob as well is.
+		// A manifest that was also pushed as a blob is.
 		t.pushBlob("app", m)
 		t.wantPulled("/v2/app/blobs/"+string(sum(m)), m)
 		t.wantPulled("/v2/app/manifests/v1", m)

@@ -17,7 +17,7 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// next returns where the Link of an answer leads, or "".
+// next returns the target of the Link in a response, or "".
 func next(t testing.TB, a *httptest.ResponseRecorder) string {
 	t.Helper()
 	link := a.Header().Get("Link")
@@ -28,7 +28,7 @@ func next(t testing.TB, a *httptest.ResponseRecorder) string {
 	return link[1:strings.IndexByte(link, '>')]
 }
 
-// names returns the names that the pages from the target on list in a field.
+// names returns the names in a field of all pages, from the target on.
 func (t *registryTest) names(target, field string) (pages [][]string) {
 	t.Helper()
 	for target != "" {
@@ -76,7 +76,7 @@ func TestTagsAreListed(t *testing.T) {
 			{"?last=a", [][]string{tags[6:]}},
 			{"?last=", [][]string{tags}},
 			{"?last=v1.0.0", [][]string{{}}},
-			{"?last=a-", [][]string{tags[6:]}}, // which there is not
+			{"?last=a-", [][]string{tags[6:]}}, // a name that does not exist
 			{"?last=~&n=4", [][]string{{}}},
 			{"?n=4&last=_", [][]string{tags[5:9], tags[9:]}},
 		} {
@@ -100,7 +100,7 @@ func TestTagsOfARepositoryWithoutTags(t *testing.T) {
 	})
 }
 
-// The page size of the registry is what an answer has at the most.
+// The page size of the registry is the most that a response has.
 func TestPageSize(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		m := t.image("app")
@@ -123,7 +123,7 @@ func TestPageSize(t *testing.T) {
 	}, registry.WithPageSize(3))
 }
 
-// A page without entries would lead nowhere.
+// A page without entries could not have a Link to the next.
 func TestPageHasAnEntryAtLeast(t *testing.T) {
 	t.Parallel()
 	for _, size := range []int{0, -1, 1} {
@@ -187,7 +187,7 @@ func TestReferrersAreListed(t *testing.T) {
 		for content, mediaType := range map[string]string{index: indexType, indexWithType: indexType, artifact: "application/vnd.oci.artifact.manifest.v1+json", unknown: "a/b"} {
 			t.want(201, t.call("PUT", "/v2/app/manifests/"+string(sum(content)), content, "Content-Type", mediaType))
 		}
-		// Neither what refers to something else nor what is elsewhere.
+		// Other subjects and other repositories have no effect.
 		t.pushImage("app", "", subjectOf("other"))
 		t.pushImage("elsewhere", "", subjectOf(m))
 
@@ -209,7 +209,7 @@ func TestReferrersAreListed(t *testing.T) {
 		require.NotContains(t, t.call("GET", "/v2/app/referrers/"+string(sum(m))+"?artifactType=", "").Header(), "Oci-Filters-Applied")
 		require.Zero(t, t.want(200, t.call("HEAD", "/v2/app/referrers/"+string(sum(m)), "")).Body.Len())
 
-		// Filtered, whole and page by page.
+		// Filtered, in one response and in pages.
 		for _, artifactType := range []string{"a/type", "a/config", "a/artifact", "a/none", imageType} {
 			filtered := slices.DeleteFunc(slices.Clone(want), func(d ocispec.Descriptor) bool { return d.ArtifactType != artifactType })
 			query := "?artifactType=" + url.QueryEscape(artifactType)
@@ -221,7 +221,7 @@ func TestReferrersAreListed(t *testing.T) {
 		pages := t.referrers("app", sum(m), "?n=4")
 		require.Equal(t, [][]ocispec.Descriptor{want[:4], want[4:]}, pages)
 
-		// What is deleted is not listed.
+		// Deleted referrers are not listed.
 		t.want(202, t.call("DELETE", "/v2/app/manifests/"+string(want[2].Digest), ""))
 		require.Equal(t, slices.Delete(want, 2, 3), slices.Concat(t.referrers("app", sum(m), "")...))
 		t.want(202, t.call("DELETE", "/v2/app/manifests/"+string(sum(m)), ""))
@@ -257,8 +257,8 @@ func TestReferrersThatAreTooManyForAManifest(t *testing.T) {
 			r := t.pushImage("app", "", subjectOf(m), annotated(strings.Repeat(fmt.Sprint(i), 3000)))
 			want[sum(r)] = true
 		}
-		// The list may escape more than the manifest does. This one is alone
-		// larger than a list should be, and there is no way around it.
+		// The list may escape more characters than the manifest does. This
+		// entry alone exceeds the limit of a list.
 		r := strings.Replace(t.image("app", subjectOf(m), annotated("@")), "@", strings.Repeat("<", 9000), 1)
 		t.want(201, t.call("PUT", "/v2/app/manifests/large", r, "Content-Type", imageType))
 		want[sum(r)] = true
@@ -285,14 +285,15 @@ func TestReferrersThatAreTooManyForAManifest(t *testing.T) {
 	}, registry.WithManifestLimit(10_000))
 }
 
-// Enabling the Referrers API: what was pushed before is listed as well.
+// Enabling the Referrers API: the list includes manifests that were pushed
+// before.
 func TestReferrersFromBeforeTheAPIWasThere(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		before := t.over(registry.Without(registry.ListReferrers))
 		m := before.pushImage("app", "v1")
 		old := before.pushImage("app", "", subjectOf(m))
 		before.wantError(404, before.call("GET", "/v2/app/referrers/"+string(sum(m)), ""), registry.CodeUnsupported)
-		// The client keeps a list, under a tag of the referrers tag schema.
+		// The client keeps a list under a tag of the referrers tag schema.
 		tag := "sha256-" + sum(m).Encoded()
 		list := toJSON(t, ocispec.Index{Versioned: versioned, MediaType: indexType, Manifests: []ocispec.Descriptor{describe(imageType, old)}})
 		before.want(201, before.call("PUT", "/v2/app/manifests/"+tag, list, "Content-Type", indexType))
@@ -300,12 +301,12 @@ func TestReferrersFromBeforeTheAPIWasThere(t *testing.T) {
 		pages := t.referrers("app", sum(m), "")
 		require.Len(t, pages[0], 1)
 		require.Equal(t, sum(old), pages[0][0].Digest)
-		// The tag is still one that clients of the old API find.
+		// Clients without the API still find the tag.
 		t.wantPulled("/v2/app/manifests/"+tag, list)
 	})
 }
 
-// Link leads on with all that the client has asked for.
+// Link keeps all parameters of the request.
 func TestLinkKeepsTheQuery(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		m := t.image("team/app")

@@ -24,7 +24,7 @@ const (
 	indexType = ocispec.MediaTypeImageIndex
 )
 
-// Pulling manifests: the bytes are those that were pushed, and so is the type.
+// Pulling manifests: the bytes and the media type are those of the push.
 func TestManifestIsServedAsItWasPushed(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		m := "\n\t" + t.image("app") + "\r\n "
@@ -136,12 +136,12 @@ func TestManifestGetsTheTagsInParameters(t *testing.T) {
 		for _, tag := range tags {
 			t.wantPulled("/v2/app/manifests/"+tag, m)
 		}
-		// All or nothing.
+		// An invalid tag fails the whole request.
 		a = t.want(201, t.call("PUT", path+"?tag=a&tag=b&tag=a", m, "Content-Type", imageType))
 		require.Equal(t, []string{"a, b"}, a.Header().Values("OCI-Tag"))
 		t.wantError(400, t.call("PUT", path+"?tag=good&tag=-bad", m, "Content-Type", imageType), registry.CodeManifestInvalid)
 		t.want(404, t.call("GET", "/v2/app/manifests/good", ""))
-		// They are for pushing by digest.
+		// The parameters are only for pushes by digest.
 		a = t.want(201, t.call("PUT", "/v2/app/manifests/v1?tag=v2", m, "Content-Type", imageType))
 		require.Empty(t, a.Header().Values("OCI-Tag"))
 		t.want(404, t.call("GET", "/v2/app/manifests/v2", ""))
@@ -219,7 +219,7 @@ func TestManifestIsPushedOnACondition(t *testing.T) {
 	})
 }
 
-// Of those who write only if nobody else has, one is the first.
+// If several clients push a new tag with If-None-Match, exactly one succeeds.
 func TestOneOfManyConditionalWritersWins(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		const writers = 8
@@ -312,8 +312,8 @@ func TestManifestsOfAllKinds(t *testing.T) {
 	})
 }
 
-// Clients should send a Content-Type. Of those that do not, the manifest says
-// what it is.
+// Clients should send a Content-Type. Without one, the manifest itself has the
+// media type.
 func TestManifestWithoutContentType(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		image := t.image("app")
@@ -362,8 +362,8 @@ func TestInvalidManifestIsRefused(t *testing.T) {
 	})
 }
 
-// A registry may reject a manifest of what it has not, with
-// MANIFEST_BLOB_UNKNOWN (section Push). This one does.
+// A registry may reject a manifest with missing blobs with
+// MANIFEST_BLOB_UNKNOWN (section Push). This registry does.
 func TestManifestOfWhatIsMissingIsRefused(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		layers := func(l ...ocispec.Descriptor) func(*ocispec.Manifest) {
@@ -377,7 +377,7 @@ func TestManifestOfWhatIsMissingIsRefused(t *testing.T) {
 		}
 		t.want(404, t.call("GET", "/v2/app/manifests/v1", ""))
 
-		// What is elsewhere is not here.
+		// Blobs in another repository do not count.
 		t.pushBlob("other", "one")
 		t.pushBlob("app", "two")
 		m = t.image("app", layers(describe("a/b", "one"), describe("a/b", "two")))
@@ -387,8 +387,7 @@ func TestManifestOfWhatIsMissingIsRefused(t *testing.T) {
 		a = t.wantError(400, t.call("PUT", "/v2/app/manifests/v3", index, "Content-Type", indexType), registry.CodeManifestBlobUnknown)
 		require.Contains(t, a.Body.String(), string(sum(m)))
 
-		// Layers that nobody may distribute need not be there, and neither
-		// need the subject.
+		// Non-distributable layers and the subject need not exist.
 		for _, mediaType := range []string{
 			"application/vnd.oci.image.layer.nondistributable.v1.tar+gzip",
 			"application/vnd.oci.image.layer.nondistributable.v1.tar",
@@ -438,7 +437,7 @@ func TestAnythingIsAManifestIfAskedFor(t *testing.T) {
 		h.want(201, h.call("PUT", path, tt.content, header...))
 		require.Equal(t, tt.served, h.wantPulled(path, tt.content).Header().Get("Content-Type"))
 	}
-	// A digest still has to be right.
+	// The digest must still match.
 	h.wantError(400, h.call("PUT", "/v2/app/manifests/"+string(sum("x")), "junk"), registry.CodeDigestInvalid)
 }
 
@@ -459,7 +458,8 @@ func TestSubjectIsConfirmed(t *testing.T) {
 		require.Equal(t, string(sum(plain)), a.Header().Get("OCI-Subject"))
 		a = t.want(201, t.call("PUT", "/v2/app/manifests/v1", plain, "Content-Type", imageType))
 		require.Empty(t, a.Header().Get("OCI-Subject"))
-		// Without the API, the client has to be told that it must help itself.
+		// Without the API, the response must not have OCI-Subject, so that the
+		// client maintains the list itself.
 		a = t.over(registry.Without(registry.ListReferrers)).call("PUT", "/v2/app/manifests/v3", index, "Content-Type", indexType)
 		t.want(201, a)
 		require.Empty(t, a.Header().Get("OCI-Subject"))

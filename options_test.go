@@ -10,7 +10,7 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// Package registrytest sorts the options that it is given this way.
+// Package registrytest sorts its options this way.
 func TestOptionsOfAnOption(t *testing.T) {
 	t.Parallel()
 	one, two, three := registry.WithPageSize(1), registry.WithManifestLimit(1<<20), registry.WithReadOnly()
@@ -40,7 +40,7 @@ func TestNilOption(t *testing.T) {
 	}
 }
 
-// Misuse is reported at the call, in one sentence.
+// New and the options report misuse at the call, in one sentence.
 func TestNilArguments(t *testing.T) {
 	t.Parallel()
 	require.PanicsWithValue(t, "registry: New needs a store; memstore.New() makes an empty one", func() { registry.New(nil) })
@@ -56,13 +56,13 @@ func TestNilArguments(t *testing.T) {
 	}
 }
 
-// A logbook is a recorder that writes down what it is told.
+// A logbook is a recorder that writes one line for each call.
 type logbook []string
 
 func (l *logbook) Arrive(r *registry.Request)  { *l = append(*l, "arrive "+r.String()) }
 func (l *logbook) Record(x *registry.Exchange) { *l = append(*l, fmt.Sprint("record ", x.Status)) }
 
-// take returns what was written and begins a new page.
+// take returns the lines and clears the logbook.
 func (l *logbook) take() []string {
 	lines := *l
 	*l = nil

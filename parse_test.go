@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What is remembered of a manifest stays as long as the registry does: it must
-// not be much, and 4 MiB of "{}," become 165.
+// The registry keeps parsed manifests for as long as it exists, so they must be
+// small: 4 MiB of "{}," would become 165.
 func TestLargeManifestIsNotRemembered(t *testing.T) {
 	t.Parallel()
 	h := &handler{}

@@ -12,8 +12,8 @@ import (
 	"github.com/ocireg/registry/memstore"
 )
 
-// TestOddRanges has what RFC 9110, section 14, says of ranges that
-// [http.ServeContent] alone answers otherwise.
+// TestOddRanges has the cases of RFC 9110, section 14, that [http.ServeContent]
+// alone gets wrong.
 func TestOddRanges(t *testing.T) {
 	h := registry.New(memstore.New())
 	d := string(digest.FromString("hello world"))

@@ -11,13 +11,13 @@ import (
 	"github.com/ocireg/registry/internal/names"
 )
 
-// An Op is what a request asks of the registry: one of the endpoints of the
+// An Op is an operation of the registry: one of the endpoints of the
 // distribution spec, section Endpoints. The zero Op is UnknownOp.
 type Op uint8
 
 // The operations.
 const (
-	UnknownOp        Op = iota // a path or a method that is none of the API's
+	UnknownOp        Op = iota // a path or method that the API does not have
 	Ping                       // GET /v2/ (end-1)
 	GetBlob                    // GET of a blob (end-2)
 	HeadBlob                   // HEAD of a blob (end-2)
@@ -67,8 +67,8 @@ func ParseOp(name string) (Op, error) {
 	return UnknownOp, fmt.Errorf("no operation is called %q", name)
 }
 
-// Writes reports whether the operation changes what the registry holds, or is
-// a step of one that does.
+// Writes reports whether the operation changes the content of the registry, or
+// is a step of an operation that does.
 func (op Op) Writes() bool {
 	switch op {
 	case DeleteBlob, PutManifest, DeleteManifest, DeleteTag,
@@ -78,9 +78,9 @@ func (op Op) Writes() bool {
 	return false
 }
 
-// A Request is an HTTP request and what it asks for. The URL was parsed once,
-// into the fields below: hooks and operations look at these and never at the
-// path, so that all of them see the same thing.
+// A Request is an HTTP request and its parsed URL. The registry parses the URL
+// once, into the fields below. Hooks and operations use these fields and never
+// the path, so all of them agree.
 type Request struct {
 	*http.Request
 
@@ -120,13 +120,13 @@ type Request struct {
 	// middleware sets it, as it does User.
 	Scope string
 
-	// route is the endpoint that the path names.
+	// route is the endpoint of the path.
 	route route
 
-	// err is what is wrong with the path, if anything.
+	// err is the error in the path, or nil.
 	err error
 
-	// fault is what goes wrong on purpose, or nil.
+	// fault is the injected fault, or nil.
 	fault *Fault
 
 	// errors are the errors in the response.
@@ -160,7 +160,7 @@ func (r *Request) String() string {
 	return s
 }
 
-// A route is an endpoint, whatever the method.
+// A route is an endpoint without its method.
 type route uint8
 
 const (
@@ -177,9 +177,9 @@ const (
 	tokenRoute
 )
 
-// routes says what each method means at each route. DELETE of a manifest and
-// POST to the uploads stand for several operations, which the reference or the
-// query tells apart.
+// routes maps each route and method to an operation. DELETE of a manifest and
+// POST to the uploads stand for several operations; the reference or the query
+// selects one.
 var routes = [...][]struct {
 	method string
 	op     Op
@@ -197,10 +197,10 @@ var routes = [...][]struct {
 	tokenRoute:     {{"GET", GetToken}, {"POST", GetToken}},
 }
 
-// ParseRequest reads the method and the URL of an HTTP request. It is the way
-// in which a registry reads them: no body is read and no store asked. If the
-// registry would refuse the request for its method or URL, ParseRequest returns
-// that [*Error], and a Request with all that it could read.
+// ParseRequest reads the method and the URL of an HTTP request as a registry
+// does. It reads no body and calls no store. If the registry would refuse the
+// method or URL, ParseRequest returns that [*Error], and a Request with all the
+// parts that it could read.
 func ParseRequest(hr *http.Request) (*Request, error) {
 	r := new(Request)
 	r.parse(hr, "")
@@ -210,8 +210,8 @@ func ParseRequest(hr *http.Request) (*Request, error) {
 	return r, r.err
 }
 
-// parse reads hr, whose path begins with the prefix, into r. It leaves an error
-// in r.err, and fills in the rest as far as it can be read.
+// parse reads hr, whose path begins with the prefix, into r. It stores an error
+// in r.err, and fills in the other fields as far as it can.
 func (r *Request) parse(hr *http.Request, prefix string) {
 	r.Request, r.Prefix = hr, prefix
 	path, ok := strings.CutPrefix(hr.URL.Path, prefix)
@@ -254,7 +254,7 @@ func (r *Request) parse(hr *http.Request, prefix string) {
 	}
 	if hr.URL.RawQuery != "" {
 		if _, err := url.ParseQuery(hr.URL.RawQuery); err != nil {
-			// To drop what is malformed would be to do something else than asked.
+			// Ignoring a malformed parameter would change the operation.
 			e := Errorf(CodeUnsupported, "malformed query: %v", err)
 			e.Status = http.StatusBadRequest
 			r.err = e
@@ -269,16 +269,16 @@ func methodNotSupported() *Error {
 	return Errorf(CodeUnsupported, "the method is not supported here")
 }
 
-// noEndpoint returns the error for a path that leads nowhere.
+// noEndpoint returns the error for a path without an endpoint.
 func noEndpoint() error {
 	e := Errorf(CodeUnsupported, "no such endpoint")
 	e.Status = http.StatusNotFound
 	return e
 }
 
-// splitPath tells which route the path is of, and returns the repository and
-// the last element where the route has them. It reads from the right, because
-// a repository's name may have the API's own words in it.
+// splitPath returns the route of the path, and the repository and the last
+// element if the route has them. It reads from the right, because the name of a
+// repository may contain the words of the API.
 func splitPath(path string) (rt route, repo, last string) {
 	rest, ok := strings.CutPrefix(path, "/v2/")
 	switch {
@@ -333,7 +333,8 @@ func (r *Request) parseReference(ref string) {
 		r.Op = DeleteTag
 	}
 	if !names.Tag(ref) {
-		// There can be no manifest of that name; only to make one is wrong.
+		// No manifest can have that name: a pull finds nothing, and only a push
+		// is invalid.
 		r.err = Errorf(CodeManifestUnknown, "%q is not a valid tag", ref)
 		if r.Op == PutManifest {
 			r.err = Errorf(CodeManifestInvalid, "%q is not a valid tag", ref)
@@ -352,7 +353,7 @@ func (r *Request) parseDigest(s string) {
 	r.Digest = d
 }
 
-// parseUploads tells apart the operations that a POST to the uploads can be.
+// parseUploads selects the operation of a POST to the uploads.
 func (r *Request) parseUploads() {
 	if r.URL.RawQuery == "" {
 		return

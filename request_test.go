@@ -15,7 +15,7 @@ import (
 	"github.com/ocireg/registry/internal/names"
 )
 
-// parsed is what a request line is parsed into.
+// parsed is the result of parsing a request line.
 func parsed(method, target string) *Request {
 	r := new(Request)
 	r.parse(httptest.NewRequest(method, target, nil), "")
@@ -60,7 +60,8 @@ func TestParse(t *testing.T) {
 		{"HEAD /v2/a/blobs/uploads/id", Request{Op: GetUpload, Repo: "a", Session: "id"}},
 		{"DELETE /v2/a/blobs/uploads/id", Request{Op: CancelUpload, Repo: "a", Session: "id"}},
 
-		// From the right, as names may have the same words in them.
+		// The path is read from the right, because names may contain the same
+		// words.
 		{"GET /v2/a/manifests/b/manifests/c", Request{Op: GetManifest, Repo: "a/manifests/b", Tag: "c"}},
 		{"GET /v2/blobs/uploads/manifests/uploads", Request{Op: GetManifest, Repo: "blobs/uploads", Tag: "uploads"}},
 		{"POST /v2/blobs/uploads/blobs/uploads/", Request{Op: StartUpload, Repo: "blobs/uploads"}},
@@ -151,7 +152,7 @@ func TestOpsHaveNames(t *testing.T) {
 	}
 }
 
-// Every operation but those that only read is one that writes.
+// All operations write, except for those that only read.
 func TestOpsThatWrite(t *testing.T) {
 	t.Parallel()
 	for op := range Op(numOps) {
@@ -181,7 +182,7 @@ func TestRequestInOneLine(t *testing.T) {
 	require.Equal(t, "unknown", new(Request).String())
 }
 
-// Every code of the spec has the status that the spec's endpoints have for it.
+// Every code has the status that the endpoints of the spec have for it.
 func TestCodesHaveAStatus(t *testing.T) {
 	t.Parallel()
 	for code, status := range map[Code]int{
@@ -212,8 +213,8 @@ func TestErrorsAreFoundInATree(t *testing.T) {
 	}
 }
 
-// FuzzParse checks what has to be true of every parsed request, and that names
-// and tags are what the spec's expressions say.
+// FuzzParse checks properties of every parsed request, and names and tags
+// against the expressions in the spec.
 func FuzzParse(f *testing.F) {
 	d := string(digest.FromString("x"))
 	for _, target := range []string{
@@ -244,7 +245,7 @@ func FuzzParse(f *testing.F) {
 			require.GreaterOrEqual(t, e.status(), 400)
 			require.Less(t, e.status(), 500)
 		} else if r.Op != UnknownOp {
-			// Parsing is stable: what was read leads to the same again.
+			// Parsing is stable: the canonical path leads to the same request.
 			var again Request
 			again.parse(&http.Request{Method: method, URL: &url.URL{Path: canonical(&r), RawQuery: query}}, "")
 			require.NoError(t, again.err)
@@ -254,7 +255,7 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// canonical returns the path of a request that was parsed.
+// canonical returns the path of a parsed request.
 func canonical(r *Request) string {
 	path := "/v2/"
 	if r.Repo != "" {
@@ -281,7 +282,7 @@ func canonical(r *Request) string {
 	return path
 }
 
-// What ParseRequest says is what a registry that has everything answers.
+// ParseRequest returns the errors of a registry with all features.
 func TestParseRequest(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {

@@ -11,9 +11,9 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// A Store keeps the content of a registry: bytes and indexes. It knows nothing
-// of HTTP. The handler has parsed, hashed and validated everything that it passes
-// to a Store, and does not check again what it gets back.
+// A Store keeps the content of a registry: bytes and indexes. It does not deal
+// with HTTP. The handler has parsed, hashed and validated everything that it
+// passes to a Store, and trusts everything that a Store returns.
 //
 // Methods may be called concurrently. A repository comes into being with the
 // first blob or manifest that is put into it. Content belongs to its repository:

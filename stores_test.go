@@ -20,7 +20,7 @@ import (
 	"github.com/ocireg/registry/registrytest/conformance"
 )
 
-// stores are the stores that the behaviour of a registry is tested over.
+// stores are the stores of the tests that run over each of them.
 var stores = []struct {
 	name string
 	open func(t testing.TB) registry.Store
@@ -43,7 +43,7 @@ func TestRegistryMeetsTheSpec(t *testing.T) {
 	}
 }
 
-// A registryTest is a registry that a test talks to without a network.
+// A registryTest is a registry that a test calls without a network.
 type registryTest struct {
 	*testing.T
 	http.Handler
@@ -74,8 +74,8 @@ func (t *registryTest) over(opts ...registry.Option) *registryTest {
 	return &registryTest{t.T, registry.New(t.store, opts...), t.store}
 }
 
-// call sends a request and returns the answer. The header has names and values
-// in turns.
+// call sends a request and returns the response. The header has alternating
+// names and values.
 func (t *registryTest) call(method, target, body string, header ...string) *httptest.ResponseRecorder {
 	t.Helper()
 	r := httptest.NewRequest(method, target, strings.NewReader(body))
@@ -87,15 +87,15 @@ func (t *registryTest) call(method, target, body string, header ...string) *http
 	return w
 }
 
-// want fails the test unless the answer has the status.
+// want fails the test unless the response has the status.
 func (t *registryTest) want(status int, a *httptest.ResponseRecorder) *httptest.ResponseRecorder {
 	t.Helper()
 	require.Equal(t, status, a.Code, a.Body)
 	return a
 }
 
-// wantError fails the test unless the answer is an error as the spec's section
-// Error Codes has it, with the status and the codes.
+// wantError fails the test unless the response is an error in the form of the
+// spec (section Error Codes), with the status and the codes.
 func (t *registryTest) wantError(status int, a *httptest.ResponseRecorder, codes ...registry.Code) *httptest.ResponseRecorder {
 	t.Helper()
 	t.want(status, a)
@@ -150,8 +150,8 @@ func (t *registryTest) pushImage(repo, reference string, edit ...func(*ocispec.M
 	return m
 }
 
-// image pushes the blobs of an image and returns its manifest, after it was
-// edited.
+// image pushes the blobs of an image and returns its manifest, after edit has
+// changed it.
 func (t *registryTest) image(repo string, edit ...func(*ocispec.Manifest)) string {
 	t.Helper()
 	t.pushBlob(repo, "{}")
@@ -188,7 +188,7 @@ func toJSON(t testing.TB, v any) string {
 	return string(b)
 }
 
-// start starts an upload session and returns where it goes on.
+// start starts an upload session and returns its location.
 func (t *registryTest) start(repo string) string {
 	t.Helper()
 	return t.want(202, t.call("POST", "/v2/"+repo+"/blobs/uploads/", "")).Header().Get("Location")
@@ -200,5 +200,5 @@ func (t *registryTest) chunk(location string, first int, content string) *httpte
 	return t.call("PATCH", location, content, "Content-Range", fmt.Sprintf("%d-%d", first, first+len(content)-1))
 }
 
-// unknownLength hides from an HTTP client how long a body is.
+// unknownLength hides the length of a body from an HTTP client.
 type unknownLength struct{ *bytes.Reader }

@@ -24,8 +24,8 @@ import (
 	"github.com/ocireg/registry/memstore"
 )
 
-// wantUpload fails the test unless the answer says where the upload goes on
-// and that size bytes have arrived.
+// wantUpload fails the test unless the response has the location of the upload
+// and says that size bytes have arrived.
 func (t *registryTest) wantUpload(status int, a *httptest.ResponseRecorder, repo string, size int) string {
 	t.Helper()
 	t.want(status, a)
@@ -116,7 +116,7 @@ func TestUploadInChunks(t *testing.T) {
 	})
 }
 
-// A chunk out of order is 416, which tells where to go on.
+// A chunk out of order is 416, and the response says where to continue.
 func TestChunkOutOfOrder(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		const content = "0123456789"
@@ -155,15 +155,15 @@ func TestContentRangeMustBeOne(t *testing.T) {
 		for _, header := range []string{"0-3", "0-5", "0-9223372036854775807"} {
 			t.wantError(400, t.call("PATCH", location, "01234", "Content-Range", header), registry.CodeSizeInvalid)
 		}
-		// None of it has been taken.
+		// The registry has not stored any of it.
 		t.wantUpload(204, t.call("GET", location, ""), "app", 0)
 		t.want(202, t.call("PATCH", location, "01234", "Content-Range", "0-4"))
 		t.want(201, t.finish(location, sum("01234"), ""))
 	})
 }
 
-// A body that is not as long as its Content-Range is found out when it has
-// arrived. Nothing can be made of the session then.
+// If the body does not have the length in its Content-Range, the registry
+// notices after it has arrived. The session cannot be continued then.
 func TestBodyIsNotAsLongAsItsContentRange(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		for _, body := range []string{"0123", "012345"} {
@@ -194,7 +194,7 @@ func TestContentOfAnotherDigestIsNotStored(t *testing.T) {
 			}
 			t.wantNoUpload(location)
 		}
-		// What is no digest leaves the session as it is.
+		// A malformed digest leaves the session as it is.
 		location := t.start("app")
 		for _, d := range []digest.Digest{"", "x", "sha256:x", "md5:9a0364b9e99bb480dd25e1f0284c8555", "sha256-" + digest.Digest(sum("x").Encoded())} {
 			t.wantError(400, t.finish(location, d, "content"), registry.CodeDigestInvalid)
@@ -243,7 +243,7 @@ func TestMinimumOfChunks(t *testing.T) {
 			require.Equal(t, "5", a.Header().Get("OCI-Chunk-Min-Length"))
 			return a.Header().Get("Location")
 		}
-		// The last one may be shorter, and the only one as well.
+		// The last chunk may be shorter, also if it is the only one.
 		location := start()
 		t.want(202, t.chunk(location, 0, "01234"))
 		t.want(202, t.chunk(location, 5, "567890"))
@@ -254,7 +254,7 @@ func TestMinimumOfChunks(t *testing.T) {
 		t.want(201, t.finish(location, sum("012345"), "5", "Content-Range", "5-5"))
 		t.want(201, t.finish(start(), sum("0"), "0"))
 
-		// But nothing may come after a short one.
+		// A chunk after a short one is an error.
 		for _, finish := range []bool{true, false} {
 			for _, header := range [][]string{{"Content-Range", "3-7"}, nil} {
 				location = start()
@@ -264,17 +264,17 @@ func TestMinimumOfChunks(t *testing.T) {
 				} else {
 					t.wantError(400, t.call("PATCH", location, "34567", header...), registry.CodeSizeInvalid)
 				}
-				// It can still be the last.
+				// A closing PUT can still follow.
 				t.wantUpload(204, t.call("GET", location, ""), "app", 3)
 				t.want(201, t.finish(location, sum("012"), ""))
 			}
 		}
-		// Out of order is out of order first.
+		// For a chunk out of order, the response is 416 in any case.
 		location = start()
 		t.want(202, t.chunk(location, 0, "012"))
 		t.want(416, t.chunk(location, 0, "01234"))
 
-		// What is left of one that broke off may be sent.
+		// The client may send the rest of a chunk that broke off.
 		location = start()
 		t.want(202, t.chunk(location, 0, "01234"))
 		r := httptest.NewRequest("PATCH", location, io.MultiReader(strings.NewReader("5"), iotest.ErrReader(io.ErrUnexpectedEOF)))
@@ -322,7 +322,7 @@ func TestUploadExpires(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				h := inMemory(t, tt.options...)
 				used, unused, other := h.start("app"), h.start("app"), h.start("other")
-				// Each request is a sign of life, also to ask how far it got.
+				// Each request renews the session, also GET of its status.
 				for i := range 5 {
 					time.Sleep(tt.expiry - 1)
 					switch i % 3 {
@@ -344,7 +344,7 @@ func TestUploadExpires(t *testing.T) {
 	}
 }
 
-// What has expired is given back to the store, as soon as anybody looks.
+// The next request discards expired uploads.
 func TestExpiredUploadIsClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &watchedStore{Store: memstore.New()}
@@ -359,8 +359,7 @@ func TestExpiredUploadIsClosed(t *testing.T) {
 	})
 }
 
-// A body that is being received keeps its session alive, however long it
-// takes.
+// A session does not expire while it receives a body, however long that takes.
 func TestUploadDoesNotExpireWhileItIsReceived(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := inMemory(t)
@@ -375,7 +374,7 @@ func TestUploadDoesNotExpireWhileItIsReceived(t *testing.T) {
 		}()
 		io.WriteString(out, "x")
 		time.Sleep(10 * time.Hour)
-		h.want(202, h.call("POST", "/v2/app/blobs/uploads/", "")) // others are looked at
+		h.want(202, h.call("POST", "/v2/app/blobs/uploads/", "")) // expires the idle sessions
 		io.WriteString(out, "y")
 		out.Close()
 		require.Equal(t, 202, <-done)
@@ -384,7 +383,7 @@ func TestUploadDoesNotExpireWhileItIsReceived(t *testing.T) {
 	})
 }
 
-// stall starts a PATCH that is not complete before it is told to go on.
+// stall starts a PATCH whose body ends only when the test says so.
 func (t *registryTest) stall(location, content string) (body *io.PipeWriter, done chan *httptest.ResponseRecorder) {
 	in, body := io.Pipe()
 	done = make(chan *httptest.ResponseRecorder, 1)
@@ -395,13 +394,13 @@ func (t *registryTest) stall(location, content string) (body *io.PipeWriter, don
 	}()
 	_, err := io.WriteString(body, content)
 	require.NoError(t, err)
-	// It has arrived when more is asked for.
+	// The bytes have arrived when the registry reads on.
 	body.Write(nil)
 	return body, done
 }
 
-// While one request writes to a session, another cannot, but can ask how far
-// it has got; and other sessions go on.
+// While one request writes to a session, another request cannot write to it but
+// can get its status. Other sessions are not affected.
 func TestOneRequestAtATimeWritesToASession(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		location := t.start("app")
@@ -414,7 +413,7 @@ func TestOneRequestAtATimeWritesToASession(t *testing.T) {
 			require.Equal(t, location, t.wantUpload(416, a, "app", 5), "the client can go on")
 		}
 		t.wantError(400, t.call("DELETE", location, ""), registry.CodeBlobUploadInvalid)
-		// Nobody else waits.
+		// Other sessions do not wait.
 		t.want(201, t.finish(t.start("app"), sum("y"), "y"))
 		t.wantPulled("/v2/app/blobs/"+string(sum("y")), "y")
 		t.pushImage("app", "v1")
@@ -450,7 +449,7 @@ func TestOneOfManyWritersToASessionWins(t *testing.T) {
 	})
 }
 
-// A body that breaks off leaves what has arrived.
+// If a body breaks off, the registry keeps the bytes that have arrived.
 func TestUploadIsResumed(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		const content = "0123456789"
@@ -466,7 +465,7 @@ func TestUploadIsResumed(t *testing.T) {
 	})
 }
 
-// The same over a network: the client goes away in the middle of a chunk.
+// The same over a network: the client disconnects in the middle of a chunk.
 func TestUploadIsResumedWhenTheClientComesBack(t *testing.T) {
 	t.Parallel()
 	for _, s := range stores {
@@ -503,7 +502,7 @@ func TestUploadIsResumedWhenTheClientComesBack(t *testing.T) {
 	}
 }
 
-// A monolithic PUT that breaks off stores nothing, and can be resumed as well.
+// A monolithic PUT that breaks off stores no blob and can be resumed.
 func TestBrokenOffPutStoresNothing(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		const content = "0123456789"
@@ -529,7 +528,8 @@ type broken struct{}
 
 func (broken) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
 
-// Real clients keep to what the answers say, which may be on another host.
+// Real clients use the Locations of the responses, which may be on another
+// host.
 func TestUploadOverANetwork(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		server := httptest.NewServer(t)

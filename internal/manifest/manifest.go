@@ -33,7 +33,7 @@ type Document struct {
 	Annotations   map[string]string
 
 	inferred string // the type by the document itself
-	err      error  // what is wrong with the properties, for Check
+	err      error  // the error in the properties, for Check
 }
 
 // Parse reads a manifest of the media type, or of the type that its own fields
