@@ -70,6 +70,11 @@ type Auth struct {
 	// some leave out expires_in or issued_at.
 	TokenResponse func(fields map[string]any)
 
+	// CheckHash, if it is not nil, reports whether the password has the hash from
+	// an htpasswd file. For bcrypt it calls bcrypt.CompareHashAndPassword of
+	// golang.org/x/crypto. Set it before [Auth.AddHtpasswd].
+	CheckHash func(hash, password string) bool
+
 	schemes schemes
 	always  bool // whether anonymous clients need a token, too
 

@@ -4,9 +4,11 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"io"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"github.com/stretchr/testify/require"
 
@@ -73,4 +75,47 @@ func TestClientCertificate(t *testing.T) {
 	require.Equal(t, 401, get("GET", unverified), "a certificate that the TLS server did not verify")
 	r.Revoke("ci")
 	require.Equal(t, 401, get("GET", verified("ci")))
+}
+
+func TestHtpasswd(t *testing.T) {
+	const file = `# made by htpasswd
+anna:secret:with:colons
+
+bob:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=
+`
+	r := newReg(t, auth.Basic())
+	require.NoError(t, r.AddHtpasswd(strings.NewReader(file), "pull team/**"))
+	get := func(name, password string) int {
+		return r.do("GET", "/v2/team/app/manifests/v1", basic(auth.Credentials{Username: name, Password: password}), "").Code
+	}
+	require.Equal(t, 200, get("anna", "secret:with:colons"))
+	require.Equal(t, 401, get("anna", "secret"))
+	require.Equal(t, 200, get("bob", "secret"))
+	require.Equal(t, 401, get("bob", "{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ="), "the hash is no password")
+	require.Equal(t, 401, get("bob", ""))
+	require.Equal(t, 403, r.do("DELETE", "/v2/team/app/manifests/v1", basic(auth.Credentials{Username: "bob", Password: "secret"}), "").Code)
+	r.Revoke("bob")
+	require.Equal(t, 401, get("bob", "secret"))
+
+	hashed := newReg(t, auth.Basic())
+	hashed.CheckHash = func(hash, password string) bool { return hash == "$2y$"+password }
+	require.NoError(t, hashed.AddHtpasswd(strings.NewReader("anna:$2y$secret")))
+	h := basic(auth.Credentials{Username: "anna", Password: "secret"})
+	require.Equal(t, 200, hashed.do("GET", "/v2/", h, "").Code)
+	h = basic(auth.Credentials{Username: "anna", Password: "$2y$secret"})
+	require.Equal(t, 401, hashed.do("GET", "/v2/", h, "").Code)
+
+	for file, want := range map[string]string{
+		"a:b\nanna":        "htpasswd file, line 2: want NAME:PASSWORD",
+		"anna:":            "line 1: want NAME:PASSWORD",
+		"anna:$2y$05$x":    "line 1: the password is neither plain text nor {SHA}",
+		"anonymous:secret": `line 1: "anonymous" cannot be the name of a user`,
+	} {
+		a := auth.Basic()
+		err := a.AddHtpasswd(strings.NewReader(file))
+		require.ErrorContains(t, err, want)
+		require.Equal(t, err, a.Err())
+	}
+	require.ErrorContains(t, auth.Basic().AddHtpasswd(strings.NewReader("a:b"), "*"), `rule "*" of user a`)
+	require.ErrorIs(t, auth.Basic().AddHtpasswd(iotest.ErrReader(io.ErrUnexpectedEOF)), io.ErrUnexpectedEOF)
 }

@@ -1,12 +1,15 @@
 package auth
 
 import (
+	"bufio"
 	"crypto/rand"
+	"crypto/sha1"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/ocireg/registry"
@@ -17,6 +20,7 @@ import (
 type user struct {
 	name       string
 	password   string
+	hash       string // of the password, if that is not known; see AddHtpasswd
 	rules      []Rule // nil means every right
 	revoked    bool
 	generation uint64
@@ -50,14 +54,21 @@ func (a *Auth) User(name string, rules ...string) Credentials {
 // AddUser is like [Auth.User] with a given password. If the name or a rule is
 // not valid, it returns an error and adds no user; see [Auth.Err].
 func (a *Auth) AddUser(c Credentials, rules ...string) error {
-	u := &user{name: c.Username, password: c.Password}
-	if err := checkName(u.name); err != nil {
+	if err := a.add(&user{name: c.Username, password: c.Password}, rules); err != nil {
 		return a.fail(err)
+	}
+	return nil
+}
+
+// add adds a user with the rules.
+func (a *Auth) add(u *user, rules []string) error {
+	if err := checkName(u.name); err != nil {
+		return err
 	}
 	for _, text := range rules {
 		r, err := parseRights(u.name, strings.Fields(text))
 		if err != nil {
-			return a.fail(fmt.Errorf("rule %q of user %s: %w", text, u.name, err))
+			return fmt.Errorf("rule %q of user %s: %w", text, u.name, err)
 		}
 		u.rules = append(u.rules, r)
 	}
@@ -69,6 +80,44 @@ func (a *Auth) AddUser(c Credentials, rules ...string) error {
 	a.generation++
 	u.generation = a.generation
 	a.users[u.name] = u
+	return nil
+}
+
+// AddHtpasswd adds the users in an htpasswd file, which has a name and a
+// password, separated by a colon, in each line. All of them have the rules. A
+// password is plain text or has the form {SHA}. Other forms, such as those of
+// bcrypt that begin with $2y$, require [Auth.CheckHash]. AddHtpasswd returns an
+// error if a line or a rule is not valid; see [Auth.Err].
+func (a *Auth) AddHtpasswd(file io.Reader, rules ...string) error {
+	lines := bufio.NewScanner(file)
+	for n := 1; lines.Scan(); n++ {
+		line := strings.TrimSpace(lines.Text())
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		name, password, ok := strings.Cut(line, ":")
+		u := &user{name: name, password: password}
+		var err error
+		switch {
+		case !ok || password == "":
+			err = errors.New("want NAME:PASSWORD")
+		case strings.HasPrefix(password, "{SHA}"):
+			u.password, u.hash = "", password
+		case password[0] == '$' || password[0] == '{':
+			if u.password, u.hash = "", password; a.CheckHash == nil {
+				err = errors.New("the password is neither plain text nor {SHA}; set Auth.CheckHash, or write the file with htpasswd -s")
+			}
+		}
+		if err == nil {
+			err = a.add(u, rules)
+		}
+		if err != nil {
+			return a.fail(fmt.Errorf("htpasswd file, line %d: %w", n, err))
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return a.fail(fmt.Errorf("reading htpasswd file: %w", err))
+	}
 	return nil
 }
 
@@ -145,12 +194,25 @@ func (a *Auth) check(name, password string) (string, error) {
 	if !known {
 		u = &user{}
 	}
-	// The comparison takes the same time for a user that does not exist.
-	want, got := sha256.Sum256([]byte(u.password)), sha256.Sum256([]byte(password))
-	if same := subtle.ConstantTimeCompare(want[:], got[:]) == 1; !same || !known {
+	if !a.matches(u, password) || !known {
 		return "", errors.New("wrong user name or password")
 	}
 	return name, nil
+}
+
+// matches reports whether the password is the user's. The comparison takes the
+// same time for a user that does not exist.
+func (a *Auth) matches(u *user, password string) bool {
+	sha, isSHA := strings.CutPrefix(u.hash, "{SHA}")
+	switch {
+	case isSHA:
+		sum := sha1.Sum([]byte(password))
+		return subtle.ConstantTimeCompare([]byte(sha), []byte(base64.StdEncoding.EncodeToString(sum[:]))) == 1
+	case u.hash != "":
+		return a.CheckHash(u.hash, password)
+	}
+	want, got := sha256.Sum256([]byte(u.password)), sha256.Sum256([]byte(password))
+	return subtle.ConstantTimeCompare(want[:], got[:]) == 1
 }
 
 // permits reports whether the user, or an anonymous client if name is "", has
