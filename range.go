@@ -29,7 +29,7 @@ func (h *handler) serveContent(w http.ResponseWriter, r *Request, mediaType stri
 	if !h.without.has(Ranges) {
 		setFields(w.Header(), "Accept-Ranges", "bytes")
 	}
-	if header := h.negotiable(r); header != nil {
+	if header := h.negotiable(r, size); header != nil {
 		hr := *r.Request
 		hr.Header = header
 		nw := &negotiatedWriter{ResponseWriter: w, r: r, size: size, noRanges: h.without.has(Ranges)}
@@ -60,7 +60,7 @@ func (h *handler) serveContent(w http.ResponseWriter, r *Request, mediaType stri
 
 // negotiable returns the fields of the request that can change which part of
 // the content is sent, or nil if it has none of them.
-func (h *handler) negotiable(r *Request) (header http.Header) {
+func (h *handler) negotiable(r *Request, size int64) (header http.Header) {
 	add := func(name, value string) {
 		if header == nil {
 			header = make(http.Header)
@@ -77,7 +77,8 @@ func (h *handler) negotiable(r *Request) (header http.Header) {
 	// RFC 9110, section 14.2: Range is for GET alone, and a server ignores a
 	// unit that it does not know.
 	ranges := r.Header.Get("Range")
-	if r.Method != http.MethodHead && strings.HasPrefix(ranges, "bytes=") && !h.without.has(Ranges) {
+	// A 206 cannot describe a part of nothing, so that all of it is sent.
+	if r.Method != http.MethodHead && strings.HasPrefix(ranges, "bytes=") && size > 0 && !h.without.has(Ranges) {
 		add("Range", cleanRange(ranges))
 		if v := r.Header.Get("If-Range"); v != "" {
 			add("If-Range", v)
@@ -87,19 +88,49 @@ func (h *handler) negotiable(r *Request) (header http.Header) {
 }
 
 // cleanRange returns the Range in a form that [http.ServeContent] reads as RFC
-// 9110, section 14.1.2, says: a position beyond the range of an integer is
-// beyond the end, and the last 0 bytes are not satisfiable.
+// 9110, section 14.1.2, says. ServeContent takes "- 1" and "-+1" for ranges, the
+// last zero bytes for a range that can be satisfied, and a position that is
+// too large for an int64 for an error.
 func cleanRange(ranges string) string {
-	if strings.TrimSpace(strings.TrimPrefix(ranges, "bytes=")) == "-0" {
-		return "bytes=" + beyond + "-"
+	var clean []string
+	for element := range strings.SplitSeq(strings.TrimPrefix(ranges, "bytes="), ",") {
+		element = strings.Trim(element, " \t")
+		m := byteRange.FindStringSubmatch(element)
+		switch {
+		case element == "":
+			continue
+		case m == nil:
+			return "bytes=invalid"
+		case m[3] == "":
+			element = position(m[1]) + "-" + position(m[2])
+		case position(m[3]) == "0":
+			element = beyond + "-"
+		default:
+			element = "-" + position(m[3])
+		}
+		clean = append(clean, element)
 	}
-	return longNumber.ReplaceAllString(ranges, beyond)
+	return "bytes=" + strings.Join(clean, ",")
 }
+
+// byteRange is the form of a range: first-last, first- or -length.
+var byteRange = regexp.MustCompile(`^(?:([0-9]+)-([0-9]*)|-([0-9]+))$`)
 
 // beyond is a position after the end of any content.
 const beyond = "999999999999999999"
 
-var longNumber = regexp.MustCompile(`[0-9]{19,}`)
+// position returns the number without leading zeros, or beyond if it is larger.
+// It returns no digits for none.
+func position(digits string) string {
+	switch number := strings.TrimLeft(digits, "0"); {
+	case number == "" && digits != "":
+		return "0"
+	case len(number) > len(beyond):
+		return beyond
+	default:
+		return number
+	}
+}
 
 // A negotiatedWriter is the writer for [http.ServeContent]. Where that would
 // write plain text, because a range is not satisfiable or a condition does not

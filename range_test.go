@@ -1,6 +1,7 @@
 package registry_test
 
 import (
+	"fmt"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -30,6 +31,15 @@ func TestOddRanges(t *testing.T) {
 		{"Range", "bytes=99999999999999999999999-", 416, "bytes */11", "SIZE_INVALID"},
 		{"Range", "bytes=-99999999999999999999999", 206, "bytes 0-10/11", ""},
 		{"Range", "bytes=-0", 416, "bytes */11", "SIZE_INVALID"},
+		{"Range", "bytes=-00", 416, "bytes */11", "SIZE_INVALID"},
+		{"Range", "bytes=,-0 ,", 416, "bytes */11", "SIZE_INVALID"},
+		{"Range", "bytes=-0,11-", 416, "bytes */11", "SIZE_INVALID"},
+		{"Range", "bytes=0-10,-00", 206, "bytes 0-10/11", ""},
+		{"Range", "bytes= 00-0000000000000000000010", 206, "bytes 0-10/11", ""},
+		{"Range", "bytes=- 11", 416, "bytes */11", "SIZE_INVALID"},
+		{"Range", "bytes=-+11", 416, "bytes */11", "SIZE_INVALID"},
+		{"Range", "bytes=0 -10", 416, "bytes */11", "SIZE_INVALID"},
+		{"Range", "bytes=-", 416, "bytes */11", "SIZE_INVALID"},
 		{"Range", "bytes=5-2", 416, "bytes */11", "SIZE_INVALID"},
 		{"Range", "bytes=x", 416, "bytes */11", "SIZE_INVALID"},
 		{"If-Match", `"x"`, 412, "", "DIGEST_INVALID"},
@@ -47,4 +57,58 @@ func TestOddRanges(t *testing.T) {
 			require.Equal(t, "application/json", w.Header().Get("Content-Type"))
 		}
 	}
+}
+
+// A range of an empty blob is all of it: a 206 could not describe it.
+func TestRangeOfAnEmptyBlob(t *testing.T) {
+	h := registry.New(memstore.New())
+	d := string(digest.FromString(""))
+	upload := httptest.NewRecorder()
+	h.ServeHTTP(upload, httptest.NewRequest("POST", "/v2/app/blobs/uploads/", nil))
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest("PUT", upload.Header().Get("Location")+"?digest="+d, nil))
+	require.Equal(t, 201, w.Code)
+	for _, ranges := range []string{"bytes=0-", "bytes=-1", "bytes=-0"} {
+		r := httptest.NewRequest("GET", "/v2/app/blobs/"+d, nil)
+		r.Header.Set("Range", ranges)
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		require.Equal(t, 200, w.Code, ranges)
+		require.Equal(t, "0", w.Header().Get("Content-Length"), ranges)
+		require.Empty(t, w.Header().Get("Content-Range"), ranges)
+	}
+}
+
+// FuzzRange sends any Range. A 206 with one part says which part it is, and the
+// other responses are the whole blob or a refusal.
+func FuzzRange(f *testing.F) {
+	for _, s := range []string{"0-", "5-2", "-00", "-+0", "0-1,-0", ",", " 0-1 ,\t-5", "99999999999999999999-", "0-1,3-4"} {
+		f.Add(s)
+	}
+	const content = "hello world"
+	h := registry.New(memstore.New())
+	d := string(digest.FromString(content))
+	h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("POST", "/v2/app/blobs/uploads/?digest="+d, strings.NewReader(content)))
+	f.Fuzz(func(t *testing.T, ranges string) {
+		r := httptest.NewRequest("GET", "/v2/app/blobs/"+d, nil)
+		r.Header.Set("Range", "bytes="+ranges)
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		switch w.Code {
+		case 200:
+			require.Equal(t, content, w.Body.String())
+		case 206:
+			if strings.HasPrefix(w.Header().Get("Content-Type"), "multipart/byteranges") {
+				return
+			}
+			var first, last, size int
+			_, err := fmt.Sscanf(w.Header().Get("Content-Range"), "bytes %d-%d/%d", &first, &last, &size)
+			require.NoError(t, err)
+			require.Equal(t, len(content), size)
+			require.True(t, 0 <= first && first <= last && last < size, w.Header().Get("Content-Range"))
+			require.Equal(t, content[first:last+1], w.Body.String())
+		default:
+			require.Equal(t, 416, w.Code)
+		}
+	})
 }
