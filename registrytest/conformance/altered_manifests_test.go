@@ -26,6 +26,14 @@ var manifestAlterations = []alteration{
 			return d, err
 		}
 	}},
+	{"a manifest is read as a blob", []string{"manifest is not a blob, nor a blob a manifest"}, func(a *altered) {
+		a.statBlob = func(ctx context.Context, repo string, d digest.Digest) (int64, error) {
+			if m, err := a.Store.StatManifest(ctx, repo, string(d)); err == nil {
+				return m.Size, nil
+			}
+			return a.Store.StatBlob(ctx, repo, d)
+		}
+	}},
 	{"only the first tag is kept", []string{"manifest is read by digest and tag"}, func(a *altered) {
 		a.putManifest = func(ctx context.Context, repo string, m registry.Manifest, tags []string, check checkFunc) error {
 			return a.Store.PutManifest(ctx, repo, m, tags[:min(1, len(tags))], check)

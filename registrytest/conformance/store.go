@@ -61,10 +61,17 @@ type storeTest struct {
 	seed    *atomic.Uint64
 }
 
+// sharesBlobs reports whether the repositories of the store have their blobs in
+// common.
+func (t *storeTest) sharesBlobs() bool {
+	s, ok := t.store.(interface{ SharesBlobs() bool })
+	return ok && s.SharesBlobs()
+}
+
 // needsOwnBlobs skips a rule that a store whose repositories have their blobs in
 // common cannot keep.
 func (t *storeTest) needsOwnBlobs() {
-	if s, ok := t.store.(interface{ SharesBlobs() bool }); ok && s.SharesBlobs() {
+	if t.sharesBlobs() {
 		t.Skip("the repositories of this store have their blobs in common")
 	}
 }

@@ -89,6 +89,15 @@ var manifestRules = []rule{
 		t.wantTags("app")
 		t.wantTags("app/other", "v1", "v2")
 	}},
+	{"manifest is not a blob, nor a blob a manifest", func(t *storeTest) {
+		m, other := t.image("app", imageSpec{}), t.image("app", imageSpec{})
+		t.put("app", m, "v1")
+		t.wantNoBlob("app", m.Digest)
+		d := t.push("app", other.Content)
+		t.wantNoManifest("app", string(d))
+		t.wantBlob("app", d, other.Content)
+		t.wantTags("app", "v1")
+	}},
 	{"manifest may be put again", func(t *storeTest) {
 		m := t.image("app", imageSpec{})
 		t.put("app", m, "v1")
