@@ -14,7 +14,6 @@ import (
 const (
 	errorCodes = "Error Codes"
 	warnings   = "Warnings"
-	api        = "API"
 
 	maxWarnings = 4096 // bytes, in all Warning headers of a response
 )
@@ -132,40 +131,6 @@ var apiRequirements = []Requirement{
 				r := t.get(param(url, "ns", "registry.example.org:5000"), "Accept", i.MediaType)
 				t.want(r, http.StatusOK)
 				t.wantHeader(r, "OCI-Namespace", "registry.example.org:5000")
-			}
-		},
-	},
-	{
-		Category: "api", Name: "405 has Allow", Section: api, Level: Should, Since: "main",
-		Text: "Where this specification does not define specific behavior, implementations SHOULD follow the HTTP semantics defined in RFC 9110.",
-		check: func(t *registryTest) {
-			repo := t.repo()
-			t.pushTagged(repo, "v1")
-			for _, url := range []string{tagsURL(repo), manifestURL(repo, "v1"), uploadsURL(repo)} {
-				r := t.patch(url, nil)
-				t.wantRefused(r, "a method that the endpoint does not have")
-				if r.StatusCode == http.StatusMethodNotAllowed && len(r.Header.Values("Allow")) == 0 {
-					t.violated("the response has no Allow (RFC 9110, section 15.5.6)")
-				}
-			}
-		},
-	},
-	{
-		Category: "api", Name: "conditional GET of current content is 304", Section: api, Level: Should, Since: "main", with: features{registry.ConditionalReads},
-		Text: "Where this specification does not define specific behavior, implementations SHOULD follow the HTTP semantics defined in RFC 9110.",
-		check: func(t *registryTest) {
-			repo := t.repo()
-			i := t.pushImage(repo, t.image(), "v1")
-			for _, url := range []string{manifestURL(repo, "v1"), manifestURL(repo, i.digest), blobURL(repo, i.Layers[0].Digest)} {
-				etag := t.get(url, "Accept", i.MediaType).Header.Get("ETag")
-				if etag == "" {
-					t.violated("the response has no ETag")
-				}
-				for _, header := range []string{etag, `"other", ` + etag, "W/" + strings.TrimPrefix(etag, "W/"), "*"} {
-					t.want(t.get(url, "Accept", i.MediaType, "If-None-Match", header), http.StatusNotModified)
-					t.want(t.head(url, "Accept", i.MediaType, "If-None-Match", header), http.StatusNotModified)
-				}
-				t.want(t.get(url, "Accept", i.MediaType, "If-None-Match", `"other"`), http.StatusOK)
 			}
 		},
 	},

@@ -11,6 +11,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/internal/field"
 )
 
 // brokenBlobPushes break pushes of blobs.
@@ -38,13 +39,16 @@ func brokenBlobPushes() []broken {
 		{"chunk is 204", statusOf("PATCH", "/", 202, 204), []string{"chunk is 202 with Location and Range", "upload in chunks ends with 201 and the Location of the blob",
 			"minimum chunk size is announced", "chunk out of order is 416", "upload continues after a chunk out of order", "final chunk out of order is 416",
 			"status of an upload is 204 with Location and Range", "chunk without Content-Range is appended", "cancelling an upload is 204",
-			"cancelled upload is unknown", "finished upload is unknown"}},
-		{"chunk out of order is 400", statusOf("PATCH", "/", 416, 400), []string{"chunk out of order is 416", "upload continues after a chunk out of order"}},
+			"cancelled upload is unknown", "finished upload is unknown",
+			"chunk out of order is 416 whatever its length"}},
+		{"chunk out of order is 400", statusOf("PATCH", "/", 416, 400), []string{"chunk out of order is 416", "upload continues after a chunk out of order",
+			"chunk out of order is 416 whatever its length", "invalid Content-Range is 416"}},
 		{"chunks are accepted in any order", request(func(r *http.Request) {
 			if r.Method == "PATCH" {
 				r.Header.Del("Content-Range")
 			}
-		}), []string{"chunk out of order is 416", "upload continues after a chunk out of order"}},
+		}), []string{"chunk out of order is 416", "upload continues after a chunk out of order",
+			"chunk out of order is 416 whatever its length", "invalid Content-Range is 416"}},
 		{"final chunk is accepted in any order", request(func(r *http.Request) {
 			if r.Method == "PUT" {
 				r.Header.Del("Content-Range")
@@ -57,20 +61,35 @@ func brokenBlobPushes() []broken {
 		{"minimum chunk size is not announced", without("OCI-Chunk-Min-Length", "POST", "/", registry.WithMinChunk(101)), []string{"chunk is 202 with Location and Range",
 			"minimum chunk size is announced", "upload in chunks ends with 201 and the Location of the blob", "status of an upload is 204 with Location and Range",
 			"upload continues after a chunk out of order"}},
+		{"chunk of the wrong length is 400", when(func(r *http.Request) bool {
+			first, last, ok := field.ChunkRange(r.Header.Get("Content-Range"))
+			return r.Method == "PATCH" && ok && last-first+1 != r.ContentLength
+		}, respond(400)), []string{"chunk out of order is 416 whatever its length", "invalid Content-Range is 416"}},
+		{"invalid Content-Range is 400", when(func(r *http.Request) bool {
+			text := r.Header.Get("Content-Range")
+			_, _, ok := field.ChunkRange(text)
+			return r.Method == "PATCH" && text != "" && !ok
+		}, respond(400)), []string{"invalid Content-Range is 416"}},
+		{"mount of an invalid digest is 400", when(func(r *http.Request) bool {
+			_, err := digest.Parse(r.URL.Query().Get("mount"))
+			return r.URL.Query().Has("mount") && err != nil
+		}, respond(400)), []string{"mount of an invalid digest starts an upload"}},
 		{"cancelling is 202", statusOf("DELETE", "/blobs/uploads/", 204, 202), []string{"cancelling an upload is 204"}},
 		{"cancelling does nothing", when(path("DELETE", "/blobs/uploads/"), respond(204)), []string{"cancelled upload is unknown"}},
 		{"mount is 202", without("", "", "", registry.Without(registry.MountBlob)), []string{"mount is 201 with the Location of the blob", "anonymous mount finds the blob"}},
 		{"mount of an absent blob is 201", when(func(r *http.Request) bool { return r.URL.Query().Has("mount") }, func(w http.ResponseWriter, r *http.Request, h http.Handler) {
 			w.Header().Set("Location", strings.Replace(r.URL.Path, "uploads/", r.URL.Query().Get("mount"), 1))
 			w.WriteHeader(201)
-		}), []string{"mount is 201 with the Location of the blob", "anonymous mount finds the blob", "mount of an absent blob starts an upload"}},
+		}), []string{"mount is 201 with the Location of the blob", "anonymous mount finds the blob", "mount of an absent blob starts an upload",
+			"mount of an invalid digest starts an upload"}},
 		{"mount of an absent blob is 404", when(func(r *http.Request) bool { return r.URL.Query().Has("mount") }, func(w http.ResponseWriter, r *http.Request, h http.Handler) {
 			if rec := record(h, r); rec.Code == 201 {
 				replay(w, rec)
 			} else {
 				w.WriteHeader(404)
 			}
-		}), []string{"mount of an absent blob starts an upload"}},
+		}), []string{"mount of an absent blob starts an upload",
+			"mount of an invalid digest starts an upload"}},
 	}
 }
 

@@ -64,7 +64,16 @@ func brokenLists() []broken {
 func brokenDeletions() []broken {
 	return []broken{
 		{"deleting is 200", statusOf("DELETE", "/", 202, 200), []string{"deleting a tag is 202", "deleted tag is 404", "manifest stays when its tag is deleted",
-			"deleting a manifest is 202", "deleted manifest and its tags are 404", "deleting a blob is 202", "deleted blob is 404", "deleted referrer is not listed"}},
+			"deleting a manifest is 202", "deleted manifest and its tags are 404", "deleting a blob is 202", "deleted blob is 404", "deleted referrer is not listed",
+			"If-Match and If-None-Match guard a tag from deletion", "If-Match and If-None-Match guard a manifest from deletion",
+			"If-Match and If-None-Match guard a blob from deletion"}},
+		{"conditions of deletions are ignored", request(func(r *http.Request) {
+			if r.Method == "DELETE" {
+				r.Header.Del("If-Match")
+				r.Header.Del("If-None-Match")
+			}
+		}), []string{"If-Match and If-None-Match guard a tag from deletion", "If-Match and If-None-Match guard a manifest from deletion",
+			"If-Match and If-None-Match guard a blob from deletion"}},
 		{"tags survive their manifest", tagsSurvive(), []string{"deleted manifest and its tags are 404"}},
 		{"manifest is deleted with its tag", deletesManifest(), []string{"manifest stays when its tag is deleted"}},
 		{"tag is not deleted", when(func(r *http.Request) bool {

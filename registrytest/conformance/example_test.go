@@ -2,28 +2,57 @@ package conformance_test
 
 import (
 	"fmt"
+	"net/http"
+	"testing"
 
+	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/memstore"
 	"github.com/ocireg/registry/registrytest/conformance"
 )
 
-// What is checked, and where the spec demands it.
+// Test a registry that cannot delete blobs.
+func ExampleRegistry() {
+	var t *testing.T         // of the test
+	var handler http.Handler // the registry
+
+	conformance.Registry(t, conformance.Target{
+		Handler: handler,
+		Without: []registry.Feature{registry.DeleteBlob},
+	})
+}
+
+// Test a running registry, as a client with credentials.
+func ExampleTarget() {
+	var t *testing.T            // of the test
+	var login http.RoundTripper // adds credentials to requests
+
+	conformance.Registry(t, conformance.Target{
+		URL:    "https://registry.example.org",
+		Client: &http.Client{Transport: login},
+		Repo:   "team/scratch",
+		Spec:   "1.1",
+	})
+}
+
+// Test a store.
+func ExampleStore() {
+	var t *testing.T // of the test
+
+	conformance.Store(t, func(t *testing.T) registry.Store {
+		return memstore.New()
+	})
+}
+
+// List the requirements of one section.
 func ExampleRequirements() {
 	for _, r := range conformance.Requirements() {
-		if r.Category == "management" {
-			fmt.Printf("%s, %s: %s\n", r.Section, r.Level, r.Name)
+		if r.Section == "Deleting Blobs" {
+			fmt.Printf("%s: %s\n", r.Level, r.Name)
 		}
 	}
 	// Output:
-	// Deleting tags, MUST: deleting a tag is 202
-	// Deleting tags, MUST: deleted tag is 404
-	// Deleting tags, MUST: manifest stays when its tag is deleted
-	// Deleting tags, MUST: deleting a tag is 400 or 405 if disabled
-	// Deleting Manifests, MUST: deleting a manifest is 202
-	// Deleting Manifests, MUST: deleted manifest and its tags are 404
-	// Deleting Manifests, MUST: deleting a manifest of an absent repository is 404
-	// Deleting Manifests, MUST: deleting a manifest is 400 or 405 if disabled
-	// Deleting Blobs, MUST: deleting a blob is 202
-	// Deleting Blobs, MUST: deleted blob is 404
-	// Deleting Blobs, MUST: deleting an absent blob is 404
-	// Deleting Blobs, MUST: deleting a blob is 400 or 405 if disabled
+	// MUST: deleting a blob is 202
+	// MUST: deleted blob is 404
+	// MUST: deleting an absent blob is 404
+	// MUST: deleting a blob is 400 or 405 if disabled
 }

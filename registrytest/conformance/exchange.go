@@ -55,8 +55,8 @@ func (t *registryTest) violated(format string, args ...any) {
 		b.WriteString(t.last.String())
 	}
 	fmt.Fprintf(&b, format, args...)
-	for _, f := range r.with {
-		fmt.Fprintf(&b, "\n(a registry may lack %q: see Target.Without)", f.String())
+	if len(r.with) > 0 {
+		fmt.Fprintf(&b, "\n(a registry may lack %s: see Target.Without)", r.with)
 	}
 	t.Fatalf("%s", b.String())
 }

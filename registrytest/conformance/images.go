@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
@@ -198,6 +199,27 @@ func (t *registryTest) pushImage(repo string, i testImage, tags ...string) testI
 		t.pushManifest(repo, tag, i.MediaType, i.content)
 	}
 	return i
+}
+
+// pushLargeReferrers pushes referrers of the image. Their descriptors together
+// are larger than 4 MiB, and so larger than most registries let a manifest be.
+func (t *registryTest) pushLargeReferrers(repo string, of testImage, edit func(*ocispec.Manifest)) (pushed []ocispec.Descriptor) {
+	t.Helper()
+	padding := strings.Repeat("x", 900_000)
+	shared := t.image()
+	t.pushBlobsOf(repo, shared)
+	for n := range 5 {
+		i := t.image(subject(of), func(m *ocispec.Manifest) {
+			m.Config, m.Layers = shared.Manifest.Config, shared.Layers
+			m.Annotations = map[string]string{"org.example.padding": padding, "org.example.number": strconv.Itoa(n)}
+			if edit != nil {
+				edit(m)
+			}
+		})
+		t.pushManifest(repo, string(i.digest), i.MediaType, i.content)
+		pushed = append(pushed, i.descriptor())
+	}
+	return pushed
 }
 
 // wantCreated reports a violation unless the response is 201 and its Location

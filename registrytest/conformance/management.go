@@ -144,4 +144,51 @@ var deleteRequirements = []Requirement{
 			t.want(t.get(blobURL(repo, d)), http.StatusOK)
 		},
 	},
+	{
+		Category: "management", Name: "If-Match and If-None-Match guard a tag from deletion", Section: rfc9110 + "13.1.1", Level: Must, Since: "main",
+		with: features{registry.DeleteTag, registry.ConditionalReads, registry.ConditionalWrites},
+		Text: "When an origin server receives a request that selects a representation and that request includes an If-Match header field, the origin server MUST evaluate the If-Match condition per Section 13.2 prior to performing the method.",
+		check: func(t *registryTest) {
+			repo := t.repo()
+			i := t.pushImage(repo, t.image(), "v1")
+			t.wantGuarded(manifestURL(repo, "v1"), i.MediaType)
+		},
+	},
+	{
+		Category: "management", Name: "If-Match and If-None-Match guard a manifest from deletion", Section: rfc9110 + "13.1.1", Level: Must, Since: "main",
+		with: features{registry.DeleteManifest, registry.ConditionalReads, registry.ConditionalWrites},
+		Text: "When an origin server receives a request that selects a representation and that request includes an If-Match header field, the origin server MUST evaluate the If-Match condition per Section 13.2 prior to performing the method.",
+		check: func(t *registryTest) {
+			repo := t.repo()
+			i := t.pushImage(repo, t.image())
+			t.wantGuarded(manifestURL(repo, i.digest), i.MediaType)
+		},
+	},
+	{
+		Category: "management", Name: "If-Match and If-None-Match guard a blob from deletion", Section: rfc9110 + "13.1.1", Level: Must, Since: "main",
+		with: features{registry.DeleteBlob, registry.ConditionalReads, registry.ConditionalWrites},
+		Text: "When an origin server receives a request that selects a representation and that request includes an If-Match header field, the origin server MUST evaluate the If-Match condition per Section 13.2 prior to performing the method.",
+		check: func(t *registryTest) {
+			repo := t.repo()
+			t.wantGuarded(blobURL(repo, t.pushBlob(repo, t.bytes(1000))), octetStream)
+		},
+	},
+}
+
+// wantGuarded reports a violation if a DELETE with a condition that is false
+// deletes the content at the URL, or one with a condition that is true does not.
+func (t *registryTest) wantGuarded(url, accept string) {
+	t.Helper()
+	etag := t.get(url, "Accept", accept).Header.Get("ETag")
+	if etag == "" {
+		t.violated("the response has no ETag")
+	}
+	for _, condition := range [][]string{{"If-Match", `"other"`}, {"If-None-Match", etag}, {"If-None-Match", "*"}} {
+		r := t.delete(url, condition...)
+		if t.get(url, "Accept", accept).StatusCode != http.StatusOK {
+			t.last = r
+			t.violated("the content was deleted, although the condition was false")
+		}
+	}
+	t.want(t.delete(url, "If-Match", `"other", `+etag), http.StatusAccepted)
 }

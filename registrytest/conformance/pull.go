@@ -1,11 +1,7 @@
 package conformance
 
 import (
-	"bytes"
-	"fmt"
-	"io"
 	"mime"
-	"mime/multipart"
 	"net/http"
 	"strconv"
 	"strings"
@@ -13,7 +9,6 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
-	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/internal/manifest"
 )
 
@@ -167,78 +162,6 @@ var pullRequirements = []Requirement{
 			d := t.pushBlob(other, t.bytes(1000))
 			t.want(t.get(blobURL(repo, d)), http.StatusNotFound)
 			t.want(t.head(blobURL(repo, d)), http.StatusNotFound)
-		},
-	},
-	{
-		Category: "pull", Name: "one range of a blob is 206", Section: pullingBlobs, Level: Should, Since: "1.1", with: features{registry.Ranges},
-		Text: "A registry SHOULD support the `Range` request header in accordance with RFC 9110 (section 14).",
-		check: func(t *registryTest) {
-			repo := t.repo()
-			content := t.bytes(1000)
-			d := t.pushBlob(repo, content)
-			for _, part := range []struct {
-				header      string
-				first, last int
-			}{{"bytes=0-", 0, 999}, {"bytes=10-", 10, 999}, {"bytes=0-0", 0, 0}, {"bytes=5-9", 5, 9}, {"bytes=990-5000", 990, 999}, {"bytes=-10", 990, 999}, {"bytes=-5000", 0, 999}} {
-				r := t.get(blobURL(repo, d), "Range", part.header)
-				t.want(r, http.StatusPartialContent)
-				t.wantHeader(r, "Content-Range", fmt.Sprintf("bytes %d-%d/1000", part.first, part.last))
-				t.wantBody(r, content[part.first:part.last+1])
-			}
-		},
-	},
-	{
-		Category: "pull", Name: "two ranges of a blob are 206 or 200", Section: pullingBlobs, Level: Should, Since: "1.1", with: features{registry.Ranges},
-		Text: "A registry SHOULD support the `Range` request header in accordance with RFC 9110 (section 14).",
-		check: func(t *registryTest) {
-			repo := t.repo()
-			content := t.bytes(1000)
-			r := t.get(blobURL(repo, t.pushBlob(repo, content)), "Range", "bytes=0-9,100-109")
-			if r.StatusCode == http.StatusOK {
-				// A server may ignore the header (section 14.2).
-				t.wantBody(r, content)
-				return
-			}
-			t.want(r, http.StatusPartialContent)
-			kind, parameters, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
-			if kind != "multipart/byteranges" {
-				t.violated("Content-Type is %q, not multipart/byteranges", kind)
-			}
-			parts := multipart.NewReader(bytes.NewReader(r.body), parameters["boundary"])
-			for _, first := range []int{0, 100} {
-				part, err := parts.NextPart()
-				if err != nil {
-					t.violated("reading the part from byte %d on: %v", first, err)
-				}
-				got, _ := io.ReadAll(part)
-				if !bytes.Equal(got, content[first:first+10]) {
-					t.violated("the part from byte %d on differs from the blob", first)
-				}
-				if want := fmt.Sprintf("bytes %d-%d/1000", first, first+9); part.Header.Get("Content-Range") != want {
-					t.violated("Content-Range of the part is %q, not %q", part.Header.Get("Content-Range"), want)
-				}
-			}
-		},
-	},
-	{
-		Category: "pull", Name: "range beyond the end of a blob is 416", Section: pullingBlobs, Level: Should, Since: "1.1", with: features{registry.Ranges},
-		Text: "A registry SHOULD support the `Range` request header in accordance with RFC 9110 (section 14).",
-		check: func(t *registryTest) {
-			repo := t.repo()
-			r := t.get(blobURL(repo, t.pushBlob(repo, t.bytes(1000))), "Range", "bytes=1000-")
-			t.want(r, http.StatusRequestedRangeNotSatisfiable)
-			t.wantHeader(r, "Content-Range", "bytes */1000")
-		},
-	},
-	{
-		Category: "pull", Name: "unknown range unit is ignored", Section: pullingBlobs, Level: Should, Since: "1.1", with: features{registry.Ranges},
-		Text: "A registry SHOULD support the `Range` request header in accordance with RFC 9110 (section 14).",
-		check: func(t *registryTest) {
-			repo := t.repo()
-			content := t.bytes(1000)
-			r := t.get(blobURL(repo, t.pushBlob(repo, content)), "Range", "lines=1-2")
-			t.want(r, http.StatusOK)
-			t.wantBody(r, content)
 		},
 	},
 	{

@@ -162,6 +162,18 @@ var mountRequirements = []Requirement{
 		},
 	},
 	{
+		Category: "push", Name: "mount of an invalid digest starts an upload", Section: dockerAPI + "Cross Repository Blob Mount", Level: Should, Since: "1.0",
+		Text: "If a mount fails due to invalid repository or digest arguments, the registry will fall back to the standard upload behavior and return a `202 Accepted` with the upload URL in the `Location` header",
+		check: func(t *registryTest) {
+			repo, from := t.repo(), t.repo()
+			content := t.bytes(1000)
+			d := t.pushBlob(from, content)
+			t.wantUpload(t.post(mountURL(repo, "sha256:0123", from)), content)
+			t.wantUpload(t.post(mountURL(repo, "nothing", from)), content)
+			t.wantUpload(t.post(mountURL(repo, d, "NOT/a/NAME")), content)
+		},
+	},
+	{
 		Category: "push", Name: "mount starts an upload if unsupported", Section: mountingABlob, Level: Should, Since: "1.0", without: features{registry.MountBlob},
 		Text: "Alternatively, if a registry does not support cross-repository mounting or is unable to mount the requested blob, it SHOULD return a `202`.",
 		check: func(t *registryTest) {

@@ -74,6 +74,29 @@ var uploadRequirements = []Requirement{
 		},
 	},
 	{
+		Category: "push", Name: "chunk out of order is 416 whatever its length", Section: pushingInChunks, Level: Must, Since: "1.0",
+		Text: "If a chunk is uploaded out of order, the registry MUST respond with a `416 Requested Range Not Satisfiable` code.",
+		check: func(t *registryTest) {
+			u := t.chunked(t.repo())
+			content := t.bytes(2 * u.chunk)
+			t.sendChunks(u, content[:u.chunk])
+			for _, header := range []string{fmt.Sprintf("%d-%d", 2*u.chunk, 2*u.chunk), "0-0", fmt.Sprintf("0-%d", 5*u.chunk)} {
+				t.want(t.patch(u.location, content[u.chunk:], "Content-Type", octetStream, "Content-Range", header), http.StatusRequestedRangeNotSatisfiable)
+			}
+		},
+	},
+	{
+		Category: "push", Name: "invalid Content-Range is 416", Section: dockerAPI + "Chunked Upload", Level: Should, Since: "1.0",
+		Text: "A 416 will be returned under the following conditions: - Invalid Content-Range header format",
+		check: func(t *registryTest) {
+			u := t.chunked(t.repo())
+			content := t.bytes(u.chunk)
+			for _, header := range []string{"x", "0-", "-5", "5-1", "0--1", "+0-9"} {
+				t.want(t.patch(u.location, content, "Content-Type", octetStream, "Content-Range", header), http.StatusRequestedRangeNotSatisfiable)
+			}
+		},
+	},
+	{
 		Category: "push", Name: "upload continues after a chunk out of order", Section: pushingInChunks, Level: Must, Since: "1.1",
 		Text: "A GET request may be used to retrieve the current valid offset and upload location.",
 		check: func(t *registryTest) {
@@ -163,7 +186,7 @@ var uploadRequirements = []Requirement{
 			t.sendChunks(u, content[:u.chunk])
 			t.prepare("cancelling the upload", func() {
 				if r := t.delete(u.location); r.StatusCode/100 != 2 {
-					t.violated("the status is %s", r.Status)
+					t.violated("the status is %s, not 2xx", r.Status)
 				}
 			})
 			t.wantUnknown(u, content, u.chunk)

@@ -1,11 +1,10 @@
 package conformance
 
 import (
+	"bytes"
 	"encoding/json"
 	"net/http"
 	"slices"
-	"strconv"
-	"strings"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -178,6 +177,26 @@ var referrerRequirements = []Requirement{
 		},
 	},
 	{
+		Category: "discovery", Name: "referring index with a config has no artifactType", Section: listingReferrers, Level: Must, Since: "1.1", with: features{registry.ListReferrers},
+		Text: "If the `artifactType` is empty or missing in an index, the `artifactType` MUST be omitted.",
+		check: func(t *registryTest) {
+			repo, of := t.repo(), t.image()
+			content, _ := bytes.CutSuffix(t.index(nil, func(index *ocispec.Index) {
+				d := of.descriptor()
+				index.Subject = &d
+			}), []byte("}"))
+			config := descriptor(ocispec.MediaTypeImageConfig, of.config)
+			t.pushBlob(repo, of.config)
+			content = slices.Concat(content, []byte(`,"config":`), encodeManifest(config), []byte("}"))
+			r := t.put(manifestURL(repo, "index"), content, "Content-Type", ocispec.MediaTypeImageIndex)
+			if refused(r) {
+				return
+			}
+			t.want(r, http.StatusCreated)
+			t.wantArtifactTypes(repo, of.digest, map[digest.Digest]string{digest.FromBytes(content): ""})
+		},
+	},
+	{
 		Category: "discovery", Name: "referrer has the annotations of its manifest", Section: listingReferrers, Level: Must, Since: "1.1", with: features{registry.ListReferrers},
 		Text: "The descriptors MUST include annotations from the image manifest or index.",
 		check: func(t *registryTest) {
@@ -235,6 +254,18 @@ var referrerRequirements = []Requirement{
 			url := param(referrersURL(repo, of.digest), "artifactType", sbomType)
 			t.wantReferrers(t.referrers(url), one.descriptor(), two.descriptor())
 			t.wantReferrers(t.referrers(param(referrersURL(repo, of.digest), "artifactType", "application/vnd.example.none")))
+		},
+	},
+	{
+		Category: "discovery", Name: "filter may have a plus sign", Section: listingReferrers, Level: Should, Since: "1.1", with: features{registry.ListReferrers, registry.ReferrersFilter},
+		Text: "The registry SHOULD support filtering on `artifactType`.",
+		check: func(t *registryTest) {
+			repo, of := t.repo(), t.image()
+			i := t.pushImage(repo, t.image(subject(of), artifactType("application/spdx+json")))
+			t.pushImage(repo, t.image(subject(of), artifactType(signatureType)))
+			for _, value := range []string{"application/spdx+json", "application/spdx%2Bjson", "application%2Fspdx%2Bjson"} {
+				t.wantReferrers(t.referrers(referrersURL(repo, of.digest)+"?artifactType="+value), i.descriptor())
+			}
 		},
 	},
 	{
@@ -350,25 +381,4 @@ func (t *registryTest) wantArtifactTypes(repo string, of digest.Digest, want map
 			t.violated("the artifactType of %s is %q, not %q", d, got[d], artifactType)
 		}
 	}
-}
-
-// pushLargeReferrers pushes referrers of the image. Their descriptors together
-// are larger than 4 MiB, and so larger than most registries let a manifest be.
-func (t *registryTest) pushLargeReferrers(repo string, of testImage, edit func(*ocispec.Manifest)) (pushed []ocispec.Descriptor) {
-	t.Helper()
-	padding := strings.Repeat("x", 900_000)
-	shared := t.image()
-	t.pushBlobsOf(repo, shared)
-	for n := range 5 {
-		i := t.image(subject(of), func(m *ocispec.Manifest) {
-			m.Config, m.Layers = shared.Manifest.Config, shared.Layers
-			m.Annotations = map[string]string{"org.example.padding": padding, "org.example.number": strconv.Itoa(n)}
-			if edit != nil {
-				edit(m)
-			}
-		})
-		t.pushManifest(repo, string(i.digest), i.MediaType, i.content)
-		pushed = append(pushed, i.descriptor())
-	}
-	return pushed
 }

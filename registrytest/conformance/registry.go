@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -120,21 +121,50 @@ type Requirement struct {
 
 type features []registry.Feature
 
+// String returns the names of the features.
+func (fs features) String() string {
+	names := make([]string, len(fs))
+	for i, f := range fs {
+		names[i] = strconv.Quote(f.String())
+	}
+	return strings.Join(names, " or ")
+}
+
 // URL returns the address of the requirement's section.
 func (r Requirement) URL() string {
 	if title, ok := strings.CutPrefix(r.Section, dockerAPI); ok {
 		return "https://distribution.github.io/distribution/spec/api/#" + anchor(title)
 	}
+	if number, ok := strings.CutPrefix(r.Section, rfc9110); ok {
+		return "https://www.rfc-editor.org/rfc/rfc9110#section-" + number
+	}
+	if title, ok := strings.CutPrefix(r.Section, imageFormat); ok {
+		return "https://github.com/opencontainers/image-spec/blob/" + imageSpecCommit + "/" + imageSpecFiles[title] + "#" + anchor(title)
+	}
 	return "https://github.com/opencontainers/distribution-spec/blob/" + specCommit + "/spec.md#" + anchor(r.Section)
 }
 
-// specCommit is the commit of the distribution spec that the requirements
-// quote.
-const specCommit = "967efdc079b91785ad18c77cc4f8991a47feefbf"
+// The commits of the specs that the requirements quote.
+const (
+	specCommit      = "967efdc079b91785ad18c77cc4f8991a47feefbf"
+	imageSpecCommit = "13cff54902ec9ad6320cbc487a685b66fcd67171"
+)
 
-// dockerAPI begins the sections of Docker's document. The distribution spec
-// came from it, and clients still use parts that the spec left out.
-const dockerAPI = "Docker Registry HTTP API V2, "
+// The prefixes of sections that are not in the distribution spec. Docker's
+// document is its origin, and clients still use parts that the spec left out.
+const (
+	dockerAPI   = "Docker Registry HTTP API V2, "
+	rfc9110     = "RFC 9110, section "
+	imageFormat = "OCI Image Format Specification, "
+)
+
+// imageSpecFiles are the files of the image spec's sections.
+var imageSpecFiles = map[string]string{
+	"Digests":                              "descriptor.md",
+	"Extensibility":                        "considerations.md",
+	"Image Index Property Descriptions":    "image-index.md",
+	"Image Manifest Property Descriptions": "manifest.md",
+}
 
 func anchor(title string) string { return strings.ReplaceAll(strings.ToLower(title), " ", "-") }
 
@@ -149,8 +179,8 @@ func Requirements() []Requirement {
 	return slices.Clone(requirements)
 }
 
-var requirements = slices.Concat(apiRequirements, pullRequirements, blobRequirements, uploadRequirements,
-	mountRequirements, manifestRequirements, tagRequirements, referrerRequirements, catalogRequirements, deleteRequirements)
+var requirements = slices.Concat(apiRequirements, httpRequirements, pullRequirements, rangeRequirements, blobRequirements, uploadRequirements,
+	mountRequirements, manifestRequirements, imageSpecRequirements, tagRequirements, referrerRequirements, catalogRequirements, deleteRequirements)
 
 // inapplicable returns the reason why the target need not meet the
 // requirement, or "".
