@@ -80,8 +80,12 @@
 //
 // Other tools do not use the lock. If such a tool changes index.json while the
 // store is about to replace it, the store applies its own change to the new
-// file. A tool that writes index.json as it was before a push still loses the
-// pushed tag: let skopeo and others finish before pushing.
+// file. A tool such as skopeo may also write index.json as it was before a push,
+// with an entry of its own. At its next request, the store that took the push
+// adds the lost entries to the file again. It remembers its last 256 writes for
+// ten minutes, on file systems whose modification times are exact to 100 ns. It
+// does not repeat deletions. A file that lacks entries and has no new one counts
+// as a deletion.
 //
 // Some tools read less than a registry may hold. Skopeo 1.9, podman 4.3 and
 // umoci do not read Docker media types in index.json. Regctl finds referrers

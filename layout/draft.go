@@ -13,6 +13,13 @@ import (
 type draft struct {
 	*index
 
+	// base is the index that the draft was made of. It is nil while an index is
+	// being parsed.
+	base *index
+
+	// added holds the entries that a stale index.json would lose.
+	added []added
+
 	// edited holds the repositories that the draft has copied to change them.
 	edited map[string]*repository
 
@@ -23,7 +30,7 @@ type draft struct {
 func newDraft(x *index) *draft {
 	const more = 64 // room for the entries that a batch usually adds
 	entries := append(make([]*entry, 0, len(x.entries)+more), x.entries...)
-	return &draft{index: &index{
+	return &draft{base: x, index: &index{
 		layout: x.layout, head: x.head, tail: x.tail, entries: entries, repos: *x.repos.Clone(),
 	}}
 }
@@ -165,6 +172,7 @@ func (d *draft) register(e *entry) {
 	if e.tag != "" {
 		appendTo(&r.tags, e.tag, e)
 	}
+	d.note(e)
 }
 
 func (d *draft) unregister(e *entry) {

@@ -39,6 +39,9 @@ type index struct {
 	// identity. Before that, text holds its content for comparison.
 	settled atomic.Bool
 	text    []byte
+
+	// merged is set if the index has entries that its file has lost. See merge.
+	merged bool
 }
 
 // A repository holds the entries of an index that name one repository. Like the

@@ -38,6 +38,9 @@ type imageLayout struct {
 	cur, next atomic.Pointer[index]
 	loading   sync.Mutex
 
+	// changes holds the latest changes, oldest first. It is guarded by loading.
+	changes []change
+
 	writes writes
 
 	// mu guards the fields below. It is held only to look them up or set them.
@@ -123,8 +126,19 @@ func (l *imageLayout) checkMarker() error {
 	return nil
 }
 
-// index returns the current index.
+// index returns the current index. It first restores entries that another tool
+// has overwritten.
 func (l *imageLayout) index() (*index, error) {
+	x, err := l.current()
+	if err == nil && x.merged {
+		l.mend()
+		return l.current()
+	}
+	return x, err
+}
+
+// current returns the current index.
+func (l *imageLayout) current() (*index, error) {
 	info, err := l.disk.stat(l.path(indexFile))
 	if err == nil {
 		if x := l.known(info); x != nil {
@@ -202,9 +216,11 @@ func (l *imageLayout) read() (x *index, isSettled bool, err error) {
 	}
 	isSettled = settled(info, now)
 	if x == nil || !sameFile(x.file, info) || !bytes.Equal(x.text, text) {
+		cur := x
 		if x, err = l.parse(text); err != nil {
 			return nil, isSettled, err
 		}
+		x = l.merge(cur, x, info)
 		x.file, x.text = info, text
 		l.cur.Store(x)
 	}

@@ -181,7 +181,7 @@ func (t *temps) settle(temp string) (fs.FileInfo, bool, error) {
 	}
 	// The random part gives another time to the next file with the same size,
 	// which may even get the same inode.
-	at := info.ModTime().Add(-clockStep - rand.N(time.Millisecond)).Truncate(100 * time.Nanosecond)
+	at := mark(info.ModTime().Add(-clockStep - rand.N(100*time.Millisecond)))
 	if err := root.Chtimes(temp, time.Time{}, at); err != nil {
 		return nil, false, err
 	}

@@ -109,7 +109,7 @@ var errOverwritten = errors.New("another program keeps replacing index.json")
 // returns errOverwritten if that would discard the change of a program that
 // does not use the lock. The caller then applies the batch again.
 func (l *imageLayout) apply(batch []*write) error {
-	x, err := l.index()
+	x, err := l.current()
 	isNew := errors.Is(err, errNoLayout)
 	if isNew {
 		x, err = l.leftover()
@@ -126,7 +126,7 @@ func (l *imageLayout) apply(batch []*write) error {
 	if !succeeded || !d.changed && !isNew {
 		return nil
 	}
-	err = l.publish(d.index, isNew, x.file)
+	err = l.publish(d, isNew, x.file)
 	if err != nil && err != errOverwritten {
 		err = fmt.Errorf("writing %s: %w", l.path(indexFile), err)
 	}
@@ -151,10 +151,11 @@ func (l *imageLayout) leftover() (*index, error) {
 	return x, err
 }
 
-// publish writes an index to disk and makes it current. It returns
+// publish writes a draft to disk and makes it current. It returns
 // errOverwritten if index.json is no longer the file that was read. It writes
 // oci-layout last, because that file makes the directory a layout.
-func (l *imageLayout) publish(x *index, isNew bool, read fs.FileInfo) error {
+func (l *imageLayout) publish(d *draft, isNew bool, read fs.FileInfo) error {
+	x := d.index
 	if isNew {
 		if err := l.disk.root.MkdirAll(l.path(blobsDir+"/"+string(digest.Canonical)), 0o755); err != nil {
 			return err
@@ -191,6 +192,9 @@ func (l *imageLayout) publish(x *index, isNew bool, read fs.FileInfo) error {
 	}
 	l.loading.Lock()
 	l.cur.Store(x)
+	if isMarked(x.file) {
+		l.remember(d.added)
+	}
 	l.loading.Unlock()
 	return nil
 }

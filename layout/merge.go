@@ -1,0 +1,225 @@
+package layout
+
+import (
+	"io/fs"
+	"slices"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// A tool that takes no lock may read index.json, let a store acknowledge a
+// push, and then replace the file with its own stale version. The layout
+// therefore remembers its latest changes. If another tool's index.json lacks
+// all changes since some earlier index, contains the rest of the index, and has
+// an entry that is new, the tool cannot have seen the changes: the store makes
+// them again. An index.json that only lacks entries is a deletion.
+
+// Changes are remembered for maxAge, and at most maxChanges of them.
+const (
+	maxChanges = 256
+	maxAge     = 10 * time.Minute
+)
+
+// A change holds the entries that one write has added to an index.
+type change struct {
+	at   time.Time
+	puts []added
+}
+
+// added is an entry that a draft has added.
+type added struct {
+	*entry
+	before digest.Digest // the digest that the tag named before, or ""
+	isNew  bool          // the repository did not name the digest before
+}
+
+// The store's own files have modification times with this remainder, which
+// distinguishes them from those of other tools.
+const (
+	markStep = 10 * time.Microsecond
+	markRest = 7300 * time.Nanosecond
+)
+
+// mark returns the latest marked time that is not after t.
+func mark(t time.Time) time.Time {
+	return t.Add(-markRest).Truncate(markStep).Add(markRest)
+}
+
+// isMarked reports whether a store has written the file.
+func isMarked(info fs.FileInfo) bool {
+	return mark(info.ModTime()).Equal(info.ModTime())
+}
+
+// note records an entry that the draft adds, if a stale index would lose it.
+func (d *draft) note(e *entry) {
+	if d.base == nil {
+		return
+	}
+	a := added{entry: e, isNew: true}
+	if r, ok := d.base.repos.Get(e.repo); ok {
+		a.isNew = r.manifest(e.digest) == nil
+		if old := r.tagged(e.tag); old != nil {
+			a.before = old.digest
+		}
+	}
+	if e.tag != "" && a.before != e.digest || a.isNew {
+		d.added = append(d.added, a)
+	}
+}
+
+// remember records the changes of a published draft. The caller holds
+// l.loading.
+func (l *imageLayout) remember(puts []added) {
+	if len(puts) == 0 {
+		return
+	}
+	if len(l.changes) == maxChanges {
+		l.changes = append(l.changes[:0], l.changes[1:]...)
+	}
+	l.changes = append(l.changes, change{time.Now(), puts})
+}
+
+// forget removes the entries from the changes that another program has deleted
+// or replaced in x. The caller holds l.loading.
+func (l *imageLayout) forget(x *index) {
+	for i := range l.changes {
+		c := &l.changes[i]
+		c.puts = slices.DeleteFunc(c.puts, func(a added) bool { return a.in(x) == nil })
+	}
+	l.changes = slices.DeleteFunc(l.changes, func(c change) bool { return len(c.puts) == 0 })
+}
+
+// merge returns the index x, which was read from the described file, with the
+// acknowledged entries that another tool has overwritten since cur. The caller
+// holds l.loading.
+func (l *imageLayout) merge(cur, x *index, file fs.FileInfo) *index {
+	var lost []*entry
+	if cur != nil && !isMarked(file) {
+		lost = l.lost(cur, x)
+	}
+	if len(lost) == 0 || !extends(x, cur, lost) {
+		l.forget(x)
+		return x
+	}
+	d := newDraft(x)
+	for i := len(lost) - 1; i >= 0; i-- {
+		e := lost[i]
+		r := d.edit(e.repo)
+		if e.tag != "" {
+			old, _ := r.tags.Get(e.tag)
+			d.untag(r, old)
+		}
+		d.add(e)
+	}
+	d.merged = true
+	return d.index
+}
+
+// lost returns the entries of cur that were added by the latest changes, as far
+// back as x has none of them. The last added entry is first.
+func (l *imageLayout) lost(cur, x *index) []*entry {
+	var lost []*entry
+	before := map[reference]digest.Digest{} // the tags before the lost changes
+	for i := len(l.changes) - 1; i >= 0; i-- {
+		c := l.changes[i]
+		if time.Since(c.at) > maxAge || c.seen(cur, x) {
+			break
+		}
+		for _, a := range c.puts {
+			if a.tag != "" {
+				before[a.reference] = a.before
+			}
+			if e := a.in(cur); e != nil && !slices.Contains(lost, e) && l.exists(e.digest) {
+				lost = append(lost, e)
+			}
+		}
+	}
+	return slices.DeleteFunc(lost, func(e *entry) bool {
+		there := x.lookup(e.repo, e.tag, e.digest)
+		// The other tool may have moved the tag itself.
+		return there != nil && there.digest != before[e.reference]
+	})
+}
+
+// seen reports whether x has an entry that the change has added, and that cur
+// still has.
+func (c *change) seen(cur, x *index) bool {
+	for _, a := range c.puts {
+		e := a.in(cur)
+		if e == nil {
+			continue
+		}
+		there := x.lookup(e.repo, e.tag, e.digest)
+		if there != nil && there.digest == e.digest || a.isNew && x.lookup(e.repo, "", e.digest) != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// in returns the entry of cur with the tag and digest, or one for a new digest
+// whose tag has been deleted or moved since. It returns nil if there is none.
+func (a *added) in(cur *index) *entry {
+	e := cur.lookup(a.repo, a.tag, a.digest)
+	if (e == nil || e.digest != a.digest) && a.isNew {
+		e = cur.lookup(a.repo, "", a.digest)
+	}
+	if e == nil || e.digest != a.digest {
+		return nil
+	}
+	return e
+}
+
+// lookup returns the entry that a tag names or, without a tag, an entry for the
+// digest. It returns nil if there is none.
+func (x *index) lookup(repo, tag string, d digest.Digest) *entry {
+	r, ok := x.repos.Get(repo)
+	if !ok {
+		return nil
+	}
+	if tag != "" {
+		return r.tagged(tag)
+	}
+	return r.manifest(d)
+}
+
+// exists reports whether the file for a digest exists.
+func (l *imageLayout) exists(d digest.Digest) bool {
+	_, err := l.disk.stat(l.path(blobPath(d)))
+	return err == nil
+}
+
+// extends reports whether x has the entries of cur that are not lost, except
+// for tags that it has moved, and also others.
+func extends(x, cur *index, lost []*entry) bool {
+	missing := map[*entry]bool{}
+	for _, e := range lost {
+		missing[e] = true
+	}
+	for _, e := range cur.entries {
+		if e.digest != "" && !missing[e] && x.lookup(e.repo, e.tag, e.digest) == nil && x.lookup(e.repo, "", e.digest) == nil {
+			return false
+		}
+	}
+	for _, e := range x.entries {
+		if e.digest != "" && (cur.lookup(e.repo, "", e.digest) == nil || cur.lookup(e.repo, e.tag, e.digest) == nil) {
+			return true
+		}
+	}
+	return false
+}
+
+// mend writes the merged index to disk. It leaves that to the current writer if
+// there is one, whose check may be the caller.
+func (l *imageLayout) mend() {
+	if !l.writes.leading.TryLock() {
+		return
+	}
+	defer l.writes.leading.Unlock()
+	w := &write{apply: func(d *draft) (func() error, error) {
+		d.changed = d.changed || d.base.merged
+		return nil, nil
+	}}
+	l.lead([]*write{w}) // After an error, the next request tries again.
+}
