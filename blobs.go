@@ -139,7 +139,8 @@ func (h *handler) mountBlob(w http.ResponseWriter, r *Request) error {
 }
 
 func (h *handler) blobError(r *Request, doing string, err error) error {
-	if !errors.Is(err, fs.ErrNotExist) {
+	// The store may have an error for the client that says why it is missing.
+	if !errors.Is(err, fs.ErrNotExist) || len(errorsIn(err)) > 0 {
 		return fmt.Errorf("%s blob %s of %s: %w", doing, r.Digest, r.Repo, err)
 	}
 	e := Errorf(CodeBlobUnknown, "%s has no blob %s", r.Repo, r.Digest)

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
+
+	"github.com/ocireg/registry"
 )
 
 // blobFile returns the name of the file of a blob, which need not exist. All
@@ -45,24 +47,64 @@ func (l *imageLayout) isOnlyManifest(d digest.Digest) bool {
 }
 
 // statBlob implements [registry.Store.StatBlob].
-func (l *imageLayout) statBlob(repo string, d digest.Digest) (int64, error) {
-	name, err := l.blobFile(repo, d)
+func (l *imageLayout) statBlob(ctx context.Context, repo string, d digest.Digest) (int64, error) {
+	info, err := l.findBlob(repo, d)
 	if err != nil {
 		return 0, err
 	}
-	info, err := l.disk.statRegular(name)
+	l.mu.RLock()
+	v := l.verdicts[d]
+	l.mu.RUnlock()
+	if v.err == nil && sameFile(v.file, info) {
+		return info.Size(), nil
+	}
+	f, err := l.openVerified(ctx, d, l.path(blobPath(d)))
 	if err != nil {
 		return 0, blobError(repo, d, err)
 	}
-	return info.Size(), nil
+	defer f.Close()
+	return f.Seek(0, io.SeekEnd)
+}
+
+// findBlob returns the info of the file of a blob, which may be damaged.
+func (l *imageLayout) findBlob(repo string, d digest.Digest) (fs.FileInfo, error) {
+	name, err := l.blobFile(repo, d)
+	if err != nil {
+		return nil, err
+	}
+	info, err := l.disk.statRegular(name)
+	if err != nil {
+		return nil, blobError(repo, d, err)
+	}
+	return info, nil
 }
 
 func blobError(repo string, d digest.Digest, err error) error {
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) && !errors.As(err, new(damagedError)) {
 		return missing(repo, "blob", string(d))
 	}
 	return fmt.Errorf("blob %s in repository %s: %w", d, repo, err)
 }
+
+// A damagedError is the error for a blob whose file has other content. Such a
+// blob counts as missing, because a client that checks first pushes a missing
+// blob, which repairs the file. The error for the client names the file.
+type damagedError struct{ forClient *registry.Error }
+
+func newDamagedError(name string, d, got digest.Digest) damagedError {
+	e := registry.Errorf(registry.CodeBlobUnknown, "%s is damaged: its content has the digest %s", name, got)
+	e.Detail = map[string]string{"digest": string(d)}
+	return damagedError{e}
+}
+
+// Error returns the text for the client.
+func (e damagedError) Error() string { return e.forClient.Error() }
+
+// Is reports whether the target is [fs.ErrNotExist].
+func (e damagedError) Is(target error) bool { return target == fs.ErrNotExist }
+
+// Unwrap returns the error for the client.
+func (e damagedError) Unwrap() error { return e.forClient }
 
 // openBlob implements [registry.Store.OpenBlob].
 func (l *imageLayout) openBlob(ctx context.Context, repo string, d digest.Digest) (io.ReadSeekCloser, error) {
@@ -143,7 +185,7 @@ func (l *imageLayout) verify(ctx context.Context, d digest.Digest, name string, 
 	}
 	v := verdict{file: info}
 	if got != d {
-		v.err = fmt.Errorf("%s is damaged: its content has the digest %s", name, got)
+		v.err = newDamagedError(name, d, got)
 	}
 	if settled(info, now) {
 		l.verdicts[d] = v
@@ -205,7 +247,7 @@ func (l *imageLayout) exist() error {
 // deleteBlob implements [registry.Store.DeleteBlob].
 func (l *imageLayout) deleteBlob(ctx context.Context, repo string, d digest.Digest) error {
 	return l.write(func(dr *draft) (func() error, error) {
-		if _, err := l.statBlob(repo, d); err != nil {
+		if _, err := l.findBlob(repo, d); err != nil {
 			return nil, err
 		}
 		return func() error {
@@ -250,9 +292,13 @@ func (l *imageLayout) removeFile(d digest.Digest) error {
 
 // mountBlob implements [registry.Store.MountBlob] between two repositories of
 // one layout, which share the file.
-func (l *imageLayout) mountBlob(repo string, d digest.Digest) error {
+func (l *imageLayout) mountBlob(ctx context.Context, repo string, d digest.Digest) error {
+	// Verify the blob before addBlob, which excludes other writes.
+	if _, err := l.statBlob(ctx, repo, d); err != nil {
+		return err
+	}
 	return l.addBlob(repo, d, func() error {
-		_, err := l.statBlob(repo, d)
+		_, err := l.findBlob(repo, d)
 		return err
 	})
 }
@@ -270,7 +316,14 @@ func (l *imageLayout) linkBlob(ctx context.Context, repo string, d digest.Digest
 		}
 		switch {
 		case errors.Is(err, fs.ErrExist):
-			return nil
+			f, err := l.openVerified(ctx, d, newname)
+			switch {
+			case errors.As(err, new(damagedError)):
+				return l.copyBlob(ctx, d, from)
+			case err != nil:
+				return err
+			}
+			return f.Close()
 		case errors.Is(err, fs.ErrNotExist):
 			return missing(from.name, "blob", string(d))
 		case err != nil:

@@ -61,7 +61,8 @@
 //
 // The store verifies the digest of everything that it serves: manifests on each
 // request, blobs before the first request and after their file has changed. A
-// request for a damaged file fails with an error that names the file.
+// request for a damaged file fails with an error that names the file. A damaged
+// blob counts as missing, and pushing it again repairs it.
 //
 // # Crashes
 //

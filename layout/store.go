@@ -141,14 +141,17 @@ func (s *Store) Repositories(ctx context.Context, after string) iter.Seq2[string
 	}
 }
 
-// StatBlob implements [registry.Store]. It returns the size of the file without
-// verifying the content.
+// StatBlob implements [registry.Store]. It verifies the content as OpenBlob does,
+// so that a damaged blob is missing for every request. That reads and hashes the
+// whole file, but only once: the store keeps the result until the size, the
+// modification time or the identity of the file changes. Blobs that this process
+// received are not read again.
 func (s *Store) StatBlob(ctx context.Context, repo string, d digest.Digest) (int64, error) {
 	l, err := s.layout(repo)
 	if err != nil {
 		return 0, err
 	}
-	return l.statBlob(repo, d)
+	return l.statBlob(ctx, repo, d)
 }
 
 // OpenBlob implements [registry.Store]. The reader is an [*os.File] if the
@@ -184,10 +187,10 @@ func (s *Store) MountBlob(ctx context.Context, repo string, d digest.Digest, fro
 		return missing(from, "blob", string(d))
 	}
 	if l == s.single {
-		return l.mountBlob(repo, d)
+		return l.mountBlob(ctx, repo, d)
 	}
 	if from == repo {
-		_, err := l.statBlob(repo, d)
+		_, err := l.statBlob(ctx, repo, d)
 		return err
 	}
 	if from != "" {
@@ -219,7 +222,7 @@ func (s *Store) mountFrom(ctx context.Context, l *imageLayout, d digest.Digest, 
 	if err != nil {
 		return err
 	}
-	if _, err := src.statBlob(from, d); err != nil || src == l {
+	if _, err := src.statBlob(ctx, from, d); err != nil || src == l {
 		return err
 	}
 	return l.linkBlob(ctx, l.name, d, src)
