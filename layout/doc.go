@@ -90,5 +90,5 @@
 //
 // Some tools read less than a registry may hold. Skopeo 1.9, podman 4.3 and
 // umoci do not read Docker media types in index.json. Regctl finds referrers
-// only by the tag sha256-<hex> of their subject.
+// only by the tag sha256-<hex> of their subject; see [ReferrersTags].
 package layout

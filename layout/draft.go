@@ -20,6 +20,9 @@ type draft struct {
 	// added holds the entries that a stale index.json would lose.
 	added []added
 
+	// referrals holds the changes to referrers. See tagReferrers.
+	referrals []referral
+
 	// edited holds the repositories that the draft has copied to change them.
 	edited map[string]*repository
 
@@ -74,7 +77,7 @@ func (d *draft) put(repo string, desc ocispec.Descriptor, tags []string) {
 	}
 	for _, tag := range tags {
 		old, _ := r.tags.Get(tag)
-		if len(old) == 1 && old[0].digest == desc.Digest {
+		if len(old) == 1 && old[0].digest == desc.Digest && !old[0].generated {
 			continue // The entry stays as it was written.
 		}
 		d.untag(r, old)
@@ -97,10 +100,10 @@ func (d *draft) deleteTag(repo, tag string) {
 }
 
 // untag removes the tag from entries. A manifest that no other entry names
-// keeps an entry without a tag.
+// keeps an entry without a tag, unless it is a list that the store maintains.
 func (d *draft) untag(r *repository, entries []*entry) {
 	for _, e := range entries {
-		if named, _ := r.manifests.Get(string(e.digest)); len(named) > 1 {
+		if named, _ := r.manifests.Get(string(e.digest)); len(named) > 1 || e.generated {
 			d.remove(e)
 			continue
 		}

@@ -72,6 +72,9 @@ type entry struct {
 	// attached marks an entry that has the name of an image to which it is
 	// attached, as a signature or the like. The tag is that of the image.
 	attached bool
+
+	// generated marks a referrers tag that the store maintains.
+	generated bool
 }
 
 func (e *entry) descriptor() ocispec.Descriptor {
@@ -185,6 +188,7 @@ func parseEntry(l *imageLayout, raw []byte) (*entry, error) {
 		e.digest = ""
 	}
 	e.reference = l.resolve(n.reference())
+	e.generated = n.subject != "" && e.tag == referrersTag(digest.Digest(n.subject))
 	if n.attached() {
 		e.attached, e.tag = true, ""
 	}
@@ -194,7 +198,7 @@ func parseEntry(l *imageLayout, raw []byte) (*entry, error) {
 // entryNames holds the annotations that name an entry.
 type entryNames struct {
 	ref, image, base string
-	kind             string
+	kind, subject    string
 }
 
 // parseNames reads the annotations of an entry.
@@ -215,6 +219,8 @@ func parseNames(text []byte) (n entryNames, err error) {
 			n.base = optionalString(v.of(text))
 		case kindAnnotation:
 			n.kind = optionalString(v.of(text))
+		case referrersAnnotation:
+			n.subject = optionalString(v.of(text))
 		}
 		if err != nil {
 			return n, fmt.Errorf("%s: %w", name, err)

@@ -31,6 +31,9 @@ type imageLayout struct {
 	// onlyTag is the tag for the only manifest of a layout, or "". See [Tag].
 	onlyTag string
 
+	// referrersTags is set by [ReferrersTags].
+	referrersTags bool
+
 	// cur is the index that was read or written last, or nil. Next is the index
 	// of a write that is about to finish: a reader that finds the new file
 	// before cur is set uses next instead of reading the file. Loading is held

@@ -138,6 +138,9 @@ func (l *imageLayout) putManifest(repo string, m registry.Manifest, tags []strin
 			return nil, err
 		}
 		d.put(repo, m.Descriptor(), tags)
+		if l.referrersTags {
+			d.refer(repo, m.Descriptor(), newFacts(m.MediaType, m.Content), false)
+		}
 		return func() error {
 			r := d.edit(repo)
 			r.reach.put(r, m)
@@ -243,6 +246,11 @@ func (l *imageLayout) deleteManifest(ctx context.Context, repo string, d digest.
 		}
 		if err := l.checkDeletable(ctx, dr.index, repo, d); err != nil {
 			return nil, err
+		}
+		if l.referrersTags {
+			if e := dr.lookup(repo, "", d); e != nil {
+				dr.refer(repo, e.descriptor(), l.factsOf(e.descriptor()), true)
+			}
 		}
 		dr.deleteManifest(repo, d)
 		return func() error { return l.removeManifest(ctx, dr, repo, d) }, nil

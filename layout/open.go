@@ -20,6 +20,8 @@ type options struct {
 	repository string
 	tag        string
 	warn       func(error)
+
+	referrersTags bool
 }
 
 // ReadOnly makes the store refuse all writes and leave the disk unchanged. It
@@ -43,6 +45,14 @@ func Repository(name string) Option {
 // index.json.
 func Tag(tag string) Option {
 	return func(o *options) { o.tag = tag }
+}
+
+// ReferrersTags keeps a tag for the referrers of each subject (spec.md,
+// Referrers Tag Schema), for tools such as regctl that find referrers in a
+// layout only by it. Each push or deletion of a manifest with a subject updates
+// the tag. The store leaves a tag alone that a client or another tool has set.
+func ReferrersTags() Option {
+	return func(o *options) { o.referrersTags = true }
 }
 
 // Warnings makes the store call f for problems that do not keep it from serving
@@ -123,7 +133,7 @@ func newOptions(repository string, opts []Option) (*options, error) {
 }
 
 func open(d *disk, o *options) (*Store, error) {
-	s := &Store{disk: d, readOnly: o.readOnly, onlyTag: o.tag, layouts: map[string]*imageLayout{}}
+	s := &Store{disk: d, readOnly: o.readOnly, onlyTag: o.tag, referrersTags: o.referrersTags, layouts: map[string]*imageLayout{}}
 	d.temps = &temps{disk: d}
 	if o.warn != nil {
 		d.warn = newWarner(o.warn)
@@ -134,6 +144,7 @@ func open(d *disk, o *options) (*Store, error) {
 	}
 	if isLayout {
 		s.single = newImageLayout(d, ".", o.repository, false, o.tag)
+		s.single.referrersTags = o.referrersTags
 		_, err = s.single.index()
 	} else {
 		err = d.checkTree()

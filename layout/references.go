@@ -26,6 +26,10 @@ const (
 	// signatures, attestations, SBOMs and other referrers, which have the name
 	// of the image.
 	kindAnnotation = "kind"
+
+	// referrersAnnotation marks a referrers tag that the store maintains. Its
+	// value is the subject.
+	referrersAnnotation = "com.github.ocireg.referrers"
 )
 
 // attached reports whether the entry has the name of an image to which it is

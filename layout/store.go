@@ -24,6 +24,8 @@ type Store struct {
 	readOnly bool
 	onlyTag  string // see [Tag]
 
+	referrersTags bool // see [ReferrersTags]
+
 	// single is the layout, or nil for a tree.
 	single *imageLayout
 
@@ -110,7 +112,9 @@ func (s *Store) add(repo, dir string) *imageLayout {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.layouts[repo] == nil {
-		s.layouts[repo] = newImageLayout(s.disk, dir, repo, true, s.onlyTag)
+		l := newImageLayout(s.disk, dir, repo, true, s.onlyTag)
+		l.referrersTags = s.referrersTags
+		s.layouts[repo] = l
 	}
 	return s.layouts[repo]
 }

@@ -122,11 +122,18 @@ func (l *imageLayout) apply(batch []*write) error {
 		w.after, w.err = w.apply(d)
 		succeeded = succeeded || w.err == nil
 	}
+	replaced, err := l.tagReferrers(d)
+	if err != nil {
+		return err
+	}
 	d.prune()
 	if !succeeded || !d.changed && !isNew {
 		return nil
 	}
 	err = l.publish(d, isNew, x.file)
+	if err == nil {
+		l.removeLists(d.index, replaced)
+	}
 	if err != nil && err != errOverwritten {
 		err = fmt.Errorf("writing %s: %w", l.path(indexFile), err)
 	}

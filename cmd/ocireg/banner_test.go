@@ -112,6 +112,7 @@ func TestBannerOfUntaggedImages(t *testing.T) {
 	require.Equal(t, emptyIndex, i.do(t, "GET", "/v2/app/manifests/latest", "").body)
 	require.Contains(t, refused(t, "-tag", "no tag", dir), `"no tag" is not a valid tag`)
 	require.Contains(t, refused(t, "-tag", "latest"), "-tag needs DIR")
+	require.Contains(t, refused(t, "-referrers-tags"), "-referrers-tags needs DIR")
 }
 
 // The banner names a layout that cannot be served, and the others are served.

@@ -42,12 +42,15 @@ type settings struct {
 	repository string
 	tag        string
 	readOnly   bool
-	addr       string
-	tls        bool
-	tlsDir     string
-	log        string
-	quiet      bool
-	options    []registry.Option
+
+	referrersTags bool
+
+	addr    string
+	tls     bool
+	tlsDir  string
+	log     string
+	quiet   bool
+	options []registry.Option
 }
 
 // parse reads the command line. If args ask for help, it writes the help and
@@ -60,6 +63,7 @@ func parse(args []string, help io.Writer) (*settings, error) {
 	fs.StringVar(&s.addr, "addr", loopback+":5000", "listen on `HOST:PORT`; without HOST on "+loopback+", on all interfaces if HOST is 0.0.0.0;\nPORT 0 takes a free port")
 	fs.StringVar(&s.repository, "repository", "", "if DIR is one layout: the `NAME` of the repository of its tags that have no repository\n(default the name of DIR)")
 	fs.StringVar(&s.tag, "tag", "", "give `TAG` to the image of each layout if it is the only one there and has no tag")
+	fs.BoolVar(&s.referrersTags, "referrers-tags", false, "keep the tags of referrers in layouts, for tools that do not find referrers otherwise")
 	fs.BoolVar(&s.tls, "tls", false, "serve HTTPS with a new certificate for localhost, 127.0.0.1, ::1 and the host of -addr")
 	fs.StringVar(&s.tlsDir, "tls-dir", "", "write the certificates to `DIR`; clients have to trust ca.crt there; implies -tls\n(default a temporary directory)")
 	fs.BoolVar(&s.quiet, "quiet", false, "log no requests")
@@ -179,6 +183,8 @@ func parse(args []string, help io.Writer) (*settings, error) {
 		return nil, errors.New("-repository needs DIR")
 	case s.dir == "" && s.tag != "":
 		return nil, errors.New("-tag needs DIR")
+	case s.dir == "" && s.referrersTags:
+		return nil, errors.New("-referrers-tags needs DIR")
 	}
 	return s, nil
 }

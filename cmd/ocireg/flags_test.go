@@ -135,7 +135,7 @@ func TestHelp(t *testing.T) {
 		require.True(t, strings.HasPrefix(stdout.String(), "Usage: ocireg [flags] [DIR]\n"))
 		for _, name := range []string{
 			"addr", "any-manifest", "log", "manifest-limit", "min-chunk", "no-anonymous-mount", "no-catalog", "no-delete",
-			"no-mount", "no-referrers", "no-single-post", "page-size", "quiet", "read-only", "repository", "sparse", "tag", "tls",
+			"no-mount", "no-referrers", "no-single-post", "page-size", "quiet", "read-only", "referrers-tags", "repository", "sparse", "tag", "tls",
 			"tls-dir", "upload-expiry", "warning", "no-schema-version", "shared-blobs", "absolute-locations", "path-prefix",
 		} {
 			require.Contains(t, stdout.String(), "\n  -"+name)

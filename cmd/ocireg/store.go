@@ -21,6 +21,9 @@ func (s *settings) openStore(logger *log.Logger) (store registry.Store, close fu
 	if s.readOnly {
 		opts = append(opts, layout.ReadOnly())
 	}
+	if s.referrersTags {
+		opts = append(opts, layout.ReferrersTags())
+	}
 	if s.repository != "" {
 		opts = append(opts, layout.Repository(s.repository))
 	}

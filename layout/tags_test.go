@@ -1,0 +1,109 @@
+package layout_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/layout"
+)
+
+// referrerOf returns a manifest with a subject.
+func referrerOf(subject digest.Digest, i int) registry.Manifest {
+	content := fmt.Appendf(nil, `{"schemaVersion":2,"mediaType":%q,"manifests":[],"artifactType":"a/b","annotations":{"number":"%d"},"subject":{"mediaType":%q,"digest":%q,"size":2}}`,
+		indexType, i, indexType, subject)
+	return registry.Manifest{MediaType: indexType, Digest: digest.FromBytes(content), Content: content}
+}
+
+// TestReferrersTags looks for referrers by their tag (spec.md, Referrers Tag
+// Schema), in the registry and in the layout.
+func TestReferrersTags(t *testing.T) {
+	t.Parallel()
+	for name, dir := range map[string]string{"tree": t.TempDir(), "layout": emptyLayout(t)} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ctx := t.Context()
+			s := open(t, dir, layout.ReferrersTags())
+			app := dir
+			if name == "tree" {
+				app = filepath.Join(dir, "app")
+			}
+			put(t, s, "app", 0, "v0")
+			subject := smallImage(0).Digest
+			tag := "sha256-" + subject.Encoded()
+			count := func() int {
+				blobs, err := os.ReadDir(filepath.Join(app, "blobs", "sha256"))
+				require.NoError(t, err)
+				return len(blobs)
+			}
+			want := func(referrers ...registry.Manifest) {
+				t.Helper()
+				var digests, got []digest.Digest
+				for _, r := range referrers {
+					digests = append(digests, r.Digest)
+				}
+				for _, s := range []*layout.Store{s, open(t, dir)} {
+					m, err := s.GetManifest(ctx, "app", tag)
+					require.NoError(t, err)
+					var list ocispec.Index
+					require.NoError(t, json.Unmarshal(m.Content, &list))
+					got = nil
+					for _, d := range list.Manifests {
+						got = append(got, d.Digest)
+						require.Equal(t, "a/b", d.ArtifactType)
+					}
+					require.ElementsMatch(t, digests, got)
+				}
+			}
+			push := func(m registry.Manifest, tags ...string) {
+				require.NoError(t, s.PutManifest(ctx, "app", m, tags, nil))
+			}
+			one, two := referrerOf(subject, 1), referrerOf(subject, 2)
+			push(one)
+			want(one)
+			push(two, "signature")
+			want(one, two)
+			require.Equal(t, 4, count(), "one list is left")
+			require.NoError(t, s.DeleteManifest(ctx, "app", one.Digest))
+			want(two)
+			_, err := s.GetManifest(ctx, "app", string(one.Digest))
+			wantNotExist(t, err)
+			require.NoError(t, s.DeleteManifest(ctx, "app", two.Digest))
+			require.Equal(t, []string{"app:v0"}, tagsOf(t, s))
+			require.Equal(t, 1, count())
+
+			// The tag of a client stays as it is.
+			push(one)
+			put(t, s, "app", 1, tag)
+			push(two)
+			wantManifestDigest(t, s, "app", tag, 1)
+			wantReferrers(t, s, "app", subject, one.Digest, two.Digest)
+			require.Equal(t, []string{"app:" + tag, "app:v0"}, tagsOf(t, s))
+
+			// So does a list that a client has pushed itself.
+			require.NoError(t, s.DeleteTag(ctx, "app", tag))
+			push(one)
+			m, err := s.GetManifest(ctx, "app", tag)
+			require.NoError(t, err)
+			want(one, two)
+			push(m, tag)
+			require.NoError(t, s.DeleteManifest(ctx, "app", one.Digest))
+			want(one, two)
+		})
+	}
+}
+
+// TestNoReferrersTags checks that the tags are an option.
+func TestNoReferrersTags(t *testing.T) {
+	t.Parallel()
+	s := open(t, t.TempDir())
+	require.NoError(t, s.PutManifest(t.Context(), "app", referrerOf(smallImage(0).Digest, 1), nil, nil))
+	require.Equal(t, []string{"app"}, tagsOf(t, s))
+}
