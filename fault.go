@@ -99,10 +99,10 @@ func (e ConnectionEnd) Error() string {
 // isEnd reports whether err ends the connection on purpose.
 func isEnd(err error) bool { return errors.As(err, new(ConnectionEnd)) }
 
-// serveFaulty serves the request, with the first fault that an injector returns
-// for it.
+// serveFaulty serves the request, with the faults that the injectors return for
+// it.
 func (h *handler) serveFaulty(w *responseWriter, r *Request) error {
-	if r.fault = h.inject(r); r.fault == nil {
+	if h.inject(r); r.fault == nil {
 		return respond(h.serve, w, r)
 	}
 	// Recorders get the request as it arrived.

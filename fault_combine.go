@@ -6,22 +6,25 @@ import (
 	"strings"
 )
 
-// inject returns the fault that hits the request: those of all injectors
-// combined, up to the first that responds in place of the operation.
-func (h *handler) inject(r *Request) *Fault {
-	var f *Fault
+// inject combines the faults of all injectors into that of the request. Each
+// injector can ask whether an earlier one responds to it.
+func (h *handler) inject(r *Request) {
 	for _, inject := range h.injectors {
-		f = f.over(inject(r))
-		if f != nil && (f.Serve != nil || f.AfterCommit) {
-			break
-		}
+		r.fault = r.fault.over(inject(r))
 	}
-	return f
 }
 
+// FaultResponds reports whether a fault responds to the request in place of the
+// operation. A function of [WithFaults] learns from it that an earlier function
+// has returned such a fault, and that the Serve of its own would not be called.
+func (r *Request) FaultResponds() bool { return r.fault.responds() }
+
+// responds reports whether the response is that of the fault.
+func (f *Fault) responds() bool { return f != nil && (f.Serve != nil || f.AfterCommit) }
+
 // over returns the fault that has the effects of other and then those of f, so
-// that f has the last word. Either of them may be nil. If f responds in place
-// of the operation, other must not.
+// that f has the last word. Either of them may be nil. If both respond in place
+// of the operation, only f does.
 func (f *Fault) over(other *Fault) *Fault {
 	switch {
 	case f == nil:
@@ -29,18 +32,19 @@ func (f *Fault) over(other *Fault) *Fault {
 	case other == nil:
 		return f
 	}
+	responder := f
+	if !f.responds() {
+		responder = other
+	}
 	both := &Fault{
 		Name:        strings.Trim(other.Name+"; "+f.Name, "; "),
 		Before:      f.Before,
 		LoseUpload:  f.LoseUpload || other.LoseUpload,
-		AfterCommit: f.AfterCommit || other.AfterCommit,
-		Serve:       f.Serve,
+		AfterCommit: responder.AfterCommit,
+		Serve:       responder.Serve,
 		Header:      f.Header,
 		Body:        f.Body,
 		Wire:        f.Wire,
-	}
-	if both.Serve == nil {
-		both.Serve = other.Serve
 	}
 	if other.Before != nil {
 		both.Before = func(r *Request) error {

@@ -77,8 +77,14 @@ func TestFaultsCombine(t *testing.T) {
 			200, "a", "{}+c+b+a", ""},
 		"the second responds": {[]*registry.Fault{{Name: "a", Before: before("a")}, {Name: "b", Before: before("b"), Serve: serve("b")}},
 			200, "", "ba", "b; a"},
-		"the first responds": {[]*registry.Fault{{Name: "a", Serve: serve("a")}, {Name: "b", Before: failing}},
-			200, "", "a", "a"},
+		"the first responds": {[]*registry.Fault{{Name: "a", Serve: serve("a")}, {Name: "b", Header: header(502, "b"), Body: body("+b", false)}},
+			502, "b", "a+b", "b; a"},
+		"both respond": {[]*registry.Fault{{Name: "a", Serve: serve("a")}, {Name: "b", Before: before("b"), Serve: serve("b"), AfterCommit: true}},
+			200, "", "ab", "b; a"},
+		"the first responds after the commit": {[]*registry.Fault{{AfterCommit: true, Serve: serve("a")}, {Serve: serve("b")}, {Name: "c", AfterCommit: true}},
+			200, "", "a", "c"},
+		"the first responds, the second fails": {[]*registry.Fault{{Name: "a", Serve: serve("a")}, {Name: "b", Before: failing}},
+			500, "", `{"errors":[{"code":"UNKNOWN","message":"before"}]}`, "b; a"},
 		"an error before": {[]*registry.Fault{{Header: header(503, "a"), Before: before("a")}, {Before: failing}},
 			503, "a", `{"errors":[{"code":"UNKNOWN","message":"before"}]}`, ""},
 	} {
@@ -127,3 +133,23 @@ func TestFaultsCombineOnTheWire(t *testing.T) {
 type writerFunc func([]byte) (int, error)
 
 func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
+
+// Each function learns whether an earlier one has returned a fault that responds.
+func TestFaultResponds(t *testing.T) {
+	t.Parallel()
+	var got []bool
+	inject := func(f *registry.Fault) registry.Option {
+		return registry.WithFaults(func(r *registry.Request) *registry.Fault {
+			got = append(got, r.FaultResponds())
+			return f
+		})
+	}
+	serve := func(http.ResponseWriter, *registry.Request) error { return nil }
+	for _, responding := range []*registry.Fault{{Serve: serve}, {AfterCommit: true, Serve: serve}} {
+		got = nil
+		h := registry.New(memstore.New(), inject(nil), inject(&registry.Fault{LoseUpload: true}), inject(responding), inject(nil), inject(&registry.Fault{}), inject(nil))
+		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/v2/", nil))
+		require.Equal(t, []bool{false, false, false, true, true, true}, got)
+	}
+	require.False(t, new(registry.Request).FaultResponds())
+}

@@ -234,8 +234,9 @@ func WithRecorder(to Recorder) Option {
 
 // WithFaults calls inject before each request is served, for the [Fault] to
 // inject, or nil. If the option is given several times, the faults combine, and
-// the first has the last word: it takes effect after the others. Once a fault
-// responds in place of the operation, later functions are not called.
+// the first has the last word: it takes effect after the others. Of several that
+// respond in place of the operation only the first does, see
+// [Request.FaultResponds]; the others lose their Serve and AfterCommit.
 func WithFaults(inject func(*Request) *Fault) Option {
 	notNil("WithFaults", inject == nil)
 	return option(func(c *config) { c.injectors = append(c.injectors, inject) })

@@ -1,11 +1,14 @@
 package fault_test
 
 import (
+	"net/http"
+	"net/http/httptest"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/memstore"
 	"github.com/ocireg/registry/registrytest"
 	"github.com/ocireg/registry/registrytest/fault"
 )
@@ -28,4 +31,45 @@ func TestRulesOfAnOption(t *testing.T) {
 	reg.Fault(t, fault.On(registry.Ping).Times(2).Status(404))
 	require.Equal(t, []int{404, 404, 503, 200}, codes(c, 4, "/v2/"), "a rule that is passed over waits")
 	require.Equal(t, 2, status.Fired())
+}
+
+// The rules of an option take effect also where a rule of the server responds.
+// Those that respond themselves are passed over, as within one set.
+func TestRulesOfAnOptionAfterOneThatResponds(t *testing.T) {
+	t.Parallel()
+	var rules fault.Rules
+	reg := registrytest.NewServer(t, registry.WithFaults(rules.Inject))
+	c := clientOf(t, reg)
+	header := rules.Set(t, fault.On(registry.Ping).Times(2).SetHeader("X", "1"))
+	once := rules.Set(t, fault.On(registry.Ping).Once().Status(429))
+	reg.Fault(t, fault.On(registry.Ping).Once().Status(500))
+
+	got := c.Get("/v2/")
+	require.Equal(t, 500, got.Status)
+	require.Equal(t, "1", got.Header.Get("X"))
+	require.Equal(t, 0, once.Fired(), "it waits for the next request")
+	got = c.Get("/v2/")
+	require.Equal(t, 429, got.Status)
+	require.Equal(t, "1", got.Header.Get("X"))
+	require.Equal(t, 200, c.Get("/v2/").Status)
+	require.Equal(t, []int{2, 1}, []int{header.Fired(), once.Fired()})
+
+	ended := rules.Set(t, fault.On(registry.Ping).Once().Close())
+	reg.Fault(t, fault.On(registry.Ping).Once().AfterCommit().Status(502))
+	require.Equal(t, 502, c.Get("/v2/").Status)
+	require.Equal(t, 0, ended.Fired())
+	c.Get("/v2/")
+	require.Equal(t, 1, ended.Fired())
+
+	// Under HTTP/2, an end in the header comes in place of the response.
+	option := registry.WithFaults(func(*registry.Request) *registry.Fault {
+		return &registry.Fault{Serve: func(w http.ResponseWriter, _ *registry.Request) error { return nil }}
+	})
+	var others fault.Rules
+	inHeader, err := others.Add(fault.On(registry.Ping).Close(fault.InHeader(5)))
+	require.NoError(t, err)
+	r := httptest.NewRequest("GET", "/v2/", nil)
+	r.ProtoMajor = 2
+	registry.New(memstore.New(), option, registry.WithFaults(others.Inject)).ServeHTTP(httptest.NewRecorder(), r)
+	require.Equal(t, 0, inHeader.Fired())
 }

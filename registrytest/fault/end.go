@@ -88,6 +88,7 @@ func (r Rule) ending(name string, end registry.ConnectionEnd, at []Place) Rule {
 		case at[0].header && at[0].n < 0:
 			return errors.New("the length of a header is not known before: want a number from 0")
 		case at[0].header:
+			p.inHeader = true
 			p.try(func(p *plan, h hit) { p.endInHeader(at[0].n, end, h) })
 		default:
 			p.filter(at[0].n, endAt(end))

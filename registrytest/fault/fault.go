@@ -93,7 +93,7 @@ func (in *Fault) meet(r *registry.Request, responded bool) (*stage, hit) {
 	case len(missed) > 0:
 		in.others.add(r.String())
 		return nil, hit{}
-	case st.responds && responded:
+	case st.responds && responded, st.inHeader && r.ProtoMajor >= 2 && r.FaultResponds():
 		in.near.add(r.String() + ", but another rule responded to it")
 		return nil, hit{}
 	}

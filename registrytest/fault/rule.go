@@ -64,6 +64,7 @@ type part struct {
 	response    response
 	end         registry.ConnectionEnd // of the connection in place of a response
 	ends        bool                   // the connection is ended, there or elsewhere
+	inHeader    bool                   // it is ended in the header
 	afterCommit bool
 	waits       bool
 	changes     string // a word that changes the request for the operation

@@ -24,7 +24,9 @@ import (
 // its connection in place of a response: the one that was added last. So a test
 // can add a rule for a special case to the general rules that a helper has
 // added. The others are passed over and wait for the next request: of two rules
-// that respond once, each hits one of two requests.
+// that respond once, each hits one of two requests. The rules of several options
+// [registry.WithFaults] combine in the same way: those of the first option count
+// as added last.
 type Rules struct {
 	mu    sync.Mutex // held to change rules
 	rules atomic.Pointer[[]*Fault]
@@ -102,7 +104,7 @@ func (f *Rules) Inject(r *registry.Request) *registry.Fault {
 		hit   hit
 	}
 	var all []found
-	responds := false
+	responds := r.FaultResponds()
 	for _, in := range slices.Backward(*rules) {
 		st, h := in.meet(r, responds)
 		if st == nil {
