@@ -39,10 +39,10 @@ type Auth struct {
 	// the audience of tokens. If it is empty, it is the host of the request.
 	Service string
 
-	// Forbidden is the status of the response to a user who lacks a right: 403
+	// Forbidden is the status of the response to a user without the right: 403
 	// with the code DENIED if it is 0; 404 as for a repository that does not
 	// exist; or 401 with a challenge that says insufficient_scope. Anonymous
-	// clients, and users who have the right but whose token does not cover it,
+	// clients, and users whose token does not cover a right that they have,
 	// always get 401.
 	Forbidden int
 
