@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"net/http"
 	"strings"
 	"sync"
@@ -40,8 +41,8 @@ func New(store Store, opts ...Option) http.Handler {
 	for i := len(h.middleware) - 1; i >= 0; i-- {
 		h.serve = h.middleware[i](h.serve)
 	}
-	if h.logger != nil {
-		h.recorders = append(h.recorders, RecorderFunc(h.log))
+	if h.log != nil {
+		h.recorders = append(h.recorders, h.log)
 	}
 	return h
 }
@@ -278,12 +279,12 @@ func (h *handler) ping(w http.ResponseWriter, r *Request) error {
 	return writeJSON(w, r, struct{}{})
 }
 
-// log is the recorder of [WithLogger].
-func (h *handler) log(x *Exchange) {
+// logTo is the recorder of [WithLogger].
+func logTo(l *slog.Logger, x *Exchange) {
 	r := x.Request
-	logf := h.logger.InfoContext
+	logf := l.InfoContext
 	if x.Err != nil {
-		logf = h.logger.ErrorContext
+		logf = l.ErrorContext
 	}
 	args := []any{
 		"method", r.Method, "path", r.URL.RequestURI(), "op", r.Op.String(), "repository", r.Repo,

@@ -79,7 +79,7 @@ type config struct {
 	sparseManifests bool
 	anyManifest     bool
 	warnings        []string
-	logger          *slog.Logger
+	log             RecorderFunc // of WithLogger, or nil
 	recorders       []Recorder
 	injectors       []func(*Request) *Fault
 	middleware      []Middleware
@@ -221,7 +221,8 @@ func WithWarnings(texts ...string) Option {
 // cause if the registry failed. By default nothing is logged.
 func WithLogger(l *slog.Logger) Option {
 	notNil("WithLogger", l == nil)
-	return option(func(c *config) { c.logger = l })
+	// Without the option, a program does not link log/slog.
+	return option(func(c *config) { c.log = func(x *Exchange) { logTo(l, x) } })
 }
 
 // WithRecorder tells the recorder of every request and every response,

@@ -169,7 +169,7 @@ func (n *Network) serve(s *service, host string, set *settings) (url string, err
 	if name == "docker.io" {
 		hosts = append(hosts, "registry-1.docker.io", "index.docker.io")
 	}
-	s.serveTLS(n.ca, name, set.variant)
+	s.secure(n.ca, name, set.variant)
 	https := portName == "" || portName == "443" || set.secure != nil
 	for _, h := range hosts {
 		switch {

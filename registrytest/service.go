@@ -45,6 +45,10 @@ type service struct {
 	leaks   leakCheck
 	silence silence
 
+	// serveTLS serves a listener with TLS. It is nil until secure is called, so
+	// that tests without TLS do not link its server, 0.3 MB.
+	serveTLS func(net.Listener) error
+
 	// transport is the transport of the service's own clients, or nil if other
 	// services share it.
 	transport *http.Transport
@@ -137,11 +141,11 @@ func (s *service) open() error {
 func (s *service) accept(p port, l net.Listener) {
 	var err error
 	s.leaks.mark(func() {
+		serve := s.http.Serve
 		if p.tls {
-			err = s.http.ServeTLS(l, "", "")
-		} else {
-			err = s.http.Serve(l)
+			serve = s.serveTLS
 		}
+		err = serve(l)
 	})
 	if !errors.Is(err, net.ErrClosed) && !errors.Is(err, http.ErrServerClosed) {
 		s.fail(fmt.Errorf("accepting connections at %s: %w", s.name, err))

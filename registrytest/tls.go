@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -32,13 +33,13 @@ const (
 // configuration of its clients.
 func secure(s *Server, host string) *tls.Config {
 	s.ca = newCA(s.t)
-	s.service.serveTLS(s.ca, host, s.variant)
+	s.service.secure(s.ca, host, s.variant)
 	return s.ca.clientConfig()
 }
 
-// serveTLS prepares the service for TLS. A client that names no server gets the
+// secure prepares the service for TLS. A client that names no server gets the
 // certificate of the host.
-func (s *service) serveTLS(ca *CA, host string, v TLSVariant) {
+func (s *service) secure(ca *CA, host string, v TLSVariant) {
 	config := &tls.Config{
 		// Without NextProtos, whether a service with several ports speaks HTTP/2
 		// depends on the port that it serves first.
@@ -59,6 +60,7 @@ func (s *service) serveTLS(ca *CA, host string, v TLSVariant) {
 		s.http.Protocols.SetHTTP1(true)
 	}
 	s.http.TLSConfig = config
+	s.serveTLS = func(l net.Listener) error { return s.http.ServeTLS(l, "", "") }
 }
 
 // CA returns the certificate authority of the server's certificate. Without
