@@ -13,6 +13,7 @@ import (
 
 // A Fault is a rule in force: one that was added to [Rules].
 type Fault struct {
+	noun   string // "fault" or "gate"
 	name   string
 	rule   Rule
 	rules  *Rules
@@ -38,8 +39,8 @@ type stage struct {
 	bytes          atomic.Int64 // for firstBytes
 }
 
-func (f *Rules) newFault(r Rule) *Fault {
-	in := &Fault{name: r.String(), rule: r, rules: f, where: caller()}
+func (f *Rules) newFault(noun string, r Rule) *Fault {
+	in := &Fault{noun: noun, name: r.String(), rule: r, rules: f, where: caller()}
 	for i := range r.parts {
 		p := &r.parts[i]
 		in.stages = append(in.stages, &stage{part: p, met: make([]atomic.Bool, len(p.effects))})
@@ -57,86 +58,86 @@ func (s *stage) due(h hit) bool {
 func (s *stage) spent() bool { return s.firstBytes > 0 && s.bytes.Load() >= s.firstBytes }
 
 // Fired returns the number of requests that the rule has hit.
-func (in *Fault) Fired() int {
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	return in.fired
+func (f *Fault) Fired() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.fired
 }
 
 // Remove ends the rule, except for the requests that it has hit already.
-func (in *Fault) Remove() {
-	in.rules.change(func(rules []*Fault) []*Fault {
-		return slices.DeleteFunc(rules, func(other *Fault) bool { return other == in })
+func (f *Fault) Remove() {
+	f.rules.change(func(rules []*Fault) []*Fault {
+		return slices.DeleteFunc(rules, func(other *Fault) bool { return other == f })
 	})
 }
 
 // String returns the rule.
-func (in *Fault) String() string { return in.name }
+func (f *Fault) String() string { return f.name }
 
 // meet returns the part of the rule that hits the request, or nil if the rule
 // does not hit it. Responded says that another rule responds to the request.
-func (in *Fault) meet(r *registry.Request, responded bool) (*stage, hit) {
-	missed := in.rule.missed(r)
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	if !in.ended && in.stages[in.now].spent() {
-		in.next()
+func (f *Fault) meet(r *registry.Request, responded bool) (*stage, hit) {
+	missed := f.rule.missed(r)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.ended && f.stages[f.now].spent() {
+		f.next()
 	}
-	if in.ended {
+	if f.ended {
 		return nil, hit{}
 	}
-	st := in.stages[in.now]
+	st := f.stages[f.now]
 	switch {
-	case len(missed) == 1 && len(in.rule.conditions) > 1:
-		in.near.add(r.String() + ", but not " + missed[0])
+	case len(missed) == 1 && len(f.rule.conditions) > 1:
+		f.near.add(r.String() + ", but not " + missed[0])
 		return nil, hit{}
 	case len(missed) > 0:
-		in.others.add(r.String())
+		f.others.add(r.String())
 		return nil, hit{}
 	case st.responds && responded, st.inHeader && r.ProtoMajor >= 2 && r.FaultResponds():
-		in.near.add(r.String() + ", but another rule responded to it")
+		f.near.add(r.String() + ", but another rule responded to it")
 		return nil, hit{}
 	}
-	h := in.hit(st, r)
+	h := f.hit(st, r)
 	st.matched++
 	if !st.due(h) {
 		reason := ", but it was not its turn"
 		if st.probability < 1 {
 			reason = ", but it was spared by chance"
 		}
-		in.near.add(r.String() + reason)
+		f.near.add(r.String() + reason)
 		return nil, hit{}
 	}
 	st.fired++
 	if st.fired == st.times {
-		in.next()
+		f.next()
 	}
 	if !st.does() {
 		return nil, hit{}
 	}
-	in.fired++
+	f.fired++
 	return st, h
 }
 
 // next goes on to the next part.
-func (in *Fault) next() {
-	if in.now++; in.now == len(in.stages) {
-		in.ended = true
+func (f *Fault) next() {
+	if f.now++; f.now == len(f.stages) {
+		f.ended = true
 	}
 }
 
 // hit returns the source of random decisions about the request. It does not
 // depend on other requests at the same time.
-func (in *Fault) hit(st *stage, r *registry.Request) hit {
+func (f *Fault) hit(st *stage, r *registry.Request) hit {
 	if !st.random {
 		return hit{part: st.part}
 	}
-	if in.asked == nil {
-		in.asked = make(map[string]uint64)
+	if f.asked == nil {
+		f.asked = make(map[string]uint64)
 	}
 	kind := r.String()
-	in.asked[kind]++
+	f.asked[kind]++
 	hash := fnv.New64a()
-	fmt.Fprintln(hash, in.now, in.asked[kind], kind)
-	return hit{part: st.part, random: rand.New(rand.NewPCG(in.rule.seed, hash.Sum64()))}
+	fmt.Fprintln(hash, f.now, f.asked[kind], kind)
+	return hit{part: st.part, random: rand.New(rand.NewPCG(f.rule.seed, hash.Sum64()))}
 }

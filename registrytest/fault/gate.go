@@ -46,7 +46,7 @@ func (f *Rules) Gate(r Rule) (*Gate, error) {
 		p := &r.parts[i]
 		p.effects = slices.Insert(slices.Clip(p.effects), 0, effect{do: g.stop})
 	}
-	g.Fault = f.newFault(r)
+	g.Fault = f.newFault("gate", r)
 	f.add(g.Fault)
 	return g, nil
 }
@@ -65,7 +65,7 @@ func (f *Rules) Hold(t TB, r Rule) *Gate {
 		t.Helper()
 		if waiting := g.stopped(); len(waiting) > 0 {
 			t.Logf("registrytest: %s was closed until the test ended, and %s waited at it; call Release to let requests go on:\n\t%s",
-				g.title("gate"), requests(len(waiting)), strings.Join(waiting, "\n\t"))
+				g.title(), requests(len(waiting)), strings.Join(waiting, "\n\t"))
 		}
 		g.Release()
 	})

@@ -134,4 +134,5 @@ func TestHoldEndsWithTheTest(t *testing.T) {
 	tb.End()
 	require.Len(t, tb.Errors(), 1)
 	require.Contains(t, tb.Errors()[0], "get-blob repo=other hit 0 requests, not 1")
+	require.Contains(t, tb.Errors()[0], `gate "get-blob repo=other", set at gate_test.go:`)
 }

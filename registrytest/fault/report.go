@@ -16,39 +16,39 @@ import (
 // test has failed already, Check only logs that. It reports once.
 //
 // [Rules.Set] calls it at the end of the test.
-func (in *Fault) Check(t TB) {
+func (f *Fault) Check(t TB) {
 	mustHaveTest(t, "Fault.Check")
 	t.Helper()
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	if in.checked {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.checked {
 		return
 	}
-	in.checked = true
-	problem := in.problem()
+	f.checked = true
+	problem := f.problem()
 	switch {
 	case problem != "" && !t.Failed():
 		t.Errorf("registrytest: %s", problem)
 	case problem != "":
 		t.Logf("registrytest: %s", problem)
-	case t.Failed() && in.chancy():
-		t.Logf("registrytest: fault %q hit %s by chance, with seed=%d", in.name, requests(in.fired), in.rule.seed)
+	case t.Failed() && f.chancy():
+		t.Logf("registrytest: %s %q hit %s by chance, with seed=%d", f.noun, f.name, requests(f.fired), f.rule.seed)
 	}
 }
 
 // chancy reports whether chance decides which requests the rule hits.
-func (in *Fault) chancy() bool {
-	return slices.ContainsFunc(in.stages, func(st *stage) bool { return st.probability < 1 })
+func (f *Fault) chancy() bool {
+	return slices.ContainsFunc(f.stages, func(st *stage) bool { return st.probability < 1 })
 }
 
 // problem returns a report of everything in the rule that did not happen, or "".
-func (in *Fault) problem() string {
-	if in.rule.optional {
+func (f *Fault) problem() string {
+	if f.rule.optional {
 		return ""
 	}
 	var b strings.Builder
 	certain := true // whether the part is reached for certain, and hits requests
-	for _, st := range in.stages {
+	for _, st := range f.stages {
 		want := max(st.times, 1)
 		certain = certain && st.probability == 1
 		switch {
@@ -66,27 +66,27 @@ func (in *Fault) problem() string {
 		return ""
 	}
 	switch {
-	case in.near.n > 0:
-		fmt.Fprintf(&b, "it nearly hit these requests:\n%s", &in.near)
-	case in.others.n > 0 && in.fired > 0:
-		fmt.Fprintf(&b, "none of the other requests met its conditions:\n%s", &in.others)
-	case in.others.n > 0:
-		fmt.Fprintf(&b, "none of these requests met its conditions:\n%s", &in.others)
-	case in.fired == 0:
+	case f.near.n > 0:
+		fmt.Fprintf(&b, "it nearly hit these requests:\n%s", &f.near)
+	case f.others.n > 0 && f.fired > 0:
+		fmt.Fprintf(&b, "none of the other requests met its conditions:\n%s", &f.others)
+	case f.others.n > 0:
+		fmt.Fprintf(&b, "none of these requests met its conditions:\n%s", &f.others)
+	case f.fired == 0:
 		b.WriteString("there was no request\n")
 	}
-	name := in.title("fault")
-	if in.chancy() {
-		name += fmt.Sprintf(" with seed=%d", in.rule.seed)
+	name := f.title()
+	if f.chancy() {
+		name += fmt.Sprintf(" with seed=%d", f.rule.seed)
 	}
 	return name + " did not happen as it says:\n\t" + strings.ReplaceAll(strings.TrimSpace(b.String()), "\n", "\n\t")
 }
 
 // title returns the rule and the place where it was set.
-func (in *Fault) title(noun string) string {
-	title := fmt.Sprintf("%s %q", noun, in.name)
-	if in.where != "" {
-		title += ", set at " + in.where + ","
+func (f *Fault) title() string {
+	title := fmt.Sprintf("%s %q", f.noun, f.name)
+	if f.where != "" {
+		title += ", set at " + f.where + ","
 	}
 	return title
 }

@@ -41,7 +41,7 @@ func (f *Rules) Add(r Rule) (*Fault, error) {
 	if !r.does() {
 		return nil, fmt.Errorf("fault rule %q: nothing happens in it", r)
 	}
-	in := f.newFault(r)
+	in := f.newFault("fault", r)
 	f.add(in)
 	return in, nil
 }
@@ -62,12 +62,12 @@ func (f *Rules) Set(t TB, r Rule) *Fault {
 }
 
 // until removes and checks the rule at the end of the test.
-func (in *Fault) until(t TB) {
+func (f *Fault) until(t TB) {
 	t.Helper()
 	t.Cleanup(func() {
 		t.Helper()
-		in.Remove()
-		in.Check(t)
+		f.Remove()
+		f.Check(t)
 	})
 }
 
