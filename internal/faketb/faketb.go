@@ -1,4 +1,4 @@
-// Package faketb has a test that notes its failures, for tests of code that
+// Package faketb has a test that records its failures, for tests of code that
 // fails tests.
 package faketb
 
@@ -10,13 +10,14 @@ import (
 	"testing"
 )
 
-// A TB is a test that notes failures and log lines instead of reporting them.
-// All other calls go to the test around it. Cleanup functions run when
-// [TB.End] is called.
+// A TB is a test that records failures and log lines instead of reporting them.
+// [TB.End] runs the cleanup functions. The other methods are those of the test
+// around it.
 type TB struct {
 	testing.TB
 
 	mu       sync.Mutex
+	fatal    bool
 	errors   []string
 	lines    []string
 	skips    []string
@@ -24,7 +25,8 @@ type TB struct {
 	cleanups []func()
 }
 
-// New returns a TB within the test t.
+// New returns a TB within the test t, which may be nil if the code that is tested
+// calls only the methods of this package.
 func New(t testing.TB) *TB { return &TB{TB: t} }
 
 // Try runs a test with a TB, and its cleanup functions. Each runs in a
@@ -60,17 +62,17 @@ func (t *TB) Failed() bool {
 	return t.failed || len(t.errors) > 0
 }
 
-// Fail notes a failure without a message.
+// Fail records a failure without a message.
 func (t *TB) Fail() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.failed = true
 }
 
-// FailNow notes a failure and ends the goroutine.
+// FailNow records a failure and ends the goroutine.
 func (t *TB) FailNow() { t.Fatalf("failed") }
 
-// Cleanup has f called by [TB.End].
+// Cleanup makes [TB.End] call f.
 func (t *TB) Cleanup(f func()) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -97,22 +99,32 @@ func (t *TB) lastCleanup() func() {
 	return f
 }
 
-// Logf notes a line.
+// Logf records a line.
 func (t *TB) Logf(format string, args ...any) { t.note(&t.lines, format, args) }
 
-// Errorf notes a failure.
+// Errorf records a failure.
 func (t *TB) Errorf(format string, args ...any) { t.note(&t.errors, format, args) }
 
-// Fatalf notes a failure and ends the goroutine.
+// Fatalf records a failure and ends the goroutine.
 func (t *TB) Fatalf(format string, args ...any) {
 	t.note(&t.errors, format, args)
+	t.mu.Lock()
+	t.fatal = true
+	t.mu.Unlock()
 	runtime.Goexit()
 }
 
-// Skipf notes why the test was skipped and ends the goroutine.
+// Skipf records why the test was skipped and ends the goroutine.
 func (t *TB) Skipf(format string, args ...any) {
 	t.note(&t.skips, format, args)
 	runtime.Goexit()
+}
+
+// Fatal reports whether Fatalf was called.
+func (t *TB) Fatal() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.fatal
 }
 
 func (t *TB) note(to *[]string, format string, args []any) {

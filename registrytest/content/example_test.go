@@ -103,6 +103,64 @@ func ExampleSubject() {
 	// application/vnd.example.review <nil>
 }
 
+func ExamplePut() {
+	ctx := context.Background()
+	store := memstore.New()
+	amd64, arm64 := content.Image(), content.Image(content.Platform("linux/arm64"))
+	app := content.Index(amd64, arm64)
+	if err := content.Put(ctx, store, "team/app:v1", app); err != nil {
+		log.Fatal(err)
+	}
+
+	// The children have no tags of their own until they are put with one.
+	if err := content.Put(ctx, store, "team/app:v1-amd64", amd64); err != nil {
+		log.Fatal(err)
+	}
+	for tag, err := range store.Tags(ctx, "team/app", "") {
+		fmt.Println(tag, err)
+	}
+	got, err := content.Get(ctx, store, "team/app:v1")
+	fmt.Println(len(got.Children), got.Digest == app.Digest, err)
+	_, err = content.Get(ctx, store, "team/app:v2")
+	fmt.Println(err)
+	// Output:
+	// v1 <nil>
+	// v1-amd64 <nil>
+	// 2 true <nil>
+	// reading team/app:v2: tag v2 in repository team/app: file does not exist; team/app has the tags v1, v1-amd64
+}
+
+// t stands for the *testing.T of a test. It prints failures.
+var t printer
+
+type printer struct{}
+
+func (printer) Helper()                           {}
+func (printer) Errorf(format string, args ...any) { fmt.Printf(format+"\n", args...) }
+func (printer) Fatalf(format string, args ...any) { log.Fatalf(format, args...) }
+
+// A registrytest.Server has the methods of State, too.
+func ExampleState() {
+	state := content.State{Store: memstore.New()}
+	app := state.Push(t, "team/app:v1", content.Image())
+	sbom := state.Push(t, "team/app", content.SPDX(app))
+
+	for _, r := range state.Referrers(t, "team/app:v1") {
+		fmt.Println(r.ArtifactType)
+	}
+	fmt.Println(state.Tags(t, "team/app"))
+	state.CheckTag(t, "team/app:v1", app)
+	state.CheckRepository(t, "team/app", map[string]content.Content{"v1": app}, sbom)
+
+	// This check fails: nothing has the tag v2.
+	state.CheckRepository(t, "team/app", map[string]content.Content{"v1": app, "v2": app}, sbom)
+	// Output:
+	// application/spdx+json
+	// [v1]
+	// repository team/app differs from the content wanted:
+	// missing tag v2: sha256:e713f3ce8e9450ea7d667ef7bdd174d4a969c7347ccd4320a135192860d76585, application/vnd.oci.image.manifest.v1+json, 477 bytes
+}
+
 // A large layer takes no memory in a memstore.Store, which generates the content
 // whenever it is read.
 func ExampleLayerSizes() {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"strings"
 	"testing"
 
@@ -12,36 +11,28 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/stretchr/testify/require"
 
+	"github.com/ocireg/registry/internal/faketb"
 	"github.com/ocireg/registry/memstore"
 )
 
-// A failureRecorder is a test that records its failures.
-type failureRecorder struct {
-	TB
-	lines []string
-}
-
-func (r *failureRecorder) Helper() {}
-
-func (r *failureRecorder) Errorf(format string, args ...any) {
-	r.lines = append(r.lines, "error: "+fmt.Sprintf(format, args...))
-}
-
-func (r *failureRecorder) Fatalf(format string, args ...any) {
-	r.lines = append(r.lines, "fatal: "+fmt.Sprintf(format, args...))
-	runtime.Goexit()
-}
-
-// said returns the messages with which f fails its test.
+// said returns the messages with which f fails its test, and whether the last one
+// ended the test.
 func said(f func(t TB)) string {
-	r := &failureRecorder{}
+	t := faketb.New(nil)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		f(r)
+		f(t)
 	}()
 	<-done
-	return strings.Join(r.lines, "\n")
+	switch lines := strings.Join(t.Errors(), "\n"); {
+	case lines == "":
+		return ""
+	case t.Fatal():
+		return "fatal: " + lines
+	default:
+		return "error: " + lines
+	}
 }
 
 func TestPushedContentIsReadBack(t *testing.T) {
