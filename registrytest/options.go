@@ -199,6 +199,8 @@ func WithStore(store registry.Store) Option {
 // system calls, and package testing/synctest recognizes everything that waits:
 // in a bubble, a client that backs off for five minutes takes no time. The
 // bubble ends with the test if the test has closed the bodies of all responses.
+// HTTP/2 in a bubble requires Go 1.26: before that, net/http ends the program, so
+// use [OnlyHTTP1] with [WithTLS].
 //
 // For a host name instead of an address, see [Network.Registry].
 func WithInMemory() Option {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/internal/faketb"
+	"github.com/ocireg/registry/internal/testclient"
 	"github.com/ocireg/registry/registrytest"
 )
 
@@ -126,6 +127,7 @@ func TestLeakedGoroutineFailsTheTest(t *testing.T) {
 	})
 	t.Run("in memory", func(t *testing.T) {
 		t.Parallel()
+		testclient.NeedHTTP2InBubbles(t)
 		synctest.Test(t, func(t *testing.T) { test(t, registrytest.WithInMemory(), registrytest.WithTLS()) })
 	})
 }

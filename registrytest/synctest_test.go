@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/internal/testclient"
 	"github.com/ocireg/registry/registrytest"
 	"github.com/ocireg/registry/registrytest/content"
 )
@@ -56,6 +57,9 @@ func TestBackOffOfFiveMinutesTakesNoTime(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			if name != "in memory" { // the others use HTTPS
+				testclient.NeedHTTP2InBubbles(t)
+			}
 			synctest.Test(t, func(t *testing.T) {
 				reg := start(t)
 				began := time.Now()
@@ -84,6 +88,9 @@ func TestBubbleEnds(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			if name == "HTTP/2" || name == "mTLS" {
+				testclient.NeedHTTP2InBubbles(t)
+			}
 			synctest.Test(t, func(t *testing.T) {
 				reg := registrytest.NewServer(t, append(opts, registrytest.WithInMemory())...)
 				app := reg.Push(t, "team/app:v1", content.Image(content.LayerSizes(1<<20)))

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/internal/testclient"
 	"github.com/ocireg/registry/registrytest"
 	"github.com/ocireg/registry/registrytest/fault"
 )
@@ -27,6 +28,9 @@ func overBoth(t *testing.T, test func(t *testing.T, s *faultServer, h2 bool)) {
 		}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			if h2 {
+				testclient.NeedHTTP2InBubbles(t)
+			}
 			synctest.Test(t, func(t *testing.T) { test(t, newFaultServer(t, opts...), h2) })
 		})
 	}

@@ -20,6 +20,7 @@ import (
 
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/internal/faketb"
+	"github.com/ocireg/registry/internal/testclient"
 	"github.com/ocireg/registry/registrytest"
 	"github.com/ocireg/registry/registrytest/content"
 	"github.com/ocireg/registry/registrytest/fault"
@@ -103,6 +104,9 @@ func TestFaultsAreAsDocumented(t *testing.T) {
 		})
 		t.Run(version+" in memory", func(t *testing.T) {
 			t.Parallel()
+			if i == 1 {
+				testclient.NeedHTTP2InBubbles(t)
+			}
 			for _, row := range rows {
 				if i == 1 && !row.waits() {
 					continue // TLS in a bubble is slow.
