@@ -45,7 +45,6 @@ func pull(c *http.Client, url string) (string, error) {
 	return "", fmt.Errorf("pulling: gave up")
 }
 
-// The example at the beginning of the README.
 func TestPull(t *testing.T) {
 	reg := registrytest.NewServer(t)
 	app := reg.Push(t, "team/app:v1", content.Image(content.Layers(3)))

@@ -16,9 +16,9 @@ import (
 // with [On]. Each method returns a copy with one more word, so that rules can
 // share a beginning.
 //
-//	On(registry.GetBlob).Times(2).Status(503).RetryAfter(time.Second)
-//	On(registry.PutManifest).Repo("team/*").AfterCommit().Reset()
-//	On(registry.GetBlob).Times(2).Status(503).Then().Once().Status(429)
+//	fault.On(registry.GetBlob).Times(2).Status(503).RetryAfter(time.Second)
+//	fault.On(registry.PutManifest).Repo("team/*").AfterCommit().Reset()
+//	fault.On(registry.GetBlob).Times(2).Status(503).Then().Once().Status(429)
 //
 // A rule prints itself in a language that [Parse] reads. Its words are the
 // methods, in lower case and with dashes:

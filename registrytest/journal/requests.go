@@ -90,7 +90,7 @@ func (r Requests) Status(codes ...int) Requests {
 // a test of a shared server does not see the requests of tests before it:
 //
 //	before := reg.Requests()
-//	…
+//	// …
 //	reg.Requests().Since(before).CheckSequence(t, registry.GetManifest)
 func (r Requests) Since(earlier Requests) Requests {
 	last := 0

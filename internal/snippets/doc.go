@@ -1,0 +1,4 @@
+// Package snippets compiles and runs the code in the documentation: the Go and
+// shell snippets of all Markdown files, the code that these quote in a line, and
+// the code in comments of packages that users see. It consists of a test.
+package snippets

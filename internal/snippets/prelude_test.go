@@ -1,0 +1,129 @@
+package snippets
+
+// These files surround the snippets: the variables that snippets use without
+// declaring them, and the code of a reader that they call.
+var prelude = map[string]string{
+	"prelude_test.go": `package snippets
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/memstore"
+	"github.com/ocireg/registry/registrytest"
+	"github.com/ocireg/registry/registrytest/auth"
+	"github.com/ocireg/registry/registrytest/content"
+	"github.com/ocireg/registry/registrytest/fault"
+)
+
+var (
+	ctx     = context.Background()
+	store   registry.Store
+	seeded  *memstore.Store
+	reg     *registrytest.Server
+	network *registrytest.Network
+	a       *auth.Auth
+	hold    *fault.Gate
+	app     content.Content
+	handler http.Handler
+	logger  *slog.Logger
+	ops     []registry.Op
+	options []registry.Option
+	dir     string
+	d       digest.Digest
+	layer   content.Blob
+	fsys    fs.FS
+	w       io.Writer
+)
+
+func push() {}
+
+// getPatiently repeats a request as the registry asks it to.
+func getPatiently(c *http.Client, url string) (*http.Response, error) {
+	for {
+		resp, err := c.Get(url)
+		if err != nil || resp.StatusCode != http.StatusServiceUnavailable {
+			return resp, err
+		}
+		resp.Body.Close()
+		seconds, err := strconv.Atoi(resp.Header.Get("Retry-After"))
+		if err != nil {
+			return nil, err
+		}
+		time.Sleep(time.Duration(seconds) * time.Second)
+	}
+}
+
+// pull pulls an image by its reference, as often as it takes.
+func pull(ref string) (digest.Digest, error) {
+	host, rest, _ := strings.Cut(ref, "/")
+	repo, tag, _ := strings.Cut(rest, ":")
+	get := func(path string) ([]byte, error) {
+		for {
+			resp, err := http.Get("http://" + host + "/v2/" + repo + path)
+			if err != nil {
+				return nil, err
+			}
+			body, err := io.ReadAll(resp.Body)
+			resp.Body.Close()
+			switch {
+			case err != nil:
+				return nil, err
+			case resp.StatusCode == http.StatusOK:
+				return body, nil
+			case resp.StatusCode != http.StatusServiceUnavailable:
+				return nil, fmt.Errorf("%s: %s", path, resp.Status)
+			}
+		}
+	}
+	raw, err := get("/manifests/" + tag)
+	if err != nil {
+		return "", err
+	}
+	var m ocispec.Manifest
+	if err := json.Unmarshal(raw, &m); err != nil {
+		return "", err
+	}
+	for _, b := range append(m.Layers, m.Config) {
+		if _, err := get("/blobs/" + string(b.Digest)); err != nil {
+			return "", err
+		}
+	}
+	return digest.FromBytes(raw), nil
+}
+`,
+	"mystore/mystore.go": `package mystore
+
+import (
+	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/memstore"
+)
+
+func New(dir string) registry.Store { return memstore.New() }
+`,
+	"myregistry/myregistry.go": `package myregistry
+
+import (
+	"net/http"
+
+	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/memstore"
+)
+
+func New() http.Handler {
+	return registry.New(memstore.New(), registry.Without(registry.DeleteBlob))
+}
+`,
+}

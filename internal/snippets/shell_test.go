@@ -1,0 +1,131 @@
+package snippets
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// Shell snippets name commands, flags and files that exist.
+func TestShell(t *testing.T) {
+	t.Parallel()
+	help := helper(t)
+	for _, s := range all(t) {
+		if s.kind != "sh" && !(s.kind == "inline" && strings.HasPrefix(s.code, "go ") && strings.Contains(s.code, " ./")) {
+			continue
+		}
+		for line := range strings.Lines(s.code) {
+			line, _, _ = strings.Cut(line, " #")
+			dir := root(t)
+			for command := range strings.SplitSeq(line, "&&") {
+				words := strings.Fields(command)
+				switch {
+				case len(words) == 0:
+				case words[0] == "cd":
+					dir = filepath.Join(root(t), words[1])
+				case words[0] == "go":
+					checkGo(t, s, dir, words[1:], help)
+				case words[0] == "ocireg":
+					checkFlags(t, s, words[1:], help("run", "./cmd/ocireg", "-h"))
+				case strings.Contains(words[0], "/"):
+					if _, err := os.Stat(filepath.Join(dir, words[0])); err != nil {
+						t.Errorf("%s:%d: %v", s.file, s.line, err)
+					}
+				}
+			}
+		}
+	}
+}
+
+// helper returns a function that returns the output of a go command, which it
+// runs once.
+func helper(t *testing.T) func(args ...string) string {
+	outputs := make(map[string]string)
+	return func(args ...string) string {
+		t.Helper()
+		key := strings.Join(args, " ")
+		if _, ok := outputs[key]; !ok {
+			cmd := exec.Command("go", args...)
+			cmd.Dir = root(t)
+			out, _ := cmd.CombinedOutput() // -h ends with an error
+			outputs[key] = string(out)
+		}
+		return outputs[key]
+	}
+}
+
+// checkGo checks the arguments of a go command that is run in a directory.
+func checkGo(t *testing.T, s snippet, dir string, args []string, help func(...string) string) {
+	t.Helper()
+	command, args := args[0], args[1:]
+	topics := []string{command}
+	switch command {
+	case "mod":
+		topics, args = []string{"mod " + args[0]}, args[1:]
+	case "test":
+		topics = []string{"test", "testflag", "build"}
+	case "run", "vet", "install":
+		topics = append(topics, "build")
+	}
+	var text strings.Builder
+	for _, topic := range topics {
+		text.WriteString(help(append([]string{"help"}, strings.Fields(topic)...)...))
+	}
+	for i, arg := range args {
+		path, ok := strings.CutSuffix(arg, "/...")
+		if !ok && !strings.HasPrefix(arg, "./") {
+			continue
+		}
+		if _, err := os.Stat(filepath.Join(dir, path)); err != nil {
+			t.Errorf("%s:%d: %v", s.file, s.line, err)
+		}
+		checkFlags(t, s, args[:i], text.String())
+		switch rest := args[i+1:]; {
+		case command == "run" && path == "./cmd/ocireg":
+			checkFlags(t, s, rest, help("run", "./cmd/ocireg", "-h"))
+		case command == "test":
+			checkFlags(t, s, rest, text.String()+testFlags(t, dir, path))
+		}
+		return
+	}
+	checkFlags(t, s, args, text.String())
+}
+
+var flagPattern = regexp.MustCompile(`flag\.\w+\("([\w-]+)"`)
+
+// testFlags returns the flags that the tests of a package declare, in the form of
+// a help text.
+func testFlags(t *testing.T, dir, path string) (text string) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, path, "*_test.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, match := range flagPattern.FindAllStringSubmatch(string(content), -1) {
+			text += "\n\t-" + match[1] + "\n"
+		}
+	}
+	return text
+}
+
+// checkFlags checks that the help text has all flags among the arguments.
+func checkFlags(t *testing.T, s snippet, args []string, help string) {
+	t.Helper()
+	for _, arg := range args {
+		name, _, _ := strings.Cut(arg, "=")
+		if !strings.HasPrefix(name, "-") {
+			continue
+		}
+		if !regexp.MustCompile(`(^|[\s,[])` + regexp.QuoteMeta(name) + `($|[\s=,.\]])`).MatchString(help) {
+			t.Errorf("%s:%d: there is no flag %s", s.file, s.line, name)
+		}
+	}
+}
