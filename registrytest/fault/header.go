@@ -30,6 +30,9 @@ func (r Rule) RetryAfter(d time.Duration, form ...RetryForm) Rule {
 	if len(form) > 0 {
 		arg = string(form[0]) + ":" + arg
 	}
+	if d < time.Millisecond && d != 0 {
+		arg = d.String() // It is refused.
+	}
 	return r.say("retry-after", arg, func(p *part) error {
 		switch {
 		case len(form) > 1:
@@ -186,8 +189,10 @@ func parseRetryAfter(r Rule, a argument) (Rule, error) {
 	}
 	n, err := parseInteger[int64](a)
 	switch {
-	case err != nil:
+	case err == errNoArgument:
 		return r, err
+	case err != nil:
+		return r, errors.New("not a number of seconds, such as 3")
 	case n < 0:
 		return r, errors.New("less than 0")
 	case n > math.MaxInt64/int64(time.Second):

@@ -46,10 +46,13 @@ func (f *Fault) problem() string {
 	if f.rule.optional {
 		return ""
 	}
-	var b strings.Builder
+	var b, passed strings.Builder
 	certain := true // whether the part is reached for certain, and hits requests
 	for _, st := range f.stages {
 		want := max(st.times, 1)
+		if !st.does() && st.fired > 0 {
+			fmt.Fprintf(&passed, "%s let %s pass\n", strings.Join(st.words, " "), requests(st.fired))
+		}
 		certain = certain && st.probability == 1
 		switch {
 		case certain && st.does() && st.fired < want:
@@ -65,14 +68,16 @@ func (f *Fault) problem() string {
 	if b.Len() == 0 {
 		return ""
 	}
+	b.WriteString(passed.String())
+	others := f.fired > 0 || passed.Len() > 0
 	switch {
 	case f.near.n > 0:
 		fmt.Fprintf(&b, "it nearly hit these requests:\n%s", &f.near)
-	case f.others.n > 0 && f.fired > 0:
+	case f.others.n > 0 && others:
 		fmt.Fprintf(&b, "none of the other requests met its conditions:\n%s", &f.others)
 	case f.others.n > 0:
 		fmt.Fprintf(&b, "none of these requests met its conditions:\n%s", &f.others)
-	case f.fired == 0:
+	case !others:
 		b.WriteString("there was no request\n")
 	}
 	name := f.title()

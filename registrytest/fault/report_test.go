@@ -65,6 +65,9 @@ func TestFaultThatDidNotHappen(t *testing.T) {
 		2 × ping, but it was not its turn`},
 		"a later part": {"ping times=2 status=503 then once status=429", times(2, "/v2/"), `fault "ping times=2 status=503 then once status=429", set at fault_test.go:0, did not happen as it says:
 	once status=429 hit 0 requests, not 1`},
+		"a part that passes": {"ping once then once status=500", times(1, "/v2/"), `fault "ping once then once status=500", set at fault_test.go:0, did not happen as it says:
+	once status=500 hit 0 requests, not 1
+	ping once let 1 request pass`},
 		"without effect": {"ping close=10 drop-header=Link", times(2, "/v2/"), `fault "ping close=10 drop-header=Link", set at fault_test.go:0, did not happen as it says:
 	close=10 had no effect on the 2 requests that the rule hit
 	drop-header=Link had no effect on the 2 requests that the rule hit`},
