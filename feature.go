@@ -44,6 +44,17 @@ func (c capability) String() string { return capabilityNames[c] }
 
 func (capability) feature() {}
 
+// exists reports whether a registry can be without the feature.
+func exists(f Feature) bool {
+	switch f := f.(type) {
+	case Op:
+		return f != UnknownOp && f < numOps
+	case capability:
+		return f < numCapabilities
+	}
+	return false
+}
+
 // A featureSet is a set of features.
 type featureSet struct {
 	ops          [numOps]bool
@@ -53,13 +64,9 @@ type featureSet struct {
 func (s *featureSet) add(f Feature) {
 	switch f := f.(type) {
 	case Op:
-		if int(f) < len(s.ops) {
-			s.ops[f] = true
-		}
+		s.ops[f] = true
 	case capability:
 		s.capabilities[f] = true
-	case nil:
-		panic("registry: a feature given to Without is nil")
 	}
 }
 

@@ -58,6 +58,13 @@ func notNil(option string, isNil bool) {
 	}
 }
 
+// notNegative panics if the number that an option is given is negative.
+func notNegative[N int | int64 | time.Duration](option string, n N) {
+	if n < 0 {
+		panic(fmt.Sprintf("registry: the argument of %s is %v; it must not be negative", option, n))
+	}
+}
+
 // The defaults of the options.
 const (
 	defaultManifestLimit = 4 << 20
@@ -127,7 +134,17 @@ func newConfig(opts []Option) config {
 //   - [SHA512]: 400 DIGEST_INVALID to a push with a digest of an algorithm other
 //     than sha256, and no content with such a digest;
 //   - [StreamUpload]: 400 BLOB_UPLOAD_INVALID if a chunk has no Content-Range.
+//
+// Without panics if a feature does not exist, as [UnknownOp].
 func Without(features ...Feature) Option {
+	for _, f := range features {
+		switch {
+		case f == nil:
+			panic("registry: a feature given to Without is nil")
+		case !exists(f):
+			panic(fmt.Sprintf("registry: %d given to Without is no feature; the operations, but for UnknownOp, and the constants from AnonymousMount to TagParameters are", f))
+		}
+	}
 	return option(func(c *config) {
 		for _, f := range features {
 			c.without.add(f)
@@ -159,29 +176,37 @@ func WithPathPrefix(prefix string) Option {
 // WithManifestLimit sets the size in bytes of the largest manifest that the
 // registry accepts; it responds with 413 to a larger one. The default is 4 MiB,
 // the least that the spec recommends (section Pushing Manifests).
+// WithManifestLimit panics if the size is negative.
 func WithManifestLimit(bytes int64) Option {
+	notNegative("WithManifestLimit", bytes)
 	return option(func(c *config) { c.manifestLimit = bytes })
 }
 
 // WithPageSize sets the largest number of tags, repositories or referrers in
 // one response; its Link header leads to the next ones. By default only the
 // parameter n of the request limits it and, for referrers, the manifest limit
-// (sections Listing Tags and Listing Referrers).
+// (sections Listing Tags and Listing Referrers). A size of 0 is like 1;
+// WithPageSize panics if the size is negative.
 func WithPageSize(n int) Option {
+	notNegative("WithPageSize", n)
 	return option(func(c *config) { c.pageSize = max(n, 1) })
 }
 
 // WithMinChunk sets the least number of bytes in each chunk of an upload but the
 // last. The registry announces it as OCI-Chunk-Min-Length, and responds with
 // 400 to a chunk that follows a shorter one (section Pushing a blob in chunks).
+// WithMinChunk panics if the number is negative.
 func WithMinChunk(bytes int64) Option {
+	notNegative("WithMinChunk", bytes)
 	return option(func(c *config) { c.minChunk = bytes })
 }
 
 // WithUploadExpiry sets the time from the last request of an upload session
 // until it expires. The default is an hour. The clock is that of package time,
-// also in a bubble of testing/synctest.
+// also in a bubble of testing/synctest. WithUploadExpiry panics if the time is
+// negative.
 func WithUploadExpiry(d time.Duration) Option {
+	notNegative("WithUploadExpiry", d)
 	return option(func(c *config) { c.uploadExpiry = d })
 }
 

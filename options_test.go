@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -53,6 +54,23 @@ func TestNilArguments(t *testing.T) {
 		"WithTagCheck":   func() { registry.WithTagCheck(nil) },
 	} {
 		require.PanicsWithValue(t, "registry: the argument of "+name+" is nil; leave the option out instead", make)
+	}
+}
+
+func TestArgumentsThatMakeNoSense(t *testing.T) {
+	t.Parallel()
+	const noFeature = " given to Without is no feature; the operations, but for UnknownOp, and the constants from AnonymousMount to TagParameters are"
+	for want, make := range map[string]func(){
+		"the argument of WithPageSize is -2; it must not be negative":      func() { registry.WithPageSize(-2) },
+		"the argument of WithMinChunk is -1; it must not be negative":      func() { registry.WithMinChunk(-1) },
+		"the argument of WithUploadExpiry is -1s; it must not be negative": func() { registry.WithUploadExpiry(-time.Second) },
+		"the argument of WithManifestLimit is -1; it must not be negative": func() { registry.WithManifestLimit(-1) },
+		"200" + noFeature:                   func() { registry.Without(registry.Op(200)) },
+		"99" + noFeature:                    func() { registry.Without(registry.SHA512*0 + 99) },
+		"0" + noFeature:                     func() { registry.Without(registry.UnknownOp) },
+		"a feature given to Without is nil": func() { registry.Without(nil) },
+	} {
+		require.PanicsWithValue(t, "registry: "+want, make)
 	}
 }
 
