@@ -57,7 +57,7 @@ func (s *service) refused(err error) error {
 	if errors.Is(err, syscall.ECONNREFUSED) {
 		s.refusals.Add(1)
 	}
-	if note := s.closedNote(); note != "" {
+	if note := s.refusedNote(); note != "" {
 		return fmt.Errorf("%w (registrytest: %s)", err, note)
 	}
 	return err

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+
+	"github.com/ocireg/registry/internal/nilcheck"
 )
 
 // A Network maps host names such as registry.example.com to registries and
@@ -65,13 +67,12 @@ func newNetwork(t TB) *Network {
 			ForceAttemptHTTP2: true,
 		}
 	})
-	n.client = sync.OnceValue(func() *http.Client { return &http.Client{Transport: n.transport()} })
+	n.client = n.newClient()
 	return n
 }
 
 // Registry starts a registry at the host. It is like one that [NewServer]
-// starts, but its [Server.Client], [Server.Transport] and [Server.CA] are those
-// of the network.
+// starts, but its [Server.Transport] and [Server.CA] are those of the network.
 //
 // A host without a port serves HTTP at port 80 and HTTPS at port 443. A host
 // with a port, such as "localhost:5000", serves HTTPS if the port is 443 or
@@ -114,6 +115,9 @@ func (n *Network) Handle(host string, h http.Handler, opts ...Option) {
 			n.t.Fatalf("registrytest: serving a handler at %s: %s is for registries; Network.Handle takes only WithTLS", host, name)
 		}
 	}
+	if nilcheck.IsNil(h) {
+		n.t.Fatalf("registrytest: serving a handler at %s: the handler is nil; http.NotFoundHandler() serves nothing", host)
+	}
 	s := &service{}
 	s.init(n.t.Name(), host, h)
 	s.leaks.always = true
@@ -145,7 +149,7 @@ func (s *Server) listenOn(n *Network, host string, set *settings) (err error) {
 	if set.listener != nil {
 		return fmt.Errorf("WithListener has no effect on a server in memory; leave it out")
 	}
-	s.ca, s.client, s.transport, s.inMemory = n.ca, n.client, n.transport, true
+	s.ca, s.client, s.transport, s.inMemory = n.ca, n.newClient(), n.transport, true
 	s.serve(host)
 	if s.URL, err = n.serve(&s.service, host, set); err != nil {
 		return err
@@ -158,16 +162,23 @@ func (s *Server) listenOn(n *Network, host string, set *settings) (err error) {
 
 // serve starts the service at the host, and returns its URL.
 func (n *Network) serve(s *service, host string, set *settings) (url string, err error) {
+	if _, bare, ok := strings.Cut(host, "://"); ok {
+		bare, _, _ = strings.Cut(bare, "/")
+		return "", fmt.Errorf("%q is a URL: leave out the scheme and the path, as in %q", host, bare)
+	}
 	name, portName, err := net.SplitHostPort(host)
 	if err != nil {
 		name = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
 	}
-	if name == "" || strings.Contains(name, ":") && net.ParseIP(name) == nil || err == nil && portName == "" {
+	if name == "" || strings.ContainsAny(host, "/?#@ ") || strings.Contains(name, ":") && net.ParseIP(name) == nil || err == nil && portName == "" {
 		return "", fmt.Errorf("%q is not a host of a network: want a name, or a name and a port", host)
 	}
 	hosts := []string{canonical(name)}
 	if name == "docker.io" {
 		hosts = append(hosts, "registry-1.docker.io", "index.docker.io")
+	}
+	if _, err := strconv.ParseUint(portName, 10, 16); portName != "" && err != nil {
+		return "", fmt.Errorf("%q is not a host of a network: %q is not the number of a port", host, portName)
 	}
 	s.secure(n.ca, name, set.variant)
 	https := portName == "" || portName == "443" || set.secure != nil
@@ -222,6 +233,13 @@ func loopback(port int) net.Addr {
 // canonical returns the form of a host name that the network looks up.
 func canonical(host string) string {
 	return strings.ToLower(strings.TrimSuffix(host, "."))
+}
+
+// newClient returns a function that makes a client when it is first called, and
+// then returns the same one. It is late because most tests use one client of
+// many.
+func (n *Network) newClient() func() *http.Client {
+	return sync.OnceValue(func() *http.Client { return &http.Client{Transport: n.transport()} })
 }
 
 // Client returns the network's client, which uses [Network.Transport]. Every

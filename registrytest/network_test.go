@@ -132,6 +132,21 @@ func TestHostsThatCannotBe(t *testing.T) {
 	}
 }
 
+// Misuse of a host or a handler is one sentence at once.
+func TestNetworkSaysWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	for want, use := range map[string]func(n *registrytest.Network){
+		`"https://x.example/v2" is a URL: leave out the scheme and the path, as in "x.example"`:     func(n *registrytest.Network) { n.Registry("https://x.example/v2") },
+		`"x.example/v2" is not a host of a network: want a name, or a name and a port`:              func(n *registrytest.Network) { n.Registry("x.example/v2") },
+		`"x.example:http" is not a host of a network: "http" is not the number of a port`:           func(n *registrytest.Network) { n.Registry("x.example:http") },
+		"serving a handler at x.example: the handler is nil; http.NotFoundHandler() serves nothing": func(n *registrytest.Network) { n.Handle("x.example", nil) },
+	} {
+		tr := faketb.Try(t, func(t *faketb.TB) { use(registrytest.NewNetwork(t)) })
+		require.Len(t, tr.Errors(), 1)
+		require.Contains(t, tr.Errors()[0], want)
+	}
+}
+
 func TestMirrorsOfANetwork(t *testing.T) {
 	t.Parallel()
 	n := registrytest.NewNetwork(t)

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strings"
 
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/internal/elsewhere"
+	"github.com/ocireg/registry/internal/nilcheck"
 	"github.com/ocireg/registry/registrytest/journal"
 )
 
@@ -52,6 +54,7 @@ type (
 type settings struct {
 	given     []string          // the names of the options
 	needTest  []string          // the names of those that need a test
+	journaled []string          // the names of those that need the journal
 	handler   []registry.Option // in the order that they were given
 	exclusive map[string]string // the decision of an option -> its name
 	observers []observer
@@ -78,7 +81,13 @@ type settings struct {
 // option is not valid or contradicts another one.
 func newSettings(opts []Option) (*settings, error) {
 	s := &settings{exclusive: make(map[string]string), listen: listenOnPort}
-	return s, group(opts).apply(s)
+	if err := group(opts).apply(s); err != nil {
+		return nil, err
+	}
+	if s.noJournal && len(s.journaled) > 0 {
+		return nil, fmt.Errorf("WithoutJournal leaves %s without requests to read; leave one out", strings.Join(s.journaled, ", "))
+	}
+	return s, nil
 }
 
 // configure lets the options configure the http.Server of the service.
@@ -102,16 +111,25 @@ type option struct {
 	set      func(*settings)
 	once     string // the thing that no other option may set, or ""
 	needTest bool
+	isNil    bool // whether the argument is nil
+
+	needJournal bool
 }
 
 func (option) Options() []registry.Option { return nil }
 
 func (o option) apply(s *settings) error {
+	if o.isNil {
+		return fmt.Errorf("the argument of %s is nil; leave the option out", o.name)
+	}
 	if err := s.add(o.name, o.once); err != nil {
 		return err
 	}
 	if o.needTest {
 		s.needTest = append(s.needTest, o.name)
+	}
+	if o.needJournal {
+		s.journaled = append(s.journaled, o.name)
 	}
 	o.set(s)
 	return nil
@@ -125,13 +143,12 @@ func (group) Options() []registry.Option { return nil }
 func (g group) apply(s *settings) error {
 	for _, o := range g {
 		var err error
-		switch o := o.(type) {
-		case nil:
+		if nilcheck.IsNil(o) {
 			err = errors.New("an option is nil; leave it out, or pass registrytest.Options() for one that changes nothing")
-		case ownOption:
-			err = o.apply(s)
-		default:
-			err = s.addForeign(o)
+		} else if own, ok := o.(ownOption); ok {
+			err = own.apply(s)
+		} else {
+			err = s.addHandlerOption(o)
 		}
 		if err != nil {
 			return err
@@ -153,8 +170,8 @@ func (s *settings) add(name, decides string) error {
 	return nil
 }
 
-// addForeign applies an option of another package.
-func (s *settings) addForeign(o Option) error {
+// addHandlerOption applies an option of another package.
+func (s *settings) addHandlerOption(o Option) error {
 	if o, ok := o.(invalid); ok {
 		if err := o.Err(); err != nil {
 			return err
@@ -171,11 +188,16 @@ func (s *settings) addForeign(o Option) error {
 		return err
 	}
 	s.handler = append(s.handler, o.Options()...)
-	if o, ok := o.(observer); ok {
-		s.observers = append(s.observers, o)
+	observes, isObserver := o.(observer)
+	if isObserver {
+		s.observers = append(s.observers, observes)
 	}
-	if o, ok := o.(checker); ok {
-		s.checkers = append(s.checkers, o)
+	checks, isChecker := o.(checker)
+	if isChecker {
+		s.checkers = append(s.checkers, checks)
+	}
+	if isObserver || isChecker {
+		s.journaled = append(s.journaled, name)
 	}
 	if o, ok := o.(afterTest); ok {
 		s.afterTest = append(s.afterTest, o)
@@ -191,7 +213,7 @@ func (s *settings) addForeign(o Option) error {
 // WithStore makes a server that serves the content of the store, instead of
 // an empty store in memory. The server does not close the store.
 func WithStore(store registry.Store) Option {
-	return option{name: "WithStore", once: "store", set: func(s *settings) { s.store = store }}
+	return option{name: "WithStore", once: "store", isNil: nilcheck.IsNil(store), set: func(s *settings) { s.store = store }}
 }
 
 // WithInMemory makes a server that listens in memory, at 127.0.0.1:1, where
@@ -211,7 +233,7 @@ func WithInMemory() Option {
 // closes it, instead of listening on a free port of 127.0.0.1. After an outage
 // the server listens at the same address again.
 func WithListener(l net.Listener) Option {
-	return option{name: "WithListener", once: "listener", set: func(s *settings) { s.listener = l }}
+	return option{name: "WithListener", once: "listener", isNil: nilcheck.IsNil(l), set: func(s *settings) { s.listener = l }}
 }
 
 // WithTLS makes a server that speaks HTTPS and HTTP/2. Its certificate is from
@@ -234,7 +256,7 @@ func WithTLS(variants ...TLSVariant) Option {
 // with [WithTLS], TLSConfig. Handler, ConnContext and ConnState stay those of
 // the server.
 func WithHTTPServer(configure func(*http.Server)) Option {
-	return option{name: "WithHTTPServer", set: func(s *settings) { s.servers = append(s.servers, configure) }}
+	return option{name: "WithHTTPServer", isNil: configure == nil, set: func(s *settings) { s.servers = append(s.servers, configure) }}
 }
 
 // WithLogs makes a server that logs every request to the test once it is
@@ -249,11 +271,12 @@ func WithLogs() Option {
 // [journal.Record.ResponseBody]. If WithBodies is given several times, the
 // largest limit counts.
 func WithBodies(limit int64) Option {
-	return option{name: "WithBodies", set: func(s *settings) { s.bodies = max(s.bodies, limit) }}
+	return option{name: "WithBodies", needJournal: true, set: func(s *settings) { s.bodies = max(s.bodies, limit) }}
 }
 
 // WithoutJournal makes a server that keeps no record of its requests, for a
-// program that runs for long: [Server.Requests] is always empty.
+// program that runs for long: [Server.Requests] is always empty. An option that
+// reads the requests, such as [WithBodies] or a linter, is an error beside it.
 func WithoutJournal() Option {
 	return option{name: "WithoutJournal", set: func(s *settings) { s.noJournal = true }}
 }

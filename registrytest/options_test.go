@@ -13,6 +13,7 @@ import (
 	"github.com/ocireg/registry/registrytest/auth"
 	"github.com/ocireg/registry/registrytest/external"
 	"github.com/ocireg/registry/registrytest/journal"
+	"github.com/ocireg/registry/registrytest/lint"
 )
 
 // An option of a server does not compile as an option of a handler, where it
@@ -55,6 +56,13 @@ func TestOptionsThatContradictEachOther(t *testing.T) {
 		"two in groups":       {[]registrytest.Option{registrytest.WithStore(memstore.New()), registrytest.Options(registrytest.WithStore(memstore.New()))}, "both set the store"},
 		"two authentications": {[]registrytest.Option{auth.Basic(), auth.Bearer()}, "*auth.Auth and *auth.Auth both set the authentication; leave one out"},
 		"two registries":      {[]registrytest.Option{external.FromEnv("A"), external.FromEnv("B")}, "both set the registry"},
+		"linter, no journal":  {[]registrytest.Option{lint.Strict(), registrytest.WithoutJournal()}, "WithoutJournal leaves lint.Linter without requests to read; leave one out"},
+		"bodies, no journal":  {[]registrytest.Option{registrytest.WithoutJournal(), registrytest.WithBodies(1)}, "WithoutJournal leaves WithBodies without"},
+		"misspelt rule":       {[]registrytest.Option{lint.Linter{Rules: []lint.Rule{"upload-strat"}}}, `no rule of a Linter is called "upload-strat"; did you mean "upload-start"?`},
+		"nil store":           {[]registrytest.Option{registrytest.WithStore(nil)}, "the argument of WithStore is nil; leave the option out"},
+		"nil listener":        {[]registrytest.Option{registrytest.WithListener(nil)}, "the argument of WithListener is nil"},
+		"nil function":        {[]registrytest.Option{registrytest.WithHTTPServer(nil)}, "the argument of WithHTTPServer is nil"},
+		"nil authentication":  {[]registrytest.Option{(*auth.Auth)(nil)}, "an option is nil; leave it out"},
 		"nil":                 {[]registrytest.Option{nil}, "an option is nil; leave it out"},
 		"nil in a group":      {[]registrytest.Option{registrytest.Options(nil)}, "an option is nil; leave it out"},
 		"a bad rule":          {[]registrytest.Option{bad}, `rule "ci sing **"`},

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/ocireg/registry/internal/nilcheck"
 )
 
 // A TB is the part of a test that this package needs. Every [testing.TB] is
@@ -28,9 +30,7 @@ type TB interface {
 
 // needTest panics if t is nil. A method calls it before t.Helper.
 func needTest(t TB, call string) {
-	if t == nil {
-		panic("registrytest: " + call + " needs a test, but t is nil")
-	}
+	nilcheck.Test("registrytest", call, t)
 }
 
 // report reports a failure to the server's test, at the line that called the
@@ -77,6 +77,21 @@ func (s *service) closedNote() string {
 	}
 	return fmt.Sprintf("%s was closed at %s; if parallel subtests use it, leave out that Close: they run after the deferred calls of their parent, and the server is closed after them anyway",
 		s.name, s.closedAt)
+}
+
+// refusedNote returns a sentence for a client that was refused because the user
+// closed or stopped the server, or "".
+func (s *service) refusedNote() string {
+	if note := s.closedNote(); note != "" {
+		return note
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stoppedAt == "" {
+		return ""
+	}
+	return fmt.Sprintf("%s was stopped at %s; if parallel subtests use it, call Stop in t.Cleanup: they run after the deferred calls of their parent",
+		s.name, s.stoppedAt)
 }
 
 // userCode returns the place that called the function of this package that is

@@ -248,14 +248,19 @@ func (s *Server) Ref(name string) string {
 func (s *Server) Push(t TB, ref string, c content.Content) content.Content {
 	needTest(t, "Server.Push")
 	t.Helper()
-	if name, ok := strings.CutPrefix(ref, s.Ref("")); ok {
+	_, bare, ok := strings.Cut(ref, "://")
+	if !ok {
+		bare = ref
+	}
+	if name, ok := strings.CutPrefix(bare, s.Ref("")); ok {
 		t.Fatalf("registrytest: pushing to %s: leave out the host, Push takes %q", ref, name)
 	}
 	return s.State.Push(t, ref, c)
 }
 
 // Client returns the server's client, which uses [Server.Transport]. Every call
-// returns the same client, so a test can set its Timeout.
+// returns the same client, and no other server has it, so a test can set its
+// Timeout.
 func (s *Server) Client() *http.Client { return s.client() }
 
 // Transport returns the transport of the server's client. Clone it before a
@@ -300,12 +305,15 @@ func (s *Server) Restart() {
 func (s *Server) Stop() {
 	s.t.Helper()
 	s.inProcess(s.t, "Stop")
+	s.service.mu.Lock()
+	s.service.stoppedAt = userCode(0)
+	s.service.mu.Unlock()
 	s.report(s.service.stop())
 	s.service.settle()
 }
 
 // Start ends an outage. The server is ready again, at the same address, when
-// Start returns.
+// Start returns. The test fails if the server was closed.
 //
 // The port of a stopped server is free, as refused connections require it, and
 // another program may take it. Start waits up to five seconds for the port.

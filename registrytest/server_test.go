@@ -237,9 +237,11 @@ func TestServerCanBeClosedWhileStopped(t *testing.T) {
 			s.Stop()
 			s.Close()
 			s.Close()
+			require.Empty(t, t.Errors())
 			s.Start() // too late
 		})
-		require.Empty(t, tr.Errors())
+		require.NotEmpty(t, tr.Errors())
+		require.Contains(t, tr.Errors()[0], "it was closed for good")
 	})
 }
 

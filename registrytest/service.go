@@ -64,6 +64,7 @@ type service struct {
 	running   bool
 	closed    bool
 	closedAt  string // the place in the user's code that closed the service, or ""
+	stoppedAt string // the place in the user's code that stopped the service, or ""
 	hung      bool   // a request did not end, so the test may end before it
 	failures  []error
 	listeners []net.Listener
@@ -112,11 +113,16 @@ func (s *service) fail(err error) {
 func (s *service) start() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.running || s.closed {
+	if s.closed {
+		return errors.New("it was closed for good; an outage begins with Stop, not with Close")
+	}
+	if s.running {
 		return nil
 	}
 	err := s.open()
-	s.running = err == nil
+	if err == nil {
+		s.running, s.stoppedAt = true, ""
+	}
 	return err
 }
 

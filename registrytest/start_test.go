@@ -332,6 +332,10 @@ func TestClientIsOne(t *testing.T) {
 		require.True(t, errors.As(err, &timeout) && timeout.Timeout(), name)
 	}
 	require.Same(t, n.Client(), n.Client())
+	a, b := n.Registry("b.test"), n.Registry("c.test")
+	require.NotSame(t, a.Client(), b.Client(), "a test may set the Timeout of one")
+	require.NotSame(t, n.Client(), b.Client())
+	require.Same(t, a.Transport(), b.Transport())
 }
 
 // A client of a server that the test has closed learns that, as it runs in a
@@ -340,8 +344,14 @@ func TestClosedServerSaysSo(t *testing.T) {
 	t.Parallel()
 	for name, opts := range map[string][]registrytest.Option{"port": nil, "in memory": {registrytest.WithInMemory()}} {
 		s := registrytest.NewServer(t, opts...)
-		s.Close()
+		s.Stop()
 		_, err := s.Client().Get(s.URL + "/v2/")
+		require.ErrorIs(t, err, syscall.ECONNREFUSED, name)
+		require.ErrorContains(t, err, "was stopped at start_test.go:", name)
+		s.Start()
+		requireUp(t, s)
+		s.Close()
+		_, err = s.Client().Get(s.URL + "/v2/")
 		require.ErrorIs(t, err, syscall.ECONNREFUSED, name)
 		require.ErrorContains(t, err, "was closed at start_test.go:", name)
 		for method, call := range map[string]func(tb registrytest.TB){

@@ -46,8 +46,15 @@ func (tp Tampering) check(size int64) error {
 	return nil
 }
 
-// open returns the changed content.
-func (tp Tampering) open(content io.ReadSeekCloser) (io.ReadSeekCloser, error) {
+// open returns the changed content. It calls noticed, if that is not nil, once a
+// reader meets the change.
+func (tp Tampering) open(content io.ReadSeekCloser, noticed func()) (io.ReadSeekCloser, error) {
+	if noticed == nil {
+		noticed = func() {}
+	}
+	if tp.flip < 0 {
+		noticed()
+	}
 	switch {
 	case tp.drop:
 		content.Close()
@@ -66,12 +73,12 @@ func (tp Tampering) open(content io.ReadSeekCloser) (io.ReadSeekCloser, error) {
 	if tp.size >= 0 {
 		size = min(size, tp.size)
 	}
-	return &alteredContent{ReadSeekCloser: content, size: size, flip: tp.flip}, nil
+	return &alteredContent{ReadSeekCloser: content, size: size, flip: tp.flip, flipped: noticed}, nil
 }
 
 // bytes returns the changed content.
 func (tp Tampering) bytes(content []byte) ([]byte, error) {
-	r, err := tp.open(&replacedContent{*bytes.NewReader(content), io.NopCloser(nil)})
+	r, err := tp.open(&replacedContent{*bytes.NewReader(content), io.NopCloser(nil)}, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -89,6 +96,7 @@ type alteredContent struct {
 	io.ReadSeekCloser
 	offset, size int64
 	flip         int64
+	flipped      func() // called when the bit is read
 }
 
 func (c *alteredContent) Read(p []byte) (int, error) {
@@ -98,6 +106,7 @@ func (c *alteredContent) Read(p []byte) (int, error) {
 	n, err := c.ReadSeekCloser.Read(p[:min(int64(len(p)), c.size-c.offset)])
 	if i := c.flip - c.offset; 0 <= i && i < int64(n) {
 		p[i] ^= 1
+		c.flipped()
 	}
 	c.offset += int64(n)
 	return n, err
@@ -130,22 +139,31 @@ type contentKey struct {
 // tampered is a tampering of one blob or manifest.
 type tampered struct {
 	Tampering
-	noticed atomic.Bool // a request has met it
+	noticed atomic.Bool // a request has met the change
 }
 
-// get returns the tampering of the content, which a request meets.
-func (ts *tamperings) get(repo string, d digest.Digest) (Tampering, bool) {
+// notice notes that a request has met the change.
+func (tp *tampered) notice() { tp.noticed.Store(true) }
+
+// get returns the tampering of the content.
+func (ts *tamperings) get(repo string, d digest.Digest) (*tampered, bool) {
 	if ts.n.Load() == 0 {
-		return Tampering{}, false
+		return nil, false
 	}
 	ts.mu.RLock()
 	defer ts.mu.RUnlock()
 	tp, ok := ts.by[contentKey{repo, d}]
-	if !ok {
-		return Tampering{}, false
+	return tp, ok
+}
+
+// dropped reports whether the content was dropped, which a request then meets.
+func (ts *tamperings) dropped(repo string, d digest.Digest) bool {
+	tp, ok := ts.get(repo, d)
+	if !ok || !tp.drop {
+		return false
 	}
-	tp.noticed.Store(true)
-	return tp.Tampering, true
+	tp.notice()
+	return true
 }
 
 func (ts *tamperings) set(repo string, d digest.Digest, tp Tampering) *tampered {
@@ -181,22 +199,26 @@ func (s tamperedStore) StatBlob(ctx context.Context, repo string, d digest.Diges
 	size, err := s.Store.StatBlob(ctx, repo, d)
 	tp, ok := s.tampered.get(repo, d)
 	switch {
-	case err != nil || !ok:
-		return size, err
+	case err != nil || !ok || tp.flip >= 0:
+		return size, err // A flipped bit does not show in the size.
 	case tp.drop:
+		tp.notice()
 		return 0, fs.ErrNotExist
-	case tp.replace != nil:
-		return int64(len(*tp.replace)), nil
-	case tp.size >= 0:
-		return min(size, tp.size), nil
 	}
-	return size, nil
+	altered := min(size, tp.size)
+	if tp.replace != nil {
+		altered = int64(len(*tp.replace))
+	}
+	if altered != size {
+		tp.notice()
+	}
+	return altered, nil
 }
 
 func (s tamperedStore) OpenBlob(ctx context.Context, repo string, d digest.Digest) (io.ReadSeekCloser, error) {
 	content, err := s.Store.OpenBlob(ctx, repo, d)
 	if tp, ok := s.tampered.get(repo, d); ok && err == nil {
-		return tp.open(content)
+		return tp.open(content, tp.notice)
 	}
 	return content, err
 }
@@ -227,7 +249,7 @@ func (w *mendingWriter) Commit(ctx context.Context, d digest.Digest) error {
 }
 
 func (s tamperedStore) MountBlob(ctx context.Context, repo string, d digest.Digest, from string) error {
-	if tp, ok := s.tampered.get(from, d); ok && tp.drop {
+	if s.tampered.dropped(from, d) {
 		return fs.ErrNotExist
 	}
 	err := s.Store.MountBlob(ctx, repo, d, from)
@@ -238,7 +260,7 @@ func (s tamperedStore) MountBlob(ctx context.Context, repo string, d digest.Dige
 }
 
 func (s tamperedStore) DeleteBlob(ctx context.Context, repo string, d digest.Digest) error {
-	if tp, ok := s.tampered.get(repo, d); ok && tp.drop {
+	if s.tampered.dropped(repo, d) {
 		return fs.ErrNotExist
 	}
 	return s.Store.DeleteBlob(ctx, repo, d)
@@ -246,11 +268,18 @@ func (s tamperedStore) DeleteBlob(ctx context.Context, repo string, d digest.Dig
 
 func (s tamperedStore) StatManifest(ctx context.Context, repo, reference string) (ocispec.Descriptor, error) {
 	desc, err := s.Store.StatManifest(ctx, repo, reference)
-	if _, ok := s.tampered.get(repo, desc.Digest); !ok || err != nil {
+	tp, ok := s.tampered.get(repo, desc.Digest)
+	if !ok || err != nil {
 		return desc, err
 	}
-	m, err := s.GetManifest(ctx, repo, reference)
-	desc.Size = int64(len(m.Content))
+	m, err := s.Store.GetManifest(ctx, repo, string(desc.Digest))
+	if err == nil {
+		m.Content, err = tp.bytes(m.Content)
+	}
+	if size := int64(len(m.Content)); err != nil || size != desc.Size {
+		tp.notice()
+		desc.Size = size
+	}
 	return desc, err
 }
 
@@ -258,6 +287,7 @@ func (s tamperedStore) GetManifest(ctx context.Context, repo, reference string) 
 	m, err := s.Store.GetManifest(ctx, repo, reference)
 	if tp, ok := s.tampered.get(repo, m.Digest); ok && err == nil {
 		m.Content, err = tp.bytes(m.Content)
+		tp.notice()
 	}
 	return m, err
 }
@@ -271,7 +301,7 @@ func (s tamperedStore) PutManifest(ctx context.Context, repo string, m registry.
 }
 
 func (s tamperedStore) DeleteManifest(ctx context.Context, repo string, d digest.Digest) error {
-	if tp, ok := s.tampered.get(repo, d); ok && tp.drop {
+	if s.tampered.dropped(repo, d) {
 		return fs.ErrNotExist
 	}
 	return s.Store.DeleteManifest(ctx, repo, d)
@@ -281,7 +311,8 @@ func (s tamperedStore) DeleteManifest(ctx context.Context, repo string, d digest
 // see it. [Server.State] still has the original. Tamper ends when undo is
 // called, when the same content is put again, or when the test t ends.
 //
-// The test fails if no request met the changed content.
+// The test fails if no request met the change: a HEAD request does not meet a
+// flipped bit.
 func (s *Server) Tamper(t TB, repo string, d digest.Digest, tp Tampering) (undo func()) {
 	needTest(t, "Server.Tamper")
 	t.Helper()
@@ -303,7 +334,7 @@ func (s *Server) Tamper(t TB, repo string, d digest.Digest, tp Tampering) (undo 
 	return until(t, "Tamper", func() error {
 		s.tampered.undo(repo, d)
 		if !set.noticed.Load() {
-			return fmt.Errorf("tampering with %s of %s had no effect: no request asked for it", d, repo)
+			return fmt.Errorf("tampering with %s of %s had no effect: no request met the change", d, repo)
 		}
 		return nil
 	})

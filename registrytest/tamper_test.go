@@ -197,7 +197,8 @@ func TestTamperingWithoutEffectFailsTheTest(t *testing.T) {
 		"another blob":       {func() { s.fetch("/v2/app/blobs/" + string(s.Get(t, "app:v1").Config.Digest)) }, 1},
 		"another repository": {func() { s.fetch("/v2/other/blobs/" + string(d)) }, 1},
 		"GET":                {func() { s.fetch("/v2/app/blobs/" + string(d)) }, 0},
-		"HEAD":               {func() { s.Client().Head(s.URL + "/v2/app/blobs/" + string(d)) }, 0},
+		"HEAD":               {func() { s.Client().Head(s.URL + "/v2/app/blobs/" + string(d)) }, 1},
+		"another part":       {func() { s.fetch("/v2/app/blobs/"+string(d), "Range", "bytes=1-") }, 1},
 	} {
 		tb := faketb.Try(t, func(tb *faketb.TB) {
 			s.Tamper(tb, "app", d, BitFlipped(0))
@@ -207,6 +208,21 @@ func TestTamperingWithoutEffectFailsTheTest(t *testing.T) {
 		if test.failures > 0 {
 			require.Contains(t, tb.Errors()[0], "tampering with "+string(d)+" of app had no effect", name)
 		}
+	}
+	for name, tampering := range map[string]Tampering{"dropped": Dropped(), "truncated": Truncated(1), "replaced": Replaced(nil)} {
+		tb := faketb.Try(t, func(tb *faketb.TB) {
+			s.Tamper(tb, "app", d, tampering)
+			s.Client().Head(s.URL + "/v2/app/blobs/" + string(d))
+		})
+		require.Empty(t, tb.Errors(), name)
+	}
+	m := s.Get(t, "app:v1").Digest
+	for method, failures := range map[string]int{"HEAD": 1, "GET": 0} {
+		tb := faketb.Try(t, func(tb *faketb.TB) {
+			s.Tamper(tb, "app", m, BitFlipped(0))
+			require.Equal(t, 200, testclient.New(t, s.Client(), s.URL).Do(method, "/v2/app/manifests/v1", "").Status)
+		})
+		require.Len(t, tb.Errors(), failures, method)
 	}
 	tb := faketb.Try(t, func(tb *faketb.TB) {
 		s.Tamper(tb, "app", d, BitFlipped(0))

@@ -11,7 +11,8 @@ import (
 
 const authenticationRequired = "authentication required"
 
-// authorize is the [registry.Authorizer] of a registry that a protects.
+// authorize decides whether a request may do the action, for
+// [registry.WithAuthorizer].
 func (a *Auth) authorize(r *registry.Request, repo string, action registry.Action) error {
 	id, ok := identify(r)
 	permitted := ok && (a.permits(id.user, repo, action) ||

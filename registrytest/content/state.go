@@ -16,6 +16,7 @@ import (
 
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/internal/linediff"
+	"github.com/ocireg/registry/internal/nilcheck"
 )
 
 // TB is the part of a test that this package needs; every [testing.TB] is one.
@@ -36,38 +37,42 @@ type State struct {
 
 // Push puts the content into the store, as [Put] does, and returns it.
 func (s State) Push(t TB, ref string, c Content) Content {
+	nilcheck.Test("content", "State.Push", t)
 	t.Helper()
 	if err := Put(context.Background(), s.Store, ref, c); err != nil {
-		t.Fatalf("%v", err)
+		t.Fatalf("content: %v", err)
 	}
 	return c
 }
 
 // PushBlob puts a blob into a repository, as [PutBlob] does, and returns it.
 func (s State) PushBlob(t TB, repo string, b Blob) Blob {
+	nilcheck.Test("content", "State.PushBlob", t)
 	t.Helper()
 	if err := PutBlob(context.Background(), s.Store, repo, b); err != nil {
-		t.Fatalf("putting into %s: %v", repo, err)
+		t.Fatalf("content: putting into %s: %v", repo, err)
 	}
 	return b
 }
 
 // Get returns the manifest that the reference names, as the function [Get] does.
 func (s State) Get(t TB, ref string) Content {
+	nilcheck.Test("content", "State.Get", t)
 	t.Helper()
 	c, err := Get(context.Background(), s.Store, ref)
 	if err != nil {
-		t.Fatalf("%v", err)
+		t.Fatalf("content: %v", err)
 	}
 	return c
 }
 
 // GetBlob returns the whole content of a blob.
 func (s State) GetBlob(t TB, repo string, d digest.Digest) []byte {
+	nilcheck.Test("content", "State.GetBlob", t)
 	t.Helper()
 	content, err := readBlob(context.Background(), s.Store, repo, d)
 	if err != nil {
-		t.Fatalf("reading blob %s of %s: %v", d, repo, err)
+		t.Fatalf("content: reading blob %s of %s: %v", d, repo, err)
 	}
 	return content
 }
@@ -84,10 +89,11 @@ func readBlob(ctx context.Context, s registry.Store, repo string, d digest.Diges
 // Tags returns the tags of a repository in ascending order. It returns none if
 // the repository does not exist.
 func (s State) Tags(t TB, repo string) []string {
+	nilcheck.Test("content", "State.Tags", t)
 	t.Helper()
 	tags, err := listTags(context.Background(), s.Store, repo)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		t.Fatalf("listing the tags of %s: %v", repo, err)
+		t.Fatalf("content: listing the tags of %s: %v", repo, err)
 	}
 	return tags
 }
@@ -96,10 +102,11 @@ func (s State) Tags(t TB, repo string) []string {
 // manifest that the reference names by tag or digest, in ascending order of
 // their digests. A subject that is named by its digest need not be in the store.
 func (s State) Referrers(t TB, ref string) []ocispec.Descriptor {
+	nilcheck.Test("content", "State.Referrers", t)
 	t.Helper()
 	all, err := referrers(context.Background(), s.Store, ref)
 	if err != nil {
-		t.Fatalf("listing the referrers of %s: %v", ref, err)
+		t.Fatalf("content: listing the referrers of %s: %v", ref, err)
 	}
 	return all
 }
@@ -128,25 +135,27 @@ func referrers(ctx context.Context, s registry.Store, ref string) (all []ocispec
 // CheckTag fails the test unless the tag that the reference names points at the
 // manifest of the content, with the same media type.
 func (s State) CheckTag(t TB, ref string, want Content) {
+	nilcheck.Test("content", "State.CheckTag", t)
 	t.Helper()
 	got, err := getManifest(context.Background(), s.Store, ref)
 	if err != nil {
-		t.Errorf("%v", err)
+		t.Errorf("content: %v", err)
 	} else if problem := differ(got, want); problem != "" {
-		t.Errorf("%s %s", ref, problem)
+		t.Errorf("content: %s %s", ref, problem)
 	}
 }
 
 // CheckRepository fails the test unless the repository has exactly this content;
 // see [Differences].
 func (s State) CheckRepository(t TB, repo string, tagged map[string]Content, untagged ...Content) {
+	nilcheck.Test("content", "State.CheckRepository", t)
 	t.Helper()
 	differences, err := Differences(context.Background(), s.Store, repo, tagged, untagged...)
 	if err != nil {
-		t.Fatalf("%v", err)
+		t.Fatalf("content: %v", err)
 	}
 	if len(differences) > 0 {
-		t.Errorf("repository %s differs from the content wanted:\n%s", repo, strings.Join(differences, "\n"))
+		t.Errorf("content: repository %s differs from the content wanted:\n%s", repo, strings.Join(differences, "\n"))
 	}
 }
 

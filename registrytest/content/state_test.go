@@ -80,26 +80,33 @@ func TestFailureMessages(t *testing.T) {
 	d := digest.FromString("x")
 	broken := State{failing{s.Store, "get", errors.New("broken")}}
 	for want, f := range map[string]func(TB){
-		"fatal: putting App: \"App\" is not the name of a repository":                           func(t TB) { s.Push(t, "App", app) },
-		"only its descriptor is known, not its content":                                         func(t TB) { s.PushBlob(t, "app", Blob{}) },
-		"fatal: reading team/app:v3: ":                                                          func(t TB) { s.Get(t, "team/app:v3") },
-		"; team/app has the tags v1, v2":                                                        func(t TB) { s.Get(t, "team/app:v3") },
-		"; untagged has no tags":                                                                func(t TB) { s.Get(t, "untagged:v1") },
-		"; repository other does not exist":                                                     func(t TB) { s.Get(t, "other@"+string(d)) },
-		"the reference has neither a tag nor a digest":                                          func(t TB) { s.Get(t, "team/app") },
-		"fatal: reading :: \"\" is not a tag":                                                   func(t TB) { s.Get(t, ":") },
-		"fatal: reading blob " + string(d) + " of team/app: ":                                   func(t TB) { s.GetBlob(t, "team/app", d) },
-		"fatal: listing the referrers of team/app:":                                             func(t TB) { s.Referrers(t, "team/app:") },
-		"fatal: listing the referrers of team/app: reading team/app: the reference has neither": func(t TB) { s.Referrers(t, "team/app") },
-		"error: reading team/app:v3: ":                                                          func(t TB) { s.CheckTag(t, "team/app:v3", app) },
-		"error: team/app:v1 has another manifest":                                               func(t TB) { s.CheckTag(t, "team/app:v1", Image(Seed(1))) },
-		"error: reading team/app:v1: broken":                                                    func(t TB) { broken.CheckTag(t, "team/app:v1", app) },
-		"fatal: checking repository team/app: tag v1: broken":                                   func(t TB) { broken.CheckRepository(t, "team/app", nil) },
-		`error: team/app:v1 has media type "` + app.MediaType + `", want "a/b"`:                 func(t TB) { other := app; other.MediaType = "a/b"; s.CheckTag(t, "team/app:v1", other) },
+		"fatal: content: putting App: \"App\" is not the name of a repository":                           func(t TB) { s.Push(t, "App", app) },
+		"only its descriptor is known, not its content":                                                  func(t TB) { s.PushBlob(t, "app", Blob{}) },
+		"fatal: content: reading team/app:v3: ":                                                          func(t TB) { s.Get(t, "team/app:v3") },
+		"; team/app has the tags v1, v2":                                                                 func(t TB) { s.Get(t, "team/app:v3") },
+		"; untagged has no tags":                                                                         func(t TB) { s.Get(t, "untagged:v1") },
+		"; repository other does not exist":                                                              func(t TB) { s.Get(t, "other@"+string(d)) },
+		"the reference has neither a tag nor a digest":                                                   func(t TB) { s.Get(t, "team/app") },
+		"fatal: content: reading :: \"\" is not a tag":                                                   func(t TB) { s.Get(t, ":") },
+		"fatal: content: reading blob " + string(d) + " of team/app: ":                                   func(t TB) { s.GetBlob(t, "team/app", d) },
+		"fatal: content: listing the referrers of team/app:":                                             func(t TB) { s.Referrers(t, "team/app:") },
+		"fatal: content: listing the referrers of team/app: reading team/app: the reference has neither": func(t TB) { s.Referrers(t, "team/app") },
+		"error: content: reading team/app:v3: ":                                                          func(t TB) { s.CheckTag(t, "team/app:v3", app) },
+		"error: content: team/app:v1 has another manifest":                                               func(t TB) { s.CheckTag(t, "team/app:v1", Image(Seed(1))) },
+		"error: content: reading team/app:v1: broken":                                                    func(t TB) { broken.CheckTag(t, "team/app:v1", app) },
+		"fatal: content: checking repository team/app: tag v1: broken":                                   func(t TB) { broken.CheckRepository(t, "team/app", nil) },
+		`error: content: team/app:v1 has media type "` + app.MediaType + `", want "a/b"`:                 func(t TB) { other := app; other.MediaType = "a/b"; s.CheckTag(t, "team/app:v1", other) },
 	} {
 		require.Contains(t, said(f), want)
 	}
 	require.Empty(t, said(func(t TB) { s.CheckTag(t, "team/app:v1", app) }))
+}
+
+func TestStateNeedsATest(t *testing.T) {
+	t.Parallel()
+	var none *testing.T
+	require.PanicsWithValue(t, "content: State.Push needs a test, but t is nil", func() { State{}.Push(nil, "app", Content{}) })
+	require.PanicsWithValue(t, "content: State.CheckTag needs a test, but t is nil", func() { State{}.CheckTag(none, "app", Content{}) })
 }
 
 func TestDifferencesAreShown(t *testing.T) {
@@ -107,7 +114,7 @@ func TestDifferencesAreShown(t *testing.T) {
 	s := State{memstore.New()}
 	got := s.Push(t, "app:v1", Image(Annotation("version", "1"), Annotation("z", "same")))
 	want := Image(Annotation("version", "2"), Annotation("z", "same"))
-	require.Equal(t, `error: app:v1 has another manifest:
+	require.Equal(t, `error: content: app:v1 has another manifest:
   want `+string(want.Digest)+`, application/vnd.oci.image.manifest.v1+json, `+fmt.Sprint(want.Size)+` bytes
   got  `+string(got.Digest)+`, application/vnd.oci.image.manifest.v1+json, `+fmt.Sprint(got.Size)+` bytes
   … 13 lines that are the same
@@ -148,7 +155,7 @@ func TestCheckRepositorySeesEverything(t *testing.T) {
 		t.Helper()
 		got := said(func(t TB) { s.CheckRepository(t, "app", tags, untagged...) })
 		if want != "" {
-			want = "error: repository app differs from the content wanted:\n" + want
+			want = "error: content: repository app differs from the content wanted:\n" + want
 		}
 		require.Equal(t, want, got)
 	}

@@ -65,7 +65,14 @@ func put(ctx context.Context, s registry.Store, ref string, c Content) error {
 // name, but no name has a port.
 func parseReference(ref string) (names.Reference, error) {
 	r, err := names.ParseReference(ref)
-	if host, rest := names.SplitHost(ref); err != nil && strings.Contains(host, ":") {
+	if err == nil {
+		return r, nil
+	}
+	if _, bare, ok := strings.Cut(ref, "://"); ok {
+		host, rest, _ := strings.Cut(bare, "/")
+		return r, fmt.Errorf("the reference is a URL: leave out the scheme and the host %s, as in %q", host, rest)
+	}
+	if host, rest := names.SplitHost(ref); strings.Contains(host, ":") {
 		return r, fmt.Errorf("the reference begins with the host %s: leave it out, as in %q", host, rest)
 	}
 	return r, err

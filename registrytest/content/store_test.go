@@ -24,6 +24,7 @@ func TestHostsAreNoPartOfReferences(t *testing.T) {
 	t.Parallel()
 	for ref, want := range map[string]string{
 		"127.0.0.1:5000/team/app:v1": `the reference begins with the host 127.0.0.1:5000: leave it out, as in "team/app:v1"`,
+		"http://127.0.0.1:5000/a:v1": `the reference is a URL: leave out the scheme and the host 127.0.0.1:5000, as in "a:v1"`,
 		"localhost:5000/app":         `the reference begins with the host localhost:5000: leave it out, as in "app"`,
 		"[::1]:5000/app:v1":          `the reference begins with the host [::1]:5000: leave it out, as in "app:v1"`,
 		"docker.io/App":              `"docker.io/App" is not the name of a repository`,

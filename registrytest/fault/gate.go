@@ -58,13 +58,13 @@ func (f *Rules) Hold(t TB, r Rule) *Gate {
 	t.Helper()
 	g, err := f.Gate(r)
 	if err != nil {
-		t.Fatalf("registrytest: %v", err)
+		t.Fatalf("fault: %v", err)
 	}
 	g.until(t)
 	t.Cleanup(func() {
 		t.Helper()
 		if waiting := g.stopped(); len(waiting) > 0 {
-			t.Logf("registrytest: %s was closed until the test ended, and %s waited at it; call Release to let requests go on:\n\t%s",
+			t.Logf("fault: %s was closed until the test ended, and %s waited at it; call Release to let requests go on:\n\t%s",
 				g.title(), requests(len(waiting)), strings.Join(waiting, "\n\t"))
 		}
 		g.Release()

@@ -87,7 +87,7 @@ func TestFailuresAreReportedAtTheLine(t *testing.T) {
 	cmd.Env = append(os.Environ(), failEnv+"=1")
 	output, err := cmd.CombinedOutput()
 	require.Error(t, err)
-	reports := regexp.MustCompile(`(\w+\.go:\d+): registrytest: .*(did not happen as it says|less than \d+|was closed until the test ended)`)
+	reports := regexp.MustCompile(`(\w+\.go:\d+): fault: .*(did not happen as it says|less than \d+|was closed until the test ended)`)
 	var got []string
 	for _, m := range reports.FindAllStringSubmatch(string(output), -1) {
 		got = append(got, m[1]+": "+m[2])

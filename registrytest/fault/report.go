@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/ocireg/registry/internal/nilcheck"
 	"github.com/ocireg/registry/internal/suggest"
 )
 
@@ -28,11 +29,11 @@ func (f *Fault) Check(t TB) {
 	problem := f.problem()
 	switch {
 	case problem != "" && !t.Failed():
-		t.Errorf("registrytest: %s", problem)
+		t.Errorf("fault: %s", problem)
 	case problem != "":
-		t.Logf("registrytest: %s", problem)
+		t.Logf("fault: %s", problem)
 	case t.Failed() && f.chancy():
-		t.Logf("registrytest: %s %q hit %s by chance, with seed=%d", f.noun, f.name, requests(f.fired), f.rule.seed)
+		t.Logf("fault: %s %q hit %s by chance, with seed=%d", f.noun, f.name, requests(f.fired), f.rule.seed)
 	}
 }
 
@@ -174,7 +175,5 @@ func didYouMean(misspelt string, words []string) string {
 
 // mustHaveTest panics if there is no test to fail.
 func mustHaveTest(t TB, method string) {
-	if t == nil {
-		panic("fault: " + method + " needs a test, but t is nil")
-	}
+	nilcheck.Test("fault", method, t)
 }

@@ -93,7 +93,7 @@ func TestFaultThatDidNotHappen(t *testing.T) {
 		}
 		require.Len(t, errors, 1, name)
 		got := callSite.ReplaceAllString(errors[0], "fault_test.go:0")
-		require.Equal(t, "registrytest: "+test.want, got, name)
+		require.Equal(t, "fault: "+test.want, got, name)
 
 		// In a test that has failed, the report is only logged.
 		errors, logs = checked(t, rule, func(tb *faketb.TB, f *Rules) {

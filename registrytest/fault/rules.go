@@ -55,7 +55,7 @@ func (f *Rules) Set(t TB, r Rule) *Fault {
 	t.Helper()
 	in, err := f.Add(r)
 	if err != nil {
-		t.Fatalf("registrytest: %v", err)
+		t.Fatalf("fault: %v", err)
 	}
 	in.until(t)
 	return in

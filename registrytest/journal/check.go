@@ -11,6 +11,7 @@ import (
 
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/internal/linediff"
+	"github.com/ocireg/registry/internal/nilcheck"
 )
 
 // Sequence returns an error that shows the difference unless the operations of
@@ -36,9 +37,10 @@ func (r Requests) Sequence(want ...registry.Op) error {
 // CheckSequence reports the error of [Requests.Sequence] as a failure of the
 // test.
 func (r Requests) CheckSequence(t TB, want ...registry.Op) {
+	nilcheck.Test("journal", "Requests.CheckSequence", t)
 	t.Helper()
 	if err := r.Sequence(want...); err != nil {
-		t.Errorf("%v", err)
+		t.Errorf("journal: %v", err)
 	}
 }
 
@@ -83,11 +85,12 @@ func (r Requests) Golden(file string) error {
 
 // CheckGolden reports the error of [Requests.Golden] as a failure of the test.
 func (r Requests) CheckGolden(t TB, file string) {
+	nilcheck.Test("journal", "Requests.CheckGolden", t)
 	t.Helper()
 	if err := r.Golden(file); err != nil {
-		t.Errorf("%v", err)
+		t.Errorf("journal: %v", err)
 	} else if os.Getenv(updateEnv) != "" {
-		t.Logf("wrote %s to %s", count(len(r.records)), file)
+		t.Logf("journal: wrote %s to %s", count(len(r.records)), file)
 	}
 }
 

@@ -56,6 +56,12 @@ func TestCheckSequence(t *testing.T) {
 	Requests{}.CheckSequence(t)
 }
 
+func TestChecksNeedATest(t *testing.T) {
+	t.Parallel()
+	require.PanicsWithValue(t, "journal: Requests.CheckSequence needs a test, but t is nil", func() { Requests{}.CheckSequence(nil) })
+	require.PanicsWithValue(t, "journal: Requests.CheckGolden needs a test, but t is nil", func() { Requests{}.CheckGolden((*testing.T)(nil), "x") })
+}
+
 // The golden form does not depend on the port, the sessions, the time, and the
 // order of concurrent requests.
 func TestGoldenFormIsStable(t *testing.T) {

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/internal/nilcheck"
+	"github.com/ocireg/registry/internal/suggest"
 	"github.com/ocireg/registry/registrytest/journal"
 )
 
@@ -84,6 +86,27 @@ func Expect(ops ...registry.Op) Linter {
 	return Linter{Rules: []Rule{Expected}, Expect: append([]registry.Op{}, ops...)}
 }
 
+// Err returns an error if Rules or Except has a rule that does not exist.
+// Package registrytest fails the test with it, and so does CheckRequests.
+func (l Linter) Err() error {
+	all := Rules()
+	names := make([]string, len(all))
+	for i, r := range all {
+		names[i] = string(r)
+	}
+	for _, r := range slices.Concat(l.Rules, l.Except) {
+		if slices.Contains(all, r) {
+			continue
+		}
+		hint := "the constants of package lint are the rules"
+		if nearest := suggest.Nearest(string(r), names...); nearest != "" {
+			hint = fmt.Sprintf("did you mean %q?", nearest)
+		}
+		return fmt.Errorf("no rule of a Linter is called %q; %s", r, hint)
+	}
+	return nil
+}
+
 // checks reports whether the linter checks any of the rules.
 func (l Linter) checks(rules ...Rule) bool {
 	return slices.ContainsFunc(rules, func(r Rule) bool {
@@ -138,7 +161,11 @@ func (l Linter) Lint(r journal.Requests) []Finding {
 // or logs it if LogOnly is set. Package registrytest calls it when a server with
 // the linter is closed; a test may call it at any time.
 func (l Linter) CheckRequests(t journal.TB, r journal.Requests) {
+	nilcheck.Test("lint", "Linter.CheckRequests", t)
 	t.Helper()
+	if err := l.Err(); err != nil {
+		t.Errorf("lint: %v", err)
+	}
 	for _, f := range l.Lint(r) {
 		if l.LogOnly {
 			t.Logf("lint: %v", f)

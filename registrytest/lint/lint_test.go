@@ -151,6 +151,19 @@ func TestCheckRequests(t *testing.T) {
 	require.Contains(t, tb.Errors()[0], "lint: request 1")
 }
 
+// A linter with a misspelt rule would check nothing.
+func TestRulesThatDoNotExist(t *testing.T) {
+	t.Parallel()
+	require.NoError(t, Linter{}.Err())
+	require.NoError(t, Strict().Err())
+	require.EqualError(t, Linter{Rules: []Rule{"upload-strat"}}.Err(), `no rule of a Linter is called "upload-strat"; did you mean "upload-start"?`)
+	wrong := Linter{Except: []Rule{"nope"}}
+	require.EqualError(t, wrong.Err(), `no rule of a Linter is called "nope"; the constants of package lint are the rules`)
+	tb := faketb.New(t)
+	wrong.CheckRequests(tb, journal.Requests{})
+	require.Equal(t, []string{"lint: " + wrong.Err().Error()}, tb.Errors())
+}
+
 // A linter takes any records.
 func FuzzLint(f *testing.F) {
 	f.Add(uint8(registry.PatchUpload), "/v2/a/blobs/uploads/x?_state=1", "0-1", "/v2/a/blobs/uploads/x?_state=2", 202, "x")
