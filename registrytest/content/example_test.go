@@ -157,7 +157,7 @@ func ExampleState() {
 	// Output:
 	// application/spdx+json
 	// [v1]
-	// repository team/app differs from the content wanted:
+	// content: repository team/app differs from the content wanted:
 	// missing tag v2: sha256:e713f3ce8e9450ea7d667ef7bdd174d4a969c7347ccd4320a135192860d76585, application/vnd.oci.image.manifest.v1+json, 477 bytes
 }
 
