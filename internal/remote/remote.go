@@ -1,40 +1,37 @@
-// Package remote keeps content in a registry that is reached by HTTP.
+// Package remote implements a store over HTTP, in another registry.
 package remote
 
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"iter"
 	"mime"
 	"net/http"
 	"net/url"
 	"os"
-	"slices"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/ocireg/registry"
-	"github.com/ocireg/registry/internal/field"
 	"github.com/ocireg/registry/internal/manifest"
 )
 
-// A Store is a [registry.Store] in another registry, as far as the distribution
-// API goes: no write is atomic with the check that comes before it.
+// A Store is a [registry.Store] whose content is in another registry. It does all
+// that the distribution API can do. In particular, the API cannot make a write
+// atomic with the check before it.
 type Store struct {
-	// Base is the base URL, which does not end with a slash.
+	// Base is the base URL, without a slash at its end.
 	Base string
 
 	// Prefix is the beginning of the names of all repositories there.
 	Prefix string
 
-	// User is sent as Basic credentials, or nil.
+	// User has the Basic credentials to send, or is nil.
 	User *url.Userinfo
 
 	Client *http.Client
@@ -50,7 +47,9 @@ type call struct {
 	size        int64
 }
 
-// do sends the request, and returns an error if the answer is none of success.
+// do sends the request. It returns an error if the status of the response is 300
+// or above: one that wraps [fs.ErrNotExist] for 404, [errors.ErrUnsupported] for
+// 405.
 func (s *Store) do(ctx context.Context, c call) (*http.Response, error) {
 	r, err := http.NewRequestWithContext(ctx, c.method, c.url, c.body)
 	if err != nil {
@@ -95,6 +94,11 @@ func (s *Store) send(ctx context.Context, c call) (*http.Response, error) {
 	return resp, err
 }
 
+func (s *Store) delete(ctx context.Context, url string) error {
+	_, err := s.send(ctx, call{method: http.MethodDelete, url: url})
+	return err
+}
+
 func (s *Store) url(repo, kind, last string) string {
 	return s.Base + "/v2/" + s.Prefix + repo + "/" + kind + "/" + last
 }
@@ -129,7 +133,7 @@ func (s *Store) OpenBlob(ctx context.Context, repo string, d digest.Digest) (io.
 	return f, nil
 }
 
-// A spool is a temporary file that is gone when it is closed.
+// A spool is a temporary file. Close removes it.
 type spool struct{ *os.File }
 
 func newSpool() (spool, error) {
@@ -153,7 +157,7 @@ func (s *Store) CreateBlob(_ context.Context, repo string, _ int64) (registry.Bl
 	return &writer{f, s, repo}, nil
 }
 
-// A writer holds a blob until its digest is known.
+// A writer keeps a blob in a file until Commit, which gets its digest.
 type writer struct {
 	spool
 	store *Store
@@ -183,7 +187,8 @@ func (w *writer) Commit(ctx context.Context, d digest.Digest) error {
 	return err
 }
 
-// startUpload returns where the upload goes on, or nil if it is done.
+// startUpload starts an upload session and returns its location. It returns nil
+// if the response says that the blob is there already.
 func (s *Store) startUpload(ctx context.Context, repo, query string) (*url.URL, error) {
 	resp, err := s.send(ctx, call{method: http.MethodPost, url: s.url(repo, "blobs", "uploads/"+query)})
 	if err != nil || resp.StatusCode == http.StatusCreated {
@@ -202,14 +207,13 @@ func (s *Store) MountBlob(ctx context.Context, repo string, d digest.Digest, fro
 	if err != nil || location == nil {
 		return err
 	}
-	s.send(ctx, call{method: http.MethodDelete, url: location.String()}) // or it expires
+	s.delete(ctx, location.String()) // If this fails, the session expires.
 	return fmt.Errorf("mounting %s: %w", d, fs.ErrNotExist)
 }
 
 // DeleteBlob implements [registry.Store].
 func (s *Store) DeleteBlob(ctx context.Context, repo string, d digest.Digest) error {
-	_, err := s.send(ctx, call{method: http.MethodDelete, url: s.url(repo, "blobs", string(d))})
-	return err
+	return s.delete(ctx, s.url(repo, "blobs", string(d)))
 }
 
 // anyManifest is the Accept header for every manifest: not all registries
@@ -252,7 +256,7 @@ func (s *Store) GetManifest(ctx context.Context, repo, reference string) (regist
 		}
 	}
 	if err := d.Validate(); err != nil {
-		return registry.Manifest{}, err
+		return registry.Manifest{}, fmt.Errorf("manifest %s of %s: Docker-Content-Digest: %w", reference, repo, err)
 	}
 	if d.Algorithm().FromBytes(content) != d {
 		return registry.Manifest{}, fmt.Errorf("manifest %s of %s: the content does not have the digest %s", reference, repo, d)
@@ -272,7 +276,8 @@ func (s *Store) PutManifest(ctx context.Context, repo string, m registry.Manifes
 	case len(tags) == 0:
 		references = []string{string(m.Digest)}
 	case m.Digest.Algorithm() != digest.Canonical:
-		// By a tag alone, the registry would take the digest that it likes.
+		// Pushed by a tag alone, the manifest would get a digest of the registry's
+		// own choice.
 		references = []string{string(m.Digest) + "?" + url.Values{"tag": tags}.Encode()}
 	}
 	for _, reference := range references {
@@ -289,28 +294,21 @@ func (s *Store) PutManifest(ctx context.Context, repo string, m registry.Manifes
 	return nil
 }
 
-// check asks whether a manifest may be put.
+// check calls check with the digest that each tag has now, or with that of the
+// manifest if there are no tags.
 func (s *Store) check(ctx context.Context, repo string, d digest.Digest, tags []string, check func(string, digest.Digest) error) error {
-	current := func(reference string) (digest.Digest, error) {
+	ask := func(tag, reference string) error {
 		m, err := s.StatManifest(ctx, repo, reference)
-		if errors.Is(err, fs.ErrNotExist) {
-			return "", nil
-		}
-		return m.Digest, err
-	}
-	if len(tags) == 0 {
-		there, err := current(string(d))
-		if err != nil {
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
-		return check("", there)
+		return check(tag, m.Digest)
+	}
+	if len(tags) == 0 {
+		return ask("", string(d))
 	}
 	for _, tag := range tags {
-		there, err := current(tag)
-		if err == nil {
-			err = check(tag, there)
-		}
-		if err != nil {
+		if err := ask(tag, tag); err != nil {
 			return err
 		}
 	}
@@ -319,95 +317,10 @@ func (s *Store) check(ctx context.Context, repo string, d digest.Digest, tags []
 
 // DeleteManifest implements [registry.Store].
 func (s *Store) DeleteManifest(ctx context.Context, repo string, d digest.Digest) error {
-	_, err := s.send(ctx, call{method: http.MethodDelete, url: s.url(repo, "manifests", string(d))})
-	return err
+	return s.delete(ctx, s.url(repo, "manifests", string(d)))
 }
 
 // DeleteTag implements [registry.Store].
 func (s *Store) DeleteTag(ctx context.Context, repo, tag string) error {
-	_, err := s.send(ctx, call{method: http.MethodDelete, url: s.url(repo, "manifests", tag)})
-	return err
-}
-
-// Repositories implements [registry.Store].
-func (s *Store) Repositories(ctx context.Context, after string) iter.Seq2[string, error] {
-	return list(ctx, s, s.Base+"/v2/_catalog", func(page []byte) (names []string, err error) {
-		var catalog struct{ Repositories []string }
-		err = json.Unmarshal(page, &catalog)
-		for _, name := range catalog.Repositories {
-			if name, ok := strings.CutPrefix(name, s.Prefix); ok && name > after {
-				names = append(names, name)
-			}
-		}
-		return names, err
-	}, strings.Compare)
-}
-
-// Tags implements [registry.Store].
-func (s *Store) Tags(ctx context.Context, repo, after string) iter.Seq2[string, error] {
-	return list(ctx, s, s.url(repo, "tags", "list"), func(page []byte) ([]string, error) {
-		var list struct{ Tags []string }
-		err := json.Unmarshal(page, &list)
-		return slices.DeleteFunc(list.Tags, func(tag string) bool { return tag <= after }), err
-	}, strings.Compare)
-}
-
-// Referrers implements [registry.Store].
-func (s *Store) Referrers(ctx context.Context, repo string, subject, after digest.Digest) iter.Seq2[ocispec.Descriptor, error] {
-	return list(ctx, s, s.url(repo, "referrers", string(subject)), func(page []byte) ([]ocispec.Descriptor, error) {
-		var index ocispec.Index
-		err := json.Unmarshal(page, &index)
-		return slices.DeleteFunc(index.Manifests, func(d ocispec.Descriptor) bool { return d.Digest <= after }), err
-	}, func(a, b ocispec.Descriptor) int { return strings.Compare(string(a.Digest), string(b.Digest)) })
-}
-
-// list yields the items of all pages of a list, in order. Each page has a link
-// to the next one.
-func list[T any](ctx context.Context, s *Store, address string, read func(page []byte) ([]T, error), compare func(a, b T) int) iter.Seq2[T, error] {
-	return func(yield func(T, error) bool) {
-		var all []T
-		for address != "" {
-			page, next, err := s.page(ctx, address)
-			if err == nil {
-				var items []T
-				items, err = read(page)
-				all = append(all, items...)
-			}
-			if err != nil {
-				yield(*new(T), fmt.Errorf("listing %s: %w", address, err))
-				return
-			}
-			address = next
-		}
-		slices.SortFunc(all, compare)
-		for _, item := range all {
-			if !yield(item, nil) {
-				return
-			}
-		}
-	}
-}
-
-// page returns a page of a list, and where the next one is.
-func (s *Store) page(ctx context.Context, address string) (body []byte, next string, err error) {
-	resp, err := s.do(ctx, call{method: http.MethodGet, url: address})
-	if err != nil {
-		return nil, "", err
-	}
-	defer resp.Body.Close()
-	if body, err = io.ReadAll(resp.Body); err != nil {
-		return nil, "", err
-	}
-	link, err := field.NextLink(resp.Header)
-	if err != nil || link == "" {
-		return body, "", err
-	}
-	u, err := resp.Request.URL.Parse(link)
-	if err != nil {
-		return nil, "", err
-	}
-	if u.String() == address {
-		return nil, "", errors.New("the page after it is the same")
-	}
-	return body, u.String(), nil
+	return s.delete(ctx, s.url(repo, "manifests", tag))
 }

@@ -15,12 +15,12 @@ import (
 	"github.com/ocireg/registry/registrytest/conformance"
 )
 
-// beyond are the rules of a store that are not kept, and why.
+// beyond lists the rules of a store that this one does not keep, with the reason.
 var beyond = map[string]string{
-	"check_and_write_are_one_step":        "there is no transaction in the API",
-	"manifest_is_of_any_media_type":       "a registry looks into manifests",
-	"ReadFrom_gives_up_on_a_stuck_reader": "nothing that is put is stuck",
-	"many_tags_are_listed":                "it takes long",
+	"check_and_write_are_one_step":        "the API has no transactions",
+	"manifest_is_of_any_media_type":       "a registry refuses bytes that are no manifest",
+	"ReadFrom_gives_up_on_a_stuck_reader": "the writer is a file, which does not count empty reads",
+	"many_tags_are_listed":                "each page is a request, so it takes long",
 }
 
 func TestStore(t *testing.T) {
@@ -35,8 +35,8 @@ func TestStore(t *testing.T) {
 	})
 }
 
-// A list goes on at the link with rel="next" alone, and a Link that cannot be
-// read is an error, not the end of the list.
+// A list continues at a link with rel="next" alone. A malformed Link is an error,
+// not the end of the list.
 func TestLinks(t *testing.T) {
 	t.Parallel()
 	for link, want := range map[string]struct {
