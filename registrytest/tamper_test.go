@@ -309,5 +309,5 @@ func TestTamperFile(t *testing.T) {
 	resp, err := fresh.Client().Get(fresh.URL + "/v2/app/blobs/" + string(layer))
 	require.NoError(t, err)
 	resp.Body.Close()
-	require.Equal(t, 500, resp.StatusCode)
+	require.Equal(t, 404, resp.StatusCode, "a damaged blob is missing, so that a client pushes it again")
 }
