@@ -1,0 +1,107 @@
+package layout
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"io/fs"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/ocireg/registry"
+)
+
+// A damagedError is the error for a blob whose file has other content. Such a
+// blob counts as missing, because a client that checks first pushes a missing
+// blob, which repairs the file. The error for the client names the file.
+type damagedError struct{ forClient *registry.Error }
+
+func newDamagedError(name string, d, got digest.Digest) damagedError {
+	e := registry.Errorf(registry.CodeBlobUnknown, "%s is damaged: its content has the digest %s", name, got)
+	e.Detail = map[string]string{"digest": string(d)}
+	return damagedError{e}
+}
+
+// Error returns the text for the client.
+func (e damagedError) Error() string { return e.forClient.Error() }
+
+// Is reports whether the target is [fs.ErrNotExist].
+func (e damagedError) Is(target error) bool { return target == fs.ErrNotExist }
+
+// Unwrap returns the error for the client.
+func (e damagedError) Unwrap() error { return e.forClient }
+
+// A verdict is the result of verifying the file of a blob.
+type verdict struct {
+	file fs.FileInfo
+	err  error
+}
+
+// openVerified opens the file of a blob. It verifies the content first, unless
+// the file is unchanged since an earlier verification.
+func (l *imageLayout) openVerified(ctx context.Context, d digest.Digest, name string) (io.ReadSeekCloser, error) {
+	l.mu.RLock()
+	v := l.verdicts[d]
+	l.mu.RUnlock()
+	file, info, err := l.disk.open(name)
+	if err != nil {
+		return nil, err
+	}
+	f, ok := file.(io.ReadSeekCloser)
+	if !ok {
+		f = &seeker{file: file, size: info.Size(), open: func() (fs.File, error) { return l.disk.FS.Open(name) }}
+	}
+	if v.err != nil || !sameFile(v.file, info) {
+		if err := l.verify(ctx, d, name, f, info); err != nil {
+			f.Close()
+			return nil, err
+		}
+	}
+	return f, nil
+}
+
+// verify returns an error unless the content of a file has the digest. It
+// leaves the file at its beginning. If several callers open one file at once,
+// the first verifies it and the others wait for the result.
+func (l *imageLayout) verify(ctx context.Context, d digest.Digest, name string, f io.ReadSeeker, info fs.FileInfo) error {
+	for {
+		l.mu.Lock()
+		v, busy := l.verdicts[d], l.verifying[d]
+		if sameFile(v.file, info) {
+			l.mu.Unlock()
+			return v.err
+		}
+		if busy == nil {
+			l.verifying[d] = make(chan struct{})
+			l.mu.Unlock()
+			break
+		}
+		l.mu.Unlock()
+		select {
+		case <-busy:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	now := time.Now()
+	got, err := l.disk.digest(ctx, d.Algorithm(), f)
+	if err == nil {
+		_, err = f.Seek(0, io.SeekStart)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	close(l.verifying[d])
+	delete(l.verifying, d)
+	if err != nil {
+		return fmt.Errorf("verifying %s: %w", name, err)
+	}
+	v := verdict{file: info}
+	if got != d {
+		v.err = newDamagedError(name, d, got)
+	}
+	if settled(info, now) {
+		l.verdicts[d] = v
+	}
+	return v.err
+}
