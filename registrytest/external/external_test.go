@@ -13,6 +13,7 @@ import (
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/internal/faketb"
 	"github.com/ocireg/registry/internal/testclient"
+	"github.com/ocireg/registry/memstore"
 	"github.com/ocireg/registry/registrytest"
 	"github.com/ocireg/registry/registrytest/content"
 	"github.com/ocireg/registry/registrytest/external"
@@ -154,7 +155,7 @@ func TestWhatNeedsARegistryOfThisProcessSkips(t *testing.T) {
 		require.Len(t, tr.Skips(), 1)
 		require.Contains(t, tr.Skips()[0], name)
 	}
-	for _, o := range []registrytest.Option{registry.WithReadOnly(), registrytest.WithTLS(), registrytest.WithInMemory(), registrytest.WithStore(nil)} {
+	for _, o := range []registrytest.Option{registry.WithReadOnly(), registrytest.WithTLS(), registrytest.WithInMemory(), registrytest.WithStore(memstore.New())} {
 		tr := faketb.Try(t, func(t *faketb.TB) {
 			registrytest.NewServer(t, registrytest.Options(external.FromEnv(testEnv), o))
 			t.Errorf("it went on")
