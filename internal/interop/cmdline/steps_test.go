@@ -558,7 +558,7 @@ func cutPull(t *testing.T, c caller) string {
 		return ""
 	}
 	layer := image().Layers[2].Digest.String()
-	s := serve(t, map[string]content.Content{"team/app:v1": image()}, "-fault", "get-blob digest="+layer+" once close-at=150000")
+	s := serve(t, map[string]content.Content{"team/app:v1": image()}, "-fault", "get-blob digest="+layer+" once close=150000")
 	got, err := c.pull(s.ref("team/app:v1"))
 	if err == nil {
 		require.Equal(t, image().Digest.String(), got)
@@ -587,7 +587,7 @@ func cutPush(t *testing.T, c caller) string {
 	if c.push == nil {
 		return ""
 	}
-	s := serve(t, nil, "-fault", "patch-upload,put-upload once close-at=150000")
+	s := serve(t, nil, "-fault", "patch-upload,put-upload once close=150000")
 	// Whichever blob comes first, it has a byte that far.
 	want := content.Image(content.LayerSizes(300_000), content.Config(content.Random("application/vnd.oci.image.config.v1+json", 300_000, 1)))
 	if c.repacks {
