@@ -1,7 +1,6 @@
 package registry_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,7 +10,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/opencontainers/go-digest"
@@ -226,203 +224,6 @@ type unseekable struct{ *strings.Reader }
 func (unseekable) Seek(int64, int) (int64, error) { return 0, errors.New("no seek") }
 func (unseekable) Close() error                   { return nil }
 
-// A fullStore has writers that fail after some bytes, or when they commit.
-type fullStore struct {
-	registry.Store
-	room             int
-	write, commit    error
-	readBack, closed bool
-}
-
-func (s *fullStore) CreateBlob(ctx context.Context, repo string, size int64) (registry.BlobWriter, error) {
-	w, err := s.Store.CreateBlob(ctx, repo, size)
-	return &fullWriter{w, s}, err
-}
-
-type fullWriter struct {
-	registry.BlobWriter
-	store *fullStore
-}
-
-func (w *fullWriter) Write(p []byte) (int, error) {
-	if len(p) > w.store.room && w.store.write != nil {
-		n, _ := w.BlobWriter.Write(p[:w.store.room])
-		w.store.room = 0
-		return n, w.store.write
-	}
-	w.store.room -= len(p)
-	return w.BlobWriter.Write(p)
-}
-
-func (w *fullWriter) ReadAt(p []byte, off int64) (int, error) {
-	if w.store.readBack {
-		return 0, errors.New("no reading back")
-	}
-	return w.BlobWriter.ReadAt(p, off)
-}
-
-func (w *fullWriter) Commit(ctx context.Context, d digest.Digest) error {
-	if w.store.commit != nil {
-		return w.store.commit
-	}
-	return w.BlobWriter.Commit(ctx, d)
-}
-
-func (w *fullWriter) Close() error {
-	w.store.closed = true
-	return w.BlobWriter.Close()
-}
-
-// If the store fails to write, the upload session ends and nothing is stored.
-func TestStoreFailsInAnUpload(t *testing.T) {
-	t.Parallel()
-	full, d := errors.New("no space left"), digest.SHA512.FromString("0123456789")
-	for name, store := range map[string]fullStore{
-		"write": {room: 4, write: full}, "commit": {room: 100, commit: full}, "reading back": {room: 100, readBack: true},
-		"unsupported": {room: 4, write: errors.ErrUnsupported},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			for _, chunk := range []bool{true, false} {
-				store := store
-				store.Store = memstore.New()
-				h := &registryTest{t, registry.New(&store), &store}
-				status := 500
-				if store.write == errors.ErrUnsupported {
-					status = 405
-				}
-				location, rest := h.start("app"), "0123456789"
-				if chunk || name == "reading back" {
-					a := h.chunk(location, 0, rest)
-					if store.write != nil {
-						h.want(status, a)
-						h.wantNoUpload(location)
-						require.True(t, store.closed)
-						continue
-					}
-					h.want(202, a)
-					rest = ""
-				}
-				h.want(status, h.finish(location, d, rest))
-				h.wantNoUpload(location)
-				require.True(t, store.closed)
-				h.want(404, h.call("GET", "/v2/app/blobs/"+string(d), ""))
-			}
-			if name != "reading back" {
-				store.Store = memstore.New()
-				h := &registryTest{t, registry.New(&store), &store}
-				require.GreaterOrEqual(t, h.call("POST", "/v2/app/blobs/uploads/?digest="+string(d), "0123456789").Code, 405)
-				h.want(404, h.call("GET", "/v2/app/blobs/"+string(d), ""))
-			}
-		})
-	}
-}
-
-// The registry hashes a blob as it arrives, with the algorithm of its digest if
-// the client has announced that. It does not read the blob back.
-func TestBlobIsNotReadBack(t *testing.T) {
-	t.Parallel()
-	const content = "0123456789"
-	store := &fullStore{Store: memstore.New(), room: 1000, readBack: true}
-	h := &registryTest{t, registry.New(store), store}
-	for _, algorithm := range []digest.Algorithm{digest.SHA256, digest.SHA384, digest.SHA512} {
-		d := algorithm.FromString(content)
-		h.want(201, h.finish(h.start("app"), d, content))
-		h.want(201, h.call("POST", "/v2/app/blobs/uploads/?digest="+string(d), content))
-		location := h.want(202, h.call("POST", "/v2/app/blobs/uploads/?digest-algorithm="+string(algorithm), "")).Header().Get("Location")
-		h.want(202, h.chunk(location, 0, content[:4]))
-		h.want(201, h.finish(location, d, content[4:]))
-	}
-}
-
-// A watchedStore counts the blob writers that were closed.
-type watchedStore struct {
-	registry.Store
-	mu     sync.Mutex
-	closed int
-}
-
-func (s *watchedStore) CreateBlob(ctx context.Context, repo string, size int64) (registry.BlobWriter, error) {
-	w, err := s.Store.CreateBlob(ctx, repo, size)
-	return &watchedWriter{w, s}, err
-}
-
-type watchedWriter struct {
-	registry.BlobWriter
-	store *watchedStore
-}
-
-func (w *watchedWriter) Close() error {
-	w.store.mu.Lock()
-	defer w.store.mu.Unlock()
-	w.store.closed++
-	return w.BlobWriter.Close()
-}
-
-// The registry closes every writer in the end, however its upload ends.
-func TestEveryWriterIsClosed(t *testing.T) {
-	t.Parallel()
-	store := &watchedStore{Store: memstore.New()}
-	h := &registryTest{t, registry.New(store), store}
-	for i, upload := range []func(location string){
-		func(l string) { h.want(201, h.finish(l, sum("x"), "")) },
-		func(l string) { h.want(400, h.finish(l, sum("y"), "")) },
-		func(l string) { h.want(204, h.call("DELETE", l, "")) },
-	} {
-		location := h.start("app")
-		h.want(202, h.chunk(location, 0, "x"))
-		upload(location)
-		require.Equal(t, i+1, store.closed)
-	}
-	h.pushBlob("app", "z")
-	h.want(400, h.call("POST", "/v2/app/blobs/uploads/?digest="+string(sum("y")), "x"))
-	require.Equal(t, 5, store.closed)
-}
-
-// If the body panics, as that of a middleware may, the session ends: no other
-// request could claim it, and its writer would stay open.
-func TestPanicOfABodyEndsTheUpload(t *testing.T) {
-	t.Parallel()
-	store := &watchedStore{Store: memstore.New()}
-	h := &registryTest{t, registry.New(store), store}
-	for i, method := range []string{"PATCH", "PUT"} {
-		location := h.start("app")
-		body := io.MultiReader(strings.NewReader("x"), panickingReader{})
-		r := httptest.NewRequest(method, location+"?digest="+string(sum("x")), body)
-		require.PanicsWithValue(t, "read", func() { h.ServeHTTP(httptest.NewRecorder(), r) })
-		require.Equal(t, i+1, store.closed)
-		h.wantNoUpload(location)
-	}
-}
-
-type panickingReader struct{}
-
-func (panickingReader) Read([]byte) (int, error) { panic("read") }
-
-// A writer that returns a short count without an error has lost bytes.
-func TestWriterStopsTooEarly(t *testing.T) {
-	t.Parallel()
-	var told error
-	record := registry.WithRecorder(registry.RecorderFunc(func(e *registry.Exchange) { told = e.Err }))
-	h := &registryTest{t, registry.New(forgetfulStore{memstore.New()}, record), nil}
-	h.want(500, h.call("POST", "/v2/app/blobs/uploads/?digest="+string(sum("xy")), "xy"))
-	require.ErrorIs(t, told, io.ErrShortWrite)
-}
-
-type forgetfulStore struct{ registry.Store }
-
-type forgetfulWriter struct{ registry.BlobWriter }
-
-func (s forgetfulStore) CreateBlob(ctx context.Context, repo string, size int64) (registry.BlobWriter, error) {
-	w, err := s.Store.CreateBlob(ctx, repo, size)
-	return forgetfulWriter{w}, err
-}
-
-func (forgetfulWriter) ReadFrom(r io.Reader) (int64, error) {
-	n, _ := r.Read(make([]byte, 100))
-	return int64(n - 1), nil
-}
-
 // A store may modify the annotations of a manifest: the next tag of the same
 // manifest gets unmodified ones.
 func TestAnnotationsAreTheStoresOwn(t *testing.T) {
@@ -445,29 +246,4 @@ func (s *annotatingStore) PutManifest(ctx context.Context, repo string, m regist
 	s.got = maps.Clone(m.Annotations)
 	m.Annotations["a"], m.Annotations["tag"] = "changed", tags[0]
 	return s.Store.PutManifest(ctx, repo, m, tags, check)
-}
-
-// The writer of an upload outlives the requests that wrote to it.
-func TestWriterOutlivesItsRequest(t *testing.T) {
-	t.Parallel()
-	store := &contextStore{Store: memstore.New()}
-	h := &registryTest{t, registry.New(store), store}
-	location := h.start("app")
-	ctx, cancel := context.WithCancel(context.Background())
-	w := httptest.NewRecorder()
-	h.ServeHTTP(w, httptest.NewRequest("PATCH", location, bytes.NewReader([]byte("x"))).WithContext(ctx))
-	cancel()
-	h.want(202, w)
-	require.NoError(t, store.created.Err())
-	h.want(201, h.finish(location, sum("x"), ""))
-}
-
-type contextStore struct {
-	registry.Store
-	created context.Context
-}
-
-func (s *contextStore) CreateBlob(ctx context.Context, repo string, size int64) (registry.BlobWriter, error) {
-	s.created = ctx
-	return s.Store.CreateBlob(ctx, repo, size)
 }

@@ -7,15 +7,12 @@ import (
 	"errors"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"slices"
 	"strings"
 	"testing"
-	"testing/synctest"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -248,167 +245,6 @@ func TestWithoutAnOperation(t *testing.T) {
 			}
 		})
 	}
-}
-
-func TestMiddlewareWrapsInOrder(t *testing.T) {
-	t.Parallel()
-	var order []string
-	note := func(name string) registry.Middleware {
-		return func(next registry.Handler) registry.Handler {
-			return func(w http.ResponseWriter, r *registry.Request) error {
-				order = append(order, name+" "+r.String())
-				w.Header().Add("X-Passed", name)
-				err := next(w, r)
-				order = append(order, name+" done")
-				return err
-			}
-		}
-	}
-	h := inMemory(t, registry.WithMiddleware(note("1"), note("2")), registry.WithMiddleware(note("3")))
-	a := h.wantError(404, h.call("GET", "/v2/team/app/manifests/v1", ""), registry.CodeNameUnknown)
-	require.Equal(t, []string{"1", "2", "3"}, a.Header().Values("X-Passed"))
-	const request = " get-manifest team/app:v1"
-	require.Equal(t, []string{"1" + request, "2" + request, "3" + request, "3 done", "2 done", "1 done"}, order)
-}
-
-func TestMiddlewareAnswersInPlace(t *testing.T) {
-	t.Parallel()
-	var answer registry.Handler
-	h := inMemory(t, registry.WithMiddleware(func(next registry.Handler) registry.Handler {
-		return func(w http.ResponseWriter, r *registry.Request) error {
-			if answer != nil {
-				return answer(w, r)
-			}
-			return next(w, r)
-		}
-	}))
-	h.pushImage("app", "v1")
-	respond := func(err error) *httptest.ResponseRecorder {
-		answer = func(http.ResponseWriter, *registry.Request) error { return err }
-		return h.call("GET", "/v2/app/manifests/v1", "")
-	}
-	a := h.wantError(401, respond(&registry.Error{Code: registry.CodeUnauthorized, Message: "who?", Header: http.Header{"Www-Authenticate": {"Basic"}}}), registry.CodeUnauthorized)
-	require.Equal(t, "Basic", a.Header().Get("WWW-Authenticate"))
-	h.wantError(418, respond(&registry.Error{Code: registry.CodeDenied, Message: "no", Status: 418}), registry.CodeDenied)
-	h.wantError(403, respond(errors.Join(registry.Errorf(registry.CodeDenied, "no"), registry.Errorf(registry.CodeNameUnknown, "what?"))), registry.CodeDenied, registry.CodeNameUnknown)
-	require.Contains(t, h.want(500, respond(errors.New("boom"))).Body.String(), "boom")
-	answer = func(w http.ResponseWriter, r *registry.Request) error {
-		_, err := io.WriteString(w, "mine")
-		return err
-	}
-	h.wantPulled("/v2/app/manifests/v1", "mine")
-	// If the response has begun, an error cuts the connection.
-	answer = func(w http.ResponseWriter, r *registry.Request) error {
-		io.WriteString(w, "half")
-		return errors.New("boom")
-	}
-	require.PanicsWithValue(t, http.ErrAbortHandler, func() { h.call("GET", "/v2/app/manifests/v1", "") })
-}
-
-// The registry serves the request as the middleware has changed it.
-func TestMiddlewareChangesTheRequest(t *testing.T) {
-	t.Parallel()
-	h := inMemory(t, registry.WithMiddleware(func(next registry.Handler) registry.Handler {
-		return func(w http.ResponseWriter, r *registry.Request) error {
-			if r.Tag == "stable" {
-				r.Tag = "v1"
-			}
-			return next(w, r)
-		}
-	}))
-	m := h.pushImage("app", "v1")
-	h.wantPulled("/v2/app/manifests/stable", m)
-}
-
-func TestRecorderGetsEveryExchange(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		var seen []*registry.Exchange
-		slow := func(next registry.Handler) registry.Handler {
-			return func(w http.ResponseWriter, r *registry.Request) error {
-				time.Sleep(time.Second)
-				return next(w, r)
-			}
-		}
-		h := inMemory(t, registry.WithMiddleware(slow), registry.WithRecorder(registry.RecorderFunc(func(e *registry.Exchange) { seen = append(seen, e) })))
-		last := func() *registry.Exchange { return seen[len(seen)-1] }
-
-		d := h.pushBlob("app", "0123456789")
-		e := last()
-		require.Equal(t, registry.PostBlob, e.Request.Op)
-		require.Equal(t, "app", e.Request.Repo)
-		require.Equal(t, d, e.Request.Digest)
-		require.Equal(t, "POST", e.Request.Method)
-		require.Equal(t, 201, e.Status)
-		require.Equal(t, string(d), e.Header.Get("Docker-Content-Digest"))
-		require.EqualValues(t, 10, e.BytesIn)
-		require.Zero(t, e.BytesOut)
-		require.Equal(t, time.Second, e.Duration)
-		require.Equal(t, time.Second, time.Since(e.Start))
-		require.Empty(t, e.Errors)
-		require.NoError(t, e.Err)
-		require.Nil(t, e.Fault)
-
-		path := "/v2/app/blobs/" + string(d)
-		for _, tt := range []struct {
-			method, header string
-			status         int
-			out            int64
-		}{{"GET", "", 200, 10}, {"HEAD", "", 200, 0}, {"GET", "bytes=2-4", 206, 3}, {"DELETE", "", 202, 0}} {
-			h.want(tt.status, h.call(tt.method, path, "", "Range", tt.header))
-			require.Equal(t, tt.status, last().Status)
-			require.Equal(t, tt.out, last().BytesOut, tt.method)
-		}
-
-		a := h.want(404, h.call("GET", path, ""))
-		e = last()
-		require.Len(t, e.Errors, 1)
-		require.Equal(t, registry.CodeBlobUnknown, e.Errors[0].Code)
-		require.NoError(t, e.Err, "it is the client's")
-		require.EqualValues(t, a.Body.Len(), e.BytesOut)
-
-		// Also for paths that the API does not have.
-		h.want(404, h.call("GET", "/favicon.ico", ""))
-		require.Equal(t, registry.UnknownOp, last().Request.Op)
-		h.want(400, h.call("GET", "/v2/A/tags/list", ""))
-		require.Equal(t, registry.CodeNameInvalid, last().Errors[0].Code)
-		h.want(416, h.call("GET", "/v2/app/blobs/"+string(h.pushBlob("app", "x")), "", "Range", "bytes=5-"))
-		require.Equal(t, 416, last().Status)
-		require.Len(t, last().Errors, 1)
-	})
-}
-
-// If a client disconnects, only the recorder gets the error.
-func TestRecorderIsToldOfAClientThatGoesAway(t *testing.T) {
-	t.Parallel()
-	seen := make(chan *registry.Exchange, 10)
-	content := strings.Repeat("0123456789abcdef", 1<<20)
-	h := inMemory(t, registry.WithRecorder(registry.RecorderFunc(func(e *registry.Exchange) { seen <- e })))
-	d := string(h.pushBlob("app", content))
-	<-seen
-	server := httptest.NewServer(h)
-	t.Cleanup(server.Close)
-	for _, r := range []string{"", "Range: bytes=0-\r\n"} {
-		conn, err := net.Dial("tcp", server.Listener.Addr().String())
-		require.NoError(t, err)
-		_, err = io.WriteString(conn, "GET /v2/app/blobs/"+d+" HTTP/1.1\r\nHost: registry\r\n"+r+"\r\n")
-		require.NoError(t, err)
-		_, err = conn.Read(make([]byte, 1))
-		require.NoError(t, err)
-		require.NoError(t, conn.Close())
-		e := <-seen
-		require.Error(t, e.Err)
-		require.Less(t, e.BytesOut, int64(len(content)))
-		require.Empty(t, e.Errors)
-	}
-}
-
-func TestRecordersAreAllCalled(t *testing.T) {
-	t.Parallel()
-	var order []int
-	h := inMemory(t, registry.WithRecorder(registry.RecorderFunc(func(*registry.Exchange) { order = append(order, 1) })), registry.WithRecorder(registry.RecorderFunc(func(*registry.Exchange) { order = append(order, 2) })))
-	h.call("GET", "/v2/", "")
-	require.Equal(t, []int{1, 2}, order)
 }
 
 func TestLogger(t *testing.T) {

@@ -350,3 +350,26 @@ func TestDiscover(t *testing.T) {
 		t.wantError(404, less.call("GET", "/v2/team/app/_oci/ext/discover", ""), registry.CodeUnsupported)
 	})
 }
+
+// RFC 3986 gives + no other meaning in a query; no media type has a space.
+func TestFilterWithALiteralPlus(t *testing.T) {
+	overStores(t, func(t *registryTest) {
+		subject := t.pushImage("app", "v1")
+		m := t.image("app", subjectOf(subject), func(m *ocispec.Manifest) { m.ArtifactType = "application/spdx+json" })
+		t.want(201, t.put(m, imageType))
+		for _, filter := range []string{"application/spdx+json", "application/spdx%2Bjson", "application%2Fspdx%2bjson"} {
+			require.Len(t, t.referrers("app", sum(subject), "?artifactType="+filter)[0], 1, filter)
+		}
+		require.Empty(t, t.referrers("app", sum(subject), "?artifactType=application/spdx")[0])
+	})
+}
+
+// An empty n counts as absent.
+func TestEmptyPageSizeIsNone(t *testing.T) {
+	overStores(t, func(t *registryTest) {
+		m := t.pushImage("app", "v1")
+		for _, path := range []string{"/v2/app/tags/list", "/v2/_catalog", "/v2/app/referrers/" + string(sum(m))} {
+			require.Equal(t, t.call("GET", path, "").Body.String(), t.want(200, t.call("GET", path+"?n=", "")).Body.String())
+		}
+	})
+}

@@ -3,10 +3,14 @@ package registry_test
 import (
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
+	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -100,38 +104,93 @@ func TestPanicOnTheWireClosesTheConnection(t *testing.T) {
 	require.ErrorIs(t, err, io.ErrUnexpectedEOF)
 }
 
-// Middleware can send a response in parts, with and without a fault.
-func TestMiddlewareCanFlush(t *testing.T) {
+func TestRecorderGetsEveryExchange(t *testing.T) {
 	t.Parallel()
-	for name, fault := range map[string]*registry.Fault{
-		"no fault":     nil,
-		"a fault":      {Header: func(status int, h http.Header) int { h.Set("X-Fault", "yes"); return status }},
-		"after commit": {AfterCommit: true, Serve: func(w http.ResponseWriter, r *registry.Request) error { return nil }},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			flushed := make(chan struct{})
-			server := httptest.NewServer(registry.New(memstore.New(),
-				registry.WithFaults(func(*registry.Request) *registry.Fault { return fault }),
-				registry.WithMiddleware(func(next registry.Handler) registry.Handler {
-					return func(w http.ResponseWriter, r *registry.Request) error {
-						io.WriteString(w, "first ")
-						w.(http.Flusher).Flush()
-						if name != "after commit" {
-							<-flushed
-						}
-						_, err := io.WriteString(w, "second")
-						return err
-					}
-				})))
-			defer server.Close()
-			resp, err := server.Client().Get(server.URL + "/v2/")
-			require.NoError(t, err, "the header came before the end of the response")
-			close(flushed)
-			defer resp.Body.Close()
-			body, err := io.ReadAll(resp.Body)
-			require.NoError(t, err)
-			require.Equal(t, map[bool]string{false: "first second", true: ""}[name == "after commit"], string(body))
-		})
+	synctest.Test(t, func(t *testing.T) {
+		var seen []*registry.Exchange
+		slow := func(next registry.Handler) registry.Handler {
+			return func(w http.ResponseWriter, r *registry.Request) error {
+				time.Sleep(time.Second)
+				return next(w, r)
+			}
+		}
+		h := inMemory(t, registry.WithMiddleware(slow), registry.WithRecorder(registry.RecorderFunc(func(e *registry.Exchange) { seen = append(seen, e) })))
+		last := func() *registry.Exchange { return seen[len(seen)-1] }
+
+		d := h.pushBlob("app", "0123456789")
+		e := last()
+		require.Equal(t, registry.PostBlob, e.Request.Op)
+		require.Equal(t, "app", e.Request.Repo)
+		require.Equal(t, d, e.Request.Digest)
+		require.Equal(t, "POST", e.Request.Method)
+		require.Equal(t, 201, e.Status)
+		require.Equal(t, string(d), e.Header.Get("Docker-Content-Digest"))
+		require.EqualValues(t, 10, e.BytesIn)
+		require.Zero(t, e.BytesOut)
+		require.Equal(t, time.Second, e.Duration)
+		require.Equal(t, time.Second, time.Since(e.Start))
+		require.Empty(t, e.Errors)
+		require.NoError(t, e.Err)
+		require.Nil(t, e.Fault)
+
+		path := "/v2/app/blobs/" + string(d)
+		for _, tt := range []struct {
+			method, header string
+			status         int
+			out            int64
+		}{{"GET", "", 200, 10}, {"HEAD", "", 200, 0}, {"GET", "bytes=2-4", 206, 3}, {"DELETE", "", 202, 0}} {
+			h.want(tt.status, h.call(tt.method, path, "", "Range", tt.header))
+			require.Equal(t, tt.status, last().Status)
+			require.Equal(t, tt.out, last().BytesOut, tt.method)
+		}
+
+		a := h.want(404, h.call("GET", path, ""))
+		e = last()
+		require.Len(t, e.Errors, 1)
+		require.Equal(t, registry.CodeBlobUnknown, e.Errors[0].Code)
+		require.NoError(t, e.Err, "it is the client's")
+		require.EqualValues(t, a.Body.Len(), e.BytesOut)
+
+		// Also for paths that the API does not have.
+		h.want(404, h.call("GET", "/favicon.ico", ""))
+		require.Equal(t, registry.UnknownOp, last().Request.Op)
+		h.want(400, h.call("GET", "/v2/A/tags/list", ""))
+		require.Equal(t, registry.CodeNameInvalid, last().Errors[0].Code)
+		h.want(416, h.call("GET", "/v2/app/blobs/"+string(h.pushBlob("app", "x")), "", "Range", "bytes=5-"))
+		require.Equal(t, 416, last().Status)
+		require.Len(t, last().Errors, 1)
+	})
+}
+
+// If a client disconnects, only the recorder gets the error.
+func TestRecorderIsToldOfAClientThatGoesAway(t *testing.T) {
+	t.Parallel()
+	seen := make(chan *registry.Exchange, 10)
+	content := strings.Repeat("0123456789abcdef", 1<<20)
+	h := inMemory(t, registry.WithRecorder(registry.RecorderFunc(func(e *registry.Exchange) { seen <- e })))
+	d := string(h.pushBlob("app", content))
+	<-seen
+	server := httptest.NewServer(h)
+	t.Cleanup(server.Close)
+	for _, r := range []string{"", "Range: bytes=0-\r\n"} {
+		conn, err := net.Dial("tcp", server.Listener.Addr().String())
+		require.NoError(t, err)
+		_, err = io.WriteString(conn, "GET /v2/app/blobs/"+d+" HTTP/1.1\r\nHost: registry\r\n"+r+"\r\n")
+		require.NoError(t, err)
+		_, err = conn.Read(make([]byte, 1))
+		require.NoError(t, err)
+		require.NoError(t, conn.Close())
+		e := <-seen
+		require.Error(t, e.Err)
+		require.Less(t, e.BytesOut, int64(len(content)))
+		require.Empty(t, e.Errors)
 	}
+}
+
+func TestRecordersAreAllCalled(t *testing.T) {
+	t.Parallel()
+	var order []int
+	h := inMemory(t, registry.WithRecorder(registry.RecorderFunc(func(*registry.Exchange) { order = append(order, 1) })), registry.WithRecorder(registry.RecorderFunc(func(*registry.Exchange) { order = append(order, 2) })))
+	h.call("GET", "/v2/", "")
+	require.Equal(t, []int{1, 2}, order)
 }

@@ -1,0 +1,120 @@
+package registry_test
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/memstore"
+)
+
+func TestMiddlewareWrapsInOrder(t *testing.T) {
+	t.Parallel()
+	var order []string
+	note := func(name string) registry.Middleware {
+		return func(next registry.Handler) registry.Handler {
+			return func(w http.ResponseWriter, r *registry.Request) error {
+				order = append(order, name+" "+r.String())
+				w.Header().Add("X-Passed", name)
+				err := next(w, r)
+				order = append(order, name+" done")
+				return err
+			}
+		}
+	}
+	h := inMemory(t, registry.WithMiddleware(note("1"), note("2")), registry.WithMiddleware(note("3")))
+	a := h.wantError(404, h.call("GET", "/v2/team/app/manifests/v1", ""), registry.CodeNameUnknown)
+	require.Equal(t, []string{"1", "2", "3"}, a.Header().Values("X-Passed"))
+	const request = " get-manifest team/app:v1"
+	require.Equal(t, []string{"1" + request, "2" + request, "3" + request, "3 done", "2 done", "1 done"}, order)
+}
+
+func TestMiddlewareAnswersInPlace(t *testing.T) {
+	t.Parallel()
+	var answer registry.Handler
+	h := inMemory(t, registry.WithMiddleware(func(next registry.Handler) registry.Handler {
+		return func(w http.ResponseWriter, r *registry.Request) error {
+			if answer != nil {
+				return answer(w, r)
+			}
+			return next(w, r)
+		}
+	}))
+	h.pushImage("app", "v1")
+	respond := func(err error) *httptest.ResponseRecorder {
+		answer = func(http.ResponseWriter, *registry.Request) error { return err }
+		return h.call("GET", "/v2/app/manifests/v1", "")
+	}
+	a := h.wantError(401, respond(&registry.Error{Code: registry.CodeUnauthorized, Message: "who?", Header: http.Header{"Www-Authenticate": {"Basic"}}}), registry.CodeUnauthorized)
+	require.Equal(t, "Basic", a.Header().Get("WWW-Authenticate"))
+	h.wantError(418, respond(&registry.Error{Code: registry.CodeDenied, Message: "no", Status: 418}), registry.CodeDenied)
+	h.wantError(403, respond(errors.Join(registry.Errorf(registry.CodeDenied, "no"), registry.Errorf(registry.CodeNameUnknown, "what?"))), registry.CodeDenied, registry.CodeNameUnknown)
+	require.Contains(t, h.want(500, respond(errors.New("boom"))).Body.String(), "boom")
+	answer = func(w http.ResponseWriter, r *registry.Request) error {
+		_, err := io.WriteString(w, "mine")
+		return err
+	}
+	h.wantPulled("/v2/app/manifests/v1", "mine")
+	// If the response has begun, an error cuts the connection.
+	answer = func(w http.ResponseWriter, r *registry.Request) error {
+		io.WriteString(w, "half")
+		return errors.New("boom")
+	}
+	require.PanicsWithValue(t, http.ErrAbortHandler, func() { h.call("GET", "/v2/app/manifests/v1", "") })
+}
+
+// The registry serves the request as the middleware has changed it.
+func TestMiddlewareChangesTheRequest(t *testing.T) {
+	t.Parallel()
+	h := inMemory(t, registry.WithMiddleware(func(next registry.Handler) registry.Handler {
+		return func(w http.ResponseWriter, r *registry.Request) error {
+			if r.Tag == "stable" {
+				r.Tag = "v1"
+			}
+			return next(w, r)
+		}
+	}))
+	m := h.pushImage("app", "v1")
+	h.wantPulled("/v2/app/manifests/stable", m)
+}
+
+// Middleware can send a response in parts, with and without a fault.
+func TestMiddlewareCanFlush(t *testing.T) {
+	t.Parallel()
+	for name, fault := range map[string]*registry.Fault{
+		"no fault":     nil,
+		"a fault":      {Header: func(status int, h http.Header) int { h.Set("X-Fault", "yes"); return status }},
+		"after commit": {AfterCommit: true, Serve: func(w http.ResponseWriter, r *registry.Request) error { return nil }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			flushed := make(chan struct{})
+			server := httptest.NewServer(registry.New(memstore.New(),
+				registry.WithFaults(func(*registry.Request) *registry.Fault { return fault }),
+				registry.WithMiddleware(func(next registry.Handler) registry.Handler {
+					return func(w http.ResponseWriter, r *registry.Request) error {
+						io.WriteString(w, "first ")
+						w.(http.Flusher).Flush()
+						if name != "after commit" {
+							<-flushed
+						}
+						_, err := io.WriteString(w, "second")
+						return err
+					}
+				})))
+			defer server.Close()
+			resp, err := server.Client().Get(server.URL + "/v2/")
+			require.NoError(t, err, "the header came before the end of the response")
+			close(flushed)
+			defer resp.Body.Close()
+			body, err := io.ReadAll(resp.Body)
+			require.NoError(t, err)
+			require.Equal(t, map[bool]string{false: "first second", true: ""}[name == "after commit"], string(body))
+		})
+	}
+}
