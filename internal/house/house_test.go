@@ -59,8 +59,8 @@ const (
 	maxDocLines  = 45 // of go doc -short: one screen
 )
 
-// longFiles lists the files that may be longer.
-var longFiles = []string{}
+// longFiles lists the files that may be longer, each with the reason.
+var longFiles = map[string]string{}
 
 // longDocs lists the packages whose documentation may be longer.
 var longDocs = []string{}
@@ -236,8 +236,9 @@ func TestDocumentationIsShort(t *testing.T) {
 	}
 }
 
-// No file is so long that one gets lost in it. Reading the files also lets
-// the go command know that the results of this package's tests depend on them.
+// No file of the checkout is so long that one gets lost in it, tests and the
+// nested modules included. Reading the files also lets the go command know that
+// the results of this package's tests depend on them.
 func TestFilesAreShort(t *testing.T) {
 	dir := root(t)
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
@@ -245,7 +246,7 @@ func TestFilesAreShort(t *testing.T) {
 			return err
 		}
 		if d.IsDir() {
-			if name := d.Name(); path != dir && (strings.HasPrefix(name, ".") || name == "testdata" || nested(path)) {
+			if name := d.Name(); path != dir && (strings.HasPrefix(name, ".") || name == "testdata") {
 				return fs.SkipDir
 			}
 			return nil
@@ -263,8 +264,7 @@ func TestFilesAreShort(t *testing.T) {
 		}
 		name = filepath.ToSlash(name)
 		lines := bytes.Count(content, []byte("\n"))
-		switch listed := slices.Contains(longFiles, name); {
-		case strings.HasSuffix(name, "_test.go"):
+		switch _, listed := longFiles[name]; {
 		case lines > maxFileLines && !listed:
 			t.Errorf("%s has %d lines, more than %d: divide it by its subjects", name, lines, maxFileLines)
 		case lines <= maxFileLines && listed:
@@ -275,12 +275,6 @@ func TestFilesAreShort(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-}
-
-// nested reports whether the directory is that of another module.
-func nested(dir string) bool {
-	_, err := os.Stat(filepath.Join(dir, "go.mod"))
-	return err == nil
 }
 
 const (
