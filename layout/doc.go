@@ -50,6 +50,15 @@
 // layout in the tree, and serves layouts below a linked directory without
 // listing them.
 //
+// Lifecycle of Cloud Native Buildpacks keeps the image host/repo:tag in a layout
+// of its own in the directory host/repo/tag, and host/repo@sha256:hex in
+// host/repo/sha256/hex. If the name of a repository begins with a host, its
+// directory is no layout, and the only entry of a layout below it has the name of
+// the directory or none, the layout is an image of the repository: the store
+// lists and serves it as host/repo:tag. Host/repo/tag, the name that the path
+// gives, works too. The store refuses to write to a repository that consists of
+// such images, with an error that a registry answers with 405.
+//
 // # Manifests and blobs
 //
 // Each manifest that is pushed has an entry in index.json for each of its tags.

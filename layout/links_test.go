@@ -111,7 +111,7 @@ func TestPassedOver(t *testing.T) {
 	foreignLayout(t, filepath.Join(dir, "MyApp"), indexEntry{0, nil})
 	foreignLayout(t, filepath.Join(dir, "Team", "app"), indexEntry{0, nil})
 	foreignLayout(t, filepath.Join(dir, ".hidden"), indexEntry{0, nil})
-	// Lifecycle stores images that it got by digest in such directories.
+	// Lifecycle writes extended images to such directories (phase/extender.go).
 	foreignLayout(t, filepath.Join(dir, "run", string(smallImage(0).Digest)), indexEntry{0, nil})
 	var mu sync.Mutex
 	var warnings []string

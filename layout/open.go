@@ -133,7 +133,7 @@ func newOptions(repository string, opts []Option) (*options, error) {
 }
 
 func open(d *disk, o *options) (*Store, error) {
-	s := &Store{disk: d, readOnly: o.readOnly, onlyTag: o.tag, referrersTags: o.referrersTags, layouts: map[string]*imageLayout{}}
+	s := &Store{disk: d, readOnly: o.readOnly, onlyTag: o.tag, referrersTags: o.referrersTags, layouts: map[string]*imageLayout{}, images: map[string]*imageLayout{}}
 	d.temps = &temps{disk: d}
 	if o.warn != nil {
 		d.warn = newWarner(o.warn)
@@ -147,7 +147,7 @@ func open(d *disk, o *options) (*Store, error) {
 		s.single.referrersTags = o.referrersTags
 		_, err = s.single.index()
 	} else {
-		err = d.checkTree()
+		err = s.checkTree()
 	}
 	if err == nil && !s.readOnly {
 		d.temps.removeStale(time.Now())

@@ -30,8 +30,10 @@ type Store struct {
 	single *imageLayout
 
 	// layouts holds the layouts of a tree that were used before, by repository.
+	// Images holds the images of repositories, by directory.
 	mu      sync.RWMutex
 	layouts map[string]*imageLayout
+	images  map[string]*imageLayout
 }
 
 var _ registry.Store = (*Store)(nil)
@@ -80,7 +82,10 @@ func (s *Store) writable(repo string) error {
 	if !names.Repository(repo) {
 		return fmt.Errorf("%q is not a valid repository name", repo)
 	}
-	return nil
+	if s.single != nil {
+		return nil
+	}
+	return s.checkNoImages(repo)
 }
 
 // forWriting returns the layout of a repository, which need not exist.
@@ -133,7 +138,7 @@ func (s *Store) Repositories(ctx context.Context, after string) iter.Seq2[string
 	}
 	return func(yield func(string, error) bool) {
 		stopped := errors.New("stopped")
-		w := walker{disk: s.disk, after: after, visit: ctx.Err, skipped: s.disk.warn, found: func(repo string) error {
+		w := walker{store: s, after: after, visit: ctx.Err, skipped: s.disk.warn, found: func(repo string) error {
 			if !yield(repo, nil) {
 				return stopped
 			}
@@ -151,21 +156,13 @@ func (s *Store) Repositories(ctx context.Context, after string) iter.Seq2[string
 // modification time or the identity of the file changes. Blobs that this process
 // received are not read again.
 func (s *Store) StatBlob(ctx context.Context, repo string, d digest.Digest) (int64, error) {
-	l, err := s.layout(repo)
-	if err != nil {
-		return 0, err
-	}
-	return l.statBlob(ctx, repo, d)
+	return read(s, repo, func(l *imageLayout) (int64, error) { return l.statBlob(ctx, repo, d) })
 }
 
 // OpenBlob implements [registry.Store]. The reader is an [*os.File] if the
 // layout is on disk.
 func (s *Store) OpenBlob(ctx context.Context, repo string, d digest.Digest) (io.ReadSeekCloser, error) {
-	l, err := s.layout(repo)
-	if err != nil {
-		return nil, err
-	}
-	return l.openBlob(ctx, repo, d)
+	return read(s, repo, func(l *imageLayout) (io.ReadSeekCloser, error) { return l.openBlob(ctx, repo, d) })
 }
 
 // CreateBlob implements [registry.Store].
@@ -222,14 +219,13 @@ func (s *Store) MountBlob(ctx context.Context, repo string, d digest.Digest, fro
 
 // mountFrom mounts a blob from another repository of a tree.
 func (s *Store) mountFrom(ctx context.Context, l *imageLayout, d digest.Digest, from string) error {
-	src, err := s.layout(from)
-	if err != nil {
-		return err
-	}
-	if _, err := src.statBlob(ctx, from, d); err != nil || src == l {
-		return err
-	}
-	return l.linkBlob(ctx, l.name, d, src)
+	_, err := read(s, from, func(src *imageLayout) (struct{}, error) {
+		if _, err := src.statBlob(ctx, from, d); err != nil || src == l {
+			return struct{}{}, err
+		}
+		return struct{}{}, l.linkBlob(ctx, l.name, d, src)
+	})
+	return err
 }
 
 // DeleteBlob implements [registry.Store]. In one layout, it deletes the blob
@@ -255,11 +251,7 @@ func (s *Store) StatManifest(ctx context.Context, repo, reference string) (ocisp
 
 // GetManifest implements [registry.Store].
 func (s *Store) GetManifest(ctx context.Context, repo, reference string) (registry.Manifest, error) {
-	l, err := s.layout(repo)
-	if err != nil {
-		return registry.Manifest{}, err
-	}
-	return l.getManifest(ctx, repo, reference)
+	return read(s, repo, func(l *imageLayout) (registry.Manifest, error) { return l.getManifest(ctx, repo, reference) })
 }
 
 // PutManifest implements [registry.Store]. Concurrent calls share one write of
@@ -297,14 +289,7 @@ func (s *Store) DeleteTag(_ context.Context, repo, tag string) error {
 
 // Tags implements [registry.Store].
 func (s *Store) Tags(ctx context.Context, repo, after string) iter.Seq2[string, error] {
-	return func(yield func(string, error) bool) {
-		l, err := s.layout(repo)
-		if err != nil {
-			yield("", err)
-			return
-		}
-		l.tags(ctx, repo, after, yield)
-	}
+	return func(yield func(string, error) bool) { s.tags(ctx, repo, after, yield) }
 }
 
 // Untagged yields the descriptors of the manifests that index.json names
@@ -312,10 +297,9 @@ func (s *Store) Tags(ctx context.Context, repo, after string) iter.Seq2[string, 
 // and other manifests that have the name of their image.
 func (s *Store) Untagged(ctx context.Context, repo string) iter.Seq2[ocispec.Descriptor, error] {
 	return func(yield func(ocispec.Descriptor, error) bool) {
-		l, err := s.layout(repo)
-		if err == nil {
-			err = l.untagged(ctx, repo, yield)
-		}
+		err := s.eachDescriptor(repo, yield, func(l *imageLayout, yield func(ocispec.Descriptor, error) bool) error {
+			return l.untagged(ctx, repo, yield)
+		})
 		if err != nil {
 			yield(ocispec.Descriptor{}, err)
 		}
@@ -326,10 +310,9 @@ func (s *Store) Untagged(ctx context.Context, repo string) iter.Seq2[ocispec.Des
 // all of its manifests.
 func (s *Store) Referrers(ctx context.Context, repo string, subject, after digest.Digest) iter.Seq2[ocispec.Descriptor, error] {
 	return func(yield func(ocispec.Descriptor, error) bool) {
-		l, err := s.layout(repo)
-		if err == nil {
-			err = l.listReferrers(ctx, repo, subject, after, yield)
-		}
+		err := s.eachDescriptor(repo, yield, func(l *imageLayout, yield func(ocispec.Descriptor, error) bool) error {
+			return l.listReferrers(ctx, repo, subject, after, yield)
+		})
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			yield(ocispec.Descriptor{}, err)
 		}

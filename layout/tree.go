@@ -118,8 +118,8 @@ var errFound = errors.New("found")
 // a layout at any depth, or nothing at all. Names that begin with a dot do not
 // count, except for the directory of temporary files, which proves that there
 // was a tree.
-func (d *disk) checkTree() error {
-	entries, err := fs.ReadDir(d.FS, ".")
+func (s *Store) checkTree() error {
+	entries, err := fs.ReadDir(s.disk.FS, ".")
 	if err != nil {
 		return err
 	}
@@ -136,7 +136,7 @@ func (d *disk) checkTree() error {
 	dirs, skipped := 0, errors.New("it is not an OCI image layout and contains none")
 	first := true
 	w := walker{
-		disk:  d,
+		store: s,
 		found: func(string) error { return errFound },
 		visit: func() error {
 			if dirs++; dirs > maxDirs {
@@ -163,7 +163,7 @@ func (d *disk) checkTree() error {
 
 // A walker finds the repositories in a tree, in the order of their names.
 type walker struct {
-	disk  *disk
+	store *Store
 	after string                  // the walk begins after this name
 	found func(repo string) error // called for each repository
 	visit func() error            // called before each directory is read
@@ -179,7 +179,7 @@ func (w *walker) walk(dir, prefix string) error {
 	if err := w.visit(); err != nil {
 		return err
 	}
-	entries, err := fs.ReadDir(w.disk.FS, dir)
+	entries, err := fs.ReadDir(w.store.disk.FS, dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // It has just been removed.
 	}
@@ -206,20 +206,26 @@ func (w *walker) walk(dir, prefix string) error {
 		if !e.IsDir() && !link {
 			continue
 		}
+		isImage := w.store.isImage(strings.TrimSuffix(prefix, "/"), dir, e.Name())
 		if !ok || len(name) > names.MaxLength {
+			if isImage {
+				continue
+			}
 			if err := w.skip(join(dir, e.Name())); err != nil {
 				return err
 			}
 			continue
 		}
 		if e.Name() == component && reserved(component) {
-			if plain, err := w.disk.isPlain(dir, component); err != nil {
+			if plain, err := w.store.disk.isPlain(dir, component); err != nil {
 				return err
 			} else if !plain {
 				continue
 			}
 		}
-		places = append(places, place{name, join(dir, e.Name()), link})
+		if !isImage {
+			places = append(places, place{name, join(dir, e.Name()), link})
+		}
 		if !link {
 			// A link may lead to a directory above, and so to an endless walk.
 			places = append(places, place{name + "/", join(dir, e.Name()), false})
@@ -236,9 +242,13 @@ func (w *walker) walk(dir, prefix string) error {
 				return err
 			}
 		} else if p.name > w.after {
-			yes, err := w.disk.isLayout(p.dir)
+			yes, err := w.store.disk.isLayout(p.dir)
 			if err != nil && !p.link && w.skipped == nil {
 				return err
+			}
+			if !yes && err == nil {
+				images, _ := w.store.imagesIn(p.name, p.dir)
+				yes = len(images) > 0
 			}
 			if err != nil || !yes {
 				continue // Walking the directory returns the same error.
@@ -260,11 +270,11 @@ func (w *walker) skip(dir string) error {
 	if err := w.visit(); err != nil {
 		return err
 	}
-	if yes, err := w.disk.isLayout(dir); err == nil && yes {
+	if yes, err := w.store.disk.isLayout(dir); err == nil && yes {
 		w.skipped(dir, fmt.Errorf("passing over the layout %s: its path is not a valid repository name; rename it, or open it alone", dir))
 		return nil
 	}
-	entries, err := fs.ReadDir(w.disk.FS, dir)
+	entries, err := fs.ReadDir(w.store.disk.FS, dir)
 	if err != nil {
 		return nil // It holds no layout that could be served.
 	}

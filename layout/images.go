@@ -1,0 +1,222 @@
+package layout
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/ocireg/registry/internal/names"
+)
+
+// The lifecycle of Cloud Native Buildpacks keeps each image in a layout of its
+// own (imgutil, layout/util.go, ParseRefToPath): the image host/repo:tag is in
+// the directory host/repo/tag, and host/repo@sha256:hex in host/repo/sha256/hex.
+// The images of a repository are such layouts. The directory of the repository
+// is no layout.
+
+// hasHost reports whether the name of a repository begins with a host, as it does
+// in trees of lifecycle.
+func hasHost(repo string) bool {
+	host, _ := names.SplitHost(repo)
+	return host != "" && names.Repository(repo)
+}
+
+// image returns the layout in a directory as an image of a repository, or nil.
+// The layout has exactly one entry. The tag of that is the given one, or missing.
+func (s *Store) image(repo, dir, tag string) (*imageLayout, error) {
+	if yes, err := s.disk.isLayout(dir); err != nil || !yes {
+		return nil, nil
+	}
+	s.mu.Lock()
+	l := s.images[dir]
+	if l == nil {
+		l = newImageLayout(s.disk, dir, repo, true, tag)
+		s.images[dir] = l
+	}
+	s.mu.Unlock()
+	x, err := l.index()
+	if err != nil {
+		return nil, err
+	}
+	if len(x.entries) != 1 || x.entries[0].digest == "" || x.entries[0].tag != tag {
+		return nil, nil
+	}
+	return l, nil
+}
+
+// imagesIn returns the images of a repository, which is in the given directory,
+// in the order of their tags. It goes on after an error.
+func (s *Store) imagesIn(repo, dir string) (images []*imageLayout, err error) {
+	if !hasHost(repo) {
+		return nil, nil
+	}
+	if own, err := s.disk.isLayout(dir); err != nil || own {
+		return nil, err
+	}
+	add := func(dir, tag string) {
+		l, imageErr := s.image(repo, dir, tag)
+		if l != nil {
+			images = append(images, l)
+		}
+		err = cmp.Or(err, imageErr)
+	}
+	for _, name := range s.dirs(dir) {
+		switch {
+		case isOnlyDigest(path.Base(repo) + ":" + name):
+			// It belongs to the repository above.
+		case digest.Algorithm(name).Available():
+			for _, encoded := range s.dirs(join(dir, name)) {
+				if isOnlyDigest(name + ":" + encoded) {
+					add(join(join(dir, name), encoded), "")
+				}
+			}
+		case names.Tag(name):
+			add(join(dir, name), name)
+		}
+	}
+	return images, err
+}
+
+// dirs returns the sorted names of directories, and of links that may lead to
+// one. It is empty for a directory that cannot be read.
+func (s *Store) dirs(dir string) (list []string) {
+	entries, _ := fs.ReadDir(s.disk.FS, dir)
+	for _, e := range entries {
+		if e.IsDir() || e.Type()&fs.ModeSymlink != 0 {
+			list = append(list, e.Name())
+		}
+	}
+	return list
+}
+
+// imagesOf returns the images of a repository. If it has none, the error wraps
+// [fs.ErrNotExist].
+func (s *Store) imagesOf(repo string) ([]*imageLayout, error) {
+	if s.single != nil || !hasHost(repo) {
+		return nil, noRepository(repo)
+	}
+	dir, err := s.disk.dirFor(repo)
+	if err != nil {
+		return nil, err
+	}
+	images, err := s.imagesIn(repo, dir)
+	if len(images) == 0 && err == nil {
+		err = noRepository(repo)
+	}
+	return images, err
+}
+
+// isImage reports whether the directory with the given name, which is in that of
+// a repository, holds an image of the repository or of the one above.
+func (s *Store) isImage(repo, dir, name string) bool {
+	if !hasHost(repo) {
+		return false
+	}
+	tag, at := name, join(dir, name)
+	if isOnlyDigest(path.Base(repo) + ":" + name) {
+		repo, dir, tag = path.Dir(repo), path.Dir(dir), ""
+	}
+	if tag != "" && (!names.Tag(tag) || digest.Algorithm(tag).Available()) || !hasHost(repo) {
+		return false
+	}
+	if own, err := s.disk.isLayout(dir); err != nil || own {
+		return false
+	}
+	l, _ := s.image(repo, at, tag)
+	return l != nil
+}
+
+// checkNoImages returns an error if a repository consists of images. A push
+// would make its directory a layout, which hides them.
+func (s *Store) checkNoImages(repo string) error {
+	if !hasHost(repo) {
+		return nil
+	}
+	if _, err := s.layout(repo); err == nil {
+		return nil
+	}
+	images, _ := s.imagesOf(repo)
+	if len(images) == 0 {
+		return nil
+	}
+	return fmt.Errorf("writing to repository %s: it consists of images in layouts of their own, such as %s; use another repository, or that layout: %w",
+		repo, images[0].dir, errors.ErrUnsupported)
+}
+
+// read calls f for the layout of a repository. If the repository consists of
+// images, it calls f for each until one has the content.
+func read[T any](s *Store, repo string, f func(*imageLayout) (T, error)) (found T, err error) {
+	l, err := s.layout(repo)
+	if err == nil {
+		return f(l)
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return found, err
+	}
+	images, err := s.imagesOf(repo)
+	for _, l := range images {
+		found, imageErr := f(l)
+		if imageErr == nil || !errors.Is(imageErr, fs.ErrNotExist) {
+			return found, imageErr
+		}
+		err = cmp.Or(err, imageErr)
+	}
+	return found, err
+}
+
+// tags yields the tags of a repository.
+func (s *Store) tags(ctx context.Context, repo, after string, yield func(string, error) bool) {
+	l, err := s.layout(repo)
+	if err == nil {
+		l.tags(ctx, repo, after, yield)
+		return
+	}
+	images, imagesErr := s.imagesOf(repo)
+	for _, l := range images {
+		more := true
+		l.tags(ctx, repo, after, func(tag string, err error) bool {
+			more = yield(tag, err) && err == nil
+			return more
+		})
+		if !more {
+			return
+		}
+	}
+	if imagesErr != nil {
+		yield("", imagesErr)
+	}
+}
+
+// eachDescriptor calls list for the layout of a repository. If the repository
+// consists of images, it yields the descriptors of all of them, by digest.
+func (s *Store) eachDescriptor(repo string, yield func(ocispec.Descriptor, error) bool, list func(*imageLayout, func(ocispec.Descriptor, error) bool) error) error {
+	l, err := s.layout(repo)
+	if err == nil {
+		return list(l, yield)
+	}
+	images, err := s.imagesOf(repo)
+	var all []ocispec.Descriptor
+	for _, l := range images {
+		err = cmp.Or(err, list(l, func(d ocispec.Descriptor, _ error) bool {
+			all = append(all, d)
+			return true
+		}))
+	}
+	byDigest := func(a, b ocispec.Descriptor) int { return strings.Compare(string(a.Digest), string(b.Digest)) }
+	slices.SortFunc(all, byDigest)
+	all = slices.CompactFunc(all, func(a, b ocispec.Descriptor) bool { return a.Digest == b.Digest })
+	for _, d := range all {
+		if !yield(d, nil) {
+			return nil
+		}
+	}
+	return err
+}
