@@ -46,7 +46,7 @@ func (h *handler) getBlob(w http.ResponseWriter, r *Request) error {
 
 // blobRepository returns the repository in which to find the blob: that of the
 // request or, if repositories share their blobs, any that has it and that the
-// request may read. It does not look into the former if that is the only one.
+// request may read.
 func (h *handler) blobRepository(r *Request, d digest.Digest) (string, error) {
 	if !h.without.has(BlobIsolation) {
 		return r.Repo, nil

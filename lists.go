@@ -118,7 +118,7 @@ func (h *handler) listReferrers(w http.ResponseWriter, r *Request) error {
 	if h.without.has(ReferrersFilter) {
 		filter = ""
 	}
-	// The response is a manifest and must not be larger than one may be.
+	// The response is itself an index, so the limit on manifests holds for it.
 	const perEntry = 512
 	room := h.manifestLimit - perEntry
 	text, ok := h.buffers.Get().(*bytes.Buffer)

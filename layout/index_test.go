@@ -75,7 +75,7 @@ func TestIndexEntries(t *testing.T) {
 	require.Equal(t, []found{
 		{"default", "v1", "a/b", digestA, 7}, // The first one counts.
 		{"default", "", "a/b", digestA, 7},
-		{"default", "", "", digestB, 9}, // Here as well.
+		{"default", "", "", digestB, 9}, // The first one counts here, too.
 		{"library/alpine", "3", "a/c", digest.Digest(sha512), 8},
 		{"library/alpine", "", "a/c", digest.Digest(sha512), 8},
 		{"team/app", "v2", "a/e", digestA, 7},

@@ -99,7 +99,7 @@ func TestSilence(t *testing.T) {
 	}
 }
 
-// A server is closed at once, however many wait for it.
+// Close is immediate, even while many requests wait at a fault.
 func TestSilenceEndsWithTheServer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

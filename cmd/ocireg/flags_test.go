@@ -79,7 +79,7 @@ func TestFlagsChangeAnswers(t *testing.T) {
 		{"-warning one -warning two", func(t *testing.T, i *instance) string {
 			return strings.Join(i.do(t, "GET", "/v2/", "").Header["Warning"], ", ")
 		}, "", `299 - "one", 299 - "two"`},
-		// Of a flag that is given twice, the last value counts.
+		// If a flag is given twice, its last value counts.
 		{"-manifest-limit 20 -manifest-limit 1000", put(ocispec.MediaTypeImageIndex, emptyIndex), created, created},
 		{"-read-only -read-only=false", put(ocispec.MediaTypeImageIndex, emptyIndex), created, created},
 	} {

@@ -38,7 +38,7 @@ func TestLogText(t *testing.T) {
 			lead + `400 put-manifest   ` + took + `\d+ in +\d+ out  team/app:v2 MANIFEST_BLOB_UNKNOWN: team/app has no blob sha256:\w+\n$`},
 		{func() { i.do(t, "GET", "/v2/UPPER/manifests/v1", "") },
 			lead + `400 get-manifest   ` + took + `0 in +\d+ out  GET /v2/UPPER/manifests/v1 NAME_INVALID: .*\n$`},
-		// Bytes of the client do not make lines of their own.
+		// A line break in a client's header does not start a line in the log.
 		{func() { i.do(t, "GET", "/some%0a00:00:00%20%1b%5bmwhere", "") },
 			lead + `404 unknown        ` + took + `0 in +\d+ out  GET /some%0a00:00:00%20%1b%5bmwhere UNSUPPORTED\n$`},
 	} {

@@ -15,8 +15,8 @@ import (
 
 const docs = "../../docs/clients.md"
 
-// TestMain keeps those quiet that take no logger: containerd's content store and
-// go-containerregistry's registry.
+// TestMain silences the global loggers, because containerd's content store and
+// go-containerregistry's registry take no other.
 func TestMain(m *testing.M) {
 	log.SetOutput(io.Discard)
 	logrus.SetOutput(io.Discard)

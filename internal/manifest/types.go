@@ -44,9 +44,9 @@ func Known(mediaType string) bool {
 	return Index(mediaType) || Image(mediaType) || Opaque(mediaType) || mediaType == OCIArtifactManifest
 }
 
-// Canonical returns a media type that is [Known] but for the case of its letters
-// in the case in which its specification writes it, because case does not matter
-// (RFC 9110, section 8.3.1). It returns other types as they are.
+// Canonical returns a media type in lower case if that form is [Known], because
+// media types are compared without case (RFC 9110, section 8.3.1). It returns
+// other types unchanged.
 func Canonical(mediaType string) string {
 	if lower := strings.ToLower(mediaType); Known(lower) {
 		return lower

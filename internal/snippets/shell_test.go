@@ -116,7 +116,7 @@ func testFlags(t *testing.T, dir, path string) (text string) {
 	return text
 }
 
-// checkFlags checks that the help text has all flags among the arguments.
+// checkFlags checks that the help text describes each flag in args.
 func checkFlags(t *testing.T, s snippet, args []string, help string) {
 	t.Helper()
 	for _, arg := range args {

@@ -27,7 +27,7 @@ func authFile(t *testing.T) {
 // signBy returns the options to sign with the key in the directory.
 func signBy(t *testing.T, dir string) []string {
 	t.Helper()
-	// Cosign made the key; to it this kind of keys had another name before.
+	// Cosign made the key. Skopeo and podman know its format by an older name.
 	key, err := os.ReadFile(filepath.Join(dir, "cosign.key"))
 	require.NoError(t, err)
 	key = bytes.ReplaceAll(key, []byte("SIGSTORE PRIVATE KEY"), []byte("COSIGN PRIVATE KEY"))
@@ -109,7 +109,7 @@ func startStorage(t *testing.T, name string) caller {
 	root := shortDir(t)
 	global := []string{"--storage-driver", "vfs", "--root", filepath.Join(root, "root"), "--runroot", filepath.Join(root, "run")}
 	if name == "podman" {
-		// Its locks are the whole machine's otherwise, in /dev/shm.
+		// By default, podman's locks are in /dev/shm, shared with all of the machine.
 		config := filepath.Join(t.TempDir(), "containers.conf")
 		require.NoError(t, os.WriteFile(config, []byte("[engine]\nlock_type = \"file\"\n"), 0o600))
 		t.Setenv("CONTAINERS_CONF", config)

@@ -26,7 +26,7 @@ type login struct {
 	// scheme alone.
 	over string
 
-	// as sets the user that the client logs in as.
+	// as makes the client log in as the user.
 	as func(a *auth.Auth, env *Env)
 
 	run func(s *try, a *auth.Auth) string

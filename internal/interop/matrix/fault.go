@@ -65,8 +65,8 @@ func faults() []clientFault {
 		{name: "push, 503 twice, manifest", rule: put.Times(2).Status(503), push: true},
 		{name: "push, 429 with Retry-After, manifest", rule: put.Once().Status(429).RetryAfter(3 * time.Second), push: true, wait: 3 * time.Second},
 		{name: "push, reset in mid-upload", rule: send.Once().Reset(fault.AtByte(mebibyte / 2)), push: true},
-		{name: "push, answer lost after a blob was stored", rule: end.Once().AfterCommit().Reset(), push: true, committed: true},
-		{name: "push, answer lost after the manifest was stored", rule: put.Once().AfterCommit().Reset(), push: true, committed: true},
+		{name: "push, response lost after a blob was stored", rule: end.Once().AfterCommit().Reset(), push: true, committed: true},
+		{name: "push, response lost after the manifest was stored", rule: put.Once().AfterCommit().Reset(), push: true, committed: true},
 	}
 }
 
