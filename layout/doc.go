@@ -15,7 +15,7 @@
 //   - docker.io/library/alpine:3: tag 3 of library/alpine. The host stays in the
 //     file, and the store adds it to later tags of library/alpine;
 //   - team/app@sha256:…: a manifest of team/app without a tag;
-//   - v1@sha256:…: tag v1 of the default repository, as containerd writes it;
+//   - v1@sha256:…: tag v1 of the default repository;
 //   - no annotation, or an invalid reference: a manifest of the default
 //     repository without a tag.
 //

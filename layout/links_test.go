@@ -26,12 +26,15 @@ func TestLayoutsOfLinks(t *testing.T) {
 		links    func(t *testing.T, dir string) []string // the files that are links
 		absolute bool
 	}{
-		// rules_oci (oci/private/image.sh) links layers and the blobs of the
-		// base image; the manifest, the config and index.json are files.
+		// rules_oci (oci/private/image.sh, base_from and add_layer) links layers
+		// and the blobs of the base image by relative paths; the manifest, the
+		// config and index.json are files.
 		{"bazel", func(*testing.T, string) []string { return []string{blob} }, false},
-		// In runfiles, every file is a link into the output tree.
+		// In a sandbox, every file of an input is a link into the output tree.
 		{"bazel runfiles", everyFile, true},
-		// In a Nix store, blobs are links to other store paths.
+		// The Nix function ociImageLayout of edgelesssys/contrast
+		// (packages/by-name) links all blobs to other store paths; oci-layout and
+		// index.json are files.
 		{"nix", func(t *testing.T, dir string) []string {
 			return []string{blob, "blobs/sha256/" + smallImage(0).Digest.Encoded()}
 		}, true},

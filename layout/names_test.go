@@ -44,6 +44,8 @@ func TestNamesOfEntries(t *testing.T) {
 		refName   = "org.opencontainers.image.ref.name"
 		imageName = "io.containerd.image.name"
 		baseName  = "org.opencontainers.image.base.name"
+
+		originalRef = "hauler.dev/original-ref"
 	)
 	hex := strings.Repeat("0123456789abcdef", 4)
 	type names = map[string]string
@@ -53,18 +55,23 @@ func TestNamesOfEntries(t *testing.T) {
 		want    []string
 		tagged  map[string]int // the images that tags name, as repository:tag
 	}{
-		// Hauler (pkg/consts) gives an image and the manifests attached to it
-		// the same name and different kinds.
+		// Hauler (pkg/store/store.go, writeImage; pkg/consts) gives an image and
+		// the manifests attached to it the same names and different kinds. It
+		// writes images first (pkg/content/oci.go, saveIndexLocked).
 		{"hauler", []names{
-			{"kind": "dev.hauler/image", imageName: "index.docker.io/library/busybox:1.36", refName: "library/busybox:1.36"},
-			{"kind": "dev.hauler/sigs", imageName: "index.docker.io/library/busybox:1.36", refName: "library/busybox:1.36"},
-			{"kind": "dev.hauler/atts", imageName: "index.docker.io/library/busybox:1.36", refName: "library/busybox:1.36"},
+			{"kind": "dev.hauler/image", imageName: "index.docker.io/library/busybox:1.36", refName: "library/busybox:1.36", originalRef: "index.docker.io/library/busybox:1.36"},
+			{"kind": "dev.hauler/sigs", imageName: "index.docker.io/library/busybox:1.36", refName: "library/busybox:1.36", originalRef: "index.docker.io/library/busybox:1.36"},
+			{"kind": "dev.hauler/referrers/" + hex, imageName: "index.docker.io/library/busybox:1.36", refName: "library/busybox:1.36", originalRef: "index.docker.io/library/busybox:1.36"},
 		}, []string{"library/busybox:1.36"}, map[string]int{"library/busybox:1.36": 0}},
 		{"hauler, signature first", []names{
-			{"kind": "dev.hauler/referrers/" + hex, imageName: "index.docker.io/library/busybox:1.36"},
-			{"kind": "dev.hauler/sboms", imageName: "index.docker.io/library/busybox:1.36"},
-			{"kind": "dev.hauler/imageIndex", imageName: "index.docker.io/library/busybox:1.36"},
+			{"kind": "dev.hauler/atts", imageName: "index.docker.io/library/busybox:1.36", refName: "library/busybox:1.36"},
+			{"kind": "dev.hauler/sboms", imageName: "index.docker.io/library/busybox:1.36", refName: "library/busybox:1.36"},
+			{"kind": "dev.hauler/imageIndex", imageName: "index.docker.io/library/busybox:1.36", refName: "library/busybox:1.36"},
 		}, []string{"library/busybox:1.36"}, map[string]int{"library/busybox:1.36": 2}},
+		// Its charts and files have no image name, and those that it got by
+		// digest no tag.
+		{"hauler, chart", []names{{"kind": "dev.hauler/image", refName: "hauler/rancher:2.8.3"}}, []string{"hauler/rancher:2.8.3"}, map[string]int{"hauler/rancher:2.8.3": 0}},
+		{"hauler, by digest", []names{{"kind": "dev.hauler/image", imageName: "ghcr.io/team/app@sha256:" + hex, refName: "team/app@sha256:" + hex}}, []string{"team/app"}, nil},
 		// Older versions use the kinds of cosign.
 		{"cosign", []names{
 			{"kind": "dev.cosignproject.cosign/sigs", refName: "ghcr.io/team/app:v1"},
@@ -78,8 +85,16 @@ func TestNamesOfEntries(t *testing.T) {
 		{"base image", []names{{baseName: "docker.io/library/alpine:3", refName: "v1"}}, []string{"app:v1"}, map[string]int{"app:v1": 0}},
 		{"base image of one without a valid name", []names{{baseName: "docker.io/library/alpine:3", refName: "No Name"}}, []string{"app"}, nil},
 
-		// Containerd, for a reference with a tag and a digest.
+		// Containerd (core/images/archive, addNameAnnotation and
+		// ociReferenceName) writes the name, and the tag with any digest.
+		{"containerd", []names{{imageName: "docker.io/library/alpine:3", refName: "3", "containerd.io/distribution.source.docker.io": "library/alpine"}},
+			[]string{"library/alpine:3"}, map[string]int{"library/alpine:3": 0}},
+		{"containerd, tag with a digest", []names{{imageName: "docker.io/library/alpine:3@sha256:" + hex, refName: "3@sha256:" + hex}},
+			[]string{"library/alpine:3"}, map[string]int{"library/alpine:3": 0}},
+		{"containerd, by digest", []names{{imageName: "docker.io/library/alpine@sha256:" + hex, refName: "docker.io/library/alpine@sha256:" + hex}},
+			[]string{"library/alpine"}, nil},
 		{"tag with a digest", []names{{refName: "v1@sha256:" + hex}}, []string{"app:v1"}, map[string]int{"app:v1": 0}},
+		// Lifecycle (cmd/lifecycle/exporter.go), for an image by digest.
 		{"digest alone", []names{{refName: "sha256:" + hex}}, []string{"app"}, nil},
 		{"no digest after the at sign", []names{{refName: "v1@weird"}}, []string{"app"}, nil},
 	} {

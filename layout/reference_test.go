@@ -63,7 +63,7 @@ func TestParseReference(t *testing.T) {
 		"v1@weird":                           {},
 		"team/app@weird":                     {},
 		"team/app:v1@":                       {},
-		"v1@sha256:" + hex:                   {tag: "v1"}, // as containerd writes it
+		"v1@sha256:" + hex:                   {tag: "v1"}, // containerd, beside the full name
 		"localhost/app@sha256:" + hex:        {"localhost", "app", ""},
 		"app:123abc":                         {"", "app", "123abc"},
 		"app:" + hex:                         {"", "app", hex},
