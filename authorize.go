@@ -35,21 +35,6 @@ func (a Action) String() string {
 	return fmt.Sprintf("action(%d)", uint8(a))
 }
 
-// Action returns the action of the operation, or 0 if it requires no permission.
-func (op Op) Action() Action {
-	switch op {
-	case GetBlob, HeadBlob, GetManifest, HeadManifest, ListReferrers:
-		return ActionPull
-	case PutManifest, StartUpload, PostBlob, MountBlob, PatchUpload, PutUpload, GetUpload, CancelUpload:
-		return ActionPush
-	case DeleteBlob, DeleteManifest, DeleteTag:
-		return ActionDelete
-	case ListTags, ListRepositories:
-		return ActionList
-	}
-	return 0
-}
-
 // authorize returns an error unless the operation of the request is permitted.
 func (h *handler) authorize(r *Request) error {
 	a := r.Op.Action()

@@ -160,8 +160,8 @@ func panicError(cause any) error {
 
 // operate is the end of the road: it carries out the operation.
 func (h *handler) operate(w http.ResponseWriter, r *Request) error {
-	if op := routes[r.route]; len(op) > 0 && h.without.has(op[0].op) && optional(op[0].op) {
-		e := Errorf(CodeUnsupported, "this registry has no %s", op[0].op)
+	if at := routes[r.route]; len(at) > 0 && h.without.has(at[0].op) && at[0].op.has(optional) {
+		e := Errorf(CodeUnsupported, "this registry has no %s", at[0].op)
 		e.Status = http.StatusNotFound
 		return e
 	}
@@ -186,6 +186,8 @@ func (h *handler) operate(w http.ResponseWriter, r *Request) error {
 		}
 	}
 	switch r.Op {
+	case Ping:
+		return h.ping(w, r)
 	case GetBlob, HeadBlob:
 		return h.getBlob(w, r)
 	case DeleteBlob:
@@ -220,15 +222,8 @@ func (h *handler) operate(w http.ResponseWriter, r *Request) error {
 		return h.listRepositories(w, r)
 	case ListExtensions:
 		return h.listExtensions(w, r)
-	default:
-		return h.ping(w, r)
 	}
-}
-
-// optional reports whether the endpoint of the operation is one that a registry
-// need not have: without it, everything there is 404.
-func optional(op Op) bool {
-	return op == ListReferrers || op == ListRepositories || op == ListExtensions
+	return fmt.Errorf("%v is not implemented", r.Op)
 }
 
 // refuse responds to an operation that this registry is without (see

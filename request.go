@@ -1,7 +1,6 @@
 package registry
 
 import (
-	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -10,73 +9,6 @@ import (
 
 	"github.com/ocireg/registry/internal/names"
 )
-
-// An Op is an operation of the registry: one of the endpoints of the
-// distribution spec, section Endpoints. The zero Op is UnknownOp.
-type Op uint8
-
-// The operations.
-const (
-	UnknownOp        Op = iota // a path or method that the API does not have
-	Ping                       // GET /v2/ (end-1)
-	GetBlob                    // GET of a blob (end-2)
-	HeadBlob                   // HEAD of a blob (end-2)
-	DeleteBlob                 // DELETE of a blob (end-10)
-	GetManifest                // GET of a manifest (end-3)
-	HeadManifest               // HEAD of a manifest (end-3)
-	PutManifest                // PUT of a manifest, by tag or digest (end-7)
-	DeleteManifest             // DELETE of a manifest by its digest (end-9)
-	DeleteTag                  // DELETE of a tag (end-9)
-	StartUpload                // POST that starts an upload session (end-4a, end-4c)
-	PostBlob                   // POST of a whole blob with ?digest= (end-4b)
-	MountBlob                  // POST with ?mount= (end-11)
-	PatchUpload                // PATCH of an upload session: a chunk or a stream (end-5)
-	PutUpload                  // PUT that closes an upload session with ?digest= (end-6)
-	GetUpload                  // GET of an upload session's status (end-13)
-	CancelUpload               // DELETE of an upload session (end-14)
-	ListTags                   // GET of a repository's tags (end-8)
-	ListReferrers              // GET of a manifest's referrers (end-12)
-	ListRepositories           // GET /v2/_catalog, of the Docker Registry HTTP API V2
-	ListExtensions             // GET of _oci/ext/discover, of the spec's extensions
-	GetToken                   // GET or POST /token, which a middleware may serve
-
-	numOps = iota
-)
-
-var opNames = [numOps]string{
-	"unknown", "ping", "get-blob", "head-blob", "delete-blob", "get-manifest", "head-manifest", "put-manifest",
-	"delete-manifest", "delete-tag", "start-upload", "post-blob", "mount-blob", "patch-upload", "put-upload",
-	"get-upload", "cancel-upload", "list-tags", "list-referrers", "catalog", "discover", "token",
-}
-
-// String returns the name of the operation in lower case, such as "get-blob".
-func (op Op) String() string {
-	if int(op) < len(opNames) {
-		return opNames[op]
-	}
-	return fmt.Sprintf("op(%d)", uint8(op))
-}
-
-// ParseOp returns the operation whose String is the name.
-func ParseOp(name string) (Op, error) {
-	for i, n := range opNames {
-		if n == name {
-			return Op(i), nil
-		}
-	}
-	return UnknownOp, fmt.Errorf("no operation is called %q", name)
-}
-
-// Writes reports whether the operation changes the content of the registry, or
-// is a step of an operation that does.
-func (op Op) Writes() bool {
-	switch op {
-	case DeleteBlob, PutManifest, DeleteManifest, DeleteTag,
-		StartUpload, PostBlob, MountBlob, PatchUpload, PutUpload, GetUpload, CancelUpload:
-		return true
-	}
-	return false
-}
 
 // A Request is an HTTP request and its parsed URL. The registry parses the URL
 // once, into the fields below. Hooks and operations use these fields and never
@@ -175,27 +107,9 @@ const (
 	uploadsRoute
 	uploadRoute
 	tokenRoute
-)
 
-// routes maps each route and method to an operation. DELETE of a manifest and
-// POST to the uploads stand for several operations; the reference or the query
-// selects one.
-var routes = [...][]struct {
-	method string
-	op     Op
-}{
-	noRoute:        {},
-	baseRoute:      {{"GET", Ping}, {"HEAD", Ping}},
-	catalogRoute:   {{"GET", ListRepositories}, {"HEAD", ListRepositories}},
-	discoverRoute:  {{"GET", ListExtensions}, {"HEAD", ListExtensions}},
-	tagsRoute:      {{"GET", ListTags}, {"HEAD", ListTags}},
-	manifestRoute:  {{"GET", GetManifest}, {"HEAD", HeadManifest}, {"PUT", PutManifest}, {"DELETE", DeleteManifest}},
-	blobRoute:      {{"GET", GetBlob}, {"HEAD", HeadBlob}, {"DELETE", DeleteBlob}},
-	referrersRoute: {{"GET", ListReferrers}, {"HEAD", ListReferrers}},
-	uploadsRoute:   {{"POST", StartUpload}},
-	uploadRoute:    {{"GET", GetUpload}, {"HEAD", GetUpload}, {"PATCH", PatchUpload}, {"PUT", PutUpload}, {"DELETE", CancelUpload}},
-	tokenRoute:     {{"GET", GetToken}, {"POST", GetToken}},
-}
+	numRoutes = iota
+)
 
 // ParseRequest reads the method and the URL of an HTTP request as a registry
 // does. It reads no body and calls no store. If the registry would refuse the

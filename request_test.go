@@ -133,38 +133,6 @@ func TestDigestMustBeOne(t *testing.T) {
 	}
 }
 
-func TestOpsHaveNames(t *testing.T) {
-	t.Parallel()
-	seen := map[string]bool{}
-	for op := range Op(numOps) {
-		name := op.String()
-		require.Regexp(t, `^[a-z]+(-[a-z]+)?$`, name)
-		require.False(t, seen[name], name)
-		seen[name] = true
-		back, err := ParseOp(name)
-		require.NoError(t, err)
-		require.Equal(t, op, back)
-	}
-	require.Equal(t, "op(200)", Op(200).String())
-	for _, name := range []string{"", "GetBlob", "get blob", "op(200)"} {
-		_, err := ParseOp(name)
-		require.Error(t, err, name)
-	}
-}
-
-// All operations write, except for those that only read.
-func TestOpsThatWrite(t *testing.T) {
-	t.Parallel()
-	for op := range Op(numOps) {
-		switch op {
-		case UnknownOp, Ping, GetToken, GetBlob, HeadBlob, GetManifest, HeadManifest, ListTags, ListReferrers, ListRepositories, ListExtensions:
-			require.False(t, op.Writes(), op)
-		default:
-			require.True(t, op.Writes(), op)
-		}
-	}
-}
-
 func TestRequestInOneLine(t *testing.T) {
 	t.Parallel()
 	for request, want := range map[string]string{
@@ -237,7 +205,7 @@ func FuzzParse(f *testing.F) {
 		require.True(t, r.Digest == "" || r.Digest.Validate() == nil, "%q", r.Digest)
 		require.True(t, r.Tag == "" || r.Digest == "", "a reference is one of the two")
 		if r.err == nil {
-			require.Equal(t, r.Op >= PatchUpload && r.Op <= CancelUpload, r.Session != "", "%q", r.Session)
+			require.Equal(t, r.Op.HasSession(), r.Session != "", "%q", r.Session)
 		}
 		var e *Error
 		if r.err != nil {

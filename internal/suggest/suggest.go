@@ -1,11 +1,18 @@
 // Package suggest finds the word that a misspelt one stands for.
 package suggest
 
+import (
+	"strings"
+	"unicode"
+)
+
 // Nearest returns the one of the words that differs least from the misspelt
 // one, or "" if none is near. A character that is missing, added, replaced or
 // exchanged with its neighbour is one difference; a word of n characters may
-// have (n+2)/4 of them, and at least one.
+// have (n+2)/4 of them, and at least one. A name of Go, such as GetBlob, stands
+// for its words in lower case with dashes between them.
 func Nearest(misspelt string, words ...string) string {
+	misspelt = dashed(misspelt)
 	nearest, least := "", max((len(misspelt)+2)/4, 1)+1
 	for _, w := range words {
 		if d := distance(misspelt, w); d < least {
@@ -13,6 +20,21 @@ func Nearest(misspelt string, words ...string) string {
 		}
 	}
 	return nearest
+}
+
+// dashed returns the word in lower case, with a dash before each capital letter
+// that follows a small one.
+func dashed(word string) string {
+	var b strings.Builder
+	small := false
+	for _, c := range word {
+		if unicode.IsUpper(c) && small {
+			b.WriteByte('-')
+		}
+		small = unicode.IsLower(c)
+		b.WriteRune(unicode.ToLower(c))
+	}
+	return b.String()
 }
 
 // distance returns the number of differences between two words. It is quadratic,

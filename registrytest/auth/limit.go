@@ -128,9 +128,7 @@ func (q *Quota) Options() []registry.Option {
 
 func (q *Quota) middleware(next registry.Handler) registry.Handler {
 	return func(w http.ResponseWriter, r *registry.Request) error {
-		switch r.Op {
-		case registry.PutManifest, registry.PostBlob, registry.PatchUpload, registry.PutUpload:
-		default:
+		if !r.Op.HasBody() {
 			return next(w, r)
 		}
 		denied := registry.Errorf(registry.CodeDenied, "%s has used its quota of %d bytes", client(r), q.Bytes)

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"slices"
 	"strings"
 	"unicode"
@@ -34,19 +33,19 @@ type condition struct {
 // A request without a repository is matched by the pattern "" alone; the same
 // goes for all conditions with patterns.
 func (r Rule) Repo(patterns ...string) Rule {
-	return matching(r, "repo", patterns, "a repository", hasRepo, func(q *registry.Request) string { return q.Repo })
+	return matching(r, "repo", patterns, "a repository", registry.Op.HasRepo, func(q *registry.Request) string { return q.Repo })
 }
 
 // Tag limits the rule to requests for a manifest by a tag that any of the
 // patterns matches, see [Rule.Repo].
 func (r Rule) Tag(patterns ...string) Rule {
-	return matching(r, "tag", patterns, "a tag", hasTag, func(q *registry.Request) string { return q.Tag })
+	return matching(r, "tag", patterns, "a tag", registry.Op.HasTag, func(q *registry.Request) string { return q.Tag })
 }
 
 // Digest limits the rule to requests that name a digest that any of the
 // patterns matches, see [Rule.Repo].
 func (r Rule) Digest(patterns ...digest.Digest) Rule {
-	r = matching(r, "digest", patterns, "a digest", hasDigest, func(q *registry.Request) string { return string(q.Digest) })
+	r = matching(r, "digest", patterns, "a digest", registry.Op.HasDigest, func(q *registry.Request) string { return string(q.Digest) })
 	for _, d := range patterns {
 		if err := checkDigest(string(d)); err != nil && r.err == nil {
 			r.err = fmt.Errorf("%s: %w", r.words[len(r.words)-1], err)
@@ -59,7 +58,7 @@ func (r Rule) Digest(patterns ...digest.Digest) Rule {
 // patterns matches, see [Rule.Repo].
 func (r Rule) Method(patterns ...string) Rule {
 	hasMethod := func(op registry.Op) bool {
-		methods := methodsOf(op)
+		methods := op.Methods()
 		return methods == nil || slices.ContainsFunc(methods, func(m string) bool { return glob.Any(patterns, m) })
 	}
 	r = matching(r, "method", patterns, "such a method", hasMethod, func(q *registry.Request) string { return q.Method })
@@ -174,55 +173,6 @@ func (r Rule) missed(q *registry.Request) (words []string) {
 		}
 	}
 	return words
-}
-
-func hasRepo(op registry.Op) bool {
-	switch op {
-	case registry.Ping, registry.ListRepositories, registry.GetToken:
-		return false
-	}
-	return true
-}
-
-func hasTag(op registry.Op) bool {
-	switch op {
-	case registry.GetManifest, registry.HeadManifest, registry.PutManifest, registry.DeleteTag:
-		return true
-	}
-	return false
-}
-
-func hasDigest(op registry.Op) bool {
-	switch op {
-	case registry.GetBlob, registry.HeadBlob, registry.DeleteBlob,
-		registry.GetManifest, registry.HeadManifest, registry.PutManifest, registry.DeleteManifest,
-		registry.PostBlob, registry.MountBlob, registry.PutUpload, registry.ListReferrers:
-		return true
-	}
-	return false
-}
-
-// methodsOf returns the methods of the operation, or nil if it has any.
-func methodsOf(op registry.Op) []string {
-	switch op {
-	case registry.GetBlob, registry.GetManifest:
-		return []string{http.MethodGet}
-	case registry.HeadBlob, registry.HeadManifest:
-		return []string{http.MethodHead}
-	case registry.DeleteBlob, registry.DeleteManifest, registry.DeleteTag, registry.CancelUpload:
-		return []string{http.MethodDelete}
-	case registry.PutManifest, registry.PutUpload:
-		return []string{http.MethodPut}
-	case registry.StartUpload, registry.PostBlob, registry.MountBlob:
-		return []string{http.MethodPost}
-	case registry.PatchUpload:
-		return []string{http.MethodPatch}
-	case registry.GetToken:
-		return []string{http.MethodGet, http.MethodPost}
-	case registry.UnknownOp:
-		return nil
-	}
-	return []string{http.MethodGet, http.MethodHead}
 }
 
 // checkDigest returns an error if the pattern matches no digest.

@@ -70,7 +70,7 @@ func (r Rule) Keep(n int64) Rule {
 	return r.say("keep", n, func(p *part) error {
 		p.changesRequest()
 		p.try(func(p *plan, h hit) { p.limit(n, h, io.ErrUnexpectedEOF) })
-		return cmp.Or(atLeast(0, n), r.only(pushes, "the body of a request"))
+		return cmp.Or(atLeast(0, n), r.only(registry.Op.HasBody, "the body of a request"))
 	})
 }
 
@@ -89,7 +89,7 @@ func (r Rule) Acknowledge(n int64) Rule {
 func (r Rule) LoseUpload() Rule {
 	return r.flag("lose-upload", func(p *part) error {
 		p.do(func(p *plan, _ hit) { p.loseUpload = true })
-		return r.only(hasSession, "an upload session")
+		return r.only(registry.Op.HasSession, "an upload session")
 	})
 }
 
@@ -113,24 +113,7 @@ func (r Rule) only(has func(registry.Op) bool, noun string) error {
 	return nil
 }
 
-// pushes reports whether the operation transfers the body of the request.
-func pushes(op registry.Op) bool {
-	switch op {
-	case registry.PutManifest, registry.PostBlob, registry.PatchUpload, registry.PutUpload:
-		return true
-	}
-	return false
-}
-
 func patches(op registry.Op) bool { return op == registry.PatchUpload }
-
-func hasSession(op registry.Op) bool {
-	switch op {
-	case registry.PatchUpload, registry.PutUpload, registry.GetUpload, registry.CancelUpload:
-		return true
-	}
-	return false
-}
 
 // acknowledge makes a chunk shorter than it is.
 func (p *plan) acknowledge(n int64, h hit) {

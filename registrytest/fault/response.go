@@ -125,46 +125,12 @@ func (a response) error(rule string, op registry.Op) *registry.Error {
 		}
 	}
 	if e.Code == "" {
-		e.Code = codeFor(e.Status, op)
+		e.Code = op.Code(e.Status)
 	}
 	if e.Message == "" {
 		e.Message = "on purpose: " + rule
 	}
 	return e
-}
-
-// codeFor returns the error code that a registry sends with a status.
-func codeFor(status int, op registry.Op) registry.Code {
-	switch status {
-	case http.StatusUnauthorized:
-		return registry.CodeUnauthorized
-	case http.StatusForbidden:
-		return registry.CodeDenied
-	case http.StatusMethodNotAllowed:
-		return registry.CodeUnsupported
-	case http.StatusTooManyRequests:
-		return registry.CodeTooManyRequests
-	case http.StatusNotFound, http.StatusBadRequest, http.StatusRequestedRangeNotSatisfiable:
-	default:
-		return "UNKNOWN"
-	}
-	unknown, invalid := registry.CodeNameUnknown, registry.CodeNameInvalid
-	switch op {
-	case registry.GetBlob, registry.HeadBlob, registry.DeleteBlob:
-		unknown, invalid = registry.CodeBlobUnknown, registry.CodeDigestInvalid
-	case registry.GetManifest, registry.HeadManifest, registry.PutManifest, registry.DeleteManifest, registry.DeleteTag:
-		unknown, invalid = registry.CodeManifestUnknown, registry.CodeManifestInvalid
-	case registry.StartUpload, registry.PostBlob, registry.MountBlob,
-		registry.PatchUpload, registry.PutUpload, registry.GetUpload, registry.CancelUpload:
-		unknown, invalid = registry.CodeBlobUploadUnknown, registry.CodeBlobUploadInvalid
-	}
-	switch {
-	case status == http.StatusNotFound:
-		return unknown
-	case status == http.StatusRequestedRangeNotSatisfiable && invalid != registry.CodeBlobUploadInvalid:
-		return registry.CodeSizeInvalid
-	}
-	return invalid
 }
 
 // quote returns the text as a string of JSON.

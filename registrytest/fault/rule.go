@@ -120,7 +120,10 @@ func on(names []string) Rule {
 	for _, name := range names {
 		op, err := registry.ParseOp(name)
 		if err != nil {
-			r.err = fmt.Errorf("no operation is called %q%s", name, didYouMean(name, opNames()))
+			if hint := didYouMean(name, []string{anyOp}); hint != "" {
+				err = fmt.Errorf("no operation is called %q%s", name, hint)
+			}
+			r.err = err
 			return r
 		}
 		r.ops = append(r.ops, op)
@@ -128,17 +131,6 @@ func on(names []string) Rule {
 	ops := r.ops
 	r.conditions = []condition{{word: r.on, met: func(q *registry.Request) bool { return slices.Contains(ops, q.Op) }}}
 	return r
-}
-
-// opNames returns the names of all operations.
-func opNames() []string {
-	names := []string{anyOp}
-	for op := registry.Op(0); ; op++ {
-		if _, err := registry.ParseOp(op.String()); err != nil {
-			return names
-		}
-		names = append(names, op.String())
-	}
 }
 
 // flag returns the rule with one more word, which has no argument.

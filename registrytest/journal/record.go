@@ -145,14 +145,11 @@ func (r *Record) Location() *url.URL {
 // startedSession returns the ID of the upload session that the response starts,
 // or "".
 func startedSession(r *Record) string {
-	if r.Status != http.StatusAccepted {
+	if r.Status != http.StatusAccepted || !r.Op.StartsUpload() {
 		return ""
 	}
-	switch r.Op {
-	case registry.StartUpload, registry.MountBlob, registry.PostBlob:
-		if u := r.Location(); u != nil {
-			return path.Base(u.Path)
-		}
+	if u := r.Location(); u != nil {
+		return path.Base(u.Path)
 	}
 	return ""
 }

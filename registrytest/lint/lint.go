@@ -217,10 +217,9 @@ func (l *run) findSessions() {
 			byID[r.Session] = s
 			l.sessions = append(l.sessions, s)
 		}
-		switch r.Op {
-		case registry.PatchUpload, registry.PutUpload, registry.GetUpload, registry.CancelUpload:
+		if r.Op.HasSession() {
 			s.requests = append(s.requests, r)
-		default:
+		} else {
 			s.start = r
 		}
 	}

@@ -61,7 +61,10 @@ var requestChecks = []check{
 
 func (l *run) link() {
 	var before []location
-	l.each(func(r *journal.Record) {
+	for _, r := range l.records {
+		if !r.Op.Pages() {
+			continue
+		}
 		query := r.URL.Query()
 		follows := func(g location) bool {
 			next := g.url.Query()
@@ -76,7 +79,7 @@ func (l *run) link() {
 		if u := next(r); u != nil && succeeded(r) {
 			before = append(before, location{r, u})
 		}
-	}, registry.ListTags, registry.ListReferrers, registry.ListRepositories)
+	}
 }
 
 // next returns the absolute URL of the next page according to the Link of the
@@ -95,42 +98,46 @@ func next(r *journal.Record) *url.URL {
 
 func (l *run) name() {
 	for _, r := range l.records {
-		switch r.Op {
-		case registry.UnknownOp, registry.Ping, registry.GetToken, registry.ListRepositories, registry.ListExtensions:
-			continue // These have no repository.
-		}
-		elements := strings.Split(r.URL.Path, "/")
-		last := elements[len(elements)-1]
-		if r.Repo == "" {
+		switch {
+		case !r.Op.HasRepo(), r.Op == registry.UnknownOp, r.Op == registry.ListExtensions && r.Repo == "":
+			continue
+		case r.Repo == "":
 			l.found(r, "the name of the repository in %s is not valid", r.URL.Path)
 			continue
 		}
-		switch r.Op {
-		case registry.GetManifest, registry.HeadManifest, registry.PutManifest, registry.DeleteManifest, registry.DeleteTag:
-			if r.Tag == "" && !validDigest(last) {
-				l.found(r, "%q is neither a tag nor a digest", last)
-			}
-			for _, tag := range r.URL.Query()["tag"] {
-				if r.Op == registry.PutManifest && !names.Tag(tag) {
-					l.found(r, "%q is not a tag", tag)
-				}
-			}
-		case registry.GetBlob, registry.HeadBlob, registry.DeleteBlob, registry.ListReferrers:
-			if !validDigest(last) {
-				l.found(r, "%q is not a digest", last)
-			}
-		case registry.PostBlob, registry.PutUpload:
-			if d := r.URL.Query().Get("digest"); d != "" && !validDigest(d) {
-				l.found(r, "%q is not a digest", d)
-			}
-		case registry.MountBlob:
-			if d := r.URL.Query().Get("mount"); !validDigest(d) {
+		query := r.URL.Query()
+		switch d := query.Get("digest"); {
+		case r.Op == registry.MountBlob:
+			if d := query.Get("mount"); !validDigest(d) {
 				l.found(r, "%q is not a digest", d)
 			}
 			if r.From != "" && !names.Repository(r.From) {
 				l.found(r, "%q is not the name of a repository", r.From)
 			}
+		case r.Op.HasDigest() && (r.Op.StartsUpload() || r.Op.HasSession()):
+			if d != "" && !validDigest(d) {
+				l.found(r, "%q is not a digest", d)
+			}
+		case r.Op.HasTag() || r.Op.HasDigest():
+			l.reference(r)
 		}
+		for _, tag := range query["tag"] {
+			if r.Op == registry.PutManifest && !names.Tag(tag) {
+				l.found(r, "%q is not a tag", tag)
+			}
+		}
+	}
+}
+
+// reference checks the tag or digest at the end of the path.
+func (l *run) reference(r *journal.Record) {
+	last := r.URL.Path[strings.LastIndexByte(r.URL.Path, '/')+1:]
+	switch {
+	case r.Tag != "" || validDigest(last):
+	case r.Op.HasTag() || r.Op == registry.DeleteManifest:
+		l.found(r, "%q is neither a tag nor a digest", last)
+	default:
+		l.found(r, "%q is not a digest", last)
 	}
 }
 

@@ -36,9 +36,8 @@ type states struct{ last atomic.Int64 }
 
 func (s *states) middleware(next registry.Handler) registry.Handler {
 	return func(w http.ResponseWriter, r *registry.Request) error {
-		switch r.Op {
-		case registry.StartUpload, registry.MountBlob, registry.PostBlob, registry.PatchUpload, registry.GetUpload,
-			registry.ListTags, registry.ListReferrers, registry.ListRepositories:
+		switch {
+		case r.Op.Pages(), r.Op.StartsUpload(), r.Op == registry.PatchUpload, r.Op == registry.GetUpload:
 			w = &stateWriter{ResponseWriter: w, states: s}
 		}
 		return next(w, r)

@@ -1,0 +1,240 @@
+package registry
+
+import (
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/ocireg/registry/internal/suggest"
+)
+
+// An Op is an operation of the registry: one of the endpoints of the
+// distribution spec, section Endpoints. The zero Op is UnknownOp.
+type Op uint8
+
+// The operations.
+const (
+	UnknownOp        Op = iota // a path or method that the API does not have
+	Ping                       // GET /v2/ (end-1)
+	GetBlob                    // GET of a blob (end-2)
+	HeadBlob                   // HEAD of a blob (end-2)
+	DeleteBlob                 // DELETE of a blob (end-10)
+	GetManifest                // GET of a manifest (end-3)
+	HeadManifest               // HEAD of a manifest (end-3)
+	PutManifest                // PUT of a manifest, by tag or digest (end-7)
+	DeleteManifest             // DELETE of a manifest by its digest (end-9)
+	DeleteTag                  // DELETE of a tag (end-9)
+	StartUpload                // POST that starts an upload session (end-4a, end-4c)
+	PostBlob                   // POST of a whole blob with ?digest= (end-4b)
+	MountBlob                  // POST with ?mount= (end-11)
+	PatchUpload                // PATCH of an upload session: a chunk or a stream (end-5)
+	PutUpload                  // PUT that closes an upload session with ?digest= (end-6)
+	GetUpload                  // GET of an upload session's status (end-13)
+	CancelUpload               // DELETE of an upload session (end-14)
+	ListTags                   // GET of a repository's tags (end-8)
+	ListReferrers              // GET of a manifest's referrers (end-12)
+	ListRepositories           // GET /v2/_catalog, of the Docker Registry HTTP API V2
+	ListExtensions             // GET of _oci/ext/discover, of the spec's extensions
+	GetToken                   // GET or POST /token, which a middleware may serve
+
+	numOps = iota
+)
+
+// ops has the facts about each operation. They are nowhere else: the handler,
+// faults, records and rules for clients ask the methods of Op.
+//
+// A route may have several operations with the same method. Parsing a URL selects
+// the first of them, and another one by the reference or the query.
+var ops = [numOps]struct {
+	name    string
+	route   route
+	methods string // with spaces between them
+	action  Action // or 0 if no permission is required
+	traits  trait
+	codes   codes
+}{
+	UnknownOp:        {"unknown", noRoute, "", 0, ofRepo, nameCodes},
+	Ping:             {"ping", baseRoute, "GET HEAD", 0, 0, nameCodes},
+	GetBlob:          {"get-blob", blobRoute, "GET", ActionPull, ofRepo | byDigest, blobCodes},
+	HeadBlob:         {"head-blob", blobRoute, "HEAD", ActionPull, ofRepo | byDigest, blobCodes},
+	DeleteBlob:       {"delete-blob", blobRoute, "DELETE", ActionDelete, ofRepo | byDigest, blobCodes},
+	GetManifest:      {"get-manifest", manifestRoute, "GET", ActionPull, ofRepo | byTag | byDigest, manifestCodes},
+	HeadManifest:     {"head-manifest", manifestRoute, "HEAD", ActionPull, ofRepo | byTag | byDigest, manifestCodes},
+	PutManifest:      {"put-manifest", manifestRoute, "PUT", ActionPush, ofRepo | byTag | byDigest | sends, manifestCodes},
+	DeleteManifest:   {"delete-manifest", manifestRoute, "DELETE", ActionDelete, ofRepo | byDigest, manifestCodes},
+	DeleteTag:        {"delete-tag", manifestRoute, "DELETE", ActionDelete, ofRepo | byTag, manifestCodes},
+	StartUpload:      {"start-upload", uploadsRoute, "POST", ActionPush, ofRepo | starts, uploadCodes},
+	PostBlob:         {"post-blob", uploadsRoute, "POST", ActionPush, ofRepo | byDigest | sends | starts, uploadCodes},
+	MountBlob:        {"mount-blob", uploadsRoute, "POST", ActionPush, ofRepo | byDigest | starts, uploadCodes},
+	PatchUpload:      {"patch-upload", uploadRoute, "PATCH", ActionPush, ofRepo | inSession | sends, uploadCodes},
+	PutUpload:        {"put-upload", uploadRoute, "PUT", ActionPush, ofRepo | inSession | byDigest | sends, uploadCodes},
+	GetUpload:        {"get-upload", uploadRoute, "GET HEAD", ActionPush, ofRepo | inSession, uploadCodes},
+	CancelUpload:     {"cancel-upload", uploadRoute, "DELETE", ActionPush, ofRepo | inSession, uploadCodes},
+	ListTags:         {"list-tags", tagsRoute, "GET HEAD", ActionList, ofRepo | pages, nameCodes},
+	ListReferrers:    {"list-referrers", referrersRoute, "GET HEAD", ActionPull, ofRepo | byDigest | pages | optional, nameCodes},
+	ListRepositories: {"catalog", catalogRoute, "GET HEAD", ActionList, pages | optional, nameCodes},
+	ListExtensions:   {"discover", discoverRoute, "GET HEAD", 0, ofRepo | optional, nameCodes},
+	GetToken:         {"token", tokenRoute, "GET POST", 0, 0, nameCodes},
+}
+
+// A trait is something that the requests for an operation may have, or that its
+// responses do.
+type trait uint8
+
+const (
+	ofRepo    trait = 1 << iota // Request.Repo
+	byTag                       // Request.Tag
+	byDigest                    // Request.Digest
+	inSession                   // Request.Session
+	sends                       // content in the body of the request
+	starts                      // a response with 202 starts an upload session
+	pages                       // a response is one page of a list
+	optional                    // a registry may be without the endpoint: everything there is 404
+)
+
+// The codes are those of errors about the thing that a request names.
+type codes struct{ unknown, invalid Code }
+
+var (
+	nameCodes     = codes{CodeNameUnknown, CodeNameInvalid}
+	blobCodes     = codes{CodeBlobUnknown, CodeDigestInvalid}
+	manifestCodes = codes{CodeManifestUnknown, CodeManifestInvalid}
+	uploadCodes   = codes{CodeBlobUploadUnknown, CodeBlobUploadInvalid}
+)
+
+// known returns op, or UnknownOp if there is no such operation.
+func (op Op) known() Op {
+	if op < numOps {
+		return op
+	}
+	return UnknownOp
+}
+
+func (op Op) has(t trait) bool { return ops[op.known()].traits&t != 0 }
+
+// String returns the name of the operation in lower case, such as "get-blob".
+func (op Op) String() string {
+	if op >= numOps {
+		return fmt.Sprintf("op(%d)", uint8(op))
+	}
+	return ops[op].name
+}
+
+// otherNames are those of the constants whose operations have another name.
+var otherNames = map[string]Op{
+	"unknown-op": UnknownOp, "list-repositories": ListRepositories, "list-extensions": ListExtensions, "get-token": GetToken,
+}
+
+// ParseOp returns the operation whose String is the name. The error suggests the
+// operation with a similar name, or whose constant is similar, if there is one.
+func ParseOp(name string) (Op, error) {
+	var names []string
+	for op := range Op(numOps) {
+		if ops[op].name == name {
+			return op, nil
+		}
+		names = append(names, ops[op].name)
+	}
+	hint := ""
+	if nearest := suggest.Nearest(name, append(names, slices.Sorted(maps.Keys(otherNames))...)...); nearest != "" {
+		if op, ok := otherNames[nearest]; ok {
+			nearest = op.String()
+		}
+		hint = fmt.Sprintf("; did you mean %q?", nearest)
+	}
+	return UnknownOp, fmt.Errorf("no operation is called %q%s", name, hint)
+}
+
+// Methods returns the HTTP methods of the operation, or nil for UnknownOp, which
+// may have any.
+func (op Op) Methods() []string {
+	if methods := ops[op.known()].methods; methods != "" {
+		return strings.Fields(methods)
+	}
+	return nil
+}
+
+// Action returns the action of the operation, or 0 if it requires no permission.
+func (op Op) Action() Action { return ops[op.known()].action }
+
+// Writes reports whether the operation changes the content of the registry, or
+// is a step of an operation that does.
+func (op Op) Writes() bool { return op.Action() == ActionPush || op.Action() == ActionDelete }
+
+// HasRepo reports whether requests for the operation may have a Repo.
+func (op Op) HasRepo() bool { return op.has(ofRepo) }
+
+// HasTag reports whether requests for the operation may have a Tag.
+func (op Op) HasTag() bool { return op.has(byTag) }
+
+// HasDigest reports whether requests for the operation may have a Digest.
+func (op Op) HasDigest() bool { return op.has(byDigest) }
+
+// HasSession reports whether requests for the operation have a Session.
+func (op Op) HasSession() bool { return op.has(inSession) }
+
+// HasBody reports whether the body of a request for the operation is content: a
+// manifest, a blob, or a part of one.
+func (op Op) HasBody() bool { return op.has(sends) }
+
+// StartsUpload reports whether a response with status 202 starts an upload
+// session, whose URL is its Location.
+func (op Op) StartsUpload() bool { return op.has(starts) }
+
+// Pages reports whether a response is one page of a list, and has a Link to the
+// next.
+func (op Op) Pages() bool { return op.has(pages) }
+
+// Code returns the error code with which a registry responds to the operation
+// if the status is that of an error, or "UNKNOWN" if no code suits it. See
+// [Code.Status] for the reverse.
+func (op Op) Code(status int) Code {
+	c := ops[op.known()].codes
+	switch status {
+	case http.StatusUnauthorized:
+		return CodeUnauthorized
+	case http.StatusForbidden:
+		return CodeDenied
+	case http.StatusMethodNotAllowed:
+		return CodeUnsupported
+	case http.StatusTooManyRequests:
+		return CodeTooManyRequests
+	case http.StatusNotFound:
+		return c.unknown
+	case http.StatusBadRequest:
+		return c.invalid
+	case http.StatusRequestedRangeNotSatisfiable:
+		if c != uploadCodes {
+			return CodeSizeInvalid
+		}
+		return c.invalid
+	}
+	return "UNKNOWN"
+}
+
+// methods are all methods of the API, in the order of the field Allow.
+var methods = []string{
+	http.MethodGet, http.MethodHead, http.MethodPatch, http.MethodPost, http.MethodPut, http.MethodDelete,
+}
+
+// A routed operation is that of a route with a method.
+type routed struct {
+	method string
+	op     Op
+}
+
+// routes has the first operation of each route and method.
+var routes = func() (all [numRoutes][]routed) {
+	for _, method := range methods {
+		var done [numRoutes]bool
+		for op := range Op(numOps) {
+			if at := ops[op].route; !done[at] && slices.Contains(op.Methods(), method) {
+				all[at] = append(all[at], routed{method, op})
+				done[at] = true
+			}
+		}
+	}
+	return all
+}()
