@@ -101,10 +101,11 @@ func (h *handler) deleteBlob(w http.ResponseWriter, r *Request) error {
 	return nil
 }
 
-// deleteShared deletes a blob from all repositories.
+// deleteShared deletes a blob from all repositories from which the request may
+// delete.
 func (h *handler) deleteShared(r *Request) error {
 	err := fs.ErrNotExist
-	for repo, listErr := range h.store.Repositories(r.Context(), "") {
+	for repo, listErr := range h.visible(r, ActionDelete)(r.Context(), "") {
 		if listErr != nil {
 			return listErr
 		}

@@ -36,6 +36,9 @@ func New(store Store, opts ...Option) http.Handler {
 		panic("registry: New needs a store; memstore.New() makes an empty one")
 	}
 	h := &handler{config: newConfig(opts), store: store}
+	if s, ok := store.(interface{ SharesBlobs() bool }); ok {
+		h.sharesBlobs = s.SharesBlobs()
+	}
 	h.uploads.expiry = h.uploadExpiry
 	h.serve = h.operate
 	for i := len(h.middleware) - 1; i >= 0; i-- {
@@ -52,6 +55,8 @@ type handler struct {
 	store   Store
 	uploads uploads
 	serve   Handler // operate, inside the middleware
+
+	sharesBlobs bool // whether the store does, see Store
 
 	// writes is held for writing by a DELETE of a manifest that has conditions,
 	// and for reading by a PUT, whose conditions the store checks.
@@ -77,7 +82,7 @@ func (h *handler) ServeHTTP(hw http.ResponseWriter, hr *http.Request) {
 		}
 		hr = &copied
 	}
-	w, r := &responseWriter{ResponseWriter: hw}, new(Request)
+	w, r := &responseWriter{ResponseWriter: hw}, &Request{sharesBlobs: h.sharesBlobs}
 	serve := h.serveFaulty
 	if len(h.recorders) > 0 {
 		serve = h.serveRecorded

@@ -289,6 +289,11 @@ func WithMiddleware(m ...Middleware) Option {
 // registry also asks about every other repository that the operation would reach
 // into, and acts as if those that are refused did not exist: a mount finds no
 // blob there, and the list of repositories does not have them.
+//
+// If the repositories of the store share their blobs, such as those of one image
+// layout, a client that may pull from one of them can read the blobs of all. An
+// authorizer whose rights differ between repositories refuses such a registry:
+// see [Request.SharesBlobs].
 func WithAuthorizer(allow func(r *Request, repo string, a Action) error) Option {
 	notNil("WithAuthorizer", allow == nil)
 	return option(func(c *config) {

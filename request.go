@@ -52,6 +52,9 @@ type Request struct {
 	// middleware sets it, as it does User.
 	Scope string
 
+	// sharesBlobs is the result of SharesBlobs.
+	sharesBlobs bool
+
 	// route is the endpoint of the path.
 	route route
 
@@ -64,6 +67,11 @@ type Request struct {
 	// errors are the errors in the response.
 	errors []*Error
 }
+
+// SharesBlobs reports whether the repositories of the registry have their blobs
+// in common, because its [Store] says so. A client that may pull from one of them
+// can read the blobs of all, so an authorizer cannot keep repositories apart.
+func (r *Request) SharesBlobs() bool { return r.sharesBlobs }
 
 // reference returns the tag or the digest of a manifest operation.
 func (r *Request) reference() string {

@@ -24,6 +24,8 @@ import (
 //   - Exclusive() string returns the name of the one thing that the option
 //     decides, such as "authentication". Two options that return the same name
 //     fail the test.
+//   - CheckStore(registry.Store) error, when all options are known: an error fails
+//     the test as that of Err does.
 //   - Observe(*journal.Journal), before the server starts.
 //   - CheckRequests(journal.TB, journal.Requests), after the server was closed.
 //   - AfterTest(TB, *Server), last of all. [Start] refuses such an option.
@@ -38,10 +40,11 @@ func Options(opts ...Option) Option { return group(opts) }
 
 // The optional methods of an Option.
 type (
-	invalid   interface{ Err() error }
-	exclusive interface{ Exclusive() string }
-	observer  interface{ Observe(*journal.Journal) }
-	checker   interface {
+	invalid      interface{ Err() error }
+	exclusive    interface{ Exclusive() string }
+	observer     interface{ Observe(*journal.Journal) }
+	storeChecker interface{ CheckStore(registry.Store) error }
+	checker      interface {
 		CheckRequests(journal.TB, journal.Requests)
 	}
 	afterTest interface{ AfterTest(TB, *Server) }
@@ -57,6 +60,7 @@ type settings struct {
 	journaled []string          // the names of those that need the journal
 	handler   []registry.Option // in the order that they were given
 	exclusive map[string]string // the decision of an option -> its name
+	stores    []storeChecker
 	observers []observer
 	checkers  []checker
 	afterTest []afterTest
@@ -86,6 +90,14 @@ func newSettings(opts []Option) (*settings, error) {
 	}
 	if s.noJournal && len(s.journaled) > 0 {
 		return nil, fmt.Errorf("WithoutJournal leaves %s without requests to read; leave one out", strings.Join(s.journaled, ", "))
+	}
+	for _, o := range s.stores {
+		if s.store == nil {
+			break // The store in memory suits all options.
+		}
+		if err := o.CheckStore(s.store); err != nil {
+			return nil, err
+		}
 	}
 	return s, nil
 }
@@ -188,6 +200,9 @@ func (s *settings) addHandlerOption(o Option) error {
 		return err
 	}
 	s.handler = append(s.handler, o.Options()...)
+	if o, ok := o.(storeChecker); ok {
+		s.stores = append(s.stores, o)
+	}
 	observes, isObserver := o.(observer)
 	if isObserver {
 		s.observers = append(s.observers, observes)

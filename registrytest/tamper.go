@@ -195,6 +195,12 @@ type tamperedStore struct {
 	tampered *tamperings
 }
 
+// SharesBlobs reports whether the repositories of the store share their blobs.
+func (s tamperedStore) SharesBlobs() bool {
+	shares, ok := s.Store.(interface{ SharesBlobs() bool })
+	return ok && shares.SharesBlobs()
+}
+
 func (s tamperedStore) StatBlob(ctx context.Context, repo string, d digest.Digest) (int64, error) {
 	size, err := s.Store.StatBlob(ctx, repo, d)
 	tp, ok := s.tampered.get(repo, d)

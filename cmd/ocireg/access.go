@@ -4,7 +4,6 @@ import (
 	"errors"
 	"strings"
 
-	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/registrytest/auth"
 	"github.com/ocireg/registry/registrytest/fault"
 )
@@ -33,9 +32,9 @@ func (a *access) addRule(v string) error {
 	return nil
 }
 
-// option returns the option that authenticates clients, or nil if the command
-// line has neither users nor rules.
-func (a *access) option() (registry.Option, error) {
+// auth returns the authentication of clients, or nil if the command line has
+// neither users nor rules.
+func (a *access) auth() (*auth.Auth, error) {
 	if len(a.users) == 0 && len(a.rules) == 0 {
 		if a.token {
 			return nil, errors.New("-token needs -user or -allow")
@@ -63,7 +62,7 @@ func (a *access) option() (registry.Option, error) {
 			return nil, err
 		}
 	}
-	return registry.Options(who.Options()...), nil
+	return who, nil
 }
 
 // addFault adds a fault in the language of [fault.Parse].

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -90,4 +91,23 @@ func TestFaultWords(t *testing.T) {
 		_, err := parse([]string{"-fault", rule}, io.Discard)
 		require.ErrorContains(t, err, want)
 	}
+}
+
+// Rights that differ between the repositories of one layout are refused before
+// the command listens. A tree of layouts keeps its repositories apart.
+func TestRightsOverALayout(t *testing.T) {
+	t.Parallel()
+	layout, tree := t.TempDir(), t.TempDir()
+	makeLayout(t, layout, "pub/x:v1", "priv/x:v1")
+	makeLayout(t, filepath.Join(tree, "pub", "x"), "v1")
+	makeLayout(t, filepath.Join(tree, "priv", "x"), "v1")
+	rights := []string{"-addr", ":0", "-user", "ci:secret", "-allow", "anonymous pull pub/**"}
+	require.Equal(t, `an anonymous client may pull in some repositories only, but the repositories of this store share their blobs, `+
+		`so that would reach all; allow "pull **", or serve a tree of layouts, whose repositories are separate`,
+		refused(t, append(rights, layout)...))
+	i := start(t, append(rights, tree)...)
+	require.Equal(t, 200, i.do(t, "GET", "/v2/pub/x/manifests/v1", "").StatusCode)
+	require.Equal(t, 401, i.do(t, "GET", "/v2/priv/x/manifests/v1", "").StatusCode)
+	everywhere := start(t, "-user", "ci:secret", "-allow", "anonymous pull **", layout)
+	require.Equal(t, 200, everywhere.do(t, "GET", "/v2/priv/x/manifests/v1", "").StatusCode)
 }

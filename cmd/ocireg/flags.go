@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/registrytest/auth"
 	"github.com/ocireg/registry/registrytest/fault"
 )
 
@@ -50,6 +51,7 @@ type settings struct {
 	tlsDir  string
 	log     string
 	quiet   bool
+	auth    *auth.Auth // or nil
 	options []registry.Option
 }
 
@@ -164,10 +166,11 @@ func parse(args []string, help io.Writer) (*settings, error) {
 		}
 	}
 	s.options = append(s.options, registry.WithFaults(faults.Inject))
-	if o, err := who.option(); err != nil {
+	var err error
+	if s.auth, err = who.auth(); err != nil {
 		return nil, fmt.Errorf("%w; ocireg -h shows the usage", err)
-	} else if o != nil {
-		s.options = append(s.options, o)
+	} else if s.auth != nil {
+		s.options = append(s.options, s.auth.Options()...)
 	}
 	s.readOnly = *readOnly
 	s.tls = s.tls || s.tlsDir != ""

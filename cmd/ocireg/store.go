@@ -31,6 +31,12 @@ func (s *settings) openStore(logger *log.Logger) (store registry.Store, close fu
 	if err != nil {
 		return nil, nil, err
 	}
+	if s.auth != nil {
+		if err := s.auth.CheckStore(l); err != nil {
+			l.Close()
+			return nil, nil, err
+		}
+	}
 	return l, l.Close, nil
 }
 

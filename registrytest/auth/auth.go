@@ -6,6 +6,10 @@
 //	ci := a.User("ci", "pull,push team/**")
 //	reg := registrytest.NewServer(t, a)
 //
+// A store in memory and a tree of layouts keep their repositories apart. One layout
+// does not, so its users need the same rights in all repositories, see
+// [Auth.CheckStore].
+//
 // A handler without a server is registry.New(store, a.Options()...). Further
 // options are [RateLimit], [Quota] and [Immutable].
 package auth
@@ -84,6 +88,7 @@ type Auth struct {
 	refresh    map[string]*user // refresh token -> its user
 	static     map[string]*user // static token -> its user
 	trusted    []trustedKey     // of other issuers
+	uniform    bool             // whether checkShared has passed
 	generation uint64           // of the user that was added last
 	skew       time.Duration
 	issued     uint64 // the number of the last token
@@ -191,6 +196,11 @@ func (a *Auth) middleware(next registry.Handler) registry.Handler {
 	return func(w http.ResponseWriter, r *registry.Request) error {
 		if err := a.Err(); err != nil {
 			return err
+		}
+		if r.SharesBlobs() {
+			if err := a.checkShared(); err != nil {
+				return err
+			}
 		}
 		if r.Op == registry.GetToken {
 			return a.serveToken(w, r)

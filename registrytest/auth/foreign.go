@@ -43,7 +43,7 @@ func (a *Auth) trust(keys ...trustedKey) error {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.trusted = append(a.trusted, keys...)
+	a.trusted, a.uniform = append(a.trusted, keys...), false
 	return nil
 }
 

@@ -79,7 +79,7 @@ func (a *Auth) add(u *user, rules []string) error {
 	}
 	a.generation++
 	u.generation = a.generation
-	a.users[u.name] = u
+	a.users[u.name], a.uniform = u, false
 	return nil
 }
 
@@ -138,7 +138,7 @@ func (a *Auth) Allow(rule string) error {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.rules = append(a.rules, r)
+	a.rules, a.uniform = append(a.rules, r), false
 	return nil
 }
 

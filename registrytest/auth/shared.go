@@ -1,0 +1,88 @@
+package auth
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/internal/glob"
+)
+
+// CheckStore returns an error if the repositories of the store share their
+// blobs, as those of one image layout do, and the rights differ between
+// repositories: a user who may pull from one repository could read the blobs of
+// all. Package registrytest calls it before a server starts. A registry that runs
+// already responds with the error to each request, and status 500.
+//
+// The rights pull and delete must be for all repositories, such as "pull **", or
+// for none, and so must be the right push of a user without the right to pull.
+// [Auth.Trust] gives rights to single repositories. The scope of a token may name
+// one repository: its holder can read the blobs of all.
+func (a *Auth) CheckStore(store registry.Store) error {
+	if s, ok := store.(interface{ SharesBlobs() bool }); ok && s.SharesBlobs() {
+		return a.checkShared()
+	}
+	return nil
+}
+
+// checkShared returns an error if a registry whose repositories share their
+// blobs cannot keep the rights.
+func (a *Auth) checkShared() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.uniform {
+		return nil
+	}
+	if len(a.trusted) > 0 {
+		return errors.New("tokens of another issuer give rights to single repositories, but the repositories of this store share their blobs; serve a tree of layouts, or leave Trust out")
+	}
+	if err := sameEverywhere("", a.rules); err != nil {
+		return err
+	}
+	for _, name := range slices.Sorted(maps.Keys(a.users)) {
+		u := a.users[name]
+		if u.rules == nil {
+			continue // It has every right.
+		}
+		if err := sameEverywhere(name, slices.Concat(u.rules, a.rules)); err != nil {
+			return err
+		}
+	}
+	a.uniform = true
+	return nil
+}
+
+// sameEverywhere returns an error if the rules give the user with the name, or
+// anonymous clients if it is "", rights that differ between repositories.
+func sameEverywhere(name string, rules []Rule) error {
+	has := func(action registry.Action, everywhere bool) bool {
+		return slices.ContainsFunc(rules, func(r Rule) bool {
+			return r.permits(name, "", action) && (!everywhere || r.everywhere())
+		})
+	}
+	for _, action := range []registry.Action{registry.ActionPull, registry.ActionPush, registry.ActionDelete} {
+		if !has(action, false) || has(action, true) {
+			continue
+		}
+		// A client that may pull from all repositories learns nothing by pushing
+		// to one.
+		if action == registry.ActionPush && has(registry.ActionPull, true) {
+			continue
+		}
+		subject := "user " + name
+		if name == "" {
+			subject = "an anonymous client"
+		}
+		return fmt.Errorf("%s may %s in some repositories only, but the repositories of this store share their blobs, so that would reach all; allow %q, or serve a tree of layouts, whose repositories are separate",
+			subject, action, action.String()+" **")
+	}
+	return nil
+}
+
+// everywhere reports whether the rule is about all repositories.
+func (r Rule) everywhere() bool {
+	return strings.Trim(r.repos, "*/") == "" && glob.Match(r.repos, "a") && glob.Match(r.repos, "a/a") && glob.Match(r.repos, "a/a/a")
+}
