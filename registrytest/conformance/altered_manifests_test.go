@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -32,6 +33,25 @@ var manifestAlterations = []alteration{
 				return m.Size, nil
 			}
 			return a.Store.StatBlob(ctx, repo, d)
+		}
+	}},
+	{"a blob in an index is a manifest", []string{"blob in an index is no manifest"}, func(a *altered) {
+		var inIndex sync.Map
+		a.putManifest = func(ctx context.Context, repo string, m registry.Manifest, tags []string, check checkFunc) error {
+			var index ocispec.Index
+			json.Unmarshal(m.Content, &index)
+			for _, child := range index.Manifests {
+				inIndex.Store(string(child.Digest), nil)
+			}
+			return a.Store.PutManifest(ctx, repo, m, tags, check)
+		}
+		a.statManifest = func(ctx context.Context, repo, ref string) (ocispec.Descriptor, error) {
+			d, err := a.Store.StatManifest(ctx, repo, ref)
+			if _, child := inIndex.Load(ref); child && err != nil {
+				d.Digest = digest.Digest(ref)
+				d.Size, err = a.Store.StatBlob(ctx, repo, d.Digest)
+			}
+			return d, err
 		}
 	}},
 	{"only the first tag is kept", []string{"manifest is read by digest and tag"}, func(a *altered) {

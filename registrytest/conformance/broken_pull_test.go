@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 
 	"github.com/opencontainers/go-digest"
 )
@@ -39,7 +40,7 @@ func brokenPulls() []broken {
 				"HEAD has the header fields of GET", "content of an unknown digest algorithm is 404"}},
 		{"Content-Type of a manifest is JSON", header("GET", "/manifests/", "Content-Type", "application/json"),
 			[]string{"manifest keeps its Content-Type", "parameters of the Content-Type are ignored",
-				"HEAD has the header fields of GET", "media types are case-insensitive"}},
+				"HEAD has the header fields of GET", "media types are case-insensitive", "tag keeps its Content-Type when the manifest is pushed again"}},
 		{"Content-Type of a manifest has a charset", edit("", "/manifests/", func(rec *httptest.ResponseRecorder) {
 			rec.Header().Set("Content-Type", rec.Header().Get("Content-Type")+"; charset=utf-8")
 		}), []string{"Content-Type of a manifest has no parameters", "parameters of the Content-Type are ignored"}},
@@ -60,6 +61,8 @@ func brokenPulls() []broken {
 			"upload ends with 201 and the Location of the blob", "each upload has its own session", "upload in chunks ends with 201 and the Location of the blob",
 			"upload continues after a chunk out of order", "chunk without Content-Range is appended",
 			"HEAD has the Content-Length of GET"}},
+		{"blobs are manifests", blobsAsManifests(), []string{"blob in an index is no manifest"}},
+		{"last Content-Type counts", lastContentType(), []string{"tag keeps its Content-Type when the manifest is pushed again"}},
 		{"blobs are in every repository", sharedBlobs(), []string{"blob of another repository is 404", "deleted blob is 404"}},
 		{"last zero bytes are all bytes", request(func(r *http.Request) {
 			if strings.HasPrefix(r.Header.Get("Range"), "bytes=-0") {
@@ -122,6 +125,33 @@ func sharedBlobs() http.Handler {
 				break
 			}
 			rec = record(h, redirected(r, "/v2/"+from+r.URL.Path[strings.LastIndex(r.URL.Path, "/blobs/"):]))
+		}
+		replay(w, rec)
+	})
+}
+
+// blobsAsManifests returns a registry that serves every blob as a manifest.
+func blobsAsManifests() http.Handler {
+	return when(path("", "/manifests/sha256:"), func(w http.ResponseWriter, r *http.Request, h http.Handler) {
+		rec := record(h, r)
+		if rec.Code == 404 && r.Method != "DELETE" {
+			rec = record(h, redirected(r, strings.Replace(r.URL.Path, "/manifests/", "/blobs/", 1)))
+		}
+		replay(w, rec)
+	})
+}
+
+// lastContentType returns a registry that keeps one Content-Type for a manifest,
+// that of its last push.
+func lastContentType() http.Handler {
+	var types sync.Map
+	return when(path("", "/manifests/"), func(w http.ResponseWriter, r *http.Request, h http.Handler) {
+		if r.Method == "PUT" {
+			types.Store(digest.FromBytes(body(r)).String(), r.Header.Get("Content-Type"))
+		}
+		rec := record(h, r)
+		if mediaType, ok := types.Load(rec.Header().Get("Docker-Content-Digest")); ok && rec.Code == 200 && strings.Contains(mediaType.(string), "docker") {
+			rec.Header().Set("Content-Type", mediaType.(string))
 		}
 		replay(w, rec)
 	})

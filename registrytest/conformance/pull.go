@@ -71,6 +71,21 @@ var pullRequirements = []Requirement{
 		},
 	},
 	{
+		Category: "pull", Name: "tag keeps its Content-Type when the manifest is pushed again", Section: pullingManifests, Level: Should, Since: "1.0",
+		Text: "The `Content-Type` header SHOULD match what the client pushed as the manifest's `Content-Type`.",
+		check: func(t *registryTest) {
+			repo := t.repo()
+			i := t.image(func(m *ocispec.Manifest) { m.MediaType = "" })
+			t.pushBlobsOf(repo, i)
+			t.want(t.put(manifestURL(repo, "v1"), i.content, "Content-Type", ocispec.MediaTypeImageManifest), http.StatusCreated)
+			t.put(manifestURL(repo, "v2"), i.content, "Content-Type", manifest.DockerManifest) // may be refused
+			r := t.get(manifestURL(repo, "v1"), "Accept", ocispec.MediaTypeImageManifest)
+			if got, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); got != ocispec.MediaTypeImageManifest {
+				t.violated("Content-Type is %q, not %q", got, ocispec.MediaTypeImageManifest)
+			}
+		},
+	},
+	{
 		Category: "pull", Name: "Content-Type of a manifest has no parameters", Section: pullingManifests, Level: Should, Since: "1.1",
 		Text: "The registry SHOULD NOT include parameters on the `Content-Type` header.",
 		check: func(t *registryTest) {
@@ -94,6 +109,22 @@ var pullRequirements = []Requirement{
 			elsewhere := t.pushImage(other, t.image(), "v2")
 			for _, reference := range []string{"v2", string(t.absentDigest()), string(elsewhere.digest)} {
 				t.want(t.get(manifestURL(repo, reference)), http.StatusNotFound)
+			}
+		},
+	},
+	{
+		Category: "pull", Name: "blob in an index is no manifest", Section: pullingManifests, Level: Must, Since: "1.0",
+		Text: "If the manifest is not found in the repository, the response code MUST be `404 Not Found`.",
+		check: func(t *registryTest) {
+			// A build cache is an index of blobs.
+			repo := t.repo()
+			layer := t.bytes(1000)
+			t.pushBlob(repo, layer)
+			blob := descriptor(ocispec.MediaTypeImageLayerGzip, layer)
+			content := t.index(nil, func(index *ocispec.Index) { index.Manifests = append(index.Manifests, blob) })
+			t.put(manifestURL(repo, "v1"), content, "Content-Type", ocispec.MediaTypeImageIndex)
+			if r := t.get(manifestURL(repo, blob.Digest)); !refused(r) {
+				t.want(r, http.StatusNotFound)
 			}
 		},
 	},

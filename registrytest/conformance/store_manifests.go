@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/opencontainers/go-digest"
+	"github.com/opencontainers/image-spec/specs-go"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/internal/manifest"
@@ -97,6 +99,24 @@ var manifestRules = []rule{
 		t.wantNoManifest("app", string(d))
 		t.wantBlob("app", d, other.Content)
 		t.wantTags("app", "v1")
+	}},
+	{"blob in an index is no manifest", func(t *storeTest) {
+		content := t.bytes(64)
+		layer := ocispec.Descriptor{MediaType: ocispec.MediaTypeImageLayerGzip, Digest: t.push("app", content), Size: int64(len(content))}
+		image := t.image("app", imageSpec{})
+		t.put("app", image)
+		index := t.parse(digest.SHA256, ocispec.MediaTypeImageIndex, t.json(ocispec.Index{
+			Versioned: specs.Versioned{SchemaVersion: 2},
+			MediaType: ocispec.MediaTypeImageIndex,
+			Manifests: []ocispec.Descriptor{layer, {MediaType: image.MediaType, Digest: image.Digest, Size: int64(len(image.Content))}},
+		}))
+		t.put("app", index, "v1")
+		t.wantManifest("app", index, "v1")
+		t.wantManifest("app", image)
+		t.wantNoManifest("app", string(layer.Digest))
+		t.wantBlob("app", layer.Digest, content)
+		t.delete("app", layer.Digest)
+		t.wantNoBlob("app", layer.Digest)
 	}},
 	{"manifest may be put again", func(t *storeTest) {
 		m := t.image("app", imageSpec{})
