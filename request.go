@@ -161,29 +161,26 @@ func (r *Request) parse(hr *http.Request, prefix string) {
 	if r.Op == UnknownOp {
 		return
 	}
-	var query url.Values
-	var queryErr error
-	if hr.URL.RawQuery != "" {
-		query, queryErr = url.ParseQuery(hr.URL.RawQuery)
-	}
 	switch route {
 	case manifestRoute:
 		r.parseReference(last)
 	case blobRoute, referrersRoute:
 		r.parseDigest(last)
 	case uploadsRoute:
-		r.parseUploads(query)
+		r.parseUploads()
 	case uploadRoute:
 		r.Session = last
 		if r.Op == PutUpload {
-			r.parseDigest(query.Get("digest"))
+			r.parseDigest(hr.URL.Query().Get("digest"))
 		}
 	}
-	if queryErr != nil {
-		// Ignoring a malformed parameter would change the operation.
-		e := Errorf(CodeUnsupported, "malformed query: %v", queryErr)
-		e.Status = http.StatusBadRequest
-		r.err = e
+	if hr.URL.RawQuery != "" {
+		if _, err := url.ParseQuery(hr.URL.RawQuery); err != nil {
+			// Ignoring a malformed parameter would change the operation.
+			e := Errorf(CodeUnsupported, "malformed query: %v", err)
+			e.Status = http.StatusBadRequest
+			r.err = e
+		}
 	}
 }
 
@@ -279,7 +276,11 @@ func (r *Request) parseDigest(s string) {
 }
 
 // parseUploads selects the operation of a POST to the uploads.
-func (r *Request) parseUploads(query url.Values) {
+func (r *Request) parseUploads() {
+	if r.URL.RawQuery == "" {
+		return
+	}
+	query := r.URL.Query()
 	switch {
 	case query.Has("mount"):
 		r.Op = MountBlob

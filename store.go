@@ -20,7 +20,8 @@ import (
 // a blob that was committed to one repository is not in another until it is
 // committed or mounted there too. A manifest is not a blob, nor a blob a
 // manifest, whatever their bytes. A store whose repositories have their blobs in
-// common says so by a method SharesBlobs() bool that returns true.
+// common says so by a method SharesBlobs() bool that returns true; a repository
+// of such a store may come into being with its first manifest only.
 //
 // If a repository, blob, manifest or tag does not exist, the error wraps
 // [io/fs.ErrNotExist]. If the store cannot carry out the call at all, such as a

@@ -52,7 +52,7 @@ func (l *imageLayout) statBlob(ctx context.Context, repo string, d digest.Digest
 	l.mu.RLock()
 	v := l.verdicts[d]
 	l.mu.RUnlock()
-	if v.err == nil && sameFile(v.file, info) {
+	if v.err == nil && sameFile(v.file, info) && !l.disk.verify {
 		return info.Size(), nil
 	}
 	f, err := l.openVerified(ctx, d, l.path(blobPath(d)))
@@ -97,17 +97,20 @@ func (l *imageLayout) openBlob(ctx context.Context, repo string, d digest.Digest
 }
 
 // putBlob turns a temporary file into a blob.
-func (l *imageLayout) putBlob(repo string, d digest.Digest, temp string) error {
+func (l *imageLayout) putBlob(ctx context.Context, d digest.Digest, temp string) error {
 	if blobPath(d) == "" {
 		return fmt.Errorf("blob %s: %w", d, digest.ErrDigestUnsupported)
 	}
-	return l.addBlob(repo, d, func() error { return l.placeBlob(d, temp) })
+	return l.addBlob(ctx, d, func() error { return l.placeBlob(d, temp) })
 }
 
 // placeBlob renames a temporary file, whose content has the digest, to the file
 // of the blob.
 func (l *imageLayout) placeBlob(d digest.Digest, temp string) error {
-	info, settled, err := l.disk.temps.settle(temp)
+	if err := l.disk.temps.sync(temp); err != nil {
+		return err
+	}
+	info, settled, err := l.disk.temps.settle(temp, true)
 	if err != nil {
 		return err
 	}
@@ -122,10 +125,9 @@ func (l *imageLayout) placeBlob(d digest.Digest, temp string) error {
 	return nil
 }
 
-// addBlob calls place, which creates the file of a blob, and records the blob
-// and its repository.
-func (l *imageLayout) addBlob(repo string, d digest.Digest, place func() error) error {
-	if err := l.exist(); err != nil {
+// addBlob calls place, which creates the file of a blob, and records the blob.
+func (l *imageLayout) addBlob(ctx context.Context, d digest.Digest, place func() error) error {
+	if err := l.exist(ctx); err != nil {
 		return err
 	}
 	l.blobs.Lock()
@@ -134,22 +136,22 @@ func (l *imageLayout) addBlob(repo string, d digest.Digest, place func() error) 
 		return err
 	}
 	l.mu.Lock()
-	l.pushed[d], l.named[repo] = struct{}{}, struct{}{}
+	l.pushed[d] = struct{}{}
 	l.mu.Unlock()
 	return nil
 }
 
 // exist creates the layout if the directory is not one yet.
-func (l *imageLayout) exist() error {
+func (l *imageLayout) exist(ctx context.Context) error {
 	if _, err := l.disk.stat(l.path(markerFile)); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	return l.write(func(*draft) (func() error, error) { return nil, nil })
+	return l.write(ctx, func(*draft) (func() error, error) { return nil, nil })
 }
 
 // deleteBlob implements [registry.Store.DeleteBlob].
 func (l *imageLayout) deleteBlob(ctx context.Context, repo string, d digest.Digest) error {
-	return l.write(func(dr *draft) (func() error, error) {
+	return l.write(ctx, func(dr *draft) (func() error, error) {
 		if _, err := l.findBlob(repo, d); err != nil {
 			return nil, err
 		}
@@ -190,7 +192,11 @@ func (l *imageLayout) removeFile(d digest.Digest) error {
 	delete(l.verdicts, d)
 	delete(l.pushed, d)
 	l.mu.Unlock()
-	return l.disk.remove(l.path(blobPath(d)))
+	name := l.path(blobPath(d))
+	if err := l.disk.remove(name); err != nil {
+		return err
+	}
+	return l.disk.temps.syncDir(path.Dir(name))
 }
 
 // mountBlob implements [registry.Store.MountBlob] between two repositories of
@@ -200,22 +206,22 @@ func (l *imageLayout) mountBlob(ctx context.Context, repo string, d digest.Diges
 	if _, err := l.statBlob(ctx, repo, d); err != nil {
 		return err
 	}
-	return l.addBlob(repo, d, func() error {
+	return l.addBlob(ctx, d, func() error {
 		_, err := l.findBlob(repo, d)
 		return err
 	})
 }
 
 // linkBlob implements [registry.Store.MountBlob] between two layouts.
-func (l *imageLayout) linkBlob(ctx context.Context, repo string, d digest.Digest, from *imageLayout) error {
+func (l *imageLayout) linkBlob(ctx context.Context, d digest.Digest, from *imageLayout) error {
 	oldname, newname := from.path(blobPath(d)), l.path(blobPath(d))
-	return l.addBlob(repo, d, func() error {
-		err := l.disk.link(oldname, newname)
+	return l.addBlob(ctx, d, func() error {
+		err := l.disk.root.Link(oldname, newname)
 		if errors.Is(err, fs.ErrNotExist) {
 			if err := l.disk.root.MkdirAll(path.Dir(newname), 0o755); err != nil {
 				return err
 			}
-			err = l.disk.link(oldname, newname)
+			err = l.disk.root.Link(oldname, newname)
 		}
 		switch {
 		case errors.Is(err, fs.ErrExist):
@@ -233,6 +239,9 @@ func (l *imageLayout) linkBlob(ctx context.Context, repo string, d digest.Digest
 			// The file system may not support links, or allow no more links to
 			// this file.
 			return l.copyBlob(ctx, d, from)
+		}
+		if err := l.disk.temps.syncDir(path.Dir(newname)); err != nil {
+			return err
 		}
 		from.mu.RLock()
 		v, ok := from.verdicts[d]
@@ -270,48 +279,88 @@ func (l *imageLayout) copyBlob(ctx context.Context, d digest.Digest, from *image
 	return err
 }
 
-// A blobWriter writes a blob to a temporary file.
+// A blobWriter writes a blob to a temporary file. It has the file open only
+// during calls, because idle uploads may be many.
 type blobWriter struct {
 	store *Store
 	repo  string
-	file  *os.File
-	temp  string // "" after it was renamed or removed
+	file  *os.File // nil if it is not open
+	temp  string   // "" after it was renamed or removed
+}
+
+// open opens the file to append to it, unless it is open already.
+func (w *blobWriter) open() (err error) {
+	if w.file == nil {
+		w.file, err = w.store.disk.root.OpenFile(w.temp, os.O_WRONLY|os.O_APPEND, 0)
+	}
+	return err
+}
+
+// closeFile closes the file if it is open.
+func (w *blobWriter) closeFile() error {
+	if w.file == nil {
+		return nil
+	}
+	err := w.file.Close()
+	w.file = nil
+	return err
 }
 
 // Write implements [io.Writer].
-func (w *blobWriter) Write(p []byte) (int, error) { return w.file.Write(p) }
+func (w *blobWriter) Write(p []byte) (n int, err error) {
+	if err := w.open(); err != nil {
+		return 0, err
+	}
+	n, err = w.file.Write(p)
+	if closeErr := w.closeFile(); closeErr != nil {
+		return 0, closeErr
+	}
+	return n, err
+}
 
 // ReadAt implements [io.ReaderAt].
-func (w *blobWriter) ReadAt(p []byte, off int64) (int, error) { return w.file.ReadAt(p, off) }
+func (w *blobWriter) ReadAt(p []byte, off int64) (int, error) {
+	f, err := w.store.disk.root.Open(w.temp)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	return f.ReadAt(p, off)
+}
 
 // ReadFrom implements [io.ReaderFrom]. It keeps the bytes that it has read
-// before an error.
-func (w *blobWriter) ReadFrom(r io.Reader) (int64, error) {
-	return w.store.disk.copy(w.file, r)
+// before an error of r.
+func (w *blobWriter) ReadFrom(r io.Reader) (n int64, err error) {
+	if err := w.open(); err != nil {
+		return 0, err
+	}
+	n, err = w.store.disk.copy(w.file, r)
+	if closeErr := w.closeFile(); closeErr != nil {
+		return 0, closeErr
+	}
+	return n, err
 }
 
 // Commit implements [registry.BlobWriter].
-func (w *blobWriter) Commit(_ context.Context, d digest.Digest) error {
+func (w *blobWriter) Commit(ctx context.Context, d digest.Digest) error {
 	if w.temp == "" {
 		return fmt.Errorf("blob upload to repository %s: %w", w.repo, fs.ErrClosed)
 	}
-	if err := w.file.Close(); err != nil {
+	if err := w.closeFile(); err != nil {
 		return err
 	}
-	l, err := w.store.forWriting(w.repo)
-	if err != nil {
-		return err
-	}
-	if err := l.putBlob(w.repo, d, w.temp); err != nil {
-		return err
-	}
-	w.temp = ""
-	return nil
+	return w.store.change(w.repo, func(l *imageLayout) error {
+		if err := l.putBlob(ctx, d, w.temp); err != nil {
+			return err
+		}
+		w.temp = ""
+		return nil
+	})
 }
 
 // Close implements [io.Closer].
 func (w *blobWriter) Close() error {
-	w.file.Close()
+	w.closeFile()
 	if w.temp == "" {
 		return nil
 	}

@@ -266,13 +266,18 @@ func TestForeignIndexIsReadOnce(t *testing.T) {
 	require.Same(t, first, again)
 }
 
+// noLinks is a file system without hard links.
+type noLinks struct{ files }
+
+func (noLinks) Link(oldname, newname string) error {
+	return &os.LinkError{Op: "link", Old: oldname, New: newname, Err: syscall.EPERM}
+}
+
 // TestMountWithoutLinks mounts a blob on a file system without hard links.
 func TestMountWithoutLinks(t *testing.T) {
 	t.Parallel()
 	s, dir := openTree(t)
-	s.disk.link = func(oldname, newname string) error {
-		return &os.LinkError{Op: "link", Old: oldname, New: newname, Err: syscall.EPERM}
-	}
+	s.disk.root = noLinks{s.disk.root}
 	const content = "content"
 	d := digest.FromString(content)
 	w, err := s.CreateBlob(t.Context(), "from", -1)
@@ -342,7 +347,7 @@ func TestLockExcludesOtherStores(t *testing.T) {
 	for _, s := range []*Store{a, b, a, b} {
 		wg.Go(func() {
 			for range 50 {
-				unlock, _, err := s.disk.lock("app")
+				unlock, _, err := s.disk.lock(t.Context(), "app")
 				if err != nil {
 					t.Error(err)
 					return
@@ -380,7 +385,7 @@ func TestSettledFileHasATimeOfItsOwn(t *testing.T) {
 	require.NoError(t, err)
 	before, err := os.Stat(filepath.Join(dir, temp))
 	require.NoError(t, err)
-	info, ok, err := s.disk.temps.settle(temp)
+	info, ok, err := s.disk.temps.settle(temp, true)
 	require.NoError(t, err)
 	require.Equal(t, ok, !info.ModTime().After(before.ModTime().Add(-clockStep)))
 	after, err := os.Stat(filepath.Join(dir, temp))

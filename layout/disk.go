@@ -28,26 +28,45 @@ const (
 // within clockStep may leave a file with the same time.
 const clockStep = 50 * time.Millisecond
 
-// errLocked reports that another store holds a lock.
-var errLocked = errors.New("locked by another process")
+// files has the methods of an [os.Root] that a disk uses. Tests replace some of
+// them to inject errors.
+type files interface {
+	Chtimes(name string, atime, mtime time.Time) error
+	Close() error
+	Link(oldname, newname string) error
+	Lstat(name string) (fs.FileInfo, error)
+	Mkdir(name string, perm fs.FileMode) error
+	MkdirAll(name string, perm fs.FileMode) error
+	Name() string
+	Open(name string) (*os.File, error)
+	OpenFile(name string, flag int, perm fs.FileMode) (*os.File, error)
+	Remove(name string) error
+	Rename(oldname, newname string) error
+	Stat(name string) (fs.FileInfo, error)
+}
 
 // A disk is the directory or file system that a store serves. File names are
 // slash-separated paths relative to it.
 type disk struct {
 	fs.FS
-	root *os.Root // nil if the store is read-only
+	root files // nil if the store is read-only
 
 	// openFile opens a file below the directory. It is nil for another file
 	// system.
 	openFile func(name string, flag int, perm fs.FileMode) (*os.File, error)
 
-	// link is root.Link, unless a test simulates a file system without links.
-	link func(oldname, newname string) error
-
 	temps *temps
 
-	// warn reports a problem with a directory. It is nil without [Warnings].
+	// tell reports a problem, and warn reports one for each directory. They are
+	// nil without [Warnings].
+	tell func(error)
 	warn func(dir string, err error)
+
+	// sync is set by [Sync], and verify by [Verify].
+	sync, verify bool
+
+	// lockError is the error of locking files in tests.
+	lockError error
 
 	// small and large hold buffers for copy.
 	small, large sync.Pool

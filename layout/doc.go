@@ -30,7 +30,7 @@
 // The repositories of one layout share its blobs: each can read a blob that was
 // pushed to any of them, and a mount copies nothing. A manifest belongs to the
 // repositories whose entries or indexes name it. A repository exists while it
-// has manifests. The store refuses to delete a file that another repository
+// has manifests, and not with its first blob. The store refuses to delete a file that another repository
 // needs, with an error that a registry answers with 405. Repositories that must
 // be independent, as those in memory are, belong in a tree.
 //
@@ -66,19 +66,21 @@
 // many tools write them. A child of an index is a manifest if its media type is
 // that of an image, an index or another known manifest, and a blob otherwise. A
 // manifest cannot be read or deleted as a blob, unless it was pushed as a blob
-// too since the store was opened.
+// too since the store was opened. If several indexes describe a manifest, the
+// media type that sorts first counts, unless index.json has another.
 //
 // The store verifies the digest of everything that it serves: manifests on each
 // request, blobs before the first request and after their file has changed. A
-// request for a damaged file fails with an error that names the file. A damaged
+// file has changed if its size, its modification time or its identity has. With
+// [Verify], the store verifies blobs on each request, too. A request for a damaged file fails with an error that names the file. A damaged
 // blob counts as missing, and pushing it again repairs it.
 //
 // # Crashes
 //
 // Files appear whole, by rename, and a manifest appears before the index that
 // names it. Acknowledged content therefore survives a process that is killed at
-// any moment. It may not survive a power failure, because the store does not
-// sync. Files that are being written are in the directory .ocireg. Opening a
+// any moment. It survives a power failure only with [Sync]. A write that fails
+// changes nothing, and leaves no file and no directory. Files that are being written are in the directory .ocireg. Opening a
 // store removes those of killed processes; locks tell which processes are alive.
 // Where the file system has no locks, it removes files that are a day old.
 //
@@ -86,7 +88,11 @@
 //
 // Several stores, in one process or several, may have one directory open. A lock
 // on the directory of the layout keeps them from overwriting each other's tags,
-// on Linux, macOS, the BSDs and Windows, if the file system supports locks.
+// on Linux, macOS, the BSDs and Windows, if the file system supports locks. A
+// write waits for the lock as long as its context lasts. Without locks, each
+// store adds entries that another has overwritten to index.json again, at its
+// next request. Some are lost if it has none. [Warnings] reports the lack of
+// locks and long waits.
 //
 // Other tools do not use the lock. If such a tool changes index.json while the
 // store is about to replace it, the store applies its own change to the new

@@ -46,17 +46,21 @@ type imageLayout struct {
 
 	writes writes
 
+	// unlocked is set while a leader writes without a lock, because the file
+	// system has none.
+	unlocked bool
+
+	// changing is the number of calls that may create the layout. It is guarded
+	// by the mutex of the store.
+	changing int
+
 	// mu guards the fields below. It is held only to look them up or set them.
 	mu    sync.RWMutex
-	facts map[digest.Digest]*facts
+	facts map[manifestID]*facts
 
 	// pushed holds the blobs that this process has put into the layout. A
 	// manifest that was pushed as a blob too can be read and deleted as both.
 	pushed map[digest.Digest]struct{}
-
-	// named holds the repositories that this process has put blobs into. They
-	// exist before index.json names them.
-	named map[string]struct{}
 
 	// verdicts holds the results for verified files. Verifying has a channel
 	// for each file that is being verified, which is closed at the end.
@@ -70,9 +74,9 @@ type imageLayout struct {
 func newImageLayout(d *disk, dir, name string, tree bool, onlyTag string) *imageLayout {
 	return &imageLayout{
 		disk: d, dir: dir, name: name, tree: tree, onlyTag: onlyTag,
+		writes:    writes{leading: make(chan struct{}, 1)},
 		pushed:    map[digest.Digest]struct{}{},
-		named:     map[string]struct{}{},
-		facts:     map[digest.Digest]*facts{},
+		facts:     map[manifestID]*facts{},
 		verdicts:  map[digest.Digest]verdict{},
 		verifying: map[digest.Digest]chan struct{}{},
 	}

@@ -3,7 +3,6 @@ package layout
 import (
 	"context"
 	"io/fs"
-	"maps"
 	"slices"
 
 	"github.com/opencontainers/go-digest"
@@ -30,8 +29,7 @@ func (l *imageLayout) repositories(ctx context.Context, after string, yield func
 }
 
 // repositoryNames returns the sorted names of the repositories that index.json
-// names or that this process has put blobs into. If there are none, the default
-// repository has the blobs.
+// names. If there are none, the default repository has the blobs.
 func (l *imageLayout) repositoryNames() ([]string, error) {
 	x, err := l.index()
 	if err != nil {
@@ -41,16 +39,12 @@ func (l *imageLayout) repositoryNames() ([]string, error) {
 	for name := range x.repos.All() {
 		names = append(names, name)
 	}
-	l.mu.RLock()
-	names = slices.AppendSeq(names, maps.Keys(l.named))
-	l.mu.RUnlock()
 	if len(names) == 0 {
 		if blobs, err := fs.Glob(l.disk.FS, l.path(blobsDir+"/*/*")); err == nil && len(blobs) > 0 {
 			names = []string{l.name}
 		}
 	}
-	slices.Sort(names)
-	return slices.Compact(names), nil
+	return names, nil
 }
 
 // tags yields the tags of a repository.

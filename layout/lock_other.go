@@ -2,13 +2,19 @@
 
 package layout
 
-import "os"
+import (
+	"context"
+	"os"
+)
 
 // lock only creates the directory. On these systems, two processes that write
 // to one layout may lose each other's tags.
-func (d *disk) lock(dir string) (unlock func(), locked bool, err error) {
+func (d *disk) lock(_ context.Context, dir string) (unlock func(), locked bool, err error) {
 	return func() {}, false, d.root.MkdirAll(dir, 0o755)
 }
+
+// hasLocks reports false.
+func (d *disk) hasLocks() bool { return false }
 
 // lockFile opens or creates the file without locking it.
 func (d *disk) lockFile(name string, create bool) (unlock func(), locked bool, err error) {

@@ -3,37 +3,89 @@
 package layout
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+	"strconv"
+	"strings"
 	"syscall"
 )
 
-// lock waits for the lock on a layout and takes it. No other process and no
-// other Store of this process can have it at the same time, and the operating
-// system releases it when the process ends. The lock is on the directory itself
-// (flock), so it leaves no file. If the file system has no locks, locked is
-// false.
-func (d *disk) lock(dir string) (unlock func(), locked bool, err error) {
-	for {
+// lock waits for the lock on a layout and takes it, and creates the directory if
+// necessary. No other process and no other Store of this process can have it at
+// the same time, and the operating system releases it when the process ends. The
+// lock is on the directory itself (flock), so it leaves no file. If the file
+// system has no locks, locked is false. If ctx ends, the error wraps that of ctx.
+func (d *disk) lock(ctx context.Context, dir string) (unlock func(), locked bool, err error) {
+	w := lockWait{disk: d, dir: dir}
+	for removed := 0; ; {
 		f, err := d.root.Open(dir)
-		if errors.Is(err, fs.ErrNotExist) {
-			if err := d.root.MkdirAll(dir, 0o755); err != nil {
-				return nil, false, err
+		if errors.Is(err, fs.ErrNotExist) && removed < maxRemoved {
+			// A failed write of another store may remove it again.
+			removed++
+			if err = d.root.MkdirAll(dir, 0o755); err == nil || errors.Is(err, fs.ErrNotExist) {
+				continue
 			}
-			continue
 		}
 		if err != nil {
 			return nil, false, err
 		}
-		unlock, locked, err := d.flock(f, dir, syscall.LOCK_EX)
-		// The directory may have been removed and created again in the
-		// meantime.
-		if !errors.Is(err, fs.ErrNotExist) {
+		info, err := f.Stat()
+		if err != nil {
+			f.Close()
+			return nil, false, err
+		}
+		unlock, locked, err := d.flock(f, dir, syscall.LOCK_EX|syscall.LOCK_NB)
+		switch {
+		case err == errLocked:
+			if err := w.wait(ctx, func() string { return holder(info) }); err != nil {
+				return nil, false, err
+			}
+		case !errors.Is(err, fs.ErrNotExist):
 			return unlock, locked, err
 		}
 	}
+}
+
+// maxRemoved is the number of times that lock creates the directory.
+const maxRemoved = 100
+
+// holder describes the process that holds the lock on a file, which Linux lists
+// in /proc/locks.
+func holder(info fs.FileInfo) string {
+	const unknown = "another process"
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	text, err := os.ReadFile("/proc/locks")
+	if !ok || err != nil {
+		return unknown
+	}
+	for line := range strings.Lines(string(text)) {
+		// 1: FLOCK  ADVISORY  WRITE 1234 fe:00:5678 0 EOF
+		fields := strings.Fields(line)
+		if len(fields) < 6 || fields[1] != "FLOCK" || !strings.HasSuffix(fields[5], fmt.Sprintf(":%d", stat.Ino)) {
+			continue
+		}
+		if fields[4] == strconv.Itoa(os.Getpid()) {
+			return "another store of this process"
+		}
+		return "process " + fields[4]
+	}
+	return unknown
+}
+
+// hasLocks reports whether the directory that was opened can be locked.
+func (d *disk) hasLocks() bool {
+	f, err := d.root.Open(".")
+	if err != nil {
+		return true
+	}
+	unlock, locked, err := d.flock(f, ".", syscall.LOCK_SH|syscall.LOCK_NB)
+	if err == nil {
+		unlock()
+	}
+	return err != nil || locked
 }
 
 // lockFile takes the lock on a file, or returns errLocked if another store
@@ -55,7 +107,9 @@ func (d *disk) lockFile(name string, create bool) (unlock func(), locked bool, e
 // name no longer belongs to the file.
 func (d *disk) flock(f *os.File, name string, how int) (unlock func(), locked bool, err error) {
 	for {
-		err = syscall.Flock(int(f.Fd()), how)
+		if err = d.lockError; err == nil {
+			err = syscall.Flock(int(f.Fd()), how)
+		}
 		if err != syscall.EINTR {
 			break
 		}

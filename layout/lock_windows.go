@@ -1,6 +1,7 @@
 package layout
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -21,14 +22,16 @@ const fileFlagDeleteOnClose = 0x04000000
 // error for a read-only directory as for a file in use.
 const lockPatience = 10 * time.Second
 
-// lock waits for the lock on a layout and takes it. No other process and no
-// other Store of this process can have it at the same time.
-func (d *disk) lock(dir string) (unlock func(), locked bool, err error) {
+// lock waits for the lock on a layout and takes it, and creates the directory if
+// necessary. No other process and no other Store of this process can have it at
+// the same time. If ctx ends, the error wraps that of ctx.
+func (d *disk) lock(ctx context.Context, dir string) (unlock func(), locked bool, err error) {
 	if err := d.root.MkdirAll(dir, 0o755); err != nil {
 		return nil, false, err
 	}
 	name := join(dir, tempDir+lockSuffix)
-	for deadline := time.Now().Add(lockPatience); ; time.Sleep(time.Millisecond) {
+	w := lockWait{disk: d, dir: dir}
+	for deadline := time.Now().Add(lockPatience); ; {
 		unlock, locked, err := d.lockFile(name, true)
 		if err != errLocked {
 			return unlock, locked, err
@@ -36,8 +39,14 @@ func (d *disk) lock(dir string) (unlock func(), locked bool, err error) {
 		if time.Now().After(deadline) {
 			return nil, false, fmt.Errorf("locking %s: another process has had the lock for %v", dir, lockPatience)
 		}
+		if err := w.wait(ctx, func() string { return "another process" }); err != nil {
+			return nil, false, err
+		}
 	}
 }
+
+// hasLocks reports true.
+func (d *disk) hasLocks() bool { return true }
 
 // lockFile takes the lock on a file, or returns errLocked if another store
 // holds it. The lock is an open handle that excludes others; the operating

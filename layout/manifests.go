@@ -118,7 +118,7 @@ func (l *imageLayout) there(x *index, repo string, d digest.Digest) bool {
 }
 
 // putManifest implements [registry.Store.PutManifest].
-func (l *imageLayout) putManifest(repo string, m registry.Manifest, tags []string, check func(tag string, current digest.Digest) error) error {
+func (l *imageLayout) putManifest(ctx context.Context, repo string, m registry.Manifest, tags []string, check func(tag string, current digest.Digest) error) error {
 	if blobPath(m.Digest) == "" {
 		return fmt.Errorf("manifest %s: %w", m.Digest, digest.ErrDigestUnsupported)
 	}
@@ -130,7 +130,7 @@ func (l *imageLayout) putManifest(repo string, m registry.Manifest, tags []strin
 		return err
 	}
 	defer file.discard()
-	return l.write(func(d *draft) (func() error, error) {
+	return l.make(ctx, &write{undo: file.unpublish, apply: func(d *draft) (func() error, error) {
 		if err := l.check(d, repo, m.Digest, tags, check); err != nil {
 			return nil, err
 		}
@@ -146,25 +146,27 @@ func (l *imageLayout) putManifest(repo string, m registry.Manifest, tags []strin
 			r.reach.put(r, m)
 			return nil
 		}, nil
-	})
+	}})
 }
 
 // A manifestFile is the file of a manifest that is being put.
 type manifestFile struct {
 	layout  *imageLayout
+	digest  digest.Digest
 	name    string
 	content []byte
 	temp    string      // "" if the file is where it belongs
 	seen    fs.FileInfo // the file there, if it was found to have the content
 
 	published bool
+	isNew     bool // published where no file was before
 }
 
 // draftManifest writes the content of a manifest to a temporary file, unless
 // the layout already has the manifest, which clients often put again to add a
 // tag.
 func (l *imageLayout) draftManifest(m registry.Manifest) (f *manifestFile, err error) {
-	f = &manifestFile{layout: l, name: l.path(blobPath(m.Digest)), content: m.Content}
+	f = &manifestFile{layout: l, digest: m.Digest, name: l.path(blobPath(m.Digest)), content: m.Content}
 	if _, f.seen, err = l.readManifest(m.Descriptor()); err == nil {
 		return f, nil
 	}
@@ -176,8 +178,8 @@ func (l *imageLayout) draftManifest(m registry.Manifest) (f *manifestFile, err e
 // A file that draftManifest found may have been removed or changed since.
 func (f *manifestFile) publish() (err error) {
 	disk := f.layout.disk
-	if f.published {
-		return nil // The batch is applied again.
+	if f.published && f.layout.exists(f.digest) {
+		return nil // The write is applied again.
 	}
 	if f.temp == "" {
 		if info, err := disk.stat(f.name); err == nil && sameFile(info, f.seen) {
@@ -187,11 +189,42 @@ func (f *manifestFile) publish() (err error) {
 			return err
 		}
 	}
+	_, err = disk.stat(f.name)
+	f.isNew = errors.Is(err, fs.ErrNotExist)
 	if err := disk.temps.rename(f.temp, f.name); err != nil {
 		return err
 	}
 	f.temp, f.published = "", true
 	return nil
+}
+
+// unpublish removes a file that no index names, because the write has failed,
+// unless it was pushed as a blob meanwhile. The caller holds the lock on the
+// layout.
+func (f *manifestFile) unpublish() {
+	if !f.published || !f.isNew {
+		return
+	}
+	f.published = false
+	l := f.layout
+	l.blobs.Lock()
+	defer l.blobs.Unlock()
+	l.mu.RLock()
+	_, pushed := l.pushed[f.digest]
+	l.mu.RUnlock()
+	if x := l.cur.Load(); !pushed && (x == nil || !x.names(f.digest)) {
+		l.disk.remove(f.name)
+	}
+}
+
+// names reports whether an entry names the digest.
+func (x *index) names(d digest.Digest) bool {
+	for _, r := range x.repos.All() {
+		if r.manifest(d) != nil {
+			return true
+		}
+	}
+	return false
 }
 
 // discard removes the temporary file if it was not published.
@@ -228,8 +261,8 @@ func (l *imageLayout) check(d *draft, repo string, dig digest.Digest, tags []str
 }
 
 // deleteTag implements [registry.Store.DeleteTag].
-func (l *imageLayout) deleteTag(repo, tag string) error {
-	return l.write(func(d *draft) (func() error, error) {
+func (l *imageLayout) deleteTag(ctx context.Context, repo, tag string) error {
+	return l.write(ctx, func(d *draft) (func() error, error) {
 		if r, ok := d.repos.Get(repo); !ok || r.tagged(tag) == nil {
 			return nil, missing(repo, "tag", tag)
 		}
@@ -240,7 +273,7 @@ func (l *imageLayout) deleteTag(repo, tag string) error {
 
 // deleteManifest implements [registry.Store.DeleteManifest].
 func (l *imageLayout) deleteManifest(ctx context.Context, repo string, d digest.Digest) error {
-	return l.write(func(dr *draft) (func() error, error) {
+	return l.write(ctx, func(dr *draft) (func() error, error) {
 		if !l.there(dr.index, repo, d) {
 			return nil, missing(repo, "manifest", string(d))
 		}
@@ -300,7 +333,11 @@ func (l *imageLayout) removeManifest(ctx context.Context, dr *draft, repo string
 		err = l.checkDeletable(ctx, dr.index, repo, d)
 	}
 	if err == nil && ok {
-		r.reach.delete(d)
+		deleted := ocispec.Descriptor{Digest: d} // that only an index named
+		if e := dr.base.lookup(repo, "", d); e != nil {
+			deleted = e.descriptor()
+		}
+		r.reach.delete(deleted)
 	}
 	return err
 }

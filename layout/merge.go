@@ -1,6 +1,7 @@
 package layout
 
 import (
+	"context"
 	"io/fs"
 	"slices"
 	"time"
@@ -35,7 +36,8 @@ type added struct {
 }
 
 // The store's own files have modification times with this remainder, which
-// distinguishes them from those of other tools.
+// distinguishes them from those of other tools. A file that a store has written
+// without a lock has another time, because it may be stale, too.
 const (
 	markStep = 10 * time.Microsecond
 	markRest = 7300 * time.Nanosecond
@@ -213,13 +215,19 @@ func extends(x, cur *index, lost []*entry) bool {
 // mend writes the merged index to disk. It leaves that to the current writer if
 // there is one, whose check may be the caller.
 func (l *imageLayout) mend() {
-	if !l.writes.leading.TryLock() {
+	select {
+	case l.writes.leading <- struct{}{}:
+	default:
 		return
 	}
-	defer l.writes.leading.Unlock()
-	w := &write{apply: func(d *draft) (func() error, error) {
+	defer func() { <-l.writes.leading }()
+	unlock, err := l.lock(context.Background())
+	if err != nil {
+		return // The next request tries again.
+	}
+	defer unlock()
+	l.lead([]*write{{done: make(chan struct{}), apply: func(d *draft) (func() error, error) {
 		d.changed = d.changed || d.base.merged
 		return nil, nil
-	}}
-	l.lead([]*write{w}) // After an error, the next request tries again.
+	}}})
 }

@@ -22,6 +22,7 @@ type options struct {
 	warn       func(error)
 
 	referrersTags bool
+	sync, verify  bool
 }
 
 // ReadOnly makes the store refuse all writes and leave the disk unchanged. It
@@ -55,12 +56,28 @@ func ReferrersTags() Option {
 	return func(o *options) { o.referrersTags = true }
 }
 
+// Sync makes the store write everything through to the disk before it returns
+// from a write. Acknowledged content then survives a power failure, too. Without
+// it, the operating system writes when it likes, and pushes are many times
+// faster.
+func Sync() Option {
+	return func(o *options) { o.sync = true }
+}
+
+// Verify makes the store read and hash a blob for each request, and not only
+// after the size, the modification time or the identity of its file has
+// changed. It is for directories whose files other programs overwrite in place
+// and set back in time, or on disks that are not trusted.
+func Verify() Option {
+	return func(o *options) { o.verify = true }
+}
+
 // Warnings makes the store call f for problems that do not keep it from serving
 // the rest, once for each directory: a directory of a tree that it cannot read,
 // which is an error of [Store.Repositories] otherwise; a layout of a tree whose
-// path is not a valid name of a repository; a layout that it writes to without
-// a lock, because the file system has none. Several goroutines may call f at
-// once.
+// path is not a valid name of a repository. It also calls f once if the file
+// system has no locks, and when a write has waited a second for another process.
+// Several goroutines may call f at once.
 func Warnings(f func(error)) Option {
 	return func(o *options) { o.warn = f }
 }
@@ -89,7 +106,7 @@ func Open(dir string, opts ...Option) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &disk{FS: root.FS(), root: root, openFile: root.OpenFile, link: root.Link}
+	d := &disk{FS: root.FS(), root: root, openFile: root.OpenFile}
 	if o.readOnly {
 		root.Close()
 		d = &disk{FS: os.DirFS(dir), openFile: func(name string, flag int, perm fs.FileMode) (*os.File, error) {
@@ -135,8 +152,9 @@ func newOptions(repository string, opts []Option) (*options, error) {
 func open(d *disk, o *options) (*Store, error) {
 	s := &Store{disk: d, readOnly: o.readOnly, onlyTag: o.tag, referrersTags: o.referrersTags, layouts: map[string]*imageLayout{}, images: map[string]*imageLayout{}}
 	d.temps = &temps{disk: d}
+	d.sync, d.verify = o.sync, o.verify
 	if o.warn != nil {
-		d.warn = newWarner(o.warn)
+		d.tell, d.warn = o.warn, newWarner(o.warn)
 	}
 	isLayout, err := d.isLayout(".")
 	if err != nil {
@@ -151,6 +169,9 @@ func open(d *disk, o *options) (*Store, error) {
 	}
 	if err == nil && !s.readOnly {
 		d.temps.removeStale(time.Now())
+		if d.warn != nil && !d.hasLocks() {
+			d.warnUnlocked()
+		}
 	}
 	return s, err
 }

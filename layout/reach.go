@@ -23,14 +23,29 @@ type reach struct {
 	mu sync.Mutex
 
 	// nested holds the manifests that indexes name, at any depth. It is nil
-	// until it is built.
+	// until it is built. Of several descriptors of one manifest, it has that
+	// with the first media type, in whatever order the indexes were read.
 	nested map[digest.Digest]ocispec.Descriptor
+
+	// walked holds the manifests whose references were read. Absent holds those
+	// without a file: if one of them appears, the reach is built again.
+	walked map[manifestID]bool
+	absent map[manifestID]bool
 
 	// whole is set once all manifests were read, and not only the indexes. Only
 	// then are the referrers, which are sorted by digest, complete.
 	whole     bool
 	referrers map[digest.Digest][]ocispec.Descriptor
 }
+
+// A manifestID is a manifest as a descriptor describes it. The same bytes have
+// other references under another media type.
+type manifestID struct {
+	digest    digest.Digest
+	mediaType string
+}
+
+func idOf(d ocispec.Descriptor) manifestID { return manifestID{d.Digest, d.MediaType} }
 
 // facts holds the references and the list entry of a manifest.
 type facts struct {
@@ -78,10 +93,10 @@ func newFacts(mediaType string, content []byte) *facts {
 }
 
 // factsOf returns the facts of a manifest, or nil if it cannot be read. It
-// reads each digest only once.
+// reads each manifest only once.
 func (l *imageLayout) factsOf(d ocispec.Descriptor) *facts {
 	l.mu.RLock()
-	f := l.facts[d.Digest]
+	f := l.facts[idOf(d)]
 	l.mu.RUnlock()
 	if f != nil {
 		return f
@@ -100,7 +115,7 @@ func (l *imageLayout) addFacts(d ocispec.Descriptor, content []byte) *facts {
 	if x := l.cur.Load(); x != nil && len(l.facts) > maxFacts*(len(x.entries)+64) {
 		clear(l.facts)
 	}
-	l.facts[d.Digest] = f
+	l.facts[idOf(d)] = f
 	return f
 }
 
@@ -156,7 +171,7 @@ func (r *reach) leadsTo(ctx context.Context, current *repository, d digest.Diges
 		}
 	}
 	for _, m := range r.nested {
-		if names(m) {
+		if names(m) && r.layout.exists(m.Digest) {
 			return true, nil
 		}
 	}
@@ -166,9 +181,10 @@ func (r *reach) leadsTo(ctx context.Context, current *repository, d digest.Diges
 // build reads the manifests of the repository unless that was done before. The
 // caller holds r.mu.
 func (r *reach) build(ctx context.Context, whole bool) error {
-	if r.whole || r.nested != nil && !whole {
+	if (r.whole || r.nested != nil && !whole) && !r.appeared(whole) {
 		return nil
 	}
+	whole = whole || r.whole
 	r.reset()
 	// Use the newest version: each later write waits for the lock and is added
 	// then.
@@ -181,6 +197,8 @@ func (r *reach) build(ctx context.Context, whole bool) error {
 		return nil
 	}
 	r.nested = map[digest.Digest]ocispec.Descriptor{}
+	r.walked = map[manifestID]bool{}
+	r.absent = map[manifestID]bool{}
 	r.referrers = map[digest.Digest][]ocispec.Descriptor{}
 	r.whole = whole
 	var todo []ocispec.Descriptor
@@ -194,12 +212,23 @@ func (r *reach) build(ctx context.Context, whole bool) error {
 	return nil
 }
 
-func (r *reach) reset() {
-	r.nested, r.referrers, r.whole = nil, nil, false
+// appeared reports whether a manifest that was absent has a file now: another
+// repository of the layout, another process, or an upload of a blob may have
+// added it. Without whole, only indexes matter.
+func (r *reach) appeared(whole bool) bool {
+	for id := range r.absent {
+		if (whole || manifest.Index(id.mediaType)) && r.layout.exists(id.digest) {
+			return true
+		}
+	}
+	return false
 }
 
-// walk adds the manifests in todo and those that they name. It does not visit
-// nested manifests that the current version of the repository names itself.
+func (r *reach) reset() {
+	r.nested, r.walked, r.absent, r.referrers, r.whole = nil, nil, nil, nil, false
+}
+
+// walk adds the manifests in todo and those that they name.
 func (r *reach) walk(ctx context.Context, current *repository, todo []ocispec.Descriptor) error {
 	for len(todo) > 0 {
 		if err := ctx.Err(); err != nil {
@@ -207,14 +236,13 @@ func (r *reach) walk(ctx context.Context, current *repository, todo []ocispec.De
 		}
 		d := todo[0]
 		todo = todo[1:]
-		if !r.whole && !manifest.Index(d.MediaType) && d.MediaType != "" {
+		if r.walked[idOf(d)] || !r.whole && !manifest.Index(d.MediaType) && d.MediaType != "" {
 			continue
 		}
-		if current.manifest(d.Digest) == nil {
-			// An index still names a manifest that was deleted.
-			if _, err := r.layout.disk.stat(r.layout.path(blobPath(d.Digest))); err != nil {
-				continue
-			}
+		r.walked[idOf(d)] = true
+		if current.manifest(d.Digest) == nil && !r.layout.exists(d.Digest) {
+			r.absent[idOf(d)] = true
+			continue
 		}
 		f := r.layout.factsOf(d)
 		if f == nil {
@@ -222,22 +250,31 @@ func (r *reach) walk(ctx context.Context, current *repository, todo []ocispec.De
 			continue
 		}
 		if r.whole && f.subject != "" {
-			r.addReferrer(d, f)
+			r.addReferrer(current, d)
 		}
 		for _, child := range f.children {
-			if _, ok := r.nested[child.Digest]; ok {
-				continue
+			if old, ok := r.nested[child.Digest]; !ok || child.MediaType < old.MediaType {
+				r.nested[child.Digest] = child
 			}
-			r.nested[child.Digest] = child
-			if current.manifest(child.Digest) == nil {
-				todo = append(todo, child)
-			}
+			todo = append(todo, child)
 		}
 	}
 	return nil
 }
 
-func (r *reach) addReferrer(d ocispec.Descriptor, f *facts) {
+// addReferrer lists a manifest as the repository has it, which may be under
+// another media type than that of the given descriptor.
+func (r *reach) addReferrer(current *repository, d ocispec.Descriptor) {
+	if child, ok := r.nested[d.Digest]; ok {
+		d = child
+	}
+	if e := current.manifest(d.Digest); e != nil {
+		d = e.descriptor()
+	}
+	f := r.layout.factsOf(d)
+	if f == nil || f.subject == "" {
+		return
+	}
 	listed := f.referrer
 	listed.MediaType, listed.Digest, listed.Size = d.MediaType, d.Digest, d.Size
 	list := r.referrers[f.subject]
@@ -268,30 +305,33 @@ func (r *reach) put(current *repository, m registry.Manifest) {
 		// The content is at hand and need not be read back.
 		r.layout.addFacts(d, m.Content)
 	}
+	delete(r.walked, idOf(d))
 	r.walk(context.Background(), current, []ocispec.Descriptor{d})
 }
 
-// delete removes a manifest that was deleted from the repository. The caller
-// has published an index that does not name it.
-func (r *reach) delete(d digest.Digest) {
+// delete removes a manifest that was deleted from the repository, which had it
+// as the descriptor says. The caller has published an index that does not name
+// it.
+func (r *reach) delete(d ocispec.Descriptor) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.nested == nil {
 		return
 	}
-	r.layout.mu.Lock()
-	f := r.layout.facts[d]
-	delete(r.layout.facts, d)
-	r.layout.mu.Unlock()
+	r.layout.mu.RLock()
+	f := r.layout.facts[idOf(d)]
+	r.layout.mu.RUnlock()
+	_, nested := r.nested[d.Digest]
+	delete(r.walked, idOf(d))
 	switch {
-	case f == nil && !r.whole:
-		// The manifest is not an index and names no others.
-	case f == nil, len(f.children) > 0:
+	case nested, f != nil && len(f.children) > 0, f == nil && r.whole:
 		// Other indexes may name the same manifests.
 		r.reset()
+	case f == nil:
+		// The manifest is not an index and names no others.
 	case f.subject != "":
 		list := r.referrers[f.subject]
-		if i, found := findReferrer(list, d); found {
+		if i, found := findReferrer(list, d.Digest); found {
 			r.referrers[f.subject] = slices.Delete(list, i, i+1)
 		}
 	}

@@ -7,8 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"iter"
-	"maps"
-	"slices"
 	"sync"
 
 	"github.com/opencontainers/go-digest"
@@ -88,20 +86,33 @@ func (s *Store) writable(repo string) error {
 	return s.checkNoImages(repo)
 }
 
-// forWriting returns the layout of a repository, which need not exist.
-func (s *Store) forWriting(repo string) (*imageLayout, error) {
+// change calls f with the layout of a repository, which need not exist. If f
+// fails, a repository that still does not exist leaves no trace.
+func (s *Store) change(repo string, f func(*imageLayout) error) error {
 	if err := s.writable(repo); err != nil {
-		return nil, err
+		return err
 	}
 	l, err := s.layout(repo)
-	if !errors.Is(err, fs.ErrNotExist) {
-		return l, err
+	if errors.Is(err, fs.ErrNotExist) {
+		var dir string
+		if dir, err = s.disk.dirFor(repo); err == nil {
+			l = s.add(repo, dir)
+		}
 	}
-	dir, err := s.disk.dirFor(repo)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return s.add(repo, dir), nil
+	s.mu.Lock()
+	l.changing++
+	s.mu.Unlock()
+	err = f(l)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l.changing--
+	if err != nil && l.changing == 0 && l != s.single && l.cur.Load() == nil {
+		delete(s.layouts, repo)
+	}
+	return err
 }
 
 // existingForWriting returns the layout of an existing repository that can be
@@ -177,57 +188,6 @@ func (s *Store) CreateBlob(_ context.Context, repo string, _ int64) (registry.Bl
 	return &blobWriter{store: s, repo: repo, file: file, temp: temp}, nil
 }
 
-// MountBlob implements [registry.Store]. In a tree, it creates a hard link, or
-// a copy where the file system has no links.
-func (s *Store) MountBlob(ctx context.Context, repo string, d digest.Digest, from string) error {
-	l, err := s.forWriting(repo)
-	if err != nil {
-		return err
-	}
-	if blobPath(d) == "" {
-		return missing(from, "blob", string(d))
-	}
-	if l == s.single {
-		return l.mountBlob(ctx, repo, d)
-	}
-	if from == repo {
-		_, err := l.statBlob(ctx, repo, d)
-		return err
-	}
-	if from != "" {
-		return s.mountFrom(ctx, l, d, from)
-	}
-	// Try the repositories that were used before, which takes no walk.
-	s.mu.RLock()
-	names := slices.Collect(maps.Keys(s.layouts))
-	s.mu.RUnlock()
-	for _, name := range names {
-		if err := s.mountFrom(ctx, l, d, name); !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-	}
-	for name, err := range s.Repositories(ctx, "") {
-		if err != nil {
-			return err
-		}
-		if err := s.mountFrom(ctx, l, d, name); !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-	}
-	return fmt.Errorf("blob %s: %w", d, fs.ErrNotExist)
-}
-
-// mountFrom mounts a blob from another repository of a tree.
-func (s *Store) mountFrom(ctx context.Context, l *imageLayout, d digest.Digest, from string) error {
-	_, err := read(s, from, func(src *imageLayout) (struct{}, error) {
-		if _, err := src.statBlob(ctx, from, d); err != nil || src == l {
-			return struct{}{}, err
-		}
-		return struct{}{}, l.linkBlob(ctx, l.name, d, src)
-	})
-	return err
-}
-
 // DeleteBlob implements [registry.Store]. In one layout, it deletes the blob
 // from all repositories. If a manifest of another repository needs the blob,
 // the error wraps [errors.ErrUnsupported]. A manifest is not a blob unless it
@@ -258,12 +218,8 @@ func (s *Store) GetManifest(ctx context.Context, repo, reference string) (regist
 // index.json. The check may read from the store but must not write to it. The
 // store calls check again if another program changes index.json in the
 // meantime.
-func (s *Store) PutManifest(_ context.Context, repo string, m registry.Manifest, tags []string, check func(tag string, current digest.Digest) error) error {
-	l, err := s.forWriting(repo)
-	if err != nil {
-		return err
-	}
-	return l.putManifest(repo, m, tags, check)
+func (s *Store) PutManifest(ctx context.Context, repo string, m registry.Manifest, tags []string, check func(tag string, current digest.Digest) error) error {
+	return s.change(repo, func(l *imageLayout) error { return l.putManifest(ctx, repo, m, tags, check) })
 }
 
 // DeleteManifest implements [registry.Store]. It removes the file of the
@@ -279,12 +235,12 @@ func (s *Store) DeleteManifest(ctx context.Context, repo string, d digest.Digest
 }
 
 // DeleteTag implements [registry.Store].
-func (s *Store) DeleteTag(_ context.Context, repo, tag string) error {
+func (s *Store) DeleteTag(ctx context.Context, repo, tag string) error {
 	l, err := s.existingForWriting(repo)
 	if err != nil {
 		return err
 	}
-	return l.deleteTag(repo, tag)
+	return l.deleteTag(ctx, repo, tag)
 }
 
 // Tags implements [registry.Store].

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -159,7 +160,9 @@ func (t *temps) write(content []byte) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	_, err = f.Write(content)
+	if _, err = f.Write(content); err == nil && t.disk.sync {
+		err = f.Sync()
+	}
 	if closeErr := f.Close(); err == nil {
 		err = closeErr
 	}
@@ -172,8 +175,9 @@ func (t *temps) write(content []byte) (string, error) {
 
 // settle sets the modification time of a complete temporary file to a time in
 // the past, so that any later change results in another time. It returns the
-// file info, and whether the file system supports such times.
-func (t *temps) settle(temp string) (fs.FileInfo, bool, error) {
+// file info, and whether the file system supports such times. See mark for
+// marked.
+func (t *temps) settle(temp string, marked bool) (fs.FileInfo, bool, error) {
 	root := t.disk.root
 	info, err := root.Stat(temp)
 	if err != nil {
@@ -182,8 +186,11 @@ func (t *temps) settle(temp string) (fs.FileInfo, bool, error) {
 	// The random part gives another time to the next file with the same size,
 	// which may even get the same inode.
 	at := mark(info.ModTime().Add(-clockStep - rand.N(100*time.Millisecond)))
+	if !marked {
+		at = at.Add(-markStep / 2)
+	}
 	if err := root.Chtimes(temp, time.Time{}, at); err != nil {
-		return nil, false, err
+		return info, false, nil // Some network file systems do not let times be set.
 	}
 	if info, err = root.Stat(temp); err != nil {
 		return nil, false, err
@@ -195,11 +202,46 @@ func (t *temps) settle(temp string) (fs.FileInfo, bool, error) {
 // It creates the directory if necessary.
 func (t *temps) rename(temp, name string) error {
 	err := retry(func() error { return t.disk.root.Rename(temp, name) })
-	if !errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) {
+		dir := path.Dir(name)
+		made := t.disk.firstMissing(dir)
+		if err := t.disk.root.MkdirAll(dir, 0o755); err != nil {
+			return err
+		}
+		err = retry(func() error { return t.disk.root.Rename(temp, name) })
+		for ; err == nil && t.disk.sync && made != "" && dir != path.Dir(made); dir = path.Dir(dir) {
+			err = t.syncDir(path.Dir(dir))
+		}
+	}
+	if err != nil {
 		return err
 	}
-	if err := t.disk.root.MkdirAll(path.Dir(name), 0o755); err != nil {
+	return t.syncDir(path.Dir(name))
+}
+
+// sync writes a file through to the disk, if the store syncs.
+func (t *temps) sync(name string) error {
+	if !t.disk.sync {
+		return nil
+	}
+	f, err := t.disk.root.OpenFile(name, os.O_RDWR, 0)
+	if err != nil {
 		return err
 	}
-	return retry(func() error { return t.disk.root.Rename(temp, name) })
+	defer f.Close()
+	return f.Sync()
+}
+
+// syncDir writes the names in a directory through to the disk, if the store
+// syncs and the system can do that.
+func (t *temps) syncDir(name string) error {
+	if !t.disk.sync || runtime.GOOS == "windows" {
+		return nil
+	}
+	f, err := t.disk.root.Open(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return f.Sync()
 }

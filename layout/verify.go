@@ -38,6 +38,15 @@ type verdict struct {
 	err  error
 }
 
+// hasVerdict reports whether the content of the file of a blob was right when
+// it was last verified.
+func (l *imageLayout) hasVerdict(d digest.Digest) bool {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	v := l.verdicts[d]
+	return v.file != nil && v.err == nil
+}
+
 // openVerified opens the file of a blob. It verifies the content first, unless
 // the file is unchanged since an earlier verification.
 func (l *imageLayout) openVerified(ctx context.Context, d digest.Digest, name string) (io.ReadSeekCloser, error) {
@@ -52,7 +61,7 @@ func (l *imageLayout) openVerified(ctx context.Context, d digest.Digest, name st
 	if !ok {
 		f = &seeker{file: file, size: info.Size(), open: func() (fs.File, error) { return l.disk.FS.Open(name) }}
 	}
-	if v.err != nil || !sameFile(v.file, info) {
+	if v.err != nil || !sameFile(v.file, info) || l.disk.verify {
 		if err := l.verify(ctx, d, name, f, info); err != nil {
 			f.Close()
 			return nil, err
@@ -68,7 +77,7 @@ func (l *imageLayout) verify(ctx context.Context, d digest.Digest, name string, 
 	for {
 		l.mu.Lock()
 		v, busy := l.verdicts[d], l.verifying[d]
-		if sameFile(v.file, info) {
+		if sameFile(v.file, info) && !l.disk.verify {
 			l.mu.Unlock()
 			return v.err
 		}

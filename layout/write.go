@@ -1,18 +1,22 @@
 package layout
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"path"
+	"slices"
 	"sync"
 
 	"github.com/opencontainers/go-digest"
 )
 
 // writes holds the writes that wait for a layout. The first caller to get the
-// lock writes for all that wait.
+// lock on the layout, the leader, writes for all that wait.
 type writes struct {
-	leading sync.Mutex
+	// leading holds a value while there is a leader.
+	leading chan struct{}
 
 	mu    sync.Mutex
 	queue []*write
@@ -24,81 +28,190 @@ type writes struct {
 // A write is a change to an index. The leader calls apply while it holds the
 // lock on the layout, with a draft of the current index. Apply either changes
 // the draft or returns an error. The leader calls after once the new index is
-// on disk.
+// on disk, or undo, unless that is nil, if the write fails.
 type write struct {
 	apply func(*draft) (after func() error, err error)
 	after func() error
+	undo  func()
 
-	// done and err are guarded by writes.leading.
-	done bool
+	done chan struct{} // closed once err is set
 	err  error
 }
 
 // write makes a change, together with the changes of other callers.
-func (l *imageLayout) write(apply func(*draft) (after func() error, err error)) error {
-	w := &write{apply: apply}
+func (l *imageLayout) write(ctx context.Context, apply func(*draft) (after func() error, err error)) error {
+	return l.make(ctx, &write{apply: apply})
+}
+
+// make makes a change. If ctx ends before the layout can be locked, the change
+// is not made.
+func (l *imageLayout) make(ctx context.Context, w *write) error {
+	w.done = make(chan struct{})
 	l.writes.mu.Lock()
 	l.writes.queue = append(l.writes.queue, w)
 	l.writes.mu.Unlock()
-
-	l.writes.leading.Lock()
-	defer l.writes.leading.Unlock()
-	if w.done {
+	select {
+	case <-w.done:
+		return w.err
+	case l.writes.leading <- struct{}{}:
+		defer func() { <-l.writes.leading }()
+	case <-ctx.Done():
+		if l.writes.withdraw(w) {
+			return fmt.Errorf("waiting to write %s: %w", l.path(indexFile), ctx.Err())
+		}
+		<-w.done // Another leader is making the change.
 		return w.err
 	}
-	l.writes.mu.Lock()
-	batch := l.writes.queue
-	l.writes.queue = nil
-	l.writes.mu.Unlock()
-	defer func() {
-		for _, w := range batch {
-			if !w.done {
-				// An apply function has panicked, probably that of another
-				// caller.
-				w.done, w.err = true, errors.New("a concurrent write panicked")
-			}
-		}
-	}()
+	select {
+	case <-w.done: // by the leader before
+		return w.err
+	default:
+	}
+	unlock, err := l.lock(ctx)
+	if err != nil && ctx.Err() != nil && l.writes.withdraw(w) {
+		return err
+	}
+	batch := l.writes.take()
+	if err != nil {
+		finish(batch, err)
+		return err
+	}
+	defer unlock()
 	l.lead(batch)
 	return w.err
+}
+
+// withdraw removes a write from the queue. It returns false if a leader has
+// taken the write.
+func (ws *writes) withdraw(w *write) bool {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	i := slices.Index(ws.queue, w)
+	if i < 0 {
+		return false
+	}
+	ws.queue = slices.Delete(ws.queue, i, i+1)
+	return true
+}
+
+// take returns the queue and empties it.
+func (ws *writes) take() []*write {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	batch := ws.queue
+	ws.queue = nil
+	return batch
+}
+
+// finish ends the writes that have not failed before with an error, or without
+// one.
+func finish(batch []*write, err error) {
+	for _, w := range batch {
+		if w.err == nil {
+			w.err = err
+		}
+		if w.err != nil && w.undo != nil {
+			w.undo()
+		}
+		close(w.done)
+	}
+}
+
+// lock locks the layout, and creates its directory if necessary. Unlock removes
+// the directory again if it still has no files.
+func (l *imageLayout) lock(ctx context.Context) (unlock func(), err error) {
+	created := ""
+	if l.cur.Load() == nil {
+		created = l.disk.firstMissing(l.dir)
+	}
+	clean := func() {
+		if created == "" {
+			return
+		}
+		algorithm := l.path(blobsDir + "/" + string(digest.Canonical))
+		for dir := algorithm; l.disk.root.Remove(dir) == nil && dir != l.path(blobsDir); {
+			dir = path.Dir(dir)
+		}
+		for dir := l.dir; l.disk.root.Remove(dir) == nil && dir != created; {
+			dir = path.Dir(dir)
+		}
+	}
+	release, locked, err := l.disk.lock(ctx, l.dir)
+	if err != nil {
+		clean()
+		return nil, err
+	}
+	l.unlocked = !locked
+	if !locked {
+		l.disk.warnUnlocked()
+	}
+	return func() {
+		clean()
+		release()
+	}, nil
+}
+
+// firstMissing returns the highest directory on the path of dir that does not
+// exist, or "" if dir exists.
+func (d *disk) firstMissing(dir string) (missing string) {
+	for ; dir != "."; dir = path.Dir(dir) {
+		if _, err := d.root.Lstat(dir); !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		missing = dir
+	}
+	return missing
 }
 
 // lead makes the changes of a batch. Files of manifests appear before the index
 // that names them, and disappear after the index that does not.
 func (l *imageLayout) lead(batch []*write) {
-	finish := func(err error) {
+	ended := false
+	defer func() {
+		if !ended {
+			// An apply function has panicked, perhaps that of another caller.
+			finish(batch, errors.New("a concurrent write panicked"))
+		}
+	}()
+	err := l.applyAgain(batch)
+	if err != nil && len(batch) > 1 {
+		// The index may be too large for the disk with all changes, and not
+		// with some of them.
 		for _, w := range batch {
-			if w.err == nil {
-				w.err = err
-			}
-			w.done = true
+			w.err = l.applyAlone(w)
 		}
-	}
-	unlock, locked, err := l.disk.lock(l.dir)
-	if err != nil {
-		finish(err)
-		return
-	}
-	defer unlock()
-	if !locked && l.disk.warn != nil {
-		l.disk.warn(l.dir, fmt.Errorf("%s cannot be locked: processes that write to it at the same time may lose each other's tags", l.dir))
-	}
-	for try := 1; ; try++ {
-		err = l.apply(batch)
-		if err != errOverwritten || try == maxReads {
-			break
-		}
-	}
-	if err != nil {
-		finish(err)
-		return
+		err = nil
 	}
 	for _, w := range batch {
-		if w.err == nil && w.after != nil {
+		if err == nil && w.err == nil && w.after != nil {
 			w.err = w.after()
 		}
 	}
-	finish(nil)
+	ended = true
+	finish(batch, err)
+}
+
+// applyAlone applies and publishes one write.
+func (l *imageLayout) applyAlone(w *write) error {
+	err := l.applyAgain([]*write{w})
+	if err == nil {
+		err = w.err
+	}
+	if err != nil && w.undo != nil {
+		w.undo() // The next write may need the space.
+	}
+	return err
+}
+
+// applyAgain applies a batch until no other program has replaced index.json
+// meanwhile.
+func (l *imageLayout) applyAgain(batch []*write) (err error) {
+	for range maxReads {
+		if err = l.apply(batch); err != errOverwritten {
+			break
+		}
+	}
+	return err
 }
 
 // errOverwritten reports that another program has replaced index.json since it
@@ -173,7 +286,7 @@ func (l *imageLayout) publish(d *draft, isNew bool, read fs.FileInfo) error {
 	if err != nil {
 		return err
 	}
-	info, settled, err := l.disk.temps.settle(temp)
+	info, settled, err := l.disk.temps.settle(temp, !l.unlocked)
 	if err == nil {
 		x.file = info
 		x.settled.Store(settled)
@@ -199,7 +312,7 @@ func (l *imageLayout) publish(d *draft, isNew bool, read fs.FileInfo) error {
 	}
 	l.loading.Lock()
 	l.cur.Store(x)
-	if isMarked(x.file) {
+	if isMarked(x.file) || l.unlocked {
 		l.remember(d.added)
 	}
 	l.loading.Unlock()

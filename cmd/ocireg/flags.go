@@ -45,6 +45,7 @@ type settings struct {
 	readOnly   bool
 
 	referrersTags bool
+	sync          bool
 
 	addr    string
 	tls     bool
@@ -66,6 +67,7 @@ func parse(args []string, help io.Writer) (*settings, error) {
 	fs.StringVar(&s.repository, "repository", "", "if DIR is one layout: the `NAME` of the repository of its tags that have no repository\n(default the name of DIR)")
 	fs.StringVar(&s.tag, "tag", "", "give `TAG` to the image of each layout if it is the only one there and has no tag")
 	fs.BoolVar(&s.referrersTags, "referrers-tags", false, "keep the tags of referrers in layouts, for tools that do not find referrers otherwise")
+	fs.BoolVar(&s.sync, "sync", false, "write pushes through to the disk before answering, to survive power failures; this is slow")
 	fs.BoolVar(&s.tls, "tls", false, "serve HTTPS with a new certificate for localhost, 127.0.0.1, ::1 and the host of -addr")
 	fs.StringVar(&s.tlsDir, "tls-dir", "", "write the certificates to `DIR`; clients have to trust ca.crt there; implies -tls\n(default a temporary directory)")
 	fs.BoolVar(&s.quiet, "quiet", false, "log no requests")
@@ -188,6 +190,8 @@ func parse(args []string, help io.Writer) (*settings, error) {
 		return nil, errors.New("-tag needs DIR")
 	case s.dir == "" && s.referrersTags:
 		return nil, errors.New("-referrers-tags needs DIR")
+	case s.dir == "" && s.sync:
+		return nil, errors.New("-sync needs DIR")
 	}
 	return s, nil
 }

@@ -113,6 +113,7 @@ func TestBadCommandLine(t *testing.T) {
 		{[]string{"a", "-read-only"}, "-read-only comes after DIR; put flags before it"},
 		{[]string{""}, "DIR is an empty string; leave it out for a registry in memory"},
 		{[]string{"-repository", "app"}, "-repository needs DIR"},
+		{[]string{"-sync"}, "-sync needs DIR"},
 		{[]string{"-user", "ci"}, `invalid value "ci" for flag -user: want NAME:PASSWORD; ocireg -h lists the flags`},
 		{[]string{"-user", "anonymous:x"}, `"anonymous" cannot be the name of a user; ocireg -h shows the usage`},
 		{[]string{"-allow", "ci fly **"}, `invalid value "ci fly **" for flag -allow: rule "ci fly **": "fly" is not pull, push, delete, list or *; ocireg -h lists the flags`},
@@ -135,7 +136,7 @@ func TestHelp(t *testing.T) {
 		require.True(t, strings.HasPrefix(stdout.String(), "Usage: ocireg [flags] [DIR]\n"))
 		for _, name := range []string{
 			"addr", "any-manifest", "log", "manifest-limit", "min-chunk", "no-anonymous-mount", "no-catalog", "no-delete",
-			"no-mount", "no-referrers", "no-single-post", "page-size", "quiet", "read-only", "referrers-tags", "repository", "sparse", "tag", "tls",
+			"no-mount", "no-referrers", "no-single-post", "page-size", "quiet", "read-only", "referrers-tags", "repository", "sparse", "sync", "tag", "tls",
 			"tls-dir", "upload-expiry", "warning", "no-schema-version", "shared-blobs", "absolute-locations", "path-prefix",
 		} {
 			require.Contains(t, stdout.String(), "\n  -"+name)

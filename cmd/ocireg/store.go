@@ -24,6 +24,9 @@ func (s *settings) openStore(logger *log.Logger) (store registry.Store, close fu
 	if s.referrersTags {
 		opts = append(opts, layout.ReferrersTags())
 	}
+	if s.sync {
+		opts = append(opts, layout.Sync())
+	}
 	if s.repository != "" {
 		opts = append(opts, layout.Repository(s.repository))
 	}

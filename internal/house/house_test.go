@@ -34,6 +34,7 @@ var rooms = []struct {
 	{"memstore", []string{"."}},
 	{"layout", []string{"."}},
 	{"internal/remote", []string{"."}},
+	{"internal/differential", []string{".", "memstore", "layout"}},
 	{"registrytest/content", []string{"."}},
 	{"registrytest/journal", []string{"."}},
 	{"registrytest/fault", []string{"."}},

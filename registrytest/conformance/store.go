@@ -29,7 +29,7 @@ import (
 //
 // The repositories of some stores have their blobs in common. Such a store has
 // a method SharesBlobs() bool that returns true, and Store skips the rules about
-// blobs that belong to one repository.
+// blobs that belong to one repository, and about repositories without manifests.
 //
 //	func TestStore(t *testing.T) {
 //		conformance.Store(t, func(t *testing.T) registry.Store {
@@ -73,6 +73,17 @@ func (t *storeTest) sharesBlobs() bool {
 func (t *storeTest) needsOwnBlobs() {
 	if t.sharesBlobs() {
 		t.Skip("the repositories of this store have their blobs in common")
+	}
+}
+
+// add adds a repository: with a blob or, if that is not enough in this store,
+// with a manifest.
+func (t *storeTest) add(repo string) {
+	t.Helper()
+	if t.sharesBlobs() {
+		t.put(repo, t.image(repo, imageSpec{}))
+	} else {
+		t.push(repo, t.bytes(10))
 	}
 }
 

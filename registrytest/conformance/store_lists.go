@@ -44,7 +44,7 @@ var listRules = []rule{
 		}
 	}},
 	{"repository without tags has none", func(t *storeTest) {
-		t.push("blobs/only", t.bytes(10))
+		t.add("blobs/only")
 		t.wantTags("blobs/only")
 		t.put("untagged", t.image("untagged", imageSpec{}))
 		t.wantTags("untagged")
@@ -53,7 +53,7 @@ var listRules = []rule{
 		repos := []string{"b", "a", "a/b", "a-b", "a.b", "a__b", "a0", "ab", "a/b/c", "a/b-c", "z/y/x", "0", "tags/list", "manifests"}
 		for i, repo := range repos {
 			if i%2 == 0 {
-				t.push(repo, t.bytes(10))
+				t.add(repo)
 			} else {
 				t.put(repo, t.image(repo, imageSpec{}))
 			}
@@ -62,6 +62,7 @@ var listRules = []rule{
 		t.wantList("Repositories", repos, func(after string) iter.Seq2[string, error] { return t.store.Repositories(t.ctx, after) })
 	}},
 	{"repository exists with its first blob or manifest", func(t *storeTest) {
+		t.needsOwnBlobs()
 		t.wantNoRepository("pushed")
 		d := t.push("pushed", t.bytes(10))
 		t.wantRepositories("", "pushed")
@@ -162,7 +163,7 @@ var listRules = []rule{
 	}},
 	{"list may be left early", func(t *storeTest) {
 		t.put("app", t.image("app", imageSpec{}), "v1", "v2", "v3")
-		t.push("other", t.bytes(10))
+		t.add("other")
 		subject := t.image("app", imageSpec{}).Digest
 		t.referrers("app", subject, 3)
 		leave(t, "Repositories", t.store.Repositories(t.ctx, ""))
@@ -174,13 +175,13 @@ var listRules = []rule{
 	{"store may be used while it is listed", func(t *storeTest) {
 		m := t.image("app", imageSpec{})
 		t.put("app", m, "v1", "v2", "v3")
-		t.push("other", t.bytes(10))
+		t.add("other")
 		subject := t.image("app", imageSpec{}).Digest
 		referrers := t.referrers("app", subject, 3)
 		use := func(t *storeTest) {
 			t.wantManifest("app", m, "v3")
 			t.put("app", t.image("app", imageSpec{}), "v0")
-			t.push("a", t.bytes(10))
+			t.add("a")
 			t.wantReferrers("app", subject, referrers...)
 		}
 		for name, list := range map[string]func(t *storeTest) int{

@@ -86,6 +86,7 @@ var manifestRules = []rule{
 		}
 		t.copyBlobs("app", "app/other", m)
 		t.put("app/other", m, "v1")
+		t.add("app")
 		t.deleteManifest("app", m.Digest)
 		t.wantManifest("app/other", m, "v1")
 		t.wantTags("app")
@@ -249,6 +250,7 @@ var manifestRules = []rule{
 		subject := t.image("app", imageSpec{}).Digest
 		a, b := t.image("app", imageSpec{subject: subject, noMediaType: true}), t.image("app", imageSpec{subject: subject})
 		t.put("app", a, "taken")
+		t.add("blobs/only")
 		t.copyBlobs("app", "blobs/only", b)
 		docker := a
 		docker.MediaType = manifest.DockerManifest

@@ -1,0 +1,217 @@
+package differential
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/layout"
+	"github.com/ocireg/registry/memstore"
+)
+
+// A Config is a kind of store, with the model that it is compared to.
+type Config struct {
+	Name string
+
+	repos   []string
+	stores  int  // the number of stores that have the directory open
+	layout  bool // one layout, and not a tree
+	memory  bool // compare with memory, and not with the model
+	overlap bool // content that is manifest and blob
+	sparse  bool
+}
+
+// Configs returns all kinds.
+func Configs() []Config {
+	one, two := []string{"app"}, []string{"app", "team/app"}
+	return []Config{
+		{Name: "tree and memory", repos: two, stores: 1, memory: true},
+		{Name: "tree and memory, sparse", repos: two, stores: 1, memory: true, sparse: true},
+		{Name: "tree", repos: two, stores: 1, overlap: true},
+		{Name: "tree, sparse", repos: two, stores: 1, overlap: true, sparse: true},
+		{Name: "tree, two processes", repos: two, stores: 2},
+		{Name: "layout of one repository", repos: one, stores: 1, layout: true, overlap: true},
+		{Name: "layout of one repository, sparse", repos: one, stores: 1, layout: true, overlap: true, sparse: true},
+		{Name: "layout of two repositories", repos: two, stores: 1, layout: true, overlap: true},
+		{Name: "layout of two repositories, sparse", repos: two, stores: 1, layout: true, overlap: true, sparse: true},
+		{Name: "layout of two repositories, two processes", repos: two, stores: 2, layout: true, sparse: true},
+	}
+}
+
+// sequenceLength is the number of steps of a sequence.
+const sequenceLength = 40
+
+// Run runs the sequence with the seed in directories below dir. It returns an
+// error that describes the shortest sequence found with a difference, or nil if
+// all responses are equal.
+func (c Config) Run(dir string, seed uint64) error {
+	rng := rand.New(rand.NewPCG(seed, 0))
+	u := newUniverse(rng, c.repos, c.overlap)
+	steps := u.steps(rng, sequenceLength, seed%2 == 0)
+	difference, at, err := c.compare(dir, u, steps, seed)
+	if err != nil || difference == "" {
+		return err
+	}
+	steps = steps[:at+1]
+	for i := at - 1; i >= 0; i-- {
+		shorter := slices.Delete(slices.Clone(steps), i, i+1)
+		if d, at, err := c.compare(dir, u, shorter, seed); err != nil {
+			return err
+		} else if d != "" {
+			difference, steps = d, shorter[:at+1]
+			i = min(i, at)
+		}
+	}
+	var b strings.Builder
+	for _, s := range steps {
+		fmt.Fprintf(&b, "  %s\n", s)
+	}
+	text := u.shorten(b.String() + difference)
+	return fmt.Errorf("%s, seed %d: after %d steps\n%s%s", c.Name, seed, len(steps), text, u.mentioned(text))
+}
+
+// compare runs steps against the stores and the model. It returns the first
+// difference and the step at which it appeared, or "" if there is none.
+func (c Config) compare(dir string, u *universe, steps []step, seed uint64) (difference string, at int, err error) {
+	r := &runner{Config: c}
+	if r.dir, err = os.MkdirTemp(dir, "differential-"); err != nil {
+		return "", 0, err
+	}
+	defer os.RemoveAll(r.dir)
+	defer func() {
+		if closeErr := r.close(); err == nil {
+			err = closeErr
+		}
+	}()
+	if err := r.begin(); err != nil {
+		return "", 0, err
+	}
+	for i, s := range steps {
+		switch {
+		case s.reopen:
+			err = r.reopen()
+		case s.sweep:
+			for i, read := range u.read(rand.New(rand.NewPCG(s.chance, 0))) {
+				read.chance = uint64(i)
+				if difference, err = r.step(read); difference != "" || err != nil {
+					break
+				}
+			}
+		default:
+			difference, err = r.step(s)
+		}
+		if err != nil {
+			return "", i, fmt.Errorf("%s, seed %d: %s: %w", c.Name, seed, s, err)
+		}
+		if difference != "" {
+			return difference, i, nil
+		}
+	}
+	return "", 0, nil
+}
+
+// A runner is the state of one comparison.
+type runner struct {
+	Config
+	dir      string
+	stores   []*layout.Store
+	model    registry.Store
+	handlers []http.Handler // of the stores
+	want     http.Handler   // of the model
+}
+
+func (r *runner) begin() error {
+	switch {
+	case r.memory:
+		r.model = memstore.New()
+	case r.layout:
+		r.model = newLayout(r.repos[0])
+	default:
+		r.model = newTree()
+	}
+	if r.layout {
+		marker := []byte(`{"imageLayoutVersion":"1.0.0"}`)
+		if err := os.WriteFile(r.dir+"/oci-layout", marker, 0o644); err != nil {
+			return err
+		}
+	}
+	return r.open()
+}
+
+func (r *runner) open() error {
+	opts := []registry.Option{}
+	if r.sparse {
+		opts = append(opts, registry.WithSparseManifests())
+	}
+	r.want = registry.New(r.model, opts...)
+	for range r.Config.stores {
+		s, err := layout.Open(r.dir, layout.Repository(r.repos[0]))
+		if err != nil {
+			return err
+		}
+		r.stores = append(r.stores, s)
+		r.handlers = append(r.handlers, registry.New(s, opts...))
+	}
+	return nil
+}
+
+func (r *runner) close() error {
+	for _, s := range r.stores {
+		if err := s.Close(); err != nil {
+			return err
+		}
+	}
+	r.stores, r.handlers = nil, nil
+	return nil
+}
+
+func (r *runner) reopen() error {
+	if err := r.close(); err != nil {
+		return err
+	}
+	if m, ok := r.model.(*model); ok {
+		m.Reopen()
+	}
+	return r.open()
+}
+
+// step runs one step against the model and a store, and returns the difference.
+func (r *runner) step(s step) (string, error) {
+	want, err := s.run(r.want)
+	if err != nil {
+		return "", err
+	}
+	got, err := s.run(r.handlers[s.chance%uint64(len(r.handlers))])
+	if err != nil || got == want {
+		return "", err
+	}
+	return fmt.Sprintf("%s\nwant %sgot  %s", s, want, got), nil
+}
+
+// shorten replaces the digests of a text by short names.
+func (u *universe) shorten(text string) string {
+	var names []string
+	for i, b := range u.blobs {
+		names = append(names, string(b.digest), fmt.Sprintf("blob-%d", i))
+	}
+	for i, m := range u.manifests {
+		names = append([]string{string(m.digest), fmt.Sprintf("manifest-%d", i)}, names...)
+	}
+	return strings.NewReplacer(names...).Replace(text)
+}
+
+// mentioned returns the manifests that the text mentions.
+func (u *universe) mentioned(text string) string {
+	list := ""
+	for i := len(u.manifests) - 1; i >= 0; i-- {
+		if name := fmt.Sprintf("manifest-%d", i); strings.Contains(text+list, name) {
+			m := u.manifests[i]
+			list += u.shorten(fmt.Sprintf("%s is %s:\n  %s\n", name, m.mediaType, m.content))
+		}
+	}
+	return list
+}

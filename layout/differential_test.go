@@ -1,0 +1,27 @@
+package layout_test
+
+import (
+	"flag"
+	"testing"
+
+	"github.com/ocireg/registry/internal/differential"
+)
+
+var sequences = flag.Uint64("sequences", 20, "the number of random sequences that are compared with a model, for each kind of store")
+
+// TestDifferential compares the responses to random sequences of requests with
+// those of a model.
+func TestDifferential(t *testing.T) {
+	t.Parallel()
+	for _, c := range differential.Configs() {
+		t.Run(c.Name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			for seed := range *sequences {
+				if err := c.Run(dir, seed); err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,309 @@
+package layout
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ocireg/registry"
+)
+
+// noSpace is a file system on which index.json can have a limited size.
+type noSpace struct {
+	files
+	limit int64
+}
+
+func (n noSpace) Rename(oldname, newname string) error {
+	if info, err := n.Stat(oldname); err == nil && info.Size() > n.limit && strings.HasSuffix(newname, indexFile) {
+		return &os.LinkError{Op: "rename", Old: oldname, New: newname, Err: syscall.ENOSPC}
+	}
+	return n.files.Rename(oldname, newname)
+}
+
+// TestWritesOfABatchFailAlone makes a delete and a put in one batch on a full
+// disk. Only the put fails, and leaves no file.
+func TestWritesOfABatchFailAlone(t *testing.T) {
+	t.Parallel()
+	s, dir := openTree(t)
+	put(t, s, 0, "v0")
+	put(t, s, 1, "v1")
+	info, err := os.Stat(filepath.Join(dir, "app", indexFile))
+	require.NoError(t, err)
+	s.disk.root = noSpace{s.disk.root, info.Size()}
+	ctx := t.Context()
+	putIt := func(i int) func() error {
+		return func() error { return s.PutManifest(ctx, "app", numbered(i), []string{fmt.Sprintf("tag-%d", i)}, nil) }
+	}
+	errs := together(t, s,
+		putIt(2),
+		func() error { return s.DeleteTag(ctx, "app", "v0") },
+		putIt(3),
+		func() error { return s.DeleteManifest(ctx, "app", numbered(1).Digest) },
+	)
+	require.ErrorIs(t, errs[0], syscall.ENOSPC)
+	require.NoError(t, errs[1])
+	require.ErrorIs(t, errs[2], syscall.ENOSPC)
+	require.NoError(t, errs[3])
+	for _, s := range []*Store{s, reopened(t, dir)} {
+		require.Empty(t, tagsIn(t, s, "app"))
+		for i, want := range []bool{true, false, false, false} {
+			_, err := s.GetManifest(ctx, "app", string(numbered(i).Digest))
+			require.Equal(t, want, err == nil, "manifest %d: %v", i, err)
+			_, err = s.StatBlob(ctx, "app", numbered(i).Digest)
+			require.ErrorIs(t, err, fs.ErrNotExist)
+		}
+	}
+	require.NoError(t, putIt(4)(), "there is space now")
+}
+
+func reopened(t *testing.T, dir string, opts ...Option) *Store {
+	s, err := Open(dir, opts...)
+	require.NoError(t, err)
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+func tagsIn(t *testing.T, s *Store, repo string) (tags []string) {
+	for tag, err := range s.Tags(t.Context(), repo, "") {
+		require.NoError(t, err)
+		tags = append(tags, tag)
+	}
+	return tags
+}
+
+// TestWaitingForALockEnds ends the contexts of writes that wait for another
+// store. They are not made. A write that waits longer is made.
+func TestWaitingForALockEnds(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		var told []string
+		s := reopened(t, dir, Warnings(func(err error) { told = append(told, err.Error()) }))
+		put(t, s, 0, "v0")
+		other := reopened(t, dir)
+		unlock, locked, err := other.disk.lock(t.Context(), "app")
+		require.NoError(t, err)
+		if !locked {
+			t.Skip("the file system has no locks")
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		errs := make([]error, 3)
+		var wg sync.WaitGroup
+		for i := range errs {
+			if i == 2 {
+				ctx = t.Context()
+			}
+			wg.Go(func() { errs[i] = s.PutManifest(ctx, "app", numbered(1), []string{fmt.Sprint("waiting-", i)}, nil) })
+			synctest.Wait()
+		}
+		time.Sleep(10 * time.Second)
+		unlock()
+		wg.Wait()
+		require.ErrorIs(t, errs[0], context.DeadlineExceeded)
+		require.ErrorIs(t, errs[1], context.DeadlineExceeded)
+		require.ErrorContains(t, errs[0], "waiting for the lock on app, which ")
+		require.NoError(t, errs[2])
+		require.Equal(t, []string{"v0", "waiting-2"}, tagsIn(t, s, "app"))
+		require.NotEmpty(t, told)
+		require.Contains(t, told[0], "waiting for the lock on app, which ")
+		if _, err := os.Stat("/proc/locks"); err == nil {
+			require.Contains(t, told[0], "another store of this process")
+		}
+	})
+}
+
+// TestNoLocks writes to one layout with two stores, on a file system without
+// locks. No tag is lost.
+func TestNoLocks(t *testing.T) {
+	t.Parallel()
+	a, dir := openTree(t)
+	var warnings []string
+	warn := Warnings(func(err error) { warnings = append(warnings, err.Error()) })
+	a.disk.lockError = syscall.ENOLCK
+	a.disk.warn = newWarner(func(err error) { warnings = append(warnings, err.Error()) })
+	put(t, a, 0)
+	if len(warnings) == 0 {
+		t.Skip("this system has other locks")
+	}
+	require.Equal(t, []string{"the file system has no locks: processes that write to one layout at the same time may lose each other's tags"}, warnings)
+	b := reopened(t, dir, warn)
+	require.Len(t, warnings, 1, "there are locks")
+	b.disk.lockError = syscall.ENOLCK
+
+	const tags = 60
+	var wg sync.WaitGroup
+	for name, s := range map[string]*Store{"a": a, "b": b} {
+		wg.Go(func() {
+			for i := range tags {
+				if err := s.PutManifest(t.Context(), "app", numbered(i%7), []string{fmt.Sprint(name, i)}, nil); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	for range 3 {
+		tagsIn(t, a, "app")
+		tagsIn(t, b, "app")
+	}
+	require.Len(t, tagsIn(t, reopened(t, dir), "app"), 2*tags)
+}
+
+// TestVerify overwrites a blob in place and sets its time back.
+func TestVerify(t *testing.T) {
+	t.Parallel()
+	s, dir := openTree(t)
+	put(t, s, 0)
+	d := digest.FromString("content")
+	name := filepath.Join(dir, "app", filepath.FromSlash(blobPath(d)))
+	require.NoError(t, os.WriteFile(name, []byte("content"), 0o644))
+	old := time.Now().Add(-time.Hour)
+	require.NoError(t, os.Chtimes(name, old, old))
+	verifying := reopened(t, dir, Verify())
+	get := func(s *Store) int {
+		w := httptest.NewRecorder()
+		registry.New(s).ServeHTTP(w, httptest.NewRequest("GET", "/v2/app/blobs/"+string(d), nil))
+		return w.Code
+	}
+	for range 2 {
+		require.Equal(t, http.StatusOK, get(s))
+		require.Equal(t, http.StatusOK, get(verifying))
+	}
+	require.NoError(t, os.WriteFile(name, []byte("CONTENT"), 0o644))
+	require.NoError(t, os.Chtimes(name, old, old))
+	require.Equal(t, http.StatusOK, get(s), "the file looks unchanged")
+	require.Equal(t, http.StatusNotFound, get(verifying))
+	_, err := verifying.StatBlob(t.Context(), "app", d)
+	require.ErrorIs(t, err, fs.ErrNotExist)
+	require.NoError(t, os.WriteFile(name, []byte("content"), 0o644))
+	require.Equal(t, http.StatusOK, get(verifying))
+}
+
+// noTimes is a file system on which modification times cannot be set.
+type noTimes struct{ files }
+
+func (noTimes) Chtimes(name string, _, _ time.Time) error {
+	return &fs.PathError{Op: "chtimes", Path: name, Err: syscall.EPERM}
+}
+
+func TestTimesThatCannotBeSet(t *testing.T) {
+	t.Parallel()
+	s, dir := openTree(t)
+	s.disk.root = noTimes{s.disk.root}
+	put(t, s, 0, "v0")
+	d := push(t, s, "app", "content")
+	require.NoError(t, s.MountBlob(t.Context(), "other", d, "app"))
+	put(t, s, 1, "v1")
+	for _, s := range []*Store{s, reopened(t, dir)} {
+		require.Equal(t, []string{"v0", "v1"}, tagsIn(t, s, "app"))
+		_, err := s.StatBlob(t.Context(), "other", d)
+		require.NoError(t, err)
+	}
+}
+
+func push(t *testing.T, s *Store, repo, content string) digest.Digest {
+	w, err := s.CreateBlob(t.Context(), repo, -1)
+	require.NoError(t, err)
+	_, err = io.WriteString(w, content)
+	require.NoError(t, err)
+	require.NoError(t, w.Commit(t.Context(), digest.FromString(content)))
+	require.NoError(t, w.Close())
+	return digest.FromString(content)
+}
+
+// TestFailedWritesLeaveNoTrace makes writes to new repositories fail. They
+// leave nothing in memory and nothing on disk.
+func TestFailedWritesLeaveNoTrace(t *testing.T) {
+	t.Parallel()
+	s, dir := openTree(t)
+	ctx := t.Context()
+	d := push(t, s, "app", "content")
+	none := digest.FromString("none")
+	refused := errors.New("refused")
+	for i := range 3 {
+		repo := fmt.Sprintf("new%d/x/y", i)
+		require.ErrorIs(t, s.MountBlob(ctx, repo, none, "app"), fs.ErrNotExist)
+		require.ErrorIs(t, s.MountBlob(ctx, repo, none, ""), fs.ErrNotExist)
+		require.ErrorIs(t, s.MountBlob(ctx, repo, d, "none"), fs.ErrNotExist)
+		require.ErrorIs(t, s.PutManifest(ctx, repo, numbered(0), nil, func(string, digest.Digest) error { return refused }), refused)
+		require.ErrorIs(t, s.DeleteManifest(ctx, repo, none), fs.ErrNotExist)
+	}
+	s.disk.root = noSpace{s.disk.root, 0}
+	require.ErrorIs(t, s.PutManifest(ctx, "new", numbered(0), nil, nil), syscall.ENOSPC)
+	require.Len(t, s.layouts, 1)
+	entries, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	require.Equal(t, []string{tempDir, "app"}, names)
+
+	empty, dir := openTree(t)
+	require.ErrorIs(t, empty.PutManifest(ctx, "a/b", numbered(0), nil, func(string, digest.Digest) error { return refused }), refused)
+	require.NoError(t, empty.Close())
+	reopened(t, dir)
+}
+
+// TestIdleUploadsHoldNoDescriptor begins many uploads.
+func TestIdleUploadsHoldNoDescriptor(t *testing.T) {
+	// Not parallel: the test counts file descriptors.
+	count := func() int {
+		entries, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Skip(err)
+		}
+		return len(entries)
+	}
+	s, _ := openTree(t)
+	h := registry.New(s)
+	send := func(method, target, body string) *httptest.ResponseRecorder {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest(method, target, strings.NewReader(body)))
+		return w
+	}
+	push(t, s, "app", "content")
+	before := count()
+	var locations []string
+	for range 50 {
+		location := send("POST", "/v2/app/blobs/uploads/", "").Header().Get("Location")
+		require.Equal(t, http.StatusAccepted, send("PATCH", location, "a").Code)
+		locations = append(locations, location)
+	}
+	require.LessOrEqual(t, count(), before)
+	for i, location := range locations {
+		require.Equal(t, http.StatusAccepted, send("PATCH", location, "b").Code)
+		algorithm := []digest.Algorithm{digest.SHA256, digest.SHA512}[i%2]
+		require.Equal(t, http.StatusCreated, send("PUT", location+"?digest="+string(algorithm.FromString("abc")), "c").Code)
+	}
+}
+
+// TestSync writes with the option Sync.
+func TestSync(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := reopened(t, dir, Sync())
+	d := push(t, s, "app", "content")
+	put(t, s, 0, "v0")
+	require.NoError(t, s.MountBlob(t.Context(), "team/other/app", d, "app"))
+	require.NoError(t, s.DeleteTag(t.Context(), "app", "v0"))
+	require.NoError(t, s.DeleteBlob(t.Context(), "app", d))
+	_, err := reopened(t, dir).StatBlob(t.Context(), "team/other/app", d)
+	require.NoError(t, err)
+}

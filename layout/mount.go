@@ -1,0 +1,78 @@
+package layout
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// MountBlob implements [registry.Store]. In a tree, it creates a hard link, or
+// a copy where the file system has no links. Without a repository to mount from,
+// it searches those whose blob it knows, and the first thousand others.
+func (s *Store) MountBlob(ctx context.Context, repo string, d digest.Digest, from string) error {
+	if err := s.writable(repo); err != nil {
+		return err
+	}
+	switch {
+	case blobPath(d) == "":
+		return missing(from, "blob", string(d))
+	case s.single != nil:
+		return s.single.mountBlob(ctx, repo, d)
+	case from != "":
+		return s.mountFrom(ctx, repo, d, from)
+	}
+	for name, err := range s.mightHave(ctx, d) {
+		if err != nil {
+			return err
+		}
+		if err := s.mountFrom(ctx, repo, d, name); !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return fmt.Errorf("blob %s: %w", d, fs.ErrNotExist)
+}
+
+// maxSearched is the number of repositories that a mount without a source
+// searches for the blob on disk.
+const maxSearched = 1000
+
+// mightHave yields the repositories of a tree in which MountBlob looks for a
+// blob: those whose blob this store has verified or received, and then others.
+func (s *Store) mightHave(ctx context.Context, d digest.Digest) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		s.mu.RLock()
+		var known []string
+		for name, l := range s.layouts {
+			if l.hasVerdict(d) {
+				known = append(known, name)
+			}
+		}
+		s.mu.RUnlock()
+		for _, name := range known {
+			if !yield(name, nil) {
+				return
+			}
+		}
+		searched := 0
+		for name, err := range s.Repositories(ctx, "") {
+			if searched++; searched > maxSearched || !yield(name, err) {
+				return
+			}
+		}
+	}
+}
+
+// mountFrom mounts a blob from a repository of a tree.
+func (s *Store) mountFrom(ctx context.Context, repo string, d digest.Digest, from string) error {
+	_, err := read(s, from, func(src *imageLayout) (struct{}, error) {
+		if _, err := src.statBlob(ctx, from, d); err != nil || from == repo {
+			return struct{}{}, err
+		}
+		return struct{}{}, s.change(repo, func(l *imageLayout) error { return l.linkBlob(ctx, d, src) })
+	})
+	return err
+}
