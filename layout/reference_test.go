@@ -1,6 +1,7 @@
 package layout
 
 import (
+	"regexp"
 	"strings"
 	"testing"
 
@@ -127,12 +128,31 @@ func TestRepositoryForDirectory(t *testing.T) {
 	}
 }
 
+// FuzzReference compares parseReference with the forms of the specs, and checks
+// that the name that a write stores restores the reference.
 func FuzzReference(f *testing.F) {
-	for _, s := range []string{"v1", "team/app:v1", "docker.io/library/alpine:3", "a.b/c@sha256:00", "localhost/a.b/c:d", "x:", "/", "@", ":"} {
+	const component = `[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*`
+	const sum = `[a-z0-9]+(?:[+._-][a-z0-9]+)*:[a-zA-Z0-9=_-]+`
+	tagOnly := regexp.MustCompile(`^([a-zA-Z0-9_][a-zA-Z0-9._-]{0,127})(?:@` + sum + `)?$`)
+	full := regexp.MustCompile(`^(?:(localhost|[^./@][^/@]*[.:][^/@]*|:[^/@]*)/)?(` + component + `(?:/` + component + `)*)(?::([a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}))?(?:@` + sum + `)?$`)
+	digestOnly := regexp.MustCompile(`^(?:(?:sha256|blake3):[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128})(?:@|$)`)
+	model := func(s string) reference {
+		if m := tagOnly.FindStringSubmatch(s); m != nil {
+			return reference{tag: m[1]}
+		}
+		m := full.FindStringSubmatch(s)
+		name, _, _ := strings.Cut(s, "@")
+		if m == nil || !strings.ContainsAny(name, "/:") || digestOnly.MatchString(s) || len(m[2]) > names.MaxLength {
+			return reference{}
+		}
+		return reference{m[1], m[2], m[3]}
+	}
+	for _, s := range []string{"v1@weird", "v1@sha256:00", "sha256:" + strings.Repeat("0", 64), "sha256:v1", "app:v1@", "a.b", "v1", "team/app:v1", "docker.io/library/alpine:3", "a.b/c@sha256:00", "localhost/a.b/c:d", "x:", "/", "@", ":"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		r := parseReference(s)
+		require.Equal(t, model(s), r, "%q", s)
 		if r.tag != "" {
 			require.True(t, names.Tag(r.tag))
 		}
