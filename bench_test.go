@@ -11,6 +11,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/memstore"
 )
 
 // A benchWriter is a client that costs nothing.
@@ -25,9 +26,13 @@ func (w *benchWriter) Write(p []byte) (int, error) { return len(p), nil }
 
 // A benchTest is a registry whose requests are counted and timed.
 type benchTest struct {
-	*testing.B
+	testing.TB
 	http.Handler
 	w benchWriter
+}
+
+func newBenchTest(tb testing.TB, s registry.Store) *benchTest {
+	return &benchTest{tb, registry.New(s), benchWriter{header: make(http.Header)}}
 }
 
 // send sends a request and returns the header of the response.
@@ -58,7 +63,7 @@ func (b *benchTest) pushBlob(content string) string {
 	return "/v2/app/blobs/" + d
 }
 
-func benchImage(b *testing.B, layer string) string {
+func benchImage(b testing.TB, layer string) string {
 	m := ocispec.Manifest{
 		MediaType: imageType,
 		Config:    describe(ocispec.MediaTypeImageConfig, "{}"),
@@ -68,37 +73,59 @@ func benchImage(b *testing.B, layer string) string {
 	return toJSON(b, m)
 }
 
+// pushTagged pushes an image with the tag v1.
+func (b *benchTest) pushTagged() (manifest string) {
+	b.pushBlob("{}")
+	b.pushBlob("layer")
+	manifest = benchImage(b, "layer")
+	b.send(201, "PUT", "/v2/app/manifests/v1", manifest, "Content-Type", imageType)
+	return manifest
+}
+
+// pushImage pushes an image with a layer and the tag latest, in nine requests as
+// a client does: for each of two blobs HEAD, POST, PATCH and PUT, and then the
+// manifest.
+func (b *benchTest) pushImage(layer string) {
+	config := fmt.Sprintf("{%q:%q}", "image", layer)
+	for _, content := range []string{config, layer} {
+		d := string(sum(content))
+		b.send(404, "HEAD", "/v2/app/blobs/"+d, "")
+		location := b.send(202, "POST", "/v2/app/blobs/uploads/", "").Get("Location")
+		location = b.send(202, "PATCH", location, content).Get("Location")
+		b.send(201, "PUT", location+"?digest="+d, "")
+	}
+	manifest := strings.Replace(benchImage(b, layer), string(sum("{}")), string(sum(config)), 1)
+	b.send(201, "PUT", "/v2/app/manifests/latest", manifest, "Content-Type", imageType)
+}
+
+// repeated returns a request that may be served repeatedly.
+func (b *benchTest) repeated(method, target string) *http.Request {
+	r, err := http.NewRequestWithContext(b.Context(), method, "http://registry"+target, nil)
+	require.NoError(b, err)
+	r.Body = http.NoBody
+	return r
+}
+
 func BenchmarkServeHTTP(b *testing.B) {
 	for _, s := range stores {
-		run := func(name string, bench func(b *benchTest)) {
-			b.Run(name+"/"+s.name, func(b *testing.B) {
-				bench(&benchTest{b, registry.New(s.open(b)), benchWriter{header: make(http.Header)}})
-			})
+		run := func(name string, bench func(b *testing.B, c *benchTest)) {
+			b.Run(name+"/"+s.name, func(b *testing.B) { bench(b, newBenchTest(b, s.open(b))) })
 		}
 		// Operations that clients repeat, each with one request.
-		repeat := func(name, method string, prepare func(b *benchTest) (target string)) {
-			run(name, func(b *benchTest) {
-				r, err := http.NewRequestWithContext(b.Context(), method, "http://registry"+prepare(b), nil)
-				require.NoError(b, err)
-				r.Body = http.NoBody
+		repeat := func(name, method string, prepare func(c *benchTest) (target string)) {
+			run(name, func(b *testing.B, c *benchTest) {
+				r := c.repeated(method, prepare(c))
 				b.ReportAllocs()
 				for b.Loop() {
-					b.serve(200, r)
+					c.serve(200, r)
 				}
 			})
 		}
-		pushImage := func(b *benchTest) (manifest string) {
-			b.pushBlob("{}")
-			b.pushBlob("layer")
-			manifest = benchImage(b.B, "layer")
-			b.send(201, "PUT", "/v2/app/manifests/v1", manifest, "Content-Type", imageType)
-			return manifest
-		}
 		byTag := func(b *benchTest) string {
-			pushImage(b)
+			b.pushTagged()
 			return "/v2/app/manifests/v1"
 		}
-		byDigest := func(b *benchTest) string { return "/v2/app/manifests/" + string(sum(pushImage(b))) }
+		byDigest := func(b *benchTest) string { return "/v2/app/manifests/" + string(sum(b.pushTagged())) }
 		blob := func(b *benchTest) string { return b.pushBlob(strings.Repeat("x", 1024)) }
 		repeat("GetManifestByTag", "GET", byTag)
 		repeat("GetManifestByDigest", "GET", byDigest)
@@ -107,7 +134,7 @@ func BenchmarkServeHTTP(b *testing.B) {
 		repeat("GetBlob1KiB", "GET", blob)
 		repeat("HeadBlob1KiB", "HEAD", blob)
 		repeat("ListTags100of1000", "GET", func(b *benchTest) string {
-			m := pushImage(b)
+			m := b.pushTagged()
 			for i := range 10 {
 				tags := make([]string, 100)
 				for j := range tags {
@@ -117,25 +144,53 @@ func BenchmarkServeHTTP(b *testing.B) {
 			}
 			return "/v2/app/tags/list?n=100&last=v4.50"
 		})
-		// Nine requests, as a client sends them: for each of two blobs HEAD,
-		// POST, PATCH and PUT, and then the manifest.
-		run("PushImage", func(b *benchTest) {
+		run("PushImage", func(b *testing.B, c *benchTest) {
 			b.ReportAllocs()
 			n := 0
 			for b.Loop() {
-				layer := fmt.Sprintf("layer %d", n)
+				c.pushImage(fmt.Sprintf("layer %d", n))
 				n++
-				config := fmt.Sprintf("{%q:%q}", "image", layer)
-				for _, content := range []string{config, layer} {
-					d := string(sum(content))
-					b.send(404, "HEAD", "/v2/app/blobs/"+d, "")
-					location := b.send(202, "POST", "/v2/app/blobs/uploads/", "").Get("Location")
-					location = b.send(202, "PATCH", location, content).Get("Location")
-					b.send(201, "PUT", location+"?digest="+d, "")
-				}
-				manifest := strings.Replace(benchImage(b.B, layer), string(sum("{}")), string(sum(config)), 1)
-				b.send(201, "PUT", "/v2/app/manifests/latest", manifest, "Content-Type", imageType)
 			}
 		})
+	}
+}
+
+// TestAllocations keeps the number of allocations for a request from rising
+// unnoticed. The bounds leave room for one or two more than were measured.
+func TestAllocations(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		max  float64
+		make func(b *benchTest) func()
+	}{
+		{"GET of a manifest", 7, func(b *benchTest) func() {
+			b.pushTagged()
+			r := b.repeated("GET", "/v2/app/manifests/v1")
+			return func() { b.serve(200, r) }
+		}},
+		{"HEAD of a manifest", 7, func(b *benchTest) func() {
+			r := b.repeated("HEAD", "/v2/app/manifests/"+string(sum(b.pushTagged())))
+			return func() { b.serve(200, r) }
+		}},
+		{"GET of a blob", 7, func(b *benchTest) func() {
+			r := b.repeated("GET", b.pushBlob(strings.Repeat("x", 1024)))
+			return func() { b.serve(200, r) }
+		}},
+		{"HEAD of a blob", 7, func(b *benchTest) func() {
+			r := b.repeated("HEAD", b.pushBlob(strings.Repeat("x", 1024)))
+			return func() { b.serve(200, r) }
+		}},
+		{"push of an image, client included", 320, func(b *benchTest) func() {
+			n := 0
+			return func() {
+				b.pushImage(fmt.Sprintf("layer %d", n))
+				n++
+			}
+		}},
+	} {
+		got := testing.AllocsPerRun(100, c.make(newBenchTest(t, memstore.New())))
+		if got > c.max {
+			t.Errorf("%s: %.0f allocations, more than %.0f", c.name, got, c.max)
+		}
 	}
 }

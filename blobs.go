@@ -51,6 +51,12 @@ func (h *handler) blobRepository(r *Request, d digest.Digest) (string, error) {
 	if !h.without.has(BlobIsolation) {
 		return r.Repo, nil
 	}
+	return h.anyRepository(r, d)
+}
+
+// anyRepository is blobRepository for repositories that share their blobs. It is
+// apart because its loop costs two allocations also where it is not reached.
+func (h *handler) anyRepository(r *Request, d digest.Digest) (string, error) {
 	ctx := r.Context()
 	if _, err := h.store.StatBlob(ctx, r.Repo, d); !errors.Is(err, fs.ErrNotExist) {
 		return r.Repo, err

@@ -16,8 +16,8 @@ import (
 )
 
 // FuzzServeHTTP sends a request to a registry with some content, twice. No
-// request may make it panic or fail, and all content that it serves afterwards
-// has the right digest.
+// request may make it panic or fail, or a field of the response malformed, and
+// all content that it serves afterwards has the right digest.
 //
 // In the target and in the body, $BLOB, $IMAGE and $SUBJECT stand for the
 // digests of existing content, $NEW for the digest of the body, and $UPLOAD for
@@ -110,6 +110,12 @@ func FuzzServeHTTP(f *testing.F) {
 			require.Less(t, w.Code, 500, w.Body)
 			require.GreaterOrEqual(t, w.Code, 200)
 			require.NoError(t, failed)
+			for name, values := range w.Header() {
+				for _, v := range values {
+					require.NotContains(t, v, "\x00", name)
+					require.NotContains(t, v, "\n", name)
+				}
+			}
 			if method == "HEAD" {
 				require.Zero(t, w.Body.Len())
 			} else if w.Code >= 400 {

@@ -83,13 +83,15 @@ func (h *handler) ServeHTTP(hw http.ResponseWriter, hr *http.Request) {
 		hr = &copied
 	}
 	w, r := &responseWriter{ResponseWriter: hw}, &Request{sharesBlobs: h.sharesBlobs}
-	serve := h.serveFaulty
-	if len(h.recorders) > 0 {
-		serve = h.serveRecorded
-	}
 	r.parse(hr, h.prefix)
 	h.addHeader(w.Header(), r)
-	if err := serve(w, r); errors.As(err, new(cutError)) {
+	var err error
+	if len(h.recorders) > 0 {
+		err = h.serveRecorded(w, r)
+	} else {
+		err = h.serveFaulty(w, r)
+	}
+	if err != nil && errors.As(err, new(cutError)) {
 		// The client must not take a part of the response for all of it.
 		panic(http.ErrAbortHandler)
 	}

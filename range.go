@@ -22,14 +22,15 @@ func (h *handler) serveContent(w http.ResponseWriter, r *Request, mediaType stri
 	if !field.Valid(mediaType) {
 		mediaType = blobMediaType // Another program may have put it into the store.
 	}
-	setFields(w.Header(), "Content-Type", mediaType, "Docker-Content-Digest", string(d))
+	fields := append(make([]string, 0, 10), "Content-Type", mediaType, "Docker-Content-Digest", string(d))
 	if !h.without.has(ConditionalReads) {
-		setFields(w.Header(), "Etag", `"`+string(d)+`"`)
+		fields = append(fields, "Etag", `"`+string(d)+`"`)
 	}
 	if !h.without.has(Ranges) {
-		setFields(w.Header(), "Accept-Ranges", "bytes")
+		fields = append(fields, "Accept-Ranges", "bytes")
 	}
 	if header := h.negotiable(r, size); header != nil {
+		setFields(w.Header(), fields...)
 		hr := *r.Request
 		hr.Header = header
 		nw := &negotiatedWriter{ResponseWriter: w, r: r, size: size, noRanges: h.without.has(Ranges)}
@@ -39,7 +40,7 @@ func (h *handler) serveContent(w http.ResponseWriter, r *Request, mediaType stri
 		}
 		return nil
 	}
-	setFields(w.Header(), "Content-Length", strconv.FormatInt(size, 10))
+	setFields(w.Header(), append(fields, "Content-Length", strconv.FormatInt(size, 10))...)
 	w.WriteHeader(http.StatusOK)
 	if r.Method == http.MethodHead {
 		return nil

@@ -161,26 +161,29 @@ func (r *Request) parse(hr *http.Request, prefix string) {
 	if r.Op == UnknownOp {
 		return
 	}
+	var query url.Values
+	var queryErr error
+	if hr.URL.RawQuery != "" {
+		query, queryErr = url.ParseQuery(hr.URL.RawQuery)
+	}
 	switch route {
 	case manifestRoute:
 		r.parseReference(last)
 	case blobRoute, referrersRoute:
 		r.parseDigest(last)
 	case uploadsRoute:
-		r.parseUploads()
+		r.parseUploads(query)
 	case uploadRoute:
 		r.Session = last
 		if r.Op == PutUpload {
-			r.parseDigest(hr.URL.Query().Get("digest"))
+			r.parseDigest(query.Get("digest"))
 		}
 	}
-	if hr.URL.RawQuery != "" {
-		if _, err := url.ParseQuery(hr.URL.RawQuery); err != nil {
-			// Ignoring a malformed parameter would change the operation.
-			e := Errorf(CodeUnsupported, "malformed query: %v", err)
-			e.Status = http.StatusBadRequest
-			r.err = e
-		}
+	if queryErr != nil {
+		// Ignoring a malformed parameter would change the operation.
+		e := Errorf(CodeUnsupported, "malformed query: %v", queryErr)
+		e.Status = http.StatusBadRequest
+		r.err = e
 	}
 }
 
@@ -276,11 +279,7 @@ func (r *Request) parseDigest(s string) {
 }
 
 // parseUploads selects the operation of a POST to the uploads.
-func (r *Request) parseUploads() {
-	if r.URL.RawQuery == "" {
-		return
-	}
-	query := r.URL.Query()
+func (r *Request) parseUploads(query url.Values) {
 	switch {
 	case query.Has("mount"):
 		r.Op = MountBlob

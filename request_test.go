@@ -188,7 +188,7 @@ func FuzzParse(f *testing.F) {
 	for _, target := range []string{
 		"/v2/", "/v2/a/manifests/v1", "/v2/a/blobs/" + d, "/v2/a/blobs/uploads/", "/v2/a/blobs/uploads/id?digest=" + d, "/v2/a/tags/list",
 		"/v2/a__b/c--d/referrers/" + d, "/v2/_catalog", "/v2/a/_oci/ext/discover", "/v2/a/blobs/uploads/?mount=" + d + "&from=b",
-		"/v2//blobs/uploads", "/v2/%2f/manifests/%2e", "//", "*", "/v2/a/manifests/sha256:", "/v2/a_/tags/list", "/v2/a/manifests/\xff",
+		"/v2/a/blobs/md5:0", "/v2//blobs/uploads", "/v2/%2f/manifests/%2e", "//", "*", "/v2/a/manifests/sha256:", "/v2/a_/tags/list", "/v2/a/manifests/\xff",
 	} {
 		for _, method := range []string{"GET", "POST", "PUT", "DELETE"} {
 			f.Add(method, target)
@@ -202,7 +202,10 @@ func FuzzParse(f *testing.F) {
 
 		require.True(t, r.Repo == "" || names.Repository(r.Repo), "%q", r.Repo)
 		require.True(t, r.Tag == "" || names.Tag(r.Tag), "%q", r.Tag)
-		require.True(t, r.Digest == "" || r.Digest.Validate() == nil, "%q", r.Digest)
+		if r.Digest != "" {
+			_, _, err := names.Digest(string(r.Digest))
+			require.NoError(t, err, "%q", r.Digest)
+		}
 		require.True(t, r.Tag == "" || r.Digest == "", "a reference is one of the two")
 		if r.err == nil {
 			require.Equal(t, r.Op.HasSession(), r.Session != "", "%q", r.Session)

@@ -35,8 +35,10 @@ func (h *handler) addHeader(header http.Header, r *Request) {
 // followed by its value. All values that have text of a client or of a store in
 // them go through here: this is the place that keeps control characters out.
 func setFields(h http.Header, namesAndValues ...string) {
-	for i := 0; i < len(namesAndValues); i += 2 {
-		h[namesAndValues[i]] = []string{field.Clean(namesAndValues[i+1])}
+	values := make([]string, len(namesAndValues)/2) // one allocation for all of them
+	for i := range values {
+		values[i] = field.Clean(namesAndValues[2*i+1])
+		h[namesAndValues[2*i]] = values[i : i+1 : i+1]
 	}
 }
 

@@ -33,6 +33,7 @@ func TestUsers(t *testing.T) {
 		{"ro:other", "GET", manifest("team/app"), 404},
 		{"ro:other", "GET", manifest("secret/app"), 403},
 		{"", "GET", manifest("public/app"), 404},
+		{"ro:other", "GET", manifest("public/app"), 404},
 		{"", "GET", manifest("team/app"), 401},
 	} {
 		var header []string

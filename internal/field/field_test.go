@@ -2,7 +2,9 @@ package field
 
 import (
 	"math"
+	"math/big"
 	"net/http"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -76,12 +78,25 @@ func FuzzNextLink(f *testing.F) {
 	})
 }
 
+// FuzzChunkRange compares ChunkRange with the form of the distribution spec,
+// <first>-<last>, both of 63 bits.
 func FuzzChunkRange(f *testing.F) {
-	f.Add("0-1")
+	for _, s := range []string{"0-1", "9-8", "+0-1", "0-", "-0", "007-08", "0-9223372036854775807", "9223372036854775808-5", "0-1/2", "1_0-2", "\xff-1", "\u0660-1"} {
+		f.Add(s)
+	}
+	form := regexp.MustCompile(`^([0-9]+)-([0-9]+)$`)
 	f.Fuzz(func(t *testing.T, s string) {
 		first, last, ok := ChunkRange(s)
-		if ok && (first < 0 || last < 0 || strings.Trim(s, "0123456789-") != "") {
-			t.Fatalf("%q: %d, %d", s, first, last)
+		m := form.FindStringSubmatch(s)
+		if m == nil {
+			require.False(t, ok, "%q", s)
+			return
+		}
+		a, _ := new(big.Int).SetString(m[1], 10)
+		b, _ := new(big.Int).SetString(m[2], 10)
+		require.Equal(t, a.IsInt64() && b.IsInt64(), ok, "%q", s)
+		if ok {
+			require.Equal(t, [2]int64{a.Int64(), b.Int64()}, [2]int64{first, last}, "%q", s)
 		}
 	})
 }

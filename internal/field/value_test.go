@@ -1,6 +1,8 @@
 package field
 
 import (
+	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -16,4 +18,28 @@ func TestClean(t *testing.T) {
 		require.Equal(t, s == want, Valid(s), "%q", s)
 		require.True(t, Valid(Clean(s)))
 	}
+}
+
+// FuzzClean compares Valid with the grammar of RFC 9110, section 5.5, and checks
+// that Clean changes nothing but what is invalid.
+func FuzzClean(f *testing.F) {
+	for _, s := range []string{"", "a", "a b", " a", "a\t", "a\tb", "\x00", "\x01", "a\r\nb: c", "\x7f", "é", "\xff", " \x00 ", "\u0085"} {
+		f.Add(s)
+	}
+	form := regexp.MustCompile(`^([!-~\x80-\xff]([\t !-~\x80-\xff]*[!-~\x80-\xff])?)?$`)
+	latin1 := func(s string) string { // a character for each byte
+		var b strings.Builder
+		for i := range len(s) {
+			b.WriteRune(rune(s[i]))
+		}
+		return b.String()
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		require.Equal(t, form.MatchString(latin1(s)), Valid(s), "%q", s)
+		clean := Clean(s)
+		require.True(t, Valid(clean), "%q", clean)
+		if Valid(s) {
+			require.Equal(t, s, clean)
+		}
+	})
 }

@@ -69,3 +69,71 @@ func match(pattern, name string) bool {
 	}
 	return true
 }
+
+// Overlap reports whether there is a name that both patterns match.
+func Overlap(a, b string) bool {
+	if prefix, ok := strings.CutSuffix(a, "/**"); ok && Overlap(prefix, b) {
+		return true
+	}
+	if prefix, ok := strings.CutSuffix(b, "/**"); ok && Overlap(a, prefix) {
+		return true
+	}
+	type rest struct{ a, b string }
+	seen := map[rest]bool{}
+	var overlap func(a, b string) bool
+	overlap = func(a, b string) bool {
+		if seen[rest{a, b}] {
+			return false
+		}
+		seen[rest{a, b}] = true
+		if a == "" && b == "" {
+			return true
+		}
+		starA, starB := star(a), star(b)
+		// A star stands for nothing more, or for the next character.
+		if starA != "" && overlap(a[len(starA):], b) || starB != "" && overlap(a, b[len(starB):]) {
+			return true
+		}
+		if a == "" || b == "" || !same(a, b) {
+			return false
+		}
+		nextA, nextB := a, b
+		if starA == "" {
+			nextA = a[1:]
+		}
+		if starB == "" {
+			nextB = b[1:]
+		}
+		return overlap(nextA, nextB)
+	}
+	return overlap(a, b)
+}
+
+// star returns the star at the beginning of the pattern, or "".
+func star(pattern string) string {
+	switch {
+	case strings.HasPrefix(pattern, "**"):
+		return "**"
+	case strings.HasPrefix(pattern, "*"):
+		return "*"
+	}
+	return ""
+}
+
+// same reports whether the patterns, neither of them empty, can begin with the
+// same character.
+func same(a, b string) bool {
+	if star(a) == "**" || star(b) == "**" {
+		return true
+	}
+	wildA, wildB := a[0] == '*' || a[0] == '?', b[0] == '*' || b[0] == '?'
+	switch {
+	case wildA && wildB:
+		return true
+	case wildA:
+		return b[0] != '/'
+	case wildB:
+		return a[0] != '/'
+	}
+	return a[0] == b[0]
+}

@@ -95,3 +95,66 @@ func FuzzMatch(f *testing.F) {
 		require.Equal(t, want, glob.Match(pattern, name), "%q matches %q", pattern, name)
 	})
 }
+
+func TestOverlap(t *testing.T) {
+	for _, c := range []struct {
+		a, b string
+		want bool
+	}{
+		{"v1", "v1", true},
+		{"v1", "v2", false},
+		{"", "", true},
+		{"", "v1", false},
+		{"v*", "*-rc", true},
+		{"v1*", "v2*", false},
+		{"v?", "v10", false},
+		{"v?", "?1", true},
+		{"a*", "*b", true},
+		{"a*b", "b*", false},
+		{"a/**", "**/b", true},
+		{"a/**", "a", true},
+		{"a/**", "b/**", false},
+		{"a/**/b", "a/*", false},
+		{"a/*", "a/*/c", false},
+		{"a/*", "*/*/c", false},
+		{"a/**", "*/*/c", true},
+		{"*", "a/b", false},
+		{"**", "a/b", true},
+		{"?", "/", false},
+		{"**x**y", "a*z", false},
+		{strings.Repeat("*a", 40), strings.Repeat("*b", 40), false},
+	} {
+		require.Equal(t, c.want, glob.Overlap(c.a, c.b), "%q and %q", c.a, c.b)
+		require.Equal(t, c.want, glob.Overlap(c.b, c.a), "%q and %q", c.b, c.a)
+	}
+}
+
+// FuzzOverlap looks for a name that both of two short patterns match.
+func FuzzOverlap(f *testing.F) {
+	f.Add("a/**", "**/b")
+	f.Add("a*b", "?*")
+	f.Add("**a", "*/a")
+	var names []string
+	for last := []string{""}; len(names) < 300; {
+		names = append(names, last...)
+		var next []string
+		for _, name := range last {
+			next = append(next, name+"a", name+"b", name+"/")
+		}
+		last = next
+	}
+	f.Fuzz(func(t *testing.T, a, b string) {
+		if len(a) > 5 || len(b) > 5 || strings.ContainsFunc(a+b, func(r rune) bool { return !strings.ContainsRune("ab/*?", r) }) {
+			t.Skip()
+		}
+		want := false
+		for _, name := range names {
+			want = want || glob.Match(a, name) && glob.Match(b, name)
+		}
+		if want {
+			require.True(t, glob.Overlap(a, b), "%q and %q", a, b)
+		} else if len(a)+len(b) <= 5 { // All names that they can have in common are short.
+			require.False(t, glob.Overlap(a, b), "%q and %q", a, b)
+		}
+	})
+}

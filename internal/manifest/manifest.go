@@ -45,14 +45,19 @@ func Parse(mediaType string, content []byte) (Document, error) {
 		return Document{}, err
 	}
 	var version, ownType, artifactType, config, layers, blobs, manifests, subject, annotations, signatures value
-	properties := map[string]*value{
-		"schemaVersion": &version, "mediaType": &ownType, "artifactType": &artifactType, "config": &config, "layers": &layers,
-		"blobs": &blobs, "manifests": &manifests, "subject": &subject, "annotations": &annotations, "signatures": &signatures,
+	properties := [...]struct {
+		name  string
+		value *value
+	}{
+		{"schemaVersion", &version}, {"mediaType", &ownType}, {"artifactType", &artifactType}, {"config", &config}, {"layers", &layers},
+		{"blobs", &blobs}, {"manifests", &manifests}, {"subject", &subject}, {"annotations", &annotations}, {"signatures", &signatures},
 	}
 	var r reader
 	r.object(path{name: "manifest"}, root, func(name string, v value) {
-		if p := properties[name]; p != nil && v != "null" {
-			*p = v
+		for _, p := range properties {
+			if p.name == name && v != "null" {
+				*p.value = v
+			}
 		}
 	})
 

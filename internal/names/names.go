@@ -6,7 +6,9 @@ package names
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net"
+	"slices"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
@@ -113,6 +115,13 @@ func SplitHost(s string) (host, rest string) {
 // digestLengths are the numbers of hexadecimal digits in the digests of the
 // registered algorithms and of sha384.
 var digestLengths = map[string]int{"sha256": 64, "sha384": 96, "sha512": 128, "blake3": 64}
+
+// Algorithms returns the algorithms of digests of which the length is known.
+func Algorithms() []string { return slices.Sorted(maps.Keys(digestLengths)) }
+
+// DigestLength returns the length of the encoded portion of a digest of the
+// algorithm, or 0 if it is not known.
+func DigestLength(algorithm string) int { return digestLengths[algorithm] }
 
 // Digest splits a digest into its algorithm and its encoded portion, or says in
 // the error why s is none. It accepts every algorithm of this form, also those

@@ -81,6 +81,23 @@ func TestRules(t *testing.T) {
 	}
 }
 
+// A user with rules has the rights of an anonymous client too, with each scheme.
+func TestUsersMayWhatAnonymousMay(t *testing.T) {
+	const rule = "anonymous pull public/**"
+	for name, a := range map[string]*auth.Auth{
+		"basic": auth.Basic(rule), "bearer": auth.Bearer(rule), "always": auth.BearerAlways(rule), "either": auth.BearerOrBasic(rule),
+	} {
+		r := newReg(t, a)
+		ro := basic(r.User("ro", "pull team/**"))
+		if name != "basic" {
+			ro = r.tokenOf(ro, "repository:public/app:pull", "repository:secret/app:pull")
+		}
+		require.Equal(t, 200, r.do("GET", "/v2/public/app/manifests/v1", ro, "").Code, name)
+		require.Equal(t, 200, r.do("GET", blobPath("public/app"), ro, "").Code, name)
+		require.Equal(t, 403, r.do("GET", "/v2/secret/app/manifests/v1", ro, "").Code, name)
+	}
+}
+
 // TestForbidden checks the response to a forbidden request, which does not tell
 // whether the repository exists.
 func TestForbidden(t *testing.T) {

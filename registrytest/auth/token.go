@@ -142,7 +142,8 @@ func encodePart(v any) (string, error) {
 // registry takes HS256 alone, and those of other issuers do not take it.
 func (a *Auth) verify(token, service string) (Claims, error) {
 	parts := strings.Split(token, ".")
-	if len(parts) != 3 {
+	// Package base64 ignores line ends.
+	if len(parts) != 3 || strings.ContainsAny(token, "\r\n") {
 		return Claims{}, errors.New("the token is not a signed JWT")
 	}
 	var header wireHeader

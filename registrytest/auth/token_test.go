@@ -83,6 +83,7 @@ func TestVerify(t *testing.T) {
 		"header is no JSON":               "e30x." + parts[1] + "." + parts[2],
 		"a second value behind the first": encode(`{"alg":"HS256"}{}`) + "." + parts[1] + "." + parts[2],
 		"space":                           " " + good,
+		"a line end in the signature":     good[:len(good)-5] + "\n" + good[len(good)-5:],
 	} {
 		_, err := a.verify(token, "service")
 		require.Error(t, err, name)

@@ -12,6 +12,7 @@ import (
 func (r Rule) Corrupt(n int64) Rule {
 	return r.repeat("corrupt", n, func(p *part) error {
 		p.filter(n, corruptAt)
+		p.needsBytes()
 		if word := p.words[len(p.words)-1]; slices.Contains(p.words[:len(p.words)-1], word) {
 			return errors.New("a byte that is corrupted twice is as it was")
 		}

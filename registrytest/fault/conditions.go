@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"unicode"
 
 	"github.com/opencontainers/go-digest"
 
@@ -24,7 +23,9 @@ type condition struct {
 	name string
 	word string // as it is printed
 	met  func(*registry.Request) bool
-	none bool // a request that has no such thing meets it
+
+	patterns []string               // for the value that the condition is about, or nil
+	ops      func(registry.Op) bool // whether a request for the operation may meet it, or nil if any may
 }
 
 // Repo limits the rule to repositories with a name that any of the patterns
@@ -33,25 +34,22 @@ type condition struct {
 // A request without a repository is matched by the pattern "" alone; the same
 // goes for all conditions with patterns.
 func (r Rule) Repo(patterns ...string) Rule {
-	return matching(r, "repo", patterns, "a repository", registry.Op.HasRepo, func(q *registry.Request) string { return q.Repo })
+	r = matching(r, "repo", patterns, "a repository", registry.Op.HasRepo, func(q *registry.Request) string { return q.Repo })
+	return checkPatterns(r, patterns, checkRepo)
 }
 
 // Tag limits the rule to requests for a manifest by a tag that any of the
 // patterns matches, see [Rule.Repo].
 func (r Rule) Tag(patterns ...string) Rule {
-	return matching(r, "tag", patterns, "a tag", registry.Op.HasTag, func(q *registry.Request) string { return q.Tag })
+	r = matching(r, "tag", patterns, "a tag", registry.Op.HasTag, func(q *registry.Request) string { return q.Tag })
+	return checkPatterns(r, patterns, checkTag)
 }
 
 // Digest limits the rule to requests that name a digest that any of the
 // patterns matches, see [Rule.Repo].
 func (r Rule) Digest(patterns ...digest.Digest) Rule {
 	r = matching(r, "digest", patterns, "a digest", registry.Op.HasDigest, func(q *registry.Request) string { return string(q.Digest) })
-	for _, d := range patterns {
-		if err := checkDigest(string(d)); err != nil && r.err == nil {
-			r.err = fmt.Errorf("%s: %w", r.words[len(r.words)-1], err)
-		}
-	}
-	return r
+	return checkPatterns(r, patterns, checkDigest)
 }
 
 // Method limits the rule to requests with an HTTP method that any of the
@@ -61,13 +59,11 @@ func (r Rule) Method(patterns ...string) Rule {
 		methods := op.Methods()
 		return methods == nil || slices.ContainsFunc(methods, func(m string) bool { return glob.Any(patterns, m) })
 	}
-	r = matching(r, "method", patterns, "such a method", hasMethod, func(q *registry.Request) string { return q.Method })
-	for _, m := range patterns {
-		if strings.ContainsFunc(m, unicode.IsLower) && r.err == nil {
-			r.err = fmt.Errorf("method=%s: write the method in capital letters", m)
-		}
+	if len(patterns) == 1 && patterns[0] == "" && r.err == nil {
+		r.err = errors.New(`method="": every request has a method`)
 	}
-	return r
+	r = matching(r, "method", patterns, "such a method", hasMethod, func(q *registry.Request) string { return q.Method })
+	return checkPatterns(r, patterns, checkMethod)
 }
 
 // HasHeader limits the rule to requests that have the header with a value that
@@ -143,26 +139,26 @@ func (r Rule) require(c condition) Rule {
 }
 
 // matching returns the rule with a condition on a value of the request. Ops
-// reports whether requests for an operation have it, noun is its name.
+// reports whether requests for an operation may have it, noun is its name.
 func matching[P ~string](r Rule, name string, patterns []P, noun string, ops func(registry.Op) bool, value func(*registry.Request) string) Rule {
-	patterns = slices.Clone(patterns)
-	none := slices.Contains(patterns, "")
+	texts := make([]string, len(patterns))
+	for i, p := range patterns {
+		texts[i] = string(p)
+	}
+	if slices.Contains(texts, "") {
+		ops = nil // Requests without the value meet the condition.
+	}
 	var err error
 	switch {
-	case len(patterns) == 0:
+	case len(texts) == 0:
 		err = errors.New("it needs a pattern")
-	case ops != nil && !none && len(r.ops) > 0 && !slices.ContainsFunc(r.ops, ops):
+	case ops != nil && len(r.ops) > 0 && !slices.ContainsFunc(r.ops, ops):
 		err = fmt.Errorf("no %s request has %s", r.on, noun)
 	}
-	r = r.when(name, joinList(patterns), err, func(q *registry.Request) bool { return glob.Any(patterns, value(q)) })
-	r.conditions[len(r.conditions)-1].none = none
+	r = r.when(name, joinList(texts), err, func(q *registry.Request) bool { return glob.Any(texts, value(q)) })
+	c := &r.conditions[len(r.conditions)-1]
+	c.patterns, c.ops = texts, ops
 	return r
-}
-
-// names reports whether the rule requires that a request has a value with the
-// name.
-func (r Rule) names(name string) bool {
-	return slices.ContainsFunc(r.conditions, func(c condition) bool { return c.name == name && !c.none })
 }
 
 // missed returns the conditions that the request does not meet.
@@ -173,28 +169,6 @@ func (r Rule) missed(q *registry.Request) (words []string) {
 		}
 	}
 	return words
-}
-
-// checkDigest returns an error if the pattern matches no digest.
-func checkDigest(pattern string) error {
-	if pattern == "" {
-		return nil
-	}
-	if !strings.ContainsAny(pattern, "*?") {
-		if err := digest.Digest(pattern).Validate(); err != nil {
-			return fmt.Errorf("%q is not a digest: %w", pattern, err)
-		}
-		return nil
-	}
-	for _, c := range pattern {
-		if !strings.ContainsRune("abcdefghijklmnopqrstuvwxyz0123456789:*?+._-", c) {
-			return fmt.Errorf("no digest has the character %q", c)
-		}
-	}
-	if algorithm, _, ok := strings.Cut(pattern, ":"); !ok && !strings.Contains(pattern, "*") {
-		return fmt.Errorf("a digest begins with its algorithm, such as sha256:%s", algorithm)
-	}
-	return nil
 }
 
 // userOf returns the user that the request names. Faults come before

@@ -32,7 +32,7 @@ func (r Rule) Delay(d time.Duration, upTo ...time.Duration) Rule {
 	}
 	return r.repeat("delay", arg, func(p *part) error {
 		random := len(upTo) > 0
-		p.waits, p.random = true, p.random || random
+		p.waits, p.random, p.chance = true, p.random || random, p.chance || random
 		p.do(func(p *plan, h hit) {
 			wait := wait{d: d}
 			if random {
@@ -61,6 +61,9 @@ func (r Rule) Stall(n int64, d ...time.Duration) Rule {
 			length = d[0]
 		}
 		p.filter(n, stallAt(length))
+		if n != 0 {
+			p.needsBytes()
+		}
 		switch {
 		case len(d) > 1:
 			return errors.New("it has more than one duration")
@@ -91,6 +94,7 @@ func (r Rule) Throttle(n int64, every ...time.Duration) Rule {
 			piece, pause = n, every[0]
 		}
 		p.always(throttleTo(piece, pause))
+		p.needsBytes()
 		return nil
 	})
 }

@@ -92,6 +92,9 @@ func (r Rule) ending(name string, end registry.ConnectionEnd, at []Place) Rule {
 			p.try(func(p *plan, h hit) { p.endInHeader(at[0].n, end, h) })
 		default:
 			p.filter(at[0].n, endAt(end))
+			if at[0].n != 0 {
+				p.needsBytes()
+			}
 		}
 		return nil
 	}

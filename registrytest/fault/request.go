@@ -70,7 +70,7 @@ func (r Rule) Keep(n int64) Rule {
 	return r.say("keep", n, func(p *part) error {
 		p.changesRequest()
 		p.try(func(p *plan, h hit) { p.limit(n, h, io.ErrUnexpectedEOF) })
-		return cmp.Or(atLeast(0, n), r.only(registry.Op.HasBody, "the body of a request"))
+		return cmp.Or(atLeast(0, n), r.only(p, registry.Op.HasBody, "the body of a request"))
 	})
 }
 
@@ -80,7 +80,7 @@ func (r Rule) Acknowledge(n int64) Rule {
 	return r.say("acknowledge", n, func(p *part) error {
 		p.changesRequest()
 		p.try(func(p *plan, h hit) { p.acknowledge(n, h) })
-		return cmp.Or(atLeast(0, n), r.only(patches, "a chunk of an upload"))
+		return cmp.Or(atLeast(0, n), r.only(p, patches, "a chunk of an upload"))
 	})
 }
 
@@ -89,7 +89,7 @@ func (r Rule) Acknowledge(n int64) Rule {
 func (r Rule) LoseUpload() Rule {
 	return r.flag("lose-upload", func(p *part) error {
 		p.do(func(p *plan, _ hit) { p.loseUpload = true })
-		return r.only(registry.Op.HasSession, "an upload session")
+		return r.only(p, registry.Op.HasSession, "an upload session")
 	})
 }
 
@@ -104,14 +104,6 @@ var requestWords = vocabulary{
 // changesRequest notes that the last word has no effect if the operation is not
 // carried out.
 func (p *part) changesRequest() { p.changes = p.words[len(p.words)-1] }
-
-// only returns an error if none of the rule's operations has a thing.
-func (r Rule) only(has func(registry.Op) bool, noun string) error {
-	if len(r.ops) > 0 && !slices.ContainsFunc(r.ops, has) {
-		return fmt.Errorf("no %s request has %s", r.on, noun)
-	}
-	return nil
-}
 
 func patches(op registry.Op) bool { return op == registry.PatchUpload }
 

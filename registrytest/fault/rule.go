@@ -67,6 +67,9 @@ type part struct {
 	inHeader    bool                   // it is ended in the header
 	afterCommit bool
 	waits       bool
+	needs       []need
+	bytes       string // a word that has no effect without a byte of a body, or ""
+	chance      bool   // something may be decided by the seed
 	changes     string // a word that changes the request for the operation
 	effects     []effect
 }
@@ -129,7 +132,11 @@ func on(names []string) Rule {
 		r.ops = append(r.ops, op)
 	}
 	ops := r.ops
-	r.conditions = []condition{{word: r.on, met: func(q *registry.Request) bool { return slices.Contains(ops, q.Op) }}}
+	r.conditions = []condition{{
+		word: r.on,
+		met:  func(q *registry.Request) bool { return slices.Contains(ops, q.Op) },
+		ops:  func(op registry.Op) bool { return slices.Contains(ops, op) },
+	}}
 	return r
 }
 
@@ -203,10 +210,7 @@ func (r Rule) checkParts(held bool) error {
 			return fmt.Errorf("%s has no effect: the rule responds in place of the operation", p.changes)
 		}
 	}
-	if r.names("tag") && r.names("digest") {
-		return errors.New("no request names both a tag and a digest")
-	}
-	return nil
+	return r.checkPossible()
 }
 
 // does reports whether the rule does anything.

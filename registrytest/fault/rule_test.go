@@ -103,7 +103,7 @@ var allRules = []struct {
 func values(r Rule) Rule {
 	r.conditions = slices.Clone(r.conditions)
 	for i := range r.conditions {
-		r.conditions[i].met = nil
+		r.conditions[i].met, r.conditions[i].ops = nil, nil
 	}
 	r.parts = slices.Clone(r.parts)
 	for i := range r.parts {
@@ -111,6 +111,10 @@ func values(r Rule) Rule {
 		p.effects = slices.Clone(p.effects)
 		for j := range p.effects {
 			p.effects[j].do = nil
+		}
+		p.needs = slices.Clone(p.needs)
+		for j := range p.needs {
+			p.needs[j].has = nil
 		}
 	}
 	return r

@@ -1,6 +1,8 @@
 package fault
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -202,5 +204,115 @@ func TestRulesThatMakeSense(t *testing.T) {
 	} {
 		_, err := new(Rules).Add(rule)
 		require.NoError(t, err, rule.String())
+	}
+}
+
+// Each rule that makes no sense has a twin that does, with one word changed.
+func TestSense(t *testing.T) {
+	t.Parallel()
+	hex := strings.Repeat("0", 64)
+	for _, test := range []struct{ refused, want, accepted string }{
+		// Conditions that exclude each other.
+		{"any tag=v1 tag=v2 close", "no request meets both tag=v1 and tag=v2", "any tag=v1 tag=v* close"},
+		{"any tag=v1* tag=v2* close", "no request meets both", "any tag=v1* tag=v?2 close"},
+		{"any tag=a,b tag=c,d close", "no request meets both", "any tag=a,b tag=b,c close"},
+		{"any tag=v1 tag=* tag=v2 close", "no request meets both tag=v1 and tag=v2", "any tag=v1 tag=* tag=v? close"},
+		{`any tag=v1 tag="" close`, `no request meets both tag=v1 and tag=""`, "any tag=v1 tag=,v1 close"},
+		{`any tag=* tag="" close`, "no request meets both", `any tag=,v1 tag=,v2 close`},
+		{"any digest=sha256:a* digest=sha256:b* close", "no request meets both", "any digest=sha256:a* digest=sha256:*b close"},
+		{"any method=GET method=HEAD close", "no request meets both method=GET and method=HEAD", "any method=GET,HEAD method=HEAD close"},
+		{"any repo=a repo=b close", "no request meets both repo=a and repo=b", "any repo=a/** repo=**/b close"},
+		{"any repo=a/* repo=a/*/c close", "no request meets both", "any repo=a/** repo=a/*/c close"},
+		{"any user=a user=b close", "no request meets both user=a and user=b", "any user=a* user=*b close"},
+		{"get-blob,put-manifest tag=v1 method=GET close", "no request meets all of get-blob,put-manifest tag=v1 method=GET", "get-blob,put-manifest tag=v1 method=PUT close"},
+		{"any tag=v1 method=PATCH close", "no request meets all of tag=v1 method=PATCH", "any tag=v1 method=DELETE close"},
+		{"any digest=sha256:* method=PATCH close", "no request meets all of", "any digest=sha256:* method=POST close"},
+		{`any method="" close`, `method="": every request has a method`, "any method=,PURGE close"},
+		{"any method=GET keep=1", "keep=1: no request that meets method=GET has the body of a request", "any method=PUT keep=1"},
+		{"any tag=v1 lose-upload", "lose-upload: no request that meets tag=v1 has an upload session", "any tag= lose-upload"},
+		{"get-manifest,patch-upload tag=v1 once acknowledge=1", "no request that meets get-manifest,patch-upload tag=v1 has a chunk", "get-manifest,patch-upload repo=a once acknowledge=1"},
+
+		// Patterns that match no valid name.
+		{"any repo=Team/app close", `repo=Team/app: no repository can have the name "Team/app"`, "any repo=team/app close"},
+		{"any repo=/team/* close", `no repository can have the name "/team/*"`, "any repo=team/* close"},
+		{"any repo=team/ close", "no repository can have the name", "any repo=team/** close"},
+		{"any repo=localhost:5000/app close", "no repository can have the name", "any repo=localhost/app close"},
+		{"any repo=a//* close", "no repository can have the name", "any repo=a/*/* close"},
+		{"any repo=app,App close", `no repository can have the name "App"`, "any repo=app,?app,*_b close"},
+		{"any repo=" + strings.Repeat("a", 256) + " close", "no repository can have the name", "any repo=" + strings.Repeat("a", 255) + "* close"},
+		{"any tag=a/b close", `tag=a/b: no manifest can have the tag "a/b"`, "any tag=a*b close"},
+		{"any tag=-1 close", "no manifest can have the tag", "any tag=?-1 close"},
+		{"any tag=.* close", "no manifest can have the tag", "any tag=_* close"},
+		{"get-manifest tag=sha256:" + hex + " close", "no manifest can have the tag", "get-manifest tag=sha256-" + hex + " close"},
+
+		// Digests.
+		{"any digest=sha256:" + hex + "0 close", "invalid checksum digest length", "any digest=sha256:" + hex + " close"},
+		{"any digest=sha265:" + hex + " close", `no algorithm of digests is called "sha265"; did you mean "sha256"?`, "any digest=md5:" + hex + " close"},
+		{"any digest=sha-256:* close", `did you mean "sha256"?`, "any digest=sha224:* close"},
+		{"any digest=SHA256:* close", `did you mean "sha256"?`, "any digest=sha*:* close"},
+		{"any digest=blake3:ab close", "blake3 has 64 characters, not 2", "any digest=blake3:" + hex + " close"},
+		{"any digest=sha256:xy* close", `no digest has the character 'x'`, "any digest=other:xy* close"},
+		{"any digest=sha512:AB* close", `no digest has the character 'A'`, "any digest=other:AB=* close"},
+		{"any digest=sha256:ab?? close", "a digest of sha256 has 64 characters after the colon, not 4", "any digest=sha256:ab??* close"},
+		{"any digest=sha256:*" + hex + "? close", "a digest of sha256 has 64 characters after the colon, not 65", "any digest=sha256:*" + hex[1:] + "? close"},
+		{"any digest=other: close", `"other:" is not a digest`, "any digest=other:* close"},
+		{"any digest=a:b:* close", `"a:b:*" is not a digest`, "any digest=a+b.c:* close"},
+		{"any digest=ab/* close", `"ab/*" is not a digest`, "any digest=ab* close"},
+
+		// HEAD. Its response has a header, and ends before byte 0 of a body.
+		{"head-blob corrupt=0", "corrupt=0 has no effect: a response to HEAD has no bytes in its body", "get-blob,head-blob corrupt=0"},
+		{"head-blob,head-manifest close=1", "close=1 has no effect", "head-blob,head-manifest close=0"},
+		{"head-blob reset=-1", "reset=-1 has no effect", "head-blob reset=header:20"},
+		{"head-manifest stall=1:1s", "stall=1:1s has no effect", "head-manifest stall=0:1s"},
+		{"head-manifest throttle=10", "throttle=10 has no effect", "head-manifest delay=10s"},
+		{"head-blob first-bytes=10 status=503", "first-bytes=10 has no effect", "head-blob times=10 status=503"},
+		{"any method=HEAD half-close=5", "half-close=5 has no effect", "any method=HEAD,GET half-close=5"},
+		{"get-upload method=HEAD corrupt=1", "corrupt=1 has no effect", "get-upload corrupt=1"},
+		{"head-blob once status=503 body=html corrupt=3", "corrupt=3 has no effect", "head-blob once status=503 body=html"},
+
+		// Chance.
+		{"any seed=1 close", "seed has no effect: nothing in the rule is left to chance", "any seed=1 probability=1 close"},
+		{"any seed=1 delay=1s", "seed has no effect", "any seed=1 delay=1s..2s"},
+		{"any seed=1 times=2 status=503 then close", "seed has no effect", "any seed=1 times=2 status=503 then probability=0.5 close"},
+	} {
+		_, err := Parse(test.refused)
+		require.ErrorContains(t, err, test.want, test.refused)
+		rule, err := Parse(test.accepted)
+		require.NoError(t, err, test.accepted)
+		_, err = new(Rules).Add(rule)
+		require.NoError(t, err, test.accepted)
+	}
+	_, err := new(Rules).Gate(On(registry.HeadBlob).Tag("v1"))
+	require.ErrorContains(t, err, "tag=v1: no head-blob request has a tag")
+	_, err = new(Rules).Gate(On().Tag("v1").Tag("v2"))
+	require.ErrorContains(t, err, "no request meets both tag=v1 and tag=v2")
+}
+
+// The words about a body that are accepted for HEAD take effect on a response
+// that has none: in its header, or before byte 0.
+func TestWordsForHEADTakeEffect(t *testing.T) {
+	t.Parallel()
+	head := func(rules *Rules) (header string) {
+		w := serve(registry.WithFaults(rules.Inject), "HEAD", "/v2/app/blobs/"+string(dgst(nil)), nil)
+		if w == nil {
+			return "cut"
+		}
+		require.Empty(t, w.Body.Bytes())
+		return fmt.Sprint(w.Code, w.Header())
+	}
+	plain := head(new(Rules))
+	for _, text := range []string{
+		"head-blob close=0", "head-blob reset=0", "head-blob half-close=0", "head-blob content-length=+1", "head-blob body=text:x",
+		"head-blob body=append:x", "head-blob body=gzip", "head-blob body=html", "head-blob body=empty", "head-blob stall=0:1ms",
+	} {
+		rule, err := Parse(text)
+		require.NoError(t, err)
+		var rules Rules
+		in, err := rules.Add(rule)
+		require.NoError(t, err)
+		if got := head(&rules); !strings.Contains(text, "stall") {
+			require.NotEqual(t, plain, got, text)
+		}
+		require.Empty(t, in.Problem(), text)
 	}
 }

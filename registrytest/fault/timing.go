@@ -50,6 +50,7 @@ func (r Rule) Every(n int) Rule {
 func (r Rule) FirstBytes(n int64) Rule {
 	return r.say("first-bytes", n, func(p *part) error {
 		p.firstBytes = n
+		p.needsBytes()
 		return atLeast(1, n)
 	})
 }
@@ -64,13 +65,14 @@ func (r Rule) Probability(p float64) Rule {
 		if !(0 < p && p <= 1) || math.IsNaN(p) {
 			return errors.New("not above 0 and up to 1")
 		}
-		part.probability, part.random = p, part.random || p < 1
+		part.probability, part.random, part.chance = p, part.random || p < 1, true
 		return nil
 	})
 }
 
 // Seed sets the seed of all random decisions of the rule. It is 0 if it is not
-// set. If the test fails, the seed is logged.
+// set. If the test fails, the seed is logged. A rule with a seed has a
+// Probability, which may be 1, or a Delay between two durations.
 func (r Rule) Seed(seed uint64) Rule {
 	twice := r.seeded
 	r.seed, r.seeded = seed, true

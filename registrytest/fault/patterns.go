@@ -1,0 +1,113 @@
+package fault
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/ocireg/registry/internal/names"
+	"github.com/ocireg/registry/internal/suggest"
+)
+
+// Whether a pattern can match the value of a request. In a valid name of a
+// repository, tag or digest, a letter may stand in place of every wildcard.
+
+// checkPatterns returns the rule with the error of the first pattern that check
+// returns one for. The pattern "" is for requests without a value.
+func checkPatterns[P ~string](r Rule, patterns []P, check func(pattern string) error) Rule {
+	for _, p := range patterns {
+		if p == "" || r.err != nil {
+			continue
+		}
+		if err := check(string(p)); err != nil {
+			r.err = fmt.Errorf("%s: %w", r.words[len(r.words)-1], err)
+		}
+	}
+	return r
+}
+
+func checkRepo(pattern string) error {
+	if !matchesSome(pattern, names.Repository) {
+		return fmt.Errorf("no repository can have the name %q", pattern)
+	}
+	return nil
+}
+
+func checkTag(pattern string) error {
+	if !matchesSome(pattern, names.Tag) {
+		return fmt.Errorf("no manifest can have the tag %q", pattern)
+	}
+	return nil
+}
+
+func matchesSome(pattern string, valid func(string) bool) bool {
+	return valid(fill(pattern, "a")) || valid(fill(pattern, ""))
+}
+
+// fill returns the pattern with text in place of each star, and a letter in
+// place of each question mark.
+func fill(pattern, star string) string {
+	return strings.NewReplacer("**", star, "*", star, "?", "a").Replace(pattern)
+}
+
+func checkMethod(pattern string) error {
+	if strings.ContainsFunc(pattern, unicode.IsLower) {
+		return errors.New("write the method in capital letters")
+	}
+	return nil
+}
+
+// otherAlgorithms resemble the algorithms of the image-spec and are none of
+// them. A digest may be of any.
+var otherAlgorithms = []string{"sha1", "sha224", "blake2b", "blake2s"}
+
+func checkDigest(pattern string) error {
+	algorithm, encoded, colon := strings.Cut(pattern, ":")
+	wild := strings.ContainsAny(pattern, "*?")
+	if colon && !strings.ContainsAny(algorithm, "*?") {
+		known := names.Algorithms()
+		nearest := suggest.Nearest(algorithm, slices.Concat(otherAlgorithms, known)...)
+		switch {
+		case nearest != algorithm && slices.Contains(known, nearest):
+			return fmt.Errorf("no algorithm of digests is called %q; did you mean %q?", algorithm, nearest)
+		case wild && slices.Contains(known, algorithm):
+			return checkEncoded(algorithm, encoded)
+		}
+	}
+	example := pattern
+	switch {
+	case wild && colon:
+		example = fill(pattern, "a")
+	case wild && !strings.Contains(pattern, "*"):
+		return fmt.Errorf("a digest begins with its algorithm, such as sha256:%s", pattern)
+	case wild:
+		example = fill(strings.Replace(pattern, "*", "a:a", 1), "a")
+	}
+	err := digest.Digest(example).Validate()
+	if err == digest.ErrDigestUnsupported {
+		_, _, err = names.Digest(example)
+	}
+	if err != nil {
+		return fmt.Errorf("%q is not a digest: %w", pattern, err)
+	}
+	return nil
+}
+
+// checkEncoded checks the pattern for the encoded part of a digest of a known
+// algorithm.
+func checkEncoded(algorithm, pattern string) error {
+	literal := strings.ReplaceAll(pattern, "*", "")
+	for _, c := range literal {
+		if c != '?' && !names.Hex(string(c)) {
+			return fmt.Errorf("no digest has the character %q", c)
+		}
+	}
+	if want := names.DigestLength(algorithm); len(literal) > want || len(literal) < want && literal == pattern {
+		return fmt.Errorf("a digest of %s has %d characters after the colon, not %d", algorithm, want, len(literal))
+	}
+	return nil
+}
