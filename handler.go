@@ -44,9 +44,6 @@ func New(store Store, opts ...Option) http.Handler {
 	for i := len(h.middleware) - 1; i >= 0; i-- {
 		h.serve = h.middleware[i](h.serve)
 	}
-	if h.log != nil {
-		h.recorders = append(h.recorders, h.log)
-	}
 	return h
 }
 

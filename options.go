@@ -14,6 +14,11 @@ import (
 )
 
 // An Option changes the behaviour of a registry that [New] makes.
+//
+// An option that adds something, such as a recorder, a logger, a middleware or a
+// warning, may be given several times, and one that permits or refuses something
+// may be repeated. An option that sets a value, such as [WithPageSize], may be
+// given once: New panics if a second one sets the same value.
 type Option interface {
 	// Options returns the options that this one consists of, in order: itself,
 	// unless the function [Options] made it.
@@ -51,6 +56,29 @@ func (o option) apply(c *config) { o(c) }
 
 func (o option) Options() []Option { return []Option{o} }
 
+// A setting is an option that sets a value.
+type setting struct {
+	what string // that it sets, such as "page size"
+	text string // of the call that made it
+	set  func(*config)
+}
+
+func (s setting) apply(c *config) {
+	if other, twice := c.settings[s.what]; twice {
+		panic(fmt.Sprintf("registry: %s and %s both set the %s; leave one out", other, s.text, s.what))
+	}
+	c.settings[s.what] = s.text
+	s.set(c)
+}
+
+func (s setting) Options() []Option { return []Option{s} }
+
+// Exclusive returns the thing that the option sets, and String the call that
+// made it. With these, package registrytest fails a test before New panics.
+func (s setting) Exclusive() string { return s.what }
+
+func (s setting) String() string { return s.text }
+
 // notNil panics if a function or an interface that an option needs is nil.
 func notNil(option string, isNil bool) {
 	if isNil {
@@ -77,6 +105,7 @@ const maxWarning = 4096
 
 // A config holds the values of the options.
 type config struct {
+	settings        map[string]string // what an option sets -> its text
 	without         featureSet
 	prefix          string
 	manifestLimit   int64
@@ -86,7 +115,6 @@ type config struct {
 	sparseManifests bool
 	anyManifest     bool
 	warnings        []string
-	log             RecorderFunc // of WithLogger, or nil
 	recorders       []Recorder
 	injectors       []func(*Request) *Fault
 	middleware      []Middleware
@@ -96,6 +124,7 @@ type config struct {
 
 func newConfig(opts []Option) config {
 	c := config{
+		settings:      make(map[string]string),
 		manifestLimit: defaultManifestLimit,
 		pageSize:      math.MaxInt,
 		uploadExpiry:  defaultUploadExpiry,
@@ -124,7 +153,8 @@ func newConfig(opts []Option) config {
 //   - [ConditionalReads]: no ETag, and the conditions of a GET or HEAD are
 //     ignored;
 //   - [ConditionalWrites]: the conditions of a PUT or DELETE are ignored;
-//   - [ManifestLimit]: manifests and lists of referrers of any size;
+//   - [ManifestLimit]: manifests and lists of referrers of any size, also with
+//     [WithManifestLimit];
 //   - [Namespace], [TagParameters]: the parameters ns and tag are ignored;
 //   - [Ranges]: no Accept-Ranges, and Range is ignored (RFC 9110, section 14.2);
 //   - [ReferrersFilter]: all referrers, and no OCI-Filters-Applied;
@@ -170,7 +200,7 @@ func WithPathPrefix(prefix string) Option {
 	if !strings.HasPrefix(prefix, "/") || strings.HasSuffix(prefix, "/") || path.Clean(prefix) != prefix {
 		panic(fmt.Sprintf("registry: the path prefix is %q; it must begin with a slash and not end with one, such as /registry", prefix))
 	}
-	return option(func(c *config) { c.prefix = prefix })
+	return setting{"path prefix", fmt.Sprintf("WithPathPrefix(%q)", prefix), func(c *config) { c.prefix = prefix }}
 }
 
 // WithManifestLimit sets the size in bytes of the largest manifest that the
@@ -179,7 +209,7 @@ func WithPathPrefix(prefix string) Option {
 // WithManifestLimit panics if the size is negative.
 func WithManifestLimit(bytes int64) Option {
 	notNegative("WithManifestLimit", bytes)
-	return option(func(c *config) { c.manifestLimit = bytes })
+	return setting{"manifest limit", fmt.Sprintf("WithManifestLimit(%d)", bytes), func(c *config) { c.manifestLimit = bytes }}
 }
 
 // WithPageSize sets the largest number of tags, repositories or referrers in
@@ -189,7 +219,7 @@ func WithManifestLimit(bytes int64) Option {
 // WithPageSize panics if the size is negative.
 func WithPageSize(n int) Option {
 	notNegative("WithPageSize", n)
-	return option(func(c *config) { c.pageSize = max(n, 1) })
+	return setting{"page size", fmt.Sprintf("WithPageSize(%d)", n), func(c *config) { c.pageSize = max(n, 1) }}
 }
 
 // WithMinChunk sets the least number of bytes in each chunk of an upload but the
@@ -198,7 +228,7 @@ func WithPageSize(n int) Option {
 // WithMinChunk panics if the number is negative.
 func WithMinChunk(bytes int64) Option {
 	notNegative("WithMinChunk", bytes)
-	return option(func(c *config) { c.minChunk = bytes })
+	return setting{"least size of a chunk", fmt.Sprintf("WithMinChunk(%d)", bytes), func(c *config) { c.minChunk = bytes }}
 }
 
 // WithUploadExpiry sets the time from the last request of an upload session
@@ -207,7 +237,7 @@ func WithMinChunk(bytes int64) Option {
 // negative.
 func WithUploadExpiry(d time.Duration) Option {
 	notNegative("WithUploadExpiry", d)
-	return option(func(c *config) { c.uploadExpiry = d })
+	return setting{"expiry of uploads", fmt.Sprintf("WithUploadExpiry(%v)", d), func(c *config) { c.uploadExpiry = d }}
 }
 
 // WithSparseManifests accepts manifests whose blobs or children are not in the
@@ -243,11 +273,12 @@ func WithWarnings(texts ...string) Option {
 }
 
 // WithLogger logs every request: at level Info, or at level Error with the
-// cause if the registry failed. By default nothing is logged.
+// cause if the registry failed. By default nothing is logged. If the option is
+// given several times, each logger gets every request.
 func WithLogger(l *slog.Logger) Option {
 	notNil("WithLogger", l == nil)
 	// Without the option, a program does not link log/slog.
-	return option(func(c *config) { c.log = func(x *Exchange) { logTo(l, x) } })
+	return WithRecorder(RecorderFunc(func(x *Exchange) { logTo(l, x) }))
 }
 
 // WithRecorder tells the recorder of every request and every response,

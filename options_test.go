@@ -1,7 +1,9 @@
 package registry_test
 
 import (
+	"bytes"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"testing"
 	"time"
@@ -72,6 +74,43 @@ func TestArgumentsThatMakeNoSense(t *testing.T) {
 	} {
 		require.PanicsWithValue(t, "registry: "+want, make)
 	}
+}
+
+// Two options that set the same value contradict each other; others combine.
+func TestOptionsGivenTwice(t *testing.T) {
+	t.Parallel()
+	logger := func() registry.Option { return registry.WithLogger(slog.New(slog.DiscardHandler)) }
+	for _, test := range []struct {
+		want string // of the panic, or ""
+		opts []registry.Option
+	}{
+		{"WithPageSize(2) and WithPageSize(3) both set the page size; leave one out", []registry.Option{registry.WithPageSize(2), registry.WithPageSize(3)}},
+		{"WithPageSize(2) and WithPageSize(2) both set the page size; leave one out", []registry.Option{registry.WithPageSize(2), registry.Options(logger(), registry.WithPageSize(2))}},
+		{"WithManifestLimit(0) and WithManifestLimit(1) both set the manifest limit; leave one out", []registry.Option{registry.WithManifestLimit(0), registry.WithManifestLimit(1)}},
+		{"WithMinChunk(1) and WithMinChunk(2) both set the least size of a chunk; leave one out", []registry.Option{registry.WithMinChunk(1), registry.WithMinChunk(2)}},
+		{"WithUploadExpiry(1s) and WithUploadExpiry(0s) both set the expiry of uploads; leave one out", []registry.Option{registry.WithUploadExpiry(time.Second), registry.WithUploadExpiry(0)}},
+		{`WithPathPrefix("/a") and WithPathPrefix("/b") both set the path prefix; leave one out`, []registry.Option{registry.WithPathPrefix("/a"), registry.WithPathPrefix("/b")}},
+		{"", []registry.Option{registry.WithPageSize(2), registry.WithMinChunk(2), registry.WithManifestLimit(2), registry.WithUploadExpiry(2), registry.WithPathPrefix("/a")}},
+		{"", []registry.Option{registry.WithReadOnly(), registry.WithReadOnly(), registry.WithAnyManifest(), registry.WithAnyManifest()}},
+		{"", []registry.Option{registry.Without(registry.SHA512), registry.Without(registry.SHA512, registry.DeleteTag)}},
+		{"", []registry.Option{logger(), logger(), registry.WithWarnings("a"), registry.WithWarnings("a")}},
+	} {
+		make := func() { registry.New(registry.UnimplementedStore{}, test.opts...) }
+		if test.want == "" {
+			require.NotPanics(t, make)
+		} else {
+			require.PanicsWithValue(t, "registry: "+test.want, make)
+		}
+	}
+}
+
+func TestLoggersAreAllCalled(t *testing.T) {
+	t.Parallel()
+	var one, two bytes.Buffer
+	h := inMemory(t, registry.WithLogger(slog.New(slog.NewTextHandler(&one, nil))), registry.WithLogger(slog.New(slog.NewTextHandler(&two, nil))))
+	h.want(200, h.call("GET", "/v2/", ""))
+	require.Contains(t, one.String(), "op=ping")
+	require.Contains(t, two.String(), "op=ping")
 }
 
 // A logbook is a recorder that writes one line for each call.

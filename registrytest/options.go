@@ -134,7 +134,8 @@ func (o option) apply(s *settings) error {
 	if o.isNil {
 		return fmt.Errorf("the argument of %s is nil; leave the option out", o.name)
 	}
-	if err := s.add(o.name, o.once); err != nil {
+	s.given = append(s.given, o.name)
+	if err := s.alone(o.name, o.once); err != nil {
 		return err
 	}
 	if o.needTest {
@@ -169,9 +170,9 @@ func (g group) apply(s *settings) error {
 	return nil
 }
 
-// add notes an option and the thing that it alone decides, if that is not "".
-func (s *settings) add(name, decides string) error {
-	s.given = append(s.given, name)
+// alone notes that the option with the name decides a thing, and is an error if
+// another option does. The thing may be "".
+func (s *settings) alone(name, decides string) error {
 	if decides == "" {
 		return nil
 	}
@@ -189,17 +190,23 @@ func (s *settings) addHandlerOption(o Option) error {
 			return err
 		}
 	}
-	name, decides := fmt.Sprintf("%T", o), ""
+	name := fmt.Sprintf("%T", o)
 	if _, ok := o.(registry.Option); ok {
 		name = "an option of package registry"
+	} else if o, ok := o.(exclusive); ok {
+		if err := s.alone(name, o.Exclusive()); err != nil {
+			return err
+		}
 	}
-	if o, ok := o.(exclusive); ok {
-		decides = o.Exclusive()
+	s.given = append(s.given, name)
+	for _, part := range o.Options() {
+		if e, ok := part.(exclusive); ok {
+			if err := s.alone(fmt.Sprint(part), e.Exclusive()); err != nil {
+				return err
+			}
+		}
+		s.handler = append(s.handler, part)
 	}
-	if err := s.add(name, decides); err != nil {
-		return err
-	}
-	s.handler = append(s.handler, o.Options()...)
 	if o, ok := o.(storeChecker); ok {
 		s.stores = append(s.stores, o)
 	}

@@ -54,6 +54,9 @@ func TestOptionsThatContradictEachOther(t *testing.T) {
 	}{
 		"two stores":          {[]registrytest.Option{registrytest.WithStore(memstore.New()), registrytest.WithStore(memstore.New())}, "WithStore and WithStore both set the store; leave one out"},
 		"two in groups":       {[]registrytest.Option{registrytest.WithStore(memstore.New()), registrytest.Options(registrytest.WithStore(memstore.New()))}, "both set the store"},
+		"two page sizes":      {[]registrytest.Option{registry.WithPageSize(2), registry.Options(registry.WithReadOnly(), registry.WithPageSize(3))}, "WithPageSize(2) and WithPageSize(3) both set the page size; leave one out"},
+		"two of packages":     {[]registrytest.Option{paging{}, registry.WithPageSize(3)}, "WithPageSize(1) and WithPageSize(3) both set the page size; leave one out"},
+		"two limits":          {[]registrytest.Option{journal.Limit(1), journal.Limit(2)}, "journal.Limit and journal.Limit both set the limit of the journal; leave one out"},
 		"two authentications": {[]registrytest.Option{auth.Basic(), auth.Bearer()}, "*auth.Auth and *auth.Auth both set the authentication; leave one out"},
 		"two registries":      {[]registrytest.Option{external.FromEnv("A"), external.FromEnv("B")}, "both set the registry"},
 		"linter, no journal":  {[]registrytest.Option{lint.Strict(), registrytest.WithoutJournal()}, "WithoutJournal leaves lint.Linter without requests to read; leave one out"},
@@ -103,6 +106,11 @@ func TestHandlersOfANetworkTakeNoOptionsOfARegistry(t *testing.T) {
 		require.Contains(t, tr.Errors()[0], want)
 	}
 }
+
+// Paging is an option of another package that sets a value.
+type paging struct{}
+
+func (paging) Options() []registry.Option { return []registry.Option{registry.WithPageSize(1)} }
 
 // A watcher is an option of another package, with all the methods that one can
 // have.

@@ -5,8 +5,10 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -89,10 +91,10 @@ func parse(args []string, help io.Writer) (*settings, error) {
 		choices = append(choices, choice{on, option})
 		return on
 	}
+	values := make(map[string]registry.Option) // of each flag, the last one
 	value := func(name, usage string, option func(string) (registry.Option, error)) {
-		fs.Func(name, usage, func(v string) error {
-			o, err := option(v)
-			s.options = append(s.options, o)
+		fs.Func(name, usage, func(v string) (err error) {
+			values[name], err = option(v)
 			return err
 		})
 	}
@@ -131,12 +133,13 @@ func parse(args []string, help io.Writer) (*settings, error) {
 		return registry.WithUploadExpiry(d), nil
 	})
 	warnings := 0
-	value("warning", "send the `text` as a Warning with every response; may be given several times", func(v string) (registry.Option, error) {
+	fs.Func("warning", "send the `text` as a Warning with every response; may be given several times", func(v string) error {
 		warnings += len(`299 - ""`) + len(v) + strings.Count(v, `"`) + strings.Count(v, `\`)
 		if warnings > 4096 {
-			return nil, errors.New("all warnings together have more than 4096 bytes, with 8 for each of them")
+			return errors.New("all warnings together have more than 4096 bytes, with 8 for each of them")
 		}
-		return registry.WithWarnings(v), nil
+		s.options = append(s.options, registry.WithWarnings(v))
+		return nil
 	})
 	value("path-prefix", "serve the API under a `PATH`, such as /registry for /registry/v2/", func(v string) (registry.Option, error) {
 		if !strings.HasPrefix(v, "/") || path.Clean(v) != v || v == "/" {
@@ -162,6 +165,7 @@ func parse(args []string, help io.Writer) (*settings, error) {
 	} else if err != nil {
 		return nil, fmt.Errorf("%w; ocireg -h lists the flags", err)
 	}
+	s.options = slices.AppendSeq(s.options, maps.Values(values))
 	for _, c := range choices {
 		if *c.on {
 			s.options = append(s.options, c.option)

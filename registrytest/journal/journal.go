@@ -130,6 +130,10 @@ type Limit int
 // Options returns no options: the handler stays as it is.
 func (Limit) Options() []registry.Option { return nil }
 
+// Exclusive returns "limit of the journal". It tells package registrytest that a
+// server has one.
+func (Limit) Exclusive() string { return "limit of the journal" }
+
 // Observe sets the limit. Package registrytest calls it.
 func (l Limit) Observe(j *Journal) { j.KeepLast(int(l)) }
 
