@@ -106,7 +106,7 @@ func (r Rule) Conn(n ...int) Rule {
 	for i := range n {
 		texts[i] = fmt.Sprint(n[i])
 	}
-	if slices.ContainsFunc(r.conditions, func(c condition) bool { return c.name == "conn" }) && err == nil {
+	if r.begun() && err == nil && slices.ContainsFunc(r.conditions, func(c condition) bool { return c.name == "conn" }) {
 		err = errors.New("conn is said twice")
 	}
 	numbers := slices.Clone(n)
@@ -133,6 +133,7 @@ func (r Rule) when(name, arg string, err error, met func(*registry.Request) bool
 	return r.require(condition{name: name, word: r.words[len(r.words)-1], met: met})
 }
 
+// require adds a condition to the rule, which is a new clone.
 func (r Rule) require(c condition) Rule {
 	r.conditions = append(slices.Clip(r.conditions), c)
 	return r
@@ -152,7 +153,7 @@ func matching[P ~string](r Rule, name string, patterns []P, noun string, ops fun
 	switch {
 	case len(texts) == 0:
 		err = errors.New("it needs a pattern")
-	case ops != nil && len(r.ops) > 0 && !slices.ContainsFunc(r.ops, ops):
+	case ops != nil && r.lacks(ops):
 		err = fmt.Errorf("no %s request has %s", r.on, noun)
 	}
 	r = r.when(name, joinList(texts), err, func(q *registry.Request) bool { return glob.Any(texts, value(q)) })

@@ -41,6 +41,7 @@ func (f *Rules) Gate(r Rule) (*Gate, error) {
 		entered:  make(chan *registry.Request, 1000),
 		released: make(chan struct{}),
 	}
+	r = r.clone()
 	r.parts = slices.Clone(r.parts)
 	for i := range r.parts {
 		p := &r.parts[i]

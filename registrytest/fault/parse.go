@@ -48,7 +48,7 @@ func parse(text string) (r Rule, err error) {
 			return r, r.err
 		}
 	}
-	if r.on == "" {
+	if !r.begun() {
 		return r, errors.New("it names no requests: it begins with operations, or any")
 	}
 	return r, r.checkParts(false)
@@ -56,7 +56,7 @@ func parse(text string) (r Rule, err error) {
 
 // parse returns the rule with one more word.
 func (r Rule) parse(name string, a argument) (Rule, error) {
-	if r.on == "" {
+	if !r.begun() {
 		if a.given {
 			return r, fmt.Errorf("it begins with %s, not with an operation", wordText(name, a))
 		}

@@ -101,6 +101,7 @@ var allRules = []struct {
 
 // values returns everything in a rule that can be compared.
 func values(r Rule) Rule {
+	r = r.clone()
 	r.conditions = slices.Clone(r.conditions)
 	for i := range r.conditions {
 		r.conditions[i].met, r.conditions[i].ops = nil, nil

@@ -24,10 +24,15 @@ type need struct {
 // error if none of the rule's operations has it.
 func (r Rule) only(p *part, has func(registry.Op) bool, noun string) error {
 	p.needs = append(slices.Clip(p.needs), need{p.words[len(p.words)-1], noun, has})
-	if len(r.ops) > 0 && !slices.ContainsFunc(r.ops, has) {
+	if r.lacks(has) {
 		return fmt.Errorf("no %s request has %s", r.on, noun)
 	}
 	return nil
+}
+
+// lacks reports whether none of the rule's operations has a thing.
+func (r Rule) lacks(has func(registry.Op) bool) bool {
+	return r.begun() && len(r.ops) > 0 && !slices.ContainsFunc(r.ops, has)
 }
 
 // needsBytes notes that the last word has no effect on an empty body.

@@ -74,6 +74,7 @@ func (r Rule) Probability(p float64) Rule {
 // set. If the test fails, the seed is logged. A rule with a seed has a
 // Probability, which may be 1, or a Delay between two durations.
 func (r Rule) Seed(seed uint64) Rule {
+	r = r.clone()
 	twice := r.seeded
 	r.seed, r.seeded = seed, true
 	return r.say("seed", seed, func(*part) error {
@@ -87,14 +88,16 @@ func (r Rule) Seed(seed uint64) Rule {
 // Optional allows the rule to hit fewer requests than it says, or none, and to
 // have no effect on them. Without it the test fails then.
 func (r Rule) Optional() Rule {
+	r = r.flag("optional", func(*part) error { return nil })
 	r.optional = true
-	return r.flag("optional", func(*part) error { return nil })
+	return r
 }
 
 // Then begins another part of the rule, for the same requests: it comes into
 // force when the part before has hit as many requests as it says. A part
 // without an effect lets as many requests pass.
 func (r Rule) Then() Rule {
+	r = r.clone()
 	r.words = append(slices.Clip(r.words), "then")
 	r.parts = append(slices.Clip(r.parts), part{probability: 1})
 	return r
