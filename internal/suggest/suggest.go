@@ -7,7 +7,8 @@ import (
 )
 
 // Nearest returns the one of the words that differs least from the misspelt
-// one, or "" if none is near. A character that is missing, added, replaced or
+// one, or "" if none is near. Of several it returns the first in the order of
+// the alphabet. A character that is missing, added, replaced or
 // exchanged with its neighbour is one difference; a word of n characters may
 // have (n+2)/4 of them, and at least one. A name of Go, such as GetBlob, stands
 // for its words in lower case with dashes between them.
@@ -15,7 +16,7 @@ func Nearest(misspelt string, words ...string) string {
 	misspelt = dashed(misspelt)
 	nearest, least := "", max((len(misspelt)+2)/4, 1)+1
 	for _, w := range words {
-		if d := distance(misspelt, w); d < least {
+		if d := distance(misspelt, w); d < least || d == least && w < nearest {
 			nearest, least = w, d
 		}
 	}

@@ -106,13 +106,12 @@ func bodyNames() (names []string) {
 	for b := range encoders {
 		names = append(names, string(b))
 	}
-	slices.Sort(names)
 	return append(names, "text:", "append:")
 }
 
 // bodyWords are the words of this file.
 var bodyWords = vocabulary{
-	"body": text(func(r Rule, b Body) Rule { return r.Body(b) }),
+	"body": text[Body](func(r Rule, b Body) Rule { return r.Body(b) }),
 }
 
 // resizeBody changes Content-Length from n to size(n). An unknown length, which

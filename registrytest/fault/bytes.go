@@ -21,7 +21,7 @@ func (r Rule) Corrupt(n int64) Rule {
 }
 
 // byteWords are the words of this file.
-var byteWords = vocabulary{"corrupt": integer(Rule.Corrupt)}
+var byteWords = vocabulary{"corrupt": integer[int64](Rule.Corrupt)}
 
 // corruptAt changes a byte.
 func corruptAt(p position) filter {

@@ -197,16 +197,16 @@ func userOf(r *registry.Request) string {
 
 // conditionWords are the words of this file.
 var conditionWords = vocabulary{
-	"repo":       list(Rule.Repo),
-	"tag":        list(Rule.Tag),
-	"digest":     list(Rule.Digest),
-	"method":     list(Rule.Method),
-	"user":       list(Rule.User),
+	"repo":       list[string](Rule.Repo),
+	"tag":        list[string](Rule.Tag),
+	"digest":     list[digest.Digest](Rule.Digest),
+	"method":     list[string](Rule.Method),
+	"user":       list[string](Rule.User),
 	"conn":       integers(Rule.Conn),
-	"has-header": text(parseHasHeader),
-	"where": func(r Rule, _ argument) (Rule, error) {
+	"has-header": text[string](parseHasHeader),
+	"where": anything(func(r Rule, _ argument) (Rule, error) {
 		return r, errors.New("it is a function, which cannot be written")
-	},
+	}),
 }
 
 func parseHasHeader(r Rule, arg string) Rule {

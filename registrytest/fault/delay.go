@@ -101,7 +101,7 @@ func (r Rule) Throttle(n int64, every ...time.Duration) Rule {
 
 // delayWords are the words of this file.
 var delayWords = vocabulary{
-	"delay":    parseDelay,
+	"delay":    anything(parseDelay),
 	"stall":    integerFor(Rule.Stall),
 	"throttle": integerFor(Rule.Throttle),
 }

@@ -57,20 +57,21 @@ var endWords = vocabulary{
 	"half-close": place(Rule.HalfClose),
 }
 
-func place(method func(Rule, ...Place) Rule) func(Rule, argument) (Rule, error) {
-	return func(r Rule, a argument) (Rule, error) {
-		if !a.given {
-			return method(r), nil
-		}
-		var at Place
-		a.text, at.header = strings.CutPrefix(a.text, "header:")
-		n, err := parseInteger[int64](a)
-		if err != nil {
-			return r, errors.New("not a place: want the number of a byte, or header: and a number of bytes")
-		}
-		at.n = n
-		return method(r, at), nil
+// place is a word with perhaps a [Place].
+type place func(Rule, ...Place) Rule
+
+func (method place) add(r Rule, a argument) (Rule, error) {
+	if !a.given {
+		return method(r), nil
 	}
+	var at Place
+	a.text, at.header = strings.CutPrefix(a.text, "header:")
+	n, err := parseInteger[int64](a)
+	if err != nil {
+		return r, errors.New("not a place: want the number of a byte, or header: and a number of bytes")
+	}
+	at.n = n
+	return method(r, at), nil
 }
 
 func (r Rule) ending(name string, end registry.ConnectionEnd, at []Place) Rule {

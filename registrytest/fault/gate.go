@@ -45,7 +45,7 @@ func (f *Rules) Gate(r Rule) (*Gate, error) {
 	r.parts = slices.Clone(r.parts)
 	for i := range r.parts {
 		p := &r.parts[i]
-		p.effects = slices.Insert(slices.Clip(p.effects), 0, effect{do: g.stop})
+		p.effects = append([]effect{{do: g.stop}}, p.effects...)
 	}
 	g.Fault = f.newFault("gate", r)
 	f.add(g.Fault)

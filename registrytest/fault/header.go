@@ -174,12 +174,12 @@ func checkHeader(name, value string) error {
 
 // headerWords are the words of this file.
 var headerWords = vocabulary{
-	"retry-after":    parseRetryAfter,
+	"retry-after":    anything(parseRetryAfter),
 	"set-header":     nameAndValue(Rule.SetHeader),
 	"add-header":     nameAndValue(Rule.AddHeader),
-	"drop-header":    list(Rule.DropHeader),
-	"location":       text(Rule.Location),
-	"content-length": integer(Rule.ContentLength),
+	"drop-header":    list[string](Rule.DropHeader),
+	"location":       text[string](Rule.Location),
+	"content-length": integer[int64](Rule.ContentLength),
 }
 
 func parseRetryAfter(r Rule, a argument) (Rule, error) {
@@ -201,15 +201,16 @@ func parseRetryAfter(r Rule, a argument) (Rule, error) {
 	return r.RetryAfter(time.Duration(n)*time.Second, forms...), nil
 }
 
-func nameAndValue(method func(r Rule, name, value string) Rule) func(Rule, argument) (Rule, error) {
-	return func(r Rule, a argument) (Rule, error) {
-		name, value, ok := strings.Cut(a.text, ":")
-		switch {
-		case !a.given:
-			return r, errNoArgument
-		case !ok:
-			return r, errors.New("there is no colon between a name and a value")
-		}
-		return method(r, name, value), nil
+// nameAndValue is a word with the two and a colon between them.
+type nameAndValue func(r Rule, name, value string) Rule
+
+func (method nameAndValue) add(r Rule, a argument) (Rule, error) {
+	name, value, ok := strings.Cut(a.text, ":")
+	switch {
+	case !a.given:
+		return r, errNoArgument
+	case !ok:
+		return r, errors.New("there is no colon between a name and a value")
 	}
+	return method(r, name, value), nil
 }

@@ -62,11 +62,11 @@ func (r Rule) parse(name string, a argument) (Rule, error) {
 		}
 		return on(strings.Split(name, ",")), nil
 	}
-	read, ok := allWords[name]
+	w, ok := allWords[name]
 	if !ok {
-		return r, fmt.Errorf("no fault is called %q%s", name, didYouMean(name, slices.Sorted(maps.Keys(allWords))))
+		return r, fmt.Errorf("no fault is called %q%s", name, didYouMean(name, slices.Collect(maps.Keys(allWords))))
 	}
-	next, err := read(r, a)
+	next, err := w.add(r, a)
 	switch err {
 	case nil:
 		return next, nil
@@ -124,9 +124,14 @@ func parseWord(text string) (name string, a argument, rest string, err error) {
 	return name, a, rest[end:], nil
 }
 
-// A vocabulary maps the name of each word to a function that adds the word to a
-// rule, with the method of that name.
-type vocabulary map[string]func(r Rule, a argument) (Rule, error)
+// A word reads its argument and adds itself to a rule, with the method of its
+// name.
+type word interface {
+	add(r Rule, a argument) (Rule, error)
+}
+
+// A vocabulary has the words by their names.
+type vocabulary map[string]word
 
 // allWords is the whole vocabulary.
 var allWords = union(
@@ -147,78 +152,76 @@ var (
 	errArgument   = errors.New("has no argument")
 )
 
-// flag is a word without an argument.
-func flag(method func(Rule) Rule) func(Rule, argument) (Rule, error) {
-	return func(r Rule, a argument) (Rule, error) {
-		if a.given {
-			return r, errArgument
-		}
-		return method(r), nil
+// These are the methods of the words, by the arguments that they have.
+type (
+	flag            func(Rule) Rule         // no argument
+	text[T ~string] func(Rule, T) Rule      // any text
+	list[T ~string] func(Rule, ...T) Rule   // texts
+	integers        func(Rule, ...int) Rule // numbers
+	anything        func(Rule, argument) (Rule, error)
+
+	integer[N int | int64] func(Rule, N) Rule // a number
+
+	// a number and, after a colon, perhaps a time
+	integerFor func(Rule, int64, ...time.Duration) Rule
+)
+
+func (method flag) add(r Rule, a argument) (Rule, error) {
+	if a.given {
+		return r, errArgument
 	}
+	return method(r), nil
 }
 
-// text is a word with any text.
-func text[T ~string](method func(Rule, T) Rule) func(Rule, argument) (Rule, error) {
-	return func(r Rule, a argument) (Rule, error) {
-		if !a.given {
-			return r, errNoArgument
-		}
-		return method(r, T(a.text)), nil
+func (method text[T]) add(r Rule, a argument) (Rule, error) {
+	if !a.given {
+		return r, errNoArgument
 	}
+	return method(r, T(a.text)), nil
 }
 
-// list is a word with texts.
-func list[T ~string](method func(Rule, ...T) Rule) func(Rule, argument) (Rule, error) {
-	return func(r Rule, a argument) (Rule, error) {
-		if !a.given {
-			return r, errNoArgument
-		}
-		var values []T
-		for _, v := range splitList(a.text) {
-			values = append(values, T(v))
-		}
-		return method(r, values...), nil
+func (method list[T]) add(r Rule, a argument) (Rule, error) {
+	if !a.given {
+		return r, errNoArgument
 	}
+	var values []T
+	for _, v := range splitList(a.text) {
+		values = append(values, T(v))
+	}
+	return method(r, values...), nil
 }
 
-// integer is a word with a number.
-func integer[N int | int64](method func(Rule, N) Rule) func(Rule, argument) (Rule, error) {
-	return func(r Rule, a argument) (Rule, error) {
-		n, err := parseInteger[N](a)
+func (method integer[N]) add(r Rule, a argument) (Rule, error) {
+	n, err := parseInteger[N](a)
+	if err != nil {
+		return r, err
+	}
+	return method(r, n), nil
+}
+
+func (method integers) add(r Rule, a argument) (Rule, error) {
+	var numbers []int
+	for text := range strings.SplitSeq(a.text, ",") {
+		n, err := parseInteger[int](argument{text, a.given})
 		if err != nil {
 			return r, err
 		}
-		return method(r, n), nil
+		numbers = append(numbers, n)
 	}
+	return method(r, numbers...), nil
 }
 
-// integers is a word with numbers.
-func integers(method func(Rule, ...int) Rule) func(Rule, argument) (Rule, error) {
-	return func(r Rule, a argument) (Rule, error) {
-		var numbers []int
-		for text := range strings.SplitSeq(a.text, ",") {
-			n, err := parseInteger[int](argument{text, a.given})
-			if err != nil {
-				return r, err
-			}
-			numbers = append(numbers, n)
-		}
-		return method(r, numbers...), nil
+func (method integerFor) add(r Rule, a argument) (Rule, error) {
+	number, rest, timed := strings.Cut(a.text, ":")
+	n, err := parseInteger[int64](argument{number, a.given})
+	if err != nil || !timed {
+		return method(r, n), err
 	}
+	d, err := parseDuration(rest)
+	return method(r, n, d), err
 }
 
-// integerFor is a word with a number and, after a colon, perhaps a time.
-func integerFor(method func(Rule, int64, ...time.Duration) Rule) func(Rule, argument) (Rule, error) {
-	return func(r Rule, a argument) (Rule, error) {
-		number, rest, timed := strings.Cut(a.text, ":")
-		n, err := parseInteger[int64](argument{number, a.given})
-		if err != nil || !timed {
-			return method(r, n), err
-		}
-		d, err := parseDuration(rest)
-		return method(r, n, d), err
-	}
-}
+func (method anything) add(r Rule, a argument) (Rule, error) { return method(r, a) }
 
 func parseInteger[N int | int64](a argument) (N, error) {
 	if !a.given {

@@ -54,7 +54,7 @@ func newPlan(r *registry.Request) *plan {
 func (p *plan) add(rule string, st *stage, h hit) {
 	p.names = append(p.names, rule)
 	if st.responds {
-		p.serve = st.response.serve(rule)
+		p.serve = func(w http.ResponseWriter, r *registry.Request) error { return st.response.serve(rule, w, r) }
 		if end := st.end; end != 0 {
 			p.serve = func(http.ResponseWriter, *registry.Request) error { return end }
 		}

@@ -95,9 +95,9 @@ func (r Rule) LoseUpload() Rule {
 
 // requestWords are the words of this file.
 var requestWords = vocabulary{
-	"ignore":      list(Rule.Ignore),
-	"keep":        integer(Rule.Keep),
-	"acknowledge": integer(Rule.Acknowledge),
+	"ignore":      list[string](Rule.Ignore),
+	"keep":        integer[int64](Rule.Keep),
+	"acknowledge": integer[int64](Rule.Acknowledge),
 	"lose-upload": flag(Rule.LoseUpload),
 }
 

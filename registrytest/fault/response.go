@@ -62,9 +62,9 @@ func (r Rule) AfterCommit() Rule {
 
 // responseWords are the words of this file.
 var responseWords = vocabulary{
-	"status":       integer(Rule.Status),
-	"code":         text(Rule.Code),
-	"message":      text(Rule.Message),
+	"status":       integer[int](Rule.Status),
+	"code":         text[registry.Code](Rule.Code),
+	"message":      text[string](Rule.Message),
 	"after-commit": flag(Rule.AfterCommit),
 }
 
@@ -77,41 +77,39 @@ type response struct {
 }
 
 // serve sends the response of a rule.
-func (a response) serve(rule string) registry.Handler {
-	return func(w http.ResponseWriter, r *registry.Request) error {
-		e := a.error(rule, r.Op)
-		contentType, body := "", []byte(nil)
-		switch {
-		case a.shape == Empty, a.shape == "" && e.Status < 400:
-		case a.shape == NoCode:
-			contentType, body = "application/json", fmt.Appendf(nil, `{"errors":[{"status":%d,"message":%s}]}`, e.Status, quote(e.Message))
-		case a.shape == Bare:
-			contentType, body = "application/json", fmt.Appendf(nil, `{"code":%s,"message":%s}`, quote(string(e.Code)), quote(e.Message))
-		case a.shape == Plain:
-			contentType, body = "text/plain; charset=utf-8", fmt.Appendf(nil, "%d %s\n", e.Status, e.Message)
-		case a.shape == HTML:
-			title := fmt.Sprintf("%d %s", e.Status, http.StatusText(e.Status))
-			contentType, body = "text/html", fmt.Appendf(nil, "<html>\n<head><title>%s</title></head>\n<body><h1>%s</h1></body>\n</html>\n", title, title)
-		case a.shape == Broken:
-			contentType, body = "application/json", fmt.Appendf(nil, `{"errors":[{"code":%s,"mess`, quote(string(e.Code)))
-		default:
-			return e
-		}
-		// Without a body, net/http must not add the type of one.
-		w.Header()["Content-Type"] = nil
-		if contentType != "" {
-			w.Header().Set("Content-Type", contentType)
-		}
-		if e.Status != http.StatusNoContent && e.Status != http.StatusNotModified {
-			w.Header().Set("Content-Length", fmt.Sprint(len(body)))
-		}
-		w.WriteHeader(e.Status)
-		if r.Method == http.MethodHead || len(body) == 0 {
-			return nil
-		}
-		_, err := w.Write(body)
-		return err
+func (a response) serve(rule string, w http.ResponseWriter, r *registry.Request) error {
+	e := a.error(rule, r.Op)
+	contentType, body := "", []byte(nil)
+	switch {
+	case a.shape == Empty, a.shape == "" && e.Status < 400:
+	case a.shape == NoCode:
+		contentType, body = "application/json", fmt.Appendf(nil, `{"errors":[{"status":%d,"message":%s}]}`, e.Status, quote(e.Message))
+	case a.shape == Bare:
+		contentType, body = "application/json", fmt.Appendf(nil, `{"code":%s,"message":%s}`, quote(string(e.Code)), quote(e.Message))
+	case a.shape == Plain:
+		contentType, body = "text/plain; charset=utf-8", fmt.Appendf(nil, "%d %s\n", e.Status, e.Message)
+	case a.shape == HTML:
+		title := fmt.Sprintf("%d %s", e.Status, http.StatusText(e.Status))
+		contentType, body = "text/html", fmt.Appendf(nil, "<html>\n<head><title>%s</title></head>\n<body><h1>%s</h1></body>\n</html>\n", title, title)
+	case a.shape == Broken:
+		contentType, body = "application/json", fmt.Appendf(nil, `{"errors":[{"code":%s,"mess`, quote(string(e.Code)))
+	default:
+		return e
 	}
+	// Without a body, net/http must not add the type of one.
+	w.Header()["Content-Type"] = nil
+	if contentType != "" {
+		w.Header().Set("Content-Type", contentType)
+	}
+	if e.Status != http.StatusNoContent && e.Status != http.StatusNotModified {
+		w.Header().Set("Content-Length", fmt.Sprint(len(body)))
+	}
+	w.WriteHeader(e.Status)
+	if r.Method == http.MethodHead || len(body) == 0 {
+		return nil
+	}
+	_, err := w.Write(body)
+	return err
 }
 
 // error returns the error to send, with defaults for everything that the rule

@@ -106,12 +106,12 @@ func (r Rule) Then() Rule {
 // timingWords are the words of this file.
 var timingWords = vocabulary{
 	"once":        flag(Rule.Once),
-	"times":       integer(Rule.Times),
-	"after":       integer(Rule.After),
-	"every":       integer(Rule.Every),
-	"first-bytes": integer(Rule.FirstBytes),
-	"probability": parseProbability,
-	"seed":        parseSeed,
+	"times":       integer[int](Rule.Times),
+	"after":       integer[int](Rule.After),
+	"every":       integer[int](Rule.Every),
+	"first-bytes": integer[int64](Rule.FirstBytes),
+	"probability": anything(parseProbability),
+	"seed":        anything(parseSeed),
 	"optional":    flag(Rule.Optional),
 	"then":        flag(Rule.Then),
 }
