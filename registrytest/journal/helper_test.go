@@ -70,7 +70,7 @@ func (s *journalServer) put(t *testing.T, ref string, c content.Content) content
 
 // recorded returns records that belong to no journal.
 func recorded(records ...Record) Requests {
-	var r Requests
+	var all []*Record
 	for i := range records {
 		record := &records[i]
 		record.Number = i + 1
@@ -80,9 +80,9 @@ func recorded(records ...Record) Requests {
 		if record.URL == nil {
 			record.URL = &url.URL{Scheme: "http", Host: "127.0.0.1:4321", Path: "/v2/"}
 		}
-		r.records = append(r.records, record)
+		all = append(all, record)
 	}
-	return r
+	return NewRequests(all...)
 }
 
 func numbers(r Requests) []int {

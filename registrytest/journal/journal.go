@@ -59,7 +59,7 @@ type entry struct {
 
 // Requests returns the requests so far, in the order of their arrival.
 func (j *Journal) Requests() Requests {
-	return Requests{journal: j, records: j.records()}
+	return Requests{journal: j}.of(j.records())
 }
 
 // Arrive adds a request that has no response yet. It implements

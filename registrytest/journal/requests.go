@@ -29,14 +29,24 @@ type Requests struct {
 	journal *Journal
 	steps   []func([]*Record) []*Record // how to select them from all
 	records []*Record
+	last    int // the number of the last request that the journal had
 }
 
 // NewRequests returns a Requests with the records, which belong to no journal.
-func NewRequests(records ...*Record) Requests { return Requests{records: records} }
+func NewRequests(records ...*Record) Requests { return Requests{}.of(records) }
+
+// of returns a Requests with these records, all that there are.
+func (r Requests) of(records []*Record) Requests {
+	r.records = records
+	for _, record := range records {
+		r.last = max(r.last, record.Number)
+	}
+	return r
+}
 
 // then returns the requests after one more step.
 func (r Requests) then(step func([]*Record) []*Record) Requests {
-	return Requests{r.journal, append(slices.Clip(r.steps), step), step(r.records)}
+	return Requests{r.journal, append(slices.Clip(r.steps), step), step(r.records), r.last}
 }
 
 // Where returns the requests for which keep returns true. Requests.WaitFor may
@@ -86,18 +96,15 @@ func (r Requests) Status(codes ...int) Requests {
 	return r.Where(func(record *Record) bool { return slices.Contains(codes, record.Status) })
 }
 
-// Since returns the requests that arrived after all requests of earlier, so that
-// a test of a shared server does not see the requests of tests before it:
+// Since returns the requests that arrived after earlier was asked of the journal,
+// so that a test of a shared server does not see the requests of tests before
+// it. It does not matter which of the requests before earlier has selected.
 //
 //	before := reg.Requests()
 //	// …
 //	reg.Requests().Since(before).CheckSequence(t, registry.GetManifest)
 func (r Requests) Since(earlier Requests) Requests {
-	last := 0
-	for _, record := range earlier.records {
-		last = max(last, record.Number)
-	}
-	return r.Where(func(record *Record) bool { return record.Number > last })
+	return r.Where(func(record *Record) bool { return record.Number > earlier.last })
 }
 
 // Sorted returns the same requests, with each run of requests for the
@@ -176,7 +183,7 @@ func (r Requests) WaitFor(ctx context.Context, n int) (Requests, error) {
 		var news <-chan struct{}
 		if r.journal != nil {
 			news = r.journal.news()
-			r.records = r.journal.records()
+			r = r.of(r.journal.records())
 			for _, step := range r.steps {
 				r.records = step(r.records)
 			}
