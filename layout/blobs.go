@@ -45,17 +45,14 @@ func (l *imageLayout) isOnlyManifest(d digest.Digest) bool {
 
 // statBlob implements [registry.Store.StatBlob].
 func (l *imageLayout) statBlob(ctx context.Context, repo string, d digest.Digest) (int64, error) {
-	info, err := l.findBlob(repo, d)
+	name, err := l.blobFile(repo, d)
 	if err != nil {
 		return 0, err
 	}
-	l.mu.RLock()
-	v := l.verdicts[d]
-	l.mu.RUnlock()
-	if v.err == nil && sameFile(v.file, info) && !l.disk.verify {
-		return info.Size(), nil
+	if known := l.verified(d); l.disk.unchanged(name, known) {
+		return known.Size(), nil
 	}
-	f, err := l.openVerified(ctx, d, l.path(blobPath(d)))
+	f, err := l.openVerified(ctx, d, name)
 	if err != nil {
 		return 0, blobError(repo, d, err)
 	}
@@ -143,6 +140,9 @@ func (l *imageLayout) addBlob(ctx context.Context, d digest.Digest, place func()
 
 // exist creates the layout if the directory is not one yet.
 func (l *imageLayout) exist(ctx context.Context) error {
+	if l.unchanged() != nil {
+		return nil
+	}
 	if _, err := l.disk.stat(l.path(markerFile)); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -50,6 +51,11 @@ type files interface {
 type disk struct {
 	fs.FS
 	root files // nil if the store is read-only
+
+	// dir is the path of the directory. ByPath says whether known files are
+	// looked up by their paths, until the store is closed: see unchanged.
+	dir    string
+	byPath atomic.Bool
 
 	// openFile opens a file below the directory. It is nil for another file
 	// system.

@@ -69,11 +69,13 @@
 // too since the store was opened. If several indexes describe a manifest, the
 // media type that sorts first counts, unless index.json has another.
 //
-// The store verifies the digest of everything that it serves: manifests on each
-// request, blobs before the first request and after their file has changed. A
-// file has changed if its size, its modification time or its identity has. With
-// [Verify], the store verifies blobs on each request, too. A request for a damaged file fails with an error that names the file. A damaged
-// blob counts as missing, and pushing it again repairs it.
+// The store verifies the digest of everything that it serves: manifests each
+// time that it reads them, blobs before the first request and after their file
+// has changed. It reads neither for a HEAD while the file is unchanged. A file has
+// changed if its size, its modification time or its identity has. With [Verify],
+// the store reads and verifies both on each request. A request for a damaged
+// file fails with an error that names the file. A damaged blob counts as missing,
+// and pushing it again repairs it.
 //
 // # Crashes
 //

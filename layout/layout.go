@@ -146,6 +146,9 @@ func (l *imageLayout) index() (*index, error) {
 
 // current returns the current index.
 func (l *imageLayout) current() (*index, error) {
+	if x := l.unchanged(); x != nil {
+		return x, nil
+	}
 	info, err := l.disk.stat(l.path(indexFile))
 	if err == nil {
 		if x := l.known(info); x != nil {
@@ -155,6 +158,15 @@ func (l *imageLayout) current() (*index, error) {
 	l.loading.Lock()
 	defer l.loading.Unlock()
 	return l.load()
+}
+
+// unchanged returns the index that was read or written last, if its file can be
+// seen to be unchanged since, or nil.
+func (l *imageLayout) unchanged() *index {
+	if x := l.cur.Load(); x != nil && x.settled.Load() && l.disk.unchanged(l.path(indexFile), x.file) {
+		return x
+	}
+	return nil
 }
 
 // known returns the index that is known to be in the described file, or nil.

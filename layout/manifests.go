@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"strings"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -35,7 +36,9 @@ func (l *imageLayout) readManifest(d ocispec.Descriptor) ([]byte, fs.FileInfo, e
 	if d.Size > maxManifest {
 		return nil, nil, fmt.Errorf("%s has %d bytes, more than a manifest of %d: %w", name, d.Size, maxManifest, fs.ErrNotExist)
 	}
-	f, info, err := l.disk.open(name)
+	now := time.Now()
+	known := l.verified(d.Digest)
+	f, info, err := l.disk.openKnown(name, known)
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
 			err = fmt.Errorf("%s is missing, although an index names it: %w", name, fs.ErrNotExist)
@@ -53,7 +56,32 @@ func (l *imageLayout) readManifest(d ocispec.Descriptor) ([]byte, fs.FileInfo, e
 	if got := d.Digest.Algorithm().FromBytes(content); got != d.Digest {
 		return nil, nil, fmt.Errorf("%s is damaged: its content has the digest %s", name, got)
 	}
+	if !sameFile(known, info) && settled(info, now) {
+		l.mu.Lock()
+		l.verdicts[d.Digest] = verdict{file: info}
+		l.mu.Unlock()
+	}
 	return content, info, nil
+}
+
+// unchangedManifest returns the info of the file of a manifest if it is unchanged
+// since it was read and had the size and digest of the descriptor, or nil.
+func (l *imageLayout) unchangedManifest(d ocispec.Descriptor) fs.FileInfo {
+	known := l.verified(d.Digest)
+	if known == nil || known.Size() != d.Size || !l.disk.unchanged(l.path(blobPath(d.Digest)), known) {
+		return nil
+	}
+	return known
+}
+
+// statManifest returns the descriptor of the manifest for a tag or digest.
+func (l *imageLayout) statManifest(ctx context.Context, repo, ref string) (ocispec.Descriptor, error) {
+	d, err := l.find(ctx, repo, ref)
+	if err != nil || d.MediaType != "" && l.unchangedManifest(d) != nil {
+		return d, err
+	}
+	m, err := l.getManifest(ctx, repo, ref)
+	return ocispec.Descriptor{MediaType: m.MediaType, Digest: m.Digest, Size: int64(len(m.Content))}, err
 }
 
 // getManifest returns the manifest for a tag or digest.
@@ -167,6 +195,9 @@ type manifestFile struct {
 // tag.
 func (l *imageLayout) draftManifest(m registry.Manifest) (f *manifestFile, err error) {
 	f = &manifestFile{layout: l, digest: m.Digest, name: l.path(blobPath(m.Digest)), content: m.Content}
+	if f.seen = l.unchangedManifest(m.Descriptor()); f.seen != nil {
+		return f, nil
+	}
 	if _, f.seen, err = l.readManifest(m.Descriptor()); err == nil {
 		return f, nil
 	}
@@ -182,7 +213,7 @@ func (f *manifestFile) publish() (err error) {
 		return nil // The write is applied again.
 	}
 	if f.temp == "" {
-		if info, err := disk.stat(f.name); err == nil && sameFile(info, f.seen) {
+		if disk.unchanged(f.name, f.seen) {
 			return nil
 		}
 		if f.temp, err = disk.temps.write(f.content); err != nil {

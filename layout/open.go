@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -64,8 +65,8 @@ func Sync() Option {
 	return func(o *options) { o.sync = true }
 }
 
-// Verify makes the store read and hash a blob for each request, and not only
-// after the size, the modification time or the identity of its file has
+// Verify makes the store read and hash a blob or manifest for each request, and
+// not only after the size, the modification time or the identity of its file has
 // changed. It is for directories whose files other programs overwrite in place
 // and set back in time, or on disks that are not trusted.
 func Verify() Option {
@@ -113,6 +114,9 @@ func Open(dir string, opts ...Option) (*Store, error) {
 			return os.OpenFile(filepath.Join(dir, filepath.FromSlash(name)), flag, perm)
 		}}
 	}
+	// On Windows, a file that is open by its path cannot be replaced.
+	d.dir = dir
+	d.byPath.Store(!o.readOnly && runtime.GOOS != "windows")
 	s, err := open(d, o)
 	if err != nil {
 		root.Close()

@@ -42,6 +42,7 @@ func (s *Store) Close() error {
 	if s.disk.root == nil {
 		return nil
 	}
+	s.disk.byPath.Store(false)
 	s.disk.temps.close()
 	return s.disk.root.Close()
 }
@@ -200,13 +201,10 @@ func (s *Store) DeleteBlob(ctx context.Context, repo string, d digest.Digest) er
 	return l.deleteBlob(ctx, repo, d)
 }
 
-// StatManifest implements [registry.Store]. It reads and verifies the manifest.
+// StatManifest implements [registry.Store]. It reads and verifies the manifest
+// unless its file is unchanged since that was done.
 func (s *Store) StatManifest(ctx context.Context, repo, reference string) (ocispec.Descriptor, error) {
-	m, err := s.GetManifest(ctx, repo, reference)
-	if err != nil {
-		return ocispec.Descriptor{}, err
-	}
-	return ocispec.Descriptor{MediaType: m.MediaType, Digest: m.Digest, Size: int64(len(m.Content))}, nil
+	return read(s, repo, func(l *imageLayout) (ocispec.Descriptor, error) { return l.statManifest(ctx, repo, reference) })
 }
 
 // GetManifest implements [registry.Store].

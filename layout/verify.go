@@ -47,13 +47,22 @@ func (l *imageLayout) hasVerdict(d digest.Digest) bool {
 	return v.file != nil && v.err == nil
 }
 
+// verified returns the info of the file of a blob or manifest from when its
+// content was last verified, or nil if that has to be done again.
+func (l *imageLayout) verified(d digest.Digest) fs.FileInfo {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if v := l.verdicts[d]; v.err == nil && !l.disk.verify {
+		return v.file
+	}
+	return nil
+}
+
 // openVerified opens the file of a blob. It verifies the content first, unless
 // the file is unchanged since an earlier verification.
 func (l *imageLayout) openVerified(ctx context.Context, d digest.Digest, name string) (io.ReadSeekCloser, error) {
-	l.mu.RLock()
-	v := l.verdicts[d]
-	l.mu.RUnlock()
-	file, info, err := l.disk.open(name)
+	known := l.verified(d)
+	file, info, err := l.disk.openKnown(name, known)
 	if err != nil {
 		return nil, err
 	}
@@ -61,7 +70,7 @@ func (l *imageLayout) openVerified(ctx context.Context, d digest.Digest, name st
 	if !ok {
 		f = &seeker{file: file, size: info.Size(), open: func() (fs.File, error) { return l.disk.FS.Open(name) }}
 	}
-	if v.err != nil || !sameFile(v.file, info) || l.disk.verify {
+	if !sameFile(known, info) {
 		if err := l.verify(ctx, d, name, f, info); err != nil {
 			f.Close()
 			return nil, err

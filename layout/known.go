@@ -1,0 +1,52 @@
+package layout
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// An os.Root opens every directory on the way to a file. To save that, a file
+// that is known is looked up by its path first. The path may lead out of the
+// directory that was opened, if a directory was replaced by a link. So the result
+// counts only if it is the known file, which was found through the root before,
+// and unchanged. Everything else is looked up through the root.
+//
+// This saves 8 of 14 system calls of a GET for a manifest in a tree, 6 of 13 of a
+// GET and 6 of 7 of a HEAD for a blob.
+
+// unchanged reports whether the file with the name is the known one and has not
+// changed since.
+func (d *disk) unchanged(name string, known fs.FileInfo) bool {
+	if known == nil {
+		return false
+	}
+	if d.byPath.Load() {
+		if info, err := os.Stat(d.osPath(name)); err == nil && sameFile(known, info) {
+			return true
+		}
+	}
+	info, err := d.stat(name)
+	return err == nil && sameFile(known, info)
+}
+
+// openKnown opens a regular file, which is probably the known one.
+func (d *disk) openKnown(name string, known fs.FileInfo) (fs.File, fs.FileInfo, error) {
+	if !d.byPath.Load() || known == nil {
+		return d.open(name)
+	}
+	f, err := os.OpenFile(d.osPath(name), os.O_RDONLY|unblocked, 0)
+	if err != nil {
+		return d.open(name)
+	}
+	info, err := f.Stat()
+	if err != nil || !sameFile(known, info) {
+		f.Close()
+		return d.open(name)
+	}
+	return f, info, nil
+}
+
+func (d *disk) osPath(name string) string {
+	return d.dir + string(filepath.Separator) + filepath.FromSlash(name)
+}
