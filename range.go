@@ -80,19 +80,29 @@ func (h *handler) negotiable(r *Request, size int64) (header http.Header) {
 	ranges := r.Header.Get("Range")
 	// A 206 cannot describe a part of nothing, so that all of it is sent.
 	if r.Method != http.MethodHead && strings.HasPrefix(ranges, "bytes=") && size > 0 && !h.without.has(Ranges) {
-		add("Range", cleanRange(ranges))
-		if v := r.Header.Get("If-Range"); v != "" {
-			add("If-Range", v)
+		if ranges, ok := cleanRange(ranges); ok {
+			add("Range", ranges)
+			if v := r.Header.Get("If-Range"); v != "" {
+				add("If-Range", v)
+			}
 		}
 	}
 	return header
 }
 
+// maxRanges is the greatest number of ranges in a response. Each part has a header
+// of about 150 bytes, so 200,000 ranges of one byte make a response of 28 MB;
+// ServeContent limits the sum of the ranges only.
+const maxRanges = 100
+
 // cleanRange returns the Range in a form that [http.ServeContent] reads as RFC
 // 9110, section 14.1.2, says. ServeContent takes "- 1" and "-+1" for ranges, the
 // last zero bytes for a range that can be satisfied, and a position that is
 // too large for an int64 for an error.
-func cleanRange(ranges string) string {
+//
+// If there are too many ranges, ok is false: all of the content is sent, as for
+// a request without Range (RFC 9110, section 14.2).
+func cleanRange(ranges string) (_ string, ok bool) {
 	var clean []string
 	for element := range strings.SplitSeq(strings.TrimPrefix(ranges, "bytes="), ",") {
 		element = strings.Trim(element, " \t")
@@ -100,8 +110,10 @@ func cleanRange(ranges string) string {
 		switch {
 		case element == "":
 			continue
+		case len(clean) == maxRanges:
+			return "", false
 		case m == nil:
-			return "bytes=invalid"
+			return "bytes=invalid", true
 		case m[3] == "":
 			element = position(m[1]) + "-" + position(m[2])
 		case position(m[3]) == "0":
@@ -111,7 +123,7 @@ func cleanRange(ranges string) string {
 		}
 		clean = append(clean, element)
 	}
-	return "bytes=" + strings.Join(clean, ",")
+	return "bytes=" + strings.Join(clean, ","), true
 }
 
 // byteRange is the form of a range: first-last, first- or -length.

@@ -79,6 +79,35 @@ func TestRangeOfAnEmptyBlob(t *testing.T) {
 	}
 }
 
+// A Range of many small pieces is ignored (RFC 9110, section 14.2): the parts
+// would be larger than the blob. Each has a header of its own.
+func TestManyRanges(t *testing.T) {
+	t.Parallel()
+	const size = 1 << 20
+	content := strings.Repeat("0123456789abcdef", size/16)
+	h := inMemory(t)
+	path := "/v2/app/blobs/" + string(h.pushBlob("app", content))
+	pieces := func(n int, separator string) string {
+		var b strings.Builder
+		b.WriteString("bytes=")
+		for i := range n {
+			fmt.Fprintf(&b, "%d-%d%s", 2*i, 2*i, separator)
+		}
+		return b.String()
+	}
+	for _, n := range []int{101, 1000, 200_000} {
+		w := h.want(200, h.call("GET", path, "", "Range", pieces(n, ",")))
+		require.Equal(t, size, w.Body.Len(), n)
+		require.Empty(t, w.Header().Get("Content-Range"))
+	}
+	w := h.want(206, h.call("GET", path, "", "Range", pieces(100, " ,\t, ")))
+	require.Contains(t, w.Header().Get("Content-Type"), "multipart/byteranges")
+	require.Less(t, w.Body.Len(), 100*200)
+	require.Equal(t, 100, strings.Count(w.Body.String(), "Content-Range: bytes "))
+	h.want(206, h.call("GET", path, "", "Range", "bytes="+strings.Repeat(",", 200_000)+"1-2"))
+	h.wantError(416, h.call("GET", path, "", "Range", "bytes="+strings.Repeat("x,", 200_000)), registry.CodeSizeInvalid)
+}
+
 // FuzzRange sends any Range. A 206 with one part says which part it is, and the
 // other responses are the whole blob or a refusal.
 func FuzzRange(f *testing.F) {
