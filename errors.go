@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+
+	"github.com/ocireg/registry/internal/field"
 )
 
 // A Code is one of the error codes of the distribution spec, section Error
@@ -52,13 +54,14 @@ func (c Code) Status() int {
 
 // An Error is an error that the client gets as it is. A [Middleware], a [Fault]
 // or a [Store] that returns one decides the response. If several are joined
-// with [errors.Join], the response has all of them, and the status of the
-// first.
+// with [errors.Join], the response has the first 100 of them, and the status of
+// the first.
 type Error struct {
 	// Code is the error code.
 	Code Code
 
-	// Message describes the error for people.
+	// Message describes the error for people. A response has the first 4096
+	// bytes of it: it may quote a field of a request, which can be larger.
 	Message string
 
 	// Detail is any value that can be marshalled to JSON, or nil.
@@ -118,16 +121,53 @@ func errorsIn(err error) []*Error {
 	return errorsIn(errors.Unwrap(err))
 }
 
+// The most that a response says of the errors of a request.
+const (
+	maxErrors  = 100
+	maxMessage = 4096 // bytes
+)
+
 // errorsFor returns the errors that a client gets for err. If err is neither an
 // Error nor one of the errors that a Store may return, the registry itself has
 // failed. The client gets its text as well: in a test, that is the quickest way
 // to the cause.
 func errorsFor(err error) []*Error {
-	if all := errorsIn(err); len(all) > 0 {
-		return all
+	all := errorsIn(err)
+	switch {
+	case len(all) > 0:
+	case errors.Is(err, errors.ErrUnsupported):
+		all = []*Error{{Code: CodeUnsupported, Message: err.Error()}}
+	default:
+		all = []*Error{{Code: "UNKNOWN", Message: err.Error(), Status: http.StatusInternalServerError}}
 	}
-	if errors.Is(err, errors.ErrUnsupported) {
-		return []*Error{{Code: CodeUnsupported, Message: err.Error()}}
+	all = all[:min(len(all), maxErrors)]
+	for i, e := range all {
+		all[i] = e.shortened()
 	}
-	return []*Error{{Code: "UNKNOWN", Message: err.Error(), Status: http.StatusInternalServerError}}
+	return all
+}
+
+// shortened returns e, or a copy with less text if it has more than a response
+// can have.
+func (e *Error) shortened() *Error {
+	long := len(e.Message) > maxMessage
+	detail, ok := e.Detail.(map[string]string)
+	if ok {
+		for _, v := range detail {
+			long = long || len(v) > maxMessage
+		}
+	}
+	if !long {
+		return e
+	}
+	short := *e
+	short.Message = field.Shorten(e.Message, maxMessage)
+	if ok {
+		shorter := make(map[string]string, len(detail))
+		for k, v := range detail {
+			shorter[k] = field.Shorten(v, maxMessage)
+		}
+		short.Detail = shorter
+	}
+	return &short
 }

@@ -23,6 +23,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/ocireg/registry/internal/field"
 )
 
 // New returns a handler that serves the content of the store. It starts no
@@ -286,11 +288,11 @@ func logTo(l *slog.Logger, x *Exchange) {
 		logf = l.ErrorContext
 	}
 	args := []any{
-		"method", r.Method, "path", r.URL.RequestURI(), "op", r.Op.String(), "repository", r.Repo,
+		"method", field.Printable(r.Method), "path", field.Printable(r.URL.RequestURI()), "op", r.Op.String(), "repository", r.Repo,
 		"reference", r.reference(), "status", x.Status, "in", x.BytesIn, "out", x.BytesOut, "duration", x.Duration,
 	}
 	if r.User != "" {
-		args = append(args, "user", r.User)
+		args = append(args, "user", field.Printable(r.User))
 	}
 	if r.fault != nil {
 		args = append(args, "fault", r.fault.Name)
@@ -298,12 +300,12 @@ func logTo(l *slog.Logger, x *Exchange) {
 	if len(x.Errors) > 0 {
 		texts := make([]string, len(x.Errors))
 		for i, err := range x.Errors {
-			texts[i] = err.Error()
+			texts[i] = field.Printable(err.Error())
 		}
 		args = append(args, "errors", texts)
 	}
 	if x.Err != nil {
-		args = append(args, "cause", x.Err.Error())
+		args = append(args, "cause", field.Printable(x.Err.Error()))
 	}
 	logf(r.Context(), "request", args...)
 }

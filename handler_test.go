@@ -45,6 +45,7 @@ func TestEveryAnswerHasTheAPIVersion(t *testing.T) {
 		for _, target := range []string{"/v2/", "/", "/v2/app/manifests/v1", "/v2/app/manifests/v2", "/v2/app/tags/list", "/v2/A/tags/list"} {
 			for _, method := range []string{"GET", "HEAD", "PUT", "POST", "OPTIONS"} {
 				require.Equal(t, "registry/2.0", t.call(method, target, "").Header().Get("Docker-Distribution-Api-Version"))
+				require.Equal(t, "nosniff", t.call(method, target, "").Header().Get("X-Content-Type-Options"))
 			}
 		}
 	})

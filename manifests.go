@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"maps"
 	"net/http"
-	"slices"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
@@ -80,9 +79,27 @@ func (h *handler) putManifest(w http.ResponseWriter, r *Request) error {
 		setFields(w.Header(), "Oci-Subject", string(m.Subject))
 	}
 	if r.Tag == "" && len(tags) > 0 {
-		setFields(w.Header(), "Oci-Tag", strings.Join(tags, ", "))
+		w.Header()["Oci-Tag"] = tagLines(tags)
 	}
 	return h.writeCreated(w, r, "manifests", m.Digest)
+}
+
+// maxTagLine is the greatest length in bytes of an OCI-Tag line. Clients limit the
+// length of a line, some at 8 KiB.
+const maxTagLine = 4096
+
+// tagLines returns the values of OCI-Tag for the tags: as few lines as have room
+// for them (RFC 9110, section 5.3).
+func tagLines(tags []string) (lines []string) {
+	for begin, size := 0, 0; len(tags) > 0; {
+		size += len(tags[begin]) + len(", ")
+		begin++
+		if begin == len(tags) || size+len(tags[begin]) > maxTagLine {
+			lines = append(lines, strings.Join(tags[:begin], ", "))
+			tags, begin, size = tags[begin:], 0, 0
+		}
+	}
+	return lines
 }
 
 // maxTrusted is the Content-Length in bytes up to which memory for a manifest
@@ -131,11 +148,13 @@ func (h *handler) tagsToPut(r *Request) ([]string, error) {
 		return nil, nil
 	}
 	var tags []string
+	seen := make(map[string]bool) // There may be thousands of them.
 	for _, t := range r.URL.Query()["tag"] {
 		if !names.Tag(t) {
 			return nil, Errorf(CodeManifestInvalid, "%q is not a valid tag", t)
 		}
-		if !slices.Contains(tags, t) {
+		if !seen[t] {
+			seen[t] = true
 			tags = append(tags, t)
 		}
 	}
@@ -241,7 +260,7 @@ func (h *handler) checkType(r *Request, m Manifest, doc *manifest.Document) erro
 }
 
 // checkReferences returns an error for each blob and manifest that the document
-// needs and that is not in the repository (section Push).
+// needs and that is not in the repository (section Push), up to maxErrors.
 func (h *handler) checkReferences(r *Request, doc *manifest.Document) error {
 	var missing []error
 	note := func(kind string, d digest.Digest, err error) error {
@@ -260,6 +279,9 @@ func (h *handler) checkReferences(r *Request, doc *manifest.Document) error {
 		if err := note("blob", d, h.requireBlob(r, d)); err != nil {
 			return err
 		}
+		if len(missing) == maxErrors {
+			return errors.Join(missing...)
+		}
 	}
 	for i := range doc.Manifests {
 		// The media type of a child need not be one that a registry knows
@@ -271,6 +293,9 @@ func (h *handler) checkReferences(r *Request, doc *manifest.Document) error {
 		}
 		if err := note("manifest or blob", d, err); err != nil {
 			return err
+		}
+		if len(missing) == maxErrors {
+			break
 		}
 	}
 	return errors.Join(missing...)

@@ -16,9 +16,15 @@ import (
 // apiVersion is the value of Docker-Distribution-Api-Version in every response.
 var apiVersion = []string{"registry/2.0"}
 
+// noSniff is the value of X-Content-Type-Options in every response: a browser
+// must not take the bytes of a blob for a page of this host (Fetch Standard,
+// section X-Content-Type-Options header).
+var noSniff = []string{"nosniff"}
+
 // addHeader adds the fields that every response has.
 func (h *handler) addHeader(header http.Header, r *Request) {
 	header["Docker-Distribution-Api-Version"] = apiVersion
+	header["X-Content-Type-Options"] = noSniff
 	for _, w := range h.warnings {
 		header.Add("Warning", w)
 	}

@@ -8,6 +8,7 @@ import (
 	"log"
 
 	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/internal/field"
 	"github.com/ocireg/registry/layout"
 )
 
@@ -39,7 +40,7 @@ func (b *banner) list(ctx context.Context, store registry.Store, logger *log.Log
 				return ctx.Err()
 			}
 			if err != nil {
-				logger.Print(oneLine(fmt.Sprintf("repository %s cannot be read: %v", repo, err)))
+				logger.Print(field.Printable(fmt.Sprintf("repository %s cannot be read: %v", repo, err)))
 				break
 			}
 			b.tags++

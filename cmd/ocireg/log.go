@@ -7,9 +7,9 @@ import (
 	"net/http"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/internal/field"
 )
 
 // newLog returns a logger that writes to w in the format of the settings, and
@@ -39,7 +39,7 @@ func logText(l *log.Logger, e *registry.Exchange) {
 		unit = time.Millisecond
 	}
 	l.Printf("%03d %-15s %9s %9d in %9d out  %s%s", e.Status, e.Request.Op, e.Duration.Round(unit),
-		e.BytesIn, e.BytesOut, target(e.Request), oneLine(failures(e)))
+		e.BytesIn, e.BytesOut, field.Printable(target(e.Request)), field.Printable(failures(e)))
 }
 
 // target returns the repository, tag or digest of the request, or its method
@@ -71,15 +71,4 @@ func failures(e *registry.Exchange) string {
 		b.WriteString(" " + e.Err.Error())
 	}
 	return b.String()
-}
-
-// oneLine returns s with a space in place of every character that does not
-// print, such as a line end or a control code of terminals.
-func oneLine(s string) string {
-	return strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return ' '
-		}
-		return r
-	}, s)
 }

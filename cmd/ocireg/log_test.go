@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/opencontainers/go-digest"
@@ -41,6 +42,9 @@ func TestLogText(t *testing.T) {
 		// A line break in a client's header does not start a line in the log.
 		{func() { i.do(t, "GET", "/some%0a00:00:00%20%1b%5bmwhere", "") },
 			lead + `404 unknown        ` + took + `0 in +\d+ out  GET /some%0a00:00:00%20%1b%5bmwhere UNSUPPORTED\n$`},
+		// A long path is shortened.
+		{func() { i.do(t, "GET", "/"+strings.Repeat("x", 100_000), "") },
+			lead + `404 unknown        ` + took + `0 in +\d+ out  GET /(xxxx){1000,}x*… UNSUPPORTED\n$`},
 	} {
 		test.ask()
 		require.Regexp(t, regexp.MustCompile(test.want), i.stderr.next(t))

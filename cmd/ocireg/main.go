@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/internal/field"
 	"github.com/ocireg/registry/registrytest"
 )
 
@@ -47,7 +48,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		// Interrupted before there was anything to finish.
 		return 0
 	}
-	fmt.Fprintln(stderr, "ocireg: "+oneLine(err.Error()))
+	fmt.Fprintln(stderr, "ocireg: "+field.Printable(err.Error()))
 	return 2
 }
 

@@ -4,6 +4,7 @@ import (
 	"log"
 
 	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/internal/field"
 	"github.com/ocireg/registry/layout"
 	"github.com/ocireg/registry/memstore"
 )
@@ -16,7 +17,7 @@ func (s *settings) openStore(logger *log.Logger) (store registry.Store, close fu
 	}
 	opts := []layout.Option{
 		layout.Tag(s.tag),
-		layout.Warnings(func(err error) { logger.Print(oneLine(err.Error())) }),
+		layout.Warnings(func(err error) { logger.Print(field.Printable(err.Error())) }),
 	}
 	if s.readOnly {
 		opts = append(opts, layout.ReadOnly())
@@ -47,7 +48,7 @@ func (s *settings) openStore(logger *log.Logger) (store registry.Store, close fu
 func (s *settings) source() string {
 	source := "an empty registry in memory"
 	if s.dir != "" {
-		source = oneLine(s.dir)
+		source = field.Printable(s.dir)
 	}
 	if s.readOnly {
 		source += ", read-only"

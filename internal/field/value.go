@@ -1,6 +1,10 @@
 package field
 
-import "strings"
+import (
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
 
 // Valid reports whether s can be the value of a field in a header (RFC 9110,
 // section 5.5): it has no control characters but tabs, and no space around it.
@@ -22,3 +26,32 @@ func Clean(s string) string {
 }
 
 func isControl(c rune) bool { return c < ' ' && c != '\t' || c == 0x7f }
+
+// maxPrintable is the number of bytes that Printable leaves of a text.
+const maxPrintable = 4096
+
+// Printable returns s for a line of a log: with a space for every character that
+// does not print, such as a line end, a control code of terminals or a mark that
+// changes the direction of text, and not more than 4096 bytes.
+func Printable(s string) string {
+	return strings.Map(func(c rune) rune {
+		if !strconv.IsPrint(c) {
+			return ' '
+		}
+		return c
+	}, Shorten(s, maxPrintable))
+}
+
+// Shorten returns the first characters of s, up to limit bytes, and "…" if there
+// are more.
+func Shorten(s string, limit int) string {
+	const more = "…"
+	if len(s) <= limit {
+		return s
+	}
+	end := limit - len(more)
+	for end > 0 && !utf8.RuneStart(s[end]) {
+		end--
+	}
+	return s[:end] + more
+}

@@ -43,3 +43,19 @@ func FuzzClean(f *testing.F) {
 		}
 	})
 }
+
+func TestPrintable(t *testing.T) {
+	for s, want := range map[string]string{
+		"":                        "",
+		"GET /v2/ ä 日本":           "GET /v2/ ä 日本",
+		"a\r\nb\tc\x00\x7f":       "a  b c  ",
+		"\u202eexe.\u2066\u200f":  " exe.  ",
+		"\x1b[31m\u009b2J":        " [31m 2J",
+		"\xff":                    "\ufffd",
+		strings.Repeat("ä", 3000): strings.Repeat("ä", 2046) + "…",
+	} {
+		if got := Printable(s); got != want {
+			t.Errorf("Printable(%q) is %q, want %q", s, got, want)
+		}
+	}
+}

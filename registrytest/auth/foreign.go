@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"math/big"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -166,9 +167,9 @@ func (a *Auth) verifyForeign(parts []string, header wireHeader, service string) 
 	now := float64(time.Now().Unix())
 	switch {
 	case !valid:
-		return Claims{}, fmt.Errorf("no trusted key of issuer %q has signed the token with %q", c.Issuer, header.Algorithm)
+		return Claims{}, fmt.Errorf("no trusted key of issuer %.200q has signed the token with %.20q", c.Issuer, header.Algorithm)
 	case !slices.Contains(c.Audience, service):
-		return Claims{}, fmt.Errorf("the token is for %q, not for %q", []string(c.Audience), service)
+		return Claims{}, fmt.Errorf("the token is for %.200q, not for %q", strings.Join(c.Audience, ", "), service)
 	case now >= c.Expires:
 		return Claims{}, errors.New("the token has expired")
 	case now < c.NotBefore:

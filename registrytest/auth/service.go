@@ -252,7 +252,7 @@ func (a *Auth) readPost(w http.ResponseWriter, r *registry.Request) (t tokenRequ
 	default:
 		return t, &registry.Error{
 			Code: registry.CodeUnsupported, Status: http.StatusBadRequest,
-			Message: fmt.Sprintf("grant_type is %q, not password or refresh_token", kind),
+			Message: fmt.Sprintf("grant_type is %.200q, not password or refresh_token", kind),
 		}
 	}
 	return t, nil

@@ -169,7 +169,7 @@ func (a *Auth) verify(token, service string) (Claims, error) {
 	case c.Issuer != issuer:
 		return Claims{}, errors.New("the token is from another issuer")
 	case c.Audience != service && c.Audience != anyService:
-		return Claims{}, fmt.Errorf("the token is for %q, not for %q", c.Audience, service)
+		return Claims{}, fmt.Errorf("the token is for %.200q, not for %q", c.Audience, service)
 	case expired || now >= c.Expires:
 		return Claims{}, errors.New("the token has expired")
 	case now < c.NotBefore:

@@ -96,6 +96,9 @@ func TestWaysAroundAuthentication(t *testing.T) {
 	t.Parallel()
 	for scheme, make := range map[string]func(...string) *auth.Auth{"basic": auth.Basic, "bearer": auth.Bearer, "either": auth.BearerOrBasic} {
 		for _, s := range isolating {
+			if scheme == "either" && s.name == "tree" {
+				continue // Each of them is there with the other.
+			}
 			t.Run(scheme+", "+s.name, func(t *testing.T) {
 				t.Parallel()
 				c := credentials{a: make("anonymous pull public/**")}

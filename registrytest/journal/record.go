@@ -11,6 +11,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/internal/field"
 )
 
 // A Record describes a request and its response. Credentials in its headers and
@@ -161,7 +162,8 @@ func startedSession(r *Record) string {
 //
 // The line has the method, the path and query, the status ("-" if there is
 // none), error codes, range, user and the name of a fault. It leaves out the
-// host, the IDs of upload sessions, and credentials.
+// host, the IDs of upload sessions, and credentials. Characters that do not print
+// are spaces.
 func (r *Record) String() string {
 	var b strings.Builder
 	b.WriteString(r.Method)
@@ -191,10 +193,10 @@ func (r *Record) notes() (notes []string) {
 		}
 	}
 	if r.Range != "" {
-		notes = append(notes, "range="+r.Range)
+		notes = append(notes, "range="+field.Printable(r.Range))
 	}
 	if r.User != "" {
-		notes = append(notes, "user="+r.User)
+		notes = append(notes, "user="+field.Printable(r.User))
 	}
 	if r.Fault != nil {
 		fault := "fault"
@@ -229,5 +231,5 @@ func (r *Record) target() string {
 	if host := r.URL.Host; strings.Contains(host, ":") {
 		target = strings.ReplaceAll(target, host, "<host>")
 	}
-	return target
+	return field.Printable(target)
 }

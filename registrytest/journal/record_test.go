@@ -292,6 +292,11 @@ func TestRecordInOneLine(t *testing.T) {
 			},
 			"GET /v2/a/manifests/b 400 ONE TWO user=alice fault=slow",
 		},
+		{
+			// A client chooses its name, and a handler without a server gets any query.
+			Record{URL: &url.URL{Path: "/v2/", RawQuery: "a=\u202etxt\x1b[2J"}, Status: 401, User: "alice\n\u2066", Range: "bytes=\u200f0-"},
+			"GET /v2/?a= txt [2J 401 range=bytes= 0- user=alice  ",
+		},
 	} {
 		r := recorded(c.record)
 		require.Equal(t, c.want, r.First().String())

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"github.com/ocireg/registry/internal/field"
 )
 
 // maxRows is the largest number of requests in a table.
@@ -50,7 +52,7 @@ func (r *Record) remarks() string {
 		notes = append(notes, "client gone")
 	}
 	if r.Err != nil {
-		notes = append(notes, r.Err.Error())
+		notes = append(notes, field.Printable(r.Err.Error()))
 	}
 	return strings.Join(notes, " ")
 }

@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"errors"
 	"net/url"
 	"strings"
 	"testing"
@@ -46,6 +47,11 @@ func TestTable(t *testing.T) {
 	r = recorded(Record{URL: &url.URL{Path: "/v2/app/manifests/" + strings.Replace(string(d), ":", "-", 1), RawQuery: "digest=sha512%3A" + strings.Repeat("0", 128)}})
 	require.Contains(t, r.String(), " GET /v2/app/manifests/sha256-6b86b273ff34…?digest=sha512:000000000000… ")
 	require.Contains(t, recorded(Record{URL: &url.URL{Path: "/v2/app/manifests/sha256-short"}}).String(), "/sha256-short ")
+
+	odd := recorded(Record{User: "\u202eresu\x1b[2J\r\n", Err: errors.New("cause\u2066\n"), URL: &url.URL{Path: "/v2/", RawQuery: strings.Repeat("\u202e", 1<<20)}}).String()
+	require.NotRegexp(t, `[\x00-\x09\x0b-\x1f\p{Cf}]`, odd)
+	require.Equal(t, 2, strings.Count(odd, "\n"))
+	require.Less(t, len(odd), 10_000)
 
 	require.Equal(t, "no requests\n", Requests{}.String())
 	many := make([]Record, maxRows)
