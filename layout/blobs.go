@@ -199,8 +199,8 @@ func (l *imageLayout) removeFile(d digest.Digest) error {
 	return l.disk.temps.syncDir(path.Dir(name))
 }
 
-// mountBlob implements [registry.Store.MountBlob] between two repositories of
-// one layout, which share the file.
+// mountBlob implements [registry.Store.MountBlob] between repositories of one
+// layout, which share the file.
 func (l *imageLayout) mountBlob(ctx context.Context, repo string, d digest.Digest) error {
 	// Verify the blob before addBlob, which excludes other writes.
 	if _, err := l.statBlob(ctx, repo, d); err != nil {

@@ -81,10 +81,15 @@
 //
 // Files appear whole, by rename, and a manifest appears before the index that
 // names it. Acknowledged content therefore survives a process that is killed at
-// any moment. It survives a power failure only with [Sync]. A write that fails
-// changes nothing, and leaves no file and no directory. Files that are being written are in the directory .ocireg. Opening a
-// store removes those of killed processes; locks tell which processes are alive.
-// Where the file system has no locks, it removes files that are a day old.
+// any moment. It survives a power failure only with [Sync].
+//
+// A write that fails changes nothing, and leaves no file and no directory. Blobs
+// can be deleted from a full disk, and manifests once there is room for a new
+// index.json.
+//
+// Files that are being written are in the directory .ocireg. Opening a store
+// removes those of killed processes; locks tell which processes are alive. Where
+// the file system has no locks, it removes files that are a day old.
 //
 // # Other processes
 //

@@ -69,7 +69,10 @@ func (s *Store) mightHave(ctx context.Context, d digest.Digest) iter.Seq2[string
 // mountFrom mounts a blob from a repository of a tree.
 func (s *Store) mountFrom(ctx context.Context, repo string, d digest.Digest, from string) error {
 	_, err := read(s, from, func(src *imageLayout) (struct{}, error) {
-		if _, err := src.statBlob(ctx, from, d); err != nil || from == repo {
+		if from == repo {
+			return struct{}{}, src.mountBlob(ctx, repo, d)
+		}
+		if _, err := src.statBlob(ctx, from, d); err != nil {
 			return struct{}{}, err
 		}
 		return struct{}{}, s.change(repo, func(l *imageLayout) error { return l.linkBlob(ctx, d, src) })

@@ -254,10 +254,8 @@ func (w *writer) Close() error { return nil }
 func (m *model) MountBlob(_ context.Context, repo string, d digest.Digest, from string) error {
 	for name, p := range m.pools {
 		if content, err := p.blob(d); err == nil && (from == "" || name == "" || name == from) {
-			if repo != from {
-				p := m.ensure(repo)
-				p.files[d], p.pushed[d] = content, true
-			}
+			p := m.ensure(repo)
+			p.files[d], p.pushed[d] = content, true
 			return nil
 		}
 	}

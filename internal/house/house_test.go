@@ -35,6 +35,7 @@ var rooms = []struct {
 	{"layout", []string{"."}},
 	{"internal/remote", []string{"."}},
 	{"internal/differential", []string{".", "memstore", "layout"}},
+	{"internal/campaign", []string{".", "memstore", "layout"}},
 	{"registrytest/content", []string{"."}},
 	{"registrytest/journal", []string{"."}},
 	{"registrytest/fault", []string{"."}},

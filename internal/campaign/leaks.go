@@ -1,0 +1,33 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"time"
+)
+
+// A census counts what may leak.
+type census struct{ goroutines, descriptors int }
+
+func takeCensus() census {
+	entries, _ := os.ReadDir("/proc/self/fd") // elsewhere, descriptors are not counted
+	return census{runtime.NumGoroutine(), len(entries)}
+}
+
+// leaks returns what there is more of than before. It waits a while for what is
+// about to end.
+func (before census) leaks() (findings []string) {
+	var now census
+	for range 100 {
+		now = takeCensus()
+		if now.goroutines <= before.goroutines && now.descriptors <= before.descriptors {
+			return nil
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	stacks := make([]byte, 1<<20)
+	stacks = stacks[:runtime.Stack(stacks, true)]
+	return []string{fmt.Sprintf("%d goroutines and %d descriptors, before %d and %d\n%.4000s",
+		now.goroutines, now.descriptors, before.goroutines, before.descriptors, stacks)}
+}
