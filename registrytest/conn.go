@@ -2,7 +2,6 @@ package registrytest
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -114,15 +113,6 @@ func (s *service) awaitClose(clients []*clientConn, limit time.Duration) {
 	await(closed, limit)
 }
 
-// belowTLS returns the connection that carries c. Closing it does not wait for
-// the peer to read the last TLS record.
-func belowTLS(c net.Conn) net.Conn {
-	if t, ok := c.(*tls.Conn); ok {
-		return t.NetConn()
-	}
-	return c
-}
-
 // silence makes new connections silent while it is wanted.
 type silence struct {
 	wanted atomic.Int64 // the number of calls that want it
@@ -161,8 +151,13 @@ func (c *silentConn) Close() error {
 	return c.Conn.Close()
 }
 
-// NetConn returns the connection that is silent.
-func (c *silentConn) NetConn() net.Conn { return c.Conn }
+// SetLinger is for [conn.AbortOnClose].
+func (c *silentConn) SetLinger(sec int) error {
+	if l, ok := c.Conn.(interface{ SetLinger(int) error }); ok {
+		return l.SetLinger(sec)
+	}
+	return nil
+}
 
 // listenTime is how long a server waits for the port that it had before.
 const listenTime = 5 * time.Second

@@ -251,7 +251,7 @@ func (s *service) hangUp() {
 	for _, conns := range []map[net.Conn]context.CancelCauseFunc{s.conns, s.hijacked} {
 		for c, cancel := range conns {
 			cancel(conn.ErrClosed)
-			belowTLS(c).Close()
+			conn.Below(c).Close()
 		}
 	}
 	clear(s.hijacked)

@@ -27,18 +27,23 @@ func Number(ctx context.Context) int {
 	return n
 }
 
-// AbortOnClose makes Close reset the connection, so that neither end keeps it
-// in the state TIME_WAIT. It returns the connection below TLS and other
-// wrappers with a method NetConn. Closing that one sends nothing before the
-// reset.
-func AbortOnClose(c net.Conn) net.Conn {
+// Below returns the connection that carries c, below TLS and other wrappers with
+// a method NetConn. Closing it sends nothing, and does not wait for the peer to
+// read the last TLS record.
+func Below(c net.Conn) net.Conn {
 	for {
 		outer, ok := c.(interface{ NetConn() net.Conn })
 		if !ok {
-			break
+			return c
 		}
 		c = outer.NetConn()
 	}
+}
+
+// AbortOnClose makes Close reset the connection, so that neither end keeps it
+// in the state TIME_WAIT. It returns the connection below c.
+func AbortOnClose(c net.Conn) net.Conn {
+	c = Below(c)
 	if c, ok := c.(interface{ SetLinger(sec int) error }); ok {
 		c.SetLinger(0)
 	}
