@@ -24,7 +24,7 @@ type Grant struct {
 	User      string  // "" for an anonymous client
 	Service   string  // the audience of the token
 	Requested []Scope // by the client
-	Granted   []Scope // the scopes that the token covers
+	Scopes    []Scope // that the token covers
 }
 
 // Grants returns the tokens that the token service issued, in order.

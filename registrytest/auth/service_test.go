@@ -35,7 +35,7 @@ func TestTokenService(t *testing.T) {
 		require.Equal(t, "ci", g.User)
 		require.Equal(t, host, g.Service)
 		require.Len(t, g.Requested, 3)
-		require.Equal(t, []auth.Scope{{Type: "repository", Name: "team/app", Actions: []string{"pull", "push"}}}, g.Granted)
+		require.Equal(t, []auth.Scope{{Type: "repository", Name: "team/app", Actions: []string{"pull", "push"}}}, g.Scopes)
 	})
 	t.Run("password", func(t *testing.T) {
 		w := post(url.Values{"grant_type": {"password"}, "username": {ci.Username}, "password": {ci.Password}, "service": {host}, "scope": {"repository:team/app:pull"}, "access_type": {"offline"}})
