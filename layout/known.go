@@ -30,6 +30,17 @@ func (d *disk) unchanged(name string, known fs.FileInfo) bool {
 	return err == nil && sameFile(known, info)
 }
 
+// statTemp returns the info of a temporary file. No other file has its name, which
+// is random, so the path cannot lead to one.
+func (d *disk) statTemp(name string) (fs.FileInfo, error) {
+	if d.byPath.Load() {
+		if info, err := os.Lstat(d.osPath(name)); err == nil {
+			return info, nil
+		}
+	}
+	return d.root.Lstat(name)
+}
+
 // openKnown opens a regular file, which is probably the known one.
 func (d *disk) openKnown(name string, known fs.FileInfo) (fs.File, fs.FileInfo, error) {
 	if !d.byPath.Load() || known == nil {

@@ -21,7 +21,7 @@ import (
 func (d *disk) lock(ctx context.Context, dir string) (unlock func(), locked bool, err error) {
 	w := lockWait{disk: d, dir: dir}
 	for removed := 0; ; {
-		f, err := d.root.Open(dir)
+		f, err := d.root.OpenFile(dir, os.O_RDONLY|unblocked, 0)
 		if errors.Is(err, fs.ErrNotExist) && removed < maxRemoved {
 			// A failed write of another store may remove it again.
 			removed++
@@ -150,7 +150,9 @@ func (d *disk) isFile(f *os.File, name string) error {
 // pipe does not wait for a writer. The store then refuses the pipe for its
 // type. Checking the type before opening instead makes ServeHTTP twice as slow
 // (blob-get-1k 69 instead of 35 us, manifest-get-digest 90 instead of 41 us on
-// tmpfs, fastest of 8) and takes a sixth more over HTTP.
+// tmpfs, fastest of 8) and takes a sixth more over HTTP. It also saves 4 system
+// calls for each file that is opened or created, with which package os would set
+// and clear the flag.
 const unblocked = syscall.O_NONBLOCK | syscall.O_NOCTTY
 
 func transient(error) bool { return false }

@@ -51,7 +51,7 @@ func (t *temps) create() (*os.File, string, error) {
 		name, err := "", error(nil)
 		if id != missing && !closed {
 			name = tempDir + "/" + id + "-" + strconv.FormatUint(rand.Uint64(), 36)
-			f, err = t.disk.root.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o644)
+			f, err = t.disk.root.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL|unblocked, 0o644)
 		}
 		t.mu.RUnlock()
 		switch {
@@ -178,8 +178,7 @@ func (t *temps) write(content []byte) (string, error) {
 // file info, and whether the file system supports such times. See mark for
 // marked.
 func (t *temps) settle(temp string, marked bool) (fs.FileInfo, bool, error) {
-	root := t.disk.root
-	info, err := root.Stat(temp)
+	info, err := t.disk.statTemp(temp)
 	if err != nil {
 		return nil, false, err
 	}
@@ -189,10 +188,10 @@ func (t *temps) settle(temp string, marked bool) (fs.FileInfo, bool, error) {
 	if !marked {
 		at = at.Add(-markStep / 2)
 	}
-	if err := root.Chtimes(temp, time.Time{}, at); err != nil {
+	if err := t.disk.root.Chtimes(temp, time.Time{}, at); err != nil {
 		return info, false, nil // Some network file systems do not let times be set.
 	}
-	if info, err = root.Stat(temp); err != nil {
+	if info, err = t.disk.statTemp(temp); err != nil {
 		return nil, false, err
 	}
 	return info, info.ModTime().Equal(at), nil
