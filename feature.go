@@ -22,6 +22,7 @@ const (
 	BlobIsolation                       // finds a blob only in the repositories that it was pushed or mounted to
 	ConditionalReads                    // ETag, If-Match and If-None-Match on GET and HEAD
 	ConditionalWrites                   // If-Match and If-None-Match on writes
+	CrossOrigin                         // serves web pages of other hosts
 	ManifestLimit                       // refuses manifests that are too large
 	Namespace                           // confirms the parameter ns with OCI-Namespace
 	Ranges                              // serves parts of blobs and manifests
@@ -36,7 +37,7 @@ const (
 )
 
 var capabilityNames = [numCapabilities]string{
-	"anonymous mount", "blob isolation", "conditional reads", "conditional writes", "manifest limit", "namespace", "range",
+	"anonymous mount", "blob isolation", "conditional reads", "conditional writes", "cross origin", "manifest limit", "namespace", "range",
 	"referrers filter", "relative locations", "schema version", "sha512", "stream upload", "tag parameters",
 }
 

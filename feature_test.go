@@ -32,6 +32,8 @@ func TestWithoutACapability(t *testing.T) {
 		{registry.ConditionalReads, "GET", "/v2/app/manifests/v1", "", []string{"If-None-Match", `"` + string(sum(m)) + `"`}, 304, 200, "Etag"},
 		{registry.ConditionalReads, "GET", "/v2/app/blobs/" + string(sum(content)), "", []string{"If-Match", `"x"`}, 412, 200, ""},
 		{registry.ConditionalWrites, "PUT", "/v2/app/manifests/v1", m, []string{"Content-Type", indexType, "If-None-Match", "*"}, 412, 201, ""},
+		{registry.CrossOrigin, "HEAD", "/v2/app/manifests/v1", "", []string{"Origin", "http://evil.example"}, 200, 403, "Etag"},
+		{registry.CrossOrigin, "PUT", "/v2/app/manifests/v2", m, []string{"Origin", "null"}, 201, 403, ""},
 		{registry.ManifestLimit, "PUT", "/v2/app/manifests/v2", long, []string{"Content-Type", indexType}, 413, 201, ""},
 		{registry.Namespace, "GET", "/v2/app/manifests/v1?ns=docker.io", "", nil, 200, 200, "Oci-Namespace"},
 		{registry.Ranges, "GET", "/v2/app/blobs/" + string(sum(content)), "", []string{"Range", "bytes=1-2"}, 206, 200, "Accept-Ranges"},
@@ -177,5 +179,53 @@ func TestPathPrefix(t *testing.T) {
 
 	for _, bad := range []string{"", "/", "registry", "/registry/", "/a//b", "/a/../b"} {
 		require.Panics(t, func() { registry.WithPathPrefix(bad) }, bad)
+	}
+}
+
+// A page of the registry's own host may use it. A page of another one may not, not
+// even by way of a middleware that responds itself.
+func TestWithoutCrossOrigin(t *testing.T) {
+	t.Parallel()
+	middleware := registry.WithMiddleware(func(next registry.Handler) registry.Handler {
+		return func(w http.ResponseWriter, r *registry.Request) error {
+			if r.Op == registry.GetToken {
+				return nil
+			}
+			return next(w, r)
+		}
+	})
+	h := inMemory(t, middleware, registry.Without(registry.CrossOrigin))
+	push := "/v2/app/blobs/uploads/?digest=" + string(sum("x"))
+	for _, c := range []struct {
+		method, path string
+		origins      []string
+		want         int
+	}{
+		{"POST", push, nil, 201},
+		{"POST", push, []string{"http://example.com"}, 201}, // the host of httptest.NewRequest
+		{"POST", push, []string{"https://Example.com"}, 201},
+		{"POST", push, []string{"http://example.com:5000"}, 403},
+		{"POST", push, []string{"http://example.com.evil.example"}, 403},
+		{"POST", push, []string{"http://evil.example/example.com"}, 403},
+		{"POST", push, []string{"http://user@example.com"}, 403},
+		{"POST", push, []string{"example.com"}, 403},
+		{"POST", push, []string{""}, 403},
+		{"POST", push, []string{"null"}, 403},
+		{"POST", push, []string{"http://example.com", "http://evil.example"}, 403},
+		{"POST", push, []string{"http://example.com, http://evil.example"}, 403},
+		{"GET", "/v2/", []string{"http://evil.example"}, 403},
+		{"GET", "/token", []string{"http://evil.example"}, 403},
+		{"GET", "/token", nil, 200},
+		{"OPTIONS", "/v2/app/manifests/v1", []string{"http://evil.example"}, 403},
+		{"DELETE", "/v2/app/manifests/v1", []string{"http://evil.example"}, 403},
+	} {
+		var header []string
+		for _, o := range c.origins {
+			header = append(header, "Origin", o)
+		}
+		w := h.want(c.want, h.call(c.method, c.path, "x", header...))
+		if c.want == 403 {
+			h.wantError(403, w, registry.CodeDenied)
+		}
 	}
 }

@@ -42,6 +42,9 @@ func New(store Store, opts ...Option) http.Handler {
 		h.sharesBlobs = s.SharesBlobs()
 	}
 	h.uploads.expiry = h.uploadExpiry
+	if h.without.has(CrossOrigin) {
+		h.middleware = append([]Middleware{refuseCrossOrigin}, h.middleware...)
+	}
 	h.serve = h.operate
 	for i := len(h.middleware) - 1; i >= 0; i-- {
 		h.serve = h.middleware[i](h.serve)

@@ -153,6 +153,9 @@ func newConfig(opts []Option) config {
 //   - [ConditionalReads]: no ETag, and the conditions of a GET or HEAD are
 //     ignored;
 //   - [ConditionalWrites]: the conditions of a PUT or DELETE are ignored;
+//   - [CrossOrigin]: 403 DENIED to a request with an Origin that is not the host
+//     that it asks, as a web page of another host makes a browser send: a page can
+//     push to a registry on this machine, although it cannot read the response;
 //   - [ManifestLimit]: manifests and lists of referrers of any size, also with
 //     [WithManifestLimit];
 //   - [Namespace], [TagParameters]: the parameters ns and tag are ignored;

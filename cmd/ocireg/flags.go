@@ -49,13 +49,15 @@ type settings struct {
 	referrersTags bool
 	sync          bool
 
-	addr    string
-	tls     bool
-	tlsDir  string
-	log     string
-	quiet   bool
-	auth    *auth.Auth // or nil
-	options []registry.Option
+	addr        string
+	hosts       []string // further names of a registry on loopback
+	crossOrigin bool
+	tls         bool
+	tlsDir      string
+	log         string
+	quiet       bool
+	auth        *auth.Auth // or nil
+	options     []registry.Option
 }
 
 // parse reads the command line. If args ask for help, it writes the help and
@@ -66,6 +68,8 @@ func parse(args []string, help io.Writer) (*settings, error) {
 	fs.SetOutput(io.Discard)
 
 	fs.StringVar(&s.addr, "addr", loopback+":5000", "listen on `HOST:PORT`; without HOST on "+loopback+", on all interfaces if HOST is 0.0.0.0;\nPORT 0 takes a free port")
+	fs.Func("host", "accept requests for the host `NAME`, such as one in /etc/hosts; a registry on loopback refuses\nnames but localhost and the HOST of -addr; may be given several times", s.addHost)
+	fs.BoolVar(&s.crossOrigin, "cross-origin", false, "accept requests of web pages of other hosts")
 	fs.StringVar(&s.repository, "repository", "", "if DIR is one layout: the `NAME` of the repository of its tags that have no repository\n(default the name of DIR)")
 	fs.StringVar(&s.tag, "tag", "", "give `TAG` to the image of each layout if it is the only one there and has no tag")
 	fs.BoolVar(&s.referrersTags, "referrers-tags", false, "keep the tags of referrers in layouts, for tools that do not find referrers otherwise")

@@ -135,7 +135,7 @@ func TestHelp(t *testing.T) {
 		require.Empty(t, stderr.String())
 		require.True(t, strings.HasPrefix(stdout.String(), "Usage: ocireg [flags] [DIR]\n"))
 		for _, name := range []string{
-			"addr", "any-manifest", "log", "manifest-limit", "min-chunk", "no-anonymous-mount", "no-catalog", "no-delete",
+			"addr", "any-manifest", "cross-origin", "host", "log", "manifest-limit", "min-chunk", "no-anonymous-mount", "no-catalog", "no-delete",
 			"no-mount", "no-referrers", "no-single-post", "page-size", "quiet", "read-only", "referrers-tags", "repository", "sparse", "sync", "tag", "tls",
 			"tls-dir", "upload-expiry", "warning", "no-schema-version", "shared-blobs", "absolute-locations", "path-prefix",
 		} {

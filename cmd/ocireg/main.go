@@ -73,9 +73,10 @@ func serve(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		registrytest.WithStore(store),
 		registrytest.WithListener(listener),
 		registrytest.WithoutJournal(),
+		s.guard(listener),
 		registry.Options(append(s.options, logRequests)...),
 		registrytest.WithHTTPServer(func(server *http.Server) {
-			server.ReadHeaderTimeout = time.Minute
+			setTimes(server)
 			server.ErrorLog = logger
 		}),
 	}

@@ -1,0 +1,164 @@
+package main
+
+import (
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/internal/names"
+)
+
+// The times after which the command ends a connection. A client may take as long
+// as it likes for a blob, as long as some bytes arrive or leave.
+const (
+	headerTime = time.Minute     // for the header of a request
+	bodyTime   = time.Minute     // without a byte of a request's body, or 256 KiB of a response's
+	idleTime   = 3 * time.Minute // without a request; longer than the 90 seconds of Go's clients
+)
+
+// setTimes sets the times of the server.
+func setTimes(server *http.Server) {
+	server.ReadHeaderTimeout = headerTime
+	server.IdleTimeout = idleTime
+}
+
+// guard returns the options that keep web pages and stalled clients out.
+func (s *settings) guard(listener net.Listener) registry.Option {
+	opts := []registry.Option{registry.WithMiddleware(limitStalls(bodyTime))}
+	if !s.crossOrigin {
+		opts = append(opts, registry.Without(registry.CrossOrigin))
+	}
+	if a, ok := listener.Addr().(*net.TCPAddr); ok && a.IP.IsLoopback() {
+		opts = append(opts, registry.WithMiddleware(s.checkHost))
+	}
+	return registry.Options(opts...)
+}
+
+// checkHost refuses requests for hosts that are not this machine. A web page of
+// evil.example can use a registry on loopback as its own host once that name
+// leads to 127.0.0.1 (DNS rebinding).
+func (s *settings) checkHost(next registry.Handler) registry.Handler {
+	return func(w http.ResponseWriter, r *registry.Request) error {
+		if !s.knows(r.Host) {
+			return registry.Errorf(registry.CodeDenied, "%.200q is no name of this registry; ocireg -host NAME gives it one", r.Host)
+		}
+		return next(w, r)
+	}
+}
+
+// knows reports whether the host is one of this registry on loopback: an address,
+// which a page cannot choose, a name of this machine, or one in the settings.
+func (s *settings) knows(hostport string) bool {
+	host := hostport
+	if h, _, err := net.SplitHostPort(hostport); err == nil {
+		host = h
+	}
+	host = strings.ToLower(strings.TrimSuffix(strings.Trim(host, "[]"), "."))
+	configured, _, _ := net.SplitHostPort(s.addr)
+	return host == "" || net.ParseIP(host) != nil || names.Loopback(host) || strings.EqualFold(host, configured) || slices.Contains(s.hosts, host)
+}
+
+// addHost adds a name of the registry.
+func (s *settings) addHost(v string) error {
+	if v == "" || strings.ContainsAny(v, ":/ ") {
+		return errors.New("want a host without a scheme and a port, such as registry.test")
+	}
+	s.hosts = append(s.hosts, strings.ToLower(v))
+	return nil
+}
+
+// limitStalls returns a middleware that ends a connection on which no byte of the
+// request's body arrives for d, or no piece of the response's body leaves.
+func limitStalls(d time.Duration) registry.Middleware {
+	return func(next registry.Handler) registry.Handler {
+		return func(w http.ResponseWriter, r *registry.Request) error {
+			// Without a connection, as in a test, there are no deadlines.
+			c := http.NewResponseController(w)
+			body := &limitedBody{ReadCloser: r.Body, conn: c, d: d, ended: r.ContentLength == 0}
+			hr := *r.Request
+			hr.Body = body
+			r.Request = &hr
+			defer func() {
+				// Net/http reads the rest of a short body, sends the rest of the
+				// response, and then removes the deadlines.
+				if !body.ended {
+					c.SetReadDeadline(time.Now().Add(d))
+				}
+				c.SetWriteDeadline(time.Now().Add(d))
+			}()
+			return next(&limitedWriter{w, c, d}, r)
+		}
+	}
+}
+
+// A limitedBody limits the time of each Read.
+type limitedBody struct {
+	io.ReadCloser
+	conn  *http.ResponseController
+	d     time.Duration
+	ended bool
+}
+
+func (b *limitedBody) Read(p []byte) (int, error) {
+	if b.ended {
+		return b.ReadCloser.Read(p)
+	}
+	b.conn.SetReadDeadline(time.Now().Add(b.d))
+	n, err := b.ReadCloser.Read(p)
+	// After the body, net/http reads on to learn whether the client goes away.
+	b.conn.SetReadDeadline(time.Time{})
+	b.ended = err != nil
+	return n, err
+}
+
+// pieceSize is the number of bytes that a client has to take within the time.
+const pieceSize = 256 << 10
+
+// A limitedWriter limits the time of each piece that is written.
+type limitedWriter struct {
+	http.ResponseWriter
+	conn *http.ResponseController
+	d    time.Duration
+}
+
+func (w *limitedWriter) Write(p []byte) (n int, err error) {
+	for {
+		w.conn.SetWriteDeadline(time.Now().Add(w.d))
+		m, err := w.ResponseWriter.Write(p[:min(len(p), pieceSize)])
+		n += m
+		if p = p[m:]; err != nil || len(p) == 0 {
+			return n, err
+		}
+	}
+}
+
+// ReadFrom lets the operating system send a file. It recognizes a file with one
+// limit.
+func (w *limitedWriter) ReadFrom(src io.Reader) (n int64, err error) {
+	limited, ok := src.(*io.LimitedReader)
+	if !ok {
+		return io.Copy(struct{ io.Writer }{w}, src)
+	}
+	for limited.N > 0 {
+		w.conn.SetWriteDeadline(time.Now().Add(w.d))
+		piece := &io.LimitedReader{R: limited.R, N: min(limited.N, pieceSize)}
+		m, err := io.Copy(w.ResponseWriter, piece)
+		n += m
+		limited.N -= m
+		if err != nil || piece.N > 0 {
+			return n, err
+		}
+	}
+	return n, nil
+}
+
+// Flush implements [http.Flusher].
+func (w *limitedWriter) Flush() { w.conn.Flush() }
+
+// Unwrap is for [http.ResponseController].
+func (w *limitedWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
