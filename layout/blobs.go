@@ -9,6 +9,7 @@ import (
 	"os"
 	"path"
 
+	"github.com/ocireg/registry/internal/names"
 	"github.com/opencontainers/go-digest"
 )
 
@@ -18,7 +19,7 @@ import (
 func (l *imageLayout) blobFile(repo string, d digest.Digest) (string, error) {
 	name := blobPath(d)
 	if name == "" || l.isOnlyManifest(d) {
-		return "", missing(repo, "blob", string(d))
+		return "", names.Missing(repo, "blob", string(d))
 	}
 	return l.path(name), nil
 }
@@ -75,7 +76,7 @@ func (l *imageLayout) findBlob(repo string, d digest.Digest) (fs.FileInfo, error
 
 func blobError(repo string, d digest.Digest, err error) error {
 	if errors.Is(err, fs.ErrNotExist) && !errors.As(err, new(damagedError)) {
-		return missing(repo, "blob", string(d))
+		return names.Missing(repo, "blob", string(d))
 	}
 	return fmt.Errorf("blob %s in repository %s: %w", d, repo, err)
 }
@@ -162,7 +163,7 @@ func (l *imageLayout) deleteBlob(ctx context.Context, repo string, d digest.Dige
 				l.mu.Lock()
 				defer l.mu.Unlock()
 				if _, ok := l.pushed[d]; !ok {
-					return missing(repo, "blob", string(d))
+					return names.Missing(repo, "blob", string(d))
 				}
 				delete(l.pushed, d)
 				return nil
@@ -234,7 +235,7 @@ func (l *imageLayout) linkBlob(ctx context.Context, d digest.Digest, from *image
 			}
 			return f.Close()
 		case errors.Is(err, fs.ErrNotExist):
-			return missing(from.name, "blob", string(d))
+			return names.Missing(from.name, "blob", string(d))
 		case err != nil:
 			// The file system may not support links, or allow no more links to
 			// this file.

@@ -101,7 +101,7 @@ func (s *Store) dirs(dir string) (list []string) {
 // [fs.ErrNotExist].
 func (s *Store) imagesOf(repo string) ([]*imageLayout, error) {
 	if s.single != nil || !hasHost(repo) {
-		return nil, noRepository(repo)
+		return nil, names.NoRepository(repo)
 	}
 	dir, err := s.disk.dirFor(repo)
 	if err != nil {
@@ -109,7 +109,7 @@ func (s *Store) imagesOf(repo string) ([]*imageLayout, error) {
 	}
 	images, err := s.imagesIn(repo, dir)
 	if len(images) == 0 && err == nil {
-		err = noRepository(repo)
+		err = names.NoRepository(repo)
 	}
 	return images, err
 }

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"slices"
 
+	"github.com/ocireg/registry/internal/names"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
@@ -59,9 +60,9 @@ func (l *imageLayout) tags(ctx context.Context, repo, after string, yield func(s
 		if l.tree {
 			return
 		}
-		names, err := l.repositoryNames()
-		if err == nil && !slices.Contains(names, repo) {
-			err = noRepository(repo)
+		known, err := l.repositoryNames()
+		if err == nil && !slices.Contains(known, repo) {
+			err = names.NoRepository(repo)
 		}
 		if err != nil {
 			yield("", err)

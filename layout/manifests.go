@@ -13,17 +13,8 @@ import (
 
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/internal/manifest"
+	"github.com/ocireg/registry/internal/names"
 )
-
-// missing returns the error for a blob, manifest or tag that the repository
-// does not have.
-func missing(repo, kind, name string) error {
-	return fmt.Errorf("%s %s in repository %s: %w", kind, name, repo, fs.ErrNotExist)
-}
-
-func noRepository(repo string) error {
-	return fmt.Errorf("repository %s: %w", repo, fs.ErrNotExist)
-}
 
 // maxManifest is the size in bytes of the largest manifest. A larger file is
 // not a manifest, whatever an index says, and is never read into memory.
@@ -110,20 +101,20 @@ func (l *imageLayout) find(ctx context.Context, repo, ref string) (ocispec.Descr
 	}
 	r, ok := x.repos.Get(repo)
 	if !ok {
-		return ocispec.Descriptor{}, missing(repo, "manifest", ref)
+		return ocispec.Descriptor{}, names.Missing(repo, "manifest", ref)
 	}
 	if !strings.Contains(ref, ":") {
 		if e := r.tagged(ref); e != nil {
 			return e.descriptor(), nil
 		}
-		return ocispec.Descriptor{}, missing(repo, "tag", ref)
+		return ocispec.Descriptor{}, names.Missing(repo, "tag", ref)
 	}
 	if e := r.manifest(digest.Digest(ref)); e != nil {
 		return e.descriptor(), nil
 	}
 	d, ok, err := r.reach.manifest(ctx, digest.Digest(ref))
 	if err == nil && !ok {
-		err = missing(repo, "manifest", ref)
+		err = names.Missing(repo, "manifest", ref)
 	}
 	return d, err
 }
@@ -295,7 +286,7 @@ func (l *imageLayout) check(d *draft, repo string, dig digest.Digest, tags []str
 func (l *imageLayout) deleteTag(ctx context.Context, repo, tag string) error {
 	return l.write(ctx, func(d *draft) (func() error, error) {
 		if r, ok := d.repos.Get(repo); !ok || r.tagged(tag) == nil {
-			return nil, missing(repo, "tag", tag)
+			return nil, names.Missing(repo, "tag", tag)
 		}
 		d.deleteTag(repo, tag)
 		return nil, nil
@@ -306,7 +297,7 @@ func (l *imageLayout) deleteTag(ctx context.Context, repo, tag string) error {
 func (l *imageLayout) deleteManifest(ctx context.Context, repo string, d digest.Digest) error {
 	return l.write(ctx, func(dr *draft) (func() error, error) {
 		if !l.there(dr.index, repo, d) {
-			return nil, missing(repo, "manifest", string(d))
+			return nil, names.Missing(repo, "manifest", string(d))
 		}
 		if err := l.checkDeletable(ctx, dr.index, repo, d); err != nil {
 			return nil, err

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"iter"
 
+	"github.com/ocireg/registry/internal/names"
 	"github.com/opencontainers/go-digest"
 )
 
@@ -19,7 +20,7 @@ func (s *Store) MountBlob(ctx context.Context, repo string, d digest.Digest, fro
 	}
 	switch {
 	case blobPath(d) == "":
-		return missing(from, "blob", string(d))
+		return names.Missing(from, "blob", string(d))
 	case s.single != nil:
 		return s.single.mountBlob(ctx, repo, d)
 	case from != "":

@@ -59,7 +59,7 @@ func (s *Store) layout(repo string) (*imageLayout, error) {
 		return l, nil
 	}
 	if !names.Repository(repo) {
-		return nil, noRepository(repo)
+		return nil, names.NoRepository(repo)
 	}
 	dir, err := s.disk.dirFor(repo)
 	if err != nil {
@@ -68,7 +68,7 @@ func (s *Store) layout(repo string) (*imageLayout, error) {
 	if yes, err := s.disk.isLayout(dir); err != nil {
 		return nil, err
 	} else if !yes {
-		return nil, noRepository(repo)
+		return nil, names.NoRepository(repo)
 	}
 	return s.add(repo, dir), nil
 }

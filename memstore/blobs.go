@@ -10,6 +10,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/internal/names"
 )
 
 // StatBlob implements [registry.Store].
@@ -46,7 +47,7 @@ func (s *Store) blob(repo string, d digest.Digest) (*content, error) {
 	}
 	c, ok := r.blobs[d]
 	if !ok {
-		return nil, missing(repo, "blob", string(d))
+		return nil, names.Missing(repo, "blob", string(d))
 	}
 	return c, nil
 }
@@ -68,7 +69,7 @@ func (s *Store) MountBlob(_ context.Context, repo string, d digest.Digest, from 
 			return err
 		}
 		if c = r.blobs[d]; c == nil {
-			return missing(from, "blob", string(d))
+			return names.Missing(from, "blob", string(d))
 		}
 	}
 	if c == nil {
@@ -122,7 +123,7 @@ func (s *Store) DeleteBlob(_ context.Context, repo string, d digest.Digest) erro
 		return err
 	}
 	if r.blobs[d] == nil {
-		return missing(repo, "blob", string(d))
+		return names.Missing(repo, "blob", string(d))
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

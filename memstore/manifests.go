@@ -9,6 +9,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/internal/names"
 	"github.com/ocireg/registry/internal/ordered"
 )
 
@@ -41,12 +42,12 @@ func (s *Store) manifest(repo, reference string) (*registry.Manifest, error) {
 	if !strings.Contains(reference, ":") {
 		var ok bool
 		if d, ok = r.tags.Get(reference); !ok {
-			return nil, missing(repo, "tag", reference)
+			return nil, names.Missing(repo, "tag", reference)
 		}
 	}
 	m, ok := r.manifests[d]
 	if !ok {
-		return nil, missing(repo, "manifest", reference)
+		return nil, names.Missing(repo, "manifest", reference)
 	}
 	return m, nil
 }
@@ -152,7 +153,7 @@ func (s *Store) DeleteManifest(_ context.Context, repo string, d digest.Digest) 
 	}
 	m, ok := r.manifests[d]
 	if !ok {
-		return missing(repo, "manifest", string(d))
+		return names.Missing(repo, "manifest", string(d))
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -175,7 +176,7 @@ func (s *Store) DeleteTag(_ context.Context, repo, tag string) error {
 	}
 	d, ok := r.tags.Get(tag)
 	if !ok {
-		return missing(repo, "tag", tag)
+		return names.Missing(repo, "tag", tag)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

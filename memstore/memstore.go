@@ -3,8 +3,6 @@ package memstore
 
 import (
 	"context"
-	"fmt"
-	"io/fs"
 	"iter"
 	"maps"
 	"sync"
@@ -12,6 +10,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/internal/names"
 	"github.com/ocireg/registry/internal/ordered"
 )
 
@@ -100,7 +99,7 @@ func (r *repository) clone() *repository {
 func (s *Store) existing(repo string) (*repository, error) {
 	r, ok := s.repos.Get(repo)
 	if !ok {
-		return nil, fmt.Errorf("repository %s: %w", repo, fs.ErrNotExist)
+		return nil, names.NoRepository(repo)
 	}
 	return r, nil
 }
@@ -119,12 +118,6 @@ func (s *Store) ensure(repo string) *repository {
 		s.repos.Set(repo, r)
 	}
 	return r
-}
-
-// missing returns the error for a blob, manifest or tag that the repository
-// does not have.
-func missing(repo, kind, name string) error {
-	return fmt.Errorf("%s %s in repository %s: %w", kind, name, repo, fs.ErrNotExist)
 }
 
 // Repositories implements [registry.Store].

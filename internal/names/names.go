@@ -1,11 +1,12 @@
 // Package names checks the names of repositories and tags (distribution spec,
 // section Pulling manifests) and digests (image-spec, section Digests), parses
-// references, and recognizes hosts.
+// references, recognizes hosts, and names what a store lacks in errors.
 package names
 
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"net"
 	"slices"
@@ -73,6 +74,18 @@ func Tag(s string) bool {
 		}
 	}
 	return true
+}
+
+// Missing returns the error of a store for a blob, manifest or tag that the
+// repository does not have. Kind is "blob", "manifest" or "tag".
+func Missing(repo, kind, name string) error {
+	return fmt.Errorf("%s %s in repository %s: %w", kind, name, repo, fs.ErrNotExist)
+}
+
+// NoRepository returns the error of a store for a repository that it does not
+// have.
+func NoRepository(repo string) error {
+	return fmt.Errorf("repository %s: %w", repo, fs.ErrNotExist)
 }
 
 // A Reference names a manifest in a registry: <name>[:<tag>][@<digest>]. Tag and
