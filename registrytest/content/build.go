@@ -132,10 +132,10 @@ func Index(parts ...IndexPart) Content {
 	}
 	children := []Content{}
 	for _, child := range r.children {
-		d := child.Descriptor()
-		d.Platform, d.ArtifactType, d.Annotations = child.Platform, child.ArtifactType, child.annotations
+		d := child.content.Descriptor()
+		d.Platform, d.ArtifactType, d.Annotations = child.content.Platform, child.content.ArtifactType, child.annotations
 		m.Manifests = append(m.Manifests, d)
-		children = append(children, child.Content)
+		children = append(children, child.content)
 	}
 	c := r.content(m.MediaType, m)
 	if c.err == nil {

@@ -9,8 +9,8 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"maps"
 	"slices"
+	"sort"
 	"strings"
 	"time"
 
@@ -243,12 +243,16 @@ func tarFS(fsys fs.FS) (source, error) {
 // tarFiles returns a tar archive of the files and their parent directories, in
 // the order of [fs.WalkDir].
 func tarFiles(files map[string]string) (source, error) {
-	names := map[string]bool{}
+	var names []string
+	seen := make(map[string]bool)
 	for name := range files {
 		path := strings.Split(name, "/")
 		for i := range path {
 			parent := strings.Join(path[:i+1], "/")
-			names[parent] = true
+			if !seen[parent] {
+				seen[parent] = true
+				names = append(names, parent)
+			}
 			if _, ok := files[parent]; ok {
 				// Names below that of a file are ignored.
 				break
@@ -257,9 +261,11 @@ func tarFiles(files map[string]string) (source, error) {
 	}
 	var buf bytes.Buffer
 	w := tar.NewWriter(&buf)
-	for _, name := range slices.SortedFunc(maps.Keys(names), func(a, b string) int {
-		return slices.Compare(strings.Split(a, "/"), strings.Split(b, "/"))
-	}) {
+	// Unlike slices.SortFunc, sort.Slice is compiled only once, in its own package.
+	sort.Slice(names, func(i, j int) bool {
+		return slices.Compare(strings.Split(names[i], "/"), strings.Split(names[j], "/")) < 0
+	})
+	for _, name := range names {
 		content, isFile := files[name]
 		h := tarHeader(name, 0o644, int64(len(content)))
 		if !isFile {

@@ -182,7 +182,7 @@ type ChildPart struct {
 
 func childPart(c Content) ChildPart {
 	c.absent = false
-	return ChildPart{[]child{{Content: c}}, c.err}
+	return ChildPart{[]child{{content: c}}, c.err}
 }
 
 func (p ChildPart) addToIndex(r *recipe) {
@@ -202,7 +202,7 @@ func (p ChildPart) each(edit func(*child)) ChildPart {
 // Absent returns a part that lists the children in the index but does not put
 // them into the store. An index with such a part is sparse.
 func (p ChildPart) Absent() ChildPart {
-	return p.each(func(c *child) { c.absent = true })
+	return p.each(func(c *child) { c.content.absent = true })
 }
 
 // Annotated returns a part that adds the children with an annotation on the
@@ -243,7 +243,7 @@ type recipe struct {
 
 // A child is an entry of an index.
 type child struct {
-	Content
+	content     Content
 	annotations map[string]string
 }
 

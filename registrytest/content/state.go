@@ -7,8 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"maps"
-	"slices"
+	"sort"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
@@ -182,7 +181,7 @@ func Differences(ctx context.Context, s registry.Store, repo string, tagged map[
 		}
 	}
 	wanted := make(map[digest.Digest]bool)
-	for _, tag := range slices.Sorted(maps.Keys(tagged)) {
+	for _, tag := range sortedKeys(tagged) {
 		want := tagged[tag]
 		if got, ok := gotTags[tag]; !ok {
 			problem("missing tag %s: %s", tag, inBrief(want.MediaType, want.Digest, want.Size))
@@ -194,7 +193,7 @@ func Differences(ctx context.Context, s registry.Store, repo string, tagged map[
 	for _, want := range untagged {
 		problems = append(problems, missing(ctx, s, repo, want, wanted)...)
 	}
-	for _, tag := range slices.Sorted(maps.Keys(gotTags)) {
+	for _, tag := range sortedKeys(gotTags) {
 		if _, ok := tagged[tag]; !ok {
 			m := gotTags[tag]
 			problem("unexpected tag %s: %s", tag, inBrief(m.MediaType, m.Digest, int64(len(m.Content))))
@@ -206,6 +205,17 @@ func Differences(ctx context.Context, s registry.Store, repo string, tagged map[
 		}
 	}
 	return problems, nil
+}
+
+// sortedKeys returns the keys in ascending order. Unlike slices.Sorted,
+// sort.Strings is compiled only once, in its own package.
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for key := range m {
+		keys = append(keys, key)
+	}
+	sort.Strings(keys)
+	return keys
 }
 
 // missing returns the differences between the content and the repository, and
