@@ -17,6 +17,7 @@ import (
 	"github.com/ocireg/registry/registrytest"
 	"github.com/ocireg/registry/registrytest/auth"
 	"github.com/ocireg/registry/registrytest/content"
+	"github.com/ocireg/registry/registrytest/content/referrer"
 	"github.com/ocireg/registry/registrytest/fault"
 	"github.com/ocireg/registry/registrytest/lint"
 )
@@ -99,7 +100,7 @@ func tlsByHand(t *testing.T) {
 func contentByHand(t *testing.T) {
 	reg := registrytest.NewServer(t)
 	app := reg.Push(t, "team/app:v1", content.Index(content.Platforms("linux/amd64", "linux/arm64")))
-	reg.Push(t, "team/app", content.SPDX(app))
+	reg.Push(t, "team/app", referrer.SPDX(app))
 	reg.CheckTag(t, "team/app:v1", app)
 	require.Len(t, reg.Referrers(t, "team/app:v1"), 1)
 }

@@ -37,6 +37,7 @@ var rooms = []struct {
 	{"internal/differential", []string{".", "memstore", "layout"}},
 	{"internal/campaign", []string{".", "memstore", "layout"}},
 	{"registrytest/content", []string{"."}},
+	{"registrytest/content/referrer", []string{"registrytest/content"}},
 	{"registrytest/journal", []string{"."}},
 	{"registrytest/fault", []string{"."}},
 	{"registrytest/lint", []string{".", "registrytest/journal"}},

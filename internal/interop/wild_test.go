@@ -17,6 +17,7 @@ import (
 	"github.com/ocireg/registry/layout"
 	"github.com/ocireg/registry/registrytest"
 	"github.com/ocireg/registry/registrytest/content"
+	"github.com/ocireg/registry/registrytest/content/referrer"
 )
 
 // A wild layout is one as another tool writes it.
@@ -114,7 +115,7 @@ func entryOf(c content.Content, annotations map[string]string) ocispec.Descripto
 // (pkg/store/store.go, writeImage and AddArtifact).
 func writeHauler(t *testing.T, dir string) (string, map[string]content.Content) {
 	image := content.Image()
-	signature := content.CosignSignature(image)
+	signature := referrer.CosignSignature(image)
 	chart := content.Artifact("application/vnd.cncf.helm.chart.content.v1.tar+gzip")
 	named := func(kind string) map[string]string {
 		return map[string]string{

@@ -1,6 +1,6 @@
-// Package content builds images, indexes, artifacts, signatures and broken
-// manifests for tests of registries and their clients. The same call builds the
-// same bytes on every machine, so a test can compare digests with constants.
+// Package content builds images, indexes, artifacts and broken manifests for
+// tests of registries and their clients. The same call builds the same bytes on
+// every machine, so a test can compare digests with constants.
 //
 //	app := content.Image(content.Platform("linux/arm64"), content.Layers(2))
 //	all := content.Index(app, content.Platforms("linux/amd64"))
@@ -10,6 +10,7 @@
 //
 // [Put], [Get] and [Copy] work on any [registry.Store], without a request.
 // [State] does the same in a test, which it fails instead of returning an error.
+// Package referrer, below this one, builds signatures, attestations and SBOMs.
 package content
 
 import (

@@ -21,7 +21,7 @@ import (
 // tags and the content that has none.
 func fill(t *testing.T, s State) (tagged map[string]Content, untagged []Content) {
 	app, arm, old := Image(Layers(2)), Image(Docker(), Platform("linux/arm64")), Image(Seed(9))
-	sig := CosignSignature(app)
+	sig := refer(app, Bytes("a/b", []byte("signature")))
 	tagged = map[string]Content{
 		"v1":       app,
 		"latest":   app,
@@ -34,9 +34,9 @@ func fill(t *testing.T, s State) (tagged map[string]Content, untagged []Content)
 		"junk":     Raw(ocispec.MediaTypeImageManifest, []byte("{")),
 		"wrong":    Raw(ocispec.MediaTypeImageIndex, []byte(`{"manifests":[{"digest":"v1"},{"digest":"a:b"}],"layers":[{"digest":"../x"}]}`)),
 		"schema1":  Raw(manifest.DockerSchema1, []byte(`{"schemaVersion":1}`)),
-		"old.sig":  CosignSignature(old),
+		"old.sig":  refer(old),
 	}
-	untagged = []Content{sig, SPDX(sig), NotationSignature(arm), Index(Subject(app), app), old}
+	untagged = []Content{sig, refer(sig), Artifact("", Config(Bytes("a/b", []byte("{}"))), Subject(arm)), Index(Subject(app), app), old}
 	for tag, c := range tagged {
 		s.Push(t, "team/app:"+tag, c)
 	}
@@ -145,7 +145,7 @@ func TestErrorsOfCopy(t *testing.T) {
 	t.Parallel()
 	s := memstore.New()
 	app := State{s}.Push(t, "app:v1", Image())
-	State{s}.Push(t, "app", SPDX(app))
+	State{s}.Push(t, "app", refer(app))
 	broken := errors.New("broken")
 	for on, want := range map[string]string{
 		"open":       "copying repository app: manifest " + string(app.Digest) + ": blob " + string(app.Config.Digest) + ": broken",

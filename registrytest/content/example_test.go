@@ -9,6 +9,7 @@ import (
 
 	"github.com/ocireg/registry/memstore"
 	"github.com/ocireg/registry/registrytest/content"
+	"github.com/ocireg/registry/registrytest/content/referrer"
 )
 
 func ExampleImage() {
@@ -88,7 +89,7 @@ func ExampleSubject() {
 	app := content.Image()
 	for _, c := range []content.Content{
 		app,
-		content.SPDX(app),
+		referrer.SPDX(app),
 		content.Artifact("application/vnd.example.review", content.Subject(app)),
 	} {
 		if err := content.Put(ctx, store, "team/app", c); err != nil {
@@ -143,7 +144,7 @@ func (printer) Fatalf(format string, args ...any) { log.Fatalf(format, args...) 
 func ExampleState() {
 	state := content.State{Store: memstore.New()}
 	app := state.Push(t, "team/app:v1", content.Image())
-	sbom := state.Push(t, "team/app", content.SPDX(app))
+	sbom := state.Push(t, "team/app", referrer.SPDX(app))
 
 	for _, r := range state.Referrers(t, "team/app:v1") {
 		fmt.Println(r.ArtifactType)

@@ -13,6 +13,7 @@ func TestPartsCompileWhereTheyBelong(t *testing.T) {
 	t.Parallel()
 	check := typecheck.New(t, []string{
 		"github.com/ocireg/registry/registrytest/content",
+		"github.com/ocireg/registry/registrytest/content/referrer",
 		"github.com/opencontainers/image-spec/specs-go/v1",
 	}, "image content.Content", "blob content.Blob")
 	for expr, want := range map[string]string{
@@ -29,7 +30,7 @@ func TestPartsCompileWhereTheyBelong(t *testing.T) {
 		`content.Image(content.Platforms("linux/arm64"))`:                "content.ChildPart does not implement content.ImagePart",
 		`content.Artifact("a/b", image)`:                                 "content.Content does not implement content.ArtifactPart",
 		`content.Artifact("a/b", content.ImageConfig(v1.ImageConfig{}))`: "content.ImagePart does not implement content.ArtifactPart",
-		`content.SPDX(image, content.Platforms("linux/arm64"))`:          "content.ChildPart does not implement content.ArtifactPart",
+		`referrer.SPDX(image, content.Platforms("linux/arm64"))`:         "content.ChildPart does not implement content.ArtifactPart",
 		"content.Layers(blob)":                                           "cannot use blob",
 		"blob.Uncompressed()":                                            "has no field or method Uncompressed",
 
@@ -38,7 +39,7 @@ func TestPartsCompileWhereTheyBelong(t *testing.T) {
 		"content.Image(blob, blob.Absent(), content.Layers(1).Absent())":                                 "",
 		"content.Image(content.Config(blob), content.Seed(1), content.ImageConfig(v1.ImageConfig{}))":    "",
 		`content.Artifact("a/b", blob, content.Layers(1), content.Config(blob), content.Subject(image))`: "",
-		`content.SPDX(image, content.Annotation("a", "b"))`:                                              "",
+		`referrer.SPDX(image, content.Annotation("a", "b"))`:                                             "",
 	} {
 		if err := check(expr); want != "" {
 			require.ErrorContains(t, err, want, expr)

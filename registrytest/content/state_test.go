@@ -40,7 +40,7 @@ func TestPushedContentIsReadBack(t *testing.T) {
 	s := State{memstore.New()}
 	app := s.Push(t, "team/app:v1", Image(Layers(2), Annotation("a", "1")))
 	index := s.Push(t, "team/app:all", Index(app))
-	sbom := s.Push(t, "team/app", SPDX(app, Annotation("b", "2")))
+	sbom := s.Push(t, "team/app", refer(app, Annotation("b", "2")))
 	other := s.PushBlob(t, "team/app", Bytes("a/b", []byte("other")))
 
 	got := s.Get(t, "team/app:v1")
@@ -148,8 +148,8 @@ func TestCheckRepositorySeesEverything(t *testing.T) {
 	app, arm := Image(), Image(Platform("linux/arm64"))
 	index := s.Push(t, "app:all", Index(app, arm))
 	s.Push(t, "app:v1", app)
-	sig := s.Push(t, "app", CosignSignature(arm))
-	sigOfSig := s.Push(t, "app", CosignSignature(sig))
+	sig := s.Push(t, "app", refer(arm))
+	sigOfSig := s.Push(t, "app", refer(sig))
 	tags := map[string]Content{"all": index, "v1": app}
 	check := func(want string, tags map[string]Content, untagged ...Content) {
 		t.Helper()

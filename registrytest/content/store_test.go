@@ -262,7 +262,7 @@ func TestJunkCanBePut(t *testing.T) {
 func TestOldManifestsAreOpaque(t *testing.T) {
 	t.Parallel()
 	app := Image()
-	m := stored(manifest.DockerSchema1, app.Digest, SPDX(app).Manifest)
+	m := stored(manifest.DockerSchema1, app.Digest, refer(app).Manifest)
 	require.Equal(t, registry.Manifest{MediaType: manifest.DockerSchema1, Digest: app.Digest, Content: m.Content}, m)
 	require.Empty(t, Raw(manifest.DockerSchema1, app.Manifest).Layers)
 }

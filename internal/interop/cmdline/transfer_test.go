@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ocireg/registry/registrytest/content"
+	"github.com/ocireg/registry/registrytest/content/referrer"
 )
 
 func push(t *testing.T, c caller) string {
@@ -179,7 +180,7 @@ func copySigned(t *testing.T, c caller) string {
 	signature := content.Artifact("", content.Config(content.Bytes("application/vnd.oci.image.config.v1+json", []byte(`{}`))),
 		content.Bytes("application/vnd.dev.cosign.simplesigning.v1+json", []byte(`{}`)))
 	tag := strings.Replace(image().Digest.String(), ":", "-", 1) + ".sig"
-	sbom := content.SPDX(image())
+	sbom := referrer.SPDX(image())
 	s := serve(t, map[string]content.Content{"team/app:v1": image(), "team/app:" + tag: signature, "team/app": sbom})
 	require.NoError(t, c.copySigned(s.ref("team/app:v1"), s.ref("team/copy:v1")))
 	state := s.state(t)

@@ -1,12 +1,28 @@
-package content
+// Package referrer builds manifests that refer to another one, in the forms that
+// tools push: signatures, attestations and software bills of materials (SBOM).
+//
+//	app := reg.Push(t, "team/app:v1", content.Image())
+//	reg.Push(t, "team/app", referrer.CosignSignature(app))
+//	reg.Push(t, "team/app", referrer.SPDX(app))
+//
+// Like the content of package content, they have the same bytes on every machine.
+// With [content.Subject], any other content is a referrer, too.
+package referrer
 
 import (
 	"encoding/base64"
 	"encoding/json"
 	"strings"
+	"time"
 
 	"github.com/opencontainers/go-digest"
+
+	"github.com/ocireg/registry/registrytest/content"
 )
+
+// created returns the time at which the documents say that they were made, that
+// of all content.
+func created() time.Time { return time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC) }
 
 const (
 	sigstoreBundle = "application/vnd.dev.sigstore.bundle.v0.3+json"
@@ -16,7 +32,7 @@ const (
 // CosignSignature returns a signature of the subject in the form that cosign 3
 // pushes: an artifact with a Sigstore bundle. The bundle is well formed, but its
 // signature does not verify.
-func CosignSignature(subject Content, parts ...ArtifactPart) Content {
+func CosignSignature(subject content.Content, parts ...content.ArtifactPart) content.Content {
 	const predicate = "https://sigstore.dev/cosign/sign/v1"
 	bundle := document(sigstoreBundle, object{
 		"mediaType":            sigstoreBundle,
@@ -27,15 +43,15 @@ func CosignSignature(subject Content, parts ...ArtifactPart) Content {
 			"signatures":  []object{{"sig": base64.StdEncoding.EncodeToString(noSignature(subject))}},
 		},
 	})
-	return referrer(sigstoreBundle, subject, parts, bundle,
-		Annotation("dev.sigstore.bundle.content", "dsse-envelope"),
-		Annotation("dev.sigstore.bundle.predicateType", predicate))
+	return artifact(sigstoreBundle, subject, parts, bundle,
+		content.Annotation("dev.sigstore.bundle.content", "dsse-envelope"),
+		content.Annotation("dev.sigstore.bundle.predicateType", predicate))
 }
 
 // NotationSignature returns a signature of the subject in the form that notation
 // pushes: an artifact without artifactType, whose type is the media type of its
 // config. The envelope is well formed, but its signature does not verify.
-func NotationSignature(subject Content, parts ...ArtifactPart) Content {
+func NotationSignature(subject content.Content, parts ...content.ArtifactPart) content.Content {
 	encode := base64.RawURLEncoding.EncodeToString
 	envelope := document("application/jose+json", object{
 		"payload":   encode(marshal(object{"targetArtifact": subject.Descriptor()})),
@@ -44,28 +60,28 @@ func NotationSignature(subject Content, parts ...ArtifactPart) Content {
 		"signature": encode(noSignature(subject)),
 	})
 	thumbprint := digest.FromString("registrytest").Encoded()
-	return referrer("", subject, parts, envelope,
-		Config(Bytes("application/vnd.cncf.notary.signature", []byte("{}"))),
-		Annotation("io.cncf.notary.x509chain.thumbprint#S256", `["`+thumbprint+`"]`))
+	return artifact("", subject, parts, envelope,
+		content.Config(content.Bytes("application/vnd.cncf.notary.signature", []byte("{}"))),
+		content.Annotation("io.cncf.notary.x509chain.thumbprint#S256", `["`+thumbprint+`"]`))
 }
 
 // Attestation returns an attestation of the subject's provenance: an artifact
 // with an unsigned in-toto statement, whose predicate is that of SLSA.
-func Attestation(subject Content, parts ...ArtifactPart) Content {
+func Attestation(subject content.Content, parts ...content.ArtifactPart) content.Content {
 	const predicate = "https://slsa.dev/provenance/v1"
 	provenance := statement(subject, predicate, object{
 		"buildDefinition": object{"buildType": "https://example.com/registrytest", "externalParameters": object{}},
 		"runDetails":      object{"builder": object{"id": "https://example.com/registrytest"}},
 	})
-	return referrer(inToto, subject, parts,
-		Bytes(inToto, provenance).Annotated("in-toto.io/predicate-type", predicate))
+	return artifact(inToto, subject, parts,
+		content.Bytes(inToto, provenance).Annotated("in-toto.io/predicate-type", predicate))
 }
 
 // SPDX returns an SBOM of the subject: an artifact with an SPDX document in
 // JSON.
-func SPDX(subject Content, parts ...ArtifactPart) Content {
+func SPDX(subject content.Content, parts ...content.ArtifactPart) content.Content {
 	const mediaType = "application/spdx+json"
-	return referrer(mediaType, subject, parts, document(mediaType, object{
+	return artifact(mediaType, subject, parts, document(mediaType, object{
 		"spdxVersion":       "SPDX-2.3",
 		"dataLicense":       "CC0-1.0",
 		"SPDXID":            "SPDXRef-DOCUMENT",
@@ -78,9 +94,9 @@ func SPDX(subject Content, parts ...ArtifactPart) Content {
 
 // CycloneDX returns an SBOM of the subject: an artifact with a CycloneDX
 // document in JSON.
-func CycloneDX(subject Content, parts ...ArtifactPart) Content {
+func CycloneDX(subject content.Content, parts ...content.ArtifactPart) content.Content {
 	const mediaType = "application/vnd.cyclonedx+json"
-	return referrer(mediaType, subject, parts, document(mediaType, object{
+	return artifact(mediaType, subject, parts, document(mediaType, object{
 		"bomFormat":   "CycloneDX",
 		"specVersion": "1.6",
 		"version":     1,
@@ -92,10 +108,10 @@ func CycloneDX(subject Content, parts ...ArtifactPart) Content {
 	}))
 }
 
-// referrer returns an artifact that refers to the subject. The parts that the
+// artifact returns one that refers to the subject. The parts that the
 // caller asked for follow the artifact's own and override them.
-func referrer(artifactType string, subject Content, asked []ArtifactPart, own ...ArtifactPart) Content {
-	return Artifact(artifactType, append(append(own, Subject(subject)), asked...)...)
+func artifact(artifactType string, subject content.Content, asked []content.ArtifactPart, own ...content.ArtifactPart) content.Content {
+	return content.Artifact(artifactType, append(append(own, content.Subject(subject)), asked...)...)
 }
 
 // An object is a JSON object. Its keys are encoded in ascending order.
@@ -110,12 +126,12 @@ func marshal(v any) []byte {
 }
 
 // document returns a blob with the object in JSON.
-func document(mediaType string, o object) Blob {
-	return Bytes(mediaType, marshal(o))
+func document(mediaType string, o object) content.Blob {
+	return content.Bytes(mediaType, marshal(o))
 }
 
 // statement returns an in-toto statement of the subject.
-func statement(subject Content, predicateType string, predicate object) []byte {
+func statement(subject content.Content, predicateType string, predicate object) []byte {
 	algorithm, encoded, _ := strings.Cut(string(subject.Digest), ":")
 	return marshal(object{
 		"_type":         "https://in-toto.io/Statement/v1",
@@ -126,6 +142,6 @@ func statement(subject Content, predicateType string, predicate object) []byte {
 }
 
 // noSignature returns the bytes that stand in place of a signature.
-func noSignature(subject Content) []byte {
+func noSignature(subject content.Content) []byte {
 	return []byte("no signature of " + subject.Digest)
 }
