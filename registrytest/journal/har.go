@@ -5,11 +5,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
 	"net/url"
 	"runtime/debug"
-	"slices"
+	"sort"
 	"strconv"
 	"strings"
 	"time"
@@ -182,8 +181,13 @@ func harEntryOf(r *Record) harEntry {
 }
 
 func harHeaders(h http.Header) []harPair {
+	names := make([]string, 0, len(h))
+	for name := range h {
+		names = append(names, name)
+	}
+	sort.Strings(names)
 	pairs := []harPair{}
-	for _, name := range slices.Sorted(maps.Keys(h)) {
+	for _, name := range names {
 		for _, v := range h[name] {
 			pairs = append(pairs, harPair{name, v})
 		}

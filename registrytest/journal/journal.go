@@ -10,7 +10,6 @@ import (
 	"context"
 	"net/http"
 	"net/url"
-	"slices"
 	"sync"
 	"time"
 
@@ -90,11 +89,10 @@ func (j *Journal) Record(x *registry.Exchange) {
 		e = newEntry(x.Request, x.Start)
 		j.events++
 		e.began = j.events
-		i := len(j.entries)
-		for i > 0 && j.entries[i-1].Start.After(e.Start) {
-			i--
+		j.entries = append(j.entries, e)
+		for i := len(j.entries) - 1; i > 0 && j.entries[i-1].Start.After(e.Start); i-- {
+			j.entries[i-1], j.entries[i] = e, j.entries[i-1]
 		}
-		j.entries = slices.Insert(j.entries, i, e)
 		j.drop()
 	}
 	delete(j.open, x.Request)
@@ -261,8 +259,8 @@ func flatten(h http.Header) []string {
 
 func unflatten(flat []string) http.Header {
 	h := make(http.Header, len(flat)/2)
-	for pair := range slices.Chunk(flat, 2) {
-		h[pair[0]] = append(h[pair[0]], pair[1])
+	for i := 0; i < len(flat); i += 2 {
+		h[flat[i]] = append(h[flat[i]], flat[i+1])
 	}
 	return h
 }

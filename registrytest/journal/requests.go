@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
+	"sort"
 
 	"github.com/opencontainers/go-digest"
 
@@ -120,7 +120,8 @@ func (r Requests) Sorted(ops ...registry.Op) Requests {
 			for end < len(sorted) && within(sorted[end]) {
 				end++
 			}
-			slices.SortStableFunc(sorted[i:end], func(a, b *Record) int { return strings.Compare(a.String(), b.String()) })
+			run := sorted[i:end]
+			sort.SliceStable(run, func(i, j int) bool { return run[i].String() < run[j].String() })
 			i = max(i, end)
 		}
 		return sorted
@@ -162,7 +163,7 @@ func (r Requests) MaxInFlight() int {
 			events = append(events, event{record.ended, -1})
 		}
 	}
-	slices.SortFunc(events, func(a, b event) int { return a.at - b.at })
+	sort.Slice(events, func(i, j int) bool { return events[i].at < events[j].at })
 	now, most := 0, 0
 	for _, e := range events {
 		now += e.change
