@@ -108,6 +108,12 @@ func (l *imageLayout) placeBlob(d digest.Digest, temp string) error {
 	if err := l.disk.temps.sync(temp); err != nil {
 		return err
 	}
+	return l.place(d, temp)
+}
+
+// place renames a temporary file, whose content has the digest, to the file of
+// the blob or manifest. The content need not be verified again.
+func (l *imageLayout) place(d digest.Digest, temp string) error {
 	info, settled, err := l.disk.temps.settle(temp, true)
 	if err != nil {
 		return err

@@ -3,6 +3,8 @@ package layout
 import (
 	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
@@ -213,4 +215,18 @@ func FuzzIndex(f *testing.F) {
 		}
 		require.True(t, json.Valid(d.encode(nil)))
 	})
+}
+
+// TestPushedManifestIsKnown pushes a manifest and looks it up at once. Its file
+// need not be read, although it is new.
+func TestPushedManifestIsKnown(t *testing.T) {
+	t.Parallel()
+	s, dir := openTree(t)
+	put(t, s, 0, "v1")
+	l, err := s.layout("app")
+	require.NoError(t, err)
+	require.NotNil(t, l.unchangedManifest(numbered(0).Descriptor()))
+	name := filepath.Join(dir, "app", blobPath(numbered(0).Digest))
+	require.NoError(t, os.WriteFile(name, numbered(1).Content, 0o666))
+	require.Nil(t, l.unchangedManifest(numbered(0).Descriptor()))
 }

@@ -213,7 +213,7 @@ func (f *manifestFile) publish() (err error) {
 	}
 	_, err = disk.stat(f.name)
 	f.isNew = errors.Is(err, fs.ErrNotExist)
-	if err := disk.temps.rename(f.temp, f.name); err != nil {
+	if err := f.layout.place(f.digest, f.temp); err != nil {
 		return err
 	}
 	f.temp, f.published = "", true
