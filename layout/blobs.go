@@ -225,7 +225,7 @@ func (l *imageLayout) linkBlob(ctx context.Context, d digest.Digest, from *image
 	return l.addBlob(ctx, d, func() error {
 		err := l.disk.root.Link(oldname, newname)
 		if errors.Is(err, fs.ErrNotExist) {
-			if err := l.disk.root.MkdirAll(path.Dir(newname), 0o755); err != nil {
+			if err := l.disk.mkdirAll(path.Dir(newname)); err != nil {
 				return err
 			}
 			err = l.disk.root.Link(oldname, newname)

@@ -239,6 +239,18 @@ func settled(info fs.FileInfo, at time.Time) bool {
 	return at.Sub(info.ModTime()) >= clockStep
 }
 
+// mkdirAll creates a directory and those above it. In Go 1.25.0, MkdirAll of an
+// [os.Root] fails if another goroutine or process creates one of those above it
+// at the same time (golang/go#75114).
+func (d *disk) mkdirAll(dir string) (err error) {
+	for range strings.Count(dir, "/") + 1 {
+		if err = d.root.MkdirAll(dir, 0o755); !errors.Is(err, fs.ErrExist) {
+			break
+		}
+	}
+	return err
+}
+
 // remove removes a file. It is no error if the file does not exist.
 func (d *disk) remove(name string) error {
 	err := retry(func() error { return d.root.Remove(name) })

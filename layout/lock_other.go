@@ -10,7 +10,7 @@ import (
 // lock only creates the directory. On these systems, two processes that write
 // to one layout may lose each other's tags.
 func (d *disk) lock(_ context.Context, dir string) (unlock func(), locked bool, err error) {
-	return func() {}, false, d.root.MkdirAll(dir, 0o755)
+	return func() {}, false, d.mkdirAll(dir)
 }
 
 // hasLocks reports false.

@@ -25,7 +25,7 @@ func (d *disk) lock(ctx context.Context, dir string) (unlock func(), locked bool
 		if errors.Is(err, fs.ErrNotExist) && removed < maxRemoved {
 			// A failed write of another store may remove it again.
 			removed++
-			if err = d.root.MkdirAll(dir, 0o755); err == nil || errors.Is(err, fs.ErrNotExist) {
+			if err = d.mkdirAll(dir); err == nil || errors.Is(err, fs.ErrNotExist) {
 				continue
 			}
 		}

@@ -26,7 +26,7 @@ const lockPatience = 10 * time.Second
 // necessary. No other process and no other Store of this process can have it at
 // the same time. If ctx ends, the error wraps that of ctx.
 func (d *disk) lock(ctx context.Context, dir string) (unlock func(), locked bool, err error) {
-	if err := d.root.MkdirAll(dir, 0o755); err != nil {
+	if err := d.mkdirAll(dir); err != nil {
 		return nil, false, err
 	}
 	name := join(dir, tempDir+lockSuffix)

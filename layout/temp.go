@@ -204,7 +204,7 @@ func (t *temps) rename(temp, name string) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		dir := path.Dir(name)
 		made := t.disk.firstMissing(dir)
-		if err := t.disk.root.MkdirAll(dir, 0o755); err != nil {
+		if err := t.disk.mkdirAll(dir); err != nil {
 			return err
 		}
 		err = retry(func() error { return t.disk.root.Rename(temp, name) })

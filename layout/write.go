@@ -118,7 +118,7 @@ func finish(batch []*write, err error) {
 }
 
 // lock locks the layout, and creates its directory if necessary. Unlock removes
-// the directory again if it still has no files.
+// the directory again if it has no index.json.
 func (l *imageLayout) lock(ctx context.Context) (unlock func(), err error) {
 	created := ""
 	if l.cur.Load() == nil {
@@ -127,6 +127,9 @@ func (l *imageLayout) lock(ctx context.Context) (unlock func(), err error) {
 	clean := func() {
 		if created == "" {
 			return
+		}
+		if _, err := l.disk.root.Lstat(l.path(indexFile)); err == nil {
+			return // It is a layout now. A blob is about to be moved to it.
 		}
 		algorithm := l.path(blobsDir + "/" + string(digest.Canonical))
 		for dir := algorithm; l.disk.root.Remove(dir) == nil && dir != l.path(blobsDir); {
@@ -277,7 +280,7 @@ func (l *imageLayout) leftover() (*index, error) {
 func (l *imageLayout) publish(d *draft, isNew bool, read fs.FileInfo) error {
 	x := d.index
 	if isNew {
-		if err := l.disk.root.MkdirAll(l.path(blobsDir+"/"+string(digest.Canonical)), 0o755); err != nil {
+		if err := l.disk.mkdirAll(l.path(blobsDir + "/" + string(digest.Canonical))); err != nil {
 			return err
 		}
 	}
