@@ -51,8 +51,8 @@ func TestDocumentationIsTested(t *testing.T) {
 	require.Contains(t, code.String(), "func TestPull("+body+"\n}\n")
 }
 
-// pull gets an image: its manifest, its config and its layers. It retries at
-// once if the response has a Retry-After.
+// pull gets an image: its manifest, its config and its layers. While the status
+// is 503, it retries at once. The snippets of the documents call it, too.
 func pull(ref string) (digest.Digest, error) {
 	host, name, _ := strings.Cut(ref, "/")
 	repo, tag, _ := strings.Cut(name, ":")
@@ -64,13 +64,14 @@ func pull(ref string) (digest.Digest, error) {
 			}
 			body, err := io.ReadAll(resp.Body)
 			resp.Body.Close()
-			if resp.Header.Get("Retry-After") != "" {
-				continue
+			switch {
+			case err != nil:
+				return nil, err
+			case resp.StatusCode == http.StatusOK:
+				return body, nil
+			case resp.StatusCode != http.StatusServiceUnavailable:
+				return nil, fmt.Errorf("getting %s: %s", path, resp.Status)
 			}
-			if err == nil && resp.StatusCode != http.StatusOK {
-				err = fmt.Errorf("getting %s: %s", path, resp.Status)
-			}
-			return body, err
 		}
 	}
 	text, err := get("/manifests/" + tag)

@@ -32,7 +32,10 @@ func newcomer(t *testing.T, s *Server) testclient.Client {
 	return c
 }
 
-func TestRefuse(t *testing.T) {
+// withNewcomer runs the test with each kind of server, and a client that connects
+// after begin has been called.
+func withNewcomer(t *testing.T, begin func(s *Server, t TB) (undo func()), test func(t *testing.T, s *Server, other testclient.Client, undo func())) {
+	t.Helper()
 	t.Parallel()
 	for name, opts := range listenerKinds {
 		t.Run(name, func(t *testing.T) {
@@ -40,63 +43,58 @@ func TestRefuse(t *testing.T) {
 			s := NewServer(t, opts...)
 			there, other := testclient.New(t, s.Client(), s.URL), newcomer(t, s)
 			require.Equal(t, 200, there.Get("/v2/").Status)
-
-			undo := s.Refuse(t)
+			undo := begin(s, t)
 			require.Equal(t, 200, there.Get("/v2/").Status, "existing connections go on")
-			require.ErrorIs(t, other.Get("/v2/").Err, syscall.ECONNREFUSED)
-			s.Refuse(t)
-			require.ErrorIs(t, other.Get("/v2/").Err, syscall.ECONNREFUSED)
-			undo()
-			undo()
-			require.Equal(t, 200, other.Get("/v2/").Status)
-
-			undo = s.Refuse(t)
-			require.ErrorIs(t, other.Get("/v2/").Err, syscall.ECONNREFUSED)
-			s.Stop()
-			s.Start()
-			require.Equal(t, 200, other.Get("/v2/").Status, "Start ends it")
-			undo()
-			require.Equal(t, 200, other.Get("/v2/").Status)
-
-			undo = s.Refuse(t)
-			require.ErrorIs(t, other.Get("/v2/").Err, syscall.ECONNREFUSED)
-			s.Stop()
-			undo()
-			require.ErrorIs(t, other.Get("/v2/").Err, syscall.ECONNREFUSED, "undo does not end an outage")
+			test(t, s, other, undo)
 		})
 	}
 }
 
-func TestSilence(t *testing.T) {
-	t.Parallel()
-	for name, opts := range listenerKinds {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			s := NewServer(t, opts...)
-			there, other := testclient.New(t, s.Client(), s.URL), newcomer(t, s)
-			require.Equal(t, 200, there.Get("/v2/").Status)
+func TestRefuse(t *testing.T) {
+	withNewcomer(t, (*Server).Refuse, func(t *testing.T, s *Server, other testclient.Client, undo func()) {
+		require.ErrorIs(t, other.Get("/v2/").Err, syscall.ECONNREFUSED)
+		s.Refuse(t)
+		require.ErrorIs(t, other.Get("/v2/").Err, syscall.ECONNREFUSED)
+		undo()
+		undo()
+		require.Equal(t, 200, other.Get("/v2/").Status)
 
-			undo := s.Silence(t)
-			require.Equal(t, 200, there.Get("/v2/").Status, "existing connections go on")
-			ctx, cancel := context.WithCancel(t.Context())
-			failed := make(chan error)
-			go func() {
-				req, err := http.NewRequestWithContext(ctx, "GET", s.URL+"/v2/", nil)
-				if err == nil {
-					_, err = other.Client.Do(req)
-				}
-				failed <- err
-			}()
-			for s.service.silence.heard.Load() == 0 {
-				runtime.Gosched()
+		undo = s.Refuse(t)
+		require.ErrorIs(t, other.Get("/v2/").Err, syscall.ECONNREFUSED)
+		s.Stop()
+		s.Start()
+		require.Equal(t, 200, other.Get("/v2/").Status, "Start ends it")
+		undo()
+		require.Equal(t, 200, other.Get("/v2/").Status)
+
+		undo = s.Refuse(t)
+		require.ErrorIs(t, other.Get("/v2/").Err, syscall.ECONNREFUSED)
+		s.Stop()
+		undo()
+		require.ErrorIs(t, other.Get("/v2/").Err, syscall.ECONNREFUSED, "undo does not end an outage")
+	})
+}
+
+func TestSilence(t *testing.T) {
+	withNewcomer(t, (*Server).Silence, func(t *testing.T, s *Server, other testclient.Client, undo func()) {
+		ctx, cancel := context.WithCancel(t.Context())
+		failed := make(chan error)
+		go func() {
+			req, err := http.NewRequestWithContext(ctx, "GET", s.URL+"/v2/", nil)
+			if err == nil {
+				_, err = other.Client.Do(req)
 			}
-			require.Equal(t, 2, s.Requests().Len())
-			undo()
-			cancel()
-			require.ErrorIs(t, <-failed, context.Canceled)
-			require.Equal(t, 200, other.Get("/v2/").Status)
-		})
-	}
+			failed <- err
+		}()
+		for s.service.silence.heard.Load() == 0 {
+			runtime.Gosched()
+		}
+		require.Equal(t, 2, s.Requests().Len())
+		undo()
+		cancel()
+		require.ErrorIs(t, <-failed, context.Canceled)
+		require.Equal(t, 200, other.Get("/v2/").Status)
+	})
 }
 
 // Close is immediate, even while many requests wait at a fault.

@@ -1,5 +1,28 @@
 package snippets
 
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// readerPull returns the function pull of package registrytest's tests, which
+// many snippets call.
+func readerPull(t *testing.T) string {
+	t.Helper()
+	source, err := os.ReadFile(filepath.Join(root(t), "registrytest", "doc_test.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, ok := strings.Cut(string(source), "\nfunc pull(")
+	body, _, ok2 := strings.Cut(rest, "\n}\n")
+	if !ok || !ok2 {
+		t.Fatal("registrytest/doc_test.go has no function pull")
+	}
+	return "\nfunc pull(" + body + "\n}\n"
+}
+
 // These files surround the snippets: the variables that snippets use without
 // declaring them, and the code of a reader that they call.
 var prelude = map[string]string{
@@ -64,44 +87,6 @@ func getPatiently(c *http.Client, url string) (*http.Response, error) {
 		}
 		time.Sleep(time.Duration(seconds) * time.Second)
 	}
-}
-
-// pull pulls an image by its reference, as often as it takes.
-func pull(ref string) (digest.Digest, error) {
-	host, rest, _ := strings.Cut(ref, "/")
-	repo, tag, _ := strings.Cut(rest, ":")
-	get := func(path string) ([]byte, error) {
-		for {
-			resp, err := http.Get("http://" + host + "/v2/" + repo + path)
-			if err != nil {
-				return nil, err
-			}
-			body, err := io.ReadAll(resp.Body)
-			resp.Body.Close()
-			switch {
-			case err != nil:
-				return nil, err
-			case resp.StatusCode == http.StatusOK:
-				return body, nil
-			case resp.StatusCode != http.StatusServiceUnavailable:
-				return nil, fmt.Errorf("%s: %s", path, resp.Status)
-			}
-		}
-	}
-	raw, err := get("/manifests/" + tag)
-	if err != nil {
-		return "", err
-	}
-	var m ocispec.Manifest
-	if err := json.Unmarshal(raw, &m); err != nil {
-		return "", err
-	}
-	for _, b := range append(m.Layers, m.Config) {
-		if _, err := get("/blobs/" + string(b.Digest)); err != nil {
-			return "", err
-		}
-	}
-	return digest.FromBytes(raw), nil
 }
 `,
 	"mystore/mystore.go": `package mystore
