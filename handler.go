@@ -41,7 +41,10 @@ func New(store Store, opts ...Option) http.Handler {
 	if s, ok := store.(interface{ SharesBlobs() bool }); ok {
 		h.sharesBlobs = s.SharesBlobs()
 	}
-	h.uploads.expiry = h.uploadExpiry
+	if h.maxBytes > 0 {
+		h.store = &limitedStore{Store: store, limit: h.maxBytes}
+	}
+	h.uploads.expiry, h.uploads.max = h.uploadExpiry, h.maxSessions
 	if h.without.has(CrossOrigin) {
 		h.middleware = append([]Middleware{refuseCrossOrigin}, h.middleware...)
 	}

@@ -112,6 +112,8 @@ type config struct {
 	pageSize        int
 	minChunk        int64
 	uploadExpiry    time.Duration
+	maxSessions     int   // or 0 for no limit
+	maxBytes        int64 // or 0 for no limit
 	sparseManifests bool
 	anyManifest     bool
 	warnings        []string

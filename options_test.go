@@ -65,6 +65,7 @@ func TestArgumentsThatMakeNoSense(t *testing.T) {
 	for want, make := range map[string]func(){
 		"the argument of WithPageSize is -2; it must not be negative":      func() { registry.WithPageSize(-2) },
 		"the argument of WithMinChunk is -1; it must not be negative":      func() { registry.WithMinChunk(-1) },
+		"the argument of WithLimits is -1; it must not be negative":        func() { registry.WithLimits(0, -1) },
 		"the argument of WithUploadExpiry is -1s; it must not be negative": func() { registry.WithUploadExpiry(-time.Second) },
 		"the argument of WithManifestLimit is -1; it must not be negative": func() { registry.WithManifestLimit(-1) },
 		"200" + noFeature:                   func() { registry.Without(registry.Op(200)) },

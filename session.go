@@ -19,6 +19,7 @@ import (
 // request looks at them, so that nothing has to run in the background.
 type uploads struct {
 	expiry time.Duration
+	max    int // the greatest number of sessions, or 0 for any
 
 	mu   sync.Mutex
 	byID map[string]*list.Element // of *upload
@@ -40,11 +41,18 @@ type upload struct {
 	lastChunk int64      // the size of the last chunk, or -1 if there was none
 }
 
-// start begins a session.
-func (u *uploads) start(repo string, algorithm digest.Algorithm) *upload {
+// start begins a session, unless there are as many as there may be.
+func (u *uploads) start(repo string, algorithm digest.Algorithm) (*upload, error) {
 	s := &upload{id: newUUID(), repo: repo, algorithm: algorithm, lastChunk: -1}
 	u.mu.Lock()
 	expired := u.expire()
+	if u.max > 0 && len(u.byID) >= u.max {
+		oldest := u.idle.Front().Value.(*upload)
+		wait := max(oldest.used.Add(u.expiry).Sub(time.Now()), 0)
+		u.mu.Unlock()
+		discard(expired)
+		return nil, tooManyUploads(u.max, wait)
+	}
 	if u.byID == nil {
 		u.byID = make(map[string]*list.Element)
 	}
@@ -52,7 +60,15 @@ func (u *uploads) start(repo string, algorithm digest.Algorithm) *upload {
 	u.byID[s.id] = u.idle.PushBack(s)
 	u.mu.Unlock()
 	discard(expired)
-	return s
+	return s, nil
+}
+
+// tooManyUploads returns the error for a session beyond the limit. The wait is the
+// time until one can expire.
+func tooManyUploads(limit int, wait time.Duration) error {
+	e := Errorf(CodeTooManyRequests, "there may be %d upload sessions, and all are open; finish or cancel one", limit)
+	e.Header = http.Header{"Retry-After": {strconv.FormatInt(int64((wait+time.Second-1)/time.Second), 10)}}
+	return e
 }
 
 // get returns the session of the request and notes its use.

@@ -29,7 +29,10 @@ func (h *handler) startUpload(w http.ResponseWriter, r *Request) error {
 			}
 		}
 	}
-	s := h.uploads.start(r.Repo, algorithm)
+	s, err := h.uploads.start(r.Repo, algorithm)
+	if err != nil {
+		return err
+	}
 	if h.minChunk > 0 {
 		setFields(w.Header(), "Oci-Chunk-Min-Length", strconv.FormatInt(h.minChunk, 10))
 	}

@@ -73,6 +73,12 @@ func TestFlagsChangeAnswers(t *testing.T) {
 		{"-min-chunk 100", func(t *testing.T, i *instance) string {
 			return i.do(t, "POST", "/v2/app/blobs/uploads/", "").Header.Get("OCI-Chunk-Min-Length")
 		}, "", "100"},
+		{"-upload-limit 1", func(t *testing.T, i *instance) string {
+			i.do(t, "POST", "/v2/app/blobs/uploads/", "")
+			return i.do(t, "POST", "/v2/app/blobs/uploads/", "").Status
+		}, accepted, "429 Too Many Requests"},
+		{"-storage-limit 20", put(ocispec.MediaTypeImageIndex, emptyIndex), created, "507 Insufficient Storage"},
+		{"-storage-limit 20 -upload-limit 9", put(ocispec.MediaTypeImageIndex, emptyIndex), created, "507 Insufficient Storage"},
 		{"-upload-expiry 1ns", func(t *testing.T, i *instance) string {
 			return i.do(t, "GET", i.do(t, "POST", "/v2/app/blobs/uploads/", "").Header.Get("Location"), "").Status
 		}, "204 No Content", notFound},
@@ -137,7 +143,7 @@ func TestHelp(t *testing.T) {
 		for _, name := range []string{
 			"addr", "any-manifest", "cross-origin", "host", "log", "manifest-limit", "min-chunk", "no-anonymous-mount", "no-catalog", "no-delete",
 			"no-mount", "no-referrers", "no-single-post", "page-size", "quiet", "read-only", "referrers-tags", "repository", "sparse", "sync", "tag", "tls",
-			"tls-dir", "upload-expiry", "warning", "no-schema-version", "shared-blobs", "absolute-locations", "path-prefix",
+			"tls-dir", "upload-expiry", "warning", "no-schema-version", "storage-limit", "upload-limit", "shared-blobs", "absolute-locations", "path-prefix",
 		} {
 			require.Contains(t, stdout.String(), "\n  -"+name)
 		}

@@ -1,0 +1,179 @@
+package registry
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"sync"
+	"sync/atomic"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// WithLimits limits the number of upload sessions that may be open, and the
+// number of bytes that clients may add to the store. A 0 is no limit.
+//
+// The response to a request that would start one session too many is 429 with
+// TOOMANYREQUESTS, and Retry-After says when a session can expire. Beyond the
+// bytes it is 507 with DENIED. Unfinished uploads count. A blob counts in each
+// repository that has it, and content of the store from before does not. Deleting
+// makes room.
+//
+// WithLimits panics if a number is negative.
+func WithLimits(sessions int, bytes int64) Option {
+	notNegative("WithLimits", sessions)
+	notNegative("WithLimits", bytes)
+	return setting{"limits", fmt.Sprintf("WithLimits(%d, %d)", sessions, bytes), func(c *config) { c.maxSessions, c.maxBytes = sessions, bytes }}
+}
+
+// A limitedStore is a store to which clients can add a number of bytes.
+type limitedStore struct {
+	Store
+	limit int64
+	used  atomic.Int64
+
+	// changes is held from the look at what is there to the change of it.
+	changes sync.Mutex
+}
+
+// take takes n bytes, or returns an error if there are not as many.
+func (s *limitedStore) take(n int64) error {
+	if s.used.Add(n) > s.limit {
+		s.used.Add(-n)
+		return s.full()
+	}
+	return nil
+}
+
+func (s *limitedStore) full() error {
+	e := Errorf(CodeDenied, "the registry has %d of the %d bytes that it may store", s.used.Load(), s.limit)
+	e.Status = http.StatusInsufficientStorage
+	return e
+}
+
+// CreateBlob refuses a blob that is known to be too large.
+func (s *limitedStore) CreateBlob(ctx context.Context, repo string, size int64) (BlobWriter, error) {
+	if size > s.limit-s.used.Load() {
+		return nil, s.full()
+	}
+	w, err := s.Store.CreateBlob(ctx, repo, size)
+	if err != nil {
+		return nil, err
+	}
+	return &limitedWriter{BlobWriter: w, store: s, repo: repo}, nil
+}
+
+// A limitedWriter takes the bytes of an upload as they arrive.
+type limitedWriter struct {
+	BlobWriter
+	store *limitedStore
+	repo  string
+	taken int64
+}
+
+func (w *limitedWriter) take(n int) error {
+	err := w.store.take(int64(n))
+	if err == nil {
+		w.taken += int64(n)
+	}
+	return err
+}
+
+func (w *limitedWriter) Write(p []byte) (int, error) {
+	if err := w.take(len(p)); err != nil {
+		return 0, err
+	}
+	return w.BlobWriter.Write(p)
+}
+
+// ReadFrom keeps that of the writer below.
+func (w *limitedWriter) ReadFrom(r io.Reader) (int64, error) {
+	return io.Copy(w.BlobWriter, &limitedReader{r, w})
+}
+
+// A limitedReader reads bytes for a limitedWriter.
+type limitedReader struct {
+	io.Reader
+	to *limitedWriter
+}
+
+func (r *limitedReader) Read(p []byte) (int, error) {
+	n, err := r.Reader.Read(p)
+	if full := r.to.take(n); full != nil {
+		return 0, full
+	}
+	return n, err
+}
+
+// Commit gives the bytes back if the repository has the blob already.
+func (w *limitedWriter) Commit(ctx context.Context, d digest.Digest) error {
+	w.store.changes.Lock()
+	defer w.store.changes.Unlock()
+	_, statErr := w.store.StatBlob(ctx, w.repo, d)
+	err := w.BlobWriter.Commit(ctx, d)
+	if err == nil && statErr != nil {
+		w.taken = 0 // They stay taken.
+	}
+	return err
+}
+
+func (w *limitedWriter) Close() error {
+	w.store.used.Add(-w.taken)
+	w.taken = 0
+	return w.BlobWriter.Close()
+}
+
+// MountBlob counts the blob, and never refuses it: it takes no room.
+func (s *limitedStore) MountBlob(ctx context.Context, repo string, d digest.Digest, from string) error {
+	s.changes.Lock()
+	defer s.changes.Unlock()
+	_, statErr := s.StatBlob(ctx, repo, d)
+	err := s.Store.MountBlob(ctx, repo, d, from)
+	if err == nil && statErr != nil {
+		size, _ := s.StatBlob(ctx, repo, d)
+		s.used.Add(size)
+	}
+	return err
+}
+
+func (s *limitedStore) DeleteBlob(ctx context.Context, repo string, d digest.Digest) error {
+	s.changes.Lock()
+	defer s.changes.Unlock()
+	size, _ := s.StatBlob(ctx, repo, d)
+	err := s.Store.DeleteBlob(ctx, repo, d)
+	if err == nil {
+		s.used.Add(-size)
+	}
+	return err
+}
+
+func (s *limitedStore) PutManifest(ctx context.Context, repo string, m Manifest, tags []string, check func(string, digest.Digest) error) error {
+	s.changes.Lock()
+	defer s.changes.Unlock()
+	size := int64(len(m.Content))
+	if _, err := s.StatManifest(ctx, repo, string(m.Digest)); err == nil {
+		size = 0 // It only gets tags.
+	}
+	if size > 0 {
+		if err := s.take(size); err != nil {
+			return err
+		}
+	}
+	err := s.Store.PutManifest(ctx, repo, m, tags, check)
+	if err != nil {
+		s.used.Add(-size)
+	}
+	return err
+}
+
+func (s *limitedStore) DeleteManifest(ctx context.Context, repo string, d digest.Digest) error {
+	s.changes.Lock()
+	defer s.changes.Unlock()
+	m, _ := s.StatManifest(ctx, repo, string(d))
+	err := s.Store.DeleteManifest(ctx, repo, d)
+	if err == nil {
+		s.used.Add(-m.Size)
+	}
+	return err
+}

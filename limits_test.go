@@ -1,0 +1,156 @@
+package registry_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ocireg/registry"
+)
+
+// Beyond the limit there is no new session until one ends or expires. Requests
+// without a session are served.
+func TestSessionLimit(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := inMemory(t, registry.WithLimits(2, 0), registry.WithUploadExpiry(time.Minute))
+		post := func() *httptest.ResponseRecorder { return h.call("POST", "/v2/app/blobs/uploads/", "") }
+		first := h.start("app")
+		time.Sleep(10 * time.Second)
+		second := h.start("other")
+		w := h.wantError(429, post(), registry.CodeTooManyRequests)
+		require.Equal(t, "50", w.Header().Get("Retry-After"))
+		require.Contains(t, errorIn(t, w).Message, "there may be 2 upload sessions, and all are open; finish or cancel one")
+		h.wantError(429, h.call("POST", "/v2/app/blobs/uploads/?mount="+string(sum("none")), ""), registry.CodeTooManyRequests)
+		h.pushBlob("app", "in a single POST")
+
+		h.want(204, h.call("DELETE", first, ""))
+		third := h.start("app")
+		h.wantError(429, post(), registry.CodeTooManyRequests)
+		h.want(202, h.chunk(second, 0, "abc"))
+		h.want(201, h.finish(second, sum("abc"), ""))
+		h.start("app")
+		h.wantError(429, post(), registry.CodeTooManyRequests)
+
+		time.Sleep(time.Minute)
+		h.start("app")
+		h.want(404, h.call("GET", third, ""))
+	})
+}
+
+// Clients can add as many bytes as the limit says, and get room by deleting.
+func TestStorageLimit(t *testing.T) {
+	overStores(t, func(t *registryTest) {
+		h := t.over(registry.WithLimits(0, 1000), registry.WithAnyManifest())
+		full := func(w *httptest.ResponseRecorder) {
+			t.Helper()
+			require.Contains(t, errorIn(t.T, h.wantError(507, w, registry.CodeDenied)).Message, "of the 1000 bytes that it may store")
+		}
+		text := func(n int, c string) string { return strings.Repeat(c, n) }
+		post := func(repo, text string) *httptest.ResponseRecorder {
+			return h.call("POST", "/v2/"+repo+"/blobs/uploads/?digest="+string(sum(text)), text)
+		}
+		put := func(tag, text string) *httptest.ResponseRecorder {
+			return h.call("PUT", "/v2/app/manifests/"+tag, text, "Content-Type", "text/plain")
+		}
+
+		// What is announced is refused before it is read; the rest when it is.
+		full(post("app", text(1001, "a")))
+		location := h.start("app")
+		h.want(202, h.chunk(location, 0, text(600, "b")))
+		full(h.call("PATCH", location, text(401, "b"), "Transfer-Encoding", "chunked"))
+		h.want(404, h.call("GET", location, ""))
+		h.want(404, h.call("HEAD", "/v2/app/blobs/"+string(sum(text(600, "b"))), ""))
+
+		// The bytes of a session that was refused or cancelled are free.
+		location = h.start("app")
+		h.want(202, h.chunk(location, 0, text(1000, "c")))
+		full(put("v1", "x"))
+		h.want(204, h.call("DELETE", location, ""))
+		h.want(201, post("app", text(900, "d")))
+		full(post("app", text(101, "e")))
+		full(put("v1", text(101, "f")))
+
+		// Content that is there takes nothing.
+		h.want(201, put("v1", text(100, "g")))
+		h.want(201, put("v2", text(100, "g")))
+		full(put("v3", "h"))
+		h.want(202, h.call("DELETE", "/v2/app/manifests/"+string(sum(text(100, "g"))), ""))
+		h.want(201, put("v1", text(50, "i")))
+		h.want(201, h.call("POST", "/v2/app/blobs/uploads/?mount="+string(sum(text(900, "d")))+"&from=app", ""))
+		h.want(201, post("app", text(50, "j")))
+		full(post("app", "k"))
+
+		// Deleting makes room, also of content from before the limit.
+		h.want(202, h.call("DELETE", "/v2/app/blobs/"+string(sum(text(900, "d"))), ""))
+		full(post("app", text(901, "l")))
+		t.pushBlob("app", text(500, "from before"))
+		h.want(202, h.call("DELETE", "/v2/app/blobs/"+string(sum(text(500, "from before"))), ""))
+		h.want(201, post("app", text(6400, "m")))
+		full(post("app", "n"))
+	})
+}
+
+// A blob that was pushed twice is there already.
+func TestStorageLimitOfTheSameBlob(t *testing.T) {
+	overStores(t, func(t *registryTest) {
+		h := t.over(registry.WithLimits(0, 10))
+		for range 3 {
+			location := h.start("app")
+			h.want(202, h.chunk(location, 0, "abcde"))
+			h.want(201, h.finish(location, sum("abcde"), ""))
+		}
+		h.pushBlob("app", "fghij")
+		h.wantError(507, h.call("POST", "/v2/app/blobs/uploads/?digest="+string(sum("k")), "k"), registry.CodeDenied)
+	})
+}
+
+// After any number of concurrent pushes and deletions, an empty registry has all
+// its bytes again.
+func TestStorageLimitIsExact(t *testing.T) {
+	overStores(t, func(t *registryTest) {
+		h := t.over(registry.WithLimits(0, 100_000), registry.WithAnyManifest())
+		var all sync.WaitGroup
+		for seed := range uint64(8) {
+			all.Go(func() {
+				random := rand.New(rand.NewPCG(seed, 0))
+				for range 50 {
+					text := strings.Repeat("x", random.IntN(10))
+					repo, d := fmt.Sprint("app", random.IntN(2)), string(sum(text))
+					switch random.IntN(6) {
+					case 0:
+						h.call("POST", "/v2/"+repo+"/blobs/uploads/?digest="+d, text)
+					case 1:
+						h.call("POST", "/v2/"+repo+"/blobs/uploads/?digest="+d, "no such digest")
+					case 2:
+						h.call("POST", "/v2/"+repo+"/blobs/uploads/?from=app0&mount="+d, text)
+					case 3:
+						h.call("DELETE", "/v2/"+repo+"/blobs/"+d, "")
+					case 4:
+						h.call("PUT", "/v2/"+repo+"/manifests/"+d, text, "Content-Type", "text/plain")
+					case 5:
+						h.call("DELETE", "/v2/"+repo+"/manifests/"+d, "")
+					}
+				}
+			})
+		}
+		all.Wait()
+		for n := range 10 {
+			for _, repo := range []string{"app0", "app1"} {
+				d := string(sum(strings.Repeat("x", n)))
+				h.call("DELETE", "/v2/"+repo+"/manifests/"+d, "")
+				h.call("DELETE", "/v2/"+repo+"/blobs/"+d, "")
+			}
+		}
+		h.wantError(507, h.call("PUT", "/v2/app/manifests/v1", strings.Repeat("y", 100_001), "Content-Type", "text/plain"), registry.CodeDenied)
+		h.want(201, h.call("PUT", "/v2/app/manifests/v1", strings.Repeat("y", 100_000), "Content-Type", "text/plain"))
+		h.wantError(507, h.call("PUT", "/v2/app/manifests/v2", "z", "Content-Type", "text/plain"), registry.CodeDenied)
+	})
+}
