@@ -51,7 +51,10 @@ func (r Requests) then(step func([]*Record) []*Record) Requests {
 
 // Where returns the requests for which keep returns true. Requests.WaitFor may
 // call keep again later, with other records.
+//
+//go:noinline
 func (r Requests) Where(keep func(*Record) bool) Requests {
+	// Inlined in the methods below, it is an eighth of the code of the package.
 	return r.then(func(all []*Record) (kept []*Record) {
 		for _, record := range all {
 			if keep(record) {
