@@ -18,20 +18,25 @@ type list struct {
 }
 
 type block struct {
-	keys   []string
-	values []any
+	entries []entry
+}
+
+type entry struct {
+	key   string
+	value any
 }
 
 // find returns the block that has the key or would have it, its index in there,
 // and whether the block has it.
 func (l *list) find(key string) (b, i int, found bool) {
-	b = sort.Search(len(l.blocks), func(b int) bool { return l.blocks[b].keys[0] > key })
+	b = sort.Search(len(l.blocks), func(b int) bool { return l.blocks[b].entries[0].key > key })
 	if b == 0 {
 		return 0, 0, false
 	}
 	b--
-	i, found = slices.BinarySearch(l.blocks[b].keys, key)
-	return b, i, found
+	entries := l.blocks[b].entries
+	i = sort.Search(len(entries), func(i int) bool { return entries[i].key >= key })
+	return b, i, i < len(entries) && entries[i].key == key
 }
 
 // get returns the value of a key, or nil.
@@ -40,20 +45,21 @@ func (l *list) get(key string) any {
 	if !found {
 		return nil
 	}
-	return l.blocks[b].values[i]
+	return l.blocks[b].entries[i].value
 }
 
 // set gives the key a value and returns the one before, or nil.
 func (l *list) set(key string, v any) (old any) {
 	b, i, found := l.find(key)
 	if found {
-		old, l.blocks[b].values[i] = l.blocks[b].values[i], v
+		e := &l.blocks[b].entries[i]
+		old, e.value = e.value, v
 		return old
 	}
 	if len(l.blocks) == 0 {
 		l.blocks = []*block{{}}
 	}
-	if n := len(l.blocks[b].keys); n == blockSize {
+	if n := len(l.blocks[b].entries); n == blockSize {
 		at := n / 2
 		if i == n {
 			// Keys that are set in ascending order leave full blocks behind.
@@ -65,8 +71,7 @@ func (l *list) set(key string, v any) (old any) {
 		}
 	}
 	bl := l.blocks[b]
-	bl.keys = slices.Insert(bl.keys, i, key)
-	bl.values = slices.Insert(bl.values, i, v)
+	bl.entries = slices.Insert(bl.entries, i, entry{key, v})
 	l.length++
 	return nil
 }
@@ -74,10 +79,8 @@ func (l *list) set(key string, v any) (old any) {
 // split moves the keys of block b from index at on to a new block after it.
 func (l *list) split(b, at int) {
 	left, right := l.blocks[b], &block{}
-	right.keys = append(make([]string, 0, blockSize), left.keys[at:]...)
-	right.values = append(make([]any, 0, blockSize), left.values[at:]...)
-	left.keys = slices.Delete(left.keys, at, len(left.keys))
-	left.values = slices.Delete(left.values, at, len(left.values))
+	right.entries = append(make([]entry, 0, blockSize), left.entries[at:]...)
+	left.entries = slices.Delete(left.entries, at, len(left.entries))
 	l.blocks = slices.Insert(l.blocks, b+1, right)
 }
 
@@ -88,10 +91,9 @@ func (l *list) delete(key string) bool {
 		return false
 	}
 	bl := l.blocks[b]
-	bl.keys = slices.Delete(bl.keys, i, i+1)
-	bl.values = slices.Delete(bl.values, i, i+1)
+	bl.entries = slices.Delete(bl.entries, i, i+1)
 	l.length--
-	if len(bl.keys) == 0 {
+	if len(bl.entries) == 0 {
 		l.blocks = slices.Delete(l.blocks, b, b+1)
 		return true
 	}
@@ -107,11 +109,10 @@ func (l *list) join(b int) {
 		return
 	}
 	left, right := l.blocks[b], l.blocks[b+1]
-	if len(left.keys)+len(right.keys) > blockSize/2 {
+	if len(left.entries)+len(right.entries) > blockSize/2 {
 		return
 	}
-	left.keys = append(left.keys, right.keys...)
-	left.values = append(left.values, right.values...)
+	left.entries = append(left.entries, right.entries...)
 	l.blocks = slices.Delete(l.blocks, b+1, b+2)
 }
 
@@ -130,8 +131,8 @@ func (l *list) after(key string, yield func(string, any) bool) {
 
 func (l *list) yieldFrom(b, i int, yield func(string, any) bool) {
 	for ; b < len(l.blocks); b, i = b+1, 0 {
-		for bl := l.blocks[b]; i < len(bl.keys); i++ {
-			if !yield(bl.keys[i], bl.values[i]) {
+		for bl := l.blocks[b]; i < len(bl.entries); i++ {
+			if e := bl.entries[i]; !yield(e.key, e.value) {
 				return
 			}
 		}
@@ -139,10 +140,13 @@ func (l *list) yieldFrom(b, i int, yield func(string, any) bool) {
 }
 
 // clone returns a list with the same keys and values, independent of l.
+// The compiler would copy it into each type of Map.
+//
+//go:noinline
 func (l *list) clone() list {
 	blocks := make([]*block, len(l.blocks))
 	for i, b := range l.blocks {
-		blocks[i] = &block{keys: slices.Clone(b.keys), values: slices.Clone(b.values)}
+		blocks[i] = &block{slices.Clone(b.entries)}
 	}
 	return list{blocks: blocks, length: l.length}
 }

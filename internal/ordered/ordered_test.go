@@ -52,13 +52,12 @@ func (p *pair) check(t testing.TB, after ...string) {
 	}
 	last := ""
 	for i, b := range p.m.list.blocks {
-		require.NotEmpty(t, b.keys, "block %d", i)
-		require.Len(t, b.values, len(b.keys), "block %d", i)
-		require.LessOrEqual(t, len(b.keys), blockSize, "block %d", i)
+		require.NotEmpty(t, b.entries, "block %d", i)
+		require.LessOrEqual(t, len(b.entries), blockSize, "block %d", i)
 		if i > 0 {
-			require.Less(t, last, b.keys[0], "block %d", i)
+			require.Less(t, last, b.entries[0].key, "block %d", i)
 		}
-		last = b.keys[len(b.keys)-1]
+		last = b.entries[len(b.entries)-1].key
 	}
 }
 
