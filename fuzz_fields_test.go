@@ -1,6 +1,7 @@
 package registry_test
 
 import (
+	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -12,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/internal/manifest"
 	"github.com/ocireg/registry/memstore"
 )
 
@@ -136,5 +138,46 @@ func FuzzQuery(f *testing.F) {
 			require.Equal(t, want.Code, got.Code)
 			require.Equal(t, want.Body.String(), got.Body.String())
 		}
+	})
+}
+
+// FuzzMediaType pushes a manifest of any media type, which is in its Content-Type
+// or in its mediaType. The registry takes all types in the form of RFC 6838,
+// section 4.2, and no other, and serves the manifest with the type.
+func FuzzMediaType(f *testing.F) {
+	for _, s := range []string{"a/b", "a\x00b/c", "a b", "é/x", "a/b; q=1", "foo", "*/*", "application/*", "", "A/B", " a/b ", "a/b\r\nc: d", "+a/b"} {
+		f.Add(s, true)
+		f.Add(s, false)
+	}
+	const name = `[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}`
+	form := regexp.MustCompile(`^` + name + `/` + name + `$`)
+	f.Fuzz(func(t *testing.T, mediaType string, header bool) {
+		store := memstore.New()
+		h := &registryTest{t, registry.New(store), store}
+		content, contentType := map[string]string{}, mediaType
+		if header {
+			pushed, _, _ := strings.Cut(mediaType, ";")
+			mediaType = strings.TrimSpace(pushed)
+		} else {
+			mediaType, contentType = strings.ToValidUTF8(mediaType, "?"), ""
+			content["mediaType"] = mediaType
+		}
+		if manifest.Known(manifest.Canonical(mediaType)) {
+			return // Such manifests have more rules.
+		}
+		body, err := json.Marshal(content)
+		require.NoError(t, err)
+		r := httptest.NewRequest("PUT", "/v2/app/manifests/v1", strings.NewReader(string(body)))
+		if header {
+			r.Header["Content-Type"] = []string{contentType}
+		}
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		if !form.MatchString(mediaType) {
+			h.wantError(400, w, registry.CodeManifestInvalid)
+			return
+		}
+		h.want(201, w)
+		require.Equal(t, mediaType, h.wantPulled("/v2/app/manifests/v1", string(body)).Header().Get("Content-Type"))
 	})
 }

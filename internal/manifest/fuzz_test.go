@@ -27,6 +27,8 @@ func FuzzParse(f *testing.F) {
 		`{"schemaVersion":2,"manifests":[` + descriptor + `],"subject":{"digest":"blake3:6c3c624b58dbbcd3c0dd82b4c53f04194d1247c6eebdaab7c610cf7d66709b3b"}}`,
 		`{"schemaVersion":2.0,"config":` + descriptor + `,"subject":{"digest":"multihash+base58:QmRZ"},"artifactType":"a/b","annotations":{"a":"b"}}`,
 		`{"schemaVersion":2,"config":` + descriptor + `,"config":{},"layers":null}`,
+		`{"schemaVersion":2,"config":` + descriptor + `,"layers":[` + descriptor + `],"layers":[]}`,
+		`{"schemaVersion":2,"manifests":[],"annotations":{"a":"b"},"\u0061nnotations":{}}`,
 		`{"mediaType":"APPLICATION/VND.OCI.IMAGE.INDEX.V1+JSON","manifests":[]}`,
 		`{"blobs":[` + descriptor + `],"\u0073ubject":{}}`,
 		`{"schemaVersion":2,"config":{"digest":"sha256:00"}}`,
