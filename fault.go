@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+
+	"github.com/ocireg/registry/internal/response"
 )
 
 // A Fault is a failure that a test injects into a request, see [WithFaults].
@@ -112,7 +114,7 @@ func (h *handler) serveFaulty(w *responseWriter, r *Request) error {
 	finished := false
 	defer func() {
 		r.User, r.Scope = changed.User, changed.Scope
-		if w.status != 0 {
+		if w.Status != 0 {
 			r.errors = changed.errors
 		}
 		if !finished && fw.conn != nil {
@@ -130,7 +132,7 @@ func (h *handler) serveWith(w *faultWriter, r *Request) error {
 	if f.Before != nil {
 		if err := f.Before(r); err != nil {
 			serve = func(http.ResponseWriter, *Request) error { return err }
-			return respond(serve, &responseWriter{ResponseWriter: w}, r)
+			return respond(serve, &responseWriter{Writer: response.Writer{ResponseWriter: w}}, r)
 		}
 		r.Body = faultBody{r.Body, w}
 	}
@@ -142,12 +144,12 @@ func (h *handler) serveWith(w *faultWriter, r *Request) error {
 	}
 	if f.AfterCommit {
 		done := &commitWriter{ResponseWriter: w, header: w.Header().Clone()}
-		if err := respond(h.serve, &responseWriter{ResponseWriter: done}, r); err != nil || done.failed {
+		if err := respond(h.serve, &responseWriter{Writer: response.Writer{ResponseWriter: done}}, r); err != nil || done.failed {
 			return err
 		}
 		if f.Serve == nil {
 			serve = func(http.ResponseWriter, *Request) error { return CloseConnection }
 		}
 	}
-	return respond(serve, &responseWriter{ResponseWriter: w}, r)
+	return respond(serve, &responseWriter{Writer: response.Writer{ResponseWriter: w}}, r)
 }

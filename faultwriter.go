@@ -92,7 +92,7 @@ func (w *faultWriter) WriteHeader(status int) {
 	}
 	if f.Wire != nil && w.hijack() == nil {
 		wire := f.Wire(w.conn)
-		w.to.status = status
+		w.to.Status = status
 		w.note(writeHeader(wire, status, w.Header()))
 		w.body = &counting{wire, &w.to.bytes}
 	} else {

@@ -25,6 +25,7 @@ import (
 	"time"
 
 	"github.com/ocireg/registry/internal/field"
+	"github.com/ocireg/registry/internal/response"
 )
 
 // New returns a handler that serves the content of the store. It starts no
@@ -87,7 +88,7 @@ func (h *handler) ServeHTTP(hw http.ResponseWriter, hr *http.Request) {
 		}
 		hr = &copied
 	}
-	w, r := &responseWriter{ResponseWriter: hw}, &Request{sharesBlobs: h.sharesBlobs}
+	w, r := &responseWriter{Writer: response.Writer{ResponseWriter: hw}}, &Request{sharesBlobs: h.sharesBlobs}
 	r.parse(hr, h.prefix)
 	h.addHeader(w.Header(), r)
 	var err error
@@ -133,7 +134,7 @@ func (h *handler) serveRecorded(w *responseWriter, r *Request) (err error) {
 		}
 		x := &Exchange{
 			Request:  r,
-			Status:   w.status,
+			Status:   w.Status,
 			Header:   w.Header(),
 			Errors:   r.errors,
 			Err:      err,

@@ -11,6 +11,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/ocireg/registry/internal/field"
+	"github.com/ocireg/registry/internal/response"
 )
 
 // apiVersion is the value of Docker-Distribution-Api-Version in every response.
@@ -117,7 +118,7 @@ func respond(serve Handler, w *responseWriter, r *Request) error {
 		return nil
 	case errors.As(err, new(cutError)):
 		return err
-	case w.status != 0 || isEnd(err):
+	case w.Status != 0 || isEnd(err):
 		return cutError{err}
 	}
 	return writeError(w, r, err)
@@ -161,28 +162,12 @@ func writeError(w http.ResponseWriter, r *Request, err error) error {
 
 // A responseWriter notes the status and the size of the response.
 type responseWriter struct {
-	http.ResponseWriter
-	status int
-	bytes  int64
-}
-
-func (w *responseWriter) WriteHeader(status int) {
-	if w.status < 200 {
-		w.status = status
-	}
-	w.ResponseWriter.WriteHeader(status)
-}
-
-// begin notes that net/http sends a header with the status 200 if none was
-// written.
-func (w *responseWriter) begin() {
-	if w.status < 200 {
-		w.status = http.StatusOK
-	}
+	response.Writer
+	bytes int64
 }
 
 func (w *responseWriter) Write(p []byte) (int, error) {
-	w.begin()
+	w.Begin()
 	n, err := w.ResponseWriter.Write(p)
 	w.bytes += int64(n)
 	return n, err
@@ -190,7 +175,7 @@ func (w *responseWriter) Write(p []byte) (int, error) {
 
 // ReadFrom lets the operating system send a file.
 func (w *responseWriter) ReadFrom(src io.Reader) (int64, error) {
-	w.begin()
+	w.Begin()
 	n, err := io.Copy(w.ResponseWriter, src)
 	w.bytes += n
 	return n, err
@@ -201,12 +186,9 @@ func (w *responseWriter) Flush() { w.FlushError() }
 
 // FlushError flushes for [http.ResponseController].
 func (w *responseWriter) FlushError() error {
-	w.begin()
+	w.Begin()
 	return http.NewResponseController(w.ResponseWriter).Flush()
 }
-
-// Unwrap is for [http.ResponseController].
-func (w *responseWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // A countingBody counts the bytes of a request's body as they are read.
 type countingBody struct {

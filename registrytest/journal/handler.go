@@ -12,6 +12,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/internal/response"
 )
 
 // maxManifest is the size in bytes of the largest manifest that
@@ -36,7 +37,8 @@ func (j *Journal) ReadManifests() { j.manifests = true }
 // client hangs up early; see [Requests.WaitFor].
 func (j *Journal) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		rw := &responseWriter{ResponseWriter: w, left: -1}
+		rw := &responseWriter{left: -1}
+		rw.Writer = response.Writer{ResponseWriter: w, Outer: rw}
 		if r.ContentLength != 0 || j.bodies > 0 {
 			b := &bodies{request: capture{limit: j.bodies}, response: capture{limit: j.bodies}}
 			if j.manifests && r.Method == http.MethodPut {
@@ -130,26 +132,22 @@ func (b *requestBody) Read(p []byte) (int, error) {
 // until release is called. It need not hold back others: net/http sends their
 // end when the handler returns.
 type responseWriter struct {
-	http.ResponseWriter
+	response.Writer
 	bodies *bodies // or nil
-	begun  bool
-	left   int64 // the number of bytes to come, or -1 if unknown
+	left   int64   // the number of bytes to come, or -1 if unknown
 	held   bool
 	last   [1]byte
 }
 
-func (w *responseWriter) WriteHeader(status int) {
-	if status >= 200 && !w.begun {
-		w.begun = true
-		if n, err := strconv.ParseInt(w.Header().Get("Content-Length"), 10, 64); err == nil {
-			w.left = n
-		}
+// Begins notes the Content-Length.
+func (w *responseWriter) Begins(int) {
+	if n, err := strconv.ParseInt(w.Header().Get("Content-Length"), 10, 64); err == nil {
+		w.left = n
 	}
-	w.ResponseWriter.WriteHeader(status)
 }
 
 func (w *responseWriter) Write(p []byte) (n int, err error) {
-	w.begin()
+	w.Begin()
 	if w.bodies != nil {
 		defer func() { w.bodies.response.write(p[:n]) }()
 	}
@@ -174,16 +172,9 @@ func (w *responseWriter) Write(p []byte) (n int, err error) {
 	return n, err
 }
 
-// begin writes the header, unless it has been written.
-func (w *responseWriter) begin() {
-	if !w.begun {
-		w.WriteHeader(http.StatusOK)
-	}
-}
-
 // ReadFrom lets net/http use sendfile for a body that is a file.
 func (w *responseWriter) ReadFrom(src io.Reader) (n int64, err error) {
-	w.begin()
+	w.Begin()
 	to, ok := w.ResponseWriter.(io.ReaderFrom)
 	if ok && w.left > 1 && (w.bodies == nil || w.bodies.response.limit == 0) {
 		// net/http recognizes a file and a limited file, but no file with two
@@ -211,6 +202,3 @@ func (w *responseWriter) release() {
 		w.ResponseWriter.Write(w.last[:])
 	}
 }
-
-// Unwrap returns the writer below, for [http.ResponseController].
-func (w *responseWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

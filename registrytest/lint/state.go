@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 
 	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/internal/response"
 	"github.com/ocireg/registry/registrytest/journal"
 )
 
@@ -38,7 +39,9 @@ func (s *states) middleware(next registry.Handler) registry.Handler {
 	return func(w http.ResponseWriter, r *registry.Request) error {
 		switch {
 		case r.Op.Pages(), r.Op.StartsUpload(), r.Op == registry.PatchUpload, r.Op == registry.GetUpload:
-			w = &stateWriter{ResponseWriter: w, states: s}
+			sw := &stateWriter{states: s}
+			sw.Writer = response.Writer{ResponseWriter: w, Outer: sw}
+			w = sw
 		}
 		return next(w, r)
 	}
@@ -59,32 +62,18 @@ func (s *states) add(to string) string {
 
 // A stateWriter adds the parameter to the URLs in a response.
 type stateWriter struct {
-	http.ResponseWriter
+	response.Writer
 	states *states
-	begun  bool
 }
 
-func (w *stateWriter) WriteHeader(status int) {
-	if !w.begun && status >= 200 {
-		w.begun = true
-		h := w.Header()
-		if to := h.Get("Location"); to != "" && status != http.StatusCreated {
-			h.Set("Location", w.states.add(to))
-		}
-		if link := h.Get("Link"); strings.HasPrefix(link, "<") {
-			to, rest, _ := strings.Cut(link[1:], ">")
-			h.Set("Link", "<"+w.states.add(to)+">"+rest)
-		}
+// Begins changes the header.
+func (w *stateWriter) Begins(status int) {
+	h := w.Header()
+	if to := h.Get("Location"); to != "" && status != http.StatusCreated {
+		h.Set("Location", w.states.add(to))
 	}
-	w.ResponseWriter.WriteHeader(status)
-}
-
-func (w *stateWriter) Write(p []byte) (int, error) {
-	if !w.begun {
-		w.WriteHeader(http.StatusOK)
+	if link := h.Get("Link"); strings.HasPrefix(link, "<") {
+		to, rest, _ := strings.Cut(link[1:], ">")
+		h.Set("Link", "<"+w.states.add(to)+">"+rest)
 	}
-	return w.ResponseWriter.Write(p)
 }
-
-// Unwrap returns the writer below, for [http.ResponseController].
-func (w *stateWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

@@ -1,0 +1,50 @@
+// Package response has the wrapper of an http.ResponseWriter that other wrappers
+// embed.
+package response
+
+import "net/http"
+
+// A Writer passes a response on, and notes when it begins.
+type Writer struct {
+	http.ResponseWriter
+
+	// Status is the status of the response. It is 0 before the first header, and
+	// less than 200 after an informational one.
+	Status int
+
+	// Outer is the type that embeds the Writer, if it has to do something before
+	// the response begins, or nil.
+	Outer Beginner
+}
+
+// A Beginner is told that a response begins, before its header is written.
+type Beginner interface{ Begins(status int) }
+
+// WriteHeader implements [http.ResponseWriter].
+func (w *Writer) WriteHeader(status int) {
+	if w.Status < 200 {
+		w.Status = status
+		if status >= 200 && w.Outer != nil {
+			w.Outer.Begins(status)
+		}
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Begin writes a header with the status 200 if the response has not begun, as
+// net/http does. A type that embeds the Writer calls it before it writes to the
+// ResponseWriter.
+func (w *Writer) Begin() {
+	if w.Status < 200 {
+		w.WriteHeader(http.StatusOK)
+	}
+}
+
+// Write implements [http.ResponseWriter].
+func (w *Writer) Write(p []byte) (int, error) {
+	w.Begin()
+	return w.ResponseWriter.Write(p)
+}
+
+// Unwrap is for [http.ResponseController].
+func (w *Writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
