@@ -114,7 +114,7 @@ func (l *imageLayout) placeBlob(d digest.Digest, temp string) error {
 // place renames a temporary file, whose content has the digest, to the file of
 // the blob or manifest. The content need not be verified again.
 func (l *imageLayout) place(d digest.Digest, temp string) error {
-	info, settled, err := l.disk.temps.settle(temp, true)
+	info, settled, err := l.disk.temps.settle(temp)
 	if err != nil {
 		return err
 	}

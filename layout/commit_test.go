@@ -385,7 +385,7 @@ func TestSettledFileHasATimeOfItsOwn(t *testing.T) {
 	require.NoError(t, err)
 	before, err := os.Stat(filepath.Join(dir, temp))
 	require.NoError(t, err)
-	info, ok, err := s.disk.temps.settle(temp, true)
+	info, ok, err := s.disk.temps.settle(temp)
 	require.NoError(t, err)
 	require.Equal(t, ok, !info.ModTime().After(before.ModTime().Add(-clockStep)))
 	after, err := os.Stat(filepath.Join(dir, temp))

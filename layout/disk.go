@@ -29,23 +29,6 @@ const (
 // within clockStep may leave a file with the same time.
 const clockStep = 50 * time.Millisecond
 
-// files has the methods of an [os.Root] that a disk uses. Tests replace some of
-// them to inject errors.
-type files interface {
-	Chtimes(name string, atime, mtime time.Time) error
-	Close() error
-	Link(oldname, newname string) error
-	Lstat(name string) (fs.FileInfo, error)
-	Mkdir(name string, perm fs.FileMode) error
-	MkdirAll(name string, perm fs.FileMode) error
-	Name() string
-	Open(name string) (*os.File, error)
-	OpenFile(name string, flag int, perm fs.FileMode) (*os.File, error)
-	Remove(name string) error
-	Rename(oldname, newname string) error
-	Stat(name string) (fs.FileInfo, error)
-}
-
 // A disk is the directory or file system that a store serves. File names are
 // slash-separated paths relative to it.
 type disk struct {

@@ -94,12 +94,11 @@
 // # Other processes
 //
 // Several stores, in one process or several, may have one directory open. A lock
-// on the directory of the layout keeps them from overwriting each other's tags,
-// on Linux, macOS, the BSDs and Windows, if the file system supports locks. A
-// write waits for the lock as long as its context lasts. Without locks, each
-// store adds entries that another has overwritten to index.json again, at its
-// next request. Some are lost if it has none. [Warnings] reports the lack of
-// locks and long waits.
+// on the directory of the layout keeps them from overwriting each other's tags. A
+// write waits for the lock as long as its context lasts. Where there are no such
+// locks, the stores create a file .ocireg.lock in the directory of the layout
+// instead. If a process is killed meanwhile, others wait ten seconds. [Warnings]
+// reports the lack of locks and long waits.
 //
 // Other tools do not use the lock. If such a tool changes index.json while the
 // store is about to replace it, the store applies its own change to the new

@@ -1,7 +1,6 @@
 package layout
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -11,10 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -85,84 +82,6 @@ func tagsIn(t *testing.T, s *Store, repo string) (tags []string) {
 		tags = append(tags, tag)
 	}
 	return tags
-}
-
-// TestWaitingForALockEnds ends the contexts of writes that wait for another
-// store. They are not made. A write that waits longer is made.
-func TestWaitingForALockEnds(t *testing.T) {
-	dir := t.TempDir()
-	synctest.Test(t, func(t *testing.T) {
-		var told []string
-		s := reopened(t, dir, Warnings(func(err error) { told = append(told, err.Error()) }))
-		put(t, s, 0, "v0")
-		other := reopened(t, dir)
-		unlock, locked, err := other.disk.lock(t.Context(), "app")
-		require.NoError(t, err)
-		if !locked {
-			t.Skip("the file system has no locks")
-		}
-		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
-		defer cancel()
-		errs := make([]error, 3)
-		var wg sync.WaitGroup
-		for i := range errs {
-			if i == 2 {
-				ctx = t.Context()
-			}
-			wg.Go(func() { errs[i] = s.PutManifest(ctx, "app", numbered(1), []string{fmt.Sprint("waiting-", i)}, nil) })
-			synctest.Wait()
-		}
-		time.Sleep(10 * time.Second)
-		unlock()
-		wg.Wait()
-		require.ErrorIs(t, errs[0], context.DeadlineExceeded)
-		require.ErrorIs(t, errs[1], context.DeadlineExceeded)
-		require.ErrorContains(t, errs[0], "waiting for the lock on app, which ")
-		require.NoError(t, errs[2])
-		require.Equal(t, []string{"v0", "waiting-2"}, tagsIn(t, s, "app"))
-		require.NotEmpty(t, told)
-		require.Contains(t, told[0], "waiting for the lock on app, which ")
-		if _, err := os.Stat("/proc/locks"); err == nil {
-			require.Contains(t, told[0], "another store of this process")
-		}
-	})
-}
-
-// TestNoLocks writes to one layout with two stores, on a file system without
-// locks. No tag is lost.
-func TestNoLocks(t *testing.T) {
-	t.Parallel()
-	a, dir := openTree(t)
-	var warnings []string
-	warn := Warnings(func(err error) { warnings = append(warnings, err.Error()) })
-	a.disk.lockError = syscall.ENOLCK
-	a.disk.warn = newWarner(func(err error) { warnings = append(warnings, err.Error()) })
-	put(t, a, 0)
-	if len(warnings) == 0 {
-		t.Skip("this system has other locks")
-	}
-	require.Equal(t, []string{"the file system has no locks: processes that write to one layout at the same time may lose each other's tags"}, warnings)
-	b := reopened(t, dir, warn)
-	require.Len(t, warnings, 1, "there are locks")
-	b.disk.lockError = syscall.ENOLCK
-
-	const tags = 60
-	var wg sync.WaitGroup
-	for name, s := range map[string]*Store{"a": a, "b": b} {
-		wg.Go(func() {
-			for i := range tags {
-				if err := s.PutManifest(t.Context(), "app", numbered(i%7), []string{fmt.Sprint(name, i)}, nil); err != nil {
-					t.Error(err)
-				}
-			}
-		})
-	}
-	wg.Wait()
-	for range 3 {
-		tagsIn(t, a, "app")
-		tagsIn(t, b, "app")
-	}
-	require.Len(t, tagsIn(t, reopened(t, dir), "app"), 2*tags)
 }
 
 // TestVerify overwrites a blob in place and sets its time back.
@@ -306,4 +225,86 @@ func TestSync(t *testing.T) {
 	require.NoError(t, s.DeleteBlob(t.Context(), "app", d))
 	_, err := reopened(t, dir).StatBlob(t.Context(), "team/other/app", d)
 	require.NoError(t, err)
+}
+
+// TestDirectoryIsMadeAgain removes the directory that is served, and makes it
+// again.
+func TestDirectoryIsMadeAgain(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"tree", "layout"} {
+		dir := filepath.Join(t.TempDir(), "app")
+		fill := func() {
+			require.NoError(t, os.Mkdir(dir, 0o755))
+			if name == "layout" {
+				require.NoError(t, os.WriteFile(filepath.Join(dir, markerFile), []byte(`{"imageLayoutVersion":"1.0.0"}`), 0o644))
+			}
+		}
+		fill()
+		s := reopened(t, dir)
+		for i := range 3 {
+			d := push(t, s, "app", "content")
+			put(t, s, i, "v1")
+			if err := os.RemoveAll(dir); err != nil {
+				t.Skip(err) // Windows does not remove what is open.
+			}
+			_, err := s.StatBlob(t.Context(), "app", d)
+			require.ErrorIs(t, err, fs.ErrNotExist, name)
+			_, err = s.GetManifest(t.Context(), "app", "v1")
+			require.ErrorIs(t, err, fs.ErrNotExist, name)
+			require.Error(t, s.PutManifest(t.Context(), "app", numbered(0), nil, nil))
+			fill()
+			_, err = s.GetManifest(t.Context(), "app", "v1")
+			require.ErrorIs(t, err, fs.ErrNotExist, name)
+		}
+		push(t, s, "app", "content")
+		put(t, s, 7, "v7")
+		require.Equal(t, []string{"v7"}, tagsIn(t, s, "app"))
+		require.Equal(t, []string{"v7"}, tagsIn(t, reopened(t, dir), "app"))
+
+		// Another program makes it.
+		require.NoError(t, os.RemoveAll(dir))
+		require.NoError(t, os.CopyFS(dir, os.DirFS("testdata/regctl")))
+		_, err := s.GetManifest(t.Context(), "app", "v7")
+		require.ErrorIs(t, err, fs.ErrNotExist, name)
+		if name == "layout" {
+			require.NotEmpty(t, tagsIn(t, s, "app"))
+		}
+	}
+}
+
+// TestNamesThatCannotBeDirectories asks for repositories that the file system
+// cannot have. They do not exist.
+func TestNamesThatCannotBeDirectories(t *testing.T) {
+	t.Parallel()
+	s, dir := openTree(t)
+	d := push(t, s, "app", "content")
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "file"), nil, 0o644))
+	require.NoError(t, os.MkdirAll(filepath.Join(dir, "team"), 0o755))
+	require.NoError(t, os.Symlink(t.TempDir(), filepath.Join(dir, "team", "link")))
+	h := registry.New(s)
+	send := func(method, target string) *httptest.ResponseRecorder {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest(method, target, strings.NewReader("")))
+		return w
+	}
+	for _, repo := range []string{"file", "file/below", "team/link", "team/link/below", "con." + strings.Repeat("a", 251), strings.Repeat("a", 250) + "/aux/b"} {
+		if len(repo) > 255 {
+			repo = repo[len(repo)-255:]
+		}
+		for _, path := range []string{"blobs/" + string(d), "manifests/v1", "manifests/" + string(d), "tags/list"} {
+			require.Equal(t, http.StatusNotFound, send("GET", "/v2/"+repo+"/"+path).Code, "%s/%s", repo, path)
+		}
+		for _, path := range []string{"blobs/" + string(d), "manifests/v1", "manifests/" + string(d)} {
+			require.Equal(t, http.StatusNotFound, send("DELETE", "/v2/"+repo+"/"+path).Code, "%s/%s", repo, path)
+		}
+		require.Equal(t, http.StatusOK, send("GET", "/v2/"+repo+"/referrers/"+string(d)).Code, repo)
+		require.Equal(t, http.StatusAccepted, send("POST", "/v2/new/blobs/uploads/?mount="+string(d)+"&from="+repo).Code, "mount from %s", repo)
+		if strings.HasPrefix(repo, "a") {
+			continue
+		}
+		w := send("POST", "/v2/"+repo+"/blobs/uploads/?digest="+string(digest.FromString("")))
+		require.Equal(t, http.StatusBadRequest, w.Code, "push to %s: %s", repo, w.Body)
+		require.Contains(t, w.Body.String(), "NAME_INVALID")
+	}
+	require.Equal(t, `{"repositories":["app"]}`, send("GET", "/v2/_catalog").Body.String())
 }

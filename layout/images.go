@@ -161,7 +161,10 @@ func read[T any](s *Store, repo string, f func(*imageLayout) (T, error)) (found 
 	if !errors.Is(err, fs.ErrNotExist) {
 		return found, err
 	}
-	images, err := s.imagesOf(repo)
+	images, imagesErr := s.imagesOf(repo)
+	if len(images) > 0 || !errors.Is(imagesErr, fs.ErrNotExist) {
+		err = imagesErr
+	}
 	for _, l := range images {
 		found, imageErr := f(l)
 		if imageErr == nil || !errors.Is(imageErr, fs.ErrNotExist) {

@@ -46,10 +46,6 @@ type imageLayout struct {
 
 	writes writes
 
-	// unlocked is set while a leader writes without a lock, because the file
-	// system has none.
-	unlocked bool
-
 	// changing is the number of calls that may create the layout. It is guarded
 	// by the mutex of the store.
 	changing int

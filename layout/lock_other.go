@@ -7,10 +7,10 @@ import (
 	"os"
 )
 
-// lock only creates the directory. On these systems, two processes that write
-// to one layout may lose each other's tags.
-func (d *disk) lock(_ context.Context, dir string) (unlock func(), locked bool, err error) {
-	return func() {}, false, d.mkdirAll(dir)
+// lock takes a lock file, and creates the directory if necessary.
+func (d *disk) lock(ctx context.Context, dir string) (unlock func(), locked bool, err error) {
+	unlock, err = d.lockByFile(ctx, dir)
+	return unlock, false, err
 }
 
 // hasLocks reports false.

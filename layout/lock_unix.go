@@ -17,7 +17,7 @@ import (
 // necessary. No other process and no other Store of this process can have it at
 // the same time, and the operating system releases it when the process ends. The
 // lock is on the directory itself (flock), so it leaves no file. If the file
-// system has no locks, locked is false. If ctx ends, the error wraps that of ctx.
+// system has no such locks, locked is false. If ctx ends, the error wraps that of ctx.
 func (d *disk) lock(ctx context.Context, dir string) (unlock func(), locked bool, err error) {
 	w := lockWait{disk: d, dir: dir}
 	for removed := 0; ; {
@@ -39,6 +39,10 @@ func (d *disk) lock(ctx context.Context, dir string) (unlock func(), locked bool
 		}
 		unlock, locked, err := d.flock(f, dir, syscall.LOCK_EX|syscall.LOCK_NB)
 		switch {
+		case err == nil && !locked:
+			unlock()
+			unlock, err = d.lockByFile(ctx, dir)
+			return unlock, false, err
 		case err == errLocked:
 			if err := w.wait(ctx, func() string { return holder(info) }); err != nil {
 				return nil, false, err
@@ -48,9 +52,6 @@ func (d *disk) lock(ctx context.Context, dir string) (unlock func(), locked bool
 		}
 	}
 }
-
-// maxRemoved is the number of times that lock creates the directory.
-const maxRemoved = 100
 
 // holder describes the process that holds the lock on a file, which Linux lists
 // in /proc/locks.

@@ -36,8 +36,7 @@ type added struct {
 }
 
 // The store's own files have modification times with this remainder, which
-// distinguishes them from those of other tools. A file that a store has written
-// without a lock has another time, because it may be stale, too.
+// distinguishes them from those of other tools.
 const (
 	markStep = 10 * time.Microsecond
 	markRest = 7300 * time.Nanosecond

@@ -103,11 +103,11 @@ func Open(dir string, opts ...Option) (*Store, error) {
 	if info, err := os.Stat(dir); err == nil && info.Mode().IsRegular() {
 		return nil, fmt.Errorf("opening %s: it is a file, not a directory; unpack the archive of a layout (tar -xf FILE -C DIR) and open that", dir)
 	}
-	root, err := os.OpenRoot(dir)
+	root, err := openDirectory(dir)
 	if err != nil {
 		return nil, err
 	}
-	d := &disk{FS: root.FS(), root: root, openFile: root.OpenFile}
+	d := &disk{FS: directoryFS{root}, root: root, openFile: root.OpenFile}
 	if o.readOnly {
 		root.Close()
 		d = &disk{FS: os.DirFS(dir), openFile: func(name string, flag int, perm fs.FileMode) (*os.File, error) {

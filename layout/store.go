@@ -68,6 +68,9 @@ func (s *Store) layout(repo string) (*imageLayout, error) {
 	if yes, err := s.disk.isLayout(dir); err != nil {
 		return nil, err
 	} else if !yes {
+		if _, err := s.disk.stat(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("%w: %w", names.NoRepository(repo), err)
+		}
 		return nil, names.NoRepository(repo)
 	}
 	return s.add(repo, dir), nil
@@ -97,6 +100,9 @@ func (s *Store) change(repo string, f func(*imageLayout) error) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		var dir string
 		if dir, err = s.disk.dirFor(repo); err == nil {
+			err = s.disk.checkUsable(repo, dir)
+		}
+		if err == nil {
 			l = s.add(repo, dir)
 		}
 	}

@@ -175,9 +175,8 @@ func (t *temps) write(content []byte) (string, error) {
 
 // settle sets the modification time of a complete temporary file to a time in
 // the past, so that any later change results in another time. It returns the
-// file info, and whether the file system supports such times. See mark for
-// marked.
-func (t *temps) settle(temp string, marked bool) (fs.FileInfo, bool, error) {
+// file info, and whether the file system supports such times.
+func (t *temps) settle(temp string) (fs.FileInfo, bool, error) {
 	info, err := t.disk.statTemp(temp)
 	if err != nil {
 		return nil, false, err
@@ -185,9 +184,6 @@ func (t *temps) settle(temp string, marked bool) (fs.FileInfo, bool, error) {
 	// The random part gives another time to the next file with the same size,
 	// which may even get the same inode.
 	at := mark(info.ModTime().Add(-clockStep - rand.N(100*time.Millisecond)))
-	if !marked {
-		at = at.Add(-markStep / 2)
-	}
 	if err := t.disk.root.Chtimes(temp, time.Time{}, at); err != nil {
 		return info, false, nil // Some network file systems do not let times be set.
 	}

@@ -7,7 +7,9 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"syscall"
 
+	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/internal/names"
 )
 
@@ -68,12 +70,47 @@ func join(dir, name string) string {
 func (d *disk) isLayout(dir string) (bool, error) {
 	info, err := d.stat(join(dir, markerFile))
 	if err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
+		if isAbsent(err) || d.leadsNowhere(dir) {
 			err = nil
 		}
 		return false, err
 	}
 	return !info.IsDir(), nil
+}
+
+// isAbsent reports whether the error says that there is no file: also because
+// its path leads through a file, or because its name is too long.
+func isAbsent(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.ENAMETOOLONG)
+}
+
+// leadsNowhere reports whether the path of a directory leads through a symbolic
+// link that cannot be followed, such as one to a place outside.
+func (d *disk) leadsNowhere(dir string) bool {
+	if d.root == nil {
+		return false
+	}
+	for ; dir != "."; dir = path.Dir(dir) {
+		info, err := d.root.Lstat(dir)
+		if err == nil && info.Mode()&fs.ModeSymlink != 0 {
+			_, err = d.root.Stat(dir)
+			return err != nil
+		}
+	}
+	return false
+}
+
+// checkUsable returns an error for the client if a repository cannot be in the
+// directory, which need not exist.
+func (d *disk) checkUsable(repo, dir string) error {
+	info, err := d.root.Stat(dir)
+	switch {
+	case err == nil && info.IsDir(), errors.Is(err, fs.ErrNotExist) && !d.leadsNowhere(dir):
+		return nil
+	case err == nil:
+		err = errors.New("there is a file with that name")
+	}
+	return registry.Errorf(registry.CodeNameInvalid, "repository %s cannot be stored: %v", repo, err)
 }
 
 // dirFor returns the directory of a repository in a tree, which need not exist.
@@ -98,7 +135,7 @@ func (d *disk) dirFor(repo string) (string, error) {
 // isPlain reports whether a reserved component has a directory with its plain
 // name, and none with the escaped name.
 func (d *disk) isPlain(dir, component string) (bool, error) {
-	if _, err := d.stat(join(dir, escape(component))); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := d.stat(join(dir, escape(component))); err == nil || !isAbsent(err) && !d.leadsNowhere(dir) {
 		return false, err
 	}
 	if info, err := d.stat(join(dir, component)); err != nil || !info.IsDir() {

@@ -144,13 +144,13 @@ func (l *imageLayout) lock(ctx context.Context) (unlock func(), err error) {
 		clean()
 		return nil, err
 	}
-	l.unlocked = !locked
 	if !locked {
 		l.disk.warnUnlocked()
 	}
 	return func() {
 		clean()
 		release()
+		clean() // The lock may have been a file in the directory.
 	}, nil
 }
 
@@ -289,7 +289,7 @@ func (l *imageLayout) publish(d *draft, isNew bool, read fs.FileInfo) error {
 	if err != nil {
 		return err
 	}
-	info, settled, err := l.disk.temps.settle(temp, !l.unlocked)
+	info, settled, err := l.disk.temps.settle(temp)
 	if err == nil {
 		x.file = info
 		x.settled.Store(settled)
@@ -315,7 +315,7 @@ func (l *imageLayout) publish(d *draft, isNew bool, read fs.FileInfo) error {
 	}
 	l.loading.Lock()
 	l.cur.Store(x)
-	if isMarked(x.file) || l.unlocked {
+	if isMarked(x.file) {
 		l.remember(d.added)
 	}
 	l.loading.Unlock()

@@ -1,0 +1,165 @@
+package layout
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"sync"
+	"time"
+)
+
+// files has the methods of an [os.Root] that a disk uses. Tests replace some of
+// them to inject errors.
+type files interface {
+	Chtimes(name string, atime, mtime time.Time) error
+	Close() error
+	Link(oldname, newname string) error
+	Lstat(name string) (fs.FileInfo, error)
+	Mkdir(name string, perm fs.FileMode) error
+	MkdirAll(name string, perm fs.FileMode) error
+	Name() string
+	Open(name string) (*os.File, error)
+	OpenFile(name string, flag int, perm fs.FileMode) (*os.File, error)
+	Remove(name string) error
+	Rename(oldname, newname string) error
+	Stat(name string) (fs.FileInfo, error)
+}
+
+// A directory is an [os.Root] that opens the directory again if it was removed
+// and made again.
+type directory struct {
+	name string
+
+	mu   sync.RWMutex
+	root *os.Root
+	info fs.FileInfo
+	old  []*os.Root // for calls that still use them
+}
+
+// openDirectory opens a directory.
+func openDirectory(name string) (*directory, error) {
+	root, err := os.OpenRoot(name)
+	if err != nil {
+		return nil, err
+	}
+	info, err := root.Stat(".")
+	if err != nil {
+		root.Close()
+		return nil, err
+	}
+	return &directory{name: name, root: root, info: info}, nil
+}
+
+// do calls f with the root. If f finds no file and the name of the directory
+// belongs to another one now, do calls f with that.
+func (d *directory) do(f func(*os.Root) error) error {
+	d.mu.RLock()
+	root := d.root
+	d.mu.RUnlock()
+	err := f(root)
+	if errors.Is(err, fs.ErrNotExist) {
+		if again := d.again(); again != root {
+			return f(again)
+		}
+	}
+	return err
+}
+
+// again returns the root of the directory that has the name now.
+func (d *directory) again() *os.Root {
+	now, err := os.Stat(d.name)
+	d.mu.RLock()
+	root, same := d.root, err != nil || os.SameFile(now, d.info)
+	d.mu.RUnlock()
+	if same {
+		return root
+	}
+	next, err := openDirectory(d.name)
+	if err != nil {
+		return root
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.old = append(d.old, next.root)
+	if d.root == root {
+		d.old[len(d.old)-1] = root
+		d.root, d.info = next.root, next.info
+	}
+	return d.root
+}
+
+// Close closes the root.
+func (d *directory) Close() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, root := range d.old {
+		root.Close()
+	}
+	return d.root.Close()
+}
+
+// find calls f like do, and returns its result.
+func find[T any](d *directory, f func(*os.Root) (T, error)) (v T, err error) {
+	err = d.do(func(root *os.Root) error {
+		v, err = f(root)
+		return err
+	})
+	return v, err
+}
+
+func (d *directory) Chtimes(name string, atime, mtime time.Time) error {
+	return d.do(func(root *os.Root) error { return root.Chtimes(name, atime, mtime) })
+}
+
+func (d *directory) Link(oldname, newname string) error {
+	return d.do(func(root *os.Root) error { return root.Link(oldname, newname) })
+}
+
+func (d *directory) Lstat(name string) (fs.FileInfo, error) {
+	return find(d, func(root *os.Root) (fs.FileInfo, error) { return root.Lstat(name) })
+}
+
+func (d *directory) Mkdir(name string, perm fs.FileMode) error {
+	return d.do(func(root *os.Root) error { return root.Mkdir(name, perm) })
+}
+
+func (d *directory) MkdirAll(name string, perm fs.FileMode) error {
+	return d.do(func(root *os.Root) error { return root.MkdirAll(name, perm) })
+}
+
+func (d *directory) Name() string { return d.name }
+
+func (d *directory) Open(name string) (*os.File, error) {
+	return find(d, func(root *os.Root) (*os.File, error) { return root.Open(name) })
+}
+
+func (d *directory) OpenFile(name string, flag int, perm fs.FileMode) (*os.File, error) {
+	return find(d, func(root *os.Root) (*os.File, error) { return root.OpenFile(name, flag, perm) })
+}
+
+func (d *directory) Remove(name string) error {
+	return d.do(func(root *os.Root) error { return root.Remove(name) })
+}
+
+func (d *directory) Rename(oldname, newname string) error {
+	return d.do(func(root *os.Root) error { return root.Rename(oldname, newname) })
+}
+
+func (d *directory) Stat(name string) (fs.FileInfo, error) {
+	return find(d, func(root *os.Root) (fs.FileInfo, error) { return root.Stat(name) })
+}
+
+// A directoryFS is a directory as an [fs.FS].
+type directoryFS struct{ *directory }
+
+func (d directoryFS) Open(name string) (fs.File, error) {
+	return find(d.directory, func(root *os.Root) (fs.File, error) { return root.FS().Open(name) })
+}
+
+func (d directoryFS) ReadDir(name string) ([]fs.DirEntry, error) {
+	return find(d.directory, func(root *os.Root) ([]fs.DirEntry, error) { return fs.ReadDir(root.FS(), name) })
+}
+
+func (d directoryFS) Stat(name string) (fs.FileInfo, error) {
+	return find(d.directory, func(root *os.Root) (fs.FileInfo, error) { return root.Stat(name) })
+}
