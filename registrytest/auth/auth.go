@@ -82,20 +82,21 @@ type Auth struct {
 	schemes schemes
 	always  bool // whether anonymous clients need a token, too
 
-	mu         sync.Mutex
-	users      map[string]*user
-	rules      []Rule           // for all users
-	refresh    map[string]*user // refresh token -> its user
-	static     map[string]*user // static token -> its user
-	trusted    []trustedKey     // of other issuers
-	uniform    bool             // whether checkShared has passed
-	generation uint64           // of the user that was added last
-	skew       time.Duration
-	issued     uint64 // the number of the last token
-	expired    uint64 // tokens up to this number have expired
-	key        []byte // for signing tokens, see sign
-	grants     []Grant
-	err        error // the first user or rule that is not valid
+	mu           sync.Mutex
+	users        map[string]*user
+	rules        []Rule           // for all users
+	refresh      map[string]*user // refresh token -> its user
+	refreshOrder []string         // the oldest first
+	static       map[string]*user // static token -> its user
+	trusted      []trustedKey     // of other issuers
+	uniform      bool             // whether checkShared has passed
+	generation   uint64           // of the user that was added last
+	skew         time.Duration
+	issued       uint64 // the number of the last token
+	expired      uint64 // tokens up to this number have expired
+	key          []byte // for signing tokens, see sign
+	grants       []Grant
+	err          error // the first user or rule that is not valid
 }
 
 // schemes is the set of authentication schemes that an Auth takes.

@@ -3,6 +3,7 @@ package auth
 import (
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"strconv"
@@ -45,6 +46,7 @@ type RateLimit struct {
 
 	mu      sync.Mutex
 	windows map[string]*window // by client
+	sweepAt int                // the number of windows at which those that have ended are removed
 }
 
 // A window is the time in which a client has a number of requests.
@@ -54,6 +56,10 @@ type window struct {
 }
 
 const defaultWindow = 6 * time.Hour
+
+// minSweep is the least number of windows to look through for ended ones. The
+// number is at most twice that of the clients in the last window.
+const minSweep = 1000
 
 // Options returns the options of a registry with the limit. With this method, l
 // is an option of package registrytest.
@@ -96,6 +102,10 @@ func (l *RateLimit) use(client string, length time.Duration) (remaining int, lef
 	}
 	cur := l.windows[client]
 	if cur == nil || !now.Before(cur.ends) {
+		if len(l.windows) >= l.sweepAt {
+			maps.DeleteFunc(l.windows, func(_ string, w *window) bool { return !now.Before(w.ends) })
+			l.sweepAt = max(2*len(l.windows), minSweep)
+		}
 		cur = &window{ends: now.Add(length)}
 		l.windows[client] = cur
 	}
@@ -108,7 +118,8 @@ func (l *RateLimit) use(client string, length time.Duration) (remaining int, lef
 
 // A Quota limits the number of bytes that each client may push, counted like
 // the requests of a [RateLimit]. Beyond it, the response is 403 with DENIED.
-// Deleting content does not give bytes back.
+// Deleting content does not give bytes back. A Quota keeps a number for each client
+// that has pushed.
 type Quota struct {
 	// Bytes is the number of bytes that a client may push.
 	Bytes int64

@@ -17,6 +17,9 @@ import (
 const (
 	defaultTokenLife = 5 * time.Minute
 	maxTokenRequest  = 64 << 10
+
+	// maxKept is the number of grants and of refresh tokens that an Auth keeps.
+	maxKept = 10_000
 )
 
 // A Grant is a token that the token service issued.
@@ -27,7 +30,8 @@ type Grant struct {
 	Scopes    []Scope // that the token covers
 }
 
-// Grants returns the tokens that the token service issued, in order.
+// Grants returns the tokens that the token service issued, in order, and the last
+// 10,000 of them if there were more.
 func (a *Auth) Grants() []Grant {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -51,7 +55,8 @@ func (a *Auth) SetSkew(d time.Duration) {
 }
 
 // IdentityToken returns a refresh token of the user, such as docker login
-// stores. It panics if no user with the name was added.
+// stores. It is valid until 10,000 others were issued after it. IdentityToken
+// panics if no user with the name was added.
 func (a *Auth) IdentityToken(name string) string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -64,7 +69,12 @@ func (a *Auth) newRefresh(u *user) string {
 	if a.refresh == nil {
 		a.refresh = make(map[string]*user)
 	}
+	if len(a.refreshOrder) >= maxKept {
+		delete(a.refresh, a.refreshOrder[0])
+		a.refreshOrder = a.refreshOrder[1:]
+	}
 	a.refresh[token] = u
+	a.refreshOrder = append(a.refreshOrder, token)
 	return token
 }
 
@@ -160,6 +170,10 @@ func (a *Auth) serveToken(w http.ResponseWriter, r *registry.Request) error {
 		return err
 	}
 	a.mu.Lock()
+	if len(a.grants) >= maxKept {
+		a.grants[0] = Grant{} // The array may stay for long.
+		a.grants = a.grants[1:]
+	}
 	a.grants = append(a.grants, Grant{t.user, t.service, t.scopes, claims.Access})
 	if u := a.active(t.user); u != nil && t.offline && t.refresh == "" {
 		t.refresh = a.newRefresh(u)
@@ -199,6 +213,9 @@ func (a *Auth) serveToken(w http.ResponseWriter, r *registry.Request) error {
 
 // readGet reads a GET request. Without credentials, the client is anonymous.
 func (a *Auth) readGet(r *registry.Request) (t tokenRequest, err error) {
+	if len(r.URL.RawQuery) > maxTokenRequest {
+		return t, &registry.Error{Code: registry.CodeUnsupported, Status: http.StatusBadRequest, Message: fmt.Sprintf("the query has %d bytes, more than %d", len(r.URL.RawQuery), maxTokenRequest)}
+	}
 	query := r.URL.Query()
 	t = tokenRequest{
 		service: query.Get("service"),
