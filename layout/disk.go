@@ -35,9 +35,11 @@ type disk struct {
 	fs.FS
 	root files // nil if the store is read-only
 
-	// dir is the path of the directory. ByPath says whether known files are
-	// looked up by their paths, until the store is closed: see unchanged.
+	// dir is the path of the directory, and info what is there. ByPath says
+	// whether files are looked up by their paths, until the store is closed: see
+	// unchanged.
 	dir    string
+	info   fs.FileInfo
 	byPath atomic.Bool
 
 	// openFile opens a file below the directory. It is nil for another file

@@ -88,7 +88,7 @@ func (s *Store) imagesIn(repo, dir string) (images []*imageLayout, err error) {
 // dirs returns the sorted names of directories, and of links that may lead to
 // one. It is empty for a directory that cannot be read.
 func (s *Store) dirs(dir string) (list []string) {
-	entries, _ := fs.ReadDir(s.disk.FS, dir)
+	entries, _ := s.disk.readDir(dir)
 	for _, e := range entries {
 		if e.IsDir() || e.Type()&fs.ModeSymlink != 0 {
 			list = append(list, e.Name())

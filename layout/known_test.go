@@ -89,12 +89,14 @@ func TestKnownFilesLeadNowhereElse(t *testing.T) {
 // still has it open.
 func TestKnownFilesOfMovedDirectory(t *testing.T) {
 	t.Parallel()
-	_, dir, use := knownLayout(t)
+	s, dir, use := knownLayout(t)
 	if err := os.Rename(dir, dir+".moved"); err != nil {
 		t.Skip(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir + ".moved") })
 	writeLayout(t, filepath.Join(dir, "app"), 1, "v2")
+	writeLayout(t, filepath.Join(dir, "other"), 1, "v2")
+	require.Equal(t, []string{"app"}, collect(t, s.Repositories(t.Context(), "")))
 	for i, err := range use() {
 		require.NoError(t, err, i)
 	}

@@ -145,19 +145,16 @@ func (l *imageLayout) current() (*index, error) {
 	if x := l.unchanged(); x != nil {
 		return x, nil
 	}
-	info, err := l.disk.stat(l.path(indexFile))
-	if err == nil {
-		if x := l.known(info); x != nil {
-			return x, nil
-		}
+	if x := l.known(); x != nil {
+		return x, nil
 	}
 	l.loading.Lock()
 	defer l.loading.Unlock()
 	return l.load()
 }
 
-// unchanged returns the index that was read or written last, if its file can be
-// seen to be unchanged since, or nil.
+// unchanged returns the index that was read or written last, if its file is
+// unchanged since, or nil.
 func (l *imageLayout) unchanged() *index {
 	if x := l.cur.Load(); x != nil && x.settled.Load() && l.disk.unchanged(l.path(indexFile), x.file) {
 		return x
@@ -165,8 +162,15 @@ func (l *imageLayout) unchanged() *index {
 	return nil
 }
 
-// known returns the index that is known to be in the described file, or nil.
-func (l *imageLayout) known(info fs.FileInfo) *index {
+// known returns the index that is known to be in the file, or nil.
+func (l *imageLayout) known() *index {
+	if l.cur.Load() == nil && l.next.Load() == nil {
+		return nil
+	}
+	info, err := l.disk.stat(l.path(indexFile))
+	if err != nil {
+		return nil
+	}
 	if x := l.cur.Load(); x != nil && sameFile(x.file, info) && x.settled.Load() {
 		return x
 	}
@@ -196,12 +200,9 @@ func (l *imageLayout) load() (*index, error) {
 // can be detected.
 func (l *imageLayout) read() (x *index, isSettled bool, err error) {
 	name := l.path(indexFile)
-	info, err := l.disk.stat(name)
-	if err == nil {
-		// Another goroutine may have read it in the meantime.
-		if x := l.known(info); x != nil {
-			return x, true, nil
-		}
+	// Another goroutine may have read it in the meantime.
+	if x := l.known(); x != nil {
+		return x, true, nil
 	}
 	now := time.Now()
 	text, info, err := l.disk.readFile(name)

@@ -115,8 +115,10 @@ func Open(dir string, opts ...Option) (*Store, error) {
 		}}
 	}
 	// On Windows, a file that is open by its path cannot be replaced.
-	d.dir = dir
-	d.byPath.Store(!o.readOnly && runtime.GOOS != "windows")
+	if d.dir = dir; !o.readOnly && runtime.GOOS != "windows" {
+		d.info, err = root.Stat(".")
+		d.byPath.Store(err == nil)
+	}
 	s, err := open(d, o)
 	if err != nil {
 		root.Close()

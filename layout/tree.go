@@ -156,7 +156,7 @@ var errFound = errors.New("found")
 // count, except for the directory of temporary files, which proves that there
 // was a tree.
 func (s *Store) checkTree() error {
-	entries, err := fs.ReadDir(s.disk.FS, ".")
+	entries, err := s.disk.readDir(".")
 	if err != nil {
 		return err
 	}
@@ -216,7 +216,7 @@ func (w *walker) walk(dir, prefix string) error {
 	if err := w.visit(); err != nil {
 		return err
 	}
-	entries, err := fs.ReadDir(w.store.disk.FS, dir)
+	entries, err := w.store.disk.readDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // It has just been removed.
 	}
@@ -311,7 +311,7 @@ func (w *walker) skip(dir string) error {
 		w.skipped(dir, fmt.Errorf("passing over the layout %s: its path is not a valid repository name; rename it, or open it alone", dir))
 		return nil
 	}
-	entries, err := fs.ReadDir(w.store.disk.FS, dir)
+	entries, err := w.store.disk.readDir(dir)
 	if err != nil {
 		return nil // It holds no layout that could be served.
 	}
