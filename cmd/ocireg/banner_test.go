@@ -76,6 +76,18 @@ func TestBannerOfTree(t *testing.T) {
 	check("and 3 more tags")
 }
 
+// An image of Cloud Native Buildpacks is listed by its reference, and not by the
+// path of its layout.
+func TestBannerOfBuildpacks(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	makeLayout(t, filepath.Join(dir, "index.docker.io", "library", "app", "latest"), "latest")
+	i := start(t, dir)
+	require.Equal(t, []string{i.url + " serves " + dir, "docker pull " + i.host + "/index.docker.io/library/app:latest"}, i.banner)
+	require.Equal(t, http.StatusOK, i.do(t, "GET", "/v2/index.docker.io/library/app/manifests/latest", "").StatusCode)
+	require.Equal(t, http.StatusMethodNotAllowed, i.do(t, "DELETE", "/v2/index.docker.io/library/app/manifests/latest", "").StatusCode)
+}
+
 func TestBannerWithoutTags(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
