@@ -141,11 +141,22 @@ func TestManyTagsInParameters(t *testing.T) {
 	require.Equal(t, strings.Join(tags[:5000], ", "), strings.Join(lines, ", "))
 	require.Len(t, h.names("/v2/app/tags/list", "tags")[0], 5000)
 
-	// A query that Go does not read is an error, and no push without tags.
-	for _, query := range []string{strings.Join(tags, "&tag="), "a;tag=b", "a&tag=%zz"} {
+	// A query that Go does not read is an error, and no push without tags. Go
+	// 1.25.0 reads any number of parameters.
+	queries := []string{"a;tag=b", "a&tag=%zz"}
+	if many := strings.Join(tags, "&tag="); unreadable(many) {
+		queries = append(queries, many)
+	}
+	for _, query := range queries {
 		h.wantError(400, put(query), registry.CodeUnsupported)
 	}
 	require.Len(t, h.names("/v2/app/tags/list", "tags")[0], 5000)
+}
+
+// unreadable reports whether Go does not read a query.
+func unreadable(query string) bool {
+	_, err := url.ParseQuery(query)
+	return err != nil
 }
 
 // The length of the range overflows.
