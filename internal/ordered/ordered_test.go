@@ -1,7 +1,6 @@
 package ordered
 
 import (
-	"encoding/binary"
 	"fmt"
 	"iter"
 	"maps"
@@ -65,7 +64,9 @@ func collect(t testing.TB, seq iter.Seq2[string, int], want map[string]int) []st
 	t.Helper()
 	var keys []string
 	for k, v := range seq {
-		require.Equal(t, want[k], v, "value of %q", k)
+		if want[k] != v {
+			t.Fatalf("the value of %q is %d, want %d", k, v, want[k])
+		}
 		keys = append(keys, k)
 	}
 	return keys
@@ -183,30 +184,32 @@ func TestCloneIsIndependent(t *testing.T) {
 	q.check(t, "00000")
 }
 
-// FuzzMap applies the operations that the input encodes, two bytes each, to a
-// Map and a plain map.
+// FuzzMap applies the operations that the input encodes to a Map and a plain map.
+// Each has three bytes: whether to set or delete and the distance of the keys, the
+// first key, and their number. So a short input, which the engine runs often,
+// splits blocks and empties them.
 func FuzzMap(f *testing.F) {
-	f.Add([]byte{0, 1, 0, 2, 200, 1})
-	long := make([]byte, 0, 2*2048)
-	r := rand.New(rand.NewPCG(3, 4))
-	for i := range 2048 {
-		step := r.Uint32N(1 << 15)
-		if i > 1200 {
-			step |= 1 << 15
-		}
-		long = binary.BigEndian.AppendUint16(long, uint16(step))
+	const up, down, random, setting, deleting = 0, 1, 2, 0, 4
+	f.Add([]byte{up | setting, 0, 255, up | setting, 128, 255, down | deleting, 50, 200})
+	f.Add([]byte{down | setting, 255, 255, random | setting, 7, 255, random | deleting, 7, 255, up | deleting, 0, 255})
+	f.Add([]byte{random | setting, 1, 255, random | setting, 2, 255, random | setting, 3, 255, up | deleting, 10, 1, up | setting, 10, 1})
+	keys := make([]string, 1024)
+	for i := range keys {
+		keys[i] = fmt.Sprint(i)
 	}
-	f.Add(long)
 	f.Fuzz(func(t *testing.T, steps []byte) {
 		p := newPair()
 		var last string
-		for ; len(steps) >= 2; steps = steps[2:] {
-			step := binary.BigEndian.Uint16(steps)
-			last = fmt.Sprint(step & 0x7ff)
-			if step < 1<<15 {
-				p.set(last, int(step))
-			} else {
-				p.delete(t, last)
+		for steps = steps[:min(len(steps), 3*16)]; len(steps) >= 3; steps = steps[3:] {
+			distance := map[byte]int{up: 1, down: len(keys) - 1, random: 389}[steps[0]%4] // 389 is prime
+			for k, left := 4*int(steps[1]), 4*int(steps[2]); left > 0; left-- {
+				last = keys[k]
+				k = (k + distance) % len(keys)
+				if steps[0]&deleting == 0 {
+					p.set(last, left)
+				} else {
+					p.delete(t, last)
+				}
 			}
 		}
 		p.check(t, last, last+"0", "")

@@ -37,7 +37,7 @@ func scope(name string, actions ...string) auth.Scope {
 }
 
 // signed returns a token that the key signs. A slice of bytes is a key for HMAC.
-func signed(t *testing.T, algorithm string, key any, header, claims object) string {
+func signed(t testing.TB, algorithm string, key any, header, claims object) string {
 	t.Helper()
 	encode := func(v object) string {
 		text, err := json.Marshal(v)

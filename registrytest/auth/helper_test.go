@@ -21,7 +21,7 @@ const host = "registry.test"
 
 // A reg is a registry behind an Auth. The tests send requests to its handler.
 type reg struct {
-	t *testing.T
+	t testing.TB
 	*auth.Auth
 	http.Handler
 	store registry.Store
@@ -29,7 +29,7 @@ type reg struct {
 
 // newReg returns a registry with a blob and a manifest in each of three
 // repositories.
-func newReg(t *testing.T, a *auth.Auth, opts ...registry.Option) *reg {
+func newReg(t testing.TB, a *auth.Auth, opts ...registry.Option) *reg {
 	store := memstore.New()
 	for _, repo := range []string{"public/app", "team/app", "secret/app"} {
 		content := blob(repo)
@@ -97,14 +97,14 @@ func scopes(all []auth.Scope) string {
 	return strings.Join(words, " ")
 }
 
-func decode(t *testing.T, w *httptest.ResponseRecorder) map[string]any {
+func decode(t testing.TB, w *httptest.ResponseRecorder) map[string]any {
 	t.Helper()
 	var v map[string]any
 	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &v), w.Body)
 	return v
 }
 
-func code(t *testing.T, w *httptest.ResponseRecorder) string {
+func code(t testing.TB, w *httptest.ResponseRecorder) string {
 	t.Helper()
 	return decode(t, w)["errors"].([]any)[0].(map[string]any)["code"].(string)
 }

@@ -140,7 +140,7 @@ func (r *reg) in(t *testing.T) *reg {
 
 // newWorld returns a registry with an image in each repository. The owner has an
 // upload session in the last one.
-func newWorld(t *testing.T, store registry.Store, c credentials, repos ...string) (r *reg, session string) {
+func newWorld(t testing.TB, store registry.Store, c credentials, repos ...string) (r *reg, session string) {
 	r = &reg{t, c.a, registry.New(store, c.a.Options()...), store}
 	for _, repo := range repos {
 		blob, manifest := "the blob of "+repo, fmt.Sprintf(`{"schemaVersion":2,"config":{"mediaType":"a/b","digest":%q,"size":%d},"layers":[]}`,
@@ -169,7 +169,7 @@ func merge(headers ...header) header {
 }
 
 // wantUntouched fails the test unless the owner finds the secret as it was.
-func wantUntouched(t *testing.T, r *reg, c credentials, session string) {
+func wantUntouched(t testing.TB, r *reg, c credentials, session string) {
 	t.Helper()
 	h := c.as(c.owner, "secret/app")
 	require.Equal(t, secretBlob, r.do("GET", "/v2/secret/app/blobs/"+string(digest.FromString(secretBlob)), h, "").Body.String())
