@@ -29,6 +29,9 @@ import (
 //   - Observe(*journal.Journal), before the server starts.
 //   - CheckRequests(journal.TB, journal.Requests), after the server was closed.
 //   - AfterTest(TB, *Server), last of all. [Start] refuses such an option.
+//
+// Options that add something combine. Two options that set the same thing, such
+// as two stores or two page sizes, fail the test.
 type Option interface {
 	// Options returns the options for the handler. The options of this package
 	// return none: they change the server.
