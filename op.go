@@ -138,7 +138,7 @@ func ParseOp(name string) (Op, error) {
 		names = append(names, ops[op].name)
 	}
 	hint := ""
-	if nearest := suggest.Nearest(name, append(names, slices.Sorted(maps.Keys(otherNames))...)...); nearest != "" {
+	if nearest := suggest.Nearest(name, append(names, slices.Collect(maps.Keys(otherNames))...)...); nearest != "" {
 		if op, ok := otherNames[nearest]; ok {
 			nearest = op.String()
 		}

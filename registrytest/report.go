@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strings"
 	"sync"
 
@@ -204,7 +203,7 @@ func (b *logBuffer) Write(p []byte) (int, error) {
 	case len(b.lines) < maxLog:
 		b.lines = append(b.lines, line)
 	default:
-		b.lines = slices.Delete(append(b.lines, line), 0, 1)
+		b.lines = append(b.lines[1:], line)
 	}
 	return len(p), nil
 }

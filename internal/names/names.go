@@ -129,8 +129,9 @@ func SplitHost(s string) (host, rest string) {
 // registered algorithms and of sha384.
 var digestLengths = map[string]int{"sha256": 64, "sha384": 96, "sha512": 128, "blake3": 64}
 
-// Algorithms returns the algorithms of digests of which the length is known.
-func Algorithms() []string { return slices.Sorted(maps.Keys(digestLengths)) }
+// Algorithms returns the algorithms of digests of which the length is known, in
+// any order.
+func Algorithms() []string { return slices.Collect(maps.Keys(digestLengths)) }
 
 // DigestLength returns the length of the encoded portion of a digest of the
 // algorithm, or 0 if it is not known.

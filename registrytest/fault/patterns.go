@@ -70,7 +70,7 @@ func checkDigest(pattern string) error {
 	wild := strings.ContainsAny(pattern, "*?")
 	if colon && !strings.ContainsAny(algorithm, "*?") {
 		known := names.Algorithms()
-		nearest := suggest.Nearest(algorithm, slices.Concat(otherAlgorithms, known)...)
+		nearest := suggest.Nearest(algorithm, append(names.Algorithms(), otherAlgorithms...)...)
 		switch {
 		case nearest != algorithm && slices.Contains(known, nearest):
 			return fmt.Errorf("no algorithm of digests is called %q; did you mean %q?", algorithm, nearest)
