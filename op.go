@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/ocireg/registry/internal/suggest"
+	"github.com/ocireg/registry/internal/hint"
 )
 
 // An Op is an operation of the registry: one of the endpoints of the
@@ -137,14 +137,14 @@ func ParseOp(name string) (Op, error) {
 		}
 		names = append(names, ops[op].name)
 	}
-	hint := ""
-	if nearest := suggest.Nearest(name, append(names, slices.Collect(maps.Keys(otherNames))...)...); nearest != "" {
+	suggestion := ""
+	if nearest := hint.Nearest(name, append(names, slices.Collect(maps.Keys(otherNames))...)...); nearest != "" {
 		if op, ok := otherNames[nearest]; ok {
 			nearest = op.String()
 		}
-		hint = fmt.Sprintf("; did you mean %q?", nearest)
+		suggestion = fmt.Sprintf("; did you mean %q?", nearest)
 	}
-	return UnknownOp, fmt.Errorf("no operation is called %q%s", name, hint)
+	return UnknownOp, fmt.Errorf("no operation is called %q%s", name, suggestion)
 }
 
 // Methods returns the HTTP methods of the operation, or nil for UnknownOp, which

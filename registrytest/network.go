@@ -11,7 +11,7 @@ import (
 	"sync"
 	"syscall"
 
-	"github.com/ocireg/registry/internal/nilcheck"
+	"github.com/ocireg/registry/internal/hint"
 )
 
 // A Network maps host names such as registry.example.com to registries and
@@ -115,7 +115,7 @@ func (n *Network) Handle(host string, h http.Handler, opts ...Option) {
 			n.t.Fatalf("registrytest: serving a handler at %s: %s is for registries; Network.Handle takes only WithTLS", host, name)
 		}
 	}
-	if nilcheck.IsNil(h) {
+	if hint.IsNil(h) {
 		n.t.Fatalf("registrytest: serving a handler at %s: the handler is nil; http.NotFoundHandler() serves nothing", host)
 	}
 	s := &service{}

@@ -10,7 +10,7 @@ import (
 
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/internal/elsewhere"
-	"github.com/ocireg/registry/internal/nilcheck"
+	"github.com/ocireg/registry/internal/hint"
 	"github.com/ocireg/registry/registrytest/journal"
 )
 
@@ -159,7 +159,7 @@ func (group) Options() []registry.Option { return nil }
 func (g group) apply(s *settings) error {
 	for _, o := range g {
 		var err error
-		if nilcheck.IsNil(o) {
+		if hint.IsNil(o) {
 			err = errors.New("an option is nil; leave it out, or pass registrytest.Options() for one that changes nothing")
 		} else if own, ok := o.(ownOption); ok {
 			err = own.apply(s)
@@ -238,7 +238,7 @@ func (s *settings) addHandlerOption(o Option) error {
 // WithStore makes a server that serves the content of the store, instead of
 // an empty store in memory. The server does not close the store.
 func WithStore(store registry.Store) Option {
-	return option{name: "WithStore", once: "store", isNil: nilcheck.IsNil(store), set: func(s *settings) { s.store = store }}
+	return option{name: "WithStore", once: "store", isNil: hint.IsNil(store), set: func(s *settings) { s.store = store }}
 }
 
 // WithInMemory makes a server that listens in memory, at 127.0.0.1:1, where
@@ -258,7 +258,7 @@ func WithInMemory() Option {
 // closes it, instead of listening on a free port of 127.0.0.1. After an outage
 // the server listens at the same address again.
 func WithListener(l net.Listener) Option {
-	return option{name: "WithListener", once: "listener", isNil: nilcheck.IsNil(l), set: func(s *settings) { s.listener = l }}
+	return option{name: "WithListener", once: "listener", isNil: hint.IsNil(l), set: func(s *settings) { s.listener = l }}
 }
 
 // WithTLS makes a server that speaks HTTPS and HTTP/2. Its certificate is from

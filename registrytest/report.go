@@ -10,7 +10,7 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/ocireg/registry/internal/nilcheck"
+	"github.com/ocireg/registry/internal/hint"
 )
 
 // A TB is the part of a test that this package needs. Every [testing.TB] is
@@ -29,7 +29,7 @@ type TB interface {
 
 // needTest panics if t is nil. A method calls it before t.Helper.
 func needTest(t TB, call string) {
-	nilcheck.Test("registrytest", call, t)
+	hint.NilTest("registrytest", call, t)
 }
 
 // report reports a failure to the server's test, at the line that called the

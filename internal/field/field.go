@@ -1,4 +1,5 @@
-// Package field reads the values of header fields that several packages need.
+// Package field reads and checks the values of header fields, and hides secrets
+// in headers and URLs.
 package field
 
 import (

@@ -10,7 +10,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	"github.com/stretchr/testify/require"
 
-	"github.com/ocireg/registry/internal/glob"
+	"github.com/ocireg/registry/internal/names"
 	"github.com/ocireg/registry/memstore"
 	"github.com/ocireg/registry/registrytest/auth"
 )
@@ -44,7 +44,7 @@ func FuzzParseRule(f *testing.F) {
 		other := basic(a.User("a-user-of-no-rule", "list no/such"))
 		everybody := words[0] == "*" || words[0] == "anonymous"
 		wanted := strings.Split(words[1], ",")
-		may := everybody && (words[1] == "*" || slices.Contains(wanted, "pull")) && glob.Match(words[2], "secret/app")
+		may := everybody && (words[1] == "*" || slices.Contains(wanted, "pull")) && names.Match(words[2], "secret/app")
 		for _, h := range []header{nil, other} {
 			w := r.do("GET", "/v2/secret/app/manifests/v1", h, "")
 			require.Equal(t, may, w.Code == 200, "%q: %d", text, w.Code)

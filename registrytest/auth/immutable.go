@@ -7,7 +7,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/ocireg/registry"
-	"github.com/ocireg/registry/internal/glob"
+	"github.com/ocireg/registry/internal/names"
 )
 
 // An Immutable keeps tags from being moved to another manifest once they exist.
@@ -30,7 +30,7 @@ func (i Immutable) Options() []registry.Option {
 }
 
 func (i Immutable) check(r *registry.Request, tag string, current, next digest.Digest) error {
-	if current == "" || current == next && !i.Strict || !glob.Any(i.Tags, r.Repo+":"+tag) {
+	if current == "" || current == next && !i.Strict || !names.MatchAny(i.Tags, r.Repo+":"+tag) {
 		return nil
 	}
 	if i.Error != nil {

@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/ocireg/registry"
-	"github.com/ocireg/registry/internal/glob"
+	"github.com/ocireg/registry/internal/names"
 )
 
 // The words for every client, in place of a user's name in a rule.
@@ -94,5 +94,5 @@ func (r Rule) permits(name, repo string, action registry.Action) bool {
 	if r.user != everybody && r.user != anonymous && r.user != name {
 		return false
 	}
-	return slices.Contains(r.actions, action) && (repo == "" || glob.Match(r.repos, repo))
+	return slices.Contains(r.actions, action) && (repo == "" || names.Match(r.repos, repo))
 }

@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"github.com/ocireg/registry"
-	"github.com/ocireg/registry/internal/glob"
+	"github.com/ocireg/registry/internal/names"
 )
 
 // CheckStore returns an error if the repositories of the store share their
@@ -84,5 +84,5 @@ func sameEverywhere(name string, rules []Rule) error {
 
 // everywhere reports whether the rule is about all repositories.
 func (r Rule) everywhere() bool {
-	return strings.Trim(r.repos, "*/") == "" && glob.Match(r.repos, "a") && glob.Match(r.repos, "a/a") && glob.Match(r.repos, "a/a/a")
+	return strings.Trim(r.repos, "*/") == "" && names.Match(r.repos, "a") && names.Match(r.repos, "a/a") && names.Match(r.repos, "a/a/a")
 }

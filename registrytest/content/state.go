@@ -14,8 +14,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/ocireg/registry"
-	"github.com/ocireg/registry/internal/linediff"
-	"github.com/ocireg/registry/internal/nilcheck"
+	"github.com/ocireg/registry/internal/hint"
 )
 
 // TB is the part of a test that this package needs; every [testing.TB] is one.
@@ -36,7 +35,7 @@ type State struct {
 
 // Push puts the content into the store, as [Put] does, and returns it.
 func (s State) Push(t TB, ref string, c Content) Content {
-	nilcheck.Test("content", "State.Push", t)
+	hint.NilTest("content", "State.Push", t)
 	t.Helper()
 	if err := Put(context.Background(), s.Store, ref, c); err != nil {
 		t.Fatalf("content: %v", err)
@@ -46,7 +45,7 @@ func (s State) Push(t TB, ref string, c Content) Content {
 
 // PushBlob puts a blob into a repository, as [PutBlob] does, and returns it.
 func (s State) PushBlob(t TB, repo string, b Blob) Blob {
-	nilcheck.Test("content", "State.PushBlob", t)
+	hint.NilTest("content", "State.PushBlob", t)
 	t.Helper()
 	if err := PutBlob(context.Background(), s.Store, repo, b); err != nil {
 		t.Fatalf("content: putting into %s: %v", repo, err)
@@ -56,7 +55,7 @@ func (s State) PushBlob(t TB, repo string, b Blob) Blob {
 
 // Get returns the manifest that the reference names, as the function [Get] does.
 func (s State) Get(t TB, ref string) Content {
-	nilcheck.Test("content", "State.Get", t)
+	hint.NilTest("content", "State.Get", t)
 	t.Helper()
 	c, err := Get(context.Background(), s.Store, ref)
 	if err != nil {
@@ -67,7 +66,7 @@ func (s State) Get(t TB, ref string) Content {
 
 // GetBlob returns the whole content of a blob.
 func (s State) GetBlob(t TB, repo string, d digest.Digest) []byte {
-	nilcheck.Test("content", "State.GetBlob", t)
+	hint.NilTest("content", "State.GetBlob", t)
 	t.Helper()
 	content, err := readBlob(context.Background(), s.Store, repo, d)
 	if err != nil {
@@ -88,7 +87,7 @@ func readBlob(ctx context.Context, s registry.Store, repo string, d digest.Diges
 // Tags returns the tags of a repository in ascending order. It returns none if
 // the repository does not exist.
 func (s State) Tags(t TB, repo string) []string {
-	nilcheck.Test("content", "State.Tags", t)
+	hint.NilTest("content", "State.Tags", t)
 	t.Helper()
 	tags, err := listTags(context.Background(), s.Store, repo)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -101,7 +100,7 @@ func (s State) Tags(t TB, repo string) []string {
 // manifest that the reference names by tag or digest, in ascending order of
 // their digests. A subject that is named by its digest need not be in the store.
 func (s State) Referrers(t TB, ref string) []ocispec.Descriptor {
-	nilcheck.Test("content", "State.Referrers", t)
+	hint.NilTest("content", "State.Referrers", t)
 	t.Helper()
 	all, err := referrers(context.Background(), s.Store, ref)
 	if err != nil {
@@ -134,7 +133,7 @@ func referrers(ctx context.Context, s registry.Store, ref string) (all []ocispec
 // CheckTag fails the test unless the tag that the reference names points at the
 // manifest of the content, with the same media type.
 func (s State) CheckTag(t TB, ref string, want Content) {
-	nilcheck.Test("content", "State.CheckTag", t)
+	hint.NilTest("content", "State.CheckTag", t)
 	t.Helper()
 	got, err := getManifest(context.Background(), s.Store, ref)
 	if err != nil {
@@ -147,7 +146,7 @@ func (s State) CheckTag(t TB, ref string, want Content) {
 // CheckRepository fails the test unless the repository has exactly this content;
 // see [Differences].
 func (s State) CheckRepository(t TB, repo string, tagged map[string]Content, untagged ...Content) {
-	nilcheck.Test("content", "State.CheckRepository", t)
+	hint.NilTest("content", "State.CheckRepository", t)
 	t.Helper()
 	differences, err := Differences(context.Background(), s.Store, repo, tagged, untagged...)
 	if err != nil {
@@ -289,5 +288,5 @@ func manifestDiff(want, got []byte) string {
 		return lines
 	}
 	lines := split(got)
-	return linediff.Lines(split(want), lines, func(i int) string { return lines[i] })
+	return hint.Diff(split(want), lines, func(i int) string { return lines[i] })
 }

@@ -12,7 +12,7 @@ import (
 
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/internal/conn"
-	"github.com/ocireg/registry/internal/glob"
+	"github.com/ocireg/registry/internal/names"
 )
 
 // Which requests. The conditions hold for the whole rule, wherever they stand,
@@ -57,7 +57,7 @@ func (r Rule) Digest(patterns ...digest.Digest) Rule {
 func (r Rule) Method(patterns ...string) Rule {
 	hasMethod := func(op registry.Op) bool {
 		methods := op.Methods()
-		return methods == nil || slices.ContainsFunc(methods, func(m string) bool { return glob.Any(patterns, m) })
+		return methods == nil || slices.ContainsFunc(methods, func(m string) bool { return names.MatchAny(patterns, m) })
 	}
 	if len(patterns) == 1 && patterns[0] == "" && r.err == nil {
 		r.err = errors.New(`method="": every request has a method`)
@@ -79,7 +79,7 @@ func (r Rule) HasHeader(name string, patterns ...string) Rule {
 		if len(patterns) == 0 {
 			return len(values) > 0
 		}
-		return slices.ContainsFunc(values, func(v string) bool { return glob.Any(patterns, v) })
+		return slices.ContainsFunc(values, func(v string) bool { return names.MatchAny(patterns, v) })
 	})
 }
 
@@ -156,7 +156,7 @@ func matching[P ~string](r Rule, name string, patterns []P, noun string, ops fun
 	case ops != nil && r.lacks(ops):
 		err = fmt.Errorf("no %s request has %s", r.on, noun)
 	}
-	r = r.when(name, joinList(texts), err, func(q *registry.Request) bool { return glob.Any(texts, value(q)) })
+	r = r.when(name, joinList(texts), err, func(q *registry.Request) bool { return names.MatchAny(texts, value(q)) })
 	c := &r.conditions[len(r.conditions)-1]
 	c.patterns, c.ops = texts, ops
 	return r

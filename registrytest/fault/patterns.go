@@ -9,8 +9,8 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/ocireg/registry/internal/hint"
 	"github.com/ocireg/registry/internal/names"
-	"github.com/ocireg/registry/internal/suggest"
 )
 
 // Whether a pattern can match the value of a request. In a valid name of a
@@ -70,7 +70,7 @@ func checkDigest(pattern string) error {
 	wild := strings.ContainsAny(pattern, "*?")
 	if colon && !strings.ContainsAny(algorithm, "*?") {
 		known := names.Algorithms()
-		nearest := suggest.Nearest(algorithm, append(names.Algorithms(), otherAlgorithms...)...)
+		nearest := hint.Nearest(algorithm, append(names.Algorithms(), otherAlgorithms...)...)
 		switch {
 		case nearest != algorithm && slices.Contains(known, nearest):
 			return fmt.Errorf("no algorithm of digests is called %q; did you mean %q?", algorithm, nearest)

@@ -8,8 +8,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/ocireg/registry/internal/nilcheck"
-	"github.com/ocireg/registry/internal/suggest"
+	"github.com/ocireg/registry/internal/hint"
 )
 
 // Check fails the test if the rule hit no request or fewer than it says, unless
@@ -167,7 +166,7 @@ func caller() string {
 
 // didYouMean returns the end of a sentence about a misspelt word.
 func didYouMean(misspelt string, words []string) string {
-	if nearest := suggest.Nearest(misspelt, words...); nearest != "" {
+	if nearest := hint.Nearest(misspelt, words...); nearest != "" {
 		return fmt.Sprintf("; did you mean %q?", nearest)
 	}
 	return ""
@@ -175,5 +174,5 @@ func didYouMean(misspelt string, words []string) string {
 
 // mustHaveTest panics if there is no test to fail.
 func mustHaveTest(t TB, method string) {
-	nilcheck.Test("fault", method, t)
+	hint.NilTest("fault", method, t)
 }

@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"github.com/ocireg/registry"
-	"github.com/ocireg/registry/internal/glob"
+	"github.com/ocireg/registry/internal/names"
 )
 
 // Whether a rule makes sense: a rule whose conditions no request can meet, or
@@ -118,7 +118,7 @@ func (r Rule) headOnly(ops []registry.Op) bool {
 func overlap(a, b []string) bool {
 	return slices.ContainsFunc(a, func(a string) bool {
 		return slices.ContainsFunc(b, func(b string) bool {
-			return (a == "") == (b == "") && glob.Overlap(a, b)
+			return (a == "") == (b == "") && names.Overlap(a, b)
 		})
 	})
 }

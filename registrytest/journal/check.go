@@ -10,8 +10,7 @@ import (
 	"strings"
 
 	"github.com/ocireg/registry"
-	"github.com/ocireg/registry/internal/linediff"
-	"github.com/ocireg/registry/internal/nilcheck"
+	"github.com/ocireg/registry/internal/hint"
 )
 
 // Sequence returns an error that shows the difference unless the operations of
@@ -25,7 +24,7 @@ func (r Requests) Sequence(want ...registry.Op) error {
 	for i, record := range r.records {
 		got[i] = record.Op.String()
 	}
-	difference := linediff.Lines(wanted, got, func(i int) string {
+	difference := hint.Diff(wanted, got, func(i int) string {
 		return fmt.Sprintf("%-14s  #%d %v", got[i], r.records[i].Number, r.records[i])
 	})
 	if difference != "" {
@@ -37,7 +36,7 @@ func (r Requests) Sequence(want ...registry.Op) error {
 // CheckSequence reports the error of [Requests.Sequence] as a failure of the
 // test.
 func (r Requests) CheckSequence(t TB, want ...registry.Op) {
-	nilcheck.Test("journal", "Requests.CheckSequence", t)
+	hint.NilTest("journal", "Requests.CheckSequence", t)
 	t.Helper()
 	if err := r.Sequence(want...); err != nil {
 		t.Errorf("journal: %v", err)
@@ -76,7 +75,7 @@ func (r Requests) Golden(file string) error {
 	case err != nil:
 		return fmt.Errorf("reading golden file: %w", err)
 	}
-	difference := linediff.Lines(splitLines(content), got, func(i int) string { return got[i] })
+	difference := hint.Diff(splitLines(content), got, func(i int) string { return got[i] })
 	if difference != "" {
 		return fmt.Errorf("the requests are not those in %s (- in the file, + got); set %s=1 to write these to it:\n%s", file, updateEnv, difference)
 	}
@@ -85,7 +84,7 @@ func (r Requests) Golden(file string) error {
 
 // CheckGolden reports the error of [Requests.Golden] as a failure of the test.
 func (r Requests) CheckGolden(t TB, file string) {
-	nilcheck.Test("journal", "Requests.CheckGolden", t)
+	hint.NilTest("journal", "Requests.CheckGolden", t)
 	t.Helper()
 	if err := r.Golden(file); err != nil {
 		t.Errorf("journal: %v", err)

@@ -15,7 +15,7 @@ import (
 
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/internal/conn"
-	"github.com/ocireg/registry/internal/redact"
+	"github.com/ocireg/registry/internal/field"
 )
 
 // A Journal keeps a [Record] of every request to a registry. The zero Journal
@@ -231,14 +231,14 @@ func (e *entry) read(number int) *Record {
 	if r.Range == "" {
 		r.Range = header.Get("Content-Range")
 	}
-	r.RequestHeader = redact.Header(header)
-	r.ResponseHeader = redact.Header(unflatten(e.response))
+	r.RequestHeader = field.Redact(header)
+	r.ResponseHeader = field.Redact(unflatten(e.response))
 	u := e.url
 	u.Scheme = "http"
 	if e.tls {
 		u.Scheme = "https"
 	}
-	r.URL = redact.URL(u)
+	r.URL = field.RedactURL(u)
 	if r.Session == "" {
 		r.Session = startedSession(&r)
 	}

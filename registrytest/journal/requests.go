@@ -9,7 +9,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/ocireg/registry"
-	"github.com/ocireg/registry/internal/glob"
+	"github.com/ocireg/registry/internal/names"
 )
 
 // Requests is a list of requests in the order of their arrival: those of a
@@ -73,25 +73,25 @@ func (r Requests) Op(ops ...registry.Op) Requests {
 // Repo returns the requests to repositories whose names match any of the
 // patterns.
 func (r Requests) Repo(patterns ...string) Requests {
-	return r.Where(func(record *Record) bool { return glob.Any(patterns, record.Repo) })
+	return r.Where(func(record *Record) bool { return names.MatchAny(patterns, record.Repo) })
 }
 
 // Tag returns the requests for a manifest by a tag that matches any of the
 // patterns.
 func (r Requests) Tag(patterns ...string) Requests {
-	return r.Where(func(record *Record) bool { return glob.Any(patterns, record.Tag) })
+	return r.Where(func(record *Record) bool { return names.MatchAny(patterns, record.Tag) })
 }
 
 // Digest returns the requests for a blob or a manifest by a digest that matches
 // any of the patterns.
 func (r Requests) Digest(patterns ...digest.Digest) Requests {
-	return r.Where(func(record *Record) bool { return glob.Any(patterns, record.Digest) })
+	return r.Where(func(record *Record) bool { return names.MatchAny(patterns, record.Digest) })
 }
 
 // User returns the requests from users whose names match any of the patterns.
 // User("") returns the anonymous requests.
 func (r Requests) User(patterns ...string) Requests {
-	return r.Where(func(record *Record) bool { return glob.Any(patterns, record.User) })
+	return r.Where(func(record *Record) bool { return names.MatchAny(patterns, record.User) })
 }
 
 // Status returns the requests whose response has any of the statuses.

@@ -4,8 +4,8 @@ import (
 	"strings"
 
 	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/internal/field"
 	"github.com/ocireg/registry/internal/names"
-	"github.com/ocireg/registry/internal/redact"
 )
 
 // Rules for credentials.
@@ -52,7 +52,7 @@ func (l *run) credentialsInURL() {
 			l.found(r, "there is a password before the host")
 		}
 		for name := range r.URL.Query() {
-			if redact.Secret(name) && !strings.EqualFold(name, "offline_token") {
+			if field.Secret(name) && !strings.EqualFold(name, "offline_token") {
 				l.found(r, "there is a secret in the parameter %s", name)
 			}
 		}

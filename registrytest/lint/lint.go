@@ -12,8 +12,7 @@ import (
 	"time"
 
 	"github.com/ocireg/registry"
-	"github.com/ocireg/registry/internal/nilcheck"
-	"github.com/ocireg/registry/internal/suggest"
+	"github.com/ocireg/registry/internal/hint"
 	"github.com/ocireg/registry/registrytest/journal"
 )
 
@@ -98,11 +97,11 @@ func (l Linter) Err() error {
 		if slices.Contains(all, r) {
 			continue
 		}
-		hint := "the constants of package lint are the rules"
-		if nearest := suggest.Nearest(string(r), names...); nearest != "" {
-			hint = fmt.Sprintf("did you mean %q?", nearest)
+		help := "the constants of package lint are the rules"
+		if nearest := hint.Nearest(string(r), names...); nearest != "" {
+			help = fmt.Sprintf("did you mean %q?", nearest)
 		}
-		return fmt.Errorf("no rule of a Linter is called %q; %s", r, hint)
+		return fmt.Errorf("no rule of a Linter is called %q; %s", r, help)
 	}
 	return nil
 }
@@ -161,7 +160,7 @@ func (l Linter) Lint(r journal.Requests) []Finding {
 // or logs it if LogOnly is set. Package registrytest calls it when a server with
 // the linter is closed; a test may call it at any time.
 func (l Linter) CheckRequests(t journal.TB, r journal.Requests) {
-	nilcheck.Test("lint", "Linter.CheckRequests", t)
+	hint.NilTest("lint", "Linter.CheckRequests", t)
 	t.Helper()
 	if err := l.Err(); err != nil {
 		t.Errorf("lint: %v", err)

@@ -1,5 +1,6 @@
-// Package nilcheck finds nil arguments, also those that an interface hides.
-package nilcheck
+// Package hint finds what a message about a mistake should say: that an argument
+// is nil, which word a misspelt one stands for, in which lines two texts differ.
+package hint
 
 import "reflect"
 
@@ -12,9 +13,9 @@ func IsNil(v any) bool {
 	return r.Kind() == reflect.Pointer && r.IsNil()
 }
 
-// Test panics if the test t is nil. The message names the function of the
+// NilTest panics if the test t is nil. The message names the function of the
 // package that was called.
-func Test(pkg, call string, t any) {
+func NilTest(pkg, call string, t any) {
 	if IsNil(t) {
 		panic(pkg + ": " + call + " needs a test, but t is nil")
 	}

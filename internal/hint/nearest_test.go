@@ -1,4 +1,4 @@
-package suggest_test
+package hint_test
 
 import (
 	"strings"
@@ -6,7 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/ocireg/registry/internal/suggest"
+	"github.com/ocireg/registry/internal/hint"
 )
 
 func TestNearest(t *testing.T) {
@@ -31,7 +31,7 @@ func TestNearest(t *testing.T) {
 		"x":                       "",
 		strings.Repeat("x", 1000): "",
 	} {
-		require.Equal(t, want, suggest.Nearest(misspelt, words...), misspelt)
+		require.Equal(t, want, hint.Nearest(misspelt, words...), misspelt)
 	}
-	require.Empty(t, suggest.Nearest("x"))
+	require.Empty(t, hint.Nearest("x"))
 }

@@ -1,5 +1,4 @@
-// Package redact replaces credentials in headers and URLs.
-package redact
+package field
 
 import (
 	"net/http"
@@ -28,8 +27,8 @@ func Secret(name string) bool {
 	return false
 }
 
-// Header replaces the secrets in h and returns h.
-func Header(h http.Header) http.Header {
+// Redact replaces the secrets in h and returns h.
+func Redact(h http.Header) http.Header {
 	for name, values := range h {
 		for i, v := range values {
 			switch {
@@ -53,8 +52,8 @@ func credentials(name, value string) string {
 	return redacted
 }
 
-// URL returns a copy of u without its secrets.
-func URL(u url.URL) *url.URL {
+// RedactURL returns a copy of u without its secrets.
+func RedactURL(u url.URL) *url.URL {
 	u.RawQuery = query(u.RawQuery)
 	if _, ok := u.User.Password(); ok {
 		u.User = url.UserPassword(u.User.Username(), redacted)

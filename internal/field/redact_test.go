@@ -1,4 +1,4 @@
-package redact
+package field
 
 import (
 	"net/http"
@@ -33,7 +33,7 @@ func TestCredentialsAreRedacted(t *testing.T) {
 		{"Location", "/v2/a?n=1", "/v2/a?n=1"},
 		{"User-Agent", "a token?token=1", "a token?token=1"},
 	} {
-		got := Header(http.Header{c.name: {c.value}})
+		got := Redact(http.Header{c.name: {c.value}})
 		require.Equal(t, http.Header{c.name: {c.want}}, got)
 	}
 	for _, c := range []struct{ query, want string }{
@@ -50,7 +50,7 @@ func TestCredentialsAreRedacted(t *testing.T) {
 	} {
 		require.Equal(t, c.want, query(c.query))
 	}
-	u := URL(url.URL{Scheme: "http", Host: "a", User: url.UserPassword("alice", "hunter2")})
+	u := RedactURL(url.URL{Scheme: "http", Host: "a", User: url.UserPassword("alice", "hunter2")})
 	require.Equal(t, "http://alice:redacted@a", u.String())
 }
 
@@ -58,9 +58,9 @@ func FuzzRedact(f *testing.F) {
 	f.Add("/v2/?token=hunter2&x", "Bearer hunter2")
 	f.Add(`<a?b?sig=c>;"?`, "")
 	f.Fuzz(func(t *testing.T, link, authorization string) {
-		h := Header(http.Header{"Link": {link}, "Authorization": {authorization}})
+		h := Redact(http.Header{"Link": {link}, "Authorization": {authorization}})
 		// Redacting a second time changes nothing.
-		again := Header(h.Clone())
+		again := Redact(h.Clone())
 		require.Equal(t, h["Link"], again["Link"])
 		if _, secret, ok := strings.Cut(authorization, " "); ok && len(secret) > len(redacted) {
 			require.NotContains(t, h.Get("Authorization"), secret)

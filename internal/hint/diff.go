@@ -1,5 +1,4 @@
-// Package linediff shows the difference between two lists of lines.
-package linediff
+package hint
 
 import (
 	"fmt"
@@ -12,10 +11,10 @@ const (
 	maxEdits = 1000 // bounds the memory of a comparison to 8 MB
 )
 
-// Lines returns the difference between the wanted lines and the lines that a
+// Diff returns the difference between the wanted lines and the lines that a
 // test got, or "" if there is none. It calls show with the index of a line in
 // got for the text to show.
-func Lines(want, got []string, show func(i int) string) string {
+func Diff(want, got []string, show func(i int) string) string {
 	if slices.Equal(want, got) {
 		return ""
 	}

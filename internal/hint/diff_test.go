@@ -1,4 +1,4 @@
-package linediff
+package hint
 
 import (
 	"fmt"
@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestLines(t *testing.T) {
+func TestDiff(t *testing.T) {
 	t.Parallel()
 	split := func(s string) []string { return strings.Fields(s) }
 	for _, c := range []struct{ want, got, diff string }{
@@ -30,7 +30,7 @@ func TestLines(t *testing.T) {
 		{"x 1 2 3 4", "1 2 3 4", "- x\n  1\n  2\n  3\n  4\n"},
 	} {
 		got := split(c.got)
-		require.Equal(t, c.diff, Lines(split(c.want), got, func(i int) string { return got[i] }), "%q and %q", c.want, c.got)
+		require.Equal(t, c.diff, Diff(split(c.want), got, func(i int) string { return got[i] }), "%q and %q", c.want, c.got)
 	}
 }
 
@@ -46,14 +46,14 @@ func TestLongLists(t *testing.T) {
 	between := []string{"first", "x", "x", "x", "x", "last"}
 	want = slices.Concat(between[:1], between[1:5], want, between[5:])
 	got = slices.Concat(between[:1], got[:1], between[1:5], got[1:], between[5:])
-	d := Lines(want, got, func(i int) string { return got[i] })
+	d := Diff(want, got, func(i int) string { return got[i] })
 	require.Equal(t, "  first\n+ g0\n  x\n  x\n  x\n  x\n- w0\n", d[:strings.Index(d, "- w1\n")])
 	require.True(t, strings.HasSuffix(d, "+ g2999\n  last\n"))
 	require.Len(t, strings.Split(strings.TrimSpace(d), "\n"), len(between)+6*maxEdits)
 }
 
 // The common lines are a common subsequence, and of short lists the longest.
-func FuzzLines(f *testing.F) {
+func FuzzDiff(f *testing.F) {
 	f.Add("abcabba", "cbabac")
 	f.Add("aaaaaaaaaaaaaaaab", "baaaaaaaaaaaaa")
 	f.Fuzz(func(t *testing.T, a, b string) {
@@ -69,7 +69,7 @@ func FuzzLines(f *testing.F) {
 		if len(a) < 40 && len(b) < 40 && len(pairs) != longest(want, got) {
 			t.Fatalf("%q and %q: %d common lines, not %d", a, b, len(pairs), longest(want, got))
 		}
-		d := Lines(want, got, func(i int) string { return got[i] })
+		d := Diff(want, got, func(i int) string { return got[i] })
 		if (d == "") != (a == b) && strings.Join(want, "") != strings.Join(got, "") {
 			t.Fatalf("%q and %q: %q", a, b, d)
 		}

@@ -1,4 +1,4 @@
-package glob_test
+package names_test
 
 import (
 	"regexp"
@@ -7,7 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/ocireg/registry/internal/glob"
+	"github.com/ocireg/registry/internal/names"
 )
 
 func TestMatch(t *testing.T) {
@@ -46,11 +46,11 @@ func TestMatch(t *testing.T) {
 		{"[a]", "[a]", true},
 		{"**a*b", "x/ab/ab", true},
 	} {
-		require.Equal(t, c.want, glob.Match(c.pattern, c.name), "%q matches %q", c.pattern, c.name)
+		require.Equal(t, c.want, names.Match(c.pattern, c.name), "%q matches %q", c.pattern, c.name)
 	}
 }
 
-func TestAny(t *testing.T) {
+func TestMatchAny(t *testing.T) {
 	for _, c := range []struct {
 		patterns []string
 		value    string
@@ -65,10 +65,10 @@ func TestAny(t *testing.T) {
 		{[]string{"**", ""}, "", true},
 		{[]string{""}, "app", false},
 	} {
-		require.Equal(t, c.want, glob.Any(c.patterns, c.value), "any of %q matches %q", c.patterns, c.value)
+		require.Equal(t, c.want, names.MatchAny(c.patterns, c.value), "any of %q matches %q", c.patterns, c.value)
 	}
 	type digest string
-	require.True(t, glob.Any([]string{"sha256:ab*"}, digest("sha256:abc")), "of any type of string")
+	require.True(t, names.MatchAny([]string{"sha256:ab*"}, digest("sha256:abc")), "of any type of string")
 }
 
 // FuzzMatch compares with regular expressions that say the same.
@@ -92,7 +92,7 @@ func FuzzMatch(f *testing.F) {
 			text += "|" + expr(p)
 		}
 		want := regexp.MustCompile("^(" + text + ")$").MatchString(name)
-		require.Equal(t, want, glob.Match(pattern, name), "%q matches %q", pattern, name)
+		require.Equal(t, want, names.Match(pattern, name), "%q matches %q", pattern, name)
 	})
 }
 
@@ -124,8 +124,8 @@ func TestOverlap(t *testing.T) {
 		{"**x**y", "a*z", false},
 		{strings.Repeat("*a", 40), strings.Repeat("*b", 40), false},
 	} {
-		require.Equal(t, c.want, glob.Overlap(c.a, c.b), "%q and %q", c.a, c.b)
-		require.Equal(t, c.want, glob.Overlap(c.b, c.a), "%q and %q", c.b, c.a)
+		require.Equal(t, c.want, names.Overlap(c.a, c.b), "%q and %q", c.a, c.b)
+		require.Equal(t, c.want, names.Overlap(c.b, c.a), "%q and %q", c.b, c.a)
 	}
 }
 
@@ -134,9 +134,9 @@ func FuzzOverlap(f *testing.F) {
 	f.Add("a/**", "**/b")
 	f.Add("a*b", "?*")
 	f.Add("**a", "*/a")
-	var names []string
-	for last := []string{""}; len(names) < 300; {
-		names = append(names, last...)
+	var all []string
+	for last := []string{""}; len(all) < 300; {
+		all = append(all, last...)
 		var next []string
 		for _, name := range last {
 			next = append(next, name+"a", name+"b", name+"/")
@@ -148,13 +148,13 @@ func FuzzOverlap(f *testing.F) {
 			t.Skip()
 		}
 		want := false
-		for _, name := range names {
-			want = want || glob.Match(a, name) && glob.Match(b, name)
+		for _, name := range all {
+			want = want || names.Match(a, name) && names.Match(b, name)
 		}
 		if want {
-			require.True(t, glob.Overlap(a, b), "%q and %q", a, b)
+			require.True(t, names.Overlap(a, b), "%q and %q", a, b)
 		} else if len(a)+len(b) <= 5 { // All names that they can have in common are short.
-			require.False(t, glob.Overlap(a, b), "%q and %q", a, b)
+			require.False(t, names.Overlap(a, b), "%q and %q", a, b)
 		}
 	})
 }

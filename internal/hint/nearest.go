@@ -1,5 +1,4 @@
-// Package suggest finds the word that a misspelt one stands for.
-package suggest
+package hint
 
 import (
 	"strings"

@@ -1,16 +1,15 @@
-// Package glob matches the names of repositories, tags, digests and users with
-// patterns. It is the one matcher of fault rules, journal queries and rights.
-package glob
+package names
 
 import (
 	"slices"
 	"strings"
 )
 
-// Any reports whether any of the patterns matches the value that a request has,
-// as [Match] does. The value "" means that the request has none: only the
+// MatchAny reports whether any of the patterns matches the value that a request
+// has, as [Match] does. It is the one matcher of fault rules, journal queries and
+// rights. The value "" means that the request has none: only the
 // pattern "" matches it, not * nor **.
-func Any[P, V ~string](patterns []P, value V) bool {
+func MatchAny[P, V ~string](patterns []P, value V) bool {
 	return slices.ContainsFunc(patterns, func(pattern P) bool {
 		if value == "" {
 			return pattern == ""
