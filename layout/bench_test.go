@@ -165,3 +165,20 @@ func BenchmarkPushTogether(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkSync pushes a small image to a tree, with and without the option
+// Sync. The cost depends on the disk: set TMPDIR to a directory on it.
+func BenchmarkSync(b *testing.B) {
+	for name, opts := range map[string][]layout.Option{"off": nil, "on": {layout.Sync()}} {
+		b.Run(name, func(b *testing.B) {
+			s := open(b, b.TempDir(), opts...)
+			i := 0
+			for b.Loop() {
+				pushBlob(b, s, "app", fmt.Sprint("config", i))
+				pushBlob(b, s, "app", fmt.Sprint("layer", i))
+				put(b, s, "app", i, "v1")
+				i++
+			}
+		})
+	}
+}

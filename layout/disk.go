@@ -77,18 +77,24 @@ const maxEmptyReads = 100
 // blobPath returns the path of the file for a digest, or "" if the digest is
 // invalid or its algorithm unknown.
 func blobPath(d digest.Digest) string {
+	if !isServed(d) {
+		return ""
+	}
+	algorithm, encoded, _ := strings.Cut(string(d), ":")
+	return blobsDir + "/" + algorithm + "/" + encoded
+}
+
+// isServed reports whether the digest is valid and its algorithm known.
+func isServed(d digest.Digest) bool {
 	algorithm, encoded, _ := strings.Cut(string(d), ":")
 	switch {
 	case algorithm == "sha256" && len(encoded) == 64:
 	case algorithm == "sha384" && len(encoded) == 96:
 	case algorithm == "sha512" && len(encoded) == 128:
 	default:
-		return ""
+		return false
 	}
-	if !names.Hex(encoded) {
-		return ""
-	}
-	return blobsDir + "/" + algorithm + "/" + encoded
+	return names.Hex(encoded)
 }
 
 // stat returns the file info of a file. It follows links.

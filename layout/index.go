@@ -149,8 +149,9 @@ func parseIndex(l *imageLayout, text []byte) (*index, error) {
 			if err != nil {
 				return nil, fmt.Errorf("entry %d of manifests: %w", len(d.entries), err)
 			}
-			d.add(e)
+			d.entries = append(d.entries, e)
 		}
+		d.registerAll()
 	default:
 		return nil, errors.New("manifests is not an array")
 	}
@@ -167,7 +168,7 @@ func parseEntry(l *imageLayout, raw []byte) (*entry, error) {
 		text, err := v.of(raw), error(nil)
 		switch name {
 		case "mediaType":
-			e.mediaType, err = asString(text)
+			e.mediaType, err = asType(text)
 		case "digest":
 			var s string
 			s, err = asString(text)
@@ -181,7 +182,7 @@ func parseEntry(l *imageLayout, raw []byte) (*entry, error) {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
 	}
-	if blobPath(e.digest) == "" {
+	if !isServed(e.digest) {
 		if err := e.digest.Validate(); err != nil && err != digest.ErrDigestUnsupported {
 			return nil, fmt.Errorf("digest %.100q: %w", e.digest, err)
 		}

@@ -6,6 +6,10 @@ import (
 	"fmt"
 	"iter"
 	"strconv"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/ocireg/registry/internal/manifest"
 )
 
 // The functions in this file navigate JSON text without decoding it, so that a
@@ -22,7 +26,7 @@ func members(text []byte, object value) iter.Seq2[string, value] {
 	return func(yield func(string, value) bool) {
 		for i := space(text, object.start+1); text[i] != '}'; {
 			end := skip(text, i)
-			name, _ := asString(text[i:end])
+			name := memberName(text[i:end])
 			start := space(text, space(text, end)+1)
 			end = skip(text, start)
 			if !yield(name, value{start, end}) {
@@ -33,6 +37,33 @@ func members(text []byte, object value) iter.Seq2[string, value] {
 			}
 		}
 	}
+}
+
+// memberName decodes the name of a member. It allocates nothing for the names
+// that every entry has.
+func memberName(text []byte) string {
+	for _, name := range frequentNames {
+		if len(text) == len(name)+2 && string(text[1:len(text)-1]) == name {
+			return name
+		}
+	}
+	name, _ := asString(text)
+	return name
+}
+
+var frequentNames = [...]string{"mediaType", "digest", "size", "annotations", refNameAnnotation, imageNameAnnotation, "platform"}
+
+// frequentTypes are decoded without an allocation.
+var frequentTypes = [...]string{ocispec.MediaTypeImageManifest, ocispec.MediaTypeImageIndex, manifest.DockerManifest, manifest.DockerManifestList}
+
+// asType decodes a media type.
+func asType(text []byte) (string, error) {
+	for _, mediaType := range frequentTypes {
+		if len(text) == len(mediaType)+2 && string(text[1:len(text)-1]) == mediaType {
+			return mediaType, nil
+		}
+	}
+	return asString(text)
 }
 
 // elements yields the elements of an array.
