@@ -284,7 +284,7 @@ func (h *handler) notAllowed(r *Request) error {
 
 // ping implements end-1 (Determining Support).
 func (h *handler) ping(w http.ResponseWriter, r *Request) error {
-	return writeJSON(w, r, struct{}{})
+	return writeBody(w, r, http.StatusOK, "application/json", []byte("{}"))
 }
 
 // logTo is the recorder of [WithLogger].

@@ -90,8 +90,10 @@ func writeBody(w http.ResponseWriter, r *Request, status int, mediaType string, 
 func (h *handler) writeCreated(w http.ResponseWriter, r *Request, kind string, d digest.Digest) error {
 	setFields(w.Header(),
 		"Location", h.location(r, "/v2/"+r.Repo+"/"+kind+"/"+string(d)),
-		"Docker-Content-Digest", string(d))
-	return writeEmpty(w, http.StatusCreated)
+		"Docker-Content-Digest", string(d),
+		"Content-Length", "0")
+	w.WriteHeader(http.StatusCreated)
+	return nil
 }
 
 // writeEmpty responds with the status and without a body.
