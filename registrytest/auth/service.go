@@ -109,6 +109,7 @@ func (a *Auth) checkStatic(token string) (name string, ok bool) {
 func (a *Auth) TokenHandler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, hr *http.Request) {
 		r := &registry.Request{Request: hr, Op: registry.GetToken}
+		w.Header().Set("X-Content-Type-Options", "nosniff")
 		if err := a.serveToken(w, r); err != nil {
 			e := &registry.Error{Code: registry.CodeUnauthorized, Message: err.Error()}
 			errors.As(err, &e)

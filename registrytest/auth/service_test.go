@@ -92,6 +92,7 @@ func TestTokenService(t *testing.T) {
 		w = service.do("GET", "/token", basic(auth.Credentials{Username: "ci", Password: "x"}), "")
 		require.Equal(t, 401, w.Code)
 		require.Equal(t, "UNAUTHORIZED", code(t, w))
+		require.Equal(t, "nosniff", w.Header().Get("X-Content-Type-Options"))
 	})
 }
 
