@@ -162,7 +162,7 @@ func unreadable(query string) bool {
 // The length of the range overflows.
 func TestContentRangeOverflows(t *testing.T) {
 	overStores(t, func(t *registryTest) {
-		for _, last := range []string{fmt.Sprint(math.MaxInt64), fmt.Sprint(uint64(math.MaxInt64) + 1), "99999999999999999999999"} {
+		for _, last := range []string{fmt.Sprint(int64(math.MaxInt64)), fmt.Sprint(uint64(math.MaxInt64) + 1), "99999999999999999999999"} {
 			for _, length := range []int64{-1, 3} {
 				location := t.start("app")
 				r := httptest.NewRequest("PATCH", location, strings.NewReader("abc"))

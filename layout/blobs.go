@@ -298,7 +298,7 @@ type blobWriter struct {
 // open opens the file to append to it, unless it is open already.
 func (w *blobWriter) open() (err error) {
 	if w.file == nil {
-		w.file, err = w.store.disk.root.OpenFile(w.temp, os.O_WRONLY|os.O_APPEND, 0)
+		w.file, err = w.store.disk.root.OpenFile(w.temp, os.O_WRONLY|os.O_APPEND|unblocked, 0)
 	}
 	return err
 }
@@ -327,7 +327,7 @@ func (w *blobWriter) Write(p []byte) (n int, err error) {
 
 // ReadAt implements [io.ReaderAt].
 func (w *blobWriter) ReadAt(p []byte, off int64) (int, error) {
-	f, err := w.store.disk.root.Open(w.temp)
+	f, err := w.store.disk.root.OpenFile(w.temp, os.O_RDONLY|unblocked, 0)
 	if err != nil {
 		return 0, err
 	}

@@ -4,6 +4,7 @@ package layout
 
 import (
 	"context"
+	"io/fs"
 	"os"
 )
 
@@ -12,6 +13,10 @@ func (d *disk) lock(ctx context.Context, dir string) (unlock func(), locked bool
 	unlock, err = d.lockByFile(ctx, dir)
 	return unlock, false, err
 }
+
+// isRemoved reports false: this system does not say so, or keeps a directory that
+// is open.
+func isRemoved(fs.FileInfo) bool { return false }
 
 // hasLocks reports false.
 func (d *disk) hasLocks() bool { return false }

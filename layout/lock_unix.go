@@ -76,6 +76,12 @@ func holder(info fs.FileInfo) string {
 	return unknown
 }
 
+// isRemoved reports whether an open directory has been removed.
+func isRemoved(info fs.FileInfo) bool {
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	return ok && stat.Nlink == 0
+}
+
 // hasLocks reports whether the directory that was opened can be locked.
 func (d *disk) hasLocks() bool {
 	f, err := d.root.Open(".")
@@ -154,6 +160,6 @@ func (d *disk) isFile(f *os.File, name string) error {
 // tmpfs, fastest of 8) and takes a sixth more over HTTP. It also saves 4 system
 // calls for each file that is opened or created, with which package os would set
 // and clear the flag.
-const unblocked = syscall.O_NONBLOCK | syscall.O_NOCTTY
+const unblocked = syscall.O_NONBLOCK | syscall.O_NOCTTY | largeFile
 
 func transient(error) bool { return false }

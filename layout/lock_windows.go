@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"syscall"
 	"time"
@@ -44,6 +45,10 @@ func (d *disk) lock(ctx context.Context, dir string) (unlock func(), locked bool
 		}
 	}
 }
+
+// isRemoved reports false: this system does not say so, or keeps a directory that
+// is open.
+func isRemoved(fs.FileInfo) bool { return false }
 
 // hasLocks reports true.
 func (d *disk) hasLocks() bool { return true }

@@ -65,13 +65,17 @@ func (d *directory) do(f func(*os.Root) error) error {
 	return err
 }
 
-// again returns the root of the directory that has the name now.
+// again returns the root of the directory that has the name now, if the one
+// before was removed. One that was moved stays open.
 func (d *directory) again() *os.Root {
 	now, err := os.Stat(d.name)
 	d.mu.RLock()
 	root, same := d.root, err != nil || os.SameFile(now, d.info)
 	d.mu.RUnlock()
 	if same {
+		return root
+	}
+	if info, err := root.Stat("."); err == nil && !isRemoved(info) {
 		return root
 	}
 	next, err := openDirectory(d.name)

@@ -219,7 +219,7 @@ func (t *temps) sync(name string) error {
 	if !t.disk.sync {
 		return nil
 	}
-	f, err := t.disk.root.OpenFile(name, os.O_RDWR, 0)
+	f, err := t.disk.root.OpenFile(name, os.O_RDWR|unblocked, 0)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,5 @@
+//go:build !linux
+
+package layout
+
+const largeFile = 0
