@@ -48,7 +48,7 @@ func (u *uploads) start(repo string, algorithm digest.Algorithm) (*upload, error
 	expired := u.expire()
 	if u.max > 0 && len(u.byID) >= u.max {
 		oldest := u.idle.Front().Value.(*upload)
-		wait := max(oldest.used.Add(u.expiry).Sub(time.Now()), 0)
+		wait := max(time.Until(oldest.used.Add(u.expiry)), 0)
 		u.mu.Unlock()
 		discard(expired)
 		return nil, tooManyUploads(u.max, wait)

@@ -95,9 +95,9 @@ func FuzzWays(f *testing.F) {
 		if method == "" {
 			return // It is GET in a request of net/http, and no method on the wire.
 		}
-		a, session := newWorld(t, with.Clone(), c)
+		a, _ := newWorld(t, with.Clone(), c)
 		b, _ := newWorld(t, without.Clone(), c)
-		session = a.do("POST", "/v2/secret/app/blobs/uploads/", basic(c.owner), "").Header().Get("Docker-Upload-Uuid")
+		session := a.do("POST", "/v2/secret/app/blobs/uploads/", basic(c.owner), "").Header().Get("Docker-Upload-Uuid")
 		replace := strings.NewReplacer("$BASIC", pair, "$TOKEN", token, "$BLOB", string(digest.FromString(secretBlob)),
 			"$MANIFEST", string(digest.FromString(secretManifest)), "$SESSION", session).Replace
 		h := header{}
