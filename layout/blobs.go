@@ -223,6 +223,9 @@ func (l *imageLayout) mountBlob(ctx context.Context, repo string, d digest.Diges
 func (l *imageLayout) linkBlob(ctx context.Context, d digest.Digest, from *imageLayout) error {
 	oldname, newname := from.path(blobPath(d)), l.path(blobPath(d))
 	return l.addBlob(ctx, d, func() error {
+		if info, err := l.disk.root.Lstat(oldname); err == nil && !info.Mode().IsRegular() {
+			return l.copyBlob(ctx, d, from) // A link to a symbolic link may lead elsewhere.
+		}
 		err := l.disk.root.Link(oldname, newname)
 		if errors.Is(err, fs.ErrNotExist) {
 			if err := l.disk.mkdirAll(path.Dir(newname)); err != nil {

@@ -46,7 +46,10 @@ func (s *Store) image(repo, dir, tag string) (*imageLayout, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(x.entries) != 1 || x.entries[0].digest == "" || x.entries[0].tag != tag {
+	if len(x.entries) != 1 || x.entries[0].digest == "" || x.entries[0].tag != tag || x.given && isMarked(x.file) {
+		s.mu.Lock()
+		delete(s.images, dir) // An index may be large.
+		s.mu.Unlock()
 		return nil, nil
 	}
 	return l, nil
@@ -182,6 +185,10 @@ func (s *Store) tags(ctx context.Context, repo, after string, yield func(string,
 		l.tags(ctx, repo, after, yield)
 		return
 	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		yield("", err)
+		return
+	}
 	images, imagesErr := s.imagesOf(repo)
 	for _, l := range images {
 		more := true
@@ -204,6 +211,9 @@ func (s *Store) eachDescriptor(repo string, yield func(ocispec.Descriptor, error
 	l, err := s.layout(repo)
 	if err == nil {
 		return list(l, yield)
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
 	}
 	images, err := s.imagesOf(repo)
 	var all []ocispec.Descriptor

@@ -42,6 +42,9 @@ type index struct {
 
 	// merged is set if the index has entries that its file has lost. See merge.
 	merged bool
+
+	// given is set if the tag of the only entry is not in the file.
+	given bool
 }
 
 // A repository holds the entries of an index that name one repository. Like the

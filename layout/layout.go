@@ -262,5 +262,6 @@ func (l *imageLayout) parse(text []byte) (*index, error) {
 	ref.tag = l.onlyTag
 	d := newDraft(x)
 	d.replace(e, e.renamed(ref, l.refName(ref, e.digest)))
+	d.given = true
 	return d.index, nil
 }

@@ -75,7 +75,12 @@ func (f *manifestFile) unpublish() {
 	l.mu.RLock()
 	_, pushed := l.pushed[f.digest]
 	l.mu.RUnlock()
-	if x := l.cur.Load(); !pushed && (x == nil || !x.names(f.digest)) {
+	// The write may have failed after it replaced index.json.
+	x, err := l.current()
+	if errors.Is(err, errNoLayout) {
+		x, err = l.leftover()
+	}
+	if err == nil && !pushed && !x.names(f.digest) {
 		l.disk.remove(f.name)
 	}
 }

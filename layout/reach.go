@@ -324,7 +324,7 @@ func (r *reach) delete(d ocispec.Descriptor) {
 	_, nested := r.nested[d.Digest]
 	delete(r.walked, idOf(d))
 	switch {
-	case nested, f != nil && len(f.children) > 0, f == nil && r.whole:
+	case nested, f != nil && len(f.children) > 0, f == nil && (r.whole || manifest.Index(d.MediaType) || d.MediaType == ""):
 		// Other indexes may name the same manifests.
 		r.reset()
 	case f == nil:

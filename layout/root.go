@@ -33,7 +33,6 @@ type directory struct {
 	mu   sync.RWMutex
 	root *os.Root
 	info fs.FileInfo
-	old  []*os.Root // for calls that still use them
 }
 
 // openDirectory opens a directory.
@@ -84,11 +83,12 @@ func (d *directory) again() *os.Root {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.old = append(d.old, next.root)
-	if d.root == root {
-		d.old[len(d.old)-1] = root
-		d.root, d.info = next.root, next.info
+	if d.root != root {
+		next.root.Close()
+		return d.root
 	}
+	// Calls may still use the one before. Its finalizer closes it.
+	d.root, d.info = next.root, next.info
 	return d.root
 }
 
@@ -96,9 +96,6 @@ func (d *directory) again() *os.Root {
 func (d *directory) Close() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for _, root := range d.old {
-		root.Close()
-	}
 	return d.root.Close()
 }
 

@@ -150,7 +150,9 @@ func (l *imageLayout) lock(ctx context.Context) (unlock func(), err error) {
 	return func() {
 		clean()
 		release()
-		clean() // The lock may have been a file in the directory.
+		if !locked {
+			clean() // The lock was a file in the directory.
+		}
 	}, nil
 }
 
@@ -200,8 +202,15 @@ func (l *imageLayout) applyAlone(w *write) error {
 	if err == nil {
 		err = w.err
 	}
-	if err != nil && w.undo != nil {
-		w.undo() // The next write may need the space.
+	if err != nil {
+		if w.undo != nil {
+			w.undo() // The next write may need the space.
+		}
+		return err
+	}
+	if after := w.after; after != nil {
+		w.after = nil // Before the next write, whose index this one does not know.
+		err = after()
 	}
 	return err
 }

@@ -1,0 +1,219 @@
+package layout
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ocireg/registry"
+)
+
+// failing is a disk on which some operations fail.
+type failing struct {
+	files
+	open, rename func(name string) error // nil if they work
+}
+
+func (f failing) Open(name string) (*os.File, error) {
+	if f.open != nil {
+		if err := f.open(name); err != nil {
+			return nil, err
+		}
+	}
+	return f.files.Open(name)
+}
+
+func (f failing) Rename(oldname, newname string) error {
+	if f.rename != nil {
+		if err := f.rename(newname); err != nil {
+			return err
+		}
+	}
+	return f.files.Rename(oldname, newname)
+}
+
+// If a batch fails and its writes are made alone, a delete must not remove the
+// file of a manifest that a later write of the batch has put.
+func TestDeleteBeforePutOfABatch(t *testing.T) {
+	t.Parallel()
+	s, dir := openTree(t)
+	put(t, s, 1, "v1")
+	put(t, s, 5, "v5")
+	put(t, s, 99) // that together puts
+	info, err := os.Stat(filepath.Join(dir, "app", indexFile))
+	require.NoError(t, err)
+	s.disk.root = noSpace{s.disk.root, info.Size()}
+	errs := together(t, s,
+		func() error { return s.DeleteManifest(t.Context(), "app", numbered(1).Digest) },
+		func() error { return s.PutManifest(t.Context(), "app", numbered(1), []string{"v1"}, nil) },
+		func() error { return s.PutManifest(t.Context(), "app", numbered(2), []string{"v2"}, nil) },
+	)
+	if errs[1] == nil {
+		_, err = s.GetManifest(t.Context(), "app", "v1")
+		require.NoError(t, err)
+	}
+}
+
+// A write that fails after index.json was replaced keeps the manifest that the
+// file names.
+func TestFailureAfterIndexWasReplaced(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := reopened(t, dir, Sync())
+	put(t, s, 0, "v")
+	works := s.disk.root
+	s.disk.root = failing{files: works, open: func(name string) error {
+		if name == "app" {
+			return &fs.PathError{Op: "open", Path: name, Err: syscall.EMFILE}
+		}
+		return nil
+	}}
+	require.ErrorIs(t, s.PutManifest(t.Context(), "app", numbered(1), []string{"v"}, nil), syscall.EMFILE)
+	s.disk.root = works
+	for _, s := range []*Store{s, reopened(t, dir)} {
+		_, err := s.GetManifest(t.Context(), "app", "v")
+		require.NoError(t, err)
+	}
+}
+
+// The oci-layout file of a new layout is the last to be written.
+func TestFailureOfTheMarker(t *testing.T) {
+	t.Parallel()
+	s, dir := openTree(t)
+	works := s.disk.root
+	s.disk.root = failing{files: works, rename: func(name string) error {
+		if strings.HasSuffix(name, markerFile) {
+			return &os.LinkError{Op: "rename", New: name, Err: syscall.ENOSPC}
+		}
+		return nil
+	}}
+	require.ErrorIs(t, s.PutManifest(t.Context(), "app", numbered(0), []string{"v0"}, nil), syscall.ENOSPC)
+	s.disk.root = works
+	put(t, s, 1, "v1")
+	tags := tagsIn(t, reopened(t, dir), "app")
+	require.Contains(t, tags, "v1")
+	for _, tag := range tags {
+		_, err := s.GetManifest(t.Context(), "app", tag)
+		require.NoError(t, err, tag)
+	}
+}
+
+// unstatable fails to look up the files of a directory.
+type unstatable struct {
+	fs.FS
+	dir string
+}
+
+func (f unstatable) Stat(name string) (fs.FileInfo, error) {
+	if strings.HasPrefix(name, f.dir) {
+		return nil, &fs.PathError{Op: "stat", Path: name, Err: syscall.EMFILE}
+	}
+	return fs.Stat(f.FS, name)
+}
+
+// A failure of the disk is no empty list, and no missing repository.
+func TestListsOfFailingDisk(t *testing.T) {
+	t.Parallel()
+	s, dir := openTree(t)
+	put(t, s, 0, "v")
+	s = reopened(t, dir)
+	s.disk.FS = unstatable{s.disk.FS, "app/"}
+	errs := map[string]error{}
+	for _, err := range s.Referrers(t.Context(), "app", numbered(0).Digest, "") {
+		errs["referrers"] = err
+	}
+	for _, err := range s.Tags(t.Context(), "app", "") {
+		errs["tags"] = err
+	}
+	require.ErrorIs(t, errs["referrers"], syscall.EMFILE)
+	require.ErrorIs(t, errs["tags"], syscall.EMFILE)
+}
+
+func repositoriesOf(t *testing.T, s *Store) (all []string) {
+	t.Helper()
+	for repo, err := range s.Repositories(t.Context(), "") {
+		require.NoError(t, err)
+		all = append(all, repo)
+	}
+	return all
+}
+
+// A manifest that was pushed by its digest gives its directory no tag, so it is no
+// image of lifecycle.
+func TestOwnPushesAreNoImages(t *testing.T) {
+	t.Parallel()
+	s, _ := openTree(t)
+	require.NoError(t, s.PutManifest(t.Context(), "ghcr.io/org/app/charts", numbered(0), nil, nil))
+	require.Equal(t, []string{"ghcr.io/org/app/charts"}, repositoriesOf(t, s))
+	w, err := s.CreateBlob(t.Context(), "ghcr.io/org/app", 1)
+	require.NoError(t, err)
+	require.NoError(t, w.Close())
+}
+
+// A list of repositories keeps no index of a layout that is no image of lifecycle.
+func TestListOfRepositoriesKeepsNoIndexes(t *testing.T) {
+	t.Parallel()
+	s, dir := openTree(t)
+	for i := range 3 {
+		require.NoError(t, s.PutManifest(t.Context(), "ghcr.io/org/app", numbered(i), []string{fmt.Sprint("v", i)}, nil))
+	}
+	s = reopened(t, dir)
+	require.Equal(t, []string{"ghcr.io/org/app"}, repositoriesOf(t, s))
+	require.Empty(t, s.images)
+}
+
+// The children of a deleted index are gone, also when the store no longer
+// remembers that it was one.
+func TestChildrenOfForgottenIndex(t *testing.T) {
+	t.Parallel()
+	s, dir := openTree(t)
+	put(t, s, 5000, "keep")
+	image := func(name string) registry.Manifest {
+		c := fmt.Sprintf(`{"schemaVersion":2,"mediaType":%q,"annotations":{"n":%q},"config":{"mediaType":"application/vnd.oci.empty.v1+json",`+
+			`"digest":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","size":2},"layers":[]}`, ocispec.MediaTypeImageManifest, name)
+		return registry.Manifest{MediaType: ocispec.MediaTypeImageManifest, Digest: digest.FromString(c), Content: []byte(c)}
+	}
+	child := image("child")
+	push(t, s, "app", string(child.Content))
+	s = reopened(t, dir) // It remembers no pushed blobs.
+	c := fmt.Sprintf(`{"schemaVersion":2,"mediaType":%q,"manifests":[{"mediaType":%q,"digest":%q,"size":%d}]}`,
+		ocispec.MediaTypeImageIndex, child.MediaType, child.Digest, len(child.Content))
+	index := registry.Manifest{MediaType: ocispec.MediaTypeImageIndex, Digest: digest.FromString(c), Content: []byte(c)}
+	require.NoError(t, s.PutManifest(t.Context(), "app", index, []string{"i"}, nil))
+	_, err := s.GetManifest(t.Context(), "app", string(child.Digest))
+	require.NoError(t, err)
+	for i := range 1100 {
+		put(t, s, i)
+		require.NoError(t, s.DeleteManifest(t.Context(), "app", numbered(i).Digest))
+	}
+	require.NoError(t, s.DeleteManifest(t.Context(), "app", index.Digest))
+	for _, s := range []*Store{s, reopened(t, dir)} {
+		_, err = s.GetManifest(t.Context(), "app", string(child.Digest))
+		require.ErrorIs(t, err, fs.ErrNotExist)
+	}
+}
+
+// A mount of a blob that is a relative link has the content of the link's target.
+func TestMountOfLinkedBlob(t *testing.T) {
+	t.Parallel()
+	s, dir := openTree(t)
+	d := push(t, s, "app", "content")
+	put(t, s, 0, "v0")
+	file := filepath.Join(dir, "app", filepath.FromSlash(blobPath(d)))
+	require.NoError(t, os.Rename(file, filepath.Join(dir, "app", "blobs", "pool")))
+	if err := os.Symlink("../pool", file); err != nil {
+		t.Skip(err)
+	}
+	s = reopened(t, dir)
+	require.NoError(t, s.MountBlob(t.Context(), "team/other", d, "app"))
+	_, err := s.StatBlob(t.Context(), "team/other", d)
+	require.NoError(t, err)
+}
