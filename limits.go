@@ -73,6 +73,9 @@ type limitedWriter struct {
 }
 
 func (w *limitedWriter) take(n int) error {
+	if n == 0 {
+		return nil // The end of a body takes no room, even when mounts took it all.
+	}
 	err := w.store.take(int64(n))
 	if err == nil {
 		w.taken += int64(n)

@@ -98,6 +98,19 @@ func TestStorageLimit(t *testing.T) {
 	})
 }
 
+// An upload whose bytes were accepted can be closed, even if a mount took the rest
+// of the room meanwhile.
+func TestStorageLimitAtTheEndOfAnUpload(t *testing.T) {
+	overStores(t, func(t *registryTest) {
+		h := t.over(registry.WithLimits(0, 150))
+		mounted := h.pushBlob("base", strings.Repeat("m", 70))
+		location := h.start("app")
+		h.want(202, h.chunk(location, 0, strings.Repeat("u", 70)))
+		h.want(201, h.call("POST", "/v2/app/blobs/uploads/?mount="+string(mounted)+"&from=base", ""))
+		h.want(201, h.finish(location, sum(strings.Repeat("u", 70)), ""))
+	})
+}
+
 // A blob that was pushed twice is there already.
 func TestStorageLimitOfTheSameBlob(t *testing.T) {
 	overStores(t, func(t *registryTest) {

@@ -3,6 +3,7 @@ package registry
 import (
 	"net/http"
 	"strings"
+	"time"
 )
 
 // refuseCrossOrigin is the middleware of a registry without [CrossOrigin]. A
@@ -13,6 +14,10 @@ func refuseCrossOrigin(next Handler) Handler {
 		for _, origin := range r.Header["Origin"] {
 			_, host, ok := strings.Cut(origin, "://")
 			if !ok || !strings.EqualFold(host, r.Host) {
+				if r.ContentLength != 0 {
+					// Otherwise net/http waits for the body before it responds.
+					http.NewResponseController(w).SetReadDeadline(time.Now())
+				}
 				return Errorf(CodeDenied, "a page of %.200q may not use the registry at %.200q", origin, r.Host)
 			}
 		}

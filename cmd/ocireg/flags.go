@@ -186,7 +186,7 @@ func parse(args []string, help io.Writer) (*settings, error) {
 			s.options = append(s.options, c.option)
 		}
 	}
-	if limits.sessions+limits.bytes > 0 {
+	if limits.sessions > 0 || limits.bytes > 0 {
 		s.options = append(s.options, registry.WithLimits(int(min(limits.sessions, math.MaxInt)), limits.bytes))
 	}
 	s.options = append(s.options, registry.WithFaults(faults.Inject))

@@ -51,6 +51,10 @@ func (s *settings) checkHost(next registry.Handler) registry.Handler {
 	}
 }
 
+// hostsOfContainers are the names by which containers of Docker and Podman reach
+// the loopback addresses of their host. No public name ends in .internal.
+var hostsOfContainers = []string{"host.docker.internal", "host.containers.internal"}
+
 // knows reports whether the host is one of this registry on loopback: an address,
 // which a page cannot choose, a name of this machine, or one in the settings.
 func (s *settings) knows(hostport string) bool {
@@ -60,7 +64,8 @@ func (s *settings) knows(hostport string) bool {
 	}
 	host = strings.ToLower(strings.TrimSuffix(strings.Trim(host, "[]"), "."))
 	configured, _, _ := net.SplitHostPort(s.addr)
-	return host == "" || net.ParseIP(host) != nil || names.Loopback(host) || strings.EqualFold(host, configured) || slices.Contains(s.hosts, host)
+	return host == "" || net.ParseIP(host) != nil || names.Loopback(host) || slices.Contains(hostsOfContainers, host) ||
+		strings.EqualFold(host, configured) || slices.Contains(s.hosts, host)
 }
 
 // addHost adds a name of the registry.
@@ -68,7 +73,7 @@ func (s *settings) addHost(v string) error {
 	if v == "" || strings.ContainsAny(v, ":/ ") {
 		return errors.New("want a host without a scheme and a port, such as registry.test")
 	}
-	s.hosts = append(s.hosts, strings.ToLower(v))
+	s.hosts = append(s.hosts, strings.ToLower(strings.TrimSuffix(v, ".")))
 	return nil
 }
 
@@ -91,7 +96,7 @@ func limitStalls(d time.Duration) registry.Middleware {
 				}
 				c.SetWriteDeadline(time.Now().Add(d))
 			}()
-			return next(&limitedWriter{w, c, d}, r)
+			return next(&limitedWriter{w, c, d, body}, r)
 		}
 	}
 }
@@ -110,9 +115,12 @@ func (b *limitedBody) Read(p []byte) (int, error) {
 	}
 	b.conn.SetReadDeadline(time.Now().Add(b.d))
 	n, err := b.ReadCloser.Read(p)
-	// After the body, net/http reads on to learn whether the client goes away.
-	b.conn.SetReadDeadline(time.Time{})
 	b.ended = err != nil
+	if err == nil || err == io.EOF {
+		// After the body, net/http reads on to learn whether the client goes away.
+		// After an error it would wait for the rest of the body.
+		b.conn.SetReadDeadline(time.Time{})
+	}
 	return n, err
 }
 
@@ -124,11 +132,21 @@ type limitedWriter struct {
 	http.ResponseWriter
 	conn *http.ResponseController
 	d    time.Duration
+	body *limitedBody
+}
+
+// limit begins the time of a piece. Net/http may read the rest of a short body
+// before it sends the header.
+func (w *limitedWriter) limit() {
+	if !w.body.ended {
+		w.conn.SetReadDeadline(time.Now().Add(w.d))
+	}
+	w.conn.SetWriteDeadline(time.Now().Add(w.d))
 }
 
 func (w *limitedWriter) Write(p []byte) (n int, err error) {
 	for {
-		w.conn.SetWriteDeadline(time.Now().Add(w.d))
+		w.limit()
 		m, err := w.ResponseWriter.Write(p[:min(len(p), pieceSize)])
 		n += m
 		if p = p[m:]; err != nil || len(p) == 0 {
@@ -145,7 +163,7 @@ func (w *limitedWriter) ReadFrom(src io.Reader) (n int64, err error) {
 		return io.Copy(struct{ io.Writer }{w}, src)
 	}
 	for limited.N > 0 {
-		w.conn.SetWriteDeadline(time.Now().Add(w.d))
+		w.limit()
 		piece := &io.LimitedReader{R: limited.R, N: min(limited.N, pieceSize)}
 		m, err := io.Copy(w.ResponseWriter, piece)
 		n += m

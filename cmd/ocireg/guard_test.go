@@ -44,6 +44,8 @@ func TestWebPages(t *testing.T) {
 		{i, "[::1]:5000", "", 202},
 		{i, "127.0.0.2", "", 202},
 		{i, "192.0.2.1:5000", "", 202},
+		{i, "host.docker.internal:5000", "", 202},
+		{i, "host.containers.internal", "", 202},
 		{i, "evil.example", "", 403},
 		{i, "evil.example:5000", "http://evil.example:5000", 403},
 		{i, "localhost.evil.example", "", 403},
@@ -116,6 +118,22 @@ func TestStalledClients(t *testing.T) {
 			require.Equal(t, 400, resp.StatusCode)
 			require.Equal(t, time.Minute, time.Since(begun))
 			require.Equal(t, int64(5), reg.Requests().First().BytesIn)
+		},
+		"a short body that stops": func(t *testing.T, store registry.Store) {
+			conn, _ := serve(t, store)
+			send(t, conn, "PUT /v2/app/manifests/v1 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n{")
+			begun := time.Now()
+			_, err := io.Copy(io.Discard, conn)
+			require.NoError(t, err)
+			require.Less(t, time.Since(begun), 3*time.Minute)
+		},
+		"a body that nobody reads": func(t *testing.T, store registry.Store) {
+			conn, _ := serve(t, store)
+			send(t, conn, post+blob+strings.Replace(get, "\r\n\r\n", "\r\nContent-Length: 1\r\n\r\n", 1))
+			begun := time.Now()
+			_, err := io.Copy(io.Discard, conn)
+			require.NoError(t, err)
+			require.Less(t, time.Since(begun), 3*time.Minute)
 		},
 		"a header that stops": func(t *testing.T, store registry.Store) {
 			conn, _ := serve(t, store)

@@ -47,8 +47,10 @@ func (s *settings) makeCertificates() (_ *certificates, err error) {
 		return nil, fmt.Errorf("making certificates: %w", err)
 	}
 	hosts := []string{"localhost", "127.0.0.1", "::1"}
-	if host != "" && !slices.Contains(hosts, host) {
-		hosts = append(hosts, host)
+	for _, host := range append([]string{host}, s.hosts...) {
+		if host != "" && !slices.Contains(hosts, host) {
+			hosts = append(hosts, host)
+		}
 	}
 	server, err := authority.Issue(ca.Server("ocireg", hosts...))
 	if err != nil {

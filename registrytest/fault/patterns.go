@@ -65,10 +65,13 @@ func checkMethod(pattern string) error {
 // them. A digest may be of any.
 var otherAlgorithms = []string{"sha1", "sha224", "blake2b", "blake2s"}
 
+// unregistered are algorithms that look like misspelt ones of the image-spec.
+var unregistered = []string{"sha2-256", "sha2-512", "sha3-256", "sha3-384", "sha3-512", "shake256", "sha256d"}
+
 func checkDigest(pattern string) error {
 	algorithm, encoded, colon := strings.Cut(pattern, ":")
 	wild := strings.ContainsAny(pattern, "*?")
-	if colon && !strings.ContainsAny(algorithm, "*?") {
+	if colon && !strings.ContainsAny(algorithm, "*?") && !slices.Contains(unregistered, algorithm) {
 		known := names.Algorithms()
 		nearest := hint.Nearest(algorithm, append(names.Algorithms(), otherAlgorithms...)...)
 		switch {

@@ -255,6 +255,7 @@ func TestSense(t *testing.T) {
 		{"any digest=sha256:" + hex + "0 close", "invalid checksum digest length", "any digest=sha256:" + hex + " close"},
 		{"any digest=sha265:" + hex + " close", `no algorithm of digests is called "sha265"; did you mean "sha256"?`, "any digest=md5:" + hex + " close"},
 		{"any digest=sha-256:* close", `did you mean "sha256"?`, "any digest=sha224:* close"},
+		{"any digest=sha3_256:* close", `did you mean "sha256"?`, "any digest=sha3-256:* close"},
 		{"any digest=SHA256:* close", `did you mean "sha256"?`, "any digest=sha*:* close"},
 		{"any digest=blake3:ab close", "blake3 has 64 characters, not 2", "any digest=blake3:" + hex + " close"},
 		{"any digest=sha256:xy* close", `no digest has the character 'x'`, "any digest=other:xy* close"},
