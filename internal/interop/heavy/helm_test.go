@@ -60,7 +60,7 @@ func helmLogin(reg *registrytest.Server, client *helm.Client, as auth.Credential
 // newest first, and resolves only the tag.
 func TestHelm(t *testing.T) {
 	t.Parallel()
-	everywhere(t, func(t *testing.T, reg *registrytest.Server, as auth.Credentials) {
+	everywhere(t, 2, func(t *testing.T, reg *registrytest.Server, as auth.Credentials) {
 		client := helmClient(t, reg)
 		if as.Username != "" {
 			require.NoError(t, helmLogin(reg, client, as))

@@ -36,14 +36,17 @@ import (
 func TestNotation(t *testing.T) {
 	t.Parallel()
 	key, cert := signingCert(t)
-	for name, opts := range map[string][]registrytest.Option{
-		"referrers API":        nil,
-		"referrers tag schema": {registry.Without(registry.ListReferrers)},
-		"referrers over pages": {registry.WithPageSize(1)},
+	for name, c := range map[string]struct {
+		pageSize int
+		opts     []registrytest.Option
+	}{
+		"referrers API":        {pageSize: 2},
+		"referrers tag schema": {2, []registrytest.Option{registry.Without(registry.ListReferrers)}},
+		"referrers over pages": {pageSize: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			everywhere(t, func(t *testing.T, reg *registrytest.Server, as auth.Credentials) {
+			everywhere(t, c.pageSize, func(t *testing.T, reg *registrytest.Server, as auth.Credentials) {
 				image := reg.Push(t, "team/app:v1", content.Image())
 				repo := notationRepository(t, reg, as)
 				// The command resolves tags itself: verification needs a
@@ -96,7 +99,7 @@ func TestNotation(t *testing.T) {
 
 				_, stranger := signingCert(t)
 				require.ErrorAs(t, verify(stranger, byDigest), new(notation.VerificationFailedError))
-			}, opts...)
+			}, c.opts...)
 		})
 	}
 }

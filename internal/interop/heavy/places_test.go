@@ -11,8 +11,8 @@ import (
 )
 
 // everywhere runs a test on every store, over HTTP and HTTPS, and behind every
-// way to log in. Nothing comes in pages of more than two.
-func everywhere(t *testing.T, test func(t *testing.T, reg *registrytest.Server, as auth.Credentials), opts ...registrytest.Option) {
+// way to log in. A page of a list has at most pageSize entries.
+func everywhere(t *testing.T, pageSize int, test func(t *testing.T, reg *registrytest.Server, as auth.Credentials), opts ...registrytest.Option) {
 	ways := map[string]struct {
 		auth func(...string) *auth.Auth
 		tls  bool
@@ -28,7 +28,7 @@ func everywhere(t *testing.T, test func(t *testing.T, reg *registrytest.Server, 
 		for store, open := range matrix.Stores() {
 			t.Run(name+"/"+store, func(t *testing.T) {
 				t.Parallel()
-				all := append([]registrytest.Option{registrytest.WithStore(open(t)), registry.WithPageSize(2)}, opts...)
+				all := append([]registrytest.Option{registrytest.WithStore(open(t)), registry.WithPageSize(pageSize)}, opts...)
 				if way.tls {
 					all = append(all, registrytest.WithTLS())
 				}
