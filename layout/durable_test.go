@@ -20,17 +20,14 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// noSpace is a file system on which index.json can have a limited size.
-type noSpace struct {
-	files
-	limit int64
-}
-
-func (n noSpace) Rename(oldname, newname string) error {
-	if info, err := n.Stat(oldname); err == nil && info.Size() > n.limit && strings.HasSuffix(newname, indexFile) {
-		return &os.LinkError{Op: "rename", Old: oldname, New: newname, Err: syscall.ENOSPC}
-	}
-	return n.files.Rename(oldname, newname)
+// noSpace returns a disk on which index.json can have a limited size.
+func noSpace(works files, limit int64) files {
+	return failing{files: works, rename: func(oldname, newname string) error {
+		if info, err := works.Stat(oldname); err == nil && info.Size() > limit && strings.HasSuffix(newname, indexFile) {
+			return syscall.ENOSPC
+		}
+		return nil
+	}}
 }
 
 // TestWritesOfABatchFailAlone makes a delete and a put in one batch on a full
@@ -42,7 +39,7 @@ func TestWritesOfABatchFailAlone(t *testing.T) {
 	put(t, s, 1, "v1")
 	info, err := os.Stat(filepath.Join(dir, "app", indexFile))
 	require.NoError(t, err)
-	s.disk.root = noSpace{s.disk.root, info.Size()}
+	s.disk.root = noSpace(s.disk.root, info.Size())
 	ctx := t.Context()
 	putIt := func(i int) func() error {
 		return func() error { return s.PutManifest(ctx, "app", numbered(i), []string{fmt.Sprintf("tag-%d", i)}, nil) }
@@ -163,7 +160,7 @@ func TestFailedWritesLeaveNoTrace(t *testing.T) {
 		require.ErrorIs(t, s.PutManifest(ctx, repo, numbered(0), nil, func(string, digest.Digest) error { return refused }), refused)
 		require.ErrorIs(t, s.DeleteManifest(ctx, repo, none), fs.ErrNotExist)
 	}
-	s.disk.root = noSpace{s.disk.root, 0}
+	s.disk.root = noSpace(s.disk.root, 0)
 	require.ErrorIs(t, s.PutManifest(ctx, "new", numbered(0), nil, nil), syscall.ENOSPC)
 	require.Len(t, s.layouts, 1)
 	entries, err := os.ReadDir(dir)
@@ -245,7 +242,7 @@ func TestDirectoryIsMadeAgain(t *testing.T) {
 			d := push(t, s, "app", "content")
 			put(t, s, i, "v1")
 			if err := os.RemoveAll(dir); err != nil {
-				t.Skip(err) // Windows does not remove what is open.
+				t.Skip(err) // Windows does not remove an open directory.
 			}
 			_, err := s.StatBlob(t.Context(), "app", d)
 			require.ErrorIs(t, err, fs.ErrNotExist, name)

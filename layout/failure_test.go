@@ -19,13 +19,14 @@ import (
 // failing is a disk on which some operations fail.
 type failing struct {
 	files
-	open, rename func(name string) error // nil if they work
+	open   func(name string) error             // nil if Open works
+	rename func(oldname, newname string) error // nil if Rename works
 }
 
 func (f failing) Open(name string) (*os.File, error) {
 	if f.open != nil {
 		if err := f.open(name); err != nil {
-			return nil, err
+			return nil, &fs.PathError{Op: "open", Path: name, Err: err}
 		}
 	}
 	return f.files.Open(name)
@@ -33,8 +34,8 @@ func (f failing) Open(name string) (*os.File, error) {
 
 func (f failing) Rename(oldname, newname string) error {
 	if f.rename != nil {
-		if err := f.rename(newname); err != nil {
-			return err
+		if err := f.rename(oldname, newname); err != nil {
+			return &os.LinkError{Op: "rename", Old: oldname, New: newname, Err: err}
 		}
 	}
 	return f.files.Rename(oldname, newname)
@@ -50,7 +51,7 @@ func TestDeleteBeforePutOfABatch(t *testing.T) {
 	put(t, s, 99) // that together puts
 	info, err := os.Stat(filepath.Join(dir, "app", indexFile))
 	require.NoError(t, err)
-	s.disk.root = noSpace{s.disk.root, info.Size()}
+	s.disk.root = noSpace(s.disk.root, info.Size())
 	errs := together(t, s,
 		func() error { return s.DeleteManifest(t.Context(), "app", numbered(1).Digest) },
 		func() error { return s.PutManifest(t.Context(), "app", numbered(1), []string{"v1"}, nil) },
@@ -72,7 +73,7 @@ func TestFailureAfterIndexWasReplaced(t *testing.T) {
 	works := s.disk.root
 	s.disk.root = failing{files: works, open: func(name string) error {
 		if name == "app" {
-			return &fs.PathError{Op: "open", Path: name, Err: syscall.EMFILE}
+			return syscall.EMFILE
 		}
 		return nil
 	}}
@@ -89,9 +90,9 @@ func TestFailureOfTheMarker(t *testing.T) {
 	t.Parallel()
 	s, dir := openTree(t)
 	works := s.disk.root
-	s.disk.root = failing{files: works, rename: func(name string) error {
-		if strings.HasSuffix(name, markerFile) {
-			return &os.LinkError{Op: "rename", New: name, Err: syscall.ENOSPC}
+	s.disk.root = failing{files: works, rename: func(_, newname string) error {
+		if strings.HasSuffix(newname, markerFile) {
+			return syscall.ENOSPC
 		}
 		return nil
 	}}

@@ -61,7 +61,7 @@ func fileOf(t *testing.T, s snippet, n int, types map[string]bool) (source strin
 		t.Fatal(err)
 	}
 
-	// All snippets are in one package, so what they declare gets a number.
+	// All snippets are in one package, so their declarations get numbers.
 	suffix := fmt.Sprintf("_%d", n)
 	renamed := make(map[string]bool)
 	for _, d := range f.Decls {

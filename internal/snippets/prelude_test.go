@@ -7,24 +7,31 @@ import (
 	"testing"
 )
 
-// readerPull returns the function pull of package registrytest's tests, which
-// many snippets call.
-func readerPull(t *testing.T) string {
+// clients are the functions of package registrytest's tests that many snippets
+// call, by their files.
+var clients = map[string]string{"doc_test.go": "pull", "synctest_test.go": "getPatiently"}
+
+// clientCode returns the source of the clients.
+func clientCode(t *testing.T) (code string) {
 	t.Helper()
-	source, err := os.ReadFile(filepath.Join(root(t), "registrytest", "doc_test.go"))
-	if err != nil {
-		t.Fatal(err)
+	for file, name := range clients {
+		source, err := os.ReadFile(filepath.Join(root(t), "registrytest", file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		begin := "\nfunc " + name + "("
+		_, rest, ok := strings.Cut(string(source), begin)
+		body, _, ok2 := strings.Cut(rest, "\n}\n")
+		if !ok || !ok2 {
+			t.Fatalf("registrytest/%s has no function %s", file, name)
+		}
+		code += begin + body + "\n}\n"
 	}
-	_, rest, ok := strings.Cut(string(source), "\nfunc pull(")
-	body, _, ok2 := strings.Cut(rest, "\n}\n")
-	if !ok || !ok2 {
-		t.Fatal("registrytest/doc_test.go has no function pull")
-	}
-	return "\nfunc pull(" + body + "\n}\n"
+	return code
 }
 
 // These files surround the snippets: the variables that snippets use without
-// declaring them, and the code of a reader that they call.
+// declaring them, and the other packages that they import.
 var prelude = map[string]string{
 	"prelude_test.go": `package snippets
 
@@ -72,22 +79,6 @@ var (
 )
 
 func push() {}
-
-// getPatiently repeats a request as the registry asks it to.
-func getPatiently(c *http.Client, url string) (*http.Response, error) {
-	for {
-		resp, err := c.Get(url)
-		if err != nil || resp.StatusCode != http.StatusServiceUnavailable {
-			return resp, err
-		}
-		resp.Body.Close()
-		seconds, err := strconv.Atoi(resp.Header.Get("Retry-After"))
-		if err != nil {
-			return nil, err
-		}
-		time.Sleep(time.Duration(seconds) * time.Second)
-	}
-}
 `,
 	"mystore/mystore.go": `package mystore
 

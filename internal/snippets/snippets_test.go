@@ -34,7 +34,7 @@ func TestGo(t *testing.T) {
 	write("go.sum", string(sums))
 	for name, source := range prelude {
 		if name == "prelude_test.go" {
-			source += readerPull(t)
+			source += clientCode(t)
 		}
 		write(name, source)
 	}
