@@ -18,8 +18,8 @@ import (
 )
 
 // FuzzConditions sends conditions to all endpoints that have them. The lines of a
-// field are one list (RFC 9110, section 5.2), HEAD is like GET, and DELETE
-// refuses what PUT refuses (section 13.1).
+// field are one list (RFC 9110, section 5.2), HEAD is like GET, and DELETE takes
+// the conditions that PUT takes (section 13.1).
 func FuzzConditions(f *testing.F) {
 	for _, s := range []string{"*", "$IMAGE", "W/$IMAGE", "\"x\"\n$IMAGE", "\"x\", $IMAGE", "$IMAGE\n\"x\"", "", "\n", ",", "\"x", "x\n*", "\"x,\"\n$IMAGE"} {
 		f.Add(s, true)

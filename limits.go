@@ -33,7 +33,8 @@ type limitedStore struct {
 	limit int64
 	used  atomic.Int64
 
-	// changes is held from the look at what is there to the change of it.
+	// changes is held while a method looks whether content is there and then
+	// changes it, so that each byte is counted once.
 	changes sync.Mutex
 }
 

@@ -61,7 +61,8 @@ func TestStorageLimit(t *testing.T) {
 			return h.call("PUT", "/v2/app/manifests/"+tag, text, "Content-Type", "text/plain")
 		}
 
-		// What is announced is refused before it is read; the rest when it is.
+		// An announced length is refused before the body is read, a body without
+		// one while it is read.
 		full(post("app", text(1001, "a")))
 		location := h.start("app")
 		h.want(202, h.chunk(location, 0, text(600, "b")))

@@ -105,7 +105,7 @@ const maxWarning = 4096
 
 // A config holds the values of the options.
 type config struct {
-	settings        map[string]string // what an option sets -> its text
+	settings        map[string]string // by the value that it sets, the call of an option
 	without         featureSet
 	prefix          string
 	manifestLimit   int64

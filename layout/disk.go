@@ -35,7 +35,7 @@ type disk struct {
 	fs.FS
 	root files // nil if the store is read-only
 
-	// dir is the path of the directory, and info what is there. ByPath says
+	// dir is the path of the directory, and info identifies it. ByPath says
 	// whether files are looked up by their paths, until the store is closed: see
 	// unchanged.
 	dir    string

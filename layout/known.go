@@ -42,8 +42,8 @@ func (d *disk) statTemp(name string) (fs.FileInfo, error) {
 }
 
 // readDir lists a directory. A root would look at each entry, in one system call
-// for each; listed by its path, it tells their types itself. What the entries lead
-// to is looked up through the root.
+// for each; listed by its path, it tells their types itself. The store looks up the
+// files themselves through the root.
 func (d *disk) readDir(name string) ([]fs.DirEntry, error) {
 	if d.byPath.Load() {
 		if now, err := os.Stat(d.dir); err == nil && os.SameFile(d.info, now) {

@@ -19,7 +19,7 @@ import (
 const diskSize = "size=1m"
 
 // diskFaults fills a small file system and makes it read-only while a client
-// uses it. What was acknowledged stays, deletions work on the full disk, and
+// uses it. Acknowledged content stays, deletions work on the full disk, and
 // writes work again once there is space.
 func diskFaults(ctx context.Context, c *campaign) error {
 	kinds := []fullDisk{{setting: setting{name: "layout", layout: true}}, {setting: setting{name: "tree"}}}
@@ -156,8 +156,8 @@ func (f *fullDisk) fill(c *client, why string) {
 	f.findings = append(f.findings, "the disk never has "+why)
 }
 
-// check compares what was acknowledged with the disk, as another process sees
-// it.
+// check compares the acknowledged content with the disk, as another process
+// sees it.
 func (f *fullDisk) check(c *client, dir string) {
 	f.findings = append(f.findings, checkDisk(dir)...)
 	s, err := layout.Open(dir, layout.Repository(repositories[0]), layout.ReadOnly())

@@ -27,7 +27,7 @@ type attack struct {
 	run  func(conn *net.TCPConn, rng *rand.Rand, v victim)
 }
 
-// A victim is what the attacks know of the server.
+// A victim is a server under attack: its address and the path of a blob.
 type victim struct{ host, blob string }
 
 var attacks = []attack{

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// A census counts what may leak.
+// A census counts the goroutines and descriptors of the process.
 type census struct{ goroutines, descriptors int }
 
 func takeCensus() census {
@@ -15,8 +15,8 @@ func takeCensus() census {
 	return census{runtime.NumGoroutine(), len(entries)}
 }
 
-// leaks returns what there is more of than before. It waits a while for what is
-// about to end.
+// leaks reports goroutines and descriptors beyond those of before. It waits a
+// while for those that are about to end.
 func (before census) leaks() (findings []string) {
 	var now census
 	for range 100 {

@@ -23,7 +23,7 @@ type ledger struct {
 	contents  map[digest.Digest]string
 }
 
-// A fate is what is known of a blob or manifest.
+// A fate says whether a blob or manifest has to be in the store.
 type fate uint8
 
 const (
@@ -64,7 +64,7 @@ func (l *ledger) writeTag(key, to string, send func() bool) bool {
 }
 
 // check compares a store with the ledger and returns the differences. It settles
-// what was unsure.
+// the fates that were unsure.
 func (l *ledger) check(s registry.Store) (acknowledged int, findings []string) {
 	ctx := context.Background()
 	verify := func(kind string, fates map[string]fate, get func(repo, name string) (string, error)) {

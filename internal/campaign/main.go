@@ -1,5 +1,5 @@
 // Campaign tries for a while to make registries lose, damage or leak something,
-// and prints a table of what it did and what it found.
+// and prints a table of its trials and findings.
 //
 //	go run ./internal/campaign -minutes 5
 //

@@ -39,7 +39,7 @@ const (
 	longestLife       = 120 * time.Millisecond
 )
 
-// stormResult counts what happened in one setting.
+// A stormResult counts the events in one setting.
 type stormResult struct {
 	kills, reads, acknowledged int
 	findings                   []string

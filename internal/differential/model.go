@@ -18,8 +18,8 @@ import (
 	"github.com/ocireg/registry/internal/manifest"
 )
 
-// A model is a [registry.Store] that does what the documentation of package
-// layout says, in the simplest way: it keeps the content of files in maps, and
+// A model is a [registry.Store] that follows the documentation of package
+// layout in the simplest way: it keeps the content of files in maps, and
 // derives everything else whenever it is asked. It is not for concurrent use.
 type model struct {
 	registry.UnimplementedStore
@@ -57,7 +57,7 @@ func newPool() *pool {
 	return &pool{map[digest.Digest][]byte{}, map[string]*repository{}, map[digest.Digest]bool{}}
 }
 
-// Reopen forgets what a store forgets when it is closed.
+// Reopen forgets the state that a store does not keep on disk.
 func (m *model) Reopen() {
 	for _, p := range m.pools {
 		clear(p.pushed)

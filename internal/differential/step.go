@@ -190,8 +190,8 @@ func send(h http.Handler, method, target, body string, header ...string) (*recor
 	return w, nil
 }
 
-// run carries out a step that sends requests, and returns what is to be
-// compared.
+// run carries out a step that sends requests, and returns their responses as
+// text to compare.
 func (s step) run(h http.Handler) (string, error) {
 	if s.upload == 0 {
 		w, err := send(h, s.method, s.target, s.body, s.header...)

@@ -1,5 +1,5 @@
-// Package elsewhere describes a registry that runs elsewhere to the server that
-// a test uses it by.
+// Package elsewhere describes a registry of another process, such as a staging
+// registry, to the server of a test.
 package elsewhere
 
 import (

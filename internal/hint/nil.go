@@ -1,5 +1,6 @@
-// Package hint finds what a message about a mistake should say: that an argument
-// is nil, which word a misspelt one stands for, in which lines two texts differ.
+// Package hint finds the hints in messages about mistakes: an argument that is
+// nil, the word that a misspelt one stands for, the lines in which two texts
+// differ.
 package hint
 
 import "reflect"

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// What every test compiles does not sort with package slices: each package that
-// does compiles some 10 KB of code again, for each type that it sorts, which takes
+// The packages that every test compiles do not sort with package slices: each
+// package that does compiles some 10 KB of code again, for each type that it sorts, which takes
 // as long as 200 lines of its own. Package sort is compiled once.
 func TestSortingIsCompiledOnce(t *testing.T) {
 	_, all := list(t)

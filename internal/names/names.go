@@ -1,7 +1,7 @@
 // Package names checks the names of repositories and tags (distribution spec,
 // section Pulling manifests) and digests (image-spec, section Digests), matches
-// them with patterns, parses references, recognizes hosts, and names what a store
-// lacks in errors.
+// them with patterns, parses references, recognizes hosts, and words the errors
+// for content that a store lacks.
 package names
 
 import (

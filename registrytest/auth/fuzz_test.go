@@ -37,7 +37,7 @@ func FuzzParseRule(f *testing.F) {
 		require.NoError(t, err)
 		require.Equal(t, rule, again)
 
-		// The rule permits what its words say, and nothing else.
+		// The rule permits the actions in its words, and no others.
 		a := auth.Basic()
 		require.NoError(t, a.Allow(text))
 		r := newReg(t, a)

@@ -179,7 +179,7 @@ func testIsolation(t *testing.T, store registry.Store, reopen func() registry.St
 	check(r, "at the end")
 	check(open(reopen()), "reopened")
 
-	// Deleting what does not belong to mallory deletes nothing.
+	// Mallory cannot delete the content of others.
 	for _, d := range secrets {
 		for _, path := range []string{"/blobs/", "/manifests/"} {
 			require.Equal(t, 404, r.do("DELETE", "/v2/pub/x"+path+d, mallory, "").Code)
