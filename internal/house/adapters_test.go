@@ -1,0 +1,81 @@
+package house
+
+import (
+	"bytes"
+	"go/parser"
+	"go/token"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// An adapter is a module that builds from the checkout. It uses the packages that
+// users see, does not import package testing, and its names fit on a screen.
+func TestAdapters(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join(root(t), "adapters", "*", "go.mod"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("there are no adapters: %v", err)
+	}
+	for _, file := range files {
+		dir := filepath.Dir(file)
+		name := filepath.Base(dir)
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			mod, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, line := range []string{"module " + module + "/adapters/" + name + "\n", "replace " + module + " => ../..\n"} {
+				if !bytes.Contains(mod, []byte(line)) {
+					t.Errorf("adapters/%s/go.mod lacks the line %s", name, line)
+				}
+			}
+			checkAdapter(t, dir)
+			cmd := exec.Command("go", "doc", "-short", ".")
+			cmd.Dir = dir
+			out, err := cmd.CombinedOutput()
+			if err != nil {
+				t.Skipf("go doc in adapters/%s: %v\n%s", name, err, out)
+			}
+			if lines := bytes.Count(out, []byte("\n")); lines > maxDocLines {
+				t.Errorf("go doc -short of adapters/%s has %d lines, more than %d", name, lines, maxDocLines)
+			}
+		})
+	}
+}
+
+// checkAdapter checks the imports of the files in a directory that are not tests,
+// and that the documentation says how to build the module.
+func checkAdapter(t *testing.T, dir string) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	documented := false
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly|parser.ParseComments)
+		if err != nil {
+			t.Fatal(err)
+		}
+		documented = documented || strings.Contains(f.Doc.Text(), "replaces")
+		for _, spec := range f.Imports {
+			path, err := strconv.Unquote(spec.Path.Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if path == "testing" || strings.HasPrefix(path, "testing/") || ours(path) && internal(rel(path)) {
+				t.Errorf("%s imports %s, which users cannot or should not", file, path)
+			}
+		}
+	}
+	if !documented {
+		t.Errorf("the package comment in %s does not say that go.mod replaces the main module", dir)
+	}
+}
