@@ -11,6 +11,7 @@ import (
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/layout"
 	"github.com/ocireg/registry/memstore"
+	"github.com/ocireg/registry/overlay"
 )
 
 // A Config is a kind of store, with the model that it is compared to.
@@ -21,6 +22,7 @@ type Config struct {
 	stores  int  // the number of stores that have the directory open
 	layout  bool // one layout, and not a tree
 	memory  bool // compare with memory, and not with the model
+	overlay bool // instead of opening the store again, put memory above it
 	overlap bool // content that is manifest and blob
 	sparse  bool
 }
@@ -31,6 +33,8 @@ func Configs() []Config {
 	return []Config{
 		{Name: "tree and memory", repos: two, stores: 1, memory: true},
 		{Name: "tree and memory, sparse", repos: two, stores: 1, memory: true, sparse: true},
+		{Name: "overlays and memory", repos: two, stores: 1, memory: true, overlay: true},
+		{Name: "overlays and memory, sparse", repos: two, stores: 1, memory: true, overlay: true, sparse: true},
 		{Name: "tree", repos: two, stores: 1, overlap: true},
 		{Name: "tree, sparse", repos: two, stores: 1, overlap: true, sparse: true},
 		{Name: "tree, two processes", repos: two, stores: 2},
@@ -51,7 +55,7 @@ const sequenceLength = 40
 func (c Config) Run(dir string, seed uint64) error {
 	rng := rand.New(rand.NewPCG(seed, 0))
 	u := newUniverse(rng, c.repos, c.overlap)
-	steps := u.steps(rng, sequenceLength, seed%2 == 0)
+	steps := u.steps(rng, sequenceLength, c.overlay || seed%2 == 0)
 	difference, at, err := c.compare(dir, u, steps, seed)
 	if err != nil || difference == "" {
 		return err
@@ -119,6 +123,7 @@ type runner struct {
 	Config
 	dir      string
 	stores   []*layout.Store
+	above    registry.Store // the highest overlay, or nil
 	model    registry.Store
 	handlers []http.Handler // of the stores
 	want     http.Handler   // of the model
@@ -143,20 +148,24 @@ func (r *runner) begin() error {
 }
 
 func (r *runner) open() error {
-	opts := []registry.Option{}
-	if r.sparse {
-		opts = append(opts, registry.WithSparseManifests())
-	}
-	r.want = registry.New(r.model, opts...)
+	r.want = r.serve(r.model)
 	for range r.Config.stores {
 		s, err := layout.Open(r.dir, layout.Repository(r.repos[0]))
 		if err != nil {
 			return err
 		}
 		r.stores = append(r.stores, s)
-		r.handlers = append(r.handlers, registry.New(s, opts...))
+		r.handlers = append(r.handlers, r.serve(s))
 	}
 	return nil
+}
+
+// serve returns a registry over a store.
+func (r *runner) serve(s registry.Store) http.Handler {
+	if r.sparse {
+		return registry.New(s, registry.WithSparseManifests())
+	}
+	return registry.New(s)
 }
 
 func (r *runner) close() error {
@@ -170,6 +179,14 @@ func (r *runner) close() error {
 }
 
 func (r *runner) reopen() error {
+	if r.overlay {
+		if r.above == nil {
+			r.above = r.stores[0]
+		}
+		r.above = overlay.New(r.above, memstore.New())
+		r.handlers = []http.Handler{r.serve(r.above)}
+		return nil
+	}
 	if err := r.close(); err != nil {
 		return err
 	}

@@ -1,0 +1,139 @@
+package overlay_test
+
+import (
+	"context"
+	"iter"
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/memstore"
+	"github.com/ocireg/registry/overlay"
+	"github.com/ocireg/registry/registrytest/content"
+)
+
+// meanwhile is a store in which something happens once, between a read and its
+// result.
+type meanwhile struct {
+	registry.Store
+	happens func()
+}
+
+func (m *meanwhile) happen() {
+	if f := m.happens; f != nil {
+		m.happens = nil
+		f()
+	}
+}
+
+func (m *meanwhile) GetManifest(ctx context.Context, repo, reference string) (registry.Manifest, error) {
+	defer m.happen()
+	return m.Store.GetManifest(ctx, repo, reference)
+}
+
+func (m *meanwhile) StatBlob(ctx context.Context, repo string, d digest.Digest) (int64, error) {
+	defer m.happen()
+	return m.Store.StatBlob(ctx, repo, d)
+}
+
+func (m *meanwhile) Tags(ctx context.Context, repo, after string) iter.Seq2[string, error] {
+	return ended(m.Store.Tags(ctx, repo, after), m.happen)
+}
+
+func (m *meanwhile) Referrers(ctx context.Context, repo string, subject, after digest.Digest) iter.Seq2[ocispec.Descriptor, error] {
+	return ended(m.Store.Referrers(ctx, repo, subject, after), m.happen)
+}
+
+// ended calls then at the end of a list.
+func ended[T any](list iter.Seq2[T, error], then func()) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		list(yield)
+		then()
+	}
+}
+
+// Content that changes while it is read is there at every moment.
+func TestReadersMissNothing(t *testing.T) {
+	t.Parallel()
+	type situation struct {
+		*overlay.Store
+		lower, upper *meanwhile
+	}
+	put := func(t *testing.T, s situation, ref string, c content.Content) {
+		require.NoError(t, content.Put(t.Context(), s.Store, ref, c))
+	}
+	for name, test := range map[string]func(t *testing.T, s situation){
+		"a tag that gets another manifest": func(t *testing.T, s situation) {
+			s.upper.happens = func() { put(t, s, "app:v1", third()) }
+			m, err := s.GetManifest(t.Context(), "app", "v1")
+			require.NoError(t, err)
+			require.Contains(t, []digest.Digest{first().Digest, third().Digest}, m.Digest)
+		},
+		"a tag whose manifest is deleted after it has got another one": func(t *testing.T, s situation) {
+			s.lower.happens = func() {
+				put(t, s, "app:v1", third())
+				require.NoError(t, s.DeleteManifest(t.Context(), "app", first().Digest))
+			}
+			m, err := s.GetManifest(t.Context(), "app", "v1")
+			require.NoError(t, err)
+			require.Equal(t, third().Digest, m.Digest)
+		},
+		"a manifest that is deleted and pushed again": func(t *testing.T, s situation) {
+			s.lower.happens = func() {
+				require.NoError(t, s.DeleteManifest(t.Context(), "app", first().Digest))
+				put(t, s, "app", first())
+			}
+			_, err := s.GetManifest(t.Context(), "app", string(first().Digest))
+			require.NoError(t, err)
+		},
+		"a blob that is deleted and pushed again": func(t *testing.T, s situation) {
+			b := first().Layers[0]
+			s.upper.happens = func() {
+				put(t, s, "app", content.Image(b)) // The blob is there already.
+				require.NoError(t, s.DeleteBlob(t.Context(), "app", b.Digest))
+				require.NoError(t, content.PutBlob(t.Context(), s.Store, "app", b))
+			}
+			_, err := s.StatBlob(t.Context(), "app", b.Digest)
+			require.NoError(t, err)
+		},
+		"a list of tags, one of which moves": func(t *testing.T, s situation) {
+			s.upper.happens = func() { put(t, s, "app:v1", third()) }
+			require.Equal(t, []string{"old", "v1", "v2"}, collect(t, s.Tags(t.Context(), "app", "")))
+		},
+		"a list of tags, one of which moves before its manifest is deleted": func(t *testing.T, s situation) {
+			s.upper.happens = func() {
+				put(t, s, "app:v1", third())
+				require.NoError(t, s.DeleteManifest(t.Context(), "app", first().Digest))
+			}
+			require.Equal(t, []string{"old", "v1"}, collect(t, s.Tags(t.Context(), "app", "")))
+		},
+		"a list of referrers, one of which is pushed again": func(t *testing.T, s situation) {
+			r := signed(first(), 1)
+			s.upper.happens = func() { put(t, s, "app", r) }
+			require.Equal(t, []digest.Digest{r.Digest}, digests(t, s, first().Digest))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := situation{lower: &meanwhile{Store: memstore.New()}, upper: &meanwhile{Store: memstore.New()}}
+			s.Store = overlay.New(s.lower, s.upper)
+			seed(t, s.lower)
+			test(t, s)
+		})
+	}
+}
+
+// A manifest that is pushed as one of another type has no subject there.
+func TestReferrerIsThatAbove(t *testing.T) {
+	t.Parallel()
+	lower := memstore.New()
+	seed(t, lower)
+	s := overlay.New(lower, memstore.New())
+	r := signed(first(), 1)
+	opaque := registry.Manifest{MediaType: "text/plain", Digest: r.Digest, Content: r.Manifest}
+	require.NoError(t, s.PutManifest(t.Context(), "app", opaque, nil, nil))
+	require.Empty(t, digests(t, s, first().Digest))
+}

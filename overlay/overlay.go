@@ -1,0 +1,282 @@
+// Package overlay shows two stores as one: a lower one, which it only reads, and
+// an upper one, which takes everything that is written.
+//
+//	images, err := layout.Open("testdata/images")
+//	…
+//	reg := registrytest.NewServer(t, registrytest.WithStore(overlay.New(images, memstore.New())))
+//
+// The test pushes to, and deletes from, a registry that begins with the content
+// of the directory. The directory stays as it is.
+package overlay
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"strings"
+	"sync"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/internal/names"
+)
+
+// A Store is a [registry.Store] that has the content of two stores. Where both
+// have a tag or a manifest, that of the upper store counts.
+//
+// Everything that is pushed goes to the upper store. A deletion removes content
+// from the upper store and hides it in the lower one: the Store remembers in
+// memory what is hidden, and a new Store over the same two shows it again. A
+// mount of a blob that only the lower store has copies the blob to the upper
+// store, or has the upper store read it from there if that is a memstore.
+//
+// The lower store may change meanwhile, but for the tags that were pushed to the
+// Store, which it no longer shows. A Store needs no Close. Its caller closes the
+// other two.
+type Store struct {
+	lower, upper registry.Store
+
+	// writing is held by the methods that delete, and for reading by those that
+	// put manifests: the upper store keeps these apart from each other, but
+	// knows nothing of the lower one.
+	writing sync.RWMutex
+
+	// hidden has what the Store does not show of the lower store: by kind and
+	// repository, the names. Names are never removed, so that a reader which
+	// finds no name there may go on to look into the lower store.
+	mu     sync.RWMutex
+	hidden [numKinds]map[string]map[string]struct{}
+}
+
+var _ registry.Store = (*Store)(nil)
+
+// A kind is a kind of content that has names.
+type kind int
+
+const (
+	blobs     kind = iota // by digest
+	manifests             // by digest
+	tags
+	numKinds
+)
+
+// String returns the word for a kind in errors.
+func (k kind) String() string { return [...]string{"blob", "manifest", "tag"}[k] }
+
+// kindOf returns the kind that the reference of a manifest names.
+func kindOf(reference string) kind {
+	if strings.Contains(reference, ":") {
+		return manifests
+	}
+	return tags
+}
+
+// New returns a store that has the content of lower and upper and writes to
+// upper only.
+func New(lower, upper registry.Store) *Store {
+	return &Store{lower: lower, upper: upper}
+}
+
+// SharesBlobs reports whether the repositories of one of the two stores share
+// their blobs.
+func (s *Store) SharesBlobs() bool {
+	for _, store := range []registry.Store{s.lower, s.upper} {
+		if shares, ok := store.(interface{ SharesBlobs() bool }); ok && shares.SharesBlobs() {
+			return true
+		}
+	}
+	return false
+}
+
+// hide hides a name in the lower store.
+func (s *Store) hide(k kind, repo, name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.hidden[k] == nil {
+		s.hidden[k] = make(map[string]map[string]struct{})
+	}
+	if s.hidden[k][repo] == nil {
+		s.hidden[k][repo] = make(map[string]struct{})
+	}
+	s.hidden[k][repo][name] = struct{}{}
+}
+
+// hides reports whether a name is hidden in the lower store.
+func (s *Store) hides(k kind, repo, name string) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	_, hidden := s.hidden[k][repo][name]
+	return hidden
+}
+
+// hidesSome reports whether a name of the kind is hidden in the repository.
+func (s *Store) hidesSome(k kind, repo string) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return len(s.hidden[k][repo]) > 0
+}
+
+func missing(err error) bool { return errors.Is(err, fs.ErrNotExist) }
+
+// above returns the result of reading from the upper store what is hidden in the
+// lower one.
+func above[T any](found T, err error, k kind, repo, name string) (T, error) {
+	if missing(err) {
+		// The upper store may not even have the repository.
+		err = names.Missing(repo, k.String(), name)
+	}
+	return found, err
+}
+
+// readBlob calls read for the upper store and, if that does not have the blob,
+// for the lower one.
+func readBlob[T any](s *Store, repo string, d digest.Digest, read func(registry.Store) (T, error)) (T, error) {
+	// Whether it is hidden comes first: a blob that is deleted and pushed again
+	// meanwhile is in the upper store by the time it is hidden.
+	hidden := s.hides(blobs, repo, string(d))
+	found, err := read(s.upper)
+	if hidden || !missing(err) {
+		return above(found, err, blobs, repo, string(d))
+	}
+	return read(s.lower)
+}
+
+// StatBlob implements [registry.Store].
+func (s *Store) StatBlob(ctx context.Context, repo string, d digest.Digest) (int64, error) {
+	return readBlob(s, repo, d, func(from registry.Store) (int64, error) { return from.StatBlob(ctx, repo, d) })
+}
+
+// OpenBlob implements [registry.Store].
+func (s *Store) OpenBlob(ctx context.Context, repo string, d digest.Digest) (io.ReadSeekCloser, error) {
+	return readBlob(s, repo, d, func(from registry.Store) (io.ReadSeekCloser, error) { return from.OpenBlob(ctx, repo, d) })
+}
+
+// CreateBlob implements [registry.Store].
+func (s *Store) CreateBlob(ctx context.Context, repo string, size int64) (registry.BlobWriter, error) {
+	return s.upper.CreateBlob(ctx, repo, size)
+}
+
+// readManifest calls read for the upper store and, if that does not have the
+// manifest, for the lower one. DigestOf returns the digest of what read returns.
+func readManifest[T any](s *Store, repo, reference string, read func(registry.Store) (T, error), digestOf func(T) digest.Digest) (T, error) {
+	k := kindOf(reference)
+	for {
+		hidden := s.hides(k, repo, reference)
+		found, err := read(s.upper)
+		if hidden || !missing(err) {
+			return above(found, err, k, repo, reference)
+		}
+		below, err := read(s.lower)
+		if err != nil || !s.hides(manifests, repo, string(digestOf(below))) {
+			return below, err
+		}
+		// The manifest was deleted. If its tag moved before that, it is in the
+		// upper store now.
+		if !s.hides(k, repo, reference) {
+			return above(found, fs.ErrNotExist, k, repo, reference)
+		}
+	}
+}
+
+// StatManifest implements [registry.Store].
+func (s *Store) StatManifest(ctx context.Context, repo, reference string) (ocispec.Descriptor, error) {
+	return readManifest(s, repo, reference,
+		func(from registry.Store) (ocispec.Descriptor, error) { return from.StatManifest(ctx, repo, reference) },
+		func(d ocispec.Descriptor) digest.Digest { return d.Digest })
+}
+
+// GetManifest implements [registry.Store].
+func (s *Store) GetManifest(ctx context.Context, repo, reference string) (registry.Manifest, error) {
+	return readManifest(s, repo, reference,
+		func(from registry.Store) (registry.Manifest, error) { return from.GetManifest(ctx, repo, reference) },
+		func(m registry.Manifest) digest.Digest { return m.Digest })
+}
+
+// below returns the digest of a manifest of the lower store that the Store
+// shows, or "". The reference is a tag or a digest.
+func (s *Store) below(ctx context.Context, repo, reference string) (digest.Digest, error) {
+	if s.hides(kindOf(reference), repo, reference) {
+		return "", nil
+	}
+	d, err := s.lower.StatManifest(ctx, repo, reference)
+	if missing(err) || err == nil && s.hides(manifests, repo, string(d.Digest)) {
+		return "", nil
+	}
+	return d.Digest, err
+}
+
+// PutManifest implements [registry.Store]. The check may read from the store but
+// must not write to it.
+func (s *Store) PutManifest(ctx context.Context, repo string, m registry.Manifest, to []string, check func(tag string, current digest.Digest) error) error {
+	s.writing.RLock()
+	defer s.writing.RUnlock()
+	checkBoth := check
+	if check != nil {
+		checkBoth = func(tag string, current digest.Digest) error {
+			if current == "" {
+				reference := tag
+				if tag == "" {
+					reference = string(m.Digest)
+				}
+				var err error
+				if current, err = s.below(ctx, repo, reference); err != nil {
+					return err
+				}
+			}
+			return check(tag, current)
+		}
+	}
+	if err := s.upper.PutManifest(ctx, repo, m, to, checkBoth); err != nil {
+		return err
+	}
+	// If the upper store loses the tags with their manifest, those of the lower
+	// one must not come back.
+	for _, tag := range to {
+		s.hide(tags, repo, tag)
+	}
+	return nil
+}
+
+// remove removes content from the upper store and hides it in the lower one. Has
+// reports whether the lower store shows it.
+func (s *Store) remove(k kind, repo, name string, has func() (bool, error), remove func() error) error {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	below, err := has()
+	if err != nil {
+		return err
+	}
+	err = remove()
+	if below && (err == nil || missing(err)) {
+		s.hide(k, repo, name)
+		return nil
+	}
+	_, err = above(0, err, k, repo, name)
+	return err
+}
+
+// DeleteBlob implements [registry.Store].
+func (s *Store) DeleteBlob(ctx context.Context, repo string, d digest.Digest) error {
+	return s.remove(blobs, repo, string(d), func() (bool, error) { return s.hasBelow(ctx, repo, d) },
+		func() error { return s.upper.DeleteBlob(ctx, repo, d) })
+}
+
+// DeleteManifest implements [registry.Store].
+func (s *Store) DeleteManifest(ctx context.Context, repo string, d digest.Digest) error {
+	return s.removeManifest(ctx, repo, string(d), func() error { return s.upper.DeleteManifest(ctx, repo, d) })
+}
+
+// DeleteTag implements [registry.Store].
+func (s *Store) DeleteTag(ctx context.Context, repo, tag string) error {
+	return s.removeManifest(ctx, repo, tag, func() error { return s.upper.DeleteTag(ctx, repo, tag) })
+}
+
+func (s *Store) removeManifest(ctx context.Context, repo, reference string, remove func() error) error {
+	return s.remove(kindOf(reference), repo, reference, func() (bool, error) {
+		d, err := s.below(ctx, repo, reference)
+		return d != "", err
+	}, remove)
+}
