@@ -104,7 +104,11 @@ func (r *repository) removeReferrer(m *registry.Manifest) {
 
 // putTag points a tag at a manifest.
 func (r *repository) putTag(tag string, d digest.Digest) {
-	if old, ok := r.tags.Set(tag, d); ok {
+	old, ok := r.tags.Set(tag, d)
+	if ok && old == d {
+		return
+	}
+	if ok {
 		r.untag(old, tag)
 	}
 	if r.tagged[d] == nil {
