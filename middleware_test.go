@@ -118,3 +118,22 @@ func TestMiddlewareCanFlush(t *testing.T) {
 		})
 	}
 }
+
+// A hook gets at the store of the registry that serves the request.
+func TestRequestHasTheStore(t *testing.T) {
+	t.Parallel()
+	store := memstore.New()
+	var got []registry.Store
+	see := func(r *registry.Request) { got = append(got, r.Store()) }
+	h := registry.New(store, registry.WithRecorder(registry.RecorderFunc(func(x *registry.Exchange) { see(x.Request) })),
+		registry.WithFaults(func(r *registry.Request) *registry.Fault { see(r); return nil }),
+		registry.WithMiddleware(func(next registry.Handler) registry.Handler {
+			return func(w http.ResponseWriter, r *registry.Request) error { see(r); return next(w, r) }
+		}))
+	r := httptest.NewRequest("GET", "/v2/", nil)
+	h.ServeHTTP(httptest.NewRecorder(), r)
+	require.Equal(t, []registry.Store{store, store, store}, got)
+	parsed, err := registry.ParseRequest(r)
+	require.NoError(t, err)
+	require.Nil(t, parsed.Store())
+}

@@ -55,6 +55,9 @@ type Request struct {
 	// sharesBlobs is the result of SharesBlobs.
 	sharesBlobs bool
 
+	// store is that of the registry, or nil.
+	store Store
+
 	// route is the endpoint of the path.
 	route route
 
@@ -72,6 +75,11 @@ type Request struct {
 // in common, because its [Store] says so. A client that may pull from one of them
 // can read the blobs of all, so an authorizer cannot keep repositories apart.
 func (r *Request) SharesBlobs() bool { return r.sharesBlobs }
+
+// Store returns the store of the registry that serves the request, for a hook
+// that decides by its content. It is nil if the request was only parsed, as by
+// [ParseRequest].
+func (r *Request) Store() Store { return r.store }
 
 // reference returns the tag or the digest of a manifest operation.
 func (r *Request) reference() string {

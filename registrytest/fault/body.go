@@ -1,6 +1,7 @@
 package fault
 
 import (
+	"compress/flate"
 	"compress/gzip"
 	"compress/zlib"
 	"errors"
@@ -28,11 +29,17 @@ const (
 	Empty  Body = "empty"   // no body
 )
 
+// Own is the body of the operation's response, which keeps its header as well: of
+// the response, only the status is another. With AfterCommit, the response to an
+// operation that fails keeps its status, too.
+const Own Body = "own"
+
 // The encodings. Each adds a Content-Encoding that the client did not ask for.
 const (
-	Gzip    Body = "gzip"
-	Deflate Body = "deflate"
-	Zstd    Body = "zstd"
+	Gzip       Body = "gzip"
+	Deflate    Body = "deflate"
+	RawDeflate Body = "raw-deflate" // as deflate, without the format of zlib around it
+	Zstd       Body = "zstd"
 )
 
 // Text replaces the body. Content-Length is true, and all other headers stay as
@@ -51,6 +58,7 @@ func Append(text string) Body { return Body("append:" + text) }
 //	get-blob status=503 body=html
 //	get-blob body=text:other
 //	get-blob body=append:more body=deflate body=gzip
+//	patch-upload after-commit status=201 body=own
 func (r Rule) Body(values ...Body) Rule {
 	if len(values) == 0 {
 		return r.repeat("body", "", func(*part) error { return errors.New("it needs a value") })
@@ -82,20 +90,31 @@ func (p *part) changeBody(b Body) error {
 			return errors.New("a response has only one body")
 		}
 		p.responds, p.response.shape = true, b
+		if b == Own {
+			p.try(func(p *plan, h hit) { p.changeStatus(h) })
+		}
 	default:
 		return fmt.Errorf("no body is called %q%s", b, didYouMean(string(b), bodyNames()))
 	}
 	return nil
 }
 
-// shapes are the shapes of errors.
-var shapes = []Body{Spec, NoCode, Bare, Plain, HTML, Broken, Empty}
+// shapes are the shapes of errors, and Own.
+var shapes = []Body{Spec, NoCode, Bare, Plain, HTML, Broken, Empty, Own}
 
 // encoders are the encodings.
 var encoders = map[Body]func(io.Writer) io.WriteCloser{
-	Gzip:    func(w io.Writer) io.WriteCloser { return gzip.NewWriter(w) },
-	Deflate: func(w io.Writer) io.WriteCloser { return zlib.NewWriter(w) }, // RFC 9110, section 8.4.1.2
-	Zstd:    func(w io.Writer) io.WriteCloser { return &zstdWriter{to: w} },
+	Gzip:       func(w io.Writer) io.WriteCloser { return gzip.NewWriter(w) },
+	Deflate:    func(w io.Writer) io.WriteCloser { return zlib.NewWriter(w) }, // RFC 9110, section 8.4.1.2
+	RawDeflate: newRawDeflate,
+	Zstd:       func(w io.Writer) io.WriteCloser { return &zstdWriter{to: w} },
+}
+
+// newRawDeflate writes the form of deflate that some servers send against RFC 9110,
+// section 8.4.1.2.
+func newRawDeflate(w io.Writer) io.WriteCloser {
+	f, _ := flate.NewWriter(w, flate.DefaultCompression) // Every named level is valid.
+	return f
 }
 
 // bodyNames returns the beginnings of all values.
@@ -112,6 +131,18 @@ func bodyNames() (names []string) {
 // bodyWords are the words of this file.
 var bodyWords = vocabulary{
 	"body": text[Body](func(r Rule, b Body) Rule { return r.Body(b) }),
+}
+
+// changeStatus gives the response of the operation the status of the rule.
+func (p *plan) changeStatus(h hit) {
+	p.headers = append(p.headers, func(status int, _ http.Header) int {
+		to := h.part.response.status
+		if status >= 400 && h.part.afterCommit || status == to {
+			return status
+		}
+		h.met()
+		return to
+	})
 }
 
 // resizeBody changes Content-Length from n to size(n). An unknown length, which
@@ -158,7 +189,11 @@ func (p *plan) appendToBody(text string) {
 // encodeBody sends the body in an encoding.
 func (p *plan) encodeBody(encoding Body) {
 	p.resizeBody(func(int64) int64 { return -1 })
-	p.changeHeader(func(h http.Header) { h.Add("Content-Encoding", string(encoding)) })
+	name := string(encoding)
+	if encoding == RawDeflate {
+		name = string(Deflate)
+	}
+	p.changeHeader(func(h http.Header) { h.Add("Content-Encoding", name) })
 	p.rewriteBody(func(w io.Writer) io.Writer { return &encodingWriter{encoders[encoding](w), w} })
 }
 

@@ -66,7 +66,7 @@ func (p *part) always(maker filterMaker) {
 // filter sends the body that the operation transfers through a filter that acts
 // at byte n.
 func (p *plan) filter(n int64, maker filterMaker, h hit) {
-	if p.request.Op.HasBody() && !h.part.responds {
+	if p.request.Op.HasBody() && !h.part.replaces() {
 		at := func() int64 { return fromStart(n, p.request.ContentLength) }
 		p.receive = append(p.receive, func(body io.ReadCloser) io.ReadCloser {
 			r := &filterReader{ReadCloser: body, plan: p}

@@ -66,20 +66,34 @@ func (r Rule) Method(patterns ...string) Rule {
 	return checkPatterns(r, patterns, checkMethod)
 }
 
-// HasHeader limits the rule to requests that have the header with a value that
-// any of the patterns matches, see [Rule.Repo]. Without patterns, any value
-// will do.
+// HasHeader limits the rule to requests that have the header or, with a ? in
+// front, the parameter of the URL, with a value that any of the patterns matches,
+// see [Rule.Repo]. Without patterns, any value will do. With a ! in front, the
+// rule is limited to all other requests: HasHeader("!Range"), HasHeader("!?n").
 func (r Rule) HasHeader(name string, patterns ...string) Rule {
 	arg := name
 	if len(patterns) > 0 {
 		arg += ":" + joinList(patterns)
 	}
-	return r.when("has-header", arg, checkHeader(name, ""), func(q *registry.Request) bool {
+	name, absent := strings.CutPrefix(name, "!")
+	parameter, inQuery := strings.CutPrefix(name, "?")
+	var err error
+	switch {
+	case !inQuery:
+		err = checkHeader(name, "")
+	case parameter == "":
+		err = errors.New("it needs the name of a parameter after the ?")
+	}
+	return r.when("has-header", arg, err, func(q *registry.Request) bool {
 		values := q.Header.Values(name)
-		if len(patterns) == 0 {
-			return len(values) > 0
+		if inQuery {
+			values = q.URL.Query()[parameter]
 		}
-		return slices.ContainsFunc(values, func(v string) bool { return names.MatchAny(patterns, v) })
+		has := len(values) > 0
+		if len(patterns) > 0 {
+			has = slices.ContainsFunc(values, func(v string) bool { return names.MatchAny(patterns, v) })
+		}
+		return has != absent
 	})
 }
 
@@ -113,18 +127,6 @@ func (r Rule) Conn(n ...int) Rule {
 	return r.when("conn", strings.Join(texts, ","), err, func(q *registry.Request) bool {
 		return slices.Contains(numbers, conn.Number(q.Context()))
 	})
-}
-
-// Where limits the rule to requests for which f returns true. It is called
-// concurrently. A rule with Where cannot be parsed from its text.
-func (r Rule) Where(f func(*registry.Request) bool) Rule {
-	r = r.with("where", "where", true, func(*part) error {
-		if f == nil {
-			return errors.New("its function is nil")
-		}
-		return nil
-	})
-	return r.require(condition{name: "where", word: "where", met: f})
 }
 
 // when returns the rule with one more condition, unless err is not nil.
@@ -162,10 +164,10 @@ func matching[P ~string](r Rule, name string, patterns []P, noun string, ops fun
 	return r
 }
 
-// missed returns the conditions that the request does not meet.
+// missed returns the conditions that the request does not meet, two at the most.
 func (r Rule) missed(q *registry.Request) (words []string) {
 	for _, c := range r.conditions {
-		if !c.met(q) {
+		if len(words) < 2 && !c.met(q) {
 			words = append(words, c.word)
 		}
 	}
@@ -204,9 +206,7 @@ var conditionWords = vocabulary{
 	"user":       list[string](Rule.User),
 	"conn":       integers(Rule.Conn),
 	"has-header": text[string](parseHasHeader),
-	"where": anything(func(r Rule, _ argument) (Rule, error) {
-		return r, errors.New("it is a function, which cannot be written")
-	}),
+	"where":      anything(parseWhere),
 }
 
 func parseHasHeader(r Rule, arg string) Rule {

@@ -67,7 +67,7 @@ func faultRows(t *testing.T) (rows []faultRow) {
 
 // whichAndWhen lists the words without an effect of their own.
 var whichAndWhen = []string{
-	"repo", "tag", "digest", "method", "has-header", "user", "conn",
+	"repo", "tag", "digest", "method", "has-header", "user", "conn", "where",
 	"optional", "once", "times", "after", "every", "first-bytes", "probability", "seed", "then",
 }
 

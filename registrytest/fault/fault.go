@@ -28,6 +28,7 @@ type Fault struct {
 	asked   map[string]uint64 // the number of requests of each kind, if the seed decides
 	near    tally             // requests that met all conditions except one
 	others  tally
+	states  map[string]int // of each upload session, see Rule.Location
 }
 
 // A stage is a part of a rule in force.
@@ -130,7 +131,7 @@ func (f *Fault) next() {
 // depend on other requests at the same time.
 func (f *Fault) hit(st *stage, r *registry.Request) hit {
 	if !st.random {
-		return hit{part: st.part}
+		return hit{part: st.part, of: f}
 	}
 	if f.asked == nil {
 		f.asked = make(map[string]uint64)
@@ -139,5 +140,5 @@ func (f *Fault) hit(st *stage, r *registry.Request) hit {
 	f.asked[kind]++
 	hash := fnv.New64a()
 	fmt.Fprintln(hash, f.now, f.asked[kind], kind)
-	return hit{part: st.part, random: rand.New(rand.NewPCG(f.rule.seed, hash.Sum64()))}
+	return hit{part: st.part, of: f, random: rand.New(rand.NewPCG(f.rule.seed, hash.Sum64()))}
 }

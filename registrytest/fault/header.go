@@ -6,7 +6,6 @@ import (
 	"math"
 	"net/http"
 	"net/textproto"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -55,9 +54,15 @@ func (r Rule) RetryAfter(d time.Duration, form ...RetryForm) Rule {
 	})
 }
 
-// SetHeader sets a header to one value, in place of those that it has.
-// Connection with the value close makes the response the last on its
-// connection, and under HTTP/2 sends a GOAWAY.
+// SetHeader sets a header to one value, in place of those that it has. In the
+// value, braces with a star stand for the value that the header has, without the
+// text around the star; a header with another value or none stays as it is:
+//
+//	SetHeader("Range", "bytes={*}")            // adds bytes= in front
+//	SetHeader("Content-Range", "{bytes *}")    // takes "bytes " away
+//
+// Connection with the value close makes the response the last on its connection,
+// and under HTTP/2 sends a GOAWAY.
 func (r Rule) SetHeader(name, value string) Rule {
 	value = textproto.TrimString(value)
 	return r.repeat("set-header", name+":"+value, func(p *part) error {
@@ -66,15 +71,38 @@ func (r Rule) SetHeader(name, value string) Rule {
 			return fmt.Errorf("%s is set already; add-header gives it a second value", http.CanonicalHeaderKey(name))
 		}
 		p.names = append(slices.Clip(p.names), key)
+		switch {
+		case value == "{*}":
+			return errors.New("it is the value that the header has")
+		case isComputed(value):
+			p.computeHeader(name, func(h http.Header, values []string) bool {
+				next, changed := make([]string, len(values)), false
+				for i, was := range values {
+					next[i] = compute(value, was)
+					changed = changed || next[i] != was
+				}
+				h[http.CanonicalHeaderKey(name)] = next
+				return changed
+			})
+			return checkHeader(name, value)
+		}
 		p.changeHeader(func(h http.Header) { h.Set(name, value) })
 		return checkHeader(name, value)
 	})
 }
 
-// AddHeader gives a header one value more.
+// AddHeader gives a header one value more, which may be computed from the first
+// one, see [Rule.SetHeader].
 func (r Rule) AddHeader(name, value string) Rule {
 	value = textproto.TrimString(value)
 	return r.repeat("add-header", name+":"+value, func(p *part) error {
+		if isComputed(value) {
+			p.computeHeader(name, func(h http.Header, values []string) bool {
+				h.Add(name, compute(value, values[0]))
+				return true
+			})
+			return checkHeader(name, value)
+		}
 		p.changeHeader(func(h http.Header) { h.Add(name, value) })
 		return checkHeader(name, value)
 	})
@@ -107,43 +135,6 @@ func (r Rule) DropHeader(names ...string) Rule {
 	})
 }
 
-// Location changes where the response leads. A URL without a path, such as
-// "https://cdn.example.com", is put before the path that Location has, any other
-// URL replaces it. With a Status of 300 to 399, which has no Location of its
-// own, the path is that of the request: "" then leads back to where the request
-// came to, in a loop.
-func (r Rule) Location(to string) Rule {
-	return r.say("location", to, func(p *part) error {
-		base, err := url.Parse(to)
-		if err != nil {
-			return errors.New("not a URL")
-		}
-		p.try(func(p *plan, h hit) {
-			p.headers = append(p.headers, func(status int, header http.Header) int {
-				was := header.Get("Location")
-				next := was
-				if was == "" && 300 <= status && status < 400 {
-					next = p.request.URL.RequestURI()
-				}
-				switch {
-				case next == "":
-					return status
-				case base.Path == "":
-					next = to + next
-				default:
-					next = to
-				}
-				if next != was {
-					h.met()
-				}
-				header.Set("Location", next)
-				return status
-			})
-		})
-		return nil
-	})
-}
-
 // ContentLength makes Content-Length lie: it says delta bytes more than there
 // are or, if delta is negative, fewer.
 func (r Rule) ContentLength(delta int64) Rule {
@@ -154,6 +145,61 @@ func (r Rule) ContentLength(delta int64) Rule {
 		p.try(func(p *plan, h hit) { p.lieOfLength(delta, h) })
 		return nil
 	})
+}
+
+// computeHeader adds a change of a header that is there with some values. The
+// function reports whether it has changed any.
+func (p *part) computeHeader(name string, change func(h http.Header, values []string) bool) {
+	p.try(func(p *plan, h hit) {
+		p.changeHeader(func(header http.Header) {
+			if values := header.Values(name); len(values) > 0 && change(header, values) {
+				h.met()
+			}
+		})
+	})
+}
+
+// isComputed reports whether the value of a header has a part in braces with a
+// star.
+func isComputed(value string) bool {
+	_, _, _, _, ok := cutBraces(value)
+	return ok
+}
+
+// cutBraces returns the text before and after the first part in braces that has
+// one star, and the text on both sides of the star.
+func cutBraces(value string) (before, prefix, suffix, after string, ok bool) {
+	for from := 0; ; {
+		open := strings.IndexByte(value[from:], '{')
+		if open < 0 {
+			return "", "", "", "", false
+		}
+		from += open + 1
+		inner, after, closed := strings.Cut(value[from:], "}")
+		prefix, suffix, star := strings.Cut(inner, "*")
+		if closed && star && !strings.ContainsAny(inner, "{") && !strings.Contains(suffix, "*") {
+			return value[:from-1], prefix, suffix, after, true
+		}
+	}
+}
+
+// compute returns the value of a header that a template makes of another, or
+// that other one if it lacks a text that the template takes away.
+func compute(template, was string) string {
+	var b strings.Builder
+	for {
+		before, prefix, suffix, after, ok := cutBraces(template)
+		if !ok {
+			return b.String() + template
+		}
+		part, hasPrefix := strings.CutPrefix(was, prefix)
+		part, hasSuffix := strings.CutSuffix(part, suffix)
+		if !hasPrefix || !hasSuffix {
+			return was
+		}
+		b.WriteString(before + part)
+		template = after
+	}
 }
 
 // changeHeader adds a change of the header.
@@ -178,7 +224,6 @@ var headerWords = vocabulary{
 	"set-header":     nameAndValue(Rule.SetHeader),
 	"add-header":     nameAndValue(Rule.AddHeader),
 	"drop-header":    list[string](Rule.DropHeader),
-	"location":       text[string](Rule.Location),
 	"content-length": integer[int64](Rule.ContentLength),
 }
 

@@ -135,7 +135,7 @@ type vocabulary map[string]word
 
 // allWords is the whole vocabulary.
 var allWords = union(
-	conditionWords, timingWords, responseWords, headerWords, bodyWords, requestWords, byteWords, delayWords, endWords,
+	conditionWords, timingWords, responseWords, headerWords, locationWords, bodyWords, requestWords, byteWords, delayWords, endWords,
 )
 
 func union(vocabularies ...vocabulary) vocabulary {

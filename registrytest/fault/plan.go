@@ -37,6 +37,7 @@ type plan struct {
 // A hit tells the effects of a rule about a request that it hits.
 type hit struct {
 	part   *part
+	of     *Fault
 	random *rand.Rand // nil if nothing is decided by the seed
 	met    func()     // to be called by effects that try, when they have changed anything
 }
@@ -53,7 +54,7 @@ func newPlan(r *registry.Request) *plan {
 // add adds the effects of a part of a rule.
 func (p *plan) add(rule string, st *stage, h hit) {
 	p.names = append(p.names, rule)
-	if st.responds {
+	if st.replaces() {
 		p.serve = func(w http.ResponseWriter, r *registry.Request) error { return st.response.serve(rule, w, r) }
 		if end := st.end; end != 0 {
 			p.serve = func(http.ResponseWriter, *registry.Request) error { return end }

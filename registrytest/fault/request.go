@@ -16,7 +16,9 @@ import (
 
 // Ignore serves the request as if it did not have the header or, with a ? in
 // front, the parameter of its URL. Without Range the whole blob is sent;
-// parameters such as ?n, ?last and ?artifactType belong to the lists.
+// parameters such as ?n, ?last and ?artifactType belong to the lists. With a value
+// after an =, the request is served as if it had that value instead:
+// Ignore("Range=bytes=0-49"), Ignore("?n=1000").
 func (r Rule) Ignore(names ...string) Rule {
 	names = slices.Clone(names)
 	return r.repeat("ignore", joinList(names), func(p *part) error {
@@ -25,38 +27,45 @@ func (r Rule) Ignore(names ...string) Rule {
 		}
 		p.changesRequest()
 		for _, name := range names {
+			name, value, instead := strings.Cut(name, "=")
 			if parameter, ok := strings.CutPrefix(name, "?"); ok {
-				p.try(ignoreParameter(parameter))
+				p.try(ignoreParameter(parameter, value, instead))
 				continue
 			}
-			if err := checkHeader(name, ""); err != nil {
+			if err := checkHeader(name, value); err != nil {
 				return err
 			}
-			p.try(ignoreHeader(name))
+			p.try(ignoreHeader(name, value, instead))
 		}
 		return nil
 	})
 }
 
-func ignoreHeader(name string) func(*plan, hit) {
+func ignoreHeader(name, value string, instead bool) func(*plan, hit) {
 	return func(p *plan, h hit) {
 		p.changeRequest(func(r *registry.Request) {
-			if r.Header.Get(name) != "" {
+			if r.Header.Get(name) != value {
 				h.met()
 			}
 			r.Header.Del(name)
+			if instead {
+				r.Header.Set(name, value)
+			}
 		})
 	}
 }
 
-func ignoreParameter(name string) func(*plan, hit) {
+func ignoreParameter(name, value string, instead bool) func(*plan, hit) {
 	return func(p *plan, h hit) {
 		p.changeRequest(func(r *registry.Request) {
 			query := r.URL.Query()
-			if query.Has(name) {
+			if query.Has(name) != instead || query.Get(name) != value {
 				h.met()
 			}
 			query.Del(name)
+			if instead {
+				query.Set(name, value)
+			}
 			r.URL.RawQuery = query.Encode()
 		})
 	}

@@ -67,7 +67,7 @@ type part struct {
 	probability         float64 // 1 if not set
 	random              bool    // something is decided by the seed
 
-	responds    bool // in place of the operation
+	responds    bool // in place of the operation, unless the response is Own
 	response    response
 	end         registry.ConnectionEnd // of the connection in place of a response
 	ends        bool                   // the connection is ended, there or elsewhere
@@ -103,6 +103,9 @@ func (p *part) limited() bool { return p.times > 0 || p.firstBytes > 0 }
 
 // does reports whether the part does anything.
 func (p *part) does() bool { return len(p.effects) > 0 || p.responds }
+
+// replaces reports whether the response is not that of the operation.
+func (p *part) replaces() bool { return p.responds && p.response.shape != Own }
 
 // anyOp stands for all operations.
 const anyOp = "any"
@@ -227,7 +230,11 @@ func (r Rule) checkParts(held bool) error {
 			return errors.New("a rule cannot respond to a request and also end its connection in place of a response")
 		case p.afterCommit && !p.responds && !p.waits && !held:
 			return errors.New("after-commit has no effect: it needs a response, an end of the connection or a delay")
-		case p.changes != "" && p.responds && !p.afterCommit:
+		case p.response.shape == Own && p.response.status == 0:
+			return errors.New("body=own has no effect: it needs a status, which the response gets")
+		case p.response.shape == Own && p.response.code+registry.Code(p.response.message) != "":
+			return errors.New("body=own keeps the body, so code and message have no effect")
+		case p.changes != "" && p.replaces() && !p.afterCommit:
 			return fmt.Errorf("%s has no effect: the rule responds in place of the operation", p.changes)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/base64"
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -121,7 +122,21 @@ func TestFaultConditions(t *testing.T) {
 		{On().Conn(1), "", "GET /v2/", nil},
 		{On().Conn(2, 3), "GET /v2/", "", func(r *http.Request) { *r = *r.WithContext(withConn(r.Context(), 3)) }},
 		{On().Conn(3), "GET /v2/", "", func(r *http.Request) { *r = *r.WithContext(withConn(r.Context(), 3)) }},
-		{On().Where(func(r *registry.Request) bool { return r.URL.Query().Has("x") }), "GET /v2/?x=1", "GET /v2/", nil},
+		{On().HasHeader("!range"), "GET /v2/", "", nil},
+		{On().HasHeader("!range"), "", "GET /v2/", func(r *http.Request) { r.Header.Set("Range", "") }},
+		{On().HasHeader("!range", "bytes=0-*"), "GET /v2/", "", func(r *http.Request) { r.Header.Set("Range", "bytes=1-5") }},
+		{On().HasHeader("?x"), "GET /v2/?x", "GET /v2/?y=x", nil},
+		{On().HasHeader("?x", "1*", "2"), "GET /v2/?x=0&x=10", "GET /v2/?x=3", nil},
+		{On().HasHeader("!?x"), "GET /v2/?y=1", "GET /v2/?x=1", nil},
+		{On().HasHeader("!?x", "1"), "GET /v2/?x=2", "GET /v2/?x=1", nil},
+		{On().Where("with x", func(r *registry.Request) bool { return r.URL.Query().Has("x") }), "GET /v2/?x=1", "GET /v2/", nil},
+		{On().Where(Not("with x"), func(r *registry.Request) bool { return r.URL.Query().Has("x") }), "GET /v2/", "GET /v2/?x=1", nil},
+		{On().Where(BodyOver(9)), "PUT /v2/app/manifests/v1", "", withBody(10, 10)},
+		{On().Where(BodyOver(10)), "", "PUT /v2/app/manifests/v1", withBody(10, 10)},
+		{On().Where(Not(BodyOver(10))), "PUT /v2/app/manifests/v1", "", withBody(10, 10)},
+		{On().Where(Not(BodyOver(9))), "", "PUT /v2/app/manifests/v1", withBody(10, 10)},
+		{On().Where(BodyOver(9)), "", "PUT /v2/app/manifests/v1", withBody(10, -1)},
+		{On().Where(Not(BodyOver(9))), "", "PUT /v2/app/manifests/v1", withBody(10, -1)},
 	} {
 		var f Rules
 		in, err := f.Add(test.rule.SetHeader("X", "y"))
@@ -139,6 +154,13 @@ func TestFaultConditions(t *testing.T) {
 			registry.New(memstore.New(), registry.WithFaults(f.Inject)).ServeHTTP(httptest.NewRecorder(), r)
 			require.Equal(t, fired, in.Fired()-before, "%s: %s", in, target)
 		}
+	}
+}
+
+// withBody gives a request a body, and a length that may be unknown.
+func withBody(n, length int) func(*http.Request) {
+	return func(r *http.Request) {
+		r.Body, r.ContentLength, r.ProtoMajor = io.NopCloser(strings.NewReader(strings.Repeat("a", n))), int64(length), 2
 	}
 }
 

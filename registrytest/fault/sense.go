@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/ocireg/registry"
@@ -46,7 +47,7 @@ func (r Rule) checkPossible() error {
 	}
 	for i, c := range r.conditions {
 		for _, before := range r.conditions[:i] {
-			if c.patterns != nil && c.name == before.name && !overlap(c.patterns, before.patterns) {
+			if c.patterns != nil && c.name == before.name && !overlap(c.patterns, before.patterns) || excludes(c, before) || excludes(before, c) {
 				return fmt.Errorf("no request meets both %s and %s", before.word, c.word)
 			}
 		}
@@ -69,6 +70,27 @@ func (r Rule) checkPossible() error {
 		return errors.New("seed has no effect: nothing in the rule is left to chance; probability=0.5 is, and delay=1s..2s")
 	}
 	return nil
+}
+
+// excludes reports whether a condition with a ! is that no request meets the
+// other one.
+func excludes(not, c condition) bool {
+	word := strings.Replace(not.word, "=!", "=", 1)
+	anyValue := not.name == "has-header" && !strings.Contains(word, ":")
+	switch {
+	case word == not.word:
+		return false
+	case c.word == word, anyValue && strings.HasPrefix(c.word, word+":"):
+		return true
+	}
+	most, isMost := strings.CutPrefix(word, "where="+bodyOver)
+	least, isLeast := strings.CutPrefix(c.word, "where="+bodyOver)
+	if !isMost || !isLeast {
+		return false
+	}
+	from, _ := strconv.ParseInt(least, 10, 64)
+	to, _ := strconv.ParseInt(most, 10, 64)
+	return from >= to
 }
 
 // names reports whether the rule requires that a request has a value with the

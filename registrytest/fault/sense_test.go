@@ -16,31 +16,36 @@ func TestParseRefuses(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
 		// Operations and words.
-		"":                        "it names no requests: it begins with operations, or any",
-		" ":                       "it names no requests: it begins with operations, or any",
-		"fetch status=503":        `no operation is called "fetch"`,
-		"get-blbo status=503":     `no operation is called "get-blbo"; did you mean "get-blob"?`,
-		"GetBlob status=503":      `no operation is called "GetBlob"; did you mean "get-blob"?`,
-		"Any status=503":          `no operation is called "Any"; did you mean "any"?`,
-		"get-blob, status=503":    `no operation is called ""`,
-		"status=503":              "it begins with status=503, not with an operation",
-		"get-blob explode":        `no fault is called "explode"`,
-		"get-blob stauts=503":     `no fault is called "stauts"; did you mean "status"?`,
-		"get-blob RetryAfter=3":   `no fault is called "RetryAfter"; did you mean "retry-after"?`,
-		"get-blob get-blob":       `no fault is called "get-blob"`,
-		"get-blob =1":             `no fault is called ""`,
-		"get-blob status":         "status needs an argument",
-		"get-blob conn close":     "conn needs an argument",
-		"get-blob seed close":     "seed needs an argument",
-		"get-blob retry-after":    "retry-after needs an argument",
-		"get-blob set-header":     "set-header needs an argument",
-		"get-blob delay":          "delay needs an argument",
-		"get-blob once=1 close":   "once has no argument",
-		"get-blob where":          "where: it is a function, which cannot be written",
-		`get-blob message="x`:     "the argument of message is not a string in quotes",
-		`get-blob message="x"y`:   `there is no space after "x"`,
-		"get-blob status=abc":     "status=abc: not a number",
-		"get-blob status=500\x00": `status="500\x00": not a number`,
+		"":                                "it names no requests: it begins with operations, or any",
+		" ":                               "it names no requests: it begins with operations, or any",
+		"fetch status=503":                `no operation is called "fetch"`,
+		"get-blbo status=503":             `no operation is called "get-blbo"; did you mean "get-blob"?`,
+		"GetBlob status=503":              `no operation is called "GetBlob"; did you mean "get-blob"?`,
+		"Any status=503":                  `no operation is called "Any"; did you mean "any"?`,
+		"get-blob, status=503":            `no operation is called ""`,
+		"status=503":                      "it begins with status=503, not with an operation",
+		"get-blob explode":                `no fault is called "explode"`,
+		"get-blob stauts=503":             `no fault is called "stauts"; did you mean "status"?`,
+		"get-blob RetryAfter=3":           `no fault is called "RetryAfter"; did you mean "retry-after"?`,
+		"get-blob get-blob":               `no fault is called "get-blob"`,
+		"get-blob =1":                     `no fault is called ""`,
+		"get-blob status":                 "status needs an argument",
+		"get-blob conn close":             "conn needs an argument",
+		"get-blob seed close":             "seed needs an argument",
+		"get-blob retry-after":            "retry-after needs an argument",
+		"get-blob set-header":             "set-header needs an argument",
+		"get-blob delay":                  "delay needs an argument",
+		"get-blob once=1 close":           "once has no argument",
+		"get-blob where":                  "where: it is a function, which cannot be written",
+		"get-blob where=fond":             `where=fond: no condition is called "fond"; did you mean "found"?`,
+		"get-blob where=!repo":            `no condition is called "repo"`,
+		"put-manifest where=body>x close": `where=body>x: "x" is not a number of bytes`,
+		"get-blob has-header=? close":     "it needs the name of a parameter after the ?",
+		"get-blob has-header=!a/b close":  `"a/b" is not the name of a header`,
+		`get-blob message="x`:             "the argument of message is not a string in quotes",
+		`get-blob message="x"y`:           `there is no space after "x"`,
+		"get-blob status=abc":             "status=abc: not a number",
+		"get-blob status=500\x00":         `status="500\x00": not a number`,
 
 		// Conditions that no request meets.
 		"get-blob tag=v1 close":                       "tag=v1: no get-blob request has a tag",
@@ -102,6 +107,13 @@ func TestParseRefuses(t *testing.T) {
 		"get-blob retry-after=date:":             "not a number",
 		"get-blob retry-after=9999999999999":     "too large",
 		"get-blob location=%zz":                  "not a URL",
+		"any location=?a={stat}":                 `no part of a URL is called {stat}; did you mean "{state}"?`,
+		"any location={host}":                    "no part of a URL is called {host}",
+		"any location=https://a/{origin}":        "{origin} is the beginning of a URL",
+		"any location=/{state}":                  "{state} is the value of one parameter, as in ?_state={state}",
+		"any location=?a=x{state}":               "{state} is the value of one parameter",
+		"any location=?a={state}&b={state}":      "{state} is the value of one parameter",
+		"get-blob set-header=Etag:{*}":           "it is the value that the header has",
 		"get-blob set-header=X":                  "there is no colon between a name and a value",
 		"get-blob set-header=:x":                 `"" is not the name of a header`,
 		"get-blob add-header=:x":                 `"" is not the name of a header`,
@@ -148,6 +160,7 @@ func TestParseRefuses(t *testing.T) {
 // The sentences about rules that make no sense, as Go.
 func TestAddRefuses(t *testing.T) {
 	t.Parallel()
+	anything := func(*registry.Request) bool { return true }
 	for _, test := range []struct {
 		rule Rule
 		want string
@@ -166,7 +179,13 @@ func TestAddRefuses(t *testing.T) {
 		{On(registry.GetBlob).AfterCommit(), "after-commit has no effect"},
 		{On(registry.GetBlob).AfterCommit().SetHeader("X", "y"), "after-commit has no effect"},
 		{On(registry.Op(200)).Close(), `no operation is called "op(200)"`},
-		{On().Where(nil).Close(), "where: its function is nil"},
+		{On().Where("large", nil).Close(), "where=large: its function is nil"},
+		{On().Where("large", anything, anything).Close(), "where=large: it has more than one function"},
+		{On().Where("large").Close(), `where=large: no condition is called "large"`},
+		{On().Where("", anything).Close(), "the function needs a name"},
+		{On().Where(Found, anything).Close(), "found is a condition without a function; choose another name"},
+		{On().Where(Not(BodyOver(5)), anything).Close(), "body>5 is a condition without a function"},
+		{On().Where(BodyOver(-1)).Close(), `where=body>-1: "-1" is not a number of bytes`},
 		{On().Delay(0), "the duration is not above 0"},
 		{On().Delay(3), "3ns is less than a microsecond: for 3 seconds, write 3*time.Second"},
 		{On().Delay(1, 2, 3), "it has more than two durations"},
@@ -276,6 +295,29 @@ func TestSense(t *testing.T) {
 		{"any method=HEAD half-close=5", "half-close=5 has no effect", "any method=HEAD,GET half-close=5"},
 		{"get-upload method=HEAD corrupt=1", "corrupt=1 has no effect", "get-upload corrupt=1"},
 		{"head-blob once status=503 body=html corrupt=3", "corrupt=3 has no effect", "head-blob once status=503 body=html"},
+
+		// Conditions that exclude their own negation.
+		{"any has-header=Range has-header=!Range close", "no request meets both has-header=Range and has-header=!Range", "any has-header=Range has-header=!Accept close"},
+		{"any has-header=!?n has-header=?n:5 close", "no request meets both has-header=!?n and has-header=?n:5", "any has-header=!?n:6 has-header=?n:5 close"},
+		{"any where=found where=!found close", "no request meets both where=found and where=!found", "any where=found where=!tagged close"},
+		{"any where=body>10 where=!body>10 close", "no request meets both where=body>10 and where=!body>10", "any where=body>10 where=!body>11 close"},
+		{"any where=!body>10 where=body>20 close", "no request meets both", "any where=!body>20 where=body>10 close"},
+
+		// Conditions on things that no request has.
+		{"ping where=repo-exists close", "where=repo-exists: no ping request has a repository", "list-tags where=repo-exists close"},
+		{"patch-upload where=!found close", "where=!found: no patch-upload request has a blob or a manifest", "put-upload where=!found close"},
+		{"get-blob where=tagged close", "where=tagged: no get-blob request has a manifest", "delete-manifest where=tagged close"},
+		{"get-blob where=body>5 close", "where=body>5: no get-blob request has the body of a request", "post-blob where=body>5 close"},
+		{"any where=tagged method=PATCH close", "no request meets all of where=tagged method=PATCH", "any where=tagged method=DELETE close"},
+		{"start-upload location=?a={state}", "location=?a={state}: no start-upload request has an upload session", "start-upload,patch-upload location=?a={state}"},
+		{"any method=POST location=?a={state}", "no request that meets method=POST has an upload session", "any method=POST,PATCH location=?a={state}"},
+
+		// The operation's own response.
+		{"get-blob body=own", "body=own has no effect: it needs a status", "get-blob body=own status=206"},
+		{"get-blob status=500 code=DENIED body=own", "body=own keeps the body, so code and message have no effect", "get-blob status=500 code=DENIED body=spec"},
+		{"get-blob status=500 body=own message=x", "body=own keeps the body", "get-blob status=500 body=own body=append:x"},
+		{"get-blob status=500 body=own body=html", "a response has only one body", "get-blob status=500 body=own body=gzip"},
+		{"get-blob ignore=Range status=206", "ignore=Range has no effect", "get-blob ignore=Range status=206 body=own"},
 
 		// Chance.
 		{"any seed=1 close", "seed has no effect: nothing in the rule is left to chance", "any seed=1 probability=1 close"},

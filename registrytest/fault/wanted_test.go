@@ -65,6 +65,12 @@ var wanted = []struct {
 	{"certificate for the name asked for", wantSNI},
 	{"authentication", wantAuth},
 	{"tags in pages, artifactType, and blobs that are checked", wantRegistry},
+	{"another status for the operation's own response", wantOwnStatus},
+	{"headers computed from the real ones", wantComputed},
+	{"upload state that has to come back", wantState},
+	{"other bytes than were asked for", wantOtherRange},
+	{"conditions on parameters, missing headers and sizes", wantConditions},
+	{"conditions on the content of the registry", wantStates},
 }
 
 func clientOf(t *testing.T, s *registrytest.Server) testclient.Client {

@@ -98,7 +98,7 @@ func wantFallback(t *testing.T) {
 	c := clientOf(t, reg)
 	content := strings.Repeat("0123456789", 100)
 	// A proxy in front of the registry gives up on large requests.
-	reg.Fault(t, fault.On(registry.PutUpload).Where(func(r *registry.Request) bool { return r.ContentLength > 500 }).Status(504).Body(fault.HTML))
+	reg.Fault(t, fault.On(registry.PutUpload).Where(fault.BodyOver(500)).Status(504).Body(fault.HTML))
 	location := c.Do("POST", "/v2/app/blobs/uploads/", "").Header.Get("Location")
 	require.Equal(t, 504, c.Do("PUT", location+"?digest="+string(digest.FromString(content)), content).Status)
 	_, err := pushChunks(c, content, 300)

@@ -1,0 +1,268 @@
+package fault
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/ocireg/registry"
+)
+
+// Location changes where the response leads: the URL in Location and, in a list,
+// that in Link.
+//
+//	Location("https://cdn.example.com") // this host, with the path that is there
+//	Location("/elsewhere")              // another URL
+//	Location("{origin}")                // the host that the client asked, as an absolute URL
+//	Location(".")                       // relative to the URL of the request
+//	Location("?n=5&last")               // with n=5 and without last, all else as it is
+//	Location("?_state={state}")         // with a state that has to come back
+//
+// With a Status of 300 to 399, which has no Location of its own, the path is that
+// of the request: "" then leads back to where the request came to, in a loop.
+//
+// With {state}, each Location of an upload session has another value in its
+// place. A request of the session without the value of the last Location gets 404
+// BLOB_UPLOAD_INVALID. The rule has to hit all of these requests, as one for all
+// operations does.
+func (r Rule) Location(to string) Rule {
+	return r.say("location", to, func(p *part) error {
+		d, err := parseDestination(to)
+		if err != nil {
+			return err
+		}
+		if d.state != "" {
+			err = r.only(p, registry.Op.HasSession, "an upload session")
+			p.do(func(p *plan, h hit) {
+				p.waits = append(p.waits, func(r *registry.Request) error { return d.check(r, h) })
+			})
+		}
+		p.try(func(p *plan, h hit) { p.lead(d, h) })
+		return err
+	})
+}
+
+// locationWords are the words of this file.
+var locationWords = vocabulary{"location": text[string](Rule.Location)}
+
+// lead changes where the response leads.
+func (p *plan) lead(d destination, h hit) {
+	change := func(was string) string {
+		next := d.from(p.request, was, h)
+		if next != was {
+			h.met()
+		}
+		return next
+	}
+	p.headers = append(p.headers, func(status int, header http.Header) int {
+		was := header.Get("Location")
+		if was == "" && 300 <= status && status < 400 && d.state == "" {
+			header.Set("Location", d.from(p.request, p.request.URL.RequestURI(), h))
+			h.met()
+		} else if was != "" {
+			header.Set("Location", change(was))
+		}
+		links := slices.Clone(header["Link"])
+		for i, link := range links {
+			before, rest, ok := strings.Cut(link, "<")
+			target, rest, closed := strings.Cut(rest, ">")
+			if ok && closed {
+				links[i] = before + "<" + change(target) + ">" + rest
+			}
+		}
+		if len(links) > 0 {
+			header["Link"] = links
+		}
+		return status
+	})
+}
+
+// A destination is the argument of [Rule.Location].
+type destination struct {
+	text  string // without the parameters
+	query string
+	whole bool   // the URL is replaced
+	state string // the parameter that has the state, or ""
+}
+
+// placeholders are the words that stand in braces in a destination.
+var placeholders = []string{"{origin}", "{state}"}
+
+func parseDestination(to string) (d destination, err error) {
+	d.text, d.query, _ = strings.Cut(to, "?")
+	for rest := to; err == nil; {
+		_, after, open := strings.Cut(rest, "{")
+		if !open {
+			break
+		}
+		name, after, _ := strings.Cut(after, "}")
+		if name = "{" + name + "}"; !slices.Contains(placeholders, name) {
+			err = fmt.Errorf("no part of a URL is called %s%s", name, didYouMean(name, placeholders))
+		}
+		rest = after
+	}
+	for pair := range strings.SplitSeq(d.query, "&") {
+		if name, value, _ := strings.Cut(pair, "="); value == "{state}" && d.state == "" {
+			d.state = name
+		}
+	}
+	u, parseErr := url.Parse(strings.NewReplacer("{origin}", "http://host", "{state}", "0").Replace(to))
+	switch {
+	case err != nil:
+	case parseErr != nil:
+		err = errors.New("not a URL")
+	case strings.Count(to, "{state}") > 1 || strings.Contains(to, "{state}") && d.state == "":
+		err = errors.New("{state} is the value of one parameter, as in ?_state={state}")
+	case strings.LastIndex(to, "{origin}") > 0:
+		err = errors.New("{origin} is the beginning of a URL")
+	default:
+		d.whole = u.Path != "" && d.text != "."
+	}
+	return d, err
+}
+
+// from returns the URL that replaces one of the response. With a state, only that
+// of an upload session is replaced.
+func (d destination) from(r *registry.Request, was string, h hit) string {
+	query := d.query
+	if d.state != "" {
+		session, ok := sessionIn(was)
+		if !ok {
+			return was
+		}
+		query = strings.Replace(query, "{state}", h.of.nextState(session), 1)
+	}
+	text := strings.Replace(d.text, "{origin}", origin(r), 1)
+	switch {
+	case d.whole && query != "":
+		return text + "?" + query
+	case d.whole:
+		return text
+	case d.text == ".":
+		was = relative(r.URL.EscapedPath(), withoutOrigin(r, was))
+	case text != "":
+		was = text + withoutHost(was)
+	}
+	return setParameters(was, query)
+}
+
+// check returns an error if a request of an upload session has not the state that
+// its last Location had.
+func (d destination) check(r *registry.Request, h hit) error {
+	want, ok := h.of.state(r.Session)
+	got := r.URL.Query().Get(d.state)
+	if !ok || got == want {
+		return nil
+	}
+	e := registry.Errorf(registry.CodeBlobUploadInvalid, "%s is %q, and not %q as in the last Location of the upload session", d.state, got, want)
+	e.Status = http.StatusNotFound
+	return e
+}
+
+// nextState returns another state for the upload session.
+func (f *Fault) nextState(session string) string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.states == nil {
+		f.states = make(map[string]int)
+	}
+	f.states[session]++
+	return strconv.Itoa(f.states[session])
+}
+
+// state returns the state of the upload session, if it has one.
+func (f *Fault) state(session string) (state string, ok bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n, ok := f.states[session]
+	return strconv.Itoa(n), ok
+}
+
+// sessionIn returns the ID of the upload session that a URL leads to.
+func sessionIn(location string) (id string, ok bool) {
+	path, _, _ := strings.Cut(location, "?")
+	i := strings.LastIndexByte(path, '/')
+	return path[i+1:], strings.HasSuffix(path[:i+1], "/blobs/uploads/")
+}
+
+// origin returns the scheme and the host that the client asked.
+func origin(r *registry.Request) string {
+	if r.TLS != nil {
+		return "https://" + r.Host
+	}
+	return "http://" + r.Host
+}
+
+// withoutHost returns a URL without its scheme and host.
+func withoutHost(location string) string {
+	_, rest, absolute := strings.Cut(location, "://")
+	if !absolute || strings.ContainsAny(location[:len(location)-len(rest)-3], "/?") {
+		return location
+	}
+	i := strings.IndexByte(rest, '/')
+	if i < 0 {
+		return "/"
+	}
+	return rest[i:]
+}
+
+// withoutOrigin returns a URL without its scheme and host, if they are those that
+// the client asked.
+func withoutOrigin(r *registry.Request, location string) string {
+	if rest, ok := strings.CutPrefix(location, origin(r)); ok && strings.HasPrefix(rest, "/") {
+		return rest
+	}
+	return location
+}
+
+// relative returns the path to, which may have a query, relative to the path from
+// (RFC 3986, section 5.2.2).
+func relative(from, to string) string {
+	if !strings.HasPrefix(to, "/") {
+		return to
+	}
+	up := ""
+	dir := from[:strings.LastIndexByte(from, '/')+1]
+	for !strings.HasPrefix(to, dir) {
+		dir = dir[:strings.LastIndexByte(dir[:len(dir)-1], '/')+1]
+		up += "../"
+	}
+	to = up + to[len(dir):]
+	if first, _, _ := strings.Cut(to, "/"); to == "" || to[0] == '?' || strings.Contains(first, ":") {
+		return "./" + to
+	}
+	return to
+}
+
+// setParameters returns a URL with other parameters. One without a value is left
+// out.
+func setParameters(location, query string) string {
+	path, rest, _ := strings.Cut(location, "?")
+	if query == "" {
+		return location
+	}
+	var pairs []string
+	if rest != "" {
+		pairs = strings.Split(rest, "&")
+	}
+	for pair := range strings.SplitSeq(query, "&") {
+		name, _, given := strings.Cut(pair, "=")
+		i := slices.IndexFunc(pairs, func(p string) bool { return p == name || strings.HasPrefix(p, name+"=") })
+		switch {
+		case given && i >= 0:
+			pairs[i] = pair
+		case given:
+			pairs = append(pairs, pair)
+		case i >= 0:
+			pairs = append(pairs[:i], pairs[i+1:]...)
+		}
+	}
+	if len(pairs) == 0 {
+		return path
+	}
+	return path + "?" + strings.Join(pairs, "&")
+}

@@ -1,0 +1,252 @@
+package fault_test
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/internal/testclient"
+	"github.com/ocireg/registry/registrytest"
+	"github.com/ocireg/registry/registrytest/content"
+	"github.com/ocireg/registry/registrytest/fault"
+)
+
+// Amazon's registry responds to a chunk with 201, and with its own errors to a
+// chunk that it refuses. Storage services respond to a range with 200.
+func wantOwnStatus(t *testing.T) {
+	reg := registrytest.NewServer(t)
+	c := clientOf(t, reg)
+	reg.Fault(t, fault.On(registry.PatchUpload).AfterCommit().Status(201).Body(fault.Own))
+	location := c.Do("POST", "/v2/app/blobs/uploads/", "").Header.Get("Location")
+	for _, want := range []int{201, 416} {
+		got := c.Do("PATCH", location, "0123456789", "Content-Range", "0-9")
+		require.Equal(t, want, got.Status)
+		require.Equal(t, "0-9", got.Header.Get("Range"))
+		require.Equal(t, location, got.Header.Get("Location"))
+	}
+	require.Equal(t, 201, reg.Requests().Op(registry.PatchUpload).First().Status)
+
+	app := reg.Push(t, "app:v1", content.Image(content.LayerSizes(100)))
+	path := "/v2/app/blobs/" + string(app.Layers[0].Digest)
+	whole := c.Get(path).Body
+	reg.Fault(t, fault.On(registry.GetBlob).HasHeader("Range").Status(200).Body(fault.Own))
+	got := c.Get(path, "Range", "bytes=10-19")
+	require.Equal(t, 200, got.Status)
+	require.Equal(t, "bytes 10-19/100", got.Header.Get("Content-Range"))
+	require.Equal(t, whole[10:20], got.Body)
+
+	// A rule that responds is passed over, and the other way around.
+	reg.Fault(t, fault.On(registry.GetBlob).HasHeader("Range").Once().Status(503))
+	require.Equal(t, 503, c.Get(path, "Range", "bytes=10-19").Status)
+	require.Equal(t, 200, c.Get(path, "Range", "bytes=10-19").Status)
+	waits := reg.Fault(t, fault.On(registry.GetManifest).Once().Status(503))
+	reg.Fault(t, fault.On(registry.GetManifest).Once().Status(404).Body(fault.Own))
+	require.Equal(t, string(app.Manifest), c.Get("/v2/app/manifests/v1").Body)
+	require.Zero(t, waits.Fired())
+	require.Equal(t, 503, c.Get("/v2/app/manifests/v1").Status)
+}
+
+func wantComputed(t *testing.T) {
+	// Each page leads to the next one by an absolute URL, here of another host.
+	n := registrytest.NewNetwork(t)
+	reg, next := n.Registry("registry.test", registry.WithPageSize(1)), n.Registry("pages.test", registry.WithPageSize(1))
+	for _, tag := range []string{"a", "b"} {
+		reg.Push(t, "app:"+tag, content.Image())
+		next.Push(t, "app:"+tag, content.Image())
+	}
+	reg.Fault(t, fault.On(registry.ListTags).Location("https://pages.test"))
+	c := clientOf(t, reg)
+	link, _, _ := strings.Cut(c.Get("/v2/app/tags/list").Header.Get("Link"), ";")
+	require.JSONEq(t, `{"name":"app","tags":["b"]}`, c.Get(strings.Trim(link, "<>")).Body)
+	require.Equal(t, 1, next.Requests().Op(registry.ListTags).Len())
+
+	// A relative Location and another form of Range.
+	reg.Fault(t, fault.On(registry.StartUpload, registry.PatchUpload).Location("."))
+	reg.Fault(t, fault.On(registry.PatchUpload).SetHeader("Range", "bytes={*}"))
+	got := c.Do("POST", "/v2/app/blobs/uploads/", "")
+	require.NotContains(t, got.Header.Get("Location"), "/")
+	location := "/v2/app/blobs/uploads/" + got.Header.Get("Location")
+	got = c.Do("PATCH", location, "0123456789")
+	require.Equal(t, "bytes=0-9", got.Header.Get("Range"))
+	require.Equal(t, "/v2/app/blobs/uploads/"+got.Header.Get("Location"), location)
+
+	// Several headers of one name, in a response and in a failure.
+	for _, rule := range []fault.Rule{fault.On(registry.Ping), fault.On(registry.Ping).Status(401)} {
+		challenges := reg.Fault(t, rule.AddHeader("WWW-Authenticate", `Basic realm="a"`).AddHeader("WWW-Authenticate", `Bearer realm="b"`))
+		require.Equal(t, []string{`Basic realm="a"`, `Bearer realm="b"`}, c.Get("/v2/").Header.Values("WWW-Authenticate"))
+		challenges.Remove()
+	}
+
+	// A page where JSON is due.
+	reg.Fault(t, fault.On(registry.ListReferrers).Status(200).SetHeader("Content-Type", "text/html").Body(fault.Text("<html></html>")))
+	got = c.Get("/v2/app/referrers/" + string(digest.FromString("")))
+	require.Equal(t, []string{"text/html", "<html></html>"}, []string{got.Header.Get("Content-Type"), got.Body})
+}
+
+// oras-project/oras-py#150: the client went on with the Location that it got
+// first, although each response has another state in it.
+func wantState(t *testing.T) {
+	const content = "0123456789"
+	sum := digest.FromString(content)
+	reg := registrytest.NewServer(t)
+	c := clientOf(t, reg)
+	reg.Fault(t, fault.On().Location("?_state={state}"))
+	start := func() string { return c.Do("POST", "/v2/app/blobs/uploads/", "").Header.Get("Location") }
+	chunk := func(location string, from, to int) testclient.Response {
+		return c.Do("PATCH", location, content[from:to], "Content-Range", fmt.Sprintf("%d-%d", from, to-1))
+	}
+	stale := start()
+	require.Regexp(t, `/v2/app/blobs/uploads/[-0-9a-f]{36}\?_state=1$`, stale)
+	got := chunk(stale, 0, 5)
+	require.Equal(t, 202, got.Status)
+	fresh := got.Header.Get("Location")
+	require.NotEqual(t, stale, fresh)
+
+	for _, old := range []string{stale, strings.Split(stale, "?")[0]} {
+		got = chunk(old, 5, 10)
+		require.Equal(t, 404, got.Status, "the old Location")
+		require.Contains(t, got.Body, `"BLOB_UPLOAD_INVALID"`)
+		require.Contains(t, got.Body, `and not \"2\" as in the last Location`)
+		require.Empty(t, got.Header.Get("Location"))
+	}
+	other := start()
+	require.True(t, strings.HasSuffix(other, "_state=1"), "each session has its own")
+
+	// The client that goes on with the last one pushes the blob.
+	got = chunk(fresh, 5, 10)
+	require.Equal(t, 202, got.Status, got.Body)
+	last, err := url.Parse(got.Header.Get("Location"))
+	require.NoError(t, err)
+	query := last.Query()
+	query.Set("digest", string(sum))
+	require.Equal(t, 404, c.Do("PUT", fresh+"&digest="+string(sum), "").Status)
+	got = c.Do("PUT", last.Path+"?"+query.Encode(), "")
+	require.Equal(t, 201, got.Status, got.Body)
+	require.Equal(t, "/v2/app/blobs/"+string(sum), got.Header.Get("Location"), "no session leads there")
+	require.Equal(t, 204, c.Do("DELETE", other, "").Status)
+}
+
+// docker/model-runner#873: a download is resumed, and the response has other
+// bytes than those that are missing. A client that looks at the status alone
+// puts them after those that it has.
+func wantOtherRange(t *testing.T) {
+	reg := registrytest.NewServer(t)
+	app := reg.Push(t, "app:v1", content.Image(content.LayerSizes(1000)))
+	d := app.Layers[0].Digest
+	path := "/v2/app/blobs/" + string(d)
+	c := clientOf(t, reg)
+
+	// download gets a blob. After a failure in the middle it asks for the rest.
+	download := func(careful bool) (blob string) {
+		for range 5 {
+			var header []string
+			want := ""
+			if len(blob) > 0 {
+				header = []string{"Range", fmt.Sprintf("bytes=%d-", len(blob))}
+				want = fmt.Sprintf("bytes %d-", len(blob))
+			}
+			got := c.Get(path, header...)
+			switch {
+			case got.Status == http.StatusPartialContent && (!careful || strings.HasPrefix(got.Header.Get("Content-Range"), want)):
+				blob += got.Body
+			case got.Status == http.StatusPartialContent:
+				blob = "" // It starts again.
+				continue
+			default:
+				blob = got.Body
+			}
+			if got.Err == nil {
+				return blob
+			}
+		}
+		return blob
+	}
+	for _, test := range []struct {
+		wrong   fault.Rule
+		careful bool // whether a client that looks at Content-Range gets the blob
+	}{
+		{fault.On(registry.GetBlob), true},
+		{fault.On(registry.GetBlob).HasHeader("Range").Once().Ignore("Range=bytes=0-"), true},
+		{fault.On(registry.GetBlob).HasHeader("Range").Once().Ignore("Range=bytes=0-499"), true},
+		{fault.On(registry.GetBlob).HasHeader("Range").Once().Ignore("Range").Status(206).Body(fault.Own), true},
+		{fault.On(registry.GetBlob).HasHeader("Range").Once().Ignore("Range").Status(206).Body(fault.Own).SetHeader("Content-Range", "bytes 600-999/1000"), false},
+	} {
+		for _, careful := range []bool{false, true} {
+			cut := reg.Fault(t, fault.On(registry.GetBlob).Once().Close(fault.AtByte(600)))
+			wrong := reg.Fault(t, test.wrong.SetHeader("X", "y"))
+			blob := download(careful)
+			right := careful && test.careful || test.wrong.String() == "get-blob"
+			require.Equal(t, right, digest.FromString(blob) == d, "%s, careful: %t", test.wrong, careful)
+			cut.Remove()
+			wrong.Remove()
+		}
+	}
+}
+
+func wantConditions(t *testing.T) {
+	reg := registrytest.NewServer(t)
+	app := reg.Push(t, "app:v1", content.Image(content.LayerSizes(100)))
+	c := clientOf(t, reg)
+	blob := "/v2/app/blobs/" + string(app.Layers[0].Digest)
+
+	// A registry that refuses pages of more than a thousand.
+	reg.Fault(t, fault.On(registry.ListRepositories).HasHeader("?n", "????*").Status(405))
+	require.Equal(t, 405, c.Get("/v2/_catalog?n=10000").Status)
+	require.Equal(t, []int{200, 200}, []int{c.Get("/v2/_catalog?n=999").Status, c.Get("/v2/_catalog").Status})
+	// One that takes another number.
+	reg.Fault(t, fault.On(registry.ListTags).HasHeader("?n", "0").Ignore("?n=1"))
+	require.Contains(t, c.Get("/v2/app/tags/list?n=0").Body, "v1")
+	// One that requires a range, or an Accept.
+	reg.Fault(t, fault.On(registry.GetBlob).HasHeader("!Range").Status(403))
+	require.Equal(t, []int{403, 206}, []int{c.Get(blob).Status, c.Get(blob, "Range", "bytes=1-2").Status})
+	reg.Fault(t, fault.On(registry.GetManifest).HasHeader("!Accept", "**application/vnd.oci.image.manifest.v1+json**").Status(404))
+	require.Equal(t, 404, c.Get("/v2/app/manifests/v1", "Accept", "text/html").Status)
+	require.Equal(t, 200, c.Get("/v2/app/manifests/v1", "Accept", "text/html, "+app.MediaType).Status)
+	// One that takes no large chunks, and no images.
+	reg.Fault(t, fault.On(registry.PatchUpload).Where(fault.BodyOver(9)).Status(416))
+	location := c.Do("POST", "/v2/app/blobs/uploads/", "").Header.Get("Location")
+	require.Equal(t, []int{416, 202}, []int{c.Do("PATCH", location, "0123456789").Status, c.Do("PATCH", location, "012345678").Status})
+	reg.Fault(t, fault.On(registry.PutManifest).HasHeader("Content-Type", "**image**").Status(415))
+	require.Equal(t, 415, c.Do("PUT", "/v2/app/manifests/v2", string(app.Manifest), "Content-Type", app.MediaType).Status)
+	// The third request.
+	reg.Fault(t, fault.On(registry.Ping).After(2).Once().Status(500))
+	require.Equal(t, []int{200, 200, 500, 200}, codes(c, 4, "/v2/"))
+}
+
+func wantStates(t *testing.T) {
+	reg := registrytest.NewServer(t)
+	app := reg.Push(t, "app:v1", content.Image(content.Layers(1)))
+	unused := content.Random("application/octet-stream", 10, 7)
+	reg.PushBlob(t, "app", unused)
+	c := clientOf(t, reg)
+	mount := func(d digest.Digest) int {
+		return c.Do("POST", "/v2/new/blobs/uploads/?from=app&mount="+string(d), "").Status
+	}
+	// Blobs can be mounted if an image refers to them.
+	reg.Fault(t, fault.On(registry.MountBlob).Where(fault.Not(fault.Referenced)).Status(202))
+	require.Equal(t, []int{202, 201}, []int{mount(unused.Digest), mount(app.Layers[0].Digest)})
+	// Repositories have to be created first.
+	reg.Fault(t, fault.On(registry.StartUpload).Where(fault.Not(fault.RepoExists)).Status(404).Code(registry.CodeNameUnknown))
+	require.Equal(t, 404, c.Do("POST", "/v2/other/blobs/uploads/", "").Status)
+	require.Equal(t, 202, c.Do("POST", "/v2/app/blobs/uploads/", "").Status)
+	// A manifest that is tagged cannot be deleted.
+	reg.Fault(t, fault.On(registry.DeleteManifest).Where(fault.Tagged).Status(400))
+	path := "/v2/app/manifests/" + string(app.Digest)
+	require.Equal(t, 400, c.Do("DELETE", path, "").Status)
+	require.Equal(t, 202, c.Do("DELETE", "/v2/app/manifests/v1", "").Status)
+	require.Equal(t, 202, c.Do("DELETE", path, "").Status)
+	// What is missing is forbidden, and what is there is elsewhere.
+	reg.Fault(t, fault.On(registry.GetBlob).Where(fault.Not(fault.Found)).Status(403))
+	reg.Fault(t, fault.On(registry.HeadBlob).Where(fault.Found).Status(307).Location("/elsewhere"))
+	require.Equal(t, 403, c.Get("/v2/app/blobs/"+string(digest.FromString(""))).Status)
+	require.Equal(t, 200, c.Get("/v2/app/blobs/"+string(unused.Digest)).Status)
+	require.Equal(t, 404, c.Do("HEAD", "/v2/app/blobs/"+string(digest.FromString("")), "").Status)
+	c.Client = &http.Client{Transport: reg.Transport(), CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	require.Equal(t, 307, c.Do("HEAD", "/v2/app/blobs/"+string(unused.Digest), "").Status)
+}

@@ -1,0 +1,269 @@
+package fault
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strconv"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/internal/manifest"
+)
+
+// A Condition is something that is true of a request or not, see [Rule.Where]:
+// one of the constants, or a value that [BodyOver] or [Not] returns.
+type Condition string
+
+// The conditions on the content of the registry when the request arrives.
+const (
+	RepoExists Condition = "repo-exists" // the repository exists
+	Found      Condition = "found"       // the blob or manifest is in the repository or, for a mount, in the one to mount from
+	Tagged     Condition = "tagged"      // a tag points at the manifest
+	Referenced Condition = "referenced"  // a manifest that is tagged, or leads there, refers to the blob or lists the manifest
+)
+
+// BodyOver is met by requests whose body has more than n bytes. A body of
+// unknown length, as that of a stream, meets neither BodyOver nor its [Not].
+func BodyOver(n int64) Condition { return Condition(bodyOver + strconv.FormatInt(n, 10)) }
+
+const bodyOver = "body>"
+
+// Not is met by requests that do not meet the condition. Those for operations
+// without a thing that the condition is about meet neither of the two.
+func Not(c Condition) Condition {
+	if positive, ok := strings.CutPrefix(string(c), "!"); ok {
+		return Condition(positive)
+	}
+	return "!" + c
+}
+
+// Where limits the rule to requests that meet the condition. With a function,
+// the condition is one of the test's own: requests for which the function, which
+// is called concurrently, returns true meet it, and c is its name in everything
+// that is printed. A rule with a function cannot be parsed from its text.
+//
+//	fault.On(registry.PutManifest).Where(fault.Not(fault.RepoExists)).Status(404)
+//	fault.On(registry.GetBlob).Where("by a mirror", func(r *registry.Request) bool { return r.Header.Get("Via") != "" }).Close()
+func (r Rule) Where(c Condition, f ...func(*registry.Request) bool) Rule {
+	name, negated := strings.CutPrefix(string(c), "!")
+	k, err := kindOf(name)
+	switch {
+	case len(f) == 0:
+	case len(f) > 1:
+		err = errors.New("it has more than one function")
+	case f[0] == nil:
+		err = errors.New("its function is nil")
+	case name == "":
+		err = errors.New("the function needs a name, which is printed")
+	case err == nil:
+		err = fmt.Errorf("%s is a condition without a function; choose another name", name)
+	default:
+		k, err = kind{test: func(q *registry.Request) (bool, bool) { return f[0](q), true }}, nil
+	}
+	if err == nil && k.ops != nil && r.lacks(k.ops) {
+		err = fmt.Errorf("no %s request has %s", r.on, k.noun)
+	}
+	r = r.when("where", string(c), err, func(q *registry.Request) bool {
+		met, known := k.test(q)
+		return known && met != negated
+	})
+	r.conditions[len(r.conditions)-1].ops = k.ops
+	return r
+}
+
+func parseWhere(r Rule, a argument) (Rule, error) {
+	if !a.given {
+		return r, errors.New("it is a function, which cannot be written, or needs a condition, such as where=found")
+	}
+	return r.Where(Condition(a.text)), nil
+}
+
+// A kind is what all conditions have in common that are about one thing.
+type kind struct {
+	noun string                 // the thing
+	ops  func(registry.Op) bool // whether requests for an operation may have it, or nil if any may
+	// test returns whether a request meets the condition, and whether that is
+	// known.
+	test func(*registry.Request) (met, known bool)
+}
+
+// kindOf returns the kind of a condition that has no function.
+func kindOf(name string) (kind, error) {
+	if text, ok := strings.CutPrefix(name, bodyOver); ok {
+		n, err := strconv.ParseInt(text, 10, 64)
+		if err != nil || n < 0 {
+			return kind{}, fmt.Errorf("%q is not a number of bytes", text)
+		}
+		return kind{"the body of a request", registry.Op.HasBody, func(q *registry.Request) (met, known bool) {
+			return q.ContentLength > n, q.ContentLength >= 0
+		}}, nil
+	}
+	names := []string{bodyOver + "1000"}
+	for _, s := range states {
+		if name == string(s.name) {
+			return kind{s.noun, s.ops, func(q *registry.Request) (met, known bool) {
+				store := q.Store()
+				if store == nil || !s.ops(q.Op) || q.Repo == "" {
+					return false, false
+				}
+				return s.met(q.Context(), store, q), true
+			}}, nil
+		}
+		names = append(names, string(s.name))
+	}
+	return kind{}, fmt.Errorf("no condition is called %q%s", name, didYouMean(name, names))
+}
+
+// states are the conditions on the content of the registry.
+var states = []struct {
+	name Condition
+	noun string
+	ops  func(registry.Op) bool
+	met  func(ctx context.Context, s registry.Store, q *registry.Request) bool
+}{
+	{RepoExists, "a repository", registry.Op.HasRepo, repoExists},
+	{Found, "a blob or a manifest", namesContent, found},
+	{Tagged, "a manifest", namesManifest, tagged},
+	{Referenced, "a blob or a manifest", namesContent, referenced},
+}
+
+func namesContent(op registry.Op) bool { return op.HasDigest() || op.HasTag() }
+
+func namesManifest(op registry.Op) bool {
+	return op.HasTag() || op == registry.DeleteManifest || op == registry.ListReferrers
+}
+
+// repoExists implements [RepoExists].
+func repoExists(ctx context.Context, s registry.Store, q *registry.Request) bool {
+	for _, err := range s.Tags(ctx, q.Repo, "") {
+		return !errors.Is(err, fs.ErrNotExist)
+	}
+	return true
+}
+
+// found implements [Found].
+func found(ctx context.Context, s registry.Store, q *registry.Request) bool {
+	return q.Tag+string(q.Digest) != "" && anyPlace(ctx, s, q, func(repo string) (err error) {
+		switch {
+		case q.Tag != "":
+			_, err = s.StatManifest(ctx, repo, q.Tag)
+		case namesManifest(q.Op):
+			_, err = s.StatManifest(ctx, repo, string(q.Digest))
+		default:
+			_, err = s.StatBlob(ctx, repo, q.Digest)
+		}
+		return err
+	})
+}
+
+// tagged implements [Tagged].
+func tagged(ctx context.Context, s registry.Store, q *registry.Request) bool {
+	if q.Tag != "" {
+		return found(ctx, s, q)
+	}
+	for tag, err := range s.Tags(ctx, q.Repo, "") {
+		if err != nil {
+			return false
+		}
+		if m, err := s.StatManifest(ctx, q.Repo, tag); err == nil && m.Digest == q.Digest {
+			return true
+		}
+	}
+	return false
+}
+
+// referenced implements [Referenced].
+func referenced(ctx context.Context, s registry.Store, q *registry.Request) bool {
+	d := q.Digest
+	if q.Tag != "" {
+		m, err := s.StatManifest(ctx, q.Repo, q.Tag)
+		if err != nil {
+			return false
+		}
+		d = m.Digest
+	}
+	return d != "" && anyPlace(ctx, s, q, func(repo string) error {
+		w := walk{ctx: ctx, store: s, repo: repo, seen: make(map[digest.Digest]bool), is: func(doc *manifest.Document) bool {
+			if namesManifest(q.Op) {
+				return has(doc.Manifests, d)
+			}
+			return doc.Config != nil && doc.Config.Digest == d || has(doc.Layers, d) || has(doc.Blobs, d)
+		}}
+		for tag, err := range s.Tags(ctx, repo, "") {
+			if err != nil || w.visit(tag) {
+				return err
+			}
+		}
+		return fs.ErrNotExist
+	})
+}
+
+func has(list []ocispec.Descriptor, d digest.Digest) bool {
+	for i := range list {
+		if list[i].Digest == d {
+			return true
+		}
+	}
+	return false
+}
+
+// anyPlace reports whether look returns nil for the repository of the request
+// or, for a mount, for one that it may mount from.
+func anyPlace(ctx context.Context, s registry.Store, q *registry.Request, look func(repo string) error) bool {
+	switch {
+	case q.Op != registry.MountBlob:
+		return look(q.Repo) == nil
+	case q.From != "":
+		return look(q.From) == nil
+	}
+	for repo, err := range s.Repositories(ctx, "") {
+		if err != nil {
+			return false
+		}
+		if look(repo) == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// A walk looks at the manifests that the tags of a repository lead to: those
+// that are tagged, those that an index lists, and referrers.
+type walk struct {
+	ctx   context.Context
+	store registry.Store
+	repo  string
+	seen  map[digest.Digest]bool
+	is    func(*manifest.Document) bool
+}
+
+// visit reports whether the manifest, or one that it leads to, is looked for.
+func (w *walk) visit(reference string) bool {
+	m, err := w.store.GetManifest(w.ctx, w.repo, reference)
+	if err != nil || w.seen[m.Digest] {
+		return false
+	}
+	w.seen[m.Digest] = true
+	if doc, err := manifest.Parse(m.MediaType, m.Content); err == nil {
+		if w.is(&doc) {
+			return true
+		}
+		for _, child := range doc.Manifests {
+			// A store takes a malformed digest for a tag.
+			if child.Digest.Validate() == nil && w.visit(string(child.Digest)) {
+				return true
+			}
+		}
+	}
+	for referrer, err := range w.store.Referrers(w.ctx, w.repo, m.Digest, "") {
+		if err != nil || w.visit(string(referrer.Digest)) {
+			return err == nil
+		}
+	}
+	return false
+}
