@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/ocireg/registry/internal/conn"
 )
 
 // A client that does not read may take noticeTime to notice that the server
@@ -117,21 +119,33 @@ func (s *service) awaitClose(clients []*clientConn, limit time.Duration) {
 type silence struct {
 	wanted atomic.Int64 // the number of calls that want it
 	heard  atomic.Int64 // the number of connections that were silent
+	first  countdown
 }
 
-// A silenceableListener accepts connections that may be silent.
-type silenceableListener struct {
+// A troubledListener accepts connections that may be silent, and resets those
+// that are to be refused.
+type troubledListener struct {
 	net.Listener
-	silence *silence
+	service *service
 }
 
-func (l *silenceableListener) Accept() (net.Conn, error) {
-	c, err := l.Listener.Accept()
-	if err == nil && l.silence.wanted.Load() > 0 {
-		l.silence.heard.Add(1)
-		c = &silentConn{Conn: c, done: make(chan struct{})}
+func (l *troubledListener) Accept() (net.Conn, error) {
+	for {
+		c, err := l.Listener.Accept()
+		silence := &l.service.silence
+		switch {
+		case err != nil:
+			return nil, err
+		case l.service.refuseFirst.take():
+			// The operating system has accepted it.
+			conn.AbortOnClose(c).Close()
+		case silence.wanted.Load() > 0 || silence.first.take():
+			silence.heard.Add(1)
+			return &silentConn{Conn: c, done: make(chan struct{})}, nil
+		default:
+			return c, nil
+		}
 	}
-	return c, err
 }
 
 // A silentConn is a connection that the server never reads from.

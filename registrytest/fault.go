@@ -33,10 +33,17 @@ func (s *Server) Hold(t TB, r fault.Rule) *fault.Gate {
 //
 // The test fails if no client was refused. This is known in memory only: at a
 // port, it is the operating system that refuses.
-func (s *Server) Refuse(t TB) (undo func()) {
+//
+// With a number, Refuse is for the first connections from now on, and the test
+// fails if there are fewer. At a port, where the operating system accepts them,
+// they are reset before the server reads a byte, with TLS before the handshake.
+func (s *Server) Refuse(t TB, first ...int) (undo func()) {
 	needTest(t, "Server.Refuse")
 	t.Helper()
 	s.check(t, "Refuse")
+	if len(first) > 0 {
+		return until(t, "Refuse", s.service.refuseFirst.begin(t, s.Host()+" refused", first))
+	}
 	before := s.service.refusals.Load()
 	s.report(s.service.refuse())
 	return until(t, "Refuse", func() error {
@@ -55,11 +62,17 @@ func (s *Server) Refuse(t TB) (undo func()) {
 // ends when undo is called or the test t ends; a connection made before stays
 // silent.
 //
-// The test fails if no client connected meanwhile.
-func (s *Server) Silence(t TB) (undo func()) {
+// The test fails if no client connected meanwhile. With a number, Silence is for
+// the first connections from now on, and the test fails if there are fewer. For
+// silence after the handshake of TLS, a rule for requests has the number of the
+// connection: any conn=1,2 delay=1h.
+func (s *Server) Silence(t TB, first ...int) (undo func()) {
 	needTest(t, "Server.Silence")
 	t.Helper()
 	s.check(t, "Silence")
+	if len(first) > 0 {
+		return until(t, "Silence", s.service.silence.first.begin(t, s.Host()+" met with silence", first))
+	}
 	silence := &s.service.silence
 	before := silence.heard.Load()
 	silence.wanted.Add(1)

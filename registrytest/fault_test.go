@@ -34,7 +34,7 @@ func newcomer(t *testing.T, s *Server) testclient.Client {
 
 // withNewcomer runs the test with each kind of server, and a client that connects
 // after begin has been called.
-func withNewcomer(t *testing.T, begin func(s *Server, t TB) (undo func()), test func(t *testing.T, s *Server, other testclient.Client, undo func())) {
+func withNewcomer(t *testing.T, begin func(s *Server, t TB, first ...int) (undo func()), test func(t *testing.T, s *Server, other testclient.Client, undo func())) {
 	t.Helper()
 	t.Parallel()
 	for name, opts := range listenerKinds {
@@ -121,7 +121,7 @@ func TestRefuseAndSilenceWithoutClients(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		opts []Option
-		set  func(*Server, TB) func()
+		set  func(*Server, TB, ...int) func()
 		want string // in the failure, or "" if there is none
 	}{
 		"silence":           {nil, (*Server).Silence, "no client connected to"},

@@ -101,6 +101,15 @@ var failingTests = map[string]func(t *testing.T){
 		reg := registrytest.NewServer(t)
 		reg.Silence(t) // fails: no client connected
 	},
+	"dead name": func(t *testing.T) {
+		n := registrytest.NewNetwork(t)
+		n.Refuse(t, "registry.test") // fails: refused 0 connections, not 1
+	},
+	"Silence of the first": func(t *testing.T) {
+		reg := registrytest.NewServer(t)
+		undo := reg.Silence(t, 2)
+		undo() // fails: met with silence 0 connections, not 2
+	},
 	"Refuse": func(t *testing.T) {
 		reg := registrytest.NewServer(t, registrytest.WithInMemory())
 		undo := reg.Refuse(t)

@@ -38,6 +38,7 @@ type Network struct {
 	places  map[string]*place // by host:port
 	servers []*Server
 	dialed  int // the number of connections so far
+	outages []*outage
 }
 
 // A place is a host and port of a network. Its listener is nil while the
@@ -266,12 +267,14 @@ func (n *Network) DialContext(ctx context.Context, network, address string) (net
 // dialOwn is DialContext for the network's own transport.
 func (n *Network) dialOwn(ctx context.Context, network, address string) (net.Conn, error) {
 	c, s, err := n.dial(ctx, network, address)
-	if err != nil {
-		return nil, err
+	if err != nil || s == nil {
+		return c, err
 	}
 	return s.client(c), nil
 }
 
+// dial connects to an address of the network. The service is nil if it is not to
+// know of the connection.
 func (n *Network) dial(ctx context.Context, network, address string) (net.Conn, *service, error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
@@ -287,9 +290,16 @@ func (n *Network) dial(ctx context.Context, network, address string) (net.Conn, 
 	}
 	from := loopback(firstClientPort + n.dialed%(1<<16-firstClientPort))
 	n.dialed++
+	out := n.outageAt(host, port)
 	n.mu.Unlock()
 	number, _ := strconv.Atoi(port)
 	switch {
+	case out != nil && out.silent:
+		return n.silent(out, from, loopback(number)), nil, nil
+	case out != nil:
+		return nil, nil, errRefused(loopback(number))
+	case l != nil && s.refuseFirst.take():
+		return nil, nil, s.refused(errRefused(loopback(number)))
 	case l != nil:
 		c, err := l.dial(ctx, from)
 		if err != nil {

@@ -45,6 +45,9 @@ type service struct {
 	leaks   leakCheck
 	silence silence
 
+	// refuseFirst is for connections that are reset or, in memory, refused.
+	refuseFirst countdown
+
 	// serveTLS serves a listener with TLS. It is nil until secure is called, so
 	// that tests without TLS do not link its server, 0.3 MB.
 	serveTLS func(net.Listener) error
@@ -139,7 +142,7 @@ func (s *service) open() error {
 	}
 	for i, l := range s.listeners {
 		s.accepting++
-		go s.accept(s.ports[i], &silenceableListener{l, &s.silence})
+		go s.accept(s.ports[i], &troubledListener{l, s})
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -107,6 +108,99 @@ func wantHandshake(t *testing.T) {
 		undo()
 		require.Equal(t, 200, clientOf(t, reg).Get("/v2/").Status)
 	})
+}
+
+// The hosts of containerd's resolver tests that are dead: one that is unknown, one
+// that refuses, one that is silent before the handshake of TLS or after it, one
+// that resets, and one that speaks HTTP where HTTPS is asked for. A client tries
+// the next host, and comes back to a host that was dead at first only.
+func wantDeadHosts(t *testing.T) {
+	mirrors := []string{"https://mirror.test", "https://registry.test"}
+	for name, test := range map[string]struct {
+		mirrors []string
+		dead    func(t *testing.T, n *registrytest.Network, mirror *registrytest.Server)
+		waits   time.Duration
+		again   string // the host that responds the second time
+	}{
+		"refuses": {mirrors, func(t *testing.T, n *registrytest.Network, _ *registrytest.Server) {
+			n.Refuse(t, "mirror.test", 1)
+		}, 0, "mirror.test"},
+		"refuses all": {mirrors, func(t *testing.T, _ *registrytest.Network, mirror *registrytest.Server) {
+			mirror.Refuse(t)
+		}, 0, "registry.test"},
+		"silent before TLS": {mirrors, func(t *testing.T, n *registrytest.Network, _ *registrytest.Server) {
+			n.Silence(t, "mirror.test", 1)
+		}, 10 * time.Second, "mirror.test"},
+		"silent after TLS": {mirrors, func(t *testing.T, _ *registrytest.Network, mirror *registrytest.Server) {
+			mirror.Fault(t, fault.On().Conn(1).Delay(time.Hour))
+		}, 20 * time.Second, "mirror.test"},
+		"resets after TLS": {mirrors, func(t *testing.T, _ *registrytest.Network, mirror *registrytest.Server) {
+			mirror.Fault(t, fault.On().Conn(1).Reset())
+		}, 0, "mirror.test"},
+		"unknown": {[]string{"https://unknown.test", "https://registry.test"}, nil, 0, "registry.test"},
+		"speaks HTTP": {[]string{"https://plain.test:5000", "https://registry.test"}, func(_ *testing.T, n *registrytest.Network, _ *registrytest.Server) {
+			n.Registry("plain.test:5000")
+		}, 0, "registry.test"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := registrytest.NewNetwork(t)
+				mirror, origin := n.Registry("mirror.test"), n.Registry("registry.test")
+				for _, reg := range []*registrytest.Server{mirror, origin} {
+					reg.Push(t, "app:v1", content.Image())
+				}
+				transport := &http.Transport{
+					DialContext:     n.DialContext,
+					TLSClientConfig: &tls.Config{RootCAs: n.CA().Pool()},
+
+					TLSHandshakeTimeout:   10 * time.Second,
+					ResponseHeaderTimeout: 20 * time.Second,
+				}
+				defer transport.CloseIdleConnections()
+				c := testclient.New(t, &http.Client{Transport: transport}, "")
+				// resolve returns the first host that has the manifest.
+				resolve := func() string {
+					for _, base := range test.mirrors {
+						if c.Get(base+"/v2/app/manifests/v1").Status == 200 {
+							return strings.TrimPrefix(base, "https://")
+						}
+					}
+					return ""
+				}
+				if test.dead != nil {
+					test.dead(t, n, mirror)
+				}
+				begin := time.Now()
+				require.Equal(t, "registry.test", resolve())
+				require.Equal(t, test.waits, time.Since(begin))
+				require.Equal(t, test.again, resolve())
+				require.Equal(t, test.waits, time.Since(begin))
+			})
+		})
+	}
+}
+
+// net/http keeps credentials when it is redirected to another port of the same
+// host. That they leak to another host shows only with names of a network.
+func wantLeaks(t *testing.T) {
+	const secret = "Basic c2VjcmV0OnNlY3JldA=="
+	n := registrytest.NewNetwork(t)
+	app := content.Image(content.Layers(1))
+	for _, test := range []struct {
+		reg, cdn *registrytest.Server
+		leaks    bool
+	}{
+		{registrytest.NewServer(t), registrytest.NewServer(t), true},
+		{n.Registry("registry.test:5000"), n.Registry("registry.test:5001"), true},
+		{n.Registry("registry.test"), n.Registry("cdn.test"), false},
+	} {
+		test.reg.Push(t, "app:v1", app)
+		test.cdn.Push(t, "app:v1", app)
+		test.reg.Fault(t, fault.On(registry.GetBlob).Where(fault.Found).Status(307).Location(test.cdn.URL))
+		got := clientOf(t, test.reg).Get("/v2/app/blobs/"+string(app.Layers[0].Digest), "Authorization", secret)
+		require.Equal(t, 200, got.Status)
+		require.Equal(t, test.leaks, test.cdn.Requests().First().RequestHeader.Get("Authorization") != "")
+	}
 }
 
 func wantInsecure(t *testing.T) {

@@ -71,6 +71,8 @@ var wanted = []struct {
 	{"other bytes than were asked for", wantOtherRange},
 	{"conditions on parameters, missing headers and sizes", wantConditions},
 	{"conditions on the content of the registry", wantStates},
+	{"hosts that are dead", wantDeadHosts},
+	{"credentials at another port and at another host", wantLeaks},
 }
 
 func clientOf(t *testing.T, s *registrytest.Server) testclient.Client {
