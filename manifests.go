@@ -55,15 +55,16 @@ func (h *handler) putManifest(w http.ResponseWriter, r *Request) error {
 	if err != nil {
 		return err
 	}
-	doc, err := h.describe(&m, r.Header.Get("Content-Type"))
+	acceptAny := names.MatchAny(h.anyManifest, r.Repo)
+	doc, err := h.describe(&m, r.Header.Get("Content-Type"), acceptAny)
 	if err != nil {
 		return err
 	}
-	if !h.anyManifest {
+	if !acceptAny {
 		if err := h.checkType(r, m, doc); err != nil {
 			return err
 		}
-		if !h.sparseManifests && manifest.Known(m.MediaType) {
+		if manifest.Known(m.MediaType) && !names.MatchAny(h.sparseManifests, r.Repo) {
 			if err := h.checkReferences(r, doc); err != nil {
 				return err
 			}
@@ -162,8 +163,9 @@ func (h *handler) tagsToPut(r *Request) ([]string, error) {
 }
 
 // describe sets the properties of m that follow from its Content-Type and its
-// content.
-func (h *handler) describe(m *Manifest, contentType string) (*manifest.Document, error) {
+// content. It returns an error if m is no valid manifest, unless acceptAny is
+// set.
+func (h *handler) describe(m *Manifest, contentType string, acceptAny bool) (*manifest.Document, error) {
 	// The spec says to ignore parameters, so nothing can be wrong with them.
 	pushed, _, _ := strings.Cut(contentType, ";")
 	m.MediaType = manifest.Canonical(strings.TrimSpace(pushed))
@@ -177,7 +179,7 @@ func (h *handler) describe(m *Manifest, contentType string) (*manifest.Document,
 		err = nil // A registry knows nothing of its form.
 	}
 	switch {
-	case h.anyManifest:
+	case acceptAny:
 		if m.MediaType == "" || !field.Valid(m.MediaType) {
 			m.MediaType = blobMediaType
 		}

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"math"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -112,10 +113,10 @@ type config struct {
 	pageSize        int
 	minChunk        int64
 	uploadExpiry    time.Duration
-	maxSessions     int   // or 0 for no limit
-	maxBytes        int64 // or 0 for no limit
-	sparseManifests bool
-	anyManifest     bool
+	maxSessions     int      // or 0 for no limit
+	maxBytes        int64    // or 0 for no limit
+	sparseManifests []string // patterns of the repositories that accept them
+	anyManifest     []string // likewise
 	warnings        []string
 	recorders       []Recorder
 	injectors       []func(*Request) *Fault
@@ -248,13 +249,35 @@ func WithUploadExpiry(d time.Duration) Option {
 // WithSparseManifests accepts manifests whose blobs or children are not in the
 // repository. By default the registry refuses them with MANIFEST_BLOB_UNKNOWN,
 // but for a missing subject or non-distributable layer.
-func WithSparseManifests() Option {
-	return option(func(c *config) { c.sparseManifests = true })
+//
+// Patterns limit the option to the repositories that match one of them: a *
+// stands for any number of characters but /, and ** for any number of any
+// characters, as in "junk/**". Without patterns, all repositories accept such
+// manifests. WithSparseManifests panics if a pattern is empty.
+func WithSparseManifests(repos ...string) Option {
+	patterns := orAll("WithSparseManifests", repos)
+	return option(func(c *config) { c.sparseManifests = append(c.sparseManifests, patterns...) })
 }
 
-// WithAnyManifest accepts any bytes as a manifest, with any Content-Type.
-func WithAnyManifest() Option {
-	return option(func(c *config) { c.anyManifest = true })
+// WithAnyManifest accepts any bytes as a manifest, with any Content-Type, in the
+// repositories that match one of the patterns, or in all if none is given. The
+// patterns are those of [WithSparseManifests]. WithAnyManifest panics if one is
+// empty.
+func WithAnyManifest(repos ...string) Option {
+	patterns := orAll("WithAnyManifest", repos)
+	return option(func(c *config) { c.anyManifest = append(c.anyManifest, patterns...) })
+}
+
+// orAll returns the patterns, or one that matches all repositories if there are
+// none.
+func orAll(option string, patterns []string) []string {
+	if slices.Contains(patterns, "") {
+		panic("registry: a pattern given to " + option + " is empty; name repositories, such as junk/**, or give no pattern for all")
+	}
+	if len(patterns) == 0 {
+		return []string{"**"}
+	}
+	return slices.Clone(patterns)
 }
 
 // WithWarnings sends the texts in Warning headers with every response (section

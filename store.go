@@ -72,7 +72,7 @@ type Store interface {
 	// The store may keep the manifest's content and annotations: the caller
 	// does not modify them afterwards. It is no error if the manifest exists:
 	// the handler puts it again with the media type that it has, unless the
-	// registry has the option WithAnyManifest.
+	// option WithAnyManifest is set for the repository.
 	//
 	// If check is not nil, PutManifest calls it before it changes anything:
 	// once for each tag, with the digest that the tag points at, or "" if the

@@ -2,7 +2,9 @@
 // an upper one, which takes everything that is written.
 //
 //	images, err := layout.Open("testdata/images")
-//	…
+//	if err != nil {
+//		t.Fatal(err)
+//	}
 //	reg := registrytest.NewServer(t, registrytest.WithStore(overlay.New(images, memstore.New())))
 //
 // The test pushes to, and deletes from, a registry that begins with the content

@@ -119,8 +119,22 @@ func parse(args []string, help io.Writer) (*settings, error) {
 	toggle("no-mount", "answer a mount with an upload session", registry.Without(registry.MountBlob))
 	toggle("no-anonymous-mount", "answer a mount without the repository to mount from with an upload session", registry.Without(registry.AnonymousMount))
 	toggle("no-single-post", "answer a blob in a single POST with an upload session", registry.Without(registry.PostBlob))
-	toggle("sparse", "accept manifests whose blobs or children are missing", registry.WithSparseManifests())
-	toggle("any-manifest", "accept any bytes as a manifest", registry.WithAnyManifest())
+	someRepositories := func(name, usage string, option func(...string) registry.Option) {
+		fs.BoolFunc(name, usage, func(v string) error {
+			switch v {
+			case "":
+				return errors.New("want a pattern, such as junk/**, or no value for all repositories")
+			case "true":
+				s.options = append(s.options, option())
+			case "false":
+			default:
+				s.options = append(s.options, option(v))
+			}
+			return nil
+		})
+	}
+	someRepositories("sparse", "accept manifests whose blobs or children are missing; -sparse=PATTERN in some repositories,\nsuch as -sparse=junk/**; may be given several times", registry.WithSparseManifests)
+	someRepositories("any-manifest", "accept any bytes as a manifest; -any-manifest=PATTERN in some repositories; may be given\nseveral times", registry.WithAnyManifest)
 	toggle("no-schema-version", "accept image manifests and indexes without schemaVersion", registry.Without(registry.SchemaVersion))
 	toggle("shared-blobs", "find a blob in every repository, not only where it was pushed", registry.Without(registry.BlobIsolation))
 	toggle("absolute-locations", "send Location and Link with the host", registry.Without(registry.RelativeLocations))

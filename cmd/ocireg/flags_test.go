@@ -62,7 +62,12 @@ func TestFlagsChangeAnswers(t *testing.T) {
 		{"-no-anonymous-mount", post("?mount="+digest.FromString(config).String(), ""), created, accepted},
 		{"-no-single-post", post("?digest="+digest.FromString("blob").String(), "blob"), created, accepted},
 		{"-sparse", put(ocispec.MediaTypeImageManifest, imageManifest(config)), badRequest, created},
+		{"-sparse=junk -sparse=ap*", put(ocispec.MediaTypeImageManifest, imageManifest(config)), badRequest, created},
+		{"-sparse=junk/**", put(ocispec.MediaTypeImageManifest, imageManifest(config)), badRequest, badRequest},
+		{"-sparse=false", put(ocispec.MediaTypeImageManifest, imageManifest(config)), badRequest, badRequest},
 		{"-any-manifest", put("text/plain", "hello"), badRequest, created},
+		{"-any-manifest=app", put("text/plain", "hello"), badRequest, created},
+		{"-any-manifest=junk/**", put("text/plain", "hello"), badRequest, badRequest},
 		{"-manifest-limit 20", put(ocispec.MediaTypeImageIndex, emptyIndex), created, "413 Request Entity Too Large"},
 		{"-page-size 1", func(t *testing.T, i *instance) string {
 			i.pushTag(t, "app", "v1")
@@ -108,6 +113,7 @@ func TestBadCommandLine(t *testing.T) {
 		{[]string{"-log", "xml"}, `invalid value "xml" for flag -log: want text or json; ocireg -h lists the flags`},
 		{[]string{"-log", "a\nb"}, `invalid value "a\nb" for flag -log: want text or json; ocireg -h lists the flags`},
 		{[]string{"-page-size", "0"}, `invalid value "0" for flag -page-size: want a whole number above 0; ocireg -h lists the flags`},
+		{[]string{"-sparse="}, `invalid boolean value "" for -sparse: want a pattern, such as junk/**, or no value for all repositories; ocireg -h lists the flags`},
 		{[]string{"-min-chunk", "ten"}, `invalid value "ten" for flag -min-chunk: want a whole number above 0; ocireg -h lists the flags`},
 		{[]string{"-manifest-limit", "-1"}, `invalid value "-1" for flag -manifest-limit: want a whole number above 0; ocireg -h lists the flags`},
 		{[]string{"-upload-expiry", "-1s"}, `invalid value "-1s" for flag -upload-expiry: want a duration above 0, such as 90s; ocireg -h lists the flags`},
