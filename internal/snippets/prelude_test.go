@@ -51,6 +51,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/layout"
 	"github.com/ocireg/registry/memstore"
 	"github.com/ocireg/registry/registrytest"
 	"github.com/ocireg/registry/registrytest/auth"
@@ -62,6 +63,7 @@ var (
 	ctx     = context.Background()
 	store   registry.Store
 	seeded  *memstore.Store
+	images  *layout.Store
 	reg     *registrytest.Server
 	network *registrytest.Network
 	a       *auth.Auth
