@@ -19,7 +19,7 @@ import (
 // An option that adds something, such as a recorder, a logger, a middleware or a
 // warning, may be given several times, and one that permits or refuses something
 // may be repeated. An option that sets a value, such as [WithPageSize], may be
-// given once: New panics if a second one sets the same value.
+// repeated with that value: New panics if two options set different ones.
 type Option interface {
 	// Options returns the options that this one consists of, in order: itself,
 	// unless the function [Options] made it.
@@ -60,12 +60,12 @@ func (o option) Options() []Option { return []Option{o} }
 // A setting is an option that sets a value.
 type setting struct {
 	what string // that it sets, such as "page size"
-	text string // of the call that made it
+	text string // of the call that made it, with the value
 	set  func(*config)
 }
 
 func (s setting) apply(c *config) {
-	if other, twice := c.settings[s.what]; twice {
+	if other, twice := c.settings[s.what]; twice && other != s.text {
 		panic(fmt.Sprintf("registry: %s and %s both set the %s; leave one out", other, s.text, s.what))
 	}
 	c.settings[s.what] = s.text

@@ -77,7 +77,8 @@ func TestArgumentsThatMakeNoSense(t *testing.T) {
 	}
 }
 
-// Two options that set the same value contradict each other; others combine.
+// Two options that set the same thing to different values contradict each other;
+// others combine.
 func TestOptionsGivenTwice(t *testing.T) {
 	t.Parallel()
 	logger := func() registry.Option { return registry.WithLogger(slog.New(slog.DiscardHandler)) }
@@ -86,11 +87,14 @@ func TestOptionsGivenTwice(t *testing.T) {
 		opts []registry.Option
 	}{
 		{"WithPageSize(2) and WithPageSize(3) both set the page size; leave one out", []registry.Option{registry.WithPageSize(2), registry.WithPageSize(3)}},
-		{"WithPageSize(2) and WithPageSize(2) both set the page size; leave one out", []registry.Option{registry.WithPageSize(2), registry.Options(logger(), registry.WithPageSize(2))}},
+		{"WithPageSize(2) and WithPageSize(3) both set the page size; leave one out", []registry.Option{registry.WithPageSize(2), registry.WithPageSize(2), registry.WithPageSize(3)}},
+		{"WithLimits(1, 2) and WithLimits(1, 3) both set the limits; leave one out", []registry.Option{registry.WithLimits(1, 2), registry.WithLimits(1, 3)}},
 		{"WithManifestLimit(0) and WithManifestLimit(1) both set the manifest limit; leave one out", []registry.Option{registry.WithManifestLimit(0), registry.WithManifestLimit(1)}},
 		{"WithMinChunk(1) and WithMinChunk(2) both set the least size of a chunk; leave one out", []registry.Option{registry.WithMinChunk(1), registry.WithMinChunk(2)}},
 		{"WithUploadExpiry(1s) and WithUploadExpiry(0s) both set the expiry of uploads; leave one out", []registry.Option{registry.WithUploadExpiry(time.Second), registry.WithUploadExpiry(0)}},
 		{`WithPathPrefix("/a") and WithPathPrefix("/b") both set the path prefix; leave one out`, []registry.Option{registry.WithPathPrefix("/a"), registry.WithPathPrefix("/b")}},
+		{"", []registry.Option{registry.WithPageSize(2), registry.Options(logger(), registry.WithPageSize(2))}},
+		{"", []registry.Option{registry.WithLimits(1, 2), registry.WithLimits(1, 2), registry.WithPathPrefix("/a"), registry.WithPathPrefix("/a")}},
 		{"", []registry.Option{registry.WithPageSize(2), registry.WithMinChunk(2), registry.WithManifestLimit(2), registry.WithUploadExpiry(2), registry.WithPathPrefix("/a")}},
 		{"", []registry.Option{registry.WithReadOnly(), registry.WithReadOnly(), registry.WithAnyManifest(), registry.WithAnyManifest()}},
 		{"", []registry.Option{registry.Without(registry.SHA512), registry.Without(registry.SHA512, registry.DeleteTag)}},

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"reflect"
 	"strings"
 
 	"github.com/ocireg/registry"
@@ -23,15 +24,15 @@ import (
 //   - Err() error, first: an error fails the test, and no server starts.
 //   - Exclusive() string returns the name of the one thing that the option
 //     decides, such as "authentication". Two options that return the same name
-//     fail the test.
+//     fail the test, unless they are equal (==): the second has no effect then.
 //   - CheckStore(registry.Store) error, when all options are known: an error fails
 //     the test as that of Err does.
 //   - Observe(*journal.Journal), before the server starts.
 //   - CheckRequests(journal.TB, journal.Requests), after the server was closed.
 //   - AfterTest(TB, *Server), last of all. [Start] refuses such an option.
 //
-// Options that add something combine. Two options that set the same thing, such
-// as two stores or two page sizes, fail the test.
+// Options that add something combine. Two options that set the same thing to
+// different values, such as two stores or two page sizes, fail the test.
 type Option interface {
 	// Options returns the options for the handler. The options of this package
 	// return none: they change the server.
@@ -62,7 +63,7 @@ type settings struct {
 	needTest  []string          // the names of those that need a test
 	journaled []string          // the names of those that need the journal
 	handler   []registry.Option // in the order that they were given
-	exclusive map[string]string // the decision of an option -> its name
+	exclusive map[string]decision
 	stores    []storeChecker
 	observers []observer
 	checkers  []checker
@@ -87,7 +88,7 @@ type settings struct {
 // newSettings returns the settings that the options make, or an error if an
 // option is not valid or contradicts another one.
 func newSettings(opts []Option) (*settings, error) {
-	s := &settings{exclusive: make(map[string]string), listen: listenOnPort}
+	s := &settings{exclusive: make(map[string]decision), listen: listenOnPort}
 	if err := group(opts).apply(s); err != nil {
 		return nil, err
 	}
@@ -124,7 +125,8 @@ type ownOption interface {
 type option struct {
 	name     string
 	set      func(*settings)
-	once     string // the thing that no other option may set, or ""
+	once     string // the thing that no other option may set to another value, or ""
+	value    any    // that it sets, if once is not ""
 	needTest bool
 	isNil    bool // whether the argument is nil
 
@@ -138,7 +140,7 @@ func (o option) apply(s *settings) error {
 		return fmt.Errorf("the argument of %s is nil; leave the option out", o.name)
 	}
 	s.given = append(s.given, o.name)
-	if err := s.alone(o.name, o.once); err != nil {
+	if again, err := s.decide(o.once, decision{o.name, o.value}); again || err != nil {
 		return err
 	}
 	if o.needTest {
@@ -173,17 +175,31 @@ func (g group) apply(s *settings) error {
 	return nil
 }
 
-// alone notes that the option with the name decides a thing, and is an error if
-// another option does. The thing may be "".
-func (s *settings) alone(name, decides string) error {
-	if decides == "" {
-		return nil
+// A decision is the value to which an option sets a thing.
+type decision struct {
+	option string // its name
+	value  any
+}
+
+// equal reports whether two decisions have the same value. Values that cannot be
+// compared differ.
+func (d decision) equal(other decision) bool {
+	return reflect.ValueOf(d.value).Comparable() && d.value == other.value
+}
+
+// decide notes the decision about a thing, which may be "". Again reports whether
+// an option before has made the same decision. An error says that one has made
+// another decision.
+func (s *settings) decide(thing string, d decision) (again bool, err error) {
+	if thing == "" {
+		return false, nil
 	}
-	if other, ok := s.exclusive[decides]; ok {
-		return fmt.Errorf("%s and %s both set the %s; leave one out", other, name, decides)
+	other, decided := s.exclusive[thing]
+	if decided && !d.equal(other) {
+		return false, fmt.Errorf("%s and %s both set the %s; leave one out", other.option, d.option, thing)
 	}
-	s.exclusive[decides] = name
-	return nil
+	s.exclusive[thing] = d
+	return decided, nil
 }
 
 // addHandlerOption applies an option of another package.
@@ -197,14 +213,16 @@ func (s *settings) addHandlerOption(o Option) error {
 	if _, ok := o.(registry.Option); ok {
 		name = "an option of package registry"
 	} else if o, ok := o.(exclusive); ok {
-		if err := s.alone(name, o.Exclusive()); err != nil {
+		if again, err := s.decide(o.Exclusive(), decision{name, o}); again || err != nil {
 			return err
 		}
 	}
 	s.given = append(s.given, name)
 	for _, part := range o.Options() {
 		if e, ok := part.(exclusive); ok {
-			if err := s.alone(fmt.Sprint(part), e.Exclusive()); err != nil {
+			// The text of the call has the value.
+			text := fmt.Sprint(part)
+			if _, err := s.decide(e.Exclusive(), decision{text, text}); err != nil {
 				return err
 			}
 		}
@@ -238,7 +256,7 @@ func (s *settings) addHandlerOption(o Option) error {
 // WithStore makes a server that serves the content of the store, instead of
 // an empty store in memory. The server does not close the store.
 func WithStore(store registry.Store) Option {
-	return option{name: "WithStore", once: "store", isNil: hint.IsNil(store), set: func(s *settings) { s.store = store }}
+	return option{name: "WithStore", once: "store", value: store, isNil: hint.IsNil(store), set: func(s *settings) { s.store = store }}
 }
 
 // WithInMemory makes a server that listens in memory, at 127.0.0.1:1, where
@@ -258,7 +276,7 @@ func WithInMemory() Option {
 // closes it, instead of listening on a free port of 127.0.0.1. After an outage
 // the server listens at the same address again.
 func WithListener(l net.Listener) Option {
-	return option{name: "WithListener", once: "listener", isNil: hint.IsNil(l), set: func(s *settings) { s.listener = l }}
+	return option{name: "WithListener", once: "listener", value: l, isNil: hint.IsNil(l), set: func(s *settings) { s.listener = l }}
 }
 
 // WithTLS makes a server that speaks HTTPS and HTTP/2. Its certificate is from

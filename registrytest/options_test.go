@@ -48,6 +48,11 @@ func TestOptionsOfAServerAreNoOptionsOfAHandler(t *testing.T) {
 func TestOptionsThatContradictEachOther(t *testing.T) {
 	t.Parallel()
 	bad := auth.Bearer("ci sing **", "ci dance **")
+	store, users := memstore.New(), auth.Basic()
+	incomparable := struct {
+		registry.UnimplementedStore
+		repositories []string
+	}{}
 	for name, c := range map[string]struct {
 		opts []registrytest.Option
 		want string // in the failure, or "" if there is none
@@ -58,6 +63,7 @@ func TestOptionsThatContradictEachOther(t *testing.T) {
 		"two of packages":     {[]registrytest.Option{paging{}, registry.WithPageSize(3)}, "WithPageSize(1) and WithPageSize(3) both set the page size; leave one out"},
 		"two limits":          {[]registrytest.Option{journal.Limit(1), journal.Limit(2)}, "journal.Limit and journal.Limit both set the limit of the journal; leave one out"},
 		"two authentications": {[]registrytest.Option{auth.Basic(), auth.Bearer()}, "*auth.Auth and *auth.Auth both set the authentication; leave one out"},
+		"incomparable stores": {[]registrytest.Option{registrytest.WithStore(incomparable), registrytest.WithStore(incomparable)}, "WithStore and WithStore both set the store; leave one out"},
 		"two registries":      {[]registrytest.Option{external.FromEnv("A"), external.FromEnv("B")}, "both set the registry"},
 		"linter, no journal":  {[]registrytest.Option{lint.Strict(), registrytest.WithoutJournal()}, "WithoutJournal leaves lint.Linter without requests to read; leave one out"},
 		"bodies, no journal":  {[]registrytest.Option{registrytest.WithoutJournal(), registrytest.WithBodies(1)}, "WithoutJournal leaves WithBodies without"},
@@ -70,6 +76,7 @@ func TestOptionsThatContradictEachOther(t *testing.T) {
 		"nil in a group":      {[]registrytest.Option{registrytest.Options(nil)}, "an option is nil; leave it out"},
 		"a bad rule":          {[]registrytest.Option{bad}, `rule "ci sing **"`},
 		"several TLS":         {[]registrytest.Option{registrytest.WithTLS(), registrytest.WithTLS(registrytest.OnlyHTTP1)}, ""},
+		"the same again":      {[]registrytest.Option{registrytest.WithStore(store), users, journal.Limit(2), paging{}, registrytest.Options(registrytest.WithStore(store), users, journal.Limit(2), registry.WithPageSize(1), paging{})}, ""},
 		"said again":          {[]registrytest.Option{registrytest.WithInMemory(), registrytest.WithInMemory(), registrytest.WithBodies(1), registrytest.WithBodies(2)}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
