@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math/rand/v2"
 	"os"
+	"strconv"
 	"time"
 )
 
@@ -65,15 +67,15 @@ const lockExpiry = 10 * time.Second
 // only one process can create.
 func (d *disk) lockByFile(ctx context.Context, dir string) (unlock func(), err error) {
 	name := join(dir, tempDir+lockSuffix)
+	id := strconv.FormatUint(rand.Uint64(), 36)
 	w := lockWait{disk: d, dir: dir}
-	var seen fs.FileInfo
+	var seen string // the identifier of the lock that another process has
 	var since time.Time
 	for removed := 0; ; {
-		f, err := d.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+		err := d.createLock(name, id)
 		switch {
 		case err == nil:
-			f.Close()
-			return func() { d.root.Remove(name) }, nil
+			return func() { d.removeLock(name, id) }, nil
 		case errors.Is(err, fs.ErrNotExist) && removed < maxRemoved:
 			removed++
 			if err := d.mkdirAll(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -83,20 +85,70 @@ func (d *disk) lockByFile(ctx context.Context, dir string) (unlock func(), err e
 		case !errors.Is(err, fs.ErrExist):
 			return nil, err
 		}
-		info, err := d.root.Lstat(name)
-		if err != nil {
+		other, err := d.readLock(name)
+		switch {
+		case errors.Is(err, fs.ErrNotExist) && ctx.Err() == nil:
 			continue // It has just been removed.
-		}
-		if !sameFile(seen, info) {
-			seen, since = info, time.Now()
-		} else if time.Since(since) > lockExpiry {
-			d.root.Remove(name)
+		case err != nil && !errors.Is(err, fs.ErrNotExist):
+			return nil, fmt.Errorf("waiting for the lock on %s: %w", dir, err)
+		case since.IsZero() || other != seen:
+			seen, since = other, time.Now()
+		case time.Since(since) > lockExpiry:
+			if err := d.removeLock(name, seen); err != nil {
+				return nil, fmt.Errorf("removing the abandoned lock on %s: %w", dir, err)
+			}
+			since = time.Time{}
 			continue
 		}
 		if err := w.wait(ctx, func() string { return "another process" }); err != nil {
 			return nil, err
 		}
 	}
+}
+
+// createLock creates a lock file. Its content identifies the lock: a later one
+// may have the same inode and time.
+func (d *disk) createLock(name, id string) error {
+	f, err := d.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(id)
+	if closeErr := f.Close(); err == nil {
+		err = closeErr
+	}
+	if err != nil {
+		d.root.Remove(name)
+	}
+	return err
+}
+
+// readLock returns the identifier of a lock. It is "" for a moment after the lock
+// was created.
+func (d *disk) readLock(name string) (id string, err error) {
+	text, _, err := d.readFile(name)
+	return string(text), err
+}
+
+// removeLock removes the lock with the identifier. It leaves the lock of another
+// process that has taken the place of it.
+func (d *disk) removeLock(name, id string) error {
+	now, err := d.readLock(name)
+	if err == nil && now == id {
+		// The file may be another one by now. Only under a name of its own it
+		// stays the same.
+		aside := name + "-" + strconv.FormatUint(rand.Uint64(), 36)
+		if err = d.root.Rename(name, aside); err == nil {
+			if now, err = d.readLock(aside); err == nil && now != id {
+				err = d.createLock(name, now)
+			}
+			d.root.Remove(aside)
+		}
+	}
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	return err
 }
 
 // maxRemoved is the number of times that lock creates a directory that other

@@ -61,40 +61,44 @@ func TestWaitingForALockEnds(t *testing.T) {
 // locks. No tag is lost.
 func TestNoLocks(t *testing.T) {
 	t.Parallel()
-	a, dir := openTree(t)
-	var warnings []string
-	warn := Warnings(func(err error) { warnings = append(warnings, err.Error()) })
-	a.disk.lockError = syscall.ENOLCK
-	a.disk.warn = newWarner(func(err error) { warnings = append(warnings, err.Error()) })
-	put(t, a, 0)
-	if len(warnings) == 0 {
-		t.Skip("this system has other locks")
-	}
-	require.Equal(t, []string{"the file system has no locks: a process that is killed while it writes to a layout may delay others by 10s"}, warnings)
-	b := reopened(t, dir, warn)
-	require.Len(t, warnings, 1, "there are locks")
-	b.disk.lockError = syscall.ENOLCK
+	dir := t.TempDir()
+	// In the bubble, no lock expires while its owner is busy.
+	synctest.Test(t, func(t *testing.T) {
+		a := reopened(t, dir)
+		var warnings []string
+		warn := Warnings(func(err error) { warnings = append(warnings, err.Error()) })
+		a.disk.lockError = syscall.ENOLCK
+		a.disk.warn = newWarner(func(err error) { warnings = append(warnings, err.Error()) })
+		put(t, a, 0)
+		if len(warnings) == 0 {
+			t.Skip("this system has other locks")
+		}
+		require.Equal(t, []string{"the file system has no locks: a process that is killed while it writes to a layout may delay others by 10s"}, warnings)
+		b := reopened(t, dir, warn)
+		require.Len(t, warnings, 1, "there are locks")
+		b.disk.lockError = syscall.ENOLCK
 
-	const tags = 60
-	var wg sync.WaitGroup
-	for name, s := range map[string]*Store{"a": a, "b": b} {
-		wg.Go(func() {
-			for i := range tags {
-				if err := s.PutManifest(t.Context(), "app", numbered(i%7), []string{fmt.Sprint(name, i)}, nil); err != nil {
-					t.Error(err)
+		const tags = 60
+		var wg sync.WaitGroup
+		for name, s := range map[string]*Store{"a": a, "b": b} {
+			wg.Go(func() {
+				for i := range tags {
+					if err := s.PutManifest(t.Context(), "app", numbered(i%7), []string{fmt.Sprint(name, i)}, nil); err != nil {
+						t.Error(err)
+					}
 				}
-			}
-		})
-	}
-	wg.Wait()
-	require.Len(t, tagsIn(t, reopened(t, dir), "app"), 2*tags)
-	lock := filepath.Join(dir, "app", tempDir+lockSuffix)
-	require.NoFileExists(t, lock)
+			})
+		}
+		wg.Wait()
+		require.Len(t, tagsIn(t, reopened(t, dir), "app"), 2*tags)
+		lock := filepath.Join(dir, "app", tempDir+lockSuffix)
+		require.NoFileExists(t, lock)
 
-	// A write that fails leaves no lock either.
-	refused := errors.New("refused")
-	require.ErrorIs(t, a.PutManifest(t.Context(), "new/app", numbered(0), nil, func(string, digest.Digest) error { return refused }), refused)
-	require.NoDirExists(t, filepath.Join(dir, "new"))
+		// A write that fails leaves no lock either.
+		refused := errors.New("refused")
+		require.ErrorIs(t, a.PutManifest(t.Context(), "new/app", numbered(0), nil, func(string, digest.Digest) error { return refused }), refused)
+		require.NoDirExists(t, filepath.Join(dir, "new"))
+	})
 }
 
 // TestAbandonedLockFile finds the lock file of a process that was killed.

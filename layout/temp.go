@@ -30,7 +30,8 @@ const tempExpiry = 24 * time.Hour
 // temps manages the temporary files of one store. Their names begin with the
 // identifier of the store and a hyphen. The store holds a lock on a file with
 // that identifier while it is open, which shows other processes that the files
-// are in use. The operating system releases the lock when the process ends.
+// are in use. The operating system releases the lock when the process ends. If
+// the file system has no locks, the time of the file shows the last use.
 type temps struct {
 	disk *disk
 
@@ -39,6 +40,7 @@ type temps struct {
 	mu     sync.RWMutex
 	id     string // "" until a file is needed
 	unlock func()
+	locked bool
 	closed bool
 }
 
@@ -51,7 +53,9 @@ func (t *temps) create() (*os.File, string, error) {
 		name, err := "", error(nil)
 		if id != missing && !closed {
 			name = tempDir + "/" + id + "-" + strconv.FormatUint(rand.Uint64(), 36)
-			f, err = t.disk.root.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL|unblocked, 0o644)
+			if err = t.use(); err == nil {
+				f, err = t.disk.root.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL|unblocked, 0o644)
+			}
 		}
 		t.mu.RUnlock()
 		switch {
@@ -67,6 +71,23 @@ func (t *temps) create() (*os.File, string, error) {
 		}
 		missing = id
 	}
+}
+
+// use sets the time of the lock file to now, unless the file is locked. It writes
+// to the file, because some network file systems do not let times be set.
+func (t *temps) use() error {
+	if t.locked {
+		return nil
+	}
+	f, err := t.disk.root.OpenFile(tempDir+"/"+t.id+lockSuffix, os.O_WRONLY|unblocked, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(t.id)
+	if closeErr := f.Close(); err == nil {
+		err = closeErr
+	}
+	return err
 }
 
 // begin replaces the identifier old of the store with a new one, and locks its
@@ -85,7 +106,7 @@ func (t *temps) begin(old string) error {
 			return fmt.Errorf("%s is not a directory", tempDir)
 		}
 		id := strconv.FormatUint(rand.Uint64(), 36)
-		unlock, _, err := t.disk.lockFile(tempDir+"/"+id+lockSuffix, true)
+		unlock, locked, err := t.disk.lockFile(tempDir+"/"+id+lockSuffix, true)
 		if errors.Is(err, fs.ErrNotExist) || err == errLocked {
 			continue // Another store has just removed the directory or the file.
 		}
@@ -95,7 +116,7 @@ func (t *temps) begin(old string) error {
 		if t.unlock != nil {
 			t.unlock()
 		}
-		t.id, t.unlock = id, unlock
+		t.id, t.unlock, t.locked = id, unlock, locked
 		return nil
 	}
 }
@@ -129,11 +150,9 @@ func (t *temps) removeStale(now time.Time) {
 		return
 	}
 	entries, _ := fs.ReadDir(t.disk.FS, tempDir)
+	used := sync.OnceValue(func() map[string]time.Time { return lastUse(entries) })
 	for _, e := range entries {
-		id, isLock := strings.CutSuffix(e.Name(), lockSuffix)
-		if !isLock {
-			id, _, _ = strings.Cut(e.Name(), "-")
-		}
+		id, isLock := tempID(e.Name())
 		lock := tempDir + "/" + id + lockSuffix
 		unlock, locked, err := t.disk.lockFile(lock, false)
 		noLock := errors.Is(err, fs.ErrNotExist)
@@ -146,12 +165,35 @@ func (t *temps) removeStale(now time.Time) {
 			// The lock file exists as long as the other files do.
 			t.disk.root.Remove(tempDir + "/" + e.Name())
 		case err == nil, noLock:
-			info, err := e.Info()
-			if err == nil && now.Sub(info.ModTime()) > tempExpiry {
+			if err == nil {
+				unlock()
+			}
+			if last := used()[id]; !last.IsZero() && now.Sub(last) > tempExpiry {
 				t.disk.root.Remove(tempDir + "/" + e.Name())
 			}
 		}
 	}
+}
+
+// tempID returns the identifier in the name of a temporary file or lock file.
+func tempID(name string) (id string, isLock bool) {
+	id, isLock = strings.CutSuffix(name, lockSuffix)
+	if !isLock {
+		id, _, _ = strings.Cut(name, "-")
+	}
+	return id, isLock
+}
+
+// lastUse returns, for each identifier, the time of its file that changed last.
+func lastUse(entries []fs.DirEntry) map[string]time.Time {
+	last := map[string]time.Time{}
+	for _, e := range entries {
+		id, _ := tempID(e.Name())
+		if info, err := e.Info(); err == nil && info.ModTime().After(last[id]) {
+			last[id] = info.ModTime()
+		}
+	}
+	return last
 }
 
 // write creates a temporary file with the given content.

@@ -139,21 +139,29 @@ func (l *imageLayout) lock(ctx context.Context) (unlock func(), err error) {
 			dir = path.Dir(dir)
 		}
 	}
-	release, locked, err := l.disk.lock(ctx, l.dir)
-	if err != nil {
-		clean()
-		return nil, err
-	}
-	if !locked {
-		l.disk.warnUnlocked()
-	}
-	return func() {
+	unlocked := func(release func(), locked bool) {
 		clean()
 		release()
 		if !locked {
 			clean() // The lock was a file in the directory.
 		}
-	}, nil
+	}
+	release, locked, err := l.disk.lock(ctx, l.dir)
+	switch {
+	case err != nil && ctx.Err() == nil:
+		clean()
+		return nil, err
+	case err != nil:
+		// The store that has the lock is about to write to the directories. With
+		// a context that has ended, lock does not wait.
+		if release, locked, err := l.disk.lock(ctx, l.dir); err == nil {
+			unlocked(release, locked)
+		}
+		return nil, err
+	case !locked:
+		l.disk.warnUnlocked()
+	}
+	return func() { unlocked(release, locked) }, nil
 }
 
 // firstMissing returns the highest directory on the path of dir that does not
