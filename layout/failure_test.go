@@ -138,6 +138,57 @@ func TestListsOfFailingDisk(t *testing.T) {
 	require.ErrorIs(t, errs["tags"], syscall.EMFILE)
 }
 
+// unlistable fails to list a directory.
+type unlistable struct {
+	fs.FS
+	dir string
+}
+
+func (f unlistable) ReadDir(name string) ([]fs.DirEntry, error) {
+	if name == f.dir {
+		return nil, &fs.PathError{Op: "readdirent", Path: name, Err: syscall.EIO}
+	}
+	return fs.ReadDir(f.FS, name)
+}
+
+// The images of lifecycle on a disk that fails are not missing: the error of the
+// disk is that of the request.
+func TestImagesOfFailingDisk(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := reopened(t, dir)
+	for _, tag := range []string{"v1", "v2"} {
+		require.NoError(t, s.PutManifest(t.Context(), "ghcr.io/org/app/"+tag, numbered(0), []string{tag}, nil))
+	}
+	encoded := numbered(1).Digest.Encoded()
+	require.NoError(t, s.PutManifest(t.Context(), "ghcr.io/org/app/sha256/"+encoded, numbered(1), nil, nil))
+	const repo = "ghcr.io/org/app"
+	inSHA256 := string(numbered(1).Digest)
+	for _, c := range []struct {
+		disk func(fs.FS) fs.FS
+		ref  string
+		want error
+	}{
+		{func(f fs.FS) fs.FS { return unstatable{f, repo + "/v"} }, "v1", syscall.EMFILE},
+		{func(f fs.FS) fs.FS { return unlistable{f, repo} }, "v1", syscall.EIO},
+		{func(f fs.FS) fs.FS { return unlistable{f, repo + "/sha256"} }, inSHA256, syscall.EIO},
+	} {
+		s := reopened(t, dir)
+		s.disk.byPath.Store(false)
+		s.disk.FS = c.disk(s.disk.FS)
+		_, err := s.GetManifest(t.Context(), repo, c.ref)
+		require.ErrorIs(t, err, c.want)
+		for _, err = range s.Tags(t.Context(), repo, "") {
+		}
+		require.ErrorIs(t, err, c.want)
+	}
+	s = reopened(t, dir)
+	s.disk.byPath.Store(false)
+	s.disk.FS = unlistable{s.disk.FS, repo}
+	require.ErrorIs(t, s.PutManifest(t.Context(), repo, numbered(2), []string{"v3"}, nil), syscall.EIO)
+	require.NoFileExists(t, filepath.Join(dir, repo, markerFile))
+}
+
 func repositoriesOf(t *testing.T, s *Store) (all []string) {
 	t.Helper()
 	for repo, err := range s.Repositories(t.Context(), "") {

@@ -33,7 +33,7 @@ func hasHost(repo string) bool {
 // The layout has exactly one entry. The tag of that is the given one, or missing.
 func (s *Store) image(repo, dir, tag string) (*imageLayout, error) {
 	if yes, err := s.disk.isLayout(dir); err != nil || !yes {
-		return nil, nil
+		return nil, err
 	}
 	s.mu.Lock()
 	l := s.images[dir]
@@ -71,12 +71,17 @@ func (s *Store) imagesIn(repo, dir string) (images []*imageLayout, err error) {
 		}
 		err = cmp.Or(err, imageErr)
 	}
-	for _, name := range s.dirs(dir) {
+	dirs := func(dir string) []string {
+		list, dirsErr := s.dirs(dir)
+		err = cmp.Or(err, dirsErr)
+		return list
+	}
+	for _, name := range dirs(dir) {
 		switch {
 		case isOnlyDigest(path.Base(repo) + ":" + name):
 			// It belongs to the repository above.
 		case digest.Algorithm(name).Available():
-			for _, encoded := range s.dirs(join(dir, name)) {
+			for _, encoded := range dirs(join(dir, name)) {
 				if isOnlyDigest(name + ":" + encoded) {
 					add(join(join(dir, name), encoded), "")
 				}
@@ -89,15 +94,21 @@ func (s *Store) imagesIn(repo, dir string) (images []*imageLayout, err error) {
 }
 
 // dirs returns the sorted names of directories, and of links that may lead to
-// one. It is empty for a directory that cannot be read.
-func (s *Store) dirs(dir string) (list []string) {
-	entries, _ := s.disk.readDir(dir)
+// one. It is empty if dir is not a directory.
+func (s *Store) dirs(dir string) (list []string, err error) {
+	entries, err := s.disk.readDir(dir)
+	if err != nil {
+		info, statErr := s.disk.stat(dir)
+		if isAbsent(err) || s.disk.leadsNowhere(dir) || statErr == nil && !info.IsDir() {
+			err = nil
+		}
+	}
 	for _, e := range entries {
 		if e.IsDir() || e.Type()&fs.ModeSymlink != 0 {
 			list = append(list, e.Name())
 		}
 	}
-	return list
+	return list, err
 }
 
 // imagesOf returns the images of a repository. If it has none, the error wraps
@@ -146,9 +157,13 @@ func (s *Store) checkNoImages(repo string) error {
 	if _, err := s.layout(repo); err == nil {
 		return nil
 	}
-	images, _ := s.imagesOf(repo)
-	if len(images) == 0 {
+	images, err := s.imagesOf(repo)
+	switch {
+	case len(images) > 0:
+	case err == nil || errors.Is(err, fs.ErrNotExist):
 		return nil
+	default:
+		return fmt.Errorf("looking for images in repository %s: %w", repo, err)
 	}
 	return fmt.Errorf("writing to repository %s: it consists of images in layouts of their own, such as %s; use another repository, or that layout: %w",
 		repo, images[0].dir, errors.ErrUnsupported)
