@@ -1,6 +1,8 @@
 package layout
 
 import (
+	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -53,6 +55,37 @@ func (d *disk) readDir(name string) ([]fs.DirEntry, error) {
 		}
 	}
 	return fs.ReadDir(d.FS, name)
+}
+
+// firstEntries returns some entries of a directory, in any order. It reads only
+// the beginning of a directory that the store looks up by its path.
+func (d *disk) firstEntries(name string) ([]fs.DirEntry, error) {
+	const some = 16
+	f, err := d.openDir(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if dir, ok := f.(fs.ReadDirFile); ok {
+		entries, err := dir.ReadDir(some)
+		if err == io.EOF {
+			err = nil
+		}
+		return entries, err
+	}
+	return nil, fmt.Errorf("%s is not a directory", name)
+}
+
+// openDir opens a directory.
+func (d *disk) openDir(name string) (fs.File, error) {
+	if d.byPath.Load() {
+		if now, err := os.Stat(d.dir); err == nil && os.SameFile(d.info, now) {
+			if f, err := os.OpenFile(d.osPath(name), os.O_RDONLY|unblocked, 0); err == nil {
+				return f, nil
+			}
+		}
+	}
+	return d.FS.Open(name)
 }
 
 // openKnown opens a regular file, which is probably the known one.

@@ -156,6 +156,9 @@ var errFound = errors.New("found")
 // count, except for the directory of temporary files, which proves that there
 // was a tree.
 func (s *Store) checkTree() error {
+	if visits := 8; s.disk.leadsToLayout(".", &visits) {
+		return nil
+	}
 	entries, err := s.disk.readDir(".")
 	if err != nil {
 		return err
@@ -196,6 +199,27 @@ func (s *Store) checkTree() error {
 	default:
 		return err
 	}
+}
+
+// leadsToLayout reports whether one of the first directories below dir is a
+// layout that can be served. It visits as many directories as visits says, and
+// reads only the beginning of each: to list and sort those of a tree of 1,000
+// layouts takes 100 us of the 490 us of CPU of Open and the first GET.
+func (d *disk) leadsToLayout(dir string, visits *int) bool {
+	entries, _ := d.firstEntries(dir)
+	for _, e := range entries {
+		name := join(dir, e.Name())
+		if !e.IsDir() || reserved(e.Name()) || !names.Repository(name) {
+			continue
+		}
+		if *visits--; *visits < 0 {
+			return false
+		}
+		if yes, err := d.isLayout(name); err == nil && yes || d.leadsToLayout(name, visits) {
+			return true
+		}
+	}
+	return false
 }
 
 // A walker finds the repositories in a tree, in the order of their names.

@@ -1,6 +1,7 @@
 package layout_test
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -165,6 +166,24 @@ func TestOpenGivesUp(t *testing.T) {
 	t.Parallel()
 	_, err := layout.OpenFS(manyDirs(10_001))
 	require.ErrorContains(t, err, "none was found in the first 10000 directories below it")
+}
+
+// unlistable is a file system whose directories can be read in parts only.
+type unlistable struct{ fs.FS }
+
+func (unlistable) ReadDir(string) ([]fs.DirEntry, error) { return nil, errors.New("listed") }
+
+// Open looks at the beginning of a tree and lists nothing.
+func TestOpenListsNoTree(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for i := range 30 {
+		writeLayout(t, filepath.Join(dir, fmt.Sprintf("team%d/app%d", i%3, i)), 0, "v1")
+	}
+	s, err := layout.OpenFS(unlistable{os.DirFS(dir)})
+	require.NoError(t, err)
+	wantManifestDigest(t, s, "team2/app29", "v1", 0)
+	require.ErrorContains(t, errorOf(s.Repositories(t.Context(), "")), "listed")
 }
 
 func TestSymbolicLinks(t *testing.T) {
