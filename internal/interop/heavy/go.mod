@@ -57,6 +57,7 @@ require (
 	github.com/modern-go/reflect2 v1.0.3-0.20250322232337-35a7c28c31ee // indirect
 	github.com/notaryproject/notation-plugin-framework-go v1.0.0 // indirect
 	github.com/notaryproject/tspclient-go v1.0.0 // indirect
+	github.com/ocireg/registry/adapters/oras v0.0.0
 	github.com/opencontainers/runtime-spec v1.3.0 // indirect
 	github.com/pkg/errors v0.9.1 // indirect
 	github.com/proglottis/gpgme v0.1.6 // indirect
@@ -94,3 +95,5 @@ require (
 replace github.com/ocireg/registry => ../../..
 
 replace github.com/ocireg/registry/internal/interop => ..
+
+replace github.com/ocireg/registry/adapters/oras => ../../../adapters/oras
