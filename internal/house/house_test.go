@@ -356,7 +356,7 @@ func picture(product []pkg) string {
 func TestDocumentsNameFiles(t *testing.T) {
 	dir := root(t)
 	var documents []string
-	for _, pattern := range []string{"*.md", "docs/*.md"} {
+	for _, pattern := range []string{"*.md", "docs/*.md", "docs/*/*.md"} {
 		found, err := filepath.Glob(filepath.Join(dir, pattern))
 		if err != nil {
 			t.Fatal(err)

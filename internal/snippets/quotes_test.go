@@ -1,0 +1,34 @@
+package snippets
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// A snippet whose fence names files, as in "```go adapters/ggcr/migrate_test.go",
+// is in each of these files, word for word. The tests of their modules compile and
+// run them: this module cannot, where they need other modules.
+func TestQuotes(t *testing.T) {
+	t.Parallel()
+	count := 0
+	for _, s := range all(t) {
+		files, ok := strings.CutPrefix(s.kind, "go ")
+		if !ok {
+			continue
+		}
+		count++
+		for _, file := range strings.Fields(files) {
+			content, err := os.ReadFile(filepath.Join(root(t), filepath.FromSlash(file)))
+			if err != nil {
+				t.Errorf("%s:%d: %v", s.file, s.line, err)
+			} else if !strings.Contains(string(content), s.code) {
+				t.Errorf("%s:%d: %s does not have this code:\n%s", s.file, s.line, file, s.code)
+			}
+		}
+	}
+	if count == 0 {
+		t.Error("no snippet names a file")
+	}
+}
