@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 
 	"github.com/ocireg/registry/internal/response"
 )
@@ -18,6 +19,12 @@ import (
 type Fault struct {
 	// Name describes the fault in records.
 	Name string
+
+	// Quirk says that the fault is the behaviour of a real registry, and not a
+	// failure. Serve then responds once the request has been authenticated and
+	// authorized, and only if its URL is valid; records do not have the fault.
+	// Operations that require no permission get the response of Serve at once.
+	Quirk bool
 
 	// Before is called before the request is served. It may wait, as long as
 	// it returns when the context of the request is done. It may change the
@@ -65,6 +72,9 @@ type Fault struct {
 	// With HTTP/2, and where the [http.ResponseWriter] is no [http.Hijacker],
 	// Wire wraps the writer of the body only.
 	Wire func(w io.Writer) io.Writer
+
+	// mixed says that the fault is a combination with one that is no quirk.
+	mixed bool
 }
 
 // A ConnectionEnd is a way to end a connection on purpose. It is an error, so
@@ -110,10 +120,13 @@ func (h *handler) serveFaulty(w *responseWriter, r *Request) error {
 	// Recorders get the request as it arrived.
 	changed := *r
 	changed.Request = r.Request.Clone(r.Context())
+	before := r.notes
+	changed.notes = slices.Clip(before)
 	fw := &faultWriter{to: w, request: &changed, fault: r.fault}
 	finished := false
 	defer func() {
 		r.User, r.Scope = changed.User, changed.Scope
+		r.notes = append(r.notes, changed.notes[len(before):]...)
 		if w.Status != 0 {
 			r.errors = changed.errors
 		}
@@ -139,7 +152,7 @@ func (h *handler) serveWith(w *faultWriter, r *Request) error {
 	if f.LoseUpload {
 		h.loseUpload(r)
 	}
-	if f.Serve != nil {
+	if f.Serve != nil && !f.servesPermitted(r) {
 		serve = f.Serve
 	}
 	if f.AfterCommit {

@@ -22,6 +22,20 @@ func (r *Request) FaultResponds() bool { return r.fault.responds() }
 // responds reports whether the response is that of the fault.
 func (f *Fault) responds() bool { return f != nil && (f.Serve != nil || f.AfterCommit) }
 
+// servesPermitted reports whether Serve responds in the place of the operation
+// after the request has been authorized.
+func (f *Fault) servesPermitted(r *Request) bool {
+	return f != nil && f.Quirk && f.Serve != nil && !f.AfterCommit && r.Op.Action() != 0
+}
+
+// shown returns the fault for records: nil if all of it is a quirk.
+func (f *Fault) shown() *Fault {
+	if f == nil || f.Quirk && !f.mixed {
+		return nil
+	}
+	return f
+}
+
 // over returns the fault that has the effects of other and then those of f, so
 // that f has the last word. Either of them may be nil. If both respond in place
 // of the operation, only f does.
@@ -38,6 +52,8 @@ func (f *Fault) over(other *Fault) *Fault {
 	}
 	both := &Fault{
 		Name:        strings.Trim(other.Name+"; "+f.Name, "; "),
+		Quirk:       responder.Quirk,
+		mixed:       other.shown() != nil || f.shown() != nil,
 		Before:      f.Before,
 		LoseUpload:  f.LoseUpload || other.LoseUpload,
 		AfterCommit: responder.AfterCommit,

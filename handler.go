@@ -142,7 +142,8 @@ func (h *handler) serveRecorded(w *responseWriter, r *Request) (err error) {
 			BytesOut: w.bytes,
 			Start:    start,
 			Duration: time.Since(start),
-			Fault:    r.fault,
+			Fault:    r.fault.shown(),
+			Notes:    r.notes,
 		}
 		for _, to := range h.recorders {
 			to.Record(x)
@@ -189,6 +190,9 @@ func (h *handler) operate(w http.ResponseWriter, r *Request) error {
 	}
 	if err := h.authorize(r); err != nil {
 		return err
+	}
+	if r.fault.servesPermitted(r) {
+		return r.fault.Serve(w, r)
 	}
 	if h.without.has(r.Op) {
 		return h.refuse(w, r)
@@ -301,8 +305,11 @@ func logTo(l *slog.Logger, x *Exchange) {
 	if r.User != "" {
 		args = append(args, "user", field.Printable(r.User))
 	}
-	if r.fault != nil {
-		args = append(args, "fault", r.fault.Name)
+	if f := x.Fault; f != nil {
+		args = append(args, "fault", f.Name)
+	}
+	if len(x.Notes) > 0 {
+		args = append(args, "notes", x.Notes)
 	}
 	if len(x.Errors) > 0 {
 		texts := make([]string, len(x.Errors))

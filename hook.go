@@ -68,6 +68,10 @@ type Exchange struct {
 	Start    time.Time
 	Duration time.Duration
 
-	// Fault is the fault that was injected (see [WithFaults]), or nil.
+	// Fault is the fault that was injected (see [WithFaults]), or nil. A fault
+	// that is a quirk does not count, see [Fault.Quirk].
 	Fault *Fault
+
+	// Notes are the texts that hooks added with [Request.Note], in order.
+	Notes []string
 }

@@ -3,6 +3,7 @@ package registry
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
@@ -69,12 +70,20 @@ type Request struct {
 
 	// errors are the errors in the response.
 	errors []*Error
+
+	// notes are those of Note.
+	notes []string
 }
 
 // SharesBlobs reports whether the repositories of the registry have their blobs
 // in common, because its [Store] says so. A client that may pull from one of them
 // can read the blobs of all, so an authorizer cannot keep repositories apart.
 func (r *Request) SharesBlobs() bool { return r.sharesBlobs }
+
+// Note adds a text to [Exchange.Notes], for example the reason for an unusual
+// response. The goroutine that serves the request may call it, before the
+// response has ended.
+func (r *Request) Note(text string) { r.notes = append(r.notes, text) }
 
 // Store returns the store of the registry that serves the request, for a hook
 // that decides by its content. It is nil if the request was only parsed, as by
@@ -209,6 +218,11 @@ func noEndpoint() error {
 	return e
 }
 
+// tokenPaths are the paths of token services: /token, and those at which real
+// registries have theirs: Quay, Google and others, GitLab, Harbor, Azure, and
+// Amazon with its public one.
+var tokenPaths = [...]string{"/token", "/v2/auth", "/v2/token", "/jwt/auth", "/service/token", "/oauth2/token", "/token/"}
+
 // splitPath returns the route of the path, and the repository and the last
 // element if the route has them. It reads from the right, because the name of a
 // repository may contain the words of the API.
@@ -217,7 +231,7 @@ func splitPath(path string) (rt route, repo, last string) {
 	switch {
 	case path == "/v2", ok && rest == "":
 		return baseRoute, "", ""
-	case path == "/token":
+	case slices.Contains(tokenPaths[:], path):
 		return tokenRoute, "", ""
 	case !ok:
 		return noRoute, "", ""

@@ -35,9 +35,14 @@ import (
 // its common name is the name of the user.
 type Auth struct {
 	// Realm is the realm of the challenge. With Bearer it is the URL of the
-	// token service; if it is empty, that is /token at the scheme and the host
-	// of the request.
+	// token service; if it is empty, that is TokenPath at the scheme and the
+	// host of the request.
 	Realm string
+
+	// TokenPath is the path of the token service at the registry's host: /token
+	// if it is empty, or one of those of real registries, which are /v2/auth,
+	// /v2/token, /jwt/auth, /service/token, /oauth2/token and /token/.
+	TokenPath string
 
 	// Service is the name of the registry in requests to the token service, and
 	// the audience of tokens. If it is empty, it is the host of the request.
@@ -203,7 +208,7 @@ func (a *Auth) middleware(next registry.Handler) registry.Handler {
 				return err
 			}
 		}
-		if r.Op == registry.GetToken {
+		if r.Op == registry.GetToken && strings.TrimPrefix(r.URL.Path, r.Prefix) == a.tokenPath() {
 			return a.serveToken(w, r)
 		}
 		id, err := a.authenticate(r)

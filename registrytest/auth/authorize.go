@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -86,12 +87,15 @@ func (a *Auth) realm(r *registry.Request) string {
 	if a.Realm != "" {
 		return a.Realm
 	}
-	u := url.URL{Scheme: "http", Host: r.Host, Path: r.Prefix + "/token"}
+	u := url.URL{Scheme: "http", Host: r.Host, Path: r.Prefix + a.tokenPath()}
 	if r.TLS != nil {
 		u.Scheme = "https"
 	}
 	return u.String()
 }
+
+// tokenPath returns the path of the token service, without the path prefix.
+func (a *Auth) tokenPath() string { return cmp.Or(a.TokenPath, "/token") }
 
 // service returns the registry's name in requests to the token service.
 func (a *Auth) service(r *http.Request) string {

@@ -199,6 +199,18 @@ func TestRecord(t *testing.T) {
 }
 
 // The token service of a registry under a path prefix is under it, too.
+// The token service has another path, below the path prefix.
+func TestTokenPath(t *testing.T) {
+	t.Parallel()
+	a := auth.Bearer()
+	a.TokenPath = "/v2/auth"
+	r := newReg(t, a, registry.WithPathPrefix("/registry"))
+	challenge := r.do("GET", "/registry/v2/", nil, "").Header().Get("WWW-Authenticate")
+	require.Contains(t, challenge, `realm="http://`+host+`/registry/v2/auth"`)
+	require.Equal(t, 200, r.do("GET", "/registry/v2/auth", nil, "").Code)
+	require.Equal(t, 404, r.do("GET", "/registry/token", nil, "").Code)
+}
+
 func TestTokensUnderAPathPrefix(t *testing.T) {
 	r := newReg(t, auth.Bearer(), registry.WithPathPrefix("/registry"))
 	ci := basic(r.User("ci", "pull team/**"))

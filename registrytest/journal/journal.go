@@ -202,6 +202,7 @@ func (e *entry) finish(x *registry.Exchange) {
 	e.Errors = x.Errors
 	e.Err = x.Err
 	e.Fault = x.Fault
+	e.Notes = x.Notes
 	e.BytesIn, e.BytesOut = x.BytesIn, x.BytesOut
 	e.Start, e.Duration = x.Start, x.Duration
 	e.response = flatten(x.Header)

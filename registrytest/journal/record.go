@@ -91,6 +91,10 @@ type Record struct {
 	// Fault is the fault that was injected, or nil.
 	Fault *registry.Fault
 
+	// Notes are the texts that hooks of the registry added to the exchange, such
+	// as "quirk=ecr.patch-201 (https://…)".
+	Notes []string
+
 	// Gone is whether the client hung up before it had the whole response, as
 	// far as the server noticed.
 	Gone bool
@@ -161,7 +165,7 @@ func startedSession(r *Record) string {
 //	GET /v2/team/app/blobs/sha256:3a… 206 range=bytes=0-99
 //
 // The line has the method, the path and query, the status ("-" if there is
-// none), error codes, range, user and the name of a fault. It leaves out the
+// none), error codes, range, user, the name of a fault and notes. It leaves out the
 // host, the IDs of upload sessions, and credentials. Characters that do not print
 // are spaces.
 func (r *Record) String() string {
@@ -204,6 +208,9 @@ func (r *Record) notes() (notes []string) {
 			fault += "=" + r.Fault.Name
 		}
 		notes = append(notes, fault)
+	}
+	for _, note := range r.Notes {
+		notes = append(notes, field.Printable(note))
 	}
 	return notes
 }

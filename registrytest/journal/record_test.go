@@ -209,6 +209,20 @@ func TestRecordFault(t *testing.T) {
 	require.Equal(t, "GET /v2/ 429 TOOMANYREQUESTS fault=overload", r.String())
 }
 
+func TestRecordNotes(t *testing.T) {
+	t.Parallel()
+	s := newJournalServer(t, 0, registry.WithFaults(func(r *registry.Request) *registry.Fault {
+		r.Note("quirk=a (https://example.com)\n")
+		return &registry.Fault{Quirk: true, Header: func(int, http.Header) int { return 201 }}
+	}))
+	s.do(t, "GET", "/v2/", nil)
+	r := s.Requests().First()
+	require.False(t, r.Faulted())
+	require.Equal(t, []string{"quirk=a (https://example.com)\n"}, r.Notes)
+	require.Equal(t, "GET /v2/ 201 quirk=a (https://example.com) ", r.String())
+	require.Contains(t, s.Requests().String(), "quirk=a (https://example.com)")
+}
+
 func TestRecordCutConnection(t *testing.T) {
 	t.Parallel()
 	s := newJournalServer(t, 0, registry.WithFaults(func(r *registry.Request) *registry.Fault {
