@@ -45,6 +45,11 @@ func (a *access) auth() (*auth.Auth, error) {
 	if a.token {
 		who = auth.Bearer()
 	}
+	return who, a.addTo(who)
+}
+
+// addTo adds the users and the rules.
+func (a *access) addTo(who *auth.Auth) error {
 	own := make(map[string][]string) // the rules of each user
 	for _, u := range a.users {
 		own[u.Username] = nil
@@ -54,15 +59,15 @@ func (a *access) auth() (*auth.Auth, error) {
 		if _, known := own[name]; known {
 			own[name] = append(own[name], rest)
 		} else if err := who.Allow(text); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	for _, u := range a.users {
 		if err := who.AddUser(u, own[u.Username]...); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return who, nil
+	return nil
 }
 
 // addFault adds a fault in the language of [fault.Parse].

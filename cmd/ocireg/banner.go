@@ -10,6 +10,7 @@ import (
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/internal/field"
 	"github.com/ocireg/registry/layout"
+	"github.com/ocireg/registry/registrytest/auth"
 )
 
 // maxPulls is the number of images that the banner lists.
@@ -20,11 +21,12 @@ type banner struct {
 	scheme, host string
 	source       string // of the content
 	readOnly     bool
-	caFile       string   // "" without TLS
-	found        bool     // a repository exists
-	tags         int      // the number of tags
-	untagged     int      // the number of manifests without a tag in index.json
-	pulls        []string // the references of the first images
+	login        auth.Credentials // a user to log in as, if there is one
+	caFile       string           // "" without TLS
+	found        bool             // a repository exists
+	tags         int              // the number of tags
+	untagged     int              // the number of manifests without a tag in index.json
+	pulls        []string         // the references of the first images
 }
 
 // list lists the images. It logs the repositories that cannot be read, and goes
@@ -75,6 +77,9 @@ func (b *banner) print(out io.Writer) {
 	fmt.Fprintf(w, "%s://%s serves %s\n", b.scheme, b.host, b.source)
 	if b.caFile != "" {
 		fmt.Fprintf(w, "trust %s\n", b.caFile)
+	}
+	if b.login.Username != "" {
+		fmt.Fprintf(w, "docker login --username %s --password %s %s\n", b.login.Username, b.login.Password, b.host)
 	}
 	for _, ref := range b.pulls {
 		fmt.Fprintf(w, "docker pull %s\n", ref)

@@ -19,6 +19,7 @@ import (
 )
 
 const usage = `Usage: ocireg [flags] [DIR]
+       ocireg profiles [NAME]
 
 Ocireg serves an OCI registry to the clients on this machine. Without DIR the
 registry is in memory and empty. DIR is an OCI image layout, or a directory with
@@ -31,6 +32,8 @@ to DIR.
   ocireg -tls -tls-dir ./certs   over HTTPS; clients have to trust ./certs/ca.crt
   ocireg -user ci:secret -allow 'anonymous pull public/**'
   ocireg -fault 'get-blob times=2 status=503 retry-after=1'
+  ocireg -profile ghcr           a registry with the quirks of GHCR
+  ocireg profiles ghcr           these quirks, with their sources
 
 The first word on standard output is the URL; the images to pull follow.
 Requests are logged to standard error. An interrupt (Ctrl-C) lets the running
@@ -56,7 +59,8 @@ type settings struct {
 	tlsDir      string
 	log         string
 	quiet       bool
-	auth        *auth.Auth // or nil
+	auth        *auth.Auth       // or nil
+	login       auth.Credentials // that the banner names, if a profile made them
 	options     []registry.Option
 }
 
@@ -181,6 +185,7 @@ func parse(args []string, help io.Writer) (*settings, error) {
 	fs.Func("user", "require Basic authentication; the user `NAME:PASSWORD` may do everything, or only the\nactions that -allow gives it; may be given several times", who.addUser)
 	fs.BoolVar(&who.token, "token", false, "require tokens, which users get at /token, instead of Basic authentication")
 	fs.Func("allow", "allow actions, such as `'anonymous pull public/**'`: a user, \"anonymous\" or * for all;\npull, push, delete, list or *; a pattern of repositories; may be given several times", who.addRule)
+	profileName := fs.String("profile", "", "behave like the registry `NAME`, its authentication included; \"ocireg profiles\" lists the names,\nNAME@2026-08 is the registry as of a month; the banner names a user, unless -user adds one")
 	var faults fault.Rules
 	fs.Func("fault", "inject a fault, such as `'get-blob repo=team/* times=2 status=503 retry-after=1'`;\ndocs/faults.md has the rules; may be given several times", func(v string) error {
 		return addFault(&faults, v)
@@ -205,7 +210,11 @@ func parse(args []string, help io.Writer) (*settings, error) {
 	}
 	s.options = append(s.options, registry.WithFaults(faults.Inject))
 	var err error
-	if s.auth, err = who.auth(); err != nil {
+	if *profileName != "" {
+		if err := s.addProfile(*profileName, &who); err != nil {
+			return nil, err
+		}
+	} else if s.auth, err = who.auth(); err != nil {
 		return nil, fmt.Errorf("%w; ocireg -h shows the usage", err)
 	} else if s.auth != nil {
 		s.options = append(s.options, s.auth.Options()...)

@@ -40,7 +40,12 @@ func main() {
 
 // run is the command: it serves until ctx is done and returns the exit code.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	err := serve(ctx, args, stdout, stderr)
+	var err error
+	if len(args) > 0 && args[0] == "profiles" {
+		err = listProfiles(args[1:], stdout)
+	} else {
+		err = serve(ctx, args, stdout, stderr)
+	}
 	switch {
 	case err == nil, errors.Is(err, flag.ErrHelp):
 		return 0
@@ -80,7 +85,7 @@ func serve(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			server.ErrorLog = logger
 		}),
 	}
-	b := banner{scheme: "http", host: hostOf(listener, s.addr), source: s.source(), readOnly: s.readOnly}
+	b := banner{scheme: "http", host: hostOf(listener, s.addr), source: s.source(), readOnly: s.readOnly, login: s.login}
 	if s.tls {
 		certs, err := s.makeCertificates()
 		if err != nil {

@@ -48,7 +48,8 @@ var rooms = []struct {
 	{"registrytest", []string{".", "memstore", "registrytest/content", "registrytest/journal", "registrytest/fault"}},
 	{"registrytest/external", []string{"."}},
 	{"registrytest/keep", []string{".", "layout", "registrytest/content", "registrytest/journal", "registrytest"}},
-	{"cmd/ocireg", []string{".", "memstore", "layout", "registrytest/fault", "registrytest/auth", "registrytest"}},
+	{"registrytest/profile", []string{".", "registrytest/journal", "registrytest/fault", "registrytest/auth"}},
+	{"cmd/ocireg", []string{".", "memstore", "layout", "registrytest/fault", "registrytest/auth", "registrytest", "registrytest/profile"}},
 }
 
 // runsTests lists the packages that may import package testing.

@@ -1,0 +1,67 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"text/tabwriter"
+
+	"github.com/ocireg/registry/registrytest/profile"
+)
+
+// listProfiles lists all profiles or, given the name of one, its quirks with
+// their sources.
+func listProfiles(args []string, out io.Writer) error {
+	switch len(args) {
+	case 0:
+		w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+		for p := range profile.All() {
+			fmt.Fprintf(w, "%s\t%s\t%d quirks\n", p.Name(), p.Title(), len(p.Quirks()))
+		}
+		return w.Flush()
+	case 1:
+		p := profile.Get(args[0])
+		if err := p.Err(); err != nil {
+			return err
+		}
+		for _, q := range p.Quirks() {
+			f := q.Fact()
+			fmt.Fprintf(out, "%s: %s\n    %s (%s, %s%s)\n", f.Name, f.Sentence, f.Source, f.Evidence, f.Date, period(f))
+		}
+		return nil
+	}
+	return fmt.Errorf("profiles takes the name of one profile, got %d; ocireg profiles lists them", len(args))
+}
+
+// period returns the time in which the registry behaved so, as far as it is known.
+func period(f profile.Fact) string {
+	if f.From == "" && f.Until == "" {
+		return ""
+	}
+	return fmt.Sprintf("; from %s until %s", cmp.Or(f.From, "?"), cmp.Or(f.Until, "now"))
+}
+
+// addProfile makes the registry behave like the one with the name, whose users
+// are those of the command line.
+func (s *settings) addProfile(name string, who *access) error {
+	p := profile.Get(name)
+	if err := p.Err(); err != nil {
+		return fmt.Errorf("-profile: %w; ocireg profiles lists them", err)
+	}
+	if who.token {
+		return fmt.Errorf("-token contradicts -profile: the profile decides about the authentication")
+	}
+	if a := p.Auth(); a != nil {
+		if err := who.addTo(a); err != nil {
+			return err
+		}
+		s.auth = a
+		if len(who.users) == 0 {
+			s.login = p.Credentials()
+		}
+	} else if len(who.users)+len(who.rules) > 0 {
+		return fmt.Errorf("-user and -allow need authentication, which the profile %s does not have", name)
+	}
+	s.options = append(s.options, p.Options()...)
+	return nil
+}

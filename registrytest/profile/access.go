@@ -1,0 +1,182 @@
+package profile
+
+import (
+	"cmp"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/registrytest/auth"
+)
+
+// access is the authentication of a registry, without its quirks. The zero
+// access is none.
+type access struct {
+	scheme    func(rules ...string) *auth.Auth
+	basic     bool   // whether the registry takes a name and a password itself
+	anonymous bool   // whether anonymous clients pull public repositories
+	user      string // the name of the user of Credentials, "user" if it is ""
+	service   string // see auth.Auth
+	host      string // of the token service, or "" for that of the registry
+	path      string // of the token service, or "" for /token
+}
+
+// A setup is a profile while its authentication is put together.
+type setup struct {
+	*Profile
+	quirk *quirk // whose part is being added
+}
+
+// authenticate makes the authentication of the profile, with its quirks.
+func (p *Profile) authenticate() {
+	a := p.site.access
+	if a.scheme == nil || p.set.noAuth {
+		return
+	}
+	var rules []string
+	if a.anonymous {
+		public := []string{"**"}
+		if p.set.public != nil {
+			public = p.set.public
+		}
+		for _, pattern := range public {
+			rules = append(rules, "anonymous pull "+pattern)
+		}
+	}
+	p.auth = a.scheme(rules...)
+	p.auth.Service, p.auth.TokenPath = a.service, a.path
+	if p.set.network && a.host != "" {
+		p.auth.Realm = "https://" + a.host + cmp.Or(a.path, "/token")
+	}
+	p.login = p.auth.User(cmp.Or(a.user, "user"))
+	for _, q := range p.quirks {
+		for _, part := range q.do {
+			if part.auth != nil {
+				part.auth(&setup{p, q})
+			}
+		}
+	}
+}
+
+// Auth returns the authentication of the registry, to add users and to ask for
+// the tokens that it issued. It is nil if the profile has none.
+func (p *Profile) Auth() *auth.Auth { return p.auth }
+
+// Credentials returns the credentials of a user who may do everything.
+func (p *Profile) Credentials() auth.Credentials { return p.login }
+
+// Hosts returns the real names of the hosts that serve tokens and blobs, beside
+// that of the registry. With [RealHosts], a registrytest.Network serves the
+// handler of the registry at each of them:
+//
+//	p := profile.DockerHub(profile.RealHosts())
+//	hub := network.Registry("docker.io", p)
+//	for _, host := range p.Hosts() {
+//		network.Handle(host, hub.Handler())
+//	}
+func (p *Profile) Hosts() (hosts []string) {
+	if p.auth != nil && p.site.access.host != "" {
+		hosts = append(hosts, p.site.access.host)
+	}
+	if p.err == nil {
+		if s := newBuild(p).storage; s != nil && s.host != "" {
+			hosts = append(hosts, s.host)
+		}
+	}
+	return hosts
+}
+
+// unauthorized returns the error that an anonymous client gets that needs another
+// token, with the code of RFC 6750.
+func (b *build) unauthorized(r *registry.Request, code, message string) *registry.Error {
+	action := "pull"
+	if r.Op.Action() == registry.ActionPush {
+		action = "pull,push"
+	}
+	challenge := fmt.Sprintf(`Bearer realm="%s",service="%s",scope="repository:%s:%s"`, b.realm(r), cmp.Or(b.auth.Service, r.Host), r.Repo, action)
+	if code != "" {
+		challenge += `,error="` + code + `"`
+	}
+	values := []string{challenge}
+	if b.auth.Challenge != nil {
+		values = b.auth.Challenge(r, values)
+	}
+	e := registry.Errorf(registry.CodeUnauthorized, "%s", message)
+	e.Header = http.Header{"Www-Authenticate": values}
+	return e
+}
+
+// realm returns the URL of the token service.
+func (p *Profile) realm(r *registry.Request) string {
+	if p.auth.Realm != "" {
+		return p.auth.Realm
+	}
+	return origin(r) + r.Prefix + cmp.Or(p.auth.TokenPath, "/token")
+}
+
+// origin returns the scheme and the host that the client asked.
+func origin(r *registry.Request) string {
+	if r.TLS != nil {
+		return "https://" + r.Host
+	}
+	return "http://" + r.Host
+}
+
+// challenge changes the challenges of the registry.
+func challenge(change func(r *registry.Request, values []string) []string) behaviour {
+	return behaviour{{auth: func(s *setup) {
+		before, q := s.auth.Challenge, s.quirk
+		s.auth.Challenge = func(r *registry.Request, values []string) []string {
+			if before != nil {
+				values = before(r, values)
+			}
+			was := strings.Join(values, "\n")
+			if values = change(r, values); strings.Join(values, "\n") != was {
+				r.Note(q.receipt())
+			}
+			return values
+		}
+	}}}
+}
+
+// tokenFields changes the fields of the responses of the token service.
+func tokenFields(change func(fields map[string]any)) behaviour {
+	return together(seenInTokens(), behaviour{{auth: func(s *setup) {
+		before := s.auth.TokenResponse
+		s.auth.TokenResponse = func(fields map[string]any) {
+			if before != nil {
+				before(fields)
+			}
+			change(fields)
+		}
+	}}})
+}
+
+// mint changes the claims of tokens.
+func mint(change func(p *Profile, c *auth.Claims)) behaviour {
+	return together(seenInTokens(), behaviour{{auth: func(s *setup) {
+		before, p := s.auth.Mint, s.Profile
+		s.auth.Mint = func(c *auth.Claims) {
+			if before != nil {
+				before(c)
+			}
+			change(p, c)
+		}
+	}}})
+}
+
+// seenInTokens adds the receipt to each response with a token.
+func seenInTokens() behaviour {
+	return onResponse(func(_ *registry.Request, status int, _ http.Header, note func()) int {
+		if status == http.StatusOK {
+			note()
+		}
+		return status
+	}, registry.GetToken)
+}
+
+// aboutAuth is the behaviour of a registry with its authentication.
+func aboutAuth(b behaviour) behaviour {
+	return append(behaviour{{auth: func(*setup) {}}}, b...)
+}

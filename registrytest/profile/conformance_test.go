@@ -1,0 +1,158 @@
+package profile
+
+import (
+	"fmt"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/memstore"
+	"github.com/ocireg/registry/registrytest/conformance"
+)
+
+// A verdict is the TB of a check that may fail.
+type verdict struct {
+	failure  string
+	cleanups []func()
+}
+
+func (v *verdict) Helper()          {}
+func (v *verdict) Cleanup(f func()) { v.cleanups = append(v.cleanups, f) }
+func (v *verdict) Fatalf(format string, args ...any) {
+	v.failure = fmt.Sprintf(format, args...)
+	runtime.Goexit()
+}
+
+// A direct RoundTripper calls the handler of a registry without a network, and
+// adds credentials.
+type direct struct {
+	http.Handler
+	authorize func(*http.Request)
+}
+
+func (d direct) RoundTrip(r *http.Request) (*http.Response, error) {
+	in := r.Clone(r.Context())
+	in.RequestURI = r.URL.RequestURI()
+	if in.Body == nil {
+		in.Body = http.NoBody
+	}
+	if d.authorize != nil {
+		d.authorize(in)
+	}
+	out := httptest.NewRecorder()
+	func() {
+		defer func() {
+			if cause := recover(); cause != nil && cause != http.ErrAbortHandler {
+				panic(cause)
+			}
+		}()
+		d.ServeHTTP(out, in)
+	}()
+	resp := out.Result()
+	resp.Request = r
+	if r.Method == http.MethodHead {
+		resp.Body = http.NoBody
+	}
+	return resp, nil
+}
+
+// violated returns the failures of a registry with the profile, by the names of
+// the requirements. The registry may lack the features.
+func violated(p *Profile, without []registry.Feature, only []string) map[string]string {
+	return check(registry.New(memstore.New(), p.Options()...), authorizer(p), without, only)
+}
+
+func check(h http.Handler, authorize func(*http.Request), without []registry.Feature, only []string) map[string]string {
+	target := conformance.Target{
+		URL: "http://registry.test", Client: &http.Client{Transport: direct{h, authorize}},
+		Repo: "probe", Without: without, ManifestLimit: 4 << 20,
+	}
+	failures := make(map[string]string)
+	for _, r := range conformance.Requirements() {
+		if slow(r) || only != nil && !slices.Contains(only, r.Name) {
+			continue
+		}
+		v := new(verdict)
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			defer func() {
+				for _, f := range slices.Backward(v.cleanups) {
+					f()
+				}
+			}()
+			r.Check(v, target)
+		}()
+		<-done
+		if v.failure != "" {
+			failures[r.Name] = v.failure
+		}
+	}
+	return failures
+}
+
+// applicable returns those of the requirements that apply to a registry that
+// lacks the features: one that always fails does not meet them.
+func applicable(names []string, without []registry.Feature) map[string]string {
+	broken := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) })
+	return check(broken, nil, without, names)
+}
+
+// slow reports whether checking the requirement takes seconds.
+func slow(r conformance.Requirement) bool {
+	return slices.Contains([]string{
+		"manifest size is limited", "oversized manifest is 413", "Link leads to the next referrers",
+		"list of referrers is no larger than a manifest", "Link keeps the filter",
+	}, r.Name)
+}
+
+// A registry with a profile violates the requirements of the spec that its
+// quirks claim, and no others.
+func TestConformance(t *testing.T) {
+	t.Parallel()
+	for p := range All(Repositories("probe/**")) {
+		t.Run(p.Name(), func(t *testing.T) {
+			t.Parallel()
+			var claimed []string
+			for _, q := range p.Quirks() {
+				claimed = append(claimed, q.Fact().Breaks...)
+			}
+			failures := violated(p, p.Without(), nil)
+			require.Equal(t, slices.Sorted(maps.Keys(applicable(claimed, p.Without()))), slices.Sorted(maps.Keys(failures)),
+				"%s", strings.Join(slices.Collect(maps.Values(failures)), "\n"))
+		})
+	}
+}
+
+// Each quirk alone violates the requirements that it claims.
+func TestConformanceOfQuirks(t *testing.T) {
+	t.Parallel()
+	for _, s := range sites {
+		for i := range s.quirks {
+			q := &s.quirks[i]
+			if len(q.Breaks) == 0 || q.of() != s {
+				continue
+			}
+			t.Run(string(q.Name), func(t *testing.T) {
+				t.Parallel()
+				p := q.Name.profile(Repositories("probe/**"))
+				failures := violated(p, p.Without(), q.Breaks)
+				// Some requirements apply to a registry that lacks a feature, which
+				// another quirk takes away.
+				for _, other := range sites {
+					if whole := other.profile(other.name, nil); index(whole.quirks, q.Name) >= 0 {
+						maps.Copy(failures, violated(p, whole.Without(), q.Breaks))
+					}
+				}
+				require.Equal(t, slices.Sorted(slices.Values(q.Breaks)), slices.Sorted(maps.Keys(failures)))
+			})
+		}
+	}
+}

@@ -1,0 +1,137 @@
+package profile
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/internal/names"
+)
+
+// errorsOf returns the errors in the tree of err, in order.
+func errorsOf(err error) (all []*registry.Error) {
+	switch err := err.(type) {
+	case nil:
+		return nil
+	case *registry.Error:
+		return []*registry.Error{err}
+	case interface{ Unwrap() []error }:
+		for _, e := range err.Unwrap() {
+			all = append(all, errorsOf(e)...)
+		}
+		return all
+	}
+	return errorsOf(errors.Unwrap(err))
+}
+
+// hasRepository reports whether the repository of the request exists: because it
+// has content, or because of the option [Repositories].
+func (b *build) hasRepository(r *registry.Request, repo string) bool {
+	if names.MatchAny(b.set.repos, repo) {
+		return true
+	}
+	for _, err := range r.Store().Tags(r.Context(), repo, "") {
+		return !errors.Is(err, fs.ErrNotExist)
+	}
+	return true
+}
+
+// hasNamespace reports whether a repository with the same first element exists,
+// or the option [Repositories] says so.
+func (b *build) hasNamespace(r *registry.Request, repo string) bool {
+	if b.hasRepository(r, repo) {
+		return true
+	}
+	namespace, _, _ := strings.Cut(repo, "/")
+	for other, err := range r.Store().Repositories(r.Context(), namespace) {
+		return err == nil && strings.HasPrefix(other, namespace+"/")
+	}
+	return false
+}
+
+// hasManifest reports whether the request names a manifest that exists.
+func hasManifest(r *registry.Request) bool {
+	reference := r.Tag
+	if reference == "" {
+		reference = string(r.Digest)
+	}
+	_, err := r.Store().StatManifest(r.Context(), r.Repo, reference)
+	return err == nil
+}
+
+// isReferenced reports whether an image that has a tag in the repository, or an
+// image in an index that has one, refers to the blob.
+func isReferenced(r *registry.Request, repo string, blob digest.Digest) bool {
+	var refers func(reference string, depth int) bool
+	refers = func(reference string, depth int) bool {
+		m, err := r.Store().GetManifest(r.Context(), repo, reference)
+		if err != nil {
+			return false
+		}
+		if bytes.Contains(m.Content, []byte(blob)) {
+			return true
+		}
+		var d document
+		json.Unmarshal(m.Content, &d) // The store has valid manifests.
+		return depth > 0 && slices.ContainsFunc(d.Manifests, func(c ocispec.Descriptor) bool { return refers(string(c.Digest), depth-1) })
+	}
+	for tag, err := range r.Store().Tags(r.Context(), repo, "") {
+		if err == nil && refers(tag, 2) {
+			return true
+		}
+	}
+	return false
+}
+
+// maxManifest is the number of bytes of a manifest that a quirk looks at.
+const maxManifest = 16 << 20
+
+// A document has the parts of a manifest that quirks look at.
+type document struct {
+	MediaType    string               `json:"mediaType"`
+	ArtifactType string               `json:"artifactType"`
+	Config       *ocispec.Descriptor  `json:"config"`
+	Layers       []ocispec.Descriptor `json:"layers"`
+	Manifests    []ocispec.Descriptor `json:"manifests"`
+	Subject      *ocispec.Descriptor  `json:"subject"`
+
+	contentType string
+	size        int64
+}
+
+// readManifest returns the manifest that a request pushes. The operation can
+// still read it.
+func readManifest(r *registry.Request) document {
+	content, err := io.ReadAll(io.LimitReader(r.Body, maxManifest))
+	rest := io.Reader(bytes.NewReader(content))
+	if err == nil {
+		rest = io.MultiReader(rest, r.Body)
+	}
+	hr := *r.Request
+	hr.Body = struct {
+		io.Reader
+		io.Closer
+	}{rest, r.Body}
+	r.Request = &hr
+	var d document
+	json.Unmarshal(content, &d) // The operation refuses what is no manifest.
+	d.contentType, _, _ = strings.Cut(r.Header.Get("Content-Type"), ";")
+	d.size = int64(len(content))
+	return d
+}
+
+// refuseManifest responds with the error that find returns to a manifest that is
+// pushed.
+func refuseManifest(find func(b *build, r *registry.Request, d document) *registry.Error) behaviour {
+	return refuse(func(b *build, r *registry.Request) *registry.Error {
+		return find(b, r, readManifest(r))
+	}, registry.PutManifest)
+}

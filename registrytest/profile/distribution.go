@@ -1,0 +1,223 @@
+package profile
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/ocireg/registry"
+)
+
+// Distribution28 returns the profile of CNCF Distribution 2.8, the image
+// registry:2 and the package docker-registry of Debian, without authentication.
+func Distribution28(opts ...Option) *Profile {
+	return distribution28.profile(distribution28.name, opts)
+}
+
+// Distribution3 returns the profile of CNCF Distribution 3, the image registry:3.
+func Distribution3(opts ...Option) *Profile { return distribution3.profile(distribution3.name, opts) }
+
+var distribution28 = site{
+	name: "distribution-2.8", title: "CNCF Distribution 2.8",
+	quirks: append([]quirk{
+		{
+			Fact: Fact{
+				Name: "distribution-2.8.tags-in-one-page", Sentence: "tags/list ignores n and last, and lists all tags",
+				Source: distribution283 + "registry/handlers/tags.go", Date: "2023-10", Evidence: Code,
+				Breaks: []string{
+					"Link leads to the next tags", "last works without n", "n tags are listed", "n=0 lists no tags", "tags after last are listed",
+				},
+			},
+			do:    ignoreParameters(registry.ListTags, "n", "last"),
+			probe: probeTags("?n=1"), want: `["v1","v10","v2"]`,
+		},
+		{
+			Fact: Fact{
+				Name: "distribution-2.8.chunk-order-unchecked", Sentence: "the Content-Range of a chunk is ignored: a chunk at a wrong offset is appended",
+				Source: distribution283 + "registry/handlers/blobupload.go#L180", Date: "2023-10", Evidence: Code,
+				Breaks: []string{
+					"chunk out of order is 416", "chunk out of order is 416 whatever its length", "invalid Content-Range is 416",
+					"upload continues after a chunk out of order",
+				},
+			},
+			do:    rule("patch-upload has-header=Content-Range ignore=Content-Range"),
+			probe: func(p *prober) string { return p.chunk(p.start(), 100, "0123456789").field("Range") }, want: "202, Range: 0-9",
+		},
+		{
+			Fact: Fact{
+				Name: "distribution-2.8.delete-tag-400", Sentence: "a tag cannot be deleted: 400 DIGEST_INVALID",
+				Source: "https://github.com/google/go-containerregistry/issues/1578", Date: "2023-02", Evidence: Issue,
+			},
+			do:    rule(`delete-tag status=400 code=DIGEST_INVALID message="provided digest did not match uploaded content"`).lacking(registry.DeleteTag),
+			probe: probeDelete("tag"), want: "400 DIGEST_INVALID",
+		},
+	}, distributionQuirks...),
+}
+
+var distribution3 = site{
+	name: "distribution-3", title: "CNCF Distribution 3",
+	quirks: append([]quirk{
+		{
+			Fact: Fact{
+				Name: "distribution-3.tags-1000", Sentence: "tags/list has 1,000 tags at most, and a Link to the next",
+				Source: distribution311 + "registry/handlers/tags.go", Date: "2026-03", Evidence: Code,
+			},
+			do: option("the page size", registry.WithPageSize(1000), func(_ *registry.Request, _ int, h http.Header) bool {
+				return h.Get("Link") != ""
+			}, registry.ListTags),
+			probe: nil,
+		},
+	}, distributionQuirks...),
+}
+
+// distributionQuirks are those of both versions.
+var distributionQuirks = []quirk{
+	{
+		Fact: Fact{
+			Name: "distribution.single-post-202", Sentence: "a blob in a single POST starts an upload session, its digest is ignored",
+			Source: distribution311 + "registry/handlers/blobupload.go", Date: "2026-03", Evidence: Code,
+		},
+		do:    singlePost202(),
+		probe: probeSinglePost, want: "202",
+	},
+	{
+		Fact: Fact{
+			Name: "distribution.anonymous-mount-202", Sentence: "a mount without from starts an upload session",
+			Source: distribution311 + "registry/handlers/blobupload.go", Date: "2026-03", Evidence: Code,
+		},
+		do:    noAnonymousMount(),
+		probe: probeMount(false), want: "202",
+	},
+	{
+		Fact: Fact{
+			Name: "distribution.absolute-locations", Sentence: "Location begins with the scheme and the host, unless relativeurls is set",
+			Source: distribution311 + "docs/content/about/configuration.md", Date: "2026-03", Evidence: Code,
+		},
+		do: absoluteLocations(),
+		probe: func(p *prober) string {
+			r := p.do("POST", p.path("blobs", "uploads/"), "")
+			location, _, _ := strings.Cut(r.header.Get("Location"), "/v2/")
+			return p.local(location)
+		}, want: "<registry>",
+	},
+	{
+		Fact: Fact{
+			Name: "distribution.upload-state", Sentence: "the Location of an upload has a signed _state; without it: 400 BLOB_UPLOAD_INVALID",
+			Source: distribution311 + "registry/handlers/blobupload.go", Date: "2026-03", Evidence: Code,
+		},
+		do:    uploadState("_state"),
+		probe: probeStateDropped, want: "400 BLOB_UPLOAD_INVALID",
+	},
+	{
+		Fact: Fact{
+			Name: "distribution.no-referrers", Sentence: "there is no referrers API: 404, and no OCI-Subject",
+			Source: "https://github.com/distribution/distribution/pull/4828", Date: "2026-03", Evidence: Code,
+		},
+		do:    withoutReferrers(),
+		probe: probeReferrers, want: "404 UNSUPPORTED",
+	},
+	{
+		Fact: Fact{
+			Name: "distribution.delete-disabled", Sentence: "manifests and blobs cannot be deleted, by default: 405 UNSUPPORTED",
+			Source: "https://github.com/distribution/distribution/issues/3234", Date: "2020-08", Evidence: Code,
+		},
+		do:    withoutOps(http.StatusMethodNotAllowed, registry.DeleteManifest, registry.DeleteBlob),
+		probe: probeDelete("manifest"), want: "405 UNSUPPORTED",
+	},
+	{
+		Fact: Fact{
+			Name: "distribution.manifest-limit-400", Sentence: "a manifest of more than 4 MiB is 400 MANIFEST_INVALID, not 413",
+			Source: "https://github.com/distribution/distribution/issues/4636", Date: "2025-05", Evidence: Code,
+		},
+		do: rewrite(func(r *registry.Request, e registry.Error) *registry.Error {
+			if r.Op != registry.PutManifest || e.Status != http.StatusRequestEntityTooLarge {
+				return nil
+			}
+			e.Status = http.StatusBadRequest
+			return &e
+		}),
+		probe: func(p *prober) string {
+			i := p.build(nil)
+			i.text = strings.TrimSuffix(i.text, "\n") + strings.Repeat(" ", 4<<20)
+			return p.put(i, "v1").code()
+		}, want: "400 MANIFEST_INVALID",
+	},
+	{
+		Fact: Fact{
+			Name: "distribution.accept-strict", Sentence: "an OCI manifest is 404 MANIFEST_UNKNOWN to a client whose Accept does not have its media type",
+			Source: distribution311 + "registry/handlers/manifests.go#L167", Date: "2026-03", Evidence: Code,
+			Breaks: []string{
+				"HEAD has Content-Length", "HEAD has Docker-Content-Digest", "HEAD of existing content is 200", "image of unknown media types",
+				"index of images", "index of unknown media types", "manifest is 201 with the Location of the manifest",
+				"manifest of a missing subject is accepted", "subject of an unknown digest algorithm is accepted",
+				"tag moves to the last manifest pushed", "unknown properties of a manifest are ignored",
+				"deleting a manifest is 400 or 405 if disabled", "deleting a tag is 400 or 405 if disabled",
+			},
+		},
+		do:    acceptStrict(registry.GetManifest, registry.HeadManifest),
+		probe: probeAccept("GET"), want: "404",
+	},
+	{
+		Fact: Fact{
+			Name: "distribution.patch-content-type", Sentence: "a PATCH with another Content-Type than application/octet-stream is 500",
+			Source: distribution311 + "registry/handlers/blobupload.go", Date: "2026-03", Evidence: Code,
+		},
+		do: refuse(func(_ *build, r *registry.Request) *registry.Error {
+			if t := r.Header.Get("Content-Type"); t == "" || t == "application/octet-stream" {
+				return nil
+			}
+			return &registry.Error{Code: "UNKNOWN", Status: http.StatusInternalServerError, Message: "unknown error"}
+		}, registry.PatchUpload),
+		probe: func(p *prober) string {
+			return p.do("PATCH", p.start(), "0123456789", "Content-Type", "text/plain").code()
+		}, want: "500 UNKNOWN",
+	},
+	{
+		Fact: Fact{
+			Name: "distribution.illegal-name-404", Sentence: "a path with a name that is not valid is 404 with text/plain, since no route matches",
+			Source: conformanceReports + "v1.0/gitlab/report.html", Date: "2023-10", Evidence: Trace,
+		},
+		do:    illegalName404(),
+		probe: probeIllegalName, want: "404, Content-Type: text/plain; charset=utf-8",
+	},
+}
+
+// ignoreParameters ignores parameters of the query.
+func ignoreParameters(op registry.Op, parameters ...string) behaviour {
+	var text strings.Builder
+	text.WriteString(op.String())
+	for _, p := range parameters {
+		text.WriteString(" ignore=?" + p)
+	}
+	return ruleIf(text.String(), func(_ *build, r *registry.Request) bool {
+		query := r.URL.Query()
+		for _, p := range parameters {
+			if query.Has(p) {
+				return true
+			}
+		}
+		return false
+	}).deciding("the parameters of " + op.String())
+}
+
+// acceptStrict refuses a manifest of an OCI media type that Accept does not have.
+func acceptStrict(ops ...registry.Op) behaviour {
+	return refuse(func(_ *build, r *registry.Request) *registry.Error {
+		reference := r.Tag
+		if reference == "" {
+			reference = string(r.Digest)
+		}
+		d, err := r.Store().StatManifest(r.Context(), r.Repo, reference)
+		if err != nil || !strings.HasPrefix(d.MediaType, "application/vnd.oci.") || strings.Contains(strings.Join(r.Header["Accept"], ","), d.MediaType) {
+			return nil
+		}
+		return &registry.Error{Code: registry.CodeManifestUnknown, Message: "OCI manifest found, but accept header does not support OCI manifests"}
+	}, ops...).deciding("Accept")
+}
+
+// probeAccept observes a manifest that is requested without Accept.
+func probeAccept(method string) probe {
+	return func(p *prober) string {
+		p.image("v1")
+		return p.do(method, p.path("manifests", "v1"), "").only()
+	}
+}

@@ -1,0 +1,328 @@
+package profile
+
+import (
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/registrytest/auth"
+)
+
+// ECR returns the profile of Amazon Elastic Container Registry with private
+// repositories. They have to exist before a push: see [Repositories].
+func ECR(opts ...Option) *Profile { return ecr.profile(ecr.name, opts) }
+
+var ecr = site{
+	name: "ecr", title: "Amazon ECR",
+	access: access{scheme: auth.Basic, basic: true, user: "AWS"},
+	quirks: []quirk{
+		{
+			Fact: Fact{
+				Name: "ecr.challenge", Sentence: "the challenge is Basic, with a realm and a service like those of Bearer",
+				Source: "https://github.com/renovatebot/renovate/blob/c2dd4f856f068eeda4c10afc3752c35fe1f6cab1/lib/modules/datasource/docker/common.ts#L169", Date: "2026-08", Evidence: Client,
+			},
+			do:    rewrittenChallenge(`Basic realm="<registry>/",service="ecr.amazonaws.com"`),
+			probe: probeChallenge, want: `401, WWW-Authenticate: Basic realm="<registry>/",service="ecr.amazonaws.com"`,
+		},
+		{
+			Fact: Fact{
+				Name: "ecr.repository-must-exist", Sentence: "a push to a repository that does not exist is 404 NAME_UNKNOWN",
+				Source: "https://github.com/aws-actions/amazon-ecr-login/issues/166", Date: "2021-05", Evidence: Issue,
+			},
+			do: refuse(func(b *build, r *registry.Request) *registry.Error {
+				if r.Op == registry.PostBlob && r.ContentLength != 0 || b.hasRepository(r, r.Repo) {
+					return nil
+				}
+				return &registry.Error{
+					Code:    registry.CodeNameUnknown,
+					Message: fmt.Sprintf("name unknown: The repository with name '%s' does not exist in the registry with id '123456789012'", r.Repo),
+				}
+			}, registry.StartUpload, registry.PostBlob, registry.MountBlob, registry.PutManifest).deciding("repositories that do not exist"),
+			probe: probeMissingRepository, want: "404 NAME_UNKNOWN",
+		},
+		{
+			Fact: Fact{
+				Name: "ecr.missing-repository-eof", Sentence: "a POST with a body to a repository that does not exist ends with the connection, without a response",
+				Source: roadmap + "1970", Date: "2023-04", Evidence: Issue,
+			},
+			do: ruleIf("post-blob close", func(b *build, r *registry.Request) bool {
+				return r.ContentLength != 0 && !b.hasRepository(r, r.Repo)
+			}),
+			probe: func(p *prober) string {
+				missing := *p
+				missing.repo = "missing/" + p.repo
+				if _, err := missing.run(probeSinglePost); err != nil {
+					return "no response"
+				}
+				return "a response"
+			}, want: "no response",
+		},
+		{
+			Fact: Fact{
+				Name: "ecr.tags-n-1000", Sentence: "tags/list and the catalog with n above 1000 are 405 UNSUPPORTED",
+				Source: "https://github.com/google/go-containerregistry/issues/681", Date: "2020-03", Evidence: Issue,
+			},
+			do: refuse(func(_ *build, r *registry.Request) *registry.Error {
+				if n, err := strconv.Atoi(r.URL.Query().Get("n")); err != nil || n <= 1000 {
+					return nil
+				}
+				return &registry.Error{
+					Code:    registry.CodeUnsupported,
+					Message: "Invalid parameter at 'maxResults' failed to satisfy constraint: 'Member must have value less than or equal to 1000'",
+				}
+			}, registry.ListTags, registry.ListRepositories),
+			probe: func(p *prober) string {
+				p.image("v1")
+				return p.do("GET", p.path("tags", "list")+"?n=10000", "").code()
+			}, want: "405 UNSUPPORTED",
+		},
+		{
+			Fact: Fact{
+				Name: "ecr.tag-get-without-digest", Sentence: "a GET of a manifest by its tag has no Docker-Content-Digest; HEAD has it",
+				Source: "https://github.com/cue-labs/oci/blob/5eb5795f322ad5501a28ecedeb7e9956838fd8a6/ociregistry/ociclient/reader.go#L147", Date: "2024-03", Evidence: Client,
+				Breaks: []string{
+					"HEAD has the header fields of GET", "manifest has Docker-Content-Digest",
+				},
+			},
+			do: header(func(r *registry.Request, status int, h http.Header) int {
+				if r.Tag != "" {
+					h.Del("Docker-Content-Digest")
+				}
+				return status
+			}, registry.GetManifest),
+			probe: func(p *prober) string {
+				p.image("v1")
+				return p.get("GET", "v1").field("Docker-Content-Digest")
+			}, want: "200, no Docker-Content-Digest",
+		},
+		{
+			Fact: Fact{
+				Name: "ecr.illegal-tag-400", Sentence: "HEAD of a manifest by a tag that is not valid is 400",
+				Source: "https://github.com/bazel-contrib/rules_oci/issues/720", Date: "2024-11", Evidence: Issue,
+			},
+			do: rewrite(func(r *registry.Request, e registry.Error) *registry.Error {
+				if r.Op != registry.HeadManifest || e.Code != registry.CodeManifestUnknown || r.Tag != "" || r.Digest != "" {
+					return nil
+				}
+				return &registry.Error{Code: registry.CodeManifestInvalid, Message: e.Message}
+			}),
+			probe: func(p *prober) string {
+				p.image("v1")
+				return p.get("HEAD", strings.Repeat("x", 200)).only()
+			}, want: "400",
+		},
+		{
+			Fact: Fact{
+				Name: "ecr.chunk-minimum", Sentence: "chunks but the last have at least 5 MiB; the registry does not announce it",
+				Source: "https://docs.amazonaws.cn/en_us/AmazonECR/latest/userguide/service-quotas.html", Date: "2026-08", Evidence: Vendor,
+				Breaks: []string{
+					"chunk is 202 with Location and Range", "minimum chunk size is announced", "status of an upload is 204 with Location and Range",
+					"upload continues after a chunk out of order", "upload in chunks ends with 201 and the Location of the blob",
+				},
+			},
+			do: together(
+				option("the least size of a chunk", registry.WithMinChunk(5<<20), func(_ *registry.Request, status int, _ http.Header) bool {
+					return status == http.StatusBadRequest
+				}, registry.PatchUpload, registry.PutUpload),
+				header(func(_ *registry.Request, status int, h http.Header) int {
+					h.Del("OCI-Chunk-Min-Length")
+					return status
+				}, registry.StartUpload, registry.PostBlob, registry.MountBlob),
+			),
+			probe: func(p *prober) string {
+				r := p.chunk(p.start(), 0, "0123456789")
+				return p.chunk(p.location(r), 10, "0123456789").only()
+			}, want: "400",
+		},
+		{
+			Fact: Fact{
+				Name: "ecr.patch-201", Sentence: "the response to a chunk is 201, not 202",
+				Source: "https://github.com/regclient/regclient/blob/725072f65f14ab63d6b220246c3a889dcd5e2f5f/scheme/reg/blob.go#L540", Date: "2026-08", Evidence: Client,
+				Breaks: []string{
+					"cancelled upload is unknown", "cancelling an upload is 204", "chunk is 202 with Location and Range",
+					"chunk out of order is 416", "chunk out of order is 416 whatever its length", "chunk without Content-Range is appended",
+					"final chunk out of order is 416", "finished upload is unknown", "minimum chunk size is announced",
+					"status of an upload is 204 with Location and Range", "upload continues after a chunk out of order",
+					"upload in chunks ends with 201 and the Location of the blob",
+				},
+			},
+			do: header(func(_ *registry.Request, status int, _ http.Header) int {
+				if status == http.StatusAccepted {
+					return http.StatusCreated
+				}
+				return status
+			}, registry.PatchUpload),
+			probe: func(p *prober) string { return p.chunk(p.start(), 0, "0123456789").only() }, want: "201",
+		},
+		{
+			Fact: Fact{
+				Name: "ecr.range-frozen", Sentence: "the Range of the responses to chunks stays that of the first, although the others are stored",
+				Source: roadmap + "2831", Date: "2026-06", Evidence: Conflicting,
+				Breaks: []string{
+					"chunk is 202 with Location and Range",
+				},
+			},
+			do: frozenRange(),
+			probe: func(p *prober) string {
+				first := p.chunk(p.start(), 0, strings.Repeat("0", 5<<20))
+				second := p.chunk(p.location(first), 5<<20, "0123456789")
+				return first.header.Get("Range") + ", " + second.header.Get("Range")
+			}, want: "0-5242879, 0-5242879",
+		},
+		{
+			Fact: Fact{
+				Name: "ecr.upload-status-404", Sentence: "the status of an upload session is 404, although it exists",
+				Source: "https://github.com/dotnet/sdk/pull/33019", Date: "2023-06", Evidence: Issue,
+				Breaks: []string{
+					"status of an upload is 204 with Location and Range", "upload continues after a chunk out of order",
+				},
+			},
+			do:    rule("get-upload status=404 code=BLOB_UPLOAD_UNKNOWN"),
+			probe: func(p *prober) string { return p.do("GET", p.start(), "").only() }, want: "404",
+		},
+		{
+			Fact: Fact{
+				Name: "ecr.empty-blob-400", Sentence: "a blob without a byte is 400 BLOB_UPLOAD_INVALID",
+				Source: "https://github.com/devcontainers/cli/issues/814", Date: "2024-05", Evidence: Issue,
+				Breaks: []string{
+					"Content-Range of a 206 is true",
+				},
+			},
+			do: refuse(func(_ *build, r *registry.Request) *registry.Error {
+				if r.Digest != digest.FromString("") {
+					return nil
+				}
+				return &registry.Error{Code: registry.CodeBlobUploadInvalid, Message: "The layer upload does not have any parts"}
+			}, registry.PutUpload, registry.PostBlob),
+			probe: func(p *prober) string {
+				return p.do("PUT", param(p.start(), "digest", string(digest.FromString(""))), "").code()
+			}, want: "400 BLOB_UPLOAD_INVALID",
+		},
+		{
+			Fact: Fact{
+				Name: "ecr.mount-referenced", Sentence: "a blob can be mounted only if an image in its repository refers to it; otherwise 202",
+				Source: roadmap + "2860", Date: "2026-08", Evidence: Issue,
+				Breaks: []string{
+					"mount is 201 with the Location of the blob",
+				},
+			},
+			do: mountIf(func(_ *build, r *registry.Request) bool { return isReferenced(r, r.From, r.Digest) }),
+			probe: func(p *prober) string {
+				layer := p.push(p.text(20))
+				p.image("other")
+				return p.do("POST", param(param(p.path("blobs", "uploads/"), "mount", string(layer.Digest)), "from", p.repo), "").only()
+			}, want: "202",
+		},
+		{
+			Fact: Fact{
+				Name: "ecr.blob-redirect", Sentence: "a GET of a blob is redirected to S3 with 307, which refuses credentials with 400 and XML",
+				Source: "https://github.com/open-policy-agent/opa/issues/6580", Date: "2024-02", Evidence: Issue,
+				Breaks: []string{
+					"Content-Range of a 206 is true", "If-Match and If-None-Match guard a blob from deletion", "blob has Docker-Content-Digest",
+					"conditional GET of current content is 304", "namespace is confirmed by OCI-Namespace", "range of zero bytes is 416",
+					"repeated If-None-Match is one list", "unknown range unit is ignored",
+				},
+			},
+			do:    redirect(storage{host: "prod-us-east-1-starport-layer-bucket.s3.us-east-1.amazonaws.com", status: http.StatusTemporaryRedirect, refuses: true}),
+			probe: probeBlobRedirect("GET", "Authorization", "Basic QVdTOng="), want: "307, storage 400",
+		},
+		{
+			Fact: Fact{
+				Name: "ecr.media-type-required", Sentence: "an OCI manifest without mediaType is 405 UNSUPPORTED",
+				Source: "https://github.com/falcosecurity/falcoctl/issues/302", Date: "2023-07", Evidence: Issue,
+				Breaks: []string{
+					"tag keeps its Content-Type when the manifest is pushed again",
+				},
+			},
+			do: refuseManifest(func(_ *build, _ *registry.Request, d document) *registry.Error {
+				if d.MediaType != "" {
+					return nil
+				}
+				return invalidImageManifest()
+			}),
+			probe: func(p *prober) string {
+				i := p.build(func(m *ocispec.Manifest) { m.MediaType = "" })
+				i.MediaType = ocispec.MediaTypeImageManifest
+				return p.put(i, "v1").code()
+			}, want: "405 UNSUPPORTED",
+		},
+		{
+			Fact: Fact{
+				Name: "ecr.content-type-parameters", Sentence: "a manifest whose Content-Type has a parameter is refused",
+				Source: "https://github.com/sigstore/sigstore-js/pull/1058", Date: "2024-03", Evidence: Issue,
+				Breaks: []string{
+					"parameters of the Content-Type are ignored",
+				},
+			},
+			do: refuse(func(_ *build, r *registry.Request) *registry.Error {
+				if !strings.Contains(r.Header.Get("Content-Type"), ";") {
+					return nil
+				}
+				return invalidImageManifest()
+			}, registry.PutManifest),
+			probe: func(p *prober) string {
+				i := p.build(nil)
+				i.MediaType += "; charset=utf-8"
+				return p.put(i, "v1").only()
+			}, want: "405",
+		},
+		{
+			Fact: Fact{
+				Name: "ecr.no-referrers", Sentence: "there was no referrers API: 404",
+				Source: "https://github.com/awslabs/soci-snapshotter/blob/04fd8b1d8618dc016b33b55b31f62afa8da5aba3/docs/registry.md", Date: "2022-12", Until: "2024-06", Evidence: Vendor,
+			},
+			do:    withoutReferrers(),
+			probe: probeReferrers, want: "404 UNSUPPORTED",
+		},
+		{
+			Fact: Fact{
+				Name: "ecr.subject-without-api", Sentence: "a manifest with a subject was confirmed with OCI-Subject, while there was no referrers API",
+				Source: "https://github.com/notaryproject/ratify/issues/231", Date: "2024-06", From: "2024-06", Until: "2024-07", Evidence: Issue,
+				Breaks: []string{
+					"OCI-Subject is absent without the referrers API",
+				},
+			},
+			do: subjectWithoutAPI(),
+			probe: func(p *prober) string {
+				api := "with"
+				if p.do("GET", p.path("referrers", string(p.image("v1").Digest)), "").status == http.StatusNotFound {
+					api = "without"
+				}
+				return api + probeSubject(true, func(r reply) string { return fmt.Sprint(r.header.Get("OCI-Subject") != "") })(p)
+			}, want: "withouttrue",
+		},
+		{
+			Fact: Fact{
+				Name: "ecr.immutable-tags", Sentence: "a repository may have immutable tags: TAG_INVALID (the status is inferred)",
+				Source: "https://github.com/GoogleContainerTools/kaniko/issues/3481", Date: "2025-06", Evidence: Issue,
+				Breaks: []string{
+					"If-Match and If-None-Match guard a tag", "subject is confirmed by OCI-Subject", "tag moves to the last manifest pushed",
+				},
+			},
+			setting: true,
+			do: immutableTags(func(r *registry.Request) *registry.Error {
+				return &registry.Error{
+					Code: "TAG_INVALID", Status: http.StatusBadRequest,
+					Message: fmt.Sprintf("The image tag '%s' already exists in the '%s' repository and cannot be overwritten because the tag is immutable.", r.Tag, r.Repo),
+				}
+			}),
+			probe: probeMovedTag, want: "400 TAG_INVALID",
+		},
+	},
+}
+
+const roadmap = "https://github.com/aws/containers-roadmap/issues/"
+
+// invalidImageManifest returns the error of ECR for a manifest that it does not
+// take.
+func invalidImageManifest() *registry.Error {
+	return &registry.Error{
+		Code:    registry.CodeUnsupported,
+		Message: "Invalid parameter at 'ImageManifest' failed to satisfy constraint: 'Invalid JSON syntax'",
+	}
+}

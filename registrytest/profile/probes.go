@@ -1,0 +1,160 @@
+package profile
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/opencontainers/image-spec/specs-go"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// The probes that quirks of several registries share.
+
+// local returns a text without the host of the registry and the name of the
+// repository, which differ from run to run.
+func (p *prober) local(text string) string {
+	u, _ := url.Parse(p.base)
+	return strings.NewReplacer(p.base, "<registry>", u.Host, "<host>", p.repo, "<repo>").Replace(text)
+}
+
+// challenged observes the challenge to an anonymous pull.
+func probeChallenge(p *prober) string {
+	p.image("v1")
+	r := p.anonymous("GET", p.path("manifests", "v1"), "")
+	return p.local(r.field("WWW-Authenticate"))
+}
+
+// probeSinglePost observes the response to a blob in a single POST.
+func probeSinglePost(p *prober) string {
+	text := p.text(20)
+	r := p.do("POST", param(p.path("blobs", "uploads/"), "digest", string(digest.FromString(text))), text, "Content-Type", "application/octet-stream")
+	return r.only()
+}
+
+// probeMount observes a mount from a repository that has the blob.
+func probeMount(from bool) probe {
+	return func(p *prober) string {
+		i := p.image("v1")
+		other := *p
+		other.repo += "/other"
+		target := param(other.path("blobs", "uploads/"), "mount", string(i.manifest.Layers[0].Digest))
+		if from {
+			target = param(target, "from", p.repo)
+		}
+		return p.do("POST", target, "").only()
+	}
+}
+
+// probeReferrers observes the list of the referrers of an image.
+func probeReferrers(p *prober) string {
+	i := p.image("v1")
+	r := p.do("GET", p.path("referrers", string(i.Digest)), "")
+	if r.status == http.StatusOK {
+		return "200 " + r.header.Get("Content-Type")
+	}
+	return r.code()
+}
+
+// probeDelete observes the deletion of a manifest, a tag or a blob.
+func probeDelete(kind string) probe {
+	return func(p *prober) string {
+		i := p.image("v1")
+		switch kind {
+		case "tag":
+			return p.do("DELETE", p.path("manifests", "v1"), "").code()
+		case "blob":
+			return p.do("DELETE", p.path("blobs", string(i.manifest.Layers[0].Digest)), "").code()
+		}
+		return p.do("DELETE", p.path("manifests", string(i.Digest)), "").code()
+	}
+}
+
+// probeBlobRedirect observes the status of a pull of a blob, and that of the
+// storage with the header.
+func probeBlobRedirect(method string, header ...string) probe {
+	return func(p *prober) string {
+		layer := p.push(p.text(20))
+		r := p.do(method, p.path("blobs", string(layer.Digest)), "")
+		if r.status/100 != 3 {
+			return r.only()
+		}
+		return r.only() + ", storage " + p.anonymous(method, p.location(r), "", header...).only()
+	}
+}
+
+// probeIllegalName observes the response to a name that is not valid.
+func probeIllegalName(p *prober) string {
+	r := p.do("GET", "/v2/"+p.repo+"_/manifests/v1", "")
+	return r.field("Content-Type")
+}
+
+// probeTokenPost observes a POST to the token service.
+func probeTokenPost(p *prober) string {
+	return p.anonymous("POST", p.realm(), "grant_type=password&username=nobody&password=x", "Content-Type", "application/x-www-form-urlencoded").code()
+}
+
+// realm returns the URL of the token service, or one that does not exist.
+func (p *prober) realm() string {
+	r := p.anonymous("GET", "/v2/", "")
+	_, rest, ok := strings.Cut(r.header.Get("WWW-Authenticate"), `realm="`)
+	realm, _, _ := strings.Cut(rest, `"`)
+	if !ok || !strings.Contains(realm, "://") {
+		return p.base + "/token"
+	}
+	return realm
+}
+
+// token returns the response of the token service to an anonymous request for
+// the scope.
+func (p *prober) token(scopes ...string) reply {
+	target := p.realm()
+	for _, s := range scopes {
+		target = param(target, "scope", s)
+	}
+	return p.anonymous("GET", target, "")
+}
+
+// probeSubject observes the response to a manifest whose subject exists or not.
+func probeSubject(exists bool, observe func(reply) string) probe {
+	return func(p *prober) string {
+		subject := ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: digest.FromString(p.text(20)), Size: 20}
+		if exists {
+			subject = p.image("v1").Descriptor
+		}
+		i := p.build(func(m *ocispec.Manifest) { m.Subject, m.ArtifactType = &subject, "application/vnd.example.signature" })
+		return observe(p.put(i, string(i.Digest)))
+	}
+}
+
+func oneField(name string) func(reply) string {
+	return func(r reply) string { return r.field(name) }
+}
+
+// probeConfig observes the response to a manifest with a config of the type.
+func probeConfig(mediaType string) probe {
+	return func(p *prober) string {
+		return p.put(p.build(func(m *ocispec.Manifest) { m.Config.MediaType = mediaType }), "v1").code()
+	}
+}
+
+// probeLayersInIndex observes the response to an index whose children are layers.
+func probeLayersInIndex(p *prober) string {
+	index := ocispec.Index{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex, Manifests: []ocispec.Descriptor{p.push(p.text(20))}}
+	return p.put(p.encode(index, index.MediaType), "cache").code()
+}
+
+// probeTags observes the names in the list of tags after v2, v10 and v1 were
+// pushed.
+func probeTags(query string) probe {
+	return func(p *prober) string {
+		for _, tag := range []string{"v2", "v10", "v1"} {
+			p.image(tag)
+		}
+		r := p.do("GET", p.path("tags", "list")+query, "")
+		_, tags, _ := strings.Cut(r.body, `"tags":`)
+		tags, _, _ = strings.Cut(tags, "]")
+		return tags + "]"
+	}
+}

@@ -1,0 +1,260 @@
+package profile
+
+import (
+	"fmt"
+	"iter"
+	"slices"
+	"strings"
+
+	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/internal/hint"
+	"github.com/ocireg/registry/registrytest/auth"
+	"github.com/ocireg/registry/registrytest/journal"
+)
+
+// A Profile is the behaviour of a real registry: its authentication and its
+// quirks. It is an option of package registrytest. A handler without a server is
+// registry.New(store, p.Options()...).
+type Profile struct {
+	name   string
+	site   *site
+	quirks []*quirk
+	set    settings
+	auth   *auth.Auth // or nil
+	login  auth.Credentials
+	err    error
+}
+
+// An Option changes a [Profile].
+type Option struct{ set func(*settings) }
+
+// settings are the values of the options.
+type settings struct {
+	date    string // or "" for the newest quirks
+	only    []Quirk
+	except  []Quirk
+	with    []Quirk
+	public  []string
+	repos   []string
+	network bool
+	noAuth  bool
+}
+
+// Except leaves out the quirks.
+func Except(quirks ...Quirk) Option {
+	return Option{func(s *settings) { s.except = append(s.except, quirks...) }}
+}
+
+// With adds quirks, such as those of another registry.
+func With(quirks ...Quirk) Option {
+	return Option{func(s *settings) { s.with = append(s.with, quirks...) }}
+}
+
+// Public lets anonymous clients pull from repositories that match the patterns
+// alone, such as "library/**". By default these are all repositories of a
+// registry that has public ones. Without patterns, none is public.
+func Public(patterns ...string) Option {
+	return Option{func(s *settings) { s.public = append([]string{}, patterns...) }}
+}
+
+// Repositories makes repositories that match the patterns exist before the first
+// push. It matters to a profile whose repositories, projects or namespaces have
+// to exist, such as ECR: there, a test creates them with this option, or with
+// content.
+func Repositories(patterns ...string) Option {
+	return Option{func(s *settings) { s.repos = append(s.repos, patterns...) }}
+}
+
+// WithoutAuth leaves out authentication, and with it the quirks that are about
+// it: every client may do everything.
+func WithoutAuth() Option { return Option{func(s *settings) { s.noAuth = true }} }
+
+// RealHosts puts the token service and the storage of blobs at their real host
+// names, for a registrytest.Network that serves them, see [Profile.Hosts]. By
+// default both are at the host of the registry, and the storage at localhost if
+// that is 127.0.0.1.
+func RealHosts() Option { return Option{func(s *settings) { s.network = true }} }
+
+// Get returns the profile with the name, such as "gitlab", or with a date:
+// "gitlab@2026-08" has the quirks as they were on the first day of that month. If
+// there is no such profile, [Profile.Err] returns an error that names the nearest
+// ones.
+func Get(name string, opts ...Option) *Profile {
+	bare, date, dated := strings.Cut(name, "@")
+	for _, s := range sites {
+		if s.name == bare {
+			if dated {
+				opts = append(slices.Clip(opts), Option{func(s *settings) { s.date = date }})
+			}
+			return s.profile(name, opts)
+		}
+	}
+	names := make([]string, len(sites))
+	for i, s := range sites {
+		names[i] = s.name
+	}
+	help := "there are " + strings.Join(names, ", ")
+	if nearest := hint.Nearest(bare, names...); nearest != "" {
+		help = fmt.Sprintf("did you mean %q?", nearest)
+	}
+	return &Profile{name: name, err: fmt.Errorf("profile: no profile is called %q; %s", bare, help)}
+}
+
+// All yields all profiles, in the order of their names.
+func All(opts ...Option) iter.Seq[*Profile] {
+	return func(yield func(*Profile) bool) {
+		for _, s := range sites {
+			if !yield(s.profile(s.name, opts)) {
+				return
+			}
+		}
+	}
+}
+
+// profile returns the profile of the registry.
+func (s *site) profile(name string, opts []Option) *Profile {
+	p := &Profile{name: name, site: s}
+	for _, o := range opts {
+		if o.set == nil {
+			p.err = fmt.Errorf("profile: an option of %s is the zero Option", name)
+			return p
+		}
+		o.set(&p.set)
+	}
+	if p.quirks, p.err = s.choose(p.set); p.err != nil {
+		p.err = fmt.Errorf("profile %s: %w", name, p.err)
+		return p
+	}
+	p.authenticate()
+	return p
+}
+
+// choose returns the quirks of the registry that the settings select.
+func (s *site) choose(set settings) (chosen []*quirk, err error) {
+	if err := s.checkDate(set.date); err != nil {
+		return nil, err
+	}
+	for i := range s.quirks {
+		if q := &s.quirks[i]; !q.setting && q.current(set.date) {
+			chosen = append(chosen, q)
+		}
+	}
+	for _, name := range set.except {
+		q, err := name.find()
+		if err != nil {
+			return nil, err
+		}
+		i := index(chosen, q.Name)
+		if i < 0 {
+			return nil, fmt.Errorf("Except leaves out %s, which it does not have", name)
+		}
+		chosen = slices.Delete(chosen, i, i+1)
+	}
+	for _, name := range set.with {
+		q, err := name.find()
+		if err != nil {
+			return nil, err
+		}
+		if index(chosen, q.Name) >= 0 {
+			return nil, fmt.Errorf("With adds %s, which it has already", name)
+		}
+		chosen = append(chosen, q)
+	}
+	if set.noAuth {
+		chosen = slices.DeleteFunc(chosen, func(q *quirk) bool { return q.do.needsAuth() })
+	}
+	return chosen, checkTogether(chosen)
+}
+
+// index returns the index of the quirk with the name, or -1.
+func index(quirks []*quirk, name Quirk) int {
+	return slices.IndexFunc(quirks, func(q *quirk) bool { return q.Name == name })
+}
+
+// checkTogether returns an error if two quirks decide the same thing.
+func checkTogether(quirks []*quirk) error {
+	by := make(map[string]*quirk)
+	for _, q := range quirks {
+		for _, thing := range q.do.decides() {
+			if other := by[thing]; other != nil && other != q {
+				return fmt.Errorf("%s and %s contradict each other: both decide %s; leave one out with Except", other.Name, q.Name, thing)
+			}
+			by[thing] = q
+		}
+	}
+	return nil
+}
+
+// Name returns the name of the profile, such as "ecr" or "gitlab@2026-08".
+func (p *Profile) Name() string { return p.name }
+
+// Title returns the name of the registry, such as "Amazon ECR".
+func (p *Profile) Title() string {
+	if p.site == nil {
+		return p.name
+	}
+	return p.site.title
+}
+
+// Quirks returns the quirks of the profile.
+func (p *Profile) Quirks() []Quirk {
+	names := make([]Quirk, len(p.quirks))
+	for i, q := range p.quirks {
+		names[i] = q.Name
+	}
+	return names
+}
+
+// Without returns the optional features that the registry lacks, for
+// conformance.Target.
+func (p *Profile) Without() (features []registry.Feature) {
+	for _, q := range p.quirks {
+		for _, part := range q.do {
+			if part.lacks != nil && !slices.Contains(features, part.lacks) {
+				features = append(features, part.lacks)
+			}
+		}
+	}
+	return features
+}
+
+// Err returns an error if there is no such profile, or no such quirk in an
+// option, or if quirks contradict each other. Package registrytest fails the test
+// with it.
+func (p *Profile) Err() error { return p.err }
+
+// Exclusive returns "authentication" if the profile has one. It tells package
+// registrytest that a registry has only one.
+func (p *Profile) Exclusive() string {
+	if p.auth == nil {
+		return ""
+	}
+	return p.auth.Exclusive()
+}
+
+// Options returns the options of a registry with this behaviour. It panics if
+// [Profile.Err] returns an error.
+func (p *Profile) Options() []registry.Option {
+	if p.err != nil {
+		panic(p.err.Error())
+	}
+	return newBuild(p).options()
+}
+
+// CheckStore returns the error of [auth.Auth.CheckStore]. Package registrytest
+// calls it.
+func (p *Profile) CheckStore(store registry.Store) error {
+	if p.auth == nil {
+		return nil
+	}
+	return p.auth.CheckStore(store)
+}
+
+// CheckRequests logs which of the quirks shaped a response, and which did not.
+// Package registrytest calls it when a server with the profile is closed; the log
+// of a test is shown with -v, or if the test fails.
+func (p *Profile) CheckRequests(t journal.TB, r journal.Requests) {
+	hint.NilTest("profile", "Profile.CheckRequests", t)
+	t.Helper()
+	logReceipts(t, p.name, p.Quirks(), r)
+}

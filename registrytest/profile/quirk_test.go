@@ -1,0 +1,84 @@
+package profile
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ocireg/registry/registrytest"
+)
+
+// newProber returns a prober of a new registry with the option, whose client has
+// the credentials of a user who may do everything.
+func newProber(t *testing.T, p *Profile, opts ...registrytest.Option) (*prober, *registrytest.Server) {
+	t.Helper()
+	if p != nil {
+		opts = append(opts, p)
+	}
+	reg := registrytest.NewServer(t, opts...)
+	client := *reg.Client()
+	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	pr := &prober{ctx: t.Context(), client: &client, base: reg.URL, repo: "probe/app"}
+	if p != nil {
+		pr.authorize = authorizer(p)
+	}
+	return pr, reg
+}
+
+// authorizer returns a function that adds credentials to requests, or nil.
+func authorizer(p *Profile) func(*http.Request) {
+	switch {
+	case p.auth == nil:
+		return nil
+	case p.site.access.basic:
+		return func(r *http.Request) { r.SetBasicAuth(p.login.Username, p.login.Password) }
+	}
+	token := p.auth.StaticToken(p.login.Username)
+	return func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+token) }
+}
+
+// Each quirk does as its sentence says: alone, and in the profile of its
+// registry. A registry without it behaves otherwise.
+func TestQuirks(t *testing.T) {
+	t.Parallel()
+	for _, s := range sites {
+		for i := range s.quirks {
+			q := &s.quirks[i]
+			t.Run(string(q.Name), func(t *testing.T) {
+				t.Parallel()
+				if q.probe == nil {
+					t.Skip("a client cannot observe it here")
+				}
+				observe := func(p *Profile) (string, *registrytest.Server) {
+					pr, reg := newProber(t, p)
+					got, err := pr.run(q.probe)
+					if err != nil {
+						return err.Error(), reg
+					}
+					return got, reg
+				}
+				plain, _ := observe(nil)
+				require.NotEqual(t, q.want, plain, "a registry without the quirk")
+
+				alone, reg := observe(q.Name.profile(Repositories("probe/**")))
+				require.Equal(t, q.want, alone, "alone")
+				require.Contains(t, Quirks(reg.Requests()), q.Name, "the receipt:\n%v", reg.Requests())
+
+				opts := []Option{Repositories("probe/**")}
+				name := s.name
+				switch {
+				case q.setting:
+					opts = append(opts, With(q.Name))
+				case q.From != "":
+					name += "@" + q.From
+				case q.Until != "":
+					name += "@" + q.Date
+				}
+				whole, reg := observe(Get(name, opts...))
+				require.Equal(t, q.want, whole, "with all quirks of %s:\n%v", name, reg.Requests())
+				require.Contains(t, Quirks(reg.Requests()), q.Name, "the receipt:\n%v", reg.Requests())
+			})
+		}
+	}
+}

@@ -1,0 +1,53 @@
+package profile
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/ocireg/registry/registrytest/journal"
+)
+
+// receipt returns the note that the journal has with a response that the quirk
+// has shaped.
+func (q *quirk) receipt() string { return "quirk=" + string(q.Name) + " (" + q.Source + ")" }
+
+// Quirks returns the quirks that shaped the responses of the requests, each once,
+// in the order in which they did.
+func Quirks(r journal.Requests) []Quirk {
+	var all []Quirk
+	for _, record := range r.All() {
+		for _, note := range record.Notes {
+			name, ok := strings.CutPrefix(note, "quirk=")
+			if !ok {
+				continue
+			}
+			name, _, _ = strings.Cut(name, " ")
+			if !slices.Contains(all, Quirk(name)) {
+				all = append(all, Quirk(name))
+			}
+		}
+	}
+	return all
+}
+
+// logReceipts logs which of the quirks shaped a response.
+func logReceipts(t journal.TB, name string, quirks []Quirk, r journal.Requests) {
+	t.Helper()
+	var met, unmet []string
+	seen := Quirks(r)
+	for _, q := range quirks {
+		if slices.Contains(seen, q) {
+			met = append(met, string(q))
+		} else {
+			unmet = append(unmet, string(q))
+		}
+	}
+	t.Logf("profile: of the quirks of %s, these shaped a response: %s; these did not: %s", name, list(met), list(unmet))
+}
+
+func list(names []string) string {
+	if len(names) == 0 {
+		return "none"
+	}
+	return strings.Join(names, ", ")
+}

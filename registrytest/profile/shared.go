@@ -1,0 +1,186 @@
+package profile
+
+import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/internal/names"
+)
+
+// The behaviours that several registries share.
+
+// challenges asks for credentials, with the scheme of the registry's access.
+func challenges() behaviour {
+	return append(wrap(func(_ *build, _ http.ResponseWriter, r *registry.Request, err error, note func()) error {
+		if all := errorsOf(err); len(all) > 0 && all[0].Header.Get("WWW-Authenticate") != "" && r.Op != registry.GetToken {
+			note()
+		}
+		return err
+	}), part{decides: "the challenge", auth: func(*setup) {}})
+}
+
+// rewrittenChallenge asks for credentials with this header, in which <host> and
+// <registry> stand for the host and the URL of the registry, and <scope> for the
+// scope that the request requires.
+func rewrittenChallenge(values ...string) behaviour {
+	return append(challenge(func(r *registry.Request, old []string) []string {
+		scope := ""
+		if _, after, ok := strings.Cut(strings.Join(old, ", "), `scope="`); ok {
+			scope, _, _ = strings.Cut(after, `"`)
+		}
+		replacer := strings.NewReplacer("<host>", r.Host, "<registry>", origin(r)+r.Prefix, "<scope>", scope)
+		changed := make([]string, len(values))
+		for i, v := range values {
+			changed[i] = replacer.Replace(v)
+		}
+		return changed
+	}), part{decides: "the challenge"})
+}
+
+// withoutReferrers lacks the referrers API.
+func withoutReferrers() behaviour {
+	return without(registry.ListReferrers, func(_ *registry.Request, status int, _ http.Header) bool {
+		return status == http.StatusNotFound
+	}, registry.ListReferrers).deciding("referrers")
+}
+
+// singlePost202 ignores the digest of a blob in a single POST.
+func singlePost202() behaviour {
+	return without(registry.PostBlob, func(_ *registry.Request, status int, _ http.Header) bool {
+		return status == http.StatusAccepted
+	}, registry.PostBlob)
+}
+
+// noAnonymousMount starts an upload session if a mount does not say from where.
+func noAnonymousMount() behaviour {
+	return without(registry.AnonymousMount, func(r *registry.Request, status int, _ http.Header) bool {
+		return r.From == "" && status == http.StatusAccepted
+	}, registry.MountBlob)
+}
+
+// absoluteLocations sends Location and Link with the host.
+func absoluteLocations() behaviour {
+	return without(registry.RelativeLocations, func(_ *registry.Request, _ int, h http.Header) bool {
+		return h.Get("Location") != "" || h.Get("Link") != ""
+	}, registry.StartUpload, registry.PostBlob, registry.MountBlob, registry.PatchUpload, registry.PutUpload, registry.GetUpload,
+		registry.PutManifest, registry.ListTags, registry.ListReferrers, registry.ListRepositories)
+}
+
+// sessionOps are the operations whose responses have the Location of an upload
+// session.
+var sessionOps = []registry.Op{registry.StartUpload, registry.PostBlob, registry.MountBlob, registry.PatchUpload, registry.PutUpload, registry.GetUpload}
+
+// uploadState adds a parameter to the Location of an upload session, and refuses
+// requests without it.
+func uploadState(name string) behaviour {
+	secret := func() []byte { return []byte(rand.Text()) }
+	return behaviour{{decides: "the Location of uploads", build: func(b *build, q *quirk) {
+		key := secret()
+		sign := func(path string) string {
+			h := hmac.New(sha256.New, key)
+			h.Write([]byte(path))
+			return hex.EncodeToString(h.Sum(nil))
+		}
+		add := header(func(r *registry.Request, status int, h http.Header) int {
+			u, err := url.Parse(h.Get("Location"))
+			if err != nil || h.Get("Docker-Upload-Uuid") == "" {
+				return status
+			}
+			u.RawQuery = name + "=" + sign(u.Path)
+			h.Set("Location", u.String())
+			return status
+		}, sessionOps...)
+		check := refuse(func(_ *build, r *registry.Request) *registry.Error {
+			if hmac.Equal([]byte(r.URL.Query().Get(name)), []byte(sign(r.URL.Path))) {
+				return nil
+			}
+			return registry.Errorf(registry.CodeBlobUploadInvalid, "invalid secret")
+		}, registry.PatchUpload, registry.PutUpload, registry.GetUpload, registry.CancelUpload)
+		for _, p := range together(add, check) {
+			p.build(b, q)
+		}
+	}}}
+}
+
+// probeStateDropped observes a chunk that is sent to the Location without its
+// query.
+func probeStateDropped(p *prober) string {
+	session, _, _ := strings.Cut(p.start(), "?")
+	return p.chunk(session, 0, "0123456789").code()
+}
+
+// illegalName404 responds to a path with a name that is not valid as a router
+// does that has no such route.
+func illegalName404() behaviour {
+	return wrap(func(_ *build, w http.ResponseWriter, r *registry.Request, err error, note func()) error {
+		all := errorsOf(err)
+		if len(all) == 0 || all[0].Code != registry.CodeNameInvalid || names.Repository(r.Repo) {
+			return err
+		}
+		note()
+		return write(w, r, http.StatusNotFound, "text/plain; charset=utf-8", "404 page not found\n")
+	}).deciding("names that are not valid")
+}
+
+// tokenOnly is a response of the token service that has the token alone.
+func tokenOnly(field string) behaviour {
+	return tokenFields(func(fields map[string]any) {
+		for name := range fields {
+			if name != field {
+				delete(fields, name)
+			}
+		}
+	}).deciding("the fields of token responses")
+}
+
+// probeTokenFields observes the fields in a response of the token service.
+func probeTokenFields(p *prober) string {
+	p.image("v1")
+	r := p.token("repository:" + p.repo + ":pull")
+	var found []string
+	for _, name := range []string{"token", "access_token", "expires_in", "issued_at"} {
+		if strings.Contains(r.body, `"`+name+`"`) {
+			found = append(found, name)
+		}
+	}
+	return r.only() + " " + strings.Join(found, " ")
+}
+
+// subjectMustExist refuses a manifest whose subject is not in the repository.
+func subjectMustExist(status int, code registry.Code, message string) behaviour {
+	return refuseManifest(func(_ *build, r *registry.Request, d document) *registry.Error {
+		if d.Subject == nil {
+			return nil
+		}
+		if _, err := r.Store().StatManifest(r.Context(), r.Repo, string(d.Subject.Digest)); err == nil {
+			return nil
+		}
+		return &registry.Error{Status: status, Code: code, Message: message}
+	}).deciding("missing subjects")
+}
+
+// subjectWithoutAPI confirms a subject with OCI-Subject although there is no
+// referrers API.
+func subjectWithoutAPI() behaviour {
+	return append(withoutReferrers(), part{decides: "OCI-Subject", build: func(b *build, q *quirk) {
+		b.addFault([]registry.Op{registry.PutManifest}, func(r *registry.Request) *registry.Fault {
+			d := readManifest(r)
+			if d.Subject == nil {
+				return nil
+			}
+			return &registry.Fault{Quirk: true, Header: func(status int, h http.Header) int {
+				if status == http.StatusCreated && h.Get("OCI-Subject") == "" {
+					r.Note(q.receipt())
+					h.Set("OCI-Subject", string(d.Subject.Digest))
+				}
+				return status
+			}}
+		})
+	}})
+}

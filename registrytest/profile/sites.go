@@ -1,0 +1,13 @@
+package profile
+
+// sites has all registries, in the order of their names.
+var sites = []*site{
+	&distribution28, &distribution3, &ecr,
+}
+
+// The beginnings of sources.
+const (
+	conformanceReports = "https://github.com/opencontainers/oci-conformance/blob/16097618fca61dc5d7aed970d61514aa8efad2c9/distribution-spec/"
+	distribution283    = "https://github.com/distribution/distribution/blob/v2.8.3/"
+	distribution311    = "https://github.com/distribution/distribution/blob/v3.1.1/"
+)

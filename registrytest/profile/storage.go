@@ -1,0 +1,147 @@
+package profile
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/internal/names"
+)
+
+// A storage is the service that has the blobs of a registry, to which the
+// registry redirects its clients with signed URLs.
+type storage struct {
+	host   string // its real name
+	status int    // of the redirect
+
+	heads     bool // whether HEAD is redirected, too
+	relative  bool // whether the Location is relative: the storage is at the host of the registry
+	digest    bool // whether the redirect has Docker-Content-Digest
+	refuses   bool // whether it refuses credentials, as S3 does
+	refusesIt bool // whether it refuses HEAD
+
+	secret string // that its URLs are signed with
+}
+
+const storagePath = "/storage/"
+
+// redirect sends the clients of blobs to the storage.
+func redirect(s storage) behaviour {
+	return behaviour{{decides: "the storage of blobs", build: func(b *build, q *quirk) {
+		own := s
+		own.secret = rand.Text()
+		b.storage = &own
+		b.addFault([]registry.Op{registry.GetBlob, registry.HeadBlob}, func(r *registry.Request) *registry.Fault {
+			if r.Op == registry.HeadBlob && !own.heads {
+				return nil
+			}
+			if _, err := r.Store().StatBlob(r.Context(), r.Repo, r.Digest); err != nil {
+				return nil
+			}
+			return &registry.Fault{Quirk: true, Serve: func(w http.ResponseWriter, r *registry.Request) error {
+				r.Note(q.receipt())
+				w.Header().Set("Location", own.url(b, r))
+				if own.digest {
+					w.Header().Set("Docker-Content-Digest", string(r.Digest))
+				}
+				w.Header().Set("Content-Length", "0")
+				w.WriteHeader(own.status)
+				return nil
+			}}
+		})
+		b.addFault([]registry.Op{registry.UnknownOp}, func(r *registry.Request) *registry.Fault {
+			if !strings.HasPrefix(r.URL.Path, r.Prefix+storagePath) {
+				return nil
+			}
+			return &registry.Fault{Quirk: true, Serve: func(w http.ResponseWriter, r *registry.Request) error {
+				r.Note(q.receipt())
+				return own.serve(w, r)
+			}}
+		})
+	}}}
+}
+
+// url returns the signed URL of the blob that the request names. It is at another
+// host than the registry where that is possible, for clients must not send their
+// credentials there.
+func (s *storage) url(b *build, r *registry.Request) string {
+	base, elsewhere := origin(r), false
+	host, port, err := net.SplitHostPort(r.Host)
+	switch local, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr); {
+	case s.relative:
+		base = ""
+	case b.set.network && s.host != "":
+		base, elsewhere = "https://"+s.host, true
+	case err == nil && host == "127.0.0.1" && r.TLS == nil && local != nil && local.Network() == "tcp":
+		// The certificate of a server at 127.0.0.1 is not for localhost, and a
+		// network in memory does not have it.
+		base, elsewhere = "http://"+net.JoinHostPort("localhost", port), true
+	}
+	query := url.Values{"signature": {s.secret}}
+	if elsewhere {
+		query.Set("host", "other")
+	}
+	return base + r.Prefix + storagePath + r.Repo + "/" + string(r.Digest) + "?" + query.Encode()
+}
+
+// serve responds as a storage does: to requests with a signed URL, and without
+// credentials.
+func (s *storage) serve(w http.ResponseWriter, r *registry.Request) error {
+	path := strings.TrimPrefix(r.URL.Path, r.Prefix+storagePath)
+	i := strings.LastIndexByte(path, '/')
+	query := r.URL.Query()
+	switch {
+	case i < 0 || !names.Repository(path[:i]) || digest.Digest(path[i+1:]).Validate() != nil:
+		return xmlError(w, r, http.StatusNotFound, "NoSuchKey", "The specified key does not exist.")
+	case query.Get("signature") != s.secret:
+		return xmlError(w, r, http.StatusForbidden, "AccessDenied", "Request has expired")
+	case s.refuses && r.Header.Get("Authorization") != "" && query.Get("host") != "":
+		return xmlError(w, r, http.StatusBadRequest, "InvalidArgument", "Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, Signature query string parameter or the Authorization header should be specified")
+	case s.refusesIt && r.Method == http.MethodHead:
+		return xmlError(w, r, http.StatusForbidden, "SignatureDoesNotMatch", "The request signature does not match")
+	case r.Method != http.MethodGet && r.Method != http.MethodHead:
+		return xmlError(w, r, http.StatusMethodNotAllowed, "MethodNotAllowed", "The specified method is not allowed against this resource.")
+	}
+	content, err := r.Store().OpenBlob(r.Context(), path[:i], digest.Digest(path[i+1:]))
+	if errors.Is(err, fs.ErrNotExist) {
+		return xmlError(w, r, http.StatusNotFound, "NoSuchKey", "The specified key does not exist.")
+	} else if err != nil {
+		return fmt.Errorf("opening %s: %w", path, err)
+	}
+	defer content.Close()
+	w.Header().Set("Content-Type", "application/octet-stream")
+	w.Header().Del("Docker-Distribution-Api-Version")
+	http.ServeContent(w, r.Request, "", time.Time{}, content)
+	return nil
+}
+
+// xmlError responds with an error in the form of S3.
+func xmlError(w http.ResponseWriter, r *registry.Request, status int, code, message string) error {
+	text := fmt.Sprintf("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>%s</Code><Message>%s</Message></Error>", code, message)
+	return write(w, r, status, "application/xml", text)
+}
+
+// write responds with a body, which a HEAD request does not get.
+func write(w http.ResponseWriter, r *registry.Request, status int, mediaType, body string) error {
+	h := w.Header()
+	h["Content-Type"] = nil
+	if mediaType != "" {
+		h.Set("Content-Type", mediaType)
+	}
+	h.Set("Content-Length", fmt.Sprint(len(body)))
+	w.WriteHeader(status)
+	if r.Method == http.MethodHead || body == "" {
+		return nil
+	}
+	_, err := w.Write([]byte(body))
+	return err
+}
