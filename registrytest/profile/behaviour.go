@@ -68,6 +68,7 @@ type build struct {
 	*Profile
 	middleware  []registry.Middleware
 	others      []registry.Option
+	inner       []registry.Option // of which the middleware knows the user
 	authorizers []func(r *registry.Request, repo string, a registry.Action) error
 	faults      []func(*registry.Request) *registry.Fault
 	storage     *storage // or nil
@@ -97,6 +98,7 @@ func (b *build) options() []registry.Option {
 	if b.auth != nil {
 		opts = append(opts, b.auth.Options()...)
 	}
+	opts = append(opts, b.inner...)
 	for _, a := range b.authorizers {
 		opts = append(opts, registry.WithAuthorizer(a))
 	}

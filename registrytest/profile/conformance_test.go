@@ -102,7 +102,7 @@ func check(h http.Handler, authorize func(*http.Request), without []registry.Fea
 // lacks the features: one that always fails does not meet them.
 func applicable(names []string, without []registry.Feature) map[string]string {
 	broken := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) })
-	return check(broken, nil, without, names)
+	return check(broken, nil, without, append([]string{}, names...))
 }
 
 // slow reports whether checking the requirement takes seconds.

@@ -1,6 +1,7 @@
 package profile
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 
@@ -64,7 +65,13 @@ var distribution3 = site{
 			do: option("the page size", registry.WithPageSize(1000), func(_ *registry.Request, _ int, h http.Header) bool {
 				return h.Get("Link") != ""
 			}, registry.ListTags),
-			probe: nil,
+			probe: func(p *prober) string {
+				i := p.build(nil)
+				for n := range 1001 {
+					p.want(p.put(i, fmt.Sprintf("v%04d", n)), "pushing a manifest", http.StatusCreated)
+				}
+				return fmt.Sprint(strings.Count(p.do("GET", p.path("tags", "list"), "").body, `"v`))
+			}, want: "1000",
 		},
 	}, distributionQuirks...),
 }
@@ -92,12 +99,8 @@ var distributionQuirks = []quirk{
 			Name: "distribution.absolute-locations", Sentence: "Location begins with the scheme and the host, unless relativeurls is set",
 			Source: distribution311 + "docs/content/about/configuration.md", Date: "2026-03", Evidence: Code,
 		},
-		do: absoluteLocations(),
-		probe: func(p *prober) string {
-			r := p.do("POST", p.path("blobs", "uploads/"), "")
-			location, _, _ := strings.Cut(r.header.Get("Location"), "/v2/")
-			return p.local(location)
-		}, want: "<registry>",
+		do:    absoluteLocations(),
+		probe: probeLocationOrigin, want: "<registry>",
 	},
 	{
 		Fact: Fact{
@@ -146,11 +149,10 @@ var distributionQuirks = []quirk{
 			Name: "distribution.accept-strict", Sentence: "an OCI manifest is 404 MANIFEST_UNKNOWN to a client whose Accept does not have its media type",
 			Source: distribution311 + "registry/handlers/manifests.go#L167", Date: "2026-03", Evidence: Code,
 			Breaks: []string{
-				"HEAD has Content-Length", "HEAD has Docker-Content-Digest", "HEAD of existing content is 200", "image of unknown media types",
-				"index of images", "index of unknown media types", "manifest is 201 with the Location of the manifest",
-				"manifest of a missing subject is accepted", "subject of an unknown digest algorithm is accepted",
-				"tag moves to the last manifest pushed", "unknown properties of a manifest are ignored",
-				"deleting a manifest is 400 or 405 if disabled", "deleting a tag is 400 or 405 if disabled",
+				"HEAD has Content-Length", "HEAD has Docker-Content-Digest", "HEAD of existing content is 200", "deleting a manifest is 400 or 405 if disabled",
+				"deleting a tag is 400 or 405 if disabled", "image of unknown media types", "index of images", "index of unknown media types",
+				"manifest is 201 with the Location of the manifest", "manifest of a missing subject is accepted",
+				"subject of an unknown digest algorithm is accepted", "tag moves to the last manifest pushed", "unknown properties of a manifest are ignored",
 			},
 		},
 		do:    acceptStrict(registry.GetManifest, registry.HeadManifest),

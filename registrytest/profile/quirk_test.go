@@ -69,7 +69,7 @@ func TestQuirks(t *testing.T) {
 				name := s.name
 				switch {
 				case q.setting:
-					opts = append(opts, With(q.Name))
+					opts = append(opts, With(q.Name), Except(contradicted(s, q)...))
 				case q.From != "":
 					name += "@" + q.From
 				case q.Until != "":
@@ -81,4 +81,16 @@ func TestQuirks(t *testing.T) {
 			})
 		}
 	}
+}
+
+// contradicted returns the quirks of the registry that decide what the quirk
+// decides.
+func contradicted(s *site, q *quirk) (names []Quirk) {
+	for i := range s.quirks {
+		other := &s.quirks[i]
+		if other.Name != q.Name && !other.setting && other.current("") && checkTogether([]*quirk{q, other}) != nil {
+			names = append(names, other.Name)
+		}
+	}
+	return names
 }

@@ -2,7 +2,7 @@ package profile
 
 // sites has all registries, in the order of their names.
 var sites = []*site{
-	&distribution28, &distribution3, &ecr,
+	&distribution28, &distribution3, &dockerHub, &ecr, &ghcr, &gitlab,
 }
 
 // The beginnings of sources.

@@ -1,0 +1,111 @@
+package profile
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/internal/names"
+)
+
+// The behaviours about permissions that several registries share.
+
+// everyOp are the operations on repositories that require a permission.
+var everyOp = []registry.Op{
+	registry.GetBlob, registry.HeadBlob, registry.DeleteBlob, registry.GetManifest, registry.HeadManifest, registry.PutManifest,
+	registry.DeleteManifest, registry.DeleteTag, registry.StartUpload, registry.PostBlob, registry.MountBlob, registry.PatchUpload,
+	registry.PutUpload, registry.GetUpload, registry.CancelUpload, registry.ListTags, registry.ListReferrers,
+}
+
+// missing401 responds with 401 to anonymous clients that pull from a repository
+// that does not exist, as from one that is private.
+func missing401() behaviour {
+	return aboutAuth(refuse(func(b *build, r *registry.Request) *registry.Error {
+		if r.User != "" || b.hasRepository(r, r.Repo) {
+			return nil
+		}
+		return b.unauthorized(r, "insufficient_scope", "access to the requested resource is not authorized")
+	}, everyOp...).deciding("missing repositories"))
+}
+
+// probeMissing observes an anonymous pull from a repository that does not exist,
+// with a token.
+func probeMissing(p *prober) string {
+	missing := *p
+	missing.repo = "missing/" + p.repo
+	r := missing.pull("GET", "v1")
+	if strings.Contains(r.header.Get("WWW-Authenticate"), "insufficient_scope") {
+		return r.only() + " insufficient_scope"
+	}
+	return r.code()
+}
+
+// pull requests a manifest as an anonymous client does that asks for a token.
+func (p *prober) pull(method, reference string) reply {
+	header := []string{"Accept", "application/vnd.oci.image.manifest.v1+json"}
+	r := p.token("repository:" + p.repo + ":pull")
+	for _, field := range []string{`"token":"`, `"access_token":"`} {
+		if _, rest, ok := strings.Cut(r.body, field); ok && r.status == http.StatusOK {
+			token, _, _ := strings.Cut(rest, `"`)
+			header = append(header, "Authorization", "Bearer "+token)
+			break
+		}
+	}
+	return p.anonymous(method, p.path("manifests", reference), "", header...)
+}
+
+// noTokenFor refuses tokens to anonymous clients for a repository that does not
+// exist or is not public, with the error.
+func noTokenFor(find func() *registry.Error) behaviour {
+	return aboutAuth(serve(func(b *build, r *registry.Request) registry.Handler {
+		if r.Method != http.MethodGet || r.Header.Get("Authorization") != "" {
+			return nil
+		}
+		for _, repo := range scopedRepositories(r) {
+			public := b.set.public == nil || names.MatchAny(b.set.public, repo)
+			if !public || !b.hasRepository(r, repo) {
+				return func(http.ResponseWriter, *registry.Request) error { return find() }
+			}
+		}
+		return nil
+	}, registry.GetToken).deciding("tokens for missing repositories"))
+}
+
+// scopedRepositories returns the repositories in the scopes of a token request.
+func scopedRepositories(r *registry.Request) (repos []string) {
+	for _, scope := range strings.Fields(strings.Join(r.URL.Query()["scope"], " ")) {
+		rest, ok := strings.CutPrefix(scope, "repository:")
+		if i := strings.LastIndexByte(rest, ':'); ok && i > 0 && !slices.Contains(repos, rest[:i]) {
+			repos = append(repos, rest[:i])
+		}
+	}
+	return repos
+}
+
+// mountMissing401 responds with 401 to a mount from a repository that does not
+// exist, such as one of another registry.
+func mountMissing401(find func(b *build, r *registry.Request) *registry.Error) behaviour {
+	return refuse(func(b *build, r *registry.Request) *registry.Error {
+		if r.From == "" || b.hasRepository(r, r.From) {
+			return nil
+		}
+		return find(b, r)
+	}, registry.MountBlob).deciding("mounts from missing repositories")
+}
+
+// probeMountMissing observes a mount from a repository that does not exist.
+func probeMountMissing(p *prober) string {
+	layer := p.push(p.text(20))
+	return p.do("POST", param(param(p.path("blobs", "uploads/"), "mount", string(layer.Digest)), "from", "missing/app"), "").only()
+}
+
+// onlyNames refuses names of repositories for which valid returns false.
+func onlyNames(valid func(repo string) bool, find func(b *build, r *registry.Request) *registry.Error) behaviour {
+	return refuse(func(b *build, r *registry.Request) *registry.Error {
+		if valid(r.Repo) {
+			return nil
+		}
+		return find(b, r)
+	}, everyOp...).deciding("names of repositories")
+}
