@@ -16,6 +16,7 @@ import (
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/layout"
 	"github.com/ocireg/registry/memstore"
+	"github.com/ocireg/registry/overlay"
 	"github.com/ocireg/registry/registrytest"
 	"github.com/ocireg/registry/registrytest/auth"
 	"github.com/ocireg/registry/registrytest/content"
@@ -46,10 +47,9 @@ func sizeOf(client *http.Client, url string) (size int64, err error) {
 }
 
 func TestSizeOf(t *testing.T) {
-	disk, err := layout.OpenFS(os.DirFS("../layout/testdata"))
+	images, err := layout.OpenFS(os.DirFS("../layout/testdata"))
 	require.NoError(t, err)
-	store := memstore.New() // The client may push, and the files stay as they are.
-	require.NoError(t, content.Copy(t.Context(), store, disk))
+	store := overlay.New(images, memstore.New()) // keeps pushes in memory
 	reg := registrytest.NewServer(t, registrytest.WithStore(store))
 
 	size, err := sizeOf(reg.Client(), reg.URL+"/v2/umoci/manifests/v1")
