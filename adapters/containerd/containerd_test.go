@@ -136,8 +136,9 @@ func TestResolverOfANetwork(t *testing.T) {
 	network := registrytest.NewNetwork(t)
 	a := auth.Bearer()
 	hub, mirror := network.Registry("docker.io", a), network.Registry("mirror.example.com")
-	network.Registry("unknown.example.com")
+	unknown := network.Registry("unknown.example.com")
 	app := content.Image()
+	unknown.Push(t, "library/app:v1", app)
 	hub.Push(t, "library/app:v1", app)
 	toHub, toMirror := containerd.Hosts(hub, a.User("ci")), containerd.Hosts(mirror)
 
@@ -150,6 +151,7 @@ func TestResolverOfANetwork(t *testing.T) {
 	require.Empty(t, mirror.Requests().Last().RequestHeader["Authorization"])
 	_, err = pull(t.Context(), resolver, "unknown.example.com/library/app:v1")
 	require.ErrorIs(t, err, errdefs.ErrNotFound)
+	require.Zero(t, unknown.Requests().Len())
 
 	mirror.Push(t, "library/app:v1", app)
 	before := hub.Requests().Len()
@@ -189,7 +191,7 @@ func TestStore(t *testing.T) {
 	})
 }
 
-// Fill leaves out what the store does not have.
+// Fill leaves out children and blobs that the store does not have.
 func TestFill(t *testing.T) {
 	t.Parallel()
 	store := memstore.New()

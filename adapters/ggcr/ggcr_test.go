@@ -78,7 +78,7 @@ func digestOf(t *testing.T, of interface{ Digest() (v1.Hash, error) }) string {
 	return h.String()
 }
 
-// What Push puts, the client pulls, and Push itself sends no request.
+// The client pulls the content that Push put into the store without a request.
 func TestPush(t *testing.T) {
 	t.Parallel()
 	onBothStores(t, func(t *testing.T, store registry.Store) {
@@ -105,7 +105,7 @@ func TestPush(t *testing.T) {
 	})
 }
 
-// Image and Index return what is in the store, byte for byte.
+// Image and Index return the content of the store, byte for byte.
 func TestImageAndIndex(t *testing.T) {
 	t.Parallel()
 	onBothStores(t, func(t *testing.T, store registry.Store) {
@@ -146,14 +146,22 @@ func TestImageAndIndex(t *testing.T) {
 	})
 }
 
-// Layers that are not distributable stay out of the store, as with package remote.
-func TestForeignLayers(t *testing.T) {
+// Layers keep their descriptors. Those that are not distributable stay out of the
+// store, as with package remote.
+func TestDescriptors(t *testing.T) {
 	t.Parallel()
 	reg := registrytest.NewServer(t)
 	foreign, err := random.Layer(64, types.DockerForeignLayer)
 	require.NoError(t, err)
-	img, err := mutate.Append(randomImage(t, 1), mutate.Addendum{Layer: foreign, URLs: []string{"https://example.com/layer"}})
+	layer, err := random.Layer(64, types.OCILayer)
 	require.NoError(t, err)
+	img, err := mutate.Append(empty.Image,
+		mutate.Addendum{Layer: layer, Annotations: map[string]string{"a": "1"}},
+		mutate.Addendum{Layer: foreign, URLs: []string{"https://example.com/layer"}})
+	require.NoError(t, err)
+	built, err := ggcr.Content(img)
+	require.NoError(t, err)
+	require.Equal(t, map[string]string{"a": "1"}, built.Layers[0].Annotations)
 	app := ggcr.Push(t, reg, "team/app:v1", img)
 	require.Equal(t, []string{"https://example.com/layer"}, app.Layers[1].URLs)
 	_, err = reg.Store.StatBlob(t.Context(), "team/app", app.Layers[1].Digest)

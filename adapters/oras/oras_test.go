@@ -133,7 +133,7 @@ func TestTargetErrors(t *testing.T) {
 			require.Error(t, target.Push(t.Context(), d, strings.NewReader("miss")))
 			exists, err = target.Exists(t.Context(), d)
 			require.NoError(t, err)
-			require.False(t, exists, "what does not match is not stored")
+			require.False(t, exists, "content that does not match is not stored")
 		}
 		require.ErrorIs(t, target.Push(t.Context(), d, strings.NewReader("")), errdef.ErrAlreadyExists)
 		require.ErrorContains(t, target.Tag(t.Context(), d, "not a tag"), `"not a tag" is not a tag`)
