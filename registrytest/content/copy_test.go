@@ -159,3 +159,19 @@ func TestErrorsOfCopy(t *testing.T) {
 	require.ErrorContains(t, Copy(t.Context(), failing{memstore.New(), "manifest", broken}, s), "manifest "+string(app.Digest)+": broken")
 	require.ErrorContains(t, Copy(t.Context(), memstore.New(), s, "nothing"), "copying repository nothing: tags: ")
 }
+
+// A store may list manifests that no tag leads to, as layouts do. They are no
+// differences, because other stores do not list them.
+func TestCopyFollowsListsOfUntaggedManifests(t *testing.T) {
+	t.Parallel()
+	src, err := layout.Open(t.TempDir())
+	require.NoError(t, err)
+	defer src.Close()
+	app, alone := Image(), Index(Image(Seed(1)))
+	State{src}.Push(t, "app:v1", app)
+	State{src}.Push(t, "app", alone)
+	dst := State{memstore.New()}
+	require.NoError(t, Copy(t.Context(), dst.Store, src))
+	dst.CheckRepository(t, "app", map[string]Content{"v1": app}, alone)
+	State{src}.CheckRepository(t, "app", map[string]Content{"v1": app})
+}

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/internal/manifest"
@@ -207,9 +209,11 @@ func listTags(ctx context.Context, s registry.Store, repo string) (tags []string
 // removes nothing from dst.
 //
 // Copy finds manifests by following tags, the entries of indexes, subjects and
-// referrers. It copies them byte by byte, with their tags, media types and
-// blobs, and leaves out manifests and blobs that src does not have. Blobs that
-// belong to none of these manifests are not copied.
+// referrers. If src has a method Untagged that lists the manifests without a tag,
+// as a layout.Store has, it begins with those, too. It copies manifests byte by
+// byte, with their tags, media types and blobs, and leaves out manifests and blobs
+// that src does not have. Blobs that belong to none of these manifests are not
+// copied.
 func Copy(ctx context.Context, dst, src registry.Store, repos ...string) error {
 	if len(repos) == 0 {
 		for repo, err := range src.Repositories(ctx, "") {
@@ -229,6 +233,9 @@ func Copy(ctx context.Context, dst, src registry.Store, repos ...string) error {
 
 func copyRepository(ctx context.Context, dst, src registry.Store, repo string) error {
 	all, err := reach(ctx, src, repo)
+	if lister, ok := src.(untaggedLister); ok && err == nil {
+		err = all.follow("manifests without a tag", lister.Untagged(ctx, repo), "without a tag")
+	}
 	if err != nil {
 		return err
 	}
@@ -279,8 +286,17 @@ func sourceOf(r io.Reader) (source, bool) {
 	return kept.source, ok
 }
 
+// An untaggedLister is a store that lists the manifests without a tag.
+type untaggedLister interface {
+	Untagged(ctx context.Context, repo string) iter.Seq2[ocispec.Descriptor, error]
+}
+
 // reached is the part of a repository that can be found from its tags.
 type reached struct {
+	ctx   context.Context
+	store registry.Store
+	repo  string
+
 	// manifests has the children of an index before the index.
 	manifests []registry.Manifest
 	tags      map[digest.Digest][]string
@@ -290,51 +306,7 @@ type reached struct {
 
 // reach finds the manifests of a repository.
 func reach(ctx context.Context, s registry.Store, repo string) (*reached, error) {
-	found := &reached{tags: make(map[digest.Digest][]string), from: make(map[digest.Digest]string)}
-	var visit func(m registry.Manifest, from string) error
-	find := func(d digest.Digest, from string) error {
-		// Stores would take a malformed digest for a tag.
-		if d.Validate() != nil || found.from[d] != "" {
-			return nil
-		}
-		m, err := s.GetManifest(ctx, repo, string(d))
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("manifest %s: %w", d, err)
-		}
-		return visit(m, from)
-	}
-	visit = func(m registry.Manifest, from string) error {
-		if found.from[m.Digest] != "" {
-			return nil
-		}
-		found.from[m.Digest] = from
-		doc, err := manifest.Parse(m.MediaType, m.Content)
-		if err == nil {
-			for _, child := range doc.Manifests {
-				if err := find(child.Digest, "listed by "+string(m.Digest)); err != nil {
-					return err
-				}
-			}
-		}
-		found.manifests = append(found.manifests, m)
-		if subject := doc.SubjectDigest(); subject != "" {
-			if err := find(subject, "the subject of "+string(m.Digest)); err != nil {
-				return err
-			}
-		}
-		for d, err := range s.Referrers(ctx, repo, m.Digest, "") {
-			if err != nil {
-				return fmt.Errorf("referrers of %s: %w", m.Digest, err)
-			}
-			if err := find(d.Digest, "a referrer of "+string(m.Digest)); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
+	found := &reached{ctx: ctx, store: s, repo: repo, tags: make(map[digest.Digest][]string), from: make(map[digest.Digest]string)}
 	for tag, err := range s.Tags(ctx, repo, "") {
 		if err != nil {
 			return nil, fmt.Errorf("tags: %w", err)
@@ -347,9 +319,63 @@ func reach(ctx context.Context, s registry.Store, repo string) (*reached, error)
 			return nil, fmt.Errorf("tag %s: %w", tag, err)
 		}
 		found.tags[m.Digest] = append(found.tags[m.Digest], tag)
-		if err := visit(m, "tagged "+tag); err != nil {
+		if err := found.visit(m, "tagged "+tag); err != nil {
 			return nil, err
 		}
 	}
 	return found, nil
+}
+
+// find adds the manifest with the digest, if there is one, and all that can be
+// found from it.
+func (r *reached) find(d digest.Digest, from string) error {
+	// Stores would take a malformed digest for a tag.
+	if d.Validate() != nil || r.from[d] != "" {
+		return nil
+	}
+	m, err := r.store.GetManifest(r.ctx, r.repo, string(d))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("manifest %s: %w", d, err)
+	}
+	return r.visit(m, from)
+}
+
+// visit adds a manifest and all that can be found from it.
+func (r *reached) visit(m registry.Manifest, from string) error {
+	if r.from[m.Digest] != "" {
+		return nil
+	}
+	r.from[m.Digest] = from
+	doc, err := manifest.Parse(m.MediaType, m.Content)
+	if err == nil {
+		for _, child := range doc.Manifests {
+			if err := r.find(child.Digest, "listed by "+string(m.Digest)); err != nil {
+				return err
+			}
+		}
+	}
+	r.manifests = append(r.manifests, m)
+	if subject := doc.SubjectDigest(); subject != "" {
+		if err := r.find(subject, "the subject of "+string(m.Digest)); err != nil {
+			return err
+		}
+	}
+	return r.follow("referrers of "+string(m.Digest), r.store.Referrers(r.ctx, r.repo, m.Digest, ""), "a referrer of "+string(m.Digest))
+}
+
+// follow adds the manifests of a list with the name, and all that can be found
+// from them.
+func (r *reached) follow(name string, list iter.Seq2[ocispec.Descriptor, error], from string) error {
+	for d, err := range list {
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		if err := r.find(d.Digest, from); err != nil {
+			return err
+		}
+	}
+	return nil
 }
