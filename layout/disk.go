@@ -42,6 +42,9 @@ type disk struct {
 	info   fs.FileInfo
 	byPath atomic.Bool
 
+	// archive closes the archive that the files are in. It is nil for other files.
+	archive io.Closer
+
 	// openFile opens a file below the directory. It is nil for another file
 	// system.
 	openFile func(name string, flag int, perm fs.FileMode) (*os.File, error)

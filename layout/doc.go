@@ -59,6 +59,21 @@
 // gives, works too. The store refuses to write to a repository that consists of
 // such images, with an error that a registry answers with 405.
 //
+// # Archives
+//
+// [Open] also opens an archive: a tar file of a layout or a tree, as skopeo,
+// podman, BuildKit and ctr write it (oci-archive), or one that docker save wrote
+// (docker-archive). If an archive of docker save has a layout, as since Docker 25,
+// that counts. Otherwise its images have the manifests and the names that Docker
+// 25 would give them: app:v1 is tag v1 of repository library/app, and layers are
+// as they were saved, uncompressed by most tools.
+//
+// The store of an archive is read-only and reads blobs from the file, at no cost
+// of memory. It unpacks an archive that gzip has compressed to a temporary file
+// first. An archive that is truncated, has links that lead out of it, or has a file
+// twice with different content is an error. Package registrytest/content/archive
+// copies an archive into another store, and package overlay makes it writable.
+//
 // # Manifests and blobs
 //
 // Each manifest that is pushed has an entry in index.json for each of its tags.

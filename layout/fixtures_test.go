@@ -215,6 +215,8 @@ func TestOtherTools(t *testing.T) {
 			require.NoError(t, err)
 			return s
 		},
+		"tar":    func(t *testing.T, path string) *layout.Store { return open(t, archiveOf(t, path, ".tar")) },
+		"tar.gz": func(t *testing.T, path string) *layout.Store { return open(t, archiveOf(t, path, ".tar.gz")) },
 	}
 	var inTree []string
 	for _, tool := range tools {

@@ -94,16 +94,6 @@ func everyFile(t *testing.T, dir string) (names []string) {
 	return names
 }
 
-func TestArchiveIsNoDirectory(t *testing.T) {
-	t.Parallel()
-	file := filepath.Join(t.TempDir(), "images.tar")
-	require.NoError(t, os.WriteFile(file, []byte("ustar"), 0o644))
-	for _, opts := range [][]layout.Option{nil, {layout.ReadOnly()}} {
-		_, err := layout.Open(file, opts...)
-		require.ErrorContains(t, err, "images.tar: it is a file, not a directory; unpack the archive of a layout")
-	}
-}
-
 // TestPassedOver opens trees with layouts that cannot be served. The store
 // serves the others and reports each of these once.
 func TestPassedOver(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ocireg/registry/internal/archive"
 	"github.com/ocireg/registry/internal/names"
 )
 
@@ -83,25 +84,28 @@ func Warnings(f func(error)) Option {
 	return func(o *options) { o.warn = f }
 }
 
-// Open opens a directory that is a layout or a tree of layouts. If the
-// directory does not exist, the error wraps [fs.ErrNotExist]. Open also fails
-// if the directory is a layout that cannot be read, or if it is neither empty
-// nor contains a layout.
+// Open opens a directory that is a layout or a tree of layouts, or an archive of
+// images. If there is none of that name, the error wraps [fs.ErrNotExist]. Open
+// also fails if the directory is a layout that cannot be read, or if it is neither
+// empty nor contains a layout.
 //
 // Unless the store is read-only, it reads and writes only below the directory,
 // and a symbolic link to a place outside is an error. A tree must be on one
 // file system.
+//
+// The store of an archive is read-only. The name of its default repository is
+// that of the file without .tar, .tar.gz or .tgz.
 func Open(dir string, opts ...Option) (*Store, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, err
 	}
+	if info, err := os.Stat(dir); err == nil && info.Mode().IsRegular() {
+		return openArchive(dir, opts)
+	}
 	o, err := newOptions(repositoryFor(filepath.Base(dir)), opts)
 	if err != nil {
 		return nil, fmt.Errorf("opening %s: %w", dir, err)
-	}
-	if info, err := os.Stat(dir); err == nil && info.Mode().IsRegular() {
-		return nil, fmt.Errorf("opening %s: it is a file, not a directory; unpack the archive of a layout (tar -xf FILE -C DIR) and open that", dir)
 	}
 	root, err := openDirectory(dir)
 	if err != nil {
@@ -123,6 +127,24 @@ func Open(dir string, opts ...Option) (*Store, error) {
 	if err != nil {
 		root.Close()
 		return nil, fmt.Errorf("opening %s: %w", dir, err)
+	}
+	return s, nil
+}
+
+// openArchive opens an archive of images.
+func openArchive(name string, opts []Option) (*Store, error) {
+	o, err := newOptions(repositoryFor(archive.TrimName(filepath.Base(name))), append(slices.Clip(opts), ReadOnly()))
+	if err != nil {
+		return nil, fmt.Errorf("opening %s: %w", name, err)
+	}
+	files, err := archive.Open(name)
+	if err != nil {
+		return nil, fmt.Errorf("opening %s: %w", name, err)
+	}
+	s, err := open(&disk{FS: files, archive: files}, o)
+	if err != nil {
+		files.Close()
+		return nil, fmt.Errorf("opening %s: %w", name, err)
 	}
 	return s, nil
 }

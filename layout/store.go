@@ -39,6 +39,9 @@ var _ registry.Store = (*Store)(nil)
 // Close releases the resources of the store and discards blobs that were not
 // committed. Readers of open blobs remain usable; all other calls fail.
 func (s *Store) Close() error {
+	if s.disk.archive != nil {
+		return s.disk.archive.Close()
+	}
 	if s.disk.root == nil {
 		return nil
 	}

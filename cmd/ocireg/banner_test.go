@@ -137,9 +137,6 @@ func TestBannerOfTreeWithOtherNames(t *testing.T) {
 	require.Equal(t, []string{i.url + " serves " + dir, "docker pull " + i.host + "/app:v1"}, i.banner)
 	require.Contains(t, i.stderr.next(t), " passing over the layout MyApp: its path is not a valid repository name")
 
-	file := filepath.Join(dir, "images.tar")
-	require.NoError(t, os.WriteFile(file, nil, 0o666))
-	require.Contains(t, refused(t, file), "images.tar: it is a file, not a directory; unpack the archive of a layout")
 }
 
 // A repository that cannot be read does not keep the others from being served.

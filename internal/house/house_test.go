@@ -39,6 +39,7 @@ var rooms = []struct {
 	{"internal/campaign", []string{".", "memstore", "layout"}},
 	{"registrytest/content", []string{"."}},
 	{"registrytest/content/referrer", []string{"registrytest/content"}},
+	{"registrytest/content/archive", []string{".", "layout", "registrytest/content"}},
 	{"registrytest/journal", []string{"."}},
 	{"registrytest/fault", []string{"."}},
 	{"registrytest/lint", []string{".", "registrytest/journal"}},

@@ -1,0 +1,246 @@
+package archive
+
+import (
+	"archive/tar"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"sort"
+	"strings"
+	"time"
+)
+
+// The bounds of an archive.
+const (
+	maxEntries = 1 << 18
+	maxName    = 4096 // bytes
+	maxLinks   = 16   // that lead from one to the next
+)
+
+// A tree is the files and directories of an archive, by their paths.
+type tree map[string]*node
+
+// A node is a file or a directory of an archive.
+type node struct {
+	name     string
+	children tree // by their base names, or nil for a file
+
+	// offset is that of the content in the archive, unless text has it.
+	offset, size int64
+	text         []byte
+
+	link string // the path that a link leads to, or ""
+}
+
+func (n *node) isDir() bool { return n.children != nil }
+
+// open returns a reader of the content of a file.
+func (n *node) open(from io.ReaderAt) *io.SectionReader {
+	if n.text != nil {
+		return io.NewSectionReader(bytes.NewReader(n.text), 0, n.size)
+	}
+	return io.NewSectionReader(from, n.offset, n.size)
+}
+
+// read adds the files of a tar archive.
+func (t tree) read(from io.ReaderAt, size int64) error {
+	t["."] = &node{name: ".", children: tree{}}
+	section := io.NewSectionReader(from, 0, size)
+	archive := tar.NewReader(section)
+	for entries := 0; ; entries++ {
+		h, err := archive.Next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil && entries == 0 {
+			return fmt.Errorf("it is not a tar file: %w", err)
+		}
+		if err != nil {
+			return fmt.Errorf("entry %d: %w", entries+1, err)
+		}
+		if entries == maxEntries {
+			return fmt.Errorf("it has more than %d entries", maxEntries)
+		}
+		offset, err := section.Seek(0, io.SeekCurrent)
+		if err != nil {
+			return err
+		}
+		if err := t.add(from, h, offset, size-offset); err != nil {
+			return fmt.Errorf("entry %.100q %w", h.Name, err)
+		}
+	}
+	return t.resolve()
+}
+
+// add adds an entry whose content begins at the offset, with the given number of
+// bytes left in the archive. It returns an error that continues the name of the
+// entry.
+func (t tree) add(from io.ReaderAt, h *tar.Header, offset, left int64) error {
+	if h.Typeflag == tar.TypeXGlobalHeader {
+		return nil
+	}
+	if len(h.Name) > maxName {
+		return fmt.Errorf("has a name of %d bytes, more than %d", len(h.Name), maxName)
+	}
+	name := path.Clean(h.Name)
+	if !fs.ValidPath(name) {
+		return errors.New("leads out of the archive")
+	}
+	n := &node{name: path.Base(name), offset: offset, size: h.Size}
+	switch h.Typeflag {
+	case tar.TypeDir:
+		_, err := t.dir(name)
+		return err
+	case tar.TypeReg:
+		if h.Size > left {
+			return fmt.Errorf("has %d bytes, but the archive ends after %d: it is truncated", h.Size, left)
+		}
+		for key := range h.PAXRecords {
+			if strings.HasPrefix(key, "GNU.sparse.") {
+				return errors.New("is a sparse file, which archives of images do not have")
+			}
+		}
+	case tar.TypeSymlink:
+		n.link, n.size = path.Join(path.Dir(name), h.Linkname), 0
+		if path.IsAbs(h.Linkname) {
+			n.link = h.Linkname
+		}
+	case tar.TypeLink:
+		n.link, n.size = path.Clean(h.Linkname), 0
+	default:
+		return fmt.Errorf("is neither a file, a directory nor a link: its type is %q", h.Typeflag)
+	}
+	if n.link != "" && !fs.ValidPath(n.link) {
+		return errors.New("is a link that leads out of the archive")
+	}
+	old := t[name]
+	if old == nil {
+		return t.put(name, n)
+	}
+	if old.isDir() || old.link != n.link || !sameContent(from, old, n) {
+		return errors.New("is in the archive twice, with different content")
+	}
+	return nil
+}
+
+// put adds a file.
+func (t tree) put(name string, n *node) error {
+	parent, err := t.dir(path.Dir(name))
+	if err != nil {
+		return err
+	}
+	t[name] = n
+	parent.children[n.name] = n
+	return nil
+}
+
+// dir returns the directory with the path, and adds it if necessary.
+func (t tree) dir(name string) (*node, error) {
+	if n := t[name]; n != nil {
+		if !n.isDir() {
+			return nil, fmt.Errorf("is in a directory, but %s is a file", name)
+		}
+		return n, nil
+	}
+	n := &node{name: path.Base(name), children: tree{}}
+	return n, t.put(name, n)
+}
+
+// sameContent reports whether two files have the same content.
+func sameContent(from io.ReaderAt, a, b *node) bool {
+	if a.size != b.size {
+		return false
+	}
+	ra, rb := a.open(from), b.open(from)
+	var pa, pb [32 << 10]byte
+	for {
+		n, err := io.ReadFull(ra, pa[:])
+		if m, _ := io.ReadFull(rb, pb[:]); !bytes.Equal(pa[:n], pb[:m]) {
+			return false
+		}
+		if err != nil {
+			return err == io.EOF || err == io.ErrUnexpectedEOF
+		}
+	}
+}
+
+// resolve replaces links by the files that they lead to.
+func (t tree) resolve() error {
+	for name, n := range t {
+		if n.link == "" {
+			continue
+		}
+		to := n
+		for links := 0; to != nil && to.link != ""; links++ {
+			if links == maxLinks {
+				return fmt.Errorf("link %.100q leads to more than %d others, or to itself", name, maxLinks)
+			}
+			to = t[to.link]
+		}
+		if to == nil || to.isDir() {
+			return fmt.Errorf("link %.100q leads to %.100q, which is no file of the archive", name, n.link)
+		}
+		n.offset, n.size = to.offset, to.size
+	}
+	for _, n := range t {
+		n.link = ""
+	}
+	return nil
+}
+
+// maxIndex is the size in bytes of the largest index.json of a layout, which its
+// readers read into memory. It names some hundred thousand manifests.
+const maxIndex = 64 << 20
+
+// hasLayout reports whether a directory of the archive is an OCI image layout.
+func (t tree) hasLayout() (found bool, err error) {
+	for name, n := range t {
+		if n.name != "oci-layout" || n.isDir() {
+			continue
+		}
+		index := t[path.Join(path.Dir(name), "index.json")]
+		if index != nil && index.size > maxIndex {
+			return true, fmt.Errorf("index.json has %d bytes, more than %d", index.size, maxIndex)
+		}
+		found = found || index != nil
+	}
+	return found, nil
+}
+
+// An info describes a file or a directory.
+type info struct {
+	*node
+	modTime time.Time
+}
+
+func (n *node) info(from *source) info { return info{n, from.modTime()} }
+
+// entries returns the files of a directory in the order of their names.
+func (n *node) entries(from *source) []fs.DirEntry {
+	modTime := from.modTime()
+	list := make([]fs.DirEntry, 0, len(n.children))
+	for _, child := range n.children {
+		list = append(list, info{child, modTime})
+	}
+	sort.Slice(list, func(i, j int) bool { return list[i].Name() < list[j].Name() })
+	return list
+}
+
+func (i info) Name() string               { return i.name }
+func (i info) Size() int64                { return i.size }
+func (i info) ModTime() time.Time         { return i.modTime }
+func (i info) IsDir() bool                { return i.isDir() }
+func (i info) Sys() any                   { return nil }
+func (i info) Type() fs.FileMode          { return i.Mode().Type() }
+func (i info) Info() (fs.FileInfo, error) { return i, nil }
+
+// Mode returns the mode of a file that can only be read.
+func (i info) Mode() fs.FileMode {
+	if i.isDir() {
+		return fs.ModeDir | 0o555
+	}
+	return 0o444
+}
