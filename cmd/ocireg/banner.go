@@ -29,9 +29,10 @@ type banner struct {
 	pulls        []string         // the references of the first images
 }
 
-// list lists the images. It logs the repositories that cannot be read, and goes
+// list lists the images of the store, which shows the content of layouts, if that
+// is not nil. It logs the repositories that cannot be read, and goes
 // on.
-func (b *banner) list(ctx context.Context, store registry.Store, logger *log.Logger) error {
+func (b *banner) list(ctx context.Context, store registry.Store, layouts *layout.Store, logger *log.Logger) error {
 	for repo, err := range store.Repositories(ctx, "") {
 		if err != nil {
 			return fmt.Errorf("listing the repositories: %w", err)
@@ -48,8 +49,7 @@ func (b *banner) list(ctx context.Context, store registry.Store, logger *log.Log
 			b.tags++
 			b.add(repo + ":" + tag)
 		}
-		layouts, ok := store.(*layout.Store)
-		if !ok {
+		if layouts == nil {
 			continue
 		}
 		for d, err := range layouts.Untagged(ctx, repo) {

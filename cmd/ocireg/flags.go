@@ -14,20 +14,25 @@ import (
 	"time"
 
 	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/layout"
 	"github.com/ocireg/registry/registrytest/auth"
 	"github.com/ocireg/registry/registrytest/fault"
 )
 
-const usage = `Usage: ocireg [flags] [DIR]
+const usage = `Usage: ocireg [flags] [DIR | FILE]
        ocireg profiles [NAME]
 
 Ocireg serves an OCI registry to the clients on this machine. Without DIR the
 registry is in memory and empty. DIR is an OCI image layout, or a directory with
 layouts below it: the path of each is the name of its repository. Clients push
-to DIR.
+to DIR. FILE is an archive of images, a tar file of docker save or of layouts,
+which may be compressed by gzip. It is read-only. With -overlay, DIR or FILE
+stays as it is, and clients push to memory.
 
   ocireg                         an empty registry on 127.0.0.1:5000
   ocireg -read-only ./images     the images in ./images
+  ocireg -overlay ./images       the same, and what is pushed, until the command ends
+  ocireg app.tar                 the images of docker save -o app.tar
   ocireg -addr :0 -log json      on a free port, with a log in JSON
   ocireg -tls -tls-dir ./certs   over HTTPS; clients have to trust ./certs/ca.crt
   ocireg -user ci:secret -allow 'anonymous pull public/**'
@@ -48,6 +53,8 @@ type settings struct {
 	repository string
 	tag        string
 	readOnly   bool
+	overlay    bool
+	layouts    *layout.Store // that openStore opened, or nil
 
 	referrersTags bool
 	sync          bool
@@ -75,6 +82,7 @@ func parse(args []string, help io.Writer) (*settings, error) {
 	fs.Func("host", "accept requests for the host `NAME`, such as one in /etc/hosts; a registry on loopback refuses\nnames but localhost and the HOST of -addr; may be given several times", s.addHost)
 	fs.BoolVar(&s.crossOrigin, "cross-origin", false, "accept requests of web pages of other hosts")
 	fs.StringVar(&s.repository, "repository", "", "if DIR is one layout: the `NAME` of the repository of its tags that have no repository\n(default the name of DIR)")
+	fs.BoolVar(&s.overlay, "overlay", false, "leave DIR or FILE as it is: keep pushes and deletions in memory, until the command ends")
 	fs.StringVar(&s.tag, "tag", "", "give `TAG` to the image of each layout if it is the only one there and has no tag")
 	fs.BoolVar(&s.referrersTags, "referrers-tags", false, "keep the tags of referrers in layouts, for tools that do not find referrers otherwise")
 	fs.BoolVar(&s.sync, "sync", false, "write pushes through to the disk before answering, to survive power failures; this is slow")
@@ -229,6 +237,10 @@ func parse(args []string, help io.Writer) (*settings, error) {
 		return nil, fmt.Errorf("want one DIR, got %d; ocireg -h shows the usage", fs.NArg())
 	case fs.NArg() == 1 && s.dir == "":
 		return nil, errors.New("DIR is an empty string; leave it out for a registry in memory")
+	case s.dir == "" && s.overlay:
+		return nil, errors.New("-overlay needs DIR")
+	case s.overlay && (s.sync || s.referrersTags):
+		return nil, errors.New("-sync and -referrers-tags have no effect with -overlay, which does not write to DIR; leave them out")
 	case s.dir == "" && s.repository != "":
 		return nil, errors.New("-repository needs DIR")
 	case s.dir == "" && s.tag != "":

@@ -126,6 +126,8 @@ func TestBadCommandLine(t *testing.T) {
 		{[]string{""}, "DIR is an empty string; leave it out for a registry in memory"},
 		{[]string{"-repository", "app"}, "-repository needs DIR"},
 		{[]string{"-sync"}, "-sync needs DIR"},
+		{[]string{"-overlay"}, "-overlay needs DIR"},
+		{[]string{"-overlay", "-sync", "."}, "-sync and -referrers-tags have no effect with -overlay, which does not write to DIR; leave them out"},
 		{[]string{"-user", "ci"}, `invalid value "ci" for flag -user: want NAME:PASSWORD; ocireg -h lists the flags`},
 		{[]string{"-user", "anonymous:x"}, `"anonymous" cannot be the name of a user; ocireg -h shows the usage`},
 		{[]string{"-allow", "ci fly **"}, `invalid value "ci fly **" for flag -allow: rule "ci fly **": "fly" is not pull, push, delete, list or *; ocireg -h lists the flags`},
@@ -145,10 +147,10 @@ func TestHelp(t *testing.T) {
 		var stdout, stderr bytes.Buffer
 		require.Equal(t, 0, run(t.Context(), []string{arg}, &stdout, &stderr))
 		require.Empty(t, stderr.String())
-		require.True(t, strings.HasPrefix(stdout.String(), "Usage: ocireg [flags] [DIR]\n"))
+		require.True(t, strings.HasPrefix(stdout.String(), "Usage: ocireg [flags] [DIR | FILE]\n"))
 		for _, name := range []string{
 			"addr", "any-manifest", "cross-origin", "host", "log", "manifest-limit", "min-chunk", "no-anonymous-mount", "no-catalog", "no-delete",
-			"no-mount", "no-referrers", "no-single-post", "page-size", "quiet", "read-only", "referrers-tags", "repository", "sparse", "sync", "tag", "tls",
+			"no-mount", "no-referrers", "no-single-post", "overlay", "page-size", "quiet", "read-only", "referrers-tags", "repository", "sparse", "sync", "tag", "tls",
 			"tls-dir", "upload-expiry", "warning", "no-schema-version", "storage-limit", "upload-limit", "shared-blobs", "absolute-locations", "path-prefix",
 		} {
 			require.Contains(t, stdout.String(), "\n  -"+name)

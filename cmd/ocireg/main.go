@@ -1,5 +1,5 @@
 // Ocireg serves an OCI registry on this machine: an empty one in memory, or the
-// content of a directory of OCI image layouts.
+// content of a directory of OCI image layouts or of an archive.
 //
 //	go run ./cmd/ocireg -h
 //
@@ -98,7 +98,7 @@ func serve(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		}))
 	}
 	// The server accepts clients that connect meanwhile once it has started.
-	if err := b.list(ctx, store, logger); err != nil {
+	if err := b.list(ctx, store, s.layouts, logger); err != nil {
 		return err
 	}
 	b.print(stdout)

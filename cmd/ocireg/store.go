@@ -2,11 +2,13 @@ package main
 
 import (
 	"log"
+	"os"
 
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/internal/field"
 	"github.com/ocireg/registry/layout"
 	"github.com/ocireg/registry/memstore"
+	"github.com/ocireg/registry/overlay"
 )
 
 // openStore opens the store that the command serves. The caller has to call
@@ -15,11 +17,16 @@ func (s *settings) openStore(logger *log.Logger) (store registry.Store, close fu
 	if s.dir == "" {
 		return memstore.New(), func() error { return nil }, nil
 	}
+	if info, err := os.Stat(s.dir); err == nil && !info.IsDir() && !s.overlay && !s.readOnly {
+		// An archive cannot be written to.
+		s.readOnly = true
+		s.options = append(s.options, registry.WithReadOnly())
+	}
 	opts := []layout.Option{
 		layout.Tag(s.tag),
 		layout.Warnings(func(err error) { logger.Print(field.Printable(err.Error())) }),
 	}
-	if s.readOnly {
+	if s.readOnly || s.overlay {
 		opts = append(opts, layout.ReadOnly())
 	}
 	if s.referrersTags {
@@ -35,11 +42,15 @@ func (s *settings) openStore(logger *log.Logger) (store registry.Store, close fu
 	if err != nil {
 		return nil, nil, err
 	}
+	s.layouts = l
 	if s.auth != nil {
 		if err := s.auth.CheckStore(l); err != nil {
 			l.Close()
 			return nil, nil, err
 		}
+	}
+	if s.overlay {
+		return overlay.New(l, memstore.New()), l.Close, nil
 	}
 	return l, l.Close, nil
 }
@@ -50,8 +61,11 @@ func (s *settings) source() string {
 	if s.dir != "" {
 		source = field.Printable(s.dir)
 	}
-	if s.readOnly {
+	switch {
+	case s.readOnly:
 		source += ", read-only"
+	case s.overlay:
+		source += ", and what is pushed to memory"
 	}
 	return source
 }

@@ -50,7 +50,7 @@ var rooms = []struct {
 	{"registrytest/external", []string{"."}},
 	{"registrytest/keep", []string{".", "layout", "registrytest/content", "registrytest/journal", "registrytest"}},
 	{"registrytest/profile", []string{".", "registrytest/journal", "registrytest/fault", "registrytest/auth"}},
-	{"cmd/ocireg", []string{".", "memstore", "layout", "registrytest/fault", "registrytest/auth", "registrytest", "registrytest/profile"}},
+	{"cmd/ocireg", []string{".", "memstore", "layout", "overlay", "registrytest/fault", "registrytest/auth", "registrytest", "registrytest/profile"}},
 }
 
 // runsTests lists the packages that may import package testing.
