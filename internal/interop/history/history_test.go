@@ -1,0 +1,144 @@
+// Package history shows bugs of clients that happened: an old version of the
+// client fails at a registry with the profile of the one where the bug was met,
+// and the version with the fix does not. Without the profile, the old version
+// does not fail either.
+//
+//	go test -C internal/interop ./history            # all pairs
+//	go test -C internal/interop ./history -short     # a sample
+//	go test -C internal/interop ./history -run 'Pairs/ggcr'
+//
+// A pair is an entry in the table of pairs_test.go. It names a program in
+// testdata, which does one thing with the client, and two versions of the client.
+// The files VERSION.mod and VERSION.sum pin them with all they need; -update
+// writes those that are missing, and docs/history.md.
+package history
+
+import (
+	"cmp"
+	"context"
+	"flag"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ocireg/registry/registrytest"
+	"github.com/ocireg/registry/registrytest/auth"
+	"github.com/ocireg/registry/registrytest/content"
+	"github.com/ocireg/registry/registrytest/profile"
+)
+
+var update = flag.Bool("update", false, "write docs/history.md, and the files in testdata that pin the versions of clients")
+
+// A pair is two versions of a client, before and after the fix of a bug.
+type pair struct {
+	bug      string // a sentence about the client
+	program  string // a directory in testdata
+	old, new string // versions of the client
+	source   string // where the bug was reported, or fixed
+
+	profile string // for profile.Get
+	quirk   profile.Quirk
+
+	// do are the arguments of the program. $HOST stands for the host of the
+	// registry, and $OTHER for that of another one, without a profile. Both have
+	// the image team/app:v1.
+	do []string
+
+	// seed adds content to the registry. It may be nil.
+	seed func(t *testing.T, reg *registrytest.Server)
+
+	// shows is a part of the output of the old version.
+	shows string
+
+	short bool // whether the pair is in the sample of -short
+}
+
+func (p *pair) name() string { return p.program + " " + p.old + " " + string(p.quirk) }
+
+// Old versions of clients fail at the registries where they failed, and only
+// there; new versions do not.
+func TestPairs(t *testing.T) {
+	t.Parallel()
+	b := newBuilder(t)
+	for _, p := range pairs {
+		t.Run(p.name(), func(t *testing.T) {
+			if testing.Short() && !p.short {
+				t.Skip("not in the sample")
+			}
+			t.Parallel()
+			old, fixed := b.build(t, p.program, p.old), b.build(t, p.program, p.new)
+			like := func(opts ...profile.Option) *profile.Profile {
+				imitated := profile.Get(p.profile, opts...)
+				require.NoError(t, imitated.Err())
+				return imitated
+			}
+
+			got := p.run(t, old, like())
+			require.Error(t, got.err, "%s %s with %s:\n%s", p.program, p.old, p.profile, got)
+			require.Contains(t, got.output, p.shows, "%s %s with %s:\n%s", p.program, p.old, p.profile, got)
+			require.Contains(t, profile.Quirks(got.reg.Requests()), p.quirk)
+
+			got = p.run(t, fixed, like())
+			assert.NoError(t, got.err, "%s %s with %s:\n%s", p.program, p.new, p.profile, got)
+			got = p.run(t, old, nil)
+			assert.NoError(t, got.err, "%s %s without a profile:\n%s", p.program, p.old, got)
+			got = p.run(t, old, like(profile.Except(p.quirk)))
+			assert.NoError(t, got.err, "%s %s with %s except for %s:\n%s", p.program, p.old, p.profile, p.quirk, got)
+		})
+	}
+}
+
+// A result is what a program did.
+type result struct {
+	output string
+	err    error
+	reg    *registrytest.Server
+}
+
+func (r result) String() string {
+	return r.output + "\n" + r.reg.Requests().String()
+}
+
+// run runs the program of the pair at a new registry with the profile, or without
+// one if it is nil.
+func (p *pair) run(t *testing.T, program string, like *profile.Profile) result {
+	t.Helper()
+	var opts []registrytest.Option
+	var login auth.Credentials
+	if like != nil {
+		opts = append(opts, like)
+		login = like.Credentials()
+	}
+	reg := registrytest.NewServer(t, opts...)
+	reg.Push(t, "team/app:v1", content.Image())
+	if p.seed != nil {
+		p.seed(t, reg)
+	}
+	other := ""
+	args := strings.Join(p.do, "\n")
+	if strings.Contains(args, "$OTHER") {
+		second := registrytest.NewServer(t)
+		second.Push(t, "team/app:v1", content.Image())
+		other = second.Host()
+	}
+	args = strings.NewReplacer("$HOST", reg.Host(), "$OTHER", other).Replace(args)
+
+	// The time is for programs that would run forever.
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, program, strings.Split(args, "\n")...)
+	home := t.TempDir()
+	cmd.Env = append(os.Environ(),
+		"HOME="+home, "DOCKER_CONFIG="+home, "XDG_RUNTIME_DIR="+home,
+		"REGISTRY_USERNAME="+login.Username, "REGISTRY_PASSWORD="+login.Password)
+	output, err := cmd.CombinedOutput()
+	if cmp.Or(ctx.Err(), err) != nil {
+		err = cmp.Or(ctx.Err(), err)
+	}
+	return result{string(output), err, reg}
+}
