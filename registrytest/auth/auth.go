@@ -185,6 +185,7 @@ type identity struct {
 	user    string  // "" for an anonymous client
 	token   bool    // whether the client sent a token, which limits it to scope
 	scope   []Scope // of the token
+	all     bool    // whether the token covers all rights of the user
 	foreign bool    // whether another issuer decided about the rights
 }
 
@@ -247,7 +248,7 @@ func (a *Auth) authenticate(r *registry.Request) (identity, error) {
 		if err != nil {
 			return identity{}, err
 		}
-		return identity{user: claims.Subject, token: true, scope: claims.Access, foreign: claims.foreign}, nil
+		return identity{user: claims.Subject, token: true, scope: claims.Access, all: claims.Everything, foreign: claims.foreign}, nil
 	}
 	return identity{}, errors.New("the credentials have another scheme than the challenge")
 }

@@ -24,7 +24,7 @@ func (a *Auth) authorize(r *registry.Request, repo string, action registry.Actio
 	if a.always && id.user == "" && !id.token {
 		permitted = false
 	}
-	covered := !id.token || covers(id.scope, repo, action)
+	covered := !id.token || id.all || covers(id.scope, repo, action)
 	switch {
 	case r.Op == registry.ListRepositories && repo != "", r.Op == registry.MountBlob && r.From == "" && action == registry.ActionPull:
 		// A client cannot request a token for repositories that it does not
@@ -33,7 +33,7 @@ func (a *Auth) authorize(r *registry.Request, repo string, action registry.Actio
 	case r.Op == registry.MountBlob && action == registry.ActionPush && id.token && a.permits(id.user, r.From, registry.ActionPull):
 		// A mount pulls, too. A client that could have a token for both learns
 		// which one it needs, and not that there is nothing to mount.
-		covered = covered && (r.From == "" || covers(id.scope, r.From, registry.ActionPull))
+		covered = covered && (r.From == "" || id.all || covers(id.scope, r.From, registry.ActionPull))
 	}
 	switch {
 	case permitted && covered:

@@ -69,6 +69,9 @@ func scopesFor(r *registry.Request) []Scope {
 	return []Scope{repository(r.Repo, "pull")}
 }
 
+// metadataRead is the action with which Azure's registry lists tags.
+const metadataRead = "metadata_read"
+
 // actionName returns the name of the action in scopes. They have no action
 // list: pull includes it.
 func actionName(a registry.Action) string {
@@ -84,7 +87,8 @@ func covers(scopes []Scope, repo string, action registry.Action) bool {
 		if repo == "" {
 			return s.Type == "registry" && s.Name == "catalog" && slices.Contains(s.Actions, "*")
 		}
-		return s.Type == "repository" && s.Name == repo && slices.Contains(s.Actions, actionName(action))
+		return s.Type == "repository" && s.Name == repo &&
+			(slices.Contains(s.Actions, actionName(action)) || action == registry.ActionList && slices.Contains(s.Actions, metadataRead))
 	})
 }
 
@@ -105,6 +109,9 @@ func (a *Auth) grant(name string, requested []Scope) []Scope {
 				if wanted && a.permits(name, s.Name, action) {
 					g.Actions = append(g.Actions, action.String())
 				}
+			}
+			if slices.Contains(s.Actions, metadataRead) && (a.permits(name, s.Name, registry.ActionList) || a.permits(name, s.Name, registry.ActionPull)) {
+				g.Actions = append(g.Actions, metadataRead)
 			}
 		}
 		if len(g.Actions) > 0 {

@@ -194,3 +194,29 @@ func TestListTags(t *testing.T) {
 		require.Equal(t, 403, r.do("GET", "/v2/team/app/manifests/v1", basic(lister), "").Code)
 	}
 }
+
+// A token that covers everything gives the rights of its user, and no more.
+func TestTokenCoversEverything(t *testing.T) {
+	t.Parallel()
+	a := auth.Bearer()
+	a.Mint = func(c *auth.Claims) { c.Everything = true }
+	ci := a.User("ci", "pull public/**")
+	r := newReg(t, a)
+	token := decode(t, r.do("GET", "/token?scope=aws&service="+host, basic(ci), ""))["token"].(string)
+	require.Equal(t, 200, r.do("GET", "/v2/public/app/manifests/v1", bearer(token), "").Code)
+	require.Equal(t, 403, r.do("GET", "/v2/secret/app/manifests/v1", bearer(token), "").Code)
+}
+
+// Tags are listed with the action metadata_read, too, which covers nothing else.
+func TestMetadataRead(t *testing.T) {
+	t.Parallel()
+	a := auth.Bearer()
+	ci := a.User("ci", "pull public/**")
+	r := newReg(t, a)
+	token := decode(t, r.do("GET", "/token?scope=repository:public/app:metadata_read+repository:secret/app:metadata_read&service="+host, basic(ci), ""))["token"].(string)
+	require.Equal(t, 200, r.do("GET", "/v2/public/app/tags/list", bearer(token), "").Code)
+	require.Equal(t, 401, r.do("GET", "/v2/public/app/manifests/v1", bearer(token), "").Code)
+	require.NotEqual(t, 200, r.do("GET", "/v2/secret/app/tags/list", bearer(token), "").Code)
+	require.Equal(t, "repository:public/app:metadata_read", a.Grants()[0].Scopes[0].String())
+	require.Len(t, a.Grants()[0].Scopes, 1)
+}

@@ -24,6 +24,10 @@ type Claims struct {
 	IssuedAt  time.Time
 	Access    []Scope
 
+	// Everything makes the token cover all rights of its user, whatever the
+	// scopes are. Some registries have one scope for all that they have.
+	Everything bool
+
 	number     uint64 // of the token
 	generation uint64 // of the user
 	foreign    bool   // whether another issuer signed the token
@@ -40,6 +44,7 @@ type wireClaims struct {
 	ID         uint64  `json:"jti,string"`
 	Generation uint64  `json:"gen"`
 	Access     []Scope `json:"access"`
+	Everything bool    `json:"everything,omitempty"`
 }
 
 // wireHeader is the header of a token.
@@ -107,7 +112,7 @@ func (a *Auth) sign(c Claims) (string, error) {
 		return "", err
 	}
 	payload, err := encodePart(wireClaims{
-		c.Issuer, c.Subject, c.Audience, c.Expires.Unix(), c.NotBefore.Unix(), c.IssuedAt.Unix(), c.number, c.generation, c.Access,
+		c.Issuer, c.Subject, c.Audience, c.Expires.Unix(), c.NotBefore.Unix(), c.IssuedAt.Unix(), c.number, c.generation, c.Access, c.Everything,
 	})
 	if err != nil {
 		return "", err
@@ -178,7 +183,7 @@ func (a *Auth) verify(token, service string) (Claims, error) {
 		return Claims{}, errors.New("the user was revoked or has a new password")
 	}
 	return Claims{
-		Issuer: c.Issuer, Subject: c.Subject, Audience: c.Audience, Access: c.Access, number: c.ID, generation: c.Generation,
+		Issuer: c.Issuer, Subject: c.Subject, Audience: c.Audience, Access: c.Access, Everything: c.Everything, number: c.ID, generation: c.Generation,
 		Expires: time.Unix(c.Expires, 0), NotBefore: time.Unix(c.NotBefore, 0), IssuedAt: time.Unix(c.IssuedAt, 0),
 	}, nil
 }

@@ -1,7 +1,6 @@
 package profile
 
 import (
-	"fmt"
 	"net/http"
 	"strings"
 
@@ -65,13 +64,7 @@ var distribution3 = site{
 			do: option("the page size", registry.WithPageSize(1000), func(_ *registry.Request, _ int, h http.Header) bool {
 				return h.Get("Link") != ""
 			}, registry.ListTags),
-			probe: func(p *prober) string {
-				i := p.build(nil)
-				for n := range 1001 {
-					p.want(p.put(i, fmt.Sprintf("v%04d", n)), "pushing a manifest", http.StatusCreated)
-				}
-				return fmt.Sprint(strings.Count(p.do("GET", p.path("tags", "list"), "").body, `"v`))
-			}, want: "1000",
+			probe: probeManyTags(1001), want: "1000",
 		},
 	}, distributionQuirks...),
 }

@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/ocireg/registry"
@@ -192,15 +191,8 @@ var ecr = site{
 					"Content-Range of a 206 is true",
 				},
 			},
-			do: refuse(func(_ *build, r *registry.Request) *registry.Error {
-				if r.Digest != digest.FromString("") {
-					return nil
-				}
-				return &registry.Error{Code: registry.CodeBlobUploadInvalid, Message: "The layer upload does not have any parts"}
-			}, registry.PutUpload, registry.PostBlob),
-			probe: func(p *prober) string {
-				return p.do("PUT", param(p.start(), "digest", string(digest.FromString(""))), "").code()
-			}, want: "400 BLOB_UPLOAD_INVALID",
+			do:    emptyBlob400("The layer upload does not have any parts"),
+			probe: probeEmptyBlob, want: "400 BLOB_UPLOAD_INVALID",
 		},
 		{
 			Fact: Fact{

@@ -131,14 +131,7 @@ var gitlab = site{
 					"referrer without artifactType has the media type of its config", "referrers can be filtered",
 				},
 			},
-			do: refuseManifest(func(_ *build, _ *registry.Request, d document) *registry.Error {
-				for _, t := range d.types() {
-					if t != "" && !gitlabType(t) {
-						return &registry.Error{Code: registry.CodeManifestInvalid, Message: "manifest invalid", Detail: "unknown media type: " + t}
-					}
-				}
-				return nil
-			}).deciding("types of configs"),
+			do:    onlyConfigs(gitlabType, http.StatusBadRequest, registry.CodeManifestInvalid, "unknown media type: "),
 			probe: probeConfig("application/vnd.example.config+json"), want: "400 MANIFEST_INVALID",
 		},
 		{

@@ -34,10 +34,14 @@ func rewrittenChallenge(values ...string) behaviour {
 		if _, after, ok := strings.Cut(strings.Join(old, ", "), `scope="`); ok {
 			scope, _, _ = strings.Cut(after, `"`)
 		}
+		_, failure, failed := strings.Cut(strings.Join(old, ", "), `,error="`)
 		replacer := strings.NewReplacer("<host>", r.Host, "<registry>", origin(r)+r.Prefix, "<scope>", scope)
 		changed := make([]string, len(values))
 		for i, v := range values {
 			changed[i] = replacer.Replace(v)
+			if failed && strings.HasPrefix(v, "Bearer ") {
+				changed[i] += `,error="` + failure
+			}
 		}
 		return changed
 	}), part{decides: "the challenge"})

@@ -1,12 +1,16 @@
 package profile
 
 import (
+	"encoding/base64"
+	"encoding/json"
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/internal/names"
+	"github.com/ocireg/registry/registrytest/auth"
 )
 
 // The behaviours about permissions that several registries share.
@@ -108,4 +112,69 @@ func onlyNames(valid func(repo string) bool, find func(b *build, r *registry.Req
 		}
 		return find(b, r)
 	}, everyOp...).deciding("names of repositories")
+}
+
+// coversEverything issues tokens that cover all rights of the user, whatever the
+// scopes are.
+func coversEverything() behaviour {
+	return behaviour{{auth: func(s *setup) {
+		before := s.auth.Mint
+		s.auth.Mint = func(c *auth.Claims) {
+			if before != nil {
+				before(c)
+			}
+			c.Everything = true
+		}
+	}}}
+}
+
+// tokenLife issues tokens that are valid for this time.
+func tokenLife(d time.Duration) behaviour {
+	return append(seenInTokens(), part{decides: "the life of tokens", auth: func(s *setup) { s.auth.TokenLife = d }})
+}
+
+// probeTokenLife observes the life of a token, which a response need not say.
+func probeTokenLife(p *prober) string {
+	p.image("v1")
+	parts := strings.Split(p.token("repository:"+p.repo+":pull").body, ".")
+	if len(parts) < 3 {
+		return "no token"
+	}
+	text, _ := base64.RawURLEncoding.DecodeString(parts[1])
+	var claims struct {
+		Expires  int64 `json:"exp"`
+		IssuedAt int64 `json:"iat"`
+	}
+	if err := json.Unmarshal(text, &claims); err != nil {
+		return "no JWT"
+	}
+	return (time.Duration(claims.Expires-claims.IssuedAt) * time.Second).String()
+}
+
+// namespaceMustExist refuses pushes to a namespace that does not exist.
+func namespaceMustExist(find func(b *build, r *registry.Request) *registry.Error) behaviour {
+	return refuse(func(b *build, r *registry.Request) *registry.Error {
+		if b.hasNamespace(r, r.Repo) {
+			return nil
+		}
+		return find(b, r)
+	}, registry.StartUpload, registry.PostBlob, registry.MountBlob, registry.PutManifest).deciding("namespaces that do not exist")
+}
+
+// emptyRepository404 responds with 404 to the list of the tags of a repository
+// without tags.
+func emptyRepository404() behaviour {
+	return refuse(func(_ *build, r *registry.Request) *registry.Error {
+		for range r.Store().Tags(r.Context(), r.Repo, "") {
+			return nil
+		}
+		return &registry.Error{Code: registry.CodeNameUnknown, Message: "repository name not known to registry"}
+	}, registry.ListTags)
+}
+
+// probeEmptyRepository observes the list of tags when there is none.
+func probeEmptyRepository(p *prober) string {
+	i := p.build(nil)
+	p.want(p.put(i, string(i.Digest)), "pushing a manifest", http.StatusCreated)
+	return p.do("GET", p.path("tags", "list"), "").code()
 }

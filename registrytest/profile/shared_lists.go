@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/ocireg/registry"
@@ -103,4 +104,15 @@ func anys(texts []string) []any {
 		values[i] = t
 	}
 	return values
+}
+
+// probeManyTags observes the number of tags in the first page of so many.
+func probeManyTags(n int) probe {
+	return func(p *prober) string {
+		i := p.build(nil)
+		for n := range n {
+			p.want(p.put(i, fmt.Sprintf("v%04d", n)), "pushing a manifest", http.StatusCreated)
+		}
+		return fmt.Sprint(strings.Count(p.do("GET", p.path("tags", "list"), "").body, `"v`))
+	}
 }

@@ -2,9 +2,12 @@ package profile
 
 import (
 	"net/http"
+	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/ocireg/registry"
 )
@@ -76,4 +79,103 @@ func probeMissingRepository(p *prober) string {
 	missing := *p
 	missing.repo = "missing/" + p.repo
 	return missing.do("POST", missing.path("blobs", "uploads/"), "").code()
+}
+
+// sha256Only stores content with digests of sha256 alone.
+func sha256Only() behaviour {
+	return without(registry.SHA512, func(r *registry.Request, status int, _ http.Header) bool {
+		return r.Digest != "" && r.Digest.Algorithm() != digest.SHA256 && status == http.StatusBadRequest
+	}, registry.PutUpload, registry.PostBlob, registry.PutManifest)
+}
+
+// probeSHA512 observes a blob that is pushed with a digest of sha512.
+func probeSHA512(p *prober) string {
+	text := p.text(20)
+	return p.do("PUT", param(p.start(), "digest", string(digest.SHA512.FromString(text))), text).only()
+}
+
+// emptyBlob400 refuses a blob without a byte.
+func emptyBlob400(message string) behaviour {
+	return refuse(func(_ *build, r *registry.Request) *registry.Error {
+		if r.Digest != digest.FromString("") {
+			return nil
+		}
+		return &registry.Error{Code: registry.CodeBlobUploadInvalid, Message: message}
+	}, registry.PutUpload, registry.PostBlob).deciding("empty blobs")
+}
+
+// probeEmptyBlob observes a push of a blob without a byte.
+func probeEmptyBlob(p *prober) string {
+	return p.do("PUT", param(p.start(), "digest", string(digest.FromString(""))), "").code()
+}
+
+// noLayersInIndexes refuses an index whose children are not manifests, such as a
+// build cache.
+func noLayersInIndexes(status int, code registry.Code, message string) behaviour {
+	return refuseManifest(func(_ *build, r *registry.Request, d document) *registry.Error {
+		for _, child := range d.Manifests {
+			if _, err := r.Store().StatManifest(r.Context(), r.Repo, string(child.Digest)); err == nil {
+				continue
+			}
+			if _, err := r.Store().StatBlob(r.Context(), r.Repo, child.Digest); err == nil {
+				return &registry.Error{Status: status, Code: code, Message: message}
+			}
+		}
+		return nil
+	}).deciding("layers in indexes")
+}
+
+// onlyConfigs refuses manifests with a config, or an artifactType, of another type
+// than those that known accepts.
+func onlyConfigs(known func(mediaType string) bool, status int, code registry.Code, message string) behaviour {
+	return refuseManifest(func(_ *build, _ *registry.Request, d document) *registry.Error {
+		for _, t := range d.types() {
+			if t != "" && !known(t) {
+				return &registry.Error{Status: status, Code: code, Message: message + t}
+			}
+		}
+		return nil
+	}).deciding("types of configs")
+}
+
+// onlyManifests refuses manifests with another media type than those that known
+// accepts.
+func onlyManifests(known func(mediaType string) bool, status int, message string) behaviour {
+	return refuseManifest(func(_ *build, _ *registry.Request, d document) *registry.Error {
+		if d.contentType == "" || known(d.contentType) {
+			return nil
+		}
+		return &registry.Error{Status: status, Code: registry.CodeManifestInvalid, Message: message}
+	}).deciding("types of manifests")
+}
+
+// probeManifestType observes a push of an image manifest with the media type.
+func probeManifestType(mediaType string) probe {
+	return func(p *prober) string {
+		return p.put(p.build(func(m *ocispec.Manifest) { m.MediaType = mediaType }), "v1").code()
+	}
+}
+
+// rangeIsCount sends, with the status of an upload session, a Range whose end is
+// the number of bytes, and no Location.
+func rangeIsCount(prefix string) behaviour {
+	return header(func(_ *registry.Request, status int, h http.Header) int {
+		first, last, ok := strings.Cut(h.Get("Range"), "-")
+		n, err := strconv.Atoi(last)
+		if status != http.StatusNoContent || !ok || err != nil {
+			return status
+		}
+		h.Set("Range", prefix+first+"-"+strconv.Itoa(n+1))
+		h.Del("Location")
+		return status
+	}, registry.GetUpload).deciding("the status of uploads")
+}
+
+// probeUploadStatus observes the status of a session with ten bytes.
+func probeUploadStatus(p *prober) string {
+	r := p.do("GET", p.location(p.chunk(p.start(), 0, "0123456789")), "")
+	if r.header.Get("Location") == "" {
+		return r.field("Range") + ", no Location"
+	}
+	return r.field("Range")
 }

@@ -2,7 +2,7 @@ package profile
 
 // sites has all registries, in the order of their names.
 var sites = []*site{
-	&distribution28, &distribution3, &dockerHub, &ecr, &ghcr, &gitlab,
+	&acr, &artifactRegistry, &distribution28, &distribution3, &dockerHub, &ecr, &ecrPublic, &gcr, &ghcr, &gitlab, &quay,
 }
 
 // The beginnings of sources.
