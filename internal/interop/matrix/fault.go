@@ -46,7 +46,7 @@ func faults() []clientFault {
 	begin := fault.On(registry.StartUpload, registry.PostBlob, registry.MountBlob)
 	send := fault.On(registry.PatchUpload, registry.PutUpload, registry.PostBlob).
 		// Some clients close an upload with an empty PUT.
-		Where(func(r *registry.Request) bool { return r.ContentLength != 0 })
+		Where("the body is not empty", func(r *registry.Request) bool { return r.ContentLength != 0 })
 	end := fault.On(registry.PutUpload, registry.PostBlob)
 	put := fault.On(registry.PutManifest)
 	return []clientFault{
