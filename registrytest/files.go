@@ -70,6 +70,52 @@ func (n *Network) CertsDir() string {
 	return dir
 }
 
+// RegistriesConf returns the path of a registries.conf for Podman and Buildah,
+// which read it if CONTAINERS_REGISTRIES_CONF names it, and for Skopeo, which has
+// the flag --registries-conf. All three read .config/containers/registries.conf
+// in HOME. The file lets them use the server without HTTPS if it has none, and
+// makes it the registry of names without a host. With insteadOf, the names of
+// other registries such as "docker.io", the server takes their place: clients do
+// not fall back to the real ones.
+//
+// For a server with HTTPS, the clients also need its certificate: from
+// [Server.CertsDir] as .config/containers/certs.d in HOME. The file is removed at
+// the end of the test.
+func (s *Server) RegistriesConf(insteadOf ...string) string {
+	s.t.Helper()
+	var b strings.Builder
+	fmt.Fprintf(&b, "unqualified-search-registries = [%q]\nshort-name-mode = \"permissive\"\n", s.Host())
+	for _, host := range append([]string{s.Host()}, insteadOf...) {
+		fmt.Fprintf(&b, "\n[[registry]]\nprefix = %q\nlocation = %q\ninsecure = %t\n", host, s.Host(), s.isPlain())
+	}
+	dir := s.t.TempDir()
+	writeFile(s.t, dir, "registries.conf", []byte(b.String()))
+	return filepath.Join(dir, "registries.conf")
+}
+
+// DaemonJSON returns the path of a daemon.json, which dockerd reads if
+// --config-file names it. It lets Docker use the server without HTTPS if it has
+// none. With mirror, the server is a mirror of Docker Hub: Docker pulls from it
+// first, and falls back to Docker Hub. Docker has mirrors of no other registry.
+// For a server with HTTPS, Docker needs the certificates of [Server.CertsDir] in
+// /etc/docker/certs.d. The file is removed at the end of the test.
+func (s *Server) DaemonJSON(mirror bool) string {
+	s.t.Helper()
+	var fields []string
+	if s.isPlain() {
+		fields = append(fields, fmt.Sprintf("\t\"insecure-registries\": [%q]", s.Host()))
+	}
+	if mirror {
+		fields = append(fields, fmt.Sprintf("\t\"registry-mirrors\": [%q]", s.URL))
+	}
+	dir := s.t.TempDir()
+	writeFile(s.t, dir, "daemon.json", []byte("{\n"+strings.Join(fields, ",\n")+"\n}\n"))
+	return filepath.Join(dir, "daemon.json")
+}
+
+// isPlain reports whether the server speaks HTTP without TLS.
+func (s *Server) isPlain() bool { return strings.HasPrefix(s.URL, "http:") }
+
 // writeCerts writes files into a certs.d that make clients send the requests
 // for the host to the server.
 func (s *Server) writeCerts(dir, host string) {
@@ -86,7 +132,7 @@ func (s *Server) writeCerts(dir, host string) {
 	// real registry of this name.
 	toml := fmt.Sprintf("server = %q\n", s.URL)
 	certs := ""
-	if strings.HasPrefix(s.URL, "https:") {
+	if !s.isPlain() {
 		writeFile(s.t, dir, "ca.crt", s.CA().PEM())
 		certs += "ca = \"ca.crt\"\n"
 		if s.variant&RequireClientCert != 0 {

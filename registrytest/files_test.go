@@ -3,6 +3,7 @@ package registrytest_test
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -117,6 +118,61 @@ func hostDir(t testing.TB, dir, host string) string {
 	}
 	t.Fatalf("%s has no directory for %s", dir, host)
 	return ""
+}
+
+func TestRegistriesConf(t *testing.T) {
+	t.Parallel()
+	s := registrytest.NewServer(t)
+	text, err := os.ReadFile(s.RegistriesConf("docker.io", "quay.io/team"))
+	require.NoError(t, err)
+	require.Equal(t, strings.ReplaceAll(`unqualified-search-registries = ["HOST"]
+short-name-mode = "permissive"
+
+[[registry]]
+prefix = "HOST"
+location = "HOST"
+insecure = true
+
+[[registry]]
+prefix = "docker.io"
+location = "HOST"
+insecure = true
+
+[[registry]]
+prefix = "quay.io/team"
+location = "HOST"
+insecure = true
+`, "HOST", s.Host()), string(text))
+
+	s = registrytest.NewServer(t, registrytest.WithTLS())
+	text, err = os.ReadFile(s.RegistriesConf())
+	require.NoError(t, err)
+	require.Contains(t, string(text), "insecure = false\n")
+	require.NotContains(t, string(text), "docker.io")
+}
+
+func TestDaemonJSON(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		opts   []registrytest.Option
+		mirror bool
+		want   map[string][]string
+	}{
+		"HTTP":         {nil, false, map[string][]string{"insecure-registries": {"HOST"}}},
+		"HTTP mirror":  {nil, true, map[string][]string{"insecure-registries": {"HOST"}, "registry-mirrors": {"http://HOST"}}},
+		"HTTPS":        {[]registrytest.Option{registrytest.WithTLS()}, false, map[string][]string{}},
+		"HTTPS mirror": {[]registrytest.Option{registrytest.WithTLS()}, true, map[string][]string{"registry-mirrors": {"https://HOST"}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := registrytest.NewServer(t, test.opts...)
+			text, err := os.ReadFile(s.DaemonJSON(test.mirror))
+			require.NoError(t, err)
+			got := map[string][]string{}
+			require.NoError(t, json.Unmarshal([]byte(strings.ReplaceAll(string(text), s.Host(), "HOST")), &got))
+			require.Equal(t, test.want, got)
+		})
+	}
 }
 
 func TestCertsDirOfNetwork(t *testing.T) {

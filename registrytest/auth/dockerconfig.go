@@ -37,8 +37,30 @@ type configAuth struct {
 // test.
 func (c Credentials) DockerConfig(t TB, host string) (dir string) {
 	t.Helper()
+	return writeDockerConfig(t, c.configFile(host))
+}
+
+// configFile returns the config.json with the credentials.
+func (c Credentials) configFile(host string) configFile {
 	both := base64.StdEncoding.EncodeToString([]byte(c.Username + ":" + c.Password))
-	return writeDockerConfig(t, configFile{Auths: map[string]configAuth{host: {Auth: both}}})
+	return configFile{Auths: map[string]configAuth{host: {Auth: both}}}
+}
+
+// PullSecret returns a Secret of Kubernetes, in JSON, with the credentials for a
+// registry at the host. It has the name, and the type
+// kubernetes.io/dockerconfigjson. Kubectl creates it (kubectl apply -f), and Go
+// code decodes it into a Secret of package k8s.io/api/core/v1.
+func (c Credentials) PullSecret(name, host string) []byte {
+	// Nothing in it can fail to be encoded.
+	config, _ := json.Marshal(c.configFile(host))
+	secret, _ := json.MarshalIndent(map[string]any{
+		"apiVersion": "v1",
+		"kind":       "Secret",
+		"metadata":   map[string]string{"name": name},
+		"type":       "kubernetes.io/dockerconfigjson",
+		"data":       map[string][]byte{".dockerconfigjson": config},
+	}, "", "\t")
+	return append(secret, '\n')
 }
 
 // DockerConfigIdentity is like [Credentials.DockerConfig] with an identity

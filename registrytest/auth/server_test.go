@@ -67,6 +67,18 @@ func TestConfigFiles(t *testing.T) {
 	entry = read(a.DockerConfigIdentity(t, reg.Host(), "ci"))["auths"][reg.Host()].(map[string]any)
 	require.NotEmpty(t, entry["identitytoken"])
 
+	var secret struct {
+		APIVersion, Kind, Type string
+		Metadata               map[string]string
+		Data                   map[string][]byte
+	}
+	require.NoError(t, json.Unmarshal(ci.PullSecret("pull", reg.Host()), &secret))
+	require.Equal(t, []string{"v1", "Secret", "kubernetes.io/dockerconfigjson", "pull"},
+		[]string{secret.APIVersion, secret.Kind, secret.Type, secret.Metadata["name"]})
+	text, err := os.ReadFile(filepath.Join(ci.DockerConfig(t, reg.Host()), "config.json"))
+	require.NoError(t, err)
+	require.JSONEq(t, string(text), string(secret.Data[".dockerconfigjson"]))
+
 	if runtime.GOOS == "windows" {
 		t.Skip("there is no shell for a credential helper")
 	}
