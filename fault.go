@@ -28,8 +28,10 @@ type Fault struct {
 
 	// Before is called before the request is served. It may wait, as long as
 	// it returns when the context of the request is done. It may change the
-	// request; recorders still get the request as it arrived. If Before returns
-	// an error, the registry responds with that and skips the operation.
+	// request; recorders still get the request as it arrived. If it changes the
+	// query of a request for an upload, the registry parses that again: without
+	// mount, MountBlob becomes StartUpload. If Before returns an error, the
+	// registry responds with that and skips the operation.
 	//
 	// Before may put another body into the request. If reading it returns a
 	// [ConnectionEnd], the connection ends there. The operation handles any
@@ -143,9 +145,13 @@ func (h *handler) serveFaulty(w *responseWriter, r *Request) error {
 func (h *handler) serveWith(w *faultWriter, r *Request) error {
 	f, serve := w.fault, h.serve
 	if f.Before != nil {
+		query := r.URL.RawQuery
 		if err := f.Before(r); err != nil {
 			serve = func(http.ResponseWriter, *Request) error { return err }
 			return respond(serve, &responseWriter{Writer: response.Writer{ResponseWriter: w}}, r)
+		}
+		if r.URL.RawQuery != query {
+			r.parseUploadAgain()
 		}
 		r.Body = faultBody{r.Body, w}
 	}

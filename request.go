@@ -300,6 +300,15 @@ func (r *Request) parseDigest(s string) {
 	r.Digest = d
 }
 
+// parseUploadAgain reads the query of a request for an upload, which has changed.
+func (r *Request) parseUploadAgain() {
+	if r.route == uploadsRoute || r.route == uploadRoute {
+		var again Request
+		again.parse(r.Request, r.Prefix)
+		r.Op, r.Digest, r.From, r.err = again.Op, again.Digest, again.From, again.err
+	}
+}
+
 // parseUploads selects the operation of a POST to the uploads.
 func (r *Request) parseUploads(query url.Values) {
 	switch {

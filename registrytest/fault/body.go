@@ -14,7 +14,7 @@ import (
 )
 
 // A Body is a change of the body of a response, see [Rule.Body]: the shape of an
-// error, an encoding, or a value that [Text] or [Append] returns.
+// error, an encoding, or a value that [Text], [Append] or [Errors] returns.
 type Body string
 
 // The shapes of errors. Except for Spec, they are those that registries, or the
@@ -41,6 +41,10 @@ const (
 	RawDeflate Body = "raw-deflate" // as deflate, without the format of zlib around it
 	Zstd       Body = "zstd"
 )
+
+// Errors gives the errors of the operation itself another shape than that of the
+// spec, such as [HTML]. Other responses stay as they are.
+func Errors(shape Body) Body { return "errors:" + shape }
 
 // Text replaces the body. Content-Length is true, and all other headers stay as
 // they were.
@@ -83,6 +87,12 @@ func (p *part) changeBody(b Body) error {
 			return errors.New("there is nothing to append")
 		}
 		p.do(func(p *plan, _ hit) { p.appendToBody(text) })
+	case isText && kind == "errors":
+		shape := Body(text)
+		if !slices.Contains(shapes[1:], shape) || shape == Own {
+			return fmt.Errorf("no other shape of errors is called %q%s", text, didYouMean(text, bodyNames()[1:len(shapes)-1]))
+		}
+		p.try(func(p *plan, h hit) { p.reshapeErrors(shape, h) })
 	case encoders[b] != nil:
 		p.do(func(p *plan, _ hit) { p.encodeBody(b) })
 	case slices.Contains(shapes, b):
@@ -99,7 +109,7 @@ func (p *part) changeBody(b Body) error {
 	return nil
 }
 
-// shapes are the shapes of errors, and Own.
+// shapes are the shapes of errors, Spec first, and Own.
 var shapes = []Body{Spec, NoCode, Bare, Plain, HTML, Broken, Empty, Own}
 
 // encoders are the encodings.
@@ -125,7 +135,7 @@ func bodyNames() (names []string) {
 	for b := range encoders {
 		names = append(names, string(b))
 	}
-	return append(names, "text:", "append:")
+	return append(names, "text:", "append:", "errors:")
 }
 
 // bodyWords are the words of this file.

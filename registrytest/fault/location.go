@@ -15,12 +15,14 @@ import (
 // Location changes where the response leads: the URL in Location and, in a list,
 // that in Link.
 //
-//	Location("https://cdn.example.com") // this host, with the path that is there
-//	Location("/elsewhere")              // another URL
-//	Location("{origin}")                // the host that the client asked, as an absolute URL
-//	Location(".")                       // relative to the URL of the request
-//	Location("?n=5&last")               // with n=5 and without last, all else as it is
-//	Location("?_state={state}")         // with a state that has to come back
+//	Location("https://cdn.example.com")        // this host, with the path that is there
+//	Location("https://s3.test/{repo}/{digest}") // another URL
+//	Location("{origin}")                       // absolute, with the host that the client asked
+//	Location(".")                              // relative to the URL of the request
+//	Location("?n=5&last")                      // with n=5 and without last, all else as it is
+//	Location("?_state={state}")                // with a state that has to come back
+//
+// In braces are parts of the request: {origin}, {repo}, {tag} and {digest}.
 //
 // With a Status of 300 to 399, which has no Location of its own, the path is that
 // of the request: "" then leads back to where the request came to, in a loop.
@@ -66,6 +68,9 @@ func (p *plan) lead(d destination, h hit) {
 		} else if was != "" {
 			header.Set("Location", change(was))
 		}
+		if r := p.request; r.Op == registry.PutUpload && status == http.StatusCreated || r.Op == registry.CancelUpload && status < 300 {
+			h.of.forget(r.Session)
+		}
 		links := slices.Clone(header["Link"])
 		for i, link := range links {
 			before, rest, ok := strings.Cut(link, "<")
@@ -90,7 +95,7 @@ type destination struct {
 }
 
 // placeholders are the words that stand in braces in a destination.
-var placeholders = []string{"{origin}", "{state}"}
+var placeholders = []string{"{origin}", "{repo}", "{tag}", "{digest}", "{state}"}
 
 func parseDestination(to string) (d destination, err error) {
 	d.text, d.query, _ = strings.Cut(to, "?")
@@ -110,7 +115,7 @@ func parseDestination(to string) (d destination, err error) {
 			d.state = name
 		}
 	}
-	u, parseErr := url.Parse(strings.NewReplacer("{origin}", "http://host", "{state}", "0").Replace(to))
+	u, parseErr := url.Parse(strings.NewReplacer("{origin}", "http://host", "{", "", "}", "").Replace(to))
 	switch {
 	case err != nil:
 	case parseErr != nil:
@@ -136,7 +141,8 @@ func (d destination) from(r *registry.Request, was string, h hit) string {
 		}
 		query = strings.Replace(query, "{state}", h.of.nextState(session), 1)
 	}
-	text := strings.Replace(d.text, "{origin}", origin(r), 1)
+	fill := strings.NewReplacer("{origin}", origin(r), "{repo}", r.Repo, "{tag}", r.Tag, "{digest}", string(r.Digest))
+	text, query := fill.Replace(d.text), fill.Replace(query)
 	switch {
 	case d.whole && query != "":
 		return text + "?" + query
@@ -172,6 +178,13 @@ func (f *Fault) nextState(session string) string {
 	}
 	f.states[session]++
 	return strconv.Itoa(f.states[session])
+}
+
+// forget drops the state of an upload session that has ended.
+func (f *Fault) forget(session string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.states, session)
 }
 
 // state returns the state of the upload session, if it has one.

@@ -2,6 +2,7 @@ package fault
 
 import (
 	"crypto/tls"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -15,6 +16,7 @@ import (
 func TestDestinations(t *testing.T) {
 	t.Parallel()
 	const uploads, location = "/v2/app/blobs/uploads/", "/v2/app/blobs/uploads/1"
+	digest := "sha256:" + strings.Repeat("a", 64)
 	for _, test := range []struct{ to, from, was, want string }{
 		{"", uploads, location, location},
 		{"https://cdn.test", uploads, location, "https://cdn.test" + location},
@@ -52,6 +54,10 @@ func TestDestinations(t *testing.T) {
 		{"?a", uploads, location + "?a", location},
 		{"?a", uploads, location + "?b", location + "?b"},
 		{"?a=b", uploads, "https://other.test/x", "https://other.test/x?a=b"},
+
+		{"https://s3.test/{repo}/{digest}", "/v2/team/app/blobs/" + digest, "", "https://s3.test/team/app/" + digest},
+		{"{origin}/v2/{repo}/manifests/{tag}", "/v2/app/manifests/v1", "", "http://example.com/v2/app/manifests/v1"},
+		{"?of={repo}", uploads, location, location + "?of=app"},
 
 		{"?a={state}", uploads, location, location + "?a=1"},
 		{"https://cdn.test?a={state}", uploads, location, "https://cdn.test" + location + "?a=1"},
@@ -97,6 +103,45 @@ func TestComputedValues(t *testing.T) {
 	}
 	for _, literal := range []string{"", "*", "{", "{}", "{a}", "{**}", "{*", "*}", "{a{b}", `{"a":1}`} {
 		require.False(t, isComputed(literal), literal)
+	}
+}
+
+// An upload that has ended leaves no state behind.
+func TestStateEndsWithTheUpload(t *testing.T) {
+	t.Parallel()
+	var rules Rules
+	in, err := rules.Add(On().Location("?_state={state}"))
+	require.NoError(t, err)
+	h := registry.New(memstore.New(), registry.WithFaults(rules.Inject))
+	for _, end := range []struct {
+		method, query string
+		left          int
+	}{{"PUT", "&digest=" + string(dgst(nil)), 0}, {"DELETE", "", 0}, {"PUT", "&digest=x", 1}} {
+		start := served(h, httptest.NewRequest("POST", "/v2/app/blobs/uploads/", nil))
+		require.Len(t, in.states, 1)
+		served(h, httptest.NewRequest(end.method, start.Header().Get("Location")+end.query, nil))
+		require.Len(t, in.states, end.left)
+	}
+}
+
+// The values of a header that several responses share stay as they are.
+func TestSharedLinks(t *testing.T) {
+	t.Parallel()
+	shared := []string{`</v2/x>; rel="next"`, "</y>", "z"}
+	var rules Rules
+	_, err := rules.Add(On().Location("?n=1"))
+	require.NoError(t, err)
+	h := registry.New(memstore.New(), registry.WithFaults(rules.Inject), registry.WithMiddleware(func(registry.Handler) registry.Handler {
+		return func(w http.ResponseWriter, _ *registry.Request) error {
+			w.Header()["Link"] = shared
+			w.WriteHeader(http.StatusOK)
+			return nil
+		}
+	}))
+	for range 2 {
+		got := served(h, httptest.NewRequest("GET", "/v2/", nil))
+		require.Equal(t, []string{`</v2/x?n=1>; rel="next"`, "</y?n=1>", "z"}, got.Header().Values("Link"))
+		require.Equal(t, "</y>", shared[1])
 	}
 }
 

@@ -79,27 +79,15 @@ type response struct {
 // serve sends the response of a rule.
 func (a response) serve(rule string, w http.ResponseWriter, r *registry.Request) error {
 	e := a.error(rule, r.Op)
-	contentType, body := "", []byte(nil)
+	var body []byte
 	switch {
-	case a.shape == Empty, a.shape == "" && e.Status < 400:
-	case a.shape == NoCode:
-		contentType, body = "application/json", fmt.Appendf(nil, `{"errors":[{"status":%d,"message":%s}]}`, e.Status, quote(e.Message))
-	case a.shape == Bare:
-		contentType, body = "application/json", fmt.Appendf(nil, `{"code":%s,"message":%s}`, quote(string(e.Code)), quote(e.Message))
-	case a.shape == Plain:
-		contentType, body = "text/plain; charset=utf-8", fmt.Appendf(nil, "%d %s\n", e.Status, e.Message)
-	case a.shape == HTML:
-		title := fmt.Sprintf("%d %s", e.Status, http.StatusText(e.Status))
-		contentType, body = "text/html", fmt.Appendf(nil, "<html>\n<head><title>%s</title></head>\n<body><h1>%s</h1></body>\n</html>\n", title, title)
-	case a.shape == Broken:
-		contentType, body = "application/json", fmt.Appendf(nil, `{"errors":[{"code":%s,"mess`, quote(string(e.Code)))
-	default:
+	case a.shape == "" && e.Status < 400:
+		setType(w.Header(), "")
+	case a.shape == "", a.shape == Spec:
 		return e
-	}
-	// Without a body, net/http must not add the type of one.
-	w.Header()["Content-Type"] = nil
-	if contentType != "" {
-		w.Header().Set("Content-Type", contentType)
+	default:
+		setType(w.Header(), contentType(a.shape))
+		body = errorBody(a.shape, e.Status, string(e.Code), e.Message)
 	}
 	if e.Status != http.StatusNoContent && e.Status != http.StatusNotModified {
 		w.Header().Set("Content-Length", fmt.Sprint(len(body)))
@@ -110,6 +98,46 @@ func (a response) serve(rule string, w http.ResponseWriter, r *registry.Request)
 	}
 	_, err := w.Write(body)
 	return err
+}
+
+// setType sets the Content-Type. Without a body, net/http must not add the type of
+// one.
+func setType(h http.Header, contentType string) {
+	h["Content-Type"] = nil
+	if contentType != "" {
+		h.Set("Content-Type", contentType)
+	}
+}
+
+// contentType returns the Content-Type of errors of the shape, or "".
+func contentType(shape Body) string {
+	switch shape {
+	case Empty:
+		return ""
+	case Plain:
+		return "text/plain; charset=utf-8"
+	case HTML:
+		return "text/html"
+	}
+	return "application/json"
+}
+
+// errorBody returns the body of an error of the shape.
+func errorBody(shape Body, status int, code, message string) []byte {
+	switch shape {
+	case NoCode:
+		return fmt.Appendf(nil, `{"errors":[{"status":%d,"message":%s}]}`, status, quote(message))
+	case Bare:
+		return fmt.Appendf(nil, `{"code":%s,"message":%s}`, quote(code), quote(message))
+	case Plain:
+		return fmt.Appendf(nil, "%d %s\n", status, message)
+	case HTML:
+		title := fmt.Sprintf("%d %s", status, http.StatusText(status))
+		return fmt.Appendf(nil, "<html>\n<head><title>%s</title></head>\n<body><h1>%s</h1></body>\n</html>\n", title, title)
+	case Broken:
+		return fmt.Appendf(nil, `{"errors":[{"code":%s,"mess`, quote(code))
+	}
+	return nil
 }
 
 // error returns the error to send, with defaults for everything that the rule

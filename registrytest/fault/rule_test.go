@@ -38,6 +38,7 @@ var allRules = []struct {
 	{On().HasHeader("?n", "1*").HasHeader("!?last").HasHeader("!Range").Close(), "any has-header=?n:1* has-header=!?last has-header=!Range close"},
 	{On(registry.PutManifest).Where(RepoExists).Where(Not(Found)).Where(BodyOver(10)).Close(), "put-manifest where=repo-exists where=!found where=body>10 close"},
 	{On(registry.DeleteManifest).Where(Not(Not(Tagged))).Where(Not(Referenced)).Close(), "delete-manifest where=tagged where=!referenced close"},
+	{On(registry.PutManifest).Where(BodyHas(`"subject"`)).Where(Not(BodyHas("a b"))).Close(), `put-manifest where=body:"subject" where="!body:a b" close`},
 	{On().User("ci").Conn(2).Close(), "any user=ci conn=2 close"},
 	{On().User("", `a\b,c`).Conn(2, 3).Close(), `any user=,a\\b\,c conn=2,3 close`},
 	{On().User("").Close(), `any user="" close`},
@@ -75,6 +76,7 @@ var allRules = []struct {
 	{On().Location("https://other"), "any location=https://other"},
 	{On().Location("."), "any location=."},
 	{On().Location("{origin}?n=5&last"), "any location={origin}?n=5&last"},
+	{On().Location("https://other/{repo}:{tag}@{digest}"), "any location=https://other/{repo}:{tag}@{digest}"},
 	{On().Location("https://other?_state={state}"), "any location=https://other?_state={state}"},
 	{On().ContentLength(5), "any content-length=+5"},
 	{On().ContentLength(-5), "any content-length=-5"},
@@ -89,6 +91,7 @@ var allRules = []struct {
 	{On().Body(Append("more"), Gzip, Deflate), "any body=append:more body=gzip body=deflate"},
 	{On().Body(Gzip).Body(Gzip), "any body=gzip body=gzip"},
 	{On().Body(RawDeflate), "any body=raw-deflate"},
+	{On().Body(Errors(HTML)), "any body=errors:html"},
 	{On().Corrupt(0).Corrupt(-1), "any corrupt=0 corrupt=-1"},
 
 	{On().Delay(1500 * time.Millisecond), "any delay=1.5s"},

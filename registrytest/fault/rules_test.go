@@ -1,11 +1,14 @@
 package fault
 
 import (
+	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
+	"testing/iotest"
 
 	"github.com/stretchr/testify/require"
 
@@ -176,4 +179,77 @@ func TestFaultsUnderLoad(t *testing.T) {
 	changing.Wait()
 	require.Equal(t, 2000, all.Fired())
 	require.Equal(t, []int{200}, ask(&f, "/v2/"))
+}
+
+// A request for an upload without a parameter that says what it is for is
+// another request.
+func TestIgnoreParametersOfUploads(t *testing.T) {
+	t.Parallel()
+	digest := string(dgst(nil))
+	for rule, want := range map[string]struct {
+		target string
+		status int
+		ops    string
+	}{
+		"mount-blob ignore=?mount":                 {"POST /v2/app/blobs/uploads/?mount=" + digest + "&from=other", 202, "start-upload"},
+		"mount-blob ignore=?mount=x":               {"POST /v2/app/blobs/uploads/?mount=" + digest + "&from=other", 202, "mount-blob"},
+		"post-blob ignore=?digest":                 {"POST /v2/app/blobs/uploads/?digest=" + digest, 202, "start-upload"},
+		"post-blob ignore=?digest=x":               {"POST /v2/app/blobs/uploads/?digest=" + digest, 400, "post-blob"},
+		"start-upload ignore=?digest=" + digest:    {"POST /v2/app/blobs/uploads/", 201, "post-blob"},
+		"post-blob ignore=?other set-header=X:y":   {"POST /v2/app/blobs/uploads/?other=1&digest=" + digest, 201, "post-blob"},
+		"get-blob ignore=?digest=x set-header=X:y": {"GET /v2/app/blobs/" + digest, 404, "get-blob"},
+	} {
+		var f Rules
+		parsed, err := Parse(rule)
+		require.NoError(t, err)
+		in, err := f.Add(parsed)
+		require.NoError(t, err)
+		op := ""
+		seen := registry.WithMiddleware(func(next registry.Handler) registry.Handler {
+			return func(w http.ResponseWriter, r *registry.Request) error {
+				op = r.Op.String()
+				return next(w, r)
+			}
+		})
+		method, target, _ := strings.Cut(want.target, " ")
+		response := serve(registry.Options(registry.WithFaults(f.Inject), seen), method, target, http.NoBody)
+		require.Equal(t, want.status, response.Code, "%s: %s", rule, response.Body)
+		require.Equal(t, want.ops, op, rule)
+		require.Empty(t, in.Problem())
+	}
+}
+
+// A body that a condition reads ahead arrives, its end and its errors too.
+func TestBodyThatIsReadAhead(t *testing.T) {
+	t.Parallel()
+	for _, size := range []int{0, 1, 4<<20 - 1, 4 << 20, 4<<20 + 1, 5 << 20} {
+		for _, end := range []error{nil, io.ErrUnexpectedEOF} {
+			var f Rules
+			for _, c := range []Condition{BodyHas("x"), Not(BodyHas("x")), BodyHas("y")} {
+				_, err := f.Add(On(registry.PutManifest).Where(c).SetHeader("X", "y"))
+				require.NoError(t, err)
+			}
+			body := io.Reader(strings.NewReader(strings.Repeat("x", size)))
+			if end != nil {
+				body = io.MultiReader(body, iotest.ErrReader(end))
+			}
+			var got []byte
+			var gotErr error
+			h := registry.New(memstore.New(), registry.WithFaults(f.Inject), registry.WithMiddleware(func(registry.Handler) registry.Handler {
+				return func(_ http.ResponseWriter, r *registry.Request) error {
+					got, gotErr = io.ReadAll(iotest.OneByteReader(io.LimitReader(r.Body, 10)))
+					rest, err := io.ReadAll(r.Body)
+					got, gotErr = append(got, rest...), errors.Join(gotErr, err)
+					return nil
+				}
+			}))
+			served(h, httptest.NewRequest("PUT", "/v2/app/manifests/v1", body))
+			require.Len(t, got, size)
+			if end == nil {
+				require.NoError(t, gotErr)
+			} else {
+				require.ErrorIs(t, gotErr, end)
+			}
+		}
+	}
 }

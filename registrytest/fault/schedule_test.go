@@ -137,6 +137,10 @@ func TestFaultConditions(t *testing.T) {
 		{On().Where(Not(BodyOver(9))), "", "PUT /v2/app/manifests/v1", withBody(10, 10)},
 		{On().Where(BodyOver(9)), "", "PUT /v2/app/manifests/v1", withBody(10, -1)},
 		{On().Where(Not(BodyOver(9))), "", "PUT /v2/app/manifests/v1", withBody(10, -1)},
+		{On().Where(BodyHas("aaaaaaaaaa")), "PUT /v2/app/manifests/v1", "", withBody(10, -1)},
+		{On().Where(BodyHas("b")), "", "PUT /v2/app/manifests/v1", withBody(10, 10)},
+		{On().Where(Not(BodyHas("b"))), "POST /token", "PATCH /v2/app/blobs/uploads/1", withBody(10, 10)},
+		{On().Where(BodyHas("a")), "", "PUT /v2/app/manifests/v1", withBody(0, 0)},
 	} {
 		var f Rules
 		in, err := f.Add(test.rule.SetHeader("X", "y"))

@@ -185,6 +185,8 @@ func TestAddRefuses(t *testing.T) {
 		{On().Where("", anything).Close(), "the function needs a name"},
 		{On().Where(Found, anything).Close(), "found is a condition without a function; choose another name"},
 		{On().Where(Not(BodyOver(5)), anything).Close(), "body>5 is a condition without a function"},
+		{On().Where(BodyHas("")).Close(), "where=body:: it needs a text"},
+		{On().Body(Errors("")), "no other shape of errors is called"},
 		{On().Where(BodyOver(-1)).Close(), `where=body>-1: "-1" is not a number of bytes`},
 		{On().Delay(0), "the duration is not above 0"},
 		{On().Delay(3), "3ns is less than a microsecond: for 3 seconds, write 3*time.Second"},
@@ -308,6 +310,8 @@ func TestSense(t *testing.T) {
 		{"patch-upload where=!found close", "where=!found: no patch-upload request has a blob or a manifest", "put-upload where=!found close"},
 		{"get-blob where=tagged close", "where=tagged: no get-blob request has a manifest", "delete-manifest where=tagged close"},
 		{"get-blob where=body>5 close", "where=body>5: no get-blob request has the body of a request", "post-blob where=body>5 close"},
+		{"patch-upload where=body:x close", "where=body:x: no patch-upload request has a manifest or a form in its body", "token where=body:x close"},
+		{"put-manifest where=body:a where=!body:a close", "no request meets both", "put-manifest where=body:a where=!body:b close"},
 		{"any where=tagged method=PATCH close", "no request meets all of where=tagged method=PATCH", "any where=tagged method=DELETE close"},
 		{"start-upload location=?a={state}", "location=?a={state}: no start-upload request has an upload session", "start-upload,patch-upload location=?a={state}"},
 		{"any method=POST location=?a={state}", "no request that meets method=POST has an upload session", "any method=POST,PATCH location=?a={state}"},
@@ -317,6 +321,9 @@ func TestSense(t *testing.T) {
 		{"get-blob status=500 code=DENIED body=own", "body=own keeps the body, so code and message have no effect", "get-blob status=500 code=DENIED body=spec"},
 		{"get-blob status=500 body=own message=x", "body=own keeps the body", "get-blob status=500 body=own body=append:x"},
 		{"get-blob status=500 body=own body=html", "a response has only one body", "get-blob status=500 body=own body=gzip"},
+		{"get-blob body=errors:own", `no other shape of errors is called "own"`, "get-blob body=errors:empty"},
+		{"get-blob body=errors:spec", `no other shape of errors is called "spec"`, "get-blob body=errors:bare body=gzip"},
+		{"get-blob body=errors:htlm", `did you mean "html"?`, "get-blob body=errors:html body=append:x"},
 		{"get-blob ignore=Range status=206", "ignore=Range has no effect", "get-blob ignore=Range status=206 body=own"},
 
 		// Chance.

@@ -1,9 +1,11 @@
 package fault
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"strconv"
 	"strings"
@@ -16,7 +18,7 @@ import (
 )
 
 // A Condition is something that is true of a request or not, see [Rule.Where]:
-// one of the constants, or a value that [BodyOver] or [Not] returns.
+// one of the constants, or a value that [BodyOver], [BodyHas] or [Not] returns.
 type Condition string
 
 // The conditions on the content of the registry when the request arrives.
@@ -31,7 +33,14 @@ const (
 // unknown length, as that of a stream, meets neither BodyOver nor its [Not].
 func BodyOver(n int64) Condition { return Condition(bodyOver + strconv.FormatInt(n, 10)) }
 
-const bodyOver = "body>"
+// BodyHas is met by requests whose body has the text in its first 4 MiB. It is for
+// [registry.PutManifest] and [registry.GetToken], whose body is read first.
+func BodyHas(text string) Condition { return Condition(bodyHas + text) }
+
+const (
+	bodyOver = "body>"
+	bodyHas  = "body:"
+)
 
 // Not is met by requests that do not meet the condition. Those for operations
 // without a thing that the condition is about meet neither of the two.
@@ -103,6 +112,14 @@ func kindOf(name string) (kind, error) {
 			return q.ContentLength > n, q.ContentLength >= 0
 		}}, nil
 	}
+	if text, ok := strings.CutPrefix(name, bodyHas); ok {
+		if text == "" {
+			return kind{}, errors.New("it needs a text")
+		}
+		return kind{"a manifest or a form in its body", hasText, func(q *registry.Request) (met, known bool) {
+			return hasText(q.Op) && bytes.Contains(readAhead(q), []byte(text)), hasText(q.Op)
+		}}, nil
+	}
 	names := []string{bodyOver + "1000"}
 	for _, s := range states {
 		if name == string(s.name) {
@@ -117,6 +134,42 @@ func kindOf(name string) (kind, error) {
 		names = append(names, string(s.name))
 	}
 	return kind{}, fmt.Errorf("no condition is called %q%s", name, didYouMean(name, names))
+}
+
+// hasText reports whether the body of a request for the operation is short text.
+func hasText(op registry.Op) bool { return op == registry.PutManifest || op == registry.GetToken }
+
+// readAhead returns the beginning of the body of a request, which stays as it is.
+func readAhead(q *registry.Request) []byte {
+	b, ok := q.Body.(*aheadBody)
+	if !ok {
+		b = &aheadBody{ReadCloser: q.Body}
+		b.ahead, b.err = io.ReadAll(io.LimitReader(q.Body, 4<<20))
+		b.rest = b.ahead
+		copied := *q.Request
+		copied.Body = b
+		q.Request = &copied
+	}
+	return b.ahead
+}
+
+// An aheadBody is the body of a request whose beginning has been read.
+type aheadBody struct {
+	io.ReadCloser
+	ahead, rest []byte
+	err         error // of reading ahead
+}
+
+func (b *aheadBody) Read(p []byte) (int, error) {
+	if len(b.rest) > 0 || b.err != nil {
+		n := copy(p, b.rest)
+		b.rest = b.rest[n:]
+		if len(b.rest) > 0 || n > 0 {
+			return n, nil
+		}
+		return 0, b.err
+	}
+	return b.ReadCloser.Read(p)
 }
 
 // states are the conditions on the content of the registry.

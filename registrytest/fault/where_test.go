@@ -1,6 +1,7 @@
 package fault_test
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -45,6 +46,13 @@ func TestStates(t *testing.T) {
 		reg.Push(t, "app:v1", content.Image(content.Layers(2)))
 		reg.Push(t, "app", loose)
 		reg.Push(t, "app", signature)
+		// Each of the two leads to the other.
+		reg.Push(t, "app", content.Index(child, content.Subject(child)))
+		// The artifact manifest of a draft of the spec.
+		attached := content.Random("application/octet-stream", 10, 8)
+		reg.PushBlob(t, "app", attached)
+		reg.Push(t, "app:draft", content.Raw("application/vnd.oci.artifact.manifest.v1+json", fmt.Appendf(nil,
+			`{"mediaType":"application/vnd.oci.artifact.manifest.v1+json","blobs":[{"mediaType":"application/octet-stream","digest":%q,"size":10}]}`, attached.Digest)))
 		unused := content.Random("application/octet-stream", 10, 7)
 		reg.PushBlob(t, "app", unused)
 		absent := digest.FromString("absent")
@@ -69,6 +77,7 @@ func TestStates(t *testing.T) {
 			blob("app", loose.Layers[0].Digest):       "repo-exists found !referenced",
 			blob("app", signature.Layers[0].Digest):   "repo-exists found referenced", // by a referrer
 			blob("app", unused.Digest):                "repo-exists found !referenced",
+			blob("app", attached.Digest):              "repo-exists found referenced",
 			blob("app", absent):                       "repo-exists !found !referenced",
 			blob("other", child.Layers[0].Digest):     "!repo-exists !found !referenced",
 			"GET /v2/app/manifests/all":               "repo-exists found tagged !referenced",

@@ -1,0 +1,55 @@
+package fault
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+)
+
+// reshapeErrors gives a response that is an error another shape. Its length is
+// not known before the whole error is.
+func (p *plan) reshapeErrors(shape Body, h hit) {
+	failed := 0 // the status, if it is that of an error
+	p.headers = append(p.headers, func(status int, header http.Header) int {
+		if status >= 400 {
+			failed = status
+			h.met()
+			setType(header, contentType(shape))
+			header.Del("Content-Length")
+		}
+		return status
+	})
+	p.rewriteBody(func(w io.Writer) io.Writer {
+		if failed == 0 {
+			return w
+		}
+		return &errorWriter{to: w, shape: shape, status: failed}
+	})
+}
+
+// An errorWriter writes an error in another shape than it gets it.
+type errorWriter struct {
+	to     io.Writer
+	shape  Body
+	status int
+	text   []byte
+}
+
+func (w *errorWriter) Write(b []byte) (int, error) {
+	w.text = append(w.text, b...)
+	return len(b), nil
+}
+
+func (w *errorWriter) Close() error {
+	var spec struct {
+		Errors []struct{ Code, Message string }
+	}
+	json.Unmarshal(w.text, &spec)
+	spec.Errors = append(spec.Errors, struct{ Code, Message string }{"UNKNOWN", http.StatusText(w.status)})
+	if body := errorBody(w.shape, w.status, spec.Errors[0].Code, spec.Errors[0].Message); len(body) > 0 {
+		if _, err := w.to.Write(body); err != nil {
+			return err
+		}
+	}
+	return closeWriter(w.to)
+}
