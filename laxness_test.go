@@ -9,7 +9,7 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// Only the repositories that the patterns match accept what others refuse.
+// Only the repositories that the patterns match accept such manifests.
 func TestLaxnessOfSomeRepositories(t *testing.T) {
 	sparse := `{"schemaVersion":2,"config":` + toJSON(t, describe("a/b", "c")) + `,"layers":[]}`
 	overStores(t, func(t *registryTest) {

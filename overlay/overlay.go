@@ -30,9 +30,9 @@ import (
 // have a tag or a manifest, that of the upper store counts.
 //
 // Everything that is pushed goes to the upper store. A deletion removes content
-// from the upper store and hides it in the lower one: the Store remembers in
-// memory what is hidden, and a new Store over the same two shows it again. A
-// mount of a blob that only the lower store has copies the blob to the upper
+// from the upper store and hides it in the lower one: the Store remembers the
+// names of hidden content in memory, and a new Store over the same two shows it
+// again. A mount of a blob that only the lower store has copies the blob to the upper
 // store, or has the upper store read it from there if that is a memstore.
 //
 // The lower store may change meanwhile, but for the tags that were pushed to the
@@ -46,8 +46,8 @@ type Store struct {
 	// knows nothing of the lower one.
 	writing sync.RWMutex
 
-	// hidden has what the Store does not show of the lower store: by kind and
-	// repository, the names. Names are never removed, so that a reader which
+	// hidden has the names of the content of the lower store that the Store does
+	// not show, by kind and repository. Names are never removed, so that a reader which
 	// finds no name there may go on to look into the lower store.
 	mu     sync.RWMutex
 	hidden [numKinds]map[string]map[string]struct{}
@@ -123,8 +123,8 @@ func (s *Store) hidesSome(k kind, repo string) bool {
 
 func missing(err error) bool { return errors.Is(err, fs.ErrNotExist) }
 
-// above returns the result of reading from the upper store what is hidden in the
-// lower one.
+// above returns the result of reading content of the upper store that is hidden
+// in the lower one.
 func above[T any](found T, err error, k kind, repo, name string) (T, error) {
 	if missing(err) {
 		// The upper store may not even have the repository.
@@ -162,7 +162,7 @@ func (s *Store) CreateBlob(ctx context.Context, repo string, size int64) (regist
 }
 
 // readManifest calls read for the upper store and, if that does not have the
-// manifest, for the lower one. DigestOf returns the digest of what read returns.
+// manifest, for the lower one. DigestOf returns the digest of a result of read.
 func readManifest[T any](s *Store, repo, reference string, read func(registry.Store) (T, error), digestOf func(T) digest.Digest) (T, error) {
 	k := kindOf(reference)
 	for {

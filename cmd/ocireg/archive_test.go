@@ -49,7 +49,7 @@ func TestArchive(t *testing.T) {
 	require.Contains(t, refused(t, bad), "opening "+bad+": it is no archive of images")
 }
 
-// With -overlay, clients change what they see, and not the directory or archive.
+// With -overlay, clients change the registry, and not the directory or archive.
 func TestOverlay(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "app")
@@ -58,7 +58,7 @@ func TestOverlay(t *testing.T) {
 		before := bytesOf(t, source)
 		i := start(t, "-overlay", source)
 		require.Equal(t, []string{
-			i.url + " serves " + source + ", and what is pushed to memory",
+			i.url + " serves " + source + ", which pushes do not change",
 			"docker pull " + i.host + "/app:v1",
 			"docker pull " + i.host + "/app:v2",
 		}, i.banner)

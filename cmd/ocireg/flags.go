@@ -31,7 +31,7 @@ stays as it is, and clients push to memory.
 
   ocireg                         an empty registry on 127.0.0.1:5000
   ocireg -read-only ./images     the images in ./images
-  ocireg -overlay ./images       the same, and what is pushed, until the command ends
+  ocireg -overlay ./images       the same, with pushes that last until the command ends
   ocireg app.tar                 the images of docker save -o app.tar
   ocireg -addr :0 -log json      on a free port, with a log in JSON
   ocireg -tls -tls-dir ./certs   over HTTPS; clients have to trust ./certs/ca.crt

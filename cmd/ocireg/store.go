@@ -65,7 +65,7 @@ func (s *settings) source() string {
 	case s.readOnly:
 		source += ", read-only"
 	case s.overlay:
-		source += ", and what is pushed to memory"
+		source += ", which pushes do not change"
 	}
 	return source
 }

@@ -134,6 +134,32 @@ func TestHugeIndex(t *testing.T) {
 	require.ErrorContains(t, err, "index.json has 67108865 bytes, more than 67108864")
 }
 
+// Opening an archive reads the headers alone.
+func TestLargeFilesAreNotRead(t *testing.T) {
+	t.Parallel()
+	huge := file("blobs/sha256/a", "")
+	huge.Size = 1 << 40
+	start := append(pack(t, marker, index), headerOf(t, huge)...)
+	r := &counting{thenZeros: start}
+	a, err := New(r, int64(len(start))+1<<40)
+	require.NoError(t, err)
+	require.Less(t, r.read, int64(16<<10))
+	info, err := a.Stat("blobs/sha256/a")
+	require.NoError(t, err)
+	require.Equal(t, int64(1<<40), info.Size())
+}
+
+// counting counts the bytes that are read.
+type counting struct {
+	thenZeros
+	read int64
+}
+
+func (c *counting) ReadAt(p []byte, off int64) (int, error) {
+	c.read += int64(len(p))
+	return c.thenZeros.ReadAt(p, off)
+}
+
 // thenZeros is bytes that zeros follow.
 type thenZeros []byte
 

@@ -16,7 +16,7 @@ import (
 	"github.com/ocireg/registry/internal/names"
 )
 
-// The bounds of what docker save describes.
+// The bounds of the files that describe images.
 const (
 	maxJSON   = 4 << 20 // bytes of a file that is read into memory
 	maxLayers = 1 << 16 // of all images together
