@@ -59,3 +59,8 @@ func recode(from, to registry.Code, status int, ops ...registry.Op) behaviour {
 		return &e
 	})
 }
+
+// withCode is the body of an error in the form of the spec.
+func withCode(e *registry.Error) (mediaType, body string) {
+	return "application/json", fmt.Sprintf(`{"errors":[{"code":%s,"message":%s}]}`, quote(string(e.Code)), quote(e.Message))
+}

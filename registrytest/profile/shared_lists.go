@@ -116,3 +116,24 @@ func probeManyTags(n int) probe {
 		return fmt.Sprint(strings.Count(p.do("GET", p.path("tags", "list"), "").body, `"v`))
 	}
 }
+
+// alwaysLink adds a Link to each page of tags that is not empty.
+func alwaysLink() behaviour {
+	return header(func(r *registry.Request, status int, h http.Header) int {
+		if status != http.StatusOK || h.Get("Link") != "" {
+			return status
+		}
+		last := ""
+		for tag, err := range r.Store().Tags(r.Context(), r.Repo, r.URL.Query().Get("last")) {
+			if err == nil {
+				last = tag
+			}
+		}
+		if last != "" {
+			query := r.URL.Query()
+			query.Set("last", last)
+			h.Set("Link", "<"+r.URL.EscapedPath()+"?"+query.Encode()+`>; rel="next"`)
+		}
+		return status
+	}, registry.ListTags)
+}

@@ -179,3 +179,34 @@ func probeUploadStatus(p *prober) string {
 	}
 	return r.field("Range")
 }
+
+// uploadHasBytes refuses a PATCH with the error that find returns, if the session
+// has bytes already.
+func uploadHasBytes(find func(r *registry.Request) *registry.Error) behaviour {
+	return behaviour{{build: func(b *build, q *quirk) {
+		var mu sync.Mutex
+		begun := make(map[string]bool) // by session
+		seen := onResponse(func(r *registry.Request, status int, _ http.Header, _ func()) int {
+			mu.Lock()
+			defer mu.Unlock()
+			if r.Op == registry.PatchUpload && status == http.StatusAccepted && r.ContentLength != 0 {
+				begun[r.Session] = true
+			} else if r.Op != registry.PatchUpload {
+				delete(begun, r.Session)
+			}
+			return status
+		}, registry.PatchUpload, registry.PutUpload, registry.CancelUpload)
+		check := refuse(func(_ *build, r *registry.Request) *registry.Error {
+			mu.Lock()
+			has := begun[r.Session]
+			mu.Unlock()
+			if !has {
+				return nil
+			}
+			return find(r)
+		}, registry.PatchUpload)
+		for _, p := range together(seen, check) {
+			p.build(b, q)
+		}
+	}}}
+}

@@ -2,7 +2,8 @@ package profile
 
 // sites has all registries, in the order of their names.
 var sites = []*site{
-	&acr, &artifactRegistry, &distribution28, &distribution3, &dockerHub, &ecr, &ecrPublic, &gcr, &ghcr, &gitlab, &quay,
+	&acr, &alibaba, &artifactRegistry, &artifactory, &distribution28, &distribution3, &dockerHub, &ecr, &ecrPublic,
+	&gcr, &ghcr, &gitea, &gitlab, &harbor, &huawei, &nexus, &quay, &zot,
 }
 
 // The beginnings of sources.
