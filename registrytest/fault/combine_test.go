@@ -61,6 +61,14 @@ func TestRulesOfAnOptionAfterOneThatResponds(t *testing.T) {
 	c.Get("/v2/")
 	require.Equal(t, 1, ended.Fired())
 
+	// The status of the option's response is changed as that of any other.
+	own := reg.Fault(t, fault.On(registry.Ping).Once().Status(207).Body(fault.Own))
+	rules.Set(t, fault.On(registry.Ping).Once().Status(503))
+	got = c.Get("/v2/")
+	require.Equal(t, 207, got.Status)
+	require.Contains(t, got.Body, "on purpose")
+	require.Equal(t, 1, own.Fired())
+
 	// Under HTTP/2, an end in the header comes in place of the response.
 	option := registry.WithFaults(func(*registry.Request) *registry.Fault {
 		return &registry.Fault{Serve: func(w http.ResponseWriter, _ *registry.Request) error { return nil }}

@@ -110,7 +110,7 @@ func parseDestination(to string) (d destination, err error) {
 		}
 		rest = after
 	}
-	for pair := range strings.SplitSeq(d.query, "&") {
+	for _, pair := range strings.Split(d.query, "&") {
 		if name, value, _ := strings.Cut(pair, "="); value == "{state}" && d.state == "" {
 			d.state = name
 		}
@@ -262,9 +262,12 @@ func setParameters(location, query string) string {
 	if rest != "" {
 		pairs = strings.Split(rest, "&")
 	}
-	for pair := range strings.SplitSeq(query, "&") {
+	for _, pair := range strings.Split(query, "&") {
 		name, _, given := strings.Cut(pair, "=")
-		i := slices.IndexFunc(pairs, func(p string) bool { return p == name || strings.HasPrefix(p, name+"=") })
+		i := len(pairs) - 1
+		for i >= 0 && pairs[i] != name && !strings.HasPrefix(pairs[i], name+"=") {
+			i--
+		}
 		switch {
 		case given && i >= 0:
 			pairs[i] = pair

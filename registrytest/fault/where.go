@@ -34,7 +34,8 @@ const (
 func BodyOver(n int64) Condition { return Condition(bodyOver + strconv.FormatInt(n, 10)) }
 
 // BodyHas is met by requests whose body has the text in its first 4 MiB. It is for
-// [registry.PutManifest] and [registry.GetToken], whose body is read first.
+// [registry.PutManifest] and [registry.GetToken]. The rule reads the body before
+// any fault happens.
 func BodyHas(text string) Condition { return Condition(bodyHas + text) }
 
 const (
