@@ -51,14 +51,10 @@ var dockerHub = site{
 		},
 		{
 			Fact: Fact{
-				Name: "docker-hub.first-scope", Sentence: "of several scopes of a token request, the token covers only the first",
+				Name: "docker-hub.first-scope", Sentence: "of several parameters scope of a token request, only the first counts",
 				Source: "https://github.com/docker/hub-feedback/issues/2215", Date: "2022-03", From: "2022-03", Until: "2022-04", Evidence: Issue,
 			},
-			do: mint(func(_ *Profile, c *auth.Claims) {
-				if len(c.Access) > 1 {
-					c.Access = c.Access[:1]
-				}
-			}),
+			do: firstScope(),
 			probe: func(p *prober) string {
 				p.image("v1")
 				other := *p
@@ -217,4 +213,26 @@ func probeSubjectWithoutAPI(p *prober) string {
 		}
 		return "confirmed"
 	})(p)
+}
+
+// firstScope ignores all parameters scope of a token request but the first, which
+// may have several scopes.
+func firstScope() behaviour {
+	return aboutAuth(behaviour{{build: func(b *build, q *quirk) {
+		b.addFault([]registry.Op{registry.GetToken}, func(r *registry.Request) *registry.Fault {
+			query := r.URL.Query()
+			if len(query["scope"]) < 2 {
+				return nil
+			}
+			query["scope"] = query["scope"][:1]
+			return &registry.Fault{Quirk: true, Before: func(r *registry.Request) error {
+				r.Note(q.receipt())
+				hr, u := *r.Request, *r.URL
+				u.RawQuery = query.Encode()
+				hr.URL = &u
+				r.Request = &hr
+				return nil
+			}}
+		})
+	}}})
 }

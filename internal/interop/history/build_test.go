@@ -18,6 +18,8 @@ var modules = map[string]string{
 	"cue":            "cuelabs.dev/go/oci/ociregistry",
 	"ggcr":           "github.com/google/go-containerregistry",
 	"ggcr-referrers": "github.com/google/go-containerregistry",
+	"oras":           "oras.land/oras-go/v2",
+	"oras-rc":        "oras.land/oras-go/v2",
 }
 
 // tags leave out the parts of containers/image that are written in C.

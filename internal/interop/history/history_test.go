@@ -45,8 +45,8 @@ type pair struct {
 	quirk   profile.Quirk
 
 	// do are the arguments of the program. $HOST stands for the host of the
-	// registry, and $OTHER for that of another one, without a profile. Both have
-	// the image team/app:v1.
+	// registry, which has the image team/app:v1, and $OTHER for that of another
+	// one without a profile, which has other/app:v1.
 	do []string
 
 	// seed adds content to the registry. It may be nil.
@@ -123,7 +123,7 @@ func (p *pair) run(t *testing.T, program string, like *profile.Profile) result {
 	args := strings.Join(p.do, "\n")
 	if strings.Contains(args, "$OTHER") {
 		second := registrytest.NewServer(t)
-		second.Push(t, "team/app:v1", content.Image())
+		second.Push(t, "other/app:v1", content.Image(content.Layers(3)))
 		other = second.Host()
 	}
 	args = strings.NewReplacer("$HOST", reg.Host(), "$OTHER", other).Replace(args)

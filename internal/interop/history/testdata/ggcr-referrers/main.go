@@ -31,6 +31,10 @@ func run(image string) error {
 		return err
 	}
 	index, err := remote.Referrers(ref.Context().Digest(subject.Digest.String()), auth)
-	fmt.Println(index)
+	if err != nil {
+		return err
+	}
+	list, err := index.IndexManifest()
+	fmt.Println(list)
 	return err
 }
