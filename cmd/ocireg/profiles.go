@@ -26,7 +26,7 @@ func listProfiles(args []string, out io.Writer) error {
 		}
 		for _, q := range p.Quirks() {
 			f := q.Fact()
-			fmt.Fprintf(out, "%s: %s\n    %s (%s, %s%s)\n", f.Name, f.Sentence, f.Source, f.Evidence, f.Date, period(f))
+			fmt.Fprintf(out, "%s: %s\n    %s (%s, %s%s)\n", f.Name, f.Sentence, f.Source, f.Evidence, cmp.Or(f.Date, "undated"), period(f))
 		}
 		return nil
 	}

@@ -22,7 +22,7 @@ var alibaba = site{
 		{
 			Fact: Fact{
 				Name: "alibaba.artifact-types", Sentence: "a manifest with the empty config of artifacts is DENIED: unknown manifest class",
-				Source: "https://github.com/koordinator-sh/koordinator/issues/3194", Date: "2026-05", Evidence: Issue,
+				Source: "https://github.com/koordinator-sh/koordinator/issues/3194", Evidence: Issue,
 			},
 			do: onlyConfigs(func(mediaType string) bool { return mediaType != ocispec.MediaTypeEmptyJSON },
 				http.StatusForbidden, registry.CodeDenied, "unknown manifest class for "),
@@ -37,7 +37,7 @@ var huawei = site{
 		{
 			Fact: Fact{
 				Name: "huawei.artifact-types", Sentence: "a manifest whose config is none of an image is refused: Invalid image (the status 400 is inferred)",
-				Source: "https://github.com/regclient/regclient/issues/720", Date: "2024-04", Evidence: Issue,
+				Source: "https://github.com/regclient/regclient/issues/720", Evidence: Issue,
 				Breaks: []string{
 					"applied filter is confirmed by OCI-Filters-Applied", "filter may have a plus sign", "image of unknown media types", "index of unknown media types",
 					"referrer has the artifactType of its manifest", "referrer without artifactType has the media type of its config", "referrers can be filtered",

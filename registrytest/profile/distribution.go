@@ -45,7 +45,7 @@ var distribution28 = site{
 		{
 			Fact: Fact{
 				Name: "distribution-2.8.delete-tag-400", Sentence: "a tag cannot be deleted: 400 DIGEST_INVALID",
-				Source: "https://github.com/google/go-containerregistry/issues/1578", Date: "2023-02", Evidence: Issue,
+				Source: "https://github.com/google/go-containerregistry/issues/1578", Evidence: Issue,
 			},
 			do:    rule(`delete-tag status=400 code=DIGEST_INVALID message="provided digest did not match uploaded content"`).lacking(registry.DeleteTag),
 			probe: probeDelete("tag"), want: "400 DIGEST_INVALID",
@@ -59,7 +59,7 @@ var distribution3 = site{
 		{
 			Fact: Fact{
 				Name: "distribution-3.tags-1000", Sentence: "tags/list has 1,000 tags at most, and a Link to the next",
-				Source: distribution311 + "registry/handlers/tags.go", Date: "2026-03", Evidence: Code,
+				Source: distribution311 + "registry/handlers/tags.go", Evidence: Code,
 			},
 			do: option("the page size", registry.WithPageSize(1000), func(_ *registry.Request, _ int, h http.Header) bool {
 				return h.Get("Link") != ""
@@ -74,7 +74,7 @@ var distributionQuirks = []quirk{
 	{
 		Fact: Fact{
 			Name: "distribution.single-post-202", Sentence: "a blob in a single POST starts an upload session, its digest is ignored",
-			Source: distribution311 + "registry/handlers/blobupload.go", Date: "2026-03", Evidence: Code,
+			Source: distribution311 + "registry/handlers/blobupload.go", Evidence: Code,
 		},
 		do:    singlePost202(),
 		probe: probeSinglePost, want: "202",
@@ -82,7 +82,7 @@ var distributionQuirks = []quirk{
 	{
 		Fact: Fact{
 			Name: "distribution.anonymous-mount-202", Sentence: "a mount without from starts an upload session",
-			Source: distribution311 + "registry/handlers/blobupload.go", Date: "2026-03", Evidence: Code,
+			Source: distribution311 + "registry/handlers/blobupload.go", Evidence: Code,
 		},
 		do:    noAnonymousMount(),
 		probe: probeMount(false), want: "202",
@@ -90,7 +90,7 @@ var distributionQuirks = []quirk{
 	{
 		Fact: Fact{
 			Name: "distribution.absolute-locations", Sentence: "Location begins with the scheme and the host, unless relativeurls is set",
-			Source: distribution311 + "docs/content/about/configuration.md", Date: "2026-03", Evidence: Code,
+			Source: distribution311 + "docs/content/about/configuration.md", Evidence: Code,
 		},
 		do:    absoluteLocations(),
 		probe: probeLocationOrigin, want: "<registry>",
@@ -98,7 +98,7 @@ var distributionQuirks = []quirk{
 	{
 		Fact: Fact{
 			Name: "distribution.upload-state", Sentence: "the Location of an upload has a signed _state; without it: 400 BLOB_UPLOAD_INVALID",
-			Source: distribution311 + "registry/handlers/blobupload.go", Date: "2026-03", Evidence: Code,
+			Source: distribution311 + "registry/handlers/blobupload.go", Evidence: Code,
 		},
 		do:    uploadState("_state"),
 		probe: probeStateDropped, want: "400 BLOB_UPLOAD_INVALID",
@@ -106,7 +106,7 @@ var distributionQuirks = []quirk{
 	{
 		Fact: Fact{
 			Name: "distribution.no-referrers", Sentence: "there is no referrers API: 404, and no OCI-Subject",
-			Source: "https://github.com/distribution/distribution/pull/4828", Date: "2026-03", Evidence: Code,
+			Source: "https://github.com/distribution/distribution/pull/4828", Evidence: Code,
 		},
 		do:    withoutReferrers(),
 		probe: probeReferrers, want: "404 UNSUPPORTED",
@@ -114,7 +114,7 @@ var distributionQuirks = []quirk{
 	{
 		Fact: Fact{
 			Name: "distribution.delete-disabled", Sentence: "manifests and blobs cannot be deleted, by default: 405 UNSUPPORTED",
-			Source: "https://github.com/distribution/distribution/issues/3234", Date: "2020-08", Evidence: Code,
+			Source: "https://github.com/distribution/distribution/issues/3234", Evidence: Code,
 		},
 		do:    withoutOps(http.StatusMethodNotAllowed, registry.DeleteManifest, registry.DeleteBlob),
 		probe: probeDelete("manifest"), want: "405 UNSUPPORTED",
@@ -122,7 +122,7 @@ var distributionQuirks = []quirk{
 	{
 		Fact: Fact{
 			Name: "distribution.manifest-limit-400", Sentence: "a manifest of more than 4 MiB is 400 MANIFEST_INVALID, not 413",
-			Source: "https://github.com/distribution/distribution/issues/4636", Date: "2025-05", Evidence: Code,
+			Source: "https://github.com/distribution/distribution/issues/4636", Evidence: Code,
 		},
 		do: rewrite(func(r *registry.Request, e registry.Error) *registry.Error {
 			if r.Op != registry.PutManifest || e.Status != http.StatusRequestEntityTooLarge {
@@ -140,7 +140,7 @@ var distributionQuirks = []quirk{
 	{
 		Fact: Fact{
 			Name: "distribution.accept-strict", Sentence: "an OCI manifest is 404 MANIFEST_UNKNOWN to a client whose Accept does not have its media type",
-			Source: distribution311 + "registry/handlers/manifests.go#L167", Date: "2026-03", Evidence: Code,
+			Source: distribution311 + "registry/handlers/manifests.go#L167", Evidence: Code,
 			Breaks: []string{
 				"HEAD has Content-Length", "HEAD has Docker-Content-Digest", "HEAD of existing content is 200", "deleting a manifest is 400 or 405 if disabled",
 				"deleting a tag is 400 or 405 if disabled", "image of unknown media types", "index of images", "index of unknown media types",
@@ -154,7 +154,7 @@ var distributionQuirks = []quirk{
 	{
 		Fact: Fact{
 			Name: "distribution.patch-content-type", Sentence: "a PATCH with another Content-Type than application/octet-stream is 500",
-			Source: distribution311 + "registry/handlers/blobupload.go", Date: "2026-03", Evidence: Code,
+			Source: distribution311 + "registry/handlers/blobupload.go", Evidence: Code,
 		},
 		do: refuse(func(_ *build, r *registry.Request) *registry.Error {
 			if t := r.Header.Get("Content-Type"); t == "" || t == "application/octet-stream" {
@@ -169,7 +169,7 @@ var distributionQuirks = []quirk{
 	{
 		Fact: Fact{
 			Name: "distribution.illegal-name-404", Sentence: "a path with a name that is not valid is 404 with text/plain, since no route matches",
-			Source: conformanceReports + "v1.0/gitlab/report.html", Date: "2023-10", Evidence: Trace,
+			Source: conformanceReports + "v1.0/gitlab/report.html", Evidence: Trace,
 		},
 		do:    illegalName404(),
 		probe: probeIllegalName, want: "404, Content-Type: text/plain; charset=utf-8",

@@ -35,7 +35,7 @@ var gitlab = site{
 		{
 			Fact: Fact{
 				Name: "gitlab.token-only", Sentence: "the response of the token service has the field token alone",
-				Source: "https://gitlab.com/gitlab-org/gitlab/-/work_items/16620", Date: "2023-10", Evidence: Trace,
+				Source: "https://gitlab.com/gitlab-org/gitlab/-/work_items/16620", Evidence: Trace,
 			},
 			do:    tokenOnly("token"),
 			probe: probeTokenFields, want: "200 token",
@@ -101,7 +101,7 @@ var gitlab = site{
 		{
 			Fact: Fact{
 				Name: "gitlab.no-referrers", Sentence: "there is no referrers API: 404",
-				Source: "https://gitlab.com/gitlab-org/container-registry/-/issues/1205", Date: "2023-10", Evidence: Issue,
+				Source: "https://gitlab.com/gitlab-org/container-registry/-/issues/1205", Evidence: Issue,
 			},
 			do:    withoutReferrers(),
 			probe: probeReferrers, want: "404 UNSUPPORTED",
@@ -124,7 +124,7 @@ var gitlab = site{
 		{
 			Fact: Fact{
 				Name: "gitlab.media-types", Sentence: "config.mediaType and artifactType come from a list; another one is 400 MANIFEST_INVALID",
-				Source: "https://github.com/ocx-sh/ocx/issues/480", Date: "2026-07", Evidence: Issue,
+				Source: "https://github.com/ocx-sh/ocx/issues/480", Evidence: Issue,
 				Breaks: []string{
 					"OCI-Subject is absent without the referrers API", "applied filter is confirmed by OCI-Filters-Applied", "filter may have a plus sign",
 					"image of unknown media types", "index of unknown media types", "referrer has the artifactType of its manifest",
@@ -137,7 +137,7 @@ var gitlab = site{
 		{
 			Fact: Fact{
 				Name: "gitlab.name-depth", Sentence: "a name has two elements below its project at most; another one is 401 with insufficient_scope",
-				Source: "https://gitlab.com/gitlab-org/gitlab/-/issues/438563", Date: "2024-01", Evidence: Issue,
+				Source: "https://gitlab.com/gitlab-org/gitlab/-/issues/438563", Evidence: Issue,
 			},
 			do: aboutAuth(onlyNames(func(repo string) bool { return strings.Count(repo, "/") <= 3 }, func(b *build, r *registry.Request) *registry.Error {
 				return b.unauthorized(r, "insufficient_scope", "authorization failed")

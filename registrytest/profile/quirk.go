@@ -25,11 +25,13 @@ type Fact struct {
 	// Sentence says what the registry does.
 	Sentence string
 
-	// Source is the URL of the source, and Date the day or the month of it.
+	// Source is the URL of the source. Date is its year, month or day, or "" if it
+	// is not known; every source was read in 2026-11.
 	Source, Date string
 
-	// From and Until are the days, or the first days of the months, on which the
-	// behaviour began and ended, or "" if that is not known.
+	// From and Until are the month or the day in which the behaviour began and
+	// ended, or "" if that is not known. They may be inferred from the dates of
+	// reports.
 	From, Until string
 
 	Evidence Evidence
@@ -156,9 +158,12 @@ func (q *quirk) current(date string) bool {
 	return (q.From == "" || firstDay(q.From) <= day) && (q.Until == "" || day < firstDay(q.Until))
 }
 
-// firstDay returns the date with a day.
+// firstDay returns the first day of a year or a month.
 func firstDay(date string) string {
-	if len(date) == len("2006-01") {
+	switch len(date) {
+	case len("2006"):
+		return date + "-01-01"
+	case len("2006-01"):
 		return date + "-01"
 	}
 	return date
@@ -171,20 +176,21 @@ func (s *site) checkDate(date string) error {
 		return nil
 	}
 	var changes []string
-	oldest := "9999"
+	oldest := ""
 	for _, q := range s.quirks {
-		oldest = min(oldest, firstDay(q.Date))
+		for _, d := range []string{q.Date, q.From, q.Until} {
+			if d != "" && (oldest == "" || firstDay(d) < oldest) {
+				oldest = firstDay(d)
+			}
+		}
 		for _, d := range []string{q.From, q.Until} {
 			if d != "" && !slices.Contains(changes, d) {
 				changes = append(changes, d)
 			}
-			if d != "" {
-				oldest = min(oldest, firstDay(d))
-			}
 		}
 	}
 	slices.Sort(changes)
-	known := "its quirks have not changed since " + oldest
+	known := "no change of its quirks is known"
 	if len(changes) > 0 {
 		known = "its quirks changed on " + strings.Join(changes, ", ")
 	}

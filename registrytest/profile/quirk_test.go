@@ -3,6 +3,7 @@ package profile
 import (
 	"net/http"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -73,7 +74,9 @@ func TestQuirks(t *testing.T) {
 				case q.From != "":
 					name += "@" + q.From
 				case q.Until != "":
-					name += "@" + q.Date
+					end, err := time.Parse(time.DateOnly, firstDay(q.Until))
+					require.NoError(t, err)
+					name += "@" + end.AddDate(0, 0, -1).Format(time.DateOnly)
 				}
 				whole, reg := observe(Get(name, opts...))
 				require.Equal(t, q.want, whole, "with all quirks of %s:\n%v", name, reg.Requests())
