@@ -81,27 +81,27 @@ func (p *part) changeBody(b Body) error {
 			return errors.New("a response has only one body")
 		}
 		p.names = append(slices.Clip(p.names), "body text")
-		p.do(func(p *plan, _ hit) { p.replaceBody(text) })
+		p.do(func(p *plan, _ *hit) { p.replaceBody(text) })
 	case isText && kind == "append":
 		if text == "" {
 			return errors.New("there is nothing to append")
 		}
-		p.do(func(p *plan, _ hit) { p.appendToBody(text) })
+		p.do(func(p *plan, _ *hit) { p.appendToBody(text) })
 	case isText && kind == "errors":
 		shape := Body(text)
 		if !slices.Contains(shapes[1:], shape) || shape == Own {
 			return fmt.Errorf("no other shape of errors is called %q%s", text, didYouMean(text, bodyNames()[1:len(shapes)-1]))
 		}
-		p.try(func(p *plan, h hit) { p.reshapeErrors(shape, h) })
+		p.try(func(p *plan, h *hit) { p.reshapeErrors(shape, h) })
 	case encoders[b] != nil:
-		p.do(func(p *plan, _ hit) { p.encodeBody(b) })
+		p.do(func(p *plan, _ *hit) { p.encodeBody(b) })
 	case slices.Contains(shapes, b):
 		if p.response.shape != "" || slices.Contains(p.names, "body text") {
 			return errors.New("a response has only one body")
 		}
 		p.responds, p.response.shape = true, b
 		if b == Own {
-			p.try(func(p *plan, h hit) { p.changeStatus(h) })
+			p.try(func(p *plan, h *hit) { p.changeStatus(h) })
 		}
 	default:
 		return fmt.Errorf("no body is called %q%s", b, didYouMean(string(b), bodyNames()))
@@ -144,7 +144,7 @@ var bodyWords = vocabulary{
 }
 
 // changeStatus gives the response of the operation the status of the rule.
-func (p *plan) changeStatus(h hit) {
+func (p *plan) changeStatus(h *hit) {
 	p.headers = append(p.headers, func(status int, _ http.Header) int {
 		to := h.part.response.status
 		if status >= 400 && h.part.afterCommit || status == to {

@@ -54,18 +54,18 @@ type filterMaker func(position) filter
 // filter sends the body that the operation transfers through a filter that acts
 // at byte n.
 func (p *part) filter(n int64, maker filterMaker) {
-	p.try(func(p *plan, h hit) { p.filter(n, maker, h) })
+	p.try(func(p *plan, h *hit) { p.filter(n, maker, h) })
 }
 
 // always sends the body that the operation transfers through a filter that acts
 // everywhere.
 func (p *part) always(maker filterMaker) {
-	p.do(func(p *plan, h hit) { p.filter(0, maker, h) })
+	p.do(func(p *plan, h *hit) { p.filter(0, maker, h) })
 }
 
 // filter sends the body that the operation transfers through a filter that acts
 // at byte n.
-func (p *plan) filter(n int64, maker filterMaker, h hit) {
+func (p *plan) filter(n int64, maker filterMaker, h *hit) {
 	if p.request.Op.HasBody() && !h.part.replaces() {
 		at := func() int64 { return fromStart(n, p.request.ContentLength) }
 		p.receive = append(p.receive, func(body io.ReadCloser) io.ReadCloser {

@@ -33,7 +33,7 @@ func (r Rule) Delay(d time.Duration, upTo ...time.Duration) Rule {
 	return r.repeat("delay", arg, func(p *part) error {
 		random := len(upTo) > 0
 		p.waits, p.random, p.chance = true, p.random || random, p.chance || random
-		p.do(func(p *plan, h hit) {
+		p.do(func(p *plan, h *hit) {
 			wait := wait{d: d}
 			if random {
 				wait.d = h.between(d, upTo[0])

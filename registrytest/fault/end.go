@@ -90,7 +90,7 @@ func (r Rule) ending(name string, end registry.ConnectionEnd, at []Place) Rule {
 			return errors.New("the length of a header is not known before: want a number from 0")
 		case at[0].header:
 			p.inHeader = true
-			p.try(func(p *plan, h hit) { p.endInHeader(at[0].n, end, h) })
+			p.try(func(p *plan, h *hit) { p.endInHeader(at[0].n, end, h) })
 		default:
 			p.filter(at[0].n, endAt(end))
 			if at[0].n != 0 {
@@ -121,7 +121,7 @@ func endAt(end error) filterMaker {
 
 // endInHeader ends the connection after n bytes of the response. Under HTTP/2
 // the client gets none of them.
-func (p *plan) endInHeader(n int64, end error, h hit) {
+func (p *plan) endInHeader(n int64, end error, h *hit) {
 	if p.request.ProtoMajor >= 2 {
 		h.met()
 		p.noHeader = func(http.ResponseWriter, *registry.Request) error { return end }

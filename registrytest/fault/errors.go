@@ -8,7 +8,7 @@ import (
 
 // reshapeErrors gives a response that is an error another shape. Its length is
 // not known before the whole error is.
-func (p *plan) reshapeErrors(shape Body, h hit) {
+func (p *plan) reshapeErrors(shape Body, h *hit) {
 	failed := 0 // the status, if it is that of an error
 	p.headers = append(p.headers, func(status int, header http.Header) int {
 		if status >= 400 {

@@ -50,7 +50,7 @@ func (f *Rules) newFault(noun string, r Rule) *Fault {
 }
 
 // due reports whether it is the turn of a request that meets all conditions.
-func (s *stage) due(h hit) bool {
+func (s *stage) due(h *hit) bool {
 	n := s.matched - s.after
 	return n > 0 && (s.every == 0 || n%s.every == 0) && (s.probability == 1 || h.random.Float64() < s.probability)
 }
@@ -77,7 +77,7 @@ func (f *Fault) String() string { return f.name }
 
 // meet returns the part of the rule that hits the request, or nil if the rule
 // does not hit it. Responded says that another rule responds to the request.
-func (f *Fault) meet(r *registry.Request, responded bool) (*stage, hit) {
+func (f *Fault) meet(r *registry.Request, responded bool) (*stage, *hit) {
 	missed := f.rule.missed(r)
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -85,19 +85,19 @@ func (f *Fault) meet(r *registry.Request, responded bool) (*stage, hit) {
 		f.next()
 	}
 	if f.ended {
-		return nil, hit{}
+		return nil, nil
 	}
 	st := f.stages[f.now]
 	switch {
 	case len(missed) == 1 && len(f.rule.conditions) > 1:
 		f.near.add(r.String() + ", but not " + missed[0])
-		return nil, hit{}
+		return nil, nil
 	case len(missed) > 0:
 		f.others.add(r.String())
-		return nil, hit{}
+		return nil, nil
 	case st.responds && responded, st.inHeader && r.ProtoMajor >= 2 && r.FaultResponds():
 		f.near.add(r.String() + ", but another rule responded to it")
-		return nil, hit{}
+		return nil, nil
 	}
 	h := f.hit(st, r)
 	st.matched++
@@ -107,14 +107,14 @@ func (f *Fault) meet(r *registry.Request, responded bool) (*stage, hit) {
 			reason = ", but it was spared by chance"
 		}
 		f.near.add(r.String() + reason)
-		return nil, hit{}
+		return nil, nil
 	}
 	st.fired++
 	if st.fired == st.times {
 		f.next()
 	}
 	if !st.does() {
-		return nil, hit{}
+		return nil, nil
 	}
 	f.fired++
 	return st, h
@@ -129,9 +129,9 @@ func (f *Fault) next() {
 
 // hit returns the source of random decisions about the request. It does not
 // depend on other requests at the same time.
-func (f *Fault) hit(st *stage, r *registry.Request) hit {
+func (f *Fault) hit(st *stage, r *registry.Request) *hit {
 	if !st.random {
-		return hit{part: st.part, of: f}
+		return &hit{part: st.part, of: f}
 	}
 	if f.asked == nil {
 		f.asked = make(map[string]uint64)
@@ -140,5 +140,5 @@ func (f *Fault) hit(st *stage, r *registry.Request) hit {
 	f.asked[kind]++
 	hash := fnv.New64a()
 	fmt.Fprintln(hash, f.now, f.asked[kind], kind)
-	return hit{part: st.part, of: f, random: rand.New(rand.NewPCG(f.rule.seed, hash.Sum64()))}
+	return &hit{part: st.part, of: f, random: rand.New(rand.NewPCG(f.rule.seed, hash.Sum64()))}
 }

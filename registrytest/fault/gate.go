@@ -74,7 +74,7 @@ func (f *Rules) Hold(t TB, r Rule) *Gate {
 }
 
 // stop is the effect of the gate on a request.
-func (g *Gate) stop(p *plan, h hit) {
+func (g *Gate) stop(p *plan, h *hit) {
 	r := p.request
 	p.wait(h.part.afterCommit, wait{d: forever, until: g.released, begin: func(ctx context.Context) (end func()) {
 		g.mu.Lock()

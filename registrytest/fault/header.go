@@ -121,7 +121,7 @@ func (r Rule) DropHeader(names ...string) Rule {
 			}
 			name = http.CanonicalHeaderKey(name)
 			names[i] = name
-			p.try(func(p *plan, h hit) {
+			p.try(func(p *plan, h *hit) {
 				p.changeHeader(func(header http.Header) {
 					if len(header[name]) > 0 || slices.Contains([]string{"Date", "Content-Type", "Content-Length"}, name) {
 						h.met()
@@ -142,7 +142,7 @@ func (r Rule) ContentLength(delta int64) Rule {
 		if delta == 0 {
 			return errors.New("not a lie: want a number such as +5 or -5")
 		}
-		p.try(func(p *plan, h hit) { p.lieOfLength(delta, h) })
+		p.try(func(p *plan, h *hit) { p.lieOfLength(delta, h) })
 		return nil
 	})
 }
@@ -150,7 +150,7 @@ func (r Rule) ContentLength(delta int64) Rule {
 // computeHeader adds a change of a header that is there with some values. The
 // function reports whether it has changed any.
 func (p *part) computeHeader(name string, change func(h http.Header, values []string) bool) {
-	p.try(func(p *plan, h hit) {
+	p.try(func(p *plan, h *hit) {
 		p.changeHeader(func(header http.Header) {
 			if values := header.Values(name); len(values) > 0 && change(header, values) {
 				h.met()
@@ -204,7 +204,7 @@ func compute(template, was string) string {
 
 // changeHeader adds a change of the header.
 func (p *part) changeHeader(change func(http.Header)) {
-	p.do(func(p *plan, _ hit) { p.changeHeader(change) })
+	p.do(func(p *plan, _ *hit) { p.changeHeader(change) })
 }
 
 // checkHeader returns an error if net/http would not send the header.

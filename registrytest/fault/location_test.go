@@ -71,9 +71,9 @@ func TestDestinations(t *testing.T) {
 			hr.TLS = new(tls.ConnectionState)
 		}
 		r, _ := registry.ParseRequest(hr)
-		require.Equal(t, test.want, d.from(r, test.was, hit{of: new(Fault)}), "%s at %s for %s", test.to, test.from, test.was)
+		require.Equal(t, test.want, d.from(r, test.was, &hit{of: new(Fault)}), "%s at %s for %s", test.to, test.from, test.was)
 		if test.to == "." {
-			resolved, err := hr.URL.Parse(d.from(r, test.was, hit{}))
+			resolved, err := hr.URL.Parse(d.from(r, test.was, new(hit)))
 			require.NoError(t, err)
 			was, err := hr.URL.Parse(test.was)
 			require.NoError(t, err)

@@ -43,7 +43,7 @@ type hit struct {
 }
 
 // between returns a time from the first to less than the second.
-func (h hit) between(from, to time.Duration) time.Duration {
+func (h *hit) between(from, to time.Duration) time.Duration {
 	return from + time.Duration(h.random.Int64N(int64(to-from)))
 }
 
@@ -52,7 +52,7 @@ func newPlan(r *registry.Request) *plan {
 }
 
 // add adds the effects of a part of a rule.
-func (p *plan) add(rule string, st *stage, h hit) {
+func (p *plan) add(rule string, st *stage, h *hit) {
 	p.names = append(p.names, rule)
 	if st.replaces() {
 		p.serve = func(w http.ResponseWriter, r *registry.Request) error { return st.response.serve(rule, w, r) }
@@ -62,8 +62,9 @@ func (p *plan) add(rule string, st *stage, h hit) {
 		p.afterCommit = p.afterCommit || st.afterCommit
 	}
 	for i, e := range st.effects {
-		h.met = func() { st.met[i].Store(true) }
-		e.do(p, h)
+		one := *h
+		one.met = func() { st.met[i].Store(true) }
+		e.do(p, &one)
 	}
 	if st.firstBytes > 0 {
 		p.count(&st.bytes)
@@ -158,7 +159,7 @@ func (p *plan) wait(afterCommit bool, w wait) {
 
 // lieOfLength changes the Content-Length. Only the wire itself takes more bytes
 // than were announced.
-func (p *plan) lieOfLength(delta int64, h hit) {
+func (p *plan) lieOfLength(delta int64, h *hit) {
 	p.lie += delta
 	p.lies = append(p.lies, func(header http.Header) {
 		if n, err := strconv.ParseInt(header.Get("Content-Length"), 10, 64); err == nil {

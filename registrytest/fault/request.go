@@ -41,8 +41,8 @@ func (r Rule) Ignore(names ...string) Rule {
 	})
 }
 
-func ignoreHeader(name, value string, instead bool) func(*plan, hit) {
-	return func(p *plan, h hit) {
+func ignoreHeader(name, value string, instead bool) func(*plan, *hit) {
+	return func(p *plan, h *hit) {
 		p.changeRequest(func(r *registry.Request) {
 			if r.Header.Get(name) != value {
 				h.met()
@@ -55,8 +55,8 @@ func ignoreHeader(name, value string, instead bool) func(*plan, hit) {
 	}
 }
 
-func ignoreParameter(name, value string, instead bool) func(*plan, hit) {
-	return func(p *plan, h hit) {
+func ignoreParameter(name, value string, instead bool) func(*plan, *hit) {
+	return func(p *plan, h *hit) {
 		p.changeRequest(func(r *registry.Request) {
 			query := r.URL.Query()
 			if query.Has(name) != instead || query.Get(name) != value {
@@ -78,7 +78,7 @@ func ignoreParameter(name, value string, instead bool) func(*plan, hit) {
 func (r Rule) Keep(n int64) Rule {
 	return r.say("keep", n, func(p *part) error {
 		p.changesRequest()
-		p.try(func(p *plan, h hit) { p.limit(n, h, io.ErrUnexpectedEOF) })
+		p.try(func(p *plan, h *hit) { p.limit(n, h, io.ErrUnexpectedEOF) })
 		return cmp.Or(atLeast(0, n), r.only(p, registry.Op.HasBody, "the body of a request"))
 	})
 }
@@ -88,7 +88,7 @@ func (r Rule) Keep(n int64) Rule {
 func (r Rule) Acknowledge(n int64) Rule {
 	return r.say("acknowledge", n, func(p *part) error {
 		p.changesRequest()
-		p.try(func(p *plan, h hit) { p.acknowledge(n, h) })
+		p.try(func(p *plan, h *hit) { p.acknowledge(n, h) })
 		return cmp.Or(atLeast(0, n), r.only(p, patches, "a chunk of an upload"))
 	})
 }
@@ -97,7 +97,7 @@ func (r Rule) Acknowledge(n int64) Rule {
 // expired at that moment.
 func (r Rule) LoseUpload() Rule {
 	return r.flag("lose-upload", func(p *part) error {
-		p.do(func(p *plan, _ hit) { p.loseUpload = true })
+		p.do(func(p *plan, _ *hit) { p.loseUpload = true })
 		return r.only(p, registry.Op.HasSession, "an upload session")
 	})
 }
@@ -117,7 +117,7 @@ func (p *part) changesRequest() { p.changes = p.words[len(p.words)-1] }
 func patches(op registry.Op) bool { return op == registry.PatchUpload }
 
 // acknowledge makes a chunk shorter than it is.
-func (p *plan) acknowledge(n int64, h hit) {
+func (p *plan) acknowledge(n int64, h *hit) {
 	if p.request.Op != registry.PatchUpload {
 		return
 	}
@@ -140,7 +140,7 @@ func (p *plan) acknowledge(n int64, h hit) {
 
 // limit ends the body of the request after n bytes. The others are read, so
 // that the client has sent all of it when it gets the response.
-func (p *plan) limit(n int64, h hit, end error) {
+func (p *plan) limit(n int64, h *hit, end error) {
 	p.receive = append(p.receive, func(body io.ReadCloser) io.ReadCloser {
 		return &limitedBody{body, n, h, end}
 	})
@@ -149,7 +149,7 @@ func (p *plan) limit(n int64, h hit, end error) {
 type limitedBody struct {
 	io.ReadCloser
 	left int64
-	hit  hit
+	hit  *hit
 	end  error
 }
 

@@ -84,17 +84,17 @@ type part struct {
 // An effect is done to each request that a rule hits.
 type effect struct {
 	word string // that may turn out to have no effect, or ""
-	do   func(p *plan, h hit)
+	do   func(p *plan, h *hit)
 }
 
 // do adds an effect.
-func (p *part) do(f func(p *plan, h hit)) {
+func (p *part) do(f func(p *plan, h *hit)) {
 	p.effects = append(slices.Clip(p.effects), effect{do: f})
 }
 
 // try adds an effect that calls h.met once it has changed anything. If it never
 // does, the test fails.
-func (p *part) try(f func(p *plan, h hit)) {
+func (p *part) try(f func(p *plan, h *hit)) {
 	p.effects = append(slices.Clip(p.effects), effect{p.words[len(p.words)-1], f})
 }
 

@@ -101,7 +101,7 @@ func (f *Rules) Inject(r *registry.Request) *registry.Fault {
 	type found struct {
 		in    *Fault
 		stage *stage
-		hit   hit
+		hit   *hit
 	}
 	var all []found
 	responds := r.FaultResponds()
