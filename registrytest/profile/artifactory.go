@@ -174,6 +174,28 @@ var artifactory = site{
 		},
 		{
 			Fact: Fact{
+				Name: "artifactory.link-without-key", Sentence: "the Link to more tags lacks the repository key, and leads nowhere",
+				Source: renovateDocker + "index.ts#L795", Evidence: Client,
+				Breaks: []string{
+					"Link leads to the next tags",
+				},
+			},
+			do: header(func(r *registry.Request, status int, h http.Header) int {
+				if _, name, ok := strings.Cut(r.Repo, "/"); ok && h.Get("Link") != "" {
+					h.Set("Link", strings.Replace(h.Get("Link"), "/"+r.Repo+"/", "/"+name+"/", 1))
+				}
+				return status
+			}, registry.ListTags),
+			probe: func(p *prober) string {
+				p.image("v1")
+				p.image("v2")
+				_, link, _ := strings.Cut(p.do("GET", p.path("tags", "list")+"?n=1", "").header.Get("Link"), "/v2/")
+				link, _, _ = strings.Cut(link, "?")
+				return link
+			}, want: "app/tags/list",
+		},
+		{
+			Fact: Fact{
 				Name: "artifactory.digests-among-tags", Sentence: "tags/list may have the digest of a manifest among the tags",
 				Source: containersImage + "docker/docker_image.go#L100", Evidence: Client,
 				Breaks: []string{

@@ -91,6 +91,22 @@ func isReferenced(r *registry.Request, repo string, blob digest.Digest) bool {
 	return false
 }
 
+// tagsOf returns the number of tags of the repository that point at the manifest.
+func tagsOf(r *registry.Request, d digest.Digest) (n int) {
+	if _, err := r.Store().StatManifest(r.Context(), r.Repo, string(d)); err != nil {
+		return 0
+	}
+	for tag, err := range r.Store().Tags(r.Context(), r.Repo, "") {
+		if err != nil {
+			break
+		}
+		if m, err := r.Store().StatManifest(r.Context(), r.Repo, tag); err == nil && m.Digest == d && tag != r.Tag {
+			n++
+		}
+	}
+	return n
+}
+
 // maxManifest is the number of bytes of a manifest that a quirk looks at.
 const maxManifest = 16 << 20
 
@@ -104,7 +120,7 @@ type document struct {
 	Subject      *ocispec.Descriptor  `json:"subject"`
 
 	contentType string
-	size        int64
+	digest      digest.Digest
 }
 
 // readManifest returns the manifest that a request pushes. The operation can
@@ -124,7 +140,7 @@ func readManifest(r *registry.Request) document {
 	var d document
 	json.Unmarshal(content, &d) // The operation refuses what is no manifest.
 	d.contentType, _, _ = strings.Cut(r.Header.Get("Content-Type"), ";")
-	d.size = int64(len(content))
+	d.digest = digest.FromBytes(content)
 	return d
 }
 

@@ -2,6 +2,7 @@ package profile
 
 import (
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/ocireg/registry"
@@ -58,6 +59,25 @@ var distribution3 = site{
 	quirks: append([]quirk{
 		{
 			Fact: Fact{
+				Name: "distribution-3.bad-n", Sentence: "tags/list with an n that is no number is 400 PAGINATION_NUMBER_INVALID",
+				Source: distribution311 + "registry/handlers/tags.go", Evidence: Code,
+				Breaks: []string{
+					"error codes are those of the spec",
+				},
+			},
+			do: rewrite(func(r *registry.Request, e registry.Error) *registry.Error {
+				if r.Op != registry.ListTags && r.Op != registry.ListRepositories || e.Status != http.StatusBadRequest {
+					return nil
+				}
+				return &registry.Error{Code: "PAGINATION_NUMBER_INVALID", Status: e.Status, Message: "invalid number of results requested"}
+			}),
+			probe: func(p *prober) string {
+				p.image("v1")
+				return p.do("GET", p.path("tags", "list")+"?n=x", "").code()
+			}, want: "400 PAGINATION_NUMBER_INVALID",
+		},
+		{
+			Fact: Fact{
 				Name: "distribution-3.tags-1000", Sentence: "tags/list has 1,000 tags at most, and a Link to the next",
 				Source: distribution311 + "registry/handlers/tags.go", Evidence: Code,
 			},
@@ -71,6 +91,33 @@ var distribution3 = site{
 
 // distributionQuirks are those of both versions.
 var distributionQuirks = []quirk{
+	{
+		Fact: Fact{
+			Name: "distribution.catalog-limit", Sentence: "the catalog with n above 1000 is 400 PAGINATION_NUMBER_INVALID",
+			Source: distribution311 + "registry/handlers/catalog.go", Evidence: Code,
+		},
+		do: refuse(func(_ *build, r *registry.Request) *registry.Error {
+			if n, err := strconv.Atoi(r.URL.Query().Get("n")); err != nil || n <= 1000 {
+				return nil
+			}
+			return &registry.Error{Code: "PAGINATION_NUMBER_INVALID", Status: http.StatusBadRequest, Message: "invalid number of results requested"}
+		}, registry.ListRepositories),
+		probe: func(p *prober) string { return p.do("GET", "/v2/_catalog?n=1001", "").code() }, want: "400 PAGINATION_NUMBER_INVALID",
+	},
+	{
+		Fact: Fact{
+			Name: "distribution.blob-redirect", Sentence: "where the storage has URLs, GET and HEAD of a blob are redirected with 307",
+			Source: distribution311 + "registry/storage/blobserver.go", Evidence: Code,
+			Breaks: []string{
+				"Content-Range of a 206 is true", "HEAD has Docker-Content-Digest", "If-Match and If-None-Match guard a blob from deletion",
+				"blob has Docker-Content-Digest", "conditional GET of current content is 304", "namespace is confirmed by OCI-Namespace",
+				"range of zero bytes is 416", "repeated If-None-Match is one list", "unknown range unit is ignored",
+			},
+		},
+		setting: true,
+		do:      redirect(storage{status: http.StatusTemporaryRedirect, heads: true, digest: true, refuses: true}),
+		probe:   probeBlobRedirect("HEAD"), want: "307, storage 200",
+	},
 	{
 		Fact: Fact{
 			Name: "distribution.single-post-202", Sentence: "a blob in a single POST starts an upload session, its digest is ignored",

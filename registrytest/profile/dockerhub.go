@@ -184,7 +184,14 @@ var dockerHub = site{
 // pullLimit limits the manifests that anonymous clients pull.
 func pullLimit(limit int, window time.Duration) behaviour {
 	did := func(_ *registry.Request, _ int, h http.Header) bool { return h.Get("RateLimit-Limit") != "" }
-	return append(aboutAuth(option("the rate of pulls", registry.Options(), did, registry.GetManifest)), part{build: func(b *build, _ *quirk) {
+	said := rewrite(func(r *registry.Request, e registry.Error) *registry.Error {
+		if e.Code != registry.CodeTooManyRequests || r.Op != registry.GetManifest {
+			return nil
+		}
+		e.Message = "You have reached your pull rate limit. You may increase the limit by authenticating and upgrading: https://www.docker.com/increase-rate-limit"
+		return &e
+	})
+	return append(aboutAuth(append(option("the rate of pulls", registry.Options(), did, registry.GetManifest), said...)), part{build: func(b *build, _ *quirk) {
 		l := &auth.RateLimit{Limit: limit, Window: window, Counts: func(r *registry.Request) bool {
 			return r.Op == registry.GetManifest && r.User == "" && r.Scope != ""
 		}}

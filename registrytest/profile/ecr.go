@@ -298,6 +298,59 @@ var ecr = site{
 			}),
 			probe: probeMovedTag, want: "400 TAG_INVALID",
 		},
+		{
+			Fact: Fact{
+				Name: "ecr.tags-per-image", Sentence: "an image has 1,000 tags at most; another one is DENIED",
+				Source: "https://github.com/namespacelabs/foundation/issues/649", Evidence: Issue,
+			},
+			do: refuseManifest(func(_ *build, r *registry.Request, d document) *registry.Error {
+				if r.Tag == "" || tagsOf(r, d.digest) < 1000 {
+					return nil
+				}
+				return &registry.Error{Code: registry.CodeDenied, Message: "The maximum allowed number of tags per image which is '1000' has been reached"}
+			}),
+			probe: func(p *prober) string {
+				i := p.build(nil)
+				for n := range 1000 {
+					p.want(p.put(i, fmt.Sprintf("v%d", n)), "pushing a manifest", http.StatusCreated)
+				}
+				return p.put(i, "last").code()
+			}, want: "403 DENIED",
+		},
+		{
+			Fact: Fact{
+				Name: "ecr.no-layers-in-indexes", Sentence: "an index whose children are layers, such as a build cache, is refused (the status 400 is inferred)",
+				Source: "https://github.com/moby/buildkit/issues/2251", Date: "2021", Evidence: Issue,
+				Breaks: []string{
+					"index of unknown media types",
+				},
+			},
+			do:    noLayersInIndexes(http.StatusBadRequest, registry.CodeManifestInvalid, "manifest invalid"),
+			probe: probeLayersInIndex, want: "400 MANIFEST_INVALID",
+		},
+		{
+			Fact: Fact{
+				Name: "ecr.index-subject-405", Sentence: "an index with a subject was seen to be 405 UNSUPPORTED",
+				Source: roadmap + "2783", Date: "2026-03", Evidence: Conflicting,
+				Breaks: []string{
+					"referrer has the annotations of its manifest", "referrer has the artifactType of its manifest", "referrers are of the digest and the repository",
+					"referring index without artifactType has none",
+				},
+			},
+			setting: true,
+			do: refuseManifest(func(_ *build, _ *registry.Request, d document) *registry.Error {
+				if d.Subject == nil || d.Manifests == nil {
+					return nil
+				}
+				return invalidImageManifest()
+			}),
+			probe: func(p *prober) string {
+				i := p.image("v1")
+				index := ocispec.Index{MediaType: ocispec.MediaTypeImageIndex, Manifests: []ocispec.Descriptor{i.Descriptor}, Subject: &i.Descriptor}
+				index.SchemaVersion = 2
+				return p.put(p.encode(index, index.MediaType), "v2").code()
+			}, want: "405 UNSUPPORTED",
+		},
 	},
 }
 

@@ -3,6 +3,7 @@ package profile
 import (
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/registrytest/auth"
@@ -56,6 +57,21 @@ var ghcr = site{
 			},
 			do:    rule(`patch-upload has-header=Content-Range where=body>4194304 status=416 code=REQUESTED_RANGE_NOT_SATISFIABLE message="the request body is too large and exceeds the maximum permissible limit of 4.00MiB"`),
 			probe: func(p *prober) string { return p.chunk(p.start(), 0, strings.Repeat("x", 4<<20+1)).code() }, want: "416 REQUESTED_RANGE_NOT_SATISFIABLE",
+		},
+		{
+			Fact: Fact{
+				Name: "ghcr.upload-expiry", Sentence: "an upload ends ten minutes after its last request (the documentation has ten minutes for all of it)",
+				Source: "https://github.com/aquaproj/aqua/issues/4018", Evidence: Vendor,
+			},
+			do: option("the expiry of uploads", registry.WithUploadExpiry(10*time.Minute), func(_ *registry.Request, status int, _ http.Header) bool {
+				return status == http.StatusNotFound
+			}, registry.PatchUpload, registry.PutUpload, registry.GetUpload),
+			sleeps: true,
+			probe: func(p *prober) string {
+				session := p.start()
+				time.Sleep(11 * time.Minute)
+				return p.chunk(session, 0, "0123456789").code()
+			}, want: "404 BLOB_UPLOAD_UNKNOWN",
 		},
 		{
 			Fact: Fact{

@@ -220,6 +220,20 @@ var gitea = site{
 		},
 		{
 			Fact: Fact{
+				Name: "gitea.blob-redirect", Sentence: "where the storage has URLs, a GET of a blob is redirected with 307, with its digest on the redirect",
+				Source: giteaSource + "container.go", Evidence: Code,
+				Breaks: []string{
+					"Content-Range of a 206 is true", "If-Match and If-None-Match guard a blob from deletion", "blob has Docker-Content-Digest",
+					"conditional GET of current content is 304", "namespace is confirmed by OCI-Namespace", "range of zero bytes is 416",
+					"repeated If-None-Match is one list", "unknown range unit is ignored",
+				},
+			},
+			setting: true,
+			do:      redirect(storage{status: http.StatusTemporaryRedirect, digest: true, refuses: true}),
+			probe:   probeBlobRedirect("GET"), want: "307, storage 200",
+		},
+		{
+			Fact: Fact{
 				Name: "gitea.no-referrers", Sentence: "there is no referrers API: 404 (inferred from the source)",
 				Source: giteaSource + "container.go", Evidence: Code,
 			},

@@ -95,13 +95,13 @@ var gcr = site{
 		},
 		{
 			Fact: Fact{
-				Name: "gcr.head-blob-without-length", Sentence: "the response to HEAD of a blob was seen without Content-Length",
+				Name: "gcr.blob-without-length", Sentence: "the responses to GET and HEAD of a blob were seen without Content-Length",
 				Source: "https://github.com/google/go-containerregistry/issues/1061", Evidence: Issue,
 				Breaks: []string{
 					"HEAD has Content-Length",
 				},
 			},
-			do: rule("head-blob where=found drop-header=Content-Length"),
+			do: rule("get-blob,head-blob where=found drop-header=Content-Length"),
 			probe: func(p *prober) string {
 				return p.do("HEAD", p.path("blobs", string(p.push(p.text(20)).Digest)), "").field("Content-Length")
 			}, want: "200, no Content-Length",

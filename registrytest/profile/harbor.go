@@ -154,6 +154,41 @@ var harbor = site{
 		},
 		{
 			Fact: Fact{
+				Name: "harbor.catalog-last-400", Sentence: "the catalog after a repository that does not exist is 400",
+				Source: harborSource + "src/server/registry/catalog.go", Evidence: Code,
+			},
+			do: refuse(func(b *build, r *registry.Request) *registry.Error {
+				if last := r.URL.Query().Get("last"); last == "" || b.hasRepository(r, last) {
+					return nil
+				}
+				return &registry.Error{Code: "BAD_REQUEST", Status: http.StatusBadRequest, Message: "the last repository does not exist"}
+			}, registry.ListRepositories),
+			probe: func(p *prober) string {
+				p.image("v1")
+				return p.do("GET", "/v2/_catalog?last=missing/app", "").code()
+			}, want: "400 BAD_REQUEST",
+		},
+		{
+			Fact: Fact{
+				Name: "harbor.referrers-count", Sentence: "the list of referrers has their number in X-Total-Count",
+				Source: harborSource + "src/server/registry/referrers.go", Evidence: Code,
+			},
+			do: header(func(r *registry.Request, status int, h http.Header) int {
+				n := 0
+				for _, err := range r.Store().Referrers(r.Context(), r.Repo, r.Digest, "") {
+					if err == nil {
+						n++
+					}
+				}
+				h.Set("X-Total-Count", fmt.Sprint(n))
+				return status
+			}, registry.ListReferrers),
+			probe: func(p *prober) string {
+				return p.do("GET", p.path("referrers", string(p.image("v1").Digest)), "").field("X-Total-Count")
+			}, want: "200, X-Total-Count: 0",
+		},
+		{
+			Fact: Fact{
 				Name: "harbor.single-post-202", Sentence: "a blob in a single POST starts an upload session, as in Distribution 2.8",
 				Source: harborSource + "src/server/registry/route.go", Evidence: Code,
 			},

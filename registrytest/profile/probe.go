@@ -12,6 +12,8 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/ocireg/registry/registrytest/auth"
 )
 
 // A probe observes one behaviour of a registry, with requests. It returns the
@@ -28,6 +30,9 @@ type prober struct {
 	// authorize adds credentials to a request for the registry. It is nil if
 	// none are needed.
 	authorize func(*http.Request)
+
+	// login are the credentials of the user, for a token service.
+	login auth.Credentials
 
 	blobs int // that were named so far
 }
@@ -82,6 +87,17 @@ func (p *prober) request(method, target, body string, header ...string) *http.Re
 		r.Header.Add(header[i], header[i+1])
 	}
 	return r
+}
+
+// as returns a prober with a token of the user for the scope.
+func (p *prober) as(scope string) *prober {
+	r := p.request("GET", param(p.realm(), "scope", scope), "")
+	r.SetBasicAuth(p.login.Username, p.login.Password)
+	_, token, _ := strings.Cut(p.send(r).body, `"token":"`)
+	token, _, _ = strings.Cut(token, `"`)
+	other := *p
+	other.authorize = func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+token) }
+	return &other
 }
 
 func (p *prober) send(r *http.Request) reply {

@@ -82,16 +82,18 @@ func RealHosts() Option { return Option{func(s *settings) { s.network = true }} 
 func Get(name string, opts ...Option) *Profile {
 	bare, date, dated := strings.Cut(name, "@")
 	for _, s := range sites {
-		if s.name == bare {
+		if s.name == bare && !s.collection {
 			if dated {
 				opts = append(slices.Clip(opts), Option{func(s *settings) { s.date = date }})
 			}
 			return s.profile(name, opts)
 		}
 	}
-	names := make([]string, len(sites))
-	for i, s := range sites {
-		names[i] = s.name
+	var names []string
+	for _, s := range sites {
+		if !s.collection {
+			names = append(names, s.name)
+		}
 	}
 	help := "there are " + strings.Join(names, ", ")
 	if nearest := hint.Nearest(bare, names...); nearest != "" {
@@ -104,7 +106,7 @@ func Get(name string, opts ...Option) *Profile {
 func All(opts ...Option) iter.Seq[*Profile] {
 	return func(yield func(*Profile) bool) {
 		for _, s := range sites {
-			if !yield(s.profile(s.name, opts)) {
+			if !s.collection && !yield(s.profile(s.name, opts)) {
 				return
 			}
 		}

@@ -96,6 +96,24 @@ var quay = site{
 		},
 		{
 			Fact: Fact{
+				Name: "quay.creator-token", Sentence: "a token for pull alone is 401 in a repository that does not exist, and one for push, too, is 404, where the user may create it",
+				Source: "https://github.com/helm/helm/issues/32144", Evidence: Issue,
+			},
+			do: aboutAuth(refuse(func(b *build, r *registry.Request) *registry.Error {
+				if r.User == "" || r.Scope == "" || strings.Contains(r.Scope, "push") || b.hasRepository(r, r.Repo) {
+					return nil
+				}
+				return b.unauthorized(r, "insufficient_scope", "access to the requested resource is not authorized")
+			}, registry.GetManifest, registry.HeadManifest, registry.GetBlob, registry.HeadBlob, registry.ListTags)),
+			probe: func(p *prober) string {
+				missing := *p
+				missing.repo = "missing/app"
+				pull := missing.as("repository:missing/app:pull").get("HEAD", "v1").only()
+				return pull + ", " + missing.as("repository:missing/app:pull,push").get("HEAD", "v1").only()
+			}, want: "401, 404",
+		},
+		{
+			Fact: Fact{
 				Name: "quay.upload-range", Sentence: "the Range of a new upload is bytes=0--1",
 				Source: quaySource + "endpoints/v2/blob.py#L303", Evidence: Code,
 			},

@@ -68,6 +68,9 @@ type quirk struct {
 	// without the quirk gives another one.
 	probe probe
 	want  string
+
+	// sleeps says that the probe waits for minutes.
+	sleeps bool
 }
 
 // A site is a real registry, or a version of one.
@@ -75,6 +78,10 @@ type site struct {
 	name, title string
 	access      access
 	quirks      []quirk
+
+	// collection says that the quirks are of several registries, so that they
+	// make no profile.
+	collection bool
 }
 
 // find returns the quirk with the name, or an error that names the nearest.
@@ -141,7 +148,7 @@ func (name Quirk) profile(opts ...Option) *Profile {
 		return &Profile{name: string(name), err: fmt.Errorf("profile: %w", err)}
 	}
 	of := *q.of()
-	of.quirks = nil
+	of.quirks, of.collection = nil, false
 	if !q.do.needsAuth() {
 		of.access = access{}
 	}

@@ -3,6 +3,7 @@ package profile
 import (
 	"net/http"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -22,7 +23,7 @@ func newProber(t *testing.T, p *Profile, opts ...registrytest.Option) (*prober, 
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	pr := &prober{ctx: t.Context(), client: &client, base: reg.URL, repo: "probe/app"}
 	if p != nil {
-		pr.authorize = authorizer(p)
+		pr.authorize, pr.login = authorizer(p), p.login
 	}
 	return pr, reg
 }
@@ -48,42 +49,51 @@ func TestQuirks(t *testing.T) {
 			q := &s.quirks[i]
 			t.Run(string(q.Name), func(t *testing.T) {
 				t.Parallel()
-				if q.probe == nil {
-					t.Skip("a client cannot observe it here")
+				if q.sleeps {
+					synctest.Test(t, func(t *testing.T) { testQuirk(t, s, q, registrytest.WithInMemory()) })
+				} else {
+					testQuirk(t, s, q)
 				}
-				observe := func(p *Profile) (string, *registrytest.Server) {
-					pr, reg := newProber(t, p)
-					got, err := pr.run(q.probe)
-					if err != nil {
-						return err.Error(), reg
-					}
-					return got, reg
-				}
-				plain, _ := observe(nil)
-				require.NotEqual(t, q.want, plain, "a registry without the quirk")
-
-				alone, reg := observe(q.Name.profile(Repositories("probe/**")))
-				require.Equal(t, q.want, alone, "alone")
-				require.Contains(t, Quirks(reg.Requests()), q.Name, "the receipt:\n%v", reg.Requests())
-
-				opts := []Option{Repositories("probe/**")}
-				name := s.name
-				switch {
-				case q.setting:
-					opts = append(opts, With(q.Name), Except(contradicted(s, q)...))
-				case q.From != "":
-					name += "@" + q.From
-				case q.Until != "":
-					end, err := time.Parse(time.DateOnly, firstDay(q.Until))
-					require.NoError(t, err)
-					name += "@" + end.AddDate(0, 0, -1).Format(time.DateOnly)
-				}
-				whole, reg := observe(Get(name, opts...))
-				require.Equal(t, q.want, whole, "with all quirks of %s:\n%v", name, reg.Requests())
-				require.Contains(t, Quirks(reg.Requests()), q.Name, "the receipt:\n%v", reg.Requests())
 			})
 		}
 	}
+}
+
+func testQuirk(t *testing.T, s *site, q *quirk, opts ...registrytest.Option) {
+	t.Helper()
+	observe := func(p *Profile) (string, *registrytest.Server) {
+		pr, reg := newProber(t, p, opts...)
+		got, err := pr.run(q.probe)
+		if err != nil {
+			return err.Error(), reg
+		}
+		return got, reg
+	}
+	plain, _ := observe(nil)
+	require.NotEqual(t, q.want, plain, "a registry without the quirk")
+
+	alone, reg := observe(q.Name.profile(Repositories("probe/**")))
+	require.Equal(t, q.want, alone, "alone")
+	require.Contains(t, Quirks(reg.Requests()), q.Name, "the receipt:\n%v", reg.Requests())
+	if s.collection {
+		return
+	}
+
+	options := []Option{Repositories("probe/**")}
+	name := s.name
+	switch {
+	case q.setting:
+		options = append(options, With(q.Name), Except(contradicted(s, q)...))
+	case q.From != "":
+		name += "@" + q.From
+	case q.Until != "":
+		end, err := time.Parse(time.DateOnly, firstDay(q.Until))
+		require.NoError(t, err)
+		name += "@" + end.AddDate(0, 0, -1).Format(time.DateOnly)
+	}
+	whole, reg := observe(Get(name, options...))
+	require.Equal(t, q.want, whole, "with all quirks of %s:\n%v", name, reg.Requests())
+	require.Contains(t, Quirks(reg.Requests()), q.Name, "the receipt:\n%v", reg.Requests())
 }
 
 // contradicted returns the quirks of the registry that decide what the quirk

@@ -4,6 +4,7 @@ package profile
 var sites = []*site{
 	&acr, &alibaba, &artifactRegistry, &artifactory, &distribution28, &distribution3, &dockerHub, &ecr, &ecrPublic,
 	&gcr, &ghcr, &gitea, &gitlab, &harbor, &huawei, &nexus, &quay, &zot,
+	&others,
 }
 
 // The beginnings of sources.
