@@ -129,7 +129,9 @@ func (l *run) locations(check func(r *journal.Record, before []location)) {
 		var before []location
 		note := func(r *journal.Record) {
 			// The client may have the response even if the request failed.
-			if u := r.Location(); u != nil && !r.Ongoing && r.Status != http.StatusCreated {
+			// With 201, a blob is at the Location, but Amazon's registry responds so
+			// to a chunk.
+			if u := r.Location(); u != nil && !r.Ongoing && (r.Status != http.StatusCreated || r.Op == registry.PatchUpload) {
 				before = append(before, location{r, u})
 			}
 		}

@@ -2,13 +2,16 @@ package profile
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/opencontainers/go-digest"
 	"github.com/stretchr/testify/require"
 
 	"github.com/ocireg/registry/registrytest"
+	"github.com/ocireg/registry/registrytest/lint"
 )
 
 // newProber returns a prober of a new registry with the option, whose client has
@@ -106,4 +109,23 @@ func contradicted(s *site, q *quirk) (names []Quirk) {
 		}
 	}
 	return names
+}
+
+// A linter finds nothing in the requests of a client that does right, also where
+// a quirk changes the URLs that the linter watches.
+func TestLinter(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"distribution-2.8", "gitlab", "acr", "ecr", "quay"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p, _ := newProber(t, Get(name, Repositories("probe/**")), lint.Linter{Except: []lint.Rule{lint.UploadType, lint.UploadAgain, lint.UploadStart}})
+			p.image("v1")
+			half := strings.Repeat("x", 5<<20)
+			first := p.chunk(p.start(), 0, half)
+			second := p.chunk(p.location(first), 5<<20, half)
+			end := param(p.location(second), "digest", string(digest.FromString(half+half)))
+			p.want(p.do("PUT", end, "", "Content-Type", "application/octet-stream"), "ending an upload", http.StatusCreated)
+			p.want(p.do("GET", p.path("tags", "list"), ""), "listing tags", http.StatusOK)
+		})
+	}
 }
