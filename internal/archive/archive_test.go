@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -197,6 +198,17 @@ func TestTooManyEntries(t *testing.T) {
 	require.NoError(t, w.WriteHeader(&e.Header))
 	_, err := New(repeated(block.Bytes()), int64(block.Len())*(maxEntries+1))
 	require.ErrorContains(t, err, "it has more than 262144 entries")
+}
+
+// Few entries can have many directories in their paths.
+func TestTooManyDirectories(t *testing.T) {
+	t.Parallel()
+	deep := []entry{marker, index}
+	for i := range 3000 {
+		deep = append(deep, file(fmt.Sprint(i)+strings.Repeat("/d", 100), ""))
+	}
+	_, err := read(t, pack(t, deep...))
+	require.ErrorContains(t, err, "has a path that makes it more than 262144 files and directories")
 }
 
 // repeated is an endless repetition of bytes.

@@ -15,9 +15,9 @@ import (
 
 // The bounds of an archive.
 const (
-	maxEntries = 1 << 18
-	maxName    = 4096 // bytes
-	maxLinks   = 16   // that lead from one to the next
+	maxEntries = 1 << 18 // and files and directories, to which the path of an entry adds
+	maxName    = 4096    // bytes
+	maxLinks   = 16      // that lead from one to the next
 )
 
 // A tree is the files and directories of an archive, by their paths.
@@ -144,6 +144,9 @@ func (t tree) dir(name string) (*node, error) {
 			return nil, fmt.Errorf("is in a directory, but %s is a file", name)
 		}
 		return n, nil
+	}
+	if len(t) >= maxEntries {
+		return nil, fmt.Errorf("has a path that makes it more than %d files and directories", maxEntries)
 	}
 	n := &node{name: path.Base(name), children: tree{}}
 	return n, t.put(name, n)
