@@ -3,7 +3,8 @@ package registrytest
 import (
 	"fmt"
 	"net"
-	"sync/atomic"
+	"slices"
+	"sync"
 )
 
 // Refuse makes a name of the network refuse new connections, until undo is called
@@ -98,36 +99,43 @@ func (n *Network) silent(out *outage, from, to net.Addr) net.Conn {
 }
 
 // A countdown counts the first connections of a server, which something happens
-// to.
+// to. Of several countdowns that begin, the earlier ones come first.
 type countdown struct {
-	left  atomic.Int64
-	taken atomic.Int64
+	mu    sync.Mutex
+	begun []*tally // with connections left
 }
+
+// A tally is the number of connections of one countdown.
+type tally struct{ left, taken int }
 
 // take reports whether a connection is one of them.
 func (c *countdown) take() bool {
-	for {
-		n := c.left.Load()
-		if n == 0 {
-			return false
-		}
-		if c.left.CompareAndSwap(n, n-1) {
-			c.taken.Add(1)
-			return true
-		}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.begun) == 0 {
+		return false
 	}
+	first := c.begun[0]
+	first.taken++
+	if first.left--; first.left == 0 {
+		c.begun = c.begun[1:]
+	}
+	return true
 }
 
 // begin counts down from a number, and returns a function that ends that.
 func (c *countdown) begin(t TB, happens string, first []int) (end func() error) {
 	t.Helper()
-	n := int64(number(t, first))
-	before := c.taken.Load()
-	c.left.Add(n)
+	n := number(t, first)
+	own := &tally{left: n}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.begun = append(c.begun, own)
 	return func() error {
-		got := min(c.taken.Load()-before, n)
-		c.left.Add(got - n)
-		return tooFew(happens, int(n), int(got))
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.begun = slices.DeleteFunc(slices.Clone(c.begun), func(other *tally) bool { return other == own })
+		return tooFew(happens, n, own.taken)
 	}
 }
 

@@ -52,6 +52,31 @@ func TestSilenceTheFirst(t *testing.T) {
 	})
 }
 
+// What one call counts leaves the others, and later connections, alone.
+func TestRefuseTheFirstTwice(t *testing.T) {
+	t.Parallel()
+	s := NewServer(t, WithInMemory())
+	client := &http.Client{Transport: s.Transport()}
+	defer client.CloseIdleConnections()
+	get := func() error {
+		client.CloseIdleConnections()
+		resp, err := client.Get(s.URL + "/v2/")
+		if err == nil {
+			resp.Body.Close()
+		}
+		return err
+	}
+	tb := faketb.Try(t, func(tb *faketb.TB) {
+		first, second := s.Refuse(tb, 2), s.Refuse(tb, 1)
+		require.ErrorIs(t, get(), syscall.ECONNREFUSED)
+		first()
+		second()
+	})
+	require.Len(t, tb.Errors(), 1)
+	require.Contains(t, tb.Errors()[0], "refused 1 connection, not 2")
+	require.NoError(t, get())
+}
+
 // patient returns a client of the network that waits for a minute. It speaks
 // HTTP/1.1, as bubbles of Go 1.25 require.
 func patient(t *testing.T, n *Network) *http.Client {
