@@ -49,9 +49,11 @@ func TestMistakes(t *testing.T) {
 func TestContradictions(t *testing.T) {
 	t.Parallel()
 	for want, opts := range map[string][]registrytest.Option{
-		"both set the authentication":  {profile.ECR(), auth.Basic()},
-		"both set the page size":       {profile.Quay(), registry.WithPageSize(10)},
-		"profile.Profile and *profile": {profile.ECR(), profile.GHCR()},
+		"both set the authentication":     {profile.ECR(), auth.Basic()},
+		"both set the page size":          {profile.Quay(), registry.WithPageSize(10)},
+		"profile.Profile and *profile":    {profile.ECR(), profile.GHCR()},
+		"profile.Quirk and profile.Quirk": {profile.Quirk("ghcr.token-post-405"), profile.Quirk("acr.metadata-read")},
+		"profile.Quirk and *auth.Auth":    {profile.Quirk("ghcr.token-post-405"), auth.Basic()},
 	} {
 		_, err := registrytest.Start(opts...)
 		require.ErrorContains(t, err, want)
@@ -80,6 +82,16 @@ func TestDates(t *testing.T) {
 	require.False(t, has("gitlab@2026-07", "gitlab.subject-must-exist"))
 	require.True(t, has("gitlab", "gitlab.subject-must-exist"))
 	require.Equal(t, "gitlab@2026-08", profile.Get("gitlab@2026-08").Name())
+}
+
+// A quirk about authentication brings that of its registry, with credentials.
+func TestProfileOfQuirk(t *testing.T) {
+	t.Parallel()
+	p := profile.Quirk("quay.token-1h").Profile()
+	require.Equal(t, []profile.Quirk{"quay.token-1h"}, p.Quirks())
+	require.NotEmpty(t, p.Credentials().Password)
+	require.Equal(t, "/v2/auth", p.Auth().TokenPath)
+	require.Nil(t, profile.Quirk("ecr.patch-201").Profile().Auth())
 }
 
 // Every profile serves a client that has its credentials, and says in the journal

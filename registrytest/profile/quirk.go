@@ -13,7 +13,8 @@ import (
 
 // A Quirk is the name of one deviation of a real registry, such as
 // "ecr.patch-201". It is an option of package registrytest: the registry has this
-// one deviation, and the authentication that it is about.
+// one deviation and, if it is about authentication, that of the real registry:
+// [Quirk.Profile] has the credentials.
 //
 //	reg := registrytest.NewServer(t, profile.Quirk("ecr.patch-201"))
 type Quirk string
@@ -128,6 +129,13 @@ func (name Quirk) Err() error {
 	}
 	return nil
 }
+
+// Exclusive returns "authentication" if the quirk brings one, as
+// [Profile.Exclusive] does.
+func (name Quirk) Exclusive() string { return name.profile().Exclusive() }
+
+// Profile returns a profile that has the quirk alone.
+func (name Quirk) Profile(opts ...Option) *Profile { return name.profile(opts...) }
 
 // Options returns the options of a registry with the quirk alone. It panics if
 // [Quirk.Err] returns an error.
