@@ -18,6 +18,10 @@ func (s *Server) Fault(t TB, r fault.Rule) *fault.Fault {
 	return s.faults.Set(t, r)
 }
 
+// Faults returns the rules of Fault and Hold that are in force, in the order in
+// which they were set, as [fault.Rules.All] does.
+func (s *Server) Faults() []*fault.Fault { return s.faults.All() }
+
 // Hold makes requests wait at a gate until the test t releases them, as
 // [fault.Rules.Hold] does.
 func (s *Server) Hold(t TB, r fault.Rule) *fault.Gate {

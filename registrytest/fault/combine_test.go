@@ -1,6 +1,7 @@
 package fault_test
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -80,4 +81,24 @@ func TestRulesOfAnOptionAfterOneThatResponds(t *testing.T) {
 	r.ProtoMajor = 2
 	registry.New(memstore.New(), option, registry.WithFaults(others.Inject)).ServeHTTP(httptest.NewRecorder(), r)
 	require.Equal(t, 0, inHeader.Fired())
+}
+
+// A test may list all rules with their counts at any time.
+func TestAllRules(t *testing.T) {
+	t.Parallel()
+	reg := registrytest.NewServer(t)
+	require.Empty(t, reg.Faults())
+	once := reg.Fault(t, fault.On(registry.Ping).Once().Status(503))
+	reg.Hold(t, fault.On(registry.GetBlob).Optional())
+	reg.Fault(t, fault.On(registry.Ping).AddHeader("X", "y"))
+	codes(clientOf(t, reg), 3, "/v2/")
+	list := func() (all []string) {
+		for _, f := range reg.Faults() {
+			all = append(all, fmt.Sprint(f, ": ", f.Fired()))
+		}
+		return all
+	}
+	require.Equal(t, []string{"ping once status=503: 1", "get-blob optional: 0", "ping add-header=X:y: 3"}, list())
+	once.Remove()
+	require.Equal(t, []string{"get-blob optional: 0", "ping add-header=X:y: 3"}, list())
 }

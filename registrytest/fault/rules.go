@@ -90,6 +90,17 @@ func (f *Rules) change(change func([]*Fault) []*Fault) {
 	f.rules.Store(&rules)
 }
 
+// All returns the rules and the gates in the order in which they were added, also
+// those that have hit as many requests as they say. [Fault.Fired] counts the
+// requests that each has hit so far.
+func (f *Rules) All() []*Fault {
+	rules := f.rules.Load()
+	if rules == nil {
+		return nil
+	}
+	return slices.Clone(*rules)
+}
+
 // Inject returns the fault that hits the request, or nil. It is the argument of
 // [registry.WithFaults].
 func (f *Rules) Inject(r *registry.Request) *registry.Fault {
