@@ -52,6 +52,14 @@ var gitea = site{
 		},
 		{
 			Fact: Fact{
+				Name: "gitea.token-get-only", Sentence: "the token service has no POST (the status 405 is inferred)",
+				Source: giteaSource + "container.go", Evidence: Code,
+			},
+			do:    aboutAuth(rule("token method=POST status=405 body=html")).deciding("POST of tokens"),
+			probe: probeTokenPost, want: "405, no code",
+		},
+		{
+			Fact: Fact{
 				Name: "gitea.empty-messages", Sentence: "the message of an error is empty",
 				Source: giteaReport, Evidence: Trace,
 			},

@@ -42,6 +42,14 @@ var gitlab = site{
 		},
 		{
 			Fact: Fact{
+				Name: "gitlab.token-post-404", Sentence: "the token service has no POST: 404",
+				Source: "https://gitlab.com/gitlab-org/gitlab/-/blob/master/config/routes.rb", Evidence: Code,
+			},
+			do:    aboutAuth(rule("token method=POST status=404 body=empty")).deciding("POST of tokens"),
+			probe: probeTokenPost, want: "404, no code",
+		},
+		{
+			Fact: Fact{
 				Name: "gitlab.absolute-locations", Sentence: "Location begins with the scheme and the host",
 				Source: gitlabReport, Date: "2023-10", Evidence: Trace,
 			},

@@ -152,6 +152,24 @@ var zot = site{
 		},
 		{
 			Fact: Fact{
+				Name: "zot.manifest-without-length", Sentence: "a manifest of more than 2,048 bytes came without Content-Length (the end is inferred)",
+				Source: "https://github.com/oras-project/oras-go/issues/374", Date: "2022-12", Until: "2023-01", Evidence: Issue,
+			},
+			do: header(func(_ *registry.Request, status int, h http.Header) int {
+				if n, err := strconv.Atoi(h.Get("Content-Length")); err == nil && n > 2048 {
+					h.Del("Content-Length")
+				}
+				return status
+			}, registry.GetManifest),
+			probe: func(p *prober) string {
+				i := p.build(nil)
+				i.text += strings.Repeat(" ", 2048)
+				p.put(i, "v1")
+				return p.get("GET", "v1").field("Content-Length")
+			}, want: "200, no Content-Length",
+		},
+		{
+			Fact: Fact{
 				Name: "zot.oci-only", Sentence: "manifests of Docker's media types are 415 MANIFEST_INVALID, unless zot is configured to take them",
 				Source: zotSource + "routes.go#L740", Evidence: Code,
 				Breaks: []string{
