@@ -1,5 +1,13 @@
 package history
 
+import (
+	"testing"
+
+	"github.com/ocireg/registry/registrytest"
+	"github.com/ocireg/registry/registrytest/content"
+	"github.com/ocireg/registry/registrytest/profile"
+)
+
 var pairs = []*pair{
 	{
 		bug: "lists the catalog with n=10000", program: "ggcr", old: "v0.5.1", new: "v0.6.0",
@@ -42,7 +50,7 @@ var pairs = []*pair{
 		bug: "takes a page in HTML for the list of referrers", program: "oras", old: "v2.3.1", new: "v2.4.0",
 		source:  "https://github.com/oras-project/oras-go/pull/635",
 		profile: "artifact-registry@2023-11", quirk: "artifact-registry.referrers-html",
-		do: []string{"$HOST/team/app:v1"}, shows: "invalid character '<'",
+		do: []string{"referrers", "$HOST/team/app:v1"}, shows: "invalid character '<'",
 	},
 	{
 		bug: "caches tokens by the scope of the challenge", program: "oras-rc", old: "v2.0.0-rc.1", new: "v2.0.0-rc.2",
@@ -62,4 +70,100 @@ var pairs = []*pair{
 		profile: "artifact-registry", quirk: "google.empty-blob-400",
 		do: []string{"push", "$HOST/team/app:v2"}, shows: "400",
 	},
+	{
+		bug: "gives up if a manifest that it looks for is forbidden", program: "ggcr", old: "v0.15.1", new: "v0.15.2",
+		source:  "https://github.com/google/go-containerregistry/pull/1691",
+		profile: "artifactory", quirk: "artifactory.missing-403",
+		do: []string{"push", "$HOST/team/app:v2"}, shows: "403",
+	},
+	{
+		bug: "fails if the list of referrers is not acceptable", program: "ggcr-referrers", old: "v0.20.2", new: "v0.20.3",
+		source:  "https://github.com/google/go-containerregistry/issues/1962",
+		profile: "artifactory@2024-06", quirk: "artifactory.referrers-406",
+		do: []string{"$HOST/team/app:v1"}, seed: fallbackTag, shows: "406",
+	},
+	{
+		bug: "refuses a realm at the private address of the registry", program: "ggcr", old: "v0.21.5", new: "v0.21.6",
+		source:  "https://github.com/google/go-containerregistry/issues/2302",
+		profile: "harbor", quirk: "harbor.challenge", without: []profile.Option{profile.WithoutAuth()},
+		do: []string{"pull", "$HOST/team/app:v1"}, shows: "realm",
+	},
+	{
+		bug: "does not retry the token with GET if POST is 400", program: "containerd1", old: "v1.5.8", new: "v1.6.1",
+		source:  "https://github.com/containerd/nerdctl/issues/737",
+		profile: "acr", quirk: "acr.token-post-400",
+		do: []string{"$HOST/team/app:v1"}, shows: "400",
+	},
+	{
+		bug: "asks for a range of a manifest", program: "containerd2", old: "v2.1.2", new: "v2.1.3",
+		source:  "https://github.com/containerd/containerd/issues/11953",
+		profile: "artifactory", quirk: "artifactory.manifest-range-400",
+		do: []string{"$HOST/team/app:v1"}, shows: "400",
+	},
+	{
+		bug: "takes a whole blob for the part that it asked for", program: "containerd2", old: "v2.1.4", new: "v2.1.5",
+		source:  "https://github.com/containerd/containerd/pull/12291",
+		profile: "gitea", quirk: "gitea.no-ranges",
+		do: []string{"$HOST/team/big:v1", "parallel"}, seed: bigImage, shows: "the content of",
+	},
+	{
+		bug: "takes another code than MANIFEST_UNKNOWN for a failure", program: "imgutil",
+		old: "v0.0.0-20200520132953-ba4f77a60397", new: "v0.0.0-20200528211046-5c4cfa56bb24",
+		source:  "https://github.com/buildpacks/lifecycle/commit/570d2cc7",
+		profile: "harbor", quirk: "harbor.not-found",
+		do: []string{"$HOST/team/app:v2"}, shows: "NOT_FOUND",
+	},
+	{
+		bug: "takes a digest among the tags for an error", program: "image", old: "v5.31.0", new: "v5.31.1",
+		source:  "https://github.com/containers/skopeo/issues/2346",
+		profile: "artifactory", quirk: "artifactory.digests-among-tags",
+		do: []string{"$HOST/team/app"}, shows: "invalid tag",
+	},
+	{
+		bug: "takes null among the tags for an error", program: "image", old: "v5.32.2", new: "v5.33.0",
+		source:  "https://github.com/containers/skopeo/issues/2409",
+		profile: "nexus", quirk: "nexus.null-tags",
+		do: []string{"$HOST/team/app"}, shows: "invalid tag",
+	},
+	{
+		bug: "needs the Content-Length of a manifest", program: "oras", old: "v2.0.0-rc.5", new: "v2.0.0-rc.6",
+		source:  "https://github.com/oras-project/oras-go/issues/374",
+		profile: "zot@2022-12", quirk: "zot.manifest-without-length",
+		do: []string{"pull", "$HOST/team/long:v1"}, seed: longManifest, shows: "unknown response Content-Length",
+	},
+	{
+		bug: "asks for the next page although it has all tags", program: "cue-tags",
+		old: "v0.0.0-20251212221603-3adeb8663819", new: "v0.0.0-20260717083115-5eb5795f322a",
+		source:  "https://github.com/cue-labs/oci/issues/53",
+		profile: "artifact-registry", quirk: "google.tags-members",
+		do: []string{"$HOST/team/app"}, seed: fiveTags, shows: "listed twice",
+	},
+}
+
+// bigImage pushes team/big:v1, with a layer of several parts.
+func bigImage(t *testing.T, reg *registrytest.Server) {
+	t.Helper()
+	reg.Push(t, "team/big:v1", content.Image(content.LayerSizes(100_000)))
+}
+
+// longManifest pushes team/long:v1, whose manifest has 3,000 bytes.
+func longManifest(t *testing.T, reg *registrytest.Server) {
+	t.Helper()
+	reg.Push(t, "team/long:v1", content.Image(content.ManifestSize(3000)))
+}
+
+// fiveTags pushes five more tags.
+func fiveTags(t *testing.T, reg *registrytest.Server) {
+	t.Helper()
+	for _, tag := range []string{"v2", "v3", "v4", "v5", "v6"} {
+		reg.Push(t, "team/app:"+tag, content.Image())
+	}
+}
+
+// fallbackTag pushes the tag that has the referrers of team/app:v1 where there is
+// no referrers API.
+func fallbackTag(t *testing.T, reg *registrytest.Server) {
+	t.Helper()
+	subject := reg.Get(t, "team/app:v1").Digest
+	reg.Push(t, "team/app:"+subject.Algorithm().String()+"-"+subject.Encoded(), content.Index())
 }

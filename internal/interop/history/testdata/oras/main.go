@@ -1,8 +1,10 @@
-// Program oras lists referrers with oras-go.
+// Program oras does one thing with oras-go.
 package main
 
 import (
 	"context"
+	"fmt"
+	"io"
 	"log"
 	"os"
 
@@ -12,12 +14,12 @@ import (
 )
 
 func main() {
-	if err := run(context.Background(), os.Args[1]); err != nil {
+	if err := run(context.Background(), os.Args[1], os.Args[2]); err != nil {
 		log.Fatal(err)
 	}
 }
 
-func run(ctx context.Context, image string) error {
+func run(ctx context.Context, action, image string) error {
 	repo, err := remote.NewRepository(image)
 	if err != nil {
 		return err
@@ -26,9 +28,21 @@ func run(ctx context.Context, image string) error {
 	repo.Client = &auth.Client{Cache: auth.NewCache(), Credential: func(_ context.Context, host string) (auth.Credential, error) {
 		return auth.Credential{Username: os.Getenv("REGISTRY_USERNAME"), Password: os.Getenv("REGISTRY_PASSWORD")}, nil
 	}}
-	subject, err := repo.Resolve(ctx, repo.Reference.Reference)
-	if err != nil {
+	switch action {
+	case "pull":
+		_, r, err := repo.FetchReference(ctx, repo.Reference.Reference)
+		if err != nil {
+			return err
+		}
+		defer r.Close()
+		_, err = io.Copy(io.Discard, r)
 		return err
+	case "referrers":
+		subject, err := repo.Resolve(ctx, repo.Reference.Reference)
+		if err != nil {
+			return err
+		}
+		return repo.Referrers(ctx, subject, "", func([]ocispec.Descriptor) error { return nil })
 	}
-	return repo.Referrers(ctx, subject, "", func([]ocispec.Descriptor) error { return nil })
+	return fmt.Errorf("no action is called %q", action)
 }
