@@ -10,7 +10,7 @@ import (
 	"github.com/ocireg/registry/registrytest/fault"
 )
 
-// A behaviour is what a quirk does: several parts, each over one hook of the
+// A behaviour is the effect of a quirk: several parts, each over one hook of the
 // registry.
 type behaviour []part
 
@@ -174,7 +174,7 @@ func (b *build) addFault(ops []registry.Op, inject func(*registry.Request) *regi
 	})
 }
 
-// rule does what a fault rule says, with a text that fault.Parse reads. A rule
+// rule does as a fault rule says, with a text that fault.Parse reads. A rule
 // that responds does so after the request was authorized.
 func rule(text string) behaviour { return ruleIf(text, nil) }
 

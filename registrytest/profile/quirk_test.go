@@ -10,6 +10,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	"github.com/stretchr/testify/require"
 
+	"github.com/ocireg/registry/layout"
 	"github.com/ocireg/registry/registrytest"
 	"github.com/ocireg/registry/registrytest/lint"
 )
@@ -75,6 +76,13 @@ func testQuirk(t *testing.T, s *site, q *quirk, opts ...registrytest.Option) {
 	plain, _ := observe(nil)
 	require.NotEqual(t, q.want, plain, "a registry without the quirk")
 
+	// In the profile, the content is in memory.
+	inMemory := opts
+	if many := q.Name == "ecr.tags-per-image" || q.Name == "distribution-3.tags-1000"; !q.sleeps && !many {
+		store, err := layout.Open(t.TempDir())
+		require.NoError(t, err)
+		opts = append(opts, registrytest.WithStore(store))
+	}
 	alone, reg := observe(q.Name.profile(Repositories("probe/**")))
 	require.Equal(t, q.want, alone, "alone")
 	require.Contains(t, Quirks(reg.Requests()), q.Name, "the receipt:\n%v", reg.Requests())
@@ -82,6 +90,7 @@ func testQuirk(t *testing.T, s *site, q *quirk, opts ...registrytest.Option) {
 		return
 	}
 
+	opts = inMemory
 	options := []Option{Repositories("probe/**")}
 	name := s.name
 	switch {
