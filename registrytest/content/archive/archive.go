@@ -21,9 +21,10 @@ import (
 
 // Import copies the images of an archive into a store, and returns their
 // references in the order of their names, such as "library/app:v1" or, for an image
-// without a tag that is part of no index, "app@sha256:…". The names are those that [layout.Open] gives them, which
-// also explains the kinds of archives. The options change the names, such as
-// [layout.Repository] and [layout.Tag] for an image without one.
+// without a tag that is part of no index, "app@sha256:…". The names are those that
+// [layout.Open] gives them, which also explains the kinds of archives. The options
+// change the names, such as [layout.Repository] and [layout.Tag] for an image
+// without one.
 //
 // Import verifies the digests of everything before it changes the store. It is an
 // error if an image lacks its config or a layer, but not if an index lacks the
@@ -49,7 +50,7 @@ func check(ctx context.Context, src *layout.Store) (refs []string, err error) {
 		if err != nil {
 			return nil, err
 		}
-		c := checker{ctx: ctx, store: src, repo: repo, seen: make(map[digest.Digest]bool)}
+		c := checker{ctx: ctx, store: src, repo: repo, seen: make(map[digest.Digest]bool), listed: make(map[digest.Digest]bool)}
 		for tag, err := range src.Tags(ctx, repo, "") {
 			if err == nil {
 				err = c.image(tag)
@@ -59,17 +60,20 @@ func check(ctx context.Context, src *layout.Store) (refs []string, err error) {
 			}
 			refs = append(refs, repo+":"+tag)
 		}
+		var untagged []digest.Digest
 		for d, err := range src.Untagged(ctx, repo) {
-			if err == nil && c.seen[d.Digest] {
-				continue // An index with a tag lists it.
-			}
 			if err == nil {
 				err = c.image(string(d.Digest))
 			}
 			if err != nil {
 				return nil, fmt.Errorf("%s@%s: %w", repo, d.Digest, err)
 			}
-			refs = append(refs, repo+"@"+string(d.Digest))
+			untagged = append(untagged, d.Digest)
+		}
+		for _, d := range untagged {
+			if !c.listed[d] {
+				refs = append(refs, repo+"@"+string(d))
+			}
 		}
 	}
 	return refs, nil
@@ -80,7 +84,9 @@ type checker struct {
 	ctx   context.Context
 	store registry.Store
 	repo  string
-	seen  map[digest.Digest]bool
+
+	seen   map[digest.Digest]bool // the manifests that were verified
+	listed map[digest.Digest]bool // those that an index lists
 }
 
 // image verifies the manifest with the reference, those that it lists, and the
@@ -106,6 +112,7 @@ func (c *checker) image(reference string) error {
 			if d.Digest.Validate() != nil {
 				continue
 			}
+			c.listed[d.Digest] = true
 			child, err := c.store.GetManifest(c.ctx, c.repo, string(d.Digest))
 			switch {
 			case err == nil:

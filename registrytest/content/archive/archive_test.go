@@ -167,6 +167,17 @@ func TestImport(t *testing.T) {
 	}
 }
 
+// An index without a tag stands for its images, whichever digest comes first.
+func TestReferenceOfAnUntaggedIndex(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(6) {
+		index := content.Index(content.Image(content.Seed(seed)), content.Platforms("linux/arm64", "linux/s390x"))
+		refs, err := archive.Import(t.Context(), memstore.New(), write(t, layoutOf(t, map[string]content.Content{"app": index})))
+		require.NoError(t, err)
+		require.Equal(t, []string{"app@" + string(index.Digest)}, refs)
+	}
+}
+
 // blob returns the name of the file of a blob.
 func blob(d digest.Digest) string { return "blobs/sha256/" + d.Encoded() }
 
