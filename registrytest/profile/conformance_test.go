@@ -147,7 +147,7 @@ func TestConformanceOfQuirks(t *testing.T) {
 				// Some requirements apply to a registry that lacks a feature, which
 				// another quirk takes away.
 				for _, other := range sites {
-					if whole := other.profile(other.name, nil); index(whole.quirks, q.Name) >= 0 {
+					if whole := Get(other.nameWith(q)); index(whole.quirks, q.Name) >= 0 {
 						maps.Copy(failures, violated(p, whole.Without(), q.Breaks))
 					}
 				}

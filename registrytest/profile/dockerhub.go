@@ -128,7 +128,8 @@ var dockerHub = site{
 				Name: "docker-hub.subject-404", Sentence: "a manifest with a subject was 404",
 				Source: "https://github.com/awslabs/soci-snapshotter/blob/04fd8b1d8618dc016b33b55b31f62afa8da5aba3/docs/registry.md", Date: "2022", Until: "2024-03", Evidence: Vendor,
 				Breaks: []string{
-					"applied filter is confirmed by OCI-Filters-Applied", "deleted referrer is not listed", "filter may have a plus sign",
+					"OCI-Subject is absent without the referrers API", "applied filter is confirmed by OCI-Filters-Applied",
+					"deleted referrer is not listed", "filter may have a plus sign",
 					"manifest of a missing subject is accepted", "new referrers are listed", "referrer has the annotations of its manifest",
 					"referrer has the artifactType of its manifest", "referrer without artifactType has the media type of its config", "referrers are 200",
 					"referrers are an index", "referrers are of the digest and the repository", "referrers can be filtered",

@@ -119,7 +119,8 @@ var gitlab = site{
 				Name: "gitlab.subject-must-exist", Sentence: "a manifest whose subject is missing is 400 MANIFEST_BLOB_UNKNOWN (seen in 2024-12, everywhere since 2026-08)",
 				Source: "https://github.com/moby/buildkit/issues/7007", Date: "2026-08", From: "2026-08-01", Evidence: Issue,
 				Breaks: []string{
-					"applied filter is confirmed by OCI-Filters-Applied", "deleted referrer is not listed", "filter may have a plus sign",
+					"OCI-Subject is absent without the referrers API", "applied filter is confirmed by OCI-Filters-Applied",
+					"deleted referrer is not listed", "filter may have a plus sign",
 					"manifest of a missing subject is accepted", "referrer has the annotations of its manifest", "referrer has the artifactType of its manifest",
 					"referrer without artifactType has the media type of its config", "referrers are of the digest and the repository", "referrers can be filtered",
 					"referrers of an unknown digest algorithm", "referring index without artifactType has none", "subject is confirmed by OCI-Subject",
@@ -134,7 +135,7 @@ var gitlab = site{
 				Name: "gitlab.media-types", Sentence: "config.mediaType and artifactType come from a list; another one is 400 MANIFEST_INVALID",
 				Source: "https://github.com/ocx-sh/ocx/issues/480", Evidence: Issue,
 				Breaks: []string{
-					"OCI-Subject is absent without the referrers API", "applied filter is confirmed by OCI-Filters-Applied", "filter may have a plus sign",
+					"applied filter is confirmed by OCI-Filters-Applied", "filter may have a plus sign",
 					"image of unknown media types", "index of unknown media types", "referrer has the artifactType of its manifest",
 					"referrer without artifactType has the media type of its config", "referrers can be filtered",
 				},

@@ -92,20 +92,26 @@ func testQuirk(t *testing.T, s *site, q *quirk, opts ...registrytest.Option) {
 
 	opts = inMemory
 	options := []Option{Repositories("probe/**")}
-	name := s.name
-	switch {
-	case q.setting:
+	name := s.nameWith(q)
+	if q.setting {
 		options = append(options, With(q.Name), Except(contradicted(s, q)...))
-	case q.From != "":
-		name += "@" + q.From
-	case q.Until != "":
-		end, err := time.Parse(time.DateOnly, firstDay(q.Until))
-		require.NoError(t, err)
-		name += "@" + end.AddDate(0, 0, -1).Format(time.DateOnly)
 	}
 	whole, reg := observe(Get(name, options...))
 	require.Equal(t, q.want, whole, "with all quirks of %s:\n%v", name, reg.Requests())
 	require.Contains(t, Quirks(reg.Requests()), q.Name, "the receipt:\n%v", reg.Requests())
+}
+
+// nameWith returns the name of the profile of the registry, with a date at which it
+// had the quirk.
+func (s *site) nameWith(q *quirk) string {
+	switch {
+	case q.From != "":
+		return s.name + "@" + q.From
+	case q.Until != "":
+		end, _ := time.Parse(time.DateOnly, firstDay(q.Until)) // TestFacts checks it.
+		return s.name + "@" + end.AddDate(0, 0, -1).Format(time.DateOnly)
+	}
+	return s.name
 }
 
 // contradicted returns the quirks of the registry that decide what the quirk
