@@ -153,19 +153,6 @@ func tokenFields(change func(fields map[string]any)) behaviour {
 	}}})
 }
 
-// mint changes the claims of tokens.
-func mint(change func(p *Profile, c *auth.Claims)) behaviour {
-	return together(seenInTokens(), behaviour{{auth: func(s *setup) {
-		before, p := s.auth.Mint, s.Profile
-		s.auth.Mint = func(c *auth.Claims) {
-			if before != nil {
-				before(c)
-			}
-			change(p, c)
-		}
-	}}})
-}
-
 // seenInTokens adds the receipt to each response with a token.
 func seenInTokens() behaviour {
 	return onResponse(func(_ *registry.Request, status int, _ http.Header, note func()) int {

@@ -128,10 +128,6 @@ func probeSubject(exists bool, observe func(reply) string) probe {
 	}
 }
 
-func oneField(name string) func(reply) string {
-	return func(r reply) string { return r.field(name) }
-}
-
 // probeConfig observes the response to a manifest with a config of the type.
 func probeConfig(mediaType string) probe {
 	return func(p *prober) string {

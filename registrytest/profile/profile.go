@@ -31,7 +31,6 @@ type Option struct{ set func(*settings) }
 // settings are the values of the options.
 type settings struct {
 	date    string // or "" for the newest quirks
-	only    []Quirk
 	except  []Quirk
 	with    []Quirk
 	public  []string
