@@ -38,12 +38,14 @@ type Sizes struct {
 	LayoutTags   int // in a layout that is pushed to
 	Repositories int // in a tree of layouts
 	Pushes       int // of images by 64 clients
+	Layer        int // bytes of the layer of each
+	Shared       int // bytes of the blob that 64 clients push
 }
 
 // Full is for the published numbers, Small for a quick test of every case.
 var (
-	Full  = Sizes{Blob: 256 << 20, Tags: 10_000, ManyTags: 100_000, Referrers: 10_000, Images: 1000, LayoutTags: 10_000, Repositories: 1000, Pushes: 512}
-	Small = Sizes{Blob: 9 << 20, Tags: 300, ManyTags: 500, Referrers: 200, Images: 20, LayoutTags: 100, Repositories: 20, Pushes: 16}
+	Full  = Sizes{Blob: 256 << 20, Tags: 10_000, ManyTags: 100_000, Referrers: 10_000, Images: 1000, LayoutTags: 10_000, Repositories: 1000, Pushes: 512, Layer: 1 << 20, Shared: 4 << 20}
+	Small = Sizes{Blob: 9 << 20, Tags: 300, ManyTags: 500, Referrers: 200, Images: 20, LayoutTags: 100, Repositories: 20, Pushes: 16, Layer: 16 << 10, Shared: 64 << 10}
 )
 
 // Cases returns all cases, with the amounts of s.
@@ -101,8 +103,8 @@ func Cases(s Sizes) []Case {
 		Case{Name: "layout-tree" + at(s.Repositories), Only: func(r Registry) bool { return r.Name == "layout" }, Run: func(b *testing.B, r Registry) { openTree(b, r, s.Repositories) }},
 		Case{Name: "layout-tag-at" + at(s.LayoutTags), Only: readsLayouts, Run: func(b *testing.B, r Registry) { pushIntoLayout(b, r, s.LayoutTags, 1) }},
 		Case{Name: "layout-tag-at" + at(s.LayoutTags) + "/64-writers", Only: readsLayouts, Run: func(b *testing.B, r Registry) { pushIntoLayout(b, r, s.LayoutTags, 64) }},
-		Case{Name: "push-64-clients/different", Run: func(b *testing.B, r Registry) { pushDifferent(b, r, s.Pushes) }},
-		Case{Name: "push-64-clients/same", Run: pushSame},
+		Case{Name: "push-64-clients/different", Run: func(b *testing.B, r Registry) { pushDifferent(b, r, s.Pushes, s.Layer) }},
+		Case{Name: "push-64-clients/same", Run: func(b *testing.B, r Registry) { pushSame(b, r, s.Shared) }},
 	)
 }
 

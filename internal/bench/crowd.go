@@ -12,31 +12,31 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// pushDifferent measures 64 clients that push n images, each with a layer of
-// 1 MiB of its own.
-func pushDifferent(b *testing.B, r Registry, n int) {
-	layer := make([]byte, 1<<20)
+// pushDifferent measures 64 clients that push n images, each with a layer of size
+// bytes of its own.
+func pushDifferent(b *testing.B, r Registry, n, size int) {
+	layer := make([]byte, size)
 	images := make([]image, n)
 	for k := range images {
 		copy(layer, fmt.Sprintf("layer %d", k))
 		images[k] = newImage(fmt.Sprint(k), bytes.Clone(layer))
 	}
-	b.SetBytes(int64(n) << 20)
+	b.SetBytes(int64(n * size))
 	pushAll(b, r, func(c *client, k int) error {
 		return c.push(fmt.Sprintf("app%d", k%16), fmt.Sprintf("v%d", k), images[k])
 	}, func(c *client) {
 		for k, i := range images {
 			c.check(b, fmt.Sprintf("app%d", k%16), fmt.Sprintf("v%d", k), i)
 		}
-	}, n, n<<20)
+	}, n, n*size)
 }
 
-// pushSame measures 64 clients that push the same blob of 4 MiB.
-func pushSame(b *testing.B, r Registry) {
-	layer := make([]byte, 4<<20)
+// pushSame measures 64 clients that push the same blob of size bytes.
+func pushSame(b *testing.B, r Registry, size int) {
+	layer := make([]byte, size)
 	rand.NewChaCha8([32]byte{2}).Read(layer)
 	d := digest.FromBytes(layer)
-	b.SetBytes(64 * 4 << 20)
+	b.SetBytes(int64(64 * size))
 	pushAll(b, r, func(c *client, k int) error {
 		return c.pushBlob("app", layer, d)
 	}, func(c *client) {
