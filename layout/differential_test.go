@@ -7,7 +7,7 @@ import (
 	"github.com/ocireg/registry/internal/differential"
 )
 
-var sequences = flag.Uint64("sequences", 20, "the number of random sequences that are compared with a model, for each kind of store")
+var sequences = flag.Uint64("sequences", 5, "the number of random sequences that are compared with a model, for each kind of store")
 
 // TestDifferential compares the responses to random sequences of requests with
 // those of a model.
