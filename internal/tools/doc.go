@@ -2,5 +2,6 @@
 //
 //	go build -o bin/ tool
 //
-// in this directory builds staticcheck and govulncheck.
+// in this directory builds staticcheck and govulncheck. The package crosscheck is a
+// tool of this module's own.
 package tools
