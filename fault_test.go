@@ -308,6 +308,13 @@ func TestFaultHeader(t *testing.T) {
 		got = t.do(&registry.Fault{Header: func(int, http.Header) int { return 203 }}, "GET", blobPath(), nil)
 		require.Equal(t, 203, got.StatusCode)
 
+		for _, status := range []int{204, 304} {
+			got = t.do(&registry.Fault{Header: func(int, http.Header) int { return status }}, "GET", blobPath(), nil)
+			require.NoError(t, got.err, "a status without a body")
+			require.Equal(t, status, got.StatusCode)
+			require.Empty(t, got.Header.Values("Content-Length"))
+		}
+
 		got = t.do(f(func(h http.Header) { h.Set("Content-Length", fmt.Sprint(len(faultBlob)+1)) }), "GET", blobPath(), nil)
 		require.ErrorIs(t, got.err, io.ErrUnexpectedEOF, "a body below the Content-Length")
 		require.Equal(t, faultBlob, got.body)

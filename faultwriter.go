@@ -96,6 +96,9 @@ func (w *faultWriter) WriteHeader(status int) {
 		w.note(writeHeader(wire, status, w.Header()))
 		w.body = &counting{wire, &w.to.bytes}
 	} else {
+		if !hasBody(status) {
+			w.Header().Del("Content-Length") // Only HTTP/1.1 leaves it out by itself.
+		}
 		w.to.WriteHeader(status)
 		w.body = &flushing{w.to, w.room(status)}
 		if f.Wire != nil {
@@ -120,13 +123,18 @@ func (w *faultWriter) size() int64 {
 
 // room returns the number of bytes of the body that net/http accepts.
 func (w *faultWriter) room(status int) int64 {
-	if w.request.Method == http.MethodHead || status == http.StatusNoContent || status == http.StatusNotModified {
+	if w.request.Method == http.MethodHead || !hasBody(status) {
 		return 0
 	}
 	if n := w.size(); n >= 0 {
 		return n
 	}
 	return math.MaxInt64
+}
+
+// hasBody reports whether a response with the status may have a body.
+func hasBody(status int) bool {
+	return status != http.StatusNoContent && status != http.StatusNotModified
 }
 
 // writeHeader writes the status line and the header of the last response on a
