@@ -16,7 +16,11 @@ func listProfiles(args []string, out io.Writer) error {
 	case 0:
 		w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 		for p := range profile.All() {
-			fmt.Fprintf(w, "%s\t%s\t%d quirks\n", p.Name(), p.Title(), len(p.Quirks()))
+			quirks := fmt.Sprint(len(p.Quirks()), " quirks")
+			if len(p.Quirks()) == 1 {
+				quirks = "1 quirk"
+			}
+			fmt.Fprintf(w, "%s\t%s\t%s\n", p.Name(), p.Title(), quirks)
 		}
 		return w.Flush()
 	case 1:
