@@ -208,6 +208,39 @@ var others = site{
 		},
 		{
 			Fact: Fact{
+				Name: "others.chunk-minimum", Sentence: "OCI-Chunk-Min-Length says that chunks but the last have at least 2 MiB; a shorter one is 400",
+				Source: "https://github.com/regclient/regclient/commit/4b9703d", Date: "2023-03", Evidence: Client,
+			},
+			do: option("the least size of a chunk", registry.WithMinChunk(2<<20), func(_ *registry.Request, _ int, h http.Header) bool {
+				return h.Get("OCI-Chunk-Min-Length") != ""
+			}, registry.StartUpload, registry.PostBlob, registry.MountBlob),
+			probe: func(p *prober) string {
+				return p.do("POST", p.path("blobs", "uploads/"), "").field("OCI-Chunk-Min-Length")
+			}, want: "202, OCI-Chunk-Min-Length: 2097152",
+		},
+		{
+			Fact: Fact{
+				Name: "others.half-chunk-416", Sentence: "of the first chunk, only a part of 500 bytes arrives: 416 with the Range of that",
+				Source: "https://github.com/regclient/regclient/pull/325", Date: "2022-10", Evidence: Client,
+			},
+			do: rule("patch-upload once keep=500"),
+			probe: func(p *prober) string {
+				return p.chunk(p.start(), 0, p.text(1000)).field("Range")
+			}, want: "416, Range: 0-499",
+		},
+		{
+			Fact: Fact{
+				Name: "others.first-manifest-429", Sentence: "the first request for a manifest is 429 with Retry-After: 1",
+				Source: "https://github.com/google/go-containerregistry/issues/2111", Date: "2025-06", Evidence: Issue,
+			},
+			do: rule("get-manifest once status=429 retry-after=1"),
+			probe: func(p *prober) string {
+				p.image("v1")
+				return p.get("GET", "v1").field("Retry-After")
+			}, want: "429, Retry-After: 1",
+		},
+		{
+			Fact: Fact{
 				Name: "github-packages.charset", Sentence: "docker.pkg.github.com: the Content-Type of a manifest has a charset, its ETag is weak, and it has no digest",
 				Source: "https://github.com/containerd/containerd/issues/3291", Date: "2019", Evidence: Issue,
 				Breaks: []string{

@@ -25,6 +25,7 @@ var modules = map[string]string{
 	"imgutil":        "github.com/buildpacks/imgutil",
 	"oras":           "oras.land/oras-go/v2",
 	"oras-rc":        "oras.land/oras-go/v2",
+	"regclient":      "github.com/regclient/regclient",
 }
 
 // tags leave out the parts of containers/image that are written in C.

@@ -41,7 +41,7 @@ type pair struct {
 	old, new string // versions of the client
 	source   string // where the bug was reported, or fixed
 
-	profile string // for profile.Get
+	profile string // for profile.Get, or "" for the quirk alone
 	quirk   profile.Quirk
 
 	// do are the arguments of the program. $HOST stands for the host of the
@@ -76,30 +76,39 @@ func TestPairs(t *testing.T) {
 			}
 			t.Parallel()
 			old, fixed := b.build(t, p.program, p.old), b.build(t, p.program, p.new)
-			like := func(opts ...profile.Option) *profile.Profile {
+			with := func(opts ...profile.Option) registrytest.Option {
+				if p.profile == "" {
+					return p.quirk
+				}
 				imitated := profile.Get(p.profile, opts...)
 				require.NoError(t, imitated.Err())
 				return imitated
 			}
 
-			got := p.run(t, old, like())
-			require.Error(t, got.err, "%s %s with %s:\n%s", p.program, p.old, p.profile, got)
-			require.Contains(t, got.output, p.shows, "%s %s with %s:\n%s", p.program, p.old, p.profile, got)
+			got := p.run(t, old, with())
+			require.Error(t, got.err, "%s %s with %s:\n%s", p.program, p.old, p.option(), got)
+			require.Contains(t, got.output, p.shows, "%s %s with %s:\n%s", p.program, p.old, p.option(), got)
 			require.Contains(t, profile.Quirks(got.reg.Requests()), p.quirk)
 
-			got = p.run(t, fixed, like())
-			assert.NoError(t, got.err, "%s %s with %s:\n%s", p.program, p.new, p.profile, got)
+			got = p.run(t, fixed, with())
+			assert.NoError(t, got.err, "%s %s with %s:\n%s", p.program, p.new, p.option(), got)
 			got = p.run(t, old, nil)
 			assert.NoError(t, got.err, "%s %s without a profile:\n%s", p.program, p.old, got)
+			if p.profile == "" {
+				return
+			}
 			without := p.without
 			if without == nil {
 				without = []profile.Option{profile.Except(p.quirk)}
 			}
-			got = p.run(t, old, like(without...))
-			assert.NoError(t, got.err, "%s %s with %s without %s:\n%s", p.program, p.old, p.profile, p.quirk, got)
+			got = p.run(t, old, with(without...))
+			assert.NoError(t, got.err, "%s %s with %s without %s:\n%s", p.program, p.old, p.option(), p.quirk, got)
 		})
 	}
 }
+
+// option returns the name of the profile or quirk.
+func (p *pair) option() string { return cmp.Or(p.profile, string(p.quirk)) }
 
 // A result is what a program did.
 type result struct {
@@ -112,15 +121,17 @@ func (r result) String() string {
 	return r.output + "\n" + r.reg.Requests().String()
 }
 
-// run runs the program of the pair at a new registry with the profile, or without
-// one if it is nil.
-func (p *pair) run(t *testing.T, program string, like *profile.Profile) result {
+// run runs the program of the pair at a new registry with the profile or quirk, or
+// without one if it is nil.
+func (p *pair) run(t *testing.T, program string, like registrytest.Option) result {
 	t.Helper()
 	var opts []registrytest.Option
 	var login auth.Credentials
 	if like != nil {
 		opts = append(opts, like)
-		login = like.Credentials()
+	}
+	if imitated, ok := like.(*profile.Profile); ok {
+		login = imitated.Credentials()
 	}
 	reg := registrytest.NewServer(t, opts...)
 	reg.Push(t, "team/app:v1", content.Image())

@@ -138,6 +138,27 @@ var pairs = []*pair{
 		profile: "artifact-registry", quirk: "google.tags-members",
 		do: []string{"$HOST/team/app"}, seed: fiveTags, shows: "listed twice",
 	},
+	{
+		bug: "verifies nothing of a blob without Content-Length", program: "ggcr", old: "v0.7.0", new: "v0.8.0",
+		source:  "https://github.com/google/go-containerregistry/issues/1061",
+		profile: "gcr", quirk: "gcr.blob-without-length",
+		do: []string{"layer", "$HOST/team/app:v1"}, shows: "error verifying",
+	},
+	{
+		bug: "ignores the least size of chunks", program: "regclient", old: "v0.4.7", new: "v0.4.8",
+		source: "https://github.com/regclient/regclient/commit/4b9703d", quirk: "others.chunk-minimum",
+		do: []string{"push-blob", "$HOST/team/app", "5000000"}, shows: "400",
+	},
+	{
+		bug: "does not resume a chunk of which a part arrived", program: "regclient", old: "v0.4.5", new: "v0.4.6",
+		source: "https://github.com/regclient/regclient/pull/325", quirk: "others.half-chunk-416",
+		do: []string{"push-blob", "$HOST/team/app", "1500000"}, shows: "416",
+	},
+	{
+		bug: "fails at once if there are too many requests", program: "ggcr", old: "v0.21.5", new: "v0.21.6",
+		source: "https://github.com/google/go-containerregistry/issues/2111", quirk: "others.first-manifest-429",
+		do: []string{"pull", "$HOST/team/app:v1"}, shows: "TOOMANYREQUESTS",
+	},
 }
 
 // bigImage pushes team/big:v1, with a layer of several parts.

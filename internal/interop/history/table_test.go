@@ -1,6 +1,7 @@
 package history
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"strings"
@@ -16,11 +17,11 @@ const document = "../../../docs/history.md"
 func TestTable(t *testing.T) {
 	t.Parallel()
 	var rows strings.Builder
-	rows.WriteString("| Client | Broken → fixed | Bug | Profile: quirk | The old version says |\n|---|---|---|---|---|\n")
+	rows.WriteString("| Client | Broken → fixed | Bug | Profile | Quirk | The old version says |\n|---|---|---|---|---|---|\n")
 	for _, p := range pairs {
 		client := modules[p.program]
-		fmt.Fprintf(&rows, "| %s | %s → %s | [%s](%s) | `%s`: %s | %s |\n",
-			client, short(p.old), short(p.new), p.bug, p.source, p.profile, p.quirk, "`"+p.shows+"`")
+		fmt.Fprintf(&rows, "| %s | %s → %s | [%s](%s) | %s | %s | `%s` |\n",
+			client, short(p.old), short(p.new), p.bug, p.source, cmp.Or(p.profile, "–"), p.quirk, p.shows)
 	}
 
 	content, err := os.ReadFile(document)

@@ -67,6 +67,25 @@ func run(action, image string, args []string) error {
 			return err
 		}
 		return read(pulled)
+	case "layer": // the first one, by its digest
+		pulled, err := remote.Image(ref, auth)
+		if err != nil {
+			return err
+		}
+		manifest, err := pulled.Manifest()
+		if err != nil {
+			return err
+		}
+		layer, err := remote.Layer(ref.Context().Digest(manifest.Layers[0].Digest.String()), auth)
+		if err != nil {
+			return err
+		}
+		content, err := layer.Compressed()
+		if err != nil {
+			return err
+		}
+		_, err = io.Copy(io.Discard, content)
+		return err
 	}
 	return fmt.Errorf("no action is called %q", action)
 }
