@@ -151,7 +151,7 @@ func (d destination) from(r *registry.Request, was string, h *hit) string {
 	case d.text == ".":
 		was = relative(r.URL.EscapedPath(), withoutOrigin(r, was))
 	case text != "":
-		was = text + withoutHost(was)
+		was = text + withoutHost(absolute(r, was))
 	}
 	return setParameters(was, query)
 }
@@ -230,6 +230,16 @@ func withoutOrigin(r *registry.Request, location string) string {
 		return rest
 	}
 	return location
+}
+
+// absolute returns the URL that leads to the same place as one that is relative
+// to that of the request, and others as they are.
+func absolute(r *registry.Request, location string) string {
+	u, err := url.Parse(location)
+	if err != nil || u.IsAbs() || strings.HasPrefix(location, "/") {
+		return location
+	}
+	return r.URL.ResolveReference(u).RequestURI()
 }
 
 // relative returns the path to, which may have a query, relative to the path from

@@ -33,6 +33,11 @@ func TestDestinations(t *testing.T) {
 		{"{origin}?a=b", uploads, location, "http://example.com" + location + "?a=b"},
 		{"{origin}", "https:" + uploads, location, "https://example.com" + location},
 
+		// Another rule has made the URL relative.
+		{"{origin}", uploads, "1?a=b", "http://example.com" + location + "?a=b"},
+		{"{origin}", uploads, "./sha256:a", "http://example.com" + uploads + "sha256:a"},
+		{"https://cdn.test", "/v2/app/tags/list", "list?last=v1", "https://cdn.test/v2/app/tags/list?last=v1"},
+
 		{".", uploads, location, "1"},
 		{".", strings.TrimSuffix(uploads, "/"), location, "uploads/1"},
 		{".", location, location, "1"},
