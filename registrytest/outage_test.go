@@ -52,7 +52,7 @@ func TestSilenceTheFirst(t *testing.T) {
 	})
 }
 
-// What one call counts leaves the others, and later connections, alone.
+// Each call counts connections of its own.
 func TestRefuseTheFirstTwice(t *testing.T) {
 	t.Parallel()
 	s := NewServer(t, WithInMemory())

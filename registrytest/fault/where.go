@@ -93,7 +93,7 @@ func parseWhere(r Rule, a argument) (Rule, error) {
 	return r.Where(Condition(a.text)), nil
 }
 
-// A kind is what all conditions have in common that are about one thing.
+// A kind describes the conditions that are about one thing.
 type kind struct {
 	noun string                 // the thing
 	ops  func(registry.Op) bool // whether requests for an operation may have it, or nil if any may
