@@ -21,6 +21,7 @@ import (
 
 const usage = `Usage: ocireg [flags] [DIR | FILE]
        ocireg profiles [NAME]
+       ocireg diff -profile NAME -prefix REPOSITORY [flags] URL
 
 Ocireg serves an OCI registry to the clients on this machine. Without DIR the
 registry is in memory and empty. DIR is an OCI image layout, or a directory with
@@ -39,6 +40,8 @@ stays as it is, and clients push to memory.
   ocireg -fault 'get-blob times=2 status=503 retry-after=1'
   ocireg -profile ghcr           a registry with the quirks of GHCR
   ocireg profiles ghcr           these quirks, with their sources
+  ocireg diff -profile ecr -prefix team/probe https://registry.example.com
+                                 which of them this registry has; ocireg diff -h says more
 
 The first word on standard output is the URL; the images to pull follow.
 Requests are logged to standard error. An interrupt (Ctrl-C) lets the running

@@ -41,14 +41,19 @@ func main() {
 // run is the command: it serves until ctx is done and returns the exit code.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	var err error
-	if len(args) > 0 && args[0] == "profiles" {
+	switch {
+	case len(args) > 0 && args[0] == "profiles":
 		err = listProfiles(args[1:], stdout)
-	} else {
+	case len(args) > 0 && args[0] == "diff":
+		err = diff(ctx, args[1:], stdout)
+	default:
 		err = serve(ctx, args, stdout, stderr)
 	}
 	switch {
 	case err == nil, errors.Is(err, flag.ErrHelp):
 		return 0
+	case errors.Is(err, errDiffers):
+		return 1
 	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
 		// Interrupted before there was anything to finish.
 		return 0

@@ -76,7 +76,7 @@ var acr = site{
 				Name: "acr.upload-state", Sentence: "the Location of an upload is relative and has a _state, which has to come back",
 				Source: acrReport, Evidence: Trace,
 			},
-			do:    uploadState("_state"),
+			do:    uploadState("_state", http.StatusBadRequest),
 			probe: probeStateDropped, want: "400 BLOB_UPLOAD_INVALID",
 		},
 		{

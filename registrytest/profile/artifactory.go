@@ -31,7 +31,9 @@ var artifactory = site{
 				bearer := strings.Replace(values[0], "repository:"+r.Repo+":", "repository:"+name+":", 1)
 				return []string{bearer}
 			}), coversEverything()...),
-			probe: probeChallenge, want: `401, WWW-Authenticate: Bearer realm="<registry>/v2/token",service="<host>",scope="repository:app:pull"`,
+			probe: func(p *prober) string {
+				return strings.Replace(probeChallenge(p), ":"+p.withoutKey()+":", ":<name>:", 1)
+			}, want: `401, WWW-Authenticate: Bearer realm="<registry>/v2/token",service="<host>",scope="repository:<name>:pull"`,
 		},
 		{
 			Fact: Fact{
@@ -191,8 +193,8 @@ var artifactory = site{
 				p.image("v2")
 				_, link, _ := strings.Cut(p.do("GET", p.path("tags", "list")+"?n=1", "").header.Get("Link"), "/v2/")
 				link, _, _ = strings.Cut(link, "?")
-				return link
-			}, want: "app/tags/list",
+				return strings.Replace(link, p.withoutKey(), "<name>", 1)
+			}, want: "<name>/tags/list",
 		},
 		{
 			Fact: Fact{
@@ -258,4 +260,10 @@ func probeListed(p *prober) string {
 	_, tags, _ := strings.Cut(p.do("GET", p.path("tags", "list"), "").body, `"tags":`)
 	tags, _, _ = strings.Cut(tags, "]")
 	return tags + "]"
+}
+
+// withoutKey returns the name of the repository without its first element.
+func (p *prober) withoutKey() string {
+	_, name, _ := strings.Cut(p.repo, "/")
+	return name
 }

@@ -45,11 +45,12 @@ var distribution28 = site{
 		},
 		{
 			Fact: Fact{
-				Name: "distribution-2.8.delete-tag-400", Sentence: "a tag cannot be deleted: 400 DIGEST_INVALID",
-				Source: "https://github.com/google/go-containerregistry/issues/1578", Evidence: Issue,
+				Name: "distribution-2.8.delete-tag-400", Sentence: "a tag cannot be deleted where manifests can: 400 DIGEST_INVALID",
+				Source: "https://github.com/google/go-containerregistry/issues/1578", Date: "2026-11-30", Evidence: Trace,
 			},
-			do:    rule(`delete-tag status=400 code=DIGEST_INVALID message="provided digest did not match uploaded content"`).lacking(registry.DeleteTag),
-			probe: probeDelete("tag"), want: "400 DIGEST_INVALID",
+			setting: true,
+			do:      rule(`delete-tag status=400 code=DIGEST_INVALID message="provided digest did not match uploaded content"`).lacking(registry.DeleteTag),
+			probe:   probeDelete("tag"), want: "400 DIGEST_INVALID",
 		},
 	}, distributionQuirks...),
 }
@@ -78,13 +79,11 @@ var distribution3 = site{
 		},
 		{
 			Fact: Fact{
-				Name: "distribution-3.tags-1000", Sentence: "tags/list has 1,000 tags at most, and a Link to the next",
-				Source: distribution311 + "registry/handlers/tags.go", Evidence: Code,
+				Name: "distribution-3.tags-1000", Sentence: "tags/list with n above 1000 has 1,000 tags, and a Link to the next; without n it has all",
+				Source: distribution311 + "registry/handlers/tags.go", Date: "2026-11-30", Evidence: Trace,
 			},
-			do: option("the page size", registry.WithPageSize(1000), func(_ *registry.Request, _ int, h http.Header) bool {
-				return h.Get("Link") != ""
-			}, registry.ListTags),
-			probe: probeManyTags(1001), want: "1000",
+			do:    limitPages(registry.ListTags, 1000),
+			probe: probeManyTags(1001, "?n=2000"), want: "1000",
 		},
 	}, distributionQuirks...),
 }
@@ -144,26 +143,26 @@ var distributionQuirks = []quirk{
 	},
 	{
 		Fact: Fact{
-			Name: "distribution.upload-state", Sentence: "the Location of an upload has a signed _state; without it: 400 BLOB_UPLOAD_INVALID",
-			Source: distribution311 + "registry/handlers/blobupload.go", Evidence: Code,
+			Name: "distribution.upload-state", Sentence: "the Location of an upload has a signed _state; without it: 404 BLOB_UPLOAD_INVALID",
+			Source: distribution311 + "registry/handlers/blobupload.go", Date: "2026-11-30", Evidence: Trace,
 		},
-		do:    uploadState("_state"),
-		probe: probeStateDropped, want: "400 BLOB_UPLOAD_INVALID",
+		do:    uploadState("_state", http.StatusNotFound),
+		probe: probeStateDropped, want: "404 BLOB_UPLOAD_INVALID",
 	},
 	{
 		Fact: Fact{
-			Name: "distribution.no-referrers", Sentence: "there is no referrers API: 404, and no OCI-Subject",
-			Source: "https://github.com/distribution/distribution/pull/4828", Evidence: Code,
+			Name: "distribution.no-referrers", Sentence: "there is no referrers API: 404 with text/plain, since no route matches, and no OCI-Subject",
+			Source: "https://github.com/distribution/distribution/pull/4828", Date: "2026-11-30", Evidence: Trace,
 		},
-		do:    withoutReferrers(),
-		probe: probeReferrers, want: "404 UNSUPPORTED",
+		do:    noRoute(withoutReferrers(), registry.ListReferrers),
+		probe: probeReferrers, want: "404, no code",
 	},
 	{
 		Fact: Fact{
-			Name: "distribution.delete-disabled", Sentence: "manifests and blobs cannot be deleted, by default: 405 UNSUPPORTED",
-			Source: "https://github.com/distribution/distribution/issues/3234", Evidence: Code,
+			Name: "distribution.delete-disabled", Sentence: "tags, manifests and blobs cannot be deleted, by default: 405 UNSUPPORTED",
+			Source: "https://github.com/distribution/distribution/issues/3234", Date: "2026-11-30", Evidence: Trace,
 		},
-		do:    withoutOps(http.StatusMethodNotAllowed, registry.DeleteManifest, registry.DeleteBlob),
+		do:    withoutOps(http.StatusMethodNotAllowed, registry.DeleteTag, registry.DeleteManifest, registry.DeleteBlob),
 		probe: probeDelete("manifest"), want: "405 UNSUPPORTED",
 	},
 	{
@@ -239,6 +238,38 @@ func ignoreParameters(op registry.Op, parameters ...string) behaviour {
 		}
 		return false
 	}).deciding("the parameters of " + op.String())
+}
+
+// limitPages responds to a request for more than so many entries as to one for that
+// many.
+func limitPages(op registry.Op, limit int) behaviour {
+	return behaviour{{decides: "the page size", build: func(b *build, q *quirk) {
+		b.addFault([]registry.Op{op}, func(r *registry.Request) *registry.Fault {
+			query := r.URL.Query()
+			if n, err := strconv.Atoi(query.Get("n")); err != nil || n <= limit {
+				return nil
+			}
+			query.Set("n", strconv.Itoa(limit))
+			return &registry.Fault{Quirk: true, Before: func(r *registry.Request) error {
+				r.Note(q.receipt())
+				u, hr := *r.URL, *r.Request
+				u.RawQuery = query.Encode()
+				hr.URL, r.Request = &u, &hr
+				return nil
+			}}
+		})
+	}}}
+}
+
+// noRoute responds with the 404 of a router in the place of the errors that the
+// behaviour leads to.
+func noRoute(b behaviour, op registry.Op) behaviour {
+	return together(b, wrap(func(_ *build, w http.ResponseWriter, r *registry.Request, err error, _ func()) error {
+		if all := errorsOf(err); r.Op != op || len(all) == 0 || all[0].Code != registry.CodeUnsupported {
+			return err
+		}
+		return write(w, r, http.StatusNotFound, "text/plain; charset=utf-8", "404 page not found\n")
+	}))
 }
 
 // acceptStrict refuses a manifest of an OCI media type that Accept does not have.

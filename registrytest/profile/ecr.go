@@ -42,7 +42,7 @@ var ecr = site{
 					Message: fmt.Sprintf("name unknown: The repository with name '%s' does not exist in the registry with id '123456789012'", r.Repo),
 				}
 			}, registry.StartUpload, registry.PostBlob, registry.MountBlob, registry.PutManifest).deciding("repositories that do not exist"),
-			probe: probeMissingRepository, want: "404 NAME_UNKNOWN",
+			probe: probePushTo(absent), want: "404 NAME_UNKNOWN",
 		},
 		{
 			Fact: Fact{
@@ -54,7 +54,7 @@ var ecr = site{
 			}),
 			probe: func(p *prober) string {
 				missing := *p
-				missing.repo = "missing/" + p.repo
+				missing.repo = p.absent
 				if _, err := missing.run(probeSinglePost); err != nil {
 					return "no response"
 				}

@@ -69,7 +69,7 @@ var ghcr = site{
 			sleeps: true,
 			probe: func(p *prober) string {
 				session := p.start()
-				time.Sleep(11 * time.Minute)
+				p.wait(11 * time.Minute)
 				return p.chunk(session, 0, "0123456789").code()
 			}, want: "404 BLOB_UPLOAD_UNKNOWN",
 		},

@@ -61,7 +61,7 @@ var gitlab = site{
 				Name: "gitlab.upload-state", Sentence: "the Location of an upload has a _state, which has to come back",
 				Source: gitlabReport, Date: "2023-10", Evidence: Trace,
 			},
-			do:    uploadState("_state"),
+			do:    uploadState("_state", http.StatusBadRequest),
 			probe: probeStateDropped, want: "400 BLOB_UPLOAD_INVALID",
 		},
 		{

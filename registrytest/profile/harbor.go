@@ -82,7 +82,7 @@ var harbor = site{
 				}
 				return unknownProject(r.From)
 			}),
-			probe: probeMountMissing, want: "401",
+			probe: probeMountMissing(elsewhere), want: "401",
 		},
 		{
 			Fact: Fact{
@@ -200,8 +200,8 @@ var harbor = site{
 				Name: "harbor.upload-state", Sentence: "the Location of an upload has a _state, as in Distribution 2.8",
 				Source: harborSource + "src/server/registry/route.go", Evidence: Code,
 			},
-			do:    uploadState("_state"),
-			probe: probeStateDropped, want: "400 BLOB_UPLOAD_INVALID",
+			do:    uploadState("_state", http.StatusNotFound),
+			probe: probeStateDropped, want: "404 BLOB_UPLOAD_INVALID",
 		},
 		{
 			Fact: Fact{

@@ -4,15 +4,19 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
+	"path"
 	"strings"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/registrytest/auth"
 )
 
@@ -23,19 +27,23 @@ type probe func(p *prober) string
 // A prober sends requests to a registry.
 type prober struct {
 	ctx    context.Context
-	client *http.Client
-	base   string // the URL of the registry
-	repo   string // that the probe writes to
-
-	// authorize adds credentials to a request for the registry. It is nil if
-	// none are needed.
-	authorize func(*http.Request)
+	client *http.Client // of an anonymous client, which follows no redirects
+	user   *http.Client // the same, with credentials
+	base   string       // the URL of the registry
+	repo   string       // that the probe writes to
+	absent string       // a repository that does not exist
 
 	// login are the credentials of the user, for a token service.
 	login auth.Credentials
 
-	blobs int // that were named so far
+	within string   // a beginning of the names of repositories, which no request leaves
+	realms []string // URLs of the hosts of token services
+	ledger *ledger  // of the content that was pushed, or nil
+	blobs  int      // that were named so far
 }
+
+// maxReply is the size of the largest body of a response that is read.
+const maxReply = 16 << 20
 
 // errProbe is the panic of a prober that cannot do its work.
 type errProbe struct{ error }
@@ -43,8 +51,12 @@ type errProbe struct{ error }
 // run returns the observation of a probe, or the reason why there is none.
 func (p *prober) run(observe probe) (observed string, err error) {
 	defer func() {
-		if e, ok := recover().(errProbe); ok {
+		switch e := recover().(type) {
+		case nil:
+		case errProbe:
 			err = e.error
+		default:
+			err = fmt.Errorf("the probe panics: %v", e)
 		}
 	}()
 	return observe(p), nil
@@ -52,6 +64,18 @@ func (p *prober) run(observe probe) (observed string, err error) {
 
 // fail ends the probe.
 func (p *prober) fail(format string, args ...any) { panic(errProbe{fmt.Errorf(format, args...)}) }
+
+// wait waits, and ends the probe at once if it may not take so long.
+func (p *prober) wait(d time.Duration) {
+	if end, ok := p.ctx.Deadline(); ok && time.Until(end) < d {
+		p.fail("it waits for %v, which is longer than a probe may take", d)
+	}
+	select {
+	case <-time.After(d):
+	case <-p.ctx.Done():
+		p.fail("%w", context.Cause(p.ctx))
+	}
+}
 
 // A reply is a response with its body.
 type reply struct {
@@ -64,15 +88,16 @@ type reply struct {
 // do sends a request with credentials. The header is given in names and values.
 func (p *prober) do(method, target, body string, header ...string) reply {
 	r := p.request(method, target, body, header...)
-	if p.authorize != nil && strings.HasPrefix(r.URL.String(), p.base) {
-		p.authorize(r)
+	if r.URL.Scheme+"://"+r.URL.Host != p.base {
+		// Credentials are for the registry alone.
+		return p.send(p.client, r)
 	}
-	return p.send(r)
+	return p.send(p.user, r)
 }
 
 // anonymous sends a request without credentials.
 func (p *prober) anonymous(method, target, body string, header ...string) reply {
-	return p.send(p.request(method, target, body, header...))
+	return p.send(p.client, p.request(method, target, body, header...))
 }
 
 func (p *prober) request(method, target, body string, header ...string) *http.Request {
@@ -92,25 +117,63 @@ func (p *prober) request(method, target, body string, header ...string) *http.Re
 // as returns a prober with a token of the user for the scope.
 func (p *prober) as(scope string) *prober {
 	r := p.request("GET", param(p.realm(), "scope", scope), "")
+	if !trusted(p.base, r.URL) {
+		p.fail("the token service at %s is another host without HTTPS: it gets no credentials", r.URL.Host)
+	}
 	r.SetBasicAuth(p.login.Username, p.login.Password)
-	_, token, _ := strings.Cut(p.send(r).body, `"token":"`)
+	_, token, _ := strings.Cut(p.send(p.client, r).body, `"token":"`)
 	token, _, _ = strings.Cut(token, `"`)
 	other := *p
-	other.authorize = func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+token) }
+	other.user = p.clientOf(authorizing{p.client.Transport, func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+token) }})
 	return &other
 }
 
-func (p *prober) send(r *http.Request) reply {
-	resp, err := p.client.Do(r)
+func (p *prober) send(client *http.Client, r *http.Request) reply {
+	if err := p.inside(r); err != nil {
+		p.fail("%w", err)
+	}
+	resp, err := client.Do(r)
 	if err != nil {
-		p.fail("%s %s: %w", r.Method, r.URL, err)
+		p.fail("%s %s: %w", r.Method, r.URL.Redacted(), unwrapURL(err))
 	}
 	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		p.fail("reading the response to %s %s: %w", r.Method, r.URL, err)
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxReply+1))
+	if err == nil && len(body) > maxReply {
+		err = fmt.Errorf("it has more than %d bytes", maxReply)
 	}
-	return reply{resp.StatusCode, resp.Header, string(body), r.URL}
+	if err != nil {
+		p.fail("reading the response to %s %s: %w", r.Method, r.URL.Redacted(), err)
+	}
+	got := reply{resp.StatusCode, resp.Header, string(body), r.URL}
+	if p.ledger != nil {
+		p.ledger.note(p, r, got)
+	}
+	return got
+}
+
+// inside returns an error if the request is for a repository that the probe must
+// not touch.
+func (p *prober) inside(r *http.Request) error {
+	if p.within == "" || r.URL.Scheme+"://"+r.URL.Host != p.base {
+		return nil
+	}
+	// The errors of parsing are those that some probes provoke.
+	parsed, _ := registry.ParseRequest(r)
+	for _, repo := range []string{parsed.Repo, parsed.From} {
+		if repo != "" && (!strings.HasPrefix(repo, p.within+"/") || path.Clean(repo) != repo) {
+			return fmt.Errorf("it takes a request for the repository %q, which is not below %s", repo, p.within)
+		}
+	}
+	return nil
+}
+
+// unwrapURL returns the error without the method and the URL of the request.
+func unwrapURL(err error) error {
+	var of *url.Error
+	if errors.As(err, &of) {
+		return of.Err
+	}
+	return err
 }
 
 // want ends the probe unless the response has one of the statuses.
@@ -196,12 +259,14 @@ type image struct {
 	text     string
 }
 
-// config is the content of an image's config.
-const config = `{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":[]}}`
+// config returns the content of a new image's config.
+func (p *prober) config() string {
+	return fmt.Sprintf(`{"author":%q,"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":[]}}`, p.text(0))
+}
 
 // build returns an image whose blobs were pushed. Change may change the manifest.
 func (p *prober) build(change func(*ocispec.Manifest)) image {
-	c, layer := p.push(config), p.push(p.text(40))
+	c, layer := p.push(p.config()), p.push(p.text(40))
 	c.MediaType = ocispec.MediaTypeImageConfig
 	m := ocispec.Manifest{MediaType: ocispec.MediaTypeImageManifest, Config: c, Layers: []ocispec.Descriptor{layer}}
 	m.SchemaVersion = 2

@@ -16,7 +16,11 @@ import (
 // repository, which differ from run to run.
 func (p *prober) local(text string) string {
 	u, _ := url.Parse(p.base)
-	return strings.NewReplacer(p.base, "<registry>", u.Host, "<host>", p.repo, "<repo>").Replace(text)
+	pairs := []string{p.base, "<registry>", u.Host, "<host>", p.repo, "<repo>"}
+	for _, realm := range p.realms {
+		pairs = append(pairs, realm, "<registry>")
+	}
+	return strings.NewReplacer(pairs...).Replace(text)
 }
 
 // challenged observes the challenge to an anonymous pull.

@@ -92,7 +92,7 @@ var quay = site{
 			do: aboutAuth(namespaceMustExist(func(b *build, r *registry.Request) *registry.Error {
 				return b.unauthorized(r, "insufficient_scope", "access to the requested resource is not authorized")
 			})),
-			probe: probeMissingRepository, want: "401 UNAUTHORIZED",
+			probe: probePushTo(elsewhere), want: "401 UNAUTHORIZED",
 		},
 		{
 			Fact: Fact{
@@ -189,7 +189,7 @@ var quay = site{
 			do: option("the page size", registry.WithPageSize(100), func(_ *registry.Request, _ int, h http.Header) bool {
 				return h.Get("Link") != ""
 			}, registry.ListTags, registry.ListRepositories, registry.ListReferrers),
-			probe: probeManyTags(101), want: "100",
+			probe: probeManyTags(101, ""), want: "100",
 		},
 		{
 			Fact: Fact{

@@ -25,9 +25,9 @@ func newProber(t *testing.T, p *Profile, opts ...registrytest.Option) (*prober, 
 	reg := registrytest.NewServer(t, opts...)
 	client := *reg.Client()
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	pr := &prober{ctx: t.Context(), client: &client, base: reg.URL, repo: "probe/app"}
-	if p != nil {
-		pr.authorize, pr.login = authorizer(p), p.login
+	pr := &prober{ctx: t.Context(), client: &client, user: &client, base: reg.URL, repo: "probe/app", absent: "missing/app"}
+	if p != nil && p.auth != nil {
+		pr.user, pr.login = pr.clientOf(authorizing{client.Transport, authorizer(p)}), p.login
 	}
 	return pr, reg
 }

@@ -81,8 +81,8 @@ func absoluteLocations() behaviour {
 var sessionOps = []registry.Op{registry.StartUpload, registry.PostBlob, registry.MountBlob, registry.PatchUpload, registry.PutUpload, registry.GetUpload}
 
 // uploadState adds a parameter to the Location of an upload session, and refuses
-// requests without it.
-func uploadState(name string) behaviour {
+// requests without it with the status.
+func uploadState(name string, status int) behaviour {
 	secret := func() []byte { return []byte(rand.Text()) }
 	return behaviour{{decides: "the Location of uploads", build: func(b *build, q *quirk) {
 		key := secret()
@@ -104,7 +104,7 @@ func uploadState(name string) behaviour {
 			if hmac.Equal([]byte(r.URL.Query().Get(name)), []byte(sign(r.URL.Path))) {
 				return nil
 			}
-			return registry.Errorf(registry.CodeBlobUploadInvalid, "invalid secret")
+			return &registry.Error{Status: status, Code: registry.CodeBlobUploadInvalid, Message: "invalid secret"}
 		}, registry.PatchUpload, registry.PutUpload, registry.GetUpload, registry.CancelUpload)
 		for _, p := range together(add, check) {
 			p.build(b, q)

@@ -37,7 +37,7 @@ func missing401() behaviour {
 // with a token.
 func probeMissing(p *prober) string {
 	missing := *p
-	missing.repo = "missing/" + p.repo
+	missing.repo = p.absent
 	r := missing.pull("GET", "v1")
 	if strings.Contains(r.header.Get("WWW-Authenticate"), "insufficient_scope") {
 		return r.only() + " insufficient_scope"
@@ -98,10 +98,13 @@ func mountMissing401(find func(b *build, r *registry.Request) *registry.Error) b
 	}, registry.MountBlob).deciding("mounts from missing repositories")
 }
 
-// probeMountMissing observes a mount from a repository that does not exist.
-func probeMountMissing(p *prober) string {
-	layer := p.push(p.text(20))
-	return p.do("POST", param(param(p.path("blobs", "uploads/"), "mount", string(layer.Digest)), "from", "missing/app"), "").only()
+// probeMountMissing observes a mount from the repository with the name that choose
+// returns, which does not exist.
+func probeMountMissing(choose func(*prober) string) probe {
+	return func(p *prober) string {
+		layer := p.push(p.text(20))
+		return p.do("POST", param(param(p.path("blobs", "uploads/"), "mount", string(layer.Digest)), "from", choose(p)), "").only()
+	}
 }
 
 // onlyNames refuses names of repositories for which valid returns false.

@@ -106,14 +106,15 @@ func anys(texts []string) []any {
 	return values
 }
 
-// probeManyTags observes the number of tags in the first page of so many.
-func probeManyTags(n int) probe {
+// probeManyTags observes the number of tags in the first page of so many, with the
+// query.
+func probeManyTags(n int, query string) probe {
 	return func(p *prober) string {
 		i := p.build(nil)
 		for n := range n {
 			p.want(p.put(i, fmt.Sprintf("v%04d", n)), "pushing a manifest", http.StatusCreated)
 		}
-		return fmt.Sprint(strings.Count(p.do("GET", p.path("tags", "list"), "").body, `"v`))
+		return fmt.Sprint(strings.Count(p.do("GET", p.path("tags", "list")+query, "").body, `"v`))
 	}
 }
 

@@ -73,13 +73,21 @@ func probeMovedTag(p *prober) string {
 	return p.put(p.build(nil), "v1").code()
 }
 
-// probeMissingRepository observes the start of an upload to a repository that
-// does not exist.
-func probeMissingRepository(p *prober) string {
-	missing := *p
-	missing.repo = "missing/" + p.repo
-	return missing.do("POST", missing.path("blobs", "uploads/"), "").code()
+// probePushTo observes the start of an upload to the repository with the name that
+// choose returns.
+func probePushTo(choose func(*prober) string) probe {
+	return func(p *prober) string {
+		to := *p
+		to.repo = choose(p)
+		return to.do("POST", to.path("blobs", "uploads/"), "").code()
+	}
 }
+
+// absent returns the name of a repository that does not exist.
+func absent(p *prober) string { return p.absent }
+
+// elsewhere returns that of a repository in a namespace that does not exist.
+func elsewhere(p *prober) string { return "missing/" + p.repo }
 
 // sha256Only stores content with digests of sha256 alone.
 func sha256Only() behaviour {

@@ -96,7 +96,7 @@ var zot = site{
 				layer := p.push(p.text(20))
 				other := *p
 				other.repo += "/other"
-				return p.do("POST", param(param(other.path("blobs", "uploads/"), "mount", string(layer.Digest)), "from", "missing/app"), "").only()
+				return p.do("POST", param(param(other.path("blobs", "uploads/"), "mount", string(layer.Digest)), "from", p.absent), "").only()
 			}, want: "201",
 		},
 		{

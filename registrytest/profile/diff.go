@@ -1,0 +1,194 @@
+package profile
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"iter"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/ocireg/registry/internal/names"
+	"github.com/ocireg/registry/registrytest/auth"
+)
+
+// A Target is a registry to compare with a profile, see [Profile.Diff].
+type Target struct {
+	// URL is the scheme and the host of the registry.
+	URL string
+
+	// Prefix is the beginning of the names of the repositories that the comparison
+	// uses, such as "team/probe". No other repository is asked.
+	Prefix string
+
+	// Repository, if it is not "", is an empty repository below the prefix, which
+	// all probes use, for a registry that does not create repositories. Otherwise
+	// each probe has a new one.
+	Repository string
+
+	// Credentials are those of a user who may pull, push and delete. They are sent
+	// to the registry, and to the token service that it names if that has HTTPS or
+	// is at the same host. Without a Username, requests are anonymous.
+	Credentials auth.Credentials
+
+	// Transport sends the requests. It is [http.DefaultTransport] if it is nil.
+	Transport http.RoundTripper
+
+	// Timeout limits the time of each request. It is 30 seconds if it is 0.
+	Timeout time.Duration
+}
+
+// A Result is the outcome of a probe of one quirk.
+type Result struct {
+	Quirk Quirk
+
+	// Want and Got are what the probe observes in a registry with the quirk, and
+	// what it observed. In both, <host>, <registry> and <repo> stand for the host
+	// and the URL of the registry and the name of the repository.
+	Want, Got string
+
+	// Err says why the probe observed nothing. Got is "" then.
+	Err error
+
+	// Left says which content of the probe could not be deleted, and why.
+	Left []string
+}
+
+// Holds reports whether the registry behaves as the quirk says.
+func (r Result) Holds() bool { return r.Err == nil && r.Got == r.Want }
+
+const (
+	probeTimeout = 5 * time.Minute
+	cleanTimeout = 2 * time.Minute
+	maxTimeouts  = 3 // probes in a row that may end with one
+)
+
+// Diff compares a registry with the profile: it plays the requests of each quirk
+// and yields what it observed, in the order of [Profile.Quirks]. After each quirk,
+// it deletes what it pushed, as far as the registry lets it; some registries keep
+// empty repositories. It returns an error if the target is not valid, does not
+// respond as a registry, or refuses the credentials.
+//
+// Diff follows no redirects, limits the time and the size of all responses, and
+// stops if the registry does not respond to several probes in a row.
+func (p *Profile) Diff(ctx context.Context, t Target) (iter.Seq[Result], error) {
+	if p.err != nil {
+		return nil, p.err
+	}
+	pr, err := p.newProber(ctx, t)
+	if err != nil {
+		return nil, fmt.Errorf("comparing %s with %s: %w", t.URL, p.name, err)
+	}
+	return func(yield func(Result) bool) {
+		timeouts := 0
+		for i, q := range p.quirks {
+			r := Result{Quirk: q.Name, Want: q.want}
+			switch {
+			case q.probe == nil:
+				r.Err = errors.New("no client can observe it alone")
+			case ctx.Err() != nil:
+				r.Err = ctx.Err()
+			case timeouts >= maxTimeouts:
+				r.Err = fmt.Errorf("the registry did not respond in time to the %d probes before", maxTimeouts)
+			default:
+				one := *pr
+				if t.Repository == "" {
+					one.repo = fmt.Sprintf("%s-%d", pr.repo, i+1)
+				}
+				r.play(ctx, &one, q)
+			}
+			if timeouts++; !timedOut(r.Err) && timeouts <= maxTimeouts {
+				timeouts = 0
+			}
+			if !yield(r) {
+				return
+			}
+		}
+	}, nil
+}
+
+// play runs the probe and cleans up after it.
+func (r *Result) play(ctx context.Context, p *prober, q *quirk) {
+	p.ledger = new(ledger)
+	var cancel context.CancelFunc
+	p.ctx, cancel = context.WithTimeout(ctx, probeTimeout)
+	r.Got, r.Err = p.run(q.probe)
+	cancel()
+	r.Want, r.Got = p.local(r.Want), p.local(r.Got)
+
+	p.ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), cleanTimeout)
+	defer cancel()
+	r.Left = p.ledger.clean(p)
+}
+
+func timedOut(err error) bool {
+	var timeout interface{ Timeout() bool }
+	return errors.As(err, &timeout) && timeout.Timeout()
+}
+
+// newProber returns a prober of the target, whose user is logged in.
+func (p *Profile) newProber(ctx context.Context, t Target) (*prober, error) {
+	u, err := url.Parse(strings.TrimSuffix(t.URL, "/"))
+	switch {
+	case err != nil:
+		return nil, err
+	case u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.Path != "" || u.RawQuery != "" || u.User != nil:
+		return nil, errors.New("the URL has to be http:// or https:// with a host, and nothing else")
+	case !names.Repository(t.Prefix):
+		return nil, fmt.Errorf("the prefix %q is not a valid name of a repository", t.Prefix)
+	case t.Repository != "" && (!names.Repository(t.Repository) || !strings.HasPrefix(t.Repository, t.Prefix+"/")):
+		return nil, fmt.Errorf("the repository %q is not below the prefix %s", t.Repository, t.Prefix)
+	}
+	transport := t.Transport
+	if transport == nil {
+		transport = http.DefaultTransport
+	}
+	run := strings.ToLower(rand.Text()[:8])
+	pr := &prober{
+		ctx:    ctx,
+		base:   u.Scheme + "://" + u.Host,
+		repo:   t.Prefix + "/ocireg-" + run,
+		absent: t.Prefix + "/absent-" + run,
+		within: t.Prefix,
+		login:  t.Credentials,
+		client: &http.Client{
+			Transport:     transport,
+			Timeout:       t.Timeout,
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+	}
+	if t.Timeout == 0 {
+		pr.client.Timeout = 30 * time.Second
+	}
+	if host := p.site.access.host; host != "" {
+		pr.realms = append(pr.realms, "https://"+host)
+	}
+	l, err := newLogin(pr, transport, t.Credentials)
+	if err != nil {
+		return nil, err
+	}
+	pr.user = pr.clientOf(l)
+	if t.Repository != "" {
+		pr.repo = t.Repository
+		return pr, pr.checkEmpty()
+	}
+	return pr, nil
+}
+
+// checkEmpty returns an error if the repository has tags, which the probes would
+// move and delete.
+func (p *prober) checkEmpty() error {
+	tags, err := p.run(func(p *prober) string {
+		r := p.want(p.do("GET", p.path("tags", "list"), ""), "listing the tags", http.StatusOK, http.StatusNotFound)
+		_, tags, _ := strings.Cut(r.body, `"tags":`)
+		tags, _, _ = strings.Cut(tags, "]")
+		return tags
+	})
+	if err == nil && strings.Contains(tags, `"`) {
+		err = fmt.Errorf("the repository %s has tags, which the probes would move; give an empty one", p.repo)
+	}
+	return err
+}

@@ -1,0 +1,146 @@
+package profile
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/ocireg/registry"
+)
+
+// A ledger has what probes pushed, to delete it.
+type ledger struct {
+	manifests []pushed
+	blobs     []pushed
+	sessions  []session
+}
+
+// A pushed is a manifest or a blob that was pushed to a repository.
+type pushed struct {
+	repo   string
+	digest digest.Digest
+	tags   []string
+}
+
+// A session is an upload session that is open.
+type session struct{ repo, path, location string }
+
+// note adds the effects of a request that the registry responded to.
+func (l *ledger) note(p *prober, r *http.Request, got reply) {
+	parsed, _ := registry.ParseRequest(r)
+	repo := parsed.Repo
+	if repo == "" {
+		repo = p.repo // An upload may be at another path.
+	}
+	switch {
+	case parsed.Op == registry.PutManifest:
+		if got.status/100 == 2 {
+			l.addManifest(parsed, got)
+		}
+	case got.status == http.StatusCreated && (r.Method == http.MethodPut || r.Method == http.MethodPost):
+		query := r.URL.Query()
+		for _, name := range []string{"digest", "mount"} {
+			d := pushed{repo: repo, digest: digest.Digest(query.Get(name))}
+			if d.digest != "" && !slices.ContainsFunc(l.blobs, d.same) {
+				l.blobs = append(l.blobs, d)
+			}
+		}
+		l.sessions = slices.DeleteFunc(l.sessions, func(s session) bool { return s.path == r.URL.Path })
+	case got.status == http.StatusAccepted || got.status == http.StatusCreated && r.Method == http.MethodPatch:
+		u, err := r.URL.Parse(got.header.Get("Location"))
+		if err != nil || got.header.Get("Location") == "" || r.Method == http.MethodDelete {
+			return
+		}
+		l.sessions = slices.DeleteFunc(l.sessions, func(s session) bool { return s.path == u.Path })
+		l.sessions = append(l.sessions, session{repo, u.Path, u.String()})
+	}
+}
+
+func (l *ledger) addManifest(r *registry.Request, got reply) {
+	d := digest.Digest(got.header.Get("Docker-Content-Digest"))
+	if d.Validate() != nil {
+		body, err := r.GetBody()
+		if err != nil {
+			return
+		}
+		// The body is a string in memory.
+		d, _ = digest.FromReader(body)
+	}
+	m := pushed{repo: r.Repo, digest: d}
+	i := slices.IndexFunc(l.manifests, m.same)
+	if i < 0 {
+		i, l.manifests = len(l.manifests), append(l.manifests, m)
+	}
+	if r.Tag != "" && !slices.Contains(l.manifests[i].tags, r.Tag) {
+		l.manifests[i].tags = append(l.manifests[i].tags, r.Tag)
+	}
+}
+
+func (d pushed) same(o pushed) bool { return d.repo == o.repo && d.digest == o.digest }
+
+// clean deletes what probes pushed, the last first. It returns a sentence for each
+// kind of content that stays in a repository.
+func (l *ledger) clean(p *prober) (left []string) {
+	counts := make(map[string]int)
+	keep := func(repo, kind, why string) {
+		line := fmt.Sprintf("in %s, since the deletion of a %s is %s", repo, kind, why)
+		if counts[line]++; counts[line] == 1 {
+			left = append(left, line)
+		}
+	}
+	at := func(repo string) *prober {
+		other := *p
+		other.repo, other.ledger = repo, nil
+		return &other
+	}
+	for _, s := range slices.Backward(l.sessions) {
+		if why := at(s.repo).delete(s.location); why != "" {
+			keep(s.repo, "session", why)
+		}
+	}
+	for _, m := range slices.Backward(l.manifests) {
+		q := at(m.repo)
+		if q.delete(q.path("manifests", string(m.digest))) == "" {
+			continue
+		}
+		// Some registries delete a manifest only when it has no tags.
+		for _, tag := range m.tags {
+			if q.delete(q.path("manifests", tag)) != "" {
+				break
+			}
+		}
+		if why := q.delete(q.path("manifests", string(m.digest))); why != "" {
+			keep(m.repo, "manifest", why)
+		}
+	}
+	for _, b := range slices.Backward(l.blobs) {
+		q := at(b.repo)
+		if why := q.delete(q.path("blobs", string(b.digest))); why != "" {
+			keep(b.repo, "blob", why)
+		}
+	}
+	for i, line := range left {
+		left[i] = fmt.Sprintf("%d %s", counts[line], line)
+	}
+	*l = ledger{}
+	return left
+}
+
+// delete returns "" if the content is not there any more, or else the response.
+func (p *prober) delete(target string) string {
+	got := "an error"
+	if _, err := p.run(func(p *prober) string {
+		r := p.do("DELETE", target, "")
+		if r.status/100 == 2 || r.status == http.StatusNotFound {
+			got = ""
+		} else {
+			got = r.code()
+		}
+		return ""
+	}); err != nil {
+		return "not possible: " + err.Error()
+	}
+	return got
+}

@@ -1,0 +1,237 @@
+package profile
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+
+	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/registrytest/auth"
+)
+
+// A login is a RoundTripper that adds credentials to requests, in the way that a
+// registry asks for.
+type login struct {
+	next   http.RoundTripper
+	base   string // the origin of the registry
+	user   auth.Credentials
+	scheme string // "basic", "bearer" or ""
+	realm  *url.URL
+	name   string            // of the service
+	tokens map[string]string // by scope
+}
+
+// newLogin asks the registry how its clients authenticate. It returns an error if
+// the registry does not respond as one does, or refuses the credentials.
+func newLogin(p *prober, next http.RoundTripper, user auth.Credentials) (*login, error) {
+	l := &login{next: next, base: p.base, user: user, tokens: make(map[string]string)}
+	var ping reply
+	if _, err := p.run(func(p *prober) string {
+		ping = p.anonymous("GET", "/v2/", "")
+		return ""
+	}); err != nil {
+		return nil, err
+	}
+	if ping.status != http.StatusOK && ping.status != http.StatusUnauthorized {
+		return nil, fmt.Errorf("GET %s/v2/: the response has status %d; a registry responds with 200 or 401", p.base, ping.status)
+	}
+	challenge := strings.Join(ping.header.Values("WWW-Authenticate"), ", ")
+	if params, ok := parameters(challenge, "bearer"); ok {
+		realm, err := url.Parse(params["realm"])
+		if err == nil && realm.Host != "" {
+			l.scheme, l.realm, l.name = "bearer", realm, params["service"]
+			if user.Username != "" && !trusted(l.base, realm) {
+				return nil, fmt.Errorf("the token service at %s is another host without HTTPS: it gets no credentials", realm.Host)
+			}
+		}
+	}
+	if user.Username == "" {
+		return l, nil
+	}
+	if l.scheme == "" {
+		// A registry that lets anonymous clients pull may have no challenge here.
+		l.scheme = "basic"
+	}
+	p.user = p.clientOf(l)
+	if _, err := p.run(func(p *prober) string {
+		ping = p.do("GET", "/v2/", "")
+		return ""
+	}); err != nil {
+		return nil, err
+	}
+	if ping.status != http.StatusOK {
+		return nil, fmt.Errorf("the registry refuses the credentials of %q: GET %s/v2/ is %s", user.Username, p.base, ping.code())
+	}
+	return l, nil
+}
+
+// trusted reports whether a token service gets credentials for the registry at the
+// base URL.
+func trusted(base string, realm *url.URL) bool {
+	return realm.Scheme == "https" || realm.Scheme+"://"+realm.Host == base
+}
+
+// clientOf returns the client of anonymous requests with another transport.
+func (p *prober) clientOf(transport http.RoundTripper) *http.Client {
+	client := *p.client
+	client.Transport = transport
+	return &client
+}
+
+// RoundTrip sends a request for the registry, again with another token if the
+// response is 401.
+func (l *login) RoundTrip(r *http.Request) (*http.Response, error) {
+	switch l.scheme {
+	case "":
+		return l.next.RoundTrip(r)
+	case "basic":
+		r = r.Clone(r.Context())
+		r.SetBasicAuth(l.user.Username, l.user.Password)
+		return l.next.RoundTrip(r)
+	}
+	scopes := scopesOf(r)
+	key := strings.Join(scopes, " ")
+	token, known := l.tokens[key]
+	if !known {
+		token = l.fetch(r, scopes)
+		if token == "" && r.Method == http.MethodDelete {
+			// Some token services do not know the action delete.
+			token = l.fetch(r, []string{strings.Replace(key, ":pull,push,delete", ":*", 1)})
+		}
+	}
+	resp, err := l.with(r, token)
+	if err != nil || resp.StatusCode != http.StatusUnauthorized {
+		l.keep(key, token, err)
+		return resp, err
+	}
+	// The registry may want another scope, or the token has expired.
+	params, _ := parameters(strings.Join(resp.Header.Values("WWW-Authenticate"), ", "), "bearer")
+	if params["scope"] != "" {
+		scopes = strings.Fields(params["scope"])
+	}
+	if token = l.fetch(r, scopes); token == "" {
+		return resp, nil
+	}
+	again, err := l.with(r, token)
+	if err != nil {
+		return resp, nil
+	}
+	resp.Body.Close()
+	l.keep(key, token, nil)
+	return again, nil
+}
+
+// An authorizing RoundTripper adds credentials to all requests.
+type authorizing struct {
+	next http.RoundTripper
+	add  func(*http.Request)
+}
+
+func (a authorizing) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	a.add(r)
+	return a.next.RoundTrip(r)
+}
+
+func (l *login) keep(key, token string, err error) {
+	if err == nil && token != "" {
+		l.tokens[key] = token
+	}
+}
+
+// with sends the request with the token, if there is one.
+func (l *login) with(r *http.Request, token string) (*http.Response, error) {
+	again := r.Clone(r.Context())
+	if r.GetBody != nil {
+		body, err := r.GetBody()
+		if err != nil {
+			return nil, err
+		}
+		again.Body = body
+	}
+	if token != "" {
+		again.Header.Set("Authorization", "Bearer "+token)
+	}
+	return l.next.RoundTrip(again)
+}
+
+// scopesOf returns the scopes that a request needs.
+func scopesOf(r *http.Request) []string {
+	parsed, _ := registry.ParseRequest(r)
+	switch {
+	case parsed.Op == registry.ListRepositories:
+		return []string{"registry:catalog:*"}
+	case parsed.Repo == "":
+		return nil
+	}
+	actions := "pull,push"
+	if r.Method == http.MethodGet || r.Method == http.MethodHead {
+		actions = "pull"
+	} else if r.Method == http.MethodDelete {
+		actions = "pull,push,delete"
+	}
+	scopes := []string{"repository:" + parsed.Repo + ":" + actions}
+	if parsed.From != "" && parsed.From != parsed.Repo {
+		scopes = append(scopes, "repository:"+parsed.From+":pull")
+	}
+	return scopes
+}
+
+// fetch returns a token for the scopes, or "" if the service refuses it: the
+// registry then responds to the request as it does without one.
+func (l *login) fetch(r *http.Request, scopes []string) string {
+	target := *l.realm
+	query := target.Query()
+	if l.name != "" {
+		query.Set("service", l.name)
+	}
+	for _, s := range scopes {
+		query.Add("scope", s)
+	}
+	target.RawQuery = query.Encode()
+	ask, err := http.NewRequestWithContext(r.Context(), http.MethodGet, target.String(), nil)
+	if err != nil {
+		return ""
+	}
+	if l.user.Username != "" {
+		ask.SetBasicAuth(l.user.Username, l.user.Password)
+	}
+	resp, err := l.next.RoundTrip(ask)
+	if err != nil {
+		return ""
+	}
+	defer resp.Body.Close()
+	var body struct {
+		Token       string
+		AccessToken string `json:"access_token"`
+	}
+	err = json.NewDecoder(io.LimitReader(resp.Body, 1<<20)).Decode(&body)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		return ""
+	}
+	return cmp.Or(body.Token, body.AccessToken)
+}
+
+// parameters returns the parameters of the challenge with the scheme in a
+// WWW-Authenticate header, which may have several challenges.
+func parameters(header, scheme string) (map[string]string, bool) {
+	start := regexp.MustCompile(`(?i)(?:^|[, ])` + scheme + `(?: +|$)`).FindStringIndex(header)
+	if start == nil {
+		return nil, false
+	}
+	params := make(map[string]string)
+	one := regexp.MustCompile(`^[ ,]*([A-Za-z_]+) *= *(?:"([^"]*)"|([^ ,"]+))`)
+	for rest := header[start[1]:]; ; {
+		m := one.FindStringSubmatch(rest)
+		if m == nil {
+			return params, true
+		}
+		params[strings.ToLower(m[1])] = m[2] + m[3]
+		rest = rest[len(m[0]):]
+	}
+}
