@@ -1,7 +1,9 @@
 package profile
 
 import (
+	"net"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/ocireg/registry"
@@ -205,6 +207,35 @@ var others = site{
 				p.image("v1")
 				return p.do("GET", p.path("manifests", "v1"), "", "Accept", "*/*").only()
 			}, want: "404",
+		},
+		{
+			Fact: Fact{
+				Name: "hostile.upload-location", Sentence: "the Location of an upload is at another host, which refuses credentials with 403 (seen in advisories only)",
+				Source: "https://nvd.nist.gov/vuln/detail/CVE-2026-50151", Date: "2026-05", Evidence: Client,
+			},
+			do: together(
+				header(func(r *registry.Request, status int, h http.Header) int {
+					_, port, err := net.SplitHostPort(r.Host)
+					u, err2 := url.Parse(h.Get("Location"))
+					if status == http.StatusAccepted && err == nil && err2 == nil {
+						h.Set("Location", "http://localhost:"+port+u.RequestURI())
+					}
+					return status
+				}, registry.StartUpload, registry.PostBlob, registry.MountBlob),
+				refuse(func(_ *build, r *registry.Request) *registry.Error {
+					if !strings.HasPrefix(r.Host, "localhost:") || r.Header.Get("Authorization") == "" {
+						return nil
+					}
+					return &registry.Error{Code: registry.CodeDenied, Message: "the credentials of another host arrived at localhost"}
+				}, registry.PatchUpload, registry.PutUpload),
+			),
+			probe: func(p *prober) string {
+				location := p.do("POST", p.path("blobs", "uploads/"), "").header.Get("Location")
+				if strings.HasPrefix(location, "http://localhost:") {
+					return "another host"
+				}
+				return "the registry"
+			}, want: "another host",
 		},
 		{
 			Fact: Fact{

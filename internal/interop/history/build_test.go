@@ -15,12 +15,15 @@ import (
 
 // modules are the modules of the clients, by program.
 var modules = map[string]string{
+	"buildkit":       "github.com/moby/buildkit",
 	"containerd1":    "github.com/containerd/containerd",
 	"containerd2":    "github.com/containerd/containerd/v2",
 	"cue":            "cuelabs.dev/go/oci/ociregistry",
 	"ggcr":           "github.com/google/go-containerregistry",
 	"ggcr-referrers": "github.com/google/go-containerregistry",
 	"cue-tags":       "cuelabs.dev/go/oci/ociregistry",
+	"helm3":          "helm.sh/helm/v3",
+	"helm4":          "helm.sh/helm/v4",
 	"image":          "github.com/containers/image/v5",
 	"imgutil":        "github.com/buildpacks/imgutil",
 	"oras":           "oras.land/oras-go/v2",

@@ -19,6 +19,7 @@ import (
 	"flag"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -55,8 +56,16 @@ type pair struct {
 	// shows is a part of the output of the old version.
 	shows string
 
+	// with are options of the profile beyond its name: With, for a quirk that it
+	// does not have, and WithoutAuth, for a client that has no credentials here.
+	with []profile.Option
+
+	// refuses is a part of the output of the new version, if the fix is that it
+	// fails in time.
+	refuses string
+
 	// without are the options with which the profile lets the old version succeed,
-	// nil for Except(quirk).
+	// nil for Except(quirk) and those of with.
 	without []profile.Option
 
 	short bool // whether the pair is in the sample of -short
@@ -85,13 +94,18 @@ func TestPairs(t *testing.T) {
 				return imitated
 			}
 
-			got := p.run(t, old, with())
+			got := p.run(t, old, with(p.with...))
 			require.Error(t, got.err, "%s %s with %s:\n%s", p.program, p.old, p.option(), got)
 			require.Contains(t, got.output, p.shows, "%s %s with %s:\n%s", p.program, p.old, p.option(), got)
 			require.Contains(t, profile.Quirks(got.reg.Requests()), p.quirk)
 
-			got = p.run(t, fixed, with())
-			assert.NoError(t, got.err, "%s %s with %s:\n%s", p.program, p.new, p.option(), got)
+			got = p.run(t, fixed, with(p.with...))
+			if p.refuses != "" {
+				assert.Error(t, got.err, "%s %s with %s:\n%s", p.program, p.new, p.option(), got)
+				assert.Contains(t, got.output, p.refuses, "%s %s with %s:\n%s", p.program, p.new, p.option(), got)
+			} else {
+				assert.NoError(t, got.err, "%s %s with %s:\n%s", p.program, p.new, p.option(), got)
+			}
 			got = p.run(t, old, nil)
 			assert.NoError(t, got.err, "%s %s without a profile:\n%s", p.program, p.old, got)
 			if p.profile == "" {
@@ -99,7 +113,7 @@ func TestPairs(t *testing.T) {
 			}
 			without := p.without
 			if without == nil {
-				without = []profile.Option{profile.Except(p.quirk)}
+				without = append(slices.Clip(p.with), profile.Except(p.quirk))
 			}
 			got = p.run(t, old, with(without...))
 			assert.NoError(t, got.err, "%s %s with %s without %s:\n%s", p.program, p.old, p.option(), p.quirk, got)

@@ -159,6 +159,30 @@ var pairs = []*pair{
 		source: "https://github.com/google/go-containerregistry/issues/2111", quirk: "others.first-manifest-429",
 		do: []string{"pull", "$HOST/team/app:v1"}, shows: "TOOMANYREQUESTS",
 	},
+	{
+		bug: "sends the password to the token service with POST", program: "helm4", old: "v4.0.0-alpha.1", new: "v4.0.0-beta.1",
+		source:  "https://github.com/helm/helm/pull/31222",
+		profile: "ghcr", quirk: "ghcr.token-post-405",
+		do: []string{"$HOST/team/app:1.2.3"}, shows: "405",
+	},
+	{
+		bug: "asks for a token to pull, and then pushes", program: "helm3", old: "v3.21.4", new: "v3.22.0",
+		source:  "https://github.com/helm/helm/issues/32144",
+		profile: "quay", quirk: "quay.creator-token",
+		do: []string{"$HOST/team/new/app:1.2.3"}, shows: "401",
+	},
+	{
+		bug: "pushes an attestation before its subject", program: "buildkit", old: "v0.32.0", new: "v0.32.1",
+		source:  "https://github.com/moby/buildkit/issues/7007",
+		profile: "gitlab", quirk: "gitlab.subject-must-exist", with: []profile.Option{profile.WithoutAuth()},
+		do: []string{"$HOST/team/app:v2"}, shows: "400",
+	},
+	{
+		bug: "sends its credentials to the host that Location names", program: "oras", old: "v2.6.0", new: "v2.6.1",
+		source:  "https://nvd.nist.gov/vuln/detail/CVE-2026-50151",
+		profile: "ecr", quirk: "hostile.upload-location", with: []profile.Option{profile.With("hostile.upload-location")}, without: []profile.Option{},
+		do: []string{"push", "$HOST/team/app"}, shows: "credentials of another host", refuses: "Location",
+	},
 }
 
 // bigImage pushes team/big:v1, with a layer of several parts.

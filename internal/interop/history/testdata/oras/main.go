@@ -7,7 +7,9 @@ import (
 	"io"
 	"log"
 	"os"
+	"strings"
 
+	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"oras.land/oras-go/v2/registry/remote"
 	"oras.land/oras-go/v2/registry/remote/auth"
@@ -37,6 +39,10 @@ func run(ctx context.Context, action, image string) error {
 		defer r.Close()
 		_, err = io.Copy(io.Discard, r)
 		return err
+	case "push": // a blob
+		text := "a blob"
+		blob := ocispec.Descriptor{MediaType: "application/octet-stream", Digest: digest.FromString(text), Size: int64(len(text))}
+		return repo.Push(ctx, blob, strings.NewReader(text))
 	case "referrers":
 		subject, err := repo.Resolve(ctx, repo.Reference.Reference)
 		if err != nil {
