@@ -239,6 +239,17 @@ var others = site{
 		},
 		{
 			Fact: Fact{
+				Name: "others.redirect-asks", Sentence: "a GET of a blob is redirected to another host, which requires a token of its own",
+				Source: "https://github.com/regclient/regclient/pull/805", Date: "2024-08", Evidence: Client,
+			},
+			do: redirect(storage{status: http.StatusTemporaryRedirect, asks: true, host: "blobs.example.com"}),
+			probe: func(p *prober) string {
+				r := p.do("GET", p.path("blobs", string(p.push(p.text(20)).Digest)), "")
+				return r.only() + ", storage " + p.anonymous("GET", r.header.Get("Location"), "").only()
+			}, want: "307, storage 401",
+		},
+		{
+			Fact: Fact{
 				Name: "others.chunk-minimum", Sentence: "OCI-Chunk-Min-Length says that chunks but the last have at least 2 MiB; a shorter one is 400",
 				Source: "https://github.com/regclient/regclient/commit/4b9703d", Date: "2023-03", Evidence: Client,
 			},

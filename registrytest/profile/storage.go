@@ -28,6 +28,7 @@ type storage struct {
 	digest    bool // whether the redirect has Docker-Content-Digest
 	refuses   bool // whether it refuses credentials, as S3 does
 	refusesIt bool // whether it refuses HEAD
+	asks      bool // whether it requires a token, of a service at its own host
 
 	secret string // that its URLs are signed with
 }
@@ -97,6 +98,13 @@ func (s *storage) url(b *build, r *registry.Request) string {
 // credentials.
 func (s *storage) serve(w http.ResponseWriter, r *registry.Request) error {
 	path := strings.TrimPrefix(r.URL.Path, r.Prefix+storagePath)
+	switch {
+	case s.asks && path == "token":
+		return write(w, r, http.StatusOK, "application/json", `{"token":"`+s.secret+`"}`)
+	case s.asks && r.Header.Get("Authorization") != "Bearer "+s.secret:
+		w.Header().Set("WWW-Authenticate", fmt.Sprintf(`Bearer realm="%s",service="storage"`, origin(r)+r.Prefix+storagePath+"token"))
+		return xmlError(w, r, http.StatusUnauthorized, "AccessDenied", "A token is required")
+	}
 	i := strings.LastIndexByte(path, '/')
 	query := r.URL.Query()
 	switch {

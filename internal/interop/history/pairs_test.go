@@ -183,6 +183,11 @@ var pairs = []*pair{
 		profile: "ecr", quirk: "hostile.upload-location", with: []profile.Option{profile.With("hostile.upload-location")}, without: []profile.Option{},
 		do: []string{"push", "$HOST/team/app"}, shows: "credentials of another host", refuses: "Location",
 	},
+	{
+		bug: "does not authenticate where a redirect leads", program: "regclient", old: "v0.7.1", new: "v0.7.2",
+		source: "https://github.com/regclient/regclient/pull/805", quirk: "others.redirect-asks",
+		do: []string{"pull", "$HOST/team/app:v1"}, shows: "context deadline exceeded",
+	},
 }
 
 // bigImage pushes team/big:v1, with a layer of several parts.

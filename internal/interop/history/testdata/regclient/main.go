@@ -14,6 +14,7 @@ import (
 	"github.com/regclient/regclient"
 	"github.com/regclient/regclient/config"
 	"github.com/regclient/regclient/types"
+	"github.com/regclient/regclient/types/manifest"
 	"github.com/regclient/regclient/types/ref"
 )
 
@@ -50,6 +51,25 @@ func run(ctx context.Context, action, image string, args []string) error {
 		}
 		tags, err := list.GetTags()
 		fmt.Println(tags)
+		return err
+	case "pull": // the first layer
+		m, err := client.ManifestGet(ctx, r)
+		if err != nil {
+			return err
+		}
+		layers, err := m.(manifest.Imager).GetLayers()
+		if err != nil {
+			return err
+		}
+		// An old version never gives up.
+		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+		defer cancel()
+		content, err := client.BlobGet(ctx, r, layers[0])
+		if err != nil {
+			return err
+		}
+		defer content.Close()
+		_, err = io.Copy(io.Discard, content)
 		return err
 	case "push-blob": // of this many bytes, without saying so
 		size, err := strconv.ParseInt(args[0], 10, 64)
