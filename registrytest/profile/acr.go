@@ -23,7 +23,7 @@ var acr = site{
 		{
 			Fact: Fact{
 				Name: "acr.challenge", Sentence: "tokens are from /oauth2/token, and the service is the host of the registry",
-				Source: acrReport, Evidence: Trace,
+				Source: acrReport, Date: "2024-06", Evidence: Trace,
 			},
 			do:    challenges(),
 			probe: probeChallenge, want: `401, WWW-Authenticate: Bearer realm="<registry>/oauth2/token",service="<host>",scope="repository:<repo>:pull"`,
@@ -31,7 +31,7 @@ var acr = site{
 		{
 			Fact: Fact{
 				Name: "acr.metadata-read", Sentence: "tags/list requires the action metadata_read, not pull",
-				Source: acrReport, Evidence: Trace,
+				Source: acrReport, Date: "2024-06", Evidence: Trace,
 			},
 			do: challenge(func(r *registry.Request, values []string) []string {
 				if r.Op != registry.ListTags {
@@ -51,7 +51,7 @@ var acr = site{
 		{
 			Fact: Fact{
 				Name: "acr.access-token-only", Sentence: "the response of the token service has the field access_token alone",
-				Source: "https://github.com/Azure/acr/blob/81b818eba36f77132a40ff3027897d2a830792f9/docs/Token-BasicAuth.md", Evidence: Vendor,
+				Source: "https://github.com/Azure/acr/blob/81b818eba36f77132a40ff3027897d2a830792f9/docs/Token-BasicAuth.md", Date: "2024-09", Evidence: Vendor,
 			},
 			do:    tokenOnly("access_token"),
 			probe: probeTokenFields, want: "200 access_token",
@@ -74,7 +74,7 @@ var acr = site{
 		{
 			Fact: Fact{
 				Name: "acr.upload-state", Sentence: "the Location of an upload is relative and has a _state, which has to come back",
-				Source: acrReport, Evidence: Trace,
+				Source: acrReport, Date: "2024-06", Evidence: Trace,
 			},
 			do:    uploadState("_state", http.StatusBadRequest),
 			probe: probeStateDropped, want: "400 BLOB_UPLOAD_INVALID",
@@ -82,7 +82,7 @@ var acr = site{
 		{
 			Fact: Fact{
 				Name: "acr.chunk-416", Sentence: "a chunk out of order is 416 BLOB_UPLOAD_RANGE_INVALID",
-				Source: acrReport, Evidence: Trace,
+				Source: acrReport, Date: "2024-06", Evidence: Trace,
 			},
 			do: rewrite(func(r *registry.Request, e registry.Error) *registry.Error {
 				if r.Op != registry.PatchUpload || e.Status != http.StatusRequestedRangeNotSatisfiable {
@@ -106,7 +106,7 @@ var acr = site{
 		{
 			Fact: Fact{
 				Name: "acr.anonymous-mount-202", Sentence: "a mount without from starts an upload session",
-				Source: acrReport, Evidence: Trace,
+				Source: acrReport, Date: "2024-06", Evidence: Trace,
 			},
 			do:    noAnonymousMount(),
 			probe: probeMount(false), want: "202",
@@ -114,7 +114,7 @@ var acr = site{
 		{
 			Fact: Fact{
 				Name: "acr.blob-redirect", Sentence: "a GET of a blob is redirected to Azure's storage, whose responses have no digest; HEAD is not",
-				Source: acrReport, Evidence: Trace,
+				Source: acrReport, Date: "2024-06", Evidence: Trace,
 				Breaks: []string{
 					"Content-Range of a 206 is true", "If-Match and If-None-Match guard a blob from deletion", "blob has Docker-Content-Digest",
 					"conditional GET of current content is 304", "namespace is confirmed by OCI-Namespace", "range of zero bytes is 416",
@@ -127,7 +127,7 @@ var acr = site{
 		{
 			Fact: Fact{
 				Name: "acr.no-tag-delete", Sentence: "a tag cannot be deleted: 405 UNSUPPORTED",
-				Source: acrReport, Evidence: Trace,
+				Source: acrReport, Date: "2024-06", Evidence: Trace,
 			},
 			do:    rule(`delete-tag status=405 code=UNSUPPORTED message="A manifest can only be deleted by digest."`).lacking(registry.DeleteTag),
 			probe: probeDelete("tag"), want: "405 UNSUPPORTED",
@@ -135,7 +135,7 @@ var acr = site{
 		{
 			Fact: Fact{
 				Name: "acr.empty-repository-404", Sentence: "the list of tags is 404 NAME_UNKNOWN after the last tag is deleted",
-				Source: acrReport, Evidence: Trace,
+				Source: acrReport, Date: "2024-06", Evidence: Trace,
 				Breaks: []string{
 					"tags of a repository without tags are 200",
 				},
@@ -146,7 +146,7 @@ var acr = site{
 		{
 			Fact: Fact{
 				Name: "acr.link-orderby", Sentence: "the Link to more tags has a further parameter orderby",
-				Source: acrReport, Evidence: Trace,
+				Source: acrReport, Date: "2024-06", Evidence: Trace,
 			},
 			do: header(func(_ *registry.Request, status int, h http.Header) int {
 				if link := h.Get("Link"); link != "" {
@@ -164,7 +164,7 @@ var acr = site{
 		{
 			Fact: Fact{
 				Name: "acr.illegal-name-404", Sentence: "a path with a name that is not valid is 404 with text/plain, before authentication",
-				Source: acrReport, Evidence: Trace,
+				Source: acrReport, Date: "2024-06", Evidence: Trace,
 			},
 			do:    illegalName404(),
 			probe: probeIllegalName, want: "404, Content-Type: text/plain; charset=utf-8",
@@ -172,7 +172,7 @@ var acr = site{
 		{
 			Fact: Fact{
 				Name: "acr.rate-header", Sentence: "deletions and tokens come with the number of calls that remain in this second",
-				Source: acrReport, Evidence: Trace,
+				Source: acrReport, Date: "2024-06", Evidence: Trace,
 			},
 			do: rule("token,delete-manifest,delete-blob set-header=X-Ms-Ratelimit-Remaining-Calls-Per-Second:333.283333"),
 			probe: func(p *prober) string {

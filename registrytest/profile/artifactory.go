@@ -24,7 +24,7 @@ var artifactory = site{
 		{
 			Fact: Fact{
 				Name: "artifactory.challenge", Sentence: "the scope lacks the repository key, the first element of the name",
-				Source: artifactoryReport, Evidence: Trace,
+				Source: artifactoryReport, Date: "2024-08", Evidence: Trace,
 			},
 			do: append(challenge(func(r *registry.Request, values []string) []string {
 				_, name, _ := strings.Cut(r.Repo, "/")
@@ -38,7 +38,7 @@ var artifactory = site{
 		{
 			Fact: Fact{
 				Name: "artifactory.referrers-basic", Sentence: "the challenge of the referrers API is Basic, while the others are Bearer",
-				Source: artifactoryReport, Evidence: Trace,
+				Source: artifactoryReport, Date: "2024-08", Evidence: Trace,
 			},
 			do: challenge(func(r *registry.Request, values []string) []string {
 				if r.Op != registry.ListReferrers {
@@ -63,7 +63,7 @@ var artifactory = site{
 		{
 			Fact: Fact{
 				Name: "artifactory.absolute-locations", Sentence: "Location and Link begin with the scheme and the host",
-				Source: artifactoryReport, Evidence: Trace,
+				Source: artifactoryReport, Date: "2024-08", Evidence: Trace,
 			},
 			do:    absoluteLocations(),
 			probe: probeLocationOrigin, want: "<registry>",
@@ -71,7 +71,7 @@ var artifactory = site{
 		{
 			Fact: Fact{
 				Name: "artifactory.upload-without-range", Sentence: "the start of an upload has no Range",
-				Source: artifactoryReport, Evidence: Trace,
+				Source: artifactoryReport, Date: "2024-08", Evidence: Trace,
 			},
 			do:    rule("start-upload drop-header=Range"),
 			probe: func(p *prober) string { return p.do("POST", p.path("blobs", "uploads/"), "").field("Range") }, want: "202, no Range",
@@ -79,7 +79,7 @@ var artifactory = site{
 		{
 			Fact: Fact{
 				Name: "artifactory.range-of-chunk", Sentence: "the Range after a chunk is that of the chunk alone, and after a stream its end is the number of bytes",
-				Source: artifactoryReport, Evidence: Trace,
+				Source: artifactoryReport, Date: "2024-08", Evidence: Trace,
 				Breaks: []string{
 					"chunk is 202 with Location and Range", "chunk without Content-Range is appended",
 				},
@@ -103,7 +103,7 @@ var artifactory = site{
 		{
 			Fact: Fact{
 				Name: "artifactory.errors-without-code", Sentence: "an error of an upload has a status and a message, and no code",
-				Source: artifactoryReport, Evidence: Trace,
+				Source: artifactoryReport, Date: "2024-08", Evidence: Trace,
 			},
 			do: reshape(func(r *registry.Request, e *registry.Error) bool {
 				return r.Op == registry.PatchUpload && e.Status == http.StatusRequestedRangeNotSatisfiable
@@ -113,7 +113,7 @@ var artifactory = site{
 		{
 			Fact: Fact{
 				Name: "artifactory.no-mount", Sentence: "a mount always starts an upload session",
-				Source: artifactoryReport, Evidence: Trace,
+				Source: artifactoryReport, Date: "2024-08", Evidence: Trace,
 			},
 			do: together(without(registry.MountBlob, func(_ *registry.Request, status int, _ http.Header) bool {
 				return status == http.StatusAccepted
@@ -123,7 +123,7 @@ var artifactory = site{
 		{
 			Fact: Fact{
 				Name: "artifactory.manifest-location", Sentence: "the Location of a manifest that was pushed is one of an upload, and cannot be pulled",
-				Source: artifactoryReport, Evidence: Trace,
+				Source: artifactoryReport, Date: "2024-08", Evidence: Trace,
 				Breaks: []string{
 					"manifest is 201 with the Location of the manifest",
 				},
@@ -143,7 +143,7 @@ var artifactory = site{
 		{
 			Fact: Fact{
 				Name: "artifactory.no-blob-delete", Sentence: "a blob cannot be deleted: 405 without a code",
-				Source: artifactoryReport, Evidence: Trace,
+				Source: artifactoryReport, Date: "2024-08", Evidence: Trace,
 			},
 			do:    rule("delete-blob status=405 body=no-code set-header=Allow:HEAD,GET,OPTIONS").lacking(registry.DeleteBlob),
 			probe: probeDelete("blob"), want: "405, no code",
@@ -151,7 +151,7 @@ var artifactory = site{
 		{
 			Fact: Fact{
 				Name: "artifactory.empty-repository-404", Sentence: "the list of tags is 404 NAME_UNKNOWN after the last tag is deleted",
-				Source: artifactoryReport, Evidence: Trace,
+				Source: artifactoryReport, Date: "2024-08", Evidence: Trace,
 				Breaks: []string{
 					"tags of a repository without tags are 200",
 				},
@@ -162,7 +162,7 @@ var artifactory = site{
 		{
 			Fact: Fact{
 				Name: "artifactory.missing-403", Sentence: "a manifest that is missing in a virtual repository is 403 UNAUTHORIZED",
-				Source: "https://github.com/sigstore/cosign/issues/2973", Evidence: Issue,
+				Source: "https://github.com/sigstore/cosign/issues/2973", Date: "2023-05", Evidence: Issue,
 				Breaks: []string{
 					"HEAD of absent content is 404", "absent manifest is 404", "absent repository is 404", "content of an unknown digest algorithm is 404",
 					"deleted manifest and its tags are 404", "deleted tag is 404", "manifest that does not match its digest is refused",
@@ -177,7 +177,7 @@ var artifactory = site{
 		{
 			Fact: Fact{
 				Name: "artifactory.link-without-key", Sentence: "the Link to more tags lacks the repository key, and leads nowhere",
-				Source: renovateDocker + "index.ts#L795", Evidence: Client,
+				Source: renovateDocker + "index.ts#L795", Date: "2023-03", Evidence: Client,
 				Breaks: []string{
 					"Link leads to the next tags",
 				},
@@ -199,7 +199,7 @@ var artifactory = site{
 		{
 			Fact: Fact{
 				Name: "artifactory.digests-among-tags", Sentence: "tags/list may have the digest of a manifest among the tags",
-				Source: containersImage + "docker/docker_image.go#L100", Evidence: Client,
+				Source: containersImage + "docker/docker_image.go#L100", Date: "2024-06", Evidence: Client,
 				Breaks: []string{
 					"Link leads to the next tags", "last works without n", "list of tags has the repository name", "n tags are listed", "pages of tags are in order",
 					"tags after last are listed", "tags are in order",
@@ -222,7 +222,7 @@ var artifactory = site{
 		{
 			Fact: Fact{
 				Name: "artifactory.manifest-range-400", Sentence: "a Range in the request for a manifest is 400",
-				Source: "https://github.com/containerd/containerd/issues/11953", Evidence: Issue,
+				Source: "https://github.com/containerd/containerd/issues/11953", Date: "2025-06", Evidence: Issue,
 			},
 			do: rule("get-manifest has-header=Range status=400"),
 			probe: func(p *prober) string {
@@ -233,7 +233,7 @@ var artifactory = site{
 		{
 			Fact: Fact{
 				Name: "artifactory.referrers-406", Sentence: "before 7.90.1, the referrers API was 406",
-				Source: "https://github.com/google/go-containerregistry/issues/1962", Until: "2024-08", Evidence: Issue,
+				Source: "https://github.com/google/go-containerregistry/issues/1962", Date: "2024-06", Until: "2024-08", Evidence: Issue,
 				Breaks: []string{
 					"OCI-Subject is absent without the referrers API", "referrers are 404 if the API is unsupported",
 				},

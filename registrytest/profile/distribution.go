@@ -61,7 +61,7 @@ var distribution3 = site{
 		{
 			Fact: Fact{
 				Name: "distribution-3.bad-n", Sentence: "tags/list with an n that is no number is 400 PAGINATION_NUMBER_INVALID",
-				Source: distribution311 + "registry/handlers/tags.go", Evidence: Code,
+				Source: distribution311 + "registry/handlers/tags.go", Date: "2026-05", Evidence: Code,
 				Breaks: []string{
 					"error codes are those of the spec",
 				},
@@ -93,7 +93,7 @@ var distributionQuirks = []quirk{
 	{
 		Fact: Fact{
 			Name: "distribution.catalog-limit", Sentence: "the catalog with n above 1000 is 400 PAGINATION_NUMBER_INVALID",
-			Source: distribution311 + "registry/handlers/catalog.go", Evidence: Code,
+			Source: distribution311 + "registry/handlers/catalog.go", Date: "2026-05", Evidence: Code,
 		},
 		do: refuse(func(_ *build, r *registry.Request) *registry.Error {
 			if n, err := strconv.Atoi(r.URL.Query().Get("n")); err != nil || n <= 1000 {
@@ -106,7 +106,7 @@ var distributionQuirks = []quirk{
 	{
 		Fact: Fact{
 			Name: "distribution.blob-redirect", Sentence: "where the storage has URLs, GET and HEAD of a blob are redirected with 307",
-			Source: distribution311 + "registry/storage/blobserver.go", Evidence: Code,
+			Source: distribution311 + "registry/storage/blobserver.go", Date: "2026-05", Evidence: Code,
 			Breaks: []string{
 				"Content-Range of a 206 is true", "HEAD has Docker-Content-Digest", "If-Match and If-None-Match guard a blob from deletion",
 				"blob has Docker-Content-Digest", "conditional GET of current content is 304", "namespace is confirmed by OCI-Namespace",
@@ -120,7 +120,7 @@ var distributionQuirks = []quirk{
 	{
 		Fact: Fact{
 			Name: "distribution.single-post-202", Sentence: "a blob in a single POST starts an upload session, its digest is ignored",
-			Source: distribution311 + "registry/handlers/blobupload.go", Evidence: Code,
+			Source: distribution311 + "registry/handlers/blobupload.go", Date: "2026-05", Evidence: Code,
 		},
 		do:    singlePost202(),
 		probe: probeSinglePost, want: "202",
@@ -128,7 +128,7 @@ var distributionQuirks = []quirk{
 	{
 		Fact: Fact{
 			Name: "distribution.anonymous-mount-202", Sentence: "a mount without from starts an upload session",
-			Source: distribution311 + "registry/handlers/blobupload.go", Evidence: Code,
+			Source: distribution311 + "registry/handlers/blobupload.go", Date: "2026-05", Evidence: Code,
 		},
 		do:    noAnonymousMount(),
 		probe: probeMount(false), want: "202",
@@ -136,7 +136,7 @@ var distributionQuirks = []quirk{
 	{
 		Fact: Fact{
 			Name: "distribution.absolute-locations", Sentence: "Location begins with the scheme and the host, unless relativeurls is set",
-			Source: distribution311 + "docs/content/about/configuration.md", Evidence: Code,
+			Source: distribution311 + "docs/content/about/configuration.md", Date: "2026-05", Evidence: Code,
 		},
 		do:    absoluteLocations(),
 		probe: probeLocationOrigin, want: "<registry>",
@@ -186,7 +186,7 @@ var distributionQuirks = []quirk{
 	{
 		Fact: Fact{
 			Name: "distribution.accept-strict", Sentence: "an OCI manifest is 404 MANIFEST_UNKNOWN to a client whose Accept does not have its media type",
-			Source: distribution311 + "registry/handlers/manifests.go#L167", Evidence: Code,
+			Source: distribution311 + "registry/handlers/manifests.go#L167", Date: "2026-05", Evidence: Code,
 			Breaks: []string{
 				"HEAD has Content-Length", "HEAD has Docker-Content-Digest", "HEAD of existing content is 200", "deleting a manifest is 400 or 405 if disabled",
 				"deleting a tag is 400 or 405 if disabled", "image of unknown media types", "index of images", "index of unknown media types",
@@ -200,7 +200,7 @@ var distributionQuirks = []quirk{
 	{
 		Fact: Fact{
 			Name: "distribution.patch-content-type", Sentence: "a PATCH with another Content-Type than application/octet-stream is 500",
-			Source: distribution311 + "registry/handlers/blobupload.go", Evidence: Code,
+			Source: distribution311 + "registry/handlers/blobupload.go", Date: "2026-05", Evidence: Code,
 		},
 		do: refuse(func(_ *build, r *registry.Request) *registry.Error {
 			if t := r.Header.Get("Content-Type"); t == "" || t == "application/octet-stream" {
@@ -215,7 +215,7 @@ var distributionQuirks = []quirk{
 	{
 		Fact: Fact{
 			Name: "distribution.illegal-name-404", Sentence: "a path with a name that is not valid is 404 with text/plain, since no route matches",
-			Source: conformanceReports + "v1.0/gitlab/report.html", Evidence: Trace,
+			Source: conformanceReports + "v1.0/gitlab/report.html", Date: "2023-10", Evidence: Trace,
 		},
 		do:    illegalName404(),
 		probe: probeIllegalName, want: "404, Content-Type: text/plain; charset=utf-8",

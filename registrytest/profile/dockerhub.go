@@ -22,7 +22,7 @@ var dockerHub = site{
 		{
 			Fact: Fact{
 				Name: "docker-hub.challenge", Sentence: "a public image requires a token, too, of the service registry.docker.io at auth.docker.io",
-				Source: "https://github.com/distribution/distribution/issues/2376", Evidence: Issue,
+				Source: "https://github.com/distribution/distribution/issues/2376", Date: "2018-05", Evidence: Issue,
 			},
 			do:    challenges(),
 			probe: probeChallenge, want: `401, WWW-Authenticate: Bearer realm="<registry>/token",service="registry.docker.io",scope="repository:<repo>:pull"`,
@@ -30,7 +30,7 @@ var dockerHub = site{
 		{
 			Fact: Fact{
 				Name: "docker-hub.missing-401", Sentence: "a repository that does not exist is 401 with insufficient_scope, as one that is private",
-				Source: "https://github.com/distribution/distribution/issues/1291", Evidence: Issue,
+				Source: "https://github.com/distribution/distribution/issues/1291", Date: "2015-12", Evidence: Issue,
 			},
 			do:    missing401(),
 			probe: probeMissing, want: "401 insufficient_scope",
@@ -38,7 +38,7 @@ var dockerHub = site{
 		{
 			Fact: Fact{
 				Name: "docker-hub.library-prefix", Sentence: "a name of one element is 401: official images are below library/",
-				Source: "https://github.com/distribution/distribution/issues/4354", Evidence: Issue,
+				Source: "https://github.com/distribution/distribution/issues/4354", Date: "2024-05", Evidence: Issue,
 			},
 			do: aboutAuth(onlyNames(func(repo string) bool { return strings.Contains(repo, "/") }, func(b *build, r *registry.Request) *registry.Error {
 				return b.unauthorized(r, "insufficient_scope", "access to the requested resource is not authorized")
@@ -82,7 +82,7 @@ var dockerHub = site{
 		{
 			Fact: Fact{
 				Name: "docker-hub.head-accept", Sentence: "HEAD of a manifest is 404 if Accept lacks its media type",
-				Source: "https://github.com/fossas/fossa-cli/pull/1309", Evidence: Issue,
+				Source: "https://github.com/fossas/fossa-cli/pull/1309", Date: "2023-10", Evidence: Issue,
 				Breaks: []string{
 					"HEAD has Content-Length", "HEAD has Docker-Content-Digest", "HEAD of existing content is 200",
 				},
@@ -93,7 +93,7 @@ var dockerHub = site{
 		{
 			Fact: Fact{
 				Name: "docker-hub.no-delete", Sentence: "tags, manifests and blobs cannot be deleted: 405 UNSUPPORTED",
-				Source: "https://github.com/docker/hub-feedback/issues/1759", Evidence: Issue,
+				Source: "https://github.com/docker/hub-feedback/issues/1759", Date: "2019-03", Evidence: Issue,
 			},
 			do: rule(`delete-tag,delete-manifest,delete-blob status=405 code=UNSUPPORTED message="The operation is unsupported."`).
 				lacking(registry.DeleteTag, registry.DeleteManifest, registry.DeleteBlob),

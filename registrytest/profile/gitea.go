@@ -25,7 +25,7 @@ var gitea = site{
 		{
 			Fact: Fact{
 				Name: "gitea.challenge", Sentence: "every challenge has the scope *, and one token is for all repositories",
-				Source: giteaReport, Evidence: Trace,
+				Source: giteaReport, Date: "2024-09", Evidence: Trace,
 			},
 			do:    together(rewrittenChallenge(`Bearer realm="<registry>/v2/token",service="container_registry",scope="*"`), coversEverything()),
 			probe: probeChallenge, want: `401, WWW-Authenticate: Bearer realm="<registry>/v2/token",service="container_registry",scope="*"`,
@@ -33,7 +33,7 @@ var gitea = site{
 		{
 			Fact: Fact{
 				Name: "gitea.challenge-both", Sentence: "Forgejo has Bearer and Basic in one header",
-				Source: renovateDocker + "common.ts#L172", Evidence: Client,
+				Source: renovateDocker + "common.ts#L172", Date: "2026-03", Evidence: Client,
 			},
 			setting: true,
 			do:      together(rewrittenChallenge(`Bearer realm="<registry>/v2/token",service="container_registry",scope="*",Basic realm="<registry>/v2",service="container_registry",scope="*"`), coversEverything()),
@@ -61,7 +61,7 @@ var gitea = site{
 		{
 			Fact: Fact{
 				Name: "gitea.empty-messages", Sentence: "the message of an error is empty",
-				Source: giteaReport, Evidence: Trace,
+				Source: giteaReport, Date: "2024-09", Evidence: Trace,
 			},
 			do: rewrite(func(_ *registry.Request, e registry.Error) *registry.Error {
 				if e.Message == "" {
@@ -121,7 +121,7 @@ var gitea = site{
 		{
 			Fact: Fact{
 				Name: "gitea.head-blob-without-type", Sentence: "the response to HEAD of a blob has no Content-Type",
-				Source: giteaReport, Evidence: Trace,
+				Source: giteaReport, Date: "2024-09", Evidence: Trace,
 				Breaks: []string{
 					"HEAD has the header fields of GET",
 				},
@@ -134,7 +134,7 @@ var gitea = site{
 		{
 			Fact: Fact{
 				Name: "gitea.manifest-location", Sentence: "the Location of a manifest that was pushed has its tag, not its digest",
-				Source: giteaReport, Evidence: Trace,
+				Source: giteaReport, Date: "2024-09", Evidence: Trace,
 			},
 			do: header(func(r *registry.Request, status int, h http.Header) int {
 				if i := strings.LastIndexByte(h.Get("Location"), '/'); status == http.StatusCreated && r.Tag != "" {
@@ -215,7 +215,7 @@ var gitea = site{
 		{
 			Fact: Fact{
 				Name: "gitea.link-always", Sentence: "tags/list has a Link unless it is empty, also on the last page",
-				Source: giteaReport, Evidence: Trace,
+				Source: giteaReport, Date: "2024-09", Evidence: Trace,
 				Breaks: []string{
 					"n=0 lists no tags",
 				},

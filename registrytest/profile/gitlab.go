@@ -133,7 +133,7 @@ var gitlab = site{
 		{
 			Fact: Fact{
 				Name: "gitlab.media-types", Sentence: "config.mediaType and artifactType come from a list; another one is 400 MANIFEST_INVALID",
-				Source: "https://github.com/ocx-sh/ocx/issues/480", Evidence: Issue,
+				Source: "https://github.com/ocx-sh/ocx/issues/480", Date: "2026-09", Evidence: Issue,
 				Breaks: []string{
 					"applied filter is confirmed by OCI-Filters-Applied", "filter may have a plus sign",
 					"image of unknown media types", "index of unknown media types", "referrer has the artifactType of its manifest",

@@ -47,7 +47,7 @@ var artifactRegistry = site{
 		{
 			Fact: Fact{
 				Name: "artifact-registry.no-chunks", Sentence: "a blob cannot be pushed in chunks (the status 405 is inferred)",
-				Source: "https://github.com/dotnet/sdk-container-builds/pull/287", Evidence: Vendor,
+				Source: "https://github.com/dotnet/sdk-container-builds/pull/287", Date: "2023-01", Evidence: Vendor,
 				Breaks: []string{
 					"cancelled upload is unknown", "cancelling an upload is 204", "chunk is 202 with Location and Range", "chunk out of order is 416",
 					"chunk out of order is 416 whatever its length", "final chunk out of order is 416", "finished upload is unknown", "invalid Content-Range is 416",
@@ -61,7 +61,7 @@ var artifactRegistry = site{
 		{
 			Fact: Fact{
 				Name: "artifact-registry.referrers-html", Sentence: "the referrers API was a page in HTML with the status 200, of a login",
-				Source: "https://github.com/oras-project/oras-go/pull/635", Until: "2026-01", Evidence: Conflicting,
+				Source: "https://github.com/oras-project/oras-go/pull/635", Date: "2023-11", Until: "2026-01", Evidence: Conflicting,
 				Breaks: []string{
 					"OCI-Subject is absent without the referrers API", "referrers are 404 if the API is unsupported",
 				},
@@ -79,7 +79,7 @@ var gcr = site{
 		{
 			Fact: Fact{
 				Name: "gcr.401-without-challenge", Sentence: "401 comes without a challenge, except for /v2/",
-				Source: containersImage + "docker/docker_client.go#L704", Evidence: Client,
+				Source: containersImage + "docker/docker_client.go#L704", Date: "2017-01", Evidence: Client,
 			},
 			do: together(challenges(), rewrite(func(r *registry.Request, e registry.Error) *registry.Error {
 				if r.Op == registry.Ping || r.Op == registry.GetToken || e.Header.Get("WWW-Authenticate") == "" {
@@ -96,7 +96,7 @@ var gcr = site{
 		{
 			Fact: Fact{
 				Name: "gcr.blob-without-length", Sentence: "the responses to GET and HEAD of a blob were seen without Content-Length",
-				Source: "https://github.com/google/go-containerregistry/issues/1061", Evidence: Issue,
+				Source: "https://github.com/google/go-containerregistry/issues/1061", Date: "2021-06", Evidence: Issue,
 				Breaks: []string{
 					"HEAD has Content-Length",
 				},
@@ -140,7 +140,7 @@ var googleQuirks = []quirk{
 	{
 		Fact: Fact{
 			Name: "google.no-token-for-push", Sentence: "the token service refuses anonymous clients a token for a push (the status 403 is inferred)",
-			Source: "https://github.com/docker/hub-feedback/issues/1771", Evidence: Issue,
+			Source: "https://github.com/docker/hub-feedback/issues/1771", Date: "2019-03", Evidence: Issue,
 		},
 		do: aboutAuth(serve(func(_ *build, r *registry.Request) registry.Handler {
 			if r.Header.Get("Authorization") != "" || !strings.Contains(strings.Join(r.URL.Query()["scope"], " "), "push") {
@@ -155,7 +155,7 @@ var googleQuirks = []quirk{
 	{
 		Fact: Fact{
 			Name: "google.tags-members", Sentence: "tags/list ignores n and last, and has the further members child and manifest",
-			Source: "https://github.com/google/go-containerregistry/blob/3f4ff3ca60f51c876ac4bd89e9a787157aaa4f15/pkg/v1/google/list.go#L140", Evidence: Client,
+			Source: "https://github.com/google/go-containerregistry/blob/3f4ff3ca60f51c876ac4bd89e9a787157aaa4f15/pkg/v1/google/list.go#L140", Date: "2021-04", Evidence: Client,
 			Breaks: []string{
 				"Link leads to the next tags", "last works without n", "n tags are listed", "n=0 lists no tags", "tags after last are listed",
 			},

@@ -20,7 +20,7 @@ var nexus = site{
 		{
 			Fact: Fact{
 				Name: "nexus.challenge", Sentence: "the scheme of the challenge is BASIC in capitals",
-				Source: "https://github.com/devcontainers/cli/pull/884", Evidence: Issue,
+				Source: "https://github.com/devcontainers/cli/pull/884", Date: "2024-08", Evidence: Issue,
 			},
 			do:    rewrittenChallenge(`BASIC realm="Sonatype Nexus Repository Manager"`),
 			probe: probeChallenge, want: `401, WWW-Authenticate: BASIC realm="Sonatype Nexus Repository Manager"`,
@@ -37,7 +37,7 @@ var nexus = site{
 		{
 			Fact: Fact{
 				Name: "nexus.no-credentials-400", Sentence: "a request without credentials was seen to be 400, with JSON that is escaped as HTML",
-				Source: "https://github.com/GoogleContainerTools/jib/issues/2898", Evidence: Issue,
+				Source: "https://github.com/GoogleContainerTools/jib/issues/2898", Date: "2020-11", Evidence: Issue,
 			},
 			setting: true,
 			do: aboutAuth(wrap(func(_ *build, w http.ResponseWriter, r *registry.Request, err error, note func()) error {
@@ -76,7 +76,7 @@ var nexus = site{
 		{
 			Fact: Fact{
 				Name: "nexus.null-tags", Sentence: "tags/list may have null among the tags",
-				Source: containersImage + "docker/docker_image.go#L94", Evidence: Client,
+				Source: containersImage + "docker/docker_image.go#L94", Date: "2024-08", Evidence: Client,
 				Breaks: []string{
 					"Link leads to the next tags", "list of tags has the repository name", "n tags are listed", "pages of tags are in order", "tags are in order",
 					"tags of a repository without tags are 200",

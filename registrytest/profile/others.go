@@ -58,7 +58,7 @@ var others = site{
 		{
 			Fact: Fact{
 				Name: "centos.head-manifest-403", Sentence: "registry.centos.org: HEAD of a manifest is 403",
-				Source: "https://github.com/containerd/containerd/pull/6684", Evidence: Issue,
+				Source: "https://github.com/containerd/containerd/pull/6684", Date: "2022-03", Evidence: Issue,
 				Breaks: []string{
 					"Content-Type of a manifest has no parameters", "HEAD has Content-Length", "HEAD has Docker-Content-Digest", "HEAD has the Content-Length of GET",
 					"HEAD has the header fields of GET", "HEAD of absent content is 404", "HEAD of existing content is 200", "absent repository is 404",
@@ -75,7 +75,7 @@ var others = site{
 		{
 			Fact: Fact{
 				Name: "others.head-manifest-405", Sentence: "HEAD of a manifest is 405",
-				Source: containerdDocker + "resolver.go#L877", Evidence: Client,
+				Source: containerdDocker + "resolver.go#L877", Date: "2017-05", Evidence: Client,
 				Breaks: []string{
 					"Content-Type of a manifest has no parameters", "HEAD has Content-Length", "HEAD has Docker-Content-Digest", "HEAD has the Content-Length of GET",
 					"HEAD has the header fields of GET", "HEAD of absent content is 404", "HEAD of existing content is 200", "absent repository is 404",
@@ -105,7 +105,7 @@ var others = site{
 		{
 			Fact: Fact{
 				Name: "others.blob-204", Sentence: "the end of an upload is 204, not 201",
-				Source: containerdDocker + "pusher.go#L546", Evidence: Client,
+				Source: containerdDocker + "pusher.go#L546", Date: "2017-08", Evidence: Client,
 				Breaks: []string{
 					"405 has Allow", "429 has Retry-After", "Content-Range of a 206 is true", "Content-Type of a manifest has no parameters",
 					"Docker-Content-Digest of a blob matches its content", "HEAD has Content-Length", "HEAD has Docker-Content-Digest",
@@ -158,7 +158,7 @@ var others = site{
 		{
 			Fact: Fact{
 				Name: "others.access-token-only", Sentence: "the response of the token service has the field access_token alone",
-				Source: ggcrRemote + "transport/bearer.go#L247", Evidence: Client,
+				Source: ggcrRemote + "transport/bearer.go#L352", Date: "2019-10", Evidence: Client,
 			},
 			do:    tokenOnly("access_token"),
 			probe: probeTokenFields, want: "200 access_token",
@@ -166,7 +166,7 @@ var others = site{
 		{
 			Fact: Fact{
 				Name: "others.manifest-without-type", Sentence: "the response with a manifest has no Content-Type",
-				Source: ggcrRemote + "descriptor.go#L120", Evidence: Client,
+				Source: ggcrRemote + "descriptor.go#L120", Date: "2019-03", Evidence: Client,
 				Breaks: []string{
 					"manifest keeps its Content-Type", "media types are case-insensitive", "parameters of the Content-Type are ignored",
 					"tag keeps its Content-Type when the manifest is pushed again",
@@ -181,7 +181,7 @@ var others = site{
 		{
 			Fact: Fact{
 				Name: "others.wrong-digest", Sentence: "Docker-Content-Digest is not that of the manifest",
-				Source: ggcrRemote + "fetcher.go", Evidence: Client,
+				Source: ggcrRemote + "fetcher.go", Date: "2018-08", Evidence: Client,
 				Breaks: []string{
 					"HEAD has Docker-Content-Digest", "manifest has Docker-Content-Digest",
 				},
@@ -195,7 +195,7 @@ var others = site{
 		{
 			Fact: Fact{
 				Name: "others.accept-any-404", Sentence: "Accept: */* stands for no media type, so that a manifest is 404",
-				Source: "https://github.com/cue-labs/oci/blob/5eb5795f322ad5501a28ecedeb7e9956838fd8a6/ociregistry/ociclient/client.go#L254", Evidence: Client,
+				Source: "https://github.com/cue-labs/oci/blob/5eb5795f322ad5501a28ecedeb7e9956838fd8a6/ociregistry/ociclient/client.go#L254", Date: "2023-06", Evidence: Client,
 				Breaks: []string{
 					"HEAD has Content-Length", "HEAD has Docker-Content-Digest", "HEAD of existing content is 200", "image of unknown media types", "index of images",
 					"index of unknown media types", "manifest is 201 with the Location of the manifest", "manifest of a missing subject is accepted",

@@ -26,7 +26,7 @@ func TestMistakes(t *testing.T) {
 		`profile: no profile is called "bitbucket"; there are acr, alibaba, `:                                                         profile.Get("bitbucket"),
 		`profile gitlab@2026-13: "2026-13" is not a date, such as 2026-08 or 2026-08-31; its quirks changed on 2026-08-01`:            profile.Get("gitlab@2026-13"),
 		`profile gitlab@2001: it is not known at 2001: the oldest source is of 2023-10-01`:                                            profile.Get("gitlab@2001"),
-		`profile ecr@2001-01: it is not known at 2001-01: the oldest source is of 2021-01-01`:                                         profile.Get("ecr@2001-01"),
+		`profile ecr@2001-01: it is not known at 2001-01: the oldest source is of 2020-03-01`:                                         profile.Get("ecr@2001-01"),
 		`its quirks changed on 2024-06, 2024-07`:                                                                                      profile.Get("ecr@2001-01-01"),
 		`profile ecr: no quirk is called "ecr.patch-202"; did you mean "ecr.patch-201"?`:                                              profile.ECR(profile.Except("ecr.patch-202")),
 		`profile ecr: Except leaves out ghcr.no-delete, which it does not have`:                                                       profile.ECR(profile.Except("ghcr.no-delete")),

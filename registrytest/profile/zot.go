@@ -23,7 +23,7 @@ var zot = site{
 		{
 			Fact: Fact{
 				Name: "zot.bare-401", Sentence: "the body of a 401 is an error that is not in a list",
-				Source: zotSource + "authn.go", Evidence: Code,
+				Source: zotSource + "authn.go", Date: "2026-08", Evidence: Code,
 			},
 			do: aboutAuth(reshape(func(_ *registry.Request, e *registry.Error) bool {
 				return e.Code == registry.CodeUnauthorized
@@ -37,7 +37,7 @@ var zot = site{
 		{
 			Fact: Fact{
 				Name: "zot.ping-challenges", Sentence: "the 200 of /v2/ has a challenge, too, with the scheme basic in small letters and a realm without quotes",
-				Source: zotSource + "routes.go#L282", Evidence: Code,
+				Source: zotSource + "routes.go#L282", Date: "2026-08", Evidence: Code,
 			},
 			do:    aboutAuth(rule(`ping set-header="WWW-Authenticate:basic realm=zot"`)),
 			probe: func(p *prober) string { return p.do("GET", "/v2/", "").field("WWW-Authenticate") }, want: "200, WWW-Authenticate: basic realm=zot",
@@ -45,7 +45,7 @@ var zot = site{
 		{
 			Fact: Fact{
 				Name: "zot.unknown-last-404", Sentence: "tags/list after a tag that does not exist is 404 without a body",
-				Source: zotSource + "routes.go#L320", Evidence: Code,
+				Source: zotSource + "routes.go#L320", Date: "2026-08", Evidence: Code,
 			},
 			do: ruleIf("list-tags has-header=?last status=404 body=empty", func(_ *build, r *registry.Request) bool {
 				_, err := r.Store().StatManifest(r.Context(), r.Repo, r.URL.Query().Get("last"))
@@ -60,7 +60,7 @@ var zot = site{
 		{
 			Fact: Fact{
 				Name: "zot.bad-n-400", Sentence: "tags/list with an n that is no number is 400 without a body",
-				Source: zotSource + "routes.go#L320", Evidence: Code,
+				Source: zotSource + "routes.go#L320", Date: "2026-08", Evidence: Code,
 			},
 			do: ruleIf("list-tags has-header=?n status=400 body=empty", func(_ *build, r *registry.Request) bool {
 				_, err := strconv.Atoi(r.URL.Query().Get("n"))
@@ -75,7 +75,7 @@ var zot = site{
 		{
 			Fact: Fact{
 				Name: "zot.mount-ignores-from", Sentence: "a mount finds a blob that is anywhere, whatever from says",
-				Source: zotSource + "routes.go#L1758", Evidence: Code,
+				Source: zotSource + "routes.go#L1758", Date: "2026-08", Evidence: Code,
 				Breaks: []string{
 					"mount of an invalid digest starts an upload",
 				},
@@ -102,7 +102,7 @@ var zot = site{
 		{
 			Fact: Fact{
 				Name: "zot.from-without-mount-405", Sentence: "a POST with from and without mount is 405",
-				Source: zotSource + "routes.go#L1758", Evidence: Code,
+				Source: zotSource + "routes.go#L1758", Date: "2026-08", Evidence: Code,
 			},
 			do:    rule("start-upload has-header=?from status=405"),
 			probe: func(p *prober) string { return p.do("POST", p.path("blobs", "uploads/")+"?from=x", "").only() }, want: "405",
@@ -110,7 +110,7 @@ var zot = site{
 		{
 			Fact: Fact{
 				Name: "zot.post-type-415", Sentence: "a blob in a single POST with another Content-Type than application/octet-stream is 415",
-				Source: zotSource + "routes.go#L1830", Evidence: Code,
+				Source: zotSource + "routes.go#L1830", Date: "2026-08", Evidence: Code,
 			},
 			do: ruleIf("post-blob status=415 body=empty", func(_ *build, r *registry.Request) bool {
 				return r.Header.Get("Content-Type") != "application/octet-stream"
@@ -123,7 +123,7 @@ var zot = site{
 		{
 			Fact: Fact{
 				Name: "zot.delete-in-index-405", Sentence: "a manifest that an index lists cannot be deleted: 405 DENIED",
-				Source: zotSource + "routes.go#L917", Evidence: Code,
+				Source: zotSource + "routes.go#L917", Date: "2026-08", Evidence: Code,
 			},
 			do: rule("delete-manifest where=referenced status=405 code=DENIED"),
 			probe: func(p *prober) string {
@@ -138,7 +138,7 @@ var zot = site{
 		{
 			Fact: Fact{
 				Name: "zot.delete-missing-repository-400", Sentence: "a deletion in a repository that does not exist is 400 NAME_UNKNOWN",
-				Source: zotSource + "routes.go#L917", Evidence: Code,
+				Source: zotSource + "routes.go#L917", Date: "2026-08", Evidence: Code,
 				Breaks: []string{
 					"deleting a manifest of an absent repository is 404",
 				},
@@ -171,7 +171,7 @@ var zot = site{
 		{
 			Fact: Fact{
 				Name: "zot.oci-only", Sentence: "manifests of Docker's media types are 415 MANIFEST_INVALID, unless zot is configured to take them",
-				Source: zotSource + "routes.go#L740", Evidence: Code,
+				Source: zotSource + "routes.go#L740", Date: "2026-08", Evidence: Code,
 				Breaks: []string{
 					"manifest keeps its Content-Type", "media types are case-insensitive",
 				},
