@@ -49,8 +49,10 @@ func (l *ledger) note(p *prober, r *http.Request, got reply) {
 		}
 		l.sessions = slices.DeleteFunc(l.sessions, func(s session) bool { return s.path == r.URL.Path })
 	case got.status == http.StatusAccepted || got.status == http.StatusCreated && r.Method == http.MethodPatch:
-		u, err := r.URL.Parse(got.header.Get("Location"))
-		if err != nil || got.header.Get("Location") == "" || r.Method == http.MethodDelete {
+		location := got.header.Get("Location")
+		u, err := r.URL.Parse(location)
+		if location == "" || err != nil || u.Scheme+"://"+u.Host != p.base || r.Method == http.MethodDelete {
+			// A session at another host is left to expire: it may be anything.
 			return
 		}
 		l.sessions = slices.DeleteFunc(l.sessions, func(s session) bool { return s.path == u.Path })

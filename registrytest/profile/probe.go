@@ -43,7 +43,7 @@ type prober struct {
 }
 
 // maxReply is the size of the largest body of a response that is read.
-const maxReply = 16 << 20
+const maxReply = 8 << 20
 
 // errProbe is the panic of a prober that cannot do its work.
 type errProbe struct{ error }
