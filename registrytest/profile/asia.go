@@ -37,7 +37,7 @@ var huawei = site{
 		{
 			Fact: Fact{
 				Name: "huawei.artifact-types", Sentence: "a manifest whose config is none of an image is refused: Invalid image (the status 400 is inferred)",
-				Source: "https://github.com/regclient/regclient/issues/720", Evidence: Issue,
+				Source: "https://github.com/regclient/regclient/issues/720", Date: "2024-04", Evidence: Issue,
 				Breaks: []string{
 					"applied filter is confirmed by OCI-Filters-Applied", "filter may have a plus sign", "image of unknown media types", "index of unknown media types",
 					"referrer has the artifactType of its manifest", "referrer without artifactType has the media type of its config", "referrers can be filtered",

@@ -69,7 +69,7 @@ var dockerHub = site{
 		{
 			Fact: Fact{
 				Name: "docker-hub.mount-401", Sentence: "a mount from a repository that does not exist, such as one of another registry, is 401",
-				Source: "https://github.com/google/go-containerregistry/issues/1404", Evidence: Issue,
+				Source: "https://github.com/google/go-containerregistry/issues/1404", Date: "2022-07", Evidence: Issue,
 				Breaks: []string{
 					"mount of an invalid digest starts an upload",
 				},

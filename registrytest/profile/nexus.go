@@ -28,7 +28,7 @@ var nexus = site{
 		{
 			Fact: Fact{
 				Name: "nexus.realm-null", Sentence: "3.77 sent a Bearer challenge whose realm begins with null://",
-				Source: "https://github.com/sonatype/nexus-public/issues/580", Evidence: Issue,
+				Source: "https://github.com/sonatype/nexus-public/issues/580", Date: "2025-02", Evidence: Issue,
 			},
 			setting: true,
 			do:      rewrittenChallenge(`Bearer realm="null://<host>/v2/token",service="null://<host>/v2/token"`),
