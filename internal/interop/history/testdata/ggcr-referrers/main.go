@@ -2,12 +2,12 @@
 package main
 
 import (
-	"fmt"
 	"log"
 	"os"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 )
 
@@ -34,7 +34,9 @@ func run(image string) error {
 	if err != nil {
 		return err
 	}
-	list, err := index.IndexManifest()
-	fmt.Println(list)
+	// Old versions return the list, later ones an index that has yet to be read.
+	if later, ok := any(index).(v1.ImageIndex); ok {
+		_, err = later.IndexManifest()
+	}
 	return err
 }
