@@ -96,7 +96,7 @@ func wantSilentListener(t *testing.T) {
 
 func wantHandshake(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		reg := registrytest.NewServer(t, registrytest.WithInMemory(), registrytest.WithTLS())
+		reg := registrytest.NewServer(t, registrytest.WithInMemory(), registrytest.WithTLS(registrytest.OnlyHTTP1))
 		undo := reg.Silence(t)
 		transport := reg.Transport().Clone()
 		transport.TLSHandshakeTimeout = 10 * time.Second
