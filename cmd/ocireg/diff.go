@@ -21,7 +21,7 @@ const diffUsage = `Usage: ocireg diff -profile NAME -prefix REPOSITORY [flags] U
 
 Ocireg diff plays the probes of a profile's quirks against the registry at URL,
 and prints which of them hold there. It uses repositories below the prefix alone,
-and deletes what it pushed as far as the registry lets it. The exit code is 1 if
+and deletes its content again as far as the registry lets it. The exit code is 1 if
 a quirk does not hold, and 2 if the comparison is not possible. The credentials
 are those of docker login, unless -user gives others.
 

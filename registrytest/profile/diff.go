@@ -45,8 +45,8 @@ type Target struct {
 type Result struct {
 	Quirk Quirk
 
-	// Want and Got are what the probe observes in a registry with the quirk, and
-	// what it observed. In both, <host>, <registry> and <repo> stand for the host
+	// Want and Got are the observation in a registry with the quirk, and in this
+	// one. In both, <host>, <registry> and <repo> stand for the host
 	// and the URL of the registry and the name of the repository.
 	Want, Got string
 
@@ -67,10 +67,10 @@ const (
 )
 
 // Diff compares a registry with the profile: it plays the requests of each quirk
-// and yields what it observed, in the order of [Profile.Quirks]. After each quirk,
-// it deletes what it pushed, as far as the registry lets it; some registries keep
-// empty repositories. It returns an error if the target is not valid, does not
-// respond as a registry, or refuses the credentials.
+// and yields the observations, in the order of [Profile.Quirks]. After each quirk,
+// it deletes the content that it pushed, as far as the registry lets it; some
+// registries keep empty repositories. It returns an error if the target is not
+// valid, does not respond as a registry, or refuses the credentials.
 //
 // Diff follows no redirects, limits the time and the size of all responses, and
 // stops if the registry does not respond to several probes in a row.

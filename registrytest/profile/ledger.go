@@ -10,7 +10,7 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// A ledger has what probes pushed, to delete it.
+// A ledger lists the content that probes pushed, to delete it.
 type ledger struct {
 	manifests []pushed
 	blobs     []pushed
@@ -82,7 +82,7 @@ func (l *ledger) addManifest(r *registry.Request, got reply) {
 
 func (d pushed) same(o pushed) bool { return d.repo == o.repo && d.digest == o.digest }
 
-// clean deletes what probes pushed, the last first. It returns a sentence for each
+// clean deletes the content that probes pushed, the last first. It returns a sentence for each
 // kind of content that stays in a repository.
 func (l *ledger) clean(p *prober) (left []string) {
 	counts := make(map[string]int)

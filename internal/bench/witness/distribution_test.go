@@ -31,7 +31,7 @@ func serve(t *testing.T, storage string) *httptest.Server {
 }
 
 // diff returns the quirks of the profile that the registry does not have, and
-// what the comparison left there.
+// the content that the comparison left there.
 func diff(t *testing.T, p *profile.Profile, server *httptest.Server) (differ []profile.Quirk, left []string) {
 	t.Helper()
 	transport := &http.Transport{}

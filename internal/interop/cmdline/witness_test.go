@@ -56,7 +56,7 @@ func startDistribution28(t *testing.T, storage string) string {
 }
 
 // diff returns the quirks of the profile that the registry does not have, and
-// what the comparison left there.
+// the content that the comparison left there.
 func diff(t *testing.T, p *profile.Profile, url string) (differ []profile.Quirk, left []string) {
 	t.Helper()
 	transport := &http.Transport{}
