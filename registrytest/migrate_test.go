@@ -16,11 +16,11 @@ import (
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/layout"
 	"github.com/ocireg/registry/memstore"
-	"github.com/ocireg/registry/overlay"
 	"github.com/ocireg/registry/registrytest"
 	"github.com/ocireg/registry/registrytest/auth"
 	"github.com/ocireg/registry/registrytest/content"
 	"github.com/ocireg/registry/registrytest/fault"
+	"github.com/ocireg/registry/registrytest/overlay"
 )
 
 // The pages in docs/migrate quote these functions and tests. The tests before the

@@ -8,7 +8,7 @@ import (
 	"github.com/ocireg/registry/internal/field"
 	"github.com/ocireg/registry/layout"
 	"github.com/ocireg/registry/memstore"
-	"github.com/ocireg/registry/overlay"
+	"github.com/ocireg/registry/registrytest/overlay"
 )
 
 // openStore opens the store that the command serves. The caller has to call

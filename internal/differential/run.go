@@ -11,7 +11,7 @@ import (
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/layout"
 	"github.com/ocireg/registry/memstore"
-	"github.com/ocireg/registry/overlay"
+	"github.com/ocireg/registry/registrytest/overlay"
 )
 
 // A Config is a kind of store, with the model that it is compared to.

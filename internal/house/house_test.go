@@ -33,9 +33,9 @@ var rooms = []struct {
 	{".", nil},
 	{"memstore", []string{"."}},
 	{"layout", []string{"."}},
-	{"overlay", []string{"."}},
+	{"registrytest/overlay", []string{"."}},
 	{"internal/remote", []string{"."}},
-	{"internal/differential", []string{".", "memstore", "layout", "overlay"}},
+	{"internal/differential", []string{".", "memstore", "layout", "registrytest/overlay"}},
 	{"internal/campaign", []string{".", "memstore", "layout"}},
 	{"registrytest/content", []string{"."}},
 	{"registrytest/content/referrer", []string{"registrytest/content"}},
@@ -50,7 +50,7 @@ var rooms = []struct {
 	{"registrytest/external", []string{"."}},
 	{"registrytest/keep", []string{".", "layout", "registrytest/content", "registrytest/journal", "registrytest"}},
 	{"registrytest/profile", []string{".", "registrytest/journal", "registrytest/fault", "registrytest/auth"}},
-	{"cmd/ocireg", []string{".", "memstore", "layout", "overlay", "registrytest/fault", "registrytest/auth", "registrytest", "registrytest/profile"}},
+	{"cmd/ocireg", []string{".", "memstore", "layout", "registrytest/overlay", "registrytest/fault", "registrytest/auth", "registrytest", "registrytest/profile"}},
 }
 
 // runsTests lists the packages that may import package testing.

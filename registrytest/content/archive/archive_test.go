@@ -21,9 +21,9 @@ import (
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/layout"
 	"github.com/ocireg/registry/memstore"
-	"github.com/ocireg/registry/overlay"
 	"github.com/ocireg/registry/registrytest/content"
 	"github.com/ocireg/registry/registrytest/content/archive"
+	"github.com/ocireg/registry/registrytest/overlay"
 )
 
 // stores are the stores that archives are imported into.

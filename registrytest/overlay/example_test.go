@@ -7,14 +7,14 @@ import (
 
 	"github.com/ocireg/registry/layout"
 	"github.com/ocireg/registry/memstore"
-	"github.com/ocireg/registry/overlay"
 	"github.com/ocireg/registry/registrytest/content"
+	"github.com/ocireg/registry/registrytest/overlay"
 )
 
 // A store begins with the content of a directory, and leaves that as it is.
 func Example() {
 	ctx := context.Background()
-	images, err := layout.OpenFS(os.DirFS("../layout/testdata/skopeo"), layout.Repository("app"))
+	images, err := layout.OpenFS(os.DirFS("../../layout/testdata/skopeo"), layout.Repository("app"))
 	if err != nil {
 		panic(err)
 	}

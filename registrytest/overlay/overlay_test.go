@@ -15,9 +15,9 @@ import (
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/layout"
 	"github.com/ocireg/registry/memstore"
-	"github.com/ocireg/registry/overlay"
 	"github.com/ocireg/registry/registrytest/conformance"
 	"github.com/ocireg/registry/registrytest/content"
+	"github.com/ocireg/registry/registrytest/overlay"
 )
 
 // plain is a store in memory that copies the bytes of every blob.

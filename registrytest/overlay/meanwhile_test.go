@@ -11,8 +11,8 @@ import (
 
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/memstore"
-	"github.com/ocireg/registry/overlay"
 	"github.com/ocireg/registry/registrytest/content"
+	"github.com/ocireg/registry/registrytest/overlay"
 )
 
 // meanwhile is a store in which something happens once, between a read and its
