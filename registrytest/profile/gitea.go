@@ -52,11 +52,11 @@ var gitea = site{
 		},
 		{
 			Fact: Fact{
-				Name: "gitea.token-get-only", Sentence: "the token service has no POST (the status 405 is inferred)",
-				Source: giteaSource + "container.go", Evidence: Code,
+				Name: "gitea.token-get-only", Sentence: "a POST to the token service is 404 without a body",
+				Source: "https://github.com/go-gitea/gitea/blob/00659c47ca6e6a1dd2b66dfc0e2c1cb521cb95be/routers/api/packages/container/container.go", Evidence: Code,
 			},
-			do:    aboutAuth(rule("token method=POST status=405 body=html")).deciding("POST of tokens"),
-			probe: probeTokenPost, want: "405, no code",
+			do:    aboutAuth(rule("token method=POST status=404 body=empty")).deciding("POST of tokens"),
+			probe: probeTokenPost, want: "404, no code",
 		},
 		{
 			Fact: Fact{

@@ -42,8 +42,8 @@ var gitlab = site{
 		},
 		{
 			Fact: Fact{
-				Name: "gitlab.token-post-404", Sentence: "the token service has no POST: 404",
-				Source: "https://gitlab.com/gitlab-org/gitlab/-/blob/master/config/routes.rb", Evidence: Code,
+				Name: "gitlab.token-post-404", Sentence: "the token service has no POST (the status 404 is inferred from the routes)",
+				Source: "https://github.com/gitlabhq/gitlabhq/blob/00050519d16f7c0296fa0113de7065a607862501/config/routes.rb", Evidence: Code,
 			},
 			do:    aboutAuth(rule("token method=POST status=404 body=empty")).deciding("POST of tokens"),
 			probe: probeTokenPost, want: "404, no code",

@@ -211,7 +211,7 @@ var others = site{
 		{
 			Fact: Fact{
 				Name: "hostile.upload-location", Sentence: "the Location of an upload is at another host, which refuses credentials with 403 (seen in advisories only)",
-				Source: "https://nvd.nist.gov/vuln/detail/CVE-2026-50151", Date: "2026-05", Evidence: Client,
+				Source: "https://nvd.nist.gov/vuln/detail/CVE-2026-50151", Date: "2026", Evidence: Client,
 			},
 			do: together(
 				header(func(r *registry.Request, status int, h http.Header) int {
@@ -240,7 +240,7 @@ var others = site{
 		{
 			Fact: Fact{
 				Name: "others.redirect-asks", Sentence: "a GET of a blob is redirected to another host, which requires a token of its own",
-				Source: "https://github.com/regclient/regclient/pull/805", Date: "2024-08", Evidence: Client,
+				Source: "https://github.com/regclient/regclient/pull/805", Date: "2024", Evidence: Client,
 			},
 			do: redirect(storage{status: http.StatusTemporaryRedirect, asks: true, host: "blobs.example.com"}),
 			probe: func(p *prober) string {
@@ -251,7 +251,7 @@ var others = site{
 		{
 			Fact: Fact{
 				Name: "others.chunk-minimum", Sentence: "OCI-Chunk-Min-Length says that chunks but the last have at least 2 MiB; a shorter one is 400",
-				Source: "https://github.com/regclient/regclient/commit/4b9703d", Date: "2023-03", Evidence: Client,
+				Source: "https://github.com/regclient/regclient/commit/4b9703d", Date: "2023", Evidence: Client,
 			},
 			do: option("the least size of a chunk", registry.WithMinChunk(2<<20), func(_ *registry.Request, _ int, h http.Header) bool {
 				return h.Get("OCI-Chunk-Min-Length") != ""
@@ -263,7 +263,7 @@ var others = site{
 		{
 			Fact: Fact{
 				Name: "others.half-chunk-416", Sentence: "of the first chunk, only a part of 500 bytes arrives: 416 with the Range of that",
-				Source: "https://github.com/regclient/regclient/pull/325", Date: "2022-10", Evidence: Client,
+				Source: "https://github.com/regclient/regclient/pull/325", Evidence: Client,
 			},
 			do: rule("patch-upload once keep=500"),
 			probe: func(p *prober) string {
