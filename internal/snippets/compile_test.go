@@ -28,9 +28,9 @@ func packages() map[string]string {
 		"myregistry": "snippets/myregistry",
 	}
 	for _, path := range []string{
-		module + "/layout", module + "/memstore", module + "/overlay", module + "/registrytest",
+		module + "/layout", module + "/memstore", module + "/registrytest",
 		module + "/registrytest/auth", module + "/registrytest/conformance", module + "/registrytest/content", module + "/registrytest/content/archive", module + "/registrytest/content/referrer",
-		module + "/registrytest/external", module + "/registrytest/fault", module + "/registrytest/journal", module + "/registrytest/keep", module + "/registrytest/lint", module + "/registrytest/profile",
+		module + "/registrytest/external", module + "/registrytest/fault", module + "/registrytest/journal", module + "/registrytest/keep", module + "/registrytest/lint", module + "/registrytest/overlay", module + "/registrytest/profile",
 		"context", "errors", "fmt", "io", "log", "net/http", "net/http/httptest", "os", "path/filepath", "strings",
 		"testing", "testing/synctest", "time", "log/slog",
 	} {
