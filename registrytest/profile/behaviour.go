@@ -1,9 +1,11 @@
 package profile
 
 import (
+	"fmt"
 	"maps"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/ocireg/registry"
@@ -193,13 +195,23 @@ func ruleIf(text string, met func(b *build, r *registry.Request) bool) behaviour
 
 // compile returns the operations of a rule, none for all, and a set with it.
 func compile(text string) (ops []registry.Op, rules *fault.Rules) {
-	parsed, err := fault.Parse(text)
 	rules = new(fault.Rules)
-	if err == nil {
-		_, err = rules.Add(parsed)
+	add := func(text string) error {
+		rule, err := fault.Parse(text)
+		if err == nil {
+			_, err = rules.Add(rule)
+		}
+		return err
 	}
-	if err != nil {
-		panic("profile: " + err.Error())
+	// Without a message, errors say that a rule made them on purpose. A rule
+	// without a body in its response is refused with one.
+	_, status, _ := strings.Cut(text, " status=")
+	status, _, _ = strings.Cut(status, " ")
+	code, _ := strconv.Atoi(status)
+	if code < 400 || add(fmt.Sprintf("%s message=%q", text, strings.ToLower(http.StatusText(code)))) != nil {
+		if err := add(text); err != nil {
+			panic("profile: " + err.Error())
+		}
 	}
 	first, _, _ := strings.Cut(text, " ")
 	for name := range strings.SplitSeq(first, ",") {
