@@ -13,7 +13,7 @@ var pairs = []*pair{
 		bug: "lists the catalog with n=10000", program: "ggcr", old: "v0.5.1", new: "v0.6.0",
 		source:  "https://github.com/google/go-containerregistry/pull/1091",
 		profile: "ecr", quirk: "ecr.tags-n-1000",
-		do: []string{"catalog", "$HOST/team/app:v1"}, shows: "maxResults", short: true,
+		do: []string{"catalog", "$HOST/team/app:v1"}, shows: "maxResults",
 	},
 	{
 		bug: "fails if there are no referrers", program: "ggcr-referrers", old: "v0.14.0", new: "v0.15.0",
