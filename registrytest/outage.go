@@ -64,11 +64,7 @@ func (n *Network) begin(t TB, out *outage, first []int) (end func() error) {
 	return func() error {
 		n.mu.Lock()
 		defer n.mu.Unlock()
-		for i, other := range n.outages {
-			if other == out {
-				n.outages = append(n.outages[:i:i], n.outages[i+1:]...)
-			}
-		}
+		n.outages = slices.DeleteFunc(n.outages, func(other *outage) bool { return other == out })
 		verb := " refused"
 		if out.silent {
 			verb = " met with silence"
@@ -134,7 +130,7 @@ func (c *countdown) begin(t TB, happens string, first []int) (end func() error) 
 	return func() error {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		c.begun = slices.DeleteFunc(slices.Clone(c.begun), func(other *tally) bool { return other == own })
+		c.begun = slices.DeleteFunc(c.begun, func(other *tally) bool { return other == own })
 		return tooFew(happens, n, own.taken)
 	}
 }

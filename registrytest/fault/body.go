@@ -89,13 +89,13 @@ func (p *part) changeBody(b Body) error {
 		p.do(func(p *plan, _ *hit) { p.appendToBody(text) })
 	case isText && kind == "errors":
 		shape := Body(text)
-		if !slices.Contains(shapes[1:], shape) || shape == Own {
-			return fmt.Errorf("no other shape of errors is called %q%s", text, didYouMean(text, bodyNames()[1:len(shapes)-1]))
+		if !slices.Contains(shapes[1:], shape) {
+			return fmt.Errorf("no other shape of errors is called %q%s", text, didYouMean(text, bodyNames()[1:len(shapes)]))
 		}
 		p.try(func(p *plan, h *hit) { p.reshapeErrors(shape, h) })
 	case encoders[b] != nil:
 		p.do(func(p *plan, _ *hit) { p.encodeBody(b) })
-	case slices.Contains(shapes, b):
+	case b == Own, slices.Contains(shapes, b):
 		if p.response.shape != "" || slices.Contains(p.names, "body text") {
 			return errors.New("a response has only one body")
 		}
@@ -109,8 +109,8 @@ func (p *part) changeBody(b Body) error {
 	return nil
 }
 
-// shapes are the shapes of errors, Spec first, and Own.
-var shapes = []Body{Spec, NoCode, Bare, Plain, HTML, Broken, Empty, Own}
+// shapes are the shapes of errors, Spec first.
+var shapes = []Body{Spec, NoCode, Bare, Plain, HTML, Broken, Empty}
 
 // encoders are the encodings.
 var encoders = map[Body]func(io.Writer) io.WriteCloser{
@@ -135,7 +135,7 @@ func bodyNames() (names []string) {
 	for b := range encoders {
 		names = append(names, string(b))
 	}
-	return append(names, "text:", "append:", "errors:")
+	return append(names, string(Own), "text:", "append:", "errors:")
 }
 
 // bodyWords are the words of this file.

@@ -70,7 +70,7 @@ type build struct {
 	*Profile
 	middleware  []registry.Middleware
 	others      []registry.Option
-	inner       []registry.Option // of which the middleware knows the user
+	inner       []registry.Option // that come after authentication
 	authorizers []func(r *registry.Request, repo string, a registry.Action) error
 	faults      []func(*registry.Request) *registry.Fault
 	storage     *storage // or nil
@@ -157,13 +157,19 @@ func onResponse(change func(r *registry.Request, status int, h http.Header, note
 // operations.
 func header(change func(r *registry.Request, status int, h http.Header) int, ops ...registry.Op) behaviour {
 	return onResponse(func(r *registry.Request, status int, h http.Header, note func()) int {
-		before := maps.Clone(h)
-		changed := change(r, status, h)
-		if changed != status || !maps.EqualFunc(before, h, slices.Equal[[]string]) {
-			note()
-		}
-		return changed
+		return noteChange(status, h, func(status int, h http.Header) int { return change(r, status, h) }, note)
 	}, ops...)
+}
+
+// noteChange returns the status that change returns. It calls note if change
+// returns another one than it gets, or changes the header.
+func noteChange(status int, h http.Header, change func(int, http.Header) int, note func()) int {
+	before := maps.Clone(h)
+	changed := change(status, h)
+	if changed != status || !maps.EqualFunc(before, h, slices.Equal[[]string]) {
+		note()
+	}
+	return changed
 }
 
 // addFault adds a fault for requests for the operations, or for all of them.
@@ -243,12 +249,7 @@ func (q *quirk) receive(f *registry.Fault, r *registry.Request) *registry.Fault 
 	}
 	if f.Header != nil {
 		quirk.Header = func(status int, h http.Header) int {
-			before := maps.Clone(h)
-			changed := f.Header(status, h)
-			if changed != status || !maps.EqualFunc(before, h, slices.Equal[[]string]) {
-				r.Note(q.receipt())
-			}
-			return changed
+			return noteChange(status, h, f.Header, func() { r.Note(q.receipt()) })
 		}
 	}
 	return &quirk

@@ -83,9 +83,8 @@ var sessionOps = []registry.Op{registry.StartUpload, registry.PostBlob, registry
 // uploadState adds a parameter to the Location of an upload session, and refuses
 // requests without it with the status.
 func uploadState(name string, status int) behaviour {
-	secret := func() []byte { return []byte(rand.Text()) }
 	return behaviour{{decides: "the Location of uploads", build: func(b *build, q *quirk) {
-		key := secret()
+		key := []byte(rand.Text())
 		sign := func(path string) string {
 			h := hmac.New(sha256.New, key)
 			h.Write([]byte(path))
