@@ -1,0 +1,33 @@
+package house
+
+// rooms lists every package that users see, and the packages of this module
+// that it may import. It also has the internal packages that import one of them.
+// The order is from the bottom to the top: a package may import only those before
+// it. Every package may import the internal ones.
+var rooms = []struct {
+	path    string
+	imports []string
+}{
+	{".", nil},
+	{"memstore", []string{"."}},
+	{"layout", []string{"."}},
+	{"registrytest/overlay", []string{"."}},
+	{"internal/remote", []string{"."}},
+	{"internal/differential", []string{".", "memstore", "layout", "registrytest/overlay"}},
+	{"internal/campaign", []string{".", "memstore", "layout"}},
+	{"registrytest/content", []string{"."}},
+	{"registrytest/content/referrer", []string{"registrytest/content"}},
+	{"registrytest/content/archive", []string{".", "layout", "registrytest/content"}},
+	{"registrytest/journal", []string{"."}},
+	{"registrytest/fault", []string{"."}},
+	{"registrytest/lint", []string{".", "registrytest/journal"}},
+	{"registrytest/auth", []string{"."}},
+	{"registrytest/conformance", []string{".", "registrytest/content"}},
+	{"internal/elsewhere", []string{"."}},
+	{"registrytest", []string{".", "memstore", "registrytest/content", "registrytest/journal", "registrytest/fault"}},
+	{"registrytest/external", []string{"."}},
+	{"registrytest/upstream", []string{"."}},
+	{"registrytest/keep", []string{".", "layout", "registrytest/content", "registrytest/journal", "registrytest"}},
+	{"registrytest/profile", []string{".", "registrytest/journal", "registrytest/fault", "registrytest/auth"}},
+	{"cmd/ocireg", []string{".", "memstore", "layout", "registrytest/overlay", "registrytest/fault", "registrytest/auth", "registrytest", "registrytest/upstream", "registrytest/profile"}},
+}
