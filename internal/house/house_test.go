@@ -23,7 +23,7 @@ var update = flag.Bool("update", false, "rewrite the picture of imports in docs/
 const module = "github.com/ocireg/registry"
 
 // runsTests lists the packages that may import package testing.
-var runsTests = []string{"registrytest/conformance"}
+var runsTests = []string{"registrytest/conformance", "registrytest/explore"}
 
 // dependencies lists the modules that a program which imports this one links.
 // Testify is for tests.

@@ -56,6 +56,7 @@ import (
 	"github.com/ocireg/registry/registrytest"
 	"github.com/ocireg/registry/registrytest/auth"
 	"github.com/ocireg/registry/registrytest/content"
+	"github.com/ocireg/registry/registrytest/explore"
 	"github.com/ocireg/registry/registrytest/fault"
 )
 
@@ -81,6 +82,10 @@ var (
 )
 
 func push() {}
+
+func setup(t *explore.T, reg *registrytest.Server) { reg.Push(t, "team/app:v1", content.Image()) }
+
+func download(ctx context.Context, c *http.Client, ref string) ([]byte, error) { return nil, nil }
 `,
 	"mystore/mystore.go": `package mystore
 

@@ -1,0 +1,333 @@
+package explore
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// A client is a small client of a registry, which does everything right unless
+// it has a bug.
+type client struct {
+	http *http.Client
+	base string
+	bug  string
+	user string // for Basic credentials, or ""
+}
+
+const (
+	attempts  = 4
+	chunkSize = 4000
+)
+
+// An httpError is a response that is not the one that the client needs.
+type httpError struct {
+	status int
+	after  time.Duration
+	resp   http.Header
+}
+
+func (e *httpError) Error() string { return fmt.Sprintf("status %d", e.status) }
+
+// errShort is the error for a body that ends early or is not the right one.
+var errShort = errors.New("the content does not match its digest")
+
+// retry calls f until it succeeds, or fails in a way that does not pass.
+func (c *client) retry(ctx context.Context, f func() error) error {
+	wait := time.Second
+	for n := 1; ; n++ {
+		err := f()
+		var status *httpError
+		switch {
+		case err == nil:
+			return nil
+		case c.bug == "ignores its context":
+			time.Sleep(wait)
+			continue
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case errors.As(err, &status):
+			passes := status.status == 408 || status.status == 429 || status.status >= 500
+			if !passes || c.bug == "does not retry 503" && status.status == 503 {
+				return err
+			}
+			if c.bug != "ignores Retry-After" {
+				wait = max(wait, status.after)
+			}
+		case c.bug == "does not retry EOF":
+			return err
+		}
+		if c.bug == "panics when it fails" {
+			panic(err)
+		}
+		if n == attempts && c.bug != "retries for ever" {
+			return err
+		}
+		if c.bug == "retries for ever" {
+			wait = 0
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		wait = min(2*wait, time.Minute)
+	}
+}
+
+// do sends a request. The caller closes the body of the response, whose status
+// is one of those wanted.
+func (c *client) do(ctx context.Context, method, target string, body []byte, header http.Header, want ...int) (*http.Response, error) {
+	if c.bug == "ignores its context" {
+		ctx = context.Background()
+	}
+	u, err := url.Parse(c.base)
+	if err != nil {
+		return nil, err
+	}
+	if u, err = u.Parse(target); err != nil {
+		return nil, err
+	}
+	req, err := http.NewRequestWithContext(ctx, method, u.String(), bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	for name, values := range header {
+		req.Header[name] = values
+	}
+	if own := strings.HasPrefix(u.String(), c.base+"/"); c.user != "" && (own || c.bug == "trusts every Link") {
+		req.SetBasicAuth(c.user, c.user)
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	for _, status := range want {
+		if resp.StatusCode == status {
+			return resp, nil
+		}
+	}
+	if c.bug != "leaves bodies open" {
+		resp.Body.Close()
+	}
+	after, _ := strconv.Atoi(resp.Header.Get("Retry-After"))
+	return nil, &httpError{resp.StatusCode, time.Duration(after) * time.Second, resp.Header}
+}
+
+// get returns content with the digest.
+func (c *client) get(ctx context.Context, path string, d digest.Digest) (content []byte, err error) {
+	err = c.retry(ctx, func() error {
+		header := http.Header{}
+		if len(content) > 0 {
+			header.Set("Range", fmt.Sprintf("bytes=%d-", len(content)))
+			if c.bug == "resumes at the wrong offset" {
+				header.Set("Range", fmt.Sprintf("bytes=%d-", len(content)-1))
+			}
+		}
+		resp, err := c.do(ctx, "GET", path, nil, header, 200, 206)
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		if resp.StatusCode == 200 {
+			content = nil
+		}
+		part, err := io.ReadAll(resp.Body)
+		content = append(content, part...)
+		switch {
+		case err != nil && c.bug == "trusts the length":
+			return nil
+		case err != nil:
+			return err
+		case d.Algorithm().FromBytes(content) != d && c.bug != "checks no digest" && c.bug != "trusts the length":
+			content = nil
+			return errShort
+		}
+		return nil
+	})
+	return content, err
+}
+
+// pull returns the manifest with the tag and its blobs, the names of which are
+// their digests.
+func (c *client) pull(ctx context.Context, repo, tag string) (map[string][]byte, error) {
+	var raw []byte
+	err := c.retry(ctx, func() error {
+		resp, err := c.do(ctx, "GET", "/v2/"+repo+"/manifests/"+tag, nil, nil, 200)
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		if raw, err = io.ReadAll(resp.Body); err != nil {
+			return err
+		}
+		if d := digest.Digest(resp.Header.Get("Docker-Content-Digest")); d != digest.FromBytes(raw) && c.bug != "checks no manifest" && c.bug != "checks no digest" {
+			return errShort
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	content := map[string][]byte{"manifest": raw}
+	var m ocispec.Manifest
+	if err := json.Unmarshal(raw, &m); err != nil {
+		return nil, err
+	}
+	for _, d := range append(m.Layers, m.Config) {
+		blob, err := c.get(ctx, "/v2/"+repo+"/blobs/"+d.Digest.String(), d.Digest)
+		if err != nil {
+			if c.bug == "leaves goroutines behind" {
+				go func() { select {} }()
+			}
+			return nil, err
+		}
+		content[d.Digest.String()] = blob
+	}
+	return content, nil
+}
+
+// push uploads blobs and then a manifest with the tag.
+func (c *client) push(ctx context.Context, repo, tag, mediaType string, raw []byte, blobs ...[]byte) error {
+	for _, blob := range blobs {
+		if err := c.upload(ctx, repo, blob); err != nil {
+			return err
+		}
+	}
+	return c.retry(ctx, func() error {
+		resp, err := c.do(ctx, "PUT", "/v2/"+repo+"/manifests/"+tag, raw, http.Header{"Content-Type": {mediaType}}, 201)
+		if err != nil {
+			return c.ignorePut(err)
+		}
+		defer resp.Body.Close()
+		if resp.Header.Get("Docker-Content-Digest") != digest.FromBytes(raw).String() {
+			return errShort
+		}
+		return nil
+	})
+}
+
+// ignorePut returns the error of a request that should have stored something.
+func (c *client) ignorePut(err error) error {
+	if status := (*httpError)(nil); c.bug == "takes every response for success" && errors.As(err, &status) {
+		return nil
+	}
+	return err
+}
+
+// upload uploads a blob in chunks. If anything goes wrong it asks where to go on,
+// and begins again if the session is gone.
+func (c *client) upload(ctx context.Context, repo string, blob []byte) error {
+	return c.retry(ctx, func() error {
+		location := ""
+		if err := c.retry(ctx, func() error {
+			resp, err := c.do(ctx, "POST", "/v2/"+repo+"/blobs/uploads/", nil, nil, 202)
+			if err != nil {
+				return err
+			}
+			location = resp.Header.Get("Location")
+			return resp.Body.Close()
+		}); err != nil {
+			return err
+		}
+		offset := 0
+		for offset < len(blob) {
+			next, err := c.chunk(ctx, &location, blob, offset)
+			if err != nil {
+				return err
+			}
+			offset = next
+		}
+		query := "?digest=" + url.QueryEscape(digest.FromBytes(blob).String())
+		resp, err := c.do(ctx, "PUT", location+query, nil, nil, 201)
+		if err != nil {
+			return c.ignorePut(err)
+		}
+		return resp.Body.Close()
+	})
+}
+
+// chunk sends the chunk at the offset and returns the offset of the next one.
+func (c *client) chunk(ctx context.Context, location *string, blob []byte, offset int) (next int, err error) {
+	end := min(offset+chunkSize, len(blob))
+	header := http.Header{"Content-Range": {fmt.Sprintf("%d-%d", offset, end-1)}}
+	resp, err := c.do(ctx, "PATCH", *location, blob[offset:end], header, 202)
+	if err == nil {
+		*location = resp.Header.Get("Location")
+		resp.Body.Close()
+		if c.bug == "ignores how much was accepted" {
+			return end, nil
+		}
+		return after(resp.Header), nil
+	}
+	if status := (*httpError)(nil); errors.As(err, &status) && status.status == 416 {
+		if c.bug == "ignores Range of 416" {
+			return 0, err
+		}
+		return after(status.resp), nil
+	}
+	if c.bug == "begins uploads again" {
+		return 0, err
+	}
+	// What has arrived?
+	err = c.retry(ctx, func() error {
+		resp, err := c.do(ctx, "GET", *location, nil, nil, 204)
+		if err != nil {
+			return err
+		}
+		*location = resp.Header.Get("Location")
+		next = after(resp.Header)
+		return resp.Body.Close()
+	})
+	return next, err
+}
+
+// after returns the offset after the Range of an upload.
+func after(h http.Header) int {
+	_, last, _ := strings.Cut(h.Get("Range"), "-")
+	n, err := strconv.Atoi(last)
+	if err != nil || n == 0 {
+		return 0
+	}
+	return n + 1
+}
+
+// tags returns the tags of a repository, page by page.
+func (c *client) tags(ctx context.Context, repo string) (tags []string, err error) {
+	target := "/v2/" + repo + "/tags/list?n=2"
+	for target != "" {
+		err := c.retry(ctx, func() error {
+			resp, err := c.do(ctx, "GET", target, nil, nil, 200)
+			if err != nil {
+				return err
+			}
+			defer resp.Body.Close()
+			var page struct{ Tags []string }
+			if err := json.NewDecoder(resp.Body).Decode(&page); err != nil {
+				return err
+			}
+			tags = append(tags, page.Tags...)
+			link, _, _ := strings.Cut(strings.TrimPrefix(resp.Header.Get("Link"), "<"), ">")
+			target = link
+			return nil
+		})
+		if err != nil && c.bug == "takes a part of a list for all" {
+			return tags, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return tags, nil
+}

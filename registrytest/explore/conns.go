@@ -1,0 +1,75 @@
+package explore
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+)
+
+// conns are the connections that a client has made with the transport of the
+// registry, or with a copy of that.
+type conns struct {
+	mu   sync.Mutex
+	open map[*clientConn]struct{}
+
+	// abandoned makes new connections wait for good: a client that runs on after
+	// its run would otherwise fill the time with failures to connect.
+	abandoned atomic.Bool
+}
+
+// watch notes the connections that the transport makes from now on.
+func (c *conns) watch(t *http.Transport) {
+	c.open = make(map[*clientConn]struct{})
+	dial := t.DialContext
+	t.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		if c.abandoned.Load() {
+			select {}
+		}
+		conn, err := dial(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		cc := &clientConn{Conn: conn, of: c}
+		c.mu.Lock()
+		c.open[cc] = struct{}{}
+		c.mu.Unlock()
+		return cc, nil
+	}
+}
+
+// inUse returns the number of connections that have a response whose body the
+// client has neither read to its end nor closed. Net/http reads from a connection
+// except in this state, but under HTTP/2 it always does.
+func (c *conns) inUse() (n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for cc := range c.open {
+		if !cc.reads.Load() {
+			n++
+		}
+	}
+	return n
+}
+
+// A clientConn is the client's end of a connection.
+type clientConn struct {
+	net.Conn
+	of    *conns
+	reads atomic.Bool
+}
+
+func (c *clientConn) Read(p []byte) (int, error) {
+	c.reads.Store(true)
+	n, err := c.Conn.Read(p)
+	c.reads.Store(err != nil)
+	return n, err
+}
+
+func (c *clientConn) Close() error {
+	c.of.mu.Lock()
+	delete(c.of.open, c)
+	c.of.mu.Unlock()
+	return c.Conn.Close()
+}

@@ -1,0 +1,22 @@
+// Package explore looks for the bugs of a client: it runs one operation of the
+// client again and again, each time with another fault at another request, and
+// judges how the client copes.
+//
+//	explore.EveryFault(t, setup, func(t *explore.T, reg *registrytest.Server) error {
+//		layer, err := download(t.Context(), reg.Client(), reg.Ref("team/app:v1"))
+//		t.Result("layer", layer)
+//		return err
+//	}, explore.MustSucceed("503 once"))
+//
+// The client may fail, and it may succeed, but it must not succeed with other
+// content, hang, panic, leave goroutines or connections behind, flood the
+// registry, come back before Retry-After, or show its credentials to another
+// host. [EveryFault] reports each of these as a violation, with the rule of
+// package fault that shows it alone.
+//
+// A run has a registry of its own, in memory and in a bubble of
+// testing/synctest: a client that waits for minutes takes no time. See
+// [OverLoopback] for clients that cannot be in a bubble.
+//
+// docs/exploring.md has the faults, the violations, and what a client may do.
+package explore

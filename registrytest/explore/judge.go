@@ -1,0 +1,240 @@
+package explore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/registrytest/journal"
+)
+
+// The kinds of violations.
+const (
+	wrongContent = "wrong content"  // success with other content than without the fault
+	wrongDigest  = "wrong manifest" // the same of a manifest, which only Docker-Content-Digest gives away
+	hang         = "hang"           // the operation does not end with its context
+	late         = "no timeout"     // it ends only since its context does
+	panics       = "panic"
+	leftRunning  = "goroutines left"
+	leftOpen     = "body left open"
+	storm        = "request storm"
+	early        = "before Retry-After"
+	cancelled    = "canceled" // an error says so, although nothing was cancelled
+	checks       = "check"    // the run or the registry reports a failure
+	promise      = "promise"  // the operation fails although MustSucceed says otherwise
+)
+
+// failedBase returns why the undisturbed run is no base for others, or "".
+func (x *explorer) failedBase(r *run) string {
+	switch {
+	case r.setup != nil:
+		return r.setup.Error()
+	case r.cause != "":
+		return "the undisturbed run panicked: " + r.cause
+	case r.hung:
+		return "the undisturbed run does not end"
+	case r.err != nil:
+		return fmt.Sprintf("the undisturbed run failed: %v", r.err)
+	case len(r.problems) > 0:
+		return "the undisturbed run failed: " + strings.Join(r.problems, "; ")
+	case r.leaked != "":
+		return "the undisturbed run left goroutines behind: " + r.leaked
+	case r.inUse > 0:
+		return fmt.Sprintf("the undisturbed run left %s open; close the bodies of all responses", plural(r.inUse, "connection"))
+	}
+	return ""
+}
+
+// A judgement is what a run shows.
+type judgement struct {
+	cell       Cell
+	violations []Violation
+}
+
+// judge judges the run of a cell.
+func (x *explorer) judge(r *run, c cell) judgement {
+	j := judgement{cell: Cell{Request: c.request.String(), Fault: c.trouble.name, Rule: r.plan.name, Requests: len(r.records)}}
+	add := func(kind, format string, args ...any) {
+		j.violations = append(j.violations, Violation{
+			Kind: kind, Request: j.cell.Request, Fault: j.cell.Fault, Rule: r.plan.name, Text: fmt.Sprintf(format, args...),
+		})
+	}
+	base := len(x.base.records)
+	switch {
+	case r.setup != nil:
+		add(checks, "%v", r.setup)
+	case r.cause != "":
+		add(panics, "the client panicked: %s", firstLine(r.cause))
+	case r.hung:
+		add(hang, "the operation had not ended %v after its context was done", x.grace())
+	case r.flooded:
+		add(storm, "the client was stopped after %d requests; undisturbed it sends %d", len(r.records), base)
+	case r.late:
+		add(late, "the operation ended only when its context did, after %v", r.elapsed)
+	case len(r.records) > 5*base+12:
+		add(storm, "the client sent %d requests; undisturbed it sends %d", len(r.records), base)
+	}
+	if r.leaked != "" && !r.hung {
+		add(leftRunning, "the client left goroutines behind: %s", firstLine(r.leaked))
+	}
+	if r.inUse > 0 {
+		add(leftOpen, "the client left %s with an unread body, neither read to the end nor closed", plural(r.inUse, "response"))
+	}
+	for _, text := range x.tooEarly(r.records) {
+		add(early, "%s", text)
+	}
+	for _, text := range r.problems {
+		add(checks, "%s", firstLine(text))
+	}
+	if r.err != nil && errors.Is(r.err, context.Canceled) && r.plan.cancelAt == nil && !r.flooded {
+		add(cancelled, "the error says that the operation was cancelled, which it was not: %v", r.err)
+	}
+	if r.err == nil && r.cause == "" && !r.hung && r.setup == nil {
+		x.judgeContent(r, c, add)
+	}
+	stored := len(r.missing) == 0 && len(differences(x.base.after, r.after, r.before)) == 0
+	switch {
+	case len(j.violations) > 0:
+		j.cell.Outcome = Violated
+	case !r.fired && r.plan.cancelAt == nil:
+		j.cell.Outcome = NotFired
+	case r.err != nil:
+		j.cell.Outcome = Failed
+		if stored && (len(x.base.pushed) > 0 || !maps.Equal(x.base.before, x.base.after)) {
+			j.cell.Note = "stored"
+		}
+	case r.idle:
+		j.cell.Outcome = NoEffect
+	case x.resumed(r):
+		j.cell.Outcome = Resumed
+	case len(r.records) > base:
+		j.cell.Outcome = Retried
+	default:
+		j.cell.Outcome = Unaffected
+	}
+	if r.err != nil {
+		j.cell.Error = firstLine(r.err.Error())
+	}
+	if j.cell.Outcome == Failed && slices.Contains(x.must, c.trouble.name) {
+		add(promise, "the operation failed, which MustSucceed rules out: %s", j.cell.Error)
+		j.cell.Outcome = Violated
+	}
+	return j
+}
+
+// judgeContent compares what a successful run stored and returned with what the
+// undisturbed run did.
+func (x *explorer) judgeContent(r *run, c cell, add func(kind, format string, args ...any)) {
+	kind := wrongContent
+	if c.trouble.forges && c.request.tag != "" {
+		kind = wrongDigest
+	}
+	if list := append(r.missing, differences(x.base.after, r.after, r.before)...); len(list) > 0 {
+		add(kind, "the operation succeeded, but %s", strings.Join(list, ", "))
+	}
+	if c.trouble.forges && kind == wrongContent && !proves(c.request.record) {
+		return // The client cannot know.
+	}
+	var list []string
+	want, got := x.base.t.results, r.t.results
+	for _, name := range slices.Sorted(maps.Keys(want)) {
+		if text, ok := got[name]; !ok {
+			list = append(list, fmt.Sprintf("the result %q is missing", name))
+		} else if text != want[name] {
+			list = append(list, fmt.Sprintf("the result %q is %s, not %s", name, text, want[name]))
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(got)) {
+		if _, ok := want[name]; !ok {
+			list = append(list, fmt.Sprintf("there is a result %q", name))
+		}
+	}
+	if len(list) > 0 {
+		add(kind, "the operation succeeded, but %s", strings.Join(list, ", "))
+	}
+}
+
+// tooEarly returns a sentence for each request that the client sent again before
+// Retry-After.
+func (x *explorer) tooEarly(records []*journal.Record) (list []string) {
+	for i, r := range records {
+		wait, ok := retryAfter(r)
+		if !ok {
+			continue
+		}
+		if r.Session == "" && r.Tag+string(r.Digest) == "" && !x.sequential {
+			continue // Another request may have nothing to do with this one.
+		}
+		end := r.Start.Add(r.Duration)
+		for _, next := range records[i+1:] {
+			if sameRequest(r, next) && !next.Start.Before(end) {
+				if got := next.Start.Sub(end); got < wait {
+					list = append(list, fmt.Sprintf("the client repeated %s after %v, although Retry-After was %v", r.Op, got.Round(time.Millisecond), wait))
+				}
+				break
+			}
+		}
+	}
+	return list
+}
+
+func retryAfter(r *journal.Record) (time.Duration, bool) {
+	if r.Status != http.StatusTooManyRequests && r.Status != http.StatusServiceUnavailable {
+		return 0, false
+	}
+	value := r.ResponseHeader.Get("Retry-After")
+	if n, err := strconv.Atoi(value); err == nil {
+		return time.Duration(n) * time.Second, true
+	}
+	return 0, false
+}
+
+func sameRequest(a, b *journal.Record) bool {
+	return a.Op == b.Op && a.Repo == b.Repo && a.Tag == b.Tag && a.Digest == b.Digest && (a.Session == b.Session || a.Op.StartsUpload()) && a.Range == b.Range
+}
+
+// sequential reports whether each request began after the one before had ended.
+func sequential(records []*journal.Record) bool {
+	return journal.NewRequests(records...).MaxInFlight() <= 1
+}
+
+// resumed reports whether the client went on from the middle of a blob.
+func (x *explorer) resumed(r *run) bool {
+	known := make(map[string]bool)
+	asked := 0
+	for _, b := range x.base.records {
+		known[fmt.Sprint(b.Op, b.Digest, b.Range)] = true
+		if b.Op == registry.GetUpload {
+			asked++
+		}
+	}
+	for _, q := range r.records {
+		if q.Op == registry.GetUpload {
+			asked--
+		}
+		first := strings.TrimPrefix(q.Range, "bytes=")
+		if first != "" && !strings.HasPrefix(first, "0-") && q.Status < 300 && !known[fmt.Sprint(q.Op, q.Digest, q.Range)] {
+			return true
+		}
+	}
+	return asked < 0
+}
+
+func firstLine(text string) string {
+	line, _, _ := strings.Cut(strings.TrimSpace(text), "\n")
+	return strings.TrimSpace(line)
+}
+
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}

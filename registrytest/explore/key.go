@@ -1,0 +1,149 @@
+package explore
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/registrytest/fault"
+	"github.com/ocireg/registry/registrytest/journal"
+)
+
+// An address says which request a fault hits: not by its number, as a client may
+// send its requests in another order each time, but by its operation and
+// arguments, and by how many such requests came before.
+type address struct {
+	op     registry.Op
+	repo   string // or "" if the operation and the reference are enough
+	tag    string
+	digest digest.Digest
+	header string // Range or Content-Range, "!Range" for requests without, or ""
+	value  string // of the header
+	auth   bool   // the request has credentials, and others like it have none
+	after  int    // the number of such requests that pass first
+}
+
+// A request is one that the client sent in the undisturbed run.
+type request struct {
+	address
+	record *journal.Record
+}
+
+// rule begins a rule for the address.
+func (a address) rule() fault.Rule {
+	r := fault.On(a.op)
+	if a.repo != "" {
+		r = r.Repo(a.repo)
+	}
+	if a.tag != "" {
+		r = r.Tag(a.tag)
+	}
+	if a.digest != "" {
+		r = r.Digest(a.digest)
+	}
+	if a.value != "" {
+		r = r.HasHeader(a.header, a.value)
+	} else if a.header != "" {
+		r = r.HasHeader(a.header)
+	}
+	if a.auth {
+		r = r.HasHeader("Authorization")
+	}
+	if a.after > 0 {
+		r = r.After(a.after)
+	}
+	return r
+}
+
+// matches reports whether a request is at the address, however many came before.
+func (a address) matches(r *registry.Request) bool {
+	return r.Op == a.op && (a.repo == "" || r.Repo == a.repo) &&
+		(a.tag == "" || r.Tag == a.tag) && (a.digest == "" || r.Digest == a.digest) &&
+		(a.value == "" || r.Header.Get(a.header) == a.value) &&
+		(a.header != "!Range" || r.Header.Get("Range") == "") &&
+		(!a.auth || r.Header.Get("Authorization") != "")
+}
+
+// String returns the address for the columns of a matrix, such as
+// "get-blob sha256:3f2a… (2nd)".
+func (a address) String() string {
+	words := []string{a.op.String()}
+	if a.repo != "" {
+		words = append(words, a.repo)
+	}
+	if a.tag != "" {
+		words = append(words, a.tag)
+	}
+	if a.digest != "" {
+		words = append(words, short(a.digest))
+	}
+	if a.value != "" {
+		words = append(words, strings.ReplaceAll(a.value, " ", ""))
+	} else if a.header != "" {
+		words = append(words, "whole")
+	}
+	if a.after > 0 {
+		words = append(words, fmt.Sprintf("#%d", a.after+1))
+	}
+	return strings.Join(words, " ")
+}
+
+func short(d digest.Digest) string {
+	if d.Validate() != nil || len(d.Encoded()) < 12 {
+		return d.String()
+	}
+	return d.Encoded()[:12]
+}
+
+// requestsOf returns the requests of an undisturbed run, in the order of their
+// arrival. It leaves out those with the response 401, since their number may
+// depend on when the first token arrives.
+func requestsOf(records []*journal.Record) (requests []request) {
+	secured := slices.ContainsFunc(records, func(r *journal.Record) bool { return r.Status == 401 })
+	seen := make(map[address]int)
+	for _, r := range records {
+		if r.Op == registry.UnknownOp || r.Status == 401 {
+			continue
+		}
+		a := address{op: r.Op, tag: r.Tag, digest: r.Digest}
+		a.auth = secured && r.Op != registry.GetToken && r.RequestHeader.Get("Authorization") != ""
+		if r.Op.HasRepo() && differ(records, r.Op, func(o *journal.Record) string { return o.Repo }) {
+			a.repo = r.Repo
+		}
+		same := func(o *journal.Record) bool {
+			return o.Op == r.Op && o.Repo == r.Repo && o.Tag == r.Tag && o.Digest == r.Digest && o.Range != r.Range
+		}
+		if slices.ContainsFunc(records, same) {
+			a.header, a.value = "Range", r.Range
+			if r.Op.HasBody() {
+				a.header = "Content-Range"
+			}
+			if r.Range == "" {
+				a.header = "!" + a.header
+			}
+		}
+		n := seen[a]
+		seen[a]++
+		a.after = n
+		requests = append(requests, request{a, r})
+	}
+	return requests
+}
+
+// differ reports whether requests for the operation have different values.
+func differ(records []*journal.Record, op registry.Op, value func(*journal.Record) string) bool {
+	first := ""
+	for _, r := range records {
+		switch v := value(r); {
+		case r.Op != op:
+		case first == "":
+			first = v
+		case v != first:
+			return true
+		}
+	}
+	return false
+}

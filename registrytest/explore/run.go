@@ -1,0 +1,233 @@
+package explore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/registrytest"
+	"github.com/ocireg/registry/registrytest/fault"
+	"github.com/ocireg/registry/registrytest/journal"
+)
+
+// host is the registry's address in memory. Clients that choose between HTTP and
+// HTTPS take it for one of this machine.
+const host = "127.0.0.1:5000"
+
+// Times of a run. In a bubble they are those of its clock.
+const (
+	bubbleLimit   = 30 * time.Minute
+	loopbackLimit = 10 * time.Second
+	grace         = 5 * time.Minute // to end after the context is done, in a bubble
+	afterTime     = time.Minute     // for timers that are left
+)
+
+// A plan is what happens in a run.
+type plan struct {
+	name     string
+	rules    []fault.Rule
+	cancelAt *address // the request at which the context is cancelled, or nil
+}
+
+// A run is what happened.
+type run struct {
+	plan    plan
+	t       *T
+	err     error  // of the operation
+	cause   string // the panic of the operation, or ""
+	hung    bool   // the operation did not end
+	late    bool   // it ended only since its context did
+	flooded bool   // it sent so many requests that its context was cancelled
+	leaked  string // the goroutines that were left, or ""
+	inUse   int    // connections
+	elapsed time.Duration
+
+	fired, idle bool // a rule hit a request; a rule had no effect on it
+	records     []*journal.Record
+	before      tagging // of the store
+	after       tagging
+	pushed      []thing  // in the undisturbed run
+	missing     []string // those of them that the store lacks
+	setup       error    // its failure
+	problems    []string
+}
+
+var errFlood = errors.New("the client has sent far too many requests")
+
+// attempt runs the operation with the plan.
+func (x *explorer) attempt(p plan) *run {
+	r := &run{plan: p}
+	if x.loopback {
+		x.within(r)
+		return r
+	}
+	r.leaked = inBubble(x.t, func() { x.within(r) })
+	return r
+}
+
+// inBubble calls f in a bubble, and returns a description of the goroutines that
+// f leaves behind.
+func inBubble(t *testing.T, f func()) (leaked string) {
+	defer func() {
+		// The bubble panics if goroutines are left that wait for each other.
+		if cause := recover(); cause != nil {
+			text := fmt.Sprint(cause)
+			if !strings.HasPrefix(text, "deadlock: ") {
+				panic(cause)
+			}
+			leaked = text
+		}
+	}()
+	synctest.Test(t, func(*testing.T) { f() })
+	return ""
+}
+
+// within runs the operation at a new registry.
+func (x *explorer) within(r *run) {
+	limit := bubbleLimit
+	if x.loopback {
+		limit = loopbackLimit
+	}
+	ctx, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
+	ctx, stop := context.WithTimeout(ctx, limit)
+	defer stop()
+	t := newT(x.t.Name()+": "+r.plan.name, ctx)
+	r.t = t
+	var reg *registrytest.Server
+	var network conns
+	defer func() {
+		t.end()
+		r.problems = t.problems()
+		if !x.loopback {
+			time.Sleep(afterTime)
+		}
+	}()
+	if cause := do(func() {
+		reg = x.start(t)
+		network.watch(reg.Transport())
+		if x.setup != nil {
+			x.setup(t, reg)
+		}
+	}); cause != nil || t.Failed() {
+		r.setup = errors.New("the setup failed")
+		if cause != nil {
+			r.setup = fmt.Errorf("the setup panicked: %v", cause)
+		} else if list := t.problems(); len(list) > 0 {
+			r.setup = fmt.Errorf("the setup failed: %s", strings.Join(list, "; "))
+		}
+		return
+	}
+	store := reg.Store
+	r.before = tagsOf(store)
+	earlier := reg.Requests()
+
+	quiet := &quietTest{}
+	reg.Fault(quiet, x.watcher(r, cancel))
+	var faults []*fault.Fault
+	for _, rule := range r.plan.rules {
+		faults = append(faults, reg.Fault(quiet, rule))
+	}
+
+	start := time.Now()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer func() {
+			if cause := recover(); cause != nil {
+				r.cause = fmt.Sprintf("%v\n%s", cause, debug.Stack())
+			}
+		}()
+		r.err = errors.New("the run ended its goroutine")
+		r.err = x.run(t, reg)
+	}()
+	timeout := time.NewTimer(limit + x.grace())
+	defer timeout.Stop()
+	select {
+	case <-done:
+		r.elapsed = time.Since(start)
+		r.late = r.elapsed >= limit
+		x.settle(&network)
+		r.inUse = network.inUse()
+	case <-timeout.C:
+		r.hung = true
+		network.abandoned.Store(true)
+	}
+	r.flooded = errors.Is(context.Cause(ctx), errFlood)
+	r.records = reg.Requests().Since(earlier).All()
+	r.after = tagsOf(store)
+	if x.base == nil {
+		r.pushed = pushed(store, r.records)
+	} else {
+		r.missing = missing(store, x.base.pushed)
+	}
+	for _, f := range faults {
+		r.fired = r.fired || f.Fired() > 0
+		if check := (quietTest{}); f.Fired() > 0 {
+			f.Check(&check)
+			r.idle = r.idle || check.failed
+		}
+	}
+	stop()
+}
+
+func (x *explorer) grace() time.Duration {
+	if x.loopback {
+		return loopbackLimit / 2
+	}
+	return grace
+}
+
+// start starts a registry.
+func (x *explorer) start(t *T) *registrytest.Server {
+	var opts []registrytest.Option
+	if x.server != nil {
+		opts = x.server(t)
+	}
+	if x.loopback {
+		return registrytest.NewServer(t, opts...)
+	}
+	return registrytest.NewNetwork(t).Registry(host, opts...)
+}
+
+// watcher returns a rule that only watches: it cancels the context when the
+// client sends far too many requests, or at the request of the plan.
+func (x *explorer) watcher(r *run, cancel context.CancelCauseFunc) fault.Rule {
+	var n, met atomic.Int64
+	most := x.flood()
+	return fault.On().Where("explored", func(q *registry.Request) bool {
+		if n.Add(1) > most {
+			cancel(errFlood)
+		}
+		if at := r.plan.cancelAt; at != nil && at.matches(q) && met.Add(1) == int64(at.after+1) {
+			cancel(context.Canceled)
+		}
+		return false
+	}).Delay(time.Second)
+}
+
+// flood returns the number of requests beyond which a client is stopped.
+func (x *explorer) flood() int64 {
+	if x.base == nil {
+		return 10_000
+	}
+	return int64(10*len(x.base.records) + 100)
+}
+
+// settle waits until the client's goroutines have nothing more to do.
+func (x *explorer) settle(c *conns) {
+	if !x.loopback {
+		synctest.Wait()
+		return
+	}
+	for pause := time.Millisecond; pause < 300*time.Millisecond && c.inUse() > 0; pause *= 2 {
+		time.Sleep(pause)
+	}
+}

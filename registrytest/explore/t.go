@@ -1,0 +1,174 @@
+package explore
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// A T is the test of one run. It collects failures, which are violations of the
+// run, and ends with it. It has the methods of a [testing.T] that servers and
+// assertions need. Several goroutines may call its methods.
+type T struct {
+	name string
+	ctx  context.Context
+
+	mu       sync.Mutex
+	failures []string
+	failed   bool
+	cleanups []func()
+	dirs     []string
+	results  map[string]string
+}
+
+func newT(name string, ctx context.Context) *T {
+	return &T{name: name, ctx: ctx, results: make(map[string]string)}
+}
+
+// Context returns the context of the run. It is done when the run has taken too
+// long, has sent far too many requests, or is cancelled on purpose: see
+// [Cancellations]. The client has to heed it.
+func (t *T) Context() context.Context { return t.ctx }
+
+// Result adds a result of the operation, such as the content that a client
+// pulled. In a run in which the operation succeeds, each result has to be the
+// same as in the run without a fault. Content may be a []byte or a string, or
+// any other value, of which the text is compared.
+func (t *T) Result(name string, content any) {
+	var text string
+	switch c := content.(type) {
+	case []byte:
+		text = fmt.Sprintf("%d bytes, sha256:%x", len(c), sha256.Sum256(c))
+	default:
+		text = fmt.Sprint(c)
+	}
+	if len(text) > 200 {
+		text = fmt.Sprintf("%d characters, sha256:%x", len(text), sha256.Sum256([]byte(text)))
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.results[name] = text
+}
+
+// Name returns the name of the test and the fault.
+func (t *T) Name() string { return t.name }
+
+// Helper does nothing.
+func (t *T) Helper() {}
+
+// Logf does nothing: hundreds of runs would fill the log.
+func (t *T) Logf(format string, args ...any) {}
+
+// Errorf adds a violation to the run.
+func (t *T) Errorf(format string, args ...any) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.failed = true
+	t.failures = append(t.failures, strings.TrimSpace(fmt.Sprintf(format, args...)))
+}
+
+// Fatalf adds a violation to the run and ends the goroutine.
+func (t *T) Fatalf(format string, args ...any) {
+	t.Errorf(format, args...)
+	runtime.Goexit()
+}
+
+// FailNow makes the run a violation and ends the goroutine.
+func (t *T) FailNow() {
+	t.mu.Lock()
+	t.failed = true
+	t.mu.Unlock()
+	runtime.Goexit()
+}
+
+// Failed reports whether the run has a violation so far.
+func (t *T) Failed() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.failed
+}
+
+// Cleanup calls f after the run, the last function first.
+func (t *T) Cleanup(f func()) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.cleanups = append(t.cleanups, f)
+}
+
+// TempDir returns a new directory, which is removed after the run.
+func (t *T) TempDir() string {
+	dir, err := os.MkdirTemp("", "explore")
+	if err != nil {
+		t.Fatalf("explore: making a directory: %v", err)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.dirs = append(t.dirs, dir)
+	return dir
+}
+
+// end calls the cleanups and removes the directories.
+func (t *T) end() {
+	for {
+		t.mu.Lock()
+		n := len(t.cleanups)
+		if n == 0 {
+			break
+		}
+		f := t.cleanups[n-1]
+		t.cleanups = t.cleanups[:n-1]
+		t.mu.Unlock()
+		do(f)
+	}
+	dirs := t.dirs
+	t.dirs = nil
+	t.mu.Unlock()
+	for _, dir := range dirs {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Errorf("explore: %v", err)
+		}
+	}
+}
+
+// problems returns the failures so far.
+func (t *T) problems() []string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.failed && len(t.failures) == 0 {
+		return []string{"the run called FailNow"}
+	}
+	return slices.Clone(t.failures)
+}
+
+// do calls f in a goroutine of its own, which f may end, and waits for it. It
+// returns the value that f panicked with, or nil.
+func do(f func()) (cause any) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer func() { cause = recover() }()
+		f()
+	}()
+	<-done
+	return cause
+}
+
+// A quietTest takes the place of a test for rules: it notes only that a rule did
+// not happen as it says.
+type quietTest struct{ failed bool }
+
+func (*quietTest) Helper()                 {}
+func (*quietTest) Name() string            { return "" }
+func (*quietTest) Logf(string, ...any)     {}
+func (q *quietTest) Errorf(string, ...any) { q.failed = true }
+func (*quietTest) Fatalf(f string, a ...any) {
+	panic(fmt.Sprintf(f, a...)) // Rules are checked before.
+}
+func (*quietTest) Failed() bool    { return false }
+func (*quietTest) Cleanup(func())  {}
+func (*quietTest) TempDir() string { return "" }
