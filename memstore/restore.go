@@ -1,0 +1,49 @@
+package memstore
+
+import (
+	"maps"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/ocireg/registry/internal/ordered"
+)
+
+// Restore makes the repositories whose names match returns true the same as in
+// from, and removes those that from does not have. If match is nil, these are all
+// repositories. Clients see either the content before or the content after, and
+// an upload that has begun goes on. Restore does not change from, which is usually
+// an earlier [Store.Clone]; the time that it takes grows as that of Clone does.
+func (s *Store) Restore(from *Store, match func(repo string) bool) {
+	from = from.Clone() // The repositories become those of s.
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	shared := maps.Clone(from.blobs) // with the bytes of s where both stores have a blob
+	if shared == nil {
+		shared = make(map[digest.Digest]sharedBlob)
+	}
+	maps.Copy(shared, s.blobs)
+	var repos ordered.Map[*repository]
+	blobs := make(map[digest.Digest]sharedBlob)
+	for _, stay := range []bool{true, false} {
+		store := from
+		if stay {
+			store = s
+		}
+		for name, r := range store.repos.All() {
+			if stay == (match == nil || match(name)) {
+				continue
+			}
+			repos.Set(name, r)
+			for d := range r.blobs {
+				b := sharedBlob{shared[d].content, blobs[d].repos + 1}
+				blobs[d] = b
+				if !stay {
+					r.blobs[d] = b.content
+				}
+			}
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.repos, s.blobs = repos, blobs
+}
