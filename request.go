@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 
@@ -59,6 +60,9 @@ type Request struct {
 	// store is that of the registry, or nil.
 	store Store
 
+	// now is the clock of SetClock, or nil.
+	now func() time.Time
+
 	// route is the endpoint of the path.
 	route route
 
@@ -89,6 +93,22 @@ func (r *Request) Note(text string) { r.notes = append(r.notes, text) }
 // that decides by its content. It is nil if the request was only parsed, as by
 // [ParseRequest].
 func (r *Request) Store() Store { return r.store }
+
+// Now returns the time of the request by the clock of [Request.SetClock], or else
+// of [time.Now]. Upload sessions expire by it, and so should everything else in a
+// hook that expires, such as a token.
+func (r *Request) Now() time.Time {
+	if r.now == nil {
+		return time.Now()
+	}
+	return r.now()
+}
+
+// SetClock makes the rest of the registry take the time of the request from the
+// clock, which may be ahead to let sessions and tokens age. An injector of
+// [WithFaults] sees the request before everything else that asks for the time.
+// Recorders get the times of [time.Now].
+func (r *Request) SetClock(now func() time.Time) { r.now = now }
 
 // reference returns the tag or the digest of a manifest operation.
 func (r *Request) reference() string {

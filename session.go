@@ -42,13 +42,14 @@ type upload struct {
 }
 
 // start begins a session, unless there are as many as there may be.
-func (u *uploads) start(repo string, algorithm digest.Algorithm) (*upload, error) {
-	s := &upload{id: newUUID(), repo: repo, algorithm: algorithm, lastChunk: -1}
+func (u *uploads) start(r *Request, algorithm digest.Algorithm) (*upload, error) {
+	s := &upload{id: newUUID(), repo: r.Repo, algorithm: algorithm, lastChunk: -1}
+	now := r.Now()
 	u.mu.Lock()
-	expired := u.expire()
+	expired := u.expire(now)
 	if u.max > 0 && len(u.byID) >= u.max {
 		oldest := u.idle.Front().Value.(*upload)
-		wait := max(time.Until(oldest.used.Add(u.expiry)), 0)
+		wait := max(oldest.used.Add(u.expiry).Sub(now), 0)
 		u.mu.Unlock()
 		discard(expired)
 		return nil, tooManyUploads(u.max, wait)
@@ -56,7 +57,7 @@ func (u *uploads) start(repo string, algorithm digest.Algorithm) (*upload, error
 	if u.byID == nil {
 		u.byID = make(map[string]*list.Element)
 	}
-	s.used = time.Now()
+	s.used = now
 	u.byID[s.id] = u.idle.PushBack(s)
 	u.mu.Unlock()
 	discard(expired)
@@ -73,8 +74,9 @@ func tooManyUploads(limit int, wait time.Duration) error {
 
 // get returns the session of the request and notes its use.
 func (u *uploads) get(r *Request) (*upload, error) {
+	now := r.Now()
 	u.mu.Lock()
-	expired := u.expire()
+	expired := u.expire(now)
 	defer discard(expired)
 	defer u.mu.Unlock()
 	e := u.byID[r.Session]
@@ -82,7 +84,7 @@ func (u *uploads) get(r *Request) (*upload, error) {
 		return nil, uploadUnknown(r)
 	}
 	s := e.Value.(*upload)
-	s.used = time.Now()
+	s.used = now
 	u.idle.MoveToBack(e)
 	return s, nil
 }
@@ -111,11 +113,12 @@ func (u *uploads) claim(r *Request) (s *upload, busy bool, err error) {
 	return s, false, nil
 }
 
-// release ends the claim on the session.
-func (u *uploads) release(s *upload) {
+// release ends the claim of the request on the session.
+func (u *uploads) release(r *Request, s *upload) {
+	now := r.Now()
 	u.mu.Lock()
 	if e := u.byID[s.id]; e != nil {
-		s.used = time.Now()
+		s.used = now
 		u.idle.MoveToBack(e)
 	}
 	u.mu.Unlock()
@@ -136,8 +139,7 @@ func (u *uploads) end(s *upload) {
 
 // expire removes the sessions that have been idle for too long, and claims
 // them, for discard. The caller holds u.mu.
-func (u *uploads) expire() (expired []*upload) {
-	now := time.Now()
+func (u *uploads) expire(now time.Time) (expired []*upload) {
 	for e := u.idle.Front(); e != nil; {
 		s, next := e.Value.(*upload), e.Next()
 		if now.Sub(s.used) < u.expiry {

@@ -29,7 +29,7 @@ func (h *handler) startUpload(w http.ResponseWriter, r *Request) error {
 			}
 		}
 	}
-	s, err := h.uploads.start(r.Repo, algorithm)
+	s, err := h.uploads.start(r, algorithm)
 	if err != nil {
 		return err
 	}
@@ -72,7 +72,7 @@ func (h *handler) patchUpload(w http.ResponseWriter, r *Request) error {
 	}
 	// The client may continue as soon as it has the response.
 	h.setSession(w.Header(), r, s)
-	h.uploads.release(s)
+	h.uploads.release(r, s)
 	return writeEmpty(w, http.StatusAccepted)
 }
 
@@ -121,7 +121,7 @@ func (h *handler) appendBody(r *Request, s *upload) error {
 	case ended:
 		h.uploads.end(s)
 	default:
-		h.uploads.release(s)
+		h.uploads.release(r, s)
 	}
 	return err
 }

@@ -244,7 +244,7 @@ func (a *Auth) authenticate(r *registry.Request) (identity, error) {
 		if name, ok := a.checkStatic(credentials); ok {
 			return identity{user: name}, nil
 		}
-		claims, err := a.verify(credentials, a.service(r.Request))
+		claims, err := a.verify(credentials, a.service(r.Request), r.Now())
 		if err != nil {
 			return identity{}, err
 		}

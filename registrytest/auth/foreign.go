@@ -146,7 +146,7 @@ func (a *audience) UnmarshalJSON(text []byte) error {
 
 // verifyForeign returns the claims of another issuer's token, or an error if the
 // token is not valid for the service.
-func (a *Auth) verifyForeign(parts []string, header wireHeader, service string) (Claims, error) {
+func (a *Auth) verifyForeign(parts []string, header wireHeader, service string, at time.Time) (Claims, error) {
 	var c foreignClaims
 	if err := decodePart(parts[1], &c); err != nil {
 		return Claims{}, err
@@ -164,7 +164,7 @@ func (a *Auth) verifyForeign(parts []string, header wireHeader, service string) 
 			valid = valid || verifySignature(header.Algorithm, k.key, signed, signature)
 		}
 	}
-	now := float64(time.Now().Unix())
+	now := float64(at.Unix())
 	switch {
 	case !valid:
 		return Claims{}, fmt.Errorf("no trusted key of issuer %.200q has signed the token with %.20q", c.Issuer, header.Algorithm)

@@ -72,9 +72,9 @@ func TestRateLimitForgets(t *testing.T) {
 		l := &RateLimit{Limit: 1, Window: time.Minute}
 		for round := range 10 {
 			for n := range minSweep {
-				_, _ = l.use(fmt.Sprint("client ", round, n), time.Minute)
+				_, _ = l.use(fmt.Sprint("client ", round, n), time.Minute, time.Now())
 			}
-			remaining, _ := l.use(fmt.Sprint("client ", round, 0), time.Minute)
+			remaining, _ := l.use(fmt.Sprint("client ", round, 0), time.Minute, time.Now())
 			require.Equal(t, -1, remaining)
 			time.Sleep(time.Minute)
 		}

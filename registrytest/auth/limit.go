@@ -76,7 +76,7 @@ func (l *RateLimit) middleware(next registry.Handler) registry.Handler {
 		if length == 0 {
 			length = defaultWindow
 		}
-		remaining, left := l.use(client(r), length)
+		remaining, left := l.use(client(r), length, r.Now())
 		suffix := ";w=" + strconv.Itoa(int(length/time.Second))
 		header := w.Header()
 		header.Set("RateLimit-Limit", strconv.Itoa(l.Limit)+suffix)
@@ -93,10 +93,9 @@ func (l *RateLimit) middleware(next registry.Handler) registry.Handler {
 
 // use counts a request of the client. It returns the number of requests that
 // remain, or -1 if this one is too many, and the time until the window ends.
-func (l *RateLimit) use(client string, length time.Duration) (remaining int, left time.Duration) {
+func (l *RateLimit) use(client string, length time.Duration, now time.Time) (remaining int, left time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	now := time.Now()
 	if l.windows == nil {
 		l.windows = make(map[string]*window)
 	}

@@ -162,7 +162,7 @@ func (a *Auth) serveToken(w http.ResponseWriter, r *registry.Request) error {
 	if t.service == "" {
 		t.service = a.service(r.Request)
 	}
-	claims := a.newClaims(t.user, t.service, a.grant(t.user, t.scopes))
+	claims := a.newClaims(t.user, t.service, a.grant(t.user, t.scopes), r.Now())
 	if a.Mint != nil {
 		a.Mint(&claims)
 	}

@@ -64,7 +64,8 @@ const (
 // AccessToken returns a token of the user, or of an anonymous client if name is
 // "", that covers the scopes, such as "repository:team/app:pull,push". It is like
 // one from the token service, but valid at any host, and the user may lack the
-// rights for its scopes. AccessToken panics if no user with the name was added
+// rights for its scopes. It is issued at the time of [time.Now], whatever the
+// clock of a request says. AccessToken panics if no user with the name was added
 // or a scope is not valid.
 func (a *Auth) AccessToken(name string, scopes ...string) string {
 	access := parseScopes(scopes)
@@ -78,15 +79,15 @@ func (a *Auth) AccessToken(name string, scopes ...string) string {
 		a.mustKnow("AccessToken", name)
 		a.mu.Unlock()
 	}
-	token, err := a.sign(a.newClaims(name, anyService, access))
+	token, err := a.sign(a.newClaims(name, anyService, access, time.Now()))
 	if err != nil {
 		panic("auth: " + err.Error())
 	}
 	return token
 }
 
-// newClaims returns the claims of a new token.
-func (a *Auth) newClaims(name, service string, access []Scope) Claims {
+// newClaims returns the claims of a token that is issued now.
+func (a *Auth) newClaims(name, service string, access []Scope, now time.Time) Claims {
 	life := a.TokenLife
 	if life == 0 {
 		life = defaultTokenLife
@@ -94,7 +95,7 @@ func (a *Auth) newClaims(name, service string, access []Scope) Claims {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.issued++
-	now := time.Now().Add(a.skew)
+	now = now.Add(a.skew)
 	c := Claims{
 		Issuer: issuer, Subject: name, Audience: service, Access: access, number: a.issued,
 		IssuedAt: now, NotBefore: now, Expires: now.Add(life),
@@ -143,9 +144,9 @@ func encodePart(v any) (string, error) {
 }
 
 // verify returns the claims of a token, or an error if the token is not valid
-// for the service. The algorithm does not decide about the key: the key of this
+// for the service now. The algorithm does not decide about the key: the key of this
 // registry takes HS256 alone, and those of other issuers do not take it.
-func (a *Auth) verify(token, service string) (Claims, error) {
+func (a *Auth) verify(token, service string, at time.Time) (Claims, error) {
 	parts := strings.Split(token, ".")
 	// Package base64 ignores line ends.
 	if len(parts) != 3 || strings.ContainsAny(token, "\r\n") {
@@ -156,7 +157,7 @@ func (a *Auth) verify(token, service string) (Claims, error) {
 		return Claims{}, err
 	}
 	if header.Algorithm != algorithm {
-		return a.verifyForeign(parts, header, service)
+		return a.verifyForeign(parts, header, service, at)
 	}
 	signature, err := base64.RawURLEncoding.Strict().DecodeString(parts[2])
 	if err != nil || !hmac.Equal(signature, a.mac(parts[0]+"."+parts[1])) {
@@ -166,7 +167,7 @@ func (a *Auth) verify(token, service string) (Claims, error) {
 	if err := decodePart(parts[1], &c); err != nil {
 		return Claims{}, err
 	}
-	now := time.Now().Unix()
+	now := at.Unix()
 	a.mu.Lock()
 	u, expired := a.active(c.Subject), c.ID <= a.expired
 	a.mu.Unlock()

@@ -33,7 +33,7 @@ func newToken(t *testing.T, change func(*Claims)) (*Auth, string) {
 
 func TestVerify(t *testing.T) {
 	a, good := newToken(t, nil)
-	c, err := a.verify(good, "service")
+	c, err := a.verify(good, "service", time.Now())
 	require.NoError(t, err)
 	require.Equal(t, "ci", c.Subject)
 
@@ -85,7 +85,7 @@ func TestVerify(t *testing.T) {
 		"space":                           " " + good,
 		"a line end in the signature":     good[:len(good)-5] + "\n" + good[len(good)-5:],
 	} {
-		_, err := a.verify(token, "service")
+		_, err := a.verify(token, "service", time.Now())
 		require.Error(t, err, name)
 	}
 }
@@ -115,7 +115,7 @@ func TestClaims(t *testing.T) {
 		"number 0":           {func(c *Claims) { c.number = 0 }, false},
 	} {
 		a, token := newToken(t, c.change)
-		_, err := a.verify(token, "service")
+		_, err := a.verify(token, "service", time.Now())
 		require.Equal(t, c.ok, err == nil, "%s: %v", name, err)
 	}
 }
@@ -128,7 +128,7 @@ func FuzzVerify(f *testing.F) {
 	f.Add(good)
 	f.Add("a.b.c")
 	f.Fuzz(func(t *testing.T, token string) {
-		if _, err := a.verify(token, "service"); err == nil {
+		if _, err := a.verify(token, "service", time.Now()); err == nil {
 			require.Equal(t, good, token)
 		}
 	})

@@ -10,6 +10,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/ocireg/registry"
@@ -148,6 +150,26 @@ func (a *Auth) Revoke(name string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.mustKnow("Revoke", name).revoked = true
+}
+
+// Save returns a function that makes users, their rights, and the rights of all
+// clients the same as now. Tokens that were issued meanwhile stay valid for users
+// that exist then; see [Auth.ExpireTokens].
+func (a *Auth) Save() (restore func()) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	users, rules, revoked := maps.Clone(a.users), slices.Clone(a.rules), make(map[*user]bool)
+	for _, u := range users {
+		revoked[u] = u.revoked
+	}
+	return func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.users, a.rules, a.uniform = maps.Clone(users), slices.Clone(rules), false
+		for u, was := range revoked {
+			u.revoked = was
+		}
+	}
 }
 
 // mustKnow returns the user with the name. It panics if there is none: a test
