@@ -25,6 +25,7 @@ type Gate struct {
 
 	mu      sync.Mutex
 	waiting []*registry.Request
+	news    chan struct{} // closed when another request waits, if not nil
 }
 
 // Gate adds a rule until it is removed. The requests that it hits wait until
@@ -64,7 +65,7 @@ func (f *Rules) Hold(t TB, r Rule) *Gate {
 	g.until(t)
 	t.Cleanup(func() {
 		t.Helper()
-		if waiting := g.stopped(); len(waiting) > 0 {
+		if waiting := g.Waiting(); len(waiting) > 0 {
 			t.Logf("fault: %s was closed until the test ended, and %s waited at it; call Release to let requests go on:\n\t%s",
 				g.title(), requests(len(waiting)), strings.Join(waiting, "\n\t"))
 		}
@@ -79,6 +80,10 @@ func (g *Gate) stop(p *plan, h *hit) {
 	p.wait(h.part.afterCommit, wait{d: forever, until: g.released, begin: func(ctx context.Context) (end func()) {
 		g.mu.Lock()
 		g.waiting = append(g.waiting, r)
+		if g.news != nil {
+			close(g.news)
+			g.news = nil
+		}
 		g.mu.Unlock()
 		select {
 		case g.entered <- r:
@@ -93,8 +98,9 @@ func (g *Gate) stop(p *plan, h *hit) {
 	}})
 }
 
-// stopped returns the requests that wait at the gate.
-func (g *Gate) stopped() (requests []string) {
+// Waiting returns the requests that wait at the gate, in the order of their
+// arrival, such as "get-manifest team/app:v1".
+func (g *Gate) Waiting() (requests []string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, r := range g.waiting {
@@ -106,6 +112,41 @@ func (g *Gate) stopped() (requests []string) {
 // Entered returns the channel from which each request that waits at the gate is
 // received once.
 func (g *Gate) Entered() <-chan *registry.Request { return g.entered }
+
+// Await waits until n requests wait at the gate at the same time, or the gate is
+// open. If ctx is done first, Await returns its error. It does not receive from
+// [Gate.Entered], and several callers may wait.
+func (g *Gate) Await(ctx context.Context, n int) error {
+	for {
+		g.mu.Lock()
+		if len(g.waiting) >= n {
+			g.mu.Unlock()
+			return nil
+		}
+		if g.news == nil {
+			g.news = make(chan struct{})
+		}
+		news := g.news
+		g.mu.Unlock()
+		select {
+		case <-news:
+		case <-g.released:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// Released reports whether the gate is open.
+func (g *Gate) Released() bool {
+	select {
+	case <-g.released:
+		return true
+	default:
+		return false
+	}
+}
 
 // Release opens the gate for good: for the requests that wait and for those that
 // are still to come.

@@ -136,3 +136,32 @@ func TestHoldEndsWithTheTest(t *testing.T) {
 	require.Contains(t, tb.Errors()[0], "get-blob repo=other hit 0 requests, not 1")
 	require.Contains(t, tb.Errors()[0], `gate "get-blob repo=other", set at gate_test.go:`)
 }
+
+func TestAwait(t *testing.T) {
+	t.Parallel()
+	overBoth(t, func(t *testing.T, s *faultServer, _ bool) {
+		gate := s.Hold(t, fault.On(registry.Ping))
+		awaited := make(chan error)
+		for n := range 3 {
+			go func() { awaited <- gate.Await(t.Context(), n+1) }()
+		}
+		synctest.Wait()
+		require.Empty(t, gate.Waiting())
+		answered := make(chan int)
+		for n := range 2 {
+			go func() { answered <- s.send(t.Context(), "GET", "/v2/", nil) }()
+			require.NoError(t, <-awaited, n)
+		}
+		require.Equal(t, []string{"ping", "ping"}, gate.Waiting())
+		require.NoError(t, gate.Await(t.Context(), 2))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		require.ErrorIs(t, gate.Await(ctx, 3), context.DeadlineExceeded)
+		require.False(t, gate.Released())
+		gate.Release()
+		require.True(t, gate.Released())
+		require.NoError(t, <-awaited, "the gate is open")
+		require.Equal(t, []int{200, 200}, []int{<-answered, <-answered})
+		require.NoError(t, gate.Await(t.Context(), 3))
+	})
+}

@@ -22,36 +22,53 @@ import (
 //
 // Where a word takes several values, commas separate them: repo=a/**,b/**. In
 // them, \, is a comma and \\ a backslash.
+//
+// An error of Parse is a [*SyntaxError].
 func Parse(text string) (Rule, error) {
-	r, err := parse(text)
+	r, at, err := parse(text)
 	if err != nil {
-		return Rule{}, fmt.Errorf("fault rule %q: %w", text, err)
+		return Rule{}, &SyntaxError{text, at, err}
 	}
 	return r, nil
 }
 
-func parse(text string) (r Rule, err error) {
+// A SyntaxError is an error in the text of a rule.
+type SyntaxError struct {
+	Text   string // the rule
+	Offset int    // the first byte of the word that is wrong, or 0 if it is the whole rule
+	Err    error
+}
+
+// Error returns the error with the rule.
+func (e *SyntaxError) Error() string { return fmt.Sprintf("fault rule %q: %v", e.Text, e.Err) }
+
+// Unwrap returns the error without the rule.
+func (e *SyntaxError) Unwrap() error { return e.Err }
+
+// parse returns the rule in the text, or an error with the offset of its word.
+func parse(text string) (r Rule, at int, err error) {
 	for rest := text; ; {
 		rest = strings.TrimLeftFunc(rest, unicode.IsSpace)
 		if rest == "" {
 			break
 		}
+		at = len(text) - len(rest)
 		var name string
 		var a argument
 		if name, a, rest, err = parseWord(rest); err != nil {
-			return r, err
+			return r, at, err
 		}
 		if r, err = r.parse(name, a); err != nil {
-			return r, err
+			return r, at, err
 		}
 		if r.err != nil {
-			return r, r.err
+			return r, at, r.err
 		}
 	}
 	if !r.begun() {
-		return r, errors.New("it names no requests: it begins with operations, or any")
+		return r, 0, errors.New("it names no requests: it begins with operations, or any")
 	}
-	return r, r.checkParts(false)
+	return r, 0, r.checkParts(false)
 }
 
 // parse returns the rule with one more word.
