@@ -130,6 +130,18 @@ func (t *noTest) Errorf(format string, args ...any) {
 // Fatalf panics, as the server has no test to end.
 func (*noTest) Fatalf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
 
+// Err returns the failures so far of a server that [Start] made, which
+// [Server.Close] returns as well.
+func (s *Server) Err() error {
+	t, ok := s.t.(*noTest)
+	if !ok {
+		return nil
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return errors.Join(t.failures...)
+}
+
 func (t *noTest) Failed() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -301,6 +301,14 @@ func (s *Server) Restart() {
 	s.service.settle()
 }
 
+// ForgetUploads ends all upload sessions, as Restart does, and leaves connections
+// and the requests that are being served alone.
+func (s *Server) ForgetUploads() {
+	s.t.Helper()
+	s.inProcess(s.t, "ForgetUploads")
+	s.newHandler()
+}
+
 // Stop begins an outage: it closes all connections, and new ones are refused.
 func (s *Server) Stop() {
 	s.t.Helper()
