@@ -13,6 +13,7 @@ type access struct {
 	users []auth.Credentials
 	rules []string
 	token bool
+	later bool // whether users may be added later
 }
 
 func (a *access) addUser(v string) error {
@@ -36,10 +37,12 @@ func (a *access) addRule(v string) error {
 // neither users nor rules.
 func (a *access) auth() (*auth.Auth, error) {
 	if len(a.users) == 0 && len(a.rules) == 0 {
-		if a.token {
+		if a.token && !a.later {
 			return nil, errors.New("-token needs -user or -allow")
 		}
-		return nil, nil
+		if !a.token {
+			return nil, nil
+		}
 	}
 	who := auth.Basic()
 	if a.token {

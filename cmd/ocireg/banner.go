@@ -22,6 +22,7 @@ type banner struct {
 	source       string // of the content
 	readOnly     bool
 	login        auth.Credentials // a user to log in as, if there is one
+	control      string           // a line about the control API, or ""
 	caFile       string           // "" without TLS
 	found        bool             // a repository exists
 	tags         int              // the number of tags
@@ -75,6 +76,9 @@ func (b *banner) print(out io.Writer) {
 	w := new(bytes.Buffer)
 	defer w.WriteTo(out)
 	fmt.Fprintf(w, "%s://%s serves %s\n", b.scheme, b.host, b.source)
+	if b.control != "" {
+		fmt.Fprintln(w, b.control)
+	}
 	if b.caFile != "" {
 		fmt.Fprintf(w, "trust %s\n", b.caFile)
 	}

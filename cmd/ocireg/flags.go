@@ -39,11 +39,13 @@ stays as it is, and clients push to memory.
   ocireg -user ci:secret -allow 'anonymous pull public/**'
   ocireg -fault 'get-blob times=2 status=503 retry-after=1'
   ocireg -profile ghcr           a registry with the quirks of GHCR
+  ocireg -control :0             with an API for tests in any language
   ocireg profiles ghcr           these quirks, with their sources
   ocireg diff -profile ecr -prefix team/probe https://registry.example.com
                                  which of them this registry has; ocireg diff -h says more
 
-The first word on standard output is the URL; the images to pull follow.
+The first word on standard output is the URL; the URL and the token of -control,
+and the images to pull, follow.
 Requests are logged to standard error. An interrupt (Ctrl-C) lets the running
 requests finish; a second one ends the command at once.
 
@@ -62,6 +64,10 @@ type settings struct {
 	referrersTags bool
 	sync          bool
 
+	control     string // the address of the control API, or ""
+	readyFile   string
+	faults      []string // the rules, if the control API has them
+	profile     string
 	addr        string
 	hosts       []string // further names of a registry on loopback
 	crossOrigin bool
@@ -82,6 +88,8 @@ func parse(args []string, help io.Writer) (*settings, error) {
 	fs.SetOutput(io.Discard)
 
 	fs.StringVar(&s.addr, "addr", loopback+":5000", "listen on `HOST:PORT`; without HOST on "+loopback+", on all interfaces if HOST is 0.0.0.0;\nPORT 0 takes a free port")
+	fs.StringVar(&s.control, "control", "", "serve the API that controls the registry on `HOST:PORT`, as for -addr, or unix:PATH;\ndocs/control.md describes it; "+tokenVariable+" sets its token")
+	fs.StringVar(&s.readyFile, "ready-file", "", "when ready, write the URLs and the token of -control to `FILE`, as JSON")
 	fs.Func("host", "accept requests for the host `NAME`, such as one in /etc/hosts; a registry on loopback refuses\nnames but localhost and the HOST of -addr; may be given several times", s.addHost)
 	fs.BoolVar(&s.crossOrigin, "cross-origin", false, "accept requests of web pages of other hosts")
 	fs.StringVar(&s.repository, "repository", "", "if DIR is one layout: the `NAME` of the repository of its tags that have no repository\n(default the name of DIR)")
@@ -198,7 +206,9 @@ func parse(args []string, help io.Writer) (*settings, error) {
 	fs.Func("allow", "allow actions, such as `'anonymous pull public/**'`: a user, \"anonymous\" or * for all;\npull, push, delete, list or *; a pattern of repositories; may be given several times", who.addRule)
 	profileName := fs.String("profile", "", "behave like the registry `NAME`, its authentication included; \"ocireg profiles\" lists the names,\nNAME@2026-08 is the registry as of a month; the banner names a user, unless -user adds one")
 	var faults fault.Rules
+	var texts []string
 	fs.Func("fault", "inject a fault, such as `'get-blob repo=team/* times=2 status=503 retry-after=1'`;\ndocs/faults.md has the rules; may be given several times", func(v string) error {
+		texts = append(texts, v)
 		return addFault(&faults, v)
 	})
 
@@ -219,8 +229,13 @@ func parse(args []string, help io.Writer) (*settings, error) {
 	if limits.sessions > 0 || limits.bytes > 0 {
 		s.options = append(s.options, registry.WithLimits(int(min(limits.sessions, math.MaxInt)), limits.bytes))
 	}
-	s.options = append(s.options, registry.WithFaults(faults.Inject))
+	if s.control != "" {
+		s.faults = texts
+	} else {
+		s.options = append(s.options, registry.WithFaults(faults.Inject))
+	}
 	var err error
+	who.later, s.profile = s.control != "", *profileName
 	if *profileName != "" {
 		if err := s.addProfile(*profileName, &who); err != nil {
 			return nil, err

@@ -24,6 +24,7 @@ import (
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/internal/field"
 	"github.com/ocireg/registry/registrytest"
+	"github.com/ocireg/registry/registrytest/control"
 )
 
 func main() {
@@ -78,11 +79,13 @@ func serve(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	defer listener.Close()
+	if err := s.removeReady(); err != nil {
+		return err
+	}
 
 	opts := []registrytest.Option{
 		registrytest.WithStore(store),
 		registrytest.WithListener(listener),
-		registrytest.WithoutJournal(),
 		s.guard(listener),
 		registry.Options(append(s.options, logRequests)...),
 		registrytest.WithHTTPServer(func(server *http.Server) {
@@ -102,18 +105,41 @@ func serve(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			server.TLSConfig = certs.config
 		}))
 	}
-	// The server accepts clients that connect meanwhile once it has started.
+	var c *controller
+	if s.control != "" {
+		config := control.Config{URL: b.scheme + "://" + b.host}
+		if b.caFile != "" {
+			text, err := os.ReadFile(b.caFile)
+			if err != nil {
+				return err
+			}
+			config.CA = string(text)
+		}
+		if c, err = s.newController(ctx, config, logger); err != nil {
+			return err
+		}
+		defer c.close()
+	}
+	b.control = c.line()
+	// The servers accept clients that connect meanwhile once they have started.
 	if err := b.list(ctx, store, s.layouts, logger); err != nil {
 		return err
 	}
 	b.print(stdout)
 
-	server, err := registrytest.Start(opts...)
+	server, err := registrytest.Start(append(opts, c.options()...)...)
 	if err != nil {
 		return err
 	}
 	defer server.Close()
+	c.serve(server)
+	remove, err := s.writeReady(b.scheme+"://"+b.host, b.caFile, c)
+	if err != nil {
+		return err
+	}
+	defer remove()
 	<-ctx.Done()
+	c.close()
 	return shutDown(context.WithoutCancel(ctx), server, logger)
 }
 

@@ -30,5 +30,6 @@ var rooms = []struct {
 	{"registrytest/upstream", []string{"."}},
 	{"registrytest/keep", []string{".", "layout", "registrytest/content", "registrytest/journal", "registrytest"}},
 	{"registrytest/profile", []string{".", "registrytest/journal", "registrytest/fault", "registrytest/auth"}},
-	{"cmd/ocireg", []string{".", "memstore", "layout", "registrytest/overlay", "registrytest/fault", "registrytest/auth", "registrytest", "registrytest/upstream", "registrytest/profile"}},
+	{"registrytest/control", []string{".", "memstore", "layout", "registrytest/content", "registrytest/content/archive", "registrytest/journal", "registrytest/fault", "registrytest/lint", "registrytest/auth", "registrytest"}},
+	{"cmd/ocireg", []string{".", "memstore", "layout", "registrytest/overlay", "registrytest/journal", "registrytest/fault", "registrytest/auth", "registrytest", "registrytest/upstream", "registrytest/profile", "registrytest/control"}},
 }

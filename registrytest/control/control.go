@@ -1,0 +1,169 @@
+// Package control serves an HTTP API that controls a registry while it runs: it
+// sets faults, shows the requests, changes the content and the users, and makes
+// outages. It is for tests in other languages and for daemons; docs/control.md
+// describes each request.
+//
+//	c, err := control.New(control.Config{})
+//	if err != nil {
+//		return err
+//	}
+//	reg, err := registrytest.Start(c)
+//	if err != nil {
+//		return err
+//	}
+//	defer reg.Close()
+//	return http.Serve(listener, c.Handler(reg)) // its clients send c.Token()
+package control
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/memstore"
+	"github.com/ocireg/registry/registrytest"
+	"github.com/ocireg/registry/registrytest/auth"
+	"github.com/ocireg/registry/registrytest/fault"
+	"github.com/ocireg/registry/registrytest/journal"
+	"github.com/ocireg/registry/registrytest/lint"
+)
+
+// A Config says how to control a registry. The zero Config is ready to use.
+type Config struct {
+	// Token is the secret that each client sends in its header Authorization,
+	// after "Bearer ". If it is empty, New makes one.
+	Token string
+
+	// Hosts are the names by which clients reach the handler, beside localhost
+	// and IP addresses. The handler refuses requests for other hosts, which a web
+	// page could send by DNS rebinding.
+	Hosts []string
+
+	// Page, if it is not nil, serves the paths outside of /v1/, without a token.
+	Page http.Handler
+
+	// Faults are the rules that are in force at the start and after each reset.
+	Faults []string
+
+	// Linter finds the requests that break a rule for clients.
+	Linter lint.Linter
+
+	// Auth is the authentication of the registry, or nil if it has none. The
+	// caller also gives it to the server.
+	Auth *auth.Auth
+
+	// URL, CA and Profile describe the registry to clients: its base URL, that of
+	// the server if it is empty; the certificate of its CA, in PEM; and the name
+	// of the real registry that it imitates.
+	URL, CA, Profile string
+
+	// MaxImport is the size in bytes of the largest archive, uncompressed, and of
+	// the largest image that a client can have built; 4 GiB if it is 0.
+	MaxImport int64
+}
+
+// A Control controls one server. It is an option of package registrytest: give
+// it to the server first, and then the server to [Control.Handler].
+type Control struct {
+	Config
+	rules   fault.Rules
+	age     atomic.Int64 // the time by which the clock is ahead
+	journal *journal.Journal
+	reg     *registrytest.Server
+
+	mu        sync.Mutex
+	ids       int
+	list      []*rule // faults and holds, in the order in which they were added
+	marks     map[session]int
+	tampered  []*tampering
+	snapshots []*snapshot
+	start     *memstore.Store // the content at the start, or nil
+	users     func()          // restores the users at the start
+
+	outage   sync.Mutex // held while the listener changes
+	listener string     // its state
+	undo     []func()   // ends what refuses or silences clients
+}
+
+// New returns a Control. It returns an error if a rule or the linter in the Config
+// is not valid.
+func New(config Config) (*Control, error) {
+	c := &Control{Config: config, marks: make(map[session]int), listener: "up"}
+	if c.Config.Token == "" {
+		c.Config.Token = rand.Text()
+	}
+	if c.MaxImport == 0 {
+		c.MaxImport = 4 << 30
+	}
+	if err := c.Linter.Err(); err != nil {
+		return nil, fmt.Errorf("control: %w", err)
+	}
+	if strings.ContainsFunc(c.Config.Token, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
+		return nil, errors.New("control: the token has a space or a character that headers cannot have")
+	}
+	return c, c.addStartRules()
+}
+
+// Token returns the secret of the clients.
+func (c *Control) Token() string { return c.Config.Token }
+
+// Options returns the options of the registry: the rules, the clock, and those of
+// the linter.
+func (c *Control) Options() []registry.Option {
+	return append(c.Linter.Options(), registry.WithFaults(func(r *registry.Request) *registry.Fault {
+		r.SetClock(c.now)
+		return c.rules.Inject(r)
+	}))
+}
+
+// Exclusive returns "control". It tells package registrytest that a server can
+// have only one Control.
+func (c *Control) Exclusive() string { return "control" }
+
+// Observe notes the journal. Package registrytest calls it.
+func (c *Control) Observe(j *journal.Journal) {
+	c.journal = j
+	c.Linter.Observe(j)
+}
+
+// now is the clock of the registry.
+func (c *Control) now() time.Time { return time.Now().Add(time.Duration(c.age.Load())) }
+
+// id returns a new ID that begins with the letter. The lock is held.
+func (c *Control) id(letter string) string {
+	c.ids++
+	return fmt.Sprint(letter, c.ids)
+}
+
+// Close removes all rules and opens all gates, so that no request waits any more.
+func (c *Control) Close() {
+	for _, f := range c.take(func(*rule) bool { return true }) {
+		f.remove(nil)
+	}
+}
+
+// Handler returns the API of the server, which must have c as an option. It
+// panics if the server has not. Requests that wait, and those that follow the
+// journal, end with their context.
+func (c *Control) Handler(reg *registrytest.Server) http.Handler {
+	if c.journal == nil {
+		panic("control: Handler needs a server that has the Control as an option; give it to registrytest.Start")
+	}
+	c.reg = reg
+	if s, ok := reg.Store.(*memstore.Store); ok {
+		c.start = s.Clone()
+	}
+	if c.Auth != nil {
+		c.users = c.Auth.Save()
+	}
+	if c.URL == "" {
+		c.URL = reg.URL
+	}
+	return c.handler()
+}

@@ -1,0 +1,87 @@
+package control
+
+import (
+	"fmt"
+	"net/http"
+	"net/textproto"
+	"slices"
+	"strings"
+
+	"github.com/ocireg/registry/internal/names"
+	"github.com/ocireg/registry/registrytest/fault"
+	"github.com/ocireg/registry/registrytest/journal"
+)
+
+// A session limits a rule, a query or a reset to the requests of one test: those
+// for a repository and the ones below it, or those with a header. The zero session
+// has all requests.
+type session struct {
+	repo        string
+	name, value string // of the header
+}
+
+// parseSession parses a session: "" for all requests, the name of a repository,
+// or a header such as "X-Test: 7".
+func parseSession(text string) (s session, err error) {
+	if text == "" {
+		return s, nil
+	}
+	name, value, isHeader := strings.Cut(text, ":")
+	if !isHeader {
+		s.repo = strings.TrimSuffix(text, "/")
+		if !names.Repository(s.repo) {
+			return s, fail(http.StatusBadRequest, "the session %.200q is neither the name of a repository nor a header, such as \"X-Test: 7\"", text)
+		}
+		return s, nil
+	}
+	s.name, s.value = textproto.CanonicalMIMEHeaderKey(strings.TrimSpace(name)), strings.TrimSpace(value)
+	switch {
+	case s.name == "" || strings.ContainsAny(s.name, " \t?!"):
+		err = fail(http.StatusBadRequest, "the session %.200q does not begin with the name of a header", text)
+	case s.value == "" || strings.ContainsAny(s.value, `*?,\`):
+		err = fail(http.StatusBadRequest, "the session %.200q needs a value without the characters * ? , and \\", text)
+	case s.name == "Authorization" || s.name == "Cookie":
+		err = fail(http.StatusBadRequest, "the session %.200q is a header that the journal does not keep; choose another one", text)
+	}
+	return s, err
+}
+
+// sessionOf returns the session in a query, or the one in a body.
+func sessionOf(r *http.Request, inBody string) (session, error) {
+	if inBody == "" {
+		inBody = r.URL.Query().Get("session")
+	}
+	return parseSession(inBody)
+}
+
+// String returns the text that parseSession reads.
+func (s session) String() string {
+	if s.name != "" {
+		return fmt.Sprintf("%s: %s", s.name, s.value)
+	}
+	return s.repo
+}
+
+// limit returns the rule for the requests of the session.
+func (s session) limit(r fault.Rule) fault.Rule {
+	if s.name != "" {
+		return r.HasHeader(s.name, s.value)
+	}
+	if s.repo != "" {
+		return r.Repo(s.repo + "/**")
+	}
+	return r
+}
+
+// hasRepo reports whether the repository belongs to the session.
+func (s session) hasRepo(repo string) bool {
+	return s == session{} || s.repo != "" && (repo == s.repo || strings.HasPrefix(repo, s.repo+"/"))
+}
+
+// has reports whether the request belongs to the session.
+func (s session) has(r *journal.Record) bool {
+	if s.name != "" {
+		return slices.Contains(r.RequestHeader[s.name], s.value)
+	}
+	return s.hasRepo(r.Repo)
+}
