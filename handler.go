@@ -88,7 +88,7 @@ func (h *handler) ServeHTTP(hw http.ResponseWriter, hr *http.Request) {
 		}
 		hr = &copied
 	}
-	w, r := &responseWriter{Writer: response.Writer{ResponseWriter: hw}}, &Request{sharesBlobs: h.sharesBlobs, store: h.store}
+	w, r := &responseWriter{Writer: response.Writer{ResponseWriter: hw}}, &Request{registry: h}
 	r.parse(hr, h.prefix)
 	h.addHeader(w.Header(), r)
 	var err error

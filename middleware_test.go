@@ -1,10 +1,13 @@
 package registry_test
 
 import (
+	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -136,4 +139,47 @@ func TestRequestHasTheStore(t *testing.T) {
 	parsed, err := registry.ParseRequest(r)
 	require.NoError(t, err)
 	require.Nil(t, parsed.Store())
+}
+
+// A hook asks whether anonymous clients may pull. The authorizers decide, by a
+// request without a user, whatever the request of the hook has.
+func TestRequestKnowsWhatIsPublic(t *testing.T) {
+	t.Parallel()
+	type key struct{}
+	var got []bool
+	ask := registry.WithMiddleware(func(next registry.Handler) registry.Handler {
+		return func(w http.ResponseWriter, r *registry.Request) error {
+			r.User = "ci"
+			r.Request = r.WithContext(context.WithValue(r.Context(), key{}, "ci"))
+			got = append(got, r.Public("open"), r.Public("secret"), r.Public("half"))
+			return next(w, r)
+		}
+	})
+	allow := func(repo string) registry.Option {
+		return registry.WithAuthorizer(func(r *registry.Request, asked string, a registry.Action) error {
+			if r.URL.Path == "/v2/" {
+				require.Equal(t, []any{asked, registry.ActionPull, registry.GetManifest, "", "", nil, (*tls.ConnectionState)(nil), int64(0)},
+					[]any{r.Repo, a, r.Op, r.User, r.Header.Get("Authorization"), r.Context().Value(key{}), r.TLS, r.ContentLength})
+				_, err := io.ReadAll(r.Body)
+				require.NoError(t, err)
+			}
+			if asked == "open" || asked == repo {
+				return nil
+			}
+			return registry.Errorf(registry.CodeDenied, "no")
+		})
+	}
+	r := httptest.NewRequest("GET", "https://registry.test/v2/", strings.NewReader("body"))
+	r.SetBasicAuth("ci", "secret")
+	registry.New(memstore.New(), ask, allow("half"), allow("")).ServeHTTP(httptest.NewRecorder(), r)
+	require.Equal(t, []bool{true, false, false}, got)
+	user, _, _ := r.BasicAuth()
+	require.Equal(t, "ci", user, "the request of the client stays as it is")
+
+	got = nil
+	registry.New(memstore.New(), ask).ServeHTTP(httptest.NewRecorder(), r)
+	require.Equal(t, []bool{true, true, true}, got)
+	parsed, err := registry.ParseRequest(r)
+	require.NoError(t, err)
+	require.False(t, parsed.Public("open"))
 }

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"slices"
@@ -54,11 +55,8 @@ type Request struct {
 	// middleware sets it, as it does User.
 	Scope string
 
-	// sharesBlobs is the result of SharesBlobs.
-	sharesBlobs bool
-
-	// store is that of the registry, or nil.
-	store Store
+	// registry is the handler that serves the request, or nil.
+	registry *handler
 
 	// now is the clock of SetClock, or nil.
 	now func() time.Time
@@ -82,7 +80,7 @@ type Request struct {
 // SharesBlobs reports whether the repositories of the registry have their blobs
 // in common, because its [Store] says so. A client that may pull from one of them
 // can read the blobs of all, so an authorizer cannot keep repositories apart.
-func (r *Request) SharesBlobs() bool { return r.sharesBlobs }
+func (r *Request) SharesBlobs() bool { return r.registry != nil && r.registry.sharesBlobs }
 
 // Note adds a text to [Exchange.Notes], for example the reason for an unusual
 // response. The goroutine that serves the request may call it, before the
@@ -92,7 +90,31 @@ func (r *Request) Note(text string) { r.notes = append(r.notes, text) }
 // Store returns the store of the registry that serves the request, for a hook
 // that decides by its content. It is nil if the request was only parsed, as by
 // [ParseRequest].
-func (r *Request) Store() Store { return r.store }
+func (r *Request) Store() Store {
+	if r.registry == nil {
+		return nil
+	}
+	return r.registry.store
+}
+
+// Public reports whether a client without credentials may pull from the
+// repository, for a hook that shows content of several repositories. It asks the
+// functions of [WithAuthorizer], with a request that has neither a user nor
+// credentials, nor the context of this one. Public is false if the request was
+// only parsed, as by [ParseRequest].
+func (r *Request) Public(repo string) bool {
+	if r.registry == nil {
+		return false
+	}
+	if r.registry.authorizer == nil {
+		return true
+	}
+	hr := r.Clone(context.Background())
+	hr.Header.Del("Authorization")
+	hr.TLS, hr.Body, hr.ContentLength = nil, http.NoBody, 0
+	pull := &Request{Request: hr, Op: GetManifest, Prefix: r.Prefix, Repo: repo, route: manifestRoute, registry: r.registry}
+	return r.registry.authorizer(pull, repo, ActionPull) == nil
+}
 
 // Now returns the time of the request by the clock of [Request.SetClock], or else
 // of [time.Now]. Upload sessions expire by it, and so should everything else in a

@@ -201,13 +201,8 @@ func identify(r *registry.Request) (identity, bool) {
 // the token service.
 func (a *Auth) middleware(next registry.Handler) registry.Handler {
 	return func(w http.ResponseWriter, r *registry.Request) error {
-		if err := a.Err(); err != nil {
+		if err := a.usable(r); err != nil {
 			return err
-		}
-		if r.SharesBlobs() {
-			if err := a.checkShared(); err != nil {
-				return err
-			}
 		}
 		if r.Op == registry.GetToken && strings.TrimPrefix(r.URL.Path, r.Prefix) == a.tokenPath() {
 			return a.serveToken(w, r)
@@ -223,6 +218,17 @@ func (a *Auth) middleware(next registry.Handler) registry.Handler {
 		r.Request = r.WithContext(context.WithValue(r.Context(), identityKey{}, id))
 		return next(w, r)
 	}
+}
+
+// usable returns an error if a registry cannot keep the rights.
+func (a *Auth) usable(r *registry.Request) error {
+	if err := a.Err(); err != nil {
+		return err
+	}
+	if r.SharesBlobs() {
+		return a.checkShared()
+	}
+	return nil
 }
 
 // authenticate returns the identity of the client. It returns an error for the

@@ -15,13 +15,20 @@ const authenticationRequired = "authentication required"
 // authorize decides whether a request may do the action, for
 // [registry.WithAuthorizer].
 func (a *Auth) authorize(r *registry.Request, repo string, action registry.Action) error {
-	id, ok := identify(r)
-	permitted := ok && (a.permits(id.user, repo, action) ||
-		r.Op == registry.ListTags && !a.StrictList && a.permits(id.user, repo, registry.ActionPull))
+	id, known := identify(r)
+	if !known {
+		// The request has not been through the middleware: [registry.Request.Public]
+		// asks for the rights of an anonymous client, which can get a token.
+		if err := a.usable(r); err != nil {
+			return err
+		}
+	}
+	permitted := a.permits(id.user, repo, action) ||
+		r.Op == registry.ListTags && !a.StrictList && a.permits(id.user, repo, registry.ActionPull)
 	if id.foreign {
 		permitted = true
 	}
-	if a.always && id.user == "" && !id.token {
+	if a.always && known && id.user == "" && !id.token {
 		permitted = false
 	}
 	covered := !id.token || id.all || covers(id.scope, repo, action)
