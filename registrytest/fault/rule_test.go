@@ -39,6 +39,7 @@ var allRules = []struct {
 	{On(registry.PutManifest).Where(RepoExists).Where(Not(Found)).Where(BodyOver(10)).Close(), "put-manifest where=repo-exists where=!found where=body>10 close"},
 	{On(registry.DeleteManifest).Where(Not(Not(Tagged))).Where(Not(Referenced)).Close(), "delete-manifest where=tagged where=!referenced close"},
 	{On(registry.PutManifest).Where(BodyHas(`"subject"`)).Where(Not(BodyHas("a b"))).Close(), `put-manifest where=body:"subject" where="!body:a b" close`},
+	{On(registry.UnknownOp).Where(Path("/index/*")).Where(Not(Path("/index/static"))).Close(), "unknown where=path:/index/* where=!path:/index/static close"},
 	{On().User("ci").Conn(2).Close(), "any user=ci conn=2 close"},
 	{On().User("", `a\b,c`).Conn(2, 3).Close(), `any user=,a\\b\,c conn=2,3 close`},
 	{On().User("").Close(), `any user="" close`},

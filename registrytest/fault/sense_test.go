@@ -63,6 +63,9 @@ func TestParseRefuses(t *testing.T) {
 		"any conn=0 close":                            "conn=0: connections are counted from 1",
 		"any conn=1,x close":                          "conn=1,x: not a number",
 		"any conn=1 conn=2 close":                     "conn is said twice",
+		"get-blob where=path:/index/static close":     "where=path:/index/static: no get-blob request has a path that is outside of the API",
+		"unknown where=path:index/static close":       "where=path:index/static: a path begins with a slash",
+		"any where=path:/* tag=v1 close":              "no request meets all of where=path:/* tag=v1",
 		"get-blob has-header=:b close":                `"" is not the name of a header`,
 
 		// When.

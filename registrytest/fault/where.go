@@ -15,10 +15,12 @@ import (
 
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/internal/manifest"
+	"github.com/ocireg/registry/internal/names"
 )
 
 // A Condition is something that is true of a request or not, see [Rule.Where]:
-// one of the constants, or a value that [BodyOver], [BodyHas] or [Not] returns.
+// one of the constants, or a value that [BodyOver], [BodyHas], [Path] or [Not]
+// returns.
 type Condition string
 
 // The conditions on the content of the registry when the request arrives.
@@ -38,9 +40,16 @@ func BodyOver(n int64) Condition { return Condition(bodyOver + strconv.FormatInt
 // any fault happens.
 func BodyHas(text string) Condition { return Condition(bodyHas + text) }
 
+// Path is met by requests for no operation of the API ([registry.UnknownOp]) if
+// the pattern matches their path, without the path prefix of the registry. It is
+// for an endpoint that a hook adds, such as Path("/index/*") for those of package
+// flatpak. Patterns are those of [Rule.Repo].
+func Path(pattern string) Condition { return Condition(path + pattern) }
+
 const (
 	bodyOver = "body>"
 	bodyHas  = "body:"
+	path     = "path:"
 )
 
 // Not is met by requests that do not meet the condition. Those for operations
@@ -121,7 +130,15 @@ func kindOf(name string) (kind, error) {
 			return hasText(q.Op) && bytes.Contains(readAhead(q), []byte(text)), hasText(q.Op)
 		}}, nil
 	}
-	names := []string{bodyOver + "1000"}
+	if pattern, ok := strings.CutPrefix(name, path); ok {
+		if !strings.HasPrefix(fill(pattern, "/"), "/") {
+			return kind{}, errors.New("a path begins with a slash")
+		}
+		return kind{"a path that is outside of the API", isUnknown, func(q *registry.Request) (met, known bool) {
+			return isUnknown(q.Op) && names.Match(pattern, strings.TrimPrefix(q.URL.Path, q.Prefix)), isUnknown(q.Op)
+		}}, nil
+	}
+	words := []string{bodyOver + "1000"}
 	for _, s := range states {
 		if name == string(s.name) {
 			return kind{s.noun, s.ops, func(q *registry.Request) (met, known bool) {
@@ -132,10 +149,13 @@ func kindOf(name string) (kind, error) {
 				return s.met(q.Context(), store, q), true
 			}}, nil
 		}
-		names = append(names, string(s.name))
+		words = append(words, string(s.name))
 	}
-	return kind{}, fmt.Errorf("no condition is called %q%s", name, didYouMean(name, names))
+	return kind{}, fmt.Errorf("no condition is called %q%s", name, didYouMean(name, words))
 }
+
+// isUnknown reports whether the operation is none of the API.
+func isUnknown(op registry.Op) bool { return op == registry.UnknownOp }
 
 // hasText reports whether the body of a request for the operation is short text.
 func hasText(op registry.Op) bool { return op == registry.PutManifest || op == registry.GetToken }
