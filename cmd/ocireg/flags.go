@@ -17,6 +17,7 @@ import (
 	"github.com/ocireg/registry/layout"
 	"github.com/ocireg/registry/registrytest/auth"
 	"github.com/ocireg/registry/registrytest/fault"
+	"github.com/ocireg/registry/registrytest/flatpak"
 )
 
 const usage = `Usage: ocireg [flags] [DIR | FILE]
@@ -161,6 +162,7 @@ func parse(args []string, help io.Writer) (*settings, error) {
 	toggle("no-schema-version", "accept image manifests and indexes without schemaVersion", registry.Without(registry.SchemaVersion))
 	toggle("shared-blobs", "find a blob in every repository, not only where it was pushed", registry.Without(registry.BlobIsolation))
 	toggle("absolute-locations", "send Location and Link with the host", registry.Without(registry.RelativeLocations))
+	toggle("flatpak", "serve the index of images that remotes of Flatpak need, at /index/static", flatpak.Index())
 	number("manifest-limit", "accept manifests of up to this many `bytes` (default 4194304)", registry.WithManifestLimit)
 	number("page-size", "list up to `N` tags, repositories or referrers in a response (default no limit)", func(n int64) registry.Option {
 		return registry.WithPageSize(int(min(n, math.MaxInt)))

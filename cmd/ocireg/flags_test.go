@@ -58,6 +58,7 @@ func TestFlagsChangeAnswers(t *testing.T) {
 		{"-no-delete", delete("blobs/" + digest.FromString(config).String()), accepted, notAllowed},
 		{"-no-referrers", get("/v2/app/referrers/" + missing), ok, notFound},
 		{"-no-catalog", get("/v2/_catalog"), ok, notFound},
+		{"-flatpak", get("/index/static?tag=latest"), notFound, ok},
 		{"-no-mount", post("?from=app&mount="+digest.FromString(config).String(), ""), created, accepted},
 		{"-no-anonymous-mount", post("?mount="+digest.FromString(config).String(), ""), created, accepted},
 		{"-no-single-post", post("?digest="+digest.FromString("blob").String(), "blob"), created, accepted},

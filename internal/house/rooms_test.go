@@ -22,6 +22,7 @@ var rooms = []struct {
 	{"registrytest/fault", []string{"."}},
 	{"registrytest/lint", []string{".", "registrytest/journal"}},
 	{"registrytest/auth", []string{"."}},
+	{"registrytest/flatpak", []string{"."}},
 	{"registrytest/conformance", []string{".", "registrytest/content"}},
 	{"internal/elsewhere", []string{"."}},
 	{"registrytest", []string{".", "memstore", "registrytest/content", "registrytest/journal", "registrytest/fault"}},
@@ -31,5 +32,5 @@ var rooms = []struct {
 	{"registrytest/keep", []string{".", "layout", "registrytest/content", "registrytest/journal", "registrytest"}},
 	{"registrytest/profile", []string{".", "registrytest/journal", "registrytest/fault", "registrytest/auth"}},
 	{"registrytest/control", []string{".", "memstore", "layout", "registrytest/content", "registrytest/content/archive", "registrytest/journal", "registrytest/fault", "registrytest/lint", "registrytest/auth", "registrytest"}},
-	{"cmd/ocireg", []string{".", "memstore", "layout", "registrytest/overlay", "registrytest/journal", "registrytest/fault", "registrytest/auth", "registrytest", "registrytest/upstream", "registrytest/profile", "registrytest/control"}},
+	{"cmd/ocireg", []string{".", "memstore", "layout", "registrytest/overlay", "registrytest/journal", "registrytest/fault", "registrytest/auth", "registrytest/flatpak", "registrytest", "registrytest/upstream", "registrytest/profile", "registrytest/control"}},
 }

@@ -70,13 +70,17 @@ func serve(t *testing.T, seed map[string]content.Content, args ...string) *serve
 	return serveDir(t, dir, args...)
 }
 
-// serveDir starts ocireg on the directory.
+// serveDir starts ocireg on the directory, or in memory if that is "".
 func serveDir(t *testing.T, dir string, args ...string) *server {
 	t.Helper()
 	log, err := os.CreateTemp(t.TempDir(), "log")
 	require.NoError(t, err)
 	defer log.Close()
-	cmd := exec.Command(ocireg, append(append([]string{"-addr", "127.0.0.1:0", "-log", "json"}, args...), dir)...)
+	args = append([]string{"-addr", "127.0.0.1:0", "-log", "json"}, args...)
+	if dir != "" {
+		args = append(args, dir)
+	}
+	cmd := exec.Command(ocireg, args...)
 	cmd.Stderr = log
 	out, err := cmd.StdoutPipe()
 	require.NoError(t, err)
