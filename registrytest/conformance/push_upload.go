@@ -109,7 +109,9 @@ var uploadRequirements = []Requirement{
 			t.want(r, http.StatusNoContent)
 			t.wantHeader(r, "Range", fmt.Sprintf("0-%d", u.chunk-1))
 			u.location = t.location(r)
-			t.want(t.sendChunk(u, content, u.chunk, len(content)), http.StatusAccepted)
+			r = t.sendChunk(u, content, u.chunk, len(content))
+			t.want(r, http.StatusAccepted)
+			u.location = t.location(r)
 			t.wantPushed(t.finish(u, content, len(content)), blobURL(repo, digest.FromBytes(content)), content)
 		},
 	},

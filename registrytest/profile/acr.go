@@ -73,11 +73,11 @@ var acr = site{
 		},
 		{
 			Fact: Fact{
-				Name: "acr.upload-state", Sentence: "the Location of an upload is relative and has a _state, which has to come back",
-				Source: acrReport, Date: "2024-06", Evidence: Trace,
+				Name: "acr.upload-state", Sentence: "the Location of an upload has a _state; another one, such as that of before the last chunk, is 404 BLOB_UPLOAD_INVALID",
+				Source: "https://github.com/Azure/azure-sdk-for-js/issues/25448", Date: "2023-04", Evidence: Issue,
 			},
-			do:    uploadState("_state", http.StatusBadRequest),
-			probe: probeStateDropped, want: "400 BLOB_UPLOAD_INVALID",
+			do:    uploadState(stateRule{missing: invalidState, used: invalidState, ends: true}),
+			probe: probeState, want: "404 BLOB_UPLOAD_INVALID; status 404; used 404 BLOB_UPLOAD_INVALID",
 		},
 		{
 			Fact: Fact{

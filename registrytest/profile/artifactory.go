@@ -73,7 +73,7 @@ var artifactory = site{
 				Name: "artifactory.upload-without-range", Sentence: "the start of an upload has no Range",
 				Source: artifactoryReport, Date: "2024-08", Evidence: Trace,
 			},
-			do:    rule("start-upload drop-header=Range"),
+			do:    rule("start-upload drop-header=Range").deciding("the Range of new uploads"),
 			probe: func(p *prober) string { return p.do("POST", p.path("blobs", "uploads/"), "").field("Range") }, want: "202, no Range",
 		},
 		{
@@ -117,7 +117,7 @@ var artifactory = site{
 			},
 			do: together(without(registry.MountBlob, func(_ *registry.Request, status int, _ http.Header) bool {
 				return status == http.StatusAccepted
-			}, registry.MountBlob), behaviour{}.lacking(registry.AnonymousMount)),
+			}, registry.MountBlob), behaviour{}.lacking(registry.AnonymousMount)).deciding("mounts"),
 			probe: probeMount(true), want: "202",
 		},
 		{
@@ -133,7 +133,7 @@ var artifactory = site{
 					h.Set("Location", strings.Replace(h.Get("Location"), "/manifests/", "/blobs/uploads/", 1))
 				}
 				return status
-			}, registry.PutManifest),
+			}, registry.PutManifest).deciding("the Location of manifests"),
 			probe: func(p *prober) string {
 				i := p.build(nil)
 				_, last, _ := strings.Cut(p.put(i, "v1").header.Get("Location"), p.repo)
@@ -168,7 +168,7 @@ var artifactory = site{
 					"deleted manifest and its tags are 404", "deleted tag is 404", "manifest that does not match its digest is refused",
 				},
 			},
-			do: rule(`get-manifest,head-manifest where=!found status=403 code=UNAUTHORIZED message="The client does not have permission for manifest"`),
+			do: rule(`get-manifest,head-manifest where=!found status=403 code=UNAUTHORIZED message="The client does not have permission for manifest"`).deciding("missing manifests"),
 			probe: func(p *prober) string {
 				p.image("v1")
 				return p.get("GET", "v2").code()

@@ -38,6 +38,11 @@ func (b *build) hasRepository(r *registry.Request, repo string) bool {
 	if names.MatchAny(b.set.repos, repo) {
 		return true
 	}
+	return hasContent(r, repo)
+}
+
+// hasContent reports whether the repository exists because it has content.
+func hasContent(r *registry.Request, repo string) bool {
 	for _, err := range r.Store().Tags(r.Context(), repo, "") {
 		return !errors.Is(err, fs.ErrNotExist)
 	}

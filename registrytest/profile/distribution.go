@@ -1,9 +1,11 @@
 package profile
 
 import (
+	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/ocireg/registry"
 )
@@ -33,15 +35,44 @@ var distribution28 = site{
 		},
 		{
 			Fact: Fact{
-				Name: "distribution-2.8.chunk-order-unchecked", Sentence: "the Content-Range of a chunk is ignored: a chunk at a wrong offset is appended",
-				Source: distribution283 + "registry/handlers/blobupload.go#L180", Date: "2023-10", Evidence: Code,
+				Name: "distribution-2.8.chunk-order-unchecked", Sentence: "the Content-Range of a chunk is ignored, also that of the last: a chunk at a wrong offset is appended",
+				Source: distribution283 + "registry/handlers/blobupload.go#L180", Date: "2026-11-30", Evidence: Trace,
 				Breaks: []string{
-					"chunk out of order is 416", "chunk out of order is 416 whatever its length", "invalid Content-Range is 416",
-					"upload continues after a chunk out of order",
+					"chunk out of order is 416", "chunk out of order is 416 whatever its length", "final chunk out of order is 416",
+					"invalid Content-Range is 416", "upload continues after a chunk out of order",
 				},
 			},
-			do:    rule("patch-upload has-header=Content-Range ignore=Content-Range"),
-			probe: func(p *prober) string { return p.chunk(p.start(), 100, "0123456789").field("Range") }, want: "202, Range: 0-9",
+			do:    chunkOrderUnchecked(),
+			probe: probeOrderUnchecked, want: "202, Range: 0-9; 201",
+		},
+		{
+			Fact: Fact{
+				Name: "distribution-2.8.upload-state", Sentence: "the Location of an upload has a signed _state; another one is 404 BLOB_UPLOAD_INVALID, and one from before the last chunk ends the upload",
+				Source: distribution283 + "registry/handlers/blobupload.go#L45", Date: "2026-11-30", Evidence: Trace,
+			},
+			do:    uploadState(stateRule{missing: invalidState, used: invalidState, ends: true}),
+			probe: probeState, want: "404 BLOB_UPLOAD_INVALID; status 404; used 404 BLOB_UPLOAD_INVALID",
+		},
+		{
+			Fact: Fact{
+				Name: "distribution-2.8.null-tags", Sentence: "tags/list has null in the place of the list after the last tag was deleted",
+				Source: distribution283 + "registry/handlers/tags.go", Date: "2026-11-30", Evidence: Trace,
+			},
+			do: serve(func(_ *build, r *registry.Request) registry.Handler {
+				for range r.Store().Tags(r.Context(), r.Repo, "") {
+					return nil // A tag, or an error that the operation has, too.
+				}
+				return func(w http.ResponseWriter, r *registry.Request) error {
+					return write(w, r, http.StatusOK, "application/json", fmt.Sprintf(`{"name":%q,"tags":null}`, r.Repo))
+				}
+			}, registry.ListTags).deciding(registry.DeleteManifest.String()),
+			setting: true,
+			probe: func(p *prober) string {
+				d := p.image("v1").Digest
+				p.want(p.do("DELETE", p.path("manifests", string(d)), ""), "deleting a manifest", http.StatusAccepted)
+				_, tags, _ := strings.Cut(p.do("GET", p.path("tags", "list"), "").body, `"tags":`)
+				return strings.TrimSpace(tags)
+			}, want: "null}",
 		},
 		{
 			Fact: Fact{
@@ -76,6 +107,17 @@ var distribution3 = site{
 				p.image("v1")
 				return p.do("GET", p.path("tags", "list")+"?n=x", "").code()
 			}, want: "400 PAGINATION_NUMBER_INVALID",
+		},
+		{
+			Fact: Fact{
+				Name: "distribution-3.upload-state", Sentence: "the Location of an upload has a signed _state; another one is 404 BLOB_UPLOAD_INVALID, one from before the last chunk 416 RANGE_INVALID; GET requires none",
+				Source: distribution311 + "registry/handlers/blobupload.go", Date: "2026-11-30", Evidence: Trace,
+			},
+			do: uploadState(stateRule{
+				missing: invalidState, free: registry.GetUpload,
+				used: registry.Error{Status: http.StatusRequestedRangeNotSatisfiable, Code: "RANGE_INVALID", Message: "invalid content range"},
+			}),
+			probe: probeState, want: "404 BLOB_UPLOAD_INVALID; status 204; used 416 RANGE_INVALID",
 		},
 		{
 			Fact: Fact{
@@ -143,11 +185,14 @@ var distributionQuirks = []quirk{
 	},
 	{
 		Fact: Fact{
-			Name: "distribution.upload-state", Sentence: "the Location of an upload has a signed _state; without it: 404 BLOB_UPLOAD_INVALID",
-			Source: distribution311 + "registry/handlers/blobupload.go", Date: "2026-11-30", Evidence: Trace,
+			Name: "distribution.no-tags-404", Sentence: "the list of tags is 404 NAME_UNKNOWN in a repository to which no tag was pushed",
+			Source: distribution311 + "registry/handlers/tags.go", Date: "2026-11-30", Evidence: Trace,
+			Breaks: []string{
+				"tags of a repository without tags are 200",
+			},
 		},
-		do:    uploadState("_state", http.StatusNotFound),
-		probe: probeStateDropped, want: "404 BLOB_UPLOAD_INVALID",
+		do:    noTags404(),
+		probe: probeEmptyRepository, want: "404 NAME_UNKNOWN",
 	},
 	{
 		Fact: Fact{
@@ -168,7 +213,10 @@ var distributionQuirks = []quirk{
 	{
 		Fact: Fact{
 			Name: "distribution.manifest-limit-400", Sentence: "a manifest of more than 4 MiB is 400 MANIFEST_INVALID, not 413",
-			Source: "https://github.com/distribution/distribution/issues/4636", Evidence: Code,
+			Source: "https://github.com/distribution/distribution/issues/4636", Date: "2026-11-30", Evidence: Trace,
+			Breaks: []string{
+				"oversized manifest is 413",
+			},
 		},
 		do: rewrite(func(r *registry.Request, e registry.Error) *registry.Error {
 			if r.Op != registry.PutManifest || e.Status != http.StatusRequestEntityTooLarge {
@@ -258,6 +306,32 @@ func limitPages(op registry.Op, limit int) behaviour {
 				return nil
 			}}
 		})
+	}}}
+}
+
+// noTags404 responds with 404 to the list of the tags of a repository that never
+// had one.
+func noTags404() behaviour {
+	return behaviour{{build: func(b *build, q *quirk) {
+		var tagged sync.Map // of the names of repositories
+		seen := onResponse(func(r *registry.Request, status int, _ http.Header, _ func()) int {
+			if r.Tag != "" && status == http.StatusCreated {
+				tagged.Store(r.Repo, true)
+			}
+			return status
+		}, registry.PutManifest)
+		check := refuse(func(_ *build, r *registry.Request) *registry.Error {
+			for range r.Store().Tags(r.Context(), r.Repo, "") {
+				return nil
+			}
+			if _, ok := tagged.Load(r.Repo); ok {
+				return nil
+			}
+			return &registry.Error{Code: registry.CodeNameUnknown, Message: "repository name not known to registry"}
+		}, registry.ListTags)
+		for _, p := range together(seen, check) {
+			p.build(b, q)
+		}
 	}}}
 }
 

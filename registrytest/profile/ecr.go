@@ -250,17 +250,8 @@ var ecr = site{
 					"parameters of the Content-Type are ignored",
 				},
 			},
-			do: refuse(func(_ *build, r *registry.Request) *registry.Error {
-				if !strings.Contains(r.Header.Get("Content-Type"), ";") {
-					return nil
-				}
-				return invalidImageManifest()
-			}, registry.PutManifest),
-			probe: func(p *prober) string {
-				i := p.build(nil)
-				i.MediaType += "; charset=utf-8"
-				return p.put(i, "v1").only()
-			}, want: "405",
+			do:    typeWithoutParameters(*invalidImageManifest()),
+			probe: probeTypeParameter, want: "405",
 		},
 		{
 			Fact: Fact{

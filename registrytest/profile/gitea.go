@@ -141,7 +141,7 @@ var gitea = site{
 					h.Set("Location", h.Get("Location")[:i+1]+r.Tag)
 				}
 				return status
-			}, registry.PutManifest),
+			}, registry.PutManifest).deciding("the Location of manifests"),
 			probe: func(p *prober) string {
 				_, last, _ := strings.Cut(p.put(p.build(nil), "v1").header.Get("Location"), p.repo)
 				return last
@@ -205,12 +205,8 @@ var gitea = site{
 					"layer of an unknown digest algorithm is accepted or MANIFEST_BLOB_UNKNOWN", "manifest with missing content is accepted or MANIFEST_BLOB_UNKNOWN",
 				},
 			},
-			do: recode(registry.CodeManifestBlobUnknown, registry.CodeBlobUnknown, http.StatusNotFound, registry.PutManifest),
-			probe: func(p *prober) string {
-				i := p.build(nil)
-				i.manifest.Layers[0].Digest = i.Digest
-				return p.put(p.encode(i.manifest, i.MediaType), "v1").code()
-			}, want: "404 BLOB_UNKNOWN",
+			do:    recode(registry.CodeManifestBlobUnknown, registry.CodeBlobUnknown, http.StatusNotFound, registry.PutManifest),
+			probe: probeMissingBlob, want: "404 BLOB_UNKNOWN",
 		},
 		{
 			Fact: Fact{

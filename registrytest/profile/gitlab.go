@@ -58,11 +58,11 @@ var gitlab = site{
 		},
 		{
 			Fact: Fact{
-				Name: "gitlab.upload-state", Sentence: "the Location of an upload has a _state, which has to come back",
+				Name: "gitlab.upload-state", Sentence: "the Location of an upload has a _state; another one is 404 BLOB_UPLOAD_INVALID (inferred from Distribution 2.8)",
 				Source: gitlabReport, Date: "2023-10", Evidence: Trace,
 			},
-			do:    uploadState("_state", http.StatusBadRequest),
-			probe: probeStateDropped, want: "400 BLOB_UPLOAD_INVALID",
+			do:    uploadState(stateRule{missing: invalidState, used: invalidState, ends: true}),
+			probe: probeState, want: "404 BLOB_UPLOAD_INVALID; status 404; used 404 BLOB_UPLOAD_INVALID",
 		},
 		{
 			Fact: Fact{
@@ -177,23 +177,4 @@ func gitlabType(mediaType string) bool {
 		"application/vnd.cncf.helm.config.v1+json", "application/vnd.dev.cosign.artifact.sig.v1+json",
 		"application/vnd.dev.cosign.artifact.sbom.v1+json", "application/vnd.oci.image.layer.v1.tar", "application/vnd.wasm.config.v1+json",
 	}, mediaType)
-}
-
-// probeOutOfOrder observes the response to a chunk out of order.
-func probeOutOfOrder(p *prober) string {
-	r := p.chunk(p.start(), 100, "0123456789")
-	text := r.code()
-	for _, name := range []string{"Location", "Range"} {
-		if r.header.Get(name) == "" {
-			text += ", no " + name
-		}
-	}
-	return text
-}
-
-// probeLocationOrigin observes the beginning of the Location of an upload.
-func probeLocationOrigin(p *prober) string {
-	r := p.do("POST", p.path("blobs", "uploads/"), "")
-	location, _, _ := strings.Cut(r.header.Get("Location"), "/v2/")
-	return p.local(location)
 }

@@ -55,7 +55,7 @@ var artifactRegistry = site{
 					"upload in chunks ends with 201 and the Location of the blob",
 				},
 			},
-			do:    rule("patch-upload has-header=Content-Range status=405 code=UNSUPPORTED"),
+			do:    rule("patch-upload has-header=Content-Range status=405 code=UNSUPPORTED").deciding("chunks out of order").deciding("the Range of chunks"),
 			probe: func(p *prober) string { return p.chunk(p.start(), 0, "0123456789").code() }, want: "405 UNSUPPORTED",
 		},
 		{

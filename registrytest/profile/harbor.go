@@ -100,7 +100,7 @@ var harbor = site{
 					"error codes are those of the spec",
 				},
 			},
-			do: together(recode(registry.CodeManifestUnknown, "NOT_FOUND", 0, harborOps...), recode(registry.CodeNameUnknown, "NOT_FOUND", 0, harborOps...)),
+			do: together(recode(registry.CodeManifestUnknown, "NOT_FOUND", 0, harborOps...), recode(registry.CodeNameUnknown, "NOT_FOUND", 0, harborOps...)).deciding("missing manifests"),
 			probe: func(p *prober) string {
 				p.image("v1")
 				return p.get("GET", "v2").code()
@@ -162,7 +162,7 @@ var harbor = site{
 					return nil
 				}
 				return &registry.Error{Code: "BAD_REQUEST", Status: http.StatusBadRequest, Message: "the last repository does not exist"}
-			}, registry.ListRepositories),
+			}, registry.ListRepositories).deciding("the catalog after an unknown repository"),
 			probe: func(p *prober) string {
 				p.image("v1")
 				return p.do("GET", "/v2/_catalog?last=missing/app", "").code()
@@ -197,23 +197,23 @@ var harbor = site{
 		},
 		{
 			Fact: Fact{
-				Name: "harbor.upload-state", Sentence: "the Location of an upload has a _state, as in Distribution 2.8",
+				Name: "harbor.upload-state", Sentence: "the Location of an upload has a _state; another one is 404 BLOB_UPLOAD_INVALID, as in Distribution 2.8",
 				Source: harborSource + "src/server/registry/route.go", Date: "2026-08", Evidence: Code,
 			},
-			do:    uploadState("_state", http.StatusNotFound),
-			probe: probeStateDropped, want: "404 BLOB_UPLOAD_INVALID",
+			do:    uploadState(stateRule{missing: invalidState, used: invalidState, ends: true}),
+			probe: probeState, want: "404 BLOB_UPLOAD_INVALID; status 404; used 404 BLOB_UPLOAD_INVALID",
 		},
 		{
 			Fact: Fact{
 				Name: "harbor.chunk-order-unchecked", Sentence: "a chunk at a wrong offset is appended, as in Distribution 2.8",
 				Source: harborSource + "Makefile#L133", Date: "2026-08", Evidence: Code,
 				Breaks: []string{
-					"chunk out of order is 416", "chunk out of order is 416 whatever its length", "invalid Content-Range is 416",
-					"upload continues after a chunk out of order",
+					"chunk out of order is 416", "chunk out of order is 416 whatever its length", "final chunk out of order is 416",
+					"invalid Content-Range is 416", "upload continues after a chunk out of order",
 				},
 			},
-			do:    rule("patch-upload has-header=Content-Range ignore=Content-Range"),
-			probe: func(p *prober) string { return p.chunk(p.start(), 100, "0123456789").field("Range") }, want: "202, Range: 0-9",
+			do:    chunkOrderUnchecked(),
+			probe: probeOrderUnchecked, want: "202, Range: 0-9; 201",
 		},
 		{
 			Fact: Fact{

@@ -34,7 +34,7 @@ var others = site{
 					return nil
 				}
 				return &registry.Error{Code: "UNKNOWN", Status: http.StatusNotFound, Message: "Not Found"}
-			}),
+			}).deciding("missing manifests"),
 			probe: func(p *prober) string {
 				p.image("v1")
 				return p.get("GET", "v2").code()
@@ -49,7 +49,7 @@ var others = site{
 					"tag keeps its Content-Type when the manifest is pushed again",
 				},
 			},
-			do: rule("get-manifest,head-manifest where=found set-header=Content-Type:text/plain"),
+			do: rule("get-manifest,head-manifest where=found set-header=Content-Type:text/plain").deciding("the Content-Type of manifests"),
 			probe: func(p *prober) string {
 				p.image("v1")
 				return p.get("HEAD", "v1").field("Content-Type")
@@ -172,7 +172,7 @@ var others = site{
 					"tag keeps its Content-Type when the manifest is pushed again",
 				},
 			},
-			do: rule("get-manifest,head-manifest where=found drop-header=Content-Type"),
+			do: rule("get-manifest,head-manifest where=found drop-header=Content-Type").deciding("the Content-Type of manifests"),
 			probe: func(p *prober) string {
 				p.image("v1")
 				return p.get("HEAD", "v1").field("Content-Type")
@@ -301,7 +301,7 @@ var others = site{
 				}
 				h.Del("Docker-Content-Digest")
 				return status
-			}, registry.GetManifest, registry.HeadManifest),
+			}, registry.GetManifest, registry.HeadManifest).deciding("the Content-Type of manifests"),
 			probe: func(p *prober) string {
 				p.image("v1")
 				return p.get("HEAD", "v1").field("Content-Type")

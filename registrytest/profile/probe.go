@@ -248,7 +248,7 @@ func (p *prober) text(size int) string {
 // push pushes a blob.
 func (p *prober) push(content string) ocispec.Descriptor {
 	d := digest.FromString(content)
-	p.want(p.do("PUT", param(p.start(), "digest", string(d)), content, "Content-Type", "application/octet-stream"), "pushing a blob", http.StatusCreated)
+	p.want(p.do("PUT", param(p.start(), "digest", string(d)), content, "Content-Type", "application/octet-stream"), "pushing a blob", http.StatusCreated, http.StatusNoContent, http.StatusOK)
 	return ocispec.Descriptor{MediaType: ocispec.MediaTypeImageLayer, Digest: d, Size: int64(len(content))}
 }
 

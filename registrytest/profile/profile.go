@@ -30,7 +30,8 @@ type Option struct{ set func(*settings) }
 
 // settings are the values of the options.
 type settings struct {
-	date    string // or "" for the newest quirks
+	dated   bool
+	date    string
 	except  []Quirk
 	with    []Quirk
 	public  []string
@@ -83,7 +84,7 @@ func Get(name string, opts ...Option) *Profile {
 	for _, s := range sites {
 		if s.name == bare && !s.collection {
 			if dated {
-				opts = append(slices.Clip(opts), Option{func(s *settings) { s.date = date }})
+				opts = append(slices.Clip(opts), Option{func(s *settings) { s.dated, s.date = true, date }})
 			}
 			return s.profile(name, opts)
 		}
@@ -132,8 +133,10 @@ func (s *site) profile(name string, opts []Option) *Profile {
 
 // choose returns the quirks of the registry that the settings select.
 func (s *site) choose(set settings) (chosen []*quirk, err error) {
-	if err := s.checkDate(set.date); err != nil {
-		return nil, err
+	if set.dated {
+		if err := s.checkDate(set.date); err != nil {
+			return nil, err
+		}
 	}
 	for i := range s.quirks {
 		if q := &s.quirks[i]; !q.setting && q.current(set.date) {

@@ -117,7 +117,7 @@ var quay = site{
 				Name: "quay.upload-range", Sentence: "the Range of a new upload is bytes=0--1",
 				Source: quaySource + "endpoints/v2/blob.py#L303", Date: "2026-08", Evidence: Code,
 			},
-			do:    rule("start-upload,mount-blob set-header=Range:bytes=0--1"),
+			do:    rule("start-upload,mount-blob set-header=Range:bytes=0--1").deciding("the Range of new uploads"),
 			probe: func(p *prober) string { return p.do("POST", p.path("blobs", "uploads/"), "").field("Range") }, want: "202, Range: bytes=0--1",
 		},
 		{
@@ -257,13 +257,8 @@ var quay = site{
 				Name: "quay.no-etag", Sentence: "responses have no ETag, and If-None-Match is ignored",
 				Source: quaySource + "endpoints/v2/manifest.py#L135", Date: "2026-08", Evidence: Code,
 			},
-			do: without(registry.ConditionalReads, func(_ *registry.Request, status int, _ http.Header) bool {
-				return status == http.StatusOK
-			}, registry.HeadManifest, registry.GetManifest),
-			probe: func(p *prober) string {
-				p.image("v1")
-				return p.get("GET", "v1").field("ETag")
-			}, want: "200, no ETag",
+			do:    withoutETags(),
+			probe: probeETag, want: "200, no ETag",
 		},
 		{
 			Fact: Fact{

@@ -187,9 +187,6 @@ func firstDay(date string) string {
 // checkDate returns an error unless the registry is known at the date. The error
 // names the dates at which it changed.
 func (s *site) checkDate(date string) error {
-	if date == "" {
-		return nil
-	}
 	var changes []string
 	oldest := ""
 	for _, q := range s.quirks {
@@ -216,5 +213,11 @@ func (s *site) checkDate(date string) error {
 	if day < oldest {
 		return fmt.Errorf("it is not known at %s: the oldest source is of %s; %s", date, oldest, known)
 	}
+	if day[:len(sourcesRead)] > sourcesRead {
+		return fmt.Errorf("it is not known at %s: the sources were read in %s; %s", date, sourcesRead, known)
+	}
 	return nil
 }
+
+// sourcesRead is the month in which the sources were read.
+const sourcesRead = "2026-11"

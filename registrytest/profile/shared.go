@@ -1,12 +1,7 @@
 package profile
 
 import (
-	"crypto/hmac"
-	"crypto/rand"
-	"crypto/sha256"
-	"encoding/hex"
 	"net/http"
-	"net/url"
 	"strings"
 
 	"github.com/ocireg/registry"
@@ -47,6 +42,19 @@ func rewrittenChallenge(values ...string) behaviour {
 	}), part{decides: "the challenge"})
 }
 
+// withoutETags sends no ETag, and ignores If-None-Match.
+func withoutETags() behaviour {
+	return without(registry.ConditionalReads, func(_ *registry.Request, status int, _ http.Header) bool {
+		return status == http.StatusOK
+	}, registry.HeadManifest, registry.GetManifest)
+}
+
+// probeETag observes the ETag of a manifest.
+func probeETag(p *prober) string {
+	p.image("v1")
+	return p.get("GET", "v1").field("ETag")
+}
+
 // withoutReferrers lacks the referrers API.
 func withoutReferrers() behaviour {
 	return without(registry.ListReferrers, func(_ *registry.Request, status int, _ http.Header) bool {
@@ -74,48 +82,6 @@ func absoluteLocations() behaviour {
 		return h.Get("Location") != "" || h.Get("Link") != ""
 	}, registry.StartUpload, registry.PostBlob, registry.MountBlob, registry.PatchUpload, registry.PutUpload, registry.GetUpload,
 		registry.PutManifest, registry.ListTags, registry.ListReferrers, registry.ListRepositories)
-}
-
-// sessionOps are the operations whose responses have the Location of an upload
-// session.
-var sessionOps = []registry.Op{registry.StartUpload, registry.PostBlob, registry.MountBlob, registry.PatchUpload, registry.PutUpload, registry.GetUpload}
-
-// uploadState adds a parameter to the Location of an upload session, and refuses
-// requests without it with the status.
-func uploadState(name string, status int) behaviour {
-	return behaviour{{decides: "the Location of uploads", build: func(b *build, q *quirk) {
-		key := []byte(rand.Text())
-		sign := func(path string) string {
-			h := hmac.New(sha256.New, key)
-			h.Write([]byte(path))
-			return hex.EncodeToString(h.Sum(nil))
-		}
-		add := header(func(r *registry.Request, status int, h http.Header) int {
-			u, err := url.Parse(h.Get("Location"))
-			if err != nil || h.Get("Docker-Upload-Uuid") == "" {
-				return status
-			}
-			u.RawQuery = name + "=" + sign(u.Path)
-			h.Set("Location", u.String())
-			return status
-		}, sessionOps...)
-		check := refuse(func(_ *build, r *registry.Request) *registry.Error {
-			if hmac.Equal([]byte(r.URL.Query().Get(name)), []byte(sign(r.URL.Path))) {
-				return nil
-			}
-			return &registry.Error{Status: status, Code: registry.CodeBlobUploadInvalid, Message: "invalid secret"}
-		}, registry.PatchUpload, registry.PutUpload, registry.GetUpload, registry.CancelUpload)
-		for _, p := range together(add, check) {
-			p.build(b, q)
-		}
-	}}}
-}
-
-// probeStateDropped observes a chunk that is sent to the Location without its
-// query.
-func probeStateDropped(p *prober) string {
-	session, _, _ := strings.Cut(p.start(), "?")
-	return p.chunk(session, 0, "0123456789").code()
 }
 
 // illegalName404 responds to a path with a name that is not valid as a router

@@ -71,7 +71,7 @@ func page(w http.ResponseWriter, r *registry.Request, entries []any) []any {
 // test put into the store is not known: these come first, in reverse order.
 func inPushOrder() behaviour {
 	type key struct{ repo, tag string }
-	return behaviour{{decides: "the order of tags", build: func(b *build, q *quirk) {
+	return behaviour{{decides: "the list of tags", build: func(b *build, q *quirk) {
 		var mu sync.Mutex
 		pushed := make(map[key]int)
 		note := onResponse(func(r *registry.Request, status int, _ http.Header, _ func()) int {

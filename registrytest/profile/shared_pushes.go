@@ -2,9 +2,7 @@ package profile
 
 import (
 	"net/http"
-	"strconv"
 	"strings"
-	"sync"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -13,29 +11,6 @@ import (
 )
 
 // The behaviours about pushes that several registries share.
-
-// frozenRange sends the Range of the first chunk with all chunks of a session.
-func frozenRange() behaviour {
-	return behaviour{{decides: "the Range of chunks", build: func(b *build, q *quirk) {
-		var mu sync.Mutex
-		first := make(map[string]string) // by session
-		for _, p := range header(func(r *registry.Request, status int, h http.Header) int {
-			mu.Lock()
-			defer mu.Unlock()
-			switch {
-			case r.Op == registry.PutUpload || r.Op == registry.CancelUpload:
-				delete(first, r.Session)
-			case first[r.Session] == "":
-				first[r.Session] = h.Get("Range")
-			default:
-				h.Set("Range", first[r.Session])
-			}
-			return status
-		}, registry.PatchUpload, registry.PutUpload, registry.CancelUpload) {
-			p.build(b, q)
-		}
-	}}}
-}
 
 // mountIf mounts a blob if the condition is met, and otherwise starts an upload
 // session.
@@ -157,6 +132,24 @@ func onlyManifests(known func(mediaType string) bool, status int, message string
 	}).deciding("types of manifests")
 }
 
+// typeWithoutParameters refuses a manifest whose Content-Type has a parameter.
+func typeWithoutParameters(e registry.Error) behaviour {
+	return refuse(func(_ *build, r *registry.Request) *registry.Error {
+		if !strings.Contains(r.Header.Get("Content-Type"), ";") {
+			return nil
+		}
+		refusal := e
+		return &refusal
+	}, registry.PutManifest)
+}
+
+// probeTypeParameter observes a push of a manifest whose Content-Type has a charset.
+func probeTypeParameter(p *prober) string {
+	i := p.build(nil)
+	i.MediaType += "; charset=utf-8"
+	return p.put(i, "v1").only()
+}
+
 // probeManifestType observes a push of an image manifest with the media type.
 func probeManifestType(mediaType string) probe {
 	return func(p *prober) string {
@@ -164,57 +157,9 @@ func probeManifestType(mediaType string) probe {
 	}
 }
 
-// rangeIsCount sends, with the status of an upload session, a Range whose end is
-// the number of bytes, and no Location.
-func rangeIsCount(prefix string) behaviour {
-	return header(func(_ *registry.Request, status int, h http.Header) int {
-		first, last, ok := strings.Cut(h.Get("Range"), "-")
-		n, err := strconv.Atoi(last)
-		if status != http.StatusNoContent || !ok || err != nil {
-			return status
-		}
-		h.Set("Range", prefix+first+"-"+strconv.Itoa(n+1))
-		h.Del("Location")
-		return status
-	}, registry.GetUpload).deciding("the status of uploads")
-}
-
-// probeUploadStatus observes the status of a session with ten bytes.
-func probeUploadStatus(p *prober) string {
-	r := p.do("GET", p.location(p.chunk(p.start(), 0, "0123456789")), "")
-	if r.header.Get("Location") == "" {
-		return r.field("Range") + ", no Location"
-	}
-	return r.field("Range")
-}
-
-// uploadHasBytes refuses a PATCH with the error that find returns, if the session
-// has bytes already.
-func uploadHasBytes(find func(r *registry.Request) *registry.Error) behaviour {
-	return behaviour{{build: func(b *build, q *quirk) {
-		var mu sync.Mutex
-		begun := make(map[string]bool) // by session
-		seen := onResponse(func(r *registry.Request, status int, _ http.Header, _ func()) int {
-			mu.Lock()
-			defer mu.Unlock()
-			if r.Op == registry.PatchUpload && status == http.StatusAccepted && r.ContentLength != 0 {
-				begun[r.Session] = true
-			} else if r.Op != registry.PatchUpload {
-				delete(begun, r.Session)
-			}
-			return status
-		}, registry.PatchUpload, registry.PutUpload, registry.CancelUpload)
-		check := refuse(func(_ *build, r *registry.Request) *registry.Error {
-			mu.Lock()
-			has := begun[r.Session]
-			mu.Unlock()
-			if !has {
-				return nil
-			}
-			return find(r)
-		}, registry.PatchUpload)
-		for _, p := range together(seen, check) {
-			p.build(b, q)
-		}
-	}}}
+// probeMissingBlob observes a push of an image whose layer is missing.
+func probeMissingBlob(p *prober) string {
+	i := p.build(nil)
+	i.manifest.Layers[0].Digest = i.Digest
+	return p.put(p.encode(i.manifest, i.MediaType), "v1").code()
 }

@@ -1,10 +1,13 @@
 package profile
 
 import (
+	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 
+	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/ocireg/registry"
@@ -22,6 +25,14 @@ var zot = site{
 	quirks: []quirk{
 		{
 			Fact: Fact{
+				Name: "zot.challenge", Sentence: "the challenge is Basic, with the realm Authorization Required unless one is configured",
+				Source: zotSource + "authn.go", Date: "2026-11-30", Evidence: Trace,
+			},
+			do:    rewrittenChallenge(`Basic realm="Authorization Required"`),
+			probe: probeChallenge, want: `401, WWW-Authenticate: Basic realm="Authorization Required"`,
+		},
+		{
+			Fact: Fact{
 				Name: "zot.bare-401", Sentence: "the body of a 401 is an error that is not in a list",
 				Source: zotSource + "authn.go", Date: "2026-08", Evidence: Code,
 			},
@@ -36,11 +47,11 @@ var zot = site{
 		},
 		{
 			Fact: Fact{
-				Name: "zot.ping-challenges", Sentence: "the 200 of /v2/ has a challenge, too, with the scheme basic in small letters and a realm without quotes",
-				Source: zotSource + "routes.go#L282", Date: "2026-08", Evidence: Code,
+				Name: "zot.ping-challenges", Sentence: "the 200 of /v2/ has a challenge, too, with the scheme basic in small letters and a realm without quotes, empty unless configured",
+				Source: zotSource + "routes.go#L282", Date: "2026-11-30", Evidence: Trace,
 			},
-			do:    aboutAuth(rule(`ping set-header="WWW-Authenticate:basic realm=zot"`)),
-			probe: func(p *prober) string { return p.do("GET", "/v2/", "").field("WWW-Authenticate") }, want: "200, WWW-Authenticate: basic realm=zot",
+			do:    aboutAuth(rule(`ping set-header="WWW-Authenticate:basic realm="`)),
+			probe: func(p *prober) string { return p.do("GET", "/v2/", "").field("WWW-Authenticate") }, want: "200, WWW-Authenticate: basic realm=",
 		},
 		{
 			Fact: Fact{
@@ -179,5 +190,185 @@ var zot = site{
 			do:    onlyManifests(mediaTypes(ocispec.MediaTypeImageManifest, ocispec.MediaTypeImageIndex), http.StatusUnsupportedMediaType, "manifest invalid"),
 			probe: probeManifestType("application/vnd.docker.distribution.manifest.v2+json"), want: "415 MANIFEST_INVALID",
 		},
+		{
+			Fact: Fact{
+				Name: "zot.content-type-parameters", Sentence: "a manifest whose Content-Type has a parameter is 415",
+				Source: zotSource + "routes.go#L740", Date: "2026-11-30", Evidence: Trace,
+				Breaks: []string{
+					"parameters of the Content-Type are ignored",
+				},
+			},
+			do:    typeWithoutParameters(registry.Error{Status: http.StatusUnsupportedMediaType, Code: registry.CodeManifestInvalid, Message: "manifest invalid"}),
+			probe: probeTypeParameter, want: "415",
+		},
+		{
+			Fact: Fact{
+				Name: "zot.missing-blob-invalid", Sentence: "a manifest whose blob is missing is 400 MANIFEST_INVALID",
+				Source: zotSource + "routes.go#L740", Date: "2026-11-30", Evidence: Trace,
+				Breaks: []string{
+					"layer of an unknown digest algorithm is accepted or MANIFEST_BLOB_UNKNOWN", "manifest with missing content is accepted or MANIFEST_BLOB_UNKNOWN",
+				},
+			},
+			do:    recode(registry.CodeManifestBlobUnknown, registry.CodeManifestInvalid, http.StatusBadRequest, registry.PutManifest),
+			probe: probeMissingBlob, want: "400 MANIFEST_INVALID",
+		},
+		{
+			Fact: Fact{
+				Name: "zot.moved-tag-deletes", Sentence: "a manifest is deleted when its last tag moves to another one",
+				Source: zotSource + "../storage/common/common.go", Date: "2026-11-30", Evidence: Trace,
+				Breaks: []string{
+					"tag moves to the last manifest pushed",
+				},
+			},
+			do: behaviour{{build: func(b *build, q *quirk) {
+				b.addFault([]registry.Op{registry.PutManifest}, func(r *registry.Request) *registry.Fault {
+					old, err := r.Store().StatManifest(r.Context(), r.Repo, r.Tag)
+					if r.Tag == "" || err != nil {
+						return nil
+					}
+					return &registry.Fault{Quirk: true, Header: func(status int, h http.Header) int {
+						if status != http.StatusCreated || h.Get("Docker-Content-Digest") == string(old.Digest) || tagsOf(r, old.Digest) > 0 {
+							return status
+						}
+						if r.Store().DeleteManifest(r.Context(), r.Repo, old.Digest) == nil {
+							r.Note(q.receipt())
+						}
+						return status
+					}}
+				})
+			}}},
+			probe: func(p *prober) string {
+				old := p.image("v1")
+				p.image("v1")
+				return p.get("GET", string(old.Digest)).code()
+			}, want: "404 MANIFEST_UNKNOWN",
+		},
+		{
+			Fact: Fact{
+				Name: "zot.head-mounts", Sentence: "HEAD of a blob that is in another repository alone is 200, and adds it to this one",
+				Source: zotSource + "routes.go#L1390", Date: "2026-11-30", Evidence: Trace,
+				Breaks: []string{
+					"blob of another repository is 404",
+				},
+			},
+			do: headMounts(),
+			probe: func(p *prober) string {
+				other := *p
+				other.repo += "/other"
+				blob := string(p.push(p.text(20)).Digest)
+				other.push(other.text(20))
+				return other.do("HEAD", other.path("blobs", blob), "").only() + ", then " + other.do("GET", other.path("blobs", blob), "").only()
+			}, want: "200, then 200",
+		},
+		{
+			Fact: Fact{
+				Name: "zot.no-etag", Sentence: "responses have no ETag, and If-None-Match is ignored",
+				Source: zotSource + "routes.go", Date: "2026-11-30", Evidence: Trace,
+			},
+			do:    withoutETags(),
+			probe: probeETag, want: "200, no ETag",
+		},
+		{
+			Fact: Fact{
+				Name: "zot.chunk-416", Sentence: "a chunk out of order is 416 BLOB_UPLOAD_INVALID, without Range and Location",
+				Source: zotSource + "routes.go#L2038", Date: "2026-11-30", Evidence: Trace,
+			},
+			do: rewrite(func(r *registry.Request, e registry.Error) *registry.Error {
+				if r.Op != registry.PatchUpload || e.Status != http.StatusRequestedRangeNotSatisfiable {
+					return nil
+				}
+				return &registry.Error{Code: registry.CodeBlobUploadInvalid, Status: e.Status, Message: "blob upload invalid"}
+			}).deciding("chunks out of order"),
+			probe: probeOutOfOrder, want: "416 BLOB_UPLOAD_INVALID, no Location, no Range",
+		},
+		{
+			Fact: Fact{
+				Name: "zot.range-of-stream", Sentence: "the Range after a PATCH without Content-Range is that of its bytes alone",
+				Source: zotSource + "routes.go#L2038", Date: "2026-11-30", Evidence: Trace,
+			},
+			do: header(func(r *registry.Request, status int, h http.Header) int {
+				if status == http.StatusAccepted && r.Header.Get("Content-Range") == "" && r.ContentLength > 0 {
+					h.Set("Range", fmt.Sprintf("0-%d", r.ContentLength-1))
+				}
+				return status
+			}, registry.PatchUpload).deciding("the Range of chunks"),
+			probe: func(p *prober) string {
+				first := p.chunk(p.start(), 0, "0123456789")
+				return p.do("PATCH", p.location(first), "01234", "Content-Type", "application/octet-stream").field("Range")
+			}, want: "202, Range: 0-4",
+		},
+		{
+			Fact: Fact{
+				Name: "zot.catalog-unknown-last", Sentence: "the catalog after a repository that does not exist is empty",
+				Source: zotSource + "routes.go", Date: "2026-11-30", Evidence: Trace,
+				Breaks: []string{
+					"Link leads to the next repositories",
+				},
+			},
+			do: serve(func(_ *build, r *registry.Request) registry.Handler {
+				if last := r.URL.Query().Get("last"); last == "" || hasContent(r, last) {
+					return nil
+				}
+				return func(w http.ResponseWriter, r *registry.Request) error {
+					return write(w, r, http.StatusOK, "application/json", `{"repositories":[]}`)
+				}
+			}, registry.ListRepositories).deciding("the catalog after an unknown repository"),
+			probe: func(p *prober) string {
+				p.image("v1")
+				return p.do("GET", "/v2/_catalog?last="+p.within+"/a", "").body
+			}, want: `{"repositories":[]}`,
+		},
+		{
+			Fact: Fact{
+				Name: "zot.illegal-name-404", Sentence: "a path with a name that is not valid is 404 with text/plain, since no route matches",
+				Source: zotSource + "routes.go", Date: "2026-11-30", Evidence: Trace,
+			},
+			do:    illegalName404(),
+			probe: probeIllegalName, want: "404, Content-Type: text/plain; charset=utf-8",
+		},
 	},
+}
+
+// headMounts adds a blob of another repository to the one in which HEAD asks for it,
+// unless it was deleted there.
+func headMounts() behaviour {
+	return behaviour{{build: func(b *build, q *quirk) {
+		type key struct {
+			repo string
+			blob digest.Digest
+		}
+		var deleted sync.Map // of key
+		for _, p := range onResponse(func(r *registry.Request, status int, _ http.Header, _ func()) int {
+			if status == http.StatusAccepted {
+				deleted.Store(key{r.Repo, r.Digest}, true)
+			}
+			return status
+		}, registry.DeleteBlob) {
+			p.build(b, q)
+		}
+		// An authorizer does nothing for a client without permission.
+		b.authorizers = append(b.authorizers, func(r *registry.Request, repo string, a registry.Action) error {
+			if r.Op != registry.HeadBlob || repo != r.Repo || a != r.Op.Action() {
+				return nil
+			}
+			if _, ok := deleted.Load(key{r.Repo, r.Digest}); !ok && mountFromAnywhere(r) {
+				r.Note(q.receipt())
+			}
+			return nil
+		})
+	}}}
+}
+
+// mountFromAnywhere adds the blob that the request names to its repository, and
+// reports whether it did: whether the blob was in another repository alone.
+func mountFromAnywhere(r *registry.Request) bool {
+	if _, err := r.Store().StatBlob(r.Context(), r.Repo, r.Digest); err == nil {
+		return false
+	}
+	for repo, err := range r.Store().Repositories(r.Context(), "") {
+		if err == nil && r.Store().MountBlob(r.Context(), r.Repo, r.Digest, repo) == nil {
+			return true
+		}
+	}
+	return false
 }

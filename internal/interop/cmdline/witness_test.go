@@ -2,6 +2,7 @@ package cmdline
 
 import (
 	"bufio"
+	"encoding/json"
 	"io"
 	"net/http"
 	"os"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/ocireg/registry/registrytest/auth"
 	"github.com/ocireg/registry/registrytest/profile"
 )
 
@@ -22,8 +24,36 @@ func startDistribution28(t *testing.T, storage string) string {
 	need(t, "docker-registry")
 	config := filepath.Join(t.TempDir(), "config.yml")
 	require.NoError(t, os.WriteFile(config, []byte("version: 0.1\nlog: {level: info}\nhttp: {addr: '127.0.0.1:0'}\nstorage: {inmemory: {}"+storage+"}\n"), 0o600))
+	return startServer(t, `listening on 127\.0\.0\.1:(\d+)`, "docker-registry", "serve", config)
+}
+
+// startZot runs zot with the user of zotUser until the end of the test, and returns
+// its URL.
+func startZot(t *testing.T) string {
+	t.Helper()
+	need(t, "zot")
+	dir := t.TempDir()
+	users, config := filepath.Join(dir, "users"), filepath.Join(dir, "config.json")
+	require.NoError(t, os.WriteFile(users, []byte("user:$2a$05$qsyhsvhzG/ZeZPHs5vEA2eGMk/fJycOJbmn602/gBN7v7zhn.D8Va\n"), 0o600))
+	text, err := json.Marshal(map[string]any{
+		"storage": map[string]any{"rootDirectory": filepath.Join(dir, "root"), "gc": false},
+		"http":    map[string]any{"address": "127.0.0.1", "port": "0", "auth": map[string]any{"htpasswd": map[string]any{"path": users}}},
+		"log":     map[string]any{"level": "info"},
+	})
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(config, text, 0o600))
+	return startServer(t, `kernel chosen port","port":(\d+)`, "zot", "serve", config)
+}
+
+// zotUser is the user of startZot.
+var zotUser = auth.Credentials{Username: "user", Password: "secret"}
+
+// startServer runs a command until the end of the test. It returns the URL of the
+// server, whose port is in the line of its log that the pattern matches.
+func startServer(t *testing.T, pattern, name string, args ...string) string {
+	t.Helper()
 	out, in := io.Pipe()
-	cmd := exec.Command("docker-registry", "serve", config)
+	cmd := exec.Command(name, args...)
 	cmd.Stdout, cmd.Stderr = in, in
 	require.NoError(t, cmd.Start())
 	ended := make(chan struct{})
@@ -31,15 +61,15 @@ func startDistribution28(t *testing.T, storage string) string {
 		defer close(ended)
 		in.CloseWithError(cmd.Wait())
 	}()
-	address := make(chan string, 1)
+	port := make(chan string, 1)
 	read := make(chan struct{})
 	go func() {
 		defer close(read)
-		defer close(address)
+		defer close(port)
 		lines, found := bufio.NewScanner(out), false
 		for lines.Scan() {
-			if m := regexp.MustCompile(`listening on (127\.0\.0\.1:\d+)`).FindStringSubmatch(lines.Text()); m != nil && !found {
-				address <- m[1]
+			if m := regexp.MustCompile(pattern).FindStringSubmatch(lines.Text()); m != nil && !found {
+				port <- m[1]
 				found = true
 			}
 		}
@@ -50,18 +80,18 @@ func startDistribution28(t *testing.T, storage string) string {
 		<-ended
 		<-read
 	})
-	host, ok := <-address
-	require.True(t, ok, "docker-registry ends without listening")
-	return "http://" + host
+	p, ok := <-port
+	require.True(t, ok, "%s ends without listening", name)
+	return "http://127.0.0.1:" + p
 }
 
 // diff returns the quirks of the profile that the registry does not have, and
 // the content that the comparison left there.
-func diff(t *testing.T, p *profile.Profile, url string) (differ []profile.Quirk, left []string) {
+func diff(t *testing.T, p *profile.Profile, url string, user auth.Credentials) (differ []profile.Quirk, left []string) {
 	t.Helper()
 	transport := &http.Transport{}
 	t.Cleanup(transport.CloseIdleConnections)
-	results, err := p.Diff(t.Context(), profile.Target{URL: url, Prefix: "probe", Transport: transport})
+	results, err := p.Diff(t.Context(), profile.Target{URL: url, Prefix: "probe", Credentials: user, Transport: transport})
 	require.NoError(t, err)
 	for r := range results {
 		require.NoError(t, r.Err, r.Quirk)
@@ -74,24 +104,38 @@ func diff(t *testing.T, p *profile.Profile, url string) (differ []profile.Quirk,
 	return differ, left
 }
 
+var anonymous auth.Credentials
+
 // Distribution 2.8 does not differ from its profile, and does from that of version
 // 3.
 func TestDistribution28(t *testing.T) {
 	t.Parallel()
 	url := startDistribution28(t, "")
-	differ, left := diff(t, profile.Distribution28(), url)
+	differ, left := diff(t, profile.Distribution28(), url, anonymous)
 	require.Empty(t, differ)
 	require.NotEmpty(t, left, "the default configuration does not delete")
-	differ, _ = diff(t, profile.Distribution3(), url)
-	require.Equal(t, []profile.Quirk{"distribution-3.bad-n", "distribution-3.tags-1000"}, differ)
+	differ, _ = diff(t, profile.Distribution3(), url, anonymous)
+	require.Equal(t, []profile.Quirk{"distribution-3.bad-n", "distribution-3.upload-state", "distribution-3.tags-1000"}, differ)
 }
 
 // Where deletion is enabled, nothing is left, and tags cannot be deleted
 // nevertheless.
 func TestDistribution28Deletes(t *testing.T) {
 	t.Parallel()
-	p := profile.Distribution28(profile.Except("distribution.delete-disabled"), profile.With("distribution-2.8.delete-tag-400"))
-	differ, left := diff(t, p, startDistribution28(t, ", delete: {enabled: true}"))
+	p := profile.Distribution28(profile.Except("distribution.delete-disabled"), profile.With("distribution-2.8.delete-tag-400", "distribution-2.8.null-tags"))
+	differ, left := diff(t, p, startDistribution28(t, ", delete: {enabled: true}"), anonymous)
 	require.Empty(t, differ)
 	require.Empty(t, left)
+}
+
+// Zot does not differ from its profile. Nothing is left but a manifest that a tag
+// had before it moved, which zot has deleted itself.
+func TestZot(t *testing.T) {
+	t.Parallel()
+	url := startZot(t)
+	differ, left := diff(t, profile.Zot(), url, zotUser)
+	require.Empty(t, differ)
+	require.Empty(t, left)
+	differ, _ = diff(t, profile.Distribution3(), url, zotUser)
+	require.Contains(t, differ, profile.Quirk("distribution.absolute-locations"))
 }

@@ -1,0 +1,86 @@
+package profile
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ocireg/registry"
+)
+
+// A state that a chunk has used is refused also if the connection ended before the
+// chunk did, and then the upload is gone.
+func TestStateOfCutChunk(t *testing.T) {
+	t.Parallel()
+	p, reg := newProber(t, Distribution28())
+	session := p.start()
+	conn, err := net.Dial("tcp", reg.Host())
+	require.NoError(t, err)
+	fmt.Fprintf(conn, "PATCH %s HTTP/1.1\r\nHost: %s\r\nContent-Length: 100\r\n\r\n0123456789", strings.TrimPrefix(session, reg.URL), reg.Host())
+	require.NoError(t, conn.(*net.TCPConn).CloseWrite())
+	r, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	require.NoError(t, err)
+	io.Copy(io.Discard, r.Body)
+	require.NoError(t, conn.Close())
+
+	again := r.Header.Get("Location")
+	require.NotEqual(t, session, again)
+	require.Equal(t, "204, Range: 0-9", p.do("GET", again, "").field("Range"))
+	require.Equal(t, "404 BLOB_UPLOAD_INVALID", p.chunk(session, 0, "0123456789").code())
+	require.Equal(t, "404 BLOB_UPLOAD_UNKNOWN", p.chunk(again, 10, "0123456789").code())
+}
+
+// The state of a session that has ended is valid, but the session is unknown.
+func TestStateOfEndedUpload(t *testing.T) {
+	t.Parallel()
+	for _, d := range []*Profile{Distribution28(), Distribution3()} {
+		p, _ := newProber(t, d)
+		session := p.start()
+		p.want(p.do("DELETE", session, ""), "cancelling an upload", http.StatusNoContent)
+		require.Equal(t, "404 BLOB_UPLOAD_UNKNOWN", p.chunk(session, 0, "0123456789").code())
+		other := p.start()
+		_, state, _ := strings.Cut(other, "?")
+		bare, _, _ := strings.Cut(session, "?")
+		require.Equal(t, "404 BLOB_UPLOAD_INVALID", p.chunk(bare+"?"+state, 0, "0123456789").code(), "the state of another session")
+	}
+}
+
+// A session's value is forgotten with the session.
+func TestBySession(t *testing.T) {
+	t.Parallel()
+	var s bySession[int]
+	for i, op := range []registry.Op{registry.PutUpload, registry.CancelUpload, registry.PatchUpload, registry.GetUpload} {
+		r := &registry.Request{Op: op, Session: fmt.Sprint(i)}
+		s.set(r.Session, i)
+		s.forget(r, http.StatusNotFound)
+		_, ok := s.get(r.Session)
+		require.True(t, ok)
+		s.forget(r, http.StatusCreated)
+	}
+	require.Equal(t, map[string]int{"2": 2, "3": 3}, s.values)
+}
+
+// A chunk in order has no receipt of the quirk that ignores the order.
+func TestReceiptOfOrder(t *testing.T) {
+	t.Parallel()
+	p, reg := newProber(t, Quirk("distribution-2.8.chunk-order-unchecked").Profile())
+	first := p.chunk(p.start(), 0, "0123456789")
+	second := p.chunk(p.location(first), 10, "0123456789")
+	require.Equal(t, "202, Range: 0-19", second.field("Range"))
+	require.Empty(t, Quirks(reg.Requests()))
+	require.Equal(t, "202, Range: 0-29", p.chunk(p.location(second), 10, "0123456789").field("Range"))
+	require.NotEmpty(t, Quirks(reg.Requests()))
+}
+
+// Where two quirks are about the Location of an upload, one that takes it away does.
+func TestStateWithoutLocation(t *testing.T) {
+	t.Parallel()
+	p, _ := newProber(t, Distribution3(With("quay.upload-status")))
+	require.Equal(t, "204, Range: bytes=0-10, no Location", probeUploadStatus(p))
+}
