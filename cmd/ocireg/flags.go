@@ -23,6 +23,7 @@ import (
 const usage = `Usage: ocireg [flags] [DIR | FILE]
        ocireg profiles [NAME]
        ocireg diff -profile NAME -prefix REPOSITORY [flags] URL
+       ocireg check [flags] -- COMMAND [ARGUMENT...]
 
 Ocireg serves an OCI registry to the clients on this machine. Without DIR the
 registry is in memory and empty. DIR is an OCI image layout, or a directory with
@@ -44,6 +45,8 @@ stays as it is, and clients push to memory.
   ocireg profiles ghcr           these quirks, with their sources
   ocireg diff -profile ecr -prefix team/probe https://registry.example.com
                                  which of them this registry has; ocireg diff -h says more
+  ocireg check -- crane pull {ref} {dir}/image.tar
+                                 whether a client meets the spec; ocireg check -h says more
 
 The first word on standard output is the URL; the URL and the token of -control,
 and the images to pull, follow.

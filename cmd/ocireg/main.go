@@ -47,13 +47,15 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		err = listProfiles(args[1:], stdout)
 	case len(args) > 0 && args[0] == "diff":
 		err = diff(ctx, args[1:], stdout)
+	case len(args) > 0 && args[0] == "check":
+		err = checkClient(ctx, args[1:], stdout)
 	default:
 		err = serve(ctx, args, stdout, stderr)
 	}
 	switch {
 	case err == nil, errors.Is(err, flag.ErrHelp):
 		return 0
-	case errors.Is(err, errDiffers):
+	case errors.Is(err, errDiffers), errors.Is(err, errViolates):
 		return 1
 	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
 		// Interrupted before there was anything to finish.

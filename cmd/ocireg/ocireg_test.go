@@ -25,6 +25,13 @@ func TestMain(m *testing.M) {
 	if os.Getenv("OCIREG_TEST_MAIN") != "" {
 		main()
 	}
+	if os.Getenv("OCIREG_TEST_CLIENT") != "" {
+		if err := listByHand(os.Args[1]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	os.Exit(m.Run())
 }
 

@@ -32,5 +32,6 @@ var rooms = []struct {
 	{"registrytest/keep", []string{".", "layout", "registrytest/content", "registrytest/journal", "registrytest"}},
 	{"registrytest/profile", []string{".", "registrytest/journal", "registrytest/fault", "registrytest/auth"}},
 	{"registrytest/control", []string{".", "memstore", "layout", "registrytest/content", "registrytest/content/archive", "registrytest/journal", "registrytest/fault", "registrytest/lint", "registrytest/auth", "registrytest"}},
+	{"internal/check", []string{".", "memstore", "layout", "registrytest/content", "registrytest/journal", "registrytest/fault", "registrytest/lint", "registrytest/auth", "registrytest"}},
 	{"cmd/ocireg", []string{".", "memstore", "layout", "registrytest/overlay", "registrytest/journal", "registrytest/fault", "registrytest/auth", "registrytest/flatpak", "registrytest", "registrytest/upstream", "registrytest/profile", "registrytest/control"}},
 }

@@ -28,6 +28,9 @@ func TestShell(t *testing.T) {
 					dir = filepath.Join(root(t), words[1])
 				case words[0] == "go":
 					checkGo(t, s, dir, words[1:], help)
+				case words[0] == "ocireg" && len(words) > 1 && (words[1] == "check" || words[1] == "diff"):
+					own, _, _ := strings.Cut(strings.Join(words[2:], " "), "-- ") // A command may follow.
+					checkFlags(t, s, strings.Fields(own), help("run", "./cmd/ocireg", words[1], "-h"))
 				case words[0] == "ocireg":
 					checkFlags(t, s, words[1:], help("run", "./cmd/ocireg", "-h"))
 				case strings.Contains(words[0], "/"):

@@ -133,6 +133,18 @@ func (table *Table) CheckRows(t *testing.T, seen []string) {
 	require.ElementsMatch(t, table.rows, seen, "%s, table %s", table.file, table.name)
 }
 
+// CheckAbsent checks that the table does not have a row.
+func (table *Table) CheckAbsent(t *testing.T, row string) {
+	t.Helper()
+	table.mu.Lock()
+	defer table.mu.Unlock()
+	if updating() {
+		table.rows = slices.DeleteFunc(table.rows, func(r string) bool { return r == row })
+		return
+	}
+	require.NotContains(t, table.rows, row, "%s, table %s", table.file, table.name)
+}
+
 // writing is held to write a table: others are in the same file.
 var writing sync.Mutex
 

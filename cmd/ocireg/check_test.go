@@ -1,0 +1,93 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// listByHand is a client that prints the first page of the tags at a URL.
+func listByHand(url string) error {
+	resp, err := http.Get(url)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return errors.New(resp.Status)
+	}
+	if w := resp.Header.Get("Warning"); w != "" {
+		fmt.Println(w)
+	}
+	_, err = io.Copy(os.Stdout, resp.Body)
+	return err
+}
+
+// check runs the command, and returns its exit code and output.
+func runCheck(t *testing.T, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	code = run(t.Context(), append([]string{"check"}, args...), &out, &errs)
+	return code, out.String(), errs.String()
+}
+
+func TestCheck(t *testing.T) {
+	t.Parallel()
+	exe, err := os.Executable()
+	require.NoError(t, err)
+	file := filepath.Join(t.TempDir(), "list.check")
+	require.NoError(t, os.WriteFile(file, []byte("name lister\nenv OCIREG_TEST_CLIENT=1\nlist '"+exe+"' {url}/v2/{name}/tags/list\n"), 0o600))
+
+	// It violates no MUST, and a SHOULD since it does not look for more pages.
+	code, out, errs := runCheck(t, "-client", file)
+	require.Equal(t, 0, code, errs)
+	require.Contains(t, out, "lister: ")
+	require.Contains(t, out, "VIOLATED  tags of all pages are listed (Listing Tags)")
+	require.Contains(t, out, "GET /v2/team/app/tags/list 200")
+
+	report := filepath.Join(t.TempDir(), "report.json")
+	code, out, errs = runCheck(t, "-client", file, "-strict", "-format", "json", "-o", report)
+	require.Equal(t, 1, code)
+	require.Empty(t, out)
+	require.Empty(t, errs)
+	text, err := os.ReadFile(report)
+	require.NoError(t, err)
+	require.True(t, json.Valid(text))
+
+	// Nothing of the machine's own configuration is there, so the command does
+	// not know that it is to be a client.
+	code, _, errs = runCheck(t, "--", exe, "-test.list", "^$", "{ref}")
+	require.Equal(t, 2, code)
+	require.Contains(t, errs, "it sent no request to the registry")
+}
+
+func TestCheckUsage(t *testing.T) {
+	t.Parallel()
+	code, out, _ := runCheck(t, "-h")
+	require.Equal(t, 0, code)
+	require.Contains(t, out, "  {ref}       an image in the registry")
+	require.Contains(t, out, "crane, oras, regctl, skopeo")
+	for want, args := range map[string][]string{
+		"check needs a command after --, or -client":               {},
+		"-client has the commands; leave out the one after --":     {"-client", "crane", "--", "crane"},
+		"-format yaml: want text, markdown, junit or json":         {"-format", "yaml", "--", "crane"},
+		"-timeout has to be above 0":                               {"-timeout", "-1s", "--", "crane"},
+		"-jobs has to be above 0":                                  {"-jobs", "-1", "--", "crane"},
+		"{rep} stands for nothing; did you mean {":                 {"--", "crane", "{rep}"},
+		"the clients that ocireg knows are crane, oras, regctl":    {"-client", "missing"},
+		"flag provided but not defined: -x; ocireg check -h lists": {"-x"},
+	} {
+		code, out, errs := runCheck(t, args...)
+		require.Equal(t, 2, code)
+		require.Empty(t, out)
+		require.Contains(t, errs, want)
+	}
+}

@@ -1,0 +1,224 @@
+// Package check judges clients by the OCI Distribution Specification. It starts
+// registries, runs the commands of a client against them, and reports which
+// requirements of the spec the client met and which it violated.
+//
+// A [Client] has a command for each task, such as a pull. Check runs the command
+// once undisturbed: the requests of this run tell which operations the command
+// uses, and so which scenarios it can be judged by. A scenario runs the command
+// once more, at a registry that does something that the spec permits or that
+// happens, such as listing tags in pages.
+//
+// A scenario is an entry in a table, in the file of its subject. To add one, write
+// the entry, and its requirement in requirements.go.
+package check
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/ocireg/registry/internal/field"
+)
+
+// A Config says how to check a client.
+type Config struct {
+	// Timeout is the time for which a command may run, 30 seconds if it is 0.
+	Timeout time.Duration
+
+	// Jobs is the number of commands that run at a time, that of the processors
+	// if it is 0.
+	Jobs int
+
+	// Only, if it is not nil, reports whether to try a scenario.
+	Only func(scenario string) bool
+
+	// run runs a command, in place of execute. Tests run theirs in this process.
+	run func(ctx context.Context, timeout time.Duration, env, args []string) (execution, error)
+}
+
+// A Report is the result of a check.
+type Report struct {
+	Client  string
+	Version string // the first line that the client printed about its version, or ""
+	Runs    int    // of commands
+	Results []Result
+}
+
+// A Result is the outcome of a requirement for a task of the client.
+type Result struct {
+	Requirement
+	Task    string
+	Outcome Outcome
+
+	// Detail says what the client did, or why the requirement was not tried.
+	Detail string
+
+	// Requests are those that show a violation.
+	Requests []string
+
+	// Command is the command line of the run, if it shows a violation.
+	Command string
+}
+
+// An Outcome is the outcome of a requirement.
+type Outcome string
+
+// The outcomes.
+const (
+	Held     Outcome = "held"
+	Violated Outcome = "violated"
+	NotTried Outcome = "not tried" // the client does not do what the requirement is about
+	Observed Outcome = "observed"  // of a [Note]: the spec leaves the choice to the client
+)
+
+// Violations returns the results of the level whose requirement was violated.
+func (r *Report) Violations(l Level) []Result {
+	var violated []Result
+	for _, result := range r.Results {
+		if result.Level == l && result.Outcome == Violated {
+			violated = append(violated, result)
+		}
+	}
+	return violated
+}
+
+// A FailedError says that a command failed at a registry without any fault, so
+// that it cannot be judged.
+type FailedError struct {
+	Task, Command, Reason, Output string
+	Requests                      []string
+}
+
+func (e *FailedError) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "the command for %s fails at a registry that does nothing unusual, so it cannot be judged: %s\n\t%s", e.Task, e.Reason, e.Command)
+	for line := range strings.Lines(field.Shorten(e.Output, 2000)) {
+		fmt.Fprintf(&b, "\n\t| %s", field.Printable(strings.TrimRight(line, "\r\n")))
+	}
+	for _, r := range e.Requests {
+		fmt.Fprintf(&b, "\n\t%s", r)
+	}
+	return b.String()
+}
+
+// Check checks the client. It returns an error if the client cannot be judged: a
+// [FailedError] for each of its commands that fail undisturbed, and others if
+// the machine lacks something.
+func Check(ctx context.Context, c Client, cfg Config) (*Report, error) {
+	if len(c.Tasks) == 0 {
+		return nil, errors.New("the client has no task: give it a command, such as one for pull")
+	}
+	if cfg.Timeout == 0 {
+		cfg.Timeout = 30 * time.Second
+	}
+	if cfg.Jobs <= 0 {
+		cfg.Jobs = runtime.NumCPU()
+	}
+	if cfg.run == nil {
+		cfg.run = execute
+	}
+	k := &checker{client: c, cfg: cfg, slots: make(chan struct{}, cfg.Jobs)}
+	report := &Report{Client: c.Name}
+	if len(c.Version) > 0 {
+		version, err := k.version(ctx)
+		if err != nil {
+			return nil, err
+		}
+		report.Version = version
+	}
+
+	type outcome struct {
+		results []Result
+		err     error
+	}
+	outcomes := make([]outcome, len(c.Tasks))
+	var wg sync.WaitGroup
+	for i, task := range c.Tasks {
+		wg.Go(func() {
+			outcomes[i].results, outcomes[i].err = k.task(ctx, task)
+		})
+	}
+	wg.Wait()
+	var errs []error
+	for _, o := range outcomes {
+		report.Results = append(report.Results, o.results...)
+		errs = append(errs, o.err)
+	}
+	report.Runs = k.runs
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	return report, errors.Join(errs...)
+}
+
+// A checker checks one client.
+type checker struct {
+	client Client
+	cfg    Config
+	slots  chan struct{} // has a value for each command that runs
+
+	mu   sync.Mutex
+	runs int
+}
+
+// task judges one task of the client.
+func (k *checker) task(ctx context.Context, task Task) ([]Result, error) {
+	base, err := k.run(ctx, task, func(*world) {})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", task.Name, err)
+	}
+	if !base.ok() {
+		return nil, &FailedError{Task: task.Name, Command: base.command, Reason: base.end(), Output: base.output, Requests: lines(base.requests.All(), 20)}
+	}
+	if base.requests.Len() == 0 {
+		return nil, &FailedError{Task: task.Name, Command: base.command, Reason: "it sent no request to the registry; {ref}, {registry} and others stand for its address", Output: base.output}
+	}
+	results := make([][]Result, len(scenarios)+1)
+	errs := make([]error, len(scenarios))
+	if k.cfg.Only == nil || k.cfg.Only("requests") {
+		results[0] = lintResults(base)
+	}
+	var wg sync.WaitGroup
+	for i, s := range scenarios {
+		if k.cfg.Only != nil && !k.cfg.Only(s.name) {
+			continue
+		}
+		wg.Go(func() {
+			results[i+1], errs[i] = k.scenario(ctx, s, base)
+		})
+	}
+	wg.Wait()
+	return slices.Concat(results...), errors.Join(errs...)
+}
+
+// scenario judges the task of the run by one scenario.
+func (k *checker) scenario(ctx context.Context, s scenario, base *run) ([]Result, error) {
+	j := &judgement{base: base, task: base.task.Name}
+	if reason := s.applies(base); reason != "" {
+		for _, r := range s.requirements {
+			j.notTried(r, reason)
+		}
+		return j.results, nil
+	}
+	var err error
+	j.run, err = k.run(ctx, base.task, func(w *world) { s.arrange(w, base) })
+	if err != nil {
+		return nil, fmt.Errorf("%s, %s: %w", base.task.Name, s.name, err)
+	}
+	s.judge(j)
+	return j.results, nil
+}
+
+// Scenarios returns the names of the scenarios. The first is the undisturbed run.
+func Scenarios() []string {
+	names := []string{"requests"}
+	for _, s := range scenarios {
+		names = append(names, s.name)
+	}
+	return names
+}

@@ -1,0 +1,229 @@
+package check
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"encoding/xml"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ocireg/registry/registrytest/lint"
+)
+
+func TestMain(m *testing.M) {
+	if len(os.Args) > 3 && os.Args[1] == "client" {
+		c := &client{mutant: os.Args[2], config: os.Getenv("DOCKER_CONFIG"), out: os.Stdout}
+		if err := c.main(os.Args[3], os.Args[4:]); err != nil {
+			fmt.Fprintln(os.Stderr, "client:", err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+func digestString(s string) digest.Digest { return digest.Digest(s) }
+
+// commands are the arguments of the client for each task.
+var commands = map[string]string{
+	"pull":        "pull {ref} {dir}",
+	"pull-digest": "pull {repo}@{digest} {dir}",
+	"push":        "push {layout} {to}",
+	"list":        "list {repo}",
+	"delete":      "delete {repo}@{referrer}",
+	"attach":      "attach {ref} {file}",
+	"referrers":   "referrers {ref}",
+}
+
+// clientOf returns the mutant as a client that does some tasks.
+func clientOf(t *testing.T, mutant string, tasks ...string) Client {
+	t.Helper()
+	exe, err := os.Executable()
+	require.NoError(t, err)
+	c := Client{Name: "client"}
+	for _, task := range tasks {
+		c.Tasks = append(c.Tasks, Task{task, append([]string{exe, "client", mutant}, strings.Fields(commands[task])...)})
+	}
+	return c
+}
+
+// inProcess runs the client in this process, which takes a tenth of the time.
+func inProcess(_ context.Context, _ time.Duration, env, args []string) (execution, error) {
+	var out bytes.Buffer
+	c := &client{mutant: args[2], out: &out}
+	for _, v := range env {
+		if dir, ok := strings.CutPrefix(v, "DOCKER_CONFIG="); ok {
+			c.config = dir
+		}
+	}
+	if err := c.main(args[3], args[4:]); err != nil {
+		fmt.Fprintln(&out, "client:", err)
+		return execution{output: out.String(), exit: 1}, nil
+	}
+	return execution{output: out.String()}, nil
+}
+
+// The right client violates nothing, and is judged by every requirement that is
+// not about a way of doing things that it does not use.
+func TestRightClient(t *testing.T) {
+	t.Parallel()
+	var all []string
+	for task := range commands {
+		all = append(all, task)
+	}
+	slices.Sort(all)
+	report, err := Check(t.Context(), clientOf(t, "right", all...), Config{Jobs: 20, run: inProcess})
+	require.NoError(t, err)
+	var text bytes.Buffer
+	require.NoError(t, report.WriteText(&text))
+	require.Empty(t, append(report.Violations(Must), report.Violations(Should)...), "%s", text.String())
+	var untried []string
+	for _, g := range report.untried() {
+		untried = append(untried, g.Name)
+	}
+	require.Equal(t, []string{"a single POST that is not supported goes on with a PUT"}, untried)
+}
+
+// Every rule of package lint is judged, or left out on purpose.
+func TestLintRules(t *testing.T) {
+	have := slices.Clone(notLinted)
+	for _, r := range rules {
+		have = append(have, r.lint)
+	}
+	require.ElementsMatch(t, lint.Rules(), have)
+}
+
+// The same commands, as processes.
+func TestProcesses(t *testing.T) {
+	t.Parallel()
+	only := func(scenario string) bool {
+		return slices.Contains([]string{"requests", "credentials", "tags in pages"}, scenario)
+	}
+	report, err := Check(t.Context(), clientOf(t, "leaks credentials", "list"), Config{Only: only})
+	require.NoError(t, err)
+	require.Equal(t, 3, report.Runs)
+	require.Empty(t, report.Violations(Should))
+	violated := report.Violations(Must)
+	require.Len(t, violated, 1)
+	require.Equal(t, keepsAuthorization, violated[0].Requirement)
+	require.Contains(t, violated[0].Command, "client leaks credentials list 127.0.0.1:")
+	require.NotEmpty(t, violated[0].Requests)
+}
+
+// A command that does not end is killed, and so is its child, which holds its
+// output.
+func TestCommandIsKilledWithItsChildren(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows has no groups of processes")
+	}
+	exe, err := os.Executable()
+	require.NoError(t, err)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer l.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() {
+		_, err := execute(ctx, time.Minute, environment(t.TempDir(), nil), []string{exe, "client", "right", "hang", "parent", l.Addr().String()})
+		done <- err
+	}()
+	child, err := l.Accept()
+	require.NoError(t, err)
+	defer child.Close()
+	cancel()
+	require.ErrorIs(t, <-done, context.Canceled)
+	_, err = child.Read(make([]byte, 1))
+	require.Error(t, err, "the connection of the child ends with it")
+
+	e, err := execute(t.Context(), time.Nanosecond, nil, []string{exe, "client", "right", "hang", "child", l.Addr().String()})
+	if err == nil { // Or it did not even start.
+		require.True(t, e.late)
+	}
+}
+
+// A command that fails undisturbed, or that sends nothing, is not judged.
+func TestCommandsThatCannotBeJudged(t *testing.T) {
+	t.Parallel()
+	c := clientOf(t, "right", "list")
+	c.Tasks[0].Args[3] = "fail"
+	_, err := Check(t.Context(), c, Config{})
+	require.ErrorContains(t, err, "the command for list fails at a registry that does nothing unusual, so it cannot be judged: its exit code is 1")
+	require.ErrorContains(t, err, "| client: as it should")
+
+	exe, _ := os.Executable()
+	_, err = Check(t.Context(), Client{Name: "x", Tasks: []Task{{"help", []string{exe, "-test.list", "^$"}}}}, Config{})
+	require.ErrorContains(t, err, "it sent no request to the registry")
+
+	_, err = Check(t.Context(), Client{Name: "x", Tasks: []Task{{"pull", []string{filepath.Join(t.TempDir(), "missing")}}}}, Config{})
+	require.ErrorContains(t, err, "pull: starting the command")
+
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err = Check(ctx, clientOf(t, "right", "list"), Config{})
+	require.ErrorIs(t, err, context.Canceled)
+}
+
+// hang starts a child that connects to the address, and waits for ever with it.
+func hang(who, address string) error {
+	if who == "child" {
+		conn, err := net.Dial("tcp", address)
+		if err != nil {
+			return err
+		}
+		_, err = conn.Read(make([]byte, 1))
+		return err
+	}
+	exe, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	child := exec.Command(exe, "client", "right", "hang", "child", address)
+	child.Stdout = os.Stdout // The child holds the pipe.
+	return child.Run()
+}
+
+// The reports have the same content in all formats, and are well formed.
+func TestReports(t *testing.T) {
+	t.Parallel()
+	r := &Report{Client: "a|b", Version: "1.0", Runs: 3, Results: []Result{
+		{Requirement: keepsAuthorization, Task: "pull", Outcome: Violated, Detail: "it <leaks>\x1b", Command: "a pull", Requests: []string{"GET / 200"}},
+		{Requirement: keepsAuthorization, Task: "list", Outcome: Held},
+		{Requirement: reportsWarnings, Task: "pull", Outcome: Violated, Detail: "none"},
+		{Requirement: listsAllTags, Task: "pull", Outcome: NotTried, Detail: "the command lists no tags"},
+		{Requirement: resumesBlob, Task: "pull", Outcome: Observed, Detail: "the command fails"},
+	}}
+	var text, markdown, junit, strict, object bytes.Buffer
+	require.NoError(t, r.WriteText(&text))
+	require.NoError(t, r.WriteMarkdown(&markdown))
+	require.NoError(t, r.WriteJUnit(&junit, false))
+	require.NoError(t, r.WriteJUnit(&strict, true))
+	require.NoError(t, r.WriteJSON(&object))
+	require.Contains(t, text.String(), "MUST: 0 held, 1 violated, 0 not tried\n  VIOLATED  Authorization stays at the registry's host (API)\n")
+	require.Contains(t, text.String(), "            pull: it <leaks> \n                $ a pull\n                GET / 200\n            held by list\n")
+	require.Contains(t, text.String(), "  tags of all pages are listed: the command lists no tags\n")
+	require.Contains(t, markdown.String(), `## a\|b (1.0): 3 commands ran`)
+	require.Contains(t, markdown.String(), "| Authorization stays at the registry's host | **violated** by pull: it &lt;leaks> <br>held by list |")
+	var s suite
+	require.NoError(t, xml.Unmarshal(junit.Bytes(), &s))
+	require.Equal(t, []int{5, 1, 1}, []int{s.Tests, s.Failures, s.Skipped})
+	require.NoError(t, xml.Unmarshal(strict.Bytes(), &s))
+	require.Equal(t, 2, s.Failures)
+	var o struct{ Results []map[string]any }
+	require.NoError(t, json.Unmarshal(object.Bytes(), &o))
+	require.Len(t, o.Results, 5)
+	require.Equal(t, "https://github.com/opencontainers/distribution-spec/blob/"+specCommit+"/spec.md#api", o.Results[0]["url"])
+	require.Equal(t, "https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3", waitsForRetryAfter.URL())
+}

@@ -1,0 +1,235 @@
+package check
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/ocireg/registry/internal/hint"
+)
+
+// A Client says how a client does its tasks.
+type Client struct {
+	// Name is the name for the report.
+	Name string
+
+	// Version is the command that prints the version of the client, or nil.
+	Version []string
+
+	// Setup are commands that run before each command of a task.
+	Setup [][]string
+
+	// Env are variables of the environment, as NAME=VALUE.
+	Env []string
+
+	Tasks []Task
+}
+
+// A Task is something that a client does, with its command. The words of the
+// command contain [Placeholders].
+type Task struct {
+	Name string
+	Args []string
+}
+
+// A Placeholder is a word in braces that stands for a value of each run.
+type Placeholder struct{ Name, Meaning string }
+
+// Placeholders returns all placeholders.
+func Placeholders() []Placeholder { return slices.Clone(placeholders) }
+
+var placeholders = []Placeholder{
+	{"registry", "the host and port of the registry"},
+	{"url", "its URL, such as http://127.0.0.1:43121"},
+	{"ref", "an image in the registry, with its tag, such as 127.0.0.1:43121/team/app:v1"},
+	{"repo", "the repository of this image, with the registry"},
+	{"name", "the repository without the registry"},
+	{"tag", "the tag of the image"},
+	{"digest", "the digest of the image"},
+	{"layer", "the digest of its first layer"},
+	{"referrer", "the digest of a manifest whose subject is the image"},
+	{"to", "a reference with a tag, in another repository, which does not exist"},
+	{"layout", "a directory with another image, as an OCI image layout, with the tag v1"},
+	{"file", "a text file"},
+	{"dir", "an empty directory for output"},
+	{"home", "the directory that HOME names"},
+}
+
+var braces = regexp.MustCompile(`\{[a-zA-Z]+\}`)
+
+// checkWords returns an error for a placeholder that does not exist.
+func checkWords(words []string) error {
+	for _, word := range words {
+		for _, found := range braces.FindAllString(word, -1) {
+			var known []string
+			for _, p := range placeholders {
+				known = append(known, "{"+p.Name+"}")
+			}
+			if slices.Contains(known, found) {
+				continue
+			}
+			if nearest := hint.Nearest(found, known...); nearest != "" {
+				return fmt.Errorf("%s stands for nothing; did you mean %s?", found, nearest)
+			}
+			return fmt.Errorf("%s stands for nothing; want one of %s", found, strings.Join(known, ", "))
+		}
+	}
+	return nil
+}
+
+// expand returns the words with the values of their placeholders.
+func expand(words []string, values map[string]string) []string {
+	expanded := make([]string, len(words))
+	for i, word := range words {
+		expanded[i] = braces.ReplaceAllStringFunc(word, func(found string) string {
+			if value, ok := values[found[1:len(found)-1]]; ok {
+				return value
+			}
+			return found
+		})
+	}
+	return expanded
+}
+
+// One returns a client with one command. The name of its task is that of the
+// command.
+func One(args []string) (Client, error) {
+	if len(args) == 0 || args[0] == "" {
+		return Client{}, errors.New("there is no command")
+	}
+	if err := checkWords(args); err != nil {
+		return Client{}, err
+	}
+	name := strings.TrimSuffix(filepath.Base(args[0]), ".exe")
+	task := name
+	for _, arg := range args[1:] {
+		if taskName.MatchString(arg) {
+			task = arg // the command of the client, such as pull
+			break
+		}
+	}
+	return Client{Name: name, Tasks: []Task{{task, args}}}, nil
+}
+
+// taskName is the form of the first word in a line of a client's file.
+var taskName = regexp.MustCompile(`^[a-z][a-z0-9-]*$`)
+
+// Parse reads the file that describes a client:
+//
+//	# Comments begin with a number sign.
+//	name     crane
+//	version  crane version
+//	setup    a command to run before each of the others
+//	env      NAME=VALUE
+//	pull     crane pull {ref} {dir}/image.tar
+//	list     crane ls {repo}
+//
+// The first word of a line says what the line is about. Every word but name,
+// version, setup and env is the name of a task, and the rest of the line its
+// command. Words with spaces are in single or double quotes; there is no shell.
+func Parse(text string) (Client, error) {
+	var c Client
+	number := 0
+	for line := range strings.Lines(text) {
+		number++
+		if err := c.add(strings.TrimSpace(line)); err != nil {
+			return Client{}, fmt.Errorf("line %d: %w", number, err)
+		}
+	}
+	if c.Name == "" {
+		return Client{}, errors.New("there is no line with the name of the client")
+	}
+	if len(c.Tasks) == 0 {
+		return Client{}, errors.New("there is no line with a task and its command")
+	}
+	return c, nil
+}
+
+// add adds a line of a client's file.
+func (c *Client) add(line string) error {
+	if line == "" || strings.HasPrefix(line, "#") {
+		return nil
+	}
+	words, err := split(line)
+	if err != nil {
+		return err
+	}
+	key, words := words[0], words[1:]
+	switch {
+	case !taskName.MatchString(key):
+		return fmt.Errorf("%q is not the name of a task: want lower-case letters, digits and dashes", key)
+	case len(words) == 0 || words[0] == "":
+		return fmt.Errorf("%s has no value", key)
+	}
+	if err := checkWords(words); err != nil {
+		return err
+	}
+	switch key {
+	case "name":
+		if c.Name != "" {
+			return errors.New("name is there twice")
+		}
+		c.Name = strings.Join(words, " ")
+	case "version":
+		if c.Version != nil {
+			return errors.New("version is there twice")
+		}
+		c.Version = words
+	case "setup":
+		c.Setup = append(c.Setup, words)
+	case "env":
+		for _, word := range words {
+			if name, _, ok := strings.Cut(word, "="); !ok || name == "" {
+				return fmt.Errorf("env has %q, want NAME=VALUE", word)
+			}
+			c.Env = append(c.Env, word)
+		}
+	default:
+		if slices.ContainsFunc(c.Tasks, func(t Task) bool { return t.Name == key }) {
+			return fmt.Errorf("the task %s is there twice; give the second another name, such as %s-2", key, key)
+		}
+		c.Tasks = append(c.Tasks, Task{key, words})
+	}
+	return nil
+}
+
+// split returns the words of a line. It has at least one.
+func split(line string) (words []string, err error) {
+	var word strings.Builder
+	var quote rune
+	begun := false
+	for _, r := range line {
+		switch {
+		case r == 0:
+			return nil, errors.New("there is a NUL character")
+		case quote != 0 && r == quote:
+			quote = 0
+		case quote != 0:
+			word.WriteRune(r)
+		case r == '\'' || r == '"':
+			quote, begun = r, true
+		case r == ' ' || r == '\t':
+			if begun {
+				words = append(words, word.String())
+				word.Reset()
+				begun = false
+			}
+		default:
+			word.WriteRune(r)
+			begun = true
+		}
+	}
+	if quote != 0 {
+		return nil, fmt.Errorf("a quote (%c) is not closed", quote)
+	}
+	if begun {
+		words = append(words, word.String())
+	}
+	if len(words) == 0 {
+		return nil, errors.New("there are no words")
+	}
+	return words, nil
+}

@@ -1,0 +1,109 @@
+package check
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/ocireg/registry/internal/field"
+	"github.com/ocireg/registry/registrytest/journal"
+)
+
+// A scenario is something that a registry does, and the judgement about the
+// client that meets it.
+type scenario struct {
+	name         string
+	requirements []Requirement
+
+	// applies returns the reason why the scenario does not apply to the command
+	// of the undisturbed run, or "".
+	applies func(base *run) string
+
+	// arrange prepares the registry.
+	arrange func(w *world, base *run)
+
+	judge func(*judgement)
+}
+
+// scenarios has all scenarios, in the order of reports.
+var scenarios = slices.Concat(httpScenarios, pullScenarios, listScenarios, pushScenarios, referrersScenarios)
+
+// A judgement collects the results of one run.
+type judgement struct {
+	base, run *run
+	task      string
+	results   []Result
+}
+
+func (j *judgement) add(req Requirement, o Outcome, detail string) *Result {
+	j.results = append(j.results, Result{Requirement: req, Task: j.task, Outcome: o, Detail: detail})
+	return &j.results[len(j.results)-1]
+}
+
+func (j *judgement) held(req Requirement, format string, args ...any) {
+	j.add(req, Held, fmt.Sprintf(format, args...))
+}
+
+func (j *judgement) notTried(req Requirement, reason string) {
+	if req.Level != Note {
+		j.add(req, NotTried, reason)
+	}
+}
+
+func (j *judgement) observed(req Requirement, format string, args ...any) {
+	j.add(req, Observed, fmt.Sprintf(format, args...))
+}
+
+// violated reports that the run violates the requirement, as the records show. Of
+// a Note it reports an observation.
+func (j *judgement) violated(req Requirement, records []*journal.Record, format string, args ...any) {
+	o := Violated
+	if req.Level == Note {
+		o = Observed
+	}
+	r := j.add(req, o, fmt.Sprintf(format, args...))
+	r.Requests, r.Command = lines(records, 10), j.run.command
+}
+
+// succeeds reports whether the command succeeded, which the requirement demands.
+func (j *judgement) succeeds(req Requirement) bool {
+	if !j.run.ok() {
+		j.violated(req, j.run.requests.All(), "the command fails: %s%s", j.run.end(), j.said())
+		return false
+	}
+	return true
+}
+
+// said quotes the last line of the output.
+func (j *judgement) said() string {
+	last := lastLine(j.run.output)
+	if last == "" {
+		return ""
+	}
+	return ", " + field.Printable(field.Shorten(last, 300))
+}
+
+func lastLine(s string) string {
+	last, line := "", ""
+	for _, c := range s + "\n" {
+		if c != '\n' && c != '\r' {
+			line += string(c)
+			continue
+		}
+		if line != "" {
+			last = line
+		}
+		line = ""
+	}
+	return last
+}
+
+// lines returns the last records as lines, up to a number.
+func lines(records []*journal.Record, limit int) (texts []string) {
+	for _, r := range records[max(0, len(records)-limit):] {
+		texts = append(texts, r.String())
+	}
+	return texts
+}
+
+// always applies to every command.
+func always(*run) string { return "" }

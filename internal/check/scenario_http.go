@@ -1,0 +1,155 @@
+package check
+
+import (
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/registrytest/fault"
+	"github.com/ocireg/registry/registrytest/journal"
+)
+
+// warning is the text of a Warning.
+const warning = "ocireg check: this registry moves next month"
+
+// redirected are the operations whose requests the registry redirects: those that
+// any HTTP client can repeat at another host.
+var redirected = []registry.Op{registry.GetManifest, registry.HeadManifest, registry.GetBlob, registry.HeadBlob, registry.ListTags, registry.ListReferrers}
+
+// Scenarios about HTTP, for every operation.
+var httpScenarios = []scenario{
+	{
+		name:         "redirects",
+		requirements: []Requirement{followsRedirects},
+		applies: func(base *run) string {
+			if !base.has(nil, redirected...) {
+				return "the command reads nothing from the registry"
+			}
+			return ""
+		},
+		arrange: func(w *world, _ *run) {
+			w.fault(fault.On(redirected...).Status(http.StatusTemporaryRedirect).Location(w.other()))
+		},
+		judge: func(j *judgement) {
+			switch {
+			case !j.succeeds(followsRedirects):
+			case j.run.elsewhere.Len() == 0:
+				j.violated(followsRedirects, j.run.requests.All(), "the command succeeds without a request to the other host")
+			default:
+				j.held(followsRedirects, "%d requests at the other host", j.run.elsewhere.Len())
+			}
+		},
+	},
+	{
+		name:         "credentials",
+		requirements: []Requirement{keepsAuthorization},
+		applies: func(base *run) string {
+			if !base.has(nil, redirected...) {
+				return "the command reads nothing from the registry"
+			}
+			return ""
+		},
+		arrange: func(w *world, _ *run) {
+			w.requireLogin()
+			w.fault(fault.On(redirected...).User("*").Status(http.StatusTemporaryRedirect).Location(w.other()))
+		},
+		judge: judgeCredentials,
+	},
+	{
+		name:         "retry-after",
+		requirements: []Requirement{waitsForRetryAfter},
+		applies: func(base *run) string {
+			if limited(base) == registry.UnknownOp {
+				return "the command sends no request that can be told from another"
+			}
+			return ""
+		},
+		arrange: func(w *world, base *run) {
+			w.fault(fault.On(limited(base)).Once().Status(http.StatusTooManyRequests).RetryAfter(time.Second))
+		},
+		judge: judgeRetryAfter,
+	},
+	{
+		name:         "warnings",
+		requirements: []Requirement{reportsWarnings, deduplicatesWarnings, doesNotActOnWarnings},
+		applies:      always,
+		arrange:      func(w *world, _ *run) { w.with(registry.WithWarnings(warning)) },
+		judge:        judgeWarnings,
+	},
+}
+
+func judgeCredentials(j *judgement) {
+	if j.run.requests.Where(authorized).Len() == 0 {
+		j.notTried(keepsAuthorization, "the command does not take the credentials in $DOCKER_CONFIG/config.json")
+		return
+	}
+	leaked := j.run.elsewhere.Where(authorized)
+	switch {
+	case leaked.Len() > 0:
+		j.violated(keepsAuthorization, leaked.All(), "the request that was redirected to another host has Authorization there")
+	case j.run.elsewhere.Len() == 0:
+		j.notTried(keepsAuthorization, "the command does not follow the redirect")
+	default:
+		j.held(keepsAuthorization, "%d requests at the other host", j.run.elsewhere.Len())
+	}
+}
+
+func authorized(r *journal.Record) bool { return r.RequestHeader.Get("Authorization") != "" }
+
+// limited returns the operation that the registry limits: one whose requests
+// differ by their path, and so tell a repetition from another request.
+func limited(base *run) registry.Op {
+	for _, op := range []registry.Op{registry.PutManifest, registry.GetManifest, registry.ListTags, registry.ListReferrers, registry.DeleteManifest, registry.DeleteTag, registry.HeadManifest, registry.GetBlob, registry.HeadBlob} {
+		if base.has(nil, op) {
+			return op
+		}
+	}
+	return registry.UnknownOp
+}
+
+func judgeRetryAfter(j *judgement) {
+	refused := j.run.requests.Status(http.StatusTooManyRequests).All()
+	if len(refused) == 0 {
+		j.notTried(waitsForRetryAfter, "the command did not send the request this time")
+		return
+	}
+	first := refused[0]
+	again := j.run.requests.Where(func(r *journal.Record) bool {
+		return r.Number > first.Number && r.Method == first.Method && r.URL.Path == first.URL.Path
+	}).All()
+	switch {
+	case len(again) > 0 && again[0].Start.Before(first.Start.Add(first.Duration+time.Second)):
+		j.violated(waitsForRetryAfter, []*journal.Record{first, again[0]}, "the command repeats the request after %v, and Retry-After was 1",
+			again[0].Start.Sub(first.Start.Add(first.Duration)).Round(time.Millisecond))
+	case len(again) > 0 && j.run.ok():
+		j.held(waitsForRetryAfter, "repeated in time")
+	case len(again) > 0:
+		j.held(waitsForRetryAfter, "repeated in time, and failed: %s", j.run.end())
+	case j.run.ok():
+		j.held(waitsForRetryAfter, "not repeated")
+	default:
+		j.held(waitsForRetryAfter, "not repeated: it fails")
+	}
+}
+
+func judgeWarnings(j *judgement) {
+	switch n := strings.Count(j.run.output, warning); {
+	case n == 0:
+		j.violated(reportsWarnings, nil, "the output does not have the warning that %d responses had", j.run.requests.Len())
+		j.notTried(deduplicatesWarnings, "the warning is not reported")
+	case n > 1:
+		j.held(reportsWarnings, "")
+		j.violated(deduplicatesWarnings, nil, "the output has it %d times, from %d responses", n, j.run.requests.Len())
+	default:
+		j.held(reportsWarnings, "")
+		if j.run.requests.Len() > 1 {
+			j.held(deduplicatesWarnings, "once, from %d responses", j.run.requests.Len())
+		} else {
+			j.notTried(deduplicatesWarnings, "there is one response only")
+		}
+	}
+	if j.succeeds(doesNotActOnWarnings) {
+		j.held(doesNotActOnWarnings, "")
+	}
+}

@@ -1,0 +1,148 @@
+package check
+
+import (
+	"net/http"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/registrytest/fault"
+	"github.com/ocireg/registry/registrytest/journal"
+)
+
+// dockerManifest is a media type that the image does not have.
+const dockerManifest = "application/vnd.docker.distribution.manifest.v2+json"
+
+// pulls returns a function for scenario.applies: the command has to make a
+// request for any of the operations.
+func pulls(what string, about func(*journal.Record) bool, ops ...registry.Op) func(*run) string {
+	return func(base *run) string {
+		if !base.has(about, ops...) {
+			return "the command pulls no " + what
+		}
+		return ""
+	}
+}
+
+func isImage(r *journal.Record) bool {
+	return r.ResponseHeader.Get("Content-Type") == ocispec.MediaTypeImageManifest
+}
+
+func byDigest(r *journal.Record) bool { return r.Digest != "" }
+
+// largeLayer reports whether the request pulls the blob that has enough bytes to
+// be cut.
+func largeLayer(r *journal.Record) bool {
+	return r.Digest == image().Layers[0].Digest || r.BytesOut > cutAt
+}
+
+// cutAt is the byte at which a blob is cut.
+const cutAt = 5000
+
+// Scenarios about pulls.
+var pullScenarios = []scenario{
+	{
+		name:         "no digest header",
+		requirements: []Requirement{worksWithoutDigestHeader},
+		applies:      pulls("content", nil, registry.GetManifest, registry.HeadManifest, registry.GetBlob),
+		arrange: func(w *world, _ *run) {
+			w.fault(fault.On(registry.GetManifest, registry.HeadManifest, registry.GetBlob, registry.HeadBlob).DropHeader("Docker-Content-Digest"))
+		},
+		judge: func(j *judgement) {
+			if j.succeeds(worksWithoutDigestHeader) {
+				j.held(worksWithoutDigestHeader, "")
+			}
+		},
+	},
+	{
+		name:         "type parameters",
+		requirements: []Requirement{ignoresTypeParameters},
+		applies:      pulls("manifest", nil, registry.GetManifest),
+		arrange: func(w *world, _ *run) {
+			w.fault(fault.On(registry.GetManifest, registry.HeadManifest).SetHeader("Content-Type", "{*}; charset=utf-8"))
+		},
+		judge: func(j *judgement) {
+			if j.succeeds(ignoresTypeParameters) {
+				j.held(ignoresTypeParameters, "")
+			}
+		},
+	},
+	{
+		name:         "media type",
+		requirements: []Requirement{rejectsWrongType},
+		applies: func(base *run) string {
+			if base.has(nil, registry.DeleteManifest, registry.DeleteTag) {
+				return "the command deletes what it pulls"
+			}
+			return pulls("image", isImage, registry.GetManifest)(base)
+		},
+		arrange: func(w *world, _ *run) {
+			w.fault(fault.On(registry.GetManifest, registry.HeadManifest).SetHeader("Content-Type", dockerManifest))
+		},
+		judge: func(j *judgement) {
+			if j.run.ok() {
+				j.violated(rejectsWrongType, j.run.requests.Op(registry.GetManifest).All(),
+					"the command accepts the Content-Type %s of a manifest whose mediaType is %s", dockerManifest, ocispec.MediaTypeImageManifest)
+			} else {
+				j.held(rejectsWrongType, "it is refused%s", j.said())
+			}
+		},
+	},
+	{
+		name:         "corrupt manifest",
+		requirements: []Requirement{verifiesManifest},
+		applies:      pulls("manifest by its digest", byDigest, registry.GetManifest),
+		arrange: func(w *world, _ *run) {
+			w.fault(fault.On(registry.GetManifest).Digest("*").Body(fault.Append("\n")))
+		},
+		judge: func(j *judgement) {
+			j.refuses(verifiesManifest, "a manifest that does not match its digest", registry.GetManifest)
+		},
+	},
+	{
+		name:         "corrupt blob",
+		requirements: []Requirement{verifiesBlob},
+		applies:      pulls("blob", nil, registry.GetBlob),
+		arrange: func(w *world, _ *run) {
+			w.fault(fault.On(registry.GetBlob).Corrupt(-1).Optional())
+		},
+		judge: func(j *judgement) { j.refuses(verifiesBlob, "a blob that does not match its digest", registry.GetBlob) },
+	},
+	{
+		name:         "cut blob",
+		requirements: []Requirement{resumesBlob},
+		applies:      pulls("large blob", largeLayer, registry.GetBlob),
+		arrange: func(w *world, _ *run) {
+			w.fault(fault.On(registry.GetBlob).Digest(image().Layers[0].Digest).Once().Close(fault.AtByte(cutAt)))
+		},
+		judge: judgeCut,
+	},
+}
+
+// refuses judges a command that has to fail.
+func (j *judgement) refuses(req Requirement, what string, op registry.Op) {
+	switch {
+	case j.run.late:
+		j.notTried(req, "the command was killed, since it did not end in time")
+	case j.run.ok():
+		j.violated(req, j.run.requests.Op(op).All(), "the command accepts %s", what)
+	default:
+		j.held(req, "it is refused%s", j.said())
+	}
+}
+
+func judgeCut(j *judgement) {
+	gets := j.run.requests.Op(registry.GetBlob).Digest(image().Layers[0].Digest).All()
+	resumed := false
+	for _, r := range gets {
+		resumed = resumed || r.RequestHeader.Get("Range") != "" && r.Status == http.StatusPartialContent
+	}
+	switch {
+	case !j.run.ok():
+		j.observed(resumesBlob, "the command fails")
+	case resumed:
+		j.observed(resumesBlob, "the rest is requested")
+	default:
+		j.observed(resumesBlob, "it is requested again from its beginning")
+	}
+}

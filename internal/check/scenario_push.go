@@ -1,0 +1,151 @@
+package check
+
+import (
+	"net/http"
+
+	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/registrytest/fault"
+	"github.com/ocireg/registry/registrytest/journal"
+	"github.com/ocireg/registry/registrytest/lint"
+)
+
+// Scenarios about pushes.
+var pushScenarios = []scenario{
+	{
+		name:         "absolute Location",
+		requirements: []Requirement{takesAbsoluteLocation},
+		applies:      uploads,
+		arrange:      func(w *world, _ *run) { w.with(registry.Without(registry.RelativeLocations)) },
+		judge: func(j *judgement) {
+			if j.succeeds(takesAbsoluteLocation) {
+				j.held(takesAbsoluteLocation, "")
+			}
+		},
+	},
+	{
+		name:         "no mount",
+		requirements: []Requirement{worksWithoutMount},
+		applies: func(base *run) string {
+			if !base.has(nil, registry.MountBlob) {
+				return "the command mounts no blob"
+			}
+			return ""
+		},
+		arrange: func(w *world, _ *run) { w.with(registry.Without(registry.MountBlob)) },
+		judge: func(j *judgement) {
+			if j.succeeds(worksWithoutMount) {
+				j.held(worksWithoutMount, "")
+			}
+		},
+	},
+	{
+		name:         "no single POST",
+		requirements: []Requirement{worksWithoutSinglePost},
+		applies: func(base *run) string {
+			if !base.has(nil, registry.PostBlob) {
+				return "the command uploads no blob in a single POST"
+			}
+			return ""
+		},
+		arrange: func(w *world, _ *run) { w.with(registry.Without(registry.PostBlob)) },
+		judge: func(j *judgement) {
+			if j.succeeds(worksWithoutSinglePost) {
+				j.held(worksWithoutSinglePost, "")
+			}
+		},
+	},
+	{
+		name:         "minimum of chunks",
+		requirements: []Requirement{respectsMinChunk},
+		applies:      chunks,
+		arrange:      func(w *world, base *run) { w.with(registry.WithMinChunk(2 * largestChunk(base))) },
+		judge: func(j *judgement) {
+			j.lint(respectsMinChunk, lint.ChunkSize)
+		},
+	},
+	{
+		name:         "chunk accepted in part",
+		requirements: []Requirement{chunksInOrder, resumesUpload},
+		applies:      chunks,
+		arrange: func(w *world, base *run) {
+			w.fault(fault.On(registry.PatchUpload).Where(fault.BodyOver(largestChunk(base) / 2)).Once().Keep(largestChunk(base) / 2))
+		},
+		judge: func(j *judgement) {
+			j.lint(chunksInOrder, lint.ChunkOrder)
+			if j.run.ok() {
+				j.observed(resumesUpload, "the command succeeds, with %d requests for uploads in place of %d", countUploads(j.run), countUploads(j.base))
+			} else {
+				j.observed(resumesUpload, "the command fails")
+			}
+		},
+	},
+	{
+		name:         "refused upload",
+		requirements: []Requirement{cancelsUploads},
+		applies:      uploads,
+		arrange: func(w *world, _ *run) {
+			w.fault(fault.On(registry.PatchUpload, registry.PutUpload).Code(registry.CodeDigestInvalid))
+		},
+		judge: judgeAborted,
+	},
+}
+
+// uploads applies to commands that upload a blob.
+func uploads(base *run) string {
+	if !base.has(nil, registry.PutUpload) {
+		return "the command uploads no blob in a session"
+	}
+	return ""
+}
+
+// chunks applies to commands that upload a blob in chunks.
+func chunks(base *run) string {
+	if !base.has(func(r *journal.Record) bool { return hasChunkRange(r) && !wholeBlob(base, r) }, registry.PatchUpload) {
+		return "the command uploads no blob in chunks"
+	}
+	return ""
+}
+
+// wholeBlob reports whether the chunk is the only one of its session.
+func wholeBlob(base *run, r *journal.Record) bool {
+	return base.requests.Op(registry.PatchUpload).Where(func(o *journal.Record) bool { return o.Session == r.Session }).Len() == 1
+}
+
+// largestChunk returns the size of the largest chunk.
+func largestChunk(base *run) (size int64) {
+	for _, r := range base.requests.Op(registry.PatchUpload).All() {
+		size = max(size, r.BytesIn)
+	}
+	return size
+}
+
+func countUploads(r *run) int {
+	return r.requests.Op(registry.StartUpload, registry.PatchUpload, registry.PutUpload, registry.GetUpload).Len()
+}
+
+// judgeAborted looks for sessions that a command left open after it failed.
+func judgeAborted(j *judgement) {
+	switch {
+	case j.run.ok():
+		j.notTried(cancelsUploads, "the command does not fail if its uploads are refused")
+		return
+	case j.run.late:
+		j.notTried(cancelsUploads, "the command was killed, since it did not end in time")
+		return
+	}
+	cancelled := make(map[string]bool)
+	for _, r := range j.run.requests.Op(registry.CancelUpload).All() {
+		cancelled[r.Session] = true
+	}
+	var open []*journal.Record
+	for _, r := range j.run.requests.Op(registry.StartUpload, registry.MountBlob, registry.PostBlob).Status(http.StatusAccepted).All() {
+		if !cancelled[r.Session] {
+			open = append(open, r)
+		}
+	}
+	if len(open) > 0 {
+		j.violated(cancelsUploads, open, "the command fails, and leaves %d upload sessions open", len(open))
+		return
+	}
+	j.held(cancelsUploads, "")
+}

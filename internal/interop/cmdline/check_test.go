@@ -1,0 +1,132 @@
+package cmdline
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ocireg/registry/internal/check"
+	"github.com/ocireg/registry/internal/interop/matrix"
+)
+
+// sample are the scenarios that go test -short tries.
+var sample = []string{"requests", "tags in pages", "referrers tag", "attach without the API"}
+
+// The clients that ocireg check knows meet and violate the requirements that
+// docs/clients.md has.
+func TestCheck(t *testing.T) {
+	outcomes := matrix.OpenTable(t, "../../../docs/clients.md", "check")
+	findings := matrix.OpenTable(t, "../../../docs/clients.md", "check findings")
+	outcomes.Declare(matrix.Version)
+	for _, r := range check.Requirements() {
+		outcomes.Declare(rowOf(r))
+	}
+	outcomes.CheckDeclared(t)
+	var rows, stale []string
+	for name := range strings.SplitSeq(check.Known(), ", ") {
+		t.Run(name, func(t *testing.T) {
+			client, ok := check.Get(name)
+			require.True(t, ok)
+			need(t, name)
+			cfg := check.Config{Timeout: 20 * time.Second}
+			if testing.Short() {
+				cfg.Only = func(scenario string) bool { return slices.Contains(sample, scenario) }
+			}
+			report, err := check.Check(t.Context(), client, cfg)
+			require.NoError(t, err)
+			var text strings.Builder
+			require.NoError(t, report.WriteText(&text))
+			t.Log(text.String())
+
+			version := versionPattern.FindString(report.Version)
+			require.NotEmpty(t, version, "%s", report.Version)
+			if !outcomes.IsOf(name, version) {
+				t.Skipf("%s has another version than the table", version)
+			}
+			for _, r := range check.Requirements() {
+				if seen := outcome(report, r); seen != "" {
+					outcomes.Check(t, rowOf(r), name, seen)
+				} else if !testing.Short() {
+					outcomes.Check(t, rowOf(r), name, "–")
+				}
+			}
+			for _, v := range slices.Concat(report.Violations(check.Must), report.Violations(check.Should)) {
+				row := name + ": " + v.Name
+				if slices.Contains(rows, row) {
+					continue // by another command
+				}
+				rows = append(rows, row)
+				findings.Check(t, row, "Seen", steady(v.Detail))
+				findings.Check(t, row, "Command", "`"+strings.Join(commandOf(client, v.Task), " ")+"`")
+			}
+			for _, r := range check.Requirements() {
+				if row := name + ": " + r.Name; outcome(report, r) != "" && !slices.Contains(rows, row) {
+					stale = append(stale, row)
+				}
+			}
+		})
+	}
+	for _, row := range stale {
+		findings.CheckAbsent(t, row)
+	}
+}
+
+func rowOf(r check.Requirement) string { return string(r.Level) + ": " + r.Name }
+
+// outcome says in a cell how the client met the requirement in its tasks, or is
+// "" if it was not tried.
+func outcome(report *check.Report, req check.Requirement) string {
+	by := make(map[check.Outcome][]string)
+	var observed []string
+	for _, r := range report.Results {
+		if r.Name != req.Name {
+			continue
+		}
+		by[r.Outcome] = append(by[r.Outcome], r.Task)
+		if detail := steady(r.Detail); r.Outcome == check.Observed && !slices.Contains(observed, detail) {
+			observed = append(observed, detail)
+		}
+	}
+	switch {
+	case len(by[check.Observed]) > 0:
+		return strings.Join(observed, "; ")
+	case len(by[check.Violated]) > 0 && len(by[check.Held]) > 0:
+		return "violated by " + strings.Join(by[check.Violated], ", ") + "; held by " + strings.Join(by[check.Held], ", ")
+	case len(by[check.Violated]) > 0:
+		return "violated"
+	case len(by[check.Held]) > 0:
+		return "held"
+	}
+	return ""
+}
+
+// steady returns the detail without that which differs from run to run.
+func steady(detail string) string {
+	for _, p := range []struct{ pattern, text string }{
+		{`127\.0\.0\.1:\d+|localhost:\d+`, "REGISTRY"},
+		{`\S*/ocireg-check-\d+`, "HOME"},
+		{`(sha256[:-][0-9a-f]{8})[0-9a-f]{56}`, "$1…"},
+		{`time="[^"]*" |time=\S+ |^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d `, ""},
+		{`after \d+(\.\d+)?[mµ]?s`, "after less than a second"},
+		{`has no blob .*`, "has no blob …"},
+		{`(leaves|that) \d+ (upload sessions|responses)`, "$1 $2"},
+		{`\|`, "/"},
+	} {
+		detail = regexp.MustCompile(p.pattern).ReplaceAllString(detail, p.text)
+	}
+	return strings.TrimSpace(detail)
+}
+
+// commandOf returns the command of a task, with its placeholders.
+func commandOf(c check.Client, task string) []string {
+	for _, t := range c.Tasks {
+		if t.Name == task {
+			return t.Args
+		}
+	}
+	return nil
+}
