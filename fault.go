@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -41,6 +42,11 @@ type Fault struct {
 	// LoseUpload makes the registry forget the upload session of the request,
 	// as if it had expired.
 	LoseUpload bool
+
+	// Duplicate carries out the operation twice, as if the request had arrived
+	// twice. The first response is dropped. The body of the request is kept in
+	// memory.
+	Duplicate bool
 
 	// AfterCommit carries out the operation and drops its response. The
 	// response comes from Serve instead. If the operation fails, its own
@@ -158,6 +164,11 @@ func (h *handler) serveWith(w *faultWriter, r *Request) error {
 	if f.LoseUpload {
 		h.loseUpload(r)
 	}
+	if f.Duplicate {
+		if err := h.serveOnceMore(w, r); err != nil {
+			return err
+		}
+	}
 	if f.Serve != nil && !f.servesPermitted(r) {
 		serve = f.Serve
 	}
@@ -172,3 +183,38 @@ func (h *handler) serveWith(w *faultWriter, r *Request) error {
 	}
 	return respond(serve, &responseWriter{Writer: response.Writer{ResponseWriter: w}}, r)
 }
+
+// serveOnceMore carries out the operation of the request and drops the response.
+// The request can be served again. Reading its body may end the connection.
+func (h *handler) serveOnceMore(w *faultWriter, r *Request) error {
+	body, err := io.ReadAll(r.Body)
+	if isEnd(err) {
+		return cutError{err}
+	}
+	first := *r
+	first.Request = r.Request.Clone(r.Context())
+	first.Body = &endedBody{bytes.NewReader(body), err}
+	r.Body = &endedBody{bytes.NewReader(body), err}
+	dropped := &commitWriter{ResponseWriter: w, header: w.Header().Clone(), drops: true}
+	err = respond(h.serve, &responseWriter{Writer: response.Writer{ResponseWriter: dropped}}, &first)
+	if errors.As(err, new(cutError)) {
+		return err
+	}
+	return nil
+}
+
+// An endedBody is a body that was read before, with the error at its end.
+type endedBody struct {
+	*bytes.Reader
+	err error
+}
+
+func (b *endedBody) Read(p []byte) (int, error) {
+	n, err := b.Reader.Read(p)
+	if err == io.EOF && b.err != nil {
+		err = b.err
+	}
+	return n, err
+}
+
+func (*endedBody) Close() error { return nil }

@@ -56,6 +56,7 @@ func (f *Fault) over(other *Fault) *Fault {
 		mixed:       other.shown() != nil || f.shown() != nil,
 		Before:      f.Before,
 		LoseUpload:  f.LoseUpload || other.LoseUpload,
+		Duplicate:   f.Duplicate || other.Duplicate,
 		AfterCommit: responder.AfterCommit,
 		Serve:       responder.Serve,
 		Header:      f.Header,

@@ -6,8 +6,10 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 
+	"github.com/opencontainers/go-digest"
 	"github.com/stretchr/testify/require"
 
 	"github.com/ocireg/registry"
@@ -152,4 +154,38 @@ func TestFaultResponds(t *testing.T) {
 		require.Equal(t, []bool{false, false, false, true, true, true}, got)
 	}
 	require.False(t, new(registry.Request).FaultResponds())
+}
+
+// A request that arrives twice is carried out twice, and gets the second response.
+func TestFaultDuplicate(t *testing.T) {
+	store := memstore.New()
+	duplicate := false
+	h := registry.New(store, registry.WithFaults(func(*registry.Request) *registry.Fault {
+		return &registry.Fault{Duplicate: duplicate}
+	}))
+	do := func(method, target, body string, header ...string) *httptest.ResponseRecorder {
+		r := httptest.NewRequest(method, target, strings.NewReader(body))
+		for i := 0; i < len(header); i += 2 {
+			r.Header.Set(header[i], header[i+1])
+		}
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		return w
+	}
+	start := func() string { return do("POST", "/v2/app/blobs/uploads/", "").Header().Get("Location") }
+
+	stream, chunks := start(), start()
+	duplicate = true
+	w := do("PATCH", stream, "0123456789")
+	require.Equal(t, 202, w.Code)
+	require.Equal(t, "0-19", w.Header().Get("Range"), "the stream was added twice")
+	w = do("PATCH", chunks, "0123456789", "Content-Range", "0-9")
+	require.Equal(t, 416, w.Code)
+	require.Equal(t, []string{"0-9"}, w.Header().Values("Range"))
+	w = do("PUT", chunks+"?digest="+digest.FromString("0123456789").String(), "")
+	require.Equal(t, 404, w.Code, "the session ended with the first request")
+	_, err := store.StatBlob(t.Context(), "app", digest.FromString("0123456789"))
+	require.NoError(t, err)
+	w = do("DELETE", "/v2/app/blobs/"+digest.FromString("0123456789").String(), "")
+	require.Equal(t, 404, w.Code)
 }

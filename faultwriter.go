@@ -22,6 +22,7 @@ type commitWriter struct {
 	http.ResponseWriter
 	header http.Header
 	failed bool
+	drops  bool // also the response of one that failed
 }
 
 func (w *commitWriter) Header() http.Header {
@@ -32,7 +33,7 @@ func (w *commitWriter) Header() http.Header {
 }
 
 func (w *commitWriter) WriteHeader(status int) {
-	if status < 400 {
+	if status < 400 || w.drops {
 		return
 	}
 	w.failed = true

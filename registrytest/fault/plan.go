@@ -24,6 +24,7 @@ type plan struct {
 	changes     []func(r *registry.Request)
 	receive     []func(body io.ReadCloser) io.ReadCloser
 	loseUpload  bool
+	duplicate   bool
 	afterCommit bool
 	serve       registry.Handler // nil if the operation responds
 	noHeader    registry.Handler // ends the connection before any response, or nil
@@ -76,6 +77,7 @@ func (p *plan) fault() *registry.Fault {
 	f := &registry.Fault{
 		Name:        strings.Join(p.names, "; "),
 		LoseUpload:  p.loseUpload,
+		Duplicate:   p.duplicate,
 		AfterCommit: p.afterCommit,
 		Serve:       p.serve,
 	}

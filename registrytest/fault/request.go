@@ -102,12 +102,24 @@ func (r Rule) LoseUpload() Rule {
 	})
 }
 
+// Duplicate carries out the operation twice, as if the request had arrived twice:
+// a proxy may send a request again whose response it lost. The response is that
+// of the second time.
+func (r Rule) Duplicate() Rule {
+	return r.flag("duplicate", func(p *part) error {
+		p.changesRequest()
+		p.do(func(p *plan, _ *hit) { p.duplicate = true })
+		return r.only(p, registry.Op.Writes, "an effect on the content")
+	})
+}
+
 // requestWords are the words of this file.
 var requestWords = vocabulary{
 	"ignore":      list[string](Rule.Ignore),
 	"keep":        integer[int64](Rule.Keep),
 	"acknowledge": integer[int64](Rule.Acknowledge),
 	"lose-upload": flag(Rule.LoseUpload),
+	"duplicate":   flag(Rule.Duplicate),
 }
 
 // changesRequest notes that the last word has no effect if the operation is not

@@ -134,6 +134,7 @@ func TestParseRefuses(t *testing.T) {
 		"patch-upload keep=-1":             "less than 0",
 		"put-upload acknowledge=1":         "acknowledge=1: no put-upload request has a chunk of an upload",
 		"get-blob lose-upload":             "lose-upload: no get-blob request has an upload session",
+		"get-blob duplicate":               "duplicate: no get-blob request has an effect on the content",
 
 		// Bytes, time and connections.
 		"get-blob corrupt=x":           "corrupt=x: not a number",
