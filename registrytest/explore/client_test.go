@@ -58,6 +58,9 @@ func (c *client) retry(ctx context.Context, f func() error) error {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case errors.As(err, &status):
+			if status.status == 404 && c.bug == "hides its error" {
+				return context.Canceled
+			}
 			passes := status.status == 408 || status.status == 429 || status.status >= 500
 			if !passes || c.bug == "does not retry 503" && status.status == 503 {
 				return err
@@ -65,8 +68,11 @@ func (c *client) retry(ctx context.Context, f func() error) error {
 			if c.bug != "ignores Retry-After" {
 				wait = max(wait, status.after)
 			}
-		case c.bug == "does not retry EOF":
+		case c.bug == "does not retry EOF", errors.Is(err, errShort):
 			return err
+		}
+		if c.bug == "waits for ever" {
+			<-make(chan struct{})
 		}
 		if c.bug == "panics when it fails" {
 			panic(err)
@@ -140,17 +146,19 @@ func (c *client) get(ctx context.Context, path string, d digest.Digest) (content
 			return err
 		}
 		defer resp.Body.Close()
-		if resp.StatusCode == 200 {
+		if resp.StatusCode == 200 && c.bug != "adds a whole blob to its half" {
 			content = nil
 		}
 		part, err := io.ReadAll(resp.Body)
 		content = append(content, part...)
 		switch {
+		case d.Algorithm().FromBytes(content) == d:
+			return nil
 		case err != nil && c.bug == "trusts the length":
 			return nil
 		case err != nil:
 			return err
-		case d.Algorithm().FromBytes(content) != d && c.bug != "checks no digest" && c.bug != "trusts the length":
+		case c.bug != "checks no digest" && c.bug != "trusts the length":
 			content = nil
 			return errShort
 		}
@@ -241,21 +249,35 @@ func (c *client) upload(ctx context.Context, repo string, blob []byte) error {
 		}); err != nil {
 			return err
 		}
-		offset := 0
+		offset, stuck := 0, 0
 		for offset < len(blob) {
 			next, err := c.chunk(ctx, &location, blob, offset)
 			if err != nil {
-				return err
+				return again(err)
+			}
+			if stuck++; next > offset {
+				stuck = 0
+			}
+			if stuck == attempts {
+				return errShort
 			}
 			offset = next
 		}
 		query := "?digest=" + url.QueryEscape(digest.FromBytes(blob).String())
 		resp, err := c.do(ctx, "PUT", location+query, nil, nil, 201)
 		if err != nil {
-			return c.ignorePut(err)
+			return again(c.ignorePut(err))
 		}
 		return resp.Body.Close()
 	})
+}
+
+// again returns the error of an upload, which may succeed in another session.
+func again(err error) error {
+	if status := (*httpError)(nil); errors.As(err, &status) && (status.status == 404 || status.status == 400) {
+		return fmt.Errorf("the session is of no use any more: %v", err)
+	}
+	return err
 }
 
 // chunk sends the chunk at the offset and returns the offset of the next one.
@@ -279,6 +301,12 @@ func (c *client) chunk(ctx context.Context, location *string, blob []byte, offse
 	}
 	if c.bug == "begins uploads again" {
 		return 0, err
+	}
+	if status := (*httpError)(nil); errors.As(err, &status) && c.bug != "ignores Retry-After" {
+		select {
+		case <-time.After(status.after):
+		case <-ctx.Done():
+		}
 	}
 	// What has arrived?
 	err = c.retry(ctx, func() error {

@@ -1,13 +1,15 @@
 package explore
 
 import (
+	"cmp"
+	"errors"
+	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/ocireg/registry/registrytest"
-	"github.com/ocireg/registry/registrytest/fault"
-	"github.com/ocireg/registry/registrytest/journal"
 )
 
 // EveryFault runs an operation of a client once undisturbed, and then once for
@@ -23,11 +25,20 @@ func EveryFault(t *testing.T, setup func(t *T, reg *registrytest.Server), run fu
 	for _, o := range opts {
 		o.set(&x.config)
 	}
-	m := x.explore()
+	m, err := x.explore()
+	if err != nil {
+		t.Fatalf("explore: %v", err)
+	}
 	t.Logf("explore: %s", m.Summary())
-	if !x.reportOnly {
-		for _, v := range m.Violations {
-			t.Errorf("explore: %v", v)
+	if x.reportOnly {
+		return m
+	}
+	for _, v := range m.Violations {
+		t.Errorf("explore: %v", v)
+	}
+	if x.golden != "" {
+		if err := m.compareGolden(x.golden); err != nil {
+			t.Errorf("explore: %v", err)
 		}
 	}
 	return m
@@ -42,69 +53,121 @@ type explorer struct {
 	base       *run // undisturbed
 	requests   []request
 	sequential bool // the client sends one request at a time
+
+	announcing sync.Mutex
 }
 
-// A cell is one run to make.
-type cell struct {
-	request request
-	trouble trouble
-	rule    fault.Rule
-}
-
-func (x *explorer) explore() *Matrix {
-	x.t.Helper()
+func (x *explorer) explore() (*Matrix, error) {
+	if err := x.check(); err != nil {
+		return nil, err
+	}
 	start := time.Now()
 	base := x.attempt(plan{name: "undisturbed"})
 	m := &Matrix{Name: x.t.Name(), Seed: x.seed, Runs: 1}
-	if v := x.failedBase(base); v != "" {
-		x.t.Fatalf("explore: %s", v)
+	if err := x.establish(base); err != nil {
+		return nil, err
 	}
-	x.base, x.requests = base, requestsOf(base.records)
-	if len(x.requests) == 0 {
-		x.t.Fatalf("explore: the undisturbed run sent no request; use reg.Client() or a clone of reg.Transport() in the client")
-	}
-	x.sequential = sequential(base.records)
 	for _, q := range x.requests {
 		m.Requests = append(m.Requests, q.String())
 	}
-	for _, c := range x.cells() {
-		r := x.attempt(plan{name: c.rule.String(), rules: []fault.Rule{c.rule}})
+	cells, err := x.cells()
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range cells {
+		if !slices.Contains(m.Faults, c.fault) && c.column != "" {
+			m.Faults = append(m.Faults, c.fault)
+		}
+	}
+	judged := x.runAll(cells, start)
+	found := make(map[string]int) // the index of the violations that are alike
+	for i, j := range judged {
+		if j == nil {
+			m.Skipped++
+			continue
+		}
 		m.Runs++
-		j := x.judge(r, c)
 		m.Cells = append(m.Cells, j.cell)
-		m.Violations = append(m.Violations, j.violations...)
-		if !slices.Contains(m.Faults, c.trouble.name) {
-			m.Faults = append(m.Faults, c.trouble.name)
+		for _, v := range j.violations {
+			alike := fmt.Sprint(v.Kind, "\x00", v.Fault, "\x00", cells[i].ops())
+			if at, ok := found[alike]; ok {
+				m.Violations[at].More = append(m.Violations[at].More, v.Request)
+				continue
+			}
+			found[alike] = len(m.Violations)
+			var runs int
+			v.Rule, runs = x.shrink(cells[i], v.Kind)
+			m.Runs += runs
+			m.Violations = append(m.Violations, v)
 		}
 	}
 	m.Time = time.Since(start)
-	return m
+	return m, nil
 }
 
-// cells returns the runs to make.
-func (x *explorer) cells() (cells []cell) {
-	s := bubbleScale
-	if x.loopback {
-		s = loopbackScale
+// establish makes the undisturbed run the one that others are compared with.
+func (x *explorer) establish(base *run) error {
+	if err := x.failedBase(base); err != nil {
+		return err
 	}
-	for _, tr := range troubles() {
-		for _, q := range x.requests {
-			if tr.applies != nil && !tr.applies(q.record) {
-				continue
+	x.base, x.requests = base, requestsOf(base.records)
+	if len(x.requests) == 0 {
+		return errors.New("the undisturbed run sent no request; use reg.Client() or a clone of reg.Transport() in the client")
+	}
+	x.sequential = sequential(base.records)
+	return nil
+}
+
+// runAll makes the runs. Those for which there was no time are nil.
+func (x *explorer) runAll(cells []cell, start time.Time) []*judgement {
+	judged := make([]*judgement, len(cells))
+	order := make(chan int, len(cells))
+	for _, i := range x.order(len(cells)) {
+		order <- i
+	}
+	close(order)
+	var group sync.WaitGroup
+	for range max(x.jobs, 1) {
+		group.Add(1)
+		go func() {
+			defer group.Done()
+			for i := range order {
+				if x.time > 0 && time.Since(start) > x.time {
+					continue
+				}
+				j := x.judge(x.attempt(cells[i].plan()), cells[i])
+				judged[i] = &j
 			}
-			cells = append(cells, cell{q, tr, tr.rule(q.address, q.record, s)})
-		}
+		}()
 	}
-	return cells
+	group.Wait()
+	return judged
 }
 
-// rule returns the rule for the trouble at an address.
-func (tr trouble) rule(a address, q *journal.Record, s scale) fault.Rule {
-	r := a.rule()
-	if tr.times == 1 {
-		r = r.Once()
-	} else {
-		r = r.Times(tr.times)
+// shrink returns the rules of the simplest run with a violation of the kind that
+// it finds near the cell, and the number of runs that it took.
+func (x *explorer) shrink(c cell, kind string) (rules string, runs int) {
+	for range 8 { // More words than a rule has.
+		i := slices.IndexFunc(c.simpler(), func(s cell) bool {
+			runs++
+			j := x.judge(x.attempt(s.plan()), s)
+			return slices.ContainsFunc(j.violations, func(v Violation) bool { return v.Kind == kind })
+		})
+		if i < 0 {
+			break
+		}
+		c = c.simpler()[i]
 	}
-	return tr.add(r, q, s)
+	return c.plan().name, runs
+}
+
+// check returns an error if the options name something that does not exist.
+func (x *explorer) check() error {
+	var names []string
+	for _, tr := range troubles() {
+		names = append(names, tr.name)
+	}
+	return cmp.Or(
+		known("MustSucceed: no fault", x.must, append(names, cancelling)),
+		known("Accept: no violation", x.accepted, kinds))
 }

@@ -2,7 +2,11 @@ package explore
 
 import (
 	"fmt"
+	"net/http"
+	"strings"
 	"time"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/registrytest/fault"
@@ -12,10 +16,10 @@ import (
 // A trouble is something that can go wrong with a request.
 type trouble struct {
 	name  string
-	times int // the number of requests that it hits in a row
+	times int // the number of requests that it hits in a row, or 0 for all
 
 	// applies reports whether it makes sense for a request, which is one of the
-	// undisturbed run. It is nil if it does for all.
+	// undisturbed run.
 	applies func(r *journal.Record) bool
 
 	// add adds the words of the trouble to a rule.
@@ -29,48 +33,136 @@ type trouble struct {
 type scale struct{ retryAfter, slow time.Duration }
 
 var (
-	bubbleScale   = scale{retryAfter: 7 * time.Second, slow: 20 * time.Second}
+	bubbleScale   = scale{retryAfter: 40 * time.Second, slow: 20 * time.Second}
 	loopbackScale = scale{retryAfter: time.Second, slow: 200 * time.Millisecond}
 )
 
-// troubles returns the list.
-func troubles() (list []trouble) {
+// otherHost is the host of links that lead away from the registry: one of the
+// addresses for documentation, as a client may resolve names by itself.
+const otherHost = "192.0.2.1:5000"
+
+// troubles returns all troubles. In a row means: to the request and to the next
+// one like it.
+func troubles() []trouble {
+	var list []trouble
+	add := func(name string, times int, applies func(*journal.Record) bool, words func(fault.Rule, *journal.Record, scale) fault.Rule) *trouble {
+		list = append(list, trouble{name: name, times: times, applies: applies, add: words})
+		return &list[len(list)-1]
+	}
 	for _, status := range []int{408, 429, 500, 502, 503, 504} {
-		for times, word := range []string{"once", "twice"} {
-			list = append(list, trouble{
-				name: fmt.Sprintf("%d %s", status, word), times: times + 1,
-				add: func(rule fault.Rule, _ *journal.Record, _ scale) fault.Rule { return rule.Status(status) },
+		for i, word := range []string{"once", "twice"} {
+			add(fmt.Sprintf("%d %s", status, word), i+1, every, func(rule fault.Rule, _ *journal.Record, _ scale) fault.Rule {
+				return rule.Status(status)
 			})
 		}
 	}
-	end := fault.Rule.Reset
-	return append(list,
-		trouble{
-			name: "reset before the response", times: 2, // net/http repeats some requests once by itself.
-			add: func(rule fault.Rule, _ *journal.Record, _ scale) fault.Rule { return end(rule) },
-		},
-		trouble{
-			name: "closed in the middle", times: 1, applies: hasBytes,
-			add: func(rule fault.Rule, r *journal.Record, _ scale) fault.Rule {
-				return rule.Close(fault.AtByte(size(r) / 2))
-			},
-		},
-		trouble{
-			name: "corrupt byte", times: 1, applies: hasBytes, forges: true,
-			add: func(rule fault.Rule, r *journal.Record, _ scale) fault.Rule { return rule.Corrupt(size(r) / 2) },
-		},
-		trouble{
-			name: "lost response", times: 1,
-			applies: func(r *journal.Record) bool { return r.Op.Writes() },
-			add: func(rule fault.Rule, _ *journal.Record, _ scale) fault.Rule {
-				return rule.AfterCommit().Reset()
-			},
-		},
-	)
+	add("503 for good", 0, every, func(rule fault.Rule, _ *journal.Record, _ scale) fault.Rule { return rule.Status(503) })
+	add("reset for good", 0, every, func(rule fault.Rule, _ *journal.Record, _ scale) fault.Rule { return rule.Reset() })
+	for _, status := range []int{429, 503} {
+		add(fmt.Sprintf("%d once, Retry-After", status), 1, every, func(rule fault.Rule, _ *journal.Record, s scale) fault.Rule {
+			return rule.Status(status).RetryAfter(s.retryAfter)
+		})
+	}
+	for _, end := range []struct {
+		name string
+		at   func(fault.Rule, ...fault.Place) fault.Rule
+	}{{"closed", fault.Rule.Close}, {"reset", fault.Rule.Reset}} {
+		// Net/http repeats some requests once by itself.
+		add(end.name+" before the response", 2, every, func(rule fault.Rule, _ *journal.Record, _ scale) fault.Rule { return end.at(rule) })
+		add(end.name+" in the header", 1, every, func(rule fault.Rule, _ *journal.Record, _ scale) fault.Rule {
+			return end.at(rule, fault.InHeader(17))
+		})
+		add(end.name+" at the first byte", 1, hasBytes(1), func(rule fault.Rule, r *journal.Record, _ scale) fault.Rule {
+			return end.at(rule, fault.AtByte(0))
+		})
+		add(end.name+" in the middle", 1, hasBytes(2), func(rule fault.Rule, r *journal.Record, _ scale) fault.Rule {
+			return end.at(rule, fault.AtByte(size(r)/2))
+		})
+		add(end.name+" at the last byte", 1, hasBytes(3), func(rule fault.Rule, r *journal.Record, _ scale) fault.Rule {
+			return end.at(rule, fault.AtByte(size(r)-1))
+		})
+	}
+	add("corrupt byte", 1, hasBytes(1), func(rule fault.Rule, r *journal.Record, _ scale) fault.Rule {
+		return rule.Corrupt(size(r) / 2)
+	}).forges = true
+	add("truncated", 1, isContent, truncated).forges = true
+	add("shorter than its length", 1, isContent, func(rule fault.Rule, _ *journal.Record, _ scale) fault.Rule {
+		return rule.ContentLength(1)
+	})
+	add("Range ignored", 1, hasRange, func(rule fault.Rule, _ *journal.Record, _ scale) fault.Rule {
+		return rule.Ignore("Range")
+	})
+	add("closed in the middle, then Range ignored", 1, isWhole, func(rule fault.Rule, r *journal.Record, _ scale) fault.Rule {
+		return rule.Close(fault.AtByte(size(r) / 2)).Then().Once().Ignore("Range")
+	})
+	add("lost response", 1, registryWrites, func(rule fault.Rule, _ *journal.Record, _ scale) fault.Rule {
+		return rule.AfterCommit().Reset()
+	})
+	add("lost session", 1, hasSession, func(rule fault.Rule, _ *journal.Record, _ scale) fault.Rule {
+		return rule.LoseUpload()
+	})
+	add("half accepted", 1, isChunk, func(rule fault.Rule, r *journal.Record, _ scale) fault.Rule {
+		return rule.Acknowledge(size(r) / 2)
+	})
+	add("half kept", 1, func(r *journal.Record) bool { return hasSession(r) && size(r) > 1 }, func(rule fault.Rule, r *journal.Record, _ scale) fault.Rule {
+		return rule.Keep(size(r) / 2)
+	})
+	add("delivered twice", 1, registryWrites, func(rule fault.Rule, _ *journal.Record, _ scale) fault.Rule {
+		return rule.Duplicate()
+	})
+	add("slow", 1, every, func(rule fault.Rule, _ *journal.Record, s scale) fault.Rule { return rule.Delay(s.slow) })
+	add("stalled in the middle", 1, hasBytes(2), func(rule fault.Rule, r *journal.Record, s scale) fault.Rule {
+		return rule.Stall(size(r)/2, s.slow)
+	})
+	add("stale listing", 1, func(r *journal.Record) bool { return r.Op == registry.ListTags || r.Op == registry.ListReferrers }, stale).forges = true
+	add("not there yet", 1, isRead, func(rule fault.Rule, _ *journal.Record, _ scale) fault.Rule {
+		return rule.Status(http.StatusNotFound)
+	}).forges = true
+	add("expired token", 1, func(r *journal.Record) bool { return r.Op != registry.GetToken && hasCredentials(r) }, func(rule fault.Rule, _ *journal.Record, _ scale) fault.Rule {
+		return rule.Ignore("Authorization")
+	})
+	add("redirected to another host", 1, isContent, func(rule fault.Rule, _ *journal.Record, _ scale) fault.Rule {
+		return rule.Status(http.StatusTemporaryRedirect).Location("http://" + otherHost)
+	})
+	add("upload at another host", 1, func(r *journal.Record) bool { return r.Op.StartsUpload() && r.Status == 202 && hasCredentials(r) }, func(rule fault.Rule, _ *journal.Record, _ scale) fault.Rule {
+		return rule.Location("http://" + otherHost)
+	})
+	add("next page at another host", 1, func(r *journal.Record) bool { return r.ResponseHeader.Get("Link") != "" && hasCredentials(r) }, func(rule fault.Rule, _ *journal.Record, _ scale) fault.Rule {
+		return rule.Location("http://" + otherHost)
+	})
+	return list
 }
 
-// hasBytes reports whether the operation transfers a body.
-func hasBytes(r *journal.Record) bool { return size(r) > 0 && r.Method != "HEAD" }
+// truncated sends the first half of the content, with a Content-Length that says
+// so.
+func truncated(rule fault.Rule, r *journal.Record, _ scale) fault.Rule {
+	first := int64(0)
+	field := r.RequestHeader.Get("Range")
+	fmt.Sscanf(field, "bytes=%d-", &first)
+	rule = rule.Ignore(fmt.Sprintf("Range=bytes=%d-%d", first, first+size(r)/2-1))
+	if field == "" {
+		return rule.Status(http.StatusOK).Body(fault.Own).DropHeader("Content-Range")
+	}
+	return rule.SetHeader("Content-Range", r.ResponseHeader.Get("Content-Range"))
+}
+
+// stale sends a list as it was before anything was in it.
+func stale(rule fault.Rule, r *journal.Record, _ scale) fault.Rule {
+	if r.Op == registry.ListTags {
+		return rule.Status(http.StatusOK).SetHeader("Content-Type", "application/json").Body(fault.Text(fmt.Sprintf(`{"name":%q,"tags":[]}`, r.Repo)))
+	}
+	return rule.Status(http.StatusOK).SetHeader("Content-Type", ocispec.MediaTypeImageIndex).
+		Body(fault.Text(`{"schemaVersion":2,"mediaType":"` + ocispec.MediaTypeImageIndex + `","manifests":[]}`))
+}
+
+// What troubles apply to.
+
+func every(*journal.Record) bool { return true }
+
+// hasBytes reports whether the operation transfers a body of n bytes or more.
+func hasBytes(n int64) func(*journal.Record) bool {
+	return func(r *journal.Record) bool { return size(r) >= n && r.Method != http.MethodHead }
+}
 
 // size returns the number of bytes of the body that the operation transfers.
 func size(r *journal.Record) int64 {
@@ -80,8 +172,42 @@ func size(r *journal.Record) int64 {
 	return r.BytesOut
 }
 
+func isContent(r *journal.Record) bool {
+	return (r.Op == registry.GetBlob || r.Op == registry.GetManifest) && r.Status < 300 && size(r) > 1
+}
+
+func hasRange(r *journal.Record) bool { return r.Op == registry.GetBlob && r.Status == 206 }
+
+func isWhole(r *journal.Record) bool {
+	return r.Op == registry.GetBlob && r.Status == 200 && size(r) > 1
+}
+
+func registryWrites(r *journal.Record) bool { return r.Op.Writes() }
+
+func hasSession(r *journal.Record) bool { return r.Op.HasSession() && r.Op != registry.CancelUpload }
+
+func isChunk(r *journal.Record) bool { return r.Op == registry.PatchUpload && size(r) > 1 }
+
+func hasCredentials(r *journal.Record) bool { return r.RequestHeader.Get("Authorization") != "" }
+
+// isRead reports whether the operation finds something that a slow replica of the
+// registry may not have yet. A registry without the API for referrers has no
+// content there, either.
+func isRead(r *journal.Record) bool {
+	switch r.Op {
+	case registry.GetBlob, registry.HeadBlob, registry.GetManifest, registry.HeadManifest, registry.ListTags:
+		return r.Status < 300
+	}
+	return false
+}
+
 // proves reports whether a client can tell from the request itself whether the
 // content of the response is the right one.
 func proves(r *journal.Record) bool {
 	return (r.Op == registry.GetBlob || r.Op == registry.GetManifest) && r.Digest != ""
+}
+
+// otherURL returns the rule with another URL in place of that of the other host.
+func otherURL(r fault.Rule, url string) (fault.Rule, error) {
+	return fault.Parse(strings.ReplaceAll(r.String(), "http://"+otherHost, url))
 }

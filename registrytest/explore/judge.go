@@ -26,30 +26,35 @@ const (
 	leftOpen     = "body left open"
 	storm        = "request storm"
 	early        = "before Retry-After"
-	cancelled    = "canceled" // an error says so, although nothing was cancelled
-	checks       = "check"    // the run or the registry reports a failure
-	promise      = "promise"  // the operation fails although MustSucceed says otherwise
+	credentials  = "credentials shown" // to another host
+	cancelled    = "canceled"          // an error says so, although nothing was cancelled
+	checks       = "check"             // the run or the registry reports a failure
+	promise      = "promise"           // the operation fails although MustSucceed says otherwise
 )
 
-// failedBase returns why the undisturbed run is no base for others, or "".
-func (x *explorer) failedBase(r *run) string {
+// kinds are all kinds of violations.
+var kinds = []string{wrongContent, wrongDigest, hang, late, panics, leftRunning, leftOpen, storm, early, credentials, cancelled, checks, promise}
+
+// failedBase returns an error if the undisturbed run is no base for others.
+func (x *explorer) failedBase(r *run) error {
+	failed := func(format string, args ...any) error { return fmt.Errorf("the undisturbed run "+format, args...) }
 	switch {
 	case r.setup != nil:
-		return r.setup.Error()
+		return r.setup
 	case r.cause != "":
-		return "the undisturbed run panicked: " + r.cause
+		return failed("panicked: %s", r.cause)
 	case r.hung:
-		return "the undisturbed run does not end"
+		return failed("does not end")
 	case r.err != nil:
-		return fmt.Sprintf("the undisturbed run failed: %v", r.err)
+		return failed("failed: %w", r.err)
 	case len(r.problems) > 0:
-		return "the undisturbed run failed: " + strings.Join(r.problems, "; ")
+		return failed("failed: %s", strings.Join(r.problems, "; "))
 	case r.leaked != "":
-		return "the undisturbed run left goroutines behind: " + r.leaked
+		return failed("left goroutines behind: %s", r.leaked)
 	case r.inUse > 0:
-		return fmt.Sprintf("the undisturbed run left %s open; close the bodies of all responses", plural(r.inUse, "connection"))
+		return failed("left %s in use; close the bodies of all responses", plural(r.inUse, "connection"))
 	}
-	return ""
+	return nil
 }
 
 // A judgement is what a run shows.
@@ -60,8 +65,12 @@ type judgement struct {
 
 // judge judges the run of a cell.
 func (x *explorer) judge(r *run, c cell) judgement {
-	j := judgement{cell: Cell{Request: c.request.String(), Fault: c.trouble.name, Rule: r.plan.name, Requests: len(r.records)}}
+	j := judgement{cell: Cell{Request: c.where(), Fault: c.fault, Rule: r.plan.name, Requests: len(r.records)}}
 	add := func(kind, format string, args ...any) {
+		if slices.Contains(x.accepted, kind) {
+			j.cell.Note = strings.TrimPrefix(j.cell.Note+", "+kind, ", ")
+			return
+		}
 		j.violations = append(j.violations, Violation{
 			Kind: kind, Request: j.cell.Request, Fault: j.cell.Fault, Rule: r.plan.name, Text: fmt.Sprintf(format, args...),
 		})
@@ -74,6 +83,8 @@ func (x *explorer) judge(r *run, c cell) judgement {
 		add(panics, "the client panicked: %s", firstLine(r.cause))
 	case r.hung:
 		add(hang, "the operation had not ended %v after its context was done", x.grace())
+	case r.goesOn > time.Minute:
+		add(hang, "the operation ended %v after its context was cancelled", r.goesOn)
 	case r.flooded:
 		add(storm, "the client was stopped after %d requests; undisturbed it sends %d", len(r.records), base)
 	case r.late:
@@ -87,6 +98,9 @@ func (x *explorer) judge(r *run, c cell) judgement {
 	if r.inUse > 0 {
 		add(leftOpen, "the client left %s with an unread body, neither read to the end nor closed", plural(r.inUse, "response"))
 	}
+	if len(r.shown) > 0 {
+		add(credentials, "the client showed credentials to another host: %s", strings.Join(r.shown, ", "))
+	}
 	for _, text := range x.tooEarly(r.records) {
 		add(early, "%s", text)
 	}
@@ -96,35 +110,38 @@ func (x *explorer) judge(r *run, c cell) judgement {
 	if r.err != nil && errors.Is(r.err, context.Canceled) && r.plan.cancelAt == nil && !r.flooded {
 		add(cancelled, "the error says that the operation was cancelled, which it was not: %v", r.err)
 	}
-	if r.err == nil && r.cause == "" && !r.hung && r.setup == nil {
+	done := r.err == nil && r.cause == "" && !r.hung && r.setup == nil
+	if done {
 		x.judgeContent(r, c, add)
+	}
+	if failed := r.fired && r.err != nil; failed && len(j.violations) == 0 && slices.Contains(x.must, c.fault) {
+		add(promise, "the operation failed, which MustSucceed rules out: %s", firstLine(r.err.Error()))
 	}
 	stored := len(r.missing) == 0 && len(differences(x.base.after, r.after, r.before)) == 0
 	switch {
 	case len(j.violations) > 0:
 		j.cell.Outcome = Violated
-	case !r.fired && r.plan.cancelAt == nil:
+	case !r.fired:
 		j.cell.Outcome = NotFired
 	case r.err != nil:
 		j.cell.Outcome = Failed
 		if stored && (len(x.base.pushed) > 0 || !maps.Equal(x.base.before, x.base.after)) {
-			j.cell.Note = "stored"
+			j.cell.Note = strings.TrimPrefix(j.cell.Note+", stored", ", ")
 		}
-	case r.idle:
-		j.cell.Outcome = NoEffect
 	case x.resumed(r):
 		j.cell.Outcome = Resumed
 	case len(r.records) > base:
 		j.cell.Outcome = Retried
+	case r.idle:
+		j.cell.Outcome = NoEffect
 	default:
 		j.cell.Outcome = Unaffected
 	}
 	if r.err != nil {
 		j.cell.Error = firstLine(r.err.Error())
 	}
-	if j.cell.Outcome == Failed && slices.Contains(x.must, c.trouble.name) {
-		add(promise, "the operation failed, which MustSucceed rules out: %s", j.cell.Error)
-		j.cell.Outcome = Violated
+	if n := openSessions(r.records); done && n > 0 {
+		j.cell.Note = strings.TrimPrefix(fmt.Sprintf("%s, %s left", j.cell.Note, plural(n, "upload session")), ", ")
 	}
 	return j
 }
@@ -132,15 +149,21 @@ func (x *explorer) judge(r *run, c cell) judgement {
 // judgeContent compares what a successful run stored and returned with what the
 // undisturbed run did.
 func (x *explorer) judgeContent(r *run, c cell, add func(kind, format string, args ...any)) {
-	kind := wrongContent
-	if c.trouble.forges && c.request.tag != "" {
-		kind = wrongDigest
+	kind, forged := wrongContent, false
+	for _, p := range c.parts {
+		if !p.trouble.forges {
+			continue
+		}
+		if p.request.tag != "" {
+			kind = wrongDigest
+		}
+		forged = forged || !proves(p.request.record) // Then the client cannot know.
 	}
 	if list := append(r.missing, differences(x.base.after, r.after, r.before)...); len(list) > 0 {
 		add(kind, "the operation succeeded, but %s", strings.Join(list, ", "))
 	}
-	if c.trouble.forges && kind == wrongContent && !proves(c.request.record) {
-		return // The client cannot know.
+	if forged && kind == wrongContent {
+		return
 	}
 	var list []string
 	want, got := x.base.t.results, r.t.results
@@ -216,7 +239,7 @@ func (x *explorer) resumed(r *run) bool {
 		}
 	}
 	for _, q := range r.records {
-		if q.Op == registry.GetUpload {
+		if q.Op == registry.GetUpload && q.Status < 300 {
 			asked--
 		}
 		first := strings.TrimPrefix(q.Range, "bytes=")
@@ -225,6 +248,23 @@ func (x *explorer) resumed(r *run) bool {
 		}
 	}
 	return asked < 0
+}
+
+// openSessions returns the number of upload sessions that neither ended nor were
+// cancelled nor turned out to be lost. That is no violation: a client that begins
+// again may not know the session any more.
+func openSessions(records []*journal.Record) int {
+	open := make(map[string]bool)
+	for _, r := range records {
+		switch {
+		case r.Session == "":
+		case r.Op.StartsUpload() && r.Status == http.StatusAccepted:
+			open[r.Session] = true
+		case r.Status == http.StatusNotFound, r.Op == registry.PutUpload && r.Status == http.StatusCreated, r.Op == registry.CancelUpload && r.Status < 300:
+			delete(open, r.Session)
+		}
+	}
+	return len(open)
 }
 
 func firstLine(text string) string {

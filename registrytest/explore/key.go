@@ -58,15 +58,6 @@ func (a address) rule() fault.Rule {
 	return r
 }
 
-// matches reports whether a request is at the address, however many came before.
-func (a address) matches(r *registry.Request) bool {
-	return r.Op == a.op && (a.repo == "" || r.Repo == a.repo) &&
-		(a.tag == "" || r.Tag == a.tag) && (a.digest == "" || r.Digest == a.digest) &&
-		(a.value == "" || r.Header.Get(a.header) == a.value) &&
-		(a.header != "!Range" || r.Header.Get("Range") == "") &&
-		(!a.auth || r.Header.Get("Authorization") != "")
-}
-
 // String returns the address for the columns of a matrix, such as
 // "get-blob sha256:3f2a… (2nd)".
 func (a address) String() string {

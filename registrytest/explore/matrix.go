@@ -2,6 +2,7 @@ package explore
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -20,11 +21,13 @@ const (
 	NoEffect   Outcome = "no effect" // the fault changed nothing about the request that it hit
 )
 
-// A Matrix has the outcome of each fault at each request.
+// A Matrix has the outcome of each fault at each request. It has the form of
+// JSON that encoding/json gives it.
 type Matrix struct {
 	Name       string        `json:"name"` // of the test
 	Seed       uint64        `json:"seed"`
-	Runs       int           `json:"runs"` // with the undisturbed one
+	Runs       int           `json:"runs"`    // with the undisturbed one and those that shrink rules
+	Skipped    int           `json:"skipped"` // the runs for which there was no time
 	Time       time.Duration `json:"time"`
 	Requests   []string      `json:"requests"` // those of the undisturbed run
 	Faults     []string      `json:"faults"`
@@ -32,29 +35,34 @@ type Matrix struct {
 	Violations []Violation   `json:"violations"`
 }
 
-// A Cell is the outcome of one fault at one request.
+// A Cell is the outcome of one run.
 type Cell struct {
 	Request  string  `json:"request"`
 	Fault    string  `json:"fault"`
 	Rule     string  `json:"rule"`
 	Outcome  Outcome `json:"outcome"`
-	Note     string  `json:"note,omitempty"`  // "stored": it failed, but the registry has everything
+	Note     string  `json:"note,omitempty"`  // such as "stored": it failed, but the registry has everything
 	Error    string  `json:"error,omitempty"` // of the operation
 	Requests int     `json:"requests"`        // the number that it sent
 }
 
 // A Violation is something that a client must not do.
 type Violation struct {
-	Kind    string `json:"kind"`
-	Request string `json:"request"`
-	Fault   string `json:"fault"`
-	Rule    string `json:"rule"` // shows it alone
-	Text    string `json:"text"`
+	Kind    string   `json:"kind"`
+	Request string   `json:"request"`
+	More    []string `json:"more,omitempty"` // other requests for the operation, with the same fault
+	Fault   string   `json:"fault"`
+	Rule    string   `json:"rule"` // shows it alone, see Try
+	Text    string   `json:"text"`
 }
 
 // String returns the violation in a line.
 func (v Violation) String() string {
-	return fmt.Sprintf("%s: %s; with the rule %q", v.Kind, v.Text, v.Rule)
+	more := ""
+	if n := len(v.More); n > 0 {
+		more = fmt.Sprintf(", and the same at %s", plural(n, "other request"))
+	}
+	return fmt.Sprintf("%s: %s: %s (%s%s)", v.Kind, v.Rule, v.Text, v.Fault, more)
 }
 
 // Summary returns the number of runs and of outcomes in a line.
@@ -69,5 +77,85 @@ func (m *Matrix) Summary() string {
 			words = append(words, fmt.Sprintf("%d %s", n, o))
 		}
 	}
+	if m.Skipped > 0 {
+		words = append(words, fmt.Sprintf("%d left out", m.Skipped))
+	}
 	return strings.Join(words, ", ")
+}
+
+// String returns the summary, the table and the violations, for people to read.
+func (m *Matrix) String() string {
+	rows := m.rows()
+	widths := make([]int, len(rows[0]))
+	for _, row := range rows {
+		for i, cell := range row {
+			widths[i] = max(widths[i], len(cell))
+		}
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: %s\n\n", m.Name, m.Summary())
+	for i, q := range m.Requests {
+		fmt.Fprintf(&b, "%3d  %s\n", i+1, q)
+	}
+	b.WriteByte('\n')
+	for _, row := range rows {
+		line := ""
+		for i, cell := range row {
+			line += fmt.Sprintf("%-*s  ", widths[i], cell)
+		}
+		b.WriteString(strings.TrimRight(line, " ") + "\n")
+	}
+	for i, v := range m.Violations {
+		if i == 0 {
+			b.WriteByte('\n')
+		}
+		fmt.Fprintln(&b, v)
+	}
+	return b.String()
+}
+
+// Markdown returns the requests and the table of outcomes, which do not depend on
+// how long the runs took.
+func (m *Matrix) Markdown() string {
+	var b strings.Builder
+	for i, q := range m.Requests {
+		fmt.Fprintf(&b, "%d. `%s`\n", i+1, q)
+	}
+	b.WriteByte('\n')
+	for i, row := range m.rows() {
+		fmt.Fprintf(&b, "| %s |\n", strings.Join(row, " | "))
+		if i == 0 {
+			b.WriteString("|" + strings.Repeat("---|", len(row)) + "\n")
+		}
+	}
+	return b.String()
+}
+
+// rows returns the table: a row for each fault and a column for each request. A
+// cell is empty if there was no run.
+func (m *Matrix) rows() [][]string {
+	head := []string{"fault"}
+	for i := range m.Requests {
+		head = append(head, fmt.Sprint(i+1))
+	}
+	rows := [][]string{head}
+	for _, fault := range m.Faults {
+		row := make([]string, len(head))
+		row[0] = fault
+		for _, c := range m.Cells {
+			if i := slices.Index(m.Requests, c.Request); c.Fault == fault && i >= 0 {
+				row[i+1] = string(c.Outcome)
+			}
+		}
+		rows = append(rows, row)
+	}
+	for _, c := range m.Cells {
+		if !slices.Contains(m.Faults, c.Fault) {
+			row := make([]string, len(head))
+			row[0] = c.Rule
+			row[1] = string(c.Outcome)
+			rows = append(rows, row)
+		}
+	}
+	return rows
 }

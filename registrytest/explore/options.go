@@ -1,6 +1,9 @@
 package explore
 
 import (
+	"io"
+	"time"
+
 	"github.com/ocireg/registry/registrytest"
 )
 
@@ -12,20 +15,29 @@ type config struct {
 	loopback   bool
 	server     func(*T) []registrytest.Option
 	must       []string
+	accepted   []string
+	golden     string
 	reportOnly bool
 	seed       uint64
+	jobs       int
+	runs       int
+	time       time.Duration
+	pairs      int
+	cancels    bool
+	try        []string
+	announce   io.Writer
 }
 
 // OverLoopback runs the client outside of a bubble, at a registry on a port of
 // 127.0.0.1: for a client that reaches the registry only there, such as a
 // command. Everything takes as long as it takes, so this is slower by orders of
-// magnitude for a client that waits before it retries. A run ends after 10
-// seconds.
+// magnitude for a client that waits before it retries. The context of a run is
+// done after 10 seconds.
 func OverLoopback() Option { return Option{func(c *config) { c.loopback = true }} }
 
 // Server gives the registry of each run options: those for HTTPS, a store or
 // users. The function is called for each run, so that no run sees the content
-// of another.
+// of another. HTTPS in a bubble requires Go 1.26, or [registrytest.OnlyHTTP1].
 func Server(opts func(t *T) []registrytest.Option) Option {
 	return Option{func(c *config) { c.server = opts }}
 }
@@ -37,6 +49,56 @@ func MustSucceed(faults ...string) Option {
 	return Option{func(c *config) { c.must = append(c.must, faults...) }}
 }
 
+// Golden compares the outcomes with those in a file: the test fails if a client
+// that has retried fails now, and also if it has got better. The file has the
+// text of [Matrix.Markdown], and the path is relative to the directory of the
+// test. If the environment variable REGISTRYTEST_UPDATE is not empty, Golden
+// writes the file instead. Runs that [Budget] or -short leave out are not
+// compared.
+func Golden(file string) Option { return Option{func(c *config) { c.golden = file }} }
+
+// Accept lets the client commit some kinds of violations, such as
+// "before Retry-After". The matrix has their names as notes.
+func Accept(kinds ...string) Option {
+	return Option{func(c *config) { c.accepted = append(c.accepted, kinds...) }}
+}
+
 // ReportOnly leaves it to the caller to look at the violations in the [Matrix]:
 // the test does not fail for them.
 func ReportOnly() Option { return Option{func(c *config) { c.reportOnly = true }} }
+
+// Seed sets the seed that decides which runs a sample has. It is 0 otherwise.
+// The same seed gives the same matrix with one job, if the client itself does
+// the same each time.
+func Seed(seed uint64) Option { return Option{func(c *config) { c.seed = seed }} }
+
+// Budget limits the number of runs and the time that they take together. A
+// limit of 0 is none. Which runs are left out depends on the seed. With
+// go test -short there are at most 60 runs and those that [MustSucceed] needs,
+// unless Budget says otherwise.
+func Budget(runs int, d time.Duration) Option {
+	return Option{func(c *config) { c.runs, c.time = runs, d }}
+}
+
+// Jobs makes n runs at the same time. Without Jobs it is one.
+func Jobs(n int) Option { return Option{func(c *config) { c.jobs = n }} }
+
+// Pairs adds n runs, each with two faults. The seed decides which.
+func Pairs(n int) Option { return Option{func(c *config) { c.pairs = n }} }
+
+// Cancellations adds a run for each request in which the context of [T.Context]
+// is cancelled when the request arrives. The operation has to end within a
+// minute.
+func Cancellations() Option { return Option{func(c *config) { c.cancels = true }} }
+
+// Try makes a run for each of the rules, and no others: to see a violation again
+// by its rule. A rule has the language of package fault, or is "cancel at" and
+// the part of a rule that names a request. Two rules with " and " between them
+// make one run.
+func Try(rules ...string) Option {
+	return Option{func(c *config) { c.try = append(c.try, rules...) }}
+}
+
+// Announce writes the rule of each run before it starts: if the client panics in
+// a goroutine of its own, the program ends, and the last line names the run.
+func Announce(w io.Writer) Option { return Option{func(c *config) { c.announce = w }} }

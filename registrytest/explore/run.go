@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -33,21 +34,25 @@ const (
 type plan struct {
 	name     string
 	rules    []fault.Rule
-	cancelAt *address // the request at which the context is cancelled, or nil
+	cancelAt *fault.Rule // begins with the request at which the context is cancelled; or nil
 }
 
 // A run is what happened.
 type run struct {
 	plan    plan
 	t       *T
-	err     error  // of the operation
-	cause   string // the panic of the operation, or ""
-	hung    bool   // the operation did not end
-	late    bool   // it ended only since its context did
-	flooded bool   // it sent so many requests that its context was cancelled
-	leaked  string // the goroutines that were left, or ""
-	inUse   int    // connections
+	err     error    // of the operation
+	cause   string   // the panic of the operation, or ""
+	hung    bool     // the operation did not end
+	late    bool     // it ended only since its context did
+	flooded bool     // it sent so many requests that its context was cancelled
+	leaked  string   // the goroutines that were left, or ""
+	inUse   int      // connections
+	shown   []string // the requests that showed credentials to another host
 	elapsed time.Duration
+	goesOn  time.Duration // after its context was cancelled on purpose
+
+	cancelled atomic.Int64 // the time at which that was, or 0
 
 	fired, idle bool // a rule hit a request; a rule had no effect on it
 	records     []*journal.Record
@@ -64,6 +69,11 @@ var errFlood = errors.New("the client has sent far too many requests")
 // attempt runs the operation with the plan.
 func (x *explorer) attempt(p plan) *run {
 	r := &run{plan: p}
+	if x.announce != nil {
+		x.announcing.Lock()
+		fmt.Fprintf(x.announce, "explore: %s: %s\n", x.t.Name(), p.name)
+		x.announcing.Unlock()
+	}
 	if x.loopback {
 		x.within(r)
 		return r
@@ -110,8 +120,22 @@ func (x *explorer) within(r *run) {
 			time.Sleep(afterTime)
 		}
 	}()
+	var elsewhere *other
+	rules := r.plan.rules
 	if cause := do(func() {
-		reg = x.start(t)
+		var n *registrytest.Network
+		reg, n = x.start(t)
+		if slices.ContainsFunc(rules, func(r fault.Rule) bool { return strings.Contains(r.String(), otherHost) }) {
+			elsewhere = newOther(reg.Store)
+			url := elsewhere.serve(t, n)
+			rules = slices.Clone(rules)
+			for i, rule := range rules {
+				var err error
+				if rules[i], err = otherURL(rule, url); err != nil {
+					t.Fatalf("explore: %v", err)
+				}
+			}
+		}
 		network.watch(reg.Transport())
 		if x.setup != nil {
 			x.setup(t, reg)
@@ -130,9 +154,21 @@ func (x *explorer) within(r *run) {
 	earlier := reg.Requests()
 
 	quiet := &quietTest{}
-	reg.Fault(quiet, x.watcher(r, cancel))
+	reg.Fault(quiet, x.watcher(cancel))
+	if r.plan.cancelAt != nil {
+		gate := reg.Hold(quiet, *r.plan.cancelAt)
+		go func() {
+			select {
+			case <-gate.Entered():
+				r.cancelled.Store(time.Now().UnixNano())
+				cancel(context.Canceled)
+			case <-ctx.Done():
+			}
+			gate.Release()
+		}()
+	}
 	var faults []*fault.Fault
-	for _, rule := range r.plan.rules {
+	for _, rule := range rules {
 		faults = append(faults, reg.Fault(quiet, rule))
 	}
 
@@ -154,11 +190,18 @@ func (x *explorer) within(r *run) {
 	case <-done:
 		r.elapsed = time.Since(start)
 		r.late = r.elapsed >= limit
+		if at := r.cancelled.Load(); at != 0 {
+			r.goesOn = time.Since(time.Unix(0, at))
+			r.fired = true
+		}
 		x.settle(&network)
 		r.inUse = network.inUse()
 	case <-timeout.C:
 		r.hung = true
 		network.abandoned.Store(true)
+	}
+	if elsewhere != nil {
+		r.shown = elsewhere.leaks()
 	}
 	r.flooded = errors.Is(context.Cause(ctx), errFlood)
 	r.records = reg.Requests().Since(earlier).All()
@@ -185,29 +228,27 @@ func (x *explorer) grace() time.Duration {
 	return grace
 }
 
-// start starts a registry.
-func (x *explorer) start(t *T) *registrytest.Server {
+// start starts a registry, in a network of its own unless it is on a port.
+func (x *explorer) start(t *T) (*registrytest.Server, *registrytest.Network) {
 	var opts []registrytest.Option
 	if x.server != nil {
 		opts = x.server(t)
 	}
 	if x.loopback {
-		return registrytest.NewServer(t, opts...)
+		return registrytest.NewServer(t, opts...), nil
 	}
-	return registrytest.NewNetwork(t).Registry(host, opts...)
+	n := registrytest.NewNetwork(t)
+	return n.Registry(host, opts...), n
 }
 
 // watcher returns a rule that only watches: it cancels the context when the
-// client sends far too many requests, or at the request of the plan.
-func (x *explorer) watcher(r *run, cancel context.CancelCauseFunc) fault.Rule {
-	var n, met atomic.Int64
+// client sends far too many requests.
+func (x *explorer) watcher(cancel context.CancelCauseFunc) fault.Rule {
+	var n atomic.Int64
 	most := x.flood()
-	return fault.On().Where("explored", func(q *registry.Request) bool {
+	return fault.On().Where("explored", func(*registry.Request) bool {
 		if n.Add(1) > most {
 			cancel(errFlood)
-		}
-		if at := r.plan.cancelAt; at != nil && at.matches(q) && met.Add(1) == int64(at.after+1) {
-			cancel(context.Canceled)
 		}
 		return false
 	}).Delay(time.Second)

@@ -1,0 +1,227 @@
+package explore
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/internal/hint"
+	"github.com/ocireg/registry/registrytest/fault"
+)
+
+// cancelling is the name of the fault of [Cancellations].
+const cancelling = "cancelled"
+
+// cancelAt begins the text of a run that is cancelled.
+const cancelAt = "cancel at "
+
+// shortRuns is the number of runs with -short.
+const shortRuns = 60
+
+// A cell is a run to make.
+type cell struct {
+	fault  string
+	column string // the request in the matrix, or "" if the cell is in no column
+	parts  []part // one, or two for a pair
+}
+
+// A part is a fault at a request.
+type part struct {
+	address
+	times   int
+	trouble trouble
+	request request
+	scale   scale
+	cancel  bool
+	given   *fault.Rule // the rule, if it is not made of the others
+}
+
+// rule returns the rule of the part.
+func (p part) rule() fault.Rule {
+	if p.given != nil {
+		return *p.given
+	}
+	r := p.address.rule()
+	switch {
+	case p.times == 1:
+		r = r.Once()
+	case p.times > 1:
+		r = r.Times(p.times)
+	}
+	if p.cancel {
+		return r
+	}
+	return p.trouble.add(r, p.request.record, p.scale)
+}
+
+// plan returns what happens in the run.
+func (c cell) plan() plan {
+	var p plan
+	var names []string
+	for _, part := range c.parts {
+		rule := part.rule()
+		if part.cancel {
+			names = append(names, cancelAt+rule.String())
+			p.cancelAt = &rule
+			continue
+		}
+		names = append(names, rule.String())
+		p.rules = append(p.rules, rule)
+	}
+	p.name = strings.Join(names, " and ")
+	return p
+}
+
+// where returns the requests of the cell.
+func (c cell) where() string {
+	var list []string
+	for _, p := range c.parts {
+		if p.given == nil {
+			list = append(list, p.request.String())
+		}
+	}
+	return strings.Join(list, " and ")
+}
+
+// ops returns the operations of the cell.
+func (c cell) ops() (ops []registry.Op) {
+	for _, p := range c.parts {
+		ops = append(ops, p.op)
+	}
+	return ops
+}
+
+// simpler returns cells with one thing less to say.
+func (c cell) simpler() (list []cell) {
+	if len(c.parts) > 1 {
+		for i := range c.parts {
+			list = append(list, cell{c.fault, c.column, []part{c.parts[i]}})
+		}
+	}
+	for i, p := range c.parts {
+		if p.given != nil {
+			continue
+		}
+		for _, change := range []func(*part){
+			func(p *part) { p.after = 0 },
+			func(p *part) { p.times = min(p.times, 1) }, // Of all requests, none is left out.
+			func(p *part) { p.header, p.value = "", "" },
+			func(p *part) { p.auth = false },
+			func(p *part) { p.repo = "" },
+			func(p *part) { p.tag, p.digest = "", "" },
+		} {
+			s := p
+			change(&s)
+			if s.address == p.address && s.times == p.times {
+				continue
+			}
+			parts := slices.Clone(c.parts)
+			parts[i] = s
+			list = append(list, cell{c.fault, c.column, parts})
+		}
+	}
+	return list
+}
+
+// cells returns the runs to make.
+func (x *explorer) cells() ([]cell, error) {
+	if len(x.try) > 0 {
+		return tried(x.try)
+	}
+	s := bubbleScale
+	if x.loopback {
+		s = loopbackScale
+	}
+	var cells []cell
+	for _, tr := range troubles() {
+		for _, q := range x.requests {
+			if tr.applies(q.record) {
+				p := part{address: q.address, times: tr.times, trouble: tr, request: q, scale: s}
+				cells = append(cells, cell{tr.name, q.String(), []part{p}})
+			}
+		}
+	}
+	random := rand.New(rand.NewPCG(x.seed, 0))
+	single := len(cells)
+	if x.cancels {
+		for _, q := range x.requests {
+			p := part{address: q.address, times: 1, cancel: true, request: q, scale: s}
+			cells = append(cells, cell{cancelling, q.String(), []part{p}})
+		}
+	}
+	for range x.pairs {
+		a, b := cells[random.IntN(single)], cells[random.IntN(single)]
+		cells = append(cells, cell{fault: a.fault + " and " + b.fault, parts: []part{a.parts[0], b.parts[0]}})
+	}
+	return x.sample(cells), nil
+}
+
+// sample leaves out the runs for which there is no budget.
+func (x *explorer) sample(cells []cell) []cell {
+	n := x.runs
+	if n == 0 && x.time == 0 && testing.Short() {
+		n = shortRuns
+	}
+	if n == 0 || n >= len(cells) {
+		return cells
+	}
+	keep := make(map[int]bool)
+	for _, i := range rand.New(rand.NewPCG(x.seed, 1)).Perm(len(cells))[:n] {
+		keep[i] = true
+	}
+	var sample []cell
+	for i, c := range cells {
+		if keep[i] || x.runs == 0 && slices.Contains(x.must, c.fault) {
+			sample = append(sample, c)
+		}
+	}
+	return sample
+}
+
+// order returns the order of the runs: that of the list, unless there may be no
+// time for all of them.
+func (x *explorer) order(n int) []int {
+	if x.time > 0 {
+		return rand.New(rand.NewPCG(x.seed, 2)).Perm(n)
+	}
+	order := make([]int, n)
+	for i := range order {
+		order[i] = i
+	}
+	return order
+}
+
+// tried returns the runs of [Try].
+func tried(texts []string) (cells []cell, err error) {
+	for _, text := range texts {
+		c := cell{fault: text}
+		for _, one := range strings.Split(text, " and ") {
+			at, cancel := strings.CutPrefix(one, cancelAt)
+			rule, err := fault.Parse(at)
+			if err != nil {
+				return nil, fmt.Errorf("Try: %w", err)
+			}
+			c.parts = append(c.parts, part{given: &rule, cancel: cancel})
+		}
+		cells = append(cells, c)
+	}
+	return cells, nil
+}
+
+// known returns an error if one of the names is not known.
+func known(what string, names, all []string) error {
+	for _, name := range names {
+		if slices.Contains(all, name) {
+			continue
+		}
+		suggestion := ""
+		if nearest := hint.Nearest(name, all...); nearest != "" {
+			suggestion = fmt.Sprintf("; did you mean %q?", nearest)
+		}
+		return fmt.Errorf("%s is called %q%s", what, name, suggestion)
+	}
+	return nil
+}

@@ -1,0 +1,103 @@
+package explore
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// updateVariable is the environment variable that makes golden files anew, as for
+// those of package journal.
+const updateVariable = "REGISTRYTEST_UPDATE"
+
+// maxGolden is the number of differences that an error lists.
+const maxGolden = 20
+
+// compareGolden returns an error unless the outcomes are those in the file.
+func (m *Matrix) compareGolden(file string) error {
+	got := m.Markdown()
+	if os.Getenv(updateVariable) != "" {
+		if err := os.MkdirAll(filepath.Dir(file), 0o777); err != nil {
+			return fmt.Errorf("golden file: %w", err)
+		}
+		if err := os.WriteFile(file, []byte(got), 0o666); err != nil {
+			return fmt.Errorf("golden file: %w", err)
+		}
+		return nil
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return fmt.Errorf("golden file: %w; set %s=1 to write it", err, updateVariable)
+	}
+	want := outcomes(string(text))
+	have := outcomes(got)
+	var list []string
+	for _, key := range have.keys {
+		switch w, ok := want.cells[key]; {
+		case !ok:
+			list = append(list, fmt.Sprintf("%s: %s, which the file does not have", key, have.cells[key]))
+		case w != have.cells[key]:
+			list = append(list, fmt.Sprintf("%s: %s, not %s", key, have.cells[key], w))
+		}
+	}
+	for _, key := range want.keys {
+		if _, ok := have.cells[key]; !ok && slices.Contains(have.faults, key.fault) && !slices.Contains(m.Requests, key.request) {
+			list = append(list, fmt.Sprintf("%s: there is no such request", key))
+		}
+	}
+	if len(list) == 0 {
+		return nil
+	}
+	if n := len(list) - maxGolden; n > 0 {
+		list = append(list[:maxGolden], fmt.Sprintf("and %d more", n))
+	}
+	return fmt.Errorf("the outcomes are not those of %s; if they should be, set %s=1:\n\t%s", file, updateVariable, strings.Join(list, "\n\t"))
+}
+
+// A place is a cell of a table.
+type place struct{ fault, request string }
+
+func (p place) String() string {
+	if p.request == "" {
+		return p.fault
+	}
+	return p.fault + " at " + p.request
+}
+
+// A table has the outcomes of a matrix.
+type table struct {
+	keys   []place
+	cells  map[place]string
+	faults []string
+}
+
+// outcomes reads the text of [Matrix.Markdown]. It ignores lines of another form.
+func outcomes(text string) table {
+	t := table{cells: make(map[place]string)}
+	var requests []string
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		if _, quoted, ok := strings.Cut(line, ". `"); ok && !strings.HasPrefix(line, "|") {
+			requests = append(requests, strings.TrimSuffix(quoted, "`"))
+			continue
+		}
+		cells := strings.Split(strings.Trim(line, "|"), "|")
+		if !strings.HasPrefix(line, "| ") || strings.TrimSpace(cells[0]) == "fault" {
+			continue
+		}
+		fault := strings.TrimSpace(cells[0])
+		t.faults = append(t.faults, fault)
+		for i, cell := range cells[1:] {
+			cell = strings.TrimSpace(cell)
+			if cell == "" || i >= len(requests) {
+				continue
+			}
+			key := place{fault, requests[i]}
+			t.keys = append(t.keys, key)
+			t.cells[key] = cell
+		}
+	}
+	return t
+}
