@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/ocireg/registry/internal/page"
 	"github.com/ocireg/registry/registrytest"
 	"github.com/ocireg/registry/registrytest/control"
 	"github.com/ocireg/registry/registrytest/journal"
@@ -52,7 +53,7 @@ func (s *settings) newController(ctx context.Context, config control.Config, log
 		config.Hosts = append(slices.Clip(s.hosts), strings.ToLower(name))
 	}
 	if err == nil {
-		config.Token = os.Getenv(tokenVariable)
+		config.Token, config.Page = os.Getenv(tokenVariable), page.Handler()
 		config.Faults, config.Auth, config.Profile = s.faults, s.auth, s.profile
 		c.api, err = control.New(config)
 	}

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs the tools that the tests in this directory drive, as far as the
+# Installs the tools that the tests here and in ../browser drive, as far as the
 # machine can: those of Debian with apt-get, as root, and those in Go with
 # go install. The tests skip what is not there.
 #
@@ -22,7 +22,7 @@ want() {
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
 	export DEBIAN_FRONTEND=noninteractive
 	updated=
-	for package in skopeo umoci buildah podman docker.io containerd runc docker-registry flatpak; do
+	for package in skopeo umoci buildah podman docker.io containerd runc docker-registry flatpak chromium; do
 		want "$package" || continue
 		[ -n "$updated" ] || apt-get update -q
 		updated=yes

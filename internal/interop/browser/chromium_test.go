@@ -1,0 +1,348 @@
+package browser
+
+import (
+	"bufio"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// A tab is a page in headless Chromium, driven over the DevTools protocol. The
+// protocol's messages go through two pipes, so that no port and no WebSocket is
+// needed.
+type tab struct {
+	t       testing.TB
+	in      io.Writer
+	session string
+
+	mu       sync.Mutex
+	last     int
+	replies  map[int]chan reply
+	problems []string // messages of the console, exceptions, violations of the policy
+	urls     []string // of all requests
+}
+
+type reply struct {
+	Result json.RawMessage
+	Error  *struct{ Message string }
+}
+
+// timeout is how long a test waits for the browser, on a machine that is busy.
+const timeout = time.Minute
+
+// open starts Chromium with an empty page. It skips the test if there is no
+// Chromium.
+func open(t testing.TB) *tab {
+	t.Helper()
+	path := ""
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
+		if p, err := exec.LookPath(name); err == nil {
+			path = p
+			break
+		}
+	}
+	if path == "" {
+		t.Skip("Chromium is not in PATH; internal/interop/cmdline/install.sh installs that of Debian")
+	}
+	profile := t.TempDir()
+	fromTest, in, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, toTest, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The sandbox needs a user other than root, and namespaces.
+	cmd := exec.Command(path, "--headless", "--no-sandbox", "--remote-debugging-pipe", "--user-data-dir="+profile,
+		"--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update",
+		"--disable-sync", "--disable-extensions", "--disable-dev-shm-usage", "--no-proxy-server", "about:blank")
+	cmd.ExtraFiles = []*os.File{fromTest, toTest} // file descriptors 3 and 4
+	// Wait waits for the last process that has the pipe of standard error.
+	cmd.Stderr, cmd.WaitDelay = io.MultiWriter(io.Discard), 10*time.Second
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	fromTest.Close()
+	toTest.Close()
+	b := &tab{t: t, in: in, replies: make(map[int]chan reply)}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		b.read(out)
+	}()
+	t.Cleanup(func() {
+		b.send("", "Browser.close", nil)
+		in.Close()
+		cmd.Wait()
+		<-done
+		out.Close()
+	})
+	var target struct{ TargetID string }
+	b.call("Target.createTarget", map[string]any{"url": "about:blank"}, &target)
+	var attached struct{ SessionID string }
+	b.call("Target.attachToTarget", map[string]any{"targetId": target.TargetID, "flatten": true}, &attached)
+	b.session = attached.SessionID
+	for _, domain := range []string{"Page", "Runtime", "Log", "Network"} {
+		b.call(domain+".enable", nil, nil)
+	}
+	return b
+}
+
+// run runs a subtest, in which the methods of the tab fail.
+func (b *tab) run(t *testing.T, name string, f func(t *testing.T)) {
+	t.Helper()
+	t.Run(name, func(t *testing.T) {
+		defer func(outer testing.TB) { b.t = outer }(b.t)
+		b.t = t
+		f(t)
+	})
+}
+
+// read receives messages until the browser ends.
+func (b *tab) read(out io.Reader) {
+	r := bufio.NewReaderSize(out, 1<<20)
+	for {
+		text, err := r.ReadBytes(0)
+		if err != nil {
+			b.mu.Lock()
+			for id, c := range b.replies {
+				close(c)
+				delete(b.replies, id)
+			}
+			b.replies = nil
+			b.mu.Unlock()
+			return
+		}
+		var m struct {
+			ID     int
+			Method string
+			Params struct {
+				Request          struct{ URL string }
+				ExceptionDetails struct {
+					Text      string
+					Exception struct{ Description string }
+				}
+				Entry struct{ Level, Text, URL string }
+				Type  string
+				Args  []struct{ Value any }
+			}
+			reply
+		}
+		if json.Unmarshal(text[:len(text)-1], &m) != nil {
+			continue
+		}
+		b.mu.Lock()
+		switch {
+		case m.ID != 0:
+			if c := b.replies[m.ID]; c != nil {
+				delete(b.replies, m.ID)
+				c <- m.reply
+			}
+		case m.Method == "Network.requestWillBeSent":
+			b.urls = append(b.urls, m.Params.Request.URL)
+		case m.Method == "Runtime.exceptionThrown":
+			d := m.Params.ExceptionDetails
+			b.problems = append(b.problems, d.Text+" "+d.Exception.Description)
+		case m.Method == "Log.entryAdded":
+			b.problems = append(b.problems, fmt.Sprintf("%s: %s (%s)", m.Params.Entry.Level, m.Params.Entry.Text, m.Params.Entry.URL))
+		case m.Method == "Runtime.consoleAPICalled":
+			b.problems = append(b.problems, fmt.Sprint("console.", m.Params.Type, m.Params.Args))
+		}
+		b.mu.Unlock()
+	}
+}
+
+// send sends a message and returns the channel of its reply.
+func (b *tab) send(session, method string, params any) chan reply {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.last++
+	c := make(chan reply, 1)
+	if b.replies == nil {
+		close(c)
+		return c
+	}
+	b.replies[b.last] = c
+	m := map[string]any{"id": b.last, "method": method}
+	if params != nil {
+		m["params"] = params
+	}
+	if session != "" {
+		m["sessionId"] = session
+	}
+	text, err := json.Marshal(m)
+	if err == nil {
+		_, err = b.in.Write(append(text, 0))
+	}
+	if err != nil {
+		delete(b.replies, b.last)
+		close(c)
+	}
+	return c
+}
+
+// call sends a message and waits for the result.
+func (b *tab) call(method string, params, result any) {
+	b.t.Helper()
+	select {
+	case r, ok := <-b.send(b.session, method, params):
+		switch {
+		case !ok:
+			b.t.Fatalf("%s: the browser has ended", method)
+		case r.Error != nil:
+			b.t.Fatalf("%s: %s", method, r.Error.Message)
+		case result != nil:
+			if err := json.Unmarshal(r.Result, result); err != nil {
+				b.t.Fatal(err)
+			}
+		}
+	case <-time.After(timeout):
+		b.t.Fatalf("%s: no reply within %v", method, timeout)
+	}
+}
+
+// eval evaluates an expression, and waits for it if it is a promise.
+func (b *tab) eval(expression string, result any) {
+	b.t.Helper()
+	var r struct {
+		Result           struct{ Value json.RawMessage }
+		ExceptionDetails *struct {
+			Text      string
+			Exception struct{ Description string }
+		}
+	}
+	b.call("Runtime.evaluate", map[string]any{"expression": expression, "awaitPromise": true, "returnByValue": true, "userGesture": true}, &r)
+	if e := r.ExceptionDetails; e != nil {
+		b.t.Fatalf("%s\n%s %s", expression, e.Text, e.Exception.Description)
+	}
+	if result != nil && r.Result.Value != nil {
+		if err := json.Unmarshal(r.Result.Value, result); err != nil {
+			b.t.Fatalf("%s: %v", expression, err)
+		}
+	}
+}
+
+// text returns the text that an expression evaluates to.
+func (b *tab) text(expression string) (s string) {
+	b.t.Helper()
+	b.eval("String("+expression+")", &s)
+	return s
+}
+
+// until waits until an expression is true, looking in each frame.
+func (b *tab) until(expression string) {
+	b.t.Helper()
+	var ok bool
+	b.eval(fmt.Sprintf(`new Promise(done => {
+		const end = performance.now() + %d;
+		const look = () => {
+			let ok = false;
+			try { ok = !!(%s); } catch {}
+			if (ok || performance.now() > end) done(ok); else setTimeout(look, 5);
+		};
+		look();
+	})`, timeout.Milliseconds()/3, expression), &ok)
+	if !ok {
+		b.t.Fatalf("this did not become true: %s\nthe page has:\n%s\n%v", expression, b.text("document.body.innerText.slice(0, 3000)"), b.problems)
+	}
+}
+
+// click clicks on the element of a selector as a mouse does: in its middle, at
+// what is on top there.
+func (b *tab) click(selector string) {
+	b.t.Helper()
+	b.clickOn("document.querySelector(" + quote(selector) + ")")
+}
+
+// clickText clicks on the button, the tab or the summary with the text.
+func (b *tab) clickText(within, text string) {
+	b.t.Helper()
+	b.clickOn(fmt.Sprintf(`[...document.querySelectorAll(%s)].flatMap(x => [...x.querySelectorAll('button, summary')]).find(x => x.checkVisibility() && x.textContent.includes(%s))`, quote(within), quote(text)))
+}
+
+func (b *tab) clickOn(element string) {
+	b.t.Helper()
+	b.until(element)
+	var at struct {
+		X, Y float64
+		Hit  bool
+	}
+	b.eval(fmt.Sprintf(`(() => {
+		const el = %s;
+		el.scrollIntoView({ block: 'nearest' });
+		const box = el.getBoundingClientRect();
+		const x = box.x + Math.min(box.width / 2, 40), y = box.y + box.height / 2;
+		const hit = document.elementFromPoint(x, y);
+		return { x, y, hit: !!hit && (el.contains(hit) || hit.contains(el)) };
+	})()`, element), &at)
+	if !at.Hit {
+		b.t.Fatalf("something is on top of %s", element)
+	}
+	for _, kind := range []string{"mousePressed", "mouseReleased"} {
+		b.call("Input.dispatchMouseEvent", map[string]any{"type": kind, "x": at.X, "y": at.Y, "button": "left", "clickCount": 1}, nil)
+	}
+}
+
+// press presses keys, such as "j" or "Enter".
+func (b *tab) press(keys ...string) {
+	b.t.Helper()
+	codes := map[string]int{"Enter": 13, "Escape": 27, "ArrowDown": 40, "ArrowUp": 38, "ArrowRight": 39, "ArrowLeft": 37, "Tab": 9, "Home": 36, "End": 35, "PageDown": 34, " ": 32}
+	for _, key := range keys {
+		down := map[string]any{"type": "keyDown", "key": key, "windowsVirtualKeyCode": codes[key]}
+		if len(key) == 1 {
+			down["text"] = key
+		} else if key == "Enter" {
+			down["text"] = "\r"
+		}
+		b.call("Input.dispatchKeyEvent", down, nil)
+		b.call("Input.dispatchKeyEvent", map[string]any{"type": "keyUp", "key": key, "windowsVirtualKeyCode": codes[key]}, nil)
+	}
+}
+
+// write types text into the field that has the focus.
+func (b *tab) write(text string) {
+	b.t.Helper()
+	b.call("Input.insertText", map[string]any{"text": text}, nil)
+}
+
+// size sets the size of the window and its theme.
+func (b *tab) size(width, height int, theme string) {
+	b.t.Helper()
+	b.call("Emulation.setDeviceMetricsOverride", map[string]any{"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false}, nil)
+	b.call("Emulation.setEmulatedMedia", map[string]any{"features": []map[string]string{{"name": "prefers-color-scheme", "value": theme}}}, nil)
+	b.eval("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done())))", nil)
+}
+
+// shoot writes a picture of the page, if the environment variable SCREENSHOTS
+// names a directory.
+func (b *tab) shoot(name string) {
+	b.t.Helper()
+	dir := os.Getenv("SCREENSHOTS")
+	if dir == "" {
+		return
+	}
+	b.eval("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done())))", nil)
+	var shot struct{ Data string }
+	b.call("Page.captureScreenshot", map[string]any{"format": "png"}, &shot)
+	data, err := base64.StdEncoding.DecodeString(shot.Data)
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, name+".png"), data, 0o666)
+	}
+	if err != nil {
+		b.t.Error(err)
+	}
+}
+
+func quote(s string) string {
+	text, _ := json.Marshal(s) // a string has a form in JSON
+	return strings.ReplaceAll(string(text), "\u2028", `\u2028`)
+}

@@ -1,0 +1,73 @@
+// Package page serves the web page of the control API: the requests, the content
+// and the faults of a registry, in a browser.
+//
+// The page is static and has no secrets. It reads the control API of the same
+// host, below /v1/, with the token in the fragment of its URL, which browsers do
+// not send.
+package page
+
+import (
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"net/http"
+	"strconv"
+)
+
+//go:embed page.html page.css page.mjs
+var files embed.FS
+
+// assets lists the files by their paths.
+var assets = map[string]struct{ name, mediaType string }{
+	"/":         {"page.html", "text/html; charset=utf-8"},
+	"/page.css": {"page.css", "text/css; charset=utf-8"},
+	"/page.mjs": {"page.mjs", "text/javascript; charset=utf-8"},
+}
+
+// policy is the Content-Security-Policy. Scripts and styles come from the files
+// only, and a script cannot turn text into markup: what a client sent stays text.
+const policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; " +
+	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+
+// Handler returns the handler of the page: it answers GET and HEAD of / and of
+// the files that the page loads, and 404 and 405 otherwise. Requests need no token.
+func Handler() http.Handler { return http.HandlerFunc(serve) }
+
+func serve(w http.ResponseWriter, r *http.Request) {
+	header := w.Header()
+	header.Set("Content-Security-Policy", policy)
+	header.Set("X-Content-Type-Options", "nosniff")
+	header.Set("X-Frame-Options", "DENY")
+	header.Set("Referrer-Policy", "no-referrer")
+	header.Set("Cross-Origin-Opener-Policy", "same-origin")
+	header.Set("Cross-Origin-Resource-Policy", "same-origin")
+
+	asset, ok := assets[r.URL.Path]
+	if !ok {
+		http.Error(w, "not found: the page is at /", http.StatusNotFound)
+		return
+	}
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		header.Set("Allow", "GET, HEAD")
+		http.Error(w, "the page is only read", http.StatusMethodNotAllowed)
+		return
+	}
+	content, err := files.ReadFile(asset.name)
+	if err != nil { // The files are part of the program.
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	sum := sha256.Sum256(content)
+	tag := `"` + hex.EncodeToString(sum[:8]) + `"`
+	header.Set("ETag", tag)
+	header.Set("Cache-Control", "no-cache") // Another version may serve on the same port.
+	if r.Header.Get("If-None-Match") == tag {
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
+	header.Set("Content-Type", asset.mediaType)
+	header.Set("Content-Length", strconv.Itoa(len(content)))
+	if r.Method == http.MethodGet {
+		w.Write(content) // The client learns of a failure by the length.
+	}
+}
