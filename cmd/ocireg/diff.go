@@ -168,9 +168,5 @@ func loginOf(ctx context.Context, address string) (auth.Credentials, error) {
 	if err != nil || u.Host == "" {
 		return auth.Credentials{}, fmt.Errorf("%q is not a URL such as https://registry.example.com", address)
 	}
-	host := u.Host
-	if strings.EqualFold(host, "registry-1.docker.io") {
-		host = "https://index.docker.io/v1/" // the name of Docker Hub in config.json
-	}
-	return readLogin(ctx, host)
+	return readLogin(ctx, strings.ToLower(u.Host))
 }

@@ -5,9 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"iter"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -19,7 +19,7 @@ import (
 
 // Repositories implements [registry.Store].
 func (s *Store) Repositories(ctx context.Context, after string) iter.Seq2[string, error] {
-	return list(ctx, s, s.Base+"/v2/_catalog", func(page []byte) (names []string, err error) {
+	return list(ctx, s, s.Base+"/v2/_catalog", "registry:catalog:*", func(page []byte) (names []string, err error) {
 		var catalog struct{ Repositories []string }
 		err = json.Unmarshal(page, &catalog)
 		for _, name := range catalog.Repositories {
@@ -33,7 +33,7 @@ func (s *Store) Repositories(ctx context.Context, after string) iter.Seq2[string
 
 // Tags implements [registry.Store].
 func (s *Store) Tags(ctx context.Context, repo, after string) iter.Seq2[string, error] {
-	return list(ctx, s, s.url(repo, "tags", "list"), func(page []byte) ([]string, error) {
+	return list(ctx, s, s.url(repo, "tags", "list"), s.scope(repo, "pull"), func(page []byte) ([]string, error) {
 		var list struct{ Tags []string }
 		err := json.Unmarshal(page, &list)
 		return slices.DeleteFunc(list.Tags, func(tag string) bool { return tag <= after }), err
@@ -42,24 +42,40 @@ func (s *Store) Tags(ctx context.Context, repo, after string) iter.Seq2[string, 
 
 // Referrers implements [registry.Store].
 func (s *Store) Referrers(ctx context.Context, repo string, subject, after digest.Digest) iter.Seq2[ocispec.Descriptor, error] {
-	return list(ctx, s, s.url(repo, "referrers", string(subject)), func(page []byte) ([]ocispec.Descriptor, error) {
+	return list(ctx, s, s.url(repo, "referrers", string(subject)), s.scope(repo, "pull"), func(page []byte) ([]ocispec.Descriptor, error) {
 		var index ocispec.Index
 		err := json.Unmarshal(page, &index)
 		return slices.DeleteFunc(index.Manifests, func(d ocispec.Descriptor) bool { return d.Digest <= after }), err
 	}, func(a, b ocispec.Descriptor) int { return strings.Compare(string(a.Digest), string(b.Digest)) })
 }
 
-// list yields the items of all pages of a list, in order. Each page has a link
-// to the next one.
-func list[T any](ctx context.Context, s *Store, address string, read func(page []byte) ([]T, error), compare func(a, b T) int) iter.Seq2[T, error] {
+// The most that is read of one list.
+const (
+	maxPages = 10000
+	maxList  = 64 << 20 // bytes
+)
+
+// list yields the items of all pages of a list, in order, and each key once. Each
+// page has a link to the next one.
+func list[T any](ctx context.Context, s *Store, first, scope string, read func(page []byte) ([]T, error), compare func(a, b T) int) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var all []T
-		for address != "" {
-			page, next, err := s.page(ctx, address)
+		room := int64(maxList)
+		seen := make(map[string]bool)
+		for address := first; address != ""; {
+			seen[address] = true
+			page, next, err := s.page(ctx, address, scope, room)
+			room -= int64(len(page))
 			if err == nil {
 				var items []T
 				items, err = read(page)
 				all = append(all, items...)
+			}
+			if err == nil && seen[next] {
+				err = fmt.Errorf("the page links to one before as the next page")
+			}
+			if err == nil && len(seen) == maxPages && next != "" {
+				err = fmt.Errorf("the list has more than %d pages", maxPages)
 			}
 			if err != nil {
 				yield(*new(T), fmt.Errorf("listing %s: %w", address, err))
@@ -68,6 +84,7 @@ func list[T any](ctx context.Context, s *Store, address string, read func(page [
 			address = next
 		}
 		slices.SortFunc(all, compare)
+		all = slices.CompactFunc(all, func(a, b T) bool { return compare(a, b) == 0 })
 		for _, item := range all {
 			if !yield(item, nil) {
 				return
@@ -76,26 +93,38 @@ func list[T any](ctx context.Context, s *Store, address string, read func(page [
 	}
 }
 
-// page returns a page of a list, and the URL of the next page or "".
-func (s *Store) page(ctx context.Context, address string) (body []byte, next string, err error) {
-	resp, err := s.do(ctx, call{method: http.MethodGet, url: address})
+// page returns a page of a list, of up to limit bytes, and the URL of the next
+// page or "".
+func (s *Store) page(ctx context.Context, address, scope string, limit int64) (body []byte, next string, err error) {
+	resp, err := s.do(ctx, call{method: http.MethodGet, url: address, scope: scope})
 	if err != nil {
 		return nil, "", err
 	}
 	defer resp.Body.Close()
-	if body, err = io.ReadAll(resp.Body); err != nil {
+	if err := checkWhole(resp); err != nil {
+		return nil, "", err
+	}
+	if body, err = readAll(resp.Body, limit); err != nil {
 		return nil, "", err
 	}
 	link, err := field.NextLink(resp.Header)
 	if err != nil || link == "" {
 		return body, "", err
 	}
-	u, err := resp.Request.URL.Parse(link)
+	base, err := url.Parse(address)
 	if err != nil {
 		return nil, "", err
 	}
-	if u.String() == address {
-		return nil, "", errors.New("the page links to itself as the next page")
+	u, err := base.Parse(link)
+	if err != nil {
+		return nil, "", errors.New("the field Link has no valid URL")
+	}
+	// A registry behind a proxy may not know that it is reached by HTTPS.
+	if u.Scheme == "http" && strings.EqualFold(u.Host, base.Host) {
+		u.Scheme = base.Scheme
+	}
+	if Origin(u) != Origin(base) {
+		return nil, "", fmt.Errorf("the next page is at another registry, %s", Origin(u))
 	}
 	return body, u.String(), nil
 }

@@ -31,9 +31,7 @@ type Store struct {
 	// Prefix is the beginning of the names of all repositories there.
 	Prefix string
 
-	// User has the Basic credentials to send, or is nil.
-	User *url.Userinfo
-
+	// Client sends the requests. Its transport may be a [Transport].
 	Client *http.Client
 }
 
@@ -42,16 +40,20 @@ var _ registry.Store = (*Store)(nil)
 // A call is a request to the registry.
 type call struct {
 	method, url string
+	scope       string // that a token needs
 	header      http.Header
-	body        io.Reader
+	body        io.ReaderAt // or nil
 	size        int64
 }
 
-// do sends the request. It returns an error if the status of the response is 300
-// or above: one that wraps [fs.ErrNotExist] for 404, [errors.ErrUnsupported] for
-// 405.
+// do sends the request. It returns a [*StatusError] if the status of the response
+// is 300 or above.
 func (s *Store) do(ctx context.Context, c call) (*http.Response, error) {
-	r, err := http.NewRequestWithContext(ctx, c.method, c.url, c.body)
+	var body io.Reader
+	if c.body != nil {
+		body = io.NewSectionReader(c.body, 0, c.size)
+	}
+	r, err := http.NewRequestWithContext(WithScope(ctx, c.scope), c.method, c.url, body)
 	if err != nil {
 		return nil, err
 	}
@@ -60,27 +62,25 @@ func (s *Store) do(ctx context.Context, c call) (*http.Response, error) {
 	}
 	if c.body != nil {
 		r.ContentLength = c.size
-	}
-	if password, ok := s.User.Password(); ok && strings.HasPrefix(c.url, s.Base+"/") {
-		r.SetBasicAuth(s.User.Username(), password)
+		r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(io.NewSectionReader(c.body, 0, c.size)), nil }
 	}
 	resp, err := s.Client.Do(r)
 	if err != nil {
-		return nil, err
+		return nil, redactError(err)
 	}
 	if resp.StatusCode < 300 {
 		return resp, nil
 	}
 	defer resp.Body.Close()
-	text, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<10))
-	err = fmt.Errorf("%s %s: %s: %s", c.method, c.url, resp.Status, bytes.TrimSpace(text))
-	switch resp.StatusCode {
-	case http.StatusNotFound:
-		return nil, fmt.Errorf("%w: %w", err, fs.ErrNotExist)
-	case http.StatusMethodNotAllowed:
-		return nil, fmt.Errorf("%w: %w", err, errors.ErrUnsupported)
-	}
-	return nil, err
+	e := newStatusError(resp)
+	e.Elsewhere = Origin(resp.Request.URL) != Origin(r.URL)
+	return nil, e
+}
+
+// scope returns the scope of a token for actions on the repository, such as
+// "pull" (Docker's token specification).
+func (s *Store) scope(repo, actions string) string {
+	return "repository:" + s.Prefix + repo + ":" + actions
 }
 
 // send is do without the body of the response.
@@ -94,8 +94,8 @@ func (s *Store) send(ctx context.Context, c call) (*http.Response, error) {
 	return resp, err
 }
 
-func (s *Store) delete(ctx context.Context, url string) error {
-	_, err := s.send(ctx, call{method: http.MethodDelete, url: url})
+func (s *Store) delete(ctx context.Context, repo, url string) error {
+	_, err := s.send(ctx, call{method: http.MethodDelete, url: url, scope: s.scope(repo, "pull,push,delete")})
 	return err
 }
 
@@ -105,16 +105,45 @@ func (s *Store) url(repo, kind, last string) string {
 
 // StatBlob implements [registry.Store].
 func (s *Store) StatBlob(ctx context.Context, repo string, d digest.Digest) (int64, error) {
-	resp, err := s.send(ctx, call{method: http.MethodHead, url: s.url(repo, "blobs", string(d))})
+	resp, err := s.send(ctx, call{method: http.MethodHead, url: s.url(repo, "blobs", string(d)), scope: s.scope(repo, "pull")})
 	if err != nil {
 		return 0, err
+	}
+	if resp.ContentLength < 0 {
+		return 0, fmt.Errorf("looking up blob %s of %s: the response has no Content-Length", d, repo)
 	}
 	return resp.ContentLength, nil
 }
 
+// GetBlob returns the response to a GET of a blob. Its status is 200, and its
+// bytes are those that the registry sent: not verified, and not encoded.
+func (s *Store) GetBlob(ctx context.Context, repo string, d digest.Digest) (*http.Response, error) {
+	resp, err := s.do(ctx, call{method: http.MethodGet, url: s.url(repo, "blobs", string(d)), scope: s.scope(repo, "pull")})
+	if err != nil {
+		return nil, err
+	}
+	if err := checkWhole(resp); err != nil {
+		resp.Body.Close()
+		return nil, fmt.Errorf("getting blob %s of %s: %w", d, repo, err)
+	}
+	return resp, nil
+}
+
+// checkWhole returns an error unless the response has all of the content, as it
+// is.
+func checkWhole(resp *http.Response) error {
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("the response has the status %s, not 200", resp.Status)
+	}
+	if e := resp.Header.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
+		return fmt.Errorf("the response has the Content-Encoding %.40q, which was not asked for", e)
+	}
+	return nil
+}
+
 // OpenBlob implements [registry.Store].
 func (s *Store) OpenBlob(ctx context.Context, repo string, d digest.Digest) (io.ReadSeekCloser, error) {
-	resp, err := s.do(ctx, call{method: http.MethodGet, url: s.url(repo, "blobs", string(d))})
+	resp, err := s.GetBlob(ctx, repo, d)
 	if err != nil {
 		return nil, err
 	}
@@ -170,18 +199,28 @@ func (w *writer) Commit(ctx context.Context, d digest.Digest) error {
 	if err != nil {
 		return err
 	}
-	location, err := w.store.startUpload(ctx, w.repo, "")
+	return w.store.Upload(ctx, w.repo, d, w, size)
+}
+
+// Upload pushes a blob of the size with a POST and a PUT. The registry verifies
+// the digest.
+func (s *Store) Upload(ctx context.Context, repo string, d digest.Digest, from io.ReaderAt, size int64) error {
+	location, err := s.startUpload(ctx, repo, "", "")
 	if err != nil {
 		return err
+	}
+	if location == nil {
+		return fmt.Errorf("starting an upload to %s: the response is 201, without an upload", repo)
 	}
 	query := location.Query()
 	query.Set("digest", string(d))
 	location.RawQuery = query.Encode()
-	_, err = w.store.send(ctx, call{
+	_, err = s.send(ctx, call{
 		method: http.MethodPut,
 		url:    location.String(),
+		scope:  s.scope(repo, "pull,push"),
 		header: http.Header{"Content-Type": {"application/octet-stream"}},
-		body:   io.NewSectionReader(w, 0, size),
+		body:   from,
 		size:   size,
 	})
 	return err
@@ -189,8 +228,12 @@ func (w *writer) Commit(ctx context.Context, d digest.Digest) error {
 
 // startUpload starts an upload session and returns its location. It returns nil
 // if the response says that the blob is there already.
-func (s *Store) startUpload(ctx context.Context, repo, query string) (*url.URL, error) {
-	resp, err := s.send(ctx, call{method: http.MethodPost, url: s.url(repo, "blobs", "uploads/"+query)})
+func (s *Store) startUpload(ctx context.Context, repo, query, from string) (*url.URL, error) {
+	scope := s.scope(repo, "pull,push")
+	if from != "" {
+		scope += " " + s.scope(from, "pull")
+	}
+	resp, err := s.send(ctx, call{method: http.MethodPost, url: s.url(repo, "blobs", "uploads/"+query), scope: scope})
 	if err != nil || resp.StatusCode == http.StatusCreated {
 		return nil, err
 	}
@@ -203,18 +246,22 @@ func (s *Store) MountBlob(ctx context.Context, repo string, d digest.Digest, fro
 	if from != "" {
 		query.Set("from", s.Prefix+from)
 	}
-	location, err := s.startUpload(ctx, repo, "?"+query.Encode())
+	location, err := s.startUpload(ctx, repo, "?"+query.Encode(), from)
 	if err != nil || location == nil {
 		return err
 	}
-	s.delete(ctx, location.String()) // If this fails, the session expires.
+	s.delete(ctx, repo, location.String()) // If this fails, the session expires.
 	return fmt.Errorf("mounting %s: %w", d, fs.ErrNotExist)
 }
 
 // DeleteBlob implements [registry.Store].
 func (s *Store) DeleteBlob(ctx context.Context, repo string, d digest.Digest) error {
-	return s.delete(ctx, s.url(repo, "blobs", string(d)))
+	return s.delete(ctx, repo, s.url(repo, "blobs", string(d)))
 }
+
+// maxManifest is the size in bytes of the largest manifest that is read: four
+// times the least that the spec recommends (section Pushing Manifests).
+const maxManifest = 16 << 20
 
 // anyManifest is the Accept header for every manifest: not all registries
 // understand */*.
@@ -234,13 +281,18 @@ func (s *Store) GetManifest(ctx context.Context, repo, reference string) (regist
 	resp, err := s.do(ctx, call{
 		method: http.MethodGet,
 		url:    s.url(repo, "manifests", reference),
+		scope:  s.scope(repo, "pull"),
 		header: http.Header{"Accept": {anyManifest}},
 	})
 	if err != nil {
 		return registry.Manifest{}, err
 	}
 	defer resp.Body.Close()
-	content, err := io.ReadAll(resp.Body)
+	err = checkWhole(resp)
+	var content []byte
+	if err == nil {
+		content, err = readAll(resp.Body, maxManifest)
+	}
 	if err != nil {
 		return registry.Manifest{}, fmt.Errorf("getting manifest %s of %s: %w", reference, repo, err)
 	}
@@ -256,7 +308,7 @@ func (s *Store) GetManifest(ctx context.Context, repo, reference string) (regist
 		}
 	}
 	if err := d.Validate(); err != nil {
-		return registry.Manifest{}, fmt.Errorf("manifest %s of %s: Docker-Content-Digest: %w", reference, repo, err)
+		return registry.Manifest{}, fmt.Errorf("manifest %s of %s: Docker-Content-Digest %.100q: %w", reference, repo, d, err)
 	}
 	if d.Algorithm().FromBytes(content) != d {
 		return registry.Manifest{}, fmt.Errorf("manifest %s of %s: the content does not have the digest %s", reference, repo, d)
@@ -284,6 +336,7 @@ func (s *Store) PutManifest(ctx context.Context, repo string, m registry.Manifes
 		if _, err := s.send(ctx, call{
 			method: http.MethodPut,
 			url:    s.url(repo, "manifests", reference),
+			scope:  s.scope(repo, "pull,push"),
 			header: http.Header{"Content-Type": {m.MediaType}},
 			body:   bytes.NewReader(m.Content),
 			size:   int64(len(m.Content)),
@@ -317,10 +370,10 @@ func (s *Store) check(ctx context.Context, repo string, d digest.Digest, tags []
 
 // DeleteManifest implements [registry.Store].
 func (s *Store) DeleteManifest(ctx context.Context, repo string, d digest.Digest) error {
-	return s.delete(ctx, s.url(repo, "manifests", string(d)))
+	return s.delete(ctx, repo, s.url(repo, "manifests", string(d)))
 }
 
 // DeleteTag implements [registry.Store].
 func (s *Store) DeleteTag(ctx context.Context, repo, tag string) error {
-	return s.delete(ctx, s.url(repo, "manifests", tag))
+	return s.delete(ctx, repo, s.url(repo, "manifests", tag))
 }

@@ -4,6 +4,7 @@
 package external
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -33,7 +34,8 @@ type Variable struct{ env string }
 // Each server is a part of that registry, empty at first, which the server's
 // method Ref names. The test's content stays there. Push and the other methods
 // of the server's State send requests, with the user and password of the
-// address as Basic credentials.
+// address as Basic credentials or, if the registry asks for a token, with one
+// that its token service gives for these.
 //
 // All other options, and methods such as Restart and Requests, need a registry
 // of this process: they skip the test.
@@ -62,7 +64,14 @@ func (v Variable) External(test string) (*elsewhere.Registry, error) {
 		Prefix:    strings.TrimPrefix(u.Path+"/", "/") + uniqueName(test) + "/",
 		Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true},
 	}
-	r.Store = &remote.Store{Base: r.URL, Prefix: r.Prefix, User: u.User, Client: &http.Client{Transport: r.Transport}}
+	auth := &remote.Transport{Registry: &url.URL{Scheme: u.Scheme, Host: u.Host}, Next: r.Transport}
+	if password, ok := u.User.Password(); ok {
+		auth.Eager = true
+		auth.Login = func(context.Context) (remote.Login, error) {
+			return remote.Login{Username: u.User.Username(), Password: password}, nil
+		}
+	}
+	r.Store = &remote.Store{Base: r.URL, Prefix: r.Prefix, Client: &http.Client{Transport: auth}}
 	return r, nil
 }
 

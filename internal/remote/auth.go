@@ -1,0 +1,264 @@
+package remote
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"sync"
+)
+
+// A Transport sends the requests to one registry with the credentials that it
+// asks for: Basic, or a token of the service that its challenge names. Requests
+// to other hosts, to which a redirect, a Location or a Link of the registry may
+// lead, have no credentials. Their URL must be https if the registry is, and no
+// address of this machine or its network unless the registry is at one.
+//
+// The requests of clients have no credentials of their own: the Transport
+// replaces Authorization and leaves out Cookie.
+type Transport struct {
+	// Registry is the base URL.
+	Registry *url.URL
+
+	// Next sends the requests.
+	Next http.RoundTripper
+
+	// Login returns the credentials. It may be nil, for an anonymous client.
+	Login func(context.Context) (Login, error)
+
+	// Eager makes the Transport send Basic credentials before the registry asks
+	// for any.
+	Eager bool
+
+	// turn is taken by the goroutine that asks for credentials or a token.
+	once sync.Once
+	turn chan struct{}
+
+	mu     sync.Mutex
+	last   *challenge       // that the registry sent, or nil
+	tokens map[string]token // by scope
+	login  *Login           // that Login returned, or nil
+}
+
+// A scopeKey is the key of a context whose value is the scope that a request
+// needs, such as "repository:team/app:pull".
+type scopeKey struct{}
+
+// WithScope returns a context for requests that need a token with the scope.
+func WithScope(ctx context.Context, scope string) context.Context {
+	return context.WithValue(ctx, scopeKey{}, scope)
+}
+
+// RoundTrip implements [http.RoundTripper].
+func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
+	if Origin(r.URL) != Origin(t.Registry) {
+		if err := checkTarget(t.Registry, r.URL); err != nil {
+			closeBody(r)
+			return nil, err
+		}
+		return t.send(r, "")
+	}
+	scope, _ := r.Context().Value(scopeKey{}).(string)
+	auth, err := t.authorization(r.Context(), scope, r.Body != nil && r.GetBody == nil)
+	if err != nil {
+		closeBody(r)
+		return nil, err
+	}
+	resp, err := t.send(r, auth)
+	if err != nil || resp.StatusCode != http.StatusUnauthorized {
+		return resp, err
+	}
+	t.learn(resp.Header, scope, auth)
+	again, err := t.authorization(r.Context(), scope, false)
+	if err == nil && (again == "" || again == auth) || r.Body != nil && r.GetBody == nil {
+		return resp, nil
+	}
+	discard(resp)
+	if err != nil {
+		return nil, err
+	}
+	repeated := *r
+	if r.GetBody != nil {
+		if repeated.Body, err = r.GetBody(); err != nil {
+			return nil, err
+		}
+	}
+	return t.send(&repeated, again)
+}
+
+func closeBody(r *http.Request) {
+	if r.Body != nil {
+		r.Body.Close()
+	}
+}
+
+// discard reads the rest of a short response, so that its connection can be used
+// again.
+func discard(resp *http.Response) {
+	io.Copy(io.Discard, io.LimitReader(resp.Body, 64<<10))
+	resp.Body.Close()
+}
+
+// send sends a request with the Authorization, or with none if that is "".
+func (t *Transport) send(r *http.Request, auth string) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	for _, k := range []string{"Authorization", "Cookie", "Referer"} {
+		r.Header.Del(k)
+	}
+	if auth != "" {
+		r.Header.Set("Authorization", auth)
+	}
+	return t.Next.RoundTrip(r)
+}
+
+// CloseIdleConnections closes those of Next.
+func (t *Transport) CloseIdleConnections() {
+	if c, ok := t.Next.(interface{ CloseIdleConnections() }); ok {
+		c.CloseIdleConnections()
+	}
+}
+
+// learn takes note of a response with the status 401 to a request with the
+// Authorization.
+func (t *Transport) learn(h http.Header, scope, sent string) {
+	var found *challenge
+	for _, c := range parseChallenges(h.Values("Www-Authenticate")) {
+		if c.scheme == "bearer" && c.params["realm"] != "" {
+			found = &c
+			break
+		}
+		if c.scheme == "basic" && found == nil {
+			found = &c
+		}
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.last = found
+	if tok, ok := t.tokens[scope]; ok && "Bearer "+tok.text == sent {
+		delete(t.tokens, scope)
+		t.login = nil // A helper may have new ones.
+	}
+}
+
+// challenge returns the challenge that counts, or nil. The caller holds t.mu.
+func (t *Transport) challenge() *challenge {
+	if t.last == nil && t.Eager {
+		return &challenge{scheme: "basic"}
+	}
+	return t.last
+}
+
+// authorization returns the value of Authorization for a request that needs the
+// scope: "" as long as the registry has not asked for any. With ask, it asks
+// the registry first.
+func (t *Transport) authorization(ctx context.Context, scope string, ask bool) (string, error) {
+	if auth, known := t.known(scope); known && (auth != "" || !ask) {
+		return auth, nil
+	}
+	t.once.Do(func() { t.turn = make(chan struct{}, 1) })
+	select {
+	case t.turn <- struct{}{}:
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
+	defer func() { <-t.turn }()
+	if auth, known := t.known(scope); known && (auth != "" || !ask) {
+		return auth, nil // Another request has got it meanwhile.
+	}
+	if ask {
+		if err := t.ping(ctx, scope); err != nil {
+			return "", err
+		}
+	}
+	t.mu.Lock()
+	c := t.challenge()
+	t.mu.Unlock()
+	if c == nil {
+		return "", nil
+	}
+	login, err := t.credentials(ctx)
+	if err != nil {
+		return "", err
+	}
+	if c.scheme == "basic" {
+		auth, _ := t.known(scope)
+		return auth, nil
+	}
+	tok, err := t.fetchToken(ctx, c, login, scope)
+	if err != nil {
+		return "", err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.tokens == nil {
+		t.tokens = make(map[string]token)
+	}
+	t.tokens[scope] = tok
+	return "Bearer " + tok.text, nil
+}
+
+// known returns the Authorization for the scope, if it is known without asking.
+func (t *Transport) known(scope string) (auth string, known bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch c := t.challenge(); {
+	case c == nil:
+		return "", true
+	case c.scheme == "basic":
+		if t.login == nil {
+			return "", false
+		}
+		if t.login.Username == "" {
+			return "", true
+		}
+		return "Basic " + t.login.basic(), true
+	default:
+		tok, ok := t.tokens[scope]
+		if !ok || tok.expired() {
+			return "", false
+		}
+		return "Bearer " + tok.text, true
+	}
+}
+
+// credentials returns those of Login. The caller has the turn.
+func (t *Transport) credentials(ctx context.Context) (Login, error) {
+	t.mu.Lock()
+	login := t.login
+	t.mu.Unlock()
+	if login != nil {
+		return *login, nil
+	}
+	login = new(Login)
+	if t.Login != nil {
+		var err error
+		if *login, err = t.Login(ctx); err != nil {
+			return Login{}, err
+		}
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.login = login
+	return *login, nil
+}
+
+// ping asks the registry for its challenge, for requests that can be sent only
+// once.
+func (t *Transport) ping(ctx context.Context, scope string) error {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, t.Registry.String()+"/v2/", nil)
+	if err != nil {
+		return err
+	}
+	resp, err := t.send(r, "")
+	if err != nil {
+		return err
+	}
+	defer discard(resp)
+	if resp.StatusCode == http.StatusUnauthorized {
+		t.learn(resp.Header, scope, "")
+	}
+	return nil
+}
+
+var errRedirected = errors.New("the token service redirects, which is not followed with credentials")

@@ -1,0 +1,100 @@
+package remote
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/ocireg/registry/internal/names"
+)
+
+// Origin returns the scheme, host and port of a URL, as in
+// "https://registry.example.com:443".
+func Origin(u *url.URL) string {
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
+	}
+	return u.Scheme + "://" + net.JoinHostPort(strings.ToLower(strings.TrimSuffix(u.Hostname(), ".")), port)
+}
+
+// CheckRealm returns the URL of the token service that a challenge of the
+// registry names. It returns an error if the URL is not one to which credentials
+// may go: the scheme must be https, unless that of the registry is http, and the
+// host must not be a private, loopback or link-local address, unless the
+// registry has the same scheme, host and port.
+//
+// A host that is a name may still lead to such an address. A client that sends
+// credentials checks the address that it connects to as well, with
+// [InternalAddress].
+func CheckRealm(registry *url.URL, realm string) (*url.URL, error) {
+	u, err := url.Parse(realm)
+	if err != nil {
+		// The error would quote the text, which may have a password in it.
+		return nil, errors.New("the realm is not a URL")
+	}
+	switch {
+	case u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
+		return nil, fmt.Errorf("the realm %q is not a URL with http or https and a host", u.Redacted())
+	case u.User != nil:
+		return nil, fmt.Errorf("the realm %q has a user", u.Redacted())
+	case u.Fragment != "":
+		return nil, fmt.Errorf("the realm %q has a fragment", u.Redacted())
+	case Origin(u) == Origin(registry):
+		return u, nil
+	case u.Scheme != "https" && registry.Scheme == "https":
+		return nil, fmt.Errorf("the realm %q is not https", u.Redacted())
+	case internalHost(u.Hostname()):
+		return nil, fmt.Errorf("the realm %q is at an address of this machine or its network", u.Redacted())
+	}
+	return u, nil
+}
+
+// checkTarget returns an error if the registry must not send a client to the
+// URL, with a redirect or a Location: from https to http, or to an address of
+// this machine or its network unless the registry is at one, too.
+func checkTarget(registry, u *url.URL) error {
+	switch {
+	case u.Scheme != "https" && u.Scheme != "http":
+		return fmt.Errorf("the registry leads to a URL with the scheme %.20q", u.Scheme)
+	case u.Scheme != "https" && registry.Scheme == "https":
+		return fmt.Errorf("the registry leads from https to %s", Origin(u))
+	case internalHost(u.Hostname()) && !internalHost(registry.Hostname()):
+		return fmt.Errorf("the registry leads to %s, an address of this machine or its network", Origin(u))
+	}
+	return nil
+}
+
+// internalHost reports whether the host is, as far as its text says, an address
+// for which [InternalAddress] reports true. It also reports true for text that
+// some resolvers take for an address, such as 2130706433 or 0x7f.1.
+func internalHost(host string) bool {
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	if ip, err := netip.ParseAddr(host); err == nil {
+		return InternalAddress(ip)
+	}
+	last := host[strings.LastIndexByte(host, '.')+1:]
+	_, err := strconv.ParseUint(last, 0, 64)
+	digits := last != "" && strings.Trim(last, "0123456789") == ""
+	ascii := !strings.ContainsFunc(host, func(c rune) bool { return c > '~' || c <= ' ' })
+	return host == "" || !ascii || err == nil || digits || names.Loopback(host)
+}
+
+// nat64 is the prefix of IPv6 addresses that hold an IPv4 address (RFC 6052,
+// section 2.1).
+var nat64 = netip.MustParsePrefix("64:ff9b::/96")
+
+// InternalAddress reports whether the address is not one of the internet: a
+// private, loopback, link-local or unspecified one, or one for many hosts.
+func InternalAddress(ip netip.Addr) bool {
+	ip = ip.Unmap().WithZone("")
+	if nat64.Contains(ip) {
+		b := ip.As16()
+		ip = netip.AddrFrom4([4]byte(b[12:]))
+	}
+	return !ip.IsGlobalUnicast() || ip.IsPrivate()
+}

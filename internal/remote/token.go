@@ -1,0 +1,187 @@
+package remote
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/ocireg/registry/internal/field"
+)
+
+// A token is one of a token service.
+type token struct {
+	text    string
+	expires time.Time
+}
+
+func (t token) expired() bool { return !time.Now().Before(t.expires) }
+
+// basic returns the credentials of Basic authentication.
+func (l Login) basic() string {
+	return base64.StdEncoding.EncodeToString([]byte(l.Username + ":" + l.Password))
+}
+
+const (
+	maxTokenResponse = 1 << 20
+	tokenLife        = time.Minute      // if the service does not say (Docker's token specification)
+	tokenMargin      = 10 * time.Second // between its expiry here and there
+	maxTokenLife     = 24 * time.Hour
+	dialTime         = 30 * time.Second
+)
+
+// fetchToken asks the service of the challenge for a token with the scope, with
+// an identity token if the login has one (Docker's OAuth2 specification), or
+// else with name and password, or anonymously.
+func (t *Transport) fetchToken(ctx context.Context, c *challenge, login Login, scope string) (token, error) {
+	realm, err := CheckRealm(t.Registry, c.params["realm"])
+	if err != nil {
+		return token{}, err
+	}
+	if scope == "" {
+		scope = c.params["scope"]
+	}
+	r, err := tokenRequest(ctx, realm, c.params["service"], scope, login)
+	if err != nil {
+		return token{}, err
+	}
+	resp, err := t.realmTransport(r).RoundTrip(r)
+	if err != nil {
+		return token{}, fmt.Errorf("asking %s for a token: %w", Origin(realm), err)
+	}
+	defer discard(resp)
+	if 300 <= resp.StatusCode && resp.StatusCode < 400 {
+		return token{}, fmt.Errorf("asking %s for a token: %w", Origin(realm), errRedirected)
+	}
+	if resp.StatusCode != http.StatusOK {
+		e := newStatusError(resp)
+		if e.Status < 500 && e.Status != http.StatusTooManyRequests {
+			e.Status = http.StatusUnauthorized // In particular, no content is missing.
+		}
+		return token{}, e
+	}
+	text, err := readAll(resp.Body, maxTokenResponse)
+	if err == nil {
+		var tok token
+		if tok, err = parseToken(text, time.Now()); err == nil {
+			return tok, nil
+		}
+	}
+	return token{}, fmt.Errorf("reading the token of %s: %w", Origin(realm), err)
+}
+
+func tokenRequest(ctx context.Context, realm *url.URL, service, scope string, login Login) (*http.Request, error) {
+	query := url.Values{}
+	if service != "" {
+		query.Set("service", service)
+	}
+	if login.IdentityToken != "" {
+		query.Set("grant_type", "refresh_token")
+		query.Set("refresh_token", login.IdentityToken)
+		query.Set("client_id", "ocireg")
+		query.Set("scope", scope)
+		r, err := http.NewRequestWithContext(ctx, http.MethodPost, realm.String(), strings.NewReader(query.Encode()))
+		if err == nil {
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		}
+		return r, err
+	}
+	for one := range strings.FieldsSeq(scope) {
+		query.Add("scope", one)
+	}
+	if login.Username != "" {
+		query.Set("account", login.Username)
+	}
+	u := *realm
+	own := u.Query()
+	for k, values := range query {
+		own[k] = values
+	}
+	u.RawQuery = own.Encode()
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	if err == nil && login.Username != "" {
+		r.Header.Set("Authorization", "Basic "+login.basic())
+	}
+	return r, err
+}
+
+// parseToken reads the response of a token service.
+func parseToken(text []byte, now time.Time) (token, error) {
+	var body struct {
+		Token       string
+		AccessToken string  `json:"access_token"`
+		ExpiresIn   float64 `json:"expires_in"`
+	}
+	if err := json.Unmarshal(text, &body); err != nil {
+		// The error could quote the token.
+		return token{}, fmt.Errorf("it is not JSON in the form of Docker's token specification")
+	}
+	if body.Token == "" {
+		body.Token = body.AccessToken
+	}
+	if body.Token == "" || !field.Valid(body.Token) || strings.ContainsAny(body.Token, " \t") {
+		return token{}, fmt.Errorf("it has no valid token")
+	}
+	life := tokenLife
+	if body.ExpiresIn > 0 {
+		life = time.Duration(min(body.ExpiresIn, maxTokenLife.Seconds()) * float64(time.Second))
+	}
+	return token{body.Token, now.Add(max(life-tokenMargin, life/2))}, nil
+}
+
+// realmTransport returns the transport for a request with credentials to a token
+// service. It refuses to connect to an address of this machine or its network,
+// unless that is the registry's own host and port. If the registry itself is in a
+// private network, so may be its token service. What a proxy connects to, or a
+// transport with a dialer of its own, is not known here.
+func (t *Transport) realmTransport(r *http.Request) http.RoundTripper {
+	next, ok := t.Next.(*http.Transport)
+	if !ok || Origin(r.URL) == Origin(t.Registry) || next.DialContext != nil || next.DialTLSContext != nil {
+		return t.Next
+	}
+	if next.Proxy != nil {
+		if proxy, err := next.Proxy(r); proxy != nil || err != nil {
+			return t.Next
+		}
+	}
+	private := isPrivate(r.Context(), t.Registry.Hostname())
+	guarded := next.Clone()
+	guarded.DisableKeepAlives = true
+	dialer := &net.Dialer{Timeout: dialTime, Control: func(_, address string, _ syscall.RawConn) error {
+		at, err := netip.ParseAddrPort(address)
+		if err == nil && InternalAddress(at.Addr()) && !(private && at.Addr().Unmap().IsPrivate()) {
+			err = fmt.Errorf("its host leads to %s, an address of this machine or its network", at.Addr())
+		}
+		return err
+	}}
+	guarded.DialContext = dialer.DialContext
+	return guarded
+}
+
+// isPrivate reports whether all addresses of the host are private.
+func isPrivate(ctx context.Context, host string) bool {
+	addresses, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+	for _, ip := range addresses {
+		if !ip.Unmap().IsPrivate() {
+			return false
+		}
+	}
+	return err == nil && len(addresses) > 0
+}
+
+// readAll reads up to limit bytes. It is an error if there are more.
+func readAll(from io.Reader, limit int64) ([]byte, error) {
+	text, err := io.ReadAll(io.LimitReader(from, limit+1))
+	if err == nil && int64(len(text)) > limit {
+		err = fmt.Errorf("it has more than %d bytes", limit)
+	}
+	return text, err
+}
