@@ -146,14 +146,17 @@ func (h *handler) mountBlob(w http.ResponseWriter, r *Request) error {
 }
 
 func (h *handler) blobError(r *Request, doing string, err error) error {
-	// The store may have an error for the client that says why it is missing.
-	if !errors.Is(err, fs.ErrNotExist) || len(errorsIn(err)) > 0 {
+	if !isMissing(err) {
 		return fmt.Errorf("%s blob %s of %s: %w", doing, r.Digest, r.Repo, err)
 	}
 	e := Errorf(CodeBlobUnknown, "%s has no blob %s", r.Repo, r.Digest)
 	e.Detail = detail(r)
 	return h.unknown(r, e)
 }
+
+// isMissing reports whether the error says no more than that content does not
+// exist. A store may have an error for the client that says why.
+func isMissing(err error) bool { return errors.Is(err, fs.ErrNotExist) && len(errorsIn(err)) == 0 }
 
 // unknown returns an error for content that does not exist: that its repository
 // does not exist or, if it does, the given error.

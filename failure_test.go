@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"iter"
 	"maps"
 	"net/http"
@@ -246,4 +247,17 @@ func (s *annotatingStore) PutManifest(ctx context.Context, repo string, m regist
 	s.got = maps.Clone(m.Annotations)
 	m.Annotations["a"], m.Annotations["tag"] = "changed", tags[0]
 	return s.Store.PutManifest(ctx, repo, m, tags, check)
+}
+
+// Content that a store lacks for a reason is 404 with that reason.
+func TestStoreSaysWhyContentIsMissing(t *testing.T) {
+	t.Parallel()
+	reason := &registry.Error{Code: registry.CodeManifestUnknown, Status: 404, Message: "it was not recorded"}
+	h := &registryTest{t, registry.New(failingStore{memstore.New(), fmt.Errorf("%w: %w", reason, fs.ErrNotExist)}), nil}
+	d := string(sum(""))
+	for _, target := range []string{"manifests/v1", "manifests/" + d, "blobs/" + d, "tags/list"} {
+		a := h.call("GET", "/v2/app/"+target, "")
+		h.wantError(404, a, registry.CodeManifestUnknown)
+		require.Contains(t, a.Body.String(), "it was not recorded", target)
+	}
 }

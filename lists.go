@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"iter"
 	"math"
 	"net/http"
@@ -24,7 +23,7 @@ func (h *handler) listTags(w http.ResponseWriter, r *Request) error {
 		return h.store.Tags(ctx, r.Repo, after)
 	})
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
+	case isMissing(err):
 		return nameUnknown(r)
 	case err != nil:
 		return fmt.Errorf("listing the tags of %s: %w", r.Repo, err)

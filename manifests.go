@@ -345,7 +345,7 @@ func (h *handler) removeManifest(r *Request) (err error) {
 }
 
 func (h *handler) manifestError(r *Request, doing string, err error) error {
-	if !errors.Is(err, fs.ErrNotExist) {
+	if !isMissing(err) {
 		return fmt.Errorf("%s manifest %s of %s: %w", doing, r.reference(), r.Repo, err)
 	}
 	e := Errorf(CodeManifestUnknown, "%s has no manifest %s", r.Repo, r.reference())

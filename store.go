@@ -26,8 +26,9 @@ import (
 // If a repository, blob, manifest or tag does not exist, the error wraps
 // [io/fs.ErrNotExist]. If the store cannot carry out the call at all, such as a
 // write to a read-only store, the error wraps [errors.ErrUnsupported], and the
-// registry responds with 405. If the error is an [*Error], the registry responds
-// with that, and to any other error with 500 Internal Server Error.
+// registry responds with 405. If the error is an [*Error], or wraps one, the
+// registry responds with that, and to any other error with 500 Internal Server
+// Error.
 //
 // To test an implementation, see Store in package registrytest/conformance.
 // To stay compatible with future methods, embed [UnimplementedStore].

@@ -1,0 +1,352 @@
+package upstream
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/internal/names"
+)
+
+// A kind is a kind of content that may be missing.
+type kind int
+
+const (
+	manifestKind kind = iota
+	blobKind
+	listKind
+)
+
+// A recording is what a Store has learned of its upstreams and the local store
+// cannot hold.
+type recording struct {
+	file string // or "" for one in memory
+
+	mu         sync.RWMutex
+	doc        document
+	generation int // of doc
+
+	// saving is held while the file is written. Saved is the generation in it.
+	saving sync.Mutex
+	saved  int
+}
+
+// A document is the content of the file.
+type document struct {
+	Version      int                    `json:"version"`
+	Upstreams    []string               `json:"upstreams"`
+	Repositories map[string]*repository `json:"repositories"` // by the name in the local store
+}
+
+// A repository is the part of a recording about one repository.
+type repository struct {
+	// From is its name in references, such as "docker.io/library/alpine".
+	From string `json:"from"`
+
+	// MissingManifests and MissingBlobs have the error codes with which the
+	// upstream answered, by tag or digest.
+	MissingManifests map[string]registry.Code `json:"missingManifests,omitempty"`
+	MissingBlobs     map[string]registry.Code `json:"missingBlobs,omitempty"`
+
+	// BlobSizes has the sizes of blobs of which only the header was asked for.
+	BlobSizes map[string]int64 `json:"blobSizes,omitempty"`
+
+	Tags      *tagList                `json:"tags,omitempty"`
+	Referrers map[string]referrerList `json:"referrers,omitempty"` // by the subject
+}
+
+// A tagList is a complete list of tags, in order, or the code of the error in its
+// place.
+type tagList struct {
+	Names   []string      `json:"names,omitempty"`
+	Missing registry.Code `json:"missing,omitempty"`
+}
+
+// A referrerList is a complete list of referrers, in the order of their digests.
+type referrerList struct {
+	// Source is where the upstream has it: "api", or "tag" for the referrers tag
+	// (spec.md, Referrers Tag Schema).
+	Source    string               `json:"source"`
+	Manifests []ocispec.Descriptor `json:"manifests,omitempty"`
+}
+
+const (
+	fromAPI = "api"
+	fromTag = "tag"
+)
+
+const recordingVersion = 1
+
+func newRecording(file string) *recording {
+	return &recording{file: file, doc: document{Version: recordingVersion, Repositories: make(map[string]*repository)}}
+}
+
+// openRecording reads the file, which need not exist.
+func openRecording(file string) (*recording, error) {
+	r := newRecording(file)
+	text, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return r, nil
+	} else if err != nil {
+		return nil, fmt.Errorf("reading a recording: %w", err)
+	}
+	doc, err := parseDocument(text)
+	if err != nil {
+		return nil, fmt.Errorf("reading the recording %s: %w", file, err)
+	}
+	r.doc = *doc
+	return r, nil
+}
+
+// parseDocument reads the text of a file. It accepts nothing that a Store does
+// not write.
+func parseDocument(text []byte) (*document, error) {
+	d := new(document)
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(d); err != nil {
+		return nil, err
+	}
+	if _, err := decoder.Token(); err != io.EOF {
+		return nil, errors.New("there is text after the end")
+	}
+	if d.Version != recordingVersion {
+		return nil, fmt.Errorf("its version is %d, not %d", d.Version, recordingVersion)
+	}
+	if d.Repositories == nil {
+		d.Repositories = make(map[string]*repository)
+	}
+	for i, name := range d.Upstreams {
+		if name == "" || canonicalName(name) != name || i > 0 && !names.Component(name) || slices.Index(d.Upstreams, name) < i {
+			return nil, fmt.Errorf("%.100q is not the name of an upstream", name)
+		}
+	}
+	for name, r := range d.Repositories {
+		if !names.Repository(name) || r == nil {
+			return nil, fmt.Errorf("%.100q is not a repository", name)
+		}
+		if err := r.check(); err != nil {
+			return nil, fmt.Errorf("repository %s: %w", name, err)
+		}
+	}
+	return d, nil
+}
+
+func (r *repository) check() error {
+	if r.From == "" {
+		return errors.New("it has no from")
+	}
+	for ref, code := range r.MissingManifests {
+		if !names.Tag(ref) && !isDigest(ref) || !isCode(code) {
+			return fmt.Errorf("missingManifests has %.100q with %.100q", ref, code)
+		}
+	}
+	for ref, code := range r.MissingBlobs {
+		if !isDigest(ref) || !isCode(code) {
+			return fmt.Errorf("missingBlobs has %.100q with %.100q", ref, code)
+		}
+	}
+	for d, size := range r.BlobSizes {
+		if !isDigest(d) || size < 0 {
+			return fmt.Errorf("blobSizes has %.100q with %d", d, size)
+		}
+	}
+	if t := r.Tags; t != nil {
+		if t.Missing != "" && (!isCode(t.Missing) || len(t.Names) > 0) || !ascending(t.Names, strings.Compare) ||
+			slices.ContainsFunc(t.Names, func(tag string) bool { return !names.Tag(tag) }) {
+			return errors.New("tags is not a list of tags in ascending order")
+		}
+	}
+	for subject, list := range r.Referrers {
+		if !isDigest(subject) || list.Source != fromAPI && list.Source != fromTag || !ascending(list.Manifests, byDigest) ||
+			slices.ContainsFunc(list.Manifests, func(d ocispec.Descriptor) bool { return !validDescriptor(d) }) {
+			return fmt.Errorf("referrers of %.100q is not a list of descriptors in ascending order", subject)
+		}
+	}
+	return nil
+}
+
+// ascending reports whether the items are in order, and each of them once.
+func ascending[T any](items []T, compare func(a, b T) int) bool {
+	for i := range items[:max(len(items)-1, 0)] {
+		if compare(items[i], items[i+1]) >= 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func byDigest(a, b ocispec.Descriptor) int {
+	return strings.Compare(string(a.Digest), string(b.Digest))
+}
+
+func isDigest(s string) bool {
+	_, _, err := names.Digest(s)
+	return err == nil
+}
+
+func validDescriptor(d ocispec.Descriptor) bool { return isDigest(string(d.Digest)) && d.Size >= 0 }
+
+// isCode reports whether a code has the form of those of the spec.
+func isCode(c registry.Code) bool {
+	return c != "" && len(c) <= 64 && strings.Trim(string(c), "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") == ""
+}
+
+func (r *recording) upstreams() []string {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return slices.Clone(r.doc.Upstreams)
+}
+
+// setUpstreams sets the names of the upstreams, the first of which is the
+// default.
+func (r *recording) setUpstreams(all []string) error {
+	if slices.Equal(r.upstreams(), all) {
+		return nil
+	}
+	return r.change(func(d *document) { d.Upstreams = all })
+}
+
+// missing returns the code with which the upstream answered that it does not have
+// the content.
+func (r *recording) missing(repo string, k kind, name string) (code registry.Code, known bool) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	if in := r.doc.Repositories[repo]; in != nil {
+		code, known = in.missing(k)[name]
+	}
+	return code, known
+}
+
+func (r *repository) missing(k kind) map[string]registry.Code {
+	switch k {
+	case manifestKind:
+		return r.MissingManifests
+	case blobKind:
+		return r.MissingBlobs
+	}
+	return nil
+}
+
+// addMissing records that the upstream does not have the content.
+func (r *recording) addMissing(p place, k kind, name string, code registry.Code) error {
+	return r.edit(p, func(in *repository) {
+		to := &in.MissingManifests
+		if k == blobKind {
+			to = &in.MissingBlobs
+		}
+		if *to == nil {
+			*to = make(map[string]registry.Code)
+		}
+		(*to)[name] = code
+	})
+}
+
+// found records that the content is in the local store.
+func (r *recording) found(p place, k kind, name string) error {
+	r.mu.RLock()
+	in := r.doc.Repositories[p.local]
+	known := in != nil
+	if known {
+		_, isMissing := in.missing(k)[name]
+		_, hasSize := in.BlobSizes[name]
+		known = !isMissing && !(k == blobKind && hasSize)
+	}
+	r.mu.RUnlock()
+	if known {
+		return nil
+	}
+	return r.edit(p, func(in *repository) {
+		delete(in.missing(k), name)
+		if k == blobKind {
+			delete(in.BlobSizes, name)
+		}
+	})
+}
+
+// look calls read with the part about the repository, if there is one. Read must
+// not keep it.
+func (r *recording) look(repo string, read func(*repository)) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	if in := r.doc.Repositories[repo]; in != nil {
+		read(in)
+	}
+}
+
+// edit changes the part about a repository.
+func (r *recording) edit(p place, change func(*repository)) error {
+	return r.change(func(d *document) {
+		in := d.Repositories[p.local]
+		if in == nil {
+			in = &repository{From: p.from}
+			d.Repositories[p.local] = in
+		}
+		change(in)
+	})
+}
+
+// change changes the document and writes the file.
+func (r *recording) change(change func(*document)) error {
+	r.mu.Lock()
+	change(&r.doc)
+	r.generation++
+	mine := r.generation
+	r.mu.Unlock()
+	if r.file == "" {
+		return nil
+	}
+	// Of several calls that wait, the first writes the changes of all.
+	r.saving.Lock()
+	defer r.saving.Unlock()
+	if r.saved >= mine {
+		return nil
+	}
+	r.mu.RLock()
+	text, err := json.MarshalIndent(r.doc, "", "\t")
+	now := r.generation
+	r.mu.RUnlock()
+	if err == nil {
+		err = writeFile(r.file, append(text, '\n'))
+	}
+	if err != nil {
+		return fmt.Errorf("writing the recording %s: %w", r.file, err)
+	}
+	r.saved = now
+	return nil
+}
+
+// writeFile writes a file that appears as a whole.
+func writeFile(name string, content []byte) (err error) {
+	f, err := os.CreateTemp(filepath.Dir(name), ".ocireg-*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			os.Remove(f.Name())
+		}
+	}()
+	_, err = f.Write(content)
+	if err == nil {
+		err = f.Chmod(0o644)
+	}
+	if closeErr := f.Close(); err == nil {
+		err = closeErr
+	}
+	if err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), name)
+}
