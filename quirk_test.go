@@ -117,3 +117,19 @@ func TestTokenPaths(t *testing.T) {
 		require.Equal(t, 404, w.Code, target)
 	}
 }
+
+// A note that is added twice is there once.
+func TestNoteOnce(t *testing.T) {
+	t.Parallel()
+	var notes []string
+	h := registry.New(memstore.New(), registry.WithMiddleware(func(next registry.Handler) registry.Handler {
+		return func(w http.ResponseWriter, r *registry.Request) error {
+			r.Note("a")
+			r.Note("b")
+			r.Note("a")
+			return next(w, r)
+		}
+	}), registry.WithRecorder(registry.RecorderFunc(func(e *registry.Exchange) { notes = e.Notes })))
+	h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/v2/", nil))
+	require.Equal(t, []string{"a", "b"}, notes)
+}

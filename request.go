@@ -82,10 +82,14 @@ type Request struct {
 // can read the blobs of all, so an authorizer cannot keep repositories apart.
 func (r *Request) SharesBlobs() bool { return r.registry != nil && r.registry.sharesBlobs }
 
-// Note adds a text to [Exchange.Notes], for example the reason for an unusual
-// response. The goroutine that serves the request may call it, before the
+// Note adds a text to [Exchange.Notes], unless they have it, for example the reason
+// for an unusual response. The goroutine that serves the request may call it, before the
 // response has ended.
-func (r *Request) Note(text string) { r.notes = append(r.notes, text) }
+func (r *Request) Note(text string) {
+	if !slices.Contains(r.notes, text) {
+		r.notes = append(r.notes, text)
+	}
+}
 
 // Store returns the store of the registry that serves the request, for a hook
 // that decides by its content. It is nil if the request was only parsed, as by

@@ -209,7 +209,9 @@ func parse(args []string, help io.Writer) (*settings, error) {
 	fs.Func("user", "require Basic authentication; the user `NAME:PASSWORD` may do everything, or only the\nactions that -allow gives it; may be given several times", who.addUser)
 	fs.BoolVar(&who.token, "token", false, "require tokens, which users get at /token, instead of Basic authentication")
 	fs.Func("allow", "allow actions, such as `'anonymous pull public/**'`: a user, \"anonymous\" or * for all;\npull, push, delete, list or *; a pattern of repositories; may be given several times", who.addRule)
-	profileName := fs.String("profile", "", "behave like the registry `NAME`, its authentication included; \"ocireg profiles\" lists the names,\nNAME@2026-08 is the registry as of a month; the banner names a user, unless -user adds one")
+	var like imitation
+	fs.Func("profile", "behave like the registry `NAME`, its authentication included; \"ocireg profiles\" lists the names,\nNAME@2026-08 is the registry as of a month; the banner names a user, unless -user adds one", like.setName)
+	fs.Func("create", "create the repositories that match the `PATTERN`, such as team/**, for a -profile such as ecr,\nwhose repositories have to exist before a push; may be given several times", like.addRepository)
 	var faults fault.Rules
 	var texts []string
 	fs.Func("fault", "inject a fault, such as `'get-blob repo=team/* times=2 status=503 retry-after=1'`;\ndocs/faults.md has the rules; may be given several times", func(v string) error {
@@ -240,11 +242,13 @@ func parse(args []string, help io.Writer) (*settings, error) {
 		s.options = append(s.options, registry.WithFaults(faults.Inject))
 	}
 	var err error
-	who.later, s.profile = s.control != "", *profileName
-	if *profileName != "" {
-		if err := s.addProfile(*profileName, &who); err != nil {
+	who.later, s.profile = s.control != "", like.name
+	if like.name != "" {
+		if err := s.addProfile(like, &who); err != nil {
 			return nil, err
 		}
+	} else if len(like.repositories) > 0 {
+		return nil, errors.New("-create needs -profile: without one, a push creates its repository")
 	} else if s.auth, err = who.auth(); err != nil {
 		return nil, fmt.Errorf("%w; ocireg -h shows the usage", err)
 	} else if s.auth != nil {

@@ -127,13 +127,12 @@ func serve(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err := b.list(ctx, store, s.layouts, logger); err != nil {
 		return err
 	}
-	b.print(stdout)
-
 	server, err := registrytest.Start(append(opts, c.options()...)...)
 	if err != nil {
 		return err
 	}
 	defer server.Close()
+	b.print(stdout)
 	c.serve(server)
 	remove, err := s.writeReady(b.scheme+"://"+b.host, b.caFile, c)
 	if err != nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"text/tabwriter"
@@ -45,10 +46,32 @@ func period(f profile.Fact) string {
 	return fmt.Sprintf("; from %s until %s", cmp.Or(f.From, "?"), cmp.Or(f.Until, "now"))
 }
 
-// addProfile makes the registry behave like the one with the name, whose users
-// are those of the command line.
-func (s *settings) addProfile(name string, who *access) error {
-	p := profile.Get(name)
+// An imitation is the real registry that the command line names.
+type imitation struct {
+	name         string   // or ""
+	repositories []string // patterns of those that exist before a push
+}
+
+func (i *imitation) setName(v string) error {
+	switch {
+	case v == "":
+		return errors.New("want a name; ocireg profiles lists them")
+	case i.name != "":
+		return fmt.Errorf("a registry behaves like one other, and -profile %s is given already", i.name)
+	}
+	i.name = v
+	return nil
+}
+
+func (i *imitation) addRepository(v string) error {
+	i.repositories = append(i.repositories, v)
+	return nil
+}
+
+// addProfile makes the registry behave like the real one, with the users of the
+// command line.
+func (s *settings) addProfile(like imitation, who *access) error {
+	p := profile.Get(like.name, profile.Repositories(like.repositories...))
 	if err := p.Err(); err != nil {
 		return fmt.Errorf("-profile: %w; ocireg profiles lists them", err)
 	}
@@ -64,7 +87,7 @@ func (s *settings) addProfile(name string, who *access) error {
 			s.login = p.Credentials()
 		}
 	} else if len(who.users)+len(who.rules) > 0 {
-		return fmt.Errorf("-user and -allow need authentication, which the profile %s does not have", name)
+		return fmt.Errorf("-user and -allow need authentication, which the profile %s does not have", like.name)
 	}
 	s.options = append(s.options, p.Options()...)
 	return nil

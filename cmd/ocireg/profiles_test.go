@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -47,9 +48,40 @@ func TestProfileOfCommand(t *testing.T) {
 	for args, want := range map[string]string{
 		"-profile erc":                            `-profile: profile: no profile is called "erc"; did you mean "ecr"?`,
 		"-profile ecr -token":                     "-token contradicts -profile",
+		"-profile ecr -profile ghcr":              "-profile ecr is given already",
+		"-profile=":                               "want a name",
+		"-profile ecr -create Team/**":            `Repositories: no repository can have the name "Team/**"`,
+		"-create team/**":                         "-create needs -profile",
 		"-profile distribution-3 -user ci:secret": "-user and -allow need authentication",
 	} {
 		_, err := parse(strings.Fields(args), nil)
 		require.ErrorContains(t, err, want, args)
 	}
+}
+
+// With -create, clients push to a registry whose repositories have to exist.
+func TestCreate(t *testing.T) {
+	t.Parallel()
+	i := start(t, "-profile", "ecr", "-user", "ci:secret", "-create", "team/**")
+	post := func(repo string) string {
+		r, err := http.NewRequest("POST", i.url+"/v2/"+repo+"/blobs/uploads/", nil)
+		require.NoError(t, err)
+		r.SetBasicAuth("ci", "secret")
+		resp, err := i.client.Do(r)
+		require.NoError(t, err)
+		resp.Body.Close()
+		return resp.Status
+	}
+	require.Equal(t, "202 Accepted", post("team/app"))
+	require.Equal(t, "404 Not Found", post("other/app"))
+}
+
+// A flag that contradicts the profile ends the command before it says that it
+// serves.
+func TestContradiction(t *testing.T) {
+	t.Parallel()
+	var stdout, stderr bytes.Buffer
+	require.Equal(t, 2, run(t.Context(), []string{"-addr", "127.0.0.1:0", "-profile", "quay", "-page-size", "10"}, &stdout, &stderr))
+	require.Contains(t, stderr.String(), "both set the page size")
+	require.Empty(t, stdout.String())
 }

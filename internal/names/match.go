@@ -29,6 +29,19 @@ func Match(pattern, name string) bool {
 	return match(pattern, name)
 }
 
+// Fill returns the pattern with star in the place of each star, and a letter in that
+// of each question mark.
+func Fill(pattern, star string) string {
+	return strings.NewReplacer("**", star, "*", star, "?", "a").Replace(pattern)
+}
+
+// Possible reports whether the pattern matches a name for which valid returns true:
+// of a repository, a tag or a digest, in which a letter may stand in the place of
+// each wildcard.
+func Possible(pattern string, valid func(name string) bool) bool {
+	return valid(Fill(pattern, "a")) || valid(Fill(pattern, ""))
+}
+
 // match looks for the shortest part that each star can stand for, and returns
 // to the last star of each kind if the rest does not match. After a double star
 // no earlier single star needs another try, so the time is at most the product

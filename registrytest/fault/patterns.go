@@ -13,8 +13,7 @@ import (
 	"github.com/ocireg/registry/internal/names"
 )
 
-// Whether a pattern can match the value of a request. In a valid name of a
-// repository, tag or digest, a letter may stand in place of every wildcard.
+// Whether a pattern can match the value of a request.
 
 // checkPatterns returns the rule with the error of the first pattern that check
 // returns one for. The pattern "" is for requests without a value.
@@ -31,27 +30,17 @@ func checkPatterns[P ~string](r Rule, patterns []P, check func(pattern string) e
 }
 
 func checkRepo(pattern string) error {
-	if !matchesSome(pattern, names.Repository) {
+	if !names.Possible(pattern, names.Repository) {
 		return fmt.Errorf("no repository can have the name %q", pattern)
 	}
 	return nil
 }
 
 func checkTag(pattern string) error {
-	if !matchesSome(pattern, names.Tag) {
+	if !names.Possible(pattern, names.Tag) {
 		return fmt.Errorf("no manifest can have the tag %q", pattern)
 	}
 	return nil
-}
-
-func matchesSome(pattern string, valid func(string) bool) bool {
-	return valid(fill(pattern, "a")) || valid(fill(pattern, ""))
-}
-
-// fill returns the pattern with text in place of each star, and a letter in
-// place of each question mark.
-func fill(pattern, star string) string {
-	return strings.NewReplacer("**", star, "*", star, "?", "a").Replace(pattern)
 }
 
 func checkMethod(pattern string) error {
@@ -84,11 +73,11 @@ func checkDigest(pattern string) error {
 	example := pattern
 	switch {
 	case wild && colon:
-		example = fill(pattern, "a")
+		example = names.Fill(pattern, "a")
 	case wild && !strings.Contains(pattern, "*"):
 		return fmt.Errorf("a digest begins with its algorithm, such as sha256:%s", pattern)
 	case wild:
-		example = fill(strings.Replace(pattern, "*", "a:a", 1), "a")
+		example = names.Fill(strings.Replace(pattern, "*", "a:a", 1), "a")
 	}
 	err := digest.Digest(example).Validate()
 	if err == digest.ErrDigestUnsupported {

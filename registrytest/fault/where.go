@@ -131,7 +131,7 @@ func kindOf(name string) (kind, error) {
 		}}, nil
 	}
 	if pattern, ok := strings.CutPrefix(name, path); ok {
-		if !strings.HasPrefix(fill(pattern, "/"), "/") {
+		if !strings.HasPrefix(names.Fill(pattern, "/"), "/") {
 			return kind{}, errors.New("a path begins with a slash")
 		}
 		return kind{"a path that is outside of the API", isUnknown, func(q *registry.Request) (met, known bool) {

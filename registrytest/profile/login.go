@@ -170,7 +170,7 @@ func scopesOf(r *http.Request) []string {
 		return nil
 	}
 	actions := "pull,push"
-	if r.Method == http.MethodGet || r.Method == http.MethodHead {
+	if parsed.Op.Action() == registry.ActionPull {
 		actions = "pull"
 	} else if r.Method == http.MethodDelete {
 		actions = "pull,push,delete"

@@ -8,6 +8,7 @@ import (
 
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/internal/hint"
+	"github.com/ocireg/registry/internal/names"
 	"github.com/ocireg/registry/registrytest/auth"
 	"github.com/ocireg/registry/registrytest/journal"
 )
@@ -89,14 +90,14 @@ func Get(name string, opts ...Option) *Profile {
 			return s.profile(name, opts)
 		}
 	}
-	var names []string
+	var known []string
 	for _, s := range sites {
 		if !s.collection {
-			names = append(names, s.name)
+			known = append(known, s.name)
 		}
 	}
-	help := "there are " + strings.Join(names, ", ")
-	if nearest := hint.Nearest(bare, names...); nearest != "" {
+	help := "there are " + strings.Join(known, ", ")
+	if nearest := hint.Nearest(bare, known...); nearest != "" {
 		help = fmt.Sprintf("did you mean %q?", nearest)
 	}
 	return &Profile{name: name, err: fmt.Errorf("profile: no profile is called %q; %s", bare, help)}
@@ -122,6 +123,14 @@ func (s *site) profile(name string, opts []Option) *Profile {
 			return p
 		}
 		o.set(&p.set)
+	}
+	for option, patterns := range map[string][]string{"Public": p.set.public, "Repositories": p.set.repos} {
+		for _, pattern := range patterns {
+			if !names.Possible(pattern, names.Repository) {
+				p.err = fmt.Errorf("profile %s: %s: no repository can have the name %q", name, option, pattern)
+				return p
+			}
+		}
 	}
 	if p.quirks, p.err = s.choose(p.set); p.err != nil {
 		p.err = fmt.Errorf("profile %s: %w", name, p.err)
@@ -202,11 +211,11 @@ func (p *Profile) Title() string {
 
 // Quirks returns the quirks of the profile.
 func (p *Profile) Quirks() []Quirk {
-	names := make([]Quirk, len(p.quirks))
+	all := make([]Quirk, len(p.quirks))
 	for i, q := range p.quirks {
-		names[i] = q.Name
+		all[i] = q.Name
 	}
-	return names
+	return all
 }
 
 // Without returns the optional features that the registry lacks, for

@@ -43,6 +43,8 @@ func TestMistakes(t *testing.T) {
 		`both decide the Content-Type of manifests`:                                                                                   profile.Distribution3(profile.With("others.manifest-without-type", "github-packages.charset")),
 		`both decide mounts`: profile.ECR(profile.With("artifactory.no-mount")),
 		`profile: no quirk is called "ecr.patch"; docs/profiles.md lists all quirks`: profile.Quirk("ecr.patch"),
+		`profile ecr: Repositories: no repository can have the name "Team/**"`:       profile.ECR(profile.Repositories("team/**", "Team/**")),
+		`profile ghcr: Public: no repository can have the name ""`:                   profile.GHCR(profile.Public("")),
 		`an option of ecr is the zero Option`:                                        profile.ECR(profile.Option{}),
 	} {
 		require.ErrorContains(t, p.Err(), want)
