@@ -113,13 +113,14 @@ export const manifestTypes = [
 
 // target returns the thing that a request is about, for people.
 export function target(r) {
-  let text = r.repo || (r.op === 'unknown' || r.op === 'token' ? pathOf(r.url) : '');
+  if (!r.repo) return visible(pathOf(r.url));
+  let text = r.repo;
   if (r.tag) text += ':' + r.tag;
   else if (r.digest) text += '@' + short(r.digest);
   if (r.session) text += ` (upload ${r.session.slice(0, 8)})`;
   if (r.from) text += ` from ${r.from}`;
   if (r.range) text += ` ${r.range}`;
-  if (['list-tags', 'catalog', 'list-referrers'].includes(r.op)) text += queryOf(r.url);
+  if (['list-tags', 'list-referrers'].includes(r.op)) text += queryOf(r.url);
   return visible(text);
 }
 
@@ -824,6 +825,14 @@ function facts(pairs) {
   return rows.length ? h(rows.some(([name]) => name.length > 18) ? 'dl.facts.long' : 'dl.facts', {}, rows.map(([name, v]) => [h('dt', {}, visible(name)), h('dd', {}, typeof v === 'string' ? visible(v) : v)])) : null;
 }
 
+// put sets the text of an element, unless it has this text: changing it would have
+// the browser lay it out again.
+function put(el, text) {
+  if (el.last === text) return;
+  el.last = text;
+  el.textContent = text;
+}
+
 // A List shows many rows of the same height, of which only those in view exist.
 class List {
   constructor(scroller, rows, make, update) {
@@ -856,12 +865,13 @@ class List {
     this.queued = true;
     requestAnimationFrame(() => {
       this.queued = false;
-      this.draw();
+      this.draw(false);
     });
   }
 
-  // draw updates the rows in view.
-  draw() {
+  // draw makes the rows in view, and updates also those that were there, or only
+  // the new ones.
+  draw(all = true) {
     const top = this.scroller.scrollTop;
     const first = Math.max(0, Math.floor(top / this.height) - 4);
     const last = Math.min(this.count - 1, Math.ceil((top + this.scroller.clientHeight) / this.height) + 4);
@@ -876,13 +886,13 @@ class List {
       if (!row) {
         row = this.spare.pop();
         if (!row) this.rows.append(row = this.make());
-        row.hidden = false;
+        if (row.hidden) row.hidden = false;
         row.style.transform = `translateY(${i * this.height}px)`;
         this.live.set(i, row);
-      }
-      this.update(row, i);
+        this.update(row, i);
+      } else if (all) this.update(row, i);
     }
-    for (const row of this.spare) row.hidden = true;
+    for (const row of this.spare) if (!row.hidden) row.hidden = true;
   }
 
   // reveal scrolls a row into view.
@@ -946,12 +956,13 @@ class Requests {
     }));
   }
 
-  reset() {
+  // reset forgets the requests. The one that is open stays so if keep is true.
+  reset(keep = false) {
     this.since = 0;
     this.log.reset();
     this.log.select($('filter').value.trim());
     this.pending = [];
-    this.close();
+    if (!keep) this.close();
     this.draw();
   }
 
@@ -1015,7 +1026,7 @@ class Requests {
     const count = () => {
       this.counted = performance.now();
       const counts = log.counts();
-      for (const b of document.querySelectorAll('.toggle')) b.querySelector('b').textContent = counts[b.dataset.is] || '';
+      for (const b of document.querySelectorAll('.toggle')) b.querySelector('b').textContent = counts[b.dataset.is] ? counts[b.dataset.is].toLocaleString('en') : '';
     };
     if (performance.now() - this.counted > 300) count();
     else this.counting = setTimeout(count, 300);
@@ -1038,18 +1049,22 @@ class Requests {
     row.setAttribute('aria-rowindex', i + 2);
     row.setAttribute('aria-selected', e.number === this.selected);
     row.dataset.class = classOf(e);
-    n.textContent = e.number;
-    status.textContent = statusText(e);
-    op.textContent = e.op === 'unknown' ? visible(e.method) : e.op;
-    what.textContent = what.title = target(e);
+    put(n, String(e.number));
+    put(status, statusText(e));
+    put(op, e.op === 'unknown' ? visible(e.method) : e.op);
+    const about = target(e);
+    if (what.last !== about) {
+      put(what, about);
+      what.title = about;
+    }
     const wanted = marksOf(e);
     const key = wanted.map(m => m.join()).join();
     if (marks.dataset.key !== key) {
       marks.dataset.key = key;
       marks.replaceChildren(...wanted.map(([kind, title]) => h(`span.mark.${kind}`, { title: visible(title) }, kind)));
     }
-    size.textContent = e.out || e.in ? [e.in ? `↑ ${bytes(e.in)}` : '', e.out ? `↓ ${bytes(e.out)}` : ''].filter(Boolean).join(' ') : '';
-    time.textContent = e.ongoing ? '…' : took(e.took);
+    put(size, e.out || e.in ? [e.in ? `↑ ${bytes(e.in)}` : '', e.out ? `↓ ${bytes(e.out)}` : ''].filter(Boolean).join(' ') : '');
+    put(time, e.ongoing ? '…' : took(e.took));
     const before = this.log.shown[i - 1];
     const gap = e.burst.after && before && before.burst !== e.burst;
     row.classList.toggle('gap', !!gap);
@@ -1057,12 +1072,16 @@ class Requests {
     const span = Math.max(e.burst.end - e.burst.start, 1);
     const from = Math.min((e.start - e.burst.start) / span, 1);
     const length = e.ongoing ? 1 - from : Math.min(e.took / span, 1 - from);
-    const { style } = row.bar;
-    style.left = `min(${(from * 100).toFixed(2)}%, 100% - 3px)`;
-    style.width = `max(${(length * 100).toFixed(2)}%, 3px)`;
-    style.height = `${3 + Math.min(9, Math.max(0, Math.log10(Math.max(e.in, e.out, 1)) - 1) * 1.5)}px`;
-    row.bar.className = e.in > e.out ? 'bar up' : 'bar down';
-    row.bar.classList.toggle('ongoing', e.ongoing);
+    const height = 3 + Math.min(9, Math.max(0, Math.log10(Math.max(e.in, e.out, 1)) - 1) * 1.5);
+    const geometry = `${(from * 100).toFixed(2)} ${(length * 100).toFixed(2)} ${height}`;
+    if (row.geometry !== geometry) {
+      row.geometry = geometry;
+      const { style } = row.bar;
+      style.left = `min(${(from * 100).toFixed(2)}%, 100% - 3px)`;
+      style.width = `max(${(length * 100).toFixed(2)}%, 3px)`;
+      style.height = `${height}px`;
+    }
+    row.bar.className = `bar ${e.in > e.out ? 'up' : 'down'}${e.ongoing ? ' ongoing' : ''}`;
   }
 
   key(e) {
@@ -1346,7 +1365,7 @@ class Content {
   manifestNode(repo, d, { label, manifest } = {}) {
     const inside = h('div.inside');
     const el = h('details.node', {}, h('summary', {}, h('b', {}, visible(label ?? kindOf(d))), ' ',
-      platform(d) ? h('span.platform', {}, visible(platform(d))) : '', h('code.digest', { title: d.digest }, visible(short(d.digest))),
+      platform(d) ? h('span.platform', { title: visible(platform(d)) }, visible(platform(d))) : '', h('code.digest', { title: d.digest }, visible(short(d.digest))),
       h('span.size', {}, bytes(d.size))), inside);
     onOpen(el, () => fill(inside, async () => {
       const m = manifest ?? await this.manifest(repo, d.digest);
@@ -1725,6 +1744,8 @@ class App {
       e.preventDefault();
       this.open($('token').value.trim());
     });
+    // The rules that others set, and the requests that wait at a gate, come without an event.
+    setInterval(() => { if (!document.hidden && this.view === 'faults' && this.api) this.faults.refresh(); }, 2000);
     onUnauthorized = err => this.askToken(err.message);
   }
 
@@ -1831,7 +1852,6 @@ class App {
     this.show(this.view);
     this.follow(stop.signal);
     this.faults.refresh();
-    setInterval(() => { if (!document.hidden && this.view === 'faults') this.faults.refresh(); }, 2000);
   }
 
   about(info) {
@@ -1851,7 +1871,7 @@ class App {
       try {
         const res = await this.api.fetch('requests?follow', { headers: { Accept: 'text/event-stream' }, signal });
         this.state('live', 'live');
-        this.requests.reset();
+        this.requests.reset(true); // The stream begins with all requests.
         wait = 500;
         for await (const event of events(res.body)) this.event(event);
       } catch (err) {

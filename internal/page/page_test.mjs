@@ -130,7 +130,7 @@ test('tar: noise never hangs and fails in a sentence', async () => {
   let seed = 1;
   const random = n => (seed = (seed * 1103515245 + 12345) & 0x7fffffff) % n;
   const good = Buffer.concat([file('a', 'hello'), file('p', paxRecord('path', 'b'), { type: 'x' }), file('c', 'x'.repeat(600)), end]);
-  for (let i = 0; i < 2000; i++) {
+  for (let i = 0; i < 400; i++) {
     const data = Buffer.from(good.subarray(0, random(good.length) + 1));
     for (let j = random(4); j > 0; j--) data[random(data.length)] = random(256);
     try {

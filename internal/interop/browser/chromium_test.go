@@ -15,17 +15,24 @@ import (
 	"time"
 )
 
-// A tab is a page in headless Chromium, driven over the DevTools protocol. The
+// A chromium is a headless Chromium, driven over the DevTools protocol. The
 // protocol's messages go through two pipes, so that no port and no WebSocket is
 // needed.
-type tab struct {
-	t       testing.TB
-	in      io.Writer
-	session string
+type chromium struct {
+	in io.Writer
 
-	mu       sync.Mutex
-	last     int
-	replies  map[int]chan reply
+	mu      sync.Mutex
+	last    int
+	replies map[int]chan reply
+	tabs    map[string]*tab // by session
+}
+
+// A tab is a page in a Chromium.
+type tab struct {
+	*chromium
+	t                testing.TB
+	context, session string
+
 	problems []string // messages of the console, exceptions, violations of the policy
 	urls     []string // of all requests
 }
@@ -38,9 +45,8 @@ type reply struct {
 // timeout is how long a test waits for the browser, on a machine that is busy.
 const timeout = time.Minute
 
-// open starts Chromium with an empty page. It skips the test if there is no
-// Chromium.
-func open(t testing.TB) *tab {
+// launch starts Chromium. It skips the test if there is none.
+func launch(t testing.TB) *chromium {
 	t.Helper()
 	path := ""
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
@@ -73,7 +79,7 @@ func open(t testing.TB) *tab {
 	}
 	fromTest.Close()
 	toTest.Close()
-	b := &tab{t: t, in: in, replies: make(map[int]chan reply)}
+	b := &chromium{in: in, replies: make(map[int]chan reply), tabs: make(map[string]*tab)}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -86,11 +92,27 @@ func open(t testing.TB) *tab {
 		<-done
 		out.Close()
 	})
+	return b
+}
+
+// open opens an empty page, which shares nothing with those of other tests.
+func (c *chromium) open(t testing.TB) *tab {
+	t.Helper()
+	b := &tab{chromium: c, t: t}
+	var context struct{ BrowserContextID string }
+	b.call("Target.createBrowserContext", nil, &context)
+	b.context = context.BrowserContextID
 	var target struct{ TargetID string }
-	b.call("Target.createTarget", map[string]any{"url": "about:blank"}, &target)
+	b.call("Target.createTarget", map[string]any{"url": "about:blank", "browserContextId": b.context}, &target)
 	var attached struct{ SessionID string }
 	b.call("Target.attachToTarget", map[string]any{"targetId": target.TargetID, "flatten": true}, &attached)
+	c.mu.Lock()
 	b.session = attached.SessionID
+	c.tabs[b.session] = b
+	c.mu.Unlock()
+	t.Cleanup(func() {
+		<-c.send("", "Target.disposeBrowserContext", map[string]any{"browserContextId": b.context})
+	})
 	for _, domain := range []string{"Page", "Runtime", "Log", "Network"} {
 		b.call(domain+".enable", nil, nil)
 	}
@@ -108,7 +130,7 @@ func (b *tab) run(t *testing.T, name string, f func(t *testing.T)) {
 }
 
 // read receives messages until the browser ends.
-func (b *tab) read(out io.Reader) {
+func (b *chromium) read(out io.Reader) {
 	r := bufio.NewReaderSize(out, 1<<20)
 	for {
 		text, err := r.ReadBytes(0)
@@ -123,9 +145,10 @@ func (b *tab) read(out io.Reader) {
 			return
 		}
 		var m struct {
-			ID     int
-			Method string
-			Params struct {
+			ID        int
+			SessionID string
+			Method    string
+			Params    struct {
 				Request          struct{ URL string }
 				ExceptionDetails struct {
 					Text      string
@@ -141,28 +164,30 @@ func (b *tab) read(out io.Reader) {
 			continue
 		}
 		b.mu.Lock()
+		tab := b.tabs[m.SessionID]
 		switch {
 		case m.ID != 0:
 			if c := b.replies[m.ID]; c != nil {
 				delete(b.replies, m.ID)
 				c <- m.reply
 			}
+		case tab == nil:
 		case m.Method == "Network.requestWillBeSent":
-			b.urls = append(b.urls, m.Params.Request.URL)
+			tab.urls = append(tab.urls, m.Params.Request.URL)
 		case m.Method == "Runtime.exceptionThrown":
 			d := m.Params.ExceptionDetails
-			b.problems = append(b.problems, d.Text+" "+d.Exception.Description)
+			tab.problems = append(tab.problems, d.Text+" "+d.Exception.Description)
 		case m.Method == "Log.entryAdded":
-			b.problems = append(b.problems, fmt.Sprintf("%s: %s (%s)", m.Params.Entry.Level, m.Params.Entry.Text, m.Params.Entry.URL))
+			tab.problems = append(tab.problems, fmt.Sprintf("%s: %s (%s)", m.Params.Entry.Level, m.Params.Entry.Text, m.Params.Entry.URL))
 		case m.Method == "Runtime.consoleAPICalled":
-			b.problems = append(b.problems, fmt.Sprint("console.", m.Params.Type, m.Params.Args))
+			tab.problems = append(tab.problems, fmt.Sprint("console.", m.Params.Type, m.Params.Args))
 		}
 		b.mu.Unlock()
 	}
 }
 
 // send sends a message and returns the channel of its reply.
-func (b *tab) send(session, method string, params any) chan reply {
+func (b *chromium) send(session, method string, params any) chan reply {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.last++
@@ -256,39 +281,35 @@ func (b *tab) until(expression string) {
 	}
 }
 
-// click clicks on the element of a selector as a mouse does: in its middle, at
-// what is on top there.
+// click clicks on the element of a selector.
 func (b *tab) click(selector string) {
 	b.t.Helper()
 	b.clickOn("document.querySelector(" + quote(selector) + ")")
 }
 
-// clickText clicks on the button, the tab or the summary with the text.
+// clickText clicks on the button or the summary with the text.
 func (b *tab) clickText(within, text string) {
 	b.t.Helper()
 	b.clickOn(fmt.Sprintf(`[...document.querySelectorAll(%s)].flatMap(x => [...x.querySelectorAll('button, summary')]).find(x => x.checkVisibility() && x.textContent.includes(%s))`, quote(within), quote(text)))
 }
 
+// clickOn clicks on an element, in whose middle no other may be. The page may move
+// the element at any time, as it gets content, so that a click with the mouse could
+// miss it.
 func (b *tab) clickOn(element string) {
 	b.t.Helper()
 	b.until(element)
-	var at struct {
-		X, Y float64
-		Hit  bool
-	}
-	b.eval(fmt.Sprintf(`(() => {
+	if hit := b.text(fmt.Sprintf(`(() => {
 		const el = %s;
-		el.scrollIntoView({ block: 'nearest' });
+		el.scrollIntoView({ block: 'center' });
 		const box = el.getBoundingClientRect();
-		const x = box.x + Math.min(box.width / 2, 40), y = box.y + box.height / 2;
-		const hit = document.elementFromPoint(x, y);
-		return { x, y, hit: !!hit && (el.contains(hit) || hit.contains(el)) };
-	})()`, element), &at)
-	if !at.Hit {
+		const hit = document.elementFromPoint(box.x + Math.min(box.width / 2, 40), box.y + box.height / 2);
+		if (!hit || !el.contains(hit) && !hit.contains(el)) return false;
+		el.focus();
+		el.click();
+		return true;
+	})()`, element)); hit != "true" {
 		b.t.Fatalf("something is on top of %s", element)
-	}
-	for _, kind := range []string{"mousePressed", "mouseReleased"} {
-		b.call("Input.dispatchMouseEvent", map[string]any{"type": kind, "x": at.X, "y": at.Y, "button": "left", "clickCount": 1}, nil)
 	}
 }
 

@@ -1,0 +1,127 @@
+package browser
+
+import (
+	"archive/tar"
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/ocireg/registry/registrytest/content"
+	"github.com/ocireg/registry/registrytest/profile"
+)
+
+// The page asks for a token that is missing or wrong.
+func token(t *testing.T, c *chromium) {
+	s, b := c.newSite(t)
+	base, token, _ := strings.Cut(s.link, "#")
+	b.call("Page.navigate", map[string]any{"url": base}, nil)
+	b.until("document.querySelector('#login').open && document.querySelector('#login-error').hidden")
+	b.write("wrong")
+	b.press("Enter")
+	b.until("document.querySelector('#login-error').textContent.includes('token')")
+	b.eval("document.querySelector('#token').select()", nil)
+	b.write(token)
+	b.press("Enter")
+	b.until("document.querySelector('#state').dataset.state === 'live' && !document.querySelector('#login').open")
+
+	// A page that is loaded again has the token; a link with another one takes it.
+	b.call("Page.reload", nil, nil)
+	b.until("document.querySelector('#state')?.dataset.state === 'live' && performance.now() < 60000")
+	b.call("Page.navigate", map[string]any{"url": "about:blank"}, nil)
+	b.call("Page.navigate", map[string]any{"url": base + "#wrong"}, nil)
+	b.until("document.querySelector('#login').open")
+	b.check(s)
+}
+
+// The page goes on after the control API was away, and Clear begins anew.
+func reconnect(t *testing.T, c *chromium) {
+	p := profile.ECR()
+	s, b := c.newSite(t, p)
+	b.size(1280, 800, "light")
+	s.visit(b)
+	s.do("POST", "/v2/team/app/blobs/uploads/", "")
+	s.do("GET", "/v2/", "")
+	b.until("document.querySelectorAll('#rows .row:not([hidden])').length === 2")
+	b.click("#rows .row[data-number='2']")
+	b.until("!document.querySelector('#detail').hidden")
+	s.api.CloseClientConnections()
+	b.until("document.querySelector('#state').dataset.state === 'live' && document.querySelectorAll('#rows .row:not([hidden])').length === 2")
+	s.do("GET", "/v2/", "")
+	b.until("document.querySelectorAll('#rows .row:not([hidden])').length === 3 && !document.querySelector('#detail').hidden")
+
+	b.until("document.querySelector('.mark.quirk')")
+	b.eval("document.querySelector('.mark.quirk').click()", nil)
+	b.until("document.querySelector('#detail .callout.quirk a[href^=\"https://\"]')")
+	b.shoot("quirk-1280-light")
+
+	b.click("#clear")
+	b.until("document.querySelector('#requests-empty').textContent.includes('No requests yet') && document.querySelector('#detail').hidden")
+	s.do("GET", "/v2/", "")
+	b.until("document.querySelectorAll('#rows .row:not([hidden])').length === 1 && document.querySelector('#rows .row:not([hidden]) .c-n').textContent === '4'")
+	b.check(s)
+}
+
+// The downloads are what their names say.
+func downloads(t *testing.T, c *chromium) {
+	s, b := c.newSite(t)
+	app := s.put("team/app:v1", content.Image(content.Layers(1)))
+	dir := t.TempDir()
+	<-b.send("", "Browser.setDownloadBehavior", map[string]any{"behavior": "allow", "downloadPath": dir, "browserContextId": b.context})
+	s.visit(b)
+	s.do("GET", "/v2/team/app/manifests/v1", "")
+	b.until("document.querySelectorAll('#rows .row:not([hidden])').length === 1")
+
+	b.click("#har")
+	var har struct {
+		Log struct {
+			Entries []struct{ Request struct{ URL string } }
+		}
+	}
+	if err := json.Unmarshal(b.download(dir, "requests.har"), &har); err != nil || len(har.Log.Entries) != 1 {
+		t.Errorf("the HTTP Archive has %d entries, want 1; %v", len(har.Log.Entries), err)
+	}
+
+	b.press("2")
+	b.click("#layouts")
+	var names []string
+	for r := tar.NewReader(strings.NewReader(string(b.download(dir, "content.tar")))); ; {
+		h, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		names = append(names, h.Name)
+	}
+	if want := "team/app/blobs/sha256/" + app.Digest.Encoded(); !slices.Contains(names, want) {
+		t.Errorf("the layouts have %q, not %s", names, want)
+	}
+	b.clickText("#repos .repo", "v1")
+	b.clickText("#manifest", "Download")
+	name := strings.Replace(string(app.Digest), ":", "-", 1) + ".json"
+	if got := b.download(dir, name); string(got) != string(app.Manifest) {
+		t.Errorf("the manifest is %q", got)
+	}
+	b.check(s)
+}
+
+// download returns the file that the browser has downloaded, when it is there: the
+// browser renames it when it has all of it.
+func (b *tab) download(dir, name string) []byte {
+	b.t.Helper()
+	for range 200 {
+		data, err := os.ReadFile(filepath.Join(dir, name))
+		if err == nil {
+			return data
+		}
+		b.eval("new Promise(done => setTimeout(done, 50))", nil)
+	}
+	b.t.Fatalf("%s was not downloaded", name)
+	return nil
+}
