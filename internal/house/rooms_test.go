@@ -27,7 +27,7 @@ var rooms = []struct {
 	{"internal/elsewhere", []string{"."}},
 	{"registrytest", []string{".", "memstore", "registrytest/content", "registrytest/journal", "registrytest/fault"}},
 	{"registrytest/external", []string{"."}},
-	{"registrytest/explore", []string{".", "registrytest/content", "registrytest/journal", "registrytest/fault", "registrytest"}},
+	{"registrytest/explore", []string{".", "registrytest/content", "registrytest/journal", "registrytest/fault", "registrytest", "registrytest/auth"}},
 	{"registrytest/upstream", []string{"."}},
 	{"registrytest/keep", []string{".", "layout", "registrytest/content", "registrytest/journal", "registrytest"}},
 	{"registrytest/profile", []string{".", "registrytest/journal", "registrytest/fault", "registrytest/auth"}},

@@ -7,7 +7,7 @@ import (
 	"github.com/ocireg/registry/registrytest"
 )
 
-// An Option changes what [EveryFault] does.
+// An Option changes what [EveryFault] or [Hostile] does.
 type Option struct{ set func(*config) }
 
 // A config is what the options set.
@@ -26,6 +26,8 @@ type config struct {
 	cancels    bool
 	try        []string
 	announce   io.Writer
+
+	hostile hostileConfig
 }
 
 // OverLoopback runs the client outside of a bubble, at a registry on a port of

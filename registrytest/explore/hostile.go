@@ -1,0 +1,248 @@
+package explore
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/ocireg/registry/internal/hint"
+	"github.com/ocireg/registry/registrytest"
+	"github.com/ocireg/registry/registrytest/auth"
+)
+
+// hostileConfig is what the options for [Hostile] set.
+type hostileConfig struct {
+	login    auth.Credentials
+	verifies bool
+	only     []string // traps, all if it is nil
+	except   []string
+}
+
+// Login makes the registries of [Hostile] ask for these credentials, which the
+// client under test has. Where they arrive at another host, or without TLS,
+// is a violation. Without Login, the traps for credentials are not tried.
+func Login(user, password string) Option {
+	return Option{func(c *config) { c.hostile.login = auth.Credentials{Username: user, Password: password} }}
+}
+
+// Verifies states that the operation verifies a signature or another referrer of
+// an image, and has to fail without a valid one. It lets [Hostile] try the traps
+// for verification.
+func Verifies() Option { return Option{func(c *config) { c.hostile.verifies = true }} }
+
+// OnlyTraps makes [Hostile] try these traps alone, such as one that a client
+// stepped into.
+func OnlyTraps(names ...string) Option {
+	return Option{func(c *config) { c.hostile.only = append(c.hostile.only, names...) }}
+}
+
+// ExceptTraps makes [Hostile] leave out traps, such as those that the authors of a
+// client do not count as a bug.
+func ExceptTraps(names ...string) Option {
+	return Option{func(c *config) { c.hostile.except = append(c.hostile.except, names...) }}
+}
+
+// Hostile runs an operation of a client at registries that set traps, one after
+// the other: those of security advisories, such as a redirect that takes
+// credentials to another host, or a list without an end. The client may fail, but
+// must not step into the trap. Each trap has a legitimate twin, such as a
+// redirect to a CDN, with which the operation has to succeed: a client that
+// refuses everything unusual is of no use.
+//
+// Setup and run are those of [EveryFault]. The operation runs once undisturbed,
+// and its requests tell which traps it can meet. All hosts are names of a
+// [registrytest.Network], or, with [OverLoopback], ports of this machine, where
+// traps that need TLS or addresses are left out.
+//
+// The test fails for each trap that the client steps into, and for each twin with
+// which it fails. docs/exploring.md has all of them.
+func Hostile(t *testing.T, setup func(t *T, reg *registrytest.Server), run func(t *T, reg *registrytest.Server) error, opts ...Option) *Hazards {
+	t.Helper()
+	h := &hostile{explorer: explorer{t: t, setup: setup, run: run}}
+	for _, o := range opts {
+		o.set(&h.config)
+	}
+	z := h.explore()
+	t.Logf("explore: %s", z.Summary())
+	if !h.reportOnly {
+		for _, x := range z.Traps {
+			if x.Outcome == Caught || x.Outcome == TwinFails {
+				t.Errorf("explore: %v", x)
+			}
+		}
+	}
+	return z
+}
+
+// A hostile tries the traps on one operation.
+type hostile struct {
+	explorer
+	scheme string // of authentication: "", "bearer" or "basic"
+	base   *encounter
+	other  map[string]string // the results with other content at the tags
+}
+
+// A trap is something that a hostile registry does.
+type trap struct {
+	name, reference string
+
+	// needs returns the reason why the operation cannot meet the trap, or "".
+	needs func(h *hostile) string
+
+	// set prepares the registry and the other hosts.
+	set func(w *hostileWorld)
+
+	// judge returns how the client stepped into the trap, or "". Secrets at other
+	// hosts and what no client may do are judged in any case.
+	judge func(h *hostile, e *encounter) string
+
+	twin twin
+}
+
+// A twin is what an honest registry does that looks like a trap.
+type twin struct {
+	name string
+	set  func(w *hostileWorld)
+
+	// other says that the results may be others than undisturbed.
+	other bool
+}
+
+func (h *hostile) explore() *Hazards {
+	h.t.Helper()
+	z := &Hazards{Name: h.t.Name()}
+	h.undisturbed(z)
+	twins := make(map[string]string) // the failure of each that was tried
+	for _, tr := range h.chosen() {
+		x := TrapResult{Trap: tr.name, Reference: tr.reference, Twin: tr.twin.name}
+		if reason := tr.needs(h); reason != "" {
+			x.Outcome, x.Detail = NotTried, reason
+			z.Traps = append(z.Traps, x)
+			continue
+		}
+		e := h.attempt(tr.name, tr.set)
+		z.Runs++
+		x.Outcome = Withstood
+		if x.Detail = h.judge(tr, e); x.Detail != "" {
+			x.Outcome, x.Requests = Caught, e.lines()
+		} else if x.Detail = "succeeds"; e.err != nil {
+			x.Detail = "fails: " + firstLine(e.err.Error())
+		}
+		if tr.twin.set != nil {
+			failure, tried := twins[tr.twin.name]
+			if !tried {
+				e := h.attempt(tr.twin.name, tr.twin.set)
+				z.Runs++
+				failure = h.judgeTwin(tr.twin, e)
+				twins[tr.twin.name] = failure
+			}
+			if failure != "" && x.Outcome == Withstood {
+				x.Outcome, x.Detail = TwinFails, failure
+			}
+		}
+		z.Traps = append(z.Traps, x)
+	}
+	return z
+}
+
+// chosen returns the traps to try.
+func (h *hostile) chosen() (chosen []trap) {
+	h.t.Helper()
+	var known []string
+	c := h.hostile()
+	for _, tr := range traps() {
+		known = append(known, tr.name)
+		if (c.only == nil || slices.Contains(c.only, tr.name)) && !slices.Contains(c.except, tr.name) {
+			chosen = append(chosen, tr)
+		}
+	}
+	for _, name := range slices.Concat(c.only, c.except) {
+		if !slices.Contains(known, name) {
+			h.t.Fatalf("explore: no trap is called %q; did you mean %q?", name, hint.Nearest(name, known...))
+		}
+	}
+	return chosen
+}
+
+// undisturbed runs the operation at an honest registry.
+func (h *hostile) undisturbed(z *Hazards) {
+	h.t.Helper()
+	schemes := []string{""}
+	if h.hostile().login.Username != "" {
+		schemes = []string{"bearer", "basic"} // the first that the client knows
+	}
+	for _, h.scheme = range schemes {
+		h.base = h.attempt("undisturbed", func(*hostileWorld) {})
+		z.Runs++
+		if h.base.err == nil && h.base.broken() == "" {
+			break
+		}
+	}
+	b := h.base
+	switch broken := b.broken(); {
+	case b.setup != "":
+		h.t.Fatalf("explore: %s", b.setup)
+	case broken != "":
+		h.t.Fatalf("explore: at an honest registry, the operation %s", broken)
+	case b.err != nil:
+		h.t.Fatalf("explore: the operation fails at an honest registry, so no trap can tell anything: %v", b.err)
+	case len(b.records) == 0:
+		h.t.Fatalf("explore: the undisturbed run sent no request; use reg.Client() or a clone of reg.Transport() in the client")
+	}
+	if h.base.tags() != nil && len(h.base.results) > 0 {
+		other := h.attempt("other content", func(w *hostileWorld) { w.moveTags() })
+		z.Runs++
+		if other.err == nil {
+			h.other = other.results
+		}
+	}
+}
+
+func (h *hostile) hostile() hostileConfig { return h.config.hostile }
+
+// judge returns how the client stepped into a trap, or "".
+func (h *hostile) judge(tr trap, e *encounter) string {
+	var found []string
+	add := func(s string) {
+		if s != "" {
+			found = append(found, s)
+		}
+	}
+	add(e.broken())
+	for _, s := range e.secrets() {
+		add(s)
+	}
+	if tr.judge != nil {
+		add(tr.judge(h, e))
+	}
+	return strings.Join(found, "; ")
+}
+
+// judgeTwin returns how the client fails with a twin, or "".
+func (h *hostile) judgeTwin(tw twin, e *encounter) string {
+	broken := e.broken()
+	secrets := e.secrets()
+	switch {
+	case broken != "":
+		return fmt.Sprintf("with %s, the operation %s", tw.name, broken)
+	case len(secrets) > 0:
+		return fmt.Sprintf("with %s, %s", tw.name, secrets[0])
+	case e.err != nil:
+		return fmt.Sprintf("with %s, which is legitimate, the operation fails: %v", tw.name, e.err)
+	case !tw.other && !maps.Equal(e.results, h.base.results):
+		return fmt.Sprintf("with %s, which is legitimate, the results are others: %v, want %v", tw.name, e.results, h.base.results)
+	}
+	return ""
+}
+
+// succeeded judges a trap that the operation must not succeed in.
+func succeeded(what string) func(*hostile, *encounter) string {
+	return func(_ *hostile, e *encounter) string {
+		if e.err == nil {
+			return "succeeds, and so accepts " + what
+		}
+		return ""
+	}
+}

@@ -1,0 +1,365 @@
+package explore
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/ocireg/registry/registrytest"
+)
+
+// A wary is a client that steps into no trap, unless it is a mutant.
+type wary struct {
+	http     *http.Client
+	base     *url.URL
+	mutant   string
+	user     string // or ""
+	password string
+	token    string
+	basic    bool // the registry asked for it
+}
+
+const (
+	wariestBody  = 4 << 20
+	wariestPages = 100
+)
+
+func newWary(reg *registrytest.Server, mutant, user, password string) *wary {
+	base, _ := url.Parse(reg.URL)
+	c := &wary{base: base, mutant: mutant, user: user, password: password}
+	c.http = &http.Client{Transport: reg.Transport(), CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	return c
+}
+
+func (c *wary) is(mutant string) bool { return c.mutant == mutant }
+
+// trusted reports whether the URL may have the credentials.
+func (c *wary) trusted(u *url.URL) bool {
+	switch {
+	case c.is("credentials for every host"):
+		return true
+	case c.is("credentials for every port"):
+		return u.Hostname() == c.base.Hostname() && u.Scheme == c.base.Scheme
+	case c.is("credentials without TLS"):
+		return u.Hostname() == c.base.Hostname()
+	}
+	return u.Scheme == c.base.Scheme && u.Host == c.base.Host
+}
+
+// do sends a request, follows redirects and answers challenges. The body of the
+// response is limited.
+func (c *wary) do(ctx context.Context, method string, u *url.URL, body []byte, header ...string) (*http.Response, []byte, error) {
+	for hops, asked := 0, false; ; hops++ {
+		r, err := http.NewRequestWithContext(ctx, method, u.String(), bytes.NewReader(body))
+		if err != nil {
+			return nil, nil, err
+		}
+		for i := 0; i < len(header); i += 2 {
+			r.Header.Set(header[i], header[i+1])
+		}
+		if c.trusted(u) {
+			switch {
+			case c.token != "":
+				r.Header.Set("Authorization", "Bearer "+c.token)
+			case c.basic:
+				r.SetBasicAuth(c.user, c.password)
+			}
+		}
+		resp, err := c.http.Do(r)
+		if err != nil {
+			return nil, nil, err
+		}
+		text, err := c.read(resp)
+		if err != nil {
+			return nil, nil, err
+		}
+		switch resp.StatusCode {
+		case http.StatusUnauthorized:
+			if asked || c.user == "" || !c.trusted(u) && !c.is("answers every challenge") {
+				return resp, text, nil
+			}
+			asked = true
+			if !c.trusted(u) {
+				r.SetBasicAuth(c.user, c.password)
+				if resp, err = c.http.Do(r); err != nil {
+					return nil, nil, err
+				}
+				text, err = c.read(resp)
+				return resp, text, err
+			}
+			if err := c.answer(ctx, resp.Header.Get("WWW-Authenticate")); err != nil {
+				return nil, nil, err
+			}
+		case http.StatusTemporaryRedirect:
+			if hops > 5 {
+				return nil, nil, errors.New("too many redirects")
+			}
+			if c.is("no redirects") {
+				return nil, nil, errors.New("a redirect")
+			}
+			if u, err = u.Parse(resp.Header.Get("Location")); err != nil {
+				return nil, nil, err
+			}
+			asked = false
+		default:
+			return resp, text, nil
+		}
+	}
+}
+
+func (c *wary) read(resp *http.Response) ([]byte, error) {
+	defer resp.Body.Close()
+	if c.is("reads everything") {
+		return io.ReadAll(resp.Body)
+	}
+	text, err := io.ReadAll(io.LimitReader(resp.Body, wariestBody+1))
+	if err == nil && len(text) > wariestBody {
+		err = errors.New("the response is too large")
+	}
+	return text, err
+}
+
+var parameter = regexp.MustCompile(`(\w+)="([^"]*)"`)
+
+// answer gets a token, or notes that the registry wants Basic credentials.
+func (c *wary) answer(ctx context.Context, challenge string) error {
+	if !strings.HasPrefix(challenge, "Bearer ") {
+		c.basic = true
+		return nil
+	}
+	values := make(url.Values)
+	realm := ""
+	for _, m := range parameter.FindAllStringSubmatch(challenge, -1) {
+		if m[1] == "realm" {
+			realm = m[2]
+		} else {
+			values.Set(m[1], m[2])
+		}
+	}
+	u, err := url.Parse(realm)
+	if err != nil {
+		return err
+	}
+	if u.Scheme != c.base.Scheme && !c.is("any realm") {
+		return errors.New("the realm has no TLS")
+	}
+	if ip, err := netip.ParseAddr(u.Hostname()); err == nil && ip.IsLinkLocalUnicast() && !c.is("any realm") {
+		return errors.New("the realm is at a link-local address")
+	}
+	if c.is("only its own realm") && u.Host != c.base.Host {
+		return errors.New("the realm is elsewhere")
+	}
+	u.RawQuery = values.Encode()
+	r, err := http.NewRequestWithContext(ctx, "GET", u.String(), nil)
+	if err != nil {
+		return err
+	}
+	r.SetBasicAuth(c.user, c.password)
+	resp, err := c.http.Do(r)
+	if err != nil {
+		return err
+	}
+	text, err := c.read(resp)
+	if err != nil {
+		return err
+	}
+	var token struct{ Token string }
+	err = json.Unmarshal(text, &token)
+	c.token = token.Token
+	return err
+}
+
+func (c *wary) at(path string) *url.URL { u, _ := c.base.Parse(path); return u }
+
+func (c *wary) want(ctx context.Context, status int, method string, u *url.URL, body []byte, header ...string) (*http.Response, []byte, error) {
+	resp, text, err := c.do(ctx, method, u, body, header...)
+	if err == nil && resp.StatusCode != status {
+		err = fmt.Errorf("%s %s: %s", method, u, resp.Status)
+	}
+	return resp, text, err
+}
+
+// manifest pulls a manifest, by the digest that a HEAD of its tag has.
+func (c *wary) manifest(ctx context.Context, repo, ref string) (digest.Digest, ocispec.Manifest, error) {
+	var m ocispec.Manifest
+	at := c.at("/v2/" + repo + "/manifests/" + ref)
+	resp, _, err := c.want(ctx, 200, "HEAD", at, nil, "Accept", ocispec.MediaTypeImageManifest)
+	if err != nil {
+		return "", m, err
+	}
+	d := digest.Digest(resp.Header.Get("Docker-Content-Digest"))
+	if c.is("trusts a tag twice") {
+		resp, text, err := c.want(ctx, 200, "GET", at, nil, "Accept", ocispec.MediaTypeImageManifest)
+		if err != nil {
+			return "", m, err
+		}
+		_ = resp
+		return d, m, json.Unmarshal(text, &m)
+	}
+	resp, text, err := c.want(ctx, 200, "GET", at, nil, "Accept", ocispec.MediaTypeImageManifest)
+	if err != nil {
+		return "", m, err
+	}
+	switch {
+	case digest.FromBytes(text) != d && !c.is("trusts digests"):
+		return "", m, errors.New("the manifest is another one")
+	}
+	if err := json.Unmarshal(text, &m); err != nil {
+		return "", m, err
+	}
+	if m.MediaType != resp.Header.Get("Content-Type") && !c.is("any type") {
+		return "", m, errors.New("the media type is another one")
+	}
+	// Once more by the digest, as clients do that resolve first.
+	_, again, err := c.want(ctx, 200, "GET", c.at("/v2/"+repo+"/manifests/"+string(d)), nil, "Accept", ocispec.MediaTypeImageManifest)
+	if err != nil {
+		return "", m, err
+	}
+	if digest.FromBytes(again) != d && !c.is("trusts digests") {
+		return "", m, errors.New("the manifest is another one")
+	}
+	return d, m, nil
+}
+
+func (c *wary) pull(t *T, repo, ref string) error {
+	ctx := t.Context()
+	d, m, err := c.manifest(ctx, repo, ref)
+	if err != nil {
+		return err
+	}
+	t.Result("digest", d)
+	for i, l := range append(m.Layers, m.Config) {
+		at := c.at("/v2/" + repo + "/blobs/" + string(l.Digest))
+		if len(l.URLs) > 0 {
+			if at, err = url.Parse(l.URLs[0]); err != nil {
+				return err
+			}
+		}
+		_, blob, err := c.want(ctx, 200, "GET", at, nil)
+		if err != nil {
+			return err
+		}
+		if digest.FromBytes(blob) != l.Digest && !c.is("trusts digests") {
+			return errors.New("the blob is another one")
+		}
+		t.Result(fmt.Sprintf("blob %d", i), blob)
+	}
+	return nil
+}
+
+func (c *wary) push(t *T, repo, tag string, blob []byte) error {
+	ctx := t.Context()
+	d := digest.FromBytes(blob)
+	resp, _, err := c.want(ctx, 202, "POST", c.at("/v2/"+repo+"/blobs/uploads/"), nil)
+	if err != nil {
+		return err
+	}
+	to, err := resp.Request.URL.Parse(resp.Header.Get("Location"))
+	if err != nil {
+		return err
+	}
+	q := to.Query()
+	q.Set("digest", string(d))
+	to.RawQuery = q.Encode()
+	if _, _, err := c.want(ctx, 201, "PUT", to, blob, "Content-Type", "application/octet-stream"); err != nil {
+		return err
+	}
+	m := ocispec.Manifest{MediaType: ocispec.MediaTypeImageManifest, Config: ocispec.Descriptor{MediaType: ocispec.MediaTypeImageConfig, Digest: d, Size: int64(len(blob))}, Layers: []ocispec.Descriptor{}}
+	m.SchemaVersion = 2
+	text, _ := json.Marshal(m)
+	_, _, err = c.want(ctx, 201, "PUT", c.at("/v2/"+repo+"/manifests/"+tag), text, "Content-Type", m.MediaType)
+	return err
+}
+
+// pages reads the pages of a list.
+func (c *wary) pages(ctx context.Context, at *url.URL, page func([]byte) error) error {
+	var seen []string
+	for n := 0; at != nil; n++ {
+		if n >= wariestPages && !c.is("any number of pages") || slices.Contains(seen, at.String()) && !c.is("any number of pages") {
+			return errors.New("the list does not end")
+		}
+		seen = append(seen, at.String())
+		resp, text, err := c.do(ctx, "GET", at, nil)
+		if err != nil {
+			return err
+		}
+		if resp.StatusCode == http.StatusTooManyRequests && c.is("fails open") {
+			return nil
+		}
+		if resp.StatusCode != 200 {
+			return errors.New(resp.Status)
+		}
+		if err := page(text); err != nil {
+			return err
+		}
+		link := regexp.MustCompile(`^<(.*)>; rel="next"`).FindStringSubmatch(resp.Header.Get("Link"))
+		if link == nil {
+			return nil
+		}
+		if at, err = at.Parse(link[1]); err != nil {
+			return err
+		}
+		if !c.trusted(at) {
+			return errors.New("the next page is elsewhere")
+		}
+		if c.is("no absolute Link") && strings.Contains(link[1], "://") {
+			return errors.New("an absolute Link")
+		}
+	}
+	return nil
+}
+
+func (c *wary) list(t *T, repo string) error {
+	var tags []string
+	err := c.pages(t.Context(), c.at("/v2/"+repo+"/tags/list"), func(text []byte) error {
+		var l struct{ Tags []string }
+		err := json.Unmarshal(text, &l)
+		tags = append(tags, l.Tags...)
+		return err
+	})
+	t.Result("tags", tags)
+	return err
+}
+
+// signatureType is the type of the signatures that verify looks for.
+const signatureType = "application/vnd.example.signature"
+
+// verify looks for a signature, an artifact whose annotation names the digest.
+func (c *wary) verify(t *T, repo, ref string) error {
+	ctx := t.Context()
+	d, _, err := c.manifest(ctx, repo, ref)
+	if err != nil {
+		return err
+	}
+	signed, skip := c.is("needs no signature"), false
+	err = c.pages(ctx, c.at("/v2/"+repo+"/referrers/"+string(d)), func(text []byte) error {
+		skip = false
+		var index ocispec.Index
+		if err := json.Unmarshal(text, &index); err != nil {
+			return err
+		}
+		for _, e := range index.Manifests {
+			signed = signed || e.ArtifactType == signatureType && (e.Annotations["signs"] == string(d) || c.is("any signature"))
+		}
+		return nil
+	})
+	if c.is("fails open") && !signed && err == nil && !skip {
+		return nil
+	}
+	if err == nil && !signed {
+		err = errors.New("there is no valid signature")
+	}
+	return err
+}

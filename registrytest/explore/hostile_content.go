@@ -1,0 +1,259 @@
+package explore
+
+import (
+	"compress/gzip"
+	"fmt"
+	"io"
+	"maps"
+	"math/rand/v2"
+	"net/http"
+	"strings"
+	"sync/atomic"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/registrytest/content"
+	"github.com/ocireg/registry/registrytest/fault"
+	"github.com/ocireg/registry/registrytest/journal"
+)
+
+const (
+	hugeBody  = 32 << 20 // bytes of a manifest or list without an end
+	hugeTaken = 16 << 20 // bytes of it that a client may take
+)
+
+// contentTraps are those with other content than the client asked for.
+func contentTraps() []trap {
+	return []trap{
+		{
+			name: "manifest under another digest", reference: "CVE-2025-24882",
+			needs: func(h *hostile) string {
+				if !h.base.has(byDigest, registry.GetManifest) {
+					return "the operation pulls no manifest by its digest"
+				}
+				return ""
+			},
+			set: func(w *hostileWorld) {
+				w.after = append(w.after, func() { w.otherImages() })
+				w.intercept = func(next registry.Handler) registry.Handler {
+					return func(rw http.ResponseWriter, r *registry.Request) error {
+						if (r.Op == registry.GetManifest || r.Op == registry.HeadManifest) && r.Digest != "" {
+							r.Digest = otherImage().Digest // with the digest of that in the header
+						}
+						return next(rw, r)
+					}
+				}
+			},
+			judge: succeeded("a manifest that does not match the digest that it asked for"),
+		},
+		{
+			name: "manifest altered, under its digest", reference: "GHSA-qvqc; GHSA-9m43",
+			needs: func(h *hostile) string {
+				if !h.base.has(byDigest, registry.GetManifest) {
+					return "the operation pulls no manifest by its digest"
+				}
+				return ""
+			},
+			set: func(w *hostileWorld) {
+				w.fault(fault.On(registry.GetManifest).Digest("*").Body(fault.Append("\n")))
+			},
+			judge: succeeded("a manifest that does not match the digest that it asked for"),
+		},
+		{
+			name: "blob altered, under its digest", reference: "distribution-spec, Pulling blobs",
+			needs: needs("the operation pulls no blob", registry.GetBlob),
+			set:   func(w *hostileWorld) { w.fault(fault.On(registry.GetBlob).Corrupt(-1)) },
+			judge: succeeded("a blob that does not match its digest"),
+			twin:  redirectToCDN,
+		},
+		{
+			name: "tag that moves between two requests", reference: "time of check, time of use; GHSA-9m43",
+			needs: needsTwoLooks,
+			set: func(w *hostileWorld) {
+				var looks atomic.Int64
+				w.after = append(w.after, func() { w.otherImages() })
+				w.intercept = func(next registry.Handler) registry.Handler {
+					return func(rw http.ResponseWriter, r *registry.Request) error {
+						if (r.Op == registry.GetManifest || r.Op == registry.HeadManifest) && r.Tag != "" && authorized(w, r) && looks.Add(1) == 2 {
+							for _, ref := range w.h.base.tags() {
+								w.put(ref, otherImage())
+							}
+						}
+						return next(rw, r)
+					}
+				}
+			},
+			judge: judgeMixture,
+		},
+		{
+			name: "manifest that is an image and an index", reference: "CVE-2021-41190",
+			needs: needsImageByTag,
+			set: func(w *hostileWorld) {
+				w.after = append(w.after, func() {
+					for _, ref := range w.h.base.tags() {
+						w.put(ref, otherImage()) // its blobs
+						w.put(ref, ambiguous(otherImage()))
+					}
+				})
+			},
+			judge: succeeded("a manifest whose mediaType is not its Content-Type, and that has both layers and manifests"),
+		},
+		{
+			name: "huge manifest", reference: "CVE-2023-33958",
+			needs: needs("the operation pulls no manifest", registry.GetManifest),
+			set:   func(w *hostileWorld) { w.endless(false, registry.GetManifest) },
+			judge: judgeHuge,
+		},
+		{
+			name: "manifest that gzip unpacks to a huge one", reference: "CVE-2023-33958",
+			needs: needsTLS(needsGzip(registry.GetManifest)), // buffers of a port hold too much
+			set:   func(w *hostileWorld) { w.endless(true, registry.GetManifest) },
+			judge: judgeHuge,
+		},
+		{
+			name: "manifest of deeply nested JSON", reference: "CWE-674",
+			needs: needsImageByTag,
+			set: func(w *hostileWorld) {
+				w.after = append(w.after, func() {
+					deep := strings.Repeat("[", 200_000) + strings.Repeat("]", 200_000)
+					text := strings.Replace(string(otherImage().Manifest), "{", `{"deep":`+deep+",", 1)
+					for _, ref := range w.h.base.tags() {
+						w.put(ref, otherImage()) // its blobs
+						w.put(ref, content.Raw(ocispec.MediaTypeImageManifest, []byte(text)))
+					}
+				})
+			},
+		},
+	}
+}
+
+// authorized reports whether the request has the credentials that the registry
+// asks for.
+func authorized(w *hostileWorld, r *registry.Request) bool {
+	return w.login == nil || r.Header.Get("Authorization") != ""
+}
+
+// otherImages puts the other image into each repository that the operation pulls
+// from.
+func (w *hostileWorld) otherImages() {
+	for _, r := range w.h.base.records {
+		if r.Op == registry.GetManifest && !r.Failed() {
+			w.put(r.Repo, otherImage())
+		}
+	}
+}
+
+// ambiguous returns the manifest of an image that claims to be an index, and has
+// the properties of both.
+func ambiguous(c content.Content) content.Content {
+	text := string(c.Manifest)
+	text = strings.Replace(text, ocispec.MediaTypeImageManifest, ocispec.MediaTypeImageIndex, 1)
+	text = strings.Replace(text, "{", `{"manifests":[],`, 1)
+	return content.Raw(ocispec.MediaTypeImageManifest, []byte(text))
+}
+
+func needsImageByTag(h *hostile) string {
+	if !h.base.has(func(r *journal.Record) bool {
+		return r.Tag != "" && r.ResponseHeader.Get("Content-Type") == ocispec.MediaTypeImageManifest
+	}, registry.GetManifest) {
+		return "the operation pulls no image by its tag"
+	}
+	return ""
+}
+
+func needsTwoLooks(h *hostile) string {
+	looks := 0
+	for _, r := range h.base.records {
+		if (r.Op == registry.GetManifest || r.Op == registry.HeadManifest) && r.Tag != "" && !r.Failed() {
+			looks++
+		}
+	}
+	switch {
+	case looks < 2:
+		return "the operation looks at a tag once"
+	case h.other == nil:
+		return "T.Result has no results of the operation, or it fails with another image"
+	}
+	return ""
+}
+
+func needsGzip(op registry.Op) func(*hostile) string {
+	return func(h *hostile) string {
+		if !h.base.has(func(r *journal.Record) bool { return strings.Contains(r.RequestHeader.Get("Accept-Encoding"), "gzip") }, op) {
+			return fmt.Sprintf("the operation sends no %v with Accept-Encoding: gzip", op)
+		}
+		return ""
+	}
+}
+
+// judgeMixture finds results that are partly those of one image and partly those
+// of another.
+func judgeMixture(h *hostile, e *encounter) string {
+	if e.err != nil || maps.Equal(e.results, h.base.results) || maps.Equal(e.results, h.other) {
+		return ""
+	}
+	return fmt.Sprintf("succeeds with the results of two images: %v", e.results)
+}
+
+// judgeHuge finds a client that reads all of a huge body.
+func judgeHuge(_ *hostile, e *encounter) string {
+	if taken := atomic.LoadInt64(&e.taken); taken > hugeTaken {
+		return fmt.Sprintf("reads %d MiB of a response", taken>>20)
+	}
+	return ""
+}
+
+// endless makes the registry respond with a body that does not end, or, if gzip
+// is set, with one that unpacks to such a body. It counts the bytes, before gzip,
+// that the client takes.
+func (w *hostileWorld) endless(zipped bool, ops ...registry.Op) {
+	w.intercept = func(next registry.Handler) registry.Handler {
+		return func(rw http.ResponseWriter, r *registry.Request) error {
+			for _, op := range ops {
+				if r.Op == op {
+					w.sendEndless(rw, r, zipped)
+					return nil
+				}
+			}
+			return next(rw, r)
+		}
+	}
+}
+
+func (w *hostileWorld) sendEndless(rw http.ResponseWriter, r *registry.Request, zipped bool) {
+	text := `{"schemaVersion":2,"mediaType":"` + ocispec.MediaTypeImageManifest + `","annotations":{"a":"`
+	rw.Header().Set("Content-Type", ocispec.MediaTypeImageManifest)
+	if r.Op == registry.ListTags {
+		text = `{"name":"` + r.Repo + `","tags":["`
+		rw.Header().Set("Content-Type", "application/json")
+	}
+	if r.Op == registry.ListReferrers {
+		text = strings.Replace(text, ocispec.MediaTypeImageManifest, ocispec.MediaTypeImageIndex, 1)
+		rw.Header().Set("Content-Type", ocispec.MediaTypeImageIndex)
+	}
+	// A body that is known to gzip only in part, so that no buffer holds it all.
+	block := []byte(strings.Repeat("a", 16<<10))
+	random := rand.New(rand.NewPCG(1, 2))
+	for i := range 256 {
+		block[i] = byte('a' + random.IntN(26))
+	}
+	var out io.Writer = rw
+	if zipped {
+		rw.Header().Set("Content-Encoding", "gzip")
+		z, _ := gzip.NewWriterLevel(rw, gzip.BestSpeed)
+		out = z
+	}
+	if _, err := io.WriteString(out, text); err != nil {
+		return
+	}
+	for sent := 0; sent < hugeBody; sent += len(block) {
+		for i := range 256 {
+			block[i] = byte('a' + random.IntN(26))
+		}
+		if _, err := out.Write(block); err != nil {
+			return
+		}
+		atomic.AddInt64(&w.e.taken, int64(len(block)))
+	}
+}

@@ -1,0 +1,232 @@
+package explore
+
+import (
+	"encoding/json"
+	"net/http"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/registrytest/content"
+	"github.com/ocireg/registry/registrytest/fault"
+)
+
+// Twins of several traps.
+var (
+	redirectToCDN = twin{"a redirect to a CDN", func(w *hostileWorld) {
+		w.redirect(w.host(cdnHost, w.mirror(), false), registry.GetBlob, registry.HeadBlob)
+	}, false}
+	absoluteLocation = twin{"an absolute Location at the registry's host", func(w *hostileWorld) {
+		w.options = append(w.options, registry.Without(registry.RelativeLocations))
+	}, false}
+	realmElsewhere = twin{"a realm at another host with TLS", func(w *hostileWorld) {
+		w.login.Realm = w.host(authHost, w.login.TokenHandler(), true) + "/token"
+	}, false}
+	absoluteLink = twin{"an absolute Link at the registry's host", func(w *hostileWorld) {
+		w.options = append(w.options, registry.WithPageSize(1), registry.Without(registry.RelativeLocations))
+		w.moreToList()
+	}, true}
+)
+
+// redirect redirects requests with credentials.
+func (w *hostileWorld) redirect(to string, ops ...registry.Op) {
+	r := fault.On(ops...).Status(http.StatusTemporaryRedirect).Location(to)
+	if w.login != nil {
+		r = r.User("*")
+	}
+	w.fault(r)
+}
+
+// overTLS limits a rule to requests with TLS, so that what leads to plain HTTP
+// does not lead in a loop.
+func overTLS(r fault.Rule) fault.Rule {
+	return r.Where("with TLS", func(r *registry.Request) bool { return r.TLS != nil })
+}
+
+const advisoryPort = "GHSA-vh4v-2xq2-g5cg"
+
+// credentialTraps are those that take credentials to another host.
+func credentialTraps() []trap {
+	plain := "http://" + registryHost
+	return []trap{
+		{
+			name: "redirect of blobs to another host", reference: "distribution-spec, API: Authorization and host boundaries",
+			needs: needsLogin("the operation pulls no blob", registry.GetBlob),
+			set:   func(w *hostileWorld) { w.redirect(w.attacker(), registry.GetBlob, registry.HeadBlob) },
+			twin:  redirectToCDN,
+		},
+		{
+			name: "redirect of manifests to another host", reference: "distribution-spec, API: Authorization and host boundaries",
+			needs: needsLogin("the operation pulls no manifest", registry.GetManifest, registry.HeadManifest),
+			set:   func(w *hostileWorld) { w.redirect(w.attacker(), registry.GetManifest, registry.HeadManifest) },
+			twin:  redirectToCDN,
+		},
+		{
+			name: "redirect of manifests to another port", reference: advisoryPort,
+			needs: needsLogin("the operation pulls no manifest", registry.GetManifest, registry.HeadManifest),
+			set: func(w *hostileWorld) {
+				w.redirect(w.host(otherPort, w.mirror(), false), registry.GetManifest, registry.HeadManifest)
+			},
+			twin: redirectToCDN,
+		},
+		{
+			name: "redirect of blobs to another port", reference: advisoryPort,
+			needs: needsLogin("the operation pulls no blob", registry.GetBlob),
+			set: func(w *hostileWorld) {
+				w.redirect(w.host(otherPort, w.mirror(), false), registry.GetBlob, registry.HeadBlob)
+			},
+			twin: redirectToCDN,
+		},
+		{
+			name: "redirect from HTTPS to HTTP", reference: "RFC 9110, section 4.2.2: http and https are different origins",
+			needs: needsTLS(needsLogin("the operation pulls nothing", pulls...)),
+			set: func(w *hostileWorld) {
+				w.fault(overTLS(fault.On(pulls...).User("*").Status(http.StatusTemporaryRedirect).Location(plain)))
+			},
+			twin: redirectToCDN,
+		},
+		{
+			name: "Location of an upload at another host", reference: "CVE-2026-50151",
+			needs: needsLogin("the operation uploads no blob in a session", uploads...),
+			set: func(w *hostileWorld) {
+				w.fault(fault.On(registry.StartUpload, registry.MountBlob, registry.PatchUpload).User("*").Location(w.host(attackerHost, uploader(), false)))
+			},
+			twin: absoluteLocation,
+		},
+		{
+			name: "Location of an upload without TLS", reference: "CVE-2026-50151",
+			needs: needsTLS(needsLogin("the operation uploads no blob in a session", uploads...)),
+			set:   func(w *hostileWorld) { w.fault(fault.On(uploads...).User("*").Location(plain)) },
+			twin:  absoluteLocation,
+		},
+		{
+			name: "Link at another host", reference: "distribution-spec, API: Authorization and host boundaries",
+			needs: needsLogin("the operation lists nothing", lists...),
+			set: func(w *hostileWorld) {
+				w.options = append(w.options, registry.WithPageSize(1))
+				w.moreToList()
+				w.fault(fault.On(lists...).User("*").Location(w.attacker()))
+			},
+			twin: absoluteLink,
+		},
+		{
+			name: "Link without TLS", reference: "RFC 9110, section 4.2.2: http and https are different origins",
+			needs: needsTLS(needsLogin("the operation lists nothing", lists...)),
+			set: func(w *hostileWorld) {
+				w.options = append(w.options, registry.WithPageSize(1))
+				w.moreToList()
+				w.fault(fault.On(lists...).User("*").Location(plain))
+			},
+			twin: absoluteLink,
+		},
+		{
+			name: "Bearer realm without TLS", reference: "RFC 6750, section 5.3: tokens need TLS",
+			needs: needsTLS(needsBearer),
+			set: func(w *hostileWorld) {
+				w.host(attackerHost, tokens(), false)
+				w.login.Realm = "http://" + attackerHost + "/token"
+			},
+			twin: realmElsewhere,
+		},
+		{
+			name: "Bearer realm at a link-local address", reference: "CVE-2026-48978; ggcr#2193",
+			needs: needsTLS(needsBearer),
+			set: func(w *hostileWorld) {
+				w.host(linkLocal, tokens(), false)
+				w.login.Realm = "http://" + linkLocal + "/latest/meta-data/token"
+			},
+			judge: func(_ *hostile, e *encounter) string {
+				for _, s := range e.seen {
+					if s.host == linkLocal {
+						return "requests " + s.line + " at " + linkLocal
+					}
+				}
+				return ""
+			},
+			twin: realmElsewhere,
+		},
+		{
+			name: "foreign layer at another host", reference: "CVE-2020-15157",
+			needs: func(h *hostile) string {
+				if !h.base.has(byTag, registry.GetManifest) || !h.base.has(nil, registry.GetBlob) {
+					return "the operation pulls no image by its tag"
+				}
+				return needsLogin("", registry.GetBlob)(h)
+			},
+			set: func(w *hostileWorld) { w.foreignLayer(w.attacker()) },
+			// Many clients leave out such layers, or refuse them: there is no twin.
+		},
+	}
+}
+
+// uploader is a handler that takes all uploads.
+func uploader() http.Handler {
+	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		rw.Header().Set("Location", r.URL.Path)
+		if r.Method == http.MethodPatch || r.Method == http.MethodPost {
+			rw.WriteHeader(http.StatusAccepted)
+			return
+		}
+		rw.WriteHeader(http.StatusCreated)
+	})
+}
+
+// moreToList adds tags and referrers to the lists that the operation reads.
+func (w *hostileWorld) moreToList() {
+	w.after = append(w.after, func() {
+		for _, r := range w.h.base.records {
+			switch {
+			case r.Op == registry.ListTags && !r.Failed():
+				for _, tag := range []string{"hostile-1", "hostile-2"} {
+					w.put(r.Repo+":"+tag, otherImage())
+				}
+			case r.Op == registry.ListReferrers && !r.Failed() && !w.h.hostile().verifies:
+				for _, number := range []string{"1", "2"} {
+					w.put(r.Repo, w.referrerOf(r.Repo, r.Digest, number))
+				}
+			}
+		}
+	})
+}
+
+// referrerOf returns an artifact that refers to a manifest, and has the type of the
+// first that does.
+func (w *hostileWorld) referrerOf(repo string, subject digest.Digest, number string) content.Content {
+	of := content.Content{MediaType: ocispec.MediaTypeImageManifest, Digest: subject, Size: 2}
+	if m, err := w.reg.Store.StatManifest(w.t.Context(), repo, string(subject)); err == nil {
+		of.MediaType, of.Size = m.MediaType, m.Size
+	}
+	artifactType := "application/vnd.example.hostile"
+	for d, err := range w.reg.Store.Referrers(w.t.Context(), repo, subject, "") {
+		if err == nil && d.ArtifactType != "" {
+			artifactType = d.ArtifactType
+		}
+		break
+	}
+	return content.Artifact(artifactType, content.Subject(of), content.Annotation("org.example.number", number))
+}
+
+// foreignLayer adds a layer whose content is at a URL to the images that the
+// operation pulls by tag.
+func (w *hostileWorld) foreignLayer(url string) {
+	w.after = append(w.after, func() {
+		layer := []byte("a foreign layer")
+		for _, ref := range w.h.base.tags() {
+			c, err := content.Get(w.t.Context(), w.reg.Store, ref)
+			var m ocispec.Manifest
+			if err != nil || json.Unmarshal(c.Manifest, &m) != nil || len(m.Layers) == 0 {
+				continue
+			}
+			d := digest.FromBytes(layer)
+			m.Layers = append(m.Layers, ocispec.Descriptor{
+				MediaType: "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
+				Digest:    d, Size: int64(len(layer)),
+				URLs: []string{url + "/v2/foreign/blobs/" + string(d)},
+			})
+			text, err := json.Marshal(m)
+			w.must(err)
+			w.put(ref, content.Raw(c.MediaType, text))
+		}
+	})
+}

@@ -1,0 +1,98 @@
+package explore
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/ocireg/registry"
+)
+
+// manyPages is the number of pages of an honest list.
+const manyPages = 30
+
+// listTraps are those with lists that do not end.
+func listTraps() []trap {
+	pagesOfTags := twin{fmt.Sprintf("%d pages of tags", manyPages), func(w *hostileWorld) { w.pagesWithoutEnd(registry.ListTags, manyPages) }, true}
+	pagesOfReferrers := twin{fmt.Sprintf("%d pages of referrers", manyPages), func(w *hostileWorld) { w.pagesWithoutEnd(registry.ListReferrers, manyPages) }, true}
+	return []trap{
+		{
+			name: "pages of tags without an end", reference: "CVE-2023-33957",
+			needs: needs("the operation lists no tags", registry.ListTags),
+			set:   func(w *hostileWorld) { w.pagesWithoutEnd(registry.ListTags, 0) },
+			twin:  pagesOfTags,
+		},
+		{
+			name: "pages of tags in a circle", reference: "CVE-2023-33957",
+			needs: needs("the operation lists no tags", registry.ListTags),
+			set:   func(w *hostileWorld) { w.pagesWithoutEnd(registry.ListTags, -1) },
+			twin:  pagesOfTags,
+		},
+		{
+			name: "pages of referrers without an end", reference: "CVE-2023-33957",
+			needs: needs("the operation lists no referrers", registry.ListReferrers),
+			set:   func(w *hostileWorld) { w.pagesWithoutEnd(registry.ListReferrers, 0) },
+			twin:  pagesOfReferrers,
+		},
+		{
+			name: "huge list of tags", reference: "CVE-2023-33958",
+			needs: needs("the operation lists no tags", registry.ListTags),
+			set:   func(w *hostileWorld) { w.endless(false, registry.ListTags) },
+			judge: judgeHuge,
+		},
+		{
+			name: "huge list of referrers", reference: "CVE-2023-33958",
+			needs: needs("the operation lists no referrers", registry.ListReferrers),
+			set:   func(w *hostileWorld) { w.endless(false, registry.ListReferrers) },
+			judge: judgeHuge,
+		},
+	}
+}
+
+// pagesWithoutEnd makes the registry list its content on the first page, and one
+// thing more on each page after it: up to a number of pages, for ever if that is
+// 0, or in a circle of one page if it is negative.
+func (w *hostileWorld) pagesWithoutEnd(op registry.Op, pages int) {
+	w.intercept = func(next registry.Handler) registry.Handler {
+		return func(rw http.ResponseWriter, r *registry.Request) error {
+			if r.Op != op {
+				return next(rw, r)
+			}
+			page, _ := strconv.Atoi(r.URL.Query().Get("page"))
+			if pages <= 0 || page+1 < pages {
+				to := page + 1
+				if pages < 0 {
+					to = 1
+				}
+				query := r.URL.Query()
+				query.Set("page", strconv.Itoa(to))
+				rw.Header().Set("Link", fmt.Sprintf("<%s?%s>; rel=\"next\"", r.URL.Path, query.Encode()))
+			}
+			if page == 0 {
+				return next(rw, r)
+			}
+			var list any = map[string]any{"name": r.Repo, "tags": []string{fmt.Sprintf("hostile-%06d", page)}}
+			rw.Header().Set("Content-Type", "application/json")
+			if op == registry.ListReferrers {
+				index := ocispec.Index{MediaType: ocispec.MediaTypeImageIndex, Manifests: []ocispec.Descriptor{w.worthless(r, page)}}
+				index.SchemaVersion = 2
+				list = index
+				rw.Header().Set("Content-Type", ocispec.MediaTypeImageIndex)
+			}
+			return json.NewEncoder(rw).Encode(list)
+		}
+	}
+}
+
+// worthless puts a referrer into the registry that is no valid signature, and
+// returns its descriptor. It has the type of the first referrer that is there.
+func (w *hostileWorld) worthless(r *registry.Request, page int) ocispec.Descriptor {
+	c := w.referrerOf(r.Repo, r.Digest, strconv.Itoa(page))
+	w.put(r.Repo, c)
+	d := c.Descriptor()
+	d.ArtifactType, d.Annotations = c.ArtifactType, c.Annotations
+	return d
+}

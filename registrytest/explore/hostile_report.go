@@ -1,0 +1,78 @@
+package explore
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Hazards is the report of [Hostile].
+type Hazards struct {
+	Name  string // of the test
+	Runs  int
+	Traps []TrapResult
+}
+
+// A TrapResult is how a client met one trap.
+type TrapResult struct {
+	// Trap is the name of the trap, Reference an advisory about a client that
+	// stepped into it, and Twin the legitimate thing that it resembles.
+	Trap, Reference, Twin string
+
+	Outcome Hazard
+
+	// Detail says what the client did, or why the trap was not tried.
+	Detail string
+
+	// Requests are the last ones of a client that stepped into the trap.
+	Requests []string
+}
+
+// A Hazard is the outcome of a trap.
+type Hazard string
+
+// The outcomes of traps.
+const (
+	Withstood Hazard = "withstood"
+	Caught    Hazard = "CAUGHT"     // the client stepped into the trap
+	TwinFails Hazard = "TWIN FAILS" // the client refuses what is legitimate, too
+	NotTried  Hazard = "not tried"  // the operation does not meet the trap
+)
+
+// String returns the result in a line, and the requests in those after it.
+func (x TrapResult) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "trap %q: %s: %s", x.Trap, x.Outcome, x.Detail)
+	if x.Reference != "" {
+		fmt.Fprintf(&b, " (%s)", x.Reference)
+	}
+	for _, r := range x.Requests {
+		fmt.Fprintf(&b, "\n\t%s", r)
+	}
+	return b.String()
+}
+
+// With returns the names of the traps with the outcome.
+func (z *Hazards) With(o Hazard) (traps []string) {
+	for _, x := range z.Traps {
+		if x.Outcome == o {
+			traps = append(traps, x.Trap)
+		}
+	}
+	return traps
+}
+
+// Summary returns the number of traps with each outcome, in a line.
+func (z *Hazards) Summary() string {
+	return fmt.Sprintf("%d traps withstood, %d caught the client, %d twins fail, %d not tried, %d runs",
+		len(z.With(Withstood)), len(z.With(Caught)), len(z.With(TwinFails)), len(z.With(NotTried)), z.Runs)
+}
+
+// Markdown returns the report as a table in Markdown.
+func (z *Hazards) Markdown() string {
+	var b strings.Builder
+	b.WriteString("| Trap | Outcome | Detail |\n|---|---|---|\n")
+	for _, x := range z.Traps {
+		fmt.Fprintf(&b, "| %s | %s | %s |\n", x.Trap, x.Outcome, strings.NewReplacer("|", `\|`, "\n", " ").Replace(x.Detail))
+	}
+	return b.String()
+}

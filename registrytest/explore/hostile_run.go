@@ -1,0 +1,198 @@
+package explore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/registrytest/journal"
+)
+
+// An encounter is a run of the operation at a hostile registry.
+type encounter struct {
+	name    string
+	setup   string // the failure of the setup, or ""
+	err     error
+	cause   string // its panic, or ""
+	hung    bool
+	late    bool
+	flooded bool
+	leaked  string
+	inUse   int
+	results map[string]string
+	records []*journal.Record // of the registry
+	taken   int64             // bytes of an endless body that the client took
+
+	mu   sync.Mutex
+	seen []sighting
+}
+
+// A sighting is a request that arrived at another host, or a secret that arrived
+// without TLS.
+type sighting struct {
+	host   string
+	line   string // the request
+	secret string // that it had, or ""
+}
+
+// floodLimit is the number of requests beyond which a client is stopped. A list
+// of an honest twin has fewer pages.
+const floodLimit = 1000
+
+// attempt runs the operation once.
+func (h *hostile) attempt(name string, set func(*hostileWorld)) *encounter {
+	e := &encounter{name: name}
+	if h.loopback {
+		h.meet(e, set)
+		return e
+	}
+	e.leaked = inBubble(h.t, func() { h.meet(e, set) })
+	return e
+}
+
+// meet runs the operation at new registries.
+func (h *hostile) meet(e *encounter, set func(*hostileWorld)) {
+	limit := bubbleLimit
+	if h.loopback {
+		limit = loopbackLimit
+	}
+	ctx, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
+	ctx, stop := context.WithTimeout(ctx, limit)
+	defer stop()
+	t := newT(h.t.Name()+": "+e.name, ctx)
+	defer func() {
+		t.end()
+		if !h.loopback {
+			time.Sleep(afterTime)
+		}
+	}()
+	w := &hostileWorld{h: h, t: t, e: e}
+	var network conns
+	if cause := do(func() {
+		w.start(set)
+		network.watch(w.reg.Transport())
+	}); cause != nil || t.Failed() {
+		e.setup = fmt.Sprintf("the setup of %q failed: %v %v", e.name, cause, t.problems())
+		return
+	}
+	var n atomic.Int64
+	w.arrived = func() {
+		if n.Add(1) > floodLimit {
+			cancel(errFlood)
+		}
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer func() {
+			if cause := recover(); cause != nil {
+				e.cause = fmt.Sprintf("%v\n%s", cause, debug.Stack())
+			}
+		}()
+		e.err = errors.New("the run ended its goroutine")
+		e.err = h.run(t, w.reg)
+	}()
+	start := time.Now()
+	timeout := time.NewTimer(limit + h.grace())
+	defer timeout.Stop()
+	select {
+	case <-done:
+		e.late = time.Since(start) >= limit
+		h.settle(&network)
+		e.inUse = network.inUse()
+	case <-timeout.C:
+		e.hung = true
+		network.abandoned.Store(true)
+	}
+	if e.err == nil && t.Failed() {
+		e.err = fmt.Errorf("the run reported %q", t.problems())
+	}
+	e.flooded = errors.Is(context.Cause(ctx), errFlood)
+	t.mu.Lock()
+	e.results = t.results
+	t.mu.Unlock()
+	e.records = w.reg.Requests().All()
+	for _, r := range e.records {
+		if r.URL.Scheme == "http" && h.https() && r.RequestHeader.Get("Authorization") != "" {
+			e.note(sighting{r.URL.Host, r.String(), "Authorization, without TLS"})
+		}
+	}
+	stop()
+}
+
+// https reports whether the registry is reached over HTTPS.
+func (h *hostile) https() bool { return !h.loopback }
+
+func (e *encounter) note(s sighting) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.seen = append(e.seen, s)
+}
+
+// broken says what no client may do, whatever a registry does.
+func (e *encounter) broken() string {
+	switch {
+	case e.setup != "":
+		return e.setup
+	case e.cause != "":
+		return "panics: " + firstLine(e.cause)
+	case e.hung:
+		return "does not end, though its context is done"
+	case e.flooded:
+		return fmt.Sprintf("sends more than %d requests", floodLimit)
+	case e.late:
+		return "ends only since its context does"
+	case e.leaked != "":
+		return "leaves goroutines behind: " + firstLine(e.leaked)
+	}
+	return ""
+}
+
+// secrets returns a text for each secret that arrived where it must not.
+func (e *encounter) secrets() (texts []string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, s := range e.seen {
+		if text := fmt.Sprintf("%s gets %s", s.host, s.secret); s.secret != "" && !slices.Contains(texts, text) {
+			texts = append(texts, text)
+		}
+	}
+	return texts
+}
+
+// lines returns the requests of the encounter, up to twelve.
+func (e *encounter) lines() (lines []string) {
+	for _, r := range e.records[max(0, len(e.records)-8):] {
+		lines = append(lines, r.String())
+	}
+	for _, s := range e.seen[:min(4, len(e.seen))] {
+		lines = append(lines, s.host+": "+s.line)
+	}
+	return lines
+}
+
+// has reports whether the encounter has a successful request for any of the
+// operations, for which about returns true.
+func (e *encounter) has(about func(*journal.Record) bool, ops ...registry.Op) bool {
+	return slices.ContainsFunc(e.records, func(r *journal.Record) bool {
+		return slices.Contains(ops, r.Op) && !r.Failed() && (about == nil || about(r))
+	})
+}
+
+// tags returns the tags of images that were pulled, as repo:tag, without those of
+// signatures, or nil.
+func (e *encounter) tags() (tags []string) {
+	for _, r := range e.records {
+		if tag := r.Repo + ":" + r.Tag; (r.Op == registry.GetManifest || r.Op == registry.HeadManifest) && r.Tag != "" && !isSignatureTag(r.Tag) && !r.Failed() && !slices.Contains(tags, tag) {
+			tags = append(tags, tag)
+		}
+	}
+	return tags
+}

@@ -1,0 +1,107 @@
+package explore
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ocireg/registry/registrytest"
+	"github.com/ocireg/registry/registrytest/content"
+)
+
+// hostileOps are the operations of the wary client.
+var hostileOps = map[string]struct {
+	run  func(c *wary, t *T) error
+	opts []Option
+}{
+	"pull":   {func(c *wary, t *T) error { return c.pull(t, "team/app", "v1") }, nil},
+	"push":   {func(c *wary, t *T) error { return c.push(t, "team/new", "v1", []byte("a config")) }, nil},
+	"list":   {func(c *wary, t *T) error { return c.list(t, "team/app") }, nil},
+	"verify": {func(c *wary, t *T) error { return c.verify(t, "team/app", "v1") }, []Option{Verifies()}},
+}
+
+// meetHostile lets a mutant of the wary client do an operation at hostile
+// registries.
+func meetHostile(t *testing.T, mutant, op string, opts ...Option) *Hazards {
+	t.Helper()
+	setup := func(t *T, reg *registrytest.Server) {
+		app := reg.Push(t, "team/app:v1", content.Image(content.Layers(2)))
+		reg.Push(t, "team/app", content.Artifact(signatureType, content.Subject(app), content.Annotation("signs", string(app.Digest))))
+	}
+	o := hostileOps[op]
+	return Hostile(t, setup, func(t *T, reg *registrytest.Server) error {
+		return o.run(newWary(reg, mutant, "ci", "secret-of-ci"), t)
+	}, append(append(opts, o.opts...), Login("ci", "secret-of-ci"))...)
+}
+
+// The right client steps into no trap, and works with every twin. Together, the
+// operations try every trap.
+func TestWaryClient(t *testing.T) {
+	tried := make(map[string]bool)
+	runs := 0
+	for op := range hostileOps {
+		t.Run(op, func(t *testing.T) {
+			z := meetHostile(t, "right", op)
+			runs += z.Runs
+			for _, name := range z.With(Withstood) {
+				tried[name] = true
+			}
+		})
+	}
+	for _, tr := range traps() {
+		require.True(t, tried[tr.name], "no operation meets %q", tr.name)
+	}
+	t.Logf("%d runs", runs)
+}
+
+// Over loopback, the traps work that need neither names nor TLS.
+func TestWaryClientOverLoopback(t *testing.T) {
+	z := meetHostile(t, "right", "push", OverLoopback())
+	require.Equal(t, []string{"Location of an upload at another host"}, z.With(Withstood))
+	z = meetHostile(t, "credentials for every host", "pull", OverLoopback(), ReportOnly())
+	require.Equal(t, []string{"redirect of blobs to another host", "redirect of manifests to another host", "redirect of manifests to another port",
+		"redirect of blobs to another port", "foreign layer at another host"}, z.With(Caught))
+}
+
+// Each mutant steps into its traps, and into no others.
+func TestUnwaryClients(t *testing.T) {
+	for _, m := range []struct {
+		mutant, op string
+		outcome    Hazard
+		traps      []string
+	}{
+		{"credentials for every host", "pull", Caught, []string{
+			"redirect of blobs to another host", "redirect of manifests to another host", "redirect of manifests to another port",
+			"redirect of blobs to another port", "redirect from HTTPS to HTTP", "foreign layer at another host"}},
+		{"credentials for every host", "push", Caught, []string{"Location of an upload at another host", "Location of an upload without TLS"}},
+		{"credentials for every host", "list", Caught, []string{"Link at another host", "Link without TLS"}},
+		{"credentials for every port", "pull", Caught, []string{"redirect of manifests to another port", "redirect of blobs to another port"}},
+		{"credentials without TLS", "pull", Caught, []string{
+			"redirect of manifests to another port", "redirect of blobs to another port", "redirect from HTTPS to HTTP"}},
+		{"credentials without TLS", "push", Caught, []string{"Location of an upload without TLS"}},
+		{"answers every challenge", "pull", Caught, []string{
+			"redirect of blobs to another host", "redirect of manifests to another host", "foreign layer at another host"}},
+		{"any realm", "list", Caught, []string{"Bearer realm without TLS", "Bearer realm at a link-local address"}},
+		{"only its own realm", "list", TwinFails, []string{"Bearer realm without TLS", "Bearer realm at a link-local address"}},
+		{"no redirects", "pull", TwinFails, []string{
+			"redirect of blobs to another host", "redirect of manifests to another host", "redirect of manifests to another port",
+			"redirect of blobs to another port", "redirect from HTTPS to HTTP", "blob altered, under its digest"}},
+		{"no absolute Link", "list", TwinFails, []string{"Link at another host", "Link without TLS"}},
+		{"trusts digests", "pull", Caught, []string{"manifest under another digest", "manifest altered, under its digest",
+			"blob altered, under its digest", "tag that moves between two requests"}},
+		{"trusts a tag twice", "pull", Caught, []string{"tag that moves between two requests", "manifest that is an image and an index"}},
+		{"any type", "pull", Caught, []string{"manifest that is an image and an index"}},
+		{"reads everything", "pull", Caught, []string{"huge manifest", "manifest that gzip unpacks to a huge one"}},
+		{"reads everything", "list", Caught, []string{"huge list of tags"}},
+		{"any number of pages", "list", Caught, []string{"pages of tags without an end", "pages of tags in a circle"}},
+		{"any number of pages", "verify", Caught, []string{"pages of referrers without an end", "signatures without an end, and none is valid"}},
+		{"fails open", "verify", Caught, []string{"429 to all requests for signatures", "signatures stripped", "old signature on another image"}},
+		{"needs no signature", "verify", Caught, []string{"signatures stripped", "old signature on another image"}},
+		{"any signature", "verify", Caught, []string{"old signature on another image"}},
+	} {
+		t.Run(m.mutant+" "+m.op, func(t *testing.T) {
+			z := meetHostile(t, m.mutant, m.op, ReportOnly(), OnlyTraps(m.traps...))
+			require.Equal(t, m.traps, z.With(m.outcome), "%s", z.Markdown())
+		})
+	}
+}

@@ -1,0 +1,67 @@
+package explore
+
+import (
+	"slices"
+
+	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/registrytest/journal"
+)
+
+// traps returns all traps. To add one, write its entry in the file of its
+// subject.
+func traps() []trap {
+	return slices.Concat(credentialTraps(), contentTraps(), listTraps(), verificationTraps())
+}
+
+// pulls, uploads and lists are operations of clients.
+var (
+	pulls   = []registry.Op{registry.GetManifest, registry.HeadManifest, registry.GetBlob, registry.HeadBlob}
+	uploads = []registry.Op{registry.StartUpload, registry.MountBlob}
+	lists   = []registry.Op{registry.ListTags, registry.ListReferrers}
+)
+
+// needs returns a function for trap.needs: the operation has to make one of the
+// requests.
+func needs(reason string, ops ...registry.Op) func(*hostile) string {
+	return func(h *hostile) string {
+		if !h.base.has(nil, ops...) {
+			return reason
+		}
+		return ""
+	}
+}
+
+// needsLogin is needs for traps that take credentials.
+func needsLogin(reason string, ops ...registry.Op) func(*hostile) string {
+	return func(h *hostile) string {
+		switch {
+		case h.scheme == "":
+			return "the client has no credentials; see Login"
+		case !h.base.has(nil, ops...):
+			return reason
+		}
+		return ""
+	}
+}
+
+// needsTLS adds to needs that the registry is reached over HTTPS, on a network
+// that has any addresses.
+func needsTLS(needs func(*hostile) string) func(*hostile) string {
+	return func(h *hostile) string {
+		if h.loopback {
+			return "needs names and TLS, which there are not over loopback"
+		}
+		return needs(h)
+	}
+}
+
+func needsBearer(h *hostile) string {
+	if h.scheme != "bearer" {
+		return "the client does not get tokens with credentials; see Login"
+	}
+	return ""
+}
+
+func byTag(r *journal.Record) bool { return r.Tag != "" }
+
+func byDigest(r *journal.Record) bool { return r.Digest != "" }

@@ -1,0 +1,108 @@
+package explore
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/registrytest/fault"
+	"github.com/ocireg/registry/registrytest/journal"
+)
+
+// signatureTag reports whether the request is for a tag that has a signature or
+// the referrers of a manifest, such as sha256-….sig.
+func signatureTag(r *journal.Record) bool { return isSignatureTag(r.Tag) }
+
+func isSignatureTag(tag string) bool { return strings.HasPrefix(tag, "sha256-") }
+
+// verificationTraps are those for clients that verify signatures.
+func verificationTraps() []trap {
+	return []trap{
+		{
+			name: "429 to all requests for signatures", reference: "CVE-2026-45781",
+			needs: looksForSignatures,
+			set: func(w *hostileWorld) {
+				w.fault(fault.On(registry.ListReferrers).Status(http.StatusTooManyRequests))
+				w.fault(fault.On(registry.GetManifest, registry.HeadManifest).Tag("sha256-*").Status(http.StatusTooManyRequests))
+			},
+			judge: succeeded("429 in place of the list of referrers"),
+		},
+		{
+			name: "signatures stripped", reference: "a registry that hides referrers",
+			needs: verifies,
+			set: func(w *hostileWorld) {
+				w.intercept = func(next registry.Handler) registry.Handler {
+					return func(rw http.ResponseWriter, r *registry.Request) error {
+						switch {
+						case r.Op == registry.ListReferrers:
+							r.Digest = digest.FromString("nothing")
+						case isSignatureTag(r.Tag):
+							return registry.Errorf(registry.CodeManifestUnknown, "the signature was stripped")
+						}
+						return next(rw, r)
+					}
+				}
+			},
+			judge: succeeded("an image without a signature"),
+		},
+		{
+			name: "old signature on another image", reference: "a registry that replays signatures",
+			needs: verifies,
+			set: func(w *hostileWorld) {
+				w.moveTags()
+				old, signed := digest.Digest(""), otherImage().Digest
+				for _, r := range w.h.base.records {
+					if r.Op == registry.ListReferrers && old == "" {
+						old = r.Digest
+					}
+				}
+				w.intercept = func(next registry.Handler) registry.Handler {
+					return func(rw http.ResponseWriter, r *registry.Request) error {
+						switch {
+						case r.Op == registry.ListReferrers && r.Digest == signed && old != "":
+							r.Digest = old
+						case strings.HasPrefix(r.Tag, "sha256-"+signed.Encoded()):
+							for _, b := range w.h.base.records {
+								if signatureTag(b) {
+									r.Tag = b.Tag
+								}
+							}
+						}
+						return next(rw, r)
+					}
+				}
+			},
+			judge: succeeded("an image with the signature of another one"),
+		},
+		{
+			name: "signatures without an end, and none is valid", reference: "CVE-2023-33957",
+			needs: func(h *hostile) string {
+				if !h.base.has(nil, registry.ListReferrers) {
+					return "the operation lists no referrers"
+				}
+				return verifies(h)
+			},
+			set: func(w *hostileWorld) {
+				w.moveTags() // an image without a valid signature
+				w.pagesWithoutEnd(registry.ListReferrers, 0)
+			},
+			judge: succeeded("an image without a valid signature"),
+		},
+	}
+}
+
+func looksForSignatures(h *hostile) string {
+	if !h.base.has(nil, registry.ListReferrers) && !h.base.has(signatureTag, registry.GetManifest, registry.HeadManifest) {
+		return "the operation asks for no referrers and no tags of signatures"
+	}
+	return ""
+}
+
+func verifies(h *hostile) string {
+	if !h.hostile().verifies {
+		return "the operation verifies nothing; see Verifies"
+	}
+	return looksForSignatures(h)
+}
