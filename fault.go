@@ -162,7 +162,10 @@ func (h *handler) serveWith(w *faultWriter, r *Request) error {
 		r.Body = faultBody{r.Body, w}
 	}
 	if f.LoseUpload {
-		h.loseUpload(r)
+		if err := h.loseUpload(r); err != nil {
+			serve = func(http.ResponseWriter, *Request) error { return err }
+			return respond(serve, &responseWriter{Writer: response.Writer{ResponseWriter: w}}, r)
+		}
 	}
 	if f.Duplicate {
 		if err := h.serveOnceMore(w, r); err != nil {

@@ -44,6 +44,9 @@ func (w *commitWriter) WriteHeader(status int) {
 // FlushError does nothing: the response is dropped, or short.
 func (w *commitWriter) FlushError() error { return nil }
 
+// Unwrap is for deadlines, which [http.ResponseController] sets.
+func (w *commitWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
 func (w *commitWriter) Write(p []byte) (int, error) {
 	if w.failed {
 		return w.ResponseWriter.Write(p)
@@ -162,6 +165,9 @@ func (w *faultWriter) Write(p []byte) (int, error) {
 	w.note(err)
 	return n, err
 }
+
+// Unwrap is for deadlines, which [http.ResponseController] sets.
+func (w *faultWriter) Unwrap() http.ResponseWriter { return w.to }
 
 // FlushError sends the header. Every write is sent at once anyway.
 func (w *faultWriter) FlushError() error {

@@ -38,7 +38,11 @@ func New(store Store, opts ...Option) http.Handler {
 	if store == nil {
 		panic("registry: New needs a store; memstore.New() makes an empty one")
 	}
+	if err := checkStore(store, opts); err != nil {
+		panic("registry: " + err.Error())
+	}
 	h := &handler{config: newConfig(opts), store: store}
+	h.operator, _ = store.(operator)
 	if s, ok := store.(interface{ SharesBlobs() bool }); ok {
 		h.sharesBlobs = s.SharesBlobs()
 	}
@@ -62,7 +66,8 @@ type handler struct {
 	uploads uploads
 	serve   Handler // operate, inside the middleware
 
-	sharesBlobs bool // whether the store does, see Store
+	operator    operator // the store, or nil
+	sharesBlobs bool     // whether the store does, see Store
 
 	// writes is held for writing by a DELETE of a manifest that has conditions,
 	// and for reading by a PUT, whose conditions the store checks.
@@ -178,6 +183,9 @@ func (h *handler) operate(w http.ResponseWriter, r *Request) error {
 		e := Errorf(CodeUnsupported, "this registry has no %s", at[0].op)
 		e.Status = http.StatusNotFound
 		return e
+	}
+	if h.operator != nil {
+		return h.pass(w, r)
 	}
 	if r.err != nil {
 		return r.err

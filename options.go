@@ -181,11 +181,15 @@ func Without(features ...Feature) Option {
 			panic(fmt.Sprintf("registry: %d given to Without is no feature; the operations, but for UnknownOp, and the constants from AnonymousMount to TagParameters are", f))
 		}
 	}
-	return option(func(c *config) {
+	o := option(func(c *config) {
 		for _, f := range features {
 			c.without.add(f)
 		}
 	})
+	if i := slices.IndexFunc(features, func(f Feature) bool { return !passable(f) }); i >= 0 {
+		return operational{o, fmt.Sprintf("Without(%v)", features[i])}
+	}
+	return o
 }
 
 // WithReadOnly responds with 405 to every operation that writes.
@@ -206,7 +210,7 @@ func WithPathPrefix(prefix string) Option {
 	if !strings.HasPrefix(prefix, "/") || strings.HasSuffix(prefix, "/") || path.Clean(prefix) != prefix {
 		panic(fmt.Sprintf("registry: the path prefix is %q; it must begin with a slash and not end with one, such as /registry", prefix))
 	}
-	return setting{"path prefix", fmt.Sprintf("WithPathPrefix(%q)", prefix), func(c *config) { c.prefix = prefix }}
+	return prefixSetting{setting{"path prefix", fmt.Sprintf("WithPathPrefix(%q)", prefix), func(c *config) { c.prefix = prefix }}}
 }
 
 // WithManifestLimit sets the size in bytes of the largest manifest that the
@@ -256,7 +260,7 @@ func WithUploadExpiry(d time.Duration) Option {
 // manifests. WithSparseManifests panics if a pattern is empty.
 func WithSparseManifests(repos ...string) Option {
 	patterns := orAll("WithSparseManifests", repos)
-	return option(func(c *config) { c.sparseManifests = append(c.sparseManifests, patterns...) })
+	return operational{option(func(c *config) { c.sparseManifests = append(c.sparseManifests, patterns...) }), "WithSparseManifests"}
 }
 
 // WithAnyManifest accepts any bytes as a manifest, with any Content-Type, in the
@@ -265,7 +269,7 @@ func WithSparseManifests(repos ...string) Option {
 // empty.
 func WithAnyManifest(repos ...string) Option {
 	patterns := orAll("WithAnyManifest", repos)
-	return option(func(c *config) { c.anyManifest = append(c.anyManifest, patterns...) })
+	return operational{option(func(c *config) { c.anyManifest = append(c.anyManifest, patterns...) }), "WithAnyManifest"}
 }
 
 // orAll returns the patterns, or one that matches all repositories if there are
@@ -355,7 +359,7 @@ func WithMiddleware(m ...Middleware) Option {
 // see [Request.SharesBlobs].
 func WithAuthorizer(allow func(r *Request, repo string, a Action) error) Option {
 	notNil("WithAuthorizer", allow == nil)
-	return option(func(c *config) {
+	return operational{option(func(c *config) {
 		before := c.authorizer
 		c.authorizer = func(r *Request, repo string, a Action) error {
 			if before != nil {
@@ -365,7 +369,7 @@ func WithAuthorizer(allow func(r *Request, repo string, a Action) error) Option 
 			}
 			return allow(r, repo, a)
 		}
-	})
+	}), "WithAuthorizer"}
 }
 
 // WithTagCheck calls check before a tag moves from the manifest with the digest
@@ -376,5 +380,5 @@ func WithAuthorizer(allow func(r *Request, repo string, a Action) error) Option 
 // (section Pushing Manifests with Subject).
 func WithTagCheck(check func(r *Request, tag string, current, next digest.Digest) error) Option {
 	notNil("WithTagCheck", check == nil)
-	return option(func(c *config) { c.tagChecks = append(c.tagChecks, check) })
+	return operational{option(func(c *config) { c.tagChecks = append(c.tagChecks, check) }), "WithTagCheck"}
 }

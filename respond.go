@@ -24,14 +24,16 @@ var noSniff = []string{"nosniff"}
 
 // addHeader adds the fields that every response has.
 func (h *handler) addHeader(header http.Header, r *Request) {
-	header["Docker-Distribution-Api-Version"] = apiVersion
-	header["X-Content-Type-Options"] = noSniff
+	if h.operator == nil {
+		header["Docker-Distribution-Api-Version"] = apiVersion
+		header["X-Content-Type-Options"] = noSniff
+	}
 	for _, w := range h.warnings {
 		header.Add("Warning", w)
 	}
 	// The spec has ns on pull operations (Registry Proxying). Clients send it
 	// when they list tags, too.
-	if r.URL.RawQuery != "" && (r.Op.Action() == ActionPull || r.Op == ListTags) && !h.without.has(Namespace) {
+	if r.URL.RawQuery != "" && h.operator == nil && (r.Op.Action() == ActionPull || r.Op == ListTags) && !h.without.has(Namespace) {
 		if ns := r.URL.Query().Get("ns"); ns != "" && field.Valid(ns) {
 			setFields(header, "Oci-Namespace", ns)
 		}

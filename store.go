@@ -30,6 +30,15 @@ import (
 // registry responds with that, and to any other error with 500 Internal Server
 // Error.
 //
+// A store such as a proxy for another registry may carry out the operations
+// itself, with a method Operate that is a [Handler]. It gets every request, also
+// one whose URL is not valid or names no operation. Of the registry, recorders,
+// faults and middleware remain, and hooks still read the store's content. An
+// option that changes an operation, such as [WithPageSize] or [WithAuthorizer],
+// makes [New] panic then. [WithReadOnly] does not, nor does [Without] for
+// [CrossOrigin] or an operation other than [MountBlob], [PostBlob] and
+// [ListReferrers].
+//
 // To test an implementation, see Store in package registrytest/conformance.
 // To stay compatible with future methods, embed [UnimplementedStore].
 type Store interface {

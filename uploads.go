@@ -260,9 +260,14 @@ func (h *handler) cancelUpload(w http.ResponseWriter, r *Request) error {
 }
 
 // loseUpload forgets the session of the request, if there is one and no other
-// request is writing to it.
-func (h *handler) loseUpload(r *Request) {
+// request is writing to it. It returns an error if an operator does not forget
+// it.
+func (h *handler) loseUpload(r *Request) error {
+	if h.operator != nil {
+		return h.loseUploadThere(r)
+	}
 	if s, busy, err := h.uploads.claim(r); err == nil && !busy {
 		h.uploads.end(s)
 	}
+	return nil
 }

@@ -29,7 +29,12 @@ import (
 //     the test as that of Err does.
 //   - Observe(*journal.Journal), before the server starts.
 //   - CheckRequests(journal.TB, journal.Requests), after the server was closed.
+//   - Close() error, after the server was closed: an error is a failure of the
+//     server.
 //   - AfterTest(TB, *Server), last of all. [Start] refuses such an option.
+//
+// An option that is a [registry.Store] itself has the content of the server, as
+// that of WithStore has.
 //
 // Options that add something combine. Two options that set the same thing to
 // different values, such as two stores or two page sizes, fail the test.
@@ -51,6 +56,7 @@ type (
 	checker      interface {
 		CheckRequests(journal.TB, journal.Requests)
 	}
+	closer    interface{ Close() error }
 	afterTest interface{ AfterTest(TB, *Server) }
 	external  interface {
 		External(test string) (*elsewhere.Registry, error)
@@ -67,6 +73,7 @@ type settings struct {
 	stores    []storeChecker
 	observers []observer
 	checkers  []checker
+	closers   []closer
 	afterTest []afterTest
 	external  external // or nil
 
@@ -226,10 +233,19 @@ func (s *settings) addHandlerOption(o Option) error {
 				return err
 			}
 		}
+		if c, ok := part.(storeChecker); ok {
+			s.stores = append(s.stores, c)
+		}
 		s.handler = append(s.handler, part)
 	}
 	if o, ok := o.(storeChecker); ok {
 		s.stores = append(s.stores, o)
+	}
+	if o, ok := o.(registry.Store); ok {
+		s.store = o
+	}
+	if o, ok := o.(closer); ok {
+		s.closers = append(s.closers, o)
 	}
 	observes, isObserver := o.(observer)
 	if isObserver {

@@ -46,6 +46,7 @@ type Server struct {
 	faults    fault.Rules
 	tampered  tamperings
 	checkers  []checker
+	closers   []closer
 	logging   bool
 	noJournal bool
 	inMemory  bool
@@ -119,7 +120,7 @@ func newExternal(t TB, set *settings, r *elsewhere.Registry) *Server {
 
 // newServer makes a server that does not listen yet.
 func newServer(t TB, set *settings) *Server {
-	s := &Server{State: content.State{Store: set.store}, t: t, variant: set.variant, logging: set.logs, noJournal: set.noJournal, checkers: set.checkers}
+	s := &Server{State: content.State{Store: set.store}, t: t, variant: set.variant, logging: set.logs, noJournal: set.noJournal, checkers: set.checkers, closers: set.closers}
 	if s.Store == nil {
 		s.Store = memstore.New()
 	}
@@ -145,7 +146,11 @@ func newServer(t TB, set *settings) *Server {
 
 // newHandler makes a handler without upload sessions.
 func (s *Server) newHandler() {
-	var h http.Handler = registry.New(tamperedStore{s.Store, &s.tampered}, s.options...)
+	var store registry.Store = tamperedStore{s.Store, &s.tampered}
+	if operates(s.Store) {
+		store = s.Store
+	}
+	var h http.Handler = registry.New(store, s.options...)
 	if !s.noJournal {
 		h = s.journal.Handler(h)
 	}
@@ -183,6 +188,11 @@ func (s *Server) end(prefix string) {
 	}
 	if ended {
 		return
+	}
+	for _, c := range s.closers {
+		if err := c.Close(); err != nil {
+			s.t.Errorf("registrytest: %s%v", prefix, err)
+		}
 	}
 	for _, c := range s.checkers {
 		c.CheckRequests(s.t, s.journal.Requests())

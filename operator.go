@@ -1,0 +1,167 @@
+package registry
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/ocireg/registry/internal/response"
+)
+
+// An operator is a [Store] with the method Operate, see there.
+type operator interface {
+	Store
+	Operate(w http.ResponseWriter, r *Request) error
+}
+
+// pass lets the operator carry out the operation.
+func (h *handler) pass(w http.ResponseWriter, r *Request) error {
+	if r.fault.servesPermitted(r) {
+		return r.fault.Serve(w, r)
+	}
+	if h.without.has(r.Op) {
+		return h.notAllowed(r)
+	}
+	reader := &errorReader{}
+	reader.Writer = response.Writer{ResponseWriter: w, Outer: reader}
+	err := h.operator.Operate(reader, r)
+	r.errors = reader.errors()
+	return err
+}
+
+// loseUploadThere makes the operator forget the upload session of the request:
+// it cancels it, on behalf of the same client.
+func (h *handler) loseUploadThere(r *Request) error {
+	hr := r.Request.Clone(r.Context())
+	hr.Method, hr.Body, hr.ContentLength, hr.TransferEncoding = http.MethodDelete, http.NoBody, 0, nil
+	for _, name := range []string{"Content-Length", "Content-Range", "Content-Type", "Expect"} {
+		hr.Header.Del(name)
+	}
+	cancel := &Request{registry: r.registry}
+	cancel.parse(hr, r.Prefix)
+	w := &droppedResponse{header: make(http.Header)}
+	if err := h.operator.Operate(w, cancel); err != nil {
+		return fmt.Errorf("losing the upload session: %w", err)
+	}
+	if w.status/100 != 2 && w.status != http.StatusNotFound {
+		return fmt.Errorf("losing the upload session: the response to its DELETE was %d %s", w.status, http.StatusText(w.status))
+	}
+	return nil
+}
+
+// A droppedResponse keeps only the status of a response.
+type droppedResponse struct {
+	header http.Header
+	status int
+}
+
+func (w *droppedResponse) Header() http.Header { return w.header }
+
+func (w *droppedResponse) WriteHeader(status int) {
+	if w.status < 200 {
+		w.status = status
+	}
+}
+
+func (w *droppedResponse) Write(p []byte) (int, error) {
+	w.WriteHeader(http.StatusOK)
+	return len(p), nil
+}
+
+// maxErrorBody is the number of bytes of a response that an errorReader reads.
+const maxErrorBody = 64 << 10
+
+// An errorReader passes a response on, and reads the errors in it for recorders.
+type errorReader struct {
+	response.Writer
+	reads bool
+	body  []byte
+}
+
+// Begins implements [response.Beginner].
+func (w *errorReader) Begins(status int) {
+	h := w.Header()
+	w.reads = status >= 400 && strings.Contains(h.Get("Content-Type"), "json") && h.Get("Content-Encoding") == ""
+}
+
+func (w *errorReader) Write(p []byte) (int, error) {
+	w.Begin()
+	if w.reads {
+		w.body = append(w.body, p[:min(len(p), maxErrorBody-len(w.body))]...)
+	}
+	return w.ResponseWriter.Write(p)
+}
+
+// errors returns the errors in the response (section Error Codes).
+func (w *errorReader) errors() (errs []*Error) {
+	var body struct {
+		Errors []struct {
+			Code    Code
+			Message string
+			Detail  any
+		}
+	}
+	if !w.reads || json.Unmarshal(w.body, &body) != nil {
+		return nil
+	}
+	for _, e := range body.Errors[:min(len(body.Errors), maxErrors)] {
+		errs = append(errs, &Error{Code: e.Code, Message: e.Message, Detail: e.Detail, Status: w.Status})
+	}
+	return errs
+}
+
+// An operational option changes operations.
+type operational struct {
+	option
+	call string // of the function that made it
+}
+
+func (o operational) Options() []Option { return []Option{o} }
+
+// CheckStore returns an error if the option would have no effect. New calls it,
+// and package registrytest calls it before New panics.
+func (o operational) CheckStore(s Store) error { return checkOperational(o.call, s) }
+
+// CheckStore is like that of operational.
+func (s setting) CheckStore(store Store) error { return checkOperational(s.text, store) }
+
+func checkOperational(call string, s Store) error {
+	if _, ok := s.(operator); !ok {
+		return nil
+	}
+	return fmt.Errorf("%s has no effect: the registry behind this one carries out the operations; leave it out, or set it there", call)
+}
+
+// checkStore returns an error if an option does not suit the store.
+func checkStore(store Store, opts []Option) error {
+	for _, o := range Options(opts...).Options() {
+		if c, ok := o.(interface{ CheckStore(Store) error }); ok {
+			if err := c.CheckStore(store); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// A prefixSetting is the path prefix: an operator gets it with each request.
+type prefixSetting struct{ setting }
+
+func (s prefixSetting) Options() []Option { return []Option{s} }
+
+// CheckStore returns nil.
+func (prefixSetting) CheckStore(Store) error { return nil }
+
+// passable reports whether a registry whose operations are carried out elsewhere
+// can be without the feature.
+func passable(f Feature) bool {
+	switch f {
+	case CrossOrigin:
+		return true
+	case MountBlob, PostBlob, ListReferrers: // Other responses would have to change, too.
+		return false
+	}
+	_, ok := f.(Op)
+	return ok
+}

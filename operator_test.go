@@ -1,0 +1,158 @@
+package registry_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ocireg/registry"
+)
+
+// An operator is a store that carries out operations itself.
+type operator struct {
+	registry.UnimplementedStore
+	registry.Handler
+}
+
+func (o operator) Operate(w http.ResponseWriter, r *registry.Request) error { return o.Handler(w, r) }
+
+// operated returns a registry whose operations are those of the handler.
+func operated(t *testing.T, h registry.Handler, opts ...registry.Option) *registryTest {
+	store := operator{Handler: h}
+	return &registryTest{t, registry.New(store, opts...), store}
+}
+
+// echo responds with the name of the operation.
+func echo(w http.ResponseWriter, r *registry.Request) error {
+	w.Header().Set("Op", r.Op.String())
+	w.WriteHeader(http.StatusTeapot)
+	return nil
+}
+
+func TestOperatorGetsEveryRequest(t *testing.T) {
+	t.Parallel()
+	h := operated(t, echo, registry.WithWarnings("careful"))
+	for target, op := range map[string]string{
+		"/":                            "unknown",
+		"/v2/":                         "ping",
+		"/v2/App/manifests/v1":         "get-manifest",
+		"/v2/app/blobs/sha256:1":       "get-blob",
+		"/v2/app/manifests/v1?%zz":     "get-manifest",
+		"/token":                       "token",
+		"/v2/app/tags/list?ns=docker":  "list-tags",
+		"/v2/app/_oci/ext/discover":    "discover",
+		"/v2/app/blobs/uploads/x?y=%2": "get-upload",
+	} {
+		r := h.want(http.StatusTeapot, h.call("GET", target, ""))
+		require.Equal(t, op, r.Header().Get("Op"), target)
+		require.Equal(t, http.Header{"Op": {op}, "Warning": {`299 - "careful"`}}, r.Header(), target)
+	}
+}
+
+func TestOptionsThatAnOperatorRefuses(t *testing.T) {
+	t.Parallel()
+	const end = " has no effect: the registry behind this one carries out the operations; leave it out, or set it there"
+	for want, o := range map[string]registry.Option{
+		"WithPageSize(3)":         registry.WithPageSize(3),
+		"WithManifestLimit(3)":    registry.WithManifestLimit(3),
+		"WithMinChunk(3)":         registry.WithMinChunk(3),
+		"WithUploadExpiry(1s)":    registry.WithUploadExpiry(time.Second),
+		"WithLimits(1, 2)":        registry.WithLimits(1, 2),
+		"WithSparseManifests":     registry.WithSparseManifests(),
+		"WithAnyManifest":         registry.WithAnyManifest(),
+		"Without(list-referrers)": registry.Without(registry.DeleteTag, registry.ListReferrers),
+		"Without(mount-blob)":     registry.Without(registry.MountBlob),
+		"Without(range)":          registry.Without(registry.Ranges),
+		"WithAuthorizer":          registry.WithAuthorizer(func(*registry.Request, string, registry.Action) error { return nil }),
+		"WithTagCheck": registry.WithTagCheck(func(*registry.Request, string, digest.Digest, digest.Digest) error {
+			return nil
+		}),
+	} {
+		require.PanicsWithValue(t, "registry: "+want+end, func() { operated(t, echo, registry.Options(o)) })
+		require.NotPanics(t, func() { registry.New(registry.UnimplementedStore{}, o) })
+	}
+}
+
+func TestFeaturesThatAnOperatorIsWithout(t *testing.T) {
+	t.Parallel()
+	h := operated(t, echo, registry.WithReadOnly(), registry.Without(registry.ListRepositories, registry.CrossOrigin), registry.WithPathPrefix("/here"))
+	require.Equal(t, "GET, HEAD", h.want(http.StatusMethodNotAllowed, h.call("PUT", "/here/v2/app/manifests/v1", "")).Header().Get("Allow"))
+	h.want(http.StatusTeapot, h.call("GET", "/here/v2/app/manifests/v1", ""))
+	h.want(http.StatusNotFound, h.call("GET", "/here/v2/_catalog", ""))
+	h.want(http.StatusForbidden, h.call("GET", "/here/v2/", "", "Origin", "https://evil.example.com"))
+}
+
+func TestErrorsOfAnOperatorAreRecorded(t *testing.T) {
+	t.Parallel()
+	var got *registry.Exchange
+	record := registry.WithRecorder(registry.RecorderFunc(func(x *registry.Exchange) { got = x }))
+	respond := func(mediaType, body string) *registryTest {
+		return operated(t, func(w http.ResponseWriter, r *registry.Request) error {
+			w.Header().Set("Content-Type", mediaType)
+			w.WriteHeader(http.StatusNotFound)
+			_, err := w.Write([]byte(body))
+			return err
+		}, record)
+	}
+	const body = `{"errors":[{"code":"NAME_UNKNOWN","message":"no app","detail":{"name":"app"}},{"code":"DENIED"}]}`
+	h := respond("application/json; charset=utf-8", body)
+	require.Equal(t, body, h.want(http.StatusNotFound, h.call("GET", "/v2/app/tags/list", "")).Body.String())
+	require.Equal(t, []*registry.Error{
+		{Code: "NAME_UNKNOWN", Message: "no app", Detail: map[string]any{"name": "app"}, Status: http.StatusNotFound},
+		{Code: "DENIED", Status: http.StatusNotFound},
+	}, got.Errors)
+	for _, h := range []*registryTest{respond("text/html", body), respond("application/json", body[:len(body)-1]), respond("application/json", `"x"`)} {
+		h.call("GET", "/v2/app/tags/list", "")
+		require.Empty(t, got.Errors)
+	}
+
+	h = operated(t, func(http.ResponseWriter, *registry.Request) error { return errors.New("it is gone") }, record)
+	h.want(http.StatusInternalServerError, h.call("GET", "/v2/", ""))
+	require.ErrorContains(t, got.Err, "it is gone")
+	require.Len(t, got.Errors, 1)
+}
+
+// To lose an upload session, an operator cancels it.
+func TestLosingAnUploadOfAnOperator(t *testing.T) {
+	t.Parallel()
+	var asked []string
+	var status int
+	h := operated(t, func(w http.ResponseWriter, r *registry.Request) error {
+		asked = append(asked, r.Op.String()+" "+r.Session+" "+r.Header.Get("Authorization")+r.Header.Get("Content-Range"))
+		if r.Op == registry.CancelUpload {
+			w.WriteHeader(status)
+			return nil
+		}
+		return registry.Errorf(registry.CodeBlobUploadUnknown, "it is lost")
+	}, registry.WithFaults(func(*registry.Request) *registry.Fault { return &registry.Fault{LoseUpload: true} }))
+	patch := func() int {
+		asked = nil
+		return h.call("PATCH", "/v2/app/blobs/uploads/x?state=1", "body", "Authorization", "Bearer 1", "Content-Range", "0-3").Code
+	}
+	for _, status = range []int{204, 404} {
+		require.Equal(t, http.StatusNotFound, patch())
+		require.Equal(t, []string{"cancel-upload x Bearer 1", "patch-upload x Bearer 10-3"}, asked)
+	}
+	status = 401
+	require.Equal(t, http.StatusInternalServerError, patch())
+	require.Equal(t, []string{"cancel-upload x Bearer 1"}, asked, "the session is still there")
+}
+
+// Hooks read the content of the store.
+func TestStoreOfAnOperator(t *testing.T) {
+	t.Parallel()
+	var err error
+	h := operated(t, echo, registry.WithMiddleware(func(next registry.Handler) registry.Handler {
+		return func(w http.ResponseWriter, r *registry.Request) error {
+			_, err = r.Store().StatBlob(context.Background(), "app", "")
+			return next(w, r)
+		}
+	}))
+	h.want(http.StatusTeapot, h.call("GET", "/v2/", ""))
+	require.ErrorIs(t, err, errors.ErrUnsupported)
+}

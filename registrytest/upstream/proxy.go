@@ -1,0 +1,169 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+
+	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/internal/remote"
+)
+
+// A Wire is a registry that passes every request on to another one, the
+// upstream, and sends its responses. [Proxy] makes one. It is a store for
+// [registry.New] and an option of package registrytest:
+//
+//	handler := registry.New(upstream.Proxy("https://registry.example.com"))
+//
+// As a [registry.Store], a Wire reads and changes the content of the upstream by
+// requests of its own. The user and the password of the URL, if it has them, are
+// the credentials for these; those of clients are passed on.
+type Wire struct {
+	registry.Store
+	base       *url.URL // without a user, and without a slash at its end
+	err        error
+	keepRealms bool
+	transport  *http.Transport
+	buffers    buffers
+	realms     realms
+}
+
+// A ProxyOption changes a [Wire].
+type ProxyOption func(*Wire)
+
+// Transport makes a Wire send its requests with a copy of the transport, for
+// certificates, proxies, timeouts or a network of package registrytest. Without
+// it, the environment names the proxies as for [http.ProxyFromEnvironment].
+func Transport(t *http.Transport) ProxyOption {
+	return func(u *Wire) { u.transport = t.Clone() }
+}
+
+// KeepRealms makes a Wire leave the realm of a challenge as it is: clients then
+// ask the token service of the upstream and not the Wire for their tokens.
+func KeepRealms() ProxyOption {
+	return func(u *Wire) { u.keepRealms = true }
+}
+
+// Proxy returns a registry that passes every request on to the one at the URL,
+// such as "https://registry.example.com" or "http://localhost:5000". The URL may
+// have a path, below which the upstream has the API; it ends before /v2/.
+//
+// The upstream gets the method, the path, the query, the header and the body of
+// each request as they arrive, and the client gets the status, the header and
+// the body of the response. Bodies are streamed. A Wire changes these fields:
+//
+//   - Host, in requests, is the host of the upstream;
+//   - Location and Link, in responses, lead to the Wire if they lead to the
+//     upstream;
+//   - WWW-Authenticate, in responses, names the Wire as the token service, at
+//     /token, from where it passes requests on to the upstream's one. The
+//     parameters service and scope stay. See [KeepRealms];
+//   - the fields of a connection (RFC 9110, section 7.6.1).
+//
+// If the upstream breaks off, so does the Wire. The response is 502 if the
+// upstream cannot be reached.
+func Proxy(address string, opts ...ProxyOption) *Wire {
+	u := &Wire{Store: registry.UnimplementedStore{}}
+	for _, o := range opts {
+		o(u)
+	}
+	if u.transport == nil {
+		u.transport = &http.Transport{Proxy: http.ProxyFromEnvironment}
+	}
+	prepare(u.transport)
+	var user *url.Userinfo
+	if u.base, user, u.err = parse(address); u.err == nil {
+		own := &remote.Transport{Registry: u.base, Next: u.transport}
+		if password, ok := user.Password(); ok {
+			own.Login = func(context.Context) (remote.Login, error) {
+				return remote.Login{Username: user.Username(), Password: password}, nil
+			}
+		}
+		u.Store = &remote.Store{Base: u.base.String(), Client: &http.Client{Transport: own}}
+	}
+	return u
+}
+
+// parse reads the URL of a registry.
+func parse(address string) (base *url.URL, user *url.Userinfo, err error) {
+	u, err := url.Parse(address)
+	switch {
+	case err != nil:
+		err = errors.New("it is not a URL")
+	case u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
+		err = errors.New("want http:// or https:// and a host")
+	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
+		err = errors.New("leave out what follows the path")
+	case strings.HasSuffix(strings.TrimRight(u.Path, "/"), "/v2"):
+		err = errors.New("leave out /v2, where the API begins")
+	}
+	if err != nil {
+		if u == nil {
+			u = new(url.URL) // The text may have a password in it.
+		}
+		return nil, nil, fmt.Errorf("the URL %q of the upstream: %w", u.Redacted(), err)
+	}
+	user, u.User = u.User, nil
+	u.Path, u.RawPath = strings.TrimRight(u.Path, "/"), strings.TrimRight(u.RawPath, "/")
+	return u, user, nil
+}
+
+// Options returns no options: a Wire is the store of the registry.
+func (u *Wire) Options() []registry.Option { return nil }
+
+// Exclusive returns "store". It tells package registrytest that a server has one.
+func (u *Wire) Exclusive() string { return "store" }
+
+// Err returns an error if the URL of the upstream is not valid. Package
+// registrytest fails the test with it, and [Wire.Operate] returns it.
+func (u *Wire) Err() error { return u.err }
+
+// Close closes the connections to the upstream that are idle. Package
+// registrytest calls it when a server with the Wire has been closed. A Wire can
+// be used afterwards.
+func (u *Wire) Close() error {
+	u.transport.CloseIdleConnections()
+	return nil
+}
+
+// Operate passes a request on. Package registry calls it.
+func (u *Wire) Operate(w http.ResponseWriter, r *registry.Request) (err error) {
+	if u.err != nil {
+		return u.err
+	}
+	p := &passage{wire: u, request: r, out: &responseWriter{ResponseWriter: w}, target: u.target(r)}
+	p.body = newBody(r.Body, w)
+	defer p.body.end()
+	// Without it, net/http reads the rest of the request before the response to
+	// a part of it.
+	http.NewResponseController(w).EnableFullDuplex()
+	proxy := httputil.ReverseProxy{
+		Rewrite:        p.rewrite,
+		ModifyResponse: p.modify,
+		ErrorHandler:   p.fail,
+		Transport:      u.transport,
+		FlushInterval:  -1,
+		BufferPool:     &u.buffers,
+		ErrorLog:       log.New(io.Discard, "", 0),
+	}
+	defer func() {
+		if cause := recover(); cause == http.ErrAbortHandler {
+			err = p.broken()
+		} else if cause != nil {
+			panic(cause)
+		}
+	}()
+	in := *r.Request
+	in.Body = p.body
+	if in.ContentLength == 0 {
+		in.Body = http.NoBody
+	}
+	proxy.ServeHTTP(p.out, &in)
+	return p.broken()
+}

@@ -1,0 +1,71 @@
+package upstream
+
+import (
+	"net/url"
+	"strings"
+
+	"github.com/ocireg/registry/internal/remote"
+)
+
+// reachable returns the URL by which the client reaches the place of a URL in a
+// response: the Wire, if that is at the upstream, or else the same place.
+func (p *passage) reachable(to string) string {
+	u, err := url.Parse(to)
+	if err != nil || u.User != nil || u.Opaque != "" {
+		return to
+	}
+	base, home := p.wire.base, remote.Origin(p.target) == remote.Origin(p.wire.base)
+	if u.Host == "" && u.Scheme == "" {
+		switch {
+		case !home:
+			return p.target.ResolveReference(u).String()
+		case !strings.HasPrefix(to, "/"):
+			return to // relative to the URL of the request
+		}
+		if rest, ok := p.below(to); ok {
+			return p.request.Prefix + rest
+		}
+		return base.Scheme + "://" + base.Host + to
+	}
+	if remote.Origin(p.target.ResolveReference(u)) != remote.Origin(base) {
+		return to
+	}
+	_, rest, _ := strings.Cut(to, "//")
+	i := strings.IndexAny(rest, "/?#")
+	if i < 0 {
+		i = len(rest)
+	}
+	if rest, ok := p.below(rest[i:]); ok {
+		return p.origin() + p.request.Prefix + rest
+	}
+	return to
+}
+
+// below returns the end of a path that follows the base path of the upstream.
+func (p *passage) below(path string) (rest string, ok bool) {
+	rest, ok = strings.CutPrefix(path, p.wire.base.EscapedPath())
+	return rest, ok && (rest == "" || strings.ContainsAny(rest[:1], "/?#"))
+}
+
+// origin returns the beginning of the URL of the request.
+func (p *passage) origin() string {
+	if p.request.TLS != nil {
+		return "https://" + p.request.Host
+	}
+	return "http://" + p.request.Host
+}
+
+// eachLink replaces the targets in a Link field (RFC 8288, section 3).
+func eachLink(link string, replace func(string) string) string {
+	var b strings.Builder
+	for {
+		before, rest, ok := strings.Cut(link, "<")
+		target, after, closed := strings.Cut(rest, ">")
+		if !ok || !closed {
+			b.WriteString(link)
+			return b.String()
+		}
+		b.WriteString(before + "<" + replace(target) + ">")
+		link = after
+	}
+}

@@ -1,0 +1,126 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/ocireg/registry"
+)
+
+// A passage is a request on its way to the upstream, and its response.
+type passage struct {
+	wire    *Wire
+	request *registry.Request
+	out     *responseWriter
+	target  *url.URL // of the request
+	body    *body    // of the request
+
+	err     error // the response to send, or the reason to end the connection
+	readErr error // of the body of the response
+}
+
+// target returns the URL at the upstream that a request is for.
+func (u *Wire) target(r *registry.Request) *url.URL {
+	if realm := u.realmOf(r); realm != nil {
+		return realm
+	}
+	t := *u.base
+	t.RawQuery, t.ForceQuery = r.URL.RawQuery, r.URL.ForceQuery
+	path, raw := strings.TrimPrefix(r.URL.Path, r.Prefix), strings.TrimPrefix(r.URL.EscapedPath(), r.Prefix)
+	t.Path, t.RawPath = u.base.Path+path, u.base.EscapedPath()+raw
+	return &t
+}
+
+// forwarded are the fields in which proxies tell about the client.
+// [httputil.ReverseProxy] leaves them out.
+var forwarded = []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"}
+
+// rewrite makes the request to the upstream.
+func (p *passage) rewrite(pr *httputil.ProxyRequest) {
+	pr.Out.URL, pr.Out.Host = p.target, ""
+	if pr.Out.Body != nil {
+		pr.Out.Body = p.body // The one that is there does not pass Close on.
+	}
+	pr.Out.Header.Del("Connection")
+	pr.Out.Header.Del("Upgrade")
+	for _, name := range forwarded {
+		if values, ok := pr.In.Header[name]; ok {
+			pr.Out.Header[name] = slices.Clone(values)
+		}
+	}
+}
+
+// modify changes the response of the upstream.
+func (p *passage) modify(resp *http.Response) error {
+	for _, name := range []string{"Content-Type", "Date"} {
+		if len(resp.Header[name]) == 0 {
+			p.out.Header()[name] = nil // Without it, net/http adds the field.
+		}
+	}
+	for i, to := range resp.Header["Location"] {
+		resp.Header["Location"][i] = p.reachable(to)
+	}
+	for i, link := range resp.Header["Link"] {
+		resp.Header["Link"][i] = eachLink(link, p.reachable)
+	}
+	if !p.wire.keepRealms {
+		for i, challenge := range resp.Header["Www-Authenticate"] {
+			resp.Header["Www-Authenticate"][i] = eachRealm(challenge, p.realm)
+		}
+	}
+	resp.Body = &responseBody{resp.Body, p}
+	return nil
+}
+
+// fail notes why the upstream did not respond.
+func (p *passage) fail(_ http.ResponseWriter, _ *http.Request, err error) {
+	switch {
+	case p.request.Context().Err() != nil:
+		p.err = fmt.Errorf("the request ended: %w", context.Cause(p.request.Context()))
+	case p.body.failed() != nil:
+		p.err = p.unfinished(p.body.failed())
+	case brokeOff(err):
+		p.err = fmt.Errorf("%w: the upstream did: %w", registry.CloseConnection, err)
+	default:
+		e := &registry.Error{Code: "UNKNOWN", Status: http.StatusBadGateway}
+		e.Message = fmt.Sprintf("the upstream, %s, did not respond: %v", p.target.Host, err)
+		p.request.Note(e.Message)
+		p.err = e
+	}
+}
+
+// unfinished returns the error for a request whose body ended early.
+func (p *passage) unfinished(err error) error {
+	return fmt.Errorf("reading the body of the request: %w", err)
+}
+
+// brokeOff reports whether the upstream ended the connection in place of a
+// response.
+func brokeOff(err error) bool {
+	var op *net.OpError
+	if errors.As(err, &op) {
+		return op.Op == "read" || op.Op == "write"
+	}
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+}
+
+// broken returns the error that ends the response, or nil if it is complete.
+func (p *passage) broken() error {
+	switch {
+	case p.err != nil:
+		return p.err
+	case p.out.err != nil:
+		return p.out.err
+	case p.readErr != nil:
+		return fmt.Errorf("the upstream broke off: %w", p.readErr)
+	}
+	return nil
+}

@@ -1,0 +1,203 @@
+package upstream
+
+import (
+	"errors"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/internal/remote"
+)
+
+// tokenPath is the path at which a Wire passes requests on to token services.
+const tokenPath = "/token"
+
+// realmParam is the parameter that tells the realms but the first apart.
+const realmParam = "realm"
+
+// maxRealms is the number of token services that a Wire passes requests on to.
+const maxRealms = 16
+
+// realms are the token services that the upstream has named.
+type realms struct {
+	mu  sync.Mutex
+	all []*url.URL
+}
+
+// add returns the number of a realm, or false if there are too many.
+func (rs *realms) add(realm *url.URL) (int, bool) {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	for i, u := range rs.all {
+		if *u == *realm {
+			return i, true
+		}
+	}
+	if len(rs.all) == maxRealms {
+		return 0, false
+	}
+	rs.all = append(rs.all, realm)
+	return len(rs.all) - 1, true
+}
+
+func (rs *realms) get(i int) *url.URL {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	if i < 0 || i >= len(rs.all) {
+		return nil
+	}
+	return rs.all[i]
+}
+
+// realm returns the realm by which the client reaches a token service.
+func (p *passage) realm(realm string) string {
+	u, err := p.wire.checkRealm(realm)
+	if err != nil {
+		p.request.Note("the realm is passed on as it is: " + err.Error())
+		return realm
+	}
+	i, ok := p.wire.realms.add(u)
+	if !ok {
+		p.request.Note("the realm is passed on as it is: the upstream has named " + strconv.Itoa(maxRealms) + " before")
+		return realm
+	}
+	to := p.origin() + p.request.Prefix + tokenPath
+	if i > 0 {
+		to += "?" + realmParam + "=" + strconv.Itoa(i)
+	}
+	return to
+}
+
+// checkRealm is [remote.CheckRealm], but an upstream on this machine or its network may
+// have its token service there, too.
+func (u *Wire) checkRealm(realm string) (*url.URL, error) {
+	to, err := remote.CheckRealm(u.base, realm)
+	if err == nil || !local(u.base) {
+		return to, err
+	}
+	to, parseErr := url.Parse(realm)
+	if parseErr != nil || to.User != nil || to.Fragment != "" || to.Scheme != "https" && (to.Scheme != "http" || u.base.Scheme == "https") || !local(to) {
+		return nil, err
+	}
+	return to, nil
+}
+
+// local reports whether the host of a URL is localhost or a private or loopback
+// address. Link-local ones are not: clouds have services there.
+func local(u *url.URL) bool {
+	name := strings.ToLower(strings.TrimSuffix(u.Hostname(), "."))
+	if name == "localhost" || strings.HasSuffix(name, ".localhost") {
+		return true
+	}
+	ip, err := netip.ParseAddr(name)
+	ip = ip.Unmap()
+	return err == nil && (ip.IsLoopback() || ip.IsPrivate())
+}
+
+// realmOf returns the URL of the token service that a request is for, or nil.
+func (u *Wire) realmOf(r *registry.Request) *url.URL {
+	if r.Op != registry.GetToken || strings.TrimPrefix(r.URL.Path, r.Prefix) != tokenPath {
+		return nil
+	}
+	i, query := 0, r.URL.RawQuery
+	if text := r.URL.Query().Get(realmParam); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil {
+			return nil
+		}
+		i, query = n, withoutParam(query, realmParam)
+	}
+	realm := u.realms.get(i)
+	if realm == nil {
+		return nil
+	}
+	to := *realm
+	to.RawQuery = strings.Trim(to.RawQuery+"&"+query, "&")
+	return &to
+}
+
+// withoutParam returns a query without a parameter, and everything else as it is.
+func withoutParam(query, name string) string {
+	var kept []string
+	for _, pair := range strings.Split(query, "&") {
+		if pair != name && !strings.HasPrefix(pair, name+"=") {
+			kept = append(kept, pair)
+		}
+	}
+	return strings.Join(kept, "&")
+}
+
+// eachRealm replaces the realms of Bearer in a WWW-Authenticate field (RFC 9110,
+// section 11.6.1; RFC 6750, section 3).
+func eachRealm(challenges string, replace func(string) string) string {
+	var b strings.Builder
+	bearer, done := false, 0
+	for i := 0; i < len(challenges); {
+		name := token(challenges[i:])
+		if name == "" {
+			i++
+			continue
+		}
+		i += len(name)
+		at := i + len(challenges[i:]) - len(strings.TrimLeft(challenges[i:], " \t"))
+		if at == len(challenges) || challenges[at] != '=' {
+			bearer = strings.EqualFold(name, "Bearer")
+			continue
+		}
+		at++
+		at += len(challenges[at:]) - len(strings.TrimLeft(challenges[at:], " \t"))
+		value, n, err := authValue(challenges[at:])
+		if err != nil {
+			break // The rest has no meaning.
+		}
+		if bearer && strings.EqualFold(name, "realm") {
+			if to := replace(value); to != value {
+				b.WriteString(challenges[done:at] + quote(to))
+				done = at + n
+			}
+		}
+		i = at + n
+	}
+	b.WriteString(challenges[done:])
+	return b.String()
+}
+
+// token returns the token (RFC 9110, section 5.6.2) at the beginning of the text.
+func token(text string) string {
+	i := strings.IndexFunc(text, func(c rune) bool {
+		return c <= ' ' || c >= 0x7f || strings.ContainsRune("\"(),/:;<=>?@[\\]{}", c)
+	})
+	if i < 0 {
+		i = len(text)
+	}
+	return text[:i]
+}
+
+// authValue returns the value at the beginning of the text, and the number of its
+// bytes there.
+func authValue(text string) (value string, n int, err error) {
+	if !strings.HasPrefix(text, `"`) {
+		value = token(text)
+		return value, len(value), nil
+	}
+	var b strings.Builder
+	for i := 1; i < len(text); i++ {
+		switch c := text[i]; {
+		case c == '"':
+			return b.String(), i + 1, nil
+		case c == '\\' && i+1 < len(text):
+			i++
+			b.WriteByte(text[i])
+		default:
+			b.WriteByte(c)
+		}
+	}
+	return "", 0, errors.New("a quoted string without an end")
+}
+
+func quote(s string) string {
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
+}

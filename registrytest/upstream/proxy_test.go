@@ -1,0 +1,93 @@
+package upstream_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/internal/testclient"
+	"github.com/ocireg/registry/layout"
+	"github.com/ocireg/registry/memstore"
+	"github.com/ocireg/registry/registrytest"
+	"github.com/ocireg/registry/registrytest/conformance"
+	"github.com/ocireg/registry/registrytest/content"
+	"github.com/ocireg/registry/registrytest/fault"
+	"github.com/ocireg/registry/registrytest/upstream"
+)
+
+func TestProxyAsAHandler(t *testing.T) {
+	t.Parallel()
+	behind := httptest.NewServer(registry.New(memstore.New()))
+	t.Cleanup(behind.Close)
+	wire := upstream.Proxy(behind.URL)
+	t.Cleanup(func() { require.NoError(t, wire.Close()) })
+	w := httptest.NewRecorder()
+	registry.New(wire).ServeHTTP(w, httptest.NewRequest("GET", "/v2/", nil))
+	require.Equal(t, http.StatusOK, w.Code)
+	require.Equal(t, "{}", w.Body.String())
+}
+
+// stores are the stores of the registry behind the proxy.
+var stores = map[string]func(t *testing.T) registry.Store{
+	"memstore": func(*testing.T) registry.Store { return memstore.New() },
+	"layout": func(t *testing.T) registry.Store {
+		s, err := layout.Open(t.TempDir())
+		require.NoError(t, err)
+		t.Cleanup(func() { s.Close() })
+		return s
+	},
+}
+
+func TestProxy(t *testing.T) {
+	t.Parallel()
+	for name, open := range stores {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			behind := registrytest.NewServer(t, registrytest.WithStore(open(t)))
+			app := behind.Push(t, "team/app:v1", content.Image())
+			reg := registrytest.NewServer(t, upstream.Proxy(behind.URL))
+
+			c := testclient.New(t, reg.Client(), reg.URL)
+			r := c.Get("/v2/team/app/manifests/v1")
+			require.NoError(t, r.Err)
+			require.Equal(t, http.StatusOK, r.Status)
+			require.Equal(t, string(app.Manifest), r.Body)
+			require.Equal(t, 1, behind.Requests().Len())
+
+			reg.Fault(t, fault.On(registry.GetManifest).Once().Status(503))
+			require.Equal(t, 503, c.Get("/v2/team/app/manifests/v1").Status)
+			require.Equal(t, 404, c.Get("/v2/team/app/manifests/v2").Status)
+			require.Equal(t, 2, behind.Requests().Len())
+			require.Equal(t, 3, reg.Requests().Op(registry.GetManifest).Len())
+			require.Equal(t, registry.CodeManifestUnknown, reg.Requests().All()[2].Errors[0].Code)
+
+			other := reg.Push(t, "team/app:v2", content.Image(content.Layers(3)))
+			require.Equal(t, []string{"v1", "v2"}, behind.Tags(t, "team/app"))
+			require.Equal(t, other.Manifest, behind.Get(t, "team/app:v2").Manifest)
+		})
+	}
+}
+
+// A registry behind a proxy meets the same requirements as without it, over
+// HTTP/1.1 and HTTP/2.
+func TestProxyMeetsTheSpec(t *testing.T) {
+	t.Parallel()
+	for name, opts := range map[string][]registrytest.Option{
+		"http":  {registrytest.WithStore(stores["layout"](t))},
+		"http2": {registrytest.WithTLS()},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			behind := registrytest.NewServer(t, opts...)
+			front := []registrytest.Option{upstream.Proxy(behind.URL, upstream.Transport(behind.Transport()))}
+			if name == "http2" {
+				front = append(front, registrytest.WithTLS())
+			}
+			reg := registrytest.NewServer(t, front...)
+			conformance.Registry(t, conformance.Target{URL: reg.URL, Client: reg.Client(), ManifestLimit: 4 << 20})
+		})
+	}
+}
