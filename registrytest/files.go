@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+
+	"github.com/ocireg/registry/internal/clientfile"
 )
 
 // File returns the path of a file with the authority's certificate in PEM, for
@@ -86,7 +88,7 @@ func (s *Server) RegistriesConf(insteadOf ...string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "unqualified-search-registries = [%q]\nshort-name-mode = \"permissive\"\n", s.Host())
 	for _, host := range append([]string{s.Host()}, insteadOf...) {
-		fmt.Fprintf(&b, "\n[[registry]]\nprefix = %q\nlocation = %q\ninsecure = %t\n", host, s.Host(), s.isPlain())
+		b.WriteString("\n" + clientfile.RegistryTable(host, s.Host(), s.isPlain()))
 	}
 	dir := s.t.TempDir()
 	writeFile(s.t, dir, "registries.conf", []byte(b.String()))
@@ -101,15 +103,8 @@ func (s *Server) RegistriesConf(insteadOf ...string) string {
 // /etc/docker/certs.d. The file is removed at the end of the test.
 func (s *Server) DaemonJSON(mirror bool) string {
 	s.t.Helper()
-	var fields []string
-	if s.isPlain() {
-		fields = append(fields, fmt.Sprintf("\t\"insecure-registries\": [%q]", s.Host()))
-	}
-	if mirror {
-		fields = append(fields, fmt.Sprintf("\t\"registry-mirrors\": [%q]", s.URL))
-	}
 	dir := s.t.TempDir()
-	writeFile(s.t, dir, "daemon.json", []byte("{\n"+strings.Join(fields, ",\n")+"\n}\n"))
+	writeFile(s.t, dir, "daemon.json", []byte(clientfile.DaemonJSON(s.URL, mirror)))
 	return filepath.Join(dir, "daemon.json")
 }
 
@@ -128,9 +123,6 @@ func (s *Server) writeCerts(dir, host string) {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		s.t.Fatalf("registrytest: %v", err)
 	}
-	// A client falls back to the server. Without one, it would fall back to the
-	// real registry of this name.
-	toml := fmt.Sprintf("server = %q\n", s.URL)
 	certs := ""
 	if !s.isPlain() {
 		writeFile(s.t, dir, "ca.crt", s.CA().PEM())
@@ -140,10 +132,9 @@ func (s *Server) writeCerts(dir, host string) {
 			certs += "client = [[\"client.cert\", \"client.key\"]]\n"
 		}
 	}
-	toml += certs
-	if host != s.Host() {
-		toml += fmt.Sprintf("\n[host.%q]\ncapabilities = [\"pull\", \"resolve\", \"push\"]\n%s", s.URL, certs)
-	}
+	// A client falls back to the server. Without one, it would fall back to the
+	// real registry of this name.
+	toml := clientfile.HostsTOML(s.URL, certs, host != s.Host())
 	writeFile(s.t, dir, "hosts.toml", []byte(toml))
 }
 

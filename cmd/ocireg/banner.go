@@ -27,6 +27,7 @@ type banner struct {
 	found        bool             // a repository exists
 	tags         int              // the number of tags
 	untagged     int              // the number of manifests without a tag in index.json
+	snippets     string           // for clients of a registry with upstreams
 	pulls        []string         // the references of the first images
 }
 
@@ -99,4 +100,5 @@ func (b *banner) print(out io.Writer) {
 	if b.tags+b.untagged == 0 && !b.readOnly {
 		fmt.Fprintf(w, "push to %s/NAME:TAG\n", b.host)
 	}
+	io.WriteString(w, b.snippets)
 }

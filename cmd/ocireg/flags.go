@@ -41,6 +41,9 @@ stays as it is, and clients push to memory.
   ocireg -user ci:secret -allow 'anonymous pull public/**'
   ocireg -fault 'get-blob times=2 status=503 retry-after=1'
   ocireg -profile ghcr           a registry with the quirks of GHCR
+  ocireg -upstream docker.io -record ./images
+                                 Docker Hub, and keep what is pulled in ./images
+  ocireg ./images                what was recorded, without a network
   ocireg -control :0             with an API for tests in any language
   ocireg profiles ghcr           these quirks, with their sources
   ocireg diff -profile ecr -prefix team/probe https://registry.example.com
@@ -64,6 +67,7 @@ type settings struct {
 	readOnly   bool
 	overlay    bool
 	layouts    *layout.Store // that openStore opened, or nil
+	record     recordFlags
 
 	referrersTags bool
 	sync          bool
@@ -219,6 +223,7 @@ func parse(args []string, help io.Writer) (*settings, error) {
 		return addFault(&faults, v)
 	})
 
+	s.record.add(fs)
 	if err := fs.Parse(args); errors.Is(err, flag.ErrHelp) {
 		fmt.Fprint(help, usage)
 		fs.SetOutput(help)
@@ -257,7 +262,11 @@ func parse(args []string, help io.Writer) (*settings, error) {
 	s.readOnly = *readOnly
 	s.tls = s.tls || s.tlsDir != ""
 
-	switch s.dir = fs.Arg(0); {
+	s.dir = fs.Arg(0)
+	if err := s.record.check(s, fs.NArg()); err != nil {
+		return nil, err
+	}
+	switch {
 	case fs.NArg() > 1 && strings.HasPrefix(fs.Arg(1), "-"):
 		return nil, fmt.Errorf("%s comes after DIR; put flags before it", fs.Arg(1))
 	case fs.NArg() > 1:

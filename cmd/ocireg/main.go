@@ -55,7 +55,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	switch {
 	case err == nil, errors.Is(err, flag.ErrHelp):
 		return 0
-	case errors.Is(err, errDiffers), errors.Is(err, errViolates):
+	case errors.Is(err, errDiffers), errors.Is(err, errViolates), errors.Is(err, errNotRecorded):
 		return 1
 	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
 		// Interrupted before there was anything to finish.
@@ -65,7 +65,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return 2
 }
 
-func serve(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+func serve(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
 	s, err := parse(args, stdout)
 	if err != nil {
 		return err
@@ -76,6 +76,11 @@ func serve(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	defer closeStore()
+	defer func() {
+		if endErr := s.record.end(stderr); err == nil {
+			err = endErr
+		}
+	}()
 	listener, err := listen(s.addr)
 	if err != nil {
 		return err
@@ -124,7 +129,12 @@ func serve(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	b.control = c.line()
 	// The servers accept clients that connect meanwhile once they have started.
-	if err := b.list(ctx, store, s.layouts, logger); err != nil {
+	listed := store
+	if s.record.store != nil {
+		listed = s.layouts // Listing must not ask an upstream.
+	}
+	b.snippets = s.record.snippets(b.scheme + "://" + b.host)
+	if err := b.list(ctx, listed, s.layouts, logger); err != nil {
 		return err
 	}
 	server, err := registrytest.Start(append(opts, c.options()...)...)

@@ -3,6 +3,7 @@ package main
 import (
 	"log"
 	"os"
+	"strings"
 
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/internal/field"
@@ -26,7 +27,11 @@ func (s *settings) openStore(logger *log.Logger) (store registry.Store, close fu
 		layout.Tag(s.tag),
 		layout.Warnings(func(err error) { logger.Print(field.Printable(err.Error())) }),
 	}
-	if s.readOnly || s.overlay {
+	if s.record.records() {
+		if err := os.MkdirAll(s.dir, 0o777); err != nil {
+			return nil, nil, err
+		}
+	} else if s.readOnly || s.overlay || s.record.replays(s.dir) {
 		opts = append(opts, layout.ReadOnly())
 	}
 	if s.referrersTags {
@@ -49,6 +54,13 @@ func (s *settings) openStore(logger *log.Logger) (store registry.Store, close fu
 			return nil, nil, err
 		}
 	}
+	if s.record.records() || s.record.replays(s.dir) {
+		if store, err = s.record.open(s, l); err != nil {
+			l.Close()
+			return nil, nil, err
+		}
+		return store, l.Close, nil
+	}
 	if s.overlay {
 		return overlay.New(l, memstore.New()), l.Close, nil
 	}
@@ -60,6 +72,11 @@ func (s *settings) source() string {
 	source := "an empty registry in memory"
 	if s.dir != "" {
 		source = field.Printable(s.dir)
+	}
+	if s.record.records() {
+		source += ", and records " + field.Printable(strings.Join(s.record.store.Upstreams(), ", "))
+	} else if s.record.store != nil {
+		source += ", as recorded"
 	}
 	switch {
 	case s.readOnly:

@@ -149,17 +149,15 @@ func Open(local registry.Store, opts ...StoreOption) (*Store, error) {
 			return nil, fmt.Errorf("opening a store with upstreams: %w", err)
 		}
 	}
-	var all []string
 	for i, u := range s.upstreams {
 		if i > 0 && !names.Component(u.name) {
 			return nil, fmt.Errorf("opening a store with upstreams: %q cannot be the first component of a repository name; give it first, or another name with At", u.name)
 		}
-		all = append(all, u.name)
 	}
 	if s.offline {
 		return s, nil // An archive of a recording may be read-only.
 	}
-	return s, s.recording.setUpstreams(all)
+	return s, s.recording.setUpstreams(s.Upstreams())
 }
 
 // Close closes idle connections to the upstreams. Calls of other methods must
@@ -169,6 +167,16 @@ func (s *Store) Close() error {
 		u.close()
 	}
 	return nil
+}
+
+// Upstreams returns the names of the upstreams, those of the recording included.
+// The first is the one whose repositories have no other name in front of theirs.
+func (s *Store) Upstreams() []string {
+	all := make([]string, len(s.upstreams))
+	for i, u := range s.upstreams {
+		all[i] = u.name
+	}
+	return all
 }
 
 // Missed returns the names of the content that was asked for and that was not

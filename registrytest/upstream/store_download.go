@@ -35,6 +35,7 @@ type download struct {
 	mu      sync.RWMutex // guards the fields below
 	writer  registry.BlobWriter
 	written int64
+	sealed  bool          // whether the writer is no longer to be read
 	changed chan struct{} // is closed when written changes, or nil
 	done    bool
 	err     error
@@ -129,6 +130,20 @@ func (d *download) add(p []byte) error {
 	return err
 }
 
+// seal makes the readers wait for the end of the download: the bytes are verified,
+// and the writer commits them.
+func (d *download) seal() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.sealed = true
+}
+
+// has reports whether the bytes after the offset can be read: all that have
+// arrived but the last. The caller holds d.mu.
+func (d *download) has(offset int64) bool {
+	return !d.sealed && offset < min(d.written, d.size-1)
+}
+
 // begun waits for the header. It returns an error if the download has failed
 // before.
 func (d *download) begun(ctx context.Context) error {
@@ -164,8 +179,9 @@ func (d *download) read(ctx context.Context, p []byte, offset int64) (n int, don
 			defer d.mu.RUnlock()
 			return 0, d.err == nil, d.err
 		}
-		if limit := min(d.written, d.size-1); offset < limit {
+		if d.has(offset) {
 			defer d.mu.RUnlock()
+			limit := min(d.written, d.size-1)
 			n, err := d.writer.ReadAt(p[:min(int64(len(p)), limit-offset)], offset)
 			if n > 0 {
 				err = nil
@@ -182,7 +198,7 @@ func (d *download) read(ctx context.Context, p []byte, offset int64) (n int, don
 // waitForMore waits for a change, if nothing has arrived after the offset.
 func (d *download) waitForMore(ctx context.Context, offset int64) error {
 	d.mu.Lock()
-	if d.done || offset < min(d.written, d.size-1) {
+	if d.done || d.has(offset) {
 		d.mu.Unlock()
 		return nil
 	}
@@ -230,6 +246,7 @@ func (s *Store) fetchBlob(ctx context.Context, p place, d digest.Digest, to *dow
 	if err := s.receive(ctx, cancel, resp, p, d, to); err != nil {
 		return err
 	}
+	to.seal()
 	if err := w.Commit(ctx, d); err != nil {
 		return fmt.Errorf("recording %s: %w", p.blobName(d), err)
 	}

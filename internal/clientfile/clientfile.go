@@ -1,0 +1,38 @@
+// Package clientfile writes the configuration that makes clients use a registry.
+package clientfile
+
+import (
+	"fmt"
+	"strings"
+)
+
+// HostsTOML returns the text of a hosts.toml of containerd, which connects to the
+// registry at the URL and falls back to nothing else. Certs has lines about
+// certificates, or is "". With mirror, the registry is one for another host.
+func HostsTOML(url, certs string, mirror bool) string {
+	text := fmt.Sprintf("server = %q\n%s", url, certs)
+	if mirror {
+		text += fmt.Sprintf("\n[host.%q]\ncapabilities = [\"pull\", \"resolve\", \"push\"]\n%s", url, certs)
+	}
+	return text
+}
+
+// RegistryTable returns a table of registries.conf, with which Podman, Buildah and
+// Skopeo find repositories with the prefix at the location.
+func RegistryTable(prefix, location string, insecure bool) string {
+	return fmt.Sprintf("[[registry]]\nprefix = %q\nlocation = %q\ninsecure = %t\n", prefix, location, insecure)
+}
+
+// DaemonJSON returns the text of a daemon.json, with which Docker uses the
+// registry at the URL without HTTPS, if it has none. With mirror, the registry is
+// a mirror of Docker Hub.
+func DaemonJSON(url string, mirror bool) string {
+	var fields []string
+	if host, plain := strings.CutPrefix(url, "http://"); plain {
+		fields = append(fields, fmt.Sprintf("\t\"insecure-registries\": [%q]", host))
+	}
+	if mirror {
+		fields = append(fields, fmt.Sprintf("\t\"registry-mirrors\": [%q]", url))
+	}
+	return "{\n" + strings.Join(fields, ",\n") + "\n}\n"
+}

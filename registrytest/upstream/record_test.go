@@ -1,0 +1,106 @@
+package upstream
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ocireg/registry"
+)
+
+const someDigest = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+// What a recording writes, it reads; what it reads, it writes the same.
+func FuzzRecording(f *testing.F) {
+	f.Add([]byte(`{"version":1,"upstreams":["docker.io"],"repositories":{"app":{"from":"docker.io/app","missingManifests":{"v1":"MANIFEST_UNKNOWN"},
+		"missingBlobs":{"` + someDigest + `":"BLOB_UNKNOWN"},"blobSizes":{"` + someDigest + `":1},"tags":{"names":["a","b"]},
+		"referrers":{"` + someDigest + `":{"source":"api","manifests":[{"mediaType":"a/b","digest":"` + someDigest + `","size":1}]}}}}}`))
+	f.Add([]byte(`{"version":1,"upstreams":null,"repositories":{"app":{"from":"x/app","tags":{"missing":"NAME_UNKNOWN"}}}}`))
+	f.Add([]byte(`{"version":2}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		d, err := parseDocument(text)
+		if err != nil {
+			return
+		}
+		first, err := json.Marshal(d)
+		require.NoError(t, err)
+		again, err := parseDocument(first)
+		require.NoError(t, err, "%s", first)
+		second, err := json.Marshal(again)
+		require.NoError(t, err)
+		require.Equal(t, string(first), string(second))
+	})
+}
+
+// A recording that no Store has written is refused.
+func TestDamagedRecordings(t *testing.T) {
+	t.Parallel()
+	repo := func(fields string) string {
+		return `{"version":1,"upstreams":[],"repositories":{"app":{"from":"x/app",` + fields + `}}}`
+	}
+	for text, want := range map[string]string{
+		``:                                      "EOF",
+		`{"version":1}x`:                        "after the end",
+		`{"version":2}`:                         "version is 2",
+		`{"version":1,"more":1}`:                "unknown field",
+		`{"version":1,"upstreams":["a","a"]}`:   "not the name of an upstream",
+		`{"version":1,"upstreams":["A"]}`:       "not the name of an upstream",
+		`{"version":1,"upstreams":["a","b:1"]}`: "not the name of an upstream",
+		`{"version":1,"repositories":{"../x":{"from":"y"}}}`:                                     "not a repository",
+		`{"version":1,"repositories":{"x":null}}`:                                                "not a repository",
+		`{"version":1,"repositories":{"x":{}}}`:                                                  "no from",
+		repo(`"missingManifests":{"..":"X"}`):                                                    "missingManifests",
+		repo(`"missingManifests":{"v1":"a\nb"}`):                                                 "missingManifests",
+		repo(`"missingBlobs":{"v1":"X"}`):                                                        "missingBlobs",
+		repo(`"blobSizes":{"` + someDigest + `":-1}`):                                            "blobSizes",
+		repo(`"tags":{"names":["b","a"]}`):                                                       "tags is not",
+		repo(`"tags":{"names":["a","a"]}`):                                                       "tags is not",
+		repo(`"tags":{"names":["/"]}`):                                                           "tags is not",
+		repo(`"tags":{"names":["a"],"missing":"X"}`):                                             "tags is not",
+		repo(`"referrers":{"v1":{"source":"api"}}`):                                              "referrers",
+		repo(`"referrers":{"` + someDigest + `":{"source":"x"}}`):                                "referrers",
+		repo(`"referrers":{"` + someDigest + `":{"source":"api","manifests":[{"digest":"x"}]}}`): "referrers",
+	} {
+		_, err := parseDocument([]byte(text))
+		require.ErrorContains(t, err, want, text)
+	}
+	file := filepath.Join(t.TempDir(), "x.json")
+	require.NoError(t, os.WriteFile(file, []byte("{"), 0o600))
+	_, err := openRecording(file)
+	require.ErrorContains(t, err, "reading the recording "+file)
+}
+
+// Concurrent changes are all in the file, and no other file is left.
+func TestRecordingIsWrittenAsAWhole(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file := filepath.Join(dir, RecordingFile)
+	r, err := openRecording(file)
+	require.NoError(t, err)
+	var all sync.WaitGroup
+	for _, name := range strings.Split("abcdefghijklmnopqrst", "") {
+		all.Go(func() {
+			p := place{local: "app", from: "x/app"}
+			if err := r.addMissing(p, manifestKind, name, registry.CodeManifestUnknown); err != nil {
+				t.Error(err)
+			}
+			if again, err := openRecording(file); err != nil {
+				t.Error(err)
+			} else if _, known := again.missing("app", manifestKind, name); !known {
+				t.Error("the file lacks " + name)
+			}
+		})
+	}
+	all.Wait()
+	entries, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	require.Len(t, entries, 1)
+	// A file that cannot be written is an error.
+	require.NoError(t, os.RemoveAll(dir))
+	require.ErrorContains(t, r.setUpstreams([]string{"a"}), "writing the recording")
+}
