@@ -137,11 +137,20 @@ func (x *explorer) cells() ([]cell, error) {
 	}
 	var cells []cell
 	for _, tr := range troubles() {
+		wide := make(map[address]bool)
 		for _, q := range x.requests {
-			if tr.applies(q.record) {
-				p := part{address: q.address, times: tr.times, trouble: tr, request: q, scale: s}
-				cells = append(cells, cell{tr.name, q.String(), []part{p}})
+			if !tr.applies(q.record) {
+				continue
 			}
+			p := part{address: q.address, times: tr.times, trouble: tr, request: q, scale: s}
+			if tr.wide {
+				p.header, p.value, p.after = "", "", 0
+				if wide[p.address] {
+					continue
+				}
+				wide[p.address] = true
+			}
+			cells = append(cells, cell{tr.name, q.String(), []part{p}})
 		}
 	}
 	random := rand.New(rand.NewPCG(x.seed, 0))

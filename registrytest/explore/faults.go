@@ -25,6 +25,9 @@ type trouble struct {
 	// add adds the words of the trouble to a rule.
 	add func(rule fault.Rule, r *journal.Record, s scale) fault.Rule
 
+	// wide says that it hits all requests for the operation and its digest.
+	wide bool
+
 	// forges says that the response may be a good one with other content.
 	forges bool
 }
@@ -92,6 +95,9 @@ func troubles() []trouble {
 	add("Range ignored", 1, hasRange, func(rule fault.Rule, _ *journal.Record, _ scale) fault.Rule {
 		return rule.Ignore("Range")
 	})
+	add("no ranges", 0, hasRange, func(rule fault.Rule, _ *journal.Record, _ scale) fault.Rule {
+		return rule.Ignore("Range")
+	}).wide = true
 	add("closed in the middle, then Range ignored", 1, isWhole, func(rule fault.Rule, r *journal.Record, _ scale) fault.Rule {
 		return rule.Close(fault.AtByte(size(r) / 2)).Then().Once().Ignore("Range")
 	})

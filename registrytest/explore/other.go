@@ -24,8 +24,9 @@ func newOther(store registry.Store) *other { return &other{handler: registry.New
 
 func (o *other) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Header.Get("Authorization") != "" || r.Header.Get("Cookie") != "" {
+		q, _ := registry.ParseRequest(r) // A request for no endpoint has a description, too.
 		o.mu.Lock()
-		o.shown = append(o.shown, r.Method+" "+r.URL.Path)
+		o.shown = append(o.shown, q.String())
 		o.mu.Unlock()
 	}
 	o.handler.ServeHTTP(w, r)

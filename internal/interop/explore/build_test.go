@@ -1,0 +1,68 @@
+package explore
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// modules are the modules of the clients, by the directory of their tests.
+var modules = map[string]string{
+	"containerd": "github.com/containerd/containerd/v2",
+	"ggcr":       "github.com/google/go-containerregistry",
+	"oras":       "oras.land/oras-go/v2",
+	"regclient":  "github.com/regclient/regclient",
+}
+
+// build builds the tests of a client with a version of it, and returns the path of
+// the binary.
+func build(t *testing.T, client, version string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for _, file := range []string{"common/common_test.go", client + "/client_test.go"} {
+		copyFile(t, filepath.Join("testdata", file), filepath.Join(dir, filepath.Base(file)))
+	}
+	root, err := filepath.Abs("../../..")
+	require.NoError(t, err)
+	replace := fmt.Sprintf("\nreplace github.com/ocireg/registry => %s\n", root)
+	pins := filepath.Join("testdata", client, version)
+	if *update {
+		text := fmt.Sprintf("module client\n\ngo 1.26\n\nrequire %s %s\n\nrequire github.com/ocireg/registry v0.0.0\n", modules[client], version)
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "go.mod"), []byte(text+replace), 0o666))
+		run(t, dir, "go", "mod", "tidy")
+		mod, err := os.ReadFile(filepath.Join(dir, "go.mod"))
+		require.NoError(t, err)
+		pinned := strings.Replace(string(mod), strings.TrimSpace(replace)+"\n", "", 1)
+		require.NoError(t, os.WriteFile(pins+".mod", []byte(pinned), 0o666))
+		copyFile(t, filepath.Join(dir, "go.sum"), pins+".sum")
+	} else {
+		mod, err := os.ReadFile(pins + ".mod")
+		require.NoError(t, err, "run this test with -update to pin the version")
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "go.mod"), []byte(string(mod)+replace), 0o666))
+		copyFile(t, pins+".sum", filepath.Join(dir, "go.sum"))
+	}
+	binary := filepath.Join(dir, "client.exe")
+	run(t, dir, "go", "test", "-mod=readonly", "-vet=off", "-ldflags=-s -w", "-c", "-o", binary, ".")
+	return binary
+}
+
+func run(t *testing.T, dir string, args ...string) {
+	t.Helper()
+	cmd := exec.Command(args[0], args[1:]...)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "GOFLAGS=-buildvcs=false", "GOWORK=off")
+	output, err := cmd.CombinedOutput()
+	require.NoError(t, err, "%s:\n%s", strings.Join(args, " "), output)
+}
+
+func copyFile(t *testing.T, from, to string) {
+	t.Helper()
+	text, err := os.ReadFile(from)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(to, text, 0o666))
+}
