@@ -9,6 +9,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -82,7 +83,7 @@ func (c *controller) line() string {
 	}
 	line := "control " + c.url + " token " + c.api.Token()
 	if strings.HasPrefix(c.url, "http") {
-		line += " page " + c.url + "/#" + c.api.Token()
+		line += " page " + c.url + "/" + (&url.URL{Fragment: c.api.Token()}).String()
 	}
 	return line
 }

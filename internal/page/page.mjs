@@ -281,10 +281,13 @@ export function rules(fault) {
   return fault.match(/(?:"(?:\\.|[^"\\])*"|[^";]|;(?! )|"(?=[^"]*$))+/g)?.map(text => text.trim()).filter(Boolean) ?? [];
 }
 
+// hasRule reports whether a rule hit the request. A fault that is none has no name.
+const hasRule = r => r.fault !== '' && r.fault !== 'fault';
+
 // rule returns the text of a rule that hits the next request of this kind, or the
 // rule that hit this one.
 export function rule(r) {
-  if (r.fault) return rules(r.fault)[0];
+  if (hasRule(r)) return rules(r.fault)[0];
   const text = [r.op];
   if (r.repo) text.push(ruleWord('repo', r.repo));
   if (r.tag) text.push(ruleWord('tag', r.tag));
@@ -294,7 +297,7 @@ export function rule(r) {
 
 // goFault returns the rule as a line of a Go test.
 export function goFault(r) {
-  if (r.fault) return `rule, err := fault.Parse(${JSON.stringify(rule(r))})`;
+  if (hasRule(r)) return `rule, err := fault.Parse(${JSON.stringify(rule(r))})`;
   let text = `reg.Fault(t, fault.On(registry.${ops[r.op]?.[0] ?? 'UnknownOp'})`;
   if (r.repo) text += `.Repo(${JSON.stringify(r.repo)})`;
   if (r.tag) text += `.Tag(${JSON.stringify(r.tag)})`;
@@ -1759,7 +1762,12 @@ class App {
   key(e) {
     if (e.ctrlKey || e.metaKey || e.altKey || document.querySelector('dialog[open]')) return;
     if (e.key === 'Escape') {
-      if (e.target.matches('input[type=search]') && e.target.value) return; // The browser clears it.
+      if (e.target.matches('input[type=search]') && e.target.value) {
+        e.preventDefault(); // Not all browsers clear it.
+        e.target.value = '';
+        e.target.dispatchEvent(new Event('input'));
+        return;
+      }
       if (this.view === 'requests') this.requests.close();
       else $('content-split').classList.remove('open');
       return;
@@ -1825,10 +1833,13 @@ class App {
   start() {
     const theme = recall('theme');
     if (theme) document.documentElement.dataset.theme = theme;
-    const fragment = location.hash.slice(1);
-    const token = fragment && !fragment.startsWith('/') ? fragment : recall('token');
-    const view = fragment.replace('/', '');
-    this.show(this.views.includes(view) ? view : 'requests');
+    let fragment = location.hash.slice(1);
+    try {
+      fragment = decodeURIComponent(fragment);
+    } catch { /* It has a % of its own. */ }
+    const view = this.views.find(v => fragment === `/${v}`);
+    const token = fragment && !view ? fragment : recall('token');
+    this.show(view ?? 'requests');
     if (token) this.open(token);
     else this.askToken('');
   }

@@ -204,6 +204,8 @@ test('rules and lines of Go', () => {
   const faulted = record({ fault: 'get-blob message="a; b" status=503; any delay=1s' });
   assert.deepEqual(page.rules(faulted.fault), ['get-blob message="a; b" status=503', 'any delay=1s']);
   assert.equal(page.rule(faulted), 'get-blob message="a; b" status=503');
+  assert.equal(page.rule(record({ fault: 'fault', status: 500 })), 'get-blob once status=500');
+  assert.match(page.goFault(record({ fault: 'fault' })), /^reg.Fault/);
   assert.deepEqual(page.rules(''), []);
   assert.deepEqual(page.rules('a "unclosed; b'), ['a "unclosed', 'b']);
   assert.deepEqual(page.rules('a "b\\"; c"; d'), ['a "b\\"; c"', 'd']);

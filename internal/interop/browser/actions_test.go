@@ -125,3 +125,54 @@ func (b *tab) download(dir, name string) []byte {
 	b.t.Fatalf("%s was not downloaded", name)
 	return nil
 }
+
+// Everything works without a mouse.
+func keyboard(t *testing.T, c *chromium) {
+	s, b := c.newSite(t)
+	s.seed()
+	b.size(1280, 800, "light")
+	s.visit(b)
+	s.do("GET", "/v2/team/app/manifests/v1", "")
+	s.do("GET", "/v2/team/app/manifests/missing", "")
+	b.until("document.querySelectorAll('#rows .row:not([hidden])').length === 2")
+	b.press("j", "j")
+	b.until("document.querySelector('#rows [aria-selected=true] .c-target').textContent === 'team/app:missing'")
+	if id := b.text("document.querySelector('#grid').getAttribute('aria-activedescendant') === document.querySelector('#rows [aria-selected=true]').id"); id != "true" {
+		t.Error("the list does not say which row is active")
+	}
+	b.press("f")
+	b.until("document.querySelector('#rule').value === 'get-manifest repo=team/app tag=missing once status=404'")
+	b.press("Enter")
+	b.until("document.querySelector('#faults code').textContent.includes('tag=missing')")
+	b.eval("document.querySelector('#faults button').focus()", nil)
+	b.press("Enter")
+	b.until("document.querySelector('#faults').textContent.includes('No rule')")
+
+	b.eval("document.querySelector('#tab-faults').focus()", nil)
+	b.press("ArrowLeft")
+	b.until("document.activeElement.id === 'tab-content' && document.querySelector('#repos summary')")
+	b.eval("document.querySelector('#repos summary').focus()", nil)
+	b.press("Enter")
+	b.until("document.querySelector('#repos .tag')")
+	b.press("Tab", "Enter")
+	b.until("document.querySelector('#manifest h2').textContent === 'team/app:v1' && document.querySelectorAll('#manifest .platform').length === 2")
+	b.eval("document.querySelector('#manifest .group .node summary').focus()", nil)
+	b.press("Enter")
+	b.until("document.querySelector('#manifest .group .group .node summary')")
+	b.eval("document.querySelector('#manifest .group .group .node summary').focus()", nil)
+	b.press("Enter")
+	b.until("document.querySelector('#manifest .filelist').textContent.includes('etc/motd')")
+
+	// The theme is that of the system until the user chooses.
+	for _, want := range []string{"rgb(22, 24, 28)", "rgb(255, 255, 255)"} {
+		b.click("#theme")
+		if got := b.text("getComputedStyle(document.body).backgroundColor"); got != want {
+			t.Errorf("the background is %s, want %s", got, want)
+		}
+	}
+	b.press("?")
+	b.until("document.querySelector('#keys').open")
+	b.press("Escape")
+	b.until("!document.querySelector('#keys').open")
+	b.check(s)
+}

@@ -126,7 +126,7 @@ func (s *site) traffic(app content.Content) {
 func TestPage(t *testing.T) {
 	c := launch(t)
 	for name, test := range map[string]func(*testing.T, *chromium){
-		"tour": tour, "token": token, "reconnect": reconnect, "downloads": downloads, "hostile": hostile, "many": manyRequests,
+		"tour": tour, "token": token, "reconnect": reconnect, "downloads": downloads, "keyboard": keyboard, "hostile": hostile, "many": manyRequests,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, c) })
 	}
