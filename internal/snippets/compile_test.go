@@ -29,8 +29,8 @@ func packages() map[string]string {
 	}
 	for _, path := range []string{
 		module + "/layout", module + "/memstore", module + "/registrytest",
-		module + "/registrytest/auth", module + "/registrytest/conformance", module + "/registrytest/content", module + "/registrytest/content/archive", module + "/registrytest/content/referrer",
-		module + "/registrytest/explore", module + "/registrytest/external", module + "/registrytest/fault", module + "/registrytest/journal", module + "/registrytest/keep", module + "/registrytest/lint", module + "/registrytest/overlay", module + "/registrytest/profile", module + "/registrytest/upstream",
+		module + "/registrytest/auth", module + "/registrytest/conformance", module + "/registrytest/content", module + "/registrytest/content/archive", module + "/registrytest/content/referrer", module + "/registrytest/control",
+		module + "/registrytest/explore", module + "/registrytest/external", module + "/registrytest/fault", module + "/registrytest/flatpak", module + "/registrytest/journal", module + "/registrytest/keep", module + "/registrytest/lint", module + "/registrytest/overlay", module + "/registrytest/profile", module + "/registrytest/upstream",
 		"context", "errors", "fmt", "io", "log", "net/http", "net/http/httptest", "os", "path/filepath", "strings",
 		"testing", "testing/synctest", "time", "log/slog",
 	} {
@@ -41,7 +41,7 @@ func packages() map[string]string {
 
 // isGo reports whether the code of a comment, or in a line of text, is Go that
 // uses this module: it names one of its packages, or a variable of the prelude.
-var isGo = regexp.MustCompile(`\b(registry|registrytest|archive|auth|conformance|content|explore|external|fault|journal|keep|layout|lint|memstore|overlay|profile|referrer|upstream|reg)\.[A-Z]\w+`)
+var isGo = regexp.MustCompile(`\b(registry|registrytest|archive|auth|conformance|content|control|explore|external|fault|flatpak|journal|keep|layout|lint|memstore|overlay|profile|referrer|upstream|reg)\.[A-Z]\w+`)
 
 // fileOf returns a Go file, in package snippets, that has the code of the snippet,
 // and the names of its tests and examples.

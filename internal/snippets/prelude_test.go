@@ -42,6 +42,7 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -58,6 +59,7 @@ import (
 	"github.com/ocireg/registry/registrytest/content"
 	"github.com/ocireg/registry/registrytest/explore"
 	"github.com/ocireg/registry/registrytest/fault"
+	"github.com/ocireg/registry/registrytest/upstream"
 )
 
 var (
@@ -79,6 +81,9 @@ var (
 	layer   content.Blob
 	fsys    fs.FS
 	w       io.Writer
+
+	listener net.Listener
+	cache    *upstream.Store
 )
 
 func push() {}

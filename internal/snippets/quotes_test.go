@@ -9,12 +9,12 @@ import (
 
 // A snippet whose fence names files, as in "```go adapters/ggcr/migrate_test.go",
 // is in each of these files, word for word. The tests of their modules compile and
-// run them: this module cannot, where they need other modules.
+// run them: this module cannot, where they need other modules or languages.
 func TestQuotes(t *testing.T) {
 	t.Parallel()
 	count := 0
 	for _, s := range all(t) {
-		files, ok := strings.CutPrefix(s.kind, "go ")
+		_, files, ok := strings.Cut(s.kind, " ")
 		if !ok {
 			continue
 		}

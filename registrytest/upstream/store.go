@@ -34,7 +34,7 @@ import (
 // The Store is an option of package registrytest and, with its method Options,
 // brings options for package registry:
 //
-//	reg := registrytest.NewServer(t, registrytest.WithStore(store), store)
+//	reg := registrytest.NewServer(t, registrytest.WithStore(cache), cache)
 //
 // Writes fail with an error that a registry answers with 405, unless [PassWrites]
 // is given. Package overlay puts a store for pushes above it. Repositories yields
