@@ -13,6 +13,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/ocireg/registry"
 )
 
 // The types below are the objects of the HTTP Archive format, version 1.2
@@ -95,7 +97,8 @@ const unknownSize = -1
 // WriteHAR writes the requests as an HTTP Archive, version 1.2, which browsers
 // and many other tools open. The archive has no credentials. It has the part of
 // each body that the journal kept (see [Journal.KeepBodies]), with a comment if
-// that is not all of it.
+// that is not all of it. Requests to the token service have none, since their
+// bodies are credentials.
 func (r Requests) WriteHAR(w io.Writer) error {
 	log := harLog{Version: "1.2", Creator: harCreator{modulePath, moduleVersion()}, Entries: []harEntry{}}
 	for _, record := range r.records {
@@ -139,12 +142,14 @@ func harEntryOf(r *Record) harEntry {
 		// A server cannot tell sending and receiving from waiting.
 		Timings: harTimings{Wait: took},
 		Op:      r.Op.String(),
+		Fault:   r.faultName(),
 	}
 	if r.URL != nil {
 		e.Request.URL = r.URL.String()
 		e.Request.QueryString = harQuery(r.URL.RawQuery)
 	}
-	if r.RequestBody != nil {
+	secret := r.Op == registry.GetToken
+	if r.RequestBody != nil && !secret {
 		text, encoding := harText(r.RequestBody)
 		e.Request.PostData = &harPostData{
 			MimeType: r.RequestHeader.Get("Content-Type"),
@@ -154,7 +159,7 @@ func harEntryOf(r *Record) harEntry {
 			Comment:  cutComment(r.RequestBody, r.BytesIn),
 		}
 	}
-	if r.ResponseBody != nil {
+	if r.ResponseBody != nil && !secret {
 		c := &e.Response.Content
 		c.Text, c.Encoding = harText(r.ResponseBody)
 		c.Comment = cutComment(r.ResponseBody, r.BytesOut)
@@ -164,12 +169,6 @@ func harEntryOf(r *Record) harEntry {
 	}
 	if r.Ongoing {
 		e.Comment = "no response yet"
-	}
-	if r.Fault != nil {
-		e.Fault = "fault"
-		if r.Fault.Name != "" {
-			e.Fault = r.Fault.Name
-		}
 	}
 	switch {
 	case r.Err != nil:
