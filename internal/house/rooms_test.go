@@ -18,6 +18,7 @@ var rooms = []struct {
 	{"registrytest/content", []string{"."}},
 	{"registrytest/content/referrer", []string{"registrytest/content"}},
 	{"registrytest/content/archive", []string{".", "layout", "registrytest/content"}},
+	{"registrytest/content/recipe", []string{".", "registrytest/content"}},
 	{"registrytest/journal", []string{"."}},
 	{"registrytest/fault", []string{"."}},
 	{"registrytest/lint", []string{".", "registrytest/journal"}},
@@ -31,7 +32,7 @@ var rooms = []struct {
 	{"registrytest/upstream", []string{"."}},
 	{"registrytest/keep", []string{".", "layout", "registrytest/content", "registrytest/journal", "registrytest"}},
 	{"registrytest/profile", []string{".", "registrytest/journal", "registrytest/fault", "registrytest/auth"}},
-	{"registrytest/control", []string{".", "memstore", "layout", "registrytest/content", "registrytest/content/archive", "registrytest/journal", "registrytest/fault", "registrytest/lint", "registrytest/auth", "registrytest"}},
+	{"registrytest/control", []string{".", "memstore", "layout", "registrytest/content", "registrytest/content/archive", "registrytest/content/recipe", "registrytest/journal", "registrytest/fault", "registrytest/lint", "registrytest/auth", "registrytest"}},
 	{"internal/check", []string{".", "memstore", "layout", "registrytest/content", "registrytest/journal", "registrytest/fault", "registrytest/lint", "registrytest/auth", "registrytest"}},
 	{"cmd/ocireg", []string{".", "memstore", "layout", "registrytest/overlay", "registrytest/journal", "registrytest/fault", "registrytest/auth", "registrytest/flatpak", "registrytest", "registrytest/upstream", "registrytest/profile", "registrytest/control"}},
 }

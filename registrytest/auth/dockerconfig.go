@@ -40,6 +40,12 @@ func (c Credentials) DockerConfig(t TB, host string) (dir string) {
 	return writeDockerConfig(t, c.configFile(host))
 }
 
+// Config returns the content of the file that [Credentials.DockerConfig] writes.
+func (c Credentials) Config(host string) []byte {
+	text, _ := json.MarshalIndent(c.configFile(host), "", "\t") // Nothing in it can fail to be encoded.
+	return append(text, '\n')
+}
+
 // configFile returns the config.json with the credentials.
 func (c Credentials) configFile(host string) configFile {
 	both := base64.StdEncoding.EncodeToString([]byte(c.Username + ":" + c.Password))

@@ -72,23 +72,24 @@ type Config struct {
 // it to the server first, and then the server to [Control.Handler].
 type Control struct {
 	Config
-	rules   fault.Rules
+	faults  fault.Rules
 	age     atomic.Int64 // the time by which the clock is ahead
+	ids     atomic.Int64
 	journal *journal.Journal
 	reg     *registrytest.Server
+	start   *memstore.Store // the content at the start, or nil
+	restore func()          // restores the users at the start
 
-	mu        sync.Mutex
-	ids       int
-	list      []*rule // faults and holds, in the order in which they were added
-	marks     map[session]int
-	tampered  []*tampering
-	snapshots []*snapshot
-	start     *memstore.Store // the content at the start, or nil
-	users     func()          // restores the users at the start
+	rules     shelf[*rule] // faults and holds
+	tampered  shelf[*tampering]
+	snapshots shelf[*snapshot]
 
-	outage   sync.Mutex // held while the listener changes
+	mu    sync.Mutex
+	marks map[session]int // the last requests before new beginnings
+
+	outage   sync.Mutex // held while the listener or a user changes
 	listener string     // its state
-	undo     []func()   // ends what refuses or silences clients
+	undo     []func()   // ends outages
 }
 
 // New returns a Control. It returns an error if a rule or the linter in the Config
@@ -118,7 +119,7 @@ func (c *Control) Token() string { return c.Config.Token }
 func (c *Control) Options() []registry.Option {
 	return append(c.Linter.Options(), registry.WithFaults(func(r *registry.Request) *registry.Fault {
 		r.SetClock(c.now)
-		return c.rules.Inject(r)
+		return c.faults.Inject(r)
 	}))
 }
 
@@ -135,16 +136,19 @@ func (c *Control) Observe(j *journal.Journal) {
 // now is the clock of the registry.
 func (c *Control) now() time.Time { return time.Now().Add(time.Duration(c.age.Load())) }
 
-// id returns a new ID that begins with the letter. The lock is held.
-func (c *Control) id(letter string) string {
-	c.ids++
-	return fmt.Sprint(letter, c.ids)
+// id returns a new ID that begins with the letter.
+func (c *Control) id(letter string) string { return fmt.Sprint(letter, c.ids.Add(1)) }
+
+// host returns the host and port of the registry.
+func (c *Control) host() string {
+	_, host, _ := strings.Cut(c.URL, "://")
+	return host
 }
 
 // Close removes all rules and opens all gates, so that no request waits any more.
 func (c *Control) Close() {
-	for _, f := range c.take(func(*rule) bool { return true }) {
-		f.remove(nil)
+	for _, f := range c.rules.take(func(*rule) bool { return true }) {
+		f.remove(new(tester))
 	}
 }
 
@@ -160,7 +164,7 @@ func (c *Control) Handler(reg *registrytest.Server) http.Handler {
 		c.start = s.Clone()
 	}
 	if c.Auth != nil {
-		c.users = c.Auth.Save()
+		c.restore = c.Auth.Save()
 	}
 	if c.URL == "" {
 		c.URL = reg.URL

@@ -2,32 +2,35 @@ package control
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 )
 
 // outageRoutes are the endpoints of the listener.
-var outageRoutes = []route{{"POST /v1/listener/{action}", (*Control).listen}}
+var outageRoutes = []route{{"POST /v1/listener/{action}", "", (*Control).listen}}
+
+// actions are the last words of its path.
+var actions = []string{"stop", "start", "restart", "refuse", "silence", "drop"}
 
 // listen serves POST /v1/listener/….
-func (c *Control) listen(w http.ResponseWriter, r *http.Request) error {
-	body, err := readBody(r)
-	if err != nil {
-		return err
-	}
+func (c *Control) listen(r *call) (any, error) {
 	var in struct{ First int }
-	if err := decode(body, true, &in); err != nil {
-		return err
+	if err := r.decode(&in); err != nil {
+		return nil, err
 	}
 	action := r.PathValue("action")
+	if !slices.Contains(actions, action) {
+		return nil, fail(http.StatusNotFound, "no action is called %.100q; the actions are %s", action, strings.Join(actions, ", "))
+	}
 	if in.First < 0 || in.First > 0 && action != "refuse" && action != "silence" {
-		return fail(http.StatusBadRequest, "first is a number of connections, for refuse and silence")
+		return nil, fail(http.StatusBadRequest, "first is a number of connections, for refuse and silence")
 	}
 	if err := c.change(action, in.First); err != nil {
-		return err
+		return nil, err
 	}
 	c.outage.Lock()
 	defer c.outage.Unlock()
-	return reply(w, http.StatusOK, map[string]string{"listener": c.listener})
+	return map[string]string{"listener": c.listener}, nil
 }
 
 // change begins or ends an outage. First is the number of connections that it is
@@ -66,8 +69,6 @@ func (c *Control) change(action string, first int) error {
 			if first == 0 {
 				c.listener = "silent"
 			}
-		default:
-			t.Fatalf("no action is called %.100q; the actions are stop, start, restart, refuse, silence and drop", action)
 		}
 	})
 	if after := failuresOf(c.reg.Err()); err == nil && len(after) > len(before) {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -19,112 +18,82 @@ import (
 
 // requestRoutes are the endpoints of the journal.
 var requestRoutes = []route{
-	{"GET /v1/requests", (*Control).requests},
-	{"DELETE /v1/requests", (*Control).forget},
-	{"GET /v1/findings", (*Control).findings},
+	{"GET /v1/requests", selection + " wait timeout follow format bodies", (*Control).requests},
+	{"DELETE /v1/requests", "session", (*Control).forget},
+	{"GET /v1/findings", "session since", (*Control).findings},
 }
 
-// selection is the parameters of GET /v1/requests that select requests.
-var selection = []string{"op", "repo", "tag", "digest", "user", "status", "method", "number", "since", "failed", "faulted", "ongoing", "session"}
+// selection is the parameters that select requests.
+const selection = "op repo tag digest user status method number since failed faulted ongoing session"
 
 // choose selects the requests that the query asks for.
-func (c *Control) choose(q url.Values) (journal.Requests, error) {
-	all := c.journal.Requests()
-	s, err := parseSession(q.Get("session"))
-	if err != nil {
-		return all, err
-	}
-	since := c.mark(s)
-	numbers := func(name string) (list []int, err error) {
-		for _, text := range listOf(q, name) {
+func (c *Control) choose(r *call) (journal.Requests, error) {
+	c.mu.Lock()
+	since := max(c.marks[session{}], c.marks[r.session])
+	c.mu.Unlock()
+	numbers := make(map[string][]int)
+	for _, name := range []string{"since", "status", "number"} {
+		for _, text := range r.list(name) {
 			n, err := strconv.Atoi(text)
 			if err != nil || n < 0 {
-				return nil, fail(http.StatusBadRequest, "%s=%.100q is not a number", name, text)
+				return journal.Requests{}, fail(http.StatusBadRequest, "%s=%.100q is not a number", name, text)
 			}
-			list = append(list, n)
+			numbers[name] = append(numbers[name], n)
 		}
-		return list, nil
 	}
-	if list, err := numbers("since"); err != nil {
-		return all, err
-	} else if list != nil {
+	if list := numbers["since"]; list != nil {
 		since = list[0]
 	}
-	all = all.Where(func(r *journal.Record) bool { return r.Number > since && s.has(r) })
-	var ops []registry.Op
-	for _, name := range listOf(q, "op") {
-		op, err := registry.ParseOp(name)
-		if err != nil {
-			return all, fail(http.StatusBadRequest, "op: %v", err)
-		}
-		ops = append(ops, op)
+	s := r.session
+	all := c.journal.Requests().Where(func(r *journal.Record) bool { return r.Number > since && s.has(r) })
+	if list := numbers["status"]; list != nil {
+		all = all.Status(list...)
 	}
-	if ops != nil {
+	if list := numbers["number"]; list != nil {
+		all = all.Where(func(r *journal.Record) bool { return r.Number == list[0] })
+	}
+	if r.query.Has("op") {
+		var ops []registry.Op
+		for _, name := range r.list("op") {
+			op, err := registry.ParseOp(name)
+			if err != nil {
+				return all, fail(http.StatusBadRequest, "op: %v", err)
+			}
+			ops = append(ops, op)
+		}
 		all = all.Op(ops...)
 	}
 	for name, choose := range map[string]func(journal.Requests, ...string) journal.Requests{
 		"repo": journal.Requests.Repo, "tag": journal.Requests.Tag, "user": journal.Requests.User,
+		"digest": func(all journal.Requests, patterns ...string) journal.Requests {
+			var digests []digest.Digest
+			for _, p := range patterns {
+				digests = append(digests, digest.Digest(p))
+			}
+			return all.Digest(digests...)
+		},
+		"method": func(all journal.Requests, methods ...string) journal.Requests {
+			return all.Where(func(r *journal.Record) bool { return strings.EqualFold(r.Method, methods[0]) })
+		},
 	} {
-		if q.Has(name) {
-			all = choose(all, listOf(q, name)...)
+		if r.query.Has(name) {
+			all = choose(all, r.list(name)...)
 		}
-	}
-	if q.Has("digest") {
-		var digests []digest.Digest
-		for _, d := range listOf(q, "digest") {
-			digests = append(digests, digest.Digest(d))
-		}
-		all = all.Digest(digests...)
-	}
-	if list, err := numbers("status"); err != nil {
-		return all, err
-	} else if list != nil {
-		all = all.Status(list...)
-	}
-	if list, err := numbers("number"); err != nil {
-		return all, err
-	} else if list != nil {
-		all = all.Where(func(r *journal.Record) bool { return r.Number == list[0] })
-	}
-	if method := q.Get("method"); method != "" {
-		all = all.Where(func(r *journal.Record) bool { return strings.EqualFold(r.Method, method) })
 	}
 	for name, property := range map[string]func(*journal.Record) bool{
 		"failed": (*journal.Record).Failed, "faulted": (*journal.Record).Faulted,
 		"ongoing": func(r *journal.Record) bool { return r.Ongoing },
 	} {
-		if want := is(q, name); q.Has(name) {
+		if want := r.is(name); r.query.Has(name) {
 			all = all.Where(func(r *journal.Record) bool { return property(r) == want })
 		}
 	}
 	return all, nil
 }
 
-// listOf returns the values of a parameter, which commas separate.
-func listOf(q url.Values, name string) (list []string) {
-	for _, v := range q[name] {
-		list = append(list, strings.Split(v, ",")...)
-	}
-	return list
-}
-
-// mark returns the number of the last request before the session's new beginning.
-func (c *Control) mark(s session) int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return max(c.marks[session{}], c.marks[s])
-}
-
 // forget serves DELETE /v1/requests.
-func (c *Control) forget(w http.ResponseWriter, r *http.Request) error {
-	if _, err := query(r, "session"); err != nil {
-		return err
-	}
-	s, err := sessionOf(r, "")
-	if err != nil {
-		return err
-	}
-	return reply(w, http.StatusOK, map[string]int{"since": c.begin(s)})
+func (c *Control) forget(r *call) (any, error) {
+	return map[string]int{"since": c.begin(r.session)}, nil
 }
 
 // begin marks a new beginning of the session, and returns the number of the last
@@ -133,109 +102,94 @@ func (c *Control) begin(s session) int {
 	last := c.journal.Requests().Last().Number
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.marks[s] = last
+	if c.marks[s] = last; s == (session{}) {
+		c.marks = map[session]int{s: last} // The others are earlier.
+	}
 	return last
 }
 
-// forms are the forms in which GET /v1/requests returns requests, with the media
-// types that ask for them.
-var forms = []struct{ name, mediaType string }{
-	{"ndjson", "application/x-ndjson"},
-	{"table", "text/plain"},
-	{"har", "application/har+json"},
-	{"golden", "text/x-golden"},
-	{"sse", "text/event-stream"},
+// A form is a form in which GET /v1/requests returns requests.
+type form struct {
+	name, mediaType string
+	write           func(journal.Requests, io.Writer, *call) error // nil for events
 }
 
-// form returns the form and its media type that a request asks for.
-func form(r *http.Request, q url.Values) (name, mediaType string, err error) {
-	if is(q, "follow") {
-		return "sse", "text/event-stream", nil
+// forms are all forms, the default first.
+var forms = []form{
+	{"ndjson", "application/x-ndjson", func(all journal.Requests, w io.Writer, r *call) error {
+		return all.WriteNDJSON(w, r.is("bodies"))
+	}},
+	{"table", "text/plain", func(all journal.Requests, w io.Writer, _ *call) error {
+		_, err := io.WriteString(w, all.String())
+		return err
+	}},
+	{"har", "application/har+json", func(all journal.Requests, w io.Writer, _ *call) error { return all.WriteHAR(w) }},
+	{"golden", "text/x-golden", func(all journal.Requests, w io.Writer, _ *call) (err error) {
+		for _, r := range all.All() {
+			if err == nil {
+				_, err = fmt.Fprintln(w, r)
+			}
+		}
+		return err
+	}},
+	{"sse", "text/event-stream", nil},
+}
+
+// form returns the form that a request asks for.
+func (r *call) form() (form, error) {
+	asked := r.query.Get("format")
+	if r.is("follow") {
+		asked = "sse"
 	}
 	for _, f := range forms {
-		if q.Get("format") == f.name || !q.Has("format") && strings.Contains(r.Header.Get("Accept"), f.mediaType) {
-			return f.name, f.mediaType, nil
+		if asked == f.name || asked == "" && strings.Contains(r.Header.Get("Accept"), f.mediaType) {
+			return f, nil
 		}
 	}
-	if q.Has("format") {
-		return "", "", fail(http.StatusBadRequest, "no form of requests is called %.100q; the forms are ndjson, table, har, golden and sse", q.Get("format"))
+	if asked != "" {
+		return form{}, fail(http.StatusBadRequest, "no form of requests is called %.100q; the forms are ndjson, table, har, golden and sse", asked)
 	}
-	return forms[0].name, forms[0].mediaType, nil
+	return forms[0], nil
 }
 
-// maxWait is how long a request waits for others if it does not say.
-const maxWait = 30 * time.Second
+// defaultWait is how long a request waits for others if it does not say.
+const defaultWait = 30 * time.Second
 
 // requests serves GET /v1/requests.
-func (c *Control) requests(w http.ResponseWriter, r *http.Request) error {
-	q, err := query(r, append([]string{"wait", "timeout", "follow", "format", "bodies"}, selection...)...)
+func (c *Control) requests(r *call) (any, error) {
+	chosen, err := c.choose(r)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	chosen, err := c.choose(q)
+	f, err := r.form()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	name, mediaType, err := form(r, q)
+	d, err := r.duration("timeout", defaultWait)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if q.Has("wait") {
-		n, err := strconv.Atoi(q.Get("wait"))
+	if r.query.Has("wait") {
+		n, err := strconv.Atoi(r.query.Get("wait"))
 		if err != nil || n < 1 {
-			return fail(http.StatusBadRequest, "wait=%.20q is not a number of requests", q.Get("wait"))
-		}
-		d, err := duration(q, "timeout", maxWait)
-		if err != nil {
-			return err
+			return nil, fail(http.StatusBadRequest, "wait=%.20q is not a number of requests", r.query.Get("wait"))
 		}
 		ctx, cancel := context.WithTimeout(r.Context(), d)
 		defer cancel()
 		if chosen, err = chosen.WaitFor(ctx, n); err != nil {
-			return fail(http.StatusGatewayTimeout, "waited %v for %d requests, and %d arrived", d, n, chosen.Len())
+			return nil, fail(http.StatusGatewayTimeout, "waited %v: %d of %d requests arrived", d, chosen.Len(), n)
 		}
 	}
-	w.Header().Set("Content-Type", mediaType)
-	if mediaType == "text/plain" {
-		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	r.w.Header().Set("Content-Type", f.mediaType)
+	if strings.HasPrefix(f.mediaType, "text/") {
+		r.w.Header().Set("Content-Type", f.mediaType+"; charset=utf-8")
 	}
-	if name == "sse" {
-		return c.follow(w, r, chosen, is(q, "bodies"))
+	if f.write == nil {
+		c.follow(r, chosen)
+	} else if f.write(chosen, r.w, r) != nil {
+		panic(http.ErrAbortHandler)
 	}
-	return write(w, name, chosen, is(q, "bodies"))
-}
-
-// write writes the requests in the form.
-func write(w io.Writer, form string, requests journal.Requests, bodies bool) error {
-	switch form {
-	case "table":
-		_, err := io.WriteString(w, requests.String())
-		return err
-	case "har":
-		var all []*journal.Record
-		for _, r := range requests.All() {
-			if r.Op == registry.GetToken {
-				// Its bodies have passwords and tokens.
-				other := *r
-				other.RequestBody, other.ResponseBody = nil, nil
-				r = &other
-			}
-			all = append(all, r)
-		}
-		return journal.NewRequests(all...).WriteHAR(w)
-	}
-	var b bytes.Buffer
-	for _, r := range requests.All() {
-		if b.Reset(); form == "golden" {
-			fmt.Fprintln(&b, r)
-		} else if err := encode(&b, info(r, bodies)); err != nil {
-			return err
-		}
-		if _, err := b.WriteTo(w); err != nil {
-			return err
-		}
-	}
-	return nil
+	return written{}, nil
 }
 
 // pruneAt is the number of requests that a follower remembers before it looks for
@@ -244,9 +198,8 @@ const pruneAt = 10000
 
 // follow sends the requests as server-sent events, each when it arrives and once
 // more when it has ended, until the client goes away.
-func (c *Control) follow(w http.ResponseWriter, r *http.Request, requests journal.Requests, bodies bool) error {
-	conn := http.NewResponseController(w)
-	w.WriteHeader(http.StatusOK)
+func (c *Control) follow(r *call, requests journal.Requests) {
+	conn := http.NewResponseController(r.w)
 	conn.Flush()
 	sent := make(map[int]bool) // by number, whether the request had ended
 	pending := requests.Where(func(r *journal.Record) bool {
@@ -256,19 +209,17 @@ func (c *Control) follow(w http.ResponseWriter, r *http.Request, requests journa
 	for limit := pruneAt; ; {
 		next, err := pending.WaitFor(r.Context(), 1)
 		if err != nil {
-			return nil
+			return
 		}
 		var b bytes.Buffer
-		for _, r := range next.All() {
-			sent[r.Number] = !r.Ongoing
-			fmt.Fprintf(&b, "id: %d\ndata: ", r.Number)
-			if err := encode(&b, info(r, bodies)); err != nil {
-				return nil
-			}
+		for _, record := range next.All() {
+			sent[record.Number] = !record.Ongoing
+			fmt.Fprintf(&b, "id: %d\ndata: ", record.Number)
+			journal.NewRequests(record).WriteNDJSON(&b, r.is("bodies")) // A buffer takes all.
 			b.WriteByte('\n')
 		}
-		if _, err := b.WriteTo(w); err != nil || conn.Flush() != nil {
-			return nil
+		if _, err := b.WriteTo(r.w); err != nil || conn.Flush() != nil {
+			return
 		}
 		if len(sent) > limit {
 			first := c.journal.Requests().First().Number
@@ -283,32 +234,23 @@ func (c *Control) follow(w http.ResponseWriter, r *http.Request, requests journa
 }
 
 // findings serves GET /v1/findings.
-func (c *Control) findings(w http.ResponseWriter, r *http.Request) error {
-	q, err := query(r, "session", "since")
+func (c *Control) findings(r *call) (any, error) {
+	chosen, err := c.choose(r)
 	if err != nil {
-		return err
-	}
-	chosen, err := c.choose(q)
-	if err != nil {
-		return err
+		return nil, err
 	}
 	numbers := make(map[int]bool)
 	for _, r := range chosen.All() {
 		numbers[r.Number] = true
 	}
-	type finding struct {
-		Request int    `json:"request"`
-		Line    string `json:"line"`
-		Rule    string `json:"rule"`
-		Text    string `json:"text"`
-		Rules   string `json:"requirement"`
-		Source  string `json:"source"`
-	}
-	list := []finding{}
+	list := []any{}
 	for _, f := range c.Linter.Lint(c.journal.Requests()) {
 		if numbers[f.Record.Number] {
-			list = append(list, finding{f.Record.Number, f.Record.String(), string(f.Rule), f.Text, f.Rule.Text(), f.Rule.Source()})
+			list = append(list, map[string]any{
+				"request": f.Record.Number, "line": f.Record.String(), "rule": f.Rule, "text": f.Text,
+				"requirement": f.Rule.Text(), "source": f.Rule.Source(),
+			})
 		}
 	}
-	return reply(w, http.StatusOK, map[string]any{"findings": list})
+	return map[string]any{"findings": list}, nil
 }

@@ -4,26 +4,31 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/ocireg/registry/registrytest/fault"
 )
 
-// ruleRoutes are the endpoints of faults and gates.
-var ruleRoutes = []route{
-	{"POST /v1/faults", (*Control).addFault},
-	{"GET /v1/faults", (*Control).listFaults},
-	{"GET /v1/faults/{id}", (*Control).getRule},
-	{"DELETE /v1/faults", (*Control).removeFaults},
-	{"DELETE /v1/faults/{id}", (*Control).removeRule},
-	{"POST /v1/holds", (*Control).addHold},
-	{"GET /v1/holds", (*Control).listHolds},
-	{"GET /v1/holds/{id}", (*Control).getRule},
-	{"DELETE /v1/holds", (*Control).removeHolds},
-	{"DELETE /v1/holds/{id}", (*Control).removeRule},
-	{"POST /v1/holds/{id}/release", (*Control).release},
+// ruleRoutes returns the endpoints of a kind of rules: faults or holds.
+func ruleRoutes(kind string) []route {
+	hold := kind == "holds"
+	with := func(serve func(*Control, *call, bool) (any, error)) func(*Control, *call) (any, error) {
+		return func(c *Control, r *call) (any, error) { return serve(c, r, hold) }
+	}
+	path, wait := "/v1/"+kind, ""
+	var release []route
+	if hold {
+		wait = "wait count"
+		release = []route{{"POST " + path + "/{id}/release", "", (*Control).release}}
+	}
+	return append([]route{
+		{"POST " + path, "session", with((*Control).addRule)},
+		{"GET " + path, "session", with((*Control).listRules)},
+		{"DELETE " + path, "session check", with((*Control).removeRules)},
+		{"GET " + path + "/{id}", wait, with((*Control).getRule)},
+		{"DELETE " + path + "/{id}", "check", with((*Control).removeRules)},
+	}, release...)
 }
 
 // A rule is a fault or, with a gate, a hold.
@@ -34,230 +39,130 @@ type rule struct {
 	gate    *fault.Gate // or nil
 }
 
-// ruleInfo is a rule in JSON.
-type ruleInfo struct {
-	ID       string    `json:"id"`
-	Rule     string    `json:"rule"`
-	Session  string    `json:"session,omitempty"`
-	Fired    int       `json:"fired"`
-	Waiting  *[]string `json:"waiting,omitempty"`
-	Released *bool     `json:"released,omitempty"`
-}
-
-func (f *rule) info() ruleInfo {
-	info := ruleInfo{ID: f.id, Rule: f.String(), Session: f.session.String(), Fired: f.Fired()}
+// info returns the rule in JSON.
+func (f *rule) info() map[string]any {
+	info := map[string]any{"id": f.id, "rule": f.String(), "fired": f.Fired()}
+	if f.session != (session{}) {
+		info["session"] = f.session.String()
+	}
 	if f.gate != nil {
-		waiting, released := append([]string{}, f.gate.Waiting()...), f.gate.Released()
-		info.Waiting, info.Released = &waiting, &released
+		info["waiting"] = append([]string{}, f.gate.Waiting()...)
+		info["released"] = f.gate.Released()
 	}
 	return info
 }
 
-// remove ends the rule and opens its gate. If check is not nil, it also checks
-// that everything in the rule has happened.
-func (f *rule) remove(check *tester) {
+// remove ends the rule, opens its gate, and lets t check that everything in the
+// rule has happened.
+func (f *rule) remove(t *tester) {
 	f.Remove()
 	if f.gate != nil {
 		f.gate.Release()
 	}
-	if check != nil {
-		f.Check(check)
+	f.Check(t)
+}
+
+// of returns a function that reports whether a rule is of the kind, the session of
+// the request, and the ID in its path, if it has them.
+func of(r *call, hold bool) func(*rule) bool {
+	id := r.PathValue("id")
+	return func(f *rule) bool {
+		return (f.gate != nil) == hold && (id == "" || f.id == id) && (r.session == session{} || f.session == r.session)
 	}
 }
 
 // addStartRules adds the rules of the Config.
 func (c *Control) addStartRules() error {
 	for _, text := range c.Faults {
-		r, err := fault.Parse(text)
-		if err != nil {
-			return err
-		}
-		if _, err := c.add(r, session{}, false); err != nil {
+		if _, err := c.add(text, session{}, false); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// add adds a fault or a hold.
-func (c *Control) add(r fault.Rule, s session, hold bool) (f *rule, err error) {
-	f = &rule{session: s}
-	letter := "f"
-	if r = s.limit(r); hold {
-		letter = "h"
-		if f.gate, err = c.rules.Gate(r); err == nil {
-			f.Fault = f.gate.Fault
-		}
-	} else {
-		f.Fault, err = c.rules.Add(r)
+// add adds a rule.
+func (c *Control) add(text string, s session, hold bool) (*rule, error) {
+	r, err := fault.Parse(text)
+	if err != nil {
+		return nil, err
+	}
+	f, letter := &rule{session: s}, "f"
+	if r = s.limit(r); !hold {
+		f.Fault, err = c.faults.Add(r)
+	} else if f.gate, err = c.faults.Gate(r); err == nil {
+		f.Fault, letter = f.gate.Fault, "h"
 	}
 	if err != nil {
 		return nil, err
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	f.id = c.id(letter)
-	c.list = append(c.list, f)
+	c.rules.add(f)
 	return f, nil
 }
 
-// parseRule parses a body: the text of a rule, or an object with it and a session.
-func parseRule(r *http.Request, body []byte) (text string, s session, err error) {
-	var in struct{ Rule, Session string }
-	if strings.HasPrefix(string(body), "{") {
-		if err := decode(body, false, &in); err != nil {
-			return "", s, err
+// addRule serves POST: the text of a rule, or an object with it and a session.
+func (c *Control) addRule(r *call, hold bool) (any, error) {
+	text, err := r.text()
+	if err != nil {
+		return nil, err
+	}
+	if strings.HasPrefix(text, "{") {
+		var in struct{ Rule, Session string }
+		if err = decode(text, &in); err == nil && in.Session != "" {
+			r.session, err = parseSession(in.Session)
 		}
-	} else {
-		in.Rule = string(body)
+		if text = in.Rule; err != nil {
+			return nil, err
+		}
 	}
-	s, err = sessionOf(r, in.Session)
-	return in.Rule, s, err
-}
-
-func (c *Control) addFault(w http.ResponseWriter, r *http.Request) error {
-	return c.addRule(w, r, false)
-}
-
-func (c *Control) addHold(w http.ResponseWriter, r *http.Request) error { return c.addRule(w, r, true) }
-
-func (c *Control) addRule(w http.ResponseWriter, r *http.Request, hold bool) error {
-	if _, err := query(r, "session"); err != nil {
-		return err
-	}
-	body, err := readBody(r)
+	f, err := c.add(text, r.session, hold)
 	if err != nil {
-		return err
-	}
-	text, s, err := parseRule(r, body)
-	if err != nil {
-		return err
-	}
-	parsed, err := fault.Parse(text)
-	var f *rule
-	if err == nil {
-		f, err = c.add(parsed, s, hold)
-	}
-	if err != nil {
-		e := &apiError{status: http.StatusUnprocessableEntity, text: err.Error(), position: new(int)}
+		e := &apiError{http.StatusUnprocessableEntity, err.Error(), new(int)}
 		if syntax := (*fault.SyntaxError)(nil); errors.As(err, &syntax) {
-			e.position = &syntax.Offset
+			e.Position = &syntax.Offset
 		}
-		return e
+		return nil, e
 	}
-	w.Header().Set("Location", r.URL.Path+"/"+f.id)
-	return reply(w, http.StatusCreated, f.info())
+	return created{f.info()}, nil
 }
 
-// find returns the rule with the ID in the path.
-func (c *Control) find(r *http.Request) (*rule, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, f := range c.list {
-		if f.id == r.PathValue("id") && strings.HasPrefix(r.URL.Path, "/v1/holds") == (f.gate != nil) {
-			return f, nil
-		}
+func (c *Control) listRules(r *call, hold bool) (any, error) {
+	list := []any{}
+	for _, f := range c.rules.get(of(r, hold)) {
+		list = append(list, f.info())
 	}
-	return nil, notFound("rule", r.PathValue("id"))
+	if hold {
+		return map[string]any{"holds": list}, nil
+	}
+	return map[string]any{"faults": list}, nil
 }
 
-func (c *Control) listFaults(w http.ResponseWriter, r *http.Request) error {
-	return c.listRules(w, r, "faults", false)
-}
-
-func (c *Control) listHolds(w http.ResponseWriter, r *http.Request) error {
-	return c.listRules(w, r, "holds", true)
-}
-
-func (c *Control) listRules(w http.ResponseWriter, r *http.Request, name string, holds bool) error {
-	if _, err := query(r, "session"); err != nil {
-		return err
+// removeRules serves DELETE of one rule or all of a kind.
+func (c *Control) removeRules(r *call, hold bool) (any, error) {
+	removed := c.rules.take(of(r, hold))
+	if removed == nil && r.PathValue("id") != "" {
+		return nil, notFound("rule", r.PathValue("id"))
 	}
-	s, err := sessionOf(r, "")
-	if err != nil {
-		return err
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	list := []ruleInfo{}
-	for _, f := range c.list {
-		if (f.gate != nil) == holds && (s == session{} || s == f.session) {
-			list = append(list, f.info())
-		}
-	}
-	return reply(w, http.StatusOK, map[string]any{name: list})
-}
-
-func (c *Control) removeFaults(w http.ResponseWriter, r *http.Request) error {
-	return c.removeRules(w, r, func(f *rule) bool { return f.gate == nil })
-}
-
-func (c *Control) removeHolds(w http.ResponseWriter, r *http.Request) error {
-	return c.removeRules(w, r, func(f *rule) bool { return f.gate != nil })
-}
-
-func (c *Control) removeRule(w http.ResponseWriter, r *http.Request) error {
-	one, err := c.find(r)
-	if err != nil {
-		return err
-	}
-	return c.removeRules(w, r, func(f *rule) bool { return f == one })
-}
-
-// removeRules removes the rules that match, of one session if the request has one.
-func (c *Control) removeRules(w http.ResponseWriter, r *http.Request, match func(*rule) bool) error {
-	if _, err := query(r, "check", "session"); err != nil {
-		return err
-	}
-	s, err := sessionOf(r, "")
-	if err != nil {
-		return err
-	}
-	removed := c.take(func(f *rule) bool { return match(f) && (s == session{} || s == f.session) })
-	err = check(r, func(t *tester) {
+	return nil, r.check(func(t *tester) {
 		for _, f := range removed {
 			f.remove(t)
 		}
 	})
-	if err == nil {
-		w.WriteHeader(http.StatusNoContent)
-	}
-	return err
 }
 
-// take removes the rules that match from the list, and returns them.
-func (c *Control) take(match func(*rule) bool) (taken []*rule) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.list = slices.DeleteFunc(c.list, func(f *rule) bool {
-		if match(f) {
-			taken = append(taken, f)
-			return true
-		}
-		return false
-	})
-	return taken
-}
-
-// getRule serves GET of a fault or a hold. With the parameter wait, the response
-// waits until as many requests as count says wait at the gate.
-func (c *Control) getRule(w http.ResponseWriter, r *http.Request) error {
-	q, err := query(r, "wait", "count")
-	if err != nil {
-		return err
+// getRule serves GET of a rule. With the parameter wait, the response waits until
+// as many requests as count says wait at the gate.
+func (c *Control) getRule(r *call, hold bool) (any, error) {
+	found := c.rules.get(of(r, hold))
+	if len(found) == 0 {
+		return nil, notFound("rule", r.PathValue("id"))
 	}
-	f, err := c.find(r)
-	if err != nil {
-		return err
-	}
-	if q.Has("wait") && f.gate == nil {
-		return fail(http.StatusBadRequest, "wait is for holds; GET /v1/requests?wait=1 waits for requests")
-	}
-	d, err := duration(q, "wait", 0)
-	count := 1
-	if err == nil && q.Has("count") {
-		if count, err = strconv.Atoi(q.Get("count")); err != nil || count < 1 {
-			return fail(http.StatusBadRequest, "count=%.20q is not a number from 1", q.Get("count"))
+	f, count := found[0], 1
+	d, err := r.duration("wait", 0)
+	if err == nil && r.query.Has("count") {
+		if count, err = strconv.Atoi(r.query.Get("count")); err != nil || count < 1 {
+			err = fail(http.StatusBadRequest, "count=%.20q is not a number from 1", r.query.Get("count"))
 		}
 	}
 	if err == nil && d > 0 {
@@ -267,17 +172,14 @@ func (c *Control) getRule(w http.ResponseWriter, r *http.Request) error {
 			err = fail(http.StatusGatewayTimeout, "waited %v for the gate %q: %d of %d requests wait at it", d, f, len(f.gate.Waiting()), count)
 		}
 	}
-	if err != nil {
-		return err
-	}
-	return reply(w, http.StatusOK, f.info())
+	return f.info(), err
 }
 
-func (c *Control) release(w http.ResponseWriter, r *http.Request) error {
-	f, err := c.find(r)
-	if err != nil {
-		return err
+func (c *Control) release(r *call) (any, error) {
+	found := c.rules.get(of(r, true))
+	if len(found) == 0 {
+		return nil, notFound("rule", r.PathValue("id"))
 	}
-	f.gate.Release()
-	return reply(w, http.StatusOK, f.info())
+	found[0].gate.Release()
+	return found[0].info(), nil
 }

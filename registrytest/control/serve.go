@@ -2,6 +2,7 @@ package control
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/subtle"
 	_ "embed"
 	"encoding/json"
@@ -26,49 +27,61 @@ var openAPI []byte
 
 // A route is an endpoint of the API.
 type route struct {
-	pattern string // of an [http.ServeMux]
-	serve   func(*Control, http.ResponseWriter, *http.Request) error
+	pattern    string // of an [http.ServeMux]
+	parameters string // in the query, with spaces between them
+
+	// serve returns the object in the response, which is 201 if it is a created
+	// and 204 if it is nil. If the object is a written, serve has responded.
+	serve func(*Control, *call) (any, error)
+}
+
+type (
+	created struct{ object any }
+	written struct{}
+)
+
+// A call is a request to the API.
+type call struct {
+	*http.Request
+	w       http.ResponseWriter
+	query   url.Values
+	session session // in the query
 }
 
 // routes returns all endpoints.
 func routes() []route {
 	return slices.Concat([]route{
-		{"GET /v1/{$}", (*Control).about},
-		{"GET /v1/openapi.json", (*Control).describe},
-		{"GET /v1/registry/{path...}", (*Control).browse},
-	}, ruleRoutes, requestRoutes, contentRoutes, stateRoutes, outageRoutes)
-}
-
-// An apiError is an error with the status of its response.
-type apiError struct {
-	status   int
-	text     string
-	position *int // in the text of a rule, or nil
-}
-
-func (e *apiError) Error() string { return e.text }
-
-func fail(status int, format string, args ...any) error {
-	return &apiError{status: status, text: fmt.Sprintf(format, args...)}
-}
-
-// notFound is the error for an ID that does not exist.
-func notFound(noun, id string) error {
-	return fail(http.StatusNotFound, "there is no %s %.100q; it may have been removed by a reset", noun, id)
+		{"GET /v1/{$}", "", (*Control).about},
+		{"GET /v1/openapi.json", "", (*Control).describe},
+		{"GET /v1/registry/{path...}", "*", (*Control).browse},
+	}, ruleRoutes("faults"), ruleRoutes("holds"), requestRoutes, contentRoutes, stateRoutes, outageRoutes)
 }
 
 // handler returns the API, with the page.
 func (c *Control) handler() http.Handler {
 	mux := http.NewServeMux()
-	for _, r := range routes() {
-		mux.HandleFunc(r.pattern, func(w http.ResponseWriter, hr *http.Request) {
-			c.answer(w, r.serve(c, w, hr))
+	for _, rt := range routes() {
+		mux.HandleFunc(rt.pattern, func(w http.ResponseWriter, r *http.Request) {
+			call, err := newCall(w, r, rt.parameters)
+			var object any
+			if err == nil {
+				object, err = rt.serve(c, call)
+			}
+			switch out := object.(type) {
+			case written:
+			case created:
+				reply(w, http.StatusCreated, out.object, err)
+			case nil:
+				reply(w, http.StatusNoContent, nil, err)
+			default:
+				reply(w, http.StatusOK, out, err)
+			}
 		})
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		if err := c.refuse(r); err != nil {
-			c.answer(w, err)
+			reply(w, 0, nil, err)
 			return
 		}
 		api := r.URL.Path == "/v1" || strings.HasPrefix(r.URL.Path, "/v1/")
@@ -81,11 +94,11 @@ func (c *Control) handler() http.Handler {
 		scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 		if !strings.EqualFold(scheme, "Bearer") || subtle.ConstantTimeCompare([]byte(token), []byte(c.Config.Token)) != 1 {
 			w.Header().Set("WWW-Authenticate", `Bearer realm="control"`)
-			c.answer(w, fail(http.StatusUnauthorized, "send the token that the command has printed: Authorization: Bearer TOKEN"))
+			reply(w, 0, nil, fail(http.StatusUnauthorized, "send the token that the command has printed: Authorization: Bearer TOKEN"))
 			return
 		}
 		if _, pattern := mux.Handler(r); pattern == "" {
-			c.answer(w, missed(mux, w, r))
+			reply(w, 0, nil, missed(mux, w, r))
 			return
 		}
 		mux.ServeHTTP(w, r)
@@ -138,139 +151,155 @@ func (c *Control) refuse(r *http.Request) error {
 	return nil
 }
 
-// answer writes the error, if it is not nil.
-func (c *Control) answer(w http.ResponseWriter, err error) {
-	if err == nil {
+// An apiError is an error with the status of its response.
+type apiError struct {
+	status   int
+	Text     string `json:"error"`
+	Position *int   `json:"position,omitempty"` // in the text of a rule
+}
+
+func (e *apiError) Error() string { return e.Text }
+
+func fail(status int, format string, args ...any) error {
+	return &apiError{status: status, Text: fmt.Sprintf(format, args...)}
+}
+
+// notFound is the error for an ID that does not exist.
+func notFound(noun, id string) error {
+	return fail(http.StatusNotFound, "there is no %s %.100q; a reset may have removed it", noun, id)
+}
+
+// reply writes the error or, if it is nil, the object.
+func reply(w http.ResponseWriter, status int, object any, err error) {
+	if err != nil {
+		e := &apiError{status: http.StatusInternalServerError, Text: err.Error()}
+		switch {
+		case errors.As(err, &e):
+		case errors.Is(err, fs.ErrNotExist):
+			e.status = http.StatusNotFound
+		case errors.Is(err, errors.ErrUnsupported):
+			e.status = http.StatusConflict
+		}
+		status, object = e.status, e
+	}
+	if status == http.StatusNoContent {
+		w.WriteHeader(status)
 		return
 	}
-	e := &apiError{status: http.StatusInternalServerError, text: err.Error()}
-	if !errors.As(err, &e) && errors.Is(err, fs.ErrNotExist) {
-		e.status = http.StatusNotFound
-	}
-	var body struct {
-		Error    string `json:"error"`
-		Position *int   `json:"position,omitempty"`
-	}
-	body.Error, body.Position = e.text, e.position
-	reply(w, e.status, body)
-}
-
-// reply writes a response in JSON.
-func reply(w http.ResponseWriter, status int, v any) error {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	return encode(w, v)
-}
-
-// encode writes a value in a line of JSON.
-func encode(w io.Writer, v any) error {
 	e := json.NewEncoder(w)
 	e.SetEscapeHTML(false)
-	return e.Encode(v)
+	e.Encode(object)
 }
 
-// maxBody is the size in bytes of the largest body in JSON or text.
+// newCall returns a request whose query has only the parameters, which may be "*"
+// for any.
+func newCall(w http.ResponseWriter, r *http.Request, parameters string) (c *call, err error) {
+	c = &call{Request: r, w: w}
+	if parameters == "*" {
+		return c, nil
+	}
+	if c.query, err = url.ParseQuery(r.URL.RawQuery); err != nil {
+		return nil, fail(http.StatusBadRequest, "the query is not valid: %v", err)
+	}
+	for name := range c.query {
+		if !slices.Contains(strings.Fields(parameters), name) {
+			return nil, fail(http.StatusBadRequest, "this request has no parameter %.100q; it has: %s", name, cmp.Or(parameters, "none"))
+		}
+	}
+	c.session, err = parseSession(c.query.Get("session"))
+	return c, err
+}
+
+// maxBody is the size in bytes of the largest body that is JSON or text.
 const maxBody = 1 << 20
 
-// readBody returns the body of a request without the spaces around it.
-func readBody(r *http.Request) ([]byte, error) {
+// text returns the body without the spaces around it.
+func (r *call) text() (string, error) {
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
 	switch {
 	case err != nil:
-		return nil, fail(http.StatusBadRequest, "reading the body: %v", err)
+		return "", fail(http.StatusBadRequest, "reading the body: %v", err)
 	case len(body) > maxBody:
-		return nil, fail(http.StatusRequestEntityTooLarge, "the body has more than %d bytes", maxBody)
+		return "", fail(http.StatusRequestEntityTooLarge, "the body has more than %d bytes", maxBody)
 	}
-	return bytes.TrimSpace(body), nil
+	return string(bytes.TrimSpace(body)), nil
 }
 
-// decode decodes a body, which is one object in JSON or, if it may be left out,
-// empty.
-func decode(body []byte, optional bool, v any) error {
-	if len(body) == 0 && optional {
+// decode decodes the body, which is one object in JSON or empty.
+func (r *call) decode(v any) error {
+	text, err := r.text()
+	if err != nil {
+		return err
+	}
+	return decode(text, v)
+}
+
+func decode(text string, v any) error {
+	if text == "" {
 		return nil
 	}
-	d := json.NewDecoder(bytes.NewReader(body))
+	d := json.NewDecoder(strings.NewReader(text))
 	d.DisallowUnknownFields()
 	err := d.Decode(v)
-	if err == nil && d.Decode(new(json.RawMessage)) != io.EOF {
-		err = errors.New("there is more than one value")
+	if err == nil && (text[0] != '{' || d.Decode(new(json.RawMessage)) != io.EOF) {
+		err = errors.New("it is not one object")
 	}
 	if err != nil {
-		return fail(http.StatusBadRequest, "the body is not the JSON that this request needs: %s", strings.TrimPrefix(err.Error(), "json: "))
+		return fail(http.StatusBadRequest, "the body is not the JSON of this request: %s", strings.TrimPrefix(err.Error(), "json: "))
 	}
 	return nil
 }
 
-// query returns the parameters of a request. An error says that one is not among
-// those known.
-func query(r *http.Request, known ...string) (url.Values, error) {
-	values, err := url.ParseQuery(r.URL.RawQuery)
-	if err != nil {
-		return nil, fail(http.StatusBadRequest, "the query is not valid: %v", err)
-	}
-	for name := range values {
-		if !slices.Contains(known, name) {
-			return nil, fail(http.StatusBadRequest, "no parameter is called %.100q; the parameters are %s", name, strings.Join(known, ", "))
-		}
-	}
-	return values, nil
-}
-
 // is reports whether a parameter is given, and not as false.
-func is(q url.Values, name string) bool {
-	return q.Has(name) && q.Get(name) != "false" && q.Get(name) != "0"
+func (r *call) is(name string) bool {
+	return r.query.Has(name) && r.query.Get(name) != "false" && r.query.Get(name) != "0"
 }
 
-// duration returns the duration in a parameter, or the default if there is none.
-func duration(q url.Values, name string, d time.Duration) (time.Duration, error) {
-	if !q.Has(name) {
+// list returns the values of a parameter, which commas separate.
+func (r *call) list(name string) (list []string) {
+	for _, v := range r.query[name] {
+		list = append(list, strings.Split(v, ",")...)
+	}
+	return list
+}
+
+// duration returns the duration in a parameter, or d if there is none.
+func (r *call) duration(name string, d time.Duration) (time.Duration, error) {
+	if !r.query.Has(name) {
 		return d, nil
 	}
-	d, err := time.ParseDuration(q.Get(name))
+	d, err := time.ParseDuration(r.query.Get(name))
 	if err != nil || d < 0 {
-		return 0, fail(http.StatusBadRequest, "%s=%.100q is not a duration, such as 5s", name, q.Get(name))
+		return 0, fail(http.StatusBadRequest, "%s=%.100q is not a duration, such as 5s", name, r.query.Get(name))
 	}
 	return d, nil
 }
 
 // about serves GET /v1/.
-func (c *Control) about(w http.ResponseWriter, r *http.Request) error {
-	type registryInfo struct {
-		Name    string `json:"name"`
-		URL     string `json:"url"`
-		CA      string `json:"ca,omitempty"`
-		Profile string `json:"profile,omitempty"`
-	}
+func (c *Control) about(*call) (any, error) {
 	version := "unknown"
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		version = info.Main.Version
+	if info, ok := debug.ReadBuildInfo(); ok {
+		version = cmp.Or(info.Main.Version, version)
 	}
 	c.outage.Lock()
-	listener := c.listener
-	c.outage.Unlock()
-	_, host, _ := strings.Cut(c.URL, "://")
-	return reply(w, http.StatusOK, map[string]any{
-		"version":    version,
-		"listener":   listener,
-		"now":        c.now().Format(time.RFC3339Nano),
-		"registries": []registryInfo{{host, c.URL, c.CA, c.Profile}},
-	})
+	defer c.outage.Unlock()
+	reg := map[string]string{"name": c.host(), "url": c.URL}
+	for name, value := range map[string]string{"ca": c.CA, "profile": c.Profile} {
+		if value != "" {
+			reg[name] = value
+		}
+	}
+	return map[string]any{"version": version, "listener": c.listener, "now": c.now(), "registries": []any{reg}}, nil
 }
 
 // describe serves GET /v1/openapi.json.
-func (c *Control) describe(w http.ResponseWriter, r *http.Request) error {
-	w.Header().Set("Content-Type", "application/json")
-	_, err := w.Write(openAPI)
-	return err
-}
-
-// browsePath is the path below which the API of the registry is served.
-const browsePath = "/v1/registry"
+func (c *Control) describe(*call) (any, error) { return json.RawMessage(openAPI), nil }
 
 // browse serves GET /v1/registry/v2/…: the content of the registry, without its
 // faults, its journal and its users.
-func (c *Control) browse(w http.ResponseWriter, r *http.Request) error {
-	registry.New(c.reg.Store, registry.WithReadOnly(), registry.WithPathPrefix(browsePath)).ServeHTTP(w, r)
-	return nil
+func (c *Control) browse(r *call) (any, error) {
+	registry.New(c.reg.Store, registry.WithReadOnly(), registry.WithPathPrefix("/v1/registry")).ServeHTTP(r.w, r.Request)
+	return written{}, nil
 }

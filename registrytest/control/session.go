@@ -46,14 +46,6 @@ func parseSession(text string) (s session, err error) {
 	return s, err
 }
 
-// sessionOf returns the session in a query, or the one in a body.
-func sessionOf(r *http.Request, inBody string) (session, error) {
-	if inBody == "" {
-		inBody = r.URL.Query().Get("session")
-	}
-	return parseSession(inBody)
-}
-
 // String returns the text that parseSession reads.
 func (s session) String() string {
 	if s.name != "" {

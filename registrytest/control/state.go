@@ -1,7 +1,7 @@
 package control
 
 import (
-	"encoding/base64"
+	"encoding/json"
 	"net/http"
 	"slices"
 	"strings"
@@ -10,26 +10,21 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/ocireg/registry/internal/names"
-	"github.com/ocireg/registry/memstore"
 	"github.com/ocireg/registry/registrytest"
 	"github.com/ocireg/registry/registrytest/auth"
 )
 
-// stateRoutes are the endpoints of everything else that a registry knows.
+// stateRoutes are the endpoints of tamperings, users and the clock, and the reset.
 var stateRoutes = []route{
-	{"POST /v1/tamper", (*Control).tamper},
-	{"GET /v1/tamper", (*Control).listTampered},
-	{"DELETE /v1/tamper", (*Control).mend},
-	{"DELETE /v1/tamper/{id}", (*Control).mend},
-	{"POST /v1/snapshots", (*Control).snapshot},
-	{"GET /v1/snapshots", (*Control).listSnapshots},
-	{"POST /v1/snapshots/{id}/restore", (*Control).restore},
-	{"DELETE /v1/snapshots/{id}", (*Control).dropSnapshot},
-	{"PUT /v1/users/{name}", (*Control).putUser},
-	{"DELETE /v1/users/{name}", (*Control).revoke},
-	{"DELETE /v1/tokens", (*Control).expireTokens},
-	{"POST /v1/clock", (*Control).advance},
-	{"POST /v1/reset", (*Control).reset},
+	{"POST /v1/tamper", "", (*Control).tamper},
+	{"GET /v1/tamper", "", (*Control).listTampered},
+	{"DELETE /v1/tamper", "check", (*Control).mend},
+	{"DELETE /v1/tamper/{id}", "check", (*Control).mend},
+	{"PUT /v1/users/{name}", "config", (*Control).putUser},
+	{"DELETE /v1/users/{name}", "", (*Control).revoke},
+	{"DELETE /v1/tokens", "", (*Control).expireTokens},
+	{"POST /v1/clock", "", (*Control).advance},
+	{"POST /v1/reset", "session", (*Control).reset},
 }
 
 // A tampering is a change of stored content.
@@ -37,35 +32,33 @@ type tampering struct {
 	ID     string        `json:"id"`
 	Repo   string        `json:"repo"`
 	Digest digest.Digest `json:"digest"`
-	undo   func()
-	failed *tester // gets the failures of undo
+
+	// undo undoes it. It reports to the tester that the change was made with.
+	undo func()
+	made *tester
 }
 
-func (c *Control) tamper(w http.ResponseWriter, r *http.Request) error {
-	body, err := readBody(r)
-	if err != nil {
-		return err
-	}
+func (c *Control) tamper(r *call) (any, error) {
 	var in struct {
 		Ref, Repo string
 		Digest    digest.Digest
 		Drop      bool
-		Truncate  *int64
-		Flip      *int64
+		Truncate  *uint32
+		Flip      *uint32
 		Replace   *string
 	}
-	if err := decode(body, false, &in); err != nil {
-		return err
+	if err := r.decode(&in); err != nil {
+		return nil, err
 	}
 	if in.Ref != "" {
 		ref, err := names.ParseReference(in.Ref)
 		if err != nil {
-			return fail(http.StatusBadRequest, "ref: %v", err)
+			return nil, fail(http.StatusBadRequest, "ref: %v", err)
 		}
 		if in.Repo, in.Digest = ref.Repository, ref.Digest; in.Digest == "" {
 			m, err := c.reg.Store.StatManifest(r.Context(), ref.Repository, ref.Tag)
 			if err != nil {
-				return err
+				return nil, err
 			}
 			in.Digest = m.Digest
 		}
@@ -74,263 +67,205 @@ func (c *Control) tamper(w http.ResponseWriter, r *http.Request) error {
 	if in.Drop {
 		ways = append(ways, registrytest.Dropped())
 	}
-	if in.Truncate != nil && *in.Truncate >= 0 {
-		ways = append(ways, registrytest.Truncated(*in.Truncate))
+	if in.Truncate != nil {
+		ways = append(ways, registrytest.Truncated(int64(*in.Truncate)))
 	}
-	if in.Flip != nil && *in.Flip >= 0 {
-		ways = append(ways, registrytest.BitFlipped(*in.Flip))
+	if in.Flip != nil {
+		ways = append(ways, registrytest.BitFlipped(int64(*in.Flip)))
 	}
 	if in.Replace != nil {
 		ways = append(ways, registrytest.Replaced([]byte(*in.Replace)))
 	}
-	if len(ways) != 1 {
-		return fail(http.StatusBadRequest, "give one of drop, truncate, flip and replace; bytes are counted from 0")
+	if len(ways) != 1 || in.Digest.Validate() != nil {
+		return nil, fail(http.StatusBadRequest, "give a ref, or a repo and a digest, and one of drop, truncate, flip and replace")
 	}
-	tp := &tampering{Repo: in.Repo, Digest: in.Digest, failed: new(tester)}
-	err = try(http.StatusNotFound, func(t *tester) {
-		if t.Helper(); in.Digest.Validate() != nil {
-			t.Fatalf("%q is not a digest", in.Digest)
-		}
-		tp.undo = c.reg.Tamper(t, in.Repo, in.Digest, ways[0])
-		tp.failed = t
+	tp := &tampering{ID: c.id("t"), Repo: in.Repo, Digest: in.Digest}
+	err := try(http.StatusNotFound, func(t *tester) {
+		tp.undo, tp.made = c.reg.Tamper(t, in.Repo, in.Digest, ways[0]), t
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	c.mu.Lock()
-	tp.ID = c.id("t")
-	c.tampered = append(c.tampered, tp)
-	c.mu.Unlock()
-	return reply(w, http.StatusCreated, tp)
+	c.tampered.add(tp)
+	return created{tp}, nil
 }
 
-func (c *Control) listTampered(w http.ResponseWriter, r *http.Request) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return reply(w, http.StatusOK, map[string]any{"tampered": append([]*tampering{}, c.tampered...)})
+func (c *Control) listTampered(*call) (any, error) {
+	return map[string]any{"tampered": append([]*tampering{}, c.tampered.get(func(*tampering) bool { return true })...)}, nil
 }
 
 // mend undoes one tampering, or all of them.
-func (c *Control) mend(w http.ResponseWriter, r *http.Request) error {
-	if _, err := query(r, "check"); err != nil {
-		return err
-	}
+func (c *Control) mend(r *call) (any, error) {
 	id := r.PathValue("id")
-	undone := c.takeTampered(func(tp *tampering) bool { return id == "" || tp.ID == id })
+	undone := c.tampered.take(func(tp *tampering) bool { return id == "" || tp.ID == id })
 	if id != "" && undone == nil {
-		return notFound("tampering", id)
+		return nil, notFound("tampering", id)
 	}
-	err := check(r, func(t *tester) {
+	return nil, r.check(func(t *tester) {
 		for _, tp := range undone {
 			tp.undo()
-			t.failures = append(t.failures, tp.failed.failures...)
+			t.failures = append(t.failures, tp.made.failures...)
 		}
 	})
-	if err == nil {
-		w.WriteHeader(http.StatusNoContent)
-	}
-	return err
 }
 
-// takeTampered removes the tamperings that match from the list, and returns them.
-func (c *Control) takeTampered(match func(*tampering) bool) (taken []*tampering) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.tampered = slices.DeleteFunc(c.tampered, func(tp *tampering) bool {
-		if match(tp) {
-			taken = append(taken, tp)
-			return true
-		}
-		return false
-	})
-	return taken
-}
-
-// A snapshot is the content of the registry at one time.
-type snapshot struct {
-	ID    string    `json:"id"`
-	Name  string    `json:"name,omitempty"`
-	Taken time.Time `json:"taken"`
-	store *memstore.Store
-}
-
-func (c *Control) snapshot(w http.ResponseWriter, r *http.Request) error {
-	body, err := readBody(r)
-	if err != nil {
-		return err
-	}
-	var in struct{ Name string }
-	if err := decode(body, true, &in); err != nil {
-		return err
-	}
-	store, err := c.memory()
-	if err != nil {
-		return err
-	}
-	c.mu.Lock()
-	s := &snapshot{ID: c.id("s"), Name: in.Name, Taken: c.now(), store: store.Clone()}
-	c.snapshots = append(c.snapshots, s)
-	c.mu.Unlock()
-	return reply(w, http.StatusCreated, s)
-}
-
-func (c *Control) listSnapshots(w http.ResponseWriter, r *http.Request) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return reply(w, http.StatusOK, map[string]any{"snapshots": append([]*snapshot{}, c.snapshots...)})
-}
-
-// takeSnapshot returns the snapshot with the ID or the name in the path, and
-// removes it if drop is true.
-func (c *Control) takeSnapshot(r *http.Request, drop bool) (*snapshot, error) {
-	id := r.PathValue("id")
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for i, s := range slices.Backward(c.snapshots) {
-		if s.ID == id || s.Name == id {
-			if drop {
-				c.snapshots = slices.Delete(c.snapshots, i, i+1)
-			}
-			return s, nil
-		}
-	}
-	return nil, notFound("snapshot", id)
-}
-
-func (c *Control) restore(w http.ResponseWriter, r *http.Request) error {
-	q, err := query(r, "session")
-	if err != nil {
-		return err
-	}
-	s, err := c.takeSnapshot(r, false)
-	if err != nil {
-		return err
-	}
-	of, err := parseSession(q.Get("session"))
-	if err != nil {
-		return err
-	}
-	store, err := c.memory()
-	if err != nil {
-		return err
-	}
-	store.Restore(s.store, of.hasRepo)
-	if of == (session{}) {
-		c.reg.ForgetUploads()
-	}
-	return reply(w, http.StatusOK, s)
-}
-
-func (c *Control) dropSnapshot(w http.ResponseWriter, r *http.Request) error {
-	if _, err := c.takeSnapshot(r, true); err != nil {
-		return err
-	}
-	w.WriteHeader(http.StatusNoContent)
-	return nil
-}
-
-// users returns the authentication of the registry.
-func (c *Control) authentication() (*auth.Auth, error) {
+// needAuth returns the authentication of the registry.
+func (c *Control) needAuth() (*auth.Auth, error) {
 	if c.Auth == nil {
-		return nil, fail(http.StatusConflict, "the registry has no authentication; start ocireg with -user, -allow or a profile that has it")
+		return nil, fail(http.StatusConflict, "the registry has no authentication; start ocireg with -user, -allow, -token or a profile that has it")
 	}
 	return c.Auth, nil
 }
 
-func (c *Control) putUser(w http.ResponseWriter, r *http.Request) error {
-	q, err := query(r, "config")
-	if err != nil {
-		return err
-	}
-	body, err := readBody(r)
-	if err != nil {
-		return err
-	}
+func (c *Control) putUser(r *call) (any, error) {
 	var in struct {
 		Password string
 		Rights   []string
 	}
-	if err := decode(body, true, &in); err != nil {
-		return err
+	if err := r.decode(&in); err != nil {
+		return nil, err
 	}
-	a, err := c.authentication()
+	a, err := c.needAuth()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	user := auth.NewCredentials(r.PathValue("name"))
 	if in.Password != "" {
 		user.Password = in.Password
 	}
-	if in.Rights != nil && len(in.Rights) == 0 {
-		return fail(http.StatusUnprocessableEntity, "rights is empty; leave it out for a user who may do everything, or give rights such as \"pull team/**\"")
-	}
-	// A user that is not valid would make the registry fail.
-	for _, rights := range append([]string{"pull **"}, in.Rights...) {
-		if _, err := auth.ParseRule(user.Username + " " + rights); err != nil {
-			return fail(http.StatusUnprocessableEntity, "%v", err)
-		}
-	}
-	if user.Username == "anonymous" || user.Username == "*" || strings.ContainsAny(user.Username, " \t\r\n") {
-		return fail(http.StatusUnprocessableEntity, "%q cannot be the name of a user", user.Username)
+	// A user that is not valid would make the registry fail, so another Auth tries
+	// it first.
+	if err = auth.Basic().AddUser(user, in.Rights...); err == nil && in.Rights != nil && len(in.Rights) == 0 {
+		err = fail(http.StatusUnprocessableEntity, "rights is empty; leave it out for a user who may do everything")
 	}
 	c.outage.Lock()
 	defer c.outage.Unlock()
 	undo := a.Save()
-	if err = a.AddUser(user, in.Rights...); err == nil {
-		err = a.CheckStore(c.reg.Store)
+	if err == nil {
+		if err = a.AddUser(user, in.Rights...); err == nil {
+			err = a.CheckStore(c.reg.Store)
+		}
+		if err != nil {
+			undo()
+		}
 	}
 	if err != nil {
-		undo()
-		return fail(http.StatusUnprocessableEntity, "%v", err)
+		return nil, fail(http.StatusUnprocessableEntity, "%v", err)
 	}
-	_, host, _ := strings.Cut(c.URL, "://")
-	both := base64.StdEncoding.EncodeToString([]byte(user.Username + ":" + user.Password))
-	config := map[string]any{"auths": map[string]any{host: map[string]string{"auth": both}}}
-	if is(q, "config") {
-		return reply(w, http.StatusOK, config)
+	config := json.RawMessage(user.Config(c.host()))
+	if r.is("config") {
+		return config, nil
 	}
-	return reply(w, http.StatusOK, map[string]any{"username": user.Username, "password": user.Password, "config": config})
+	return map[string]any{"username": user.Username, "password": user.Password, "config": config}, nil
 }
 
-func (c *Control) revoke(w http.ResponseWriter, r *http.Request) (err error) {
-	a, err := c.authentication()
+func (c *Control) revoke(r *call) (_ any, err error) {
+	a, err := c.needAuth()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	name := r.PathValue("name")
 	defer func() {
-		if cause := recover(); cause != nil { // Revoke panics if it does not know the user.
-			err = notFound("user", name)
+		if recover() != nil { // Revoke panics if it does not know the user.
+			err = notFound("user", r.PathValue("name"))
 		}
 	}()
-	a.Revoke(name)
-	w.WriteHeader(http.StatusNoContent)
-	return nil
+	a.Revoke(r.PathValue("name"))
+	return nil, nil
 }
 
-func (c *Control) expireTokens(w http.ResponseWriter, r *http.Request) error {
-	a, err := c.authentication()
-	if err != nil {
-		return err
+func (c *Control) expireTokens(*call) (any, error) {
+	a, err := c.needAuth()
+	if err == nil {
+		a.ExpireTokens()
 	}
-	a.ExpireTokens()
-	w.WriteHeader(http.StatusNoContent)
-	return nil
+	return nil, err
 }
 
-func (c *Control) advance(w http.ResponseWriter, r *http.Request) error {
-	body, err := readBody(r)
-	if err != nil {
-		return err
-	}
+// maxAdvance is the greatest time by which a request advances the clock.
+const maxAdvance = 10 * 365 * 24 * time.Hour
+
+func (c *Control) advance(r *call) (any, error) {
 	var in struct{ Advance string }
-	if err := decode(body, false, &in); err != nil {
-		return err
+	if err := r.decode(&in); err != nil {
+		return nil, err
 	}
 	d, err := time.ParseDuration(in.Advance)
-	if err != nil || d < 0 || d > 10*365*24*time.Hour {
-		return fail(http.StatusBadRequest, "advance: %.100q is not a duration up to ten years, such as \"6m\"", in.Advance)
+	if err != nil || d < 0 || d > maxAdvance || time.Duration(c.age.Load())+d > maxAdvance {
+		return nil, fail(http.StatusBadRequest, "advance: %.100q is not a duration up to ten years, such as \"6m\"", in.Advance)
 	}
 	c.age.Add(int64(d))
-	return reply(w, http.StatusOK, map[string]string{"now": c.now().Format(time.RFC3339Nano)})
+	return map[string]any{"now": c.now()}, nil
+}
+
+// kinds are the things that a reset resets.
+var kinds = []string{"faults", "holds", "tamper", "listener", "clock", "users", "content", "snapshots", "requests"}
+
+func (c *Control) reset(r *call) (any, error) {
+	var in struct {
+		Keep    []string
+		Session string
+	}
+	err := r.decode(&in)
+	if err == nil && in.Session != "" {
+		r.session, err = parseSession(in.Session)
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range in.Keep {
+		if !slices.Contains(kinds, name) {
+			return nil, fail(http.StatusBadRequest, "keep: nothing is called %.100q; a reset has %s", name, strings.Join(kinds, ", "))
+		}
+	}
+	s := r.session
+	all := s == session{}
+	does := func(kind string) bool { return !slices.Contains(in.Keep, kind) }
+	content := does("content") && s.name == ""
+	if content && c.start == nil {
+		return nil, fail(http.StatusConflict, `the content of this registry is on disk, so it cannot be reset; reset the rest with {"keep": ["content"]}`)
+	}
+	if all && does("listener") {
+		if err := c.change("start", 0); err != nil {
+			return nil, err
+		}
+	}
+	for _, f := range c.rules.take(func(f *rule) bool {
+		return does(map[bool]string{true: "holds", false: "faults"}[f.gate != nil]) && (all || f.session == s)
+	}) {
+		f.remove(new(tester))
+	}
+	if does("tamper") {
+		for _, tp := range c.tampered.take(func(tp *tampering) bool { return s.hasRepo(tp.Repo) }) {
+			tp.undo()
+		}
+	}
+	if content {
+		store, err := c.memory()
+		if err != nil {
+			return nil, err
+		}
+		store.Restore(c.start, s.hasRepo)
+	}
+	if does("requests") {
+		c.begin(s)
+	}
+	if !all {
+		return nil, nil
+	}
+	if content {
+		c.reg.ForgetUploads()
+	}
+	if does("clock") {
+		c.age.Store(0)
+	}
+	if does("users") && c.restore != nil {
+		c.restore()
+	}
+	if does("snapshots") {
+		c.snapshots.take(func(*snapshot) bool { return true })
+	}
+	if does("faults") {
+		return nil, c.addStartRules()
+	}
+	return nil, nil
 }

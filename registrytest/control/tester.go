@@ -55,9 +55,9 @@ func try(status int, f func(t *tester)) (err error) {
 
 // check returns the failures of f with 409, if the request asks for that by the
 // parameter check.
-func check(r *http.Request, f func(t *tester)) error {
+func (r *call) check(f func(t *tester)) error {
 	err := try(http.StatusConflict, f)
-	if !is(r.URL.Query(), "check") {
+	if !r.is("check") {
 		return nil
 	}
 	return err
