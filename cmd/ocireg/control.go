@@ -47,7 +47,10 @@ func (s *settings) newController(ctx context.Context, config control.Config, log
 		if c.listener, err = net.Listen("unix", path); err == nil {
 			c.url, err = s.control, os.Chmod(path, 0o600)
 		}
-	} else if c.listener, err = listen(s.control); err == nil {
+		if err != nil {
+			err = fmt.Errorf("-control: %w", err)
+		}
+	} else if c.listener, err = listen("-control", s.control); err == nil {
 		host := hostOf(c.listener, s.control)
 		c.url = "http://" + host
 		name, _, _ := net.SplitHostPort(host)
@@ -60,7 +63,7 @@ func (s *settings) newController(ctx context.Context, config control.Config, log
 	}
 	if err != nil {
 		c.close()
-		return nil, fmt.Errorf("-control: %w", err)
+		return nil, err
 	}
 	setTimes(&c.server)
 	c.server.ErrorLog = logger

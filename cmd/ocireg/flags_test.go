@@ -166,7 +166,7 @@ func TestHelp(t *testing.T) {
 func TestListen(t *testing.T) {
 	t.Parallel()
 	for _, addr := range []string{":0", "127.0.0.1:0", "localhost:0"} {
-		l, err := listen(addr)
+		l, err := listen("-addr", addr)
 		require.NoError(t, err)
 		defer l.Close()
 		require.True(t, l.Addr().(*net.TCPAddr).IP.IsLoopback(), addr)
@@ -177,7 +177,7 @@ func TestListen(t *testing.T) {
 // for all interfaces, with the port that is listened on.
 func TestHostOf(t *testing.T) {
 	t.Parallel()
-	l, err := listen(":0")
+	l, err := listen("-addr", ":0")
 	require.NoError(t, err)
 	defer l.Close()
 	port := strconv.Itoa(l.Addr().(*net.TCPAddr).Port)

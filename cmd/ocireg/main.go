@@ -81,7 +81,7 @@ func serve(ctx context.Context, args []string, stdout, stderr io.Writer) (err er
 			err = endErr
 		}
 	}()
-	listener, err := listen(s.addr)
+	listener, err := listen("-addr", s.addr)
 	if err != nil {
 		return err
 	}
@@ -170,18 +170,18 @@ func shutDown(ctx context.Context, server *registrytest.Server, logger *log.Logg
 	return nil
 }
 
-// listen listens on addr, on loopback if that has no host.
-func listen(addr string) (net.Listener, error) {
+// listen listens on the address of a flag, on loopback if that has no host.
+func listen(flag, addr string) (net.Listener, error) {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
-		return nil, fmt.Errorf("-addr %q is not HOST:PORT or :PORT", addr)
+		return nil, fmt.Errorf("%s %q is not HOST:PORT or :PORT", flag, addr)
 	}
 	if host == "" {
 		host = loopback
 	}
 	listener, err := net.Listen("tcp", net.JoinHostPort(host, port))
 	if errors.Is(err, syscall.EADDRINUSE) {
-		err = fmt.Errorf("%w; -addr :0 takes a free port", err)
+		err = fmt.Errorf("%w; %s :0 takes a free port", err, flag)
 	}
 	return listener, err
 }
