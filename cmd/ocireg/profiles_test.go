@@ -19,7 +19,7 @@ func TestListProfiles(t *testing.T) {
 	all, err := list()
 	require.NoError(t, err)
 	require.Regexp(t, `(?m)^ecr +Amazon ECR +\d+ quirks$`, all)
-	require.Regexp(t, `(?m)^huawei +Huawei Cloud SWR +1 quirk$`, all)
+	require.Regexp(t, `(?m)^huawei +Huawei Cloud SWR +2 quirks$`, all)
 
 	ecr, err := list("ecr")
 	require.NoError(t, err)

@@ -28,6 +28,20 @@ var alibaba = site{
 				http.StatusForbidden, registry.CodeDenied, "unknown manifest class for "),
 			probe: probeConfig(ocispec.MediaTypeEmptyJSON), want: "403 DENIED",
 		},
+		{
+			Fact: Fact{
+				Name: "alibaba.range-of-chunk", Sentence: "the Range after a chunk counts the bytes of the chunk alone, from 0",
+				Source: "https://github.com/regclient/regclient/issues/627", Date: "2023-12", Evidence: Issue,
+				Breaks: []string{
+					"chunk is 202 with Location and Range",
+				},
+			},
+			do: rangeOfBody(func(*registry.Request) bool { return true }),
+			probe: func(p *prober) string {
+				first := p.chunk(p.start(), 0, "0123456789")
+				return p.chunk(p.location(first), 10, "01234").field("Range")
+			}, want: "202, Range: 0-4",
+		},
 	},
 }
 
@@ -46,6 +60,28 @@ var huawei = site{
 			do: onlyConfigs(mediaTypes(ocispec.MediaTypeImageConfig, "application/vnd.docker.container.image.v1+json"),
 				http.StatusBadRequest, registry.CodeManifestInvalid, "Invalid image, fail to parse 'manifest.json': "),
 			probe: probeConfig(ocispec.MediaTypeEmptyJSON), want: "400 MANIFEST_INVALID",
+		},
+		{
+			Fact: Fact{
+				Name: "huawei.no-oci-index", Sentence: "an OCI index is refused, while a list of Docker is not: Invalid image (the status 400 is inferred)",
+				Source: "https://github.com/openbkn-ai/bkn-studio/pull/153", Date: "2026-07", Evidence: Issue,
+				Breaks: []string{
+					"index of images", "index of unknown media types", "layer of an unknown digest algorithm is accepted or MANIFEST_BLOB_UNKNOWN",
+					"manifest keeps its Content-Type", "manifest with missing content is accepted or MANIFEST_BLOB_UNKNOWN",
+					"referrer has the annotations of its manifest", "referrers are of the digest and the repository", "referring index without artifactType has none",
+				},
+			},
+			do: refuseManifest(func(_ *build, _ *registry.Request, d document) *registry.Error {
+				if d.contentType != ocispec.MediaTypeImageIndex {
+					return nil
+				}
+				return &registry.Error{Code: registry.CodeManifestInvalid, Message: "Invalid image, fail to parse 'manifest.json'"}
+			}),
+			probe: func(p *prober) string {
+				index := ocispec.Index{MediaType: ocispec.MediaTypeImageIndex, Manifests: []ocispec.Descriptor{p.image("v1").Descriptor}}
+				index.SchemaVersion = 2
+				return p.put(p.encode(index, index.MediaType), "v2").code()
+			}, want: "400 MANIFEST_INVALID",
 		},
 	},
 }

@@ -112,6 +112,17 @@ func frozenRange() behaviour {
 	}}}
 }
 
+// rangeOfBody sends, with the response to a PATCH for which is returns true, the Range
+// of its body alone.
+func rangeOfBody(is func(r *registry.Request) bool) behaviour {
+	return header(func(r *registry.Request, status int, h http.Header) int {
+		if status == http.StatusAccepted && r.ContentLength > 0 && is(r) {
+			h.Set("Range", fmt.Sprintf("0-%d", r.ContentLength-1))
+		}
+		return status
+	}, registry.PatchUpload).deciding("the Range of chunks")
+}
+
 // A stateRule is the way in which a registry checks the state in the Location of an
 // upload session.
 type stateRule struct {

@@ -1,7 +1,6 @@
 package profile
 
 import (
-	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
@@ -286,12 +285,7 @@ var zot = site{
 				Name: "zot.range-of-stream", Sentence: "the Range after a PATCH without Content-Range is that of its bytes alone",
 				Source: zotSource + "routes.go#L2038", Date: "2026-11-30", Evidence: Trace,
 			},
-			do: header(func(r *registry.Request, status int, h http.Header) int {
-				if status == http.StatusAccepted && r.Header.Get("Content-Range") == "" && r.ContentLength > 0 {
-					h.Set("Range", fmt.Sprintf("0-%d", r.ContentLength-1))
-				}
-				return status
-			}, registry.PatchUpload).deciding("the Range of chunks"),
+			do: rangeOfBody(func(r *registry.Request) bool { return r.Header.Get("Content-Range") == "" }),
 			probe: func(p *prober) string {
 				first := p.chunk(p.start(), 0, "0123456789")
 				return p.do("PATCH", p.location(first), "01234", "Content-Type", "application/octet-stream").field("Range")
