@@ -1691,9 +1691,23 @@ class Faults {
     $('count-faults').textContent = faults.length + holds.length || '';
     $('count-faults').classList.toggle('waiting', waiting > 0);
     this.rows($('faults'), faults, 'No rule is in force.', f => [plural(f.fired, 'hit')], f => [
-      ['Remove', () => this.app.api.fetch(`faults/${encodeURIComponent(f.id)}`, { method: 'DELETE' })]]);
+      ['Remove', () => this.remove(f)]]);
     this.rows($('holds'), holds, 'No gate stops requests.', g => [g.waiting.length ? h('strong', { title: g.waiting.map(visible).join('\n') }, `${plural(g.waiting.length, 'request')} waiting`) : 'none waiting', `, ${plural(g.fired, 'hit')}`], g => [
       ['Release', () => this.app.api.fetch(`holds/${encodeURIComponent(g.id)}/release`, { method: 'POST' })]]);
+  }
+
+  // remove removes a rule. If it did not happen as it says, the API tells which
+  // requests it nearly hit, and the page shows them.
+  async remove(f) {
+    $('removed').hidden = true;
+    try {
+      await this.app.api.fetch(`faults/${encodeURIComponent(f.id)}?check`, { method: 'DELETE' });
+    } catch (err) {
+      if (err.status !== 409) throw err;
+      $('removed').replaceChildren(h('p', {}, 'It is removed. ', h('button.link', { type: 'button', on: { click: () => $('removed').hidden = true } }, 'Hide this')),
+        h('pre', { tabIndex: 0 }, visibleLines(err.message)));
+      $('removed').hidden = false;
+    }
   }
 
   // rows updates a list in place, so that a button keeps the focus.

@@ -147,6 +147,9 @@ func keyboard(t *testing.T, c *chromium) {
 	b.eval("document.querySelector('#faults button').focus()", nil)
 	b.press("Enter")
 	b.until("document.querySelector('#faults').textContent.includes('No rule')")
+	// The rule has hit no request, and the page says so.
+	b.until("document.querySelector('#removed pre').textContent.includes('tag=missing')")
+	b.shoot("removed-1280-light")
 
 	b.eval("document.querySelector('#tab-faults').focus()", nil)
 	b.press("ArrowLeft")
