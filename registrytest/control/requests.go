@@ -184,7 +184,9 @@ func (c *Control) requests(r *call) (any, error) {
 	if strings.HasPrefix(f.mediaType, "text/") {
 		r.w.Header().Set("Content-Type", f.mediaType+"; charset=utf-8")
 	}
-	if f.write == nil {
+	if f.write == nil && r.Method == http.MethodHead {
+		return written{}, nil
+	} else if f.write == nil {
 		c.follow(r, chosen)
 	} else if f.write(chosen, r.w, r) != nil {
 		panic(http.ErrAbortHandler)

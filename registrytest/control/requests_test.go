@@ -201,6 +201,7 @@ func TestFollow(t *testing.T) {
 				<-done
 			}
 		}
+		require.Equal(t, 200, a.send(a.request("HEAD", "/v1/requests?follow", "")).Code, "there is nothing to wait for")
 		all, stop := follow("?follow")
 		failed, stopFailed := follow("?format=sse&failed")
 		ended := make(chan bool)
