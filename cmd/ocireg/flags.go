@@ -20,45 +20,6 @@ import (
 	"github.com/ocireg/registry/registrytest/flatpak"
 )
 
-const usage = `Usage: ocireg [flags] [DIR | FILE]
-       ocireg profiles [NAME]
-       ocireg diff -profile NAME -prefix REPOSITORY [flags] URL
-       ocireg check [flags] -- COMMAND [ARGUMENT...]
-
-Ocireg serves an OCI registry to the clients on this machine. Without DIR the
-registry is in memory and empty. DIR is an OCI image layout, or a directory with
-layouts below it: the path of each is the name of its repository. Clients push
-to DIR. FILE is an archive of images, a tar file of docker save or of layouts,
-which may be compressed by gzip. It is read-only. With -overlay, DIR or FILE
-stays as it is, and clients push to memory.
-
-  ocireg                         an empty registry on 127.0.0.1:5000
-  ocireg -read-only ./images     the images in ./images
-  ocireg -overlay ./images       the same, with pushes that last until the command ends
-  ocireg app.tar                 the images of docker save -o app.tar
-  ocireg -addr :0 -log json      on a free port, with a log in JSON
-  ocireg -tls -tls-dir ./certs   over HTTPS; clients have to trust ./certs/ca.crt
-  ocireg -user ci:secret -allow 'anonymous pull public/**'
-  ocireg -fault 'get-blob times=2 status=503 retry-after=1'
-  ocireg -profile ghcr           a registry with the quirks of GHCR
-  ocireg -upstream docker.io -record ./images
-                                 Docker Hub, and keep what is pulled in ./images
-  ocireg ./images                what was recorded, without a network
-  ocireg -control :0             with an API for tests in any language
-  ocireg profiles ghcr           these quirks, with their sources
-  ocireg diff -profile ecr -prefix team/probe https://registry.example.com
-                                 which of them this registry has; ocireg diff -h says more
-  ocireg check -- crane pull {ref} {dir}/image.tar
-                                 whether a client meets the spec; ocireg check -h says more
-
-The first word on standard output is the URL; the URL and the token of -control,
-and the images to pull, follow.
-Requests are logged to standard error. An interrupt (Ctrl-C) lets the running
-requests finish; a second one ends the command at once.
-
-Flags:
-`
-
 // settings are the values of the command line.
 type settings struct {
 	dir        string // "" is a registry in memory
@@ -225,9 +186,7 @@ func parse(args []string, help io.Writer) (*settings, error) {
 
 	s.record.add(fs)
 	if err := fs.Parse(args); errors.Is(err, flag.ErrHelp) {
-		fmt.Fprint(help, usage)
-		fs.SetOutput(help)
-		fs.PrintDefaults()
+		writeHelp(help, fs)
 		return nil, err
 	} else if err != nil {
 		return nil, fmt.Errorf("%w; ocireg -h lists the flags", err)

@@ -141,7 +141,8 @@ func TestBadCommandLine(t *testing.T) {
 	}
 }
 
-// The help goes to standard output and names every flag.
+// The help goes to standard output, fits a screen and names every flag. Help about
+// the flags describes each.
 func TestHelp(t *testing.T) {
 	t.Parallel()
 	for _, arg := range []string{"-h", "-help", "--help"} {
@@ -149,14 +150,18 @@ func TestHelp(t *testing.T) {
 		require.Equal(t, 0, run(t.Context(), []string{arg}, &stdout, &stderr))
 		require.Empty(t, stderr.String())
 		require.True(t, strings.HasPrefix(stdout.String(), "Usage: ocireg [flags] [DIR | FILE]\n"))
+		require.LessOrEqual(t, strings.Count(stdout.String(), "\n"), 45)
+		var flags bytes.Buffer
+		require.Equal(t, 0, run(t.Context(), []string{"help", "flags"}, &flags, &stderr))
 		for _, name := range []string{
 			"addr", "any-manifest", "cross-origin", "host", "log", "manifest-limit", "min-chunk", "no-anonymous-mount", "no-catalog", "no-delete",
 			"no-mount", "no-referrers", "no-single-post", "overlay", "page-size", "quiet", "read-only", "referrers-tags", "repository", "sparse", "sync", "tag", "tls",
 			"tls-dir", "upload-expiry", "warning", "no-schema-version", "storage-limit", "upload-limit", "shared-blobs", "absolute-locations", "path-prefix",
 		} {
-			require.Contains(t, stdout.String(), "\n  -"+name)
+			require.Contains(t, "\n"+flags.String(), "\n  -"+name)
+			require.Contains(t, strings.Fields(stdout.String()), "-"+name)
 		}
-		for line := range strings.Lines(stdout.String()) {
+		for line := range strings.Lines(stdout.String() + flags.String()) {
 			require.LessOrEqual(t, len(line), 100, line)
 		}
 	}

@@ -43,6 +43,8 @@ func main() {
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	var err error
 	switch {
+	case len(args) > 0 && args[0] == "help":
+		err = help(args[1:], stdout)
 	case len(args) > 0 && args[0] == "profiles":
 		err = listProfiles(args[1:], stdout)
 	case len(args) > 0 && args[0] == "diff":

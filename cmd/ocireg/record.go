@@ -49,7 +49,7 @@ func (f *recordFlags) add(fs *flag.FlagSet) {
 	fs.BoolVar(&f.strict, "strict", false, "exit with 1 if clients asked for content that is not recorded")
 	several("refresh", "ask once more for `TAG`, such as latest or library/alpine:latest, or all", &f.refresh)
 	several("upstream-user", "log in to the upstream as `NAME:PASSWORD`, or UPSTREAM=NAME:PASSWORD to one of several\n(default the credentials of docker login)", &f.users)
-	fs.BoolVar(&f.writes, "upstream-writes", false, "pass pushes and deletions on to the upstream; without it and -overlay they are answered with 405")
+	fs.BoolVar(&f.writes, "upstream-writes", false, "pass pushes and deletions on to the upstream; without it and -overlay they get 405")
 }
 
 // check returns an error if the flags contradict each other. It sets the

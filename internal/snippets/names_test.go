@@ -50,7 +50,7 @@ func TestReadmeListsOptions(t *testing.T) {
 		}
 	}
 	notOfHandler := []string{"addr", "tls", "tls-dir", "repository", "tag"}
-	for _, flag := range regexp.MustCompile(`(?m)^  -([\w-]+)`).FindAllStringSubmatch(help("run", "./cmd/ocireg", "-h"), -1) {
+	for _, flag := range regexp.MustCompile(`(?m)^  -([\w-]+)`).FindAllStringSubmatch(help("run", "./cmd/ocireg", "help", "flags"), -1) {
 		if !strings.Contains(string(readme), "`-"+flag[1]+"`") && !slices.Contains(notOfHandler, flag[1]) {
 			t.Errorf("README.md does not list the flag -%s", flag[1])
 		}

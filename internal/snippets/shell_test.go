@@ -32,7 +32,7 @@ func TestShell(t *testing.T) {
 					own, _, _ := strings.Cut(strings.Join(words[2:], " "), "-- ") // A command may follow.
 					checkFlags(t, s, strings.Fields(own), help("run", "./cmd/ocireg", words[1], "-h"))
 				case words[0] == "ocireg":
-					checkFlags(t, s, words[1:], help("run", "./cmd/ocireg", "-h"))
+					checkFlags(t, s, words[1:], help("run", "./cmd/ocireg", "help", "flags"))
 				case strings.Contains(words[0], "/"):
 					if _, err := os.Stat(filepath.Join(dir, words[0])); err != nil {
 						t.Errorf("%s:%d: %v", s.file, s.line, err)
@@ -88,7 +88,7 @@ func checkGo(t *testing.T, s snippet, dir string, args []string, help func(...st
 		checkFlags(t, s, args[:i], text.String())
 		switch rest := args[i+1:]; {
 		case command == "run" && path == "./cmd/ocireg":
-			checkFlags(t, s, rest, help("run", "./cmd/ocireg", "-h"))
+			checkFlags(t, s, rest, help("run", "./cmd/ocireg", "help", "flags"))
 		case command == "test":
 			checkFlags(t, s, rest, text.String()+testFlags(t, dir, path))
 		}
