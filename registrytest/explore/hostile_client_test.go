@@ -158,6 +158,9 @@ func (c *wary) answer(ctx context.Context, challenge string) error {
 	if ip, err := netip.ParseAddr(u.Hostname()); err == nil && ip.IsLinkLocalUnicast() && !c.is("any realm") {
 		return errors.New("the realm is at a link-local address")
 	}
+	if ip, err := netip.ParseAddr(u.Hostname()); err == nil && ip.IsPrivate() && c.is("no private realm") {
+		return errors.New("the realm is at a private address")
+	}
 	if c.is("only its own realm") && u.Host != c.base.Host {
 		return errors.New("the realm is elsewhere")
 	}

@@ -23,6 +23,7 @@ var (
 	realmElsewhere = twin{"a realm at another host with TLS", func(w *hostileWorld) {
 		w.login.Realm = w.host(authHost, w.login.TokenHandler(), true) + "/token"
 	}, false}
+	privateRealm = twin{"a realm at the registry's own host, which has a private address", func(w *hostileWorld) { w.at = privateHost }, false}
 	absoluteLink = twin{"an absolute Link at the registry's host", func(w *hostileWorld) {
 		w.options = append(w.options, registry.WithPageSize(1), registry.Without(registry.RelativeLocations))
 		w.moreToList()
@@ -130,11 +131,11 @@ func credentialTraps() []trap {
 			twin: realmElsewhere,
 		},
 		{
-			name: "Bearer realm at a link-local address", reference: "CVE-2026-48978; ggcr#2193",
+			name: "Bearer realm at a link-local address", reference: "CVE-2026-48978; ggcr#2193; ggcr#2302 of the twin",
 			needs: needsTLS(needsBearer),
 			set: func(w *hostileWorld) {
 				w.host(linkLocal, tokens(), false)
-				w.login.Realm = "http://" + linkLocal + "/latest/meta-data/token"
+				w.login.Realm = "https://" + linkLocal + "/latest/meta-data/token"
 			},
 			judge: func(_ *hostile, e *encounter) string {
 				for _, s := range e.seen {
@@ -144,7 +145,7 @@ func credentialTraps() []trap {
 				}
 				return ""
 			},
-			twin: realmElsewhere,
+			twin: privateRealm,
 		},
 		{
 			name: "foreign layer at another host", reference: "CVE-2020-15157",

@@ -88,6 +88,8 @@ func (h *hostile) meet(e *encounter, set func(*hostileWorld)) {
 			cancel(errFlood)
 		}
 	}
+	earlier := w.reg.Requests()
+	w.armed.Store(true)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -118,7 +120,7 @@ func (h *hostile) meet(e *encounter, set func(*hostileWorld)) {
 	t.mu.Lock()
 	e.results = t.results
 	t.mu.Unlock()
-	e.records = w.reg.Requests().All()
+	e.records = w.reg.Requests().Since(earlier).All()
 	for _, r := range e.records {
 		if r.URL.Scheme == "http" && h.https() && r.RequestHeader.Get("Authorization") != "" {
 			e.note(sighting{r.URL.Host, r.String(), "Authorization, without TLS"})

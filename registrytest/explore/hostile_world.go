@@ -2,11 +2,14 @@ package explore
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
+	"time"
 
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/registrytest"
@@ -22,6 +25,7 @@ const (
 	cdnHost      = "cdn.example.org"
 	authHost     = "auth.example.com"
 	attackerHost = "attacker.example.net"
+	privateHost  = "10.20.30.40:5000"
 	linkLocal    = "169.254.169.254" // as the service of clouds that has credentials
 )
 
@@ -37,8 +41,10 @@ type hostileWorld struct {
 	options   []registrytest.Option
 	rules     []fault.Rule
 	after     []func()            // when the registry runs and has its content
+	at        string              // the host of the registry, registryHost if it is ""
+	armed     atomic.Bool         // the setup has ended
+	arrived   func()              // is called for each request after that
 	intercept registry.Middleware // or nil
-	arrived   func()              // is called for each request
 }
 
 // start starts the registry.
@@ -68,12 +74,14 @@ func (w *hostileWorld) start(set func(*hostileWorld)) {
 			inner = w.intercept(next)
 		}
 		return func(rw http.ResponseWriter, r *registry.Request) error {
-			w.arrived()
+			if !w.armed.Load() {
+				return next(rw, r)
+			}
 			return inner(rw, r)
 		}
 	}))
 	if w.network != nil {
-		w.reg = w.network.Registry(registryHost, append(w.options, registrytest.WithTLS(registrytest.OnlyHTTP1))...)
+		w.reg = w.network.Registry(cmp.Or(w.at, registryHost), append(w.options, registrytest.WithTLS(registrytest.OnlyHTTP1))...)
 	} else {
 		w.reg = registrytest.NewServer(w.t, w.options...)
 	}
@@ -83,6 +91,11 @@ func (w *hostileWorld) start(set func(*hostileWorld)) {
 	for _, f := range w.after {
 		f()
 	}
+	// A rule that only counts sees every request, also those that rules redirect.
+	w.rules = append(w.rules, fault.On().Optional().Where("counted", func(*registry.Request) bool {
+		w.arrived()
+		return false
+	}).Delay(time.Second))
 	for _, r := range w.rules {
 		w.reg.Fault(&quietTest{}, r)
 	}

@@ -13,10 +13,12 @@ import (
 
 // modules are the modules of the clients, by the directory of their tests.
 var modules = map[string]string{
-	"containerd": "github.com/containerd/containerd/v2",
-	"ggcr":       "github.com/google/go-containerregistry",
-	"oras":       "oras.land/oras-go/v2",
-	"regclient":  "github.com/regclient/regclient",
+	"containerd":   "github.com/containerd/containerd/v2",
+	"ggcr":         "github.com/google/go-containerregistry",
+	"hostile-ggcr": "github.com/google/go-containerregistry",
+	"hostile-oras": "oras.land/oras-go/v2",
+	"oras":         "oras.land/oras-go/v2",
+	"regclient":    "github.com/regclient/regclient",
 }
 
 // build builds the tests of a client with a version of it, and returns the path of

@@ -32,6 +32,24 @@ func everyFault(t *testing.T, setup, run func(*explore.T, *registrytest.Server) 
 	}
 }
 
+// hostile lets an operation meet hostile registries, and writes the report to the
+// file that the environment names.
+func hostile(t *testing.T, setup, run func(*explore.T, *registrytest.Server) error, opts ...explore.Option) {
+	z := explore.Hostile(t, func(t *explore.T, reg *registrytest.Server) {
+		if err := setup(t, reg); err != nil {
+			t.Fatalf("%v", err)
+		}
+	}, run, append(opts, explore.ReportOnly())...)
+	t.Log(z.Markdown())
+	text, err := json.Marshal(z)
+	if err == nil {
+		err = os.WriteFile(os.Getenv("EXPLORE_OUT"), text, 0o666)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // seed puts an image into the registry.
 func seed(t *explore.T, reg *registrytest.Server) error {
 	reg.Push(t, "team/app:v1", image())
