@@ -3,14 +3,20 @@ package flatpak_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"iter"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/ocireg/registry"
@@ -228,5 +234,54 @@ func FuzzQuery(f *testing.F) {
 			require.Equal(t, `{"Registry":"/","Results":[]}`, narrow)
 			require.LessOrEqual(t, len(narrow), len(body))
 		}
+	})
+}
+
+// A countingStore counts the blobs that are open.
+type countingStore struct {
+	registry.Store
+	open *atomic.Int64
+}
+
+type countedBlob struct {
+	io.ReadSeekCloser
+	open *atomic.Int64
+}
+
+func (s countingStore) OpenBlob(ctx context.Context, repo string, d digest.Digest) (io.ReadSeekCloser, error) {
+	blob, err := s.Store.OpenBlob(ctx, repo, d)
+	if err != nil {
+		return nil, err
+	}
+	s.open.Add(1)
+	return countedBlob{blob, s.open}, nil
+}
+
+func (b countedBlob) Close() error {
+	b.open.Add(-1)
+	return b.ReadSeekCloser.Close()
+}
+
+// Configs are closed, those that cannot be read, too. Several clients may ask at
+// once.
+func TestBlobsAreClosed(t *testing.T) {
+	overStores(t, func(t *testing.T, store registry.Store) {
+		seed(t, store)
+		bad := put(t, store, "bad:latest", app("linux/amd64", map[string]string{"a": "b"}))
+		require.NoError(t, store.DeleteManifest(t.Context(), "bad", bad.Digest))
+		text := content.Bytes("application/octet-stream", []byte(`{"config":1}`))
+		require.NoError(t, content.PutBlob(t.Context(), store, "bad", text))
+		put(t, store, "bad:latest", content.Raw(ocispec.MediaTypeImageManifest, fmt.Appendf(nil, `{"schemaVersion":2,"config":{"digest":%q,"size":1},"layers":[]}`, text.Digest)))
+		counting := countingStore{store, new(atomic.Int64)}
+		h := registry.New(counting, flatpak.Index())
+		var clients sync.WaitGroup
+		want := request(h, "GET", "/index/static").Body.String()
+		for range 8 {
+			clients.Go(func() { assert.Equal(t, want, request(h, "GET", "/index/static").Body.String()) })
+		}
+		clients.Wait()
+		require.Contains(t, want, "org.flatpak.ref")
+		require.NotContains(t, want, `"bad"`)
+		require.Zero(t, counting.open.Load())
 	})
 }
