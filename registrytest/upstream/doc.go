@@ -5,4 +5,17 @@
 // the journal work with the real registry:
 //
 //	reg := registrytest.NewServer(t, upstream.Proxy("https://registry.example.com"))
+//
+// [Open] makes a store that fetches what another store does not have, such as an
+// image layout, and keeps it. Later it answers the same without a network:
+//
+//	images, err := layout.Open("testdata/images")
+//	if err != nil {
+//		t.Fatal(err)
+//	}
+//	store, err := upstream.Open(images, upstream.Remote("docker.io"))
+//	if err != nil {
+//		t.Fatal(err)
+//	}
+//	reg := registrytest.NewServer(t, registrytest.WithStore(store), store)
 package upstream
