@@ -33,6 +33,7 @@ fi
 for tool in \
 	github.com/google/go-containerregistry/cmd/crane@v0.22.1 \
 	github.com/regclient/regclient/cmd/regctl@v0.11.7 \
+	oras.land/oras/cmd/oras@v1.3.6 \
 	helm.sh/helm/v3/cmd/helm@v3.22.0 \
 	github.com/google/ko@v0.19.1 \
 	github.com/sigstore/cosign/v3/cmd/cosign@v3.1.3; do
