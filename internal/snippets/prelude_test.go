@@ -88,6 +88,8 @@ var (
 
 func push() {}
 
+func operation(t *explore.T, reg *registrytest.Server) error { return nil }
+
 func setup(t *explore.T, reg *registrytest.Server) { reg.Push(t, "team/app:v1", content.Image()) }
 
 func download(ctx context.Context, c *http.Client, ref string) ([]byte, error) { return nil, nil }

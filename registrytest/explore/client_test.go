@@ -24,6 +24,8 @@ type client struct {
 	base string
 	bug  string
 	user string // for Basic credentials, or ""
+
+	password string
 }
 
 const (
@@ -113,7 +115,7 @@ func (c *client) do(ctx context.Context, method, target string, body []byte, hea
 		req.Header[name] = values
 	}
 	if own := strings.HasPrefix(u.String(), c.base+"/"); c.user != "" && (own || c.bug == "trusts every Link") {
-		req.SetBasicAuth(c.user, c.user)
+		req.SetBasicAuth(c.user, c.password)
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {

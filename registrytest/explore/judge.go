@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -45,14 +46,14 @@ func (x *explorer) failedBase(r *run) error {
 		return failed("panicked: %s", r.cause)
 	case r.hung:
 		return failed("does not end")
-	case r.err != nil:
-		return failed("failed: %w", r.err)
 	case len(r.problems) > 0:
 		return failed("failed: %s", strings.Join(r.problems, "; "))
-	case r.leaked != "":
-		return failed("left goroutines behind: %s", r.leaked)
+	case r.err != nil:
+		return failed("failed: %w", r.err)
 	case r.inUse > 0:
 		return failed("left %s in use; close the bodies of all responses", plural(r.inUse, "connection"))
+	case r.leaked != "":
+		return failed("left goroutines behind: %s", r.leaked)
 	}
 	return nil
 }
@@ -72,7 +73,7 @@ func (x *explorer) judge(r *run, c cell) judgement {
 			return
 		}
 		j.violations = append(j.violations, Violation{
-			Kind: kind, Request: j.cell.Request, Fault: j.cell.Fault, Rule: r.plan.name, Text: fmt.Sprintf(format, args...),
+			Kind: kind, Request: j.cell.Request, Fault: j.cell.Fault, Rule: r.plan.name, Text: sessionID.ReplaceAllString(fmt.Sprintf(format, args...), "<session>"),
 		})
 	}
 	base := len(x.base.records)
@@ -92,8 +93,8 @@ func (x *explorer) judge(r *run, c cell) judgement {
 	case len(r.records) > 5*base+12:
 		add(storm, "the client sent %d requests; undisturbed it sends %d", len(r.records), base)
 	}
-	if r.leaked != "" && !r.hung {
-		add(leftRunning, "the client left goroutines behind: %s", firstLine(r.leaked))
+	if r.leaked != "" && !r.hung && r.inUse == 0 { // An open body has goroutines of its own.
+		add(leftRunning, "the client left goroutines behind: %s", r.leaked)
 	}
 	if r.inUse > 0 {
 		add(leftOpen, "the client left %s with an unread body, neither read to the end nor closed", plural(r.inUse, "response"))
@@ -138,7 +139,7 @@ func (x *explorer) judge(r *run, c cell) judgement {
 		j.cell.Outcome = Unaffected
 	}
 	if r.err != nil {
-		j.cell.Error = firstLine(r.err.Error())
+		j.cell.Error = sessionID.ReplaceAllString(firstLine(r.err.Error()), "<session>")
 	}
 	if n := openSessions(r.records); done && n > 0 {
 		j.cell.Note = strings.TrimPrefix(fmt.Sprintf("%s, %s left", j.cell.Note, plural(n, "upload session")), ", ")
@@ -266,6 +267,9 @@ func openSessions(records []*journal.Record) int {
 	}
 	return len(open)
 }
+
+// sessionID matches the ID of an upload session, which is another in each run.
+var sessionID = regexp.MustCompile(`[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}`)
 
 func firstLine(text string) string {
 	line, _, _ := strings.Cut(strings.TrimSpace(text), "\n")

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
-	"testing"
 	"testing/synctest"
 	"time"
 
@@ -82,23 +81,6 @@ func (x *explorer) attempt(p plan) *run {
 	return r
 }
 
-// inBubble calls f in a bubble, and returns a description of the goroutines that
-// f leaves behind.
-func inBubble(t *testing.T, f func()) (leaked string) {
-	defer func() {
-		// The bubble panics if goroutines are left that wait for each other.
-		if cause := recover(); cause != nil {
-			text := fmt.Sprint(cause)
-			if !strings.HasPrefix(text, "deadlock: ") {
-				panic(cause)
-			}
-			leaked = text
-		}
-	}()
-	synctest.Test(t, func(*testing.T) { f() })
-	return ""
-}
-
 // within runs the operation at a new registry.
 func (x *explorer) within(r *run) {
 	limit := bubbleLimit
@@ -162,6 +144,7 @@ func (x *explorer) within(r *run) {
 			case <-gate.Entered():
 				r.cancelled.Store(time.Now().UnixNano())
 				cancel(context.Canceled)
+				time.Sleep(time.Millisecond) // In a bubble, until the client has noticed.
 			case <-ctx.Done():
 			}
 			gate.Release()

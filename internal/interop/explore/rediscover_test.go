@@ -8,6 +8,7 @@ import (
 	"context"
 	"encoding/json"
 	"flag"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -29,7 +30,7 @@ type bug struct {
 	client   string // a directory in testdata
 	test     string // in its client_test.go
 	old, new string
-	source   string
+	source   string // or "" if it was found by exploring
 
 	kind, fault string // of the violation that shows it; any fault if it is ""
 	must        string // the promise that it breaks, or ""
@@ -43,15 +44,15 @@ var bugs = []bug{
 	},
 	{
 		text: "shows its credentials to the host of an upload", client: "oras", test: "TestPush", old: "v2.6.0", new: "v2.6.4",
-		source: "CVE-2026-50151", kind: "credentials shown", fault: "upload at another host", short: true,
+		source: "https://nvd.nist.gov/vuln/detail/CVE-2026-50151", kind: "credentials shown", fault: "upload at another host", short: true,
 	},
 	{
 		text: "leaves bodies of responses open", client: "ggcr", test: "TestPull", old: "v0.14.0", new: "v0.22.1",
-		source: "https://github.com/google/go-containerregistry", kind: "body left open",
+		kind: "body left open",
 	},
 	{
 		text: "leaves bodies of responses open", client: "ggcr", test: "TestPull", old: "v0.19.2", new: "v0.22.1",
-		source: "https://github.com/google/go-containerregistry", kind: "body left open",
+		kind: "body left open",
 	},
 	{
 		text: "does not wait when there are too many requests", client: "ggcr", test: "TestPull", old: "v0.21.5", new: "v0.21.6",
@@ -59,7 +60,7 @@ var bugs = []bug{
 	},
 	{
 		text: "sends chunks for ever after a 416", client: "regclient", test: "TestPush", old: "v0.7.0", new: "v0.11.7",
-		source: "https://github.com/regclient/regclient", kind: "request storm", fault: "503 once",
+		kind: "request storm", fault: "503 once",
 	},
 }
 
@@ -68,6 +69,7 @@ func (b bug) String() string { return b.client + " " + b.old + ", " + b.text }
 // EveryFault finds bugs that happened, in the old version and not in the one with
 // the fix.
 func TestRediscover(t *testing.T) {
+	var rows []string
 	for _, b := range bugs {
 		t.Run(b.String(), func(t *testing.T) {
 			if testing.Short() && !b.short {
@@ -77,8 +79,45 @@ func TestRediscover(t *testing.T) {
 			require.NotEmpty(t, b.in(old), "%s", old)
 			require.Empty(t, b.in(fixed), "%s", fixed)
 			t.Logf("%d runs in %v: %v", old.Runs, old.Time.Round(time.Millisecond), b.in(old)[0])
+			begin := b.row(b.in(old)[0])
+			if *update {
+				rows = append(rows, fmt.Sprintf("%s %d | %v |", begin, old.Runs, old.Time.Round(time.Millisecond)))
+				return
+			}
+			text, err := os.ReadFile(exploring)
+			require.NoError(t, err)
+			require.Contains(t, string(text), begin, "%s is out of date; run this test with -update", exploring)
 		})
 	}
+	if *update && len(rows) == len(bugs) {
+		writeRows(t, rows)
+	}
+}
+
+const (
+	exploring = "../../../docs/exploring.md"
+	mark      = "<!-- rediscovered -->\n\n"
+)
+
+// row returns the beginning of the row of the bug in docs/exploring.md, without
+// the runs that it took.
+func (b bug) row(v explore.Violation) string {
+	text := b.text
+	if b.source != "" {
+		text = fmt.Sprintf("[%s](%s)", b.text, b.source)
+	}
+	return fmt.Sprintf("| %s %s → %s | %s | %s | `%s` |", modules[b.client], b.old, b.new, text, v.Kind, v.Rule)
+}
+
+// writeRows replaces the rows of the table.
+func writeRows(t *testing.T, rows []string) {
+	text, err := os.ReadFile(exploring)
+	require.NoError(t, err)
+	before, rest, ok := strings.Cut(string(text), mark)
+	require.True(t, ok)
+	table, after, _ := strings.Cut(rest, "\n\n")
+	head := strings.Join(strings.Split(table, "\n")[:2], "\n")
+	require.NoError(t, os.WriteFile(exploring, []byte(before+mark+head+"\n"+strings.Join(rows, "\n")+"\n\n"+after), 0o666))
 }
 
 // in returns the violations that are the bug.

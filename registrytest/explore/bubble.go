@@ -1,0 +1,73 @@
+package explore
+
+import (
+	"fmt"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+)
+
+// inBubble calls f in a bubble, and returns a description of the goroutines that
+// f leaves behind.
+func inBubble(t *testing.T, f func()) (leaked string) {
+	bubble := ""
+	defer func() {
+		// The bubble panics if goroutines are left that wait for each other.
+		if cause := recover(); cause != nil {
+			text := fmt.Sprint(cause)
+			if !strings.HasPrefix(text, "deadlock: ") {
+				panic(cause)
+			}
+			leaked = goroutinesOf(bubble)
+		}
+	}()
+	synctest.Test(t, func(*testing.T) {
+		bubble = bubbleName.FindString(stacks(false))
+		f()
+	})
+	return ""
+}
+
+// bubbleName matches the name of a bubble in the head of a stack.
+var bubbleName = regexp.MustCompile(`synctest bubble \d+`)
+
+// creator matches the function that started a goroutine.
+var creator = regexp.MustCompile(`(?m)^created by (.+?)(?: in goroutine \d+)?$`)
+
+// goroutinesOf returns the number of goroutines of a bubble that is over, and the
+// functions that started them.
+func goroutinesOf(bubble string) string {
+	n := 0
+	var creators []string
+	for stack := range strings.SplitSeq(stacks(true), "\n\n") {
+		head, _, _ := strings.Cut(stack, "\n")
+		if !strings.Contains(head, bubble+"]") && !strings.Contains(head, bubble+",") {
+			continue
+		}
+		m := creator.FindStringSubmatch(stack)
+		if m == nil || strings.HasPrefix(m[1], "testing.") {
+			continue // The one that runs the bubble.
+		}
+		n++
+		if !slices.Contains(creators, m[1]) {
+			creators = append(creators, m[1])
+		}
+	}
+	slices.Sort(creators)
+	return fmt.Sprintf("%s, started by %s", plural(n, "goroutine"), strings.Join(creators, ", "))
+}
+
+// stacks returns the stack of this goroutine, or of all.
+func stacks(all bool) string {
+	b := make([]byte, 512)
+	for {
+		n := runtime.Stack(b, all)
+		if n < len(b) || !all {
+			return string(b[:n])
+		}
+		b = make([]byte, 4*len(b))
+	}
+}

@@ -1,0 +1,38 @@
+package explore
+
+import (
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// The document has all faults and violations, and no others.
+func TestDocumented(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../../docs/exploring.md")
+	require.NoError(t, err)
+	table := func(heading string) (names []string) {
+		_, rest, ok := strings.Cut(string(text), "\n### "+heading+"\n")
+		require.True(t, ok, heading)
+		section, _, _ := strings.Cut(rest, "\n### ")
+		for line := range strings.Lines(section) {
+			if first, _, ok := strings.Cut(strings.TrimPrefix(line, "| "), " | "); ok && strings.HasPrefix(line, "| `") {
+				for _, m := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(first, -1) {
+					names = append(names, m[1])
+				}
+			}
+		}
+		return names
+	}
+	require.ElementsMatch(t, kinds, table("Violations"))
+	want := []string{cancelling}
+	for _, tr := range troubles() {
+		if status := regexp.MustCompile(`^(429|50\d) (once|twice)$`); !status.MatchString(tr.name) {
+			want = append(want, tr.name)
+		}
+	}
+	require.ElementsMatch(t, want, table("Faults"))
+}

@@ -1,0 +1,274 @@
+package explore
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ocireg/registry/internal/testclient"
+	"github.com/ocireg/registry/layout"
+	"github.com/ocireg/registry/registrytest"
+	"github.com/ocireg/registry/registrytest/auth"
+	"github.com/ocireg/registry/registrytest/content"
+	"github.com/ocireg/registry/registrytest/fault"
+)
+
+// get is an operation of one request, for the tests of options.
+func get(t *T, reg *registrytest.Server) error { return getAs(client{}, t, reg) }
+
+func getAs(c client, t *T, reg *registrytest.Server) error {
+	return c.at(reg).retry(t.Context(), func() error {
+		resp, err := c.at(reg).do(t.Context(), "GET", "/v2/"+repo+"/manifests/v1", nil, nil, 200)
+		if err != nil {
+			return err
+		}
+		var body bytes.Buffer
+		_, err = body.ReadFrom(resp.Body)
+		t.Result("manifest", body.Bytes())
+		return errors.Join(err, resp.Body.Close())
+	})
+}
+
+var getting = operations["pull"].setup
+
+// Registries of all kinds can be explored.
+func TestServers(t *testing.T) {
+	t.Parallel()
+	user := auth.Credentials{Username: "ci", Password: "secret"}
+	for name, opts := range map[string]func(t *T) []registrytest.Option{
+		"layout": func(t *T) []registrytest.Option {
+			store, err := layout.Open(t.TempDir())
+			if err != nil {
+				t.Fatalf("%v", err)
+			}
+			t.Cleanup(func() { store.Close() })
+			return []registrytest.Option{registrytest.WithStore(store)}
+		},
+		"HTTPS": func(*T) []registrytest.Option {
+			return []registrytest.Option{registrytest.WithTLS(registrytest.OnlyHTTP1)}
+		},
+		"HTTP2": func(*T) []registrytest.Option { return []registrytest.Option{registrytest.WithTLS()} },
+		"users": func(t *T) []registrytest.Option {
+			a := auth.Basic()
+			if err := a.AddUser(user); err != nil {
+				t.Fatalf("%v", err)
+			}
+			return []registrytest.Option{a}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if name == "HTTP2" {
+				testclient.NeedHTTP2InBubbles(t)
+			}
+			var c client
+			if name == "users" {
+				c.user = user.Username
+				c.password = user.Password
+			}
+			m := EveryFault(t, getting, operations["pull"].run(c), Server(opts), Budget(20, 0), Seed(3))
+			require.Equal(t, 21, m.Runs)
+			require.Contains(t, m.Summary(), string(Retried))
+			require.Empty(t, m.Violations)
+		})
+	}
+}
+
+// Outside of a bubble everything is the same.
+func TestOverLoopback(t *testing.T) {
+	t.Parallel()
+	m := EveryFault(t, getting, get, OverLoopback(), Jobs(4), Try(
+		"get-manifest once status=503", "get-manifest once corrupt=1", "get-manifest once status=404",
+		"get-manifest once status=307 location=http://"+otherHost, "cancel at get-manifest once"), ReportOnly())
+	var got []Outcome
+	for _, c := range m.Cells {
+		got = append(got, c.Outcome)
+	}
+	require.Equal(t, []Outcome{Retried, Violated, Failed, Unaffected, Failed}, got, m)
+	require.Len(t, m.Violations, 1)
+	require.Equal(t, wrongContent, m.Violations[0].Kind)
+
+	leaking := func(t *T, reg *registrytest.Server) error {
+		resp, err := reg.Client().Get(reg.URL + "/v2/" + repo + "/manifests/v1")
+		if err == nil && resp.StatusCode == 200 {
+			return resp.Body.Close()
+		}
+		return err // The body stays open.
+	}
+	m = EveryFault(t, getting, leaking, OverLoopback(), Try("get-manifest once status=503"), ReportOnly())
+	require.Len(t, m.Violations, 1)
+	require.Equal(t, leftOpen, m.Violations[0].Kind)
+}
+
+// The same seed and one job give the same matrix, and another seed other pairs.
+func TestDeterministic(t *testing.T) {
+	t.Parallel()
+	explore := func(seed uint64) string {
+		m := EveryFault(t, getting, get, Pairs(20), Seed(seed), Budget(40, 0), ReportOnly())
+		m.Time = 0
+		text, err := json.Marshal(m)
+		require.NoError(t, err)
+		return string(text)
+	}
+	first := explore(1)
+	for range 2 {
+		require.Equal(t, first, explore(1))
+	}
+	require.NotEqual(t, first, explore(2))
+	require.Contains(t, first, ` and get-manifest `, "a pair")
+}
+
+// A violation has the shortest rule that shows it, which shows it again.
+func TestShrink(t *testing.T) {
+	t.Parallel()
+	bad := func(t *T, reg *registrytest.Server) error {
+		for i := range 2 {
+			resp, err := reg.Client().Get(reg.URL + "/v2/" + repo + "/manifests/v1")
+			if err != nil {
+				return err
+			}
+			content, err := io.ReadAll(resp.Body)
+			t.Result(fmt.Sprint(i), content)
+			if err := errors.Join(err, resp.Body.Close()); err != nil || resp.StatusCode != http.StatusOK {
+				return fmt.Errorf("%s: %w", resp.Status, err)
+			}
+		}
+		return nil
+	}
+	m := EveryFault(t, getting, bad, ReportOnly())
+	rules := make(map[string]Violation)
+	for _, v := range m.Violations {
+		rules[v.Fault] = v
+	}
+	v := rules["corrupt byte"]
+	require.Equal(t, wrongDigest, v.Kind)
+	require.Equal(t, "get-manifest once corrupt=238", v.Rule)
+	require.Len(t, v.More, 1, "the same at the second request")
+	require.Contains(t, v.String(), "wrong manifest: get-manifest once corrupt=238: the operation succeeded, but the result \"0\" is 477 bytes")
+	again := EveryFault(t, getting, bad, ReportOnly(), Try(v.Rule))
+	require.Equal(t, 2, again.Runs)
+	require.Len(t, again.Violations, 1)
+	require.Equal(t, v.Text, again.Violations[0].Text)
+
+	two := EveryFault(t, getting, bad, ReportOnly(), Try("get-manifest once corrupt=9 and get-manifest after=1 once status=200 body=own"))
+	require.Equal(t, Violated, two.Cells[0].Outcome)
+}
+
+// A golden file shows what a client has lost.
+func TestGolden(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "golden.md")
+	good := EveryFault(t, getting, get, Budget(1000, 0), Accept(wrongDigest))
+	require.NoError(t, os.WriteFile(file, []byte(good.Markdown()), 0o666))
+	require.NoError(t, good.compareGolden(file))
+	sample := EveryFault(t, getting, get, Budget(10, 0), Golden(file), Accept(wrongDigest))
+	require.Len(t, sample.Cells, 10)
+
+	bad := EveryFault(t, getting, func(t *T, reg *registrytest.Server) error {
+		return getAs(client{bug: "does not retry 503"}, t, reg)
+	}, Budget(1000, 0), Accept(wrongDigest))
+	err := bad.compareGolden(file)
+	require.ErrorContains(t, err, "503 once at get-manifest v1: failed, not retried")
+	require.ErrorContains(t, err, updateVariable)
+	require.NotContains(t, err.Error(), "502")
+	bad.Requests[0] = "get-manifest v2"
+	require.ErrorContains(t, bad.compareGolden(file), "at get-manifest v1: there is no such request")
+	require.ErrorContains(t, bad.compareGolden(file+"x"), "set REGISTRYTEST_UPDATE=1 to write it")
+}
+
+// Options that name something unknown, and operations that fail without a fault,
+// are errors.
+func TestErrors(t *testing.T) {
+	t.Parallel()
+	for want, x := range map[string]*explorer{
+		`MustSucceed: no fault is called "503 onse"; did you mean "503 once"?`: {config: config{must: []string{"503 onse"}}, run: get},
+		`Accept: no violation is called "storm"`:                               {config: config{accepted: []string{"storm"}}, run: get},
+		`Try: fault rule "get-blobs once"`:                                     {config: config{try: []string{"get-blobs once"}}, run: get},
+		"the undisturbed run failed: no":                                       {run: func(*T, *registrytest.Server) error { return errors.New("no") }},
+		"the undisturbed run sent no request":                                  {run: func(*T, *registrytest.Server) error { return nil }},
+		"the undisturbed run failed: 1 is not 2":                               {run: func(t *T, _ *registrytest.Server) error { t.Fatalf("1 is not %d", 2); return nil }},
+		"the setup failed: no":                                                 {setup: func(t *T, _ *registrytest.Server) { t.Fatalf("no") }, run: get},
+		"the setup panicked: no":                                               {setup: func(*T, *registrytest.Server) { panic("no") }, run: get},
+		"the undisturbed run does not end":                                     {run: func(*T, *registrytest.Server) error { select {} }},
+		"left 1 connection in use": {run: func(t *T, reg *registrytest.Server) error {
+			_, err := reg.Client().Get(reg.URL + "/v2/")
+			return err
+		}},
+	} {
+		x.t = t
+		if x.setup == nil {
+			x.setup = getting
+		}
+		_, err := x.explore()
+		require.ErrorContains(t, err, want)
+	}
+}
+
+// Accepted violations are notes, and a budget of time leaves out runs.
+func TestAcceptAndBudget(t *testing.T) {
+	t.Parallel()
+	hasty := func(t *T, reg *registrytest.Server) error {
+		for range 3 {
+			resp, err := reg.Client().Get(reg.URL + "/v2/" + repo + "/manifests/v1")
+			if err != nil {
+				return err
+			}
+			resp.Body.Close()
+			if resp.StatusCode == http.StatusOK {
+				return nil
+			}
+		}
+		return errors.New("not served")
+	}
+	m := EveryFault(t, getting, hasty, Accept(early), Jobs(2))
+	var accepted []Outcome
+	for _, c := range m.Cells {
+		if c.Note == early {
+			accepted = append(accepted, c.Outcome)
+		}
+	}
+	require.Equal(t, []Outcome{Retried, Retried}, accepted, "once each for 429 and 503")
+	m = EveryFault(t, getting, hasty, Budget(0, time.Nanosecond))
+	require.Equal(t, 1, m.Runs)
+	require.Greater(t, m.Skipped, 20)
+	require.Contains(t, m.String(), "left out")
+}
+
+// Every fault makes sense for every request that it applies to, and its rule is
+// that of its text.
+func TestRules(t *testing.T) {
+	t.Parallel()
+	for name, o := range operations {
+		x := &explorer{t: t, setup: o.setup, run: o.run(client{})}
+		for _, c := range x.begin(t) {
+			for _, p := range c.parts {
+				text := p.rule().String()
+				parsed, err := fault.Parse(text)
+				require.NoError(t, err, "%s: %s", name, text)
+				require.Equal(t, text, parsed.String())
+				var rules fault.Rules
+				_, err = rules.Add(parsed)
+				require.NoError(t, err)
+			}
+		}
+	}
+}
+
+// The output names each run before it starts.
+func TestAnnounce(t *testing.T) {
+	t.Parallel()
+	var out strings.Builder
+	EveryFault(t, func(t *T, reg *registrytest.Server) { reg.Push(t, repo+":v1", content.Image()) }, get,
+		Announce(&out), Try("get-manifest once status=503"))
+	require.Equal(t, "explore: TestAnnounce: undisturbed\nexplore: TestAnnounce: get-manifest once status=503\n", out.String())
+}
