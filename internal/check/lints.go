@@ -126,10 +126,7 @@ func lintResults(base *run) []Result {
 
 // lint judges the requests of the run by a rule of package lint.
 func (j *judgement) lint(req Requirement, rule lint.Rule) {
-	var found []lint.Finding
-	for _, f := range (lint.Linter{Rules: []lint.Rule{rule}}).Lint(j.run.requests) {
-		found = append(found, f)
-	}
+	found := lint.Linter{Rules: []lint.Rule{rule}}.Lint(j.run.requests)
 	if len(found) == 0 {
 		if req.Level != Note {
 			j.held(req, "")

@@ -24,7 +24,6 @@ type encounter struct {
 	late    bool
 	flooded bool
 	leaked  string
-	inUse   int
 	results map[string]string
 	records []*journal.Record // of the registry
 	taken   int64             // bytes of an endless body that the client took
@@ -108,7 +107,6 @@ func (h *hostile) meet(e *encounter, set func(*hostileWorld)) {
 	case <-done:
 		e.late = time.Since(start) >= limit
 		h.settle(&network)
-		e.inUse = network.inUse()
 	case <-timeout.C:
 		e.hung = true
 		network.abandoned.Store(true)
