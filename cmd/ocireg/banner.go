@@ -24,6 +24,7 @@ type banner struct {
 	login        auth.Credentials // a user to log in as, if there is one
 	control      string           // a line about the control API, or ""
 	caFile       string           // "" without TLS
+	elsewhere    bool             // another registry has the content
 	found        bool             // a repository exists
 	tags         int              // the number of tags
 	untagged     int              // the number of manifests without a tag in index.json
@@ -94,7 +95,7 @@ func (b *banner) print(out io.Writer) {
 	} else if more > 0 {
 		fmt.Fprintf(w, "and %d more tags and manifests without a tag\n", more)
 	}
-	if b.tags+b.untagged == 0 && (b.found || b.readOnly) {
+	if b.tags+b.untagged == 0 && (b.found || b.readOnly) && !b.elsewhere {
 		fmt.Fprintln(w, "there are no tags")
 	}
 	if b.tags+b.untagged == 0 && !b.readOnly {

@@ -33,6 +33,8 @@ type settings struct {
 	referrersTags bool
 	sync          bool
 
+	upstream upstreamFlags
+
 	control     string // the address of the control API, or ""
 	readyFile   string
 	faults      []string // the rules, if the control API has them
@@ -62,6 +64,7 @@ func parse(args []string, help io.Writer) (*settings, error) {
 	fs.Func("host", "accept requests for the host `NAME`, such as one in /etc/hosts; a registry on loopback refuses\nnames but localhost and the HOST of -addr; may be given several times", s.addHost)
 	fs.BoolVar(&s.crossOrigin, "cross-origin", false, "accept requests of web pages of other hosts")
 	fs.StringVar(&s.repository, "repository", "", "if DIR is one layout: the `NAME` of the repository of its tags that have no repository\n(default the name of DIR)")
+	s.upstream.add(fs)
 	fs.BoolVar(&s.overlay, "overlay", false, "leave DIR or FILE as it is: keep pushes and deletions in memory, until the command ends")
 	fs.StringVar(&s.tag, "tag", "", "give `TAG` to the image of each layout if it is the only one there and has no tag")
 	fs.BoolVar(&s.referrersTags, "referrers-tags", false, "keep the tags of referrers in layouts, for tools that do not find referrers otherwise")
@@ -222,6 +225,9 @@ func parse(args []string, help io.Writer) (*settings, error) {
 	s.tls = s.tls || s.tlsDir != ""
 
 	s.dir = fs.Arg(0)
+	if err := s.upstream.check(s); err != nil {
+		return nil, err
+	}
 	if err := s.record.check(s, fs.NArg()); err != nil {
 		return nil, err
 	}

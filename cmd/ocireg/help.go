@@ -26,6 +26,8 @@ below it, to which clients push. FILE is an archive: docker save, or layouts.
   ocireg -profile ghcr         with the quirks of GHCR
   ocireg -upstream docker.io -record ./images
                                Docker Hub; ./images keeps what is pulled
+  ocireg -upstream https://registry.example.com
+                               every request goes on to that registry
   ocireg -control :0           with an API for tests in any language
 
   ocireg help flags            what each flag does

@@ -136,7 +136,9 @@ func serve(ctx context.Context, args []string, stdout, stderr io.Writer) (err er
 		listed = s.layouts // Listing must not ask an upstream.
 	}
 	b.snippets = s.record.snippets(b.scheme + "://" + b.host)
-	if err := b.list(ctx, listed, s.layouts, logger); err != nil {
+	if s.upstream.url != "" {
+		b.elsewhere = true
+	} else if err := b.list(ctx, listed, s.layouts, logger); err != nil {
 		return err
 	}
 	server, err := registrytest.Start(append(opts, c.options()...)...)

@@ -15,6 +15,9 @@ import (
 // openStore opens the store that the command serves. The caller has to call
 // close when it is done.
 func (s *settings) openStore(logger *log.Logger) (store registry.Store, close func() error, err error) {
+	if s.upstream.url != "" {
+		return s.upstream.open()
+	}
 	if s.dir == "" {
 		return memstore.New(), func() error { return nil }, nil
 	}
@@ -70,7 +73,9 @@ func (s *settings) openStore(logger *log.Logger) (store registry.Store, close fu
 // source describes the source of the content for the banner.
 func (s *settings) source() string {
 	source := "an empty registry in memory"
-	if s.dir != "" {
+	if s.upstream.url != "" {
+		source = field.Printable(s.upstream.String())
+	} else if s.dir != "" {
 		source = field.Printable(s.dir)
 	}
 	if s.record.records() {

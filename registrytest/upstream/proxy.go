@@ -148,7 +148,6 @@ func (u *Wire) Operate(w http.ResponseWriter, r *registry.Request) (err error) {
 		ModifyResponse: p.modify,
 		ErrorHandler:   p.fail,
 		Transport:      u.transport,
-		FlushInterval:  -1,
 		BufferPool:     &u.buffers,
 		ErrorLog:       log.New(io.Discard, "", 0),
 	}

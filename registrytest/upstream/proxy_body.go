@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"sync"
@@ -80,18 +81,45 @@ func (b *body) failed() error {
 	return b.err
 }
 
-// A responseWriter notes why the response does not reach the client.
+// A responseWriter sends each part of the body as it arrives, and notes why the
+// response does not reach the client.
+//
+// [httputil.ReverseProxy] can send the parts, too, but does so with a timer, and
+// waits for a lock while the client does not read: in a bubble of testing/synctest
+// time would stand still.
 type responseWriter struct {
 	http.ResponseWriter
-	err error
+	left int64 // the bytes of the body to come, or -1 if unknown
+	err  error
+}
+
+func (w *responseWriter) WriteHeader(status int) {
+	w.ResponseWriter.WriteHeader(status)
+	if status >= 200 && (w.left < 0 || w.left > bufferSize) {
+		w.flush()
+	}
 }
 
 func (w *responseWriter) Write(p []byte) (int, error) {
 	n, err := w.ResponseWriter.Write(p)
+	if w.left > 0 {
+		w.left -= int64(n)
+	}
+	if err == nil && w.left != 0 {
+		err = w.flush() // The server sends the end by itself.
+	}
 	if err != nil && w.err == nil {
 		w.err = err
 	}
 	return n, err
+}
+
+func (w *responseWriter) flush() error {
+	err := http.NewResponseController(w.ResponseWriter).Flush()
+	if errors.Is(err, http.ErrNotSupported) {
+		return nil
+	}
+	return err
 }
 
 // Unwrap is for [http.ResponseController].

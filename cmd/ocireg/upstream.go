@@ -1,0 +1,78 @@
+package main
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"flag"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+
+	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/registrytest/upstream"
+)
+
+// upstreamFlags are the flags about a registry to which requests are passed on.
+type upstreamFlags struct {
+	url    string // "" if there is none
+	caFile string
+}
+
+func (u *upstreamFlags) add(fs *flag.FlagSet) {
+	fs.StringVar(&u.caFile, "upstream-ca", "", "trust the certificate authorities in `FILE`, in PEM, for the URL of -upstream")
+}
+
+// check takes the URL from -upstream if nothing is recorded. It returns an error
+// if the flags contradict each other.
+func (u *upstreamFlags) check(s *settings) error {
+	r := &s.record
+	if r.dir == "" && !r.offline && len(r.upstreams) == 1 {
+		if v := r.upstreams[0]; strings.HasPrefix(v, "http://") || strings.HasPrefix(v, "https://") {
+			u.url, r.upstreams = v, nil
+		}
+	}
+	switch {
+	case u.url == "" && u.caFile != "":
+		return errors.New("-upstream-ca needs -upstream URL without -record")
+	case u.url != "" && s.dir != "":
+		return errors.New("-upstream passes requests on, and DIR has no effect; leave one out, or name it with -record")
+	}
+	return nil
+}
+
+// open returns the registry behind this one as a store.
+func (u *upstreamFlags) open() (store registry.Store, close func() error, err error) {
+	var opts []upstream.ProxyOption
+	if u.caFile != "" {
+		text, err := os.ReadFile(u.caFile)
+		if err != nil {
+			return nil, nil, fmt.Errorf("-upstream-ca: %w", err)
+		}
+		pool, err := x509.SystemCertPool()
+		if err != nil {
+			pool = x509.NewCertPool()
+		}
+		if !pool.AppendCertsFromPEM(text) {
+			return nil, nil, fmt.Errorf("-upstream-ca: %s has no certificate in PEM", u.caFile)
+		}
+		opts = append(opts, upstream.Transport(&http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: &tls.Config{RootCAs: pool}}))
+	}
+	wire := upstream.Proxy(u.url, opts...)
+	if err := wire.Err(); err != nil {
+		return nil, nil, fmt.Errorf("-upstream: %w", err)
+	}
+	return wire, wire.Close, nil
+}
+
+// String describes the registry for the banner.
+func (u *upstreamFlags) String() string {
+	at, err := url.Parse(u.url)
+	if err != nil {
+		return "a registry behind it"
+	}
+	at.User = nil
+	return "the responses of " + at.String()
+}

@@ -1,0 +1,46 @@
+package main
+
+import (
+	"net/http"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ocireg/registry/registrytest"
+	"github.com/ocireg/registry/registrytest/content"
+)
+
+func TestUpstream(t *testing.T) {
+	t.Parallel()
+	behind := registrytest.NewServer(t, registrytest.WithTLS())
+	app := behind.Push(t, "team/app:v1", content.Image())
+	i := start(t, "-upstream", behind.URL, "-upstream-ca", behind.CA().File(), "-read-only", "-fault", "get-manifest once status=503")
+	require.Equal(t, http.StatusServiceUnavailable, i.do(t, "GET", i.url+"/v2/team/app/manifests/v1", "").StatusCode)
+	got := i.do(t, "GET", i.url+"/v2/team/app/manifests/v1", "")
+	require.Equal(t, http.StatusOK, got.StatusCode)
+	require.Equal(t, string(app.Digest), got.Header.Get("Docker-Content-Digest"))
+	require.Equal(t, http.StatusMethodNotAllowed, i.do(t, "DELETE", i.url+"/v2/team/app/manifests/v1", "").StatusCode)
+	require.Equal(t, 0, i.stop(t))
+}
+
+func TestUpstreamThatMakesNoSense(t *testing.T) {
+	t.Parallel()
+	notACert := filepath.Join(t.TempDir(), "ca.crt")
+	require.NoError(t, os.WriteFile(notACert, []byte("x"), 0o666))
+	for _, test := range []struct {
+		want string
+		args []string
+	}{
+		{"-upstream needs -record DIR", []string{"-upstream", "registry.example.com"}},
+		{"leave out /v2", []string{"-upstream", "https://registry.example.com/v2/"}},
+		{"-upstream-ca needs -upstream", []string{"-upstream-ca", notACert}},
+		{"DIR has no effect", []string{"-upstream", "https://registry.example.com", t.TempDir()}},
+		{"no certificate in PEM", []string{"-upstream", "https://registry.example.com", "-upstream-ca", notACert}},
+		{"WithPageSize(3) has no effect", []string{"-upstream", "https://registry.example.com", "-page-size", "3"}},
+		{"WithAuthorizer has no effect", []string{"-upstream", "https://registry.example.com", "-user", "ci:secret"}},
+	} {
+		require.Contains(t, refused(t, append([]string{"-addr", ":0"}, test.args...)...), test.want)
+	}
+}
