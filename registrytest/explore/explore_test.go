@@ -23,7 +23,6 @@ func image() content.Content { return content.Image(content.LayerSizes(6000)) }
 type operation struct {
 	setup func(t *T, reg *registrytest.Server)
 	run   func(c client) func(t *T, reg *registrytest.Server) error
-	opts  []Option
 }
 
 func (c client) at(reg *registrytest.Server) *client {
