@@ -69,7 +69,9 @@ type stateWriter struct {
 // Begins changes the header.
 func (w *stateWriter) Begins(status int) {
 	h := w.Header()
-	if to := h.Get("Location"); to != "" && status != http.StatusCreated {
+	// A registry behind this one may have a state of its own in the Location of an
+	// upload, which has to come back.
+	if to := h.Get("Location"); to != "" && status != http.StatusCreated && !strings.Contains(to, journal.StateParam+"=") {
 		h.Set("Location", w.states.add(to))
 	}
 	if link := h.Get("Link"); strings.HasPrefix(link, "<") {

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/internal/response"
 )
 
 // Only URLs for the next request get the parameter, and only once.
@@ -50,4 +51,15 @@ func TestStateIsAddedOnce(t *testing.T) {
 		require.Equal(t, c.link, w.Header().Get("Link"), name)
 	}
 	require.Equal(t, "%zz", new(states).add("%zz"), "not a URL")
+}
+
+// A state of the registry itself stays, as that of an upload in Distribution.
+func TestStateOfTheRegistryStays(t *testing.T) {
+	const own = "/a?_state=abc&b=c"
+	w := httptest.NewRecorder()
+	w.Header().Set("Location", own)
+	sw := &stateWriter{states: new(states)}
+	sw.Writer = response.Writer{ResponseWriter: w, Outer: sw}
+	sw.WriteHeader(http.StatusAccepted)
+	require.Equal(t, own, w.Header().Get("Location"))
 }
