@@ -241,9 +241,8 @@ func TestRefresh(t *testing.T) {
 		up := registrytest.NewServer(t, registrytest.WithInMemory())
 		up.Push(t, "app:v1", content.Image(content.Layers(1)))
 		local := memstore.New()
-		first := record(t, local, remote(up, "up.test"))
 		file := t.TempDir() + "/x.json"
-		first = record(t, local, remote(up, "up.test"), upstream.RecordTo(file))
+		first := record(t, local, remote(up, "up.test"), upstream.RecordTo(file))
 		ask := func(r recorder) (tag string, missing int) {
 			list := get(t, r.Server, "/v2/app/tags/list")
 			require.Equal(t, 200, list.Status)
