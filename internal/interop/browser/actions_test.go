@@ -111,13 +111,13 @@ func downloads(t *testing.T, c *chromium) {
 	b.check(s)
 }
 
-// download returns the file that the browser has downloaded, when it is there: the
-// browser renames it when it has all of it.
+// download returns the file that the browser has downloaded, when it is there. The
+// browser creates an empty file of that name, and replaces it when it has all bytes.
 func (b *tab) download(dir, name string) []byte {
 	b.t.Helper()
 	for range 200 {
 		data, err := os.ReadFile(filepath.Join(dir, name))
-		if err == nil {
+		if err == nil && len(data) > 0 {
 			return data
 		}
 		b.eval("new Promise(done => setTimeout(done, 50))", nil)
