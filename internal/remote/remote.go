@@ -109,6 +109,9 @@ func (s *Store) StatBlob(ctx context.Context, repo string, d digest.Digest) (int
 	if err != nil {
 		return 0, err
 	}
+	if err := checkWhole(resp); err != nil {
+		return 0, fmt.Errorf("looking up blob %s of %s: %w", d, repo, err)
+	}
 	if resp.ContentLength < 0 {
 		return 0, fmt.Errorf("looking up blob %s of %s: the response has no Content-Length", d, repo)
 	}

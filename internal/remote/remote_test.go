@@ -7,6 +7,7 @@ import (
 	"path"
 	"testing"
 
+	"github.com/opencontainers/go-digest"
 	"github.com/stretchr/testify/require"
 
 	"github.com/ocireg/registry"
@@ -70,5 +71,27 @@ func TestLinks(t *testing.T) {
 		} else {
 			require.ErrorContains(t, failed, want.err, link)
 		}
+	}
+}
+
+// The length of compressed bytes is not the size of the blob.
+func TestStatBlobRefusesEncodings(t *testing.T) {
+	t.Parallel()
+	for encoding, want := range map[string]string{"": "", "identity": "", "gzip": "Content-Encoding"} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if encoding != "" {
+				w.Header().Set("Content-Encoding", encoding)
+			}
+			w.Header().Set("Content-Length", "7")
+		}))
+		t.Cleanup(server.Close)
+		store := &remote.Store{Base: server.URL, Client: server.Client()}
+		size, err := store.StatBlob(t.Context(), "app", digest.FromString("content"))
+		if want != "" {
+			require.ErrorContains(t, err, want, encoding)
+			continue
+		}
+		require.NoError(t, err, encoding)
+		require.Equal(t, int64(7), size, encoding)
 	}
 }
