@@ -280,6 +280,38 @@ func TestBodyIsRepeated(t *testing.T) {
 	}, w.seen)
 }
 
+// A redirect or Location leads to no address with services of a cloud.
+func TestTargets(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ registry, target, err string }{
+		{"http://127.0.0.1:5000", "http://127.0.0.1:5001/blob", ""},
+		{"http://127.0.0.1:5000", "http://localhost.:5001/blob", ""},
+		{"http://10.0.0.5", "http://10.0.0.6/blob", ""},
+		{"https://r.test", "https://cdn.test/blob", ""},
+		{"http://169.254.1.2:5000", "http://169.254.1.2:5001/blob", ""},
+		{"http://127.0.0.1:5000", "http://169.254.169.254/latest", "link-local"},
+		{"https://10.0.0.5", "https://169.254.169.254./latest", "link-local"},
+		{"https://10.0.0.5", "https://[::ffff:169.254.169.254]/latest", "link-local"},
+		{"https://10.0.0.5", "https://[64:ff9b::a9fe:a9fe]/latest", "link-local"},
+		{"https://10.0.0.5", "https://[fe80::1%25eth0]/latest", "link-local"},
+		{"https://10.0.0.5", "https://2852039166/latest", "link-local"},
+		{"https://r.test", "https://169.254.169.254/latest", "this machine or its network"},
+		{"https://r.test", "https://127.0.0.1/blob", "this machine or its network"},
+		{"https://r.test", "http://cdn.test/blob", "from https"},
+		{"http://r.test", "file:///etc/passwd", "scheme"},
+	} {
+		registry, err := url.Parse(c.registry)
+		require.NoError(t, err)
+		target, err := url.Parse(c.target)
+		require.NoError(t, err)
+		if err = checkTarget(registry, target); c.err == "" {
+			require.NoError(t, err, c.target)
+		} else {
+			require.ErrorContains(t, err, c.err, c.target)
+		}
+	}
+}
+
 func TestRealms(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ registry, realm, err string }{

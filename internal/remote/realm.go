@@ -56,7 +56,8 @@ func CheckRealm(registry *url.URL, realm string) (*url.URL, error) {
 
 // checkTarget returns an error if the registry must not send a client to the
 // URL, with a redirect or a Location: from https to http, or to an address of
-// this machine or its network unless the registry is at one, too.
+// this machine or its network unless the registry is at one, too. A link-local
+// address is refused even then, as clouds have services with credentials there.
 func checkTarget(registry, u *url.URL) error {
 	switch {
 	case u.Scheme != "https" && u.Scheme != "http":
@@ -65,8 +66,21 @@ func checkTarget(registry, u *url.URL) error {
 		return fmt.Errorf("the registry leads from https to %s", Origin(u))
 	case internalHost(u.Hostname()) && !internalHost(registry.Hostname()):
 		return fmt.Errorf("the registry leads to %s, an address of this machine or its network", Origin(u))
+	case linkLocal(u.Hostname()) && !strings.EqualFold(u.Hostname(), registry.Hostname()):
+		return fmt.Errorf("the registry leads to %s, a link-local address", Origin(u))
 	}
 	return nil
+}
+
+// linkLocal reports whether the host is a link-local address, or a text that some
+// resolvers take for one, such as 2852039166.
+func linkLocal(host string) bool {
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	ip, err := netip.ParseAddr(host)
+	if err != nil {
+		return internalHost(host) && !names.Loopback(host)
+	}
+	return plain(ip).IsLinkLocalUnicast()
 }
 
 // internalHost reports whether the host is, as far as its text says, an address
@@ -91,10 +105,17 @@ var nat64 = netip.MustParsePrefix("64:ff9b::/96")
 // InternalAddress reports whether the address is not one of the internet: a
 // private, loopback, link-local or unspecified one, or one for many hosts.
 func InternalAddress(ip netip.Addr) bool {
+	ip = plain(ip)
+	return !ip.IsGlobalUnicast() || ip.IsPrivate()
+}
+
+// plain returns the address without a zone, and the IPv4 address that an IPv6
+// address holds.
+func plain(ip netip.Addr) netip.Addr {
 	ip = ip.Unmap().WithZone("")
 	if nat64.Contains(ip) {
 		b := ip.As16()
 		ip = netip.AddrFrom4([4]byte(b[12:]))
 	}
-	return !ip.IsGlobalUnicast() || ip.IsPrivate()
+	return ip
 }
