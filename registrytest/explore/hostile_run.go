@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -89,27 +88,13 @@ func (h *hostile) meet(e *encounter, set func(*hostileWorld)) {
 	}
 	earlier := w.reg.Requests()
 	w.armed.Store(true)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		defer func() {
-			if cause := recover(); cause != nil {
-				e.cause = fmt.Sprintf("%v\n%s", cause, debug.Stack())
-			}
-		}()
-		e.err = errors.New("the run ended its goroutine")
-		e.err = h.run(t, w.reg)
-	}()
-	start := time.Now()
-	timeout := time.NewTimer(limit + h.grace())
-	defer timeout.Stop()
-	select {
-	case <-done:
-		e.late = time.Since(start) >= limit
-		h.settle(&network)
-	case <-timeout.C:
-		e.hung = true
+	end := perform(func() error { return h.run(t, w.reg) }, limit+h.grace())
+	e.err, e.cause, e.hung = end.err, end.cause, end.hung
+	if e.hung {
 		network.abandoned.Store(true)
+	} else {
+		e.late = end.elapsed >= limit
+		h.settle(&network)
 	}
 	if e.err == nil && t.Failed() {
 		e.err = fmt.Errorf("the run reported %q", t.problems())

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -155,23 +154,11 @@ func (x *explorer) within(r *run) {
 		faults = append(faults, reg.Fault(quiet, rule))
 	}
 
-	start := time.Now()
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		defer func() {
-			if cause := recover(); cause != nil {
-				r.cause = fmt.Sprintf("%v\n%s", cause, debug.Stack())
-			}
-		}()
-		r.err = errors.New("the run ended its goroutine")
-		r.err = x.run(t, reg)
-	}()
-	timeout := time.NewTimer(limit + x.grace())
-	defer timeout.Stop()
-	select {
-	case <-done:
-		r.elapsed = time.Since(start)
+	end := perform(func() error { return x.run(t, reg) }, limit+x.grace())
+	r.err, r.cause, r.hung, r.elapsed = end.err, end.cause, end.hung, end.elapsed
+	if r.hung {
+		network.abandoned.Store(true)
+	} else {
 		r.late = r.elapsed >= limit
 		if at := r.cancelled.Load(); at != 0 {
 			r.goesOn = time.Since(time.Unix(0, at))
@@ -179,9 +166,6 @@ func (x *explorer) within(r *run) {
 		}
 		x.settle(&network)
 		r.inUse = network.inUse()
-	case <-timeout.C:
-		r.hung = true
-		network.abandoned.Store(true)
 	}
 	if elsewhere != nil {
 		r.shown = elsewhere.leaks()

@@ -3,12 +3,15 @@ package explore
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 )
 
 // A T is the test of one run. It collects failures, which are violations of the
@@ -156,6 +159,40 @@ func do(f func()) (cause any) {
 	}()
 	<-done
 	return cause
+}
+
+// An ending says how an operation ended.
+type ending struct {
+	err     error
+	cause   string        // of a panic, with its stack, or ""
+	hung    bool          // the operation had not ended at the limit
+	elapsed time.Duration // until it ended, or 0
+}
+
+// perform calls the operation in a goroutine of its own, which it may end, and
+// waits for it until the limit.
+func perform(operation func() error, limit time.Duration) ending {
+	done := make(chan ending, 1)
+	start := time.Now()
+	go func() {
+		end := ending{err: errors.New("the run ended its goroutine")}
+		defer func() {
+			if cause := recover(); cause != nil {
+				end.cause = fmt.Sprintf("%v\n%s", cause, debug.Stack())
+			}
+			end.elapsed = time.Since(start)
+			done <- end
+		}()
+		end.err = operation()
+	}()
+	timeout := time.NewTimer(limit)
+	defer timeout.Stop()
+	select {
+	case end := <-done:
+		return end
+	case <-timeout.C:
+		return ending{err: errors.New("the run did not end"), hung: true}
+	}
 }
 
 // A quietTest takes the place of a test for rules: it notes only that a rule did
