@@ -96,7 +96,7 @@ func TestControl(t *testing.T) {
 	require.NoFileExists(t, socket)
 }
 
-// Off by default, the API is nowhere, and its flags say what is wrong with them.
+// Without -control, no listener serves the API. A wrong flag is refused with the reason.
 func TestControlIsRefused(t *testing.T) {
 	t.Parallel()
 	for args, want := range map[string]string{
@@ -128,7 +128,7 @@ func TestControlToken(t *testing.T) {
 	require.NotContains(t, stderr.String(), "a b")
 }
 
-// The file has what the banner has, belongs to this user alone, and goes away with
+// The file has the addresses and the token of the banner, belongs to this user alone, and goes away with
 // the command.
 func TestReadyFile(t *testing.T) {
 	t.Parallel()

@@ -123,10 +123,10 @@ func help(args []string, out io.Writer) error {
 	}
 }
 
-// A flagHelp receives what each flag does, in place of the usage.
+// A flagHelp receives the descriptions of the flags, in place of the usage.
 type flagHelp struct{ io.Writer }
 
-// writeHelp writes the usage, or what each flag does.
+// writeHelp writes the usage, or the descriptions of the flags.
 func writeHelp(w io.Writer, fs *flag.FlagSet) {
 	if to, ok := w.(flagHelp); ok {
 		fs.SetOutput(to.Writer)

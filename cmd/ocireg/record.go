@@ -187,11 +187,11 @@ func indent(text string) string {
 	return "    " + strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n    ") + "\n"
 }
 
-// errNotRecorded says that the command answered 404 to what was not recorded. It
+// errNotRecorded says that clients asked for content that was not recorded. It
 // makes the exit code 1.
 var errNotRecorded = errors.New("clients asked for content that is not recorded")
 
-// end closes the store, and lists what was not recorded.
+// end closes the store, and lists the requests for content that was not recorded.
 func (f *recordFlags) end(stderr io.Writer) error {
 	if f.store == nil {
 		return nil

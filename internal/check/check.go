@@ -55,7 +55,7 @@ type Result struct {
 	Task    string
 	Outcome Outcome
 
-	// Detail says what the client did, or why the requirement was not tried.
+	// Detail is the action of the client, or the reason why the requirement was not tried.
 	Detail string
 
 	// Requests are those that show a violation.

@@ -127,7 +127,7 @@ var taskName = regexp.MustCompile(`^[a-z][a-z0-9-]*$`)
 //	pull     crane pull {ref} {dir}/image.tar
 //	list     crane ls {repo}
 //
-// The first word of a line says what the line is about. Every word but name,
+// The first word of a line names its subject. Every word but name,
 // version, setup and env is the name of a task, and the rest of the line its
 // command. Words with spaces are in single or double quotes; there is no shell.
 func Parse(text string) (Client, error) {

@@ -25,8 +25,9 @@ type execution struct {
 }
 
 // execute runs a command in the environment. It returns an error if the command
-// does not exist or cannot be started. All processes of the command have ended
-// when it returns.
+// does not exist or cannot be started. The processes in the group of the
+// command have ended when it returns; one that left the group, as setsid does, may
+// go on.
 func execute(ctx context.Context, timeout time.Duration, env, args []string) (execution, error) {
 	runCtx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()

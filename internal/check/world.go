@@ -142,7 +142,7 @@ type watch struct{}
 func (watch) Options() []registry.Option { return lint.Linter{}.Options() }
 func (watch) Observe(j *journal.Journal) { lint.Linter{}.Observe(j) }
 
-// A run is a command that ran, and what its registry saw.
+// A run is a command that ran, with the requests that its registry got.
 type run struct {
 	task    Task
 	command string

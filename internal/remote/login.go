@@ -18,7 +18,7 @@ import (
 	"time"
 )
 
-// A Login is what a client knows of a user: a name and a password, or an
+// A Login is the credentials of a user: a name and a password, or an
 // identity token, which a token service takes in place of both. The zero Login
 // is that of an anonymous client.
 type Login struct {

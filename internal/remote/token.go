@@ -140,8 +140,8 @@ func parseToken(text []byte, now time.Time) (token, error) {
 // realmTransport returns the transport for a request with credentials to a token
 // service. It refuses to connect to an address of this machine or its network,
 // unless that is the registry's own host and port. If the registry itself is in a
-// private network, so may be its token service. What a proxy connects to, or a
-// transport with a dialer of its own, is not known here.
+// private network, so may be its token service. Addresses that a proxy, or a
+// transport with a dialer of its own, connects to are not known here.
 func (t *Transport) realmTransport(r *http.Request) http.RoundTripper {
 	next, ok := t.Next.(*http.Transport)
 	if !ok || Origin(r.URL) == Origin(t.Registry) || next.DialContext != nil || next.DialTLSContext != nil {

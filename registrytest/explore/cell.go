@@ -57,7 +57,7 @@ func (p part) rule() fault.Rule {
 	return p.trouble.add(r, p.request.record, p.scale)
 }
 
-// plan returns what happens in the run.
+// plan returns the plan of the run.
 func (c cell) plan() plan {
 	var p plan
 	var names []string

@@ -310,7 +310,7 @@ func (c *client) chunk(ctx context.Context, location *string, blob []byte, offse
 		case <-ctx.Done():
 		}
 	}
-	// What has arrived?
+	// The Range of the session gives the bytes that have arrived.
 	err = c.retry(ctx, func() error {
 		resp, err := c.do(ctx, "GET", *location, nil, nil, 204)
 		if err != nil {

@@ -61,8 +61,8 @@ func (t thing) in(store registry.Store) bool {
 	return err == nil
 }
 
-// pushed returns what the client has pushed, and what the manifests among that
-// refer to, as far as the store has it.
+// pushed returns the content that the client has pushed, and the content that its
+// manifests refer to, as far as the store has it.
 func pushed(store registry.Store, records []*journal.Record) []thing {
 	seen := make(map[thing]bool)
 	var visit func(t thing)

@@ -22,5 +22,5 @@
 // advisories: redirects that take credentials elsewhere, lists without an end,
 // content under the wrong digest.
 //
-// docs/exploring.md has the faults, the violations, and what a client may do.
+// docs/exploring.md has the faults, the violations, and the freedom that clients have.
 package explore

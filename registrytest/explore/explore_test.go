@@ -16,10 +16,10 @@ import (
 
 const repo = "team/app"
 
-// image is what the client pulls and pushes.
+// image is the content that the client pulls and pushes.
 func image() content.Content { return content.Image(content.LayerSizes(6000)) }
 
-// An operation is what a client does, for EveryFault.
+// An operation is a use of the client for EveryFault, such as a pull.
 type operation struct {
 	setup func(t *T, reg *registrytest.Server)
 	run   func(c client) func(t *T, reg *registrytest.Server) error
@@ -74,7 +74,7 @@ var operations = map[string]operation{
 	},
 }
 
-// promises are what the client's documentation would say.
+// promises are those that the client's documentation would make.
 var promises = []string{"408 twice", "429 once, Retry-After", "503 once", "503 twice", "504 twice",
 	"reset before the response", "closed in the middle", "reset at the last byte", "slow",
 	"lost response", "lost session", "half accepted", "half kept", "closed in the middle, then Range ignored"}

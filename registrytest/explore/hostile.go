@@ -12,7 +12,7 @@ import (
 	"github.com/ocireg/registry/registrytest/auth"
 )
 
-// hostileConfig is what the options for [Hostile] set.
+// hostileConfig holds the values of the options for [Hostile].
 type hostileConfig struct {
 	login    auth.Credentials
 	verifies bool
@@ -101,7 +101,7 @@ type trap struct {
 	twin twin
 }
 
-// A twin is what an honest registry does that looks like a trap.
+// A twin is the behaviour of an honest registry that looks like a trap.
 type twin struct {
 	name string
 	set  func(w *hostileWorld)

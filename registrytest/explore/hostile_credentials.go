@@ -39,8 +39,8 @@ func (w *hostileWorld) redirect(to string, ops ...registry.Op) {
 	w.fault(r)
 }
 
-// overTLS limits a rule to requests with TLS, so that what leads to plain HTTP
-// does not lead in a loop.
+// overTLS limits a rule to requests with TLS, so that a redirect to plain HTTP does
+// not become a loop.
 func overTLS(r fault.Rule) fault.Rule {
 	return r.Where("with TLS", func(r *registry.Request) bool { return r.TLS != nil })
 }

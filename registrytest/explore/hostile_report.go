@@ -20,7 +20,7 @@ type TrapResult struct {
 
 	Outcome Hazard
 
-	// Detail says what the client did, or why the trap was not tried.
+	// Detail is the action of the client, or the reason why the trap was not tried.
 	Detail string
 
 	// Requests are the last ones of a client that stepped into the trap.

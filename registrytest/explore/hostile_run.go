@@ -121,7 +121,7 @@ func (e *encounter) note(s sighting) {
 	e.seen = append(e.seen, s)
 }
 
-// broken says what no client may do, whatever a registry does.
+// broken describes a failure that no behaviour of a registry excuses.
 func (e *encounter) broken() string {
 	switch {
 	case e.setup != "":

@@ -58,7 +58,7 @@ func (x *explorer) failedBase(r *run) error {
 	return nil
 }
 
-// A judgement is what a run shows.
+// A judgement is the cell of a run in the matrix, with the run's violations.
 type judgement struct {
 	cell       Cell
 	violations []Violation

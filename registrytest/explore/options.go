@@ -7,10 +7,10 @@ import (
 	"github.com/ocireg/registry/registrytest"
 )
 
-// An Option changes what [EveryFault] or [Hostile] does.
+// An Option configures [EveryFault] or [Hostile].
 type Option struct{ set func(*config) }
 
-// A config is what the options set.
+// A config holds the values of the options.
 type config struct {
 	loopback   bool
 	server     func(*T) []registrytest.Option

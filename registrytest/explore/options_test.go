@@ -164,7 +164,7 @@ func TestShrink(t *testing.T) {
 	require.Equal(t, Violated, two.Cells[0].Outcome)
 }
 
-// A golden file shows what a client has lost.
+// The test fails if a client has lost an outcome that the golden file has.
 func TestGolden(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "golden.md")

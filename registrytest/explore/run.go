@@ -28,14 +28,14 @@ const (
 	afterTime     = time.Minute     // for timers that are left
 )
 
-// A plan is what happens in a run.
+// A plan has the faults and the cancellation of a run.
 type plan struct {
 	name     string
 	rules    []fault.Rule
 	cancelAt *fault.Rule // begins with the request at which the context is cancelled; or nil
 }
 
-// A run is what happened.
+// A run is one call of the operation, with its results and the traces that it left.
 type run struct {
 	plan    plan
 	t       *T

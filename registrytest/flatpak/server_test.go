@@ -29,8 +29,8 @@ import (
 	"github.com/ocireg/registry/registrytest/lint"
 )
 
-// The index has what anonymous clients may pull, whoever asks, and whichever
-// option comes first.
+// The index lists the images that anonymous clients may pull, for every client and
+// in either order of the options.
 func TestOnlyPublicRepositories(t *testing.T) {
 	overStores(t, func(t *testing.T, store registry.Store) {
 		for _, repo := range []string{"public/app", "public/list", "listed/app", "secret/app"} {

@@ -6,8 +6,8 @@
 //
 //	reg := registrytest.NewServer(t, upstream.Proxy("https://registry.example.com"))
 //
-// [Open] makes a store that fetches what another store does not have, such as an
-// image layout, and keeps it. Later it answers the same without a network:
+// [Open] makes a store over another, such as an image layout. It fetches content
+// that the other lacks, and keeps it there. Later it answers the same without a network:
 //
 //	images, err := layout.Open("testdata/images")
 //	if err != nil {

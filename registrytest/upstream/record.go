@@ -28,8 +28,7 @@ const (
 	listKind
 )
 
-// A recording is what a Store has learned of its upstreams and the local store
-// cannot hold.
+// A recording holds the facts about upstreams that the local store cannot hold.
 type recording struct {
 	file string // or "" for one in memory
 

@@ -15,7 +15,7 @@ import (
 
 const someDigest = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
-// What a recording writes, it reads; what it reads, it writes the same.
+// A recording reads the file that it wrote, and writes the same bytes again.
 func FuzzRecording(f *testing.F) {
 	f.Add([]byte(`{"version":1,"upstreams":["docker.io"],"repositories":{"app":{"from":"docker.io/app","missingManifests":{"v1":"MANIFEST_UNKNOWN"},
 		"missingBlobs":{"` + someDigest + `":"BLOB_UNKNOWN"},"blobSizes":{"` + someDigest + `":1},"tags":{"names":["a","b"]},

@@ -83,7 +83,7 @@ func (r *Registry) applyTo(s *Store) error {
 	return nil
 }
 
-// RecordTo keeps in the file what the local store cannot hold: lists of tags and of
+// RecordTo keeps a file beside the content that the local store holds: lists of tags and of
 // referrers, names of content that does not exist, and the names of the
 // upstreams. The file need not exist. A name that begins with a dot, such as
 // [RecordingFile], can be in the directory of a layout. Without RecordTo, the
@@ -98,8 +98,8 @@ func RecordTo(file string) StoreOption {
 // RecordingFile is the name of the file for [RecordTo] beside a layout.
 const RecordingFile = ".ocireg-recording.json"
 
-// Offline makes the Store ask no upstream. It answers what was not recorded with
-// 404 and the name, and lists it in [Store.Missed].
+// Offline makes the Store ask no upstream. A request for content that
+// was not recorded gets 404 with the name, and [Store.Missed] lists it.
 func Offline() StoreOption {
 	return storeOption(func(s *Store) error { s.offline = true; return nil })
 }

@@ -164,7 +164,7 @@ func TestClientsShareABlob(t *testing.T) {
 	require.Equal(t, blobs, up.Requests().Op(registry.GetBlob).Len())
 }
 
-// A request that nobody waits for any more ends, with its goroutine.
+// A request ends, with its goroutine, when the last client that waits for it leaves.
 func TestLastClientEndsTheRequest(t *testing.T) {
 	t.Parallel()
 	up := registrytest.NewServer(t)
@@ -182,8 +182,8 @@ func TestLastClientEndsTheRequest(t *testing.T) {
 	require.NotContains(t, string(stacks), "fetchBlob")
 }
 
-// What clients send goes nowhere: neither their credentials nor the rest of their
-// header, and the key is not part of the header.
+// The credentials and the other header fields of clients reach no upstream, and
+// are no part of the key.
 func TestClientsCredentialsStay(t *testing.T) {
 	t.Parallel()
 	up := registrytest.NewServer(t, registrytest.WithInMemory())

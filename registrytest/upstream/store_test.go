@@ -30,7 +30,7 @@ func remote(up *registrytest.Server, name string, opts ...upstream.RemoteOption)
 	return upstream.Remote(name, append([]upstream.RemoteOption{upstream.At(up.URL), upstream.WithTransport(up.Transport())}, opts...)...)
 }
 
-// record starts a registry that keeps what it fetches in the local store.
+// record starts a registry that fetches content and keeps it in the local store.
 func record(t *testing.T, local registry.Store, opts ...upstream.StoreOption) recorder {
 	t.Helper()
 	store, err := upstream.Open(local, opts...)
@@ -56,8 +56,8 @@ var locals = map[string]func(t *testing.T, dir string) registry.Store{
 	},
 }
 
-// answers sends all requests that a test makes of a registry, and returns what
-// came back.
+// answers sends all requests that a test makes of a registry, and returns the
+// responses.
 func answers(t *testing.T, s *registrytest.Server, targets []string) map[string]testclient.Response {
 	t.Helper()
 	all := make(map[string]testclient.Response)

@@ -66,7 +66,7 @@ func reconnect(t *testing.T, c *chromium) {
 	b.check(s)
 }
 
-// The downloads are what their names say.
+// Each download has the content that its name promises.
 func downloads(t *testing.T, c *chromium) {
 	s, b := c.newSite(t)
 	app := s.put("team/app:v1", content.Image(content.Layers(1)))

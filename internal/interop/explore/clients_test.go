@@ -43,7 +43,7 @@ import (
 // An operation is one of a client, for EveryFault.
 type operation = func(t *explore.T, reg *registrytest.Server) error
 
-// image is what is pushed and pulled.
+// image is the content that clients push and pull.
 func image() content.Content { return content.Image(content.LayerSizes(5000)) }
 
 // operations are those of the newest clients: "push" and "pull" of each.

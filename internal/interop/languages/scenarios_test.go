@@ -134,7 +134,7 @@ func (c *controlled) ask(rule, url string, want digest.Digest) string {
 	return strings.Join(seen, ", ")
 }
 
-// What a client sees is as the table says. With the last request the rule is over.
+// A client sees the responses of the table. The last request ends the rule.
 func TestScenarios(t *testing.T) {
 	t.Parallel()
 	c := startControlled(t)
