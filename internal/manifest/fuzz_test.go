@@ -32,6 +32,7 @@ func FuzzParse(f *testing.F) {
 		`{"mediaType":"APPLICATION/VND.OCI.IMAGE.INDEX.V1+JSON","manifests":[]}`,
 		`{"blobs":[` + descriptor + `],"\u0073ubject":{}}`,
 		`{"schemaVersion":2,"config":{"digest":"sha256:00"}}`,
+		`{"schemaVersion":2,"manifests":[],"artifactType":"` + "\xe8" + `","annotations":{"a":"` + "\xff" + `"}}`,
 		`[]`, `""`, `{`, "\xff", `{"a":{"b":[1,"]"]}}`, "",
 	} {
 		for i := range fuzzTypes {

@@ -6,6 +6,7 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // A value is one JSON value, without space around it. Its syntax has been
@@ -111,9 +112,11 @@ func (v value) members(yield func(name string, member value) bool) {
 	}
 }
 
-// string returns the text of a string. It may share memory with v.
+// string returns the text of a string. It may share memory with v. Bytes that are
+// not UTF-8 become U+FFFD, as they do in clients that use package encoding/json:
+// otherwise the same annotation would have one value here and another there.
 func (v value) string() string {
-	if strings.IndexByte(string(v), '\\') >= 0 {
+	if strings.IndexByte(string(v), '\\') >= 0 || !utf8.ValidString(string(v)) {
 		return v.unescape()
 	}
 	return string(v[1 : len(v)-1])
