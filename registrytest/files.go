@@ -134,7 +134,7 @@ func (s *Server) writeCerts(dir, host string) {
 	}
 	// A client falls back to the server. Without one, it would fall back to the
 	// real registry of this name.
-	toml := clientfile.HostsTOML(s.URL, certs, host != s.Host())
+	toml := clientfile.HostsTOML(s.URL, certs, host != s.Host(), false)
 	writeFile(s.t, dir, "hosts.toml", []byte(toml))
 }
 

@@ -42,6 +42,7 @@ type settings struct {
 	addr        string
 	hosts       []string // further names of a registry on loopback
 	crossOrigin bool
+	pathPrefix  string
 	tls         bool
 	tlsDir      string
 	log         string
@@ -170,6 +171,7 @@ func parse(args []string, help io.Writer) (*settings, error) {
 		if !strings.HasPrefix(v, "/") || path.Clean(v) != v || v == "/" {
 			return nil, errors.New("want a path that begins with a slash and does not end with one, such as /registry")
 		}
+		s.pathPrefix = v
 		return registry.WithPathPrefix(v), nil
 	})
 

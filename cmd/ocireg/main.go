@@ -135,7 +135,7 @@ func serve(ctx context.Context, args []string, stdout, stderr io.Writer) (err er
 	if s.record.store != nil {
 		listed = s.layouts // Listing must not ask an upstream.
 	}
-	b.snippets = s.record.snippets(b.scheme + "://" + b.host)
+	b.snippets = s.record.snippets(s, b.scheme+"://"+b.host, b.caFile)
 	if s.upstream.url != "" {
 		b.elsewhere = true
 	} else if err := b.list(ctx, listed, s.layouts, logger); err != nil {

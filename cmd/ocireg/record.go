@@ -161,10 +161,17 @@ func (f *recordFlags) open(s *settings, l *layout.Store) (registry.Store, error)
 }
 
 // snippets returns the configuration that makes clients use the registry at the
-// URL for its upstreams.
-func (f *recordFlags) snippets(url string) string {
+// URL for its upstreams. CaFile is the certificate to trust, or "".
+func (f *recordFlags) snippets(s *settings, url, caFile string) string {
 	if f.store == nil {
 		return ""
+	}
+	certs := ""
+	if caFile != "" {
+		if path, err := filepath.Abs(caFile); err == nil {
+			caFile = path
+		}
+		certs = fmt.Sprintf("ca = %q\n", caFile)
 	}
 	host := url[strings.Index(url, "://")+len("://"):]
 	insecure := strings.HasPrefix(url, "http://")
@@ -174,10 +181,13 @@ func (f *recordFlags) snippets(url string) string {
 		if i > 0 {
 			location += "/" + name
 		}
-		fmt.Fprintf(&b, "containerd, /etc/containerd/certs.d/%s/hosts.toml:\n%s", name, indent(clientfile.HostsTOML(url, "", true)))
+		fmt.Fprintf(&b, "containerd, /etc/containerd/certs.d/%s/hosts.toml:\n%s", name, indent(clientfile.HostsTOML(url+s.pathPrefix, certs, true, s.readOnly)))
+		if s.pathPrefix != "" {
+			continue // The other clients have no setting for it.
+		}
 		fmt.Fprintf(&b, "Podman, registries.conf:\n%s", indent(clientfile.RegistryTable(name, location, insecure)))
 		if i == 0 && name == "docker.io" {
-			fmt.Fprintf(&b, "Docker, daemon.json:\n%s", indent(clientfile.DaemonJSON(url, true)))
+			fmt.Fprintf(&b, "Docker, daemon.json, for pulls:\n%s", indent(clientfile.DaemonJSON(url, true)))
 		}
 	}
 	return b.String()

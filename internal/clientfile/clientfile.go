@@ -8,11 +8,17 @@ import (
 
 // HostsTOML returns the text of a hosts.toml of containerd, which connects to the
 // registry at the URL and falls back to nothing else. Certs has lines about
-// certificates, or is "". With mirror, the registry is one for another host.
-func HostsTOML(url, certs string, mirror bool) string {
-	text := fmt.Sprintf("server = %q\n%s", url, certs)
+// certificates, or is "". With mirror, the registry is one for another host. With
+// readOnly, containerd pushes nothing to it.
+func HostsTOML(url, certs string, mirror, readOnly bool) string {
+	capabilities, own := "capabilities = [\"pull\", \"resolve\", \"push\"]\n", ""
+	if readOnly {
+		capabilities = "capabilities = [\"pull\", \"resolve\"]\n"
+		own = capabilities // A server without the key has all of them.
+	}
+	text := fmt.Sprintf("server = %q\n%s%s", url, own, certs)
 	if mirror {
-		text += fmt.Sprintf("\n[host.%q]\ncapabilities = [\"pull\", \"resolve\", \"push\"]\n%s", url, certs)
+		text += fmt.Sprintf("\n[host.%q]\n%s%s", url, capabilities, certs)
 	}
 	return text
 }
