@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/ocireg/registry"
@@ -244,6 +245,7 @@ func (r *recording) addMissing(p place, k kind, name string, code registry.Code)
 		to := &in.MissingManifests
 		if k == blobKind {
 			to = &in.MissingBlobs
+			delete(in.BlobSizes, name)
 		}
 		if *to == nil {
 			*to = make(map[string]registry.Code)
@@ -272,6 +274,17 @@ func (r *recording) found(p place, k kind, name string) error {
 			delete(in.BlobSizes, name)
 		}
 	})
+}
+
+// forgetSize removes the size of a blob: the response to GET was not the blob, so
+// the one to HEAD may have been wrong, too.
+func (r *recording) forgetSize(p place, d digest.Digest) error {
+	known := false
+	r.look(p.local, func(in *repository) { _, known = in.BlobSizes[string(d)] })
+	if !known {
+		return nil
+	}
+	return r.edit(p, func(in *repository) { delete(in.BlobSizes, string(d)) })
 }
 
 // look calls read with the part about the repository, if there is one. Read must

@@ -244,6 +244,12 @@ func (s *Store) fetchBlob(ctx context.Context, p place, d digest.Digest, to *dow
 	}
 	to.start(resp.ContentLength, w)
 	if err := s.receive(ctx, cancel, resp, p, d, to); err != nil {
+		if errors.Is(err, context.Canceled) {
+			return err // The clients went away.
+		}
+		if err := s.recording.forgetSize(p, d); err != nil {
+			return err
+		}
 		return err
 	}
 	to.seal()
