@@ -91,9 +91,9 @@ func (b *banner) print(out io.Writer) {
 		fmt.Fprintf(w, "docker pull %s\n", ref)
 	}
 	if more := b.tags + b.untagged - len(b.pulls); more > 0 && b.untagged == 0 {
-		fmt.Fprintf(w, "and %d more tags\n", more)
+		fmt.Fprintf(w, "and %s\n", moreTags(more))
 	} else if more > 0 {
-		fmt.Fprintf(w, "and %d more tags and manifests without a tag\n", more)
+		fmt.Fprintf(w, "and %s and manifests without a tag\n", moreTags(more))
 	}
 	if b.tags+b.untagged == 0 && (b.found || b.readOnly) && !b.elsewhere {
 		fmt.Fprintln(w, "there are no tags")
@@ -102,4 +102,11 @@ func (b *banner) print(out io.Writer) {
 		fmt.Fprintf(w, "push to %s/NAME:TAG\n", b.host)
 	}
 	io.WriteString(w, b.snippets)
+}
+
+func moreTags(n int) string {
+	if n == 1 {
+		return "1 more tag"
+	}
+	return fmt.Sprintf("%d more tags", n)
 }

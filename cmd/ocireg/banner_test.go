@@ -71,8 +71,9 @@ func TestBannerOfTree(t *testing.T) {
 		require.Equal(t, append(wanted, last...), i.banner)
 	}
 	check()
-	makeLayout(t, filepath.Join(dir, "b"), "v1", "v2", "v3")
 	makeLayout(t, filepath.Join(dir, "c"), "v1")
+	check("and 1 more tag")
+	makeLayout(t, filepath.Join(dir, "b"), "v1", "v2", "v3")
 	check("and 3 more tags")
 }
 

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -67,6 +68,28 @@ func TestCheck(t *testing.T) {
 	code, _, errs = runCheck(t, "--", exe, "-test.list", "^$", "{ref}")
 	require.Equal(t, 2, code)
 	require.Contains(t, errs, "it sent no request to the registry")
+}
+
+// An error with several lines is printed in as many: one that is indented belongs
+// to the one before.
+func TestErrorsOfSeveralLines(t *testing.T) {
+	t.Parallel()
+	exe, err := os.Executable()
+	require.NoError(t, err)
+	file := filepath.Join(t.TempDir(), "idle.check")
+	require.NoError(t, os.WriteFile(file, []byte("name idle\npull '"+exe+"' -test.list ^$ a\npush '"+exe+"' -test.list ^$ b\n"), 0o600))
+	code, _, errs := runCheck(t, "-client", file)
+	require.Equal(t, 2, code)
+	lines := strings.Split(strings.TrimSuffix(errs, "\n"), "\n")
+	require.Len(t, lines, 4, "%q", errs)
+	for i, task := range []string{"pull", "push"} {
+		require.Regexp(t, "^ocireg: the command for "+task+" fails .* it sent no request to the registry", lines[2*i])
+		require.Regexp(t, `^    \S+ -test\.list \^\$ [ab]$`, lines[2*i+1])
+	}
+
+	var b bytes.Buffer
+	printError(&b, errors.New("one\r\n\t| \x1b[2J\n\nocireg: two\u202e\n  three"))
+	require.Equal(t, "ocireg: one\n    |  [2J\nocireg: ocireg: two \n    three\n", b.String())
 }
 
 func TestCheckUsage(t *testing.T) {

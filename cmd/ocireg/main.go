@@ -18,6 +18,7 @@ import (
 	"net/netip"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -63,9 +64,29 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		// Interrupted before there was anything to finish.
 		return 0
 	}
-	fmt.Fprintln(stderr, "ocireg: "+field.Printable(err.Error()))
+	printError(stderr, err)
 	return 2
 }
+
+// printError prints an error that may have several lines, such as the output of a
+// command. A line that begins with a space or a tab belongs to the one before;
+// each other line begins with the name of the program, since it is an error of its
+// own. What does not print is replaced in each of them, so that text from elsewhere
+// controls no terminal.
+func printError(w io.Writer, err error) {
+	for line := range strings.Lines(field.Shorten(err.Error(), maxError)) {
+		line = strings.TrimRight(line, "\r\n")
+		text := strings.TrimLeft(line, " \t")
+		if line != text {
+			fmt.Fprintln(w, "    "+field.Printable(text))
+		} else if text != "" {
+			fmt.Fprintln(w, "ocireg: "+field.Printable(text))
+		}
+	}
+}
+
+// maxError is the number of bytes of an error that are printed.
+const maxError = 64 << 10
 
 func serve(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
 	s, err := parse(args, stdout)

@@ -195,6 +195,22 @@ func hang(who, address string) error {
 	return child.Run()
 }
 
+// Counts of one have the singular.
+func TestCountsOfOne(t *testing.T) {
+	t.Parallel()
+	only := func(scenario string) bool { return scenario == "warnings" || scenario == "redirects" }
+	report, err := Check(t.Context(), clientOf(t, "no warnings", "list"), Config{Only: only, run: inProcess})
+	require.NoError(t, err)
+	var details []string
+	for _, r := range report.Results {
+		details = append(details, r.Detail)
+	}
+	require.Contains(t, details, "1 request at the other host")
+	require.Contains(t, details, "the output does not have the warning that 1 response had")
+	require.Equal(t, "client: 1 command ran", (&Report{Client: "client", Runs: 1}).title())
+	require.Equal(t, "client: 2 commands ran", (&Report{Client: "client", Runs: 2}).title())
+}
+
 // The reports have the same content in all formats, and are well formed.
 func TestReports(t *testing.T) {
 	t.Parallel()

@@ -161,7 +161,15 @@ func (r *Report) title() string {
 	if r.Version != "" && r.Version != r.Client {
 		title += " (" + r.Version + ")"
 	}
-	return fmt.Sprintf("%s: %d commands ran", printable(title), r.Runs)
+	return fmt.Sprintf("%s: %s ran", printable(title), count(r.Runs, "command"))
+}
+
+// count returns "1 request" or, with another number, "2 requests".
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
 }
 
 func printable(s string) string { return field.Printable(field.Shorten(s, 1000)) }

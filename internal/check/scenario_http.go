@@ -37,7 +37,7 @@ var httpScenarios = []scenario{
 			case j.run.elsewhere.Len() == 0:
 				j.violated(followsRedirects, j.run.requests.All(), "the command succeeds without a request to the other host")
 			default:
-				j.held(followsRedirects, "%d requests at the other host", j.run.elsewhere.Len())
+				j.held(followsRedirects, "%s at the other host", count(j.run.elsewhere.Len(), "request"))
 			}
 		},
 	},
@@ -91,7 +91,7 @@ func judgeCredentials(j *judgement) {
 	case j.run.elsewhere.Len() == 0:
 		j.notTried(keepsAuthorization, "the command does not follow the redirect")
 	default:
-		j.held(keepsAuthorization, "%d requests at the other host", j.run.elsewhere.Len())
+		j.held(keepsAuthorization, "%s at the other host", count(j.run.elsewhere.Len(), "request"))
 	}
 }
 
@@ -136,15 +136,15 @@ func judgeRetryAfter(j *judgement) {
 func judgeWarnings(j *judgement) {
 	switch n := strings.Count(j.run.output, warning); {
 	case n == 0:
-		j.violated(reportsWarnings, nil, "the output does not have the warning that %d responses had", j.run.requests.Len())
+		j.violated(reportsWarnings, nil, "the output does not have the warning that %s had", count(j.run.requests.Len(), "response"))
 		j.notTried(deduplicatesWarnings, "the warning is not reported")
 	case n > 1:
 		j.held(reportsWarnings, "")
-		j.violated(deduplicatesWarnings, nil, "the output has it %d times, from %d responses", n, j.run.requests.Len())
+		j.violated(deduplicatesWarnings, nil, "the output has it %d times, from %s", n, count(j.run.requests.Len(), "response"))
 	default:
 		j.held(reportsWarnings, "")
 		if j.run.requests.Len() > 1 {
-			j.held(deduplicatesWarnings, "once, from %d responses", j.run.requests.Len())
+			j.held(deduplicatesWarnings, "once, from %s", count(j.run.requests.Len(), "response"))
 		} else {
 			j.notTried(deduplicatesWarnings, "there is one response only")
 		}

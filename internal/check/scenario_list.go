@@ -114,5 +114,5 @@ func (j *judgement) listsAll(req Requirement, op registry.Op, words []string) {
 			len(missing), len(words), strings.Join(missing, ", "))
 		return
 	}
-	j.held(req, "in %d requests", j.run.requests.Op(op).Len())
+	j.held(req, "in %s", count(j.run.requests.Op(op).Len(), "request"))
 }

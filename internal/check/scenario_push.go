@@ -73,7 +73,7 @@ var pushScenarios = []scenario{
 		judge: func(j *judgement) {
 			j.lint(chunksInOrder, lint.ChunkOrder)
 			if j.run.ok() {
-				j.observed(resumesUpload, "the command succeeds, with %d requests for uploads in place of %d", countUploads(j.run), countUploads(j.base))
+				j.observed(resumesUpload, "the command succeeds, with %s for uploads in place of %d", count(countUploads(j.run), "request"), countUploads(j.base))
 			} else {
 				j.observed(resumesUpload, "the command fails")
 			}
@@ -144,7 +144,7 @@ func judgeAborted(j *judgement) {
 		}
 	}
 	if len(open) > 0 {
-		j.violated(cancelsUploads, open, "the command fails, and leaves %d upload sessions open", len(open))
+		j.violated(cancelsUploads, open, "the command fails, and leaves %s open", count(len(open), "upload session"))
 		return
 	}
 	j.held(cancelsUploads, "")
