@@ -23,7 +23,7 @@ import (
 )
 
 // TestByHand does the tasks for which many projects have written helpers in
-// their tests of registry clients. docs/tasks.md lists them.
+// their tests of registry clients.
 func TestByHand(t *testing.T) {
 	for _, c := range []struct {
 		task string
