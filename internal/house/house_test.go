@@ -15,6 +15,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -29,21 +30,16 @@ var runsTests = []string{"registrytest/conformance", "registrytest/explore"}
 // Testify is for tests.
 var dependencies = []string{"github.com/opencontainers/go-digest", "github.com/opencontainers/image-spec"}
 
-const (
-	maxFileLines = 400
-	maxDocLines  = 45 // of go doc -short: one screen
-)
+const maxFileLines = 400
 
 // longFiles lists the files that may be longer, each with the reason.
 var longFiles = map[string]string{}
-
-// longDocs lists the packages whose documentation may be longer.
-var longDocs = []string{}
 
 // A pkg is what go list says of a package.
 type pkg struct {
 	ImportPath string
 	Dir        string
+	Name       string
 	Standard   bool
 	Module     *struct{ Path string }
 	Imports    []string
@@ -78,36 +74,49 @@ func root(t *testing.T) string {
 }
 
 // command runs the go command in the directory of the module.
-func command(t *testing.T, args ...string) []byte {
-	t.Helper()
+func command(args ...string) ([]byte, error) {
 	cmd := exec.Command("go", args...)
-	cmd.Dir = root(t)
+	cmd.Dir = filepath.Join("..", "..")
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("go %s: %w\n%s", strings.Join(args, " "), err, stderr.Bytes())
+	}
+	return out, nil
+}
+
+// listed returns what go list says of the packages of the module and of all that
+// they depend on. The go command reads all of their files for it, so it runs once.
+var listed = sync.OnceValues(func() (map[string]pkg, error) {
+	out, err := command("list", "-deps", "-json=ImportPath,Dir,Name,Standard,Module,Imports,Deps,GoFiles", "./...")
+	if err != nil {
+		return nil, err
+	}
+	all := make(map[string]pkg)
+	decoder := json.NewDecoder(bytes.NewReader(out))
+	for {
+		var p pkg
+		if err := decoder.Decode(&p); err == io.EOF {
+			return all, nil
+		} else if err != nil {
+			return nil, err
+		}
+		all[p.ImportPath] = p
+	}
+})
+
+// list returns the packages of the module, sorted, and all that they depend on.
+func list(t *testing.T) (product []pkg, all map[string]pkg) {
+	t.Helper()
+	all, err := listed()
 	if errors.Is(err, exec.ErrNotFound) {
 		t.Skip("the go command is not in PATH")
 	}
 	if err != nil {
-		t.Fatalf("go %s: %v\n%s", strings.Join(args, " "), err, stderr.Bytes())
+		t.Fatal(err)
 	}
-	return out
-}
-
-// list returns the packages of the module and all that they depend on, those
-// of this module first, sorted.
-func list(t *testing.T) (product []pkg, all map[string]pkg) {
-	t.Helper()
-	all = make(map[string]pkg)
-	decoder := json.NewDecoder(bytes.NewReader(command(t, "list", "-deps", "-json=ImportPath,Dir,Standard,Module,Imports,Deps,GoFiles", "./...")))
-	for {
-		var p pkg
-		if err := decoder.Decode(&p); err == io.EOF {
-			break
-		} else if err != nil {
-			t.Fatal(err)
-		}
-		all[p.ImportPath] = p
+	for _, p := range all {
 		if ours(p.ImportPath) && p.path() != "internal/house" {
 			product = append(product, p)
 		}
@@ -182,7 +191,11 @@ func TestDependencies(t *testing.T) {
 			Indirect bool
 		}
 	}
-	if err := json.Unmarshal(command(t, "mod", "edit", "-json"), &mod); err != nil {
+	out, err := command("mod", "edit", "-json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(out, &mod); err != nil {
 		t.Fatal(err)
 	}
 	var direct []string
@@ -196,18 +209,6 @@ func TestDependencies(t *testing.T) {
 	slices.Sort(want)
 	if !slices.Equal(direct, want) {
 		t.Errorf("go.mod requires %v, want %v", direct, want)
-	}
-}
-
-// The list of a package's names fits on a screen.
-func TestDocumentationIsShort(t *testing.T) {
-	for _, room := range rooms {
-		t.Run(room.path, func(t *testing.T) {
-			t.Parallel()
-			if lines := bytes.Count(command(t, "doc", "-short", "./"+room.path), []byte("\n")); lines > maxDocLines && !slices.Contains(longDocs, room.path) {
-				t.Errorf("go doc -short ./%s has %d lines, more than %d: export less, or make two packages of it", room.path, lines, maxDocLines)
-			}
-		})
 	}
 }
 

@@ -1,0 +1,92 @@
+package house
+
+import (
+	"bytes"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"path/filepath"
+	"slices"
+	"testing"
+)
+
+const maxDocLines = 45 // of go doc -short: one screen
+
+// longDocs lists the packages whose documentation may be longer.
+var longDocs = []string{}
+
+// The list of a package's names fits on a screen.
+func TestDocumentationIsShort(t *testing.T) {
+	_, all := list(t)
+	for _, room := range rooms {
+		p, ok := all[filepath.ToSlash(filepath.Join(module, room.path))]
+		if !ok {
+			t.Errorf("%s is in rooms, but is not a package", room.path)
+			continue
+		}
+		if p.Name == "main" {
+			continue // The go command lists no names of a command.
+		}
+		var files []string
+		for _, name := range p.GoFiles {
+			files = append(files, filepath.Join(p.Dir, name))
+		}
+		if lines := docLines(t, files); lines > maxDocLines && !slices.Contains(longDocs, room.path) {
+			t.Errorf("go doc -short ./%s has %d lines, more than %d: export less, or make two packages of it", room.path, lines, maxDocLines)
+		}
+	}
+}
+
+// docLines returns the number of lines of go doc -short for a package with these
+// files: one for each function and type that is exported, and for each declaration
+// of constants or variables that are. To run go doc for each package takes 6 s.
+func docLines(t *testing.T, files []string) (lines int) {
+	t.Helper()
+	for _, file := range files {
+		f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, decl := range f.Decls {
+			switch decl := decl.(type) {
+			case *ast.FuncDecl:
+				if decl.Recv == nil && decl.Name.IsExported() {
+					lines++
+				}
+			case *ast.GenDecl:
+				exported := 0
+				for _, spec := range decl.Specs {
+					switch spec := spec.(type) {
+					case *ast.TypeSpec:
+						if spec.Name.IsExported() {
+							lines++
+						}
+					case *ast.ValueSpec:
+						if slices.ContainsFunc(spec.Names, (*ast.Ident).IsExported) {
+							exported = 1
+						}
+					}
+				}
+				lines += exported
+			}
+		}
+	}
+	return lines
+}
+
+// The lines are those of the go command.
+func TestDocumentationIsCounted(t *testing.T) {
+	_, all := list(t)
+	p := all[module]
+	var files []string
+	for _, name := range p.GoFiles {
+		files = append(files, filepath.Join(p.Dir, name))
+	}
+	out, err := command("doc", "-short", ".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := docLines(t, files), bytes.Count(out, []byte("\n")); got != want {
+		t.Errorf("docLines counts %d lines, go doc -short has %d", got, want)
+	}
+}
