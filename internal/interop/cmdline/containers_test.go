@@ -39,17 +39,24 @@ func signBy(t *testing.T, dir string) []string {
 
 func startSkopeo(t *testing.T) caller {
 	authFile(t)
-	certs := ""
+	certs, mirror := "", ""
 	// to returns the options of one end of a copy, or of a command that has one
 	// end only.
 	to := func(end string) []string {
 		if certs != "" {
 			return []string{"--" + end + "cert-dir", certs}
 		}
+		if mirror != "" {
+			return nil
+		}
 		return []string{"--" + end + "tls-verify=false"}
 	}
 	call := func(command string, args ...string) error {
-		return fails(try(t, "skopeo", append([]string{"--insecure-policy", command}, args...)...))
+		global := []string{"--insecure-policy"}
+		if mirror != "" {
+			global = append(global, "--registries-conf", mirror)
+		}
+		return fails(try(t, "skopeo", slices.Concat(global, []string{command}, args)...))
 	}
 	push := func(dir, ref string) error {
 		return call("copy", append(to("dest-"), "--all", "oci:"+dir+":v1", "docker://"+ref)...)
@@ -93,6 +100,10 @@ func startSkopeo(t *testing.T) caller {
 		deleteManifest: remove,
 		login: func(host, user, password string) error {
 			return call("login", append(to(""), "-u", user, "-p", password, host)...)
+		},
+		mirror: func(s *server) error {
+			mirror = filepath.Join(s.snippet(t, "Podman, registries.conf", "registries.conf"), "registries.conf")
+			return nil
 		},
 		trust: func(_, dir string) error {
 			certs = dir
@@ -202,6 +213,11 @@ func startStorage(t *testing.T, name string) caller {
 		},
 		login: func(host, user, password string) error {
 			return fails(with([]string{"login"}, "-u", user, "-p", password, host))
+		},
+		mirror: func(s *server) error {
+			tls = nil
+			t.Setenv("CONTAINERS_REGISTRIES_CONF", filepath.Join(s.snippet(t, "Podman, registries.conf", "registries.conf"), "registries.conf"))
+			return nil
 		},
 		trust: func(_, dir string) error {
 			tls = []string{"--cert-dir", dir}

@@ -93,6 +93,10 @@ func startContainerd(t *testing.T) caller {
 			user = []string{"--user", name + ":" + password}
 			return nil
 		},
+		mirror: func(s *server) error {
+			tls = []string{"--hosts-dir", s.snippet(t, "containerd, /etc/containerd/certs.d/"+mirrored+"/hosts.toml", mirrored+"/hosts.toml")}
+			return nil
+		},
 		trust: func(host, certs string) error {
 			// With --tlscacert ctr still speaks plain HTTP with loopback addresses.
 			hosts := t.TempDir()
@@ -114,11 +118,12 @@ func startDocker(t *testing.T) caller {
 	// The other builder is a program of its own in newer releases.
 	t.Setenv("DOCKER_BUILDKIT", "0")
 	started := false
+	daemonArgs := []string{"-H", "unix://" + socket, "--data-root", filepath.Join(dir, "root"), "--exec-root", filepath.Join(dir, "exec"),
+		"--pidfile", filepath.Join(dir, "pid"), "--storage-driver", "vfs", "--iptables=false", "--ip6tables=false", "--bridge=none"}
 	call := func(args ...string) (string, error) {
 		if !started {
 			started = true
-			daemon(t, socket, "dockerd", "-H", "unix://"+socket, "--data-root", filepath.Join(dir, "root"), "--exec-root", filepath.Join(dir, "exec"),
-				"--pidfile", filepath.Join(dir, "pid"), "--storage-driver", "vfs", "--iptables=false", "--ip6tables=false", "--bridge=none")
+			daemon(t, socket, "dockerd", daemonArgs...)
 		}
 		return try(t, "docker", append([]string{"-H", "unix://" + socket}, args...)...)
 	}
@@ -188,6 +193,11 @@ func startDocker(t *testing.T) caller {
 		run: func(ref string) (string, error) { return call("run", "--rm", "--network", "none", ref) },
 		copy: func(from, to string) error {
 			return all([]string{"pull", "-q", from}, []string{"tag", from, to}, []string{"push", to})
+		},
+		mirror: func(s *server) error {
+			dir := s.snippet(t, "Docker, daemon.json, for pulls", "daemon.json")
+			daemonArgs = append(daemonArgs, "--config-file", filepath.Join(dir, "daemon.json"))
+			return nil
 		},
 		login: func(host, user, password string) error {
 			return all([]string{"login", "-u", user, "-p", password, host})

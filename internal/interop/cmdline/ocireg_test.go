@@ -52,6 +52,9 @@ type server struct {
 	host string
 	dir  string
 
+	// banner is what it printed.
+	banner string
+
 	// log is the file with a line of JSON for each request.
 	log  string
 	stop func()
@@ -96,8 +99,12 @@ func serveDir(t *testing.T, dir string, args ...string) *server {
 			t.Logf("ocireg says:\n%s", text)
 		}
 	})
-	line, err := bufio.NewReader(out).ReadString('\n')
+	reader := bufio.NewReader(out)
+	line, err := reader.ReadString('\n')
 	require.NoError(t, err)
+	rest, err := reader.Peek(reader.Buffered()) // The banner is a single write.
+	require.NoError(t, err)
+	s.banner = line + string(rest)
 	url, _, _ := strings.Cut(strings.TrimSpace(line), " ")
 	_, s.host, _ = strings.Cut(url, "://")
 	return s

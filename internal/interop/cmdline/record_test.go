@@ -3,8 +3,8 @@ package cmdline
 import (
 	"io"
 	"net/http"
+	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
@@ -14,53 +14,107 @@ import (
 	"github.com/ocireg/registry/registrytest/content"
 )
 
-// recorded are the tools that pull from a recording.
-var recorded = []string{"skopeo", "crane", "regctl", "podman", "buildah", "ctr", "docker"}
+// recorded are the tools that pull from a recording, and whether they can be
+// configured to find it by the name of the registry that was recorded.
+var recorded = map[string]bool{"skopeo": true, "crane": false, "regctl": false, "podman": true, "buildah": true, "ctr": true, "docker": true}
+
+// mirrored is the registry that a recording stands for, in the configuration of
+// clients. Docker has mirrors of this one alone.
+const mirrored = "docker.io"
 
 // A tool pulls the same from a recording as from the registry that was recorded,
-// Distribution 2.8, which has ended by then.
+// Distribution 2.8, which has ended by then: by the address of the recording, and
+// by the name of the registry, with the configuration that the command prints.
 func TestRecordAndReplay(t *testing.T) {
+	// Nothing can reach the real registry of that name.
+	t.Setenv("HTTP_PROXY", "http://127.0.0.1:1")
+	t.Setenv("HTTPS_PROXY", "http://127.0.0.1:1")
 	for _, tool := range tools {
-		if !slices.Contains(recorded, tool.name) {
+		configurable, ok := recorded[tool.name]
+		if !ok {
 			continue
 		}
 		t.Run(tool.name, func(t *testing.T) {
 			need(t, append(tool.needs, tool.name, "docker-registry")...)
-			image := content.Image(content.Platform(platform), content.Layers(2))
-			signature := content.Artifact("application/vnd.example.signature", content.Subject(image))
-			targets := []string{
-				"manifests/v1", "manifests/none", "tags/list", "referrers/" + string(image.Digest), "manifests/" + string(signature.Digest),
-				"manifests/" + strings.Replace(string(image.Digest), ":", "-", 1),
-				"blobs/" + string(image.Layers[0].Digest), "blobs/" + strings.Repeat("0", 64),
+			t.Run("by its address", func(t *testing.T) { recordAndReplay(t, tool, false) })
+			if configurable {
+				t.Run("by name", func(t *testing.T) { recordAndReplay(t, tool, true) })
 			}
-			outer := t
-			var c caller
-			dir := filepath.Join(t.TempDir(), "images")
-			var digest string
-			var answers []string
-			ok := t.Run("record", func(t *testing.T) {
-				up := startDistribution28(t, "")
-				c = tool.start(outer) // It may set variables that docker-registry reads.
-				there := &remote.Store{Base: up, Client: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}}
-				require.NoError(t, content.Put(t.Context(), there, "team/app:v1", image))
-				require.NoError(t, content.Put(t.Context(), there, "team/app", signature))
-				s := serveDir(t, "", "-upstream", up, "-record", dir)
-				var err error
-				digest, err = c.pull(s.ref("team/app:v1"))
-				require.NoError(t, err)
-				answers = ask(t, s, targets)
-			})
-			if !ok {
-				return
-			}
-			s := serveDir(t, dir, "-strict", "-offline")
-			again, err := c.pull(s.ref("team/app:v1"))
-			require.NoError(t, err)
-			require.Equal(t, digest, again)
-			require.Equal(t, answers, ask(t, s, targets))
-			s.stop() // It exits with 1 if a request was not recorded.
 		})
 	}
+}
+
+func recordAndReplay(t *testing.T, tool tool, byName bool) {
+	image := content.Image(content.Platform(platform), content.Layers(2))
+	signature := content.Artifact("application/vnd.example.signature", content.Subject(image))
+	targets := []string{
+		"manifests/v1", "manifests/none", "tags/list", "referrers/" + string(image.Digest), "manifests/" + string(signature.Digest),
+		"manifests/" + strings.Replace(string(image.Digest), ":", "-", 1),
+		"blobs/" + string(image.Layers[0].Digest), "blobs/" + strings.Repeat("0", 64),
+	}
+	dir := filepath.Join(t.TempDir(), "images")
+	// Pull pulls the image with a tool that has not pulled it before.
+	pull := func(t *testing.T, s *server) string {
+		c, ref := tool.start(t), s.ref("team/app:v1")
+		if byName {
+			ref = mirrored + "/team/app:v1"
+			require.NoError(t, c.mirror(s))
+		}
+		digest, err := c.pull(ref)
+		require.NoError(t, err)
+		return digest
+	}
+	var digest string
+	var answers []string
+	ok := t.Run("record", func(t *testing.T) {
+		up := startDistribution28(t, "") // Tools set variables that it would read.
+		there := &remote.Store{Base: up, Client: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}}
+		require.NoError(t, content.Put(t.Context(), there, "team/app:v1", image))
+		require.NoError(t, content.Put(t.Context(), there, "team/app", signature))
+		s := serveDir(t, "", "-upstream", mirrored+"="+up, "-record", dir)
+		digest = pull(t, s)
+		answers = ask(t, s, targets)
+	})
+	if !ok {
+		return
+	}
+	s := serveDir(t, dir, "-strict", "-offline")
+	require.Equal(t, digest, pull(t, s))
+	require.Equal(t, answers, ask(t, s, targets))
+	s.stop() // It exits with 1 if a request was not recorded.
+	if tool.name != "skopeo" || byName {
+		return
+	}
+	// The recording is an ordinary layout.
+	local := "oci:" + filepath.Join(dir, "team", "app") + ":v1"
+	_, raw, err := tryIn(t, "", "skopeo", "inspect", "--raw", local)
+	require.NoError(t, err)
+	require.Equal(t, string(image.Manifest), raw)
+	require.Contains(t, run(t, "skopeo", "inspect", local), `"Digest": "`+string(image.Digest)+`"`)
+	copied := t.TempDir()
+	run(t, "skopeo", "--insecure-policy", "copy", local, "dir:"+copied)
+	layer, err := os.ReadFile(filepath.Join(copied, image.Layers[1].Digest.Encoded()))
+	require.NoError(t, err)
+	require.Len(t, layer, int(image.Layers[1].Size))
+}
+
+// snippet writes the part of the banner with the title to a file in a new
+// directory, which it returns.
+func (s *server) snippet(t *testing.T, title, name string) (dir string) {
+	t.Helper()
+	_, text, ok := strings.Cut(s.banner, title+":\n")
+	require.True(t, ok, "%s", s.banner)
+	var lines []string
+	for line := range strings.Lines(text) {
+		if !strings.HasPrefix(line, "    ") {
+			break
+		}
+		lines = append(lines, line[4:])
+	}
+	file := filepath.Join(t.TempDir(), name)
+	require.NoError(t, os.MkdirAll(filepath.Dir(file), 0o700))
+	require.NoError(t, os.WriteFile(file, []byte(strings.Join(lines, "")), 0o600))
+	return strings.TrimSuffix(file, "/"+name)
 }
 
 // ask returns the responses to requests for content of a repository.

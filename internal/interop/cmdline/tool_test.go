@@ -81,6 +81,10 @@ type caller struct {
 	// other attachments as well.
 	copy, copySigned func(from, to string) error
 
+	// mirror makes the calls after it pull from the registry that the server
+	// stands for, as the server's banner says.
+	mirror func(s *server) error
+
 	tags func(repo string) (string, error)
 
 	// deleteTag, deleteManifest and deleteBlob have references with a tag or a
