@@ -1,7 +1,6 @@
 package upstream
 
 import (
-	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,28 +13,6 @@ import (
 )
 
 const someDigest = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-
-// A recording reads the file that it wrote, and writes the same bytes again.
-func FuzzRecording(f *testing.F) {
-	f.Add([]byte(`{"version":1,"upstreams":["docker.io"],"repositories":{"app":{"from":"docker.io/app","missingManifests":{"v1":"MANIFEST_UNKNOWN"},
-		"missingBlobs":{"` + someDigest + `":"BLOB_UNKNOWN"},"blobSizes":{"` + someDigest + `":1},"tags":{"names":["a","b"]},
-		"referrers":{"` + someDigest + `":{"source":"api","manifests":[{"mediaType":"a/b","digest":"` + someDigest + `","size":1}]}}}}}`))
-	f.Add([]byte(`{"version":1,"upstreams":null,"repositories":{"app":{"from":"x/app","tags":{"missing":"NAME_UNKNOWN"}}}}`))
-	f.Add([]byte(`{"version":2}`))
-	f.Fuzz(func(t *testing.T, text []byte) {
-		d, err := parseDocument(text)
-		if err != nil {
-			return
-		}
-		first, err := json.Marshal(d)
-		require.NoError(t, err)
-		again, err := parseDocument(first)
-		require.NoError(t, err, "%s", first)
-		second, err := json.Marshal(again)
-		require.NoError(t, err)
-		require.Equal(t, string(first), string(second))
-	})
-}
 
 // A recording that no Store has written is refused.
 func TestDamagedRecordings(t *testing.T) {
