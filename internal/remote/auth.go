@@ -15,8 +15,8 @@ import (
 // lead, have no credentials. Their URL must be https if the registry is, and no
 // address of this machine or its network unless the registry is at one.
 //
-// The requests of clients have no credentials of their own: the Transport
-// replaces Authorization and leaves out Cookie.
+// The Transport replaces the field Authorization of the requests, and leaves out
+// Cookie.
 type Transport struct {
 	// Registry is the base URL.
 	Registry *url.URL
@@ -30,6 +30,10 @@ type Transport struct {
 	// Eager makes the Transport send Basic credentials before the registry asks
 	// for any.
 	Eager bool
+
+	// OnBehalf, unless it is nil, is the header of a request of a client: those of
+	// the Transport have its Authorization, if it has any, and no other credentials.
+	OnBehalf http.Header
 
 	// turn is taken by the goroutine that asks for credentials or a token.
 	once sync.Once
@@ -53,14 +57,17 @@ func WithScope(ctx context.Context, scope string) context.Context {
 // RoundTrip implements [http.RoundTripper].
 func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if Origin(r.URL) != Origin(t.Registry) {
-		if err := checkTarget(t.Registry, r.URL); err != nil {
+		if err := CheckTarget(t.Registry, r.URL); err != nil {
 			closeBody(r)
 			return nil, err
 		}
 		return t.send(r, "")
 	}
+	if t.OnBehalf != nil {
+		return t.send(r, t.OnBehalf.Get("Authorization"))
+	}
 	scope, _ := r.Context().Value(scopeKey{}).(string)
-	auth, err := t.authorization(r.Context(), scope, r.Body != nil && r.GetBody == nil)
+	auth, err := t.authorization(r.Context(), scope, nil, r.Body != nil && r.GetBody == nil)
 	if err != nil {
 		closeBody(r)
 		return nil, err
@@ -69,8 +76,11 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil || resp.StatusCode != http.StatusUnauthorized {
 		return resp, err
 	}
-	t.learn(resp.Header, scope, auth)
-	again, err := t.authorization(r.Context(), scope, false)
+	var again string
+	c, err := t.learn(resp.Header, scope, auth)
+	if err == nil {
+		again, err = t.authorization(r.Context(), scope, c, false)
+	}
 	if err == nil && (again == "" || again == auth) || r.Body != nil && r.GetBody == nil {
 		return resp, nil
 	}
@@ -120,11 +130,16 @@ func (t *Transport) CloseIdleConnections() {
 }
 
 // learn takes note of a response with the status 401 to a request with the
-// Authorization.
-func (t *Transport) learn(h http.Header, scope, sent string) {
-	var found *challenge
+// Authorization, and returns the challenge that counts, or nil. It returns an
+// error, and keeps no challenge, if [CheckRealm] refuses the only realm: the next
+// request may get another one.
+func (t *Transport) learn(h http.Header, scope, sent string) (found *challenge, err error) {
 	for _, c := range parseChallenges(h.Values("Www-Authenticate")) {
 		if c.scheme == "bearer" && c.params["realm"] != "" {
+			if _, refused := CheckRealm(t.Registry, c.params["realm"]); refused != nil {
+				err = refused
+				continue
+			}
 			found = &c
 			break
 		}
@@ -132,12 +147,26 @@ func (t *Transport) learn(h http.Header, scope, sent string) {
 			found = &c
 		}
 	}
+	if found != nil {
+		err = nil
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.last = found
 	if tok, ok := t.tokens[scope]; ok && "Bearer "+tok.text == sent {
 		delete(t.tokens, scope)
 		t.login = nil // A helper may have new ones.
+	}
+	return found, err
+}
+
+// forget forgets a challenge whose token service gives no token, so that the next
+// request asks the registry for its challenge again.
+func (t *Transport) forget(c *challenge) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.last == c {
+		t.last = nil
 	}
 }
 
@@ -151,9 +180,10 @@ func (t *Transport) challenge() *challenge {
 
 // authorization returns the value of Authorization for a request that needs the
 // scope: "" as long as the registry has not asked for any. With ask, it asks
-// the registry first.
-func (t *Transport) authorization(ctx context.Context, scope string, ask bool) (string, error) {
-	if auth, known := t.known(scope); known && (auth != "" || !ask) {
+// the registry first. The challenge, unless it is nil, is that of the response to
+// the request; it counts if there is no other.
+func (t *Transport) authorization(ctx context.Context, scope string, c *challenge, ask bool) (string, error) {
+	if auth, known := t.known(scope, c); known && (auth != "" || !ask) {
 		return auth, nil
 	}
 	t.once.Do(func() { t.turn = make(chan struct{}, 1) })
@@ -163,7 +193,7 @@ func (t *Transport) authorization(ctx context.Context, scope string, ask bool) (
 		return "", ctx.Err()
 	}
 	defer func() { <-t.turn }()
-	if auth, known := t.known(scope); known && (auth != "" || !ask) {
+	if auth, known := t.known(scope, c); known && (auth != "" || !ask) {
 		return auth, nil // Another request has got it meanwhile.
 	}
 	if ask {
@@ -172,7 +202,7 @@ func (t *Transport) authorization(ctx context.Context, scope string, ask bool) (
 		}
 	}
 	t.mu.Lock()
-	c := t.challenge()
+	c = t.challenge()
 	t.mu.Unlock()
 	if c == nil {
 		return "", nil
@@ -182,11 +212,12 @@ func (t *Transport) authorization(ctx context.Context, scope string, ask bool) (
 		return "", err
 	}
 	if c.scheme == "basic" {
-		auth, _ := t.known(scope)
+		auth, _ := t.known(scope, nil)
 		return auth, nil
 	}
 	tok, err := t.fetchToken(ctx, c, login, scope)
 	if err != nil {
+		t.forget(c)
 		return "", err
 	}
 	t.mu.Lock()
@@ -199,9 +230,12 @@ func (t *Transport) authorization(ctx context.Context, scope string, ask bool) (
 }
 
 // known returns the Authorization for the scope, if it is known without asking.
-func (t *Transport) known(scope string) (auth string, known bool) {
+func (t *Transport) known(scope string, learned *challenge) (auth string, known bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.last == nil {
+		t.last = learned
+	}
 	switch c := t.challenge(); {
 	case c == nil:
 		return "", true
@@ -256,9 +290,9 @@ func (t *Transport) ping(ctx context.Context, scope string) error {
 	}
 	defer discard(resp)
 	if resp.StatusCode == http.StatusUnauthorized {
-		t.learn(resp.Header, scope, "")
+		_, err = t.learn(resp.Header, scope, "")
 	}
-	return nil
+	return err
 }
 
 var errRedirected = errors.New("the token service redirects, which is not followed with credentials")

@@ -304,7 +304,7 @@ func TestTargets(t *testing.T) {
 		require.NoError(t, err)
 		target, err := url.Parse(c.target)
 		require.NoError(t, err)
-		if err = checkTarget(registry, target); c.err == "" {
+		if err = CheckTarget(registry, target); c.err == "" {
 			require.NoError(t, err, c.target)
 		} else {
 			require.ErrorContains(t, err, c.err, c.target)

@@ -32,6 +32,30 @@ func Origin(u *url.URL) string {
 // credentials checks the address that it connects to as well, with
 // [InternalAddress].
 func CheckRealm(registry *url.URL, realm string) (*url.URL, error) {
+	u, err := parseRealm(registry, realm)
+	if err == nil && Origin(u) != Origin(registry) && internalHost(u.Hostname()) {
+		return nil, fmt.Errorf("the realm %q is at an address of this machine or its network", u.Redacted())
+	}
+	return u, err
+}
+
+// PassRealm is CheckRealm for a proxy, which passes on the credentials that a
+// client has for the realm: a registry at an address of this machine or its
+// network may have its token service there, too, as in [CheckTarget]. The
+// connection has to come from [PassDialer].
+func PassRealm(registry *url.URL, realm string) (*url.URL, error) {
+	u, err := parseRealm(registry, realm)
+	if err == nil {
+		err = CheckTarget(registry, u)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return u, nil
+}
+
+// parseRealm is CheckRealm without the check of the address.
+func parseRealm(registry *url.URL, realm string) (*url.URL, error) {
 	u, err := url.Parse(realm)
 	if err != nil {
 		// The error would quote the text, which may have a password in it.
@@ -44,43 +68,48 @@ func CheckRealm(registry *url.URL, realm string) (*url.URL, error) {
 		return nil, fmt.Errorf("the realm %q has a user", u.Redacted())
 	case u.Fragment != "":
 		return nil, fmt.Errorf("the realm %q has a fragment", u.Redacted())
-	case Origin(u) == Origin(registry):
-		return u, nil
 	case u.Scheme != "https" && registry.Scheme == "https":
 		return nil, fmt.Errorf("the realm %q is not https", u.Redacted())
-	case internalHost(u.Hostname()):
-		return nil, fmt.Errorf("the realm %q is at an address of this machine or its network", u.Redacted())
 	}
 	return u, nil
 }
 
-// checkTarget returns an error if the registry must not send a client to the
-// URL, with a redirect or a Location: from https to http, or to an address of
-// this machine or its network unless the registry is at one, too. A link-local
-// address is refused even then, as clouds have services with credentials there.
-func checkTarget(registry, u *url.URL) error {
+// CheckTarget returns an error if the registry must not send a client to the
+// URL, with a redirect, a Location or a realm: from https to http, or to an
+// address of this machine or its network unless the registry is at one, too. An
+// address that is neither a loopback nor a private one is refused even then, as
+// clouds have services with credentials at link-local ones.
+func CheckTarget(registry, u *url.URL) error {
+	host, home := u.Hostname(), registry.Hostname()
 	switch {
 	case u.Scheme != "https" && u.Scheme != "http":
 		return fmt.Errorf("the registry leads to a URL with the scheme %.20q", u.Scheme)
 	case u.Scheme != "https" && registry.Scheme == "https":
 		return fmt.Errorf("the registry leads from https to %s", Origin(u))
-	case internalHost(u.Hostname()) && !internalHost(registry.Hostname()):
+	case internalHost(host) && !internalHost(home):
 		return fmt.Errorf("the registry leads to %s, an address of this machine or its network", Origin(u))
-	case linkLocal(u.Hostname()) && !strings.EqualFold(u.Hostname(), registry.Hostname()):
-		return fmt.Errorf("the registry leads to %s, a link-local address", Origin(u))
+	case special(host) && !strings.EqualFold(host, home):
+		return fmt.Errorf("the registry leads to %s, a link-local, unspecified or multicast address", Origin(u))
 	}
 	return nil
 }
 
-// linkLocal reports whether the host is a link-local address, or a text that some
+// special reports whether the host is an address for which [InternalAddress]
+// reports true, but neither a loopback nor a private one, or a text that some
 // resolvers take for one, such as 2852039166.
-func linkLocal(host string) bool {
+func special(host string) bool {
 	host = strings.ToLower(strings.TrimSuffix(host, "."))
 	ip, err := netip.ParseAddr(host)
 	if err != nil {
 		return internalHost(host) && !names.Loopback(host)
 	}
-	return plain(ip).IsLinkLocalUnicast()
+	return InternalAddress(ip) && !near(ip)
+}
+
+// near reports whether the address is a loopback or a private one.
+func near(ip netip.Addr) bool {
+	ip = plain(ip)
+	return ip.IsLoopback() || ip.IsPrivate()
 }
 
 // internalHost reports whether the host is, as far as its text says, an address

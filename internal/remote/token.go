@@ -152,29 +152,42 @@ func (t *Transport) realmTransport(r *http.Request) http.RoundTripper {
 			return t.Next
 		}
 	}
-	private := isPrivate(r.Context(), t.Registry.Hostname())
 	guarded := next.Clone()
 	guarded.DisableKeepAlives = true
-	dialer := &net.Dialer{Timeout: dialTime, Control: func(_, address string, _ syscall.RawConn) error {
-		at, err := netip.ParseAddrPort(address)
-		if err == nil && InternalAddress(at.Addr()) && !(private && at.Addr().Unmap().IsPrivate()) {
-			err = fmt.Errorf("its host leads to %s, an address of this machine or its network", at.Addr())
-		}
-		return err
-	}}
-	guarded.DialContext = dialer.DialContext
+	guarded.DialContext = guardedDialer(t.Registry, func(ip, home netip.Addr) bool {
+		return ip.IsPrivate() && home.IsPrivate()
+	}).DialContext
 	return guarded
 }
 
-// isPrivate reports whether all addresses of the host are private.
-func isPrivate(ctx context.Context, host string) bool {
-	addresses, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
-	for _, ip := range addresses {
-		if !ip.Unmap().IsPrivate() {
-			return false
+// PassDialer returns a dialer for connections to the token services that
+// [PassRealm] permits. It refuses addresses of this machine or its network unless
+// the host of the registry leads to such addresses only. A link-local one is
+// refused even then, unless it is that of the registry.
+func PassDialer(registry *url.URL) *net.Dialer {
+	return guardedDialer(registry, func(ip, home netip.Addr) bool {
+		return InternalAddress(home) && (near(ip) || ip == home)
+	})
+}
+
+// guardedDialer returns a dialer that refuses addresses of this machine or its
+// network, unless the function permits them for every address of the registry.
+func guardedDialer(registry *url.URL, permits func(ip, home netip.Addr) bool) *net.Dialer {
+	return &net.Dialer{Timeout: dialTime, ControlContext: func(ctx context.Context, _, address string, _ syscall.RawConn) error {
+		at, err := netip.ParseAddrPort(address)
+		if err != nil || !InternalAddress(at.Addr()) {
+			return err
 		}
-	}
-	return err == nil && len(addresses) > 0
+		homes, err := net.DefaultResolver.LookupNetIP(ctx, "ip", registry.Hostname())
+		permitted := err == nil && len(homes) > 0
+		for _, home := range homes {
+			permitted = permitted && permits(plain(at.Addr()), plain(home))
+		}
+		if !permitted {
+			return fmt.Errorf("its host leads to %s, an address of this machine or its network", at.Addr())
+		}
+		return nil
+	}}
 }
 
 // readAll reads up to limit bytes. It is an error if there are more.
