@@ -74,7 +74,18 @@ func (c *Control) memory() (*memstore.Store, error) {
 	if s, ok := c.reg.Store.(*memstore.Store); ok {
 		return s, nil
 	}
+	if c.behind() {
+		return nil, fail(http.StatusConflict, "the content is that of the registry behind this one, so it cannot be replaced; serve a registry in memory and POST the content to it")
+	}
 	return nil, fail(http.StatusConflict, "the content of this registry is on disk, so it cannot be replaced; serve a registry in memory and POST the content to it")
+}
+
+// behind reports whether another registry carries out the operations.
+func (c *Control) behind() bool {
+	_, ok := c.reg.Store.(interface {
+		Operate(http.ResponseWriter, *registry.Request) error
+	})
+	return ok
 }
 
 // load copies the images of an archive into the store, and returns their

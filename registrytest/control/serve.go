@@ -66,6 +66,7 @@ func (c *Control) handler() http.Handler {
 			var object any
 			if err == nil {
 				object, err = rt.serve(c, call)
+				err = c.blame(err)
 			}
 			switch out := object.(type) {
 			case written:
@@ -167,6 +168,18 @@ func fail(status int, format string, args ...any) error {
 // notFound is the error for an ID that does not exist.
 func notFound(noun, id string) error {
 	return fail(http.StatusNotFound, "there is no %s %.100q; a reset may have removed it", noun, id)
+}
+
+// blame returns the error, with the status 502 if it is one of the registry behind
+// this one.
+func (c *Control) blame(err error) error {
+	switch {
+	case err == nil || !c.behind() || errors.As(err, new(*apiError)):
+		return err
+	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, errors.ErrUnsupported):
+		return err
+	}
+	return fail(http.StatusBadGateway, "the registry behind this one: %v", err)
 }
 
 // reply writes the error or, if it is nil, the object.

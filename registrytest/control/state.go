@@ -50,6 +50,9 @@ func (c *Control) tamper(r *call) (any, error) {
 	if err := r.decode(&in); err != nil {
 		return nil, err
 	}
+	if c.behind() {
+		return nil, fail(http.StatusConflict, "the content is that of the registry behind this one, which reads it; set a fault with corrupt=0, or tamper there")
+	}
 	if in.Ref != "" {
 		ref, err := names.ParseReference(in.Ref)
 		if err != nil {
@@ -221,6 +224,9 @@ func (c *Control) reset(r *call) (any, error) {
 	all := s == session{}
 	does := func(kind string) bool { return !slices.Contains(in.Keep, kind) }
 	content := does("content") && s.name == ""
+	if content && c.behind() {
+		return nil, fail(http.StatusConflict, `the content is that of the registry behind this one, so it cannot be reset; reset the rest with {"keep": ["content"]}`)
+	}
 	if content && c.start == nil {
 		return nil, fail(http.StatusConflict, `the content of this registry is on disk, so it cannot be reset; reset the rest with {"keep": ["content"]}`)
 	}
