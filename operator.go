@@ -15,6 +15,13 @@ type operator interface {
 	Operate(w http.ResponseWriter, r *Request) error
 }
 
+// A lender is an operator with the method StoreFor: it returns the content as the
+// client of the request may see it.
+type lender interface {
+	operator
+	StoreFor(r *Request) Store
+}
+
 // pass lets the operator carry out the operation.
 func (h *handler) pass(w http.ResponseWriter, r *Request) error {
 	if r.fault.servesPermitted(r) {

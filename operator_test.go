@@ -3,11 +3,13 @@ package registry_test
 import (
 	"context"
 	"errors"
+	"iter"
 	"net/http"
 	"testing"
 	"time"
 
 	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/stretchr/testify/require"
 
 	"github.com/ocireg/registry"
@@ -155,4 +157,60 @@ func TestStoreOfAnOperator(t *testing.T) {
 	}))
 	h.want(http.StatusTeapot, h.call("GET", "/v2/", ""))
 	require.ErrorIs(t, err, errors.ErrUnsupported)
+}
+
+// A lender is an operator that gives hooks the content that the client may see:
+// the repository that Authorization names.
+type lender struct{ operator }
+
+func (l lender) StoreFor(r *registry.Request) registry.Store {
+	return oneRepository{name: r.Header.Get("Authorization")}
+}
+
+type oneRepository struct {
+	registry.UnimplementedStore
+	name string
+}
+
+func (s oneRepository) Tags(_ context.Context, repo, _ string) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		if repo == "hidden" {
+			yield("", errors.New("denied"))
+		} else if repo != "empty" {
+			yield("v1", nil)
+		}
+	}
+}
+
+func (s oneRepository) StatManifest(_ context.Context, repo, tag string) (ocispec.Descriptor, error) {
+	if repo != "open" && repo != s.name || tag != "v1" {
+		return ocispec.Descriptor{}, errors.New("denied")
+	}
+	return ocispec.Descriptor{}, nil
+}
+
+// Hooks see what the client may see, and the repositories that are public are
+// those that a client without credentials sees.
+func TestOperatorLendsWhatTheClientSees(t *testing.T) {
+	t.Parallel()
+	var store registry.Store
+	public := make(map[string]bool)
+	hook := registry.WithMiddleware(func(next registry.Handler) registry.Handler {
+		return func(w http.ResponseWriter, r *registry.Request) error {
+			store = r.Store()
+			for _, repo := range []string{"open", "mine", "hidden", "empty"} {
+				public[repo] = r.Public(repo)
+			}
+			return next(w, r)
+		}
+	})
+	plain := operator{Handler: echo}
+	h := &registryTest{t, registry.New(lender{plain}, hook), nil}
+	h.want(http.StatusTeapot, h.call("GET", "/v2/", "", "Authorization", "mine"))
+	require.Equal(t, oneRepository{name: "mine"}, store)
+	require.Equal(t, map[string]bool{"open": true, "mine": false, "hidden": false, "empty": false}, public)
+
+	h = operated(t, echo, hook)
+	h.want(http.StatusTeapot, h.call("GET", "/v2/", ""))
+	require.Equal(t, map[string]bool{"open": false, "mine": false, "hidden": false, "empty": false}, public, "it is not known")
 }

@@ -93,10 +93,14 @@ func (r *Request) Note(text string) {
 
 // Store returns the store of the registry that serves the request, for a hook
 // that decides by its content. It is nil if the request was only parsed, as by
-// [ParseRequest].
+// [ParseRequest]. A store that carries out the operations itself, such as a proxy,
+// may give a store of what the client may see, see [Store].
 func (r *Request) Store() Store {
 	if r.registry == nil {
 		return nil
+	}
+	if s, ok := r.registry.store.(lender); ok {
+		return s.StoreFor(r)
 	}
 	return r.registry.store
 }
@@ -106,18 +110,37 @@ func (r *Request) Store() Store {
 // functions of [WithAuthorizer], with a request that has neither a user nor
 // credentials, nor the context of this one. Public is false if the request was
 // only parsed, as by [ParseRequest].
+//
+// If the store carries out the operations itself, such as a proxy, Public tries to
+// pull the first tag of the repository, as a client without credentials. It is
+// false if it cannot, or if the store has no method StoreFor (see [Store]).
 func (r *Request) Public(repo string) bool {
 	if r.registry == nil {
 		return false
 	}
-	if r.registry.authorizer == nil {
+	if r.registry.authorizer == nil && r.registry.operator == nil {
 		return true
 	}
 	hr := r.Clone(context.Background())
 	hr.Header.Del("Authorization")
 	hr.TLS, hr.Body, hr.ContentLength = nil, http.NoBody, 0
 	pull := &Request{Request: hr, Op: GetManifest, Prefix: r.Prefix, Repo: repo, route: manifestRoute, registry: r.registry}
+	if r.registry.operator != nil {
+		s, ok := r.registry.store.(lender)
+		return ok && pulls(r.Context(), s.StoreFor(pull), repo)
+	}
 	return r.registry.authorizer(pull, repo, ActionPull) == nil
+}
+
+// pulls reports whether the first tag of a repository can be pulled.
+func pulls(ctx context.Context, s Store, repo string) bool {
+	for tag, err := range s.Tags(ctx, repo, "") {
+		if err == nil {
+			_, err = s.StatManifest(ctx, repo, tag)
+		}
+		return err == nil
+	}
+	return false
 }
 
 // Now returns the time of the request by the clock of [Request.SetClock], or else

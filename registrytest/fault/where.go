@@ -14,6 +14,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/internal/field"
 	"github.com/ocireg/registry/internal/manifest"
 	"github.com/ocireg/registry/internal/names"
 )
@@ -23,7 +24,9 @@ import (
 // returns.
 type Condition string
 
-// The conditions on the content of the registry when the request arrives.
+// The conditions on the content of the registry when the request arrives. If the
+// content cannot be read, a request meets neither the condition nor its [Not]: a
+// registry behind package upstream shows the content that the client may see.
 const (
 	RepoExists Condition = "repo-exists" // the repository exists
 	Found      Condition = "found"       // the blob or manifest is in the repository or, for a mount, in the one to mount from
@@ -146,7 +149,12 @@ func kindOf(name string) (kind, error) {
 				if store == nil || !s.ops(q.Op) || q.Repo == "" {
 					return false, false
 				}
-				return s.met(q.Context(), store, q), true
+				err := s.find(q.Context(), store, q)
+				if err != nil && !errors.Is(err, fs.ErrNotExist) {
+					q.Note(fmt.Sprintf("where=%s is not known: %s", s.name, field.Shorten(err.Error(), 200)))
+					return false, false
+				}
+				return err == nil, true
 			}}, nil
 		}
 		words = append(words, string(s.name))
@@ -198,7 +206,9 @@ var states = []struct {
 	name Condition
 	noun string
 	ops  func(registry.Op) bool
-	met  func(ctx context.Context, s registry.Store, q *registry.Request) bool
+	// find returns an error that wraps fs.ErrNotExist if a request does not meet
+	// the condition.
+	find func(ctx context.Context, s registry.Store, q *registry.Request) error
 }{
 	{RepoExists, "a repository", registry.Op.HasRepo, repoExists},
 	{Found, "a blob or a manifest", namesContent, found},
@@ -213,16 +223,19 @@ func namesManifest(op registry.Op) bool {
 }
 
 // repoExists implements [RepoExists].
-func repoExists(ctx context.Context, s registry.Store, q *registry.Request) bool {
+func repoExists(ctx context.Context, s registry.Store, q *registry.Request) error {
 	for _, err := range s.Tags(ctx, q.Repo, "") {
-		return !errors.Is(err, fs.ErrNotExist)
+		return err
 	}
-	return true
+	return nil
 }
 
 // found implements [Found].
-func found(ctx context.Context, s registry.Store, q *registry.Request) bool {
-	return q.Tag+string(q.Digest) != "" && anyPlace(ctx, s, q, func(repo string) (err error) {
+func found(ctx context.Context, s registry.Store, q *registry.Request) error {
+	if q.Tag+string(q.Digest) == "" {
+		return fs.ErrNotExist
+	}
+	return anyPlace(ctx, s, q, func(repo string) (err error) {
 		switch {
 		case q.Tag != "":
 			_, err = s.StatManifest(ctx, repo, q.Tag)
@@ -236,32 +249,38 @@ func found(ctx context.Context, s registry.Store, q *registry.Request) bool {
 }
 
 // tagged implements [Tagged].
-func tagged(ctx context.Context, s registry.Store, q *registry.Request) bool {
+func tagged(ctx context.Context, s registry.Store, q *registry.Request) error {
 	if q.Tag != "" {
 		return found(ctx, s, q)
 	}
+	var result failure
 	for tag, err := range s.Tags(ctx, q.Repo, "") {
 		if err != nil {
-			return false
+			return err
 		}
-		if m, err := s.StatManifest(ctx, q.Repo, tag); err == nil && m.Digest == q.Digest {
-			return true
+		m, err := s.StatManifest(ctx, q.Repo, tag)
+		if err == nil && m.Digest == q.Digest {
+			return nil
 		}
+		result.note(err)
 	}
-	return false
+	return result.error()
 }
 
 // referenced implements [Referenced].
-func referenced(ctx context.Context, s registry.Store, q *registry.Request) bool {
+func referenced(ctx context.Context, s registry.Store, q *registry.Request) error {
 	d := q.Digest
 	if q.Tag != "" {
 		m, err := s.StatManifest(ctx, q.Repo, q.Tag)
 		if err != nil {
-			return false
+			return err
 		}
 		d = m.Digest
 	}
-	return d != "" && anyPlace(ctx, s, q, func(repo string) error {
+	if d == "" {
+		return fs.ErrNotExist
+	}
+	return anyPlace(ctx, s, q, func(repo string) error {
 		w := walk{ctx: ctx, store: s, repo: repo, seen: make(map[digest.Digest]bool), is: func(doc *manifest.Document) bool {
 			if namesManifest(q.Op) {
 				return has(doc.Manifests, d)
@@ -273,8 +292,28 @@ func referenced(ctx context.Context, s registry.Store, q *registry.Request) bool
 				return err
 			}
 		}
-		return fs.ErrNotExist
+		return w.failure.error()
 	})
+}
+
+// A failure is the first error by which a search may have missed what it looks
+// for.
+type failure struct{ first error }
+
+// note takes note of an error, or of nil. Missing content is no failure, nor is a
+// list that the registry does not have.
+func (f *failure) note(err error) {
+	if f.first == nil && err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errors.ErrUnsupported) {
+		f.first = err
+	}
+}
+
+// error returns the error of a search that found nothing.
+func (f *failure) error() error {
+	if f.first == nil {
+		return fs.ErrNotExist
+	}
+	return f.first
 }
 
 func has(list []ocispec.Descriptor, d digest.Digest) bool {
@@ -286,24 +325,26 @@ func has(list []ocispec.Descriptor, d digest.Digest) bool {
 	return false
 }
 
-// anyPlace reports whether look returns nil for the repository of the request
-// or, for a mount, for one that it may mount from.
-func anyPlace(ctx context.Context, s registry.Store, q *registry.Request, look func(repo string) error) bool {
+// anyPlace returns nil if look does for the repository of the request or, for a
+// mount, for one that it may mount from.
+func anyPlace(ctx context.Context, s registry.Store, q *registry.Request, look func(repo string) error) error {
 	switch {
 	case q.Op != registry.MountBlob:
-		return look(q.Repo) == nil
+		return look(q.Repo)
 	case q.From != "":
-		return look(q.From) == nil
+		return look(q.From)
 	}
+	var result failure
 	for repo, err := range s.Repositories(ctx, "") {
-		if err != nil {
-			return false
+		if err == nil {
+			err = look(repo)
+			if err == nil {
+				return nil
+			}
 		}
-		if look(repo) == nil {
-			return true
-		}
+		result.note(err)
 	}
-	return false
+	return result.error()
 }
 
 // A walk looks at the manifests that the tags of a repository lead to: those
@@ -314,12 +355,13 @@ type walk struct {
 	repo  string
 	seen  map[digest.Digest]bool
 	is    func(*manifest.Document) bool
+	failure
 }
 
 // visit reports whether the manifest, or one that it leads to, is looked for.
 func (w *walk) visit(reference string) bool {
 	m, err := w.store.GetManifest(w.ctx, w.repo, reference)
-	if err != nil || w.seen[m.Digest] {
+	if w.note(err); err != nil || w.seen[m.Digest] {
 		return false
 	}
 	w.seen[m.Digest] = true
@@ -335,7 +377,7 @@ func (w *walk) visit(reference string) bool {
 		}
 	}
 	for referrer, err := range w.store.Referrers(w.ctx, w.repo, m.Digest, "") {
-		if err != nil || w.visit(string(referrer.Digest)) {
+		if w.note(err); err != nil || w.visit(string(referrer.Digest)) {
 			return err == nil
 		}
 	}

@@ -22,14 +22,16 @@ import (
 //	handler := registry.New(upstream.Proxy("https://registry.example.com"))
 //
 // As a [registry.Store], a Wire reads and changes the content of the upstream by
-// requests of its own. The user and the password of the URL, if it has them, are
-// the credentials for these; those of clients are passed on.
+// requests of its own, for the test. The user and the password of the URL, if it
+// has them, are the credentials for these, and for nothing else: requests on
+// behalf of a client have the client's own, see [Wire.StoreFor].
 type Wire struct {
 	registry.Store
 	base       *url.URL // without a user, and without a slash at its end
 	err        error
 	keepRealms bool
 	transport  *http.Transport
+	tokens     *http.Transport // for token services, unless a proxy leads there
 	buffers    buffers
 	realms     realms
 }
@@ -76,9 +78,15 @@ func Proxy(address string, opts ...ProxyOption) *Wire {
 	if u.transport == nil {
 		u.transport = &http.Transport{Proxy: http.ProxyFromEnvironment}
 	}
+	dials := u.transport.DialContext == nil && u.transport.DialTLSContext == nil
 	prepare(u.transport)
+	u.tokens = u.transport
 	var user *url.Userinfo
 	if u.base, user, u.err = parse(address); u.err == nil {
+		if dials {
+			u.tokens = u.transport.Clone()
+			u.tokens.DialContext = patiently(remote.PassDialer(u.base).DialContext)
+		}
 		own := &remote.Transport{Registry: u.base, Next: u.transport}
 		if password, ok := user.Password(); ok {
 			own.Login = func(context.Context) (remote.Login, error) {
@@ -114,6 +122,21 @@ func parse(address string) (base *url.URL, user *url.Userinfo, err error) {
 	return u, user, nil
 }
 
+// StoreFor returns the content of the upstream as the client of the request may
+// see it: each request to the upstream has the Authorization of the client's
+// request, or none. Package registry gives this store to hooks, see
+// [registry.Request.Store].
+func (u *Wire) StoreFor(r *registry.Request) registry.Store {
+	if u.err != nil {
+		return u.Store
+	}
+	as := &remote.Transport{Registry: u.base, Next: u.transport, OnBehalf: http.Header{}}
+	if auth, ok := r.Header["Authorization"]; ok {
+		as.OnBehalf["Authorization"] = auth
+	}
+	return &remote.Store{Base: u.base.String(), Client: &http.Client{Transport: as}}
+}
+
 // Options returns no options: a Wire is the store of the registry.
 func (u *Wire) Options() []registry.Option { return nil }
 
@@ -129,6 +152,7 @@ func (u *Wire) Err() error { return u.err }
 // be used afterwards.
 func (u *Wire) Close() error {
 	u.transport.CloseIdleConnections()
+	u.tokens.CloseIdleConnections()
 	return nil
 }
 
@@ -147,7 +171,7 @@ func (u *Wire) Operate(w http.ResponseWriter, r *registry.Request) (err error) {
 		Rewrite:        p.rewrite,
 		ModifyResponse: p.modify,
 		ErrorHandler:   p.fail,
-		Transport:      u.transport,
+		Transport:      u.transportTo(p.target),
 		BufferPool:     &u.buffers,
 		ErrorLog:       log.New(io.Discard, "", 0),
 	}

@@ -18,6 +18,7 @@ type body struct {
 	changed sync.Cond
 	reading bool // whether a call of Read is running
 	ended   bool
+	n       int64 // the bytes that were read
 	err     error // of reading
 }
 
@@ -38,6 +39,7 @@ func (b *body) Read(p []byte) (int, error) {
 	n, err := b.from.Read(p)
 	b.mu.Lock()
 	b.reading = false
+	b.n += int64(n)
 	if err != nil && err != io.EOF && !b.ended {
 		b.err = err
 	}
@@ -79,6 +81,13 @@ func (b *body) failed() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.err
+}
+
+// size returns the number of bytes that were read.
+func (b *body) size() int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.n
 }
 
 // A responseWriter sends each part of the body as it arrives, and notes why the

@@ -1,7 +1,6 @@
 package upstream
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -98,37 +97,6 @@ func (p *passage) fail(_ http.ResponseWriter, _ *http.Request, err error) {
 		p.request.Note(e.Message)
 		p.err = e
 	}
-}
-
-// unfinished returns the error for a request whose body ended early. For an upload
-// it says how much of it the upstream has, as in package registry.
-func (p *passage) unfinished(err error) error {
-	r := p.request
-	e := registry.Errorf(r.Op.Code(http.StatusBadRequest), "the body of the request ended early: %v", err)
-	e.Status = http.StatusBadRequest
-	if !r.Op.HasSession() {
-		return errors.Join(e, err)
-	}
-	u := *p.target
-	u.RawQuery = withoutParam(u.RawQuery, "digest")
-	ask, askErr := http.NewRequestWithContext(r.Context(), http.MethodGet, u.String(), nil)
-	if askErr != nil {
-		return errors.Join(e, askErr)
-	}
-	if auth, ok := r.Header["Authorization"]; ok {
-		ask.Header["Authorization"] = auth
-	}
-	resp, askErr := p.wire.transport.RoundTrip(ask)
-	if askErr != nil {
-		return errors.Join(e, askErr)
-	}
-	resp.Body.Close()
-	if resp.StatusCode/100 == 2 {
-		e.Status, e.Header = http.StatusRequestedRangeNotSatisfiable, make(http.Header)
-		e.Header.Set("Location", p.reachable(cmp.Or(resp.Header.Get("Location"), u.RequestURI())))
-		e.Header.Set("Range", resp.Header.Get("Range"))
-	}
-	return errors.Join(e, err)
 }
 
 // brokeOff reports whether the upstream ended the connection in place of a

@@ -2,7 +2,6 @@ package upstream
 
 import (
 	"errors"
-	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
@@ -54,7 +53,7 @@ func (rs *realms) get(i int) *url.URL {
 
 // realm returns the realm by which the client reaches a token service.
 func (p *passage) realm(realm string) string {
-	u, err := p.wire.checkRealm(realm)
+	u, err := remote.PassRealm(p.wire.base, realm)
 	if err != nil {
 		p.request.Note("the realm is passed on as it is: " + err.Error())
 		return realm
@@ -69,32 +68,6 @@ func (p *passage) realm(realm string) string {
 		to += "?" + realmParam + "=" + strconv.Itoa(i)
 	}
 	return to
-}
-
-// checkRealm is [remote.CheckRealm], but an upstream on this machine or its network may
-// have its token service there, too.
-func (u *Wire) checkRealm(realm string) (*url.URL, error) {
-	to, err := remote.CheckRealm(u.base, realm)
-	if err == nil || !local(u.base) {
-		return to, err
-	}
-	to, parseErr := url.Parse(realm)
-	if parseErr != nil || to.User != nil || to.Fragment != "" || to.Scheme != "https" && (to.Scheme != "http" || u.base.Scheme == "https") || !local(to) {
-		return nil, err
-	}
-	return to, nil
-}
-
-// local reports whether the host of a URL is localhost or a private or loopback
-// address. Link-local ones are not: clouds have services there.
-func local(u *url.URL) bool {
-	name := strings.ToLower(strings.TrimSuffix(u.Hostname(), "."))
-	if name == "localhost" || strings.HasSuffix(name, ".localhost") {
-		return true
-	}
-	ip, err := netip.ParseAddr(name)
-	ip = ip.Unmap()
-	return err == nil && (ip.IsLoopback() || ip.IsPrivate())
 }
 
 // realmOf returns the URL of the token service that a request is for, or nil.

@@ -5,8 +5,11 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"net/url"
 	"sync/atomic"
 	"time"
+
+	"github.com/ocireg/registry/internal/remote"
 )
 
 // maxHeader is the number of bytes that the header of a response may have.
@@ -32,7 +35,31 @@ func prepare(t *http.Transport) {
 	if dial == nil {
 		dial = new(net.Dialer).DialContext
 	}
-	t.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+	t.DialContext = patiently(dial)
+}
+
+// transportTo returns the transport for requests to the URL. One to a token
+// service refuses an address to which the upstream must not lead, unless a proxy,
+// or a transport with a dialer of its own, connects to it.
+func (u *Wire) transportTo(to *url.URL) *http.Transport {
+	if remote.Origin(to) == remote.Origin(u.base) {
+		return u.transport
+	}
+	if u.transport.Proxy != nil {
+		proxy, err := u.transport.Proxy(&http.Request{URL: to})
+		if proxy != nil || err != nil {
+			return u.transport
+		}
+	}
+	return u.tokens
+}
+
+// A dialFunc makes a connection.
+type dialFunc func(ctx context.Context, network, address string) (net.Conn, error)
+
+// patiently returns a function whose connections are patient.
+func patiently(dial dialFunc) dialFunc {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		c, err := dial(ctx, network, address)
 		if err != nil {
 			return nil, err

@@ -1,0 +1,103 @@
+package upstream
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/ocireg/registry"
+)
+
+// unfinished returns the error for a request whose body ended early. For an upload
+// it says how much of it the upstream has, as in package registry.
+func (p *passage) unfinished(err error) error {
+	r := p.request
+	e := registry.Errorf(r.Op.Code(http.StatusBadRequest), "the body of the request ended early: %v", err)
+	e.Status = http.StatusBadRequest
+	if !r.Op.HasSession() {
+		return errors.Join(e, err)
+	}
+	u := *p.target
+	u.RawQuery = withoutParam(u.RawQuery, "digest")
+	resp, askErr := p.session(&u)
+	if askErr != nil {
+		return errors.Join(e, askErr)
+	}
+	if resp.StatusCode/100 == 2 {
+		e.Status, e.Header = http.StatusRequestedRangeNotSatisfiable, make(http.Header)
+		e.Header.Set("Location", p.reachable(cmp.Or(resp.Header.Get("Location"), u.RequestURI())))
+		e.Header.Set("Range", resp.Header.Get("Range"))
+	}
+	return errors.Join(e, err)
+}
+
+// patience is the time for which a Wire waits until the upstream has the bytes of
+// a request that ended early.
+const patience = time.Second
+
+// session returns the response to a GET of the upload session at the URL. The
+// upstream may still be reading the bytes of the request, so session asks again
+// until they are there, or it has waited long enough.
+func (p *passage) session(u *url.URL) (*http.Response, error) {
+	ctx, want := p.request.Context(), p.expected()
+	for wait := time.Millisecond; ; wait *= 2 {
+		ask, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+		if err != nil {
+			return nil, err
+		}
+		if auth, ok := p.request.Header["Authorization"]; ok {
+			ask.Header["Authorization"] = auth
+		}
+		resp, err := p.wire.transport.RoundTrip(ask)
+		if err != nil {
+			return nil, fmt.Errorf("asking for the upload session: %w", err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode/100 != 2 || has(resp.Header.Get("Range")) >= want || wait > patience {
+			return resp, nil
+		}
+		if err := sleep(ctx, wait); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// expected returns the number of bytes that an upload session has if the upstream
+// got those of the request that were read.
+func (p *passage) expected() int64 {
+	start, _, _ := strings.Cut(p.request.Header.Get("Content-Range"), "-")
+	offset, err := strconv.ParseInt(start, 10, 64)
+	if err != nil || offset < 0 {
+		offset = 0
+	}
+	return offset + p.body.size()
+}
+
+// has returns the number of bytes of an upload session whose response has the
+// Range, such as "0-99" or "bytes=0-99". A session without bytes has "0-0", too.
+func has(fieldRange string) int64 {
+	_, last, _ := strings.Cut(fieldRange, "-")
+	n, err := strconv.ParseInt(last, 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n + 1
+}
+
+// sleep waits, or returns an error when the context is done.
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
