@@ -2,7 +2,6 @@ package registrytest
 
 import (
 	"crypto/x509"
-	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -49,7 +48,6 @@ func (c *CA) writeClientCert(dir, name string) {
 // removed at the end of the test.
 func (s *Server) CertsDir(mirrorOf ...string) string {
 	s.t.Helper()
-	s.inProcess(s.t, "CertsDir")
 	dir := s.t.TempDir()
 	s.writeCerts(dir, s.Host())
 	for _, host := range mirrorOf {
@@ -85,13 +83,8 @@ func (n *Network) CertsDir() string {
 // the end of the test.
 func (s *Server) RegistriesConf(insteadOf ...string) string {
 	s.t.Helper()
-	var b strings.Builder
-	fmt.Fprintf(&b, "unqualified-search-registries = [%q]\nshort-name-mode = \"permissive\"\n", s.Host())
-	for _, host := range append([]string{s.Host()}, insteadOf...) {
-		b.WriteString("\n" + clientfile.RegistryTable(host, s.Host(), s.isPlain()))
-	}
 	dir := s.t.TempDir()
-	writeFile(s.t, dir, "registries.conf", []byte(b.String()))
+	writeFile(s.t, dir, "registries.conf", []byte(clientfile.RegistriesConf(s.URL, insteadOf...)))
 	return filepath.Join(dir, "registries.conf")
 }
 

@@ -87,13 +87,6 @@ func (n *Network) Registry(host string, opts ...Option) *Server {
 	if err != nil {
 		n.t.Fatalf("registrytest: starting a registry at %s: %v", host, err)
 	}
-	if set.external != nil {
-		if r, err := set.external.External(n.t.Name()); err != nil {
-			n.t.Fatalf("registrytest: %v", err)
-		} else if r != nil {
-			(&Server{env: r.Env}).inProcess(n.t, "a network")
-		}
-	}
 	s := newServer(n.t, set)
 	if err := s.listenOn(n, host, set); err != nil {
 		n.t.Fatalf("registrytest: starting a registry: %v", err)

@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"github.com/ocireg/registry"
-	"github.com/ocireg/registry/internal/elsewhere"
 	"github.com/ocireg/registry/internal/hint"
 	"github.com/ocireg/registry/registrytest/journal"
 )
@@ -58,9 +57,6 @@ type (
 	}
 	closer    interface{ Close() error }
 	afterTest interface{ AfterTest(TB, *Server) }
-	external  interface {
-		External(test string) (*elsewhere.Registry, error)
-	}
 )
 
 // settings are the values that the options of one server set.
@@ -75,7 +71,6 @@ type settings struct {
 	checkers  []checker
 	closers   []closer
 	afterTest []afterTest
-	external  external // or nil
 
 	store     registry.Store
 	variant   TLSVariant
@@ -260,10 +255,6 @@ func (s *settings) addHandlerOption(o Option) error {
 	}
 	if o, ok := o.(afterTest); ok {
 		s.afterTest = append(s.afterTest, o)
-		s.needTest = append(s.needTest, name)
-	}
-	if o, ok := o.(external); ok {
-		s.external = o
 		s.needTest = append(s.needTest, name)
 	}
 	return nil

@@ -11,7 +11,6 @@ import (
 	"github.com/ocireg/registry/memstore"
 	"github.com/ocireg/registry/registrytest"
 	"github.com/ocireg/registry/registrytest/auth"
-	"github.com/ocireg/registry/registrytest/external"
 	"github.com/ocireg/registry/registrytest/journal"
 	"github.com/ocireg/registry/registrytest/lint"
 )
@@ -64,7 +63,6 @@ func TestOptionsThatContradictEachOther(t *testing.T) {
 		"two limits":          {[]registrytest.Option{journal.Limit(1), journal.Limit(2)}, "journal.Limit and journal.Limit both set the limit of the journal; leave one out"},
 		"two authentications": {[]registrytest.Option{auth.Basic(), auth.Bearer()}, "*auth.Auth and *auth.Auth both set the authentication; leave one out"},
 		"incomparable stores": {[]registrytest.Option{registrytest.WithStore(incomparable), registrytest.WithStore(incomparable)}, "WithStore and WithStore both set the store; leave one out"},
-		"two registries":      {[]registrytest.Option{external.FromEnv("A"), external.FromEnv("B")}, "both set the registry"},
 		"linter, no journal":  {[]registrytest.Option{lint.Strict(), registrytest.WithoutJournal()}, "WithoutJournal leaves lint.Linter without requests to read; leave one out"},
 		"bodies, no journal":  {[]registrytest.Option{registrytest.WithoutJournal(), registrytest.WithBodies(1)}, "WithoutJournal leaves WithBodies without"},
 		"misspelt rule":       {[]registrytest.Option{lint.Linter{Rules: []lint.Rule{"upload-strat"}}}, `no rule of a Linter is called "upload-strat"; did you mean "upload-start"?`},

@@ -41,29 +41,12 @@ func (s *Server) report(err error) {
 	}
 }
 
-// check ends the test t if the server cannot do the work of the method, because
-// it is another registry or was closed before its test ended.
+// check ends the test t if the server was closed before its test ended.
 func (s *Server) check(t TB, method string) {
 	t.Helper()
-	s.inProcess(t, method)
 	if note := s.service.closedNote(); note != "" {
 		t.Fatalf("registrytest: Server.%s: %s", method, note)
 	}
-}
-
-// inProcess skips the test t if the registry runs elsewhere.
-func (s *Server) inProcess(t TB, method string) {
-	t.Helper()
-	if s.env == "" {
-		return
-	}
-	const format = "registrytest: %s needs a registry of this process, but %s has the address of another"
-	if t, ok := t.(interface {
-		Skipf(format string, args ...any)
-	}); ok {
-		t.Skipf(format, method, s.env)
-	}
-	t.Fatalf(format, method, s.env)
 }
 
 // closedNote returns a sentence for a server that the user closed before the

@@ -11,7 +11,6 @@ import (
 	"sync/atomic"
 
 	"github.com/ocireg/registry"
-	"github.com/ocireg/registry/internal/elsewhere"
 	"github.com/ocireg/registry/memstore"
 	"github.com/ocireg/registry/registrytest/content"
 	"github.com/ocireg/registry/registrytest/fault"
@@ -36,8 +35,6 @@ type Server struct {
 	options   []registry.Option // of the handler
 	variant   TLSVariant
 	ca        *CA
-	env       string // the variable with the address of another registry, or ""
-	prefix    string // of all repositories
 	handler   atomic.Pointer[http.Handler]
 	service   service
 	client    func() *http.Client
@@ -70,13 +67,6 @@ func NewServer(t TB, opts ...Option) *Server {
 	if err != nil {
 		t.Fatalf("registrytest: starting a server: %v", err)
 	}
-	if set.external != nil {
-		if r, err := set.external.External(t.Name()); err != nil {
-			t.Fatalf("registrytest: %v", err)
-		} else if r != nil {
-			return newExternal(t, set, r)
-		}
-	}
 	s := newServer(t, set)
 	if err := set.listen(s, set); err != nil {
 		t.Fatalf("registrytest: starting a server: %v", err)
@@ -102,20 +92,6 @@ func Start(opts ...Option) (*Server, error) {
 		return nil, fmt.Errorf("registrytest: starting a server: %w", err)
 	}
 	return s, nil
-}
-
-// newExternal makes a server of a registry that runs elsewhere.
-func newExternal(t TB, set *settings, r *elsewhere.Registry) *Server {
-	t.Helper()
-	s := &Server{URL: r.URL, State: content.State{Store: r.Store}, t: t, env: r.Env, prefix: r.Prefix}
-	if len(set.given) > 1 {
-		s.inProcess(t, "an option")
-	}
-	client := &http.Client{Transport: r.Transport}
-	s.transport = func() *http.Transport { return r.Transport }
-	s.client = func() *http.Client { return client }
-	t.Cleanup(r.Transport.CloseIdleConnections)
-	return s
 }
 
 // newServer makes a server that does not listen yet.
@@ -249,7 +225,7 @@ func (s *Server) Host() string {
 // Ref returns the reference by which a client names content of the server:
 // given "team/app:v1", it returns "127.0.0.1:43121/team/app:v1".
 func (s *Server) Ref(name string) string {
-	return s.Host() + "/" + s.prefix + name
+	return s.Host() + "/" + name
 }
 
 // Push puts the content into the store, without a request, and returns it. The
@@ -280,15 +256,11 @@ func (s *Server) Transport() *http.Transport { return s.transport() }
 // Handler returns the registry as a handler, for a server of the caller's own.
 // The requests that it serves are in the journal, too.
 func (s *Server) Handler() http.Handler {
-	s.t.Helper()
-	s.inProcess(s.t, "Handler")
 	return &s.service
 }
 
 // Requests returns the requests up to now.
 func (s *Server) Requests() journal.Requests {
-	s.t.Helper()
-	s.inProcess(s.t, "Requests")
 	return s.journal.Requests()
 }
 
@@ -296,7 +268,6 @@ func (s *Server) Requests() journal.Requests {
 // until no request is being served.
 func (s *Server) CloseClientConnections() {
 	s.t.Helper()
-	s.inProcess(s.t, "CloseClientConnections")
 	s.report(s.service.disconnect())
 	s.service.settle()
 }
@@ -305,7 +276,6 @@ func (s *Server) CloseClientConnections() {
 // keeps its address, its content, its options and its journal.
 func (s *Server) Restart() {
 	s.t.Helper()
-	s.inProcess(s.t, "Restart")
 	s.newHandler()
 	s.report(s.service.disconnect())
 	s.service.settle()
@@ -314,15 +284,12 @@ func (s *Server) Restart() {
 // ForgetUploads ends all upload sessions, as Restart does, and leaves connections
 // and the requests that are being served alone.
 func (s *Server) ForgetUploads() {
-	s.t.Helper()
-	s.inProcess(s.t, "ForgetUploads")
 	s.newHandler()
 }
 
 // Stop begins an outage: it closes all connections, and new ones are refused.
 func (s *Server) Stop() {
 	s.t.Helper()
-	s.inProcess(s.t, "Stop")
 	s.service.mu.Lock()
 	s.service.stoppedAt = userCode(0)
 	s.service.mu.Unlock()
@@ -337,7 +304,6 @@ func (s *Server) Stop() {
 // another program may take it. Start waits up to five seconds for the port.
 func (s *Server) Start() {
 	s.t.Helper()
-	s.inProcess(s.t, "Start")
 	err := s.service.start()
 	if err == nil {
 		return
@@ -354,7 +320,6 @@ func (s *Server) Start() {
 // and the server refuses new connections.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.t.Helper()
-	s.inProcess(s.t, "Shutdown")
 	if err := s.service.http.Shutdown(ctx); err != nil {
 		return err
 	}

@@ -22,7 +22,6 @@ import (
 	"github.com/ocireg/registry/internal/faketb"
 	"github.com/ocireg/registry/registrytest"
 	"github.com/ocireg/registry/registrytest/content"
-	"github.com/ocireg/registry/registrytest/external"
 	"github.com/ocireg/registry/registrytest/fault"
 	"github.com/ocireg/registry/registrytest/keep"
 )
@@ -158,7 +157,6 @@ func TestStartWithoutATest(t *testing.T) {
 	for want, opt := range map[string]registrytest.Option{
 		"WithLogs needs a test; use NewServer": registrytest.WithLogs(),
 		"keep.Keeper needs a test":             keep.OnFailure(""),
-		"external.Variable needs a test":       external.FromEnv("NOT_SET"),
 		"an option is nil":                     nil,
 	} {
 		_, err := registrytest.Start(opt)

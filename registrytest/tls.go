@@ -67,7 +67,6 @@ func (s *service) secure(ca *CA, host string, v TLSVariant) {
 // [WithTLS] the server has none, and CA fails the test.
 func (s *Server) CA() *CA {
 	s.t.Helper()
-	s.inProcess(s.t, "CA")
 	if s.ca == nil {
 		s.t.Fatalf("registrytest: %s has no CA, because it was started without TLS; give the server the option WithTLS", s.Host())
 	}

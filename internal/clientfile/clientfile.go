@@ -29,6 +29,17 @@ func RegistryTable(prefix, location string, insecure bool) string {
 	return fmt.Sprintf("[[registry]]\nprefix = %q\nlocation = %q\ninsecure = %t\n", prefix, location, insecure)
 }
 
+// RegistriesConf returns the text of a registries.conf for the registry at the URL,
+// which is that of names without a host and of those with the other hosts.
+func RegistriesConf(url string, insteadOf ...string) string {
+	_, host, _ := strings.Cut(url, "://")
+	text := fmt.Sprintf("unqualified-search-registries = [%q]\nshort-name-mode = \"permissive\"\n", host)
+	for _, prefix := range append([]string{host}, insteadOf...) {
+		text += "\n" + RegistryTable(prefix, host, strings.HasPrefix(url, "http:"))
+	}
+	return text
+}
+
 // DaemonJSON returns the text of a daemon.json, with which Docker uses the
 // registry at the URL without HTTPS, if it has none. With mirror, the registry is
 // a mirror of Docker Hub.

@@ -1,78 +1,150 @@
-// Package external runs tests against a registry that runs elsewhere.
+// Package external runs tests against a registry that runs elsewhere, if an
+// environment variable has the address of one, or else against one of this process:
 //
-//	reg := registrytest.NewServer(t, external.FromEnv("TEST_REGISTRY"))
+//	reg := external.NewServer(t, "TEST_REGISTRY")
 package external
 
 import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"net"
 	"net/http"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
 
-	"github.com/ocireg/registry"
-	"github.com/ocireg/registry/internal/elsewhere"
+	"github.com/ocireg/registry/internal/clientfile"
+	"github.com/ocireg/registry/internal/hint"
 	"github.com/ocireg/registry/internal/names"
 	"github.com/ocireg/registry/internal/remote"
+	"github.com/ocireg/registry/registrytest"
+	"github.com/ocireg/registry/registrytest/content"
 )
 
-// A Variable is an environment variable with the address of a registry. It is
-// an option of package registrytest, see [FromEnv].
-type Variable struct{ env string }
+// A Server is a registry for one test. It has the methods of
+// [registrytest.Server] that work with every registry, wherever that runs. The
+// others, such as Fault and Restart, are those of [Server.InProcess].
+type Server struct {
+	// URL is the base URL, such as "https://registry.example.com".
+	URL string
 
-// FromEnv makes the test run against another registry if the environment
-// variable holds the address of one, such as "localhost:5000",
-// "https://user:password@registry.example.com" or "ghcr.io/me/test". The path
-// is the place of the test's repositories. Without a scheme the server uses
-// HTTP for localhost and loopback addresses, and HTTPS for all others. If the
-// variable is empty, the option changes nothing.
+	// State is the content of the registry. Its methods send requests to a
+	// registry that runs elsewhere.
+	content.State
+
+	t         registrytest.TB
+	env       string
+	prefix    string // of all repositories
+	transport *http.Transport
+	client    *http.Client
+	inProcess *registrytest.Server // or nil, if the registry runs elsewhere
+}
+
+// NewServer returns a registry for the test. If the environment variable env is
+// empty, it is one of this process, as [registrytest.NewServer] starts it.
+// Otherwise the variable has the address of another registry, such as
+// "localhost:5000", "https://user:password@registry.example.com" or
+// "ghcr.io/me/test". The path is the place of the test's repositories. Without a
+// scheme the server uses HTTP for localhost and loopback addresses, and HTTPS for
+// all others. The test fails if the address is invalid.
 //
-// Each server is a part of that registry, empty at first, which the server's
-// method Ref names. The test's content stays there. Push and the other methods
-// of the server's State send requests, with the user and password of the
-// address as Basic credentials or, if the registry asks for a token, with one
-// that its token service gives for these.
-//
-// All other options, and methods such as Restart and Requests, need a registry
-// of this process: they skip the test.
-func FromEnv(env string) Variable { return Variable{env} }
-
-// Options returns no options: the handler is not of this process.
-func (Variable) Options() []registry.Option { return nil }
-
-// Exclusive returns "registry": a test runs against one.
-func (Variable) Exclusive() string { return "registry" }
-
-// External returns a new part of the registry for the test with the name, or
-// nil if the variable is empty. It is for package registrytest.
-func (v Variable) External(test string) (*elsewhere.Registry, error) {
-	address := os.Getenv(v.env)
+// Each Server is a part of that registry, empty at first, which [Server.Ref]
+// names. The test's content stays there. Push and the other methods of
+// [content.State] send the user and password of the address as Basic credentials
+// or, if the registry asks for a token, with one that its token service gives for
+// these.
+func NewServer(t registrytest.TB, env string) *Server {
+	hint.NilTest("external", "NewServer", t)
+	t.Helper()
+	address := os.Getenv(env)
 	if address == "" {
-		return nil, nil
+		s := registrytest.NewServer(t)
+		return &Server{t: t, URL: s.URL, State: s.State, transport: s.Transport(), client: s.Client(), inProcess: s}
 	}
 	u, err := parse(address)
 	if err != nil {
-		return nil, fmt.Errorf("the address in %s: %w", v.env, err)
+		t.Fatalf("external: the address in %s: %v", env, err)
 	}
-	r := &elsewhere.Registry{
-		Env:       v.env,
+	s := &Server{
+		t:         t,
 		URL:       u.Scheme + "://" + u.Host,
-		Prefix:    strings.TrimPrefix(u.Path+"/", "/") + uniqueName(test) + "/",
-		Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true},
+		env:       env,
+		prefix:    strings.TrimPrefix(u.Path+"/", "/") + uniqueName(t.Name()) + "/",
+		transport: &http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true},
 	}
-	auth := &remote.Transport{Registry: &url.URL{Scheme: u.Scheme, Host: u.Host}, Next: r.Transport}
+	s.client = &http.Client{Transport: s.transport}
+	t.Cleanup(s.transport.CloseIdleConnections)
+	auth := &remote.Transport{Registry: &url.URL{Scheme: u.Scheme, Host: u.Host}, Next: s.transport}
 	if password, ok := u.User.Password(); ok {
 		auth.Eager = true
 		auth.Login = func(context.Context) (remote.Login, error) {
 			return remote.Login{Username: u.User.Username(), Password: password}, nil
 		}
 	}
-	r.Store = &remote.Store{Base: r.URL, Prefix: r.Prefix, Client: &http.Client{Transport: auth}}
-	return r, nil
+	s.Store = &remote.Store{Base: s.URL, Prefix: s.prefix, Client: &http.Client{Transport: auth}}
+	return s
+}
+
+// Host returns the host and the port, such as "127.0.0.1:43121".
+func (s *Server) Host() string {
+	_, host, _ := strings.Cut(s.URL, "://")
+	return host
+}
+
+// Ref returns the reference by which a client names content of the server: given
+// "team/app:v1", it returns "ghcr.io/me/test/mytest-x2k4p7qa/team/app:v1".
+func (s *Server) Ref(name string) string { return s.Host() + "/" + s.prefix + name }
+
+// Client returns the server's client, which uses [Server.Transport]. It has no
+// credentials. Every call returns the same client.
+func (s *Server) Client() *http.Client { return s.client }
+
+// Transport returns the transport of the server's client. Clone it before a
+// change.
+func (s *Server) Transport() *http.Transport { return s.transport }
+
+// RegistriesConf returns the path of a registries.conf, as
+// [registrytest.Server.RegistriesConf] does.
+func (s *Server) RegistriesConf(insteadOf ...string) string {
+	s.t.Helper()
+	return s.write("registries.conf", clientfile.RegistriesConf(s.URL, insteadOf...))
+}
+
+// DaemonJSON returns the path of a daemon.json, as
+// [registrytest.Server.DaemonJSON] does.
+func (s *Server) DaemonJSON(mirror bool) string {
+	s.t.Helper()
+	return s.write("daemon.json", clientfile.DaemonJSON(s.URL, mirror))
+}
+
+// write writes a file in a new directory, and returns its path.
+func (s *Server) write(name, text string) string {
+	s.t.Helper()
+	file := filepath.Join(s.t.TempDir(), name)
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+		s.t.Fatalf("external: %v", err)
+	}
+	return file
+}
+
+// InProcess returns the server of this process, for the part of a test that no
+// other registry can do. If the registry runs elsewhere, InProcess skips the test,
+// or fails it if t has no method Skipf.
+func (s *Server) InProcess(t registrytest.TB) *registrytest.Server {
+	hint.NilTest("external", "Server.InProcess", t)
+	t.Helper()
+	if s.inProcess == nil {
+		const format = "external: the test needs a registry of this process, but %s has the address of another"
+		if t, ok := t.(interface {
+			Skipf(format string, args ...any)
+		}); ok {
+			t.Skipf(format, s.env)
+		}
+		t.Fatalf(format, s.env)
+	}
+	return s.inProcess
 }
 
 // uniqueName returns a new name of a repository that includes the name of the

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io/fs"
 	"net/http"
+	"os"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -13,11 +15,10 @@ import (
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/internal/faketb"
 	"github.com/ocireg/registry/internal/testclient"
-	"github.com/ocireg/registry/memstore"
+
 	"github.com/ocireg/registry/registrytest"
 	"github.com/ocireg/registry/registrytest/content"
 	"github.com/ocireg/registry/registrytest/external"
-	"github.com/ocireg/registry/registrytest/fault"
 )
 
 // get returns the status and the body of the response.
@@ -37,20 +38,33 @@ func elsewhere(t *testing.T, opts ...registrytest.Option) *registrytest.Server {
 	return s
 }
 
-func TestFromEnvWithoutAnAddress(t *testing.T) {
+func TestWithoutAnAddress(t *testing.T) {
 	t.Setenv(testEnv, "")
-	s := registrytest.NewServer(t, external.FromEnv(testEnv), registrytest.WithTLS())
+	s := external.NewServer(t, testEnv)
 	status, _ := get(t, s.Client(), s.URL+"/v2/")
 	require.Equal(t, http.StatusOK, status)
-	s.Restart()
-	require.Equal(t, 1, s.Requests().Len())
+	image := s.Push(t, "team/app:v1", content.Image())
+	require.Equal(t, s.Host()+"/team/app:v1", s.Ref("team/app:v1"))
+	own := s.InProcess(t)
+	require.Equal(t, own.Ref("team/app:v1"), s.Ref("team/app:v1"))
+	require.Equal(t, own.Transport(), s.Transport())
+	own.Restart()
+	require.Equal(t, 1, own.Requests().Len())
+	own.CheckTag(t, "team/app:v1", image)
+	for mine, its := range map[string]string{s.RegistriesConf("docker.io"): own.RegistriesConf("docker.io"), s.DaemonJSON(true): own.DaemonJSON(true)} {
+		got, err := os.ReadFile(mine)
+		require.NoError(t, err)
+		want, err := os.ReadFile(its)
+		require.NoError(t, err)
+		require.Equal(t, string(want), string(got))
+	}
 }
 
 func TestTheSameTestAgainstAnotherRegistry(t *testing.T) {
 	other := elsewhere(t, registry.WithPageSize(1))
 	for _, subtest := range []string{"One test", "one-TEST/☺"} {
 		t.Run(subtest, func(t *testing.T) {
-			s := registrytest.NewServer(t, external.FromEnv(testEnv))
+			s := external.NewServer(t, testEnv)
 			image := s.Push(t, "team/app:v1", content.Image(content.Layers(3)))
 			s.Push(t, "team/app:v2", image)
 			index := s.Push(t, "team/app", content.Index(content.Platforms("linux/amd64", "linux/arm64")))
@@ -91,14 +105,13 @@ func TestTheSameTestAgainstAnotherRegistry(t *testing.T) {
 			_, err = s.Store.StatBlob(ctx, "team/app", image.Layers[0].Digest)
 			require.ErrorIs(t, err, fs.ErrNotExist)
 			require.ErrorIs(t, s.Store.MountBlob(ctx, "team/third", image.Layers[0].Digest, "team/app"), fs.ErrNotExist)
-			s.Close()
 		})
 	}
 }
 
 func TestAnotherRegistryThatRefuses(t *testing.T) {
 	elsewhere(t, registry.Without(registry.DeleteTag, registry.StartUpload))
-	s := registrytest.NewServer(t, external.FromEnv(testEnv))
+	s := external.NewServer(t, testEnv)
 	ctx := context.Background()
 	require.ErrorIs(t, s.Store.DeleteTag(ctx, "team/app", "v1"), errors.ErrUnsupported)
 	require.ErrorContains(t, content.Put(ctx, s.Store, "team/app:v1", content.Image()), "405")
@@ -112,70 +125,39 @@ func TestAnotherRegistryWithAPassword(t *testing.T) {
 		return nil
 	}))
 	t.Setenv(testEnv, "http://alice:secret@"+other.Host())
-	s := registrytest.NewServer(t, external.FromEnv(testEnv))
+	s := external.NewServer(t, testEnv)
 	s.Push(t, "team/app:v1", content.Image())
 	require.Equal(t, map[string]bool{"alice:secret": true}, names)
 	require.NotContains(t, s.Ref("app"), "secret")
 }
 
-// A method that another registry does not have skips the test, and says so.
-func TestWhatNeedsARegistryOfThisProcessSkips(t *testing.T) {
+// The compiler refuses the methods that another registry does not have.
+func TestMethodsOfEveryRegistry(t *testing.T) {
+	t.Parallel()
+	here, everywhere := reflect.TypeFor[*registrytest.Server](), reflect.TypeFor[*external.Server]()
+	var missing []string
+	for i := range here.NumMethod() {
+		name := here.Method(i).Name
+		if _, ok := everywhere.MethodByName(name); !ok {
+			missing = append(missing, name)
+		}
+	}
+	require.Equal(t, []string{"CA", "CertsDir", "Close", "CloseClientConnections", "Err", "Fault", "Faults", "ForgetUploads", "Handler", "Hold", "Refuse",
+		"Requests", "Restart", "Shutdown", "Silence", "Start", "Stop", "Tamper"}, missing)
+}
+
+// A test that asks for them is skipped if the registry is another, or fails in a
+// framework without Skipf.
+func TestInProcess(t *testing.T) {
 	elsewhere(t)
-	for name, need := range map[string]func(*registrytest.Server){
-		"Restart":                (*registrytest.Server).Restart,
-		"Stop":                   (*registrytest.Server).Stop,
-		"Start":                  (*registrytest.Server).Start,
-		"CloseClientConnections": (*registrytest.Server).CloseClientConnections,
-		"Requests":               func(s *registrytest.Server) { s.Requests() },
-		"Handler":                func(s *registrytest.Server) { s.Handler() },
-		"CA":                     func(s *registrytest.Server) { s.CA() },
-		"CertsDir":               func(s *registrytest.Server) { s.CertsDir() },
-	} {
-		tr := faketb.Try(t, func(t *faketb.TB) {
-			need(registrytest.NewServer(t, external.FromEnv(testEnv)))
-			t.Errorf("it went on")
-		})
-		require.Empty(t, tr.Errors())
-		require.Equal(t, []string{"registrytest: " + name + " needs a registry of this process, but " + testEnv + " has the address of another"}, tr.Skips())
-	}
-	for name, need := range map[string]func(registrytest.TB, *registrytest.Server){
-		"Fault":   func(t registrytest.TB, s *registrytest.Server) { s.Fault(t, fault.On().Once().Status(503)) },
-		"Hold":    func(t registrytest.TB, s *registrytest.Server) { s.Hold(t, fault.On()) },
-		"Refuse":  func(t registrytest.TB, s *registrytest.Server) { s.Refuse(t) },
-		"Silence": func(t registrytest.TB, s *registrytest.Server) { s.Silence(t) },
-		"Tamper": func(t registrytest.TB, s *registrytest.Server) {
-			s.Tamper(t, "team/app", content.Image().Digest, registrytest.Dropped())
-		},
-	} {
-		tr := faketb.Try(t, func(t *faketb.TB) {
-			need(t, registrytest.NewServer(t, external.FromEnv(testEnv)))
-			t.Errorf("it went on")
-		})
-		require.Empty(t, tr.Errors())
-		require.Len(t, tr.Skips(), 1)
-		require.Contains(t, tr.Skips()[0], name)
-	}
-	for _, o := range []registrytest.Option{registry.WithReadOnly(), registrytest.WithTLS(), registrytest.WithInMemory(), registrytest.WithStore(memstore.New())} {
-		tr := faketb.Try(t, func(t *faketb.TB) {
-			registrytest.NewServer(t, registrytest.Options(external.FromEnv(testEnv), o))
-			t.Errorf("it went on")
-		})
-		require.Empty(t, tr.Errors())
-		require.Len(t, tr.Skips(), 1)
-	}
 	tr := faketb.Try(t, func(t *faketb.TB) {
-		registrytest.NewNetwork(t).Registry("docker.io", external.FromEnv(testEnv))
+		external.NewServer(t, testEnv).InProcess(t).Restart()
 		t.Errorf("it went on")
 	})
 	require.Empty(t, tr.Errors())
-	require.Len(t, tr.Skips(), 1)
-}
-
-// A test framework without Skipf gets a failure.
-func TestWhatCannotSkipFails(t *testing.T) {
-	elsewhere(t)
-	tr := faketb.Try(t, func(t *faketb.TB) {
-		registrytest.NewServer(struct{ registrytest.TB }{t}, external.FromEnv(testEnv)).Restart()
+	require.Equal(t, []string{"external: the test needs a registry of this process, but " + testEnv + " has the address of another"}, tr.Skips())
+	tr = faketb.Try(t, func(t *faketb.TB) {
+		external.NewServer(t, testEnv).InProcess(struct{ registrytest.TB }{t}).Restart()
 	})
 	require.Len(t, tr.Errors(), 1)
 }
@@ -191,11 +173,11 @@ func TestAddressesOfAnotherRegistry(t *testing.T) {
 		"http://registry.example.com/a": "http://registry.example.com",
 	} {
 		t.Setenv(testEnv, address)
-		require.Equal(t, want, registrytest.NewServer(t, external.FromEnv(testEnv)).URL)
+		require.Equal(t, want, external.NewServer(t, testEnv).URL)
 	}
 	for _, address := range []string{"/a", "ftp://a", "http://", "http://a b"} {
 		t.Setenv(testEnv, address)
-		tr := faketb.Try(t, func(t *faketb.TB) { registrytest.NewServer(t, external.FromEnv(testEnv)) })
+		tr := faketb.Try(t, func(t *faketb.TB) { external.NewServer(t, testEnv) })
 		require.Len(t, tr.Errors(), 1, address)
 		require.Contains(t, tr.Errors()[0], testEnv)
 	}
