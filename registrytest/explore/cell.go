@@ -7,7 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/internal/hint"
 	"github.com/ocireg/registry/registrytest/fault"
 )
@@ -86,19 +85,32 @@ func (c cell) where() string {
 	return strings.Join(list, " and ")
 }
 
-// ops returns the operations of the cell.
-func (c cell) ops() (ops []registry.Op) {
+// family returns the family of the cell's fault. The faults of a family are
+// variants of one, such as another status.
+func (c cell) family() string {
+	var families []string
 	for _, p := range c.parts {
-		ops = append(ops, p.op)
+		switch {
+		case p.given != nil:
+			families = append(families, p.given.String())
+		case p.cancel:
+			families = append(families, cancelling)
+		default:
+			families = append(families, p.trouble.family)
+		}
 	}
-	return ops
+	return strings.Join(families, " and ")
 }
 
 // simpler returns cells with one thing less to say.
 func (c cell) simpler() (list []cell) {
-	if len(c.parts) > 1 {
-		for i := range c.parts {
-			list = append(list, cell{c.fault, c.column, []part{c.parts[i]}})
+	if len(c.parts) > 1 && c.column == "" {
+		for _, p := range c.parts {
+			if p.given != nil {
+				list = append(list, cell{fault: p.given.String(), parts: []part{p}})
+			} else {
+				list = append(list, cell{p.trouble.name, p.request.String(), []part{p}})
+			}
 		}
 	}
 	for i, p := range c.parts {
@@ -107,7 +119,7 @@ func (c cell) simpler() (list []cell) {
 		}
 		for _, change := range []func(*part){
 			func(p *part) { p.after = 0 },
-			func(p *part) { p.times = min(p.times, 1) }, // Of all requests, none is left out.
+			func(p *part) { p.times = min(p.times, 1) },
 			func(p *part) { p.header, p.value = "", "" },
 			func(p *part) { p.auth = false },
 			func(p *part) { p.repo = "" },

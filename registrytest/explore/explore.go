@@ -18,7 +18,7 @@ import (
 // passed what it got to [T.Result].
 //
 // The test fails if a run has a violation. The [Matrix] has the outcome of each
-// run.
+// run. It also fails if a rule of [Try] hits no request.
 func EveryFault(t *testing.T, setup func(t *T, reg *registrytest.Server), run func(t *T, reg *registrytest.Server) error, opts ...Option) *Matrix {
 	t.Helper()
 	x := &explorer{t: t, setup: setup, run: run}
@@ -26,10 +26,13 @@ func EveryFault(t *testing.T, setup func(t *T, reg *registrytest.Server), run fu
 		o.set(&x.config)
 	}
 	m, err := x.explore()
-	if err != nil {
+	if m == nil {
 		t.Fatalf("explore: %v", err)
 	}
 	t.Logf("explore: %s", m.Summary())
+	if err != nil {
+		t.Errorf("explore: %v", err)
+	}
 	if x.reportOnly {
 		return m
 	}
@@ -57,6 +60,8 @@ type explorer struct {
 	announcing sync.Mutex
 }
 
+// explore returns the matrix, or nil and an error. The error with a matrix says
+// which rules of Try did not happen.
 func (x *explorer) explore() (*Matrix, error) {
 	if err := x.check(); err != nil {
 		return nil, err
@@ -80,29 +85,23 @@ func (x *explorer) explore() (*Matrix, error) {
 		}
 	}
 	judged := x.runAll(cells, start)
-	found := make(map[string]int) // the index of the violations that are alike
-	for i, j := range judged {
+	var missed []error
+	for _, j := range judged {
 		if j == nil {
 			m.Skipped++
 			continue
 		}
 		m.Runs++
 		m.Cells = append(m.Cells, j.cell)
-		for _, v := range j.violations {
-			alike := fmt.Sprint(v.Kind, "\x00", v.Fault, "\x00", cells[i].ops())
-			if at, ok := found[alike]; ok {
-				m.Violations[at].More = append(m.Violations[at].More, v.Request)
-				continue
-			}
-			found[alike] = len(m.Violations)
-			var runs int
-			v.Rule, runs = x.shrink(cells[i], v.Kind)
-			m.Runs += runs
-			m.Violations = append(m.Violations, v)
+		if len(x.try) > 0 && j.missed != "" {
+			missed = append(missed, fmt.Errorf("Try: %s", j.missed))
 		}
 	}
+	var runs int
+	m.Violations, runs = x.shrinkAll(cells, judged)
+	m.Runs += runs
 	m.Time = time.Since(start)
-	return m, nil
+	return m, errors.Join(missed...)
 }
 
 // establish makes the undisturbed run the one that others are compared with.
@@ -142,23 +141,6 @@ func (x *explorer) runAll(cells []cell, start time.Time) []*judgement {
 	}
 	group.Wait()
 	return judged
-}
-
-// shrink returns the rules of the simplest run with a violation of the kind that
-// it finds near the cell, and the number of runs that it took.
-func (x *explorer) shrink(c cell, kind string) (rules string, runs int) {
-	for range 8 { // More words than a rule has.
-		i := slices.IndexFunc(c.simpler(), func(s cell) bool {
-			runs++
-			j := x.judge(x.attempt(s.plan()), s)
-			return slices.ContainsFunc(j.violations, func(v Violation) bool { return v.Kind == kind })
-		})
-		if i < 0 {
-			break
-		}
-		c = c.simpler()[i]
-	}
-	return c.plan().name, runs
 }
 
 // check returns an error if the options name something that does not exist.

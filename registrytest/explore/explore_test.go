@@ -103,6 +103,9 @@ var mutants = []struct{ bug, operation, kind string }{
 	{"checks no digest", "pull", wrongContent},
 	{"trusts the length", "pull", wrongContent},
 	{"retries for ever", "pull", storm},
+	{"retries 502 for ever", "pull", late},
+	{"begins uploads again for ever", "push", late},
+	{"sends requests without a context", "pull", goesOn},
 	{"ignores its context", "pull", hang},
 	{"waits for ever", "pull", hang},
 	{"ignores Retry-After", "pull", early},
@@ -126,7 +129,7 @@ func TestMutants(t *testing.T) {
 			t.Parallel()
 			o := operations[mutant.operation]
 			x := &explorer{t: t, setup: o.setup, run: o.run(client{bug: mutant.bug})}
-			for _, opt := range []Option{MustSucceed(promises...), Cancellations()} {
+			for _, opt := range []Option{MustSucceed(promises...), Cancellations(), Budget(1<<20, 0)} {
 				opt.set(&x.config)
 			}
 			golden, err := os.ReadFile("testdata/" + mutant.operation + ".md")

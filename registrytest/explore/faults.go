@@ -30,7 +30,13 @@ type trouble struct {
 
 	// forges says that the response may be a good one with other content.
 	forges bool
+
+	// family is the name of the troubles of which this is a variant.
+	family string
 }
+
+// forGood ends the names of troubles that the request meets each time.
+const forGood = " for good"
 
 // A scale has the times of troubles. In a bubble they cost nothing.
 type scale struct{ retryAfter, slow time.Duration }
@@ -44,54 +50,75 @@ var (
 // addresses for documentation, as a client may resolve names by itself.
 const otherHost = "192.0.2.1:5000"
 
+// repeats and onceOrAlways say how often a request meets a trouble: n times in a
+// row, or each time if n is 0.
+var (
+	repeats = []struct {
+		name string
+		n    int
+	}{{" once", 1}, {" twice", 2}, {forGood, 0}}
+	onceOrAlways = []struct {
+		name string
+		n    int
+	}{{"", 1}, {forGood, 0}}
+)
+
 // troubles returns all troubles. In a row means: to the request and to the next
 // one like it.
 func troubles() []trouble {
 	var list []trouble
 	add := func(name string, times int, applies func(*journal.Record) bool, words func(fault.Rule, *journal.Record, scale) fault.Rule) *trouble {
-		list = append(list, trouble{name: name, times: times, applies: applies, add: words})
+		list = append(list, trouble{name: name, times: times, applies: applies, add: words, family: strings.TrimSuffix(name, forGood)})
 		return &list[len(list)-1]
 	}
 	for _, status := range []int{408, 429, 500, 502, 503, 504} {
-		for i, word := range []string{"once", "twice"} {
-			add(fmt.Sprintf("%d %s", status, word), i+1, every, func(rule fault.Rule, _ *journal.Record, _ scale) fault.Rule {
+		for _, times := range repeats {
+			add(fmt.Sprintf("%d%s", status, times.name), times.n, every, func(rule fault.Rule, _ *journal.Record, _ scale) fault.Rule {
 				return rule.Status(status)
-			})
+			}).family = "status"
 		}
 	}
-	add("503 for good", 0, every, func(rule fault.Rule, _ *journal.Record, _ scale) fault.Rule { return rule.Status(503) })
-	add("reset for good", 0, every, func(rule fault.Rule, _ *journal.Record, _ scale) fault.Rule { return rule.Reset() })
 	for _, status := range []int{429, 503} {
-		add(fmt.Sprintf("%d once, Retry-After", status), 1, every, func(rule fault.Rule, _ *journal.Record, s scale) fault.Rule {
-			return rule.Status(status).RetryAfter(s.retryAfter)
-		})
+		for _, times := range repeats {
+			add(fmt.Sprintf("%d%s, Retry-After", status, times.name), times.n, every, func(rule fault.Rule, _ *journal.Record, s scale) fault.Rule {
+				return rule.Status(status).RetryAfter(s.retryAfter)
+			}).family = "status"
+		}
 	}
 	for _, end := range []struct {
 		name string
 		at   func(fault.Rule, ...fault.Place) fault.Rule
 	}{{"closed", fault.Rule.Close}, {"reset", fault.Rule.Reset}} {
+		first := len(list)
+		atFirst := func(rule fault.Rule, _ *journal.Record, _ scale) fault.Rule { return end.at(rule, fault.AtByte(0)) }
+		inMiddle := func(rule fault.Rule, r *journal.Record, _ scale) fault.Rule {
+			return end.at(rule, fault.AtByte(size(r)/2))
+		}
 		// Net/http repeats some requests once by itself.
-		add(end.name+" before the response", 2, every, func(rule fault.Rule, _ *journal.Record, _ scale) fault.Rule { return end.at(rule) })
+		before := func(rule fault.Rule, _ *journal.Record, _ scale) fault.Rule { return end.at(rule) }
+		add(end.name+" before the response", 2, every, before)
 		add(end.name+" in the header", 1, every, func(rule fault.Rule, _ *journal.Record, _ scale) fault.Rule {
 			return end.at(rule, fault.InHeader(17))
 		})
-		add(end.name+" at the first byte", 1, hasBytes(1), func(rule fault.Rule, r *journal.Record, _ scale) fault.Rule {
-			return end.at(rule, fault.AtByte(0))
-		})
-		add(end.name+" in the middle", 1, hasBytes(2), func(rule fault.Rule, r *journal.Record, _ scale) fault.Rule {
-			return end.at(rule, fault.AtByte(size(r)/2))
-		})
+		add(end.name+" at the first byte", 1, hasBytes(1), atFirst)
+		add(end.name+" in the middle", 1, hasBytes(2), inMiddle)
 		add(end.name+" at the last byte", 1, hasBytes(3), func(rule fault.Rule, r *journal.Record, _ scale) fault.Rule {
 			return end.at(rule, fault.AtByte(size(r)-1))
 		})
+		add(end.name+forGood, 0, every, before)
+		add(end.name+" at the first byte"+forGood, 0, hasBytes(1), atFirst)
+		add(end.name+" in the middle"+forGood, 0, hasBytes(2), inMiddle)
+		for i := range list[first:] {
+			list[first+i].family = "connection"
+		}
 	}
-	add("corrupt byte", 1, hasBytes(1), func(rule fault.Rule, r *journal.Record, _ scale) fault.Rule {
-		return rule.Corrupt(size(r) / 2)
-	}).forges = true
-	add("truncated", 1, isContent, truncated).forges = true
-	add("shorter than its length", 1, isContent, func(rule fault.Rule, _ *journal.Record, _ scale) fault.Rule {
-		return rule.ContentLength(1)
-	})
+	corrupt := func(rule fault.Rule, r *journal.Record, _ scale) fault.Rule { return rule.Corrupt(size(r) / 2) }
+	shorter := func(rule fault.Rule, _ *journal.Record, _ scale) fault.Rule { return rule.ContentLength(1) }
+	for _, times := range onceOrAlways {
+		add("corrupt byte"+times.name, times.n, hasBytes(1), corrupt).forges = true
+		add("truncated"+times.name, times.n, isContent, truncated).forges = true
+		add("shorter than its length"+times.name, times.n, isContent, shorter)
+	}
 	add("Range ignored", 1, hasRange, func(rule fault.Rule, _ *journal.Record, _ scale) fault.Rule {
 		return rule.Ignore("Range")
 	})
@@ -101,32 +128,36 @@ func troubles() []trouble {
 	add("closed in the middle, then Range ignored", 1, isWhole, func(rule fault.Rule, r *journal.Record, _ scale) fault.Rule {
 		return rule.Close(fault.AtByte(size(r) / 2)).Then().Once().Ignore("Range")
 	})
-	add("lost response", 1, registryWrites, func(rule fault.Rule, _ *journal.Record, _ scale) fault.Rule {
-		return rule.AfterCommit().Reset()
-	})
-	add("lost session", 1, hasSession, func(rule fault.Rule, _ *journal.Record, _ scale) fault.Rule {
-		return rule.LoseUpload()
-	})
-	add("half accepted", 1, isChunk, func(rule fault.Rule, r *journal.Record, _ scale) fault.Rule {
-		return rule.Acknowledge(size(r) / 2)
-	})
-	add("half kept", 1, func(r *journal.Record) bool { return hasSession(r) && size(r) > 1 }, func(rule fault.Rule, r *journal.Record, _ scale) fault.Rule {
-		return rule.Keep(size(r) / 2)
-	})
-	add("delivered twice", 1, registryWrites, func(rule fault.Rule, _ *journal.Record, _ scale) fault.Rule {
-		return rule.Duplicate()
-	})
-	add("slow", 1, every, func(rule fault.Rule, _ *journal.Record, s scale) fault.Rule { return rule.Delay(s.slow) })
+	for _, times := range onceOrAlways {
+		always := times.n == 0 // For each chunk, as each has another range.
+		add("lost response"+times.name, times.n, registryWrites, func(rule fault.Rule, _ *journal.Record, _ scale) fault.Rule {
+			return rule.AfterCommit().Reset()
+		})
+		add("lost session"+times.name, times.n, hasSession, func(rule fault.Rule, _ *journal.Record, _ scale) fault.Rule {
+			return rule.LoseUpload()
+		}).wide = always
+		add("half accepted"+times.name, times.n, isChunk, func(rule fault.Rule, r *journal.Record, _ scale) fault.Rule {
+			return rule.Acknowledge(size(r) / 2)
+		}).wide = always
+		add("half kept"+times.name, times.n, func(r *journal.Record) bool { return hasSession(r) && size(r) > 1 }, func(rule fault.Rule, r *journal.Record, _ scale) fault.Rule {
+			return rule.Keep(size(r) / 2)
+		}).wide = always
+		add("delivered twice"+times.name, times.n, registryWrites, func(rule fault.Rule, _ *journal.Record, _ scale) fault.Rule {
+			return rule.Duplicate()
+		})
+		add("slow"+times.name, times.n, every, func(rule fault.Rule, _ *journal.Record, s scale) fault.Rule { return rule.Delay(s.slow) })
+		add("expired token"+times.name, times.n, func(r *journal.Record) bool { return r.Op != registry.GetToken && hasCredentials(r) }, func(rule fault.Rule, _ *journal.Record, _ scale) fault.Rule {
+			return rule.Ignore("Authorization")
+		})
+	}
 	add("stalled in the middle", 1, hasBytes(2), func(rule fault.Rule, r *journal.Record, s scale) fault.Rule {
 		return rule.Stall(size(r)/2, s.slow)
 	})
 	add("stale listing", 1, func(r *journal.Record) bool { return r.Op == registry.ListTags || r.Op == registry.ListReferrers }, stale).forges = true
 	add("not there yet", 1, isRead, func(rule fault.Rule, _ *journal.Record, _ scale) fault.Rule {
 		return rule.Status(http.StatusNotFound)
-	}).forges = true
-	add("expired token", 1, func(r *journal.Record) bool { return r.Op != registry.GetToken && hasCredentials(r) }, func(rule fault.Rule, _ *journal.Record, _ scale) fault.Rule {
-		return rule.Ignore("Authorization")
 	})
+	list[len(list)-1].forges, list[len(list)-1].family = true, "status"
 	add("redirected to another host", 1, isContent, func(rule fault.Rule, _ *journal.Record, _ scale) fault.Rule {
 		return rule.Status(http.StatusTemporaryRedirect).Location("http://" + otherHost)
 	})

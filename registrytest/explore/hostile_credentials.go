@@ -1,6 +1,7 @@
 package explore
 
 import (
+	"cmp"
 	"encoding/json"
 	"net/http"
 
@@ -192,20 +193,31 @@ func (w *hostileWorld) moreToList() {
 }
 
 // referrerOf returns an artifact that refers to a manifest, and has the type of the
-// first that does.
+// first that does, or else of the first that refers to a manifest whose referrers
+// the operation lists.
 func (w *hostileWorld) referrerOf(repo string, subject digest.Digest, number string) content.Content {
 	of := content.Content{MediaType: ocispec.MediaTypeImageManifest, Digest: subject, Size: 2}
 	if m, err := w.reg.Store.StatManifest(w.t.Context(), repo, string(subject)); err == nil {
 		of.MediaType, of.Size = m.MediaType, m.Size
 	}
-	artifactType := "application/vnd.example.hostile"
+	artifactType := w.typeOfReferrer(repo, subject)
+	for _, r := range w.h.base.records {
+		if artifactType == "" && r.Op == registry.ListReferrers {
+			artifactType = w.typeOfReferrer(r.Repo, r.Digest)
+		}
+	}
+	return content.Artifact(cmp.Or(artifactType, "application/vnd.example.hostile"), content.Subject(of), content.Annotation("org.example.number", number))
+}
+
+// typeOfReferrer returns the type of the first referrer of a manifest, or "".
+func (w *hostileWorld) typeOfReferrer(repo string, subject digest.Digest) string {
 	for d, err := range w.reg.Store.Referrers(w.t.Context(), repo, subject, "") {
-		if err == nil && d.ArtifactType != "" {
-			artifactType = d.ArtifactType
+		if err == nil {
+			return d.ArtifactType
 		}
 		break
 	}
-	return content.Artifact(artifactType, content.Subject(of), content.Annotation("org.example.number", number))
+	return ""
 }
 
 // foreignLayer adds a layer whose content is at a URL to the images that the

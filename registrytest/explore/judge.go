@@ -29,12 +29,13 @@ const (
 	early        = "before Retry-After"
 	credentials  = "credentials shown" // to another host
 	cancelled    = "canceled"          // an error says so, although nothing was cancelled
+	goesOn       = "context ignored"   // it goes on, although its context was cancelled
 	checks       = "check"             // the run or the registry reports a failure
 	promise      = "promise"           // the operation fails although MustSucceed says otherwise
 )
 
 // kinds are all kinds of violations.
-var kinds = []string{wrongContent, wrongDigest, hang, late, panics, leftRunning, leftOpen, storm, early, credentials, cancelled, checks, promise}
+var kinds = []string{wrongContent, wrongDigest, hang, late, panics, leftRunning, leftOpen, storm, early, credentials, cancelled, goesOn, checks, promise}
 
 // failedBase returns an error if the undisturbed run is no base for others.
 func (x *explorer) failedBase(r *run) error {
@@ -62,11 +63,12 @@ func (x *explorer) failedBase(r *run) error {
 type judgement struct {
 	cell       Cell
 	violations []Violation
+	missed     string // the rules that hit no request, or ""
 }
 
 // judge judges the run of a cell.
 func (x *explorer) judge(r *run, c cell) judgement {
-	j := judgement{cell: Cell{Request: c.where(), Fault: c.fault, Rule: r.plan.name, Requests: len(r.records)}}
+	j := judgement{cell: Cell{Request: c.where(), Fault: c.fault, Rule: r.plan.name, Requests: len(r.records)}, missed: strings.Join(r.missed, "; ")}
 	add := func(kind, format string, args ...any) {
 		if slices.Contains(x.accepted, kind) {
 			j.cell.Note = strings.TrimPrefix(j.cell.Note+", "+kind, ", ")
@@ -85,7 +87,11 @@ func (x *explorer) judge(r *run, c cell) judgement {
 	case r.hung:
 		add(hang, "the operation had not ended %v after its context was done", x.grace())
 	case r.goesOn > time.Minute:
-		add(hang, "the operation ended %v after its context was cancelled", r.goesOn)
+		add(hang, "the operation ended %v after its context was cancelled", r.goesOn.Round(time.Second))
+	case r.cancelled.Load() != 0 && r.err == nil && r.cause == "":
+		add(goesOn, "the operation succeeded although its context was cancelled")
+	case r.cancelled.Load() != 0 && r.later() > 0:
+		add(goesOn, "the client sent %s after its context was cancelled", plural(r.later(), "request"))
 	case r.flooded:
 		add(storm, "the client was stopped after %d requests; undisturbed it sends %d", len(r.records), base)
 	case r.late:

@@ -48,19 +48,30 @@ type Cell struct {
 
 // A Violation is something that a client must not do.
 type Violation struct {
-	Kind    string   `json:"kind"`
-	Request string   `json:"request"`
-	More    []string `json:"more,omitempty"` // other requests for the operation, with the same fault
-	Fault   string   `json:"fault"`
-	Rule    string   `json:"rule"` // shows it alone, see Try
-	Text    string   `json:"text"`
+	Kind    string `json:"kind"`
+	Request string `json:"request"`
+	Fault   string `json:"fault"`
+	Rule    string `json:"rule"` // shows it alone, see Try
+	Text    string `json:"text"` // about the run with the rule
+
+	// Runs is the number of runs in the matrix that show the same, Faults and
+	// Requests are theirs.
+	Runs     int      `json:"runs"`
+	Faults   []string `json:"faults"`
+	Requests []string `json:"requests"`
 }
 
 // String returns the violation in a line.
 func (v Violation) String() string {
 	more := ""
-	if n := len(v.More); n > 0 {
-		more = fmt.Sprintf(", and the same at %s", plural(n, "other request"))
+	if v.Runs > 1 {
+		more = fmt.Sprintf("; %d runs show it", v.Runs)
+		if n := len(v.Faults); n > 1 {
+			more += fmt.Sprintf(", with %d faults", n)
+		}
+		if n := len(v.Requests); n > 1 {
+			more += fmt.Sprintf(", at %d requests", n)
+		}
 	}
 	return fmt.Sprintf("%s: %s: %s (%s%s)", v.Kind, v.Rule, v.Text, v.Fault, more)
 }

@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -126,42 +124,6 @@ func TestDeterministic(t *testing.T) {
 	}
 	require.NotEqual(t, first, explore(2))
 	require.Contains(t, first, ` and get-manifest `, "a pair")
-}
-
-// A violation has the shortest rule that shows it, which shows it again.
-func TestShrink(t *testing.T) {
-	t.Parallel()
-	bad := func(t *T, reg *registrytest.Server) error {
-		for i := range 2 {
-			resp, err := reg.Client().Get(reg.URL + "/v2/" + repo + "/manifests/v1")
-			if err != nil {
-				return err
-			}
-			content, err := io.ReadAll(resp.Body)
-			t.Result(fmt.Sprint(i), content)
-			if err := errors.Join(err, resp.Body.Close()); err != nil || resp.StatusCode != http.StatusOK {
-				return fmt.Errorf("%s: %w", resp.Status, err)
-			}
-		}
-		return nil
-	}
-	m := EveryFault(t, getting, bad, ReportOnly())
-	rules := make(map[string]Violation)
-	for _, v := range m.Violations {
-		rules[v.Fault] = v
-	}
-	v := rules["corrupt byte"]
-	require.Equal(t, wrongDigest, v.Kind)
-	require.Equal(t, "get-manifest once corrupt=238", v.Rule)
-	require.Len(t, v.More, 1, "the same at the second request")
-	require.Contains(t, v.String(), "wrong manifest: get-manifest once corrupt=238: the operation succeeded, but the result \"0\" is 477 bytes")
-	again := EveryFault(t, getting, bad, ReportOnly(), Try(v.Rule))
-	require.Equal(t, 2, again.Runs)
-	require.Len(t, again.Violations, 1)
-	require.Equal(t, v.Text, again.Violations[0].Text)
-
-	two := EveryFault(t, getting, bad, ReportOnly(), Try("get-manifest once corrupt=9 and get-manifest after=1 once status=200 body=own"))
-	require.Equal(t, Violated, two.Cells[0].Outcome)
 }
 
 // The test fails if a client has lost an outcome that the golden file has.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -26,6 +27,7 @@ const (
 	loopbackLimit = 10 * time.Second
 	grace         = 5 * time.Minute // to end after the context is done, in a bubble
 	afterTime     = time.Minute     // for timers that are left
+	heedTime      = time.Second     // to notice that the context was cancelled
 )
 
 // A plan has the faults and the cancellation of a run.
@@ -52,7 +54,8 @@ type run struct {
 
 	cancelled atomic.Int64 // the time at which that was, or 0
 
-	fired, idle bool // a rule hit a request; a rule had no effect on it
+	fired, idle bool     // a rule hit a request; a rule had no effect on it
+	missed      []string // reports of rules that hit none
 	records     []*journal.Record
 	before      tagging // of the store
 	after       tagging
@@ -135,26 +138,33 @@ func (x *explorer) within(r *run) {
 	earlier := reg.Requests()
 
 	quiet := &quietTest{}
+	var faults []*fault.Fault
 	reg.Fault(quiet, x.watcher(cancel))
+	ended := make(chan struct{})
 	if r.plan.cancelAt != nil {
 		gate := reg.Hold(quiet, *r.plan.cancelAt)
+		faults = append(faults, gate.Fault)
 		go func() {
+			defer gate.Release()
 			select {
 			case <-gate.Entered():
 				r.cancelled.Store(time.Now().UnixNano())
 				cancel(context.Canceled)
-				time.Sleep(time.Millisecond) // In a bubble, until the client has noticed.
 			case <-ctx.Done():
+				return
 			}
-			gate.Release()
+			select {
+			case <-ended:
+			case <-time.After(heedTime):
+			}
 		}()
 	}
-	var faults []*fault.Fault
 	for _, rule := range rules {
 		faults = append(faults, reg.Fault(quiet, rule))
 	}
 
 	end := perform(func() error { return x.run(t, reg) }, limit+x.grace())
+	close(ended)
 	r.err, r.cause, r.hung, r.elapsed = end.err, end.cause, end.hung, end.elapsed
 	if r.hung {
 		network.abandoned.Store(true)
@@ -162,7 +172,6 @@ func (x *explorer) within(r *run) {
 		r.late = r.elapsed >= limit
 		if at := r.cancelled.Load(); at != 0 {
 			r.goesOn = time.Since(time.Unix(0, at))
-			r.fired = true
 		}
 		x.settle(&network)
 		r.inUse = network.inUse()
@@ -180,12 +189,31 @@ func (x *explorer) within(r *run) {
 	}
 	for _, f := range faults {
 		r.fired = r.fired || f.Fired() > 0
-		if check := (quietTest{}); f.Fired() > 0 {
-			f.Check(&check)
-			r.idle = r.idle || check.failed
+		check := quietTest{}
+		f.Check(&check)
+		if f.Fired() > 0 {
+			r.idle = r.idle || check.failed != ""
+		} else if check.failed != "" {
+			r.missed = append(r.missed, setAt.ReplaceAllString(strings.TrimPrefix(check.failed, "fault: "), ""))
 		}
 	}
 	stop()
+}
+
+// setAt matches the place where a rule was set, which is in this package.
+var setAt = regexp.MustCompile(`, set at [^,]*,`)
+
+// later returns the number of requests that the client sent when it had had time
+// to notice that its context was cancelled. To cancel an upload session then is
+// good manners.
+func (r *run) later() (n int) {
+	since := time.Unix(0, r.cancelled.Load()).Add(heedTime / 2)
+	for _, q := range r.records {
+		if q.Start.After(since) && q.Op != registry.CancelUpload {
+			n++
+		}
+	}
+	return n
 }
 
 func (x *explorer) grace() time.Duration {

@@ -197,12 +197,12 @@ func perform(operation func() error, limit time.Duration) ending {
 
 // A quietTest takes the place of a test for rules: it notes only that a rule did
 // not happen as it says.
-type quietTest struct{ failed bool }
+type quietTest struct{ failed string }
 
-func (*quietTest) Helper()                 {}
-func (*quietTest) Name() string            { return "" }
-func (*quietTest) Logf(string, ...any)     {}
-func (q *quietTest) Errorf(string, ...any) { q.failed = true }
+func (*quietTest) Helper()                     {}
+func (*quietTest) Name() string                { return "" }
+func (*quietTest) Logf(string, ...any)         {}
+func (q *quietTest) Errorf(f string, a ...any) { q.failed = fmt.Sprintf(f, a...) }
 func (*quietTest) Fatalf(f string, a ...any) {
 	panic(fmt.Sprintf(f, a...)) // Rules are checked before.
 }

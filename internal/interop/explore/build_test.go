@@ -17,29 +17,42 @@ var modules = map[string]string{
 	"ggcr":         "github.com/google/go-containerregistry",
 	"hostile-ggcr": "github.com/google/go-containerregistry",
 	"hostile-oras": "oras.land/oras-go/v2",
+	"notation":     "github.com/notaryproject/notation-go",
 	"oras":         "oras.land/oras-go/v2",
 	"regclient":    "github.com/regclient/regclient",
 }
 
 // build builds the tests of a client with a version of it, and returns the path of
-// the binary.
+// the binary. A client that cannot be in one module with the registry is a
+// program instead: main.go, and a file for what differs between versions.
 func build(t *testing.T, client, version string) string {
 	t.Helper()
 	dir := t.TempDir()
-	for _, file := range []string{"common/common_test.go", client + "/client_test.go"} {
-		copyFile(t, filepath.Join("testdata", file), filepath.Join(dir, filepath.Base(file)))
-	}
 	root, err := filepath.Abs("../../..")
 	require.NoError(t, err)
+	files := []string{"common/common_test.go", client + "/client_test.go"}
+	requirement := "\nrequire github.com/ocireg/registry v0.0.0\n"
 	replace := fmt.Sprintf("\nreplace github.com/ocireg/registry => %s\n", root)
+	command := []string{"go", "test", "-mod=readonly", "-vet=off", "-ldflags=-s -w", "-c"}
+	if _, err := os.Stat(filepath.Join("testdata", client, "main.go")); err == nil {
+		files = []string{client + "/main.go", fmt.Sprintf("%s/%s.go", client, version)}
+		requirement, replace = "", "\n"
+		command = []string{"go", "build", "-mod=readonly", "-ldflags=-s -w"}
+	}
+	for _, file := range files {
+		copyFile(t, filepath.Join("testdata", file), filepath.Join(dir, filepath.Base(file)))
+	}
 	pins := filepath.Join("testdata", client, version)
 	if *update {
-		text := fmt.Sprintf("module client\n\ngo 1.26\n\nrequire %s %s\n\nrequire github.com/ocireg/registry v0.0.0\n", modules[client], version)
+		text := fmt.Sprintf("module client\n\ngo 1.26\n\nrequire %s %s\n", modules[client], version) + requirement
 		require.NoError(t, os.WriteFile(filepath.Join(dir, "go.mod"), []byte(text+replace), 0o666))
 		run(t, dir, "go", "mod", "tidy")
 		mod, err := os.ReadFile(filepath.Join(dir, "go.mod"))
 		require.NoError(t, err)
-		pinned := strings.Replace(string(mod), strings.TrimSpace(replace)+"\n", "", 1)
+		pinned := string(mod)
+		if line := strings.TrimSpace(replace); line != "" {
+			pinned = strings.Replace(pinned, line+"\n", "", 1)
+		}
 		require.NoError(t, os.WriteFile(pins+".mod", []byte(pinned), 0o666))
 		copyFile(t, filepath.Join(dir, "go.sum"), pins+".sum")
 	} else {
@@ -49,7 +62,7 @@ func build(t *testing.T, client, version string) string {
 		copyFile(t, pins+".sum", filepath.Join(dir, "go.sum"))
 	}
 	binary := filepath.Join(dir, "client.exe")
-	run(t, dir, "go", "test", "-mod=readonly", "-vet=off", "-ldflags=-s -w", "-c", "-o", binary, ".")
+	run(t, dir, append(command, "-o", binary, ".")...)
 	return binary
 }
 

@@ -110,18 +110,26 @@ func (*findings) split(t *testing.T) (before string, lines []string, after strin
 
 // check compares the findings about an operation with those in the list.
 func (f *findings) check(t *testing.T, operation string, violations []explore.Violation) {
-	ops := make(map[string][]string) // by the kind and the rest of the rule
+	type key struct{ kind, words, faults string }
+	ops := make(map[key][]string)
 	for _, v := range violations {
-		op, words, _ := strings.Cut(v.Rule, " ")
-		key := v.Kind + " | " + words
-		ops[key] = append(ops[key], op)
+		_, words, _ := strings.Cut(v.Rule, " ")
+		faults := v.Faults[0]
+		if n := len(v.Faults) - 1; n > 0 {
+			faults += fmt.Sprintf("; %d more", n)
+		}
+		k := key{v.Kind, words, faults}
+		for _, request := range v.Requests {
+			op, _, _ := strings.Cut(request, " ")
+			ops[k] = append(ops[k], op)
+		}
 	}
 	var seen []string
-	for _, key := range slices.Sorted(maps.Keys(ops)) {
-		kind, words, _ := strings.Cut(key, " | ")
-		slices.Sort(ops[key])
-		seen = append(seen, fmt.Sprintf("| %s | %s | `%s %s` |", operation, kind, strings.Join(slices.Compact(ops[key]), ","), words))
+	for k, ops := range ops {
+		slices.Sort(ops)
+		seen = append(seen, fmt.Sprintf("| %s | %s | `%s %s` | %s |", operation, k.kind, strings.Join(slices.Compact(ops), ","), k.words, k.faults))
 	}
+	slices.Sort(seen)
 	f.mu.Lock()
 	f.lines = append(f.lines, seen...)
 	f.mu.Unlock()

@@ -46,3 +46,35 @@ func TestParallel(t *testing.T) {
 		return err
 	})
 }
+
+// A blob is fetched from a mirror, or from the registry that it mirrors if the
+// mirror fails.
+func TestMirror(t *testing.T) {
+	everyFault(t, seed, func(t *explore.T, mirror *registrytest.Server) error {
+		upstream := registrytest.NewNetwork(t).Registry("upstream.example.com")
+		upstream.Push(t, "team/app:v1", image())
+		host := func(reg *registrytest.Server) docker.RegistryHost {
+			return docker.RegistryHost{
+				Client: &http.Client{Transport: reg.Transport()}, Host: reg.Host(), Scheme: "http", Path: "/v2",
+				Capabilities: docker.HostCapabilityPull | docker.HostCapabilityResolve,
+			}
+		}
+		resolver := docker.NewResolver(docker.ResolverOptions{Hosts: func(string) ([]docker.RegistryHost, error) {
+			return []docker.RegistryHost{host(mirror), host(upstream)}, nil
+		}})
+		fetcher, err := resolver.Fetcher(t.Context(), "upstream.example.com/team/app:v1")
+		if err != nil {
+			return err
+		}
+		r, err := fetcher.Fetch(t.Context(), image().Layers[0].Descriptor)
+		if err != nil {
+			return err
+		}
+		content, err := io.ReadAll(r)
+		if closing := r.Close(); err == nil {
+			err = closing
+		}
+		t.Result("layer", content)
+		return err
+	})
+}
