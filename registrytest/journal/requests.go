@@ -3,6 +3,8 @@ package journal
 import (
 	"context"
 	"fmt"
+	"iter"
+	"maps"
 	"slices"
 	"sort"
 
@@ -204,6 +206,42 @@ func (r Requests) WaitFor(ctx context.Context, n int) (Requests, error) {
 			}
 			return r, fmt.Errorf("journal: waiting for %s, %d arrived: %w; all requests so far:\n%v",
 				count(n), len(r.records), context.Cause(ctx), all)
+		}
+	}
+}
+
+// pruneAt is the number of requests that Follow remembers before it looks for those
+// that the journal has dropped.
+const pruneAt = 10000
+
+// Follow returns a sequence that ends when ctx is done. Its elements are the requests
+// that the same methods select: each of them when it arrives and once more when its
+// response has ended. The first element has those that are in the journal already.
+//
+//	for news := range reg.Requests().Op(registry.PutManifest).Follow(ctx) {
+//		fmt.Println(news)
+//	}
+func (r Requests) Follow(ctx context.Context) iter.Seq[Requests] {
+	return func(yield func(Requests) bool) {
+		sent := make(map[int]bool) // by number, whether the request had ended
+		pending := r.Where(func(record *Record) bool {
+			ended, ok := sent[record.Number]
+			return !ok || !ended && !record.Ongoing
+		})
+		for limit := pruneAt; ; {
+			news, err := pending.WaitFor(ctx, 1)
+			if err != nil || !yield(news) || r.journal == nil {
+				return
+			}
+			for _, record := range news.records {
+				sent[record.Number] = !record.Ongoing
+			}
+			if len(sent) <= limit {
+				continue
+			}
+			first := r.journal.Requests().First().Number
+			maps.DeleteFunc(sent, func(n int, _ bool) bool { return n < first })
+			limit = 2*len(sent) + pruneAt
 		}
 	}
 }

@@ -1,8 +1,11 @@
 package journal
 
 import (
+	"context"
+	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 	"testing"
 
 	"github.com/opencontainers/go-digest"
@@ -60,6 +63,76 @@ func TestFilters(t *testing.T) {
 		require.Equal(t, len(c.want), c.got.Len(), c.name)
 	}
 	require.Equal(t, []int{1, 2, 3, 4, 5, 6, 7, 8}, numbers(all), "filters do not change their receiver")
+}
+
+// A query that is a text selects as the methods do.
+func TestSelect(t *testing.T) {
+	t.Parallel()
+	d := digest.FromString("1")
+	all := recorded(
+		Record{Op: registry.Ping, Method: "GET", Status: 401},
+		Record{Op: registry.GetManifest, Method: "GET", Repo: "team/app", Tag: "v1", Status: 200, User: "ci"},
+		Record{Op: registry.HeadBlob, Method: "HEAD", Repo: "team/app", Digest: d, Status: 200},
+		Record{Op: registry.GetBlob, Method: "GET", Repo: "app", Digest: d, Status: 503, Fault: &registry.Fault{}},
+		Record{Op: registry.GetBlob, Method: "GET", Repo: "app", Ongoing: true},
+	)
+	for query, want := range map[string][]int{
+		"op=ping,get-blob": {1, 4, 5}, "repo=team/*": {2, 3}, "tag=v?": {2}, "digest=**": {3, 4}, "digest=": {1, 2, 5}, "user=": {1, 3, 4, 5},
+		"method=head": {3}, "status=200,0401": {1, 2, 3}, "status=0": {5}, "number=2,4": {2, 4},
+		"failed=true": {1, 4}, "failed=0": {2, 3, 5}, "faulted=true": {4}, "ongoing=T": {5}, "repo=none": {},
+	} {
+		property, values, _ := strings.Cut(query, "=")
+		got, err := all.Select(property, strings.Split(values, ",")...)
+		require.NoError(t, err, query)
+		require.Equal(t, want, numbers(got), query)
+	}
+	for _, query := range []string{"op=blob", "op=get-*", "status=x", "status=-1", "status=", "number=99999999999", "method=", "method=*", "failed=", "faulted=2", "ongoing=no", "size=1"} {
+		property, value, _ := strings.Cut(query, "=")
+		_, err := all.Select(property, value)
+		require.ErrorContains(t, err, property, query)
+	}
+}
+
+// A follower gets each request when it arrives and when it has ended.
+func TestFollow(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var j Journal
+	j.KeepLast(3)
+	arrive := func(repo string) (end func()) {
+		r := &registry.Request{Request: &http.Request{Method: "GET", URL: &url.URL{}}, Repo: repo}
+		j.Arrive(r)
+		return func() { j.Record(&registry.Exchange{Request: r, Status: 200}) }
+	}
+	endOfFirst := arrive("app")
+	steps := []func(){
+		func() { arrive("other")(); endOfFirst() },
+		func() { arrive("app")() },
+		func() { arrive("app"); arrive("app")(); cancel() },
+	}
+	var got [][]string
+	for news := range j.Requests().Repo("app").Follow(ctx) {
+		var texts []string
+		for _, r := range news.All() {
+			texts = append(texts, fmt.Sprint(r.Number, " ", r.Status))
+		}
+		got = append(got, texts)
+		if len(steps) > 0 {
+			steps[0]()
+			steps = steps[1:]
+		}
+	}
+	require.Equal(t, [][]string{{"1 0"}, {"1 200"}, {"3 200"}, {"4 0", "5 200"}}, got)
+	for news := range j.Requests().Follow(t.Context()) {
+		require.Equal(t, 3, news.Len())
+		break
+	}
+	n := 0
+	for news := range NewRequests(&Record{Number: 1}, &Record{Number: 2}).Follow(t.Context()) {
+		n += news.Len()
+	}
+	require.Equal(t, 2, n, "records without a journal")
 }
 
 // Two selections from the same requests are independent.

@@ -60,7 +60,7 @@ func (r *Record) remarks() string {
 // roundTime rounds a duration to three digits.
 func roundTime(d time.Duration) time.Duration {
 	for unit := time.Duration(1); ; unit *= 10 {
-		if d < 1000*unit {
+		if d/1000 < unit { // 1000*unit could overflow
 			return d.Round(unit)
 		}
 	}
