@@ -304,3 +304,26 @@ func TestRightsAddedOverSharedBlobs(t *testing.T) {
 		}
 	}
 }
+
+// A user that is refused leaves a registry that runs as it was.
+func TestTryUser(t *testing.T) {
+	t.Parallel()
+	store := oneLayout(t)
+	a := auth.Basic()
+	ci := auth.Credentials{Username: "ci", Password: "pw"}
+	require.NoError(t, a.TryUser(store, ci, "pull **"))
+	require.ErrorContains(t, a.TryUser(store, auth.Credentials{Username: "ci", Password: "x"}, "pull pub/**"), "share their blobs")
+	require.Error(t, a.TryUser(store, ci, "fly **"))
+	require.Error(t, a.TryUser(store, auth.Credentials{Username: "a:b"}))
+	require.NoError(t, a.Err())
+	require.NoError(t, a.CheckStore(store))
+	h := registry.New(store, a.Options()...)
+	for password, want := range map[string]int{"pw": 200, "x": 401} {
+		r := httptest.NewRequest("GET", "/v2/", nil)
+		r.SetBasicAuth("ci", password)
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		require.Equal(t, want, w.Code, password)
+	}
+	require.NoError(t, a.TryUser(memstore.New(), ci, "pull pub/**"), "other stores keep repositories apart")
+}

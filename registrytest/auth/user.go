@@ -62,6 +62,23 @@ func (a *Auth) AddUser(c Credentials, rules ...string) error {
 	return nil
 }
 
+// TryUser is like [Auth.AddUser], for a registry that runs: if the name or a rule is
+// not valid, or the rights do not fit the store (see [Auth.CheckStore]), TryUser
+// returns an error, and the registry goes on as before.
+func (a *Auth) TryUser(store registry.Store, c Credentials, rules ...string) error {
+	a.mu.Lock()
+	trial := &Auth{users: maps.Clone(a.users), rules: a.rules, trusted: a.trusted}
+	a.mu.Unlock()
+	err := trial.AddUser(c, rules...)
+	if err == nil {
+		err = trial.CheckStore(store)
+	}
+	if err != nil {
+		return err
+	}
+	return a.AddUser(c, rules...)
+}
+
 // add adds a user with the rules.
 func (a *Auth) add(u *user, rules []string) error {
 	if err := checkName(u.name); err != nil {
