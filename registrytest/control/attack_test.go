@@ -151,6 +151,15 @@ func TestPaths(t *testing.T) {
 		require.NotEqual(t, 200, w.Code, path)
 		require.NotContains(t, w.Body.String(), "root:", path)
 	}
+	// Errors are JSON, and no response redirects.
+	for _, path := range []string{"/v1/../v1/", "/v1", "/v1/./faults", "/v1//faults", "/v1/faults/", "/v1/registry", "/x/../v1/", "//v1/", "/v1/snapshots/../reset"} {
+		for _, method := range []string{"GET", "POST", "DELETE"} {
+			w := a.send(a.request(method, path, ""))
+			require.Equal(t, 404, w.Code, path)
+			require.Empty(t, w.Header().Get("Location"), path)
+			require.Contains(t, decoded(t, w.Body.String()), "error", path)
+		}
+	}
 	require.Equal(t, "GET, HEAD, POST, DELETE", a.send(a.request("PATCH", "/v1/faults", "")).Header().Get("Allow"))
 }
 

@@ -129,6 +129,7 @@ func TestSnapshots(t *testing.T) {
 		a.do(t, 201, "POST", "/v1/content", `{"ref": "team-9/app:v1", "image": {}}`)
 		a.do(t, 200, "POST", "/v1/snapshots/both/restore?session=team-8", "")
 		require.Equal(t, []string{"team-7/app", "team-8/app", "team-9/app"}, repositories(t, a.reg.Store))
+		require.Contains(t, a.refused(t, 400, "POST", "/v1/snapshots/both/restore?session=X-Test:7", ""), "is a header, which has no content")
 		a.do(t, 204, "DELETE", "/v1/snapshots/both", "")
 		a.refused(t, 404, "DELETE", "/v1/snapshots/both", "")
 		a.refused(t, 404, "POST", "/v1/snapshots/both/restore", "")
@@ -193,6 +194,33 @@ func pack(t testing.TB, headers ...tar.Header) string {
 	return b.String()
 }
 
+// An archive that tar makes of a directory, as the documentation has it, is imported,
+// and reset in a registry in memory.
+func TestContentOfDirectory(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t, control.Config{})
+	a.do(t, 201, "POST", "/v1/content", seed)
+	var headers []tar.Header
+	for r := tar.NewReader(strings.NewReader(a.text(t, 200, "GET", "/v1/content", ""))); ; {
+		h, err := r.Next()
+		if err == io.EOF {
+			break
+		}
+		require.NoError(t, err)
+		text, err := io.ReadAll(r)
+		require.NoError(t, err)
+		headers = append(headers, tar.Header{Name: "./" + h.Name, Typeflag: h.Typeflag, Linkname: string(text)})
+	}
+	b := newAPI(t, control.Config{})
+	b.do(t, 201, "POST", "/v1/content", pack(t, append([]tar.Header{{Name: "./", Typeflag: tar.TypeDir}}, headers...)...))
+	require.Equal(t, []string{"team-7/app"}, repositories(t, b.reg.Store))
+	b.do(t, 201, "POST", "/v1/snapshots", `{"name": "seeded"}`)
+	b.do(t, 204, "POST", "/v1/reset", `{"keep": ["snapshots"]}`)
+	require.Empty(t, repositories(t, b.reg.Store))
+	b.do(t, 200, "POST", "/v1/snapshots/seeded/restore", "")
+	require.Equal(t, []string{"team-7/app"}, repositories(t, b.reg.Store))
+}
+
 // An archive reaches no file outside of it, and a small one does not unpack to
 // more than the limit.
 func TestHostileArchives(t *testing.T) {
@@ -224,7 +252,7 @@ func TestHostileArchives(t *testing.T) {
 			tar.Header{Name: "index.json", Typeflag: tar.TypeReg, Linkname: index},
 			tar.Header{Name: blob, Typeflag: to.kind, Linkname: to.link})
 		problem := a.refused(t, 400, "POST", "/v1/content", archive)
-		require.NotContains(t, problem, os.TempDir()+"/control-", "the path of the temporary file stays here: "+name)
+		require.NotContains(t, problem, os.TempDir()+"/import-", "the path of the temporary file stays here: "+name)
 		require.Empty(t, repositories(t, a.reg.Store), name)
 	}
 	var bomb bytes.Buffer

@@ -74,20 +74,17 @@ type Control struct {
 	Config
 	faults  fault.Rules
 	age     atomic.Int64 // the time by which the clock is ahead
-	ids     atomic.Int64
 	journal *journal.Journal
 	reg     *registrytest.Server
 	start   *memstore.Store // the content at the start, or nil
 	restore func()          // restores the users at the start
 
-	rules     shelf[*rule] // faults and holds
-	tampered  shelf[*tampering]
-	snapshots shelf[*snapshot]
-
 	mu    sync.Mutex
+	ids   int
+	items []*item
 	marks map[session]int // the last requests before new beginnings
 
-	outage   sync.Mutex // held while the listener or a user changes
+	outage   sync.Mutex // held while the listener changes
 	listener string     // its state
 	undo     []func()   // ends outages
 }
@@ -136,9 +133,6 @@ func (c *Control) Observe(j *journal.Journal) {
 // now is the clock of the registry.
 func (c *Control) now() time.Time { return time.Now().Add(time.Duration(c.age.Load())) }
 
-// id returns a new ID that begins with the letter.
-func (c *Control) id(letter string) string { return fmt.Sprint(letter, c.ids.Add(1)) }
-
 // host returns the host and port of the registry.
 func (c *Control) host() string {
 	_, host, _ := strings.Cut(c.URL, "://")
@@ -147,8 +141,8 @@ func (c *Control) host() string {
 
 // Close removes all rules and opens all gates, so that no request waits any more.
 func (c *Control) Close() {
-	for _, f := range c.rules.take(func(*rule) bool { return true }) {
-		f.remove(new(tester))
+	for _, i := range c.take(func(i *item) bool { return i.kind == "faults" || i.kind == "holds" }) {
+		i.remove(new(tester))
 	}
 }
 

@@ -88,6 +88,28 @@ func TestRequestsAreSelected(t *testing.T) {
 	require.Nil(t, a.numbers(t, "?session=team-7"))
 }
 
+// An empty variable of a script must not make a request be about everything. A
+// parameter that is no list has one value.
+func TestEmptyParameters(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t, control.Config{})
+	for _, request := range []string{
+		"GET /v1/requests?op=", "GET /v1/requests?repo=", "GET /v1/requests?tag=", "GET /v1/requests?digest=", "GET /v1/requests?status=",
+		"GET /v1/requests?method=", "GET /v1/requests?number=", "GET /v1/requests?since=", "GET /v1/requests?session=", "GET /v1/requests?wait=",
+		"GET /v1/requests?wait=1&timeout=", "GET /v1/requests?format=", "GET /v1/requests?op=ping,", "GET /v1/requests?op=ping&op=",
+		"GET /v1/findings?session=", "GET /v1/findings?since=", "GET /v1/content?repo=", "GET /v1/faults?session=", "DELETE /v1/faults?session=",
+		"DELETE /v1/holds?session=", "DELETE /v1/requests?session=", "POST /v1/reset?session=", "POST /v1/reset {\"session\": \"\"}",
+		"POST /v1/faults?session= any close", "POST /v1/faults {\"rule\": \"any close\", \"session\": \"\"}", "POST /v1/holds?session= any",
+		"GET /v1/requests?session=a&session=b", "GET /v1/requests?since=1&since=2", "GET /v1/requests?wait=1&timeout=1s&timeout=2s",
+	} {
+		method, rest, _ := strings.Cut(request, " ")
+		target, body, _ := strings.Cut(rest, " ")
+		a.refused(t, 400, method, target, body)
+	}
+	require.Empty(t, a.do(t, 200, "GET", "/v1/faults", "")["faults"])
+	require.Equal(t, []int(nil), a.numbers(t, "?user="), "anonymous requests")
+}
+
 // fatal is a test that must not fail.
 type fatal struct{ registrytest.TB }
 

@@ -1,8 +1,6 @@
 package control
 
 import (
-	"fmt"
-	"net/http"
 	"net/textproto"
 	"slices"
 	"strings"
@@ -20,36 +18,32 @@ type session struct {
 	name, value string // of the header
 }
 
-// parseSession parses a session: "" for all requests, the name of a repository,
-// or a header such as "X-Test: 7".
-func parseSession(text string) (s session, err error) {
-	if text == "" {
-		return s, nil
-	}
-	name, value, isHeader := strings.Cut(text, ":")
+// UnmarshalText reads the name of a repository, or a header such as "X-Test: 7".
+func (s *session) UnmarshalText(text []byte) error {
+	name, value, isHeader := strings.Cut(string(text), ":")
 	if !isHeader {
-		s.repo = strings.TrimSuffix(text, "/")
+		*s = session{repo: strings.TrimSuffix(name, "/")}
 		if !names.Repository(s.repo) {
-			return s, fail(http.StatusBadRequest, "the session %.200q is neither the name of a repository nor a header, such as \"X-Test: 7\"", text)
+			return bad("the session %.200q is neither the name of a repository nor a header, such as \"X-Test: 7\"", text)
 		}
-		return s, nil
+		return nil
 	}
-	s.name, s.value = textproto.CanonicalMIMEHeaderKey(strings.TrimSpace(name)), strings.TrimSpace(value)
+	*s = session{"", textproto.CanonicalMIMEHeaderKey(strings.TrimSpace(name)), strings.TrimSpace(value)}
 	switch {
 	case s.name == "" || strings.ContainsAny(s.name, " \t?!"):
-		err = fail(http.StatusBadRequest, "the session %.200q does not begin with the name of a header", text)
+		return bad("the session %.200q does not begin with the name of a header", text)
 	case s.value == "" || strings.ContainsAny(s.value, `*?,\`):
-		err = fail(http.StatusBadRequest, "the session %.200q needs a value without the characters * ? , and \\", text)
+		return bad("the session %.200q needs a value without the characters * ? , and \\", text)
 	case s.name == "Authorization" || s.name == "Cookie":
-		err = fail(http.StatusBadRequest, "the session %.200q is a header that the journal does not keep; choose another one", text)
+		return bad("the session %.200q is a header that the journal does not keep; choose another one", text)
 	}
-	return s, err
+	return nil
 }
 
-// String returns the text that parseSession reads.
+// String returns the text that UnmarshalText reads.
 func (s session) String() string {
 	if s.name != "" {
-		return fmt.Sprintf("%s: %s", s.name, s.value)
+		return s.name + ": " + s.value
 	}
 	return s.repo
 }

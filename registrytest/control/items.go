@@ -1,0 +1,280 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/ocireg/registry/internal/names"
+	"github.com/ocireg/registry/memstore"
+	"github.com/ocireg/registry/registrytest"
+	"github.com/ocireg/registry/registrytest/fault"
+)
+
+// An item is a fault, a hold, a tampering or a snapshot, which clients add, see by
+// its ID, and remove.
+type item struct {
+	kind     string // the word in its path: faults, holds, tamper or snapshots
+	id, name string
+	session  session
+	show     func() object
+	remove   func(t *tester) // undoes it; fails t if it had no effect
+
+	gate  *fault.Gate     // of a hold
+	store *memstore.Store // of a snapshot
+}
+
+// object returns the item in JSON.
+func (i *item) object() object {
+	o := i.show()
+	o["id"] = i.id
+	return o
+}
+
+// in reports whether the item belongs to the session.
+func (i *item) in(s session) bool {
+	if i.kind == "tamper" {
+		return s.hasRepo(i.session.repo)
+	}
+	return s == session{} || i.session == s
+}
+
+// kind returns the kind of items that the path of the request names.
+func (r *call) kind() string { return strings.Split(r.URL.Path, "/")[2] }
+
+// names reports whether the request is about the item.
+func (r *call) names(i *item) bool {
+	id := r.PathValue("id")
+	return i.kind == r.kind() && (id == "" || i.id == id || i.name == id) && i.in(r.session)
+}
+
+// add gives an item an ID.
+func (c *Control) add(kind string, i *item) *item {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ids++
+	i.kind, i.id = kind, kind[:1]+strconv.Itoa(c.ids)
+	c.items = append(c.items, i)
+	return i
+}
+
+// find returns the items that match, in the order in which they were added.
+func (c *Control) find(match func(*item) bool) []*item {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(c.items), func(i *item) bool { return !match(i) })
+}
+
+// take forgets the items that match, and returns them.
+func (c *Control) take(match func(*item) bool) []*item {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	all := slices.Clone(c.items)
+	c.items = slices.DeleteFunc(c.items, match)
+	return slices.DeleteFunc(all, func(i *item) bool { return slices.Contains(c.items, i) })
+}
+
+// one returns the item that the path of the request names.
+func (c *Control) one(r *call) (*item, error) {
+	found := c.find(r.names)
+	if len(found) == 0 {
+		return nil, r.unknown()
+	}
+	return found[len(found)-1], nil
+}
+
+// unknown is the error for an ID that does not exist.
+func (r *call) unknown() error {
+	return fail(http.StatusNotFound, "/v1/%s has no %.100q; a reset may have removed it", r.kind(), r.PathValue("id"))
+}
+
+// list serves GET of the items of a kind.
+func (c *Control) list(r *call) (any, error) {
+	list := []object{}
+	for _, i := range c.find(r.names) {
+		list = append(list, i.object())
+	}
+	if r.kind() == "tamper" {
+		return object{"tampered": list}, nil
+	}
+	return object{r.kind(): list}, nil
+}
+
+// get serves GET of a rule. With the parameter wait, the response waits until as
+// many requests as count says wait at the gate.
+func (c *Control) get(r *call) (any, error) {
+	i, err := c.one(r)
+	if err != nil {
+		return nil, err
+	}
+	d, count := r.duration("wait", 0), r.number("count", 1, 1)
+	if r.err == nil && d > 0 {
+		ctx, cancel := context.WithTimeout(r.Context(), d)
+		defer cancel()
+		if i.gate.Await(ctx, count) != nil {
+			r.err = fail(http.StatusGatewayTimeout, "waited %v for the gate %q: %d of %d requests wait at it", d, i.gate, len(i.gate.Waiting()), count)
+		}
+	}
+	return i.object(), r.err
+}
+
+// release serves POST /v1/holds/ID/release.
+func (c *Control) release(r *call) (any, error) {
+	i, err := c.one(r)
+	if err != nil {
+		return nil, err
+	}
+	i.gate.Release()
+	return i.object(), nil
+}
+
+// remove serves DELETE of one item, or of all of a kind.
+func (c *Control) remove(r *call) (any, error) {
+	removed := c.take(r.names)
+	if len(removed) == 0 && r.PathValue("id") != "" {
+		return nil, r.unknown()
+	}
+	err := try(http.StatusConflict, func(t *tester) {
+		for _, i := range removed {
+			i.remove(t)
+		}
+	})
+	if !r.is("check") {
+		err = nil
+	}
+	return nil, err
+}
+
+// addRule serves POST of a fault or a hold: the text of a rule, or an object with it
+// and a session.
+func (c *Control) addRule(r *call) (any, error) {
+	text, err := r.text()
+	if strings.HasPrefix(text, "{") {
+		in := struct {
+			Rule    string
+			Session session
+		}{Session: r.session}
+		err = decode(text, &in)
+		text, r.session = in.Rule, in.Session
+	}
+	if err != nil {
+		return nil, err
+	}
+	i, err := c.newRule(r.kind(), text, r.session)
+	if err != nil {
+		e := &apiError{err, http.StatusUnprocessableEntity, nil}
+		if syntax := (*fault.SyntaxError)(nil); errors.As(err, &syntax) {
+			e.position = &syntax.Offset
+		}
+		return nil, e
+	}
+	return i.object(), nil
+}
+
+// newRule adds a fault or a hold.
+func (c *Control) newRule(kind, text string, s session) (*item, error) {
+	rule, err := fault.Parse(text)
+	if err != nil {
+		return nil, err
+	}
+	i := &item{session: s}
+	var f *fault.Fault
+	if rule = s.limit(rule); kind == "faults" {
+		f, err = c.faults.Add(rule)
+	} else if i.gate, err = c.faults.Gate(rule); err == nil {
+		f = i.gate.Fault
+	}
+	if err != nil {
+		return nil, err
+	}
+	i.show = func() object {
+		o := object{"rule": f.String(), "fired": f.Fired()}
+		if s != (session{}) {
+			o["session"] = s.String()
+		}
+		if i.gate != nil {
+			o["waiting"], o["released"] = append([]string{}, i.gate.Waiting()...), i.gate.Released()
+		}
+		return o
+	}
+	i.remove = func(t *tester) {
+		f.Remove()
+		if i.gate != nil {
+			i.gate.Release()
+		}
+		f.Check(t)
+	}
+	return c.add(kind, i), nil
+}
+
+// addStartRules adds the rules of the Config.
+func (c *Control) addStartRules() error {
+	for _, text := range c.Faults {
+		if _, err := c.newRule("faults", text, session{}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// A newTampering is the body of POST /v1/tamper.
+type newTampering struct {
+	Ref, Repo      string
+	Digest         digest.Digest
+	Drop           bool
+	Truncate, Flip *uint32
+	Replace        *string
+}
+
+// tamper serves POST /v1/tamper.
+func (c *Control) tamper(r *call, in newTampering) (any, error) {
+	if c.behind() {
+		return nil, fail(http.StatusConflict, "the content is that of the registry behind this one, which reads it; set a fault with corrupt=0, or tamper there")
+	}
+	if in.Ref != "" {
+		ref, err := names.ParseReference(in.Ref)
+		if err != nil {
+			return nil, bad("ref: %w", err)
+		}
+		if in.Repo, in.Digest = ref.Repository, ref.Digest; in.Digest == "" {
+			m, err := c.reg.Store.StatManifest(r.Context(), ref.Repository, ref.Tag)
+			if err != nil {
+				return nil, err
+			}
+			in.Digest = m.Digest
+		}
+	}
+	var ways []registrytest.Tampering
+	if in.Drop {
+		ways = append(ways, registrytest.Dropped())
+	}
+	if in.Truncate != nil {
+		ways = append(ways, registrytest.Truncated(int64(*in.Truncate)))
+	}
+	if in.Flip != nil {
+		ways = append(ways, registrytest.BitFlipped(int64(*in.Flip)))
+	}
+	if in.Replace != nil {
+		ways = append(ways, registrytest.Replaced([]byte(*in.Replace)))
+	}
+	if len(ways) != 1 || in.Digest.Validate() != nil {
+		return nil, bad("give a ref, or a repo and a digest, and one of drop, truncate, flip and replace")
+	}
+	i := &item{session: session{repo: in.Repo}, show: func() object { return object{"repo": in.Repo, "digest": in.Digest} }}
+	err := try(http.StatusNotFound, func(made *tester) {
+		undo := c.reg.Tamper(made, in.Repo, in.Digest, ways[0])
+		i.remove = func(t *tester) {
+			undo() // It fails the tester that the change was made with.
+			t.failures = append(t.failures, made.failures...)
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	return c.add("tamper", i).object(), nil
+}
