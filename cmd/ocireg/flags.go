@@ -8,6 +8,7 @@ import (
 	"maps"
 	"math"
 	"path"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -52,9 +53,9 @@ type settings struct {
 	options     []registry.Option
 }
 
-// parse reads the command line. If args ask for help, it writes the help and
-// returns [flag.ErrHelp].
-func parse(args []string, help io.Writer) (*settings, error) {
+// parse reads the command line and the environment. If args ask for help or for the
+// version, it writes that and returns [flag.ErrHelp].
+func parse(args []string, out io.Writer) (*settings, error) {
 	s := &settings{log: "text"}
 	fs := flag.NewFlagSet("ocireg", flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
@@ -190,10 +191,20 @@ func parse(args []string, help io.Writer) (*settings, error) {
 	})
 
 	s.record.add(fs)
-	if err := fs.Parse(args); errors.Is(err, flag.ErrHelp) {
-		writeHelp(help, fs)
+	asksVersion := fs.Bool(versionFlag, false, "print the version, that of Go and the platform, and exit")
+	err := fs.Parse(args)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		writeHelp(out, fs)
 		return nil, err
-	} else if err != nil {
+	case err == nil && *asksVersion:
+		info, _ := debug.ReadBuildInfo()
+		fmt.Fprintln(out, version(release, info))
+		return nil, flag.ErrHelp
+	case err == nil:
+		err = setFromEnvironment(fs)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("%w; ocireg -h lists the flags", err)
 	}
 	s.options = slices.AppendSeq(s.options, maps.Values(values))
@@ -210,7 +221,6 @@ func parse(args []string, help io.Writer) (*settings, error) {
 	} else {
 		s.options = append(s.options, registry.WithFaults(faults.Inject))
 	}
-	var err error
 	who.later, s.profile = s.control != "", like.name
 	if like.name != "" {
 		if err := s.addProfile(like, &who); err != nil {

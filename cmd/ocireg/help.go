@@ -126,11 +126,26 @@ func help(args []string, out io.Writer) error {
 // A flagHelp receives the descriptions of the flags, in place of the usage.
 type flagHelp struct{ io.Writer }
 
+// groups lists the flags by their subjects.
+var groups = []struct{ title, flags string }{
+	{"Addresses and certificates", "addr host cross-origin path-prefix tls tls-dir"},
+	{"Content", "read-only overlay repository tag sync referrers-tags"},
+	{"Control and output", "control ready-file log quiet version"},
+	{"Users", "user token allow"},
+	{"Failures, and the behaviour of real registries", "fault profile create warning"},
+	{"Another registry behind this one", "upstream record offline strict refresh upstream-user upstream-writes upstream-ca"},
+	{"Features", "no-delete no-referrers no-catalog no-mount no-anonymous-mount no-single-post sparse any-manifest no-schema-version shared-blobs absolute-locations flatpak"},
+	{"Limits", "manifest-limit page-size min-chunk upload-expiry upload-limit storage-limit"},
+}
+
 // writeHelp writes the usage, or the descriptions of the flags.
 func writeHelp(w io.Writer, fs *flag.FlagSet) {
 	if to, ok := w.(flagHelp); ok {
-		fs.SetOutput(to.Writer)
-		fs.PrintDefaults()
+		for _, g := range groups {
+			fmt.Fprintf(to, "%s:\n%s\n", g.title, describe(fs, strings.Fields(g.flags)))
+		}
+		fmt.Fprint(to, "A flag that the command line lacks can be set by a variable of the environment:\n"+
+			variableOf("page-size")+"=10 is -page-size 10.\n")
 		return
 	}
 	fmt.Fprint(w, usage)
@@ -145,4 +160,18 @@ func writeHelp(w io.Writer, fs *flag.FlagSet) {
 		width += len(" -") + len(f.Name)
 	})
 	fmt.Fprintln(w)
+}
+
+// describe returns the descriptions of some of the flags.
+func describe(fs *flag.FlagSet, names []string) string {
+	var b strings.Builder
+	some := flag.NewFlagSet("", flag.ContinueOnError)
+	some.SetOutput(&b)
+	for _, name := range names {
+		f := fs.Lookup(name)
+		some.Var(f.Value, f.Name, f.Usage)
+		some.Lookup(name).DefValue = f.DefValue
+	}
+	some.PrintDefaults()
+	return b.String()
 }

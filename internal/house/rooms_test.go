@@ -19,6 +19,7 @@ var rooms = []struct {
 	{"registrytest/content/referrer", []string{"registrytest/content"}},
 	{"registrytest/content/archive", []string{".", "layout", "registrytest/content"}},
 	{"registrytest/content/recipe", []string{".", "registrytest/content"}},
+	{"internal/image", []string{"layout", "registrytest/content"}},
 	{"registrytest/journal", []string{"."}},
 	{"registrytest/fault", []string{"."}},
 	{"registrytest/lint", []string{".", "registrytest/journal"}},

@@ -1,0 +1,35 @@
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+)
+
+// versionFlag has no variable: a script may well keep a version in that.
+const versionFlag = "version"
+
+// variableOf returns the environment variable that sets a flag. It is for services
+// whose command line cannot be chosen.
+func variableOf(flag string) string {
+	return "OCIREG_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+}
+
+// setFromEnvironment sets the flags that the command line does not have and whose
+// variables are not empty. The error leaves out the value, which may be secret.
+func setFromEnvironment(fs *flag.FlagSet) error {
+	given := map[string]bool{versionFlag: true}
+	fs.Visit(func(f *flag.Flag) { given[f.Name] = true })
+	var err error
+	fs.VisitAll(func(f *flag.Flag) {
+		value := os.Getenv(variableOf(f.Name))
+		if given[f.Name] || value == "" || err != nil {
+			return
+		}
+		if failed := fs.Set(f.Name, value); failed != nil {
+			err = fmt.Errorf("the variable %s is not valid for -%s: %w", variableOf(f.Name), f.Name, failed)
+		}
+	})
+	return err
+}

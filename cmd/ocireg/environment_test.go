@@ -1,0 +1,42 @@
+package main
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// Variables set flags, those of any kind, unless the command line has the flag.
+func TestEnvironment(t *testing.T) {
+	for name, value := range map[string]string{
+		"OCIREG_ADDR": "127.0.0.1:7", "OCIREG_HOST": "registry.test", "OCIREG_QUIET": "true", "OCIREG_READ_ONLY": "true",
+		"OCIREG_PAGE_SIZE": "1", "OCIREG_SPARSE": "junk/**", "OCIREG_FAULT": "ping status=418", "OCIREG_PROFILE": "ghcr",
+		"OCIREG_LOG": "", "OCIREG_VERSION": "0.1.0",
+	} {
+		t.Setenv(name, value)
+	}
+	s, err := parse([]string{"-host", "other.test", "-profile=quay"}, io.Discard)
+	require.NoError(t, err)
+	require.Equal(t, "127.0.0.1:7", s.addr)
+	require.Equal(t, []string{"other.test"}, s.hosts)
+	require.True(t, s.quiet && s.readOnly)
+	require.Equal(t, "quay", s.profile)
+	require.Equal(t, "text", s.log)
+
+	i := start(t, "-profile", "docker-hub")
+	require.Equal(t, http.StatusTeapot, i.do(t, "GET", "/v2/", "").StatusCode)
+}
+
+// A variable that is not valid is an error without its value. The help and the other
+// commands do not read it.
+func TestEnvironmentIsWrong(t *testing.T) {
+	t.Setenv("OCIREG_TOKEN", "secret")
+	require.Equal(t, "the variable OCIREG_TOKEN is not valid for -token: parse error; ocireg -h lists the flags", refused(t))
+	for _, args := range [][]string{{"-h"}, {"help", "flags"}, {"-version"}, {"profiles"}} {
+		var stdout, stderr bytes.Buffer
+		require.Equal(t, 0, run(t.Context(), args, &stdout, &stderr), stderr.String())
+	}
+}
