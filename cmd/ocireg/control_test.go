@@ -100,15 +100,17 @@ func TestControl(t *testing.T) {
 func TestControlIsRefused(t *testing.T) {
 	t.Parallel()
 	for args, want := range map[string]string{
-		"-control x":                `-control "x" is not HOST:PORT or :PORT`,
-		"-control 127.0.0.1:xy":     "unknown port",
-		"-control unix:/none/x":     "-control: listen unix /none/x",
-		"-ready-file /none/x":       "-ready-file: ",
-		"-control :0 -fault ping=1": "begins with ping=1",
+		"-control x":            `-control "x" is not HOST:PORT or :PORT`,
+		"-control 127.0.0.1:xy": "unknown port",
+		"-control unix:/none/x": "-control: listen unix /none/x",
+		"-ready-file /none/x":   "-ready-file: ",
+		"-ready-file " + t.TempDir() + "/none/x -control :0": "-ready-file: ",
+		"-control :0 -fault ping=1":                          "begins with ping=1",
 	} {
-		var stderr strings.Builder
-		require.Equal(t, 2, run(t.Context(), append([]string{"-addr", ":0"}, strings.Fields(args)...), io.Discard, &stderr), args)
+		var stdout, stderr strings.Builder
+		require.Equal(t, 2, run(t.Context(), append([]string{"-addr", ":0"}, strings.Fields(args)...), &stdout, &stderr), args)
 		require.Contains(t, stderr.String(), want)
+		require.Empty(t, stdout.String(), "no banner of a registry that is not ready: %s", args)
 	}
 	require.Len(t, start(t).banner, 2)
 }

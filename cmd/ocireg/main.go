@@ -167,13 +167,13 @@ func serve(ctx context.Context, args []string, stdout, stderr io.Writer) (err er
 		return err
 	}
 	defer server.Close()
-	b.print(stdout)
 	c.serve(server)
 	remove, err := s.writeReady(b.scheme+"://"+b.host, b.caFile, c)
 	if err != nil {
 		return err
 	}
 	defer remove()
+	b.print(stdout)
 	<-ctx.Done()
 	c.close()
 	return shutDown(context.WithoutCancel(ctx), server, logger)
