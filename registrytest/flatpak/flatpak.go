@@ -41,7 +41,8 @@ import (
 // The index has an ETag, and is not to be used from a cache without asking.
 //
 // The registry responds with 400 to a query that is malformed or longer than 8
-// KiB, with 405 to other methods, and with 507 if the index would have more than
+// KiB, or has a parameter that ends with :exists and a value other than 1, which the
+// document leaves undefined; with 405 to other methods, and with 507 if the index would have more than
 // 16 MiB. It makes one index at a time.
 //
 // In records and rules, these requests are [registry.UnknownOp], such as in the
@@ -176,6 +177,9 @@ func parseQuery(text string) (query, error) {
 			continue
 		}
 		if name, exists := strings.CutSuffix(c.name, ":exists"); exists {
+			if len(any) != 1 || !any["1"] {
+				return q, fmt.Errorf("%.200q has no meaning with values other than 1", key)
+			}
 			c.name, c.values = name, nil
 		}
 		q.conditions = append(q.conditions, c)

@@ -263,7 +263,8 @@ func TestOtherRequests(t *testing.T) {
 	for _, path := range []string{"/index", "/index/", "/index/static/", "/index/other", "/index/staticx", "/v2/index/static", "/", "/Index/static"} {
 		require.Equal(t, http.StatusNotFound, request(h, "GET", path).Code, path)
 	}
-	for _, query := range []string{"a=%", "a=1;b=2", "tag=" + strings.Repeat("a", 8<<10)} {
+	for _, query := range []string{"a=%", "a=1;b=2", "tag=" + strings.Repeat("a", 8<<10),
+		"label:org.flatpak.ref:exists=0", "label%3Aorg.flatpak.ref%3Aexists=", "annotation:kind:exists=true", "label:a:exists=1&label:a:exists=0"} {
 		w := request(h, "GET", "/index/static?"+query)
 		require.Equal(t, http.StatusBadRequest, w.Code, query)
 		require.Contains(t, w.Body.String(), "the query of the index")

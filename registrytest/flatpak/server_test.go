@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -210,7 +211,7 @@ func FuzzQuery(f *testing.F) {
 	h := registry.New(store, flatpak.Index())
 	for _, query := range []string{
 		"", "repository=one", "tag=latest&os=linux", "label%3Aorg.flatpak.ref%3Aexists=1", "annotation:kind=game&annotation:kind=tool",
-		"label::exists=1", "label:", "%zz", "a;b", ":exists=1", "label:a:exists:exists=1",
+		"label::exists=1", "label:", "%zz", "a;b", ":exists=1", "label:a:exists:exists=1", "label:a:exists=0",
 	} {
 		f.Add(query)
 	}
@@ -227,8 +228,14 @@ func FuzzQuery(f *testing.F) {
 			return w.Body.String(), true
 		}
 		body, ok := ask(query)
-		_, err := url.ParseQuery(query)
-		require.Equal(t, err == nil && len(query) <= 8<<10, ok)
+		parameters, err := url.ParseQuery(query)
+		valid := err == nil && len(query) <= 8<<10
+		for key, values := range parameters {
+			kind, name, _ := strings.Cut(key, ":")
+			asks := (kind == "label" || kind == "annotation") && strings.HasSuffix(name, ":exists")
+			valid = valid && (!asks || !slices.ContainsFunc(values, func(v string) bool { return v != "1" }))
+		}
+		require.Equal(t, valid, ok)
 		narrow, ok := ask(query + "&annotation:no%2Fsuch:exists=1")
 		if ok {
 			require.Equal(t, `{"Registry":"/","Results":[]}`, narrow)
