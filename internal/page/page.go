@@ -10,6 +10,7 @@ import (
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
+	"encoding/json"
 	"net/http"
 	"strconv"
 )
@@ -33,6 +34,13 @@ const policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect
 // the files that the page loads, and 404 and 405 otherwise. Requests need no token.
 func Handler() http.Handler { return http.HandlerFunc(serve) }
 
+// refuse responds with an error in the form of the control API.
+func refuse(w http.ResponseWriter, status int, text string) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	json.NewEncoder(w).Encode(map[string]string{"error": text})
+}
+
 func serve(w http.ResponseWriter, r *http.Request) {
 	header := w.Header()
 	header.Set("Content-Security-Policy", policy)
@@ -44,17 +52,17 @@ func serve(w http.ResponseWriter, r *http.Request) {
 
 	asset, ok := assets[r.URL.Path]
 	if !ok {
-		http.Error(w, "not found: the page is at /", http.StatusNotFound)
+		refuse(w, http.StatusNotFound, "not found: the page is at /")
 		return
 	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		header.Set("Allow", "GET, HEAD")
-		http.Error(w, "the page is only read", http.StatusMethodNotAllowed)
+		refuse(w, http.StatusMethodNotAllowed, "the page is only read")
 		return
 	}
 	content, err := files.ReadFile(asset.name)
 	if err != nil { // The files are part of the program.
-		http.Error(w, err.Error(), http.StatusInternalServerError)
+		refuse(w, http.StatusInternalServerError, err.Error())
 		return
 	}
 	sum := sha256.Sum256(content)

@@ -1465,7 +1465,7 @@ class Content {
       const format = compression(head);
       if (format === 'zstd') {
         stop.abort();
-        return h('p.muted', {}, 'It is compressed with zstd, which this page does not read. Download it to look inside.');
+        return h('p.muted', {}, 'It is compressed with zstd, which browsers and this page cannot read. Download it to look inside.');
       }
       const unpacked = format === 'gzip' ? body.pipeThrough(new DecompressionStream('gzip')) : body;
       const [start, content] = await peek(unpacked, 512);

@@ -1,6 +1,7 @@
 package page
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -47,7 +48,11 @@ func TestHandler(t *testing.T) {
 		})
 	}
 	for _, path := range []string{"/page.html", "/page.go", "/../page.go", "/favicon.ico", "//", "/v1/"} {
-		require.Equal(t, http.StatusNotFound, get(t, "GET", path).StatusCode, path)
+		resp := get(t, "GET", path)
+		require.Equal(t, http.StatusNotFound, resp.StatusCode, path)
+		var e struct{ Error string }
+		require.NoError(t, json.NewDecoder(resp.Body).Decode(&e), path)
+		require.Equal(t, "not found: the page is at /", e.Error)
 	}
 }
 
