@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ocireg/registry/registrytest/content"
 	"github.com/ocireg/registry/registrytest/profile"
@@ -71,7 +72,7 @@ func downloads(t *testing.T, c *chromium) {
 	s, b := c.newSite(t)
 	app := s.put("team/app:v1", content.Image(content.Layers(1)))
 	dir := t.TempDir()
-	<-b.send("", "Browser.setDownloadBehavior", map[string]any{"behavior": "allow", "downloadPath": dir, "browserContextId": b.context})
+	<-b.send("", "Browser.setDownloadBehavior", map[string]any{"behavior": "allow", "downloadPath": dir, "browserContextId": b.context, "eventsEnabled": true})
 	s.visit(b)
 	s.do("GET", "/v2/team/app/manifests/v1", "")
 	b.until("document.querySelectorAll('#rows .row:not([hidden])').length === 1")
@@ -111,19 +112,23 @@ func downloads(t *testing.T, c *chromium) {
 	b.check(s)
 }
 
-// download returns the file that the browser has downloaded, when it is there. The
-// browser creates an empty file of that name, and replaces it when it has all bytes.
+// download returns the file that the browser has downloaded. The browser says when it
+// has all bytes; before that, a file of that name can be there and be empty.
 func (b *tab) download(dir, name string) []byte {
 	b.t.Helper()
-	for range 200 {
-		data, err := os.ReadFile(filepath.Join(dir, name))
-		if err == nil && len(data) > 0 {
-			return data
+	select {
+	case got := <-b.downloaded:
+		if got != name {
+			b.t.Fatalf("%s was downloaded, want %s", got, name)
 		}
-		b.eval("new Promise(done => setTimeout(done, 50))", nil)
+	case <-time.After(timeout):
+		b.t.Fatalf("%s was not downloaded within %v", name, timeout)
 	}
-	b.t.Fatalf("%s was not downloaded", name)
-	return nil
+	data, err := os.ReadFile(filepath.Join(dir, name))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return data
 }
 
 // Everything works without a mouse.

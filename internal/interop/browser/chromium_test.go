@@ -24,7 +24,10 @@ type chromium struct {
 	mu      sync.Mutex
 	last    int
 	replies map[int]chan reply
-	tabs    map[string]*tab // by session
+	tabs    map[string]*tab   // by session
+	names   map[string]string // of the downloads that have begun, by ID
+
+	downloaded chan string // the names of those that have ended
 }
 
 // A tab is a page in a Chromium.
@@ -79,7 +82,7 @@ func launch(t testing.TB) *chromium {
 	}
 	fromTest.Close()
 	toTest.Close()
-	b := &chromium{in: in, replies: make(map[int]chan reply), tabs: make(map[string]*tab)}
+	b := &chromium{in: in, replies: make(map[int]chan reply), tabs: make(map[string]*tab), names: make(map[string]string), downloaded: make(chan string, 100)}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -157,6 +160,8 @@ func (b *chromium) read(out io.Reader) {
 				Entry struct{ Level, Text, URL string }
 				Type  string
 				Args  []struct{ Value any }
+
+				GUID, SuggestedFilename, State string // of a download
 			}
 			reply
 		}
@@ -171,6 +176,10 @@ func (b *chromium) read(out io.Reader) {
 				delete(b.replies, m.ID)
 				c <- m.reply
 			}
+		case m.Method == "Browser.downloadWillBegin":
+			b.names[m.Params.GUID] = m.Params.SuggestedFilename
+		case m.Method == "Browser.downloadProgress" && m.Params.State == "completed":
+			b.downloaded <- b.names[m.Params.GUID]
 		case tab == nil:
 		case m.Method == "Network.requestWillBeSent":
 			tab.urls = append(tab.urls, m.Params.Request.URL)

@@ -21,6 +21,10 @@ func manyRequests(t *testing.T, c *chromium) {
 		s.Handler().ServeHTTP(httptest.NewRecorder(), r)
 	}
 
+	b.call("Page.addScriptToEvaluateOnNewDocument", map[string]any{"source": `
+		window.longTasks = [];
+		new PerformanceObserver(list => { for (const e of list.getEntries()) window.longTasks.push(e.duration); }).observe({ type: 'longtask', buffered: true });
+	`}, nil)
 	b.call("Performance.enable", map[string]any{"timeDomain": "threadTicks"}, nil)
 	start := b.cpu()
 	s.visit(b)
@@ -35,6 +39,7 @@ func manyRequests(t *testing.T, c *chromium) {
 		t.Error("no row is in view")
 	}
 
+	loading := b.longTasks()
 	frameCount := 150
 	if testing.Short() {
 		frameCount = 40
@@ -67,7 +72,7 @@ func manyRequests(t *testing.T, c *chromium) {
 		};
 		requestAnimationFrame(now => { before = now; requestAnimationFrame(frame); });
 	})`, frameCount), &frames)
-	after := b.cpu()
+	after, scrolling := b.cpu(), b.longTasks()
 	if at := b.text("document.getElementById('grid').scrollTop > 240000"); at != "true" {
 		t.Error("the list did not scroll to its end")
 	}
@@ -86,6 +91,7 @@ func manyRequests(t *testing.T, c *chromium) {
 		1000*(loaded-start), 1000*(after-before)/float64(frameCount))
 	t.Logf("in time that passed: shown %.0f ms after the page began to load; frames while scrolling: median %.1f ms, 95th percentile %.1f ms, longest %.1f ms, %d of %d blank at the bottom; filter %.1f ms",
 		shown.Ready, frames.Median, frames.P95, frames.Max, frames.Blank, frameCount, filtering)
+	t.Logf("tasks of more than 50 ms on the page's thread: while loading %s; while scrolling %s; while filtering %s", loading, scrolling, b.longTasks())
 	b.shoot("many-1280-light")
 
 	// The newest request comes into view as it arrives.
@@ -94,6 +100,18 @@ func manyRequests(t *testing.T, c *chromium) {
 	s.do("GET", "/v2/newest/manifests/one", "")
 	b.until("[...document.querySelectorAll('#rows .row:not([hidden]) .c-target')].some(x => x.textContent === 'newest:one' && x.getBoundingClientRect().bottom <= innerHeight)")
 	b.check(s)
+}
+
+// longTasks returns a summary of the tasks that were long enough for a user to notice,
+// since the last call: the browser reports those of more than 50 ms.
+func (b *tab) longTasks() string {
+	b.t.Helper()
+	var tasks struct{ N, Total, Longest float64 }
+	b.eval(`new Promise(done => setTimeout(() => {
+		const tasks = window.longTasks.splice(0);
+		done({ n: tasks.length, total: tasks.reduce((a, b) => a + b, 0), longest: Math.max(0, ...tasks) });
+	}, 100))`, &tasks)
+	return fmt.Sprintf("%.0f, together %.0f ms, the longest %.0f ms", tasks.N, tasks.Total, tasks.Longest)
 }
 
 // cpu returns the processor time that the thread of the page has used, in seconds.
