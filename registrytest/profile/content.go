@@ -128,24 +128,32 @@ type document struct {
 	digest      digest.Digest
 }
 
+// A readBody is the body of a request whose manifest a quirk has read. The
+// operation reads it again.
+type readBody struct {
+	io.Reader
+	io.Closer
+	document document
+}
+
 // readManifest returns the manifest that a request pushes. The operation can
 // still read it.
 func readManifest(r *registry.Request) document {
+	if read, ok := r.Body.(*readBody); ok {
+		return read.document // Most profiles have several quirks that look at it.
+	}
 	content, err := io.ReadAll(io.LimitReader(r.Body, maxManifest))
 	rest := io.Reader(bytes.NewReader(content))
 	if err == nil {
 		rest = io.MultiReader(rest, r.Body)
 	}
-	hr := *r.Request
-	hr.Body = struct {
-		io.Reader
-		io.Closer
-	}{rest, r.Body}
-	r.Request = &hr
 	var d document
 	json.Unmarshal(content, &d) // The operation refuses what is no manifest.
 	d.contentType, _, _ = strings.Cut(r.Header.Get("Content-Type"), ";")
 	d.digest = digest.FromBytes(content)
+	hr := *r.Request
+	hr.Body = &readBody{rest, r.Body, d}
+	r.Request = &hr
 	return d
 }
 
