@@ -37,15 +37,15 @@ var routes = []route{
 	{"POST /v1/faults", 201, "session", (*Control).addRule},
 	{"GET /v1/faults", 200, "session", (*Control).list},
 	{"DELETE /v1/faults", 204, "session check", (*Control).remove},
-	{"GET /v1/faults/{id}", 200, "", (*Control).get},
+	{"GET /v1/faults/{id}", 200, "", one((*Control).get)},
 	{"DELETE /v1/faults/{id}", 204, "check", (*Control).remove},
 
 	{"POST /v1/holds", 201, "session", (*Control).addRule},
 	{"GET /v1/holds", 200, "session", (*Control).list},
 	{"DELETE /v1/holds", 204, "session check", (*Control).remove},
-	{"GET /v1/holds/{id}", 200, "wait count", (*Control).get},
+	{"GET /v1/holds/{id}", 200, "wait count", one((*Control).get)},
 	{"DELETE /v1/holds/{id}", 204, "check", (*Control).remove},
-	{"POST /v1/holds/{id}/release", 200, "", (*Control).release},
+	{"POST /v1/holds/{id}/release", 200, "", one((*Control).release)},
 
 	{"GET /v1/requests", 0, properties + " " + flags + " since session wait timeout follow format bodies", (*Control).requests},
 	{"DELETE /v1/requests", 200, "session", (*Control).forget},
@@ -62,7 +62,7 @@ var routes = []route{
 
 	{"POST /v1/snapshots", 201, "", body((*Control).takeSnapshot)},
 	{"GET /v1/snapshots", 200, "", (*Control).list},
-	{"POST /v1/snapshots/{id}/restore", 200, "session", (*Control).restoreSnapshot},
+	{"POST /v1/snapshots/{id}/restore", 200, "session", one((*Control).restoreSnapshot)},
 	{"DELETE /v1/snapshots/{id}", 204, "", (*Control).remove},
 
 	{"PUT /v1/users/{name}", 200, "config", body((*Control).putUser)},

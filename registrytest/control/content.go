@@ -117,22 +117,16 @@ func (c *Control) takeSnapshot(r *call, in struct{ Name string }) (any, error) {
 }
 
 // restoreSnapshot serves POST /v1/snapshots/ID/restore.
-func (c *Control) restoreSnapshot(r *call) (any, error) {
-	s := r.session
-	if s.name != "" {
-		return nil, bad("the session %q is a header, which has no content; give the name of a repository", s)
-	}
-	r.session = session{} // A snapshot belongs to none.
-	i, err := c.one(r)
-	if err != nil {
-		return nil, err
+func (c *Control) restoreSnapshot(r *call, i *item) (any, error) {
+	if r.session.name != "" {
+		return nil, bad("the session %q is a header, which has no content; give the name of a repository", r.session)
 	}
 	store, err := c.memory()
 	if err != nil {
 		return nil, err
 	}
-	store.Restore(i.store, s.hasRepo)
-	if s == (session{}) {
+	store.Restore(i.store, r.session.hasRepo)
+	if r.session == (session{}) {
 		c.reg.ForgetUploads()
 	}
 	return i.object(), nil

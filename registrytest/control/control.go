@@ -141,7 +141,7 @@ func (c *Control) host() string {
 
 // Close removes all rules and opens all gates, so that no request waits any more.
 func (c *Control) Close() {
-	for _, i := range c.take(func(i *item) bool { return i.kind == "faults" || i.kind == "holds" }) {
+	for _, i := range c.find(func(i *item) bool { return i.kind == "faults" || i.kind == "holds" }, true) {
 		i.remove(new(tester))
 	}
 }

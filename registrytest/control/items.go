@@ -50,7 +50,8 @@ func (r *call) kind() string { return strings.Split(r.URL.Path, "/")[2] }
 // names reports whether the request is about the item.
 func (r *call) names(i *item) bool {
 	id := r.PathValue("id")
-	return i.kind == r.kind() && (id == "" || i.id == id || i.name == id) && i.in(r.session)
+	// The session of a request for a snapshot says what to restore of it.
+	return i.kind == r.kind() && (id == "" || i.id == id || i.name == id) && (i.kind == "snapshots" || i.in(r.session))
 }
 
 // add gives an item an ID.
@@ -63,29 +64,30 @@ func (c *Control) add(kind string, i *item) *item {
 	return i
 }
 
-// find returns the items that match, in the order in which they were added.
-func (c *Control) find(match func(*item) bool) []*item {
+// find returns the items that match, in the order in which they were added, and
+// forgets them if the caller takes them.
+func (c *Control) find(match func(*item) bool, take bool) (found []*item) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return slices.DeleteFunc(slices.Clone(c.items), func(i *item) bool { return !match(i) })
+	c.items = slices.DeleteFunc(c.items, func(i *item) bool {
+		matches := match(i)
+		if matches {
+			found = append(found, i)
+		}
+		return matches && take
+	})
+	return found
 }
 
-// take forgets the items that match, and returns them.
-func (c *Control) take(match func(*item) bool) []*item {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	all := slices.Clone(c.items)
-	c.items = slices.DeleteFunc(c.items, match)
-	return slices.DeleteFunc(all, func(i *item) bool { return slices.Contains(c.items, i) })
-}
-
-// one returns the item that the path of the request names.
-func (c *Control) one(r *call) (*item, error) {
-	found := c.find(r.names)
-	if len(found) == 0 {
-		return nil, r.unknown()
+// one returns the handler of a request for one item, the last with the ID or name.
+func one(serve func(*Control, *call, *item) (any, error)) handler {
+	return func(c *Control, r *call) (any, error) {
+		found := c.find(r.names, false)
+		if len(found) == 0 {
+			return nil, r.unknown()
+		}
+		return serve(c, r, found[len(found)-1])
 	}
-	return found[len(found)-1], nil
 }
 
 // unknown is the error for an ID that does not exist.
@@ -96,7 +98,7 @@ func (r *call) unknown() error {
 // list serves GET of the items of a kind.
 func (c *Control) list(r *call) (any, error) {
 	list := []object{}
-	for _, i := range c.find(r.names) {
+	for _, i := range c.find(r.names, false) {
 		list = append(list, i.object())
 	}
 	if r.kind() == "tamper" {
@@ -107,11 +109,7 @@ func (c *Control) list(r *call) (any, error) {
 
 // get serves GET of a rule. With the parameter wait, the response waits until as
 // many requests as count says wait at the gate.
-func (c *Control) get(r *call) (any, error) {
-	i, err := c.one(r)
-	if err != nil {
-		return nil, err
-	}
+func (c *Control) get(r *call, i *item) (any, error) {
 	d, count := r.duration("wait", 0), r.number("count", 1, 1)
 	if r.err == nil && d > 0 {
 		ctx, cancel := context.WithTimeout(r.Context(), d)
@@ -124,18 +122,14 @@ func (c *Control) get(r *call) (any, error) {
 }
 
 // release serves POST /v1/holds/ID/release.
-func (c *Control) release(r *call) (any, error) {
-	i, err := c.one(r)
-	if err != nil {
-		return nil, err
-	}
+func (c *Control) release(_ *call, i *item) (any, error) {
 	i.gate.Release()
 	return i.object(), nil
 }
 
 // remove serves DELETE of one item, or of all of a kind.
 func (c *Control) remove(r *call) (any, error) {
-	removed := c.take(r.names)
+	removed := c.find(r.names, true)
 	if len(removed) == 0 && r.PathValue("id") != "" {
 		return nil, r.unknown()
 	}

@@ -72,6 +72,10 @@ func TestDocumentHasAllRoutes(t *testing.T) {
 		method, path, _ := strings.Cut(pattern, " ")
 		op := d.operation(t, path, method)
 		require.NotEmpty(t, op.Summary, pattern)
+		if status := control.Statuses()[pattern]; status != "0" {
+			require.Contains(t, op.Responses, status, pattern)
+		}
+		require.Len(t, op.Responses, 2, "one without an error, and default: %s", pattern)
 		var names []string
 		for _, p := range op.Parameters {
 			require.Equal(t, "query", p.In)

@@ -188,7 +188,7 @@ func (c *Control) reset(r *call, in newReset) (any, error) {
 			return nil, err
 		}
 	}
-	for _, i := range c.take(func(i *item) bool { return does(i.kind) && i.in(s) }) {
+	for _, i := range c.find(func(i *item) bool { return does(i.kind) && i.in(s) }, true) {
 		i.remove(new(tester))
 	}
 	if content {
