@@ -88,7 +88,7 @@ func checkReplay(t *testing.T, h http.Handler, base string, r *repository) {
 	}
 }
 
-// Text that is any.
+// FuzzRecording reads any text.
 func FuzzRecording(f *testing.F) {
 	f.Add([]byte(`{"version":1,"upstreams":["docker.io"],"repositories":{"app":{"from":"docker.io/app","missingManifests":{"v1":"MANIFEST_UNKNOWN"},
 		"missingBlobs":{"` + someDigest + `":"BLOB_UNKNOWN"},"blobSizes":{"` + someDigest + `":1},"tags":{"names":["a","b"]},
@@ -104,9 +104,15 @@ func FuzzRecordedFields(f *testing.F) {
 	const other = "sha512:cf83e1357eefb8bdf1542850d66d8007d620e4050b5715dc83f4a921d36ce9ce47d0d13c5d85f2b0ff8318d2877eec2f63b931bd47417a81a538327af927da3e"
 	f.Add("docker.io ghcr.io", "library/app", "docker.io/library/app", "v1", "MANIFEST_UNKNOWN", someDigest, int64(1), "a b", "api", "application/x", byte(0xff))
 	f.Add("up.test:5000", "app", "up.test/app", other, "X", other, int64(0), "", "tag", "", byte(0x7f))
+	f.Add("up.test", "app", "up.test/app", other, "X", someDigest, int64(0), "", "tag", "", byte(0xc0))
 	f.Add("", "ghcr.io/team/app", "x", someDigest, "NAME_UNKNOWN", someDigest, int64(-1), "b a", "", "a/b;c=d", byte(0))
 	f.Fuzz(func(t *testing.T, upstreams, repo, from, ref, code, digest string, size int64, tags, source, mediaType string, fields byte) {
 		r := map[string]any{"from": from}
+		manifests := []any{map[string]any{"mediaType": mediaType, "digest": digest, "size": size, "artifactType": mediaType,
+			"annotations": map[string]string{tags: from}, "data": []byte(tags), "urls": []string{from}, "platform": map[string]string{"os": source, "architecture": code}}}
+		if fields>>7 == 1 {
+			manifests = append(manifests, map[string]any{"digest": ref})
+		}
 		for i, field := range []struct {
 			name  string
 			value any
@@ -117,9 +123,7 @@ func FuzzRecordedFields(f *testing.F) {
 			{"tags", map[string]any{"names": strings.Fields(tags)}},
 			{"tags", map[string]any{"missing": code}},
 			{"referrers", map[string]any{digest: map[string]any{"source": source}}},
-			{"referrers", map[string]any{digest: map[string]any{"source": source, "manifests": []any{map[string]any{
-				"mediaType": mediaType, "digest": digest, "size": size, "artifactType": mediaType, "annotations": map[string]string{tags: from},
-				"data": []byte(tags), "urls": []string{from}, "platform": map[string]string{"os": source, "architecture": code}}}}}},
+			{"referrers", map[string]any{digest: map[string]any{"source": source, "manifests": manifests}}},
 		} {
 			if fields>>i&1 == 1 {
 				r[field.name] = field.value
