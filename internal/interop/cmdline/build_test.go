@@ -2,6 +2,7 @@ package cmdline
 
 import (
 	"archive/tar"
+	"bytes"
 	"compress/gzip"
 	"encoding/json"
 	"io"
@@ -76,6 +77,23 @@ func files(t *testing.T, layer []byte) (names []string) {
 		}
 		require.NoError(t, err)
 		names = append(names, strings.TrimPrefix(strings.TrimPrefix(h.Name, "."), "/"))
+	}
+}
+
+// fileOf returns the content of a file in a layer.
+func fileOf(t *testing.T, layer []byte, name string) []byte {
+	t.Helper()
+	unzipped, err := gzip.NewReader(bytes.NewReader(layer))
+	require.NoError(t, err)
+	archive := tar.NewReader(unzipped)
+	for {
+		h, err := archive.Next()
+		require.NoError(t, err, "there is no file %s", name)
+		if h.Name == name {
+			text, err := io.ReadAll(archive)
+			require.NoError(t, err)
+			return text
+		}
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -235,19 +236,24 @@ func startStorage(t *testing.T, name string) caller {
 			return with([]string{"push"}, append(signBy(t, dir), ref, "docker://"+repo+":v1")...)
 		}
 		c.verify = func(dir, ref string) error { return verify(t, dir, ref, "--new-bundle-format=false") }
-		c.run = func(ref string) (string, error) {
-			return with([]string{"run", "--rm", "--network", "none",
-				// Without these limits podman raises its own, which root may not do in every container.
-				"--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"}, ref)
+		// Without these limits podman raises its own, which root may not do in every container.
+		limits := []string{"--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"}
+		c.run = func(ref string, args ...string) (string, error) {
+			return with(slices.Concat([]string{"run", "--rm", "--network", "none"}, limits), append([]string{ref}, args...)...)
+		}
+		c.serve = func(ref string, args ...string) *exec.Cmd {
+			cmd := exec.Command(name, slices.Concat(global, []string{"run", "--rm", "--network", "host", "--pull", "never"}, limits, args, []string{ref})...)
+			cmd.Env = append(os.Environ(), "HOME="+home, "TMPDIR="+home)
+			return cmd
 		}
 	} else {
-		c.run = func(ref string) (string, error) {
+		c.run = func(ref string, args ...string) (string, error) {
 			id, err := with([]string{"from"}, ref)
 			if err != nil {
 				return id, err
 			}
 			defer call("rm", id)
-			return call("run", "--runtime", "runc", "--network", "none", id, "--", "/ocireg", "-h")
+			return call(append([]string{"run", "--runtime", "runc", "--network", "none", id, "--", "/ocireg"}, args...)...)
 		}
 	}
 	return c

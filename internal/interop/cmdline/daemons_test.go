@@ -77,11 +77,11 @@ func startContainerd(t *testing.T) caller {
 		pullPlatform: func(ref, platform, arch string) error {
 			return fails(with([]string{"content", "fetch", "--platform", platform + "/" + arch}, []string{ref}))
 		},
-		run: func(ref string) (string, error) {
+		run: func(ref string, args ...string) (string, error) {
 			if out, err := with([]string{"images", "pull", "--snapshotter", "native"}, []string{ref}); err != nil {
 				return out, err
 			}
-			return call("run", "--rm", "--snapshotter", "native", ref, "app")
+			return call(append([]string{"run", "--rm", "--snapshotter", "native", ref, "app"}, args...)...)
 		},
 		copy: func(from, to string) error {
 			if err := fails(with([]string{"content", "fetch"}, []string{from})); err != nil {
@@ -190,7 +190,9 @@ func startDocker(t *testing.T) caller {
 		pullPlatform: func(ref, platform, arch string) error {
 			return all([]string{"pull", "-q", "--platform", platform + "/" + arch, ref})
 		},
-		run: func(ref string) (string, error) { return call("run", "--rm", "--network", "none", ref) },
+		run: func(ref string, args ...string) (string, error) {
+			return call(append([]string{"run", "--rm", "--network", "none", ref}, args...)...)
+		},
 		copy: func(from, to string) error {
 			return all([]string{"pull", "-q", from}, []string{"tag", from, to}, []string{"push", to})
 		},

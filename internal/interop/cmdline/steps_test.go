@@ -122,7 +122,7 @@ func runContainer(t *testing.T, c caller) string {
 	}
 	app := runnable(t)
 	s := serve(t, map[string]content.Content{"team/app:v1": app})
-	out, err := c.run(s.ref("team/app:v1"))
+	out, err := c.run(s.ref("team/app:v1"), "-h")
 	if err != nil && count(s.requests(t), 2, "get-blob") == 2 {
 		// The image arrived, but this machine does not run containers.
 		t.Skipf("containers do not run here: %s", out)

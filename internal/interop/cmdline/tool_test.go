@@ -74,8 +74,12 @@ type caller struct {
 	// pullPlatform pulls the image for the platform.
 	pullPlatform func(ref, os, arch string) error
 
-	// run runs a container and returns its output.
-	run func(ref string) (string, error)
+	// run runs ocireg in a container, with arguments, and returns its output.
+	run func(ref string, args ...string) (string, error)
+
+	// serve returns the command that runs a container in the network of the host,
+	// with options, of an image that was pulled.
+	serve func(ref string, options ...string) *exec.Cmd
 
 	// copy copies an image within a registry; copySigned copies its signatures and
 	// other attachments as well.
