@@ -60,6 +60,9 @@ func (p *passage) rewrite(pr *httputil.ProxyRequest) {
 
 // modify changes the response of the upstream.
 func (p *passage) modify(resp *http.Response) error {
+	if resp.StatusCode < 100 {
+		return fmt.Errorf("its response has the status %03d", resp.StatusCode) // net/http would panic.
+	}
 	for _, name := range []string{"Content-Type", "Date"} {
 		if len(resp.Header[name]) == 0 {
 			p.out.Header()[name] = nil // Without it, net/http adds the field.

@@ -1,0 +1,95 @@
+package upstream_test
+
+import (
+	"bufio"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// raw returns the URL of an upstream that calls respond with each connection,
+// after it has read the header of a request. The connection is closed afterwards.
+func raw(t *testing.T, respond func(c *net.TCPConn, r *http.Request)) (url string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	var all sync.WaitGroup
+	all.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			all.Go(func() {
+				defer c.Close()
+				if r, err := http.ReadRequest(bufio.NewReaderSize(c, 16)); err == nil {
+					respond(c.(*net.TCPConn), r)
+				}
+			})
+		}
+	})
+	t.Cleanup(func() {
+		l.Close()
+		all.Wait()
+	})
+	return "http://" + l.Addr().String()
+}
+
+// says returns a function for raw that sends the text, and then resets or closes
+// the connection.
+func says(text string, reset bool) func(*net.TCPConn, *http.Request) {
+	return func(c *net.TCPConn, _ *http.Request) {
+		io.WriteString(c, text)
+		if reset {
+			c.SetLinger(0)
+		}
+	}
+}
+
+// withoutLeaks runs a test that leaves no goroutine and no descriptor behind. The
+// caller is a test that is not parallel.
+func withoutLeaks(t *testing.T, test func(t *testing.T)) {
+	t.Helper()
+	t.Run("sizes", func(t *testing.T) { // The runtime has opened what it keeps then.
+		s := httptest.NewServer(http.NotFoundHandler())
+		defer s.Close()
+		resp, err := s.Client().Get(s.URL)
+		require.NoError(t, err)
+		resp.Body.Close()
+	})
+	goroutines, files := runtime.NumGoroutine(), descriptors(t)
+	t.Run("test", test)
+	if !assertSoon(func() bool { return runtime.NumGoroutine() <= goroutines && descriptors(t) <= files }) {
+		stacks := make([]byte, 1<<20)
+		t.Errorf("%d goroutines, before %d; %d descriptors, before %d\n%s", runtime.NumGoroutine(), goroutines,
+			descriptors(t), files, stacks[:runtime.Stack(stacks, true)])
+	}
+}
+
+// assertSoon waits until the condition is met, or returns false.
+func assertSoon(met func() bool) bool {
+	for end := time.Now().Add(20 * time.Second); !met(); runtime.Gosched() {
+		if time.Now().After(end) {
+			return false
+		}
+	}
+	return true
+}
+
+// descriptors returns the number of those that are open, on Linux.
+func descriptors(t *testing.T) int {
+	if runtime.GOOS != "linux" {
+		return 0
+	}
+	entries, err := os.ReadDir("/proc/self/fd")
+	require.NoError(t, err)
+	return len(entries)
+}
