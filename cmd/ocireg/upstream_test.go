@@ -44,3 +44,16 @@ func TestUpstreamThatMakesNoSense(t *testing.T) {
 		require.Contains(t, refused(t, append([]string{"-addr", ":0"}, test.args...)...), test.want)
 	}
 }
+
+// The control API in front of another registry refuses what is about stored content.
+func TestControlOfAnUpstream(t *testing.T) {
+	t.Parallel()
+	behind := registrytest.NewServer(t)
+	c := startControlled(t, "-upstream", behind.URL, "-control", "127.0.0.1:0", "-fault", "patch-upload lose-upload")
+	for _, path := range []string{"/v1/snapshots", "/v1/tamper", "/v1/reset"} {
+		body := map[string]string{"/v1/tamper": `{"ref":"app:v1","drop":true}`}[path]
+		require.Contains(t, c.want(t, http.StatusConflict, "POST", path, body), "the content is that of the registry behind this one")
+	}
+	c.want(t, http.StatusCreated, "POST", "/v1/content", `{"ref":"app:v1","image":{}}`)
+	require.Equal(t, []string{"v1"}, behind.Tags(t, "app"))
+}

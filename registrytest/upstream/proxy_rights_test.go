@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/internal/faketb"
 	"github.com/ocireg/registry/internal/testclient"
 	"github.com/ocireg/registry/registrytest"
 	"github.com/ocireg/registry/registrytest/auth"
@@ -96,4 +98,15 @@ func TestPublicRepositoriesOfTheUpstream(t *testing.T) {
 		require.Contains(t, got.Body, `"open"`)
 		require.NotContains(t, got.Body, `"secret"`)
 	}
+}
+
+// What cannot work in front of another registry is refused when it is set.
+func TestTamperingIsRefused(t *testing.T) {
+	t.Parallel()
+	behind := registrytest.NewServer(t)
+	app := behind.Push(t, "app:v1", content.Image())
+	reg := registrytest.NewServer(t, upstream.Proxy(behind.URL))
+	tb := faketb.Try(t, func(tb *faketb.TB) { reg.Tamper(tb, "app", app.Digest, registrytest.Dropped()) })
+	require.Contains(t, strings.Join(tb.Errors(), "\n"), "reads it; set a fault, such as Corrupt, or tamper there")
+	require.Zero(t, reg.Requests().Len()+behind.Requests().Len())
 }
