@@ -34,8 +34,8 @@ var properties = map[string]struct {
 // and user take patterns. Select returns an error if the property or a value is not
 // valid.
 //
-//	all.Select("op", "get-blob", "head-blob") // as all.Op(registry.GetBlob, registry.HeadBlob)
-//	all.Select("failed", "true")              // as all.Where((*journal.Record).Failed)
+//	reg.Requests().Select("op", "get-blob", "head-blob") // as Op(registry.GetBlob, registry.HeadBlob)
+//	reg.Requests().Select("failed", "true")              // as Where((*journal.Record).Failed)
 func (r Requests) Select(property string, values ...string) (Requests, error) {
 	p, ok := properties[property]
 	if !ok {
