@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/ocireg/registry/internal/interop/matrix"
 	"github.com/ocireg/registry/internal/remote"
 	"github.com/ocireg/registry/registrytest/content"
 )
@@ -67,7 +68,7 @@ func recordAndReplay(t *testing.T, tool tool, byName bool) {
 	var digest string
 	var answers []string
 	ok := t.Run("record", func(t *testing.T) {
-		up := startDistribution28(t, "") // Tools set variables that it would read.
+		up := matrix.StartDistribution(t, "inmemory: {}") // Tools set variables that it would read.
 		there := &remote.Store{Base: up, Client: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}}
 		require.NoError(t, content.Put(t.Context(), there, "team/app:v1", image))
 		require.NoError(t, content.Put(t.Context(), there, "team/app", signature))

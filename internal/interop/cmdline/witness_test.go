@@ -1,31 +1,18 @@
 package cmdline
 
 import (
-	"bufio"
 	"encoding/json"
-	"io"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"regexp"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/ocireg/registry/internal/interop/matrix"
 	"github.com/ocireg/registry/registrytest/auth"
 	"github.com/ocireg/registry/registrytest/profile"
 )
-
-// startDistribution28 runs Debian's docker-registry with the storage until the end
-// of the test, and returns its URL.
-func startDistribution28(t *testing.T, storage string) string {
-	t.Helper()
-	need(t, "docker-registry")
-	config := filepath.Join(t.TempDir(), "config.yml")
-	require.NoError(t, os.WriteFile(config, []byte("version: 0.1\nlog: {level: info}\nhttp: {addr: '127.0.0.1:0'}\nstorage: {inmemory: {}"+storage+"}\n"), 0o600))
-	return startServer(t, `listening on 127\.0\.0\.1:(\d+)`, "docker-registry", "serve", config)
-}
 
 // startZot runs zot with the user of zotUser until the end of the test, and returns
 // its URL.
@@ -42,48 +29,11 @@ func startZot(t *testing.T) string {
 	})
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(config, text, 0o600))
-	return startServer(t, `kernel chosen port","port":(\d+)`, "zot", "serve", config)
+	return matrix.StartServer(t, `kernel chosen port","port":(\d+)`, "zot", "serve", config)
 }
 
 // zotUser is the user of startZot.
 var zotUser = auth.Credentials{Username: "user", Password: "secret"}
-
-// startServer runs a command until the end of the test. It returns the URL of the
-// server, whose port is in the line of its log that the pattern matches.
-func startServer(t *testing.T, pattern, name string, args ...string) string {
-	t.Helper()
-	out, in := io.Pipe()
-	cmd := exec.Command(name, args...)
-	cmd.Stdout, cmd.Stderr = in, in
-	require.NoError(t, cmd.Start())
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		in.CloseWithError(cmd.Wait())
-	}()
-	port := make(chan string, 1)
-	read := make(chan struct{})
-	go func() {
-		defer close(read)
-		defer close(port)
-		lines, found := bufio.NewScanner(out), false
-		for lines.Scan() {
-			if m := regexp.MustCompile(pattern).FindStringSubmatch(lines.Text()); m != nil && !found {
-				port <- m[1]
-				found = true
-			}
-		}
-		io.Copy(io.Discard, out)
-	}()
-	t.Cleanup(func() {
-		cmd.Process.Kill()
-		<-ended
-		<-read
-	})
-	p, ok := <-port
-	require.True(t, ok, "%s ends without listening", name)
-	return "http://127.0.0.1:" + p
-}
 
 // diff returns the quirks of the profile that the registry does not have, and
 // the content that the comparison left there.
@@ -110,7 +60,7 @@ var anonymous auth.Credentials
 // 3.
 func TestDistribution28(t *testing.T) {
 	t.Parallel()
-	url := startDistribution28(t, "")
+	url := matrix.StartDistribution(t, "inmemory: {}")
 	differ, left := diff(t, profile.Distribution28(), url, anonymous)
 	require.Empty(t, differ)
 	require.NotEmpty(t, left, "the default configuration does not delete")
@@ -123,7 +73,7 @@ func TestDistribution28(t *testing.T) {
 func TestDistribution28Deletes(t *testing.T) {
 	t.Parallel()
 	p := profile.Distribution28(profile.Except("distribution.delete-disabled"), profile.With("distribution-2.8.delete-tag-400", "distribution-2.8.null-tags"))
-	differ, left := diff(t, p, startDistribution28(t, ", delete: {enabled: true}"), anonymous)
+	differ, left := diff(t, p, matrix.StartDistribution(t, "inmemory: {}, delete: {enabled: true}"), anonymous)
 	require.Empty(t, differ)
 	require.Empty(t, left)
 }

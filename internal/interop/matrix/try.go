@@ -26,6 +26,9 @@ type try struct {
 	// end, unless the client lacks the call that they are for.
 	faults   *fault.Rules
 	injected []*fault.Fault
+
+	// mayFail is set if an error of the client is an outcome for the table.
+	mayFail bool
 }
 
 // start starts a registry, and a client of it.
@@ -47,11 +50,18 @@ func (s *try) fault(r fault.Rule) *fault.Fault {
 // lacking ends a test for want of something in the client.
 type lacking struct{ why Lacks }
 
+// failing ends a test with an error that is its outcome.
+type failing struct{}
+
 // must ends the test unless err is nil.
 func (s *try) must(err error) {
 	s.Helper()
 	if lacks, ok := errors.AsType[Lacks](err); ok {
 		panic(lacking{lacks})
+	}
+	if err != nil && s.mayFail {
+		s.Logf("the client says: %v", err)
+		panic(failing{})
 	}
 	require.NoError(s, err)
 }
@@ -63,6 +73,8 @@ func (s *try) attempt(run func(s *try) string) (seen string, lacks Lacks) {
 		case nil:
 		case lacking:
 			lacks = r.why
+		case failing:
+			seen = "failed"
 		default:
 			panic(r)
 		}

@@ -1,0 +1,53 @@
+package matrix
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/ocireg/registry/registrytest"
+	"github.com/ocireg/registry/registrytest/upstream"
+)
+
+// A place is where the registry that a client talks to has its content.
+type place struct {
+	name string
+
+	// open returns the options of a server with the content there. The options that
+	// it gets are those of the registry which carries out the operations.
+	open func(t *testing.T, opts []registrytest.Option) []registrytest.Option
+
+	// proxy reports whether the server passes requests on to another registry.
+	proxy bool
+
+	// foreign reports whether the other registry is none of this project, and takes
+	// no options. Some outcomes are in a table of their own then.
+	foreign bool
+}
+
+// skip skips a test of a proxy in short mode, unless it is one of a few.
+func (p place) skip(t *testing.T, s scenario, scheme string, first bool) {
+	if !p.proxy || !testing.Short() || scheme == "http" && (!p.foreign || s.differs && first) {
+		return
+	}
+	t.Skip("is one of many behind a proxy")
+}
+
+// places returns the stores, and registries behind a proxy.
+func places() []place {
+	ps := []place{
+		{name: "memstore behind a proxy", proxy: true, open: func(t *testing.T, opts []registrytest.Option) []registrytest.Option {
+			return []registrytest.Option{upstream.Proxy(registrytest.NewServer(t, opts...).URL)}
+		}},
+		{name: "distribution behind a proxy", proxy: true, foreign: true, open: func(t *testing.T, _ []registrytest.Option) []registrytest.Option {
+			// Its storage in memory takes minutes for 300 MiB.
+			storage := fmt.Sprintf("filesystem: {rootdirectory: %q}, delete: {enabled: true}", t.TempDir())
+			return []registrytest.Option{upstream.Proxy(StartDistribution(t, storage))}
+		}},
+	}
+	for name, open := range Stores() {
+		ps = append(ps, place{name: name, open: func(t *testing.T, opts []registrytest.Option) []registrytest.Option {
+			return append(opts, registrytest.WithStore(open(t)))
+		}})
+	}
+	return ps
+}
