@@ -2,6 +2,7 @@ package bench
 
 import (
 	"encoding/json"
+	"slices"
 	"strconv"
 	"testing"
 
@@ -14,6 +15,9 @@ type Case struct {
 
 	// Only reports whether the case is for the registry; nil means for all.
 	Only func(Registry) bool
+
+	// Among are the registries of the case, if not all.
+	Among []Registry
 
 	// Run measures the registry. It fails the benchmark if a response is wrong.
 	Run func(b *testing.B, r Registry)
@@ -31,6 +35,7 @@ type Limit struct {
 // Sizes has the amounts of content that the cases use.
 type Sizes struct {
 	Blob         int // bytes of the big blob
+	Stream       int // bytes of a blob that is not in memory
 	Tags         int // in one repository
 	ManyTags     int // in one repository, see fills
 	Referrers    int // of one subject
@@ -44,9 +49,17 @@ type Sizes struct {
 
 // Full is for the published numbers, Small for a quick test of every case.
 var (
-	Full  = Sizes{Blob: 256 << 20, Tags: 10_000, ManyTags: 100_000, Referrers: 10_000, Images: 1000, LayoutTags: 10_000, Repositories: 1000, Pushes: 512, Layer: 1 << 20, Shared: 4 << 20}
-	Small = Sizes{Blob: 9 << 20, Tags: 300, ManyTags: 500, Referrers: 200, Images: 20, LayoutTags: 100, Repositories: 20, Pushes: 16, Layer: 16 << 10, Shared: 64 << 10}
+	Full  = Sizes{Blob: 256 << 20, Stream: 2 << 30, Tags: 10_000, ManyTags: 100_000, Referrers: 10_000, Images: 1000, LayoutTags: 10_000, Repositories: 1000, Pushes: 512, Layer: 1 << 20, Shared: 4 << 20}
+	Small = Sizes{Blob: 9 << 20, Stream: 9 << 20, Tags: 300, ManyTags: 500, Referrers: 200, Images: 20, LayoutTags: 100, Repositories: 20, Pushes: 16, Layer: 16 << 10, Shared: 64 << 10}
 )
+
+// Registries returns the registries that the case is for.
+func (c Case) Registries() []Registry {
+	if c.Among != nil {
+		return c.Among
+	}
+	return slices.DeleteFunc(Registries(), func(r Registry) bool { return c.Only != nil && !c.Only(r) })
+}
 
 // Cases returns all cases, with the amounts of s.
 func Cases(s Sizes) []Case {
@@ -105,6 +118,12 @@ func Cases(s Sizes) []Case {
 		Case{Name: "layout-tag-at" + at(s.LayoutTags) + "/64-writers", Only: readsLayouts, Run: func(b *testing.B, r Registry) { pushIntoLayout(b, r, s.LayoutTags, 64) }},
 		Case{Name: "push-64-clients/different", Run: func(b *testing.B, r Registry) { pushDifferent(b, r, s.Pushes, s.Layer) }},
 		Case{Name: "push-64-clients/same", Run: func(b *testing.B, r Registry) { pushSame(b, r, s.Shared) }},
+		Case{Name: "proxy-manifest-get/http", Among: proxies(memory), Run: func(b *testing.B, r Registry) { get(b, newClient(b, r, true), "GET", "manifest-tag", 1) }},
+		Case{Name: "proxy-manifest-get/http-64", Among: proxies(memory), Run: func(b *testing.B, r Registry) { get(b, newClient(b, r, true), "GET", "manifest-tag", 64) }},
+		Case{Name: "proxy-pull-256M", Among: proxies(memory), Run: func(b *testing.B, r Registry) { pullBig(b, r, content) }},
+		Case{Name: "proxy-pull-2G", Among: proxies(streamed(int64(s.Stream))), Run: func(b *testing.B, r Registry) { stream(b, r, int64(s.Stream)) }},
+		Case{Name: "replay-manifest-get", Among: replays(), Run: func(b *testing.B, r Registry) { replay(b, r, "manifest-tag") }},
+		Case{Name: "replay-blob-get-1k", Among: replays(), Run: func(b *testing.B, r Registry) { replay(b, r, "blob") }},
 	)
 }
 

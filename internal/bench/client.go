@@ -37,6 +37,9 @@ func openClient(tb testing.TB, r Registry, dir string, overHTTP bool) *client {
 	if err != nil {
 		tb.Fatalf("making %s: %v", r.Name, err)
 	}
+	if closer, ok := h.(io.Closer); ok {
+		tb.Cleanup(func() { closer.Close() })
+	}
 	c := &client{handler: h}
 	if overHTTP {
 		c.server = httptest.NewServer(h)

@@ -1,0 +1,69 @@
+package upstream_test
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"strconv"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/registrytest/upstream"
+)
+
+// zeros is an endless reader.
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { return len(p), nil }
+
+// A proxy needs the same memory for every size of a body, in both directions. The
+// test is not parallel, since it counts all that the process allocates.
+func TestProxyStreams(t *testing.T) {
+	const size, limit = 64 << 20, 2 << 20
+	behind := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet {
+			w.Header().Set("Content-Length", strconv.Itoa(size))
+			io.CopyN(w, zeros{}, size)
+			return
+		}
+		n, err := io.Copy(io.Discard, r.Body)
+		if err != nil || n != size {
+			w.WriteHeader(http.StatusBadRequest)
+		}
+	}))
+	t.Cleanup(behind.Close)
+	wire := upstream.Proxy(behind.URL)
+	t.Cleanup(func() { wire.Close() })
+	front := httptest.NewServer(registry.New(wire))
+	t.Cleanup(front.Close)
+
+	const blob = "/v2/app/blobs/sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+	for _, test := range []struct {
+		method, path string
+		body         io.Reader
+		length, want int64
+	}{
+		{"GET", blob, nil, 0, size},
+		{"PATCH", "/v2/app/blobs/uploads/1", io.LimitReader(zeros{}, size), size, 0},
+		{"PATCH", "/v2/app/blobs/uploads/1", io.LimitReader(zeros{}, size), -1, 0}, // in chunks
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		r, err := http.NewRequestWithContext(t.Context(), test.method, front.URL+test.path, test.body)
+		require.NoError(t, err)
+		r.ContentLength = test.length
+		resp, err := front.Client().Do(r)
+		require.NoError(t, err)
+		n, err := io.Copy(io.Discard, resp.Body)
+		require.NoError(t, err)
+		resp.Body.Close()
+		runtime.ReadMemStats(&after)
+		require.Equal(t, http.StatusOK, resp.StatusCode)
+		require.Equal(t, test.want, n)
+		require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(limit))
+		t.Logf("%s: %d KiB allocated", test.method, (after.TotalAlloc-before.TotalAlloc)>>10)
+	}
+}
