@@ -81,7 +81,8 @@ type hostile struct {
 	explorer
 	scheme string // of authentication: "", "bearer" or "basic"
 	base   *encounter
-	other  map[string]string // the results with other content at the tags
+	other  map[string]string // the results with other content at the tags, or nil
+	moves  bool              // the operation succeeds with other content at the tags
 }
 
 // A trap is something that a hostile registry does.
@@ -108,6 +109,10 @@ type twin struct {
 
 	// other says that the results may be others than undisturbed.
 	other bool
+
+	// moved says that other content is at the tags, which an operation that
+	// knows its content or needs a signature refuses.
+	moved bool
 }
 
 func (h *hostile) explore() *Hazards {
@@ -130,7 +135,7 @@ func (h *hostile) explore() *Hazards {
 		} else if x.Detail = "succeeds"; e.err != nil {
 			x.Detail = "fails: " + firstLine(e.err.Error())
 		}
-		if tr.twin.set != nil {
+		if x.Outcome == Withstood && (!tr.twin.moved || h.moves) {
 			failure, tried := twins[tr.twin.name]
 			if !tried {
 				e := h.attempt(tr.twin.name, tr.twin.set)
@@ -138,7 +143,7 @@ func (h *hostile) explore() *Hazards {
 				failure = h.judgeTwin(tr.twin, e)
 				twins[tr.twin.name] = failure
 			}
-			if failure != "" && x.Outcome == Withstood {
+			if failure != "" {
 				x.Outcome, x.Detail = TwinFails, failure
 			}
 		}
@@ -191,10 +196,11 @@ func (h *hostile) undisturbed(z *Hazards) {
 	case len(b.records) == 0:
 		h.t.Fatalf("explore: the undisturbed run sent no request; use reg.Client() or a clone of reg.Transport() in the client")
 	}
-	if h.base.tags() != nil && len(h.base.results) > 0 {
-		other := h.attempt("other content", func(w *hostileWorld) { w.moveTags() })
+	if h.base.tags() != nil {
+		other := h.attempt("other content", func(w *hostileWorld) { w.moveTags(otherImage()) })
 		z.Runs++
-		if other.err == nil {
+		h.moves = other.err == nil && other.broken() == ""
+		if h.moves && len(h.base.results) > 0 {
 			h.other = other.results
 		}
 	}
@@ -231,7 +237,7 @@ func (h *hostile) judgeTwin(tw twin, e *encounter) string {
 		return fmt.Sprintf("with %s, %s", tw.name, secrets[0])
 	case e.err != nil:
 		return fmt.Sprintf("with %s, which is legitimate, the operation fails: %v", tw.name, e.err)
-	case !tw.other && !maps.Equal(e.results, h.base.results):
+	case !tw.other && !tw.moved && !maps.Equal(e.results, h.base.results):
 		return fmt.Sprintf("with %s, which is legitimate, the results are others: %v, want %v", tw.name, e.results, h.base.results)
 	}
 	return ""

@@ -28,7 +28,8 @@ type wary struct {
 	user     string // or ""
 	password string
 	token    string
-	basic    bool // the registry asked for it
+	basic    bool          // the registry asked for it
+	verified digest.Digest // or ""
 }
 
 const (
@@ -39,7 +40,11 @@ const (
 func newWary(reg *registrytest.Server, mutant, user, password string) *wary {
 	base, _ := url.Parse(reg.URL)
 	c := &wary{base: base, mutant: mutant, user: user, password: password}
-	c.http = &http.Client{Transport: reg.Transport(), CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	transport := reg.Transport()
+	if mutant == "reads everything" {
+		transport.MaxResponseHeaderBytes = 1 << 30
+	}
+	c.http = &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	return c
 }
 
@@ -124,8 +129,12 @@ func (c *wary) read(resp *http.Response) ([]byte, error) {
 	if c.is("reads everything") {
 		return io.ReadAll(resp.Body)
 	}
-	text, err := io.ReadAll(io.LimitReader(resp.Body, wariestBody+1))
-	if err == nil && len(text) > wariestBody {
+	limit := wariestBody
+	if c.is("small bodies") {
+		limit = 4 << 10
+	}
+	text, err := io.ReadAll(io.LimitReader(resp.Body, int64(limit)+1))
+	if err == nil && len(text) > limit {
 		err = errors.New("the response is too large")
 	}
 	return text, err
@@ -222,13 +231,16 @@ func (c *wary) manifest(ctx context.Context, repo, ref string) (digest.Digest, o
 	if err := json.Unmarshal(text, &m); err != nil {
 		return "", m, err
 	}
-	if m.MediaType != resp.Header.Get("Content-Type") && !c.is("any type") {
+	if m.MediaType == "" && c.is("needs mediaType") || m.MediaType != "" && m.MediaType != resp.Header.Get("Content-Type") && !c.is("any type") {
 		return "", m, errors.New("the media type is another one")
 	}
 	// Once more by the digest, as clients do that resolve first.
-	_, again, err := c.want(ctx, 200, "GET", c.at("/v2/"+repo+"/manifests/"+string(d)), nil, "Accept", ocispec.MediaTypeImageManifest)
+	resp, again, err := c.want(ctx, 200, "GET", c.at("/v2/"+repo+"/manifests/"+string(d)), nil, "Accept", ocispec.MediaTypeImageManifest)
 	if err != nil {
 		return "", m, err
+	}
+	if c.is("needs Docker-Content-Digest") && resp.Header.Get("Docker-Content-Digest") == "" {
+		return "", m, errors.New("the manifest has no digest")
 	}
 	if digest.FromBytes(again) != d && !c.is("trusts digests") {
 		return "", m, errors.New("the manifest is another one")
@@ -241,6 +253,9 @@ func (c *wary) pull(t *T, repo, ref string) error {
 	d, m, err := c.manifest(ctx, repo, ref)
 	if err != nil {
 		return err
+	}
+	if c.verified != "" && c.verified != d && !c.is("pulls what it did not verify") {
+		return errors.New("the tag has moved since the image was verified")
 	}
 	t.Result("digest", d)
 	for i, l := range append(m.Layers, m.Config) {
@@ -304,6 +319,9 @@ func (c *wary) pages(ctx context.Context, at *url.URL, page func([]byte) error) 
 		if resp.StatusCode != 200 {
 			return errors.New(resp.Status)
 		}
+		if n > 0 && c.is("one page") {
+			return nil
+		}
 		if err := page(text); err != nil {
 			return err
 		}
@@ -347,13 +365,20 @@ func (c *wary) verify(t *T, repo, ref string) error {
 		return err
 	}
 	signed, skip := c.is("needs no signature"), false
-	err = c.pages(ctx, c.at("/v2/"+repo+"/referrers/"+string(d)), func(text []byte) error {
+	at := c.at("/v2/" + repo + "/referrers/" + string(d))
+	if resp, _, err := c.do(ctx, "GET", at, nil); err == nil && resp.StatusCode == 404 && !c.is("needs the API") {
+		at = c.at("/v2/" + repo + "/manifests/" + strings.Replace(string(d), ":", "-", 1))
+	}
+	err = c.pages(ctx, at, func(text []byte) error {
 		skip = false
 		var index ocispec.Index
 		if err := json.Unmarshal(text, &index); err != nil {
 			return err
 		}
 		for _, e := range index.Manifests {
+			if c.is("one signature") && len(index.Manifests) > 1 {
+				return errors.New("there are several signatures")
+			}
 			signed = signed || e.ArtifactType == signatureType && (e.Annotations["signs"] == string(d) || c.is("any signature"))
 		}
 		return nil
@@ -364,5 +389,6 @@ func (c *wary) verify(t *T, repo, ref string) error {
 	if err == nil && !signed {
 		err = errors.New("there is no valid signature")
 	}
+	c.verified = d
 	return err
 }

@@ -1,14 +1,10 @@
 package explore
 
 import (
-	"compress/gzip"
 	"fmt"
-	"io"
 	"maps"
-	"math/rand/v2"
 	"net/http"
 	"strings"
-	"sync/atomic"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -46,6 +42,7 @@ func contentTraps() []trap {
 				}
 			},
 			judge: succeeded("a manifest that does not match the digest that it asked for"),
+			twin:  withoutDigest,
 		},
 		{
 			name: "manifest altered, under its digest", reference: "GHSA-qvqc; GHSA-9m43",
@@ -59,6 +56,7 @@ func contentTraps() []trap {
 				w.fault(fault.On(registry.GetManifest).Digest("*").Body(fault.Append("\n")))
 			},
 			judge: succeeded("a manifest that does not match the digest that it asked for"),
+			twin:  spacedOut,
 		},
 		{
 			name: "blob altered, under its digest", reference: "distribution-spec, Pulling blobs",
@@ -70,21 +68,21 @@ func contentTraps() []trap {
 		{
 			name: "tag that moves between two requests", reference: "time of check, time of use; GHSA-9m43",
 			needs: needsTwoLooks,
-			set: func(w *hostileWorld) {
-				var looks atomic.Int64
-				w.after = append(w.after, func() { w.otherImages() })
-				w.intercept = func(next registry.Handler) registry.Handler {
-					return func(rw http.ResponseWriter, r *registry.Request) error {
-						if (r.Op == registry.GetManifest || r.Op == registry.HeadManifest) && r.Tag != "" && authorized(w, r) && looks.Add(1) == 2 {
-							for _, ref := range w.h.base.tags() {
-								w.put(ref, otherImage())
-							}
-						}
-						return next(rw, r)
-					}
-				}
-			},
+			set:   func(w *hostileWorld) { w.moveTagsAt(2) },
 			judge: judgeMixture,
+			twin:  movedTag,
+		},
+		{
+			name: "tag that moves between two pulls", reference: "time of check, time of use: verify, then pull",
+			needs: needsTwoPulls,
+			set:   func(w *hostileWorld) { w.moveTagsAt(w.h.base.lookAfterPull()) },
+			judge: func(h *hostile, e *encounter) string {
+				if h.hostile().verifies && e.err == nil && !maps.Equal(e.results, h.base.results) {
+					return fmt.Sprintf("succeeds with another image than the one that it verified: %v", e.results)
+				}
+				return judgeMixture(h, e)
+			},
+			twin: movedTag,
 		},
 		{
 			name: "manifest that is an image and an index", reference: "CVE-2021-41190",
@@ -98,18 +96,28 @@ func contentTraps() []trap {
 				})
 			},
 			judge: succeeded("a manifest whose mediaType is not its Content-Type, and that has both layers and manifests"),
+			twin:  withoutType,
 		},
 		{
 			name: "huge manifest", reference: "CVE-2023-33958",
 			needs: needs("the operation pulls no manifest", registry.GetManifest),
 			set:   func(w *hostileWorld) { w.endless(false, registry.GetManifest) },
 			judge: judgeHuge,
+			twin:  threeMiB,
 		},
 		{
 			name: "manifest that gzip unpacks to a huge one", reference: "CVE-2023-33958",
 			needs: needsTLS(needsGzip(registry.GetManifest)), // buffers of a port hold too much
 			set:   func(w *hostileWorld) { w.endless(true, registry.GetManifest) },
 			judge: judgeHuge,
+			twin:  zippedManifest,
+		},
+		{
+			name: "huge header", reference: "CWE-770",
+			needs: needs("the operation reads nothing", append(lists, registry.GetManifest, registry.GetBlob)...),
+			set:   func(w *hostileWorld) { w.padHeaders(hugeBody) },
+			judge: succeeded(fmt.Sprintf("headers of %d MiB", hugeBody>>20)),
+			twin:  longHeader,
 		},
 		{
 			name: "manifest of deeply nested JSON", reference: "CWE-674",
@@ -124,6 +132,7 @@ func contentTraps() []trap {
 					}
 				})
 			},
+			twin: nested,
 		},
 	}
 }
@@ -162,98 +171,11 @@ func needsImageByTag(h *hostile) string {
 	return ""
 }
 
-func needsTwoLooks(h *hostile) string {
-	looks := 0
-	for _, r := range h.base.records {
-		if (r.Op == registry.GetManifest || r.Op == registry.HeadManifest) && r.Tag != "" && !r.Failed() {
-			looks++
-		}
-	}
-	switch {
-	case looks < 2:
-		return "the operation looks at a tag once"
-	case h.other == nil:
-		return "T.Result has no results of the operation, or it fails with another image"
-	}
-	return ""
-}
-
 func needsGzip(op registry.Op) func(*hostile) string {
 	return func(h *hostile) string {
 		if !h.base.has(func(r *journal.Record) bool { return strings.Contains(r.RequestHeader.Get("Accept-Encoding"), "gzip") }, op) {
 			return fmt.Sprintf("the operation sends no %v with Accept-Encoding: gzip", op)
 		}
 		return ""
-	}
-}
-
-// judgeMixture finds results that are partly those of one image and partly those
-// of another.
-func judgeMixture(h *hostile, e *encounter) string {
-	if e.err != nil || maps.Equal(e.results, h.base.results) || maps.Equal(e.results, h.other) {
-		return ""
-	}
-	return fmt.Sprintf("succeeds with the results of two images: %v", e.results)
-}
-
-// judgeHuge finds a client that reads all of a huge body.
-func judgeHuge(_ *hostile, e *encounter) string {
-	if taken := atomic.LoadInt64(&e.taken); taken > hugeTaken {
-		return fmt.Sprintf("reads %d MiB of a response", taken>>20)
-	}
-	return ""
-}
-
-// endless makes the registry respond with a body that does not end, or, if gzip
-// is set, with one that unpacks to such a body. It counts the bytes, before gzip,
-// that the client takes.
-func (w *hostileWorld) endless(zipped bool, ops ...registry.Op) {
-	w.intercept = func(next registry.Handler) registry.Handler {
-		return func(rw http.ResponseWriter, r *registry.Request) error {
-			for _, op := range ops {
-				if r.Op == op {
-					w.sendEndless(rw, r, zipped)
-					return nil
-				}
-			}
-			return next(rw, r)
-		}
-	}
-}
-
-func (w *hostileWorld) sendEndless(rw http.ResponseWriter, r *registry.Request, zipped bool) {
-	text := `{"schemaVersion":2,"mediaType":"` + ocispec.MediaTypeImageManifest + `","annotations":{"a":"`
-	rw.Header().Set("Content-Type", ocispec.MediaTypeImageManifest)
-	if r.Op == registry.ListTags {
-		text = `{"name":"` + r.Repo + `","tags":["`
-		rw.Header().Set("Content-Type", "application/json")
-	}
-	if r.Op == registry.ListReferrers {
-		text = strings.Replace(text, ocispec.MediaTypeImageManifest, ocispec.MediaTypeImageIndex, 1)
-		rw.Header().Set("Content-Type", ocispec.MediaTypeImageIndex)
-	}
-	// A body that is known to gzip only in part, so that no buffer holds it all.
-	block := []byte(strings.Repeat("a", 16<<10))
-	random := rand.New(rand.NewPCG(1, 2))
-	for i := range 256 {
-		block[i] = byte('a' + random.IntN(26))
-	}
-	var out io.Writer = rw
-	if zipped {
-		rw.Header().Set("Content-Encoding", "gzip")
-		z, _ := gzip.NewWriterLevel(rw, gzip.BestSpeed)
-		out = z
-	}
-	if _, err := io.WriteString(out, text); err != nil {
-		return
-	}
-	for sent := 0; sent < hugeBody; sent += len(block) {
-		for i := range 256 {
-			block[i] = byte('a' + random.IntN(26))
-		}
-		if _, err := out.Write(block); err != nil {
-			return
-		}
-		atomic.AddInt64(&w.e.taken, int64(len(block)))
 	}
 }

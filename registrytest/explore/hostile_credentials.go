@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"net/http"
+	"strings"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -11,24 +12,6 @@ import (
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/registrytest/content"
 	"github.com/ocireg/registry/registrytest/fault"
-)
-
-// Twins of several traps.
-var (
-	redirectToCDN = twin{"a redirect to a CDN", func(w *hostileWorld) {
-		w.redirect(w.host(cdnHost, w.mirror(), false), registry.GetBlob, registry.HeadBlob)
-	}, false}
-	absoluteLocation = twin{"an absolute Location at the registry's host", func(w *hostileWorld) {
-		w.options = append(w.options, registry.Without(registry.RelativeLocations))
-	}, false}
-	realmElsewhere = twin{"a realm at another host with TLS", func(w *hostileWorld) {
-		w.login.Realm = w.host(authHost, w.login.TokenHandler(), true) + "/token"
-	}, false}
-	privateRealm = twin{"a realm at the registry's own host, which has a private address", func(w *hostileWorld) { w.at = privateHost }, false}
-	absoluteLink = twin{"an absolute Link at the registry's host", func(w *hostileWorld) {
-		w.options = append(w.options, registry.WithPageSize(1), registry.Without(registry.RelativeLocations))
-		w.moreToList()
-	}, true}
 )
 
 // redirect redirects requests with credentials.
@@ -62,7 +45,7 @@ func credentialTraps() []trap {
 			name: "redirect of manifests to another host", reference: "distribution-spec, API: Authorization and host boundaries",
 			needs: needsLogin("the operation pulls no manifest", registry.GetManifest, registry.HeadManifest),
 			set:   func(w *hostileWorld) { w.redirect(w.attacker(), registry.GetManifest, registry.HeadManifest) },
-			twin:  redirectToCDN,
+			twin:  redirectOfManifests,
 		},
 		{
 			name: "redirect of manifests to another port", reference: advisoryPort,
@@ -70,7 +53,7 @@ func credentialTraps() []trap {
 			set: func(w *hostileWorld) {
 				w.redirect(w.host(otherPort, w.mirror(), false), registry.GetManifest, registry.HeadManifest)
 			},
-			twin: redirectToCDN,
+			twin: redirectOfManifests,
 		},
 		{
 			name: "redirect of blobs to another port", reference: advisoryPort,
@@ -156,8 +139,8 @@ func credentialTraps() []trap {
 				}
 				return needsLogin("", registry.GetBlob)(h)
 			},
-			set: func(w *hostileWorld) { w.foreignLayer(w.attacker()) },
-			// Many clients leave out such layers, or refuse them: there is no twin.
+			set:  func(w *hostileWorld) { w.foreignLayer(w.attacker(), false) },
+			twin: foreignLayerOfBoth, // Many clients leave out such layers, or ask the registry.
 		},
 	}
 }
@@ -221,8 +204,8 @@ func (w *hostileWorld) typeOfReferrer(repo string, subject digest.Digest) string
 }
 
 // foreignLayer adds a layer whose content is at a URL to the images that the
-// operation pulls by tag.
-func (w *hostileWorld) foreignLayer(url string) {
+// operation pulls by tag. If the registry has it, so has the mirror.
+func (w *hostileWorld) foreignLayer(url string, has bool) {
 	w.after = append(w.after, func() {
 		layer := []byte("a foreign layer")
 		for _, ref := range w.h.base.tags() {
@@ -232,10 +215,15 @@ func (w *hostileWorld) foreignLayer(url string) {
 				continue
 			}
 			d := digest.FromBytes(layer)
+			repo, _, _ := strings.Cut(ref, ":")
+			if has {
+				blob := content.Bytes("application/octet-stream", layer)
+				w.must(content.PutBlob(w.t.Context(), w.reg.Store, repo, blob))
+			}
 			m.Layers = append(m.Layers, ocispec.Descriptor{
 				MediaType: "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
 				Digest:    d, Size: int64(len(layer)),
-				URLs: []string{url + "/v2/foreign/blobs/" + string(d)},
+				URLs: []string{url + "/v2/" + repo + "/blobs/" + string(d)},
 			})
 			text, err := json.Marshal(m)
 			w.must(err)

@@ -16,8 +16,12 @@ const manyPages = 30
 
 // listTraps are those with lists that do not end.
 func listTraps() []trap {
-	pagesOfTags := twin{fmt.Sprintf("%d pages of tags", manyPages), func(w *hostileWorld) { w.pagesWithoutEnd(registry.ListTags, manyPages) }, true}
-	pagesOfReferrers := twin{fmt.Sprintf("%d pages of referrers", manyPages), func(w *hostileWorld) { w.pagesWithoutEnd(registry.ListReferrers, manyPages) }, true}
+	pagesOfTags := twin{name: fmt.Sprintf("%d pages of tags", manyPages), other: true, set: func(w *hostileWorld) {
+		w.pagesWithoutEnd(registry.ListTags, manyPages)
+	}}
+	pagesOfReferrers := twin{name: fmt.Sprintf("%d pages of referrers", manyPages), other: true, set: func(w *hostileWorld) {
+		w.pagesWithoutEnd(registry.ListReferrers, manyPages)
+	}}
 	return []trap{
 		{
 			name: "pages of tags without an end", reference: "CVE-2023-33957",
@@ -42,12 +46,14 @@ func listTraps() []trap {
 			needs: needs("the operation lists no tags", registry.ListTags),
 			set:   func(w *hostileWorld) { w.endless(false, registry.ListTags) },
 			judge: judgeHuge,
+			twin:  manyTags,
 		},
 		{
 			name: "huge list of referrers", reference: "CVE-2023-33958",
 			needs: needs("the operation lists no referrers", registry.ListReferrers),
 			set:   func(w *hostileWorld) { w.endless(false, registry.ListReferrers) },
 			judge: judgeHuge,
+			twin:  pagesOfReferrers,
 		},
 	}
 }
@@ -55,7 +61,13 @@ func listTraps() []trap {
 // pagesWithoutEnd makes the registry list its content on the first page, and one
 // thing more on each page after it: up to a number of pages, for ever if that is
 // 0, or in a circle of one page if it is negative.
-func (w *hostileWorld) pagesWithoutEnd(op registry.Op, pages int) {
+func (w *hostileWorld) pagesWithoutEnd(op registry.Op, pages int) { w.pages(op, pages, 0) }
+
+// pagesBefore makes the registry list its content on the last of some pages, and
+// one thing more on each page before it.
+func (w *hostileWorld) pagesBefore(op registry.Op, pages int) { w.pages(op, pages, pages-1) }
+
+func (w *hostileWorld) pages(op registry.Op, pages, own int) {
 	w.intercept = func(next registry.Handler) registry.Handler {
 		return func(rw http.ResponseWriter, r *registry.Request) error {
 			if r.Op != op {
@@ -71,7 +83,7 @@ func (w *hostileWorld) pagesWithoutEnd(op registry.Op, pages int) {
 				query.Set("page", strconv.Itoa(to))
 				rw.Header().Set("Link", fmt.Sprintf("<%s?%s>; rel=\"next\"", r.URL.Path, query.Encode()))
 			}
-			if page == 0 {
+			if page == own {
 				return next(rw, r)
 			}
 			var list any = map[string]any{"name": r.Repo, "tags": []string{fmt.Sprintf("hostile-%06d", page)}}
@@ -91,6 +103,9 @@ func (w *hostileWorld) pagesWithoutEnd(op registry.Op, pages int) {
 // returns its descriptor. It has the type of the first referrer that is there.
 func (w *hostileWorld) worthless(r *registry.Request, page int) ocispec.Descriptor {
 	c := w.referrerOf(r.Repo, r.Digest, strconv.Itoa(page))
+	if w.otherType {
+		c.ArtifactType = "application/vnd.example.hostile" // It says so in the list alone.
+	}
 	w.put(r.Repo, c)
 	d := c.Descriptor()
 	d.ArtifactType, d.Annotations = c.ArtifactType, c.Annotations

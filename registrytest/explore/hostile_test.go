@@ -18,6 +18,12 @@ var hostileOps = map[string]struct {
 	"push":   {func(c *wary, t *T) error { return c.push(t, "team/new", "v1", []byte("a config")) }, nil},
 	"list":   {func(c *wary, t *T) error { return c.list(t, "team/app") }, nil},
 	"verify": {func(c *wary, t *T) error { return c.verify(t, "team/app", "v1") }, []Option{Verifies()}},
+	"verify and pull": {func(c *wary, t *T) error {
+		if err := c.verify(t, "team/app", "v1"); err != nil {
+			return err
+		}
+		return c.pull(t, "team/app", "v1")
+	}, []Option{Verifies(), OnlyTraps("tag that moves between two pulls")}},
 }
 
 // meetHostile lets a mutant of the wary client do an operation at hostile
@@ -32,6 +38,16 @@ func meetHostile(t *testing.T, mutant, op string, opts ...Option) *Hazards {
 	return Hostile(t, setup, func(t *T, reg *registrytest.Server) error {
 		return o.run(newWary(reg, mutant, "ci", "secret-of-ci"), t)
 	}, append(append(opts, o.opts...), Login("ci", "secret-of-ci"))...)
+}
+
+// Each trap has a reference and a legitimate twin.
+func TestTraps(t *testing.T) {
+	for _, tr := range traps() {
+		require.NotEmpty(t, tr.reference, "%s", tr.name)
+		require.NotNil(t, tr.twin.set, "%s", tr.name)
+		require.NotEmpty(t, tr.twin.name, "%s", tr.name)
+	}
+	require.Panics(t, func() { changed(otherImage(), "no such text", "") })
 }
 
 // The right client steps into no trap, and works with every twin. Together, the
@@ -93,12 +109,21 @@ func TestUnwaryClients(t *testing.T) {
 		{"trusts a tag twice", "pull", Caught, []string{"tag that moves between two requests", "manifest that is an image and an index"}},
 		{"any type", "pull", Caught, []string{"manifest that is an image and an index"}},
 		{"reads everything", "pull", Caught, []string{"huge manifest", "manifest that gzip unpacks to a huge one"}},
-		{"reads everything", "list", Caught, []string{"huge list of tags"}},
+		{"reads everything", "list", Caught, []string{"huge header", "huge list of tags"}},
 		{"any number of pages", "list", Caught, []string{"pages of tags without an end", "pages of tags in a circle"}},
-		{"any number of pages", "verify", Caught, []string{"pages of referrers without an end", "signatures without an end, and none is valid"}},
+		{"any number of pages", "verify", Caught, []string{"pages of referrers without an end", "signatures without an end, and none is valid",
+			"referrers without an end, and none is a signature"}},
 		{"fails open", "verify", Caught, []string{"429 to all requests for signatures", "signatures stripped", "old signature on another image"}},
 		{"needs no signature", "verify", Caught, []string{"signatures stripped", "old signature on another image"}},
 		{"any signature", "verify", Caught, []string{"old signature on another image"}},
+		{"pulls what it did not verify", "verify and pull", Caught, []string{"tag that moves between two pulls"}},
+		{"needs Docker-Content-Digest", "pull", TwinFails, []string{"manifest under another digest"}},
+		{"needs mediaType", "pull", TwinFails, []string{"manifest that is an image and an index"}},
+		{"small bodies", "pull", TwinFails, []string{"huge manifest"}},
+		{"small bodies", "list", TwinFails, []string{"huge list of tags"}},
+		{"one signature", "verify", TwinFails, []string{"old signature on another image"}},
+		{"one page", "verify", TwinFails, []string{"signatures without an end, and none is valid", "referrers without an end, and none is a signature"}},
+		{"needs the API", "verify", TwinFails, []string{"429 to all requests for signatures", "signatures stripped"}},
 	} {
 		t.Run(m.mutant+" "+m.op, func(t *testing.T) {
 			z := meetHostile(t, m.mutant, m.op, ReportOnly(), OnlyTraps(m.traps...))

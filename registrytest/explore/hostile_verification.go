@@ -1,6 +1,7 @@
 package explore
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 
@@ -17,6 +18,11 @@ func signatureTag(r *journal.Record) bool { return isSignatureTag(r.Tag) }
 
 func isSignatureTag(tag string) bool { return strings.HasPrefix(tag, "sha256-") }
 
+// validAtLast has the registry's own list on the last page.
+var validAtLast = twin{name: fmt.Sprintf("signatures on the last of %d pages of referrers", manyPages), set: func(w *hostileWorld) {
+	w.pagesBefore(registry.ListReferrers, manyPages)
+}}
+
 // verificationTraps are those for clients that verify signatures.
 func verificationTraps() []trap {
 	return []trap{
@@ -28,6 +34,7 @@ func verificationTraps() []trap {
 				w.fault(fault.On(registry.GetManifest, registry.HeadManifest).Tag("sha256-*").Status(http.StatusTooManyRequests))
 			},
 			judge: succeeded("429 in place of the list of referrers"),
+			twin:  referrersTag,
 		},
 		{
 			name: "signatures stripped", reference: "a registry that hides referrers",
@@ -46,12 +53,13 @@ func verificationTraps() []trap {
 				}
 			},
 			judge: succeeded("an image without a signature"),
+			twin:  referrersTag,
 		},
 		{
 			name: "old signature on another image", reference: "a registry that replays signatures",
 			needs: verifies,
 			set: func(w *hostileWorld) {
-				w.moveTags()
+				w.moveTags(otherImage())
 				old, signed := digest.Digest(""), otherImage().Digest
 				for _, r := range w.h.base.records {
 					if r.Op == registry.ListReferrers && old == "" {
@@ -75,20 +83,28 @@ func verificationTraps() []trap {
 				}
 			},
 			judge: succeeded("an image with the signature of another one"),
+			twin:  invalidBesideValid,
 		},
 		{
 			name: "signatures without an end, and none is valid", reference: "CVE-2023-33957",
-			needs: func(h *hostile) string {
-				if !h.base.has(nil, registry.ListReferrers) {
-					return "the operation lists no referrers"
-				}
-				return verifies(h)
-			},
+			needs: verifiesReferrers,
 			set: func(w *hostileWorld) {
-				w.moveTags() // an image without a valid signature
+				w.moveTags(otherImage()) // an image without a valid signature
 				w.pagesWithoutEnd(registry.ListReferrers, 0)
 			},
 			judge: succeeded("an image without a valid signature"),
+			twin:  validAtLast,
+		},
+		{
+			name: "referrers without an end, and none is a signature", reference: "CVE-2023-33957",
+			needs: verifiesReferrers,
+			set: func(w *hostileWorld) {
+				w.moveTags(otherImage())
+				w.otherType = true
+				w.pagesWithoutEnd(registry.ListReferrers, 0)
+			},
+			judge: succeeded("an image without a signature"),
+			twin:  validAtLast,
 		},
 	}
 }
@@ -98,6 +114,13 @@ func looksForSignatures(h *hostile) string {
 		return "the operation asks for no referrers and no tags of signatures"
 	}
 	return ""
+}
+
+func verifiesReferrers(h *hostile) string {
+	if !h.base.has(nil, registry.ListReferrers) {
+		return "the operation lists no referrers"
+	}
+	return verifies(h)
 }
 
 func verifies(h *hostile) string {

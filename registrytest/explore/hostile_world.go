@@ -44,6 +44,7 @@ type hostileWorld struct {
 	at        string              // the host of the registry, registryHost if it is ""
 	armed     atomic.Bool         // the setup has ended
 	arrived   func()              // is called for each request after that
+	otherType bool                // worthless referrers do not have the type of signatures
 	intercept registry.Middleware // or nil
 }
 
@@ -197,11 +198,14 @@ func otherImage() content.Content {
 	return content.Image(content.Seed(0x0c1), content.LayerSizes(3000), content.Annotation("org.example.hostile", "yes"))
 }
 
-// moveTags points the tags that the operation pulls at another image.
-func (w *hostileWorld) moveTags() {
+// moveTags points the tags that the operation pulls at other content, the last of
+// the list. Those before have its blobs.
+func (w *hostileWorld) moveTags(to ...content.Content) {
 	w.after = append(w.after, func() {
 		for _, ref := range w.h.base.tags() {
-			w.put(ref, otherImage())
+			for _, c := range to {
+				w.put(ref, c)
+			}
 		}
 	})
 }

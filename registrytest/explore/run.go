@@ -155,6 +155,7 @@ func (x *explorer) within(r *run) {
 			}
 			select {
 			case <-ended:
+				time.Sleep(time.Millisecond) // The registry notices first that the client is gone.
 			case <-time.After(heedTime):
 			}
 		}()

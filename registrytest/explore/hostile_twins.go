@@ -1,0 +1,136 @@
+package explore
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/registrytest/content"
+	"github.com/ocireg/registry/registrytest/fault"
+)
+
+// Twins of several traps.
+var (
+	redirectToCDN = twin{name: "a redirect to a CDN", set: func(w *hostileWorld) {
+		w.redirect(w.host(cdnHost, w.mirror(), false), registry.GetBlob, registry.HeadBlob)
+	}}
+	redirectOfManifests = twin{name: "a redirect of manifests to another registry", set: func(w *hostileWorld) {
+		w.redirect(w.host(cdnHost, w.mirror(), false), registry.GetManifest, registry.HeadManifest)
+	}}
+	absoluteLocation = twin{name: "an absolute Location at the registry's host", set: func(w *hostileWorld) {
+		w.options = append(w.options, registry.Without(registry.RelativeLocations))
+	}}
+	realmElsewhere = twin{name: "a realm at another host with TLS", set: func(w *hostileWorld) {
+		w.login.Realm = w.host(authHost, w.login.TokenHandler(), true) + "/token"
+	}}
+	privateRealm = twin{name: "a realm at the registry's own host, which has a private address", set: func(w *hostileWorld) { w.at = privateHost }}
+	absoluteLink = twin{name: "an absolute Link at the registry's host", other: true, set: func(w *hostileWorld) {
+		w.options = append(w.options, registry.WithPageSize(1), registry.Without(registry.RelativeLocations))
+		w.moreToList()
+	}}
+	foreignLayerOfBoth = twin{name: "a foreign layer that the registry has, too", other: true, set: func(w *hostileWorld) {
+		w.foreignLayer(w.host(cdnHost, w.mirror(), false), true)
+	}}
+
+	withoutDigest = twin{name: "a manifest without Docker-Content-Digest, by its digest", set: func(w *hostileWorld) {
+		w.fault(fault.On(registry.GetManifest, registry.HeadManifest).Digest("*").DropHeader("Docker-Content-Digest"))
+	}}
+	movedTag    = twin{name: "a tag that points at another image", moved: true, set: func(w *hostileWorld) { w.moveTags(otherImage()) }}
+	spacedOut   = movedTo("a manifest with white space", func() content.Content { return largeImage(3000) })
+	threeMiB    = movedTo("a manifest of 3 MiB", func() content.Content { return largeImage(3 << 20) })
+	withoutType = movedTo("a manifest without mediaType", func() content.Content {
+		return changed(otherImage(), `"mediaType": "`+ocispec.MediaTypeImageManifest+`",`, "")
+	})
+	nested = movedTo("a manifest with an unknown property of nested JSON", func() content.Content {
+		return changed(otherImage(), "{", `{"deep":`+strings.Repeat("[", 20)+strings.Repeat("]", 20)+",")
+	})
+	zippedManifest = twin{name: "a manifest in gzip", set: func(w *hostileWorld) { w.fault(fault.On(registry.GetManifest).Body(fault.Gzip)) }}
+	longHeader     = twin{name: "a field of 8 KiB in each header", set: func(w *hostileWorld) { w.padHeaders(8 << 10) }}
+
+	manyTags = twin{name: "a page with 300 tags", other: true, set: func(w *hostileWorld) {
+		w.after = append(w.after, func() {
+			for _, r := range w.h.base.records {
+				if r.Op != registry.ListTags || r.Failed() {
+					continue
+				}
+				w.put(r.Repo, otherImage())
+				m, err := w.reg.Store.GetManifest(w.t.Context(), r.Repo, string(otherImage().Digest))
+				w.must(err)
+				var tags []string
+				for i := range 300 {
+					tags = append(tags, fmt.Sprintf("hostile-%d", i))
+				}
+				w.must(w.reg.Store.PutManifest(w.t.Context(), r.Repo, m, tags, nil))
+			}
+		})
+	}}
+	referrersTag = twin{name: "referrers at their tag, without the API", set: func(w *hostileWorld) {
+		w.options = append(w.options, registry.Without(registry.ListReferrers))
+		w.after = append(w.after, w.tagReferrers)
+	}}
+	invalidBesideValid = twin{name: "a worthless signature beside the valid one", set: func(w *hostileWorld) {
+		w.after = append(w.after, func() {
+			for _, r := range w.h.base.records {
+				if r.Op == registry.ListReferrers && !r.Failed() {
+					w.put(r.Repo, w.referrerOf(r.Repo, r.Digest, "1"))
+				}
+			}
+		})
+	}}
+)
+
+// movedTo returns a twin in which the tags point at other content from the start.
+func movedTo(name string, to func() content.Content) twin {
+	return twin{name: name, moved: true, set: func(w *hostileWorld) { w.moveTags(otherImage(), to()) }}
+}
+
+// largeImage is the other image with a manifest of n bytes, by spaces at its end.
+func largeImage(n int) content.Content {
+	c := otherImage()
+	return content.Raw(c.MediaType, []byte(string(c.Manifest)+strings.Repeat(" ", n-len(c.Manifest))))
+}
+
+// changed returns the manifest of an image with another text in it. It panics if
+// the old text is not there.
+func changed(c content.Content, old, text string) content.Content {
+	if !strings.Contains(string(c.Manifest), old) {
+		panic(fmt.Sprintf("explore: the manifest has no %q", old))
+	}
+	return content.Raw(c.MediaType, []byte(strings.Replace(string(c.Manifest), old, text, 1)))
+}
+
+// padHeaders adds a field of n bytes to the header of each response.
+func (w *hostileWorld) padHeaders(n int) {
+	padding := strings.Repeat("a", n)
+	w.intercept = func(next registry.Handler) registry.Handler {
+		return func(rw http.ResponseWriter, r *registry.Request) error {
+			if !r.Op.Writes() {
+				rw.Header().Set("X-Padding", padding)
+			}
+			return next(rw, r)
+		}
+	}
+}
+
+// tagReferrers puts the lists of referrers under their tags, as clients do for
+// registries without the API (distribution-spec, Referrers Tag Schema).
+func (w *hostileWorld) tagReferrers() {
+	for _, r := range w.h.base.records {
+		if r.Op != registry.ListReferrers || r.Failed() {
+			continue
+		}
+		index := ocispec.Index{MediaType: ocispec.MediaTypeImageIndex, Manifests: []ocispec.Descriptor{}}
+		index.SchemaVersion = 2
+		for d, err := range w.reg.Store.Referrers(w.t.Context(), r.Repo, r.Digest, "") {
+			w.must(err)
+			index.Manifests = append(index.Manifests, d)
+		}
+		text, err := json.Marshal(index)
+		w.must(err)
+		w.put(r.Repo+":"+strings.Replace(string(r.Digest), ":", "-", 1), content.Raw(index.MediaType, text))
+	}
+}
