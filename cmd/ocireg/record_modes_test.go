@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -40,7 +41,7 @@ func TestSnippets(t *testing.T) {
 		"-overlay -read-only": func(host, _ string) string { return hosts("ghcr.io", "http://"+host, pull, "") },
 		"-upstream-writes":    func(host, _ string) string { return hosts("docker.io", "http://"+host, push, "") },
 		"-tls": func(host, ca string) string {
-			return hosts("docker.io", "https://"+host, pull, "    ca = \""+ca+"\"\n") + table("docker.io", host, "false") +
+			return hosts("docker.io", "https://"+host, pull, fmt.Sprintf("    ca = %q\n", ca)) + table("docker.io", host, "false") +
 				"Docker, daemon.json, for pulls:\n    {\n    \t\"registry-mirrors\": [\"https://" + host + "\"]\n    }\n"
 		},
 		// Containerd adds /v2 to a path; the other clients have no path.

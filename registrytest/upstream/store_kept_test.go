@@ -73,6 +73,26 @@ func TestSizesAreForgotten(t *testing.T) {
 	}
 }
 
+// The blob itself is right about its size, whatever a HEAD was told.
+func TestWrongSizeIsReplaced(t *testing.T) {
+	t.Parallel()
+	up := registrytest.NewServer(t, registrytest.WithInMemory())
+	layer := up.Push(t, "app:v1", content.Image(content.LayerSizes(100))).Layers[0]
+	target := "/v2/app/blobs/" + string(layer.Digest)
+	local, file := memstore.New(), upstream.RecordTo(filepath.Join(t.TempDir(), "x.json"))
+	front := record(t, local, remote(up, "up.test"), file)
+	up.Fault(t, fault.On(registry.HeadBlob).SetHeader("Content-Length", "7"))
+	_, size := head(t, front.Server, target)
+	require.Equal(t, "7", size)
+	require.Equal(t, 200, get(t, front.Server, target).Status)
+	for _, s := range []recorder{front, record(t, local, file, upstream.Offline())} {
+		_, size := head(t, s.Server, target)
+		require.Equal(t, "100", size)
+	}
+	status, _ := head(t, replay(t, file), target)
+	require.Equal(t, 404, status, "the file does not have the size any more")
+}
+
 // A client that goes away in the middle of a blob does not make its size wrong.
 func TestSizesStay(t *testing.T) {
 	t.Parallel()
