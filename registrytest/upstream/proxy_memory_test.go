@@ -14,11 +14,6 @@ import (
 	"github.com/ocireg/registry/registrytest/upstream"
 )
 
-// zeros is an endless reader.
-type zeros struct{}
-
-func (zeros) Read(p []byte) (int, error) { return len(p), nil }
-
 // A proxy needs the same memory for every size of a body, in both directions. The
 // test is not parallel, since it counts all that the process allocates.
 func TestProxyStreams(t *testing.T) {
@@ -26,7 +21,7 @@ func TestProxyStreams(t *testing.T) {
 	behind := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodGet {
 			w.Header().Set("Content-Length", strconv.Itoa(size))
-			io.CopyN(w, zeros{}, size)
+			io.CopyN(w, new(zeros), size)
 			return
 		}
 		n, err := io.Copy(io.Discard, r.Body)
@@ -47,8 +42,8 @@ func TestProxyStreams(t *testing.T) {
 		length, want int64
 	}{
 		{"GET", blob, nil, 0, size},
-		{"PATCH", "/v2/app/blobs/uploads/1", io.LimitReader(zeros{}, size), size, 0},
-		{"PATCH", "/v2/app/blobs/uploads/1", io.LimitReader(zeros{}, size), -1, 0}, // in chunks
+		{"PATCH", "/v2/app/blobs/uploads/1", io.LimitReader(new(zeros), size), size, 0},
+		{"PATCH", "/v2/app/blobs/uploads/1", io.LimitReader(new(zeros), size), -1, 0}, // in chunks
 	} {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
