@@ -189,8 +189,8 @@ func (s oneRepository) StatManifest(_ context.Context, repo, tag string) (ocispe
 	return ocispec.Descriptor{}, nil
 }
 
-// Hooks see what the client may see, and the repositories that are public are
-// those that a client without credentials sees.
+// Hooks see the content that the client may see, and the repositories that are
+// public are those that a client without credentials sees.
 func TestOperatorLendsWhatTheClientSees(t *testing.T) {
 	t.Parallel()
 	var store registry.Store

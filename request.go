@@ -94,7 +94,7 @@ func (r *Request) Note(text string) {
 // Store returns the store of the registry that serves the request, for a hook
 // that decides by its content. It is nil if the request was only parsed, as by
 // [ParseRequest]. A store that carries out the operations itself, such as a proxy,
-// may give a store of what the client may see, see [Store].
+// may give a store of the content that the client may see, see [Store].
 func (r *Request) Store() Store {
 	if r.registry == nil {
 		return nil

@@ -34,8 +34,8 @@ import (
 // itself, with a method Operate that is a [Handler]. It gets every request, also
 // one whose URL is not valid or names no operation. Of the registry, recorders,
 // faults and middleware remain, and hooks still read the content. With a method
-// StoreFor(*Request) Store, it gives them what the client of the request may see.
-// An option that changes an operation, such as [WithPageSize] or [WithAuthorizer],
+// StoreFor(*Request) Store, it gives them the content that the client of the
+// request may see. An option that changes an operation, such as [WithPageSize] or [WithAuthorizer],
 // makes [New] panic then. [WithReadOnly] does not, nor does [Without] for
 // [CrossOrigin] or an operation other than [MountBlob], [PostBlob] and
 // [ListReferrers].

@@ -45,7 +45,7 @@ func TestUpstreamThatMakesNoSense(t *testing.T) {
 	}
 }
 
-// The control API in front of another registry refuses what is about stored content.
+// The control API in front of another registry refuses changes of stored content.
 func TestControlOfAnUpstream(t *testing.T) {
 	t.Parallel()
 	behind := registrytest.NewServer(t)

@@ -171,3 +171,25 @@ func TestRealmsOfProxies(t *testing.T) {
 		require.Equal(t, c.permitted, err == nil, "%s from %s: %v", c.address, c.registry, err)
 	}
 }
+
+// A realm that is safe for the credentials of this program is so for those of a
+// client, and neither is at an address of this machine.
+func FuzzRealm(f *testing.F) {
+	f.Add("https://auth.test/token")
+	f.Add("https://0x7f.1/")
+	f.Add("https://[64:ff9b::7f00:1]/")
+	registry, err := url.Parse("https://r.test")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, realm string) {
+		u, err := CheckRealm(registry, realm)
+		_, passErr := PassRealm(registry, realm)
+		if (err == nil) != (passErr == nil) {
+			t.Fatalf("%q: %v, but %v", realm, err, passErr)
+		}
+		if err == nil && (u.Scheme != "https" || u.User != nil || internalHost(u.Hostname())) {
+			t.Fatalf("%q is accepted", realm)
+		}
+	})
+}

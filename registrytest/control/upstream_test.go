@@ -44,7 +44,7 @@ func TestContentBehindAProxy(t *testing.T) {
 	a.do(t, 204, "POST", "/v1/reset", `{"keep":["content"]}`)
 	a.do(t, 204, "DELETE", "/v1/tamper", "")
 
-	// What can be read and pushed by requests is.
+	// Content can be read and pushed by requests.
 	a.do(t, 201, "POST", "/v1/content", `{"ref":"app:v2","image":{"layers":1}}`)
 	_, err := store.StatManifest(t.Context(), "app", "v2")
 	require.NoError(t, err)

@@ -296,8 +296,7 @@ func referenced(ctx context.Context, s registry.Store, q *registry.Request) erro
 	})
 }
 
-// A failure is the first error by which a search may have missed what it looks
-// for.
+// A failure is the first error by which a search may have missed its aim.
 type failure struct{ first error }
 
 // note takes note of an error, or of nil. Missing content is no failure, nor is a

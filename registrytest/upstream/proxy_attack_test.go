@@ -15,7 +15,7 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// Responses of a hostile upstream: what the client gets, if it gets any.
+// The client gets a response of a hostile upstream only if it makes sense.
 func TestHostileResponses(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

@@ -113,10 +113,13 @@ func TestEndlessHeader(t *testing.T) {
 func FuzzFields(f *testing.F) {
 	f.Add(`Bearer realm="a\"b",service=x, Basic realm=y`)
 	f.Add(`<a>; rel="next", <b`)
+	f.Add("bytes=0--5")
+	f.Add("0-9223372036854775807")
 	f.Fuzz(func(t *testing.T, text string) {
 		same := func(s string) string { return s }
 		require.Equal(t, text, eachRealm(text, same))
 		require.Equal(t, text, eachLink(text, same))
 		eachRealm(text, func(s string) string { return s + `"` })
+		require.GreaterOrEqual(t, has(text), int64(0))
 	})
 }

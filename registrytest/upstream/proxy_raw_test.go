@@ -58,7 +58,7 @@ func says(text string, reset bool) func(*net.TCPConn, *http.Request) {
 // caller is a test that is not parallel.
 func withoutLeaks(t *testing.T, test func(t *testing.T)) {
 	t.Helper()
-	t.Run("sizes", func(t *testing.T) { // The runtime has opened what it keeps then.
+	t.Run("sizes", func(t *testing.T) { // The runtime keeps descriptors that it has opened.
 		s := httptest.NewServer(http.NotFoundHandler())
 		defer s.Close()
 		resp, err := s.Client().Get(s.URL)

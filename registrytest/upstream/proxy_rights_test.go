@@ -29,8 +29,8 @@ func withUser(t *testing.T, address string, c auth.Credentials) string {
 	return u.String()
 }
 
-// A condition on content sees what the client of the request may see at the
-// upstream, and not what the credentials of the URL may.
+// A condition sees the content that the client of the request may see at the
+// upstream, whatever the credentials of the URL permit.
 func TestConditionsSeeWhatTheClientSees(t *testing.T) {
 	t.Parallel()
 	users := auth.Basic()
@@ -100,7 +100,7 @@ func TestPublicRepositoriesOfTheUpstream(t *testing.T) {
 	}
 }
 
-// What cannot work in front of another registry is refused when it is set.
+// Tampering cannot work in front of another registry, and is refused at once.
 func TestTamperingIsRefused(t *testing.T) {
 	t.Parallel()
 	behind := registrytest.NewServer(t)

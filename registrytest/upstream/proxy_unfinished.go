@@ -83,11 +83,11 @@ func (p *passage) expected() int64 {
 // Range, such as "0-99" or "bytes=0-99". A session without bytes has "0-0", too.
 func has(fieldRange string) int64 {
 	_, last, _ := strings.Cut(fieldRange, "-")
-	n, err := strconv.ParseInt(last, 10, 64)
+	n, err := strconv.ParseUint(last, 10, 62)
 	if err != nil {
 		return 0
 	}
-	return n + 1
+	return int64(n) + 1
 }
 
 // sleep waits, or returns an error when the context is done.
