@@ -84,7 +84,7 @@ func TestErrorsOfSeveralLines(t *testing.T) {
 	require.Len(t, lines, 4, "%q", errs)
 	for i, task := range []string{"pull", "push"} {
 		require.Regexp(t, "^ocireg: the command for "+task+" fails .* it sent no request to the registry", lines[2*i])
-		require.Regexp(t, `^    \S+ -test\.list \^\$ [ab]$`, lines[2*i+1])
+		require.Regexp(t, `^    \S+ -test\.list '\^\$' [ab]$`, lines[2*i+1])
 	}
 
 	var b bytes.Buffer
@@ -97,16 +97,16 @@ func TestCheckUsage(t *testing.T) {
 	code, out, _ := runCheck(t, "-h")
 	require.Equal(t, 0, code)
 	require.Contains(t, out, "  {ref}       an image in the registry")
-	require.Contains(t, out, "crane, oras, regctl, skopeo")
+	require.Contains(t, out, "crane, oras, podman, regctl, skopeo")
 	for want, args := range map[string][]string{
-		"check needs a command after --, or -client":               {},
-		"-client has the commands; leave out the one after --":     {"-client", "crane", "--", "crane"},
-		"-format yaml: want text, markdown, junit or json":         {"-format", "yaml", "--", "crane"},
-		"-timeout has to be above 0":                               {"-timeout", "-1s", "--", "crane"},
-		"-jobs has to be above 0":                                  {"-jobs", "-1", "--", "crane"},
-		"{rep} stands for nothing; did you mean {":                 {"--", "crane", "{rep}"},
-		"the clients that ocireg knows are crane, oras, regctl":    {"-client", "missing"},
-		"flag provided but not defined: -x; ocireg check -h lists": {"-x"},
+		"check needs a command after --, or -client":                    {},
+		"-client has the commands; leave out the one after --":          {"-client", "crane", "--", "crane"},
+		"-format yaml: want text, markdown, junit or json":              {"-format", "yaml", "--", "crane"},
+		"-timeout has to be above 0":                                    {"-timeout", "-1s", "--", "crane"},
+		"-jobs has to be above 0":                                       {"-jobs", "-1", "--", "crane"},
+		"{rep} stands for nothing; did you mean {":                      {"--", "crane", "{rep}"},
+		"the clients that ocireg knows are crane, oras, podman, regctl": {"-client", "missing"},
+		"flag provided but not defined: -x; ocireg check -h lists":      {"-x"},
 	} {
 		code, out, errs := runCheck(t, args...)
 		require.Equal(t, 2, code)

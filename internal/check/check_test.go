@@ -118,7 +118,7 @@ func TestProcesses(t *testing.T) {
 	violated := report.Violations(Must)
 	require.Len(t, violated, 1)
 	require.Equal(t, keepsAuthorization, violated[0].Requirement)
-	require.Contains(t, violated[0].Command, "client leaks credentials list 127.0.0.1:")
+	require.Contains(t, violated[0].Command, "client 'leaks credentials' list 127.0.0.1:")
 	require.NotEmpty(t, violated[0].Requests)
 }
 
@@ -193,6 +193,39 @@ func hang(who, address string) error {
 	child := exec.Command(exe, "client", "right", "hang", "child", address)
 	child.Stdout = os.Stdout // The child holds the pipe.
 	return child.Run()
+}
+
+// Command lines in reports are those of a shell.
+func TestCommandLine(t *testing.T) {
+	require.Equal(t, `sh -c 'a "$(b)" '\''c'\''' '' docker://127.0.0.1:1/a@sha256:b --x=y,z`,
+		commandLine([]string{"sh", "-c", `a "$(b)" 'c'`, "", "docker://127.0.0.1:1/a@sha256:b", "--x=y,z"}))
+}
+
+// A client that does not start with the variables of its tasks has a version, too.
+func TestVersionWithoutFiles(t *testing.T) {
+	t.Parallel()
+	k := &checker{client: Client{Env: []string{"CONFIG={home}/x"}, Version: []string{"c", "version"}}}
+	k.cfg.run = func(_ context.Context, _ time.Duration, env, _ []string) (execution, error) {
+		if slices.ContainsFunc(env, func(v string) bool { return strings.HasPrefix(v, "CONFIG=/") }) {
+			return execution{output: "there is no x for 1.2", exit: 1}, nil
+		}
+		return execution{output: "c 1.3"}, nil
+	}
+	version, err := k.version(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, "c 1.3", version)
+}
+
+func TestVersionLine(t *testing.T) {
+	for output, want := range map[string]string{
+		"\ncrane\nv0.22.1 \n": "v0.22.1",
+		"level=error msg=\"stat /a.b/storage.conf\"\npodman version 4.3.1\n": "podman version 4.3.1",
+		"0.22\nx":                 "0.22",
+		"\n built from source \n": "built from source",
+		"":                        "",
+	} {
+		require.Equal(t, want, versionLine(output))
+	}
 }
 
 // Counts of one have the singular.

@@ -1,11 +1,13 @@
 package check
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -54,6 +56,23 @@ func execute(ctx context.Context, timeout time.Duration, env, args []string) (ex
 		e.late = true
 	}
 	return e, nil
+}
+
+// commandLine returns the words as a line for a shell.
+func commandLine(words []string) string {
+	quoted := make([]string, len(words))
+	for i, word := range words {
+		quoted[i] = word
+		if word == "" || strings.ContainsFunc(word, special) {
+			quoted[i] = "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+		}
+	}
+	return strings.Join(quoted, " ")
+}
+
+// special reports whether a character means something to a shell, or may do so.
+func special(c rune) bool {
+	return !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.ContainsRune("/.:@_-+,=%", c))
 }
 
 // A capped is a buffer that drops the end of a long text.
@@ -107,7 +126,8 @@ func environment(home string, more []string) []string {
 
 func dockerConfig(home string) string { return home + "/.docker" }
 
-// version returns the first line that the client's command for its version prints.
+// version returns the first line with a version number that the client's command
+// for its version prints, or else its first line.
 func (k *checker) version(ctx context.Context) (string, error) {
 	home, remove, err := makeHome()
 	if err != nil {
@@ -115,17 +135,33 @@ func (k *checker) version(ctx context.Context) (string, error) {
 	}
 	defer remove()
 	values := map[string]string{"home": home}
-	e, err := k.cfg.run(ctx, k.cfg.Timeout, environment(home, expand(k.client.Env, values)), expand(k.client.Version, values))
+	// Env may name files that the commands for the setup make, which are for a task.
+	var e execution
+	for _, env := range [][]string{expand(k.client.Env, values), nil} {
+		if e, err = k.cfg.run(ctx, k.cfg.Timeout, environment(home, env), expand(k.client.Version, values)); err != nil || e.exit == 0 {
+			break
+		}
+	}
 	if err != nil {
 		return "", fmt.Errorf("version of %s: %w", k.client.Name, err)
 	}
-	for line := range strings.Lines(e.output) {
-		if line := strings.TrimSpace(line); line != "" {
-			return field.Printable(field.Shorten(line, 100)), nil
-		}
-	}
-	return "", nil
+	return versionLine(e.output), nil
 }
+
+func versionLine(output string) string {
+	var first string
+	for line := range strings.Lines(output) {
+		line = strings.TrimSpace(line)
+		if versionNumber.MatchString(line) {
+			first = line // The lines before are those of a log.
+			break
+		}
+		first = cmp.Or(first, line)
+	}
+	return field.Printable(field.Shorten(first, 100))
+}
+
+var versionNumber = regexp.MustCompile(`(^|[^.\w]|\bv)\d+\.\d+`)
 
 // makeHome makes a home directory for one run.
 func makeHome() (home string, remove func(), err error) {

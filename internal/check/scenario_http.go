@@ -136,11 +136,11 @@ func judgeRetryAfter(j *judgement) {
 func judgeWarnings(j *judgement) {
 	switch n := strings.Count(j.run.output, warning); {
 	case n == 0:
-		j.violated(reportsWarnings, nil, "the output does not have the warning that %s had", count(j.run.requests.Len(), "response"))
+		j.violated(reportsWarnings, j.run.requests.All(), "the output does not have the warning that %s had", count(j.run.requests.Len(), "response"))
 		j.notTried(deduplicatesWarnings, "the warning is not reported")
 	case n > 1:
 		j.held(reportsWarnings, "")
-		j.violated(deduplicatesWarnings, nil, "the output has it %d times, from %s", n, count(j.run.requests.Len(), "response"))
+		j.violated(deduplicatesWarnings, j.run.requests.All(), "the output has it %d times, from %s", n, count(j.run.requests.Len(), "response"))
 	default:
 		j.held(reportsWarnings, "")
 		if j.run.requests.Len() > 1 {

@@ -146,7 +146,7 @@ func judgeAttached(j *judgement) {
 func (j *judgement) describes(entry ocispec.Descriptor) {
 	m, err := j.run.store.GetManifest(context.Background(), repoName, string(entry.Digest))
 	if err != nil {
-		j.violated(describesReferrer, nil, "the manifest of the entry is not in the registry")
+		j.violated(describesReferrer, j.run.requests.Op(registry.PutManifest).All(), "the manifest of the entry is not in the registry")
 		return
 	}
 	var manifest ocispec.Manifest
@@ -159,9 +159,9 @@ func (j *judgement) describes(entry ocispec.Descriptor) {
 	}
 	switch {
 	case entry.ArtifactType != artifactType:
-		j.violated(describesReferrer, nil, "artifactType is %q in the list, want %q", entry.ArtifactType, artifactType)
+		j.violated(describesReferrer, j.run.requests.Op(registry.PutManifest).All(), "artifactType is %q in the list, want %q", entry.ArtifactType, artifactType)
 	case !containsAll(entry.Annotations, manifest.Annotations):
-		j.violated(describesReferrer, nil, "the annotations in the list are %v, want %v", entry.Annotations, manifest.Annotations)
+		j.violated(describesReferrer, j.run.requests.Op(registry.PutManifest).All(), "the annotations in the list are %v, want %v", entry.Annotations, manifest.Annotations)
 	default:
 		j.held(describesReferrer, "")
 	}

@@ -228,7 +228,7 @@ func (k *checker) run(ctx context.Context, task Task, arrange func(*world)) (_ *
 	k.mu.Lock()
 	k.runs++
 	k.mu.Unlock()
-	r := &run{task: task, command: strings.Join(args, " "), execution: e, requests: reg.Requests(), store: w.store}
+	r := &run{task: task, command: commandLine(args), execution: e, requests: reg.Requests(), store: w.store}
 	if w.second != nil {
 		r.elsewhere = w.second.Requests()
 	}
@@ -238,13 +238,14 @@ func (k *checker) run(ctx context.Context, task Task, arrange func(*world)) (_ *
 // files makes the files of the run, and returns the values of the placeholders.
 func (w *world) files(reg *registrytest.Server) (map[string]string, error) {
 	dir, layoutDir, file := filepath.Join(w.home, "out"), filepath.Join(w.home, "layout"), filepath.Join(w.home, "file.txt")
+	config := `{"auths":{}}` // Podman fails if there is no file.
 	if w.login != nil {
 		user := w.login.User("check")
 		both := base64.StdEncoding.EncodeToString([]byte(user.Username + ":" + user.Password))
-		config := fmt.Sprintf(`{"auths":{%q:{"auth":%q}}}`, reg.Host(), both)
-		if err := os.WriteFile(filepath.Join(dockerConfig(w.home), "config.json"), []byte(config), 0o600); err != nil {
-			return nil, err
-		}
+		config = fmt.Sprintf(`{"auths":{%q:{"auth":%q}}}`, reg.Host(), both)
+	}
+	if err := os.WriteFile(filepath.Join(dockerConfig(w.home), "config.json"), []byte(config), 0o600); err != nil {
+		return nil, err
 	}
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return nil, err
