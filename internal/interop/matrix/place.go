@@ -12,9 +12,9 @@ import (
 type place struct {
 	name string
 
-	// open returns the options of a server with the content there. The options that
-	// it gets are those of the registry which carries out the operations.
-	open func(t *testing.T, opts []registrytest.Option) []registrytest.Option
+	// open returns the options of a server with the content there. The options of
+	// the scenario are for the registry that carries out the operations.
+	open func(t *testing.T, s scenario) []registrytest.Option
 
 	// proxy reports whether the server passes requests on to another registry.
 	proxy bool
@@ -35,18 +35,20 @@ func (p place) skip(t *testing.T, s scenario, scheme string, first bool) {
 // places returns the stores, and registries behind a proxy.
 func places() []place {
 	ps := []place{
-		{name: "memstore behind a proxy", proxy: true, open: func(t *testing.T, opts []registrytest.Option) []registrytest.Option {
-			return []registrytest.Option{upstream.Proxy(registrytest.NewServer(t, opts...).URL)}
+		{name: "memstore behind a proxy", proxy: true, open: func(t *testing.T, s scenario) []registrytest.Option {
+			return []registrytest.Option{upstream.Proxy(registrytest.NewServer(t, s.options...).URL)}
 		}},
-		{name: "distribution behind a proxy", proxy: true, foreign: true, open: func(t *testing.T, _ []registrytest.Option) []registrytest.Option {
-			// Its storage in memory takes minutes for 300 MiB.
-			storage := fmt.Sprintf("filesystem: {rootdirectory: %q}, delete: {enabled: true}", t.TempDir())
-			return []registrytest.Option{upstream.Proxy(StartDistribution(t, storage))}
+		{name: "distribution behind a proxy", proxy: true, foreign: true, open: func(t *testing.T, s scenario) []registrytest.Option {
+			storage := "inmemory: {}"
+			if s.large { // That would take minutes.
+				storage = fmt.Sprintf("filesystem: {rootdirectory: %q}", t.TempDir())
+			}
+			return []registrytest.Option{upstream.Proxy(StartDistribution(t, storage+", delete: {enabled: true}"))}
 		}},
 	}
 	for name, open := range Stores() {
-		ps = append(ps, place{name: name, open: func(t *testing.T, opts []registrytest.Option) []registrytest.Option {
-			return append(opts, registrytest.WithStore(open(t)))
+		ps = append(ps, place{name: name, open: func(t *testing.T, s scenario) []registrytest.Option {
+			return append([]registrytest.Option{registrytest.WithStore(open(t))}, s.options...)
 		}})
 	}
 	return ps

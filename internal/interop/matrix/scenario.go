@@ -357,7 +357,7 @@ func Scenarios(t *testing.T, docs string, clients ...Factory) {
 						}
 						place.skip(t, scenario, scheme.name, i == 0)
 						t.Parallel()
-						opts := slices.Concat(place.open(t, scenario.options), scheme.options)
+						opts := slices.Concat(place.open(t, scenario), scheme.options)
 						s, table := start(t, client, opts...), table
 						if place.foreign && scenario.differs {
 							s.mayFail, table = true, other
