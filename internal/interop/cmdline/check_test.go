@@ -1,7 +1,6 @@
 package cmdline
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -19,8 +18,8 @@ var sample = []string{"requests", "tags in pages", "referrers tag", "attach with
 // The clients that ocireg check knows meet and violate the requirements that
 // docs/clients.md has.
 func TestCheck(t *testing.T) {
-	outcomes := matrix.OpenTable(t, "../../../docs/clients.md", "check")
-	findings := matrix.OpenTable(t, "../../../docs/clients.md", "check findings")
+	outcomes := matrix.OpenTable(t, docs, "check")
+	findings := matrix.OpenTable(t, docs, "check findings")
 	outcomes.Declare(matrix.Version)
 	for _, r := range check.Requirements() {
 		outcomes.Declare(rowOf(r))
@@ -60,7 +59,7 @@ func TestCheck(t *testing.T) {
 					continue // by another command
 				}
 				rows = append(rows, row)
-				findings.Check(t, row, "Seen", steady(v.Detail))
+				findings.Check(t, row, "Seen", matrix.Steady(v.Detail))
 				findings.Check(t, row, "Command", "`"+strings.Join(commandOf(client, v.Task), " ")+"`")
 			}
 			for _, r := range check.Requirements() {
@@ -87,7 +86,7 @@ func outcome(report *check.Report, req check.Requirement) string {
 			continue
 		}
 		by[r.Outcome] = append(by[r.Outcome], r.Task)
-		if detail := steady(r.Detail); r.Outcome == check.Observed && !slices.Contains(observed, detail) {
+		if detail := matrix.Steady(r.Detail); r.Outcome == check.Observed && !slices.Contains(observed, detail) {
 			observed = append(observed, detail)
 		}
 	}
@@ -102,23 +101,6 @@ func outcome(report *check.Report, req check.Requirement) string {
 		return "held"
 	}
 	return ""
-}
-
-// steady returns the detail without that which differs from run to run.
-func steady(detail string) string {
-	for _, p := range []struct{ pattern, text string }{
-		{`127\.0\.0\.1:\d+|localhost:\d+`, "REGISTRY"},
-		{`\S*/ocireg-check-\d+`, "HOME"},
-		{`(sha256[:-][0-9a-f]{8})[0-9a-f]{56}`, "$1…"},
-		{`time="[^"]*" |time=\S+ |^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d `, ""},
-		{`after \d+(\.\d+)?[mµ]?s`, "after less than a second"},
-		{`has no blob .*`, "has no blob …"},
-		{`(leaves|that) \d+ (upload sessions|responses)`, "$1 $2"},
-		{`\|`, "/"},
-	} {
-		detail = regexp.MustCompile(p.pattern).ReplaceAllString(detail, p.text)
-	}
-	return strings.TrimSpace(detail)
 }
 
 // commandOf returns the command of a task, with its placeholders.

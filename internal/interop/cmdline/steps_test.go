@@ -58,7 +58,7 @@ var steps = []step{
 }
 
 func TestTools(t *testing.T) {
-	table := matrix.OpenTable(t, "../../../docs/clients.md", "tools")
+	table := matrix.OpenTable(t, docs, "tools")
 	table.Declare(matrix.Version)
 	for _, step := range steps {
 		table.Declare(step.name)

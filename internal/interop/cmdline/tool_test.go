@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -164,12 +165,7 @@ func fails(_ string, err error) error { return err }
 func imageLayout(t *testing.T, c content.Content) string {
 	t.Helper()
 	dir := t.TempDir()
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "oci-layout"), []byte(`{"imageLayoutVersion":"1.0.0"}`), 0o600))
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "index.json"), []byte(`{"schemaVersion":2,"manifests":[]}`), 0o600))
-	store, err := layout.Open(dir, layout.Repository("app"))
-	require.NoError(t, err)
-	defer store.Close()
-	require.NoError(t, content.Put(t.Context(), store, "app:v1", c))
+	require.NoError(t, writeLayout(t.Context(), dir, c))
 
 	// Some tools push all that there is in it: that is to be the one image or
 	// index that has a name, and not the children of the index besides.
@@ -183,6 +179,23 @@ func imageLayout(t *testing.T, c content.Content) string {
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(file, text, 0o600))
 	return dir
+}
+
+// writeLayout writes the content to a layout, which it makes if there is none.
+func writeLayout(ctx context.Context, dir string, c content.Content) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	for name, text := range map[string]string{"oci-layout": `{"imageLayoutVersion":"1.0.0"}`, "index.json": `{"schemaVersion":2,"manifests":[]}`} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			return err
+		}
+	}
+	store, err := layout.Open(dir, layout.Repository("app"))
+	if err != nil {
+		return err
+	}
+	return errors.Join(content.Put(ctx, store, "app:v1", c), store.Close())
 }
 
 // digestOf pulls a reference to a layout and returns the digest found there.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 
 	ctrcontent "github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/images"
@@ -15,6 +16,7 @@ import (
 	"github.com/containerd/containerd/v2/plugins/content/local"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/log"
+	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
@@ -40,23 +42,15 @@ import (
 	"github.com/ocireg/registry/registrytest/explore"
 )
 
-// An operation is one of a client, for EveryFault.
-type operation = func(t *explore.T, reg *registrytest.Server) error
+// The credentials of clients, for registries that ask for some. No client uses
+// them before.
+const user, password = "ci", "secret-of-ci"
 
 // image is the content that clients push and pull.
 func image() content.Content { return content.Image(content.LayerSizes(5000)) }
 
-// operations are those of the newest clients: "push" and "pull" of each.
-var operations = map[string]operation{
-	"go-containerregistry pull": ggcrPull,
-	"go-containerregistry push": ggcrPush,
-	"oras-go pull":              orasPull,
-	"oras-go push":              orasPush,
-	"regclient pull":            regclientPull,
-	"regclient push":            regclientPush,
-	"containerd pull":           containerdPull,
-	"containerd push":           containerdPush,
-}
+// plain reports whether the registry is reached over HTTP.
+func plain(reg *registrytest.Server) bool { return strings.HasPrefix(reg.URL, "http:") }
 
 func result(t *explore.T, name string, r io.ReadCloser, err error) error {
 	if err != nil {
@@ -68,7 +62,12 @@ func result(t *explore.T, name string, r io.ReadCloser, err error) error {
 }
 
 func ggcrOptions(t *explore.T, reg *registrytest.Server) []remote.Option {
-	return []remote.Option{remote.WithTransport(reg.Transport()), remote.WithContext(t.Context()), remote.WithJobs(1)}
+	opts := []remote.Option{remote.WithTransport(reg.Transport()), remote.WithContext(t.Context()), remote.WithJobs(1)}
+	if !plain(reg) {
+		// Without this condition they would be sent to registries that ask for none.
+		opts = append(opts, remote.WithAuth(&authn.Basic{Username: user, Password: password}))
+	}
+	return opts
 }
 
 func ggcrPull(t *explore.T, reg *registrytest.Server) error {
@@ -117,8 +116,12 @@ func orasRepository(reg *registrytest.Server) (*orasremote.Repository, oras.Copy
 	if err != nil {
 		return nil, opts, err
 	}
-	repo.PlainHTTP = true
-	repo.Client = &auth.Client{Client: &http.Client{Transport: retry.NewTransport(reg.Transport())}, Cache: auth.NewCache()}
+	repo.PlainHTTP = plain(reg)
+	repo.Client = &auth.Client{
+		Client:     &http.Client{Transport: retry.NewTransport(reg.Transport())},
+		Cache:      auth.NewCache(),
+		Credential: auth.StaticCredential(reg.Host(), auth.Credential{Username: user, Password: password}),
+	}
 	return repo, opts, nil
 }
 
@@ -165,7 +168,10 @@ func orasPush(t *explore.T, reg *registrytest.Server) error {
 
 func regclientOf(server *registrytest.Server, more ...reg.Opts) (*regclient.RegClient, ref.Ref, error) {
 	host := config.HostNewName(server.Host())
-	host.TLS = config.TLSDisabled
+	host.User, host.Pass = user, password
+	if plain(server) {
+		host.TLS = config.TLSDisabled
+	}
 	r, err := ref.New(server.Ref("team/app:v1"))
 	return regclient.New(regclient.WithConfigHost(*host), regclient.WithRegOpts(append(more, reg.WithTransport(server.Transport()))...)), r, err
 }
@@ -219,9 +225,16 @@ func quiet(ctx context.Context) context.Context {
 }
 
 func containerdResolver(reg *registrytest.Server) remotes.Resolver {
+	client := &http.Client{Transport: reg.Transport()}
 	return docker.NewResolver(docker.ResolverOptions{Hosts: docker.ConfigureDefaultRegistries(
-		docker.WithClient(&http.Client{Transport: reg.Transport()}),
-		docker.WithPlainHTTP(docker.MatchLocalhost),
+		docker.WithClient(client),
+		docker.WithPlainHTTP(func(string) (bool, error) { return plain(reg), nil }),
+		docker.WithAuthorizer(docker.NewDockerAuthorizer(docker.WithAuthClient(client), docker.WithAuthCreds(func(host string) (string, string, error) {
+			if host != reg.Host() {
+				return "", "", nil
+			}
+			return user, password, nil
+		}))),
 	)})
 }
 

@@ -1,15 +1,7 @@
 package explore
 
 import (
-	"fmt"
-	"maps"
-	"os"
-	"slices"
-	"strings"
-	"sync"
 	"testing"
-
-	"github.com/stretchr/testify/require"
 
 	"github.com/ocireg/registry/internal/interop/matrix"
 	"github.com/ocireg/registry/registrytest"
@@ -18,131 +10,38 @@ import (
 
 const docs = "../../../docs/clients.md"
 
+func seed(t *explore.T, reg *registrytest.Server) { reg.Push(t, "team/app:v1", image()) }
+
 // TestNewest explores the newest clients, for the tables of outcomes and findings
 // in docs/clients.md. With -short it explores one.
 func TestNewest(t *testing.T) {
-	table := matrix.OpenTable(t, docs, "explored")
-	list := &findings{}
-	if os.Getenv("REGISTRYTEST_UPDATE") != "" {
-		t.Cleanup(func() { list.write(t) })
-	}
-	rows := []string{"requests", "runs"}
-	names := slices.Sorted(maps.Keys(operations))
-	matrices := make(map[string]*explore.Matrix)
-	for _, name := range names {
-		if testing.Short() && name != "go-containerregistry pull" {
-			continue
-		}
-		t.Run(name, func(t *testing.T) {
-			opts := []explore.Option{explore.ReportOnly(), explore.Announce(os.Stderr), explore.Budget(1<<30, 0)}
-			if !testing.Verbose() {
-				opts = append(opts[:1], opts[2:]...)
-			}
-			var setup func(*explore.T, *registrytest.Server)
-			if strings.HasSuffix(name, "pull") {
-				setup = func(t *explore.T, reg *registrytest.Server) { reg.Push(t, "team/app:v1", image()) }
-			}
-			m := explore.EveryFault(t, setup, operations[name], opts...)
-			matrices[name] = m
-			for _, fault := range m.Faults {
-				if !slices.Contains(rows, fault) {
-					rows = append(rows, fault)
-				}
-			}
-			list.check(t, name, m.Violations)
-		})
-	}
-	for _, row := range rows {
-		table.Declare(row)
-		for _, name := range names {
-			if m := matrices[name]; m != nil {
-				table.Check(t, row, name, summary(m, row))
-			}
-		}
-	}
+	matrix.EveryFault(t, docs, "explored", []matrix.Operation{
+		{Name: "go-containerregistry pull", Setup: seed, Run: ggcrPull, Short: 1 << 30},
+		{Name: "go-containerregistry push", Run: ggcrPush},
+		{Name: "oras-go pull", Setup: seed, Run: orasPull},
+		{Name: "oras-go push", Run: orasPush},
+		{Name: "regclient pull", Setup: seed, Run: regclientPull},
+		{Name: "regclient push", Run: regclientPush},
+		{Name: "containerd pull", Setup: seed, Run: containerdPull},
+		{Name: "containerd push", Run: containerdPush},
+	})
 }
 
-// summary returns the outcomes of a fault at all requests.
-func summary(m *explore.Matrix, fault string) string {
-	switch fault {
-	case "requests":
-		return fmt.Sprint(len(m.Requests))
-	case "runs":
-		return fmt.Sprint(len(m.Cells) + 1)
-	}
-	counts := make(map[explore.Outcome]int)
-	for _, c := range m.Cells {
-		if c.Fault == fault {
-			counts[c.Outcome]++
-		}
-	}
-	var words []string
-	for _, o := range []explore.Outcome{explore.Unaffected, explore.Retried, explore.Resumed, explore.Failed, explore.NotFired, explore.NoEffect, explore.Violated} {
-		if n := counts[o]; n > 0 && len(counts) == 1 {
-			words = append(words, string(o))
-		} else if n > 0 {
-			words = append(words, fmt.Sprintf("%d %s", n, o))
-		}
-	}
-	if len(words) == 0 {
-		return "–"
-	}
-	return strings.Join(words, ", ")
-}
-
-// findings are the violations, in the list of docs/clients.md.
-type findings struct {
-	mu    sync.Mutex
-	lines []string
-}
-
-const findingsMark = "<!-- explored findings -->\n\n"
-
-// split returns the text around the list, and its lines.
-func (*findings) split(t *testing.T) (before string, lines []string, after string) {
-	text, err := os.ReadFile(docs)
-	require.NoError(t, err)
-	before, rest, ok := strings.Cut(string(text), findingsMark)
-	require.True(t, ok, "%s has no %q", docs, findingsMark)
-	list, after, _ := strings.Cut(rest, "\n\n")
-	return before + findingsMark, strings.Split(strings.TrimSpace(list), "\n"), "\n\n" + after
-}
-
-// check compares the findings about an operation with those in the list.
-func (f *findings) check(t *testing.T, operation string, violations []explore.Violation) {
-	type key struct{ kind, words, faults string }
-	ops := make(map[key][]string)
-	for _, v := range violations {
-		_, words, _ := strings.Cut(v.Rule, " ")
-		faults := v.Faults[0]
-		if n := len(v.Faults) - 1; n > 0 {
-			faults += fmt.Sprintf("; %d more", n)
-		}
-		k := key{v.Kind, words, faults}
-		for _, request := range v.Requests {
-			op, _, _ := strings.Cut(request, " ")
-			ops[k] = append(ops[k], op)
-		}
-	}
-	var seen []string
-	for k, ops := range ops {
-		slices.Sort(ops)
-		seen = append(seen, fmt.Sprintf("| %s | %s | `%s %s` | %s |", operation, k.kind, strings.Join(slices.Compact(ops), ","), k.words, k.faults))
-	}
-	slices.Sort(seen)
-	f.mu.Lock()
-	f.lines = append(f.lines, seen...)
-	f.mu.Unlock()
-	if os.Getenv("REGISTRYTEST_UPDATE") != "" {
-		return
-	}
-	_, lines, _ := f.split(t)
-	listed := slices.DeleteFunc(lines, func(line string) bool { return !strings.HasPrefix(line, "| "+operation+" |") })
-	require.ElementsMatch(t, listed, seen, "%s does not say what was seen; set REGISTRYTEST_UPDATE=1", docs)
-}
-
-func (f *findings) write(t *testing.T) {
-	before, lines, after := f.split(t)
-	text := strings.Join(append(lines[:2:2], f.lines...), "\n")
-	require.NoError(t, os.WriteFile(docs, []byte(before+text+after), 0o666))
+// TestNewestAtHostileRegistries lets the newest clients meet hostile registries.
+// With -short it is one.
+func TestNewestAtHostileRegistries(t *testing.T) {
+	login := []explore.Option{explore.Login(user, password)}
+	matrix.Hostile(t, docs, "hostile", []matrix.Operation{
+		{Name: "go-containerregistry pull", Setup: seed, Run: ggcrPull, Options: login, Short: 1},
+		{Name: "go-containerregistry push", Run: ggcrPush, Options: login},
+		{Name: "go-containerregistry lists", Setup: seedLists, Run: ggcrLists, Options: login},
+		{Name: "oras-go pull", Setup: seed, Run: orasPull, Options: login},
+		{Name: "oras-go push", Run: orasPush, Options: login},
+		{Name: "oras-go lists", Setup: seedLists, Run: orasLists, Options: login},
+		{Name: "regclient pull", Setup: seed, Run: regclientPull, Options: login},
+		{Name: "regclient push", Run: regclientPush, Options: login},
+		{Name: "regclient lists", Setup: seedLists, Run: regclientLists, Options: login},
+		{Name: "containerd pull", Setup: seed, Run: containerdPull, Options: login},
+		{Name: "containerd push", Run: containerdPush, Options: login},
+	})
 }

@@ -20,7 +20,7 @@ import (
 )
 
 // chart is a chart as helm package makes one.
-func chart(t *testing.T, version string) []byte {
+func chart(t tester, version string) []byte {
 	t.Helper()
 	yaml := "apiVersion: v2\nname: app\nversion: " + version + "\n"
 	var b bytes.Buffer
@@ -35,13 +35,13 @@ func chart(t *testing.T, version string) []byte {
 }
 
 // helmClient is Helm's registry client, which has not logged in yet.
-func helmClient(t *testing.T, reg *registrytest.Server) *helm.Client {
+func helmClient(t tester, reg *registrytest.Server, more ...helm.ClientOption) *helm.Client {
 	t.Helper()
-	options := []helm.ClientOption{
+	options := append([]helm.ClientOption{
 		helm.ClientOptCredentialsFile(filepath.Join(t.TempDir(), "config.json")),
 		helm.ClientOptWriter(io.Discard),
 		helm.ClientOptHTTPClient(&http.Client{Transport: reg.Transport()}),
-	}
+	}, more...)
 	if !overTLS(reg) {
 		options = append(options, helm.ClientOptPlainHTTP())
 	}

@@ -13,7 +13,6 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
-	"github.com/sirupsen/logrus"
 	"github.com/stretchr/testify/require"
 	"go.podman.io/image/v5/copy"
 	"go.podman.io/image/v5/directory"
@@ -27,7 +26,9 @@ import (
 	"github.com/ocireg/registry/registrytest/content"
 )
 
-var containersImage = matrix.Factory{Name: "containers/image", New: func(t *testing.T, env matrix.Env) matrix.Client {
+var containersImage = matrix.Factory{Name: "containers/image", New: func(t *testing.T, env matrix.Env) matrix.Client { return newImageClient(t, env) }}
+
+func newImageClient(t tester, env matrix.Env) imageClient {
 	dir := t.TempDir()
 	sys := &types.SystemContext{
 		// It remembers here which blobs it has seen where, to mount them.
@@ -60,13 +61,13 @@ var containersImage = matrix.Factory{Name: "containers/image", New: func(t *test
 		c.parallel = 1
 	}
 	return c
-}}
+}
 
 // imageClient is containers/image, which is under Podman, Buildah, Skopeo and
 // CRI-O. It copies images between transports. The tests push from an image layout
 // and pull into a directory, which keeps every byte.
 type imageClient struct {
-	t        *testing.T
+	t        tester
 	sys      *types.SystemContext
 	parallel uint
 }
@@ -232,12 +233,6 @@ func (c imageClient) FromLayout(ctx context.Context, dir, ref string, _ content.
 		return err
 	}
 	return c.copy(ctx, to, from)
-}
-
-// TestMain keeps containers/image quiet, which logs each resumed download.
-func TestMain(m *testing.M) {
-	logrus.SetOutput(io.Discard)
-	m.Run()
 }
 
 const docs = "../../../docs/clients.md"

@@ -104,7 +104,7 @@ func TestNotation(t *testing.T) {
 	}
 }
 
-func notationRepository(t *testing.T, reg *registrytest.Server, as auth.Credentials) notationregistry.Repository {
+func notationRepository(t tester, reg *registrytest.Server, as auth.Credentials) notationregistry.Repository {
 	t.Helper()
 	remote, err := orasremote.NewRepository(reg.Ref("team/app"))
 	require.NoError(t, err)
@@ -137,17 +137,18 @@ func (s trusts) GetCertificates(context.Context, truststore.Type, string) ([]*x5
 	return []*x509.Certificate{s.cert}, nil
 }
 
-func signingCert(t *testing.T) (*ecdsa.PrivateKey, *x509.Certificate) {
+func signingCert(t tester) (*ecdsa.PrivateKey, *x509.Certificate) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1),
 		Subject:      pkix.Name{CommonName: "ci", Organization: []string{"example"}, Country: []string{"NZ"}},
-		NotBefore:    time.Now().Add(-time.Hour),
-		NotAfter:     time.Now().Add(24 * time.Hour),
-		KeyUsage:     x509.KeyUsageDigitalSignature,
-		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageCodeSigning},
+		// The clock of a bubble begins in the year 2000.
+		NotBefore:   time.Date(1999, 12, 31, 0, 0, 0, 0, time.UTC),
+		NotAfter:    time.Now().Add(24 * time.Hour),
+		KeyUsage:    x509.KeyUsageDigitalSignature,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageCodeSigning},
 	}
 	raw, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	require.NoError(t, err)

@@ -10,6 +10,14 @@ import (
 	"github.com/ocireg/registry/registrytest/auth"
 )
 
+// A tester is a test: that of package testing, or of a run of package explore.
+type tester interface {
+	Helper()
+	Errorf(format string, args ...any)
+	FailNow()
+	TempDir() string
+}
+
 // everywhere runs a test on every store, over HTTP and HTTPS, and behind every
 // way to log in. A page of a list has at most pageSize entries.
 func everywhere(t *testing.T, pageSize int, test func(t *testing.T, reg *registrytest.Server, as auth.Credentials), opts ...registrytest.Option) {

@@ -145,6 +145,24 @@ func (table *Table) CheckAbsent(t *testing.T, row string) {
 	require.NotContains(t, table.rows, row, "%s, table %s", table.file, table.name)
 }
 
+// CheckVersions checks that tables have the versions of programs, of which the name
+// is the first word of a column.
+func CheckVersions(t *testing.T, docs string, versions map[string]string, names ...string) {
+	t.Helper()
+	if updating() {
+		return // The tests of the tables write the versions that they see.
+	}
+	for _, name := range names {
+		table := OpenTable(t, docs, name)
+		for _, col := range table.cols {
+			program, _, _ := strings.Cut(col, " ")
+			if version, ok := versions[program]; ok {
+				require.Equal(t, version, table.cells[[2]string{Version, col}], "%s, table %s: the version of %s", table.file, table.name, col)
+			}
+		}
+	}
+}
+
 // writing is held to write a table: others are in the same file.
 var writing sync.Mutex
 

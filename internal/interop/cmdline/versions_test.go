@@ -1,0 +1,45 @@
+package cmdline
+
+import (
+	"os"
+	"path"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ocireg/registry/internal/interop/matrix"
+)
+
+// The tables are about the programs that install.sh installs, and these have the
+// versions of the libraries that the other tables are about. Those of Debian have
+// the same version in all tables.
+func TestVersions(t *testing.T) {
+	script, err := os.ReadFile("install.sh")
+	require.NoError(t, err)
+	versions := make(map[string]string)
+	for _, m := range regexp.MustCompile(`(\S+)@v([\d.]+)`).FindAllStringSubmatch(string(script), -1) {
+		versions[path.Base(m[1])] = m[2]
+	}
+	for program, module := range map[string]string{
+		"crane":  "../go.mod github.com/google/go-containerregistry",
+		"regctl": "../go.mod github.com/regclient/regclient",
+		"helm":   "../heavy/go.mod helm.sh/helm/v3",
+	} {
+		require.Equal(t, versionOf(t, module), versions[program], "install.sh, %s", program)
+	}
+	versions["skopeo"], versions["podman"] = "1.9.3", "4.3.1"
+	matrix.CheckVersions(t, docs, versions, "tools", "check", "explored programs", "hostile programs")
+}
+
+// versionOf returns the version that a go.mod requires, without its v.
+func versionOf(t *testing.T, module string) string {
+	t.Helper()
+	file, name, _ := strings.Cut(module, " ")
+	text, err := os.ReadFile(file)
+	require.NoError(t, err)
+	_, after, found := strings.Cut(string(text), "\t"+name+" v")
+	require.True(t, found, "%s does not require %s", file, name)
+	return strings.Fields(after)[0]
+}

@@ -1,0 +1,145 @@
+//go:build containers_image_openpgp
+
+package heavy
+
+import (
+	"context"
+	"crypto/x509"
+	"io"
+	"testing"
+
+	"github.com/notaryproject/notation-core-go/signature/jws"
+	"github.com/notaryproject/notation-go"
+	"github.com/notaryproject/notation-go/signer"
+	"github.com/notaryproject/notation-go/verifier"
+	"github.com/opencontainers/go-digest"
+	"github.com/stretchr/testify/require"
+	helm "helm.sh/helm/v3/pkg/registry"
+
+	"github.com/ocireg/registry/internal/interop/matrix"
+	"github.com/ocireg/registry/registrytest"
+	"github.com/ocireg/registry/registrytest/auth"
+	"github.com/ocireg/registry/registrytest/content"
+	"github.com/ocireg/registry/registrytest/explore"
+)
+
+// who are the credentials of clients, for registries that ask for some.
+var who = auth.Credentials{Username: "ci", Password: "secret-of-ci"}
+
+// TestExplored explores the newest versions, for the tables of outcomes and
+// findings in docs/clients.md. With -short there is a sample of Helm and notation.
+func TestExplored(t *testing.T) {
+	// The transport of containers/image is its own, which reaches ports only.
+	overLoopback := []explore.Option{explore.OverLoopback(), explore.Jobs(4), explore.Accept(matrix.OverLoopback...)}
+	signed, cert := signedImage(t)
+	matrix.EveryFault(t, docs, "explored", []matrix.Operation{
+		{Name: "containers/image pull", Setup: seed, Run: imagePull, Options: overLoopback},
+		{Name: "containers/image push", Run: imagePush, Options: overLoopback},
+		{Name: "Helm pull", Setup: copyOf(pushedChart(t)), Run: helmPull, Short: 10},
+		{Name: "Helm push", Run: helmPush},
+		{Name: "notation-go verify", Setup: copyOf(signed), Run: notationVerify(cert), Short: 10},
+	})
+}
+
+// TestHostile lets the newest versions meet hostile registries. With -short it is
+// Helm.
+func TestHostile(t *testing.T) {
+	login := explore.Login(who.Username, who.Password)
+	overLoopback := []explore.Option{login, explore.OverLoopback()}
+	signed, cert := signedImage(t)
+	matrix.Hostile(t, docs, "hostile", []matrix.Operation{
+		{Name: "containers/image pull", Setup: seed, Run: imagePull, Options: overLoopback},
+		{Name: "containers/image push", Run: imagePush, Options: overLoopback},
+		{Name: "Helm pull", Setup: copyOf(pushedChart(t)), Run: helmPull, Options: []explore.Option{login}, Short: 1},
+		{Name: "Helm push", Run: helmPush, Options: []explore.Option{login}},
+		{Name: "notation-go verify", Setup: copyOf(signed), Run: notationVerify(cert), Options: []explore.Option{login, explore.Verifies()}},
+	})
+}
+
+func small() content.Content { return content.Image(content.LayerSizes(5000)) }
+
+func seed(t *explore.T, reg *registrytest.Server) { reg.Push(t, "team/app:v1", small()) }
+
+func imageClientOf(t *explore.T) imageClient {
+	return newImageClient(t, matrix.Env{Credentials: who, Sequential: true})
+}
+
+func imagePull(t *explore.T, reg *registrytest.Server) error {
+	return imageClientOf(t).Pull(t.Context(), reg.Ref("team/app:v1"), func(d digest.Digest, r io.Reader) error {
+		text, err := io.ReadAll(r)
+		t.Result(d.String(), text)
+		return err
+	})
+}
+
+func imagePush(t *explore.T, reg *registrytest.Server) error {
+	return imageClientOf(t).Push(t.Context(), reg.Ref("team/app:v1"), small())
+}
+
+// copyOf returns a setup that copies the content of the registry.
+func copyOf(from *registrytest.Server) func(*explore.T, *registrytest.Server) {
+	return func(t *explore.T, reg *registrytest.Server) {
+		require.NoError(t, content.Copy(context.Background(), reg.Store, from.Store))
+	}
+}
+
+// pushedChart returns a registry with a chart that Helm pushed.
+func pushedChart(t *testing.T) *registrytest.Server {
+	reg := registrytest.NewServer(t)
+	require.NoError(t, pushChart(t, reg))
+	return reg
+}
+
+func pushChart(t tester, reg *registrytest.Server) error {
+	client := helmClient(t, reg, helm.ClientOptBasicAuth(who.Username, who.Password))
+	_, err := client.Push(chart(t, "1.2.3"), reg.Ref("charts/app:1.2.3"), helm.PushOptCreationTime("2026-01-01T00:00:00Z"))
+	return err
+}
+
+func helmPush(t *explore.T, reg *registrytest.Server) error { return pushChart(t, reg) }
+
+func helmPull(t *explore.T, reg *registrytest.Server) error {
+	pulled, err := helmClient(t, reg, helm.ClientOptBasicAuth(who.Username, who.Password)).Pull(reg.Ref("charts/app:1.2.3"))
+	if err != nil {
+		return err
+	}
+	t.Result("chart", pulled.Chart.Data)
+	t.Result("config", pulled.Config.Data)
+	return nil
+}
+
+// signedImage returns a registry with an image and a signature of it, and the
+// certificate of the key.
+func signedImage(t *testing.T) (*registrytest.Server, *x509.Certificate) {
+	reg := registrytest.NewServer(t)
+	reg.Push(t, "team/app:v1", small())
+	key, cert := signingCert(t)
+	s, err := signer.NewGenericSigner(key, []*x509.Certificate{cert})
+	require.NoError(t, err)
+	_, err = notation.Sign(t.Context(), s, notationRepository(t, reg, who), notation.SignOptions{
+		SignerSignOptions: notation.SignerSignOptions{SignatureMediaType: jws.MediaTypeEnvelope},
+		ArtifactReference: small().Digest.String(),
+	})
+	require.NoError(t, err)
+	return reg, cert
+}
+
+// notationVerify returns an operation that verifies the signature of an image,
+// which it resolves from a tag as the command does.
+func notationVerify(cert *x509.Certificate) func(*explore.T, *registrytest.Server) error {
+	return func(t *explore.T, reg *registrytest.Server) error {
+		repo := notationRepository(t, reg, who)
+		v, err := verifier.New(trustPolicy(), trusts{cert}, nil)
+		require.NoError(t, err)
+		resolved, err := repo.Resolve(t.Context(), "v1")
+		if err != nil {
+			return err
+		}
+		desc, _, err := notation.Verify(t.Context(), v, repo, notation.VerifyOptions{
+			ArtifactReference:    reg.Ref("team/app@" + resolved.Digest.String()),
+			MaxSignatureAttempts: 10,
+		})
+		t.Result("verified", desc.Digest)
+		return err
+	}
+}

@@ -1,0 +1,287 @@
+package matrix
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ocireg/registry/registrytest"
+	"github.com/ocireg/registry/registrytest/explore"
+)
+
+// An Operation is one of a client, for the tables of [EveryFault] and [Hostile].
+type Operation struct {
+	// Name is the client and what it does, such as "crane push".
+	Name string
+
+	Setup func(*explore.T, *registrytest.Server)
+	Run   func(*explore.T, *registrytest.Server) error
+
+	// Options are those of package explore.
+	Options []explore.Option
+
+	// Start prepares the operation, and may skip the test. It returns the version
+	// of a program, or "". It may be nil.
+	Start func(*testing.T) string
+
+	// Runs is the number of runs in the sample that the table has, or 0 for all.
+	Runs int
+
+	// Short is the number of runs with go test -short. The operation is left out
+	// if it is 0.
+	Short int
+}
+
+// OverLoopback are the kinds of violations that depend on the machine in runs over
+// loopback: a program may go on for longer than such a run, and many wait for about
+// a second before they try again, which is Retry-After there.
+var OverLoopback = []string{noTimeout, "before Retry-After"}
+
+const noTimeout = "no timeout"
+
+// EveryFault explores the operations, for the table with the name and the one of
+// its findings.
+func EveryFault(t *testing.T, docs, name string, ops []Operation) {
+	table := OpenTable(t, docs, name)
+	list := openFindings(t, docs, name+" findings")
+	rows := slices.Clone(table.rows)
+	for _, fixed := range []string{"runs", "requests"} {
+		if !slices.Contains(rows, fixed) {
+			rows = append([]string{fixed}, rows...)
+		}
+	}
+	seen := make(map[string]*explore.Matrix)
+	for _, op := range ops {
+		t.Run(op.Name, func(t *testing.T) {
+			runs := op.start(t, table)
+			// A budget of all runs is one, too: -short has another.
+			opts := append([]explore.Option{explore.ReportOnly(), explore.Budget(runs, 0)}, op.Options...)
+			m := explore.EveryFault(t, op.Setup, op.Run, opts...)
+			for _, fault := range m.Faults {
+				if !slices.Contains(rows, fault) {
+					rows = append(rows, fault)
+				}
+			}
+			if runs < op.all() {
+				checkSample(t, table, op.Name, m)
+				list.checkSample(t, op.Name, m.Violations)
+				return
+			}
+			seen[op.Name] = m
+			list.check(t, op.Name, findings(op.Name, m.Violations))
+		})
+	}
+	for _, row := range rows {
+		table.fill(row)
+		for _, op := range ops {
+			if m := seen[op.Name]; m != nil && row != Version {
+				table.Check(t, row, op.Name, summary(m, row, op))
+			}
+		}
+		if !updating() || !table.empty(row) {
+			table.Declare(row)
+		}
+	}
+}
+
+// start prepares the operation. It returns the number of runs to make.
+func (op Operation) start(t *testing.T, table *Table) (runs int) {
+	t.Helper()
+	runs = op.all()
+	if testing.Short() && !updating() {
+		runs = min(op.Short, runs)
+	}
+	if runs == 0 {
+		t.Skip("not in the sample")
+	}
+	if op.Start == nil {
+		return runs
+	}
+	if version := op.Start(t); version != "" && !table.IsOf(op.Name, version) {
+		t.Skipf("%s is another version than that of the table", version)
+	}
+	return runs
+}
+
+// all returns the number of runs that the table is about.
+func (op Operation) all() int {
+	if op.Runs == 0 {
+		return 1 << 30
+	}
+	return op.Runs
+}
+
+// outcomes are those of a summary, in their order.
+var outcomes = []string{
+	string(explore.Unaffected), string(explore.Retried), string(explore.Resumed), string(explore.Failed), beyond,
+	string(explore.NotFired), string(explore.NoEffect), string(explore.Violated),
+}
+
+// beyond is the outcome of a program that was killed after the time of a run.
+const beyond = "beyond 10 s"
+
+func outcomeOf(c explore.Cell) string {
+	if c.Outcome == explore.Failed && strings.Contains(c.Note, noTimeout) {
+		return beyond
+	}
+	return string(c.Outcome)
+}
+
+// summary returns the outcomes of a fault at all requests.
+func summary(m *explore.Matrix, fault string, op Operation) string {
+	switch {
+	case fault == "requests":
+		return fmt.Sprint(len(m.Requests))
+	case fault == "runs" && op.Runs > 0:
+		return fmt.Sprintf("%d, seed %d", len(m.Cells)+1, m.Seed)
+	case fault == "runs":
+		return fmt.Sprint(len(m.Cells) + 1)
+	}
+	counts := make(map[string]int)
+	for _, c := range m.Cells {
+		if c.Fault == fault {
+			counts[outcomeOf(c)]++
+		}
+	}
+	var words []string
+	for _, o := range outcomes {
+		if n := counts[o]; n > 0 && len(counts) == 1 {
+			words = append(words, o)
+		} else if n > 0 {
+			words = append(words, fmt.Sprintf("%d %s", n, o))
+		}
+	}
+	if len(words) == 0 {
+		return "–"
+	}
+	return strings.Join(words, ", ")
+}
+
+// checkSample checks that the table has the outcomes of a sample among those of
+// all runs.
+func checkSample(t *testing.T, table *Table, op string, m *explore.Matrix) {
+	t.Helper()
+	for _, c := range m.Cells {
+		require.Contains(t, table.cells[[2]string{c.Fault, op}], outcomeOf(c), "%s, table %s, %s, %s: %s: %s",
+			table.file, table.name, c.Fault, op, c.Rule, c.Error)
+	}
+}
+
+// fill writes a dash for the clients of other packages, which have no such row.
+func (table *Table) fill(row string) {
+	for _, col := range table.cols {
+		if key := [2]string{row, col}; table.cells[key] == "" && row != Version {
+			table.cells[key] = "–"
+		}
+	}
+}
+
+// empty reports whether a row says nothing about any client.
+func (table *Table) empty(row string) bool {
+	for _, col := range table.cols {
+		if cell := table.cells[[2]string{row, col}]; cell != "" && cell != "–" {
+			return false
+		}
+	}
+	return true
+}
+
+// A list is a table of findings, of which each row begins with an operation.
+type list struct {
+	file, mark string
+	lines      map[string][]string // by the operation
+}
+
+// openFindings reads the list after the comment with the name. If tables are to be
+// written, it is, too.
+func openFindings(t *testing.T, file, name string) *list {
+	t.Helper()
+	l := &list{file: file, mark: "<!-- " + name + " -->\n\n", lines: make(map[string][]string)}
+	_, lines, _ := l.split(t)
+	for _, line := range lines[2:] {
+		l.lines[operationOf(line)] = append(l.lines[operationOf(line)], line)
+	}
+	if updating() {
+		t.Cleanup(func() { l.write(t) })
+	}
+	return l
+}
+
+func operationOf(line string) string {
+	op, _, _ := strings.Cut(strings.TrimPrefix(line, "| "), " | ")
+	return op
+}
+
+// split returns the text around the list, and its lines.
+func (l *list) split(t *testing.T) (before string, lines []string, after string) {
+	t.Helper()
+	text, err := os.ReadFile(l.file)
+	require.NoError(t, err)
+	before, rest, ok := strings.Cut(string(text), l.mark)
+	require.True(t, ok, "%s has no %q", l.file, l.mark)
+	body, after, _ := strings.Cut(rest, "\n\n")
+	lines = strings.Split(strings.TrimSpace(body), "\n")
+	require.GreaterOrEqual(t, len(lines), 2, "%s: the list after %q has no head", l.file, l.mark)
+	return before + l.mark, lines, "\n\n" + after
+}
+
+// check compares the findings about an operation with those in the list.
+func (l *list) check(t *testing.T, op string, seen []string) {
+	t.Helper()
+	if !updating() {
+		require.ElementsMatch(t, l.lines[op], seen, "%s does not say what was seen; set REGISTRYTEST_UPDATE=1", l.file)
+	}
+	l.lines[op] = seen
+}
+
+// checkSample checks that the list has the kinds of violations of a sample. The
+// rules that show them depend on the sample.
+func (l *list) checkSample(t *testing.T, op string, violations []explore.Violation) {
+	t.Helper()
+	for _, v := range violations {
+		begin := fmt.Sprintf("| %s | %s | ", op, v.Kind)
+		require.True(t, slices.ContainsFunc(l.lines[op], func(line string) bool { return strings.HasPrefix(line, begin) }), "%s does not have %v", l.file, v)
+	}
+}
+
+func (l *list) write(t *testing.T) {
+	t.Helper()
+	writing.Lock()
+	defer writing.Unlock()
+	before, lines, after := l.split(t)
+	var rows []string
+	for _, seen := range l.lines {
+		rows = append(rows, seen...)
+	}
+	slices.Sort(rows)
+	text := strings.Join(append(lines[:2:2], rows...), "\n")
+	require.NoError(t, os.WriteFile(l.file, []byte(before+text+after), 0o666))
+}
+
+// findings returns a line for each kind of violation, with the rule that shows it.
+func findings(operation string, violations []explore.Violation) (lines []string) {
+	type key struct{ kind, words, faults string }
+	ops := make(map[key][]string)
+	for _, v := range violations {
+		_, words, _ := strings.Cut(v.Rule, " ")
+		faults := v.Faults[0]
+		if n := len(v.Faults) - 1; n > 0 {
+			faults += fmt.Sprintf("; %d more", n)
+		}
+		k := key{v.Kind, words, faults}
+		for _, request := range v.Requests {
+			op, _, _ := strings.Cut(request, " ")
+			ops[k] = append(ops[k], op)
+		}
+	}
+	for k, ops := range ops {
+		slices.Sort(ops)
+		lines = append(lines, fmt.Sprintf("| %s | %s | `%s %s` | %s |", operation, k.kind, strings.Join(slices.Compact(ops), ","), k.words, k.faults))
+	}
+	slices.Sort(lines)
+	return lines
+}

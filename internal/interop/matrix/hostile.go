@@ -1,0 +1,79 @@
+package matrix
+
+import (
+	"os"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ocireg/registry/registrytest/explore"
+)
+
+// published are the traps of the tables.
+var published = []string{
+	"redirect of blobs to another host",
+	"redirect of manifests to another host",
+	"Link at another host",
+	"foreign layer at another host",
+	"manifest under another digest",
+	"manifest altered, under its digest",
+	"blob altered, under its digest",
+	"manifest of deeply nested JSON",
+	"429 to all requests for signatures",
+	"signatures stripped",
+	"old signature on another image",
+}
+
+// Hostile lets the operations meet hostile registries, for the table with the name.
+// It fails if one of them steps into a trap, and does not write that into the
+// table: its authors should know before anyone else. If the environment variable
+// ALL_TRAPS is set, it logs the outcomes of all traps instead. With go test -short,
+// it tries the operations whose Short is not 0.
+func Hostile(t *testing.T, docs, name string, ops []Operation) {
+	table := OpenTable(t, docs, name)
+	all := os.Getenv("ALL_TRAPS") != ""
+	for _, op := range ops {
+		t.Run(op.Name, func(t *testing.T) {
+			op.start(t, table)
+			opts := append([]explore.Option{explore.ReportOnly()}, op.Options...)
+			if !all {
+				opts = append(opts, explore.OnlyTraps(published...))
+			}
+			for _, x := range explore.Hostile(t, op.Setup, op.Run, opts...).Traps {
+				if all {
+					t.Log(x)
+					continue
+				}
+				require.NotEqual(t, explore.Caught, x.Outcome, "%v", x)
+				table.Check(t, x.Trap, op.Name, hazard(x.Outcome))
+			}
+		})
+	}
+	if all {
+		table.declared = table.rows // A table is not about all traps.
+		return
+	}
+	for _, row := range table.rowsOf(published) {
+		table.Declare(row)
+	}
+	table.CheckDeclared(t)
+}
+
+// rowsOf returns the rows, after that of the versions if the table has it.
+func (table *Table) rowsOf(rows []string) []string {
+	if slices.Contains(table.rows, Version) {
+		return append([]string{Version}, rows...)
+	}
+	return rows
+}
+
+func hazard(o explore.Hazard) string {
+	switch o {
+	case explore.NotTried:
+		return "–"
+	case explore.TwinFails:
+		return "twin fails"
+	}
+	return string(o)
+}
