@@ -1,18 +1,14 @@
 package control
 
 import (
-	"crypto/subtle"
 	_ "embed"
 	"encoding/json"
 	"errors"
 	"io/fs"
-	"net"
 	"net/http"
-	"slices"
-	"strings"
 
 	"github.com/ocireg/registry"
-	"github.com/ocireg/registry/internal/names"
+	"github.com/ocireg/registry/internal/jsonapi"
 )
 
 //go:embed openapi.json
@@ -77,127 +73,47 @@ var routes = []route{
 func body[T any](serve func(*Control, *call, T) (any, error)) handler {
 	return func(c *Control, r *call) (any, error) {
 		var in T
-		text, err := r.text()
-		if err == nil && text != "" {
-			err = decode(text, &in)
-		}
-		if err != nil {
+		if err := r.Decode(&in); err != nil {
 			return nil, err
 		}
 		return serve(c, r, in)
 	}
 }
 
-// An endpoint is a route of a Control.
-type endpoint struct {
-	route
-	*Control
-}
-
-func (e endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	out := w.(*response)
-	c, err := newCall(out, r, e.parameters)
-	var object any
-	if err == nil {
-		object, err = e.serve(e.Control, c)
-	}
-	var own *apiError
-	if err != nil && e.behind() && !errors.As(err, &own) && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errors.ErrUnsupported) {
-		err = fail(http.StatusBadGateway, "the registry behind this one: %w", err)
-	}
-	out.reply(e.status, object, err)
+// A call is a request to the API.
+type call struct {
+	*jsonapi.Call
+	session session // in the query
 }
 
 // handler returns the API, with the page.
 func (c *Control) handler() http.Handler {
-	mux := http.NewServeMux()
+	api := &jsonapi.API{
+		Name: "control", Prefix: "/v1", Help: "GET /v1/openapi.json lists its requests",
+		Token: c.Config.Token, Hosts: c.Hosts, Page: c.Page,
+	}
 	for _, rt := range routes {
-		mux.Handle(rt.pattern, endpoint{rt, c})
+		api.Handle(jsonapi.Endpoint{Pattern: rt.pattern, Status: rt.status, Parameters: rt.parameters, Serve: func(r *jsonapi.Call) (any, error) {
+			return c.serve(rt.serve, &call{Call: r})
+		}})
 	}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("X-Content-Type-Options", "nosniff")
-		err := c.refuse(r)
-		if api := r.URL.Path == "/v1" || strings.HasPrefix(r.URL.Path, "/v1/"); err == nil && !api && c.Page != nil {
-			c.Page.ServeHTTP(w, r)
-			return
-		}
-		w.Header().Set("Cache-Control", "no-store")
-		w.Header().Set("Content-Security-Policy", "default-src 'none'; sandbox")
-		if err == nil {
-			err = c.authenticate(w, r)
-		}
-		if err == nil && !takes(mux, r) {
-			err = missed(mux, w, r)
-		}
-		if out := (&response{ResponseWriter: w}); err != nil {
-			out.reply(0, nil, err)
-		} else {
-			mux.ServeHTTP(out, r)
-		}
-	})
+	return api
 }
 
-// takes reports whether an endpoint takes the request. The mux would redirect a
-// request for a path such as /v1/../v1/.
-func takes(mux *http.ServeMux, r *http.Request) bool {
-	h, _ := mux.Handler(r)
-	_, ok := h.(endpoint)
-	return ok
-}
-
-// missed returns the error for a request that no endpoint takes.
-func missed(mux *http.ServeMux, w http.ResponseWriter, r *http.Request) error {
-	var allowed []string
-	for _, method := range []string{"GET", "HEAD", "POST", "PUT", "DELETE"} {
-		other := *r
-		if other.Method = method; takes(mux, &other) {
-			allowed = append(allowed, method)
-		}
+// serve calls the handler of a route.
+func (c *Control) serve(serve handler, r *call) (any, error) {
+	if text, ok := r.Value("session"); ok && r.Err == nil {
+		r.Err = r.session.UnmarshalText([]byte(text))
 	}
-	if allowed == nil {
-		return fail(http.StatusNotFound, "the control API has no %.200q; GET /v1/openapi.json lists its requests", r.URL.Path)
+	if r.Err != nil {
+		return nil, r.Err
 	}
-	w.Header().Set("Allow", strings.Join(allowed, ", "))
-	return fail(http.StatusMethodNotAllowed, "%.200q takes %s, not %.20q", r.URL.Path, strings.Join(allowed, ", "), r.Method)
-}
-
-// authenticate returns an error for a request without the token.
-func (c *Control) authenticate(w http.ResponseWriter, r *http.Request) error {
-	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	if strings.EqualFold(scheme, "Bearer") && subtle.ConstantTimeCompare([]byte(token), []byte(c.Config.Token)) == 1 {
-		return nil
+	object, err := serve(c, r)
+	var own *jsonapi.Error
+	if err != nil && c.behind() && !errors.As(err, &own) && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errors.ErrUnsupported) {
+		err = jsonapi.Fail(http.StatusBadGateway, "the registry behind this one: %w", err)
 	}
-	w.Header().Set("WWW-Authenticate", `Bearer realm="control"`)
-	return fail(http.StatusUnauthorized, "send the token that the command has printed: Authorization: Bearer TOKEN")
-}
-
-// refuse returns an error for a request that a web page of another host may have
-// sent.
-func (c *Control) refuse(r *http.Request) error {
-	local, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
-	host := r.Host
-	if h, _, err := net.SplitHostPort(host); err == nil {
-		host = h
-	}
-	host = strings.ToLower(strings.TrimSuffix(strings.Trim(host, "[]"), "."))
-	// No page chooses an IP address as its own name, and no page reaches a socket.
-	socket := local != nil && local.Network() == "unix"
-	if !socket && net.ParseIP(host) == nil && !names.Loopback(host) && !slices.Contains(c.Hosts, host) {
-		return fail(http.StatusForbidden, "%.200q is no name of the control API; use its address", r.Host)
-	}
-	scheme := "http://"
-	if r.TLS != nil {
-		scheme = "https://"
-	}
-	for _, origin := range r.Header.Values("Origin") {
-		if socket || !strings.EqualFold(origin, scheme+r.Host) {
-			return fail(http.StatusForbidden, "the control API takes no requests from web pages of %.200q", origin)
-		}
-	}
-	if site := r.Header.Get("Sec-Fetch-Site"); site != "" && site != "same-origin" && site != "none" {
-		return fail(http.StatusForbidden, "the control API takes no requests from web pages of another site")
-	}
-	return nil
+	return object, err
 }
 
 // describe serves GET /v1/openapi.json.
@@ -206,6 +122,6 @@ func (c *Control) describe(*call) (any, error) { return json.RawMessage(openAPI)
 // browse serves GET /v1/registry/v2/…: the content of the registry, without its
 // faults, its journal and its users.
 func (c *Control) browse(r *call) (any, error) {
-	registry.New(c.reg.Store, registry.WithReadOnly(), registry.WithPathPrefix("/v1/registry")).ServeHTTP(r.w.ResponseWriter, r.Request)
+	registry.New(c.reg.Store, registry.WithReadOnly(), registry.WithPathPrefix("/v1/registry")).ServeHTTP(r.Response.ResponseWriter, r.Request)
 	return nil, nil
 }

@@ -6,7 +6,9 @@ import (
 	"net/http"
 
 	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/internal/jsonapi"
 	"github.com/ocireg/registry/internal/names"
+	"github.com/ocireg/registry/internal/trial"
 	"github.com/ocireg/registry/memstore"
 	"github.com/ocireg/registry/registrytest/content"
 	"github.com/ocireg/registry/registrytest/content/archive"
@@ -27,7 +29,7 @@ func (c *Control) addContent(r *call) (any, error) {
 func (c *Control) build(r *call, in recipe.Recipe) (any, error) {
 	built, err := in.Build(r.Context(), c.reg.Store, c.MaxImport)
 	if err != nil {
-		return nil, bad("%w", err)
+		return nil, jsonapi.Bad("%w", err)
 	}
 	return recipe.Summarize(in.Ref, built), content.Put(r.Context(), c.reg.Store, in.Ref, built)
 }
@@ -36,7 +38,7 @@ func (c *Control) build(r *call, in recipe.Recipe) (any, error) {
 func (c *Control) load(r *call, to registry.Store) (any, error) {
 	refs, err := archive.ImportFrom(r.Context(), to, r.Body, c.MaxImport)
 	if err != nil {
-		return nil, bad("%w", err)
+		return nil, jsonapi.Bad("%w", err)
 	}
 	return object{"refs": append([]string{}, refs...)}, nil
 }
@@ -65,7 +67,7 @@ func (c *Control) memory() (*memstore.Store, error) {
 	if c.behind() {
 		where = "that of the registry behind this one"
 	}
-	return nil, fail(http.StatusConflict, "the content is %s, so it has no snapshots, cannot be replaced and cannot be reset; "+
+	return nil, jsonapi.Fail(http.StatusConflict, "the content is %s, so it has no snapshots, cannot be replaced and cannot be reset; "+
 		`POST a tar file of it to a registry in memory, or reset the rest with {"keep": ["content"]}`, where)
 }
 
@@ -80,7 +82,7 @@ func (c *Control) behind() bool {
 // export serves GET /v1/content.
 func (c *Control) export(r *call) (any, error) {
 	var repos []string
-	patterns, some := r.list("repo"), r.query.Has("repo")
+	patterns, some := r.List("repo"), r.Query.Has("repo")
 	for repo, err := range c.reg.Store.Repositories(r.Context(), "") {
 		if err != nil {
 			return nil, err
@@ -90,14 +92,14 @@ func (c *Control) export(r *call) (any, error) {
 		}
 	}
 	switch {
-	case r.err != nil:
-		return nil, r.err
+	case r.Err != nil:
+		return nil, r.Err
 	case repos == nil && some:
-		return nil, fail(http.StatusNotFound, "no repository matches %.200q", patterns)
+		return nil, jsonapi.Fail(http.StatusNotFound, "no repository matches %.200q", patterns)
 	}
-	r.w.Header().Set("Content-Type", "application/x-tar")
-	r.w.Header().Set("Content-Disposition", `attachment; filename="content.tar"`)
-	return nil, archive.Export(r.Context(), r.w, c.reg.Store, repos...)
+	r.Response.Header().Set("Content-Type", "application/x-tar")
+	r.Response.Header().Set("Content-Disposition", `attachment; filename="content.tar"`)
+	return nil, archive.Export(r.Context(), r.Response, c.reg.Store, repos...)
 }
 
 // takeSnapshot serves POST /v1/snapshots.
@@ -107,7 +109,7 @@ func (c *Control) takeSnapshot(r *call, in struct{ Name string }) (any, error) {
 		return nil, err
 	}
 	now := c.now()
-	i := &item{name: in.Name, store: store.Clone(), remove: func(*tester) {}, show: func() object {
+	i := &item{name: in.Name, store: store.Clone(), remove: func(*trial.T) {}, show: func() object {
 		if in.Name == "" {
 			return object{"taken": now}
 		}
@@ -119,7 +121,7 @@ func (c *Control) takeSnapshot(r *call, in struct{ Name string }) (any, error) {
 // restoreSnapshot serves POST /v1/snapshots/ID/restore.
 func (c *Control) restoreSnapshot(r *call, i *item) (any, error) {
 	if r.session.name != "" {
-		return nil, bad("the session %q is a header, which has no content; give the name of a repository", r.session)
+		return nil, jsonapi.Bad("the session %q is a header, which has no content; give the name of a repository", r.session)
 	}
 	store, err := c.memory()
 	if err != nil {

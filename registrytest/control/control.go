@@ -26,6 +26,7 @@ import (
 	"time"
 
 	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/internal/trial"
 	"github.com/ocireg/registry/memstore"
 	"github.com/ocireg/registry/registrytest"
 	"github.com/ocireg/registry/registrytest/auth"
@@ -142,7 +143,7 @@ func (c *Control) host() string {
 // Close removes all rules and opens all gates, so that no request waits any more.
 func (c *Control) Close() {
 	for _, i := range c.find(func(i *item) bool { return i.kind == "faults" || i.kind == "holds" }, true) {
-		i.remove(new(tester))
+		i.remove(new(trial.T))
 	}
 }
 

@@ -10,11 +10,16 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/ocireg/registry/internal/jsonapi"
 	"github.com/ocireg/registry/internal/names"
+	"github.com/ocireg/registry/internal/trial"
 	"github.com/ocireg/registry/memstore"
 	"github.com/ocireg/registry/registrytest"
 	"github.com/ocireg/registry/registrytest/fault"
 )
+
+// An object is an object in JSON.
+type object = map[string]any
 
 // An item is a fault, a hold, a tampering or a snapshot, which clients add, see by
 // its ID, and remove.
@@ -23,7 +28,7 @@ type item struct {
 	id, name string
 	session  session
 	show     func() object
-	remove   func(t *tester) // undoes it; fails t if it had no effect
+	remove   func(t *trial.T) // undoes it; fails t if it had no effect
 
 	gate  *fault.Gate     // of a hold
 	store *memstore.Store // of a snapshot
@@ -92,7 +97,7 @@ func one(serve func(*Control, *call, *item) (any, error)) handler {
 
 // unknown is the error for an ID that does not exist.
 func (r *call) unknown() error {
-	return fail(http.StatusNotFound, "/v1/%s has no %.100q; a reset may have removed it", r.kind(), r.PathValue("id"))
+	return jsonapi.Fail(http.StatusNotFound, "/v1/%s has no %.100q; a reset may have removed it", r.kind(), r.PathValue("id"))
 }
 
 // list serves GET of the items of a kind.
@@ -110,15 +115,15 @@ func (c *Control) list(r *call) (any, error) {
 // get serves GET of a rule. With the parameter wait, the response waits until as
 // many requests as count says wait at the gate.
 func (c *Control) get(r *call, i *item) (any, error) {
-	d, count := r.duration("wait", 0), r.number("count", 1, 1)
-	if r.err == nil && d > 0 {
+	d, count := r.Duration("wait", 0), r.Number("count", 1, 1)
+	if r.Err == nil && d > 0 {
 		ctx, cancel := context.WithTimeout(r.Context(), d)
 		defer cancel()
 		if i.gate.Await(ctx, count) != nil {
-			r.err = fail(http.StatusGatewayTimeout, "waited %v for the gate %q: %d of %d requests wait at it", d, i.gate, len(i.gate.Waiting()), count)
+			r.Err = jsonapi.Fail(http.StatusGatewayTimeout, "waited %v for the gate %q: %d of %d requests wait at it", d, i.gate, len(i.gate.Waiting()), count)
 		}
 	}
-	return i.object(), r.err
+	return i.object(), r.Err
 }
 
 // release serves POST /v1/holds/ID/release.
@@ -133,27 +138,27 @@ func (c *Control) remove(r *call) (any, error) {
 	if len(removed) == 0 && r.PathValue("id") != "" {
 		return nil, r.unknown()
 	}
-	err := try(http.StatusConflict, func(t *tester) {
+	err := trial.Run(func(t *trial.T) {
 		for _, i := range removed {
 			i.remove(t)
 		}
 	})
-	if !r.is("check") {
-		err = nil
+	if err != nil && r.Is("check") {
+		return nil, jsonapi.Fail(http.StatusConflict, "%w", err)
 	}
-	return nil, err
+	return nil, nil
 }
 
 // addRule serves POST of a fault or a hold: the text of a rule, or an object with it
 // and a session.
 func (c *Control) addRule(r *call) (any, error) {
-	text, err := r.text()
+	text, err := r.Text()
 	if strings.HasPrefix(text, "{") {
 		in := struct {
 			Rule    string
 			Session session
 		}{Session: r.session}
-		err = decode(text, &in)
+		err = jsonapi.Decode(text, &in)
 		text, r.session = in.Rule, in.Session
 	}
 	if err != nil {
@@ -161,9 +166,9 @@ func (c *Control) addRule(r *call) (any, error) {
 	}
 	i, err := c.newRule(r.kind(), text, r.session)
 	if err != nil {
-		e := &apiError{err, http.StatusUnprocessableEntity, nil}
+		e := jsonapi.Fail(http.StatusUnprocessableEntity, "%w", err)
 		if syntax := (*fault.SyntaxError)(nil); errors.As(err, &syntax) {
-			e.position = &syntax.Offset
+			e.Members = object{"position": syntax.Offset}
 		}
 		return nil, e
 	}
@@ -196,7 +201,7 @@ func (c *Control) newRule(kind, text string, s session) (*item, error) {
 		}
 		return o
 	}
-	i.remove = func(t *tester) {
+	i.remove = func(t *trial.T) {
 		f.Remove()
 		if i.gate != nil {
 			i.gate.Release()
@@ -228,12 +233,12 @@ type newTampering struct {
 // tamper serves POST /v1/tamper.
 func (c *Control) tamper(r *call, in newTampering) (any, error) {
 	if c.behind() {
-		return nil, fail(http.StatusConflict, "the content is that of the registry behind this one, which reads it; set a fault with corrupt=0, or tamper there")
+		return nil, jsonapi.Fail(http.StatusConflict, "the content is that of the registry behind this one, which reads it; set a fault with corrupt=0, or tamper there")
 	}
 	if in.Ref != "" {
 		ref, err := names.ParseReference(in.Ref)
 		if err != nil {
-			return nil, bad("ref: %w", err)
+			return nil, jsonapi.Bad("ref: %w", err)
 		}
 		if in.Repo, in.Digest = ref.Repository, ref.Digest; in.Digest == "" {
 			m, err := c.reg.Store.StatManifest(r.Context(), ref.Repository, ref.Tag)
@@ -257,18 +262,18 @@ func (c *Control) tamper(r *call, in newTampering) (any, error) {
 		ways = append(ways, registrytest.Replaced([]byte(*in.Replace)))
 	}
 	if len(ways) != 1 || in.Digest.Validate() != nil {
-		return nil, bad("give a ref, or a repo and a digest, and one of drop, truncate, flip and replace")
+		return nil, jsonapi.Bad("give a ref, or a repo and a digest, and one of drop, truncate, flip and replace")
 	}
 	i := &item{session: session{repo: in.Repo}, show: func() object { return object{"repo": in.Repo, "digest": in.Digest} }}
-	err := try(http.StatusNotFound, func(made *tester) {
+	err := trial.Run(func(made *trial.T) {
 		undo := c.reg.Tamper(made, in.Repo, in.Digest, ways[0])
-		i.remove = func(t *tester) {
+		i.remove = func(t *trial.T) {
 			undo() // It fails the tester that the change was made with.
-			t.failures = append(t.failures, made.failures...)
+			t.Failures = append(t.Failures, made.Failures...)
 		}
 	})
 	if err != nil {
-		return nil, err
+		return nil, jsonapi.Fail(http.StatusNotFound, "%w", err)
 	}
 	return c.add("tamper", i).object(), nil
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ocireg/registry/internal/jsonapi"
 	"github.com/ocireg/registry/registrytest/journal"
 )
 
@@ -25,19 +26,24 @@ func (c *Control) choose(r *call) journal.Requests {
 	c.mu.Lock()
 	since, s := max(c.marks[session{}], c.marks[r.session]), r.session
 	c.mu.Unlock()
-	since = r.number("since", 0, since)
+	since = r.Number("since", 0, since)
 	all := c.journal.Requests().Where(func(r *journal.Record) bool { return r.Number > since && s.has(r) })
 	for _, name := range strings.Fields(properties + " " + flags) {
-		if !r.query.Has(name) {
+		if !r.Query.Has(name) {
 			continue
 		}
-		values := []string{strconv.FormatBool(r.is(name))}
-		if !strings.Contains(flags, name) {
-			values = r.list(name)
+		var values []string
+		switch {
+		case strings.Contains(flags, name):
+			values = []string{strconv.FormatBool(r.Is(name))}
+		case name == "user":
+			values = r.Values(name) // The name of an anonymous user is empty.
+		default:
+			values = r.List(name)
 		}
 		chosen, err := all.Select(name, values...)
-		if all = chosen; err != nil && r.err == nil {
-			r.err = bad("%w", err)
+		if all = chosen; err != nil && r.Err == nil {
+			r.Err = jsonapi.Bad("%w", err)
 		}
 	}
 	return all
@@ -63,16 +69,16 @@ var forms = []struct {
 	name, contentType string
 	write             func(journal.Requests, *call) error
 }{
-	{"ndjson", "application/x-ndjson", func(all journal.Requests, r *call) error { return all.WriteNDJSON(r.w, r.is("bodies")) }},
+	{"ndjson", "application/x-ndjson", func(all journal.Requests, r *call) error { return all.WriteNDJSON(r.Response, r.Is("bodies")) }},
 	{"table", "text/plain; charset=utf-8", func(all journal.Requests, r *call) error {
-		_, err := io.WriteString(r.w, all.String())
+		_, err := io.WriteString(r.Response, all.String())
 		return err
 	}},
-	{"har", "application/har+json", func(all journal.Requests, r *call) error { return all.WriteHAR(r.w) }},
+	{"har", "application/har+json", func(all journal.Requests, r *call) error { return all.WriteHAR(r.Response) }},
 	{"golden", "text/x-golden; charset=utf-8", func(all journal.Requests, r *call) (err error) {
 		for _, record := range all.All() {
 			if err == nil {
-				_, err = fmt.Fprintln(r.w, record)
+				_, err = fmt.Fprintln(r.Response, record)
 			}
 		}
 		return err
@@ -82,8 +88,8 @@ var forms = []struct {
 
 // form returns the index of the form that a request asks for.
 func (r *call) form() int {
-	asked, _ := r.value("format")
-	if r.is("follow") {
+	asked, _ := r.Value("format")
+	if r.Is("follow") {
 		asked = "sse"
 	}
 	for i, f := range forms {
@@ -92,8 +98,8 @@ func (r *call) form() int {
 			return i
 		}
 	}
-	if asked != "" && r.err == nil {
-		r.err = bad("no form of requests is called %.100q; the forms are ndjson, table, har, golden and sse", asked)
+	if asked != "" && r.Err == nil {
+		r.Err = jsonapi.Bad("no form of requests is called %.100q; the forms are ndjson, table, har, golden and sse", asked)
 	}
 	return 0
 }
@@ -103,19 +109,19 @@ const defaultWait = 30 * time.Second
 
 // requests serves GET /v1/requests.
 func (c *Control) requests(r *call) (any, error) {
-	chosen, f, wait, d := c.choose(r), forms[r.form()], r.number("wait", 1, 0), r.duration("timeout", defaultWait)
-	if r.err != nil {
-		return nil, r.err
+	chosen, f, wait, d := c.choose(r), forms[r.form()], r.Number("wait", 1, 0), r.Duration("timeout", defaultWait)
+	if r.Err != nil {
+		return nil, r.Err
 	}
 	if wait > 0 {
 		ctx, cancel := context.WithTimeout(r.Context(), d)
 		defer cancel()
 		var err error
 		if chosen, err = chosen.WaitFor(ctx, wait); err != nil {
-			return nil, fail(http.StatusGatewayTimeout, "waited %v: %d of %d requests arrived", d, chosen.Len(), wait)
+			return nil, jsonapi.Fail(http.StatusGatewayTimeout, "waited %v: %d of %d requests arrived", d, chosen.Len(), wait)
 		}
 	}
-	r.w.Header().Set("Content-Type", f.contentType)
+	r.Response.Header().Set("Content-Type", f.contentType)
 	return nil, f.write(chosen, r)
 }
 
@@ -125,17 +131,17 @@ func follow(requests journal.Requests, r *call) error {
 	if r.Method == http.MethodHead {
 		return nil
 	}
-	conn := http.NewResponseController(r.w)
-	r.w.WriteHeader(http.StatusOK)
+	conn := http.NewResponseController(r.Response)
+	r.Response.WriteHeader(http.StatusOK)
 	conn.Flush()
 	for news := range requests.Follow(r.Context()) {
 		var b bytes.Buffer
 		for _, record := range news.All() {
 			fmt.Fprintf(&b, "id: %d\ndata: ", record.Number)
-			journal.NewRequests(record).WriteNDJSON(&b, r.is("bodies")) // A buffer takes all.
+			journal.NewRequests(record).WriteNDJSON(&b, r.Is("bodies")) // A buffer takes all.
 			b.WriteByte('\n')
 		}
-		if _, err := b.WriteTo(r.w); err != nil || conn.Flush() != nil {
+		if _, err := b.WriteTo(r.Response); err != nil || conn.Flush() != nil {
 			return nil
 		}
 	}
@@ -157,5 +163,5 @@ func (c *Control) findings(r *call) (any, error) {
 			})
 		}
 	}
-	return object{"findings": list}, r.err
+	return object{"findings": list}, r.Err
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/ocireg/registry/internal/jsonapi"
 	"github.com/ocireg/registry/internal/names"
 	"github.com/ocireg/registry/registrytest/fault"
 	"github.com/ocireg/registry/registrytest/journal"
@@ -24,18 +25,18 @@ func (s *session) UnmarshalText(text []byte) error {
 	if !isHeader {
 		*s = session{repo: strings.TrimSuffix(name, "/")}
 		if !names.Repository(s.repo) {
-			return bad("the session %.200q is neither the name of a repository nor a header, such as \"X-Test: 7\"", text)
+			return jsonapi.Bad("the session %.200q is neither the name of a repository nor a header, such as \"X-Test: 7\"", text)
 		}
 		return nil
 	}
 	*s = session{"", textproto.CanonicalMIMEHeaderKey(strings.TrimSpace(name)), strings.TrimSpace(value)}
 	switch {
 	case s.name == "" || strings.ContainsAny(s.name, " \t?!"):
-		return bad("the session %.200q does not begin with the name of a header", text)
+		return jsonapi.Bad("the session %.200q does not begin with the name of a header", text)
 	case s.value == "" || strings.ContainsAny(s.value, `*?,\`):
-		return bad("the session %.200q needs a value without the characters * ? , and \\", text)
+		return jsonapi.Bad("the session %.200q needs a value without the characters * ? , and \\", text)
 	case s.name == "Authorization" || s.name == "Cookie":
-		return bad("the session %.200q is a header that the journal does not keep; choose another one", text)
+		return jsonapi.Bad("the session %.200q is a header that the journal does not keep; choose another one", text)
 	}
 	return nil
 }

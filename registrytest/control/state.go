@@ -10,7 +10,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/ocireg/registry/registrytest"
+	"github.com/ocireg/registry/internal/jsonapi"
+	"github.com/ocireg/registry/internal/trial"
 	"github.com/ocireg/registry/registrytest/auth"
 )
 
@@ -34,7 +35,7 @@ func (c *Control) about(*call) (any, error) {
 // users returns the authentication of the registry.
 func (c *Control) users() (*auth.Auth, error) {
 	if c.Auth == nil {
-		return nil, fail(http.StatusConflict, "the registry has no authentication; start ocireg with -user, -allow, -token or a profile that has it")
+		return nil, jsonapi.Fail(http.StatusConflict, "the registry has no authentication; start ocireg with -user, -allow, -token or a profile that has it")
 	}
 	return c.Auth, nil
 }
@@ -52,15 +53,15 @@ func (c *Control) putUser(r *call, in newUser) (any, error) {
 		return nil, err
 	}
 	if in.Rights != nil && len(in.Rights) == 0 {
-		return nil, fail(http.StatusUnprocessableEntity, "rights is empty; leave it out for a user who may do everything")
+		return nil, jsonapi.Fail(http.StatusUnprocessableEntity, "rights is empty; leave it out for a user who may do everything")
 	}
 	user := auth.NewCredentials(r.PathValue("name"))
 	user.Password = cmp.Or(in.Password, user.Password)
 	if err := a.TryUser(c.reg.Store, user, in.Rights...); err != nil {
-		return nil, fail(http.StatusUnprocessableEntity, "%w", err)
+		return nil, jsonapi.Fail(http.StatusUnprocessableEntity, "%w", err)
 	}
 	config := json.RawMessage(user.Config(c.host()))
-	if r.is("config") {
+	if r.Is("config") {
 		return config, nil
 	}
 	return object{"username": user.Username, "password": user.Password, "config": config}, nil
@@ -74,7 +75,7 @@ func (c *Control) revoke(r *call) (_ any, err error) {
 	}
 	defer func() {
 		if recover() != nil { // Revoke panics if it does not know the user.
-			err = fail(http.StatusNotFound, "/v1/users has no %.100q; a reset may have removed it", r.PathValue("name"))
+			err = jsonapi.Fail(http.StatusNotFound, "/v1/users has no %.100q; a reset may have removed it", r.PathValue("name"))
 		}
 	}()
 	a.Revoke(r.PathValue("name"))
@@ -97,7 +98,7 @@ const maxAdvance = 10 * 365 * 24 * time.Hour
 func (c *Control) advance(_ *call, in struct{ Advance string }) (any, error) {
 	d, err := time.ParseDuration(in.Advance)
 	if err != nil || d < 0 || d > maxAdvance || time.Duration(c.age.Load())+d > maxAdvance {
-		return nil, bad("advance: %.100q is not a duration up to ten years, such as \"6m\"", in.Advance)
+		return nil, jsonapi.Bad("advance: %.100q is not a duration up to ten years, such as \"6m\"", in.Advance)
 	}
 	c.age.Add(int64(d))
 	return object{"now": c.now()}, nil
@@ -110,10 +111,10 @@ var actions = []string{"stop", "start", "restart", "refuse", "silence", "drop"}
 func (c *Control) listen(r *call, in struct{ First int }) (any, error) {
 	action := r.PathValue("action")
 	if !slices.Contains(actions, action) {
-		return nil, fail(http.StatusNotFound, "no action is called %.100q; the actions are %s", action, strings.Join(actions, ", "))
+		return nil, jsonapi.Fail(http.StatusNotFound, "no action is called %.100q; the actions are %s", action, strings.Join(actions, ", "))
 	}
 	if in.First < 0 || in.First > 0 && action != "refuse" && action != "silence" {
-		return nil, bad("first is a number of connections, for refuse and silence")
+		return nil, jsonapi.Bad("first is a number of connections, for refuse and silence")
 	}
 	state, err := c.change(action, in.First)
 	return object{"listener": state}, err
@@ -125,7 +126,7 @@ func (c *Control) change(action string, first int) (state string, err error) {
 	c.outage.Lock()
 	defer c.outage.Unlock()
 	before := fmt.Sprint(c.reg.Err())
-	err = try(http.StatusConflict, func(t *tester) {
+	err = trial.Run(func(t *trial.T) {
 		begin, during := c.reg.Refuse, "refusing"
 		switch action {
 		case "stop":
@@ -156,6 +157,9 @@ func (c *Control) change(action string, first int) (state string, err error) {
 			t.Errorf("%s", strings.TrimSpace(strings.TrimPrefix(after, before)))
 		}
 	})
+	if err != nil {
+		err = jsonapi.Fail(http.StatusConflict, "%w", err)
+	}
 	return c.listener, err
 }
 
@@ -172,7 +176,7 @@ type newReset struct {
 func (c *Control) reset(r *call, in newReset) (any, error) {
 	for _, name := range in.Keep {
 		if !slices.Contains(kinds, name) {
-			return nil, bad("keep: nothing is called %.100q; a reset has %s", name, strings.Join(kinds, ", "))
+			return nil, jsonapi.Bad("keep: nothing is called %.100q; a reset has %s", name, strings.Join(kinds, ", "))
 		}
 	}
 	s := cmp.Or(in.Session, r.session)
@@ -189,7 +193,7 @@ func (c *Control) reset(r *call, in newReset) (any, error) {
 		}
 	}
 	for _, i := range c.find(func(i *item) bool { return does(i.kind) && i.in(s) }, true) {
-		i.remove(new(tester))
+		i.remove(new(trial.T))
 	}
 	if content {
 		store.Restore(c.start, s.hasRepo)
@@ -213,43 +217,4 @@ func (c *Control) reset(r *call, in newReset) (any, error) {
 		err = c.addStartRules()
 	}
 	return nil, err
-}
-
-// A tester takes the place of a test in a call that needs one: it collects the
-// failures.
-type tester struct {
-	registrytest.TB // nil: a call that needs a directory panics
-	failures        []string
-}
-
-func (*tester) Helper()             {}
-func (*tester) Name() string        { return "control" }
-func (*tester) Logf(string, ...any) {}
-func (*tester) Cleanup(func())      {}
-func (*tester) Failed() bool        { return false } // so that several calls report their failures
-
-func (t *tester) Errorf(format string, args ...any) {
-	text := strings.TrimPrefix(fmt.Sprintf(format, args...), "registrytest: ")
-	t.failures = append(t.failures, strings.TrimPrefix(text, "fault: "))
-}
-
-// Fatalf panics with the tester, since it must not return.
-func (t *tester) Fatalf(format string, args ...any) {
-	t.Errorf(format, args...)
-	panic(t)
-}
-
-// try calls f, and returns its failures as an error with the status.
-func try(status int, f func(t *tester)) (err error) {
-	t := new(tester)
-	defer func() {
-		if cause := recover(); cause != nil && cause != t {
-			panic(cause)
-		}
-		if len(t.failures) > 0 {
-			err = fail(status, "%s", strings.Join(t.failures, "; "))
-		}
-	}()
-	f(t)
-	return nil
 }

@@ -148,14 +148,17 @@ func plural(n int, noun string) string {
 }
 
 // caller returns the file and the line that called into package registrytest or
-// one below it, or "" if package net/http did, for a request.
+// one below it, or "" if a handler did, for a request.
 func caller() string {
-	const own = "github.com/ocireg/registry/registrytest"
+	const (
+		module = "github.com/ocireg/registry/"
+		own    = module + "registrytest"
+	)
 	pcs := make([]uintptr, 20)
 	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs)])
 	for {
 		frame, more := frames.Next()
-		if strings.HasPrefix(frame.Function, "net/http.") {
+		if strings.HasPrefix(frame.Function, "net/http.") || strings.HasPrefix(frame.Function, module+"internal/jsonapi.") {
 			return ""
 		}
 		if frame.File != "" && (!strings.HasPrefix(frame.Function, own) || strings.HasSuffix(frame.File, "_test.go")) {

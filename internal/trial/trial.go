@@ -1,0 +1,58 @@
+// Package trial calls functions that need a test, such as those of package
+// registrytest, outside of a test.
+package trial
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// A T takes the place of a test in a call that needs one: it collects the failures.
+// It has no directory, and calls no function at its end.
+type T struct{ Failures []string }
+
+// Helper does nothing.
+func (*T) Helper() {}
+
+// Name returns "control".
+func (*T) Name() string { return "control" }
+
+// Logf does nothing.
+func (*T) Logf(string, ...any) {}
+
+// Cleanup does nothing: the caller undoes the effect of the call.
+func (*T) Cleanup(func()) {}
+
+// Failed returns false, so that several calls report their failures.
+func (*T) Failed() bool { return false }
+
+// TempDir panics.
+func (*T) TempDir() string { panic("trial: a call that is not in a test has no directory") }
+
+// Errorf collects a failure.
+func (t *T) Errorf(format string, args ...any) {
+	text := strings.TrimPrefix(fmt.Sprintf(format, args...), "registrytest: ")
+	t.Failures = append(t.Failures, strings.TrimPrefix(text, "fault: "))
+}
+
+// Fatalf collects a failure, and ends the function that [Run] calls.
+func (t *T) Fatalf(format string, args ...any) {
+	t.Errorf(format, args...)
+	panic(t)
+}
+
+// Run calls f, and returns its failures as one error.
+func Run(f func(t *T)) (err error) {
+	t := new(T)
+	defer func() {
+		if cause := recover(); cause != nil && cause != t {
+			panic(cause)
+		}
+		if len(t.Failures) > 0 {
+			err = errors.New(strings.Join(t.Failures, "; "))
+		}
+	}()
+	f(t)
+	return nil
+}
