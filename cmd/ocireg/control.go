@@ -67,6 +67,7 @@ func (s *settings) newController(ctx context.Context, config control.Config, log
 	}
 	setTimes(&c.server)
 	c.server.ErrorLog = logger
+	c.server.DisableGeneralOptionsHandler = true // The API refuses OPTIONS * without a token, too.
 	c.server.BaseContext = func(net.Listener) context.Context { return ctx }
 	return c, nil
 }

@@ -122,6 +122,14 @@ func TestControlToken(t *testing.T) {
 	c.want(t, 200, "GET", "/v1/", "")
 	c.token = "other"
 	c.want(t, 401, "GET", "/v1/", "")
+	conn, err := net.Dial("tcp", strings.TrimPrefix(c.api, "http://"))
+	require.NoError(t, err)
+	defer conn.Close()
+	_, err = io.WriteString(conn, "OPTIONS * HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+	require.NoError(t, err)
+	response, err := io.ReadAll(conn)
+	require.NoError(t, err)
+	require.NotContains(t, string(response), "HTTP/1.1 200", "no request of the server as a whole goes without a check")
 	c.stop(t)
 	t.Setenv(tokenVariable, "a b")
 	var stderr strings.Builder
