@@ -37,9 +37,11 @@ type recording struct {
 	doc        document
 	generation int // of doc
 
-	// saving is held while the file is written. Saved is the generation in it.
+	// saving is held while the file is written. Saved is the generation in it, and
+	// seen is the file as it was read or written last, or nil if there was none.
 	saving sync.Mutex
 	saved  int
+	seen   fs.FileInfo
 }
 
 // A document is the content of the file.
@@ -95,10 +97,18 @@ func newRecording(file string) *recording {
 // openRecording reads the file, which need not exist.
 func openRecording(file string) (*recording, error) {
 	r := newRecording(file)
-	text, err := os.ReadFile(file)
+	f, err := os.Open(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return r, nil
 	} else if err != nil {
+		return nil, fmt.Errorf("reading a recording: %w", err)
+	}
+	defer f.Close()
+	text, err := io.ReadAll(f)
+	if err == nil {
+		r.seen, err = f.Stat()
+	}
+	if err != nil {
 		return nil, fmt.Errorf("reading a recording: %w", err)
 	}
 	doc, err := parseDocument(text)
@@ -330,20 +340,39 @@ func (r *recording) change(change func(*document)) error {
 	now := r.generation
 	r.mu.RUnlock()
 	if err == nil {
-		err = writeFile(r.file, append(text, '\n'))
+		err = r.unchanged()
+	}
+	var written fs.FileInfo
+	if err == nil {
+		written, err = writeFile(r.file, append(text, '\n'))
 	}
 	if err != nil {
 		return fmt.Errorf("writing the recording %s: %w", r.file, err)
 	}
-	r.saved = now
+	r.saved, r.seen = now, written
+	return nil
+}
+
+// unchanged returns an error if the file is not the one that was read or written
+// last: writing it would undo the change. The caller holds r.saving.
+func (r *recording) unchanged() error {
+	now, err := os.Stat(r.file)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case r.seen == nil || !os.SameFile(now, r.seen) || now.Size() != r.seen.Size() || !now.ModTime().Equal(r.seen.ModTime()):
+		return errors.New("another process has changed it; one at a time may record")
+	}
 	return nil
 }
 
 // writeFile writes a file that appears as a whole.
-func writeFile(name string, content []byte) (err error) {
+func writeFile(name string, content []byte) (written fs.FileInfo, err error) {
 	f, err := os.CreateTemp(filepath.Dir(name), ".ocireg-*")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer func() {
 		if err != nil {
@@ -354,11 +383,14 @@ func writeFile(name string, content []byte) (err error) {
 	if err == nil {
 		err = f.Chmod(0o644)
 	}
+	if err == nil {
+		written, err = f.Stat()
+	}
 	if closeErr := f.Close(); err == nil {
 		err = closeErr
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return os.Rename(f.Name(), name)
+	return written, os.Rename(f.Name(), name)
 }

@@ -81,3 +81,32 @@ func TestRecordingIsWrittenAsAWhole(t *testing.T) {
 	require.NoError(t, os.RemoveAll(dir))
 	require.ErrorContains(t, r.setUpstreams([]string{"a"}), "writing the recording")
 }
+
+// A recording that another process has changed is not overwritten.
+func TestRecordingOfTwoProcesses(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), RecordingFile)
+	app := place{local: "app", from: "x/app"}
+	open := func() *recording {
+		r, err := openRecording(file)
+		require.NoError(t, err)
+		return r
+	}
+	first, second := open(), open()
+	for range 2 {
+		require.NoError(t, first.addMissing(app, manifestKind, "v1", "MANIFEST_UNKNOWN"))
+		third := open()
+		for range 2 {
+			require.ErrorContains(t, second.addMissing(app, manifestKind, "v2", "MANIFEST_UNKNOWN"), "another process has changed it")
+		}
+		second = third
+	}
+	require.NoError(t, os.WriteFile(file, []byte(`{"version":1}`), 0o600))
+	require.ErrorContains(t, first.addMissing(app, manifestKind, "v3", "MANIFEST_UNKNOWN"), "another process has changed it")
+	require.Empty(t, open().doc.Repositories)
+
+	require.NoError(t, os.Remove(file))
+	require.NoError(t, first.addMissing(app, manifestKind, "v4", "MANIFEST_UNKNOWN"))
+	_, known := open().missing("app", manifestKind, "v3")
+	require.True(t, known)
+}
