@@ -51,6 +51,21 @@ func TestURLsLeadToTheProxy(t *testing.T) {
 	}
 }
 
+// A URL without a scheme has that of the upstream, also if the client has come by
+// HTTPS.
+func TestURLWithoutScheme(t *testing.T) {
+	t.Parallel()
+	behind := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Location", "//cdn.test/x")
+	}))
+	defer behind.Close()
+	wire := Proxy(behind.URL)
+	defer wire.Close()
+	w := httptest.NewRecorder()
+	registry.New(wire).ServeHTTP(w, httptest.NewRequest("GET", "https://front.test/v2/", nil))
+	require.Equal(t, "http://cdn.test/x", w.Header().Get("Location"))
+}
+
 func TestRealmsLeadToTheProxy(t *testing.T) {
 	t.Parallel()
 	const own = "http://front.test/here/token"

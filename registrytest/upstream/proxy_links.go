@@ -27,7 +27,10 @@ func (p *passage) reachable(to string) string {
 		}
 		return base.Scheme + "://" + base.Host + to
 	}
-	if remote.Origin(p.target.ResolveReference(u)) != remote.Origin(base) {
+	if absolute := p.target.ResolveReference(u); remote.Origin(absolute) != remote.Origin(base) {
+		if u.Scheme == "" && !strings.HasPrefix(p.origin(), absolute.Scheme+":") {
+			return absolute.String() // The client would take its own scheme.
+		}
 		return to
 	}
 	_, rest, _ := strings.Cut(to, "//")
