@@ -298,7 +298,7 @@ func (r *recording) forgetSize(p place, d digest.Digest) error {
 }
 
 // look calls read with the part about the repository, if there is one. Read must
-// not keep it.
+// not keep it, but may keep its lists, which do not change.
 func (r *recording) look(repo string, read func(*repository)) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
@@ -347,7 +347,8 @@ func (r *recording) change(change func(*document)) error {
 		written, err = writeFile(r.file, append(text, '\n'))
 	}
 	if err != nil {
-		return fmt.Errorf("writing the recording %s: %w", r.file, err)
+		// Not wrapped: fs.ErrNotExist would mean that the upstream lacks content.
+		return fmt.Errorf("writing the recording %s: %v", r.file, err)
 	}
 	r.saved, r.seen = now, written
 	return nil
