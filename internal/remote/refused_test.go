@@ -3,6 +3,7 @@ package remote
 import (
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -192,4 +193,19 @@ func FuzzRealm(f *testing.F) {
 			t.Fatalf("%q is accepted", realm)
 		}
 	})
+}
+
+// A list that never ends, although no page is like another, is an error.
+func TestEndlessList(t *testing.T) {
+	t.Parallel()
+	n := 0
+	w := &world{answer: func(*http.Request) *http.Response {
+		n++
+		return reply(200, `{"tags":["v1"]}`, "Link", `</v2/app/tags/list?last=`+strconv.Itoa(n)+`>; rel="next"`)
+	}}
+	for tag, err := range newStore(t, "https://r.test", w, Login{}).Tags(t.Context(), "app", "") {
+		require.ErrorContains(t, err, "more than 10000 pages")
+		require.Empty(t, tag)
+	}
+	require.Equal(t, maxPages, n)
 }
