@@ -124,6 +124,10 @@ func (f *recordFlags) open(s *settings, l *layout.Store) (registry.Store, error)
 	if logins[""] != nil && len(f.upstreams) > 1 {
 		return nil, errors.New("-upstream-user wants UPSTREAM=NAME:PASSWORD if there are several upstreams")
 	}
+	transport, err := s.upstream.transport()
+	if err != nil {
+		return nil, err
+	}
 	for _, text := range f.upstreams {
 		name, address, ok := strings.Cut(text, "=")
 		if u, err := url.Parse(text); !ok && err == nil && u.Host != "" {
@@ -138,6 +142,9 @@ func (f *recordFlags) open(s *settings, l *layout.Store) (registry.Store, error)
 		remote := []upstream.RemoteOption{login}
 		if ok {
 			remote = append(remote, upstream.At(address))
+		}
+		if transport != nil {
+			remote = append(remote, upstream.WithTransport(transport))
 		}
 		opts = append(opts, upstream.Remote(name, remote...))
 		delete(logins, name)

@@ -22,7 +22,7 @@ type upstreamFlags struct {
 }
 
 func (u *upstreamFlags) add(fs *flag.FlagSet) {
-	fs.StringVar(&u.caFile, "upstream-ca", "", "trust the certificate authorities in `FILE`, in PEM, for the URL of -upstream")
+	fs.StringVar(&u.caFile, "upstream-ca", "", "trust the certificate authorities in `FILE`, in PEM, for -upstream")
 }
 
 // check takes the URL from -upstream if nothing is recorded. It returns an error
@@ -35,30 +35,46 @@ func (u *upstreamFlags) check(s *settings) error {
 		}
 	}
 	switch {
-	case u.url == "" && u.caFile != "":
-		return errors.New("-upstream-ca needs -upstream URL without -record")
+	case u.url == "" && len(r.upstreams) == 0 && u.caFile != "":
+		return errors.New("-upstream-ca needs -upstream")
 	case u.url != "" && s.dir != "":
 		return errors.New("-upstream passes requests on, and DIR has no effect; leave one out, or name it with -record")
 	}
 	return nil
 }
 
+// transport returns the transport for the upstreams, or nil if all certificates
+// that the system trusts are enough.
+func (u *upstreamFlags) transport() (*http.Transport, error) {
+	if u.caFile == "" {
+		return nil, nil
+	}
+	text, err := os.ReadFile(u.caFile)
+	if err != nil {
+		return nil, fmt.Errorf("-upstream-ca: %w", err)
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		pool = x509.NewCertPool()
+	}
+	if !pool.AppendCertsFromPEM(text) {
+		return nil, fmt.Errorf("-upstream-ca: %s has no certificate in PEM", u.caFile)
+	}
+	return &http.Transport{
+		Proxy: http.ProxyFromEnvironment, TLSClientConfig: &tls.Config{RootCAs: pool},
+		ForceAttemptHTTP2: true, DisableCompression: true,
+	}, nil
+}
+
 // open returns the registry behind this one as a store.
 func (u *upstreamFlags) open() (store registry.Store, close func() error, err error) {
 	var opts []upstream.ProxyOption
-	if u.caFile != "" {
-		text, err := os.ReadFile(u.caFile)
-		if err != nil {
-			return nil, nil, fmt.Errorf("-upstream-ca: %w", err)
-		}
-		pool, err := x509.SystemCertPool()
-		if err != nil {
-			pool = x509.NewCertPool()
-		}
-		if !pool.AppendCertsFromPEM(text) {
-			return nil, nil, fmt.Errorf("-upstream-ca: %s has no certificate in PEM", u.caFile)
-		}
-		opts = append(opts, upstream.Transport(&http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: &tls.Config{RootCAs: pool}}))
+	transport, err := u.transport()
+	if err != nil {
+		return nil, nil, err
+	}
+	if transport != nil {
+		opts = append(opts, upstream.Transport(transport))
 	}
 	wire := upstream.Proxy(u.url, opts...)
 	if err := wire.Err(); err != nil {

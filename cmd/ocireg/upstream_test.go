@@ -25,6 +25,18 @@ func TestUpstream(t *testing.T) {
 	require.Equal(t, 0, i.stop(t))
 }
 
+// A recording trusts the certificate authorities, too.
+func TestRecordWithCA(t *testing.T) {
+	t.Setenv("DOCKER_CONFIG", t.TempDir())
+	behind := registrytest.NewServer(t, registrytest.WithTLS())
+	app := behind.Push(t, "team/app:v1", content.Image())
+	i := start(t, "-upstream", "example.com="+behind.URL, "-upstream-ca", behind.CA().File(), "-record", t.TempDir())
+	got := i.do(t, "GET", i.url+"/v2/team/app/manifests/v1", "")
+	require.Equal(t, string(app.Manifest), got.body)
+	require.Equal(t, "HTTP/2.0", behind.Requests().Last().Proto)
+	require.Equal(t, 0, i.stop(t))
+}
+
 func TestUpstreamThatMakesNoSense(t *testing.T) {
 	t.Parallel()
 	notACert := filepath.Join(t.TempDir(), "ca.crt")
