@@ -1,7 +1,10 @@
 package main
 
 import (
+	"io"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
 	"os"
 	"path/filepath"
 	"testing"
@@ -23,6 +26,35 @@ func TestUpstream(t *testing.T) {
 	require.Equal(t, string(app.Digest), got.Header.Get("Docker-Content-Digest"))
 	require.Equal(t, http.StatusMethodNotAllowed, i.do(t, "DELETE", i.url+"/v2/team/app/manifests/v1", "").StatusCode)
 	require.Equal(t, 0, i.stop(t))
+}
+
+// The environment names the proxy to the upstream, here for a name that no DNS has.
+func TestUpstreamBehindAProxy(t *testing.T) {
+	behind := registrytest.NewServer(t)
+	app := behind.Push(t, "team/app:v1", content.Image())
+	proxy := httptest.NewServer(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		if r.In.URL.Host == "registry.test" {
+			r.Out.URL.Host = behind.Host()
+		}
+	}})
+	defer proxy.Close()
+	t.Setenv("HTTP_PROXY", proxy.URL)
+	t.Setenv("NO_PROXY", "")
+	t.Setenv("DOCKER_CONFIG", t.TempDir())
+	for _, args := range [][]string{
+		{"-upstream", "http://registry.test"},
+		{"-upstream", "registry.test=http://registry.test", "-record", t.TempDir()},
+	} {
+		p := startProcess(t, args...)
+		client := &http.Client{Transport: &http.Transport{}} // without the proxy
+		resp, err := client.Get(p.url + "/v2/team/app/manifests/v1")
+		require.NoError(t, err)
+		got, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		require.Equal(t, string(app.Manifest), string(got))
+		client.CloseIdleConnections()
+	}
 }
 
 // A recording trusts the certificate authorities, too.
