@@ -22,6 +22,9 @@ func Reference(t registrytest.TB, s *registrytest.Server, ref string) name.Refer
 	if strings.HasPrefix(s.URL, "http:") {
 		opts = append(opts, name.Insecure)
 	}
+	if short, ok := strings.CutPrefix(ref, s.Host()+"/"); ok {
+		t.Fatalf("ggcr: a reference to %s: leave out the host, Reference takes %q", ref, short)
+	}
 	r, err := name.ParseReference(s.Ref(ref), opts...)
 	if err != nil {
 		t.Fatalf("ggcr: %v", err)
