@@ -103,7 +103,7 @@ func (h *handler) ServeHTTP(hw http.ResponseWriter, hr *http.Request) {
 		err = h.serveFaulty(w, r)
 	}
 	if err != nil && errors.As(err, new(cutError)) {
-		// The client must not take a part of the response for all of it.
+		// The client must not mistake a part of the response for the whole.
 		panic(http.ErrAbortHandler)
 	}
 }

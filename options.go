@@ -252,7 +252,7 @@ func WithUploadExpiry(d time.Duration) Option {
 
 // WithSparseManifests accepts manifests whose blobs or children are not in the
 // repository. By default the registry refuses them with MANIFEST_BLOB_UNKNOWN,
-// but for a missing subject or non-distributable layer.
+// except a missing subject or a non-distributable layer.
 //
 // Patterns limit the option to the repositories that match one of them: a *
 // stands for any number of characters but /, and ** for any number of any

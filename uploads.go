@@ -126,8 +126,8 @@ func (h *handler) appendBody(r *Request, s *upload) error {
 	return err
 }
 
-// appendChunk is appendBody, but for the release of the session: if it returns
-// an error, ended says whether the session cannot be continued.
+// appendChunk is appendBody without the release of the session. With an error,
+// ended reports whether the session cannot continue.
 func (h *handler) appendChunk(r *Request, s *upload) (ended bool, err error) {
 	body, announced := io.Reader(r.Body), r.ContentLength
 	chunk := r.Header.Get("Content-Range")

@@ -30,7 +30,7 @@ func hasHost(repo string) bool {
 }
 
 // image returns the layout in a directory as an image of a repository, or nil.
-// The layout has exactly one entry. The tag of that is the given one, or missing.
+// The layout must have a single entry, with the given tag or without a tag.
 func (s *Store) image(repo, dir, tag string) (*imageLayout, error) {
 	if yes, err := s.disk.isLayout(dir); err != nil || !yes {
 		return nil, err

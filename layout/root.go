@@ -49,8 +49,8 @@ func openDirectory(name string) (*directory, error) {
 	return &directory{name: name, root: root, info: info}, nil
 }
 
-// do calls f with the root. If f finds no file and the name of the directory
-// belongs to another one now, do calls f with that.
+// do calls f with the root. If f finds no file and another directory now has
+// the name, do calls f with that directory.
 func (d *directory) do(f func(*os.Root) error) error {
 	d.mu.RLock()
 	root := d.root

@@ -60,7 +60,7 @@ func (c *content) room() []byte {
 	return data[len(data):cap(data)]
 }
 
-// extend adds the first n bytes of the room to the content.
+// extend adds the first n bytes after the content to the content.
 func (c *content) extend(n int) {
 	if n == 0 {
 		return

@@ -89,11 +89,12 @@ func (s *Server) RegistriesConf(insteadOf ...string) string {
 }
 
 // DaemonJSON returns the path of a daemon.json, which dockerd reads if
-// --config-file names it. It lets Docker use the server without HTTPS if it has
-// none. With mirror, the server is a mirror of Docker Hub: Docker pulls from it
-// first, and falls back to Docker Hub. Docker has mirrors of no other registry.
-// For a server with HTTPS, Docker needs the certificates of [Server.CertsDir] in
-// /etc/docker/certs.d. The file is removed at the end of the test.
+// --config-file names it. If the server has no HTTPS, the file permits Docker
+// to use plain HTTP. With mirror, the server is a mirror of Docker Hub: Docker
+// pulls from it first, and falls back to Docker Hub. Docker has mirrors of no
+// other registry. For a server with HTTPS, Docker needs the certificates of
+// [Server.CertsDir] in /etc/docker/certs.d. The file is removed at the end of
+// the test.
 func (s *Server) DaemonJSON(mirror bool) string {
 	s.t.Helper()
 	dir := s.t.TempDir()

@@ -107,7 +107,7 @@ func TestBubbleEnds(t *testing.T) {
 						if _, err := io.CopyN(io.Discard, resp.Body, 1000); err != nil {
 							t.Error(err)
 						}
-						resp.Body.Close() // with most of it not read
+						resp.Body.Close() // with most of the body unread
 
 						status, body := get(t, c, reg.URL+blob)
 						require.Equal(t, http.StatusOK, status)

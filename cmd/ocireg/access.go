@@ -13,7 +13,7 @@ type access struct {
 	users []auth.Credentials
 	rules []string
 	token bool
-	later bool // whether users may be added later
+	later bool // users may be added later
 }
 
 func (a *access) addUser(v string) error {

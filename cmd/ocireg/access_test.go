@@ -56,7 +56,7 @@ func TestToken(t *testing.T) {
 	require.Equal(t, http.StatusAccepted, i.do(t, "POST", "/v2/app/blobs/uploads/", "", "Authorization", "Bearer "+token.Token).StatusCode)
 }
 
-// With -fault something goes wrong, as often as the rule says.
+// A rule of -fault takes effect as often as it says.
 func TestFault(t *testing.T) {
 	t.Parallel()
 	i := start(t, "-fault", "get-manifest repo=team/* times=2 status=503 retry-after=7", "-fault", "ping once code=DENIED")
@@ -70,7 +70,7 @@ func TestFault(t *testing.T) {
 	require.Equal(t, 200, i.do(t, "GET", "/v2/", "").StatusCode)
 }
 
-// Words with places, forms and bodies, and the order of the rules.
+// Rules with conditions and bodies apply in their order.
 func TestFaultWords(t *testing.T) {
 	t.Parallel()
 	i := start(t, "-fault", "ping status=503 retry-after=date:60 body=html", "-fault", "ping once status=429 body=text:later add-header=X:1 add-header=X:2")

@@ -78,7 +78,7 @@ func TestOverlay(t *testing.T) {
 	i := start(t, "-overlay", filepath.Dir(dir))
 	require.Equal(t, http.StatusOK, i.do(t, "GET", "/v2/app/manifests/v1", "").StatusCode)
 
-	// The rights of users must suit the layout below.
+	// Rights that differ within the layout below the overlay are refused.
 	require.Contains(t, refused(t, "-overlay", "-allow", "anonymous pull public/**", dir), "the repositories of this store share their blobs")
 }
 

@@ -32,9 +32,8 @@ type banner struct {
 	pulls        []string         // the references of the first images
 }
 
-// list lists the images of the store, which shows the content of layouts, if that
-// is not nil. It logs the repositories that cannot be read, and goes
-// on.
+// list lists the images of the store, which has the content of layouts unless
+// that is nil. It logs repositories that cannot be read and continues.
 func (b *banner) list(ctx context.Context, store registry.Store, layouts *layout.Store, logger *log.Logger) error {
 	for repo, err := range store.Repositories(ctx, "") {
 		if err != nil {

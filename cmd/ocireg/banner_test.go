@@ -21,8 +21,8 @@ func TestBannerOfMemory(t *testing.T) {
 	}, i.banner)
 }
 
-// What is in one layout is listed with the name of its directory or the one
-// that -repository gives, and can be pulled by it.
+// The images of one layout are listed, and can be pulled, under the name of its
+// directory or the one from -repository.
 func TestBannerOfLayout(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "App")
@@ -49,8 +49,8 @@ func TestBannerOfLayout(t *testing.T) {
 	}
 }
 
-// Of a tree, so many tags are listed as a terminal can show; the rest is
-// counted.
+// For a tree, the banner lists as many tags as fit a terminal, and counts the
+// rest.
 func TestBannerOfTree(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -102,7 +102,7 @@ func TestBannerWithoutTags(t *testing.T) {
 }
 
 // Images without a name, as crane pull --format oci, ko and Bazel write them,
-// are listed by their digests, or with the tag that -tag gives to an only one.
+// are listed by their digests. With -tag, a single image gets that tag.
 func TestBannerOfUntaggedImages(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -167,7 +167,7 @@ func TestDirectoryKeepsWhatIsPushed(t *testing.T) {
 	require.Equal(t, "content", i.do(t, "GET", "/v2/team/app/blobs/"+blob, "").body)
 }
 
-// Of a directory that cannot be served, one line says why.
+// If a directory cannot be served, one line gives the reason.
 func TestBadDirectory(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -192,7 +192,7 @@ func TestBadDirectory(t *testing.T) {
 	require.Contains(t, refused(t, "-addr", ":0", "-repository", "UPPER", layout), `"UPPER" is not a valid repository name`)
 }
 
-// Of a port that is in use, the line says how to take another one.
+// If the port is in use, the line says how to choose another one.
 func TestPortInUse(t *testing.T) {
 	t.Parallel()
 	i := start(t)

@@ -45,7 +45,7 @@ A file for -client has a line for each task of the client:
 Flags:
 `
 
-// errViolates says that a client violates a requirement.
+// errViolates reports that a client violates a requirement.
 var errViolates = errors.New("the client violates a requirement")
 
 // checkClient judges a client.

@@ -63,14 +63,14 @@ func TestCheck(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, json.Valid(text))
 
-	// Nothing of the machine's own configuration is there, so the command does
-	// not know that it is to be a client.
+	// The check hides the environment of this machine, so the command does not
+	// know that it must act as a client.
 	code, _, errs = runCheck(t, "--", exe, "-test.list", "^$", "{ref}")
 	require.Equal(t, 2, code)
 	require.Contains(t, errs, "it sent no request to the registry")
 }
 
-// An error with several lines is printed in as many: one that is indented belongs
+// An error with several lines stays in several lines. An indented line belongs
 // to the one before.
 func TestErrorsOfSeveralLines(t *testing.T) {
 	t.Parallel()

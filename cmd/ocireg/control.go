@@ -101,7 +101,7 @@ func (c *controller) serve(registry *registrytest.Server) {
 	go c.server.Serve(c.listener)
 }
 
-// close ends the API, and lets the requests go on that it holds.
+// close ends the API and releases the requests that it holds.
 func (c *controller) close() {
 	if c == nil {
 		return
@@ -134,7 +134,8 @@ func (s *settings) writeReady(url, caFile string, c *controller) (remove func(),
 	if err != nil {
 		return nil, err
 	}
-	// A reader sees all of the file or none. Only this user may read the token.
+	// The rename makes the file appear complete. Only this user may read the
+	// token.
 	file, err := os.CreateTemp(filepath.Dir(s.readyFile), ".ready-")
 	if err == nil {
 		_, err = file.Write(append(text, '\n'))
@@ -154,8 +155,8 @@ func (s *settings) writeReady(url, caFile string, c *controller) (remove func(),
 	return func() { os.Remove(s.readyFile) }, nil
 }
 
-// removeReady removes the file that an earlier command may have left, which would
-// mislead those that wait for it.
+// removeReady removes the file that an earlier command may have left, which
+// would mislead scripts that wait for it.
 func (s *settings) removeReady() error {
 	if s.readyFile == "" {
 		return nil

@@ -44,7 +44,7 @@ func startControlled(t *testing.T, args ...string) *controlled {
 	return c
 }
 
-// ctl sends a request to the control API.
+// ctl sends a request with the token to the control API.
 func (c *controlled) ctl(t *testing.T, method, path, body string) (int, string) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), method, c.api+path, strings.NewReader(body))
@@ -138,8 +138,8 @@ func TestControlToken(t *testing.T) {
 	require.NotContains(t, stderr.String(), "a b")
 }
 
-// The file has the addresses and the token of the banner, belongs to this user alone, and goes away with
-// the command.
+// The file has the addresses and the token of the banner. Only this user can
+// read it, and it is removed when the command ends.
 func TestReadyFile(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "ready.json")

@@ -32,7 +32,7 @@ are those of docker login, unless -user gives others.
 Flags:
 `
 
-// errDiffers says that a registry differs from a profile.
+// errDiffers reports that a registry differs from a profile.
 var errDiffers = errors.New("the registry differs from the profile")
 
 // diff compares a registry with a profile.
@@ -130,7 +130,8 @@ func (d *diffReport) add(r profile.Result) {
 	d.left = append(d.left, r.Left...)
 }
 
-// print prints a line, in which the text may be of the registry.
+// print prints a line. The text may come from the registry, so control
+// characters are replaced.
 func (d *diffReport) print(outcome, quirk, text string) {
 	line := fmt.Sprintf("%-8s %s", outcome, quirk)
 	if quirk == "" {
@@ -161,8 +162,8 @@ func (d *diffReport) end() error {
 	return nil
 }
 
-// loginOf returns the credentials of docker login for the registry at the URL, or
-// none.
+// loginOf returns the credentials that docker login stored for the registry at
+// the URL, if any.
 func loginOf(ctx context.Context, address string) (auth.Credentials, error) {
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" {

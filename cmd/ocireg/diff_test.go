@@ -46,12 +46,12 @@ func userOf(p *profile.Profile) string {
 	return c.Username + ":" + c.Password
 }
 
-// existing creates the repositories that probes push to, but not the one that has
-// to be absent.
+// existing creates the repositories that probes push to. The one that must be
+// absent is left out.
 var existing = profile.Repositories("probe/ocireg-*", "probe/ocireg-*/**")
 
-// untried lists the quirks that cannot be tried: their probes need a repository
-// outside of the prefix, or minutes.
+// untried lists the quirks that are not tried. Their probes need a repository
+// outside of the prefix, or take minutes.
 var untried = map[string][]string{
 	"docker-hub": {"docker-hub.library-prefix"},
 	"ghcr":       {"ghcr.upload-expiry"},
@@ -59,9 +59,9 @@ var untried = map[string][]string{
 	"quay":       {"quay.namespace-must-exist", "quay.creator-token"},
 }
 
-// A registry with a profile does not differ from it. After the comparison nothing
-// is left in the store, unless the profile does not delete, and no repository
-// outside of the prefix was asked.
+// A registry with a profile does not differ from it. The comparison leaves
+// nothing in the store, unless the profile cannot delete, and sends no request
+// for a repository outside of the prefix.
 func TestDiffOfProfile(t *testing.T) {
 	t.Parallel()
 	for p := range profile.All(existing) {
@@ -128,8 +128,7 @@ func TestDiffOfPlainRegistry(t *testing.T) {
 	requireEmpty(t, store, reg.Requests())
 }
 
-// A registry that lacks one quirk of its profile, or has it in another way, differs
-// in that quirk alone.
+// If one quirk is missing or changed, the registry differs only in that quirk.
 func TestDiffFindsWrongReceipt(t *testing.T) {
 	t.Parallel()
 	for _, option := range []registrytest.Option{
@@ -151,7 +150,7 @@ func ruleOf(t *testing.T, text string) *fault.Rules {
 	return rules
 }
 
-// All probes can share a repository, which has to be empty.
+// All probes can share a repository if it is empty.
 func TestDiffInOneRepository(t *testing.T) {
 	t.Parallel()
 	store := memstore.New()
@@ -193,7 +192,7 @@ func TestDiffCredentials(t *testing.T) {
 	require.Contains(t, stderr, `the registry refuses the credentials of "user"`)
 }
 
-// Command lines that cannot be carried out are refused.
+// Invalid command lines are refused.
 func TestDiffUsage(t *testing.T) {
 	t.Parallel()
 	for args, want := range map[string]string{

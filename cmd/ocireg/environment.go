@@ -7,11 +7,12 @@ import (
 	"strings"
 )
 
-// versionFlag has no variable: a script may well keep a version in that.
+// versionFlag has no variable, since a script may use that name for a version
+// of its own.
 const versionFlag = "version"
 
-// variableOf returns the environment variable that sets a flag. It is for services
-// whose command line cannot be chosen.
+// variableOf returns the environment variable that sets a flag. Containers of
+// CI services are often configured only by variables.
 func variableOf(flag string) string {
 	return "OCIREG_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Variables set flags, those of any kind, unless the command line has the flag.
+// Variables set flags of every kind, unless the command line has the flag.
 func TestEnvironment(t *testing.T) {
 	for name, value := range map[string]string{
 		"OCIREG_ADDR": "127.0.0.1:7", "OCIREG_HOST": "registry.test", "OCIREG_QUIET": "true", "OCIREG_READ_ONLY": "true",

@@ -103,7 +103,7 @@ func TestFlagsChangeAnswers(t *testing.T) {
 	}
 }
 
-// A command line that is not valid is one line of text.
+// An invalid command line prints one line.
 func TestBadCommandLine(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -167,7 +167,7 @@ func TestHelp(t *testing.T) {
 	}
 }
 
-// An address without a host is on loopback alone.
+// An address without a host listens only on loopback.
 func TestListen(t *testing.T) {
 	t.Parallel()
 	for _, addr := range []string{":0", "127.0.0.1:0", "localhost:0"} {

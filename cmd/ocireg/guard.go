@@ -13,8 +13,8 @@ import (
 	"github.com/ocireg/registry/internal/names"
 )
 
-// The times after which the command ends a connection. A client may take as long
-// as it likes for a blob, as long as some bytes arrive or leave.
+// The command ends a connection after these times. The transfer of a blob may
+// take any time while its bytes keep moving.
 const (
 	headerTime = time.Minute     // for the header of a request
 	bodyTime   = time.Minute     // without a byte of a request's body, or 256 KiB of a response's
@@ -101,7 +101,7 @@ func limitStalls(d time.Duration) registry.Middleware {
 	}
 }
 
-// A limitedBody limits the time of each Read.
+// A limitedBody sets a deadline for each Read.
 type limitedBody struct {
 	io.ReadCloser
 	conn  *http.ResponseController
@@ -127,7 +127,7 @@ func (b *limitedBody) Read(p []byte) (int, error) {
 // pieceSize is the number of bytes that a client has to take within the time.
 const pieceSize = 256 << 10
 
-// A limitedWriter limits the time of each piece that is written.
+// A limitedWriter sets a deadline for each piece that is written.
 type limitedWriter struct {
 	http.ResponseWriter
 	conn *http.ResponseController
@@ -135,8 +135,8 @@ type limitedWriter struct {
 	body *limitedBody
 }
 
-// limit begins the time of a piece. Net/http may read the rest of a short body
-// before it sends the header.
+// limit sets the deadline for a piece. Net/http may read the rest of a short
+// body before it sends the header.
 func (w *limitedWriter) limit() {
 	if !w.body.ended {
 		w.conn.SetReadDeadline(time.Now().Add(w.d))
@@ -155,8 +155,8 @@ func (w *limitedWriter) Write(p []byte) (n int, err error) {
 	}
 }
 
-// ReadFrom lets the operating system send a file. It recognizes a file with one
-// limit.
+// ReadFrom lets the operating system send a file, which works only through a
+// single [io.LimitedReader].
 func (w *limitedWriter) ReadFrom(src io.Reader) (n int64, err error) {
 	limited, ok := src.(*io.LimitedReader)
 	if !ok {

@@ -20,8 +20,8 @@ import (
 	"github.com/ocireg/registry/registrytest"
 )
 
-// A page of another host, or of a name that leads to loopback, is refused. The
-// options let both in.
+// Requests from pages of another host, or of a name that leads to loopback, are
+// refused. The options permit both.
 func TestWebPages(t *testing.T) {
 	t.Parallel()
 	i := start(t, "-quiet")
@@ -74,8 +74,8 @@ func TestWebPages(t *testing.T) {
 	require.Contains(t, refused(t, "-host", "http://a:5000"), "want a host without a scheme and a port, such as registry.test")
 }
 
-// A client has a minute for each byte that it sends and each piece that it takes,
-// and as long as it likes for all of them.
+// A client has a minute for each byte that it sends and each piece that it
+// takes, and the whole transfer may take any time.
 func TestStalledClients(t *testing.T) {
 	t.Parallel()
 	blob := strings.Repeat("0123456789abcdef", 1<<16) // more than the connection buffers

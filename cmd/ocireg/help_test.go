@@ -43,7 +43,7 @@ func TestHelpTopics(t *testing.T) {
 	require.Empty(t, stdout.String())
 }
 
-// The help about faults has all operations and words, and rules that are valid.
+// The help about faults has all operations and words, and its rules are valid.
 func TestHelpAboutFaults(t *testing.T) {
 	t.Parallel()
 	text := helpAbout(t, "faults")

@@ -9,8 +9,8 @@ import (
 )
 
 // readLogin returns the user and password for the host in Docker's config.json,
-// or of the credential helper that it names for the host. It returns none if
-// there is no such file or no such host in it.
+// or from the credential helper that the file names for the host. It returns
+// none if the file or the host in it is missing.
 func readLogin(ctx context.Context, host string) (c auth.Credentials, err error) {
 	login, err := remote.DockerLogin(ctx, "", host)
 	switch {

@@ -11,8 +11,8 @@ import (
 	"github.com/ocireg/registry/registrytest/auth"
 )
 
-// The credentials are read from Docker's config.json, or asked of a helper. This
-// test is not parallel, since it sets the environment.
+// The credentials come from Docker's config.json or from a helper. This test is
+// not parallel, since it sets the environment.
 func TestReadLogin(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("DOCKER_CONFIG", dir)

@@ -61,18 +61,18 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	case errors.Is(err, errDiffers), errors.Is(err, errViolates), errors.Is(err, errNotRecorded):
 		return 1
 	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
-		// Interrupted before there was anything to finish.
+		// The signal came before the server had started.
 		return 0
 	}
 	printError(stderr, err)
 	return 2
 }
 
-// printError prints an error that may have several lines, such as the output of a
-// command. A line that begins with a space or a tab belongs to the one before;
-// each other line begins with the name of the program, since it is an error of its
-// own. What does not print is replaced in each of them, so that text from elsewhere
-// controls no terminal.
+// printError prints an error that may have several lines, such as the output of
+// a command. A line that begins with a space or a tab belongs to the one
+// before; each other line begins with the name of the program, since it is an
+// error of its own. Unprintable characters are replaced, so that text from
+// elsewhere cannot control the terminal.
 func printError(w io.Writer, err error) {
 	for line := range strings.Lines(field.Shorten(err.Error(), maxError)) {
 		line = strings.TrimRight(line, "\r\n")
@@ -179,8 +179,8 @@ func serve(ctx context.Context, args []string, stdout, stderr io.Writer) (err er
 	return shutDown(context.WithoutCancel(ctx), server, logger)
 }
 
-// shutDown waits until the requests that are running have been answered. If
-// that takes longer than a user notices, it logs so.
+// shutDown waits until all running requests have a response. It logs a line if
+// that takes noticeably long.
 func shutDown(ctx context.Context, server *registrytest.Server, logger *log.Logger) error {
 	soon, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
 	defer cancel()
@@ -214,7 +214,7 @@ func listen(flag, addr string) (net.Listener, error) {
 const loopback = "127.0.0.1"
 
 // hostOf returns the HOST:PORT by which clients on this machine reach the
-// listener: the host is that of addr, unless this is none that can be dialed.
+// listener: the host is that of addr if clients can dial it.
 func hostOf(listener net.Listener, addr string) string {
 	host, _, _ := net.SplitHostPort(addr)
 	if ip, err := netip.ParseAddr(host); host == "" || err == nil && ip.IsUnspecified() {

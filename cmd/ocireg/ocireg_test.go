@@ -43,7 +43,7 @@ func (o output) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// next returns the next thing that is written.
+// next returns the text of the next Write.
 func (o output) next(t testing.TB) string {
 	t.Helper()
 	select {
@@ -126,7 +126,7 @@ func (i *instance) trusting(t testing.TB) *http.Transport {
 	return &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, ForceAttemptHTTP2: true}
 }
 
-// An answer is a response with its body read.
+// An answer is a response whose body was read.
 type answer struct {
 	*http.Response
 	body string
@@ -168,7 +168,7 @@ func (i *instance) put(t testing.TB, repo, ref, mediaType, content string) answe
 	return i.do(t, "PUT", "/v2/"+repo+"/manifests/"+ref, content, "Content-Type", mediaType)
 }
 
-// emptyIndex is the smallest manifest that there is.
+// emptyIndex is the smallest valid manifest.
 const emptyIndex = `{"schemaVersion":2,"manifests":[]}`
 
 // pushTag pushes an empty index.

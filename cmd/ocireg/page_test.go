@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The link of the banner leads to the page, which needs no token, and has the
-// token of the API in its fragment.
+// The banner links to the page, which needs no token. The fragment of the link
+// has the token of the API.
 func TestPageOfControl(t *testing.T) {
 	t.Setenv(tokenVariable, `a/b%20"c`)
 	i := start(t, "-control", "127.0.0.1:0")

@@ -38,7 +38,7 @@ func listProfiles(args []string, out io.Writer) error {
 	return fmt.Errorf("profiles takes the name of one profile, got %d; ocireg profiles lists them", len(args))
 }
 
-// period returns the time in which the registry behaved so, as far as it is known.
+// period returns the known dates between which the registry has the quirk.
 func period(f profile.Fact) string {
 	if f.From == "" && f.Until == "" {
 		return ""

@@ -190,7 +190,7 @@ func (f *recordFlags) snippets(s *settings, url, caFile string) string {
 		}
 		fmt.Fprintf(&b, "containerd, /etc/containerd/certs.d/%s/hosts.toml:\n%s", name, indent(clientfile.HostsTOML(url+s.pathPrefix, certs, true, s.readOnly)))
 		if s.pathPrefix != "" {
-			continue // The other clients have no setting for it.
+			continue // The other clients have no setting for this upstream.
 		}
 		fmt.Fprintf(&b, "Podman, registries.conf:\n%s", indent(clientfile.RegistryTable(name, location, insecure)))
 		if i == 0 && name == "docker.io" {
@@ -204,8 +204,8 @@ func indent(text string) string {
 	return "    " + strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n    ") + "\n"
 }
 
-// errNotRecorded says that clients asked for content that was not recorded. It
-// makes the exit code 1.
+// errNotRecorded reports that clients requested content that was not recorded.
+// The exit code is then 1.
 var errNotRecorded = errors.New("clients asked for content that is not recorded")
 
 // end closes the store, and lists the requests for content that was not recorded.

@@ -15,8 +15,8 @@ import (
 	"github.com/ocireg/registry/registrytest/content"
 )
 
-// The command prints what clients need to reach the upstreams through it, and no
-// more than it allows.
+// The command prints the configuration with which clients reach the upstreams
+// through it, without capabilities that it lacks.
 func TestSnippets(t *testing.T) {
 	t.Setenv("DOCKER_CONFIG", t.TempDir())
 	const pull, push = `capabilities = ["pull", "resolve"]`, `capabilities = ["pull", "resolve", "push"]`
@@ -55,8 +55,9 @@ func TestSnippets(t *testing.T) {
 	}
 }
 
-// With -overlay, pushes stay in memory above the recording: neither the upstream
-// nor the directory gets them. Pulls read through, and are recorded.
+// With -overlay, pushes stay in memory above the recording: neither the
+// upstream nor the directory gets them. Pulls fetch from the upstream and are
+// recorded.
 func TestOverlayOfRecording(t *testing.T) {
 	t.Setenv("DOCKER_CONFIG", t.TempDir())
 	up := registrytest.NewServer(t)
@@ -80,8 +81,8 @@ func TestOverlayOfRecording(t *testing.T) {
 	require.Equal(t, http.StatusMethodNotAllowed, i.do(t, "POST", "/v2/library/app/blobs/uploads/", "").StatusCode)
 }
 
-// With -upstream-writes, the upstream gets pushes and deletions, with the
-// credentials of -upstream-user, and the recording has what it has.
+// With -upstream-writes, the upstream gets pushes and deletions with the
+// credentials of -upstream-user, and the recording changes with it.
 func TestUpstreamWrites(t *testing.T) {
 	t.Setenv("DOCKER_CONFIG", t.TempDir())
 	up := registrytest.NewServer(t, registry.WithAuthorizer(func(r *registry.Request, _ string, _ registry.Action) error {
@@ -109,7 +110,7 @@ func TestUpstreamWrites(t *testing.T) {
 	require.Equal(t, 0, i.stop(t))
 }
 
-// With -refresh, a tag or all of them are asked for once more.
+// With -refresh, the command asks the upstream for one tag or all tags again.
 func TestRefreshOfRecording(t *testing.T) {
 	t.Setenv("DOCKER_CONFIG", t.TempDir())
 	for refresh, want := range map[string]string{"": "old old", "v1": "new old", "library/app:v2": "old new", "all": "new new"} {
@@ -139,8 +140,8 @@ func TestRefreshOfRecording(t *testing.T) {
 	}
 }
 
-// Offline, the command makes no call: neither to an upstream that it could reach,
-// nor to a credential helper.
+// Offline, the command calls neither a reachable upstream nor a credential
+// helper.
 func TestOfflineMakesNoCall(t *testing.T) {
 	config, bin := t.TempDir(), t.TempDir()
 	t.Setenv("DOCKER_CONFIG", config)

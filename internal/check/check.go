@@ -2,11 +2,11 @@
 // registries, runs the commands of a client against them, and reports which
 // requirements of the spec the client met and which it violated.
 //
-// A [Client] has a command for each task, such as a pull. Check runs the command
-// once undisturbed: the requests of this run tell which operations the command
-// uses, and so which scenarios it can be judged by. A scenario runs the command
-// once more, at a registry that does something that the spec permits or that
-// happens, such as listing tags in pages.
+// A [Client] has a command for each task, such as a pull. Check runs the
+// command once undisturbed. The requests of this run show the operations that
+// the command uses, and so the scenarios that apply to it. Each scenario runs
+// the command again at a registry with an unusual or faulty behaviour, such as
+// listing tags in pages.
 //
 // A scenario is an entry in a table, in the file of its subject. To add one, write
 // the entry, and its requirement in requirements.go.
@@ -30,14 +30,15 @@ type Config struct {
 	// Timeout is the time for which a command may run, 30 seconds if it is 0.
 	Timeout time.Duration
 
-	// Jobs is the number of commands that run at a time, that of the processors
-	// if it is 0.
+	// Jobs is the number of commands that run at a time. If it is 0, it is the
+	// number of processors.
 	Jobs int
 
-	// Only, if it is not nil, reports whether to try a scenario.
+	// Only, unless it is nil, reports whether to try a scenario.
 	Only func(scenario string) bool
 
-	// run runs a command, in place of execute. Tests run theirs in this process.
+	// run runs a command, in place of execute. Tests use it to run the client
+	// in this process.
 	run func(ctx context.Context, timeout time.Duration, env, args []string) (execution, error)
 }
 
@@ -72,7 +73,7 @@ type Outcome string
 const (
 	Held     Outcome = "held"
 	Violated Outcome = "violated"
-	NotTried Outcome = "not tried" // the client does not do what the requirement is about
+	NotTried Outcome = "not tried" // the requirement does not apply to the client
 	Observed Outcome = "observed"  // of a [Note]: the spec leaves the choice to the client
 )
 
@@ -87,7 +88,7 @@ func (r *Report) Violations(l Level) []Result {
 	return violated
 }
 
-// A FailedError says that a command failed at a registry without any fault, so
+// A FailedError reports a command that failed at a registry without faults, so
 // that it cannot be judged.
 type FailedError struct {
 	Task, Command, Reason, Output string
@@ -106,9 +107,9 @@ func (e *FailedError) Error() string {
 	return b.String()
 }
 
-// Check checks the client. It returns an error if the client cannot be judged: a
-// [FailedError] for each of its commands that fail undisturbed, and others if
-// the machine lacks something.
+// Check checks the client. It returns an error if the client cannot be judged:
+// a [FailedError] for each of its commands that fail undisturbed, and other
+// errors if, for example, a directory cannot be created.
 func Check(ctx context.Context, c Client, cfg Config) (*Report, error) {
 	if len(c.Tasks) == 0 {
 		return nil, errors.New("the client has no task: give it a command, such as one for pull")

@@ -75,8 +75,8 @@ func inProcess(_ context.Context, _ time.Duration, env, args []string) (executio
 	return execution{output: out.String()}, nil
 }
 
-// The right client violates nothing, and is judged by every requirement that is
-// not about a way of doing things that it does not use.
+// The right client violates nothing. Every requirement is tried, except those
+// about features that it does not use.
 func TestRightClient(t *testing.T) {
 	t.Parallel()
 	var all []string
@@ -96,7 +96,7 @@ func TestRightClient(t *testing.T) {
 	require.Equal(t, []string{"a single POST that is not supported goes on with a PUT"}, untried)
 }
 
-// Every rule of package lint is judged, or left out on purpose.
+// Every rule of package lint belongs to a requirement or to notLinted.
 func TestLintRules(t *testing.T) {
 	have := slices.Clone(notLinted)
 	for _, r := range rules {
@@ -105,7 +105,7 @@ func TestLintRules(t *testing.T) {
 	require.ElementsMatch(t, lint.Rules(), have)
 }
 
-// The same commands, as processes.
+// The client behaves the same in processes of its own.
 func TestProcesses(t *testing.T) {
 	t.Parallel()
 	only := func(scenario string) bool {
@@ -122,8 +122,8 @@ func TestProcesses(t *testing.T) {
 	require.NotEmpty(t, violated[0].Requests)
 }
 
-// A command that does not end is killed, and so is its child, which holds its
-// output.
+// A command that does not end is killed with its child, which holds its output
+// open.
 func TestCommandIsKilledWithItsChildren(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS == "windows" {
@@ -149,7 +149,7 @@ func TestCommandIsKilledWithItsChildren(t *testing.T) {
 	require.Error(t, err, "the connection of the child ends with it")
 
 	e, err := execute(t.Context(), time.Nanosecond, nil, []string{exe, "client", "right", "hang", "child", l.Addr().String()})
-	if err == nil { // Or it did not even start.
+	if err == nil { // The child may not have started.
 		require.True(t, e.late)
 	}
 }
@@ -176,7 +176,7 @@ func TestCommandsThatCannotBeJudged(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled)
 }
 
-// hang starts a child that connects to the address, and waits for ever with it.
+// hang starts a child that connects to the address. Both wait forever.
 func hang(who, address string) error {
 	if who == "child" {
 		conn, err := net.Dial("tcp", address)
@@ -195,13 +195,14 @@ func hang(who, address string) error {
 	return child.Run()
 }
 
-// Command lines in reports are those of a shell.
+// Command lines in reports can be pasted into a shell.
 func TestCommandLine(t *testing.T) {
 	require.Equal(t, `sh -c 'a "$(b)" '\''c'\''' '' docker://127.0.0.1:1/a@sha256:b --x=y,z`,
 		commandLine([]string{"sh", "-c", `a "$(b)" 'c'`, "", "docker://127.0.0.1:1/a@sha256:b", "--x=y,z"}))
 }
 
-// A client that does not start with the variables of its tasks has a version, too.
+// The version is found even if the command fails with the variables of the
+// tasks.
 func TestVersionWithoutFiles(t *testing.T) {
 	t.Parallel()
 	k := &checker{client: Client{Env: []string{"CONFIG={home}/x"}, Version: []string{"c", "version"}}}
@@ -228,7 +229,7 @@ func TestVersionLine(t *testing.T) {
 	}
 }
 
-// Counts of one have the singular.
+// A count of one is in the singular.
 func TestCountsOfOne(t *testing.T) {
 	t.Parallel()
 	only := func(scenario string) bool { return scenario == "warnings" || scenario == "redirects" }

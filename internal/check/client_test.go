@@ -139,7 +139,7 @@ func (c *client) warn(values []string) {
 	}
 }
 
-// want does a request that has to have a status.
+// want sends a request and returns an error unless the response has the status.
 func (c *client) want(status int, method, target string, body []byte, header ...string) (*http.Response, []byte, error) {
 	resp, text, err := c.do(method, target, body, header...)
 	if err == nil && resp.StatusCode != status {

@@ -23,7 +23,7 @@ const maxOutput = 1 << 20
 type execution struct {
 	output string // standard output and standard error, as they came
 	exit   int    // the exit code, or -1
-	late   bool   // it was killed, since it did not end in time
+	late   bool   // the command was killed after the timeout
 }
 
 // execute runs a command in the environment. It returns an error if the command
@@ -47,7 +47,7 @@ func execute(ctx context.Context, timeout time.Duration, env, args []string) (ex
 		return execution{}, fmt.Errorf("starting the command: %w", err)
 	}
 	err := cmd.Wait()
-	_ = killGroup(cmd) // children that are left
+	_ = killGroup(cmd) // the command's remaining children
 	e := execution{output: output.String(), exit: cmd.ProcessState.ExitCode()}
 	switch {
 	case ctx.Err() != nil:
@@ -70,7 +70,7 @@ func commandLine(words []string) string {
 	return strings.Join(quoted, " ")
 }
 
-// special reports whether a character means something to a shell, or may do so.
+// special reports whether a character may have a meaning to a shell.
 func special(c rune) bool {
 	return !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.ContainsRune("/.:@_-+,=%", c))
 }
@@ -135,7 +135,8 @@ func (k *checker) version(ctx context.Context) (string, error) {
 	}
 	defer remove()
 	values := map[string]string{"home": home}
-	// Env may name files that the commands for the setup make, which are for a task.
+	// The command may fail with Env, whose files exist only after the setup of
+	// a task. Then it runs without Env.
 	var e execution
 	for _, env := range [][]string{expand(k.client.Env, values), nil} {
 		if e, err = k.cfg.run(ctx, k.cfg.Timeout, environment(home, env), expand(k.client.Version, values)); err != nil || e.exit == 0 {
@@ -153,7 +154,7 @@ func versionLine(output string) string {
 	for line := range strings.Lines(output) {
 		line = strings.TrimSpace(line)
 		if versionNumber.MatchString(line) {
-			first = line // The lines before are those of a log.
+			first = line // The lines before it may be a log.
 			break
 		}
 		first = cmp.Or(first, line)

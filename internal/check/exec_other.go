@@ -4,8 +4,8 @@ package check
 
 import "os/exec"
 
-// groupChildren does nothing: there are no groups of processes.
+// groupChildren does nothing: the system has no process groups.
 func groupChildren(*exec.Cmd) {}
 
-// killGroup kills the command, and not its children.
+// killGroup kills only the command itself.
 func killGroup(cmd *exec.Cmd) error { return cmd.Process.Kill() }

@@ -16,10 +16,10 @@ type rule struct {
 	lint lint.Rule
 	Requirement
 
-	// ops are the operations that it is about.
+	// ops are the operations that the rule applies to.
 	ops []registry.Op
 
-	// about narrows them further. It may be nil.
+	// about, unless it is nil, selects some of their requests.
 	about func(*journal.Record) bool
 }
 
@@ -117,7 +117,7 @@ func lintResults(base *run) []Result {
 	j := &judgement{base: base, run: base, task: base.task.Name}
 	for _, rule := range rules {
 		if len(rule.ops) > 0 && !base.has(rule.about, rule.ops...) {
-			continue // The client does nothing of the kind, which is not worth a line.
+			continue // The client sends no such requests, so a line would only add noise.
 		}
 		j.lint(rule.Requirement, rule.lint)
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/ocireg/registry/registrytest/lint"
 )
 
-// Each mutant violates the one requirement, in the scenario, for the task.
+// Each mutant violates its requirement, in its scenario, for its task.
 func TestMutants(t *testing.T) {
 	t.Parallel()
 	for _, m := range []struct {
@@ -57,7 +57,8 @@ func TestMutants(t *testing.T) {
 			require.Contains(t, Scenarios(), m.scenario)
 			report, err := Check(t.Context(), clientOf(t, m.mutant, m.task), Config{Only: only, Jobs: 1, run: inProcess})
 			if failed := new(FailedError); m.scenario == "requests" && errors.As(err, &failed) {
-				// The registry refuses it: the requests are in the error.
+				// The registry refuses this mutant, and the error has the
+				// requests.
 				require.NotEmpty(t, failed.Requests)
 				return
 			}

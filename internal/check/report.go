@@ -143,7 +143,7 @@ func (r *Report) WriteText(w io.Writer) error {
 	return p.err
 }
 
-// untried returns the groups of requirements that no task was judged by.
+// untried returns the groups of requirements that were not tried for any task.
 func (r *Report) untried() (groups []group) {
 	for _, l := range []Level{Must, Should} {
 		for _, g := range r.groups(l) {

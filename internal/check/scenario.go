@@ -8,8 +8,8 @@ import (
 	"github.com/ocireg/registry/registrytest/journal"
 )
 
-// A scenario is something that a registry does, and the judgement about the
-// client that meets it.
+// A scenario is a behaviour of a registry, with a function that judges the
+// client's run.
 type scenario struct {
 	name         string
 	requirements []Requirement
@@ -53,8 +53,8 @@ func (j *judgement) observed(req Requirement, format string, args ...any) {
 	j.add(req, Observed, fmt.Sprintf(format, args...))
 }
 
-// violated reports that the run violates the requirement, as the records show. Of
-// a Note it reports an observation.
+// violated reports that the run violates the requirement, with the records as
+// evidence. For a Note, it reports an observation.
 func (j *judgement) violated(req Requirement, records []*journal.Record, format string, args ...any) {
 	o := Violated
 	if req.Level == Note {
@@ -64,7 +64,8 @@ func (j *judgement) violated(req Requirement, records []*journal.Record, format 
 	r.Requests, r.Command = lines(records, 10), j.run.command
 }
 
-// succeeds reports whether the command succeeded, which the requirement demands.
+// succeeds reports whether the command succeeded. If not, it reports a
+// violation.
 func (j *judgement) succeeds(req Requirement) bool {
 	if !j.run.ok() {
 		j.violated(req, j.run.requests.All(), "the command fails: %s%s", j.run.end(), j.said())
@@ -97,7 +98,7 @@ func lastLine(s string) string {
 	return last
 }
 
-// lines returns the last records as lines, up to a number.
+// lines returns the last records as lines, at most limit.
 func lines(records []*journal.Record, limit int) (texts []string) {
 	for _, r := range records[max(0, len(records)-limit):] {
 		texts = append(texts, r.String())

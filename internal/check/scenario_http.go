@@ -13,8 +13,8 @@ import (
 // warning is the text of a Warning.
 const warning = "ocireg check: this registry moves next month"
 
-// redirected are the operations whose requests the registry redirects: those that
-// any HTTP client can repeat at another host.
+// redirected are the operations that the registry redirects. Any HTTP client
+// can repeat their requests at another host.
 var redirected = []registry.Op{registry.GetManifest, registry.HeadManifest, registry.GetBlob, registry.HeadBlob, registry.ListTags, registry.ListReferrers}
 
 // Scenarios about HTTP, for every operation.
@@ -97,8 +97,8 @@ func judgeCredentials(j *judgement) {
 
 func authorized(r *journal.Record) bool { return r.RequestHeader.Get("Authorization") != "" }
 
-// limited returns the operation that the registry limits: one whose requests
-// differ by their path, and so tell a repetition from another request.
+// limited returns the operation that the registry limits. Its requests differ
+// in their paths, so that a repeated request can be told from a new one.
 func limited(base *run) registry.Op {
 	for _, op := range []registry.Op{registry.PutManifest, registry.GetManifest, registry.ListTags, registry.ListReferrers, registry.DeleteManifest, registry.DeleteTag, registry.HeadManifest, registry.GetBlob, registry.HeadBlob} {
 		if base.has(nil, op) {

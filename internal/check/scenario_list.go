@@ -57,7 +57,7 @@ var listScenarios = []scenario{
 	},
 }
 
-// listsTags applies to commands that list tags, all of them.
+// listsTags applies to commands that list all tags.
 func listsTags(base *run) string {
 	if !base.has(nil, registry.ListTags) {
 		return "the command lists no tags"
@@ -104,7 +104,7 @@ func (j *judgement) lintPages() {
 	}
 }
 
-// listsAll judges whether the output has all words of a list.
+// listsAll reports a violation if the output lacks a word of the list.
 func (j *judgement) listsAll(req Requirement, op registry.Op, words []string) {
 	if !j.succeeds(req) {
 		return

@@ -13,8 +13,8 @@ import (
 // dockerManifest is a media type that the image does not have.
 const dockerManifest = "application/vnd.docker.distribution.manifest.v2+json"
 
-// pulls returns a function for scenario.applies: the command has to make a
-// request for any of the operations.
+// pulls returns a function for scenario.applies. The scenario applies if the
+// command sends a request for one of the operations.
 func pulls(what string, about func(*journal.Record) bool, ops ...registry.Op) func(*run) string {
 	return func(base *run) string {
 		if !base.has(about, ops...) {
@@ -30,7 +30,7 @@ func isImage(r *journal.Record) bool {
 
 func byDigest(r *journal.Record) bool { return r.Digest != "" }
 
-// largeLayer reports whether the request pulls the blob that has enough bytes to
+// largeLayer reports whether the request pulls a blob that is large enough to
 // be cut.
 func largeLayer(r *journal.Record) bool {
 	return r.Digest == image().Layers[0].Digest || r.BytesOut > cutAt
@@ -119,7 +119,7 @@ var pullScenarios = []scenario{
 	},
 }
 
-// refuses judges a command that has to fail.
+// refuses reports a violation if the command does not fail.
 func (j *judgement) refuses(req Requirement, what string, op registry.Op) {
 	switch {
 	case j.run.late:

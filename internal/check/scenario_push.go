@@ -123,7 +123,8 @@ func countUploads(r *run) int {
 	return r.requests.Op(registry.StartUpload, registry.PatchUpload, registry.PutUpload, registry.GetUpload).Len()
 }
 
-// judgeAborted looks for sessions that a command left open after it failed.
+// judgeAborted reports upload sessions that the command left open after a
+// failure.
 func judgeAborted(j *judgement) {
 	switch {
 	case j.run.ok():

@@ -32,7 +32,8 @@ const (
 	newRef   = "team/copy:v1"
 )
 
-// tags are those of the image, in the order of the registry.
+// tags are the tags of the image, in the order in which the registry lists
+// them.
 var tags = []string{"base-20.04", "nightly", "release-1.9", "stable", tagName}
 
 // image is the image in the registry.
@@ -68,11 +69,11 @@ func referrersIndex() content.Content {
 		d.ArtifactType, d.Annotations = r.ArtifactType, r.Annotations
 		index.Manifests = append(index.Manifests, d)
 	}
-	text, _ := json.Marshal(index) // It has nothing that can fail.
+	text, _ := json.Marshal(index) // An index without raw data always encodes.
 	return content.Raw(ocispec.MediaTypeImageIndex, text)
 }
 
-// A world is the surroundings of one run, which a scenario arranges.
+// A world is the environment of one run, which a scenario arranges.
 type world struct {
 	ctx     context.Context
 	store   registry.Store
@@ -135,8 +136,8 @@ func (w *world) requireLogin() {
 	w.options = append(w.options, w.login)
 }
 
-// watch is an option that makes the journal and the responses of a registry those
-// that package lint needs.
+// watch is an option with the settings of the journal and the responses that
+// package lint needs.
 type watch struct{}
 
 func (watch) Options() []registry.Option { return lint.Linter{}.Options() }
@@ -166,8 +167,8 @@ func (r *run) end() string {
 	return fmt.Sprintf("its exit code is %d", r.exit)
 }
 
-// has reports whether the run has a successful request for an operation, which is
-// about something if about is not nil.
+// has reports whether the run has a successful request for one of the
+// operations for which about, unless it is nil, returns true.
 func (r *run) has(about func(*journal.Record) bool, ops ...registry.Op) bool {
 	return slices.ContainsFunc(r.requests.Op(ops...).All(), func(rec *journal.Record) bool {
 		return !rec.Failed() && (about == nil || about(rec))

@@ -37,9 +37,10 @@ func TestDocumentationIsShort(t *testing.T) {
 	}
 }
 
-// docLines returns the number of lines of go doc -short for a package with these
-// files: one for each function and type that is exported, and for each declaration
-// of constants or variables that are. To run go doc for each package takes 6 s.
+// docLines returns the number of lines that go doc -short prints for a package:
+// one for each exported function and type, and for each declaration with
+// exported constants or variables. Running go doc for each package would take 6
+// s.
 func docLines(t *testing.T, files []string) (lines int) {
 	t.Helper()
 	for _, file := range files {

@@ -15,14 +15,14 @@ import (
 	"github.com/ocireg/registry/registrytest/content"
 )
 
-// The user of the image, who is not root, and has no name since the image has no
-// file of users.
+// The user of the image is not root. It has no name, since the image has no
+// /etc/passwd.
 const (
 	userID = 65532
 	user   = "65532:65532"
 )
 
-// A recipe is what the images of all platforms have in common.
+// A recipe is the input that the images of all platforms share.
 type recipe struct {
 	version  string
 	revision string // "" for none
@@ -121,7 +121,7 @@ func (r recipe) layer(program []byte) ([]byte, error) {
 		if f.content == nil {
 			h.Typeflag = tar.TypeDir
 		}
-		// Some clients take the year 1970 for no time.
+		// Some clients treat the year 1970 as a missing time.
 		h.ModTime = time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)
 		if err := w.WriteHeader(&h); err != nil {
 			return nil, err

@@ -17,9 +17,9 @@ import (
 	"github.com/ocireg/registry/registrytest/content"
 )
 
-// The image is that of each platform, with a program that its user may run, a place
-// for temporary files and one for content. Putting it into a layout again changes
-// nothing.
+// The index has an image for each platform. Each image has a program that its
+// user may run, and directories for temporary files and for content. Putting
+// the index into a layout again changes nothing.
 func TestImage(t *testing.T) {
 	t.Parallel()
 	r := recipe{version: "0.1.0", revision: "abc", license: []byte("as is")}
@@ -96,7 +96,7 @@ func unpack(t *testing.T, packed []byte) (files []string, diffID digest.Digest) 
 	}
 }
 
-// A command line that is not valid builds nothing.
+// An invalid command line builds nothing.
 func TestBadCommandLine(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {

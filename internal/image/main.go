@@ -110,7 +110,7 @@ func build(ctx context.Context, platform, version string) ([]byte, error) {
 	return os.ReadFile(file)
 }
 
-// license returns the text that has to come with each copy of the command.
+// license returns the text that must accompany each copy of the command.
 func license(ctx context.Context) ([]byte, error) {
 	dir, err := goCommand(ctx, nil, "list", "-m", "-f", "{{.Dir}}", module)
 	if err != nil {

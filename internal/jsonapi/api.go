@@ -80,8 +80,8 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// takes reports whether an endpoint takes the request. The mux would redirect a
-// request for a path such as /v1/../v1/.
+// takes reports whether an endpoint takes the request. It does not ask the mux
+// for an unclean path such as /v1/../v1/, which the mux would redirect.
 func (a *API) takes(r *http.Request) bool {
 	h, _ := a.mux.Handler(r)
 	_, ok := h.(Endpoint)
@@ -123,7 +123,8 @@ func (a *API) refuse(r *http.Request) error {
 		host = h
 	}
 	host = strings.ToLower(strings.TrimSuffix(strings.Trim(host, "[]"), "."))
-	// No page chooses an IP address as its own name, and no page reaches a socket.
+	// A page can neither have an IP address as its host name nor connect to a
+	// Unix socket.
 	socket := local != nil && local.Network() == "unix"
 	if !socket && net.ParseIP(host) == nil && !names.Loopback(host) && !slices.Contains(a.Hosts, host) {
 		return Fail(http.StatusForbidden, "%.200q is no name of the %s API; use its address", r.Host, a.Name)

@@ -23,7 +23,8 @@ type Call struct {
 	Err      error // the first error of a parameter
 }
 
-// newCall returns a request whose query has no other parameters.
+// newCall returns the call of a request. Its error is set if the query has
+// other parameters.
 func newCall(w *Response, r *http.Request, parameters string) (*Call, error) {
 	c := &Call{Request: r, Response: w}
 	if parameters == "*" {
@@ -40,7 +41,7 @@ func newCall(w *Response, r *http.Request, parameters string) (*Call, error) {
 	return c, nil
 }
 
-// Is reports whether a parameter is given, and not as false.
+// Is reports whether a parameter is given with a value other than false.
 func (c *Call) Is(name string) bool {
 	return c.Query.Has(name) && c.Query.Get(name) != "false" && c.Query.Get(name) != "0"
 }
@@ -93,7 +94,7 @@ func (c *Call) Duration(name string, d time.Duration) time.Duration {
 // MaxBody is the size in bytes of the largest body that is JSON or text.
 const MaxBody = 1 << 20
 
-// Text returns the body without the spaces around it.
+// Text returns the body without leading and trailing white space.
 func (c *Call) Text() (string, error) {
 	body, err := io.ReadAll(http.MaxBytesReader(c.Response, c.Body, MaxBody))
 	if err != nil {

@@ -19,7 +19,7 @@ type Error struct {
 // Unwrap returns the error without the status.
 func (e *Error) Unwrap() error { return e.error }
 
-// Fail returns an [*Error]. Without one, the status is 413 for an
+// Fail returns an [*Error]. If status is 0, it is 413 for an
 // [http.MaxBytesError], 409 for [errors.ErrUnsupported], 404 for
 // [fs.ErrNotExist], and 500 for all others.
 func Fail(status int, format string, args ...any) *Error {
@@ -54,7 +54,7 @@ func (w *Response) Write(p []byte) (int, error) {
 func (w *Response) reply(status int, body any, err error) {
 	if err != nil {
 		if w.begun {
-			panic(http.ErrAbortHandler) // The client must not take a part for all of it.
+			panic(http.ErrAbortHandler) // The client must not mistake a part of the body for the whole.
 		}
 		status, body = problem(err)
 		w.Header().Del("Content-Disposition")

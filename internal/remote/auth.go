@@ -12,10 +12,11 @@ import (
 // A Transport sends the requests to one registry with the credentials that it
 // asks for: Basic, or a token of the service that its challenge names. Requests
 // to other hosts, to which a redirect, a Location or a Link of the registry may
-// lead, have no credentials. Their URL must be https if the registry is, and no
-// address of this machine or its network unless the registry is at one.
+// lead, have no credentials. Their URL must use https if the registry does. It
+// must not be at an address of this machine or its network, unless the registry
+// is at one.
 //
-// The Transport replaces the field Authorization of the requests, and leaves out
+// The Transport replaces the Authorization header of the requests and removes
 // Cookie.
 type Transport struct {
 	// Registry is the base URL.
@@ -31,11 +32,12 @@ type Transport struct {
 	// for any.
 	Eager bool
 
-	// OnBehalf, unless it is nil, is the header of a request of a client: those of
-	// the Transport have its Authorization, if it has any, and no other credentials.
+	// OnBehalf, unless it is nil, is the header of a client's request. The
+	// Transport sends the Authorization of that header, if any, and no other
+	// credentials.
 	OnBehalf http.Header
 
-	// turn is taken by the goroutine that asks for credentials or a token.
+	// turn is held by the goroutine that asks for credentials or a token.
 	once sync.Once
 	turn chan struct{}
 
@@ -122,17 +124,17 @@ func (t *Transport) send(r *http.Request, auth string) (*http.Response, error) {
 	return t.Next.RoundTrip(r)
 }
 
-// CloseIdleConnections closes those of Next.
+// CloseIdleConnections closes the idle connections of Next.
 func (t *Transport) CloseIdleConnections() {
 	if c, ok := t.Next.(interface{ CloseIdleConnections() }); ok {
 		c.CloseIdleConnections()
 	}
 }
 
-// learn takes note of a response with the status 401 to a request with the
-// Authorization, and returns the challenge that counts, or nil. It returns an
-// error, and keeps no challenge, if [CheckRealm] refuses the only realm: the next
-// request may get another one.
+// learn notes the challenges of a 401 response to a request with the
+// Authorization. It returns the challenge to answer, or nil. It returns an
+// error, and keeps no challenge, if [CheckRealm] refuses the only realm: the
+// next request may get another one.
 func (t *Transport) learn(h http.Header, scope, sent string) (found *challenge, err error) {
 	for _, c := range parseChallenges(h.Values("Www-Authenticate")) {
 		if c.scheme == "bearer" && c.params["realm"] != "" {
@@ -155,7 +157,7 @@ func (t *Transport) learn(h http.Header, scope, sent string) (found *challenge, 
 	t.last = found
 	if tok, ok := t.tokens[scope]; ok && "Bearer "+tok.text == sent {
 		delete(t.tokens, scope)
-		t.login = nil // A helper may have new ones.
+		t.login = nil // A helper may have new credentials.
 	}
 	return found, err
 }
@@ -170,7 +172,7 @@ func (t *Transport) forget(c *challenge) {
 	}
 }
 
-// challenge returns the challenge that counts, or nil. The caller holds t.mu.
+// challenge returns the challenge to answer, or nil. The caller holds t.mu.
 func (t *Transport) challenge() *challenge {
 	if t.last == nil && t.Eager {
 		return &challenge{scheme: "basic"}
@@ -179,9 +181,9 @@ func (t *Transport) challenge() *challenge {
 }
 
 // authorization returns the value of Authorization for a request that needs the
-// scope: "" as long as the registry has not asked for any. With ask, it asks
-// the registry first. The challenge, unless it is nil, is that of the response to
-// the request; it counts if there is no other.
+// scope, or "" if the registry has sent no challenge yet. With ask, it first
+// requests a challenge from the registry. The challenge c, unless it is nil, is
+// that of the response to the request. It is used if no other one is known.
 func (t *Transport) authorization(ctx context.Context, scope string, c *challenge, ask bool) (string, error) {
 	if auth, known := t.known(scope, c); known && (auth != "" || !ask) {
 		return auth, nil
@@ -229,7 +231,8 @@ func (t *Transport) authorization(ctx context.Context, scope string, c *challeng
 	return "Bearer " + tok.text, nil
 }
 
-// known returns the Authorization for the scope, if it is known without asking.
+// known returns the Authorization for the scope, if that needs no further
+// request.
 func (t *Transport) known(scope string, learned *challenge) (auth string, known bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -256,7 +259,7 @@ func (t *Transport) known(scope string, learned *challenge) (auth string, known 
 	}
 }
 
-// credentials returns those of Login. The caller has the turn.
+// credentials returns the credentials from Login. The caller has the turn.
 func (t *Transport) credentials(ctx context.Context) (Login, error) {
 	t.mu.Lock()
 	login := t.login

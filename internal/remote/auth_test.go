@@ -155,7 +155,8 @@ func (e endless) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// A token is used until it expires, and asked for again when it is refused.
+// A token is used until it expires. If the registry refuses it, the Transport
+// gets a new one.
 func TestTokensExpire(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -230,8 +231,8 @@ func TestCredentialsStay(t *testing.T) {
 		require.Len(t, w.seen, 2, target)
 	}
 
-	// The response of another host says nothing of the content, and errors hide
-	// signatures.
+	// The status of another host does not mean that content is missing, and
+	// errors hide signatures.
 	w := &world{answer: func(r *http.Request) *http.Response {
 		if r.URL.Host == "r.test" {
 			return reply(307, "", "Location", "https://cdn.test/b?X-Amz-Signature=secret")

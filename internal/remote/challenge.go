@@ -2,7 +2,7 @@ package remote
 
 import "strings"
 
-// A challenge says how a registry authenticates clients (RFC 9110, section
+// A challenge describes how a registry authenticates clients (RFC 9110, section
 // 11.6.1).
 type challenge struct {
 	scheme string            // in lower case

@@ -49,7 +49,7 @@ func (s *Store) Referrers(ctx context.Context, repo string, subject, after diges
 	}, func(a, b ocispec.Descriptor) int { return strings.Compare(string(a.Digest), string(b.Digest)) })
 }
 
-// The most that is read of one list.
+// The limits of one list.
 const (
 	maxPages = 10000
 	maxList  = 64 << 20 // bytes

@@ -23,10 +23,10 @@ func Origin(u *url.URL) string {
 }
 
 // CheckRealm returns the URL of the token service that a challenge of the
-// registry names. It returns an error if the URL is not one to which credentials
-// may go: the scheme must be https, unless that of the registry is http, and the
-// host must not be a private, loopback or link-local address, unless the
-// registry has the same scheme, host and port.
+// registry names. It returns an error if credentials must not be sent to the
+// URL. The scheme must be https, unless that of the registry is http. The host
+// must not be a private, loopback or link-local address, unless the registry
+// has the same scheme, host and port.
 //
 // A host that is a name may still lead to such an address. A client that sends
 // credentials checks the address that it connects to as well, with
@@ -39,10 +39,10 @@ func CheckRealm(registry *url.URL, realm string) (*url.URL, error) {
 	return u, err
 }
 
-// PassRealm is CheckRealm for a proxy, which passes on the credentials that a
-// client has for the realm: a registry at an address of this machine or its
-// network may have its token service there, too, as in [CheckTarget]. The
-// connection has to come from [PassDialer].
+// PassRealm is CheckRealm for a proxy that passes on a client's credentials for
+// the realm. A registry at an address of this machine or its network may also
+// have its token service there, as in [CheckTarget]. The proxy must connect
+// with [PassDialer].
 func PassRealm(registry *url.URL, realm string) (*url.URL, error) {
 	u, err := parseRealm(registry, realm)
 	if err == nil {
@@ -76,9 +76,9 @@ func parseRealm(registry *url.URL, realm string) (*url.URL, error) {
 
 // CheckTarget returns an error if the registry must not send a client to the
 // URL, with a redirect, a Location or a realm: from https to http, or to an
-// address of this machine or its network unless the registry is at one, too. An
-// address that is neither a loopback nor a private one is refused even then, as
-// clouds have services with credentials at link-local ones.
+// address of this machine or its network unless the registry is at one, too.
+// Other special addresses are refused even then, since clouds have services
+// with credentials at link-local addresses.
 func CheckTarget(registry, u *url.URL) error {
 	host, home := u.Hostname(), registry.Hostname()
 	switch {
@@ -95,8 +95,8 @@ func CheckTarget(registry, u *url.URL) error {
 }
 
 // special reports whether the host is an address for which [InternalAddress]
-// reports true, but neither a loopback nor a private one, or a text that some
-// resolvers take for one, such as 2852039166.
+// reports true, other than a loopback or private one. It also reports true for
+// text that some resolvers take for such an address, such as 2852039166.
 func special(host string) bool {
 	host = strings.ToLower(strings.TrimSuffix(host, "."))
 	ip, err := netip.ParseAddr(host)
@@ -112,9 +112,9 @@ func near(ip netip.Addr) bool {
 	return ip.IsLoopback() || ip.IsPrivate()
 }
 
-// internalHost reports whether the host is, as far as its text says, an address
-// for which [InternalAddress] reports true. It also reports true for text that
-// some resolvers take for an address, such as 2130706433 or 0x7f.1.
+// internalHost reports whether the text of the host is an address for which
+// [InternalAddress] reports true. It also reports true for text that some
+// resolvers take for an address, such as 2130706433 or 0x7f.1.
 func internalHost(host string) bool {
 	host = strings.ToLower(strings.TrimSuffix(host, "."))
 	if ip, err := netip.ParseAddr(host); err == nil {
@@ -131,8 +131,8 @@ func internalHost(host string) bool {
 // section 2.1).
 var nat64 = netip.MustParsePrefix("64:ff9b::/96")
 
-// InternalAddress reports whether the address is not one of the internet: a
-// private, loopback, link-local or unspecified one, or one for many hosts.
+// InternalAddress reports whether the address is not a public one: it is
+// private, loopback, link-local, unspecified, multicast or broadcast.
 func InternalAddress(ip netip.Addr) bool {
 	ip = plain(ip)
 	return !ip.IsGlobalUnicast() || ip.IsPrivate()

@@ -58,14 +58,14 @@ func TestBadChallengesAreForgotten(t *testing.T) {
 				}
 				challenge = good
 				require.NoError(t, ask())
-				challenge = c.challenge // It is not asked for while the token is good.
+				challenge = c.challenge // The client needs no challenge while its token is valid.
 				require.NoError(t, ask())
 			})
 		}
 	}
 }
 
-// A good challenge beside one that is refused counts.
+// If one challenge is refused, a good one beside it is answered.
 func TestGoodChallengeBesideARefusedOne(t *testing.T) {
 	t.Parallel()
 	for challenge, auth := range map[string]string{
@@ -78,8 +78,8 @@ func TestGoodChallengeBesideARefusedOne(t *testing.T) {
 	}
 }
 
-// On behalf of a client, requests have its Authorization or none, and no host but
-// the registry's gets it. There is no request for a token.
+// On behalf of a client, requests have the client's Authorization or none. Only
+// the registry's host gets it, and the Transport requests no token.
 func TestRequestsOnBehalfOfAClient(t *testing.T) {
 	t.Parallel()
 	base, err := url.Parse("https://r.test")
@@ -108,8 +108,8 @@ func TestRequestsOnBehalfOfAClient(t *testing.T) {
 	}
 }
 
-// A proxy passes credentials on to a token service, unless the upstream must not
-// lead there: by the text of the realm, and by the address of its host.
+// A proxy does not pass credentials on to a forbidden token service. It checks
+// the text of the realm and the address of its host.
 func TestRealmsOfProxies(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ registry, realm, err string }{
@@ -173,8 +173,8 @@ func TestRealmsOfProxies(t *testing.T) {
 	}
 }
 
-// A realm that is safe for the credentials of this program is so for those of a
-// client, and neither is at an address of this machine.
+// For a public registry, CheckRealm and PassRealm accept the same realms, and
+// none at an address of this machine.
 func FuzzRealm(f *testing.F) {
 	f.Add("https://auth.test/token")
 	f.Add("https://0x7f.1/")

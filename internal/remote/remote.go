@@ -21,9 +21,9 @@ import (
 	"github.com/ocireg/registry/internal/manifest"
 )
 
-// A Store is a [registry.Store] whose content is in another registry. It does all
-// that the distribution API can do. In particular, the API cannot make a write
-// atomic with the check before it.
+// A Store is a [registry.Store] whose content is in another registry. It
+// implements the operations that the distribution API has. Since the API has no
+// conditional writes, a write is not atomic with the check before it.
 type Store struct {
 	// Base is the base URL, without a slash at its end.
 	Base string
@@ -40,7 +40,7 @@ var _ registry.Store = (*Store)(nil)
 // A call is a request to the registry.
 type call struct {
 	method, url string
-	scope       string // that a token needs
+	scope       string // of the token
 	header      http.Header
 	body        io.ReaderAt // or nil
 	size        int64
@@ -83,7 +83,7 @@ func (s *Store) scope(repo, actions string) string {
 	return "repository:" + s.Prefix + repo + ":" + actions
 }
 
-// send is do without the body of the response.
+// send is like do, but closes the body of the response.
 func (s *Store) send(ctx context.Context, c call) (*http.Response, error) {
 	resp, err := s.do(ctx, c)
 	if err != nil {
@@ -118,8 +118,8 @@ func (s *Store) StatBlob(ctx context.Context, repo string, d digest.Digest) (int
 	return resp.ContentLength, nil
 }
 
-// GetBlob returns the response to a GET of a blob. Its status is 200, and its
-// bytes are those that the registry sent: not verified, and not encoded.
+// GetBlob returns the response to a GET of a blob, with the status 200. The
+// body has no content encoding, and is not verified.
 func (s *Store) GetBlob(ctx context.Context, repo string, d digest.Digest) (*http.Response, error) {
 	resp, err := s.do(ctx, call{method: http.MethodGet, url: s.url(repo, "blobs", string(d)), scope: s.scope(repo, "pull")})
 	if err != nil {
@@ -132,8 +132,8 @@ func (s *Store) GetBlob(ctx context.Context, repo string, d digest.Digest) (*htt
 	return resp, nil
 }
 
-// checkWhole returns an error unless the response has all of the content, as it
-// is.
+// checkWhole returns an error unless the response has the whole content without
+// an encoding.
 func checkWhole(resp *http.Response) error {
 	if resp.StatusCode != http.StatusOK {
 		return fmt.Errorf("the response has the status %s, not 200", resp.Status)
@@ -230,7 +230,7 @@ func (s *Store) Upload(ctx context.Context, repo string, d digest.Digest, from i
 }
 
 // startUpload starts an upload session and returns its location. It returns nil
-// if the response says that the blob is there already.
+// if the registry already has the blob.
 func (s *Store) startUpload(ctx context.Context, repo, query, from string) (*url.URL, error) {
 	scope := s.scope(repo, "pull,push")
 	if from != "" {

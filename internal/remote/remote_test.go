@@ -16,7 +16,8 @@ import (
 	"github.com/ocireg/registry/registrytest/conformance"
 )
 
-// beyond lists the rules of a store that this one does not keep, with the reason.
+// beyond lists the requirements of stores that this store does not meet, with
+// the reasons.
 var beyond = map[string]string{
 	"check_and_write_are_one_step":        "the API has no transactions",
 	"manifest_is_of_any_media_type":       "a registry refuses bytes that are no manifest",
@@ -36,8 +37,8 @@ func TestStore(t *testing.T) {
 	})
 }
 
-// A list continues at a link with rel="next" alone. A malformed Link is an error,
-// not the end of the list.
+// A list continues only at a link with rel="next". A malformed Link is an
+// error, not the end of the list.
 func TestLinks(t *testing.T) {
 	t.Parallel()
 	for link, want := range map[string]struct {

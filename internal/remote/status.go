@@ -15,9 +15,9 @@ import (
 	"github.com/ocireg/registry/internal/field"
 )
 
-// A StatusError is a response of a registry that is no success. It is
-// [fs.ErrNotExist] if the status is 404, and [errors.ErrUnsupported] if it is
-// 405.
+// A StatusError is the error for a response of a registry without a status of
+// success. It matches [fs.ErrNotExist] if the status is 404, and
+// [errors.ErrUnsupported] if it is 405.
 type StatusError struct {
 	Request    string // the method and the URL, without secrets
 	Status     int
@@ -25,12 +25,12 @@ type StatusError struct {
 	Text       string        // the beginning of the body
 	RetryAfter string        // the field of the header, or ""
 
-	// Elsewhere reports that the response is not of the registry itself, but of
-	// a host to which it redirects.
+	// Elsewhere reports that the response is from a host to which the registry
+	// redirected the request.
 	Elsewhere bool
 }
 
-// maxErrorText is the number of bytes that are read of a body with errors.
+// maxErrorText limits the bytes that are read from a body with errors.
 const maxErrorText = 8 << 10
 
 func newStatusError(resp *http.Response) *StatusError {
@@ -55,7 +55,7 @@ func (e *StatusError) Error() string {
 	return fmt.Sprintf("%s: %d %s: %s", e.Request, e.Status, http.StatusText(e.Status), e.Text)
 }
 
-// Is implements the function of that name in package errors.
+// Is implements the comparison of [errors.Is].
 func (e *StatusError) Is(target error) bool {
 	switch target {
 	case fs.ErrNotExist:
@@ -66,8 +66,8 @@ func (e *StatusError) Is(target error) bool {
 	return false
 }
 
-// redactError hides secrets in the URL of an error of an http.Client, which may
-// be one with a signature to which the registry redirects.
+// redactError hides secrets in the URL of an error of an http.Client. The
+// registry may have redirected the request to a URL with a signature.
 func redactError(err error) error {
 	var e *url.Error
 	if !errors.As(err, &e) {

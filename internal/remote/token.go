@@ -17,7 +17,7 @@ import (
 	"github.com/ocireg/registry/internal/field"
 )
 
-// A token is one of a token service.
+// A token was issued by a token service.
 type token struct {
 	text    string
 	expires time.Time
@@ -32,8 +32,8 @@ func (l Login) basic() string {
 
 const (
 	maxTokenResponse = 1 << 20
-	tokenLife        = time.Minute      // if the service does not say (Docker's token specification)
-	tokenMargin      = 10 * time.Second // between its expiry here and there
+	tokenLife        = time.Minute      // by default (Docker's token specification)
+	tokenMargin      = 10 * time.Second // the client drops a token this long before it expires
 	maxTokenLife     = 24 * time.Hour
 	dialTime         = 30 * time.Second
 )
@@ -64,7 +64,7 @@ func (t *Transport) fetchToken(ctx context.Context, c *challenge, login Login, s
 	if resp.StatusCode != http.StatusOK {
 		e := newStatusError(resp)
 		if e.Status < 500 && e.Status != http.StatusTooManyRequests {
-			e.Status = http.StatusUnauthorized // In particular, no content is missing.
+			e.Status = http.StatusUnauthorized // The status of the service does not mean that content is missing.
 		}
 		return token{}, e
 	}
@@ -137,11 +137,12 @@ func parseToken(text []byte, now time.Time) (token, error) {
 	return token{body.Token, now.Add(max(life-tokenMargin, life/2))}, nil
 }
 
-// realmTransport returns the transport for a request with credentials to a token
-// service. It refuses to connect to an address of this machine or its network,
-// unless that is the registry's own host and port. If the registry itself is in a
-// private network, so may be its token service. Addresses that a proxy, or a
-// transport with a dialer of its own, connects to are not known here.
+// realmTransport returns the transport for a request with credentials to a
+// token service. It refuses to connect to an address of this machine or its
+// network, unless that is the registry's own host and port. If the registry
+// itself is in a private network, its token service may be there as well. If a
+// proxy or the caller's dialer makes the connection, the address cannot be
+// checked.
 func (t *Transport) realmTransport(r *http.Request) http.RoundTripper {
 	next, ok := t.Next.(*http.Transport)
 	if !ok || Origin(r.URL) == Origin(t.Registry) || next.DialContext != nil || next.DialTLSContext != nil {
@@ -161,9 +162,9 @@ func (t *Transport) realmTransport(r *http.Request) http.RoundTripper {
 }
 
 // PassDialer returns a dialer for connections to the token services that
-// [PassRealm] permits. It refuses addresses of this machine or its network unless
-// the host of the registry leads to such addresses only. A link-local one is
-// refused even then, unless it is that of the registry.
+// [PassRealm] permits. It refuses addresses of this machine or its network
+// unless the host of the registry leads to such addresses only. It refuses a
+// link-local address even then, unless the registry has the same address.
 func PassDialer(registry *url.URL) *net.Dialer {
 	return guardedDialer(registry, func(ip, home netip.Addr) bool {
 		return InternalAddress(home) && (near(ip) || ip == home)

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// A T takes the place of a test in a call that needs one: it collects the failures.
-// It has no directory, and calls no function at its end.
+// A T takes the place of a test in a call that needs one: it collects the
+// failures. It has no temporary directory, and runs no cleanup functions.
 type T struct{ Failures []string }
 
 // Helper does nothing.

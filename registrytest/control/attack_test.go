@@ -35,7 +35,7 @@ func TestWebPagesAreRefused(t *testing.T) {
 		{"LOCALHOST.", nil, 200},
 		{"app.localhost:1", nil, 200},
 		{"[::1]:1", nil, 200},
-		{"192.0.2.1:99", nil, 200}, // a name of the attacker's is none of these
+		{"192.0.2.1:99", nil, 200}, // an IP address cannot be a name of the attacker
 		{"registry.test:1", nil, 200},
 		{"evil.example:1", nil, 403},
 		{"localhost.evil.example", nil, 403},
@@ -163,8 +163,8 @@ func TestPaths(t *testing.T) {
 	require.Equal(t, "GET, HEAD, POST, DELETE", a.send(a.request("PATCH", "/v1/faults", "")).Header().Get("Allow"))
 }
 
-// The API takes the requests of many clients at the same time, while their
-// sessions do not disturb each other.
+// Many clients use the API at the same time, and their sessions do not disturb
+// each other.
 func TestManyClients(t *testing.T) {
 	t.Parallel()
 	c, err := control.New(control.Config{})
@@ -247,7 +247,7 @@ func TestNothingIsLeft(t *testing.T) {
 	}()
 	a.do(t, 200, "GET", "/v1/holds/h1?wait=1m", "")
 
-	// Followers and those that wait hang up.
+	// Clients that follow or wait hang up.
 	var running sync.WaitGroup
 	ctx, hangUp := context.WithCancel(t.Context())
 	begun := make(chan struct{}, 100)
@@ -267,7 +267,7 @@ func TestNothingIsLeft(t *testing.T) {
 				}
 			}
 		})
-		// One that does not even read its response.
+		// One client does not read its response.
 		conn, err := net.Dial("tcp", s.Listener.Addr().String())
 		require.NoError(t, err)
 		fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\n\r\n", path, a.Token())
@@ -277,7 +277,7 @@ func TestNothingIsLeft(t *testing.T) {
 	hangUp()
 	running.Wait()
 	s.CloseClientConnections()
-	s.Close() // It waits for all requests.
+	s.Close() // Close waits for all requests.
 	c.Close()
 	require.Equal(t, 200, <-held, "the gate opens")
 	require.NoError(t, reg.Close())

@@ -43,8 +43,8 @@ func (c *Control) load(r *call, to registry.Store) (any, error) {
 	return object{"refs": append([]string{}, refs...)}, nil
 }
 
-// replaceContent serves PUT /v1/content: the content is that of the archive
-// afterwards, or stays the same if the archive is not valid.
+// replaceContent serves PUT /v1/content: it replaces the content with that of
+// the archive, unless the archive is invalid.
 func (c *Control) replaceContent(r *call) (any, error) {
 	store, err := c.memory()
 	if err != nil {

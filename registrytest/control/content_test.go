@@ -194,8 +194,8 @@ func pack(t testing.TB, headers ...tar.Header) string {
 	return b.String()
 }
 
-// An archive that tar makes of a directory, as the documentation has it, is imported,
-// and reset in a registry in memory.
+// An archive that tar makes of a directory, as in the documentation, is
+// imported. In a registry in memory, a reset removes its content.
 func TestContentOfDirectory(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t, control.Config{})
@@ -221,8 +221,8 @@ func TestContentOfDirectory(t *testing.T) {
 	require.Equal(t, []string{"team-7/app"}, repositories(t, b.reg.Store))
 }
 
-// An archive reaches no file outside of it, and a small one does not unpack to
-// more than the limit.
+// An archive cannot name files outside of it, and a small archive cannot unpack
+// to more than the limit.
 func TestHostileArchives(t *testing.T) {
 	t.Parallel()
 	secret := t.TempDir() + "/secret"

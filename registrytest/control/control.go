@@ -59,13 +59,13 @@ type Config struct {
 	// caller also gives it to the server.
 	Auth *auth.Auth
 
-	// URL, CA and Profile describe the registry to clients: its base URL, that of
-	// the server if it is empty; the certificate of its CA, in PEM; and the name
-	// of the real registry that it imitates.
+	// URL, CA and Profile describe the registry to clients. URL is its base
+	// URL, by default that of the server. CA is the certificate of its CA in
+	// PEM. Profile is the name of the real registry that it imitates.
 	URL, CA, Profile string
 
-	// MaxImport is the size in bytes of the largest archive, uncompressed, and of
-	// the largest image that a client can have built; 4 GiB if it is 0.
+	// MaxImport limits the size in bytes of an uncompressed archive, and of an
+	// image that the API builds. If it is 0, the limit is 4 GiB.
 	MaxImport int64
 }
 
@@ -77,13 +77,13 @@ type Control struct {
 	age     atomic.Int64 // the time by which the clock is ahead
 	journal *journal.Journal
 	reg     *registrytest.Server
-	start   *memstore.Store // the content at the start, or nil
-	restore func()          // restores the users at the start
+	start   *memstore.Store // the initial content, or nil
+	restore func()          // restores the initial users
 
 	mu    sync.Mutex
 	ids   int
 	items []*item
-	marks map[session]int // the last requests before new beginnings
+	marks map[session]int // the last request before each session began anew
 
 	outage   sync.Mutex // held while the listener changes
 	listener string     // its state
@@ -131,7 +131,7 @@ func (c *Control) Observe(j *journal.Journal) {
 	c.Linter.Observe(j)
 }
 
-// now is the clock of the registry.
+// now returns the time of the registry's clock.
 func (c *Control) now() time.Time { return time.Now().Add(time.Duration(c.age.Load())) }
 
 // host returns the host and port of the registry.
@@ -147,9 +147,9 @@ func (c *Control) Close() {
 	}
 }
 
-// Handler returns the API of the server, which must have c as an option. It
-// panics if the server has not. Requests that wait, and those that follow the
-// journal, end with their context.
+// Handler returns the API of the server. It panics if the server does not have
+// c as an option. Requests that wait, and those that follow the journal, end
+// with their context.
 func (c *Control) Handler(reg *registrytest.Server) http.Handler {
 	if c.journal == nil {
 		panic("control: Handler needs a server that has the Control as an option; give it to registrytest.Start")

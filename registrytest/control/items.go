@@ -21,14 +21,14 @@ import (
 // An object is an object in JSON.
 type object = map[string]any
 
-// An item is a fault, a hold, a tampering or a snapshot, which clients add, see by
-// its ID, and remove.
+// An item is a fault, a hold, a tampering or a snapshot. Clients add it, read
+// it by its ID, and remove it.
 type item struct {
 	kind     string // the word in its path: faults, holds, tamper or snapshots
 	id, name string
 	session  session
 	show     func() object
-	remove   func(t *trial.T) // undoes it; fails t if it had no effect
+	remove   func(t *trial.T) // undoes the item; fails t if it had no effect
 
 	gate  *fault.Gate     // of a hold
 	store *memstore.Store // of a snapshot
@@ -55,7 +55,8 @@ func (r *call) kind() string { return strings.Split(r.URL.Path, "/")[2] }
 // names reports whether the request is about the item.
 func (r *call) names(i *item) bool {
 	id := r.PathValue("id")
-	// The session of a request for a snapshot says what to restore of it.
+	// Snapshots belong to no session: the session of the request selects the
+	// part to restore.
 	return i.kind == r.kind() && (id == "" || i.id == id || i.name == id) && (i.kind == "snapshots" || i.in(r.session))
 }
 
@@ -69,8 +70,8 @@ func (c *Control) add(kind string, i *item) *item {
 	return i
 }
 
-// find returns the items that match, in the order in which they were added, and
-// forgets them if the caller takes them.
+// find returns the items that match, in the order in which they were added.
+// With take, it also removes them from the Control.
 func (c *Control) find(match func(*item) bool, take bool) (found []*item) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -84,7 +85,8 @@ func (c *Control) find(match func(*item) bool, take bool) (found []*item) {
 	return found
 }
 
-// one returns the handler of a request for one item, the last with the ID or name.
+// one returns the handler of a request for one item: the latest with the ID or
+// name.
 func one(serve func(*Control, *call, *item) (any, error)) handler {
 	return func(c *Control, r *call) (any, error) {
 		found := c.find(r.names, false)
@@ -112,8 +114,8 @@ func (c *Control) list(r *call) (any, error) {
 	return object{r.kind(): list}, nil
 }
 
-// get serves GET of a rule. With the parameter wait, the response waits until as
-// many requests as count says wait at the gate.
+// get serves GET of a rule. With the parameter wait, it responds once count
+// requests wait at the gate.
 func (c *Control) get(r *call, i *item) (any, error) {
 	d, count := r.Duration("wait", 0), r.Number("count", 1, 1)
 	if r.Err == nil && d > 0 {
@@ -268,7 +270,7 @@ func (c *Control) tamper(r *call, in newTampering) (any, error) {
 	err := trial.Run(func(made *trial.T) {
 		undo := c.reg.Tamper(made, in.Repo, in.Digest, ways[0])
 		i.remove = func(t *trial.T) {
-			undo() // It fails the tester that the change was made with.
+			undo() // undo reports failures to the T of the change.
 			t.Failures = append(t.Failures, made.Failures...)
 		}
 	})

@@ -98,7 +98,7 @@ func TestDocumentHasAllRoutes(t *testing.T) {
 	require.NoError(t, err)
 	require.JSONEq(t, string(text), a.text(t, 200, "GET", "/v1/openapi.json", ""))
 
-	// All that the page of documentation needs is there as well.
+	// The documentation page names every endpoint as well.
 	page, err := os.ReadFile("../../docs/control.md")
 	require.NoError(t, err)
 	for pattern := range routes {
@@ -126,7 +126,7 @@ func checkShape(t testing.TB, method, target string, w *httptest.ResponseRecorde
 	}
 	response, ok := op.Responses[fmt.Sprint(w.Code)]
 	if method == "GET" && strings.HasPrefix(path, "/v1/registry/") {
-		return // It is the registry's API.
+		return // The registry serves this path.
 	}
 	if !ok && w.Code >= 400 {
 		d.check(t, "error", &schema{Ref: "#/components/schemas/Error"}, decoded(t, w.Body.String()))

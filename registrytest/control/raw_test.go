@@ -14,7 +14,7 @@ import (
 	"github.com/ocireg/registry/registrytest/control"
 )
 
-// Requests that no library sends have a response that is an error, and no effect.
+// Requests that no library would send get an error response and have no effect.
 func TestRawRequests(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t, control.Config{Token: "s3cret", Page: http.NotFoundHandler()})

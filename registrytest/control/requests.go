@@ -14,14 +14,14 @@ import (
 	"github.com/ocireg/registry/registrytest/journal"
 )
 
-// properties are the parameters that select requests by a list of values, flags those
-// that do so by themselves.
+// properties are the parameters that select requests by a list of values. flags
+// are those that need no value.
 const (
 	properties = "op repo tag digest user status method number"
 	flags      = "failed faulted ongoing"
 )
 
-// choose selects the requests that the query asks for.
+// choose returns the requests that the query selects.
 func (c *Control) choose(r *call) journal.Requests {
 	c.mu.Lock()
 	since, s := max(c.marks[session{}], c.marks[r.session]), r.session
@@ -52,14 +52,14 @@ func (c *Control) choose(r *call) journal.Requests {
 // forget serves DELETE /v1/requests.
 func (c *Control) forget(r *call) (any, error) { return object{"since": c.begin(r.session)}, nil }
 
-// begin marks a new beginning of the session, and returns the number of the last
-// request before it.
+// begin hides the past requests of the session, and returns the number of the
+// last of them.
 func (c *Control) begin(s session) int {
 	last := c.journal.Requests().Last().Number
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.marks[s] = last; s == (session{}) {
-		c.marks = map[session]int{s: last} // The others are earlier.
+		c.marks = map[session]int{s: last} // The marks of other sessions are earlier.
 	}
 	return last
 }
@@ -86,7 +86,7 @@ var forms = []struct {
 	{"sse", "text/event-stream; charset=utf-8", follow},
 }
 
-// form returns the index of the form that a request asks for.
+// form returns the index of the form that the query names.
 func (r *call) form() int {
 	asked, _ := r.Value("format")
 	if r.Is("follow") {
@@ -104,7 +104,8 @@ func (r *call) form() int {
 	return 0
 }
 
-// defaultWait is how long a request waits for others if it does not say.
+// defaultWait is the time that a request waits for others without the parameter
+// wait.
 const defaultWait = 30 * time.Second
 
 // requests serves GET /v1/requests.
@@ -138,7 +139,7 @@ func follow(requests journal.Requests, r *call) error {
 		var b bytes.Buffer
 		for _, record := range news.All() {
 			fmt.Fprintf(&b, "id: %d\ndata: ", record.Number)
-			journal.NewRequests(record).WriteNDJSON(&b, r.Is("bodies")) // A buffer takes all.
+			journal.NewRequests(record).WriteNDJSON(&b, r.Is("bodies")) // Writing to a buffer cannot fail.
 			b.WriteByte('\n')
 		}
 		if _, err := b.WriteTo(r.Response); err != nil || conn.Flush() != nil {

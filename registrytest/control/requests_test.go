@@ -88,8 +88,9 @@ func TestRequestsAreSelected(t *testing.T) {
 	require.Nil(t, a.numbers(t, "?session=team-7"))
 }
 
-// An empty variable of a script must not make a request be about everything. A
-// parameter that is no list has one value.
+// A parameter with an empty value is refused, so that an unset variable of a
+// script does not select everything. A parameter that is not a list has one
+// value.
 func TestEmptyParameters(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t, control.Config{})
@@ -110,7 +111,7 @@ func TestEmptyParameters(t *testing.T) {
 	require.Equal(t, []int(nil), a.numbers(t, "?user="), "anonymous requests")
 }
 
-// fatal is a test that must not fail.
+// fatal is a TB that panics if it fails.
 type fatal struct{ registrytest.TB }
 
 func (*fatal) Helper()                           {}

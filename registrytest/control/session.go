@@ -11,9 +11,9 @@ import (
 	"github.com/ocireg/registry/registrytest/journal"
 )
 
-// A session limits a rule, a query or a reset to the requests of one test: those
-// for a repository and the ones below it, or those with a header. The zero session
-// has all requests.
+// A session limits a rule, a query or a reset to the requests of one test:
+// those for a repository and the repositories below it, or those with a header.
+// The zero session has all requests.
 type session struct {
 	repo        string
 	name, value string // of the header

@@ -34,7 +34,7 @@ func TestSession(t *testing.T) {
 	}
 }
 
-// The text of a session is read as the same session again.
+// Parsing the text of a session gives the same session.
 func FuzzSession(f *testing.F) {
 	for _, text := range []string{"", "team/app", "X-Test: 7", ":", "x:*"} {
 		f.Add(text)

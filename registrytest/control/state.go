@@ -91,7 +91,7 @@ func (c *Control) expireTokens(*call) (any, error) {
 	return nil, err
 }
 
-// maxAdvance is the greatest time by which requests advance the clock.
+// maxAdvance limits the time by which requests can advance the clock.
 const maxAdvance = 10 * 365 * 24 * time.Hour
 
 // advance serves POST /v1/clock.
@@ -120,8 +120,8 @@ func (c *Control) listen(r *call, in struct{ First int }) (any, error) {
 	return object{"listener": state}, err
 }
 
-// change begins or ends an outage, and returns the state of the listener. First is the
-// number of connections that the outage is for, or 0 for all.
+// change begins or ends an outage, and returns the state of the listener. The
+// outage affects the first connections, or all if first is 0.
 func (c *Control) change(action string, first int) (state string, err error) {
 	c.outage.Lock()
 	defer c.outage.Unlock()
@@ -163,7 +163,7 @@ func (c *Control) change(action string, first int) (state string, err error) {
 	return c.listener, err
 }
 
-// kinds are the things that a reset resets.
+// kinds are the parts of the state that a reset can select.
 var kinds = []string{"faults", "holds", "tamper", "listener", "clock", "users", "content", "snapshots", "requests"}
 
 // A newReset is the body of POST /v1/reset.

@@ -27,7 +27,7 @@ func TestAbout(t *testing.T) {
 	require.Equal(t, []any{object{"name": "registry.test", "url": "https://registry.test", "ca": "PEM", "profile": "ghcr"}}, a.do(t, 200, "GET", "/v1/", "")["registries"])
 }
 
-// basic returns the header Authorization that the config.json has.
+// basic returns the Authorization header for the credentials in a config.json.
 func basic(t testing.TB, config any) string {
 	t.Helper()
 	for _, entry := range config.(object)["auths"].(object) {
@@ -61,7 +61,7 @@ func TestUsers(t *testing.T) {
 	require.Equal(t, 401, status(basic(t, again["config"]), "/v2/secret/manifests/v1"))
 	a.refused(t, 404, "DELETE", "/v1/users/nobody", "")
 
-	// A user that is refused does not make the registry fail.
+	// An invalid user does not make the registry fail.
 	for _, body := range []string{`{"rights": []}`, `{"rights": ["pull"]}`, `{"rights": ["fly **"]}`} {
 		a.refused(t, 422, "PUT", "/v1/users/x", body)
 	}
@@ -77,8 +77,8 @@ func TestUsers(t *testing.T) {
 	}
 }
 
-// In one layout, rights are the same everywhere. Another user is refused, and the
-// registry goes on.
+// All repositories of one layout have the same rights. The API refuses a user
+// with others, and the registry goes on.
 func TestUsersOfSharedStore(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -97,7 +97,7 @@ func TestUsersOfSharedStore(t *testing.T) {
 	require.Equal(t, 200, status)
 }
 
-// Tokens and upload sessions age, and a reset makes them young again.
+// Tokens and upload sessions age with the clock, until a reset.
 func TestClock(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

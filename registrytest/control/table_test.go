@@ -12,7 +12,7 @@ import (
 	"github.com/ocireg/registry/registrytest/control"
 )
 
-// Each request of the API, in the order of a test that uses them all.
+// Each endpoint of the API succeeds, in the order in which a client uses them.
 func TestEachRequest(t *testing.T) {
 	t.Parallel()
 	b := auth.BearerOrBasic("anonymous pull **")

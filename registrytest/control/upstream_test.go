@@ -16,8 +16,8 @@ import (
 	"github.com/ocireg/registry/registrytest/upstream"
 )
 
-// In front of another registry, the requests about stored content get a response
-// that says why they cannot be served, and change nothing.
+// In front of another registry, requests about stored content change nothing,
+// and their responses give the reason.
 func TestContentBehindAProxy(t *testing.T) {
 	t.Parallel()
 	store := memstore.New()
@@ -51,8 +51,8 @@ func TestContentBehindAProxy(t *testing.T) {
 	require.NotEmpty(t, a.text(t, 200, "GET", "/v1/content", ""))
 }
 
-// An upstream that refuses or does not respond makes the response an error with
-// the reason.
+// If the upstream refuses a request or does not respond, the response is an
+// error with the reason.
 func TestContentBehindAProxyThatIsRefused(t *testing.T) {
 	t.Parallel()
 	behind := registrytest.NewServer(t, auth.Basic())

@@ -15,7 +15,7 @@ import (
 func inBubble(t *testing.T, f func()) (leaked string) {
 	bubble := ""
 	defer func() {
-		// The bubble panics if goroutines are left that wait for each other.
+		// The bubble panics if the goroutines left in it are deadlocked.
 		if cause := recover(); cause != nil {
 			text := fmt.Sprint(cause)
 			if !strings.HasPrefix(text, "deadlock: ") {
@@ -37,8 +37,8 @@ var bubbleName = regexp.MustCompile(`synctest bubble \d+`)
 // creator matches the function that started a goroutine.
 var creator = regexp.MustCompile(`(?m)^created by (.+?)(?: in goroutine \d+)?$`)
 
-// goroutinesOf returns the number of goroutines of a bubble that is over, and the
-// functions that started them.
+// goroutinesOf returns the number of goroutines left in a finished bubble, and
+// the functions that started them.
 func goroutinesOf(bubble string) string {
 	n := 0
 	var creators []string
@@ -49,7 +49,7 @@ func goroutinesOf(bubble string) string {
 		}
 		m := creator.FindStringSubmatch(stack)
 		if m == nil || strings.HasPrefix(m[1], "testing.") {
-			continue // The one that runs the bubble.
+			continue // This goroutine runs the bubble.
 		}
 		n++
 		if !slices.Contains(creators, m[1]) {

@@ -10,7 +10,7 @@ import (
 	"github.com/ocireg/registry/registrytest"
 )
 
-// A client has to end when its context is cancelled, and may only tidy up then.
+// A client has to end when its context is cancelled. It may then only clean up.
 func TestCancellations(t *testing.T) {
 	t.Parallel()
 	never := context.Background()

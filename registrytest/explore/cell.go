@@ -14,7 +14,7 @@ import (
 // cancelling is the name of the fault of [Cancellations].
 const cancelling = "cancelled"
 
-// cancelAt begins the text of a run that is cancelled.
+// cancelAt is the beginning of the rule of a cancelled run.
 const cancelAt = "cancel at "
 
 // shortRuns is the number of runs with -short.
@@ -35,7 +35,7 @@ type part struct {
 	request request
 	scale   scale
 	cancel  bool
-	given   *fault.Rule // the rule, if it is not made of the others
+	given   *fault.Rule // the rule, unless it follows from the other fields
 }
 
 // rule returns the rule of the part.
@@ -86,7 +86,7 @@ func (c cell) where() string {
 }
 
 // family returns the family of the cell's fault. The faults of a family are
-// variants of one, such as another status.
+// variants of each other, such as other statuses.
 func (c cell) family() string {
 	var families []string
 	for _, p := range c.parts {
@@ -102,7 +102,7 @@ func (c cell) family() string {
 	return strings.Join(families, " and ")
 }
 
-// simpler returns cells with one thing less to say.
+// simpler returns cells whose rules have one word or part less.
 func (c cell) simpler() (list []cell) {
 	if len(c.parts) > 1 && c.column == "" {
 		for _, p := range c.parts {
@@ -180,7 +180,7 @@ func (x *explorer) cells() ([]cell, error) {
 	return x.sample(cells), nil
 }
 
-// sample leaves out the runs for which there is no budget.
+// sample leaves out the runs that exceed the budget.
 func (x *explorer) sample(cells []cell) []cell {
 	n := x.runs
 	if n == 0 && x.time == 0 && testing.Short() {
@@ -202,8 +202,8 @@ func (x *explorer) sample(cells []cell) []cell {
 	return sample
 }
 
-// order returns the order of the runs: that of the list, unless there may be no
-// time for all of them.
+// order returns the order of the runs. It is that of the list, or random if the
+// time is limited.
 func (x *explorer) order(n int) []int {
 	if x.time > 0 {
 		return rand.New(rand.NewPCG(x.seed, 2)).Perm(n)

@@ -17,8 +17,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// A client is a small client of a registry, which does everything right unless
-// it has a bug.
+// A client is a small client of a registry. It is correct unless a bug is set.
 type client struct {
 	http *http.Client
 	base string
@@ -33,7 +32,7 @@ const (
 	chunkSize = 4000
 )
 
-// An httpError is a response that is not the one that the client needs.
+// An httpError is a response with a status that the client did not want.
 type httpError struct {
 	status int
 	after  time.Duration
@@ -42,10 +41,10 @@ type httpError struct {
 
 func (e *httpError) Error() string { return fmt.Sprintf("status %d", e.status) }
 
-// errShort is the error for a body that ends early or is not the right one.
+// errShort is the error for a body that ends early or has the wrong content.
 var errShort = errors.New("the content does not match its digest")
 
-// retry calls f until it succeeds, or fails in a way that does not pass.
+// retry calls f until it succeeds or returns a permanent error.
 func (c *client) retry(ctx context.Context, f func() error) error {
 	wait := time.Second
 	for n := 1; ; n++ {
@@ -174,8 +173,7 @@ func (c *client) get(ctx context.Context, path string, d digest.Digest) (content
 	return content, err
 }
 
-// pull returns the manifest with the tag and its blobs, the names of which are
-// their digests.
+// pull returns the manifest with the tag, and its blobs by digest.
 func (c *client) pull(ctx context.Context, repo, tag string) (map[string][]byte, error) {
 	var raw []byte
 	err := c.retry(ctx, func() error {
@@ -233,7 +231,8 @@ func (c *client) push(ctx context.Context, repo, tag, mediaType string, raw []by
 	})
 }
 
-// ignorePut returns the error of a request that should have stored something.
+// ignorePut returns the error of a request to store content. A mutant ignores
+// some of these errors.
 func (c *client) ignorePut(err error) error {
 	if status := (*httpError)(nil); c.bug == "takes every response for success" && errors.As(err, &status) {
 		return nil
@@ -241,8 +240,8 @@ func (c *client) ignorePut(err error) error {
 	return err
 }
 
-// upload uploads a blob in chunks. If anything goes wrong it asks where to go on,
-// and begins again if the session is gone.
+// upload uploads a blob in chunks. After an error it asks for the offset to
+// continue at, or begins again if the session is gone.
 func (c *client) upload(ctx context.Context, repo string, blob []byte) error {
 	return c.retry(ctx, func() error {
 		location := ""
@@ -331,7 +330,7 @@ func (c *client) chunk(ctx context.Context, location *string, blob []byte, offse
 	return next, err
 }
 
-// after returns the offset after the Range of an upload.
+// after returns the offset at which an upload with the Range continues.
 func after(h http.Header) int {
 	_, last, _ := strings.Cut(h.Get("Range"), "-")
 	n, err := strconv.Atoi(last)

@@ -9,13 +9,13 @@ import (
 )
 
 // conns are the connections that a client has made with the transport of the
-// registry, or with a copy of that.
+// registry or a copy of it.
 type conns struct {
 	mu   sync.Mutex
 	open map[*clientConn]struct{}
 
-	// abandoned makes new connections wait for good: a client that runs on after
-	// its run would otherwise fill the time with failures to connect.
+	// abandoned makes new connections block forever. Otherwise a client that
+	// continues after its run would fail to connect in a loop.
 	abandoned atomic.Bool
 }
 
@@ -40,8 +40,8 @@ func (c *conns) watch(t *http.Transport) {
 }
 
 // inUse returns the number of connections that have a response whose body the
-// client has neither read to its end nor closed. Net/http reads from a connection
-// except in this state, but under HTTP/2 it always does.
+// client has neither read to its end nor closed. Only in this state does
+// net/http not read from a connection. With HTTP/2 it always reads.
 func (c *conns) inUse() (n int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

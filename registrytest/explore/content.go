@@ -13,8 +13,7 @@ import (
 	"github.com/ocireg/registry/registrytest/journal"
 )
 
-// A tagging says where the tags of a registry point: a digest for each
-// "repo:tag".
+// A tagging maps the tags of a registry, as "repo:tag", to digests.
 type tagging map[string]digest.Digest
 
 // tagsOf returns the tags of the store.
@@ -106,7 +105,7 @@ func pushed(store registry.Store, records []*journal.Record) []thing {
 	return slices.Collect(maps.Keys(seen))
 }
 
-// missing returns those of the things that the store lacks.
+// missing returns the things that the store lacks.
 func missing(store registry.Store, things []thing) (list []string) {
 	for _, t := range things {
 		if !t.in(store) {
@@ -117,8 +116,8 @@ func missing(store registry.Store, things []thing) (list []string) {
 	return list
 }
 
-// differences returns how the tags differ from those that the undisturbed run
-// left. A tag that only this run has made is none.
+// differences describes how the tags differ from those after the undisturbed
+// run. It leaves out tags that only this run has made.
 func differences(want, got, before tagging) (list []string) {
 	for _, ref := range slices.Sorted(maps.Keys(want)) {
 		switch d, ok := got[ref]; {

@@ -18,9 +18,9 @@
 // testing/synctest: a client that waits for minutes takes no time. See
 // [OverLoopback] for clients that cannot be in a bubble.
 //
-// [Hostile] lets the operation meet registries that set traps, those of security
-// advisories: redirects that take credentials elsewhere, lists without an end,
-// content under the wrong digest.
+// [Hostile] runs the operation at registries with traps from security
+// advisories: redirects that take credentials to other hosts, lists without an
+// end, content under the wrong digest.
 //
 // docs/exploring.md has the faults, the violations, and the freedom that clients have.
 package explore

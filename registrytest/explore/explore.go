@@ -13,9 +13,9 @@ import (
 )
 
 // EveryFault runs an operation of a client once undisturbed, and then once for
-// each fault at each request. Setup fills the registry before each run; it may be
-// nil. Run carries out the operation and returns the client's error, after it has
-// passed what it got to [T.Result].
+// each fault at each request. Setup fills the registry before each run; it may
+// be nil. Run carries out the operation, passes the content that it got to
+// [T.Result], and returns the client's error.
 //
 // The test fails if a run has a violation. The [Matrix] has the outcome of each
 // run. It also fails if a rule of [Try] hits no request.
@@ -60,8 +60,8 @@ type explorer struct {
 	announcing sync.Mutex
 }
 
-// explore returns the matrix, or nil and an error. The error with a matrix says
-// which rules of Try did not happen.
+// explore returns the matrix, or nil and an error. With a matrix, the error
+// lists the rules of Try that hit no request.
 func (x *explorer) explore() (*Matrix, error) {
 	if err := x.check(); err != nil {
 		return nil, err
@@ -104,7 +104,7 @@ func (x *explorer) explore() (*Matrix, error) {
 	return m, errors.Join(missed...)
 }
 
-// establish makes the undisturbed run the one that others are compared with.
+// establish makes the undisturbed run, with which the others are compared.
 func (x *explorer) establish(base *run) error {
 	if err := x.failedBase(base); err != nil {
 		return err
@@ -117,7 +117,7 @@ func (x *explorer) establish(base *run) error {
 	return nil
 }
 
-// runAll makes the runs. Those for which there was no time are nil.
+// runAll makes the runs. The result of a run is nil if the time was over.
 func (x *explorer) runAll(cells []cell, start time.Time) []*judgement {
 	judged := make([]*judgement, len(cells))
 	order := make(chan int, len(cells))

@@ -74,13 +74,13 @@ var operations = map[string]operation{
 	},
 }
 
-// promises are those that the client's documentation would make.
+// promises are the faults that the client's documentation would promise to
+// survive.
 var promises = []string{"408 twice", "429 once, Retry-After", "503 once", "503 twice", "504 twice",
 	"reset before the response", "closed in the middle", "reset at the last byte", "slow",
 	"lost response", "lost session", "half accepted", "half kept", "closed in the middle, then Range ignored"}
 
-// A client that does everything right has no violation, and its outcomes are
-// those in testdata.
+// A correct client has no violation, and its outcomes are those in testdata.
 func TestRightClient(t *testing.T) {
 	t.Parallel()
 	for name, o := range operations {
@@ -121,7 +121,7 @@ var mutants = []struct{ bug, operation, kind string }{
 	{"trusts every Link", "tags", credentials},
 }
 
-// Each bug is found.
+// EveryFault finds each bug.
 func TestMutants(t *testing.T) {
 	t.Parallel()
 	for _, mutant := range mutants {

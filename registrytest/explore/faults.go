@@ -16,29 +16,29 @@ import (
 // A trouble is something that can go wrong with a request.
 type trouble struct {
 	name  string
-	times int // the number of requests that it hits in a row, or 0 for all
+	times int // the number of consecutive requests that it hits, or 0 for all
 
-	// applies reports whether it makes sense for a request, which is one of the
+	// applies reports whether the trouble makes sense for a request of the
 	// undisturbed run.
 	applies func(r *journal.Record) bool
 
 	// add adds the words of the trouble to a rule.
 	add func(rule fault.Rule, r *journal.Record, s scale) fault.Rule
 
-	// wide says that it hits all requests for the operation and its digest.
+	// wide reports that it hits all requests for the operation and the digest.
 	wide bool
 
-	// forges says that the response may be a good one with other content.
+	// forges reports that the response may be valid, with other content.
 	forges bool
 
 	// family is the name of the troubles of which this is a variant.
 	family string
 }
 
-// forGood ends the names of troubles that the request meets each time.
+// forGood is the end of the names of troubles that hit every such request.
 const forGood = " for good"
 
-// A scale has the times of troubles. In a bubble they cost nothing.
+// A scale has the durations of troubles. In a bubble they take no real time.
 type scale struct{ retryAfter, slow time.Duration }
 
 var (
@@ -50,8 +50,8 @@ var (
 // addresses for documentation, as a client may resolve names by itself.
 const otherHost = "192.0.2.1:5000"
 
-// repeats and onceOrAlways say how often a request meets a trouble: n times in a
-// row, or each time if n is 0.
+// repeats and onceOrAlways limit a rule to n consecutive requests, or to none
+// if n is 0.
 var (
 	repeats = []struct {
 		name string
@@ -63,8 +63,8 @@ var (
 	}{{"", 1}, {forGood, 0}}
 )
 
-// troubles returns all troubles. In a row means: to the request and to the next
-// one like it.
+// troubles returns all troubles. "In a row" means the request and the next one
+// like it.
 func troubles() []trouble {
 	var list []trouble
 	add := func(name string, times int, applies func(*journal.Record) bool, words func(fault.Rule, *journal.Record, scale) fault.Rule) *trouble {
@@ -94,7 +94,7 @@ func troubles() []trouble {
 		inMiddle := func(rule fault.Rule, r *journal.Record, _ scale) fault.Rule {
 			return end.at(rule, fault.AtByte(size(r)/2))
 		}
-		// Net/http repeats some requests once by itself.
+		// Package net/http repeats some requests once by itself.
 		before := func(rule fault.Rule, _ *journal.Record, _ scale) fault.Rule { return end.at(rule) }
 		add(end.name+" before the response", 2, every, before)
 		add(end.name+" in the header", 1, every, func(rule fault.Rule, _ *journal.Record, _ scale) fault.Rule {
@@ -129,7 +129,7 @@ func troubles() []trouble {
 		return rule.Close(fault.AtByte(size(r) / 2)).Then().Once().Ignore("Range")
 	})
 	for _, times := range onceOrAlways {
-		always := times.n == 0 // For each chunk, as each has another range.
+		always := times.n == 0 // Every chunk has another range, so a rule for one hits no other.
 		add("lost response"+times.name, times.n, registryWrites, func(rule fault.Rule, _ *journal.Record, _ scale) fault.Rule {
 			return rule.AfterCommit().Reset()
 		})
@@ -170,8 +170,8 @@ func troubles() []trouble {
 	return list
 }
 
-// truncated sends the first half of the content, with a Content-Length that says
-// so.
+// truncated sends the first half of the content, with the Content-Length of the
+// half.
 func truncated(rule fault.Rule, r *journal.Record, _ scale) fault.Rule {
 	first := int64(0)
 	field := r.RequestHeader.Get("Range")
@@ -183,7 +183,7 @@ func truncated(rule fault.Rule, r *journal.Record, _ scale) fault.Rule {
 	return rule.SetHeader("Content-Range", r.ResponseHeader.Get("Content-Range"))
 }
 
-// stale sends a list as it was before anything was in it.
+// stale sends an empty list.
 func stale(rule fault.Rule, r *journal.Record, _ scale) fault.Rule {
 	if r.Op == registry.ListTags {
 		return rule.Status(http.StatusOK).SetHeader("Content-Type", "application/json").Body(fault.Text(fmt.Sprintf(`{"name":%q,"tags":[]}`, r.Repo)))
@@ -192,7 +192,7 @@ func stale(rule fault.Rule, r *journal.Record, _ scale) fault.Rule {
 		Body(fault.Text(`{"schemaVersion":2,"mediaType":"` + ocispec.MediaTypeImageIndex + `","manifests":[]}`))
 }
 
-// What troubles apply to.
+// Functions for trouble.applies.
 
 func every(*journal.Record) bool { return true }
 

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// updateVariable is the environment variable that makes golden files anew, as for
-// those of package journal.
+// updateVariable is the environment variable that makes Golden write the files,
+// as in package journal.
 const updateVariable = "REGISTRYTEST_UPDATE"
 
 // maxGolden is the number of differences that an error lists.

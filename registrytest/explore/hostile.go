@@ -21,38 +21,38 @@ type hostileConfig struct {
 }
 
 // Login makes the registries of [Hostile] ask for these credentials, which the
-// client under test has. Where they arrive at another host, or without TLS,
-// is a violation. Without Login, the traps for credentials are not tried.
+// client under test has. It is a violation if they arrive at another host or
+// without TLS. Without Login, the traps for credentials are not tried.
 func Login(user, password string) Option {
 	return Option{func(c *config) { c.hostile.login = auth.Credentials{Username: user, Password: password} }}
 }
 
-// Verifies states that the operation verifies a signature or another referrer of
-// an image, and has to fail without a valid one. It lets [Hostile] try the traps
-// for verification.
+// Verifies declares that the operation verifies a signature or another referrer
+// of an image, and has to fail without a valid one. It lets [Hostile] try the
+// traps for verification.
 func Verifies() Option { return Option{func(c *config) { c.hostile.verifies = true }} }
 
-// OnlyTraps makes [Hostile] try these traps alone, such as one that a client
+// OnlyTraps makes [Hostile] try only these traps, such as one that a client
 // stepped into.
 func OnlyTraps(names ...string) Option {
 	return Option{func(c *config) { c.hostile.only = append(c.hostile.only, names...) }}
 }
 
-// ExceptTraps makes [Hostile] leave out traps, such as those that the authors of a
-// client do not count as a bug.
+// ExceptTraps makes [Hostile] leave out traps, such as those that the authors
+// of a client do not consider bugs.
 func ExceptTraps(names ...string) Option {
 	return Option{func(c *config) { c.hostile.except = append(c.hostile.except, names...) }}
 }
 
-// Hostile runs an operation of a client at registries that set traps, one after
-// the other: those of security advisories, such as a redirect that takes
-// credentials to another host, or a list without an end. The client may fail, but
-// must not step into the trap. Each trap has a legitimate twin, such as a
-// redirect to a CDN, with which the operation has to succeed: a client that
-// refuses everything unusual is of no use.
+// Hostile runs an operation of a client at registries with traps, one after the
+// other. The traps are those of security advisories, such as a redirect that
+// takes credentials to another host, or a list without an end. The client may
+// fail, but must not step into the trap. Each trap has a legitimate twin, such
+// as a redirect to a CDN, with which the operation has to succeed: a client
+// that refuses everything unusual is of no use.
 //
 // Setup and run are those of [EveryFault]. The operation runs once undisturbed,
-// and its requests tell which traps it can meet. All hosts are names of a
+// and its requests determine the traps to try. All hosts are names of a
 // [registrytest.Network], or, with [OverLoopback], ports of this machine, where
 // traps that need TLS or addresses are left out.
 //
@@ -85,18 +85,19 @@ type hostile struct {
 	moves  bool              // the operation succeeds with other content at the tags
 }
 
-// A trap is something that a hostile registry does.
+// A trap is a behaviour of a hostile registry.
 type trap struct {
 	name, reference string
 
-	// needs returns the reason why the operation cannot meet the trap, or "".
+	// needs returns the reason why the trap does not apply to the operation, or
+	// "".
 	needs func(h *hostile) string
 
 	// set prepares the registry and the other hosts.
 	set func(w *hostileWorld)
 
-	// judge returns how the client stepped into the trap, or "". Secrets at other
-	// hosts and what no client may do are judged in any case.
+	// judge describes how the client stepped into the trap, or returns "".
+	// Leaked secrets and other general violations are judged for every trap.
 	judge func(h *hostile, e *encounter) string
 
 	twin twin
@@ -107,11 +108,11 @@ type twin struct {
 	name string
 	set  func(w *hostileWorld)
 
-	// other says that the results may be others than undisturbed.
+	// other reports that the results may differ from the undisturbed ones.
 	other bool
 
-	// moved says that other content is at the tags, which an operation that
-	// knows its content or needs a signature refuses.
+	// moved reports that the tags have other content. An operation that knows
+	// its content or needs a signature refuses it.
 	moved bool
 }
 
@@ -208,7 +209,7 @@ func (h *hostile) undisturbed(z *Hazards) {
 
 func (h *hostile) hostile() hostileConfig { return h.config.hostile }
 
-// judge returns how the client stepped into a trap, or "".
+// judge describes how the client stepped into a trap, or returns "".
 func (h *hostile) judge(tr trap, e *encounter) string {
 	var found []string
 	add := func(s string) {
@@ -226,7 +227,7 @@ func (h *hostile) judge(tr trap, e *encounter) string {
 	return strings.Join(found, "; ")
 }
 
-// judgeTwin returns how the client fails with a twin, or "".
+// judgeTwin describes how the client fails with a twin, or returns "".
 func (h *hostile) judgeTwin(tw twin, e *encounter) string {
 	broken := e.broken()
 	secrets := e.secrets()
@@ -243,7 +244,7 @@ func (h *hostile) judgeTwin(tw twin, e *encounter) string {
 	return ""
 }
 
-// succeeded judges a trap that the operation must not succeed in.
+// succeeded judges a trap in which the operation must fail.
 func succeeded(what string) func(*hostile, *encounter) string {
 	return func(_ *hostile, e *encounter) string {
 		if e.err == nil {

@@ -20,7 +20,7 @@ import (
 	"github.com/ocireg/registry/registrytest"
 )
 
-// A wary is a client that steps into no trap, unless it is a mutant.
+// A wary is a client that avoids all traps, unless it is a mutant.
 type wary struct {
 	http     *http.Client
 	base     *url.URL
@@ -50,7 +50,7 @@ func newWary(reg *registrytest.Server, mutant, user, password string) *wary {
 
 func (c *wary) is(mutant string) bool { return c.mutant == mutant }
 
-// trusted reports whether the URL may have the credentials.
+// trusted reports whether the client may send the credentials to the URL.
 func (c *wary) trusted(u *url.URL) bool {
 	switch {
 	case c.is("credentials for every host"):
@@ -203,7 +203,7 @@ func (c *wary) want(ctx context.Context, status int, method string, u *url.URL, 
 	return resp, text, err
 }
 
-// manifest pulls a manifest, by the digest that a HEAD of its tag has.
+// manifest pulls a manifest by the digest in the response to a HEAD of its tag.
 func (c *wary) manifest(ctx context.Context, repo, ref string) (digest.Digest, ocispec.Manifest, error) {
 	var m ocispec.Manifest
 	at := c.at("/v2/" + repo + "/manifests/" + ref)
@@ -234,7 +234,7 @@ func (c *wary) manifest(ctx context.Context, repo, ref string) (digest.Digest, o
 	if m.MediaType == "" && c.is("needs mediaType") || m.MediaType != "" && m.MediaType != resp.Header.Get("Content-Type") && !c.is("any type") {
 		return "", m, errors.New("the media type is another one")
 	}
-	// Once more by the digest, as clients do that resolve first.
+	// It pulls again by the digest, like clients that resolve the tag first.
 	resp, again, err := c.want(ctx, 200, "GET", c.at("/v2/"+repo+"/manifests/"+string(d)), nil, "Accept", ocispec.MediaTypeImageManifest)
 	if err != nil {
 		return "", m, err

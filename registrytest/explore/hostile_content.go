@@ -16,10 +16,10 @@ import (
 
 const (
 	hugeBody  = 32 << 20 // bytes of a manifest or list without an end
-	hugeTaken = 16 << 20 // bytes of it that a client may take
+	hugeTaken = 16 << 20 // the bytes of it that a client may read
 )
 
-// contentTraps are those with other content than the client asked for.
+// contentTraps send content that the client did not ask for.
 func contentTraps() []trap {
 	return []trap{
 		{
@@ -35,7 +35,7 @@ func contentTraps() []trap {
 				w.intercept = func(next registry.Handler) registry.Handler {
 					return func(rw http.ResponseWriter, r *registry.Request) error {
 						if (r.Op == registry.GetManifest || r.Op == registry.HeadManifest) && r.Digest != "" {
-							r.Digest = otherImage().Digest // with the digest of that in the header
+							r.Digest = otherImage().Digest // so that the header has its digest
 						}
 						return next(rw, r)
 					}
@@ -107,7 +107,7 @@ func contentTraps() []trap {
 		},
 		{
 			name: "manifest that gzip unpacks to a huge one", reference: "CVE-2023-33958",
-			needs: needsTLS(needsGzip(registry.GetManifest)), // buffers of a port hold too much
+			needs: needsTLS(needsGzip(registry.GetManifest)), // over a port, socket buffers hide the number of bytes that a client reads
 			set:   func(w *hostileWorld) { w.endless(true, registry.GetManifest) },
 			judge: judgeHuge,
 			twin:  zippedManifest,
@@ -153,8 +153,8 @@ func (w *hostileWorld) otherImages() {
 	}
 }
 
-// ambiguous returns the manifest of an image that claims to be an index, and has
-// the properties of both.
+// ambiguous returns an image manifest with the properties of both an image and
+// an index, which claims to be an index.
 func ambiguous(c content.Content) content.Content {
 	text := string(c.Manifest)
 	text = strings.Replace(text, ocispec.MediaTypeImageManifest, ocispec.MediaTypeImageIndex, 1)

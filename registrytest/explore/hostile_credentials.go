@@ -31,7 +31,7 @@ func overTLS(r fault.Rule) fault.Rule {
 
 const advisoryPort = "GHSA-vh4v-2xq2-g5cg"
 
-// credentialTraps are those that take credentials to another host.
+// credentialTraps try to get credentials to another host.
 func credentialTraps() []trap {
 	plain := "http://" + registryHost
 	return []trap{
@@ -140,7 +140,7 @@ func credentialTraps() []trap {
 				return needsLogin("", registry.GetBlob)(h)
 			},
 			set:  func(w *hostileWorld) { w.foreignLayer(w.attacker(), false) },
-			twin: foreignLayerOfBoth, // Many clients leave out such layers, or ask the registry.
+			twin: foreignLayerOfBoth, // Many clients skip foreign layers, or pull them from the registry.
 		},
 	}
 }
@@ -175,9 +175,9 @@ func (w *hostileWorld) moreToList() {
 	})
 }
 
-// referrerOf returns an artifact that refers to a manifest, and has the type of the
-// first that does, or else of the first that refers to a manifest whose referrers
-// the operation lists.
+// referrerOf returns an artifact that refers to a manifest. Its type is that of
+// the manifest's first referrer, or else of the first referrer that the
+// operation lists.
 func (w *hostileWorld) referrerOf(repo string, subject digest.Digest, number string) content.Content {
 	of := content.Content{MediaType: ocispec.MediaTypeImageManifest, Digest: subject, Size: 2}
 	if m, err := w.reg.Store.StatManifest(w.t.Context(), repo, string(subject)); err == nil {
@@ -204,7 +204,7 @@ func (w *hostileWorld) typeOfReferrer(repo string, subject digest.Digest) string
 }
 
 // foreignLayer adds a layer whose content is at a URL to the images that the
-// operation pulls by tag. If the registry has it, so has the mirror.
+// operation pulls by tag. If the registry has the content, so does the mirror.
 func (w *hostileWorld) foreignLayer(url string, has bool) {
 	w.after = append(w.after, func() {
 		layer := []byte("a foreign layer")

@@ -50,7 +50,7 @@ func (w *hostileWorld) sendEndless(rw http.ResponseWriter, r *registry.Request, 
 		text = strings.Replace(text, ocispec.MediaTypeImageManifest, ocispec.MediaTypeImageIndex, 1)
 		rw.Header().Set("Content-Type", ocispec.MediaTypeImageIndex)
 	}
-	// A body that is known to gzip only in part, so that no buffer holds it all.
+	// Random bytes hardly compress, so the body does not fit into buffers.
 	block := []byte(strings.Repeat("a", 16<<10))
 	random := rand.New(rand.NewPCG(1, 2))
 	for i := range 256 {

@@ -14,7 +14,7 @@ import (
 // manyPages is the number of pages of an honest list.
 const manyPages = 30
 
-// listTraps are those with lists that do not end.
+// listTraps have lists that do not end.
 func listTraps() []trap {
 	pagesOfTags := twin{name: fmt.Sprintf("%d pages of tags", manyPages), other: true, set: func(w *hostileWorld) {
 		w.pagesWithoutEnd(registry.ListTags, manyPages)
@@ -58,13 +58,13 @@ func listTraps() []trap {
 	}
 }
 
-// pagesWithoutEnd makes the registry list its content on the first page, and one
-// thing more on each page after it: up to a number of pages, for ever if that is
-// 0, or in a circle of one page if it is negative.
+// pagesWithoutEnd makes the registry list its content on the first page, and
+// one more entry on each later page. The argument limits the number of pages; 0
+// means no limit, and a negative number a page that links to itself.
 func (w *hostileWorld) pagesWithoutEnd(op registry.Op, pages int) { w.pages(op, pages, 0) }
 
-// pagesBefore makes the registry list its content on the last of some pages, and
-// one thing more on each page before it.
+// pagesBefore makes the registry list its content on the last of several pages,
+// and one other entry on each page before it.
 func (w *hostileWorld) pagesBefore(op registry.Op, pages int) { w.pages(op, pages, pages-1) }
 
 func (w *hostileWorld) pages(op registry.Op, pages, own int) {
@@ -99,12 +99,12 @@ func (w *hostileWorld) pages(op registry.Op, pages, own int) {
 	}
 }
 
-// worthless puts a referrer into the registry that is no valid signature, and
-// returns its descriptor. It has the type of the first referrer that is there.
+// worthless puts a referrer without a valid signature into the registry, and
+// returns its descriptor. Its type is that of the first existing referrer.
 func (w *hostileWorld) worthless(r *registry.Request, page int) ocispec.Descriptor {
 	c := w.referrerOf(r.Repo, r.Digest, strconv.Itoa(page))
 	if w.otherType {
-		c.ArtifactType = "application/vnd.example.hostile" // It says so in the list alone.
+		c.ArtifactType = "application/vnd.example.hostile" // Only the list has this type.
 	}
 	w.put(r.Repo, c)
 	d := c.Descriptor()

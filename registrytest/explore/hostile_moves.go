@@ -75,8 +75,7 @@ func needsTwoPulls(h *hostile) string {
 	return ""
 }
 
-// judgeMixture finds results that are partly those of one image and partly those
-// of another.
+// judgeMixture reports results that mix the content of two images.
 func judgeMixture(h *hostile, e *encounter) string {
 	if e.err != nil || maps.Equal(e.results, h.base.results) || maps.Equal(e.results, h.other) {
 		return ""

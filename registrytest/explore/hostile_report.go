@@ -12,10 +12,10 @@ type Hazards struct {
 	Traps []TrapResult
 }
 
-// A TrapResult is how a client met one trap.
+// A TrapResult is the outcome of one trap.
 type TrapResult struct {
-	// Trap is the name of the trap, Reference an advisory about a client that
-	// stepped into it, and Twin the legitimate thing that it resembles.
+	// Trap is the name of the trap. Reference is an advisory about a client
+	// that stepped into it. Twin is the legitimate behaviour that it resembles.
 	Trap, Reference, Twin string
 
 	Outcome Hazard
@@ -23,7 +23,7 @@ type TrapResult struct {
 	// Detail is the action of the client, or the reason why the trap was not tried.
 	Detail string
 
-	// Requests are the last ones of a client that stepped into the trap.
+	// Requests are the last requests of a client that stepped into the trap.
 	Requests []string
 }
 
@@ -34,11 +34,11 @@ type Hazard string
 const (
 	Withstood Hazard = "withstood"
 	Caught    Hazard = "CAUGHT"     // the client stepped into the trap
-	TwinFails Hazard = "TWIN FAILS" // the client refuses what is legitimate, too
-	NotTried  Hazard = "not tried"  // the operation does not meet the trap
+	TwinFails Hazard = "TWIN FAILS" // the client refuses the legitimate twin as well
+	NotTried  Hazard = "not tried"  // the trap does not apply to the operation
 )
 
-// String returns the result in a line, and the requests in those after it.
+// String returns a line with the result, followed by a line for each request.
 func (x TrapResult) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "trap %q: %s: %s", x.Trap, x.Outcome, x.Detail)

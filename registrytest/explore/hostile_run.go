@@ -36,11 +36,11 @@ type encounter struct {
 type sighting struct {
 	host   string
 	line   string // the request
-	secret string // that it had, or ""
+	secret string // in the request, or ""
 }
 
-// floodLimit is the number of requests beyond which a client is stopped. A list
-// of an honest twin has fewer pages.
+// floodLimit is the number of requests after which a client is stopped. It
+// exceeds the pages of an honest list.
 const floodLimit = 1000
 
 // attempt runs the operation once.
@@ -121,7 +121,7 @@ func (e *encounter) note(s sighting) {
 	e.seen = append(e.seen, s)
 }
 
-// broken describes a failure that no behaviour of a registry excuses.
+// broken describes a failure that is a bug with every registry, or returns "".
 func (e *encounter) broken() string {
 	switch {
 	case e.setup != "":
@@ -140,7 +140,7 @@ func (e *encounter) broken() string {
 	return ""
 }
 
-// secrets returns a text for each secret that arrived where it must not.
+// secrets returns a text for each secret that arrived at a wrong place.
 func (e *encounter) secrets() (texts []string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

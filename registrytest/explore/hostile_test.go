@@ -26,7 +26,7 @@ var hostileOps = map[string]struct {
 	}, []Option{Verifies(), OnlyTraps("tag that moves between two pulls")}},
 }
 
-// meetHostile lets a mutant of the wary client do an operation at hostile
+// meetHostile runs an operation of a mutant of the wary client at hostile
 // registries.
 func meetHostile(t *testing.T, mutant, op string, opts ...Option) *Hazards {
 	t.Helper()
@@ -70,7 +70,7 @@ func TestWaryClient(t *testing.T) {
 	t.Logf("%d runs", runs)
 }
 
-// Over loopback, the traps work that need neither names nor TLS.
+// Over loopback, Hostile tries the traps that need neither names nor TLS.
 func TestWaryClientOverLoopback(t *testing.T) {
 	z := meetHostile(t, "right", "push", OverLoopback())
 	require.Equal(t, []string{"Location of an upload at another host"}, z.With(Withstood))
@@ -79,7 +79,7 @@ func TestWaryClientOverLoopback(t *testing.T) {
 		"redirect of blobs to another port", "foreign layer at another host"}, z.With(Caught))
 }
 
-// Each mutant steps into its traps, and into no others.
+// Each mutant steps into exactly its traps.
 func TestUnwaryClients(t *testing.T) {
 	for _, m := range []struct {
 		mutant, op string

@@ -20,8 +20,8 @@ var (
 	lists   = []registry.Op{registry.ListTags, registry.ListReferrers}
 )
 
-// needs returns a function for trap.needs: the operation has to make one of the
-// requests.
+// needs returns a function for trap.needs. The trap applies if the operation
+// sends one of the requests.
 func needs(reason string, ops ...registry.Op) func(*hostile) string {
 	return func(h *hostile) string {
 		if !h.base.has(nil, ops...) {
@@ -44,8 +44,8 @@ func needsLogin(reason string, ops ...registry.Op) func(*hostile) string {
 	}
 }
 
-// needsTLS adds to needs that the registry is reached over HTTPS, on a network
-// that has any addresses.
+// needsTLS adds a condition to needs: the registry uses HTTPS, in a network
+// with arbitrary addresses.
 func needsTLS(needs func(*hostile) string) func(*hostile) string {
 	return func(h *hostile) string {
 		if h.loopback {

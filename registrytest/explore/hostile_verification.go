@@ -18,7 +18,7 @@ func signatureTag(r *journal.Record) bool { return isSignatureTag(r.Tag) }
 
 func isSignatureTag(tag string) bool { return strings.HasPrefix(tag, "sha256-") }
 
-// validAtLast has the registry's own list on the last page.
+// validAtLast is a twin whose last page is the registry's own list.
 var validAtLast = twin{name: fmt.Sprintf("signatures on the last of %d pages of referrers", manyPages), set: func(w *hostileWorld) {
 	w.pagesBefore(registry.ListReferrers, manyPages)
 }}

@@ -26,7 +26,7 @@ const (
 	authHost     = "auth.example.com"
 	attackerHost = "attacker.example.net"
 	privateHost  = "10.20.30.40:5000"
-	linkLocal    = "169.254.169.254" // as the service of clouds that has credentials
+	linkLocal    = "169.254.169.254" // the address of cloud services with credentials
 )
 
 // A hostileWorld is the registry and the other hosts of one run.
@@ -43,7 +43,7 @@ type hostileWorld struct {
 	after     []func()            // when the registry runs and has its content
 	at        string              // the host of the registry, registryHost if it is ""
 	armed     atomic.Bool         // the setup has ended
-	arrived   func()              // is called for each request after that
+	arrived   func()              // called for each request once armed is set
 	otherType bool                // worthless referrers do not have the type of signatures
 	intercept registry.Middleware // or nil
 }
@@ -92,7 +92,8 @@ func (w *hostileWorld) start(set func(*hostileWorld)) {
 	for _, f := range w.after {
 		f()
 	}
-	// A rule that only counts sees every request, also those that rules redirect.
+	// A rule that only counts sees every request, including those that other
+	// rules redirect.
 	w.rules = append(w.rules, fault.On().Optional().Where("counted", func(*registry.Request) bool {
 		w.arrived()
 		return false
@@ -110,8 +111,8 @@ func (w *hostileWorld) must(err error) {
 
 func (w *hostileWorld) fault(r fault.Rule) { w.rules = append(w.rules, r.Optional()) }
 
-// host serves a handler at another host, and returns its URL. A host that may not
-// have secrets notes those that it gets.
+// host serves a handler at another host and returns its URL. It notes the
+// secrets that arrive at the host, unless the host may have them.
 func (w *hostileWorld) host(name string, handler http.Handler, mayHaveSecrets bool) string {
 	spy := http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		w.arrived()
@@ -163,8 +164,8 @@ func (w *hostileWorld) mirror() http.Handler {
 	})
 }
 
-// greedy returns a handler that asks for credentials, in any way, and then serves
-// what another does.
+// greedy returns a handler that asks for credentials of every scheme, and then
+// calls another handler.
 func greedy(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Authorization") == "" && r.URL.Path != "/token" {
@@ -180,7 +181,7 @@ func greedy(next http.Handler) http.Handler {
 // asked for credentials, and returns its URL.
 func (w *hostileWorld) attacker() string { return w.host(attackerHost, greedy(w.mirror()), false) }
 
-// tokens returns a handler that gives worthless tokens.
+// tokens returns a token service whose tokens are worthless.
 func tokens() http.Handler {
 	return http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
 		rw.Header().Set("Content-Type", "application/json")
@@ -193,13 +194,13 @@ func (w *hostileWorld) put(ref string, c content.Content) {
 	w.must(content.Put(context.Background(), w.reg.Store, ref, c))
 }
 
-// otherImage is an image that no test has.
+// otherImage returns an image that differs from those of all tests.
 func otherImage() content.Content {
 	return content.Image(content.Seed(0x0c1), content.LayerSizes(3000), content.Annotation("org.example.hostile", "yes"))
 }
 
-// moveTags points the tags that the operation pulls at other content, the last of
-// the list. Those before have its blobs.
+// moveTags points the tags that the operation pulls at the last content of the
+// list. The others in the list are its parts, which it also pushes.
 func (w *hostileWorld) moveTags(to ...content.Content) {
 	w.after = append(w.after, func() {
 		for _, ref := range w.h.base.tags() {

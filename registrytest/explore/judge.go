@@ -18,10 +18,10 @@ import (
 
 // The kinds of violations.
 const (
-	wrongContent = "wrong content"  // success with other content than without the fault
-	wrongDigest  = "wrong manifest" // the same of a manifest, which only Docker-Content-Digest gives away
+	wrongContent = "wrong content"  // success, but the content differs from that without the fault
+	wrongDigest  = "wrong manifest" // the same, but only Docker-Content-Digest shows it
 	hang         = "hang"           // the operation does not end with its context
-	late         = "no timeout"     // it ends only since its context does
+	late         = "no timeout"     // it ends only because its context does
 	panics       = "panic"
 	leftRunning  = "goroutines left"
 	leftOpen     = "body left open"
@@ -37,7 +37,7 @@ const (
 // kinds are all kinds of violations.
 var kinds = []string{wrongContent, wrongDigest, hang, late, panics, leftRunning, leftOpen, storm, early, credentials, cancelled, goesOn, checks, promise}
 
-// failedBase returns an error if the undisturbed run is no base for others.
+// failedBase returns an error if the undisturbed run is unfit for comparisons.
 func (x *explorer) failedBase(r *run) error {
 	failed := func(format string, args ...any) error { return fmt.Errorf("the undisturbed run "+format, args...) }
 	switch {
@@ -153,8 +153,8 @@ func (x *explorer) judge(r *run, c cell) judgement {
 	return j
 }
 
-// judgeContent compares what a successful run stored and returned with what the
-// undisturbed run did.
+// judgeContent compares the stored content and the results of a successful run
+// with those of the undisturbed run.
 func (x *explorer) judgeContent(r *run, c cell, add func(kind, format string, args ...any)) {
 	kind, forged := wrongContent, false
 	for _, p := range c.parts {
@@ -164,7 +164,7 @@ func (x *explorer) judgeContent(r *run, c cell, add func(kind, format string, ar
 		if p.request.tag != "" {
 			kind = wrongDigest
 		}
-		forged = forged || !proves(p.request.record) // Then the client cannot know.
+		forged = forged || !proves(p.request.record) // The client cannot detect this.
 	}
 	if list := append(r.missing, differences(x.base.after, r.after, r.before)...); len(list) > 0 {
 		add(kind, "the operation succeeded, but %s", strings.Join(list, ", "))
@@ -200,7 +200,7 @@ func (x *explorer) tooEarly(records []*journal.Record) (list []string) {
 			continue
 		}
 		if r.Session == "" && r.Tag+string(r.Digest) == "" && !x.sequential {
-			continue // Another request may have nothing to do with this one.
+			continue // The request may be unrelated to this one.
 		}
 		end := r.Start.Add(r.Duration)
 		for _, next := range records[i+1:] {
@@ -257,9 +257,9 @@ func (x *explorer) resumed(r *run) bool {
 	return asked < 0
 }
 
-// openSessions returns the number of upload sessions that neither ended nor were
-// cancelled nor turned out to be lost. That is no violation: a client that begins
-// again may not know the session any more.
+// openSessions returns the number of upload sessions that were neither
+// completed, cancelled nor lost. They are not violations, since a client that
+// begins again may have forgotten the session.
 func openSessions(records []*journal.Record) int {
 	open := make(map[string]bool)
 	for _, r := range records {
@@ -274,7 +274,7 @@ func openSessions(records []*journal.Record) int {
 	return len(open)
 }
 
-// sessionID matches the ID of an upload session, which is another in each run.
+// sessionID matches the ID of an upload session, which differs in each run.
 var sessionID = regexp.MustCompile(`[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}`)
 
 func firstLine(text string) string {

@@ -12,9 +12,9 @@ import (
 	"github.com/ocireg/registry/registrytest/journal"
 )
 
-// An address says which request a fault hits: not by its number, as a client may
-// send its requests in another order each time, but by its operation and
-// arguments, and by how many such requests came before.
+// An address identifies the request that a fault hits, by its operation, its
+// arguments and the number of such requests before it. The number among all
+// requests would not do, since the order may differ from run to run.
 type address struct {
 	op     registry.Op
 	repo   string // or "" if the operation and the reference are enough
@@ -22,11 +22,11 @@ type address struct {
 	digest digest.Digest
 	header string // Range or Content-Range, "!Range" for requests without, or ""
 	value  string // of the header
-	auth   bool   // the request has credentials, and others like it have none
+	auth   bool   // the request has credentials, unlike others of its kind
 	after  int    // the number of such requests that pass first
 }
 
-// A request is one that the client sent in the undisturbed run.
+// A request is a request of the client in the undisturbed run.
 type request struct {
 	address
 	record *journal.Record
@@ -90,8 +90,8 @@ func short(d digest.Digest) string {
 }
 
 // requestsOf returns the requests of an undisturbed run, in the order of their
-// arrival. It leaves out those with the response 401, since their number may
-// depend on when the first token arrives.
+// arrival. It leaves out those that got 401, since their number may depend on
+// the time at which the first token arrives.
 func requestsOf(records []*journal.Record) (requests []request) {
 	secured := slices.ContainsFunc(records, func(r *journal.Record) bool { return r.Status == 401 })
 	seen := make(map[address]int)

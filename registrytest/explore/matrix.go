@@ -13,16 +13,16 @@ type Outcome string
 // The outcomes.
 const (
 	Unaffected Outcome = "ok"        // it succeeded with no more requests than without the fault
-	Retried    Outcome = "retried"   // it succeeded with more
+	Retried    Outcome = "retried"   // it succeeded with more requests
 	Resumed    Outcome = "resumed"   // it succeeded, and went on from the middle of a blob
 	Failed     Outcome = "failed"    // it returned an error, and did nothing wrong
 	Violated   Outcome = "VIOLATION" // see Matrix.Violations
-	NotFired   Outcome = "not fired" // the fault hit no request, as the client sent others than before
+	NotFired   Outcome = "not fired" // the fault hit no request, since the client sent different ones
 	NoEffect   Outcome = "no effect" // the fault changed nothing about the request that it hit
 )
 
-// A Matrix has the outcome of each fault at each request. It has the form of
-// JSON that encoding/json gives it.
+// A Matrix has the outcome of each fault at each request. It can be encoded
+// with encoding/json.
 type Matrix struct {
 	Name       string        `json:"name"` // of the test
 	Seed       uint64        `json:"seed"`
@@ -51,11 +51,11 @@ type Violation struct {
 	Kind    string `json:"kind"`
 	Request string `json:"request"`
 	Fault   string `json:"fault"`
-	Rule    string `json:"rule"` // shows it alone, see Try
+	Rule    string `json:"rule"` // reproduces the violation, see Try
 	Text    string `json:"text"` // about the run with the rule
 
-	// Runs is the number of runs in the matrix that show the same, Faults and
-	// Requests are theirs.
+	// Runs is the number of runs in the matrix with this violation. Faults and
+	// Requests are those of these runs.
 	Runs     int      `json:"runs"`
 	Faults   []string `json:"faults"`
 	Requests []string `json:"requests"`

@@ -32,9 +32,8 @@ type config struct {
 
 // OverLoopback runs the client outside of a bubble, at a registry on a port of
 // 127.0.0.1: for a client that reaches the registry only there, such as a
-// command. Everything takes as long as it takes, so this is slower by orders of
-// magnitude for a client that waits before it retries. The context of a run is
-// done after 10 seconds.
+// command. Time is real, so this is slower by orders of magnitude for a client
+// that waits before it retries. The context of a run is done after 10 seconds.
 func OverLoopback() Option { return Option{func(c *config) { c.loopback = true }} }
 
 // Server gives the registry of each run options: those for HTTPS, a store or
@@ -51,12 +50,11 @@ func MustSucceed(faults ...string) Option {
 	return Option{func(c *config) { c.must = append(c.must, faults...) }}
 }
 
-// Golden compares the outcomes with those in a file: the test fails if a client
-// that has retried fails now, and also if it has got better. The file has the
-// text of [Matrix.Markdown], and the path is relative to the directory of the
-// test. If the environment variable REGISTRYTEST_UPDATE is not empty, Golden
-// writes the file instead. Runs that [Budget] or -short leave out are not
-// compared.
+// Golden compares the outcomes with those in a file: the test fails if an
+// outcome has changed, even for the better. The file has the text of
+// [Matrix.Markdown], and the path is relative to the directory of the test. If
+// the environment variable REGISTRYTEST_UPDATE is not empty, Golden writes the
+// file instead. Runs that [Budget] or -short leave out are not compared.
 func Golden(file string) Option { return Option{func(c *config) { c.golden = file }} }
 
 // Accept lets the client commit some kinds of violations, such as
@@ -65,27 +63,26 @@ func Accept(kinds ...string) Option {
 	return Option{func(c *config) { c.accepted = append(c.accepted, kinds...) }}
 }
 
-// ReportOnly leaves it to the caller to look at the violations in the [Matrix]:
-// the test does not fail for them.
+// ReportOnly keeps violations from failing the test. The caller examines the
+// [Matrix].
 func ReportOnly() Option { return Option{func(c *config) { c.reportOnly = true }} }
 
-// Seed sets the seed that decides which runs a sample has. It is 0 otherwise.
-// The same seed gives the same matrix with one job, if the client itself does
-// the same each time.
+// Seed sets the seed for the choice of sampled runs, 0 by default. With one job
+// and a deterministic client, the same seed gives the same matrix.
 func Seed(seed uint64) Option { return Option{func(c *config) { c.seed = seed }} }
 
 // Budget limits the number of runs and the time that they take together. A
-// limit of 0 is none. Which runs are left out depends on the seed. With
-// go test -short there are at most 60 runs and those that [MustSucceed] needs,
+// limit of 0 means no limit. The seed selects the runs to leave out. With go
+// test -short there are at most 60 runs and those that [MustSucceed] needs,
 // unless Budget says otherwise.
 func Budget(runs int, d time.Duration) Option {
 	return Option{func(c *config) { c.runs, c.time = runs, d }}
 }
 
-// Jobs makes n runs at the same time. Without Jobs it is one.
+// Jobs makes n runs at the same time. The default is one.
 func Jobs(n int) Option { return Option{func(c *config) { c.jobs = n }} }
 
-// Pairs adds n runs, each with two faults. The seed decides which.
+// Pairs adds n runs, each with two faults that the seed selects.
 func Pairs(n int) Option { return Option{func(c *config) { c.pairs = n }} }
 
 // Cancellations adds a run for each request in which the context of [T.Context]
@@ -93,10 +90,10 @@ func Pairs(n int) Option { return Option{func(c *config) { c.pairs = n }} }
 // minute.
 func Cancellations() Option { return Option{func(c *config) { c.cancels = true }} }
 
-// Try makes a run for each of the rules, and no others: to see a violation again
-// by its rule. A rule has the language of package fault, or is "cancel at" and
-// the part of a rule that names a request. Two rules with " and " between them
-// make one run.
+// Try makes only a run for each of the rules, for example to reproduce a
+// violation by its rule. A rule has the language of package fault, or is
+// "cancel at" and the part of a rule that names a request. Two rules with " and
+// " between them make one run.
 func Try(rules ...string) Option {
 	return Option{func(c *config) { c.try = append(c.try, rules...) }}
 }

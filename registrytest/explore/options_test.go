@@ -82,7 +82,7 @@ func TestServers(t *testing.T) {
 	}
 }
 
-// Outside of a bubble everything is the same.
+// Outside of a bubble the outcomes are the same.
 func TestOverLoopback(t *testing.T) {
 	t.Parallel()
 	m := EveryFault(t, getting, get, OverLoopback(), Jobs(4), Try(
@@ -126,7 +126,7 @@ func TestDeterministic(t *testing.T) {
 	require.Contains(t, first, ` and get-manifest `, "a pair")
 }
 
-// The test fails if a client has lost an outcome that the golden file has.
+// The test fails if an outcome differs from the golden file.
 func TestGolden(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "golden.md")
@@ -206,8 +206,8 @@ func TestAcceptAndBudget(t *testing.T) {
 	require.Contains(t, m.String(), "left out")
 }
 
-// Every fault makes sense for every request that it applies to, and its rule is
-// that of its text.
+// Every fault is valid for every request that it applies to, and parsing the
+// text of its rule gives the same rule.
 func TestRules(t *testing.T) {
 	t.Parallel()
 	for name, o := range operations {

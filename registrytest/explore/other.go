@@ -11,8 +11,8 @@ import (
 	"github.com/ocireg/registry/registrytest"
 )
 
-// An other is a host that links may lead to. It has the content of the registry,
-// asks for no credentials, and notes those that clients show it.
+// An other is a host to which links may lead. It has the content of the
+// registry, asks for no credentials, and notes any that clients send.
 type other struct {
 	handler http.Handler
 
@@ -24,7 +24,7 @@ func newOther(store registry.Store) *other { return &other{handler: registry.New
 
 func (o *other) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Header.Get("Authorization") != "" || r.Header.Get("Cookie") != "" {
-		q, _ := registry.ParseRequest(r) // A request for no endpoint has a description, too.
+		q, _ := registry.ParseRequest(r) // The error does not matter: the request is described anyway.
 		o.mu.Lock()
 		o.shown = append(o.shown, q.String())
 		o.mu.Unlock()

@@ -17,16 +17,16 @@ import (
 	"github.com/ocireg/registry/registrytest/journal"
 )
 
-// host is the registry's address in memory. Clients that choose between HTTP and
-// HTTPS take it for one of this machine.
+// host is the registry's address in memory. Clients that choose between HTTP
+// and HTTPS consider it an address of this machine.
 const host = "127.0.0.1:5000"
 
-// Times of a run. In a bubble they are those of its clock.
+// Durations in a run. In a bubble they refer to its clock.
 const (
 	bubbleLimit   = 30 * time.Minute
 	loopbackLimit = 10 * time.Second
 	grace         = 5 * time.Minute // to end after the context is done, in a bubble
-	afterTime     = time.Minute     // for timers that are left
+	afterTime     = time.Minute     // for timers that are still running
 	heedTime      = time.Second     // to notice that the context was cancelled
 )
 
@@ -44,15 +44,15 @@ type run struct {
 	err     error    // of the operation
 	cause   string   // the panic of the operation, or ""
 	hung    bool     // the operation did not end
-	late    bool     // it ended only since its context did
+	late    bool     // it ended only because its context did
 	flooded bool     // it sent so many requests that its context was cancelled
 	leaked  string   // the goroutines that were left, or ""
 	inUse   int      // connections
 	shown   []string // the requests that showed credentials to another host
 	elapsed time.Duration
-	goesOn  time.Duration // after its context was cancelled on purpose
+	goesOn  time.Duration // the time that it went on after the cancellation
 
-	cancelled atomic.Int64 // the time at which that was, or 0
+	cancelled atomic.Int64 // the time of the cancellation, or 0
 
 	fired, idle bool     // a rule hit a request; a rule had no effect on it
 	missed      []string // reports of rules that hit none
@@ -60,8 +60,8 @@ type run struct {
 	before      tagging // of the store
 	after       tagging
 	pushed      []thing  // in the undisturbed run
-	missing     []string // those of them that the store lacks
-	setup       error    // its failure
+	missing     []string // the pushed content that the store lacks
+	setup       error    // the failure of the setup
 	problems    []string
 }
 
@@ -204,9 +204,9 @@ func (x *explorer) within(r *run) {
 // setAt matches the place where a rule was set, which is in this package.
 var setAt = regexp.MustCompile(`, set at [^,]*,`)
 
-// later returns the number of requests that the client sent when it had had time
-// to notice that its context was cancelled. To cancel an upload session then is
-// good manners.
+// later returns the number of requests that the client sent although it had
+// time to notice the cancellation. It does not count requests that cancel an
+// upload session.
 func (r *run) later() (n int) {
 	since := time.Unix(0, r.cancelled.Load()).Add(heedTime / 2)
 	for _, q := range r.records {
@@ -250,7 +250,7 @@ func (x *explorer) watcher(cancel context.CancelCauseFunc) fault.Rule {
 	}).Delay(time.Second)
 }
 
-// flood returns the number of requests beyond which a client is stopped.
+// flood returns the number of requests after which a client is stopped.
 func (x *explorer) flood() int64 {
 	if x.base == nil {
 		return 10_000
@@ -258,7 +258,7 @@ func (x *explorer) flood() int64 {
 	return int64(10*len(x.base.records) + 100)
 }
 
-// settle waits until the client's goroutines have nothing more to do.
+// settle waits until the client's goroutines are idle.
 func (x *explorer) settle(c *conns) {
 	if !x.loopback {
 		synctest.Wait()

@@ -5,16 +5,15 @@ import (
 	"slices"
 )
 
-// A shrinker makes violations simple, with the runs that this takes. No run is
-// made twice.
+// A shrinker simplifies violations by further runs. It makes no run twice.
 type shrinker struct {
 	x    *explorer
 	made map[string]*judgement // by the fault and the rules
 	runs int
 }
 
-// shrinkAll returns the violations of the runs in their simplest form. Those that
-// are then alike become one.
+// shrinkAll returns the violations of the runs in their simplest form, and
+// merges equal ones.
 func (x *explorer) shrinkAll(cells []cell, judged []*judgement) (list []Violation, runs int) {
 	s := &shrinker{x: x, made: make(map[string]*judgement)}
 	for i, j := range judged {
@@ -24,7 +23,7 @@ func (x *explorer) shrinkAll(cells []cell, judged []*judgement) (list []Violatio
 	}
 	type origin struct{ kind, family, column, text string }
 	type likeness struct{ kind, family, text string }
-	shrunk := make(map[origin]int)    // the index of the violation that its first cell has become
+	shrunk := make(map[origin]int)    // the index of the violation from its first cell
 	grouped := make(map[likeness]int) // the same by its simplest form
 	for i, j := range judged {
 		if j == nil {
@@ -33,7 +32,7 @@ func (x *explorer) shrinkAll(cells []cell, judged []*judgement) (list []Violatio
 		for _, v := range j.violations {
 			from := origin{v.Kind, cells[i].family(), cells[i].column, v.general()}
 			at, ok := shrunk[from]
-			if !ok || from.column == "" { // A pair is alike only when it is shrunk.
+			if !ok || from.column == "" { // Pairs can be compared only after shrinking.
 				simple, c := s.shrink(cells[i], v)
 				to := likeness{v.Kind, c.family(), simple.general()}
 				if at, ok = grouped[to]; !ok {
@@ -64,7 +63,7 @@ func (v *Violation) add(c Cell) {
 // the cell, and that violation.
 func (s *shrinker) shrink(c cell, v Violation) (Violation, cell) {
 	kind := v.Kind
-	for range 16 { // More than there is to leave out.
+	for range 16 { // A cell has fewer parts to leave out.
 		simpler := c.simpler()
 		i := slices.IndexFunc(simpler, func(c cell) bool {
 			w := s.judge(c).violation(kind)
@@ -81,7 +80,7 @@ func (s *shrinker) shrink(c cell, v Violation) (Violation, cell) {
 	return v, c
 }
 
-// judge makes the run of a cell, unless it has been made.
+// judge makes the run of a cell, or returns its earlier judgement.
 func (s *shrinker) judge(c cell) *judgement {
 	k := key(c)
 	if s.made[k] == nil {
@@ -104,14 +103,14 @@ func (j *judgement) violation(kind string) *Violation {
 	return nil
 }
 
-// particular matches the parts of a text that differ between runs that show the
-// same: digests and numbers.
+// particular matches digests and numbers, which differ between runs with the
+// same violation.
 var particular = regexp.MustCompile(`[0-9a-f]{7,}|[0-9]+(?:\.[0-9]+)?`)
 
-// general returns the text of the violation without what is particular to a run.
+// general returns the text of the violation without the details of one run.
 func (v Violation) general() string {
 	if v.Kind == storm {
-		return "" // Whether the client was stopped makes no difference.
+		return "" // A client that was stopped has the same violation.
 	}
 	return particular.ReplaceAllString(v.Text, "#")
 }

@@ -12,7 +12,8 @@ import (
 	"github.com/ocireg/registry/registrytest"
 )
 
-// A violation has the shortest rule that shows it, which shows it again.
+// A violation has the shortest rule that shows it, and a run with that rule
+// reproduces it.
 func TestShrink(t *testing.T) {
 	t.Parallel()
 	bad := func(t *T, reg *registrytest.Server) error {

@@ -14,9 +14,9 @@ import (
 	"time"
 )
 
-// A T is the test of one run. It collects failures, which are violations of the
-// run, and ends with it. It has the methods of a [testing.T] that servers and
-// assertions need. Several goroutines may call its methods.
+// A T is the test of one run. Its failures become violations of the run. It has
+// the methods of a [testing.T] that servers and assertions need. Several
+// goroutines may call its methods.
 type T struct {
 	name string
 	ctx  context.Context
@@ -35,13 +35,13 @@ func newT(name string, ctx context.Context) *T {
 
 // Context returns the context of the run. It is done when the run has taken too
 // long, has sent far too many requests, or is cancelled on purpose: see
-// [Cancellations]. The client has to heed it.
+// [Cancellations]. The client must end when it is done.
 func (t *T) Context() context.Context { return t.ctx }
 
 // Result adds a result of the operation, such as the content that a client
 // pulled. In a run in which the operation succeeds, each result has to be the
 // same as in the run without a fault. Content may be a []byte or a string, or
-// any other value, of which the text is compared.
+// any other value, which is compared as text.
 func (t *T) Result(name string, content any) {
 	var text string
 	switch c := content.(type) {
@@ -148,8 +148,8 @@ func (t *T) problems() []string {
 	return slices.Clone(t.failures)
 }
 
-// do calls f in a goroutine of its own, which f may end, and waits for it. It
-// returns the value that f panicked with, or nil.
+// do calls f in a new goroutine, which f may exit, and waits for it. It returns
+// the value that f panicked with, or nil.
 func do(f func()) (cause any) {
 	done := make(chan struct{})
 	go func() {
@@ -161,7 +161,7 @@ func do(f func()) (cause any) {
 	return cause
 }
 
-// An ending says how an operation ended.
+// An ending describes how an operation ended.
 type ending struct {
 	err     error
 	cause   string        // of a panic, with its stack, or ""
@@ -169,8 +169,8 @@ type ending struct {
 	elapsed time.Duration // until it ended, or 0
 }
 
-// perform calls the operation in a goroutine of its own, which it may end, and
-// waits for it until the limit.
+// perform calls the operation in a new goroutine, which the operation may exit,
+// and waits for it until the limit.
 func perform(operation func() error, limit time.Duration) ending {
 	done := make(chan ending, 1)
 	start := time.Now()
@@ -195,8 +195,8 @@ func perform(operation func() error, limit time.Duration) ending {
 	}
 }
 
-// A quietTest takes the place of a test for rules: it notes only that a rule did
-// not happen as it says.
+// A quietTest is the TB of the rules of a run. It notes only whether a rule
+// took effect.
 type quietTest struct{ failed string }
 
 func (*quietTest) Helper()                     {}
@@ -204,7 +204,7 @@ func (*quietTest) Name() string                { return "" }
 func (*quietTest) Logf(string, ...any)         {}
 func (q *quietTest) Errorf(f string, a ...any) { q.failed = fmt.Sprintf(f, a...) }
 func (*quietTest) Fatalf(f string, a ...any) {
-	panic(fmt.Sprintf(f, a...)) // Rules are checked before.
+	panic(fmt.Sprintf(f, a...)) // The rules were checked before the run.
 }
 func (*quietTest) Failed() bool    { return false }
 func (*quietTest) Cleanup(func())  {}

@@ -68,7 +68,7 @@ func TestParseRefuses(t *testing.T) {
 		"any where=path:/* tag=v1 close":              "no request meets all of where=path:/* tag=v1",
 		"get-blob has-header=:b close":                `"" is not the name of a header`,
 
-		// When.
+		// Conditions on time.
 		"get-blob times=0 close":                    "times=0: less than 1",
 		"get-blob after=-1 close":                   "after=-1: less than 0",
 		"get-blob every=0 close":                    "every=0: less than 1",

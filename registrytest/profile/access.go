@@ -11,7 +11,7 @@ import (
 )
 
 // access is the authentication of a registry, without its quirks. The zero
-// access is none.
+// access requires no authentication.
 type access struct {
 	scheme    func(rules ...string) *auth.Auth
 	basic     bool   // whether the registry takes a name and a password itself
@@ -25,7 +25,7 @@ type access struct {
 // A setup is a profile while its authentication is put together.
 type setup struct {
 	*Profile
-	quirk *quirk // whose part is being added
+	quirk *quirk // the quirk whose part is being added
 }
 
 // authenticate makes the authentication of the profile, with its quirks.
@@ -87,8 +87,8 @@ func (p *Profile) Hosts() (hosts []string) {
 	return hosts
 }
 
-// unauthorized returns the error that an anonymous client gets that needs another
-// token, with the code of RFC 6750.
+// unauthorized returns the error, with the code of RFC 6750, for an anonymous
+// client that needs another token.
 func (b *build) unauthorized(r *registry.Request, code, message string) *registry.Error {
 	action := "pull"
 	if r.Op.Action() == registry.ActionPush {
@@ -153,7 +153,7 @@ func tokenFields(change func(fields map[string]any)) behaviour {
 	}}})
 }
 
-// seenInTokens adds the receipt to each response with a token.
+// seenInTokens adds the receipt of a quirk to each response with a token.
 func seenInTokens() behaviour {
 	return onResponse(func(_ *registry.Request, status int, _ http.Header, note func()) int {
 		if status == http.StatusOK {

@@ -182,7 +182,7 @@ var acr = site{
 	},
 }
 
-// maxForm is the number of bytes of a form that a quirk looks at.
+// maxForm limits the size in bytes of the forms that quirks read.
 const maxForm = 64 << 10
 
 // formOf returns the form of a request. The operation can still read it.

@@ -8,12 +8,12 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// Alibaba returns the profile of Alibaba Cloud Container Registry. Its
-// authentication is not known here.
+// Alibaba returns the profile of Alibaba Cloud Container Registry, without
+// authentication.
 func Alibaba(opts ...Option) *Profile { return alibaba.profile(alibaba.name, opts) }
 
-// Huawei returns the profile of Huawei Cloud SoftWare Repository. Its
-// authentication is not known here.
+// Huawei returns the profile of Huawei Cloud SoftWare Repository, without
+// authentication.
 func Huawei(opts ...Option) *Profile { return huawei.profile(huawei.name, opts) }
 
 var alibaba = site{

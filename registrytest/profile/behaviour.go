@@ -12,27 +12,27 @@ import (
 	"github.com/ocireg/registry/registrytest/fault"
 )
 
-// A behaviour is the effect of a quirk: several parts, each over one hook of the
+// A behaviour is the effect of a quirk. Each of its parts uses one hook of the
 // registry.
 type behaviour []part
 
 // A part of a behaviour. All fields may be zero.
 type part struct {
-	// decides names the one thing that the part decides, such as "feature
-	// mount-blob": quirks that decide the same contradict each other.
+	// decides names the setting that the part decides, such as "feature
+	// mount-blob". Quirks that decide the same setting contradict each other.
 	decides string
 
 	// lacks is an optional feature that the registry does not have, or nil.
 	lacks registry.Feature
 
-	// auth changes the authentication, which the profile has then.
+	// auth changes the authentication. The profile then has authentication.
 	auth func(*setup)
 
 	// build adds to a registry.
 	build func(*build, *quirk)
 }
 
-// together returns the behaviour with all parts.
+// together returns a behaviour with the parts of all.
 func together(all ...behaviour) behaviour { return slices.Concat(all...) }
 
 func (b behaviour) needsAuth() bool {
@@ -51,12 +51,12 @@ func (b behaviour) decides() (things []string) {
 	return things
 }
 
-// deciding returns the behaviour, which decides the thing.
+// deciding returns the behaviour with the name of the setting that it decides.
 func (b behaviour) deciding(thing string) behaviour {
 	return append(slices.Clip(b), part{decides: thing})
 }
 
-// lacking returns the behaviour, which lacks the features.
+// lacking returns the behaviour with the features that the registry lacks.
 func (b behaviour) lacking(features ...registry.Feature) behaviour {
 	b = slices.Clip(b)
 	for _, f := range features {
@@ -70,7 +70,7 @@ type build struct {
 	*Profile
 	middleware  []registry.Middleware
 	others      []registry.Option
-	inner       []registry.Option // that come after authentication
+	inner       []registry.Option // applied after authentication
 	authorizers []func(r *registry.Request, repo string, a registry.Action) error
 	faults      []func(*registry.Request) *registry.Fault
 	storage     *storage // or nil
@@ -107,8 +107,9 @@ func (b *build) options() []registry.Option {
 	return opts
 }
 
-// option has the option of package registry. Did reports whether it shaped the
-// response to a request for one of the operations.
+// option returns a behaviour with an option of package registry. Did reports
+// whether the option shaped the response to a request for one of the
+// operations.
 func option(decides string, o registry.Option, did func(r *registry.Request, status int, h http.Header) bool, ops ...registry.Op) behaviour {
 	seen := onResponse(func(r *registry.Request, status int, h http.Header, note func()) int {
 		if did(r, status, h) {
@@ -119,13 +120,13 @@ func option(decides string, o registry.Option, did func(r *registry.Request, sta
 	return append(seen, part{decides: decides, build: func(b *build, _ *quirk) { b.others = append(b.others, o) }})
 }
 
-// without lacks the feature, as [registry.Without] describes it. Did and ops are
-// those of option.
+// without makes the registry lack a feature; see [registry.Without]. Did and
+// ops are as for option.
 func without(f registry.Feature, did func(r *registry.Request, status int, h http.Header) bool, ops ...registry.Op) behaviour {
 	return option("the feature "+f.String(), registry.Without(f), did, ops...).lacking(f)
 }
 
-// withoutOps lacks the operations.
+// withoutOps makes the registry lack the operations.
 func withoutOps(status int, ops ...registry.Op) behaviour {
 	var all []behaviour
 	for _, op := range ops {
@@ -162,7 +163,7 @@ func header(change func(r *registry.Request, status int, h http.Header) int, ops
 }
 
 // noteChange returns the status that change returns. It calls note if change
-// returns another one than it gets, or changes the header.
+// alters the status or the header.
 func noteChange(status int, h http.Header, change func(int, http.Header) int, note func()) int {
 	before := maps.Clone(h)
 	changed := change(status, h)
@@ -182,8 +183,8 @@ func (b *build) addFault(ops []registry.Op, inject func(*registry.Request) *regi
 	})
 }
 
-// rule does as a fault rule says, with a text that fault.Parse reads. A rule
-// that responds does so after the request was authorized.
+// rule applies a fault rule, given as text for fault.Parse. A rule that
+// responds does so after the request was authorized.
 func rule(text string) behaviour { return ruleIf(text, nil) }
 
 // ruleIf is rule for requests for which the condition is true.
@@ -228,7 +229,7 @@ func compile(text string) (ops []registry.Op, rules *fault.Rules) {
 	return ops, rules
 }
 
-// receive returns the fault as one that adds the receipt of the quirk.
+// receive returns the fault with the receipt of the quirk added.
 func (q *quirk) receive(f *registry.Fault, r *registry.Request) *registry.Fault {
 	if f == nil {
 		return nil
@@ -255,8 +256,8 @@ func (q *quirk) receive(f *registry.Fault, r *registry.Request) *registry.Fault 
 	return &quirk
 }
 
-// serve responds in the place of the operation, after the request was authorized,
-// unless choose returns nil.
+// serve responds to authorized requests instead of the operation, unless choose
+// returns nil.
 func serve(choose func(b *build, r *registry.Request) registry.Handler, ops ...registry.Op) behaviour {
 	return behaviour{{build: func(b *build, q *quirk) {
 		b.addFault(ops, func(r *registry.Request) *registry.Fault {

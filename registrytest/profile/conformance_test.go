@@ -17,7 +17,7 @@ import (
 	"github.com/ocireg/registry/registrytest/conformance"
 )
 
-// A verdict is the TB of a check that may fail.
+// A verdict is a TB that records whether a check fails.
 type verdict struct {
 	failure  string
 	cleanups []func()
@@ -102,8 +102,8 @@ func check(h http.Handler, authorize func(*http.Request), without []registry.Fea
 	return failures
 }
 
-// applicable returns those of the requirements that apply to a registry that
-// lacks the features: one that always fails does not meet them.
+// applicable returns the requirements that apply to a registry without the
+// features, which are those that an always failing registry violates.
 func applicable(names []string, without []registry.Feature) map[string]string {
 	broken := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) })
 	return check(broken, nil, without, append([]string{}, names...), 4<<20)
@@ -148,8 +148,8 @@ func TestConformanceOfQuirks(t *testing.T) {
 				t.Parallel()
 				p := q.Name.profile(Repositories("probe/**"))
 				failures := violated(p, p.Without(), q.Breaks)
-				// Some requirements apply to a registry that lacks a feature, which
-				// another quirk takes away.
+				// Some requirements apply only to a registry without a feature
+				// that another quirk removes.
 				for _, other := range sites {
 					if whole := Get(other.nameWith(q)); index(whole.quirks, q.Name) >= 0 {
 						maps.Copy(failures, violated(p, whole.Without(), q.Breaks))

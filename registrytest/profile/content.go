@@ -32,8 +32,8 @@ func errorsOf(err error) (all []*registry.Error) {
 	return errorsOf(errors.Unwrap(err))
 }
 
-// hasRepository reports whether the repository of the request exists: because it
-// has content, or because of the option [Repositories].
+// hasRepository reports whether the repository of the request exists: it has
+// content, or the option [Repositories] names it.
 func (b *build) hasRepository(r *registry.Request, repo string) bool {
 	if names.MatchAny(b.set.repos, repo) {
 		return true
@@ -41,7 +41,7 @@ func (b *build) hasRepository(r *registry.Request, repo string) bool {
 	return hasContent(r, repo)
 }
 
-// hasContent reports whether the repository exists because it has content.
+// hasContent reports whether the repository of the request has content.
 func hasContent(r *registry.Request, repo string) bool {
 	for _, err := range r.Store().Tags(r.Context(), repo, "") {
 		return !errors.Is(err, fs.ErrNotExist)
@@ -112,7 +112,7 @@ func tagsOf(r *registry.Request, d digest.Digest) (n int) {
 	return n
 }
 
-// maxManifest is the number of bytes of a manifest that a quirk looks at.
+// maxManifest limits the size in bytes of the manifests that quirks read.
 const maxManifest = 16 << 20
 
 // A document has the parts of a manifest that quirks look at.
@@ -148,7 +148,7 @@ func readManifest(r *registry.Request) document {
 		rest = io.MultiReader(rest, r.Body)
 	}
 	var d document
-	json.Unmarshal(content, &d) // The operation refuses what is no manifest.
+	json.Unmarshal(content, &d) // The operation refuses invalid JSON.
 	d.contentType, _, _ = strings.Cut(r.Header.Get("Content-Type"), ";")
 	d.digest = digest.FromBytes(content)
 	hr := *r.Request
@@ -157,8 +157,8 @@ func readManifest(r *registry.Request) document {
 	return d
 }
 
-// refuseManifest responds with the error that find returns to a manifest that is
-// pushed.
+// refuseManifest responds to the push of a manifest with the error that find
+// returns.
 func refuseManifest(find func(b *build, r *registry.Request, d document) *registry.Error) behaviour {
 	return refuse(func(b *build, r *registry.Request) *registry.Error {
 		return find(b, r, readManifest(r))

@@ -25,8 +25,8 @@ func TestConformanceOverTime(t *testing.T) {
 				}
 			}
 		}
-		// The days between two changes have the same quirks, and the quirks are all
-		// that a profile consists of. TestConformance has those of the present.
+		// The quirks stay the same between two changes, and a profile consists
+		// only of its quirks. TestConformance has those of the present.
 		tested := [][]Quirk{s.profile(s.name, nil).Quirks()}
 		for _, day := range slices.Sorted(maps.Keys(days)) {
 			name := s.name + "@" + day

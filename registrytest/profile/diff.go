@@ -20,8 +20,9 @@ type Target struct {
 	// URL is the scheme and the host of the registry.
 	URL string
 
-	// Prefix is the beginning of the names of the repositories that the comparison
-	// uses, such as "team/probe". No other repository is asked.
+	// Prefix is the beginning of the names of the repositories that the
+	// comparison uses, such as "team/probe". The comparison sends requests for
+	// no other repositories.
 	Prefix string
 
 	// Repository, if it is not "", is an empty repository below the prefix, which
@@ -45,15 +46,16 @@ type Target struct {
 type Result struct {
 	Quirk Quirk
 
-	// Want and Got are the observation in a registry with the quirk, and in this
-	// one. In both, <host>, <registry> and <repo> stand for the host
-	// and the URL of the registry and the name of the repository.
+	// Want is the observation in a registry with the quirk, Got that in the
+	// target. In both, <host>, <registry> and <repo> stand for the host and the
+	// URL of the registry and the name of the repository.
 	Want, Got string
 
-	// Err says why the probe observed nothing. Got is "" then.
+	// Err is the reason why the probe observed nothing. Then Got is "".
 	Err error
 
-	// Left says which content of the probe could not be deleted, and why.
+	// Left describes the content of the probe that could not be deleted, with
+	// the reasons.
 	Left []string
 }
 
@@ -63,14 +65,15 @@ func (r Result) Holds() bool { return r.Err == nil && r.Got == r.Want }
 const (
 	probeTimeout = 5 * time.Minute
 	cleanTimeout = 2 * time.Minute
-	maxTimeouts  = 3 // probes in a row that may end with one
+	maxTimeouts  = 3 // consecutive probes that may time out
 )
 
-// Diff compares a registry with the profile: it plays the requests of each quirk
-// and yields the observations, in the order of [Profile.Quirks]. After each quirk,
-// it deletes the content that it pushed, as far as the registry lets it; some
-// registries keep empty repositories. It returns an error if the target is not
-// valid, does not respond as a registry, or refuses the credentials.
+// Diff compares a registry with the profile: it plays the requests of each
+// quirk and yields the observations, in the order of [Profile.Quirks]. After
+// each quirk, it deletes the content that it pushed, unless the registry
+// refuses; some registries keep empty repositories. It returns an error if the
+// target is not valid, does not respond as a registry, or refuses the
+// credentials.
 //
 // Diff follows no redirects, limits the time and the size of all responses, and
 // stops if the registry does not respond to several probes in a row.

@@ -91,8 +91,8 @@ func TestDiffOfSilentRegistry(t *testing.T) {
 	})
 }
 
-// A response without an end ends the probe, and so does the status of a server that
-// is no registry.
+// An endless response ends the probe, and so does a status that no registry
+// would send.
 func TestDiffOfHostileRegistry(t *testing.T) {
 	t.Parallel()
 	flood := func(w http.ResponseWriter, _ *http.Request) {
@@ -113,7 +113,7 @@ func TestDiffOfHostileRegistry(t *testing.T) {
 	require.ErrorContains(t, err, "the response has status 404; a registry responds with 200 or 401")
 }
 
-// Responses that make no sense end probes with an error, or are other observations.
+// Malformed responses end probes with an error, or give another observation.
 func TestDiffOfOddRegistry(t *testing.T) {
 	t.Parallel()
 	for _, location := range []string{"", "::", "http://", "https://[::1", "/v2/victim/app/blobs/uploads/1", "/v2/probe/../victim/blobs/uploads/1", "/%zz", "null://x", "#"} {
@@ -157,7 +157,7 @@ func TestDiffKeepsCredentials(t *testing.T) {
 				w.Header().Set("WWW-Authenticate", challenge)
 				w.WriteHeader(http.StatusUnauthorized)
 			} else if r.URL.Path != "/v2/" {
-				// The host of the registry is the beginning of that of the other.
+				// The host of the registry is a prefix of the other host.
 				w.Header().Set("Location", other.URL+r.URL.Path)
 				w.WriteHeader(status)
 			}

@@ -60,7 +60,7 @@ var distribution28 = site{
 			},
 			do: serve(func(_ *build, r *registry.Request) registry.Handler {
 				for range r.Store().Tags(r.Context(), r.Repo, "") {
-					return nil // A tag, or an error that the operation has, too.
+					return nil // The reference is a tag, or the operation returns the same error.
 				}
 				return func(w http.ResponseWriter, r *registry.Request) error {
 					return write(w, r, http.StatusOK, "application/json", fmt.Sprintf(`{"name":%q,"tags":null}`, r.Repo))
@@ -288,8 +288,7 @@ func ignoreParameters(op registry.Op, parameters ...string) behaviour {
 	}).deciding("the parameters of " + op.String())
 }
 
-// limitPages responds to a request for more than so many entries as to one for that
-// many.
+// limitPages limits the number of entries that a request can ask for.
 func limitPages(op registry.Op, limit int) behaviour {
 	return behaviour{{decides: "the page size", build: func(b *build, q *quirk) {
 		b.addFault([]registry.Op{op}, func(r *registry.Request) *registry.Fault {
@@ -335,8 +334,7 @@ func noTags404() behaviour {
 	}}}
 }
 
-// noRoute responds with the 404 of a router in the place of the errors that the
-// behaviour leads to.
+// noRoute replaces the errors of the behaviour with the 404 of a router.
 func noRoute(b behaviour, op registry.Op) behaviour {
 	return together(b, wrap(func(_ *build, w http.ResponseWriter, r *registry.Request, err error, _ func()) error {
 		if all := errorsOf(err); r.Op != op || len(all) == 0 || all[0].Code != registry.CodeUnsupported {

@@ -5,11 +5,11 @@
 //	reg := registrytest.NewServer(t, p)
 //	t.Setenv("DOCKER_CONFIG", p.Credentials().DockerConfig(t, reg.Host()))
 //
-// Each deviation is a [Quirk], with a source and a date. A response that a quirk
-// has shaped says so in the journal of the registry, and in the log of a test
-// that fails: quirk=ecr.patch-201 (https://…). A quirk that no request meets
-// does not fail the test: a client may avoid it.
+// Each deviation is a [Quirk], with a source and a date. If a quirk has shaped
+// a response, the journal of the registry and the log of a failed test have a
+// note: quirk=ecr.patch-201 (https://…). A quirk that no request meets does not
+// fail the test: a client may avoid it.
 //
-// A real registry changes without notice, so a profile says what was seen at the
-// date of its sources, and no more. docs/profiles.md lists all quirks.
+// A real registry changes without notice, so a profile describes it only at the
+// date of its sources. docs/profiles.md lists all quirks.
 package profile

@@ -107,7 +107,7 @@ var dockerHub = site{
 			do: pullLimit(100, 6*time.Hour),
 			probe: func(p *prober) string {
 				p.image("v1")
-				// Other pulls from this address count, too.
+				// Pulls of other clients at the address count as well.
 				remaining, window, _ := strings.Cut(p.pull("GET", "v1").field("RateLimit-Remaining"), ";")
 				return strings.TrimRight(remaining, "0123456789") + "<n>;" + window
 			}, want: "200, RateLimit-Remaining: <n>;w=21600",
@@ -225,8 +225,8 @@ func probeSubjectWithoutAPI(p *prober) string {
 	})(p)
 }
 
-// firstScope ignores all parameters scope of a token request but the first, which
-// may have several scopes.
+// firstScope ignores all scope parameters of a token request except the first.
+// That one may have several scopes.
 func firstScope() behaviour {
 	return aboutAuth(behaviour{{build: func(b *build, q *quirk) {
 		b.addFault([]registry.Op{registry.GetToken}, func(r *registry.Request) *registry.Fault {

@@ -347,8 +347,7 @@ var ecr = site{
 
 const roadmap = "https://github.com/aws/containers-roadmap/issues/"
 
-// invalidImageManifest returns the error of ECR for a manifest that it does not
-// take.
+// invalidImageManifest returns the error of ECR for a manifest that it refuses.
 func invalidImageManifest() *registry.Error {
 	return &registry.Error{
 		Code:    registry.CodeUnsupported,

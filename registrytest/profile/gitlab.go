@@ -169,8 +169,8 @@ func (d document) types() []string {
 	return types
 }
 
-// gitlabType reports whether GitLab takes a manifest with this type. Its list is
-// longer than this one, which has the types that most clients push.
+// gitlabType reports whether GitLab accepts a manifest with this type. GitLab's
+// list is longer; this one has the types that most clients push.
 func gitlabType(mediaType string) bool {
 	return slices.Contains([]string{
 		ocispec.MediaTypeImageConfig, ocispec.MediaTypeEmptyJSON, "application/vnd.docker.container.image.v1+json",

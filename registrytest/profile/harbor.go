@@ -16,8 +16,8 @@ func Harbor(opts ...Option) *Profile { return harbor.profile(harbor.name, opts) 
 
 const harborSource = "https://github.com/goharbor/harbor/blob/c50c7ddd6ea4e335a480b49c618281882ab7eec9/"
 
-// harborOps are the operations that Harbor carries out itself. Distribution does
-// the others.
+// harborOps are the operations that Harbor carries out itself. It leaves the
+// others to Distribution.
 var harborOps = []registry.Op{
 	registry.GetManifest, registry.HeadManifest, registry.PutManifest, registry.DeleteManifest, registry.DeleteTag, registry.ListTags, registry.ListReferrers,
 }
@@ -284,7 +284,7 @@ func unknownProject(repo string) *registry.Error {
 	return e
 }
 
-// probeEmptyConfig observes a manifest with a config without a byte.
+// probeEmptyConfig observes a manifest with an empty config.
 func probeEmptyConfig(p *prober) string {
 	i := p.build(nil)
 	i.manifest.Config.Digest, i.manifest.Config.Size = p.push("").Digest, 0

@@ -52,7 +52,8 @@ func (l *ledger) note(p *prober, r *http.Request, got reply) {
 		location := got.header.Get("Location")
 		u, err := r.URL.Parse(location)
 		if location == "" || err != nil || u.Scheme+"://"+u.Host != p.base || r.Method == http.MethodDelete {
-			// A session at another host is left to expire: it may be anything.
+			// The URL of a session at another host may be anything, so the
+			// session is left to expire.
 			return
 		}
 		l.sessions = slices.DeleteFunc(l.sessions, func(s session) bool { return s.path == u.Path })
@@ -67,7 +68,7 @@ func (l *ledger) addManifest(r *registry.Request, got reply) {
 		if err != nil {
 			return
 		}
-		// The body is a string in memory.
+		// Reading a string from memory cannot fail.
 		d, _ = digest.FromReader(body)
 	}
 	m := pushed{repo: r.Repo, digest: d}
@@ -82,8 +83,8 @@ func (l *ledger) addManifest(r *registry.Request, got reply) {
 
 func (d pushed) same(o pushed) bool { return d.repo == o.repo && d.digest == o.digest }
 
-// clean deletes the content that probes pushed, the last first. It returns a sentence for each
-// kind of content that stays in a repository.
+// clean deletes the content that probes pushed, latest first. It returns a
+// sentence for each kind of content that stays in a repository.
 func (l *ledger) clean(p *prober) (left []string) {
 	counts := make(map[string]int)
 	keep := func(repo, kind, why string) {
@@ -130,7 +131,8 @@ func (l *ledger) clean(p *prober) (left []string) {
 	return left
 }
 
-// delete returns "" if the content is not there any more, or else the response.
+// delete deletes content. It returns "" if the content is gone, or else the
+// response.
 func (p *prober) delete(target string) string {
 	got := "an error"
 	if _, err := p.run(func(p *prober) string {

@@ -26,8 +26,9 @@ type login struct {
 	tokens map[string]string // by scope
 }
 
-// newLogin asks the registry how its clients authenticate. It returns an error if
-// the registry does not respond as one does, or refuses the credentials.
+// newLogin asks the registry how its clients authenticate. It returns an error
+// if the response is not that of a registry, or if the registry refuses the
+// credentials.
 func newLogin(p *prober, next http.RoundTripper, user auth.Credentials) (*login, error) {
 	l := &login{next: next, base: p.base, user: user, tokens: make(map[string]string)}
 	var ping reply
@@ -54,7 +55,7 @@ func newLogin(p *prober, next http.RoundTripper, user auth.Credentials) (*login,
 		return l, nil
 	}
 	if l.scheme == "" {
-		// A registry that lets anonymous clients pull may have no challenge here.
+		// A registry with anonymous pulls may send no challenge here.
 		l.scheme = "basic"
 	}
 	p.user = p.clientOf(l)
@@ -70,8 +71,8 @@ func newLogin(p *prober, next http.RoundTripper, user auth.Credentials) (*login,
 	return l, nil
 }
 
-// trusted reports whether a token service gets credentials for the registry at the
-// base URL.
+// trusted reports whether a token service may get the credentials for the
+// registry at the base URL.
 func trusted(base string, realm *url.URL) bool {
 	return realm.Scheme == "https" || realm.Scheme+"://"+realm.Host == base
 }
@@ -83,8 +84,8 @@ func (p *prober) clientOf(transport http.RoundTripper) *http.Client {
 	return &client
 }
 
-// RoundTrip sends a request for the registry, again with another token if the
-// response is 401.
+// RoundTrip sends a request to the registry. If the response is 401, it sends
+// the request again with another token.
 func (l *login) RoundTrip(r *http.Request) (*http.Response, error) {
 	switch l.scheme {
 	case "":
@@ -109,7 +110,7 @@ func (l *login) RoundTrip(r *http.Request) (*http.Response, error) {
 		l.keep(key, token, err)
 		return resp, err
 	}
-	// The registry may want another scope, or the token has expired.
+	// The registry may require another scope, or the token may have expired.
 	params, _ := parameters(strings.Join(resp.Header.Values("WWW-Authenticate"), ", "), "bearer")
 	if params["scope"] != "" {
 		scopes = strings.Fields(params["scope"])
@@ -182,8 +183,8 @@ func scopesOf(r *http.Request) []string {
 	return scopes
 }
 
-// fetch returns a token for the scopes, or "" if the service refuses it: the
-// registry then responds to the request as it does without one.
+// fetch returns a token for the scopes, or "" if the service refuses it. The
+// request is then sent without a token.
 func (l *login) fetch(r *http.Request, scopes []string) string {
 	target := *l.realm
 	query := target.Query()

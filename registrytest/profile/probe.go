@@ -24,22 +24,22 @@ import (
 // observation in a few words that are the same in each run.
 type probe func(p *prober) string
 
-// A prober sends requests to a registry.
+// A prober sends the requests of probes to a registry.
 type prober struct {
 	ctx    context.Context
 	client *http.Client // of an anonymous client, which follows no redirects
 	user   *http.Client // the same, with credentials
 	base   string       // the URL of the registry
-	repo   string       // that the probe writes to
+	repo   string       // the repository that the probe writes to
 	absent string       // a repository that does not exist
 
 	// login are the credentials of the user, for a token service.
 	login auth.Credentials
 
-	within string   // a beginning of the names of repositories, which no request leaves
+	within string   // the prefix of the repositories that requests may name
 	realms []string // URLs of the hosts of token services
 	ledger *ledger  // of the content that was pushed, or nil
-	blobs  int      // that were named so far
+	blobs  int      // the number of blobs so far
 }
 
 // maxReply is the size of the largest body of a response that is read.
@@ -65,7 +65,8 @@ func (p *prober) run(observe probe) (observed string, err error) {
 // fail ends the probe.
 func (p *prober) fail(format string, args ...any) { panic(errProbe{fmt.Errorf(format, args...)}) }
 
-// wait waits, and ends the probe at once if it may not take so long.
+// wait waits for a duration. It ends the probe at once if the probe may not
+// take that long.
 func (p *prober) wait(d time.Duration) {
 	if end, ok := p.ctx.Deadline(); ok && time.Until(end) < d {
 		p.fail("it waits for %v, which is longer than a probe may take", d)
@@ -89,7 +90,7 @@ type reply struct {
 func (p *prober) do(method, target, body string, header ...string) reply {
 	r := p.request(method, target, body, header...)
 	if r.URL.Scheme+"://"+r.URL.Host != p.base {
-		// Credentials are for the registry alone.
+		// Only the registry gets credentials.
 		return p.send(p.client, r)
 	}
 	return p.send(p.user, r)
@@ -157,7 +158,7 @@ func (p *prober) inside(r *http.Request) error {
 	if p.within == "" || r.URL.Scheme+"://"+r.URL.Host != p.base {
 		return nil
 	}
-	// The errors of parsing are those that some probes provoke.
+	// Some probes send names that cannot be parsed.
 	parsed, _ := registry.ParseRequest(r)
 	for _, repo := range []string{parsed.Repo, parsed.From} {
 		if repo != "" && (!strings.HasPrefix(repo, p.within+"/") || path.Clean(repo) != repo) {
@@ -204,7 +205,7 @@ func (r reply) code() string {
 	return fmt.Sprintf("%d %s", r.status, body.Errors[0].Code)
 }
 
-// only returns the status.
+// only returns the status alone.
 func (r reply) only() string { return fmt.Sprint(r.status) }
 
 // location returns the absolute URL in Location.
@@ -299,7 +300,7 @@ func (p *prober) image(tag string) image {
 	return i
 }
 
-// get requests the manifest with an Accept that it meets.
+// get requests the manifest with an Accept for its media type.
 func (p *prober) get(method, reference string) reply {
 	return p.do(method, p.path("manifests", reference), "", "Accept", ocispec.MediaTypeImageManifest, "Accept", ocispec.MediaTypeImageIndex)
 }

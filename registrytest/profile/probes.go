@@ -10,7 +10,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// The probes that quirks of several registries share.
+// These probes are shared by quirks of several registries.
 
 // local returns a text without the host of the registry and the name of the
 // repository, which differ from run to run.
@@ -99,7 +99,7 @@ func probeTokenPost(p *prober) string {
 	return p.anonymous("POST", p.realm(), "grant_type=password&username=nobody&password=x", "Content-Type", "application/x-www-form-urlencoded").code()
 }
 
-// realm returns the URL of the token service, or one that does not exist.
+// realm returns the URL of the token service, or a URL that does not exist.
 func (p *prober) realm() string {
 	r := p.anonymous("GET", "/v2/", "")
 	_, rest, ok := strings.Cut(r.header.Get("WWW-Authenticate"), `realm="`)

@@ -51,17 +51,16 @@ func With(quirks ...Quirk) Option {
 	return Option{func(s *settings) { s.with = append(s.with, quirks...) }}
 }
 
-// Public lets anonymous clients pull from repositories that match the patterns
-// alone, such as "library/**". By default these are all repositories of a
-// registry that has public ones. Without patterns, none is public.
+// Public lets anonymous clients pull only from repositories that match the
+// patterns, such as "library/**". The default is all repositories, if the real
+// registry has public ones. Without patterns, no repository is public.
 func Public(patterns ...string) Option {
 	return Option{func(s *settings) { s.public = append([]string{}, patterns...) }}
 }
 
-// Repositories makes repositories that match the patterns exist before the first
-// push. It matters to a profile whose repositories, projects or namespaces have
-// to exist, such as ECR: there, a test creates them with this option, or with
-// content.
+// Repositories makes repositories that match the patterns exist before the
+// first push. Some registries, such as ECR, require that a repository, project
+// or namespace exists. A test creates it with this option or with content.
 func Repositories(patterns ...string) Option {
 	return Option{func(s *settings) { s.repos = append(s.repos, patterns...) }}
 }

@@ -18,7 +18,7 @@ import (
 	"github.com/ocireg/registry/registrytest/profile"
 )
 
-// Mistakes are errors that name the nearest words.
+// Errors about unknown names suggest the nearest ones.
 func TestMistakes(t *testing.T) {
 	t.Parallel()
 	for want, p := range map[string]interface{ Err() error }{
@@ -56,8 +56,8 @@ func TestMistakes(t *testing.T) {
 	require.Contains(t, strings.Join(fake.Errors(), "\n"), `did you mean "gitlab"?`)
 }
 
-// A profile decides about authentication, and an option for a value that one of
-// its quirks sets is refused.
+// A server refuses an option for authentication beside a profile, or for a
+// value that a quirk of the profile sets.
 func TestContradictions(t *testing.T) {
 	t.Parallel()
 	for want, opts := range map[string][]registrytest.Option{
@@ -150,7 +150,7 @@ func isBasic(t *testing.T, reg *registrytest.Server, c auth.Credentials) bool {
 	return resp.StatusCode == 200
 }
 
-// With the names of real hosts, tokens and blobs are at hosts of their own.
+// With RealHosts, tokens and blobs have hosts of their own.
 func TestRealHosts(t *testing.T) {
 	t.Parallel()
 	n := registrytest.NewNetwork(t)
@@ -185,8 +185,8 @@ func TestRealHosts(t *testing.T) {
 	require.Contains(t, refused.Body, "Only one auth mechanism allowed")
 }
 
-// The log of a test has the receipts: of each quirk with -v, and of each response
-// if it fails.
+// The log of a test has the receipts of each quirk with -v, and of each
+// response if the test fails.
 func TestReceipts(t *testing.T) {
 	t.Parallel()
 	fake := faketb.Try(t, func(fake *faketb.TB) {

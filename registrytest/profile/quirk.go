@@ -12,9 +12,10 @@ import (
 )
 
 // A Quirk is the name of one deviation of a real registry, such as
-// "ecr.patch-201". It is an option of package registrytest: the registry has this
-// one deviation and, if it is about authentication, that of the real registry:
-// [Quirk.Profile] has the credentials.
+// "ecr.patch-201". It is an option of package registrytest: the registry has
+// only this deviation. If the deviation is about authentication, the registry
+// also has the authentication of the real one, with the credentials of
+// [Quirk.Profile].
 //
 //	reg := registrytest.NewServer(t, profile.Quirk("ecr.patch-201"))
 type Quirk string
@@ -61,16 +62,16 @@ type quirk struct {
 
 	do behaviour
 
-	// setting says that users of the real registry decide about the behaviour.
+	// setting reports that users of the real registry can choose the behaviour.
 	// The profile does not have it; [With] adds it.
 	setting bool
 
 	// probe observes the behaviour, and want is the observation. A registry
-	// without the quirk gives another one.
+	// without the quirk gives another observation.
 	probe probe
 	want  string
 
-	// sleeps says that the probe waits for minutes.
+	// sleeps reports that the probe waits for minutes.
 	sleeps bool
 }
 
@@ -80,8 +81,8 @@ type site struct {
 	access      access
 	quirks      []quirk
 
-	// collection says that the quirks are of several registries, so that they
-	// make no profile.
+	// collection reports that the quirks are of several registries, without a
+	// profile.
 	collection bool
 }
 
@@ -163,8 +164,8 @@ func (name Quirk) profile(opts ...Option) *Profile {
 	return of.profile(string(name), append(slices.Clip(opts), With(name)))
 }
 
-// current reports whether the registry behaves so on a date, or still does if the
-// date is "".
+// current reports whether the registry has the quirk on a date, or at present
+// if the date is "".
 func (q *quirk) current(date string) bool {
 	if date == "" {
 		return q.Until == ""

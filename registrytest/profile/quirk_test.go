@@ -44,8 +44,8 @@ func authorizer(p *Profile) func(*http.Request) {
 	return func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+token) }
 }
 
-// Each quirk does as its sentence says: alone, and in the profile of its
-// registry. A registry without it behaves otherwise.
+// Each quirk has the behaviour in its description, alone and in the profile of
+// its registry. A registry without it behaves differently.
 func TestQuirks(t *testing.T) {
 	t.Parallel()
 	for _, s := range sites {
@@ -119,8 +119,8 @@ func (s *site) nameWith(q *quirk) string {
 	return s.name
 }
 
-// contradicted returns the quirks of the registry that decide what the quirk
-// decides.
+// contradicted returns the quirks of the registry that decide the same setting
+// as the quirk.
 func contradicted(s *site, q *quirk) (names []Quirk) {
 	for i := range s.quirks {
 		other := &s.quirks[i]
@@ -131,8 +131,8 @@ func contradicted(s *site, q *quirk) (names []Quirk) {
 	return names
 }
 
-// A linter finds nothing in the requests of a client that does right, also where
-// a quirk changes the URLs that the linter watches.
+// A linter has no findings about a correct client, even if a quirk changes the
+// URLs that the linter watches.
 func TestLinter(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"distribution-2.8", "gitlab", "acr", "ecr", "quay"} {

@@ -7,12 +7,12 @@ import (
 	"github.com/ocireg/registry/registrytest/journal"
 )
 
-// receipt returns the note that the journal has with a response that the quirk
-// has shaped.
+// receipt returns the note in the journal for a response that the quirk has
+// shaped.
 func (q *quirk) receipt() string { return "quirk=" + string(q.Name) + " (" + q.Source + ")" }
 
-// Quirks returns the quirks that shaped the responses of the requests, each once,
-// in the order in which they did.
+// Quirks returns the quirks that shaped the responses to the requests, without
+// duplicates, in the order of their first response.
 func Quirks(r journal.Requests) []Quirk {
 	var all []Quirk
 	for _, record := range r.All() {

@@ -8,7 +8,7 @@ import (
 	"github.com/ocireg/registry/internal/names"
 )
 
-// The behaviours that several registries share.
+// Several registries share these behaviours.
 
 // challenges asks for credentials, with the scheme of the registry's access.
 func challenges() behaviour {
@@ -69,14 +69,14 @@ func singlePost202() behaviour {
 	}, registry.PostBlob)
 }
 
-// noAnonymousMount starts an upload session if a mount does not say from where.
+// noAnonymousMount starts an upload session if a mount has no source.
 func noAnonymousMount() behaviour {
 	return without(registry.AnonymousMount, func(r *registry.Request, status int, _ http.Header) bool {
 		return r.From == "" && status == http.StatusAccepted
 	}, registry.MountBlob)
 }
 
-// absoluteLocations sends Location and Link with the host.
+// absoluteLocations sends absolute URLs in Location and Link.
 func absoluteLocations() behaviour {
 	return without(registry.RelativeLocations, func(_ *registry.Request, _ int, h http.Header) bool {
 		return h.Get("Location") != "" || h.Get("Link") != ""
@@ -84,8 +84,7 @@ func absoluteLocations() behaviour {
 		registry.PutManifest, registry.ListTags, registry.ListReferrers, registry.ListRepositories)
 }
 
-// illegalName404 responds to a path with a name that is not valid as a router
-// does that has no such route.
+// illegalName404 responds to an invalid name with the 404 of a router.
 func illegalName404() behaviour {
 	return wrap(func(_ *build, w http.ResponseWriter, r *registry.Request, err error, note func()) error {
 		all := errorsOf(err)
@@ -97,7 +96,7 @@ func illegalName404() behaviour {
 	}).deciding("names that are not valid")
 }
 
-// tokenOnly is a response of the token service that has the token alone.
+// tokenOnly makes the response of the token service have only the token.
 func tokenOnly(field string) behaviour {
 	return tokenFields(func(fields map[string]any) {
 		for name := range fields {

@@ -45,7 +45,7 @@ func probeMissing(p *prober) string {
 	return r.code()
 }
 
-// pull requests a manifest as an anonymous client does that asks for a token.
+// pull requests a manifest with a token for an anonymous client.
 func (p *prober) pull(method, reference string) reply {
 	header := []string{"Accept", "application/vnd.oci.image.manifest.v1+json"}
 	r := p.token("repository:" + p.repo + ":pull")
@@ -136,7 +136,7 @@ func tokenLife(d time.Duration) behaviour {
 	return append(seenInTokens(), part{decides: "the life of tokens", auth: func(s *setup) { s.auth.TokenLife = d }})
 }
 
-// probeTokenLife observes the life of a token, which a response need not say.
+// probeTokenLife observes the life of a token, which a response may omit.
 func probeTokenLife(p *prober) string {
 	p.image("v1")
 	parts := strings.Split(p.token("repository:"+p.repo+":pull").body, ".")
@@ -175,7 +175,7 @@ func emptyRepository404() behaviour {
 	}, registry.ListTags)
 }
 
-// probeEmptyRepository observes the list of tags when there is none.
+// probeEmptyRepository observes the list of tags of a repository without tags.
 func probeEmptyRepository(p *prober) string {
 	i := p.build(nil)
 	p.want(p.put(i, string(i.Digest)), "pushing a manifest", http.StatusCreated)

@@ -29,7 +29,7 @@ func reshape(is func(r *registry.Request, e *registry.Error) bool, render func(r
 	})
 }
 
-// emptyBody is a body without a byte.
+// emptyBody is an empty body.
 func emptyBody(*registry.Request, *registry.Error) (mediaType, body string) { return "", "" }
 
 // withoutCode is the body of an error without its code.

@@ -23,7 +23,7 @@ func listTags(paged bool, make func(r *registry.Request, tags []string) (entries
 		var tags []string
 		for tag, err := range r.Store().Tags(r.Context(), r.Repo, "") {
 			if errors.Is(err, fs.ErrNotExist) {
-				return nil // The operation has the error.
+				return nil // The operation returns the same error.
 			} else if err != nil {
 				return func(http.ResponseWriter, *registry.Request) error {
 					return fmt.Errorf("listing the tags of %s: %w", r.Repo, err)
@@ -106,8 +106,8 @@ func anys(texts []string) []any {
 	return values
 }
 
-// probeManyTags observes the number of tags in the first page of so many, with the
-// query.
+// probeManyTags observes the number of tags in the first page of a long list,
+// with the query.
 func probeManyTags(n int, query string) probe {
 	return func(p *prober) string {
 		i := p.build(nil)

@@ -22,7 +22,7 @@ func mountIf(met func(b *build, r *registry.Request) bool) behaviour {
 			}
 			return &registry.Fault{Quirk: true, Before: func(r *registry.Request) error {
 				r.Note(q.receipt())
-				r.Digest = "" // A mount of nothing starts a session.
+				r.Digest = "" // A mount without a digest starts a session.
 				return nil
 			}}
 		})
@@ -61,10 +61,11 @@ func probePushTo(choose func(*prober) string) probe {
 // absent returns the name of a repository that does not exist.
 func absent(p *prober) string { return p.absent }
 
-// elsewhere returns that of a repository in a namespace that does not exist.
+// elsewhere returns the name of a repository in a namespace that does not
+// exist.
 func elsewhere(p *prober) string { return "missing/" + p.repo }
 
-// sha256Only stores content with digests of sha256 alone.
+// sha256Only refuses digests other than sha256.
 func sha256Only() behaviour {
 	return without(registry.SHA512, func(r *registry.Request, status int, _ http.Header) bool {
 		return r.Digest != "" && r.Digest.Algorithm() != digest.SHA256 && status == http.StatusBadRequest
@@ -77,7 +78,7 @@ func probeSHA512(p *prober) string {
 	return p.do("PUT", param(p.start(), "digest", string(digest.SHA512.FromString(text))), text).only()
 }
 
-// emptyBlob400 refuses a blob without a byte.
+// emptyBlob400 refuses an empty blob.
 func emptyBlob400(message string) behaviour {
 	return refuse(func(_ *build, r *registry.Request) *registry.Error {
 		if r.Digest != digest.FromString("") {
@@ -87,7 +88,7 @@ func emptyBlob400(message string) behaviour {
 	}, registry.PutUpload, registry.PostBlob).deciding("empty blobs")
 }
 
-// probeEmptyBlob observes a push of a blob without a byte.
+// probeEmptyBlob observes the push of an empty blob.
 func probeEmptyBlob(p *prober) string {
 	return p.do("PUT", param(p.start(), "digest", string(digest.FromString(""))), "").code()
 }
@@ -108,8 +109,8 @@ func noLayersInIndexes(status int, code registry.Code, message string) behaviour
 	}).deciding("layers in indexes")
 }
 
-// onlyConfigs refuses manifests with a config, or an artifactType, of another type
-// than those that known accepts.
+// onlyConfigs refuses manifests whose config type or artifactType known does
+// not accept.
 func onlyConfigs(known func(mediaType string) bool, status int, code registry.Code, message string) behaviour {
 	return refuseManifest(func(_ *build, _ *registry.Request, d document) *registry.Error {
 		for _, t := range d.types() {
@@ -121,8 +122,7 @@ func onlyConfigs(known func(mediaType string) bool, status int, code registry.Co
 	}).deciding("types of configs")
 }
 
-// onlyManifests refuses manifests with another media type than those that known
-// accepts.
+// onlyManifests refuses manifests whose media type known does not accept.
 func onlyManifests(known func(mediaType string) bool, status int, message string) behaviour {
 	return refuseManifest(func(_ *build, _ *registry.Request, d document) *registry.Error {
 		if d.contentType == "" || known(d.contentType) {

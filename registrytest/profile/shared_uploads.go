@@ -32,7 +32,7 @@ func chunkOrderUnchecked() behaviour {
 			return status
 		}, inSession...)
 		ignore := ruleIf("patch-upload,put-upload has-header=Content-Range ignore=Content-Range", func(_ *build, r *registry.Request) bool {
-			// The Range that the registry expects need not be ignored.
+			// A chunk in order needs no quirk.
 			n, _ := size.get(r.Session)
 			return r.Header.Get("Content-Range") != fmt.Sprintf("%d-%d", n, n+r.ContentLength-1)
 		})
@@ -112,8 +112,8 @@ func frozenRange() behaviour {
 	}}}
 }
 
-// rangeOfBody sends, with the response to a PATCH for which is returns true, the Range
-// of its body alone.
+// rangeOfBody responds to a PATCH with the Range of only its body, if is
+// returns true.
 func rangeOfBody(is func(r *registry.Request) bool) behaviour {
 	return header(func(r *registry.Request, status int, h http.Header) int {
 		if status == http.StatusAccepted && r.ContentLength > 0 && is(r) {
@@ -123,7 +123,7 @@ func rangeOfBody(is func(r *registry.Request) bool) behaviour {
 	}, registry.PatchUpload).deciding("the Range of chunks")
 }
 
-// A stateRule is the way in which a registry checks the state in the Location of an
+// A stateRule describes how a registry checks the state in the Location of an
 // upload session.
 type stateRule struct {
 	missing registry.Error // the response to a request without a state
@@ -155,7 +155,7 @@ func uploadState(rule stateRule) behaviour {
 			if err != nil || location == "" || id == "" {
 				return status
 			}
-			// The Range stands for the number of bytes that have arrived.
+			// The Range has the number of bytes that have arrived.
 			state := sign(u.Path) + sign(u.Path+" "+h.Get("Range"))
 			current.set(id, state)
 			u.RawQuery = name + "=" + state
@@ -172,7 +172,7 @@ func uploadState(rule stateRule) behaviour {
 			case !strings.HasPrefix(state, sign(r.URL.Path)):
 				e = rule.missing
 			case !open:
-				return nil // The operation does not know the session either.
+				return nil // The operation responds that the session is unknown.
 			case now == "":
 				return &registry.Error{Code: registry.CodeBlobUploadUnknown, Message: "blob upload unknown to registry"}
 			case rule.ends:
@@ -198,7 +198,7 @@ func probeState(p *prober) string {
 	return fmt.Sprintf("%s; status %s; used %s", missing, status, p.chunk(session, 10, "0123456789").code())
 }
 
-// rangeIsCount sends, with the status of an upload session, a Range whose end is
+// rangeIsCount makes the status of an upload session have a Range that ends in
 // the number of bytes, and no Location.
 func rangeIsCount(prefix string) behaviour {
 	return header(func(_ *registry.Request, status int, h http.Header) int {

@@ -7,7 +7,7 @@ var sites = []*site{
 	&others,
 }
 
-// The beginnings of sources.
+// Prefixes of the URLs of sources.
 const (
 	conformanceReports = "https://github.com/opencontainers/oci-conformance/blob/16097618fca61dc5d7aed970d61514aa8efad2c9/distribution-spec/"
 	distribution283    = "https://github.com/distribution/distribution/blob/v2.8.3/"

@@ -17,8 +17,8 @@ import (
 	"github.com/ocireg/registry/internal/names"
 )
 
-// A storage is the service that has the blobs of a registry, to which the
-// registry redirects its clients with signed URLs.
+// A storage is a service with the blobs of a registry. The registry redirects
+// clients to its signed URLs.
 type storage struct {
 	host   string // its real name
 	status int    // of the redirect
@@ -27,10 +27,10 @@ type storage struct {
 	relative  bool // whether the Location is relative: the storage is at the host of the registry
 	digest    bool // whether the redirect has Docker-Content-Digest
 	refuses   bool // whether it refuses credentials, as S3 does
-	refusesIt bool // whether it refuses HEAD
+	refusesIt bool // whether the storage refuses HEAD
 	asks      bool // whether it requires a token, of a service at its own host
 
-	secret string // that its URLs are signed with
+	secret string // the key that signs its URLs
 }
 
 const storagePath = "/storage/"
@@ -71,9 +71,9 @@ func redirect(s storage) behaviour {
 	}}}
 }
 
-// url returns the signed URL of the blob that the request names. It is at another
-// host than the registry where that is possible, for clients must not send their
-// credentials there.
+// url returns the signed URL of the blob that the request names. Its host
+// differs from that of the registry where possible, so that tests notice
+// clients that send their credentials there.
 func (s *storage) url(b *build, r *registry.Request) string {
 	base, elsewhere := origin(r), false
 	host, port, err := net.SplitHostPort(r.Host)
@@ -138,7 +138,7 @@ func xmlError(w http.ResponseWriter, r *registry.Request, status int, code, mess
 	return write(w, r, status, "application/xml", text)
 }
 
-// write responds with a body, which a HEAD request does not get.
+// write sends the body, unless the request is a HEAD.
 func write(w http.ResponseWriter, r *registry.Request, status int, mediaType, body string) error {
 	h := w.Header()
 	h["Content-Type"] = nil

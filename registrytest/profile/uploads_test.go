@@ -14,8 +14,8 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// A state that a chunk has used is refused also if the connection ended before the
-// chunk did, and then the upload is gone.
+// A chunk uses up its state even if the connection ends early. Another chunk
+// with that state is refused, and ends the upload.
 func TestStateOfCutChunk(t *testing.T) {
 	t.Parallel()
 	p, reg := newProber(t, Distribution28())
@@ -51,7 +51,7 @@ func TestStateOfEndedUpload(t *testing.T) {
 	}
 }
 
-// A session's value is forgotten with the session.
+// The value of a session is removed when the session ends.
 func TestBySession(t *testing.T) {
 	t.Parallel()
 	var s bySession[int]
@@ -78,7 +78,7 @@ func TestReceiptOfOrder(t *testing.T) {
 	require.NotEmpty(t, Quirks(reg.Requests()))
 }
 
-// Where two quirks are about the Location of an upload, one that takes it away does.
+// If two quirks change the Location of an upload, one that removes it wins.
 func TestStateWithoutLocation(t *testing.T) {
 	t.Parallel()
 	p, _ := newProber(t, Distribution3(With("quay.upload-status")))

@@ -340,7 +340,7 @@ func headMounts() behaviour {
 		}, registry.DeleteBlob) {
 			p.build(b, q)
 		}
-		// An authorizer does nothing for a client without permission.
+		// The mount must not help a client without permission.
 		b.authorizers = append(b.authorizers, func(r *registry.Request, repo string, a registry.Action) error {
 			if r.Op != registry.HeadBlob || repo != r.Repo || a != r.Op.Action() {
 				return nil
@@ -353,8 +353,8 @@ func headMounts() behaviour {
 	}}}
 }
 
-// mountFromAnywhere adds the blob that the request names to its repository, and
-// reports whether it did: whether the blob was in another repository alone.
+// mountFromAnywhere mounts the blob that the request names from another
+// repository, unless its own has it. It reports whether it mounted the blob.
 func mountFromAnywhere(r *registry.Request) bool {
 	if _, err := r.Store().StatBlob(r.Context(), r.Repo, r.Digest); err == nil {
 		return false

@@ -6,8 +6,9 @@
 //
 //	reg := registrytest.NewServer(t, upstream.Proxy("https://registry.example.com"))
 //
-// [Open] makes a store over another, such as an image layout. It fetches content
-// that the other lacks, and keeps it there. Later it answers the same without a network:
+// [Open] makes a store over another, such as an image layout. It fetches
+// missing content from registries and keeps it in the other store. Later it
+// gives the same answers without a network:
 //
 //	images, err := layout.Open("testdata/images")
 //	if err != nil {

@@ -21,10 +21,10 @@ import (
 //
 //	handler := registry.New(upstream.Proxy("https://registry.example.com"))
 //
-// As a [registry.Store], a Wire reads and changes the content of the upstream by
-// requests of its own, for the test. The user and the password of the URL, if it
-// has them, are the credentials for these, and for nothing else: requests on
-// behalf of a client have the client's own, see [Wire.StoreFor].
+// As a [registry.Store], a Wire reads and changes the content of the upstream
+// by requests of its own, for the test. The user and the password of the URL,
+// if it has them, are the credentials for these requests only. Requests on
+// behalf of a client have the client's own credentials; see [Wire.StoreFor].
 type Wire struct {
 	registry.Store
 	base       *url.URL // without a user, and without a slash at its end
@@ -41,7 +41,7 @@ type ProxyOption func(*Wire)
 
 // Transport makes a Wire send its requests with a copy of the transport, for
 // certificates, proxies, timeouts or a network of package registrytest. Without
-// it, the environment names the proxies as for [http.ProxyFromEnvironment].
+// this option, the proxies are those of [http.ProxyFromEnvironment].
 func Transport(t *http.Transport) ProxyOption {
 	return func(u *Wire) { u.transport = t.Clone() }
 }
@@ -68,8 +68,8 @@ func KeepRealms() ProxyOption {
 //     parameters service and scope stay. See [KeepRealms];
 //   - the fields of a connection (RFC 9110, section 7.6.1).
 //
-// If the upstream breaks off, so does the Wire. The response is 502 if the
-// upstream cannot be reached.
+// If the upstream ends a response early, so does the Wire. The response is 502
+// if the upstream cannot be reached.
 func Proxy(address string, opts ...ProxyOption) *Wire {
 	u := &Wire{Store: registry.UnimplementedStore{}}
 	for _, o := range opts {
@@ -122,8 +122,8 @@ func parse(address string) (base *url.URL, user *url.Userinfo, err error) {
 	return u, user, nil
 }
 
-// StoreFor returns the content of the upstream as the client of the request may
-// see it: each request to the upstream has the Authorization of the client's
+// StoreFor returns the content of the upstream that the client of the request
+// may see. Each request to the upstream has the Authorization of the client's
 // request, or none. Package registry gives this store to hooks, see
 // [registry.Request.Store].
 func (u *Wire) StoreFor(r *registry.Request) registry.Store {
@@ -164,8 +164,8 @@ func (u *Wire) Operate(w http.ResponseWriter, r *registry.Request) (err error) {
 	p := &passage{wire: u, request: r, out: &responseWriter{ResponseWriter: w}, target: u.target(r)}
 	p.body = newBody(r.Body, w)
 	defer p.body.end()
-	// Without it, net/http reads the rest of the request before the response to
-	// a part of it.
+	// Otherwise net/http reads the rest of the request before it sends an early
+	// response.
 	http.NewResponseController(w).EnableFullDuplex()
 	proxy := httputil.ReverseProxy{
 		Rewrite:        p.rewrite,

@@ -15,7 +15,8 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// The client gets a response of a hostile upstream only if it makes sense.
+// The client gets a response of a hostile upstream only if the response is well
+// formed.
 func TestHostileResponses(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -74,7 +75,7 @@ func TestHostileResponses(t *testing.T) {
 }
 
 // A proxy has a token service for each of the first realms that the upstream
-// names. Requests for one that it does not know go to the upstream.
+// names. Requests with an unknown realm go to the upstream.
 func TestManyRealms(t *testing.T) {
 	t.Parallel()
 	n, seen := 0, ""

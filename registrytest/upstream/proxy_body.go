@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// A body is the body of a request. Once end has returned, nothing reads it any
-// more, although the transport may still try to.
+// A body is the body of a request. Once end has returned, reads fail: the
+// transport may still try to read.
 type body struct {
 	from   io.Reader
 	writer http.ResponseWriter
@@ -66,7 +66,7 @@ func (b *body) interrupt() {
 	b.ended = true
 }
 
-// end ends a call of Read that is running, and every later one.
+// end makes the running call of Read and all later ones fail.
 func (b *body) end() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -93,9 +93,9 @@ func (b *body) size() int64 {
 // A responseWriter sends each part of the body as it arrives, and notes why the
 // response does not reach the client.
 //
-// [httputil.ReverseProxy] can send the parts, too, but does so with a timer, and
-// waits for a lock while the client does not read: in a bubble of testing/synctest
-// time would stand still.
+// [httputil.ReverseProxy] can flush the parts itself. It uses a timer, and
+// waits for a lock while the client does not read, so time would stand still in
+// a bubble of testing/synctest.
 type responseWriter struct {
 	http.ResponseWriter
 	left int64 // the bytes of the body to come, or -1 if unknown
@@ -148,7 +148,7 @@ func (b *responseBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// bufferSize is that of the buffers for bodies of responses.
+// bufferSize is the size of the buffers for bodies of responses.
 const bufferSize = 64 << 10
 
 // buffers implements [httputil.BufferPool].

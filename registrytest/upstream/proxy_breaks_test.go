@@ -95,8 +95,8 @@ func TestEarlyResponses(t *testing.T) {
 	})
 }
 
-// A response that the upstream does not end properly never ends properly for the
-// client, whatever its framing.
+// If the upstream cuts a response short, the client sees that it is incomplete,
+// with every framing.
 func TestUpstreamThatBreaksOff(t *testing.T) {
 	const half = "500 bytes"
 	withoutLeaks(t, func(t *testing.T) {
@@ -133,7 +133,8 @@ func TestUpstreamThatBreaksOff(t *testing.T) {
 	})
 }
 
-// The end of a client's request ends that to an upstream that does not respond.
+// If the client cancels its request, the Wire cancels the request to an
+// upstream that does not respond.
 func TestUpstreamThatDoesNotRespond(t *testing.T) {
 	withoutLeaks(t, func(t *testing.T) {
 		for version := range fronts {
@@ -206,8 +207,8 @@ func TestClientsThatStop(t *testing.T) {
 	})
 }
 
-// Many clients pull and push at once through a proxy. One of them goes away in the
-// middle of each blob; the others get theirs.
+// Many clients pull and push at once through a proxy. For each blob, one client
+// goes away in the middle; the other clients get the whole blob.
 func TestManyClients(t *testing.T) {
 	const clients, blobs = 64, 4
 	withoutLeaks(t, func(t *testing.T) {

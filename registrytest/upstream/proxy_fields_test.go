@@ -51,8 +51,8 @@ func TestURLsLeadToTheProxy(t *testing.T) {
 	}
 }
 
-// A URL without a scheme has that of the upstream, also if the client has come by
-// HTTPS.
+// A URL without a scheme gets the scheme of the upstream, even if the client
+// uses HTTPS.
 func TestURLWithoutScheme(t *testing.T) {
 	t.Parallel()
 	behind := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -111,7 +111,7 @@ func TestTokensThroughTheProxy(t *testing.T) {
 	require.Equal(t, "/auth?a=1&service=s&scope=x Basic 1", w.Body.String())
 }
 
-// A header without an end is 502.
+// The response is 502 if the header of the upstream's response never ends.
 func TestEndlessHeader(t *testing.T) {
 	t.Parallel()
 	w := httptest.NewRecorder()

@@ -7,8 +7,9 @@ import (
 	"github.com/ocireg/registry/internal/remote"
 )
 
-// reachable returns the URL by which the client reaches the place of a URL in a
-// response: the Wire, if that is at the upstream, or else the same place.
+// reachable returns the URL that the client gets in place of a URL in a
+// response. A URL at the upstream becomes one at the Wire; any other stays the
+// same.
 func (p *passage) reachable(to string) string {
 	u, err := url.Parse(to)
 	if err != nil || u.User != nil || u.Opaque != "" {

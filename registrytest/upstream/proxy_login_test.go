@@ -31,9 +31,9 @@ func clientOf(t *testing.T, reg *registrytest.Server, c auth.Credentials) *clien
 		}}}}
 }
 
-// Clients log in, pull and push through a proxy: by tokens of a service at another
-// port or at the registry itself, and by Basic; over HTTP, HTTPS and HTTP/2. The
-// service that they see is that of the proxy.
+// Clients log in, pull and push through a proxy over HTTP, HTTPS and HTTP/2.
+// They use Basic, or tokens of a service at the registry or at another port.
+// The challenge names the proxy as the token service.
 func TestLoginThroughAProxy(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -95,7 +95,7 @@ func TestLoginThroughAProxy(t *testing.T) {
 				require.Equal(t, "/token", r.URL.Path)
 			}
 
-			// The rights of one client are not those of the next.
+			// A client does not get the rights of the one before it.
 			_, err = clientOf(t, reg, guest).GetManifest(t.Context(), "app", "v1")
 			require.Error(t, err)
 			plain, err := reg.Client().Get(reg.URL + "/v2/app/manifests/v1")
@@ -107,9 +107,9 @@ func TestLoginThroughAProxy(t *testing.T) {
 	}
 }
 
-// Absolute Locations of uploads, and Links, lead through the proxy. A redirect to
-// another host does not: the client follows it past the proxy, without the
-// credentials for the registry.
+// Absolute Locations of uploads, and Links, lead through the proxy. A redirect
+// to another host stays as it is: the client follows it to that host, without
+// the credentials for the registry.
 func TestPlacesThatTheUpstreamNames(t *testing.T) {
 	t.Parallel()
 	n := registrytest.NewNetwork(t)

@@ -39,7 +39,7 @@ func (u *Wire) target(r *registry.Request) *url.URL {
 	return &t
 }
 
-// forwarded are the fields in which proxies tell about the client.
+// forwarded are the fields in which proxies describe the client.
 // [httputil.ReverseProxy] leaves them out.
 var forwarded = []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"}
 
@@ -47,7 +47,7 @@ var forwarded = []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-
 func (p *passage) rewrite(pr *httputil.ProxyRequest) {
 	pr.Out.URL, pr.Out.Host = p.target, ""
 	if pr.Out.Body != nil {
-		pr.Out.Body = p.body // The one that is there does not pass Close on.
+		pr.Out.Body = p.body // The body of ReverseProxy does not pass Close on.
 	}
 	pr.Out.Header.Del("Connection")
 	pr.Out.Header.Del("Upgrade")
@@ -102,8 +102,8 @@ func (p *passage) fail(_ http.ResponseWriter, _ *http.Request, err error) {
 	}
 }
 
-// brokeOff reports whether the upstream ended the connection in place of a
-// response.
+// brokeOff reports whether the upstream closed the connection instead of
+// responding.
 func brokeOff(err error) bool {
 	var op *net.OpError
 	if errors.As(err, &op) {

@@ -43,7 +43,7 @@ func raw(t *testing.T, respond func(c *net.TCPConn, r *http.Request)) (url strin
 	return "http://" + l.Addr().String()
 }
 
-// says returns a function for raw that sends the text, and then resets or closes
+// says returns an argument for raw: it sends the text, then resets or closes
 // the connection.
 func says(text string, reset bool) func(*net.TCPConn, *http.Request) {
 	return func(c *net.TCPConn, _ *http.Request) {
@@ -84,7 +84,7 @@ func assertSoon(met func() bool) bool {
 	return true
 }
 
-// descriptors returns the number of those that are open, on Linux.
+// descriptors returns the number of open file descriptors, on Linux.
 func descriptors(t *testing.T) int {
 	if runtime.GOOS != "linux" {
 		return 0

@@ -14,7 +14,8 @@ import (
 // tokenPath is the path at which a Wire passes requests on to token services.
 const tokenPath = "/token"
 
-// realmParam is the parameter that tells the realms but the first apart.
+// realmParam is the parameter with the number of a realm. The first realm has
+// none.
 const realmParam = "realm"
 
 // maxRealms is the number of token services that a Wire passes requests on to.
@@ -92,7 +93,7 @@ func (u *Wire) realmOf(r *registry.Request) *url.URL {
 	return &to
 }
 
-// withoutParam returns a query without a parameter, and everything else as it is.
+// withoutParam removes a parameter from a query and leaves the rest as it is.
 func withoutParam(query, name string) string {
 	var kept []string
 	for _, pair := range strings.Split(query, "&") {

@@ -29,8 +29,8 @@ func withUser(t *testing.T, address string, c auth.Credentials) string {
 	return u.String()
 }
 
-// A condition sees the content that the client of the request may see at the
-// upstream, whatever the credentials of the URL permit.
+// A condition of a rule sees only content that the client may see at the
+// upstream, even if the credentials of the URL permit more.
 func TestConditionsSeeWhatTheClientSees(t *testing.T) {
 	t.Parallel()
 	users := auth.Basic()
@@ -80,8 +80,8 @@ func TestConditionsSeeWhatTheClientSees(t *testing.T) {
 	require.Equal(t, []string{"v1", "v2"}, behind.Tags(t, "secret"))
 }
 
-// An index of Flatpak in front of another registry has the repositories that
-// clients without credentials may pull from there.
+// A Flatpak index in front of another registry lists the repositories that
+// anonymous clients may pull from.
 func TestPublicRepositoriesOfTheUpstream(t *testing.T) {
 	t.Parallel()
 	users := auth.Basic("anonymous pull open", "anonymous list **")

@@ -71,7 +71,7 @@ func TestProxy(t *testing.T) {
 	}
 }
 
-// A registry behind a proxy meets the same requirements as without it, over
+// A registry meets the same requirements behind a proxy as it does alone, over
 // HTTP/1.1 and HTTP/2.
 func TestProxyMeetsTheSpec(t *testing.T) {
 	t.Parallel()

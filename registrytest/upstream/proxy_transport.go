@@ -38,9 +38,10 @@ func prepare(t *http.Transport) {
 	t.DialContext = patiently(dial)
 }
 
-// transportTo returns the transport for requests to the URL. One to a token
-// service refuses an address to which the upstream must not lead, unless a proxy,
-// or a transport with a dialer of its own, connects to it.
+// transportTo returns the transport for requests to the URL. A transport to a
+// token service refuses addresses that the upstream must not name. It cannot
+// check them if a proxy or the dialer of the caller's transport makes the
+// connection.
 func (u *Wire) transportTo(to *url.URL) *http.Transport {
 	if remote.Origin(to) == remote.Origin(u.base) {
 		return u.transport
@@ -57,7 +58,7 @@ func (u *Wire) transportTo(to *url.URL) *http.Transport {
 // A dialFunc makes a connection.
 type dialFunc func(ctx context.Context, network, address string) (net.Conn, error)
 
-// patiently returns a function whose connections are patient.
+// patiently returns a dialer of patient connections.
 func patiently(dial dialFunc) dialFunc {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		c, err := dial(ctx, network, address)
@@ -68,11 +69,11 @@ func patiently(dial dialFunc) dialFunc {
 	}
 }
 
-// A patientConn is a connection to the upstream. An upstream may respond before
-// it got all of a request, and close the connection. Writing the rest of the
-// request fails then, and [http.Transport] would take this for the outcome, in
-// place of the response. So writing goes on to nowhere, and reading decides: it
-// gets the response, or the end of the connection.
+// A patientConn is a connection to the upstream. An upstream may respond and
+// close the connection before it has read the whole request. Writing the rest
+// of the request then fails, and [http.Transport] would return that error and
+// drop the response. So Write discards the rest and reports success; Read then
+// returns the response or the end of the connection.
 type patientConn struct {
 	net.Conn
 	closed, deaf atomic.Bool

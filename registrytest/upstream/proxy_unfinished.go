@@ -14,8 +14,9 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// unfinished returns the error for a request whose body ended early. For an upload
-// it says how much of it the upstream has, as in package registry.
+// unfinished returns the error for a request whose body ended early. For an
+// upload, the error says how many bytes the upstream has, as in package
+// registry.
 func (p *passage) unfinished(err error) error {
 	r := p.request
 	e := registry.Errorf(r.Op.Code(http.StatusBadRequest), "the body of the request ended early: %v", err)
@@ -42,8 +43,8 @@ func (p *passage) unfinished(err error) error {
 const patience = time.Second
 
 // session returns the response to a GET of the upload session at the URL. The
-// upstream may still be reading the bytes of the request, so session asks again
-// until they are there, or it has waited long enough.
+// upstream may still be reading the request, so session repeats the GET until
+// the upstream has its bytes, or until patience has passed.
 func (p *passage) session(u *url.URL) (*http.Response, error) {
 	ctx, want := p.request.Context(), p.expected()
 	for wait := time.Millisecond; ; wait *= 2 {
@@ -68,8 +69,8 @@ func (p *passage) session(u *url.URL) (*http.Response, error) {
 	}
 }
 
-// expected returns the number of bytes that an upload session has if the upstream
-// got those of the request that were read.
+// expected returns the number of bytes in an upload session once the upstream
+// has all bytes that were read of the request.
 func (p *passage) expected() int64 {
 	start, _, _ := strings.Cut(p.request.Header.Get("Content-Range"), "-")
 	offset, err := strconv.ParseInt(start, 10, 64)
@@ -79,8 +80,9 @@ func (p *passage) expected() int64 {
 	return offset + p.body.size()
 }
 
-// has returns the number of bytes of an upload session whose response has the
-// Range, such as "0-99" or "bytes=0-99". A session without bytes has "0-0", too.
+// has returns the number of bytes in an upload session, from the Range of its
+// response, such as "0-99" or "bytes=0-99". An empty session also has the Range
+// "0-0".
 func has(fieldRange string) int64 {
 	_, last, _ := strings.Cut(fieldRange, "-")
 	n, err := strconv.ParseUint(last, 10, 62)
@@ -90,7 +92,7 @@ func has(fieldRange string) int64 {
 	return int64(n) + 1
 }
 
-// sleep waits, or returns an error when the context is done.
+// sleep pauses for d. It returns early with an error if the context is done.
 func sleep(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()

@@ -37,8 +37,9 @@ type recording struct {
 	doc        document
 	generation int // of doc
 
-	// saving is held while the file is written. Saved is the generation in it, and
-	// seen is the file as it was read or written last, or nil if there was none.
+	// saving is held while the file is written. Saved is the generation in the
+	// file. Seen is the file when it was last read or written, or nil if it did
+	// not exist.
 	saving sync.Mutex
 	saved  int
 	seen   fs.FileInfo
@@ -53,23 +54,24 @@ type document struct {
 
 // A repository is the part of a recording about one repository.
 type repository struct {
-	// From is its name in references, such as "docker.io/library/alpine".
+	// From is the name of the repository in references, such as
+	// "docker.io/library/alpine".
 	From string `json:"from"`
 
-	// MissingManifests and MissingBlobs have the error codes with which the
-	// upstream answered, by tag or digest.
+	// MissingManifests and MissingBlobs map tags or digests of missing content
+	// to the error codes of the upstream.
 	MissingManifests map[string]registry.Code `json:"missingManifests,omitempty"`
 	MissingBlobs     map[string]registry.Code `json:"missingBlobs,omitempty"`
 
-	// BlobSizes has the sizes of blobs of which only the header was asked for.
+	// BlobSizes has the sizes of blobs that clients requested with HEAD only.
 	BlobSizes map[string]int64 `json:"blobSizes,omitempty"`
 
 	Tags      *tagList                `json:"tags,omitempty"`
 	Referrers map[string]referrerList `json:"referrers,omitempty"` // by the subject
 }
 
-// A tagList is a complete list of tags, in order, or the code of the error in its
-// place.
+// A tagList is a complete list of tags, in order, or the error code that the
+// upstream sent instead.
 type tagList struct {
 	Names   []string      `json:"names,omitempty"`
 	Missing registry.Code `json:"missing,omitempty"`
@@ -77,8 +79,8 @@ type tagList struct {
 
 // A referrerList is a complete list of referrers, in the order of their digests.
 type referrerList struct {
-	// Source is where the upstream has it: "api", or "tag" for the referrers tag
-	// (spec.md, Referrers Tag Schema).
+	// Source is the origin of the list at the upstream: "api", or "tag" for the
+	// referrers tag (spec.md, Referrers Tag Schema).
 	Source    string               `json:"source"`
 	Manifests []ocispec.Descriptor `json:"manifests,omitempty"`
 }
@@ -187,7 +189,7 @@ func (r *repository) check() error {
 	return nil
 }
 
-// ascending reports whether the items are in order, and each of them once.
+// ascending reports whether the items are in order, without duplicates.
 func ascending[T any](items []T, compare func(a, b T) int) bool {
 	for i := range items[:max(len(items)-1, 0)] {
 		if compare(items[i], items[i+1]) >= 0 {
@@ -208,7 +210,7 @@ func isDigest(s string) bool {
 
 func validDescriptor(d ocispec.Descriptor) bool { return isDigest(string(d.Digest)) && d.Size >= 0 }
 
-// isCode reports whether a code has the form of those of the spec.
+// isCode reports whether a code has the form of an error code of the spec.
 func isCode(c registry.Code) bool {
 	return c != "" && len(c) <= 64 && strings.Trim(string(c), "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") == ""
 }
@@ -228,8 +230,7 @@ func (r *recording) setUpstreams(all []string) error {
 	return r.change(func(d *document) { d.Upstreams = all })
 }
 
-// missing returns the code with which the upstream answered that it does not have
-// the content.
+// missing returns the error code that the upstream sent for missing content.
 func (r *recording) missing(repo string, k kind, name string) (code registry.Code, known bool) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
@@ -286,8 +287,8 @@ func (r *recording) found(p place, k kind, name string) error {
 	})
 }
 
-// forgetSize removes the size of a blob: the response to GET was not the blob, so
-// the one to HEAD may have been wrong, too.
+// forgetSize removes the size of a blob. The response to a GET was not the
+// blob, so the size from a HEAD may be wrong as well.
 func (r *recording) forgetSize(p place, d digest.Digest) error {
 	known := false
 	r.look(p.local, func(in *repository) { _, known = in.BlobSizes[string(d)] })
@@ -297,8 +298,8 @@ func (r *recording) forgetSize(p place, d digest.Digest) error {
 	return r.edit(p, func(in *repository) { delete(in.BlobSizes, string(d)) })
 }
 
-// look calls read with the part about the repository, if there is one. Read must
-// not keep it, but may keep its lists, which do not change.
+// look calls read with the part about the repository, if the recording has one.
+// Read must not keep the part. It may keep the lists, which never change.
 func (r *recording) look(repo string, read func(*repository)) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
@@ -329,7 +330,7 @@ func (r *recording) change(change func(*document)) error {
 	if r.file == "" {
 		return nil
 	}
-	// Of several calls that wait, the first writes the changes of all.
+	// The first of several waiting calls writes the changes of all of them.
 	r.saving.Lock()
 	defer r.saving.Unlock()
 	if r.saved >= mine {
@@ -354,8 +355,9 @@ func (r *recording) change(change func(*document)) error {
 	return nil
 }
 
-// unchanged returns an error if the file is not the one that was read or written
-// last: writing it would undo the change. The caller holds r.saving.
+// unchanged returns an error if another process has changed the file since it
+// was last read or written: saving would undo that change. The caller holds
+// r.saving.
 func (r *recording) unchanged() error {
 	now, err := os.Stat(r.file)
 	switch {
@@ -369,7 +371,7 @@ func (r *recording) unchanged() error {
 	return nil
 }
 
-// writeFile writes a file that appears as a whole.
+// writeFile replaces a file atomically.
 func writeFile(name string, content []byte) (written fs.FileInfo, err error) {
 	f, err := os.CreateTemp(filepath.Dir(name), ".ocireg-*")
 	if err != nil {

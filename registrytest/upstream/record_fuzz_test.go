@@ -16,8 +16,8 @@ import (
 	"github.com/ocireg/registry/memstore"
 )
 
-// checkText checks that a text is refused or is a recording: written again, it is
-// the same, and a Store answers from it what it says.
+// checkText checks that a text is refused, or is a recording. A recording stays
+// the same when it is written again, and a Store answers from it.
 func checkText(t *testing.T, text []byte) {
 	d, err := parseDocument(text)
 	if err != nil {
@@ -46,8 +46,8 @@ func checkText(t *testing.T, text []byte) {
 	require.Empty(t, store.Missed(), "%s", first)
 }
 
-// checkReplay checks that a registry answers about a repository what the recording
-// says.
+// checkReplay checks that the registry's responses about a repository match the
+// recording.
 func checkReplay(t *testing.T, h http.Handler, base string, r *repository) {
 	ask := func(method, target string) *httptest.ResponseRecorder {
 		w := httptest.NewRecorder()
@@ -98,8 +98,8 @@ func FuzzRecording(f *testing.F) {
 	f.Fuzz(checkText)
 }
 
-// FuzzRecordedFields makes texts that have the form of a recording, with any
-// values: few of those that FuzzRecording makes are JSON.
+// FuzzRecordedFields puts arbitrary values into the form of a recording, since
+// few texts of FuzzRecording are JSON.
 func FuzzRecordedFields(f *testing.F) {
 	const other = "sha512:cf83e1357eefb8bdf1542850d66d8007d620e4050b5715dc83f4a921d36ce9ce47d0d13c5d85f2b0ff8318d2877eec2f63b931bd47417a81a538327af927da3e"
 	f.Add("docker.io ghcr.io", "library/app", "docker.io/library/app", "v1", "MANIFEST_UNKNOWN", someDigest, int64(1), "a b", "api", "application/x", byte(0xff))

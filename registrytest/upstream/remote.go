@@ -33,12 +33,13 @@ type RemoteOption func(*Registry, *string)
 // ([http.ProxyFromEnvironment]).
 //
 // Without options, requests are anonymous. If the registry asks for a token,
-// Remote's client asks the token service that the challenge names, for anonymous
-// ones too. That service must be https unless the registry is http, and not at a
-// private, loopback or link-local address unless that is the registry's own host
-// and port, or the registry is in a private network itself. Credentials go to no
-// host but these two: not to one to which a response redirects, and not to one in
-// a Location or Link. Those of a client of the Store go nowhere.
+// the Store asks the token service that the challenge names, also for anonymous
+// tokens. The service must use https unless the registry uses http. It must not
+// be at a private, loopback or link-local address, unless that is the host and
+// port of the registry, or the registry is in a private network itself.
+// Credentials go only to these two hosts, and not to the target of a redirect,
+// a Location or a Link. The credentials of a client of the Store are not passed
+// on.
 func Remote(name string, opts ...RemoteOption) *Registry {
 	r := &Registry{name: canonicalName(name)}
 	address := ""
@@ -51,13 +52,13 @@ func Remote(name string, opts ...RemoteOption) *Registry {
 	return r
 }
 
-// At sets the base URL of the registry, such as "http://mirror.example:5000", if
-// that is not what its name says.
+// At sets the base URL of the registry, such as "http://mirror.example:5000",
+// if it does not follow from the name.
 func At(address string) RemoteOption {
 	return func(_ *Registry, to *string) { *to = address }
 }
 
-// WithUser makes requests with a name and a password.
+// WithUser sends a name and a password with the requests.
 func WithUser(name, password string) RemoteOption {
 	return func(r *Registry, _ *string) {
 		r.login = func(context.Context) (remote.Login, error) {
@@ -66,11 +67,12 @@ func WithUser(name, password string) RemoteOption {
 	}
 }
 
-// WithDockerConfig makes requests with the credentials that docker login has
-// stored for the name of the registry: in config.json of the directory, or in the
-// credential helper or store that it names. Identity tokens count, too. An empty
-// directory is that of the environment variable DOCKER_CONFIG, or else ~/.docker.
-// A helper runs when the registry asks for credentials, for 30 seconds at most.
+// WithDockerConfig sends the credentials that docker login has stored for the
+// name of the registry: in config.json of the directory, or in the credential
+// helper or store that config.json names. They may be identity tokens. An empty
+// directory means that of the environment variable DOCKER_CONFIG, or else
+// ~/.docker. A helper runs when the registry asks for credentials, for 30
+// seconds at most.
 func WithDockerConfig(dir string) RemoteOption {
 	return func(r *Registry, _ *string) {
 		r.login = func(ctx context.Context) (remote.Login, error) { return remote.DockerLogin(ctx, dir, r.name) }
@@ -87,7 +89,7 @@ func WithTransport(t http.RoundTripper) RemoteOption {
 	}
 }
 
-// canonicalName returns one name for all that a registry has.
+// canonicalName returns the same name for all aliases of a registry.
 func canonicalName(name string) string {
 	name = strings.ToLower(name)
 	if remote.Hub(name) {
@@ -140,7 +142,7 @@ func (r *Registry) open(address string) error {
 	return nil
 }
 
-// close closes the idle connections, if they are the registry's own.
+// close closes the idle connections, unless the caller supplied the transport.
 func (r *Registry) close() {
 	if r.own != nil {
 		r.own.CloseIdleConnections()

@@ -83,11 +83,12 @@ func (r *Registry) applyTo(s *Store) error {
 	return nil
 }
 
-// RecordTo keeps a file beside the content that the local store holds: lists of tags and of
-// referrers, names of content that does not exist, and the names of the
-// upstreams. The file need not exist. A name that begins with a dot, such as
-// [RecordingFile], can be in the directory of a layout. Without RecordTo, the
-// Store keeps that in memory. Only one Store may use the file.
+// RecordTo keeps a file beside the content that the local store holds: lists of
+// tags and of referrers, names of content that does not exist, and the names of
+// the upstreams. The file need not exist. The file can be in the directory of a
+// layout if its name begins with a dot, as that of [RecordingFile] does.
+// Without RecordTo, the Store keeps these facts in memory. Only one Store may
+// use the file.
 func RecordTo(file string) StoreOption {
 	return storeOption(func(s *Store) (err error) {
 		s.recording, err = openRecording(file)
@@ -98,21 +99,22 @@ func RecordTo(file string) StoreOption {
 // RecordingFile is the name of the file for [RecordTo] beside a layout.
 const RecordingFile = ".ocireg-recording.json"
 
-// Offline makes the Store ask no upstream. A request for content that
-// was not recorded gets 404 with the name, and [Store.Missed] lists it.
+// Offline makes the Store ask no upstream. The response to a request for
+// content that was not recorded is 404 and names the content. [Store.Missed]
+// lists such content.
 func Offline() StoreOption {
 	return storeOption(func(s *Store) error { s.offline = true; return nil })
 }
 
-// Refresh makes the Store ask once more for tags that were recorded: "all" of
-// them, together with lists and missing content, or a tag such as "latest" in all
-// repositories, or "library/alpine:latest" in one.
+// Refresh makes the Store ask the upstream again for recorded tags. An argument
+// is a tag in all repositories, such as "latest", a tag in one, such as
+// "library/alpine:latest", or "all" for all tags, lists and missing content.
 func Refresh(tags ...string) StoreOption {
 	return storeOption(func(s *Store) error { return s.refresh.add(tags) })
 }
 
 // PassWrites makes the Store pass pushes and deletions on to the upstream, with
-// its own credentials, and keep what was pushed.
+// the Store's credentials, and keep pushed content.
 func PassWrites() StoreOption {
 	return storeOption(func(s *Store) error { s.writes = true; return nil })
 }
@@ -120,8 +122,8 @@ func PassWrites() StoreOption {
 // Open returns a store that keeps content in the local one, such as a layout.
 // Content that is there already counts as recorded. Open returns an error if an
 // option is invalid, or if the file of [RecordTo] is damaged. The upstreams are
-// the registries that the options have, after those of the file. An upstream of
-// the file that is not among the options is not asked.
+// the registries of the file, followed by those of the options. The Store sends
+// requests only to registries of the options.
 //
 // The caller closes the Store, and the local store after it.
 func Open(local registry.Store, opts ...StoreOption) (*Store, error) {
@@ -155,7 +157,7 @@ func Open(local registry.Store, opts ...StoreOption) (*Store, error) {
 		}
 	}
 	if s.offline {
-		return s, nil // An archive of a recording may be read-only.
+		return s, nil // An archived recording may be read-only.
 	}
 	return s, s.recording.setUpstreams(s.Upstreams())
 }
@@ -169,8 +171,8 @@ func (s *Store) Close() error {
 	return nil
 }
 
-// Upstreams returns the names of the upstreams, those of the recording included.
-// The first is the one whose repositories have no other name in front of theirs.
+// Upstreams returns the names of the upstreams, those of the recording
+// included. The names of the first one's repositories have no prefix.
 func (s *Store) Upstreams() []string {
 	all := make([]string, len(s.upstreams))
 	for i, u := range s.upstreams {
@@ -179,8 +181,8 @@ func (s *Store) Upstreams() []string {
 	return all
 }
 
-// Missed returns the names of the content that was asked for and that was not
-// recorded, in order.
+// Missed returns the names of requested content that was not recorded, in
+// order.
 func (s *Store) Missed() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -20,8 +20,8 @@ type downloads struct {
 	all map[string]*download
 }
 
-// A download is a blob that is being fetched, for all readers that want it. It
-// ends with the last of them.
+// A download fetches a blob for all its readers. It ends when the last reader
+// leaves.
 type download struct {
 	key     string
 	readers int // guarded by the mutex of the downloads
@@ -41,8 +41,8 @@ type download struct {
 	err     error
 }
 
-// join adds a reader to the download with the key. If there is none, it starts
-// one, which calls run.
+// join adds a reader to the download with the key, or starts that download,
+// which calls run.
 func (a *downloads) join(ctx context.Context, key string, run func(context.Context, *download) error) *download {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -74,14 +74,14 @@ func (a *downloads) forget(d *download) {
 	}
 }
 
-// leave takes a reader away. If it is the last one, leave ends the download and
+// leave removes a reader. If it was the last one, leave ends the download and
 // waits for it.
 func (a *downloads) leave(d *download) {
 	a.mu.Lock()
 	d.readers--
 	last := d.readers == 0
 	if last && a.all[d.key] == d {
-		delete(a.all, d.key) // The next one must not share the error.
+		delete(a.all, d.key) // The next download must not share the error.
 	}
 	a.mu.Unlock()
 	if last {
@@ -130,16 +130,16 @@ func (d *download) add(p []byte) error {
 	return err
 }
 
-// seal makes the readers wait for the end of the download: the bytes are verified,
-// and the writer commits them.
+// seal makes the readers wait for the end of the download, while the writer
+// verifies and commits the bytes.
 func (d *download) seal() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.sealed = true
 }
 
-// has reports whether the bytes after the offset can be read: all that have
-// arrived but the last. The caller holds d.mu.
+// has reports whether the download still has bytes to read after the offset.
+// The last byte of the blob is not read from it. The caller holds d.mu.
 func (d *download) has(offset int64) bool {
 	return !d.sealed && offset < min(d.written, d.size-1)
 }
@@ -170,8 +170,8 @@ func (d *download) wait(ctx context.Context) error {
 	}
 }
 
-// read reads bytes at the offset that have arrived, and waits for some. It does
-// not read the last byte: done reports that the download has ended well.
+// read reads bytes at the offset, and waits until some have arrived. It leaves
+// out the last byte until the download has succeeded, which done reports.
 func (d *download) read(ctx context.Context, p []byte, offset int64) (n int, done bool, err error) {
 	for {
 		d.mu.RLock()

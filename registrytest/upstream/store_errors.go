@@ -28,8 +28,8 @@ func unknown(code registry.Code, name string) error {
 	return notFound(code, "the upstream does not have "+name)
 }
 
-// miss returns the error for content that is not recorded, and notes that it was
-// asked for.
+// miss returns the error for content that is not recorded, and notes the
+// request for [Store.Missed].
 func (s *Store) miss(code registry.Code, name string) error {
 	s.mu.Lock()
 	s.missed[name] = true
@@ -38,7 +38,8 @@ func (s *Store) miss(code registry.Code, name string) error {
 	return fmt.Errorf("%w: %w", e, fs.ErrNotExist)
 }
 
-// codeOf returns the code of an upstream's error, if it has the form of one.
+// codeOf returns the code of an upstream's error, or otherwise if the code is
+// malformed.
 func codeOf(err error, otherwise registry.Code) registry.Code {
 	var e *remote.StatusError
 	if errors.As(err, &e) && isCode(e.Code) {
@@ -47,9 +48,10 @@ func codeOf(err error, otherwise registry.Code) registry.Code {
 	return otherwise
 }
 
-// failure returns the error for a client whose request failed at the upstream: 403
-// if that refuses access, since credentials of the client would not help, 429 and
-// 503 with Retry-After as they came, and 502 otherwise.
+// failure returns the error for a client whose request failed at the upstream.
+// Statuses 429 and 503 stay, with Retry-After. If the upstream refuses access,
+// the status is 403, since the credentials of the client would not help.
+// Otherwise it is 502.
 func failure(err error, name string) error {
 	e := &registry.Error{Code: "UNKNOWN", Status: http.StatusBadGateway}
 	var status *remote.StatusError
@@ -84,7 +86,7 @@ func describe(m *registry.Manifest) error {
 	m.MediaType = manifest.Canonical(m.MediaType)
 	doc, err := manifest.Parse(m.MediaType, m.Content)
 	if err == nil && !manifest.Known(m.MediaType) && manifest.Known(doc.Type()) {
-		// Some servers of files do not know the types.
+		// Some file servers do not send the media type.
 		m.MediaType = doc.Type()
 		doc, err = manifest.Parse(m.MediaType, m.Content)
 	}

@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// flights are calls of functions, each of which is shared by all that want its
-// result. No call outlives the last of them.
+// flights are calls of functions. Callers with the same key share one call,
+// which ends at the latest when the last of them returns.
 type flights[T any] struct {
 	mu  sync.Mutex
 	all map[string]*flight[T]
@@ -21,9 +21,9 @@ type flight[T any] struct {
 	err     error
 }
 
-// do calls run, or waits for a call with the same key. If ctx is done, it returns
-// the error of ctx, and the call goes on for the others. The last one that goes
-// away ends the call and waits for it.
+// do calls run, or waits for a call with the same key. If ctx is done, do
+// returns the error of ctx, and the call goes on for the other callers. The
+// last caller to leave ends the call and waits for it.
 func (f *flights[T]) do(ctx context.Context, key string, run func(context.Context) (T, error)) (T, error) {
 	f.mu.Lock()
 	call := f.all[key]
@@ -53,7 +53,7 @@ func (f *flights[T]) do(ctx context.Context, key string, run func(context.Contex
 	call.waiting--
 	last := call.waiting == 0
 	if last && f.all[key] == call {
-		delete(f.all, key) // The next one must not share the error.
+		delete(f.all, key) // The next call must not share the error.
 	}
 	f.mu.Unlock()
 	if last {

@@ -50,7 +50,8 @@ func (w *fullWriter) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// A client gets no blob as a whole that cannot be kept, and gets it later.
+// A client gets no complete blob while the local store cannot keep it, and gets
+// it later.
 func TestBlobOnAFullDisk(t *testing.T) {
 	t.Parallel()
 	up := registrytest.NewServer(t, registrytest.WithInMemory())
@@ -73,7 +74,7 @@ func TestBlobOnAFullDisk(t *testing.T) {
 	require.Equal(t, 200, get(t, front.Server, target).Status)
 }
 
-// A 404 that cannot be written down is an error, and is written down later.
+// A 404 that cannot be recorded is an error, and is recorded later.
 func TestRecordingOnAFullDisk(t *testing.T) {
 	t.Parallel()
 	up := registrytest.NewServer(t, registrytest.WithInMemory())

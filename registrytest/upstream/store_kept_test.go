@@ -20,7 +20,7 @@ import (
 	"github.com/ocireg/registry/registrytest/upstream"
 )
 
-// replay starts a registry that answers from the file and from nothing else.
+// replay starts a registry that answers only from the file.
 func replay(t *testing.T, file upstream.StoreOption) *registrytest.Server {
 	t.Helper()
 	return record(t, memstore.New(), file, upstream.Offline()).Server
@@ -35,8 +35,8 @@ func head(t *testing.T, s *registrytest.Server, target string) (int, string) {
 	return resp.StatusCode, resp.Header.Get("Content-Length")
 }
 
-// The size of a blob is kept from a HEAD alone, until a GET shows that the blob
-// is another or none.
+// The size of a blob from a HEAD is kept until a GET shows that the blob
+// differs or is missing.
 func TestSizesAreForgotten(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -73,7 +73,7 @@ func TestSizesAreForgotten(t *testing.T) {
 	}
 }
 
-// The blob itself is right about its size, whatever a HEAD was told.
+// The size of the blob itself replaces a wrong size from a HEAD.
 func TestWrongSizeIsReplaced(t *testing.T) {
 	t.Parallel()
 	up := registrytest.NewServer(t, registrytest.WithInMemory())
@@ -137,7 +137,7 @@ func TestBlobsOfUnknownSize(t *testing.T) {
 	}
 }
 
-// refuser is a transport that no request may reach.
+// refuser is a transport that fails the test at any request.
 type refuser struct{ t *testing.T }
 
 func (r refuser) RoundTrip(request *http.Request) (*http.Response, error) {
@@ -145,7 +145,7 @@ func (r refuser) RoundTrip(request *http.Request) (*http.Response, error) {
 	return nil, errors.New("there is no network")
 }
 
-// An offline store sends no request, whatever is asked of it.
+// An offline store sends no request for any operation.
 func TestOfflineSendsNothing(t *testing.T) {
 	t.Parallel()
 	d := digest.FromString("x")
@@ -170,7 +170,7 @@ func TestOfflineSendsNothing(t *testing.T) {
 	}
 }
 
-// The file of a recording is for its owner to share, and has no credentials.
+// The file of a recording is meant to be shared, so it has no credentials.
 func TestRecordingHasNoCredentials(t *testing.T) {
 	t.Parallel()
 	up := registrytest.NewServer(t, registrytest.WithInMemory(), registry.WithAuthorizer(func(r *registry.Request, _ string, _ registry.Action) error {

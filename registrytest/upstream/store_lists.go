@@ -18,7 +18,7 @@ import (
 	"github.com/ocireg/registry/internal/remote"
 )
 
-// yieldAfter yields the items whose key is above after.
+// yieldAfter yields the items whose key is greater than after.
 func yieldAfter[T any](items []T, after string, key func(T) string, yield func(T, error) bool) {
 	begin := sort.Search(len(items), func(i int) bool { return key(items[i]) > after })
 	for _, item := range items[begin:] {
@@ -154,8 +154,9 @@ func (s *Store) fetchReferrers(ctx context.Context, p place, subject digest.Dige
 	return list, err
 }
 
-// withoutReferrers reports whether the error says that the upstream does not have
-// the referrers API. Those that do not know the path answer in different ways.
+// withoutReferrers reports whether the error says that the upstream does not
+// have the referrers API. Registries without that path answer in different
+// ways.
 func withoutReferrers(err error) bool {
 	var e *remote.StatusError
 	if !errors.As(err, &e) || e.Elsewhere {

@@ -24,7 +24,7 @@ func (r response) RoundTrip(request *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(r), ContentLength: r.size, Request: request}, nil
 }
 
-// A blocked reader waits, and ends.
+// A blocked reader waits until it is closed, and then returns EOF.
 type blocked chan struct{}
 
 func (b blocked) Read([]byte) (int, error) {

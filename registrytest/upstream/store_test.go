@@ -45,8 +45,8 @@ func get(t *testing.T, s *registrytest.Server, target string, header ...string) 
 	return testclient.New(t, s.Client(), s.URL).Get(target, header...)
 }
 
-// locals are the kinds of local stores. Open opens the store of a directory once
-// more, with its recording.
+// locals are the kinds of local stores. Each function opens the store in a
+// directory, with its recording if it has one.
 var locals = map[string]func(t *testing.T, dir string) registry.Store{
 	"tree": func(t *testing.T, dir string) registry.Store {
 		l, err := layout.Open(dir)
@@ -56,8 +56,7 @@ var locals = map[string]func(t *testing.T, dir string) registry.Store{
 	},
 }
 
-// answers sends all requests that a test makes of a registry, and returns the
-// responses.
+// answers sends a request for each target and returns the responses by target.
 func answers(t *testing.T, s *registrytest.Server, targets []string) map[string]testclient.Response {
 	t.Helper()
 	all := make(map[string]testclient.Response)
@@ -107,7 +106,7 @@ func TestReplay(t *testing.T) {
 	require.Equal(t, recorded, answers(t, first.Server, targets))
 	asked := up.Requests().Len()
 
-	// Tags are frozen, also in the file.
+	// Tags stay the same, also in the file.
 	up.Push(t, "library/app:v1", content.Image())
 	up.Push(t, "library/app:none", content.Image())
 	require.Equal(t, recorded, answers(t, first.Server, targets))
@@ -143,14 +142,15 @@ func TestReplay(t *testing.T) {
 	require.Equal(t, index.Digest, d.Digest)
 }
 
-// beyond lists the rules of a store that this one does not keep, with the reason.
+// beyond lists the requirements of stores that this store does not meet, with
+// the reasons.
 var beyond = map[string]string{
 	"check_and_write_are_one_step":  "the API has no transactions",
 	"manifest_is_of_any_media_type": "a registry refuses bytes that are no manifest",
 	"many_tags_are_listed":          "each page is a request, so it takes long",
 }
 
-// A store that passes writes on keeps the promises of a store.
+// A store that passes writes on meets the requirements of stores.
 func TestStoreConformance(t *testing.T) {
 	t.Parallel()
 	conformance.Store(t, func(t *testing.T) registry.Store {

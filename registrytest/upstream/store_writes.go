@@ -19,8 +19,8 @@ func (s *Store) writable(p place) error {
 }
 
 // pass passes a write on to the upstream, repeats it in the local store, and
-// forgets what was recorded of the content with the names and of the lists. Local
-// may return that the content does not exist.
+// removes the content with the names, and all lists, from the recording. Local
+// may return [fs.ErrNotExist].
 func (s *Store) pass(p place, names []string, remote, local func() error) error {
 	if err := s.writable(p); err != nil {
 		return err
@@ -49,7 +49,7 @@ func (s *Store) pass(p place, names []string, remote, local func() error) error 
 	})
 }
 
-// An ownError is not one of the upstream.
+// An ownError is an error of the Store itself, and not of the upstream.
 type ownError struct{ error }
 
 // CreateBlob implements [registry.Store].
@@ -109,8 +109,8 @@ func (s *Store) DeleteBlob(ctx context.Context, repo string, d digest.Digest) er
 		func() error { return s.local.DeleteBlob(ctx, p.local, d) })
 }
 
-// PutManifest implements [registry.Store]. An upstream makes the write and the
-// check before it no single step.
+// PutManifest implements [registry.Store]. The write and the check before it
+// are not atomic at an upstream.
 func (s *Store) PutManifest(ctx context.Context, repo string, m registry.Manifest, tags []string, check func(tag string, current digest.Digest) error) error {
 	p := s.find(repo)
 	if unchecked := check; check != nil {

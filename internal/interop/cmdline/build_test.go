@@ -43,7 +43,7 @@ func built(t *testing.T, s *server, got, base content.Content, file string) stri
 	return "ok"
 }
 
-// diffIDs returns the digests of an image's layers when they are not packed.
+// diffIDs returns the digests of an image's uncompressed layers.
 func diffIDs(t *testing.T, c content.Content) []digest.Digest {
 	t.Helper()
 	text, err := io.ReadAll(c.Config.Open())

@@ -56,7 +56,8 @@ type caller struct {
 	// buildIndex makes an index of images for all platforms of the base.
 	buildIndex func(base, ref string, platforms ...string) error
 
-	// push pushes v1 of an image layout, and pushIndex all of an index there.
+	// push pushes the image v1 of a layout. pushIndex pushes an index there
+	// with all its images.
 	push, pushIndex func(dir, ref string) error
 
 	// repacks reports that pushed images may have other digests, since the tool

@@ -15,15 +15,15 @@ import (
 	"github.com/ocireg/registry/registrytest/auth"
 )
 
-// A login is a way in which a client gets past the door.
+// A login is a way in which a client authenticates.
 type login struct {
 	name string
 
 	// auth is how the registry asks for credentials.
 	auth func(rules ...string) *auth.Auth
 
-	// over is set where it makes a difference: the login is tried over that
-	// scheme alone.
+	// over is set if the scheme makes a difference: the login is tried over
+	// that scheme only.
 	over string
 
 	// as makes the client log in as the user.
@@ -31,8 +31,7 @@ type login struct {
 
 	run func(s *try, a *auth.Auth) string
 
-	// expire is the operation after which all tokens expire that there are,
-	// when it has first succeeded.
+	// expire is an operation. All tokens expire after its first success.
 	expire registry.Op
 }
 
@@ -74,15 +73,15 @@ func wrongPassword(a *auth.Auth, env *Env) {
 	env.Credentials.Password += "x"
 }
 
-// there pushes and pulls.
+// there pushes and pulls content.
 func there(s *try, a *auth.Auth) string {
 	s.push("team/app:v1", app())
 	s.pull("team/app:v1", app())
 	return tokens(s, a)
 }
 
-// expired pushes while the tokens expire on the side of the registry: before
-// the time that it has told the client.
+// expired pushes while the registry ends the tokens, earlier than it has
+// announced.
 func expired(s *try, a *auth.Auth) string {
 	err := s.client.Push(s.Context(), s.reg.Ref("team/app:v1"), app())
 	r := s.reg.Requests()
@@ -112,8 +111,7 @@ func refused(s *try, a *auth.Auth) string {
 	return "failed"
 }
 
-// tokens says how tokens were asked for: by which method of the token service,
-// and with which scopes.
+// tokens describes the token requests: their methods and their scopes.
 func tokens(s *try, a *auth.Auth) string {
 	var methods, scopes []string
 	for _, x := range s.reg.Requests().Op(registry.GetToken).All() {
@@ -164,7 +162,7 @@ func (l login) try(t *testing.T, client Factory, opts ...registrytest.Option) st
 	var expire sync.Once
 	s := start(t, Factory{client.Name, func(t *testing.T, env Env) Client {
 		l.as(a, &env)
-		// Which blobs are there when the tokens expire is the same each time.
+		// The same blobs are pushed before the tokens expire in each run.
 		env.Sequential = l.expire != 0
 		return client.New(t, env)
 	}}, append(opts, a, registry.WithRecorder(registry.RecorderFunc(func(x *registry.Exchange) {

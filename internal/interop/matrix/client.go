@@ -16,12 +16,12 @@ import (
 	"github.com/ocireg/registry/registrytest/content"
 )
 
-// A Client is a library that talks to registries. References are full ones,
-// such as 127.0.0.1:43121/team/app:v1, and repositories are those without a tag.
-// A method for which the library has no call returns an error of type [Lacks].
+// A Client is a library that talks to registries. References are complete, such
+// as 127.0.0.1:43121/team/app:v1. A repository is a reference without a tag. A
+// method for which the library has no call returns an error of type [Lacks].
 type Client interface {
-	// Push pushes the content with all that it is made of. The reference has a
-	// tag, or the digest of the content.
+	// Push pushes the content and everything that it refers to. The reference
+	// has a tag, or the digest of the content.
 	Push(ctx context.Context, ref string, c content.Content) error
 
 	// Pull gives the sink every manifest and blob that the reference leads to.
@@ -57,11 +57,12 @@ func (l Lacks) Error() string { return string(l) }
 
 // An Env is the registry that a client talks to, and the client's credentials.
 type Env struct {
-	// Host is that of the registry, which is served by HTTPS if TLS is set.
+	// Host is the host of the registry, which uses HTTPS if TLS is set.
 	Host string
 	TLS  bool
 
-	// Transport knows the registry's certificate, and CA is it in PEM.
+	// Transport trusts the registry's certificate. CA is that certificate in
+	// PEM.
 	Transport http.RoundTripper
 	CA        []byte
 
@@ -69,7 +70,7 @@ type Env struct {
 	Credentials   auth.Credentials
 	IdentityToken string
 
-	// Sequential asks for one upload after the other.
+	// Sequential makes the client upload one blob at a time.
 	Sequential bool
 }
 
@@ -83,7 +84,7 @@ type Factory struct {
 
 // newEnv returns the environment of an anonymous client.
 func newEnv(reg *registrytest.Server) Env {
-	// Each client has connections of its own, which are gone with the server.
+	// Each client has its own connections, which close with the server.
 	env := Env{Host: reg.Host(), Transport: reg.Transport().Clone()}
 	if reg.URL[:5] == "https" {
 		env.TLS, env.CA = true, reg.CA().PEM()

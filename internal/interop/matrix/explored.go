@@ -13,15 +13,16 @@ import (
 	"github.com/ocireg/registry/registrytest/explore"
 )
 
-// An Operation is one of a client, for the tables of [EveryFault] and [Hostile].
+// An Operation is an operation of a client, for the tables of [EveryFault] and
+// [Hostile].
 type Operation struct {
-	// Name is the client and what it does, such as "crane push".
+	// Name has the client and its command, such as "crane push".
 	Name string
 
 	Setup func(*explore.T, *registrytest.Server)
 	Run   func(*explore.T, *registrytest.Server) error
 
-	// Options are those of package explore.
+	// Options are options of package explore.
 	Options []explore.Option
 
 	// Start prepares the operation, and may skip the test. It returns the version
@@ -58,7 +59,8 @@ func EveryFault(t *testing.T, docs, name string, ops []Operation) {
 	for _, op := range ops {
 		t.Run(op.Name, func(t *testing.T) {
 			runs := op.start(t, table)
-			// A budget of all runs is one, too: -short has another.
+			// A budget is set even for all runs, since the default differs with
+			// -short.
 			opts := append([]explore.Option{explore.ReportOnly(), explore.Budget(runs, 0)}, op.Options...)
 			m := explore.EveryFault(t, op.Setup, op.Run, opts...)
 			for _, fault := range m.Faults {

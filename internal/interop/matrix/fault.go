@@ -19,10 +19,12 @@ type clientFault struct {
 	name string
 	rule fault.Rule
 
-	// push says that it is a push; if not, byDigest may be said of a pull.
+	// push selects a push. Otherwise it is a pull, by digest if byDigest is
+	// set.
 	push, byDigest bool
 
-	// committed reports that the registry carried out the request all the same.
+	// committed reports that the registry carried out the request despite the
+	// fault.
 	committed bool
 
 	// wait is the time that Retry-After asks for.
@@ -124,8 +126,8 @@ func (f clientFault) run(s *try) string {
 	return f.succeeded(r)
 }
 
-// failed describes the state that a client left behind when it reported an error.
-// A rule may have matched fewer requests than it could, then.
+// failed describes the state that a client left behind when it reported an
+// error. In this case a rule may have matched fewer requests than its limit.
 func (f clientFault) failed(s *try, r journal.Requests) string {
 	s.injected = nil
 	require.Positive(s, r.Where((*journal.Record).Faulted).Len())
@@ -164,7 +166,7 @@ func repeats(r journal.Requests, hit *journal.Record) journal.Requests {
 	})
 }
 
-// resumes says whether a request goes on where another has ended.
+// resumes reports whether a request continues where another one ended.
 func resumes(x *journal.Record) bool {
 	switch x.Op {
 	case registry.GetUpload:

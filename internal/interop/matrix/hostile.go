@@ -25,11 +25,11 @@ var published = []string{
 	"old signature on another image",
 }
 
-// Hostile lets the operations meet hostile registries, for the table with the name.
-// It fails if one of them steps into a trap, and does not write that into the
-// table: its authors should know before anyone else. If the environment variable
-// ALL_TRAPS is set, it logs the outcomes of all traps instead. With go test -short,
-// it tries the operations whose Short is not 0.
+// Hostile runs the operations at hostile registries, for the table with the
+// name. If a client steps into a trap, Hostile fails and leaves that out of the
+// table, so that the authors of the client learn of it first. If the
+// environment variable ALL_TRAPS is set, it logs the outcomes of all traps
+// instead. With go test -short, it tries the operations whose Short is not 0.
 func Hostile(t *testing.T, docs, name string, ops []Operation) {
 	table := OpenTable(t, docs, name)
 	all := os.Getenv("ALL_TRAPS") != ""

@@ -12,15 +12,16 @@ import (
 type place struct {
 	name string
 
-	// open returns the options of a server with the content there. The options of
-	// the scenario are for the registry that carries out the operations.
+	// open returns the options of a server with content at the place. The
+	// options of the scenario apply to the registry that carries out the
+	// operations.
 	open func(t *testing.T, s scenario) []registrytest.Option
 
 	// proxy reports whether the server passes requests on to another registry.
 	proxy bool
 
-	// foreign reports whether the other registry is none of this project, and takes
-	// no options. Some outcomes are in a table of their own then.
+	// foreign reports whether the other registry is not of this project, and
+	// takes no options. Some of its outcomes are in a separate table.
 	foreign bool
 }
 
@@ -40,7 +41,7 @@ func places() []place {
 		}},
 		{name: "distribution behind a proxy", proxy: true, foreign: true, open: func(t *testing.T, s scenario) []registrytest.Option {
 			storage := "inmemory: {}"
-			if s.large { // That would take minutes.
+			if s.large { // This scenario takes minutes behind a proxy.
 				storage = fmt.Sprintf("filesystem: {rootdirectory: %q}", t.TempDir())
 			}
 			return []registrytest.Option{upstream.Proxy(StartDistribution(t, storage+", delete: {enabled: true}"))}

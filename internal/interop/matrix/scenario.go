@@ -22,14 +22,14 @@ import (
 	"github.com/ocireg/registry/registrytest/journal"
 )
 
-// A scenario is something that clients do with a registry.
+// A scenario is a task that clients carry out with a registry.
 type scenario struct {
 	name    string
 	options []registrytest.Option
 	large   bool
 
-	// over is set where it makes a difference: the scenario is tried over that
-	// scheme alone.
+	// over is set if the scheme makes a difference: the scenario is tried over
+	// that scheme only.
 	over string
 
 	// differs is set if distribution behind a proxy makes a difference.
@@ -59,13 +59,13 @@ func asked(r journal.Requests) string {
 	return strings.Join(names, ", ")
 }
 
-// uploads are the operations that carry blobs to the registry, or not.
+// uploads are the operations that may carry the bytes of blobs.
 var uploads = []registry.Op{
 	registry.StartUpload, registry.PostBlob, registry.MountBlob,
 	registry.PatchUpload, registry.PutUpload, registry.GetUpload, registry.CancelUpload,
 }
 
-// sent returns how many bytes of blobs the client has sent.
+// sent returns the number of bytes of blobs that the client has sent.
 func sent(r journal.Requests) (n int64) {
 	for _, x := range r.Op(uploads...).All() {
 		n += x.BytesIn
@@ -73,7 +73,7 @@ func sent(r journal.Requests) (n int64) {
 	return n
 }
 
-// app is an image that is not of the most ordinary kind.
+// app is an image with unusual properties.
 func app() content.Content {
 	return content.Image(content.Layers(3), content.LayerSizes(300_000),
 		content.Annotation("org.example.key", "<\u00e9>"))
@@ -237,7 +237,7 @@ func mount(s *try) string {
 	return fmt.Sprintf("%d mounted, %d uploaded, %d layers read", mounted.Len(), moved.Len(), read.Len())
 }
 
-// tags lists more tags than are in one answer.
+// tags lists more tags than one page has.
 func tags(s *try) string {
 	want := []string{"a", "b", "c", "d", "e"}
 	for _, tag := range want {
@@ -258,8 +258,8 @@ func tags(s *try) string {
 
 // referrers attaches two artifacts and lists them.
 //
-// Where there is no API for it, that is up to clients: they keep an index under
-// a tag which is the digest of the subject (Referrers Tag Schema).
+// Without the referrers API, clients keep an index at a tag named after the
+// digest of the subject (Referrers Tag Schema).
 func referrers(s *try) string {
 	subject := s.reg.Push(s, "team/app:v1", app())
 	first, second := attachments(subject)
@@ -313,8 +313,8 @@ var schemes = []struct {
 	{"https", []registrytest.Option{registrytest.WithTLS()}},
 }
 
-// explained checks that there is a reason for each cell that says that a client
-// lacks something, and for no other.
+// explained checks that exactly the cells for calls that a client lacks have a
+// reason.
 func explained(t *testing.T, table, reasons *Table) {
 	t.Helper()
 	if updating() {

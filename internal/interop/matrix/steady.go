@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// variable are texts that differ from run to run, and those that stand for them in
-// tables.
+// variable are patterns of texts that differ from run to run, with their
+// replacements in tables.
 var variable = []struct {
 	pattern *regexp.Regexp
 	text    string
@@ -23,8 +23,8 @@ var variable = []struct {
 	{regexp.MustCompile(`\|`), "/"},
 }
 
-// Steady returns the detail of a finding without that which differs from run to
-// run.
+// Steady returns the detail of a finding without the parts that differ from run
+// to run.
 func Steady(detail string) string {
 	for _, v := range variable {
 		detail = v.pattern.ReplaceAllString(detail, v.text)
