@@ -41,8 +41,8 @@ func (h *handler) addHeader(header http.Header, r *Request) {
 }
 
 // setFields sets fields of a header, given as names in canonical form, each
-// followed by its value. All values that have text of a client or of a store in
-// them go through here: this is the place that keeps control characters out.
+// followed by its value. It removes control characters, so all values with text
+// from a client or a store must be set with it.
 func setFields(h http.Header, namesAndValues ...string) {
 	values := make([]string, len(namesAndValues)/2) // one allocation for all of them
 	for i := range values {

@@ -211,8 +211,8 @@ func extends(x, cur *index, lost []*entry) bool {
 	return false
 }
 
-// mend writes the merged index to disk. It leaves that to the current writer if
-// there is one, whose check may be the caller.
+// mend writes the merged index to disk. If another goroutine is writing, mend
+// returns at once: the caller may be the check of that writer.
 func (l *imageLayout) mend() {
 	select {
 	case l.writes.leading <- struct{}{}:

@@ -189,9 +189,9 @@ func (d decision) equal(other decision) bool {
 	return reflect.ValueOf(d.value).Comparable() && d.value == other.value
 }
 
-// decide notes the decision about a thing, which may be "". Again reports whether
-// an option before has made the same decision. An error says that one has made
-// another decision.
+// decide notes the decision about a setting. An empty setting has no decision.
+// Again reports whether an earlier option made the same decision. It is an
+// error if an earlier option made another one.
 func (s *settings) decide(thing string, d decision) (again bool, err error) {
 	if thing == "" {
 		return false, nil

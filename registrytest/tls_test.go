@@ -156,7 +156,8 @@ func TestServerSeesTheClientCertificate(t *testing.T) {
 	require.Equal(t, []string{"client"}, names)
 }
 
-// As in the world.
+// A client and a server that disagree about HTTPS fail as they do on the
+// internet.
 func TestHTTPMeetsHTTPS(t *testing.T) {
 	t.Parallel()
 	t.Run("HTTP at the port of HTTPS", func(t *testing.T) {

@@ -220,9 +220,9 @@ func containerdRead(r io.ReadCloser, err error) ([]byte, error) {
 	return io.ReadAll(r)
 }
 
-// Copy mounts blobs whose annotation names their source. The daemon keeps that as
-// a label of its content. The key has the host without the port:
-// two registries on one host are the same there.
+// Copy mounts blobs whose annotation names their source. The daemon keeps that
+// as a label of its content. The key of the annotation has the host without the
+// port, so it cannot tell two registries on one host apart.
 func (c containerdClient) Copy(ctx context.Context, from, to string) error {
 	ctx = quiet(ctx)
 	resolver := c.resolver()

@@ -330,9 +330,9 @@ func (i ggcrIndex) ImageIndex(h v1.Hash) (v1.ImageIndex, error) {
 	return ggcrIndex{child}, err
 }
 
-// TestGoContainerRegistryByName lists tags over pages by HTTPS where the registry
-// has a name. With one that is on loopback it takes the second page, by HTTPS, for
-// an attempt to lead it elsewhere.
+// TestGoContainerRegistryByName lists tags in pages over HTTPS from a registry
+// with a host name. At a registry on loopback, the client refuses the HTTPS
+// link to the second page as a link to another host.
 func TestGoContainerRegistryByName(t *testing.T) {
 	t.Parallel()
 	reg := registrytest.NewNetwork(t).Registry("registry.example.com", registry.WithPageSize(2))

@@ -172,8 +172,8 @@ func (q *Quota) take(client string, n int64) bool {
 	return true
 }
 
-// A meteredBody takes the bytes that are read from the quota, beyond those that
-// the Content-Length paid for.
+// A meteredBody charges the quota for bytes read from it. The Content-Length
+// was charged in advance.
 type meteredBody struct {
 	io.ReadCloser
 	quota    *Quota

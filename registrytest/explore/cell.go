@@ -202,8 +202,8 @@ func (x *explorer) sample(cells []cell) []cell {
 	return sample
 }
 
-// order returns the order of the runs. It is that of the list, or random if the
-// time is limited.
+// order returns the order of the runs. It is random if the time is limited, so
+// that the runs that are made are a sample.
 func (x *explorer) order(n int) []int {
 	if x.time > 0 {
 		return rand.New(rand.NewPCG(x.seed, 2)).Perm(n)

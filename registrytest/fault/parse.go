@@ -169,7 +169,7 @@ var (
 	errArgument   = errors.New("has no argument")
 )
 
-// These are the methods of the words, by the arguments that they have.
+// These tables map words to methods, one table for each kind of argument.
 type (
 	flag            func(Rule) Rule         // no argument
 	text[T ~string] func(Rule, T) Rule      // any text

@@ -121,8 +121,8 @@ func (r Rule) onOps() string {
 	return strings.Join(words, " ")
 }
 
-// headOnly reports whether all requests that meet the conditions have the method
-// HEAD. The operations are those that are possible.
+// headOnly reports whether all requests that meet the conditions have the
+// method HEAD. The operations are those that the conditions permit.
 func (r Rule) headOnly(ops []registry.Op) bool {
 	other := func(m string) bool { return m != http.MethodHead }
 	for _, c := range r.conditions {

@@ -19,9 +19,8 @@ import (
 	"github.com/ocireg/registry/internal/names"
 )
 
-// A Condition is something that is true of a request or not, see [Rule.Where]:
-// one of the constants, or a value that [BodyOver], [BodyHas], [Path] or [Not]
-// returns.
+// A Condition is a condition on a request for [Rule.Where]. It is one of the
+// constants, or a value from [BodyOver], [BodyHas], [Path] or [Not].
 type Condition string
 
 // The conditions on the content of the registry when the request arrives. If the

@@ -73,7 +73,8 @@ func Index() registry.Option {
 // maxQuery is the number of bytes of the longest query.
 const maxQuery = 8 << 10
 
-// build returns the index that the request asks for, when no other is being built.
+// build returns the index that the request asks for. It first waits until no
+// other index is being built.
 func build(r *registry.Request, one chan struct{}) ([]byte, error) {
 	var query query
 	err := errors.New("it is too long")

@@ -58,7 +58,7 @@ func says(text string, reset bool) func(*net.TCPConn, *http.Request) {
 // caller is a test that is not parallel.
 func withoutLeaks(t *testing.T, test func(t *testing.T)) {
 	t.Helper()
-	t.Run("sizes", func(t *testing.T) { // The runtime keeps descriptors that it has opened.
+	t.Run("sizes", func(t *testing.T) { // The runtime keeps some descriptors of its own open.
 		s := httptest.NewServer(http.NotFoundHandler())
 		defer s.Close()
 		resp, err := s.Client().Get(s.URL)

@@ -13,8 +13,8 @@ import (
 // blobName returns the full name of a blob.
 func (p place) blobName(d digest.Digest) string { return "blob " + p.reference(string(d)) }
 
-// withoutBlob returns the error for a blob that the local store does not have, if
-// the upstream is not to be asked.
+// withoutBlob returns the error for a missing blob if the Store must not
+// request it from the upstream.
 func (s *Store) withoutBlob(p place, d digest.Digest) error {
 	if !s.refreshes(p, blobKind, string(d)) {
 		if code, known := s.recording.missing(p.local, blobKind, string(d)); known {

@@ -219,7 +219,7 @@ func (w *workspace) symbols(s subject) (map[string]int64, error) {
 		// address, size, kind, name; undefined symbols have no address
 		fields := strings.Fields(line)
 		if len(fields) < 4 || strings.EqualFold(fields[2], "b") {
-			continue // what is zero takes no place in the file
+			continue // zero data takes no space in the file
 		}
 		if size, err := strconv.ParseInt(fields[1], 10, 64); err == nil {
 			sizes[packageOf(fields[3])] += size

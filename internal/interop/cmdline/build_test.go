@@ -112,8 +112,8 @@ func buildIndex(t *testing.T, c caller) string {
 	return "ok"
 }
 
-// sameChildren checks that an index has images for the same platforms as index,
-// in any order, and yields the two for each.
+// sameChildren checks that the content has images for the platforms of index,
+// in any order. It yields both images of each platform.
 func sameChildren(t *testing.T, s *server, got content.Content) iter.Seq2[content.Content, content.Content] {
 	t.Helper()
 	require.Len(t, got.Children, len(index().Children))
