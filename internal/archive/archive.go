@@ -1,8 +1,8 @@
 // Package archive reads archives of images as file systems that hold an OCI image
 // layout: tar files of such layouts, and those that docker save writes.
 //
-// It reads nothing but headers, and the files that docker save describes its
-// images with, into memory.
+// It reads only headers, and the files in which docker save describes its
+// images, into memory.
 package archive
 
 import (
@@ -32,9 +32,9 @@ var _ interface {
 	io.Closer
 } = (*FS)(nil)
 
-// Open opens an archive, which may be compressed by gzip: it unpacks such a file
-// to a temporary one, without a limit but the room on the disk. Files of the FS
-// that are open when it is closed can still be read.
+// Open opens an archive. If it is compressed by gzip, Open unpacks it to a
+// temporary file, limited only by the space on the disk. Files of the FS that
+// are open when it is closed can still be read.
 func Open(name string) (*FS, error) {
 	file, err := os.Open(name)
 	if err != nil {
@@ -92,8 +92,8 @@ func modTimeOf(file *os.File) func() time.Time {
 	}
 }
 
-// A source is the bytes of an archive. It is closed with the last file of the
-// archive that is open.
+// A source has the bytes of an archive. It is closed when the last open file of
+// the archive is closed.
 type source struct {
 	io.ReaderAt
 	refs    atomic.Int64
@@ -101,7 +101,7 @@ type source struct {
 	modTime func() time.Time
 }
 
-// unpack replaces the bytes of a file that is compressed by those that are not,
+// unpack replaces the bytes of a compressed file with the uncompressed ones,
 // and returns their number.
 func (s *source) unpack(file *os.File, size int64) (int64, error) {
 	start := make([]byte, 6)
@@ -125,7 +125,7 @@ func (s *source) unpack(file *os.File, size int64) (int64, error) {
 		return 0, fmt.Errorf("unpacking the archive: %w", err)
 	}
 	s.ReaderAt, s.modTime = temp, modTimeOf(temp)
-	removed := os.Remove(temp.Name()) == nil // Windows removes no open file.
+	removed := os.Remove(temp.Name()) == nil // Windows cannot remove an open file.
 	s.close = func() error {
 		err := temp.Close()
 		if !removed {

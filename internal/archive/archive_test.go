@@ -52,7 +52,7 @@ func read(t testing.TB, archive []byte) (*FS, error) {
 	return New(bytes.NewReader(archive), int64(len(archive)))
 }
 
-// The least layout.
+// The smallest layout.
 var (
 	marker = file("oci-layout", `{"imageLayoutVersion":"1.0.0"}`)
 	index  = file("index.json", `{"schemaVersion":2,"manifests":[]}`)

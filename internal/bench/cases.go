@@ -16,7 +16,8 @@ type Case struct {
 	// Only reports whether the case is for the registry; nil means for all.
 	Only func(Registry) bool
 
-	// Among are the registries of the case, if not all.
+	// Among, unless it is nil, has the registries of the case. Otherwise it has
+	// all.
 	Among []Registry
 
 	// Run measures the registry. It fails the benchmark if a response is wrong.
@@ -141,8 +142,8 @@ func readsLayouts(r Registry) bool { return r.Name == "layout" || r.Name == "stu
 func listsReferrers(r Registry) bool { return !r.Disk && r.Name != "distribution" }
 
 // knowsSubjects reports whether the registry confirms the subject of a manifest
-// with OCI-Subject, as the spec requires of those that list referrers. Ggcr does
-// not parse a manifest that is pushed.
+// with OCI-Subject, as the spec requires of registries that list referrers.
+// Ggcr does not parse pushed manifests.
 func knowsSubjects(r Registry) bool { return listsReferrers(r) && r.Name != "ggcr" }
 
 func encode(v any) []byte {

@@ -93,8 +93,8 @@ type call struct {
 // answer 404 without it.
 var accept = []string{ocispec.MediaTypeImageManifest + ", " + ocispec.MediaTypeImageIndex}
 
-// do sends the request and returns the response. It returns an error if the status
-// is not the one that the call wants.
+// do sends the request and returns the response. It returns an error if the
+// status is not want.
 func (c *client) do(k call) (*response, error) {
 	var body io.Reader
 	if k.body != nil {

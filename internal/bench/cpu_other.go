@@ -4,5 +4,5 @@ package bench
 
 import "time"
 
-// cpuTime returns 0: the time is not known here.
+// cpuTime returns 0, since the system does not report the time.
 func cpuTime() time.Duration { return 0 }

@@ -50,8 +50,8 @@ func checkPage(b *testing.B, a *response, n int) {
 	checkTags(b, a, n, "v500000", 100)
 }
 
-// checkTags fails the benchmark unless the response has those of the first n tags
-// that sort after last, up to the limit.
+// checkTags checks a page of the first n tags: the benchmark fails unless the
+// response has the tags after last, up to the limit.
 func checkTags(b *testing.B, a *response, n int, last string, limit int) {
 	b.Helper()
 	var want []string

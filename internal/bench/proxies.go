@@ -18,7 +18,8 @@ import (
 	"github.com/ocireg/registry/registrytest/upstream"
 )
 
-// A front is a handler in front of a server, which ends with it.
+// A front is a handler in front of a server. Closing the front closes the
+// server.
 type front struct {
 	http.Handler
 	behind *httptest.Server
@@ -29,8 +30,8 @@ func (f front) Close() error {
 	return nil
 }
 
-// proxies returns registries in front of one that behind returns: the stub is
-// [httputil.ReverseProxy] alone. The first is without a proxy.
+// proxies returns proxies of the registry that behind returns. The first is the
+// registry without a proxy; the stub is a bare [httputil.ReverseProxy].
 func proxies(behind func() http.Handler) []Registry {
 	through := func(proxy func(u *url.URL) http.Handler) func(string) (http.Handler, error) {
 		return func(string) (http.Handler, error) {
@@ -56,7 +57,7 @@ func proxies(behind func() http.Handler) []Registry {
 
 func memory() http.Handler { return registry.New(memstore.New()) }
 
-// streamed returns a registry that has one blob of the size, which it makes up.
+// streamed returns a registry with one generated blob of the size.
 func streamed(size int64) func() http.Handler {
 	return func() http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -87,8 +88,8 @@ func stream(b *testing.B, r Registry, size int64) {
 	b.ReportMetric(float64(peak)/(1<<20), "heap-MiB")
 }
 
-// replays returns registries with the content of a directory that record wrote: the
-// recording, and as a stub the layout in it.
+// replays returns registries with the content of a directory that record wrote:
+// the recording and, as a stub, only its layout.
 func replays() []Registry {
 	return []Registry{
 		{Name: "replay", Disk: true, New: func(dir string) (http.Handler, error) {

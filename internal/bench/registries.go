@@ -26,10 +26,10 @@ import (
 type Registry struct {
 	Name string
 
-	// Disk says whether the registry keeps its content in a directory.
+	// Disk reports whether the registry keeps its content in a directory.
 	Disk bool
 
-	// Stub says whether it does only the least that a registry has to do.
+	// Stub reports whether the registry is a minimal one.
 	Stub bool
 
 	// New returns a handler; dir is its directory, empty for an empty registry.

@@ -94,9 +94,10 @@ func (s containerd2Store) load(ctx context.Context, r io.Reader) (ocispec.Descri
 	return archive.ImportIndex(ctx, s.Store, r)
 }
 
-// TestContainerdParallel has containerd fetch a blob in several parts at once,
-// which it does if it is told to and the answer to the first request is 206. It
-// asks for all from where a part begins, and hangs up at its end.
+// TestContainerdParallel makes containerd fetch a blob in several parts at
+// once. It does so if it is configured to and the first response is 206. Each
+// request is for the rest of the blob from the beginning of a part; containerd
+// hangs up at the end of the part.
 func TestContainerdParallel(t *testing.T) {
 	t.Parallel()
 	for name, open := range matrix.Stores() {

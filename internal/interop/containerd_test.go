@@ -22,8 +22,8 @@ import (
 	"github.com/ocireg/registry/registrytest/content"
 )
 
-// A containerdVersion is a major version of containerd, which has types of its
-// own for the same things.
+// A containerdVersion is a major version of containerd. Each version has its
+// own types.
 type containerdVersion struct {
 	name string
 
@@ -117,8 +117,8 @@ func (c containerdClient) push(ctx context.Context, ref string, what content.Con
 		}
 		return errors.Join(resolver.push(ctx, to, desc, r), r.Close())
 	}
-	// A pusher for a tag puts every manifest of that digest there; those that
-	// an index lists need one for no tag.
+	// A pusher with a tag moves the tag to every manifest that it pushes, so
+	// the children of an index need a pusher without a tag.
 	repo, _, _ := strings.Cut(ref, "@")
 	if i := strings.LastIndex(repo, ":"); i > strings.LastIndex(repo, "/") {
 		repo = repo[:i]
@@ -262,7 +262,7 @@ func (containerdClient) PushChunks(context.Context, string, content.Blob, int64)
 	return matrix.Lacks("sends each blob in one PUT")
 }
 
-// PullFrom seeks: a fetched blob is not asked for before it is first read.
+// PullFrom seeks. The fetcher sends no request before the first Read.
 func (c containerdClient) PullFrom(ctx context.Context, repo string, blob ocispec.Descriptor, offset int64) (io.ReadCloser, error) {
 	fetcher, err := c.resolver().fetcher(quiet(ctx), repo)
 	if err != nil {

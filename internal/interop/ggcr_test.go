@@ -44,11 +44,11 @@ func ggcrAuth(env matrix.Env) authn.Authenticator {
 	})
 }
 
-// ggcrClient is go-containerregistry's package remote, which crane is made of.
+// ggcrClient is go-containerregistry's package remote, on which crane is built.
 //
-// It finds out whether to speak HTTPS by itself: for 127.0.0.1 it tries that
-// first and then HTTP, so that its first request to a plain registry is none
-// that a recorder sees.
+// It chooses between HTTPS and HTTP by itself. For 127.0.0.1 it tries HTTPS
+// first, so a recorder of a registry without HTTPS does not see its first
+// request.
 type ggcrClient struct{ opts []remote.Option }
 
 func (c ggcrClient) options(ctx context.Context) []remote.Option {
@@ -165,7 +165,7 @@ func ggcrReadLayer(layer v1.Layer, sink matrix.Sink) error {
 	return errors.Join(sink(digest.Digest(hash.String()), r), r.Close())
 }
 
-// Copy mounts because the layers of a remote image know where they are from.
+// Copy mounts, because the layers of a remote image know their source.
 func (c ggcrClient) Copy(ctx context.Context, from, to string) error {
 	src, err := name.ParseReference(from)
 	if err != nil {
@@ -246,8 +246,8 @@ func (c ggcrClient) ToLayout(ctx context.Context, ref, dir string, content conte
 	return err
 }
 
-// FromLayout reads the layout's own index.json, which Write has made from the
-// image index and which therefore has the digest of that.
+// FromLayout reads the layout's index.json. Write has made it from the image
+// index, so it has the same digest.
 func (c ggcrClient) FromLayout(ctx context.Context, dir, ref string, content content.Content) error {
 	r, err := name.ParseReference(ref)
 	if err != nil {

@@ -16,7 +16,7 @@ import (
 const docs = "../../docs/clients.md"
 
 // TestMain silences the global loggers, because containerd's content store and
-// go-containerregistry's registry take no other.
+// go-containerregistry's registry cannot use others.
 func TestMain(m *testing.M) {
 	log.SetOutput(io.Discard)
 	logrus.SetOutput(io.Discard)
@@ -40,7 +40,8 @@ func TestFaults(t *testing.T) {
 	matrix.Faults(t, docs, clients...)
 }
 
-// open opens a manifest or a blob that content is made of, or returns nil.
+// open opens a manifest or a blob of the content. It returns nil if the content
+// does not have the digest.
 func open(content content.Content, desc ocispec.Descriptor) io.ReadSeeker {
 	for m := range content.Manifests() {
 		if m.Digest == desc.Digest {

@@ -109,7 +109,8 @@ func (c orasClient) options() oras.CopyOptions {
 	return opts
 }
 
-// Copy has to say where to mount from: nothing in a descriptor tells.
+// Copy passes the repository to mount from, since a descriptor does not have
+// it.
 func (c orasClient) Copy(ctx context.Context, from, to string) error {
 	src, err := c.repository(from)
 	if err != nil {

@@ -13,14 +13,14 @@ import (
 	"github.com/ocireg/registry/registrytest/conformance"
 )
 
-// A trial is a test of which only the outcome is looked at.
+// A trial is a TB that only records whether the test fails.
 type trial struct {
 	*testing.T
 	failed   bool
 	cleanups []func()
 }
 
-// try says whether a test fails, its cleanups included.
+// try reports whether a test or one of its cleanups fails.
 func try(t *testing.T, test func(conformance.TB)) (failed bool) {
 	tr := &trial{T: t}
 	run := func(f func()) {

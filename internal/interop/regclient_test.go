@@ -34,7 +34,7 @@ var regClient = matrix.Factory{Name: "regclient", New: func(t *testing.T, env ma
 	return regclientClient{host}
 }}
 
-// regclientClient is regclient, which regctl and regsync are made of. It has
+// regclientClient is regclient, on which regctl and regsync are built. It has
 // connections of its own and takes the registry's certificate from its config.
 type regclientClient struct{ host config.Host }
 
@@ -127,7 +127,8 @@ func (c regclientClient) Copy(ctx context.Context, from, to string) error {
 	return rc.ImageCopy(ctx, source, target)
 }
 
-// PushChunks has the limit above which blobs are sent in chunks be their size.
+// PushChunks sets the chunk size, and the limit above which blobs are sent in
+// chunks, to size.
 func (c regclientClient) PushChunks(ctx context.Context, repo string, b content.Blob, size int64) error {
 	rc := regclient.New(regclient.WithConfigHost(c.host), regclient.WithRegOpts(reg.WithBlobSize(size, size)))
 	target, err := ref.New(repo)
@@ -180,8 +181,8 @@ func (c regclientClient) Referrers(ctx context.Context, repo string, subject oci
 	return descs, nil
 }
 
-// DeleteTag asks for the tag to be deleted. Where a registry does not do that,
-// regclient points the tag at a manifest that it makes up, and deletes that.
+// DeleteTag requests the deletion of the tag. If the registry refuses,
+// regclient pushes a dummy manifest with the tag and deletes that manifest.
 func (c regclientClient) DeleteTag(ctx context.Context, name string) error {
 	r, err := ref.New(name)
 	if err != nil {

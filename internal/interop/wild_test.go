@@ -20,7 +20,7 @@ import (
 	"github.com/ocireg/registry/registrytest/content/referrer"
 )
 
-// A wild layout is one as another tool writes it.
+// A wild layout is a layout in the form of another tool.
 type wild struct {
 	name string
 	opts []layout.Option
@@ -39,8 +39,8 @@ var wilds = []wild{
 	{"lifecycle", nil, writeLifecycle},
 }
 
-// TestWildLayouts serves layouts made by hand as the sources of other tools write
-// them, and pulls their images with each client.
+// TestWildLayouts serves layouts in the forms of other tools, made according to
+// their source code, and pulls the images with each client.
 func TestWildLayouts(t *testing.T) {
 	t.Parallel()
 	for _, w := range wilds {

@@ -1,6 +1,6 @@
 // Package auth puts a registry behind authentication: Basic credentials, Bearer
 // tokens with the service that issues them, or client certificates. Rules give
-// rights to users. The token service can misbehave as real ones do.
+// rights to users. The token service can deviate like those of real registries.
 //
 //	a := auth.Bearer("anonymous pull public/**")
 //	ci := a.User("ci", "pull,push team/**")
@@ -104,7 +104,7 @@ type Auth struct {
 	err          error // the first user or rule that is not valid
 }
 
-// schemes is the set of authentication schemes that an Auth takes.
+// schemes is the set of authentication schemes that an Auth accepts.
 type schemes uint8
 
 const (

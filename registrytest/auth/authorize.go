@@ -38,8 +38,9 @@ func (a *Auth) authorize(r *registry.Request, repo string, action registry.Actio
 		// name: those in the catalog, and the source of an anonymous mount.
 		covered = !id.foreign || r.Op == registry.ListRepositories || covered
 	case r.Op == registry.MountBlob && action == registry.ActionPush && id.token && a.permits(id.user, r.From, registry.ActionPull):
-		// A mount pulls, too. A client that could have a token for both learns
-		// which one it needs, and not that there is nothing to mount.
+		// A mount also pulls from its source. A client that could get a token
+		// for both repositories must learn this from a challenge, instead of a
+		// failed mount.
 		covered = covered && (r.From == "" || id.all || covers(id.scope, r.From, registry.ActionPull))
 	}
 	switch {

@@ -198,8 +198,8 @@ func TestRecord(t *testing.T) {
 	require.Equal(t, "repository:team/app:pull", last.Request.Scope)
 }
 
-// The token service of a registry under a path prefix is under it, too.
-// The token service has another path, below the path prefix.
+// The token service of a registry with a path prefix is below the prefix, also
+// with another TokenPath.
 func TestTokenPath(t *testing.T) {
 	t.Parallel()
 	a := auth.Bearer()

@@ -96,8 +96,8 @@ func (c Credentials) DockerConfigHelper(t TB, host string) (dir string) {
 	}
 	quoted := strings.ReplaceAll(string(response), `'`, `'\''`)
 	script := fmt.Sprintf("#!/bin/sh\n# The client sends the host on standard input.\ncat >/dev/null\n[ \"$1\" = get ] && printf '%%s\\n' '%s'\n", quoted)
-	// A process that another goroutine starts meanwhile would keep the script
-	// open for writing for a moment, and the kernel does not execute such a file.
+	// The kernel does not execute a file that is open for writing. A process
+	// that another goroutine starts now may inherit the open file for a moment.
 	syscall.ForkLock.RLock()
 	err = os.WriteFile(filepath.Join(dir, "docker-credential-registrytest"), []byte(script), 0o755)
 	syscall.ForkLock.RUnlock()

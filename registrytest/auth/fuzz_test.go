@@ -93,7 +93,7 @@ func FuzzWays(f *testing.F) {
 
 	f.Fuzz(func(t *testing.T, method, target, fields, body string) {
 		if method == "" {
-			return // It is GET in a request of net/http, and no method on the wire.
+			return // Package net/http sends an empty method as GET.
 		}
 		a, _ := newWorld(t, with.Clone(), c)
 		b, _ := newWorld(t, without.Clone(), c)

@@ -21,8 +21,8 @@ import (
 	"github.com/ocireg/registry/registrytest/content"
 )
 
-// isolating are the stores that keep repositories apart. Reopen returns the
-// store as the next process finds it.
+// isolating are the stores that keep repositories apart. Reopen opens the same
+// content again, as another process would.
 var isolating = []struct {
 	name string
 	open func(t *testing.T) (store registry.Store, reopen func() registry.Store)
@@ -281,8 +281,8 @@ func TestRightsOverSharedBlobs(t *testing.T) {
 	}
 }
 
-// Rights that are added to a registry that runs are refused, too, and so are
-// those of another issuer's tokens.
+// Rights that are added to a running registry, or come from another issuer's
+// token, are refused as well.
 func TestRightsAddedOverSharedBlobs(t *testing.T) {
 	t.Parallel()
 	for want, add := range map[string]func(*auth.Auth) error{
@@ -305,7 +305,7 @@ func TestRightsAddedOverSharedBlobs(t *testing.T) {
 	}
 }
 
-// A user that is refused leaves a registry that runs as it was.
+// Refusing a user does not change a running registry.
 func TestTryUser(t *testing.T) {
 	t.Parallel()
 	store := oneLayout(t)

@@ -15,7 +15,7 @@ import (
 	"github.com/ocireg/registry/memstore"
 )
 
-// An Auth does not grow without end: it keeps the last grants and refresh
+// The memory of an Auth is bounded: it keeps only the latest grants and refresh
 // tokens.
 func TestAuthKeepsTheLast(t *testing.T) {
 	t.Parallel()
@@ -52,7 +52,7 @@ func TestAuthKeepsTheLast(t *testing.T) {
 	require.LessOrEqual(t, cap(a.grants), 3*maxKept)
 }
 
-// A request to the token service is not larger than a form may be.
+// The size of a form for the token service is limited.
 func TestLongTokenRequest(t *testing.T) {
 	t.Parallel()
 	a := Bearer()

@@ -46,7 +46,8 @@ func TestNothingLeaks(t *testing.T) {
 	require.Equal(t, "MANIFEST_BLOB_UNKNOWN", code(t, r.do("PUT", "/v2/team/app/manifests/probe", h, body)))
 }
 
-// TestTricks sends requests that the parts of a server could read in two ways.
+// TestTricks sends ambiguous requests, which two parts of a server could read
+// differently.
 func TestTricks(t *testing.T) {
 	r := newReg(t, &auth.Auth{OpenPing: true})
 	require.NoError(t, r.Allow("anonymous pull public/**"))

@@ -83,7 +83,8 @@ func (l *RateLimit) middleware(next registry.Handler) registry.Handler {
 		header.Set("RateLimit-Remaining", strconv.Itoa(max(remaining, 0))+suffix)
 		if remaining < 0 {
 			e := registry.Errorf(registry.CodeTooManyRequests, "%s has used its %d requests in %s", client(r), l.Limit, length)
-			// Rounded up: a client that waits this long gets through.
+			// The time is rounded up, so that a client that waits this long
+			// succeeds.
 			e.Header = http.Header{"Retry-After": {strconv.Itoa(int((left + time.Second - 1) / time.Second))}}
 			return e
 		}
@@ -157,8 +158,8 @@ func (q *Quota) middleware(next registry.Handler) registry.Handler {
 	}
 }
 
-// take takes n bytes from the client's quota. It reports false, and takes
-// nothing, if fewer are left.
+// take takes n bytes from the client's quota. If fewer are left, it takes none
+// and returns false.
 func (q *Quota) take(client string, n int64) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -17,10 +17,10 @@ import (
 // all. Package registrytest calls it before a server starts. A registry that runs
 // already responds with the error to each request, and status 500.
 //
-// The rights pull and delete must be for all repositories, such as "pull **", or
-// for none, and so must be the right push of a user without the right to pull.
-// [Auth.Trust] gives rights to single repositories. The scope of a token may name
-// one repository: its holder can read the blobs of all.
+// The rights pull and delete must be for all repositories, such as "pull **",
+// or for none. The same holds for the right push of a user who may not pull.
+// [Auth.Trust] gives rights to single repositories. The scope of a token may
+// name one repository: its holder can read the blobs of all.
 func (a *Auth) CheckStore(store registry.Store) error {
 	if s, ok := store.(interface{ SharesBlobs() bool }); ok && s.SharesBlobs() {
 		return a.checkShared()

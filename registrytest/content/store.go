@@ -326,8 +326,8 @@ func reach(ctx context.Context, s registry.Store, repo string) (*reached, error)
 	return found, nil
 }
 
-// find adds the manifest with the digest, if there is one, and all that can be
-// found from it.
+// find adds the manifest with the digest, if it exists, and all content that it
+// leads to.
 func (r *reached) find(d digest.Digest, from string) error {
 	// Stores would take a malformed digest for a tag.
 	if d.Validate() != nil || r.from[d] != "" {

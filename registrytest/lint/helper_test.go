@@ -195,7 +195,7 @@ func failing(op registry.Op, f registry.Fault) registry.Option {
 
 func unavailable(http.ResponseWriter, *registry.Request) error { return errors.New("out of order") }
 
-// A ruleTest is requests that keep a rule or break it.
+// A ruleTest has requests that follow or break a rule.
 type ruleTest struct {
 	rule Rule
 	name string

@@ -128,9 +128,9 @@ func (l *run) locations(check func(r *journal.Record, before []location)) {
 	for _, s := range l.sessions {
 		var before []location
 		note := func(r *journal.Record) {
-			// The client may have the response even if the request failed.
-			// With 201, a blob is at the Location, but Amazon's registry responds so
-			// to a chunk.
+			// The client may have the response even if the request failed. The
+			// Location of a 201 is usually that of a blob, but Amazon's
+			// registry responds to a chunk with 201.
 			if u := r.Location(); u != nil && !r.Ongoing && (r.Status != http.StatusCreated || r.Op == registry.PatchUpload) {
 				before = append(before, location{r, u})
 			}

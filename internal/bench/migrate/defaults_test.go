@@ -26,7 +26,7 @@ import (
 	"github.com/ocireg/registry/memstore"
 )
 
-// others make the registries of the pages, as they come.
+// others make the registries of the pages, with their default settings.
 var others = map[string]func(t *testing.T) http.Handler{
 	"ggcr.md": func(*testing.T) http.Handler { return ggcr.New() },
 	"olareg.md": func(t *testing.T) http.Handler {
@@ -107,7 +107,7 @@ func image(config digest.Digest, size int, annotation string) string {
 		ocispec.MediaTypeImageManifest, ocispec.MediaTypeImageConfig, config, size, annotation)
 }
 
-// probes do a thing and return the status of the response.
+// probes send requests and return the status of the last response.
 var probes = map[string]func(c client) string{
 	"push an image whose blobs are missing": func(c client) string {
 		return c.status("PUT", "/v2/app/manifests/v1", ocispec.MediaTypeImageManifest, image(digest.FromString("missing"), 7, ""))

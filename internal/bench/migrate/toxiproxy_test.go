@@ -34,5 +34,6 @@ func TestDownloadIsResumed(t *testing.T) {
 
 	require.NoError(t, err)
 	require.Equal(t, blob, got)
-	// The bytes of the header fields count, so where a connection was cut is not known.
+	// The limit includes the header, so the offset at which a body is cut is
+	// unknown.
 }

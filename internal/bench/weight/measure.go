@@ -45,8 +45,8 @@ func (s subject) source() string {
 	return b.String()
 }
 
-// A workspace is a module with a test package for each subject. It requires
-// what the module of the benchmarks does.
+// A workspace is a module with a test package for each subject. It has the
+// requirements of the benchmarks' module.
 type workspace struct {
 	dir    string
 	primed string // a build cache with the standard library
@@ -111,7 +111,8 @@ func (w *workspace) remove() { os.RemoveAll(w.dir) }
 func (w *workspace) run(cache string, args ...string) ([]byte, error) {
 	cmd := exec.Command("go", args...)
 	cmd.Dir = w.dir
-	// The requirements are copied, so those that the subjects do not need have to be allowed.
+	// The copied go.mod has requirements that the subjects do not need, which
+	// must not be an error.
 	cmd.Env = append(os.Environ(), "GOFLAGS=-mod=mod", "GOWORK=off")
 	if cache != "" {
 		cmd.Env = append(cmd.Env, "GOCACHE="+cache)
@@ -150,7 +151,7 @@ func (w *workspace) prime() error {
 	return err
 }
 
-// A result is that of one run.
+// A result is the result of one run.
 type result struct {
 	cpu      map[string]time.Duration // by the kind of the work: build, vet, link
 	packages map[string]time.Duration // CPU time to compile each package
@@ -161,7 +162,7 @@ type result struct {
 // compile returns the CPU time to compile all packages.
 func (r result) compile() time.Duration { return r.cpu["build"] }
 
-// binary returns where the subject's test is built.
+// binary returns the file name of the subject's test binary.
 func (w *workspace) binary(s subject) string { return filepath.Join(w.dir, s.name+".test") }
 
 // measure builds the subject's test with a copy of the primed cache.
@@ -189,7 +190,7 @@ func (w *workspace) measure(s subject) (result, error) {
 	return r, r.add(content)
 }
 
-// add adds what the go command says of its actions.
+// add adds the times in the log of the go command's actions.
 func (r result) add(graph []byte) error {
 	var actions []struct {
 		Mode, Package   string

@@ -16,7 +16,7 @@ import (
 	"github.com/ocireg/registry/registrytest/profile"
 )
 
-// The page asks for a token that is missing or wrong.
+// If the token is missing or wrong, the page asks for it.
 func token(t *testing.T, c *chromium) {
 	s, b := c.newSite(t)
 	base, token, _ := strings.Cut(s.link, "#")
@@ -30,7 +30,8 @@ func token(t *testing.T, c *chromium) {
 	b.press("Enter")
 	b.until("document.querySelector('#state').dataset.state === 'live' && !document.querySelector('#login').open")
 
-	// A page that is loaded again has the token; a link with another one takes it.
+	// A reloaded page still has the token; a link with another token replaces
+	// it.
 	b.call("Page.reload", nil, nil)
 	b.until("document.querySelector('#state')?.dataset.state === 'live' && performance.now() < 60000")
 	b.call("Page.navigate", map[string]any{"url": "about:blank"}, nil)
@@ -39,7 +40,7 @@ func token(t *testing.T, c *chromium) {
 	b.check(s)
 }
 
-// The page goes on after the control API was away, and Clear begins anew.
+// The page continues after an outage of the control API, and Clear empties it.
 func reconnect(t *testing.T, c *chromium) {
 	p := profile.ECR()
 	s, b := c.newSite(t, p)
@@ -152,7 +153,7 @@ func keyboard(t *testing.T, c *chromium) {
 	b.eval("document.querySelector('#faults button').focus()", nil)
 	b.press("Enter")
 	b.until("document.querySelector('#faults').textContent.includes('No rule')")
-	// The rule has hit no request, and the page says so.
+	// The page shows that the rule hit no request.
 	b.until("document.querySelector('#removed pre').textContent.includes('tag=missing')")
 	b.shoot("removed-1280-light")
 

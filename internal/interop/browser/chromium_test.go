@@ -27,7 +27,7 @@ type chromium struct {
 	tabs    map[string]*tab   // by session
 	names   map[string]string // of the downloads that have begun, by ID
 
-	downloaded chan string // the names of those that have ended
+	downloaded chan string // the names of finished downloads
 }
 
 // A tab is a page in a Chromium.
@@ -45,7 +45,8 @@ type reply struct {
 	Error  *struct{ Message string }
 }
 
-// timeout is how long a test waits for the browser, on a machine that is busy.
+// timeout is the time that a test waits for the browser. It is long enough for
+// a busy machine.
 const timeout = time.Minute
 
 // launch starts Chromium. It skips the test if there is none.
@@ -302,9 +303,8 @@ func (b *tab) clickText(within, text string) {
 	b.clickOn(fmt.Sprintf(`[...document.querySelectorAll(%s)].flatMap(x => [...x.querySelectorAll('button, summary')]).find(x => x.checkVisibility() && x.textContent.includes(%s))`, quote(within), quote(text)))
 }
 
-// clickOn clicks on an element, in whose middle no other may be. The page may move
-// the element at any time, as it gets content, so that a click with the mouse could
-// miss it.
+// clickOn clicks on an element, whose middle must not be covered. It does not
+// use the mouse, since the page may move the element at any time.
 func (b *tab) clickOn(element string) {
 	b.t.Helper()
 	b.until(element)
@@ -373,6 +373,6 @@ func (b *tab) shoot(name string) {
 }
 
 func quote(s string) string {
-	text, _ := json.Marshal(s) // a string has a form in JSON
+	text, _ := json.Marshal(s) // encoding a string cannot fail
 	return strings.ReplaceAll(string(text), "\u2028", `\u2028`)
 }

@@ -12,11 +12,11 @@ import (
 	"github.com/ocireg/registry/registrytest/content"
 )
 
-// evil is text that runs a script if a page takes it for markup, and changes the
-// direction of the text after it.
+// evil is text that runs a script if a page inserts it as markup. It also
+// changes the direction of the text after it.
 const evil = `<img src=x onerror="window.pwned=1"><script>window.pwned=2</script>` + "\u202e" + `javascript:alert(1)`
 
-// Everything that a client can choose stays text.
+// The page shows all values from clients as text.
 func hostile(t *testing.T, c *chromium) {
 	s, b := c.newSite(t)
 	b.size(1280, 800, "dark")

@@ -59,7 +59,7 @@ func manyRequests(t *testing.T, c *chromium) {
 		const frame = now => {
 			times.push(now - before);
 			before = now;
-			// A row is there at the top and at the bottom of what is in view.
+			// The view has a row at its top and at its bottom.
 			const box = grid.getBoundingClientRect();
 			if (!document.elementFromPoint(300, box.bottom - 40)?.closest('.row')) blank++;
 			if (times.length < count) {

@@ -132,7 +132,7 @@ func TestPage(t *testing.T) {
 	}
 }
 
-// tour uses everything that the page has, in two sizes and two themes.
+// tour uses every part of the page, in two sizes and two themes.
 func tour(t *testing.T, c *chromium) {
 	s, b := c.newSite(t)
 	app := s.seed()
@@ -183,7 +183,7 @@ func tour(t *testing.T, c *chromium) {
 	b.run(t, "requests", func(t *testing.T) {
 		b.press("1")
 		b.until("document.querySelectorAll('#rows .row:not([hidden])').length > 10")
-		b.until("document.querySelector('.toggle[data-is=fault] b').textContent === '3'") // the gate is one
+		b.until("document.querySelector('.toggle[data-is=fault] b').textContent === '3'") // one of them is the gate
 		b.until("document.querySelector('.mark.finding')")
 		b.shoot("requests-1280-light")
 		b.press("/")
@@ -283,7 +283,8 @@ func tour(t *testing.T, c *chromium) {
 			b.press("1", "Escape")
 			b.eval("document.querySelector('#filter').value = ''; document.querySelector('#filter').dispatchEvent(new Event('input'))", nil)
 			shoot("requests")
-			// Each row is below the one before it, also where rows have another height.
+			// Each row is below the one before it, even if their heights
+			// differ.
 			b.until(`[...document.querySelectorAll('#rows .row:not([hidden])')].every(r =>
 				Math.abs(r.getBoundingClientRect().top - document.querySelector('#rows').getBoundingClientRect().top - (r.getAttribute('aria-rowindex') - 2) * r.offsetHeight) < 1)`)
 			b.eval("[...document.querySelectorAll('#rows .row')].find(r => r.querySelector('.mark.fault')).click()", nil)

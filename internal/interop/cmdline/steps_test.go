@@ -95,7 +95,7 @@ func TestTools(t *testing.T) {
 
 var versionPattern = regexp.MustCompile(`\d+\.\d+\.\d+`)
 
-// platform is that of this machine.
+// platform is the platform of this machine.
 const platform = "linux/" + runtime.GOARCH
 
 func image(parts ...content.ImagePart) content.Content {

@@ -29,7 +29,7 @@ var who = auth.Credentials{Username: "ci", Password: "secret-of-ci"}
 // TestExplored explores the newest versions, for the tables of outcomes and
 // findings in docs/clients.md. With -short there is a sample of Helm and notation.
 func TestExplored(t *testing.T) {
-	// The transport of containers/image is its own, which reaches ports only.
+	// containers/image has its own transport, which can only reach ports.
 	overLoopback := []explore.Option{explore.OverLoopback(), explore.Jobs(4), explore.Accept(matrix.OverLoopback...)}
 	signed, cert := signedImage(t)
 	matrix.EveryFault(t, docs, "explored", []matrix.Operation{
@@ -41,8 +41,8 @@ func TestExplored(t *testing.T) {
 	})
 }
 
-// TestHostile lets the newest versions meet hostile registries. With -short it is
-// Helm.
+// TestHostile runs the newest versions at hostile registries. With -short it
+// runs only Helm.
 func TestHostile(t *testing.T) {
 	login := explore.Login(who.Username, who.Password)
 	overLoopback := []explore.Option{login, explore.OverLoopback()}

@@ -31,9 +31,9 @@ var containersImage = matrix.Factory{Name: "containers/image", New: func(t *test
 func newImageClient(t tester, env matrix.Env) imageClient {
 	dir := t.TempDir()
 	sys := &types.SystemContext{
-		// It remembers here which blobs it has seen where, to mount them.
+		// This file records the sources of blobs, for mounts.
 		BlobInfoCacheDir: filepath.Join(dir, "cache"),
-		// Nothing of the machine's own configuration counts.
+		// These paths hide the configuration of the machine.
 		SystemRegistriesConfPath:    filepath.Join(dir, "registries.conf"),
 		SystemRegistriesConfDirPath: filepath.Join(dir, "registries.conf.d"),
 		RegistriesDirPath:           filepath.Join(dir, "registries.d"),
@@ -45,8 +45,7 @@ func newImageClient(t tester, env matrix.Env) imageClient {
 		require.NoError(t, os.Mkdir(sys.DockerCertPath, 0o700))
 		require.NoError(t, os.WriteFile(filepath.Join(sys.DockerCertPath, "ca.crt"), env.CA, 0o600))
 	} else {
-		// There is no other way to ask for HTTP, which it goes to when HTTPS
-		// has failed.
+		// Only this setting permits HTTP, which it uses when HTTPS has failed.
 		sys.DockerInsecureSkipTLSVerify = types.OptionalBoolTrue
 	}
 	if env.Credentials.Username != "" || env.IdentityToken != "" {
@@ -63,9 +62,9 @@ func newImageClient(t tester, env matrix.Env) imageClient {
 	return c
 }
 
-// imageClient is containers/image, which is under Podman, Buildah, Skopeo and
-// CRI-O. It copies images between transports. The tests push from an image layout
-// and pull into a directory, which keeps every byte.
+// imageClient is containers/image, on which Podman, Buildah, Skopeo and CRI-O
+// are built. It copies images between transports. The tests push from an image
+// layout and pull into a directory, which keeps every byte.
 type imageClient struct {
 	t        tester
 	sys      *types.SystemContext

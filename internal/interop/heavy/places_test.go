@@ -10,7 +10,7 @@ import (
 	"github.com/ocireg/registry/registrytest/auth"
 )
 
-// A tester is a test: that of package testing, or of a run of package explore.
+// A tester is a *testing.T or an *explore.T.
 type tester interface {
 	Helper()
 	Errorf(format string, args ...any)

@@ -8,9 +8,9 @@
 //	go test -C internal/interop ./history -run 'Pairs/ggcr'
 //
 // A pair is an entry in the table of pairs_test.go. It names a program in
-// testdata, which does one thing with the client, and two versions of the client.
-// The files VERSION.mod and VERSION.sum pin them with all they need; -update
-// writes those that are missing, and docs/history.md.
+// testdata, which carries out one operation with the client, and two versions
+// of the client. The files VERSION.mod and VERSION.sum pin them with all they
+// need; -update writes those that are missing, and docs/history.md.
 package history
 
 import (
@@ -45,7 +45,7 @@ type pair struct {
 	profile string // for profile.Get, or "" for the quirk alone
 	quirk   profile.Quirk
 
-	// do are the arguments of the program. $HOST stands for the host of the
+	// do has the arguments of the program. $HOST stands for the host of the
 	// registry, which has the image team/app:v1, and $OTHER for that of another
 	// one without a profile, which has other/app:v1.
 	do []string
@@ -60,8 +60,8 @@ type pair struct {
 	// does not have, and WithoutAuth, for a client that has no credentials here.
 	with []profile.Option
 
-	// refuses is a part of the output of the new version, if the fix is that it
-	// fails in time.
+	// refuses is a part of the output of the new version, if the fix is to fail
+	// early.
 	refuses string
 
 	// without are the options with which the profile lets the old version succeed,
@@ -125,7 +125,7 @@ func TestPairs(t *testing.T) {
 // option returns the name of the profile or quirk.
 func (p *pair) option() string { return cmp.Or(p.profile, string(p.quirk)) }
 
-// A result is what a program did.
+// A result is the outcome of a program.
 type result struct {
 	output string
 	err    error

@@ -12,8 +12,8 @@ import (
 
 const document = "../../../docs/history.md"
 
-// docs/history.md has the table of all pairs. TestPairs checks that the rows are
-// true.
+// docs/history.md has the table of all pairs. TestPairs checks the rows
+// themselves.
 func TestTable(t *testing.T) {
 	t.Parallel()
 	var rows strings.Builder
@@ -37,7 +37,7 @@ func TestTable(t *testing.T) {
 	require.Equal(t, want, string(content), "run: go test -C internal/interop ./history -run TestTable -update")
 }
 
-// Each row says something else, and each file in testdata belongs to a row.
+// No two rows are the same, and each file in testdata belongs to a row.
 func TestFiles(t *testing.T) {
 	t.Parallel()
 	used := make(map[string]bool)
