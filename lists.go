@@ -71,7 +71,7 @@ func (h *handler) page(w http.ResponseWriter, r *Request, list func(ctx context.
 }
 
 // pageLimit returns the largest number of entries for a response. An empty n is
-// none at all.
+// ignored.
 func (h *handler) pageLimit(query url.Values) (int, error) {
 	text := query.Get("n")
 	if text == "" {

@@ -100,7 +100,7 @@ func TestTagsOfARepositoryWithoutTags(t *testing.T) {
 	})
 }
 
-// The page size of the registry is the most that a response has.
+// No response has more entries than the page size of the registry.
 func TestPageSize(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		m := t.image("app")

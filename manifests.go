@@ -89,8 +89,8 @@ func (h *handler) putManifest(w http.ResponseWriter, r *Request) error {
 // length of a line, some at 8 KiB.
 const maxTagLine = 4096
 
-// tagLines returns the values of OCI-Tag for the tags: as few lines as have room
-// for them (RFC 9110, section 5.3).
+// tagLines returns the values of OCI-Tag for the tags: as few lines as their
+// length permits (RFC 9110, section 5.3).
 func tagLines(tags []string) (lines []string) {
 	for begin, size := 0, 0; len(tags) > 0; {
 		size += len(tags[begin]) + len(", ")

@@ -66,8 +66,8 @@ type disk struct {
 	small, large sync.Pool
 }
 
-// copy starts with a small buffer and changes to a large one after the small
-// one was full once.
+// copy starts with a small buffer. Once that has been full, it uses a large
+// one.
 const (
 	smallBuffer = 64 << 10
 	largeBuffer = 1 << 20

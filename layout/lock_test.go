@@ -17,7 +17,7 @@ import (
 )
 
 // TestWaitingForALockEnds ends the contexts of writes that wait for another
-// store. They are not made. A write that waits longer is made.
+// store. These writes have no effect. A write with more time succeeds.
 func TestWaitingForALockEnds(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {

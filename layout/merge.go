@@ -117,8 +117,8 @@ func (l *imageLayout) merge(cur, x *index, file fs.FileInfo) *index {
 	return d.index
 }
 
-// lost returns the entries of cur that were added by the latest changes, as far
-// back as x has none of them. The last added entry is first.
+// lost returns the entries of cur from the latest changes, back to the first
+// change with an entry that x has. The last added entry comes first.
 func (l *imageLayout) lost(cur, x *index) []*entry {
 	var lost []*entry
 	before := map[reference]digest.Digest{} // the tags before the lost changes

@@ -28,7 +28,7 @@ func TestManifestReplacesWhatIsNoFile(t *testing.T) {
 	wantManifest(t, s, "app", "v2", imageType, m.Digest)
 }
 
-// A request for a file that is a pipe fails at once.
+// A request for content whose file is a named pipe fails at once.
 func TestWhatIsNoFileIsNotRead(t *testing.T) {
 	t.Parallel()
 	stores := map[string]func(dir string) (*layout.Store, error){

@@ -87,7 +87,7 @@ func (d *directory) again() *os.Root {
 		next.root.Close()
 		return d.root
 	}
-	// Calls may still use the one before. Its finalizer closes it.
+	// Running calls may still use the previous root. Its finalizer closes it.
 	d.root, d.info = next.root, next.info
 	return d.root
 }

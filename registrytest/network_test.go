@@ -132,7 +132,7 @@ func TestHostsThatCannotBe(t *testing.T) {
 	}
 }
 
-// Misuse of a host or a handler is one sentence at once.
+// Misuse of a host or a handler fails at once, with one sentence.
 func TestNetworkSaysWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	for want, use := range map[string]func(n *registrytest.Network){

@@ -62,7 +62,7 @@ type (
 // settings are the values that the options of one server set.
 type settings struct {
 	given     []string          // the names of the options
-	needTest  []string          // the names of those that need a test
+	needTest  []string          // the names of the options that need a test
 	journaled []string          // the names of those that need the journal
 	handler   []registry.Option // in the order that they were given
 	exclusive map[string]decision

@@ -94,8 +94,8 @@ func (n *Network) silent(out *outage, from, to net.Addr) net.Conn {
 	return client
 }
 
-// A countdown counts the first connections of a server, which something happens
-// to. Of several countdowns that begin, the earlier ones come first.
+// A countdown counts the first connections of a server, which an outage
+// affects. If several countdowns are active, the earliest comes first.
 type countdown struct {
 	mu    sync.Mutex
 	begun []*tally // with connections left

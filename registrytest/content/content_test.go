@@ -249,7 +249,7 @@ func TestAbsentPartsAreListedButNotPut(t *testing.T) {
 	require.Equal(t, []digest.Digest{there.Digest, index.Digest}, manifests)
 	require.Equal(t, digestsOf(there), digestsOf(index))
 
-	// It is absent from the index alone: elsewhere it is not.
+	// It is absent only from the index.
 	require.Equal(t, digestsOf(gone), digestsOf(index.Children[1]))
 	require.Equal(t, digestsOf(gone), digestsOf(Index(index.Children[1])))
 	require.Contains(t, digestsOf(Image(app.Layers[0])), lower.Digest)

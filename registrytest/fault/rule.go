@@ -54,7 +54,7 @@ type rule struct {
 	seed       uint64
 	seeded     bool
 	optional   bool
-	err        error // the first thing that makes no sense
+	err        error // the first contradiction in the rule
 }
 
 // A part is the words of a rule up to Then.
@@ -104,7 +104,8 @@ func (p *part) limited() bool { return p.times > 0 || p.firstBytes > 0 }
 // does reports whether the part does anything.
 func (p *part) does() bool { return len(p.effects) > 0 || p.responds }
 
-// replaces reports whether the response is not that of the operation.
+// replaces reports whether the rule sends its own response in place of the
+// operation's.
 func (p *part) replaces() bool { return p.responds && p.response.shape != Own }
 
 // anyOp stands for all operations.

@@ -231,7 +231,7 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		rule, err := Parse(text)
-		if err != nil || len(text) > 200 { // A hundred times gzip takes a while.
+		if err != nil || len(text) > 200 { // Compressing a hundred times takes a while.
 			return
 		}
 		again, err := Parse(rule.String())

@@ -291,7 +291,7 @@ func TestSense(t *testing.T) {
 		{"any digest=a:b:* close", `"a:b:*" is not a digest`, "any digest=a+b.c:* close"},
 		{"any digest=ab/* close", `"ab/*" is not a digest`, "any digest=ab* close"},
 
-		// HEAD. Its response has a header, and ends before byte 0 of a body.
+		// A response to HEAD has only a header, and no bytes to cut.
 		{"head-blob corrupt=0", "corrupt=0 has no effect: a response to HEAD has no bytes in its body", "get-blob,head-blob corrupt=0"},
 		{"head-blob,head-manifest close=1", "close=1 has no effect", "head-blob,head-manifest close=0"},
 		{"head-blob reset=-1", "reset=-1 has no effect", "head-blob reset=header:20"},

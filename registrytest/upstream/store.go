@@ -18,12 +18,12 @@ import (
 	"github.com/ocireg/registry/internal/remote"
 )
 
-// A Store is a [registry.Store] that fetches content which it does not have from
-// upstream registries, once, and keeps it in a local store: blobs and manifests,
-// the digest of each tag, lists of tags and of referrers, and the names of content
-// that the upstream does not have. From then on it answers the same, also when
-// the upstream has changed or cannot be reached. It does not keep failures, such
-// as 401, 429 and 503: the client gets those as they come.
+// A Store is a [registry.Store] that fetches missing content from upstream
+// registries, and keeps it in a local store: blobs and manifests, the digest of
+// each tag, lists of tags and of referrers, and the names of content that the
+// upstream does not have. Later it gives the same answers, even if the upstream
+// has changed or cannot be reached. It does not keep failures, such as 401, 429
+// and 503, and asks the upstream again.
 //
 // The repositories of the first upstream have the names that they have there,
 // and those of the others begin with the name of the upstream, as in
