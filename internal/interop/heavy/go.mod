@@ -5,7 +5,7 @@ go 1.26.6
 require (
 	github.com/notaryproject/notation-core-go v1.3.0
 	github.com/notaryproject/notation-go v1.3.2
-	github.com/ocireg/registry v0.0.0
+	github.com/ocireg/registry v0.1.0
 	github.com/ocireg/registry/internal/interop v0.0.0
 	github.com/opencontainers/go-digest v1.0.0
 	github.com/opencontainers/image-spec v1.1.1
