@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"strings"
 
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/internal/field"
@@ -26,6 +27,8 @@ type banner struct {
 	caFile       string           // "" without TLS
 	elsewhere    bool             // another registry has the content
 	found        bool             // a repository exists
+	mustCreate   bool             // a push does not create its repository
+	created      []string         // patterns of repositories that were created
 	tags         int              // the number of tags
 	untagged     int              // the number of manifests without a tag in index.json
 	snippets     string           // for clients of a registry with upstreams
@@ -98,9 +101,24 @@ func (b *banner) print(out io.Writer) {
 		fmt.Fprintln(w, "there are no tags")
 	}
 	if b.tags+b.untagged == 0 && !b.readOnly {
-		fmt.Fprintf(w, "push to %s/NAME:TAG\n", b.host)
+		b.printPush(w)
 	}
 	io.WriteString(w, b.snippets)
+}
+
+// printPush prints the repositories to which clients can push.
+func (b *banner) printPush(w io.Writer) {
+	switch {
+	case !b.mustCreate || b.found && len(b.created) == 0:
+		fmt.Fprintf(w, "push to %s/NAME:TAG\n", b.host)
+	case len(b.created) == 0:
+		fmt.Fprintln(w, "no repository exists; -create PATTERN makes some")
+	}
+	if b.mustCreate {
+		for _, pattern := range b.created {
+			fmt.Fprintf(w, "push to %s/%s:TAG\n", b.host, strings.NewReplacer("**", "…", "*", "…").Replace(pattern))
+		}
+	}
 }
 
 func moreTags(n int) string {

@@ -40,6 +40,8 @@ type settings struct {
 	readyFile   string
 	faults      []string // the rules, if the control API has them
 	profile     string
+	mustCreate  bool     // a push does not create its repository
+	created     []string // the patterns of -create
 	addr        string
 	hosts       []string // further names of a registry on loopback
 	crossOrigin bool

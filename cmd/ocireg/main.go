@@ -123,7 +123,7 @@ func serve(ctx context.Context, args []string, stdout, stderr io.Writer) (err er
 			server.ErrorLog = logger
 		}),
 	}
-	b := banner{scheme: "http", host: hostOf(listener, s.addr), source: s.source(), readOnly: s.readOnly, login: s.login}
+	b := banner{scheme: "http", host: hostOf(listener, s.addr), source: s.source(), readOnly: s.readOnly, login: s.login, mustCreate: s.mustCreate, created: s.created}
 	if s.tls {
 		certs, err := s.makeCertificates()
 		if err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/ocireg/registry/registrytest/profile"
@@ -30,12 +31,19 @@ func listProfiles(args []string, out io.Writer) error {
 			return err
 		}
 		for _, q := range p.Quirks() {
-			f := q.Fact()
-			fmt.Fprintf(out, "%s: %s\n    %s (%s, %s%s)\n", f.Name, f.Sentence, f.Source, f.Evidence, cmp.Or(f.Date, "undated"), period(f))
+			printFact(out, q.Fact(), "")
+		}
+		for _, q := range p.Settings() {
+			printFact(out, q.Fact(), " (setting, profile.With in Go)")
 		}
 		return nil
 	}
 	return fmt.Errorf("profiles takes the name of one profile, got %d; ocireg profiles lists them", len(args))
+}
+
+// printFact prints the name of a quirk with a mark, its sentence and its source.
+func printFact(out io.Writer, f profile.Fact, mark string) {
+	fmt.Fprintf(out, "%s%s: %s\n    %s (%s, %s%s)\n", f.Name, mark, f.Sentence, f.Source, f.Evidence, cmp.Or(f.Date, "undated"), period(f))
 }
 
 // period returns the known dates between which the registry has the quirk.
@@ -71,6 +79,11 @@ func (i *imitation) addRepository(v string) error {
 // addProfile makes the registry behave like the real one, with the users of the
 // command line.
 func (s *settings) addProfile(like imitation, who *access) error {
+	for name := range strings.SplitSeq(like.name, "+") {
+		if q := profile.Quirk(name); q.Err() == nil {
+			return fmt.Errorf("-profile %s: %s is a quirk, and -profile takes the name of one registry; for settings and single quirks there is profile.With in Go; ocireg profiles lists the registries", like.name, q)
+		}
+	}
 	p := profile.Get(like.name, profile.Repositories(like.repositories...))
 	if err := p.Err(); err != nil {
 		return fmt.Errorf("-profile: %w; ocireg profiles lists them", err)
@@ -89,6 +102,7 @@ func (s *settings) addProfile(like imitation, who *access) error {
 	} else if len(who.users)+len(who.rules) > 0 {
 		return fmt.Errorf("-user and -allow need authentication, which the profile %s does not have", like.name)
 	}
+	s.mustCreate, s.created = p.MustCreate(), like.repositories
 	s.options = append(s.options, p.Options()...)
 	return nil
 }

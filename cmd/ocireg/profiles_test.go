@@ -24,6 +24,7 @@ func TestListProfiles(t *testing.T) {
 	ecr, err := list("ecr")
 	require.NoError(t, err)
 	require.Contains(t, ecr, "ecr.patch-201: the response to a chunk is 201, not 202\n    https://")
+	require.Contains(t, ecr, "ecr.immutable-tags (setting, profile.With in Go): a repository may have immutable tags")
 	old, err := list("ecr@2023-01")
 	require.NoError(t, err)
 	require.Contains(t, old, "; from ? until 2024-06)")
@@ -47,6 +48,8 @@ func TestProfileOfCommand(t *testing.T) {
 
 	for args, want := range map[string]string{
 		"-profile erc":                            `-profile: profile: no profile is called "erc"; did you mean "ecr"?`,
+		"-profile ecr.immutable-tags":             "-profile ecr.immutable-tags: ecr.immutable-tags is a quirk",
+		"-profile ecr+ecr.immutable-tags":         "for settings and single quirks there is profile.With in Go",
 		"-profile ecr -token":                     "-token contradicts -profile",
 		"-profile ecr -profile ghcr":              "-profile ecr is given already",
 		"-profile=":                               "want a name",
@@ -74,6 +77,18 @@ func TestCreate(t *testing.T) {
 	}
 	require.Equal(t, "202 Accepted", post("team/app"))
 	require.Equal(t, "404 Not Found", post("other/app"))
+}
+
+// The banner names the repositories to which clients can push.
+func TestBannerOfCreate(t *testing.T) {
+	t.Parallel()
+	last := func(args ...string) string {
+		i := start(t, args...)
+		return strings.ReplaceAll(strings.Join(i.banner[2:], "\n"), i.host, "HOST")
+	}
+	require.Equal(t, "no repository exists; -create PATTERN makes some", last("-profile", "ecr"))
+	require.Equal(t, "push to HOST/team/…:TAG\npush to HOST/app:TAG", last("-profile", "ecr", "-create", "team/**", "-create", "app"))
+	require.Equal(t, "push to HOST/NAME:TAG", last("-profile", "ghcr", "-create", "team/**"))
 }
 
 // A flag that contradicts the profile ends the command before it says that it

@@ -115,8 +115,8 @@ var artifactory = site{
 				Name: "artifactory.no-mount", Sentence: "a mount always starts an upload session",
 				Source: artifactoryReport, Date: "2024-08", Evidence: Trace,
 			},
-			do: together(without(registry.MountBlob, func(_ *registry.Request, status int, _ http.Header) bool {
-				return status == http.StatusAccepted
+			do: together(without(registry.MountBlob, func(r *registry.Request, status int, _ http.Header) bool {
+				return status == http.StatusAccepted && mountable(r)
 			}, registry.MountBlob), behaviour{}.lacking(registry.AnonymousMount)).deciding("mounts"),
 			probe: probeMount(true), want: "202",
 		},

@@ -41,7 +41,7 @@ var ecr = site{
 					Code:    registry.CodeNameUnknown,
 					Message: fmt.Sprintf("name unknown: The repository with name '%s' does not exist in the registry with id '123456789012'", r.Repo),
 				}
-			}, registry.StartUpload, registry.PostBlob, registry.MountBlob, registry.PutManifest).deciding("repositories that do not exist"),
+			}, registry.StartUpload, registry.PostBlob, registry.MountBlob, registry.PutManifest).deciding(missingRepositories),
 			probe: probePushTo(absent), want: "404 NAME_UNKNOWN",
 		},
 		{
@@ -125,10 +125,9 @@ var ecr = site{
 				},
 			},
 			do: together(
-				option("the least size of a chunk", registry.WithMinChunk(5<<20), func(_ *registry.Request, status int, _ http.Header) bool {
-					return status == http.StatusBadRequest
-				}, registry.PatchUpload, registry.PutUpload),
-				header(func(_ *registry.Request, status int, h http.Header) int {
+				minChunk(5<<20),
+				// A client notices the limit when it meets it, not here: no receipt.
+				onResponse(func(_ *registry.Request, status int, h http.Header, _ func()) int {
 					h.Del("OCI-Chunk-Min-Length")
 					return status
 				}, registry.StartUpload, registry.PostBlob, registry.MountBlob),
@@ -231,7 +230,7 @@ var ecr = site{
 				},
 			},
 			do: refuseManifest(func(_ *build, _ *registry.Request, d document) *registry.Error {
-				if d.MediaType != "" {
+				if d.MediaType != "" || !strings.HasPrefix(d.contentType, "application/vnd.oci.") {
 					return nil
 				}
 				return invalidImageManifest()

@@ -63,9 +63,7 @@ var ghcr = site{
 				Name: "ghcr.upload-expiry", Sentence: "an upload ends ten minutes after its last request (the documentation has ten minutes for all of it)",
 				Source: "https://github.com/aquaproj/aqua/issues/4018", Date: "2025-07", Evidence: Vendor,
 			},
-			do: option("the expiry of uploads", registry.WithUploadExpiry(10*time.Minute), func(_ *registry.Request, status int, _ http.Header) bool {
-				return status == http.StatusNotFound
-			}, registry.PatchUpload, registry.PutUpload, registry.GetUpload),
+			do:     uploadExpiry(10 * time.Minute),
 			sleeps: true,
 			probe: func(p *prober) string {
 				session := p.start()
@@ -154,4 +152,28 @@ func badToken(e *registry.Error) behaviour {
 func probeBadToken(p *prober) string {
 	p.image("v1")
 	return p.anonymous("GET", p.path("manifests", "v1"), "", "Authorization", "Bearer ghp_0123456789").code()
+}
+
+// uploadExpiry ends an upload session that no request has used for so long. Unlike
+// a session that never was, it has a receipt.
+func uploadExpiry(idle time.Duration) behaviour {
+	return behaviour{{decides: "the expiry of uploads", build: func(b *build, q *quirk) {
+		b.others = append(b.others, registry.WithUploadExpiry(idle))
+		var used bySession[time.Time]
+		for _, p := range onResponse(func(r *registry.Request, status int, h http.Header, note func()) int {
+			used.forget(r, status)
+			if id := h.Get("Docker-Upload-Uuid"); id != "" && status != http.StatusCreated {
+				used.set(id, r.Now())
+				return status
+			}
+			// The registry counts from the request, a little before its response.
+			last, ok := used.get(r.Session)
+			if ok && status == http.StatusNotFound && r.Now().Sub(last) > idle-time.Minute {
+				note()
+			}
+			return status
+		}, append([]registry.Op{registry.StartUpload, registry.PostBlob, registry.MountBlob}, inSession...)...) {
+			p.build(b, q)
+		}
+	}}}
 }

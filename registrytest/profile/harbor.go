@@ -60,7 +60,7 @@ var harbor = site{
 					return nil
 				}
 				return unknownProject(r.Repo)
-			}, everyOp...)).deciding("namespaces that do not exist"),
+			}, everyOp...)).deciding(missingNamespaces),
 			probe: func(p *prober) string {
 				missing := *p
 				missing.repo = "missing/app"

@@ -67,7 +67,7 @@ var nexus = site{
 					"manifest keeps its Content-Type",
 				},
 			},
-			do: rule("head-manifest status=404").deciding("HEAD of manifests"),
+			do: rule("head-manifest where=found status=404").deciding("HEAD of manifests"),
 			probe: func(p *prober) string {
 				p.image("v1")
 				return p.get("HEAD", "v1").only()

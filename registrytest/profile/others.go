@@ -254,9 +254,12 @@ var others = site{
 				Name: "others.chunk-minimum", Sentence: "OCI-Chunk-Min-Length says that chunks but the last have at least 2 MiB; a shorter one is 400",
 				Source: "https://github.com/regclient/regclient/commit/4b9703d", Date: "2023", Evidence: Client,
 			},
-			do: option("the least size of a chunk", registry.WithMinChunk(2<<20), func(_ *registry.Request, _ int, h http.Header) bool {
-				return h.Get("OCI-Chunk-Min-Length") != ""
-			}, registry.StartUpload, registry.PostBlob, registry.MountBlob),
+			do: together(minChunk(2<<20), onResponse(func(_ *registry.Request, status int, h http.Header, note func()) int {
+				if h.Get("OCI-Chunk-Min-Length") != "" {
+					note()
+				}
+				return status
+			}, registry.StartUpload, registry.PostBlob, registry.MountBlob)),
 			probe: func(p *prober) string {
 				return p.do("POST", p.path("blobs", "uploads/"), "").field("OCI-Chunk-Min-Length")
 			}, want: "202, OCI-Chunk-Min-Length: 2097152",

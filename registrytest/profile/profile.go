@@ -217,6 +217,28 @@ func (p *Profile) Quirks() []Quirk {
 	return all
 }
 
+// Settings returns the quirks of the registry about which its users decide: the
+// profile has those alone that [With] adds.
+func (p *Profile) Settings() (names []Quirk) {
+	if p.site == nil {
+		return nil
+	}
+	for _, q := range p.site.quirks {
+		if q.setting && q.current(p.set.date) {
+			names = append(names, q.Name)
+		}
+	}
+	return names
+}
+
+// MustCreate reports whether a push does not create its repository, or the
+// namespace of that: [Repositories] does, and so does content.
+func (p *Profile) MustCreate() bool {
+	return slices.ContainsFunc(p.quirks, func(q *quirk) bool {
+		return slices.ContainsFunc(q.do.decides(), func(thing string) bool { return thing == missingRepositories || thing == missingNamespaces })
+	})
+}
+
 // Without returns the optional features that the registry lacks, for
 // conformance.Target.
 func (p *Profile) Without() (features []registry.Feature) {

@@ -3,6 +3,7 @@ package profile
 import (
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -186,8 +187,9 @@ var quay = site{
 				Name: "quay.page-100", Sentence: "a list has 100 entries at most",
 				Source: quaySource + "endpoints/v2/__init__.py#L82", Date: "2026-08", Evidence: Code,
 			},
-			do: option("the page size", registry.WithPageSize(100), func(_ *registry.Request, _ int, h http.Header) bool {
-				return h.Get("Link") != ""
+			do: option("the page size", registry.WithPageSize(100), func(r *registry.Request, _ int, h http.Header) bool {
+				n, err := strconv.Atoi(r.URL.Query().Get("n"))
+				return h.Get("Link") != "" && (err != nil || n > 100)
 			}, registry.ListTags, registry.ListRepositories, registry.ListReferrers),
 			probe: probeManyTags(101, ""), want: "100",
 		},

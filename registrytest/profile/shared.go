@@ -72,7 +72,7 @@ func singlePost202() behaviour {
 // noAnonymousMount starts an upload session if a mount has no source.
 func noAnonymousMount() behaviour {
 	return without(registry.AnonymousMount, func(r *registry.Request, status int, _ http.Header) bool {
-		return r.From == "" && status == http.StatusAccepted
+		return r.From == "" && status == http.StatusAccepted && mountable(r)
 	}, registry.MountBlob)
 }
 

@@ -15,6 +15,12 @@ import (
 
 // The behaviours about permissions that several registries share.
 
+// The decisions of quirks that refuse pushes to repositories that were not created.
+const (
+	missingRepositories = "repositories that do not exist"
+	missingNamespaces   = "namespaces that do not exist"
+)
+
 // everyOp are the operations on repositories that require a permission.
 var everyOp = []registry.Op{
 	registry.GetBlob, registry.HeadBlob, registry.DeleteBlob, registry.GetManifest, registry.HeadManifest, registry.PutManifest,
@@ -161,7 +167,7 @@ func namespaceMustExist(find func(b *build, r *registry.Request) *registry.Error
 			return nil
 		}
 		return find(b, r)
-	}, registry.StartUpload, registry.PostBlob, registry.MountBlob, registry.PutManifest).deciding("namespaces that do not exist")
+	}, registry.StartUpload, registry.PostBlob, registry.MountBlob, registry.PutManifest).deciding(missingNamespaces)
 }
 
 // emptyRepository404 responds with 404 to the list of the tags of a repository

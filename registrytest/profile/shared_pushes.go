@@ -17,8 +17,8 @@ import (
 func mountIf(met func(b *build, r *registry.Request) bool) behaviour {
 	return behaviour{{decides: "mounts", build: func(b *build, q *quirk) {
 		b.addFault([]registry.Op{registry.MountBlob}, func(r *registry.Request) *registry.Fault {
-			if r.From == "" || met(b, r) {
-				return nil
+			if r.From == "" || !mountable(r) || met(b, r) {
+				return nil // The operation starts a session for a blob that does not exist.
 			}
 			return &registry.Fault{Quirk: true, Before: func(r *registry.Request) error {
 				r.Note(q.receipt())
@@ -27,6 +27,24 @@ func mountIf(met func(b *build, r *registry.Request) bool) behaviour {
 			}}
 		})
 	}}}
+}
+
+// mountable reports whether the repository that a mount names has the blob or, if
+// the mount names none, any repository. Otherwise every registry starts a session.
+func mountable(r *registry.Request) bool {
+	has := func(repo string) bool {
+		_, err := r.Store().StatBlob(r.Context(), repo, r.Digest)
+		return err == nil
+	}
+	if r.Digest == "" || r.From != "" {
+		return r.Digest != "" && has(r.From)
+	}
+	for repo, err := range r.Store().Repositories(r.Context(), "") {
+		if err == nil && has(repo) {
+			return true
+		}
+	}
+	return false
 }
 
 // immutableTags refuses to move a tag, with the error that find returns.

@@ -42,6 +42,22 @@ func chunkOrderUnchecked() behaviour {
 	}}}
 }
 
+// minChunk refuses a chunk after one with fewer bytes than the size. The receipt is
+// with this refusal alone, and not with the others of an upload.
+func minChunk(size int64) behaviour {
+	refused := wrap(func(_ *build, _ http.ResponseWriter, _ *registry.Request, err error, note func()) error {
+		all := errorsOf(err)
+		// Other errors about sizes have the same code.
+		if len(all) > 0 && all[0].Code == registry.CodeSizeInvalid && strings.Contains(all[0].Message, ": the chunk before has ") {
+			note()
+		}
+		return err
+	})
+	return append(refused, part{decides: "the least size of a chunk", build: func(b *build, _ *quirk) {
+		b.others = append(b.others, registry.WithMinChunk(size))
+	}})
+}
+
 // probeOrderUnchecked observes two chunks at wrong offsets, of which the second ends
 // the upload.
 func probeOrderUnchecked(p *prober) string {
