@@ -1,6 +1,7 @@
 package lint
 
 import (
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -44,6 +45,9 @@ func TestConcurrentRequests(t *testing.T) {
 	check(RetryAfter, busy, func(after time.Duration) journal.Record {
 		return journal.Record{Op: registry.HeadBlob, Status: 200, URL: path, Start: start.Add(after)}
 	})
+	busy.Start, busy.Err = start, errors.New("cut in the header")
+	again := journal.Record{Op: registry.HeadBlob, Status: 200, URL: path, Start: start.Add(time.Second)}
+	require.Empty(t, Linter{Rules: []Rule{RetryAfter}}.Lint(recorded(busy, again)), "the client cannot know of the wait")
 }
 
 func TestRulesAreDocumented(t *testing.T) {

@@ -175,18 +175,26 @@ func (l *run) noBody() {
 }
 
 func (l *run) retryAfter() {
-	type target struct{ method, path string }
+	type target struct{ method, path, query, part string }
 	type wait struct {
 		by    *journal.Record
 		until time.Time
 	}
 	waits := make(map[target]wait)
 	for _, r := range l.records {
-		to := target{r.Method, r.URL.Path}
+		query := r.URL.Query()
+		query.Del(journal.StateParam)
+		to := target{r.Method, r.URL.Path, query.Encode(), r.Range}
 		// A client sends concurrent requests before it knows of the wait.
 		if w, ok := waits[to]; ok && !r.Start.Before(end(w.by)) && r.Start.Before(w.until) {
 			l.found(r, "the response to request %d was %d with Retry-After: %s, and this request is %v too early",
 				w.by.Number, w.by.Status, w.by.ResponseHeader.Get("Retry-After"), w.until.Sub(r.Start))
+			if !r.Failed() {
+				delete(waits, to) // Whatever follows repeats nothing.
+			}
+		}
+		if r.Err != nil && r.BytesOut == 0 {
+			continue // The response may have been cut in its header, which the client has not seen then.
 		}
 		if r.Status == http.StatusTooManyRequests || r.Status == http.StatusServiceUnavailable {
 			if until, ok := retryAt(r); ok {

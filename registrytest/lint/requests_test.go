@@ -118,6 +118,17 @@ func TestRequestRules(t *testing.T) {
 			},
 			want: "2: the response to request 1 was 503 with Retry-After: Sat, 01 Jan 2000 00:00:30 GMT, and this request is 2s too early",
 		},
+		{rule: RetryAfter, name: "too early, and then the next part", opts: []registry.Option{busy(429, "10")}, do: func(s *script) {
+			s.pushTags()
+			for _, part := range []string{"bytes=0-9", "bytes=10-19", "bytes=0-9", "bytes=0-9", "bytes=10-19"} {
+				s.send("GET", manifests+"a", "", "Range", part)
+			}
+		}, want: "3: the response to request 1 was 429 with Retry-After: 10, and this request is 10s too early"},
+		{rule: RetryAfter, name: "another page", opts: []registry.Option{busy(429, "10")}, do: func(s *script) {
+			s.pushTags()
+			s.send("GET", "/v2/app/tags/list?n=1", "")
+			s.send("GET", "/v2/app/tags/list?n=1&last=a", "")
+		}},
 		{rule: RetryAfter, name: "something else", opts: []registry.Option{busy(429, "10")}, do: func(s *script) {
 			s.send("GET", "/v2/", "")
 			s.send("GET", "/v2/_catalog", "")
