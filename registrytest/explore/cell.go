@@ -141,20 +141,39 @@ func (c cell) simpler() (list []cell) {
 // cells returns the runs to make.
 func (x *explorer) cells() ([]cell, error) {
 	if len(x.try) > 0 {
+		x.promised = x.promisedRules()
 		return tried(x.try)
 	}
-	s := bubbleScale
-	if x.loopback {
-		s = loopbackScale
+	cells := x.troubled()
+	random := rand.New(rand.NewPCG(x.seed, 0))
+	single := len(cells)
+	if x.cancels {
+		cells = append(cells, x.cancellations()...)
 	}
-	var cells []cell
+	for range x.pairs {
+		a, b := cells[random.IntN(single)], cells[random.IntN(single)]
+		cells = append(cells, cell{fault: a.fault + " and " + b.fault, parts: []part{a.parts[0], b.parts[0]}})
+	}
+	return x.sample(cells), nil
+}
+
+// scale returns the times of troubles.
+func (x *explorer) scale() scale {
+	if x.loopback {
+		return loopbackScale
+	}
+	return bubbleScale
+}
+
+// troubled returns the runs with one fault.
+func (x *explorer) troubled() (cells []cell) {
 	for _, tr := range troubles() {
 		wide := make(map[address]bool)
 		for _, q := range x.requests {
 			if !tr.applies(q.record) {
 				continue
 			}
-			p := part{address: q.address, times: tr.times, trouble: tr, request: q, scale: s}
+			p := part{address: q.address, times: tr.times, trouble: tr, request: q, scale: x.scale()}
 			if tr.wide {
 				p.header, p.value, p.after = "", "", 0
 				if wide[p.address] {
@@ -165,19 +184,16 @@ func (x *explorer) cells() ([]cell, error) {
 			cells = append(cells, cell{tr.name, q.String(), []part{p}})
 		}
 	}
-	random := rand.New(rand.NewPCG(x.seed, 0))
-	single := len(cells)
-	if x.cancels {
-		for _, q := range x.requests {
-			p := part{address: q.address, times: 1, cancel: true, request: q, scale: s}
-			cells = append(cells, cell{cancelling, q.String(), []part{p}})
-		}
+	return cells
+}
+
+// cancellations returns the runs that are cancelled.
+func (x *explorer) cancellations() (cells []cell) {
+	for _, q := range x.requests {
+		p := part{address: q.address, times: 1, cancel: true, request: q, scale: x.scale()}
+		cells = append(cells, cell{cancelling, q.String(), []part{p}})
 	}
-	for range x.pairs {
-		a, b := cells[random.IntN(single)], cells[random.IntN(single)]
-		cells = append(cells, cell{fault: a.fault + " and " + b.fault, parts: []part{a.parts[0], b.parts[0]}})
-	}
-	return x.sample(cells), nil
+	return cells
 }
 
 // sample leaves out the runs that exceed the budget.

@@ -109,7 +109,7 @@ func pushed(store registry.Store, records []*journal.Record) []thing {
 func missing(store registry.Store, things []thing) (list []string) {
 	for _, t := range things {
 		if !t.in(store) {
-			list = append(list, t.String())
+			list = append(list, t.String()+" is not there")
 		}
 	}
 	slices.Sort(list)

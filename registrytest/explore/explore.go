@@ -30,6 +30,9 @@ func EveryFault(t *testing.T, setup func(t *T, reg *registrytest.Server), run fu
 		t.Fatalf("explore: %v", err)
 	}
 	t.Logf("explore: %s", m.Summary())
+	if text := x.unpromised(m); text != "" {
+		t.Logf("explore: %s", text)
+	}
 	if err != nil {
 		t.Errorf("explore: %v", err)
 	}
@@ -53,7 +56,8 @@ type explorer struct {
 	t          *testing.T
 	setup      func(t *T, reg *registrytest.Server)
 	run        func(t *T, reg *registrytest.Server) error
-	base       *run // undisturbed
+	base       *run            // undisturbed
+	promised   map[string]bool // rules with which the operation must succeed, under Try
 	requests   []request
 	sequential bool // the client sends one request at a time
 

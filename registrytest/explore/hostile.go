@@ -66,6 +66,9 @@ func Hostile(t *testing.T, setup func(t *T, reg *registrytest.Server), run func(
 	}
 	z := h.explore()
 	t.Logf("explore: %s", z.Summary())
+	if text := z.untried(); text != "" {
+		t.Logf("explore: %s", text)
+	}
 	if !h.reportOnly {
 		for _, x := range z.Traps {
 			if x.Outcome == Caught || x.Outcome == TwinFails {

@@ -2,6 +2,7 @@ package explore
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -65,6 +66,23 @@ func (z *Hazards) With(o Hazard) (traps []string) {
 func (z *Hazards) Summary() string {
 	return fmt.Sprintf("%d traps withstood, %d caught the client, %d twins fail, %d not tried, %d runs",
 		len(z.With(Withstood)), len(z.With(Caught)), len(z.With(TwinFails)), len(z.With(NotTried)), z.Runs)
+}
+
+// untried returns a sentence with the reasons if no trap was tried, or "".
+func (z *Hazards) untried() string {
+	if len(z.With(NotTried)) < len(z.Traps) {
+		return ""
+	}
+	var reasons []string
+	for _, x := range z.Traps {
+		if !slices.Contains(reasons, x.Detail) {
+			reasons = append(reasons, x.Detail)
+		}
+	}
+	if reasons == nil {
+		reasons = []string{"the options leave out all traps"}
+	}
+	return "no trap was tried: " + strings.Join(reasons, "; ")
 }
 
 // Markdown returns the report as a table in Markdown.

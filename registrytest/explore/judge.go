@@ -112,7 +112,7 @@ func (x *explorer) judge(r *run, c cell) judgement {
 		add(early, "%s", text)
 	}
 	for _, text := range r.problems {
-		add(checks, "%s", firstLine(text))
+		add(checks, "%s", oneLine(text))
 	}
 	if r.err != nil && errors.Is(r.err, context.Canceled) && r.plan.cancelAt == nil && !r.flooded {
 		add(cancelled, "the error says that the operation was cancelled, which it was not: %v", r.err)
@@ -121,7 +121,7 @@ func (x *explorer) judge(r *run, c cell) judgement {
 	if done {
 		x.judgeContent(r, c, add)
 	}
-	if failed := r.fired && r.err != nil; failed && len(j.violations) == 0 && slices.Contains(x.must, c.fault) {
+	if failed := r.fired && r.err != nil; failed && len(j.violations) == 0 && x.promises(c) {
 		add(promise, "the operation failed, which MustSucceed rules out: %s", firstLine(r.err.Error()))
 	}
 	stored := len(r.missing) == 0 && len(differences(x.base.after, r.after, r.before)) == 0
@@ -215,7 +215,12 @@ func (x *explorer) tooEarly(records []*journal.Record) (list []string) {
 	return list
 }
 
+// retryAfter returns the time of Retry-After. It ignores a response that was cut
+// before its body: the client may not have got the whole header.
 func retryAfter(r *journal.Record) (time.Duration, bool) {
+	if r.Err != nil && r.BytesOut == 0 {
+		return 0, false
+	}
 	if r.Status != http.StatusTooManyRequests && r.Status != http.StatusServiceUnavailable {
 		return 0, false
 	}
@@ -235,7 +240,10 @@ func sequential(records []*journal.Record) bool {
 	return journal.NewRequests(records...).MaxInFlight() <= 1
 }
 
-// resumed reports whether the client went on from the middle of a blob.
+// resumed reports whether the client went on from the middle of a blob with a
+// request that the registry accepted: one with another range than undisturbed, or
+// one to an upload session that has content, according to the status that the
+// client asked for.
 func (x *explorer) resumed(r *run) bool {
 	known := make(map[string]bool)
 	asked := 0
@@ -245,16 +253,25 @@ func (x *explorer) resumed(r *run) bool {
 			asked++
 		}
 	}
+	begun := make(map[string]bool) // sessions with content
 	for _, q := range r.records {
-		if q.Op == registry.GetUpload && q.Status < 300 {
-			asked--
+		if q.Status/100 != 2 {
+			continue
 		}
 		first := strings.TrimPrefix(q.Range, "bytes=")
-		if first != "" && !strings.HasPrefix(first, "0-") && q.Status < 300 && !known[fmt.Sprint(q.Op, q.Digest, q.Range)] {
+		switch {
+		case q.Op == registry.GetUpload:
+			if asked--; asked < 0 {
+				_, last, _ := strings.Cut(q.ResponseHeader.Get("Range"), "-")
+				begun[q.Session] = last != "" && last != "0"
+			}
+		case first != "" && !strings.HasPrefix(first, "0-") && !known[fmt.Sprint(q.Op, q.Digest, q.Range)]:
+			return true
+		case begun[q.Session] && (q.Op == registry.PatchUpload || q.Op == registry.PutUpload):
 			return true
 		}
 	}
-	return asked < 0
+	return false
 }
 
 // openSessions returns the number of upload sessions that were neither
@@ -280,6 +297,26 @@ var sessionID = regexp.MustCompile(`[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}`
 func firstLine(text string) string {
 	line, _, _ := strings.Cut(strings.TrimSpace(text), "\n")
 	return strings.TrimSpace(line)
+}
+
+// maxLine is the length at which oneLine cuts a text: that of a finding of package
+// lint fits in.
+const maxLine = 600
+
+// oneLine joins the lines of a text. The reason of a failure may be on the second
+// line.
+func oneLine(text string) string {
+	var lines []string
+	for line := range strings.Lines(text) {
+		if words := strings.Fields(line); len(words) > 0 {
+			lines = append(lines, strings.Join(words, " "))
+		}
+	}
+	line := strings.Join(lines, "; ")
+	if len(line) > maxLine {
+		line = strings.ToValidUTF8(line[:maxLine], "") + "…"
+	}
+	return line
 }
 
 func plural(n int, noun string) string {

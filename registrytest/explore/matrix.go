@@ -14,7 +14,7 @@ type Outcome string
 const (
 	Unaffected Outcome = "ok"        // it succeeded with no more requests than without the fault
 	Retried    Outcome = "retried"   // it succeeded with more requests
-	Resumed    Outcome = "resumed"   // it succeeded, and went on from the middle of a blob
+	Resumed    Outcome = "resumed"   // it succeeded, and the registry let it go on from the middle of a blob
 	Failed     Outcome = "failed"    // it returned an error, and did nothing wrong
 	Violated   Outcome = "VIOLATION" // see Matrix.Violations
 	NotFired   Outcome = "not fired" // the fault hit no request, since the client sent different ones

@@ -33,7 +33,8 @@ type config struct {
 // OverLoopback runs the client outside of a bubble, at a registry on a port of
 // 127.0.0.1: for a client that reaches the registry only there, such as a
 // command. Time is real, so this is slower by orders of magnitude for a client
-// that waits before it retries. The context of a run is done after 10 seconds.
+// that waits before it retries. The context of a run is done after 10 seconds,
+// and the run ends 5 seconds later at the latest: set a [Budget].
 func OverLoopback() Option { return Option{func(c *config) { c.loopback = true }} }
 
 // Server gives the registry of each run options: those for HTTPS, a store or

@@ -29,6 +29,7 @@ func (x *explorer) shrinkAll(cells []cell, judged []*judgement) (list []Violatio
 		if j == nil {
 			continue
 		}
+		var seen []int // A run may have several violations that are alike.
 		for _, v := range j.violations {
 			from := origin{v.Kind, cells[i].family(), cells[i].column, v.general()}
 			at, ok := shrunk[from]
@@ -42,7 +43,10 @@ func (x *explorer) shrinkAll(cells []cell, judged []*judgement) (list []Violatio
 				}
 				shrunk[from] = at
 			}
-			list[at].add(j.cell)
+			if !slices.Contains(seen, at) {
+				seen = append(seen, at)
+				list[at].add(j.cell)
+			}
 		}
 	}
 	return list, s.runs

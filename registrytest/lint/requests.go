@@ -190,11 +190,11 @@ func (l *run) retryAfter() {
 			l.found(r, "the response to request %d was %d with Retry-After: %s, and this request is %v too early",
 				w.by.Number, w.by.Status, w.by.ResponseHeader.Get("Retry-After"), w.until.Sub(r.Start))
 			if !r.Failed() {
-				delete(waits, to) // Whatever follows repeats nothing.
+				delete(waits, to) // Later requests repeat nothing.
 			}
 		}
 		if r.Err != nil && r.BytesOut == 0 {
-			continue // The response may have been cut in its header, which the client has not seen then.
+			continue // The client may not have got the whole header.
 		}
 		if r.Status == http.StatusTooManyRequests || r.Status == http.StatusServiceUnavailable {
 			if until, ok := retryAt(r); ok {

@@ -1,0 +1,201 @@
+package explore
+
+import (
+	"bytes"
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/registrytest"
+	"github.com/ocireg/registry/registrytest/journal"
+	"github.com/ocireg/registry/registrytest/lint"
+)
+
+// A finding of package lint keeps its reason and its rule.
+func TestLint(t *testing.T) {
+	t.Parallel()
+	run := func(t *T, reg *registrytest.Server) error {
+		for range 2 {
+			resp, err := reg.Client().Get(reg.URL + "/v2/" + repo + "/manifests/v1")
+			if err != nil {
+				return err
+			}
+			resp.Body.Close()
+			if resp.StatusCode == http.StatusOK {
+				return nil
+			}
+			req, _ := http.NewRequest("GET", reg.URL+"/v2/", strings.NewReader("abc"))
+			if resp, err = reg.Client().Do(req); err != nil {
+				return err
+			}
+			resp.Body.Close()
+		}
+		return errors.New("not served")
+	}
+	m := EveryFault(t, getting, run, ReportOnly(), Try("get-manifest once status=503"),
+		Server(func(*T) []registrytest.Option {
+			return []registrytest.Option{lint.Linter{Rules: []lint.Rule{lint.NoBody}}}
+		}))
+	require.Len(t, m.Violations, 1)
+	require.Equal(t, "lint: request 2, GET /v2/ 200; breaks the rule no-body: there is a body of 3 bytes; "+
+		"GET, HEAD and DELETE have no body. (RFC 9110, sections 9.3.1, 9.3.2 and 9.3.5)", m.Violations[0].Text)
+	require.LessOrEqual(t, len(oneLine(strings.Repeat("é", 1000))), maxLine+len("…"))
+}
+
+// A client cannot heed a Retry-After in a header that was cut.
+func TestRetryAfterInCutHeader(t *testing.T) {
+	t.Parallel()
+	hasty := func(t *T, reg *registrytest.Server) error {
+		for range 3 {
+			resp, err := reg.Client().Get(reg.URL + "/v2/" + repo + "/manifests/v1")
+			if err != nil {
+				continue
+			}
+			resp.Body.Close()
+			if resp.StatusCode == http.StatusOK {
+				return nil
+			}
+		}
+		return errors.New("not served")
+	}
+	for rule, n := range map[string]int{
+		"get-manifest once status=429 retry-after=40 close=header:17": 0,
+		"get-manifest once status=429 retry-after=40 close=10":        1,
+		"get-manifest once status=429 retry-after=40":                 1,
+	} {
+		m := EveryFault(t, getting, hasty, ReportOnly(), Try(rule))
+		require.Len(t, m.Violations, n, "%s", m)
+		require.Equal(t, 2, m.Cells[0].Requests)
+	}
+}
+
+// The rule of a broken promise shows it again.
+func TestTryPromise(t *testing.T) {
+	t.Parallel()
+	run := func(t *T, reg *registrytest.Server) error {
+		return getAs(client{bug: "does not retry 503"}, t, reg)
+	}
+	m := EveryFault(t, getting, run, ReportOnly(), Budget(1<<20, 0), MustSucceed("503 twice"), Accept(wrongDigest))
+	require.Len(t, m.Violations, 1, "%s", m)
+	v := m.Violations[0]
+	require.Equal(t, promise, v.Kind)
+	again := EveryFault(t, getting, run, ReportOnly(), Try(v.Rule, "get-manifest status=503"), MustSucceed("503 twice"))
+	require.Len(t, again.Violations, 1, "no promise is about each time")
+	require.Equal(t, v.Rule, again.Violations[0].Rule)
+	require.Equal(t, v.Text, again.Violations[0].Text)
+}
+
+// A run that shows a violation several times counts once.
+func TestRunsOfViolation(t *testing.T) {
+	t.Parallel()
+	run := func(t *T, reg *registrytest.Server) error {
+		err := get(t, reg)
+		if n := reg.Requests().Len(); n > 1 {
+			t.Errorf("request %d", 1)
+			t.Errorf("request %d", 2)
+		}
+		return err
+	}
+	m := EveryFault(t, getting, run, ReportOnly(), Budget(1<<20, 0), Accept(wrongDigest))
+	violated := 0
+	for _, c := range m.Cells {
+		if c.Outcome == Violated {
+			violated++
+		}
+	}
+	runs := 0
+	for _, v := range m.Violations {
+		runs += v.Runs
+	}
+	require.Positive(t, runs)
+	require.Equal(t, violated, runs)
+}
+
+// The text about content that the registry lacks is a sentence.
+func TestMissingContent(t *testing.T) {
+	t.Parallel()
+	push := operations["push"].run(client{bug: "takes every response for success"})
+	m := EveryFault(t, nil, push, ReportOnly(), Try("put-manifest once status=503"))
+	require.Len(t, m.Violations, 1)
+	require.Regexp(t, `^the operation succeeded, but the manifest team/app@[0-9a-f]{12} is not there, the tag team/app:v1 is missing$`, m.Violations[0].Text)
+}
+
+// A client has resumed if the registry accepted a request that goes on.
+func TestResumed(t *testing.T) {
+	t.Parallel()
+	blob := func(status int, part string) *journal.Record {
+		return &journal.Record{Op: registry.GetBlob, Status: status, Range: part}
+	}
+	upload := func(op registry.Op, session string, status int, part string) *journal.Record {
+		return &journal.Record{Op: op, Session: session, Status: status, Range: part}
+	}
+	asks := func(status int, has string) *journal.Record {
+		return &journal.Record{Op: registry.GetUpload, Session: "a", Status: status, ResponseHeader: http.Header{"Range": {has}}}
+	}
+	patch, put := registry.PatchUpload, registry.PutUpload
+	x := &explorer{base: &run{records: []*journal.Record{
+		blob(200, ""), upload(patch, "x", 202, "0-9"), upload(patch, "x", 202, "10-19"), upload(put, "x", 201, ""),
+	}}}
+	for _, c := range []struct {
+		name    string
+		want    bool
+		records []*journal.Record
+	}{
+		{"the rest", true, []*journal.Record{blob(200, ""), blob(206, "bytes=5-")}},
+		{"the rest is refused", false, []*journal.Record{blob(200, ""), blob(416, "bytes=5-"), blob(200, "")}},
+		{"no response to the rest", false, []*journal.Record{blob(200, ""), blob(0, "bytes=5-"), blob(200, "")}},
+		{"the same chunk after asking", true, []*journal.Record{
+			upload(patch, "a", 202, "0-9"), upload(patch, "a", 503, "10-19"), asks(204, "0-9"), upload(patch, "a", 202, "10-19")}},
+		{"another chunk", true, []*journal.Record{upload(patch, "a", 202, "0-9"), upload(patch, "a", 202, "5-14")}},
+		{"the end after asking", true, []*journal.Record{upload(patch, "a", 0, "0-9"), asks(204, "0-19"), upload(put, "a", 201, "")}},
+		{"only asked", false, []*journal.Record{
+			upload(patch, "a", 416, "10-19"), asks(204, "0-4"), upload(patch, "b", 202, "0-9"), upload(patch, "b", 202, "10-19"), upload(put, "b", 201, "")}},
+		{"the chunk after asking is refused", false, []*journal.Record{
+			upload(patch, "a", 503, "0-9"), asks(204, "0-4"), upload(patch, "a", 416, "0-9"), upload(patch, "b", 202, "0-9")}},
+		{"an empty session", false, []*journal.Record{upload(patch, "a", 503, "0-9"), asks(204, "0-0"), upload(patch, "a", 202, "0-9")}},
+	} {
+		require.Equal(t, c.want, x.resumed(&run{records: c.records}), c.name)
+	}
+}
+
+// Without promises, the log has the faults that pass with which a client fails.
+func TestUnpromised(t *testing.T) {
+	t.Parallel()
+	fails := func(t *T, reg *registrytest.Server) error {
+		resp, err := reg.Client().Get(reg.URL + "/v2/" + repo + "/manifests/v1")
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		var body bytes.Buffer
+		_, err = body.ReadFrom(resp.Body)
+		if resp.StatusCode != http.StatusOK {
+			return errors.New(resp.Status)
+		}
+		return err
+	}
+	x := &explorer{t: t, setup: getting, run: fails, config: config{runs: 1 << 20}}
+	m, err := x.explore()
+	require.NoError(t, err)
+	require.Regexp(t, `^nothing was promised: faults that pass made the operation fail at 1 request \(408 once, 408 twice, 429 once, \d+ more\); see MustSucceed$`, x.unpromised(m))
+	x.golden = "testdata/pull.md"
+	require.Empty(t, x.unpromised(m))
+	x.golden, x.run = "", get
+	m, err = x.explore()
+	require.NoError(t, err)
+	require.Empty(t, x.unpromised(m), "%s", m)
+}
+
+// If no trap was tried, the log says why.
+func TestUntried(t *testing.T) {
+	run := func(t *T, reg *registrytest.Server) error {
+		return newWary(reg, "right", "", "").push(t, "team/new", "v1", []byte("a config"))
+	}
+	z := Hostile(t, nil, run, OnlyTraps("Location of an upload at another host", "Location of an upload without TLS"))
+	require.Equal(t, "no trap was tried: the client has no credentials; see Login", z.untried())
+	require.Empty(t, meetHostile(t, "right", "push", OnlyTraps("Location of an upload at another host")).untried())
+}
