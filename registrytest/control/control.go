@@ -150,6 +150,9 @@ func (c *Control) Close() {
 // Handler returns the API of the server. It panics if the server does not have
 // c as an option. Requests that wait, and those that follow the journal, end
 // with their context.
+//
+// An [http.Server] responds to OPTIONS * itself, without the token, unless its
+// DisableGeneralOptionsHandler is set.
 func (c *Control) Handler(reg *registrytest.Server) http.Handler {
 	if c.journal == nil {
 		panic("control: Handler needs a server that has the Control as an option; give it to registrytest.Start")
