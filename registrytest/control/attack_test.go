@@ -238,7 +238,11 @@ func TestNothingIsLeft(t *testing.T) {
 	reg, err := registrytest.Start(c)
 	require.NoError(t, err)
 	a := &api{c, c.Handler(reg), reg}
-	s := httptest.NewServer(a.handler)
+	begun := make(chan struct{}, 100)
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		begun <- struct{}{}
+		a.handler.ServeHTTP(w, r)
+	}))
 	a.do(t, 201, "POST", "/v1/holds", "any")
 	held := make(chan int)
 	go func() {
@@ -250,13 +254,11 @@ func TestNothingIsLeft(t *testing.T) {
 	// Clients that follow or wait hang up.
 	var running sync.WaitGroup
 	ctx, hangUp := context.WithCancel(t.Context())
-	begun := make(chan struct{}, 100)
 	for _, path := range []string{"/v1/requests?follow", "/v1/requests?wait=100&timeout=1h", "/v1/holds/h1?wait=1h&count=100"} {
 		running.Go(func() {
 			r, err := http.NewRequestWithContext(ctx, "GET", s.URL+path, nil)
 			if err == nil {
 				r.Header.Set("Authorization", "Bearer "+a.Token())
-				begun <- struct{}{}
 				var response *http.Response
 				if response, err = s.Client().Do(r); err == nil {
 					buffer := make([]byte, 1<<16)
@@ -273,6 +275,7 @@ func TestNothingIsLeft(t *testing.T) {
 		fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\n\r\n", path, a.Token())
 		defer conn.Close()
 		<-begun
+		<-begun // CloseClientConnections misses a connection that is not accepted yet.
 	}
 	hangUp()
 	running.Wait()
