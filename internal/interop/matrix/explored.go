@@ -164,10 +164,14 @@ func summary(m *explore.Matrix, fault string, op Operation) string {
 }
 
 // checkSample checks that the table has the outcomes of a sample among those of
-// all runs.
+// all runs. A program that was killed after the time of a run shows nothing: on a
+// slow machine, one that tries again takes longer than for the table.
 func checkSample(t *testing.T, table *Table, op string, m *explore.Matrix) {
 	t.Helper()
 	for _, c := range m.Cells {
+		if outcomeOf(c) == beyond {
+			continue
+		}
 		require.Contains(t, table.cells[[2]string{c.Fault, op}], outcomeOf(c), "%s, table %s, %s, %s: %s: %s",
 			table.file, table.name, c.Fault, op, c.Rule, c.Error)
 	}
