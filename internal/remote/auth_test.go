@@ -313,9 +313,31 @@ func TestTargets(t *testing.T) {
 	}
 }
 
+// A realmCase is a realm of a challenge, and the error that a registry's realm
+// causes, or "".
+type realmCase struct{ registry, realm, err string }
+
+// checkRealms checks a function that permits a realm or refuses it.
+func checkRealms(t *testing.T, check func(registry *url.URL, realm string) (*url.URL, error), cases []realmCase) {
+	t.Helper()
+	for _, c := range cases {
+		u, err := url.Parse(c.registry)
+		require.NoError(t, err)
+		got, err := check(u, c.realm)
+		if c.err == "" {
+			require.NoError(t, err, c.realm)
+			require.Equal(t, c.realm, got.String())
+			continue
+		}
+		require.ErrorContains(t, err, c.err, c.realm)
+		require.NotContains(t, err.Error(), "secret")
+		require.Nil(t, got)
+	}
+}
+
 func TestRealms(t *testing.T) {
 	t.Parallel()
-	for _, c := range []struct{ registry, realm, err string }{
+	checkRealms(t, CheckRealm, []realmCase{
 		{"https://r.test", "https://auth.test/token", ""},
 		{"https://r.test", "https://r.test/token", ""},
 		{"https://r.test", "https://R.TEST.:443/token", ""},
@@ -347,17 +369,6 @@ func TestRealms(t *testing.T) {
 		{"https://r.test", "//auth.test/", "http or https"},
 		{"https://r.test", "/token", "http or https"},
 		{"https://r.test", "https://secret:%zz@x/", "not a URL"},
-	} {
-		u, err := url.Parse(c.registry)
-		require.NoError(t, err)
-		got, err := CheckRealm(u, c.realm)
-		if c.err == "" {
-			require.NoError(t, err, c.realm)
-			require.Equal(t, c.realm, got.String())
-			continue
-		}
-		require.ErrorContains(t, err, c.err, c.realm)
-		require.NotContains(t, err.Error(), "secret")
-	}
+	})
 	require.False(t, InternalAddress(netip.MustParseAddr("8.8.8.8")))
 }
