@@ -15,8 +15,8 @@ type T struct{ Failures []string }
 // Helper does nothing.
 func (*T) Helper() {}
 
-// Name returns "control".
-func (*T) Name() string { return "control" }
+// Name returns "trial".
+func (*T) Name() string { return "trial" }
 
 // Logf does nothing.
 func (*T) Logf(string, ...any) {}
