@@ -10,7 +10,6 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/ocireg/registry"
@@ -344,55 +343,4 @@ func (s *Store) removeTag(ctx context.Context, p place, reference string) error 
 // Repositories implements [registry.Store].
 func (s *Store) Repositories(ctx context.Context, after string) iter.Seq2[string, error] {
 	return s.local.Repositories(ctx, after)
-}
-
-// A refresh says which content is asked for once more.
-type refresh struct {
-	all  bool
-	tags map[string]bool // tags, and REPOSITORY:TAG
-
-	mu   sync.Mutex
-	done map[string]bool
-}
-
-func (r *refresh) add(tags []string) error {
-	if r.tags == nil {
-		r.tags, r.done = make(map[string]bool), make(map[string]bool)
-	}
-	for _, text := range tags {
-		tag := text[strings.LastIndexByte(text, ':')+1:]
-		if !names.Tag(tag) || strings.HasPrefix(text, ":") {
-			return fmt.Errorf("%q cannot be refreshed; want all, a tag, or REPOSITORY:TAG", text)
-		}
-		r.all = r.all || text == "all"
-		r.tags[text] = true
-	}
-	return nil
-}
-
-// refreshes reports whether content is to be asked for although it is recorded.
-// Content with a digest does not change, but may have been missing.
-func (s *Store) refreshes(p place, k kind, name string) bool {
-	r := &s.refresh
-	if r.tags == nil || p.upstream == nil {
-		return false
-	}
-	if !r.all && !(k == manifestKind && (r.tags[name] || r.tags[p.local+":"+name] || r.tags[p.from+":"+name])) {
-		return false
-	}
-	if k != listKind && digest.Digest(name).Validate() == nil {
-		if _, known := s.recording.missing(p.local, k, name); !known {
-			return false
-		}
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return !r.done[string(rune('0'+k))+p.local+" "+name]
-}
-
-// refreshed notes that the content has been asked for.
-func (s *Store) refreshed(p place, k kind, name string) {
-	s.refresh.mu.Lock()
-	defer s.refresh.mu.Unlock()
-	s.refresh.done[string(rune('0'+k))+p.local+" "+name] = true
 }

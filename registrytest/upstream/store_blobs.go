@@ -70,9 +70,7 @@ func (s *Store) blobFailure(p place, d digest.Digest, err error) error {
 	if err := s.recording.addMissing(p, blobKind, string(d), code); err != nil {
 		return err
 	}
-	if s.refresh.tags != nil {
-		s.refreshed(p, blobKind, string(d))
-	}
+	s.refreshed(p, blobKind, string(d))
 	return unknown(code, p.blobName(d))
 }
 

@@ -79,7 +79,7 @@ func (s *Store) fetchTags(ctx context.Context, p place) (list tagList, err error
 		}
 	}
 	err = s.recording.edit(p, func(r *repository) { r.Tags = &list })
-	if err == nil && s.refresh.tags != nil {
+	if err == nil {
 		s.refreshed(p, listKind, tagsName)
 	}
 	return list, err
@@ -148,7 +148,7 @@ func (s *Store) fetchReferrers(ctx context.Context, p place, subject digest.Dige
 		}
 		r.Referrers[string(subject)] = list
 	})
-	if err == nil && s.refresh.tags != nil {
+	if err == nil {
 		s.refreshed(p, listKind, string(subject))
 	}
 	return list, err

@@ -1,0 +1,66 @@
+package upstream
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/ocireg/registry/internal/names"
+)
+
+// A refresh says which content is asked for once more.
+type refresh struct {
+	all  bool
+	tags map[string]bool // tags, and REPOSITORY:TAG
+
+	mu   sync.Mutex
+	done map[string]bool
+}
+
+func (r *refresh) add(tags []string) error {
+	if r.tags == nil {
+		r.tags, r.done = make(map[string]bool), make(map[string]bool)
+	}
+	for _, text := range tags {
+		tag := text[strings.LastIndexByte(text, ':')+1:]
+		if !names.Tag(tag) || strings.HasPrefix(text, ":") {
+			return fmt.Errorf("%q cannot be refreshed; want all, a tag, or REPOSITORY:TAG", text)
+		}
+		r.all = r.all || text == "all"
+		r.tags[text] = true
+	}
+	return nil
+}
+
+// refreshes reports whether content is to be asked for although it is recorded.
+// Content with a digest does not change, but may have been missing.
+func (s *Store) refreshes(p place, k kind, name string) bool {
+	r := &s.refresh
+	if r.tags == nil || p.upstream == nil {
+		return false
+	}
+	if !r.all && !(k == manifestKind && (r.tags[name] || r.tags[p.local+":"+name] || r.tags[p.from+":"+name])) {
+		return false
+	}
+	if k != listKind && digest.Digest(name).Validate() == nil {
+		if _, known := s.recording.missing(p.local, k, name); !known {
+			return false
+		}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return !r.done[string(rune('0'+k))+p.local+" "+name]
+}
+
+// refreshed notes that the content has been asked for, so that a store with
+// [Refresh] asks once.
+func (s *Store) refreshed(p place, k kind, name string) {
+	if s.refresh.tags == nil {
+		return
+	}
+	s.refresh.mu.Lock()
+	defer s.refresh.mu.Unlock()
+	s.refresh.done[string(rune('0'+k))+p.local+" "+name] = true
+}
