@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ocireg/registry/internal/clientfile"
 	"github.com/stretchr/testify/require"
 )
 
@@ -48,6 +49,15 @@ func TestDocument(t *testing.T) {
 	}
 	require.True(t, *update, "the flags in docs/ocireg.md are out of date; run go test ./cmd/ocireg -update")
 	require.NoError(t, os.WriteFile(file, []byte(want), 0o666))
+}
+
+// The hosts.toml in docs/layouts.md is the one that the command and the harness
+// write.
+func TestDocumentOfMirror(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "layouts.md"))
+	require.NoError(t, err)
+	require.Contains(t, string(text), "```toml\n"+clientfile.HostsTOML("http://127.0.0.1:5000", "", true, true)+"```\n")
 }
 
 // The help about flags has each flag once.

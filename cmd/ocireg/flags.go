@@ -67,7 +67,7 @@ func parse(args []string, out io.Writer) (*settings, error) {
 	fs.StringVar(&s.readyFile, "ready-file", "", "when ready, write the URLs and the token of -control to `FILE`, as JSON")
 	fs.Func("host", "accept requests for the host `NAME`, such as one in /etc/hosts; a registry on loopback refuses\nnames but localhost and the HOST of -addr; may be given several times", s.addHost)
 	fs.BoolVar(&s.crossOrigin, "cross-origin", false, "accept requests of web pages of other hosts")
-	fs.StringVar(&s.repository, "repository", "", "if DIR is one layout: the `NAME` of the repository of its tags that have no repository\n(default the name of DIR)")
+	fs.StringVar(&s.repository, "repository", "", "if DIR is one layout: the `NAME` of the repository of its tags that have no repository,\nand of that of -tag (default the name of DIR)")
 	s.upstream.add(fs)
 	fs.BoolVar(&s.overlay, "overlay", false, "leave DIR or FILE as it is: keep pushes and deletions in memory, until the command ends")
 	fs.StringVar(&s.tag, "tag", "", "give `TAG` to the image of each layout if it is the only one there and has no tag")
