@@ -1,6 +1,7 @@
 package explore
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -22,7 +23,9 @@ type hostileConfig struct {
 
 // Login makes the registries of [Hostile] ask for these credentials, which the
 // client under test has. It is a violation if they arrive at another host or
-// without TLS. Without Login, the traps for credentials are not tried.
+// without TLS. The registries issue Bearer tokens; only if the operation fails
+// so, they ask for Basic credentials. Without Login, the traps for credentials
+// are not tried.
 func Login(user, password string) Option {
 	return Option{func(c *config) { c.hostile.login = auth.Credentials{Username: user, Password: password} }}
 }
@@ -57,7 +60,8 @@ func ExceptTraps(names ...string) Option {
 // traps that need TLS or addresses are left out.
 //
 // The test fails for each trap that the client steps into, and for each twin with
-// which it fails. docs/exploring.md has all of them.
+// which it fails. [Hazards.Markdown] has the outcomes of all traps, and the reasons
+// why some were not tried. docs/exploring.md describes them.
 func Hostile(t *testing.T, setup func(t *T, reg *registrytest.Server), run func(t *T, reg *registrytest.Server) error, opts ...Option) *Hazards {
 	t.Helper()
 	h := &hostile{explorer: explorer{t: t, setup: setup, run: run}}
@@ -117,6 +121,10 @@ type twin struct {
 	// moved reports that the tags have other content. An operation that knows
 	// its content or needs a signature refuses it.
 	moved bool
+
+	// pages reports that the lists have several pages. The operation has to
+	// request all of them, unless it looks for one signature.
+	pages bool
 }
 
 func (h *hostile) explore() *Hazards {
@@ -127,7 +135,7 @@ func (h *hostile) explore() *Hazards {
 	for _, tr := range h.chosen() {
 		x := TrapResult{Trap: tr.name, Reference: tr.reference, Twin: tr.twin.name}
 		if reason := tr.needs(h); reason != "" {
-			x.Outcome, x.Detail = NotTried, reason
+			x.Outcome, x.Detail = NotTried, cmp.Or(h.base.refused(), reason)
 			z.Traps = append(z.Traps, x)
 			continue
 		}
@@ -185,7 +193,7 @@ func (h *hostile) undisturbed(z *Hazards) {
 	for _, h.scheme = range schemes {
 		h.base = h.attempt("undisturbed", func(*hostileWorld) {})
 		z.Runs++
-		if h.base.err == nil && h.base.broken() == "" {
+		if h.base.err == nil && h.base.broken() == "" && h.base.refused() == "" {
 			break
 		}
 	}
@@ -241,6 +249,8 @@ func (h *hostile) judgeTwin(tw twin, e *encounter) string {
 		return fmt.Sprintf("with %s, %s", tw.name, secrets[0])
 	case e.err != nil:
 		return fmt.Sprintf("with %s, which is legitimate, the operation fails: %v", tw.name, e.err)
+	case tw.pages && e.unread(h.hostile().verifies) != "":
+		return fmt.Sprintf("with %s, which is legitimate, the operation %s", tw.name, e.unread(h.hostile().verifies))
 	case !tw.other && !tw.moved && !maps.Equal(e.results, h.base.results):
 		return fmt.Sprintf("with %s, which is legitimate, the results are others: %v, want %v", tw.name, e.results, h.base.results)
 	}

@@ -130,6 +130,9 @@ func (c *wary) read(resp *http.Response) ([]byte, error) {
 		return io.ReadAll(resp.Body)
 	}
 	limit := wariestBody
+	if n := 0; scanned(fmt.Sscanf(c.mutant, "reads %d MiB", &n)) {
+		limit = n<<20 - 1
+	}
 	if c.is("small bodies") {
 		limit = 4 << 10
 	}
@@ -139,6 +142,8 @@ func (c *wary) read(resp *http.Response) ([]byte, error) {
 	}
 	return text, err
 }
+
+func scanned(n int, err error) bool { return n > 0 && err == nil }
 
 var parameter = regexp.MustCompile(`(\w+)="([^"]*)"`)
 
@@ -326,7 +331,7 @@ func (c *wary) pages(ctx context.Context, at *url.URL, page func([]byte) error) 
 			return err
 		}
 		link := regexp.MustCompile(`^<(.*)>; rel="next"`).FindStringSubmatch(resp.Header.Get("Link"))
-		if link == nil {
+		if link == nil || c.is("ignores Link") {
 			return nil
 		}
 		if at, err = at.Parse(link[1]); err != nil {

@@ -7,24 +7,71 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"strings"
-	"sync/atomic"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/ocireg/registry"
 )
 
+// The bytes that the server has written and that buffers may still hold. In
+// memory, these are the buffers of the pipe, of net/http, of TLS and of gzip at
+// both ends. At a port, the buffers of the sockets grow up to 10 MiB on Linux.
+const (
+	inBuffers       = 128 << 10
+	inBuffersOfPort = 12 << 20
+)
+
 // judgeHuge finds a client that reads all of a huge body.
 func judgeHuge(_ *hostile, e *encounter) string {
-	if taken := atomic.LoadInt64(&e.taken); taken > hugeTaken {
-		return fmt.Sprintf("reads %d MiB of a response", taken>>20)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var most int64
+	n := 0 // responses of which the client read too much
+	for _, taken := range e.taken {
+		if taken > hugeTaken {
+			n++
+		}
+		most = max(most, taken)
 	}
-	return ""
+	switch n {
+	case 0:
+		return ""
+	case 1:
+		return fmt.Sprintf("reads at least %d MiB of a response", most>>20)
+	}
+	return fmt.Sprintf("reads at least %d MiB of each of %d responses", hugeTaken>>20, n)
+}
+
+// A gauge counts the bytes of a body, before gzip, that the client has certainly
+// read: those that no buffer between the handler and the client can still hold.
+type gauge struct {
+	http.ResponseWriter
+	buffers int64  // the bytes, after gzip, that buffers may hold
+	written int64  // the bytes after gzip
+	marks   []mark // the places that may be in buffers
+	taken   int64
+}
+
+// A mark is a place in a body, before and after gzip.
+type mark struct{ plain, written int64 }
+
+func (g *gauge) Write(p []byte) (int, error) {
+	n, err := g.ResponseWriter.Write(p)
+	g.written += int64(n)
+	return n, err
+}
+
+// mark notes that the bytes before gzip, up to plain, have been written.
+func (g *gauge) mark(plain int64) {
+	g.marks = append(g.marks, mark{plain, g.written})
+	for len(g.marks) > 0 && g.marks[0].written+g.buffers <= g.written {
+		g.taken = g.marks[0].plain
+		g.marks = g.marks[1:]
+	}
 }
 
 // endless makes the registry respond with a body that does not end, or, if gzip
-// is set, with one that unpacks to such a body. It counts the bytes, before gzip,
-// that the client takes.
+// is set, with one that unpacks to such a body.
 func (w *hostileWorld) endless(zipped bool, ops ...registry.Op) {
 	w.intercept = func(next registry.Handler) registry.Handler {
 		return func(rw http.ResponseWriter, r *registry.Request) error {
@@ -56,11 +103,20 @@ func (w *hostileWorld) sendEndless(rw http.ResponseWriter, r *registry.Request, 
 	for i := range 256 {
 		block[i] = byte('a' + random.IntN(26))
 	}
-	var out io.Writer = rw
+	g := &gauge{ResponseWriter: rw, buffers: inBuffers}
+	if w.network == nil {
+		g.buffers = inBuffersOfPort
+	}
+	defer func() {
+		w.e.mu.Lock()
+		defer w.e.mu.Unlock()
+		w.e.taken = append(w.e.taken, g.taken)
+	}()
+	out, flush := io.Writer(g), func() error { return nil }
 	if zipped {
 		rw.Header().Set("Content-Encoding", "gzip")
-		z, _ := gzip.NewWriterLevel(rw, gzip.BestSpeed)
-		out = z
+		z, _ := gzip.NewWriterLevel(g, gzip.BestSpeed)
+		out, flush = z, z.Flush // otherwise gzip would hold bytes that it has taken
 	}
 	if _, err := io.WriteString(out, text); err != nil {
 		return
@@ -72,6 +128,9 @@ func (w *hostileWorld) sendEndless(rw http.ResponseWriter, r *registry.Request, 
 		if _, err := out.Write(block); err != nil {
 			return
 		}
-		atomic.AddInt64(&w.e.taken, int64(len(block)))
+		if flush() != nil {
+			return
+		}
+		g.mark(int64(sent + len(block)))
 	}
 }

@@ -16,10 +16,10 @@ const manyPages = 30
 
 // listTraps have lists that do not end.
 func listTraps() []trap {
-	pagesOfTags := twin{name: fmt.Sprintf("%d pages of tags", manyPages), other: true, set: func(w *hostileWorld) {
+	pagesOfTags := twin{name: fmt.Sprintf("%d pages of tags", manyPages), other: true, pages: true, set: func(w *hostileWorld) {
 		w.pagesWithoutEnd(registry.ListTags, manyPages)
 	}}
-	pagesOfReferrers := twin{name: fmt.Sprintf("%d pages of referrers", manyPages), other: true, set: func(w *hostileWorld) {
+	pagesOfReferrers := twin{name: fmt.Sprintf("%d pages of referrers", manyPages), other: true, pages: true, set: func(w *hostileWorld) {
 		w.pagesWithoutEnd(registry.ListReferrers, manyPages)
 	}}
 	return []trap{

@@ -62,10 +62,15 @@ func (z *Hazards) With(o Hazard) (traps []string) {
 	return traps
 }
 
-// Summary returns the number of traps with each outcome, in a line.
+// Summary returns the number of traps with each outcome, in a line. [Hazards.Markdown]
+// has the traps.
 func (z *Hazards) Summary() string {
-	return fmt.Sprintf("%d traps withstood, %d caught the client, %d twins fail, %d not tried, %d runs",
-		len(z.With(Withstood)), len(z.With(Caught)), len(z.With(TwinFails)), len(z.With(NotTried)), z.Runs)
+	untried := fmt.Sprintf("%d not tried", len(z.With(NotTried)))
+	if len(z.With(NotTried)) > 0 {
+		untried += " (Hazards.Markdown has the reasons)"
+	}
+	return fmt.Sprintf("%d traps withstood, %d caught the client, %d twins fail, %s, %d runs",
+		len(z.With(Withstood)), len(z.With(Caught)), len(z.With(TwinFails)), untried, z.Runs)
 }
 
 // untried returns a sentence with the reasons if no trap was tried, or "".
@@ -85,7 +90,8 @@ func (z *Hazards) untried() string {
 	return "no trap was tried: " + strings.Join(reasons, "; ")
 }
 
-// Markdown returns the report as a table in Markdown.
+// Markdown returns the report as a table in Markdown, with the reason why a trap was
+// not tried.
 func (z *Hazards) Markdown() string {
 	var b strings.Builder
 	b.WriteString("| Trap | Outcome | Detail |\n|---|---|---|\n")

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,10 +27,10 @@ type encounter struct {
 	leaked  string
 	results map[string]string
 	records []*journal.Record // of the registry
-	taken   int64             // bytes of an endless body that the client took
 
-	mu   sync.Mutex
-	seen []sighting
+	mu    sync.Mutex
+	seen  []sighting
+	taken []int64 // the bytes that the client read of each endless body
 }
 
 // A sighting is a request that arrived at another host, or a secret that arrived
@@ -161,6 +163,59 @@ func (e *encounter) lines() (lines []string) {
 		lines = append(lines, s.host+": "+s.line)
 	}
 	return lines
+}
+
+// refused returns a sentence if the registry refused all requests, or "".
+func (e *encounter) refused() string {
+	var statuses []string
+	for _, r := range e.records {
+		if r.Status < 400 {
+			return ""
+		}
+		if status := strconv.Itoa(r.Status); !slices.Contains(statuses, status) {
+			statuses = append(statuses, status)
+		}
+	}
+	switch len(e.records) {
+	case 0:
+		return ""
+	case 1:
+		return "the operation's only request was answered with " + statuses[0]
+	}
+	return fmt.Sprintf("all %d requests of the operation were answered with %s", len(e.records), strings.Join(statuses, " or "))
+}
+
+// unread returns a sentence about a list of which the client did not request the
+// last page, or "". If it verifies signatures, lists of referrers do not count.
+func (e *encounter) unread(verifies bool) string {
+	type list struct {
+		op           registry.Op
+		repo, digest string
+	}
+	pages := make(map[list][]string) // the URLs of the pages, "" for the last
+	var all []list
+	for _, r := range e.records {
+		if r.Failed() || r.Op != registry.ListTags && (r.Op != registry.ListReferrers || verifies) {
+			continue
+		}
+		l := list{r.Op, r.Repo, string(r.Digest)}
+		if pages[l] == nil {
+			all = append(all, l)
+		}
+		at := r.URL.RequestURI()
+		if r.ResponseHeader.Get("Link") == "" {
+			at = ""
+		}
+		if !slices.Contains(pages[l], at) {
+			pages[l] = append(pages[l], at)
+		}
+	}
+	for _, l := range all {
+		if n := len(pages[l]); !slices.Contains(pages[l], "") {
+			return fmt.Sprintf("requests %s of %v, and not the next one in Link", plural(n, "page"), l.op)
+		}
+	}
+	return ""
 }
 
 // has reports whether the encounter has a successful request for any of the

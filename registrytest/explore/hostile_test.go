@@ -1,6 +1,7 @@
 package explore
 
 import (
+	"errors"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -103,6 +104,7 @@ func TestUnwaryClients(t *testing.T) {
 		{"no redirects", "pull", TwinFails, []string{
 			"redirect of blobs to another host", "redirect of manifests to another host", "redirect of manifests to another port",
 			"redirect of blobs to another port", "redirect from HTTPS to HTTP", "blob altered, under its digest"}},
+		{"ignores Link", "list", TwinFails, []string{"pages of tags without an end", "pages of tags in a circle"}},
 		{"no absolute Link", "list", TwinFails, []string{"Link at another host", "Link without TLS"}},
 		{"trusts digests", "pull", Caught, []string{"manifest under another digest", "manifest altered, under its digest",
 			"blob altered, under its digest", "tag that moves between two requests"}},
@@ -130,4 +132,58 @@ func TestUnwaryClients(t *testing.T) {
 			require.Equal(t, m.traps, z.With(m.outcome), "%s", z.Markdown())
 		})
 	}
+}
+
+// A client may read 16 MiB of a response. The bytes in buffers do not count.
+func TestHugeBodies(t *testing.T) {
+	t.Parallel()
+	for mutant, traps := range map[string][]string{
+		"reads 8 MiB":  {"manifest that gzip unpacks to a huge one"},
+		"reads 12 MiB": {"manifest that gzip unpacks to a huge one"},
+		"reads 15 MiB": {"huge manifest", "manifest that gzip unpacks to a huge one"},
+	} {
+		z := meetHostile(t, mutant, "pull", ReportOnly(), OnlyTraps(traps...))
+		require.Equal(t, traps, z.With(Withstood), "%s: %s", mutant, z.Markdown())
+	}
+	for mutant, outcome := range map[string]Hazard{"reads 12 MiB": Withstood, "reads everything": Caught} {
+		z := meetHostile(t, mutant, "pull", ReportOnly(), OverLoopback(), OnlyTraps("huge manifest"))
+		require.Equal(t, outcome, z.Traps[0].Outcome, z.Markdown())
+		if outcome == Caught {
+			require.Equal(t, "reads at least 20 MiB of a response", z.Traps[0].Detail)
+		}
+	}
+	const most = int64(hugeTaken)
+	require.Empty(t, judgeHuge(nil, &encounter{taken: []int64{most / 2, most / 2, most}}))
+	require.Equal(t, "reads at least 16 MiB of each of 2 responses", judgeHuge(nil, &encounter{taken: []int64{most + 1, most / 2, 2 * most}}))
+}
+
+// A client that lists has to request all pages, also of referrers.
+func TestUnreadPages(t *testing.T) {
+	t.Parallel()
+	app := content.Image()
+	z := Hostile(t, func(t *T, reg *registrytest.Server) { reg.Push(t, "team/app:v1", app) }, func(t *T, reg *registrytest.Server) error {
+		c := newWary(reg, "ignores Link", "", "")
+		return c.pages(t.Context(), c.at("/v2/team/app/referrers/"+string(app.Digest)), func([]byte) error { return nil })
+	}, ReportOnly(), OnlyTraps("pages of referrers without an end"))
+	require.Equal(t, `trap "pages of referrers without an end": TWIN FAILS: with 30 pages of referrers, which is legitimate, `+
+		`the operation requests 1 page of list-referrers, and not the next one in Link (CVE-2023-33957)`, z.Traps[0].String())
+}
+
+// If the registry refused all requests, no trap was tried, and the reports say so.
+func TestRefused(t *testing.T) {
+	t.Parallel()
+	careless := func(t *T, reg *registrytest.Server) error {
+		resp, err := reg.Client().Get(reg.URL + "/v2/team/app/manifests/v1")
+		if err == nil {
+			err = resp.Body.Close()
+		}
+		return err
+	}
+	z := Hostile(t, nil, careless, OnlyTraps("huge manifest"), Login("ci", "secret"))
+	require.Equal(t, "no trap was tried: the operation's only request was answered with 401", z.untried())
+	require.Equal(t, 2, z.Runs, "with tokens and with Basic credentials")
+	require.Equal(t, "0 traps withstood, 0 caught the client, 0 twins fail, 1 not tried (Hazards.Markdown has the reasons), 2 runs", z.Summary())
+	twice := func(t *T, reg *registrytest.Server) error { return errors.Join(careless(t, reg), careless(t, reg)) }
+	z = Hostile(t, nil, twice, OnlyTraps("huge manifest"))
+	require.Equal(t, "no trap was tried: all 2 requests of the operation were answered with 404", z.untried())
 }
