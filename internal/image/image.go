@@ -52,10 +52,7 @@ func (r recipe) image(platform string, program []byte) (content.Content, error) 
 		return content.Content{}, err
 	}
 	var packed bytes.Buffer
-	z, err := gzip.NewWriterLevel(&packed, gzip.BestCompression)
-	if err != nil {
-		return content.Content{}, err
-	}
+	z := gzip.NewWriter(&packed)
 	if _, err := z.Write(unpacked); err != nil {
 		return content.Content{}, err
 	}
