@@ -30,9 +30,9 @@ func TestShell(t *testing.T) {
 					checkGo(t, s, dir, words[1:], help)
 				case words[0] == "ocireg" && len(words) > 1 && (words[1] == "check" || words[1] == "diff"):
 					own, _, _ := strings.Cut(strings.Join(words[2:], " "), "-- ") // A command may follow.
-					checkFlags(t, s, strings.Fields(own), help("run", "./cmd/ocireg", words[1], "-h"))
+					checkFlags(t, s, strings.Fields(own), flagsOf(t, "ocireg "+words[1]))
 				case words[0] == "ocireg":
-					checkFlags(t, s, words[1:], help("run", "./cmd/ocireg", "help", "flags"))
+					checkFlags(t, s, words[1:], flagsOf(t, "Flags"))
 				case strings.Contains(words[0], "/"):
 					if _, err := os.Stat(filepath.Join(dir, words[0])); err != nil {
 						t.Errorf("%s:%d: %v", s.file, s.line, err)
@@ -41,6 +41,23 @@ func TestShell(t *testing.T) {
 			}
 		}
 	}
+}
+
+// flagsOf returns a section of docs/ocireg.md that describes flags. A test of the
+// command compares these sections with its help, which package snippets would have
+// to link the command for.
+func flagsOf(t *testing.T, title string) string {
+	t.Helper()
+	document, err := os.ReadFile(filepath.Join(root(t), "docs", "ocireg.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, ok := strings.Cut(string(document), "\n## "+title+"\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	if !ok || !strings.Contains(section, "\n  -") {
+		t.Fatalf("docs/ocireg.md has no section %q that describes flags", title)
+	}
+	return section
 }
 
 // helper returns a function that returns the output of a go command, which it
@@ -88,7 +105,7 @@ func checkGo(t *testing.T, s snippet, dir string, args []string, help func(...st
 		checkFlags(t, s, args[:i], text.String())
 		switch rest := args[i+1:]; {
 		case command == "run" && path == "./cmd/ocireg":
-			checkFlags(t, s, rest, help("run", "./cmd/ocireg", "help", "flags"))
+			checkFlags(t, s, rest, flagsOf(t, "Flags"))
 		case command == "test":
 			checkFlags(t, s, rest, text.String()+testFlags(t, dir, path))
 		}
