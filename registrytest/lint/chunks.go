@@ -1,6 +1,7 @@
 package lint
 
 import (
+	"fmt"
 	"net/http"
 	"strconv"
 
@@ -78,11 +79,22 @@ func (l *run) chunkOrder() {
 		if s.start == nil {
 			continue
 		}
-		next := int64(0) // the offset that the client knows, or -1
+		next := int64(0)           // the offset that the client knows, or -1
+		var failed *journal.Record // after which the client has not asked for the status
 		for _, r := range s.requests {
+			before := failed
+			if succeeded(r) {
+				failed = nil
+			} else if r.Op != registry.GetUpload && r.Status != http.StatusRequestedRangeNotSatisfiable {
+				failed = r
+			}
 			if r.Op == registry.PatchUpload || r.Op == registry.PutUpload {
 				if first, _, ok := chunkRange(r); ok && next >= 0 && first != next {
-					l.found(r, "the chunk begins with byte %d, the next was %d", first, next)
+					text := fmt.Sprintf("the chunk begins with byte %d, the next was %d", first, next)
+					if before != nil {
+						text += fmt.Sprintf("; after request %d, which failed, a GET of the upload's Location tells which bytes the registry has", before.Number)
+					}
+					l.found(r, "%s", text)
 				}
 				switch {
 				case succeeded(r) && next >= 0:

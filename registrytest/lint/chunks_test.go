@@ -58,6 +58,17 @@ func TestChunkRules(t *testing.T) {
 			},
 		},
 		{
+			rule: ChunkOrder, name: "after a lost response",
+			opts: []registry.Option{failing(registry.PatchUpload, registry.Fault{AfterCommit: true, Serve: reset})},
+			do: func(s *script) {
+				at := s.start()
+				for range 3 {
+					s.chunk(at, "abc", "0-2")
+				}
+			},
+			want: "4: the chunk begins with byte 0, the next was 3; after request 2, which failed, a GET of the upload's Location tells",
+		},
+		{
 			rule: ChunkOrder, name: "after a failure and the status",
 			opts: []registry.Option{failing(registry.PatchUpload, registry.Fault{AfterCommit: true, Serve: unavailable})},
 			do: func(s *script) {

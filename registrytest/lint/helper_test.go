@@ -193,6 +193,16 @@ func failing(op registry.Op, f registry.Fault) registry.Option {
 	})
 }
 
+func reset(http.ResponseWriter, *registry.Request) error { return registry.ResetConnection }
+
+// movedTo puts an origin in front of the path in Location.
+func movedTo(origin string) registry.Fault {
+	return registry.Fault{Header: func(status int, h http.Header) int {
+		h.Set("Location", origin+h.Get("Location"))
+		return status
+	}}
+}
+
 func unavailable(http.ResponseWriter, *registry.Request) error { return errors.New("out of order") }
 
 // A ruleTest has requests that follow or break a rule.

@@ -208,7 +208,7 @@ func (l *run) uploadDigest() {
 
 func (l *run) uploadOpen() {
 	for _, s := range l.sessions {
-		if s.start == nil || !succeeded(s.start) {
+		if s.start == nil || !succeeded(s.start) || s.ledAway() {
 			continue
 		}
 		open := true
@@ -227,6 +227,19 @@ func (l *run) uploadOpen() {
 			l.found(s.start, "the session was left open after %s", more(len(s.requests)))
 		}
 	}
+}
+
+// ledAway reports whether the last Location of the session led to another host,
+// or to another scheme. A client may refuse to send requests there, and this
+// registry does not see those that it sends.
+func (s *uploadSession) ledAway() bool {
+	at := s.start.Location()
+	for _, r := range s.requests {
+		if to := r.Location(); to != nil && r.Status != http.StatusCreated {
+			at = to
+		}
+	}
+	return at != nil && (at.Host != s.start.URL.Host || at.Scheme != s.start.URL.Scheme)
 }
 
 // more returns "1 more request" or, with another number, "2 more requests".

@@ -122,6 +122,23 @@ func TestUploadRules(t *testing.T) {
 		{rule: UploadOpen, name: "of a mount that was not possible", do: func(s *script) {
 			s.send("POST", uploads+"?mount="+dig("a")+"&from=other", "")
 		}, want: "1: the session was left open after 0 more requests"},
+		{
+			rule: UploadOpen, name: "at another host", do: func(s *script) { s.start() },
+			opts: []registry.Option{failing(registry.StartUpload, movedTo("https://other.example.com"))},
+		},
+		{
+			rule: UploadOpen, name: "without TLS", do: func(s *script) { s.start() },
+			opts: []registry.Option{failing(registry.StartUpload, movedTo("ftp://registry.test"))},
+		},
+		{
+			rule: UploadOpen, name: "at another host after a chunk", do: func(s *script) { s.chunk(s.start(), "a", "0-0") },
+			opts: []registry.Option{failing(registry.PatchUpload, movedTo("https://other.example.com"))},
+		},
+		{
+			rule: UploadOpen, name: "at its own host", do: func(s *script) { s.start() },
+			opts: []registry.Option{failing(registry.StartUpload, movedTo("http://registry.test"))},
+			want: "1: the session was left open after 0 more requests",
+		},
 		{rule: UploadOpen, name: "ended by the wrong digest", do: func(s *script) {
 			s.send("PUT", withParam(s.start(), "digest", dig("b")), "a")
 		}},
