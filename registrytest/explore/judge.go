@@ -37,6 +37,9 @@ const (
 // kinds are all kinds of violations.
 var kinds = []string{wrongContent, wrongDigest, hang, late, panics, leftRunning, leftOpen, storm, early, credentials, cancelled, goesOn, checks, promise}
 
+// lintsEarly is in a finding of package lint about a request before Retry-After.
+const lintsEarly = "breaks the rule retry-after:"
+
 // failedBase returns an error if the undisturbed run is unfit for comparisons.
 func (x *explorer) failedBase(r *run) error {
 	failed := func(format string, args ...any) error { return fmt.Errorf("the undisturbed run "+format, args...) }
@@ -48,7 +51,7 @@ func (x *explorer) failedBase(r *run) error {
 	case r.hung:
 		return failed("does not end")
 	case len(r.problems) > 0:
-		return failed("failed: %s", strings.Join(r.problems, "; "))
+		return failed("failed: %s", strings.Join(collapse(r.problems), "; "))
 	case r.err != nil:
 		return failed("failed: %w", r.err)
 	case r.inUse > 0:
@@ -71,7 +74,9 @@ func (x *explorer) judge(r *run, c cell) judgement {
 	j := judgement{cell: Cell{Request: c.where(), Fault: c.fault, Rule: r.plan.name, Requests: len(r.records)}, missed: strings.Join(r.missed, "; ")}
 	add := func(kind, format string, args ...any) {
 		if slices.Contains(x.accepted, kind) {
-			j.cell.Note = strings.TrimPrefix(j.cell.Note+", "+kind, ", ")
+			if !strings.Contains(j.cell.Note, kind) {
+				j.cell.Note = strings.TrimPrefix(j.cell.Note+", "+kind, ", ")
+			}
 			return
 		}
 		j.violations = append(j.violations, Violation{
@@ -112,7 +117,11 @@ func (x *explorer) judge(r *run, c cell) judgement {
 		add(early, "%s", text)
 	}
 	for _, text := range r.problems {
-		add(checks, "%s", oneLine(text))
+		kind := checks
+		if strings.Contains(text, lintsEarly) && slices.Contains(x.accepted, early) {
+			kind = early // Package lint has found the same.
+		}
+		add(kind, "%s", oneLine(text))
 	}
 	if r.err != nil && errors.Is(r.err, context.Canceled) && r.plan.cancelAt == nil && !r.flooded {
 		add(cancelled, "the error says that the operation was cancelled, which it was not: %v", r.err)

@@ -19,6 +19,7 @@ import (
 	"github.com/ocireg/registry/registrytest/auth"
 	"github.com/ocireg/registry/registrytest/content"
 	"github.com/ocireg/registry/registrytest/fault"
+	"github.com/ocireg/registry/registrytest/lint"
 )
 
 // get is an operation of one request, for the tests of options.
@@ -159,9 +160,16 @@ func TestErrors(t *testing.T) {
 		"the undisturbed run failed: no":                                       {run: func(*T, *registrytest.Server) error { return errors.New("no") }},
 		"the undisturbed run sent no request":                                  {run: func(*T, *registrytest.Server) error { return nil }},
 		"the undisturbed run failed: 1 is not 2":                               {run: func(t *T, _ *registrytest.Server) error { t.Fatalf("1 is not %d", 2); return nil }},
-		"the setup failed: no":                                                 {setup: func(t *T, _ *registrytest.Server) { t.Fatalf("no") }, run: get},
-		"the setup panicked: no":                                               {setup: func(*T, *registrytest.Server) { panic("no") }, run: get},
-		"the undisturbed run does not end":                                     {run: func(*T, *registrytest.Server) error { select {} }},
+		"the undisturbed run failed: request 1 of 3 (3 times); another": {run: func(t *T, _ *registrytest.Server) error {
+			for i := range 3 {
+				t.Errorf("request %d of 3", i+1)
+			}
+			t.Errorf("another")
+			return nil
+		}},
+		"the setup failed: no":             {setup: func(t *T, _ *registrytest.Server) { t.Fatalf("no") }, run: get},
+		"the setup panicked: no":           {setup: func(*T, *registrytest.Server) { panic("no") }, run: get},
+		"the undisturbed run does not end": {run: func(*T, *registrytest.Server) error { select {} }},
 		"left 1 connection in use": {run: func(t *T, reg *registrytest.Server) error {
 			_, err := reg.Client().Get(reg.URL + "/v2/")
 			return err
@@ -192,14 +200,16 @@ func TestAcceptAndBudget(t *testing.T) {
 		}
 		return errors.New("not served")
 	}
-	m := EveryFault(t, getting, hasty, Accept(early), Jobs(2))
+	m := EveryFault(t, getting, hasty, Accept(early), Jobs(2), Server(func(*T) []registrytest.Option {
+		return []registrytest.Option{lint.Linter{Rules: []lint.Rule{lint.RetryAfter}}} // which finds the same
+	}))
 	var accepted []Outcome
 	for _, c := range m.Cells {
 		if c.Note == early {
 			accepted = append(accepted, c.Outcome)
 		}
 	}
-	require.Equal(t, []Outcome{Retried, Retried}, accepted, "once each for 429 and 503")
+	require.Equal(t, []Outcome{Retried, Retried, Failed, Retried, Retried, Failed}, accepted, "once, twice and for good, for 429 and 503")
 	m = EveryFault(t, getting, hasty, Budget(0, time.Nanosecond))
 	require.Equal(t, 1, m.Runs)
 	require.Greater(t, m.Skipped, 20)

@@ -1,6 +1,7 @@
 package explore
 
 import (
+	"fmt"
 	"regexp"
 	"slices"
 )
@@ -36,6 +37,9 @@ func (x *explorer) shrinkAll(cells []cell, judged []*judgement) (list []Violatio
 			if !ok || from.column == "" { // Pairs can be compared only after shrinking.
 				simple, c := s.shrink(cells[i], v)
 				to := likeness{v.Kind, c.family(), simple.general()}
+				if v.Kind == checks {
+					to.family = "" // The text says enough.
+				}
 				if at, ok = grouped[to]; !ok {
 					at = len(list)
 					grouped[to] = at
@@ -63,14 +67,13 @@ func (v *Violation) add(c Cell) {
 	}
 }
 
-// shrink returns the simplest run with a violation of the kind that it finds near
-// the cell, and that violation.
+// shrink returns the simplest run with a violation like v that it finds near the
+// cell, and that violation.
 func (s *shrinker) shrink(c cell, v Violation) (Violation, cell) {
-	kind := v.Kind
 	for range 16 { // A cell has fewer parts to leave out.
 		simpler := c.simpler()
 		i := slices.IndexFunc(simpler, func(c cell) bool {
-			w := s.judge(c).violation(kind)
+			w := s.judge(c).violation(v)
 			if w != nil {
 				v = *w
 			}
@@ -97,24 +100,61 @@ func (s *shrinker) judge(c cell) *judgement {
 
 func key(c cell) string { return c.fault + "\x00" + c.plan().name }
 
-// violation returns the violation of the kind, or nil.
-func (j *judgement) violation(kind string) *Violation {
-	for _, v := range j.violations {
-		if v.Kind == kind {
-			return &v
+// violation returns the violation of the kind of v, or nil. A run may fail
+// several checks, so that of a check also has its text.
+func (j *judgement) violation(v Violation) *Violation {
+	for _, w := range j.violations {
+		if w.Kind == v.Kind && (v.Kind != checks || w.general() == v.general()) {
+			return &w
 		}
 	}
 	return nil
 }
 
-// particular matches digests and numbers, which differ between runs with the
-// same violation.
-var particular = regexp.MustCompile(`[0-9a-f]{7,}|[0-9]+(?:\.[0-9]+)?`)
+// Patterns of the parts of a text that differ between runs with the same violation.
+var (
+	// particular matches digests and numbers.
+	particular = regexp.MustCompile(`[0-9a-f]{7,}|[0-9]+(?:\.[0-9]+)?`)
+
+	// manyOf matches a number and a noun, with its ending.
+	manyOf = regexp.MustCompile(`(# (?:more )?[a-z]+?)s?\b`)
+
+	// finding matches a finding of package lint, of which the method and the
+	// broken rule are not particular.
+	finding = regexp.MustCompile(`^lint: request \d+, (\S+) .*?; (breaks the rule )`)
+)
 
 // general returns the text of the violation without the details of one run.
 func (v Violation) general() string {
 	if v.Kind == storm {
 		return "" // A client that was stopped has the same violation.
 	}
-	return particular.ReplaceAllString(v.Text, "#")
+	return general(v.Text)
+}
+
+func general(text string) string {
+	text = finding.ReplaceAllString(text, "$1 $2")
+	return manyOf.ReplaceAllString(particular.ReplaceAllString(text, "#"), "$1")
+}
+
+// collapse returns the texts without those that differ from an earlier one only in
+// details, of which it has the number.
+func collapse(texts []string) (list []string) {
+	times := make(map[string]int)
+	for _, text := range texts {
+		times[general(oneLine(text))]++
+	}
+	for _, text := range texts {
+		text = oneLine(text)
+		kind := general(text)
+		n := times[kind]
+		if n > 1 {
+			text += fmt.Sprintf(" (%d times)", n)
+		}
+		if n > 0 {
+			list = append(list, text)
+		}
+		times[kind] = 0
+	}
+	return list
 }

@@ -5,11 +5,15 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/ocireg/registry/registrytest"
+	"github.com/ocireg/registry/registrytest/lint"
 )
 
 // A violation has the shortest rule that shows it, and a run with that rule
@@ -66,6 +70,51 @@ func TestAlike(t *testing.T) {
 	again := EveryFault(t, getting, run, ReportOnly(), Try(v.Rule), Accept(early))
 	require.Len(t, again.Violations, 1)
 	require.Equal(t, v.Text, again.Violations[0].Text)
+}
+
+// A run may break several rules of package lint. Each is one violation, whichever
+// faults show it, and whatever the numbers in its text.
+func TestAlikeChecks(t *testing.T) {
+	t.Parallel()
+	stubborn := func(t *T, reg *registrytest.Server) error {
+		c, blob := client{}.at(reg), "abcdef"
+		header := http.Header{"Content-Type": {"application/octet-stream"}, "Content-Range": {"0-5"}}
+		resp, err := c.do(t.Context(), "POST", "/v2/"+repo+"/blobs/uploads/", nil, nil, 202)
+		if err != nil {
+			return err
+		}
+		at := resp.Header.Get("Location")
+		resp.Body.Close()
+		for range 3 {
+			if resp, err = c.do(t.Context(), "PATCH", at, []byte(blob), header, 202); err == nil {
+				resp.Body.Close()
+				break
+			}
+		}
+		if err == nil {
+			resp, err = c.do(t.Context(), "DELETE", resp.Header.Get("Location"), nil, nil, 204)
+		}
+		if err == nil {
+			resp.Body.Close()
+		}
+		return err
+	}
+	x := &explorer{t: t, run: stubborn, config: config{server: func(*T) []registrytest.Option {
+		return []registrytest.Option{lint.Linter{Rules: []lint.Rule{lint.ChunkOrder, lint.UploadOpen}}}
+	}}}
+	cells := slices.DeleteFunc(x.begin(t), func(c cell) bool {
+		return !slices.Contains([]string{"lost response", "408 for good", "lost session", "delivered twice", "500 twice"}, c.fault)
+	})
+	list, _ := x.shrinkAll(cells, x.runAll(cells, time.Now()))
+	rules := make(map[string]int)
+	for _, v := range list {
+		_, rule, _ := strings.Cut(v.Text, "breaks the rule ")
+		rule, _, _ = strings.Cut(rule, ":")
+		rules[rule] += v.Runs
+	}
+	require.Len(t, list, 3, "the text for a lost response says more: %v", list)
+	require.Equal(t, map[string]int{"chunk-order": 2, "upload-open": 3}, rules, "%v", list)
+	require.Equal(t, general("after 1 more request, 1 byte"), general("after 12 more requests, 3 bytes"))
 }
 
 // A rule of Try has to hit a request.
