@@ -92,6 +92,10 @@ func operation(t *explore.T, reg *registrytest.Server) error { return nil }
 
 func setup(t *explore.T, reg *registrytest.Server) { reg.Push(t, "team/app:v1", content.Image()) }
 
+func list(ctx context.Context, c *http.Client, ref string) ([]string, error) { return nil, nil }
+
+func upload(c *http.Client, ref string, blob io.Reader) error { return nil }
+
 func download(ctx context.Context, c *http.Client, ref string) ([]byte, error) { return nil, nil }
 `,
 	"mystore/mystore.go": `package mystore

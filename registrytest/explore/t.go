@@ -40,8 +40,9 @@ func (t *T) Context() context.Context { return t.ctx }
 
 // Result adds a result of the operation, such as the content that a client
 // pulled. In a run in which the operation succeeds, each result has to be the
-// same as in the run without a fault. Content may be a []byte or a string, or
-// any other value, which is compared as text.
+// same as in the run without a fault. That run is taken to be right: the function
+// compares its results itself, and calls [T.Errorf]. Content may be a []byte or a
+// string, or any other value, which is compared as text.
 func (t *T) Result(name string, content any) {
 	var text string
 	switch c := content.(type) {
