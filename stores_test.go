@@ -29,6 +29,7 @@ var stores = []struct {
 	{"layout", func(t testing.TB) registry.Store {
 		s, err := layout.Open(t.TempDir())
 		require.NoError(t, err)
+		t.Cleanup(func() { s.Close() })
 		return s
 	}},
 }

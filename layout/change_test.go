@@ -250,7 +250,9 @@ func TestBrokenLayouts(t *testing.T) {
 		t.Run(name+" is too large", func(t *testing.T) {
 			t.Parallel()
 			dir := emptyLayout(t)
-			require.NoError(t, os.Truncate(filepath.Join(dir, name), 1<<42))
+			if err := os.Truncate(filepath.Join(dir, name), 1<<42); err != nil {
+				t.Skip(err) // The file system has no such files, or none with holes.
+			}
 			_, err := layout.Open(dir)
 			require.ErrorContains(t, err, name+" has 4398046511104 bytes, more than 1073741824")
 		})
@@ -332,8 +334,8 @@ func TestBrokenManifests(t *testing.T) {
 			wantManifestDigest(t, s, "app", "v2", 1)
 			wantReferrers(t, s, "app", m.Digest)
 
-			if test.name == "too long" {
-				require.NoError(t, os.Truncate(filepath.Join(dir, filepath.FromSlash(file)), 1<<42))
+			// Not all file systems have files with holes.
+			if test.name == "too long" && os.Truncate(filepath.Join(dir, filepath.FromSlash(file)), 1<<42) == nil {
 				_, err := s.GetManifest(t.Context(), "app", "v1")
 				require.ErrorContains(t, err, file+" has 4398046511104 bytes")
 			}

@@ -277,7 +277,9 @@ func TestNamesThatCannotBeDirectories(t *testing.T) {
 	d := push(t, s, "app", "content")
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "file"), nil, 0o644))
 	require.NoError(t, os.MkdirAll(filepath.Join(dir, "team"), 0o755))
-	require.NoError(t, os.Symlink(t.TempDir(), filepath.Join(dir, "team", "link")))
+	if err := os.Symlink(t.TempDir(), filepath.Join(dir, "team", "link")); err != nil {
+		t.Skip(err) // Windows may allow it to administrators only.
+	}
 	h := registry.New(s)
 	send := func(method, target string) *httptest.ResponseRecorder {
 		w := httptest.NewRecorder()

@@ -2,19 +2,11 @@ package layout
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io/fs"
 	"path/filepath"
 	"syscall"
 	"time"
-)
-
-// Errors of Windows while another process has a file open exclusively.
-const (
-	errorAccessDenied     = syscall.Errno(5)
-	errorSharingViolation = syscall.Errno(32)
-	errorLockViolation    = syscall.Errno(33)
 )
 
 const fileFlagDeleteOnClose = 0x04000000
@@ -79,11 +71,3 @@ func (d *disk) lockFile(name string, create bool) (unlock func(), locked bool, e
 }
 
 const unblocked = 0
-
-// transient reports whether an error may pass soon, because another process has
-// the file open or is removing it.
-func transient(err error) bool {
-	var errno syscall.Errno
-	return errors.As(err, &errno) &&
-		(errno == errorAccessDenied || errno == errorSharingViolation || errno == errorLockViolation)
-}

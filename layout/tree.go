@@ -7,7 +7,6 @@ import (
 	"path"
 	"slices"
 	"strings"
-	"syscall"
 
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/internal/names"
@@ -80,9 +79,7 @@ func (d *disk) isLayout(dir string) (bool, error) {
 
 // isAbsent reports whether the error says that there is no file: also because
 // its path leads through a file, or because its name is too long.
-func isAbsent(err error) bool {
-	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.ENAMETOOLONG)
-}
+func isAbsent(err error) bool { return errors.Is(err, fs.ErrNotExist) || isImpossible(err) }
 
 // leadsNowhere reports whether the path of a directory leads through a symbolic
 // link that cannot be followed, such as one to a place outside.

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/ocireg/registry/internal/conn"
@@ -55,7 +54,7 @@ func (s *service) dialer(address net.Addr) func(ctx context.Context, network, ad
 
 // refused counts a client that was refused, and returns the error that it gets.
 func (s *service) refused(err error) error {
-	if errors.Is(err, syscall.ECONNREFUSED) {
+	if errors.Is(err, conn.Refused) {
 		s.refusals.Add(1)
 	}
 	if note := s.refusedNote(); note != "" {

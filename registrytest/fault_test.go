@@ -4,13 +4,13 @@ import (
 	"context"
 	"net/http"
 	"runtime"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/ocireg/registry/internal/conn"
 	"github.com/ocireg/registry/internal/faketb"
 	"github.com/ocireg/registry/internal/testclient"
 )
@@ -52,15 +52,15 @@ func withNewcomer(t *testing.T, begin func(s *Server, t TB, first ...int) (undo 
 
 func TestRefuse(t *testing.T) {
 	withNewcomer(t, (*Server).Refuse, func(t *testing.T, s *Server, other testclient.Client, undo func()) {
-		require.ErrorIs(t, other.Get("/v2/").Err, syscall.ECONNREFUSED)
+		require.ErrorIs(t, other.Get("/v2/").Err, conn.Refused)
 		s.Refuse(t)
-		require.ErrorIs(t, other.Get("/v2/").Err, syscall.ECONNREFUSED)
+		require.ErrorIs(t, other.Get("/v2/").Err, conn.Refused)
 		undo()
 		undo()
 		require.Equal(t, 200, other.Get("/v2/").Status)
 
 		undo = s.Refuse(t)
-		require.ErrorIs(t, other.Get("/v2/").Err, syscall.ECONNREFUSED)
+		require.ErrorIs(t, other.Get("/v2/").Err, conn.Refused)
 		s.Stop()
 		s.Start()
 		require.Equal(t, 200, other.Get("/v2/").Status, "Start ends it")
@@ -68,10 +68,10 @@ func TestRefuse(t *testing.T) {
 		require.Equal(t, 200, other.Get("/v2/").Status)
 
 		undo = s.Refuse(t)
-		require.ErrorIs(t, other.Get("/v2/").Err, syscall.ECONNREFUSED)
+		require.ErrorIs(t, other.Get("/v2/").Err, conn.Refused)
 		s.Stop()
 		undo()
-		require.ErrorIs(t, other.Get("/v2/").Err, syscall.ECONNREFUSED, "undo does not end an outage")
+		require.ErrorIs(t, other.Get("/v2/").Err, conn.Refused, "undo does not end an outage")
 	})
 }
 

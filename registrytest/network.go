@@ -9,8 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 
+	"github.com/ocireg/registry/internal/conn"
 	"github.com/ocireg/registry/internal/hint"
 )
 
@@ -206,7 +206,7 @@ func (n *Network) port(s *service, host, portName string, https bool) port {
 		defer n.mu.Unlock()
 		p := n.places[key]
 		if p != nil && p.listener != nil {
-			return nil, &net.OpError{Op: "listen", Net: "tcp", Err: os.NewSyscallError("bind", syscall.EADDRINUSE)}
+			return nil, &net.OpError{Op: "listen", Net: "tcp", Err: os.NewSyscallError("bind", conn.InUse)}
 		}
 		p = &place{service: s}
 		p.listener = newPipeListener(loopback(int(number)), func() {

@@ -5,13 +5,13 @@ import (
 	"crypto/tls"
 	"net/http"
 	"runtime"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/ocireg/registry/internal/conn"
 	"github.com/ocireg/registry/internal/faketb"
 	"github.com/ocireg/registry/internal/testclient"
 )
@@ -22,7 +22,7 @@ func TestRefuseTheFirst(t *testing.T) {
 			err := other.Get("/v2/").Err
 			require.Error(t, err)
 			if s.inMemory {
-				require.ErrorIs(t, err, syscall.ECONNREFUSED)
+				require.ErrorIs(t, err, conn.Refused)
 			}
 		}
 		require.Equal(t, 200, other.Get("/v2/").Status)
@@ -68,7 +68,7 @@ func TestRefuseTheFirstTwice(t *testing.T) {
 	}
 	tb := faketb.Try(t, func(tb *faketb.TB) {
 		first, second := s.Refuse(tb, 2), s.Refuse(tb, 1)
-		require.ErrorIs(t, get(), syscall.ECONNREFUSED)
+		require.ErrorIs(t, get(), conn.Refused)
 		first()
 		second()
 	})
@@ -102,28 +102,28 @@ func TestDeadNames(t *testing.T) {
 			return err
 		}
 		undo := n.Refuse(t, "dead.test")
-		require.ErrorIs(t, get("https://dead.test"), syscall.ECONNREFUSED)
-		require.ErrorIs(t, get("http://DEAD.test:5000"), syscall.ECONNREFUSED)
+		require.ErrorIs(t, get("https://dead.test"), conn.Refused)
+		require.ErrorIs(t, get("http://DEAD.test:5000"), conn.Refused)
 		undo()
 		require.ErrorContains(t, get("https://dead.test"), "no such host")
 
 		n.Refuse(t, "handler.test", 2)
-		require.ErrorIs(t, get("http://handler.test"), syscall.ECONNREFUSED)
-		require.ErrorIs(t, get("https://handler.test"), syscall.ECONNREFUSED)
+		require.ErrorIs(t, get("http://handler.test"), conn.Refused)
+		require.ErrorIs(t, get("https://handler.test"), conn.Refused)
 		require.NoError(t, get("https://handler.test"))
 		undo = n.Refuse(t, "handler.test:443")
 		require.NoError(t, get("http://handler.test"))
-		require.ErrorIs(t, get("https://handler.test"), syscall.ECONNREFUSED)
+		require.ErrorIs(t, get("https://handler.test"), conn.Refused)
 		undo()
 
 		// One name of several that a registry has.
 		undo = n.Refuse(t, "index.docker.io")
-		require.ErrorIs(t, get("https://index.docker.io"), syscall.ECONNREFUSED)
+		require.ErrorIs(t, get("https://index.docker.io"), conn.Refused)
 		require.NoError(t, get("https://registry-1.docker.io"))
 		undo()
 		require.NoError(t, get("https://index.docker.io"))
 		reg.Refuse(t, 1)
-		require.ErrorIs(t, get("https://index.docker.io"), syscall.ECONNREFUSED)
+		require.ErrorIs(t, get("https://index.docker.io"), conn.Refused)
 		require.NoError(t, get("https://index.docker.io"))
 
 		for _, host := range []string{"docker.io", "dead.test"} {

@@ -8,8 +8,9 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
+
+	"github.com/ocireg/registry/internal/conn"
 )
 
 // pipeBuffer is the number of bytes that a connection in memory holds in each
@@ -67,7 +68,7 @@ func (l *pipeListener) dial(ctx context.Context, from net.Addr) (net.Conn, error
 
 // errRefused returns the error for an address without a listener.
 func errRefused(addr net.Addr) error {
-	return &net.OpError{Op: "dial", Net: "tcp", Addr: addr, Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
+	return &net.OpError{Op: "dial", Net: "tcp", Addr: addr, Err: os.NewSyscallError("connect", conn.Refused)}
 }
 
 // newPipe returns the two ends of a connection in memory.
@@ -118,7 +119,7 @@ func (c *pipeConn) SetLinger(sec int) error {
 
 // CloseWrite makes the other end read io.EOF after the bytes written so far.
 func (c *pipeConn) CloseWrite() error {
-	c.out.end(io.EOF, syscall.EPIPE)
+	c.out.end(io.EOF, conn.Broken)
 	return nil
 }
 
@@ -128,9 +129,9 @@ func (c *pipeConn) Close() error {
 	if c.closed.Swap(true) {
 		return c.opError("close", net.ErrClosed)
 	}
-	theirRead, theirWrite := io.EOF, error(syscall.EPIPE)
+	theirRead, theirWrite := io.EOF, error(conn.Broken)
 	if c.abort.Load() {
-		theirRead, theirWrite = syscall.ECONNRESET, syscall.ECONNRESET
+		theirRead, theirWrite = conn.Reset, conn.Reset
 	}
 	c.in.end(net.ErrClosed, theirWrite)
 	c.out.end(theirRead, net.ErrClosed)
@@ -211,7 +212,7 @@ func (s *stream) read(p []byte) (n int, err error) {
 func (s *stream) write(p []byte) (n int, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.writeErr == syscall.EPIPE && len(p) <= s.void && !s.writeDeadline.passed {
+	if s.writeErr == conn.Broken && len(p) <= s.void && !s.writeDeadline.passed {
 		s.void -= len(p)
 		return len(p), nil
 	}

@@ -7,12 +7,13 @@ import (
 	"io"
 	"net"
 	"os"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/ocireg/registry/internal/conn"
 )
 
 func pipeForTest() (client, server *pipeConn) {
@@ -76,27 +77,27 @@ func TestPipeEnds(t *testing.T) {
 		"closed": {
 			end:    func(c *pipeConn) { c.Close() },
 			rest:   "sent",
-			myRead: net.ErrClosed, myWrite: net.ErrClosed, theirRead: io.EOF, theirWrite: syscall.EPIPE,
+			myRead: net.ErrClosed, myWrite: net.ErrClosed, theirRead: io.EOF, theirWrite: conn.Broken,
 		},
 		"closed for writing": {
 			end:     func(c *pipeConn) { c.CloseWrite() },
 			rest:    "sent",
-			myWrite: syscall.EPIPE, theirRead: io.EOF,
+			myWrite: conn.Broken, theirRead: io.EOF,
 		},
 		"closed for writing, then closed": {
 			end:    func(c *pipeConn) { c.CloseWrite(); c.Close() },
 			rest:   "sent",
-			myRead: net.ErrClosed, myWrite: net.ErrClosed, theirRead: io.EOF, theirWrite: syscall.EPIPE,
+			myRead: net.ErrClosed, myWrite: net.ErrClosed, theirRead: io.EOF, theirWrite: conn.Broken,
 		},
 		"reset": {
 			end:    func(c *pipeConn) { c.SetLinger(0); c.Close() },
 			rest:   "sent",
-			myRead: net.ErrClosed, myWrite: net.ErrClosed, theirRead: syscall.ECONNRESET, theirWrite: syscall.ECONNRESET,
+			myRead: net.ErrClosed, myWrite: net.ErrClosed, theirRead: conn.Reset, theirWrite: conn.Reset,
 		},
 		"closed twice": {
 			end:    func(c *pipeConn) { c.Close(); c.SetLinger(0); c.Close() },
 			rest:   "sent",
-			myRead: net.ErrClosed, myWrite: net.ErrClosed, theirRead: io.EOF, theirWrite: syscall.EPIPE,
+			myRead: net.ErrClosed, myWrite: net.ErrClosed, theirRead: io.EOF, theirWrite: conn.Broken,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -114,7 +115,7 @@ func TestPipeEnds(t *testing.T) {
 				_, err = theirs.Read(rest)
 			}
 			require.ErrorIs(t, err, test.theirRead)
-			if test.theirWrite == syscall.EPIPE {
+			if test.theirWrite == conn.Broken {
 				_, err = theirs.Write(make([]byte, pipeBuffer))
 				require.NoError(t, err, "it is not known at once")
 			}
@@ -147,7 +148,7 @@ func TestPipeEndWakes(t *testing.T) {
 		synctest.Wait()
 		server.Close()
 		require.ElementsMatch(t, []error{
-			io.EOF, client.opError("write", syscall.EPIPE),
+			io.EOF, client.opError("write", conn.Broken),
 		}, []error{<-errs, <-errs})
 		go func() {
 			_, err := server.Read(make([]byte, 1))
@@ -235,7 +236,7 @@ func TestPipeListener(t *testing.T) {
 		require.NoError(t, l.Close())
 		require.NoError(t, l.Close())
 		require.Equal(t, 1, closings)
-		require.ErrorIs(t, <-dialed, syscall.ECONNREFUSED)
+		require.ErrorIs(t, <-dialed, conn.Refused)
 		_, err = l.Accept()
 		require.ErrorIs(t, err, net.ErrClosed)
 	})

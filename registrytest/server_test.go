@@ -11,7 +11,6 @@ import (
 	"os"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -19,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/internal/conn"
 	"github.com/ocireg/registry/internal/faketb"
 	"github.com/ocireg/registry/memstore"
 	"github.com/ocireg/registry/registrytest"
@@ -209,7 +209,7 @@ func TestStopIsAnOutage(t *testing.T) {
 			s.Stop()
 			s.Stop()
 			_, err := s.Client().Get(s.URL + "/v2/")
-			require.ErrorIs(t, err, syscall.ECONNREFUSED)
+			require.ErrorIs(t, err, conn.Refused)
 			s.Start()
 			s.Start()
 			status, _ := get(t, s.Client(), s.URL+"/v2/team/app/manifests/v1")

@@ -11,7 +11,6 @@ import (
 	"os"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/internal/conn"
 	"github.com/ocireg/registry/internal/faketb"
 	"github.com/ocireg/registry/registrytest"
 	"github.com/ocireg/registry/registrytest/content"
@@ -53,7 +53,7 @@ func TestStart(t *testing.T) {
 
 			s.Stop()
 			_, err := s.Client().Get(s.URL + "/v2/")
-			require.ErrorIs(t, err, syscall.ECONNREFUSED)
+			require.ErrorIs(t, err, conn.Refused)
 			s.Start()
 			requireUp(t, s)
 			s.Fault(t, fault.On(registry.Ping).Status(503)) // A server of TestMain takes the faults of each test.
@@ -62,7 +62,7 @@ func TestStart(t *testing.T) {
 			require.NoError(t, s.Close())
 			require.NoError(t, s.Close())
 			_, err = s.Client().Get(s.URL + "/v2/")
-			require.ErrorIs(t, err, syscall.ECONNREFUSED)
+			require.ErrorIs(t, err, conn.Refused)
 		})
 	}
 }
@@ -297,7 +297,7 @@ func TestShutdown(t *testing.T) {
 			cancel()
 			require.ErrorIs(t, s.Shutdown(ctx), context.Canceled, "the request is being served")
 			_, err := net.Dial("tcp", s.Host())
-			require.ErrorIs(t, err, syscall.ECONNREFUSED)
+			require.ErrorIs(t, err, conn.Refused)
 			if !finish {
 				require.NoError(t, s.Close())
 				require.Error(t, (<-done).err)
@@ -344,13 +344,13 @@ func TestClosedServerSaysSo(t *testing.T) {
 		s := registrytest.NewServer(t, opts...)
 		s.Stop()
 		_, err := s.Client().Get(s.URL + "/v2/")
-		require.ErrorIs(t, err, syscall.ECONNREFUSED, name)
+		require.ErrorIs(t, err, conn.Refused, name)
 		require.ErrorContains(t, err, "was stopped at start_test.go:", name)
 		s.Start()
 		requireUp(t, s)
 		s.Close()
 		_, err = s.Client().Get(s.URL + "/v2/")
-		require.ErrorIs(t, err, syscall.ECONNREFUSED, name)
+		require.ErrorIs(t, err, conn.Refused, name)
 		require.ErrorContains(t, err, "was closed at start_test.go:", name)
 		for method, call := range map[string]func(tb registrytest.TB){
 			"Fault":   func(tb registrytest.TB) { s.Fault(tb, fault.On().Status(503)) },

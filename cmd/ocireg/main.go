@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/internal/conn"
 	"github.com/ocireg/registry/internal/field"
 	"github.com/ocireg/registry/registrytest"
 	"github.com/ocireg/registry/registrytest/control"
@@ -205,7 +206,7 @@ func listen(flag, addr string) (net.Listener, error) {
 		host = loopback
 	}
 	listener, err := net.Listen("tcp", net.JoinHostPort(host, port))
-	if errors.Is(err, syscall.EADDRINUSE) {
+	if errors.Is(err, conn.InUse) {
 		err = fmt.Errorf("%w; %s :0 takes a free port", err, flag)
 	}
 	return listener, err

@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
-	"syscall"
 )
 
 // A TB is the part of a test that this package needs. Every [testing.TB] is
@@ -96,12 +95,7 @@ func (c Credentials) DockerConfigHelper(t TB, host string) (dir string) {
 	}
 	quoted := strings.ReplaceAll(string(response), `'`, `'\''`)
 	script := fmt.Sprintf("#!/bin/sh\n# The client sends the host on standard input.\ncat >/dev/null\n[ \"$1\" = get ] && printf '%%s\\n' '%s'\n", quoted)
-	// The kernel does not execute a file that is open for writing. A process
-	// that another goroutine starts now may inherit the open file for a moment.
-	syscall.ForkLock.RLock()
-	err = os.WriteFile(filepath.Join(dir, "docker-credential-registrytest"), []byte(script), 0o755)
-	syscall.ForkLock.RUnlock()
-	if err != nil {
+	if err := writeProgram(filepath.Join(dir, "docker-credential-registrytest"), []byte(script)); err != nil {
 		t.Fatalf("auth: writing a credential helper: %v", err)
 	}
 	return dir

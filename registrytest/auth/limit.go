@@ -77,7 +77,7 @@ func (l *RateLimit) middleware(next registry.Handler) registry.Handler {
 			length = defaultWindow
 		}
 		remaining, left := l.use(client(r), length, r.Now())
-		suffix := ";w=" + strconv.Itoa(int(length/time.Second))
+		suffix := ";w=" + strconv.FormatInt(int64(length/time.Second), 10)
 		header := w.Header()
 		header.Set("RateLimit-Limit", strconv.Itoa(l.Limit)+suffix)
 		header.Set("RateLimit-Remaining", strconv.Itoa(max(remaining, 0))+suffix)
@@ -85,7 +85,7 @@ func (l *RateLimit) middleware(next registry.Handler) registry.Handler {
 			e := registry.Errorf(registry.CodeTooManyRequests, "%s has used its %d requests in %s", client(r), l.Limit, length)
 			// The time is rounded up, so that a client that waits this long
 			// succeeds.
-			e.Header = http.Header{"Retry-After": {strconv.Itoa(int((left + time.Second - 1) / time.Second))}}
+			e.Header = http.Header{"Retry-After": {strconv.FormatInt(int64((left+time.Second-1)/time.Second), 10)}}
 			return e
 		}
 		return next(w, r)

@@ -72,6 +72,7 @@ var concurrencyRules = []rule{
 					t.put("app", b, "v1")
 					t.put("app", a, "v1")
 					moved.Add(2)
+					runtime.Gosched() // js/wasm runs nothing else before.
 				}
 				return
 			}
@@ -86,6 +87,7 @@ var concurrencyRules = []rule{
 					t.Errorf("GetManifest while the tag moves returns digest %s and content of %s", m.Digest, got)
 				}
 				t.wantTags("app", "v1")
+				runtime.Gosched()
 			}
 		})
 	}},

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -211,7 +212,9 @@ func TestAcceptAndBudget(t *testing.T) {
 	}
 	require.Equal(t, []Outcome{Retried, Retried, Failed, Retried, Retried, Failed}, accepted, "once, twice and for good, for 429 and 503")
 	m = EveryFault(t, getting, hasty, Budget(0, time.Nanosecond))
-	require.Equal(t, 1, m.Runs)
+	if runtime.GOOS != "windows" { // There, the clock may tick 64 times a second only.
+		require.Equal(t, 1, m.Runs)
+	}
 	require.Greater(t, m.Skipped, 20)
 	require.Contains(t, m.String(), "left out")
 }

@@ -14,13 +14,13 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/stretchr/testify/require"
 
+	"github.com/ocireg/registry/internal/conn"
 	"github.com/ocireg/registry/registrytest/fault"
 )
 
@@ -68,7 +68,7 @@ func (s *faultServer) anonymous(text string) string {
 // endingOf names the error that a client gets.
 func endingOf(err error) string {
 	switch {
-	case errors.Is(err, syscall.ECONNRESET):
+	case errors.Is(err, conn.Reset):
 		return "connection reset"
 	case errors.Is(err, context.DeadlineExceeded):
 		return "nothing more"

@@ -81,6 +81,7 @@ func testQuirk(t *testing.T, s *site, q *quirk, opts ...registrytest.Option) {
 	if many := q.Name == "ecr.tags-per-image" || q.Name == "distribution-3.tags-1000"; !q.sleeps && !many {
 		store, err := layout.Open(t.TempDir())
 		require.NoError(t, err)
+		t.Cleanup(func() { store.Close() })
 		opts = append(opts, registrytest.WithStore(store))
 	}
 	alone, reg := observe(q.Name.profile(Repositories("probe/**")))

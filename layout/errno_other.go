@@ -1,0 +1,14 @@
+//go:build !windows
+
+package layout
+
+import (
+	"errors"
+	"syscall"
+)
+
+// isImpossible reports whether the error says that a file with such a path cannot
+// exist: the path leads through a file, or a name is too long.
+func isImpossible(err error) bool {
+	return errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.ENAMETOOLONG)
+}

@@ -1,0 +1,44 @@
+package layout
+
+import (
+	"errors"
+	"syscall"
+)
+
+// Errors of Windows while another process has a file open exclusively.
+const (
+	errorAccessDenied     = syscall.Errno(5)
+	errorSharingViolation = syscall.Errno(32)
+	errorLockViolation    = syscall.Errno(33)
+)
+
+// transient reports whether an error may pass soon, because another process has
+// the file open or is removing it.
+func transient(err error) bool {
+	var errno syscall.Errno
+	return errors.As(err, &errno) &&
+		(errno == errorAccessDenied || errno == errorSharingViolation || errno == errorLockViolation)
+}
+
+// Errors of Windows for paths that no file can have. Package syscall also has
+// ENAMETOOLONG, but no call returns it.
+const (
+	errorInvalidName     = syscall.Errno(123) // also a name that is too long, relative to a directory
+	errorBadPathname     = syscall.Errno(161)
+	errorFilenameTooLong = syscall.Errno(206)
+	errorDirectory       = syscall.Errno(267) // a path that leads through a file, relative to a directory
+)
+
+// isImpossible reports whether the error says that a file with such a path cannot
+// exist: the path leads through a file, or a name is too long.
+func isImpossible(err error) bool {
+	var errno syscall.Errno
+	if !errors.As(err, &errno) {
+		return false
+	}
+	switch errno {
+	case syscall.ENOTDIR, errorInvalidName, errorBadPathname, errorFilenameTooLong, errorDirectory:
+		return true
+	}
+	return false
+}
