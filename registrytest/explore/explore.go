@@ -150,8 +150,13 @@ func (x *explorer) runAll(cells []cell, start time.Time) []*judgement {
 // check returns an error if the options name something that does not exist.
 func (x *explorer) check() error {
 	var names []string
+	stalls := x.stalls
 	for _, tr := range troubles() {
 		names = append(names, tr.name)
+		stalls = stalls || tr.endless && slices.Contains(x.must, tr.name)
+	}
+	if stalls && x.loopback {
+		return fmt.Errorf("Stalls: over loopback, a run ends after %v, before most timeouts of clients do", loopbackLimit)
 	}
 	return cmp.Or(
 		known("MustSucceed: no fault", x.must, append(names, cancelling)),

@@ -28,6 +28,10 @@ type trouble struct {
 	// wide reports that it hits all requests for the operation and the digest.
 	wide bool
 
+	// endless reports that it does not end before the client goes away. Only
+	// [Stalls] and [MustSucceed] choose such troubles.
+	endless bool
+
 	// forges reports that the response may be valid, with other content.
 	forges bool
 
@@ -153,6 +157,12 @@ func troubles() []trouble {
 	add("stalled in the middle", 1, hasBytes(2), func(rule fault.Rule, r *journal.Record, s scale) fault.Rule {
 		return rule.Stall(size(r)/2, s.slow)
 	})
+	add("no response", 1, every, func(rule fault.Rule, _ *journal.Record, _ scale) fault.Rule { return rule.Delay(2 * bubbleLimit) })
+	add("stalled for good", 1, hasBytes(2), func(rule fault.Rule, r *journal.Record, _ scale) fault.Rule { return rule.Stall(size(r) / 2) })
+	for i := range list[len(list)-2:] {
+		last := &list[len(list)-1-i]
+		last.endless, last.family = true, "stalled"
+	}
 	add("stale listing", 1, func(r *journal.Record) bool { return r.Op == registry.ListTags || r.Op == registry.ListReferrers }, stale).forges = true
 	add("not there yet", 1, isRead, func(rule fault.Rule, _ *journal.Record, _ scale) fault.Rule {
 		return rule.Status(http.StatusNotFound)

@@ -2,10 +2,14 @@ package explore
 
 import (
 	"bytes"
+	"context"
 	"errors"
+	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -198,4 +202,52 @@ func TestUntried(t *testing.T) {
 	z := Hostile(t, nil, run, OnlyTraps("Location of an upload at another host", "Location of an upload without TLS"))
 	require.Equal(t, "no trap was tried: the client has no credentials; see Login", z.untried())
 	require.Empty(t, meetHostile(t, "right", "push", OnlyTraps("Location of an upload at another host")).untried())
+}
+
+// Only a registry that stalls for good shows that a client has no timeout. The
+// caller may have it.
+func TestStalls(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		run  func(t *T, reg *registrytest.Server) error
+		want string // the kind of the violations, or the outcome of the runs
+	}{
+		"no timeout": {get, late},
+		"a timeout of the client": {func(t *T, reg *registrytest.Server) error {
+			c := client{}.at(reg)
+			c.http.Timeout = time.Minute
+			return c.retry(t.Context(), func() error {
+				resp, err := c.do(t.Context(), "GET", "/v2/"+repo+"/manifests/v1", nil, nil, 200)
+				if err != nil {
+					return err
+				}
+				_, err = io.Copy(io.Discard, resp.Body)
+				return errors.Join(err, resp.Body.Close())
+			})
+		}, string(Retried)},
+		"a timeout of the caller": {func(t *T, reg *registrytest.Server) error {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			_, err := client{}.at(reg).pull(ctx, repo, "v1")
+			return err
+		}, string(Failed)},
+	} {
+		x := &explorer{t: t, setup: getting, run: c.run}
+		endless := func(c cell) bool { return c.parts[0].trouble.endless }
+		require.False(t, slices.ContainsFunc(x.begin(t), endless), "only with Stalls")
+		x.must = []string{"stalled for good"}
+		require.True(t, slices.ContainsFunc(x.begin(t), endless))
+		x.must, x.stalls = nil, true
+		cells := slices.DeleteFunc(x.begin(t), func(c cell) bool { return !endless(c) })
+		judged := x.runAll(cells, time.Now())
+		require.NotEmpty(t, judged)
+		require.Zero(t, len(judged)%2)
+		for _, j := range judged {
+			got := string(j.cell.Outcome)
+			for _, v := range j.violations {
+				got = v.Kind
+			}
+			require.Equal(t, c.want, got, "%s: %s: %s %v", name, j.cell.Rule, j.cell.Error, j.violations)
+		}
+	}
 }

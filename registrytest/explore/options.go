@@ -24,6 +24,7 @@ type config struct {
 	time       time.Duration
 	pairs      int
 	cancels    bool
+	stalls     bool
 	try        []string
 	announce   io.Writer
 
@@ -90,6 +91,15 @@ func Pairs(n int) Option { return Option{func(c *config) { c.pairs = n }} }
 // is cancelled when the request arrives. The operation has to end within a
 // minute.
 func Cancellations() Option { return Option{func(c *config) { c.cancels = true }} }
+
+// Stalls adds two runs for each request: in one the registry never responds, and
+// in the other it stops in the middle of the body. An operation that ends only
+// with the context of [T.Context], after 30 minutes, has no timeout, which is a
+// violation. Many clients leave timeouts to the context of their caller; then the
+// operation sets the time that the caller would set, with [context.WithTimeout].
+//
+// Stalls requires a bubble. Over loopback, a run ends before most timeouts do.
+func Stalls() Option { return Option{func(c *config) { c.stalls = true }} }
 
 // Try makes only a run for each of the rules, for example to reproduce a
 // violation by its rule. A rule has the language of package fault, or is

@@ -156,6 +156,8 @@ func TestErrors(t *testing.T) {
 	t.Parallel()
 	for want, x := range map[string]*explorer{
 		`MustSucceed: no fault is called "503 onse"; did you mean "503 once"?`: {config: config{must: []string{"503 onse"}}, run: get},
+		"Stalls: over loopback, a run ends after 10s":                          {config: config{stalls: true, loopback: true}, run: get},
+		"Stalls: over loopback":                                                {config: config{must: []string{"no response"}, loopback: true}, run: get},
 		`Accept: no violation is called "storm"`:                               {config: config{accepted: []string{"storm"}}, run: get},
 		`Try: fault rule "get-blobs once"`:                                     {config: config{try: []string{"get-blobs once"}}, run: get},
 		"the undisturbed run failed: no":                                       {run: func(*T, *registrytest.Server) error { return errors.New("no") }},
