@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -103,13 +104,15 @@ func changed(c content.Content, old, text string) content.Content {
 	return content.Raw(c.MediaType, []byte(strings.Replace(string(c.Manifest), old, text, 1)))
 }
 
-// padHeaders adds a field of n bytes to the header of each response.
+// padHeaders adds n bytes to the header of each response: a field, which has
+// several values of the same text if it is larger than 1 MiB.
 func (w *hostileWorld) padHeaders(n int) {
-	padding := strings.Repeat("a", n)
+	const most = 1 << 20
+	padding := slices.Repeat([]string{strings.Repeat("a", min(n, most))}, max(n/most, 1))
 	w.intercept = func(next registry.Handler) registry.Handler {
 		return func(rw http.ResponseWriter, r *registry.Request) error {
 			if !r.Op.Writes() {
-				rw.Header().Set("X-Padding", padding)
+				rw.Header()["X-Padding"] = padding
 			}
 			return next(rw, r)
 		}
