@@ -156,7 +156,9 @@ func TestRegistryWithoutFeaturesMeetsTheSpec(t *testing.T) {
 			require.Empty(t, checkAll(target, skip))
 			// The registry does lack the feature.
 			target.Without = nil
-			require.NotEmpty(t, checkAll(target, skip))
+			require.True(t, slices.ContainsFunc(conformance.Requirements(), func(r conformance.Requirement) bool {
+				return !skip(r) && check(r, target) != ""
+			}))
 		})
 	}
 }

@@ -76,7 +76,7 @@ func TestProxy(t *testing.T) {
 func TestProxyMeetsTheSpec(t *testing.T) {
 	t.Parallel()
 	for name, opts := range map[string][]registrytest.Option{
-		"http":  {registrytest.WithStore(stores["layout"](t))},
+		"http":  nil,
 		"http2": {registrytest.WithTLS()},
 	} {
 		t.Run(name, func(t *testing.T) {
