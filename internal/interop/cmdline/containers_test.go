@@ -3,6 +3,7 @@ package cmdline
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -121,9 +122,12 @@ func startStorage(t *testing.T, name string) caller {
 	root := shortDir(t)
 	global := []string{"--storage-driver", "vfs", "--root", filepath.Join(root, "root"), "--runroot", filepath.Join(root, "run")}
 	if name == "podman" {
-		// By default, podman's locks are in /dev/shm, shared with all of the machine.
+		// By default, podman's locks are in /dev/shm and its networks in /etc, shared with
+		// all of the machine. Without limits, podman raises its own, which root may not
+		// do in every container.
 		config := filepath.Join(t.TempDir(), "containers.conf")
-		require.NoError(t, os.WriteFile(config, []byte("[engine]\nlock_type = \"file\"\n"), 0o600))
+		text := fmt.Sprintf("[engine]\nlock_type = \"file\"\n[containers]\ndefault_ulimits = [\"nofile=1024:1024\", \"nproc=1024:1024\"]\n[network]\nnetwork_config_dir = %q\n", filepath.Join(root, "networks"))
+		require.NoError(t, os.WriteFile(config, []byte(text), 0o600))
 		t.Setenv("CONTAINERS_CONF", config)
 		global = append(global, "--tmpdir", filepath.Join(root, "tmp"), "--runtime", "runc", "--cgroup-manager", "cgroupfs", "--events-backend", "file")
 	}
@@ -236,15 +240,18 @@ func startStorage(t *testing.T, name string) caller {
 			return with([]string{"push"}, append(signBy(t, dir), ref, "docker://"+repo+":v1")...)
 		}
 		c.verify = func(dir, ref string) error { return verify(t, dir, ref, "--new-bundle-format=false") }
-		// Without these limits podman raises its own, which root may not do in every container.
-		limits := []string{"--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"}
 		c.run = func(ref string, args ...string) (string, error) {
-			return with(slices.Concat([]string{"run", "--rm", "--network", "none"}, limits), append([]string{ref}, args...)...)
+			return with([]string{"run", "--rm", "--network", "none"}, append([]string{ref}, args...)...)
 		}
 		c.serve = func(ref string, args ...string) *exec.Cmd {
-			cmd := exec.Command(name, slices.Concat(global, []string{"run", "--rm", "--network", "host", "--pull", "never"}, limits, args, []string{ref})...)
+			cmd := exec.Command(name, slices.Concat(global, []string{"run", "--rm", "--network", "host", "--pull", "never"}, args, []string{ref})...)
 			cmd.Env = append(os.Environ(), "HOME="+home, "TMPDIR="+home)
 			return cmd
+		}
+		c.api = func() string {
+			socket := filepath.Join(root, "api.sock")
+			daemon(t, socket, name, append(global, "system", "service", "--time", "0", "unix://"+socket)...)
+			return "unix://" + socket
 		}
 	} else {
 		c.run = func(ref string, args ...string) (string, error) {

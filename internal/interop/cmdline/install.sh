@@ -22,7 +22,7 @@ want() {
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
 	export DEBIAN_FRONTEND=noninteractive
 	updated=
-	for package in skopeo umoci buildah podman docker.io containerd runc docker-registry flatpak chromium; do
+	for package in skopeo umoci buildah podman docker.io containerd runc docker-compose docker-registry flatpak chromium; do
 		want "$package" || continue
 		[ -n "$updated" ] || apt-get update -q
 		updated=yes

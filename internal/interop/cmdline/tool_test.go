@@ -83,6 +83,9 @@ type caller struct {
 	// with options, of an image that was pulled.
 	serve func(ref string, options ...string) *exec.Cmd
 
+	// api serves the API of Docker until the end of the test, and returns its URL.
+	api func() string
+
 	// copy copies an image within a registry; copySigned copies its signatures and
 	// other attachments as well.
 	copy, copySigned func(from, to string) error
