@@ -2,6 +2,6 @@
 //
 //	go build -o bin/ tool
 //
-// in this directory builds staticcheck and govulncheck. The packages crosscheck
-// and released are tools of this module's own.
+// in this directory builds staticcheck, govulncheck and actionlint. The packages
+// crosscheck and released are tools of this module's own.
 package tools
