@@ -29,7 +29,7 @@ var (
 		w.login.Realm = w.host(authHost, w.login.TokenHandler(), true) + "/token"
 	}}
 	privateRealm = twin{name: "a realm at the registry's own host, which has a private address", set: func(w *hostileWorld) { w.at = privateHost }}
-	absoluteLink = twin{name: "an absolute Link at the registry's host", other: true, set: func(w *hostileWorld) {
+	absoluteLink = twin{name: "an absolute Link at the registry's host", other: true, pages: true, set: func(w *hostileWorld) {
 		w.options = append(w.options, registry.WithPageSize(1), registry.Without(registry.RelativeLocations))
 		w.moreToList()
 	}}
