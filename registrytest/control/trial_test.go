@@ -1,4 +1,4 @@
-package trial_test
+package control_test
 
 import (
 	"testing"
@@ -8,7 +8,8 @@ import (
 	"github.com/ocireg/registry/internal/trial"
 )
 
-func TestRun(t *testing.T) {
+// A trial returns the failures of a call as one error.
+func TestTrial(t *testing.T) {
 	t.Parallel()
 	require.NoError(t, trial.Run(func(*trial.T) {}))
 	err := trial.Run(func(t *trial.T) {

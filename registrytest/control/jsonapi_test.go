@@ -1,4 +1,4 @@
-package jsonapi_test
+package control_test
 
 import (
 	"errors"
@@ -15,8 +15,9 @@ import (
 	"github.com/ocireg/registry/internal/jsonapi"
 )
 
-// Each error has its status, and is one sentence in JSON.
-func TestEndpoints(t *testing.T) {
+// Any API of package jsonapi: each error has its status, and is one sentence in
+// JSON. Only this package uses that one, and shares its test binary with it.
+func TestJSONAPI(t *testing.T) {
 	t.Parallel()
 	api := &jsonapi.API{Name: "test", Prefix: "/v1", Help: "there is one", Token: "s3cret"}
 	api.Handle(jsonapi.Endpoint{Pattern: "POST /v1/x", Status: 201, Parameters: "a n d l", Serve: func(c *jsonapi.Call) (any, error) {
@@ -85,8 +86,8 @@ func TestEndpoints(t *testing.T) {
 	require.PanicsWithValue(t, http.ErrAbortHandler, func() { send("GET", "/v1/cut", "") }, "a part of a response is cut")
 }
 
-// An API that was made without a token takes no request.
-func TestNoToken(t *testing.T) {
+// An API of package jsonapi that was made without a token takes no request.
+func TestJSONAPIWithoutToken(t *testing.T) {
 	t.Parallel()
 	r := httptest.NewRequest("GET", "http://127.0.0.1:1/v1/x", nil)
 	r.Header.Set("Authorization", "Bearer ")
