@@ -198,7 +198,7 @@ func manyAtOnce(rule Rule) map[string]string {
 
 func TestSameSeedSameFaults(t *testing.T) {
 	t.Parallel()
-	const runs = 1000
+	const runs = 300
 	rule := On(registry.ListTags).Probability(0.3).Delay(0, time.Hour).SetHeader("X", "hit")
 	in := func(seed uint64) (got map[string]string) {
 		// In a bubble, only the faults take time.
