@@ -76,7 +76,8 @@ type Linter struct {
 	LogOnly bool
 }
 
-// Strict returns a Linter that checks all rules.
+// Strict returns a Linter that checks all rules, also [Credentials], which many
+// right clients break.
 func Strict() Linter { return Linter{Rules: Rules()} }
 
 // Expect returns a Linter that checks the rule [Expected] alone: no client may
