@@ -184,6 +184,7 @@ func parse(args []string, out io.Writer) (*settings, error) {
 	fs.Func("allow", "allow actions, such as `'anonymous pull public/**'`: a user, \"anonymous\" or * for all;\npull, push, delete, list or *; a pattern of repositories; may be given several times", who.addRule)
 	var like imitation
 	fs.Func("profile", "behave like the registry `NAME`, its authentication included; \"ocireg profiles\" lists the names,\nNAME@2026-08 is the registry as of a month; the banner names a user, unless -user adds one", like.setName)
+	fs.Func("quirk", "have the quirk `NAME` of a real registry, such as ecr.patch-201, besides those of -profile;\n\"ocireg help profiles\" lists the names; with commas between several, or given several times", like.addQuirks)
 	fs.Func("create", "create the repositories that match the `PATTERN`, such as team/**, for a -profile such as ecr,\nwhose repositories have to exist before a push; may be given several times", like.addRepository)
 	var faults fault.Rules
 	var texts []string
@@ -224,16 +225,15 @@ func parse(args []string, out io.Writer) (*settings, error) {
 		s.options = append(s.options, registry.WithFaults(faults.Inject))
 	}
 	who.later, s.profile = s.control != "", like.name
-	if like.name != "" {
-		if err := s.addProfile(like, &who); err != nil {
-			return nil, err
-		}
+	if like.given() {
+		err = s.addProfile(like, &who)
 	} else if len(like.repositories) > 0 {
-		return nil, errors.New("-create needs -profile: without one, a push creates its repository")
-	} else if s.auth, err = who.auth(); err != nil {
-		return nil, fmt.Errorf("%w; ocireg -h shows the usage", err)
-	} else if s.auth != nil {
-		s.options = append(s.options, s.auth.Options()...)
+		err = errors.New("-create needs -profile or -quirk: without one, a push creates its repository")
+	} else {
+		err = s.addUsers(&who)
+	}
+	if err != nil {
+		return nil, err
 	}
 	s.readOnly = *readOnly
 	s.tls = s.tls || s.tlsDir != ""

@@ -32,7 +32,7 @@ below it, to which clients push. FILE is an archive: docker save, or layouts.
 
   ocireg help flags            what each flag does
   ocireg help faults           the words of -fault
-  ocireg help profiles         the registries of -profile
+  ocireg help profiles         the registries of -profile, and the names of -quirk
   ocireg help control          the requests of the API of -control
   ocireg profiles ghcr         the quirks of GHCR, with their sources
   ocireg diff -h               which of them another registry has
@@ -110,7 +110,7 @@ func help(args []string, out io.Writer) error {
 		_, err := io.WriteString(out, helpFaults)
 		return err
 	case "profiles":
-		return listProfiles(nil, out)
+		return helpProfiles(out)
 	case "control":
 		_, err := io.WriteString(out, helpControl)
 		return err
@@ -132,7 +132,7 @@ var groups = []struct{ title, flags string }{
 	{"Content", "read-only overlay repository tag sync referrers-tags"},
 	{"Control and output", "control ready-file log quiet version"},
 	{"Users", "user token allow"},
-	{"Failures, and the behaviour of real registries", "fault profile create warning"},
+	{"Failures, and the behaviour of real registries", "fault profile quirk create warning"},
 	{"Another registry behind this one", "upstream record offline strict refresh upstream-user upstream-writes upstream-ca"},
 	{"Features", "no-delete no-referrers no-catalog no-mount no-anonymous-mount no-single-post sparse any-manifest no-schema-version shared-blobs absolute-locations flatpak"},
 	{"Limits", "manifest-limit page-size min-chunk upload-expiry upload-limit storage-limit"},

@@ -2,11 +2,13 @@ package main
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"io"
+	"net/url"
+	"path"
 	"strings"
 	"text/tabwriter"
+	"unicode/utf8"
 
 	"github.com/ocireg/registry/registrytest/profile"
 )
@@ -26,24 +28,87 @@ func listProfiles(args []string, out io.Writer) error {
 		}
 		return w.Flush()
 	case 1:
+		if q := profile.Quirk(args[0]); q.Err() == nil {
+			printFact(out, q, "")
+			return nil
+		}
 		p := profile.Get(args[0])
 		if err := p.Err(); err != nil {
 			return err
 		}
 		for _, q := range p.Quirks() {
-			printFact(out, q.Fact(), "")
+			printFact(out, q, "")
 		}
 		for _, q := range p.Settings() {
-			printFact(out, q.Fact(), " (setting, profile.With in Go)")
+			printFact(out, q, " (setting, which -quirk adds)")
 		}
-		return nil
+		_, err := io.WriteString(out, "docs/profiles.md links to the sources.\n")
+		return err
 	}
 	return fmt.Errorf("profiles takes the name of one profile, got %d; ocireg profiles lists them", len(args))
 }
 
+// helpProfiles lists the profiles and the names of all quirks.
+func helpProfiles(out io.Writer) error {
+	if err := listProfiles(nil, out); err != nil {
+		return err
+	}
+	var names []string
+	for q := range profile.AllQuirks() {
+		names = append(names, string(q))
+	}
+	_, err := fmt.Fprintf(out, "\nThe quirks, for -quirk; \"ocireg profiles\" and a name of either list describes them:\n\n%s", wrap(names, "  "))
+	return err
+}
+
 // printFact prints the name of a quirk with a mark, its sentence and its source.
-func printFact(out io.Writer, f profile.Fact, mark string) {
-	fmt.Fprintf(out, "%s%s: %s\n    %s (%s, %s%s)\n", f.Name, mark, f.Sentence, f.Source, f.Evidence, cmp.Or(f.Date, "undated"), period(f))
+func printFact(out io.Writer, q profile.Quirk, mark string) {
+	f := q.Fact()
+	source := f.Source
+	about := fmt.Sprintf("(%s, %s%s)", f.Evidence, cmp.Or(f.Date, "undated"), period(f))
+	if len("    ")+len(source)+len(" ")+len(about) > lineWidth {
+		source = place(source)
+	}
+	fmt.Fprintf(out, "%s%s:\n%s    %s %s\n", f.Name, mark, wrap(strings.Fields(f.Sentence), "    "), source, about)
+}
+
+// lineWidth is the number of characters of a line of help about profiles.
+const lineWidth = 100
+
+// place returns the host of a URL, and the repository if the host is GitHub.
+func place(source string) string {
+	u, err := url.Parse(source)
+	if err != nil {
+		return source
+	}
+	parts := strings.SplitN(strings.TrimPrefix(u.Path, "/"), "/", 3)
+	if u.Host == "github.com" && len(parts) > 2 {
+		return path.Join(u.Host, parts[0], parts[1])
+	}
+	return u.Host
+}
+
+// wrap returns the words in lines that begin with an indentation.
+func wrap(words []string, indent string) string {
+	var b strings.Builder
+	width := 0
+	for _, word := range words {
+		n := utf8.RuneCountInString(word)
+		switch {
+		case width == 0:
+			b.WriteString(indent)
+			width = len(indent)
+		case width+1+n > lineWidth:
+			b.WriteString("\n" + indent)
+			width = len(indent)
+		default:
+			b.WriteString(" ")
+			width++
+		}
+		b.WriteString(word)
+		width += n
+	}
+	return b.String() + "\n"
 }
 
 // period returns the known dates between which the registry has the quirk.
@@ -52,57 +117,4 @@ func period(f profile.Fact) string {
 		return ""
 	}
 	return fmt.Sprintf("; from %s until %s", cmp.Or(f.From, "?"), cmp.Or(f.Until, "now"))
-}
-
-// An imitation is the real registry that the command line names.
-type imitation struct {
-	name         string   // or ""
-	repositories []string // patterns of those that exist before a push
-}
-
-func (i *imitation) setName(v string) error {
-	switch {
-	case v == "":
-		return errors.New("want a name; ocireg profiles lists them")
-	case i.name != "":
-		return fmt.Errorf("a registry behaves like one other, and -profile %s is given already", i.name)
-	}
-	i.name = v
-	return nil
-}
-
-func (i *imitation) addRepository(v string) error {
-	i.repositories = append(i.repositories, v)
-	return nil
-}
-
-// addProfile makes the registry behave like the real one, with the users of the
-// command line.
-func (s *settings) addProfile(like imitation, who *access) error {
-	for name := range strings.SplitSeq(like.name, "+") {
-		if q := profile.Quirk(name); q.Err() == nil {
-			return fmt.Errorf("-profile %s: %s is a quirk, and -profile takes the name of one registry; for settings and single quirks there is profile.With in Go; ocireg profiles lists the registries", like.name, q)
-		}
-	}
-	p := profile.Get(like.name, profile.Repositories(like.repositories...))
-	if err := p.Err(); err != nil {
-		return fmt.Errorf("-profile: %w; ocireg profiles lists them", err)
-	}
-	if who.token {
-		return fmt.Errorf("-token contradicts -profile: the profile decides about the authentication")
-	}
-	if a := p.Auth(); a != nil {
-		if err := who.addTo(a); err != nil {
-			return err
-		}
-		s.auth = a
-		if len(who.users) == 0 {
-			s.login = p.Credentials()
-		}
-	} else if len(who.users)+len(who.rules) > 0 {
-		return fmt.Errorf("-user and -allow need authentication, which the profile %s does not have", like.name)
-	}
-	s.mustCreate, s.created = p.MustCreate(), like.repositories
-	s.options = append(s.options, p.Options()...)
-	return nil
 }

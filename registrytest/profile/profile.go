@@ -189,7 +189,7 @@ func checkTogether(quirks []*quirk) error {
 	for _, q := range quirks {
 		for _, thing := range q.do.decides() {
 			if other := by[thing]; other != nil && other != q {
-				return fmt.Errorf("%s and %s contradict each other: both decide %s; leave one out with Except", other.Name, q.Name, thing)
+				return fmt.Errorf("%s and %s contradict each other: both decide %s; leave one out", other.Name, q.Name, thing)
 			}
 			by[thing] = q
 		}

@@ -2,6 +2,7 @@ package profile
 
 import (
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 	"time"
@@ -102,6 +103,20 @@ func (name Quirk) find() (*quirk, error) {
 		help = fmt.Sprintf("did you mean %q?", nearest)
 	}
 	return nil, fmt.Errorf("no quirk is called %q; %s", name, help)
+}
+
+// AllQuirks yields the names of all quirks, those of past years included, in the
+// order of docs/profiles.md.
+func AllQuirks() iter.Seq[Quirk] {
+	return func(yield func(Quirk) bool) {
+		for _, s := range sites {
+			for i := range s.quirks {
+				if !yield(s.quirks[i].Name) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // of returns the registry of the quirk.
