@@ -208,12 +208,12 @@ func (h *handler) serveOnceMore(w *faultWriter, r *Request) error {
 
 // An endedBody is a body that was read before, with the error at its end.
 type endedBody struct {
-	*bytes.Reader
-	err error
+	read *bytes.Reader
+	err  error
 }
 
 func (b *endedBody) Read(p []byte) (int, error) {
-	n, err := b.Reader.Read(p)
+	n, err := b.read.Read(p)
 	if err == io.EOF && b.err != nil {
 		err = b.err
 	}

@@ -2,10 +2,8 @@ package registry
 
 import (
 	"fmt"
-	"maps"
 	"net/http"
 	"slices"
-	"strings"
 
 	"github.com/ocireg/registry/internal/hint"
 )
@@ -50,33 +48,33 @@ const (
 var ops = [numOps]struct {
 	name    string
 	route   route
-	methods string // with spaces between them
+	methods []string
 	action  Action // or 0 if no permission is required
 	traits  trait
 	codes   codes
 }{
-	UnknownOp:        {"unknown", noRoute, "", 0, ofRepo, nameCodes},
-	Ping:             {"ping", baseRoute, "GET HEAD", 0, 0, nameCodes},
-	GetBlob:          {"get-blob", blobRoute, "GET", ActionPull, ofRepo | byDigest, blobCodes},
-	HeadBlob:         {"head-blob", blobRoute, "HEAD", ActionPull, ofRepo | byDigest, blobCodes},
-	DeleteBlob:       {"delete-blob", blobRoute, "DELETE", ActionDelete, ofRepo | byDigest, blobCodes},
-	GetManifest:      {"get-manifest", manifestRoute, "GET", ActionPull, ofRepo | byTag | byDigest, manifestCodes},
-	HeadManifest:     {"head-manifest", manifestRoute, "HEAD", ActionPull, ofRepo | byTag | byDigest, manifestCodes},
-	PutManifest:      {"put-manifest", manifestRoute, "PUT", ActionPush, ofRepo | byTag | byDigest | sends, manifestCodes},
-	DeleteManifest:   {"delete-manifest", manifestRoute, "DELETE", ActionDelete, ofRepo | byDigest, manifestCodes},
-	DeleteTag:        {"delete-tag", manifestRoute, "DELETE", ActionDelete, ofRepo | byTag, manifestCodes},
-	StartUpload:      {"start-upload", uploadsRoute, "POST", ActionPush, ofRepo | starts, uploadCodes},
-	PostBlob:         {"post-blob", uploadsRoute, "POST", ActionPush, ofRepo | byDigest | sends | starts, uploadCodes},
-	MountBlob:        {"mount-blob", uploadsRoute, "POST", ActionPush, ofRepo | byDigest | starts, uploadCodes},
-	PatchUpload:      {"patch-upload", uploadRoute, "PATCH", ActionPush, ofRepo | inSession | sends, uploadCodes},
-	PutUpload:        {"put-upload", uploadRoute, "PUT", ActionPush, ofRepo | inSession | byDigest | sends, uploadCodes},
-	GetUpload:        {"get-upload", uploadRoute, "GET HEAD", ActionPush, ofRepo | inSession, uploadCodes},
-	CancelUpload:     {"cancel-upload", uploadRoute, "DELETE", ActionPush, ofRepo | inSession, uploadCodes},
-	ListTags:         {"list-tags", tagsRoute, "GET HEAD", ActionList, ofRepo | pages, nameCodes},
-	ListReferrers:    {"list-referrers", referrersRoute, "GET HEAD", ActionPull, ofRepo | byDigest | pages | optional, nameCodes},
-	ListRepositories: {"catalog", catalogRoute, "GET HEAD", ActionList, pages | optional, nameCodes},
-	ListExtensions:   {"discover", discoverRoute, "GET HEAD", 0, ofRepo | optional, nameCodes},
-	GetToken:         {"token", tokenRoute, "GET POST", 0, 0, nameCodes},
+	UnknownOp:        {"unknown", noRoute, nil, 0, ofRepo, nameCodes},
+	Ping:             {"ping", baseRoute, []string{"GET", "HEAD"}, 0, 0, nameCodes},
+	GetBlob:          {"get-blob", blobRoute, []string{"GET"}, ActionPull, ofRepo | byDigest, blobCodes},
+	HeadBlob:         {"head-blob", blobRoute, []string{"HEAD"}, ActionPull, ofRepo | byDigest, blobCodes},
+	DeleteBlob:       {"delete-blob", blobRoute, []string{"DELETE"}, ActionDelete, ofRepo | byDigest, blobCodes},
+	GetManifest:      {"get-manifest", manifestRoute, []string{"GET"}, ActionPull, ofRepo | byTag | byDigest, manifestCodes},
+	HeadManifest:     {"head-manifest", manifestRoute, []string{"HEAD"}, ActionPull, ofRepo | byTag | byDigest, manifestCodes},
+	PutManifest:      {"put-manifest", manifestRoute, []string{"PUT"}, ActionPush, ofRepo | byTag | byDigest | sends, manifestCodes},
+	DeleteManifest:   {"delete-manifest", manifestRoute, []string{"DELETE"}, ActionDelete, ofRepo | byDigest, manifestCodes},
+	DeleteTag:        {"delete-tag", manifestRoute, []string{"DELETE"}, ActionDelete, ofRepo | byTag, manifestCodes},
+	StartUpload:      {"start-upload", uploadsRoute, []string{"POST"}, ActionPush, ofRepo | starts, uploadCodes},
+	PostBlob:         {"post-blob", uploadsRoute, []string{"POST"}, ActionPush, ofRepo | byDigest | sends | starts, uploadCodes},
+	MountBlob:        {"mount-blob", uploadsRoute, []string{"POST"}, ActionPush, ofRepo | byDigest | starts, uploadCodes},
+	PatchUpload:      {"patch-upload", uploadRoute, []string{"PATCH"}, ActionPush, ofRepo | inSession | sends, uploadCodes},
+	PutUpload:        {"put-upload", uploadRoute, []string{"PUT"}, ActionPush, ofRepo | inSession | byDigest | sends, uploadCodes},
+	GetUpload:        {"get-upload", uploadRoute, []string{"GET", "HEAD"}, ActionPush, ofRepo | inSession, uploadCodes},
+	CancelUpload:     {"cancel-upload", uploadRoute, []string{"DELETE"}, ActionPush, ofRepo | inSession, uploadCodes},
+	ListTags:         {"list-tags", tagsRoute, []string{"GET", "HEAD"}, ActionList, ofRepo | pages, nameCodes},
+	ListReferrers:    {"list-referrers", referrersRoute, []string{"GET", "HEAD"}, ActionPull, ofRepo | byDigest | pages | optional, nameCodes},
+	ListRepositories: {"catalog", catalogRoute, []string{"GET", "HEAD"}, ActionList, pages | optional, nameCodes},
+	ListExtensions:   {"discover", discoverRoute, []string{"GET", "HEAD"}, 0, ofRepo | optional, nameCodes},
+	GetToken:         {"token", tokenRoute, []string{"GET", "POST"}, 0, 0, nameCodes},
 }
 
 // A trait is something that the requests for an operation may have, or that its
@@ -138,7 +136,10 @@ func ParseOp(name string) (Op, error) {
 		names = append(names, ops[op].name)
 	}
 	suggestion := ""
-	if nearest := hint.Nearest(name, append(names, slices.Collect(maps.Keys(otherNames))...)...); nearest != "" {
+	for other := range otherNames {
+		names = append(names, other)
+	}
+	if nearest := hint.Nearest(name, names...); nearest != "" {
 		if op, ok := otherNames[nearest]; ok {
 			nearest = op.String()
 		}
@@ -150,10 +151,7 @@ func ParseOp(name string) (Op, error) {
 // Methods returns the HTTP methods of the operation, or nil for UnknownOp, which
 // may have any.
 func (op Op) Methods() []string {
-	if methods := ops[op.known()].methods; methods != "" {
-		return strings.Fields(methods)
-	}
-	return nil
+	return slices.Clone(ops[op.known()].methods)
 }
 
 // Action returns the action of the operation, or 0 if it requires no permission.
@@ -230,7 +228,7 @@ var routes = func() (all [numRoutes][]routed) {
 	for _, method := range methods {
 		var done [numRoutes]bool
 		for op := range Op(numOps) {
-			if at := ops[op].route; !done[at] && slices.Contains(op.Methods(), method) {
+			if at := ops[op].route; !done[at] && slices.Contains(ops[op].methods, method) {
 				all[at] = append(all[at], routed{method, op})
 				done[at] = true
 			}

@@ -11,14 +11,13 @@ import (
 
 // An operator is a [Store] with the method Operate, see there.
 type operator interface {
-	Store
 	Operate(w http.ResponseWriter, r *Request) error
 }
 
 // A lender is an operator with the method StoreFor: it returns the content as the
 // client of the request may see it.
 type lender interface {
-	operator
+	Operate(w http.ResponseWriter, r *Request) error
 	StoreFor(r *Request) Store
 }
 

@@ -309,8 +309,8 @@ func TestBlobIsHeldOnce(t *testing.T) {
 	for i, w := range writers {
 		require.Same(t, held, w.content, "writer %d", i)
 	}
-	for _, r := range s.repos.All() {
-		require.Same(t, held, r.blobs[d])
+	for _, r := range s.repos.All {
+		require.Same(t, held, r.(*repository).blobs[d])
 	}
 	require.Equal(t, 5, s.blobs[d].repos)
 }

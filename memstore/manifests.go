@@ -41,7 +41,7 @@ func (s *Store) manifest(repo, reference string) (*registry.Manifest, error) {
 	d := digest.Digest(reference)
 	if !strings.Contains(reference, ":") {
 		var ok bool
-		if d, ok = r.tags.Get(reference); !ok {
+		if d, ok = r.tags.Get(reference).(digest.Digest); !ok {
 			return nil, names.Missing(repo, "tag", reference)
 		}
 	}
@@ -84,7 +84,7 @@ func (r *repository) putManifest(m *registry.Manifest) {
 	}
 	referrers := r.referrers[m.Subject]
 	if referrers == nil {
-		referrers = &ordered.Map[*registry.Manifest]{}
+		referrers = new(ordered.List)
 		r.referrers[m.Subject] = referrers
 	}
 	referrers.Set(string(m.Digest), m)
@@ -104,7 +104,7 @@ func (r *repository) removeReferrer(m *registry.Manifest) {
 
 // putTag points a tag at a manifest.
 func (r *repository) putTag(tag string, d digest.Digest) {
-	old, ok := r.tags.Set(tag, d)
+	old, ok := r.tags.Set(tag, d).(digest.Digest)
 	if ok && old == d {
 		return
 	}
@@ -139,7 +139,7 @@ func (s *Store) check(repo string, d digest.Digest, tags []string, check func(ta
 		return check("", d)
 	}
 	for _, tag := range tags {
-		current, _ := r.tags.Get(tag)
+		current, _ := r.tags.Get(tag).(digest.Digest)
 		if err := check(tag, current); err != nil {
 			return err
 		}
@@ -178,7 +178,7 @@ func (s *Store) DeleteTag(_ context.Context, repo, tag string) error {
 	if err != nil {
 		return err
 	}
-	d, ok := r.tags.Get(tag)
+	d, ok := r.tags.Get(tag).(digest.Digest)
 	if !ok {
 		return names.Missing(repo, "tag", tag)
 	}
@@ -208,12 +208,12 @@ func (s *Store) Tags(ctx context.Context, repo, after string) iter.Seq2[string, 
 // Referrers implements [registry.Store].
 func (s *Store) Referrers(ctx context.Context, repo string, subject, after digest.Digest) iter.Seq2[ocispec.Descriptor, error] {
 	return list(ctx, s, string(after), func(after string, add func(string, ocispec.Descriptor) bool) error {
-		r, ok := s.repos.Get(repo)
+		r, ok := s.repos.Get(repo).(*repository)
 		if !ok || r.referrers[subject] == nil {
 			return nil
 		}
 		for d, m := range r.referrers[subject].After(after) {
-			if !add(d, m.Descriptor()) {
+			if !add(d, m.(*registry.Manifest).Descriptor()) {
 				break
 			}
 		}

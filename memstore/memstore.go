@@ -32,7 +32,7 @@ type Store struct {
 	// entries, and never while they call other code. A method that holds
 	// writing may read the fields without mu.
 	mu    sync.RWMutex
-	repos ordered.Map[*repository]
+	repos ordered.List // of *repository, by name
 	blobs map[digest.Digest]sharedBlob
 }
 
@@ -47,13 +47,13 @@ type sharedBlob struct {
 type repository struct {
 	blobs     map[digest.Digest]*content
 	manifests map[digest.Digest]*registry.Manifest
-	tags      ordered.Map[digest.Digest]
+	tags      ordered.List // of digest.Digest
 
 	// tagged holds the tags of each manifest that has any. Referrers maps the
 	// digest of each subject to the manifests that refer to it, which are keyed
 	// by their own digests.
 	tagged    map[digest.Digest]map[string]struct{}
-	referrers map[digest.Digest]*ordered.Map[*registry.Manifest]
+	referrers map[digest.Digest]*ordered.List // of *registry.Manifest
 }
 
 // New returns an empty Store.
@@ -69,9 +69,9 @@ func (s *Store) Clone() *Store {
 	defer s.writing.Unlock()
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	c := &Store{repos: *s.repos.Clone(), blobs: maps.Clone(s.blobs)}
-	for name, r := range s.repos.All() {
-		c.repos.Set(name, r.clone())
+	c := &Store{repos: s.repos.Clone(), blobs: maps.Clone(s.blobs)}
+	for name, r := range s.repos.All {
+		c.repos.Set(name, r.(*repository).clone())
 	}
 	return c
 }
@@ -81,15 +81,16 @@ func (r *repository) clone() *repository {
 	c := &repository{
 		blobs:     maps.Clone(r.blobs),
 		manifests: maps.Clone(r.manifests),
-		tags:      *r.tags.Clone(),
+		tags:      r.tags.Clone(),
 		tagged:    make(map[digest.Digest]map[string]struct{}, len(r.tagged)),
-		referrers: make(map[digest.Digest]*ordered.Map[*registry.Manifest], len(r.referrers)),
+		referrers: make(map[digest.Digest]*ordered.List, len(r.referrers)),
 	}
 	for d, tags := range r.tagged {
 		c.tagged[d] = maps.Clone(tags)
 	}
 	for subject, referrers := range r.referrers {
-		c.referrers[subject] = referrers.Clone()
+		copied := referrers.Clone()
+		c.referrers[subject] = &copied
 	}
 	return c
 }
@@ -97,7 +98,7 @@ func (r *repository) clone() *repository {
 // existing returns a repository, or an error if there is none. The caller holds
 // one of the locks.
 func (s *Store) existing(repo string) (*repository, error) {
-	r, ok := s.repos.Get(repo)
+	r, ok := s.repos.Get(repo).(*repository)
 	if !ok {
 		return nil, names.NoRepository(repo)
 	}
@@ -107,13 +108,13 @@ func (s *Store) existing(repo string) (*repository, error) {
 // ensure returns a repository, and creates it if there is none. The caller
 // holds both locks.
 func (s *Store) ensure(repo string) *repository {
-	r, ok := s.repos.Get(repo)
+	r, ok := s.repos.Get(repo).(*repository)
 	if !ok {
 		r = &repository{
 			blobs:     map[digest.Digest]*content{},
 			manifests: map[digest.Digest]*registry.Manifest{},
 			tagged:    map[digest.Digest]map[string]struct{}{},
-			referrers: map[digest.Digest]*ordered.Map[*registry.Manifest]{},
+			referrers: map[digest.Digest]*ordered.List{},
 		}
 		s.repos.Set(repo, r)
 	}

@@ -277,7 +277,7 @@ func requireTagged(t *testing.T, r *repository) {
 	for d, tags := range r.tagged {
 		require.NotEmpty(t, tags)
 		for tag := range tags {
-			current, _ := r.tags.Get(tag)
+			current := r.tags.Get(tag)
 			require.Equal(t, d, current)
 		}
 		n += len(tags)

@@ -22,14 +22,15 @@ func (s *Store) Restore(from *Store, match func(repo string) bool) {
 		shared = make(map[digest.Digest]sharedBlob)
 	}
 	maps.Copy(shared, s.blobs)
-	var repos ordered.Map[*repository]
+	var repos ordered.List
 	blobs := make(map[digest.Digest]sharedBlob)
 	for _, stay := range []bool{true, false} {
 		store := from
 		if stay {
 			store = s
 		}
-		for name, r := range store.repos.All() {
+		for name, v := range store.repos.All {
+			r := v.(*repository)
 			if stay == (match == nil || match(name)) {
 				continue
 			}

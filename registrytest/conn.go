@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -97,10 +96,16 @@ func (c *clientConn) Read(p []byte) (int, error) {
 // were closed.
 func (s *service) settle() {
 	s.mu.Lock()
-	clients := slices.Clone(s.hungUp)
+	clients := s.hungUp
 	s.mu.Unlock()
 	s.awaitClose(clients, noticeTime)
-	s.awaitClose(slices.DeleteFunc(clients, func(c *clientConn) bool { return !c.reads.Load() }), readTime)
+	var reading []*clientConn
+	for _, c := range clients {
+		if c.reads.Load() {
+			reading = append(reading, c)
+		}
+	}
+	s.awaitClose(reading, readTime)
 }
 
 // awaitClose waits until the clients have closed their ends, at most for the
@@ -108,7 +113,12 @@ func (s *service) settle() {
 func (s *service) awaitClose(clients []*clientConn, limit time.Duration) {
 	s.mu.Lock()
 	closed := s.wait(func() bool {
-		return !slices.ContainsFunc(clients, func(c *clientConn) bool { _, ok := s.clients[c]; return ok })
+		for _, c := range clients {
+			if _, open := s.clients[c]; open {
+				return false
+			}
+		}
+		return true
 	})
 	s.mu.Unlock()
 	await(closed, limit)

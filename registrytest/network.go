@@ -29,9 +29,11 @@ type Network struct {
 	t         TB
 	ca        *CA
 	client    func() *http.Client
-	transport func() *http.Transport
 	proxyOnce sync.Once
 	proxy     string // its URL
+
+	transportOnce sync.Once
+	transport     *http.Transport // of all clients
 
 	mu      sync.Mutex
 	hosts   map[string]bool   // all hosts, without ports
@@ -61,13 +63,6 @@ func newNetwork(t TB) *Network {
 		hosts:  make(map[string]bool),
 		places: make(map[string]*place),
 	}
-	n.transport = sync.OnceValue(func() *http.Transport {
-		return &http.Transport{
-			DialContext:       n.dialOwn,
-			TLSClientConfig:   n.ca.clientConfig(),
-			ForceAttemptHTTP2: true,
-		}
-	})
 	n.client = n.newClient()
 	return n
 }
@@ -143,7 +138,7 @@ func (s *Server) listenOn(n *Network, host string, set *settings) (err error) {
 	if set.listener != nil {
 		return fmt.Errorf("WithListener has no effect on a server in memory; leave it out")
 	}
-	s.ca, s.client, s.transport, s.inMemory = n.ca, n.newClient(), n.transport, true
+	s.ca, s.client, s.transport, s.inMemory = n.ca, n.newClient(), n.Transport, true
 	s.serve(host)
 	if s.URL, err = n.serve(&s.service, host, set); err != nil {
 		return err
@@ -233,7 +228,12 @@ func canonical(host string) string {
 // then returns the same one. It is late because most tests use one client of
 // many.
 func (n *Network) newClient() func() *http.Client {
-	return sync.OnceValue(func() *http.Client { return &http.Client{Transport: n.transport()} })
+	var once sync.Once
+	client := new(http.Client)
+	return func() *http.Client {
+		once.Do(func() { client.Transport = n.Transport() })
+		return client
+	}
 }
 
 // Client returns the network's client, which uses [Network.Transport]. Every
@@ -242,7 +242,16 @@ func (n *Network) Client() *http.Client { return n.client() }
 
 // Transport returns the transport of the network's client, which trusts its CA.
 // Clone it before a change.
-func (n *Network) Transport() *http.Transport { return n.transport() }
+func (n *Network) Transport() *http.Transport {
+	n.transportOnce.Do(func() {
+		n.transport = &http.Transport{
+			DialContext:       n.dialOwn,
+			TLSClientConfig:   n.ca.clientConfig(),
+			ForceAttemptHTTP2: true,
+		}
+	})
+	return n.transport
+}
 
 // CA returns the authority that issues the network's certificates.
 func (n *Network) CA() *CA { return n.ca }

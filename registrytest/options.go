@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"reflect"
 	"strings"
 
 	"github.com/ocireg/registry"
@@ -75,7 +74,6 @@ type settings struct {
 	store     registry.Store
 	variant   TLSVariant
 	bodies    int64
-	logs      bool
 	noJournal bool
 
 	// The functions below do the work of an option. A test without the option
@@ -85,6 +83,7 @@ type settings struct {
 	listener net.Listener                             // for listenOnPort, or nil
 	secure   func(s *Server, host string) *tls.Config // prepares TLS, or nil
 	servers  []func(*http.Server)                     // configure the http.Server
+	logger   func(*Server) registry.Option            // logs requests to the test, or nil
 }
 
 // newSettings returns the settings that the options make, or an error if an
@@ -186,7 +185,7 @@ type decision struct {
 // equal reports whether two decisions have the same value. Values that cannot be
 // compared differ.
 func (d decision) equal(other decision) bool {
-	return reflect.ValueOf(d.value).Comparable() && d.value == other.value
+	return hint.Comparable(d.value) && d.value == other.value
 }
 
 // decide notes the decision about a setting. An empty setting has no decision.
@@ -313,7 +312,7 @@ func WithHTTPServer(configure func(*http.Server)) Option {
 // answered. Without WithLogs, the server logs its requests only if the test
 // fails.
 func WithLogs() Option {
-	return option{name: "WithLogs", needTest: true, set: func(s *settings) { s.logs = true }}
+	return option{name: "WithLogs", needTest: true, set: func(s *settings) { s.logger = logToTest }}
 }
 
 // WithBodies makes a server whose journal keeps the first bytes of each body,

@@ -3,7 +3,6 @@ package registrytest
 import (
 	"fmt"
 	"net"
-	"slices"
 	"sync"
 )
 
@@ -36,6 +35,7 @@ type outage struct {
 
 	// guarded by the lock of the network
 	limit, hits int // the limit is 0 if there is none
+	ended       bool
 	conns       []net.Conn
 }
 
@@ -64,7 +64,7 @@ func (n *Network) begin(t TB, out *outage, first []int) (end func() error) {
 	return func() error {
 		n.mu.Lock()
 		defer n.mu.Unlock()
-		n.outages = slices.DeleteFunc(n.outages, func(other *outage) bool { return other == out })
+		out.ended = true
 		verb := " refused"
 		if out.silent {
 			verb = " met with silence"
@@ -77,7 +77,7 @@ func (n *Network) begin(t TB, out *outage, first []int) (end func() error) {
 // or nil. The caller holds the lock.
 func (n *Network) outageAt(host, port string) *outage {
 	for _, out := range n.outages {
-		if out.host == host && (out.port == "" || out.port == port) && (out.limit == 0 || out.hits < out.limit) {
+		if !out.ended && out.host == host && (out.port == "" || out.port == port) && (out.limit == 0 || out.hits < out.limit) {
 			out.hits++
 			return out
 		}
@@ -108,15 +108,16 @@ type tally struct{ left, taken int }
 func (c *countdown) take() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.begun) == 0 {
-		return false
-	}
-	first := c.begun[0]
-	first.taken++
-	if first.left--; first.left == 0 {
+	for len(c.begun) > 0 {
+		first := c.begun[0]
+		if first.left > 0 {
+			first.left--
+			first.taken++
+			return true
+		}
 		c.begun = c.begun[1:]
 	}
-	return true
+	return false
 }
 
 // begin counts down from a number, and returns a function that ends that.
@@ -130,7 +131,7 @@ func (c *countdown) begin(t TB, happens string, first []int) (end func() error) 
 	return func() error {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		c.begun = slices.DeleteFunc(c.begun, func(other *tally) bool { return other == own })
+		own.left = 0
 		return tooFew(happens, n, own.taken)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/internal/hint"
 )
 
@@ -210,6 +211,13 @@ func (b *logBuffer) close() []string {
 	lines := b.lines
 	b.lines, b.live = nil, func(string) {}
 	return lines
+}
+
+// logToTest makes the log of a server go to its test, and returns the option that
+// logs the requests.
+func logToTest(s *Server) registry.Option {
+	s.service.log.live = func(line string) { s.t.Logf("%s: %s", s.Host(), line) }
+	return registry.WithLogger(slog.New(slog.NewTextHandler(&s.service.log, &slog.HandlerOptions{ReplaceAttr: withoutTime})))
 }
 
 // withoutTime removes the time from the records of a log: the test's log

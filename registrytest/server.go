@@ -3,7 +3,6 @@ package registrytest
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/http"
 	"strings"
@@ -96,7 +95,7 @@ func Start(opts ...Option) (*Server, error) {
 
 // newServer makes a server that does not listen yet.
 func newServer(t TB, set *settings) *Server {
-	s := &Server{State: content.State{Store: set.store}, t: t, variant: set.variant, logging: set.logs, noJournal: set.noJournal, checkers: set.checkers, closers: set.closers}
+	s := &Server{State: content.State{Store: set.store}, t: t, variant: set.variant, noJournal: set.noJournal, checkers: set.checkers, closers: set.closers}
 	if s.Store == nil {
 		s.Store = memstore.New()
 	}
@@ -104,11 +103,9 @@ func newServer(t TB, set *settings) *Server {
 		s.options = append(s.options, registry.WithRecorder(&s.journal))
 	}
 	s.options = append(s.options, registry.WithFaults(s.faults.Inject))
-	if s.logging {
-		s.service.log.live = func(line string) { t.Logf("%s: %s", s.Host(), line) }
-		s.options = append(s.options, registry.WithLogger(slog.New(slog.NewTextHandler(&s.service.log, &slog.HandlerOptions{
-			ReplaceAttr: withoutTime,
-		}))))
+	if set.logger != nil {
+		s.logging = true
+		s.options = append(s.options, set.logger(s))
 	}
 	s.options = append(s.options, set.handler...)
 	s.service.leaks.always = len(set.handler) > 0
@@ -122,7 +119,7 @@ func newServer(t TB, set *settings) *Server {
 
 // newHandler makes a handler without upload sessions.
 func (s *Server) newHandler() {
-	var store registry.Store = tamperedStore{s.Store, &s.tampered}
+	var store registry.Store = &tamperedStore{s.Store, &s.tampered}
 	if operates(s.Store) {
 		store = s.Store
 	}

@@ -5,11 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log"
-	"maps"
 	"net"
 	"net/http"
 	"runtime/debug"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -240,9 +238,17 @@ func (s *service) close() []error {
 func (s *service) disconnect() error {
 	s.mu.Lock()
 	s.hangUp()
-	calls := slices.Collect(maps.Keys(s.calls))
+	var calls []*http.Request
+	for r := range s.calls {
+		calls = append(calls, r)
+	}
 	ended := s.wait(func() bool {
-		return !slices.ContainsFunc(calls, func(r *http.Request) bool { _, ok := s.calls[r]; return ok })
+		for _, r := range calls {
+			if _, served := s.calls[r]; served {
+				return false
+			}
+		}
+		return true
 	})
 	s.mu.Unlock()
 	return s.await(ended)
@@ -250,7 +256,10 @@ func (s *service) disconnect() error {
 
 // hangUp closes all connections. The caller holds the lock.
 func (s *service) hangUp() {
-	s.hungUp = slices.Collect(maps.Keys(s.clients))
+	s.hungUp = nil
+	for c := range s.clients {
+		s.hungUp = append(s.hungUp, c)
+	}
 	for _, conns := range []map[net.Conn]context.CancelCauseFunc{s.conns, s.hijacked} {
 		for c, cancel := range conns {
 			cancel(conn.ErrClosed)

@@ -58,7 +58,7 @@ func (tp Tampering) open(content io.ReadSeekCloser, noticed func()) (io.ReadSeek
 		content.Close()
 		return nil, fs.ErrNotExist
 	case tp.replace != nil:
-		return &replacedContent{*bytes.NewReader(*tp.replace), content}, nil
+		return replacedContent{bytes.NewReader(*tp.replace), content}, nil
 	}
 	size, err := content.Seek(0, io.SeekEnd)
 	if err == nil {
@@ -76,7 +76,7 @@ func (tp Tampering) open(content io.ReadSeekCloser, noticed func()) (io.ReadSeek
 
 // bytes returns the changed content.
 func (tp Tampering) bytes(content []byte) ([]byte, error) {
-	r, err := tp.open(&replacedContent{*bytes.NewReader(content), io.NopCloser(nil)}, nil)
+	r, err := tp.open(replacedContent{bytes.NewReader(content), io.NopCloser(nil)}, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +85,7 @@ func (tp Tampering) bytes(content []byte) ([]byte, error) {
 
 // replacedContent is content in memory.
 type replacedContent struct {
-	bytes.Reader
+	io.ReadSeeker
 	io.Closer
 }
 

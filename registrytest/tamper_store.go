@@ -28,12 +28,12 @@ func operates(s registry.Store) bool {
 }
 
 // SharesBlobs reports whether the repositories of the store share their blobs.
-func (s tamperedStore) SharesBlobs() bool {
+func (s *tamperedStore) SharesBlobs() bool {
 	shares, ok := s.Store.(interface{ SharesBlobs() bool })
 	return ok && shares.SharesBlobs()
 }
 
-func (s tamperedStore) StatBlob(ctx context.Context, repo string, d digest.Digest) (int64, error) {
+func (s *tamperedStore) StatBlob(ctx context.Context, repo string, d digest.Digest) (int64, error) {
 	size, err := s.Store.StatBlob(ctx, repo, d)
 	tp, ok := s.tampered.get(repo, d)
 	switch {
@@ -53,7 +53,7 @@ func (s tamperedStore) StatBlob(ctx context.Context, repo string, d digest.Diges
 	return altered, nil
 }
 
-func (s tamperedStore) OpenBlob(ctx context.Context, repo string, d digest.Digest) (io.ReadSeekCloser, error) {
+func (s *tamperedStore) OpenBlob(ctx context.Context, repo string, d digest.Digest) (io.ReadSeekCloser, error) {
 	content, err := s.Store.OpenBlob(ctx, repo, d)
 	if tp, ok := s.tampered.get(repo, d); ok && err == nil {
 		return tp.open(content, tp.notice)
@@ -61,7 +61,7 @@ func (s tamperedStore) OpenBlob(ctx context.Context, repo string, d digest.Diges
 	return content, err
 }
 
-func (s tamperedStore) CreateBlob(ctx context.Context, repo string, size int64) (registry.BlobWriter, error) {
+func (s *tamperedStore) CreateBlob(ctx context.Context, repo string, size int64) (registry.BlobWriter, error) {
 	w, err := s.Store.CreateBlob(ctx, repo, size)
 	if s.tampered.n.Load() == 0 || err != nil {
 		return w, err
@@ -86,7 +86,7 @@ func (w *mendingWriter) Commit(ctx context.Context, d digest.Digest) error {
 	return err
 }
 
-func (s tamperedStore) MountBlob(ctx context.Context, repo string, d digest.Digest, from string) error {
+func (s *tamperedStore) MountBlob(ctx context.Context, repo string, d digest.Digest, from string) error {
 	if s.tampered.dropped(from, d) {
 		return fs.ErrNotExist
 	}
@@ -97,14 +97,14 @@ func (s tamperedStore) MountBlob(ctx context.Context, repo string, d digest.Dige
 	return err
 }
 
-func (s tamperedStore) DeleteBlob(ctx context.Context, repo string, d digest.Digest) error {
+func (s *tamperedStore) DeleteBlob(ctx context.Context, repo string, d digest.Digest) error {
 	if s.tampered.dropped(repo, d) {
 		return fs.ErrNotExist
 	}
 	return s.Store.DeleteBlob(ctx, repo, d)
 }
 
-func (s tamperedStore) StatManifest(ctx context.Context, repo, reference string) (ocispec.Descriptor, error) {
+func (s *tamperedStore) StatManifest(ctx context.Context, repo, reference string) (ocispec.Descriptor, error) {
 	desc, err := s.Store.StatManifest(ctx, repo, reference)
 	tp, ok := s.tampered.get(repo, desc.Digest)
 	if !ok || err != nil {
@@ -121,7 +121,7 @@ func (s tamperedStore) StatManifest(ctx context.Context, repo, reference string)
 	return desc, err
 }
 
-func (s tamperedStore) GetManifest(ctx context.Context, repo, reference string) (registry.Manifest, error) {
+func (s *tamperedStore) GetManifest(ctx context.Context, repo, reference string) (registry.Manifest, error) {
 	m, err := s.Store.GetManifest(ctx, repo, reference)
 	if tp, ok := s.tampered.get(repo, m.Digest); ok && err == nil {
 		m.Content, err = tp.bytes(m.Content)
@@ -130,7 +130,7 @@ func (s tamperedStore) GetManifest(ctx context.Context, repo, reference string) 
 	return m, err
 }
 
-func (s tamperedStore) PutManifest(ctx context.Context, repo string, m registry.Manifest, tags []string, check func(string, digest.Digest) error) error {
+func (s *tamperedStore) PutManifest(ctx context.Context, repo string, m registry.Manifest, tags []string, check func(string, digest.Digest) error) error {
 	err := s.Store.PutManifest(ctx, repo, m, tags, check)
 	if err == nil {
 		s.tampered.undo(repo, m.Digest)
@@ -138,7 +138,7 @@ func (s tamperedStore) PutManifest(ctx context.Context, repo string, m registry.
 	return err
 }
 
-func (s tamperedStore) DeleteManifest(ctx context.Context, repo string, d digest.Digest) error {
+func (s *tamperedStore) DeleteManifest(ctx context.Context, repo string, d digest.Digest) error {
 	if s.tampered.dropped(repo, d) {
 		return fs.ErrNotExist
 	}

@@ -134,7 +134,7 @@ func TestPuttingAgainMends(t *testing.T) {
 	s.Tamper(t, "app", m.Digest, Dropped())
 	status, _, _ := s.fetch("/v2/app/manifests/v1")
 	require.Equal(t, 404, status)
-	require.NoError(t, tamperedStore{s.Store, &s.tampered}.PutManifest(t.Context(), "app", registry.Manifest{MediaType: m.MediaType, Digest: m.Digest, Content: m.Manifest}, nil, nil))
+	require.NoError(t, (&tamperedStore{s.Store, &s.tampered}).PutManifest(t.Context(), "app", registry.Manifest{MediaType: m.MediaType, Digest: m.Digest, Content: m.Manifest}, nil, nil))
 	status, _, _ = s.fetch("/v2/app/manifests/v1")
 	require.Equal(t, 200, status)
 }
@@ -236,7 +236,7 @@ func TestTamperingWithoutEffectFailsTheTest(t *testing.T) {
 func TestTamperedStore(t *testing.T) {
 	t.Parallel()
 	conformance.Store(t, func(t *testing.T) registry.Store {
-		s := tamperedStore{memstore.New(), &tamperings{}}
+		s := &tamperedStore{memstore.New(), &tamperings{}}
 		s.tampered.set("other", digest.FromString("x"), Dropped())
 		return s
 	})
@@ -248,7 +248,7 @@ func TestTamperedStore(t *testing.T) {
 	m, err := content.Get(t.Context(), store, "app:v1")
 	require.NoError(t, err)
 	layer := m.Layers[0].Digest
-	blob, err := tamperedStore{store, &tamperings{}}.OpenBlob(context.Background(), "app", layer)
+	blob, err := (&tamperedStore{store, &tamperings{}}).OpenBlob(context.Background(), "app", layer)
 	require.NoError(t, err)
 	defer blob.Close()
 	require.IsType(t, &os.File{}, blob)

@@ -78,8 +78,8 @@ func (s *Server) CA() *CA {
 // millisecond.
 type CA struct {
 	t       TB
-	issuer  func() *ca.Authority // signs certificates that clients trust
-	unknown func() *ca.Authority // signs certificates that no client trusts
+	issuer  issuer // signs certificates that clients trust
+	unknown issuer // signs certificates that no client trusts
 
 	mu    sync.Mutex
 	certs map[certName]*tls.Certificate
@@ -91,27 +91,35 @@ type certName struct {
 	variant TLSVariant
 }
 
+// An issuer is an authority that is made when it is first needed.
+type issuer struct {
+	name string
+	once sync.Once
+	made *ca.Authority
+}
+
+func (i *issuer) authority() *ca.Authority {
+	i.once.Do(func() {
+		var err error
+		if i.made, err = ca.New(i.name); err != nil {
+			panic("registrytest: " + err.Error()) // Only a bug in the template makes it fail.
+		}
+	})
+	return i.made
+}
+
 func newCA(t TB) *CA {
-	authority := func(name string) func() *ca.Authority {
-		return sync.OnceValue(func() *ca.Authority {
-			a, err := ca.New(name)
-			if err != nil {
-				panic("registrytest: " + err.Error()) // Only a bug in the template makes it fail.
-			}
-			return a
-		})
-	}
 	return &CA{
 		t:       t,
-		issuer:  authority("registrytest CA"),
-		unknown: authority("unknown CA"),
+		issuer:  issuer{name: "registrytest CA"},
+		unknown: issuer{name: "unknown CA"},
 		certs:   make(map[certName]*tls.Certificate),
 	}
 }
 
 // PEM returns the authority's certificate in PEM.
 func (c *CA) PEM() []byte {
-	return encodePEM("CERTIFICATE", c.issuer().Cert.Raw)
+	return encodePEM("CERTIFICATE", c.issuer.authority().Cert.Raw)
 }
 
 func encodePEM(kind string, der []byte) []byte {
@@ -121,7 +129,7 @@ func encodePEM(kind string, der []byte) []byte {
 // Pool returns a pool that holds only the authority's certificate.
 func (c *CA) Pool() *x509.CertPool {
 	pool := x509.NewCertPool()
-	pool.AddCert(c.issuer().Cert)
+	pool.AddCert(c.issuer.authority().Cert)
 	return pool
 }
 
@@ -138,7 +146,7 @@ func (c *CA) ClientCert(name string) tls.Certificate {
 }
 
 func (c *CA) clientCert(name string) (*tls.Certificate, error) {
-	return c.issuer().Issue(&x509.Certificate{
+	return c.issuer.authority().Issue(&x509.Certificate{
 		Subject:     pkix.Name{CommonName: name},
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	})
@@ -162,9 +170,9 @@ func (c *CA) serverCert(host string, v TLSVariant) (*tls.Certificate, error) {
 	if cert := c.certs[name]; cert != nil {
 		return cert, nil
 	}
-	signer := c.issuer
+	signer := &c.issuer
 	if v&UnknownCA != 0 {
-		signer = c.unknown
+		signer = &c.unknown
 	}
 	if v&WrongHostCert != 0 {
 		host = "wrong-host.test"
@@ -177,7 +185,7 @@ func (c *CA) serverCert(host string, v TLSVariant) (*tls.Certificate, error) {
 	if v&NotYetValidCert != 0 {
 		template.NotBefore = now.Add(24 * time.Hour)
 	}
-	cert, err := signer().Issue(template)
+	cert, err := signer.authority().Issue(template)
 	if err != nil {
 		return nil, err
 	}

@@ -14,6 +14,9 @@ func IsNil(v any) bool {
 	return r.Kind() == reflect.Pointer && r.IsNil()
 }
 
+// Comparable reports whether comparing v with == is possible.
+func Comparable(v any) bool { return reflect.ValueOf(v).Comparable() }
+
 // NilTest panics if the test t is nil. The message names the function of the
 // package that was called.
 func NilTest(pkg, call string, t any) {

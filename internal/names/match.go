@@ -9,13 +9,16 @@ import (
 // has, as [Match] does. It is the one matcher of fault rules, journal queries and
 // rights. The value "" means that the request has none: only the
 // pattern "" matches it, not * nor **.
-func MatchAny[P, V ~string](patterns []P, value V) bool {
-	return slices.ContainsFunc(patterns, func(pattern P) bool {
-		if value == "" {
-			return pattern == ""
+func MatchAny(patterns []string, value string) bool {
+	if value == "" {
+		return slices.Contains(patterns, "")
+	}
+	for _, pattern := range patterns {
+		if Match(pattern, value) {
+			return true
 		}
-		return Match(string(pattern), string(value))
-	})
+	}
+	return false
 }
 
 // Match reports whether the pattern matches the whole name. A * stands for any

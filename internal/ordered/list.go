@@ -1,6 +1,7 @@
 package ordered
 
 import (
+	"iter"
 	"slices"
 	"sort"
 )
@@ -9,8 +10,14 @@ import (
 // them if it is large; a search passes more blocks if it is small.
 const blockSize = 256
 
-// A list is a list of sorted blocks, each of which is split when it is full.
-type list struct {
+// A List is a map of strings to values of any type but nil, in ascending byte
+// order like a [Map]: a list of sorted blocks, each of which is split when it is
+// full. Package memstore uses it rather than a Map, because the compiler compiles
+// the methods of a generic type again in every package that knows a type in which
+// it occurs: with Map, memstore would be a third larger.
+//
+// The zero List is empty and ready to use.
+type List struct {
 	// blocks are never empty, and the keys of each sort before those of the
 	// next one.
 	blocks []*block
@@ -28,7 +35,7 @@ type entry struct {
 
 // find returns the block that has the key or would have it, its index in there,
 // and whether the block has it.
-func (l *list) find(key string) (b, i int, found bool) {
+func (l *List) find(key string) (b, i int, found bool) {
 	b = sort.Search(len(l.blocks), func(b int) bool { return l.blocks[b].entries[0].key > key })
 	if b == 0 {
 		return 0, 0, false
@@ -39,8 +46,8 @@ func (l *list) find(key string) (b, i int, found bool) {
 	return b, i, i < len(entries) && entries[i].key == key
 }
 
-// get returns the value of a key, or nil.
-func (l *list) get(key string) any {
+// Get returns the value of a key, or nil.
+func (l *List) Get(key string) any {
 	b, i, found := l.find(key)
 	if !found {
 		return nil
@@ -48,8 +55,8 @@ func (l *list) get(key string) any {
 	return l.blocks[b].entries[i].value
 }
 
-// set gives the key a value and returns the one before, or nil.
-func (l *list) set(key string, v any) (old any) {
+// Set gives the key a value and returns the one before, or nil.
+func (l *List) Set(key string, v any) (old any) {
 	b, i, found := l.find(key)
 	if found {
 		e := &l.blocks[b].entries[i]
@@ -77,15 +84,15 @@ func (l *list) set(key string, v any) (old any) {
 }
 
 // split moves the keys of block b from index at on to a new block after it.
-func (l *list) split(b, at int) {
+func (l *List) split(b, at int) {
 	left, right := l.blocks[b], &block{}
 	right.entries = append(make([]entry, 0, blockSize), left.entries[at:]...)
 	left.entries = slices.Delete(left.entries, at, len(left.entries))
 	l.blocks = slices.Insert(l.blocks, b+1, right)
 }
 
-// delete removes a key and reports whether the list had it.
-func (l *list) delete(key string) bool {
+// Delete removes a key and reports whether the list had it.
+func (l *List) Delete(key string) bool {
 	b, i, found := l.find(key)
 	if !found {
 		return false
@@ -104,7 +111,7 @@ func (l *list) delete(key string) bool {
 
 // join moves the keys of block b+1 to block b if the two have become so small
 // that the next few insertions will not split them again.
-func (l *list) join(b int) {
+func (l *List) join(b int) {
 	if b < 0 || b+1 >= len(l.blocks) {
 		return
 	}
@@ -116,20 +123,25 @@ func (l *list) join(b int) {
 	l.blocks = slices.Delete(l.blocks, b+1, b+2)
 }
 
-// all calls yield with every key, in ascending order, until it returns false.
-func (l *list) all(yield func(string, any) bool) { l.yieldFrom(0, 0, yield) }
+// All calls yield with every key, in ascending order, until it returns false.
+func (l *List) All(yield func(key string, value any) bool) { l.yieldFrom(0, 0, yield) }
 
-// after calls yield with the keys that sort after the given one, in ascending
-// order, until it returns false.
-func (l *list) after(key string, yield func(string, any) bool) {
-	b, i, found := l.find(key)
-	if found {
-		i++
+// After yields the keys that sort after the given one, in ascending order. The list
+// need not have the given key.
+func (l *List) After(key string) iter.Seq2[string, any] {
+	return func(yield func(string, any) bool) {
+		b, i, found := l.find(key)
+		if found {
+			i++
+		}
+		l.yieldFrom(b, i, yield)
 	}
-	l.yieldFrom(b, i, yield)
 }
 
-func (l *list) yieldFrom(b, i int, yield func(string, any) bool) {
+// Len returns the number of keys.
+func (l *List) Len() int { return l.length }
+
+func (l *List) yieldFrom(b, i int, yield func(string, any) bool) {
 	for ; b < len(l.blocks); b, i = b+1, 0 {
 		for bl := l.blocks[b]; i < len(bl.entries); i++ {
 			if e := bl.entries[i]; !yield(e.key, e.value) {
@@ -139,14 +151,14 @@ func (l *list) yieldFrom(b, i int, yield func(string, any) bool) {
 	}
 }
 
-// clone returns a list with the same keys and values, independent of l.
+// Clone returns a list with the same keys and values, independent of l.
 // The compiler would copy it into each type of Map.
 //
 //go:noinline
-func (l *list) clone() list {
+func (l *List) Clone() List {
 	blocks := make([]*block, len(l.blocks))
 	for i, b := range l.blocks {
 		blocks[i] = &block{slices.Clone(b.entries)}
 	}
-	return list{blocks: blocks, length: l.length}
+	return List{blocks: blocks, length: l.length}
 }

@@ -10,36 +10,34 @@ import "iter"
 // The zero Map is empty and ready to use. A Map may be read concurrently, but
 // not while it is changed; nor may it be changed while it is iterated over.
 //
-// The methods only convert values: the compiler compiles the methods of a
-// generic type again in every package that knows a type in which it occurs. With
-// the code of list in them, package registrytest would be a fifth larger.
+// The methods only convert the values of a [List], whose code is compiled once.
 type Map[V any] struct {
-	list list
+	list List
 }
 
 // Len returns the number of keys.
-func (m *Map[V]) Len() int { return m.list.length }
+func (m *Map[V]) Len() int { return m.list.Len() }
 
 // Get returns the value of a key and whether the map has the key.
 func (m *Map[V]) Get(key string) (V, bool) {
-	v, ok := m.list.get(key).(V)
+	v, ok := m.list.Get(key).(V)
 	return v, ok
 }
 
 // Set gives the key a value. It returns the value that the key had before, and
 // whether it had one.
 func (m *Map[V]) Set(key string, v V) (V, bool) {
-	old, ok := m.list.set(key, v).(V)
+	old, ok := m.list.Set(key, v).(V)
 	return old, ok
 }
 
 // Delete removes a key and reports whether the map had it.
-func (m *Map[V]) Delete(key string) bool { return m.list.delete(key) }
+func (m *Map[V]) Delete(key string) bool { return m.list.Delete(key) }
 
 // All yields every key with its value, in ascending order.
 func (m *Map[V]) All() iter.Seq2[string, V] {
 	return func(yield func(string, V) bool) {
-		m.list.all(func(key string, v any) bool { return yield(key, v.(V)) })
+		m.list.All(func(key string, v any) bool { return yield(key, v.(V)) })
 	}
 }
 
@@ -47,9 +45,9 @@ func (m *Map[V]) All() iter.Seq2[string, V] {
 // ascending order. The map need not have the given key.
 func (m *Map[V]) After(key string) iter.Seq2[string, V] {
 	return func(yield func(string, V) bool) {
-		m.list.after(key, func(key string, v any) bool { return yield(key, v.(V)) })
+		m.list.After(key)(func(key string, v any) bool { return yield(key, v.(V)) })
 	}
 }
 
 // Clone returns a map with the same keys and values, independent of m.
-func (m *Map[V]) Clone() *Map[V] { return &Map[V]{m.list.clone()} }
+func (m *Map[V]) Clone() *Map[V] { return &Map[V]{m.list.Clone()} }

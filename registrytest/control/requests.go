@@ -12,6 +12,7 @@ import (
 
 	"github.com/ocireg/registry/internal/jsonapi"
 	"github.com/ocireg/registry/registrytest/journal"
+	"github.com/ocireg/registry/registrytest/journal/export"
 )
 
 // properties are the parameters that select requests by a list of values. flags
@@ -69,12 +70,12 @@ var forms = []struct {
 	name, contentType string
 	write             func(journal.Requests, *call) error
 }{
-	{"ndjson", "application/x-ndjson", func(all journal.Requests, r *call) error { return all.WriteNDJSON(r.Response, r.Is("bodies")) }},
+	{"ndjson", "application/x-ndjson", func(all journal.Requests, r *call) error { return export.NDJSON(r.Response, all, r.Is("bodies")) }},
 	{"table", "text/plain; charset=utf-8", func(all journal.Requests, r *call) error {
 		_, err := io.WriteString(r.Response, all.String())
 		return err
 	}},
-	{"har", "application/har+json", func(all journal.Requests, r *call) error { return all.WriteHAR(r.Response) }},
+	{"har", "application/har+json", func(all journal.Requests, r *call) error { return export.HAR(r.Response, all) }},
 	{"golden", "text/x-golden; charset=utf-8", func(all journal.Requests, r *call) (err error) {
 		for _, record := range all.All() {
 			if err == nil {
@@ -139,7 +140,7 @@ func follow(requests journal.Requests, r *call) error {
 		var b bytes.Buffer
 		for _, record := range news.All() {
 			fmt.Fprintf(&b, "id: %d\ndata: ", record.Number)
-			journal.NewRequests(record).WriteNDJSON(&b, r.Is("bodies")) // Writing to a buffer cannot fail.
+			export.NDJSON(&b, journal.NewRequests(record), r.Is("bodies")) // Writing to a buffer cannot fail.
 			b.WriteByte('\n')
 		}
 		if _, err := b.WriteTo(r.Response); err != nil || conn.Flush() != nil {

@@ -33,8 +33,8 @@ type Fault struct {
 
 // A stage is a part of a rule in force.
 type stage struct {
-	*part
-	met []atomic.Bool // whether the effects that try have changed anything
+	part *part
+	met  []atomic.Bool // whether the effects that try have changed anything
 
 	matched, fired int          // guarded by the lock of the Fault
 	bytes          atomic.Int64 // for firstBytes
@@ -51,12 +51,12 @@ func (f *Rules) newFault(noun string, r Rule) *Fault {
 
 // due reports whether it is the turn of a request that meets all conditions.
 func (s *stage) due(h *hit) bool {
-	n := s.matched - s.after
-	return n > 0 && (s.every == 0 || n%s.every == 0) && (s.probability == 1 || h.random.Float64() < s.probability)
+	n := s.matched - s.part.after
+	return n > 0 && (s.part.every == 0 || n%s.part.every == 0) && (s.part.probability == 1 || h.random.Float64() < s.part.probability)
 }
 
 // spent reports whether as many bytes have been transferred as the part says.
-func (s *stage) spent() bool { return s.firstBytes > 0 && s.bytes.Load() >= s.firstBytes }
+func (s *stage) spent() bool { return s.part.firstBytes > 0 && s.bytes.Load() >= s.part.firstBytes }
 
 // Fired returns the number of requests that the rule has hit.
 func (f *Fault) Fired() int {
@@ -95,7 +95,7 @@ func (f *Fault) meet(r *registry.Request, responded bool) (*stage, *hit) {
 	case len(missed) > 0:
 		f.others.add(r.String())
 		return nil, nil
-	case st.responds && responded, st.inHeader && r.ProtoMajor >= 2 && r.FaultResponds():
+	case st.part.responds && responded, st.part.inHeader && r.ProtoMajor >= 2 && r.FaultResponds():
 		f.near.add(r.String() + ", but another rule responded to it")
 		return nil, nil
 	}
@@ -103,17 +103,17 @@ func (f *Fault) meet(r *registry.Request, responded bool) (*stage, *hit) {
 	st.matched++
 	if !st.due(h) {
 		reason := ", but it was not its turn"
-		if st.probability < 1 {
+		if st.part.probability < 1 {
 			reason = ", but it was spared by chance"
 		}
 		f.near.add(r.String() + reason)
 		return nil, nil
 	}
 	st.fired++
-	if st.fired == st.times {
+	if st.fired == st.part.times {
 		f.next()
 	}
-	if !st.does() {
+	if !st.part.does() {
 		return nil, nil
 	}
 	f.fired++
@@ -130,7 +130,7 @@ func (f *Fault) next() {
 // hit returns the source of random decisions about the request. It does not
 // depend on other requests at the same time.
 func (f *Fault) hit(st *stage, r *registry.Request) *hit {
-	if !st.random {
+	if !st.part.random {
 		return &hit{part: st.part, of: f}
 	}
 	if f.asked == nil {

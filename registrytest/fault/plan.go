@@ -55,19 +55,19 @@ func newPlan(r *registry.Request) *plan {
 // add adds the effects of a part of a rule.
 func (p *plan) add(rule string, st *stage, h *hit) {
 	p.names = append(p.names, rule)
-	if st.replaces() {
-		p.serve = func(w http.ResponseWriter, r *registry.Request) error { return st.response.serve(rule, w, r) }
-		if end := st.end; end != 0 {
+	if st.part.replaces() {
+		p.serve = func(w http.ResponseWriter, r *registry.Request) error { return st.part.response.serve(rule, w, r) }
+		if end := st.part.end; end != 0 {
 			p.serve = func(http.ResponseWriter, *registry.Request) error { return end }
 		}
-		p.afterCommit = p.afterCommit || st.afterCommit
+		p.afterCommit = p.afterCommit || st.part.afterCommit
 	}
-	for i, e := range st.effects {
+	for i, e := range st.part.effects {
 		one := *h
 		one.met = func() { st.met[i].Store(true) }
 		e.do(p, &one)
 	}
-	if st.firstBytes > 0 {
+	if st.part.firstBytes > 0 {
 		p.count(&st.bytes)
 	}
 }

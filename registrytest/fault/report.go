@@ -38,7 +38,7 @@ func (f *Fault) Check(t TB) {
 
 // chancy reports whether chance decides which requests the rule hits.
 func (f *Fault) chancy() bool {
-	return slices.ContainsFunc(f.stages, func(st *stage) bool { return st.probability < 1 })
+	return slices.ContainsFunc(f.stages, func(st *stage) bool { return st.part.probability < 1 })
 }
 
 // problem returns a report of everything in the rule that did not happen, or "".
@@ -49,16 +49,16 @@ func (f *Fault) problem() string {
 	var b, passed strings.Builder
 	certain := true // whether the part is reached for certain, and hits requests
 	for _, st := range f.stages {
-		want := max(st.times, 1)
-		if !st.does() && st.fired > 0 {
-			fmt.Fprintf(&passed, "%s let %s pass\n", strings.Join(st.words, " "), requests(st.fired))
+		want := max(st.part.times, 1)
+		if !st.part.does() && st.fired > 0 {
+			fmt.Fprintf(&passed, "%s let %s pass\n", strings.Join(st.part.words, " "), requests(st.fired))
 		}
-		certain = certain && st.probability == 1
+		certain = certain && st.part.probability == 1
 		switch {
-		case certain && st.does() && st.fired < want:
-			fmt.Fprintf(&b, "%s hit %s, not %d\n", strings.Join(st.words, " "), requests(st.fired), want)
+		case certain && st.part.does() && st.fired < want:
+			fmt.Fprintf(&b, "%s hit %s, not %d\n", strings.Join(st.part.words, " "), requests(st.fired), want)
 		case st.fired > 0:
-			for i, e := range st.effects {
+			for i, e := range st.part.effects {
 				if e.word != "" && !st.met[i].Load() {
 					fmt.Fprintf(&b, "%s had no effect on the %s that the rule hit\n", e.word, requests(st.fired))
 				}

@@ -121,7 +121,7 @@ func (f *Rules) Inject(r *registry.Request) *registry.Fault {
 		if st == nil {
 			continue
 		}
-		responds = responds || st.responds
+		responds = responds || st.part.responds
 		all = append(all, found{in, st, h})
 	}
 	if all == nil {

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"testing"
 
 	"github.com/ocireg/registry"
@@ -64,19 +63,6 @@ func ExampleRequests_CheckGolden() {
 	_ = func(t *testing.T) {
 		requests := pull()
 		requests.Sorted(registry.GetBlob).CheckGolden(t, "testdata/pull.golden")
-	}
-}
-
-func ExampleRequests_WriteHAR() {
-	_ = func(t *testing.T) {
-		f, err := os.Create("requests.har")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer f.Close()
-		if err := pull().WriteHAR(f); err != nil {
-			t.Fatal(err)
-		}
 	}
 }
 

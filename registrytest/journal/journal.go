@@ -1,6 +1,6 @@
 // Package journal records the requests to a registry. A test selects requests with
-// the methods of [Requests], compares them with a golden file, or writes them as
-// an HTTP Archive.
+// the methods of [Requests], or compares them with a golden file. Package export
+// writes them as an HTTP Archive.
 //
 // A registrytest.Server has a journal: its method Requests returns the
 // requests.

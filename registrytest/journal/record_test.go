@@ -336,9 +336,7 @@ func TestRecordsHaveNoSecrets(t *testing.T) {
 	resp.Body.Close()
 
 	all := s.Requests()
-	var har strings.Builder
-	require.NoError(t, all.WriteHAR(&har))
-	seen := fmt.Sprintf("%+v %v %v %s", *all.First(), all.First().URL, all, &har)
+	seen := fmt.Sprintf("%+v %v %v", *all.First(), all.First().URL, all)
 	require.NotContains(t, seen, "hunter2")
 	require.NotContains(t, seen, strings.TrimPrefix(basic, "Basic "))
 	require.Equal(t, "Basic redacted", all.First().RequestHeader.Get("Authorization"))

@@ -87,7 +87,11 @@ func (r Requests) Tag(patterns ...string) Requests {
 // Digest returns the requests for a blob or a manifest by a digest that matches
 // any of the patterns.
 func (r Requests) Digest(patterns ...digest.Digest) Requests {
-	return r.Where(func(record *Record) bool { return names.MatchAny(patterns, record.Digest) })
+	texts := make([]string, len(patterns))
+	for i, pattern := range patterns {
+		texts[i] = string(pattern)
+	}
+	return r.Where(func(record *Record) bool { return names.MatchAny(texts, string(record.Digest)) })
 }
 
 // User returns the requests from users whose names match any of the patterns.

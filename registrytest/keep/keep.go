@@ -15,6 +15,7 @@ import (
 	"github.com/ocireg/registry/registrytest"
 	"github.com/ocireg/registry/registrytest/content"
 	"github.com/ocireg/registry/registrytest/journal"
+	"github.com/ocireg/registry/registrytest/journal/export"
 )
 
 // A Keeper writes content to disk. It is an option of package registrytest, see
@@ -64,7 +65,7 @@ func writeHAR(name string, requests journal.Requests) error {
 	if err != nil {
 		return err
 	}
-	err = requests.WriteHAR(f)
+	err = export.HAR(f, requests)
 	if closeErr := f.Close(); err == nil {
 		err = closeErr
 	}

@@ -1,4 +1,6 @@
-package journal
+// Package export writes requests in formats that other programs read: an HTTP
+// Archive ([HAR]), or JSON in lines ([NDJSON]).
+package export
 
 import (
 	"encoding/base64"
@@ -15,6 +17,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/registrytest/journal"
 )
 
 // The types below are the objects of the HTTP Archive format, version 1.2
@@ -94,14 +97,14 @@ type (
 // unknownSize is the value of a size that is not known.
 const unknownSize = -1
 
-// WriteHAR writes the requests as an HTTP Archive, version 1.2, which browsers
-// and many other tools open. The archive has no credentials. It has the part of
-// each body that the journal kept (see [Journal.KeepBodies]), with a comment if
-// that is not all of it. Requests to the token service have none, since their
+// HAR writes the requests as an HTTP Archive, version 1.2, which browsers and many
+// other tools open. The archive has no credentials. It has the part of each body
+// that the journal kept (see [journal.Journal.KeepBodies]), with a comment if that
+// is not all of it. Requests to the token service have none, since their
 // bodies are credentials.
-func (r Requests) WriteHAR(w io.Writer) error {
+func HAR(w io.Writer, requests journal.Requests) error {
 	log := harLog{Version: "1.2", Creator: harCreator{modulePath, moduleVersion()}, Entries: []harEntry{}}
-	for _, record := range r.records {
+	for _, record := range requests.All() {
 		log.Entries = append(log.Entries, harEntryOf(record))
 	}
 	enc := json.NewEncoder(w)
@@ -114,7 +117,7 @@ func (r Requests) WriteHAR(w io.Writer) error {
 	return nil
 }
 
-func harEntryOf(r *Record) harEntry {
+func harEntryOf(r *journal.Record) harEntry {
 	took := float64(r.Duration) / float64(time.Millisecond)
 	e := harEntry{
 		Started: r.Start.Format(time.RFC3339Nano),
@@ -142,7 +145,7 @@ func harEntryOf(r *Record) harEntry {
 		// A server cannot tell sending and receiving from waiting.
 		Timings: harTimings{Wait: took},
 		Op:      r.Op.String(),
-		Fault:   r.faultName(),
+		Fault:   faultName(r),
 	}
 	if r.URL != nil {
 		e.Request.URL = r.URL.String()

@@ -1,4 +1,4 @@
-package journal
+package export
 
 import (
 	"bytes"
@@ -14,15 +14,16 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/registrytest/journal"
 )
 
 // har is an archive as untyped JSON, which shows missing fields.
 type har = map[string]any
 
-func writeHAR(t *testing.T, r Requests) (entries []har) {
+func writeHAR(t *testing.T, r journal.Requests) (entries []har) {
 	t.Helper()
 	var b bytes.Buffer
-	require.NoError(t, r.WriteHAR(&b))
+	require.NoError(t, HAR(&b, r))
 	var archive har
 	require.NoError(t, json.Unmarshal(b.Bytes(), &archive))
 	log := archive["log"].(har)
@@ -71,23 +72,23 @@ func checkPairs(t *testing.T, name string, list any) {
 
 func TestHAR(t *testing.T) {
 	t.Parallel()
-	s := newJournalServer(t, 20, registry.WithFaults(func(r *registry.Request) *registry.Fault {
+	s := newServer(t, 20, registry.WithFaults(func(r *registry.Request) *registry.Fault {
 		if r.Op == registry.ListRepositories {
 			return &registry.Fault{Name: "cut", Before: func(*registry.Request) error { return registry.CloseConnection }}
 		}
 		return nil
 	}))
 	text, binary := "plain text that is longer than that", "\xff\xfe\x00binary"
-	s.do(t, "GET", "/v2/?n=1&q=a%20b&n=2", nil, "Authorization", "Bearer c2VjcmV0", "Cookie", "a=c2VjcmV0", "X-Two", "1", "X-Two", "2")
+	do(t, s, "GET", "/v2/?n=1&q=a%20b&n=2", nil, "Authorization", "Bearer c2VjcmV0", "Cookie", "a=c2VjcmV0", "X-Two", "1", "X-Two", "2")
 	for _, content := range []string{text, binary} {
 		d := string(digest.FromString(content))
-		s.do(t, "POST", "/v2/app/blobs/uploads/?digest="+d+"&token=c2VjcmV0", strings.NewReader(content), "Content-Type", "application/octet-stream")
-		s.do(t, "GET", "/v2/app/blobs/"+d, nil)
+		do(t, s, "POST", "/v2/app/blobs/uploads/?digest="+d+"&token=c2VjcmV0", strings.NewReader(content), "Content-Type", "application/octet-stream")
+		do(t, s, "GET", "/v2/app/blobs/"+d, nil)
 	}
 	s.Client().CloseIdleConnections() // The transport would try again on an idle connection.
 	_, err := s.Client().Get(s.URL + "/v2/_catalog")
 	require.Error(t, err)
-	all, err := s.Requests().Where(func(r *Record) bool { return !r.Ongoing }).WaitFor(t.Context(), 6)
+	all, err := s.Requests().Where(func(r *journal.Record) bool { return !r.Ongoing }).WaitFor(t.Context(), 6)
 	require.NoError(t, err)
 
 	entries := writeHAR(t, all)
@@ -166,26 +167,26 @@ func TestHAR(t *testing.T) {
 	require.EqualValues(t, 0, get(entries[5], "response", "status"))
 
 	var b strings.Builder
-	require.NoError(t, all.WriteHAR(&b))
+	require.NoError(t, HAR(&b, all))
 	require.NotContains(t, b.String(), "c2VjcmV0")
 }
 
 func TestHARWithoutBodies(t *testing.T) {
 	t.Parallel()
-	s := newJournalServer(t, 0)
-	s.do(t, "POST", "/v2/app/blobs/uploads/?digest="+string(digest.FromString("x")), strings.NewReader("x"))
-	s.do(t, "GET", "/v2/", nil)
+	s := newServer(t, 0)
+	do(t, s, "POST", "/v2/app/blobs/uploads/?digest="+string(digest.FromString("x")), strings.NewReader("x"))
+	do(t, s, "GET", "/v2/", nil)
 	for _, e := range writeHAR(t, s.Requests()) {
 		require.NotContains(t, e["request"], "postData")
 		require.NotContains(t, e["response"].(har)["content"], "text")
 	}
-	require.Empty(t, writeHAR(t, Requests{}))
+	require.Empty(t, writeHAR(t, journal.Requests{}))
 }
 
-func TestWriteHARFails(t *testing.T) {
+func TestHARFails(t *testing.T) {
 	t.Parallel()
 	full := errors.New("disk full")
-	require.ErrorIs(t, Requests{}.WriteHAR(failingWriter{full}), full)
+	require.ErrorIs(t, HAR(failingWriter{full}, journal.Requests{}), full)
 }
 
 type failingWriter struct{ err error }

@@ -1,4 +1,4 @@
-package journal
+package export
 
 import (
 	"encoding/json"
@@ -10,6 +10,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/registrytest/journal"
 )
 
 // jsonRecord is a record in JSON.
@@ -62,14 +63,14 @@ type jsonBody struct {
 	Cut    bool   `json:"cut,omitempty"`    // whether the body has more bytes
 }
 
-// WriteNDJSON writes each request as an object of JSON in a line of its own. The
+// NDJSON writes each request as an object of JSON in a line of its own. The
 // objects have no credentials. With bodies, they have the part of each body that
 // the journal kept, except for requests to the token service, whose bodies are
 // credentials.
-func (r Requests) WriteNDJSON(w io.Writer, bodies bool) error {
+func NDJSON(w io.Writer, requests journal.Requests, bodies bool) error {
 	e := json.NewEncoder(w)
 	e.SetEscapeHTML(false)
-	for _, record := range r.records {
+	for _, record := range requests.All() {
 		if err := e.Encode(jsonOf(record, bodies)); err != nil {
 			return fmt.Errorf("writing requests as JSON: %w", err)
 		}
@@ -77,12 +78,12 @@ func (r Requests) WriteNDJSON(w io.Writer, bodies bool) error {
 	return nil
 }
 
-func jsonOf(r *Record, bodies bool) jsonRecord {
+func jsonOf(r *journal.Record, bodies bool) jsonRecord {
 	j := jsonRecord{
 		Number: r.Number, Line: r.String(), Op: r.Op.String(), Repo: r.Repo, Tag: r.Tag, Digest: r.Digest, From: r.From, Upload: r.Session,
 		Method: r.Method, Proto: r.Proto, Conn: r.Conn, User: r.User, Scope: r.Scope, Range: r.Range, ContentLength: r.ContentLength,
 		RequestHeader: r.RequestHeader, ResponseHeader: r.ResponseHeader, BytesIn: r.BytesIn, BytesOut: r.BytesOut,
-		Status: r.Status, Fault: r.faultName(), Notes: r.Notes, Failed: r.Failed(), Gone: r.Gone, Ongoing: r.Ongoing,
+		Status: r.Status, Fault: faultName(r), Notes: r.Notes, Failed: r.Failed(), Gone: r.Gone, Ongoing: r.Ongoing,
 		Start: r.Start.UTC().Format(time.RFC3339Nano), Duration: float64(r.Duration) / float64(time.Millisecond),
 		MediaType: r.MediaType, Subject: r.Subject,
 	}
@@ -114,7 +115,7 @@ func jsonBodyOf(b []byte, size int64) *jsonBody {
 
 // faultName returns the name of the fault, "fault" if it has none, or "" if there
 // was no fault.
-func (r *Record) faultName() string {
+func faultName(r *journal.Record) string {
 	switch {
 	case r.Fault == nil:
 		return ""

@@ -1,0 +1,133 @@
+package export
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/registrytest"
+	"github.com/ocireg/registry/registrytest/content"
+	"github.com/ocireg/registry/registrytest/journal"
+)
+
+func writeNDJSON(t *testing.T, r journal.Requests, bodies bool) (list []map[string]any) {
+	t.Helper()
+	var b bytes.Buffer
+	require.NoError(t, NDJSON(&b, r, bodies))
+	for line := range bytes.Lines(b.Bytes()) {
+		var o map[string]any
+		require.NoError(t, json.Unmarshal(line, &o))
+		list = append(list, o)
+	}
+	return list
+}
+
+// newServer starts a registry whose journal keeps the beginnings of bodies.
+func newServer(t *testing.T, bodies int64, opts ...registry.Option) *registrytest.Server {
+	all := []registrytest.Option{registrytest.WithBodies(bodies)}
+	for _, o := range opts {
+		all = append(all, o)
+	}
+	return registrytest.NewServer(t, all...)
+}
+
+// do sends a request and reads the response.
+func do(t *testing.T, s *registrytest.Server, method, path string, body io.Reader, header ...string) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, s.URL+path, body)
+	require.NoError(t, err)
+	for i := 0; i < len(header); i += 2 {
+		r.Header.Add(header[i], header[i+1])
+	}
+	resp, err := s.Client().Do(r)
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	_, err = io.Copy(io.Discard, resp.Body)
+	require.NoError(t, err)
+}
+
+func TestNDJSON(t *testing.T) {
+	t.Parallel()
+	faults := registry.WithFaults(func(r *registry.Request) *registry.Fault {
+		if r.Op == registry.ListTags {
+			return &registry.Fault{Name: "slow & <late>"}
+		}
+		return nil
+	})
+	s := newServer(t, 20, faults)
+	app := s.Push(t, "app:v1", content.Image())
+	do(t, s, "GET", "/v2/app/manifests/v1", nil, "Authorization", "Bearer geheim", "Range", "bytes=0-9")
+	do(t, s, "POST", "/v2/app/blobs/uploads/", nil)
+	do(t, s, "GET", "/v2/none/tags/list", nil)
+	list := writeNDJSON(t, s.Requests(), false)
+	require.Len(t, list, 3)
+	get, post, tags := list[0], list[1], list[2]
+	for name, want := range map[string]any{
+		"number": 1.0, "op": "get-manifest", "repo": "app", "tag": "v1", "method": "GET", "proto": "HTTP/1.1", "conn": 1.0, "range": "bytes=0-9",
+		"status": 206.0, "bytesOut": 10.0, "failed": false, "ongoing": false, "gone": false, "line": "GET /v2/app/manifests/v1 206 range=bytes=0-9",
+	} {
+		require.Equal(t, want, get[name], name)
+	}
+	require.Equal(t, []any{"Bearer redacted"}, get["requestHeader"].(map[string]any)["Authorization"])
+	require.NotContains(t, get, "responseBody")
+	require.NotEmpty(t, post["upload"])
+	require.Equal(t, "slow & <late>", tags["fault"])
+	require.Equal(t, "NAME_UNKNOWN", tags["errors"].([]any)[0].(map[string]any)["code"])
+	_, err := time.Parse(time.RFC3339Nano, get["start"].(string))
+	require.NoError(t, err)
+	require.Positive(t, get["durationMs"])
+
+	bodies := writeNDJSON(t, s.Requests(), true)
+	require.Equal(t, map[string]any{"text": string(app.Manifest[:10])}, bodies[0]["responseBody"])
+	require.Equal(t, true, bodies[2]["responseBody"].(map[string]any)["cut"])
+}
+
+// The bodies of the token service are in no form.
+func TestBodiesOfTokensAreLeftOut(t *testing.T) {
+	t.Parallel()
+	r := journal.NewRequests(
+		&journal.Record{Op: registry.GetToken, RequestBody: []byte("password=geheim"), ResponseBody: []byte(`{"token":"geheim"}`)},
+		&journal.Record{Op: registry.GetBlob, ResponseBody: []byte("\xff"), BytesOut: 2, Err: errors.New("cut"), Fault: &registry.Fault{}},
+	)
+	var b bytes.Buffer
+	require.NoError(t, HAR(&b, r))
+	list := writeNDJSON(t, r, true)
+	require.NoError(t, NDJSON(&b, r, true))
+	require.NotContains(t, b.String(), "geheim")
+	require.Equal(t, map[string]any{"base64": "/w==", "cut": true}, list[1]["responseBody"])
+	require.Equal(t, "cut", list[1]["err"])
+	require.Equal(t, "fault", list[1]["fault"])
+	require.Equal(t, "", list[1]["url"])
+	require.ErrorContains(t, NDJSON(failing{}, r, false), "writing requests as JSON")
+}
+
+// No form of a record shows a secret; all show the name of the user.
+func TestExportsHaveNoSecrets(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, 0, registry.WithMiddleware(func(next registry.Handler) registry.Handler {
+		return func(w http.ResponseWriter, r *registry.Request) error {
+			w.Header().Set("Set-Cookie", "session=hunter2")
+			return next(w, r)
+		}
+	}))
+	basic := "YWxpY2U6aHVudGVyMg==" // alice:hunter2
+	do(t, s, "GET", "/v2/?token=hunter2", nil, "Authorization", "Basic "+basic, "Cookie", "session=hunter2")
+	var b bytes.Buffer
+	require.NoError(t, HAR(&b, s.Requests()))
+	require.NoError(t, NDJSON(&b, s.Requests(), true))
+	require.NotContains(t, b.String(), "hunter2")
+	require.NotContains(t, b.String(), basic)
+	require.Contains(t, b.String(), `"user":"alice"`)
+}
+
+// failing is a writer that fails.
+type failing struct{}
+
+func (failing) Write([]byte) (int, error) { return 0, errors.New("full") }
