@@ -65,10 +65,13 @@ func Append(text string) Body { return Body("append:" + text) }
 //	patch-upload after-commit status=201 body=own
 func (r Rule) Body(values ...Body) Rule {
 	if len(values) == 0 {
-		return r.repeat("body", "", func(*part) error { return errors.New("it needs a value") })
+		r, _ = r.repeat("body", "")
+		return r.refuse(errors.New("it needs a value"))
 	}
 	for _, b := range values {
-		r = r.repeat("body", string(b), func(p *part) error { return p.changeBody(b) })
+		var p *part
+		r, p = r.repeat("body", b)
+		r = r.refuse(p.changeBody(b))
 	}
 	return r
 }
@@ -80,7 +83,7 @@ func (p *part) changeBody(b Body) error {
 		if p.response.shape != "" || slices.Contains(p.names, "body text") {
 			return errors.New("a response has only one body")
 		}
-		p.names = append(slices.Clip(p.names), "body text")
+		p.names = append(p.names, "body text")
 		p.do(func(p *plan, _ *hit) { p.replaceBody(text) })
 	case isText && kind == "append":
 		if text == "" {
@@ -140,7 +143,7 @@ func bodyNames() (names []string) {
 
 // bodyWords are the words of this file.
 var bodyWords = vocabulary{
-	"body": text[Body](func(r Rule, b Body) Rule { return r.Body(b) }),
+	{"body", text(func(r Rule, b string) Rule { return r.Body(Body(b)) })},
 }
 
 // changeStatus gives the response of the operation the status of the rule.

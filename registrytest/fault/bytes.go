@@ -10,18 +10,17 @@ import (
 
 // Corrupt changes byte n.
 func (r Rule) Corrupt(n int64) Rule {
-	return r.repeat("corrupt", n, func(p *part) error {
-		p.filter(n, corruptAt)
-		p.needsBytes()
-		if word := p.words[len(p.words)-1]; slices.Contains(p.words[:len(p.words)-1], word) {
-			return errors.New("a byte that is corrupted twice is as it was")
-		}
-		return nil
-	})
+	r, p := r.repeat("corrupt", n)
+	p.filter(n, corruptAt)
+	p.needsBytes()
+	if slices.Contains(p.words[:len(p.words)-1], p.word()) {
+		return r.refuse(errors.New("a byte that is corrupted twice is as it was"))
+	}
+	return r
 }
 
 // byteWords are the words of this file.
-var byteWords = vocabulary{"corrupt": integer[int64](Rule.Corrupt)}
+var byteWords = vocabulary{{"corrupt", byteNumber(Rule.Corrupt)}}
 
 // corruptAt changes a byte.
 func corruptAt(p position) filter {

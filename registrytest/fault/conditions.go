@@ -48,6 +48,14 @@ func (r Rule) Tag(patterns ...string) Rule {
 // Digest limits the rule to requests that name a digest that any of the
 // patterns matches, see [Rule.Repo].
 func (r Rule) Digest(patterns ...digest.Digest) Rule {
+	texts := make([]string, len(patterns))
+	for i, pattern := range patterns {
+		texts[i] = string(pattern)
+	}
+	return r.digests(texts...)
+}
+
+func (r Rule) digests(patterns ...string) Rule {
 	r = matching(r, "digest", patterns, "a digest", registry.Op.HasDigest, func(q *registry.Request) string { return string(q.Digest) })
 	return checkPatterns(r, patterns, checkDigest)
 }
@@ -59,10 +67,10 @@ func (r Rule) Method(patterns ...string) Rule {
 		methods := op.Methods()
 		return methods == nil || slices.ContainsFunc(methods, func(m string) bool { return names.MatchAny(patterns, m) })
 	}
+	r = matching(r, "method", patterns, "such a method", hasMethod, func(q *registry.Request) string { return q.Method })
 	if len(patterns) == 1 && patterns[0] == "" && r.err == nil {
 		r.err = errors.New(`method="": every request has a method`)
 	}
-	r = matching(r, "method", patterns, "such a method", hasMethod, func(q *registry.Request) string { return q.Method })
 	return checkPatterns(r, patterns, checkMethod)
 }
 
@@ -120,8 +128,12 @@ func (r Rule) Conn(n ...int) Rule {
 	for i := range n {
 		texts[i] = fmt.Sprint(n[i])
 	}
-	if r.begun() && err == nil && slices.ContainsFunc(r.conditions, func(c condition) bool { return c.name == "conn" }) {
-		err = errors.New("conn is said twice")
+	if r.begun() && err == nil {
+		for _, c := range r.conditions {
+			if c.name == "conn" {
+				err = errors.New("conn is said twice")
+			}
+		}
 	}
 	numbers := slices.Clone(n)
 	return r.when("conn", strings.Join(texts, ","), err, func(q *registry.Request) bool {
@@ -131,36 +143,28 @@ func (r Rule) Conn(n ...int) Rule {
 
 // when returns the rule with one more condition, unless err is not nil.
 func (r Rule) when(name, arg string, err error, met func(*registry.Request) bool) Rule {
-	r = r.repeat(name, arg, func(*part) error { return err })
-	return r.require(condition{name: name, word: r.words[len(r.words)-1], met: met})
-}
-
-// require adds a condition to the rule, which is a new clone.
-func (r Rule) require(c condition) Rule {
-	r.conditions = append(slices.Clip(r.conditions), c)
-	return r
+	r, p := r.repeat(name, arg)
+	r.conditions = append(slices.Clip(r.conditions), condition{name: name, word: p.word(), met: met})
+	return r.refuse(err)
 }
 
 // matching returns the rule with a condition on a value of the request. Ops
 // reports whether requests for an operation may have it, noun is its name.
-func matching[P ~string](r Rule, name string, patterns []P, noun string, ops func(registry.Op) bool, value func(*registry.Request) string) Rule {
-	texts := make([]string, len(patterns))
-	for i, p := range patterns {
-		texts[i] = string(p)
-	}
-	if slices.Contains(texts, "") {
+func matching(r Rule, name string, patterns []string, noun string, ops func(registry.Op) bool, value func(*registry.Request) string) Rule {
+	patterns = slices.Clone(patterns)
+	if slices.Contains(patterns, "") {
 		ops = nil // Requests without the value meet the condition.
 	}
 	var err error
 	switch {
-	case len(texts) == 0:
+	case len(patterns) == 0:
 		err = errors.New("it needs a pattern")
 	case ops != nil && r.lacks(ops):
 		err = fmt.Errorf("no %s request has %s", r.on, noun)
 	}
-	r = r.when(name, joinList(texts), err, func(q *registry.Request) bool { return names.MatchAny(texts, value(q)) })
+	r = r.when(name, joinList(patterns), err, func(q *registry.Request) bool { return names.MatchAny(patterns, value(q)) })
 	c := &r.conditions[len(r.conditions)-1]
-	c.patterns, c.ops = texts, ops
+	c.patterns, c.ops = patterns, ops
 	return r
 }
 
@@ -199,14 +203,14 @@ func userOf(r *registry.Request) string {
 
 // conditionWords are the words of this file.
 var conditionWords = vocabulary{
-	"repo":       list[string](Rule.Repo),
-	"tag":        list[string](Rule.Tag),
-	"digest":     list[digest.Digest](Rule.Digest),
-	"method":     list[string](Rule.Method),
-	"user":       list[string](Rule.User),
-	"conn":       integers(Rule.Conn),
-	"has-header": text[string](parseHasHeader),
-	"where":      anything(parseWhere),
+	{"repo", list(Rule.Repo)},
+	{"tag", list(Rule.Tag)},
+	{"digest", list(Rule.digests)},
+	{"method", list(Rule.Method)},
+	{"user", list(Rule.User)},
+	{"conn", numbers(Rule.Conn)},
+	{"has-header", text(parseHasHeader)},
+	{"where", anything(parseWhere)},
 }
 
 func parseHasHeader(r Rule, arg string) Rule {

@@ -2,7 +2,6 @@ package fault
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,80 +29,74 @@ func (r Rule) Delay(d time.Duration, upTo ...time.Duration) Rule {
 	if len(upTo) > 0 {
 		arg += ".." + upTo[0].String()
 	}
-	return r.repeat("delay", arg, func(p *part) error {
-		random := len(upTo) > 0
-		p.waits, p.random, p.chance = true, p.random || random, p.chance || random
-		p.do(func(p *plan, h *hit) {
-			wait := wait{d: d}
-			if random {
-				wait.d = h.between(d, upTo[0])
-			}
-			p.wait(h.part.afterCommit, wait)
-		})
-		switch {
-		case len(upTo) > 1:
-			return errors.New("it has more than two durations")
-		case random && d >= upTo[0]:
-			return fmt.Errorf("%v is not less than %v", d, upTo[0])
-		case random:
-			return cmp.Or(atLeast(0, int64(d)), checkDuration(upTo[0]))
-		}
-		return checkDuration(d)
-	})
+	r, p := r.repeat("delay", arg)
+	p.waits = true
+	if len(upTo) == 0 {
+		p.do(func(p *plan, h *hit) { p.wait(h.part.afterCommit, wait{d: d}) })
+		return r.refuse(checkDuration(d))
+	}
+	most := upTo[0]
+	p.random, p.chance = true, true
+	p.do(func(p *plan, h *hit) { p.wait(h.part.afterCommit, wait{d: h.between(d, most)}) })
+	switch {
+	case len(upTo) > 1:
+		return r.refuse(errors.New("it has more than two durations"))
+	case d >= most:
+		return r.refuse(fmt.Errorf("%v is not less than %v", d, most))
+	}
+	return r.refuse(atLeast(0, int64(d))).refuse(checkDuration(most))
 }
 
 // Stall waits before byte n: for good, or for the duration. Before byte 0 of a
 // response, the header is sent.
 func (r Rule) Stall(n int64, d ...time.Duration) Rule {
-	return r.repeat("stall", integerText(n, d), func(p *part) error {
-		length := forever
-		if len(d) > 0 {
-			length = d[0]
-		}
-		p.filter(n, stallAt(length))
-		if n != 0 {
-			p.needsBytes()
-		}
-		switch {
-		case len(d) > 1:
-			return errors.New("it has more than one duration")
-		case len(d) == 1:
-			return checkDuration(d[0])
-		}
-		return nil
-	})
+	r, p := r.repeat("stall", integerText(n, d))
+	length := forever
+	if len(d) > 0 {
+		length = d[0]
+	}
+	p.filter(n, stallAt(length))
+	if n != 0 {
+		p.needsBytes()
+	}
+	switch {
+	case len(d) > 1:
+		return r.refuse(errors.New("it has more than one duration"))
+	case len(d) == 1:
+		return r.refuse(checkDuration(length))
+	}
+	return r
 }
 
 // Throttle transfers n bytes a second, in small pieces. With a duration, it
 // waits so long before each piece of n bytes, or with 0 not at all, and sends
 // each of them at once: Throttle(1, 0) sends a response byte by byte.
 func (r Rule) Throttle(n int64, every ...time.Duration) Rule {
-	return r.repeat("throttle", integerText(n, every), func(p *part) error {
-		switch {
-		case n < 1:
-			return errors.New("less than 1")
-		case len(every) > 1:
-			return errors.New("it has more than one duration")
-		case len(every) == 1 && every[0] < 0:
-			return errors.New("the duration is less than 0")
-		}
-		piece, pause := max(n/20, 1), time.Duration(0)
-		if len(every) == 0 {
-			pause = time.Duration(float64(piece) / float64(n) * float64(time.Second))
-		} else {
-			piece, pause = n, every[0]
-		}
-		p.always(throttleTo(piece, pause))
-		p.needsBytes()
-		return nil
-	})
+	r, p := r.repeat("throttle", integerText(n, every))
+	switch {
+	case n < 1:
+		return r.refuse(errors.New("less than 1"))
+	case len(every) > 1:
+		return r.refuse(errors.New("it has more than one duration"))
+	case len(every) == 1 && every[0] < 0:
+		return r.refuse(errors.New("the duration is less than 0"))
+	}
+	piece, pause := max(n/20, 1), time.Duration(0)
+	if len(every) == 0 {
+		pause = time.Duration(float64(piece) / float64(n) * float64(time.Second))
+	} else {
+		piece, pause = n, every[0]
+	}
+	p.always(throttleTo(piece, pause))
+	p.needsBytes()
+	return r
 }
 
 // delayWords are the words of this file.
 var delayWords = vocabulary{
-	"delay":    anything(parseDelay),
-	"stall":    integerFor(Rule.Stall),
-	"throttle": integerFor(Rule.Throttle),
+	{"delay", anything(parseDelay)},
+	{"stall", byteNumberFor(Rule.Stall)},
+	{"throttle", byteNumberFor(Rule.Throttle)},
 }
 
 func parseDelay(r Rule, a argument) (Rule, error) {

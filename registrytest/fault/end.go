@@ -52,9 +52,9 @@ func (r Rule) HalfClose(at ...Place) Rule {
 
 // endWords are the words of this file.
 var endWords = vocabulary{
-	"close":      place(Rule.Close),
-	"reset":      place(Rule.Reset),
-	"half-close": place(Rule.HalfClose),
+	{"close", place(Rule.Close)},
+	{"reset", place(Rule.Reset)},
+	{"half-close", place(Rule.HalfClose)},
 }
 
 // place is a word with perhaps a [Place].
@@ -66,7 +66,7 @@ func (method place) add(r Rule, a argument) (Rule, error) {
 	}
 	var at Place
 	a.text, at.header = strings.CutPrefix(a.text, "header:")
-	n, err := parseInteger[int64](a)
+	n, err := parseInteger(a)
 	if err != nil {
 		return r, errors.New("not a place: want the number of a byte, or header: and a number of bytes")
 	}
@@ -75,34 +75,35 @@ func (method place) add(r Rule, a argument) (Rule, error) {
 }
 
 func (r Rule) ending(name string, end registry.ConnectionEnd, at []Place) Rule {
-	set := func(p *part) error {
-		switch {
-		case p.ends:
-			return errors.New("a connection ends only once")
-		case len(at) > 1:
-			return errors.New("it has more than one place")
-		}
-		p.ends = true
-		switch {
-		case len(at) == 0:
-			p.responds, p.end = true, end
-		case at[0].header && at[0].n < 0:
-			return errors.New("the length of a header is not known before: want a number from 0")
-		case at[0].header:
-			p.inHeader = true
-			p.try(func(p *plan, h *hit) { p.endInHeader(at[0].n, end, h) })
-		default:
-			p.filter(at[0].n, endAt(end))
-			if at[0].n != 0 {
-				p.needsBytes()
-			}
-		}
-		return nil
-	}
+	var p *part
 	if len(at) == 0 {
-		return r.flag(name, set)
+		r, p = r.flag(name)
+	} else {
+		r, p = r.say(name, at[0])
 	}
-	return r.say(name, at[0], set)
+	switch {
+	case p.ends:
+		return r.refuse(errors.New("a connection ends only once"))
+	case len(at) > 1:
+		return r.refuse(errors.New("it has more than one place"))
+	}
+	p.ends = true
+	switch {
+	case len(at) == 0:
+		p.responds, p.end = true, end
+	case at[0].header && at[0].n < 0:
+		return r.refuse(errors.New("the length of a header is not known before: want a number from 0"))
+	case at[0].header:
+		n := at[0].n
+		p.inHeader = true
+		p.try(func(p *plan, h *hit) { p.endInHeader(n, end, h) })
+	default:
+		p.filter(at[0].n, endAt(end))
+		if at[0].n != 0 {
+			p.needsBytes()
+		}
+	}
+	return r
 }
 
 // endAt ends the connection at a byte.

@@ -8,8 +8,8 @@ const (
 
 // Known reports whether the name is a word of the language.
 func Known(name string) bool {
-	_, ok := allWords[name]
-	return ok
+	w, _ := find(name)
+	return w != nil
 }
 
 // Samples returns rules that together have every word.

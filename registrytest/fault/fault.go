@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"hash/fnv"
 	"math/rand/v2"
-	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -67,8 +66,13 @@ func (f *Fault) Fired() int {
 
 // Remove ends the rule, except for the requests that it has hit already.
 func (f *Fault) Remove() {
-	f.rules.change(func(rules []*Fault) []*Fault {
-		return slices.DeleteFunc(rules, func(other *Fault) bool { return other == f })
+	f.rules.change(func(rules []*Fault) (others []*Fault) {
+		for _, other := range rules {
+			if other != f {
+				others = append(others, other)
+			}
+		}
+		return others
 	})
 }
 

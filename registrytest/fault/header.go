@@ -32,26 +32,25 @@ func (r Rule) RetryAfter(d time.Duration, form ...RetryForm) Rule {
 	if d < time.Millisecond && d != 0 {
 		arg = d.String() // It is refused.
 	}
-	return r.say("retry-after", arg, func(p *part) error {
-		switch {
-		case len(form) > 1:
-			return errors.New("it has only one form")
-		case len(form) == 1 && form[0] != AsDate:
-			return fmt.Errorf("no form is called %q%s", form[0], didYouMean(string(form[0]), []string{string(AsDate)}))
-		case d < 0:
-			return errors.New("less than 0")
-		case 0 < d && d < time.Millisecond:
-			return fmt.Errorf("%v is less than a millisecond: for %d seconds, write %d*time.Second", d, d, d)
+	r, p := r.say("retry-after", arg)
+	switch {
+	case len(form) > 1:
+		return r.refuse(errors.New("it has only one form"))
+	case len(form) == 1 && form[0] != AsDate:
+		return r.refuse(fmt.Errorf("no form is called %q%s", form[0], didYouMean(string(form[0]), []string{string(AsDate)})))
+	case d < 0:
+		return r.refuse(errors.New("less than 0"))
+	case 0 < d && d < time.Millisecond:
+		return r.refuse(fmt.Errorf("%v is less than a millisecond: for %d seconds, write %d*time.Second", d, d, d))
+	}
+	p.changeHeader(func(h http.Header) {
+		value := strconv.FormatInt(seconds, 10)
+		if len(form) > 0 {
+			value = time.Now().Add(time.Duration(seconds) * time.Second).UTC().Format(http.TimeFormat)
 		}
-		p.changeHeader(func(h http.Header) {
-			value := strconv.FormatInt(seconds, 10)
-			if len(form) > 0 {
-				value = time.Now().Add(time.Duration(seconds) * time.Second).UTC().Format(http.TimeFormat)
-			}
-			h.Set("Retry-After", value)
-		})
-		return nil
+		h.Set("Retry-After", value)
 	})
+	return r
 }
 
 // SetHeader sets a header to one value, in place of those that it has. In the
@@ -65,86 +64,80 @@ func (r Rule) RetryAfter(d time.Duration, form ...RetryForm) Rule {
 // and under HTTP/2 sends a GOAWAY.
 func (r Rule) SetHeader(name, value string) Rule {
 	value = textproto.TrimString(value)
-	return r.repeat("set-header", name+":"+value, func(p *part) error {
-		key := "set-header " + http.CanonicalHeaderKey(name)
-		if slices.Contains(p.names, key) {
-			return fmt.Errorf("%s is set already; add-header gives it a second value", http.CanonicalHeaderKey(name))
-		}
-		p.names = append(slices.Clip(p.names), key)
-		switch {
-		case value == "{*}":
-			return errors.New("it is the value that the header has")
-		case isComputed(value):
-			p.computeHeader(name, func(h http.Header, values []string) bool {
-				next, changed := make([]string, len(values)), false
-				for i, was := range values {
-					next[i] = compute(value, was)
-					changed = changed || next[i] != was
-				}
-				h[http.CanonicalHeaderKey(name)] = next
-				return changed
-			})
-			return checkHeader(name, value)
-		}
+	r, p := r.repeat("set-header", name+":"+value)
+	key := "set-header " + http.CanonicalHeaderKey(name)
+	if slices.Contains(p.names, key) {
+		return r.refuse(fmt.Errorf("%s is set already; add-header gives it a second value", http.CanonicalHeaderKey(name)))
+	}
+	p.names = append(p.names, key)
+	switch {
+	case value == "{*}":
+		return r.refuse(errors.New("it is the value that the header has"))
+	case isComputed(value):
+		p.computeHeader(name, func(h http.Header, values []string) bool {
+			next, changed := make([]string, len(values)), false
+			for i, was := range values {
+				next[i] = compute(value, was)
+				changed = changed || next[i] != was
+			}
+			h[http.CanonicalHeaderKey(name)] = next
+			return changed
+		})
+	default:
 		p.changeHeader(func(h http.Header) { h.Set(name, value) })
-		return checkHeader(name, value)
-	})
+	}
+	return r.refuse(checkHeader(name, value))
 }
 
 // AddHeader gives a header one value more, which may be computed from the first
 // one, see [Rule.SetHeader].
 func (r Rule) AddHeader(name, value string) Rule {
 	value = textproto.TrimString(value)
-	return r.repeat("add-header", name+":"+value, func(p *part) error {
-		if isComputed(value) {
-			p.computeHeader(name, func(h http.Header, values []string) bool {
-				h.Add(name, compute(value, values[0]))
-				return true
-			})
-			return checkHeader(name, value)
-		}
+	r, p := r.repeat("add-header", name+":"+value)
+	if isComputed(value) {
+		p.computeHeader(name, func(h http.Header, values []string) bool {
+			h.Add(name, compute(value, values[0]))
+			return true
+		})
+	} else {
 		p.changeHeader(func(h http.Header) { h.Add(name, value) })
-		return checkHeader(name, value)
-	})
+	}
+	return r.refuse(checkHeader(name, value))
 }
 
 // DropHeader leaves out headers, also those that net/http would add.
 func (r Rule) DropHeader(names ...string) Rule {
-	names = slices.Clone(names)
-	return r.repeat("drop-header", joinList(names), func(p *part) error {
-		if len(names) == 0 {
-			return errors.New("it needs the name of a header")
+	r, p := r.repeat("drop-header", joinList(names))
+	if len(names) == 0 {
+		return r.refuse(errors.New("it needs the name of a header"))
+	}
+	for _, name := range names {
+		if err := checkHeader(name, ""); err != nil {
+			return r.refuse(err)
 		}
-		for i, name := range names {
-			if err := checkHeader(name, ""); err != nil {
-				return err
-			}
-			name = http.CanonicalHeaderKey(name)
-			names[i] = name
-			p.try(func(p *plan, h *hit) {
-				p.changeHeader(func(header http.Header) {
-					if len(header[name]) > 0 || slices.Contains([]string{"Date", "Content-Type", "Content-Length"}, name) {
-						h.met()
-					}
-					// net/http adds no header that is there without a value.
-					header[name] = nil
-				})
+		name = http.CanonicalHeaderKey(name)
+		p.try(func(p *plan, h *hit) {
+			p.changeHeader(func(header http.Header) {
+				if len(header[name]) > 0 || slices.Contains([]string{"Date", "Content-Type", "Content-Length"}, name) {
+					h.met()
+				}
+				// net/http adds no header that is there without a value.
+				header[name] = nil
 			})
-		}
-		return nil
-	})
+		})
+	}
+	return r
 }
 
 // ContentLength makes Content-Length lie: it says delta bytes more than there
 // are or, if delta is negative, fewer.
 func (r Rule) ContentLength(delta int64) Rule {
-	return r.say("content-length", fmt.Sprintf("%+d", delta), func(p *part) error {
-		if delta == 0 {
-			return errors.New("not a lie: want a number such as +5 or -5")
-		}
-		p.try(func(p *plan, h *hit) { p.lieOfLength(delta, h) })
-		return nil
-	})
+	r, p := r.say("content-length", fmt.Sprintf("%+d", delta))
+	if delta == 0 {
+		return r.refuse(errors.New("not a lie: want a number such as +5 or -5"))
+	}
+	p.try(func(p *plan, h *hit) { p.lieOfLength(delta, h) })
+	return r
 }
 
 // computeHeader adds a change of a header that is there with some values. The
@@ -220,11 +213,11 @@ func checkHeader(name, value string) error {
 
 // headerWords are the words of this file.
 var headerWords = vocabulary{
-	"retry-after":    anything(parseRetryAfter),
-	"set-header":     nameAndValue(Rule.SetHeader),
-	"add-header":     nameAndValue(Rule.AddHeader),
-	"drop-header":    list[string](Rule.DropHeader),
-	"content-length": integer[int64](Rule.ContentLength),
+	{"retry-after", anything(parseRetryAfter)},
+	{"set-header", nameAndValue(Rule.SetHeader)},
+	{"add-header", nameAndValue(Rule.AddHeader)},
+	{"drop-header", list(Rule.DropHeader)},
+	{"content-length", byteNumber(Rule.ContentLength)},
 }
 
 func parseRetryAfter(r Rule, a argument) (Rule, error) {
@@ -232,7 +225,7 @@ func parseRetryAfter(r Rule, a argument) (Rule, error) {
 	if form, seconds, ok := strings.Cut(a.text, ":"); ok {
 		forms, a.text = []RetryForm{RetryForm(form)}, seconds
 	}
-	n, err := parseInteger[int64](a)
+	n, err := parseInteger(a)
 	switch {
 	case err == errNoArgument:
 		return r, err

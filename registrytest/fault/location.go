@@ -32,27 +32,26 @@ import (
 // BLOB_UPLOAD_INVALID. The rule has to hit all of these requests, as one for all
 // operations does.
 func (r Rule) Location(to string) Rule {
-	return r.say("location", to, func(p *part) error {
-		d, err := parseDestination(to)
-		if err != nil {
-			return err
-		}
-		if d.state != "" {
-			err = r.only(p, registry.Op.HasSession, "an upload session")
-			p.do(func(p *plan, h *hit) {
-				p.waits = append(p.waits, func(r *registry.Request) error { return d.check(r, h) })
-			})
-		}
-		p.try(func(p *plan, h *hit) { p.lead(d, h) })
-		return err
-	})
+	r, p := r.say("location", to)
+	d, err := parseDestination(to)
+	if err != nil {
+		return r.refuse(err)
+	}
+	if d.state != "" {
+		r = r.only(p, registry.Op.HasSession, "an upload session")
+		p.do(func(p *plan, h *hit) {
+			p.waits = append(p.waits, func(r *registry.Request) error { return d.check(r, h) })
+		})
+	}
+	p.try(func(p *plan, h *hit) { p.lead(&d, h) })
+	return r
 }
 
 // locationWords are the words of this file.
-var locationWords = vocabulary{"location": text[string](Rule.Location)}
+var locationWords = vocabulary{{"location", text(Rule.Location)}}
 
 // lead changes where the response leads.
-func (p *plan) lead(d destination, h *hit) {
+func (p *plan) lead(d *destination, h *hit) {
 	change := func(was string) string {
 		next := d.from(p.request, was, h)
 		if next != was {
@@ -132,7 +131,7 @@ func parseDestination(to string) (d destination, err error) {
 
 // from returns the URL that replaces one of the response. With a state, only that
 // of an upload session is replaced.
-func (d destination) from(r *registry.Request, was string, h *hit) string {
+func (d *destination) from(r *registry.Request, was string, h *hit) string {
 	query := d.query
 	if d.state != "" {
 		session, ok := sessionIn(was)
@@ -158,7 +157,7 @@ func (d destination) from(r *registry.Request, was string, h *hit) string {
 
 // check returns an error if a request of an upload session has not the state that
 // its last Location had.
-func (d destination) check(r *registry.Request, h *hit) error {
+func (d *destination) check(r *registry.Request, h *hit) error {
 	want, ok := h.of.state(r.Session)
 	got := r.URL.Query().Get(d.state)
 	if !ok || got == want {

@@ -1,10 +1,9 @@
 package fault
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -79,9 +78,9 @@ func (r Rule) parse(name string, a argument) (Rule, error) {
 		}
 		return on(strings.Split(name, ",")), nil
 	}
-	w, ok := allWords[name]
-	if !ok {
-		return r, fmt.Errorf("no fault is called %q%s", name, didYouMean(name, slices.Collect(maps.Keys(allWords))))
+	w, known := find(name)
+	if w == nil {
+		return r, fmt.Errorf("no fault is called %q%s", name, didYouMean(name, known))
 	}
 	next, err := w.add(r, a)
 	switch err {
@@ -147,20 +146,28 @@ type word interface {
 	add(r Rule, a argument) (Rule, error)
 }
 
-// A vocabulary has the words by their names.
-type vocabulary map[string]word
+// A vocabulary has words with their names.
+type vocabulary []struct {
+	name string
+	word word
+}
 
-// allWords is the whole vocabulary.
-var allWords = union(
+// vocabularies have all words, those of one file each.
+var vocabularies = []vocabulary{
 	conditionWords, timingWords, responseWords, headerWords, locationWords, bodyWords, requestWords, byteWords, delayWords, endWords,
-)
+}
 
-func union(vocabularies ...vocabulary) vocabulary {
-	all := make(vocabulary)
+// find returns the word with the name, or nil and the names of all words.
+func find(name string) (w word, names []string) {
 	for _, words := range vocabularies {
-		maps.Copy(all, words)
+		for _, row := range words {
+			if row.name == name {
+				return row.word, nil
+			}
+			names = append(names, row.name)
+		}
 	}
-	return all
+	return nil, names
 }
 
 // The errors of words that differ in whether they have an argument.
@@ -169,18 +176,18 @@ var (
 	errArgument   = errors.New("has no argument")
 )
 
+var errNotNumber = errors.New("not a number")
+
 // These tables map words to methods, one table for each kind of argument.
 type (
-	flag            func(Rule) Rule         // no argument
-	text[T ~string] func(Rule, T) Rule      // any text
-	list[T ~string] func(Rule, ...T) Rule   // texts
-	integers        func(Rule, ...int) Rule // numbers
-	anything        func(Rule, argument) (Rule, error)
-
-	integer[N int | int64] func(Rule, N) Rule // a number
-
-	// a number and, after a colon, perhaps a time
-	integerFor func(Rule, int64, ...time.Duration) Rule
+	flag          func(Rule) Rule                          // no argument
+	text          func(Rule, string) Rule                  // any text
+	list          func(Rule, ...string) Rule               // texts
+	number        func(Rule, int) Rule                     // a number
+	numbers       func(Rule, ...int) Rule                  // numbers
+	byteNumber    func(Rule, int64) Rule                   // the number of a byte, or of bytes
+	byteNumberFor func(Rule, int64, ...time.Duration) Rule // as byteNumber and, after a colon, perhaps a time
+	anything      func(Rule, argument) (Rule, error)
 )
 
 func (method flag) add(r Rule, a argument) (Rule, error) {
@@ -190,47 +197,51 @@ func (method flag) add(r Rule, a argument) (Rule, error) {
 	return method(r), nil
 }
 
-func (method text[T]) add(r Rule, a argument) (Rule, error) {
+func (method text) add(r Rule, a argument) (Rule, error) {
 	if !a.given {
 		return r, errNoArgument
 	}
-	return method(r, T(a.text)), nil
+	return method(r, a.text), nil
 }
 
-func (method list[T]) add(r Rule, a argument) (Rule, error) {
+func (method list) add(r Rule, a argument) (Rule, error) {
 	if !a.given {
 		return r, errNoArgument
 	}
-	var values []T
-	for _, v := range splitList(a.text) {
-		values = append(values, T(v))
-	}
-	return method(r, values...), nil
+	return method(r, splitList(a.text)...), nil
 }
 
-func (method integer[N]) add(r Rule, a argument) (Rule, error) {
-	n, err := parseInteger[N](a)
+func (method number) add(r Rule, a argument) (Rule, error) {
+	n, err := parseInteger(a)
+	if err != nil || n != int64(int(n)) {
+		return r, cmp.Or(err, errNotNumber)
+	}
+	return method(r, int(n)), nil
+}
+
+func (method numbers) add(r Rule, a argument) (Rule, error) {
+	var all []int
+	for _, text := range strings.Split(a.text, ",") {
+		n, err := parseInteger(argument{text, a.given})
+		if err != nil || n != int64(int(n)) {
+			return r, cmp.Or(err, errNotNumber)
+		}
+		all = append(all, int(n))
+	}
+	return method(r, all...), nil
+}
+
+func (method byteNumber) add(r Rule, a argument) (Rule, error) {
+	n, err := parseInteger(a)
 	if err != nil {
 		return r, err
 	}
 	return method(r, n), nil
 }
 
-func (method integers) add(r Rule, a argument) (Rule, error) {
-	var numbers []int
-	for text := range strings.SplitSeq(a.text, ",") {
-		n, err := parseInteger[int](argument{text, a.given})
-		if err != nil {
-			return r, err
-		}
-		numbers = append(numbers, n)
-	}
-	return method(r, numbers...), nil
-}
-
-func (method integerFor) add(r Rule, a argument) (Rule, error) {
+func (method byteNumberFor) add(r Rule, a argument) (Rule, error) {
 	number, rest, timed := strings.Cut(a.text, ":")
-	n, err := parseInteger[int64](argument{number, a.given})
+	n, err := parseInteger(argument{number, a.given})
 	if err != nil || !timed {
 		return method(r, n), err
 	}
@@ -240,15 +251,15 @@ func (method integerFor) add(r Rule, a argument) (Rule, error) {
 
 func (method anything) add(r Rule, a argument) (Rule, error) { return method(r, a) }
 
-func parseInteger[N int | int64](a argument) (N, error) {
+func parseInteger(a argument) (int64, error) {
 	if !a.given {
 		return 0, errNoArgument
 	}
 	n, err := strconv.ParseInt(a.text, 10, 64)
-	if err != nil || int64(N(n)) != n {
-		return 0, errors.New("not a number")
+	if err != nil {
+		return 0, errNotNumber
 	}
-	return N(n), nil
+	return n, nil
 }
 
 func parseDuration(text string) (time.Duration, error) {
@@ -260,7 +271,7 @@ func parseDuration(text string) (time.Duration, error) {
 }
 
 // atLeast returns an error if n is less than the least.
-func atLeast[N int | int64](least, n N) error {
+func atLeast(least, n int64) error {
 	if n < least {
 		return fmt.Errorf("less than %d", least)
 	}
@@ -268,10 +279,10 @@ func atLeast[N int | int64](least, n N) error {
 }
 
 // joinList returns the values as one argument.
-func joinList[T ~string](values []T) string {
+func joinList(values []string) string {
 	texts := make([]string, len(values))
 	for i, v := range values {
-		texts[i] = strings.NewReplacer(`\`, `\\`, `,`, `\,`).Replace(string(v))
+		texts[i] = strings.NewReplacer(`\`, `\\`, `,`, `\,`).Replace(v)
 	}
 	return strings.Join(texts, ",")
 }

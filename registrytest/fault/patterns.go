@@ -17,13 +17,10 @@ import (
 
 // checkPatterns returns the rule with the error of the first pattern that check
 // returns one for. The pattern "" is for requests without a value.
-func checkPatterns[P ~string](r Rule, patterns []P, check func(pattern string) error) Rule {
+func checkPatterns(r Rule, patterns []string, check func(pattern string) error) Rule {
 	for _, p := range patterns {
-		if p == "" || r.err != nil {
-			continue
-		}
-		if err := check(string(p)); err != nil {
-			r.err = fmt.Errorf("%s: %w", r.words[len(r.words)-1], err)
+		if p != "" {
+			r = r.refuse(check(p))
 		}
 	}
 	return r

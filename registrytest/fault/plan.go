@@ -4,7 +4,6 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -104,16 +103,16 @@ func (p *plan) fault() *registry.Fault {
 			if size >= 0 {
 				size -= p.lie
 			}
-			for _, wrap := range slices.Backward(p.bodies) {
-				w = wrap(w, size)
+			for i := len(p.bodies) - 1; i >= 0; i-- {
+				w = p.bodies[i](w, size)
 			}
 			return w
 		}
 	}
 	if len(p.wires) > 0 {
 		f.Wire = func(w io.Writer) io.Writer {
-			for _, wrap := range slices.Backward(p.wires) {
-				w = wrap(w)
+			for i := len(p.wires) - 1; i >= 0; i-- {
+				w = p.wires[i](w)
 			}
 			return w
 		}

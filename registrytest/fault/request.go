@@ -1,11 +1,9 @@
 package fault
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
 	"github.com/ocireg/registry"
@@ -20,25 +18,23 @@ import (
 // after an =, the request is served as if it had that value instead:
 // Ignore("Range=bytes=0-49"), Ignore("?n=1000").
 func (r Rule) Ignore(names ...string) Rule {
-	names = slices.Clone(names)
-	return r.repeat("ignore", joinList(names), func(p *part) error {
-		if len(names) == 0 {
-			return errors.New("it needs the name of a header or, with a ? in front, of a parameter")
+	r, p := r.repeat("ignore", joinList(names))
+	if len(names) == 0 {
+		return r.refuse(errors.New("it needs the name of a header or, with a ? in front, of a parameter"))
+	}
+	p.changesRequest()
+	for _, name := range names {
+		name, value, instead := strings.Cut(name, "=")
+		if parameter, ok := strings.CutPrefix(name, "?"); ok {
+			p.try(ignoreParameter(parameter, value, instead))
+			continue
 		}
-		p.changesRequest()
-		for _, name := range names {
-			name, value, instead := strings.Cut(name, "=")
-			if parameter, ok := strings.CutPrefix(name, "?"); ok {
-				p.try(ignoreParameter(parameter, value, instead))
-				continue
-			}
-			if err := checkHeader(name, value); err != nil {
-				return err
-			}
-			p.try(ignoreHeader(name, value, instead))
+		if err := checkHeader(name, value); err != nil {
+			return r.refuse(err)
 		}
-		return nil
-	})
+		p.try(ignoreHeader(name, value, instead))
+	}
+	return r
 }
 
 func ignoreHeader(name, value string, instead bool) func(*plan, *hit) {
@@ -76,55 +72,51 @@ func ignoreParameter(name, value string, instead bool) func(*plan, *hit) {
 // of its request when it gets the response: 416 with the Range that is there,
 // for a chunk of an upload.
 func (r Rule) Keep(n int64) Rule {
-	return r.say("keep", n, func(p *part) error {
-		p.changesRequest()
-		p.try(func(p *plan, h *hit) { p.limit(n, h, io.ErrUnexpectedEOF) })
-		return cmp.Or(atLeast(0, n), r.only(p, registry.Op.HasBody, "the body of a request"))
-	})
+	r, p := r.say("keep", n)
+	p.changesRequest()
+	p.try(func(p *plan, h *hit) { p.limit(n, h, io.ErrUnexpectedEOF) })
+	return r.refuse(atLeast(0, n)).only(p, registry.Op.HasBody, "the body of a request")
 }
 
 // Acknowledge stores n bytes of a chunk or stream and responds 202 with a Range
 // that says so.
 func (r Rule) Acknowledge(n int64) Rule {
-	return r.say("acknowledge", n, func(p *part) error {
-		p.changesRequest()
-		p.try(func(p *plan, h *hit) { p.acknowledge(n, h) })
-		return cmp.Or(atLeast(0, n), r.only(p, patches, "a chunk of an upload"))
-	})
+	r, p := r.say("acknowledge", n)
+	p.changesRequest()
+	p.try(func(p *plan, h *hit) { p.acknowledge(n, h) })
+	return r.refuse(atLeast(0, n)).only(p, patches, "a chunk of an upload")
 }
 
 // LoseUpload forgets the upload session that the request names, as if it had
 // expired at that moment.
 func (r Rule) LoseUpload() Rule {
-	return r.flag("lose-upload", func(p *part) error {
-		p.do(func(p *plan, _ *hit) { p.loseUpload = true })
-		return r.only(p, registry.Op.HasSession, "an upload session")
-	})
+	r, p := r.flag("lose-upload")
+	p.do(func(p *plan, _ *hit) { p.loseUpload = true })
+	return r.only(p, registry.Op.HasSession, "an upload session")
 }
 
 // Duplicate carries out the operation twice, as if the request had arrived twice:
 // a proxy may send a request again whose response it lost. The response is that
 // of the second time.
 func (r Rule) Duplicate() Rule {
-	return r.flag("duplicate", func(p *part) error {
-		p.changesRequest()
-		p.do(func(p *plan, _ *hit) { p.duplicate = true })
-		return r.only(p, registry.Op.Writes, "an effect on the content")
-	})
+	r, p := r.flag("duplicate")
+	p.changesRequest()
+	p.do(func(p *plan, _ *hit) { p.duplicate = true })
+	return r.only(p, registry.Op.Writes, "an effect on the content")
 }
 
 // requestWords are the words of this file.
 var requestWords = vocabulary{
-	"ignore":      list[string](Rule.Ignore),
-	"keep":        integer[int64](Rule.Keep),
-	"acknowledge": integer[int64](Rule.Acknowledge),
-	"lose-upload": flag(Rule.LoseUpload),
-	"duplicate":   flag(Rule.Duplicate),
+	{"ignore", list(Rule.Ignore)},
+	{"keep", byteNumber(Rule.Keep)},
+	{"acknowledge", byteNumber(Rule.Acknowledge)},
+	{"lose-upload", flag(Rule.LoseUpload)},
+	{"duplicate", flag(Rule.Duplicate)},
 }
 
 // changesRequest notes that the last word has no effect if the operation is not
 // carried out.
-func (p *part) changesRequest() { p.changes = p.words[len(p.words)-1] }
+func (p *part) changesRequest() { p.changes = p.word() }
 
 func patches(op registry.Op) bool { return op == registry.PatchUpload }
 

@@ -16,56 +16,51 @@ import (
 // the code of the spec that suits the status and the operation, and a message
 // that names the rule.
 func (r Rule) Status(status int) Rule {
-	return r.say("status", status, func(p *part) error {
-		p.responds, p.response.status = true, status
-		switch {
-		case status > 599:
-			return errors.New("more than 599")
-		}
-		return atLeast(200, status)
-	})
+	r, p := r.say("status", status)
+	p.responds, p.response.status = true, status
+	if status > 599 {
+		return r.refuse(errors.New("more than 599"))
+	}
+	return r.refuse(atLeast(200, int64(status)))
 }
 
 // Code responds with the error code and, if there is no Status, with the status
 // of that code.
 func (r Rule) Code(code registry.Code) Rule {
-	return r.say("code", code, func(p *part) error {
-		p.responds, p.response.code = true, code
-		if code == "" {
-			return errors.New("the code is empty")
-		}
-		return nil
-	})
+	r, p := r.say("code", code)
+	p.responds, p.response.code = true, code
+	if code == "" {
+		return r.refuse(errors.New("the code is empty"))
+	}
+	return r
 }
 
 // Message responds with an error that has the message. The status is 500 if
 // there is neither Status nor Code.
 func (r Rule) Message(text string) Rule {
-	return r.say("message", text, func(p *part) error {
-		p.responds, p.response.message = true, text
-		if text == "" {
-			return errors.New("the message is empty")
-		}
-		return nil
-	})
+	r, p := r.say("message", text)
+	p.responds, p.response.message = true, text
+	if text == "" {
+		return r.refuse(errors.New("the message is empty"))
+	}
+	return r
 }
 
 // AfterCommit carries out the operation first. The rule then responds, ends the
 // connection, delays the response or holds it. If the operation fails, its own
 // response is sent.
 func (r Rule) AfterCommit() Rule {
-	return r.flag("after-commit", func(p *part) error {
-		p.afterCommit = true
-		return nil
-	})
+	r, p := r.flag("after-commit")
+	p.afterCommit = true
+	return r
 }
 
 // responseWords are the words of this file.
 var responseWords = vocabulary{
-	"status":       integer[int](Rule.Status),
-	"code":         text[registry.Code](Rule.Code),
-	"message":      text[string](Rule.Message),
-	"after-commit": flag(Rule.AfterCommit),
+	{"status", number(Rule.Status)},
+	{"code", text(func(r Rule, code string) Rule { return r.Code(registry.Code(code)) })},
+	{"message", text(Rule.Message)},
+	{"after-commit", flag(Rule.AfterCommit)},
 }
 
 // A response is sent in place of that of the operation.

@@ -88,15 +88,16 @@ type effect struct {
 }
 
 // do adds an effect.
-func (p *part) do(f func(p *plan, h *hit)) {
-	p.effects = append(slices.Clip(p.effects), effect{do: f})
-}
+func (p *part) do(f func(p *plan, h *hit)) { p.add(effect{do: f}) }
 
 // try adds an effect that calls h.met once it has changed anything. If it never
 // does, the test fails.
-func (p *part) try(f func(p *plan, h *hit)) {
-	p.effects = append(slices.Clip(p.effects), effect{p.words[len(p.words)-1], f})
-}
+func (p *part) try(f func(p *plan, h *hit)) { p.add(effect{p.word(), f}) }
+
+func (p *part) add(e effect) { p.effects = append(slices.Clip(p.effects), e) }
+
+// word returns the last word, as it is printed.
+func (p *part) word() string { return p.words[len(p.words)-1] }
 
 // limited reports whether the part ends.
 func (p *part) limited() bool { return p.times > 0 || p.firstBytes > 0 }
@@ -163,25 +164,34 @@ func (r Rule) clone() Rule {
 // begun reports whether the rule begins with On.
 func (r Rule) begun() bool { return r.rule != nil && r.on != "" }
 
-// flag returns the rule with one more word, which has no argument.
-func (r Rule) flag(name string, set func(p *part) error) Rule {
-	return r.with(name, name, false, set)
+// flag returns the rule with one more word, which has no argument, and its part.
+func (r Rule) flag(name string) (Rule, *part) { return r.once(name, name) }
+
+// say returns the rule with one more word, which a part has at most once, and its
+// part.
+func (r Rule) say(name string, arg any) (Rule, *part) { return r.once(name, withArgument(name, arg)) }
+
+// repeat returns the rule with one more word, which a part may have several times,
+// and its part.
+func (r Rule) repeat(name string, arg any) (Rule, *part) {
+	return r.add(name, withArgument(name, arg))
 }
 
-// say returns the rule with one more word, which a part has at most once.
-func (r Rule) say(name string, arg any, set func(p *part) error) Rule {
-	return r.with(name, name+"="+quoted(fmt.Sprint(arg)), false, set)
+// withArgument returns a word as it is printed.
+func withArgument(name string, arg any) string { return name + "=" + quoted(fmt.Sprint(arg)) }
+
+func (r Rule) once(name, text string) (Rule, *part) {
+	next, p := r.add(name, text)
+	if next.err == nil && slices.Contains(p.names[:len(p.names)-1], name) {
+		next.err = fmt.Errorf("%s is said twice", name)
+	}
+	return next, p
 }
 
-// repeat returns the rule with one more word, which a part may have several
-// times.
-func (r Rule) repeat(name string, arg any, set func(p *part) error) Rule {
-	return r.with(name, name+"="+quoted(fmt.Sprint(arg)), true, set)
-}
-
-// with returns the rule with one more word, whose meaning set adds to the last
-// part. Rules that begin alike share no slice that either of them changes.
-func (r Rule) with(name, text string, many bool, set func(p *part) error) Rule {
+// add returns the rule with one more word, and the last part, to which the caller
+// adds its meaning. Rules that begin alike share no slice that either of them
+// changes.
+func (r Rule) add(name, text string) (Rule, *part) {
 	r = r.clone()
 	r.words = append(slices.Clip(r.words), text)
 	r.parts = slices.Clone(r.parts)
@@ -189,15 +199,16 @@ func (r Rule) with(name, text string, many bool, set func(p *part) error) Rule {
 		r.parts = []part{{probability: 1}}
 	}
 	p := &r.parts[len(r.parts)-1]
-	twice := !many && slices.Contains(p.names, name)
 	p.names = append(slices.Clip(p.names), name)
 	p.words = append(slices.Clip(p.words), text)
-	switch err := set(p); {
-	case r.err != nil:
-	case twice:
-		r.err = fmt.Errorf("%s is said twice", name)
-	case err != nil:
-		r.err = fmt.Errorf("%s: %w", text, err)
+	return r, p
+}
+
+// refuse returns the rule, which is a new clone, with the error of its last word,
+// unless that is nil.
+func (r Rule) refuse(err error) Rule {
+	if r.err == nil && err != nil {
+		r.err = fmt.Errorf("%s: %w", r.words[len(r.words)-1], err)
 	}
 	return r
 }
@@ -244,7 +255,12 @@ func (r Rule) checkParts(held bool) error {
 
 // does reports whether the rule does anything.
 func (r Rule) does() bool {
-	return slices.ContainsFunc(r.parts, func(p part) bool { return p.does() })
+	for i := range r.parts {
+		if r.parts[i].does() {
+			return true
+		}
+	}
+	return false
 }
 
 // String returns the rule in the language that [Parse] reads.

@@ -116,7 +116,8 @@ func (f *Rules) Inject(r *registry.Request) *registry.Fault {
 	}
 	var all []found
 	responds := r.FaultResponds()
-	for _, in := range slices.Backward(*rules) {
+	for i := len(*rules) - 1; i >= 0; i-- {
+		in := (*rules)[i]
 		st, h := in.meet(r, responds)
 		if st == nil {
 			continue
@@ -128,8 +129,8 @@ func (f *Rules) Inject(r *registry.Request) *registry.Fault {
 		return nil
 	}
 	p := newPlan(r)
-	for _, x := range slices.Backward(all) {
-		p.add(x.in.name, x.stage, x.hit)
+	for i := len(all) - 1; i >= 0; i-- {
+		p.add(all[i].in.name, all[i].stage, all[i].hit)
 	}
 	return p.fault()
 }

@@ -21,14 +21,14 @@ type need struct {
 	has        func(registry.Op) bool
 }
 
-// only notes that the last word requires a thing of the operation. It returns an
-// error if none of the rule's operations has it.
-func (r Rule) only(p *part, has func(registry.Op) bool, noun string) error {
-	p.needs = append(slices.Clip(p.needs), need{p.words[len(p.words)-1], noun, has})
+// only notes that the last word, of the part, requires a thing of the operation. The
+// rule is refused if none of its operations has it.
+func (r Rule) only(p *part, has func(registry.Op) bool, noun string) Rule {
+	p.needs = append(slices.Clip(p.needs), need{p.word(), noun, has})
 	if r.lacks(has) {
-		return fmt.Errorf("no %s request has %s", r.on, noun)
+		return r.refuse(fmt.Errorf("no %s request has %s", r.on, noun))
 	}
-	return nil
+	return r
 }
 
 // lacks reports whether none of the rule's operations has a thing.
@@ -37,7 +37,7 @@ func (r Rule) lacks(has func(registry.Op) bool) bool {
 }
 
 // needsBytes notes that the last word has no effect on an empty body.
-func (p *part) needsBytes() { p.bytes = p.words[len(p.words)-1] }
+func (p *part) needsBytes() { p.bytes = p.word() }
 
 // checkPossible returns an error if no request can meet all conditions, or if a
 // word has no effect on any that does.
@@ -66,10 +66,20 @@ func (r Rule) checkPossible() error {
 			return fmt.Errorf("%s has no effect: a response to HEAD has no bytes in its body", p.bytes)
 		}
 	}
-	if r.seeded && !slices.ContainsFunc(r.parts, func(p part) bool { return p.chance }) {
+	if r.seeded && !r.leavesToChance() {
 		return errors.New("seed has no effect: nothing in the rule is left to chance; probability=0.5 is, and delay=1s..2s")
 	}
 	return nil
+}
+
+// leavesToChance reports whether the seed may decide something.
+func (r Rule) leavesToChance() bool {
+	for i := range r.parts {
+		if r.parts[i].chance {
+			return true
+		}
+	}
+	return false
 }
 
 // excludes reports whether a condition with a ! is that no request meets the
@@ -96,18 +106,33 @@ func excludes(not, c condition) bool {
 // names reports whether the rule requires that a request has a value with the
 // name.
 func (r Rule) names(name string) bool {
-	return slices.ContainsFunc(r.conditions, func(c condition) bool { return c.name == name && c.ops != nil })
+	for i := range r.conditions {
+		if c := &r.conditions[i]; c.name == name && c.ops != nil {
+			return true
+		}
+	}
+	return false
 }
 
 // possibleOps returns the operations for which a request may meet all
 // conditions. Numbers without an operation are like UnknownOp.
 func (r Rule) possibleOps() (ops []registry.Op) {
 	for op := range ^registry.Op(0) {
-		if !slices.ContainsFunc(r.conditions, func(c condition) bool { return c.ops != nil && !c.ops(op) }) {
+		if r.permits(op) {
 			ops = append(ops, op)
 		}
 	}
 	return ops
+}
+
+// permits reports whether requests for the operation may meet all conditions.
+func (r Rule) permits(op registry.Op) bool {
+	for _, c := range r.conditions {
+		if c.ops != nil && !c.ops(op) {
+			return false
+		}
+	}
+	return true
 }
 
 // onOps returns the conditions that requests for some operations cannot meet.

@@ -2,7 +2,6 @@ package fault
 
 import (
 	"errors"
-	"math"
 	"slices"
 	"strconv"
 )
@@ -13,12 +12,14 @@ import (
 
 // Once hits one request, as Times(1) does.
 func (r Rule) Once() Rule {
-	return r.flag("once", func(p *part) error { return p.setTimes(1) })
+	r, p := r.flag("once")
+	return r.refuse(p.setTimes(1))
 }
 
 // Times hits n requests.
 func (r Rule) Times(n int) Rule {
-	return r.say("times", n, func(p *part) error { return p.setTimes(n) })
+	r, p := r.say("times", n)
+	return r.refuse(p.setTimes(n))
 }
 
 func (p *part) setTimes(n int) error {
@@ -26,33 +27,30 @@ func (p *part) setTimes(n int) error {
 		return errors.New("the number of times is set already")
 	}
 	p.times = n
-	return atLeast(1, n)
+	return atLeast(1, int64(n))
 }
 
 // After lets n requests pass first.
 func (r Rule) After(n int) Rule {
-	return r.say("after", n, func(p *part) error {
-		p.after = n
-		return atLeast(0, n)
-	})
+	r, p := r.say("after", n)
+	p.after = n
+	return r.refuse(atLeast(0, int64(n)))
 }
 
 // Every hits every n-th request only, beginning with the n-th.
 func (r Rule) Every(n int) Rule {
-	return r.say("every", n, func(p *part) error {
-		p.every = n
-		return atLeast(1, n)
-	})
+	r, p := r.say("every", n)
+	p.every = n
+	return r.refuse(atLeast(1, int64(n)))
 }
 
 // FirstBytes hits requests until the bodies of these and of their responses
 // amount to n bytes.
 func (r Rule) FirstBytes(n int64) Rule {
-	return r.say("first-bytes", n, func(p *part) error {
-		p.firstBytes = n
-		p.needsBytes()
-		return atLeast(1, n)
-	})
+	r, p := r.say("first-bytes", n)
+	p.firstBytes = n
+	p.needsBytes()
+	return r.refuse(atLeast(1, n))
 }
 
 // Probability hits a request with probability p. The decision depends on the
@@ -61,34 +59,30 @@ func (r Rule) FirstBytes(n int64) Rule {
 // the client sends its requests concurrently. If p is below 1, this part of the
 // rule and the parts after it need not hit any request.
 func (r Rule) Probability(p float64) Rule {
-	return r.say("probability", strconv.FormatFloat(p, 'g', -1, 64), func(part *part) error {
-		if !(0 < p && p <= 1) || math.IsNaN(p) {
-			return errors.New("not above 0 and up to 1")
-		}
-		part.probability, part.random, part.chance = p, part.random || p < 1, true
-		return nil
-	})
+	r, part := r.say("probability", strconv.FormatFloat(p, 'g', -1, 64))
+	if !(0 < p && p <= 1) {
+		return r.refuse(errors.New("not above 0 and up to 1"))
+	}
+	part.probability, part.random, part.chance = p, part.random || p < 1, true
+	return r
 }
 
 // Seed sets the seed of all random decisions of the rule. It is 0 if it is not
 // set. If the test fails, the seed is logged. A rule with a seed has a
 // Probability, which may be 1, or a Delay between two durations.
 func (r Rule) Seed(seed uint64) Rule {
-	r = r.clone()
-	twice := r.seeded
+	r, _ = r.say("seed", seed)
+	if r.seeded {
+		r = r.refuse(errors.New("the seed is set already"))
+	}
 	r.seed, r.seeded = seed, true
-	return r.say("seed", seed, func(*part) error {
-		if twice {
-			return errors.New("the seed is set already")
-		}
-		return nil
-	})
+	return r
 }
 
 // Optional allows the rule to hit fewer requests than it says, or none, and to
 // have no effect on them. Without it the test fails then.
 func (r Rule) Optional() Rule {
-	r = r.flag("optional", func(*part) error { return nil })
+	r, _ = r.flag("optional")
 	r.optional = true
 	return r
 }
@@ -105,15 +99,15 @@ func (r Rule) Then() Rule {
 
 // timingWords are the words of this file.
 var timingWords = vocabulary{
-	"once":        flag(Rule.Once),
-	"times":       integer[int](Rule.Times),
-	"after":       integer[int](Rule.After),
-	"every":       integer[int](Rule.Every),
-	"first-bytes": integer[int64](Rule.FirstBytes),
-	"probability": anything(parseProbability),
-	"seed":        anything(parseSeed),
-	"optional":    flag(Rule.Optional),
-	"then":        flag(Rule.Then),
+	{"once", flag(Rule.Once)},
+	{"times", number(Rule.Times)},
+	{"after", number(Rule.After)},
+	{"every", number(Rule.Every)},
+	{"first-bytes", byteNumber(Rule.FirstBytes)},
+	{"probability", anything(parseProbability)},
+	{"seed", anything(parseSeed)},
+	{"optional", flag(Rule.Optional)},
+	{"then", flag(Rule.Then)},
 }
 
 func parseProbability(r Rule, a argument) (Rule, error) {
