@@ -1,7 +1,6 @@
 package registry
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -47,20 +46,20 @@ func (h *handler) authorize(r *Request) error {
 	return h.authorizer(r, r.Repo, a)
 }
 
-// visible lists the repositories with which the request may do the action.
-func (h *handler) visible(r *Request, a Action) func(ctx context.Context, after string) iter.Seq2[string, error] {
+// visible lists the repositories after a name with which the request may do the
+// action.
+func (h *handler) visible(r *Request, a Action, after string) iter.Seq2[string, error] {
+	all := h.store.Repositories(r.Context(), after)
 	if h.authorizer == nil {
-		return h.store.Repositories
+		return all
 	}
-	return func(ctx context.Context, after string) iter.Seq2[string, error] {
-		return func(yield func(string, error) bool) {
-			for repo, err := range h.store.Repositories(ctx, after) {
-				if err == nil && h.authorizer(r, repo, a) != nil {
-					continue
-				}
-				if !yield(repo, err) {
-					return
-				}
+	return func(yield func(string, error) bool) {
+		for repo, err := range all {
+			if err == nil && h.authorizer(r, repo, a) != nil {
+				continue
+			}
+			if !yield(repo, err) {
+				return
 			}
 		}
 	}
@@ -79,7 +78,7 @@ func (h *handler) mountSource(r *Request) (string, error) {
 		return r.From, nil
 	}
 	ctx := r.Context()
-	for repo, err := range h.visible(r, ActionPull)(ctx, "") {
+	for repo, err := range h.visible(r, ActionPull, "") {
 		if err != nil {
 			return "", err
 		}

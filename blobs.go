@@ -61,7 +61,7 @@ func (h *handler) anyRepository(r *Request, d digest.Digest) (string, error) {
 	if _, err := h.store.StatBlob(ctx, r.Repo, d); !errors.Is(err, fs.ErrNotExist) {
 		return r.Repo, err
 	}
-	for repo, err := range h.visible(r, ActionPull)(ctx, "") {
+	for repo, err := range h.visible(r, ActionPull, "") {
 		if err == nil {
 			_, err = h.store.StatBlob(ctx, repo, d)
 		}
@@ -111,7 +111,7 @@ func (h *handler) deleteBlob(w http.ResponseWriter, r *Request) error {
 // delete.
 func (h *handler) deleteShared(r *Request) error {
 	err := fs.ErrNotExist
-	for repo, listErr := range h.visible(r, ActionDelete)(r.Context(), "") {
+	for repo, listErr := range h.visible(r, ActionDelete, "") {
 		if listErr != nil {
 			return listErr
 		}

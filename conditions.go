@@ -95,7 +95,7 @@ func (h *handler) precondition(r *Request, tag string, current digest.Digest) er
 // weak ones for strong ones (RFC 9110, section 8.8.3.2).
 func etagIn(values []string, d digest.Digest, prefix string) bool {
 	for _, v := range values {
-		for tag := range strings.SplitSeq(v, ",") {
+		for _, tag := range strings.Split(v, ",") {
 			tag = strings.TrimPrefix(strings.TrimSpace(tag), prefix)
 			if d != "" && (tag == "*" || tag == `"`+string(d)+`"`) {
 				return true

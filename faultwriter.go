@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"math"
 	"net"
 	"net/http"
@@ -37,7 +36,10 @@ func (w *commitWriter) WriteHeader(status int) {
 		return
 	}
 	w.failed = true
-	maps.Copy(w.ResponseWriter.Header(), w.header)
+	h := w.ResponseWriter.Header()
+	for name, values := range w.header {
+		h[name] = values
+	}
 	w.ResponseWriter.WriteHeader(status)
 }
 

@@ -22,8 +22,8 @@ import (
 //
 // WithLimits panics if a number is negative.
 func WithLimits(sessions int, bytes int64) Option {
-	notNegative("WithLimits", sessions)
-	notNegative("WithLimits", bytes)
+	notNegative("WithLimits", sessions < 0, sessions)
+	notNegative("WithLimits", bytes < 0, bytes)
 	return setting{"limits", fmt.Sprintf("WithLimits(%d, %d)", sessions, bytes), func(c *config) { c.maxSessions, c.maxBytes = sessions, bytes }}
 }
 

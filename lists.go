@@ -2,7 +2,6 @@ package registry
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,9 +18,7 @@ import (
 
 // listTags implements end-8 (Listing Tags).
 func (h *handler) listTags(w http.ResponseWriter, r *Request) error {
-	names, err := h.page(w, r, func(ctx context.Context, after string) iter.Seq2[string, error] {
-		return h.store.Tags(ctx, r.Repo, after)
-	})
+	names, err := h.page(w, r, func(after string) iter.Seq2[string, error] { return h.store.Tags(r.Context(), r.Repo, after) })
 	switch {
 	case isMissing(err):
 		return nameUnknown(r)
@@ -37,7 +34,7 @@ func (h *handler) listTags(w http.ResponseWriter, r *Request) error {
 // listRepositories implements GET /v2/_catalog, which the distribution spec no
 // longer has (Docker Registry HTTP API V2, Catalog).
 func (h *handler) listRepositories(w http.ResponseWriter, r *Request) error {
-	names, err := h.page(w, r, h.visible(r, ActionList))
+	names, err := h.page(w, r, func(after string) iter.Seq2[string, error] { return h.visible(r, ActionList, after) })
 	if err != nil {
 		return fmt.Errorf("listing the repositories: %w", err)
 	}
@@ -48,14 +45,14 @@ func (h *handler) listRepositories(w http.ResponseWriter, r *Request) error {
 
 // page returns the names of a list that the parameters n and last select, and
 // sets Link if there are more.
-func (h *handler) page(w http.ResponseWriter, r *Request, list func(ctx context.Context, after string) iter.Seq2[string, error]) ([]string, error) {
+func (h *handler) page(w http.ResponseWriter, r *Request, list func(after string) iter.Seq2[string, error]) ([]string, error) {
 	query := r.URL.Query()
 	limit, err := h.pageLimit(query)
 	if err != nil {
 		return nil, err
 	}
 	names := make([]string, 0, min(limit, 100))
-	for name, err := range list(r.Context(), query.Get("last")) {
+	for name, err := range list(query.Get("last")) {
 		if err != nil {
 			return nil, err
 		}

@@ -88,8 +88,8 @@ func notNil(option string, isNil bool) {
 }
 
 // notNegative panics if the number that an option is given is negative.
-func notNegative[N int | int64 | time.Duration](option string, n N) {
-	if n < 0 {
+func notNegative(option string, negative bool, n any) {
+	if negative {
 		panic(fmt.Sprintf("registry: the argument of %s is %v; it must not be negative", option, n))
 	}
 }
@@ -186,8 +186,10 @@ func Without(features ...Feature) Option {
 			c.without.add(f)
 		}
 	})
-	if i := slices.IndexFunc(features, func(f Feature) bool { return !passable(f) }); i >= 0 {
-		return operational{o, fmt.Sprintf("Without(%v)", features[i])}
+	for _, f := range features {
+		if !passable(f) {
+			return operational{o, fmt.Sprintf("Without(%v)", f)}
+		}
 	}
 	return o
 }
@@ -218,7 +220,7 @@ func WithPathPrefix(prefix string) Option {
 // the least that the spec recommends (section Pushing Manifests).
 // WithManifestLimit panics if the size is negative.
 func WithManifestLimit(bytes int64) Option {
-	notNegative("WithManifestLimit", bytes)
+	notNegative("WithManifestLimit", bytes < 0, bytes)
 	return setting{"manifest limit", fmt.Sprintf("WithManifestLimit(%d)", bytes), func(c *config) { c.manifestLimit = bytes }}
 }
 
@@ -228,7 +230,7 @@ func WithManifestLimit(bytes int64) Option {
 // (sections Listing Tags and Listing Referrers). A size of 0 is like 1;
 // WithPageSize panics if the size is negative.
 func WithPageSize(n int) Option {
-	notNegative("WithPageSize", n)
+	notNegative("WithPageSize", n < 0, n)
 	return setting{"page size", fmt.Sprintf("WithPageSize(%d)", n), func(c *config) { c.pageSize = max(n, 1) }}
 }
 
@@ -237,7 +239,7 @@ func WithPageSize(n int) Option {
 // 400 to a chunk that follows a shorter one (section Pushing a blob in chunks).
 // WithMinChunk panics if the number is negative.
 func WithMinChunk(bytes int64) Option {
-	notNegative("WithMinChunk", bytes)
+	notNegative("WithMinChunk", bytes < 0, bytes)
 	return setting{"least size of a chunk", fmt.Sprintf("WithMinChunk(%d)", bytes), func(c *config) { c.minChunk = bytes }}
 }
 
@@ -246,7 +248,7 @@ func WithMinChunk(bytes int64) Option {
 // also in a bubble of testing/synctest. WithUploadExpiry panics if the time is
 // negative.
 func WithUploadExpiry(d time.Duration) Option {
-	notNegative("WithUploadExpiry", d)
+	notNegative("WithUploadExpiry", d < 0, d)
 	return setting{"expiry of uploads", fmt.Sprintf("WithUploadExpiry(%v)", d), func(c *config) { c.uploadExpiry = d }}
 }
 

@@ -104,7 +104,7 @@ const maxRanges = 100
 // a request without Range (RFC 9110, section 14.2).
 func cleanRange(ranges string) (_ string, ok bool) {
 	var clean []string
-	for element := range strings.SplitSeq(strings.TrimPrefix(ranges, "bytes="), ",") {
+	for _, element := range strings.Split(strings.TrimPrefix(ranges, "bytes="), ",") {
 		element = strings.Trim(element, " \t")
 		m := byteRange.FindStringSubmatch(element)
 		switch {

@@ -183,17 +183,14 @@ func unimplemented(method string) error {
 	return fmt.Errorf("the store does not implement %s: %w", method, errors.ErrUnsupported)
 }
 
-// unimplementedSeq yields the error of a method that lists something.
-func unimplementedSeq[T any](method string) iter.Seq2[T, error] {
-	return func(yield func(T, error) bool) {
-		var none T
-		yield(none, unimplemented(method))
-	}
+// unimplementedList yields the error of a method that lists names.
+func unimplementedList(method string) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) { yield("", unimplemented(method)) }
 }
 
 // Repositories yields an error.
 func (UnimplementedStore) Repositories(context.Context, string) iter.Seq2[string, error] {
-	return unimplementedSeq[string]("Repositories")
+	return unimplementedList("Repositories")
 }
 
 // StatBlob returns an error.
@@ -248,10 +245,10 @@ func (UnimplementedStore) DeleteTag(context.Context, string, string) error {
 
 // Tags yields an error.
 func (UnimplementedStore) Tags(context.Context, string, string) iter.Seq2[string, error] {
-	return unimplementedSeq[string]("Tags")
+	return unimplementedList("Tags")
 }
 
 // Referrers yields an error.
 func (UnimplementedStore) Referrers(context.Context, string, digest.Digest, digest.Digest) iter.Seq2[ocispec.Descriptor, error] {
-	return unimplementedSeq[ocispec.Descriptor]("Referrers")
+	return func(yield func(ocispec.Descriptor, error) bool) { yield(ocispec.Descriptor{}, unimplemented("Referrers")) }
 }

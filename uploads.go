@@ -2,7 +2,6 @@ package registry
 
 import (
 	"bufio"
-	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -216,7 +215,10 @@ func (h *handler) receive(ctx context.Context, s *upload, body io.Reader, announ
 	before := s.size.Load()
 	n, err = io.Copy(s.writer, &arrival{s, body})
 	if n != s.size.Load()-before {
-		return n, true, fmt.Errorf("writing a blob of %s: %w", s.repo, cmp.Or(err, io.ErrShortWrite))
+		if err == nil {
+			err = io.ErrShortWrite
+		}
+		return n, true, fmt.Errorf("writing a blob of %s: %w", s.repo, err)
 	}
 	return n, false, err
 }
