@@ -82,21 +82,26 @@ func (c Content) Annotated(key, value string) ChildPart { return childPart(c).An
 // omits absent children and yields each manifest once.
 func (c Content) Manifests() iter.Seq[Content] {
 	return func(yield func(Content) bool) {
-		c.walk(make(map[digest.Digest]bool), yield)
+		for _, m := range c.manifests(make(map[digest.Digest]bool)) {
+			if !yield(*m) {
+				return
+			}
+		}
 	}
 }
 
-func (c Content) walk(seen map[digest.Digest]bool, yield func(Content) bool) bool {
+// manifests returns the Manifests that have not been seen.
+func (c *Content) manifests(seen map[digest.Digest]bool) (all []*Content) {
 	if seen[c.Digest] {
-		return true
+		return nil
 	}
 	seen[c.Digest] = true
-	for _, child := range c.Children {
-		if !child.absent && child.Manifest != nil && !child.walk(seen, yield) {
-			return false
+	for i := range c.Children {
+		if child := &c.Children[i]; !child.absent && child.Manifest != nil {
+			all = append(all, child.manifests(seen)...)
 		}
 	}
-	return yield(c)
+	return append(all, c)
 }
 
 // Blobs yields the blobs that [Put] puts into a repository: the config and the
@@ -104,31 +109,36 @@ func (c Content) walk(seen map[digest.Digest]bool, yield func(Content) bool) boo
 // without content, and yields each blob once.
 func (c Content) Blobs() iter.Seq[Blob] {
 	return func(yield func(Blob) bool) {
-		seen := make(map[digest.Digest]bool)
-		for m := range c.Manifests() {
-			for b := range m.blobs {
-				if b.absent || b.source == nil || seen[b.Digest] {
-					continue
-				}
-				seen[b.Digest] = true
-				if !yield(b) {
-					return
-				}
+		for _, b := range c.blobs() {
+			if !yield(*b) {
+				return
 			}
 		}
 	}
 }
 
-// blobs yields the manifest's own config and layers.
-func (c Content) blobs(yield func(Blob) bool) {
-	if c.Config.Digest != "" && !yield(c.Config) {
-		return
-	}
-	for _, b := range c.Layers {
-		if !yield(b) {
-			return
+func (c *Content) blobs() (all []*Blob) {
+	seen := make(map[digest.Digest]bool)
+	for _, m := range c.manifests(make(map[digest.Digest]bool)) {
+		for _, b := range m.ownBlobs() {
+			if !b.absent && b.source != nil && !seen[b.Digest] {
+				seen[b.Digest] = true
+				all = append(all, b)
+			}
 		}
 	}
+	return all
+}
+
+// ownBlobs returns the config and the layers of the manifest.
+func (c *Content) ownBlobs() (all []*Blob) {
+	if c.Config.Digest != "" {
+		all = append(all, &c.Config)
+	}
+	for i := range c.Layers {
+		all = append(all, &c.Layers[i])
+	}
+	return all
 }
 
 // A Blob is a blob with its descriptor. As a part, it adds itself to the layers

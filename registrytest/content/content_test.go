@@ -142,7 +142,7 @@ func checkContent(t *testing.T, c Content) {
 	} else {
 		require.NotNil(t, doc.Manifests, "null is no list of manifests")
 	}
-	for b := range c.blobs {
+	for _, b := range c.ownBlobs() {
 		d, err := b.Digest.Algorithm().FromReader(b.Open())
 		require.NoError(t, err)
 		require.Equal(t, b.Digest, d)

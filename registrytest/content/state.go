@@ -138,7 +138,7 @@ func (s State) CheckTag(t TB, ref string, want Content) {
 	got, err := getManifest(context.Background(), s.Store, ref)
 	if err != nil {
 		t.Errorf("content: %v", err)
-	} else if problem := differ(got, want); problem != "" {
+	} else if problem := differ(got, &want); problem != "" {
 		t.Errorf("content: %s %s", ref, problem)
 	}
 }
@@ -185,12 +185,12 @@ func Differences(ctx context.Context, s registry.Store, repo string, tagged map[
 		if got, ok := gotTags[tag]; !ok {
 			problem("missing tag %s: %s", tag, inBrief(want.MediaType, want.Digest, want.Size))
 		} else if got.Digest != want.Digest {
-			problem("tag %s %s", tag, differ(got, want))
+			problem("tag %s %s", tag, differ(got, &want))
 		}
-		problems = append(problems, missing(ctx, s, repo, want, wanted)...)
+		problems = append(problems, missing(ctx, s, repo, &want, wanted)...)
 	}
 	for _, want := range untagged {
-		problems = append(problems, missing(ctx, s, repo, want, wanted)...)
+		problems = append(problems, missing(ctx, s, repo, &want, wanted)...)
 	}
 	for _, tag := range sortedKeys(gotTags) {
 		if _, ok := tagged[tag]; !ok {
@@ -220,8 +220,8 @@ func sortedKeys[V any](m map[string]V) []string {
 // missing returns the differences between the content and the repository, and
 // adds the digests of the content to wanted. It skips digests that are in wanted
 // already.
-func missing(ctx context.Context, s registry.Store, repo string, c Content, wanted map[digest.Digest]bool) (problems []string) {
-	for m := range c.Manifests() {
+func missing(ctx context.Context, s registry.Store, repo string, c *Content, wanted map[digest.Digest]bool) (problems []string) {
+	for _, m := range c.manifests(make(map[digest.Digest]bool)) {
 		if wanted[m.Digest] {
 			continue
 		}
@@ -233,7 +233,7 @@ func missing(ctx context.Context, s registry.Store, repo string, c Content, want
 			problems = append(problems, fmt.Sprintf("manifest %s %s", m.Digest, p))
 		}
 	}
-	for b := range c.Blobs() {
+	for _, b := range c.blobs() {
 		if wanted[b.Digest] {
 			continue
 		}
@@ -250,7 +250,7 @@ func missing(ctx context.Context, s registry.Store, repo string, c Content, want
 
 // differ describes how the manifest differs from the wanted one. It returns ""
 // if it does not differ.
-func differ(got registry.Manifest, want Content) string {
+func differ(got registry.Manifest, want *Content) string {
 	switch {
 	case got.Digest != want.Digest || want.Manifest != nil && !bytes.Equal(got.Content, want.Manifest):
 		return fmt.Sprintf("has another manifest:\n  want %s\n  got  %s\n%s",

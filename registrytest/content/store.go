@@ -45,12 +45,12 @@ func put(ctx context.Context, s registry.Store, ref string, c Content) error {
 	case r.Digest != "" && r.Digest != c.Digest:
 		return fmt.Errorf("the content has the digest %s", c.Digest)
 	}
-	for b := range c.Blobs() {
-		if err := PutBlob(ctx, s, r.Repository, b); err != nil {
+	for _, b := range c.blobs() {
+		if err := PutBlob(ctx, s, r.Repository, *b); err != nil {
 			return err
 		}
 	}
-	for m := range c.Manifests() {
+	for _, m := range c.manifests(make(map[digest.Digest]bool)) {
 		var tags []string
 		if m.Digest == c.Digest && r.Tag != "" {
 			tags = []string{r.Tag}
@@ -240,8 +240,9 @@ func copyRepository(ctx context.Context, dst, src registry.Store, repo string) e
 		return err
 	}
 	for _, m := range all.manifests {
-		for b := range read(m.MediaType, m.Digest, m.Content).blobs {
-			if err := copyBlob(ctx, dst, src, repo, b); err != nil {
+		c := read(m.MediaType, m.Digest, m.Content)
+		for _, b := range c.ownBlobs() {
+			if err := copyBlob(ctx, dst, src, repo, *b); err != nil {
 				return fmt.Errorf("manifest %s: %w", m.Digest, err)
 			}
 		}

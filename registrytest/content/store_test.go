@@ -221,7 +221,7 @@ func TestPutIsLikeAPush(t *testing.T) {
 			}
 			complete := true
 			for m := range c.Manifests() {
-				for b := range m.blobs {
+				for _, b := range m.ownBlobs() {
 					complete = complete && !b.absent
 				}
 				for _, child := range m.Children {
