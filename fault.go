@@ -8,7 +8,7 @@ import (
 	"net/http"
 	"slices"
 
-	"github.com/ocireg/registry/internal/response"
+	"github.com/ocireg/registry/internal/conn"
 )
 
 // A Fault is a failure that a test injects into a request, see [WithFaults].
@@ -154,7 +154,7 @@ func (h *handler) serveWith(w *faultWriter, r *Request) error {
 		query := r.URL.RawQuery
 		if err := f.Before(r); err != nil {
 			serve = func(http.ResponseWriter, *Request) error { return err }
-			return respond(serve, &responseWriter{Writer: response.Writer{ResponseWriter: w}}, r)
+			return respond(serve, &responseWriter{Writer: conn.Writer{ResponseWriter: w}}, r)
 		}
 		if r.URL.RawQuery != query {
 			r.parseUploadAgain()
@@ -164,7 +164,7 @@ func (h *handler) serveWith(w *faultWriter, r *Request) error {
 	if f.LoseUpload {
 		if err := h.loseUpload(r); err != nil {
 			serve = func(http.ResponseWriter, *Request) error { return err }
-			return respond(serve, &responseWriter{Writer: response.Writer{ResponseWriter: w}}, r)
+			return respond(serve, &responseWriter{Writer: conn.Writer{ResponseWriter: w}}, r)
 		}
 	}
 	if f.Duplicate {
@@ -177,14 +177,14 @@ func (h *handler) serveWith(w *faultWriter, r *Request) error {
 	}
 	if f.AfterCommit {
 		done := &commitWriter{ResponseWriter: w, header: w.Header().Clone()}
-		if err := respond(h.serve, &responseWriter{Writer: response.Writer{ResponseWriter: done}}, r); err != nil || done.failed {
+		if err := respond(h.serve, &responseWriter{Writer: conn.Writer{ResponseWriter: done}}, r); err != nil || done.failed {
 			return err
 		}
 		if f.Serve == nil {
 			serve = func(http.ResponseWriter, *Request) error { return CloseConnection }
 		}
 	}
-	return respond(serve, &responseWriter{Writer: response.Writer{ResponseWriter: w}}, r)
+	return respond(serve, &responseWriter{Writer: conn.Writer{ResponseWriter: w}}, r)
 }
 
 // serveOnceMore carries out the operation of the request and drops the response.
@@ -199,7 +199,7 @@ func (h *handler) serveOnceMore(w *faultWriter, r *Request) error {
 	first.Body = &endedBody{bytes.NewReader(body), err}
 	r.Body = &endedBody{bytes.NewReader(body), err}
 	dropped := &commitWriter{ResponseWriter: w, header: w.Header().Clone(), drops: true}
-	err = respond(h.serve, &responseWriter{Writer: response.Writer{ResponseWriter: dropped}}, &first)
+	err = respond(h.serve, &responseWriter{Writer: conn.Writer{ResponseWriter: dropped}}, &first)
 	if errors.As(err, new(cutError)) {
 		return err
 	}

@@ -24,8 +24,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/ocireg/registry/internal/conn"
 	"github.com/ocireg/registry/internal/field"
-	"github.com/ocireg/registry/internal/response"
 )
 
 // New returns a handler that serves the content of the store. It starts no
@@ -93,7 +93,7 @@ func (h *handler) ServeHTTP(hw http.ResponseWriter, hr *http.Request) {
 		}
 		hr = &copied
 	}
-	w, r := &responseWriter{Writer: response.Writer{ResponseWriter: hw}}, &Request{registry: h}
+	w, r := &responseWriter{Writer: conn.Writer{ResponseWriter: hw}}, &Request{registry: h}
 	r.parse(hr, h.prefix)
 	h.addHeader(w.Header(), r)
 	var err error

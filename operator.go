@@ -6,7 +6,7 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/ocireg/registry/internal/response"
+	"github.com/ocireg/registry/internal/conn"
 )
 
 // An operator is a [Store] with the method Operate, see there.
@@ -30,7 +30,7 @@ func (h *handler) pass(w http.ResponseWriter, r *Request) error {
 		return h.notAllowed(r)
 	}
 	reader := &errorReader{}
-	reader.Writer = response.Writer{ResponseWriter: w, Outer: reader}
+	reader.Writer = conn.Writer{ResponseWriter: w, Outer: reader}
 	err := h.operator.Operate(reader, r)
 	r.errors = reader.errors()
 	return err
@@ -80,12 +80,12 @@ const maxErrorBody = 64 << 10
 
 // An errorReader passes a response on, and reads the errors in it for recorders.
 type errorReader struct {
-	response.Writer
+	conn.Writer
 	reads bool
 	body  []byte
 }
 
-// Begins implements [response.Beginner].
+// Begins implements [conn.Beginner].
 func (w *errorReader) Begins(status int) {
 	h := w.Header()
 	w.reads = status >= 400 && strings.Contains(h.Get("Content-Type"), "json") && h.Get("Content-Encoding") == ""

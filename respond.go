@@ -10,8 +10,8 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/ocireg/registry/internal/conn"
 	"github.com/ocireg/registry/internal/field"
-	"github.com/ocireg/registry/internal/response"
 )
 
 // apiVersion is the value of Docker-Distribution-Api-Version in every response.
@@ -166,7 +166,7 @@ func writeError(w http.ResponseWriter, r *Request, err error) error {
 
 // A responseWriter notes the status and the size of the response.
 type responseWriter struct {
-	response.Writer
+	conn.Writer
 	bytes int64
 }
 

@@ -250,5 +250,7 @@ func (UnimplementedStore) Tags(context.Context, string, string) iter.Seq2[string
 
 // Referrers yields an error.
 func (UnimplementedStore) Referrers(context.Context, string, digest.Digest, digest.Digest) iter.Seq2[ocispec.Descriptor, error] {
-	return func(yield func(ocispec.Descriptor, error) bool) { yield(ocispec.Descriptor{}, unimplemented("Referrers")) }
+	return func(yield func(ocispec.Descriptor, error) bool) {
+		yield(ocispec.Descriptor{}, unimplemented("Referrers"))
+	}
 }

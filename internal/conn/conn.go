@@ -1,5 +1,6 @@
-// Package conn passes facts about a client's connection, in the context of its
-// requests, from the server to other packages.
+// Package conn has what the layers of a server share about a connection and the
+// responses on it: its number and its end, in the context of its requests, and a
+// [Writer] that knows when a response begins.
 package conn
 
 import (

@@ -12,7 +12,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/ocireg/registry"
-	"github.com/ocireg/registry/internal/response"
+	"github.com/ocireg/registry/internal/conn"
 )
 
 // maxManifest is the size in bytes of the largest manifest that
@@ -38,7 +38,7 @@ func (j *Journal) ReadManifests() { j.manifests = true }
 func (j *Journal) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		rw := &responseWriter{left: -1}
-		rw.Writer = response.Writer{ResponseWriter: w, Outer: rw}
+		rw.Writer = conn.Writer{ResponseWriter: w, Outer: rw}
 		if r.ContentLength != 0 || j.bodies > 0 {
 			b := &bodies{request: capture{limit: j.bodies}, response: capture{limit: j.bodies}}
 			if j.manifests && r.Method == http.MethodPut {
@@ -132,7 +132,7 @@ func (b *requestBody) Read(p []byte) (int, error) {
 // until release is called. It need not hold back others: net/http sends their
 // end when the handler returns.
 type responseWriter struct {
-	response.Writer
+	conn.Writer
 	bodies *bodies // or nil
 	left   int64   // the number of bytes to come, or -1 if unknown
 	held   bool

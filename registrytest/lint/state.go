@@ -8,7 +8,7 @@ import (
 	"sync/atomic"
 
 	"github.com/ocireg/registry"
-	"github.com/ocireg/registry/internal/response"
+	"github.com/ocireg/registry/internal/conn"
 	"github.com/ocireg/registry/registrytest/journal"
 )
 
@@ -40,7 +40,7 @@ func (s *states) middleware(next registry.Handler) registry.Handler {
 		switch {
 		case r.Op.Pages(), r.Op.StartsUpload(), r.Op == registry.PatchUpload, r.Op == registry.GetUpload:
 			sw := &stateWriter{states: s}
-			sw.Writer = response.Writer{ResponseWriter: w, Outer: sw}
+			sw.Writer = conn.Writer{ResponseWriter: w, Outer: sw}
 			w = sw
 		}
 		return next(w, r)
@@ -62,7 +62,7 @@ func (s *states) add(to string) string {
 
 // A stateWriter adds the parameter to the URLs in a response.
 type stateWriter struct {
-	response.Writer
+	conn.Writer
 	states *states
 }
 

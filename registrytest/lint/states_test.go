@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ocireg/registry"
-	"github.com/ocireg/registry/internal/response"
+	"github.com/ocireg/registry/internal/conn"
 )
 
 // Only URLs for the next request get the parameter, and only once.
@@ -59,7 +59,7 @@ func TestStateOfTheRegistryStays(t *testing.T) {
 	w := httptest.NewRecorder()
 	w.Header().Set("Location", own)
 	sw := &stateWriter{states: new(states)}
-	sw.Writer = response.Writer{ResponseWriter: w, Outer: sw}
+	sw.Writer = conn.Writer{ResponseWriter: w, Outer: sw}
 	sw.WriteHeader(http.StatusAccepted)
 	require.Equal(t, own, w.Header().Get("Location"))
 }

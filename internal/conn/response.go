@@ -1,10 +1,9 @@
-// Package response has the wrapper of an http.ResponseWriter that other wrappers
-// embed.
-package response
+package conn
 
 import "net/http"
 
-// A Writer passes a response on, and notes when it begins.
+// A Writer passes a response on, and notes when it begins. Other wrappers of an
+// [http.ResponseWriter] embed it.
 type Writer struct {
 	http.ResponseWriter
 
