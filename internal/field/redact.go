@@ -67,7 +67,7 @@ func query(q string) string {
 		return ""
 	}
 	var b strings.Builder
-	for p := range strings.SplitSeq(q, "&") {
+	for _, p := range strings.Split(q, "&") {
 		if b.Len() > 0 {
 			b.WriteByte('&')
 		}

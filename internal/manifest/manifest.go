@@ -278,28 +278,31 @@ func (r *reader) descriptor(property path, v value) *ocispec.Descriptor {
 }
 
 func (r *reader) readDescriptor(property path, v value, d *ocispec.Descriptor) {
-	r.object(property, v, func(name string, v value) {
-		switch name {
-		case "mediaType":
-			d.MediaType = r.decoder.string(path{property.name, "mediaType"}, v)
-		case "digest":
-			d.Digest = digest.Digest(r.decoder.string(path{property.name, "digest"}, v))
-		case "size":
-			d.Size = r.decoder.integer(path{property.name, "size"}, v)
-		case "urls":
-			d.URLs = r.strings(path{property.name, "urls"}, v)
-		case "artifactType":
-			d.ArtifactType = r.decoder.string(path{property.name, "artifactType"}, v)
-		case "annotations":
-			r.texts(path{property.name, "annotations"}, v, &d.Annotations)
-		case "platform":
-			// A registry passes platform and data on, and does not judge them.
-			var p ocispec.Platform
-			if v[0] == '{' && json.Unmarshal([]byte(v), &p) == nil {
-				d.Platform = &p
-			}
-		case "data":
-			json.Unmarshal([]byte(v), &d.Data)
+	r.object(property, v, func(name string, v value) { r.descriptorMember(property, name, v, d) })
+}
+
+// descriptorMember reads a member of a descriptor.
+func (r *reader) descriptorMember(property path, name string, v value, d *ocispec.Descriptor) {
+	switch name {
+	case "mediaType":
+		d.MediaType = r.decoder.string(path{property.name, "mediaType"}, v)
+	case "digest":
+		d.Digest = digest.Digest(r.decoder.string(path{property.name, "digest"}, v))
+	case "size":
+		d.Size = r.decoder.integer(path{property.name, "size"}, v)
+	case "urls":
+		d.URLs = r.strings(path{property.name, "urls"}, v)
+	case "artifactType":
+		d.ArtifactType = r.decoder.string(path{property.name, "artifactType"}, v)
+	case "annotations":
+		r.texts(path{property.name, "annotations"}, v, &d.Annotations)
+	case "platform":
+		// A registry passes platform and data on, and does not judge them.
+		var p ocispec.Platform
+		if v[0] == '{' && json.Unmarshal([]byte(v), &p) == nil {
+			d.Platform = &p
 		}
-	})
+	case "data":
+		json.Unmarshal([]byte(v), &d.Data)
+	}
 }

@@ -8,9 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"net"
-	"slices"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
@@ -132,7 +130,12 @@ var digestLengths = map[string]int{"sha256": 64, "sha384": 96, "sha512": 128, "b
 
 // Algorithms returns the algorithms of digests of which the length is known, in
 // any order.
-func Algorithms() []string { return slices.Collect(maps.Keys(digestLengths)) }
+func Algorithms() (all []string) {
+	for algorithm := range digestLengths {
+		all = append(all, algorithm)
+	}
+	return all
+}
 
 // DigestLength returns the length of the encoded portion of a digest of the
 // algorithm, or 0 if it is not known.

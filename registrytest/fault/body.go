@@ -158,9 +158,9 @@ func (p *plan) changeStatus(h *hit) {
 	})
 }
 
-// resizeBody changes Content-Length from n to size(n). An unknown length, which
-// has no header, is -1.
-func (p *plan) resizeBody(size func(int64) int64) {
+// rewriteBody sends the body of the response through a writer, and changes
+// Content-Length from n to size(n). An unknown length, which has no header, is -1.
+func (p *plan) rewriteBody(size func(int64) int64, rewrite func(w io.Writer) io.Writer) {
 	p.changeHeader(func(h http.Header) {
 		n, err := strconv.ParseInt(h.Get("Content-Length"), 10, 64)
 		if err != nil {
@@ -172,42 +172,41 @@ func (p *plan) resizeBody(size func(int64) int64) {
 			h.Del("Content-Length")
 		}
 	})
+	p.wrapBody(rewrite)
 }
 
-// rewriteBody sends the body of the response through a writer that need not be
-// closed. A response to HEAD has no body.
-func (p *plan) rewriteBody(rewrite func(w io.Writer) io.Writer) {
+// wrapBody sends the body of the response through a writer that need not be closed.
+// A response to HEAD has no body.
+func (p *plan) wrapBody(wrap func(w io.Writer) io.Writer) {
 	if p.request.Method != http.MethodHead {
-		p.bodies = append(p.bodies, func(w io.Writer, _ int64) io.Writer { return rewrite(w) })
+		p.bodies = append(p.bodies, func(w io.Writer, _ int64) io.Writer { return wrap(w) })
 	}
 }
 
 // replaceBody sends the text in place of the body.
 func (p *plan) replaceBody(text string) {
-	p.resizeBody(func(int64) int64 { return int64(len(text)) })
-	p.rewriteBody(func(w io.Writer) io.Writer { return &textWriter{to: w, through: io.Discard, text: text} })
+	p.rewriteBody(func(int64) int64 { return int64(len(text)) }, func(w io.Writer) io.Writer { return &textWriter{to: w, through: io.Discard, text: text} })
 }
 
 // appendToBody sends the text after the body.
 func (p *plan) appendToBody(text string) {
-	p.resizeBody(func(size int64) int64 {
+	longer := func(size int64) int64 {
 		if size < 0 {
 			return size
 		}
 		return size + int64(len(text))
-	})
-	p.rewriteBody(func(w io.Writer) io.Writer { return &textWriter{to: w, through: w, text: text} })
+	}
+	p.rewriteBody(longer, func(w io.Writer) io.Writer { return &textWriter{to: w, through: w, text: text} })
 }
 
 // encodeBody sends the body in an encoding.
 func (p *plan) encodeBody(encoding Body) {
-	p.resizeBody(func(int64) int64 { return -1 })
 	name := string(encoding)
 	if encoding == RawDeflate {
 		name = string(Deflate)
 	}
 	p.changeHeader(func(h http.Header) { h.Add("Content-Encoding", name) })
-	p.rewriteBody(func(w io.Writer) io.Writer { return &encodingWriter{encoders[encoding](w), w} })
+	p.rewriteBody(func(int64) int64 { return -1 }, func(w io.Writer) io.Writer { return &encodingWriter{encoders[encoding](w), w} })
 }
 
 // A textWriter writes a text at the end.

@@ -19,7 +19,7 @@ func (p *plan) reshapeErrors(shape Body, h *hit) {
 		}
 		return status
 	})
-	p.rewriteBody(func(w io.Writer) io.Writer {
+	p.wrapBody(func(w io.Writer) io.Writer {
 		if failed == 0 {
 			return w
 		}

@@ -43,46 +43,50 @@ func (r Rule) Location(to string) Rule {
 			p.waits = append(p.waits, func(r *registry.Request) error { return d.check(r, h) })
 		})
 	}
-	p.try(func(p *plan, h *hit) { p.lead(&d, h) })
+	p.try(func(p *plan, h *hit) {
+		p.headers = append(p.headers, func(status int, header http.Header) int {
+			d.lead(p.request, h, status, header)
+			return status
+		})
+	})
 	return r
 }
 
 // locationWords are the words of this file.
 var locationWords = vocabulary{{"location", text(Rule.Location)}}
 
-// lead changes where the response leads.
-func (p *plan) lead(d *destination, h *hit) {
-	change := func(was string) string {
-		next := d.from(p.request, was, h)
-		if next != was {
-			h.met()
-		}
-		return next
+// lead changes where the response to a request leads.
+func (d *destination) lead(r *registry.Request, h *hit, status int, header http.Header) {
+	was := header.Get("Location")
+	if was == "" && 300 <= status && status < 400 && d.state == "" {
+		header.Set("Location", d.from(r, r.URL.RequestURI(), h))
+		h.met()
+	} else if was != "" {
+		header.Set("Location", d.change(r, h, was))
 	}
-	p.headers = append(p.headers, func(status int, header http.Header) int {
-		was := header.Get("Location")
-		if was == "" && 300 <= status && status < 400 && d.state == "" {
-			header.Set("Location", d.from(p.request, p.request.URL.RequestURI(), h))
-			h.met()
-		} else if was != "" {
-			header.Set("Location", change(was))
+	if r.Op == registry.PutUpload && status == http.StatusCreated || r.Op == registry.CancelUpload && status < 300 {
+		h.of.forget(r.Session)
+	}
+	links := slices.Clone(header["Link"])
+	for i, link := range links {
+		before, rest, ok := strings.Cut(link, "<")
+		target, rest, closed := strings.Cut(rest, ">")
+		if ok && closed {
+			links[i] = before + "<" + d.change(r, h, target) + ">" + rest
 		}
-		if r := p.request; r.Op == registry.PutUpload && status == http.StatusCreated || r.Op == registry.CancelUpload && status < 300 {
-			h.of.forget(r.Session)
-		}
-		links := slices.Clone(header["Link"])
-		for i, link := range links {
-			before, rest, ok := strings.Cut(link, "<")
-			target, rest, closed := strings.Cut(rest, ">")
-			if ok && closed {
-				links[i] = before + "<" + change(target) + ">" + rest
-			}
-		}
-		if len(links) > 0 {
-			header["Link"] = links
-		}
-		return status
-	})
+	}
+	if len(links) > 0 {
+		header["Link"] = links
+	}
+}
+
+// change returns the URL that replaces one of the response.
+func (d *destination) change(r *registry.Request, h *hit, was string) string {
+	next := d.from(r, was, h)
+	if next != was {
+		h.met()
+	}
+	return next
 }
 
 // A destination is the argument of [Rule.Location].
