@@ -2,8 +2,11 @@ package interop
 
 import (
 	"bytes"
+	"flag"
 	"io"
 	"log"
+	"runtime"
+	"strconv"
 	"testing"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -16,10 +19,15 @@ import (
 const docs = "../../docs/clients.md"
 
 // TestMain silences the global loggers, because containerd's content store and
-// go-containerregistry's registry cannot use others.
+// go-containerregistry's registry cannot use others. It runs eight tests at a time
+// or more, unless -parallel says otherwise: clients wait for seconds before they
+// try again.
 func TestMain(m *testing.M) {
 	log.SetOutput(io.Discard)
 	logrus.SetOutput(io.Discard)
+	if err := flag.Set("test.parallel", strconv.Itoa(max(8, runtime.GOMAXPROCS(0)))); err != nil {
+		log.Panic(err)
+	}
 	m.Run()
 }
 
