@@ -27,6 +27,8 @@ requirement at the level MUST is violated, and 2 if the command cannot be judged
   ocireg check -- skopeo copy --dest-tls-verify=false oci:{layout}:v1 docker://{to}
   ocireg check -client crane     all tasks of a client that ocireg knows
   ocireg check -client my.check  those of a client that a file describes
+  ocireg check -profile ecr -client crane
+                                 at a registry that behaves like ECR
 
 The command runs without a shell, in a home directory of its own. These words
 stand for values of each run:
@@ -54,6 +56,9 @@ func checkClient(ctx context.Context, args []string, out io.Writer) error {
 	fs.SetOutput(io.Discard)
 	var cfg check.Config
 	name := fs.String("client", "", "check all tasks of the client that `FILE` describes, or of one of those that ocireg knows:\n"+check.Known())
+	like := imitation{repositories: []string{"**"}}
+	fs.Func("profile", "check at a registry that behaves like the registry `NAME`, such as ecr, and has all repositories;\nthe credentials are in Docker's config.json; \"ocireg profiles\" lists the names", like.setName)
+	fs.Func("quirk", "check at a registry with the quirk `NAME`, such as ecr.patch-201; may be given several times", like.addQuirks)
 	format := fs.String("format", "text", "print the report as `text`, markdown, junit or json")
 	output := fs.String("o", "", "write the report to `FILE` instead of printing it")
 	strict := fs.Bool("strict", false, "exit with 1 if a requirement at the level SHOULD is violated, too")
@@ -92,6 +97,16 @@ func checkClient(ctx context.Context, args []string, out io.Writer) error {
 	client, err := clientOf(*name, fs.Args())
 	if err != nil {
 		return err
+	}
+	if like.given() {
+		if _, err := like.profile(); err != nil {
+			return err
+		}
+		cfg.Like = like.String()
+		cfg.Imitate = func() check.Imitation {
+			p, _ := like.profile() // It has no error the second time either.
+			return p
+		}
 	}
 	report, err := check.Check(ctx, client, cfg)
 	if err != nil {

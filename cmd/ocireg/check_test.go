@@ -54,6 +54,20 @@ func TestCheck(t *testing.T) {
 	require.Contains(t, out, "VIOLATED  tags of all pages are listed (Listing Tags)")
 	require.Contains(t, out, "GET /v2/team/app/tags/list 200")
 
+	// It has no credentials for ECR.
+	code, out, errs = runCheck(t, "-profile", "distribution-3", "-client", file)
+	require.Equal(t, 0, code, errs)
+	require.Contains(t, out, ", at a registry like distribution-3\n")
+	code, out, errs = runCheck(t, "-quirk", "quay.page-100", "-client", file)
+	require.Equal(t, 0, code, errs)
+	require.Contains(t, out, ", at a registry with quay.page-100\n")
+	require.Contains(t, out, "tags of all pages are listed: a registry with quay.page-100 cannot do so: ")
+	code, out, errs = runCheck(t, "-profile", "ecr", "-client", file)
+	require.Equal(t, 2, code)
+	require.Empty(t, out)
+	require.Contains(t, errs, "fails at a registry like ecr, so it cannot be judged")
+	require.Contains(t, errs, "GET /v2/team/app/tags/list 401")
+
 	report := filepath.Join(t.TempDir(), "report.json")
 	code, out, errs = runCheck(t, "-client", file, "-strict", "-format", "json", "-o", report)
 	require.Equal(t, 1, code)
@@ -99,14 +113,16 @@ func TestCheckUsage(t *testing.T) {
 	require.Contains(t, out, "  {ref}       an image in the registry")
 	require.Contains(t, out, "crane, oras, podman, regctl, skopeo")
 	for want, args := range map[string][]string{
-		"check needs a command after --, or -client":                    {},
-		"-client has the commands; leave out the one after --":          {"-client", "crane", "--", "crane"},
-		"-format yaml: want text, markdown, junit or json":              {"-format", "yaml", "--", "crane"},
-		"-timeout has to be above 0":                                    {"-timeout", "-1s", "--", "crane"},
-		"-jobs has to be above 0":                                       {"-jobs", "-1", "--", "crane"},
-		"{rep} stands for nothing; did you mean {":                      {"--", "crane", "{rep}"},
-		"the clients that ocireg knows are crane, oras, podman, regctl": {"-client", "missing"},
-		"flag provided but not defined: -x; ocireg check -h lists":      {"-x"},
+		"check needs a command after --, or -client":                        {},
+		"-client has the commands; leave out the one after --":              {"-client", "crane", "--", "crane"},
+		"-format yaml: want text, markdown, junit or json":                  {"-format", "yaml", "--", "crane"},
+		"-timeout has to be above 0":                                        {"-timeout", "-1s", "--", "crane"},
+		`-profile: profile: no profile is called "erc"; did you mean "ecr"`: {"-profile", "erc", "--", "crane"},
+		`no quirk is called "ecr.patch-20"; did you mean "ecr.patch-201"`:   {"-quirk", "ecr.patch-20", "--", "crane"},
+		"-jobs has to be above 0":                                           {"-jobs", "-1", "--", "crane"},
+		"{rep} stands for nothing; did you mean {":                          {"--", "crane", "{rep}"},
+		"the clients that ocireg knows are crane, oras, podman, regctl":     {"-client", "missing"},
+		"flag provided but not defined: -x; ocireg check -h lists":          {"-x"},
 	} {
 		code, out, errs := runCheck(t, args...)
 		require.Equal(t, 2, code)

@@ -56,6 +56,22 @@ func (i *imitation) addRepository(v string) error {
 // given reports whether the command line names a registry or a quirk.
 func (i *imitation) given() bool { return i.name != "" || len(i.quirks) > 0 }
 
+// String describes the registry.
+func (i *imitation) String() string {
+	quirks := make([]string, len(i.quirks))
+	for n, q := range i.quirks {
+		quirks[n] = string(q)
+	}
+	switch with := strings.Join(quirks, ", "); {
+	case i.name == "":
+		return "a registry with " + with
+	case with == "":
+		return "a registry like " + i.name
+	default:
+		return "a registry like " + i.name + " with " + with
+	}
+}
+
 // flag returns the flag that decides about the authentication.
 func (i *imitation) flag() string {
 	if i.name != "" {

@@ -23,6 +23,8 @@ import (
 	"time"
 
 	"github.com/ocireg/registry/internal/field"
+	"github.com/ocireg/registry/registrytest"
+	"github.com/ocireg/registry/registrytest/auth"
 )
 
 // A Config says how to check a client.
@@ -34,6 +36,12 @@ type Config struct {
 	// number of processors.
 	Jobs int
 
+	// Imitate, unless it is nil, makes the registry of a run behave like a real one.
+	// It returns another value for each run. Like describes that registry, such as
+	// "a registry like ecr".
+	Imitate func() Imitation
+	Like    string
+
 	// Only, unless it is nil, reports whether to try a scenario.
 	Only func(scenario string) bool
 
@@ -42,9 +50,21 @@ type Config struct {
 	run func(ctx context.Context, timeout time.Duration, env, args []string) (execution, error)
 }
 
+// An Imitation is the behaviour of a real registry, such as a *profile.Profile.
+type Imitation interface {
+	registrytest.Option
+
+	// Auth returns the authentication of the registry, or nil if it has none.
+	Auth() *auth.Auth
+
+	// Credentials are those of a user who may do everything.
+	Credentials() auth.Credentials
+}
+
 // A Report is the result of a check.
 type Report struct {
 	Client  string
+	Like    string // the registry that was imitated, or ""
 	Version string // the first line that the client printed about its version, or ""
 	Runs    int    // of commands
 	Results []Result
@@ -93,11 +113,16 @@ func (r *Report) Violations(l Level) []Result {
 type FailedError struct {
 	Task, Command, Reason, Output string
 	Requests                      []string
+	Like                          string // the registry that was imitated, or ""
 }
 
 func (e *FailedError) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "the command for %s fails at a registry that does nothing unusual, so it cannot be judged: %s\n\t%s", e.Task, e.Reason, e.Command)
+	at := "a registry that does nothing unusual"
+	if e.Like != "" {
+		at = e.Like
+	}
+	fmt.Fprintf(&b, "the command for %s fails at %s, so it cannot be judged: %s\n\t%s", e.Task, at, e.Reason, e.Command)
 	for line := range strings.Lines(field.Shorten(e.Output, 2000)) {
 		fmt.Fprintf(&b, "\n\t| %s", field.Printable(strings.TrimRight(line, "\r\n")))
 	}
@@ -124,7 +149,7 @@ func Check(ctx context.Context, c Client, cfg Config) (*Report, error) {
 		cfg.run = execute
 	}
 	k := &checker{client: c, cfg: cfg, slots: make(chan struct{}, cfg.Jobs)}
-	report := &Report{Client: c.Name}
+	report := &Report{Client: c.Name, Like: cfg.Like}
 	if len(c.Version) > 0 {
 		version, err := k.version(ctx)
 		if err != nil {
@@ -174,10 +199,10 @@ func (k *checker) task(ctx context.Context, task Task) ([]Result, error) {
 		return nil, fmt.Errorf("%s: %w", task.Name, err)
 	}
 	if !base.ok() {
-		return nil, &FailedError{Task: task.Name, Command: base.command, Reason: base.end(), Output: base.output, Requests: lines(base.requests.All(), 20)}
+		return nil, &FailedError{Task: task.Name, Command: base.command, Reason: base.end(), Output: base.output, Requests: lines(base.requests.All(), 20), Like: k.cfg.Like}
 	}
 	if base.requests.Len() == 0 {
-		return nil, &FailedError{Task: task.Name, Command: base.command, Reason: "it sent no request to the registry; {ref}, {registry} and others stand for its address", Output: base.output}
+		return nil, &FailedError{Task: task.Name, Command: base.command, Reason: "it sent no request to the registry; {ref}, {registry} and others stand for its address", Output: base.output, Like: k.cfg.Like}
 	}
 	results := make([][]Result, len(scenarios)+1)
 	errs := make([]error, len(scenarios))
@@ -208,6 +233,12 @@ func (k *checker) scenario(ctx context.Context, s scenario, base *run) ([]Result
 	}
 	var err error
 	j.run, err = k.run(ctx, base.task, func(w *world) { s.arrange(w, base) })
+	if c := new(contradictionError); errors.As(err, &c) {
+		for _, r := range s.requirements {
+			j.notTried(r, c.Error())
+		}
+		return j.results, nil
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%s, %s: %w", base.task.Name, s.name, err)
 	}

@@ -19,6 +19,8 @@ import (
 	"github.com/opencontainers/go-digest"
 	"github.com/stretchr/testify/require"
 
+	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/registrytest/auth"
 	"github.com/ocireg/registry/registrytest/lint"
 )
 
@@ -103,6 +105,47 @@ func TestLintRules(t *testing.T) {
 		have = append(have, r.lint)
 	}
 	require.ElementsMatch(t, lint.Rules(), have)
+}
+
+// A stub is a registry that asks for credentials and lists one tag in a page.
+type stub struct{ auth *auth.Auth }
+
+func (s stub) Auth() *auth.Auth              { return s.auth }
+func (s stub) Credentials() auth.Credentials { return s.auth.User("ci") }
+func (s stub) Options() []registry.Option {
+	return append(s.auth.Options(), registry.WithPageSize(1))
+}
+
+// A client is judged at a registry that behaves like a real one, with its
+// credentials. A scenario that contradicts it is not tried.
+func TestImitation(t *testing.T) {
+	t.Parallel()
+	check := func(mutant, task string) (*Report, error) {
+		return Check(t.Context(), clientOf(t, mutant, task), Config{Jobs: 20, run: inProcess, Like: "a registry like stub", Imitate: func() Imitation { return stub{auth.Basic()} }})
+	}
+	report, err := check("right", "list")
+	require.NoError(t, err)
+	require.Empty(t, report.Violations(Must))
+	require.Empty(t, report.Violations(Should))
+	require.Contains(t, report.title(), ", at a registry like stub")
+	outcomes := make(map[string]Result)
+	for _, r := range report.Results {
+		outcomes[r.Name] = r
+	}
+	require.Equal(t, NotTried, outcomes[listsAllTags.Name].Outcome)
+	require.Contains(t, outcomes[listsAllTags.Name].Detail, "a registry like stub cannot do so: ")
+	require.Equal(t, Held, outcomes[keepsAuthorization.Name].Outcome)
+	require.Equal(t, Held, outcomes[followsRedirects.Name].Outcome)
+
+	report, err = check("leaks credentials", "list")
+	require.NoError(t, err)
+	require.Len(t, report.Violations(Must), 1)
+	require.Equal(t, keepsAuthorization, report.Violations(Must)[0].Requirement)
+
+	failing := clientOf(t, "right", "list")
+	failing.Tasks[0].Args[3] = "fail"
+	_, err = Check(t.Context(), failing, Config{run: inProcess, Like: "a registry like stub", Imitate: func() Imitation { return stub{auth.Basic()} }})
+	require.ErrorContains(t, err, "the command for list fails at a registry like stub, so it cannot be judged")
 }
 
 // The client behaves the same in processes of its own.

@@ -161,7 +161,11 @@ func (r *Report) title() string {
 	if r.Version != "" && r.Version != r.Client {
 		title += " (" + r.Version + ")"
 	}
-	return fmt.Sprintf("%s: %s ran", printable(title), count(r.Runs, "command"))
+	at := ""
+	if r.Like != "" {
+		at = ", at " + printable(r.Like)
+	}
+	return fmt.Sprintf("%s: %s ran%s", printable(title), count(r.Runs, "command"), at)
 }
 
 // count returns "1 request" or, with another number, "2 requests".
@@ -227,9 +231,10 @@ func (r *Report) WriteJSON(w io.Writer) error {
 	report := struct {
 		Client  string   `json:"client"`
 		Version string   `json:"version,omitempty"`
+		Like    string   `json:"registry,omitempty"`
 		Runs    int      `json:"runs"`
 		Results []result `json:"results"`
-	}{r.Client, r.Version, r.Runs, []result{}}
+	}{r.Client, r.Version, r.Like, r.Runs, []result{}}
 	for _, x := range r.Results {
 		report.Results = append(report.Results, result{x.Task, x.Name, x.Level, x.Section, x.URL(), x.Text, x.Outcome, x.Detail, x.Command, x.Requests})
 	}

@@ -79,7 +79,7 @@ type world struct {
 	store   registry.Store
 	options []registrytest.Option
 	faults  fault.Rules
-	login   *auth.Auth // or nil
+	login   auth.Credentials // that clients need, or none
 	err     error
 
 	second *registrytest.Server // or nil
@@ -130,10 +130,32 @@ func (w *world) other() string {
 }
 
 // requireLogin makes the registry ask for credentials, which are in Docker's
-// config.json.
+// config.json, unless it does so already.
 func (w *world) requireLogin() {
-	w.login = auth.Basic()
-	w.options = append(w.options, w.login)
+	if w.login.Username == "" {
+		basic := auth.Basic()
+		w.login = basic.User("check")
+		w.options = append(w.options, basic)
+	}
+}
+
+// imitate makes the registry behave like a real one.
+func (w *world) imitate(like Imitation) {
+	w.options = append(w.options, like)
+	if like.Auth() != nil {
+		w.login = like.Credentials()
+	}
+}
+
+// A contradictionError reports a scenario that is not possible at a registry that
+// behaves like a real one.
+type contradictionError struct {
+	like string
+	err  error
+}
+
+func (e *contradictionError) Error() string {
+	return e.like + " cannot do so: " + e.err.Error()
 }
 
 // watch is an option with the settings of the journal and the responses that
@@ -195,9 +217,17 @@ func (k *checker) run(ctx context.Context, task Task, arrange func(*world)) (_ *
 	for _, r := range referrers() {
 		w.put(repoName, r)
 	}
+	if k.cfg.Imitate != nil {
+		w.imitate(k.cfg.Imitate())
+	}
+	before := len(w.options)
 	arrange(w)
+	arranged := len(w.options) > before
 	w.with(registry.WithFaults(w.faults.Inject))
 	reg, err := registrytest.Start(append(w.options, registrytest.WithStore(w.store), watch{})...)
+	if err != nil && arranged && k.cfg.Imitate != nil && w.err == nil {
+		return nil, &contradictionError{k.cfg.Like, err}
+	}
 	if err != nil {
 		return nil, errors.Join(w.err, err)
 	}
@@ -240,9 +270,8 @@ func (k *checker) run(ctx context.Context, task Task, arrange func(*world)) (_ *
 func (w *world) files(reg *registrytest.Server) (map[string]string, error) {
 	dir, layoutDir, file := filepath.Join(w.home, "out"), filepath.Join(w.home, "layout"), filepath.Join(w.home, "file.txt")
 	config := `{"auths":{}}` // Podman fails if there is no file.
-	if w.login != nil {
-		user := w.login.User("check")
-		both := base64.StdEncoding.EncodeToString([]byte(user.Username + ":" + user.Password))
+	if w.login.Username != "" {
+		both := base64.StdEncoding.EncodeToString([]byte(w.login.Username + ":" + w.login.Password))
 		config = fmt.Sprintf(`{"auths":{%q:{"auth":%q}}}`, reg.Host(), both)
 	}
 	if err := os.WriteFile(filepath.Join(dockerConfig(w.home), "config.json"), []byte(config), 0o600); err != nil {
