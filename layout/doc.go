@@ -46,9 +46,10 @@
 // Windows. The store adds an underscore before the first dot or at the end,
 // where no component has one: team/con/x is in team/con_/x, and app/index.json
 // in app/index_.json. It ignores directories that are not components of a name,
-// and names that begin with a dot; see [Warnings]. It lists a symbolic link to a
-// layout in the tree, and serves layouts below a linked directory without
-// listing them.
+// and names that begin with a dot; see [Warnings]. Where the file system ignores
+// case, a directory with capitals is that of the name in lower case. The store
+// lists a symbolic link to a layout in the tree, and serves layouts below a linked
+// directory without listing them.
 //
 // Lifecycle of Cloud Native Buildpacks keeps the image host/repo:tag in a layout
 // of its own in the directory host/repo/tag, and host/repo@sha256:hex in
@@ -98,9 +99,12 @@
 // names it. Acknowledged content therefore survives a process that is killed at
 // any moment. It survives a power failure only with [Sync].
 //
-// A write that fails changes nothing, and leaves no file and no directory. Blobs
-// can be deleted from a full disk, and manifests once there is room for a new
-// index.json.
+// A write that fails changes nothing, and leaves no file and no directory, with two
+// exceptions. A push to a new repository creates its layout before the first blob,
+// and may leave it empty. If the disk fails when the change has been made, while
+// directories are synced or files are removed, the error is that of the write.
+// Blobs can be deleted from a full disk, and manifests once there is room for a
+// new index.json.
 //
 // Files that are being written are in the directory .ocireg. Opening a store
 // removes those of killed processes; locks tell which processes are alive. Where

@@ -54,11 +54,15 @@ func (f *manifestFile) publish() (err error) {
 	}
 	_, err = disk.stat(f.name)
 	f.isNew = errors.Is(err, fs.ErrNotExist)
-	if err := f.layout.place(f.digest, f.temp); err != nil {
-		return err
+	err = f.layout.place(f.digest, f.temp)
+	if err != nil {
+		f.discard() // unless it is in its place, which is not synced
 	}
 	f.temp, f.published = "", true
-	return nil
+	if err != nil {
+		f.unpublish()
+	}
+	return err
 }
 
 // unpublish removes a file that no index names, because the write has failed,

@@ -23,6 +23,10 @@ import (
 // index_.json, nul_.tar. A component cannot have an underscore there, so the
 // name can be decoded. The store also serves directories with plain names, which
 // other programs may have made, unless they belong to a layout.
+//
+// All names of the store are in lower case, and distinct, so they do not collide
+// where the file system ignores case. There, a directory with capitals, which
+// another program has made, is that of the repository in lower case.
 
 // escape returns the directory name for a component of a repository name.
 func escape(component string) string {
@@ -258,23 +262,28 @@ func (w *walker) walk(dir, prefix string) error {
 	}
 	var places []place
 	for _, e := range entries {
-		component, ok := unescape(e.Name())
+		entry := e.Name()
+		component, ok := unescape(entry)
+		if lower := strings.ToLower(entry); !ok && lower != entry && w.store.disk.ignoresCase(dir, e, entries) {
+			entry = lower
+			component, ok = unescape(entry)
+		}
 		name := prefix + component
 		link := e.Type()&fs.ModeSymlink != 0
 		if !e.IsDir() && !link {
 			continue
 		}
-		isImage := w.store.isImage(strings.TrimSuffix(prefix, "/"), dir, e.Name())
+		isImage := w.store.isImage(strings.TrimSuffix(prefix, "/"), dir, entry)
 		if !ok || len(name) > names.MaxLength {
 			if isImage {
 				continue
 			}
-			if err := w.skip(join(dir, e.Name())); err != nil {
+			if err := w.skip(join(dir, entry)); err != nil {
 				return err
 			}
 			continue
 		}
-		if e.Name() == component && reserved(component) {
+		if entry == component && reserved(component) {
 			if plain, err := w.store.disk.isPlain(dir, component); err != nil {
 				return err
 			} else if !plain {
@@ -282,11 +291,11 @@ func (w *walker) walk(dir, prefix string) error {
 			}
 		}
 		if !isImage {
-			places = append(places, place{name, join(dir, e.Name()), link})
+			places = append(places, place{name, join(dir, entry), link})
 		}
 		if !link {
 			// A link may lead to a directory above, and so to an endless walk.
-			places = append(places, place{name + "/", join(dir, e.Name()), false})
+			places = append(places, place{name + "/", join(dir, entry), false})
 		}
 	}
 	slices.SortFunc(places, func(a, b place) int { return strings.Compare(a.name, b.name) })
@@ -317,6 +326,21 @@ func (w *walker) walk(dir, prefix string) error {
 		}
 	}
 	return nil
+}
+
+// ignoresCase reports whether an entry of a directory is also found by its name in
+// lower case, which none of the entries has.
+func (d *disk) ignoresCase(dir string, e fs.DirEntry, entries []fs.DirEntry) bool {
+	lower := strings.ToLower(e.Name())
+	if slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return e.Name() == lower }) {
+		return false
+	}
+	found, err := d.stat(join(dir, lower))
+	if err != nil {
+		return false
+	}
+	info, err := d.stat(join(dir, e.Name()))
+	return err == nil && sameFile(info, found)
 }
 
 // skip reports the layouts in a directory whose name is not a component of a

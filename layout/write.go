@@ -320,15 +320,18 @@ func (l *imageLayout) publish(d *draft, isNew bool, read fs.FileInfo) error {
 		l.next.Store(x)
 		defer l.next.Store(nil)
 		err = l.disk.temps.rename(temp, l.path(indexFile))
+		if err == nil && isNew {
+			err = l.writeMarker()
+		}
+		if err != nil && isNew && read == nil {
+			// No other program has seen a layout yet.
+			l.disk.remove(l.path(markerFile))
+			l.disk.remove(l.path(indexFile))
+		}
 	}
 	if err != nil {
 		l.disk.remove(temp)
 		return err
-	}
-	if isNew {
-		if err := l.writeMarker(); err != nil {
-			return err
-		}
 	}
 	l.loading.Lock()
 	l.cur.Store(x)

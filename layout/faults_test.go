@@ -1,0 +1,192 @@
+package layout
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/stretchr/testify/require"
+)
+
+// The writes that TestFaultAtEachOperation makes to a tree with repository app,
+// which has a blob and the tags v0 and v1.
+var faultyWrites = []struct {
+	name   string
+	sync   bool   // with the option Sync
+	leaves string // the repository that may be left empty, because it has to be there before its first blob
+	write  func(ctx context.Context, s *Store) error
+}{
+	{"push a blob", false, "", pushTo("app")},
+	{"push a blob to a new repository", false, "new/repo", pushTo("new/repo")},
+	{"mount a blob", false, "new/repo", func(ctx context.Context, s *Store) error {
+		return s.MountBlob(ctx, "new/repo", digest.FromString("content"), "app")
+	}},
+	{"put a manifest", false, "", func(ctx context.Context, s *Store) error {
+		return s.PutManifest(ctx, "app", numbered(2), []string{"v2"}, nil)
+	}},
+	{"put a manifest into a new repository", true, "", func(ctx context.Context, s *Store) error {
+		return s.PutManifest(ctx, "new/repo", numbered(2), []string{"v2"}, nil)
+	}},
+	{"move a tag", false, "", func(ctx context.Context, s *Store) error {
+		return s.PutManifest(ctx, "app", numbered(1), []string{"v0"}, nil)
+	}},
+	{"delete a tag", false, "", func(ctx context.Context, s *Store) error { return s.DeleteTag(ctx, "app", "v1") }},
+	{"delete a manifest", true, "", func(ctx context.Context, s *Store) error {
+		return s.DeleteManifest(ctx, "app", numbered(1).Digest)
+	}},
+	{"delete a blob", false, "", func(ctx context.Context, s *Store) error {
+		return s.DeleteBlob(ctx, "app", digest.FromString("content"))
+	}},
+}
+
+func pushTo(repo string) func(ctx context.Context, s *Store) error {
+	return func(ctx context.Context, s *Store) error {
+		w, err := s.CreateBlob(ctx, repo, -1)
+		if err != nil {
+			return err
+		}
+		defer w.Close()
+		if _, err := w.Write([]byte("more")); err != nil {
+			return err
+		}
+		return w.Commit(ctx, digest.FromString("more"))
+	}
+}
+
+// contentOf lists everything that a store can have in TestFaultAtEachOperation.
+func contentOf(t *testing.T, s *Store) (all []string) {
+	for _, repo := range repositoriesOf(t, s) {
+		all = append(all, repo)
+		for _, tag := range tagsIn(t, s, repo) {
+			m, err := s.GetManifest(t.Context(), repo, tag)
+			require.NoError(t, err)
+			all = append(all, fmt.Sprint(repo, ":", tag, " ", m.Digest))
+		}
+		for i := range 3 {
+			if _, err := s.GetManifest(t.Context(), repo, string(numbered(i).Digest)); err == nil {
+				all = append(all, fmt.Sprint(repo, " manifest ", i))
+			}
+		}
+		for _, blob := range []string{"content", "more"} {
+			if _, err := s.StatBlob(t.Context(), repo, digest.FromString(blob)); err == nil {
+				all = append(all, fmt.Sprint(repo, " blob ", blob))
+			}
+		}
+	}
+	return all
+}
+
+// filesBelow lists the files and directories below dir, without temporary ones.
+func filesBelow(t *testing.T, dir string) (all []string) {
+	require.NoError(t, filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if e != nil && e.Name() == tempDir {
+			return fs.SkipDir
+		}
+		all = append(all, strings.TrimPrefix(path, dir))
+		return err
+	}))
+	return all
+}
+
+// TestFaultAtEachOperation lets each operation of each write on the file system
+// fail alone, and every third with all that follow. A write that succeeds has its effect. One
+// that fails has none and leaves no file, unless the error came after its effect.
+// A store that is opened later agrees, and once the disk works, so does the write.
+func TestFaultAtEachOperation(t *testing.T) {
+	t.Parallel()
+	for _, w := range faultyWrites {
+		t.Run(w.name, func(t *testing.T) {
+			t.Parallel()
+			d := newFaultyDisk(t, w.sync)
+			before, files := contentOf(t, d.store), filesBelow(t, d.dir)
+			n, err := d.write(w.write, nil)
+			require.NoError(t, err)
+			require.Greater(t, n, 3)
+			after := contentOf(t, d.store)
+			require.NotEqual(t, before, after)
+			empty := append(slices.Clone(before), w.leaves)
+			d = newFaultyDisk(t, w.sync)
+			for i := range n + n/3 {
+				at, on, fault := i, false, []error{syscall.ENOSPC, syscall.EIO}[i%2]
+				if i >= n {
+					at, on = (i-n)*3, true
+				}
+				what := ""
+				_, err := d.write(w.write, func(n int, op, name string) error {
+					if n != at && !(on && n > at) {
+						return nil
+					}
+					if what == "" {
+						what = fmt.Sprintf("%s %s: %v, all that follows fails: %v", op, name, fault, on)
+					}
+					return fault
+				})
+				now := contentOf(t, d.store)
+				switch {
+				case err == nil:
+					require.Equal(t, after, now, what)
+				case slices.Equal(now, before) && !on:
+					require.Equal(t, files, filesBelow(t, d.dir), what)
+					require.Empty(t, d.temporary(), what)
+					continue // with this store
+				case !slices.Equal(now, after) && !(w.leaves != "" && slices.Equal(now, empty)):
+					require.Equal(t, before, now, "%s: %v", what, err)
+				}
+				again := reopened(t, d.dir)
+				require.Equal(t, now, contentOf(t, again), what)
+				require.NoError(t, again.Close())
+				_, err = d.write(w.write, nil)
+				if !slices.Equal(now, after) || !errors.Is(err, fs.ErrNotExist) {
+					require.NoError(t, err, "after %s", what)
+				}
+				require.Equal(t, after, contentOf(t, d.store), "after %s", what)
+				d = newFaultyDisk(t, w.sync)
+			}
+		})
+	}
+}
+
+// A faultyDisk is a tree that writes are made to.
+type faultyDisk struct {
+	t     *testing.T
+	dir   string
+	store *Store
+}
+
+func newFaultyDisk(t *testing.T, sync bool) *faultyDisk {
+	dir := t.TempDir()
+	d := &faultyDisk{t, dir, reopened(t, dir)}
+	push(t, d.store, "app", "content")
+	put(t, d.store, 0, "v0")
+	put(t, d.store, 1, "v1")
+	d.store.disk.sync = sync
+	return d
+}
+
+// write makes a write and calls fault, if it is not nil, for each of its
+// operations, which fault counts from 0. It returns their number.
+func (d *faultyDisk) write(write func(context.Context, *Store) error, fault func(n int, op, name string) error) (n int, err error) {
+	defer hook(d.store, func(op, name string) (string, error) {
+		n++
+		if fault == nil {
+			return name, nil
+		}
+		return name, fault(n-1, op, name)
+	})()
+	err = write(d.t.Context(), d.store)
+	return n, err
+}
+
+// temporary returns the temporary files, apart from the locks of stores.
+func (d *faultyDisk) temporary() []string {
+	return slices.DeleteFunc(namesIn(d.t, filepath.Join(d.dir, tempDir)), func(name string) bool {
+		return strings.HasSuffix(name, lockSuffix)
+	})
+}
