@@ -191,27 +191,30 @@ func (n *Network) serve(s *service, host string, set *settings) (url string, err
 
 // port returns a port of the network for the service.
 func (n *Network) port(s *service, host, portName string, https bool) port {
-	return port{tls: https, listen: func() (net.Listener, error) {
-		number, err := strconv.ParseUint(portName, 10, 16)
-		if err != nil {
-			return nil, err
-		}
-		key := net.JoinHostPort(host, portName)
+	return port{tls: https, listen: func() (net.Listener, error) { return n.listen(s, host, portName) }}
+}
+
+// listen makes the service listen at a port of the network.
+func (n *Network) listen(s *service, host, portName string) (net.Listener, error) {
+	number, err := strconv.ParseUint(portName, 10, 16)
+	if err != nil {
+		return nil, err
+	}
+	key := net.JoinHostPort(host, portName)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	p := n.places[key]
+	if p != nil && p.listener != nil {
+		return nil, &net.OpError{Op: "listen", Net: "tcp", Err: os.NewSyscallError("bind", conn.InUse)}
+	}
+	p = &place{service: s}
+	p.listener = newPipeListener(loopback(int(number)), func() {
 		n.mu.Lock()
 		defer n.mu.Unlock()
-		p := n.places[key]
-		if p != nil && p.listener != nil {
-			return nil, &net.OpError{Op: "listen", Net: "tcp", Err: os.NewSyscallError("bind", conn.InUse)}
-		}
-		p = &place{service: s}
-		p.listener = newPipeListener(loopback(int(number)), func() {
-			n.mu.Lock()
-			defer n.mu.Unlock()
-			p.listener = nil
-		})
-		n.places[key], n.hosts[host] = p, true
-		return p.listener, nil
-	}}
+		p.listener = nil
+	})
+	n.places[key], n.hosts[host] = p, true
+	return p.listener, nil
 }
 
 // loopback returns the address of an end of a connection in memory.
@@ -295,13 +298,14 @@ func (n *Network) dial(ctx context.Context, network, address string) (net.Conn, 
 	out := n.outageAt(host, port)
 	n.mu.Unlock()
 	number, _ := strconv.Atoi(port)
+	to := loopback(number)
 	switch {
 	case out != nil && out.silent:
-		return n.silent(out, from, loopback(number)), nil, nil
+		return n.silent(out, from, to), nil, nil
 	case out != nil:
-		return nil, nil, errRefused(loopback(number))
+		return nil, nil, errRefused(to)
 	case l != nil && s.refuseFirst.take():
-		return nil, nil, s.refused(errRefused(loopback(number)))
+		return nil, nil, s.refused(errRefused(to))
 	case l != nil:
 		c, err := l.dial(ctx, from)
 		if err != nil {
@@ -309,9 +313,9 @@ func (n *Network) dial(ctx context.Context, network, address string) (net.Conn, 
 		}
 		return c, s, nil
 	case s != nil:
-		return nil, nil, s.refused(errRefused(loopback(number)))
+		return nil, nil, s.refused(errRefused(to))
 	case known || net.ParseIP(host) != nil:
-		return nil, nil, errRefused(loopback(number))
+		return nil, nil, errRefused(to)
 	}
 	return nil, nil, &net.OpError{Op: "dial", Net: network, Err: &net.DNSError{
 		Err: "no such host", Name: host, IsNotFound: true,
