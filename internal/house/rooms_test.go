@@ -18,7 +18,7 @@ var rooms = []struct {
 	{"registrytest/content", []string{"."}},
 	{"registrytest/content/referrer", []string{"registrytest/content"}},
 	{"registrytest/content/archive", []string{".", "layout", "registrytest/content"}},
-	{"registrytest/content/recipe", []string{".", "registrytest/content"}},
+	{"internal/recipe", []string{".", "registrytest/content"}},
 	{"internal/image", []string{"layout", "registrytest/content"}},
 	{"registrytest/journal", []string{"."}},
 	{"registrytest/journal/export", []string{".", "registrytest/journal"}},
@@ -33,7 +33,7 @@ var rooms = []struct {
 	{"registrytest/upstream", []string{"."}},
 	{"registrytest/keep", []string{".", "layout", "registrytest/content", "registrytest/journal", "registrytest/journal/export", "registrytest"}},
 	{"registrytest/profile", []string{".", "registrytest/journal", "registrytest/fault", "registrytest/auth"}},
-	{"registrytest/control", []string{".", "memstore", "layout", "registrytest/content", "registrytest/content/archive", "registrytest/content/recipe", "registrytest/journal", "registrytest/journal/export", "registrytest/fault", "registrytest/lint", "registrytest/auth", "registrytest"}},
+	{"registrytest/control", []string{".", "memstore", "layout", "registrytest/content", "registrytest/content/archive", "registrytest/journal", "registrytest/journal/export", "registrytest/fault", "registrytest/lint", "registrytest/auth", "registrytest"}},
 	{"internal/check", []string{".", "memstore", "layout", "registrytest/content", "registrytest/journal", "registrytest/fault", "registrytest/lint", "registrytest/auth", "registrytest"}},
 	{"cmd/ocireg", []string{".", "memstore", "layout", "registrytest/overlay", "registrytest/journal", "registrytest/fault", "registrytest/auth", "registrytest/flatpak", "registrytest", "registrytest/upstream", "registrytest/profile", "registrytest/control"}},
 }

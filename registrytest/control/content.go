@@ -8,11 +8,11 @@ import (
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/internal/jsonapi"
 	"github.com/ocireg/registry/internal/names"
+	"github.com/ocireg/registry/internal/recipe"
 	"github.com/ocireg/registry/internal/trial"
 	"github.com/ocireg/registry/memstore"
 	"github.com/ocireg/registry/registrytest/content"
 	"github.com/ocireg/registry/registrytest/content/archive"
-	"github.com/ocireg/registry/registrytest/content/recipe"
 )
 
 // addContent serves POST /v1/content: a recipe in JSON, or an archive.

@@ -7,9 +7,9 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/stretchr/testify/require"
 
+	"github.com/ocireg/registry/internal/recipe"
 	"github.com/ocireg/registry/memstore"
 	"github.com/ocireg/registry/registrytest/content"
-	"github.com/ocireg/registry/registrytest/content/recipe"
 )
 
 const limit = 1 << 20

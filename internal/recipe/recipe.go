@@ -1,5 +1,5 @@
-// Package recipe builds content that is described in JSON, for programs that are
-// not written in Go:
+// Package recipe builds content that is described in JSON, as requests of the
+// control API have it:
 //
 //	{"ref": "team/app:v1", "image": {"layers": 3, "platforms": ["linux/amd64"]}}
 package recipe
@@ -59,7 +59,8 @@ const (
 
 // Build builds the content. A subject must be in the store. Build returns an error
 // if the recipe is not valid, or if its layers have more bytes than the limit.
-func (r Recipe) Build(ctx context.Context, s registry.Store, limit int64) (c content.Content, err error) {
+func (r Recipe) Build(ctx context.Context, s registry.Store, limit int64) (content.Content, error) {
+	var c content.Content
 	ref, err := names.ParseReference(r.Ref)
 	if err != nil {
 		return c, fmt.Errorf("ref: %w", err)
