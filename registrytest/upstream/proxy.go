@@ -43,7 +43,13 @@ type ProxyOption func(*Wire)
 // certificates, proxies, timeouts or a network of package registrytest. Without
 // this option, the proxies are those of [http.ProxyFromEnvironment].
 func Transport(t *http.Transport) ProxyOption {
-	return func(u *Wire) { u.transport = t.Clone() }
+	return func(u *Wire) {
+		if t == nil {
+			u.err = errors.New("the argument of Transport is nil; leave the option out")
+			return
+		}
+		u.transport = t.Clone()
+	}
 }
 
 // KeepRealms makes a Wire leave the realm of a challenge as it is: clients then
@@ -81,8 +87,11 @@ func Proxy(address string, opts ...ProxyOption) *Wire {
 	dials := u.transport.DialContext == nil && u.transport.DialTLSContext == nil
 	prepare(u.transport)
 	u.tokens = u.transport
-	var user *url.Userinfo
-	if u.base, user, u.err = parse(address); u.err == nil {
+	base, user, err := parse(address)
+	if u.base = base; u.err == nil {
+		u.err = err
+	}
+	if u.err == nil {
 		if dials {
 			u.tokens = u.transport.Clone()
 			u.tokens.DialContext = patiently(remote.PassDialer(u.base).DialContext)

@@ -91,3 +91,12 @@ func TestProxyMeetsTheSpec(t *testing.T) {
 		})
 	}
 }
+
+// A nil transport is an error that names the option.
+func TestNilTransport(t *testing.T) {
+	t.Parallel()
+	err := upstream.Proxy("https://registry.example.com", upstream.Transport(nil)).Err()
+	require.EqualError(t, err, "the argument of Transport is nil; leave the option out")
+	_, err = upstream.Open(memstore.New(), upstream.Remote("registry.example.com", upstream.WithTransport(nil)))
+	require.ErrorContains(t, err, "the argument of WithTransport is nil; leave the option out")
+}

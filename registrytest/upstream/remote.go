@@ -25,7 +25,12 @@ type Registry struct {
 }
 
 // A RemoteOption configures a [Registry].
-type RemoteOption func(*Registry, *string)
+type RemoteOption func(*remoteOptions)
+
+type remoteOptions struct {
+	*Registry
+	address string
+}
 
 // Remote returns the registry with the name, a host with a port if it has one,
 // such as "docker.io" or "127.0.0.1:5000". It is reached over HTTPS, or over HTTP
@@ -42,11 +47,11 @@ type RemoteOption func(*Registry, *string)
 // on.
 func Remote(name string, opts ...RemoteOption) *Registry {
 	r := &Registry{name: canonicalName(name)}
-	address := ""
+	set := remoteOptions{Registry: r}
 	for _, o := range opts {
-		o(r, &address)
+		o(&set)
 	}
-	if err := r.open(address); err != nil && r.err == nil {
+	if err := r.open(set.address); err != nil && r.err == nil {
 		r.err = fmt.Errorf("upstream %q: %w", r.name, err)
 	}
 	return r
@@ -55,13 +60,13 @@ func Remote(name string, opts ...RemoteOption) *Registry {
 // At sets the base URL of the registry, such as "http://mirror.example:5000",
 // if it does not follow from the name.
 func At(address string) RemoteOption {
-	return func(_ *Registry, to *string) { *to = address }
+	return func(o *remoteOptions) { o.address = address }
 }
 
 // WithUser sends a name and a password with the requests.
 func WithUser(name, password string) RemoteOption {
-	return func(r *Registry, _ *string) {
-		r.login = func(context.Context) (remote.Login, error) {
+	return func(o *remoteOptions) {
+		o.login = func(context.Context) (remote.Login, error) {
 			return remote.Login{Username: name, Password: password}, nil
 		}
 	}
@@ -74,17 +79,17 @@ func WithUser(name, password string) RemoteOption {
 // ~/.docker. A helper runs when the registry asks for credentials, for 30
 // seconds at most.
 func WithDockerConfig(dir string) RemoteOption {
-	return func(r *Registry, _ *string) {
-		r.login = func(ctx context.Context) (remote.Login, error) { return remote.DockerLogin(ctx, dir, r.name) }
+	return func(o *remoteOptions) {
+		o.login = func(ctx context.Context) (remote.Login, error) { return remote.DockerLogin(ctx, dir, o.name) }
 	}
 }
 
 // WithTransport makes requests with the transport instead of one of Remote's own.
 // It should not decompress responses by itself.
 func WithTransport(t http.RoundTripper) RemoteOption {
-	return func(r *Registry, _ *string) {
-		if r.next = t; t == nil {
-			r.err = errors.New("the argument of WithTransport is nil; leave the option out")
+	return func(o *remoteOptions) {
+		if o.next = t; t == nil {
+			o.err = errors.New("the argument of WithTransport is nil; leave the option out")
 		}
 	}
 }
