@@ -149,7 +149,7 @@ func (s *settings) addProfile(like imitation, who *access) (err error) {
 			return err
 		}
 	}
-	s.mustCreate, s.created = p.MustCreate(), like.repositories
+	s.mustCreate, s.created = p.NeedsRepository(), like.repositories
 	s.options = append(s.options, p.Options()...)
 	return nil
 }

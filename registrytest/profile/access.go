@@ -75,7 +75,8 @@ func (p *Profile) Credentials() auth.Credentials { return p.login }
 //	for _, host := range p.Hosts() {
 //		network.Handle(host, hub.Handler())
 //	}
-func (p *Profile) Hosts() (hosts []string) {
+func (p *Profile) Hosts() []string {
+	var hosts []string
 	if p.auth != nil && p.site.access.host != "" {
 		hosts = append(hosts, p.site.access.host)
 	}

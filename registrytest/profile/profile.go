@@ -219,10 +219,11 @@ func (p *Profile) Quirks() []Quirk {
 
 // Settings returns the quirks of the registry about which its users decide: the
 // profile has those alone that [With] adds.
-func (p *Profile) Settings() (names []Quirk) {
+func (p *Profile) Settings() []Quirk {
 	if p.site == nil {
 		return nil
 	}
+	var names []Quirk
 	for _, q := range p.site.quirks {
 		if q.setting && q.current(p.set.date) {
 			names = append(names, q.Name)
@@ -231,9 +232,9 @@ func (p *Profile) Settings() (names []Quirk) {
 	return names
 }
 
-// MustCreate reports whether a push does not create its repository, or the
-// namespace of that: [Repositories] does, and so does content.
-func (p *Profile) MustCreate() bool {
+// NeedsRepository reports whether a repository, or its namespace, has to exist
+// before a push to it. [Repositories] creates it, and so does content.
+func (p *Profile) NeedsRepository() bool {
 	return slices.ContainsFunc(p.quirks, func(q *quirk) bool {
 		return slices.ContainsFunc(q.do.decides(), func(thing string) bool { return thing == missingRepositories || thing == missingNamespaces })
 	})
@@ -241,7 +242,8 @@ func (p *Profile) MustCreate() bool {
 
 // Without returns the optional features that the registry lacks, for
 // conformance.Target.
-func (p *Profile) Without() (features []registry.Feature) {
+func (p *Profile) Without() []registry.Feature {
+	var features []registry.Feature
 	for _, q := range p.quirks {
 		for _, part := range q.do {
 			if part.lacks != nil && !slices.Contains(features, part.lacks) {
