@@ -53,9 +53,10 @@ func (x TrapResult) String() string {
 }
 
 // With returns the names of the traps with the outcome.
-func (z *Hazards) With(o Hazard) (traps []string) {
+func (z *Hazards) With(outcome Hazard) []string {
+	var traps []string
 	for _, x := range z.Traps {
-		if x.Outcome == o {
+		if x.Outcome == outcome {
 			traps = append(traps, x.Trap)
 		}
 	}

@@ -192,4 +192,6 @@ func TestRefused(t *testing.T) {
 	twice := func(t *T, reg *registrytest.Server) error { return errors.Join(careless(t, reg), careless(t, reg)) }
 	z = Hostile(t, nil, twice, OnlyTraps("huge manifest"))
 	require.Equal(t, "no trap was tried: all 2 requests of the operation were answered with 404", z.untried())
+	z = Hostile(t, nil, careless, OnlyTraps("huge manifest"), ExceptTraps("huge manifest"))
+	require.Equal(t, "no trap was tried: the options leave out all traps", z.untried())
 }
