@@ -318,9 +318,9 @@ func WithLogger(l *slog.Logger) Option {
 // WithRecorder tells the recorder of every request and every response,
 // including requests for no operation and requests with a fault. It may be given
 // several times.
-func WithRecorder(to Recorder) Option {
-	notNil("WithRecorder", to == nil)
-	return option(func(c *config) { c.recorders = append(c.recorders, to) })
+func WithRecorder(r Recorder) Option {
+	notNil("WithRecorder", r == nil)
+	return option(func(c *config) { c.recorders = append(c.recorders, r) })
 }
 
 // WithFaults calls inject before each request is served, for the [Fault] to

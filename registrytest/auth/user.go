@@ -107,8 +107,8 @@ func (a *Auth) add(u *user, rules []string) error {
 // password is plain text or has the form {SHA}. Other forms, such as those of
 // bcrypt that begin with $2y$, require [Auth.CheckHash]. AddHtpasswd returns an
 // error if a line or a rule is not valid; see [Auth.Err].
-func (a *Auth) AddHtpasswd(file io.Reader, rules ...string) error {
-	lines := bufio.NewScanner(file)
+func (a *Auth) AddHtpasswd(r io.Reader, rules ...string) error {
+	lines := bufio.NewScanner(r)
 	for n := 1; lines.Scan(); n++ {
 		line := strings.TrimSpace(lines.Text())
 		if line == "" || strings.HasPrefix(line, "#") {

@@ -1,7 +1,7 @@
 // Package conformance tests registries and stores.
 //
-//   - [Registry] tests that a registry, an [net/http.Handler] or one behind a
-//     URL, meets the OCI Distribution Specification.
+//   - [Registry] tests that a registry, an [http.Handler] or one behind a URL,
+//     meets the OCI Distribution Specification.
 //   - [Store] tests that an implementation of [registry.Store] keeps the
 //     promises of that interface.
 //

@@ -1,5 +1,6 @@
-// Package archive imports images from archives: those of docker save, and tar
-// files of OCI image layouts.
+// Package archive puts the images of an archive into a store, and the content of
+// a store into an archive. It reads the archives of docker save and tar files of OCI
+// image layouts, and writes the latter.
 //
 //	_, err := archive.Import(t.Context(), reg.Store, "testdata/app.tar")
 package archive
