@@ -126,9 +126,6 @@ func (c *wary) do(ctx context.Context, method string, u *url.URL, body []byte, h
 
 func (c *wary) read(resp *http.Response) ([]byte, error) {
 	defer resp.Body.Close()
-	if c.is("reads everything") {
-		return io.ReadAll(resp.Body)
-	}
 	limit := wariestBody
 	if n := 0; scanned(fmt.Sscanf(c.mutant, "reads %d MiB", &n)) {
 		limit = n<<20 - 1
@@ -136,11 +133,17 @@ func (c *wary) read(resp *http.Response) ([]byte, error) {
 	if c.is("small bodies") {
 		limit = 4 << 10
 	}
-	text, err := io.ReadAll(io.LimitReader(resp.Body, int64(limit)+1))
-	if err == nil && len(text) > limit {
+	var text bytes.Buffer
+	text.Grow(int(min(max(resp.ContentLength, 0), int64(limit))) + bytes.MinRead)
+	_, err := text.ReadFrom(io.LimitReader(resp.Body, int64(limit)+1))
+	switch {
+	case err != nil || text.Len() <= limit:
+	case c.is("reads everything"):
+		_, err = io.Copy(io.Discard, resp.Body) // The traps do not end in JSON.
+	default:
 		err = errors.New("the response is too large")
 	}
-	return text, err
+	return text.Bytes(), err
 }
 
 func scanned(n int, err error) bool { return n > 0 && err == nil }
