@@ -126,7 +126,9 @@ func (s *settings) writeReady(url, caFile string, c *controller) (remove func(),
 		CA       string `json:"ca,omitempty"`
 		Control  string `json:"control,omitempty"`
 		Token    string `json:"token,omitempty"`
-	}{Registry: url, CA: caFile}
+		Username string `json:"username,omitempty"` // that the banner names, too
+		Password string `json:"password,omitempty"`
+	}{Registry: url, CA: caFile, Username: s.login.Username, Password: s.login.Password}
 	if c != nil {
 		ready.Control, ready.Token = c.url, c.api.Token()
 	}
@@ -135,7 +137,7 @@ func (s *settings) writeReady(url, caFile string, c *controller) (remove func(),
 		return nil, err
 	}
 	// The rename makes the file appear complete. Only this user may read the
-	// token.
+	// token and the password.
 	file, err := os.CreateTemp(filepath.Dir(s.readyFile), ".ready-")
 	if err == nil {
 		_, err = file.Write(append(text, '\n'))

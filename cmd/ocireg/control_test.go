@@ -138,7 +138,7 @@ func TestControlToken(t *testing.T) {
 	require.NotContains(t, stderr.String(), "a b")
 }
 
-// The file has the addresses and the token of the banner. Only this user can
+// The file has the addresses, the token and the user of the banner. Only this user can
 // read it, and it is removed when the command ends.
 func TestReadyFile(t *testing.T) {
 	t.Parallel()
@@ -168,6 +168,15 @@ func TestReadyFile(t *testing.T) {
 	require.NoFileExists(t, file)
 
 	i := start(t, "-ready-file", file)
+	require.Equal(t, map[string]string{"registry": i.url}, wait())
+	i.stop(t)
+
+	// The user is the one that the command made.
+	i = start(t, "-profile", "ecr", "-ready-file", file)
+	ready = wait()
+	require.Equal(t, "docker login --username "+ready["username"]+" --password "+ready["password"]+" "+i.host, i.banner[1])
+	i.stop(t)
+	i = start(t, "-user", "ci:secret", "-ready-file", file)
 	require.Equal(t, map[string]string{"registry": i.url}, wait())
 	i.stop(t)
 }
