@@ -170,13 +170,13 @@ func find(name string) (w word, names []string) {
 	return nil, names
 }
 
-// The errors of words that differ in whether they have an argument.
+// The errors of arguments: one that is missing, one too many, and one that is not a
+// number.
 var (
 	errNoArgument = errors.New("needs an argument")
 	errArgument   = errors.New("has no argument")
+	errNotNumber  = errors.New("not a number")
 )
-
-var errNotNumber = errors.New("not a number")
 
 // These tables map words to methods, one table for each kind of argument.
 type (

@@ -165,11 +165,13 @@ func (r Rule) clone() Rule {
 func (r Rule) begun() bool { return r.rule != nil && r.on != "" }
 
 // flag returns the rule with one more word, which has no argument, and its part.
-func (r Rule) flag(name string) (Rule, *part) { return r.once(name, name) }
+func (r Rule) flag(name string) (Rule, *part) { return r.addOnce(name, name) }
 
 // say returns the rule with one more word, which a part has at most once, and its
 // part.
-func (r Rule) say(name string, arg any) (Rule, *part) { return r.once(name, withArgument(name, arg)) }
+func (r Rule) say(name string, arg any) (Rule, *part) {
+	return r.addOnce(name, withArgument(name, arg))
+}
 
 // repeat returns the rule with one more word, which a part may have several times,
 // and its part.
@@ -180,7 +182,8 @@ func (r Rule) repeat(name string, arg any) (Rule, *part) {
 // withArgument returns a word as it is printed.
 func withArgument(name string, arg any) string { return name + "=" + quoted(fmt.Sprint(arg)) }
 
-func (r Rule) once(name, text string) (Rule, *part) {
+// addOnce is add for a word that a part has at most once.
+func (r Rule) addOnce(name, text string) (Rule, *part) {
 	next, p := r.add(name, text)
 	if next.err == nil && slices.Contains(p.names[:len(p.names)-1], name) {
 		next.err = fmt.Errorf("%s is said twice", name)
