@@ -90,7 +90,7 @@ type call struct {
 func (c *Control) handler() http.Handler {
 	api := &jsonapi.API{
 		Name: "control", Prefix: "/v1", Help: "GET /v1/openapi.json lists its requests",
-		Token: c.Config.Token, Hosts: c.Hosts, Page: c.Page,
+		Token: c.config.Token, Hosts: c.config.Hosts, Page: c.config.Page,
 	}
 	for _, rt := range routes {
 		api.Handle(jsonapi.Endpoint{Pattern: rt.pattern, Status: rt.status, Parameters: rt.parameters, Serve: func(r *jsonapi.Call) (any, error) {

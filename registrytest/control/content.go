@@ -27,7 +27,7 @@ func (c *Control) addContent(r *call) (any, error) {
 }
 
 func (c *Control) build(r *call, in recipe.Recipe) (any, error) {
-	built, err := in.Build(r.Context(), c.reg.Store, c.MaxImport)
+	built, err := in.Build(r.Context(), c.reg.Store, c.config.MaxImport)
 	if err != nil {
 		return nil, jsonapi.Bad("%w", err)
 	}
@@ -36,7 +36,7 @@ func (c *Control) build(r *call, in recipe.Recipe) (any, error) {
 
 // load copies the images of the archive in the body into the store.
 func (c *Control) load(r *call, to registry.Store) (any, error) {
-	refs, err := archive.ImportFrom(r.Context(), to, r.Body, c.MaxImport)
+	refs, err := archive.ImportFrom(r.Context(), to, r.Body, c.config.MaxImport)
 	if err != nil {
 		return nil, jsonapi.Bad("%w", err)
 	}

@@ -72,7 +72,7 @@ type Config struct {
 // A Control controls one server. It is an option of package registrytest: give
 // it to the server first, and then the server to [Control.Handler].
 type Control struct {
-	Config
+	config  Config
 	faults  fault.Rules
 	age     atomic.Int64 // the time by which the clock is ahead
 	journal *journal.Journal
@@ -93,29 +93,29 @@ type Control struct {
 // New returns a Control. It returns an error if a rule or the linter in the Config
 // is not valid.
 func New(config Config) (*Control, error) {
-	c := &Control{Config: config, marks: make(map[session]int), listener: "up"}
-	if c.Config.Token == "" {
-		c.Config.Token = rand.Text()
+	c := &Control{config: config, marks: make(map[session]int), listener: "up"}
+	if c.config.Token == "" {
+		c.config.Token = rand.Text()
 	}
-	if c.MaxImport == 0 {
-		c.MaxImport = 4 << 30
+	if c.config.MaxImport == 0 {
+		c.config.MaxImport = 4 << 30
 	}
-	if err := c.Linter.Err(); err != nil {
+	if err := c.config.Linter.Err(); err != nil {
 		return nil, fmt.Errorf("control: %w", err)
 	}
-	if strings.ContainsFunc(c.Config.Token, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
+	if strings.ContainsFunc(c.config.Token, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
 		return nil, errors.New("control: the token has a space or a character that headers cannot have")
 	}
 	return c, c.addStartRules()
 }
 
 // Token returns the secret of the clients.
-func (c *Control) Token() string { return c.Config.Token }
+func (c *Control) Token() string { return c.config.Token }
 
 // Options returns the options of the registry: the rules, the clock, and those of
 // the linter.
 func (c *Control) Options() []registry.Option {
-	return append(c.Linter.Options(), registry.WithFaults(func(r *registry.Request) *registry.Fault {
+	return append(c.config.Linter.Options(), registry.WithFaults(func(r *registry.Request) *registry.Fault {
 		r.SetClock(c.now)
 		return c.faults.Inject(r)
 	}))
@@ -128,7 +128,7 @@ func (c *Control) Exclusive() string { return "control" }
 // Observe notes the journal. Package registrytest calls it.
 func (c *Control) Observe(j *journal.Journal) {
 	c.journal = j
-	c.Linter.Observe(j)
+	c.config.Linter.Observe(j)
 }
 
 // now returns the time of the registry's clock.
@@ -136,7 +136,7 @@ func (c *Control) now() time.Time { return time.Now().Add(time.Duration(c.age.Lo
 
 // host returns the host and port of the registry.
 func (c *Control) host() string {
-	_, host, _ := strings.Cut(c.URL, "://")
+	_, host, _ := strings.Cut(c.config.URL, "://")
 	return host
 }
 
@@ -161,11 +161,11 @@ func (c *Control) Handler(reg *registrytest.Server) http.Handler {
 	if s, ok := reg.Store.(*memstore.Store); ok {
 		c.start = s.Clone()
 	}
-	if c.Auth != nil {
-		c.restore = c.Auth.Save()
+	if c.config.Auth != nil {
+		c.restore = c.config.Auth.Save()
 	}
-	if c.URL == "" {
-		c.URL = reg.URL
+	if c.config.URL == "" {
+		c.config.URL = reg.URL
 	}
 	return c.handler()
 }

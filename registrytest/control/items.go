@@ -215,7 +215,7 @@ func (c *Control) newRule(kind, text string, s session) (*item, error) {
 
 // addStartRules adds the rules of the Config.
 func (c *Control) addStartRules() error {
-	for _, text := range c.Faults {
+	for _, text := range c.config.Faults {
 		if _, err := c.newRule("faults", text, session{}); err != nil {
 			return err
 		}

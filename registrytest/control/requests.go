@@ -157,7 +157,7 @@ func (c *Control) findings(r *call) (any, error) {
 		chosen[record.Number] = true
 	}
 	list := []object{}
-	for _, f := range c.Linter.Lint(c.journal.Requests()) {
+	for _, f := range c.config.Linter.Lint(c.journal.Requests()) {
 		if chosen[f.Record.Number] {
 			list = append(list, object{
 				"request": f.Record.Number, "line": f.Record.String(), "rule": f.Rule, "text": f.Text,

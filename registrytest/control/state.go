@@ -21,8 +21,8 @@ func (c *Control) about(*call) (any, error) {
 	if info, ok := debug.ReadBuildInfo(); ok {
 		version = cmp.Or(info.Main.Version, version)
 	}
-	reg := object{"name": c.host(), "url": c.URL}
-	for name, value := range map[string]string{"ca": c.CA, "profile": c.Profile} {
+	reg := object{"name": c.host(), "url": c.config.URL}
+	for name, value := range map[string]string{"ca": c.config.CA, "profile": c.config.Profile} {
 		if value != "" {
 			reg[name] = value
 		}
@@ -34,10 +34,10 @@ func (c *Control) about(*call) (any, error) {
 
 // users returns the authentication of the registry.
 func (c *Control) users() (*auth.Auth, error) {
-	if c.Auth == nil {
+	if c.config.Auth == nil {
 		return nil, jsonapi.Fail(http.StatusConflict, "the registry has no authentication; start ocireg with -user, -allow, -token or a profile that has it")
 	}
-	return c.Auth, nil
+	return c.config.Auth, nil
 }
 
 // A newUser is the body of PUT /v1/users/NAME.
