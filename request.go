@@ -205,6 +205,9 @@ const (
 	numRoutes = iota
 )
 
+// ofRepository reports whether the path of the route has a repository.
+func (rt route) ofRepository() bool { return tagsRoute <= rt && rt <= uploadRoute }
+
 // ParseRequest reads the method and the URL of an HTTP request as a registry
 // does. It reads no body and calls no store. If the registry would refuse the
 // method or URL, ParseRequest returns that [*Error], and a Request with all the
@@ -237,7 +240,7 @@ func (r *Request) parse(hr *http.Request, prefix string) {
 			r.Op = m.op
 		}
 	}
-	if repo != "" || tagsRoute <= route && route <= uploadRoute {
+	if repo != "" || route.ofRepository() {
 		if !names.Repository(repo) {
 			r.err = Errorf(CodeNameInvalid, "%q is not a valid repository name", repo)
 			return
