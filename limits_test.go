@@ -2,6 +2,7 @@ package registry_test
 
 import (
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net/http/httptest"
 	"strings"
@@ -42,6 +43,30 @@ func TestSessionLimit(t *testing.T) {
 		time.Sleep(time.Minute)
 		h.start("app")
 		h.want(404, h.call("GET", third, ""))
+	})
+}
+
+// A session that a request is writing to does not expire, so the time to wait is
+// that of another session, or of one that is free at once.
+func TestSessionLimitWhileASessionIsWrittenTo(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := inMemory(t, registry.WithLimits(2, 0), registry.WithUploadExpiry(time.Minute))
+		retryAfter := func() string {
+			return h.wantError(429, h.call("POST", "/v2/app/blobs/uploads/", ""), registry.CodeTooManyRequests).Header().Get("Retry-After")
+		}
+		first, firstDone := h.stall(h.start("app"), "x")
+		time.Sleep(time.Hour)
+		location := h.start("app")
+		time.Sleep(20 * time.Second)
+		require.Equal(t, "40", retryAfter())
+		second, secondDone := h.stall(location, "y")
+		time.Sleep(time.Hour)
+		require.Equal(t, "60", retryAfter())
+		for body, done := range map[io.Closer]chan *httptest.ResponseRecorder{first: firstDone, second: secondDone} {
+			body.Close()
+			h.want(202, <-done)
+		}
 	})
 }
 

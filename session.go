@@ -48,8 +48,7 @@ func (u *uploads) start(r *Request, algorithm digest.Algorithm) (*upload, error)
 	u.mu.Lock()
 	expired := u.expire(now)
 	if u.max > 0 && len(u.byID) >= u.max {
-		oldest := u.idle.Front().Value.(*upload)
-		wait := max(oldest.used.Add(u.expiry).Sub(now), 0)
+		wait := u.untilExpiry(now)
 		u.mu.Unlock()
 		discard(expired)
 		return nil, tooManyUploads(u.max, wait)
@@ -62,6 +61,18 @@ func (u *uploads) start(r *Request, algorithm digest.Algorithm) (*upload, error)
 	u.mu.Unlock()
 	discard(expired)
 	return s, nil
+}
+
+// untilExpiry returns the time until the first session can expire. A session that
+// a request is writing to cannot expire before the request ends. The caller holds
+// u.mu.
+func (u *uploads) untilExpiry(now time.Time) time.Duration {
+	for e := u.idle.Front(); e != nil; e = e.Next() {
+		if s := e.Value.(*upload); !s.busy.Load() {
+			return max(s.used.Add(u.expiry).Sub(now), 0)
+		}
+	}
+	return u.expiry
 }
 
 // tooManyUploads returns the error for a session beyond the limit. The wait is the
