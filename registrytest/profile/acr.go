@@ -23,7 +23,7 @@ var acr = site{
 		{
 			Fact: Fact{
 				Name: "acr.challenge", Sentence: "tokens are from /oauth2/token, and the service is the host of the registry",
-				Source: acrReport, Date: "2024-06", Evidence: Trace,
+				Source: acrReport, Date: "2024-06", Evidence: EvidenceTrace,
 			},
 			do:    challenges(),
 			probe: probeChallenge, want: `401, WWW-Authenticate: Bearer realm="<registry>/oauth2/token",service="<host>",scope="repository:<repo>:pull"`,
@@ -31,7 +31,7 @@ var acr = site{
 		{
 			Fact: Fact{
 				Name: "acr.metadata-read", Sentence: "tags/list requires the action metadata_read, not pull",
-				Source: acrReport, Date: "2024-06", Evidence: Trace,
+				Source: acrReport, Date: "2024-06", Evidence: EvidenceTrace,
 			},
 			do: challenge(func(r *registry.Request, values []string) []string {
 				if r.Op != registry.ListTags {
@@ -51,7 +51,7 @@ var acr = site{
 		{
 			Fact: Fact{
 				Name: "acr.access-token-only", Sentence: "the response of the token service has the field access_token alone",
-				Source: "https://github.com/Azure/acr/blob/81b818eba36f77132a40ff3027897d2a830792f9/docs/Token-BasicAuth.md", Date: "2024-09", Evidence: Vendor,
+				Source: "https://github.com/Azure/acr/blob/81b818eba36f77132a40ff3027897d2a830792f9/docs/Token-BasicAuth.md", Date: "2024-09", Evidence: EvidenceVendor,
 			},
 			do:    tokenOnly("access_token"),
 			probe: probeTokenFields, want: "200 access_token",
@@ -59,7 +59,7 @@ var acr = site{
 		{
 			Fact: Fact{
 				Name: "acr.token-post-400", Sentence: "a POST to the token service with a name and a password is 400",
-				Source: "https://github.com/containerd/containerd/blob/301026e58c619e63d09c0ec411012e54c0124b03/core/remotes/docker/authorizer.go#L323", Date: "2022", Evidence: Client,
+				Source: "https://github.com/containerd/containerd/blob/301026e58c619e63d09c0ec411012e54c0124b03/core/remotes/docker/authorizer.go#L323", Date: "2022", Evidence: EvidenceClient,
 			},
 			do: aboutAuth(serve(func(_ *build, r *registry.Request) registry.Handler {
 				if r.Method != http.MethodPost || formOf(r).Get("grant_type") != "password" {
@@ -74,7 +74,7 @@ var acr = site{
 		{
 			Fact: Fact{
 				Name: "acr.upload-state", Sentence: "the Location of an upload has a _state; another one, such as that of before the last chunk, is 404 BLOB_UPLOAD_INVALID",
-				Source: "https://github.com/Azure/azure-sdk-for-js/issues/25448", Date: "2023-04", Evidence: Issue,
+				Source: "https://github.com/Azure/azure-sdk-for-js/issues/25448", Date: "2023-04", Evidence: EvidenceIssue,
 			},
 			do:    uploadState(stateRule{missing: invalidState, used: invalidState, ends: true}),
 			probe: probeState, want: "404 BLOB_UPLOAD_INVALID; status 404; used 404 BLOB_UPLOAD_INVALID",
@@ -82,7 +82,7 @@ var acr = site{
 		{
 			Fact: Fact{
 				Name: "acr.chunk-416", Sentence: "a chunk out of order is 416 BLOB_UPLOAD_RANGE_INVALID",
-				Source: acrReport, Date: "2024-06", Evidence: Trace,
+				Source: acrReport, Date: "2024-06", Evidence: EvidenceTrace,
 			},
 			do: rewrite(func(r *registry.Request, e registry.Error) *registry.Error {
 				if r.Op != registry.PatchUpload || e.Status != http.StatusRequestedRangeNotSatisfiable {
@@ -96,7 +96,7 @@ var acr = site{
 		{
 			Fact: Fact{
 				Name: "acr.body-limit", Sentence: "a blob of more than 20 MB in one PUT is 413",
-				Source: "https://github.com/goharbor/harbor/issues/23015", Date: "2026-03", Evidence: Issue,
+				Source: "https://github.com/goharbor/harbor/issues/23015", Date: "2026-03", Evidence: EvidenceIssue,
 			},
 			do: rule("put-upload where=body>20000000 status=413 code=SIZE_INVALID"),
 			probe: func(p *prober) string {
@@ -106,7 +106,7 @@ var acr = site{
 		{
 			Fact: Fact{
 				Name: "acr.anonymous-mount-202", Sentence: "a mount without from starts an upload session",
-				Source: acrReport, Date: "2024-06", Evidence: Trace,
+				Source: acrReport, Date: "2024-06", Evidence: EvidenceTrace,
 			},
 			do:    noAnonymousMount(),
 			probe: probeMount(false), want: "202",
@@ -114,7 +114,7 @@ var acr = site{
 		{
 			Fact: Fact{
 				Name: "acr.blob-redirect", Sentence: "a GET of a blob is redirected to Azure's storage, whose responses have no digest; HEAD is not",
-				Source: acrReport, Date: "2024-06", Evidence: Trace,
+				Source: acrReport, Date: "2024-06", Evidence: EvidenceTrace,
 				Breaks: []string{
 					"Content-Range of a 206 is true", "If-Match and If-None-Match guard a blob from deletion", "blob has Docker-Content-Digest",
 					"conditional GET of current content is 304", "namespace is confirmed by OCI-Namespace", "range of zero bytes is 416",
@@ -127,7 +127,7 @@ var acr = site{
 		{
 			Fact: Fact{
 				Name: "acr.no-tag-delete", Sentence: "a tag cannot be deleted: 405 UNSUPPORTED",
-				Source: acrReport, Date: "2024-06", Evidence: Trace,
+				Source: acrReport, Date: "2024-06", Evidence: EvidenceTrace,
 			},
 			do:    rule(`delete-tag status=405 code=UNSUPPORTED message="A manifest can only be deleted by digest."`).lacking(registry.DeleteTag),
 			probe: probeDelete("tag"), want: "405 UNSUPPORTED",
@@ -135,7 +135,7 @@ var acr = site{
 		{
 			Fact: Fact{
 				Name: "acr.empty-repository-404", Sentence: "the list of tags is 404 NAME_UNKNOWN after the last tag is deleted",
-				Source: acrReport, Date: "2024-06", Evidence: Trace,
+				Source: acrReport, Date: "2024-06", Evidence: EvidenceTrace,
 				Breaks: []string{
 					"tags of a repository without tags are 200",
 				},
@@ -146,7 +146,7 @@ var acr = site{
 		{
 			Fact: Fact{
 				Name: "acr.link-orderby", Sentence: "the Link to more tags has a further parameter orderby",
-				Source: acrReport, Date: "2024-06", Evidence: Trace,
+				Source: acrReport, Date: "2024-06", Evidence: EvidenceTrace,
 			},
 			do: header(func(_ *registry.Request, status int, h http.Header) int {
 				if link := h.Get("Link"); link != "" {
@@ -164,7 +164,7 @@ var acr = site{
 		{
 			Fact: Fact{
 				Name: "acr.illegal-name-404", Sentence: "a path with a name that is not valid is 404 with text/plain, before authentication",
-				Source: acrReport, Date: "2024-06", Evidence: Trace,
+				Source: acrReport, Date: "2024-06", Evidence: EvidenceTrace,
 			},
 			do:    illegalName404(),
 			probe: probeIllegalName, want: "404, Content-Type: text/plain; charset=utf-8",
@@ -172,7 +172,7 @@ var acr = site{
 		{
 			Fact: Fact{
 				Name: "acr.rate-header", Sentence: "deletions and tokens come with the number of calls that remain in this second",
-				Source: acrReport, Date: "2024-06", Evidence: Trace,
+				Source: acrReport, Date: "2024-06", Evidence: EvidenceTrace,
 			},
 			do: rule("token,delete-manifest,delete-blob set-header=X-Ms-Ratelimit-Remaining-Calls-Per-Second:333.283333"),
 			probe: func(p *prober) string {

@@ -24,7 +24,7 @@ var artifactory = site{
 		{
 			Fact: Fact{
 				Name: "artifactory.challenge", Sentence: "the scope lacks the repository key, the first element of the name",
-				Source: artifactoryReport, Date: "2024-08", Evidence: Trace,
+				Source: artifactoryReport, Date: "2024-08", Evidence: EvidenceTrace,
 			},
 			do: append(challenge(func(r *registry.Request, values []string) []string {
 				_, name, _ := strings.Cut(r.Repo, "/")
@@ -38,7 +38,7 @@ var artifactory = site{
 		{
 			Fact: Fact{
 				Name: "artifactory.referrers-basic", Sentence: "the challenge of the referrers API is Basic, while the others are Bearer",
-				Source: artifactoryReport, Date: "2024-08", Evidence: Trace,
+				Source: artifactoryReport, Date: "2024-08", Evidence: EvidenceTrace,
 			},
 			do: challenge(func(r *registry.Request, values []string) []string {
 				if r.Op != registry.ListReferrers {
@@ -53,7 +53,7 @@ var artifactory = site{
 		{
 			Fact: Fact{
 				Name: "artifactory.token-post-401", Sentence: "a POST to the token service is 401",
-				Source: "https://github.com/containerd/containerd/blob/301026e58c619e63d09c0ec411012e54c0124b03/core/remotes/docker/authorizer.go#L322", Date: "2018", Evidence: Client,
+				Source: "https://github.com/containerd/containerd/blob/301026e58c619e63d09c0ec411012e54c0124b03/core/remotes/docker/authorizer.go#L322", Date: "2018", Evidence: EvidenceClient,
 			},
 			do: aboutAuth(rule("token method=POST status=401 body=no-code")).deciding("POST of tokens"),
 			probe: func(p *prober) string {
@@ -63,7 +63,7 @@ var artifactory = site{
 		{
 			Fact: Fact{
 				Name: "artifactory.absolute-locations", Sentence: "Location and Link begin with the scheme and the host",
-				Source: artifactoryReport, Date: "2024-08", Evidence: Trace,
+				Source: artifactoryReport, Date: "2024-08", Evidence: EvidenceTrace,
 			},
 			do:    absoluteLocations(),
 			probe: probeLocationOrigin, want: "<registry>",
@@ -71,7 +71,7 @@ var artifactory = site{
 		{
 			Fact: Fact{
 				Name: "artifactory.upload-without-range", Sentence: "the start of an upload has no Range",
-				Source: artifactoryReport, Date: "2024-08", Evidence: Trace,
+				Source: artifactoryReport, Date: "2024-08", Evidence: EvidenceTrace,
 			},
 			do:    rule("start-upload drop-header=Range").deciding("the Range of new uploads"),
 			probe: func(p *prober) string { return p.do("POST", p.path("blobs", "uploads/"), "").field("Range") }, want: "202, no Range",
@@ -79,7 +79,7 @@ var artifactory = site{
 		{
 			Fact: Fact{
 				Name: "artifactory.range-of-chunk", Sentence: "the Range after a chunk is that of the chunk alone, and after a stream its end is the number of bytes",
-				Source: artifactoryReport, Date: "2024-08", Evidence: Trace,
+				Source: artifactoryReport, Date: "2024-08", Evidence: EvidenceTrace,
 				Breaks: []string{
 					"chunk is 202 with Location and Range", "chunk without Content-Range is appended",
 				},
@@ -103,7 +103,7 @@ var artifactory = site{
 		{
 			Fact: Fact{
 				Name: "artifactory.errors-without-code", Sentence: "an error of an upload has a status and a message, and no code",
-				Source: artifactoryReport, Date: "2024-08", Evidence: Trace,
+				Source: artifactoryReport, Date: "2024-08", Evidence: EvidenceTrace,
 			},
 			do: reshape(func(r *registry.Request, e *registry.Error) bool {
 				return r.Op == registry.PatchUpload && e.Status == http.StatusRequestedRangeNotSatisfiable
@@ -113,7 +113,7 @@ var artifactory = site{
 		{
 			Fact: Fact{
 				Name: "artifactory.no-mount", Sentence: "a mount always starts an upload session",
-				Source: artifactoryReport, Date: "2024-08", Evidence: Trace,
+				Source: artifactoryReport, Date: "2024-08", Evidence: EvidenceTrace,
 			},
 			do: together(without(registry.MountBlob, func(r *registry.Request, status int, _ http.Header) bool {
 				return status == http.StatusAccepted && mountable(r)
@@ -123,7 +123,7 @@ var artifactory = site{
 		{
 			Fact: Fact{
 				Name: "artifactory.manifest-location", Sentence: "the Location of a manifest that was pushed is one of an upload, and cannot be pulled",
-				Source: artifactoryReport, Date: "2024-08", Evidence: Trace,
+				Source: artifactoryReport, Date: "2024-08", Evidence: EvidenceTrace,
 				Breaks: []string{
 					"manifest is 201 with the Location of the manifest",
 				},
@@ -143,7 +143,7 @@ var artifactory = site{
 		{
 			Fact: Fact{
 				Name: "artifactory.no-blob-delete", Sentence: "a blob cannot be deleted: 405 without a code",
-				Source: artifactoryReport, Date: "2024-08", Evidence: Trace,
+				Source: artifactoryReport, Date: "2024-08", Evidence: EvidenceTrace,
 			},
 			do:    rule("delete-blob status=405 body=no-code set-header=Allow:HEAD,GET,OPTIONS").lacking(registry.DeleteBlob),
 			probe: probeDelete("blob"), want: "405, no code",
@@ -151,7 +151,7 @@ var artifactory = site{
 		{
 			Fact: Fact{
 				Name: "artifactory.empty-repository-404", Sentence: "the list of tags is 404 NAME_UNKNOWN after the last tag is deleted",
-				Source: artifactoryReport, Date: "2024-08", Evidence: Trace,
+				Source: artifactoryReport, Date: "2024-08", Evidence: EvidenceTrace,
 				Breaks: []string{
 					"tags of a repository without tags are 200",
 				},
@@ -162,7 +162,7 @@ var artifactory = site{
 		{
 			Fact: Fact{
 				Name: "artifactory.missing-403", Sentence: "a manifest that is missing in a virtual repository is 403 UNAUTHORIZED",
-				Source: "https://github.com/sigstore/cosign/issues/2973", Date: "2023-05", Evidence: Issue,
+				Source: "https://github.com/sigstore/cosign/issues/2973", Date: "2023-05", Evidence: EvidenceIssue,
 				Breaks: []string{
 					"HEAD of absent content is 404", "absent manifest is 404", "absent repository is 404", "content of an unknown digest algorithm is 404",
 					"deleted manifest and its tags are 404", "deleted tag is 404", "manifest that does not match its digest is refused",
@@ -177,7 +177,7 @@ var artifactory = site{
 		{
 			Fact: Fact{
 				Name: "artifactory.link-without-key", Sentence: "the Link to more tags lacks the repository key, and leads nowhere",
-				Source: renovateDocker + "index.ts#L795", Date: "2023-03", Evidence: Client,
+				Source: renovateDocker + "index.ts#L795", Date: "2023-03", Evidence: EvidenceClient,
 				Breaks: []string{
 					"Link leads to the next tags",
 				},
@@ -199,7 +199,7 @@ var artifactory = site{
 		{
 			Fact: Fact{
 				Name: "artifactory.digests-among-tags", Sentence: "tags/list may have the digest of a manifest among the tags",
-				Source: containersImage + "docker/docker_image.go#L100", Date: "2024-06", Evidence: Client,
+				Source: containersImage + "docker/docker_image.go#L100", Date: "2024-06", Evidence: EvidenceClient,
 				Breaks: []string{
 					"Link leads to the next tags", "last works without n", "list of tags has the repository name", "n tags are listed", "pages of tags are in order",
 					"tags after last are listed", "tags are in order",
@@ -222,7 +222,7 @@ var artifactory = site{
 		{
 			Fact: Fact{
 				Name: "artifactory.manifest-range-400", Sentence: "a Range in the request for a manifest is 400",
-				Source: "https://github.com/containerd/containerd/issues/11953", Date: "2025-06", Evidence: Issue,
+				Source: "https://github.com/containerd/containerd/issues/11953", Date: "2025-06", Evidence: EvidenceIssue,
 			},
 			do: rule("get-manifest has-header=Range status=400"),
 			probe: func(p *prober) string {
@@ -233,7 +233,7 @@ var artifactory = site{
 		{
 			Fact: Fact{
 				Name: "artifactory.referrers-406", Sentence: "before 7.90.1, the referrers API was 406",
-				Source: "https://github.com/google/go-containerregistry/issues/1962", Date: "2024-06", Until: "2024-08", Evidence: Issue,
+				Source: "https://github.com/google/go-containerregistry/issues/1962", Date: "2024-06", Until: "2024-08", Evidence: EvidenceIssue,
 				Breaks: []string{
 					"OCI-Subject is absent without the referrers API", "referrers are 404 if the API is unsupported",
 				},
@@ -244,7 +244,7 @@ var artifactory = site{
 		{
 			Fact: Fact{
 				Name: "artifactory.no-layers-in-indexes", Sentence: "an index whose children are layers, such as a build cache, is refused (the status 400 is inferred)",
-				Source: "https://github.com/moby/buildkit/issues/2251", Date: "2021", Evidence: Issue,
+				Source: "https://github.com/moby/buildkit/issues/2251", Date: "2021", Evidence: EvidenceIssue,
 				Breaks: []string{
 					"index of unknown media types",
 				},

@@ -22,7 +22,7 @@ var alibaba = site{
 		{
 			Fact: Fact{
 				Name: "alibaba.artifact-types", Sentence: "a manifest with the empty config of artifacts is DENIED: unknown manifest class",
-				Source: "https://github.com/koordinator-sh/koordinator/issues/3194", Evidence: Issue,
+				Source: "https://github.com/koordinator-sh/koordinator/issues/3194", Evidence: EvidenceIssue,
 			},
 			do: onlyConfigs(func(mediaType string) bool { return mediaType != ocispec.MediaTypeEmptyJSON },
 				http.StatusForbidden, registry.CodeDenied, "unknown manifest class for "),
@@ -31,7 +31,7 @@ var alibaba = site{
 		{
 			Fact: Fact{
 				Name: "alibaba.range-of-chunk", Sentence: "the Range after a chunk counts the bytes of the chunk alone, from 0",
-				Source: "https://github.com/regclient/regclient/issues/627", Date: "2023-12", Evidence: Issue,
+				Source: "https://github.com/regclient/regclient/issues/627", Date: "2023-12", Evidence: EvidenceIssue,
 				Breaks: []string{
 					"chunk is 202 with Location and Range",
 				},
@@ -51,7 +51,7 @@ var huawei = site{
 		{
 			Fact: Fact{
 				Name: "huawei.artifact-types", Sentence: "a manifest whose config is none of an image is refused: Invalid image (the status 400 is inferred)",
-				Source: "https://github.com/regclient/regclient/issues/720", Date: "2024-04", Evidence: Issue,
+				Source: "https://github.com/regclient/regclient/issues/720", Date: "2024-04", Evidence: EvidenceIssue,
 				Breaks: []string{
 					"applied filter is confirmed by OCI-Filters-Applied", "filter may have a plus sign", "image of unknown media types", "index of unknown media types",
 					"referrer has the artifactType of its manifest", "referrer without artifactType has the media type of its config", "referrers can be filtered",
@@ -64,7 +64,7 @@ var huawei = site{
 		{
 			Fact: Fact{
 				Name: "huawei.no-oci-index", Sentence: "an OCI index is refused, while a list of Docker is not: Invalid image (the status 400 is inferred)",
-				Source: "https://github.com/openbkn-ai/bkn-studio/pull/153", Date: "2026-07", Evidence: Issue,
+				Source: "https://github.com/openbkn-ai/bkn-studio/pull/153", Date: "2026-07", Evidence: EvidenceIssue,
 				Breaks: []string{
 					"index of images", "index of unknown media types", "layer of an unknown digest algorithm is accepted or MANIFEST_BLOB_UNKNOWN",
 					"manifest keeps its Content-Type", "manifest with missing content is accepted or MANIFEST_BLOB_UNKNOWN",

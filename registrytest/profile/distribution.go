@@ -25,7 +25,7 @@ var distribution28 = site{
 		{
 			Fact: Fact{
 				Name: "distribution-2.8.tags-in-one-page", Sentence: "tags/list ignores n and last, and lists all tags",
-				Source: distribution283 + "registry/handlers/tags.go", Date: "2023-10", Evidence: Code,
+				Source: distribution283 + "registry/handlers/tags.go", Date: "2023-10", Evidence: EvidenceCode,
 				Breaks: []string{
 					"Link leads to the next tags", "last works without n", "n tags are listed", "n=0 lists no tags", "tags after last are listed",
 				},
@@ -36,7 +36,7 @@ var distribution28 = site{
 		{
 			Fact: Fact{
 				Name: "distribution-2.8.chunk-order-unchecked", Sentence: "the Content-Range of a chunk is ignored, also that of the last: a chunk at a wrong offset is appended",
-				Source: distribution283 + "registry/handlers/blobupload.go#L180", Date: "2026-11-30", Evidence: Trace,
+				Source: distribution283 + "registry/handlers/blobupload.go#L180", Date: "2026-11-30", Evidence: EvidenceTrace,
 				Breaks: []string{
 					"chunk out of order is 416", "chunk out of order is 416 whatever its length", "final chunk out of order is 416",
 					"invalid Content-Range is 416", "upload continues after a chunk out of order",
@@ -48,7 +48,7 @@ var distribution28 = site{
 		{
 			Fact: Fact{
 				Name: "distribution-2.8.upload-state", Sentence: "the Location of an upload has a signed _state; another one is 404 BLOB_UPLOAD_INVALID, and one from before the last chunk ends the upload",
-				Source: distribution283 + "registry/handlers/blobupload.go#L45", Date: "2026-11-30", Evidence: Trace,
+				Source: distribution283 + "registry/handlers/blobupload.go#L45", Date: "2026-11-30", Evidence: EvidenceTrace,
 			},
 			do:    uploadState(stateRule{missing: invalidState, used: invalidState, ends: true}),
 			probe: probeState, want: "404 BLOB_UPLOAD_INVALID; status 404; used 404 BLOB_UPLOAD_INVALID",
@@ -56,7 +56,7 @@ var distribution28 = site{
 		{
 			Fact: Fact{
 				Name: "distribution-2.8.null-tags", Sentence: "tags/list has null in the place of the list after the last tag was deleted",
-				Source: distribution283 + "registry/handlers/tags.go", Date: "2026-11-30", Evidence: Trace,
+				Source: distribution283 + "registry/handlers/tags.go", Date: "2026-11-30", Evidence: EvidenceTrace,
 			},
 			do: serve(func(_ *build, r *registry.Request) registry.Handler {
 				for range r.Store().Tags(r.Context(), r.Repo, "") {
@@ -77,7 +77,7 @@ var distribution28 = site{
 		{
 			Fact: Fact{
 				Name: "distribution-2.8.delete-tag-400", Sentence: "a tag cannot be deleted where manifests can: 400 DIGEST_INVALID",
-				Source: "https://github.com/google/go-containerregistry/issues/1578", Date: "2026-11-30", Evidence: Trace,
+				Source: "https://github.com/google/go-containerregistry/issues/1578", Date: "2026-11-30", Evidence: EvidenceTrace,
 			},
 			setting: true,
 			do:      rule(`delete-tag status=400 code=DIGEST_INVALID message="provided digest did not match uploaded content"`).lacking(registry.DeleteTag),
@@ -92,7 +92,7 @@ var distribution3 = site{
 		{
 			Fact: Fact{
 				Name: "distribution-3.bad-n", Sentence: "tags/list with an n that is no number is 400 PAGINATION_NUMBER_INVALID",
-				Source: distribution311 + "registry/handlers/tags.go", Date: "2026-05", Evidence: Code,
+				Source: distribution311 + "registry/handlers/tags.go", Date: "2026-05", Evidence: EvidenceCode,
 				Breaks: []string{
 					"error codes are those of the spec",
 				},
@@ -111,7 +111,7 @@ var distribution3 = site{
 		{
 			Fact: Fact{
 				Name: "distribution-3.upload-state", Sentence: "the Location of an upload has a signed _state; another one is 404 BLOB_UPLOAD_INVALID, one from before the last chunk 416 RANGE_INVALID; GET requires none",
-				Source: distribution311 + "registry/handlers/blobupload.go", Date: "2026-11-30", Evidence: Trace,
+				Source: distribution311 + "registry/handlers/blobupload.go", Date: "2026-11-30", Evidence: EvidenceTrace,
 			},
 			do: uploadState(stateRule{
 				missing: invalidState, free: registry.GetUpload,
@@ -122,7 +122,7 @@ var distribution3 = site{
 		{
 			Fact: Fact{
 				Name: "distribution-3.tags-1000", Sentence: "tags/list with n above 1000 has 1,000 tags, and a Link to the next; without n it has all",
-				Source: distribution311 + "registry/handlers/tags.go", Date: "2026-11-30", Evidence: Trace,
+				Source: distribution311 + "registry/handlers/tags.go", Date: "2026-11-30", Evidence: EvidenceTrace,
 			},
 			do:    limitPages(registry.ListTags, 1000),
 			probe: probeManyTags(1001, "?n=2000"), want: "1000",
@@ -135,7 +135,7 @@ var distributionQuirks = []quirk{
 	{
 		Fact: Fact{
 			Name: "distribution.catalog-limit", Sentence: "the catalog with n above 1000 is 400 PAGINATION_NUMBER_INVALID",
-			Source: distribution311 + "registry/handlers/catalog.go", Date: "2026-05", Evidence: Code,
+			Source: distribution311 + "registry/handlers/catalog.go", Date: "2026-05", Evidence: EvidenceCode,
 		},
 		do: refuse(func(_ *build, r *registry.Request) *registry.Error {
 			if n, err := strconv.Atoi(r.URL.Query().Get("n")); err != nil || n <= 1000 {
@@ -148,7 +148,7 @@ var distributionQuirks = []quirk{
 	{
 		Fact: Fact{
 			Name: "distribution.blob-redirect", Sentence: "where the storage has URLs, GET and HEAD of a blob are redirected with 307",
-			Source: distribution311 + "registry/storage/blobserver.go", Date: "2026-05", Evidence: Code,
+			Source: distribution311 + "registry/storage/blobserver.go", Date: "2026-05", Evidence: EvidenceCode,
 			Breaks: []string{
 				"Content-Range of a 206 is true", "HEAD has Docker-Content-Digest", "If-Match and If-None-Match guard a blob from deletion",
 				"blob has Docker-Content-Digest", "conditional GET of current content is 304", "namespace is confirmed by OCI-Namespace",
@@ -162,7 +162,7 @@ var distributionQuirks = []quirk{
 	{
 		Fact: Fact{
 			Name: "distribution.single-post-202", Sentence: "a blob in a single POST starts an upload session, its digest is ignored",
-			Source: distribution311 + "registry/handlers/blobupload.go", Date: "2026-05", Evidence: Code,
+			Source: distribution311 + "registry/handlers/blobupload.go", Date: "2026-05", Evidence: EvidenceCode,
 		},
 		do:    singlePost202(),
 		probe: probeSinglePost, want: "202",
@@ -170,7 +170,7 @@ var distributionQuirks = []quirk{
 	{
 		Fact: Fact{
 			Name: "distribution.anonymous-mount-202", Sentence: "a mount without from starts an upload session",
-			Source: distribution311 + "registry/handlers/blobupload.go", Date: "2026-05", Evidence: Code,
+			Source: distribution311 + "registry/handlers/blobupload.go", Date: "2026-05", Evidence: EvidenceCode,
 		},
 		do:    noAnonymousMount(),
 		probe: probeMount(false), want: "202",
@@ -178,7 +178,7 @@ var distributionQuirks = []quirk{
 	{
 		Fact: Fact{
 			Name: "distribution.absolute-locations", Sentence: "Location begins with the scheme and the host, unless relativeurls is set",
-			Source: distribution311 + "docs/content/about/configuration.md", Date: "2026-05", Evidence: Code,
+			Source: distribution311 + "docs/content/about/configuration.md", Date: "2026-05", Evidence: EvidenceCode,
 		},
 		do:    absoluteLocations(),
 		probe: probeLocationOrigin, want: "<registry>",
@@ -186,7 +186,7 @@ var distributionQuirks = []quirk{
 	{
 		Fact: Fact{
 			Name: "distribution.no-tags-404", Sentence: "the list of tags is 404 NAME_UNKNOWN in a repository to which no tag was pushed",
-			Source: distribution311 + "registry/handlers/tags.go", Date: "2026-11-30", Evidence: Trace,
+			Source: distribution311 + "registry/handlers/tags.go", Date: "2026-11-30", Evidence: EvidenceTrace,
 			Breaks: []string{
 				"tags of a repository without tags are 200",
 			},
@@ -197,7 +197,7 @@ var distributionQuirks = []quirk{
 	{
 		Fact: Fact{
 			Name: "distribution.no-referrers", Sentence: "there is no referrers API: 404 with text/plain, since no route matches, and no OCI-Subject",
-			Source: "https://github.com/distribution/distribution/pull/4828", Date: "2026-11-30", Evidence: Trace,
+			Source: "https://github.com/distribution/distribution/pull/4828", Date: "2026-11-30", Evidence: EvidenceTrace,
 		},
 		do:    noRoute(withoutReferrers(), registry.ListReferrers),
 		probe: probeReferrers, want: "404, no code",
@@ -205,7 +205,7 @@ var distributionQuirks = []quirk{
 	{
 		Fact: Fact{
 			Name: "distribution.delete-disabled", Sentence: "tags, manifests and blobs cannot be deleted, by default: 405 UNSUPPORTED",
-			Source: "https://github.com/distribution/distribution/issues/3234", Date: "2026-11-30", Evidence: Trace,
+			Source: "https://github.com/distribution/distribution/issues/3234", Date: "2026-11-30", Evidence: EvidenceTrace,
 		},
 		do:    withoutOps(http.StatusMethodNotAllowed, registry.DeleteTag, registry.DeleteManifest, registry.DeleteBlob),
 		probe: probeDelete("manifest"), want: "405 UNSUPPORTED",
@@ -213,7 +213,7 @@ var distributionQuirks = []quirk{
 	{
 		Fact: Fact{
 			Name: "distribution.manifest-limit-400", Sentence: "a manifest of more than 4 MiB is 400 MANIFEST_INVALID, not 413",
-			Source: "https://github.com/distribution/distribution/issues/4636", Date: "2026-11-30", Evidence: Trace,
+			Source: "https://github.com/distribution/distribution/issues/4636", Date: "2026-11-30", Evidence: EvidenceTrace,
 			Breaks: []string{
 				"oversized manifest is 413",
 			},
@@ -234,7 +234,7 @@ var distributionQuirks = []quirk{
 	{
 		Fact: Fact{
 			Name: "distribution.accept-strict", Sentence: "an OCI manifest is 404 MANIFEST_UNKNOWN to a client whose Accept does not have its media type",
-			Source: distribution311 + "registry/handlers/manifests.go#L167", Date: "2026-05", Evidence: Code,
+			Source: distribution311 + "registry/handlers/manifests.go#L167", Date: "2026-05", Evidence: EvidenceCode,
 			Breaks: []string{
 				"HEAD has Content-Length", "HEAD has Docker-Content-Digest", "HEAD of existing content is 200", "deleting a manifest is 400 or 405 if disabled",
 				"deleting a tag is 400 or 405 if disabled", "image of unknown media types", "index of images", "index of unknown media types",
@@ -248,7 +248,7 @@ var distributionQuirks = []quirk{
 	{
 		Fact: Fact{
 			Name: "distribution.patch-content-type", Sentence: "a PATCH with another Content-Type than application/octet-stream is 500",
-			Source: distribution311 + "registry/handlers/blobupload.go", Date: "2026-05", Evidence: Code,
+			Source: distribution311 + "registry/handlers/blobupload.go", Date: "2026-05", Evidence: EvidenceCode,
 		},
 		do: refuse(func(_ *build, r *registry.Request) *registry.Error {
 			if t := r.Header.Get("Content-Type"); t == "" || t == "application/octet-stream" {
@@ -263,7 +263,7 @@ var distributionQuirks = []quirk{
 	{
 		Fact: Fact{
 			Name: "distribution.illegal-name-404", Sentence: "a path with a name that is not valid is 404 with text/plain, since no route matches",
-			Source: conformanceReports + "v1.0/gitlab/report.html", Date: "2023-10", Evidence: Trace,
+			Source: conformanceReports + "v1.0/gitlab/report.html", Date: "2023-10", Evidence: EvidenceTrace,
 		},
 		do:    illegalName404(),
 		probe: probeIllegalName, want: "404, Content-Type: text/plain; charset=utf-8",

@@ -22,7 +22,7 @@ var dockerHub = site{
 		{
 			Fact: Fact{
 				Name: "docker-hub.challenge", Sentence: "a public image requires a token, too, of the service registry.docker.io at auth.docker.io",
-				Source: "https://github.com/distribution/distribution/issues/2376", Date: "2018-05", Evidence: Issue,
+				Source: "https://github.com/distribution/distribution/issues/2376", Date: "2018-05", Evidence: EvidenceIssue,
 			},
 			do:    challenges(),
 			probe: probeChallenge, want: `401, WWW-Authenticate: Bearer realm="<registry>/token",service="registry.docker.io",scope="repository:<repo>:pull"`,
@@ -30,7 +30,7 @@ var dockerHub = site{
 		{
 			Fact: Fact{
 				Name: "docker-hub.missing-401", Sentence: "a repository that does not exist is 401 with insufficient_scope, as one that is private",
-				Source: "https://github.com/distribution/distribution/issues/1291", Date: "2015-12", Evidence: Issue,
+				Source: "https://github.com/distribution/distribution/issues/1291", Date: "2015-12", Evidence: EvidenceIssue,
 			},
 			do:    missing401(),
 			probe: probeMissing, want: "401 insufficient_scope",
@@ -38,7 +38,7 @@ var dockerHub = site{
 		{
 			Fact: Fact{
 				Name: "docker-hub.library-prefix", Sentence: "a name of one element is 401: official images are below library/",
-				Source: "https://github.com/distribution/distribution/issues/4354", Date: "2024-05", Evidence: Issue,
+				Source: "https://github.com/distribution/distribution/issues/4354", Date: "2024-05", Evidence: EvidenceIssue,
 			},
 			do: aboutAuth(onlyNames(func(repo string) bool { return strings.Contains(repo, "/") }, func(b *build, r *registry.Request) *registry.Error {
 				return b.unauthorized(r, "insufficient_scope", "access to the requested resource is not authorized")
@@ -52,7 +52,7 @@ var dockerHub = site{
 		{
 			Fact: Fact{
 				Name: "docker-hub.first-scope", Sentence: "of several parameters scope of a token request, only the first counts",
-				Source: "https://github.com/docker/hub-feedback/issues/2215", Date: "2022-03", From: "2022-03", Until: "2022-04", Evidence: Issue,
+				Source: "https://github.com/docker/hub-feedback/issues/2215", Date: "2022-03", From: "2022-03", Until: "2022-04", Evidence: EvidenceIssue,
 			},
 			do: firstScope(),
 			probe: func(p *prober) string {
@@ -69,7 +69,7 @@ var dockerHub = site{
 		{
 			Fact: Fact{
 				Name: "docker-hub.mount-401", Sentence: "a mount from a repository that does not exist, such as one of another registry, is 401",
-				Source: "https://github.com/google/go-containerregistry/issues/1404", Date: "2022-07", Evidence: Issue,
+				Source: "https://github.com/google/go-containerregistry/issues/1404", Date: "2022-07", Evidence: EvidenceIssue,
 				Breaks: []string{
 					"mount of an invalid digest starts an upload",
 				},
@@ -82,7 +82,7 @@ var dockerHub = site{
 		{
 			Fact: Fact{
 				Name: "docker-hub.head-accept", Sentence: "HEAD of a manifest is 404 if Accept lacks its media type",
-				Source: "https://github.com/fossas/fossa-cli/pull/1309", Date: "2023-10", Evidence: Issue,
+				Source: "https://github.com/fossas/fossa-cli/pull/1309", Date: "2023-10", Evidence: EvidenceIssue,
 				Breaks: []string{
 					"HEAD has Content-Length", "HEAD has Docker-Content-Digest", "HEAD of existing content is 200",
 				},
@@ -93,7 +93,7 @@ var dockerHub = site{
 		{
 			Fact: Fact{
 				Name: "docker-hub.no-delete", Sentence: "tags, manifests and blobs cannot be deleted: 405 UNSUPPORTED",
-				Source: "https://github.com/docker/hub-feedback/issues/1759", Date: "2019-03", Evidence: Issue,
+				Source: "https://github.com/docker/hub-feedback/issues/1759", Date: "2019-03", Evidence: EvidenceIssue,
 			},
 			do: rule(`delete-tag,delete-manifest,delete-blob status=405 code=UNSUPPORTED message="The operation is unsupported."`).
 				lacking(registry.DeleteTag, registry.DeleteManifest, registry.DeleteBlob),
@@ -102,7 +102,7 @@ var dockerHub = site{
 		{
 			Fact: Fact{
 				Name: "docker-hub.rate-limit", Sentence: "anonymous clients pull 100 manifests in 6 hours; the header says how many remain; beyond them: 429",
-				Source: "https://github.com/docker/docs/blob/000a96d340ed5aff283d899d8f8b3eb603ab8133/content/manuals/docker-hub/usage/pulls.md", Evidence: Vendor,
+				Source: "https://github.com/docker/docs/blob/000a96d340ed5aff283d899d8f8b3eb603ab8133/content/manuals/docker-hub/usage/pulls.md", Evidence: EvidenceVendor,
 			},
 			do: pullLimit(100, 6*time.Hour),
 			probe: func(p *prober) string {
@@ -115,7 +115,7 @@ var dockerHub = site{
 		{
 			Fact: Fact{
 				Name: "docker-hub.blob-redirect", Sentence: "a GET of a blob is redirected to a storage that refuses credentials and HEAD",
-				Source: "https://github.com/containerd/stargz-snapshotter/pull/167", Date: "2020", Evidence: Issue,
+				Source: "https://github.com/containerd/stargz-snapshotter/pull/167", Date: "2020", Evidence: EvidenceIssue,
 				Breaks: []string{
 					"Content-Range of a 206 is true", "If-Match and If-None-Match guard a blob from deletion", "blob has Docker-Content-Digest",
 					"conditional GET of current content is 304", "namespace is confirmed by OCI-Namespace", "range of zero bytes is 416",
@@ -128,7 +128,7 @@ var dockerHub = site{
 		{
 			Fact: Fact{
 				Name: "docker-hub.subject-404", Sentence: "a manifest with a subject was 404",
-				Source: "https://github.com/awslabs/soci-snapshotter/blob/04fd8b1d8618dc016b33b55b31f62afa8da5aba3/docs/registry.md", Date: "2022", Until: "2024-03", Evidence: Vendor,
+				Source: "https://github.com/awslabs/soci-snapshotter/blob/04fd8b1d8618dc016b33b55b31f62afa8da5aba3/docs/registry.md", Date: "2022", Until: "2024-03", Evidence: EvidenceVendor,
 				Breaks: []string{
 					"OCI-Subject is absent without the referrers API", "applied filter is confirmed by OCI-Filters-Applied",
 					"deleted referrer is not listed", "filter may have a plus sign",
@@ -150,7 +150,7 @@ var dockerHub = site{
 		{
 			Fact: Fact{
 				Name: "docker-hub.no-referrers", Sentence: "there was no referrers API: 404",
-				Source: "https://github.com/docker/roadmap/issues/724", Date: "2022", Until: "2024-03", Evidence: Issue,
+				Source: "https://github.com/docker/roadmap/issues/724", Date: "2022", Until: "2024-03", Evidence: EvidenceIssue,
 			},
 			do:    withoutReferrers(),
 			probe: probeReferrers, want: "404 UNSUPPORTED",
@@ -158,7 +158,7 @@ var dockerHub = site{
 		{
 			Fact: Fact{
 				Name: "docker-hub.subject-without-api", Sentence: "a subject was confirmed with OCI-Subject, while there was no referrers API",
-				Source: "https://github.com/docker/hub-feedback/issues/2372", Date: "2024-03", From: "2024-03", Until: "2025-10", Evidence: Conflicting,
+				Source: "https://github.com/docker/hub-feedback/issues/2372", Date: "2024-03", From: "2024-03", Until: "2025-10", Evidence: EvidenceConflicting,
 				Breaks: []string{
 					"OCI-Subject is absent without the referrers API",
 				},
@@ -169,7 +169,7 @@ var dockerHub = site{
 		{
 			Fact: Fact{
 				Name: "docker-hub.subject-must-exist", Sentence: "a manifest whose subject is missing was 404",
-				Source: "https://github.com/docker/hub-feedback/issues/2307", Date: "2024-03", From: "2024-03", Until: "2025-10", Evidence: Conflicting,
+				Source: "https://github.com/docker/hub-feedback/issues/2307", Date: "2024-03", From: "2024-03", Until: "2025-10", Evidence: EvidenceConflicting,
 				Breaks: []string{
 					"applied filter is confirmed by OCI-Filters-Applied", "deleted referrer is not listed", "filter may have a plus sign",
 					"manifest of a missing subject is accepted", "referrer has the annotations of its manifest", "referrer has the artifactType of its manifest",

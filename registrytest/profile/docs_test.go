@@ -69,7 +69,7 @@ func TestFacts(t *testing.T) {
 			u, err := url.Parse(f.Source)
 			require.NoError(t, err, f.Name)
 			require.True(t, u.Scheme == "https" && u.Host != "" && u.Path != "", f.Name)
-			require.Contains(t, []Evidence{Trace, Code, Vendor, Client, Issue, Conflicting}, f.Evidence, f.Name)
+			require.Contains(t, []Evidence{EvidenceTrace, EvidenceCode, EvidenceVendor, EvidenceClient, EvidenceIssue, EvidenceConflicting}, f.Evidence, f.Name)
 			for _, date := range []string{f.Date, f.From, f.Until} {
 				if date != "" {
 					_, err := time.Parse(time.DateOnly, firstDay(date))

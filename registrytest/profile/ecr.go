@@ -23,7 +23,7 @@ var ecr = site{
 		{
 			Fact: Fact{
 				Name: "ecr.challenge", Sentence: "the challenge is Basic, with a realm and a service like those of Bearer",
-				Source: "https://github.com/renovatebot/renovate/blob/c2dd4f856f068eeda4c10afc3752c35fe1f6cab1/lib/modules/datasource/docker/common.ts#L169", Date: "2022-02", Evidence: Client,
+				Source: "https://github.com/renovatebot/renovate/blob/c2dd4f856f068eeda4c10afc3752c35fe1f6cab1/lib/modules/datasource/docker/common.ts#L169", Date: "2022-02", Evidence: EvidenceClient,
 			},
 			do:    rewrittenChallenge(`Basic realm="<registry>/",service="ecr.amazonaws.com"`),
 			probe: probeChallenge, want: `401, WWW-Authenticate: Basic realm="<registry>/",service="ecr.amazonaws.com"`,
@@ -31,7 +31,7 @@ var ecr = site{
 		{
 			Fact: Fact{
 				Name: "ecr.repository-must-exist", Sentence: "a push to a repository that does not exist is 404 NAME_UNKNOWN",
-				Source: "https://github.com/aws-actions/amazon-ecr-login/issues/166", Date: "2021-05", Evidence: Issue,
+				Source: "https://github.com/aws-actions/amazon-ecr-login/issues/166", Date: "2021-05", Evidence: EvidenceIssue,
 			},
 			do: refuse(func(b *build, r *registry.Request) *registry.Error {
 				if r.Op == registry.PostBlob && r.ContentLength != 0 || b.hasRepository(r, r.Repo) {
@@ -47,7 +47,7 @@ var ecr = site{
 		{
 			Fact: Fact{
 				Name: "ecr.missing-repository-eof", Sentence: "a POST with a body to a repository that does not exist ends with the connection, without a response",
-				Source: roadmap + "1970", Date: "2023-03", Evidence: Issue,
+				Source: roadmap + "1970", Date: "2023-03", Evidence: EvidenceIssue,
 			},
 			do: ruleIf("post-blob close", func(b *build, r *registry.Request) bool {
 				return r.ContentLength != 0 && !b.hasRepository(r, r.Repo)
@@ -64,7 +64,7 @@ var ecr = site{
 		{
 			Fact: Fact{
 				Name: "ecr.tags-n-1000", Sentence: "tags/list and the catalog with n above 1000 are 405 UNSUPPORTED",
-				Source: "https://github.com/google/go-containerregistry/issues/681", Date: "2020-03", Evidence: Issue,
+				Source: "https://github.com/google/go-containerregistry/issues/681", Date: "2020-03", Evidence: EvidenceIssue,
 			},
 			do: refuse(func(_ *build, r *registry.Request) *registry.Error {
 				if n, err := strconv.Atoi(r.URL.Query().Get("n")); err != nil || n <= 1000 {
@@ -83,7 +83,7 @@ var ecr = site{
 		{
 			Fact: Fact{
 				Name: "ecr.tag-get-without-digest", Sentence: "a GET of a manifest by its tag has no Docker-Content-Digest; HEAD has it",
-				Source: "https://github.com/cue-labs/oci/blob/5eb5795f322ad5501a28ecedeb7e9956838fd8a6/ociregistry/ociclient/reader.go#L147", Date: "2024-02", Evidence: Client,
+				Source: "https://github.com/cue-labs/oci/blob/5eb5795f322ad5501a28ecedeb7e9956838fd8a6/ociregistry/ociclient/reader.go#L147", Date: "2024-02", Evidence: EvidenceClient,
 				Breaks: []string{
 					"HEAD has the header fields of GET", "manifest has Docker-Content-Digest",
 				},
@@ -102,7 +102,7 @@ var ecr = site{
 		{
 			Fact: Fact{
 				Name: "ecr.illegal-tag-400", Sentence: "HEAD of a manifest by a tag that is not valid is 400",
-				Source: "https://github.com/bazel-contrib/rules_oci/issues/720", Date: "2024-10", Evidence: Issue,
+				Source: "https://github.com/bazel-contrib/rules_oci/issues/720", Date: "2024-10", Evidence: EvidenceIssue,
 			},
 			do: rewrite(func(r *registry.Request, e registry.Error) *registry.Error {
 				if r.Op != registry.HeadManifest || e.Code != registry.CodeManifestUnknown || r.Tag != "" || r.Digest != "" {
@@ -118,7 +118,7 @@ var ecr = site{
 		{
 			Fact: Fact{
 				Name: "ecr.chunk-minimum", Sentence: "chunks but the last have at least 5 MiB; the registry does not announce it",
-				Source: "https://docs.amazonaws.cn/en_us/AmazonECR/latest/userguide/service-quotas.html", Evidence: Vendor,
+				Source: "https://docs.amazonaws.cn/en_us/AmazonECR/latest/userguide/service-quotas.html", Evidence: EvidenceVendor,
 				Breaks: []string{
 					"chunk is 202 with Location and Range", "minimum chunk size is announced", "status of an upload is 204 with Location and Range",
 					"upload continues after a chunk out of order", "upload in chunks ends with 201 and the Location of the blob",
@@ -140,7 +140,7 @@ var ecr = site{
 		{
 			Fact: Fact{
 				Name: "ecr.patch-201", Sentence: "the response to a chunk is 201, not 202",
-				Source: "https://github.com/regclient/regclient/blob/725072f65f14ab63d6b220246c3a889dcd5e2f5f/scheme/reg/blob.go#L540", Date: "2021-12", Evidence: Client,
+				Source: "https://github.com/regclient/regclient/blob/725072f65f14ab63d6b220246c3a889dcd5e2f5f/scheme/reg/blob.go#L540", Date: "2021-12", Evidence: EvidenceClient,
 				Breaks: []string{
 					"cancelled upload is unknown", "cancelling an upload is 204", "chunk is 202 with Location and Range", "chunk out of order is 416",
 					"chunk out of order is 416 whatever its length", "chunk without Content-Range is appended", "final chunk out of order is 416",
@@ -159,7 +159,7 @@ var ecr = site{
 		{
 			Fact: Fact{
 				Name: "ecr.range-frozen", Sentence: "the Range of the responses to chunks stays that of the first, although the others are stored",
-				Source: roadmap + "2831", Date: "2026-06", Evidence: Conflicting,
+				Source: roadmap + "2831", Date: "2026-06", Evidence: EvidenceConflicting,
 				Breaks: []string{
 					"chunk is 202 with Location and Range",
 				},
@@ -174,7 +174,7 @@ var ecr = site{
 		{
 			Fact: Fact{
 				Name: "ecr.upload-status-404", Sentence: "the status of an upload session is 404, although it exists",
-				Source: "https://github.com/dotnet/sdk/pull/33019", Date: "2023-06", Evidence: Issue,
+				Source: "https://github.com/dotnet/sdk/pull/33019", Date: "2023-06", Evidence: EvidenceIssue,
 				Breaks: []string{
 					"status of an upload is 204 with Location and Range", "upload continues after a chunk out of order",
 				},
@@ -185,7 +185,7 @@ var ecr = site{
 		{
 			Fact: Fact{
 				Name: "ecr.empty-blob-400", Sentence: "a blob without a byte is 400 BLOB_UPLOAD_INVALID",
-				Source: "https://github.com/devcontainers/cli/issues/814", Date: "2024", Evidence: Issue,
+				Source: "https://github.com/devcontainers/cli/issues/814", Date: "2024", Evidence: EvidenceIssue,
 				Breaks: []string{
 					"Content-Range of a 206 is true",
 				},
@@ -196,7 +196,7 @@ var ecr = site{
 		{
 			Fact: Fact{
 				Name: "ecr.mount-referenced", Sentence: "a blob can be mounted only if an image in its repository refers to it; otherwise 202",
-				Source: roadmap + "2860", Date: "2026-08", Evidence: Issue,
+				Source: roadmap + "2860", Date: "2026-08", Evidence: EvidenceIssue,
 				Breaks: []string{
 					"mount is 201 with the Location of the blob",
 				},
@@ -211,7 +211,7 @@ var ecr = site{
 		{
 			Fact: Fact{
 				Name: "ecr.blob-redirect", Sentence: "a GET of a blob is redirected to S3 with 307, which refuses credentials with 400 and XML",
-				Source: "https://github.com/open-policy-agent/opa/issues/6580", Date: "2024-02", Evidence: Issue,
+				Source: "https://github.com/open-policy-agent/opa/issues/6580", Date: "2024-02", Evidence: EvidenceIssue,
 				Breaks: []string{
 					"Content-Range of a 206 is true", "If-Match and If-None-Match guard a blob from deletion", "blob has Docker-Content-Digest",
 					"conditional GET of current content is 304", "namespace is confirmed by OCI-Namespace", "range of zero bytes is 416",
@@ -224,7 +224,7 @@ var ecr = site{
 		{
 			Fact: Fact{
 				Name: "ecr.media-type-required", Sentence: "an OCI manifest without mediaType is 405 UNSUPPORTED",
-				Source: "https://github.com/falcosecurity/falcoctl/issues/302", Date: "2023-06", Evidence: Issue,
+				Source: "https://github.com/falcosecurity/falcoctl/issues/302", Date: "2023-06", Evidence: EvidenceIssue,
 				Breaks: []string{
 					"tag keeps its Content-Type when the manifest is pushed again",
 				},
@@ -244,7 +244,7 @@ var ecr = site{
 		{
 			Fact: Fact{
 				Name: "ecr.content-type-parameters", Sentence: "a manifest whose Content-Type has a parameter is refused",
-				Source: "https://github.com/sigstore/sigstore-js/pull/1058", Date: "2024-03", Evidence: Issue,
+				Source: "https://github.com/sigstore/sigstore-js/pull/1058", Date: "2024-03", Evidence: EvidenceIssue,
 				Breaks: []string{
 					"parameters of the Content-Type are ignored",
 				},
@@ -255,7 +255,7 @@ var ecr = site{
 		{
 			Fact: Fact{
 				Name: "ecr.no-referrers", Sentence: "there was no referrers API: 404",
-				Source: "https://github.com/awslabs/soci-snapshotter/blob/04fd8b1d8618dc016b33b55b31f62afa8da5aba3/docs/registry.md", Date: "2022", Until: "2024-06", Evidence: Vendor,
+				Source: "https://github.com/awslabs/soci-snapshotter/blob/04fd8b1d8618dc016b33b55b31f62afa8da5aba3/docs/registry.md", Date: "2022", Until: "2024-06", Evidence: EvidenceVendor,
 			},
 			do:    withoutReferrers(),
 			probe: probeReferrers, want: "404 UNSUPPORTED",
@@ -263,7 +263,7 @@ var ecr = site{
 		{
 			Fact: Fact{
 				Name: "ecr.subject-without-api", Sentence: "a manifest with a subject was confirmed with OCI-Subject, while there was no referrers API",
-				Source: "https://github.com/notaryproject/ratify/issues/231", Date: "2024-06", From: "2024-06", Until: "2024-07", Evidence: Issue,
+				Source: "https://github.com/notaryproject/ratify/issues/231", Date: "2024-06", From: "2024-06", Until: "2024-07", Evidence: EvidenceIssue,
 				Breaks: []string{
 					"OCI-Subject is absent without the referrers API",
 				},
@@ -274,7 +274,7 @@ var ecr = site{
 		{
 			Fact: Fact{
 				Name: "ecr.immutable-tags", Sentence: "a repository may have immutable tags: TAG_INVALID (the status is inferred)",
-				Source: "https://github.com/GoogleContainerTools/kaniko/issues/3481", Date: "2025-05", Evidence: Issue,
+				Source: "https://github.com/GoogleContainerTools/kaniko/issues/3481", Date: "2025-05", Evidence: EvidenceIssue,
 				Breaks: []string{
 					"If-Match and If-None-Match guard a tag", "subject is confirmed by OCI-Subject", "tag moves to the last manifest pushed",
 				},
@@ -291,7 +291,7 @@ var ecr = site{
 		{
 			Fact: Fact{
 				Name: "ecr.tags-per-image", Sentence: "an image has 1,000 tags at most; another one is DENIED",
-				Source: "https://github.com/namespacelabs/foundation/issues/649", Date: "2022-06", Evidence: Issue,
+				Source: "https://github.com/namespacelabs/foundation/issues/649", Date: "2022-06", Evidence: EvidenceIssue,
 			},
 			do: refuseManifest(func(_ *build, r *registry.Request, d document) *registry.Error {
 				if r.Tag == "" || tagsOf(r, d.digest) < 1000 {
@@ -310,7 +310,7 @@ var ecr = site{
 		{
 			Fact: Fact{
 				Name: "ecr.no-layers-in-indexes", Sentence: "an index whose children are layers, such as a build cache, is refused (the status 400 is inferred)",
-				Source: "https://github.com/moby/buildkit/issues/2251", Date: "2021", Evidence: Issue,
+				Source: "https://github.com/moby/buildkit/issues/2251", Date: "2021", Evidence: EvidenceIssue,
 				Breaks: []string{
 					"index of unknown media types",
 				},
@@ -321,7 +321,7 @@ var ecr = site{
 		{
 			Fact: Fact{
 				Name: "ecr.index-subject-405", Sentence: "an index with a subject was seen to be 405 UNSUPPORTED",
-				Source: roadmap + "2783", Date: "2026-03", Evidence: Conflicting,
+				Source: roadmap + "2783", Date: "2026-03", Evidence: EvidenceConflicting,
 				Breaks: []string{
 					"referrer has the annotations of its manifest", "referrer has the artifactType of its manifest", "referrers are of the digest and the repository",
 					"referring index without artifactType has none",

@@ -19,7 +19,7 @@ var ghcr = site{
 		{
 			Fact: Fact{
 				Name: "ghcr.challenge", Sentence: "a public image requires a token, too, of the service ghcr.io at /token",
-				Source: renovateDocker + "common.ts#L170", Date: "2022-02", Evidence: Client,
+				Source: renovateDocker + "common.ts#L170", Date: "2022-02", Evidence: EvidenceClient,
 			},
 			do:    challenges(),
 			probe: probeChallenge, want: `401, WWW-Authenticate: Bearer realm="<registry>/token",service="ghcr.io",scope="repository:<repo>:pull"`,
@@ -27,7 +27,7 @@ var ghcr = site{
 		{
 			Fact: Fact{
 				Name: "ghcr.token-denied", Sentence: "the token service refuses anonymous clients a token for a package that is private or unknown: 403 DENIED",
-				Source: "https://github.com/mccutchen/go-httpbin/issues/223", Date: "2025-09", Evidence: Conflicting,
+				Source: "https://github.com/mccutchen/go-httpbin/issues/223", Date: "2025-09", Evidence: EvidenceConflicting,
 			},
 			do: noTokenFor(func() *registry.Error {
 				return &registry.Error{Code: registry.CodeDenied, Message: "requested access to the resource is denied"}
@@ -37,7 +37,7 @@ var ghcr = site{
 		{
 			Fact: Fact{
 				Name: "ghcr.token-post-405", Sentence: "the token service has no POST: 405 UNSUPPORTED",
-				Source: "https://github.com/helm/helm/pull/31222", Date: "2025-09", Evidence: Issue,
+				Source: "https://github.com/helm/helm/pull/31222", Date: "2025-09", Evidence: EvidenceIssue,
 			},
 			do:    aboutAuth(rule("token method=POST status=405 code=UNSUPPORTED")).deciding("POST of tokens"),
 			probe: probeTokenPost, want: "405 UNSUPPORTED",
@@ -45,7 +45,7 @@ var ghcr = site{
 		{
 			Fact: Fact{
 				Name: "ghcr.foreign-token-403", Sentence: "a personal access token in the place of a Bearer token is 403, without a challenge",
-				Source: "https://github.com/HarborGuard/HarborGuard/issues/191", Date: "2026-08", Evidence: Issue,
+				Source: "https://github.com/HarborGuard/HarborGuard/issues/191", Date: "2026-08", Evidence: EvidenceIssue,
 			},
 			do:    aboutAuth(badToken(&registry.Error{Code: registry.CodeDenied, Message: "denied"})),
 			probe: probeBadToken, want: "403 DENIED",
@@ -53,7 +53,7 @@ var ghcr = site{
 		{
 			Fact: Fact{
 				Name: "ghcr.chunk-maximum", Sentence: "a chunk of more than 4 MiB with a Content-Range is 416",
-				Source: "https://github.com/wasmCloud/wash-archive/issues/268", Date: "2022-05", Evidence: Issue,
+				Source: "https://github.com/wasmCloud/wash-archive/issues/268", Date: "2022-05", Evidence: EvidenceIssue,
 			},
 			do:    rule(`patch-upload has-header=Content-Range where=body>4194304 status=416 code=REQUESTED_RANGE_NOT_SATISFIABLE message="the request body is too large and exceeds the maximum permissible limit of 4.00MiB"`),
 			probe: func(p *prober) string { return p.chunk(p.start(), 0, strings.Repeat("x", 4<<20+1)).code() }, want: "416 REQUESTED_RANGE_NOT_SATISFIABLE",
@@ -61,7 +61,7 @@ var ghcr = site{
 		{
 			Fact: Fact{
 				Name: "ghcr.upload-expiry", Sentence: "an upload ends ten minutes after its last request (the documentation has ten minutes for all of it)",
-				Source: "https://github.com/aquaproj/aqua/issues/4018", Date: "2025-07", Evidence: Vendor,
+				Source: "https://github.com/aquaproj/aqua/issues/4018", Date: "2025-07", Evidence: EvidenceVendor,
 			},
 			do:     uploadExpiry(10 * time.Minute),
 			sleeps: true,
@@ -74,7 +74,7 @@ var ghcr = site{
 		{
 			Fact: Fact{
 				Name: "ghcr.no-referrers", Sentence: "there is no referrers API: 404 MANIFEST_UNKNOWN",
-				Source: "https://github.com/artifacthub/hub/issues/4785", Date: "2026-07", Evidence: Issue,
+				Source: "https://github.com/artifacthub/hub/issues/4785", Date: "2026-07", Evidence: EvidenceIssue,
 			},
 			do: together(withoutReferrers(), rewrite(func(r *registry.Request, e registry.Error) *registry.Error {
 				if r.Op != registry.ListReferrers || e.Status != http.StatusNotFound {
@@ -87,7 +87,7 @@ var ghcr = site{
 		{
 			Fact: Fact{
 				Name: "ghcr.referrers-303", Sentence: "the referrers API was seen to redirect to a page of github.com with 303",
-				Source: "https://github.com/rtvkiz/minimal/issues/7", Date: "2026-04", Evidence: Conflicting,
+				Source: "https://github.com/rtvkiz/minimal/issues/7", Date: "2026-04", Evidence: EvidenceConflicting,
 				Breaks: []string{
 					"OCI-Subject is absent without the referrers API",
 				},
@@ -101,7 +101,7 @@ var ghcr = site{
 		{
 			Fact: Fact{
 				Name: "ghcr.no-delete", Sentence: "tags, manifests and blobs cannot be deleted: 405 UNSUPPORTED",
-				Source: "https://github.com/containers/skopeo/issues/1880", Date: "2023-01", Evidence: Issue,
+				Source: "https://github.com/containers/skopeo/issues/1880", Date: "2023-01", Evidence: EvidenceIssue,
 			},
 			do: rule(`delete-tag,delete-manifest,delete-blob status=405 code=UNSUPPORTED message="The operation is unsupported."`).
 				lacking(registry.DeleteTag, registry.DeleteManifest, registry.DeleteBlob),
@@ -110,7 +110,7 @@ var ghcr = site{
 		{
 			Fact: Fact{
 				Name: "ghcr.tags-by-age", Sentence: "tags are listed from the oldest to the newest",
-				Source: renovateDocker + "index.ts#L760", Date: "2025-05", Evidence: Client,
+				Source: renovateDocker + "index.ts#L760", Date: "2025-05", Evidence: EvidenceClient,
 				Breaks: []string{
 					"pages of tags are in order", "tags are in order",
 				},
@@ -121,7 +121,7 @@ var ghcr = site{
 		{
 			Fact: Fact{
 				Name: "ghcr.blob-redirect", Sentence: "a GET of a blob is redirected with 307 to a storage that answers HEAD with 403",
-				Source: "https://github.com/containerd/stargz-snapshotter/pull/167", Date: "2020", Evidence: Issue,
+				Source: "https://github.com/containerd/stargz-snapshotter/pull/167", Date: "2020", Evidence: EvidenceIssue,
 				Breaks: []string{
 					"Content-Range of a 206 is true", "If-Match and If-None-Match guard a blob from deletion", "blob has Docker-Content-Digest",
 					"conditional GET of current content is 304", "namespace is confirmed by OCI-Namespace", "range of zero bytes is 416",

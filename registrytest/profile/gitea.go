@@ -25,7 +25,7 @@ var gitea = site{
 		{
 			Fact: Fact{
 				Name: "gitea.challenge", Sentence: "every challenge has the scope *, and one token is for all repositories",
-				Source: giteaReport, Date: "2024-09", Evidence: Trace,
+				Source: giteaReport, Date: "2024-09", Evidence: EvidenceTrace,
 			},
 			do:    together(rewrittenChallenge(`Bearer realm="<registry>/v2/token",service="container_registry",scope="*"`), coversEverything()),
 			probe: probeChallenge, want: `401, WWW-Authenticate: Bearer realm="<registry>/v2/token",service="container_registry",scope="*"`,
@@ -33,7 +33,7 @@ var gitea = site{
 		{
 			Fact: Fact{
 				Name: "gitea.challenge-both", Sentence: "Forgejo has Bearer and Basic in one header",
-				Source: renovateDocker + "common.ts#L172", Date: "2026-03", Evidence: Client,
+				Source: renovateDocker + "common.ts#L172", Date: "2026-03", Evidence: EvidenceClient,
 			},
 			setting: true,
 			do:      together(rewrittenChallenge(`Bearer realm="<registry>/v2/token",service="container_registry",scope="*",Basic realm="<registry>/v2",service="container_registry",scope="*"`), coversEverything()),
@@ -45,7 +45,7 @@ var gitea = site{
 		{
 			Fact: Fact{
 				Name: "gitea.token-only", Sentence: "the response of the token service has the field token alone",
-				Source: giteaSource + "container.go", Evidence: Code,
+				Source: giteaSource + "container.go", Evidence: EvidenceCode,
 			},
 			do:    tokenOnly("token"),
 			probe: probeTokenFields, want: "200 token",
@@ -53,7 +53,7 @@ var gitea = site{
 		{
 			Fact: Fact{
 				Name: "gitea.token-get-only", Sentence: "a POST to the token service is 404 without a body",
-				Source: "https://github.com/go-gitea/gitea/blob/00659c47ca6e6a1dd2b66dfc0e2c1cb521cb95be/routers/api/packages/container/container.go", Evidence: Code,
+				Source: "https://github.com/go-gitea/gitea/blob/00659c47ca6e6a1dd2b66dfc0e2c1cb521cb95be/routers/api/packages/container/container.go", Evidence: EvidenceCode,
 			},
 			do:    aboutAuth(rule("token method=POST status=404 body=empty")).deciding("POST of tokens"),
 			probe: probeTokenPost, want: "404, no code",
@@ -61,7 +61,7 @@ var gitea = site{
 		{
 			Fact: Fact{
 				Name: "gitea.empty-messages", Sentence: "the message of an error is empty",
-				Source: giteaReport, Date: "2024-09", Evidence: Trace,
+				Source: giteaReport, Date: "2024-09", Evidence: EvidenceTrace,
 			},
 			do: rewrite(func(_ *registry.Request, e registry.Error) *registry.Error {
 				if e.Message == "" {
@@ -82,7 +82,7 @@ var gitea = site{
 		{
 			Fact: Fact{
 				Name: "gitea.stream-after-data-400", Sentence: "a PATCH without Content-Range is 400 if the upload has bytes already",
-				Source: giteaSource + "container.go", Evidence: Code,
+				Source: giteaSource + "container.go", Evidence: EvidenceCode,
 			},
 			do: uploadHasBytes(func(r *registry.Request) *registry.Error {
 				if r.Header.Get("Content-Range") != "" {
@@ -98,7 +98,7 @@ var gitea = site{
 		{
 			Fact: Fact{
 				Name: "gitea.upload-status", Sentence: "the status of an upload had a Range with one byte too many, and no Location",
-				Source: "https://github.com/go-gitea/gitea/pull/34725", Date: "2025-06", Until: "2025-07", Evidence: Code,
+				Source: "https://github.com/go-gitea/gitea/pull/34725", Date: "2025-06", Until: "2025-07", Evidence: EvidenceCode,
 				Breaks: []string{
 					"status of an upload is 204 with Location and Range", "upload continues after a chunk out of order",
 				},
@@ -109,7 +109,7 @@ var gitea = site{
 		{
 			Fact: Fact{
 				Name: "gitea.no-ranges", Sentence: "the Range of a request for a blob is ignored",
-				Source: giteaSource + "container.go", Evidence: Code,
+				Source: giteaSource + "container.go", Evidence: EvidenceCode,
 			},
 			do: without(registry.Ranges, func(r *registry.Request, status int, _ http.Header) bool {
 				return r.Header.Get("Range") != "" && status == http.StatusOK
@@ -121,7 +121,7 @@ var gitea = site{
 		{
 			Fact: Fact{
 				Name: "gitea.head-blob-without-type", Sentence: "the response to HEAD of a blob has no Content-Type",
-				Source: giteaReport, Date: "2024-09", Evidence: Trace,
+				Source: giteaReport, Date: "2024-09", Evidence: EvidenceTrace,
 				Breaks: []string{
 					"HEAD has the header fields of GET",
 				},
@@ -134,7 +134,7 @@ var gitea = site{
 		{
 			Fact: Fact{
 				Name: "gitea.manifest-location", Sentence: "the Location of a manifest that was pushed has its tag, not its digest",
-				Source: giteaReport, Date: "2024-09", Evidence: Trace,
+				Source: giteaReport, Date: "2024-09", Evidence: EvidenceTrace,
 			},
 			do: header(func(r *registry.Request, status int, h http.Header) int {
 				if i := strings.LastIndexByte(h.Get("Location"), '/'); status == http.StatusCreated && r.Tag != "" {
@@ -150,7 +150,7 @@ var gitea = site{
 		{
 			Fact: Fact{
 				Name: "gitea.manifest-limit", Sentence: "a manifest has 10 MiB at most",
-				Source: giteaSource + "container.go", Evidence: Code,
+				Source: giteaSource + "container.go", Evidence: EvidenceCode,
 			},
 			do: option("the manifest limit", registry.WithManifestLimit(10<<20), func(r *registry.Request, status int, _ http.Header) bool {
 				return status == http.StatusCreated && r.ContentLength > 4<<20
@@ -164,7 +164,7 @@ var gitea = site{
 		{
 			Fact: Fact{
 				Name: "gitea.no-nested-indexes", Sentence: "the children of an index are image manifests; another one is 400 MANIFEST_INVALID",
-				Source: "https://github.com/go-gitea/gitea/issues/25846", Evidence: Code,
+				Source: "https://github.com/go-gitea/gitea/issues/25846", Evidence: EvidenceCode,
 				Breaks: []string{
 					"index of unknown media types",
 				},
@@ -189,7 +189,7 @@ var gitea = site{
 		{
 			Fact: Fact{
 				Name: "gitea.manifest-types", Sentence: "the media type of a manifest begins with application/vnd.docker or application/vnd.oci",
-				Source: giteaSource + "manifest.go", Evidence: Code,
+				Source: giteaSource + "manifest.go", Evidence: EvidenceCode,
 				Breaks: []string{
 					"media types are case-insensitive",
 				},
@@ -200,7 +200,7 @@ var gitea = site{
 		{
 			Fact: Fact{
 				Name: "gitea.blob-unknown", Sentence: "a manifest whose blob is missing is 404 BLOB_UNKNOWN",
-				Source: giteaSource + "manifest.go", Evidence: Code,
+				Source: giteaSource + "manifest.go", Evidence: EvidenceCode,
 				Breaks: []string{
 					"layer of an unknown digest algorithm is accepted or MANIFEST_BLOB_UNKNOWN", "manifest with missing content is accepted or MANIFEST_BLOB_UNKNOWN",
 				},
@@ -211,7 +211,7 @@ var gitea = site{
 		{
 			Fact: Fact{
 				Name: "gitea.link-always", Sentence: "tags/list has a Link unless it is empty, also on the last page",
-				Source: giteaReport, Date: "2024-09", Evidence: Trace,
+				Source: giteaReport, Date: "2024-09", Evidence: EvidenceTrace,
 				Breaks: []string{
 					"n=0 lists no tags",
 				},
@@ -225,7 +225,7 @@ var gitea = site{
 		{
 			Fact: Fact{
 				Name: "gitea.blob-redirect", Sentence: "where the storage has URLs, a GET of a blob is redirected with 307, with its digest on the redirect",
-				Source: giteaSource + "container.go", Evidence: Code,
+				Source: giteaSource + "container.go", Evidence: EvidenceCode,
 				Breaks: []string{
 					"Content-Range of a 206 is true", "If-Match and If-None-Match guard a blob from deletion", "blob has Docker-Content-Digest",
 					"conditional GET of current content is 304", "namespace is confirmed by OCI-Namespace", "range of zero bytes is 416",
@@ -239,7 +239,7 @@ var gitea = site{
 		{
 			Fact: Fact{
 				Name: "gitea.no-referrers", Sentence: "there is no referrers API: 404 (inferred from the source)",
-				Source: giteaSource + "container.go", Evidence: Code,
+				Source: giteaSource + "container.go", Evidence: EvidenceCode,
 			},
 			do:    withoutReferrers(),
 			probe: probeReferrers, want: "404 UNSUPPORTED",
@@ -247,7 +247,7 @@ var gitea = site{
 		{
 			Fact: Fact{
 				Name: "gitea.sha256-only", Sentence: "blobs are stored by their sha256 alone",
-				Source: giteaSource + "container.go", Evidence: Code,
+				Source: giteaSource + "container.go", Evidence: EvidenceCode,
 			},
 			do:    sha256Only(),
 			probe: probeSHA512, want: "400",
@@ -255,7 +255,7 @@ var gitea = site{
 		{
 			Fact: Fact{
 				Name: "gitea.tags-in-small-letters", Sentence: "a tag is stored in small letters",
-				Source: giteaSource + "manifest.go", Evidence: Code,
+				Source: giteaSource + "manifest.go", Evidence: EvidenceCode,
 				Breaks: []string{
 					"pages of tags are in order", "tags are in order",
 				},

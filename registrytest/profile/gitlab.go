@@ -24,7 +24,7 @@ var gitlab = site{
 		{
 			Fact: Fact{
 				Name: "gitlab.challenge", Sentence: "tokens are of the service container_registry at /jwt/auth, on the host gitlab.com",
-				Source: gitlabReport, Date: "2023-10", Evidence: Trace,
+				Source: gitlabReport, Date: "2023-10", Evidence: EvidenceTrace,
 			},
 			do: challenges(),
 			probe: func(p *prober) string {
@@ -35,7 +35,7 @@ var gitlab = site{
 		{
 			Fact: Fact{
 				Name: "gitlab.token-only", Sentence: "the response of the token service has the field token alone",
-				Source: "https://gitlab.com/gitlab-org/gitlab/-/work_items/16620", Evidence: Trace,
+				Source: "https://gitlab.com/gitlab-org/gitlab/-/work_items/16620", Evidence: EvidenceTrace,
 			},
 			do:    tokenOnly("token"),
 			probe: probeTokenFields, want: "200 token",
@@ -43,7 +43,7 @@ var gitlab = site{
 		{
 			Fact: Fact{
 				Name: "gitlab.token-post-404", Sentence: "the token service has no POST (the status 404 is inferred from the routes)",
-				Source: "https://github.com/gitlabhq/gitlabhq/blob/00050519d16f7c0296fa0113de7065a607862501/config/routes.rb", Evidence: Code,
+				Source: "https://github.com/gitlabhq/gitlabhq/blob/00050519d16f7c0296fa0113de7065a607862501/config/routes.rb", Evidence: EvidenceCode,
 			},
 			do:    aboutAuth(rule("token method=POST status=404 body=empty")).deciding("POST of tokens"),
 			probe: probeTokenPost, want: "404, no code",
@@ -51,7 +51,7 @@ var gitlab = site{
 		{
 			Fact: Fact{
 				Name: "gitlab.absolute-locations", Sentence: "Location begins with the scheme and the host",
-				Source: gitlabReport, Date: "2023-10", Evidence: Trace,
+				Source: gitlabReport, Date: "2023-10", Evidence: EvidenceTrace,
 			},
 			do:    absoluteLocations(),
 			probe: probeLocationOrigin, want: "<registry>",
@@ -59,7 +59,7 @@ var gitlab = site{
 		{
 			Fact: Fact{
 				Name: "gitlab.upload-state", Sentence: "the Location of an upload has a _state; another one is 404 BLOB_UPLOAD_INVALID (inferred from Distribution 2.8)",
-				Source: gitlabReport, Date: "2023-10", Evidence: Trace,
+				Source: gitlabReport, Date: "2023-10", Evidence: EvidenceTrace,
 			},
 			do:    uploadState(stateRule{missing: invalidState, used: invalidState, ends: true}),
 			probe: probeState, want: "404 BLOB_UPLOAD_INVALID; status 404; used 404 BLOB_UPLOAD_INVALID",
@@ -67,7 +67,7 @@ var gitlab = site{
 		{
 			Fact: Fact{
 				Name: "gitlab.single-post-202", Sentence: "a blob in a single POST starts an upload session, its digest is ignored",
-				Source: gitlabReport, Date: "2023-10", Evidence: Trace,
+				Source: gitlabReport, Date: "2023-10", Evidence: EvidenceTrace,
 			},
 			do:    singlePost202(),
 			probe: probeSinglePost, want: "202",
@@ -75,7 +75,7 @@ var gitlab = site{
 		{
 			Fact: Fact{
 				Name: "gitlab.chunk-416", Sentence: "a chunk out of order is 416 CONTENT_RANGE_INVALID, without Range and Location",
-				Source: gitlabReport, Date: "2023-10", Evidence: Trace,
+				Source: gitlabReport, Date: "2023-10", Evidence: EvidenceTrace,
 			},
 			do: rewrite(func(r *registry.Request, e registry.Error) *registry.Error {
 				if r.Op != registry.PatchUpload || e.Status != http.StatusRequestedRangeNotSatisfiable {
@@ -88,7 +88,7 @@ var gitlab = site{
 		{
 			Fact: Fact{
 				Name: "gitlab.blob-redirect", Sentence: "GET and HEAD of a blob are redirected to Google's storage, whose responses have no digest",
-				Source: gitlabReport, Date: "2023-10", Evidence: Trace,
+				Source: gitlabReport, Date: "2023-10", Evidence: EvidenceTrace,
 				Breaks: []string{
 					"Content-Range of a 206 is true", "HEAD has Docker-Content-Digest", "If-Match and If-None-Match guard a blob from deletion",
 					"blob has Docker-Content-Digest", "conditional GET of current content is 304", "namespace is confirmed by OCI-Namespace",
@@ -101,7 +101,7 @@ var gitlab = site{
 		{
 			Fact: Fact{
 				Name: "gitlab.illegal-name-404", Sentence: "a path with a name that is not valid is 404 with text/plain, before authentication",
-				Source: gitlabReport, Date: "2023-10", Evidence: Trace,
+				Source: gitlabReport, Date: "2023-10", Evidence: EvidenceTrace,
 			},
 			do:    illegalName404(),
 			probe: probeIllegalName, want: "404, Content-Type: text/plain; charset=utf-8",
@@ -109,7 +109,7 @@ var gitlab = site{
 		{
 			Fact: Fact{
 				Name: "gitlab.no-referrers", Sentence: "there is no referrers API: 404",
-				Source: "https://gitlab.com/gitlab-org/container-registry/-/issues/1205", Evidence: Issue,
+				Source: "https://gitlab.com/gitlab-org/container-registry/-/issues/1205", Evidence: EvidenceIssue,
 			},
 			do:    withoutReferrers(),
 			probe: probeReferrers, want: "404 UNSUPPORTED",
@@ -117,7 +117,7 @@ var gitlab = site{
 		{
 			Fact: Fact{
 				Name: "gitlab.subject-must-exist", Sentence: "a manifest whose subject is missing is 400 MANIFEST_BLOB_UNKNOWN (seen in 2024-12, everywhere since 2026-08)",
-				Source: "https://github.com/moby/buildkit/issues/7007", Date: "2026-08", From: "2026-08-01", Evidence: Issue,
+				Source: "https://github.com/moby/buildkit/issues/7007", Date: "2026-08", From: "2026-08-01", Evidence: EvidenceIssue,
 				Breaks: []string{
 					"OCI-Subject is absent without the referrers API", "applied filter is confirmed by OCI-Filters-Applied",
 					"deleted referrer is not listed", "filter may have a plus sign",
@@ -133,7 +133,7 @@ var gitlab = site{
 		{
 			Fact: Fact{
 				Name: "gitlab.media-types", Sentence: "config.mediaType and artifactType come from a list; another one is 400 MANIFEST_INVALID",
-				Source: "https://github.com/ocx-sh/ocx/issues/480", Date: "2026-09", Evidence: Issue,
+				Source: "https://github.com/ocx-sh/ocx/issues/480", Date: "2026-09", Evidence: EvidenceIssue,
 				Breaks: []string{
 					"applied filter is confirmed by OCI-Filters-Applied", "filter may have a plus sign",
 					"image of unknown media types", "index of unknown media types", "referrer has the artifactType of its manifest",
@@ -146,7 +146,7 @@ var gitlab = site{
 		{
 			Fact: Fact{
 				Name: "gitlab.name-depth", Sentence: "a name has two elements below its project at most; another one is 401 with insufficient_scope",
-				Source: "https://gitlab.com/gitlab-org/gitlab/-/issues/438563", Evidence: Issue,
+				Source: "https://gitlab.com/gitlab-org/gitlab/-/issues/438563", Evidence: EvidenceIssue,
 			},
 			do: aboutAuth(onlyNames(func(repo string) bool { return strings.Count(repo, "/") <= 3 }, func(b *build, r *registry.Request) *registry.Error {
 				return b.unauthorized(r, "insufficient_scope", "authorization failed")

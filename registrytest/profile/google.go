@@ -28,7 +28,7 @@ var artifactRegistry = site{
 		{
 			Fact: Fact{
 				Name: "artifact-registry.blob-redirect", Sentence: "the Location of the redirect of a blob is relative (the status is inferred)",
-				Source: "https://github.com/sonatype/nexus-public/issues/1061", Date: "2026-09", Evidence: Issue,
+				Source: "https://github.com/sonatype/nexus-public/issues/1061", Date: "2026-09", Evidence: EvidenceIssue,
 				Breaks: []string{
 					"Content-Range of a 206 is true", "If-Match and If-None-Match guard a blob from deletion", "blob has Docker-Content-Digest",
 					"conditional GET of current content is 304", "namespace is confirmed by OCI-Namespace", "range of zero bytes is 416",
@@ -47,7 +47,7 @@ var artifactRegistry = site{
 		{
 			Fact: Fact{
 				Name: "artifact-registry.no-chunks", Sentence: "a blob cannot be pushed in chunks (the status 405 is inferred)",
-				Source: "https://github.com/dotnet/sdk-container-builds/pull/287", Date: "2023-01", Evidence: Vendor,
+				Source: "https://github.com/dotnet/sdk-container-builds/pull/287", Date: "2023-01", Evidence: EvidenceVendor,
 				Breaks: []string{
 					"cancelled upload is unknown", "cancelling an upload is 204", "chunk is 202 with Location and Range", "chunk out of order is 416",
 					"chunk out of order is 416 whatever its length", "final chunk out of order is 416", "finished upload is unknown", "invalid Content-Range is 416",
@@ -61,7 +61,7 @@ var artifactRegistry = site{
 		{
 			Fact: Fact{
 				Name: "artifact-registry.referrers-html", Sentence: "the referrers API was a page in HTML with the status 200, of a login",
-				Source: "https://github.com/oras-project/oras-go/pull/635", Date: "2023-11", Until: "2026-01", Evidence: Conflicting,
+				Source: "https://github.com/oras-project/oras-go/pull/635", Date: "2023-11", Until: "2026-01", Evidence: EvidenceConflicting,
 				Breaks: []string{
 					"OCI-Subject is absent without the referrers API", "referrers are 404 if the API is unsupported",
 				},
@@ -79,7 +79,7 @@ var gcr = site{
 		{
 			Fact: Fact{
 				Name: "gcr.401-without-challenge", Sentence: "401 comes without a challenge, except for /v2/",
-				Source: containersImage + "docker/docker_client.go#L704", Date: "2017-01", Evidence: Client,
+				Source: containersImage + "docker/docker_client.go#L704", Date: "2017-01", Evidence: EvidenceClient,
 			},
 			do: together(challenges(), rewrite(func(r *registry.Request, e registry.Error) *registry.Error {
 				if r.Op == registry.Ping || r.Op == registry.GetToken || e.Header.Get("WWW-Authenticate") == "" {
@@ -96,7 +96,7 @@ var gcr = site{
 		{
 			Fact: Fact{
 				Name: "gcr.blob-without-length", Sentence: "the responses to GET and HEAD of a blob were seen without Content-Length",
-				Source: "https://github.com/google/go-containerregistry/issues/1061", Date: "2021-06", Evidence: Issue,
+				Source: "https://github.com/google/go-containerregistry/issues/1061", Date: "2021-06", Evidence: EvidenceIssue,
 				Breaks: []string{
 					"HEAD has Content-Length",
 				},
@@ -109,7 +109,7 @@ var gcr = site{
 		{
 			Fact: Fact{
 				Name: "gcr.illegal-name-html", Sentence: "a name with characters that are not valid is 200 with a page in HTML",
-				Source: "https://github.com/gardener/cc-utils/pull/1557", Evidence: Client,
+				Source: "https://github.com/gardener/cc-utils/pull/1557", Evidence: EvidenceClient,
 				Breaks: []string{
 					"repository name syntax is enforced",
 				},
@@ -132,7 +132,7 @@ var googleQuirks = []quirk{
 	{
 		Fact: Fact{
 			Name: "google.token-post-404", Sentence: "the token service has no POST: 404",
-			Source: "https://github.com/containerd/containerd/blob/301026e58c619e63d09c0ec411012e54c0124b03/core/remotes/docker/authorizer.go#L321", Date: "2017", Evidence: Client,
+			Source: "https://github.com/containerd/containerd/blob/301026e58c619e63d09c0ec411012e54c0124b03/core/remotes/docker/authorizer.go#L321", Date: "2017", Evidence: EvidenceClient,
 		},
 		do:    aboutAuth(rule("token method=POST status=404 body=plain")).deciding("POST of tokens"),
 		probe: probeTokenPost, want: "404, no code",
@@ -140,7 +140,7 @@ var googleQuirks = []quirk{
 	{
 		Fact: Fact{
 			Name: "google.no-token-for-push", Sentence: "the token service refuses anonymous clients a token for a push (the status 403 is inferred)",
-			Source: "https://github.com/docker/hub-feedback/issues/1771", Date: "2019-03", Evidence: Issue,
+			Source: "https://github.com/docker/hub-feedback/issues/1771", Date: "2019-03", Evidence: EvidenceIssue,
 		},
 		do: aboutAuth(serve(func(_ *build, r *registry.Request) registry.Handler {
 			if r.Header.Get("Authorization") != "" || !strings.Contains(strings.Join(r.URL.Query()["scope"], " "), "push") {
@@ -155,7 +155,7 @@ var googleQuirks = []quirk{
 	{
 		Fact: Fact{
 			Name: "google.tags-members", Sentence: "tags/list ignores n and last, and has the further members child and manifest",
-			Source: "https://github.com/google/go-containerregistry/blob/3f4ff3ca60f51c876ac4bd89e9a787157aaa4f15/pkg/v1/google/list.go#L140", Date: "2021-04", Evidence: Client,
+			Source: "https://github.com/google/go-containerregistry/blob/3f4ff3ca60f51c876ac4bd89e9a787157aaa4f15/pkg/v1/google/list.go#L140", Date: "2021-04", Evidence: EvidenceClient,
 			Breaks: []string{
 				"Link leads to the next tags", "last works without n", "n tags are listed", "n=0 lists no tags", "tags after last are listed",
 			},
@@ -189,7 +189,7 @@ var googleQuirks = []quirk{
 	{
 		Fact: Fact{
 			Name: "google.delete-tagged-400", Sentence: "a manifest that has a tag cannot be deleted: 400 GOOGLE_MANIFEST_DANGLING_TAG",
-			Source: "https://github.com/enix/kube-image-keeper/issues/636", Date: "2026", Evidence: Issue,
+			Source: "https://github.com/enix/kube-image-keeper/issues/636", Date: "2026", Evidence: EvidenceIssue,
 			Breaks: []string{
 				"deleted manifest and its tags are 404",
 			},
@@ -200,7 +200,7 @@ var googleQuirks = []quirk{
 	{
 		Fact: Fact{
 			Name: "google.empty-blob-400", Sentence: "a blob without a byte is 400",
-			Source: "https://github.com/oras-project/oras-go/blob/19db72b1264dc2d253c9e4bee41dff2184904246/pack.go#L405", Date: "2022-09", Evidence: Client,
+			Source: "https://github.com/oras-project/oras-go/blob/19db72b1264dc2d253c9e4bee41dff2184904246/pack.go#L405", Date: "2022-09", Evidence: EvidenceClient,
 			Breaks: []string{
 				"Content-Range of a 206 is true",
 			},
@@ -211,7 +211,7 @@ var googleQuirks = []quirk{
 	{
 		Fact: Fact{
 			Name: "google.no-layers-in-indexes", Sentence: "an index whose children are layers, such as a build cache, is refused (the status 400 is inferred)",
-			Source: "https://github.com/moby/buildkit/issues/2251", Date: "2021", Evidence: Issue,
+			Source: "https://github.com/moby/buildkit/issues/2251", Date: "2021", Evidence: EvidenceIssue,
 			Breaks: []string{
 				"index of unknown media types",
 			},

@@ -29,7 +29,7 @@ var harbor = site{
 		{
 			Fact: Fact{
 				Name: "harbor.challenge", Sentence: "a public image requires a token, too, of the service harbor-registry at /service/token",
-				Source: harborSource + "src/server/middleware/v2auth/auth.go#L62", Date: "2026-08", Evidence: Code,
+				Source: harborSource + "src/server/middleware/v2auth/auth.go#L62", Date: "2026-08", Evidence: EvidenceCode,
 			},
 			do:    challenges(),
 			probe: probeChallenge, want: `401, WWW-Authenticate: Bearer realm="<registry>/service/token",service="harbor-registry",scope="repository:<repo>:pull"`,
@@ -37,7 +37,7 @@ var harbor = site{
 		{
 			Fact: Fact{
 				Name: "harbor.basic-after-credentials", Sentence: "credentials that are not valid, and the catalog, get the challenge Basic in the place of Bearer",
-				Source: harborSource + "src/server/middleware/v2auth/auth.go#L88", Date: "2026-08", Evidence: Code,
+				Source: harborSource + "src/server/middleware/v2auth/auth.go#L88", Date: "2026-08", Evidence: EvidenceCode,
 			},
 			do: challenge(func(r *registry.Request, values []string) []string {
 				if r.Header.Get("Authorization") == "" && r.Op != registry.ListRepositories {
@@ -53,7 +53,7 @@ var harbor = site{
 		{
 			Fact: Fact{
 				Name: "harbor.unknown-project-401", Sentence: "a project that does not exist is 401 with an empty challenge",
-				Source: harborSource + "src/server/middleware/v2auth/auth.go#L66", Date: "2026-08", Evidence: Code,
+				Source: harborSource + "src/server/middleware/v2auth/auth.go#L66", Date: "2026-08", Evidence: EvidenceCode,
 			},
 			do: aboutAuth(refuse(func(b *build, r *registry.Request) *registry.Error {
 				if b.hasNamespace(r, r.Repo) {
@@ -71,7 +71,7 @@ var harbor = site{
 		{
 			Fact: Fact{
 				Name: "harbor.mount-401", Sentence: "a mount from a project that does not exist, such as one of another registry, is 401",
-				Source: "https://github.com/goharbor/harbor/issues/17097", Date: "2022-06", Evidence: Issue,
+				Source: "https://github.com/goharbor/harbor/issues/17097", Date: "2022-06", Evidence: EvidenceIssue,
 				Breaks: []string{
 					"mount of an invalid digest starts an upload",
 				},
@@ -87,7 +87,7 @@ var harbor = site{
 		{
 			Fact: Fact{
 				Name: "harbor.token-30m", Sentence: "a token is valid for 30 minutes",
-				Source: harborSource + "src/lib/config/metadata/metadatalist.go#L122", Date: "2026-08", Evidence: Code,
+				Source: harborSource + "src/lib/config/metadata/metadatalist.go#L122", Date: "2026-08", Evidence: EvidenceCode,
 			},
 			do:    tokenLife(30 * time.Minute),
 			probe: probeTokenLife, want: "30m0s",
@@ -95,7 +95,7 @@ var harbor = site{
 		{
 			Fact: Fact{
 				Name: "harbor.not-found", Sentence: "a manifest or repository that is missing has the code NOT_FOUND",
-				Source: harborSource + "src/lib/errors/const.go", Date: "2026-08", Evidence: Code,
+				Source: harborSource + "src/lib/errors/const.go", Date: "2026-08", Evidence: EvidenceCode,
 				Breaks: []string{
 					"error codes are those of the spec",
 				},
@@ -109,7 +109,7 @@ var harbor = site{
 		{
 			Fact: Fact{
 				Name: "harbor.no-tag-delete", Sentence: "a tag cannot be deleted: 400 UNSUPPORTED",
-				Source: harborSource + "src/server/registry/manifest.go#L143", Date: "2026-08", Evidence: Code,
+				Source: harborSource + "src/server/registry/manifest.go#L143", Date: "2026-08", Evidence: EvidenceCode,
 			},
 			do:    rule("delete-tag status=400 code=UNSUPPORTED").lacking(registry.DeleteTag),
 			probe: probeDelete("tag"), want: "400 UNSUPPORTED",
@@ -117,7 +117,7 @@ var harbor = site{
 		{
 			Fact: Fact{
 				Name: "harbor.manifest-too-large", Sentence: "a manifest of more than 4 MiB is 413 REQUEST_ENTITY_TOO_LARGE",
-				Source: harborSource + "src/common/const.go#L255", Date: "2026-08", Evidence: Code,
+				Source: harborSource + "src/common/const.go#L255", Date: "2026-08", Evidence: EvidenceCode,
 			},
 			do: rewrite(func(r *registry.Request, e registry.Error) *registry.Error {
 				if r.Op != registry.PutManifest || e.Status != http.StatusRequestEntityTooLarge {
@@ -135,7 +135,7 @@ var harbor = site{
 		{
 			Fact: Fact{
 				Name: "harbor.tags-n-0", Sentence: "tags/list with n=0 is empty also if the repository does not exist",
-				Source: harborSource + "src/server/registry/tag.go", Date: "2026-08", Evidence: Code,
+				Source: harborSource + "src/server/registry/tag.go", Date: "2026-08", Evidence: EvidenceCode,
 			},
 			do: serve(func(_ *build, r *registry.Request) registry.Handler {
 				if r.URL.Query().Get("n") != "0" {
@@ -155,7 +155,7 @@ var harbor = site{
 		{
 			Fact: Fact{
 				Name: "harbor.catalog-last-400", Sentence: "the catalog after a repository that does not exist is 400",
-				Source: harborSource + "src/server/registry/catalog.go", Date: "2026-08", Evidence: Code,
+				Source: harborSource + "src/server/registry/catalog.go", Date: "2026-08", Evidence: EvidenceCode,
 			},
 			do: refuse(func(b *build, r *registry.Request) *registry.Error {
 				if last := r.URL.Query().Get("last"); last == "" || b.hasRepository(r, last) {
@@ -171,7 +171,7 @@ var harbor = site{
 		{
 			Fact: Fact{
 				Name: "harbor.referrers-count", Sentence: "the list of referrers has their number in X-Total-Count",
-				Source: harborSource + "src/server/registry/referrers.go", Date: "2026-08", Evidence: Code,
+				Source: harborSource + "src/server/registry/referrers.go", Date: "2026-08", Evidence: EvidenceCode,
 			},
 			do: header(func(r *registry.Request, status int, h http.Header) int {
 				n := 0
@@ -190,7 +190,7 @@ var harbor = site{
 		{
 			Fact: Fact{
 				Name: "harbor.single-post-202", Sentence: "a blob in a single POST starts an upload session, as in Distribution 2.8",
-				Source: harborSource + "src/server/registry/route.go", Date: "2026-08", Evidence: Code,
+				Source: harborSource + "src/server/registry/route.go", Date: "2026-08", Evidence: EvidenceCode,
 			},
 			do:    singlePost202(),
 			probe: probeSinglePost, want: "202",
@@ -198,7 +198,7 @@ var harbor = site{
 		{
 			Fact: Fact{
 				Name: "harbor.upload-state", Sentence: "the Location of an upload has a _state; another one is 404 BLOB_UPLOAD_INVALID, as in Distribution 2.8",
-				Source: harborSource + "src/server/registry/route.go", Date: "2026-08", Evidence: Code,
+				Source: harborSource + "src/server/registry/route.go", Date: "2026-08", Evidence: EvidenceCode,
 			},
 			do:    uploadState(stateRule{missing: invalidState, used: invalidState, ends: true}),
 			probe: probeState, want: "404 BLOB_UPLOAD_INVALID; status 404; used 404 BLOB_UPLOAD_INVALID",
@@ -206,7 +206,7 @@ var harbor = site{
 		{
 			Fact: Fact{
 				Name: "harbor.chunk-order-unchecked", Sentence: "a chunk at a wrong offset is appended, as in Distribution 2.8",
-				Source: harborSource + "Makefile#L133", Date: "2026-08", Evidence: Code,
+				Source: harborSource + "Makefile#L133", Date: "2026-08", Evidence: EvidenceCode,
 				Breaks: []string{
 					"chunk out of order is 416", "chunk out of order is 416 whatever its length", "final chunk out of order is 416",
 					"invalid Content-Range is 416", "upload continues after a chunk out of order",
@@ -218,7 +218,7 @@ var harbor = site{
 		{
 			Fact: Fact{
 				Name: "harbor.anonymous-mount-202", Sentence: "a mount without from starts an upload session, as in Distribution 2.8",
-				Source: harborSource + "src/server/registry/route.go", Date: "2026-08", Evidence: Code,
+				Source: harborSource + "src/server/registry/route.go", Date: "2026-08", Evidence: EvidenceCode,
 			},
 			do:    noAnonymousMount(),
 			probe: probeMount(false), want: "202",
@@ -226,7 +226,7 @@ var harbor = site{
 		{
 			Fact: Fact{
 				Name: "harbor.empty-config-500", Sentence: "a manifest whose config has no byte is 500",
-				Source: "https://github.com/goharbor/harbor/issues/21018", Date: "2024-10", Evidence: Issue,
+				Source: "https://github.com/goharbor/harbor/issues/21018", Date: "2024-10", Evidence: EvidenceIssue,
 			},
 			do: refuseManifest(func(_ *build, _ *registry.Request, d document) *registry.Error {
 				if d.Config == nil || d.Config.Size != 0 {
@@ -239,7 +239,7 @@ var harbor = site{
 		{
 			Fact: Fact{
 				Name: "harbor.cookies", Sentence: "responses set a cookie; a client that sends it back with a write is refused with 403",
-				Source: "https://github.com/oras-project/oras-py/blob/e51bc875f8eee6a120e7fb873362439194ec2eb4/oras/provider.py#L77", Date: "2023-07", Evidence: Client,
+				Source: "https://github.com/oras-project/oras-py/blob/e51bc875f8eee6a120e7fb873362439194ec2eb4/oras/provider.py#L77", Date: "2023-07", Evidence: EvidenceClient,
 			},
 			do: together(header(func(_ *registry.Request, status int, h http.Header) int {
 				h.Add("Set-Cookie", "sid=0123456789abcdef; Path=/; HttpOnly")
@@ -259,7 +259,7 @@ var harbor = site{
 		{
 			Fact: Fact{
 				Name: "harbor.immutable-tags", Sentence: "a project may have immutable tags: 412 PRECONDITION",
-				Source: harborSource + "src/server/middleware/immutable/pushmf.go", Date: "2026-08", Evidence: Code,
+				Source: harborSource + "src/server/middleware/immutable/pushmf.go", Date: "2026-08", Evidence: EvidenceCode,
 				Breaks: []string{
 					"If-Match and If-None-Match guard a tag", "subject is confirmed by OCI-Subject", "tag moves to the last manifest pushed",
 				},

@@ -20,7 +20,7 @@ var nexus = site{
 		{
 			Fact: Fact{
 				Name: "nexus.challenge", Sentence: "the scheme of the challenge is BASIC in capitals",
-				Source: "https://github.com/devcontainers/cli/pull/884", Date: "2024-08", Evidence: Issue,
+				Source: "https://github.com/devcontainers/cli/pull/884", Date: "2024-08", Evidence: EvidenceIssue,
 			},
 			do:    rewrittenChallenge(`BASIC realm="Sonatype Nexus Repository Manager"`),
 			probe: probeChallenge, want: `401, WWW-Authenticate: BASIC realm="Sonatype Nexus Repository Manager"`,
@@ -28,7 +28,7 @@ var nexus = site{
 		{
 			Fact: Fact{
 				Name: "nexus.realm-null", Sentence: "3.77 sent a Bearer challenge whose realm begins with null://",
-				Source: "https://github.com/sonatype/nexus-public/issues/580", Date: "2025-02", Evidence: Issue,
+				Source: "https://github.com/sonatype/nexus-public/issues/580", Date: "2025-02", Evidence: EvidenceIssue,
 			},
 			setting: true,
 			do:      rewrittenChallenge(`Bearer realm="null://<host>/v2/token",service="null://<host>/v2/token"`),
@@ -37,7 +37,7 @@ var nexus = site{
 		{
 			Fact: Fact{
 				Name: "nexus.no-credentials-400", Sentence: "a request without credentials was seen to be 400, with JSON that is escaped as HTML",
-				Source: "https://github.com/GoogleContainerTools/jib/issues/2898", Date: "2020-11", Evidence: Issue,
+				Source: "https://github.com/GoogleContainerTools/jib/issues/2898", Date: "2020-11", Evidence: EvidenceIssue,
 			},
 			setting: true,
 			do: aboutAuth(wrap(func(_ *build, w http.ResponseWriter, r *registry.Request, err error, note func()) error {
@@ -60,7 +60,7 @@ var nexus = site{
 		{
 			Fact: Fact{
 				Name: "nexus.head-manifest-404", Sentence: "HEAD of a manifest is 404, while GET is 200",
-				Source: "https://github.com/crazy-max/diun/issues/1614", Date: "2026-02", Evidence: Issue,
+				Source: "https://github.com/crazy-max/diun/issues/1614", Date: "2026-02", Evidence: EvidenceIssue,
 				Breaks: []string{
 					"Content-Type of a manifest has no parameters", "HEAD has Content-Length", "HEAD has Docker-Content-Digest", "HEAD has the Content-Length of GET",
 					"HEAD has the header fields of GET", "HEAD of existing content is 200", "conditional GET of current content is 304",
@@ -76,7 +76,7 @@ var nexus = site{
 		{
 			Fact: Fact{
 				Name: "nexus.null-tags", Sentence: "tags/list may have null among the tags",
-				Source: containersImage + "docker/docker_image.go#L94", Date: "2024-08", Evidence: Client,
+				Source: containersImage + "docker/docker_image.go#L94", Date: "2024-08", Evidence: EvidenceClient,
 				Breaks: []string{
 					"Link leads to the next tags", "list of tags has the repository name", "n tags are listed", "pages of tags are in order", "tags are in order",
 					"tags of a repository without tags are 200",

@@ -25,7 +25,7 @@ var others = site{
 		{
 			Fact: Fact{
 				Name: "redhat.missing-unknown", Sentence: "registry.redhat.io: a manifest that is missing has the code UNKNOWN and the message Not Found",
-				Source: containersImage + "docker/docker_client.go#L1117", Date: "2022", Evidence: Client,
+				Source: containersImage + "docker/docker_client.go#L1117", Date: "2022", Evidence: EvidenceClient,
 				Breaks: []string{
 					"error codes are those of the spec",
 				},
@@ -44,7 +44,7 @@ var others = site{
 		{
 			Fact: Fact{
 				Name: "redhat.manifest-text-plain", Sentence: "registry.access.redhat.com: the Content-Type of a manifest is text/plain",
-				Source: containerdDocker + "resolver.go#L224", Date: "2019", Evidence: Client,
+				Source: containerdDocker + "resolver.go#L224", Date: "2019", Evidence: EvidenceClient,
 				Breaks: []string{
 					"manifest keeps its Content-Type", "media types are case-insensitive", "parameters of the Content-Type are ignored",
 					"tag keeps its Content-Type when the manifest is pushed again",
@@ -59,7 +59,7 @@ var others = site{
 		{
 			Fact: Fact{
 				Name: "centos.head-manifest-403", Sentence: "registry.centos.org: HEAD of a manifest is 403",
-				Source: "https://github.com/containerd/containerd/pull/6684", Date: "2022-03", Evidence: Issue,
+				Source: "https://github.com/containerd/containerd/pull/6684", Date: "2022-03", Evidence: EvidenceIssue,
 				Breaks: []string{
 					"Content-Type of a manifest has no parameters", "HEAD has Content-Length", "HEAD has Docker-Content-Digest", "HEAD has the Content-Length of GET",
 					"HEAD has the header fields of GET", "HEAD of absent content is 404", "HEAD of existing content is 200", "absent repository is 404",
@@ -76,7 +76,7 @@ var others = site{
 		{
 			Fact: Fact{
 				Name: "others.head-manifest-405", Sentence: "HEAD of a manifest is 405",
-				Source: containerdDocker + "resolver.go#L877", Date: "2017-05", Evidence: Client,
+				Source: containerdDocker + "resolver.go#L877", Date: "2017-05", Evidence: EvidenceClient,
 				Breaks: []string{
 					"Content-Type of a manifest has no parameters", "HEAD has Content-Length", "HEAD has Docker-Content-Digest", "HEAD has the Content-Length of GET",
 					"HEAD has the header fields of GET", "HEAD of absent content is 404", "HEAD of existing content is 200", "absent repository is 404",
@@ -93,7 +93,7 @@ var others = site{
 		{
 			Fact: Fact{
 				Name: "istio.head-blob-without-length", Sentence: "registry.istio.io: HEAD of a blob has no Content-Length",
-				Source: "https://github.com/distribution/distribution/issues/4895", Date: "2026", Evidence: Issue,
+				Source: "https://github.com/distribution/distribution/issues/4895", Date: "2026", Evidence: EvidenceIssue,
 				Breaks: []string{
 					"HEAD has Content-Length",
 				},
@@ -106,7 +106,7 @@ var others = site{
 		{
 			Fact: Fact{
 				Name: "others.blob-204", Sentence: "the end of an upload is 204, not 201",
-				Source: containerdDocker + "pusher.go#L546", Date: "2017-08", Evidence: Client,
+				Source: containerdDocker + "pusher.go#L546", Date: "2017-08", Evidence: EvidenceClient,
 				Breaks: []string{
 					"405 has Allow", "429 has Retry-After", "Content-Range of a 206 is true", "Content-Type of a manifest has no parameters",
 					"Docker-Content-Digest of a blob matches its content", "HEAD has Content-Length", "HEAD has Docker-Content-Digest",
@@ -159,7 +159,7 @@ var others = site{
 		{
 			Fact: Fact{
 				Name: "others.access-token-only", Sentence: "the response of the token service has the field access_token alone",
-				Source: ggcrRemote + "transport/bearer.go#L352", Date: "2019-10", Evidence: Client,
+				Source: ggcrRemote + "transport/bearer.go#L352", Date: "2019-10", Evidence: EvidenceClient,
 			},
 			do:    tokenOnly("access_token"),
 			probe: probeTokenFields, want: "200 access_token",
@@ -167,7 +167,7 @@ var others = site{
 		{
 			Fact: Fact{
 				Name: "others.manifest-without-type", Sentence: "the response with a manifest has no Content-Type",
-				Source: ggcrRemote + "descriptor.go#L120", Date: "2019-03", Evidence: Client,
+				Source: ggcrRemote + "descriptor.go#L120", Date: "2019-03", Evidence: EvidenceClient,
 				Breaks: []string{
 					"manifest keeps its Content-Type", "media types are case-insensitive", "parameters of the Content-Type are ignored",
 					"tag keeps its Content-Type when the manifest is pushed again",
@@ -182,7 +182,7 @@ var others = site{
 		{
 			Fact: Fact{
 				Name: "others.wrong-digest", Sentence: "Docker-Content-Digest is not that of the manifest",
-				Source: ggcrRemote + "fetcher.go", Date: "2018-08", Evidence: Client,
+				Source: ggcrRemote + "fetcher.go", Date: "2018-08", Evidence: EvidenceClient,
 				Breaks: []string{
 					"HEAD has Docker-Content-Digest", "manifest has Docker-Content-Digest",
 				},
@@ -196,7 +196,7 @@ var others = site{
 		{
 			Fact: Fact{
 				Name: "others.accept-any-404", Sentence: "Accept: */* stands for no media type, so that a manifest is 404",
-				Source: "https://github.com/cue-labs/oci/blob/5eb5795f322ad5501a28ecedeb7e9956838fd8a6/ociregistry/ociclient/client.go#L254", Date: "2023-06", Evidence: Client,
+				Source: "https://github.com/cue-labs/oci/blob/5eb5795f322ad5501a28ecedeb7e9956838fd8a6/ociregistry/ociclient/client.go#L254", Date: "2023-06", Evidence: EvidenceClient,
 				Breaks: []string{
 					"HEAD has Content-Length", "HEAD has Docker-Content-Digest", "HEAD of existing content is 200", "image of unknown media types", "index of images",
 					"index of unknown media types", "manifest is 201 with the Location of the manifest", "manifest of a missing subject is accepted",
@@ -212,7 +212,7 @@ var others = site{
 		{
 			Fact: Fact{
 				Name: "hostile.upload-location", Sentence: "the Location of an upload is at another host, which refuses credentials with 403 (seen in advisories only)",
-				Source: "https://nvd.nist.gov/vuln/detail/CVE-2026-50151", Date: "2026", Evidence: Client,
+				Source: "https://nvd.nist.gov/vuln/detail/CVE-2026-50151", Date: "2026", Evidence: EvidenceClient,
 			},
 			do: together(
 				header(func(r *registry.Request, status int, h http.Header) int {
@@ -241,7 +241,7 @@ var others = site{
 		{
 			Fact: Fact{
 				Name: "others.redirect-asks", Sentence: "a GET of a blob is redirected to another host, which requires a token of its own",
-				Source: "https://github.com/regclient/regclient/pull/805", Date: "2024", Evidence: Client,
+				Source: "https://github.com/regclient/regclient/pull/805", Date: "2024", Evidence: EvidenceClient,
 			},
 			do: redirect(storage{status: http.StatusTemporaryRedirect, asks: true, host: "blobs.example.com"}),
 			probe: func(p *prober) string {
@@ -252,7 +252,7 @@ var others = site{
 		{
 			Fact: Fact{
 				Name: "others.chunk-minimum", Sentence: "OCI-Chunk-Min-Length says that chunks but the last have at least 2 MiB; a shorter one is 400",
-				Source: "https://github.com/regclient/regclient/commit/4b9703d", Date: "2023", Evidence: Client,
+				Source: "https://github.com/regclient/regclient/commit/4b9703d", Date: "2023", Evidence: EvidenceClient,
 			},
 			do: together(minChunk(2<<20), onResponse(func(_ *registry.Request, status int, h http.Header, note func()) int {
 				if h.Get("OCI-Chunk-Min-Length") != "" {
@@ -267,7 +267,7 @@ var others = site{
 		{
 			Fact: Fact{
 				Name: "others.half-chunk-416", Sentence: "of the first chunk, only a part of 500 bytes arrives: 416 with the Range of that",
-				Source: "https://github.com/regclient/regclient/pull/325", Evidence: Client,
+				Source: "https://github.com/regclient/regclient/pull/325", Evidence: EvidenceClient,
 			},
 			do: rule("patch-upload once keep=500"),
 			probe: func(p *prober) string {
@@ -277,7 +277,7 @@ var others = site{
 		{
 			Fact: Fact{
 				Name: "others.first-manifest-429", Sentence: "the first request for a manifest is 429 with Retry-After: 1",
-				Source: "https://github.com/google/go-containerregistry/issues/2111", Date: "2025-06", Evidence: Issue,
+				Source: "https://github.com/google/go-containerregistry/issues/2111", Date: "2025-06", Evidence: EvidenceIssue,
 			},
 			do: rule("get-manifest once status=429 retry-after=1"),
 			probe: func(p *prober) string {
@@ -288,7 +288,7 @@ var others = site{
 		{
 			Fact: Fact{
 				Name: "github-packages.charset", Sentence: "docker.pkg.github.com: the Content-Type of a manifest has a charset, its ETag is weak, and it has no digest",
-				Source: "https://github.com/containerd/containerd/issues/3291", Date: "2019", Evidence: Issue,
+				Source: "https://github.com/containerd/containerd/issues/3291", Date: "2019", Evidence: EvidenceIssue,
 				Breaks: []string{
 					"Content-Type of a manifest has no parameters", "HEAD has Docker-Content-Digest", "If-Match and If-None-Match guard a manifest from deletion",
 					"If-Match and If-None-Match guard a tag", "If-Match and If-None-Match guard a tag from deletion", "manifest has Docker-Content-Digest",

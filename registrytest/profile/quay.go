@@ -27,7 +27,7 @@ var quay = site{
 		{
 			Fact: Fact{
 				Name: "quay.ping-true", Sentence: "the body of the 401 of /v2/ is true; tokens are from /v2/auth",
-				Source: quaySource + "endpoints/v2/__init__.py", Date: "2026-08", Evidence: Code,
+				Source: quaySource + "endpoints/v2/__init__.py", Date: "2026-08", Evidence: EvidenceCode,
 			},
 			do: together(challenges(), reshape(func(r *registry.Request, e *registry.Error) bool {
 				return r.Op == registry.Ping && e.Code == registry.CodeUnauthorized
@@ -37,7 +37,7 @@ var quay = site{
 		{
 			Fact: Fact{
 				Name: "quay.token-only", Sentence: "the response of the token service has the field token alone",
-				Source: quaySource + "endpoints/v2/v2auth.py#L179", Date: "2026-08", Evidence: Code,
+				Source: quaySource + "endpoints/v2/v2auth.py#L179", Date: "2026-08", Evidence: EvidenceCode,
 			},
 			do:    tokenOnly("token"),
 			probe: probeTokenFields, want: "200 token",
@@ -45,7 +45,7 @@ var quay = site{
 		{
 			Fact: Fact{
 				Name: "quay.token-1h", Sentence: "a token is valid for an hour",
-				Source: quaySource + "endpoints/v2/v2auth.py#L59", Date: "2026-08", Evidence: Code,
+				Source: quaySource + "endpoints/v2/v2auth.py#L59", Date: "2026-08", Evidence: EvidenceCode,
 			},
 			do:    tokenLife(time.Hour),
 			probe: probeTokenLife, want: "1h0m0s",
@@ -53,7 +53,7 @@ var quay = site{
 		{
 			Fact: Fact{
 				Name: "quay.token-get-only", Sentence: "the token service has no POST (the status 405 is inferred)",
-				Source: quaySource + "endpoints/v2/v2auth.py#L67", Date: "2026-08", Evidence: Code,
+				Source: quaySource + "endpoints/v2/v2auth.py#L67", Date: "2026-08", Evidence: EvidenceCode,
 			},
 			do:    aboutAuth(rule("token method=POST status=405 body=html")).deciding("POST of tokens"),
 			probe: probeTokenPost, want: "405, no code",
@@ -61,7 +61,7 @@ var quay = site{
 		{
 			Fact: Fact{
 				Name: "quay.scope-actions", Sentence: "a scope with another action than pull, push and *, such as delete, is 400 INVALID_REQUEST",
-				Source: quaySource + "endpoints/v2/v2auth.py#L216", Date: "2026-08", Evidence: Code,
+				Source: quaySource + "endpoints/v2/v2auth.py#L216", Date: "2026-08", Evidence: EvidenceCode,
 			},
 			do: aboutAuth(serve(func(_ *build, r *registry.Request) registry.Handler {
 				for _, scope := range strings.Fields(strings.Join(r.URL.Query()["scope"], " ")) {
@@ -80,7 +80,7 @@ var quay = site{
 		{
 			Fact: Fact{
 				Name: "quay.missing-401", Sentence: "a repository that does not exist is 401 to anonymous clients",
-				Source: quaySource + "endpoints/v2/__init__.py", Date: "2026-08", Evidence: Code,
+				Source: quaySource + "endpoints/v2/__init__.py", Date: "2026-08", Evidence: EvidenceCode,
 			},
 			do:    missing401(),
 			probe: probeMissing, want: "401 insufficient_scope",
@@ -88,7 +88,7 @@ var quay = site{
 		{
 			Fact: Fact{
 				Name: "quay.namespace-must-exist", Sentence: "a push to a namespace that does not exist is 401: the token covers nothing",
-				Source: quaySource + "endpoints/v2/v2auth.py", Date: "2026-08", Evidence: Code,
+				Source: quaySource + "endpoints/v2/v2auth.py", Date: "2026-08", Evidence: EvidenceCode,
 			},
 			do: aboutAuth(namespaceMustExist(func(b *build, r *registry.Request) *registry.Error {
 				return b.unauthorized(r, "insufficient_scope", "access to the requested resource is not authorized")
@@ -98,7 +98,7 @@ var quay = site{
 		{
 			Fact: Fact{
 				Name: "quay.creator-token", Sentence: "a token for pull alone is 401 in a repository that does not exist, and one for push, too, is 404, where the user may create it",
-				Source: "https://github.com/helm/helm/issues/32144", Date: "2026-05", Evidence: Issue,
+				Source: "https://github.com/helm/helm/issues/32144", Date: "2026-05", Evidence: EvidenceIssue,
 			},
 			do: aboutAuth(refuse(func(b *build, r *registry.Request) *registry.Error {
 				if r.User == "" || r.Scope == "" || strings.Contains(r.Scope, "push") || b.hasRepository(r, r.Repo) {
@@ -116,7 +116,7 @@ var quay = site{
 		{
 			Fact: Fact{
 				Name: "quay.upload-range", Sentence: "the Range of a new upload is bytes=0--1",
-				Source: quaySource + "endpoints/v2/blob.py#L303", Date: "2026-08", Evidence: Code,
+				Source: quaySource + "endpoints/v2/blob.py#L303", Date: "2026-08", Evidence: EvidenceCode,
 			},
 			do:    rule("start-upload,mount-blob set-header=Range:bytes=0--1").deciding("the Range of new uploads"),
 			probe: func(p *prober) string { return p.do("POST", p.path("blobs", "uploads/"), "").field("Range") }, want: "202, Range: bytes=0--1",
@@ -124,7 +124,7 @@ var quay = site{
 		{
 			Fact: Fact{
 				Name: "quay.upload-status", Sentence: "the status of an upload has a Range with bytes= and one byte too many, and no Location",
-				Source: quaySource + "endpoints/v2/blob.py#L347", Date: "2026-08", Evidence: Code,
+				Source: quaySource + "endpoints/v2/blob.py#L347", Date: "2026-08", Evidence: EvidenceCode,
 				Breaks: []string{
 					"status of an upload is 204 with Location and Range", "upload continues after a chunk out of order",
 				},
@@ -135,7 +135,7 @@ var quay = site{
 		{
 			Fact: Fact{
 				Name: "quay.absolute-locations", Sentence: "Location and Link begin with the scheme and the host",
-				Source: quaySource + "endpoints/v2/blob.py#L392", Date: "2026-08", Evidence: Code,
+				Source: quaySource + "endpoints/v2/blob.py#L392", Date: "2026-08", Evidence: EvidenceCode,
 			},
 			do:    absoluteLocations(),
 			probe: probeLocationOrigin, want: "<registry>",
@@ -143,7 +143,7 @@ var quay = site{
 		{
 			Fact: Fact{
 				Name: "quay.chunk-416", Sentence: "a chunk out of order is 416 without JSON",
-				Source: quaySource + "endpoints/v2/blob.py", Date: "2026-08", Evidence: Code,
+				Source: quaySource + "endpoints/v2/blob.py", Date: "2026-08", Evidence: EvidenceCode,
 			},
 			do: reshape(func(r *registry.Request, e *registry.Error) bool {
 				return r.Op == registry.PatchUpload && e.Status == http.StatusRequestedRangeNotSatisfiable
@@ -153,7 +153,7 @@ var quay = site{
 		{
 			Fact: Fact{
 				Name: "quay.anonymous-mount-202", Sentence: "a mount without from starts an upload session",
-				Source: quaySource + "endpoints/v2/blob.py", Date: "2026-08", Evidence: Code,
+				Source: quaySource + "endpoints/v2/blob.py", Date: "2026-08", Evidence: EvidenceCode,
 			},
 			do:    noAnonymousMount(),
 			probe: probeMount(false), want: "202",
@@ -161,7 +161,7 @@ var quay = site{
 		{
 			Fact: Fact{
 				Name: "quay.blob-redirect", Sentence: "a GET of a blob is redirected with 302, and Docker-Content-Digest is on the redirect",
-				Source: quaySource + "endpoints/v2/blob.py#L72", Date: "2026-08", Evidence: Code,
+				Source: quaySource + "endpoints/v2/blob.py#L72", Date: "2026-08", Evidence: EvidenceCode,
 				Breaks: []string{
 					"Content-Range of a 206 is true", "If-Match and If-None-Match guard a blob from deletion", "blob has Docker-Content-Digest",
 					"conditional GET of current content is 304", "namespace is confirmed by OCI-Namespace", "range of zero bytes is 416",
@@ -177,7 +177,7 @@ var quay = site{
 		{
 			Fact: Fact{
 				Name: "quay.no-blob-delete", Sentence: "a blob cannot be deleted: 405 UNSUPPORTED",
-				Source: quaySource + "endpoints/v2/blob.py#L490", Date: "2026-08", Evidence: Code,
+				Source: quaySource + "endpoints/v2/blob.py#L490", Date: "2026-08", Evidence: EvidenceCode,
 			},
 			do:    withoutOps(http.StatusMethodNotAllowed, registry.DeleteBlob),
 			probe: probeDelete("blob"), want: "405 UNSUPPORTED",
@@ -185,7 +185,7 @@ var quay = site{
 		{
 			Fact: Fact{
 				Name: "quay.page-100", Sentence: "a list has 100 entries at most",
-				Source: quaySource + "endpoints/v2/__init__.py#L82", Date: "2026-08", Evidence: Code,
+				Source: quaySource + "endpoints/v2/__init__.py#L82", Date: "2026-08", Evidence: EvidenceCode,
 			},
 			do: option("the page size", registry.WithPageSize(100), func(r *registry.Request, _ int, h http.Header) bool {
 				n, err := strconv.Atoi(r.URL.Query().Get("n"))
@@ -196,7 +196,7 @@ var quay = site{
 		{
 			Fact: Fact{
 				Name: "quay.tags-by-age", Sentence: "at quay.io, tags are listed from the oldest to the newest",
-				Source: renovateDocker + "index.ts#L761", Date: "2025-08", Evidence: Conflicting,
+				Source: renovateDocker + "index.ts#L761", Date: "2025-08", Evidence: EvidenceConflicting,
 				Breaks: []string{
 					"pages of tags are in order", "tags are in order",
 				},
@@ -208,7 +208,7 @@ var quay = site{
 		{
 			Fact: Fact{
 				Name: "quay.manifest-types", Sentence: "a manifest of another media type than those of Docker and OCI is 415 MANIFEST_INVALID",
-				Source: quaySource + "endpoints/v2/manifest.py#L251", Date: "2026-08", Evidence: Code,
+				Source: quaySource + "endpoints/v2/manifest.py#L251", Date: "2026-08", Evidence: EvidenceCode,
 				Breaks: []string{
 					"media types are case-insensitive",
 				},
@@ -220,7 +220,7 @@ var quay = site{
 		{
 			Fact: Fact{
 				Name: "quay.artifact-types", Sentence: "config.mediaType comes from a list; another one is 400 MANIFEST_INVALID",
-				Source: quaySource + "config.py#L845", Date: "2026-08", Evidence: Code,
+				Source: quaySource + "config.py#L845", Date: "2026-08", Evidence: EvidenceCode,
 				Breaks: []string{
 					"applied filter is confirmed by OCI-Filters-Applied", "filter may have a plus sign", "image of unknown media types", "index of unknown media types",
 					"referrer has the artifactType of its manifest", "referrer without artifactType has the media type of its config", "referrers can be filtered",
@@ -234,7 +234,7 @@ var quay = site{
 		{
 			Fact: Fact{
 				Name: "quay.referrers-of-unknown-400", Sentence: "the referrers of a digest that is unknown are 400 MANIFEST_INVALID",
-				Source: quaySource + "endpoints/v2/referrers.py", Date: "2026-08", Evidence: Code,
+				Source: quaySource + "endpoints/v2/referrers.py", Date: "2026-08", Evidence: EvidenceCode,
 				Breaks: []string{
 					"applied filter is confirmed by OCI-Filters-Applied", "deleted referrer is not listed", "digest without referrers has an empty list",
 					"filter may have a plus sign", "property SUBJECT is not the subject", "referrer has the annotations of its manifest",
@@ -257,7 +257,7 @@ var quay = site{
 		{
 			Fact: Fact{
 				Name: "quay.no-etag", Sentence: "responses have no ETag, and If-None-Match is ignored",
-				Source: quaySource + "endpoints/v2/manifest.py#L135", Date: "2026-08", Evidence: Code,
+				Source: quaySource + "endpoints/v2/manifest.py#L135", Date: "2026-08", Evidence: EvidenceCode,
 			},
 			do:    withoutETags(),
 			probe: probeETag, want: "200, no ETag",
@@ -265,7 +265,7 @@ var quay = site{
 		{
 			Fact: Fact{
 				Name: "quay.sha256-only", Sentence: "an upload is hashed with sha256 alone",
-				Source: quaySource + "data/registry_model/blobuploader.py#L307", Date: "2026-08", Evidence: Code,
+				Source: quaySource + "data/registry_model/blobuploader.py#L307", Date: "2026-08", Evidence: EvidenceCode,
 			},
 			do:    sha256Only(),
 			probe: probeSHA512, want: "400",
@@ -273,7 +273,7 @@ var quay = site{
 		{
 			Fact: Fact{
 				Name: "quay.no-layers-in-indexes", Sentence: "an index whose children are layers, such as a build cache, is refused (the status 400 is inferred)",
-				Source: "https://github.com/moby/buildkit/issues/2251", Date: "2021", Evidence: Issue,
+				Source: "https://github.com/moby/buildkit/issues/2251", Date: "2021", Evidence: EvidenceIssue,
 				Breaks: []string{
 					"index of unknown media types",
 				},
@@ -284,7 +284,7 @@ var quay = site{
 		{
 			Fact: Fact{
 				Name: "quay.immutable-tags", Sentence: "a tag may be immutable: 409 TAG_IMMUTABLE",
-				Source: quaySource + "endpoints/v2/errors.py", Date: "2026-08", Evidence: Code,
+				Source: quaySource + "endpoints/v2/errors.py", Date: "2026-08", Evidence: EvidenceCode,
 				Breaks: []string{
 					"If-Match and If-None-Match guard a tag", "subject is confirmed by OCI-Subject", "tag moves to the last manifest pushed",
 				},
@@ -298,7 +298,7 @@ var quay = site{
 		{
 			Fact: Fact{
 				Name: "quay.no-nested-names", Sentence: "names have two elements, unless extended names are enabled: the token service answers 400 NAME_INVALID",
-				Source: quaySource + "endpoints/v2/v2auth.py", Date: "2026-08", Evidence: Code,
+				Source: quaySource + "endpoints/v2/v2auth.py", Date: "2026-08", Evidence: EvidenceCode,
 			},
 			setting: true,
 			do: aboutAuth(serve(func(_ *build, r *registry.Request) registry.Handler {

@@ -49,12 +49,12 @@ type Evidence string
 
 // The kinds of sources, the strongest first.
 const (
-	Trace       Evidence = "trace"               // requests and responses
-	Code        Evidence = "source code"         // of the registry
-	Vendor      Evidence = "documentation"       // of the vendor
-	Client      Evidence = "workaround"          // in the source code of a client
-	Issue       Evidence = "issue"               // a report of a user or a maintainer
-	Conflicting Evidence = "conflicting sources" // the Source says one thing, others say another
+	EvidenceTrace       Evidence = "trace"               // requests and responses
+	EvidenceCode        Evidence = "source code"         // of the registry
+	EvidenceVendor      Evidence = "documentation"       // of the vendor
+	EvidenceClient      Evidence = "workaround"          // in the source code of a client
+	EvidenceIssue       Evidence = "issue"               // a report of a user or a maintainer
+	EvidenceConflicting Evidence = "conflicting sources" // the Source says one thing, others say another
 )
 
 // A quirk is a deviation with its behaviour.

@@ -25,7 +25,7 @@ var zot = site{
 		{
 			Fact: Fact{
 				Name: "zot.challenge", Sentence: "the challenge is Basic, with the realm Authorization Required unless one is configured",
-				Source: zotSource + "authn.go", Date: "2026-11-30", Evidence: Trace,
+				Source: zotSource + "authn.go", Date: "2026-11-30", Evidence: EvidenceTrace,
 			},
 			do:    rewrittenChallenge(`Basic realm="Authorization Required"`),
 			probe: probeChallenge, want: `401, WWW-Authenticate: Basic realm="Authorization Required"`,
@@ -33,7 +33,7 @@ var zot = site{
 		{
 			Fact: Fact{
 				Name: "zot.bare-401", Sentence: "the body of a 401 is an error that is not in a list",
-				Source: zotSource + "authn.go", Date: "2026-08", Evidence: Code,
+				Source: zotSource + "authn.go", Date: "2026-08", Evidence: EvidenceCode,
 			},
 			do: aboutAuth(reshape(func(_ *registry.Request, e *registry.Error) bool {
 				return e.Code == registry.CodeUnauthorized
@@ -47,7 +47,7 @@ var zot = site{
 		{
 			Fact: Fact{
 				Name: "zot.ping-challenges", Sentence: "the 200 of /v2/ has a challenge, too, with the scheme basic in small letters and a realm without quotes, empty unless configured",
-				Source: zotSource + "routes.go#L282", Date: "2026-11-30", Evidence: Trace,
+				Source: zotSource + "routes.go#L282", Date: "2026-11-30", Evidence: EvidenceTrace,
 			},
 			do:    aboutAuth(rule(`ping set-header="WWW-Authenticate:basic realm="`)),
 			probe: func(p *prober) string { return p.do("GET", "/v2/", "").field("WWW-Authenticate") }, want: "200, WWW-Authenticate: basic realm=",
@@ -55,7 +55,7 @@ var zot = site{
 		{
 			Fact: Fact{
 				Name: "zot.unknown-last-404", Sentence: "tags/list after a tag that does not exist is 404 without a body",
-				Source: zotSource + "routes.go#L320", Date: "2026-08", Evidence: Code,
+				Source: zotSource + "routes.go#L320", Date: "2026-08", Evidence: EvidenceCode,
 			},
 			do: ruleIf("list-tags has-header=?last status=404 body=empty", func(_ *build, r *registry.Request) bool {
 				_, err := r.Store().StatManifest(r.Context(), r.Repo, r.URL.Query().Get("last"))
@@ -70,7 +70,7 @@ var zot = site{
 		{
 			Fact: Fact{
 				Name: "zot.bad-n-400", Sentence: "tags/list with an n that is no number is 400 without a body",
-				Source: zotSource + "routes.go#L320", Date: "2026-08", Evidence: Code,
+				Source: zotSource + "routes.go#L320", Date: "2026-08", Evidence: EvidenceCode,
 			},
 			do: ruleIf("list-tags has-header=?n status=400 body=empty", func(_ *build, r *registry.Request) bool {
 				_, err := strconv.Atoi(r.URL.Query().Get("n"))
@@ -85,7 +85,7 @@ var zot = site{
 		{
 			Fact: Fact{
 				Name: "zot.mount-ignores-from", Sentence: "a mount finds a blob that is anywhere, whatever from says",
-				Source: zotSource + "routes.go#L1758", Date: "2026-08", Evidence: Code,
+				Source: zotSource + "routes.go#L1758", Date: "2026-08", Evidence: EvidenceCode,
 				Breaks: []string{
 					"mount of an invalid digest starts an upload",
 				},
@@ -112,7 +112,7 @@ var zot = site{
 		{
 			Fact: Fact{
 				Name: "zot.from-without-mount-405", Sentence: "a POST with from and without mount is 405",
-				Source: zotSource + "routes.go#L1758", Date: "2026-08", Evidence: Code,
+				Source: zotSource + "routes.go#L1758", Date: "2026-08", Evidence: EvidenceCode,
 			},
 			do:    rule("start-upload has-header=?from status=405"),
 			probe: func(p *prober) string { return p.do("POST", p.path("blobs", "uploads/")+"?from=x", "").only() }, want: "405",
@@ -120,7 +120,7 @@ var zot = site{
 		{
 			Fact: Fact{
 				Name: "zot.post-type-415", Sentence: "a blob in a single POST with another Content-Type than application/octet-stream is 415",
-				Source: zotSource + "routes.go#L1830", Date: "2026-08", Evidence: Code,
+				Source: zotSource + "routes.go#L1830", Date: "2026-08", Evidence: EvidenceCode,
 			},
 			do: ruleIf("post-blob status=415 body=empty", func(_ *build, r *registry.Request) bool {
 				return r.Header.Get("Content-Type") != "application/octet-stream"
@@ -133,7 +133,7 @@ var zot = site{
 		{
 			Fact: Fact{
 				Name: "zot.delete-in-index-405", Sentence: "a manifest that an index lists cannot be deleted: 405 DENIED",
-				Source: zotSource + "routes.go#L917", Date: "2026-08", Evidence: Code,
+				Source: zotSource + "routes.go#L917", Date: "2026-08", Evidence: EvidenceCode,
 			},
 			do: rule("delete-manifest where=referenced status=405 code=DENIED"),
 			probe: func(p *prober) string {
@@ -148,7 +148,7 @@ var zot = site{
 		{
 			Fact: Fact{
 				Name: "zot.delete-missing-repository-400", Sentence: "a deletion in a repository that does not exist is 400 NAME_UNKNOWN",
-				Source: zotSource + "routes.go#L917", Date: "2026-08", Evidence: Code,
+				Source: zotSource + "routes.go#L917", Date: "2026-08", Evidence: EvidenceCode,
 				Breaks: []string{
 					"deleting a manifest of an absent repository is 404",
 				},
@@ -163,7 +163,7 @@ var zot = site{
 		{
 			Fact: Fact{
 				Name: "zot.manifest-without-length", Sentence: "a manifest of more than 2,048 bytes came without Content-Length (the end is inferred)",
-				Source: "https://github.com/oras-project/oras-go/issues/374", Date: "2022-12", Until: "2023-01", Evidence: Issue,
+				Source: "https://github.com/oras-project/oras-go/issues/374", Date: "2022-12", Until: "2023-01", Evidence: EvidenceIssue,
 			},
 			do: header(func(_ *registry.Request, status int, h http.Header) int {
 				if n, err := strconv.Atoi(h.Get("Content-Length")); err == nil && n > 2048 {
@@ -181,7 +181,7 @@ var zot = site{
 		{
 			Fact: Fact{
 				Name: "zot.oci-only", Sentence: "manifests of Docker's media types are 415 MANIFEST_INVALID, unless zot is configured to take them",
-				Source: zotSource + "routes.go#L740", Date: "2026-08", Evidence: Code,
+				Source: zotSource + "routes.go#L740", Date: "2026-08", Evidence: EvidenceCode,
 				Breaks: []string{
 					"manifest keeps its Content-Type", "media types are case-insensitive",
 				},
@@ -192,7 +192,7 @@ var zot = site{
 		{
 			Fact: Fact{
 				Name: "zot.content-type-parameters", Sentence: "a manifest whose Content-Type has a parameter is 415",
-				Source: zotSource + "routes.go#L740", Date: "2026-11-30", Evidence: Trace,
+				Source: zotSource + "routes.go#L740", Date: "2026-11-30", Evidence: EvidenceTrace,
 				Breaks: []string{
 					"parameters of the Content-Type are ignored",
 				},
@@ -203,7 +203,7 @@ var zot = site{
 		{
 			Fact: Fact{
 				Name: "zot.missing-blob-invalid", Sentence: "a manifest whose blob is missing is 400 MANIFEST_INVALID",
-				Source: zotSource + "routes.go#L740", Date: "2026-11-30", Evidence: Trace,
+				Source: zotSource + "routes.go#L740", Date: "2026-11-30", Evidence: EvidenceTrace,
 				Breaks: []string{
 					"layer of an unknown digest algorithm is accepted or MANIFEST_BLOB_UNKNOWN", "manifest with missing content is accepted or MANIFEST_BLOB_UNKNOWN",
 				},
@@ -214,7 +214,7 @@ var zot = site{
 		{
 			Fact: Fact{
 				Name: "zot.moved-tag-deletes", Sentence: "a manifest is deleted when its last tag moves to another one",
-				Source: zotSource + "../storage/common/common.go", Date: "2026-11-30", Evidence: Trace,
+				Source: zotSource + "../storage/common/common.go", Date: "2026-11-30", Evidence: EvidenceTrace,
 				Breaks: []string{
 					"tag moves to the last manifest pushed",
 				},
@@ -245,7 +245,7 @@ var zot = site{
 		{
 			Fact: Fact{
 				Name: "zot.head-mounts", Sentence: "HEAD of a blob that is in another repository alone is 200, and adds it to this one",
-				Source: zotSource + "routes.go#L1390", Date: "2026-11-30", Evidence: Trace,
+				Source: zotSource + "routes.go#L1390", Date: "2026-11-30", Evidence: EvidenceTrace,
 				Breaks: []string{
 					"blob of another repository is 404",
 				},
@@ -262,7 +262,7 @@ var zot = site{
 		{
 			Fact: Fact{
 				Name: "zot.no-etag", Sentence: "responses have no ETag, and If-None-Match is ignored",
-				Source: zotSource + "routes.go", Date: "2026-11-30", Evidence: Trace,
+				Source: zotSource + "routes.go", Date: "2026-11-30", Evidence: EvidenceTrace,
 			},
 			do:    withoutETags(),
 			probe: probeETag, want: "200, no ETag",
@@ -270,7 +270,7 @@ var zot = site{
 		{
 			Fact: Fact{
 				Name: "zot.chunk-416", Sentence: "a chunk out of order is 416 BLOB_UPLOAD_INVALID, without Range and Location",
-				Source: zotSource + "routes.go#L2038", Date: "2026-11-30", Evidence: Trace,
+				Source: zotSource + "routes.go#L2038", Date: "2026-11-30", Evidence: EvidenceTrace,
 			},
 			do: rewrite(func(r *registry.Request, e registry.Error) *registry.Error {
 				if r.Op != registry.PatchUpload || e.Status != http.StatusRequestedRangeNotSatisfiable {
@@ -283,7 +283,7 @@ var zot = site{
 		{
 			Fact: Fact{
 				Name: "zot.range-of-stream", Sentence: "the Range after a PATCH without Content-Range is that of its bytes alone",
-				Source: zotSource + "routes.go#L2038", Date: "2026-11-30", Evidence: Trace,
+				Source: zotSource + "routes.go#L2038", Date: "2026-11-30", Evidence: EvidenceTrace,
 			},
 			do: rangeOfBody(func(r *registry.Request) bool { return r.Header.Get("Content-Range") == "" }),
 			probe: func(p *prober) string {
@@ -294,7 +294,7 @@ var zot = site{
 		{
 			Fact: Fact{
 				Name: "zot.catalog-unknown-last", Sentence: "the catalog after a repository that does not exist is empty",
-				Source: zotSource + "routes.go", Date: "2026-11-30", Evidence: Trace,
+				Source: zotSource + "routes.go", Date: "2026-11-30", Evidence: EvidenceTrace,
 				Breaks: []string{
 					"Link leads to the next repositories",
 				},
@@ -315,7 +315,7 @@ var zot = site{
 		{
 			Fact: Fact{
 				Name: "zot.illegal-name-404", Sentence: "a path with a name that is not valid is 404 with text/plain, since no route matches",
-				Source: zotSource + "routes.go", Date: "2026-11-30", Evidence: Trace,
+				Source: zotSource + "routes.go", Date: "2026-11-30", Evidence: EvidenceTrace,
 			},
 			do:    illegalName404(),
 			probe: probeIllegalName, want: "404, Content-Type: text/plain; charset=utf-8",
