@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -49,7 +50,9 @@ func TestRecord(t *testing.T) {
 		require.NoError(t, r.Err)
 		require.Nil(t, r.Fault)
 		require.False(t, r.Start.Before(before))
-		require.Positive(t, r.Duration)
+		if runtime.GOOS != "windows" { // There, the clock may tick 64 times a second only.
+			require.Positive(t, r.Duration)
+		}
 		require.Equal(t, s.URL, r.URL.Scheme+"://"+r.URL.Host)
 		require.Nil(t, r.RequestBody)
 		require.Nil(t, r.ResponseBody)
