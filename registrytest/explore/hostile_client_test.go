@@ -66,6 +66,7 @@ func (c *wary) trusted(u *url.URL) bool {
 // do sends a request, follows redirects and answers challenges. The body of the
 // response is limited.
 func (c *wary) do(ctx context.Context, method string, u *url.URL, body []byte, header ...string) (*http.Response, []byte, error) {
+	keeps := true // the client may send credentials
 	for hops, asked := 0, false; ; hops++ {
 		r, err := http.NewRequestWithContext(ctx, method, u.String(), bytes.NewReader(body))
 		if err != nil {
@@ -74,7 +75,7 @@ func (c *wary) do(ctx context.Context, method string, u *url.URL, body []byte, h
 		for i := 0; i < len(header); i += 2 {
 			r.Header.Set(header[i], header[i+1])
 		}
-		if c.trusted(u) {
+		if c.trusted(u) && keeps {
 			switch {
 			case c.token != "":
 				r.Header.Set("Authorization", "Bearer "+c.token)
@@ -92,7 +93,7 @@ func (c *wary) do(ctx context.Context, method string, u *url.URL, body []byte, h
 		}
 		switch resp.StatusCode {
 		case http.StatusUnauthorized:
-			if asked || c.user == "" || !c.trusted(u) && !c.is("answers every challenge") {
+			if asked || c.user == "" || !keeps || !c.trusted(u) && !c.is("answers every challenge") {
 				return resp, text, nil
 			}
 			asked = true
@@ -117,7 +118,7 @@ func (c *wary) do(ctx context.Context, method string, u *url.URL, body []byte, h
 			if u, err = u.Parse(resp.Header.Get("Location")); err != nil {
 				return nil, nil, err
 			}
-			asked = false
+			asked, keeps = false, !c.is("no credentials after a redirect")
 		default:
 			return resp, text, nil
 		}

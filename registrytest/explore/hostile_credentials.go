@@ -53,7 +53,7 @@ func credentialTraps() []trap {
 			set: func(w *hostileWorld) {
 				w.redirect(w.host(otherPort, w.mirror(), false), registry.GetManifest, registry.HeadManifest)
 			},
-			twin: redirectOfManifests,
+			twin: manifestsMoved, // To give credentials to no redirect breaks it.
 		},
 		{
 			name: "redirect of blobs to another port", reference: advisoryPort,
@@ -61,7 +61,7 @@ func credentialTraps() []trap {
 			set: func(w *hostileWorld) {
 				w.redirect(w.host(otherPort, w.mirror(), false), registry.GetBlob, registry.HeadBlob)
 			},
-			twin: redirectToCDN,
+			twin: blobsMoved,
 		},
 		{
 			name: "redirect from HTTPS to HTTP", reference: "RFC 9110, section 4.2.2: http and https are different origins",
@@ -69,7 +69,7 @@ func credentialTraps() []trap {
 			set: func(w *hostileWorld) {
 				w.fault(overTLS(fault.On(pulls...).User("*").Status(http.StatusTemporaryRedirect).Location(plain)))
 			},
-			twin: redirectToCDN,
+			twin: allMoved,
 		},
 		{
 			name: "Location of an upload at another host", reference: "CVE-2026-50151",

@@ -3,6 +3,7 @@ package explore
 import (
 	"errors"
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -42,9 +43,14 @@ func meetHostile(t *testing.T, mutant, op string, opts ...Option) *Hazards {
 	}, append(append(opts, o.opts...), Login("ci", "secret-of-ci"))...)
 }
 
-// Each trap has a reference and a legitimate twin.
+// Each trap has a reference and a legitimate twin, and each redirect one of its own.
 func TestTraps(t *testing.T) {
+	twins := make(map[string]string)
 	for _, tr := range traps() {
+		if strings.HasPrefix(tr.name, "redirect ") {
+			require.Empty(t, twins[tr.twin.name], "%s", tr.name)
+			twins[tr.twin.name] = tr.name
+		}
 		require.NotEmpty(t, tr.reference, "%s", tr.name)
 		require.NotNil(t, tr.twin.set, "%s", tr.name)
 		require.NotEmpty(t, tr.twin.name, "%s", tr.name)
@@ -106,6 +112,8 @@ func TestUnwaryClients(t *testing.T) {
 			"redirect of blobs to another host", "redirect of manifests to another host", "redirect of manifests to another port",
 			"redirect of blobs to another port", "redirect from HTTPS to HTTP", "blob altered, under its digest"}},
 		{"ignores Link", "list", TwinFails, []string{"Link at another host", "Link without TLS", "pages of tags without an end", "pages of tags in a circle"}},
+		{"no credentials after a redirect", "pull", TwinFails, []string{
+			"redirect of manifests to another port", "redirect of blobs to another port", "redirect from HTTPS to HTTP"}},
 		{"no absolute Link", "list", TwinFails, []string{"Link at another host", "Link without TLS"}},
 		{"trusts digests", "pull", Caught, []string{"manifest under another digest", "manifest altered, under its digest",
 			"blob altered, under its digest", "tag that moves between two requests"}},

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -22,6 +23,10 @@ var (
 	redirectOfManifests = twin{name: "a redirect of manifests to another registry", set: func(w *hostileWorld) {
 		w.redirect(w.host(cdnHost, w.mirror(), false), registry.GetManifest, registry.HeadManifest)
 	}}
+	manifestsMoved = movedWithin("a redirect of manifests to another URL of the registry", absolute, registry.GetManifest, registry.HeadManifest)
+	blobsMoved     = movedWithin("a redirect of blobs to another URL of the registry", absolute, registry.GetBlob, registry.HeadBlob)
+	allMoved       = movedWithin("a redirect by a path, which keeps the scheme", relative, pulls...)
+
 	absoluteLocation = twin{name: "an absolute Location at the registry's host", set: func(w *hostileWorld) {
 		w.options = append(w.options, registry.Without(registry.RelativeLocations))
 	}}
@@ -83,6 +88,37 @@ var (
 		})
 	}}
 )
+
+// movedWithin returns a twin in which the registry redirects requests with
+// credentials to itself, where they need the credentials again.
+func movedWithin(name string, to func(*http.Request) *url.URL, ops ...registry.Op) twin {
+	return twin{name: name, set: func(w *hostileWorld) {
+		w.intercept = func(next registry.Handler) registry.Handler {
+			return func(rw http.ResponseWriter, r *registry.Request) error {
+				if !slices.Contains(ops, r.Op) || r.URL.RawQuery != "" || !authorized(w, r) {
+					return next(rw, r)
+				}
+				u := to(r.Request)
+				u.RawQuery = "moved"
+				rw.Header().Set("Location", u.String())
+				rw.WriteHeader(http.StatusTemporaryRedirect)
+				return nil
+			}
+		}
+	}}
+}
+
+// relative returns the URL of a request without its scheme and host.
+func relative(r *http.Request) *url.URL { return &url.URL{Path: r.URL.Path} }
+
+// absolute returns the URL of a request with its scheme and host.
+func absolute(r *http.Request) *url.URL {
+	scheme := "http"
+	if r.TLS != nil {
+		scheme = "https"
+	}
+	return &url.URL{Scheme: scheme, Host: r.Host, Path: r.URL.Path}
+}
 
 // movedTo returns a twin in which the tags point at other content from the start.
 func movedTo(name string, to func() content.Content) twin {
