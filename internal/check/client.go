@@ -54,6 +54,7 @@ var placeholders = []Placeholder{
 	{"to", "a reference with a tag, in another repository, which does not exist"},
 	{"layout", "a directory with another image, as an OCI image layout, with the tag v1"},
 	{"file", "a text file"},
+	{"chart", "a file with a Helm chart, which the registry has as charts/app:1.2.3"},
 	{"dir", "an empty directory for output"},
 	{"home", "the directory that HOME names"},
 }

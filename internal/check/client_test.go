@@ -110,14 +110,23 @@ func (c *client) do(method, target string, body []byte, header ...string) (*http
 		if c.is("acts on warnings") && resp.Header.Get("Warning") != "" {
 			return nil, nil, errors.New("there is a warning")
 		}
-		if seconds, _ := strconv.Atoi(resp.Header.Get("Retry-After")); resp.StatusCode == http.StatusTooManyRequests && try == 0 {
+		if resp.StatusCode == http.StatusTooManyRequests && try == 0 {
 			if !c.is("impatient") {
-				time.Sleep(time.Duration(seconds) * time.Second)
+				time.Sleep(c.retryAfter(resp.Header.Get("Retry-After")))
 			}
 			continue
 		}
 		return resp, text, err
 	}
+}
+
+// retryAfter returns the time to wait according to a Retry-After.
+func (c *client) retryAfter(value string) time.Duration {
+	if at, err := http.ParseTime(value); err == nil && !c.is("ignores dates") {
+		return time.Until(at)
+	}
+	seconds, _ := strconv.Atoi(value)
+	return time.Duration(seconds) * time.Second
 }
 
 func (c *client) credentials() string {

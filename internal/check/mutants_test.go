@@ -19,6 +19,7 @@ func TestMutants(t *testing.T) {
 		{"no redirects", "list", "redirects", followsRedirects},
 		{"leaks credentials", "list", "credentials", keepsAuthorization},
 		{"impatient", "list", "retry-after", waitsForRetryAfter},
+		{"ignores dates", "list", "retry-after as a date", waitsForDate},
 		{"no warnings", "list", "warnings", reportsWarnings},
 		{"repeats warnings", "pull", "warnings", deduplicatesWarnings},
 		{"acts on warnings", "list", "warnings", doesNotActOnWarnings},

@@ -112,6 +112,10 @@ var (
 		"a request is not repeated before Retry-After", Should, "RFC 9110, section 10.2.3",
 		`Servers send the "Retry-After" header field to indicate how long the user agent ought to wait before making a follow-up request.`,
 	}
+	waitsForDate = Requirement{
+		"a request is not repeated before the date in Retry-After", Should, "RFC 9110, section 10.2.3",
+		"The Retry-After field value can be either an HTTP-date or a number of seconds to delay after receiving the response.",
+	}
 	reportsWarnings = Requirement{
 		"warnings are reported", Should, "Warnings",
 		"If a client receives `Warning` response headers, it SHOULD report the warnings to the user in an unobtrusive way.",

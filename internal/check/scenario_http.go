@@ -1,7 +1,9 @@
 package check
 
 import (
+	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -56,20 +58,10 @@ var httpScenarios = []scenario{
 		},
 		judge: judgeCredentials,
 	},
-	{
-		name:         "retry-after",
-		requirements: []Requirement{waitsForRetryAfter},
-		applies: func(base *run) string {
-			if limited(base) == registry.UnknownOp {
-				return "the command sends no request that can be told from another"
-			}
-			return ""
-		},
-		arrange: func(w *world, base *run) {
-			w.fault(fault.On(limited(base)).Once().Status(http.StatusTooManyRequests).RetryAfter(time.Second))
-		},
-		judge: judgeRetryAfter,
-	},
+	retryAfter("retry-after", waitsForRetryAfter, time.Second),
+	// The date is two to three seconds away: later than most clients wait that
+	// ignore it.
+	retryAfter("retry-after as a date", waitsForDate, 3*time.Second, fault.AsDate),
 	{
 		name:         "warnings",
 		requirements: []Requirement{reportsWarnings, deduplicatesWarnings, doesNotActOnWarnings},
@@ -108,28 +100,54 @@ func limited(base *run) registry.Op {
 	return registry.UnknownOp
 }
 
-func judgeRetryAfter(j *judgement) {
+// retryAfter returns a scenario in which the registry answers 429 once.
+func retryAfter(name string, req Requirement, wait time.Duration, form ...fault.RetryForm) scenario {
+	return scenario{
+		name:         name,
+		requirements: []Requirement{req},
+		applies: func(base *run) string {
+			if limited(base) == registry.UnknownOp {
+				return "the command sends no request that can be told from another"
+			}
+			return ""
+		},
+		arrange: func(w *world, base *run) {
+			w.fault(fault.On(limited(base)).Once().Status(http.StatusTooManyRequests).RetryAfter(wait, form...))
+		},
+		judge: func(j *judgement) { judgeRetryAfter(j, req) },
+	}
+}
+
+func judgeRetryAfter(j *judgement, req Requirement) {
 	refused := j.run.requests.Status(http.StatusTooManyRequests).All()
 	if len(refused) == 0 {
-		j.notTried(waitsForRetryAfter, "the command did not send the request this time")
+		j.notTried(req, "the command did not send the request this time")
 		return
 	}
 	first := refused[0]
+	end := first.Start.Add(first.Duration)
+	value := first.ResponseHeader.Get("Retry-After")
+	until, err := http.ParseTime(value)
+	if seconds, atoiErr := strconv.Atoi(value); atoiErr == nil {
+		until, err = end.Add(time.Duration(seconds)*time.Second), nil
+	}
 	again := j.run.requests.Where(func(r *journal.Record) bool {
 		return r.Number > first.Number && r.Method == first.Method && r.URL.Path == first.URL.Path
 	}).All()
 	switch {
-	case len(again) > 0 && again[0].Start.Before(first.Start.Add(first.Duration+time.Second)):
-		j.violated(waitsForRetryAfter, []*journal.Record{first, again[0]}, "the command repeats the request after %v, and Retry-After was 1",
-			again[0].Start.Sub(first.Start.Add(first.Duration)).Round(time.Millisecond))
+	case err != nil:
+		j.notTried(req, fmt.Sprintf("Retry-After was %q", value))
+	case len(again) > 0 && again[0].Start.Before(until):
+		j.violated(req, []*journal.Record{first, again[0]}, "the command repeats the request after %v, and Retry-After was %v",
+			again[0].Start.Sub(end).Round(time.Millisecond), until.Sub(end).Round(time.Millisecond))
 	case len(again) > 0 && j.run.ok():
-		j.held(waitsForRetryAfter, "repeated in time")
+		j.held(req, "repeated in time")
 	case len(again) > 0:
-		j.held(waitsForRetryAfter, "repeated in time, and failed: %s", j.run.end())
+		j.held(req, "repeated in time, and failed: %s", j.run.end())
 	case j.run.ok():
-		j.held(waitsForRetryAfter, "not repeated")
+		j.held(req, "not repeated")
 	default:
-		j.held(waitsForRetryAfter, "not repeated: it fails")
+		j.held(req, "not repeated: it fails")
 	}
 }
 

@@ -217,6 +217,7 @@ func (k *checker) run(ctx context.Context, task Task, arrange func(*world)) (_ *
 	for _, r := range referrers() {
 		w.put(repoName, r)
 	}
+	w.put("charts/app:"+chartVersion, Chart())
 	if k.cfg.Imitate != nil {
 		w.imitate(k.cfg.Imitate())
 	}
@@ -283,6 +284,10 @@ func (w *world) files(reg *registrytest.Server) (map[string]string, error) {
 	if err := os.WriteFile(file, []byte("a file\n"), 0o600); err != nil {
 		return nil, err
 	}
+	chartFile := filepath.Join(w.home, "app-"+chartVersion+".tgz")
+	if err := os.WriteFile(chartFile, ChartFile(), 0o600); err != nil {
+		return nil, err
+	}
 	if err := writeLayout(w.ctx, layoutDir); err != nil {
 		return nil, fmt.Errorf("writing a layout: %w", err)
 	}
@@ -299,6 +304,7 @@ func (w *world) files(reg *registrytest.Server) (map[string]string, error) {
 		"to":       reg.Ref(newRef),
 		"layout":   layoutDir,
 		"file":     file,
+		"chart":    chartFile,
 		"dir":      dir,
 		"home":     w.home,
 	}, nil

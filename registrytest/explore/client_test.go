@@ -133,8 +133,16 @@ func (c *client) do(ctx context.Context, method, target string, body []byte, hea
 	if c.bug != "leaves bodies open" {
 		resp.Body.Close()
 	}
-	after, _ := strconv.Atoi(resp.Header.Get("Retry-After"))
-	return nil, &httpError{resp.StatusCode, time.Duration(after) * time.Second, resp.Header}
+	return nil, &httpError{resp.StatusCode, c.retryAfter(resp.Header.Get("Retry-After")), resp.Header}
+}
+
+// retryAfter returns the time to wait according to a Retry-After.
+func (c *client) retryAfter(value string) time.Duration {
+	if at, err := http.ParseTime(value); err == nil && c.bug != "ignores a date in Retry-After" {
+		return time.Until(at)
+	}
+	seconds, _ := strconv.Atoi(value)
+	return time.Duration(seconds) * time.Second
 }
 
 // get returns content with the digest.

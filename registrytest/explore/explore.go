@@ -156,7 +156,7 @@ func (x *explorer) check() error {
 		stalls = stalls || tr.endless && slices.Contains(x.must, tr.name)
 	}
 	if stalls && x.loopback {
-		return fmt.Errorf("Stalls: over loopback, a run ends after %v, before most timeouts of clients do", loopbackLimit)
+		return fmt.Errorf("Stalls: over loopback, a run ends after %v, before most timeouts of clients do", x.limit())
 	}
 	return cmp.Or(
 		known("MustSucceed: no fault", x.must, append(names, cancelling)),

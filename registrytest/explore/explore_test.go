@@ -76,7 +76,7 @@ var operations = map[string]operation{
 
 // promises are the faults that the client's documentation would promise to
 // survive.
-var promises = []string{"408 twice", "429 once, Retry-After", "503 once", "503 twice", "504 twice",
+var promises = []string{"408 twice", "429 once, Retry-After", "503 once, Retry-After as a date", "503 once", "503 twice", "504 twice",
 	"reset before the response", "closed in the middle", "reset at the last byte", "slow",
 	"lost response", "lost session", "half accepted", "half kept", "closed in the middle, then Range ignored"}
 
@@ -109,6 +109,7 @@ var mutants = []struct{ bug, operation, kind string }{
 	{"ignores its context", "pull", hang},
 	{"waits for ever", "pull", hang},
 	{"ignores Retry-After", "pull", early},
+	{"ignores a date in Retry-After", "pull", early},
 	{"leaves bodies open", "pull", leftOpen},
 	{"leaves goroutines behind", "pull", leftRunning},
 	{"panics when it fails", "pull", panics},

@@ -43,11 +43,13 @@ type trouble struct {
 const forGood = " for good"
 
 // A scale has the durations of troubles. In a bubble they take no real time.
+// Over loopback, Retry-After differs from the second or two that many clients wait
+// on their own, even as a date, which is up to a second earlier.
 type scale struct{ retryAfter, slow time.Duration }
 
 var (
 	bubbleScale   = scale{retryAfter: 40 * time.Second, slow: 20 * time.Second}
-	loopbackScale = scale{retryAfter: time.Second, slow: 200 * time.Millisecond}
+	loopbackScale = scale{retryAfter: 3 * time.Second, slow: 200 * time.Millisecond}
 )
 
 // otherHost is the host of links that lead away from the registry: one of the
@@ -88,6 +90,9 @@ func troubles() []trouble {
 				return rule.Status(status).RetryAfter(s.retryAfter)
 			}).family = "status"
 		}
+		add(fmt.Sprintf("%d once, Retry-After as a date", status), 1, every, func(rule fault.Rule, _ *journal.Record, s scale) fault.Rule {
+			return rule.Status(status).RetryAfter(s.retryAfter, fault.AsDate)
+		}).family = "status"
 	}
 	for _, end := range []struct {
 		name string

@@ -201,10 +201,11 @@ func (x *explorer) judgeContent(r *run, c cell, add func(kind, format string, ar
 }
 
 // tooEarly returns a sentence for each request that the client sent again before
-// Retry-After.
+// Retry-After. A slow machine makes no request early: it arrived after the client
+// had sent it.
 func (x *explorer) tooEarly(records []*journal.Record) (list []string) {
 	for i, r := range records {
-		wait, ok := retryAfter(r)
+		until, ok := retryAt(r)
 		if !ok {
 			continue
 		}
@@ -214,8 +215,9 @@ func (x *explorer) tooEarly(records []*journal.Record) (list []string) {
 		end := r.Start.Add(r.Duration)
 		for _, next := range records[i+1:] {
 			if sameRequest(r, next) && !next.Start.Before(end) {
-				if got := next.Start.Sub(end); got < wait {
-					list = append(list, fmt.Sprintf("the client repeated %s after %v, although Retry-After was %v", r.Op, got.Round(time.Millisecond), wait))
+				if next.Start.Before(until) {
+					list = append(list, fmt.Sprintf("the client repeated %s after %v, although Retry-After was %v",
+						r.Op, next.Start.Sub(end).Round(time.Millisecond), until.Sub(end).Round(time.Millisecond)))
 				}
 				break
 			}
@@ -224,20 +226,21 @@ func (x *explorer) tooEarly(records []*journal.Record) (list []string) {
 	return list
 }
 
-// retryAfter returns the time of Retry-After. It ignores a response that was cut
-// before its body: the client may not have got the whole header.
-func retryAfter(r *journal.Record) (time.Duration, bool) {
+// retryAt returns the time that Retry-After names. It ignores a response that was
+// cut before its body: the client may not have got the whole header.
+func retryAt(r *journal.Record) (time.Time, bool) {
 	if r.Err != nil && r.BytesOut == 0 {
-		return 0, false
+		return time.Time{}, false
 	}
 	if r.Status != http.StatusTooManyRequests && r.Status != http.StatusServiceUnavailable {
-		return 0, false
+		return time.Time{}, false
 	}
 	value := r.ResponseHeader.Get("Retry-After")
 	if n, err := strconv.Atoi(value); err == nil {
-		return time.Duration(n) * time.Second, true
+		return r.Start.Add(r.Duration + time.Duration(n)*time.Second), true
 	}
-	return 0, false
+	at, err := http.ParseTime(value)
+	return at, err == nil
 }
 
 func sameRequest(a, b *journal.Record) bool {

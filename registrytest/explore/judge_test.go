@@ -50,22 +50,24 @@ func TestLint(t *testing.T) {
 	require.LessOrEqual(t, len(oneLine(strings.Repeat("é", 1000))), maxLine+len("…"))
 }
 
+// hasty repeats a request three times at once, whatever the response says.
+func hasty(_ *T, reg *registrytest.Server) error {
+	for range 3 {
+		resp, err := reg.Client().Get(reg.URL + "/v2/" + repo + "/manifests/v1")
+		if err != nil {
+			continue
+		}
+		resp.Body.Close()
+		if resp.StatusCode == http.StatusOK {
+			return nil
+		}
+	}
+	return errors.New("not served")
+}
+
 // A client cannot heed a Retry-After in a header that was cut.
 func TestRetryAfterInCutHeader(t *testing.T) {
 	t.Parallel()
-	hasty := func(t *T, reg *registrytest.Server) error {
-		for range 3 {
-			resp, err := reg.Client().Get(reg.URL + "/v2/" + repo + "/manifests/v1")
-			if err != nil {
-				continue
-			}
-			resp.Body.Close()
-			if resp.StatusCode == http.StatusOK {
-				return nil
-			}
-		}
-		return errors.New("not served")
-	}
 	for rule, n := range map[string]int{
 		"get-manifest once status=429 retry-after=40 close=header:17": 0,
 		"get-manifest once status=429 retry-after=40 close=10":        1,
@@ -74,6 +76,27 @@ func TestRetryAfterInCutHeader(t *testing.T) {
 		m := EveryFault(t, getting, hasty, ReportOnly(), Try(rule))
 		require.Len(t, m.Violations, n, "%s", m)
 		require.Equal(t, 2, m.Cells[0].Requests)
+	}
+}
+
+// Retry-After is judged over loopback, too, and as a date. The registry saw a
+// request before that time, which is so on any machine.
+func TestRetryAfterOverLoopback(t *testing.T) {
+	t.Parallel()
+	for rule, text := range map[string]string{
+		"get-manifest once status=429 retry-after=600":      `^the client repeated get-manifest after \d+m?s, although Retry-After was 10m0s$`,
+		"get-manifest once status=503 retry-after=date:600": `^the client repeated get-manifest after \d+m?s, although Retry-After was 9m59`,
+		"get-manifest once status=503 retry-after=0":        "",
+		"get-manifest once status=503 retry-after=date:0":   "",
+	} {
+		m := EveryFault(t, getting, hasty, ReportOnly(), OverLoopback(), Try(rule))
+		if text == "" {
+			require.Empty(t, m.Violations, "%s", m)
+			continue
+		}
+		require.Len(t, m.Violations, 1, "%s", m)
+		require.Equal(t, early, m.Violations[0].Kind)
+		require.Regexp(t, text, m.Violations[0].Text)
 	}
 }
 

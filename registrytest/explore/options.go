@@ -22,6 +22,7 @@ type config struct {
 	jobs       int
 	runs       int
 	time       time.Duration
+	timeout    time.Duration
 	pairs      int
 	cancels    bool
 	stalls     bool
@@ -34,8 +35,9 @@ type config struct {
 // OverLoopback runs the client outside of a bubble, at a registry on a port of
 // 127.0.0.1: for a client that reaches the registry only there, such as a
 // command. Time is real, so this is slower by orders of magnitude for a client
-// that waits before it retries. The context of a run is done after 10 seconds,
-// and the run ends 5 seconds later at the latest: set a [Budget].
+// that waits before it retries. The context of a run is done after 10 seconds, or
+// that of [Timeout], and the run ends 5 seconds later at the latest: set a
+// [Budget].
 func OverLoopback() Option { return Option{func(c *config) { c.loopback = true }} }
 
 // Server gives the registry of each run options: those for HTTPS, a store or
@@ -80,6 +82,11 @@ func Seed(seed uint64) Option { return Option{func(c *config) { c.seed = seed }}
 func Budget(runs int, d time.Duration) Option {
 	return Option{func(c *config) { c.runs, c.time = runs, d }}
 }
+
+// Timeout sets the time after which the context of a run of [EveryFault] is done:
+// 30 minutes in a bubble, and 10 seconds over loopback by default. On a busy
+// machine, a command that retries may need longer.
+func Timeout(d time.Duration) Option { return Option{func(c *config) { c.timeout = d }} }
 
 // Jobs makes n runs at the same time. The default is one.
 func Jobs(n int) Option { return Option{func(c *config) { c.jobs = n }} }

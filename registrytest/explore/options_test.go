@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"net/http"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -40,6 +39,27 @@ func getAs(c client, t *T, reg *registrytest.Server) error {
 }
 
 var getting = operations["pull"].setup
+
+// Timeout ends the context of a run, in its own time.
+func TestTimeout(t *testing.T) {
+	t.Parallel()
+	run := func(t *T, reg *registrytest.Server) error {
+		err := getAs(client{bug: "does not retry 503"}, t, reg)
+		if err != nil {
+			<-t.Context().Done()
+		}
+		return err
+	}
+	for text, opts := range map[string][]Option{
+		"the operation ended only when its context did, after 30m0s": nil,
+		"the operation ended only when its context did, after 7s":    {Timeout(7 * time.Second)},
+	} {
+		m := EveryFault(t, getting, run, append(opts, ReportOnly(), Try("get-manifest status=503"))...)
+		require.Len(t, m.Violations, 1, "%s", m)
+		require.Equal(t, late, m.Violations[0].Kind)
+		require.Equal(t, text, m.Violations[0].Text)
+	}
+}
 
 // Registries of all kinds can be explored.
 func TestServers(t *testing.T) {
@@ -190,19 +210,6 @@ func TestErrors(t *testing.T) {
 // Accepted violations are notes, and a budget of time leaves out runs.
 func TestAcceptAndBudget(t *testing.T) {
 	t.Parallel()
-	hasty := func(t *T, reg *registrytest.Server) error {
-		for range 3 {
-			resp, err := reg.Client().Get(reg.URL + "/v2/" + repo + "/manifests/v1")
-			if err != nil {
-				return err
-			}
-			resp.Body.Close()
-			if resp.StatusCode == http.StatusOK {
-				return nil
-			}
-		}
-		return errors.New("not served")
-	}
 	m := EveryFault(t, getting, hasty, Accept(early), Jobs(2), Server(func(*T) []registrytest.Option {
 		return []registrytest.Option{lint.Linter{Rules: []lint.Rule{lint.RetryAfter}}} // which finds the same
 	}))
@@ -212,7 +219,8 @@ func TestAcceptAndBudget(t *testing.T) {
 			accepted = append(accepted, c.Outcome)
 		}
 	}
-	require.Equal(t, []Outcome{Retried, Retried, Failed, Retried, Retried, Failed}, accepted, "once, twice and for good, for 429 and 503")
+	require.Equal(t, []Outcome{Retried, Retried, Failed, Retried, Retried, Retried, Failed, Retried}, accepted,
+		"once, twice, for good and as a date, for 429 and 503")
 	m = EveryFault(t, getting, hasty, Budget(0, time.Nanosecond))
 	if runtime.GOOS != "windows" { // There, the clock may tick 64 times a second only.
 		require.Equal(t, 1, m.Runs)

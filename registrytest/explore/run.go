@@ -85,10 +85,7 @@ func (x *explorer) attempt(p plan) *run {
 
 // within runs the operation at a new registry.
 func (x *explorer) within(r *run) {
-	limit := bubbleLimit
-	if x.loopback {
-		limit = loopbackLimit
-	}
+	limit := x.limit()
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	ctx, stop := context.WithTimeout(ctx, limit)
@@ -215,6 +212,17 @@ func (r *run) later() (n int) {
 		}
 	}
 	return n
+}
+
+// limit returns the time after which the context of a run is done.
+func (x *explorer) limit() time.Duration {
+	switch {
+	case x.timeout > 0:
+		return x.timeout
+	case x.loopback:
+		return loopbackLimit
+	}
+	return bubbleLimit
 }
 
 func (x *explorer) grace() time.Duration {

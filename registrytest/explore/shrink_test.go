@@ -66,7 +66,7 @@ func TestAlike(t *testing.T) {
 	require.Len(t, m.Violations, 1, "%s", m)
 	v := m.Violations[0]
 	require.Equal(t, "body left open: get-manifest once status=408: the client left 1 response with an unread body, "+
-		"neither read to the end nor closed (408 once; 50 runs show it, with 25 faults, at 2 requests)", v.String())
+		"neither read to the end nor closed (408 once; 54 runs show it, with 27 faults, at 2 requests)", v.String())
 	again := EveryFault(t, getting, run, ReportOnly(), Try(v.Rule), Accept(early))
 	require.Len(t, again.Violations, 1)
 	require.Equal(t, v.Text, again.Violations[0].Text)

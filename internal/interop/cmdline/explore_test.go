@@ -37,7 +37,11 @@ var explored = []struct{ program, task string }{
 	{"regctl", "pull"}, {"regctl", "push"},
 	{"skopeo", "pull"}, {"skopeo", "push"},
 	{"podman", "pull"}, {"podman", "push"},
+	{"helm", "pull"}, {"helm", "push"}, {"helm", "login"},
 }
+
+// attached is the type of an artifact that is attached to the image.
+const attached = "application/vnd.example.file"
 
 // lists are tasks that lists are a trap for.
 var lists = []struct{ program, task string }{
@@ -51,12 +55,14 @@ var lists = []struct{ program, task string }{
 func TestExplored(t *testing.T) {
 	var ops []matrix.Operation
 	for _, x := range explored {
-		if x.program == "podman" {
-			continue // It is slow: on a busy machine a retry does not end in time.
-		}
 		op := operation(x.program, x.task, "")
 		op.Runs, op.Short = 60, 3
-		op.Options = []explore.Option{explore.OverLoopback(), explore.Jobs(4), explore.Accept(matrix.OverLoopback...)}
+		switch op.Name {
+		case "helm pull", "helm push":
+			op.Runs, op.Concurrent = 0, true
+		case "podman push":
+			op.Concurrent = true
+		}
 		ops = append(ops, op)
 	}
 	matrix.EveryFault(t, docs, "explored programs", ops)
@@ -67,8 +73,11 @@ func TestExplored(t *testing.T) {
 func TestHostile(t *testing.T) {
 	var ops []matrix.Operation
 	for _, x := range append(explored[:len(explored):len(explored)], lists...) {
+		if x.task == "login" {
+			continue // It takes its credentials from its arguments, and meets no trap.
+		}
 		op := operation(x.program, x.task, password)
-		op.Options = []explore.Option{explore.OverLoopback(), explore.Login(user, password)}
+		op.Options = []explore.Option{explore.Login(user, password)}
 		ops = append(ops, op)
 	}
 	matrix.Hostile(t, docs, "hostile programs", ops)
@@ -78,8 +87,10 @@ func TestHostile(t *testing.T) {
 // credentials if the password is not "".
 func operation(program, task, password string) matrix.Operation {
 	client, known := check.Get(program)
+	r := runner{client: client, task: task, password: password}
 	op := matrix.Operation{
-		Name: program + " " + task,
+		Name:     program + " " + task,
+		Loopback: true,
 		Start: func(t *testing.T) string {
 			require.True(t, known)
 			require.NotNil(t, commandOf(client, task))
@@ -88,55 +99,66 @@ func operation(program, task, password string) matrix.Operation {
 			require.NoError(t, err, "%s", out)
 			return versionPattern.FindString(string(out))
 		},
-		Run: func(t *explore.T, reg *registrytest.Server) error { return runTask(t, reg, client, task, password) },
+		Run: r.run,
 	}
 	if task != "push" {
 		op.Setup = func(t *explore.T, reg *registrytest.Server) {
 			reg.Push(t, "team/app:v1", small())
-			reg.Push(t, "team/app", content.Artifact("application/vnd.example.file", content.Subject(small())))
+			reg.Push(t, "team/app", content.Artifact(attached, content.Subject(small())))
+			reg.Push(t, "charts/app:1.2.3", check.Chart())
 		}
 	}
 	return op
+}
+
+// A runner runs the command of a task.
+type runner struct {
+	client   check.Client
+	task     string
+	password string
 }
 
 func small() content.Content {
 	return content.Image(content.Platform(platform), content.LayerSizes(5000))
 }
 
-// runTask runs the command of a task with a home directory of its own.
-func runTask(t *explore.T, reg *registrytest.Server, client check.Client, task, password string) error {
+// run runs the command of the task with a home directory of its own.
+func (r runner) run(t *explore.T, reg *registrytest.Server) error {
 	home := t.TempDir()
 	dir, dockerConfig := filepath.Join(home, "out"), filepath.Join(home, ".docker")
 	auths := `{"auths":{}}`
-	if password != "" {
-		auths = fmt.Sprintf(`{"auths":{%q:{"auth":%q}}}`, reg.Host(), base64.StdEncoding.EncodeToString([]byte(user+":"+password)))
+	if r.password != "" {
+		auths = fmt.Sprintf(`{"auths":{%q:{"auth":%q}}}`, reg.Host(), base64.StdEncoding.EncodeToString([]byte(user+":"+r.password)))
 	}
 	for _, d := range []string{dir, dockerConfig, filepath.Join(home, "tmp")} {
 		require.NoError(t, os.Mkdir(d, 0o700))
 	}
 	require.NoError(t, os.WriteFile(filepath.Join(dockerConfig, "config.json"), []byte(auths), 0o600))
-	values := strings.NewReplacer("{registry}", reg.Host(), "{ref}", reg.Ref("team/app:v1"), "{repo}", reg.Ref("team/app"),
-		"{to}", reg.Ref("team/app:v1"), "{layout}", filepath.Join(home, "layout"), "{dir}", dir, "{home}", home)
-	if task == "push" {
+	values := strings.NewReplacer("{registry}", reg.Host(), "{ref}", reg.Ref("team/app:v1"), "{digest}", small().Digest.String(), "{repo}", reg.Ref("team/app"),
+		"{to}", reg.Ref("team/app:v1"), "{chart}", filepath.Join(home, "app.tgz"), "{layout}", filepath.Join(home, "layout"), "{dir}", dir, "{home}", home)
+	if r.task == "push" {
 		require.NoError(t, writeLayout(t.Context(), filepath.Join(home, "layout"), small()))
+		chart := filepath.Join(home, "app.tgz")
+		require.NoError(t, os.WriteFile(chart, check.ChartFile(), 0o600))
+		require.NoError(t, os.Chtimes(chart, time.Time{}, time.Unix(1e9, 0))) // It is in the manifest.
 	}
 	env := []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + home, "TMPDIR=" + filepath.Join(home, "tmp"), "DOCKER_CONFIG=" + dockerConfig,
 		"REGISTRY_AUTH_FILE=" + filepath.Join(dockerConfig, "config.json"), "NO_PROXY=*",
 	}
-	for _, v := range client.Env {
+	for _, v := range r.client.Env {
 		env = append(env, values.Replace(v))
 	}
-	for _, args := range client.Setup {
+	for _, args := range r.client.Setup {
 		if _, err := runProgram(t.Context(), env, values, args); err != nil {
 			return err
 		}
 	}
-	out, err := runProgram(t.Context(), env, values, commandOf(client, task))
+	out, err := runProgram(t.Context(), env, values, commandOf(r.client, r.task))
 	if err != nil {
 		return err
 	}
-	switch task {
+	switch r.task {
 	case "pull":
 		return addBlobs(t, dir)
 	case "list", "referrers":
@@ -169,11 +191,11 @@ func runProgram(ctx context.Context, env []string, values *strings.Replacer, arg
 // listed matches the tag and the digests in the output of a list.
 var listed = regexp.MustCompile(`\bv1\b|sha256:[0-9a-f]{64}`)
 
-// addBlobs makes the blobs of an image layout the results of a run. A program
-// without a layout has none.
+// addBlobs makes the blobs of an image layout, or a chart, the results of a run. A
+// program with neither has none.
 func addBlobs(t *explore.T, dir string) error {
 	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || !strings.Contains(path, "/blobs/") {
+		if err != nil || d.IsDir() || !strings.Contains(path, "/blobs/") && filepath.Ext(path) != ".tgz" {
 			return err
 		}
 		text, err := os.ReadFile(path)

@@ -93,7 +93,7 @@ func TestTools(t *testing.T) {
 	}
 }
 
-var versionPattern = regexp.MustCompile(`\d+\.\d+\.\d+`)
+var versionPattern = regexp.MustCompile(`\d+\.\d+(\.\d+)?`)
 
 // platform is the platform of this machine.
 const platform = "linux/" + runtime.GOARCH

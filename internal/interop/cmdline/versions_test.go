@@ -29,6 +29,7 @@ func TestVersions(t *testing.T) {
 	} {
 		require.Equal(t, versionOf(t, module), versions[program], "install.sh, %s", program)
 	}
+	versions["helm"], _ = strings.CutSuffix(versions["helm"], ".0") // It prints no more, unless its own build made it.
 	versions["skopeo"], versions["podman"] = "1.9.3", "4.3.1"
 	matrix.CheckVersions(t, docs, versions, "tools", "check", "explored programs", "hostile programs")
 }

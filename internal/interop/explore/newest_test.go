@@ -16,14 +16,14 @@ func seed(t *explore.T, reg *registrytest.Server) { reg.Push(t, "team/app:v1", i
 // in docs/clients.md. With -short it explores one.
 func TestNewest(t *testing.T) {
 	matrix.EveryFault(t, docs, "explored", []matrix.Operation{
-		{Name: "go-containerregistry pull", Setup: seed, Run: ggcrPull, Short: 1 << 30},
-		{Name: "go-containerregistry push", Run: ggcrPush},
-		{Name: "oras-go pull", Setup: seed, Run: orasPull},
-		{Name: "oras-go push", Run: orasPush},
-		{Name: "regclient pull", Setup: seed, Run: regclientPull},
-		{Name: "regclient push", Run: regclientPush},
-		{Name: "containerd pull", Setup: seed, Run: containerdPull},
-		{Name: "containerd push", Run: containerdPush},
+		{Name: "go-containerregistry pull", Setup: seed, Run: ggcrPull, Cancelled: true, Short: 1 << 30},
+		{Name: "go-containerregistry push", Run: ggcrPush, Cancelled: true},
+		{Name: "oras-go pull", Setup: seed, Run: orasPull, Cancelled: true},
+		{Name: "oras-go push", Run: orasPush, Cancelled: true},
+		{Name: "regclient pull", Setup: seed, Run: regclientPull, Cancelled: true},
+		{Name: "regclient push", Run: regclientPush, Cancelled: true},
+		{Name: "containerd pull", Setup: seed, Run: containerdPull, Cancelled: true},
+		{Name: "containerd push", Run: containerdPush, Cancelled: true},
 	})
 }
 

@@ -5,17 +5,21 @@ package heavy
 import (
 	"context"
 	"crypto/x509"
+	"fmt"
 	"io"
 	"testing"
 
+	"github.com/notaryproject/notation-core-go/signature"
 	"github.com/notaryproject/notation-core-go/signature/jws"
 	"github.com/notaryproject/notation-go"
 	"github.com/notaryproject/notation-go/signer"
 	"github.com/notaryproject/notation-go/verifier"
 	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/stretchr/testify/require"
 	helm "helm.sh/helm/v3/pkg/registry"
 
+	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/internal/interop/matrix"
 	"github.com/ocireg/registry/registrytest"
 	"github.com/ocireg/registry/registrytest/auth"
@@ -29,30 +33,37 @@ var who = auth.Credentials{Username: "ci", Password: "secret-of-ci"}
 // TestExplored explores the newest versions, for the tables of outcomes and
 // findings in docs/clients.md. With -short there is a sample of Helm and notation.
 func TestExplored(t *testing.T) {
-	// containers/image has its own transport, which can only reach ports.
-	overLoopback := []explore.Option{explore.OverLoopback(), explore.Jobs(4), explore.Accept(matrix.OverLoopback...)}
 	signed, cert := signedImage(t)
 	matrix.EveryFault(t, docs, "explored", []matrix.Operation{
-		{Name: "containers/image pull", Setup: seed, Run: imagePull, Options: overLoopback},
-		{Name: "containers/image push", Run: imagePush, Options: overLoopback},
+		// containers/image has its own transport, which can only reach ports.
+		{Name: "containers/image pull", Setup: seed, Run: imagePull, Loopback: true},
+		{Name: "containers/image push", Run: imagePush, Loopback: true},
 		{Name: "Helm pull", Setup: copyOf(pushedChart(t)), Run: helmPull, Short: 10},
 		{Name: "Helm push", Run: helmPush},
-		{Name: "notation-go verify", Setup: copyOf(signed), Run: notationVerify(cert), Short: 10},
+		{Name: "notation-go verify", Setup: copyOf(signed), Run: notationVerify(cert), Cancelled: true, Short: 10},
+		{Name: "notation-go sign", Setup: seed, Run: notationSign(t), Cancelled: true, Short: 10},
+		{Name: "notation-go sign, no API", Setup: seed, Run: notationSign(t), Cancelled: true, Options: []explore.Option{explore.Server(withoutReferrers)}},
 	})
+}
+
+// withoutReferrers returns the option of a registry without the API for referrers,
+// where the client keeps a list under a tag.
+func withoutReferrers(*explore.T) []registrytest.Option {
+	return []registrytest.Option{registry.Without(registry.ListReferrers)}
 }
 
 // TestHostile runs the newest versions at hostile registries. With -short it
 // runs only Helm.
 func TestHostile(t *testing.T) {
 	login := explore.Login(who.Username, who.Password)
-	overLoopback := []explore.Option{login, explore.OverLoopback()}
 	signed, cert := signedImage(t)
 	matrix.Hostile(t, docs, "hostile", []matrix.Operation{
-		{Name: "containers/image pull", Setup: seed, Run: imagePull, Options: overLoopback},
-		{Name: "containers/image push", Run: imagePush, Options: overLoopback},
+		{Name: "containers/image pull", Setup: seed, Run: imagePull, Options: []explore.Option{login}, Loopback: true},
+		{Name: "containers/image push", Run: imagePush, Options: []explore.Option{login}, Loopback: true},
 		{Name: "Helm pull", Setup: copyOf(pushedChart(t)), Run: helmPull, Options: []explore.Option{login}, Short: 1},
 		{Name: "Helm push", Run: helmPush, Options: []explore.Option{login}},
 		{Name: "notation-go verify", Setup: copyOf(signed), Run: notationVerify(cert), Options: []explore.Option{login, explore.Verifies()}},
+		{Name: "notation-go sign", Setup: seed, Run: notationSign(t), Options: []explore.Option{login}},
 	})
 }
 
@@ -140,6 +151,39 @@ func notationVerify(cert *x509.Certificate) func(*explore.T, *registrytest.Serve
 			MaxSignatureAttempts: 10,
 		})
 		t.Result("verified", desc.Digest)
+		return err
+	}
+}
+
+// A recorded is a signer that has signed. A signature has the time and random
+// numbers, so that another one would be other content.
+type recorded struct {
+	subject  digest.Digest
+	envelope []byte
+	info     *signature.SignerInfo
+}
+
+func (r recorded) Sign(_ context.Context, desc ocispec.Descriptor, _ notation.SignerSignOptions) ([]byte, *signature.SignerInfo, error) {
+	if desc.Digest != r.subject {
+		return nil, nil, fmt.Errorf("the manifest to sign is %s, not %s", desc.Digest, r.subject)
+	}
+	return r.envelope, r.info, nil
+}
+
+// notationSign returns an operation that signs an image, by a tag.
+func notationSign(t *testing.T) func(*explore.T, *registrytest.Server) error {
+	key, cert := signingCert(t)
+	s, err := signer.NewGenericSigner(key, []*x509.Certificate{cert})
+	require.NoError(t, err)
+	options := notation.SignerSignOptions{SignatureMediaType: jws.MediaTypeEnvelope}
+	r := recorded{subject: small().Digest}
+	r.envelope, r.info, err = s.Sign(t.Context(), small().Descriptor(), options)
+	require.NoError(t, err)
+	return func(t *explore.T, reg *registrytest.Server) error {
+		signed, err := notation.Sign(t.Context(), r, notationRepository(t, reg, who), notation.SignOptions{
+			SignerSignOptions: options, ArtifactReference: "v1",
+		})
+		t.Result("signed", signed.Digest)
 		return err
 	}
 }

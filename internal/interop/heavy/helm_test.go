@@ -12,6 +12,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	"github.com/stretchr/testify/require"
 	helm "helm.sh/helm/v3/pkg/registry"
+	"oras.land/oras-go/v2/registry/remote/retry"
 
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/registrytest"
@@ -34,13 +35,14 @@ func chart(t tester, version string) []byte {
 	return b.Bytes()
 }
 
-// helmClient is Helm's registry client, which has not logged in yet.
+// helmClient is Helm's registry client, which has not logged in yet. Its transport
+// retries, as that of Helm does by default.
 func helmClient(t tester, reg *registrytest.Server, more ...helm.ClientOption) *helm.Client {
 	t.Helper()
 	options := append([]helm.ClientOption{
 		helm.ClientOptCredentialsFile(filepath.Join(t.TempDir(), "config.json")),
 		helm.ClientOptWriter(io.Discard),
-		helm.ClientOptHTTPClient(&http.Client{Transport: reg.Transport()}),
+		helm.ClientOptHTTPClient(&http.Client{Transport: retry.NewTransport(reg.Transport())}),
 	}, more...)
 	if !overTLS(reg) {
 		options = append(options, helm.ClientOptPlainHTTP())

@@ -24,6 +24,7 @@ import (
 	"github.com/stretchr/testify/require"
 	orasremote "oras.land/oras-go/v2/registry/remote"
 	orasauth "oras.land/oras-go/v2/registry/remote/auth"
+	"oras.land/oras-go/v2/registry/remote/retry"
 
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/registrytest"
@@ -104,13 +105,15 @@ func TestNotation(t *testing.T) {
 	}
 }
 
+// notationRepository is a repository with a client that retries, as that of oras-go
+// does by default.
 func notationRepository(t tester, reg *registrytest.Server, as auth.Credentials) notationregistry.Repository {
 	t.Helper()
 	remote, err := orasremote.NewRepository(reg.Ref("team/app"))
 	require.NoError(t, err)
 	remote.PlainHTTP = !overTLS(reg)
 	remote.Client = &orasauth.Client{
-		Client:     reg.Client(),
+		Client:     &http.Client{Transport: retry.NewTransport(reg.Transport())},
 		Credential: orasauth.StaticCredential(reg.Host(), orasauth.Credential{Username: as.Username, Password: as.Password}),
 	}
 	return notationregistry.NewRepository(remote)

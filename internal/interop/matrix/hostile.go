@@ -37,6 +37,9 @@ func Hostile(t *testing.T, docs, name string, ops []Operation) {
 		t.Run(op.Name, func(t *testing.T) {
 			op.start(t, table)
 			opts := append([]explore.Option{explore.ReportOnly()}, op.Options...)
+			if op.Loopback {
+				opts = append(opts, explore.OverLoopback())
+			}
 			if !all {
 				opts = append(opts, explore.OnlyTraps(published...))
 			}
