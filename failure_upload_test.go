@@ -5,10 +5,13 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/stretchr/testify/require"
@@ -170,25 +173,108 @@ func TestEveryWriterIsClosed(t *testing.T) {
 	require.Equal(t, 5, store.closed)
 }
 
-// If the body panics, as that of a middleware may, the session ends: no other
-// request could claim it, and its writer would stay open.
-func TestPanicOfABodyEndsTheUpload(t *testing.T) {
+// If the body panics, as that of a middleware may, or the store, the session ends:
+// no other request could claim it, and its writer would stay open.
+func TestPanicEndsTheUpload(t *testing.T) {
 	t.Parallel()
-	store := &watchedStore{Store: memstore.New()}
-	h := &registryTest{t, registry.New(store), store}
-	for i, method := range []string{"PATCH", "PUT"} {
-		location := h.start("app")
-		body := io.MultiReader(strings.NewReader("x"), panickingReader{})
-		r := httptest.NewRequest(method, location+"?digest="+string(sum("x")), body)
-		require.PanicsWithValue(t, "read", func() { h.ServeHTTP(httptest.NewRecorder(), r) })
-		require.Equal(t, i+1, store.closed)
-		h.wantNoUpload(location)
+	d, other := sum("x"), digest.SHA512.FromString("x")
+	for _, test := range []struct{ panics, request string }{
+		{"body", "PATCH"}, {"body", "PUT ?digest=" + string(d)},
+		{"create", "PATCH"}, {"create", "PUT ?digest=" + string(d)},
+		{"write", "PATCH"}, {"write", "PUT ?digest=" + string(d)},
+		{"commit", "PUT ?digest=" + string(d)},
+		{"close", "PUT ?digest=" + string(d)}, {"close", "PUT ?digest=" + string(sum("y"))}, {"close", "DELETE"},
+		{"read back", "PUT ?digest=" + string(other)},
+	} {
+		method, query, _ := strings.Cut(test.request, " ")
+		t.Run(test.panics+" "+method, func(t *testing.T) {
+			t.Parallel()
+			store := &panickingStore{watchedStore: watchedStore{Store: memstore.New()}}
+			h := &registryTest{t, registry.New(store, registry.WithLimits(1, 0)), store}
+			location := h.start("app")
+			body := io.Reader(strings.NewReader("x"))
+			switch test.panics {
+			case "read back", "close":
+				h.want(202, h.chunk(location, 0, "x"))
+				body = http.NoBody
+			case "body":
+				body = io.MultiReader(body, panickingReader{})
+			}
+			store.panics = test.panics
+			r := httptest.NewRequest(method, location+query, body)
+			require.PanicsWithValue(t, test.panics, func() { h.ServeHTTP(httptest.NewRecorder(), r) })
+			store.panics = ""
+			require.Equal(t, test.panics != "create", store.closed == 1)
+			h.wantNoUpload(location)
+			h.start("app") // It is the only one.
+		})
 	}
 }
 
 type panickingReader struct{}
 
-func (panickingReader) Read([]byte) (int, error) { panic("read") }
+func (panickingReader) Read([]byte) (int, error) { panic("body") }
+
+// A panickingStore panics in one method, or in one of its writers.
+type panickingStore struct {
+	watchedStore
+	panics string
+}
+
+func (s *panickingStore) in(method string) {
+	if s.panics == method {
+		panic(method)
+	}
+}
+
+func (s *panickingStore) CreateBlob(ctx context.Context, repo string, size int64) (registry.BlobWriter, error) {
+	s.in("create")
+	w, err := s.watchedStore.CreateBlob(ctx, repo, size)
+	return panickingWriter{w, s}, err
+}
+
+type panickingWriter struct {
+	registry.BlobWriter
+	store *panickingStore
+}
+
+func (w panickingWriter) Write(p []byte) (int, error) {
+	w.store.in("write")
+	return w.BlobWriter.Write(p)
+}
+
+func (w panickingWriter) ReadAt(p []byte, off int64) (int, error) {
+	w.store.in("read back")
+	return w.BlobWriter.ReadAt(p, off)
+}
+
+func (w panickingWriter) Commit(ctx context.Context, d digest.Digest) error {
+	w.store.in("commit")
+	return w.BlobWriter.Commit(ctx, d)
+}
+
+func (w panickingWriter) Close() error {
+	defer w.store.in("close")
+	return w.BlobWriter.Close()
+}
+
+// If the writer of an expired session panics when it is closed, the others are
+// closed, too.
+func TestPanicOfAnExpiredUpload(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &panickingStore{watchedStore: watchedStore{Store: memstore.New()}}
+		h := &registryTest{t, registry.New(store), store}
+		for range 3 {
+			h.want(202, h.call("PATCH", h.start("app"), "x"))
+		}
+		time.Sleep(time.Hour)
+		store.panics = "close"
+		require.PanicsWithValue(t, "close", func() { h.start("app") })
+		require.Equal(t, 3, store.closed)
+		store.panics = ""
+		h.start("app")
+	})
+}
 
 // A writer that returns a short count without an error has lost bytes.
 func TestWriterStopsTooEarly(t *testing.T) {

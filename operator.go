@@ -36,9 +36,9 @@ func (h *handler) pass(w http.ResponseWriter, r *Request) error {
 	return err
 }
 
-// loseUploadThere makes the operator forget the upload session of the request:
-// it cancels it, on behalf of the same client.
-func (h *handler) loseUploadThere(r *Request) error {
+// cancelAtOperator cancels the upload session of the request at the operator, on
+// behalf of the same client.
+func (h *handler) cancelAtOperator(r *Request) error {
 	hr := r.Request.Clone(r.Context())
 	hr.Method, hr.Body, hr.ContentLength, hr.TransferEncoding = http.MethodDelete, http.NoBody, 0, nil
 	for _, name := range []string{"Content-Length", "Content-Range", "Content-Type", "Expect"} {

@@ -21,20 +21,21 @@ type uploads struct {
 	expiry time.Duration
 	max    int // the greatest number of sessions, or 0 for any
 
-	mu   sync.Mutex
-	byID map[string]*list.Element // of *upload
-	idle list.List                // of *upload, the least recently used first
+	mu    sync.Mutex
+	byID  map[string]*list.Element // of *upload
+	byUse list.List                // of *upload, the least recently used first
 }
 
-// An upload is one session. Only the request that has claimed it may use the
-// fields below busy.
+// An upload is a blob that is being uploaded: in a session, or in a single POST,
+// which has no id. Only the request that has claimed a session may use the fields
+// below busy.
 type upload struct {
 	id, repo string
 	used     time.Time    // guarded by uploads.mu
 	size     atomic.Int64 // the number of bytes that have arrived
 
 	busy      atomic.Bool
-	ended     bool
+	ended     bool // the session cannot continue
 	algorithm digest.Algorithm
 	hash      hash.Hash
 	writer    BlobWriter // nil until there is something to write
@@ -57,7 +58,7 @@ func (u *uploads) start(r *Request, algorithm digest.Algorithm) (*upload, error)
 		u.byID = make(map[string]*list.Element)
 	}
 	s.used = now
-	u.byID[s.id] = u.idle.PushBack(s)
+	u.byID[s.id] = u.byUse.PushBack(s)
 	u.mu.Unlock()
 	discard(expired)
 	return s, nil
@@ -67,7 +68,7 @@ func (u *uploads) start(r *Request, algorithm digest.Algorithm) (*upload, error)
 // a request is writing to cannot expire before the request ends. The caller holds
 // u.mu.
 func (u *uploads) untilExpiry(now time.Time) time.Duration {
-	for e := u.idle.Front(); e != nil; e = e.Next() {
+	for e := u.byUse.Front(); e != nil; e = e.Next() {
 		if s := e.Value.(*upload); !s.busy.Load() {
 			return max(s.used.Add(u.expiry).Sub(now), 0)
 		}
@@ -96,7 +97,7 @@ func (u *uploads) get(r *Request) (*upload, error) {
 	}
 	s := e.Value.(*upload)
 	s.used = now
-	u.idle.MoveToBack(e)
+	u.byUse.MoveToBack(e)
 	return s, nil
 }
 
@@ -130,7 +131,7 @@ func (u *uploads) release(r *Request, s *upload) {
 	u.mu.Lock()
 	if e := u.byID[s.id]; e != nil {
 		s.used = now
-		u.idle.MoveToBack(e)
+		u.byUse.MoveToBack(e)
 	}
 	u.mu.Unlock()
 	s.busy.Store(false)
@@ -140,24 +141,23 @@ func (u *uploads) release(r *Request, s *upload) {
 func (u *uploads) end(s *upload) {
 	u.mu.Lock()
 	if e := u.byID[s.id]; e != nil {
-		u.idle.Remove(e)
+		u.byUse.Remove(e)
 		delete(u.byID, s.id)
 	}
 	u.mu.Unlock()
 	s.close()
-	s.busy.Store(false)
 }
 
 // expire removes the sessions that have been idle for too long, and claims
 // them, for discard. The caller holds u.mu.
 func (u *uploads) expire(now time.Time) (expired []*upload) {
-	for e := u.idle.Front(); e != nil; {
+	for e := u.byUse.Front(); e != nil; {
 		s, next := e.Value.(*upload), e.Next()
 		if now.Sub(s.used) < u.expiry {
 			break
 		}
 		if s.busy.CompareAndSwap(false, true) {
-			u.idle.Remove(e)
+			u.byUse.Remove(e)
 			delete(u.byID, s.id)
 			expired = append(expired, s)
 		}
@@ -166,16 +166,18 @@ func (u *uploads) expire(now time.Time) (expired []*upload) {
 	return expired
 }
 
+// discard closes claimed sessions.
 func discard(sessions []*upload) {
 	for _, s := range sessions {
-		s.close()
-		s.busy.Store(false)
+		defer s.close() // Even if the writer of another one panics.
 	}
 }
 
-// close discards the bytes that have arrived, unless they were committed.
+// close ends a claimed session, and discards the bytes that have arrived unless
+// they were committed.
 func (s *upload) close() {
 	s.ended = true
+	defer s.busy.Store(false)
 	if s.writer != nil {
 		s.writer.Close()
 	}

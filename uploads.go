@@ -43,8 +43,8 @@ func (h *handler) startUpload(w http.ResponseWriter, r *Request) error {
 func (h *handler) postBlob(w http.ResponseWriter, r *Request) error {
 	s := &upload{repo: r.Repo, algorithm: r.Digest.Algorithm()}
 	defer s.close()
-	n, fatal, err := h.receive(r.Context(), s, r.Body, r.ContentLength)
-	if fatal {
+	n, ended, err := h.receive(r.Context(), s, r.Body, r.ContentLength)
+	if ended {
 		return err
 	}
 	switch {
@@ -62,139 +62,140 @@ func (h *handler) postBlob(w http.ResponseWriter, r *Request) error {
 // patchUpload implements end-5: a chunk, or a stream if it has no Content-Range
 // (Pushing a blob in chunks; Docker Registry HTTP API V2, Stream upload).
 func (h *handler) patchUpload(w http.ResponseWriter, r *Request) error {
-	s, err := h.claim(r)
+	err := h.withClaim(r, func(s *upload) (ended bool, err error) {
+		if ended, err := h.appendChunk(r, s); err != nil {
+			return ended, err
+		}
+		h.setSession(w.Header(), r, s)
+		return false, nil
+	})
 	if err != nil {
 		return err
 	}
-	if err := h.appendBody(r, s); err != nil {
-		return err
-	}
-	// The client may continue as soon as it has the response.
-	h.setSession(w.Header(), r, s)
-	h.uploads.release(r, s)
+	// The session is free: the client may continue as soon as it has the response.
 	return writeEmpty(w, http.StatusAccepted)
 }
 
 // putUpload implements end-6: it takes the last chunk, if there is one, and
 // closes the session.
 func (h *handler) putUpload(w http.ResponseWriter, r *Request) error {
-	s, err := h.claim(r)
-	if err != nil {
-		return err
-	}
-	if s.writer == nil {
-		s.algorithm = r.Digest.Algorithm()
-	}
-	if err := h.appendBody(r, s); err != nil {
-		return err
-	}
-	err = h.commit(r.Context(), s, r.Digest)
-	h.uploads.end(s)
+	err := h.withClaim(r, func(s *upload) (ended bool, err error) {
+		if s.writer == nil {
+			// Nothing is hashed yet. Hashed with the algorithm of the digest, the
+			// blob need not be read back.
+			s.algorithm = r.Digest.Algorithm()
+		}
+		if ended, err := h.appendChunk(r, s); err != nil {
+			return ended, err
+		}
+		return true, h.commit(r.Context(), s, r.Digest)
+	})
 	if err != nil {
 		return err
 	}
 	return h.writeCreated(w, r, "blobs", r.Digest)
 }
 
-// claim returns the session of the request, for this request alone.
-func (h *handler) claim(r *Request) (*upload, error) {
+// withClaim claims the session of the request, calls f with it, and ends the
+// session if f says so, or else releases it.
+func (h *handler) withClaim(r *Request, f func(s *upload) (ended bool, err error)) error {
 	s, busy, err := h.uploads.claim(r)
-	if busy {
+	switch {
+	case busy:
 		// 416, and not 409, has the fields with which a client can continue
 		// (end-5 and end-6 list no other status).
-		e := h.outOfOrder(r, s, "another request is writing to this upload session")
+		e := h.continueAt(r, s, "another request is writing to this upload session")
 		if r.Op == CancelUpload {
 			e.Status = http.StatusBadRequest // end-14
 		}
-		err = e
+		return e
+	case err != nil:
+		return err
 	}
-	return s, err
-}
-
-// appendBody appends the body of a PATCH or PUT to a claimed session. If it
-// returns an error, it has released the session, or ended it.
-func (h *handler) appendBody(r *Request, s *upload) error {
-	ended, err := h.appendChunk(r, s)
-	switch {
-	case err == nil:
-	case ended:
-		h.uploads.end(s)
-	default:
-		h.uploads.release(r, s)
-	}
+	ended := true // If the body or the writer panics: it is not known which bytes were written.
+	defer func() {
+		if ended {
+			h.uploads.end(s)
+		} else {
+			h.uploads.release(r, s)
+		}
+	}()
+	ended, err = f(s)
 	return err
 }
 
-// appendChunk is appendBody without the release of the session. With an error,
-// ended reports whether the session cannot continue.
+// appendChunk checks and appends one body. If ended is true, the caller ends the
+// session; otherwise it releases it.
 func (h *handler) appendChunk(r *Request, s *upload) (ended bool, err error) {
-	body, announced := io.Reader(r.Body), r.ContentLength
-	chunk := r.Header.Get("Content-Range")
-	if r.Op == PutUpload && chunk != "" {
+	body, length, err := h.nextChunk(r, s)
+	if err != nil {
+		return false, err
+	}
+	n, ended, err := h.receive(r.Context(), s, body, length)
+	if ended {
+		return true, err
+	}
+	if err != nil {
+		// The bytes that have arrived are kept, also if the client went away. They
+		// are not the last chunk: the client may send the rest of it.
+		return false, h.continueAt(r, s, "the body ended after %d bytes: %v", n, err)
+	}
+	if length >= 0 && n != length {
+		return true, Errorf(CodeSizeInvalid, "received %d bytes, not %d", n, length)
+	}
+	if length > 0 {
+		s.lastChunk = length
+	}
+	return false, nil
+}
+
+// nextChunk returns the body of the request and the length that the client
+// announced, or -1. It returns an error if the body cannot be the next chunk.
+func (h *handler) nextChunk(r *Request, s *upload) (body io.Reader, length int64, err error) {
+	body, length = r.Body, r.ContentLength
+	contentRange := r.Header.Get("Content-Range")
+	if r.Op == PutUpload && contentRange != "" {
 		// A closing PUT without a body has no chunk, so its Content-Range says
 		// nothing: clients send the range of the last chunk, or that of no byte.
 		buffered := bufio.NewReader(body)
 		if _, err := buffered.Peek(1); err == io.EOF {
-			chunk = ""
+			contentRange = ""
 		}
 		body = buffered
 	}
 	switch {
-	case chunk != "":
-		if announced, err = h.checkChunk(r, s, chunk); err != nil {
-			return false, err
+	case contentRange != "":
+		if length, err = h.checkChunk(r, s, contentRange); err != nil {
+			return nil, 0, err
 		}
 	case r.Op == PatchUpload && h.without.has(StreamUpload):
-		return false, Errorf(CodeBlobUploadInvalid, "chunk has no Content-Range, and this registry has no stream upload")
+		return nil, 0, Errorf(CodeBlobUploadInvalid, "chunk has no Content-Range, and this registry has no stream upload")
 	}
-	if announced > 0 && 0 <= s.lastChunk && s.lastChunk < h.minChunk {
-		return false, Errorf(CodeSizeInvalid, "the chunk before has %d bytes, fewer than %d, and was not the last", s.lastChunk, h.minChunk)
+	if length > 0 && 0 <= s.lastChunk && s.lastChunk < h.minChunk {
+		return nil, 0, Errorf(CodeSizeInvalid, "the chunk before has %d bytes, fewer than %d, and was not the last", s.lastChunk, h.minChunk)
 	}
-	panicked := true
-	defer func() {
-		if panicked {
-			// It is not known how many of the bytes were written.
-			h.uploads.end(s)
-		}
-	}()
-	n, fatal, err := h.receive(r.Context(), s, body, announced)
-	panicked = false
-	if fatal {
-		return true, err
-	}
-	if err != nil {
-		// The bytes that have arrived are kept, also if the client went away.
-		return false, h.outOfOrder(r, s, "the body ended after %d bytes: %v", n, err)
-	}
-	if announced > 0 {
-		// A chunk that was cut off does not count: the client may send the rest.
-		s.lastChunk = announced
-	}
-	if announced >= 0 && n != announced {
-		return true, Errorf(CodeSizeInvalid, "received %d bytes, not %d", n, announced)
-	}
-	return false, nil
+	return body, length, nil
 }
 
 // checkChunk returns the length of the chunk with the Content-Range, or an error
 // if it is not the next one. A malformed Content-Range is 416, as the Docker
 // Registry HTTP API V2 says under PATCH Blob Upload: the spec does not say.
-func (h *handler) checkChunk(r *Request, s *upload, chunk string) (length int64, err error) {
-	first, last, ok := field.ChunkRange(chunk)
+func (h *handler) checkChunk(r *Request, s *upload, contentRange string) (length int64, err error) {
+	first, last, ok := field.ChunkRange(contentRange)
 	length = min(last-first, math.MaxInt64-1) + 1
 	switch {
 	case !ok || last < first:
-		return 0, h.outOfOrder(r, s, "Content-Range is %q, not <first>-<last>", chunk)
+		return 0, h.continueAt(r, s, "Content-Range is %q, not <first>-<last>", contentRange)
 	case first != s.size.Load():
-		return 0, h.outOfOrder(r, s, "chunk begins at %d, but the next byte is %d", first, s.size.Load())
+		return 0, h.continueAt(r, s, "chunk begins at %d, but the next byte is %d", first, s.size.Load())
 	case r.ContentLength >= 0 && length != r.ContentLength:
-		return 0, Errorf(CodeSizeInvalid, "Content-Range is %s, but Content-Length is %d", chunk, r.ContentLength)
+		return 0, Errorf(CodeSizeInvalid, "Content-Range is %s, but Content-Length is %d", contentRange, r.ContentLength)
 	}
 	return length, nil
 }
 
-// outOfOrder returns an error that tells the client where to continue.
-func (h *handler) outOfOrder(r *Request, s *upload, format string, args ...any) *Error {
+// continueAt returns an error that tells the client where to continue.
+func (h *handler) continueAt(r *Request, s *upload, format string, args ...any) *Error {
 	e := Errorf(CodeBlobUploadInvalid, format, args...)
 	e.Status = http.StatusRequestedRangeNotSatisfiable
 	e.Header = make(http.Header)
@@ -202,12 +203,12 @@ func (h *handler) outOfOrder(r *Request, s *upload, format string, args ...any) 
 	return e
 }
 
-// receive appends a body to a claimed session. It returns the number of bytes
-// that arrived, also with an error. If fatal is true, the session cannot be
-// continued.
-func (h *handler) receive(ctx context.Context, s *upload, body io.Reader, announced int64) (n int64, fatal bool, err error) {
+// receive appends a body to a claimed session. Length is the length that the
+// client announced, or -1. It returns the number of bytes that arrived, also with
+// an error. If ended is true, the session cannot continue.
+func (h *handler) receive(ctx context.Context, s *upload, body io.Reader, length int64) (n int64, ended bool, err error) {
 	if s.writer == nil {
-		if s.writer, err = h.store.CreateBlob(context.WithoutCancel(ctx), s.repo, announced); err != nil {
+		if s.writer, err = h.store.CreateBlob(context.WithoutCancel(ctx), s.repo, length); err != nil {
 			return 0, true, fmt.Errorf("creating a blob in %s: %w", s.repo, err)
 		}
 		s.hash = s.algorithm.Hash()
@@ -252,21 +253,20 @@ func (h *handler) getUpload(w http.ResponseWriter, r *Request) error {
 
 // cancelUpload implements end-14 (Cancel a blob upload).
 func (h *handler) cancelUpload(w http.ResponseWriter, r *Request) error {
-	s, err := h.claim(r)
+	err := h.withClaim(r, func(*upload) (ended bool, err error) { return true, nil })
 	if err != nil {
 		return err
 	}
-	h.uploads.end(s)
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }
 
 // loseUpload forgets the session of the request, if there is one and no other
-// request is writing to it. It returns an error if an operator does not forget
-// it.
+// request is writing to it. It returns an error if the registry behind an operator
+// keeps the session.
 func (h *handler) loseUpload(r *Request) error {
 	if h.operator != nil {
-		return h.loseUploadThere(r)
+		return h.cancelAtOperator(r)
 	}
 	if s, busy, err := h.uploads.claim(r); err == nil && !busy {
 		h.uploads.end(s)
