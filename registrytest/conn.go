@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/ocireg/registry/internal/conn"
@@ -112,7 +113,7 @@ func (s *service) settle() {
 // limit.
 func (s *service) awaitClose(clients []*clientConn, limit time.Duration) {
 	s.mu.Lock()
-	closed := s.wait(func() bool {
+	closed := s.when(func() bool {
 		for _, c := range clients {
 			if _, open := s.clients[c]; open {
 				return false
@@ -121,7 +122,23 @@ func (s *service) awaitClose(clients []*clientConn, limit time.Duration) {
 		return true
 	})
 	s.mu.Unlock()
-	await(closed, limit)
+	closedWithin(closed, limit)
+}
+
+// isClosed reports whether this end has closed the connection. It returns false
+// for a connection that does not tell.
+func isClosed(c net.Conn) bool {
+	switch c := conn.Below(c).(type) {
+	case *pipeConn:
+		return c.closed.Load()
+	case syscall.Conn:
+		raw, err := c.SyscallConn()
+		if err == nil {
+			err = raw.Control(func(uintptr) {})
+		}
+		return errors.Is(err, net.ErrClosed)
+	}
+	return false
 }
 
 // silence makes new connections silent while it is wanted.

@@ -108,7 +108,7 @@ func (n *Network) Handle(host string, h http.Handler, opts ...Option) {
 		n.t.Fatalf("registrytest: serving a handler at %s: the handler is nil; http.NotFoundHandler() serves nothing", host)
 	}
 	s := &service{}
-	s.init(n.t.Name(), host, h)
+	s.setUp(n.t.Name(), host, h)
 	s.leaks.always = true
 	if _, err := n.serve(s, host, set); err != nil {
 		n.t.Fatalf("registrytest: serving a handler: %v", err)

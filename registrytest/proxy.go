@@ -38,7 +38,7 @@ func (n *Network) startProxy(at string) {
 		ErrorLog:      log.New(io.Discard, "", 0),
 		ErrorHandler:  badGateway,
 	}
-	s.init(n.t.Name(), "proxy "+n.proxy, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	s.setUp(n.t.Name(), "proxy "+n.proxy, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case r.Method == http.MethodConnect:
 			n.tunnel(w, r)

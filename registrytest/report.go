@@ -59,7 +59,7 @@ func (s *service) closedNote() string {
 		return ""
 	}
 	return fmt.Sprintf("%s was closed at %s; if parallel subtests use it, leave out that Close: they run after the deferred calls of their parent, and the server is closed after them anyway",
-		s.name, s.closedAt)
+		s.address, s.closedAt)
 }
 
 // refusedNote returns a sentence for a client that was refused because the user
@@ -74,7 +74,7 @@ func (s *service) refusedNote() string {
 		return ""
 	}
 	return fmt.Sprintf("%s was stopped at %s; if parallel subtests use it, call Stop in t.Cleanup: they run after the deferred calls of their parent",
-		s.name, s.stoppedAt)
+		s.address, s.stoppedAt)
 }
 
 // userCode returns the place that called the function of this package that is

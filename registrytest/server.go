@@ -174,7 +174,7 @@ func (s *Server) end(prefix string) {
 
 // serve makes the service of the registry. The name of it is its address.
 func (s *Server) serve(name string) {
-	s.service.init(s.t.Name(), name, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	s.service.setUp(s.t.Name(), name, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		(*s.handler.Load()).ServeHTTP(w, r)
 	}))
 }

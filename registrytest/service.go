@@ -18,7 +18,7 @@ import (
 )
 
 // drainTime is how long a request may be served after its connection was
-// closed. It is long, because a handler that takes longer has failed.
+// closed. It is generous, since a test fails whose handler takes longer.
 const drainTime = 5 * time.Second
 
 // A port is an address that a service listens at.
@@ -35,7 +35,7 @@ type port struct {
 // started again after Close, so stop closes its listeners and connections
 // instead.
 type service struct {
-	name    string // the address, for messages
+	address string // for messages
 	handler http.Handler
 	ports   []port
 	http    http.Server
@@ -43,7 +43,8 @@ type service struct {
 	leaks   leakCheck
 	silence silence
 
-	// refuseFirst is for connections that are reset or, in memory, refused.
+	// refuseFirst counts down the next connections to turn away: reset at a port,
+	// refused in memory.
 	refuseFirst countdown
 
 	// serveTLS serves a listener with TLS. It is nil until secure is called, so
@@ -66,38 +67,32 @@ type service struct {
 	closed    bool
 	closedAt  string // the place in the user's code that closed the service, or ""
 	stoppedAt string // the place in the user's code that stopped the service, or ""
-	hung      bool   // a request did not end, so the test may end before it
+	hung      bool   // a request did not end in time: it may outlive the test, so that its panic is no failure
 	failures  []error
 	listeners []net.Listener
-	accepting int // goroutines
-	accepted  int // connections, since the service was made
+	acceptors int // the number of goroutines that accept connections
+	numbered  int // the number of the newest connection, from 1
 	conns     map[net.Conn]context.CancelCauseFunc
 	clients   map[*clientConn]struct{}
-	hungUp    []*clientConn // the clients whose connections were closed last
+	hungUp    []*clientConn // the clients that the last hangUp disconnected
 	hijacked  map[net.Conn]context.CancelCauseFunc
-	calls     map[*http.Request]struct{}
+	requests  map[*http.Request]struct{}
 	waiters   []waiter
 }
 
-// A waiter waits for its condition. Then its channel is closed.
-type waiter struct {
-	met  func() bool
-	done chan struct{}
-}
-
-// init makes the service of a handler. Test is the name of the test that
+// setUp makes the service of a handler. Test is the name of the test that
 // started it, or the name of the package if there is no test.
-func (s *service) init(test, name string, handler http.Handler) {
-	s.name, s.handler = name, handler
+func (s *service) setUp(test, address string, handler http.Handler) {
+	s.address, s.handler = address, handler
 	s.conns = make(map[net.Conn]context.CancelCauseFunc)
 	s.clients = make(map[*clientConn]struct{})
 	s.hijacked = make(map[net.Conn]context.CancelCauseFunc)
-	s.calls = make(map[*http.Request]struct{})
+	s.requests = make(map[*http.Request]struct{})
 	s.http.Handler = s
 	s.http.ErrorLog = log.New(&s.log, "", 0)
 	s.http.ConnContext = s.connContext
 	s.http.ConnState = s.connState
-	s.leaks.begin(fmt.Sprintf("%s %s %p", test, name, s)) // A name may be in use in several networks.
+	s.leaks.begin(fmt.Sprintf("%s %s %p", test, address, s)) // Several networks may have the address.
 }
 
 // fail notes a failure, for close to return.
@@ -139,7 +134,7 @@ func (s *service) open() error {
 		s.listeners = append(s.listeners, l)
 	}
 	for i, l := range s.listeners {
-		s.accepting++
+		s.acceptors++
 		go s.accept(s.ports[i], &troubledListener{l, s})
 	}
 	return nil
@@ -155,10 +150,10 @@ func (s *service) accept(p port, l net.Listener) {
 		err = serve(l)
 	})
 	if !errors.Is(err, net.ErrClosed) && !errors.Is(err, http.ErrServerClosed) {
-		s.fail(fmt.Errorf("accepting connections at %s: %w", s.name, err))
+		s.fail(fmt.Errorf("accepting connections at %s: %w", s.address, err))
 	}
 	s.mu.Lock()
-	s.accepting--
+	s.acceptors--
 	s.wake()
 	s.mu.Unlock()
 }
@@ -170,9 +165,9 @@ func (s *service) stop() error {
 	s.running = false
 	s.closePorts()
 	s.hangUp()
-	ended := s.wait(func() bool { return s.accepting == 0 && len(s.conns) == 0 && len(s.calls) == 0 })
+	ended := s.when(func() bool { return s.acceptors == 0 && len(s.conns) == 0 && len(s.requests) == 0 })
 	s.mu.Unlock()
-	return s.await(ended)
+	return s.awaitEnd(ended)
 }
 
 // closePorts closes the listeners. The caller holds the lock.
@@ -183,13 +178,14 @@ func (s *service) closePorts() {
 	s.listeners = nil
 }
 
-// refuse closes the listeners only.
+// refuse closes the listeners, leaves the connections alone, and waits until no
+// goroutine accepts.
 func (s *service) refuse() error {
 	s.mu.Lock()
 	s.closePorts()
-	ended := s.wait(func() bool { return s.accepting == 0 })
+	ended := s.when(func() bool { return s.acceptors == 0 })
 	s.mu.Unlock()
-	return s.await(ended)
+	return s.awaitEnd(ended)
 }
 
 // admit listens again after refuse, unless the service was stopped or started
@@ -207,7 +203,7 @@ func (s *service) admit() error {
 // call.
 func (s *service) close() []error {
 	s.mu.Lock()
-	first := !s.closed && s.handler != nil
+	unchecked := !s.closed && s.handler != nil // Only the first call looks for leaks, if the service was set up.
 	s.closed = true
 	for c := range s.conns {
 		conn.AbortOnClose(c) // Else hundreds of tests would fill the machine with connections in TIME_WAIT.
@@ -220,7 +216,7 @@ func (s *service) close() []error {
 	s.mu.Lock()
 	hung := s.hung
 	s.mu.Unlock()
-	if err == nil && first && !hung {
+	if err == nil && unchecked && !hung {
 		err = s.leaks.end()
 	}
 	s.mu.Lock()
@@ -233,25 +229,25 @@ func (s *service) close() []error {
 	return failures
 }
 
-// disconnect closes all connections, and waits for their requests to end. It
-// returns an error if they do not.
+// disconnect closes all connections, and waits for the requests that are being
+// served now. It returns an error if they do not end.
 func (s *service) disconnect() error {
 	s.mu.Lock()
 	s.hangUp()
-	var calls []*http.Request
-	for r := range s.calls {
-		calls = append(calls, r)
+	var served []*http.Request
+	for r := range s.requests {
+		served = append(served, r)
 	}
-	ended := s.wait(func() bool {
-		for _, r := range calls {
-			if _, served := s.calls[r]; served {
+	ended := s.when(func() bool {
+		for _, r := range served {
+			if _, open := s.requests[r]; open {
 				return false
 			}
 		}
 		return true
 	})
 	s.mu.Unlock()
-	return s.await(ended)
+	return s.awaitEnd(ended)
 }
 
 // hangUp closes all connections. The caller holds the lock.
@@ -269,52 +265,15 @@ func (s *service) hangUp() {
 	clear(s.hijacked)
 }
 
-// wait returns a channel that is closed as soon as the condition is met. The
-// caller holds the lock, and so does every call of met.
-func (s *service) wait(met func() bool) <-chan struct{} {
-	done := make(chan struct{})
-	s.waiters = append(s.waiters, waiter{met, done})
-	s.wake()
-	return done
-}
-
-// wake checks the conditions of the waiters. The caller holds the lock.
-func (s *service) wake() {
-	if s.waiters == nil {
-		return
-	}
-	var left []waiter
-	for _, w := range s.waiters {
-		if w.met() {
-			close(w.done)
-		} else {
-			left = append(left, w)
-		}
-	}
-	s.waiters = left
-}
-
-// await reports whether the channel is closed in time.
-func await(done <-chan struct{}, d time.Duration) bool {
-	timeout := time.NewTimer(d)
-	defer timeout.Stop()
-	select {
-	case <-done:
-		return true
-	case <-timeout.C:
-		return false
-	}
-}
-
-// await waits for requests to end. It returns an error that names those that
+// awaitEnd waits for requests to end. It returns an error that names those that
 // do not end.
-func (s *service) await(ended <-chan struct{}) error {
-	if await(ended, drainTime) {
+func (s *service) awaitEnd(ended <-chan struct{}) error {
+	if closedWithin(ended, drainTime) {
 		return nil
 	}
 	s.mu.Lock()
 	var hanging strings.Builder
-	for r := range s.calls {
+	for r := range s.requests {
 		hanging.WriteString("\n\t" + describeRequest(r))
 	}
 	if hanging.Len() == 0 {
@@ -325,13 +284,14 @@ func (s *service) await(ended <-chan struct{}) error {
 	s.hung = true
 	s.mu.Unlock()
 	return fmt.Errorf("%s hangs: %v after their connections were closed, it is still serving%s\n\n%s",
-		s.name, drainTime, &hanging, strings.Join(labelled(s.leaks.label), "\n"))
+		s.address, drainTime, &hanging, strings.Join(labelled(s.leaks.label), "\n"))
 }
 
-// ServeHTTP serves every request of the service.
+// ServeHTTP counts the request. A panic other than ErrAbortHandler is a failure;
+// either reaches net/http as ErrAbortHandler, so that it logs nothing.
 func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
-	s.calls[r] = struct{}{}
+	s.requests[r] = struct{}{}
 	s.mu.Unlock()
 	defer func() {
 		cause := recover()
@@ -339,10 +299,11 @@ func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		hung := s.hung
 		s.mu.Unlock()
 		if cause != nil && cause != http.ErrAbortHandler && !hung {
-			s.fail(fmt.Errorf("%s: panic while serving %s: %v\n%s", s.name, describeRequest(r), cause, debug.Stack()))
+			s.fail(fmt.Errorf("%s: panic while serving %s: %v\n%s", s.address, describeRequest(r), cause, debug.Stack()))
 		}
 		s.mu.Lock()
-		delete(s.calls, r)
+		delete(s.requests, r)
+		s.forgetEnded()
 		s.wake()
 		s.mu.Unlock()
 		if cause != nil {
@@ -365,8 +326,8 @@ func (s *service) connContext(ctx context.Context, c net.Conn) context.Context {
 	ctx, cancel := context.WithCancelCause(ctx)
 	s.mu.Lock()
 	s.conns[c] = cancel
-	s.accepted++
-	number := s.accepted
+	s.numbered++
+	number := s.numbered
 	s.mu.Unlock()
 	return conn.WithNumber(ctx, number)
 }
@@ -376,7 +337,7 @@ func (s *service) connState(c net.Conn, state http.ConnState) {
 	case http.StateNew:
 		s.mu.Lock()
 		if !s.running {
-			c.Close()
+			c.Close() // It was accepted while stop was closing the others.
 		}
 		s.mu.Unlock()
 	case http.StateHijacked:
@@ -393,5 +354,16 @@ func (s *service) connState(c net.Conn, state http.ConnState) {
 		delete(s.conns, c)
 		s.wake()
 		s.mu.Unlock()
+	}
+}
+
+// forgetEnded removes the hijacked connections that were closed, as net/http does
+// not report their end. The caller holds the lock.
+func (s *service) forgetEnded() {
+	for c, cancel := range s.hijacked {
+		if isClosed(c) {
+			cancel(conn.ErrClosed)
+			delete(s.hijacked, c)
+		}
 	}
 }

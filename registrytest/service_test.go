@@ -1,0 +1,80 @@
+package registrytest
+
+import (
+	"io"
+	"net"
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/registrytest/fault"
+)
+
+// served waits until no request is being served, and returns the number of
+// hijacked connections that the service knows.
+func (s *service) served(t *testing.T) int {
+	t.Helper()
+	s.mu.Lock()
+	idle := s.when(func() bool { return len(s.requests) == 0 })
+	s.mu.Unlock()
+	<-idle
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.hijacked)
+}
+
+// A server that runs for long does not keep the connections that faults ended.
+func TestResetConnectionIsForgotten(t *testing.T) {
+	t.Parallel()
+	for name, opts := range map[string][]Option{"port": nil, "TLS": {WithTLS()}, "in memory": {WithInMemory()}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := NewServer(t, opts...)
+			reset := s.Fault(t, fault.On(registry.Ping).Reset())
+			transport := s.Transport().Clone()
+			transport.ForceAttemptHTTP2 = false // HTTP/2 resets a stream instead.
+			if transport.TLSClientConfig != nil {
+				transport.TLSClientConfig.NextProtos = nil
+			}
+			for range 3 {
+				_, err := (&http.Client{Transport: transport}).Get(s.URL + "/v2/")
+				require.Error(t, err)
+			}
+			require.Equal(t, 3, reset.Fired())
+			require.Zero(t, s.service.served(t))
+		})
+	}
+}
+
+// A connection that a handler keeps is known until it is closed, so that the
+// server can close it.
+func TestKeptConnectionIsForgottenWhenItEnds(t *testing.T) {
+	t.Parallel()
+	n := NewNetwork(t)
+	kept := make(chan net.Conn, 1)
+	n.Handle("a.test:80", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/keep" {
+			c, _, _ := http.NewResponseController(w).Hijack()
+			kept <- c
+		}
+	}))
+	s := n.places["a.test:80"].service
+	client, err := n.DialContext(t.Context(), "tcp", "a.test:80")
+	require.NoError(t, err)
+	defer client.Close()
+	_, err = io.WriteString(client, "GET /keep HTTP/1.1\r\nHost: a.test\r\n\r\n")
+	require.NoError(t, err)
+	c := <-kept
+	require.Equal(t, 1, s.served(t))
+	later := func() int {
+		resp, err := n.Client().Get("http://a.test/")
+		require.NoError(t, err)
+		resp.Body.Close()
+		return s.served(t)
+	}
+	require.Equal(t, 1, later())
+	c.Close()
+	require.Zero(t, later())
+}
