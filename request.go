@@ -264,8 +264,12 @@ func (r *Request) parse(hr *http.Request, prefix string) {
 		r.parseUploads(query)
 	case uploadRoute:
 		r.Session = last
-		if r.Op == PutUpload {
+		switch {
+		case r.Op != PutUpload:
+		case query.Has("digest"):
 			r.parseDigest(query.Get("digest"))
+		default:
+			r.err = Errorf(CodeDigestInvalid, "the URL has no parameter digest: add it to the Location of the upload, with & if that has a query already")
 		}
 	}
 	if queryErr != nil {

@@ -114,6 +114,17 @@ func TestParseTellsWhatIsWrong(t *testing.T) {
 	}
 }
 
+// A Location may have a query, so that ?digest= after it is part of a value. The
+// error says so (section Pushing a blob monolithically).
+func TestDigestOfUploadIsMissing(t *testing.T) {
+	t.Parallel()
+	for _, query := range []string{"", "?_state=1?digest=sha256:" + strings.Repeat("0a", 32)} {
+		r := parsed("PUT", "/v2/a/blobs/uploads/id"+query)
+		require.ErrorContains(t, r.err, "no parameter digest", query)
+		require.ErrorContains(t, r.err, "with & if that has a query", query)
+	}
+}
+
 func TestDigestMustBeOne(t *testing.T) {
 	t.Parallel()
 	for algorithm, size := range map[string]int{"sha256": 64, "sha384": 96, "sha512": 128} {

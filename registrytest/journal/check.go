@@ -33,8 +33,8 @@ func (r Requests) Sequence(want ...registry.Op) error {
 	return nil
 }
 
-// CheckSequence reports the error of [Requests.Sequence] as a failure of the
-// test.
+// CheckSequence fails the test unless the operations of the requests are exactly
+// those wanted, in this order, see [Requests.Sequence].
 func (r Requests) CheckSequence(t TB, want ...registry.Op) {
 	hint.NilTest("journal", "Requests.CheckSequence", t)
 	t.Helper()
@@ -82,7 +82,8 @@ func (r Requests) Golden(file string) error {
 	return nil
 }
 
-// CheckGolden reports the error of [Requests.Golden] as a failure of the test.
+// CheckGolden fails the test unless the requests are those in the file, see
+// [Requests.Golden].
 func (r Requests) CheckGolden(t TB, file string) {
 	hint.NilTest("journal", "Requests.CheckGolden", t)
 	t.Helper()
