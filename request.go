@@ -269,7 +269,7 @@ func (r *Request) parse(hr *http.Request, prefix string) {
 		case query.Has("digest"):
 			r.parseDigest(query.Get("digest"))
 		default:
-			r.err = Errorf(CodeDigestInvalid, "the URL has no parameter digest: add it to the Location of the upload, with & if that has a query already")
+			r.err = Errorf(CodeDigestInvalid, "the URL has no parameter digest: add it to the query of the Location, which may have other parameters already")
 		}
 	}
 	if queryErr != nil {

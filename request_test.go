@@ -121,7 +121,6 @@ func TestDigestOfUploadIsMissing(t *testing.T) {
 	for _, query := range []string{"", "?_state=1?digest=sha256:" + strings.Repeat("0a", 32)} {
 		r := parsed("PUT", "/v2/a/blobs/uploads/id"+query)
 		require.ErrorContains(t, r.err, "no parameter digest", query)
-		require.ErrorContains(t, r.err, "with & if that has a query", query)
 	}
 }
 
