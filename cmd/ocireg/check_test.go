@@ -111,18 +111,18 @@ func TestCheckUsage(t *testing.T) {
 	code, out, _ := runCheck(t, "-h")
 	require.Equal(t, 0, code)
 	require.Contains(t, out, "  {ref}       an image in the registry")
-	require.Contains(t, out, "crane, helm, oras, podman, regctl, skopeo")
+	require.Contains(t, out, "cosign, crane, helm, oras, podman, regctl, skopeo")
 	for want, args := range map[string][]string{
-		"check needs a command after --, or -client":                        {},
-		"-client has the commands; leave out the one after --":              {"-client", "crane", "--", "crane"},
-		"-format yaml: want text, markdown, junit or json":                  {"-format", "yaml", "--", "crane"},
-		"-timeout has to be above 0":                                        {"-timeout", "-1s", "--", "crane"},
-		`-profile: profile: no profile is called "erc"; did you mean "ecr"`: {"-profile", "erc", "--", "crane"},
-		`no quirk is called "ecr.patch-20"; did you mean "ecr.patch-201"`:   {"-quirk", "ecr.patch-20", "--", "crane"},
-		"-jobs has to be above 0":                                           {"-jobs", "-1", "--", "crane"},
-		"{rep} stands for nothing; did you mean {":                          {"--", "crane", "{rep}"},
-		"the clients that ocireg knows are crane, helm, oras, podman":       {"-client", "missing"},
-		"flag provided but not defined: -x; ocireg check -h lists":          {"-x"},
+		"check needs a command after --, or -client":                          {},
+		"-client has the commands; leave out the one after --":                {"-client", "crane", "--", "crane"},
+		"-format yaml: want text, markdown, junit or json":                    {"-format", "yaml", "--", "crane"},
+		"-timeout has to be above 0":                                          {"-timeout", "-1s", "--", "crane"},
+		`-profile: profile: no profile is called "erc"; did you mean "ecr"`:   {"-profile", "erc", "--", "crane"},
+		`no quirk is called "ecr.patch-20"; did you mean "ecr.patch-201"`:     {"-quirk", "ecr.patch-20", "--", "crane"},
+		"-jobs has to be above 0":                                             {"-jobs", "-1", "--", "crane"},
+		"{rep} stands for nothing; did you mean {":                            {"--", "crane", "{rep}"},
+		"the clients that ocireg knows are cosign, crane, helm, oras, podman": {"-client", "missing"},
+		"flag provided but not defined: -x; ocireg check -h lists":            {"-x"},
 	} {
 		code, out, errs := runCheck(t, args...)
 		require.Equal(t, 2, code)

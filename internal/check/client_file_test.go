@@ -49,7 +49,7 @@ func TestOne(t *testing.T) {
 
 // The clients that the package knows can be parsed.
 func TestKnown(t *testing.T) {
-	require.Equal(t, "crane, helm, oras, podman, regctl, skopeo", Known())
+	require.Equal(t, "cosign, crane, helm, oras, podman, regctl, skopeo", Known())
 	for name := range strings.SplitSeq(Known(), ", ") {
 		c, ok := Get(name)
 		require.True(t, ok, name)

@@ -38,6 +38,7 @@ var explored = []struct{ program, task string }{
 	{"skopeo", "pull"}, {"skopeo", "push"},
 	{"podman", "pull"}, {"podman", "push"},
 	{"helm", "pull"}, {"helm", "push"}, {"helm", "login"},
+	{"cosign", "attach"}, {"cosign", "verify"},
 }
 
 // attached is the type of an artifact that is attached to the image.
@@ -76,6 +77,9 @@ func TestHostile(t *testing.T) {
 		if x.task == "login" {
 			continue // It takes its credentials from its arguments, and meets no trap.
 		}
+		if x.program == "cosign" {
+			continue // TestExplored and TestCheck try it.
+		}
 		op := operation(x.program, x.task, password)
 		op.Options = []explore.Option{explore.Login(user, password)}
 		ops = append(ops, op)
@@ -88,6 +92,9 @@ func TestHostile(t *testing.T) {
 func operation(program, task, password string) matrix.Operation {
 	client, known := check.Get(program)
 	r := runner{client: client, task: task, password: password}
+	if program == "cosign" {
+		r.signing = new(signing)
+	}
 	op := matrix.Operation{
 		Name:     program + " " + task,
 		Loopback: true,
@@ -97,16 +104,28 @@ func operation(program, task, password string) matrix.Operation {
 			need(t, program)
 			out, err := exec.Command(client.Version[0], client.Version[1:]...).CombinedOutput()
 			require.NoError(t, err, "%s", out)
+			if r.signing != nil {
+				r.signing.start(t, task)
+			}
 			return versionPattern.FindString(string(out))
 		},
 		Run: r.run,
 	}
 	if task != "push" {
 		op.Setup = func(t *explore.T, reg *registrytest.Server) {
+			if r.signing != nil && task == "verify" {
+				r.signing.setup(t, reg)
+				return
+			}
 			reg.Push(t, "team/app:v1", small())
 			reg.Push(t, "team/app", content.Artifact(attached, content.Subject(small())))
 			reg.Push(t, "charts/app:1.2.3", check.Chart())
 		}
+	}
+	if r.signs() {
+		// A signature has the time and random numbers: checkSigned checks it in place
+		// of its digest.
+		op.Options = []explore.Option{explore.Accept("wrong content")}
 	}
 	return op
 }
@@ -116,6 +135,7 @@ type runner struct {
 	client   check.Client
 	task     string
 	password string
+	signing  *signing // or nil
 }
 
 func small() content.Content {
@@ -149,14 +169,26 @@ func (r runner) run(t *explore.T, reg *registrytest.Server) error {
 	for _, v := range r.client.Env {
 		env = append(env, values.Replace(v))
 	}
-	for _, args := range r.client.Setup {
+	command, setup := commandOf(r.client, r.task), r.client.Setup
+	if r.signing != nil {
+		require.NoError(t, r.signing.writeKeys(home))
+		setup = nil
+		if r.task == "verify" {
+			command = append(slices.Clone(verifyOffline), "--key", "{home}/cosign.pub", "{ref}")
+			command = append([]string{"cosign"}, command...)
+		}
+	}
+	for _, args := range setup {
 		if _, err := runProgram(t.Context(), env, values, args); err != nil {
 			return err
 		}
 	}
-	out, err := runProgram(t.Context(), env, values, commandOf(r.client, r.task))
+	out, err := runProgram(t.Context(), env, values, command)
 	if err != nil {
 		return err
+	}
+	if r.signs() {
+		checkSigned(t, reg)
 	}
 	switch r.task {
 	case "pull":
