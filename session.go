@@ -125,16 +125,21 @@ func (u *uploads) claim(r *Request) (s *upload, busy bool, err error) {
 	return s, false, nil
 }
 
-// release ends the claim of the request on the session.
+// release ends the claim of the request on the session, or the session if endAll
+// was called meanwhile.
 func (u *uploads) release(r *Request, s *upload) {
 	now := r.Now()
 	u.mu.Lock()
-	if e := u.byID[s.id]; e != nil {
+	e := u.byID[s.id]
+	if e != nil {
 		s.used = now
 		u.byUse.MoveToBack(e)
+		s.busy.Store(false)
 	}
 	u.mu.Unlock()
-	s.busy.Store(false)
+	if e == nil {
+		s.close()
+	}
 }
 
 // end removes a claimed session and its content.
@@ -164,6 +169,22 @@ func (u *uploads) expire(now time.Time) (expired []*upload) {
 		e = next
 	}
 	return expired
+}
+
+// endAll ends all sessions. A session that a request is writing to ends with that
+// request, which may still commit the blob.
+func (u *uploads) endAll() {
+	var idle []*upload
+	u.mu.Lock()
+	for e := u.byUse.Front(); e != nil; e = e.Next() {
+		if s := e.Value.(*upload); s.busy.CompareAndSwap(false, true) {
+			idle = append(idle, s)
+		}
+	}
+	u.byUse.Init()
+	clear(u.byID)
+	u.mu.Unlock()
+	discard(idle)
 }
 
 // discard closes claimed sessions.

@@ -273,3 +273,7 @@ func (h *handler) loseUpload(r *Request) error {
 	}
 	return nil
 }
+
+// EndUploads ends all upload sessions. Package registrytest calls it when it puts
+// another handler in the place of this one.
+func (h *handler) EndUploads() { h.uploads.endAll() }

@@ -117,17 +117,17 @@ func newServer(t TB, set *settings) *Server {
 	return s
 }
 
-// newHandler makes a handler without upload sessions.
+// newHandler makes a handler without upload sessions, and ends those of the
+// handler before.
 func (s *Server) newHandler() {
 	var store registry.Store = &tamperedStore{s.Store, &s.tampered}
 	if operates(s.Store) {
 		store = s.Store
 	}
 	var h http.Handler = registry.New(store, s.options...)
-	if !s.noJournal {
-		h = s.journal.Handler(h)
+	if old := s.handler.Swap(&h); old != nil {
+		(*old).(interface{ EndUploads() }).EndUploads()
 	}
-	s.handler.Store(&h)
 }
 
 // endWithTest makes the server end with its test. At is the place in the test
@@ -172,11 +172,15 @@ func (s *Server) end(prefix string) {
 	}
 }
 
-// serve makes the service of the registry. The name of it is its address.
-func (s *Server) serve(name string) {
-	s.service.setUp(s.t.Name(), name, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+// serve makes the service of the registry.
+func (s *Server) serve(address string) {
+	var h http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		(*s.handler.Load()).ServeHTTP(w, r)
-	}))
+	})
+	if !s.noJournal {
+		h = s.journal.Handler(h)
+	}
+	s.service.setUp(s.t.Name(), address, h)
 }
 
 // listenOnPort makes the server listen on a free port of this machine, or at
@@ -279,7 +283,8 @@ func (s *Server) Restart() {
 }
 
 // ForgetUploads ends all upload sessions, as Restart does, and leaves connections
-// and the requests that are being served alone.
+// and the requests that are being served alone. A session that a request is
+// writing to ends with that request.
 func (s *Server) ForgetUploads() {
 	s.newHandler()
 }
