@@ -17,7 +17,7 @@ var variable = []struct {
 	{regexp.MustCompile(`(sha256[:-][0-9a-f]{8})[0-9a-f]{56}`), "$1…"},
 	{regexp.MustCompile(`time="[^"]*" |time=\S+ |^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d `), ""},
 	{regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ`), "TIME"},
-	{regexp.MustCompile(`after \d+(\.\d+)?[mµ]?s`), "after less than a second"},
+	{regexp.MustCompile(`after \d+(\.\d+)?[mµ]?s, and Retry-After was \d+(\.\d+)?m?s`), "before the time in Retry-After"},
 	{regexp.MustCompile(`has no blob .*`), "has no blob …"},
 	{regexp.MustCompile(`leaves \d+ upload sessions?`), "leaves upload sessions"},
 	{regexp.MustCompile(`that \d+ responses?`), "that responses"},
