@@ -3,6 +3,7 @@ package explore
 import (
 	"cmp"
 	"encoding/json"
+	"io"
 	"net/http"
 	"strings"
 
@@ -134,8 +135,11 @@ func credentialTraps() []trap {
 		{
 			name: "foreign layer at another host", reference: "CVE-2020-15157",
 			needs: func(h *hostile) string {
-				if !h.base.has(byTag, registry.GetManifest) || !h.base.has(nil, registry.GetBlob) {
+				switch {
+				case !h.base.has(byTag, registry.GetManifest) || !h.base.has(nil, registry.GetBlob):
 					return "the operation pulls no image by its tag"
+				case h.hostile().verifies:
+					return "the image changes, so that no signature is valid"
 				}
 				return needsLogin("", registry.GetBlob)(h)
 			},
@@ -207,27 +211,55 @@ func (w *hostileWorld) typeOfReferrer(repo string, subject digest.Digest) string
 // operation pulls by tag. If the registry has the content, so does the mirror.
 func (w *hostileWorld) foreignLayer(url string, has bool) {
 	w.after = append(w.after, func() {
-		layer := []byte("a foreign layer")
+		foreign := content.Image(content.Files(map[string]string{"foreign": "a foreign layer"}))
+		layer := foreign.Layers[0]
 		for _, ref := range w.h.base.tags() {
 			c, err := content.Get(w.t.Context(), w.reg.Store, ref)
 			var m ocispec.Manifest
 			if err != nil || json.Unmarshal(c.Manifest, &m) != nil || len(m.Layers) == 0 {
 				continue
 			}
-			d := digest.FromBytes(layer)
 			repo, _, _ := strings.Cut(ref, ":")
 			if has {
-				blob := content.Bytes("application/octet-stream", layer)
-				w.must(content.PutBlob(w.t.Context(), w.reg.Store, repo, blob))
+				w.must(content.PutBlob(w.t.Context(), w.reg.Store, repo, layer))
+			}
+			if config, ok := w.withLayersOf(repo, m.Config, foreign.Config); ok {
+				w.must(content.PutBlob(w.t.Context(), w.reg.Store, repo, config))
+				m.Config.Digest, m.Config.Size = config.Digest, config.Size
 			}
 			m.Layers = append(m.Layers, ocispec.Descriptor{
 				MediaType: "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
-				Digest:    d, Size: int64(len(layer)),
-				URLs: []string{url + "/v2/" + repo + "/blobs/" + string(d)},
+				Digest:    layer.Digest, Size: layer.Size,
+				URLs: []string{url + "/v2/" + repo + "/blobs/" + string(layer.Digest)},
 			})
 			text, err := json.Marshal(m)
 			w.must(err)
 			w.put(ref, content.Raw(c.MediaType, text))
 		}
 	})
+}
+
+// withLayersOf returns the config of an image in the repository, with the layers of
+// another config after its own: a client may compare them with those of the
+// manifest. If it is not the config of an image, withLayersOf returns false.
+func (w *hostileWorld) withLayersOf(repo string, config ocispec.Descriptor, other content.Blob) (_ content.Blob, ok bool) {
+	r, err := w.reg.Store.OpenBlob(w.t.Context(), repo, config.Digest)
+	if err != nil {
+		return content.Blob{}, false // The image has no config.
+	}
+	defer r.Close()
+	text, err := io.ReadAll(r)
+	w.must(err)
+	var to, from struct{ RootFS ocispec.RootFS }
+	all := make(map[string]any)
+	if json.Unmarshal(text, &to) != nil || json.Unmarshal(text, &all) != nil || len(to.RootFS.DiffIDs) == 0 {
+		return content.Blob{}, false
+	}
+	w.must(json.NewDecoder(other.Open()).Decode(&from))
+	to.RootFS.DiffIDs = append(to.RootFS.DiffIDs, from.RootFS.DiffIDs...)
+	all["rootfs"] = to.RootFS
+	delete(all, "history") // It would have a layer less.
+	text, err = json.Marshal(all)
+	w.must(err)
+	return content.Bytes(config.MediaType, text), true
 }

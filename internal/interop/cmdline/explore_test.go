@@ -77,11 +77,11 @@ func TestHostile(t *testing.T) {
 		if x.task == "login" {
 			continue // It takes its credentials from its arguments, and meets no trap.
 		}
-		if x.program == "cosign" {
-			continue // TestExplored and TestCheck try it.
-		}
 		op := operation(x.program, x.task, password)
-		op.Options = []explore.Option{explore.Login(user, password)}
+		op.Options = append(op.Options, explore.Login(user, password))
+		if x.task == "verify" {
+			op.Options = append(op.Options, explore.Verifies())
+		}
 		ops = append(ops, op)
 	}
 	matrix.Hostile(t, docs, "hostile programs", ops)
