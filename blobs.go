@@ -154,8 +154,8 @@ func (h *handler) blobError(r *Request, doing string, err error) error {
 	return h.unknown(r, e)
 }
 
-// isMissing reports whether the error says no more than that content does not
-// exist. A store may have an error for the client that says why.
+// isMissing reports whether the error says only that content does not exist. A
+// store may add an error that tells the client the reason.
 func isMissing(err error) bool { return errors.Is(err, fs.ErrNotExist) && len(errorsIn(err)) == 0 }
 
 // unknown returns an error for content that does not exist: that its repository

@@ -93,7 +93,7 @@ func TestManifestIsPushedOnACondition(t *testing.T) {
 		require.Equal(t, 412, put(string(sum(three)), three, "If-Match", "*"))
 		require.Equal(t, 201, put(string(sum(three)), three, "If-None-Match", "*"))
 		require.Equal(t, 412, put(string(sum(three)), three, "If-None-Match", "*"))
-		// Each of several tags.
+		// The condition applies to each of several tags.
 		require.Equal(t, 412, put(string(sum(three))+"?tag=v9&tag=v1", three, "If-None-Match", "*"))
 		t.want(404, t.call("GET", "/v2/app/manifests/v9", ""))
 		require.Equal(t, 201, put(string(sum(three))+"?tag=v8&tag=v9", three, "If-None-Match", "*"))

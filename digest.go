@@ -45,8 +45,8 @@ func notComputed(a digest.Algorithm) error {
 	return Errorf(CodeDigestInvalid, "digest algorithm %q is not supported", a)
 }
 
-// parseDigest returns s as a digest. Its algorithm may be any: that of a subject
-// need not be one that the registry computes.
+// parseDigest returns s as a digest with any algorithm: the digest of a subject
+// need not have an algorithm that the registry computes.
 func parseDigest(s string) (digest.Digest, error) {
 	if _, _, err := names.Digest(s); err != nil {
 		return "", Errorf(CodeDigestInvalid, "%q is not a digest: %v", s, err)

@@ -173,8 +173,9 @@ func TestEveryWriterIsClosed(t *testing.T) {
 	require.Equal(t, 5, store.closed)
 }
 
-// If the body panics, as that of a middleware may, or the store, the session ends:
-// no other request could claim it, and its writer would stay open.
+// The body of a request, which may come from a middleware, or the store can panic.
+// The session then ends: otherwise no other request could claim it, and its writer
+// would stay open.
 func TestPanicEndsTheUpload(t *testing.T) {
 	t.Parallel()
 	d, other := sum("x"), digest.SHA512.FromString("x")

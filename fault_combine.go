@@ -16,14 +16,14 @@ func (h *handler) inject(r *Request) {
 
 // FaultResponds reports whether a fault responds to the request in place of the
 // operation. A function of [WithFaults] learns from it that an earlier function
-// has returned such a fault, and that the Serve of its own would not be called.
+// has returned such a fault, and that its own fault's Serve would not be called.
 func (r *Request) FaultResponds() bool { return r.fault.responds() }
 
 // responds reports whether the response is that of the fault.
 func (f *Fault) responds() bool { return f != nil && (f.Serve != nil || f.AfterCommit) }
 
-// servesPermitted reports whether Serve responds in the place of the operation
-// after the request has been authorized.
+// servesPermitted reports whether Serve responds in place of the operation after
+// the request has been authorized.
 func (f *Fault) servesPermitted(r *Request) bool {
 	return f != nil && f.Quirk && f.Serve != nil && !f.AfterCommit && r.Op.Action() != 0
 }
@@ -115,7 +115,7 @@ func (w *nested) Close() error {
 	return w.inner.Close()
 }
 
-// A closedOnce closes its writer, if that is an [io.Closer], no more than once:
+// A closedOnce closes its writer, if the writer is an [io.Closer], only once:
 // the outer writer may have closed it already.
 type closedOnce struct {
 	io.Writer

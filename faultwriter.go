@@ -201,7 +201,7 @@ func (w *faultWriter) hijack() error {
 }
 
 // finish completes a response after serving it has ended with err, and ends the
-// connection if the fault says so. It returns a [cutError] if the response is
+// connection if the fault ends it. It returns a [cutError] if the response is
 // not complete.
 func (w *faultWriter) finish(err error) error {
 	if cut := errors.As(err, new(cutError)); !cut {

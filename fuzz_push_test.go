@@ -82,8 +82,8 @@ func FuzzChunk(f *testing.F) {
 }
 
 // FuzzReferences pushes a manifest that names content of any media type, and
-// compares the response with the spec (Push): content that is there is accepted,
-// whatever its media type, and missing content is MANIFEST_BLOB_UNKNOWN.
+// compares the response with the spec (Push): a reference to existing content is
+// accepted, whatever its media type, and missing content is MANIFEST_BLOB_UNKNOWN.
 func FuzzReferences(f *testing.F) {
 	for _, mediaType := range []string{
 		"", "a/b", ocispec.MediaTypeImageLayerGzip, ocispec.MediaTypeImageManifest, strings.ToUpper(ocispec.MediaTypeImageManifest),

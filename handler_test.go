@@ -19,8 +19,8 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// Determining Support, and the fields that clients of Docker's API expect
-// there.
+// TestPing tests the spec's section Determining Support, and the header fields
+// that clients of Docker's API expect in the response.
 func TestPing(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		for _, path := range []string{"/v2/", "/v2"} {

@@ -25,7 +25,7 @@ type Recorder interface {
 	Arrive(*Request)
 
 	// Record is called exactly once for each request that has arrived, however
-	// serving it ended; [Exchange.Err] has the cause if that was a panic.
+	// serving it ended. If it ended with a panic, [Exchange.Err] has the cause.
 	// [Exchange.Request] is the pointer that Arrive got.
 	Record(*Exchange)
 }

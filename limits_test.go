@@ -104,7 +104,7 @@ func TestStorageLimit(t *testing.T) {
 		full(post("app", text(101, "e")))
 		full(put("v1", text(101, "f")))
 
-		// Content that is there takes nothing.
+		// Content that the store already has does not count again.
 		h.want(201, put("v1", text(100, "g")))
 		h.want(201, put("v2", text(100, "g")))
 		full(put("v3", "h"))
@@ -114,7 +114,7 @@ func TestStorageLimit(t *testing.T) {
 		h.want(201, post("app", text(50, "j")))
 		full(post("app", "k"))
 
-		// Deleting makes room, also of content from before the limit.
+		// Deleting makes room, even if the content is older than the limit.
 		h.want(202, h.call("DELETE", "/v2/app/blobs/"+string(sum(text(900, "d"))), ""))
 		full(post("app", text(901, "l")))
 		t.pushBlob("app", text(500, "from before"))

@@ -149,7 +149,7 @@ func (h *handler) tagsToPut(r *Request) ([]string, error) {
 		return nil, nil
 	}
 	var tags []string
-	seen := make(map[string]bool) // There may be thousands of them.
+	seen := make(map[string]bool) // A request may have thousands of tags.
 	for _, t := range r.URL.Query()["tag"] {
 		if !names.Tag(t) {
 			return nil, Errorf(CodeManifestInvalid, "%q is not a valid tag", t)
@@ -195,7 +195,7 @@ func (h *handler) describe(m *Manifest, contentType string, acceptAny bool) (*ma
 }
 
 // checkDocument returns an error if the document is not a valid manifest of the
-// media type, or if that is none.
+// media type, or if the media type is "".
 func (h *handler) checkDocument(doc *manifest.Document, mediaType, contentType string) error {
 	if mediaType == "" {
 		return errors.New("manifest has no media type: neither Content-Type nor mediaType is set")
@@ -246,8 +246,8 @@ type parsedManifest struct {
 
 // checkType returns an error if the repository has the manifest with another
 // media type: the content of a digest, and so of every tag that points at it,
-// has one type. Only a manifest without a mediaType of its own could have
-// several.
+// has one type. Only a manifest without the property mediaType could have several
+// types.
 func (h *handler) checkType(r *Request, m Manifest, doc *manifest.Document) error {
 	if doc.MediaType != "" {
 		return nil

@@ -149,7 +149,7 @@ func ParseOp(name string) (Op, error) {
 }
 
 // Methods returns the HTTP methods of the operation, or nil for UnknownOp, which
-// may have any.
+// may have any method.
 func (op Op) Methods() []string {
 	return slices.Clone(ops[op.known()].methods)
 }

@@ -56,8 +56,8 @@ func TestOpsThatWrite(t *testing.T) {
 	}
 }
 
-// The table of operations agrees with the parser about the values that the
-// requests for each operation have.
+// For each operation, the table of operations and the parser agree on the values
+// that a request has: a repository, a tag, a digest or a session.
 func TestOpsHave(t *testing.T) {
 	t.Parallel()
 	const digest = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"

@@ -159,7 +159,7 @@ func newConfig(opts []Option) config {
 //   - [CrossOrigin]: 403 DENIED to a request with an Origin that is not the host
 //     that it asks, as a web page of another host makes a browser send: a page can
 //     push to a registry on this machine, although it cannot read the response;
-//   - [ManifestLimit]: manifests and lists of referrers of any size, also with
+//   - [ManifestLimit]: manifests and lists of referrers of any size, even with
 //     [WithManifestLimit];
 //   - [Namespace], [TagParameters]: the parameters ns and tag are ignored;
 //   - [Ranges]: no Accept-Ranges, and Range is ignored (RFC 9110, section 14.2);
@@ -325,8 +325,8 @@ func WithRecorder(r Recorder) Option {
 
 // WithFaults calls inject before each request is served, for the [Fault] to
 // inject, or nil. If the option is given several times, the faults combine, and
-// the first has the last word: it takes effect after the others. Of several that
-// respond in place of the operation only the first does, see
+// the first has the last word: it takes effect after the others. If several would
+// respond in place of the operation, only the first does, see
 // [Request.FaultResponds]; the others lose their Serve and AfterCommit.
 func WithFaults(inject func(*Request) *Fault) Option {
 	notNil("WithFaults", inject == nil)

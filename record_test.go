@@ -151,7 +151,7 @@ func TestRecorderGetsEveryExchange(t *testing.T) {
 		require.NoError(t, e.Err, "it is the client's")
 		require.EqualValues(t, a.Body.Len(), e.BytesOut)
 
-		// Also for paths that the API does not have.
+		// Paths that the API does not have are recorded, too.
 		h.want(404, h.call("GET", "/favicon.ico", ""))
 		require.Equal(t, registry.UnknownOp, last().Request.Op)
 		h.want(400, h.call("GET", "/v2/A/tags/list", ""))

@@ -77,9 +77,9 @@ type Request struct {
 	notes []string
 }
 
-// SharesBlobs reports whether the repositories of the registry have their blobs
-// in common, because its [Store] says so. A client that may pull from one of them
-// can read the blobs of all, so an authorizer cannot keep repositories apart.
+// SharesBlobs reports whether the repositories of the registry share their blobs:
+// its [Store] decides. A client that may pull from one of them can read the blobs
+// of all, so an authorizer cannot keep repositories apart.
 func (r *Request) SharesBlobs() bool { return r.registry != nil && r.registry.sharesBlobs }
 
 // Note adds a text to [Exchange.Notes], unless they have it, for example the reason
@@ -107,9 +107,9 @@ func (r *Request) Store() Store {
 
 // Public reports whether a client without credentials may pull from the
 // repository, for a hook that shows content of several repositories. It asks the
-// functions of [WithAuthorizer], with a request that has neither a user nor
-// credentials, nor the context of this one. Public is false if the request was
-// only parsed, as by [ParseRequest].
+// functions of [WithAuthorizer], with a request without a user, credentials and
+// the context of r. Public is false if the request was only parsed, as by
+// [ParseRequest].
 //
 // If the store carries out the operations itself, such as a proxy, Public tries to
 // pull the first tag of the repository, as a client without credentials. It is
@@ -144,8 +144,8 @@ func pulls(ctx context.Context, s Store, repo string) bool {
 }
 
 // Now returns the time of the request by the clock of [Request.SetClock], or else
-// of [time.Now]. Upload sessions expire by it, and so should everything else in a
-// hook that expires, such as a token.
+// of [time.Now]. It decides when upload sessions expire, and should decide so for
+// everything in a hook that expires, such as a token.
 func (r *Request) Now() time.Time {
 	if r.now == nil {
 		return time.Now()

@@ -42,7 +42,7 @@ type upload struct {
 	lastChunk int64      // the size of the last chunk, or -1 if there was none
 }
 
-// start begins a session, unless there are as many as there may be.
+// start begins a session, unless the number of sessions has reached its limit.
 func (u *uploads) start(r *Request, algorithm digest.Algorithm) (*upload, error) {
 	s := &upload{id: newUUID(), repo: r.Repo, algorithm: algorithm, lastChunk: -1}
 	now := r.Now()

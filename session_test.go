@@ -114,7 +114,7 @@ func TestUploadDoesNotExpireWhileItIsReceived(t *testing.T) {
 	})
 }
 
-// stall starts a PATCH whose body ends only when the test says so.
+// stall starts a PATCH whose body ends when the test closes it.
 func (t *registryTest) stall(location, content string) (body *io.PipeWriter, done chan *httptest.ResponseRecorder) {
 	in, body := io.Pipe()
 	done = make(chan *httptest.ResponseRecorder, 1)

@@ -15,13 +15,13 @@ import (
 // with HTTP. The handler has parsed, hashed and validated everything that it
 // passes to a Store, and trusts everything that a Store returns.
 //
-// Methods may be called concurrently. A repository comes into being with the
-// first blob or manifest that is put into it. Content belongs to its repository:
-// a blob that was committed to one repository is not in another until it is
-// committed or mounted there too. A manifest is not a blob, nor a blob a
-// manifest, whatever their bytes. A store whose repositories have their blobs in
-// common says so by a method SharesBlobs() bool that returns true; a repository
-// of such a store may come into being with its first manifest only.
+// Methods may be called concurrently. A repository exists as soon as a blob or a
+// manifest is put into it. Content belongs to its repository: a blob that was
+// committed to one repository is not in another until it is committed or mounted
+// there too. Manifests and blobs are separate, even if their bytes are equal. A
+// store whose repositories share their blobs has a method SharesBlobs() bool that
+// returns true. A repository of such a store may exist only after its first
+// manifest was put.
 //
 // If a repository, blob, manifest or tag does not exist, the error wraps
 // [io/fs.ErrNotExist]. If the store cannot carry out the call at all, such as a
@@ -31,12 +31,12 @@ import (
 // Error.
 //
 // A store such as a proxy for another registry may carry out the operations
-// itself, with a method Operate that is a [Handler]. It gets every request, also
-// one whose URL is not valid or names no operation. Of the registry, recorders,
-// faults and middleware remain, and hooks still read the content. With a method
+// itself, with a method Operate that is a [Handler]. It gets every request, even
+// one whose URL is not valid or names no operation. The registry still calls
+// recorders, faults and middleware, and hooks still read the content. With a method
 // StoreFor(*Request) Store, it gives them the content that the client of the
 // request may see. An option that changes an operation, such as [WithPageSize] or [WithAuthorizer],
-// makes [New] panic then. [WithReadOnly] does not, nor does [Without] for
+// makes [New] panic then. [WithReadOnly] does not; neither does [Without] for
 // [CrossOrigin] or an operation other than [MountBlob], [PostBlob] and
 // [ListReferrers].
 //

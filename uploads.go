@@ -96,8 +96,8 @@ func (h *handler) putUpload(w http.ResponseWriter, r *Request) error {
 	return h.writeCreated(w, r, "blobs", r.Digest)
 }
 
-// withClaim claims the session of the request, calls f with it, and ends the
-// session if f says so, or else releases it.
+// withClaim claims the session of the request, and calls f with it. It ends the
+// session if f returns ended, or else releases it.
 func (h *handler) withClaim(r *Request, f func(s *upload) (ended bool, err error)) error {
 	s, busy, err := h.uploads.claim(r)
 	switch {
@@ -136,7 +136,7 @@ func (h *handler) appendChunk(r *Request, s *upload) (ended bool, err error) {
 		return true, err
 	}
 	if err != nil {
-		// The bytes that have arrived are kept, also if the client went away. They
+		// The bytes that have arrived are kept, even if the client went away. They
 		// are not the last chunk: the client may send the rest of it.
 		return false, h.continueAt(r, s, "the body ended after %d bytes: %v", n, err)
 	}
@@ -204,8 +204,8 @@ func (h *handler) continueAt(r *Request, s *upload, format string, args ...any) 
 }
 
 // receive appends a body to a claimed session. Length is the length that the
-// client announced, or -1. It returns the number of bytes that arrived, also with
-// an error. If ended is true, the session cannot continue.
+// client announced, or -1. Even if receive fails, it returns the number of bytes
+// that arrived. If ended is true, the session cannot continue.
 func (h *handler) receive(ctx context.Context, s *upload, body io.Reader, length int64) (n int64, ended bool, err error) {
 	if s.writer == nil {
 		if s.writer, err = h.store.CreateBlob(context.WithoutCancel(ctx), s.repo, length); err != nil {
@@ -274,6 +274,6 @@ func (h *handler) loseUpload(r *Request) error {
 	return nil
 }
 
-// EndUploads ends all upload sessions. Package registrytest calls it when it puts
-// another handler in the place of this one.
+// EndUploads ends all upload sessions. Package registrytest calls it when it
+// replaces this handler by another.
 func (h *handler) EndUploads() { h.uploads.endAll() }

@@ -207,7 +207,7 @@ func TestMinimumOfChunks(t *testing.T) {
 			require.Equal(t, "5", a.Header().Get("OCI-Chunk-Min-Length"))
 			return a.Header().Get("Location")
 		}
-		// The last chunk may be shorter, also if it is the only one.
+		// The last chunk may be shorter, even if it is the only one.
 		location := start()
 		t.want(202, t.chunk(location, 0, "01234"))
 		t.want(202, t.chunk(location, 5, "567890"))
@@ -264,7 +264,7 @@ func TestUploadOverANetwork(t *testing.T) {
 		a.Body.Close()
 		location, err := a.Location()
 		require.NoError(t, err)
-		// As Docker does: a stream of unknown length.
+		// Docker, too, sends a blob as a stream of unknown length.
 		for half := range 2 {
 			r, err := http.NewRequest("PATCH", location.String(), unknownLength{bytes.NewReader(content[half*len(content)/2 : (half+1)*len(content)/2])})
 			require.NoError(t, err)
@@ -286,8 +286,8 @@ func TestUploadOverANetwork(t *testing.T) {
 	})
 }
 
-// A closing PUT without a body has no chunk, and its Content-Range says nothing,
-// as with other registries (cue's client sends the range of no byte).
+// A closing PUT without a body has no chunk. The registry ignores its
+// Content-Range, as other registries do: cue's client sends an empty range.
 func TestClosingPUTWithoutBodyMayHaveAContentRange(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		for content, ranges := range map[string][]string{"012345678": {"9-8", "9-9", "0-8"}, "": {"0-0", "0--1"}} {
@@ -335,7 +335,7 @@ func TestBodyOfUnknownLengthOfANewRequest(t *testing.T) {
 }
 
 // Pushing a blob in chunks: "If a chunk is uploaded out of order, the registry
-// MUST respond with a 416", also if it does not fit its length.
+// MUST respond with a 416", even if the length of the chunk is wrong as well.
 func TestChunkOutOfOrderThatDoesNotFit(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		location := t.start("app")

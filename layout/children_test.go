@@ -126,8 +126,8 @@ func TestOtherStoresDeleteNestedManifests(t *testing.T) {
 	wantManifest(t, a, "app", "multi", indexType, multi)
 }
 
-// TestReferrerIsListedWithItsOwnMediaType puts a manifest with a media type
-// other than that in the index that names it.
+// TestReferrerIsListedWithItsOwnMediaType puts a manifest whose media type
+// differs from the media type in the index that names the manifest.
 func TestReferrerIsListedWithItsOwnMediaType(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

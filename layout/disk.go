@@ -257,7 +257,7 @@ func (d *disk) remove(name string) error {
 	return err
 }
 
-// retry calls f again, for half a second at most, while its error is transient.
+// retry calls f again, for at most half a second, while its error is transient.
 // Only Windows has transient errors.
 func retry(f func() error) error {
 	err := f()

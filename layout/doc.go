@@ -51,8 +51,8 @@
 // lists a symbolic link to a layout in the tree, and serves layouts below a linked
 // directory without listing them.
 //
-// Lifecycle of Cloud Native Buildpacks keeps the image host/repo:tag in a layout
-// of its own in the directory host/repo/tag, and host/repo@sha256:hex in
+// Lifecycle of Cloud Native Buildpacks keeps the image host/repo:tag in a separate
+// layout in the directory host/repo/tag, and host/repo@sha256:hex in
 // host/repo/sha256/hex. If the name of a repository begins with a host, its
 // directory is no layout, and the only entry of a layout below it has the name of
 // the directory or none, the layout is an image of the repository: the store
@@ -122,7 +122,7 @@
 // Other tools do not use the lock. If such a tool changes index.json while the
 // store is about to replace it, the store applies its own change to the new
 // file. A tool such as skopeo may also write index.json as it was before a push,
-// with an entry of its own. At its next request, the store that took the push
+// with the tool's own entry. At its next request, the store that took the push
 // adds the lost entries to the file again. It remembers its last 256 writes for
 // ten minutes, on file systems whose modification times are exact to 100 ns. It
 // does not repeat deletions. A file that lacks entries and has no new one counts

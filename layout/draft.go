@@ -60,7 +60,7 @@ func (d *draft) edit(name string) *repository {
 }
 
 // put adds entries that name the manifest: one for each of its tags, or one
-// without a tag if it has none.
+// without a tag if tags is empty.
 func (d *draft) put(repo string, desc ocispec.Descriptor, tags []string) {
 	r := d.edit(repo)
 	nameFor := func(tag string) (reference, string) {

@@ -222,8 +222,8 @@ func TestListOfRepositoriesKeepsNoIndexes(t *testing.T) {
 	require.Empty(t, s.images)
 }
 
-// The children of a deleted index are gone, also when the store no longer
-// remembers that it was one.
+// The children of a deleted index are gone, even if the store no longer
+// remembers that the deleted manifest was an index.
 func TestChildrenOfForgottenIndex(t *testing.T) {
 	t.Parallel()
 	s, dir := openTree(t)

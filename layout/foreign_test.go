@@ -17,9 +17,9 @@ import (
 	"github.com/ocireg/registry/layout"
 )
 
-// FuzzForeignIndex pushes a manifest to a layout with any index.json. Either that
-// fails and leaves the file alone, or the file has the new tag and all that it had
-// before, and a store that opens it finds the same.
+// FuzzForeignIndex pushes a manifest to a layout with any index.json. Either the
+// push fails and does not change the file, or the file keeps its content and gets
+// the new tag, and a store that opens the layout finds the same.
 //
 // In the text, $IMAGE and $INDEX stand for digests of manifests in the layout,
 // and $NEW for that of the pushed one.

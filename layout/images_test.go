@@ -17,7 +17,7 @@ import (
 const lifecycleRepo = "index.docker.io/library/app"
 
 // lifecycleTree makes a tree as lifecycle and imgutil of Cloud Native Buildpacks
-// write it. Each image is in a layout of its own, whose directory
+// write it. Each image is in a separate layout, whose directory
 // layout.ParseRefToPath of imgutil (layout/util.go) derives from the reference.
 // The exporter of lifecycle (cmd/lifecycle/exporter.go) names its only entry by
 // the tag or digest; other images, such as the run image, have no name.
@@ -68,7 +68,7 @@ func TestImagesOfLifecycle(t *testing.T) {
 			require.ElementsMatch(t, []digest.Digest{smallImage(2).Digest, smallImage(3).Digest}, untagged)
 			require.IsIncreasing(t, untagged)
 
-			// The path of a layout stays a name of a repository of its own.
+			// The path of a layout still names a separate repository.
 			wantManifestDigest(t, s, lifecycleRepo+"/latest", "latest", 0)
 			_, err := s.StatBlob(t.Context(), lifecycleRepo+"/latest", digest.FromString("layer1"))
 			wantNotExist(t, err)
@@ -88,7 +88,8 @@ func TestImagesOfLifecycle(t *testing.T) {
 }
 
 // TestImagesCannotBeWrittenTo writes to a repository that consists of images of
-// lifecycle. A push would make its directory a layout without their blobs.
+// lifecycle. A push would turn the repository's directory into a layout, which
+// would not have the blobs of the images.
 func TestImagesCannotBeWrittenTo(t *testing.T) {
 	t.Parallel()
 	dir := lifecycleTree(t)

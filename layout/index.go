@@ -72,8 +72,8 @@ type entry struct {
 	size      int64
 	raw       []byte // the text in the file
 
-	// attached marks an entry that has the name of an image to which it is
-	// attached, as a signature or the like. The tag is that of the image.
+	// attached marks an entry, such as a signature, whose name is the name of the
+	// image that it is attached to. Its tag is the tag of that image.
 	attached bool
 
 	// generated marks a referrers tag that the store maintains.
@@ -253,7 +253,7 @@ func (x *index) encode(text []byte) []byte {
 }
 
 // newEntry returns an entry with the fields that a descriptor requires, and
-// with the name refName if that is not empty.
+// with the name refName unless it is empty.
 func newEntry(r reference, refName string, d ocispec.Descriptor) *entry {
 	raw := []byte(`{"mediaType":`)
 	raw = append(raw, quote(d.MediaType)...)
@@ -286,8 +286,8 @@ func (e *entry) renamed(r reference, refName string) *entry {
 				switch {
 				case name == refNameAnnotation, name == imageNameAnnotation:
 				case name == baseNameAnnotation && refName == "":
-					// Without another name, it would become the name of the
-					// entry.
+					// If the entry has no other name, the name of the base
+					// image would become its name.
 				default:
 					annotations = appendMember(annotations, name, v.of(text))
 				}

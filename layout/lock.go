@@ -88,7 +88,7 @@ func (d *disk) lockByFile(ctx context.Context, dir string) (unlock func(), err e
 		other, err := d.readLock(name)
 		switch {
 		case errors.Is(err, fs.ErrNotExist) && ctx.Err() == nil:
-			continue // It has just been removed.
+			continue // The lock has just been removed.
 		case err != nil && !errors.Is(err, fs.ErrNotExist):
 			return nil, fmt.Errorf("waiting for the lock on %s: %w", dir, err)
 		case since.IsZero() || other != seen:
@@ -135,8 +135,8 @@ func (d *disk) readLock(name string) (id string, err error) {
 func (d *disk) removeLock(name, id string) error {
 	now, err := d.readLock(name)
 	if err == nil && now == id {
-		// The file may be another one by now. Only under a name of its own it
-		// stays the same.
+		// Another process may have replaced the lock by now. No process replaces
+		// a file with a unique name, so the identifier is compared again there.
 		aside := name + "-" + strconv.FormatUint(rand.Uint64(), 36)
 		if err = d.root.Rename(name, aside); err == nil {
 			if now, err = d.readLock(aside); err == nil && now != id {

@@ -38,8 +38,8 @@ func (d *disk) lock(ctx context.Context, dir string) (unlock func(), locked bool
 	}
 }
 
-// isRemoved reports false: this system does not say so, or keeps a directory that
-// is open.
+// isRemoved reports false: this system does not tell whether an open directory was
+// removed, or does not remove it.
 func isRemoved(fs.FileInfo) bool { return false }
 
 // hasLocks reports true.

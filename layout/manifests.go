@@ -255,7 +255,7 @@ func (l *imageLayout) checkRemovable(ctx context.Context, x *index, repo string,
 func (l *imageLayout) removeManifest(ctx context.Context, dr *draft, repo string, d digest.Digest) error {
 	r, ok := dr.repos.Get(repo)
 	if ok && r.manifest(d) != nil {
-		return nil // It was put again by another write of the batch.
+		return nil // Another write of the batch has put the manifest again.
 	}
 	l.blobs.Lock()
 	defer l.blobs.Unlock()

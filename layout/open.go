@@ -43,7 +43,7 @@ func Repository(name string) Option {
 	return func(o *options) { o.repository = name }
 }
 
-// Tag gives a tag to the only manifest of a layout, if that has none. Crane, ko
+// Tag gives a tag to the only manifest of a layout, if it has no tag. Crane, ko
 // and Bazel write such layouts. The next write to the layout adds the tag to
 // index.json.
 func Tag(tag string) Option {
@@ -52,15 +52,16 @@ func Tag(tag string) Option {
 
 // ReferrersTags keeps a tag for the referrers of each subject (spec.md,
 // Referrers Tag Schema), for tools such as regctl that find referrers in a
-// layout only by it. Each push or deletion of a manifest with a subject updates
-// the tag. The store leaves a tag alone that a client or another tool has set.
+// layout only by this tag. Each push or deletion of a manifest with a subject
+// updates the tag. The store does not change a tag that a client or another tool
+// has set.
 func ReferrersTags() Option {
 	return func(o *options) { o.referrersTags = true }
 }
 
 // Sync makes the store write everything through to the disk before it returns
 // from a write. Acknowledged content then survives a power failure, too. Without
-// it, the operating system writes when it likes, and pushes are many times
+// Sync, the operating system decides when to write, and pushes are many times
 // faster.
 func Sync() Option {
 	return func(o *options) { o.sync = true }

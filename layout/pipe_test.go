@@ -16,7 +16,7 @@ import (
 )
 
 // Opening a named pipe normally waits for a writer. The store replaces a pipe
-// in the place of a manifest without waiting.
+// at the path of a manifest without waiting.
 func TestManifestReplacesWhatIsNoFile(t *testing.T) {
 	t.Parallel()
 	dir := emptyLayout(t)

@@ -23,8 +23,8 @@ type reach struct {
 	mu sync.Mutex
 
 	// nested holds the manifests that indexes name, at any depth. It is nil
-	// until it is built. Of several descriptors of one manifest, it has that
-	// with the first media type, in whatever order the indexes were read.
+	// until it is built. If several descriptors name one manifest, nested has the
+	// one whose media type sorts first, whatever the order of the indexes.
 	nested map[digest.Digest]ocispec.Descriptor
 
 	// walked holds the manifests whose references were read. Absent holds those
@@ -262,8 +262,8 @@ func (r *reach) walk(ctx context.Context, current *repository, todo []ocispec.De
 	return nil
 }
 
-// addReferrer lists a manifest as the repository has it, which may be under
-// another media type than that of the given descriptor.
+// addReferrer lists a manifest as the repository has it: its media type may differ
+// from the media type of the given descriptor.
 func (r *reach) addReferrer(current *repository, d ocispec.Descriptor) {
 	if child, ok := r.nested[d.Digest]; ok {
 		d = child

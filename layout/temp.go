@@ -131,7 +131,7 @@ func (t *temps) close() {
 		t.unlock()
 		t.disk.root.Remove(tempDir + "/" + t.id + lockSuffix)
 	}
-	t.disk.root.Remove(tempDir) // It stays if another store has files there.
+	t.disk.root.Remove(tempDir) // The directory stays if another store has files in it.
 }
 
 // remove removes the temporary files for an identifier, except the lock file.

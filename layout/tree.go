@@ -243,7 +243,7 @@ func (w *walker) walk(dir, prefix string) error {
 	}
 	entries, err := w.store.disk.readDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil // It has just been removed.
+		return nil // The directory has just been removed.
 	}
 	if err != nil {
 		if w.skipped == nil {
@@ -343,8 +343,8 @@ func (d *disk) ignoresCase(dir string, e fs.DirEntry, entries []fs.DirEntry) boo
 	return err == nil && sameFile(info, found)
 }
 
-// skip reports the layouts in a directory whose name is not a component of a
-// repository name. It ignores directories whose names begin with a dot.
+// skip reports the layouts in a directory whose name cannot be part of the name
+// of a repository. It reports nothing if the name begins with a dot.
 func (w *walker) skip(dir string) error {
 	if path.Base(dir)[0] == '.' || w.skipped == nil {
 		return nil
@@ -358,7 +358,7 @@ func (w *walker) skip(dir string) error {
 	}
 	entries, err := w.store.disk.readDir(dir)
 	if err != nil {
-		return nil // It holds no layout that could be served.
+		return nil // A directory that cannot be read holds no layout to serve.
 	}
 	for _, e := range entries {
 		if e.IsDir() {

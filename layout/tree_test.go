@@ -38,7 +38,7 @@ func TestTreeFindsLayouts(t *testing.T) {
 		"a", "a-b", "a-b/c", "a.b", "a/b", "a/b/c/d", "a/blobs/x", "a/oci-layout", "con", "prn",
 		"team/app", "team/app/sub", "team/blobs", "team/index.json/x", "x/nul.tar", "z",
 	}
-	if runtime.GOOS != "windows" { // There, they are devices.
+	if runtime.GOOS != "windows" { // On Windows, these names are devices.
 		paths = append(paths, "aux", "x/com1", "prn") // The escaped name prn_ counts.
 		want = append(want, "aux", "x/com1")
 		slices.Sort(want)

@@ -48,7 +48,7 @@ func (l *imageLayout) hasVerdict(d digest.Digest) bool {
 }
 
 // verified returns the info of the file of a blob or manifest from when its
-// content was last verified, or nil if that has to be done again.
+// content was last verified, or nil if the content has to be verified again.
 func (l *imageLayout) verified(d digest.Digest) fs.FileInfo {
 	l.mu.RLock()
 	defer l.mu.RUnlock()

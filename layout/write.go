@@ -324,7 +324,7 @@ func (l *imageLayout) publish(d *draft, isNew bool, read fs.FileInfo) error {
 			err = l.writeMarker()
 		}
 		if err != nil && isNew && read == nil {
-			// No other program has seen a layout yet.
+			// The directory was no layout before, so no other program uses it.
 			l.disk.remove(l.path(markerFile))
 			l.disk.remove(l.path(indexFile))
 		}

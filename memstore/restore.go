@@ -8,11 +8,12 @@ import (
 	"github.com/ocireg/registry/internal/ordered"
 )
 
-// Restore makes the repositories whose names match returns true the same as in
-// from, and removes those that from does not have. If match is nil, these are all
-// repositories. Clients see either the content before or the content after, and
-// an upload that has begun goes on. Restore does not change from, which is usually
-// an earlier [Store.Clone]; the time that it takes grows as that of Clone does.
+// Restore makes each repository for whose name match returns true the same as in
+// from, and removes it if from does not have it. If match is nil, Restore does so
+// for all repositories. Clients see either the content before or the content
+// after, and an upload that has begun goes on. Restore does not change from, which
+// is usually an earlier [Store.Clone]. The time that Restore takes grows with the
+// number of blobs, manifests and tags, as for Clone.
 func (s *Store) Restore(from *Store, match func(repo string) bool) {
 	from = from.Clone() // The repositories become those of s.
 	s.writing.Lock()

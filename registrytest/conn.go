@@ -15,9 +15,9 @@ import (
 	"github.com/ocireg/registry/internal/conn"
 )
 
-// A client that does not read may take noticeTime to notice that the server
-// has closed its connection; after that, the client's next request finds out. A
-// client that reads notices as soon as it is scheduled, and may take readTime.
+// A client that is not reading has noticeTime to notice that the server has closed
+// its connection. If the client needs longer, its next request fails. A client
+// that is reading notices as soon as it is scheduled, and has readTime.
 const (
 	noticeTime = 50 * time.Millisecond
 	readTime   = 2 * time.Second

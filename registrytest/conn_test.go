@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A client that reads has its connection closed before the server is said to
-// have closed it, however long it takes until it is its turn.
+// A server that closes waits until its clients have closed their ends of the
+// connections, but no longer than noticeTime and readTime.
 func TestClientsAreGivenTimeToNotice(t *testing.T) {
 	for name, test := range map[string]struct {
 		reads bool

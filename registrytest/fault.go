@@ -89,9 +89,9 @@ func (s *Server) Silence(t TB, first ...int) (undo func()) {
 	})
 }
 
-// until returns a function that ends the effect of the caller, which has the
-// name. It does so once, at the end of the test t at the latest. An error fails
-// the test, or is logged if the test has failed already.
+// until returns a function that ends the effect of the method with the name. The
+// effect ends once: when undo is called, or else when the test t ends. An error
+// fails the test, or is logged if the test has failed already.
 func until(t TB, name string, end func() error) (undo func()) {
 	t.Helper()
 	var done atomic.Bool

@@ -278,8 +278,8 @@ func (n *Network) dialOwn(ctx context.Context, network, address string) (net.Con
 	return s.client(c), nil
 }
 
-// dial connects to an address of the network. The service is nil if it is not to
-// know of the connection.
+// dial connects to an address of the network. It returns a nil service if the
+// service must not know of the connection.
 func (n *Network) dial(ctx context.Context, network, address string) (net.Conn, *service, error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {

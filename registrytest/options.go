@@ -14,7 +14,7 @@ import (
 )
 
 // An Option changes a registry that this package starts. Every
-// [registry.Option] is an Option. So is every value that brings options for the
+// [registry.Option] is an Option. So is every value that has options for the
 // handler, such as those of packages auth and lint.
 //
 // Such a value may have further methods, each of which [NewServer] calls:
@@ -24,7 +24,7 @@ import (
 //     decides, such as "authentication". Two options that return the same name
 //     fail the test, unless they are equal (==): the second has no effect then.
 //   - CheckStore(registry.Store) error, when all options are known: an error fails
-//     the test as that of Err does.
+//     the test, as an error of Err does.
 //   - Observe(*journal.Journal), before the server starts.
 //   - CheckRequests(journal.TB, journal.Requests), after the server was closed.
 //   - Close() error, after the server was closed: an error is a failure of the
@@ -98,7 +98,7 @@ func newSettings(opts []Option) (*settings, error) {
 	}
 	for _, o := range s.stores {
 		if s.store == nil {
-			break // The store in memory suits all options.
+			break // The default, a memstore.Store, suits all options.
 		}
 		if err := o.CheckStore(s.store); err != nil {
 			return nil, err
@@ -278,9 +278,9 @@ func WithInMemory() Option {
 	return option{name: "WithInMemory", set: func(s *settings) { s.listen = listenInMemory }}
 }
 
-// WithListener makes a server that accepts connections from the listener and
-// closes it, instead of listening on a free port of 127.0.0.1. After an outage
-// the server listens at the same address again.
+// WithListener makes the server accept connections from the listener, instead of
+// listening on a free port of 127.0.0.1. The server closes the listener. After an
+// outage the server listens at the same address again.
 func WithListener(l net.Listener) Option {
 	return option{name: "WithListener", once: "listener", value: l, isNil: hint.IsNil(l), set: func(s *settings) { s.listener = l }}
 }
@@ -290,7 +290,7 @@ func WithListener(l net.Listener) Option {
 // the server requires a client certificate, they show one with the common name
 // "client".
 //
-// The variants combine, also those of several WithTLS.
+// The variants combine, including those of several WithTLS options.
 func WithTLS(variants ...TLSVariant) Option {
 	return option{name: "WithTLS", set: func(s *settings) {
 		s.secure = secure

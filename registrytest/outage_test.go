@@ -116,7 +116,7 @@ func TestDeadNames(t *testing.T) {
 		require.ErrorIs(t, get("https://handler.test"), conn.Refused)
 		undo()
 
-		// One name of several that a registry has.
+		// A registry has several names, and only one of them is refused.
 		undo = n.Refuse(t, "index.docker.io")
 		require.ErrorIs(t, get("https://index.docker.io"), conn.Refused)
 		require.NoError(t, get("https://registry-1.docker.io"))

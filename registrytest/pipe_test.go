@@ -31,7 +31,8 @@ func TestPipeCarriesBytesBothWays(t *testing.T) {
 			server.CloseWrite()
 		}()
 		go func() {
-			// In pieces of all sizes, so that the ring's end is met in all ways.
+			// The pieces have many sizes, so that they reach the end of the ring at
+			// many offsets.
 			for rest, n := sent, 1; len(rest) > 0; n = n*7%4099 + 1 {
 				n = min(n, len(rest))
 				client.Write(rest[:n])

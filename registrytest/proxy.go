@@ -48,7 +48,7 @@ func (n *Network) startProxy(at string) {
 			forward.ServeHTTP(w, r)
 		}
 	}))
-	s.start() // It cannot fail: it has its listener already.
+	s.start() // The server cannot fail to start: it has its listener already.
 	n.closeAtEnd(s, at)
 }
 

@@ -250,12 +250,12 @@ func (s *Server) Push(t TB, ref string, c content.Content) content.Content {
 // Timeout.
 func (s *Server) Client() *http.Client { return s.client() }
 
-// Transport returns the transport of the server's client. Clone it before a
-// change.
+// Transport returns the transport of the server's client. To change it, clone it
+// first.
 func (s *Server) Transport() *http.Transport { return s.transport() }
 
-// Handler returns the registry as a handler, for a server of the caller's own.
-// The requests that it serves are in the journal, too.
+// Handler returns the registry as a handler, for the caller's own server. The
+// requests that the handler serves are in the journal, too.
 func (s *Server) Handler() http.Handler {
 	return &s.service
 }
@@ -265,8 +265,8 @@ func (s *Server) Requests() journal.Requests {
 	return s.journal.Requests()
 }
 
-// CloseClientConnections closes all connections, also those in use, and waits
-// until no request is being served.
+// CloseClientConnections closes all connections, including those in use, and
+// waits until no request is being served.
 func (s *Server) CloseClientConnections() {
 	s.t.Helper()
 	s.report(s.service.disconnect())

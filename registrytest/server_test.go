@@ -319,7 +319,7 @@ func TestServerLeavesNoConnectionBehind(t *testing.T) {
 	for name, opts := range map[string][]registrytest.Option{"HTTP": nil, "HTTPS": {registrytest.WithTLS()}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			var pairs [][2]string // of ports, as they are in the list
+			var pairs [][2]string // the ports of each connection, as /proc/net/tcp writes them
 			traced := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{GotConn: func(c httptrace.GotConnInfo) {
 				pairs = append(pairs, [2]string{
 					fmt.Sprintf("0100007F:%04X", c.Conn.LocalAddr().(*net.TCPAddr).Port),

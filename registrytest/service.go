@@ -337,7 +337,7 @@ func (s *service) connState(c net.Conn, state http.ConnState) {
 	case http.StateNew:
 		s.mu.Lock()
 		if !s.running {
-			c.Close() // It was accepted while stop was closing the others.
+			c.Close() // The connection was accepted while stop was closing the others.
 		}
 		s.mu.Unlock()
 	case http.StateHijacked:

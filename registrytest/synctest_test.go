@@ -75,8 +75,8 @@ func TestBackOffOfFiveMinutesTakesNoTime(t *testing.T) {
 	}
 }
 
-// A bubble ends only if all goroutines in it do, also those of the connections
-// that clients keep for later.
+// A bubble ends only if all goroutines in it end, including those of idle
+// connections that clients keep.
 func TestBubbleEnds(t *testing.T) {
 	t.Parallel()
 	for name, opts := range map[string][]registrytest.Option{

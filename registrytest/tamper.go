@@ -44,8 +44,8 @@ func (tp Tampering) check(size int64) error {
 	return nil
 }
 
-// open returns the changed content. It calls noticed, if that is not nil, once a
-// reader meets the change.
+// open returns the changed content. It calls noticed, unless noticed is nil, as
+// soon as a reader meets the change.
 func (tp Tampering) open(content io.ReadSeekCloser, noticed func()) (io.ReadSeekCloser, error) {
 	if noticed == nil {
 		noticed = func() {}

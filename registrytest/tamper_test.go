@@ -184,7 +184,8 @@ func TestTamperingThatMakesNoSense(t *testing.T) {
 	}
 }
 
-// A tampering that no request meets tests nothing.
+// The test fails if no request reads the tampered content: it has then tested
+// nothing.
 func TestTamperingWithoutEffectFailsTheTest(t *testing.T) {
 	t.Parallel()
 	s := newTamperServer(t)

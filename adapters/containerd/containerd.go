@@ -2,7 +2,7 @@
 // resolvers that reach a server or the registries of a network, and content stores
 // with the content of one, without a request.
 //
-// The package is a module of its own, so that only tests that import it depend
+// The package is a separate module, so that only tests that import it depend
 // on containerd. Its go.mod replaces github.com/ocireg/registry by the checkout
 // around it, and a module that uses it replaces both.
 package containerd

@@ -94,8 +94,8 @@ func pull(ctx context.Context, resolver remotes.Resolver, ref string) ([]byte, e
 	return io.ReadAll(r)
 }
 
-// The resolver pushes and pulls however the registry is reached, with credentials,
-// and is refused without.
+// The resolver pushes and pulls with credentials over every kind of connection.
+// Without credentials the registry refuses it.
 func TestResolver(t *testing.T) {
 	t.Parallel()
 	for server, start := range servers {
@@ -226,7 +226,7 @@ func digests(c content.Content) map[digest.Digest]bool {
 	return all
 }
 
-// stored returns the digests of all that the content store has.
+// stored returns the digests of the content in the content store.
 func stored(t *testing.T, s ctrcontent.Store) map[digest.Digest]bool {
 	t.Helper()
 	all := make(map[digest.Digest]bool)

@@ -18,9 +18,9 @@ import (
 	"github.com/ocireg/registry/registrytest/content"
 )
 
-// Store returns a content store with all that the references name in the server's
-// store, as [Fill] puts it there. The store is in a directory that is removed at
-// the end of the test. An error ends the test by Fatalf.
+// Store returns a content store with the content that the references name in the
+// server's store, copied by [Fill]. The content store is in a directory that is
+// removed at the end of the test. An error ends the test with Fatalf.
 func Store(t registrytest.TB, s *registrytest.Server, refs ...string) ctrcontent.Store {
 	t.Helper()
 	store, err := local.NewStore(t.TempDir())

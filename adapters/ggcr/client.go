@@ -15,7 +15,7 @@ import (
 // Reference returns the name of content of the server: given "team/app:v1" or
 // "team/app@sha256:…", it names that content at the server's host. The name is
 // insecure (see [name.Insecure]) if the server speaks HTTP. A reference that is
-// not valid ends the test by Fatalf.
+// not valid ends the test with Fatalf.
 func Reference(t registrytest.TB, s *registrytest.Server, ref string) name.Reference {
 	t.Helper()
 	var opts []name.Option

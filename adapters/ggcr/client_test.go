@@ -38,8 +38,8 @@ var servers = map[string]func(t *testing.T, opts ...registrytest.Option) *regist
 
 var schemes = map[string]func(rules ...string) *auth.Auth{"basic": auth.Basic, "bearer": auth.Bearer}
 
-// The client pushes and pulls however the registry is reached, with credentials,
-// and is refused without.
+// The client pushes and pulls with credentials over every kind of connection.
+// Without credentials the registry refuses it.
 func TestClient(t *testing.T) {
 	t.Parallel()
 	for server, start := range servers {

@@ -3,7 +3,7 @@
 // without a request, and it gives clients the names, the transport and the
 // credentials that they need to reach a registry.
 //
-// The package is a module of its own, so that only tests that import it depend
+// The package is a separate module, so that only tests that import it depend
 // on go-containerregistry. Its go.mod replaces github.com/ocireg/registry by the
 // checkout around it, and a module that uses it replaces both.
 package ggcr
@@ -26,7 +26,7 @@ import (
 
 // Push puts an image or an index into the server's store, without a request, and
 // returns it, as [registrytest.Server.Push] does. The reference has no host, as in
-// "team/app:v1". An error in any part of the image ends the test by Fatalf.
+// "team/app:v1". An error in any part of the image ends the test with Fatalf.
 func Push(t registrytest.TB, s *registrytest.Server, ref string, img remote.Taggable) content.Content {
 	t.Helper()
 	c, err := Content(img)

@@ -18,7 +18,7 @@ import (
 )
 
 // Image returns the image in the server's store that the reference names by tag
-// or digest, as [GetImage] does. An error ends the test by Fatalf.
+// or digest, as [GetImage] does. An error ends the test with Fatalf.
 func Image(t registrytest.TB, s *registrytest.Server, ref string) v1.Image {
 	t.Helper()
 	img, err := GetImage(context.Background(), s.Store, ref)
@@ -29,7 +29,7 @@ func Image(t registrytest.TB, s *registrytest.Server, ref string) v1.Image {
 }
 
 // Index returns the index in the server's store that the reference names by tag
-// or digest, as [GetIndex] does. An error ends the test by Fatalf.
+// or digest, as [GetIndex] does. An error ends the test with Fatalf.
 func Index(t registrytest.TB, s *registrytest.Server, ref string) v1.ImageIndex {
 	t.Helper()
 	index, err := GetIndex(context.Background(), s.Store, ref)

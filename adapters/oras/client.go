@@ -14,7 +14,7 @@ import (
 )
 
 // Repository returns a client for a repository of the server. The reference has no
-// host, as in "team/app" or "team/app:v1". An error ends the test by Fatalf. See
+// host, as in "team/app" or "team/app:v1". An error ends the test with Fatalf. See
 // [NewRepository].
 func Repository(t registrytest.TB, s *registrytest.Server, ref string, c ...auth.Credentials) *remote.Repository {
 	t.Helper()

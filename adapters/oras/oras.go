@@ -1,9 +1,9 @@
 // Package oras connects package registrytest with oras-go: it makes a target of a
 // repository in a store, without HTTP, and a client for a repository of a server.
-// Its name is that of oras-go's own package, so a file that imports both names it
-// anew, as in orastest.Target.
+// It has the same name as oras-go's own package, so a file that imports both gives
+// this package another name, as in orastest.Target.
 //
-// The package is a module of its own, so that only tests that import it depend
+// The package is a separate module, so that only tests that import it depend
 // on oras-go. Its go.mod replaces github.com/ocireg/registry by the checkout
 // around it, and a module that uses it replaces both.
 package oras
@@ -32,9 +32,9 @@ import (
 // manifest, as with a remote repository.
 //
 // Content with a media type of manifests is a manifest, and all other content is a
-// blob. Content that is missing is an error that wraps [errdef.ErrNotFound] and
-// [io/fs.ErrNotExist]; content that is there already, one that wraps
-// [errdef.ErrAlreadyExists].
+// blob. For missing content, the error wraps [errdef.ErrNotFound] and
+// [io/fs.ErrNotExist]. For a push of content that the store already has, the error
+// wraps [errdef.ErrAlreadyExists].
 func Target(store registry.Store, repo string) oras.GraphTarget { return target{store, repo} }
 
 type target struct {

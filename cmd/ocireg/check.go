@@ -104,7 +104,7 @@ func checkClient(ctx context.Context, args []string, out io.Writer) error {
 		}
 		cfg.Like = like.String()
 		cfg.Imitate = func() check.Imitation {
-			p, _ := like.profile() // It has no error the second time either.
+			p, _ := like.profile() // The profile was made before without an error.
 			return p
 		}
 	}

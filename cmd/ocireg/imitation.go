@@ -110,8 +110,8 @@ func (i *imitation) profile() (*profile.Profile, error) {
 	return p, nil
 }
 
-// quirksAlone returns a profile with the quirks alone. It has the authentication
-// of the first one that is about authentication.
+// quirksAlone returns a profile that consists of the quirks. If some of them
+// concern authentication, the profile has the authentication of the first of them.
 func (i *imitation) quirksAlone() (*profile.Profile, error) {
 	others := slices.Clone(i.quirks)
 	at := max(0, slices.IndexFunc(others, func(q profile.Quirk) bool { return q.Profile().Auth() != nil }))

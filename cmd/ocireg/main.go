@@ -71,8 +71,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 
 // printError prints an error that may have several lines, such as the output of
 // a command. A line that begins with a space or a tab belongs to the one
-// before; each other line begins with the name of the program, since it is an
-// error of its own. Unprintable characters are replaced, so that text from
+// before; each other line begins with the name of the program, since it is a
+// separate error. Unprintable characters are replaced, so that text from
 // elsewhere cannot control the terminal.
 func printError(w io.Writer, err error) {
 	for line := range strings.Lines(field.Shorten(err.Error(), maxError)) {
@@ -196,7 +196,7 @@ func shutDown(ctx context.Context, server *registrytest.Server, logger *log.Logg
 	return nil
 }
 
-// listen listens on the address of a flag, on loopback if that has no host.
+// listen listens on the address of a flag, on loopback if the address has no host.
 func listen(flag, addr string) (net.Listener, error) {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {

@@ -91,7 +91,8 @@ func TestQuirksOfCommand(t *testing.T) {
 	require.Len(t, i.banner, 2, "a quirk about uploads brings no authentication")
 	require.Equal(t, "201 Created", patch(start(t, "-profile", "distribution-3", "-quirk", "ecr.patch-201")))
 
-	// A quirk about authentication brings that of its registry, wherever it stands.
+	// A quirk about authentication adds the authentication of its registry, even
+	// if the quirk is not the first.
 	i = start(t, "-quirk", "ecr.patch-201", "-quirk", "acr.challenge")
 	require.Contains(t, i.do(t, "GET", "/v2/", "").Header.Get("WWW-Authenticate"), "/oauth2/token")
 	require.Contains(t, i.banner[1], "docker login --username ")

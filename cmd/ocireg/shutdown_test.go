@@ -88,7 +88,7 @@ func TestInterruptBeforeServing(t *testing.T) {
 	require.Empty(t, stdout.String()+stderr.String())
 }
 
-// A process is the command as a process of its own.
+// A process is the command in a separate process.
 type process struct {
 	*exec.Cmd
 	url            string

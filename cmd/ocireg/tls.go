@@ -58,7 +58,7 @@ func (s *settings) makeCertificates() (_ *certificates, err error) {
 	}
 	// Docker has a directory of this form for each registry, and other clients
 	// take it as a flag: *.crt are the CAs to trust. The server's certificate
-	// must not look like one, nor like a client's.
+	// must not look like the certificate of a CA or a client.
 	caFile := filepath.Join(dir, "ca.crt")
 	for file, der := range map[string][]byte{caFile: authority.Cert.Raw, filepath.Join(dir, "server.pem"): server.Leaf.Raw} {
 		text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})

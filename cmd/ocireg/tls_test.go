@@ -51,8 +51,8 @@ func TestTLS(t *testing.T) {
 	require.FileExists(t, filepath.Join(dir, "ca.crt"))
 }
 
-// Without -tls-dir the certificates are in a directory that is gone when the
-// command is.
+// Without -tls-dir the certificates are in a directory that the command removes
+// when it ends.
 func TestTLSTemporary(t *testing.T) {
 	t.Parallel()
 	i := start(t, "-tls")

@@ -12,8 +12,8 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// pushDifferent measures 64 clients that push n images, each with a layer of size
-// bytes of its own.
+// pushDifferent measures 64 clients that push n images, each with a different
+// layer of size bytes.
 func pushDifferent(b *testing.B, r Registry, n, size int) {
 	layer := make([]byte, size)
 	images := make([]image, n)

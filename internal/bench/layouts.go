@@ -18,7 +18,7 @@ import (
 )
 
 // writeLayout writes an image layout with n tagged images. If differ is set, each
-// has a config of its own; otherwise all are the same.
+// has a different config; otherwise all are the same.
 func writeLayout(b *testing.B, dir string, n int, differ bool) []image {
 	b.Helper()
 	blobs := filepath.Join(dir, "blobs", "sha256")

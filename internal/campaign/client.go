@@ -12,8 +12,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// A client pushes, pulls and deletes content of its own, and records the
-// responses.
+// A client pushes, pulls and deletes its own content, and records the responses.
 type client struct {
 	*ledger
 	http     *http.Client
@@ -218,8 +217,8 @@ func (c *client) pull(ctx context.Context) bool {
 	return true
 }
 
-// forget drops the images whose writes had no response. Images that are not
-// there after a check are gone.
+// forget drops each image of which a part is not known to be present: its write
+// had no response, or a check did not find it.
 func (c *client) forget() {
 	var kept []image
 	for _, i := range c.images {

@@ -107,7 +107,7 @@ func TestLintRules(t *testing.T) {
 	require.ElementsMatch(t, lint.Rules(), have)
 }
 
-// A stub is a registry that asks for credentials and lists one tag in a page.
+// A stub is a registry that asks for credentials and lists one tag per page.
 type stub struct{ auth *auth.Auth }
 
 func (s stub) Auth() *auth.Auth              { return s.auth }
@@ -148,7 +148,7 @@ func TestImitation(t *testing.T) {
 	require.ErrorContains(t, err, "the command for list fails at a registry like stub, so it cannot be judged")
 }
 
-// The client behaves the same in processes of its own.
+// The client behaves the same in separate processes.
 func TestProcesses(t *testing.T) {
 	t.Parallel()
 	only := func(scenario string) bool {

@@ -158,7 +158,7 @@ func judgeWarnings(j *judgement) {
 		j.notTried(deduplicatesWarnings, "the warning is not reported")
 	case n > 1:
 		j.held(reportsWarnings, "")
-		j.violated(deduplicatesWarnings, j.run.requests.All(), "the output has it %d times, from %s", n, count(j.run.requests.Len(), "response"))
+		j.violated(deduplicatesWarnings, j.run.requests.All(), "the output has the warning %d times, from %s", n, count(j.run.requests.Len(), "response"))
 	default:
 		j.held(reportsWarnings, "")
 		if j.run.requests.Len() > 1 {

@@ -29,8 +29,8 @@ type TB struct {
 // calls only the methods of this package.
 func New(t testing.TB) *TB { return &TB{TB: t} }
 
-// Try runs a test with a TB, and its cleanup functions. Each runs in a
-// goroutine of its own, which it may end.
+// Try runs a test with a TB, and its cleanup functions. The test and each cleanup
+// function run in their own goroutine, which they may end.
 func Try(t testing.TB, test func(t *TB)) *TB {
 	t.Helper()
 	tb := New(t)
@@ -52,7 +52,7 @@ func Try(t testing.TB, test func(t *TB)) *TB {
 // Helper does nothing.
 func (t *TB) Helper() {}
 
-// Name returns a name of its own.
+// Name returns a name that differs from the name of the real test.
 func (t *TB) Name() string { return t.TB.Name() + "/fake" }
 
 // Failed reports whether there was a failure.

@@ -6,8 +6,8 @@ import (
 )
 
 // Nearest returns the one of the words that differs least from the misspelt
-// one, or "" if none is near. Of several it returns the first in the order of
-// the alphabet. A character that is missing, added, replaced or
+// one, or "" if none is near. If several differ equally, Nearest returns the first
+// in alphabetical order. A character that is missing, added, replaced or
 // exchanged with its neighbour is one difference; a word of n characters may
 // have (n+2)/4 of them, and at least one. A name of Go, such as GetBlob, stands
 // for its words in lower case with dashes between them.

@@ -106,7 +106,8 @@ var listed = sync.OnceValues(func() (map[string]pkg, error) {
 	}
 })
 
-// list returns the packages of the module, sorted, and all that they depend on.
+// list returns the packages of the module, sorted, and all packages that they
+// depend on.
 func list(t *testing.T) (product []pkg, all map[string]pkg) {
 	t.Helper()
 	all, err := listed()

@@ -9,7 +9,7 @@ import (
 
 // The packages that every test compiles do not sort with package slices: each
 // package that does compiles some 10 KB of code again, for each type that it sorts, which takes
-// as long as 200 lines of its own. Package sort is compiled once.
+// as long as 200 lines of the package itself. Package sort is compiled once.
 func TestSortingIsCompiledOnce(t *testing.T) {
 	_, all := list(t)
 	sorts := regexp.MustCompile(`\bslices\.(Sort|Sorted)\w*\(`)

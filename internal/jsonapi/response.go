@@ -50,7 +50,7 @@ func (w *Response) Write(p []byte) (int, error) {
 	return w.ResponseWriter.Write(p)
 }
 
-// reply writes the error or, if that is nil, the object, unless the status is 0.
+// reply writes the error or, if err is nil, the object, unless the status is 0.
 func (w *Response) reply(status int, body any, err error) {
 	if err != nil {
 		if w.begun {

@@ -151,7 +151,7 @@ func (d *decoder) fail(property path, format string, args ...any) {
 }
 
 // is reports whether the value begins as values of its type do. Null is a value
-// of each type, and stands for a property that is not there.
+// of each type, and stands for a missing property.
 func (d *decoder) is(property path, v value, first byte, kind string) bool {
 	switch v[0] {
 	case first:

@@ -18,8 +18,8 @@ import (
 )
 
 // A Document holds the properties of a manifest that a registry reads. Only
-// properties of the manifest's type are set: layers means nothing in an index,
-// nor blobs in an image. A manifest of a type that is not [Known] is read as if
+// properties of the manifest's type are set: layers is ignored in an index, and
+// blobs in an image. A manifest of a type that is not [Known] is read as if
 // it had all of them; a property with a value of a wrong type is ignored there.
 type Document struct {
 	SchemaVersion int64
@@ -36,8 +36,8 @@ type Document struct {
 	err      error  // the error in the properties, for Check
 }
 
-// Parse reads a manifest of the media type, or of the type that its own fields
-// show if that is "" (see [Document.Type]). It returns an error if the content
+// Parse reads a manifest of the media type or, if mediaType is "", of the type that
+// its own fields show (see [Document.Type]). It returns an error if the content
 // is not JSON. [Document.Check] reports everything else.
 func Parse(mediaType string, content []byte) (Document, error) {
 	root, err := parse(content)

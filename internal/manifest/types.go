@@ -21,9 +21,8 @@ const (
 	ociNonDistributable = "application/vnd.oci.image.layer.nondistributable."
 )
 
-// Opaque reports whether the fields of manifests of the type say nothing to a
-// registry: manifests of Docker's schema 1 name their blobs in ways of their
-// own.
+// Opaque reports whether a registry does not read the fields of manifests of the
+// type: manifests of Docker's schema 1 name their blobs in other fields.
 func Opaque(mediaType string) bool {
 	return mediaType == DockerSchema1 || mediaType == DockerSchema1Signed
 }

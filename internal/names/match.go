@@ -32,15 +32,13 @@ func Match(pattern, name string) bool {
 	return match(pattern, name)
 }
 
-// Fill returns the pattern with star in the place of each star, and a letter in that
-// of each question mark.
+// Fill returns the pattern with each * replaced by star, and each ? by a letter.
 func Fill(pattern, star string) string {
 	return strings.NewReplacer("**", star, "*", star, "?", "a").Replace(pattern)
 }
 
 // Possible reports whether the pattern matches a name for which valid returns true:
-// of a repository, a tag or a digest, in which a letter may stand in the place of
-// each wildcard.
+// of a repository, a tag or a digest, in which a letter may replace each wildcard.
 func Possible(pattern string, valid func(name string) bool) bool {
 	return valid(Fill(pattern, "a")) || valid(Fill(pattern, ""))
 }

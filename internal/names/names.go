@@ -142,8 +142,8 @@ func Algorithms() (all []string) {
 func DigestLength(algorithm string) int { return digestLengths[algorithm] }
 
 // Digest splits a digest into its algorithm and its encoded portion, or says in
-// the error why s is none. It accepts every algorithm of this form, also those
-// that this module does not compute:
+// the error why s is none. It accepts every algorithm of this form, including
+// those that this module does not compute:
 //
 //	algorithm ::= [a-z0-9]+ ([+._-] [a-z0-9]+)*
 //	encoded   ::= [a-zA-Z0-9=_-]+

@@ -112,7 +112,7 @@ func discard(resp *http.Response) {
 	resp.Body.Close()
 }
 
-// send sends a request with the Authorization, or with none if that is "".
+// send sends a request with the Authorization, unless auth is "".
 func (t *Transport) send(r *http.Request, auth string) (*http.Response, error) {
 	r = r.Clone(r.Context())
 	for _, k := range []string{"Authorization", "Cookie", "Referer"} {

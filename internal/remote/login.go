@@ -150,7 +150,7 @@ const helperTime = 30 * time.Second
 var helperName = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
 
 // askHelper returns the credentials that the program docker-credential-NAME has
-// for the host, or none if it has none.
+// for the host, or the zero Login if the program has none.
 func askHelper(ctx context.Context, name, host string) (Login, error) {
 	if !helperName.MatchString(name) {
 		return Login{}, fmt.Errorf("%q is not the name of a credential helper", name)

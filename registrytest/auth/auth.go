@@ -157,9 +157,9 @@ func (a *Auth) Options() []registry.Option {
 }
 
 // Err returns the first error of [Basic], [Auth.AddUser], [Auth.Allow] and the
-// like. An error that the caller ignored must not open or close a registry
-// unnoticed: package registrytest fails the test with it, and a registry that
-// runs already responds to each request with it and status 500.
+// like. A caller may ignore such an error, but the wrong rights must not go
+// unnoticed: package registrytest fails the test with the error, and a registry
+// that runs already responds to each request with the error and status 500.
 func (a *Auth) Err() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()

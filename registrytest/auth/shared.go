@@ -45,7 +45,7 @@ func (a *Auth) checkShared() error {
 	for _, name := range slices.Sorted(maps.Keys(a.users)) {
 		u := a.users[name]
 		if u.rules == nil {
-			continue // It has every right.
+			continue // The user has every right.
 		}
 		if err := sameEverywhere(name, slices.Concat(u.rules, a.rules)); err != nil {
 			return err

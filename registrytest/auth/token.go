@@ -25,7 +25,7 @@ type Claims struct {
 	Access    []Scope
 
 	// Everything makes the token cover all rights of its user, whatever the
-	// scopes are. Some registries have one scope for all that they have.
+	// scopes are. Some registries have one scope for all of their content.
 	Everything bool
 
 	number     uint64 // of the token

@@ -90,8 +90,8 @@ func TestVerify(t *testing.T) {
 	}
 }
 
-// flipLastBit returns another last character of base64 that a lenient decoder
-// takes for the same bytes.
+// flipLastBit changes the last character of a base64 text. A lenient decoder
+// decodes both texts to the same bytes.
 func flipLastBit(c byte) string {
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	return string(alphabet[strings.IndexByte(alphabet, c)^1])

@@ -79,7 +79,7 @@ type call struct {
 	body   []byte
 
 	// announce makes the client wait for 100 Continue before it sends the
-	// body, if the target has no client of its own.
+	// body, if the target does not set a client.
 	announce bool
 }
 

@@ -253,7 +253,7 @@ func (t *registryTest) wantDigest(r *response, content []byte) {
 	}
 }
 
-// A headCheck is a URL for HEAD with the content that is there.
+// A headCheck is a URL for HEAD and the content at that URL.
 type headCheck struct {
 	url     string
 	content []byte

@@ -27,9 +27,9 @@ import (
 // The test puts real content: digests match, manifests are valid, and their
 // blobs are in the repository before them.
 //
-// The repositories of some stores have their blobs in common. Such a store has
-// a method SharesBlobs() bool that returns true, and Store skips the rules about
-// blobs that belong to one repository, and about repositories without manifests.
+// The repositories of some stores share their blobs. Such a store has a method
+// SharesBlobs() bool that returns true, and Store skips the rules about blobs that
+// belong to one repository, and about repositories without manifests.
 //
 //	func TestStore(t *testing.T) {
 //		conformance.Store(t, func(t *testing.T) registry.Store {
@@ -61,23 +61,22 @@ type storeTest struct {
 	seed    *atomic.Uint64
 }
 
-// sharesBlobs reports whether the repositories of the store have their blobs in
-// common.
+// sharesBlobs reports whether the repositories of the store share their blobs.
 func (t *storeTest) sharesBlobs() bool {
 	s, ok := t.store.(interface{ SharesBlobs() bool })
 	return ok && s.SharesBlobs()
 }
 
-// needsOwnBlobs skips a rule that a store whose repositories have their blobs in
-// common cannot keep.
+// needsOwnBlobs skips a rule that a store cannot keep if its repositories share
+// their blobs.
 func (t *storeTest) needsOwnBlobs() {
 	if t.sharesBlobs() {
-		t.Skip("the repositories of this store have their blobs in common")
+		t.Skip("the repositories of this store share their blobs")
 	}
 }
 
-// add adds a repository: with a blob or, if that is not enough in this store,
-// with a manifest.
+// add adds a repository: with a blob or, if a blob does not make a repository in
+// this store, with a manifest.
 func (t *storeTest) add(repo string) {
 	t.Helper()
 	if t.sharesBlobs() {

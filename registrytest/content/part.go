@@ -105,7 +105,7 @@ func (p LayerPart) Uncompressed() LayerPart {
 }
 
 // NonDistributable returns a part that adds the layers as non-distributable ones
-// (image-spec, Non-Distributable Layers): they have a media type that says so
+// (image-spec, Non-Distributable Layers): they have a non-distributable media type
 // and the URL, and are not put into the store.
 func (p LayerPart) NonDistributable(url string) LayerPart {
 	return p.Absent().each(func(l *layer) { l.urls = append(slices.Clip(l.urls), url) })
@@ -133,7 +133,7 @@ func Layers(n int) LayerPart {
 // platform. Sizes below 2071 (2048 if [LayerPart.Uncompressed]) have no room for
 // an archive: such a layer is random bytes.
 //
-// The content is generated whenever it is read, as that of [Random]. Building a
+// As with [Random], the content is generated whenever it is read. Building a
 // layer takes about two seconds for 1 GiB, and one if it is uncompressed.
 func LayerSizes(sizes ...int64) LayerPart {
 	var p LayerPart
@@ -300,8 +300,8 @@ func with(annotations map[string]string, key, value string) map[string]string {
 	return annotations
 }
 
-// Subject makes the content a referrer of another manifest, by the property
-// subject of its own. [Put] does not put the subject.
+// Subject makes the content a referrer of another manifest: it sets the property
+// subject of the content's manifest. [Put] does not put the subject.
 func Subject(of Content) Part {
 	return part(func(r *recipe) {
 		r.fail(of.err)
@@ -315,8 +315,8 @@ func ArtifactType(t string) Part {
 	return part(func(r *recipe) { r.artifactType = t })
 }
 
-// ManifestSize gives the manifest a size of exactly n bytes, by spaces at its
-// end.
+// ManifestSize pads the manifest with spaces at its end to a size of exactly n
+// bytes.
 func ManifestSize(n int) Part {
 	return part(func(r *recipe) {
 		if n <= 0 {

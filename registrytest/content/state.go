@@ -27,7 +27,7 @@ type TB interface {
 
 // State lets a test read and change the content of a store without a request.
 // References have the form that [Put] takes. CheckTag and CheckRepository report
-// differences by Errorf; an error in any method ends the test by Fatalf. All
+// differences with Errorf; an error in any method ends the test with Fatalf. All
 // methods may also be called in a test's cleanup.
 type State struct {
 	Store registry.Store

@@ -251,7 +251,7 @@ func TestNothingIsLeft(t *testing.T) {
 	}()
 	a.do(t, 200, "GET", "/v1/holds/h1?wait=1m", "")
 
-	// Clients that follow or wait hang up.
+	// Clients of a stream or of a wait disconnect.
 	var running sync.WaitGroup
 	ctx, hangUp := context.WithCancel(t.Context())
 	for _, path := range []string{"/v1/requests?follow", "/v1/requests?wait=100&timeout=1h", "/v1/holds/h1?wait=1h&count=100"} {

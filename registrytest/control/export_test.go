@@ -6,7 +6,7 @@ import (
 )
 
 // Statuses returns the status of the response of each endpoint without an error, or "0"
-// if that is not known.
+// if the status is not known.
 func Statuses() map[string]string {
 	all := make(map[string]string)
 	for _, r := range routes {

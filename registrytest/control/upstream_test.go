@@ -16,8 +16,8 @@ import (
 	"github.com/ocireg/registry/registrytest/upstream"
 )
 
-// In front of another registry, requests about stored content change nothing,
-// and their responses give the reason.
+// A registry in front of another one refuses requests to change stored content,
+// and its responses give the reason.
 func TestContentBehindAProxy(t *testing.T) {
 	t.Parallel()
 	store := memstore.New()

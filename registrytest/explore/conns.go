@@ -40,8 +40,8 @@ func (c *conns) watch(t *http.Transport) {
 }
 
 // inUse returns the number of connections that have a response whose body the
-// client has neither read to its end nor closed. Only in this state does
-// net/http not read from a connection. With HTTP/2 it always reads.
+// client has neither read to its end nor closed. In every other state net/http
+// reads from the connection. With HTTP/2 it always reads.
 func (c *conns) inUse() (n int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

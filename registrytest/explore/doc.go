@@ -10,8 +10,8 @@
 //
 // The client may fail, and it may succeed, but it must not succeed with other
 // content, hang, panic, leave goroutines or connections behind, flood the
-// registry, come back before Retry-After, or show its credentials to another
-// host. [EveryFault] reports each of these as a violation, with the rule of
+// registry, retry before Retry-After, or show its credentials to another host.
+// [EveryFault] reports each of these as a violation, with the rule of
 // package fault that shows it alone.
 //
 // A run has a registry of its own, in memory and in a bubble of

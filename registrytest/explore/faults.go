@@ -259,7 +259,7 @@ func proves(r *journal.Record) bool {
 	return (r.Op == registry.GetBlob || r.Op == registry.GetManifest) && r.Digest != ""
 }
 
-// otherURL returns the rule with another URL in place of that of the other host.
+// otherURL returns the rule with the URL of the other host replaced by url.
 func otherURL(r fault.Rule, url string) (fault.Rule, error) {
 	return fault.Parse(strings.ReplaceAll(r.String(), "http://"+otherHost, url))
 }

@@ -23,9 +23,9 @@ type hostileConfig struct {
 
 // Login makes the registries of [Hostile] ask for these credentials, which the
 // client under test has. It is a violation if they arrive at another host or
-// without TLS. The registries issue Bearer tokens; only if the operation fails
-// so, they ask for Basic credentials. Without Login, the traps for credentials
-// are not tried.
+// without TLS. The registries issue Bearer tokens. If the operation fails with
+// tokens, they ask for Basic credentials instead. Without Login, the traps for
+// credentials are not tried.
 func Login(user, password string) Option {
 	return Option{func(c *config) { c.hostile.login = auth.Credentials{Username: user, Password: password} }}
 }

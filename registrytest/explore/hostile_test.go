@@ -43,7 +43,7 @@ func meetHostile(t *testing.T, mutant, op string, opts ...Option) *Hazards {
 	}, append(append(opts, o.opts...), Login("ci", "secret-of-ci"))...)
 }
 
-// Each trap has a reference and a legitimate twin, and each redirect one of its own.
+// Each trap has a reference and a legitimate twin. No two redirects share a twin.
 func TestTraps(t *testing.T) {
 	twins := make(map[string]string)
 	for _, tr := range traps() {
@@ -171,7 +171,7 @@ type discarded struct{ http.ResponseWriter }
 
 func (discarded) Write(p []byte) (int, error) { return len(p), nil }
 
-// A client that lists has to request all pages, also of referrers.
+// A client that lists tags or referrers has to request all pages.
 func TestUnreadPages(t *testing.T) {
 	t.Parallel()
 	app := content.Image()
@@ -183,7 +183,7 @@ func TestUnreadPages(t *testing.T) {
 		`the operation requests 1 page of list-referrers, and not the next one in Link (CVE-2023-33957)`, z.Traps[0].String())
 }
 
-// If the registry refused all requests, no trap was tried, and the reports say so.
+// If the registry refused all requests, the reports say that no trap was tried.
 func TestRefused(t *testing.T) {
 	t.Parallel()
 	careless := func(t *T, reg *registrytest.Server) error {

@@ -125,14 +125,14 @@ func movedTo(name string, to func() content.Content) twin {
 	return twin{name: name, moved: true, set: func(w *hostileWorld) { w.moveTags(otherImage(), to()) }}
 }
 
-// largeImage is the other image with a manifest of n bytes, by spaces at its end.
+// largeImage is the other image, its manifest padded with spaces to n bytes.
 func largeImage(n int) content.Content {
 	c := otherImage()
 	return content.Raw(c.MediaType, []byte(string(c.Manifest)+strings.Repeat(" ", n-len(c.Manifest))))
 }
 
-// changed returns the manifest of an image with another text in it. It panics if
-// the old text is not there.
+// changed returns the manifest of an image with the old text replaced by text. It
+// panics if the manifest does not contain the old text.
 func changed(c content.Content, old, text string) content.Content {
 	if !strings.Contains(string(c.Manifest), old) {
 		panic(fmt.Sprintf("explore: the manifest has no %q", old))

@@ -253,9 +253,9 @@ func sequential(records []*journal.Record) bool {
 }
 
 // resumed reports whether the client went on from the middle of a blob with a
-// request that the registry accepted: one with another range than undisturbed, or
-// one to an upload session that has content, according to the status that the
-// client asked for.
+// request that the registry accepted: a request with a range that differs from the
+// undisturbed run, or a request to an upload session that has content, according to
+// the status that the client asked for.
 func (x *explorer) resumed(r *run) bool {
 	known := make(map[string]bool)
 	asked := 0

@@ -36,7 +36,7 @@ type config struct {
 // 127.0.0.1: for a client that reaches the registry only there, such as a
 // command. Time is real, so this is slower by orders of magnitude for a client
 // that waits before it retries. The context of a run is done after 10 seconds, or
-// that of [Timeout], and the run ends 5 seconds later at the latest: set a
+// the time of [Timeout], and the run ends at most 5 seconds later: set a
 // [Budget].
 func OverLoopback() Option { return Option{func(c *config) { c.loopback = true }} }
 

@@ -39,7 +39,7 @@ func (o *other) leaks() []string {
 	return slices.Clone(o.shown)
 }
 
-// serve serves the host, in the network or, if that is nil, on a port of this
+// serve serves the host, in the network or, if n is nil, on a port of this
 // machine under the name localhost. It returns the URL.
 func (o *other) serve(t *T, n *registrytest.Network) string {
 	if n != nil {

@@ -38,7 +38,7 @@ func (x *explorer) shrinkAll(cells []cell, judged []*judgement) (list []Violatio
 				simple, c := s.shrink(cells[i], v)
 				to := likeness{v.Kind, c.family(), simple.general()}
 				if v.Kind == checks {
-					to.family = "" // The text says enough.
+					to.family = "" // The text of the check identifies the violation.
 				}
 				if at, ok = grouped[to]; !ok {
 					at = len(list)

@@ -54,8 +54,8 @@ func TestShrink(t *testing.T) {
 	require.Equal(t, Violated, two.Cells[0].Outcome)
 }
 
-// One bug is one violation, however many runs show it, and the text is that of the
-// run with its rule.
+// One bug is one violation, even if many runs show it. The run with the rule of
+// the violation has the same text.
 func TestAlike(t *testing.T) {
 	t.Parallel()
 	run := func(t *T, reg *registrytest.Server) error {

@@ -31,7 +31,7 @@ func get(t *testing.T, c *http.Client, url string) (int, string) {
 
 const testEnv = "REGISTRYTEST_TEST_REGISTRY"
 
-// elsewhere starts a server that plays the registry elsewhere.
+// elsewhere starts a server, which testEnv names as the external registry.
 func elsewhere(t *testing.T, opts ...registrytest.Option) *registrytest.Server {
 	s := registrytest.NewServer(t, opts...)
 	t.Setenv(testEnv, s.Host()+"/some/where")

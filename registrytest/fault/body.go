@@ -22,7 +22,7 @@ type Body string
 const (
 	Spec   Body = "spec"    // JSON as in the spec's section Error Codes
 	NoCode Body = "no-code" // the same without a code
-	Bare   Body = "bare"    // one error in JSON that is not in a list
+	Bare   Body = "bare"    // one error in JSON, without the list around it
 	Plain  Body = "plain"   // plain text
 	HTML   Body = "html"    // a page
 	Broken Body = "broken"  // JSON that is cut off
@@ -42,7 +42,7 @@ const (
 	Zstd       Body = "zstd"
 )
 
-// Errors gives the errors of the operation itself another shape than that of the
+// Errors gives the errors of the operation itself a shape that differs from the
 // spec, such as [HTML]. Other responses stay as they are.
 func Errors(shape Body) Body { return "errors:" + shape }
 
@@ -55,8 +55,8 @@ func Text(text string) Body { return Body("text:" + text) }
 func Append(text string) Body { return Body("append:" + text) }
 
 // Body changes the body of the response, in the order of the values. With the
-// shape of an error the rule responds with such an error, 500 if there is
-// neither Status nor Code. Without one it changes the response of the operation,
+// shape of an error the rule responds with such an error, with 500 if the rule has
+// no Status and no Code. Without a shape it changes the response of the operation,
 // or the one that the rule gives. In text there is one word for each value:
 //
 //	get-blob status=503 body=html

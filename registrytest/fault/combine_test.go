@@ -62,7 +62,7 @@ func TestRulesOfAnOptionAfterOneThatResponds(t *testing.T) {
 	c.Get("/v2/")
 	require.Equal(t, 1, ended.Fired())
 
-	// The status of the option's response is changed as that of any other.
+	// The rule changes the status of the option's response as of any other.
 	own := reg.Fault(t, fault.On(registry.Ping).Once().Status(207).Body(fault.Own))
 	rules.Set(t, fault.On(registry.Ping).Once().Status(503))
 	got = c.Get("/v2/")

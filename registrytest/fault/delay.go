@@ -183,7 +183,7 @@ type wait struct {
 const forever time.Duration = -1
 
 // wait waits, and returns an error if the client went away or the server was
-// closed. It calls meanwhile first, if that is not nil, and does not wait if
+// closed. It first calls meanwhile unless meanwhile is nil, and does not wait if
 // meanwhile returns an error.
 func (w wait) wait(ctx context.Context, meanwhile func() error) error {
 	if w.begin != nil {

@@ -27,7 +27,7 @@ func (p *plan) reshapeErrors(shape Body, h *hit) {
 	})
 }
 
-// An errorWriter writes an error in another shape than it gets it.
+// An errorWriter reads an error in the shape of the spec and writes it in another.
 type errorWriter struct {
 	to     io.Writer
 	shape  Body

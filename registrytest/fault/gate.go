@@ -15,7 +15,7 @@ import (
 //	gate := reg.Hold(t, fault.On(registry.PutManifest))
 //	go push()
 //	<-gate.Entered()
-//	// The manifest has been sent, and is not there yet.
+//	// The manifest has been sent, but is not stored yet.
 //	gate.Release()
 type Gate struct {
 	*Fault

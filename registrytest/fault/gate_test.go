@@ -103,7 +103,7 @@ func TestHoldEndsWithTheTest(t *testing.T) {
 	})
 	require.Equal(t, 200, <-answered)
 
-	// The log says so, in case the test failed for that.
+	// The log has the reason, in case the test failed because of the gate.
 	tb := faketb.New(t)
 	gate := s.Hold(tb, fault.On(registry.Ping))
 	go func() { answered <- s.send(context.Background(), "GET", "/v2/", nil) }()

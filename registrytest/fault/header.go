@@ -30,7 +30,7 @@ func (r Rule) RetryAfter(d time.Duration, form ...RetryForm) Rule {
 		arg = string(form[0]) + ":" + arg
 	}
 	if d < time.Millisecond && d != 0 {
-		arg = d.String() // It is refused.
+		arg = d.String() // The argument is refused.
 	}
 	r, p := r.say("retry-after", arg)
 	switch {
@@ -105,7 +105,7 @@ func (r Rule) AddHeader(name, value string) Rule {
 	return r.refuse(checkHeader(name, value))
 }
 
-// DropHeader leaves out headers, also those that net/http would add.
+// DropHeader leaves out headers, including those that net/http would add.
 func (r Rule) DropHeader(names ...string) Rule {
 	r, p := r.repeat("drop-header", joinList(names))
 	if len(names) == 0 {
@@ -121,7 +121,7 @@ func (r Rule) DropHeader(names ...string) Rule {
 				if len(header[name]) > 0 || slices.Contains([]string{"Date", "Content-Type", "Content-Length"}, name) {
 					h.met()
 				}
-				// net/http adds no header that is there without a value.
+				// net/http does not add a header that has an entry without values.
 				header[name] = nil
 			})
 		})
@@ -140,8 +140,8 @@ func (r Rule) ContentLength(delta int64) Rule {
 	return r
 }
 
-// computeHeader adds a change of a header that is there with some values. The
-// function reports whether it has changed any.
+// computeHeader adds a change of a header that has values. The function reports
+// whether it has changed any value.
 func (p *part) computeHeader(name string, change func(h http.Header, values []string) bool) {
 	p.try(func(p *plan, h *hit) {
 		p.changeHeader(func(header http.Header) {

@@ -15,20 +15,20 @@ import (
 // Location changes where the response leads: the URL in Location and, in a list,
 // that in Link.
 //
-//	Location("https://cdn.example.com")        // this host, with the path that is there
+//	Location("https://cdn.example.com")        // this host, with the same path
 //	Location("https://s3.test/{repo}/{digest}") // another URL
 //	Location("{origin}")                       // absolute, with the host that the client asked
 //	Location(".")                              // relative to the URL of the request
-//	Location("?n=5&last")                      // with n=5 and without last, all else as it is
+//	Location("?n=5&last")                      // with n=5 and without last, otherwise unchanged
 //	Location("?_state={state}")                // with a state that has to come back
 //
 // In braces are parts of the request: {origin}, {repo}, {tag} and {digest}.
 //
-// With a Status of 300 to 399, which has no Location of its own, the path is that
-// of the request: "" then leads back to where the request came to, in a loop.
+// A response with a Status of 300 to 399 from a rule has no Location to change. The
+// path is then the path of the request: "" redirects the client in a loop.
 //
-// With {state}, each Location of an upload session has another value in its
-// place. A request of the session without the value of the last Location gets 404
+// With {state}, each Location of an upload session has a new value in its place.
+// A request of the session without the value of the last Location gets 404
 // BLOB_UPLOAD_INVALID. The rule has to hit all of these requests, as one for all
 // operations does.
 func (r Rule) Location(to string) Rule {
@@ -190,7 +190,7 @@ func (f *Fault) forget(session string) {
 	delete(f.states, session)
 }
 
-// state returns the state of the upload session, if it has one.
+// state returns the state of the upload session, if the session has a state.
 func (f *Fault) state(session string) (state string, ok bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

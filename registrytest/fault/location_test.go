@@ -150,8 +150,8 @@ func TestSharedLinks(t *testing.T) {
 	}
 }
 
-// A computed value is made of each value that is there, and of no other. The
-// values of other responses stay.
+// Each existing value is replaced by a computed value. The values of other
+// responses stay.
 func TestComputedHeaders(t *testing.T) {
 	t.Parallel()
 	serveWith := func(rule string) (values []string, problem string) {

@@ -47,8 +47,8 @@ func checkMethod(pattern string) error {
 	return nil
 }
 
-// otherAlgorithms resemble the algorithms of the image-spec and are none of
-// them. A digest may be of any.
+// otherAlgorithms resemble the algorithms of the image-spec, but are not among
+// them. A digest may have any of these algorithms.
 var otherAlgorithms = []string{"sha1", "sha224", "blake2b", "blake2s"}
 
 // unregistered are algorithms that look like misspelt ones of the image-spec.

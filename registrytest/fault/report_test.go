@@ -11,8 +11,8 @@ import (
 	"github.com/ocireg/registry/internal/faketb"
 )
 
-// checked adds a rule in a test of its own, and returns the reports of that test
-// at its end.
+// checked adds a rule in a new test, and returns the failures and the logs of that
+// test.
 func checked(t *testing.T, rule Rule, test func(tb *faketb.TB, f *Rules)) (errors, logs []string) {
 	tb := faketb.New(t)
 	var f Rules

@@ -69,8 +69,8 @@ func ignoreParameter(name, value string, instead bool) func(*plan, *hit) {
 
 // Keep keeps n bytes of the body of the request, as if the client had gone away
 // after them. The others are read and dropped, so that the client has sent all
-// of its request when it gets the response: 416 with the Range that is there,
-// for a chunk of an upload.
+// of its request when it gets the response. For a chunk of an upload, the
+// response is 416 with the Range of the bytes that were kept.
 func (r Rule) Keep(n int64) Rule {
 	r, p := r.say("keep", n)
 	p.changesRequest()
@@ -78,8 +78,8 @@ func (r Rule) Keep(n int64) Rule {
 	return r.refuse(atLeast(0, n)).only(p, registry.Op.HasBody, "the body of a request")
 }
 
-// Acknowledge stores n bytes of a chunk or stream and responds 202 with a Range
-// that says so.
+// Acknowledge stores n bytes of a chunk or stream and responds with 202 and a
+// Range of these bytes.
 func (r Rule) Acknowledge(n int64) Rule {
 	r, p := r.say("acknowledge", n)
 	p.changesRequest()
@@ -120,7 +120,7 @@ func (p *part) changesRequest() { p.changes = p.word() }
 
 func patches(op registry.Op) bool { return op == registry.PatchUpload }
 
-// acknowledge makes a chunk shorter than it is.
+// acknowledge shortens a chunk to n bytes.
 func (p *plan) acknowledge(n int64, h *hit) {
 	if p.request.Op != registry.PatchUpload {
 		return
@@ -134,7 +134,7 @@ func (p *plan) acknowledge(n int64, h *hit) {
 			return
 		}
 		if n == 0 {
-			r.Header.Del("Content-Range") // It cannot say so.
+			r.Header.Del("Content-Range") // It has no form for an empty range.
 			return
 		}
 		r.Header.Set("Content-Range", fmt.Sprintf("%d-%d", first, first+n-1))

@@ -35,8 +35,8 @@ func (r Rule) Code(code registry.Code) Rule {
 	return r
 }
 
-// Message responds with an error that has the message. The status is 500 if
-// there is neither Status nor Code.
+// Message responds with an error that has the message. The status is 500 if the
+// rule has no Status and no Code.
 func (r Rule) Message(text string) Rule {
 	r, p := r.say("message", text)
 	p.responds, p.response.message = true, text

@@ -242,7 +242,7 @@ func FuzzParse(f *testing.F) {
 		if _, err := rules.Add(rule); err != nil {
 			return
 		}
-		// No wait lasts longer than the client.
+		// The client has gone already, so that no fault waits.
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		for _, kind := range kinds {

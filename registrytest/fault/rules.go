@@ -19,12 +19,12 @@ import (
 // Rules may be added and removed at any time, also while requests are served.
 //
 // Several rules can hit the same request. All of them take effect in the order
-// in which they were added: their delays add up, and of several changes of the
-// same thing the last one wins. Only one rule can respond to a request, or end
+// in which they were added: their delays add up, and if several change the same
+// thing, the last one wins. Only one rule can respond to a request, or end
 // its connection in place of a response: the one that was added last. So a test
 // can add a rule for a special case to the general rules that a helper has
-// added. The others are passed over and wait for the next request: of two rules
-// that respond once, each hits one of two requests. The rules of several options
+// added. The others are passed over and wait for the next request: if two rules
+// respond once, each hits one of two requests. The rules of several options
 // [registry.WithFaults] combine in the same way: those of the first option count
 // as added last.
 type Rules struct {

@@ -90,8 +90,8 @@ func TestSpecialAfterGeneral(t *testing.T) {
 }
 
 // Under HTTP/2, where a header has no parts, the connection ends before any
-// response, also if another rule responds. The operation is carried out only if
-// none does.
+// response, even if another rule responds. The operation is carried out only if
+// no rule responds.
 func TestEndInHeaderAndResponse(t *testing.T) {
 	t.Parallel()
 	for _, order := range [][]Rule{

@@ -22,7 +22,7 @@ type need struct {
 }
 
 // only notes that the last word, of the part, requires a thing of the operation. The
-// rule is refused if none of its operations has it.
+// rule is refused if none of its operations has the thing.
 func (r Rule) only(p *part, has func(registry.Op) bool, noun string) Rule {
 	p.needs = append(slices.Clip(p.needs), need{p.word(), noun, has})
 	if r.lacks(has) {

@@ -89,8 +89,8 @@ func wantComputed(t *testing.T) {
 	require.Equal(t, []string{"text/html", "<html></html>"}, []string{got.Header.Get("Content-Type"), got.Body})
 }
 
-// oras-project/oras-py#150: the client went on with the Location that it got
-// first, although each response has another state in it.
+// oras-project/oras-py#150: the client kept the first Location that it got,
+// although each response has a new state in its Location.
 func wantState(t *testing.T) {
 	const content = "0123456789"
 	sum := digest.FromString(content)

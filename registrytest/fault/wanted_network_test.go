@@ -113,7 +113,7 @@ func wantHandshake(t *testing.T) {
 // The hosts of containerd's resolver tests that are dead: one that is unknown, one
 // that refuses, one that is silent before the handshake of TLS or after it, one
 // that resets, and one that speaks HTTP where HTTPS is asked for. A client tries
-// the next host, and comes back to a host that was dead at first only.
+// the next host, and returns to a host that was dead only at first.
 func wantDeadHosts(t *testing.T) {
 	mirrors := []string{"https://mirror.test", "https://registry.test"}
 	for name, test := range map[string]struct {

@@ -34,7 +34,7 @@ const (
 )
 
 // BodyOver is met by requests whose body has more than n bytes. A body of
-// unknown length, as that of a stream, meets neither BodyOver nor its [Not].
+// unknown length, such as a stream, meets neither BodyOver nor its [Not].
 func BodyOver(n int64) Condition { return Condition(bodyOver + strconv.FormatInt(n, 10)) }
 
 // BodyHas is met by requests whose body has the text in its first 4 MiB. It is for
@@ -107,7 +107,7 @@ func parseWhere(r Rule, a argument) (Rule, error) {
 // A kind describes the conditions that are about one thing.
 type kind struct {
 	noun string                 // the thing
-	ops  func(registry.Op) bool // whether requests for an operation may have it, or nil if any may
+	ops  func(registry.Op) bool // whether a request for the operation may have the thing, or nil if every request may
 	// test returns whether a request meets the condition, and whether that is
 	// known.
 	test func(*registry.Request) (met, known bool)
@@ -295,11 +295,11 @@ func referenced(ctx context.Context, s registry.Store, q *registry.Request) erro
 	})
 }
 
-// A failure is the first error by which a search may have missed its aim.
+// A failure is the first error because of which a search may have found nothing.
 type failure struct{ first error }
 
-// note takes note of an error, or of nil. Missing content is no failure, nor is a
-// list that the registry does not have.
+// note keeps the first error that is a failure; err may be nil. Missing content is
+// no failure, and neither is a list that the registry does not have.
 func (f *failure) note(err error) {
 	if f.first == nil && err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errors.ErrUnsupported) {
 		f.first = err

@@ -207,7 +207,7 @@ func (b *builder) manifest(repo string, d digest.Digest) (registry.Manifest, *ma
 	return m, &parsed, err
 }
 
-// image returns the entry of an image, or errOther if it is not to have one.
+// image returns the entry of an image, or errOther if the image has no entry.
 func (b *builder) image(repo string, m registry.Manifest, d *manifest.Document, tags []string) (json.RawMessage, error) {
 	if !manifest.Image(m.MediaType) || d.Config == nil {
 		return nil, errOther
@@ -275,7 +275,7 @@ func (b *builder) leftOut(repo, reference string, err error) error {
 		return b.Context().Err()
 	case errors.As(err, &refused) && refused.Status == http.StatusInsufficientStorage:
 		return err
-	case reference == "" && errors.Is(err, fs.ErrNotExist): // It was deleted meanwhile.
+	case reference == "" && errors.Is(err, fs.ErrNotExist): // The manifest was deleted meanwhile.
 		return nil
 	}
 	if b.notes++; b.notes <= maxNotes {

@@ -4,9 +4,9 @@
 //	reg := registrytest.NewServer(t, flatpak.Index())
 //
 // A remote for it is oci+http:// and [registrytest.Server.Host]; the fragment of a
-// remote's URL is the tag of its images, which is latest without one. The index is
-// that of the document Registry Index Protocol and File Format, which is
-// registry-index.md of flatpak-oci-specs.
+// remote's URL is the tag of its images, by default latest. The document Registry
+// Index Protocol and File Format, registry-index.md of flatpak-oci-specs, defines
+// the index.
 package flatpak
 
 import (

@@ -89,7 +89,7 @@ func TestFaultsAndJournal(t *testing.T) {
 	require.Equal(t, 2, index.Status(503).Len())
 }
 
-// An index is an endpoint for the linter, too.
+// The linter knows an index as an endpoint of the registry.
 func TestLint(t *testing.T) {
 	t.Parallel()
 	reg := registrytest.NewServer(t, flatpak.Index(), registrytest.WithInMemory())

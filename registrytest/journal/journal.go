@@ -129,7 +129,7 @@ type Limit int
 func (Limit) Options() []registry.Option { return nil }
 
 // Exclusive returns "limit of the journal". It tells package registrytest that a
-// server has one.
+// server has only one limit.
 func (Limit) Exclusive() string { return "limit of the journal" }
 
 // Observe sets the limit. Package registrytest calls it.

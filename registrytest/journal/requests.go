@@ -37,7 +37,7 @@ type Requests struct {
 // NewRequests returns a Requests with the records, which belong to no journal.
 func NewRequests(records ...*Record) Requests { return Requests{}.of(records) }
 
-// of returns a Requests with these records, all that there are.
+// of returns a Requests that consists of these records.
 func (r Requests) of(records []*Record) Requests {
 	r.records = records
 	for _, record := range records {

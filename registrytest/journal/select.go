@@ -10,7 +10,7 @@ import (
 )
 
 // properties are the properties that Select knows. A value is a pattern, unless it is
-// checked and brought to the form that the property has.
+// checked and converted to the form that the property has.
 var properties = map[string]struct {
 	of    func(*Record) string
 	check func(string) (string, error)

@@ -69,8 +69,8 @@ type stateWriter struct {
 // Begins changes the header.
 func (w *stateWriter) Begins(status int) {
 	h := w.Header()
-	// The registry may have a state of its own in the Location of an upload,
-	// which the client must return.
+	// The registry may have its own state in the Location of an upload, which
+	// the client must return.
 	if to := h.Get("Location"); to != "" && status != http.StatusCreated && !strings.Contains(to, journal.StateParam+"=") {
 		h.Set("Location", w.states.add(to))
 	}

@@ -53,7 +53,7 @@ func TestStateIsAddedOnce(t *testing.T) {
 	require.Equal(t, "%zz", new(states).add("%zz"), "not a URL")
 }
 
-// A state of the registry itself stays, as that of an upload in Distribution.
+// A state that the registry itself sends stays, as Distribution's in an upload.
 func TestStateOfTheRegistryStays(t *testing.T) {
 	const own = "/a?_state=abc&b=c"
 	w := httptest.NewRecorder()

@@ -43,8 +43,8 @@ func (s *Store) MountBlob(ctx context.Context, repo string, d digest.Digest, fro
 	return nil
 }
 
-// findBelow returns a repository of the lower store that has the blob: from or,
-// if that is empty, any. It returns "" if there is none.
+// findBelow returns a repository of the lower store that has the blob: only from
+// or, if from is "", any repository. It returns "" if no repository has the blob.
 func (s *Store) findBelow(ctx context.Context, d digest.Digest, from string) (string, error) {
 	if from != "" {
 		has, err := s.hasBelow(ctx, from, d)

@@ -33,7 +33,8 @@ import (
 // from the upper store and hides it in the lower one: the Store remembers the
 // names of hidden content in memory, and a new Store over the same two shows it
 // again. A mount of a blob that only the lower store has copies the blob to the upper
-// store, or has the upper store read it from there if that is a memstore.
+// store. If the upper store is a memstore, it reads the blob from the lower store
+// instead.
 //
 // The lower store may change meanwhile, but for the tags that were pushed to the
 // Store, which it no longer shows. A Store needs no Close. Its caller closes the
@@ -133,8 +134,8 @@ func above[T any](found T, err error, k kind, repo, name string) (T, error) {
 	return found, err
 }
 
-// readBlob calls read for the upper store and, if that does not have the blob,
-// for the lower one.
+// readBlob calls read for the upper store and, if the upper store does not have
+// the blob, for the lower store.
 func readBlob[T any](s *Store, repo string, d digest.Digest, read func(registry.Store) (T, error)) (T, error) {
 	// Whether it is hidden comes first: a blob that is deleted and pushed again
 	// meanwhile is in the upper store by the time it is hidden.
@@ -161,8 +162,9 @@ func (s *Store) CreateBlob(ctx context.Context, repo string, size int64) (regist
 	return s.upper.CreateBlob(ctx, repo, size)
 }
 
-// readManifest calls read for the upper store and, if that does not have the
-// manifest, for the lower one. DigestOf returns the digest of a result of read.
+// readManifest calls read for the upper store and, if the upper store does not
+// have the manifest, for the lower store. DigestOf returns the digest of a result
+// of read.
 func readManifest[T any](s *Store, repo, reference string, read func(registry.Store) (T, error), digestOf func(T) digest.Digest) (T, error) {
 	k := kindOf(reference)
 	for {
@@ -234,8 +236,8 @@ func (s *Store) PutManifest(ctx context.Context, repo string, m registry.Manifes
 	if err := s.upper.PutManifest(ctx, repo, m, to, checkBoth); err != nil {
 		return err
 	}
-	// If the upper store loses the tags with their manifest, those of the lower
-	// one must not come back.
+	// If the upper store loses the tags with their manifest, the tags of the
+	// lower store must not appear again.
 	for _, tag := range to {
 		s.hide(tags, repo, tag)
 	}

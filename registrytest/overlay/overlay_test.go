@@ -337,7 +337,8 @@ func files(t *testing.T, dir string) map[string]string {
 	return all
 }
 
-// The conformance suite changes all that it can, and no byte below.
+// The conformance suite makes every change that it can, and no byte of the lower
+// store changes.
 func TestLowerStoreIsNeverChanged(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -73,7 +73,7 @@ var acr = site{
 		},
 		{
 			Fact: Fact{
-				Name: "acr.upload-state", Sentence: "the Location of an upload has a _state; another one, such as that of before the last chunk, is 404 BLOB_UPLOAD_INVALID",
+				Name: "acr.upload-state", Sentence: "the Location of an upload has a _state; another state, such as the one before the last chunk, is 404 BLOB_UPLOAD_INVALID",
 				Source: "https://github.com/Azure/azure-sdk-for-js/issues/25448", Date: "2023-04", Evidence: EvidenceIssue,
 			},
 			do:    uploadState(stateRule{missing: invalidState, used: invalidState, ends: true}),

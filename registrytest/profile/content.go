@@ -50,7 +50,7 @@ func hasContent(r *registry.Request, repo string) bool {
 }
 
 // hasNamespace reports whether a repository with the same first element exists,
-// or the option [Repositories] says so.
+// or the option [Repositories] names the repository.
 func (b *build) hasNamespace(r *registry.Request, repo string) bool {
 	if b.hasRepository(r, repo) {
 		return true

@@ -31,8 +31,9 @@ type Target struct {
 	Repository string
 
 	// Credentials are those of a user who may pull, push and delete. They are sent
-	// to the registry, and to the token service that it names if that has HTTPS or
-	// is at the same host. Without a Username, requests are anonymous.
+	// to the registry. They are also sent to the token service that it names, if
+	// the service has HTTPS or is at the same host. Without a Username, requests
+	// are anonymous.
 	Credentials auth.Credentials
 
 	// Transport sends the requests. It is [http.DefaultTransport] if it is nil.

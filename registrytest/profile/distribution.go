@@ -47,7 +47,7 @@ var distribution28 = site{
 		},
 		{
 			Fact: Fact{
-				Name: "distribution-2.8.upload-state", Sentence: "the Location of an upload has a signed _state; another one is 404 BLOB_UPLOAD_INVALID, and one from before the last chunk ends the upload",
+				Name: "distribution-2.8.upload-state", Sentence: "the Location of an upload has a signed _state; another state is 404 BLOB_UPLOAD_INVALID, and one from before the last chunk ends the upload",
 				Source: distribution283 + "registry/handlers/blobupload.go#L45", Date: "2026-11-30", Evidence: EvidenceTrace,
 			},
 			do:    uploadState(stateRule{missing: invalidState, used: invalidState, ends: true}),
@@ -110,7 +110,7 @@ var distribution3 = site{
 		},
 		{
 			Fact: Fact{
-				Name: "distribution-3.upload-state", Sentence: "the Location of an upload has a signed _state; another one is 404 BLOB_UPLOAD_INVALID, one from before the last chunk 416 RANGE_INVALID; GET requires none",
+				Name: "distribution-3.upload-state", Sentence: "the Location of an upload has a signed _state; another state is 404 BLOB_UPLOAD_INVALID, one from before the last chunk 416 RANGE_INVALID; GET requires none",
 				Source: distribution311 + "registry/handlers/blobupload.go", Date: "2026-11-30", Evidence: EvidenceTrace,
 			},
 			do: uploadState(stateRule{

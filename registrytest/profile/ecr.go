@@ -290,7 +290,7 @@ var ecr = site{
 		},
 		{
 			Fact: Fact{
-				Name: "ecr.tags-per-image", Sentence: "an image has 1,000 tags at most; another one is DENIED",
+				Name: "ecr.tags-per-image", Sentence: "an image has at most 1,000 tags; a further tag is DENIED",
 				Source: "https://github.com/namespacelabs/foundation/issues/649", Date: "2022-06", Evidence: EvidenceIssue,
 			},
 			do: refuseManifest(func(_ *build, r *registry.Request, d document) *registry.Error {

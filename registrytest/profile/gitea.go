@@ -163,7 +163,7 @@ var gitea = site{
 		},
 		{
 			Fact: Fact{
-				Name: "gitea.no-nested-indexes", Sentence: "the children of an index are image manifests; another one is 400 MANIFEST_INVALID",
+				Name: "gitea.no-nested-indexes", Sentence: "the children of an index are image manifests; any other child is 400 MANIFEST_INVALID",
 				Source: "https://github.com/go-gitea/gitea/issues/25846", Evidence: EvidenceCode,
 				Breaks: []string{
 					"index of unknown media types",

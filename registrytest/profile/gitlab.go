@@ -58,7 +58,7 @@ var gitlab = site{
 		},
 		{
 			Fact: Fact{
-				Name: "gitlab.upload-state", Sentence: "the Location of an upload has a _state; another one is 404 BLOB_UPLOAD_INVALID (inferred from Distribution 2.8)",
+				Name: "gitlab.upload-state", Sentence: "the Location of an upload has a _state; another state is 404 BLOB_UPLOAD_INVALID (inferred from Distribution 2.8)",
 				Source: gitlabReport, Date: "2023-10", Evidence: EvidenceTrace,
 			},
 			do:    uploadState(stateRule{missing: invalidState, used: invalidState, ends: true}),
@@ -132,7 +132,7 @@ var gitlab = site{
 		},
 		{
 			Fact: Fact{
-				Name: "gitlab.media-types", Sentence: "config.mediaType and artifactType come from a list; another one is 400 MANIFEST_INVALID",
+				Name: "gitlab.media-types", Sentence: "config.mediaType and artifactType come from a list; any other type is 400 MANIFEST_INVALID",
 				Source: "https://github.com/ocx-sh/ocx/issues/480", Date: "2026-09", Evidence: EvidenceIssue,
 				Breaks: []string{
 					"applied filter is confirmed by OCI-Filters-Applied", "filter may have a plus sign",
@@ -145,7 +145,7 @@ var gitlab = site{
 		},
 		{
 			Fact: Fact{
-				Name: "gitlab.name-depth", Sentence: "a name has two elements below its project at most; another one is 401 with insufficient_scope",
+				Name: "gitlab.name-depth", Sentence: "a name has at most two elements below its project; a longer name is 401 with insufficient_scope",
 				Source: "https://gitlab.com/gitlab-org/gitlab/-/issues/438563", Evidence: EvidenceIssue,
 			},
 			do: aboutAuth(onlyNames(func(repo string) bool { return strings.Count(repo, "/") <= 3 }, func(b *build, r *registry.Request) *registry.Error {

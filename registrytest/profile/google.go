@@ -165,7 +165,7 @@ var googleQuirks = []quirk{
 			for _, tag := range tags {
 				d, err := r.Store().StatManifest(r.Context(), r.Repo, tag)
 				if err != nil {
-					continue // It was deleted in the meantime.
+					continue // The tag was deleted in the meantime.
 				}
 				tagged := []string{tag}
 				if m, ok := manifests[string(d.Digest)].(map[string]any); ok {

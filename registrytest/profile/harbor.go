@@ -197,7 +197,7 @@ var harbor = site{
 		},
 		{
 			Fact: Fact{
-				Name: "harbor.upload-state", Sentence: "the Location of an upload has a _state; another one is 404 BLOB_UPLOAD_INVALID, as in Distribution 2.8",
+				Name: "harbor.upload-state", Sentence: "the Location of an upload has a _state; another state is 404 BLOB_UPLOAD_INVALID, as in Distribution 2.8",
 				Source: harborSource + "src/server/registry/route.go", Date: "2026-08", Evidence: EvidenceCode,
 			},
 			do:    uploadState(stateRule{missing: invalidState, used: invalidState, ends: true}),

@@ -71,8 +71,8 @@ func WithoutAuth() Option { return Option{func(s *settings) { s.noAuth = true }}
 
 // RealHosts puts the token service and the storage of blobs at their real host
 // names, for a registrytest.Network that serves them, see [Profile.Hosts]. By
-// default both are at the host of the registry, and the storage at localhost if
-// that is 127.0.0.1.
+// default both are at the host of the registry. If that host is 127.0.0.1, the
+// storage is at localhost.
 func RealHosts() Option { return Option{func(s *settings) { s.network = true }} }
 
 // Get returns the profile with the name, such as "gitlab", or with a date:

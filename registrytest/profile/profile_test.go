@@ -96,7 +96,8 @@ func TestDates(t *testing.T) {
 	require.Equal(t, "gitlab@2026-08", profile.Get("gitlab@2026-08").Name())
 }
 
-// A quirk about authentication brings that of its registry, with credentials.
+// A quirk about authentication adds the authentication of its registry, with
+// credentials.
 func TestProfileOfQuirk(t *testing.T) {
 	t.Parallel()
 	p := profile.Quirk("quay.token-1h").Profile()

@@ -219,7 +219,7 @@ var quay = site{
 		},
 		{
 			Fact: Fact{
-				Name: "quay.artifact-types", Sentence: "config.mediaType comes from a list; another one is 400 MANIFEST_INVALID",
+				Name: "quay.artifact-types", Sentence: "config.mediaType comes from a list; any other type is 400 MANIFEST_INVALID",
 				Source: quaySource + "config.py#L845", Date: "2026-08", Evidence: EvidenceCode,
 				Breaks: []string{
 					"applied filter is confirmed by OCI-Filters-Applied", "filter may have a plus sign", "image of unknown media types", "index of unknown media types",

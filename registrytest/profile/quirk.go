@@ -33,7 +33,7 @@ type Fact struct {
 	Source, Date string
 
 	// From and Until are the month or the day in which the behaviour began and
-	// ended, or "" if that is not known. They may be inferred from the dates of
+	// ended, or "" if the date is not known. They may be inferred from the dates of
 	// reports.
 	From, Until string
 
@@ -146,7 +146,7 @@ func (name Quirk) Err() error {
 	return nil
 }
 
-// Exclusive returns "authentication" if the quirk brings one, as
+// Exclusive returns "authentication" if the quirk adds authentication, as
 // [Profile.Exclusive] does.
 func (name Quirk) Exclusive() string { return name.profile().Exclusive() }
 

@@ -81,7 +81,7 @@ func TestNoReceipt(t *testing.T) {
 	}
 }
 
-// Of the quirks that refuse an upload with 400, the receipt is of the one that did.
+// Several quirks refuse an upload with 400: the receipt names the one that did.
 func TestReceiptOfRefusal(t *testing.T) {
 	t.Parallel()
 	p, reg := newProber(t, ECR(Repositories("probe/**")))

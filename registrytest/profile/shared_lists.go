@@ -67,8 +67,8 @@ func page(w http.ResponseWriter, r *registry.Request, entries []any) []any {
 	return entries[:n]
 }
 
-// inPushOrder lists tags from the oldest to the newest. The order of those that a
-// test put into the store is not known: these come first, in reverse order.
+// inPushOrder lists tags from the oldest to the newest. Tags that a test put into
+// the store have no known age: they come first, in reverse order.
 func inPushOrder() behaviour {
 	type key struct{ repo, tag string }
 	return behaviour{{decides: "the list of tags", build: func(b *build, q *quirk) {

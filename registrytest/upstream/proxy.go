@@ -22,7 +22,7 @@ import (
 //	handler := registry.New(upstream.Proxy("https://registry.example.com"))
 //
 // As a [registry.Store], a Wire reads and changes the content of the upstream
-// by requests of its own, for the test. The user and the password of the URL,
+// with its own requests, for the test. The user and the password of the URL,
 // if it has them, are the credentials for these requests only. Requests on
 // behalf of a client have the client's own credentials; see [Wire.StoreFor].
 type Wire struct {
@@ -149,7 +149,8 @@ func (u *Wire) StoreFor(r *registry.Request) registry.Store {
 // Options returns no options: a Wire is the store of the registry.
 func (u *Wire) Options() []registry.Option { return nil }
 
-// Exclusive returns "store". It tells package registrytest that a server has one.
+// Exclusive returns "store". It tells package registrytest that a server has only
+// one store.
 func (u *Wire) Exclusive() string { return "store" }
 
 // Err returns an error if the URL of the upstream is not valid. Package

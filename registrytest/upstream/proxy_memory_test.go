@@ -15,7 +15,7 @@ import (
 )
 
 // A proxy needs the same memory for every size of a body, in both directions. The
-// test is not parallel, since it counts all that the process allocates.
+// test is not parallel, since it counts all allocations of the process.
 func TestProxyStreams(t *testing.T) {
 	const size, limit = 64 << 20, 2 << 20
 	behind := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

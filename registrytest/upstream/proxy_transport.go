@@ -17,7 +17,7 @@ const maxHeader = 1 << 20
 
 // prepare changes a transport so that it passes messages on as they are.
 func prepare(t *http.Transport) {
-	t.DisableCompression = true // It would ask for compression itself.
+	t.DisableCompression = true // The transport would ask for compression itself.
 	t.ForceAttemptHTTP2 = true
 	if t.MaxResponseHeaderBytes == 0 {
 		t.MaxResponseHeaderBytes = maxHeader

@@ -75,9 +75,9 @@ func WithUser(name, password string) RemoteOption {
 // WithDockerConfig sends the credentials that docker login has stored for the
 // name of the registry: in config.json of the directory, or in the credential
 // helper or store that config.json names. They may be identity tokens. An empty
-// directory means that of the environment variable DOCKER_CONFIG, or else
-// ~/.docker. A helper runs when the registry asks for credentials, for 30
-// seconds at most.
+// directory means the one that the environment variable DOCKER_CONFIG names, or
+// else ~/.docker. A helper runs when the registry asks for credentials, for at
+// most 30 seconds.
 func WithDockerConfig(dir string) RemoteOption {
 	return func(o *remoteOptions) {
 		o.login = func(ctx context.Context) (remote.Login, error) { return remote.DockerLogin(ctx, dir, o.name) }

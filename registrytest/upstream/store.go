@@ -85,7 +85,7 @@ func (r *Registry) applyTo(s *Store) error {
 // RecordTo keeps a file beside the content that the local store holds: lists of
 // tags and of referrers, names of content that does not exist, and the names of
 // the upstreams. The file need not exist. The file can be in the directory of a
-// layout if its name begins with a dot, as that of [RecordingFile] does.
+// layout if its name begins with a dot, as [RecordingFile] does.
 // Without RecordTo, the Store keeps these facts in memory. Only one Store may
 // use the file.
 func RecordTo(file string) StoreOption {
@@ -95,7 +95,7 @@ func RecordTo(file string) StoreOption {
 	})
 }
 
-// RecordingFile is the name of the file for [RecordTo] beside a layout.
+// RecordingFile is a name for the file of [RecordTo] in the directory of a layout.
 const RecordingFile = ".ocireg-recording.json"
 
 // Offline makes the Store ask no upstream. The response to a request for
@@ -119,7 +119,7 @@ func PassWrites() StoreOption {
 }
 
 // Open returns a store that keeps content in the local one, such as a layout.
-// Content that is there already counts as recorded. Open returns an error if an
+// Content that the local store already has counts as recorded. Open fails if an
 // option is invalid, or if the file of [RecordTo] is damaged. The upstreams are
 // the registries of the file, followed by those of the options. The Store sends
 // requests only to registries of the options.
@@ -152,7 +152,7 @@ func Open(local registry.Store, opts ...StoreOption) (*Store, error) {
 	}
 	for i, u := range s.upstreams {
 		if i > 0 && !names.Component(u.name) {
-			return nil, fmt.Errorf("opening a store with upstreams: %q cannot be the first component of a repository name; give it first, or another name with At", u.name)
+			return nil, fmt.Errorf("opening a store with upstreams: %q cannot be the first component of a repository name; list this upstream first, or give it another name with At", u.name)
 		}
 	}
 	if s.offline {
@@ -267,8 +267,8 @@ func (s *Store) manifest(ctx context.Context, p place, reference string) (regist
 	})
 }
 
-// StatManifest implements [registry.Store]. It fetches the manifest if it is not
-// recorded: the tag must lead to content that is there.
+// StatManifest implements [registry.Store]. It fetches a manifest that is not
+// recorded, because a recorded tag must lead to recorded content.
 func (s *Store) StatManifest(ctx context.Context, repo, reference string) (ocispec.Descriptor, error) {
 	p := s.find(repo)
 	if !s.refreshes(p, manifestKind, reference) {
@@ -299,7 +299,7 @@ func (s *Store) fetchManifest(ctx context.Context, p place, reference string) (r
 			return m, err
 		}
 		if again {
-			// The local store does not have the tag any more than the upstream.
+			// The upstream no longer has the tag, so the local store drops it.
 			if err := s.removeTag(ctx, p, reference); err != nil {
 				return m, err
 			}

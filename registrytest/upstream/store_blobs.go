@@ -48,7 +48,7 @@ func (s *Store) StatBlob(ctx context.Context, repo string, d digest.Digest) (int
 			return 0, s.blobFailure(p, d, err)
 		}
 		if _, err := s.local.StatBlob(ctx, p.local, d); err == nil {
-			return size, nil // It has been fetched meanwhile.
+			return size, nil // The blob has been fetched meanwhile.
 		}
 		return size, s.recording.edit(p, func(r *repository) {
 			delete(r.MissingBlobs, string(d))

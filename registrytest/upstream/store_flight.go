@@ -6,7 +6,7 @@ import (
 )
 
 // flights are calls of functions. Callers with the same key share one call,
-// which ends at the latest when the last of them returns.
+// which ends when the last of them returns, if it has not ended before.
 type flights[T any] struct {
 	mu  sync.Mutex
 	all map[string]*flight[T]

@@ -34,7 +34,7 @@ func (r *refresh) add(tags []string) error {
 	return nil
 }
 
-// refreshes reports whether content is to be asked for although it is recorded.
+// refreshes reports whether to ask the upstream for content that is recorded.
 // Content with a digest does not change, but may have been missing.
 func (s *Store) refreshes(p place, k kind, name string) bool {
 	r := &s.refresh

@@ -106,7 +106,7 @@ func TestReplay(t *testing.T) {
 	require.Equal(t, recorded, answers(t, first.Server, targets))
 	asked := up.Requests().Len()
 
-	// Tags stay the same, also in the file.
+	// Tags stay the same in memory and in the file.
 	up.Push(t, "library/app:v1", content.Image())
 	up.Push(t, "library/app:none", content.Image())
 	require.Equal(t, recorded, answers(t, first.Server, targets))

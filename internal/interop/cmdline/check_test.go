@@ -56,7 +56,7 @@ func TestCheck(t *testing.T) {
 			for _, v := range slices.Concat(report.Violations(check.Must), report.Violations(check.Should)) {
 				row := name + ": " + v.Name
 				if slices.Contains(rows, row) {
-					continue // by another command
+					continue // Another command has violated the requirement already.
 				}
 				rows = append(rows, row)
 				findings.Check(t, row, "Seen", matrix.Steady(v.Detail))

@@ -168,7 +168,7 @@ func TestCosignSignature(t *testing.T) {
 			err = verify(t, key, s.ref("team/copy@"+image().Digest.String()), test.form...)
 			require.Equal(t, test.copied, err == nil)
 
-			// A signature that is gone is missed.
+			// The verification fails once the signature is deleted.
 			for _, d := range state.Referrers(t, "team/app:v1") {
 				require.NoError(t, state.Store.DeleteManifest(t.Context(), "team/app", d.Digest))
 			}

@@ -115,7 +115,7 @@ func startDocker(t *testing.T) caller {
 	dir := shortDir(t)
 	socket := filepath.Join(dir, "d.sock")
 	t.Setenv("DOCKER_CONFIG", t.TempDir())
-	// The other builder is a program of its own in newer releases.
+	// The other builder is a separate program in newer releases.
 	t.Setenv("DOCKER_BUILDKIT", "0")
 	started := false
 	daemonArgs := []string{"-H", "unix://" + socket, "--data-root", filepath.Join(dir, "root"), "--exec-root", filepath.Join(dir, "exec"),

@@ -224,7 +224,7 @@ func runProgram(ctx context.Context, env []string, values *strings.Replacer, arg
 var listed = regexp.MustCompile(`\bv1\b|sha256:[0-9a-f]{64}`)
 
 // addBlobs makes the blobs of an image layout, or a chart, the results of a run. A
-// program with neither has none.
+// program that writes neither has no results.
 func addBlobs(t *explore.T, dir string) error {
 	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || !strings.Contains(path, "/blobs/") && filepath.Ext(path) != ".tgz" {

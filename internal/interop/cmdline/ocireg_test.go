@@ -73,7 +73,7 @@ func serve(t *testing.T, seed map[string]content.Content, args ...string) *serve
 	return serveDir(t, dir, args...)
 }
 
-// serveDir starts ocireg on the directory, or in memory if that is "".
+// serveDir starts ocireg on the directory, or in memory if dir is "".
 func serveDir(t *testing.T, dir string, args ...string) *server {
 	t.Helper()
 	log, err := os.CreateTemp(t.TempDir(), "log")

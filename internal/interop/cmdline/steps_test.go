@@ -71,7 +71,7 @@ func TestTools(t *testing.T) {
 			require.NotEmpty(t, version)
 			check := table.Check
 			if !table.IsOf(tool.name, version) {
-				// It may do in another way whatever it is that it gets done.
+				// Another version may carry out a step in another way.
 				check = func(t *testing.T, step, tool, seen string) {
 					t.Logf("%s %s, %s: %s", tool, version, step, seen)
 				}

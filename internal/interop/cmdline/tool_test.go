@@ -171,8 +171,8 @@ func imageLayout(t *testing.T, c content.Content) string {
 	dir := t.TempDir()
 	require.NoError(t, writeLayout(t.Context(), dir, c))
 
-	// Some tools push all that there is in it: that is to be the one image or
-	// index that has a name, and not the children of the index besides.
+	// Some tools push every entry of the layout. Its only entry has to be the image
+	// or index with a name, without the children of the index.
 	file := filepath.Join(dir, "index.json")
 	text, err := os.ReadFile(file)
 	require.NoError(t, err)
@@ -218,8 +218,8 @@ func digestOf(t *testing.T, pull func(ref, dir string) error, ref string) (strin
 	return desc.Digest.String(), err
 }
 
-// shortDir returns a directory of the test, for those that want no more than 50
-// characters, or no capitals in them. It is an error if at the end of the test
+// shortDir returns a directory of the test, for programs that need a path of at
+// most 50 characters, or without capitals. It is an error if at the end of the test
 // a process has its name in its arguments.
 func shortDir(t *testing.T) string {
 	t.Helper()

@@ -25,7 +25,7 @@ func TestUmoci(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "hello", string(got))
 
-	// A tag and an image that it makes are there to be pulled.
+	// Clients can pull a tag and an image that umoci makes.
 	run(t, "umoci", "tag", "--image", dir+":v1", "v2")
 	run(t, "umoci", "config", "--image", dir+":v1", "--tag", "v3", "--config.label", "org.example.key=value")
 	state := s.state(t)

@@ -42,8 +42,8 @@ import (
 	"github.com/ocireg/registry/registrytest/explore"
 )
 
-// The credentials of clients, for registries that ask for some. No client uses
-// them before.
+// The credentials of clients. A client uses them only if a registry asks for
+// credentials.
 const user, password = "ci", "secret-of-ci"
 
 // image is the content that clients push and pull.

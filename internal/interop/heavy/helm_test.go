@@ -36,7 +36,7 @@ func chart(t tester, version string) []byte {
 }
 
 // helmClient is Helm's registry client, which has not logged in yet. Its transport
-// retries, as that of Helm does by default.
+// retries, as Helm's does by default.
 func helmClient(t tester, reg *registrytest.Server, more ...helm.ClientOption) *helm.Client {
 	t.Helper()
 	options := append([]helm.ClientOption{

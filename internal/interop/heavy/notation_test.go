@@ -105,8 +105,8 @@ func TestNotation(t *testing.T) {
 	}
 }
 
-// notationRepository is a repository with a client that retries, as that of oras-go
-// does by default.
+// notationRepository is a repository whose client retries, as oras-go's does by
+// default.
 func notationRepository(t tester, reg *registrytest.Server, as auth.Credentials) notationregistry.Repository {
 	t.Helper()
 	remote, err := orasremote.NewRepository(reg.Ref("team/app"))

@@ -60,8 +60,8 @@ type pair struct {
 	// does not have, and WithoutAuth, for a client that has no credentials here.
 	with []profile.Option
 
-	// refuses is a part of the output of the new version, if the fix is to fail
-	// early.
+	// refuses is a part of the output of the new version. It is set if the fixed
+	// version fails early instead of succeeding.
 	refuses string
 
 	// without are the options with which the profile lets the old version succeed,

@@ -26,7 +26,8 @@ type Operation struct {
 	// Options are options of package explore.
 	Options []explore.Option
 
-	// Loopback says that the client reaches only ports. It runs in real time.
+	// Loopback says that the client can connect only to a port of the machine,
+	// and so has to run in real time.
 	Loopback bool
 
 	// Start prepares the operation, and may skip the test. It returns the version
@@ -240,8 +241,8 @@ type list struct {
 	lines      map[string][]string // by the operation
 }
 
-// openFindings reads the list after the comment with the name. If tables are to be
-// written, it is, too.
+// openFindings reads the list after the comment with the name. If the tables are
+// written, the list is written, too.
 func openFindings(t *testing.T, file, name string) *list {
 	t.Helper()
 	l := &list{file: file, mark: "<!-- " + name + " -->\n\n", lines: make(map[string][]string)}

@@ -69,7 +69,7 @@ func (c *comparer) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// equal reads all of got, also after a difference: many clients verify the content
+// equal reads all of got, even after a difference: many clients verify the content
 // only at its end.
 func equal(got, want io.Reader) (bool, error) {
 	c := &comparer{want: want}

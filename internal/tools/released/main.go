@@ -6,8 +6,8 @@
 //
 // It packs the main module and the adapters into a module proxy, a directory, with
 // the rules for what a module may contain. Then a new module requires them from
-// there, with an empty module cache: it installs ocireg, and runs a test of its own
-// and those of the adapters.
+// there, with an empty module cache: it installs ocireg, and runs its own test and
+// the tests of the adapters.
 package main
 
 import (

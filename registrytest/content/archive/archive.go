@@ -25,7 +25,7 @@ import (
 // without a tag that is part of no index, "app@sha256:…". The names are those that
 // [layout.Open] gives them, which also explains the kinds of archives. The options
 // change the names, such as [layout.Repository] and [layout.Tag] for an image
-// without one.
+// without a name.
 //
 // Import verifies the digests of everything before it changes the store. It is an
 // error if an image lacks its config or a layer, but not if an index lacks the
@@ -119,7 +119,7 @@ func (c *checker) image(reference string) error {
 			case err == nil:
 				left = append(left, child)
 			case !errors.Is(err, fs.ErrNotExist) || errors.As(err, new(*registry.Error)):
-				return err // It is there, but damaged.
+				return err // The content exists, but is damaged.
 			}
 		}
 	}

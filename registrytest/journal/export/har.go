@@ -99,8 +99,9 @@ const unknownSize = -1
 
 // HAR writes the requests as an HTTP Archive, version 1.2, which browsers and many
 // other tools open. The archive has no credentials. It has the part of each body
-// that the journal kept, with a comment if that is not all of it: a server keeps
-// them with registrytest.WithBodies, a journal with [journal.Journal.KeepBodies].
+// that the journal kept, with a comment if the journal did not keep all of it: a
+// server keeps bodies with registrytest.WithBodies, a journal with
+// [journal.Journal.KeepBodies].
 // Requests to the token service have none, since their bodies are credentials.
 func HAR(w io.Writer, requests journal.Requests) error {
 	log := harLog{Version: "1.2", Creator: harCreator{modulePath, moduleVersion()}, Entries: []harEntry{}}

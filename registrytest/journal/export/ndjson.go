@@ -63,7 +63,7 @@ type jsonBody struct {
 	Cut    bool   `json:"cut,omitempty"`    // whether the body has more bytes
 }
 
-// NDJSON writes each request as an object of JSON in a line of its own. The
+// NDJSON writes each request as a JSON object on its own line. The
 // objects have no credentials. With bodies, they have the part of each body that
 // the journal kept, except for requests to the token service, whose bodies are
 // credentials.
