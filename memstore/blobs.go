@@ -73,7 +73,7 @@ func (s *Store) MountBlob(_ context.Context, repo string, d digest.Digest, from 
 		}
 	}
 	if c == nil {
-		return fmt.Errorf("looking for blob %s in all repositories: %w", d, fs.ErrNotExist)
+		return fmt.Errorf("blob %s in any repository: %w", d, fs.ErrNotExist)
 	}
 	s.addBlob(repo, d, c)
 	return nil

@@ -58,7 +58,7 @@ func (s *service) closedNote() string {
 	if s.closedAt == "" {
 		return ""
 	}
-	return fmt.Sprintf("%s was closed at %s; if parallel subtests use the server, remove that Close: parallel subtests run after the deferred calls of their parent, and the end of the test closes the server anyway",
+	return fmt.Sprintf("%s was closed at %s; if parallel subtests use it, leave out that Close: they run after the deferred calls of their parent, and the server is closed after them anyway",
 		s.address, s.closedAt)
 }
 
