@@ -3,11 +3,11 @@ package check
 import (
 	"fmt"
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/internal/field"
 	"github.com/ocireg/registry/registrytest/fault"
 	"github.com/ocireg/registry/registrytest/journal"
 )
@@ -127,15 +127,12 @@ func judgeRetryAfter(j *judgement, req Requirement) {
 	first := refused[0]
 	end := first.Start.Add(first.Duration)
 	value := first.ResponseHeader.Get("Retry-After")
-	until, err := http.ParseTime(value)
-	if seconds, atoiErr := strconv.Atoi(value); atoiErr == nil {
-		until, err = end.Add(time.Duration(seconds)*time.Second), nil
-	}
+	until, ok := field.RetryAfter(value, end)
 	again := j.run.requests.Where(func(r *journal.Record) bool {
 		return r.Number > first.Number && r.Method == first.Method && r.URL.Path == first.URL.Path
 	}).All()
 	switch {
-	case err != nil:
+	case !ok:
 		j.notTried(req, fmt.Sprintf("Retry-After was %q", value))
 	case len(again) > 0 && again[0].Start.Before(until):
 		j.violated(req, []*journal.Record{first, again[0]}, "the command repeats the request after %v, and Retry-After was %v",

@@ -8,7 +8,18 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
+
+// RetryAfter returns the time that a Retry-After names (RFC 9110, section 10.2.3):
+// a date, or a number of seconds after the end of the response.
+func RetryAfter(s string, end time.Time) (until time.Time, ok bool) {
+	if seconds, err := strconv.Atoi(s); err == nil {
+		return end.Add(time.Duration(seconds) * time.Second), true
+	}
+	until, err := http.ParseTime(s)
+	return until, err == nil
+}
 
 // ChunkRange reads a range of the form <first>-<last>, without a unit and
 // without a total. The distribution spec gives this form to the Content-Range

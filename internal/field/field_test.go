@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -99,4 +100,21 @@ func FuzzChunkRange(f *testing.F) {
 			require.Equal(t, [2]int64{a.Int64(), b.Int64()}, [2]int64{first, last}, "%q", s)
 		}
 	})
+}
+
+func TestRetryAfter(t *testing.T) {
+	t.Parallel()
+	end := time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
+	for value, want := range map[string]time.Time{
+		"0":                             end,
+		"120":                           end.Add(2 * time.Minute),
+		"Mon, 30 Nov 2026 12:00:03 GMT": end.Add(3 * time.Second),
+		"":                              {},
+		"soon":                          {},
+		"1.5":                           {},
+	} {
+		until, ok := RetryAfter(value, end)
+		require.Equal(t, !want.IsZero(), ok, value)
+		require.True(t, want.Equal(until), value)
+	}
 }

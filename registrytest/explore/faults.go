@@ -162,12 +162,10 @@ func troubles() []trouble {
 	add("stalled in the middle", 1, hasBytes(2), func(rule fault.Rule, r *journal.Record, s scale) fault.Rule {
 		return rule.Stall(size(r)/2, s.slow)
 	})
-	add("no response", 1, every, func(rule fault.Rule, _ *journal.Record, _ scale) fault.Rule { return rule.Delay(2 * bubbleLimit) })
-	add("stalled for good", 1, hasBytes(2), func(rule fault.Rule, r *journal.Record, _ scale) fault.Rule { return rule.Stall(size(r) / 2) })
-	for i := range list[len(list)-2:] {
-		last := &list[len(list)-1-i]
-		last.endless, last.family = true, "stalled"
-	}
+	stall := add("no response", 1, every, func(rule fault.Rule, _ *journal.Record, _ scale) fault.Rule { return rule.Delay(2 * bubbleLimit) })
+	stall.endless, stall.family = true, "stalled"
+	stall = add("stalled for good", 1, hasBytes(2), func(rule fault.Rule, r *journal.Record, _ scale) fault.Rule { return rule.Stall(size(r) / 2) })
+	stall.endless, stall.family = true, "stalled"
 	add("stale listing", 1, func(r *journal.Record) bool { return r.Op == registry.ListTags || r.Op == registry.ListReferrers }, stale).forges = true
 	add("not there yet", 1, isRead, func(rule fault.Rule, _ *journal.Record, _ scale) fault.Rule {
 		return rule.Status(http.StatusNotFound)

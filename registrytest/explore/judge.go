@@ -8,11 +8,11 @@ import (
 	"net/http"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/internal/field"
 	"github.com/ocireg/registry/registrytest/journal"
 )
 
@@ -235,12 +235,7 @@ func retryAt(r *journal.Record) (time.Time, bool) {
 	if r.Status != http.StatusTooManyRequests && r.Status != http.StatusServiceUnavailable {
 		return time.Time{}, false
 	}
-	value := r.ResponseHeader.Get("Retry-After")
-	if n, err := strconv.Atoi(value); err == nil {
-		return r.Start.Add(r.Duration + time.Duration(n)*time.Second), true
-	}
-	at, err := http.ParseTime(value)
-	return at, err == nil
+	return field.RetryAfter(r.ResponseHeader.Get("Retry-After"), r.Start.Add(r.Duration))
 }
 
 func sameRequest(a, b *journal.Record) bool {

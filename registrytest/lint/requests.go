@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -206,12 +205,7 @@ func (l *run) retryAfter() {
 
 // retryAt returns the time in the response's Retry-After.
 func retryAt(r *journal.Record) (time.Time, bool) {
-	value := r.ResponseHeader.Get("Retry-After")
-	if seconds, err := strconv.Atoi(value); err == nil {
-		return end(r).Add(time.Duration(seconds) * time.Second), true
-	}
-	t, err := http.ParseTime(value)
-	return t, err == nil
+	return field.RetryAfter(r.ResponseHeader.Get("Retry-After"), end(r))
 }
 
 func (l *run) expected() {
