@@ -9,49 +9,51 @@ import (
 	"sync"
 )
 
-// A Transport sends the requests to one registry with the credentials that it
-// asks for: Basic, or a token of the service that its challenge names. Requests
-// to other hosts, to which a redirect, a Location or a Link of the registry may
-// lead, have no credentials. Their URL must use https if the registry does. It
-// must not be at an address of this machine or its network, unless the registry
-// is at one.
+// A Transport sends requests to one registry and answers its authentication
+// challenges, with Basic credentials or with a token of the token service that
+// the challenge names. It sends no credentials to other hosts, to which a
+// redirect, a Location or a Link of the registry may point. A URL at another
+// host must use https if the registry does. It must not have an address of this
+// machine or its network, unless the registry has one, too.
 //
-// The Transport replaces the Authorization header of the requests and removes
-// Cookie.
+// The Transport replaces the header field Authorization of each request, and
+// removes Cookie and Referer.
 type Transport struct {
-	// Registry is the base URL.
+	// Registry is the base URL of the registry.
 	Registry *url.URL
 
 	// Next sends the requests.
 	Next http.RoundTripper
 
-	// Login returns the credentials. It may be nil, for an anonymous client.
+	// Login returns the user's credentials. A nil Login is that of an anonymous
+	// client.
 	Login func(context.Context) (Login, error)
 
 	// Eager makes the Transport send Basic credentials before the registry asks
-	// for any.
+	// for credentials.
 	Eager bool
 
 	// OnBehalf, unless it is nil, is the header of a client's request. The
-	// Transport sends the Authorization of that header, if any, and no other
+	// Transport sends the Authorization of this header, or none, and no other
 	// credentials.
 	OnBehalf http.Header
 
-	// turn is held by the goroutine that asks for credentials or a token.
+	// The goroutine that requests credentials or a token holds turn.
 	once sync.Once
 	turn chan struct{}
 
 	mu     sync.Mutex
-	last   *challenge       // that the registry sent, or nil
-	tokens map[string]token // by scope
-	login  *Login           // that Login returned, or nil
+	last   *challenge       // the last challenge of the registry, or nil
+	tokens map[string]token // tokens by scope
+	login  *Login           // the credentials that Login returned, or nil
 }
 
-// A scopeKey is the key of a context whose value is the scope that a request
-// needs, such as "repository:team/app:pull".
+// A scopeKey is the key of a context value: the scope that a request needs, such
+// as "repository:team/app:pull".
 type scopeKey struct{}
 
-// WithScope returns a context for requests that need a token with the scope.
+// WithScope returns a context for requests that need a token with the given
+// scope.
 func WithScope(ctx context.Context, scope string) context.Context {
 	return context.WithValue(ctx, scopeKey{}, scope)
 }
@@ -105,14 +107,15 @@ func closeBody(r *http.Request) {
 	}
 }
 
-// discard reads the rest of a short response, so that its connection can be used
-// again.
+// discard reads the rest of a short response and closes its body, so that the
+// connection can be used again.
 func discard(resp *http.Response) {
 	io.Copy(io.Discard, io.LimitReader(resp.Body, 64<<10))
 	resp.Body.Close()
 }
 
-// send sends a request with the Authorization, unless auth is "".
+// send sends a request with auth as its Authorization, or without Authorization
+// if auth is "".
 func (t *Transport) send(r *http.Request, auth string) (*http.Response, error) {
 	r = r.Clone(r.Context())
 	for _, k := range []string{"Authorization", "Cookie", "Referer"} {
@@ -131,10 +134,11 @@ func (t *Transport) CloseIdleConnections() {
 	}
 }
 
-// learn notes the challenges of a 401 response to a request with the
-// Authorization. It returns the challenge to answer, or nil. It returns an
-// error, and keeps no challenge, if [CheckRealm] refuses the only realm: the
-// next request may get another one.
+// learn stores the challenge of a 401 response with the header h, and returns
+// it. It returns nil if the response has no challenge that the Transport can
+// answer, and an error if [CheckRealm] refuses its only token service. The
+// Authorization of the request was sent; if it was the token for the scope,
+// learn drops the token.
 func (t *Transport) learn(h http.Header, scope, sent string) (found *challenge, err error) {
 	for _, c := range parseChallenges(h.Values("Www-Authenticate")) {
 		if c.scheme == "bearer" && c.params["realm"] != "" {
@@ -157,13 +161,13 @@ func (t *Transport) learn(h http.Header, scope, sent string) (found *challenge, 
 	t.last = found
 	if tok, ok := t.tokens[scope]; ok && "Bearer "+tok.text == sent {
 		delete(t.tokens, scope)
-		t.login = nil // A helper may have new credentials.
+		t.login = nil // A credential helper may have new credentials.
 	}
 	return found, err
 }
 
-// forget forgets a challenge whose token service gives no token, so that the next
-// request asks the registry for its challenge again.
+// forget drops the challenge c, because its token service issued no token. The
+// next request asks the registry for a challenge again.
 func (t *Transport) forget(c *challenge) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -172,7 +176,8 @@ func (t *Transport) forget(c *challenge) {
 	}
 }
 
-// challenge returns the challenge to answer, or nil. The caller holds t.mu.
+// challenge returns the challenge to answer, or nil if the registry has sent
+// none. The caller holds t.mu.
 func (t *Transport) challenge() *challenge {
 	if t.last == nil && t.Eager {
 		return &challenge{scheme: "basic"}
@@ -183,7 +188,8 @@ func (t *Transport) challenge() *challenge {
 // authorization returns the value of Authorization for a request that needs the
 // scope, or "" if the registry has sent no challenge yet. With ask, it first
 // requests a challenge from the registry. The challenge c, unless it is nil, is
-// that of the response to the request. It is used if no other one is known.
+// from the response to the same request; authorization uses it if it knows no
+// other one.
 func (t *Transport) authorization(ctx context.Context, scope string, c *challenge, ask bool) (string, error) {
 	if auth, known := t.known(scope, c); known && (auth != "" || !ask) {
 		return auth, nil
@@ -196,7 +202,7 @@ func (t *Transport) authorization(ctx context.Context, scope string, c *challeng
 	}
 	defer func() { <-t.turn }()
 	if auth, known := t.known(scope, c); known && (auth != "" || !ask) {
-		return auth, nil // Another request has got it meanwhile.
+		return auth, nil // Another goroutine got it while this one waited for its turn.
 	}
 	if ask {
 		if err := t.ping(ctx, scope); err != nil {
@@ -231,8 +237,8 @@ func (t *Transport) authorization(ctx context.Context, scope string, c *challeng
 	return "Bearer " + tok.text, nil
 }
 
-// known returns the Authorization for the scope, if that needs no further
-// request.
+// known returns the Authorization for the scope, and whether it is known without
+// another request. If the Transport has no challenge yet, it stores learned.
 func (t *Transport) known(scope string, learned *challenge) (auth string, known bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -259,7 +265,8 @@ func (t *Transport) known(scope string, learned *challenge) (auth string, known 
 	}
 }
 
-// credentials returns the credentials from Login. The caller has the turn.
+// credentials returns the credentials from Login, which it calls once. The
+// caller holds t.turn.
 func (t *Transport) credentials(ctx context.Context) (Login, error) {
 	t.mu.Lock()
 	login := t.login
@@ -280,8 +287,8 @@ func (t *Transport) credentials(ctx context.Context) (Login, error) {
 	return *login, nil
 }
 
-// ping asks the registry for its challenge, for requests that can be sent only
-// once.
+// ping asks the registry for its challenge. A request whose body can be read
+// only once needs the challenge beforehand.
 func (t *Transport) ping(ctx context.Context, scope string) error {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, t.Registry.String()+"/v2/", nil)
 	if err != nil {

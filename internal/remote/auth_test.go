@@ -18,8 +18,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A world answers requests by their URL without the query, and notes each with its
-// credentials.
+// A world is a transport that answers each request itself. It appends the
+// method, the URL without the query, the Authorization and the body of the
+// request to seen.
 type world struct {
 	answer func(r *http.Request) *http.Response
 	seen   []string
@@ -47,7 +48,7 @@ func (w *world) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// reply returns a response. The header is given as names and values.
+// reply returns a response. The header consists of pairs of a name and a value.
 func reply(status int, body string, header ...string) *http.Response {
 	resp := &http.Response{StatusCode: status, Status: fmt.Sprint(status), Header: make(http.Header), Body: io.NopCloser(strings.NewReader(body)), ContentLength: int64(len(body))}
 	for i := 0; i < len(header); i += 2 {
@@ -68,8 +69,10 @@ const blobText = "the blob"
 
 var blobDigest = digest.FromString(blobText)
 
-// protected answers requests for the blob that have the Authorization, and all
-// others with the challenge.
+// protected returns a world with a registry and its token service. The registry
+// sends the blob to requests with the given Authorization, and a 401 response
+// with the challenge to others. The function answers requests to the token
+// service.
 func protected(challenge, authorization string, others func(*http.Request) *http.Response) *world {
 	return &world{answer: func(r *http.Request) *http.Response {
 		switch {
@@ -155,8 +158,8 @@ func (e endless) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// A token is used until it expires. If the registry refuses it, the Transport
-// gets a new one.
+// A client uses a token until it expires. If the registry refuses the token
+// earlier, the client gets a new one.
 func TestTokensExpire(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -190,8 +193,8 @@ func TestTokensExpire(t *testing.T) {
 	})
 }
 
-// Only the registry and its token service get credentials, and no address of this
-// machine gets a request.
+// Only the registry and its token service get credentials. A redirect to an
+// address of this machine causes no request.
 func TestCredentialsStay(t *testing.T) {
 	t.Parallel()
 	login := Login{Username: "u", Password: "p"}
@@ -231,8 +234,8 @@ func TestCredentialsStay(t *testing.T) {
 		require.Len(t, w.seen, 2, target)
 	}
 
-	// The status of another host does not mean that content is missing, and
-	// errors hide signatures.
+	// A 404 response of another host does not mean that the blob is missing.
+	// Errors do not show the signature in its URL.
 	w := &world{answer: func(r *http.Request) *http.Response {
 		if r.URL.Host == "r.test" {
 			return reply(307, "", "Location", "https://cdn.test/b?X-Amz-Signature=secret")
@@ -244,7 +247,7 @@ func TestCredentialsStay(t *testing.T) {
 	require.NotErrorIs(t, err, fs.ErrNotExist)
 	require.NotContains(t, err.Error(), "secret")
 
-	// The Location of an upload is at another host.
+	// The upload goes to a Location at another host, without credentials.
 	w = &world{}
 	w.answer = func(r *http.Request) *http.Response {
 		switch {
@@ -260,7 +263,8 @@ func TestCredentialsStay(t *testing.T) {
 	require.Equal(t, "PUT https://storage.test/upload the blob", w.seen[len(w.seen)-1])
 }
 
-// An upload whose challenge comes with the PUT is sent once more, as a whole.
+// If the registry asks for credentials only in its response to the PUT, the
+// client sends the whole blob again.
 func TestBodyIsRepeated(t *testing.T) {
 	t.Parallel()
 	w := &world{}
@@ -281,7 +285,8 @@ func TestBodyIsRepeated(t *testing.T) {
 	}, w.seen)
 }
 
-// A redirect or Location leads to no address with services of a cloud.
+// CheckTarget refuses link-local addresses, at which clouds have services with
+// credentials.
 func TestTargets(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ registry, target, err string }{
@@ -313,11 +318,12 @@ func TestTargets(t *testing.T) {
 	}
 }
 
-// A realmCase is a realm of a challenge, and the error that a registry's realm
-// causes, or "".
+// A realmCase has the URL of a registry, the realm of its challenge, and text of
+// the error for the realm, or "" if the realm is permitted.
 type realmCase struct{ registry, realm, err string }
 
-// checkRealms checks a function that permits a realm or refuses it.
+// checkRealms tests the function check, which returns an error if it refuses the
+// realm of a challenge.
 func checkRealms(t *testing.T, check func(registry *url.URL, realm string) (*url.URL, error), cases []realmCase) {
 	t.Helper()
 	for _, c := range cases {

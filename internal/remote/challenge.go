@@ -5,12 +5,12 @@ import "strings"
 // A challenge describes how a registry authenticates clients (RFC 9110, section
 // 11.6.1).
 type challenge struct {
-	scheme string            // in lower case
-	params map[string]string // by name in lower case
+	scheme string            // lower-case
+	params map[string]string // values by lower-case name
 }
 
-// parseChallenges reads the values of WWW-Authenticate. It leaves out the parts
-// that are malformed.
+// parseChallenges parses the values of the header field WWW-Authenticate. It
+// skips malformed parts.
 func parseChallenges(values []string) (all []challenge) {
 	for _, s := range values {
 		for s = trimList(s); s != ""; s = trimList(s) {
@@ -28,7 +28,8 @@ func parseChallenges(values []string) (all []challenge) {
 	return all
 }
 
-// readParams reads the parameters at the beginning of s, and returns the rest.
+// readParams stores the parameters at the beginning of s in c, and returns the
+// rest of s.
 func (c *challenge) readParams(s string) (rest string) {
 	for {
 		name, after := cutToken(trimList(s))
@@ -57,8 +58,9 @@ func cutToken(s string) (token, rest string) {
 	return s[:end], s[end:]
 }
 
-// cutValue returns the token or the quoted string at the beginning of s. Some
-// registries do not quote a URL, so a token ends at a comma or a space only.
+// cutValue returns the token or quoted string at the beginning of s, and the
+// rest. Some registries do not quote URLs, so a token ends only at a comma or
+// white space.
 func cutValue(s string) (value, rest string) {
 	if !strings.HasPrefix(s, `"`) {
 		end := strings.IndexAny(s, ", \t")

@@ -49,14 +49,14 @@ func (s *Store) Referrers(ctx context.Context, repo string, subject, after diges
 	}, func(a, b ocispec.Descriptor) int { return strings.Compare(string(a.Digest), string(b.Digest)) })
 }
 
-// The limits of one list.
+// The limits for a list that consists of linked pages.
 const (
 	maxPages = 10000
 	maxList  = 64 << 20 // bytes
 )
 
-// list yields the items of all pages of a list, in order, and each key once. Each
-// page has a link to the next one.
+// list requests all pages of a list and yields their items, sorted and without
+// duplicates. Each page has a link to the next one.
 func list[T any](ctx context.Context, s *Store, first, scope string, read func(page []byte) ([]T, error), compare func(a, b T) int) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var all []T
@@ -93,8 +93,8 @@ func list[T any](ctx context.Context, s *Store, first, scope string, read func(p
 	}
 }
 
-// page returns a page of a list, of up to limit bytes, and the URL of the next
-// page or "".
+// page returns one page of a list, of at most limit bytes, and the URL of the
+// next page, or "" for the last one.
 func (s *Store) page(ctx context.Context, address, scope string, limit int64) (body []byte, next string, err error) {
 	resp, err := s.do(ctx, call{method: http.MethodGet, url: address, scope: scope})
 	if err != nil {
@@ -119,7 +119,7 @@ func (s *Store) page(ctx context.Context, address, scope string, limit int64) (b
 	if err != nil {
 		return nil, "", errors.New("the field Link has no valid URL")
 	}
-	// A registry behind a proxy may not know that it is reached by HTTPS.
+	// A registry behind a proxy may not know that clients connect by HTTPS.
 	if u.Scheme == "http" && strings.EqualFold(u.Host, base.Host) {
 		u.Scheme = base.Scheme
 	}

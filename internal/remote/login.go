@@ -18,18 +18,19 @@ import (
 	"time"
 )
 
-// A Login is the credentials of a user: a name and a password, or an
-// identity token, which a token service takes in place of both. The zero Login
-// is that of an anonymous client.
+// A Login is the credentials of a user: a name and a password, or an identity
+// token, which a token service accepts instead. The zero Login is that of an
+// anonymous client.
 type Login struct {
 	Username, Password string
 	IdentityToken      string
 }
 
-// DockerLogin returns the credentials that docker login stored for the host: in
-// the file config.json of the directory, or in the credential helper that it
-// names. An empty directory is DOCKER_CONFIG or else ~/.docker. DockerLogin
-// returns no credentials if the file does not exist or has none for the host.
+// DockerLogin returns the credentials that docker login stored for the host.
+// They are in the file config.json in dir, or in the credential helper that the
+// file names. If dir is empty, it is the value of DOCKER_CONFIG, or else
+// ~/.docker. DockerLogin returns the zero Login if the file does not exist or
+// has no credentials for the host.
 func DockerLogin(ctx context.Context, dir, host string) (Login, error) {
 	if dir == "" {
 		dir = os.Getenv("DOCKER_CONFIG")
@@ -62,7 +63,7 @@ func DockerLogin(ctx context.Context, dir, host string) (Login, error) {
 	return login, nil
 }
 
-// hubKey is the key of Docker Hub in config.json.
+// hubKey is the key of Docker Hub's credentials in config.json.
 const hubKey = "https://index.docker.io/v1/"
 
 // Hub reports whether the host is Docker Hub, which has several names.
@@ -94,7 +95,8 @@ func parseConfig(content []byte) (*dockerConfig, error) {
 	return c, nil
 }
 
-// keys returns the keys under which the host may be in config.json, in order.
+// keys returns the keys under which config.json may have credentials for the
+// host, in order of preference.
 func keys(host string) []string {
 	if Hub(host) {
 		return []string{hubKey, "docker.io", "index.docker.io", "registry-1.docker.io"}
@@ -103,7 +105,7 @@ func keys(host string) []string {
 }
 
 // helper returns the name of the credential helper for the host, or "", and the
-// text by which it knows the host.
+// key under which the helper stores the credentials.
 func (c *dockerConfig) helper(host string) (name, key string) {
 	all := keys(host)
 	for _, key := range all {
@@ -114,12 +116,12 @@ func (c *dockerConfig) helper(host string) (name, key string) {
 	return c.CredsStore, all[0]
 }
 
-// login returns the credentials in the file.
+// login returns the credentials that config.json itself has for the host.
 func (c *dockerConfig) login(host string) (Login, error) {
 	for _, key := range keys(host) {
 		entry, ok := c.Auths[key]
 		for _, k := range slices.Sorted(maps.Keys(c.Auths)) {
-			// Old versions of Docker have a URL with a path, such as /v1/.
+			// Old versions of Docker wrote keys with a path, such as /v1/.
 			if !ok && strings.Contains(k, "://") && strings.HasPrefix(k, key+"/") {
 				entry, ok = c.Auths[k], true
 			}
@@ -143,10 +145,10 @@ func (c *dockerConfig) login(host string) (Login, error) {
 	return Login{}, nil
 }
 
-// helperTime is the time after which a credential helper is ended.
+// A credential helper that runs for longer than helperTime is killed.
 const helperTime = 30 * time.Second
 
-// helperName is the form of the name of a credential helper.
+// helperName matches a valid name of a credential helper.
 var helperName = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
 
 // askHelper returns the credentials that the program docker-credential-NAME has
@@ -176,11 +178,11 @@ func askHelper(ctx context.Context, name, host string) (Login, error) {
 	return login, nil
 }
 
-// parseHelper reads the output of a credential helper.
+// parseHelper returns the credentials in the output of a credential helper.
 func parseHelper(out []byte) (Login, error) {
 	var answer struct{ Username, Secret string }
 	if err := json.Unmarshal(out, &answer); err != nil {
-		// The error could quote the secret.
+		// The error of json.Unmarshal could quote the secret.
 		return Login{}, errors.New("it is not JSON with Username and Secret")
 	}
 	if answer.Username == "<token>" {

@@ -11,8 +11,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// helpers makes credential helpers that are scripts, and the only programs on
-// PATH. Each script gets the host on its standard input.
+// helpers writes the scripts, each named after a program, to a directory and
+// makes it the only one in PATH. They are credential helpers, which get the host
+// on their standard input.
 func helpers(t *testing.T, scripts map[string]string) {
 	t.Helper()
 	if runtime.GOOS == "windows" {
@@ -25,8 +26,8 @@ func helpers(t *testing.T, scripts map[string]string) {
 	t.Setenv("PATH", dir)
 }
 
-// The credentials of docker login are in the file, in a helper for the host, or in
-// a helper for all of them.
+// DockerLogin finds credentials in the file, in a credential helper for the
+// host, and in the helper for all hosts.
 func TestDockerLogin(t *testing.T) {
 	helpers(t, map[string]string{
 		"one":    `read host; [ "$1" = get ] || exit 3; echo "{\"ServerURL\":\"x\",\"Username\":\"one of $host\",\"Secret\":\"s\"}"`,
@@ -89,7 +90,7 @@ func TestDockerLogin(t *testing.T) {
 	require.Zero(t, login)
 }
 
-// A helper that does not end is ended with the request.
+// DockerLogin kills a credential helper when its context is canceled.
 func TestDockerLoginEnds(t *testing.T) {
 	helpers(t, map[string]string{"slow": `kill -STOP $$`})
 	dir := t.TempDir()

@@ -22,15 +22,14 @@ func Origin(u *url.URL) string {
 	return u.Scheme + "://" + net.JoinHostPort(strings.ToLower(strings.TrimSuffix(u.Hostname(), ".")), port)
 }
 
-// CheckRealm returns the URL of the token service that a challenge of the
-// registry names. It returns an error if credentials must not be sent to the
-// URL. The scheme must be https, unless that of the registry is http. The host
-// must not be a private, loopback or link-local address, unless the registry
-// has the same scheme, host and port.
+// CheckRealm returns the URL of the token service, which is the realm of the
+// registry's challenge. It returns an error if a client must not send
+// credentials to the URL. The scheme must be https, unless the registry uses
+// http. The host must not be one for which [InternalAddress] reports true,
+// unless the URL has the same scheme, host and port as the registry.
 //
-// A host that is a name may still lead to such an address. A client that sends
-// credentials checks the address that it connects to as well, with
-// [InternalAddress].
+// CheckRealm does not resolve names. A client that sends credentials must also
+// check the address that it connects to, with [InternalAddress].
 func CheckRealm(registry *url.URL, realm string) (*url.URL, error) {
 	u, err := parseRealm(registry, realm)
 	if err == nil && Origin(u) != Origin(registry) && internalHost(u.Hostname()) {
@@ -39,10 +38,10 @@ func CheckRealm(registry *url.URL, realm string) (*url.URL, error) {
 	return u, err
 }
 
-// PassRealm is CheckRealm for a proxy that passes on a client's credentials for
-// the realm. A registry at an address of this machine or its network may also
-// have its token service there, as in [CheckTarget]. The proxy must connect
-// with [PassDialer].
+// PassRealm is like CheckRealm, for a proxy that passes on a client's
+// credentials to the token service. If the registry has an address of this
+// machine or its network, its token service may have one, too, as in
+// [CheckTarget]. The proxy must connect with [PassDialer].
 func PassRealm(registry *url.URL, realm string) (*url.URL, error) {
 	u, err := parseRealm(registry, realm)
 	if err == nil {
@@ -54,11 +53,11 @@ func PassRealm(registry *url.URL, realm string) (*url.URL, error) {
 	return u, nil
 }
 
-// parseRealm is CheckRealm without the check of the address.
+// parseRealm is like CheckRealm, but does not check the host.
 func parseRealm(registry *url.URL, realm string) (*url.URL, error) {
 	u, err := url.Parse(realm)
 	if err != nil {
-		// The error would quote the text, which may have a password in it.
+		// The error would quote the realm, which may contain a password.
 		return nil, errors.New("the realm is not a URL")
 	}
 	switch {
@@ -74,11 +73,12 @@ func parseRealm(registry *url.URL, realm string) (*url.URL, error) {
 	return u, nil
 }
 
-// CheckTarget returns an error if the registry must not send a client to the
-// URL, with a redirect, a Location or a realm: from https to http, or to an
-// address of this machine or its network unless the registry is at one, too.
-// Other special addresses are refused even then, since clouds have services
-// with credentials at link-local addresses.
+// CheckTarget returns an error if a client must not follow a redirect, a
+// Location or a realm of the registry to the URL u. It refuses the step from
+// https to http. It refuses an address of this machine or its network, unless
+// the registry has one, too. It always refuses other special addresses, since
+// clouds have services with credentials at link-local ones, unless the registry
+// has the same host.
 func CheckTarget(registry, u *url.URL) error {
 	host, home := u.Hostname(), registry.Hostname()
 	switch {
@@ -94,9 +94,9 @@ func CheckTarget(registry, u *url.URL) error {
 	return nil
 }
 
-// special reports whether the host is an address for which [InternalAddress]
-// reports true, other than a loopback or private one. It also reports true for
-// text that some resolvers take for such an address, such as 2852039166.
+// special reports whether the host is an internal address that is neither
+// loopback nor private. It also reports true for text that some resolvers read
+// as such an address, such as 2852039166.
 func special(host string) bool {
 	host = strings.ToLower(strings.TrimSuffix(host, "."))
 	ip, err := netip.ParseAddr(host)
@@ -106,15 +106,15 @@ func special(host string) bool {
 	return InternalAddress(ip) && !near(ip)
 }
 
-// near reports whether the address is a loopback or a private one.
+// near reports whether the address is loopback or private.
 func near(ip netip.Addr) bool {
 	ip = plain(ip)
 	return ip.IsLoopback() || ip.IsPrivate()
 }
 
-// internalHost reports whether the text of the host is an address for which
+// internalHost reports whether the host is an address for which
 // [InternalAddress] reports true. It also reports true for text that some
-// resolvers take for an address, such as 2130706433 or 0x7f.1.
+// resolvers read as an address, such as 2130706433 or 0x7f.1.
 func internalHost(host string) bool {
 	host = strings.ToLower(strings.TrimSuffix(host, "."))
 	if ip, err := netip.ParseAddr(host); err == nil {
@@ -127,19 +127,19 @@ func internalHost(host string) bool {
 	return host == "" || !ascii || err == nil || digits || names.Loopback(host)
 }
 
-// nat64 is the prefix of IPv6 addresses that hold an IPv4 address (RFC 6052,
+// nat64 is the prefix of IPv6 addresses that contain an IPv4 address (RFC 6052,
 // section 2.1).
 var nat64 = netip.MustParsePrefix("64:ff9b::/96")
 
-// InternalAddress reports whether the address is not a public one: it is
-// private, loopback, link-local, unspecified, multicast or broadcast.
+// InternalAddress reports whether the address is private, loopback, link-local,
+// unspecified, multicast or broadcast: not a public one.
 func InternalAddress(ip netip.Addr) bool {
 	ip = plain(ip)
 	return !ip.IsGlobalUnicast() || ip.IsPrivate()
 }
 
-// plain returns the address without a zone, and the IPv4 address that an IPv6
-// address holds.
+// plain removes the zone from an address, and converts an IPv6 address that
+// contains an IPv4 address to the latter.
 func plain(ip netip.Addr) netip.Addr {
 	ip = ip.Unmap().WithZone("")
 	if nat64.Contains(ip) {

@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A challenge whose realm is refused, or whose token service fails, is not kept:
-// once the registry sends a good one, requests succeed.
+// The client forgets a challenge if its realm is refused or its token service
+// fails. Once the registry sends a good challenge, requests succeed.
 func TestBadChallengesAreForgotten(t *testing.T) {
 	t.Parallel()
 	const good = `Bearer realm="https://auth.test/token"`
@@ -58,14 +58,15 @@ func TestBadChallengesAreForgotten(t *testing.T) {
 				}
 				challenge = good
 				require.NoError(t, ask())
-				challenge = c.challenge // The client needs no challenge while its token is valid.
+				challenge = c.challenge // A client with a valid token needs no challenge.
 				require.NoError(t, ask())
 			})
 		}
 	}
 }
 
-// If one challenge is refused, a good one beside it is answered.
+// If the response has a refused challenge and a good one, the client answers the
+// good one.
 func TestGoodChallengeBesideARefusedOne(t *testing.T) {
 	t.Parallel()
 	for challenge, auth := range map[string]string{
@@ -78,8 +79,8 @@ func TestGoodChallengeBesideARefusedOne(t *testing.T) {
 	}
 }
 
-// On behalf of a client, requests have the client's Authorization or none. Only
-// the registry's host gets it, and the Transport requests no token.
+// With OnBehalf, requests have the Authorization of the client's request or
+// none. Only the registry gets it, and the Transport requests no token.
 func TestRequestsOnBehalfOfAClient(t *testing.T) {
 	t.Parallel()
 	base, err := url.Parse("https://r.test")
@@ -108,8 +109,8 @@ func TestRequestsOnBehalfOfAClient(t *testing.T) {
 	}
 }
 
-// A proxy does not pass credentials on to a forbidden token service. It checks
-// the text of the realm and the address of its host.
+// A proxy sends no credentials to a forbidden token service. It checks both the
+// realm and the address that its host resolves to.
 func TestRealmsOfProxies(t *testing.T) {
 	t.Parallel()
 	checkRealms(t, PassRealm, []realmCase{
@@ -162,7 +163,7 @@ func TestRealmsOfProxies(t *testing.T) {
 }
 
 // For a public registry, CheckRealm and PassRealm accept the same realms, and
-// none at an address of this machine.
+// refuse those with an address of this machine.
 func FuzzRealm(f *testing.F) {
 	f.Add("https://auth.test/token")
 	f.Add("https://0x7f.1/")
@@ -183,7 +184,8 @@ func FuzzRealm(f *testing.F) {
 	})
 }
 
-// A list that never ends, although no page is like another, is an error.
+// A list whose pages never end is an error, even if each page differs from the
+// others.
 func TestEndlessList(t *testing.T) {
 	t.Parallel()
 	n := 0

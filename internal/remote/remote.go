@@ -1,4 +1,5 @@
-// Package remote implements a store over HTTP, in another registry.
+// Package remote implements a store whose content is in another registry,
+// reached over HTTP.
 package remote
 
 import (
@@ -22,13 +23,14 @@ import (
 )
 
 // A Store is a [registry.Store] whose content is in another registry. It
-// implements the operations that the distribution API has. Since the API has no
-// conditional writes, a write is not atomic with the check before it.
+// implements the operations of the distribution API. Since the API has no
+// conditional writes, the check before a write is not atomic with it.
 type Store struct {
-	// Base is the base URL, without a slash at its end.
+	// Base is the base URL of the registry, without a slash at its end.
 	Base string
 
-	// Prefix is the beginning of the names of all repositories there.
+	// Prefix is prepended to each repository name to get the name in the
+	// registry.
 	Prefix string
 
 	// Client sends the requests. Its transport may be a [Transport].
@@ -40,7 +42,7 @@ var _ registry.Store = (*Store)(nil)
 // A call is a request to the registry.
 type call struct {
 	method, url string
-	scope       string // of the token
+	scope       string // scope of the token that the request needs
 	header      http.Header
 	body        io.ReaderAt // or nil
 	size        int64
@@ -77,13 +79,13 @@ func (s *Store) do(ctx context.Context, c call) (*http.Response, error) {
 	return nil, e
 }
 
-// scope returns the scope of a token for actions on the repository, such as
-// "pull" (Docker's token specification).
+// scope returns the token scope for actions on the repository, such as "pull" or
+// "pull,push" (Docker's token specification).
 func (s *Store) scope(repo, actions string) string {
 	return "repository:" + s.Prefix + repo + ":" + actions
 }
 
-// send is like do, but closes the body of the response.
+// send is like do, but reads and closes the body of the response.
 func (s *Store) send(ctx context.Context, c call) (*http.Response, error) {
 	resp, err := s.do(ctx, c)
 	if err != nil {
@@ -118,8 +120,8 @@ func (s *Store) StatBlob(ctx context.Context, repo string, d digest.Digest) (int
 	return resp.ContentLength, nil
 }
 
-// GetBlob returns the response to a GET of a blob, with the status 200. The
-// body has no content encoding, and is not verified.
+// GetBlob requests a blob and returns the 200 response. Its body has no content
+// encoding. The caller verifies the digest and closes the body.
 func (s *Store) GetBlob(ctx context.Context, repo string, d digest.Digest) (*http.Response, error) {
 	resp, err := s.do(ctx, call{method: http.MethodGet, url: s.url(repo, "blobs", string(d)), scope: s.scope(repo, "pull")})
 	if err != nil {
@@ -132,8 +134,8 @@ func (s *Store) GetBlob(ctx context.Context, repo string, d digest.Digest) (*htt
 	return resp, nil
 }
 
-// checkWhole returns an error unless the response has the whole content without
-// an encoding.
+// checkWhole returns an error unless the response has status 200 and a body
+// without content encoding.
 func checkWhole(resp *http.Response) error {
 	if resp.StatusCode != http.StatusOK {
 		return fmt.Errorf("the response has the status %s, not 200", resp.Status)
@@ -189,7 +191,7 @@ func (s *Store) CreateBlob(_ context.Context, repo string, _ int64) (registry.Bl
 	return &writer{f, s, repo}, nil
 }
 
-// A writer keeps a blob in a file until Commit, which gets its digest.
+// A writer writes a blob to a temporary file. Commit uploads the file.
 type writer struct {
 	spool
 	store *Store
@@ -205,8 +207,8 @@ func (w *writer) Commit(ctx context.Context, d digest.Digest) error {
 	return w.store.Upload(ctx, w.repo, d, w, size)
 }
 
-// Upload pushes a blob of the size with a POST and a PUT. The registry verifies
-// the digest.
+// Upload pushes a blob of the given size with a POST and a PUT request. The
+// registry verifies the digest.
 func (s *Store) Upload(ctx context.Context, repo string, d digest.Digest, from io.ReaderAt, size int64) error {
 	location, err := s.startUpload(ctx, repo, "", "")
 	if err != nil {
@@ -262,12 +264,12 @@ func (s *Store) DeleteBlob(ctx context.Context, repo string, d digest.Digest) er
 	return s.delete(ctx, repo, s.url(repo, "blobs", string(d)))
 }
 
-// maxManifest is the size in bytes of the largest manifest that is read: four
-// times the least that the spec recommends (section Pushing Manifests).
+// maxManifest is the size in bytes of the largest manifest that GetManifest
+// reads. The spec recommends at least 4 MiB (section Pushing Manifests).
 const maxManifest = 16 << 20
 
-// anyManifest is the Accept header for every manifest: not all registries
-// understand */*.
+// anyManifest is an Accept value for all manifests. It lists media types because
+// some registries do not understand */*.
 var anyManifest = strings.Join([]string{
 	ocispec.MediaTypeImageManifest, ocispec.MediaTypeImageIndex,
 	manifest.DockerManifest, manifest.DockerManifestList, "*/*",
@@ -331,8 +333,8 @@ func (s *Store) PutManifest(ctx context.Context, repo string, m registry.Manifes
 	case len(tags) == 0:
 		references = []string{string(m.Digest)}
 	case m.Digest.Algorithm() != digest.Canonical:
-		// Pushed by a tag alone, the manifest would get a digest of the registry's
-		// own choice.
+		// If a PUT names a manifest by tag only, the registry chooses the digest
+		// algorithm.
 		references = []string{string(m.Digest) + "?" + url.Values{"tag": tags}.Encode()}
 	}
 	for _, reference := range references {
@@ -350,8 +352,9 @@ func (s *Store) PutManifest(ctx context.Context, repo string, m registry.Manifes
 	return nil
 }
 
-// check calls check with the digest that each tag has now, or with that of the
-// manifest if there are no tags.
+// check calls the function check with each tag and its current digest in the
+// registry. Without tags, it calls it once with "" and the digest d, or "" if
+// the manifest does not exist.
 func (s *Store) check(ctx context.Context, repo string, d digest.Digest, tags []string, check func(string, digest.Digest) error) error {
 	ask := func(tag, reference string) error {
 		m, err := s.StatManifest(ctx, repo, reference)

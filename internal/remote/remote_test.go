@@ -16,8 +16,8 @@ import (
 	"github.com/ocireg/registry/registrytest/conformance"
 )
 
-// beyond lists the requirements of stores that this store does not meet, with
-// the reasons.
+// beyond lists the requirements in package conformance that a remote Store does
+// not meet, with the reasons.
 var beyond = map[string]string{
 	"check_and_write_are_one_step":        "the API has no transactions",
 	"manifest_is_of_any_media_type":       "a registry refuses bytes that are no manifest",
@@ -37,8 +37,8 @@ func TestStore(t *testing.T) {
 	})
 }
 
-// A list continues only at a link with rel="next". A malformed Link is an
-// error, not the end of the list.
+// A list continues only at a link with rel="next". A malformed Link field causes
+// an error and does not end the list.
 func TestLinks(t *testing.T) {
 	t.Parallel()
 	for link, want := range map[string]struct {
@@ -75,7 +75,8 @@ func TestLinks(t *testing.T) {
 	}
 }
 
-// The length of compressed bytes is not the size of the blob.
+// StatBlob returns an error if the response has a content encoding, since its
+// Content-Length is then not the size of the blob.
 func TestStatBlobRefusesEncodings(t *testing.T) {
 	t.Parallel()
 	for encoding, want := range map[string]string{"": "", "identity": "", "gzip": "Content-Encoding"} {

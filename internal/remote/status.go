@@ -15,22 +15,22 @@ import (
 	"github.com/ocireg/registry/internal/field"
 )
 
-// A StatusError is the error for a response of a registry without a status of
-// success. It matches [fs.ErrNotExist] if the status is 404, and
-// [errors.ErrUnsupported] if it is 405.
+// A StatusError is the error for a response whose status is not a success. It
+// matches [fs.ErrNotExist] if the status is 404, and [errors.ErrUnsupported] if
+// it is 405, unless the response is from another host.
 type StatusError struct {
 	Request    string // the method and the URL, without secrets
 	Status     int
 	Code       registry.Code // the first error code in the body, or ""
 	Text       string        // the beginning of the body
-	RetryAfter string        // the field of the header, or ""
+	RetryAfter string        // value of the header field Retry-After, or ""
 
-	// Elsewhere reports that the response is from a host to which the registry
-	// redirected the request.
+	// Elsewhere reports whether the response is from another host, to which the
+	// registry redirected the request.
 	Elsewhere bool
 }
 
-// maxErrorText limits the bytes that are read from a body with errors.
+// maxErrorText is the number of bytes of an error response that are read.
 const maxErrorText = 8 << 10
 
 func newStatusError(resp *http.Response) *StatusError {
@@ -66,7 +66,7 @@ func (e *StatusError) Is(target error) bool {
 	return false
 }
 
-// redactError hides secrets in the URL of an error of an http.Client. The
+// redactError removes secrets from the URL in an error of an http.Client. The
 // registry may have redirected the request to a URL with a signature.
 func redactError(err error) error {
 	var e *url.Error

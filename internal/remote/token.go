@@ -17,7 +17,6 @@ import (
 	"github.com/ocireg/registry/internal/field"
 )
 
-// A token was issued by a token service.
 type token struct {
 	text    string
 	expires time.Time
@@ -25,22 +24,22 @@ type token struct {
 
 func (t token) expired() bool { return !time.Now().Before(t.expires) }
 
-// basic returns the credentials of Basic authentication.
+// basic returns the credentials in the encoding of Basic authentication.
 func (l Login) basic() string {
 	return base64.StdEncoding.EncodeToString([]byte(l.Username + ":" + l.Password))
 }
 
 const (
 	maxTokenResponse = 1 << 20
-	tokenLife        = time.Minute      // by default (Docker's token specification)
-	tokenMargin      = 10 * time.Second // the client drops a token this long before it expires
+	tokenLife        = time.Minute      // if the response has no expires_in (Docker's token specification)
+	tokenMargin      = 10 * time.Second // the client drops a token this long before the token expires
 	maxTokenLife     = 24 * time.Hour
 	dialTime         = 30 * time.Second
 )
 
-// fetchToken asks the service of the challenge for a token with the scope, with
-// an identity token if the login has one (Docker's OAuth2 specification), or
-// else with name and password, or anonymously.
+// fetchToken requests a token with the scope from the token service in the
+// challenge c. It sends the identity token of the login (Docker's OAuth2
+// specification), or its name and password, or no credentials.
 func (t *Transport) fetchToken(ctx context.Context, c *challenge, login Login, scope string) (token, error) {
 	realm, err := CheckRealm(t.Registry, c.params["realm"])
 	if err != nil {
@@ -64,7 +63,8 @@ func (t *Transport) fetchToken(ctx context.Context, c *challenge, login Login, s
 	if resp.StatusCode != http.StatusOK {
 		e := newStatusError(resp)
 		if e.Status < 500 && e.Status != http.StatusTooManyRequests {
-			e.Status = http.StatusUnauthorized // The status of the service does not mean that content is missing.
+			// A 404 response of the token service does not mean that content is missing.
+			e.Status = http.StatusUnauthorized
 		}
 		return token{}, e
 	}
@@ -113,7 +113,7 @@ func tokenRequest(ctx context.Context, realm *url.URL, service, scope string, lo
 	return r, err
 }
 
-// parseToken reads the response of a token service.
+// parseToken returns the token in the response of a token service.
 func parseToken(text []byte, now time.Time) (token, error) {
 	var body struct {
 		Token       string
@@ -121,7 +121,7 @@ func parseToken(text []byte, now time.Time) (token, error) {
 		ExpiresIn   float64 `json:"expires_in"`
 	}
 	if err := json.Unmarshal(text, &body); err != nil {
-		// The error could quote the token.
+		// The error of json.Unmarshal could quote the token.
 		return token{}, fmt.Errorf("it is not JSON in the form of Docker's token specification")
 	}
 	if body.Token == "" {
@@ -137,12 +137,11 @@ func parseToken(text []byte, now time.Time) (token, error) {
 	return token{body.Token, now.Add(max(life-tokenMargin, life/2))}, nil
 }
 
-// realmTransport returns the transport for a request with credentials to a
-// token service. It refuses to connect to an address of this machine or its
-// network, unless that is the registry's own host and port. If the registry
-// itself is in a private network, its token service may be there as well. If a
-// proxy or the caller's dialer makes the connection, the address cannot be
-// checked.
+// realmTransport returns the transport for a request with credentials to a token
+// service. It refuses to connect to an address of this machine or its network,
+// unless the service has the registry's host and port. A registry in a private
+// network may also have its token service in one. The transport cannot check the
+// address if a proxy or the caller's dialer makes the connection.
 func (t *Transport) realmTransport(r *http.Request) http.RoundTripper {
 	next, ok := t.Next.(*http.Transport)
 	if !ok || Origin(r.URL) == Origin(t.Registry) || next.DialContext != nil || next.DialTLSContext != nil {
@@ -162,17 +161,17 @@ func (t *Transport) realmTransport(r *http.Request) http.RoundTripper {
 }
 
 // PassDialer returns a dialer for connections to the token services that
-// [PassRealm] permits. It refuses addresses of this machine or its network
-// unless the host of the registry leads to such addresses only. It refuses a
-// link-local address even then, unless the registry has the same address.
+// [PassRealm] permits. It refuses addresses of this machine or its network,
+// unless the registry's host resolves only to such addresses. Even then it
+// refuses a link-local address, unless the registry has the same address.
 func PassDialer(registry *url.URL) *net.Dialer {
 	return guardedDialer(registry, func(ip, home netip.Addr) bool {
 		return InternalAddress(home) && (near(ip) || ip == home)
 	})
 }
 
-// guardedDialer returns a dialer that refuses addresses of this machine or its
-// network, unless the function permits them for every address of the registry.
+// guardedDialer returns a dialer that refuses an address of this machine or its
+// network, unless permits returns true for it and each address of the registry.
 func guardedDialer(registry *url.URL, permits func(ip, home netip.Addr) bool) *net.Dialer {
 	return &net.Dialer{Timeout: dialTime, ControlContext: func(ctx context.Context, _, address string, _ syscall.RawConn) error {
 		at, err := netip.ParseAddrPort(address)
@@ -191,7 +190,7 @@ func guardedDialer(registry *url.URL, permits func(ip, home netip.Addr) bool) *n
 	}}
 }
 
-// readAll reads up to limit bytes. It is an error if there are more.
+// readAll reads all of from. It returns an error after more than limit bytes.
 func readAll(from io.Reader, limit int64) ([]byte, error) {
 	text, err := io.ReadAll(io.LimitReader(from, limit+1))
 	if err == nil && int64(len(text)) > limit {
