@@ -16,15 +16,15 @@ var openAPI []byte
 
 // A route is an endpoint of the API.
 type route struct {
-	pattern    string  // of an [http.ServeMux]
-	status     int     // of a response without an error, or 0 if serve writes it
-	parameters string  // in the query, with spaces between them; * is any
-	serve      handler // returns the object in the response
+	pattern    string  // pattern of an [http.ServeMux]
+	status     int     // status of a success, or 0 if serve writes the response
+	parameters string  // names of its query parameters, separated by spaces; * permits any
+	serve      handler // handles the request and returns the JSON object for the response
 }
 
 type handler func(*Control, *call) (any, error)
 
-// routes are all endpoints.
+// routes are all endpoints of the control API.
 var routes = []route{
 	{"GET /v1/{$}", 200, "", (*Control).about},
 	{"GET /v1/openapi.json", 200, "", (*Control).describe},
@@ -69,7 +69,8 @@ var routes = []route{
 	{"POST /v1/reset", 204, "session", body((*Control).reset)},
 }
 
-// body returns the handler of a request with an object in JSON, or with no body.
+// body returns a handler that decodes the JSON object in the request body, if it
+// has one, and passes it to serve.
 func body[T any](serve func(*Control, *call, T) (any, error)) handler {
 	return func(c *Control, r *call) (any, error) {
 		var in T
@@ -83,10 +84,10 @@ func body[T any](serve func(*Control, *call, T) (any, error)) handler {
 // A call is a request to the API.
 type call struct {
 	*jsonapi.Call
-	session session // in the query
+	session session // value of the query parameter session
 }
 
-// handler returns the API, with the page.
+// handler returns the control API. It also serves Config.Page.
 func (c *Control) handler() http.Handler {
 	api := &jsonapi.API{
 		Name: "control", Prefix: "/v1", Help: "GET /v1/openapi.json lists its requests",
@@ -100,7 +101,8 @@ func (c *Control) handler() http.Handler {
 	return api
 }
 
-// serve calls the handler of a route.
+// serve runs the handler of a route after it has parsed the parameter session.
+// An error of a registry behind this one becomes a 502 response.
 func (c *Control) serve(serve handler, r *call) (any, error) {
 	if text, ok := r.Value("session"); ok && r.Err == nil {
 		r.Err = r.session.UnmarshalText([]byte(text))
@@ -116,11 +118,11 @@ func (c *Control) serve(serve handler, r *call) (any, error) {
 	return object, err
 }
 
-// describe serves GET /v1/openapi.json.
+// describe serves GET /v1/openapi.json: a description of the API.
 func (c *Control) describe(*call) (any, error) { return json.RawMessage(openAPI), nil }
 
-// browse serves GET /v1/registry/v2/…: the content of the registry, without its
-// faults, its journal and its users.
+// browse serves GET /v1/registry/v2/…: the content of the registry, read-only
+// and without faults, journal or authentication.
 func (c *Control) browse(r *call) (any, error) {
 	registry.New(c.reg.Store, registry.WithReadOnly(), registry.WithPathPrefix("/v1/registry")).ServeHTTP(r.Response.ResponseWriter, r.Request)
 	return nil, nil

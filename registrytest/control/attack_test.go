@@ -20,7 +20,7 @@ import (
 	"github.com/ocireg/registry/registrytest/control"
 )
 
-// Requests that a web page could send are refused, even with the token.
+// The API refuses requests that a web page could send, even with the token.
 func TestWebPagesAreRefused(t *testing.T) {
 	t.Parallel()
 	page := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "page") })
@@ -35,7 +35,7 @@ func TestWebPagesAreRefused(t *testing.T) {
 		{"LOCALHOST.", nil, 200},
 		{"app.localhost:1", nil, 200},
 		{"[::1]:1", nil, 200},
-		{"192.0.2.1:99", nil, 200}, // an IP address cannot be a name of the attacker
+		{"192.0.2.1:99", nil, 200}, // DNS rebinding needs a name, so an IP address is safe
 		{"registry.test:1", nil, 200},
 		{"evil.example:1", nil, 403},
 		{"localhost.evil.example", nil, 403},
@@ -110,7 +110,7 @@ func TestToken(t *testing.T) {
 	require.Panics(t, func() { c.Handler(nil) })
 }
 
-// Neither the logs nor the responses of a server have the token.
+// The token appears neither in the logs nor in the responses of a server.
 func TestTokenIsInNoLog(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t, control.Config{Token: "s3cret-token"})
@@ -139,7 +139,7 @@ func TestTokenIsInNoLog(t *testing.T) {
 	require.NotContains(t, a.reg.Requests().String(), "s3cret-token")
 }
 
-// No path leads out of the API, or past its token.
+// A path with dots or escapes reaches no file and no endpoint without its token.
 func TestPaths(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t, control.Config{})
@@ -151,7 +151,7 @@ func TestPaths(t *testing.T) {
 		require.NotEqual(t, 200, w.Code, path)
 		require.NotContains(t, w.Body.String(), "root:", path)
 	}
-	// Errors are JSON, and no response redirects.
+	// The response to an irregular path is an error in JSON and not a redirect.
 	for _, path := range []string{"/v1/../v1/", "/v1", "/v1/./faults", "/v1//faults", "/v1/faults/", "/v1/registry", "/x/../v1/", "//v1/", "/v1/snapshots/../reset"} {
 		for _, method := range []string{"GET", "POST", "DELETE"} {
 			w := a.send(a.request(method, path, ""))
@@ -163,8 +163,8 @@ func TestPaths(t *testing.T) {
 	require.Equal(t, "GET, HEAD, POST, DELETE", a.send(a.request("PATCH", "/v1/faults", "")).Header().Get("Allow"))
 }
 
-// Many clients use the API at the same time, and their sessions do not disturb
-// each other.
+// Many clients use the API at the same time. A reset or fault in one session
+// does not affect the others.
 func TestManyClients(t *testing.T) {
 	t.Parallel()
 	c, err := control.New(control.Config{})
@@ -229,9 +229,10 @@ func TestManyClients(t *testing.T) {
 	require.NoError(t, reg.Close())
 }
 
-// Clients that go away, and a server that closes, leave no goroutine behind.
+// A control API leaves no goroutine behind when its clients disconnect and its
+// server closes.
 func TestNothingIsLeft(t *testing.T) {
-	// Not parallel: the test counts goroutines.
+	// This test counts goroutines, so it does not run in parallel with others.
 	before := runtime.NumGoroutine()
 	c, err := control.New(control.Config{})
 	require.NoError(t, err)
@@ -251,7 +252,7 @@ func TestNothingIsLeft(t *testing.T) {
 	}()
 	a.do(t, 200, "GET", "/v1/holds/h1?wait=1m", "")
 
-	// Clients of a stream or of a wait disconnect.
+	// These clients disconnect while they follow the journal or wait.
 	var running sync.WaitGroup
 	ctx, hangUp := context.WithCancel(t.Context())
 	for _, path := range []string{"/v1/requests?follow", "/v1/requests?wait=100&timeout=1h", "/v1/holds/h1?wait=1h&count=100"} {
@@ -269,13 +270,13 @@ func TestNothingIsLeft(t *testing.T) {
 				}
 			}
 		})
-		// One client does not read its response.
+		// This client never reads its response.
 		conn, err := net.Dial("tcp", s.Listener.Addr().String())
 		require.NoError(t, err)
 		fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\n\r\n", path, a.Token())
 		defer conn.Close()
 		<-begun
-		<-begun // CloseClientConnections misses a connection that is not accepted yet.
+		<-begun // CloseClientConnections misses connections that are not accepted yet.
 	}
 	hangUp()
 	running.Wait()

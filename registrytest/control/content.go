@@ -15,7 +15,8 @@ import (
 	"github.com/ocireg/registry/registrytest/content/archive"
 )
 
-// addContent serves POST /v1/content: a recipe in JSON, or an archive.
+// addContent serves POST /v1/content: it adds content from a recipe in JSON or
+// from an archive.
 func (c *Control) addContent(r *call) (any, error) {
 	start := bufio.NewReader(r.Body)
 	first, _ := start.Peek(1)
@@ -34,7 +35,7 @@ func (c *Control) build(r *call, in recipe.Recipe) (any, error) {
 	return recipe.Summarize(in.Ref, built), content.Put(r.Context(), c.reg.Store, in.Ref, built)
 }
 
-// load copies the images of the archive in the body into the store.
+// load copies the images of the archive in the request body into the store.
 func (c *Control) load(r *call, to registry.Store) (any, error) {
 	refs, err := archive.ImportFrom(r.Context(), to, r.Body, c.config.MaxImport)
 	if err != nil {
@@ -43,8 +44,8 @@ func (c *Control) load(r *call, to registry.Store) (any, error) {
 	return object{"refs": append([]string{}, refs...)}, nil
 }
 
-// replaceContent serves PUT /v1/content: it replaces the content with that of
-// the archive, unless the archive is invalid.
+// replaceContent serves PUT /v1/content: it replaces the registry's content with
+// that of the archive in the body. If the archive is invalid, nothing changes.
 func (c *Control) replaceContent(r *call) (any, error) {
 	store, err := c.memory()
 	if err != nil {
@@ -58,7 +59,8 @@ func (c *Control) replaceContent(r *call) (any, error) {
 	return refs, err
 }
 
-// memory returns the store of the registry if its content can be replaced.
+// memory returns the registry's store if it is in memory. Other stores have no
+// snapshots and cannot be reset, so it returns an error for them.
 func (c *Control) memory() (*memstore.Store, error) {
 	if s, ok := c.reg.Store.(*memstore.Store); ok {
 		return s, nil
@@ -71,7 +73,8 @@ func (c *Control) memory() (*memstore.Store, error) {
 		`POST a tar file of it to a registry in memory, or reset the rest with {"keep": ["content"]}`, where)
 }
 
-// behind reports whether another registry carries out the operations.
+// behind reports whether the registry is a proxy, whose content is in another
+// registry.
 func (c *Control) behind() bool {
 	_, ok := c.reg.Store.(interface {
 		Operate(http.ResponseWriter, *registry.Request) error
@@ -79,7 +82,7 @@ func (c *Control) behind() bool {
 	return ok
 }
 
-// export serves GET /v1/content.
+// export serves GET /v1/content: the repositories as a tar archive.
 func (c *Control) export(r *call) (any, error) {
 	var repos []string
 	patterns, some := r.List("repo"), r.Query.Has("repo")
@@ -102,7 +105,7 @@ func (c *Control) export(r *call) (any, error) {
 	return nil, archive.Export(r.Context(), r.Response, c.reg.Store, repos...)
 }
 
-// takeSnapshot serves POST /v1/snapshots.
+// takeSnapshot serves POST /v1/snapshots: it keeps a copy of the content.
 func (c *Control) takeSnapshot(r *call, in struct{ Name string }) (any, error) {
 	store, err := c.memory()
 	if err != nil {
@@ -118,7 +121,8 @@ func (c *Control) takeSnapshot(r *call, in struct{ Name string }) (any, error) {
 	return c.add("snapshots", i).object(), nil
 }
 
-// restoreSnapshot serves POST /v1/snapshots/ID/restore.
+// restoreSnapshot serves POST /v1/snapshots/ID/restore: it restores the content,
+// or that of one session.
 func (c *Control) restoreSnapshot(r *call, i *item) (any, error) {
 	if r.session.name != "" {
 		return nil, jsonapi.Bad("the session %q is a header, which has no content; give the name of a repository", r.session)

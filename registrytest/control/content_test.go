@@ -20,7 +20,7 @@ import (
 	"github.com/ocireg/registry/registrytest/control"
 )
 
-// overStores runs a test on both stores.
+// overStores runs a test with a registry in memory and with one on disk.
 func overStores(t *testing.T, test func(t *testing.T, a *api, memory bool)) {
 	t.Run("memory", func(t *testing.T) {
 		t.Parallel()
@@ -65,7 +65,8 @@ func TestContentOfJSON(t *testing.T) {
 	})
 }
 
-// An export is imported into another registry, plain and compressed.
+// GET /v1/content exports an archive. Another registry imports it, plain and
+// compressed.
 func TestContentOfArchive(t *testing.T) {
 	t.Parallel()
 	overStores(t, func(t *testing.T, a *api, memory bool) {
@@ -173,7 +174,8 @@ func TestTamper(t *testing.T) {
 	})
 }
 
-// pack makes an archive with the files, in pairs of name and content.
+// pack returns a tar archive of regular files and links. The Linkname of a
+// regular file is its content.
 func pack(t testing.TB, headers ...tar.Header) string {
 	t.Helper()
 	var b bytes.Buffer
@@ -194,8 +196,9 @@ func pack(t testing.TB, headers ...tar.Header) string {
 	return b.String()
 }
 
-// An archive that tar makes of a directory, as in the documentation, is
-// imported. In a registry in memory, a reset removes its content.
+// The registry imports an archive that tar makes of a layout directory, as
+// docs/control.md shows. A reset of a registry in memory removes the content
+// again.
 func TestContentOfDirectory(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t, control.Config{})
@@ -221,8 +224,8 @@ func TestContentOfDirectory(t *testing.T) {
 	require.Equal(t, []string{"team-7/app"}, repositories(t, b.reg.Store))
 }
 
-// An archive cannot name files outside of it, and a small archive cannot unpack
-// to more than the limit.
+// An import refuses file names outside of the archive, and small archives that
+// unpack to more than the limit.
 func TestHostileArchives(t *testing.T) {
 	t.Parallel()
 	secret := t.TempDir() + "/secret"

@@ -1,5 +1,5 @@
 // Package control serves an HTTP API that controls a registry while it runs: it
-// sets faults, shows the requests, changes the content and the users, and makes
+// sets faults, shows the requests, changes the content and the users, and causes
 // outages. It is for tests in other languages and for daemons; docs/control.md
 // describes each request.
 //
@@ -35,10 +35,10 @@ import (
 	"github.com/ocireg/registry/registrytest/lint"
 )
 
-// A Config says how to control a registry. The zero Config is ready to use.
+// A Config describes how to control a registry. The zero Config is ready to use.
 type Config struct {
 	// Token is the secret that each client sends in its header Authorization,
-	// after "Bearer ". If it is empty, New makes one.
+	// after "Bearer ". If it is empty, New generates one.
 	Token string
 
 	// Hosts are the names by which clients reach the handler, beside localhost
@@ -49,19 +49,20 @@ type Config struct {
 	// Page, if it is not nil, serves the paths outside of /v1/, without a token.
 	Page http.Handler
 
-	// Faults are the rules that are in force at the start and after each reset.
+	// Faults are the fault rules in force at the start and after each reset.
 	Faults []string
 
-	// Linter finds the requests that break a rule for clients.
+	// Linter checks the requests for GET /v1/findings.
 	Linter lint.Linter
 
 	// Auth is the authentication of the registry, or nil if it has none. The
 	// caller also gives it to the server.
 	Auth *auth.Auth
 
-	// URL, CA and Profile describe the registry to clients. URL is its base
-	// URL, by default that of the server. CA is the certificate of its CA in
-	// PEM. Profile is the name of the real registry that it imitates.
+	// URL, CA and Profile describe the registry to clients. URL is its base URL,
+	// by default the URL of the server. CA is the certificate of its certificate
+	// authority, in PEM. Profile is the name of the real registry that the
+	// registry imitates.
 	URL, CA, Profile string
 
 	// MaxImport limits the size in bytes of an uncompressed archive, and of an
@@ -74,24 +75,24 @@ type Config struct {
 type Control struct {
 	config  Config
 	faults  fault.Rules
-	age     atomic.Int64 // the time by which the clock is ahead
+	age     atomic.Int64 // how far the registry's clock is ahead, in nanoseconds
 	journal *journal.Journal
 	reg     *registrytest.Server
 	start   *memstore.Store // the initial content, or nil
-	restore func()          // restores the initial users
+	restore func()          // undoes changes of the users
 
 	mu    sync.Mutex
 	ids   int
 	items []*item
-	marks map[session]int // the last request before each session began anew
+	marks map[session]int // number of the last request that each session hides
 
-	outage   sync.Mutex // held while the listener changes
-	listener string     // its state
-	undo     []func()   // ends outages
+	outage   sync.Mutex // held while an action changes the listener
+	listener string     // state of the listener, such as "up"
+	undo     []func()   // functions that end the outages in force
 }
 
-// New returns a Control. It returns an error if a rule or the linter in the Config
-// is not valid.
+// New returns a Control. It returns an error if the token, a rule or the linter
+// of the Config is not valid.
 func New(config Config) (*Control, error) {
 	c := &Control{config: config, marks: make(map[session]int), listener: "up"}
 	if c.config.Token == "" {
@@ -109,11 +110,11 @@ func New(config Config) (*Control, error) {
 	return c, c.addStartRules()
 }
 
-// Token returns the secret of the clients.
+// Token returns the secret that clients must send.
 func (c *Control) Token() string { return c.config.Token }
 
-// Options returns the options of the registry: the rules, the clock, and those of
-// the linter.
+// Options returns the handler options of the registry, for its faults, its clock
+// and the linter.
 func (c *Control) Options() []registry.Option {
 	return append(c.config.Linter.Options(), registry.WithFaults(func(r *registry.Request) *registry.Fault {
 		r.SetClock(c.now)
@@ -125,13 +126,14 @@ func (c *Control) Options() []registry.Option {
 // have only one Control.
 func (c *Control) Exclusive() string { return "control" }
 
-// Observe notes the journal. Package registrytest calls it.
+// Observe implements an optional method of [registrytest.Option], which the
+// server calls with its journal before it starts.
 func (c *Control) Observe(j *journal.Journal) {
 	c.journal = j
 	c.config.Linter.Observe(j)
 }
 
-// now returns the time of the registry's clock.
+// now returns the time on the registry's clock.
 func (c *Control) now() time.Time { return time.Now().Add(time.Duration(c.age.Load())) }
 
 // host returns the host and port of the registry.
@@ -147,9 +149,9 @@ func (c *Control) Close() {
 	}
 }
 
-// Handler returns the API of the server. It panics if the server does not have
-// c as an option. Requests that wait, and those that follow the journal, end
-// with their context.
+// Handler returns the control API of the server, whose options must include c:
+// otherwise it panics. A request that waits or follows the journal ends when its
+// context ends.
 //
 // An [http.Server] responds to OPTIONS * itself, without the token, unless its
 // DisableGeneralOptionsHandler is set.

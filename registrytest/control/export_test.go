@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// Statuses returns the status of the response of each endpoint without an error, or "0"
-// if the status is not known.
+// Statuses maps each endpoint to the status of its responses without an error,
+// or to "0" if its handler chooses the status.
 func Statuses() map[string]string {
 	all := make(map[string]string)
 	for _, r := range routes {
@@ -15,7 +15,7 @@ func Statuses() map[string]string {
 	return all
 }
 
-// Routes returns the endpoints: method and path, and the parameters of each.
+// Routes maps each endpoint, such as "GET /v1/faults", to its query parameters.
 func Routes() map[string][]string {
 	all := make(map[string][]string)
 	for _, r := range routes {

@@ -12,7 +12,9 @@ import (
 	"github.com/ocireg/registry/registrytest/control"
 )
 
-// answered sends a request, whose response must be an error of the API or a success.
+// answered sends a request to the control API and returns the status of the
+// response. It fails the test if the response is an unexpected failure of the
+// server, or if its error is not JSON.
 func answered(t *testing.T, a *api, method, target, body string) int {
 	t.Helper()
 	w := a.send(a.request(method, target, body))

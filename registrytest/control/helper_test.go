@@ -15,15 +15,16 @@ import (
 	"github.com/ocireg/registry/registrytest/control"
 )
 
-// An api is a registry in memory with its control API, whose handler the tests
-// call.
+// An api is a registry in memory and its control API. The tests call the handler
+// directly.
 type api struct {
 	*control.Control
 	handler http.Handler
 	reg     *registrytest.Server
 }
 
-// newAPI returns the API of a new registry, with further options.
+// newAPI starts a registry with the options, and returns it with its control
+// API.
 func newAPI(t testing.TB, config control.Config, opts ...registrytest.Option) *api {
 	t.Helper()
 	c, err := control.New(config)
@@ -37,24 +38,25 @@ func newAPI(t testing.TB, config control.Config, opts ...registrytest.Option) *a
 	return &api{c, c.Handler(reg), reg}
 }
 
-// An object is an object in JSON.
+// An object is a decoded JSON object.
 type object = map[string]any
 
-// request returns a request with the token.
+// request returns a request to the control API, with its token.
 func (a *api) request(method, target, body string) *http.Request {
 	r := httptest.NewRequest(method, "http://127.0.0.1:1"+target, strings.NewReader(body))
 	r.Header.Set("Authorization", "Bearer "+a.Token())
 	return r
 }
 
-// send returns the response to a request.
+// send returns the response of the control API to a request.
 func (a *api) send(r *http.Request) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
 	a.handler.ServeHTTP(w, r)
 	return w
 }
 
-// text returns the body of the response, which must have the status.
+// text sends a request to the control API and returns the response body. It
+// fails the test if the response does not have the status.
 func (a *api) text(t testing.TB, status int, method, target, body string) string {
 	t.Helper()
 	w := a.send(a.request(method, target, body))
@@ -63,7 +65,8 @@ func (a *api) text(t testing.TB, status int, method, target, body string) string
 	return w.Body.String()
 }
 
-// do returns the object in the response, which must have the status.
+// do sends a request to the control API and returns the JSON object in the
+// response. It fails the test if the response does not have the status.
 func (a *api) do(t testing.TB, status int, method, target, body string) object {
 	t.Helper()
 	text := a.text(t, status, method, target, body)
@@ -76,13 +79,15 @@ func (a *api) do(t testing.TB, status int, method, target, body string) object {
 	return o
 }
 
-// refused returns the error in the response, which must have the status.
+// refused sends a request to the control API and returns the error message in
+// the response. It fails the test if the response does not have the status.
 func (a *api) refused(t testing.TB, status int, method, target, body string) string {
 	t.Helper()
 	return a.do(t, status, method, target, body)["error"].(string)
 }
 
-// pull sends a GET request to the registry, and returns the status and the body.
+// pull sends a GET request to the registry, not to its API, and returns the
+// status and the body of the response.
 func (a *api) pull(t testing.TB, path string, header ...string) (int, string) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), "GET", a.reg.URL+path, nil)
@@ -102,7 +107,7 @@ func (a *api) pull(t testing.TB, path string, header ...string) (int, string) {
 	return response.StatusCode, string(body)
 }
 
-// lines decodes NDJSON.
+// lines decodes NDJSON: one JSON object a line.
 func lines(t testing.TB, text string) (list []object) {
 	t.Helper()
 	for line := range bytes.Lines([]byte(text)) {

@@ -18,23 +18,23 @@ import (
 	"github.com/ocireg/registry/registrytest/fault"
 )
 
-// An object is an object in JSON.
+// An object is a JSON object of a response.
 type object = map[string]any
 
-// An item is a fault, a hold, a tampering or a snapshot. Clients add it, read
+// An item is a fault, a hold, a tampering or a snapshot. Clients create it, read
 // it by its ID, and remove it.
 type item struct {
-	kind     string // the word in its path: faults, holds, tamper or snapshots
+	kind     string // kind in its path: faults, holds, tamper or snapshots
 	id, name string
 	session  session
 	show     func() object
-	remove   func(t *trial.T) // undoes the item; fails t if it had no effect
+	remove   func(t *trial.T) // undoes the item; reports to t if the item had no effect
 
-	gate  *fault.Gate     // of a hold
-	store *memstore.Store // of a snapshot
+	gate  *fault.Gate     // gate of a hold, otherwise nil
+	store *memstore.Store // content of a snapshot, otherwise nil
 }
 
-// object returns the item in JSON.
+// object returns the item as a JSON object.
 func (i *item) object() object {
 	o := i.show()
 	o["id"] = i.id
@@ -49,18 +49,19 @@ func (i *item) in(s session) bool {
 	return s == session{} || i.session == s
 }
 
-// kind returns the kind of items that the path of the request names.
+// kind returns the kind of items in the path of the request, such as "faults".
 func (r *call) kind() string { return strings.Split(r.URL.Path, "/")[2] }
 
-// names reports whether the request is about the item.
+// names reports whether the request selects the item, by its kind, its ID or
+// name, and its session.
 func (r *call) names(i *item) bool {
 	id := r.PathValue("id")
-	// Snapshots belong to no session: the session of the request selects the
-	// part to restore.
+	// A snapshot belongs to no session. For snapshots, the session of the
+	// request selects the content to restore.
 	return i.kind == r.kind() && (id == "" || i.id == id || i.name == id) && (i.kind == "snapshots" || i.in(r.session))
 }
 
-// add gives an item an ID.
+// add stores the item in c and gives it a new ID.
 func (c *Control) add(kind string, i *item) *item {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -70,8 +71,8 @@ func (c *Control) add(kind string, i *item) *item {
 	return i
 }
 
-// find returns the items that match, in the order in which they were added.
-// With take, it also removes them from the Control.
+// find returns the items for which match returns true, oldest first. With take,
+// it also removes them from c.
 func (c *Control) find(match func(*item) bool, take bool) (found []*item) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -85,8 +86,8 @@ func (c *Control) find(match func(*item) bool, take bool) (found []*item) {
 	return found
 }
 
-// one returns the handler of a request for one item: the latest with the ID or
-// name.
+// one returns a handler that passes serve the item that the request names: the
+// newest one with the ID or name.
 func one(serve func(*Control, *call, *item) (any, error)) handler {
 	return func(c *Control, r *call) (any, error) {
 		found := c.find(r.names, false)
@@ -97,12 +98,12 @@ func one(serve func(*Control, *call, *item) (any, error)) handler {
 	}
 }
 
-// unknown is the error for an ID that does not exist.
+// unknown returns the error for an ID or name that no item has.
 func (r *call) unknown() error {
 	return jsonapi.Fail(http.StatusNotFound, "/v1/%s has no %.100q; a reset may have removed it", r.kind(), r.PathValue("id"))
 }
 
-// list serves GET of the items of a kind.
+// list serves GET /v1/faults and the lists of the other kinds of items.
 func (c *Control) list(r *call) (any, error) {
 	list := []object{}
 	for _, i := range c.find(r.names, false) {
@@ -114,8 +115,8 @@ func (c *Control) list(r *call) (any, error) {
 	return object{r.kind(): list}, nil
 }
 
-// get serves GET of a rule. With the parameter wait, it responds once count
-// requests wait at the gate.
+// get serves GET /v1/faults/ID and GET /v1/holds/ID. With the parameter wait, it
+// waits until count requests are held at the gate.
 func (c *Control) get(r *call, i *item) (any, error) {
 	d, count := r.Duration("wait", 0), r.Number("count", 1, 1)
 	if r.Err == nil && d > 0 {
@@ -128,13 +129,15 @@ func (c *Control) get(r *call, i *item) (any, error) {
 	return i.object(), r.Err
 }
 
-// release serves POST /v1/holds/ID/release.
+// release serves POST /v1/holds/ID/release: it lets the held requests continue.
 func (c *Control) release(_ *call, i *item) (any, error) {
 	i.gate.Release()
 	return i.object(), nil
 }
 
-// remove serves DELETE of one item, or of all of a kind.
+// remove serves DELETE /v1/faults and DELETE /v1/faults/ID, and those of other
+// items. With the parameter check, an item without effect makes the response an
+// error.
 func (c *Control) remove(r *call) (any, error) {
 	removed := c.find(r.names, true)
 	if len(removed) == 0 && r.PathValue("id") != "" {
@@ -151,8 +154,8 @@ func (c *Control) remove(r *call) (any, error) {
 	return nil, nil
 }
 
-// addRule serves POST of a fault or a hold: the text of a rule, or an object with it
-// and a session.
+// addRule serves POST /v1/faults and POST /v1/holds. The body is the text of a
+// rule, or a JSON object with a rule and a session.
 func (c *Control) addRule(r *call) (any, error) {
 	text, err := r.Text()
 	if strings.HasPrefix(text, "{") {
@@ -177,7 +180,7 @@ func (c *Control) addRule(r *call) (any, error) {
 	return i.object(), nil
 }
 
-// newRule adds a fault or a hold.
+// newRule adds a fault or a hold with the rule, for the requests of the session.
 func (c *Control) newRule(kind, text string, s session) (*item, error) {
 	rule, err := fault.Parse(text)
 	if err != nil {
@@ -213,7 +216,7 @@ func (c *Control) newRule(kind, text string, s session) (*item, error) {
 	return c.add(kind, i), nil
 }
 
-// addStartRules adds the rules of the Config.
+// addStartRules adds the rules in Config.Faults.
 func (c *Control) addStartRules() error {
 	for _, text := range c.config.Faults {
 		if _, err := c.newRule("faults", text, session{}); err != nil {
@@ -232,7 +235,7 @@ type newTampering struct {
 	Replace        *string
 }
 
-// tamper serves POST /v1/tamper.
+// tamper serves POST /v1/tamper: it damages stored content.
 func (c *Control) tamper(r *call, in newTampering) (any, error) {
 	if c.behind() {
 		return nil, jsonapi.Fail(http.StatusConflict, "the content is that of the registry behind this one, which reads it; set a fault with corrupt=0, or tamper there")
@@ -270,7 +273,7 @@ func (c *Control) tamper(r *call, in newTampering) (any, error) {
 	err := trial.Run(func(made *trial.T) {
 		undo := c.reg.Tamper(made, in.Repo, in.Digest, ways[0])
 		i.remove = func(t *trial.T) {
-			undo() // undo reports failures to the T of the change.
+			undo() // The undo function reports its failures to made, not to t.
 			t.Failures = append(t.Failures, made.Failures...)
 		}
 	})

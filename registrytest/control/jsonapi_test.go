@@ -15,8 +15,9 @@ import (
 	"github.com/ocireg/registry/internal/jsonapi"
 )
 
-// Any API of package jsonapi: each error has its status, and is one sentence in
-// JSON. Only this package uses that one, and shares its test binary with it.
+// Each error of an API of package jsonapi has its status and is one sentence in
+// JSON. The test is here because only this package uses jsonapi, and a test
+// binary less saves build time.
 func TestJSONAPI(t *testing.T) {
 	t.Parallel()
 	api := &jsonapi.API{Name: "test", Prefix: "/v1", Help: "there is one", Token: "s3cret"}
@@ -86,7 +87,7 @@ func TestJSONAPI(t *testing.T) {
 	require.PanicsWithValue(t, http.ErrAbortHandler, func() { send("GET", "/v1/cut", "") }, "a part of a response is cut")
 }
 
-// An API of package jsonapi that was made without a token takes no request.
+// An API of package jsonapi without a token refuses every request.
 func TestJSONAPIWithoutToken(t *testing.T) {
 	t.Parallel()
 	r := httptest.NewRequest("GET", "http://127.0.0.1:1/v1/x", nil)

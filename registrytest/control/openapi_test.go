@@ -16,14 +16,14 @@ import (
 	"github.com/ocireg/registry/registrytest/control"
 )
 
-// A document is openapi.json.
+// A document is the decoded openapi.json.
 type document struct {
 	OpenAPI    string
 	Paths      map[string]map[string]json.RawMessage
 	Components struct{ Schemas map[string]*schema }
 }
 
-// An operation is a method of a path.
+// An operation describes a path and a method in openapi.json.
 type operation struct {
 	Summary    string
 	Parameters []struct{ Name, In string }
@@ -32,7 +32,7 @@ type operation struct {
 	}
 }
 
-// A schema is the part of a JSON Schema that the document uses.
+// A schema has the parts of JSON Schema that openapi.json uses.
 type schema struct {
 	Ref                  string `json:"$ref"`
 	Type                 string
@@ -52,7 +52,7 @@ var readDocument = sync.OnceValues(func() (d document, err error) {
 	return d, err
 })
 
-// operation returns a method of a path.
+// operation returns the description of a path and method in openapi.json.
 func (d document) operation(t testing.TB, path, method string) (op operation) {
 	t.Helper()
 	raw, ok := d.Paths[path][strings.ToLower(method)]
@@ -61,7 +61,8 @@ func (d document) operation(t testing.TB, path, method string) (op operation) {
 	return op
 }
 
-// The document has every path, method and parameter of the handler, and no others.
+// openapi.json describes exactly the paths, methods and parameters of the
+// handler.
 func TestDocumentHasAllRoutes(t *testing.T) {
 	t.Parallel()
 	d, err := readDocument()
@@ -98,7 +99,7 @@ func TestDocumentHasAllRoutes(t *testing.T) {
 	require.NoError(t, err)
 	require.JSONEq(t, string(text), a.text(t, 200, "GET", "/v1/openapi.json", ""))
 
-	// The documentation page names every endpoint as well.
+	// The page docs/control.md names every endpoint, too.
 	page, err := os.ReadFile("../../docs/control.md")
 	require.NoError(t, err)
 	for pattern := range routes {
@@ -110,7 +111,7 @@ func TestDocumentHasAllRoutes(t *testing.T) {
 	}
 }
 
-// checkShape fails the test unless the document has the response.
+// checkShape fails the test unless openapi.json describes the response.
 func checkShape(t testing.TB, method, target string, w *httptest.ResponseRecorder) {
 	t.Helper()
 	d, err := readDocument()
@@ -126,7 +127,7 @@ func checkShape(t testing.TB, method, target string, w *httptest.ResponseRecorde
 	}
 	response, ok := op.Responses[fmt.Sprint(w.Code)]
 	if method == "GET" && strings.HasPrefix(path, "/v1/registry/") {
-		return // The registry serves this path.
+		return // A response of the registry itself is not described.
 	}
 	if !ok && w.Code >= 400 {
 		d.check(t, "error", &schema{Ref: "#/components/schemas/Error"}, decoded(t, w.Body.String()))
@@ -155,7 +156,8 @@ func decoded(t testing.TB, text string) (v any) {
 	return v
 }
 
-// check compares the names of members, and the types of values.
+// check fails the test unless the JSON value v matches the schema: it compares
+// names of members and types of values.
 func (d document) check(t testing.TB, name string, s *schema, v any) {
 	t.Helper()
 	if problem := d.differ(name, s, v); problem != "" {

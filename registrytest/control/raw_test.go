@@ -14,12 +14,13 @@ import (
 	"github.com/ocireg/registry/registrytest/control"
 )
 
-// Requests that no library would send get an error response and have no effect.
+// Requests that an HTTP library would not send get an error response and have no
+// effect.
 func TestRawRequests(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t, control.Config{Token: "s3cret", Page: http.NotFoundHandler()})
 	s := httptest.NewUnstartedServer(a.handler)
-	s.Config.DisableGeneralOptionsHandler = true // as the command does
+	s.Config.DisableGeneralOptionsHandler = true // as the command ocireg does
 	s.Start()
 	defer s.Close()
 	const auth = "Authorization: Bearer s3cret\r\n"
@@ -55,7 +56,7 @@ func TestRawRequests(t *testing.T) {
 		conn, err := net.Dial("tcp", s.Listener.Addr().String())
 		require.NoError(t, err)
 		sent := make(chan struct{})
-		go func() { // The server may respond before it has read all.
+		go func() { // The server may respond before it has read the whole request.
 			io.WriteString(conn, test.request)
 			conn.(*net.TCPConn).CloseWrite()
 			close(sent)
@@ -63,7 +64,7 @@ func TestRawRequests(t *testing.T) {
 		method, _, _ := strings.Cut(test.request, " ")
 		response, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: method})
 		if test.status == 431 && err != nil {
-			conn.Close() // The reset may overtake the response.
+			conn.Close() // The connection may be reset before the response is read.
 			<-sent
 			continue
 		}

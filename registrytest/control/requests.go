@@ -16,13 +16,13 @@ import (
 )
 
 // properties are the parameters that select requests by a list of values. flags
-// are those that need no value.
+// are the parameters that need no value.
 const (
 	properties = "op repo tag digest user status method number"
 	flags      = "failed faulted ongoing"
 )
 
-// choose returns the requests that the query selects.
+// choose returns the requests in the journal that the query parameters select.
 func (c *Control) choose(r *call) journal.Requests {
 	c.mu.Lock()
 	since, s := max(c.marks[session{}], c.marks[r.session]), r.session
@@ -38,7 +38,7 @@ func (c *Control) choose(r *call) journal.Requests {
 		case strings.Contains(flags, name):
 			values = []string{strconv.FormatBool(r.Is(name))}
 		case name == "user":
-			values = r.Values(name) // The name of an anonymous user is empty.
+			values = r.Values(name) // An anonymous user has the empty name.
 		default:
 			values = r.List(name)
 		}
@@ -50,22 +50,22 @@ func (c *Control) choose(r *call) journal.Requests {
 	return all
 }
 
-// forget serves DELETE /v1/requests.
+// forget serves DELETE /v1/requests: it hides past requests from later queries.
 func (c *Control) forget(r *call) (any, error) { return object{"since": c.begin(r.session)}, nil }
 
-// begin hides the past requests of the session, and returns the number of the
-// last of them.
+// begin hides the past requests of the session from later queries. It returns
+// the number of the latest request.
 func (c *Control) begin(s session) int {
 	last := c.journal.Requests().Last().Number
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.marks[s] = last; s == (session{}) {
-		c.marks = map[session]int{s: last} // The marks of other sessions are earlier.
+		c.marks = map[session]int{s: last} // This mark is later than those of other sessions.
 	}
 	return last
 }
 
-// forms are the forms in which GET /v1/requests writes requests, the default first.
+// forms are the formats of GET /v1/requests. The first one is the default.
 var forms = []struct {
 	name, contentType string
 	write             func(journal.Requests, *call) error
@@ -87,7 +87,7 @@ var forms = []struct {
 	{"sse", "text/event-stream; charset=utf-8", follow},
 }
 
-// form returns the index of the form that the query names.
+// form returns the index in forms of the format that the request asks for.
 func (r *call) form() int {
 	asked, _ := r.Value("format")
 	if r.Is("follow") {
@@ -105,11 +105,11 @@ func (r *call) form() int {
 	return 0
 }
 
-// defaultWait is the time that a request waits for others without the parameter
-// wait.
+// defaultWait is the longest time that GET /v1/requests waits for further
+// requests, unless it has the parameter timeout.
 const defaultWait = 30 * time.Second
 
-// requests serves GET /v1/requests.
+// requests serves GET /v1/requests: the journal in the requested format.
 func (c *Control) requests(r *call) (any, error) {
 	chosen, f, wait, d := c.choose(r), forms[r.form()], r.Number("wait", 1, 0), r.Duration("timeout", defaultWait)
 	if r.Err != nil {
@@ -127,8 +127,9 @@ func (c *Control) requests(r *call) (any, error) {
 	return nil, f.write(chosen, r)
 }
 
-// follow sends the requests as server-sent events, each when it arrives and once
-// more when it has ended, until the client goes away.
+// follow streams the requests as server-sent events until the client
+// disconnects. It sends each request when it arrives, and again when it has
+// ended.
 func follow(requests journal.Requests, r *call) error {
 	if r.Method == http.MethodHead {
 		return nil
@@ -150,7 +151,7 @@ func follow(requests journal.Requests, r *call) error {
 	return nil
 }
 
-// findings serves GET /v1/findings.
+// findings serves GET /v1/findings: the rules for clients that requests broke.
 func (c *Control) findings(r *call) (any, error) {
 	chosen := make(map[int]bool)
 	for _, record := range c.choose(r).All() {

@@ -20,7 +20,8 @@ import (
 	"github.com/ocireg/registry/registrytest/journal"
 )
 
-// numbers returns the numbers of the requests in NDJSON.
+// numbers returns the numbers of the requests that GET /v1/requests lists for
+// the query.
 func (a *api) numbers(t testing.TB, query string) (list []int) {
 	t.Helper()
 	for _, o := range lines(t, a.text(t, 200, "GET", "/v1/requests"+query, "")) {
@@ -36,12 +37,12 @@ func TestRequestsAreSelected(t *testing.T) {
 	a := newAPI(t, control.Config{Auth: ci}, ci)
 	app := a.reg.Push(new(fatal), "team-7/app:v1", content.Image())
 	a.do(t, 201, "POST", "/v1/faults", "get-manifest tag=v2 status=503")
-	a.pull(t, "/v2/")                                                                                                        // 1: 401
-	a.pull(t, "/v2/team-7/app/manifests/v1", "X-Test", "7")                                                                  // 2
-	a.pull(t, "/v2/team-7/app/manifests/v2")                                                                                 // 3: a fault
-	a.pull(t, "/v2/team-7/app/blobs/"+string(app.Layers[0].Digest))                                                          // 4
-	a.pull(t, "/v2/team-70/tags/list")                                                                                       // 5: 404
-	r, err := http.NewRequestWithContext(t.Context(), "HEAD", a.reg.URL+"/v2/team-7/app/manifests/"+string(app.Digest), nil) // 6
+	a.pull(t, "/v2/")                                                                                                        // request 1: 401
+	a.pull(t, "/v2/team-7/app/manifests/v1", "X-Test", "7")                                                                  // request 2
+	a.pull(t, "/v2/team-7/app/manifests/v2")                                                                                 // request 3: a fault
+	a.pull(t, "/v2/team-7/app/blobs/"+string(app.Layers[0].Digest))                                                          // request 4
+	a.pull(t, "/v2/team-70/tags/list")                                                                                       // request 5: 404
+	r, err := http.NewRequestWithContext(t.Context(), "HEAD", a.reg.URL+"/v2/team-7/app/manifests/"+string(app.Digest), nil) // request 6
 	require.NoError(t, err)
 	r.SetBasicAuth(secret.Username, secret.Password)
 	response, err := a.reg.Client().Do(r)
@@ -80,7 +81,7 @@ func TestRequestsAreSelected(t *testing.T) {
 	require.Equal(t, 6.0, a.do(t, 200, "DELETE", "/v1/requests?session=team-7", "")["since"])
 	require.Nil(t, a.numbers(t, "?session=team-7"))
 	require.Len(t, a.numbers(t, ""), 6)
-	a.pull(t, "/v2/team-7/app/tags/list") // 7
+	a.pull(t, "/v2/team-7/app/tags/list") // request 7
 	require.Equal(t, []int{7}, a.numbers(t, "?session=team-7"))
 	require.Equal(t, []int{2, 3, 4, 6, 7}, a.numbers(t, "?session=team-7&since=0"), "an explicit number counts")
 	a.do(t, 200, "DELETE", "/v1/requests", "")
@@ -88,9 +89,9 @@ func TestRequestsAreSelected(t *testing.T) {
 	require.Nil(t, a.numbers(t, "?session=team-7"))
 }
 
-// A parameter with an empty value is refused, so that an unset variable of a
-// script does not select everything. A parameter that is not a list has one
-// value.
+// The API refuses a parameter with an empty value, so that an unset variable in
+// a script does not select everything. It also refuses a repeated parameter that
+// takes one value.
 func TestEmptyParameters(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t, control.Config{})
@@ -111,14 +112,14 @@ func TestEmptyParameters(t *testing.T) {
 	require.Equal(t, []int(nil), a.numbers(t, "?user="), "anonymous requests")
 }
 
-// fatal is a TB that panics if it fails.
+// A fatal is a registrytest.TB that panics when a test would fail.
 type fatal struct{ registrytest.TB }
 
 func (*fatal) Helper()                           {}
 func (*fatal) Fatalf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
 func (*fatal) Errorf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
 
-// Each form has the same requests, and no form has credentials.
+// Every format lists the same requests, and none shows credentials.
 func TestForms(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t, control.Config{}, registrytest.WithBodies(1000))
@@ -169,12 +170,12 @@ func TestRequestsAreAwaited(t *testing.T) {
 	})
 }
 
-// A stream receives a response.
+// A stream is an [http.ResponseWriter] that collects the body of a response.
 type stream struct {
 	mu     sync.Mutex
 	header http.Header
 	text   strings.Builder
-	err    error // of Write
+	err    error // returned by Write
 }
 
 func (s *stream) Header() http.Header { return s.header }
@@ -189,7 +190,7 @@ func (s *stream) Write(p []byte) (int, error) {
 	return s.text.Write(p)
 }
 
-// events returns the number and the status of each event.
+// events returns the number and status of each server-sent event in the body.
 func (s *stream) events(t *testing.T) (list []string) {
 	t.Helper()
 	s.mu.Lock()
@@ -204,7 +205,8 @@ func (s *stream) events(t *testing.T) (list []string) {
 	return list
 }
 
-// A follower gets each request twice: when it arrives, and when it has ended.
+// A client that follows the journal gets each request twice: when it arrives,
+// and when it has ended.
 func TestFollow(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -254,7 +256,8 @@ func TestFollow(t *testing.T) {
 		require.Equal(t, length, failed.text.Len())
 		stop()
 
-		// A follower whose connection fails ends with the next event.
+		// Following ends with the next event after the client's connection has
+		// failed.
 		broken, stopBroken := follow("?follow&since=1000")
 		synctest.Wait()
 		broken.mu.Lock()

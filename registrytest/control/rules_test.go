@@ -50,11 +50,11 @@ func TestFaults(t *testing.T) {
 	require.Contains(t, problem, `fault "get-blob status=418" did not happen as it says`, "each rule has its report")
 	require.Contains(t, problem, `fault "ping status=418" did not happen as it says`)
 	a.do(t, 201, "POST", "/v1/faults", "ping status=418")
-	a.do(t, 204, "DELETE", "/v1/faults", "") // without check, a rule may be unused
+	a.do(t, 204, "DELETE", "/v1/faults", "") // without check, an unused rule is no error
 
 	bad := a.do(t, 422, "POST", "/v1/faults", "ping staus=503")
 	require.Equal(t, object{"error": `fault rule "ping staus=503": no fault is called "staus"; did you mean "status"?`, "position": 5.0}, bad)
-	// The error does not quote the rule of the session.
+	// The rule is valid without the session, so the error is at no position in it.
 	require.NotContains(t, a.do(t, 422, "POST", "/v1/faults", `{"rule": "ping status=500", "session": "team"}`), "position")
 	for body, want := range map[string]string{
 		"": "it names no requests", "ping": "nothing happens in it", `{"rule": "ping times=1 close status=500"}`: "cannot respond to a request and also",

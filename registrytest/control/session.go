@@ -11,15 +11,16 @@ import (
 	"github.com/ocireg/registry/registrytest/journal"
 )
 
-// A session limits a rule, a query or a reset to the requests of one test:
-// those for a repository and the repositories below it, or those with a header.
-// The zero session has all requests.
+// A session limits a rule, a query or a reset to the requests of one test: those
+// for a repository and the repositories below it, or those with a header field.
+// The zero session matches all requests.
 type session struct {
 	repo        string
-	name, value string // of the header
+	name, value string // of the header field
 }
 
-// UnmarshalText reads the name of a repository, or a header such as "X-Test: 7".
+// UnmarshalText parses the name of a repository, or a header field such as
+// "X-Test: 7".
 func (s *session) UnmarshalText(text []byte) error {
 	name, value, isHeader := strings.Cut(string(text), ":")
 	if !isHeader {
@@ -41,7 +42,7 @@ func (s *session) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// String returns the text that UnmarshalText reads.
+// String returns the session in the form that UnmarshalText parses.
 func (s session) String() string {
 	if s.name != "" {
 		return s.name + ": " + s.value
@@ -49,7 +50,7 @@ func (s session) String() string {
 	return s.repo
 }
 
-// limit returns the rule for the requests of the session.
+// limit returns the rule r, limited to the requests of the session.
 func (s session) limit(r fault.Rule) fault.Rule {
 	if s.name != "" {
 		return r.HasHeader(s.name, s.value)

@@ -34,7 +34,7 @@ func TestSession(t *testing.T) {
 	}
 }
 
-// Parsing the text of a session gives the same session.
+// UnmarshalText parses the result of String to the same session.
 func FuzzSession(f *testing.F) {
 	for _, text := range []string{"", "team/app", "X-Test: 7", ":", "x:*"} {
 		f.Add(text)

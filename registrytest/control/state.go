@@ -15,7 +15,7 @@ import (
 	"github.com/ocireg/registry/registrytest/auth"
 )
 
-// about serves GET /v1/.
+// about serves GET /v1/: the version, the clock and the listener's state.
 func (c *Control) about(*call) (any, error) {
 	version := "unknown"
 	if info, ok := debug.ReadBuildInfo(); ok {
@@ -32,7 +32,7 @@ func (c *Control) about(*call) (any, error) {
 	return object{"version": version, "listener": c.listener, "now": c.now(), "registries": []any{reg}}, nil
 }
 
-// users returns the authentication of the registry.
+// users returns the registry's authentication, or an error if it has none.
 func (c *Control) users() (*auth.Auth, error) {
 	if c.config.Auth == nil {
 		return nil, jsonapi.Fail(http.StatusConflict, "the registry has no authentication; start ocireg with -user, -allow, -token or a profile that has it")
@@ -46,7 +46,7 @@ type newUser struct {
 	Rights   []string
 }
 
-// putUser serves PUT /v1/users/NAME.
+// putUser serves PUT /v1/users/NAME: it adds or changes a user.
 func (c *Control) putUser(r *call, in newUser) (any, error) {
 	a, err := c.users()
 	if err != nil {
@@ -67,14 +67,14 @@ func (c *Control) putUser(r *call, in newUser) (any, error) {
 	return object{"username": user.Username, "password": user.Password, "config": config}, nil
 }
 
-// revoke serves DELETE /v1/users/NAME.
+// revoke serves DELETE /v1/users/NAME: it removes a user.
 func (c *Control) revoke(r *call) (_ any, err error) {
 	a, err := c.users()
 	if err != nil {
 		return nil, err
 	}
 	defer func() {
-		if recover() != nil { // Revoke panics if it does not know the user.
+		if recover() != nil { // Revoke panics if the user does not exist.
 			err = jsonapi.Fail(http.StatusNotFound, "/v1/users has no %.100q; a reset may have removed it", r.PathValue("name"))
 		}
 	}()
@@ -82,7 +82,7 @@ func (c *Control) revoke(r *call) (_ any, err error) {
 	return nil, nil
 }
 
-// expireTokens serves DELETE /v1/tokens.
+// expireTokens serves DELETE /v1/tokens: all issued tokens become invalid.
 func (c *Control) expireTokens(*call) (any, error) {
 	a, err := c.users()
 	if err == nil {
@@ -91,10 +91,10 @@ func (c *Control) expireTokens(*call) (any, error) {
 	return nil, err
 }
 
-// maxAdvance limits the time by which requests can advance the clock.
+// maxAdvance limits how far requests can move the registry's clock ahead.
 const maxAdvance = 10 * 365 * 24 * time.Hour
 
-// advance serves POST /v1/clock.
+// advance serves POST /v1/clock: it moves the registry's clock ahead.
 func (c *Control) advance(_ *call, in struct{ Advance string }) (any, error) {
 	d, err := time.ParseDuration(in.Advance)
 	if err != nil || d < 0 || d > maxAdvance || time.Duration(c.age.Load())+d > maxAdvance {
@@ -104,10 +104,10 @@ func (c *Control) advance(_ *call, in struct{ Advance string }) (any, error) {
 	return object{"now": c.now()}, nil
 }
 
-// actions are the last words of the path of the listener.
+// actions are the values of ACTION in POST /v1/listener/ACTION.
 var actions = []string{"stop", "start", "restart", "refuse", "silence", "drop"}
 
-// listen serves POST /v1/listener/….
+// listen serves POST /v1/listener/ACTION: it begins or ends an outage.
 func (c *Control) listen(r *call, in struct{ First int }) (any, error) {
 	action := r.PathValue("action")
 	if !slices.Contains(actions, action) {
@@ -120,8 +120,8 @@ func (c *Control) listen(r *call, in struct{ First int }) (any, error) {
 	return object{"listener": state}, err
 }
 
-// change begins or ends an outage, and returns the state of the listener. The
-// outage affects the first connections, or all if first is 0.
+// change performs a listener action, and returns the new state of the listener.
+// If first is positive, an outage affects only that many connections.
 func (c *Control) change(action string, first int) (state string, err error) {
 	c.outage.Lock()
 	defer c.outage.Unlock()
@@ -163,7 +163,8 @@ func (c *Control) change(action string, first int) (state string, err error) {
 	return c.listener, err
 }
 
-// kinds are the parts of the state that a reset can select.
+// kinds are the parts of the state that a reset restores unless it must keep
+// them.
 var kinds = []string{"faults", "holds", "tamper", "listener", "clock", "users", "content", "snapshots", "requests"}
 
 // A newReset is the body of POST /v1/reset.
@@ -172,7 +173,8 @@ type newReset struct {
 	Session session
 }
 
-// reset serves POST /v1/reset.
+// reset serves POST /v1/reset: it restores the initial state, or that of a
+// session.
 func (c *Control) reset(r *call, in newReset) (any, error) {
 	for _, name := range in.Keep {
 		if !slices.Contains(kinds, name) {

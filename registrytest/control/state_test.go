@@ -27,7 +27,8 @@ func TestAbout(t *testing.T) {
 	require.Equal(t, []any{object{"name": "registry.test", "url": "https://registry.test", "ca": "PEM", "profile": "ghcr"}}, a.do(t, 200, "GET", "/v1/", "")["registries"])
 }
 
-// basic returns the Authorization header for the credentials in a config.json.
+// basic returns the value of Authorization for the credentials in a Docker
+// config.json.
 func basic(t testing.TB, config any) string {
 	t.Helper()
 	for _, entry := range config.(object)["auths"].(object) {
@@ -61,7 +62,7 @@ func TestUsers(t *testing.T) {
 	require.Equal(t, 401, status(basic(t, again["config"]), "/v2/secret/manifests/v1"))
 	a.refused(t, 404, "DELETE", "/v1/users/nobody", "")
 
-	// An invalid user does not make the registry fail.
+	// The API refuses an invalid user, and the registry stays up.
 	for _, body := range []string{`{"rights": []}`, `{"rights": ["pull"]}`, `{"rights": ["fly **"]}`} {
 		a.refused(t, 422, "PUT", "/v1/users/x", body)
 	}
@@ -77,8 +78,9 @@ func TestUsers(t *testing.T) {
 	}
 }
 
-// All repositories of one layout have the same rights. The API refuses a user
-// with others, and the registry goes on.
+// The repositories of one layout share their blobs, so a user needs the same
+// rights to all of them. The API refuses other rights, and the registry stays
+// up.
 func TestUsersOfSharedStore(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -97,7 +99,8 @@ func TestUsersOfSharedStore(t *testing.T) {
 	require.Equal(t, 200, status)
 }
 
-// Tokens and upload sessions age with the clock, until a reset.
+// Tokens and upload sessions expire by the registry's clock, which a reset
+// restores.
 func TestClock(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -198,7 +201,7 @@ func TestReset(t *testing.T) {
 	})
 }
 
-// A reset of a session leaves the others alone.
+// A reset of a session does not affect other sessions.
 func TestResetOfSession(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t, control.Config{})
@@ -223,7 +226,7 @@ func TestResetOfSession(t *testing.T) {
 	require.Equal(t, []string{"team-8/app"}, repositories(t, a.reg.Store))
 }
 
-// The content of a directory is not reset.
+// A registry on disk refuses to reset its content.
 func TestResetOfDirectory(t *testing.T) {
 	t.Parallel()
 	overStores(t, func(t *testing.T, a *api, memory bool) {

@@ -12,7 +12,7 @@ import (
 	"github.com/ocireg/registry/registrytest/control"
 )
 
-// Each endpoint of the API succeeds, in the order in which a client uses them.
+// Each endpoint of the API succeeds, in an order in which a client may use them.
 func TestEachRequest(t *testing.T) {
 	t.Parallel()
 	b := auth.BearerOrBasic("anonymous pull **")

@@ -8,7 +8,7 @@ import (
 	"github.com/ocireg/registry/internal/trial"
 )
 
-// A trial returns the failures of a call as one error.
+// trial.Run returns all failures of a function as one error.
 func TestTrial(t *testing.T) {
 	t.Parallel()
 	require.NoError(t, trial.Run(func(*trial.T) {}))

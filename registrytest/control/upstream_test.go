@@ -16,8 +16,8 @@ import (
 	"github.com/ocireg/registry/registrytest/upstream"
 )
 
-// A registry in front of another one refuses requests to change stored content,
-// and its responses give the reason.
+// The content of a proxy is in another registry. Its control API refuses
+// requests that would change stored content, and says why.
 func TestContentBehindAProxy(t *testing.T) {
 	t.Parallel()
 	store := memstore.New()
@@ -44,15 +44,15 @@ func TestContentBehindAProxy(t *testing.T) {
 	a.do(t, 204, "POST", "/v1/reset", `{"keep":["content"]}`)
 	a.do(t, 204, "DELETE", "/v1/tamper", "")
 
-	// Content can be read and pushed by requests.
+	// Operations that go through the proxied registry work.
 	a.do(t, 201, "POST", "/v1/content", `{"ref":"app:v2","image":{"layers":1}}`)
 	_, err := store.StatManifest(t.Context(), "app", "v2")
 	require.NoError(t, err)
 	require.NotEmpty(t, a.text(t, 200, "GET", "/v1/content", ""))
 }
 
-// If the upstream refuses a request or does not respond, the response is an
-// error with the reason.
+// If the registry behind a proxy refuses a request or does not respond, the
+// control API responds with an error that says why.
 func TestContentBehindAProxyThatIsRefused(t *testing.T) {
 	t.Parallel()
 	behind := registrytest.NewServer(t, auth.Basic())
