@@ -2,6 +2,8 @@ package check
 
 import (
 	"errors"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -85,4 +87,17 @@ func requirementOf(l lint.Rule) Requirement {
 		}
 	}
 	panic(l)
+}
+
+// A command that goes on without a manifest, after a message with both digests, does
+// not accept it.
+func TestManifestThatIsLeftOut(t *testing.T) {
+	t.Parallel()
+	only := func(scenario string) bool { return scenario == "corrupt manifest" }
+	report, err := Check(t.Context(), clientOf(t, "goes on after a message", "pull-digest"), Config{Only: only, Jobs: 1, run: inProcess})
+	require.NoError(t, err)
+	require.Empty(t, append(report.Violations(Must), report.Violations(Should)...))
+	require.True(t, slices.ContainsFunc(report.Results, func(r Result) bool {
+		return r.Name == verifiesManifest.Name && r.Outcome == Held && strings.Contains(r.Detail, "both digests")
+	}), "%v", report.Results)
 }
