@@ -10,12 +10,12 @@ import (
 	"testing/synctest"
 )
 
-// inBubble calls f in a bubble, and returns a description of the goroutines that
-// f leaves behind.
+// inBubble calls f in a bubble of testing/synctest. It describes the goroutines
+// that f leaves behind, or returns "" if f leaves none.
 func inBubble(t *testing.T, f func()) (leaked string) {
 	bubble := ""
 	defer func() {
-		// The bubble panics if the goroutines left in it are deadlocked.
+		// synctest.Test panics if the goroutines left in the bubble are deadlocked.
 		if cause := recover(); cause != nil {
 			text := fmt.Sprint(cause)
 			if !strings.HasPrefix(text, "deadlock: ") {
@@ -31,14 +31,15 @@ func inBubble(t *testing.T, f func()) (leaked string) {
 	return ""
 }
 
-// bubbleName matches the name of a bubble in the head of a stack.
+// bubbleName matches the name of a bubble in the first line of a goroutine's stack trace.
 var bubbleName = regexp.MustCompile(`synctest bubble \d+`)
 
-// creator matches the function that started a goroutine.
+// creator matches the line of a stack trace that names the function that
+// started the goroutine.
 var creator = regexp.MustCompile(`(?m)^created by (.+?)(?: in goroutine \d+)?$`)
 
-// goroutinesOf returns the number of goroutines left in a finished bubble, and
-// the functions that started them.
+// goroutinesOf describes the goroutines left in a finished bubble: their number,
+// and the functions that started them.
 func goroutinesOf(bubble string) string {
 	n := 0
 	var creators []string
@@ -60,7 +61,7 @@ func goroutinesOf(bubble string) string {
 	return fmt.Sprintf("%s, started by %s", plural(n, "goroutine"), strings.Join(creators, ", "))
 }
 
-// stacks returns the stack of this goroutine, or of all.
+// stacks returns the stack trace of this goroutine, or those of all goroutines.
 func stacks(all bool) string {
 	b := make([]byte, 512)
 	for {

@@ -10,13 +10,14 @@ import (
 	"github.com/ocireg/registry/registrytest"
 )
 
-// A client has to end when its context is cancelled. It may then only clean up.
+// A client has to return when its context is cancelled. The only requests that it
+// may send afterwards are those that cancel upload sessions.
 func TestCancellations(t *testing.T) {
 	t.Parallel()
 	never := context.Background()
 	for name, c := range map[string]struct {
 		run  func(ctx context.Context, c *client) error
-		want string // a violation, or ""
+		want string // part of the violation's text, or "" if the run has none
 	}{
 		"heeds its context": {func(ctx context.Context, c *client) error { return c.ask(ctx, "GET") }, ""},
 		"does not, and succeeds": {func(_ context.Context, c *client) error { return c.ask(never, "GET") },
@@ -48,7 +49,7 @@ func TestCancellations(t *testing.T) {
 	}
 }
 
-// ask sends a request for the manifest.
+// ask sends a request with the method for the manifest of tag v1.
 func (c *client) ask(ctx context.Context, method string) error {
 	resp, err := c.do(ctx, method, "/v2/"+repo+"/manifests/v1", nil, nil, 200)
 	if err == nil {

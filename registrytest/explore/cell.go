@@ -11,23 +11,25 @@ import (
 	"github.com/ocireg/registry/registrytest/fault"
 )
 
-// cancelling is the name of the fault of [Cancellations].
+// cancelling is the name, in the matrix, of the fault that [Cancellations] adds.
 const cancelling = "cancelled"
 
-// cancelAt is the beginning of the rule of a cancelled run.
+// cancelAt begins the rule of a run whose context is cancelled. The rest of the
+// rule names the request at which that happens.
 const cancelAt = "cancel at "
 
-// shortRuns is the number of runs with -short.
+// shortRuns is the number of runs with go test -short, unless [Budget] sets one.
 const shortRuns = 60
 
-// A cell is a run to make.
+// A cell is a planned run of the operation, with its faults and the
+// requests that they hit.
 type cell struct {
 	fault  string
-	column string // the request in the matrix, or "" if the cell is in no column
-	parts  []part // one, or two for a pair
+	column string // the request that heads the cell's column of the matrix; "" for pairs and rules of Try
+	parts  []part // the faults of the run, usually one
 }
 
-// A part is a fault at a request.
+// A part is one fault of a run, and the request that it hits.
 type part struct {
 	address
 	times   int
@@ -35,10 +37,10 @@ type part struct {
 	request request
 	scale   scale
 	cancel  bool
-	given   *fault.Rule // the rule, unless it follows from the other fields
+	given   *fault.Rule // the rule of Try; nil if the other fields make the rule
 }
 
-// rule returns the rule of the part.
+// rule returns the rule, for package fault, that injects the fault of p.
 func (p part) rule() fault.Rule {
 	if p.given != nil {
 		return *p.given
@@ -56,7 +58,8 @@ func (p part) rule() fault.Rule {
 	return p.trouble.add(r, p.request.record, p.scale)
 }
 
-// plan returns the plan of the run.
+// plan returns the rules of the run, the request at which its context is
+// cancelled, and a name that joins them all.
 func (c cell) plan() plan {
 	var p plan
 	var names []string
@@ -74,7 +77,8 @@ func (c cell) plan() plan {
 	return p
 }
 
-// where returns the requests of the cell.
+// where names the requests that the faults of the cell hit. It omits faults
+// given as rules of Try.
 func (c cell) where() string {
 	var list []string
 	for _, p := range c.parts {
@@ -85,8 +89,8 @@ func (c cell) where() string {
 	return strings.Join(list, " and ")
 }
 
-// family returns the family of the cell's fault. The faults of a family are
-// variants of each other, such as other statuses.
+// family names the kind of the cell's faults. Faults that differ only in details,
+// such as the status of the response, have the same family.
 func (c cell) family() string {
 	var families []string
 	for _, p := range c.parts {
@@ -102,7 +106,8 @@ func (c cell) family() string {
 	return strings.Join(families, " and ")
 }
 
-// simpler returns cells whose rules have one word or part less.
+// simpler returns variants of the cell that are one step simpler: with one of its
+// faults, or with one condition less in a rule.
 func (c cell) simpler() (list []cell) {
 	if len(c.parts) > 1 && c.column == "" {
 		for _, p := range c.parts {
@@ -138,7 +143,8 @@ func (c cell) simpler() (list []cell) {
 	return list
 }
 
-// cells returns the runs to make.
+// cells returns the planned runs: the rules of [Try] if the caller gives some,
+// and otherwise all faults, cancellations and pairs that the budget allows.
 func (x *explorer) cells() ([]cell, error) {
 	if len(x.try) > 0 {
 		x.promised = x.promisedRules()
@@ -157,7 +163,8 @@ func (x *explorer) cells() ([]cell, error) {
 	return x.sample(cells), nil
 }
 
-// scale returns the times of troubles.
+// scale returns the durations that faults use: shorter ones over loopback,
+// where time is real.
 func (x *explorer) scale() scale {
 	if x.loopback {
 		return loopbackScale
@@ -165,7 +172,7 @@ func (x *explorer) scale() scale {
 	return bubbleScale
 }
 
-// troubled returns the runs with one fault.
+// troubled returns a planned run for each fault at each request that it applies to.
 func (x *explorer) troubled() (cells []cell) {
 	for _, tr := range troubles() {
 		if tr.endless && !x.stalls && !slices.Contains(x.must, tr.name) {
@@ -190,7 +197,8 @@ func (x *explorer) troubled() (cells []cell) {
 	return cells
 }
 
-// cancellations returns the runs that are cancelled.
+// cancellations returns a planned run for each request: the context of the run is
+// cancelled when the request arrives.
 func (x *explorer) cancellations() (cells []cell) {
 	for _, q := range x.requests {
 		p := part{address: q.address, times: 1, cancel: true, request: q, scale: x.scale()}
@@ -199,7 +207,8 @@ func (x *explorer) cancellations() (cells []cell) {
 	return cells
 }
 
-// sample leaves out the runs that exceed the budget.
+// sample selects cells by the seed, as many as the budget allows. Unless [Budget]
+// limits the number of runs, it also keeps all cells with faults of [MustSucceed].
 func (x *explorer) sample(cells []cell) []cell {
 	n := x.runs
 	if n == 0 && x.time == 0 && testing.Short() {
@@ -221,8 +230,9 @@ func (x *explorer) sample(cells []cell) []cell {
 	return sample
 }
 
-// order returns the order of the runs. It is random if the time is limited, so
-// that the runs that are made are a sample.
+// order returns the indexes of n runs in the order in which they start. The order
+// is random if [Budget] limits the time, because the runs that fit into it are
+// then a sample of all.
 func (x *explorer) order(n int) []int {
 	if x.time > 0 {
 		return rand.New(rand.NewPCG(x.seed, 2)).Perm(n)
@@ -234,7 +244,7 @@ func (x *explorer) order(n int) []int {
 	return order
 }
 
-// tried returns the runs of [Try].
+// tried parses the rules of [Try] and returns a planned run for each.
 func tried(texts []string) (cells []cell, err error) {
 	for _, text := range texts {
 		c := cell{fault: text}
@@ -251,7 +261,8 @@ func tried(texts []string) (cells []cell, err error) {
 	return cells, nil
 }
 
-// known returns an error if one of the names is not known.
+// known returns an error for the first of the names that is not in all. The text
+// what begins the message.
 func known(what string, names, all []string) error {
 	for _, name := range names {
 		if slices.Contains(all, name) {

@@ -17,12 +17,13 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// A client is a small client of a registry. It is correct unless a bug is set.
+// A client is a small registry client, written for these tests. It is correct
+// unless the field bug names a mistake.
 type client struct {
 	http *http.Client
 	base string
 	bug  string
-	user string // for Basic credentials, or ""
+	user string // the name for Basic credentials; "" sends none
 
 	password string
 }
@@ -32,7 +33,7 @@ const (
 	chunkSize = 4000
 )
 
-// An httpError is a response with a status that the client did not want.
+// An httpError is the error for a response with an unexpected status.
 type httpError struct {
 	status int
 	after  time.Duration
@@ -44,7 +45,7 @@ func (e *httpError) Error() string { return fmt.Sprintf("status %d", e.status) }
 // errShort is the error for a body that ends early or has the wrong content.
 var errShort = errors.New("the content does not match its digest")
 
-// retry calls f until it succeeds or returns a permanent error.
+// retry calls f until f succeeds or returns a permanent error, at most attempts times.
 func (c *client) retry(ctx context.Context, f func() error) error {
 	wait := time.Second
 	for n := 1; ; n++ {
@@ -98,8 +99,8 @@ func (c *client) retry(ctx context.Context, f func() error) error {
 	}
 }
 
-// do sends a request. The caller closes the body of the response, whose status
-// is one of those wanted.
+// do sends a request. It returns the response if its status is one of want; the
+// caller closes the body. Any other status is an *httpError.
 func (c *client) do(ctx context.Context, method, target string, body []byte, header http.Header, want ...int) (*http.Response, error) {
 	if c.bug == "ignores its context" || c.bug == "sends requests without a context" {
 		ctx = context.Background()
@@ -136,7 +137,8 @@ func (c *client) do(ctx context.Context, method, target string, body []byte, hea
 	return nil, &httpError{resp.StatusCode, c.retryAfter(resp.Header.Get("Retry-After")), resp.Header}
 }
 
-// retryAfter returns the time to wait according to a Retry-After.
+// retryAfter returns the time to wait according to the value of a Retry-After
+// field, which is a number of seconds or a date.
 func (c *client) retryAfter(value string) time.Duration {
 	if at, err := http.ParseTime(value); err == nil && c.bug != "ignores a date in Retry-After" {
 		return time.Until(at)
@@ -145,7 +147,7 @@ func (c *client) retryAfter(value string) time.Duration {
 	return time.Duration(seconds) * time.Second
 }
 
-// get returns content with the digest.
+// get downloads the blob with the digest. After a failure it requests the missing rest.
 func (c *client) get(ctx context.Context, path string, d digest.Digest) (content []byte, err error) {
 	err = c.retry(ctx, func() error {
 		header := http.Header{}
@@ -181,7 +183,8 @@ func (c *client) get(ctx context.Context, path string, d digest.Digest) (content
 	return content, err
 }
 
-// pull returns the manifest with the tag, and its blobs by digest.
+// pull returns the blobs of a tagged image by digest, and its manifest with
+// the key "manifest".
 func (c *client) pull(ctx context.Context, repo, tag string) (map[string][]byte, error) {
 	var raw []byte
 	err := c.retry(ctx, func() error {
@@ -239,8 +242,8 @@ func (c *client) push(ctx context.Context, repo, tag, mediaType string, raw []by
 	})
 }
 
-// ignorePut returns the error of a request to store content. A mutant ignores
-// some of these errors.
+// ignorePut returns the error of a request to store content. With one of the
+// bugs, it returns nil if the registry responded.
 func (c *client) ignorePut(err error) error {
 	if status := (*httpError)(nil); c.bug == "takes every response for success" && errors.As(err, &status) {
 		return nil
@@ -286,10 +289,11 @@ func (c *client) upload(ctx context.Context, repo string, blob []byte) error {
 	})
 }
 
-// errLost is the error for an upload that another session may carry out.
+// errLost is the error for an upload whose session is gone. A new session may succeed.
 var errLost = errors.New("the session is of no use any more")
 
-// again returns the error of an upload, which may succeed in another session.
+// again returns the error of an upload. Statuses 400 and 404 become errLost,
+// because the upload may succeed in a new session.
 func again(err error) error {
 	if status := (*httpError)(nil); errors.As(err, &status) && (status.status == 404 || status.status == 400) {
 		return fmt.Errorf("%w: %v", errLost, err)
@@ -325,7 +329,7 @@ func (c *client) chunk(ctx context.Context, location *string, blob []byte, offse
 		case <-ctx.Done():
 		}
 	}
-	// The Range of the session gives the bytes that have arrived.
+	// The registry says in Range how many bytes have arrived.
 	err = c.retry(ctx, func() error {
 		resp, err := c.do(ctx, "GET", *location, nil, nil, 204)
 		if err != nil {
@@ -338,7 +342,7 @@ func (c *client) chunk(ctx context.Context, location *string, blob []byte, offse
 	return next, err
 }
 
-// after returns the offset at which an upload with the Range continues.
+// after returns the offset that follows the last byte in a response's Range.
 func after(h http.Header) int {
 	_, last, _ := strings.Cut(h.Get("Range"), "-")
 	n, err := strconv.Atoi(last)

@@ -8,8 +8,8 @@ import (
 	"sync/atomic"
 )
 
-// conns are the connections that a client has made with the transport of the
-// registry or a copy of it.
+// conns tracks the open connections of a client that uses the registry's
+// transport or a clone of it.
 type conns struct {
 	mu   sync.Mutex
 	open map[*clientConn]struct{}
@@ -19,7 +19,7 @@ type conns struct {
 	abandoned atomic.Bool
 }
 
-// watch notes the connections that the transport makes from now on.
+// watch makes c track each new connection of the transport.
 func (c *conns) watch(t *http.Transport) {
 	c.open = make(map[*clientConn]struct{})
 	dial := t.DialContext
@@ -39,9 +39,9 @@ func (c *conns) watch(t *http.Transport) {
 	}
 }
 
-// inUse returns the number of connections that have a response whose body the
-// client has neither read to its end nor closed. In every other state net/http
-// reads from the connection. With HTTP/2 it always reads.
+// inUse returns the number of connections with a response body that the client
+// has neither read to its end nor closed. Only on such a connection does net/http
+// not wait for data. With HTTP/2 it always waits, and inUse returns 0.
 func (c *conns) inUse() (n int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

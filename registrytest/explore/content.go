@@ -13,10 +13,11 @@ import (
 	"github.com/ocireg/registry/registrytest/journal"
 )
 
-// A tagging maps the tags of a registry, as "repo:tag", to digests.
+// A tagging maps the tags of a registry, as "repo:tag", to the digests of their
+// manifests.
 type tagging map[string]digest.Digest
 
-// tagsOf returns the tags of the store.
+// tagsOf returns the tags of all repositories in the store.
 func tagsOf(store registry.Store) tagging {
 	c := make(tagging)
 	ctx := context.Background()
@@ -60,8 +61,8 @@ func (t thing) in(store registry.Store) bool {
 	return err == nil
 }
 
-// pushed returns the content that the client has pushed, and the content that its
-// manifests refer to, as far as the store has it.
+// pushed returns the blobs and manifests that the requests stored, and all content
+// that these manifests refer to. It leaves out content that the store lacks.
 func pushed(store registry.Store, records []*journal.Record) []thing {
 	seen := make(map[thing]bool)
 	var visit func(t thing)
@@ -105,7 +106,7 @@ func pushed(store registry.Store, records []*journal.Record) []thing {
 	return slices.Collect(maps.Keys(seen))
 }
 
-// missing returns the things that the store lacks.
+// missing describes each of the things that the store lacks.
 func missing(store registry.Store, things []thing) (list []string) {
 	for _, t := range things {
 		if !t.in(store) {
@@ -116,8 +117,8 @@ func missing(store registry.Store, things []thing) (list []string) {
 	return list
 }
 
-// differences describes how the tags differ from those after the undisturbed
-// run. It leaves out tags that only this run has made.
+// differences describes how the tags after a run (got) differ from those after
+// the undisturbed run (want). It ignores tags that only this run has made.
 func differences(want, got, before tagging) (list []string) {
 	for _, ref := range slices.Sorted(maps.Keys(want)) {
 		switch d, ok := got[ref]; {

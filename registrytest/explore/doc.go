@@ -22,5 +22,5 @@
 // advisories: redirects that take credentials to other hosts, lists without an
 // end, content under the wrong digest.
 //
-// docs/exploring.md has the faults, the violations, and the freedom that clients have.
+// docs/exploring.md describes the faults, the violations, and the choices left to clients.
 package explore

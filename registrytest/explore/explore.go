@@ -17,8 +17,8 @@ import (
 // be nil. Run carries out the operation, passes the content that it got to
 // [T.Result], and returns the client's error.
 //
-// The test fails if a run has a violation. The [Matrix] has the outcome of each
-// run. It also fails if a rule of [Try] hits no request.
+// The test fails if a run has a violation, or if a rule of [Try] hits no request.
+// The [Matrix] has the outcome of each run.
 func EveryFault(t *testing.T, setup func(t *T, reg *registrytest.Server), run func(t *T, reg *registrytest.Server) error, opts ...Option) *Matrix {
 	t.Helper()
 	x := &explorer{t: t, setup: setup, run: run}
@@ -50,22 +50,22 @@ func EveryFault(t *testing.T, setup func(t *T, reg *registrytest.Server), run fu
 	return m
 }
 
-// An explorer explores one operation.
+// An explorer holds the state of one call of [EveryFault] or [Hostile].
 type explorer struct {
 	config
 	t          *testing.T
 	setup      func(t *T, reg *registrytest.Server)
 	run        func(t *T, reg *registrytest.Server) error
-	base       *run            // undisturbed
-	promised   map[string]bool // rules with which the operation must succeed, under Try
+	base       *run            // the run without faults
+	promised   map[string]bool // in runs of Try, the rules with which the operation must succeed
 	requests   []request
 	sequential bool // the client sends one request at a time
 
 	announcing sync.Mutex
 }
 
-// explore returns the matrix, or nil and an error. With a matrix, the error
-// lists the rules of Try that hit no request.
+// explore makes all runs and returns the matrix, or nil and an error if it cannot
+// begin. An error beside a matrix lists the rules of [Try] that hit no request.
 func (x *explorer) explore() (*Matrix, error) {
 	if err := x.check(); err != nil {
 		return nil, err
@@ -108,7 +108,8 @@ func (x *explorer) explore() (*Matrix, error) {
 	return m, errors.Join(missed...)
 }
 
-// establish makes the undisturbed run, with which the others are compared.
+// establish makes base the run that all others are compared with. It returns an
+// error if base failed or sent no request.
 func (x *explorer) establish(base *run) error {
 	if err := x.failedBase(base); err != nil {
 		return err
@@ -121,7 +122,8 @@ func (x *explorer) establish(base *run) error {
 	return nil
 }
 
-// runAll makes the runs. The result of a run is nil if the time was over.
+// runAll makes the runs and judges them. The judgement of a run is nil if the
+// time of [Budget] was over before the run began.
 func (x *explorer) runAll(cells []cell, start time.Time) []*judgement {
 	judged := make([]*judgement, len(cells))
 	order := make(chan int, len(cells))
@@ -147,7 +149,8 @@ func (x *explorer) runAll(cells []cell, start time.Time) []*judgement {
 	return judged
 }
 
-// check returns an error if the options name something that does not exist.
+// check returns an error if the options name an unknown fault or violation, or
+// ask for stalls over loopback.
 func (x *explorer) check() error {
 	var names []string
 	stalls := x.stalls

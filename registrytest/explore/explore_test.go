@@ -16,10 +16,10 @@ import (
 
 const repo = "team/app"
 
-// image is the content that the client pulls and pushes.
+// image returns the image that the client pulls and pushes.
 func image() content.Content { return content.Image(content.LayerSizes(6000)) }
 
-// An operation is a use of the client for EveryFault, such as a pull.
+// An operation is the setup and the run for EveryFault, such as a pull by the client.
 type operation struct {
 	setup func(t *T, reg *registrytest.Server)
 	run   func(c client) func(t *T, reg *registrytest.Server) error
@@ -74,13 +74,13 @@ var operations = map[string]operation{
 	},
 }
 
-// promises are the faults that the client's documentation would promise to
-// survive.
+// promises are the faults with which the correct client must succeed.
 var promises = []string{"408 twice", "429 once, Retry-After", "503 once, Retry-After as a date", "503 once", "503 twice", "504 twice",
 	"reset before the response", "closed in the middle", "reset at the last byte", "slow",
 	"lost response", "lost session", "half accepted", "half kept", "closed in the middle, then Range ignored"}
 
-// A correct client has no violation, and its outcomes are those in testdata.
+// The correct client commits no violation, and its outcomes are those in the
+// golden files.
 func TestRightClient(t *testing.T) {
 	t.Parallel()
 	for name, o := range operations {
@@ -93,8 +93,9 @@ func TestRightClient(t *testing.T) {
 	}
 }
 
-// mutants are bugs of the client, each with the operation that has it and the kind
-// of violation that gives it away, or "golden" if only the outcomes do.
+// mutants lists bugs of the client. Each has the operation that it affects and
+// the kind of violation that reveals it, or "golden" if only a comparison with
+// the golden file does.
 var mutants = []struct{ bug, operation, kind string }{
 	{"does not retry EOF", "pull", promise},
 	{"does not retry 503", "pull", promise},
@@ -122,7 +123,7 @@ var mutants = []struct{ bug, operation, kind string }{
 	{"trusts every Link", "tags", credentials},
 }
 
-// EveryFault finds each bug.
+// EveryFault finds each bug in mutants.
 func TestMutants(t *testing.T) {
 	t.Parallel()
 	for _, mutant := range mutants {
@@ -156,7 +157,7 @@ func TestMutants(t *testing.T) {
 	}
 }
 
-// begin makes the undisturbed run and returns the others.
+// begin makes the undisturbed run and returns the plan of the other runs.
 func (x *explorer) begin(t *testing.T) []cell {
 	base := x.attempt(plan{name: "undisturbed"})
 	require.NoError(t, x.establish(base))

@@ -13,7 +13,7 @@ import (
 	"github.com/ocireg/registry/registrytest/journal"
 )
 
-// A trouble is something that can go wrong with a request.
+// A trouble is one of the faults that [EveryFault] tries, such as "503 once".
 type trouble struct {
 	name  string
 	times int // the number of consecutive requests that it hits, or 0 for all
@@ -22,29 +22,32 @@ type trouble struct {
 	// undisturbed run.
 	applies func(r *journal.Record) bool
 
-	// add adds the words of the trouble to a rule.
+	// add completes a rule that matches r with the action of the trouble, such as
+	// a status.
 	add func(rule fault.Rule, r *journal.Record, s scale) fault.Rule
 
-	// wide reports that it hits all requests for the operation and the digest.
+	// wide is set if the trouble hits all requests for the same content,
+	// whatever their range.
 	wide bool
 
-	// endless reports that it does not end before the client goes away. Only
+	// endless is set if the trouble lasts until the client goes away. Only
 	// [Stalls] and [MustSucceed] choose such troubles.
 	endless bool
 
-	// forges reports that the response may be valid, with other content.
+	// forges is set if the response may look valid although its content is wrong.
 	forges bool
 
-	// family is the name of the troubles of which this is a variant.
+	// family is the name that this trouble shares with its variants.
 	family string
 }
 
-// forGood is the end of the names of troubles that hit every such request.
+// forGood ends the name of a trouble that hits every request of a kind, not only
+// the first.
 const forGood = " for good"
 
-// A scale has the durations of troubles. In a bubble they take no real time.
-// Over loopback, Retry-After differs from the second or two that many clients wait
-// on their own, even as a date, which is up to a second earlier.
+// A scale holds the durations that faults use. In a bubble they take no real
+// time. Over loopback, Retry-After has to differ from the second or two that many
+// clients wait on their own, even as a date, which loses up to a second.
 type scale struct{ retryAfter, slow time.Duration }
 
 var (
@@ -52,12 +55,12 @@ var (
 	loopbackScale = scale{retryAfter: 3 * time.Second, slow: 200 * time.Millisecond}
 )
 
-// otherHost is the host of links that lead away from the registry: one of the
-// addresses for documentation, as a client may resolve names by itself.
+// otherHost is the host of links that point away from the registry. It is an
+// address reserved for documentation, because a client may resolve names itself.
 const otherHost = "192.0.2.1:5000"
 
-// repeats and onceOrAlways limit a rule to n consecutive requests, or to none
-// if n is 0.
+// repeats and onceOrAlways list the numbers of consecutive requests that a fault
+// may hit, and the words for them in its name. If n is 0, the fault hits all.
 var (
 	repeats = []struct {
 		name string
@@ -69,8 +72,7 @@ var (
 	}{{"", 1}, {forGood, 0}}
 )
 
-// troubles returns all troubles. "In a row" means the request and the next one
-// like it.
+// troubles returns all faults that [EveryFault] tries.
 func troubles() []trouble {
 	var list []trouble
 	add := func(name string, times int, applies func(*journal.Record) bool, words func(fault.Rule, *journal.Record, scale) fault.Rule) *trouble {
@@ -103,7 +105,8 @@ func troubles() []trouble {
 		inMiddle := func(rule fault.Rule, r *journal.Record, _ scale) fault.Rule {
 			return end.at(rule, fault.AtByte(size(r)/2))
 		}
-		// Package net/http repeats some requests once by itself.
+		// The fault hits two requests, because net/http repeats some
+		// requests once by itself.
 		before := func(rule fault.Rule, _ *journal.Record, _ scale) fault.Rule { return end.at(rule) }
 		add(end.name+" before the response", 2, every, before)
 		add(end.name+" in the header", 1, every, func(rule fault.Rule, _ *journal.Record, _ scale) fault.Rule {
@@ -138,7 +141,7 @@ func troubles() []trouble {
 		return rule.Close(fault.AtByte(size(r) / 2)).Then().Once().Ignore("Range")
 	})
 	for _, times := range onceOrAlways {
-		always := times.n == 0 // Every chunk has another range, so a rule for one hits no other.
+		always := times.n == 0 // A rule for all chunks must not name the range of one.
 		add("lost response"+times.name, times.n, registryWrites, func(rule fault.Rule, _ *journal.Record, _ scale) fault.Rule {
 			return rule.AfterCommit().Reset()
 		})
@@ -183,8 +186,8 @@ func troubles() []trouble {
 	return list
 }
 
-// truncated sends the first half of the content, with the Content-Length of the
-// half.
+// truncated makes the registry send the first half of the content, with the
+// Content-Length of the half.
 func truncated(rule fault.Rule, r *journal.Record, _ scale) fault.Rule {
 	first := int64(0)
 	field := r.RequestHeader.Get("Range")
@@ -196,7 +199,7 @@ func truncated(rule fault.Rule, r *journal.Record, _ scale) fault.Rule {
 	return rule.SetHeader("Content-Range", r.ResponseHeader.Get("Content-Range"))
 }
 
-// stale sends an empty list.
+// stale makes the registry send an empty list.
 func stale(rule fault.Rule, r *journal.Record, _ scale) fault.Rule {
 	if r.Op == registry.ListTags {
 		return rule.Status(http.StatusOK).SetHeader("Content-Type", "application/json").Body(fault.Text(fmt.Sprintf(`{"name":%q,"tags":[]}`, r.Repo)))
@@ -205,16 +208,18 @@ func stale(rule fault.Rule, r *journal.Record, _ scale) fault.Rule {
 		Body(fault.Text(`{"schemaVersion":2,"mediaType":"` + ocispec.MediaTypeImageIndex + `","manifests":[]}`))
 }
 
-// Functions for trouble.applies.
+// The following functions serve as trouble.applies.
 
 func every(*journal.Record) bool { return true }
 
-// hasBytes reports whether the operation transfers a body of n bytes or more.
+// hasBytes returns a function that reports whether an operation transferred a
+// body of at least n bytes.
 func hasBytes(n int64) func(*journal.Record) bool {
 	return func(r *journal.Record) bool { return size(r) >= n && r.Method != http.MethodHead }
 }
 
-// size returns the number of bytes of the body that the operation transfers.
+// size returns the size of the request's body if the operation uploads content,
+// and otherwise that of the response's body.
 func size(r *journal.Record) int64 {
 	if r.Op.HasBody() {
 		return r.BytesIn
@@ -240,9 +245,9 @@ func isChunk(r *journal.Record) bool { return r.Op == registry.PatchUpload && si
 
 func hasCredentials(r *journal.Record) bool { return r.RequestHeader.Get("Authorization") != "" }
 
-// isRead reports whether the operation finds something that a slow replica of the
-// registry may not have yet. A registry without the API for referrers has no
-// content there, either.
+// isRead reports whether the operation found something that a slow replica of the
+// registry may not have yet. Lists of referrers do not count: for them, 404 means
+// that the registry lacks the API.
 func isRead(r *journal.Record) bool {
 	switch r.Op {
 	case registry.GetBlob, registry.HeadBlob, registry.GetManifest, registry.HeadManifest, registry.ListTags:
@@ -251,8 +256,8 @@ func isRead(r *journal.Record) bool {
 	return false
 }
 
-// proves reports whether a client can tell from the request itself whether the
-// content of the response is the right one.
+// proves reports whether the request names a digest by which the client can
+// verify the content of the response.
 func proves(r *journal.Record) bool {
 	return (r.Op == registry.GetBlob || r.Op == registry.GetManifest) && r.Digest != ""
 }

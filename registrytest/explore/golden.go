@@ -12,10 +12,11 @@ import (
 // as in package journal.
 const updateVariable = "REGISTRYTEST_UPDATE"
 
-// maxGolden is the number of differences that an error lists.
+// maxGolden is the number of differences from the golden file that an error lists.
 const maxGolden = 20
 
-// compareGolden returns an error unless the outcomes are those in the file.
+// compareGolden returns an error unless the outcomes equal those in the golden
+// file. It writes the file instead if updateVariable is set.
 func (m *Matrix) compareGolden(file string) error {
 	got := m.Markdown()
 	if os.Getenv(updateVariable) != "" {
@@ -56,7 +57,7 @@ func (m *Matrix) compareGolden(file string) error {
 	return fmt.Errorf("the outcomes are not those of %s; if they should be, set %s=1:\n\t%s", file, updateVariable, strings.Join(list, "\n\t"))
 }
 
-// A place is a cell of a table.
+// A place names a cell of the matrix by its row and its column.
 type place struct{ fault, request string }
 
 func (p place) String() string {
@@ -66,14 +67,14 @@ func (p place) String() string {
 	return p.fault + " at " + p.request
 }
 
-// A table has the outcomes of a matrix.
+// A table holds the outcomes of a matrix, read from its Markdown.
 type table struct {
 	keys   []place
 	cells  map[place]string
 	faults []string
 }
 
-// outcomes reads the text of [Matrix.Markdown]. It ignores lines of another form.
+// outcomes parses the text of [Matrix.Markdown]. It ignores lines of any other form.
 func outcomes(text string) table {
 	t := table{cells: make(map[place]string)}
 	var requests []string

@@ -17,7 +17,7 @@ import (
 type hostileConfig struct {
 	login    auth.Credentials
 	verifies bool
-	only     []string // traps, all if it is nil
+	only     []string // the names of the traps to try; nil means all
 	except   []string
 }
 
@@ -83,28 +83,28 @@ func Hostile(t *testing.T, setup func(t *T, reg *registrytest.Server), run func(
 	return z
 }
 
-// A hostile tries the traps on one operation.
+// A hostile holds the state of one call of [Hostile].
 type hostile struct {
 	explorer
-	scheme string // of authentication: "", "bearer" or "basic"
+	scheme string // the scheme of authentication: "", "bearer" or "basic"
 	base   *encounter
-	other  map[string]string // the results with other content at the tags, or nil
-	moves  bool              // the operation succeeds with other content at the tags
+	other  map[string]string // the results of the operation if its tags have other content, or nil
+	moves  bool              // the operation succeeds if its tags have other content
 }
 
 // A trap is a behaviour of a hostile registry.
 type trap struct {
 	name, reference string
 
-	// needs returns the reason why the trap does not apply to the operation, or
-	// "".
+	// needs returns the reason why the trap does not apply to the operation,
+	// or "" if it applies.
 	needs func(h *hostile) string
 
-	// set prepares the registry and the other hosts.
+	// set arranges the trap at the registry and the other hosts.
 	set func(w *hostileWorld)
 
-	// judge describes how the client stepped into the trap, or returns "".
-	// Leaked secrets and other general violations are judged for every trap.
+	// judge describes how the client stepped into the trap, or returns "". It may
+	// be nil: leaked secrets and other general violations count for every trap.
 	judge func(h *hostile, e *encounter) string
 
 	twin twin
@@ -115,15 +115,15 @@ type twin struct {
 	name string
 	set  func(w *hostileWorld)
 
-	// other reports that the results may differ from the undisturbed ones.
+	// other is set if the results may differ from those of the undisturbed run.
 	other bool
 
-	// moved reports that the tags have other content. An operation that knows
-	// its content or needs a signature refuses it.
+	// moved is set if the twin points the tags at other content. Hostile leaves out the
+	// twin if the operation refuses such content, as one that verifies signatures does.
 	moved bool
 
-	// pages reports that the lists have several pages. The operation has to
-	// request all of them, unless it looks for one signature.
+	// pages is set if the lists of the twin have several pages. The operation has
+	// to request all of them, unless it looks for one signature.
 	pages bool
 }
 
@@ -131,7 +131,7 @@ func (h *hostile) explore() *Hazards {
 	h.t.Helper()
 	z := &Hazards{Name: h.t.Name()}
 	h.undisturbed(z)
-	twins := make(map[string]string) // the failure of each that was tried
+	twins := make(map[string]string) // the failure with each twin tried so far, by its name
 	for _, tr := range h.chosen() {
 		x := TrapResult{Trap: tr.name, Reference: tr.reference, Twin: tr.twin.name}
 		if reason := tr.needs(h); reason != "" {
@@ -164,7 +164,7 @@ func (h *hostile) explore() *Hazards {
 	return z
 }
 
-// chosen returns the traps to try.
+// chosen returns the traps that OnlyTraps and ExceptTraps leave.
 func (h *hostile) chosen() (chosen []trap) {
 	h.t.Helper()
 	var known []string
@@ -183,12 +183,13 @@ func (h *hostile) chosen() (chosen []trap) {
 	return chosen
 }
 
-// undisturbed runs the operation at an honest registry.
+// undisturbed runs the operation at an honest registry, and again with other
+// content at its tags. Later runs are compared with both.
 func (h *hostile) undisturbed(z *Hazards) {
 	h.t.Helper()
 	schemes := []string{""}
 	if h.hostile().login.Username != "" {
-		schemes = []string{"bearer", "basic"} // the first that the client knows
+		schemes = []string{"bearer", "basic"} // Basic is tried if the operation fails with Bearer
 	}
 	for _, h.scheme = range schemes {
 		h.base = h.attempt("undisturbed", func(*hostileWorld) {})
@@ -257,7 +258,8 @@ func (h *hostile) judgeTwin(tw twin, e *encounter) string {
 	return ""
 }
 
-// succeeded judges a trap in which the operation must fail.
+// succeeded returns a judge for a trap with which the operation must fail. The
+// text what names the bad content that a successful operation accepts.
 func succeeded(what string) func(*hostile, *encounter) string {
 	return func(_ *hostile, e *encounter) string {
 		if e.err == nil {

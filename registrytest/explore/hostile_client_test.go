@@ -20,16 +20,17 @@ import (
 	"github.com/ocireg/registry/registrytest"
 )
 
-// A wary is a client that avoids all traps, unless it is a mutant.
+// A wary is a registry client that steps into no trap, unless its field
+// mutant names a bug.
 type wary struct {
 	http     *http.Client
 	base     *url.URL
 	mutant   string
-	user     string // or ""
+	user     string // "" if the client has no credentials
 	password string
 	token    string
-	basic    bool          // the registry asked for it
-	verified digest.Digest // or ""
+	basic    bool          // the registry asked for Basic credentials
+	verified digest.Digest // the digest of the image whose signature was verified, or ""
 }
 
 const (
@@ -63,10 +64,10 @@ func (c *wary) trusted(u *url.URL) bool {
 	return u.Scheme == c.base.Scheme && u.Host == c.base.Host
 }
 
-// do sends a request, follows redirects and answers challenges. The body of the
-// response is limited.
+// do sends a request, follows redirects and answers challenges. It limits the
+// size of the response's body.
 func (c *wary) do(ctx context.Context, method string, u *url.URL, body []byte, header ...string) (*http.Response, []byte, error) {
-	keeps := true // the client may send credentials
+	keeps := true // the client may still send credentials, after redirects
 	for hops, asked := 0, false; ; hops++ {
 		r, err := http.NewRequestWithContext(ctx, method, u.String(), bytes.NewReader(body))
 		if err != nil {
@@ -140,7 +141,8 @@ func (c *wary) read(resp *http.Response) ([]byte, error) {
 	switch {
 	case err != nil || text.Len() <= limit:
 	case c.is("reads everything"):
-		_, err = io.Copy(io.Discard, resp.Body) // The traps do not end in JSON.
+		// The rest can be discarded: no huge body of a trap is valid JSON.
+		_, err = io.Copy(io.Discard, resp.Body)
 	default:
 		err = errors.New("the response is too large")
 	}
@@ -151,7 +153,8 @@ func scanned(n int, err error) bool { return n > 0 && err == nil }
 
 var parameter = regexp.MustCompile(`(\w+)="([^"]*)"`)
 
-// answer gets a token, or notes that the registry wants Basic credentials.
+// answer handles a challenge in WWW-Authenticate: it requests a token, or notes
+// that the registry wants Basic credentials.
 func (c *wary) answer(ctx context.Context, challenge string) error {
 	if !strings.HasPrefix(challenge, "Bearer ") {
 		c.basic = true
@@ -212,7 +215,8 @@ func (c *wary) want(ctx context.Context, status int, method string, u *url.URL, 
 	return resp, text, err
 }
 
-// manifest pulls a manifest by the digest in the response to a HEAD of its tag.
+// manifest resolves the tag with a HEAD request, pulls the manifest by the tag
+// and again by the digest, and verifies both.
 func (c *wary) manifest(ctx context.Context, repo, ref string) (digest.Digest, ocispec.Manifest, error) {
 	var m ocispec.Manifest
 	at := c.at("/v2/" + repo + "/manifests/" + ref)
@@ -243,7 +247,8 @@ func (c *wary) manifest(ctx context.Context, repo, ref string) (digest.Digest, o
 	if m.MediaType == "" && c.is("needs mediaType") || m.MediaType != "" && m.MediaType != resp.Header.Get("Content-Type") && !c.is("any type") {
 		return "", m, errors.New("the media type is another one")
 	}
-	// It pulls again by the digest, like clients that resolve the tag first.
+	// The client pulls again by the digest, like clients that resolve a tag
+	// before they pull.
 	resp, again, err := c.want(ctx, 200, "GET", c.at("/v2/"+repo+"/manifests/"+string(d)), nil, "Accept", ocispec.MediaTypeImageManifest)
 	if err != nil {
 		return "", m, err
@@ -310,7 +315,8 @@ func (c *wary) push(t *T, repo, tag string, blob []byte) error {
 	return err
 }
 
-// pages reads the pages of a list.
+// pages requests the pages of a list, following Link, and calls page with the
+// body of each.
 func (c *wary) pages(ctx context.Context, at *url.URL, page func([]byte) error) error {
 	var seen []string
 	for n := 0; at != nil; n++ {

@@ -15,11 +15,11 @@ import (
 )
 
 const (
-	hugeBody  = 32 << 20 // bytes of a manifest or list without an end
-	hugeTaken = 16 << 20 // the bytes of it that a client may read
+	hugeBody  = 32 << 20 // bytes that the registry sends of a manifest or list without an end
+	hugeTaken = 16 << 20 // bytes of such a body that a client may read
 )
 
-// contentTraps send content that the client did not ask for.
+// contentTraps returns the traps that send altered, ambiguous or huge content.
 func contentTraps() []trap {
 	return []trap{
 		{
@@ -35,7 +35,8 @@ func contentTraps() []trap {
 				w.intercept = func(next registry.Handler) registry.Handler {
 					return func(rw http.ResponseWriter, r *registry.Request) error {
 						if (r.Op == registry.GetManifest || r.Op == registry.HeadManifest) && r.Digest != "" {
-							r.Digest = otherImage().Digest // so that the header has its digest
+							// The header then has the other digest, too.
+							r.Digest = otherImage().Digest
 						}
 						return next(rw, r)
 					}
@@ -90,7 +91,7 @@ func contentTraps() []trap {
 			set: func(w *hostileWorld) {
 				w.after = append(w.after, func() {
 					for _, ref := range w.h.base.tags() {
-						w.put(ref, otherImage()) // its blobs
+						w.put(ref, otherImage()) // pushes the blobs
 						w.put(ref, ambiguous(otherImage()))
 					}
 				})
@@ -127,7 +128,7 @@ func contentTraps() []trap {
 					deep := strings.Repeat("[", 200_000) + strings.Repeat("]", 200_000)
 					text := strings.Replace(string(otherImage().Manifest), "{", `{"deep":`+deep+",", 1)
 					for _, ref := range w.h.base.tags() {
-						w.put(ref, otherImage()) // its blobs
+						w.put(ref, otherImage()) // pushes the blobs
 						w.put(ref, content.Raw(ocispec.MediaTypeImageManifest, []byte(text)))
 					}
 				})
@@ -143,8 +144,8 @@ func authorized(w *hostileWorld, r *registry.Request) bool {
 	return w.login == nil || r.Header.Get("Authorization") != ""
 }
 
-// otherImages puts the other image into each repository that the operation pulls
-// from.
+// otherImages puts the image of otherImage into each repository that the
+// operation pulls from.
 func (w *hostileWorld) otherImages() {
 	for _, r := range w.h.base.records {
 		if r.Op == registry.GetManifest && !r.Failed() {
@@ -153,8 +154,8 @@ func (w *hostileWorld) otherImages() {
 	}
 }
 
-// ambiguous returns an image manifest with the properties of both an image and
-// an index, which claims to be an index.
+// ambiguous returns a manifest with the properties of both an image and an index.
+// Its mediaType says that it is an index, and its Content-Type that it is an image.
 func ambiguous(c content.Content) content.Content {
 	text := string(c.Manifest)
 	text = strings.Replace(text, ocispec.MediaTypeImageManifest, ocispec.MediaTypeImageIndex, 1)

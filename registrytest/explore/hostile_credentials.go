@@ -15,7 +15,8 @@ import (
 	"github.com/ocireg/registry/registrytest/fault"
 )
 
-// redirect redirects requests with credentials.
+// redirect makes the registry redirect requests for the operations to a URL. If
+// the registry asks for credentials, it redirects only requests that have them.
 func (w *hostileWorld) redirect(to string, ops ...registry.Op) {
 	r := fault.On(ops...).Status(http.StatusTemporaryRedirect).Location(to)
 	if w.login != nil {
@@ -24,15 +25,16 @@ func (w *hostileWorld) redirect(to string, ops ...registry.Op) {
 	w.fault(r)
 }
 
-// overTLS limits a rule to requests with TLS, so that a redirect to plain HTTP does
-// not become a loop.
+// overTLS limits a rule to requests over TLS. Without the limit, a redirect to
+// plain HTTP would lead to the next redirect, and so on.
 func overTLS(r fault.Rule) fault.Rule {
 	return r.Where("with TLS", func(r *registry.Request) bool { return r.TLS != nil })
 }
 
 const advisoryPort = "GHSA-vh4v-2xq2-g5cg"
 
-// credentialTraps try to get credentials to another host.
+// credentialTraps returns the traps that lure credentials to another host or to
+// plain HTTP.
 func credentialTraps() []trap {
 	plain := "http://" + registryHost
 	return []trap{
@@ -54,7 +56,7 @@ func credentialTraps() []trap {
 			set: func(w *hostileWorld) {
 				w.redirect(w.host(otherPort, w.mirror(), false), registry.GetManifest, registry.HeadManifest)
 			},
-			twin: manifestsMoved, // To give credentials to no redirect breaks it.
+			twin: manifestsMoved, // A client that drops credentials at every redirect fails here.
 		},
 		{
 			name: "redirect of blobs to another port", reference: advisoryPort,
@@ -143,13 +145,14 @@ func credentialTraps() []trap {
 				}
 				return needsLogin("", registry.GetBlob)(h)
 			},
-			set:  func(w *hostileWorld) { w.foreignLayer(w.attacker(), false) },
-			twin: foreignLayerOfBoth, // Many clients skip foreign layers, or pull them from the registry.
+			set: func(w *hostileWorld) { w.foreignLayer(w.attacker(), false) },
+			// Many clients skip foreign layers, or pull them from the registry.
+			twin: foreignLayerOfBoth,
 		},
 	}
 }
 
-// uploader is a handler that takes all uploads.
+// uploader returns a handler that accepts every upload.
 func uploader() http.Handler {
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		rw.Header().Set("Location", r.URL.Path)
@@ -161,7 +164,8 @@ func uploader() http.Handler {
 	})
 }
 
-// moreToList adds tags and referrers to the lists that the operation reads.
+// moreToList adds tags and referrers to the lists that the operation reads, to
+// make several pages.
 func (w *hostileWorld) moreToList() {
 	w.after = append(w.after, func() {
 		for _, r := range w.h.base.records {
@@ -179,9 +183,9 @@ func (w *hostileWorld) moreToList() {
 	})
 }
 
-// referrerOf returns an artifact that refers to a manifest. Its type is that of
-// the manifest's first referrer, or else of the first referrer that the
-// operation lists.
+// referrerOf returns an artifact whose subject is a manifest of the repository.
+// Its artifact type is that of the manifest's first referrer. If the manifest has
+// none, it is the type of another referrer that the operation lists.
 func (w *hostileWorld) referrerOf(repo string, subject digest.Digest, number string) content.Content {
 	of := content.Content{MediaType: ocispec.MediaTypeImageManifest, Digest: subject, Size: 2}
 	if m, err := w.reg.Store.StatManifest(w.t.Context(), repo, string(subject)); err == nil {
@@ -196,7 +200,8 @@ func (w *hostileWorld) referrerOf(repo string, subject digest.Digest, number str
 	return content.Artifact(cmp.Or(artifactType, "application/vnd.example.hostile"), content.Subject(of), content.Annotation("org.example.number", number))
 }
 
-// typeOfReferrer returns the type of the first referrer of a manifest, or "".
+// typeOfReferrer returns the artifact type of the first referrer of a manifest,
+// or "" if it has none.
 func (w *hostileWorld) typeOfReferrer(repo string, subject digest.Digest) string {
 	for d, err := range w.reg.Store.Referrers(w.t.Context(), repo, subject, "") {
 		if err == nil {
@@ -207,8 +212,9 @@ func (w *hostileWorld) typeOfReferrer(repo string, subject digest.Digest) string
 	return ""
 }
 
-// foreignLayer adds a layer whose content is at a URL to the images that the
-// operation pulls by tag. If the registry has the content, so does the mirror.
+// foreignLayer adds a layer to the images that the operation pulls by tag. The
+// manifest says that the content of the layer is at the URL. If has is set, the
+// registry and its mirror have the content, too.
 func (w *hostileWorld) foreignLayer(url string, has bool) {
 	w.after = append(w.after, func() {
 		foreign := content.Image(content.Files(map[string]string{"foreign": "a foreign layer"}))
@@ -239,13 +245,13 @@ func (w *hostileWorld) foreignLayer(url string, has bool) {
 	})
 }
 
-// withLayersOf returns the config of an image in the repository, with the layers of
-// another config after its own: a client may compare them with those of the
-// manifest. If it is not the config of an image, withLayersOf returns false.
+// withLayersOf returns a copy of an image's config that lists the layers of the
+// other config after its own, because a client may compare them with the layers
+// of the manifest. It returns false if the config does not describe an image.
 func (w *hostileWorld) withLayersOf(repo string, config ocispec.Descriptor, other content.Blob) (_ content.Blob, ok bool) {
 	r, err := w.reg.Store.OpenBlob(w.t.Context(), repo, config.Digest)
 	if err != nil {
-		return content.Blob{}, false // The image has no config.
+		return content.Blob{}, false // The registry lacks the config.
 	}
 	defer r.Close()
 	text, err := io.ReadAll(r)
@@ -258,7 +264,7 @@ func (w *hostileWorld) withLayersOf(repo string, config ocispec.Descriptor, othe
 	w.must(json.NewDecoder(other.Open()).Decode(&from))
 	to.RootFS.DiffIDs = append(to.RootFS.DiffIDs, from.RootFS.DiffIDs...)
 	all["rootfs"] = to.RootFS
-	delete(all, "history") // It would have a layer less.
+	delete(all, "history") // The history would lack an entry for the new layer.
 	text, err = json.Marshal(all)
 	w.must(err)
 	return content.Bytes(config.MediaType, text), true

@@ -13,15 +13,16 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// The bytes that the server has written and that buffers may still hold. In
-// memory, these are the buffers of the pipe, of net/http, of TLS and of gzip at
-// both ends. At a port, the buffers of the sockets grow up to 10 MiB on Linux.
+// These are upper limits of the bytes that the server has written and the client
+// has not read yet. In memory, the buffers of the pipe, of net/http, of TLS and
+// of gzip hold them, at both ends. At a port, the buffers of the sockets hold
+// them, too, and grow up to 10 MiB on Linux.
 const (
 	inBuffers       = 128 << 10
 	inBuffersOfPort = 12 << 20
 )
 
-// judgeHuge finds a client that reads all of a huge body.
+// judgeHuge reports a client that reads more than hugeTaken bytes of an endless body.
 func judgeHuge(_ *hostile, e *encounter) string {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -42,17 +43,17 @@ func judgeHuge(_ *hostile, e *encounter) string {
 	return fmt.Sprintf("reads at least %d MiB of each of %d responses", hugeTaken>>20, n)
 }
 
-// A gauge counts the bytes of a body, before gzip, that the client has certainly
+// A gauge counts the bytes of a body, before compression, that the client has certainly
 // read: those that no buffer between the handler and the client can still hold.
 type gauge struct {
 	http.ResponseWriter
-	buffers int64  // the bytes, after gzip, that buffers may hold
-	written int64  // the bytes after gzip
-	marks   []mark // the places that may be in buffers
+	buffers int64  // the number of bytes, after compression, that buffers can hold
+	written int64  // the bytes written so far, after compression
+	marks   []mark // the offsets whose bytes may still be in buffers
 	taken   int64
 }
 
-// A mark is a place in a body, before and after gzip.
+// A mark is an offset in a body, counted before and after compression.
 type mark struct{ plain, written int64 }
 
 func (g *gauge) Write(p []byte) (int, error) {
@@ -61,7 +62,8 @@ func (g *gauge) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// mark notes that the bytes before gzip, up to plain, have been written.
+// mark notes that the body has been written up to the offset plain, counted
+// before compression.
 func (g *gauge) mark(plain int64) {
 	g.marks = append(g.marks, mark{plain, g.written})
 	for len(g.marks) > 0 && g.marks[0].written+g.buffers <= g.written {
@@ -70,8 +72,8 @@ func (g *gauge) mark(plain int64) {
 	}
 }
 
-// endless makes the registry respond with a body that does not end, or, if gzip
-// is set, with one that unpacks to such a body.
+// endless makes the registry respond to the operations with a body that does not
+// end. If zipped is set, the body is compressed with gzip.
 func (w *hostileWorld) endless(zipped bool, ops ...registry.Op) {
 	w.intercept = func(next registry.Handler) registry.Handler {
 		return func(rw http.ResponseWriter, r *registry.Request) error {
@@ -97,7 +99,7 @@ func (w *hostileWorld) sendEndless(rw http.ResponseWriter, r *registry.Request, 
 		text = strings.Replace(text, ocispec.MediaTypeImageManifest, ocispec.MediaTypeImageIndex, 1)
 		rw.Header().Set("Content-Type", ocispec.MediaTypeImageIndex)
 	}
-	// Random bytes hardly compress, so the body does not fit into buffers.
+	// Without random bytes, the body would compress to a size that fits into buffers.
 	block := []byte(strings.Repeat("a", 16<<10))
 	random := rand.New(rand.NewPCG(1, 2))
 	for i := range 256 {
@@ -116,7 +118,7 @@ func (w *hostileWorld) sendEndless(rw http.ResponseWriter, r *registry.Request, 
 	if zipped {
 		rw.Header().Set("Content-Encoding", "gzip")
 		z, _ := gzip.NewWriterLevel(g, gzip.BestSpeed)
-		out, flush = z, z.Flush // otherwise gzip would hold bytes that it has taken
+		out, flush = z, z.Flush // without Flush, gzip would hold back bytes that mark counts
 	}
 	if _, err := io.WriteString(out, text); err != nil {
 		return

@@ -11,10 +11,10 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// manyPages is the number of pages of an honest list.
+// manyPages is the number of pages in the lists of twins, which honest registries serve.
 const manyPages = 30
 
-// listTraps have lists that do not end.
+// listTraps returns the traps with lists that do not end.
 func listTraps() []trap {
 	pagesOfTags := twin{name: fmt.Sprintf("%d pages of tags", manyPages), other: true, pages: true, set: func(w *hostileWorld) {
 		w.pagesWithoutEnd(registry.ListTags, manyPages)
@@ -58,9 +58,9 @@ func listTraps() []trap {
 	}
 }
 
-// pagesWithoutEnd makes the registry list its content on the first page, and
-// one more entry on each later page. The argument limits the number of pages; 0
-// means no limit, and a negative number a page that links to itself.
+// pagesWithoutEnd makes the registry list its content on the first page, and one
+// more entry on each later page. A positive number limits the pages, and 0 does
+// not. With a negative number, the second page links to itself.
 func (w *hostileWorld) pagesWithoutEnd(op registry.Op, pages int) { w.pages(op, pages, 0) }
 
 // pagesBefore makes the registry list its content on the last of several pages,
@@ -99,12 +99,13 @@ func (w *hostileWorld) pages(op registry.Op, pages, own int) {
 	}
 }
 
-// worthless puts a referrer without a valid signature into the registry, and
-// returns its descriptor. Its type is that of the first existing referrer.
+// worthless pushes a referrer without a valid signature and returns its descriptor.
+// Its artifact type is that of the existing referrers, unless otherType is set.
 func (w *hostileWorld) worthless(r *registry.Request, page int) ocispec.Descriptor {
 	c := w.referrerOf(r.Repo, r.Digest, strconv.Itoa(page))
 	if w.otherType {
-		c.ArtifactType = "application/vnd.example.hostile" // Only the list has this type.
+		// The descriptor has this type, but not the manifest.
+		c.ArtifactType = "application/vnd.example.hostile"
 	}
 	w.put(r.Repo, c)
 	d := c.Descriptor()

@@ -10,12 +10,14 @@ import (
 	"github.com/ocireg/registry/registrytest/journal"
 )
 
-// looksAtTag reports whether a request is for the manifest of a tag.
+// looksAtTag reports whether a request is for the manifest of a tag that is
+// not a signature's.
 func looksAtTag(op registry.Op, tag string) bool {
 	return (op == registry.GetManifest || op == registry.HeadManifest) && tag != "" && !isSignatureTag(tag)
 }
 
-// looks returns the successful requests for manifests by tags.
+// looks returns the successful requests for manifests by tag, except the
+// tags of signatures.
 func (e *encounter) looks() (looks []*journal.Record) {
 	for _, r := range e.records {
 		if looksAtTag(r.Op, r.Tag) && !r.Failed() {
@@ -25,8 +27,9 @@ func (e *encounter) looks() (looks []*journal.Record) {
 	return looks
 }
 
-// lookAfterPull returns the number of the first request for the manifest of a tag
-// after one that has pulled it, or 0.
+// lookAfterPull returns the position, counted from 1 in looks, of the first
+// request for a tag that an earlier request has pulled. It returns 0 if no
+// request is for such a tag.
 func (e *encounter) lookAfterPull() int {
 	pulled := make(map[string]bool)
 	for i, r := range e.looks() {
@@ -38,8 +41,8 @@ func (e *encounter) lookAfterPull() int {
 	return 0
 }
 
-// moveTagsAt points the tags at another image before the n-th request for the
-// manifest of a tag.
+// moveTagsAt points the tags of the operation at another image when the n-th
+// request for the manifest of a tag arrives.
 func (w *hostileWorld) moveTagsAt(n int) {
 	var looks atomic.Int64
 	w.after = append(w.after, func() { w.otherImages() })

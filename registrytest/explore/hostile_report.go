@@ -8,20 +8,20 @@ import (
 
 // Hazards is the report of [Hostile].
 type Hazards struct {
-	Name  string // of the test
+	Name  string // the name of the test
 	Runs  int
 	Traps []TrapResult
 }
 
 // A TrapResult is the outcome of one trap.
 type TrapResult struct {
-	// Trap is the name of the trap. Reference is an advisory about a client
-	// that stepped into it. Twin is the legitimate behaviour that it resembles.
+	// Trap is the name of the trap. Reference is an advisory about a client that
+	// stepped into the trap. Twin is the legitimate behaviour that resembles the trap.
 	Trap, Reference, Twin string
 
 	Outcome Hazard
 
-	// Detail is the action of the client, or the reason why the trap was not tried.
+	// Detail describes the action of the client, or says why the trap was not tried.
 	Detail string
 
 	// Requests are the last requests of a client that stepped into the trap.
@@ -74,7 +74,7 @@ func (z *Hazards) Summary() string {
 		len(z.With(Withstood)), len(z.With(Caught)), len(z.With(TwinFails)), untried, z.Runs)
 }
 
-// untried returns a sentence with the reasons if no trap was tried, or "".
+// untried returns a sentence that says why no trap was tried, or "" if one was tried.
 func (z *Hazards) untried() string {
 	if len(z.With(NotTried)) < len(z.Traps) {
 		return ""

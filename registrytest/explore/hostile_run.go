@@ -15,18 +15,18 @@ import (
 	"github.com/ocireg/registry/registrytest/journal"
 )
 
-// An encounter is a run of the operation at a hostile registry.
+// An encounter is a run of the operation for [Hostile], with its results and requests.
 type encounter struct {
 	name    string
 	setup   string // the failure of the setup, or ""
 	err     error
-	cause   string // its panic, or ""
+	cause   string // the panic of the operation, or ""
 	hung    bool
 	late    bool
 	flooded bool
 	leaked  string
 	results map[string]string
-	records []*journal.Record // of the registry
+	records []*journal.Record // the requests that arrived at the registry
 
 	mu    sync.Mutex
 	seen  []sighting
@@ -37,15 +37,16 @@ type encounter struct {
 // without TLS.
 type sighting struct {
 	host   string
-	line   string // the request
-	secret string // in the request, or ""
+	line   string // the request, in a line
+	secret string // a description of the secret in the request, or ""
 }
 
-// floodLimit is the number of requests after which a client is stopped. It
-// exceeds the pages of an honest list.
+// floodLimit is the number of requests after which the context of the operation
+// is cancelled. It exceeds the number of pages in every honest list.
 const floodLimit = 1000
 
-// attempt runs the operation once.
+// attempt runs the operation once, with a registry and other hosts that set
+// prepares. The run is in a bubble, unless it is over loopback.
 func (h *hostile) attempt(name string, set func(*hostileWorld)) *encounter {
 	e := &encounter{name: name}
 	if h.loopback {
@@ -56,7 +57,7 @@ func (h *hostile) attempt(name string, set func(*hostileWorld)) *encounter {
 	return e
 }
 
-// meet runs the operation at new registries.
+// meet runs the operation at a new registry and stores the results in e.
 func (h *hostile) meet(e *encounter, set func(*hostileWorld)) {
 	limit := bubbleLimit
 	if h.loopback {
@@ -123,7 +124,7 @@ func (e *encounter) note(s sighting) {
 	e.seen = append(e.seen, s)
 }
 
-// broken describes a failure that is a bug with every registry, or returns "".
+// broken describes a failure that no registry excuses, such as a panic, or returns "".
 func (e *encounter) broken() string {
 	switch {
 	case e.setup != "":
@@ -142,7 +143,8 @@ func (e *encounter) broken() string {
 	return ""
 }
 
-// secrets returns a text for each secret that arrived at a wrong place.
+// secrets describes each secret that arrived without TLS, or at a host that must
+// not have it.
 func (e *encounter) secrets() (texts []string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -154,7 +156,8 @@ func (e *encounter) secrets() (texts []string) {
 	return texts
 }
 
-// lines returns the requests of the encounter, up to twelve.
+// lines returns the last requests to the registry and the first to other hosts,
+// at most twelve together.
 func (e *encounter) lines() (lines []string) {
 	for _, r := range e.records[max(0, len(e.records)-8):] {
 		lines = append(lines, r.String())
@@ -165,7 +168,8 @@ func (e *encounter) lines() (lines []string) {
 	return lines
 }
 
-// refused returns a sentence if the registry refused all requests, or "".
+// refused returns a sentence with the statuses of all responses if the registry
+// refused all requests. Otherwise it returns "".
 func (e *encounter) refused() string {
 	var statuses []string
 	for _, r := range e.records {
@@ -185,8 +189,9 @@ func (e *encounter) refused() string {
 	return fmt.Sprintf("all %d requests of the operation were answered with %s", len(e.records), strings.Join(statuses, " or "))
 }
 
-// unread returns a sentence about a list of which the client did not request the
-// last page, or "". If it verifies signatures, lists of referrers do not count.
+// unread describes a list whose last page the client did not request, or returns
+// "". If verifies is set, lists of referrers do not count, because the client may
+// stop at a valid signature.
 func (e *encounter) unread(verifies bool) string {
 	type list struct {
 		op           registry.Op
@@ -218,16 +223,16 @@ func (e *encounter) unread(verifies bool) string {
 	return ""
 }
 
-// has reports whether the encounter has a successful request for any of the
-// operations, for which about returns true.
+// has reports whether a request for one of the operations succeeded and about,
+// unless it is nil, returns true for it.
 func (e *encounter) has(about func(*journal.Record) bool, ops ...registry.Op) bool {
 	return slices.ContainsFunc(e.records, func(r *journal.Record) bool {
 		return slices.Contains(ops, r.Op) && !r.Failed() && (about == nil || about(r))
 	})
 }
 
-// tags returns the tags of images that were pulled, as repo:tag, without those of
-// signatures, or nil.
+// tags returns the tags, as repo:tag, whose manifests the operation has requested
+// successfully. It leaves out tags of signatures.
 func (e *encounter) tags() (tags []string) {
 	for _, r := range e.records {
 		if tag := r.Repo + ":" + r.Tag; (r.Op == registry.GetManifest || r.Op == registry.HeadManifest) && r.Tag != "" && !isSignatureTag(r.Tag) && !r.Failed() && !slices.Contains(tags, tag) {

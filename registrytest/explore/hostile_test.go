@@ -12,7 +12,7 @@ import (
 	"github.com/ocireg/registry/registrytest/content"
 )
 
-// hostileOps are the operations of the wary client.
+// hostileOps are the operations of the wary client, with their options for Hostile.
 var hostileOps = map[string]struct {
 	run  func(c *wary, t *T) error
 	opts []Option
@@ -29,8 +29,8 @@ var hostileOps = map[string]struct {
 	}, []Option{Verifies(), OnlyTraps("tag that moves between two pulls")}},
 }
 
-// meetHostile runs an operation of a mutant of the wary client at hostile
-// registries.
+// meetHostile calls Hostile with an operation of the wary client, which has the
+// bug mutant.
 func meetHostile(t *testing.T, mutant, op string, opts ...Option) *Hazards {
 	t.Helper()
 	setup := func(t *T, reg *registrytest.Server) {
@@ -43,7 +43,8 @@ func meetHostile(t *testing.T, mutant, op string, opts ...Option) *Hazards {
 	}, append(append(opts, o.opts...), Login("ci", "secret-of-ci"))...)
 }
 
-// Each trap has a reference and a legitimate twin. No two redirects share a twin.
+// Each trap has a reference and a legitimate twin. No two traps with
+// redirects share a twin.
 func TestTraps(t *testing.T) {
 	twins := make(map[string]string)
 	for _, tr := range traps() {
@@ -58,8 +59,8 @@ func TestTraps(t *testing.T) {
 	require.Panics(t, func() { changed(otherImage(), "no such text", "") })
 }
 
-// The right client steps into no trap, and works with every twin. Together, the
-// operations try every trap.
+// The wary client without a bug steps into no trap and works with every twin.
+// Together, its operations try every trap.
 func TestWaryClient(t *testing.T) {
 	tried := make(map[string]bool)
 	runs := 0
@@ -87,7 +88,7 @@ func TestWaryClientOverLoopback(t *testing.T) {
 		"redirect of blobs to another port", "foreign layer at another host"}, z.With(Caught))
 }
 
-// Each mutant steps into exactly its traps.
+// Each bug of the wary client has the outcomes in the table, and no others.
 func TestUnwaryClients(t *testing.T) {
 	for _, m := range []struct {
 		mutant, op string
@@ -155,7 +156,7 @@ func TestHugeBodies(t *testing.T) {
 		require.Equal(t, traps, z.With(Withstood), "%s: %s", mutant, z.Markdown())
 	}
 	g := gauge{ResponseWriter: discarded{}, buffers: 250}
-	for i := range 10 { // Each 100 bytes unpack to 1000.
+	for i := range 10 { // Each write of 100 bytes stands for 1000 bytes before compression.
 		_, err := g.Write(make([]byte, 100))
 		require.NoError(t, err)
 		g.mark(int64(i+1) * 1000)
@@ -166,7 +167,7 @@ func TestHugeBodies(t *testing.T) {
 	require.Equal(t, "reads at least 16 MiB of each of 2 responses", judgeHuge(nil, &encounter{taken: []int64{most + 1, most / 2, 2 * most}}))
 }
 
-// discarded is a response without a client.
+// discarded is a ResponseWriter that drops the body.
 type discarded struct{ http.ResponseWriter }
 
 func (discarded) Write(p []byte) (int, error) { return len(p), nil }

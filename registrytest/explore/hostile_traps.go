@@ -13,15 +13,16 @@ func traps() []trap {
 	return slices.Concat(credentialTraps(), contentTraps(), listTraps(), verificationTraps())
 }
 
-// pulls, uploads and lists are operations of clients.
+// pulls, uploads and lists are the operations by which clients pull content,
+// begin uploads and list content.
 var (
 	pulls   = []registry.Op{registry.GetManifest, registry.HeadManifest, registry.GetBlob, registry.HeadBlob}
 	uploads = []registry.Op{registry.StartUpload, registry.MountBlob}
 	lists   = []registry.Op{registry.ListTags, registry.ListReferrers}
 )
 
-// needs returns a function for trap.needs. The trap applies if the operation
-// sends one of the requests.
+// needs returns a function for trap.needs. It returns the reason unless the
+// client has successfully sent a request for one of the operations.
 func needs(reason string, ops ...registry.Op) func(*hostile) string {
 	return func(h *hostile) string {
 		if !h.base.has(nil, ops...) {
@@ -31,7 +32,8 @@ func needs(reason string, ops ...registry.Op) func(*hostile) string {
 	}
 }
 
-// needsLogin is needs for traps that take credentials.
+// needsLogin is like needs, for traps that steal credentials: the client
+// must also have some.
 func needsLogin(reason string, ops ...registry.Op) func(*hostile) string {
 	return func(h *hostile) string {
 		switch {
@@ -44,8 +46,8 @@ func needsLogin(reason string, ops ...registry.Op) func(*hostile) string {
 	}
 }
 
-// needsTLS adds a condition to needs: the registry uses HTTPS, in a network
-// with arbitrary addresses.
+// needsTLS adds a condition to needs: the run is not over loopback, since the
+// trap requires TLS and arbitrary addresses.
 func needsTLS(needs func(*hostile) string) func(*hostile) string {
 	return func(h *hostile) string {
 		if h.loopback {

@@ -15,7 +15,7 @@ import (
 	"github.com/ocireg/registry/registrytest/fault"
 )
 
-// Twins of several traps.
+// These twins are the honest counterparts of traps. Some belong to several traps.
 var (
 	redirectToCDN = twin{name: "a redirect to a CDN", set: func(w *hostileWorld) {
 		w.redirect(w.host(cdnHost, w.mirror(), false), registry.GetBlob, registry.HeadBlob)
@@ -89,8 +89,8 @@ var (
 	}}
 )
 
-// movedWithin returns a twin in which the registry redirects requests with
-// credentials to itself, where they need the credentials again.
+// movedWithin returns a twin in which the registry redirects requests to another
+// URL of its own, which asks for the same credentials.
 func movedWithin(name string, to func(*http.Request) *url.URL, ops ...registry.Op) twin {
 	return twin{name: name, set: func(w *hostileWorld) {
 		w.intercept = func(next registry.Handler) registry.Handler {
@@ -125,7 +125,8 @@ func movedTo(name string, to func() content.Content) twin {
 	return twin{name: name, moved: true, set: func(w *hostileWorld) { w.moveTags(otherImage(), to()) }}
 }
 
-// largeImage is the other image, its manifest padded with spaces to n bytes.
+// largeImage returns the image of otherImage with a manifest padded with
+// spaces to n bytes.
 func largeImage(n int) content.Content {
 	c := otherImage()
 	return content.Raw(c.MediaType, []byte(string(c.Manifest)+strings.Repeat(" ", n-len(c.Manifest))))
@@ -140,8 +141,8 @@ func changed(c content.Content, old, text string) content.Content {
 	return content.Raw(c.MediaType, []byte(strings.Replace(string(c.Manifest), old, text, 1)))
 }
 
-// padHeaders adds n bytes to the header of each response: a field, which has
-// several values of the same text if it is larger than 1 MiB.
+// padHeaders adds n bytes to the header of each response to a read, in one field.
+// A field larger than 1 MiB has several values.
 func (w *hostileWorld) padHeaders(n int) {
 	const most = 1 << 20
 	padding := slices.Repeat([]string{strings.Repeat("a", min(n, most))}, max(n/most, 1))
@@ -156,7 +157,7 @@ func (w *hostileWorld) padHeaders(n int) {
 }
 
 // tagReferrers puts the lists of referrers under their tags, as clients do for
-// registries without the API (distribution-spec, Referrers Tag Schema).
+// registries without the referrers API (distribution-spec, Referrers Tag Schema).
 func (w *hostileWorld) tagReferrers() {
 	for _, r := range w.h.base.records {
 		if r.Op != registry.ListReferrers || r.Failed() {

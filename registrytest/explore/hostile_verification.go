@@ -18,12 +18,12 @@ func signatureTag(r *journal.Record) bool { return isSignatureTag(r.Tag) }
 
 func isSignatureTag(tag string) bool { return strings.HasPrefix(tag, "sha256-") }
 
-// validAtLast is a twin whose last page is the registry's own list.
+// validAtLast is a twin that has the valid signatures on the last page of referrers.
 var validAtLast = twin{name: fmt.Sprintf("signatures on the last of %d pages of referrers", manyPages), set: func(w *hostileWorld) {
 	w.pagesBefore(registry.ListReferrers, manyPages)
 }}
 
-// verificationTraps are those for clients that verify signatures.
+// verificationTraps returns the traps for clients that verify signatures.
 func verificationTraps() []trap {
 	return []trap{
 		{

@@ -11,7 +11,8 @@ import (
 // signatureType is the type of the signatures that verify looks for.
 const signatureType = "application/vnd.example.signature"
 
-// verify looks for a signature, an artifact whose annotation names the digest.
+// verify returns an error unless the image has a signature: a referrer with an
+// annotation that names the digest of the image.
 func (c *wary) verify(t *T, repo, ref string) error {
 	ctx := t.Context()
 	d, _, err := c.manifest(ctx, repo, ref)

@@ -18,7 +18,7 @@ import (
 	"github.com/ocireg/registry/registrytest/fault"
 )
 
-// The hosts of the network.
+// These are the hosts in the network of one run of [Hostile].
 const (
 	registryHost = "registry.example.com"
 	otherPort    = registryHost + ":8443"
@@ -26,7 +26,7 @@ const (
 	authHost     = "auth.example.com"
 	attackerHost = "attacker.example.net"
 	privateHost  = "10.20.30.40:5000"
-	linkLocal    = "169.254.169.254" // the address of cloud services with credentials
+	linkLocal    = "169.254.169.254" // the address of cloud services that hand out credentials
 )
 
 // A hostileWorld is the registry and the other hosts of one run.
@@ -36,19 +36,20 @@ type hostileWorld struct {
 	e       *encounter
 	network *registrytest.Network // nil over loopback
 	reg     *registrytest.Server
-	login   *auth.Auth // or nil
+	login   *auth.Auth // nil if the registry asks for no credentials
 
 	options   []registrytest.Option
 	rules     []fault.Rule
-	after     []func()            // when the registry runs and has its content
-	at        string              // the host of the registry, registryHost if it is ""
-	armed     atomic.Bool         // the setup has ended
+	after     []func()            // called when the registry runs and has its content
+	at        string              // the host of the registry; "" means registryHost
+	armed     atomic.Bool         // set when the setup has ended and the operation begins
 	arrived   func()              // called for each request once armed is set
 	otherType bool                // worthless referrers do not have the type of signatures
-	intercept registry.Middleware // or nil
+	intercept registry.Middleware // the middleware of the trap or twin, or nil
 }
 
-// start starts the registry.
+// start lets set prepare the trap or twin, starts the registry, and fills it by
+// the setup.
 func (w *hostileWorld) start(set func(*hostileWorld)) {
 	w.arrived = func() {}
 	if !w.h.loopback {
@@ -92,8 +93,7 @@ func (w *hostileWorld) start(set func(*hostileWorld)) {
 	for _, f := range w.after {
 		f()
 	}
-	// A rule that only counts sees every request, including those that other
-	// rules redirect.
+	// This rule only counts requests. It sees those that other rules redirect, too.
 	w.rules = append(w.rules, fault.On().Optional().Where("counted", func(*registry.Request) bool {
 		w.arrived()
 		return false
@@ -111,8 +111,9 @@ func (w *hostileWorld) must(err error) {
 
 func (w *hostileWorld) fault(r fault.Rule) { w.rules = append(w.rules, r.Optional()) }
 
-// host serves a handler at another host and returns its URL. It notes the
-// secrets that arrive at the host, unless the host may have them.
+// host serves a handler at another host and returns its URL. It notes each
+// request and the secret in it. With mayHaveSecrets it notes only secrets that
+// arrive without TLS.
 func (w *hostileWorld) host(name string, handler http.Handler, mayHaveSecrets bool) string {
 	spy := http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		w.arrived()
@@ -139,7 +140,8 @@ func (w *hostileWorld) host(name string, handler http.Handler, mayHaveSecrets bo
 	return "https://" + name
 }
 
-// secretOf returns the secret in the request, or "".
+// secretOf describes the secret in the request, such as "the password, in its
+// URL", or returns "".
 func (w *hostileWorld) secretOf(r *http.Request) string {
 	password := w.h.hostile().login.Password
 	body, _ := io.ReadAll(io.LimitReader(r.Body, 64<<10))
@@ -164,8 +166,8 @@ func (w *hostileWorld) mirror() http.Handler {
 	})
 }
 
-// greedy returns a handler that asks for credentials of every scheme, and then
-// calls another handler.
+// greedy returns a handler that asks for Basic credentials. It calls next for
+// requests that have any credentials.
 func greedy(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Authorization") == "" && r.URL.Path != "/token" {
@@ -177,11 +179,11 @@ func greedy(next http.Handler) http.Handler {
 	})
 }
 
-// attacker serves the registry's content at the attacker's host, after it has
-// asked for credentials, and returns its URL.
+// attacker serves the registry's content at attackerHost, to clients that send
+// credentials. It returns the URL of the host.
 func (w *hostileWorld) attacker() string { return w.host(attackerHost, greedy(w.mirror()), false) }
 
-// tokens returns a token service whose tokens are worthless.
+// tokens returns the handler of a token service whose tokens are worthless.
 func tokens() http.Handler {
 	return http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
 		rw.Header().Set("Content-Type", "application/json")
@@ -189,18 +191,18 @@ func tokens() http.Handler {
 	})
 }
 
-// put puts content into the registry's store.
+// put stores content in the registry directly, without a request.
 func (w *hostileWorld) put(ref string, c content.Content) {
 	w.must(content.Put(context.Background(), w.reg.Store, ref, c))
 }
 
-// otherImage returns an image that differs from those of all tests.
+// otherImage returns an image that differs from all images of tests.
 func otherImage() content.Content {
 	return content.Image(content.Seed(0x0c1), content.LayerSizes(3000), content.Annotation("org.example.hostile", "yes"))
 }
 
-// moveTags points the tags that the operation pulls at the last content of the
-// list. The others in the list are its parts, which it also pushes.
+// moveTags points the tags that the operation pulls at the last item of the list.
+// It also pushes the items before, whose blobs the last may refer to.
 func (w *hostileWorld) moveTags(to ...content.Content) {
 	w.after = append(w.after, func() {
 		for _, ref := range w.h.base.tags() {

@@ -19,17 +19,17 @@ import (
 // The kinds of violations.
 const (
 	wrongContent = "wrong content"  // success, but the content differs from that without the fault
-	wrongDigest  = "wrong manifest" // the same, but only Docker-Content-Digest shows it
-	hang         = "hang"           // the operation does not end with its context
-	late         = "no timeout"     // it ends only because its context does
+	wrongDigest  = "wrong manifest" // as wrongContent, but only Docker-Content-Digest shows it
+	hang         = "hang"           // the operation goes on for minutes after its context is done
+	late         = "no timeout"     // the operation ends only because its context does
 	panics       = "panic"
 	leftRunning  = "goroutines left"
 	leftOpen     = "body left open"
 	storm        = "request storm"
 	early        = "before Retry-After"
-	credentials  = "credentials shown" // to another host
-	cancelled    = "canceled"          // an error says so, although nothing was cancelled
-	goesOn       = "context ignored"   // it goes on, although its context was cancelled
+	credentials  = "credentials shown" // the client sent credentials to another host
+	cancelled    = "canceled"          // an error says that the operation was cancelled, which it was not
+	goesOn       = "context ignored"   // the operation goes on, although its context was cancelled
 	checks       = "check"             // the run or the registry reports a failure
 	promise      = "promise"           // the operation fails although MustSucceed says otherwise
 )
@@ -37,7 +37,7 @@ const (
 // kinds are all kinds of violations.
 var kinds = []string{wrongContent, wrongDigest, hang, late, panics, leftRunning, leftOpen, storm, early, credentials, cancelled, goesOn, checks, promise}
 
-// lintsEarly is in a finding of package lint about a request before Retry-After.
+// lintsEarly occurs in findings of package lint about a request sent before Retry-After.
 const lintsEarly = "breaks the rule retry-after:"
 
 // failedBase returns an error if the undisturbed run is unfit for comparisons.
@@ -62,14 +62,14 @@ func (x *explorer) failedBase(r *run) error {
 	return nil
 }
 
-// A judgement is the cell of a run in the matrix, with the run's violations.
+// A judgement is the outcome of a run: its cell of the matrix, and its violations.
 type judgement struct {
 	cell       Cell
 	violations []Violation
-	missed     string // the rules that hit no request, or ""
+	missed     string // reports about rules that hit no request, or ""
 }
 
-// judge judges the run of a cell.
+// judge compares a run with the undisturbed run and returns its outcome and violations.
 func (x *explorer) judge(r *run, c cell) judgement {
 	j := judgement{cell: Cell{Request: c.where(), Fault: c.fault, Rule: r.plan.name, Requests: len(r.records)}, missed: strings.Join(r.missed, "; ")}
 	add := func(kind, format string, args ...any) {
@@ -104,7 +104,7 @@ func (x *explorer) judge(r *run, c cell) judgement {
 	case len(r.records) > 5*base+12:
 		add(storm, "the client sent %d requests; undisturbed it sends %d", len(r.records), base)
 	}
-	if r.leaked != "" && !r.hung && r.inUse == 0 { // An open body has goroutines of its own.
+	if r.leaked != "" && !r.hung && r.inUse == 0 { // An open body has its own goroutines.
 		add(leftRunning, "the client left goroutines behind: %s", r.leaked)
 	}
 	if r.inUse > 0 {
@@ -119,7 +119,7 @@ func (x *explorer) judge(r *run, c cell) judgement {
 	for _, text := range r.problems {
 		kind := checks
 		if strings.Contains(text, lintsEarly) && slices.Contains(x.accepted, early) {
-			kind = early // Package lint has found the same.
+			kind = early // Package lint found the violation that the caller accepts.
 		}
 		add(kind, "%s", oneLine(text))
 	}
@@ -173,7 +173,8 @@ func (x *explorer) judgeContent(r *run, c cell, add func(kind, format string, ar
 		if p.request.tag != "" {
 			kind = wrongDigest
 		}
-		forged = forged || !proves(p.request.record) // The client cannot detect this.
+		// The request has no digest by which the client could notice.
+		forged = forged || !proves(p.request.record)
 	}
 	if list := append(r.missing, differences(x.base.after, r.after, r.before)...); len(list) > 0 {
 		add(kind, "the operation succeeded, but %s", strings.Join(list, ", "))
@@ -200,9 +201,9 @@ func (x *explorer) judgeContent(r *run, c cell, add func(kind, format string, ar
 	}
 }
 
-// tooEarly returns a sentence for each request that the client sent again before
-// Retry-After. A slow machine makes no request early: it arrived after the client
-// had sent it.
+// tooEarly describes each request that the client repeated before the time of
+// Retry-After. A slow machine causes no false reports, because it only delays the
+// arrival of requests.
 func (x *explorer) tooEarly(records []*journal.Record) (list []string) {
 	for i, r := range records {
 		until, ok := retryAt(r)
@@ -210,7 +211,7 @@ func (x *explorer) tooEarly(records []*journal.Record) (list []string) {
 			continue
 		}
 		if r.Session == "" && r.Tag+string(r.Digest) == "" && !x.sequential {
-			continue // The request may be unrelated to this one.
+			continue // The next such request may be unrelated to this one.
 		}
 		end := r.Start.Add(r.Duration)
 		for _, next := range records[i+1:] {
@@ -226,8 +227,9 @@ func (x *explorer) tooEarly(records []*journal.Record) (list []string) {
 	return list
 }
 
-// retryAt returns the time that Retry-After names. It ignores a response that was
-// cut before its body: the client may not have got the whole header.
+// retryAt returns the time until which Retry-After asks the client to wait. It
+// ignores a response that was cut off before its body, because the client may not
+// have got the whole header.
 func retryAt(r *journal.Record) (time.Time, bool) {
 	if r.Err != nil && r.BytesOut == 0 {
 		return time.Time{}, false
@@ -242,15 +244,15 @@ func sameRequest(a, b *journal.Record) bool {
 	return a.Op == b.Op && a.Repo == b.Repo && a.Tag == b.Tag && a.Digest == b.Digest && (a.Session == b.Session || a.Op.StartsUpload()) && a.Range == b.Range
 }
 
-// sequential reports whether each request began after the one before had ended.
+// sequential reports whether each request began after the previous one had ended.
 func sequential(records []*journal.Record) bool {
 	return journal.NewRequests(records...).MaxInFlight() <= 1
 }
 
-// resumed reports whether the client went on from the middle of a blob with a
-// request that the registry accepted: a request with a range that differs from the
-// undisturbed run, or a request to an upload session that has content, according to
-// the status that the client asked for.
+// resumed reports whether the client continued in the middle of a blob and the
+// registry accepted that. The request either has a range that the undisturbed run
+// does not have, or continues an upload session after its status told the client
+// that the session has content.
 func (x *explorer) resumed(r *run) bool {
 	known := make(map[string]bool)
 	asked := 0
@@ -260,7 +262,7 @@ func (x *explorer) resumed(r *run) bool {
 			asked++
 		}
 	}
-	begun := make(map[string]bool) // sessions with content
+	begun := make(map[string]bool) // sessions of which the client knows that they have content
 	for _, q := range r.records {
 		if q.Status/100 != 2 {
 			continue
@@ -281,9 +283,9 @@ func (x *explorer) resumed(r *run) bool {
 	return false
 }
 
-// openSessions returns the number of upload sessions that were neither
-// completed, cancelled nor lost. They are not violations, since a client that
-// begins again may have forgotten the session.
+// openSessions returns the number of upload sessions that were neither completed,
+// cancelled nor lost. Such a session is no violation, since a client that begins
+// again may have forgotten it.
 func openSessions(records []*journal.Record) int {
 	open := make(map[string]bool)
 	for _, r := range records {
@@ -306,12 +308,12 @@ func firstLine(text string) string {
 	return strings.TrimSpace(line)
 }
 
-// maxLine is the length at which oneLine cuts a text: that of a finding of package
-// lint fits in.
+// maxLine is the length at which oneLine cuts a text. Findings of package lint
+// are shorter.
 const maxLine = 600
 
-// oneLine joins the lines of a text. The reason of a failure may be on the second
-// line.
+// oneLine joins the lines of a text with semicolons, because the reason of a
+// failure may be on the second line.
 func oneLine(text string) string {
 	var lines []string
 	for line := range strings.Lines(text) {

@@ -19,7 +19,7 @@ import (
 	"github.com/ocireg/registry/registrytest/lint"
 )
 
-// A finding of package lint keeps its reason and its rule.
+// The text of a violation that package lint finds has the reason and the rule.
 func TestLint(t *testing.T) {
 	t.Parallel()
 	run := func(t *T, reg *registrytest.Server) error {
@@ -50,8 +50,9 @@ func TestLint(t *testing.T) {
 	require.LessOrEqual(t, len(oneLine(strings.Repeat("é", 1000))), maxLine+len("…"))
 }
 
-// hasty repeats a request three times at once, whatever the response says. It reads
-// the response to its end: a request that comes before that may be a parallel one.
+// hasty sends a request up to three times without a pause, whatever the response
+// says. It reads each response to its end, because a request that comes earlier
+// counts as a parallel one.
 func hasty(_ *T, reg *registrytest.Server) error {
 	for range 3 {
 		resp, err := reg.Client().Get(reg.URL + "/v2/" + repo + "/manifests/v1")
@@ -81,8 +82,8 @@ func TestRetryAfterInCutHeader(t *testing.T) {
 	}
 }
 
-// Retry-After is judged over loopback, too, and as a date. The registry saw a
-// request before that time, which is so on any machine.
+// A request before Retry-After is a violation over loopback, too, and if Retry-After
+// is a date. The ten minutes make the test independent of the machine's speed.
 func TestRetryAfterOverLoopback(t *testing.T) {
 	t.Parallel()
 	for rule, text := range map[string]string{
@@ -102,7 +103,7 @@ func TestRetryAfterOverLoopback(t *testing.T) {
 	}
 }
 
-// The rule of a broken promise shows it again.
+// The rule of a violation of MustSucceed shows the violation again with Try.
 func TestTryPromise(t *testing.T) {
 	t.Parallel()
 	run := func(t *T, reg *registrytest.Server) error {
@@ -153,7 +154,8 @@ func TestMissingContent(t *testing.T) {
 	require.Regexp(t, `^the operation succeeded, but the manifest team/app@[0-9a-f]{12} is not there, the tag team/app:v1 is missing$`, m.Violations[0].Text)
 }
 
-// A client has resumed if the registry accepted a request that goes on.
+// A run counts as resumed if the registry accepted a request that continues in
+// the middle of a blob.
 func TestResumed(t *testing.T) {
 	t.Parallel()
 	blob := func(status int, part string) *journal.Record {
@@ -191,7 +193,7 @@ func TestResumed(t *testing.T) {
 	}
 }
 
-// Without promises, the log has the faults that pass with which a client fails.
+// Without MustSucceed, the log lists the temporary faults with which the client fails.
 func TestUnpromised(t *testing.T) {
 	t.Parallel()
 	fails := func(t *T, reg *registrytest.Server) error {
@@ -229,8 +231,8 @@ func TestUntried(t *testing.T) {
 	require.Empty(t, meetHostile(t, "right", "push", OnlyTraps("Location of an upload at another host")).untried())
 }
 
-// Only a registry that stalls for good shows that a client has no timeout. The
-// caller may have it.
+// Stalls shows that a client has no timeout. A timeout of the client or of
+// its caller is enough.
 func TestStalls(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

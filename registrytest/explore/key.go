@@ -13,17 +13,17 @@ import (
 )
 
 // An address identifies the request that a fault hits, by its operation, its
-// arguments and the number of such requests before it. The number among all
-// requests would not do, since the order may differ from run to run.
+// arguments and the number of equal requests before it. Its number among all
+// requests would not identify it, because the order may differ from run to run.
 type address struct {
 	op     registry.Op
-	repo   string // or "" if the operation and the reference are enough
+	repo   string // "" if all requests for the operation are to one repository
 	tag    string
 	digest digest.Digest
-	header string // Range or Content-Range, "!Range" for requests without, or ""
-	value  string // of the header
+	header string // Range or Content-Range, after "!" if the request lacks the field; or ""
+	value  string // the value of the header, or ""
 	auth   bool   // the request has credentials, unlike others of its kind
-	after  int    // the number of such requests that pass first
+	after  int    // the number of equal requests that pass before the fault
 }
 
 // A request is a request of the client in the undisturbed run.
@@ -32,7 +32,7 @@ type request struct {
 	record *journal.Record
 }
 
-// rule begins a rule for the address.
+// rule returns a rule that matches the request at the address. The caller adds the fault.
 func (a address) rule() fault.Rule {
 	r := fault.On(a.op)
 	if a.repo != "" {
@@ -59,7 +59,7 @@ func (a address) rule() fault.Rule {
 }
 
 // String returns the address for the columns of a matrix, such as
-// "get-blob sha256:3f2a… (2nd)".
+// "get-blob 3f2a91c04b7e #2".
 func (a address) String() string {
 	words := []string{a.op.String()}
 	if a.repo != "" {
@@ -90,8 +90,8 @@ func short(d digest.Digest) string {
 }
 
 // requestsOf returns the requests of an undisturbed run, in the order of their
-// arrival. It leaves out those that got 401, since their number may depend on
-// the time at which the first token arrives.
+// arrival. It leaves out unknown requests and those that got 401, whose number
+// may depend on the time at which the first token arrives.
 func requestsOf(records []*journal.Record) (requests []request) {
 	secured := slices.ContainsFunc(records, func(r *journal.Record) bool { return r.Status == 401 })
 	seen := make(map[address]int)
@@ -124,7 +124,7 @@ func requestsOf(records []*journal.Record) (requests []request) {
 	return requests
 }
 
-// differ reports whether requests for the operation have different values.
+// differ reports whether value returns different texts for requests of the operation.
 func differ(records []*journal.Record, op registry.Op, value func(*journal.Record) string) bool {
 	first := ""
 	for _, r := range records {

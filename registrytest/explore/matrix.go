@@ -10,12 +10,12 @@ import (
 // An Outcome is how the operation ended in a run.
 type Outcome string
 
-// The outcomes.
+// The outcomes of runs.
 const (
-	Unaffected Outcome = "ok"        // it succeeded with no more requests than without the fault
-	Retried    Outcome = "retried"   // it succeeded with more requests
-	Resumed    Outcome = "resumed"   // it succeeded, and the registry let it go on from the middle of a blob
-	Failed     Outcome = "failed"    // it returned an error, and did nothing wrong
+	Unaffected Outcome = "ok"        // the operation succeeded with no more requests than without the fault
+	Retried    Outcome = "retried"   // the operation succeeded with more requests
+	Resumed    Outcome = "resumed"   // the operation succeeded, and continued in the middle of a blob
+	Failed     Outcome = "failed"    // the operation returned an error, and did nothing wrong
 	Violated   Outcome = "VIOLATION" // see Matrix.Violations
 	NotFired   Outcome = "not fired" // the fault hit no request, since the client sent different ones
 	NoEffect   Outcome = "no effect" // the fault changed nothing about the request that it hit
@@ -24,14 +24,14 @@ const (
 // A Matrix has the outcome of each fault at each request. It can be encoded
 // with encoding/json.
 type Matrix struct {
-	Name       string        `json:"name"` // of the test
+	Name       string        `json:"name"` // the name of the test
 	Seed       uint64        `json:"seed"`
-	Runs       int           `json:"runs"`    // with the undisturbed one and those that shrink rules
+	Runs       int           `json:"runs"`    // the number of runs, with the undisturbed one and those that shrink rules
 	Skipped    int           `json:"skipped"` // the runs for which there was no time
 	Time       time.Duration `json:"time"`
-	Requests   []string      `json:"requests"` // those of the undisturbed run
+	Requests   []string      `json:"requests"` // the requests of the undisturbed run
 	Faults     []string      `json:"faults"`
-	Cells      []Cell        `json:"cells"` // in the order of the faults
+	Cells      []Cell        `json:"cells"` // the outcomes, in the order of the faults
 	Violations []Violation   `json:"violations"`
 }
 
@@ -41,9 +41,9 @@ type Cell struct {
 	Fault    string  `json:"fault"`
 	Rule     string  `json:"rule"`
 	Outcome  Outcome `json:"outcome"`
-	Note     string  `json:"note,omitempty"`  // such as "stored": it failed, but the registry has everything
-	Error    string  `json:"error,omitempty"` // of the operation
-	Requests int     `json:"requests"`        // the number that it sent
+	Note     string  `json:"note,omitempty"`  // such as "stored": the operation failed, but the registry has all content
+	Error    string  `json:"error,omitempty"` // the error of the operation
+	Requests int     `json:"requests"`        // the number of requests that the operation sent
 }
 
 // A Violation is something that a client must not do.
@@ -52,7 +52,7 @@ type Violation struct {
 	Request string `json:"request"`
 	Fault   string `json:"fault"`
 	Rule    string `json:"rule"` // reproduces the violation, see Try
-	Text    string `json:"text"` // about the run with the rule
+	Text    string `json:"text"` // describes the run with the rule
 
 	// Runs is the number of runs in the matrix with this violation. Faults and
 	// Requests are those of these runs.
@@ -125,8 +125,8 @@ func (m *Matrix) String() string {
 	return b.String()
 }
 
-// Markdown returns the requests and the table of outcomes, which do not depend on
-// how long the runs took.
+// Markdown returns the requests and the table of outcomes in Markdown. The text
+// does not depend on the time that the runs took.
 func (m *Matrix) Markdown() string {
 	var b strings.Builder
 	for i, q := range m.Requests {

@@ -49,7 +49,7 @@ func Server(opts func(t *T) []registrytest.Option) Option {
 
 // MustSucceed makes it a violation if the operation fails under one of the
 // faults, such as "503 once", at any request. Without such a promise, a client
-// that has lost its retries passes: it fails cleanly.
+// that has lost its retries goes unnoticed, because it fails cleanly.
 func MustSucceed(faults ...string) Option {
 	return Option{func(c *config) { c.must = append(c.must, faults...) }}
 }

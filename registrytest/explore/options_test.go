@@ -22,7 +22,7 @@ import (
 	"github.com/ocireg/registry/registrytest/lint"
 )
 
-// get is an operation of one request, for the tests of options.
+// get is an operation that requests one manifest.
 func get(t *T, reg *registrytest.Server) error { return getAs(client{}, t, reg) }
 
 func getAs(c client, t *T, reg *registrytest.Server) error {
@@ -40,7 +40,7 @@ func getAs(c client, t *T, reg *registrytest.Server) error {
 
 var getting = operations["pull"].setup
 
-// Timeout ends the context of a run, in its own time.
+// The context of a run is done after the time of Timeout, or after 30 minutes.
 func TestTimeout(t *testing.T) {
 	t.Parallel()
 	run := func(t *T, reg *registrytest.Server) error {
@@ -61,7 +61,7 @@ func TestTimeout(t *testing.T) {
 	}
 }
 
-// Registries of all kinds can be explored.
+// EveryFault works with a layout, HTTPS, HTTP/2 and users.
 func TestServers(t *testing.T) {
 	t.Parallel()
 	user := auth.Credentials{Username: "ci", Password: "secret"}
@@ -104,7 +104,7 @@ func TestServers(t *testing.T) {
 	}
 }
 
-// Outside of a bubble the outcomes are the same.
+// The outcomes over loopback are the same as those in a bubble.
 func TestOverLoopback(t *testing.T) {
 	t.Parallel()
 	m := EveryFault(t, getting, get, OverLoopback(), Jobs(4), Try(
@@ -211,7 +211,8 @@ func TestErrors(t *testing.T) {
 func TestAcceptAndBudget(t *testing.T) {
 	t.Parallel()
 	m := EveryFault(t, getting, hasty, Accept(early), Jobs(2), Server(func(*T) []registrytest.Option {
-		return []registrytest.Option{lint.Linter{Rules: []lint.Rule{lint.RetryAfter}}} // which finds the same
+		// The linter finds the same violation as EveryFault.
+		return []registrytest.Option{lint.Linter{Rules: []lint.Rule{lint.RetryAfter}}}
 	}))
 	var accepted []Outcome
 	for _, c := range m.Cells {
@@ -222,7 +223,7 @@ func TestAcceptAndBudget(t *testing.T) {
 	require.Equal(t, []Outcome{Retried, Retried, Failed, Retried, Retried, Retried, Failed, Retried}, accepted,
 		"once, twice, for good and as a date, for 429 and 503")
 	m = EveryFault(t, getting, hasty, Budget(0, time.Nanosecond))
-	if runtime.GOOS != "windows" { // There, the clock may tick 64 times a second only.
+	if runtime.GOOS != "windows" { // On Windows, the clock may tick only 64 times a second.
 		require.Equal(t, 1, m.Runs)
 	}
 	require.Greater(t, m.Skipped, 20)
@@ -249,7 +250,7 @@ func TestRules(t *testing.T) {
 	}
 }
 
-// The output names each run before it starts.
+// Announce writes the rule of each run before the run starts.
 func TestAnnounce(t *testing.T) {
 	t.Parallel()
 	var out strings.Builder

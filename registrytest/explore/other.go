@@ -11,8 +11,9 @@ import (
 	"github.com/ocireg/registry/registrytest"
 )
 
-// An other is a host to which links may lead. It has the content of the
-// registry, asks for no credentials, and notes any that clients send.
+// An other is a server at another host, to which faults redirect or link. It
+// has the content of the registry, asks for no credentials, and notes the
+// requests that have some.
 type other struct {
 	handler http.Handler
 
@@ -39,8 +40,8 @@ func (o *other) leaks() []string {
 	return slices.Clone(o.shown)
 }
 
-// serve serves the host, in the network or, if n is nil, on a port of this
-// machine under the name localhost. It returns the URL.
+// serve starts the server and returns its URL. The server is in the network or,
+// if n is nil, on a port of this machine under the name localhost.
 func (o *other) serve(t *T, n *registrytest.Network) string {
 	if n != nil {
 		n.Handle(otherHost, o)

@@ -6,13 +6,14 @@ import (
 	"strings"
 )
 
-// promises reports whether the operation must succeed in the run of a cell.
+// promises reports whether [MustSucceed] demands that the operation succeed
+// in the planned run.
 func (x *explorer) promises(c cell) bool {
 	return slices.Contains(x.must, c.fault) || x.promised[c.plan().name]
 }
 
-// promisedRules returns the rules of the faults of [MustSucceed], and the rules
-// that shrinking makes of them. They identify the runs of [Try].
+// promisedRules returns the rules of the faults in [MustSucceed] and all simpler variants
+// of them. The operation has to succeed in a run of [Try] with one of these rules, too.
 func (x *explorer) promisedRules() map[string]bool {
 	rules := make(map[string]bool)
 	for _, c := range slices.Concat(x.troubled(), x.cancellations()) {
@@ -31,14 +32,15 @@ func (x *explorer) promisedRules() map[string]bool {
 	return rules
 }
 
-// unpromised returns a sentence about the faults that pass and with which the
-// operation failed, or "" if there are none, or the options judge that.
+// unpromised returns a sentence about the temporary faults with which the
+// operation failed. It returns "" if there are none, or if [MustSucceed],
+// [Golden] or [Try] judges the outcomes.
 func (x *explorer) unpromised(m *Matrix) string {
 	if len(x.must) > 0 || x.golden != "" || len(x.try) > 0 {
 		return ""
 	}
 	passing := make(map[string]bool)
-	for _, tr := range troubles() { // A client is right to fail for content or links that are not good.
+	for _, tr := range troubles() { // A client may fail with forged content and with links to other hosts.
 		passing[tr.name] = tr.times > 0 && !tr.forges && !strings.HasSuffix(tr.name, " at another host")
 	}
 	var requests, faults []string

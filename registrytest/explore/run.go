@@ -17,49 +17,49 @@ import (
 	"github.com/ocireg/registry/registrytest/journal"
 )
 
-// host is the registry's address in memory. Clients that choose between HTTP
-// and HTTPS consider it an address of this machine.
+// host is the registry's address in its network in memory. It is a loopback
+// address, since clients that choose between HTTP and HTTPS use HTTP for those.
 const host = "127.0.0.1:5000"
 
-// Durations in a run. In a bubble they refer to its clock.
+// These are the times that a run takes or allows. In a bubble they cost no real time.
 const (
 	bubbleLimit   = 30 * time.Minute
 	loopbackLimit = 10 * time.Second
-	grace         = 5 * time.Minute // to end after the context is done, in a bubble
-	afterTime     = time.Minute     // for timers that are still running
-	heedTime      = time.Second     // to notice that the context was cancelled
+	grace         = 5 * time.Minute // for a client in a bubble to end after its context is done
+	afterTime     = time.Minute     // for timers that still run after the operation
+	heedTime      = time.Second     // for a client to notice that its context was cancelled
 )
 
 // A plan has the faults and the cancellation of a run.
 type plan struct {
 	name     string
 	rules    []fault.Rule
-	cancelAt *fault.Rule // begins with the request at which the context is cancelled; or nil
+	cancelAt *fault.Rule // matches the request at which the context is cancelled, or nil
 }
 
 // A run is one call of the operation, with its results and the traces that it left.
 type run struct {
 	plan    plan
 	t       *T
-	err     error    // of the operation
+	err     error    // the error of the operation
 	cause   string   // the panic of the operation, or ""
 	hung    bool     // the operation did not end
-	late    bool     // it ended only because its context did
-	flooded bool     // it sent so many requests that its context was cancelled
+	late    bool     // the operation ended only because its context did
+	flooded bool     // the operation sent so many requests that its context was cancelled
 	leaked  string   // the goroutines that were left, or ""
-	inUse   int      // connections
+	inUse   int      // the number of connections with an unread response body
 	shown   []string // the requests that showed credentials to another host
 	elapsed time.Duration
-	goesOn  time.Duration // the time that it went on after the cancellation
+	goesOn  time.Duration // the time from the cancellation to the end of the operation
 
-	cancelled atomic.Int64 // the time of the cancellation, or 0
+	cancelled atomic.Int64 // the time of the cancellation, in nanoseconds, or 0
 
-	fired, idle bool     // a rule hit a request; a rule had no effect on it
-	missed      []string // reports of rules that hit none
+	fired, idle bool     // a rule hit a request; a rule that did so had no effect
+	missed      []string // reports about rules that hit no request
 	records     []*journal.Record
-	before      tagging // of the store
+	before      tagging // the tags in the store before the run
 	after       tagging
-	pushed      []thing  // in the undisturbed run
+	pushed      []thing  // the pushed content, in the undisturbed run only
 	missing     []string // the pushed content that the store lacks
 	setup       error    // the failure of the setup
 	problems    []string
@@ -67,7 +67,8 @@ type run struct {
 
 var errFlood = errors.New("the client has sent far too many requests")
 
-// attempt runs the operation with the plan.
+// attempt runs the operation once with the faults of the plan. The run is in a
+// bubble, unless it is over loopback.
 func (x *explorer) attempt(p plan) *run {
 	r := &run{plan: p}
 	if x.announce != nil {
@@ -83,7 +84,7 @@ func (x *explorer) attempt(p plan) *run {
 	return r
 }
 
-// within runs the operation at a new registry.
+// within runs the operation at a new registry and stores the results in r.
 func (x *explorer) within(r *run) {
 	limit := x.limit()
 	ctx, cancel := context.WithCancelCause(context.Background())
@@ -152,7 +153,7 @@ func (x *explorer) within(r *run) {
 			}
 			select {
 			case <-ended:
-				time.Sleep(time.Millisecond) // The registry notices first that the client is gone.
+				time.Sleep(time.Millisecond) // The registry has time to notice that the client is gone.
 			case <-time.After(heedTime):
 			}
 		}()
@@ -198,7 +199,8 @@ func (x *explorer) within(r *run) {
 	stop()
 }
 
-// setAt matches the place where a rule was set, which is in this package.
+// setAt matches the part of a report that says where a rule was set: always in
+// this package, which tells the user nothing.
 var setAt = regexp.MustCompile(`, set at [^,]*,`)
 
 // later returns the number of requests that the client sent although it had
@@ -232,7 +234,8 @@ func (x *explorer) grace() time.Duration {
 	return grace
 }
 
-// start starts a registry, in a network of its own unless it is on a port.
+// start starts a registry: on a port over loopback, and otherwise in a
+// network of its own.
 func (x *explorer) start(t *T) (*registrytest.Server, *registrytest.Network) {
 	var opts []registrytest.Option
 	if x.server != nil {
@@ -245,8 +248,8 @@ func (x *explorer) start(t *T) (*registrytest.Server, *registrytest.Network) {
 	return n.Registry(host, opts...), n
 }
 
-// watcher returns a rule that only watches: it cancels the context when the
-// client sends far too many requests.
+// watcher returns a rule that changes no response. It cancels the context when
+// the client has sent far too many requests.
 func (x *explorer) watcher(cancel context.CancelCauseFunc) fault.Rule {
 	var n atomic.Int64
 	most := x.flood()

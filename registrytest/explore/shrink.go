@@ -9,7 +9,7 @@ import (
 // A shrinker simplifies violations by further runs. It makes no run twice.
 type shrinker struct {
 	x    *explorer
-	made map[string]*judgement // by the fault and the rules
+	made map[string]*judgement // the judgements of all runs so far, by key
 	runs int
 }
 
@@ -24,8 +24,8 @@ func (x *explorer) shrinkAll(cells []cell, judged []*judgement) (list []Violatio
 	}
 	type origin struct{ kind, family, column, text string }
 	type likeness struct{ kind, family, text string }
-	shrunk := make(map[origin]int)    // the index of the violation from its first cell
-	grouped := make(map[likeness]int) // the same by its simplest form
+	shrunk := make(map[origin]int)    // indexes in list, by the violation before shrinking
+	grouped := make(map[likeness]int) // indexes in list, by the violation after shrinking
 	for i, j := range judged {
 		if j == nil {
 			continue
@@ -67,10 +67,10 @@ func (v *Violation) add(c Cell) {
 	}
 }
 
-// shrink returns the simplest run with a violation like v that it finds near the
-// cell, and that violation.
+// shrink simplifies the cell as long as its run shows a violation like v. It
+// returns the violation of the simplest run, and the cell of that run.
 func (s *shrinker) shrink(c cell, v Violation) (Violation, cell) {
-	for range 16 { // A cell has fewer parts to leave out.
+	for range 16 { // No cell has as many parts to leave out.
 		simpler := c.simpler()
 		i := slices.IndexFunc(simpler, func(c cell) bool {
 			w := s.judge(c).violation(v)
@@ -87,7 +87,8 @@ func (s *shrinker) shrink(c cell, v Violation) (Violation, cell) {
 	return v, c
 }
 
-// judge makes the run of a cell, or returns its earlier judgement.
+// judge returns the judgement of the cell's run. It makes the run unless it
+// has made it before.
 func (s *shrinker) judge(c cell) *judgement {
 	k := key(c)
 	if s.made[k] == nil {
@@ -100,8 +101,9 @@ func (s *shrinker) judge(c cell) *judgement {
 
 func key(c cell) string { return c.fault + "\x00" + c.plan().name }
 
-// violation returns the violation of the kind of v, or nil. A run may fail
-// several checks, so that of a check also has its text.
+// violation returns the violation in j that is like v, or nil. Violations are
+// alike if they have the same kind. A run may fail several checks, so violations
+// of that kind must have the same text, too.
 func (j *judgement) violation(v Violation) *Violation {
 	for _, w := range j.violations {
 		if w.Kind == v.Kind && (v.Kind != checks || w.general() == v.general()) {
@@ -111,23 +113,23 @@ func (j *judgement) violation(v Violation) *Violation {
 	return nil
 }
 
-// Patterns of the parts of a text that differ between runs with the same violation.
+// These patterns match the parts of a violation's text that differ from run to run.
 var (
 	// particular matches digests and numbers.
 	particular = regexp.MustCompile(`[0-9a-f]{7,}|[0-9]+(?:\.[0-9]+)?`)
 
-	// manyOf matches a number and a noun, with its ending.
+	// manyOf matches a number, replaced by #, and a noun in the singular or plural.
 	manyOf = regexp.MustCompile(`(# (?:more )?[a-z]+?)s?\b`)
 
-	// finding matches a finding of package lint, of which the method and the
-	// broken rule are not particular.
+	// finding matches a finding of package lint up to the broken rule. Its groups
+	// are the parts to keep.
 	finding = regexp.MustCompile(`^lint: request \d+, (\S+) .*?; (breaks the rule )`)
 )
 
 // general returns the text of the violation without the details of one run.
 func (v Violation) general() string {
 	if v.Kind == storm {
-		return "" // A client that was stopped has the same violation.
+		return "" // The text depends on whether the client was stopped.
 	}
 	return general(v.Text)
 }
@@ -137,8 +139,8 @@ func general(text string) string {
 	return manyOf.ReplaceAllString(particular.ReplaceAllString(text, "#"), "$1")
 }
 
-// collapse returns the texts without those that differ from an earlier one only in
-// details, of which it has the number.
+// collapse merges texts that differ only in details. It keeps the first of each
+// kind, and adds the number of texts that it stands for.
 func collapse(texts []string) (list []string) {
 	times := make(map[string]int)
 	for _, text := range texts {

@@ -72,7 +72,7 @@ func TestAlike(t *testing.T) {
 	require.Equal(t, v.Text, again.Violations[0].Text)
 }
 
-// A run may break several rules of package lint. Each is one violation, whichever
+// Each rule of package lint that a client breaks is one violation, whichever
 // faults show it, and whatever the numbers in its text.
 func TestAlikeChecks(t *testing.T) {
 	t.Parallel()

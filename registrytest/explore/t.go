@@ -33,16 +33,16 @@ func newT(name string, ctx context.Context) *T {
 	return &T{name: name, ctx: ctx, results: make(map[string]string)}
 }
 
-// Context returns the context of the run. It is done when the run has taken too
-// long, has sent far too many requests, or is cancelled on purpose: see
-// [Cancellations]. The client must end when it is done.
+// Context returns the context of the run. The context is done when the run has
+// taken too long, has sent far too many requests, or is cancelled on purpose: see
+// [Cancellations]. The client must end then.
 func (t *T) Context() context.Context { return t.ctx }
 
 // Result adds a result of the operation, such as the content that a client
 // pulled. In a run in which the operation succeeds, each result has to be the
-// same as in the run without a fault. That run is taken to be right: the function
-// compares its results itself, and calls [T.Errorf]. Content may be a []byte or a
-// string, or any other value, which is compared as text.
+// same as in the run without a fault. EveryFault takes the results of that run to
+// be right; the run function may check them itself, and call [T.Errorf]. Content
+// may be a []byte or a string, or any other value, which is compared as text.
 func (t *T) Result(name string, content any) {
 	var text string
 	switch c := content.(type) {
@@ -165,9 +165,9 @@ func do(f func()) (cause any) {
 // An ending describes how an operation ended.
 type ending struct {
 	err     error
-	cause   string        // of a panic, with its stack, or ""
+	cause   string        // the value of a panic and its stack, or ""
 	hung    bool          // the operation had not ended at the limit
-	elapsed time.Duration // until it ended, or 0
+	elapsed time.Duration // the time until the operation ended, or 0 if it hung
 }
 
 // perform calls the operation in a new goroutine, which the operation may exit,
@@ -196,8 +196,8 @@ func perform(operation func() error, limit time.Duration) ending {
 	}
 }
 
-// A quietTest is the TB of the rules of a run. It notes only whether a rule
-// took effect.
+// A quietTest is the TB of the rules of a run. It keeps the report of a rule that
+// hit no request or had no effect.
 type quietTest struct{ failed string }
 
 func (*quietTest) Helper()                     {}
@@ -205,7 +205,7 @@ func (*quietTest) Name() string                { return "" }
 func (*quietTest) Logf(string, ...any)         {}
 func (q *quietTest) Errorf(f string, a ...any) { q.failed = fmt.Sprintf(f, a...) }
 func (*quietTest) Fatalf(f string, a ...any) {
-	panic(fmt.Sprintf(f, a...)) // The rules were checked before the run.
+	panic(fmt.Sprintf(f, a...)) // Unreachable: all rules were checked before the run.
 }
 func (*quietTest) Failed() bool    { return false }
 func (*quietTest) Cleanup(func())  {}
