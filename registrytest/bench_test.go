@@ -11,11 +11,11 @@ import (
 	"github.com/ocireg/registry/registrytest"
 )
 
-// The two benchmarks are a pair: a registry may take a test at most 1.2 times
-// as long as a server with an empty handler.
+// BenchmarkServer may take at most 1.2 times as long as BenchmarkServerHTTPTest,
+// which serves one request with an empty handler.
 //
-// The operating system remembers a closed connection of the second for a
-// minute, so more than a few thousand iterations make both slow.
+// The operating system keeps each connection that BenchmarkServerHTTPTest closes
+// in TIME_WAIT for a minute, so a few thousand iterations make both slow.
 
 func BenchmarkServer(b *testing.B) {
 	for b.Loop() {
@@ -44,7 +44,8 @@ func requireOK(b *testing.B, resp *http.Response, err error) {
 	require.NoError(b, resp.Body.Close())
 }
 
-// A shortTest ends before the benchmark does.
+// A shortTest is the TB of one iteration. The benchmark calls cleanup at the end of
+// the iteration, to include closing the server in the time.
 type shortTest struct {
 	testing.TB
 	cleanup func()

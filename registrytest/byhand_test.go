@@ -64,7 +64,7 @@ func getAs(t *testing.T, reg *registrytest.Server, path string, c auth.Credentia
 	return send(t, reg, r).StatusCode
 }
 
-// getStatus returns the status of a GET, without redirects or credentials.
+// getStatus sends a GET with the client and returns the status of the response.
 func getStatus(t *testing.T, c *http.Client, url string) int {
 	t.Helper()
 	resp, err := c.Get(url)
@@ -157,7 +157,7 @@ func silenceByHand(t *testing.T) {
 	require.Zero(t, quiet.lines)
 }
 
-// A logCounter is a test that counts its log lines.
+// A logCounter is a TB that counts the calls of Logf.
 type logCounter struct {
 	*testing.T
 	lines int
@@ -199,7 +199,8 @@ func unexpectedByHand(t *testing.T) {
 	require.Equal(t, 1, failing.errors)
 }
 
-// An errorCounter is a test that counts its failures, and passes.
+// An errorCounter is a TB that counts the calls of Errorf. These do not fail the
+// test.
 type errorCounter struct {
 	*testing.T
 	errors int

@@ -15,26 +15,29 @@ import (
 	"github.com/ocireg/registry/internal/conn"
 )
 
-// A client that is not reading has noticeTime to notice that the server has closed
-// its connection. If the client needs longer, its next request fails. A client
-// that is reading notices as soon as it is scheduled, and has readTime.
+// After the server has closed its connections, settle waits noticeTime for the
+// clients to notice. For clients that are reading, which notice as soon as they are
+// scheduled, it waits readTime more. If another client needs longer than noticeTime,
+// its next request fails.
 const (
 	noticeTime = 50 * time.Millisecond
 	readTime   = 2 * time.Second
 )
 
 // A clientConn is the client's end of a connection that a transport of this
-// package made. After the server has closed its connections, that transport
-// must not use them again: it closes its end as soon as it has noticed.
+// package dialed. The transport must not use it for a request after the server has
+// closed the connection. So the server waits until the transport has noticed, and
+// has closed the clientConn.
 type clientConn struct {
 	net.Conn
 	service *service
 
-	// reads is true while the client reads, and after reading has failed.
+	// reads is true during a call of Read, and after Read has returned an error.
 	reads atomic.Bool
 }
 
-// dialer returns a function for the transport of a server at the address.
+// dialer returns the DialContext function for the transport of the server's client.
+// The service keeps track of its connections to the server's address.
 func (s *service) dialer(address net.Addr) func(ctx context.Context, network, addr string) (net.Conn, error) {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
 		own := addr == address.String()
@@ -52,7 +55,8 @@ func (s *service) dialer(address net.Addr) func(ctx context.Context, network, ad
 	}
 }
 
-// refused counts a client that was refused, and returns the error that it gets.
+// refused returns the error of a client that could not connect: err, with a note if
+// the user has closed or stopped the server. It counts refused connections.
 func (s *service) refused(err error) error {
 	if errors.Is(err, conn.Refused) {
 		s.refusals.Add(1)
@@ -63,7 +67,8 @@ func (s *service) refused(err error) error {
 	return err
 }
 
-// client returns the connection as one of the service's own clients.
+// client returns the client's end of a connection as a clientConn, which the service
+// keeps track of.
 func (s *service) client(c net.Conn) net.Conn {
 	cc := &clientConn{Conn: c, service: s}
 	s.mu.Lock()
@@ -81,7 +86,7 @@ func (c *clientConn) Close() error {
 	return c.Conn.Close()
 }
 
-// ReadFrom lets the operating system send a file.
+// ReadFrom lets net.TCPConn send a file with sendfile.
 func (c *clientConn) ReadFrom(r io.Reader) (int64, error) {
 	return io.Copy(c.Conn, r)
 }
@@ -93,8 +98,8 @@ func (c *clientConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// settle waits for the service's own clients to notice that their connections
-// were closed.
+// settle waits until the service's clients have noticed that the server has closed
+// their connections, or until noticeTime and readTime have passed.
 func (s *service) settle() {
 	s.mu.Lock()
 	clients := s.hungUp
@@ -109,8 +114,8 @@ func (s *service) settle() {
 	s.awaitClose(reading, readTime)
 }
 
-// awaitClose waits until the clients have closed their ends, at most for the
-// limit.
+// awaitClose waits until all of the clients have closed their ends of the
+// connections, or until the limit has passed.
 func (s *service) awaitClose(clients []*clientConn, limit time.Duration) {
 	s.mu.Lock()
 	closed := s.when(func() bool {
@@ -125,8 +130,8 @@ func (s *service) awaitClose(clients []*clientConn, limit time.Duration) {
 	closedWithin(closed, limit)
 }
 
-// isClosed reports whether this end has closed the connection. It returns false
-// for a connection that does not tell.
+// isClosed reports whether this process has closed c. It returns false if the type
+// of c has no way to tell.
 func isClosed(c net.Conn) bool {
 	switch c := conn.Below(c).(type) {
 	case *pipeConn:
@@ -141,15 +146,16 @@ func isClosed(c net.Conn) bool {
 	return false
 }
 
-// silence makes new connections silent while it is wanted.
+// silence is the state of [Server.Silence]. New connections are silent while wanted
+// is not 0 or first has connections left.
 type silence struct {
-	wanted atomic.Int64 // the number of calls that want it
-	heard  atomic.Int64 // the number of connections that were silent
+	wanted atomic.Int64 // calls of Silence in force, without those that have a number
+	heard  atomic.Int64 // connections that were silent so far
 	first  countdown
 }
 
-// A troubledListener accepts connections that may be silent, and resets those
-// that are to be refused.
+// A troubledListener applies [Server.Silence], and [Server.Refuse] with a number, to
+// the connections that it accepts.
 type troubledListener struct {
 	net.Listener
 	service *service
@@ -163,7 +169,7 @@ func (l *troubledListener) Accept() (net.Conn, error) {
 		case err != nil:
 			return nil, err
 		case l.service.refuseFirst.take():
-			// The operating system has accepted it.
+			// The operating system has accepted the connection already, so reset it.
 			conn.AbortOnClose(c).Close()
 		case silence.wanted.Load() > 0 || silence.first.take():
 			silence.heard.Add(1)
@@ -191,7 +197,7 @@ func (c *silentConn) Close() error {
 	return c.Conn.Close()
 }
 
-// SetLinger is for [conn.AbortOnClose].
+// SetLinger passes the call on, so that [conn.AbortOnClose] works.
 func (c *silentConn) SetLinger(sec int) error {
 	if l, ok := c.Conn.(interface{ SetLinger(int) error }); ok {
 		return l.SetLinger(sec)
@@ -199,10 +205,11 @@ func (c *silentConn) SetLinger(sec int) error {
 	return nil
 }
 
-// listenTime is how long a server waits for the port that it had before.
+// listenTime limits how long a server that starts again waits for its port.
 const listenTime = 5 * time.Second
 
-// listen listens at an address of this machine.
+// listen listens at an address of this machine. If another program has the port,
+// listen waits for it, up to listenTime. For port 0, it tries IPv6 loopback, too.
 func listen(network, address string) (net.Listener, error) {
 	var timeout <-chan time.Time
 	for {

@@ -9,13 +9,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A server that closes waits until its clients have closed their ends of the
-// connections, but no longer than noticeTime and readTime.
+// After a server has closed its connections, it waits until its clients have closed
+// their ends: up to noticeTime, and for clients that are reading readTime more.
 func TestClientsAreGivenTimeToNotice(t *testing.T) {
 	for name, test := range map[string]struct {
 		reads bool
-		told  time.Duration // after which it reads that the connection is closed
-		close time.Duration // after which it closes its end
+		told  time.Duration // the time until the client's Read fails
+		close time.Duration // the time from then until the client calls Close
 		want  time.Duration
 	}{
 		"at once":           {true, 0, 0, 0},

@@ -33,7 +33,7 @@ func TestPull(t *testing.T) {
 	require.Equal(t, 4, reg.Requests().Op(registry.GetBlob).Len())
 }
 
-// The example in the package's documentation is TestPull.
+// The example in the package's documentation is the source of TestPull.
 func TestDocumentationIsTested(t *testing.T) {
 	t.Parallel()
 	source, err := os.ReadFile("doc_test.go")
@@ -52,7 +52,7 @@ func TestDocumentationIsTested(t *testing.T) {
 }
 
 // pull gets an image: its manifest, its config and its layers. While the status
-// is 503, it retries at once. The snippets of the documents call it, too.
+// is 503, it retries at once. Snippets in the documentation call it, too.
 func pull(ref string) (digest.Digest, error) {
 	host, name, _ := strings.Cut(ref, "/")
 	repo, tag, _ := strings.Cut(name, ":")
@@ -90,7 +90,7 @@ func pull(ref string) (digest.Digest, error) {
 	return digest.FromBytes(text), nil
 }
 
-// A server for a program, or for all tests of a TestMain.
+// Start starts a server for a program, or for all tests of a package.
 func ExampleStart() {
 	reg, err := registrytest.Start()
 	if err != nil {

@@ -34,7 +34,8 @@ func TestExampleRetry(t *testing.T) {
 	require.Equal(t, 3, reg.Requests().Op(registry.GetManifest).Len())
 }
 
-// In a bubble, five minutes pass in no time, and exactly.
+// In a bubble of package synctest, a client that backs off for five minutes waits
+// exactly that long, and the test takes no time.
 func TestExampleBackOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		reg := registrytest.NewServer(t, registrytest.WithInMemory())
@@ -62,7 +63,8 @@ func TestExampleOutage(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// Two registries by their names, of which one is a mirror of the other.
+// A client of a network reaches two registries by their host names: a mirror, which
+// does not have the image yet, and the origin.
 func TestExampleNetwork(t *testing.T) {
 	net := registrytest.NewNetwork(t)
 	origin, mirror := net.Registry("docker.io"), net.Registry("mirror.example.com")

@@ -32,15 +32,16 @@ func (s *Server) Hold(t TB, r fault.Rule) *fault.Gate {
 }
 
 // Refuse makes the server refuse new connections, until undo is called or the
-// test t ends. Existing connections go on. As in an outage, the port is free
-// meanwhile, see [Server.Start].
+// test t ends. Existing connections go on. The port is free until then, as after
+// [Server.Stop]; see [Server.Start].
 //
-// The test fails if no client was refused. This is known in memory only: at a
-// port, it is the operating system that refuses.
+// If the server is in memory, the test fails if no client was refused. At a port,
+// the operating system refuses clients, and the server cannot tell.
 //
-// With a number, Refuse is for the first connections from now on, and the test
-// fails if there are fewer. At a port, where the operating system accepts them,
-// they are reset before the server reads a byte, with TLS before the handshake.
+// With a number, Refuse affects only that many connections, the next ones, and the
+// test fails if there are fewer. At a port, the operating system accepts these
+// connections, and the server resets them before it reads a byte, so before a TLS
+// handshake.
 func (s *Server) Refuse(t TB, first ...int) (undo func()) {
 	needTest(t, "Server.Refuse")
 	t.Helper()
@@ -63,13 +64,13 @@ func (s *Server) Refuse(t TB, first ...int) (undo func()) {
 
 // Silence makes the server accept new connections and then neither read nor
 // write: with TLS, a handshake never ends. Existing connections go on. Silence
-// ends when undo is called or the test t ends; a connection made before stays
-// silent.
+// ends when undo is called or the test t ends, but a connection that is silent
+// stays silent.
 //
-// The test fails if no client connected meanwhile. With a number, Silence is for
-// the first connections from now on, and the test fails if there are fewer. For
-// silence after the handshake of TLS, a rule for requests has the number of the
-// connection: any conn=1,2 delay=1h.
+// The test fails if no client connected to the silent server. With a number, Silence
+// affects only that many connections, the next ones, and the test fails if there are
+// fewer. For silence after a TLS handshake, set a rule that matches the connections
+// by number instead, such as "any conn=1,2 delay=1h".
 func (s *Server) Silence(t TB, first ...int) (undo func()) {
 	needTest(t, "Server.Silence")
 	t.Helper()
@@ -89,9 +90,10 @@ func (s *Server) Silence(t TB, first ...int) (undo func()) {
 	})
 }
 
-// until returns a function that ends the effect of the method with the name. The
-// effect ends once: when undo is called, or else when the test t ends. An error
-// fails the test, or is logged if the test has failed already.
+// until returns a function that calls end. If the caller does not call it, until
+// calls end when the test t ends; end runs only once. An error of end fails the
+// test, or is logged if the test has failed already. The message starts with name,
+// the method that the user called.
 func until(t TB, name string, end func() error) (undo func()) {
 	t.Helper()
 	var done atomic.Bool
@@ -109,7 +111,8 @@ func until(t TB, name string, end func() error) (undo func()) {
 			t.Errorf("registrytest: %s%v", prefix, err)
 		}
 	}
-	prefix := fmt.Sprintf("%s, called at %s: ", name, userCode(1)) // In a bubble, go test knows no line for a cleanup.
+	// In a bubble, go test prints no line of the user's test for a cleanup.
+	prefix := fmt.Sprintf("%s, called at %s: ", name, userCode(1))
 	t.Cleanup(func() {
 		t.Helper()
 		finish(prefix)

@@ -15,7 +15,7 @@ import (
 	"github.com/ocireg/registry/internal/testclient"
 )
 
-// listenerKinds are servers at all kinds of ports.
+// listenerKinds has the options for a server at each kind of port.
 var listenerKinds = map[string][]Option{
 	"HTTP":                nil,
 	"HTTPS":               {WithTLS()},
@@ -27,13 +27,13 @@ var listenerKinds = map[string][]Option{
 func newcomer(t *testing.T, s *Server) testclient.Client {
 	c := testclient.New(t, s.Client(), s.URL)
 	transport := s.Transport().Clone()
-	transport.DisableKeepAlives = true // It does not see a connection end at once.
+	transport.DisableKeepAlives = true // Otherwise the client may use a connection that has just ended.
 	c.Client = &http.Client{Transport: transport}
 	return c
 }
 
-// withNewcomer runs the test with each kind of server, and a client that connects
-// after begin has been called.
+// withNewcomer starts each kind of server, calls begin, such as [Server.Refuse], and
+// then test. The client other connects only after begin.
 func withNewcomer(t *testing.T, begin func(s *Server, t TB, first ...int) (undo func()), test func(t *testing.T, s *Server, other testclient.Client, undo func())) {
 	t.Helper()
 	t.Parallel()
@@ -116,18 +116,19 @@ func TestSilenceEndsWithTheServer(t *testing.T) {
 	})
 }
 
-// A test in which no client connects has not tested Silence or Refuse.
+// A test that calls Silence or Refuse fails if no client connects.
 func TestRefuseAndSilenceWithoutClients(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		opts []Option
 		set  func(*Server, TB, ...int) func()
-		want string // in the failure, or "" if there is none
+		want string // part of the failure, or "" if the test passes
 	}{
 		"silence":           {nil, (*Server).Silence, "no client connected to"},
 		"silence in memory": {[]Option{WithInMemory()}, (*Server).Silence, "while it was silent"},
 		"refuse in memory":  {[]Option{WithInMemory()}, (*Server).Refuse, "while it refused connections"},
-		"refuse at a port":  {nil, (*Server).Refuse, ""}, // The operating system does not tell.
+		// The operating system refuses clients, so the server cannot count them.
+		"refuse at a port": {nil, (*Server).Refuse, ""},
 	} {
 		s := NewServer(t, test.opts...)
 		tb := faketb.Try(t, func(tb *faketb.TB) { test.set(s, tb) })

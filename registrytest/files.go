@@ -11,8 +11,8 @@ import (
 )
 
 // File returns the path of a file with the authority's certificate in PEM, for
-// clients that read files, such as the one that SSL_CERT_FILE names. The file
-// is removed at the end of the test.
+// clients that take a file, such as those that read SSL_CERT_FILE. The file is
+// removed at the end of the test.
 func (c *CA) File() string {
 	c.t.Helper()
 	dir := c.t.TempDir()
@@ -40,12 +40,12 @@ func (c *CA) writeClientCert(dir, name string) {
 	writeFile(c.t, dir, "client.key", encodePEM("PRIVATE KEY", key))
 }
 
-// CertsDir returns a directory in the form that clients call certs.d, with all
-// that they need to connect to the server. containerd (config_path) and nerdctl
+// CertsDir returns a directory in the layout of certs.d, with the files that
+// clients need to connect to the server. containerd (config_path) and nerdctl
 // (--hosts-dir) read its hosts.toml; Docker, Podman and Skopeo read its
-// certificates. With mirrorOf, the names of other registries such as
-// "docker.io", hosts.toml makes the server their mirror. The directory is
-// removed at the end of the test.
+// certificates. If mirrorOf names other registries, such as "docker.io",
+// hosts.toml makes the server their mirror. The directory is removed at the end
+// of the test.
 func (s *Server) CertsDir(mirrorOf ...string) string {
 	s.t.Helper()
 	dir := s.t.TempDir()
@@ -74,13 +74,13 @@ func (n *Network) CertsDir() string {
 // which read it if CONTAINERS_REGISTRIES_CONF names it, and for Skopeo, which has
 // the flag --registries-conf. All three read .config/containers/registries.conf
 // in HOME. The file lets them use the server without HTTPS if it has none, and
-// makes it the registry of names without a host. With insteadOf, the names of
-// other registries such as "docker.io", the server takes their place: clients do
-// not fall back to the real ones.
+// makes it the registry of names without a host. If insteadOf names other
+// registries, such as "docker.io", the server takes their place: clients do not
+// fall back to the real registries.
 //
-// For a server with HTTPS, the clients also need its certificate: from
-// [Server.CertsDir] as .config/containers/certs.d in HOME. The file is removed at
-// the end of the test.
+// For a server with HTTPS, the clients also need its certificate: make the
+// directory from [Server.CertsDir] their .config/containers/certs.d in HOME. The
+// file is removed at the end of the test.
 func (s *Server) RegistriesConf(insteadOf ...string) string {
 	s.t.Helper()
 	dir := s.t.TempDir()
@@ -91,7 +91,7 @@ func (s *Server) RegistriesConf(insteadOf ...string) string {
 // DaemonJSON returns the path of a daemon.json, which dockerd reads if
 // --config-file names it. If the server has no HTTPS, the file permits Docker
 // to use plain HTTP. With mirror, the server is a mirror of Docker Hub: Docker
-// pulls from it first, and falls back to Docker Hub. Docker has mirrors of no
+// pulls from it first, and falls back to Docker Hub. Docker supports mirrors of no
 // other registry. For a server with HTTPS, Docker needs the certificates of
 // [Server.CertsDir] in /etc/docker/certs.d. The file is removed at the end of
 // the test.
@@ -105,13 +105,13 @@ func (s *Server) DaemonJSON(mirror bool) string {
 // isPlain reports whether the server speaks HTTP without TLS.
 func (s *Server) isPlain() bool { return strings.HasPrefix(s.URL, "http:") }
 
-// writeCerts writes files into a certs.d that make clients send the requests
-// for the host to the server.
+// writeCerts writes the directory of a host below dir, a certs.d directory. Its
+// files make clients send the requests for that host to the server.
 func (s *Server) writeCerts(dir, host string) {
 	s.t.Helper()
 	name := host
 	if i := strings.LastIndexByte(host, ':'); i > 0 && runtime.GOOS == "windows" {
-		name = host[:i] + "_" + host[i+1:] + "_" // containerd's own form
+		name = host[:i] + "_" + host[i+1:] + "_" // the name that containerd looks for on Windows
 	}
 	dir = filepath.Join(dir, name)
 	if err := os.Mkdir(dir, 0o755); err != nil {
@@ -126,8 +126,8 @@ func (s *Server) writeCerts(dir, host string) {
 			certs += "client = [[\"client.cert\", \"client.key\"]]\n"
 		}
 	}
-	// A client falls back to the server. Without one, it would fall back to the
-	// real registry of this name.
+	// The file names the server as the fallback, too. Otherwise clients would fall
+	// back to the real registry of this name.
 	toml := clientfile.HostsTOML(s.URL, certs, host != s.Host(), false)
 	writeFile(s.t, dir, "hosts.toml", []byte(toml))
 }

@@ -23,7 +23,8 @@ func TestFilesAreWhatAClientNeeds(t *testing.T) {
 	requireCanTalk(t, s.URL, s.CA().File(), certFile, keyFile)
 }
 
-// requireCanTalk checks that the files are all that a client needs.
+// requireCanTalk checks that a client with the certificates in these files, and no
+// others, can send a request to the server.
 func requireCanTalk(t testing.TB, url, caFile, certFile, keyFile string) {
 	ca, err := os.ReadFile(caFile)
 	require.NoError(t, err)
@@ -109,7 +110,8 @@ client = [["client.cert", "client.key"]]
 	}
 }
 
-// hostDir is the directory of the host, which has another name on Windows.
+// hostDir returns the directory of the host below dir. On Windows, its name has
+// underscores instead of the colon.
 func hostDir(t testing.TB, dir, host string) string {
 	for _, name := range []string{host, strings.ReplaceAll(host, ":", "_") + "_"} {
 		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {

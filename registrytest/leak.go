@@ -11,36 +11,36 @@ import (
 	"time"
 )
 
-// leakTime is how long a goroutine may take to end after the server was closed.
+// leakTime limits how long a goroutine may take to end after the server was closed.
 const leakTime = time.Second
 
-// labelKey is the name of the label of a server's goroutines, which the
-// profiles of a test show, too.
+// labelKey is the key of the pprof label that the goroutines of a server have.
+// Profiles of a test show the label, too.
 const labelKey = "registrytest"
 
-// A leakCheck looks for goroutines that a service or its handler started and
-// that outlive it. A goroutine inherits the labels of the one that starts it,
-// so goroutines of parallel tests do not confuse the check.
+// A leakCheck finds goroutines that a service or its handler started and that
+// outlive the service. It finds them by a pprof label, which a goroutine inherits
+// from the goroutine that starts it, and so ignores those of parallel tests.
 //
-// Looking at all goroutines takes about as long as everything else that a
-// server does. If only code of this module can have started goroutines, the
-// check first compares their number: if it has not grown, nothing leaked.
+// Listing all goroutines takes about as long as everything else that a server
+// does. If the server runs only code of this module, the check first compares the
+// number of goroutines: if that has not grown, nothing leaked.
 type leakCheck struct {
 	label  string
 	before int
-	always bool // look at all goroutines in any case
+	always bool // list all goroutines even if their number has not grown
 }
 
 func (c *leakCheck) begin(label string) {
 	c.label, c.before = label, runtime.NumGoroutine()
 }
 
-// mark runs f. The check knows the goroutines that f starts.
+// mark calls f, so that the goroutines that f starts have the label.
 func (c *leakCheck) mark(f func()) {
 	pprof.Do(context.Background(), pprof.Labels(labelKey, c.label), func(context.Context) { f() })
 }
 
-// end returns an error if goroutines are left.
+// end returns an error with the stacks of the goroutines that do not end in time.
 func (c *leakCheck) end() error {
 	left := c.wait()
 	if len(left) == 0 {
@@ -49,7 +49,8 @@ func (c *leakCheck) end() error {
 	return fmt.Errorf("goroutines that were started while serving %s are still running:\n%s", c.label, strings.Join(left, "\n"))
 }
 
-// wait returns the stacks of the goroutines that do not end.
+// wait waits until the goroutines with the label have ended, for about leakTime,
+// and returns the stacks of the others.
 func (c *leakCheck) wait() (left []string) {
 	for range 100 {
 		if runtime.NumGoroutine() <= c.before {
@@ -77,7 +78,7 @@ func labelled(label string) (stacks []string) {
 		if !strings.Contains(stack, "# labels: ") || !strings.Contains(stack, strconv.Quote(label)) {
 			continue
 		}
-		// A handler's own client keeps connections for later.
+		// These goroutines belong to idle connections of a client in the handler.
 		if strings.Contains(stack, "net/http.(*persistConn)") || strings.Contains(stack, "net/http.(*http2ClientConn)") {
 			continue
 		}

@@ -23,49 +23,49 @@ import (
 	"github.com/ocireg/registry/registrytest/lint"
 )
 
-// failingTests are tests that fail. Each has a comment at the line that go test
-// has to print, with a part of the message.
+// failingTests are tests that fail. Each has a comment with a part of the failure's
+// message, at the line that go test has to print with the failure.
 var failingTests = map[string]func(t *testing.T){
 	"nil option": func(t *testing.T) {
-		registrytest.NewServer(t, nil) // fails: an option is nil
+		registrytest.NewServer(t, nil) // want failure: an option is nil
 	},
 	"bad rule": func(t *testing.T) {
-		registrytest.NewServer(t, auth.Basic("ci sing **")) // fails: rule "ci sing **"
+		registrytest.NewServer(t, auth.Basic("ci sing **")) // want failure: rule "ci sing **"
 	},
 	"option of a registry": func(t *testing.T) {
-		registrytest.NewNetwork(t).Handle("a.test", nil, registrytest.WithBodies(1)) // fails: WithBodies is for registries
+		registrytest.NewNetwork(t).Handle("a.test", nil, registrytest.WithBodies(1)) // want failure: WithBodies is for registries
 	},
 	"bad host": func(t *testing.T) {
-		registrytest.NewNetwork(t).Registry("a.test:") // fails: is not a host
+		registrytest.NewNetwork(t).Registry("a.test:") // want failure: is not a host
 	},
 	"no TLS": func(t *testing.T) {
-		registrytest.NewServer(t).CA() // fails: without TLS
+		registrytest.NewServer(t).CA() // want failure: without TLS
 	},
 	"push with a host": func(t *testing.T) {
 		reg := registrytest.NewServer(t)
-		reg.Push(t, reg.Ref("a:v1"), content.Image()) // fails: leave out the host, Push takes "a:v1"
+		reg.Push(t, reg.Ref("a:v1"), content.Image()) // want failure: leave out the host, Push takes "a:v1"
 	},
 	"push": func(t *testing.T) {
-		registrytest.NewServer(t).Push(t, "UPPER:v1", content.Image()) // fails: putting UPPER:v1
+		registrytest.NewServer(t).Push(t, "UPPER:v1", content.Image()) // want failure: putting UPPER:v1
 	},
 	"panic": func(t *testing.T) {
-		reg := registrytest.NewServer(t, middleware(func(*registry.Request) { panic("mistake") })) // fails: panic while serving ping
+		reg := registrytest.NewServer(t, middleware(func(*registry.Request) { panic("mistake") })) // want failure: panic while serving ping
 		reg.Client().Get(reg.URL + "/v2/")
 	},
 	"panic before Close": func(t *testing.T) {
 		reg := registrytest.NewServer(t, middleware(func(*registry.Request) { panic("mistake") }))
 		reg.Client().Get(reg.URL + "/v2/")
-		reg.Close() // fails: panic while serving ping
+		reg.Close() // want failure: panic while serving ping
 	},
 	"panic by name": func(t *testing.T) {
 		n := registrytest.NewNetwork(t)
-		n.Handle("a.test", http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("mistake") })) // fails: panic while serving
+		n.Handle("a.test", http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("mistake") })) // want failure: panic while serving
 		n.Client().Get("http://a.test")
 	},
 	"hang": func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			hang := hangUntilTheEnd(t)
-			reg := registrytest.NewServer(t, registrytest.WithInMemory(), hang) // fails: 127.0.0.1:1 hangs
+			reg := registrytest.NewServer(t, registrytest.WithInMemory(), hang) // want failure: 127.0.0.1:1 hangs
 			giveUp(reg)
 		})
 	},
@@ -74,66 +74,66 @@ var failingTests = map[string]func(t *testing.T){
 			release := make(chan struct{})
 			reg := registrytest.NewServer(t, registrytest.WithInMemory(), middleware(func(*registry.Request) { <-release }))
 			giveUp(reg)
-			reg.Stop() // fails: 127.0.0.1:1 hangs
+			reg.Stop() // want failure: 127.0.0.1:1 hangs
 			close(release)
 		})
 	},
 	"leak": func(t *testing.T) {
-		reg := registrytest.NewServer(t, middleware(func(*registry.Request) { go leakForTest(nil) })) // fails: are still running
+		reg := registrytest.NewServer(t, middleware(func(*registry.Request) { go leakForTest(nil) })) // want failure: are still running
 		reg.Client().Get(reg.URL + "/v2/")
 	},
 	"lint": func(t *testing.T) {
-		reg := registrytest.NewServer(t, lint.Linter{Expect: []registry.Op{registry.GetBlob}}) // fails: lint: request 1
+		reg := registrytest.NewServer(t, lint.Linter{Expect: []registry.Op{registry.GetBlob}}) // want failure: lint: request 1
 		reg.Client().Get(reg.URL + "/v2/")
 	},
 	"fault": func(t *testing.T) {
 		reg := registrytest.NewServer(t)
-		reg.Fault(t, fault.On(registry.GetBlob).Status(503)) // fails: did not happen
+		reg.Fault(t, fault.On(registry.GetBlob).Status(503)) // want failure: did not happen
 	},
 	"gate": func(t *testing.T) {
 		reg := registrytest.NewServer(t)
-		reg.Hold(t, fault.On(registry.GetBlob)) // fails: did not happen
+		reg.Hold(t, fault.On(registry.GetBlob)) // want failure: did not happen
 	},
 	"bad fault": func(t *testing.T) {
-		registrytest.NewServer(t).Fault(t, fault.On(registry.GetBlob)) // fails: nothing happens
+		registrytest.NewServer(t).Fault(t, fault.On(registry.GetBlob)) // want failure: nothing happens
 	},
 	"Silence": func(t *testing.T) {
 		reg := registrytest.NewServer(t)
-		reg.Silence(t) // fails: no client connected
+		reg.Silence(t) // want failure: no client connected
 	},
 	"dead name": func(t *testing.T) {
 		n := registrytest.NewNetwork(t)
-		n.Refuse(t, "registry.test") // fails: refused 0 connections, not 1
+		n.Refuse(t, "registry.test") // want failure: refused 0 connections, not 1
 	},
 	"Silence of the first": func(t *testing.T) {
 		reg := registrytest.NewServer(t)
 		undo := reg.Silence(t, 2)
-		undo() // fails: met with silence 0 connections, not 2
+		undo() // want failure: met with silence 0 connections, not 2
 	},
 	"Refuse": func(t *testing.T) {
 		reg := registrytest.NewServer(t, registrytest.WithInMemory())
 		undo := reg.Refuse(t)
-		undo() // fails: no client connected
+		undo() // want failure: no client connected
 	},
 	"Tamper": func(t *testing.T) {
 		reg := registrytest.NewServer(t)
 		app := reg.Push(t, "app:v1", content.Image())
-		reg.Tamper(t, "app", app.Digest, registrytest.Dropped()) // fails: had no effect
+		reg.Tamper(t, "app", app.Digest, registrytest.Dropped()) // want failure: had no effect
 	},
 	"Tamper with nothing": func(t *testing.T) {
-		registrytest.NewServer(t).Tamper(t, "app", digest.FromString(""), registrytest.Dropped()) // fails: tampering with
+		registrytest.NewServer(t).Tamper(t, "app", digest.FromString(""), registrytest.Dropped()) // want failure: tampering with
 	},
 	"closed too early": func(t *testing.T) {
 		reg := registrytest.NewServer(t)
 		defer reg.Close()
 		t.Run("parallel", func(t *testing.T) {
 			t.Parallel()
-			reg.Fault(t, fault.On(registry.GetBlob).Status(503)) // fails: they run after the deferred calls of their parent
+			reg.Fault(t, fault.On(registry.GetBlob).Status(503)) // want failure: they run after the deferred calls of their parent
 		})
 	},
 }
 
-// hangUntilTheEnd returns an option that serves requests until the test ends.
+// hangUntilTheEnd returns an option that lets no request end before the test does.
 func hangUntilTheEnd(t *testing.T) registrytest.Option {
 	release := make(chan struct{})
 	t.Cleanup(func() { close(release) })
@@ -159,8 +159,8 @@ func TestFailing(t *testing.T) {
 	}
 }
 
-// go test prints a line of the test with every failure, and none of this
-// package.
+// With every failure, go test prints the line of the user's test that caused it,
+// and no line of package registrytest.
 func TestFailuresHaveTheLineOfTheTest(t *testing.T) {
 	t.Parallel()
 	self, err := os.Executable()
@@ -174,19 +174,19 @@ func TestFailuresHaveTheLineOfTheTest(t *testing.T) {
 	require.NoError(t, err)
 	wanted := make(map[string]string) // line -> part of the message
 	for i, line := range strings.Split(string(source), "\n") {
-		if _, message, ok := strings.Cut(line, " // fails"+": "); ok {
+		if _, message, ok := strings.Cut(line, " // want failure"+": "); ok {
 			wanted["lines_test.go:"+strconv.Itoa(i+1)] = message
 		}
 	}
 	require.Len(t, wanted, len(failingTests))
 	for _, m := range regexp.MustCompile(`(?m)^ +(\w+\.go:\d+): (.*)$`).FindAllStringSubmatch(string(out), -1) {
 		at, message := m[1], m[2]
-		if strings.HasPrefix(at, "testing.go:") { // In a bubble, go test knows no line for a cleanup.
+		if strings.HasPrefix(at, "testing.go:") { // In a bubble, go test prints no line of the user's test for a cleanup.
 			at = regexp.MustCompile(`lines_test\.go:\d+|$`).FindString(message)
 		}
 		switch {
 		case strings.HasPrefix(message, "registrytest: the requests to "), strings.HasPrefix(message, "registrytest: note that "):
-			// This is the log of a failed test.
+			// A server logs these lines because its test has failed.
 		case strings.Contains(message, wanted[at]) && wanted[at] != "":
 			delete(wanted, at)
 		default:

@@ -15,29 +15,29 @@ import (
 )
 
 // A Network maps host names such as registry.example.com to registries and
-// other handlers of this process. There is no DNS and no port: connections are
-// in memory, so all of it works in a bubble of package testing/synctest.
-// Clients connect with [Network.Transport] or [Network.DialContext], or through
-// [Network.Proxy].
+// other handlers of this process. A network uses neither DNS nor ports of the
+// machine: its connections are in memory, so they work in a bubble of package
+// testing/synctest. Clients connect with [Network.Transport] or
+// [Network.DialContext], or through [Network.Proxy].
 //
-// Nothing else can be reached. An unknown name fails as in DNS, with a
-// [*net.DNSError] whose IsNotFound is true. A known name or an address without
-// a listener refuses the connection.
+// Clients of a network cannot reach anything else. Dialing an unknown name fails
+// as in DNS, with a [*net.DNSError] whose IsNotFound is true. If a known name, or
+// an IP address, has no listener at the port, the connection is refused.
 //
-// Several goroutines may call its methods.
+// Several goroutines may call the methods of a Network.
 type Network struct {
 	t         TB
 	ca        *CA
 	client    func() *http.Client
 	proxyOnce sync.Once
-	proxy     string // its URL
+	proxy     string // the URL of the proxy
 
 	transportOnce sync.Once
-	transport     *http.Transport // of all clients
+	transport     *http.Transport // shared by the network's client and those of its servers
 
 	mu      sync.Mutex
 	hosts   map[string]bool   // all hosts, without ports
-	places  map[string]*place // by host:port
+	places  map[string]*place // the keys are host:port
 	servers []*Server
 	dialed  int // the number of connections so far
 	outages []*outage
@@ -116,8 +116,8 @@ func (n *Network) Handle(host string, h http.Handler, opts ...Option) {
 	n.closeAtEnd(s, userCode(0))
 }
 
-// closeAtEnd closes the service at the end of the test, and reports failures.
-// At is the place in the test that started it.
+// closeAtEnd closes the service at the end of the test, and reports its failures.
+// At is the line of the test that started the service.
 func (n *Network) closeAtEnd(s *service, at string) {
 	n.t.Helper()
 	n.t.Cleanup(func() {
@@ -149,7 +149,7 @@ func (s *Server) listenOn(n *Network, host string, set *settings) (err error) {
 	return nil
 }
 
-// serve starts the service at the host, and returns its URL.
+// serve starts the service at the ports of the host, and returns its base URL.
 func (n *Network) serve(s *service, host string, set *settings) (url string, err error) {
 	if _, bare, ok := strings.Cut(host, "://"); ok {
 		bare, _, _ = strings.Cut(bare, "/")
@@ -189,12 +189,12 @@ func (n *Network) serve(s *service, host string, set *settings) (url string, err
 	return "http://" + strings.TrimSuffix(host, ":80"), nil
 }
 
-// port returns a port of the network for the service.
+// port returns the port of a host at which the service listens in the network.
 func (n *Network) port(s *service, host, portName string, https bool) port {
 	return port{tls: https, listen: func() (net.Listener, error) { return n.listen(s, host, portName) }}
 }
 
-// listen makes the service listen at a port of the network.
+// listen makes the service listen at the port of a host in the network.
 func (n *Network) listen(s *service, host, portName string) (net.Listener, error) {
 	number, err := strconv.ParseUint(portName, 10, 16)
 	if err != nil {
@@ -217,19 +217,21 @@ func (n *Network) listen(s *service, host, portName string) (net.Listener, error
 	return p.listener, nil
 }
 
-// loopback returns the address of an end of a connection in memory.
+// loopback returns the TCP address 127.0.0.1 with the port, which an end of a
+// connection in memory reports.
 func loopback(port int) net.Addr {
 	return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: port}
 }
 
-// canonical returns the form of a host name that the network looks up.
+// canonical returns a host name in lower case and without a final dot, which is the
+// form that the network stores and looks up.
 func canonical(host string) string {
 	return strings.ToLower(strings.TrimSuffix(host, "."))
 }
 
-// newClient returns a function that makes a client when it is first called, and
-// then returns the same one. It is late because most tests use one client of
-// many.
+// newClient returns a function that returns the same client in every call. The
+// first call gives the client its transport, because most tests use only one of a
+// network's clients.
 func (n *Network) newClient() func() *http.Client {
 	var once sync.Once
 	client := new(http.Client)
@@ -243,8 +245,8 @@ func (n *Network) newClient() func() *http.Client {
 // call returns the same client.
 func (n *Network) Client() *http.Client { return n.client() }
 
-// Transport returns the transport of the network's client, which trusts its CA.
-// Clone it before a change.
+// Transport returns the transport of the network's client. The transport trusts the
+// network's CA. To change it, clone it first.
 func (n *Network) Transport() *http.Transport {
 	n.transportOnce.Do(func() {
 		n.transport = &http.Transport{
@@ -262,14 +264,15 @@ func (n *Network) CA() *CA { return n.ca }
 // firstClientPort is the first port that operating systems give to clients.
 const firstClientPort = 49152
 
-// DialContext connects to an address of the network. It is for the field of an
-// [http.Transport] and others of this type.
+// DialContext connects to an address of the network. An [http.Transport] can have
+// it as its field DialContext.
 func (n *Network) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	c, _, err := n.dial(ctx, network, address)
 	return c, err
 }
 
-// dialOwn is DialContext for the network's own transport.
+// dialOwn is DialContext for the network's own transport: the services keep track
+// of its connections.
 func (n *Network) dialOwn(ctx context.Context, network, address string) (net.Conn, error) {
 	c, s, err := n.dial(ctx, network, address)
 	if err != nil || s == nil {
@@ -278,8 +281,8 @@ func (n *Network) dialOwn(ctx context.Context, network, address string) (net.Con
 	return s.client(c), nil
 }
 
-// dial connects to an address of the network. It returns a nil service if the
-// service must not know of the connection.
+// dial connects to an address of the network, and returns the service there. For a
+// connection that [Network.Silence] has made silent, the service is nil.
 func (n *Network) dial(ctx context.Context, network, address string) (net.Conn, *service, error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {

@@ -132,7 +132,7 @@ func TestHostsThatCannotBe(t *testing.T) {
 	}
 }
 
-// Misuse of a host or a handler fails at once, with one sentence.
+// A wrong host or a nil handler fails the test at once, with a clear message.
 func TestNetworkSaysWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	for want, use := range map[string]func(n *registrytest.Network){
@@ -330,7 +330,7 @@ func TestProxy(t *testing.T) {
 	require.Equal(t, http.StatusBadRequest, status, "it serves nothing itself")
 }
 
-// A client behind the proxy sees that a response is cut.
+// If a handler cuts a response, a client of the proxy gets an error, too.
 func TestProxyCutsWhatIsCut(t *testing.T) {
 	t.Parallel()
 	n := registrytest.NewNetwork(t)
@@ -351,7 +351,7 @@ func TestProxyCutsWhatIsCut(t *testing.T) {
 	}
 }
 
-// One end may close its direction before the other one does.
+// A client of a tunnel can close its side for writing and still read the response.
 func TestProxyPassesOnHalfClose(t *testing.T) {
 	t.Parallel()
 	n := registrytest.NewNetwork(t)
@@ -380,7 +380,7 @@ func TestProxyPassesOnHalfClose(t *testing.T) {
 	require.Equal(t, "hello", string(answer))
 }
 
-// Tunnels that a client leaves open do not outlive the test.
+// The proxy closes the tunnels that clients have left open at the end of the test.
 func TestProxyIsClosedWithItsTunnels(t *testing.T) {
 	t.Parallel()
 	var proxy string

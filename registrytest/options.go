@@ -22,7 +22,7 @@ import (
 //   - Err() error, first: an error fails the test, and no server starts.
 //   - Exclusive() string returns the name of the one thing that the option
 //     decides, such as "authentication". Two options that return the same name
-//     fail the test, unless they are equal (==): the second has no effect then.
+//     fail the test, unless they are equal (==); then the second has no effect.
 //   - CheckStore(registry.Store) error, when all options are known: an error fails
 //     the test, as an error of Err does.
 //   - Observe(*journal.Journal), before the server starts.
@@ -31,21 +31,21 @@ import (
 //     server.
 //   - AfterTest(TB, *Server), last of all. [Start] refuses such an option.
 //
-// An option that is a [registry.Store] itself has the content of the server, as
-// that of WithStore has.
+// An option that is also a [registry.Store] is the store of the server, as if it
+// were given with [WithStore].
 //
 // Options that add something combine. Two options that set the same thing to
 // different values, such as two stores or two page sizes, fail the test.
 type Option interface {
-	// Options returns the options for the handler. The options of this package
-	// return none: they change the server.
+	// Options returns the options for the handler. Options of this package return
+	// none, because they change the server.
 	Options() []registry.Option
 }
 
 // Options returns an Option that applies all of opts, in order.
 func Options(opts ...Option) Option { return group(opts) }
 
-// The optional methods of an Option.
+// Each of these interfaces has an optional method of an [Option].
 type (
 	invalid      interface{ Err() error }
 	exclusive    interface{ Exclusive() string }
@@ -62,8 +62,8 @@ type (
 type settings struct {
 	given     []string          // the names of the options
 	needTest  []string          // the names of the options that need a test
-	journaled []string          // the names of those that need the journal
-	handler   []registry.Option // in the order that they were given
+	journaled []string          // the names of the options that need the journal
+	handler   []registry.Option // options of the handler, in the order given
 	exclusive map[string]decision
 	stores    []storeChecker
 	observers []observer
@@ -76,11 +76,11 @@ type settings struct {
 	bodies    int64
 	noJournal bool
 
-	// The functions below do the work of an option. A test without the option
-	// does not link them.
+	// Each function below does the work of an option, so that a test without the
+	// option does not link that code.
 
 	listen   func(*Server, *settings) error           // makes a server listen
-	listener net.Listener                             // for listenOnPort, or nil
+	listener net.Listener                             // the listener of WithListener, or nil
 	secure   func(s *Server, host string) *tls.Config // prepares TLS, or nil
 	servers  []func(*http.Server)                     // configure the http.Server
 	logger   func(*Server) registry.Option            // logs requests to the test, or nil
@@ -98,7 +98,7 @@ func newSettings(opts []Option) (*settings, error) {
 	}
 	for _, o := range s.stores {
 		if s.store == nil {
-			break // The default, a memstore.Store, suits all options.
+			break // Every option accepts the default store, a memstore.Store.
 		}
 		if err := o.CheckStore(s.store); err != nil {
 			return nil, err
@@ -107,7 +107,8 @@ func newSettings(opts []Option) (*settings, error) {
 	return s, nil
 }
 
-// configure lets the options configure the http.Server of the service.
+// configure calls the functions of [WithHTTPServer] with the service's http.Server.
+// It then restores the fields that these functions must not change.
 func (s *settings) configure(to *service) {
 	handler, connContext, connState := to.http.Handler, to.http.ConnContext, to.http.ConnState
 	for _, configure := range s.servers {
@@ -116,20 +117,20 @@ func (s *settings) configure(to *service) {
 	to.http.Handler, to.http.ConnContext, to.http.ConnState = handler, connContext, connState
 }
 
-// An ownOption is an option of this package.
+// An ownOption is an option of this package, or a group of options.
 type ownOption interface {
 	Option
 	apply(*settings) error
 }
 
-// An option is one option of this package.
+// An option is an option of this package, such as [WithStore].
 type option struct {
 	name     string
 	set      func(*settings)
-	once     string // the thing that no other option may set to another value, or ""
-	value    any    // that it sets, if once is not ""
+	once     string // the setting that all options must set to the same value, or ""
+	value    any    // the value of that setting, if once is not ""
 	needTest bool
-	isNil    bool // whether the argument is nil
+	isNil    bool // whether the argument of the With function is nil
 
 	needJournal bool
 }
@@ -154,7 +155,7 @@ func (o option) apply(s *settings) error {
 	return nil
 }
 
-// A group is several options.
+// A group is an Option that applies several options in order.
 type group []Option
 
 func (group) Options() []registry.Option { return nil }
@@ -176,9 +177,9 @@ func (g group) apply(s *settings) error {
 	return nil
 }
 
-// A decision is the value to which an option sets a thing.
+// A decision is the value that an option gives to a setting, such as the store.
 type decision struct {
-	option string // its name
+	option string // the name of the option
 	value  any
 }
 
@@ -188,9 +189,9 @@ func (d decision) equal(other decision) bool {
 	return hint.Comparable(d.value) && d.value == other.value
 }
 
-// decide notes the decision about a setting. An empty setting has no decision.
-// Again reports whether an earlier option made the same decision. It is an
-// error if an earlier option made another one.
+// decide notes that an option sets the named setting. It does nothing if the name
+// is empty. Again reports whether an earlier option has set the same value. If an
+// earlier option has set another value, decide returns an error.
 func (s *settings) decide(thing string, d decision) (again bool, err error) {
 	if thing == "" {
 		return false, nil
@@ -221,7 +222,7 @@ func (s *settings) addHandlerOption(o Option) error {
 	s.given = append(s.given, name)
 	for _, part := range o.Options() {
 		if e, ok := part.(exclusive); ok {
-			// The text of the call has the value.
+			// The text of the option has the value, as in "WithPageSize(2)".
 			text := fmt.Sprint(part)
 			if _, err := s.decide(e.Exclusive(), decision{text, text}); err != nil {
 				return err
@@ -287,8 +288,8 @@ func WithListener(l net.Listener) Option {
 
 // WithTLS makes a server that speaks HTTPS and HTTP/2. Its certificate is from
 // a CA that [Server.Client] and [Server.Transport] trust, see [Server.CA]. If
-// the server requires a client certificate, they show one with the common name
-// "client".
+// the server requires a client certificate, these two send one with the common
+// name "client".
 //
 // The variants combine, including those of several WithTLS options.
 func WithTLS(variants ...TLSVariant) Option {
@@ -308,8 +309,8 @@ func WithHTTPServer(configure func(*http.Server)) Option {
 	return option{name: "WithHTTPServer", isNil: configure == nil, set: func(s *settings) { s.servers = append(s.servers, configure) }}
 }
 
-// WithLogs makes a server that logs every request to the test once it is
-// answered. Without WithLogs, the server logs its requests only if the test
+// WithLogs makes a server that logs every request to the test after the response
+// has ended. Without WithLogs, the server logs its requests only if the test
 // fails.
 func WithLogs() Option {
 	return option{name: "WithLogs", needTest: true, set: func(s *settings) { s.logger = logToTest }}
@@ -325,7 +326,7 @@ func WithBodies(limit int64) Option {
 
 // WithoutJournal makes a server that keeps no record of its requests, for a
 // program that runs for long: [Server.Requests] is always empty. An option that
-// reads the requests, such as [WithBodies] or a linter, is an error beside it.
+// needs the requests, such as [WithBodies] or a linter, contradicts WithoutJournal.
 func WithoutJournal() Option {
 	return option{name: "WithoutJournal", set: func(s *settings) { s.noJournal = true }}
 }

@@ -42,8 +42,8 @@ func TestOptionsOfAServerAreNoOptionsOfAHandler(t *testing.T) {
 	}
 }
 
-// Options that contradict each other, and options without a meaning where they
-// are given, fail the test.
+// Options that contradict each other fail the test, and so do options that have no
+// meaning, such as a nil store.
 func TestOptionsThatContradictEachOther(t *testing.T) {
 	t.Parallel()
 	bad := auth.Bearer("ci sing **", "ci dance **")
@@ -54,7 +54,7 @@ func TestOptionsThatContradictEachOther(t *testing.T) {
 	}{}
 	for name, c := range map[string]struct {
 		opts []registrytest.Option
-		want string // in the failure, or "" if there is none
+		want string // part of the failure, or "" if the test passes
 	}{
 		"two stores":          {[]registrytest.Option{registrytest.WithStore(memstore.New()), registrytest.WithStore(memstore.New())}, "WithStore and WithStore both set the store; leave one out"},
 		"two in groups":       {[]registrytest.Option{registrytest.WithStore(memstore.New()), registrytest.Options(registrytest.WithStore(memstore.New()))}, "both set the store"},
@@ -112,13 +112,13 @@ func TestHandlersOfANetworkTakeNoOptionsOfARegistry(t *testing.T) {
 	}
 }
 
-// Paging is an option of another package that sets a value.
+// paging is an option of another package that sets the page size to 1.
 type paging struct{}
 
 func (paging) Options() []registry.Option { return []registry.Option{registry.WithPageSize(1)} }
 
-// A watcher is an option of another package, with all the methods that one can
-// have.
+// A watcher is an option of another package. It has some of the optional methods of
+// an Option.
 type watcher struct {
 	observed *journal.Journal
 	checked  int

@@ -6,40 +6,42 @@ import (
 	"sync"
 )
 
-// Refuse makes a name of the network refuse new connections, until undo is called
-// or the test t ends. The name may be that of a registry, of a handler or of
-// nothing: a host that is known and dead. It is for all ports, unless it has one,
-// as in "registry.example.com:443".
+// Refuse makes a host of the network refuse new connections, until undo is called
+// or the test t ends. The host may be that of a registry or of a handler. Any other
+// host becomes known to DNS, and refuses connections like a machine without a server.
+// Refuse affects all ports of the host, unless host has a port, as in
+// "registry.example.com:443".
 //
-// The test fails if no client was refused. With a number, Refuse is for the first
-// connections from now on, and the test fails if there are fewer.
+// The test fails if no client was refused. With a number, Refuse affects only that
+// many connections, the next ones, and the test fails if there are fewer.
 func (n *Network) Refuse(t TB, host string, first ...int) (undo func()) {
 	needTest(t, "Network.Refuse")
 	t.Helper()
 	return until(t, "Refuse", n.begin(t, &outage{host: host}, first))
 }
 
-// Silence makes a name of the network accept new connections and then neither
-// read nor write, as [Network.Refuse] makes it refuse them. Connections stay
-// silent until the test t ends.
+// Silence makes a host of the network accept new connections and then neither read
+// nor write. The arguments are those of [Network.Refuse], and the test fails under
+// the same conditions. A silent connection stays silent until the test t ends.
 func (n *Network) Silence(t TB, host string, first ...int) (undo func()) {
 	needTest(t, "Network.Silence")
 	t.Helper()
 	return until(t, "Silence", n.begin(t, &outage{host: host, silent: true}, first))
 }
 
-// An outage is a name that refuses connections, or does not read from them.
+// An outage is one call of [Network.Refuse] or [Network.Silence].
 type outage struct {
-	host, port string // the port is "" for all of them
+	host, port string // port is "" for all ports of the host
 	silent     bool
 
-	// guarded by the lock of the network
-	limit, hits int // the limit is 0 if there is none
+	// The lock of the network guards the fields below.
+	limit, hits int // hits counts the affected connections; limit is 0 for all
 	ended       bool
 	conns       []net.Conn
 }
 
-// begin adds an outage, and returns a function that ends it.
+// begin adds an outage to the network. It returns a function that ends the outage,
+// with an error if the outage has affected too few connections.
 func (n *Network) begin(t TB, out *outage, first []int) (end func() error) {
 	t.Helper()
 	name := out.host
@@ -73,8 +75,8 @@ func (n *Network) begin(t TB, out *outage, first []int) (end func() error) {
 	}
 }
 
-// outageAt returns the outage that a new connection to the host and port meets,
-// or nil. The caller holds the lock.
+// outageAt returns the outage that affects a new connection to the host and port, or
+// nil, and counts the connection. The caller holds the lock.
 func (n *Network) outageAt(host, port string) *outage {
 	for _, out := range n.outages {
 		if !out.ended && out.host == host && (out.port == "" || out.port == port) && (out.limit == 0 || out.hits < out.limit) {
@@ -85,7 +87,8 @@ func (n *Network) outageAt(host, port string) *outage {
 	return nil
 }
 
-// silent returns the client's end of a connection that nothing reads from.
+// silent returns the client's end of a new connection, from whose other end nothing
+// reads until the test ends.
 func (n *Network) silent(out *outage, from, to net.Addr) net.Conn {
 	client, server := newPipe(from, to)
 	n.mu.Lock()
@@ -94,17 +97,19 @@ func (n *Network) silent(out *outage, from, to net.Addr) net.Conn {
 	return client
 }
 
-// A countdown counts the first connections of a server, which an outage
-// affects. If several countdowns are active, the earliest comes first.
+// A countdown picks the connections of a server that calls of [Server.Refuse] or
+// [Server.Silence] with a number affect. Of several calls, the earliest has the
+// first connections.
 type countdown struct {
 	mu    sync.Mutex
-	begun []*tally // with connections left
+	begun []*tally // in the order of the calls
 }
 
-// A tally is the number of connections of one countdown.
+// A tally has, for one call with a number, the connections that it will still affect
+// and those that it has affected.
 type tally struct{ left, taken int }
 
-// take reports whether a connection is one of them.
+// take reports whether a call affects the new connection, and counts it.
 func (c *countdown) take() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -120,7 +125,8 @@ func (c *countdown) take() bool {
 	return false
 }
 
-// begin counts down from a number, and returns a function that ends that.
+// begin makes the countdown pick the next connections, as many as first says. It
+// returns a function that ends that, with an error if there were fewer.
 func (c *countdown) begin(t TB, happens string, first []int) (end func() error) {
 	t.Helper()
 	n := number(t, first)
@@ -136,7 +142,8 @@ func (c *countdown) begin(t TB, happens string, first []int) (end func() error) 
 	}
 }
 
-// number returns the number of connections that a caller gave.
+// number returns the only element of first, the number of connections that a caller
+// gave. If first is anything else, number fails the test.
 func number(t TB, first []int) int {
 	t.Helper()
 	if len(first) > 1 || first[0] < 1 {
@@ -145,8 +152,8 @@ func number(t TB, first []int) int {
 	return first[0]
 }
 
-// tooFew returns an error if fewer connections were made than something was to
-// happen to.
+// tooFew returns an error if got is less than want. The error says what happened to
+// the connections, as in "reg.test refused 1 connection, not 3".
 func tooFew(happens string, want, got int) error {
 	if got >= want {
 		return nil

@@ -52,7 +52,7 @@ func TestSilenceTheFirst(t *testing.T) {
 	})
 }
 
-// Each call counts connections of its own.
+// A connection counts for only one of two calls of Refuse with a number.
 func TestRefuseTheFirstTwice(t *testing.T) {
 	t.Parallel()
 	s := NewServer(t, WithInMemory())
@@ -77,15 +77,16 @@ func TestRefuseTheFirstTwice(t *testing.T) {
 	require.NoError(t, get())
 }
 
-// patient returns a client of the network that waits for a minute. It speaks
-// HTTP/1.1, as bubbles of Go 1.25 require.
+// patient returns a client of the network with a timeout of a minute. The client
+// speaks HTTP/1.1, because HTTP/2 does not work in bubbles of Go 1.25.
 func patient(t *testing.T, n *Network) *http.Client {
 	transport := &http.Transport{DialContext: n.DialContext, TLSClientConfig: &tls.Config{RootCAs: n.CA().Pool()}}
 	t.Cleanup(transport.CloseIdleConnections)
 	return &http.Client{Transport: transport, Timeout: time.Minute}
 }
 
-// A name of a network is dead, whether a registry, a handler or nothing is there.
+// Refuse and Silence affect a host of the network with a registry, with a handler,
+// or with neither.
 func TestDeadNames(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -116,7 +117,7 @@ func TestDeadNames(t *testing.T) {
 		require.ErrorIs(t, get("https://handler.test"), conn.Refused)
 		undo()
 
-		// A registry has several names, and only one of them is refused.
+		// This registry has several host names. Refuse affects only one of them.
 		undo = n.Refuse(t, "index.docker.io")
 		require.ErrorIs(t, get("https://index.docker.io"), conn.Refused)
 		require.NoError(t, get("https://registry-1.docker.io"))
@@ -137,7 +138,8 @@ func TestDeadNames(t *testing.T) {
 	})
 }
 
-// Fewer connections than were announced have not tested what comes after them.
+// The test fails if clients make fewer connections than Refuse or Silence was given
+// as a number.
 func TestTooFewConnections(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {

@@ -17,9 +17,9 @@ import (
 // direction before a write waits for a read.
 const pipeBuffer = 64 << 10
 
-// A pipeListener is a [net.Listener] in memory. It waits for channels and
-// conditions only, never in a system call, so package testing/synctest
-// recognizes that it waits.
+// A pipeListener is a [net.Listener] in memory. It waits only on channels and
+// condition variables, never in a system call, so it can be used in a bubble of
+// package testing/synctest.
 type pipeListener struct {
 	addr  net.Addr
 	conns chan net.Conn
@@ -53,7 +53,7 @@ func (l *pipeListener) Close() error {
 	return nil
 }
 
-// dial connects to the listener. Its errors are those of a network.
+// dial connects to the listener. It returns errors like those of [net.Dialer].
 func (l *pipeListener) dial(ctx context.Context, from net.Addr) (net.Conn, error) {
 	client, server := newPipe(from, l.addr)
 	select {
@@ -124,7 +124,7 @@ func (c *pipeConn) CloseWrite() error {
 }
 
 // Close ends both directions. The other end can still read the bytes written so
-// far, as on Linux even after a reset.
+// far, even after a reset, as on Linux.
 func (c *pipeConn) Close() error {
 	if c.closed.Swap(true) {
 		return c.opError("close", net.ErrClosed)
@@ -152,21 +152,21 @@ func (c *pipeConn) SetWriteDeadline(t time.Time) error {
 	return nil
 }
 
-// A stream is one direction of a connection.
+// A stream is one direction of a connection in memory.
 type stream struct {
 	mu     sync.Mutex
-	change sync.Cond // a field below has changed
+	change sync.Cond // signals that a field below has changed
 
 	ring        []byte
-	start, size int // of the bytes that were written and not read
+	start, size int // the part of the ring with the unread bytes
 
-	// readErr is the error of a read when no bytes are left, writeErr that of a
-	// write. They are nil while the stream is open.
+	// readErr is the error that read returns when no bytes are left. writeErr is the
+	// error that write returns. Both are nil while the stream is open.
 	readErr, writeErr error
 
-	// void is the number of bytes that a write still accepts although no read
-	// follows. On a real network, a client that writes to a closed connection
-	// does not learn of it at once, and has time to read the response.
+	// void is the number of bytes that write still accepts after the other end has
+	// closed. On a real network, too, a client that writes to a closed connection does
+	// not learn of it at once, and so has time to read the response.
 	void int
 
 	readDeadline, writeDeadline deadline
@@ -234,7 +234,8 @@ func (s *stream) write(p []byte) (n int, err error) {
 	}
 }
 
-// append copies as much of p into the ring as it has room for.
+// append copies as much of p into the ring as fits, and returns the number of bytes.
+// The ring grows up to pipeBuffer.
 func (s *stream) append(p []byte) (n int) {
 	if need := s.size + len(p); need > len(s.ring) && len(s.ring) < pipeBuffer {
 		ring := make([]byte, min(max(need, 2*len(s.ring), 4<<10), pipeBuffer))
@@ -251,8 +252,9 @@ func (s *stream) append(p []byte) (n int) {
 	return n
 }
 
-// end sets the errors of reads and writes from now on. The first call decides,
-// but an end that was closed itself always gets [net.ErrClosed].
+// end sets the errors that read and write return from now on. An earlier error
+// stays, unless the new one is [net.ErrClosed], which an end of a connection gets
+// after its own Close.
 func (s *stream) end(readErr, writeErr error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -27,7 +27,7 @@ func TestPipeCarriesBytesBothWays(t *testing.T) {
 		sent := make([]byte, size)
 		rand.Read(sent)
 		go func() {
-			io.Copy(server, server) // back again
+			io.Copy(server, server) // echo all bytes
 			server.CloseWrite()
 		}()
 		go func() {

@@ -9,10 +9,10 @@ import (
 	"sync"
 )
 
-// Proxy returns the URL of a proxy at 127.0.0.1 that connects to the network,
-// for clients of other processes, as HTTP_PROXY and HTTPS_PROXY. The first call
-// starts the proxy, and it is closed at the end of the test. For HTTPS, clients
-// have to trust the certificate in [CA.File].
+// Proxy returns the URL of a proxy at 127.0.0.1 that connects to the network. Give
+// it to clients in other processes as HTTP_PROXY and HTTPS_PROXY. The first call
+// starts the proxy, and the proxy is closed at the end of the test. For HTTPS,
+// clients have to trust the certificate in [CA.File].
 //
 // Clients in Go that take the proxy from the environment do not use it for
 // localhost and 127.0.0.1.
@@ -48,7 +48,7 @@ func (n *Network) startProxy(at string) {
 			forward.ServeHTTP(w, r)
 		}
 	}))
-	s.start() // The server cannot fail to start: it has its listener already.
+	s.start() // start cannot fail, because the listener exists already.
 	n.closeAtEnd(s, at)
 }
 
@@ -56,7 +56,7 @@ func badGateway(w http.ResponseWriter, _ *http.Request, err error) {
 	http.Error(w, err.Error(), http.StatusBadGateway)
 }
 
-// tunnel serves CONNECT (RFC 9110, section 9.3.6).
+// tunnel serves a CONNECT request (RFC 9110, section 9.3.6).
 func (n *Network) tunnel(w http.ResponseWriter, r *http.Request) {
 	up, err := n.DialContext(r.Context(), "tcp", r.Host)
 	if err != nil {
@@ -79,7 +79,8 @@ func (n *Network) tunnel(w http.ResponseWriter, r *http.Request) {
 	both.Wait()
 }
 
-// relay copies all bytes, then closes the connection for writing.
+// relay copies all bytes from one side of a tunnel to the other, then closes that
+// other side for writing.
 func relay(to net.Conn, from io.Reader) {
 	_, err := io.Copy(to, from)
 	if c, ok := to.(interface{ CloseWrite() error }); ok && err == nil {

@@ -77,9 +77,10 @@ func (s *service) refusedNote() string {
 		s.address, s.stoppedAt)
 }
 
-// userCode returns the place that called the function of this package that is
-// skip functions above the caller: the caller itself for 0. It is "" if package
-// testing or the runtime called it.
+// userCode returns the file and line of the user's code that called this package.
+// The user called the caller of userCode itself if skip is 0, and the function that
+// called that one if skip is 1. If package testing or the runtime made the call,
+// userCode returns "".
 func userCode(skip int) string {
 	pc, file, line, ok := runtime.Caller(skip + 2)
 	if !ok {
@@ -114,8 +115,8 @@ func (t *noTest) Errorf(format string, args ...any) {
 // Fatalf panics, as the server has no test to end.
 func (*noTest) Fatalf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
 
-// Err returns the failures so far of a server that [Start] made, which
-// [Server.Close] returns as well.
+// Err returns the failures so far of a server that [Start] made, and nil for any
+// other server. [Server.Close] returns these failures as well.
 func (s *Server) Err() error {
 	t, ok := s.t.(*noTest)
 	if !ok {
@@ -132,7 +133,7 @@ func (t *noTest) Failed() bool {
 	return len(t.failures) > 0
 }
 
-// TempDir returns a new directory until the server is closed.
+// TempDir returns a new directory, which is removed when the server is closed.
 func (t *noTest) TempDir() string {
 	dir, err := os.MkdirTemp("", "registrytest")
 	if err != nil {
@@ -185,10 +186,10 @@ const maxLog = 100
 type logBuffer struct {
 	mu    sync.Mutex
 	lines []string
-	live  func(line string) // if not nil, gets the lines instead
+	live  func(line string) // if not nil, takes the lines, and the buffer keeps none
 }
 
-// Write adds one line or more.
+// Write adds p, which a logger makes of one record.
 func (b *logBuffer) Write(p []byte) (int, error) {
 	line := strings.TrimSuffix(string(p), "\n")
 	b.mu.Lock()
@@ -204,7 +205,7 @@ func (b *logBuffer) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// close returns the lines and drops all later ones.
+// close returns the lines of the buffer, and makes it drop all later ones.
 func (b *logBuffer) close() []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -213,15 +214,15 @@ func (b *logBuffer) close() []string {
 	return lines
 }
 
-// logToTest makes the log of a server go to its test, and returns the option that
-// logs the requests.
+// logToTest makes the log of a server go to its test. It returns the option that
+// makes the handler log every request.
 func logToTest(s *Server) registry.Option {
 	s.service.log.live = func(line string) { s.t.Logf("%s: %s", s.Host(), line) }
 	return registry.WithLogger(slog.New(slog.NewTextHandler(&s.service.log, &slog.HandlerOptions{ReplaceAttr: withoutTime})))
 }
 
-// withoutTime removes the time from the records of a log: the test's log
-// orders them.
+// withoutTime removes the time from a log record. The lines of a test's log are in
+// order without it.
 func withoutTime(groups []string, a slog.Attr) slog.Attr {
 	if len(groups) == 0 && a.Key == slog.TimeKey {
 		return slog.Attr{}

@@ -23,7 +23,7 @@ func TestServerIsSilent(t *testing.T) {
 		tr := faketb.Try(t, func(t *faketb.TB) {
 			s := start(t)
 			s.Client().Get(s.URL + "/v2/nothing/here")
-			// Also not if TLS fails.
+			// A failed TLS handshake is not logged, either.
 			(&http.Client{Transport: &http.Transport{DialContext: s.Transport().DialContext}}).Get(s.URL)
 		})
 		require.Empty(t, tr.Errors())
@@ -61,7 +61,7 @@ func TestServerLogsIfAsked(t *testing.T) {
 	tr := faketb.Try(t, func(tb *faketb.TB) {
 		s := registrytest.NewServer(tb, registrytest.WithLogs())
 		s.Client().Get(s.URL + "/v2/team/app/manifests/v1")
-		s.Close() // after the request has been recorded
+		s.Close() // Close waits until the request has been recorded.
 		atOnce = tb.Log()
 	})
 	require.Contains(t, atOnce, "/v2/team/app/manifests/v1")
@@ -70,7 +70,7 @@ func TestServerLogsIfAsked(t *testing.T) {
 	require.Len(t, tr.Lines(), 1)
 }
 
-// A logger of the test gets the log instead of the test.
+// With registry.WithLogger, the requests go to that logger and not to the test's log.
 func TestServerLogsToTheTestsLogger(t *testing.T) {
 	t.Parallel()
 	var text strings.Builder
@@ -90,7 +90,7 @@ func TestHangingHandlerFailsTheTest(t *testing.T) {
 		tr := faketb.Try(t, func(t *faketb.TB) {
 			s := registrytest.NewServer(t, registrytest.WithInMemory(), middleware(func(r *registry.Request) {
 				if r.Op == registry.GetManifest {
-					<-release // and not when the client has gone
+					<-release // The request does not end when the client goes away.
 				}
 			}))
 			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
@@ -134,7 +134,7 @@ func TestLeakedGoroutineFailsTheTest(t *testing.T) {
 
 func leakForTest(release chan struct{}) { <-release }
 
-// The goroutines of a running server are no leak of another one.
+// A server that is closed does not report goroutines of another server as leaks.
 func TestServersOfATestDoNotAccuseEachOther(t *testing.T) {
 	t.Parallel()
 	tr := faketb.Try(t, func(tb *faketb.TB) {
@@ -147,7 +147,7 @@ func TestServersOfATestDoNotAccuseEachOther(t *testing.T) {
 	require.Empty(t, tr.Errors())
 }
 
-// A handler may be a client itself, whose connections stay open for later.
+// A handler may be a client itself. Idle connections of that client are no leak.
 func TestConnectionsOfHandlersAreNoLeak(t *testing.T) {
 	t.Parallel()
 	up := registrytest.NewServer(t)
@@ -171,7 +171,7 @@ func TestPanicFailsTheTest(t *testing.T) {
 	})
 }
 
-// A connection that is closed on purpose is no failure.
+// A handler panics with http.ErrAbortHandler on purpose, so that is no failure.
 func TestAbortIsNoPanic(t *testing.T) {
 	forEachKind(t, func(t *testing.T, start startFunc) {
 		tr := faketb.Try(t, func(t *faketb.TB) {

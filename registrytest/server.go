@@ -19,9 +19,9 @@ import (
 // A Server is a registry that runs in this process. Several goroutines may call
 // its methods, such as those of parallel subtests.
 //
-// A method that takes a test reports failures to that test. The others report
-// to the test that the server was made for, or, if [Start] made it, by
-// [Server.Close].
+// A method that takes a test reports failures to that test. The others report to
+// the test that the server was made for. If [Start] made the server, there is no
+// test, and [Server.Close] returns these failures.
 type Server struct {
 	// URL is the base URL, such as "http://127.0.0.1:43121".
 	URL string
@@ -117,8 +117,8 @@ func newServer(t TB, set *settings) *Server {
 	return s
 }
 
-// newHandler makes a handler without upload sessions, and ends those of the
-// handler before.
+// newHandler gives the server a new handler, without upload sessions, and ends the
+// upload sessions of the old handler.
 func (s *Server) newHandler() {
 	var store registry.Store = &tamperedStore{s.Store, &s.tampered}
 	if operates(s.Store) {
@@ -130,17 +130,18 @@ func (s *Server) newHandler() {
 	}
 }
 
-// endWithTest makes the server end with its test. At is the place in the test
-// that started it.
+// endWithTest closes the server at the end of its test. At is the line of the test
+// that started the server.
 func (s *Server) endWithTest(set *settings, at string) {
 	s.t.Helper()
 	if t, ok := s.t.(interface{ Fail() }); ok {
-		// The message follows at the end, where it gets a line of the test.
+		// The cleanup reports the message: there it gets a line of the test.
 		s.service.alarm = func(error) { t.Fail() }
 	}
 	s.t.Cleanup(func() {
 		s.t.Helper()
-		s.end(fmt.Sprintf("the server started at %s has failed: ", at)) // In a bubble, go test knows no line for a cleanup.
+		// In a bubble, go test prints no line of the user's test for a cleanup.
+		s.end(fmt.Sprintf("the server started at %s has failed: ", at))
 		s.explain()
 		for _, o := range set.afterTest {
 			o.AfterTest(s.t, s)
@@ -148,8 +149,8 @@ func (s *Server) endWithTest(set *settings, at string) {
 	})
 }
 
-// end closes the server for good, and reports failures with the prefix. The
-// first call lets the options check the requests.
+// end closes the server for good, and reports failures with the prefix. The first
+// call also closes the options, and lets them check the requests.
 func (s *Server) end(prefix string) {
 	s.t.Helper()
 	s.mu.Lock()
@@ -172,7 +173,7 @@ func (s *Server) end(prefix string) {
 	}
 }
 
-// serve makes the service of the registry.
+// serve sets up the service that serves the registry at the address.
 func (s *Server) serve(address string) {
 	var h http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		(*s.handler.Load()).ServeHTTP(w, r)
@@ -289,7 +290,7 @@ func (s *Server) ForgetUploads() {
 	s.newHandler()
 }
 
-// Stop begins an outage: it closes all connections, and new ones are refused.
+// Stop begins an outage: it closes all connections, and the server refuses new ones.
 func (s *Server) Stop() {
 	s.t.Helper()
 	s.service.mu.Lock()
@@ -302,8 +303,9 @@ func (s *Server) Stop() {
 // Start ends an outage. The server is ready again, at the same address, when
 // Start returns. The test fails if the server was closed.
 //
-// The port of a stopped server is free, as refused connections require it, and
-// another program may take it. Start waits up to five seconds for the port.
+// While the server is stopped, its port is free, since the operating system refuses
+// connections only then. If another program has taken the port, Start waits for it,
+// up to five seconds.
 func (s *Server) Start() {
 	s.t.Helper()
 	err := s.service.start()
@@ -318,8 +320,8 @@ func (s *Server) Start() {
 }
 
 // Shutdown closes the server as Close does, but first waits for the requests
-// that are being served, until ctx is done. Then it returns the error of ctx,
-// and the server refuses new connections.
+// that are being served. If ctx is done before they end, Shutdown returns the
+// error of ctx; the server then refuses new connections, but is not closed.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.t.Helper()
 	if err := s.service.http.Shutdown(ctx); err != nil {
@@ -335,7 +337,8 @@ func (s *Server) Close() error {
 	return s.close(userCode(0))
 }
 
-// close closes the server. At is the place in the code that asked for it.
+// close closes the server. At is the line of the user's code that called Close or
+// Shutdown.
 func (s *Server) close(at string) error {
 	s.t.Helper()
 	s.end("")

@@ -133,7 +133,7 @@ func TestCloneOfTheDefaultStore(t *testing.T) {
 	}
 }
 
-// The options of both packages combine, alone and in groups.
+// Options of packages registry and registrytest combine, alone and in groups.
 func TestServerOptionsInGroups(t *testing.T) {
 	t.Parallel()
 	store := memstore.New()
@@ -238,15 +238,15 @@ func TestServerCanBeClosedWhileStopped(t *testing.T) {
 			s.Close()
 			s.Close()
 			require.Empty(t, t.Errors())
-			s.Start() // too late
+			s.Start() // The server is closed already.
 		})
 		require.NotEmpty(t, tr.Errors())
 		require.Contains(t, tr.Errors()[0], "it was closed for good")
 	})
 }
 
-// A request ends with its connection, even if it has a body that the handler
-// does not read: net/http does not notice then.
+// The context of a request ends with its connection. By itself, net/http does not
+// notice the end if the handler has not read the body of the request.
 func TestRequestsEndWithTheirConnection(t *testing.T) {
 	for name, end := range map[string]func(*registrytest.Server){
 		"close":      func(s *registrytest.Server) { s.Close() },
@@ -274,7 +274,7 @@ func TestRequestsEndWithTheirConnection(t *testing.T) {
 				}()
 				<-arrived
 				end(s)
-				more.Close() // net/http waits for this
+				more.Close() // The client's transport waits for the end of the body.
 				require.Error(t, <-sent)
 				require.Zero(t, s.Requests().Where(func(r *journal.Record) bool { return r.Ongoing }).Len())
 			})
@@ -310,7 +310,8 @@ func TestServersInParallel(t *testing.T) {
 	})
 }
 
-// Connections in TIME_WAIT would slow down the tests that follow.
+// A closed server leaves no connection in TIME_WAIT, because many of them would slow
+// down later tests.
 func TestServerLeavesNoConnectionBehind(t *testing.T) {
 	t.Parallel()
 	if _, err := os.Stat("/proc/net/tcp"); err != nil {

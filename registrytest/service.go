@@ -17,8 +17,8 @@ import (
 	"github.com/ocireg/registry/internal/conn"
 )
 
-// drainTime is how long a request may be served after its connection was
-// closed. It is generous, since a test fails whose handler takes longer.
+// drainTime limits how long a request may be served after its connection was
+// closed. It is generous, since a handler that takes longer fails the test.
 const drainTime = 5 * time.Second
 
 // A port is an address that a service listens at.
@@ -27,9 +27,8 @@ type port struct {
 	tls    bool
 }
 
-// A service serves a handler at its ports. It knows its connections and the
-// requests that it serves, so that it can end them and name those that do not
-// end.
+// A service serves a handler at its ports. It keeps track of its connections and
+// requests, so that it can end them and name the requests that do not end.
 //
 // A service can stop and start any number of times. An [http.Server] cannot be
 // started again after Close, so stop closes its listeners and connections
@@ -43,8 +42,8 @@ type service struct {
 	leaks   leakCheck
 	silence silence
 
-	// refuseFirst counts down the next connections to turn away: reset at a port,
-	// refused in memory.
+	// refuseFirst has the connections that [Server.Refuse] with a number affects: at
+	// a port the service resets them, in memory it refuses them.
 	refuseFirst countdown
 
 	// serveTLS serves a listener with TLS. It is nil until secure is called, so
@@ -58,8 +57,8 @@ type service struct {
 	// alarm, if not nil, is called with each failure while it happens.
 	alarm func(error)
 
-	// refusals counts the clients that were refused, as far as the service
-	// learns of them: the operating system refuses clients by itself.
+	// refusals counts the refused connections that the service knows of. At a port,
+	// the operating system refuses clients, and the service does not learn of it.
 	refusals atomic.Int64
 
 	mu        sync.Mutex
@@ -67,11 +66,11 @@ type service struct {
 	closed    bool
 	closedAt  string // the place in the user's code that closed the service, or ""
 	stoppedAt string // the place in the user's code that stopped the service, or ""
-	hung      bool   // a request did not end in time: it may outlive the test, so that its panic is no failure
+	hung      bool   // a request did not end in time; it may outlive the test, so a panic is no failure
 	failures  []error
 	listeners []net.Listener
 	acceptors int // the number of goroutines that accept connections
-	numbered  int // the number of the newest connection, from 1
+	numbered  int // the number of the newest connection; the first has 1
 	conns     map[net.Conn]context.CancelCauseFunc
 	clients   map[*clientConn]struct{}
 	hungUp    []*clientConn // the clients that the last hangUp disconnected
@@ -80,8 +79,8 @@ type service struct {
 	waiters   []waiter
 }
 
-// setUp makes the service of a handler. Test is the name of the test that
-// started it, or the name of the package if there is no test.
+// setUp prepares the service to serve the handler. Test is the name of the test that
+// started the service, or the name of the package if there is no test.
 func (s *service) setUp(test, address string, handler http.Handler) {
 	s.address, s.handler = address, handler
 	s.conns = make(map[net.Conn]context.CancelCauseFunc)
@@ -92,10 +91,11 @@ func (s *service) setUp(test, address string, handler http.Handler) {
 	s.http.ErrorLog = log.New(&s.log, "", 0)
 	s.http.ConnContext = s.connContext
 	s.http.ConnState = s.connState
-	s.leaks.begin(fmt.Sprintf("%s %s %p", test, address, s)) // Several networks may have the address.
+	// The pointer makes the label unique: several networks may use one address.
+	s.leaks.begin(fmt.Sprintf("%s %s %p", test, address, s))
 }
 
-// fail notes a failure, for close to return.
+// fail notes a failure, which close returns.
 func (s *service) fail(err error) {
 	s.mu.Lock()
 	s.failures = append(s.failures, err)
@@ -178,8 +178,8 @@ func (s *service) closePorts() {
 	s.listeners = nil
 }
 
-// refuse closes the listeners, leaves the connections alone, and waits until no
-// goroutine accepts.
+// refuse closes the listeners, but no connections. It waits until no goroutine
+// accepts connections.
 func (s *service) refuse() error {
 	s.mu.Lock()
 	s.closePorts()
@@ -203,14 +203,16 @@ func (s *service) admit() error {
 // call.
 func (s *service) close() []error {
 	s.mu.Lock()
-	unchecked := !s.closed && s.handler != nil // Only the first call looks for leaks, if the service was set up.
+	// Only the first call looks for leaks, and only after setUp.
+	unchecked := !s.closed && s.handler != nil
 	s.closed = true
 	for c := range s.conns {
-		conn.AbortOnClose(c) // Else hundreds of tests would fill the machine with connections in TIME_WAIT.
+		// Otherwise hundreds of tests would fill the machine with connections in TIME_WAIT.
+		conn.AbortOnClose(c)
 	}
 	s.mu.Unlock()
 	if s.transport != nil {
-		s.transport.CloseIdleConnections() // Waiting for the transport to notice takes longer.
+		s.transport.CloseIdleConnections() // This is faster than waiting until the transport notices.
 	}
 	err := s.stop()
 	s.mu.Lock()
@@ -265,8 +267,8 @@ func (s *service) hangUp() {
 	clear(s.hijacked)
 }
 
-// awaitEnd waits for requests to end. It returns an error that names those that
-// do not end.
+// awaitEnd waits until ended is closed. After drainTime, it returns an error that
+// names the requests that are still being served.
 func (s *service) awaitEnd(ended <-chan struct{}) error {
 	if closedWithin(ended, drainTime) {
 		return nil
@@ -287,8 +289,9 @@ func (s *service) awaitEnd(ended <-chan struct{}) error {
 		s.address, drainTime, &hanging, strings.Join(labelled(s.leaks.label), "\n"))
 }
 
-// ServeHTTP counts the request. A panic other than ErrAbortHandler is a failure;
-// either reaches net/http as ErrAbortHandler, so that it logs nothing.
+// ServeHTTP calls the handler, and keeps track of the request. A panic other than
+// ErrAbortHandler is a failure of the service. ServeHTTP passes every panic on as
+// ErrAbortHandler, for which net/http logs nothing.
 func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	s.requests[r] = struct{}{}
@@ -316,12 +319,13 @@ func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // describeRequest returns a request as a registry understands it, such as
 // "get-manifest team/app:v1".
 func describeRequest(hr *http.Request) string {
-	r, _ := registry.ParseRequest(hr) // A request for no endpoint has a description, too.
+	r, _ := registry.ParseRequest(hr) // r describes the request even if its URL is that of no endpoint.
 	return r.String()
 }
 
-// connContext makes requests end with their connection, even if the request
-// has a body that the handler does not read: net/http does not notice then.
+// connContext returns the context of a connection's requests, which is canceled when
+// the connection ends. By itself, net/http does not notice the end if the handler has
+// not read the body of a request.
 func (s *service) connContext(ctx context.Context, c net.Conn) context.Context {
 	ctx, cancel := context.WithCancelCause(ctx)
 	s.mu.Lock()
@@ -357,8 +361,8 @@ func (s *service) connState(c net.Conn, state http.ConnState) {
 	}
 }
 
-// forgetEnded removes the hijacked connections that were closed, as net/http does
-// not report their end. The caller holds the lock.
+// forgetEnded removes the hijacked connections that were closed, because net/http
+// does not report their end. The caller holds the lock.
 func (s *service) forgetEnded() {
 	for c, cancel := range s.hijacked {
 		if isClosed(c) {

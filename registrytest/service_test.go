@@ -25,7 +25,8 @@ func (s *service) served(t *testing.T) int {
 	return len(s.hijacked)
 }
 
-// A server that runs for long does not keep the connections that faults ended.
+// The server forgets a connection that a fault has reset, so that a server that runs
+// for long does not use more and more memory.
 func TestResetConnectionIsForgotten(t *testing.T) {
 	t.Parallel()
 	for name, opts := range map[string][]Option{"port": nil, "TLS": {WithTLS()}, "in memory": {WithInMemory()}} {
@@ -34,7 +35,7 @@ func TestResetConnectionIsForgotten(t *testing.T) {
 			s := NewServer(t, opts...)
 			reset := s.Fault(t, fault.On(registry.Ping).Reset())
 			transport := s.Transport().Clone()
-			transport.ForceAttemptHTTP2 = false // HTTP/2 resets a stream instead.
+			transport.ForceAttemptHTTP2 = false // With HTTP/2, the fault resets a stream instead.
 			if transport.TLSClientConfig != nil {
 				transport.TLSClientConfig.NextProtos = nil
 			}
@@ -48,8 +49,8 @@ func TestResetConnectionIsForgotten(t *testing.T) {
 	}
 }
 
-// A connection that a handler keeps is known until it is closed, so that the
-// server can close it.
+// The server keeps track of a hijacked connection until the handler closes it, so
+// that closing the server closes the connection.
 func TestKeptConnectionIsForgottenWhenItEnds(t *testing.T) {
 	t.Parallel()
 	n := NewNetwork(t)

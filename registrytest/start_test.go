@@ -26,7 +26,8 @@ import (
 	"github.com/ocireg/registry/registrytest/keep"
 )
 
-// started starts a server without a test, for a test.
+// started returns a server that [registrytest.Start] made, and closes it at the end
+// of the test.
 func started(t *testing.T, opts ...registrytest.Option) *registrytest.Server {
 	t.Helper()
 	s, err := registrytest.Start(opts...)
@@ -56,7 +57,8 @@ func TestStart(t *testing.T) {
 			require.ErrorIs(t, err, conn.Refused)
 			s.Start()
 			requireUp(t, s)
-			s.Fault(t, fault.On(registry.Ping).Status(503)) // A server of TestMain takes the faults of each test.
+			// Each test can set faults on a server that TestMain started.
+			s.Fault(t, fault.On(registry.Ping).Status(503))
 			status, _ = get(t, s.Client(), s.URL+"/v2/")
 			require.Equal(t, 503, status)
 			require.NoError(t, s.Close())
@@ -67,7 +69,7 @@ func TestStart(t *testing.T) {
 	}
 }
 
-// The failures that a test would report are those of Close.
+// If Start made the server, Close returns the failures that a test would report.
 func TestStartReturnsFailuresFromClose(t *testing.T) {
 	t.Parallel()
 	t.Run("panic", func(t *testing.T) {
@@ -116,7 +118,8 @@ func TestStartReturnsFailuresFromClose(t *testing.T) {
 	})
 	t.Run("port in use", func(t *testing.T) {
 		t.Parallel()
-		synctest.Test(t, func(t *testing.T) { // In a bubble, Start does not wait for long.
+		// In a bubble, the wait of s.Start for the port takes no time.
+		synctest.Test(t, func(t *testing.T) {
 			l := &oneListener{addr: &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 80}, closed: make(chan struct{})}
 			s, err := registrytest.Start(registrytest.WithListener(l))
 			require.NoError(t, err)
@@ -151,7 +154,8 @@ func logTo(w io.Writer) registrytest.Option {
 	return registrytest.WithHTTPServer(func(s *http.Server) { s.ErrorLog = log.New(w, "", 0) })
 }
 
-// Some options and methods need a test.
+// Start refuses an option that needs a test. A method that takes a test panics if
+// the test is nil.
 func TestStartWithoutATest(t *testing.T) {
 	t.Parallel()
 	for want, opt := range map[string]registrytest.Option{
@@ -239,14 +243,14 @@ func TestWithHTTPServer(t *testing.T) {
 	var log syncBuffer
 	s := registrytest.NewServer(t, logTo(&log), registrytest.WithTLS(), registrytest.WithHTTPServer(func(s *http.Server) {
 		s.MaxHeaderBytes = 1
-		s.Handler = http.NotFoundHandler() // It stays the server's.
+		s.Handler = http.NotFoundHandler() // This has no effect.
 	}))
 	requireUp(t, s)
 	r, err := http.NewRequest("GET", s.URL+"/v2/", nil)
 	require.NoError(t, err)
 	r.Header.Set("X", strings.Repeat("x", 100<<10))
 	resp, err := s.Client().Do(r)
-	if err == nil { // The limit of HTTP/2 is an error of the client.
+	if err == nil { // With HTTP/2, the client itself refuses to send the header.
 		resp.Body.Close()
 		require.Equal(t, http.StatusRequestHeaderFieldsTooLarge, resp.StatusCode)
 	}
@@ -313,7 +317,7 @@ func TestShutdown(t *testing.T) {
 	}
 }
 
-// Every call returns the same client, so a change of it stays.
+// Every call of Client returns the same client, so a test can change its fields.
 func TestClientIsOne(t *testing.T) {
 	t.Parallel()
 	n := registrytest.NewNetwork(t)
@@ -336,8 +340,9 @@ func TestClientIsOne(t *testing.T) {
 	require.Same(t, a.Transport(), b.Transport())
 }
 
-// A client of a server that the test has closed learns that, as it runs in a
-// parallel subtest as a rule.
+// The error of a refused client says where the test has stopped or closed the
+// server. A typical client runs in a parallel subtest, which outlives the deferred
+// calls of its parent.
 func TestClosedServerSaysSo(t *testing.T) {
 	t.Parallel()
 	for name, opts := range map[string][]registrytest.Option{"port": nil, "in memory": {registrytest.WithInMemory()}} {

@@ -16,7 +16,7 @@ import (
 	"github.com/ocireg/registry/registrytest/content"
 )
 
-// getPatiently is a client that heeds Retry-After.
+// getPatiently sends a GET. After a 503 it waits as Retry-After says, and tries again.
 func getPatiently(c *http.Client, url string) (*http.Response, error) {
 	for {
 		resp, err := c.Get(url)
@@ -107,7 +107,7 @@ func TestBubbleEnds(t *testing.T) {
 						if _, err := io.CopyN(io.Discard, resp.Body, 1000); err != nil {
 							t.Error(err)
 						}
-						resp.Body.Close() // with most of the body unread
+						resp.Body.Close() // Most of the body has not been read.
 
 						status, body := get(t, c, reg.URL+blob)
 						require.Equal(t, http.StatusOK, status)
@@ -124,7 +124,7 @@ func TestBubbleEnds(t *testing.T) {
 	}
 }
 
-// Sessions expire by the clock of the bubble.
+// Upload sessions expire by the clock of the bubble.
 func TestUploadExpiresInABubble(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -20,14 +20,15 @@ import (
 type Tampering struct {
 	drop    bool
 	replace *[]byte
-	size    int64 // or -1
-	flip    int64 // or -1
+	size    int64 // the number of bytes that are left, or -1
+	flip    int64 // the index of the byte with the flipped bit, or -1
 }
 
 // Dropped removes the content. Tags and manifests still name it.
 func Dropped() Tampering { return Tampering{drop: true, size: -1, flip: -1} }
 
-// Replaced puts other content in place of it, under the same digest.
+// Replaced puts other content in the place of the stored content, under the same
+// digest.
 func Replaced(content []byte) Tampering { return Tampering{replace: &content, size: -1, flip: -1} }
 
 // Truncated leaves the first n bytes of the content.
@@ -36,7 +37,8 @@ func Truncated(n int64) Tampering { return Tampering{size: n, flip: -1} }
 // BitFlipped changes the lowest bit of byte n, counted from 0.
 func BitFlipped(n int64) Tampering { return Tampering{size: -1, flip: n} }
 
-// check returns an error if the tampering does not fit content of the size.
+// check returns an error if content of this size has no byte that the tampering
+// would change.
 func (tp Tampering) check(size int64) error {
 	if n := max(tp.size, tp.flip); n >= size {
 		return fmt.Errorf("it has %d bytes, so no byte %d", size, n)
@@ -44,8 +46,8 @@ func (tp Tampering) check(size int64) error {
 	return nil
 }
 
-// open returns the changed content. It calls noticed, unless noticed is nil, as
-// soon as a reader meets the change.
+// open returns the content with the tampering applied. It calls noticed, if that is
+// not nil: at once, or for a flipped bit when a client reads the byte.
 func (tp Tampering) open(content io.ReadSeekCloser, noticed func()) (io.ReadSeekCloser, error) {
 	if noticed == nil {
 		noticed = func() {}
@@ -74,7 +76,7 @@ func (tp Tampering) open(content io.ReadSeekCloser, noticed func()) (io.ReadSeek
 	return &alteredContent{ReadSeekCloser: content, size: size, flip: tp.flip, flipped: noticed}, nil
 }
 
-// bytes returns the changed content.
+// bytes returns the content with the tampering applied.
 func (tp Tampering) bytes(content []byte) ([]byte, error) {
 	r, err := tp.open(replacedContent{bytes.NewReader(content), io.NopCloser(nil)}, nil)
 	if err != nil {
@@ -83,18 +85,18 @@ func (tp Tampering) bytes(content []byte) ([]byte, error) {
 	return io.ReadAll(r)
 }
 
-// replacedContent is content in memory.
+// replacedContent reads from memory. Its Close closes the original content.
 type replacedContent struct {
 	io.ReadSeeker
 	io.Closer
 }
 
-// alteredContent is content with fewer bytes or with one other bit.
+// alteredContent reads the original content up to a size, and flips one bit.
 type alteredContent struct {
 	io.ReadSeekCloser
 	offset, size int64
 	flip         int64
-	flipped      func() // called when the bit is read
+	flipped      func() // called when a client reads the byte with the flipped bit
 }
 
 func (c *alteredContent) Read(p []byte) (int, error) {
@@ -121,9 +123,9 @@ func (c *alteredContent) Seek(offset int64, whence int) (int64, error) {
 	return offset, err
 }
 
-// tamperings are the tamperings of a store's content.
+// tamperings has the blobs and manifests of a server that are tampered with.
 type tamperings struct {
-	n  atomic.Int64 // the number of them; while it is 0, a request takes no lock
+	n  atomic.Int64 // the number of entries in by; while it is 0, a request takes no lock
 	mu sync.RWMutex
 	by map[contentKey]*tampered
 }
@@ -137,7 +139,7 @@ type contentKey struct {
 // tampered is a tampering of one blob or manifest.
 type tampered struct {
 	Tampering
-	noticed atomic.Bool // a request has met the change
+	noticed atomic.Bool // whether a request has met the change
 }
 
 // notice notes that a request has met the change.
@@ -154,7 +156,8 @@ func (ts *tamperings) get(repo string, d digest.Digest) (*tampered, bool) {
 	return tp, ok
 }
 
-// dropped reports whether the content was dropped, which a request then meets.
+// dropped reports whether the content was dropped. If so, it notes that a request
+// has met the change.
 func (ts *tamperings) dropped(repo string, d digest.Digest) bool {
 	tp, ok := ts.get(repo, d)
 	if !ok || !tp.drop {
@@ -190,8 +193,8 @@ func (ts *tamperings) undo(repo string, d digest.Digest) {
 // see it. [Server.State] still has the original. Tamper ends when undo is
 // called, when the same content is put again, or when the test t ends.
 //
-// The test fails if no request met the change: a HEAD request does not meet a
-// flipped bit.
+// The test fails if no request met the change. A request meets a flipped bit only if
+// it reads that byte, so a HEAD request never does.
 func (s *Server) Tamper(t TB, repo string, d digest.Digest, tp Tampering) (undo func()) {
 	needTest(t, "Server.Tamper")
 	t.Helper()
@@ -226,8 +229,8 @@ func (s *Server) Tamper(t TB, repo string, d digest.Digest, tp Tampering) (undo 
 //
 //	registrytest.TamperFile(t, filepath.Join(dir, "blobs", "sha256", d.Encoded()), registrytest.BitFlipped(0))
 //
-// The file is changed in place, as by a broken disk, and keeps its time of
-// modification. It gets its content back when undo is called or the test t ends.
+// The file changes in place, as on a broken disk, and keeps its modification time. It
+// gets its content back when undo is called or the test t ends.
 func TamperFile(t TB, path string, tp Tampering) (undo func()) {
 	needTest(t, "TamperFile")
 	t.Helper()
@@ -259,7 +262,7 @@ func TamperFile(t TB, path string, tp Tampering) (undo func()) {
 	})
 }
 
-// overwrite changes the content of a file, and keeps its mode and times.
+// overwrite changes the content of a file, and keeps its mode and modification time.
 func overwrite(path string, info fs.FileInfo, content []byte) error {
 	if info.Mode().Perm()&0o200 == 0 {
 		if err := os.Chmod(path, info.Mode().Perm()|0o200); err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -12,14 +12,15 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// A tamperedStore is a store with tamperings. Without any, it passes every call
-// on.
+// A tamperedStore applies tamperings to the content of a store. Without tamperings,
+// it passes every call on.
 type tamperedStore struct {
 	registry.Store
 	tampered *tamperings
 }
 
-// operates reports whether the store carries out the operations itself.
+// operates reports whether the store serves the operations itself, with a method
+// Operate, as a store that passes requests on to another registry does.
 func operates(s registry.Store) bool {
 	_, ok := s.(interface {
 		Operate(http.ResponseWriter, *registry.Request) error
@@ -38,7 +39,7 @@ func (s *tamperedStore) StatBlob(ctx context.Context, repo string, d digest.Dige
 	tp, ok := s.tampered.get(repo, d)
 	switch {
 	case err != nil || !ok || tp.flip >= 0:
-		return size, err // A flipped bit does not show in the size.
+		return size, err // A flipped bit does not change the size.
 	case tp.drop:
 		tp.notice()
 		return 0, fs.ErrNotExist
@@ -69,7 +70,8 @@ func (s *tamperedStore) CreateBlob(ctx context.Context, repo string, size int64)
 	return &mendingWriter{w, repo, s.tampered}, nil
 }
 
-// A mendingWriter writes a blob, which undoes its tampering.
+// A mendingWriter writes a blob. Commit ends the tampering with that blob, because
+// the client has put the content again.
 type mendingWriter struct {
 	registry.BlobWriter
 	repo     string

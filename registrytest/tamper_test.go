@@ -116,7 +116,8 @@ func TestTamperWithManifest(t *testing.T) {
 	require.Contains(t, body, "v1", "the tag is still there")
 }
 
-// A client that finds content missing or broken puts it again, which mends it.
+// Tampering ends when a client puts the same content again, as it does when it finds
+// the content missing or broken.
 func TestPuttingAgainMends(t *testing.T) {
 	t.Parallel()
 	s := newTamperServer(t)
@@ -184,8 +185,8 @@ func TestTamperingThatMakesNoSense(t *testing.T) {
 	}
 }
 
-// The test fails if no request reads the tampered content: it has then tested
-// nothing.
+// The test fails if no request meets the tampering, because it has tested nothing
+// then.
 func TestTamperingWithoutEffectFailsTheTest(t *testing.T) {
 	t.Parallel()
 	s := newTamperServer(t)
@@ -233,7 +234,8 @@ func TestTamperingWithoutEffectFailsTheTest(t *testing.T) {
 	require.Contains(t, tb.Log(), "had no effect")
 }
 
-// A store with tamperings is still a store, and a file that it has is still one.
+// A tamperedStore passes the tests of a store, and returns a blob of a layout as an
+// *os.File, as the layout does.
 func TestTamperedStore(t *testing.T) {
 	t.Parallel()
 	conformance.Store(t, func(t *testing.T) registry.Store {
@@ -255,7 +257,8 @@ func TestTamperedStore(t *testing.T) {
 	require.IsType(t, &os.File{}, blob)
 }
 
-// A bit that flips on disk does not get to a client as if nothing had happened.
+// TamperFile changes a blob of a layout. A store that opens the layout after that
+// does not serve the changed blob.
 func TestTamperFile(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -14,10 +14,10 @@ import (
 	"github.com/ocireg/registry/internal/ca"
 )
 
-// A TLSVariant is a deviation of a server's TLS from the usual, see [WithTLS].
+// A TLSVariant changes how a server speaks TLS, see [WithTLS].
 type TLSVariant uint8
 
-// The variants of TLS.
+// These variants make the server's certificate invalid, or restrict its clients.
 const (
 	ExpiredCert       TLSVariant = 1 << iota // the certificate expired an hour ago
 	NotYetValidCert                          // the certificate is valid from tomorrow
@@ -29,20 +29,20 @@ const (
 	badCert = ExpiredCert | NotYetValidCert | WrongHostCert | UnknownCA
 )
 
-// secure makes a server speak TLS with a CA of its own, and returns the
-// configuration of its clients.
+// secure makes a server speak TLS with a CA of its own, and returns the TLS
+// configuration for its clients.
 func secure(s *Server, host string) *tls.Config {
 	s.ca = newCA(s.t)
 	s.service.secure(s.ca, host, s.variant)
 	return s.ca.clientConfig()
 }
 
-// secure prepares the service for TLS. A client that names no server gets the
-// certificate of the host.
+// secure prepares the service for TLS. A client that sends no server name (SNI) gets
+// the certificate for the host.
 func (s *service) secure(ca *CA, host string, v TLSVariant) {
 	config := &tls.Config{
-		// Without NextProtos, whether a service with several ports speaks HTTP/2
-		// depends on the port that it serves first.
+		// If NextProtos were empty and the service had several ports, the port that it
+		// serves first would decide whether it speaks HTTP/2.
 		NextProtos: []string{"h2", "http/1.1"},
 		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 			if name := strings.ToLower(hello.ServerName); name != "" {
@@ -74,8 +74,7 @@ func (s *Server) CA() *CA {
 }
 
 // A CA is a certificate authority in memory, which the clients of its [Server]
-// or [Network] trust. It makes its key when it first needs one, in less than a
-// millisecond.
+// or [Network] trust. The CA makes its key on first use, in less than a millisecond.
 type CA struct {
 	t       TB
 	issuer  issuer // signs certificates that clients trust
@@ -85,7 +84,7 @@ type CA struct {
 	certs map[certName]*tls.Certificate
 }
 
-// A certName identifies a server's certificate.
+// A certName is the key of a server's certificate in the cache of a CA.
 type certName struct {
 	host    string
 	variant TLSVariant
@@ -102,7 +101,7 @@ func (i *issuer) authority() *ca.Authority {
 	i.once.Do(func() {
 		var err error
 		if i.made, err = ca.New(i.name); err != nil {
-			panic("registrytest: " + err.Error()) // Only a bug in the template makes it fail.
+			panic("registrytest: " + err.Error()) // Only a bug in this module can cause this.
 		}
 	})
 	return i.made
@@ -134,7 +133,7 @@ func (c *CA) Pool() *x509.CertPool {
 }
 
 // ClientCert returns a certificate with the common name, for a client of a
-// server with [RequireClientCert]. A clone of [Server.Transport] shows it if
+// server with [RequireClientCert]. A clone of [Server.Transport] sends it if
 // TLSClientConfig.Certificates holds it and GetClientCertificate is nil.
 func (c *CA) ClientCert(name string) tls.Certificate {
 	c.t.Helper()
@@ -162,7 +161,8 @@ func (c *CA) clientConfig() *tls.Config {
 	}
 }
 
-// serverCert returns the certificate of a host, which is a name or an address.
+// serverCert returns the certificate for a host, which is a name or an IP address. It
+// issues a certificate only once.
 func (c *CA) serverCert(host string, v TLSVariant) (*tls.Certificate, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -15,7 +15,7 @@ import (
 	"github.com/ocireg/registry/registrytest"
 )
 
-// tlsKinds are the ways in which a server that speaks TLS can be had.
+// tlsKinds are the ways to start a server that speaks TLS.
 var tlsKinds = map[string]func(t registrytest.TB, variants ...registrytest.TLSVariant) *registrytest.Server{
 	"port": func(t registrytest.TB, variants ...registrytest.TLSVariant) *registrytest.Server {
 		return registrytest.NewServer(t, registrytest.WithTLS(variants...))
@@ -128,11 +128,13 @@ func TestClientCertificates(t *testing.T) {
 
 				_, err := with().Get(s.URL + "/v2/")
 				require.Error(t, err)
-				// Elsewhere, a client can notice that the connection was closed before it is told why.
+				// In the other cases, a client may see that the connection was closed before it
+				// reads the reason.
 				if name != "port" && more == registrytest.OnlyHTTP1 {
 					require.ErrorContains(t, err, "certificate required")
 				}
-				// That a server would refuse it, a client knows from the names of its CAs.
+				// The function returns the certificate even though the server does not name its CA;
+				// with TLSClientConfig.Certificates, the client would not send it.
 				stranger := registrytest.NewServer(t, registrytest.WithTLS()).CA().ClientCert("mallory")
 				tr := with().Transport.(*http.Transport)
 				tr.TLSClientConfig.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
@@ -156,15 +158,15 @@ func TestServerSeesTheClientCertificate(t *testing.T) {
 	require.Equal(t, []string{"client"}, names)
 }
 
-// A client and a server that disagree about HTTPS fail as they do on the
-// internet.
+// HTTP at a port of HTTPS, and HTTPS at a port of HTTP, fail as with any server of
+// net/http.
 func TestHTTPMeetsHTTPS(t *testing.T) {
 	t.Parallel()
 	t.Run("HTTP at the port of HTTPS", func(t *testing.T) {
 		t.Parallel()
 		for name, start := range tlsKinds {
 			if name == "by name" {
-				continue // there are ports for both
+				continue // This server has a port for HTTP, too.
 			}
 			s := start(t)
 			status, body := get(t, s.Client(), strings.Replace(s.URL, "https:", "http:", 1)+"/v2/")
@@ -200,7 +202,7 @@ func TestPoolAndPEMAreTheSame(t *testing.T) {
 	require.True(t, pool.Equal(ca.Pool()))
 }
 
-// A client that says a name gets the certificate of that name.
+// A client that sends a server name (SNI) gets a certificate for that name.
 func TestCertificateOfTheNameThatIsAskedFor(t *testing.T) {
 	t.Parallel()
 	s := registrytest.NewServer(t, registrytest.WithTLS())

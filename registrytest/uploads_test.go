@@ -14,8 +14,9 @@ import (
 	"github.com/ocireg/registry/registrytest"
 )
 
-// Sessions that a server forgets do not keep their files: their writers are
-// closed, that of a request that is being served when the request ends.
+// The server closes the blob writers of the upload sessions that it forgets, since
+// these may hold files. If a request is using the writer, the server closes it when
+// that request ends.
 func TestForgottenUploadsAreClosed(t *testing.T) {
 	t.Parallel()
 	for name, forget := range map[string]func(*registrytest.Server){
@@ -77,7 +78,7 @@ func TestForgottenUploadsAreClosed(t *testing.T) {
 	}
 }
 
-// An openStore counts the writers that are open.
+// An openStore counts the open blob writers of a store.
 type openStore struct {
 	registry.Store
 	open    atomic.Int64

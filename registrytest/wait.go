@@ -2,14 +2,14 @@ package registrytest
 
 import "time"
 
-// A waiter waits for its condition. Then its channel is closed.
+// A waiter has a channel that the service closes when the waiter's condition is met.
 type waiter struct {
 	met  func() bool
 	done chan struct{}
 }
 
-// when returns a channel that is closed as soon as the condition is met. The
-// caller holds the lock, and so does every call of met.
+// when returns a channel that is closed as soon as met returns true. The caller
+// holds the lock, and the service holds it whenever it calls met.
 func (s *service) when(met func() bool) <-chan struct{} {
 	done := make(chan struct{})
 	s.waiters = append(s.waiters, waiter{met, done})
@@ -33,7 +33,8 @@ func (s *service) wake() {
 	s.waiters = left
 }
 
-// closedWithin reports whether the channel is closed in time.
+// closedWithin waits until the channel is closed, for at most d, and reports whether
+// it was closed.
 func closedWithin(done <-chan struct{}, d time.Duration) bool {
 	timeout := time.NewTimer(d)
 	defer timeout.Stop()
