@@ -22,8 +22,9 @@ import (
 	"github.com/ocireg/registry/layout"
 )
 
-// archiveOf writes a layout of testdata, or all of them, to an archive with the
-// ending. The archive has the name of the layout.
+// archiveOf writes one layout below testdata, or all of them if path is ".", to
+// a tar archive and returns its file name. The archive has the base name of path
+// and the given ending.
 func archiveOf(t testing.TB, path, ending string) string {
 	files, err := fs.Sub(testdata, "testdata/"+path)
 	if path == "." {
@@ -33,8 +34,8 @@ func archiveOf(t testing.TB, path, ending string) string {
 	return writeArchive(t, filepath.Base(path)+ending, files)
 }
 
-// writeArchive writes an archive of the files. It is compressed if its name ends
-// with gz.
+// writeArchive writes the files to a new tar archive, which it compresses with
+// gzip if the name ends with gz, and returns the path of the archive.
 func writeArchive(t testing.TB, name string, files fs.FS) string {
 	var b bytes.Buffer
 	var to io.Writer = &b
@@ -54,8 +55,8 @@ func writeArchive(t testing.TB, name string, files fs.FS) string {
 	return name
 }
 
-// dockerSave returns the files of docker save before version 25: those of the
-// testdata without the layout.
+// dockerSave returns the files that docker save wrote before version 25: those
+// of testdata/docker without oci-layout and index.json.
 func dockerSave(t testing.TB) fstest.MapFS {
 	files, err := fs.Sub(testdata, "testdata/docker")
 	require.NoError(t, err)
@@ -113,7 +114,7 @@ func TestRepositoryOfArchive(t *testing.T) {
 	require.ErrorContains(t, err, `"No Name" is not a valid repository name`)
 }
 
-// A blob that is open can be read after the store was closed.
+// An open blob of an archive remains readable after the store is closed.
 func TestReaderOutlivesArchive(t *testing.T) {
 	t.Parallel()
 	for _, ending := range []string{".tar", ".tar.gz"} {
@@ -130,7 +131,7 @@ func TestReaderOutlivesArchive(t *testing.T) {
 	}
 }
 
-// Content is verified again after the archive was changed.
+// The store verifies a blob again after its archive has changed on disk.
 func TestChangedArchive(t *testing.T) {
 	t.Parallel()
 	name := archiveOf(t, "umoci", ".tar")
@@ -181,7 +182,7 @@ func must[T any](v T, err error) T {
 	return v
 }
 
-// Skopeo writes both kinds of archives.
+// Skopeo writes OCI archives and archives of docker save. The store reads both.
 func TestArchivesOfSkopeo(t *testing.T) {
 	t.Parallel()
 	skopeo := tool(t, "skopeo")

@@ -19,7 +19,8 @@ import (
 	"github.com/ocireg/registry/layout"
 )
 
-// smallImage returns an image manifest that differs for each number.
+// smallImage returns the manifest of an image with a config and one layer. Each
+// number gives another digest. The blobs do not exist.
 func smallImage(i int) registry.Manifest {
 	blob := func(what string) string { return digest.FromString(fmt.Sprint(what, i)).String() }
 	content := fmt.Appendf(nil, `{"schemaVersion":2,"mediaType":%q,"config":{"mediaType":%q,"digest":%q,"size":1000},"layers":[{"mediaType":%q,"digest":%q,"size":1000}]}`,
@@ -27,8 +28,8 @@ func smallImage(i int) registry.Manifest {
 	return registry.Manifest{MediaType: ocispec.MediaTypeImageManifest, Digest: digest.FromBytes(content), Content: content}
 }
 
-// layoutOf makes a layout with n tagged images, v0 and so on, as another tool
-// might write it.
+// layoutOf makes a layout named app with n images, tagged v0, v1 and so on, in
+// the form of other tools, and returns its directory.
 func layoutOf(tb testing.TB, n int) string {
 	dir := filepath.Join(tb.TempDir(), "app")
 	writeFile(tb, dir, "oci-layout", `{"imageLayoutVersion":"1.0.0"}`)
@@ -44,7 +45,8 @@ func layoutOf(tb testing.TB, n int) string {
 	return dir
 }
 
-// request serves a request and fails unless the response has the status.
+// request sends a request without a body to the handler and fails the test
+// unless the response has the status.
 func request(tb testing.TB, h http.Handler, method, path string, status int) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, httptest.NewRequest(method, path, nil))
@@ -65,7 +67,7 @@ func BenchmarkOpen(b *testing.B) {
 	}
 }
 
-// discard is an http.ResponseWriter that discards the body.
+// discard is an http.ResponseWriter that discards the body of the response.
 type discard struct{ header http.Header }
 
 func (w discard) Header() http.Header         { return w.header }
@@ -81,12 +83,14 @@ func benchmarkGet(b *testing.B, s registry.Store, path string) {
 	}
 }
 
-// BenchmarkGetManifest gets an image of 1,000 through the handler.
+// BenchmarkGetManifest gets a manifest by tag through the handler, from a layout
+// with 1,000 images.
 func BenchmarkGetManifest(b *testing.B) {
 	benchmarkGet(b, open(b, layoutOf(b, 1000)), "/v2/app/manifests/v500")
 }
 
-// BenchmarkGetBlob gets a blob of 1,000 bytes through the handler.
+// BenchmarkGetBlob gets a blob of 1,000 bytes through the handler, from one
+// layout and from a tree.
 func BenchmarkGetBlob(b *testing.B) {
 	for _, repo := range []string{"app", "team/app"} {
 		b.Run(repo, func(b *testing.B) {
@@ -112,7 +116,7 @@ func pushBlob(tb testing.TB, s registry.Store, repo, content string) digest.Dige
 	return d
 }
 
-// BenchmarkPushBlob pushes blobs of 1,000 bytes.
+// BenchmarkPushBlob pushes blobs of 1,000 bytes to the store.
 func BenchmarkPushBlob(b *testing.B) {
 	s := open(b, b.TempDir())
 	i := 0
@@ -129,7 +133,8 @@ func BenchmarkPush(b *testing.B) {
 			s := open(b, layoutOf(b, n))
 			i := 0
 			for b.Loop() {
-				// The content of the layout is constant during the benchmark.
+				// At most 100 manifests and 99 tags alternate, so the layout does not
+				// grow with b.N.
 				err := s.PutManifest(b.Context(), "app", smallImage(n+i%100), []string{fmt.Sprint("new", i%99)}, nil)
 				require.NoError(b, err)
 				i++
@@ -138,8 +143,8 @@ func BenchmarkPush(b *testing.B) {
 	}
 }
 
-// BenchmarkPushTogether pushes 64 manifests with tags at once into a layout that
-// has n images. Its time is that of one of them.
+// BenchmarkPushTogether pushes manifests with tags from 64 goroutines at once
+// into a layout that has n images. The reported time is the time for one push.
 func BenchmarkPushTogether(b *testing.B) {
 	for _, n := range []int{0, 10_000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
@@ -166,8 +171,9 @@ func BenchmarkPushTogether(b *testing.B) {
 	}
 }
 
-// BenchmarkSync pushes a small image to a tree, with and without the option
-// Sync. The cost depends on the disk: set TMPDIR to a directory on it.
+// BenchmarkSync pushes an image with two small blobs to a tree, with and without
+// [layout.Sync]. The cost depends on the disk: set TMPDIR to a directory on the
+// disk to measure.
 func BenchmarkSync(b *testing.B) {
 	for name, opts := range map[string][]layout.Option{"off": nil, "on": {layout.Sync()}} {
 		b.Run(name, func(b *testing.B) {

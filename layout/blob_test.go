@@ -197,9 +197,9 @@ func TestStaleUploadsAreRemoved(t *testing.T) {
 	}
 }
 
-// TestOneLayoutOfSeveralRepositories tests that the repositories of one layout
-// share the blobs, for the store that writes and for a store that is opened
-// later.
+// TestOneLayoutOfSeveralRepositories checks that the repositories of one layout
+// share their blobs but not their manifests, in the store that writes and in a
+// store that is opened later.
 func TestOneLayoutOfSeveralRepositories(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -224,8 +224,8 @@ func TestOneLayoutOfSeveralRepositories(t *testing.T) {
 		}
 	}
 
-	// All repositories can read a pushed blob, before a manifest names it and
-	// after. A mount is immediate.
+	// Each repository can read a pushed blob, before and after a manifest names
+	// it. A mount copies nothing.
 	require.True(t, s.SharesBlobs())
 	has(config1, true)
 	has(layer, true)
@@ -234,7 +234,7 @@ func TestOneLayoutOfSeveralRepositories(t *testing.T) {
 	require.NoError(t, s.MountBlob(t.Context(), "new", config1, two))
 	wantNotExist(t, s.MountBlob(t.Context(), "new", digest.FromString("none"), ""))
 
-	// Manifests belong to their repositories.
+	// A manifest belongs to the repository that it was pushed to.
 	hasManifest(one, amd64, true)
 	hasManifest(two, amd64, false)
 	hasManifest(one, arm64, false)
@@ -254,8 +254,8 @@ func TestOneLayoutOfSeveralRepositories(t *testing.T) {
 	has(config1, false)
 	require.NoFileExists(t, blobFile(dir, config1))
 
-	// Repositories with the same manifest share its file, which is removed with
-	// the last of them.
+	// If two repositories have the same manifest, they share its file. The store
+	// removes the file when the second of them deletes the manifest.
 	m, err := s.GetManifest(t.Context(), one, "v1")
 	require.NoError(t, err)
 	require.NoError(t, s.PutManifest(t.Context(), two, m, []string{"v1"}, nil))
@@ -267,8 +267,8 @@ func TestOneLayoutOfSeveralRepositories(t *testing.T) {
 	hasManifest(two, amd64, false)
 	require.NoFileExists(t, blobFile(dir, amd64))
 
-	// A repository disappears with its last manifest, for this store and
-	// others.
+	// A repository disappears with its last manifest, in the store that deletes
+	// the manifest and in a store that is opened then.
 	require.NoError(t, s.DeleteManifest(t.Context(), two, arm64))
 	for _, s := range []*layout.Store{s, open(t, dir)} {
 		wantNotExist(t, errorOf(s.Tags(t.Context(), two, "")))
@@ -277,6 +277,7 @@ func TestOneLayoutOfSeveralRepositories(t *testing.T) {
 }
 
 // TestManifestThatIsABlob pushes the same content as a manifest and as a blob.
+// Each can be read and deleted without the other.
 func TestManifestThatIsABlob(t *testing.T) {
 	t.Parallel()
 	m := smallImage(0)
@@ -309,10 +310,11 @@ func TestManifestThatIsABlob(t *testing.T) {
 	}
 }
 
-// TestDeletedManifestStaysGone deletes a manifest that indexes of two
-// repositories name. The other repository needs the file, and a later store
-// could not tell that the manifest was deleted from the first. The store
-// therefore refuses until the index is deleted.
+// TestDeletedManifestStaysGone deletes a manifest that the indexes of two
+// repositories name. The second repository needs the file, and a store that is
+// opened later could not tell that the first repository has deleted the
+// manifest. The store therefore refuses the deletion until the index of the
+// first repository is deleted.
 func TestDeletedManifestStaysGone(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -341,8 +343,8 @@ func TestDeletedManifestStaysGone(t *testing.T) {
 	wantNotExist(t, err)
 }
 
-// TestDescriptorsAreClosed counts file descriptors. It does not run in parallel
-// with tests that open files.
+// TestDescriptorsAreClosed checks that a store that is used and closed leaves no
+// file descriptor open. It does not run in parallel with tests that open files.
 func TestDescriptorsAreClosed(t *testing.T) {
 	count := func() int {
 		entries, err := os.ReadDir("/proc/self/fd")

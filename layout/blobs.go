@@ -13,9 +13,10 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// blobFile returns the name of the file of a blob, which need not exist. All
-// repositories of a layout share the blobs. The digest of a manifest is not a
-// blob, as in memory, unless this process received it as a blob too.
+// blobFile returns the name of the file for a blob; the file need not exist. All
+// repositories of a layout share the blobs. If the digest is the digest of a
+// manifest, the error says that the blob is missing, unless this process
+// received the same bytes as a blob too.
 func (l *imageLayout) blobFile(repo string, d digest.Digest) (string, error) {
 	name := blobPath(d)
 	if name == "" || l.isOnlyManifest(d) {
@@ -44,7 +45,7 @@ func (l *imageLayout) isOnlyManifest(d digest.Digest) bool {
 	return l.isManifest(x, d)
 }
 
-// statBlob implements [registry.Store.StatBlob].
+// statBlob returns the size of a blob. See [registry.Store.StatBlob].
 func (l *imageLayout) statBlob(ctx context.Context, repo string, d digest.Digest) (int64, error) {
 	name, err := l.blobFile(repo, d)
 	if err != nil {
@@ -61,7 +62,7 @@ func (l *imageLayout) statBlob(ctx context.Context, repo string, d digest.Digest
 	return f.Seek(0, io.SeekEnd)
 }
 
-// findBlob returns the info of the file of a blob, which may be damaged.
+// findBlob returns the info of the file of a blob without verifying the content.
 func (l *imageLayout) findBlob(repo string, d digest.Digest) (fs.FileInfo, error) {
 	name, err := l.blobFile(repo, d)
 	if err != nil {
@@ -81,7 +82,7 @@ func blobError(repo string, d digest.Digest, err error) error {
 	return fmt.Errorf("blob %s in repository %s: %w", d, repo, err)
 }
 
-// openBlob implements [registry.Store.OpenBlob].
+// openBlob opens a blob for reading. See [registry.Store.OpenBlob].
 func (l *imageLayout) openBlob(ctx context.Context, repo string, d digest.Digest) (io.ReadSeekCloser, error) {
 	name, err := l.blobFile(repo, d)
 	if err != nil {
@@ -94,7 +95,8 @@ func (l *imageLayout) openBlob(ctx context.Context, repo string, d digest.Digest
 	return f, nil
 }
 
-// putBlob turns a temporary file into a blob.
+// putBlob adds a blob to the layout by renaming a temporary file that holds the
+// content of the blob.
 func (l *imageLayout) putBlob(ctx context.Context, d digest.Digest, temp string) error {
 	if blobPath(d) == "" {
 		return fmt.Errorf("blob %s: %w", d, digest.ErrDigestUnsupported)
@@ -102,8 +104,8 @@ func (l *imageLayout) putBlob(ctx context.Context, d digest.Digest, temp string)
 	return l.addBlob(ctx, d, func() error { return l.placeBlob(d, temp) })
 }
 
-// placeBlob renames a temporary file, whose content has the digest, to the file
-// of the blob.
+// placeBlob renames a temporary file to the file of the blob. The caller has
+// checked that the content of the temporary file has the digest.
 func (l *imageLayout) placeBlob(d digest.Digest, temp string) error {
 	if err := l.disk.temps.sync(temp); err != nil {
 		return err
@@ -111,8 +113,9 @@ func (l *imageLayout) placeBlob(d digest.Digest, temp string) error {
 	return l.place(d, temp)
 }
 
-// place renames a temporary file, whose content has the digest, to the file of
-// the blob or manifest. The content need not be verified again.
+// place renames a temporary file to the file of the blob or manifest. The caller
+// has checked that the content of the temporary file has the digest, so the
+// store does not verify the content again.
 func (l *imageLayout) place(d digest.Digest, temp string) error {
 	info, settled, err := l.disk.temps.settle(temp)
 	if err != nil {
@@ -129,7 +132,8 @@ func (l *imageLayout) place(d digest.Digest, temp string) error {
 	return nil
 }
 
-// addBlob calls place, which creates the file of a blob, and records the blob.
+// addBlob calls place, which creates the file of the blob, and remembers that
+// this process has put the blob into the layout.
 func (l *imageLayout) addBlob(ctx context.Context, d digest.Digest, place func() error) error {
 	if err := l.exist(ctx); err != nil {
 		return err
@@ -145,7 +149,7 @@ func (l *imageLayout) addBlob(ctx context.Context, d digest.Digest, place func()
 	return nil
 }
 
-// exist creates the layout if the directory is not one yet.
+// exist creates the layout unless the directory is one already.
 func (l *imageLayout) exist(ctx context.Context) error {
 	if l.unchanged() != nil {
 		return nil
@@ -156,7 +160,7 @@ func (l *imageLayout) exist(ctx context.Context) error {
 	return l.write(ctx, func(*draft) (func() error, error) { return nil, nil })
 }
 
-// deleteBlob implements [registry.Store.DeleteBlob].
+// deleteBlob deletes a blob from the layout. See [registry.Store.DeleteBlob].
 func (l *imageLayout) deleteBlob(ctx context.Context, repo string, d digest.Digest) error {
 	return l.write(ctx, func(dr *draft) (func() error, error) {
 		if _, err := l.findBlob(repo, d); err != nil {
@@ -182,8 +186,9 @@ func (l *imageLayout) deleteBlob(ctx context.Context, repo string, d digest.Dige
 	})
 }
 
-// checkUnused returns an error if a manifest of another repository of the
-// layout needs the blob or manifest, so that its file must stay.
+// checkUnused returns an error if another repository of the layout needs the
+// file of the blob or manifest, because it has the manifest or a manifest that
+// names the digest.
 func (l *imageLayout) checkUnused(ctx context.Context, x *index, repo string, d digest.Digest) error {
 	other, err := l.usedBy(context.WithoutCancel(ctx), x, repo, d)
 	if err != nil || other == "" {
@@ -206,10 +211,11 @@ func (l *imageLayout) removeFile(d digest.Digest) error {
 	return l.disk.temps.syncDir(path.Dir(name))
 }
 
-// mountBlob implements [registry.Store.MountBlob] between repositories of one
-// layout, which share the file.
+// mountBlob mounts a blob between two repositories of the layout, which share
+// the file. See [registry.Store.MountBlob].
 func (l *imageLayout) mountBlob(ctx context.Context, repo string, d digest.Digest) error {
-	// Verify the blob before addBlob, which excludes other writes.
+	// Verify the blob before calling addBlob, because addBlob keeps other writes
+	// waiting.
 	if _, err := l.statBlob(ctx, repo, d); err != nil {
 		return err
 	}
@@ -219,12 +225,13 @@ func (l *imageLayout) mountBlob(ctx context.Context, repo string, d digest.Diges
 	})
 }
 
-// linkBlob implements [registry.Store.MountBlob] between two layouts.
+// linkBlob mounts a blob from another layout by a hard link to its file, or by a
+// copy where the file system cannot link it. See [registry.Store.MountBlob].
 func (l *imageLayout) linkBlob(ctx context.Context, d digest.Digest, from *imageLayout) error {
 	oldname, newname := from.path(blobPath(d)), l.path(blobPath(d))
 	return l.addBlob(ctx, d, func() error {
 		if info, err := l.disk.root.Lstat(oldname); err == nil && !info.Mode().IsRegular() {
-			return l.copyBlob(ctx, d, from) // A link to a symbolic link may lead elsewhere.
+			return l.copyBlob(ctx, d, from) // A hard link to a relative symbolic link would point to another file.
 		}
 		err := l.disk.root.Link(oldname, newname)
 		if errors.Is(err, fs.ErrNotExist) {
@@ -265,7 +272,7 @@ func (l *imageLayout) linkBlob(ctx context.Context, d digest.Digest, from *image
 	})
 }
 
-// copyBlob copies the file of a blob from another layout.
+// copyBlob copies the file of a blob from another layout into this layout.
 func (l *imageLayout) copyBlob(ctx context.Context, d digest.Digest, from *imageLayout) error {
 	src, err := from.openVerified(ctx, d, from.path(blobPath(d)))
 	if err != nil {
@@ -289,16 +296,17 @@ func (l *imageLayout) copyBlob(ctx context.Context, d digest.Digest, from *image
 	return err
 }
 
-// A blobWriter writes a blob to a temporary file. It has the file open only
-// during calls, because idle uploads may be many.
+// A blobWriter is a [registry.BlobWriter] that writes a blob to a temporary
+// file. The file is open only during calls, because a client may begin many
+// uploads and leave them idle.
 type blobWriter struct {
 	store *Store
 	repo  string
-	file  *os.File // nil if it is not open
-	temp  string   // "" after it was renamed or removed
+	file  *os.File // nil between calls
+	temp  string   // "" once the file is renamed or removed
 }
 
-// open opens the file to append to it, unless it is open already.
+// open opens the temporary file for appending, unless the file is open already.
 func (w *blobWriter) open() (err error) {
 	if w.file == nil {
 		w.file, err = w.store.disk.root.OpenFile(w.temp, os.O_WRONLY|os.O_APPEND|unblocked, 0)
@@ -306,7 +314,7 @@ func (w *blobWriter) open() (err error) {
 	return err
 }
 
-// closeFile closes the file if it is open.
+// closeFile closes the temporary file, if it is open.
 func (w *blobWriter) closeFile() error {
 	if w.file == nil {
 		return nil
@@ -338,8 +346,8 @@ func (w *blobWriter) ReadAt(p []byte, off int64) (int, error) {
 	return f.ReadAt(p, off)
 }
 
-// ReadFrom implements [io.ReaderFrom]. It keeps the bytes that it has read
-// before an error of r.
+// ReadFrom implements [io.ReaderFrom]. If r fails, the temporary file keeps the
+// bytes that were read before the error.
 func (w *blobWriter) ReadFrom(r io.Reader) (n int64, err error) {
 	if err := w.open(); err != nil {
 		return 0, err

@@ -15,10 +15,10 @@ import (
 	"github.com/ocireg/registry/internal/names"
 )
 
-// The directories of repositories are in lower case and distinct, so that they
-// stay so where the file system ignores case. Windows ignores dots and spaces at
-// the end of a name, and finds some files by short names with a tilde: no name has
-// those.
+// Each component of a repository name has a directory name of its own in lower
+// case, so directories do not collide where the file system ignores case. No
+// directory name ends with a dot or a space, which Windows ignores, and none has
+// a tilde, which Windows uses for short names.
 func TestDirectoriesInAnyCase(t *testing.T) {
 	t.Parallel()
 	parts := []string{"blobs", "index.json", "index", "json", "oci-layout", "con", "com1", "nul", "app", "a", "0", "sha256"}
@@ -43,8 +43,9 @@ func TestDirectoriesInAnyCase(t *testing.T) {
 	}
 }
 
-// On a file system that ignores case, tags that differ by case are distinct, and a
-// directory with capitals is one repository for every request.
+// On a file system that ignores case, tags that differ only in case are
+// distinct. A directory with capitals is the repository with the name in lower
+// case.
 func TestFileSystemThatIgnoresCase(t *testing.T) {
 	t.Parallel()
 	fill := func(dir string) {
@@ -93,7 +94,7 @@ func TestFileSystemThatIgnoresCase(t *testing.T) {
 	require.DirExists(t, filepath.Join(dir, "new", "blobs_"))
 	require.DirExists(t, filepath.Join(dir, "Upper"))
 
-	// Where case counts, these directories have no valid names.
+	// If the file system distinguishes case, no repository has these directories.
 	if _, err := os.Stat(filepath.Join(dir, "upper")); err == nil {
 		t.Skip("this file system ignores case")
 	}

@@ -25,8 +25,8 @@ func indexText(entries ...string) string {
 	return `{"schemaVersion":2,"manifests":[` + strings.Join(entries, ",") + `]}`
 }
 
-// TestChangesAreNoticed changes a layout just after a store has read it. The
-// next request returns the change.
+// TestChangesAreNoticed replaces index.json just after a store has read it. The
+// next request sees the new content.
 func TestChangesAreNoticed(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(dir, text string) error{
@@ -51,7 +51,7 @@ func TestChangesAreNoticed(t *testing.T) {
 			}
 			s := open(t, dir)
 			for i := range 100 {
-				// The file has the same size each time.
+				// The new index.json has the same size as the old one.
 				text := indexText(entryText(i%3, "v1"))
 				require.NoError(t, change(filepath.Join(dir, "app"), text))
 				wantManifestDigest(t, s, "app", "v1", i%3)
@@ -64,7 +64,8 @@ func TestChangesAreNoticed(t *testing.T) {
 }
 
 // TestChangesAtTheSameTimeAreNoticed changes files without changing their size
-// and time, as happens where file times have a low resolution.
+// or modification time, as happens where modification times have a low
+// resolution.
 func TestChangesAtTheSameTimeAreNoticed(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -73,7 +74,7 @@ func TestChangesAtTheSameTimeAreNoticed(t *testing.T) {
 	writeFile(t, dir, "app/blobs/sha256/"+m.Digest.Encoded(), string(m.Content))
 	s := open(t, dir)
 	d := digest.FromString("content")
-	recent := time.Now().Add(time.Hour) // recent for the duration of this test
+	recent := time.Now().Add(time.Hour) // An hour ahead, the time counts as recent during the whole test.
 	for i := range 4 {
 		writeFile(t, dir, "app/index.json", indexText(entryText(i%2, "v1")))
 		require.NoError(t, os.Chtimes(filepath.Join(dir, "app/index.json"), recent, recent))
@@ -91,8 +92,9 @@ func TestChangesAtTheSameTimeAreNoticed(t *testing.T) {
 	}
 }
 
-// TestIndexIsBeingWritten reads an index.json of which another tool has written
-// the first half. In the bubble, time advances while the store waits.
+// TestIndexIsBeingWritten reads an index.json while another tool has written
+// only the first half. The store reads the file again until it is valid. The
+// test runs in a synctest bubble, where waiting takes no time.
 func TestIndexIsBeingWritten(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -125,7 +127,8 @@ func TestLayoutsComeAndGo(t *testing.T) {
 		_, err := s.StatBlob(t.Context(), "team/app", d)
 		wantNotExist(t, err)
 
-		// The next write makes the directory a layout again.
+		// After another program has removed the directory, the next push creates the
+		// layout again.
 		d = pushBlob(t, s, "team/app", "other")
 		require.Equal(t, []string{"team/app"}, tagsOf(t, s))
 		put(t, s, "team/app", 1, "v2")
@@ -150,8 +153,9 @@ func TestDirectoryIsReplaced(t *testing.T) {
 	wantNotExist(t, err)
 }
 
-// TestIndexBreaksLater checks that an invalid index.json is an error that names
-// the file, and that the store does not overwrite it.
+// TestIndexBreaksLater makes index.json invalid after the store has read it.
+// Requests fail with an error that names the file, and the store does not
+// overwrite it.
 func TestIndexBreaksLater(t *testing.T) {
 	t.Parallel()
 	for name, text := range map[string]string{"truncated": indexText(entryText(0, "v1"))[:100], "empty": "", "no layout of this version": "version"} {
@@ -201,8 +205,8 @@ func errorOf[T any](list func(func(T, error) bool)) error {
 	return nil
 }
 
-// TestBrokenLayouts checks that opening a broken layout fails with an error
-// that names the file.
+// TestBrokenLayouts checks that opening a broken layout fails with an error that
+// names the broken file.
 func TestBrokenLayouts(t *testing.T) {
 	t.Parallel()
 	const marker, index = `{"imageLayoutVersion":"1.0.0"}`, `{"schemaVersion":2,"manifests":[]}`
@@ -227,7 +231,7 @@ func TestBrokenLayouts(t *testing.T) {
 			require.ErrorContains(t, err, test.want)
 			require.ErrorContains(t, err, dir)
 
-			// In a tree, the store serves the other layouts.
+			// In a tree, the store still serves the other layouts.
 			writeLayout(t, filepath.Join(filepath.Dir(dir), "other"), 0, "v1")
 			s := open(t, filepath.Dir(dir))
 			require.Equal(t, []string{"app", "other"}, collect(t, s.Repositories(t.Context(), "")))
@@ -251,7 +255,7 @@ func TestBrokenLayouts(t *testing.T) {
 			t.Parallel()
 			dir := emptyLayout(t)
 			if err := os.Truncate(filepath.Join(dir, name), 1<<42); err != nil {
-				t.Skip(err) // The file system has no such files, or none with holes.
+				t.Skip(err) // Some file systems have no named pipes or no sparse files.
 			}
 			_, err := layout.Open(dir)
 			require.ErrorContains(t, err, name+" has 4398046511104 bytes, more than 1073741824")
@@ -270,7 +274,8 @@ func TestBrokenLayouts(t *testing.T) {
 	}
 }
 
-// TestHalfALayout opens directories that have only one of the two files.
+// TestHalfALayout opens directories that have oci-layout without index.json, or
+// index.json without oci-layout.
 func TestHalfALayout(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -297,8 +302,8 @@ func TestHalfALayout(t *testing.T) {
 	require.Equal(t, []string{"marked:v3"}, tagsOf(t, one))
 }
 
-// TestBrokenManifests checks that a request for a damaged manifest fails with
-// an error that names the file.
+// TestBrokenManifests damages the file of a manifest. A request for the manifest
+// fails with an error that names the file.
 func TestBrokenManifests(t *testing.T) {
 	t.Parallel()
 	m := smallImage(0)
@@ -334,13 +339,14 @@ func TestBrokenManifests(t *testing.T) {
 			wantManifestDigest(t, s, "app", "v2", 1)
 			wantReferrers(t, s, "app", m.Digest)
 
-			// Not all file systems have files with holes.
+			// A sparse file makes a manifest of 4 TiB; not every file system has
+			// sparse files.
 			if test.name == "too long" && os.Truncate(filepath.Join(dir, filepath.FromSlash(file)), 1<<42) == nil {
 				_, err := s.GetManifest(t.Context(), "app", "v1")
 				require.ErrorContains(t, err, file+" has 4398046511104 bytes")
 			}
 
-			// Pushing or deleting the manifest repairs the layout.
+			// Pushing the manifest again, or deleting it, repairs the layout.
 			put(t, s, "app", 0)
 			wantManifestDigest(t, s, "app", "v1", 0)
 			writeFile(t, dir, file, test.content)

@@ -15,8 +15,9 @@ import (
 	"github.com/ocireg/registry/layout"
 )
 
-// layoutWithChildren makes a layout that tags an index with the given media
-// type and children. It returns the directory and the index.
+// layoutWithChildren makes a layout with one manifest, tagged v1, that has the
+// media type and lists the descriptors under "manifests". It returns the
+// directory and the manifest.
 func layoutWithChildren(t testing.TB, mediaType string, children ...ocispec.Descriptor) (string, registry.Manifest) {
 	var list []string
 	for _, c := range children {
@@ -31,9 +32,9 @@ func layoutWithChildren(t testing.TB, mediaType string, children ...ocispec.Desc
 	return dir, m
 }
 
-// A layer in an index is a blob and not a manifest, as in BuildKit's registry
-// cache. An unknown media type of a child is not an error (image-spec,
-// image-index.md).
+// A layer that an index names is a blob and not a manifest: BuildKit's registry
+// cache writes such indexes. A child of an unknown media type is not an error
+// (image-spec, image-index.md).
 func TestLayerInAnIndexIsABlob(t *testing.T) {
 	t.Parallel()
 	layer := []byte("layer")
@@ -48,7 +49,8 @@ func TestLayerInAnIndexIsABlob(t *testing.T) {
 		request(t, h, "HEAD", "/v2/app/manifests/"+string(d), 404)
 		request(t, h, "GET", "/v2/app/manifests/"+string(d), 404)
 		require.Equal(t, "layer", request(t, h, "GET", "/v2/app/blobs/"+string(d), 200).Body.String())
-		// Listing the referrers reads all manifests, which must change nothing.
+		// wantReferrers makes the store read all manifests. The responses must not
+		// depend on it.
 		wantReferrers(t, s, "app", m.Digest)
 	}
 	request(t, h, "DELETE", "/v2/app/manifests/"+string(d), 404)
@@ -56,8 +58,8 @@ func TestLayerInAnIndexIsABlob(t *testing.T) {
 	request(t, h, "GET", "/v2/app/blobs/"+string(d), 404)
 }
 
-// A file that is too large for a manifest is not read into memory, even if an
-// index says that it is a manifest.
+// The store does not read a file above 64 MiB into memory as a manifest, even if
+// an index lists it as one.
 func TestHugeChildIsNoManifest(t *testing.T) {
 	// Not parallel: the test measures allocations.
 	const size = 300 << 20
@@ -78,9 +80,8 @@ func TestHugeChildIsNoManifest(t *testing.T) {
 	require.ErrorContains(t, s.PutManifest(t.Context(), "app", registry.Manifest{MediaType: imageType, Digest: d, Content: make([]byte, 64<<20+1)}, nil, nil), "67108865 bytes")
 }
 
-// The manifests of a repository do not depend on earlier requests: the
-// manifests that one of unknown type names are not found, not even after the
-// referrers were listed.
+// A child of a manifest of unknown media type is not a manifest of the
+// repository, before and after a list of referrers has read all manifests.
 func TestChildrenOfUnknownTypesAreNoManifests(t *testing.T) {
 	t.Parallel()
 	child := smallImage(0)
@@ -94,7 +95,8 @@ func TestChildrenOfUnknownTypesAreNoManifests(t *testing.T) {
 	}
 }
 
-// An index is recognized by its content if its entry has no media type.
+// If the entry of an index in index.json has no media type, the store recognizes
+// the index by its content.
 func TestChildrenOfAnIndexWithoutMediaType(t *testing.T) {
 	t.Parallel()
 	child := smallImage(0)
@@ -104,7 +106,8 @@ func TestChildrenOfAnIndexWithoutMediaType(t *testing.T) {
 }
 
 // TestOtherStoresDeleteNestedManifests deletes manifests that only an index
-// names. Other stores notice, although index.json names no less than before.
+// names, and not index.json. A second store of the same directory notices the
+// deletion.
 func TestOtherStoresDeleteNestedManifests(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -126,8 +129,9 @@ func TestOtherStoresDeleteNestedManifests(t *testing.T) {
 	wantManifest(t, a, "app", "multi", indexType, multi)
 }
 
-// TestReferrerIsListedWithItsOwnMediaType puts a manifest whose media type
-// differs from the media type in the index that names the manifest.
+// TestReferrerIsListedWithItsOwnMediaType pushes a manifest with a media type
+// other than the one in the index that names it. The list of referrers has the
+// media type of the push.
 func TestReferrerIsListedWithItsOwnMediaType(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

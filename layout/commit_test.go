@@ -37,7 +37,8 @@ func put(t *testing.T, s *Store, i int, tags ...string) {
 	require.NoError(t, s.PutManifest(t.Context(), "app", numbered(i), tags, nil))
 }
 
-// copy uses a small and a large buffer, whatever pieces the reader returns.
+// disk.copy reads into at most one small and one large buffer, whatever number
+// of bytes each Read returns.
 func TestCopyTakesTwoBuffers(t *testing.T) {
 	t.Parallel()
 	for _, size := range []int{1000, smallBuffer, smallBuffer + 1, largeBuffer} {
@@ -57,7 +58,8 @@ func TestCopyTakesTwoBuffers(t *testing.T) {
 	}
 }
 
-// CreateBlob during Close either fails or leaves no file.
+// If CreateBlob is called during Close, it either fails or its temporary file is
+// removed.
 func TestCloseMissesNoUpload(t *testing.T) {
 	t.Parallel()
 	for range 50 {
@@ -87,9 +89,9 @@ func TestCloseMissesNoUpload(t *testing.T) {
 	}
 }
 
-// TestWritersAreWrittenTogether makes 64 writers wait for one that is in its
-// check. They all end with the same index, which proves that there was one
-// write for all.
+// TestWritersAreWrittenTogether makes 64 writers wait until a push ends that is
+// in its check. The store then writes index.json once for all of them: each
+// writer ends with the same index.
 func TestWritersAreWrittenTogether(t *testing.T) {
 	t.Parallel()
 	s, _ := openTree(t)
@@ -121,7 +123,7 @@ func TestWritersAreWrittenTogether(t *testing.T) {
 		})
 	}
 	for waiting(s) < writers {
-		// Readers do not wait.
+		// Readers do not wait for writers.
 		m, err := s.GetManifest(t.Context(), "app", "v0")
 		require.NoError(t, err)
 		require.Equal(t, numbered(0).Digest, m.Digest)
@@ -144,8 +146,9 @@ func TestWritersAreWrittenTogether(t *testing.T) {
 	}
 }
 
-// together makes writes to repository app in one batch, in order, and returns
-// their errors.
+// together makes the writes to repository app in one batch, in the given order,
+// and returns their errors. It holds up a push of its own until all of them
+// wait.
 func together(t *testing.T, s *Store, writes ...func() error) []error {
 	checking, proceed := make(chan struct{}), make(chan struct{})
 	var wg sync.WaitGroup
@@ -169,7 +172,7 @@ func together(t *testing.T, s *Store, writes ...func() error) []error {
 	return errs
 }
 
-// waiting returns the number of waiting writes.
+// waiting returns the number of writes that wait for repository app.
 func waiting(s *Store) int {
 	w := &s.layouts["app"].writes
 	w.mu.Lock()
@@ -177,8 +180,8 @@ func waiting(s *Store) int {
 	return len(w.queue)
 }
 
-// TestBatchKeepsItsOrder deletes and puts a manifest in one batch. The last
-// write wins, and the file exists.
+// TestBatchKeepsItsOrder deletes and puts one manifest in the same batch. The
+// last write of the batch decides whether the manifest exists.
 func TestBatchKeepsItsOrder(t *testing.T) {
 	t.Parallel()
 	s, _ := openTree(t)
@@ -208,7 +211,7 @@ func TestBatchKeepsItsOrder(t *testing.T) {
 	_, err = s.GetManifest(ctx, "app", string(m.Digest))
 	require.ErrorIs(t, err, os.ErrNotExist)
 
-	// Now with a blob of the same content.
+	// A blob with the same content is deleted in the batch that puts the manifest.
 	w, err := s.CreateBlob(ctx, "app", -1)
 	require.NoError(t, err)
 	_, err = w.Write(m.Content)
@@ -221,8 +224,8 @@ func TestBatchKeepsItsOrder(t *testing.T) {
 	require.ErrorIs(t, err, os.ErrNotExist)
 }
 
-// TestOwnIndexIsNotReadBack checks that a store does not read an index that it
-// has written.
+// TestOwnIndexIsNotReadBack checks that a store does not read back an index.json
+// that it has written itself.
 func TestOwnIndexIsNotReadBack(t *testing.T) {
 	t.Parallel()
 	s, _ := openTree(t)
@@ -240,7 +243,8 @@ func TestOwnIndexIsNotReadBack(t *testing.T) {
 	}
 }
 
-// TestForeignIndexIsReadOnce checks that a store reads an old index.json once.
+// TestForeignIndexIsReadOnce checks that a store parses an unchanged index.json
+// of another tool only once, whether the file is new or a second old.
 func TestForeignIndexIsReadOnce(t *testing.T) {
 	t.Parallel()
 	s, dir := openTree(t)
@@ -266,14 +270,15 @@ func TestForeignIndexIsReadOnce(t *testing.T) {
 	require.Same(t, first, again)
 }
 
-// noLinks is a file system without hard links.
+// noLinks is a file system that cannot make hard links.
 type noLinks struct{ files }
 
 func (noLinks) Link(oldname, newname string) error {
 	return &os.LinkError{Op: "link", Old: oldname, New: newname, Err: syscall.EPERM}
 }
 
-// TestMountWithoutLinks mounts a blob on a file system without hard links.
+// TestMountWithoutLinks checks that a mount copies the blob on a file system
+// without hard links.
 func TestMountWithoutLinks(t *testing.T) {
 	t.Parallel()
 	s, dir := openTree(t)
@@ -299,8 +304,8 @@ func TestMountWithoutLinks(t *testing.T) {
 	require.Len(t, left, 1, "the lock file")
 }
 
-// TestBlobIsVerifiedOnce checks that concurrent readers of a blob verify it
-// once, and that the process that wrote it does not verify it at all.
+// TestBlobIsVerifiedOnce checks that concurrent readers of a blob verify it only
+// once.
 func TestBlobIsVerifiedOnce(t *testing.T) {
 	t.Parallel()
 	s, dir := openTree(t)
@@ -334,8 +339,8 @@ func TestBlobIsVerifiedOnce(t *testing.T) {
 	require.True(t, sameFile(info, l.verdicts[d].file))
 }
 
-// TestLockExcludesOtherStores checks that two stores of one process exclude
-// each other.
+// TestLockExcludesOtherStores checks that the lock on a layout excludes other
+// calls of the same store and of another store in the same process.
 func TestLockExcludesOtherStores(t *testing.T) {
 	t.Parallel()
 	a, dir := openTree(t)
@@ -363,8 +368,8 @@ func TestLockExcludesOtherStores(t *testing.T) {
 	require.EqualValues(t, 200, n.Load())
 }
 
-// TestPanickingCheck checks that a panic in a check releases the lock on the
-// layout.
+// TestPanickingCheck checks that the lock on the layout is released when the
+// check of PutManifest panics.
 func TestPanickingCheck(t *testing.T) {
 	t.Parallel()
 	s, _ := openTree(t)
@@ -376,8 +381,8 @@ func TestPanickingCheck(t *testing.T) {
 	require.Len(t, s.layouts["app"].cur.Load().entries, 2)
 }
 
-// TestSettledFileHasATimeOfItsOwn checks that settle sets a time that no later
-// write results in.
+// TestSettledFileHasATimeOfItsOwn checks that settle sets a modification time so
+// far in the past that no later write to the file can have the same time.
 func TestSettledFileHasATimeOfItsOwn(t *testing.T) {
 	t.Parallel()
 	s, dir := openTree(t)

@@ -20,8 +20,8 @@ import (
 	"github.com/ocireg/registry/layout"
 )
 
-// TestDamagedBlobIsMissing checks that a damaged blob is missing for all
-// operations alike, and that pushing it again repairs it.
+// TestDamagedBlobIsMissing changes the file of a blob. Reads, mounts and pushes
+// of manifests treat the blob as missing. Pushing the blob again repairs it.
 func TestDamagedBlobIsMissing(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []string{"layout", "tree"} {
@@ -65,7 +65,8 @@ func TestDamagedBlobIsMissing(t *testing.T) {
 				require.Equal(t, "content", call(200, "GET", blob, "").Body.String())
 			}
 			if kind == "tree" {
-				// A mount repairs a damaged file in the other repository.
+				// The target of the mount already has a damaged file for the blob; the
+				// mount repairs it.
 				pushBlob(t, s, "other", "another")
 				require.NoError(t, os.WriteFile(blobFile(filepath.Join(dir, "other"), layer), []byte("CONTENT"), 0o644))
 				call(404, "HEAD", "/v2/other/blobs/"+string(layer), "")
@@ -83,7 +84,7 @@ func TestDamagedBlobIsMissing(t *testing.T) {
 	}
 }
 
-// A countingFS counts the bytes read from its files.
+// A countingFS counts the bytes that are read from its files.
 type countingFS struct {
 	fs.FS
 	read *atomic.Int64
@@ -105,8 +106,8 @@ func (c countingFile) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// TestStatReadsBlobOnce checks that HEAD reads a blob only the first time,
-// whether or not the blob is damaged.
+// TestStatReadsBlobOnce checks that repeated HEAD requests read a blob only
+// once, whether or not the blob is damaged.
 func TestStatReadsBlobOnce(t *testing.T) {
 	t.Parallel()
 	content := strings.Repeat("content", 10_000)

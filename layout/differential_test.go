@@ -9,8 +9,9 @@ import (
 
 var sequences = flag.Uint64("sequences", 3, "the number of random sequences that are compared with a model, for each kind of store")
 
-// TestDifferential compares the responses to random sequences of requests with
-// those of a model. Package main in internal/campaign does so for many more.
+// TestDifferential sends random sequences of requests to a registry on a layout
+// and compares the responses with the responses of a model. Package
+// internal/campaign runs many more sequences.
 func TestDifferential(t *testing.T) {
 	t.Parallel()
 	for _, c := range differential.Configs() {

@@ -35,50 +35,51 @@ type disk struct {
 	fs.FS
 	root files // nil if the store is read-only
 
-	// dir is the path of the directory, and info identifies it. ByPath says
-	// whether files are looked up by their paths, until the store is closed: see
-	// unchanged.
+	// dir is the path of the directory, and info identifies the directory. While
+	// byPath is set, that is until the store is closed, a known file is looked up
+	// by its path before it is looked up through root: see unchanged.
 	dir    string
 	info   fs.FileInfo
 	byPath atomic.Bool
 
-	// archive closes the archive that the files are in. It is nil for other files.
+	// archive closes the archive that contains the files. It is nil for a
+	// directory or a file system.
 	archive io.Closer
 
-	// openFile opens a file below the directory. It is nil for another file
-	// system.
+	// openFile opens a file below the directory. It is nil if the store serves an
+	// [fs.FS] of the caller.
 	openFile func(name string, flag int, perm fs.FileMode) (*os.File, error)
 
 	temps *temps
 
-	// tell reports a problem, and warn reports one for each directory. They are
-	// nil without [Warnings].
+	// tell passes a problem to the function of [Warnings]; warn does so once for
+	// each directory. Both are nil without that option.
 	tell func(error)
 	warn func(dir string, err error)
 
 	// sync is set by [Sync], and verify by [Verify].
 	sync, verify bool
 
-	// lockError is the error of locking files in tests.
+	// lockError is the error that tests set for locking files.
 	lockError error
 
-	// small and large hold buffers for copy.
+	// small and large hold the buffers of copy for reuse.
 	small, large sync.Pool
 }
 
-// copy starts with a small buffer. Once that has been full, it uses a large
-// one.
+// The method copy starts with a small buffer, and continues with a large one
+// after a Read has filled the small one.
 const (
 	smallBuffer = 64 << 10
 	largeBuffer = 1 << 20
 )
 
 // maxEmptyReads is the number of successive reads without a byte or an error
-// after which copy gives up.
+// after which the method copy gives up.
 const maxEmptyReads = 100
 
-// blobPath returns the path of the file for a digest, or "" if the digest is
-// invalid or its algorithm unknown.
+// blobPath returns the path of the file for a digest, relative to the layout. It
+// returns "" if the digest is invalid or the store does not serve its algorithm.
 func blobPath(d digest.Digest) string {
 	if !isServed(d) {
 		return ""
@@ -87,7 +88,8 @@ func blobPath(d digest.Digest) string {
 	return blobsDir + "/" + algorithm + "/" + encoded
 }
 
-// isServed reports whether the digest is valid and its algorithm known.
+// isServed reports whether the digest is valid and has an algorithm that the
+// store serves.
 func isServed(d digest.Digest) bool {
 	algorithm, encoded, _ := strings.Cut(string(d), ":")
 	switch {
@@ -100,7 +102,8 @@ func isServed(d digest.Digest) bool {
 	return names.Hex(encoded)
 }
 
-// stat returns the file info of a file. It follows links.
+// stat returns the info of a file. If the file is a symbolic link, it returns
+// the info of the link's target.
 func (d *disk) stat(name string) (info fs.FileInfo, err error) {
 	err = retry(func() error {
 		info, err = fs.Stat(d.FS, name)
@@ -109,7 +112,8 @@ func (d *disk) stat(name string) (info fs.FileInfo, err error) {
 	return info, d.explain(name, err)
 }
 
-// statRegular is like stat but fails unless the file is a regular file.
+// statRegular is like stat, but returns an error unless the file is a regular
+// file.
 func (d *disk) statRegular(name string) (fs.FileInfo, error) {
 	info, err := d.stat(name)
 	if err == nil && !info.Mode().IsRegular() {
@@ -118,8 +122,8 @@ func (d *disk) statRegular(name string) (fs.FileInfo, error) {
 	return info, err
 }
 
-// explain adds advice to the error for a symbolic link that leads out of the
-// directory.
+// explain adds advice to an error for a symbolic link that leads out of the
+// directory. It returns all other errors unchanged.
 func (d *disk) explain(name string, err error) error {
 	if err == nil || d.root == nil || errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -167,7 +171,7 @@ func (d *disk) checkLinks(dir string) error {
 	return nil
 }
 
-// open opens a regular file.
+// open opens a regular file for reading and returns its info too.
 func (d *disk) open(name string) (f fs.File, info fs.FileInfo, err error) {
 	err = retry(func() error {
 		if d.openFile != nil {
@@ -197,7 +201,7 @@ func (d *disk) open(name string) (f fs.File, info fs.FileInfo, err error) {
 // index.json of that size names millions of manifests.
 const maxRead = 1 << 30
 
-// readFile reads a regular file.
+// readFile returns the content and the info of a regular file.
 func (d *disk) readFile(name string) ([]byte, fs.FileInfo, error) {
 	f, info, err := d.open(name)
 	if err != nil {
@@ -208,7 +212,8 @@ func (d *disk) readFile(name string) ([]byte, fs.FileInfo, error) {
 	return text, info, err
 }
 
-// readAll reads size bytes from an open file.
+// readAll returns size bytes that it reads from an open file. The name is for
+// errors.
 func readAll(f fs.File, name string, size int64) ([]byte, error) {
 	if size > maxRead {
 		return nil, fmt.Errorf("%s has %d bytes, more than %d", name, size, maxRead)
@@ -220,25 +225,26 @@ func readAll(f fs.File, name string, size int64) ([]byte, error) {
 	return text, nil
 }
 
-// sameFile reports whether two infos describe the same unchanged file.
+// sameFile reports whether a and b describe the same file with the same size and
+// modification time.
 func sameFile(a, b fs.FileInfo) bool {
 	if a == nil || b == nil || a.Size() != b.Size() || !a.ModTime().Equal(b.ModTime()) {
 		return false
 	}
-	// For infos that are not from the operating system, SameFile is always
-	// false, even for an info and itself.
+	// SameFile is false for all infos that are not from the operating system, even
+	// if it compares an info with itself.
 	return os.SameFile(a, b) || !os.SameFile(a, a)
 }
 
-// settled reports whether a change to the file after the time at would change
-// its modification time.
+// settled reports whether any change to the file after the given time changes
+// the modification time of the file.
 func settled(info fs.FileInfo, at time.Time) bool {
 	return at.Sub(info.ModTime()) >= clockStep
 }
 
-// mkdirAll creates a directory and those above it. In Go 1.25.0, MkdirAll of an
-// [os.Root] fails if another goroutine or process creates one of those above it
-// at the same time (golang/go#75114).
+// mkdirAll creates a directory and its missing parents. It tries again because
+// in Go 1.25.0 MkdirAll of an [os.Root] fails if another goroutine or process
+// creates one of the parents at the same time (golang/go#75114).
 func (d *disk) mkdirAll(dir string) (err error) {
 	for range strings.Count(dir, "/") + 1 {
 		if err = d.root.MkdirAll(dir, 0o755); !errors.Is(err, fs.ErrExist) {
@@ -248,7 +254,7 @@ func (d *disk) mkdirAll(dir string) (err error) {
 	return err
 }
 
-// remove removes a file. It is no error if the file does not exist.
+// remove removes a file. A missing file is not an error.
 func (d *disk) remove(name string) error {
 	err := retry(func() error { return d.root.Remove(name) })
 	if errors.Is(err, fs.ErrNotExist) {
@@ -257,7 +263,7 @@ func (d *disk) remove(name string) error {
 	return err
 }
 
-// retry calls f again, for at most half a second, while its error is transient.
+// retry calls f until it returns no transient error, for at most half a second.
 // Only Windows has transient errors.
 func retry(f func() error) error {
 	err := f()
@@ -268,8 +274,8 @@ func retry(f func() error) error {
 	return err
 }
 
-// copy copies from r to w until EOF. It writes the bytes that it has read
-// before an error.
+// copy copies from r to w until EOF. If r fails, copy has written all bytes that
+// it read before the error.
 func (d *disk) copy(w io.Writer, r io.Reader) (n int64, err error) {
 	small := pooled[[smallBuffer]byte](&d.small)
 	defer d.small.Put(small)
@@ -324,12 +330,12 @@ type readerFunc func(p []byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
-// A seeker adds Seek to a file that cannot seek: to go back, it opens the file
+// A seeker adds Seek to a file that lacks it. To go back, it opens the file
 // again.
 type seeker struct {
 	open func() (fs.File, error)
-	file fs.File // nil if it must be opened
-	at   int64   // the offset of the file
+	file fs.File // nil if it must be opened before the next Read
+	at   int64   // the offset in file
 	pos  int64   // the offset of the next Read
 	size int64
 }

@@ -2,7 +2,7 @@
 // (image-spec, OCI Image Layout Specification).
 //
 // The files on disk are a valid layout at every moment, which other tools can
-// read. The store serves the changes of other tools from the next request on.
+// read. If another tool changes the files, the next request sees the changes.
 //
 // # One layout
 //
@@ -12,8 +12,8 @@
 //
 //   - v1: tag v1 of the layout's default repository, see [Repository];
 //   - team/app:v1: tag v1 of repository team/app;
-//   - docker.io/library/alpine:3: tag 3 of library/alpine. The host stays in the
-//     file, and the store adds it to later tags of library/alpine;
+//   - docker.io/library/alpine:3: tag 3 of library/alpine. The file keeps the
+//     host, and the store adds the same host to later tags of library/alpine;
 //   - team/app@sha256:…: a manifest of team/app without a tag;
 //   - v1@sha256:…: tag v1 of the default repository;
 //   - no annotation, or an invalid reference: a manifest of the default
@@ -23,16 +23,17 @@
 // writes, takes precedence. If an entry has neither annotation, the annotation
 // org.opencontainers.image.base.name counts, which old versions of zarf write.
 //
-// If several entries have one tag, the first of them counts, as for skopeo and
-// regctl. Entries of hauler whose annotation kind marks a signature, an
-// attestation or another referrer have the name of their image and no tag.
+// If several entries have the same tag, the first of them counts, as in skopeo
+// and regctl. Hauler gives signatures, attestations and other referrers the name
+// of their image and another kind in the annotation kind; such entries have no
+// tag.
 //
 // The repositories of one layout share its blobs: each can read a blob that was
 // pushed to any of them, and a mount copies nothing. A manifest belongs to the
 // repositories whose entries or indexes name it. A repository exists while it
-// has manifests, and not with its first blob. The store refuses to delete a file that another repository
-// needs, with an error that a registry answers with 405. Repositories that must
-// be independent, as those in memory are, belong in a tree.
+// has manifests; a blob alone does not create one. The store refuses to delete a
+// file that another repository needs, with an error that a registry answers with
+// 405. Repositories that must be independent of each other belong in a tree.
 //
 // # Trees
 //
@@ -47,51 +48,55 @@
 // where no component has one: team/con/x is in team/con_/x, and app/index.json
 // in app/index_.json. It ignores directories that are not components of a name,
 // and names that begin with a dot; see [Warnings]. Where the file system ignores
-// case, a directory with capitals is that of the name in lower case. The store
-// lists a symbolic link to a layout in the tree, and serves layouts below a linked
-// directory without listing them.
+// case, a directory with capitals belongs to the repository with the name in lower
+// case. The store lists a symbolic link to a layout in the tree. It serves layouts
+// below a linked directory, but does not list them.
 //
 // Lifecycle of Cloud Native Buildpacks keeps the image host/repo:tag in a separate
 // layout in the directory host/repo/tag, and host/repo@sha256:hex in
 // host/repo/sha256/hex. If the name of a repository begins with a host, its
-// directory is no layout, and the only entry of a layout below it has the name of
-// the directory or none, the layout is an image of the repository: the store
-// lists and serves it as host/repo:tag. Host/repo/tag, the name that the path
-// gives, works too. The store refuses to write to a repository that consists of
-// such images, with an error that a registry answers with 405.
+// directory is not a layout, and a layout below that directory has a single entry,
+// named after its own directory or not at all, then the layout is an image of the
+// repository: the store lists and serves it as host/repo:tag. The path of the
+// layout, host/repo/tag, works as a repository name too. The store refuses to
+// write to a repository that consists of such images, with an error that a
+// registry answers with 405.
 //
 // # Archives
 //
 // [Open] also opens an archive: a tar file of a layout or a tree, as skopeo,
 // podman, BuildKit and ctr write it (oci-archive), or one that docker save wrote
-// (docker-archive). If an archive of docker save has a layout, as since Docker 25,
-// that counts. Otherwise its images have the manifests and the names that Docker
-// 25 would give them: app:v1 is tag v1 of repository library/app, and layers are
-// as they were saved, uncompressed by most tools.
+// (docker-archive). Since Docker 25, an archive of docker save contains a layout,
+// and the store reads only that. For older archives, the store makes the manifests
+// and names that Docker 25 would write: app:v1 is tag v1 of repository
+// library/app. It serves layers as they are in the archive, which most tools write
+// uncompressed.
 //
-// The store of an archive is read-only and reads blobs from the file, at no cost
-// of memory. It unpacks an archive that gzip has compressed to a temporary file
-// first. An archive that is truncated, has links that lead out of it, or has a file
-// twice with different content is an error. Package registrytest/content/archive
-// copies an archive into another store, and package overlay makes it writable.
+// The store of an archive is read-only. It reads blobs from the archive and does
+// not hold them in memory. If gzip has compressed the archive, the store first
+// unpacks it to a temporary file. Open fails if the archive is truncated, has links
+// that lead out of it, or has two files with one name and different content.
+// Package registrytest/content/archive copies an archive into another store, and
+// package overlay makes it writable.
 //
 // # Manifests and blobs
 //
-// Each manifest that is pushed has an entry in index.json for each of its tags.
-// The store also serves manifests that only an index names, at any depth, as
-// many tools write them. A child of an index is a manifest if its media type is
-// that of an image, an index or another known manifest, and a blob otherwise. A
-// manifest cannot be read or deleted as a blob, unless it was pushed as a blob
-// too since the store was opened. If several indexes describe a manifest, the
-// media type that sorts first counts, unless index.json has another.
+// The store writes an entry in index.json for each tag of a pushed manifest, and
+// one for a manifest without a tag. It also serves manifests that only an index
+// names, at any depth, because many tools write no entries for them. A child of an
+// index is a manifest if its media type is the type of an image, an index or
+// another known manifest, and a blob otherwise. A manifest cannot be read or
+// deleted as a blob, unless it was pushed as a blob too since the store was opened.
+// If several indexes describe a manifest with different media types, the type in
+// index.json counts, or else the type that sorts first.
 //
 // The store verifies the digest of everything that it serves: manifests each
 // time that it reads them, blobs before the first request and after their file
-// has changed. It reads neither for a HEAD while the file is unchanged. A file has
-// changed if its size, its modification time or its identity has. With [Verify],
-// the store reads and verifies both on each request. A request for a damaged
-// file fails with an error that names the file. A damaged blob counts as missing,
-// and pushing it again repairs it.
+// has changed. A HEAD request reads no file that is unchanged. A file counts as
+// changed if its size, its modification time or its identity differs. With
+// [Verify], the store reads and verifies blobs and manifests on each request. A
+// request for a damaged file fails with an error that names the file. A damaged
+// blob counts as missing, and pushing it again repairs it.
 //
 // # Crashes
 //
@@ -101,8 +106,9 @@
 //
 // A write that fails changes nothing, and leaves no file and no directory, with two
 // exceptions. A push to a new repository creates its layout before the first blob,
-// and may leave it empty. If the disk fails when the change has been made, while
-// directories are synced or files are removed, the error is that of the write.
+// and may leave it empty. If the disk fails after the change was made, while the
+// store syncs directories or removes files, the write returns the error although
+// it has had its effect.
 // Blobs can be deleted from a full disk, and manifests once there is room for a
 // new index.json.
 //
@@ -116,17 +122,17 @@
 // on the directory of the layout keeps them from overwriting each other's tags. A
 // write waits for the lock as long as its context lasts. Where there are no such
 // locks, the stores create a file .ocireg.lock in the directory of the layout
-// instead. If a process is killed meanwhile, others wait ten seconds. [Warnings]
-// reports the lack of locks and long waits.
+// instead. If a process is killed while it has such a file, others wait ten
+// seconds. [Warnings] reports the lack of locks and long waits.
 //
 // Other tools do not use the lock. If such a tool changes index.json while the
 // store is about to replace it, the store applies its own change to the new
-// file. A tool such as skopeo may also write index.json as it was before a push,
-// with the tool's own entry. At its next request, the store that took the push
-// adds the lost entries to the file again. It remembers its last 256 writes for
-// ten minutes, on file systems whose modification times are exact to 100 ns. It
-// does not repeat deletions. A file that lacks entries and has no new one counts
-// as a deletion.
+// file. A tool such as skopeo may also read index.json before a push, and write it
+// after the push with its own entry and without the pushed one. At the next
+// request, the store that took the push adds the lost entries to the file again.
+// For this, it remembers its last 256 writes for ten minutes, on file systems whose
+// modification times are exact to 100 ns. It does not repeat deletions. If the new
+// file lacks entries and has no new one, the tool has deleted them.
 //
 // Some tools read less than a registry may hold. Skopeo 1.9, podman 4.3 and
 // umoci do not read Docker media types in index.json. Regctl finds referrers

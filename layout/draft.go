@@ -11,27 +11,29 @@ import (
 	"github.com/ocireg/registry/internal/ordered"
 )
 
-// A draft is a modified copy of an index that is not published yet.
+// A draft is a copy of an index that a write modifies before it publishes it.
 type draft struct {
 	*index
 
-	// base is the index that the draft was made of. It is nil while an index is
+	// base is the index that the draft is a copy of. It is nil while an index is
 	// being parsed.
 	base *index
 
-	// added holds the entries that a stale index.json would lose.
+	// added holds the entries that the draft adds and that another tool's stale
+	// index.json would lose. See merge.go.
 	added []added
 
-	// referrals holds the changes to referrers. See tagReferrers.
+	// referrals holds the manifests with a subject that the draft adds or deletes.
+	// See tagReferrers.
 	referrals []referral
 
-	// edited holds the repositories that the draft has copied to change them.
+	// edited holds the draft's own copies of the repositories that it changes.
 	edited map[string]*repository
 
 	changed bool
 }
 
-// newDraft returns a draft based on x.
+// newDraft returns a draft that begins as a copy of x.
 func newDraft(x *index) *draft {
 	const more = 64 // room for the entries that a batch usually adds
 	entries := append(make([]*entry, 0, len(x.entries)+more), x.entries...)
@@ -40,7 +42,8 @@ func newDraft(x *index) *draft {
 	}}
 }
 
-// edit returns the draft's own copy of a repository.
+// edit returns the draft's own copy of a repository. It makes the copy, or a new
+// repository, at the first call.
 func (d *draft) edit(name string) *repository {
 	if r := d.edited[name]; r != nil {
 		return r
@@ -59,7 +62,7 @@ func (d *draft) edit(name string) *repository {
 	return edited
 }
 
-// put adds entries that name the manifest: one for each of its tags, or one
+// put adds entries for a manifest to index.json: one for each tag, or one
 // without a tag if tags is empty.
 func (d *draft) put(repo string, desc ocispec.Descriptor, tags []string) {
 	r := d.edit(repo)
@@ -80,7 +83,7 @@ func (d *draft) put(repo string, desc ocispec.Descriptor, tags []string) {
 	for _, tag := range tags {
 		old, _ := r.tags.Get(tag)
 		if len(old) == 1 && old[0].digest == desc.Digest && !old[0].generated {
-			continue // The entry stays as it was written.
+			continue // Keep the entry as it was written.
 		}
 		d.untag(r, old)
 		if e := r.untagged(desc.Digest); e != nil {
@@ -94,15 +97,17 @@ func (d *draft) put(repo string, desc ocispec.Descriptor, tags []string) {
 	}
 }
 
-// deleteTag removes a tag and keeps its manifest.
+// deleteTag removes a tag from its entries. The manifest stays in the
+// repository.
 func (d *draft) deleteTag(repo, tag string) {
 	r := d.edit(repo)
 	entries, _ := r.tags.Get(tag)
 	d.untag(r, entries)
 }
 
-// untag removes the tag from entries. A manifest that no other entry names
-// keeps an entry without a tag, unless it is a list that the store maintains.
+// untag removes the tag of the given entries. A manifest that no other entry
+// names keeps an entry without a tag, unless the entry names a list of referrers
+// that the store maintains.
 func (d *draft) untag(r *repository, entries []*entry) {
 	for _, e := range entries {
 		if named, _ := r.manifests.Get(string(e.digest)); len(named) > 1 || e.generated {
@@ -115,16 +120,16 @@ func (d *draft) untag(r *repository, entries []*entry) {
 	}
 }
 
-// deleteManifest removes the entries that name a manifest. It marks the draft
-// as changed even if only an index names the manifest, so that other stores
-// notice the new index.json.
+// deleteManifest removes the entries that name a manifest. It marks the draft as
+// changed even if only an index names the manifest, because other stores notice
+// the deletion by the new index.json.
 func (d *draft) deleteManifest(repo string, dig digest.Digest) {
 	d.changed = true
 	r := d.edit(repo)
 	named, _ := r.manifests.Get(string(dig))
 	for _, e := range named {
 		if e.tag != "" && r.tagged(e.tag) == e {
-			// No other entry with the tag may take its place.
+			// Without this, an older entry with the same tag would take its place.
 			d.deleteTag(repo, e.tag)
 		}
 	}
@@ -140,18 +145,18 @@ func (d *draft) add(e *entry) {
 	d.register(e)
 }
 
-// remove removes an entry of the draft.
+// remove removes an entry from the draft.
 func (d *draft) remove(e *entry) {
 	i := slices.Index(d.entries, e)
 	d.entries = slices.Delete(d.entries, i, i+1)
 	d.unregister(e)
 }
 
-// replace replaces an entry of the draft with another at the same position.
+// replace puts another entry at the position of an old entry.
 func (d *draft) replace(old, e *entry) {
 	d.entries[slices.Index(d.entries, old)] = e
 	if old.reference == e.reference && old.digest == e.digest {
-		// The order of several entries with one tag stays the same.
+		// Keep the order of several entries with one tag.
 		r := d.edit(e.repo)
 		replaceIn(&r.manifests, string(e.digest), old, e)
 		if e.tag != "" {
@@ -203,7 +208,8 @@ func (d *draft) registerAll() {
 	}
 }
 
-// setGroups sets each key but "" to the entries that have it, in file order.
+// setGroups sets each key to the entries that have the key, in file order. It
+// leaves out entries whose key is "".
 func setGroups(m *ordered.Map[[]*entry], entries []*entry, key func(*entry) string) {
 	type keyed struct {
 		key string
@@ -242,8 +248,8 @@ func (d *draft) unregister(e *entry) {
 	}
 }
 
-// prune removes repositories without entries. A store that reads the index
-// would not find them either.
+// prune removes repositories without manifests from the draft, because a store
+// that reads the new index.json would not find them either.
 func (d *draft) prune() {
 	for name, r := range d.edited {
 		if r.manifests.Len() == 0 {
@@ -252,9 +258,10 @@ func (d *draft) prune() {
 	}
 }
 
-// appendTo appends an entry to the entries of a key. It may write behind the
-// end of a slice of the index that the draft is based on, which that index
-// never reads. An index has only one draft at a time.
+// appendTo appends an entry to the entries of a key. The append may write behind
+// the end of a slice that the index shares with the draft. This is safe because
+// the index reads nothing behind that end, and no other draft of the index
+// exists.
 func appendTo(m *ordered.Map[[]*entry], key string, e *entry) {
 	entries, _ := m.Get(key)
 	m.Set(key, append(entries, e))

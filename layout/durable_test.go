@@ -20,7 +20,8 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// noSpace returns a disk on which index.json can have a limited size.
+// noSpace returns a file system that fails to write an index.json of more than
+// limit bytes.
 func noSpace(works files, limit int64) files {
 	return failing{files: works, rename: func(oldname, newname string) error {
 		if info, err := works.Stat(oldname); err == nil && info.Size() > limit && strings.HasSuffix(newname, indexFile) {
@@ -30,8 +31,9 @@ func noSpace(works files, limit int64) files {
 	}}
 }
 
-// TestWritesOfABatchFailAlone makes a delete and a put in one batch on a full
-// disk. Only the put fails, and leaves no file.
+// TestWritesOfABatchFailAlone makes two pushes and two deletions in one batch
+// while the disk has no space for a larger index.json. The pushes fail and leave
+// no file; the deletions succeed.
 func TestWritesOfABatchFailAlone(t *testing.T) {
 	t.Parallel()
 	s, dir := openTree(t)
@@ -81,7 +83,8 @@ func tagsIn(t *testing.T, s *Store, repo string) (tags []string) {
 	return tags
 }
 
-// TestVerify overwrites a blob in place and sets its time back.
+// TestVerify overwrites a blob in place and restores its modification time. Only
+// a store with [Verify] notices.
 func TestVerify(t *testing.T) {
 	t.Parallel()
 	s, dir := openTree(t)
@@ -143,8 +146,8 @@ func push(t *testing.T, s *Store, repo, content string) digest.Digest {
 	return digest.FromString(content)
 }
 
-// TestFailedWritesLeaveNoTrace makes writes to new repositories fail. They
-// leave nothing in memory and nothing on disk.
+// TestFailedWritesLeaveNoTrace checks that failed writes to new repositories
+// leave no layout in the store and no directory on disk.
 func TestFailedWritesLeaveNoTrace(t *testing.T) {
 	t.Parallel()
 	s, dir := openTree(t)
@@ -177,7 +180,8 @@ func TestFailedWritesLeaveNoTrace(t *testing.T) {
 	reopened(t, dir)
 }
 
-// TestIdleUploadsHoldNoDescriptor begins many uploads.
+// TestIdleUploadsHoldNoDescriptor checks that 50 idle uploads hold no file
+// descriptor, and that each can be completed.
 func TestIdleUploadsHoldNoDescriptor(t *testing.T) {
 	// Not parallel: the test counts file descriptors.
 	count := func() int {
@@ -210,7 +214,8 @@ func TestIdleUploadsHoldNoDescriptor(t *testing.T) {
 	}
 }
 
-// TestSync writes with the option Sync.
+// TestSync writes to a store with [Sync] and reads the content in a store that
+// is opened later.
 func TestSync(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -224,8 +229,8 @@ func TestSync(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// TestDirectoryIsMadeAgain removes the directory that is served, and makes it
-// again.
+// TestDirectoryIsMadeAgain removes the directory that a store serves and creates
+// it again.
 func TestDirectoryIsMadeAgain(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"tree", "layout"} {
@@ -258,7 +263,7 @@ func TestDirectoryIsMadeAgain(t *testing.T) {
 		require.Equal(t, []string{"v7"}, tagsIn(t, s, "app"))
 		require.Equal(t, []string{"v7"}, tagsIn(t, reopened(t, dir), "app"))
 
-		// Another program makes it.
+		// Another program creates the directory.
 		require.NoError(t, os.RemoveAll(dir))
 		require.NoError(t, os.CopyFS(dir, os.DirFS("testdata/regctl")))
 		_, err := s.GetManifest(t.Context(), "app", "v7")
@@ -269,8 +274,8 @@ func TestDirectoryIsMadeAgain(t *testing.T) {
 	}
 }
 
-// TestNamesThatCannotBeDirectories asks for repositories that the file system
-// cannot have. They do not exist.
+// TestNamesThatCannotBeDirectories requests repositories whose directories the
+// file system cannot have. The responses say that the repositories do not exist.
 func TestNamesThatCannotBeDirectories(t *testing.T) {
 	t.Parallel()
 	s, dir := openTree(t)
@@ -278,7 +283,7 @@ func TestNamesThatCannotBeDirectories(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "file"), nil, 0o644))
 	require.NoError(t, os.MkdirAll(filepath.Join(dir, "team"), 0o755))
 	if err := os.Symlink(t.TempDir(), filepath.Join(dir, "team", "link")); err != nil {
-		t.Skip(err) // Windows may allow it to administrators only.
+		t.Skip(err) // On Windows, only administrators may create symbolic links.
 	}
 	h := registry.New(s)
 	send := func(method, target string) *httptest.ResponseRecorder {

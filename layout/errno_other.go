@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// isImpossible reports whether the error says that a file with such a path cannot
+// isImpossible reports whether the error means that no file with such a path can
 // exist: the path leads through a file, or a name is too long.
 func isImpossible(err error) bool {
 	return errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.ENAMETOOLONG)

@@ -5,23 +5,24 @@ import (
 	"syscall"
 )
 
-// Errors of Windows while another process has a file open exclusively.
+// Errors that Windows returns while another process has the file open
+// exclusively.
 const (
 	errorAccessDenied     = syscall.Errno(5)
 	errorSharingViolation = syscall.Errno(32)
 	errorLockViolation    = syscall.Errno(33)
 )
 
-// transient reports whether an error may pass soon, because another process has
-// the file open or is removing it.
+// transient reports whether the operation may succeed soon, because another
+// process has the file open or is removing it.
 func transient(err error) bool {
 	var errno syscall.Errno
 	return errors.As(err, &errno) &&
 		(errno == errorAccessDenied || errno == errorSharingViolation || errno == errorLockViolation)
 }
 
-// Errors of Windows for paths that no file can have. Package syscall also has
-// ENAMETOOLONG, but no call returns it.
+// Errors that Windows returns for paths that no file can have. Package syscall
+// also defines ENAMETOOLONG, but no call returns it.
 const (
 	errorInvalidName     = syscall.Errno(123) // also a name that is too long, relative to a directory
 	errorBadPathname     = syscall.Errno(161)
@@ -29,7 +30,7 @@ const (
 	errorDirectory       = syscall.Errno(267) // a path that leads through a file, relative to a directory
 )
 
-// isImpossible reports whether the error says that a file with such a path cannot
+// isImpossible reports whether the error means that no file with such a path can
 // exist: the path leads through a file, or a name is too long.
 func isImpossible(err error) bool {
 	var errno syscall.Errno

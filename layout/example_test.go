@@ -10,8 +10,8 @@ import (
 	"github.com/ocireg/registry/registrytest/content"
 )
 
-// Keep the content of a registry in a directory. A layout that a tool wrote, such as
-// skopeo copy with oci:DIR, is opened in the same way.
+// The example keeps the content of a registry in a directory. Open opens a
+// layout that a tool wrote, such as skopeo copy with oci:DIR, in the same way.
 func ExampleOpen() {
 	dir, err := os.MkdirTemp("", "images")
 	if err != nil {

@@ -16,11 +16,11 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// failing is a disk on which some operations fail.
+// failing is a file system on which some operations fail.
 type failing struct {
 	files
-	open   func(name string) error             // nil if Open works
-	rename func(oldname, newname string) error // nil if Rename works
+	open   func(name string) error             // nil, or returns the error of Open
+	rename func(oldname, newname string) error // nil, or returns the error of Rename
 }
 
 func (f failing) Open(name string) (*os.File, error) {
@@ -41,14 +41,14 @@ func (f failing) Rename(oldname, newname string) error {
 	return f.files.Rename(oldname, newname)
 }
 
-// If a batch fails and its writes are made alone, a delete must not remove the
-// file of a manifest that a later write of the batch has put.
+// The store makes the writes of a failed batch again, one by one. A delete must
+// not remove the file of a manifest that a later write of the batch puts.
 func TestDeleteBeforePutOfABatch(t *testing.T) {
 	t.Parallel()
 	s, dir := openTree(t)
 	put(t, s, 1, "v1")
 	put(t, s, 5, "v5")
-	put(t, s, 99) // that together puts
+	put(t, s, 99) // the manifest that together puts
 	info, err := os.Stat(filepath.Join(dir, "app", indexFile))
 	require.NoError(t, err)
 	s.disk.root = noSpace(s.disk.root, info.Size())
@@ -63,8 +63,8 @@ func TestDeleteBeforePutOfABatch(t *testing.T) {
 	}
 }
 
-// A write that fails after index.json was replaced keeps the manifest that the
-// file names.
+// If a write fails after it has replaced index.json, the store keeps the
+// manifest that the new index.json names.
 func TestFailureAfterIndexWasReplaced(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -85,7 +85,8 @@ func TestFailureAfterIndexWasReplaced(t *testing.T) {
 	}
 }
 
-// The oci-layout file of a new layout is the last to be written.
+// A new layout gets its oci-layout file last. If that fails, the next push
+// creates the layout.
 func TestFailureOfTheMarker(t *testing.T) {
 	t.Parallel()
 	s, dir := openTree(t)
@@ -107,7 +108,8 @@ func TestFailureOfTheMarker(t *testing.T) {
 	}
 }
 
-// unstatable fails to look up the files of a directory.
+// unstatable is a file system that fails to look up the files whose names begin
+// with dir.
 type unstatable struct {
 	fs.FS
 	dir string
@@ -120,7 +122,8 @@ func (f unstatable) Stat(name string) (fs.FileInfo, error) {
 	return fs.Stat(f.FS, name)
 }
 
-// A failure of the disk is no empty list, and no missing repository.
+// If the disk fails, the lists of tags and referrers return its error. They are
+// not empty, and the repository is not missing.
 func TestListsOfFailingDisk(t *testing.T) {
 	t.Parallel()
 	s, dir := openTree(t)
@@ -138,7 +141,7 @@ func TestListsOfFailingDisk(t *testing.T) {
 	require.ErrorIs(t, errs["tags"], syscall.EMFILE)
 }
 
-// unlistable fails to list a directory.
+// unlistable is a file system that fails to list the directory dir.
 type unlistable struct {
 	fs.FS
 	dir string
@@ -151,8 +154,8 @@ func (f unlistable) ReadDir(name string) ([]fs.DirEntry, error) {
 	return fs.ReadDir(f.FS, name)
 }
 
-// The images of lifecycle on a disk that fails are not missing: the error of the
-// disk is that of the request.
+// If the disk fails, a request for an image of lifecycle returns the error of
+// the disk. The image does not count as missing.
 func TestImagesOfFailingDisk(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -198,8 +201,9 @@ func repositoriesOf(t *testing.T, s *Store) (all []string) {
 	return all
 }
 
-// A manifest that was pushed by its digest gives its directory no tag, so it is no
-// image of lifecycle.
+// An image of lifecycle needs a tag that names its directory. A manifest that
+// was pushed by digest gives the directory none, so the directory is an ordinary
+// repository.
 func TestOwnPushesAreNoImages(t *testing.T) {
 	t.Parallel()
 	s, _ := openTree(t)
@@ -210,7 +214,8 @@ func TestOwnPushesAreNoImages(t *testing.T) {
 	require.NoError(t, w.Close())
 }
 
-// A list of repositories keeps no index of a layout that is no image of lifecycle.
+// A list of repositories reads the index of each layout below a host. The store
+// does not keep the index of a layout that is no image of lifecycle.
 func TestListOfRepositoriesKeepsNoIndexes(t *testing.T) {
 	t.Parallel()
 	s, dir := openTree(t)
@@ -222,8 +227,8 @@ func TestListOfRepositoriesKeepsNoIndexes(t *testing.T) {
 	require.Empty(t, s.images)
 }
 
-// The children of a deleted index are gone, even if the store no longer
-// remembers that the deleted manifest was an index.
+// When an index is deleted, its children are gone too, even if the store no
+// longer remembers that the deleted manifest was an index.
 func TestChildrenOfForgottenIndex(t *testing.T) {
 	t.Parallel()
 	s, dir := openTree(t)
@@ -235,7 +240,7 @@ func TestChildrenOfForgottenIndex(t *testing.T) {
 	}
 	child := image("child")
 	push(t, s, "app", string(child.Content))
-	s = reopened(t, dir) // It remembers no pushed blobs.
+	s = reopened(t, dir) // The new store remembers no pushed blobs.
 	c := fmt.Sprintf(`{"schemaVersion":2,"mediaType":%q,"manifests":[{"mediaType":%q,"digest":%q,"size":%d}]}`,
 		ocispec.MediaTypeImageIndex, child.MediaType, child.Digest, len(child.Content))
 	index := registry.Manifest{MediaType: ocispec.MediaTypeImageIndex, Digest: digest.FromString(c), Content: []byte(c)}
@@ -257,7 +262,8 @@ func TestChildrenOfForgottenIndex(t *testing.T) {
 	}
 }
 
-// A mount of a blob that is a relative link has the content of the link's target.
+// If the file of a blob is a relative symbolic link, a mount copies the content
+// of the link's target.
 func TestMountOfLinkedBlob(t *testing.T) {
 	t.Parallel()
 	s, dir := openTree(t)

@@ -15,12 +15,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The writes that TestFaultAtEachOperation makes to a tree with repository app,
-// which has a blob and the tags v0 and v1.
+// The writes that TestFaultAtEachOperation tests, on a tree whose repository app
+// has a blob and the tags v0 and v1.
 var faultyWrites = []struct {
 	name   string
-	sync   bool   // with the option Sync
-	leaves string // the repository that may be left empty, because it has to be there before its first blob
+	sync   bool   // whether the store has the option Sync
+	leaves string // the repository that a failed write may leave empty, because it exists before its first blob
 	write  func(ctx context.Context, s *Store) error
 }{
 	{"push a blob", false, "", pushTo("app")},
@@ -60,7 +60,8 @@ func pushTo(repo string) func(ctx context.Context, s *Store) error {
 	}
 }
 
-// contentOf lists everything that a store can have in TestFaultAtEachOperation.
+// contentOf returns all repositories, tags, manifests and blobs that the writes
+// of TestFaultAtEachOperation can leave in the store.
 func contentOf(t *testing.T, s *Store) (all []string) {
 	for _, repo := range repositoriesOf(t, s) {
 		all = append(all, repo)
@@ -83,7 +84,8 @@ func contentOf(t *testing.T, s *Store) (all []string) {
 	return all
 }
 
-// filesBelow lists the files and directories below dir, without temporary ones.
+// filesBelow returns the paths of all files and directories below dir, except
+// the directory of temporary files.
 func filesBelow(t *testing.T, dir string) (all []string) {
 	require.NoError(t, filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
 		if e != nil && e.Name() == tempDir {
@@ -95,10 +97,12 @@ func filesBelow(t *testing.T, dir string) (all []string) {
 	return all
 }
 
-// TestFaultAtEachOperation lets each operation of each write on the file system
-// fail alone, and every third with all that follow. A write that succeeds has its effect. One
-// that fails has none and leaves no file, unless the error came after its effect.
-// A store that is opened later agrees, and once the disk works, so does the write.
+// TestFaultAtEachOperation makes each write with a fault at each of its
+// operations on the file system in turn. At every third operation, it also makes
+// the write with a fault at that operation and at all that follow. A write that
+// succeeds has its whole effect. A write that fails has no effect and leaves no
+// file, unless the fault came after the effect. A store that is opened later has
+// the same content. Once the faults end, the write succeeds.
 func TestFaultAtEachOperation(t *testing.T) {
 	t.Parallel()
 	for _, w := range faultyWrites {
@@ -135,7 +139,7 @@ func TestFaultAtEachOperation(t *testing.T) {
 				case slices.Equal(now, before) && !on:
 					require.Equal(t, files, filesBelow(t, d.dir), what)
 					require.Empty(t, d.temporary(), what)
-					continue // with this store
+					continue // The write changed nothing, so the next fault uses the same store.
 				case !slices.Equal(now, after) && !(w.leaves != "" && slices.Equal(now, empty)):
 					require.Equal(t, before, now, "%s: %v", what, err)
 				}
@@ -153,7 +157,7 @@ func TestFaultAtEachOperation(t *testing.T) {
 	}
 }
 
-// A faultyDisk is a tree that writes are made to.
+// A faultyDisk is a tree on which operations of a write can be made to fail.
 type faultyDisk struct {
 	t     *testing.T
 	dir   string
@@ -170,8 +174,10 @@ func newFaultyDisk(t *testing.T, sync bool) *faultyDisk {
 	return d
 }
 
-// write makes a write and calls fault, if it is not nil, for each of its
-// operations, which fault counts from 0. It returns their number.
+// write makes a write to the store and returns the number of its operations on
+// the file system. If fault is not nil, write calls it before each operation
+// with the number of the operation, from 0. The operation fails with the error
+// that fault returns.
 func (d *faultyDisk) write(write func(context.Context, *Store) error, fault func(n int, op, name string) error) (n int, err error) {
 	defer hook(d.store, func(op, name string) (string, error) {
 		n++
@@ -184,7 +190,8 @@ func (d *faultyDisk) write(write func(context.Context, *Store) error, fault func
 	return n, err
 }
 
-// temporary returns the temporary files, apart from the locks of stores.
+// temporary returns the names of the temporary files, except the lock files of
+// stores.
 func (d *faultyDisk) temporary() []string {
 	return slices.DeleteFunc(namesIn(d.t, filepath.Join(d.dir, tempDir)), func(name string) bool {
 		return strings.HasSuffix(name, lockSuffix)

@@ -28,7 +28,8 @@ import (
 //go:embed testdata
 var testdata embed.FS
 
-// The contents of the layouts of other tools, see testdata/README.md.
+// Digests of the content in testdata, which other tools have written: see
+// testdata/README.md.
 const (
 	amd64    = digest.Digest("sha256:cbe7e3997abf3ea67ae7ae4d2ff0368ea9dc4991cea7d1b7d7ed6e6760d4ce0f")
 	arm64    = digest.Digest("sha256:663cc4f72d4a4d885080e23fefccb80ec5a8d71ce5765f2733f6b1a2c34126a0")
@@ -48,7 +49,8 @@ func collect[T any](t testing.TB, list func(func(T, error) bool)) (all []T) {
 	return all
 }
 
-// tagsOf returns the tags of all repositories, as repository:tag.
+// tagsOf returns the tags of all repositories, each as repository:tag. A
+// repository without tags is listed by its name alone.
 func tagsOf(t testing.TB, s registry.Store) (all []string) {
 	for _, repo := range collect(t, s.Repositories(t.Context(), "")) {
 		tags := collect(t, s.Tags(t.Context(), repo, ""))
@@ -62,8 +64,9 @@ func tagsOf(t testing.TB, s registry.Store) (all []string) {
 	return all
 }
 
-// wantManifest checks that the reference names the manifest. It returns the
-// blobs and manifests that the manifest names.
+// wantManifest checks that the tag or digest ref names the manifest with the
+// given media type and digest. It returns the descriptors of the blobs and
+// manifests that the manifest names.
 func wantManifest(t testing.TB, s registry.Store, repo, ref, mediaType string, d digest.Digest) []ocispec.Descriptor {
 	m, err := s.GetManifest(t.Context(), repo, ref)
 	require.NoError(t, err, "%s %s", repo, ref)
@@ -85,7 +88,8 @@ func wantManifest(t testing.TB, s registry.Store, repo, ref, mediaType string, d
 	return parts
 }
 
-// wantImage checks that all parts of an image or index can be read.
+// wantImage checks that the store has an image or index and all of its parts, at
+// any depth.
 func wantImage(t testing.TB, s registry.Store, repo, ref, mediaType string, d digest.Digest) {
 	for _, part := range wantManifest(t, s, repo, ref, mediaType, d) {
 		if strings.Contains(part.MediaType, "image.manifest") {
@@ -127,16 +131,16 @@ const (
 	indexType = ocispec.MediaTypeImageIndex
 )
 
-// TestOtherTools reads layouts that other tools have written, alone and in a
-// tree, from disk and from an embed.FS.
+// TestOtherTools reads layouts that other tools have written, each alone and all
+// in one tree, from a directory, an embed.FS and an archive.
 func TestOtherTools(t *testing.T) {
 	t.Parallel()
 	tools := []struct {
 		name string
-		// tags are the tags in the layout. Def stands for the default
-		// repository.
+		// tags are the tags of the layout when it is opened alone. The word def
+		// stands for the default repository.
 		tags []string
-		// treeTags are the tags of the layout in a tree.
+		// treeTags are the tags of the layout when it is part of a tree.
 		treeTags []string
 		check    func(t *testing.T, s *layout.Store, def string, tree bool)
 	}{
@@ -152,7 +156,7 @@ func TestOtherTools(t *testing.T) {
 			if !tree {
 				wantImage(t, s, "library/app", "v2", imageType, arm64)
 				wantImage(t, s, "team/app", "v1", imageType, amd64)
-				// They share blobs, but not manifests.
+				// The repositories of one layout share blobs, but not manifests.
 				_, err := s.GetManifest(t.Context(), "team/app", string(arm64))
 				wantNotExist(t, err)
 				_, err = s.StatBlob(t.Context(), "team/app", "sha256:e8cffd77e260599d5135c82ae95dfcb6458352b80903307e3f52cc2da21e187e")
@@ -263,7 +267,8 @@ func TestDefaultRepositoryIsNamed(t *testing.T) {
 	require.ErrorContains(t, err, `"No Name" is not a valid repository name`)
 }
 
-// zipped returns the file system as a zip file, whose files cannot seek.
+// zipped returns the file system as a zip archive. Files of a zip archive cannot
+// seek.
 func zipped(t *testing.T, fsys fs.FS) fs.FS {
 	var b bytes.Buffer
 	w := zip.NewWriter(&b)
@@ -330,8 +335,8 @@ func TestReadOnlyRefusesToWrite(t *testing.T) {
 	require.Equal(t, before, files(t, dir))
 }
 
-// temporary returns the names of the files in .ocireg, apart from the locks of
-// open stores.
+// temporary returns the names of the temporary files in .ocireg, except the lock
+// files of open stores.
 func temporary(t testing.TB, dir string) (names []string) {
 	entries, err := os.ReadDir(filepath.Join(dir, ".ocireg"))
 	if !errors.Is(err, fs.ErrNotExist) {
@@ -345,8 +350,8 @@ func temporary(t testing.TB, dir string) (names []string) {
 	return names
 }
 
-// files returns the content of all files below a directory, apart from the
-// locks of open stores.
+// files returns the content of all files below a directory, except the lock
+// files of open stores.
 func files(t testing.TB, dir string) map[string]string {
 	all := map[string]string{}
 	require.NoError(t, fs.WalkDir(os.DirFS(dir), ".", func(path string, e fs.DirEntry, err error) error {

@@ -17,12 +17,13 @@ import (
 	"github.com/ocireg/registry/layout"
 )
 
-// FuzzForeignIndex pushes a manifest to a layout with any index.json. Either the
-// push fails and does not change the file, or the file keeps its content and gets
-// the new tag, and a store that opens the layout finds the same.
+// FuzzForeignIndex pushes a manifest to a layout whose index.json is arbitrary
+// text. Either the push fails and does not change the file, or the file keeps
+// its other content and gets the new tag, and a store that is opened then reads
+// the same tags.
 //
-// In the text, $IMAGE and $INDEX stand for digests of manifests in the layout,
-// and $NEW for that of the pushed one.
+// In the seeds, $IMAGE and $INDEX stand for the digests of two manifests in the
+// layout, and $NEW stands for the digest of the pushed manifest.
 func FuzzForeignIndex(f *testing.F) {
 	const (
 		image  = `{"schemaVersion":2,"config":{"mediaType":"a/b","digest":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","size":2},"layers":[]}`
@@ -52,7 +53,8 @@ func FuzzForeignIndex(f *testing.F) {
 			writeFile(t, dir, "blobs/sha256/"+digest.FromString(content).Encoded(), content)
 		}
 		writeFile(t, dir, "index.json", text)
-		// The store reads a new file that is not valid again and again.
+		// The store reads an invalid index.json again for some time if the file is
+		// new. An old modification time avoids the wait.
 		hour := time.Now().Add(-time.Hour)
 		require.NoError(t, os.Chtimes(filepath.Join(dir, "index.json"), hour, hour))
 		s, err := layout.Open(dir, layout.Repository("app"))
@@ -78,7 +80,7 @@ func FuzzForeignIndex(f *testing.F) {
 			require.NoError(t, err)
 			for tag, d := range after {
 				if before[tag] == "" && d == digest.FromString(pushed) {
-					before[tag] = d // It has its manifest now.
+					before[tag] = d // The push has added the manifest that this tag already named.
 				}
 			}
 			require.Equal(t, before, after)
@@ -87,8 +89,8 @@ func FuzzForeignIndex(f *testing.F) {
 	})
 }
 
-// tagsIn returns the digest of each repository:tag of the store, "" if the manifest
-// is missing or damaged.
+// tagsIn returns the digest that each repository:tag of the store names, or ""
+// if that manifest is missing or damaged.
 func tagsIn(t *testing.T, s *layout.Store) (map[string]digest.Digest, error) {
 	all := make(map[string]digest.Digest)
 	for repo, err := range s.Repositories(t.Context(), "") {
@@ -106,13 +108,13 @@ func tagsIn(t *testing.T, s *layout.Store) (map[string]digest.Digest, error) {
 	return all, nil
 }
 
-// wantKept fails the test unless the new index has all members and entries of the
-// old one, but for those of the tag pushed.
+// wantKept fails the test unless the new index.json has all members and entries
+// of the old one, except entries with the pushed tag or the pushed manifest.
 func wantKept(t *testing.T, before, now string) {
 	t.Helper()
 	var was, is map[string]any
 	if json.Unmarshal([]byte(before), &was) != nil {
-		return // There was no index.
+		return // The old index.json is not a JSON object.
 	}
 	require.NoError(t, json.Unmarshal([]byte(now), &is))
 	entries, _ := is["manifests"].([]any)
@@ -126,7 +128,7 @@ func wantKept(t *testing.T, before, now string) {
 		text, err := json.Marshal(e)
 		require.NoError(t, err)
 		if strings.Contains(string(text), "pushed") || strings.Contains(string(text), string(digest.FromString(`{"schemaVersion":2,"mediaType":"`+indexType+`","manifests":[]}`))) {
-			continue // Its name changes, or it gets one.
+			continue // The push changes the name of this entry.
 		}
 		require.True(t, slices.ContainsFunc(entries, func(now any) bool { return reflect.DeepEqual(e, now) }), "%s is missing in %s", text, now)
 	}

@@ -7,17 +7,17 @@ import (
 	"time"
 )
 
-// A hooked is a file system that calls a function before each operation of a
-// store. The function returns the name to use instead, or an error that the
-// operation fails with.
+// A hooked is a file system that calls hook before each operation of a store.
+// The hook returns the file name to use instead, or an error that the operation
+// then returns.
 type hooked struct {
 	files
 	fsys fs.FS
 	hook func(op, name string) (string, error)
 }
 
-// hook makes a store call the function before each operation. The returned
-// function ends that.
+// hook makes the store call f before each operation on the file system. The
+// returned function removes the hook.
 func hook(s *Store, f func(op, name string) (string, error)) (unhook func()) {
 	d := s.disk
 	root, fsys, openFile, byPath := d.root, d.FS, d.openFile, d.byPath.Load()
@@ -30,7 +30,8 @@ func hook(s *Store, f func(op, name string) (string, error)) (unhook func()) {
 	}
 }
 
-// with calls f with the name that the hook returns.
+// with calls the hook, and then f with the name that the hook returns. If the
+// hook fails, with returns that error and does not call f.
 func with[T any](h hooked, op, name string, f func(name string) (T, error)) (v T, err error) {
 	used, err := h.hook(op, name)
 	if err != nil {
@@ -39,7 +40,7 @@ func with[T any](h hooked, op, name string, f func(name string) (T, error)) (v T
 	return f(used)
 }
 
-// do is like with, for operations without a result.
+// do is like with, for operations that return only an error.
 func (h hooked) do(op, name string, f func(name string) error) error {
 	_, err := with(h, op, name, func(name string) (struct{}, error) { return struct{}{}, f(name) })
 	return err
@@ -77,7 +78,8 @@ func (h hooked) OpenFile(name string, flag int, perm fs.FileMode) (*os.File, err
 		return f, err
 	}
 	if _, unwritable := h.hook("write", name); unwritable != nil {
-		// An open file has no hooks, but one that is opened to read does not write.
+		// An open file has no hooks. If the hook refuses writes, the file is opened
+		// for reading only, so that each write fails.
 		if err := f.Close(); err != nil {
 			return nil, err
 		}
@@ -96,7 +98,7 @@ func (h hooked) Rename(oldname, newname string) error {
 
 func (h hooked) Stat(name string) (fs.FileInfo, error) { return with(h, "stat", name, h.files.Stat) }
 
-// A hookedFS is a hooked as an [fs.FS].
+// A hookedFS is a hooked with the methods of [fs.FS].
 type hookedFS struct{ hooked }
 
 func (h hookedFS) Open(name string) (fs.File, error) {
@@ -111,8 +113,8 @@ func (h hookedFS) ReadDir(name string) ([]fs.DirEntry, error) {
 	return with(h.hooked, "readdir", name, func(name string) ([]fs.DirEntry, error) { return fs.ReadDir(h.fsys, name) })
 }
 
-// ignoringCase returns a hook for a file system that finds a file by any spelling
-// of its name, as those of Windows and macOS do.
+// ignoringCase returns a hook that finds a file by its name in any case, as the
+// file systems of Windows and macOS do.
 func ignoringCase(fsys fs.FS) func(op, name string) (string, error) {
 	return func(_, name string) (string, error) {
 		found := "."

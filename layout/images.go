@@ -16,21 +16,22 @@ import (
 	"github.com/ocireg/registry/internal/names"
 )
 
-// The lifecycle of Cloud Native Buildpacks keeps each image in a layout of its
-// own (imgutil, layout/util.go, ParseRefToPath): the image host/repo:tag is in
-// the directory host/repo/tag, and host/repo@sha256:hex in host/repo/sha256/hex.
-// The images of a repository are such layouts. The directory of the repository
-// is no layout.
+// The lifecycle of Cloud Native Buildpacks keeps each image in a separate layout
+// (imgutil, layout/util.go, ParseRefToPath): the image host/repo:tag is in the
+// directory host/repo/tag, and host/repo@sha256:hex is in host/repo/sha256/hex.
+// In this file, the images of a repository are these layouts. The directory
+// host/repo itself is not a layout.
 
-// hasHost reports whether the name of a repository begins with a host, as it does
-// in trees of lifecycle.
+// hasHost reports whether the name of a repository begins with a host, as all
+// names in a tree of lifecycle do.
 func hasHost(repo string) bool {
 	host, _ := names.SplitHost(repo)
 	return host != "" && names.Repository(repo)
 }
 
-// image returns the layout in a directory as an image of a repository, or nil.
-// The layout must have a single entry, with the given tag or without a tag.
+// image returns the layout in the directory dir if it is an image of the
+// repository with the tag, and nil otherwise. To be an image, the layout must
+// have exactly one entry, and that entry must have this tag or none.
 func (s *Store) image(repo, dir, tag string) (*imageLayout, error) {
 	if yes, err := s.disk.isLayout(dir); err != nil || !yes {
 		return nil, err
@@ -48,15 +49,16 @@ func (s *Store) image(repo, dir, tag string) (*imageLayout, error) {
 	}
 	if len(x.entries) != 1 || x.entries[0].digest == "" || x.entries[0].tag != tag || x.given && isMarked(x.file) {
 		s.mu.Lock()
-		delete(s.images, dir) // An index may be large.
+		delete(s.images, dir) // The index may be large, so do not keep it.
 		s.mu.Unlock()
 		return nil, nil
 	}
 	return l, nil
 }
 
-// imagesIn returns the images of a repository, which is in the given directory,
-// in the order of their tags. It goes on after an error.
+// imagesIn returns the images of a repository in the order of their tags. The
+// directory dir is the directory of the repository. If some images cannot be
+// read, it returns the others and the first error.
 func (s *Store) imagesIn(repo, dir string) (images []*imageLayout, err error) {
 	if !hasHost(repo) {
 		return nil, nil
@@ -79,7 +81,8 @@ func (s *Store) imagesIn(repo, dir string) (images []*imageLayout, err error) {
 	for _, name := range dirs(dir) {
 		switch {
 		case isOnlyDigest(path.Base(repo) + ":" + name):
-			// It belongs to the repository above.
+			// The image belongs to the parent repository: dir is named after an
+			// algorithm, such as sha256, and name is the hex part of a digest.
 		case digest.Algorithm(name).Available():
 			for _, encoded := range dirs(join(dir, name)) {
 				if isOnlyDigest(name + ":" + encoded) {
@@ -93,8 +96,9 @@ func (s *Store) imagesIn(repo, dir string) (images []*imageLayout, err error) {
 	return images, err
 }
 
-// dirs returns the sorted names of directories, and of links that may lead to
-// one. It is empty if dir is not a directory.
+// dirs returns the sorted names of the directories in dir, and of the symbolic
+// links in dir, which may lead to directories. It returns none if dir is not a
+// directory.
 func (s *Store) dirs(dir string) (list []string, err error) {
 	entries, err := s.disk.readDir(dir)
 	if err != nil {
@@ -111,8 +115,8 @@ func (s *Store) dirs(dir string) (list []string, err error) {
 	return list, err
 }
 
-// imagesOf returns the images of a repository. If it has none, the error wraps
-// [fs.ErrNotExist].
+// imagesOf returns the images of a repository. If the repository has none, the
+// error wraps [fs.ErrNotExist].
 func (s *Store) imagesOf(repo string) ([]*imageLayout, error) {
 	if s.single != nil || !hasHost(repo) {
 		return nil, names.NoRepository(repo)
@@ -128,8 +132,8 @@ func (s *Store) imagesOf(repo string) ([]*imageLayout, error) {
 	return images, err
 }
 
-// isImage reports whether the directory with the given name, which is in that of
-// a repository, holds an image of the repository or of the one above.
+// isImage reports whether the directory name, in the directory dir of a
+// repository, holds an image of this repository or of its parent repository.
 func (s *Store) isImage(repo, dir, name string) bool {
 	if !hasHost(repo) {
 		return false
@@ -148,8 +152,9 @@ func (s *Store) isImage(repo, dir, name string) bool {
 	return l != nil
 }
 
-// checkNoImages returns an error if a repository consists of images. A push
-// would make its directory a layout, which hides them.
+// checkNoImages returns an error if a repository consists of images of
+// lifecycle. A push would make the directory of the repository a layout, and a
+// layout hides the images below it.
 func (s *Store) checkNoImages(repo string) error {
 	if !hasHost(repo) {
 		return nil
@@ -169,8 +174,9 @@ func (s *Store) checkNoImages(repo string) error {
 		repo, images[0].dir, errors.ErrUnsupported)
 }
 
-// read calls f for the layout of a repository. If the repository consists of
-// images, it calls f for each until one has the content.
+// read returns the result of f for the layout of a repository. If the repository
+// consists of images, read calls f for one image after the other until f does
+// not report that the content is missing.
 func read[T any](s *Store, repo string, f func(*imageLayout) (T, error)) (found T, err error) {
 	l, err := s.layout(repo)
 	if err == nil {
@@ -193,7 +199,8 @@ func read[T any](s *Store, repo string, f func(*imageLayout) (T, error)) (found 
 	return found, err
 }
 
-// tags yields the tags of a repository.
+// tags yields the tags of a repository that sort after the given tag. If the
+// repository consists of images, it yields the tags of all of them.
 func (s *Store) tags(ctx context.Context, repo, after string, yield func(string, error) bool) {
 	l, err := s.layout(repo)
 	if err == nil {
@@ -220,8 +227,9 @@ func (s *Store) tags(ctx context.Context, repo, after string, yield func(string,
 	}
 }
 
-// eachDescriptor calls list for the layout of a repository. If the repository
-// consists of images, it yields the descriptors of all of them, by digest.
+// eachDescriptor yields the descriptors that list yields for the layout of a
+// repository. If the repository consists of images, it yields the descriptors of
+// all of them, without duplicates and sorted by digest.
 func (s *Store) eachDescriptor(repo string, yield func(ocispec.Descriptor, error) bool, list func(*imageLayout, func(ocispec.Descriptor, error) bool) error) error {
 	l, err := s.layout(repo)
 	if err == nil {

@@ -16,19 +16,20 @@ import (
 
 const lifecycleRepo = "index.docker.io/library/app"
 
-// lifecycleTree makes a tree as lifecycle and imgutil of Cloud Native Buildpacks
-// write it. Each image is in a separate layout, whose directory
-// layout.ParseRefToPath of imgutil (layout/util.go) derives from the reference.
-// The exporter of lifecycle (cmd/lifecycle/exporter.go) names its only entry by
-// the tag or digest; other images, such as the run image, have no name.
+// lifecycleTree makes a tree of images in the form that lifecycle and imgutil of
+// Cloud Native Buildpacks write. Each image is in a separate layout.
+// ParseRefToPath of imgutil (layout/util.go) derives the directory from the
+// reference. The exporter of lifecycle (cmd/lifecycle/exporter.go) gives the
+// only entry of the layout the tag or digest as its name. Other images, such as
+// the run image, have no name.
 func lifecycleTree(t testing.TB) (dir string) {
 	dir = t.TempDir()
 	for path, entry := range map[string]indexEntry{
 		"latest": {0, map[string]string{"org.opencontainers.image.ref.name": "latest"}},
-		"V1_":    {1, nil}, // no component of a name
+		"V1_":    {1, nil}, // not a valid component of a repository name
 		"sha256/" + smallImage(2).Digest.Encoded(): {2, nil},
-		// The layout of an image that was got by the digest of an index has
-		// one of its manifests.
+		// If lifecycle pulls an image by the digest of an index, it saves one
+		// manifest of that index in the directory for the digest of the index.
 		"sha256/" + hex64: {3, map[string]string{
 			"org.opencontainers.image.ref.name": "sha256:" + hex64}},
 	} {
@@ -40,7 +41,8 @@ func lifecycleTree(t testing.TB) (dir string) {
 	return dir
 }
 
-// TestImagesOfLifecycle reads a tree of lifecycle as repository:tag.
+// TestImagesOfLifecycle reads the images in a tree of lifecycle as tags and
+// digests of one repository.
 func TestImagesOfLifecycle(t *testing.T) {
 	t.Parallel()
 	dir := lifecycleTree(t)
@@ -68,7 +70,7 @@ func TestImagesOfLifecycle(t *testing.T) {
 			require.ElementsMatch(t, []digest.Digest{smallImage(2).Digest, smallImage(3).Digest}, untagged)
 			require.IsIncreasing(t, untagged)
 
-			// The path of a layout still names a separate repository.
+			// The path of each layout also works as the name of a repository.
 			wantManifestDigest(t, s, lifecycleRepo+"/latest", "latest", 0)
 			_, err := s.StatBlob(t.Context(), lifecycleRepo+"/latest", digest.FromString("layer1"))
 			wantNotExist(t, err)
@@ -87,9 +89,9 @@ func TestImagesOfLifecycle(t *testing.T) {
 	}
 }
 
-// TestImagesCannotBeWrittenTo writes to a repository that consists of images of
-// lifecycle. A push would turn the repository's directory into a layout, which
-// would not have the blobs of the images.
+// TestImagesCannotBeWrittenTo checks that the store refuses all writes to a
+// repository that consists of images of lifecycle. A push would turn the
+// directory of the repository into a layout without the blobs of the images.
 func TestImagesCannotBeWrittenTo(t *testing.T) {
 	t.Parallel()
 	dir := lifecycleTree(t)
@@ -108,20 +110,22 @@ func TestImagesCannotBeWrittenTo(t *testing.T) {
 	require.Equal(t, before, files(t, filepath.Join(dir, "index.docker.io")))
 	request(t, registry.New(s), "DELETE", "/v2/"+lifecycleRepo+"/manifests/latest", 405)
 
-	// Other repositories can mount from it, and its layouts can be written to.
+	// Other repositories can mount blobs of the images, and each layout can be
+	// written to by its own path.
 	require.NoError(t, s.MountBlob(ctx, "other", digest.FromString("layer2"), lifecycleRepo))
 	require.NoError(t, s.MountBlob(ctx, "other", digest.FromString("layer1"), ""))
 	put(t, s, lifecycleRepo+"/latest", 4, "latest")
 	wantManifestDigest(t, s, lifecycleRepo+"/latest", "latest", 4)
 	wantManifestDigest(t, s, lifecycleRepo+"/latest", string(smallImage(0).Digest), 0)
-	// Now it has two manifests, and is no image anymore.
+	// The layout has two manifests now, so it no longer counts as an image.
 	_, err = s.GetManifest(ctx, lifecycleRepo, "latest")
 	wantNotExist(t, err)
 	require.NoError(t, s.DeleteManifest(ctx, lifecycleRepo+"/latest", smallImage(0).Digest))
 	wantManifestDigest(t, s, lifecycleRepo, "latest", 4)
 }
 
-// TestOrdinaryTreesHaveNoImages opens trees that resemble those of lifecycle.
+// TestOrdinaryTreesHaveNoImages opens a tree whose layouts resemble images of
+// lifecycle. Only quay.io/both/v1 is one.
 func TestOrdinaryTreesHaveNoImages(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -130,17 +134,17 @@ func TestOrdinaryTreesHaveNoImages(t *testing.T) {
 	}
 	for path, entries := range map[string][]indexEntry{
 		"team/app/latest":               {named("latest")}, // no host
-		"quay.io/latest":                {named("latest")}, // no repository
+		"quay.io/latest":                {named("latest")}, // no repository below the host
 		"quay.io/a/v1":                  {named("v2")},
 		"quay.io/b/v1":                  {named("v1"), {1, nil}},
 		"quay.io/c/v1":                  {},
-		"quay.io/own":                   {named("v2")}, // a repository
+		"quay.io/own":                   {named("v2")}, // a layout where the repository would be
 		"quay.io/own/v1":                {named("v1")},
 		"quay.io/own/sha256/" + hex64:   {{0, nil}},
-		"quay.io/d/sha256/" + hex64[1:]: {{0, nil}}, // no digest
+		"quay.io/d/sha256/" + hex64[1:]: {{0, nil}}, // too short for a digest
 		"quay.io/both/v1":               {named("v1")},
-		"quay.io/both/v1/v2":            {named("v2")},     // both/v1 is a layout
-		"quay.io/e/sha256":              {named("sha256")}, // an unusual tag
+		"quay.io/both/v1/v2":            {named("v2")},     // not an image, since both/v1 is a layout
+		"quay.io/e/sha256":              {named("sha256")}, // the directory sha256 is not taken for a tag
 	} {
 		foreignLayout(t, filepath.Join(dir, path), entries...)
 	}
@@ -152,7 +156,7 @@ func TestOrdinaryTreesHaveNoImages(t *testing.T) {
 		"quay.io/own:v2", "quay.io/own/sha256/" + hex64, "quay.io/own/v1:v1",
 		"team/app/latest:latest",
 	}, tagsOf(t, s))
-	// Both names work.
+	// The image can be read as quay.io/both:v1 and as quay.io/both/v1:v1.
 	wantManifestDigest(t, s, "quay.io/both", "v1", 0)
 	wantManifestDigest(t, s, "quay.io/both/v1", "v1", 0)
 	for _, repo := range []string{"team/app", "quay.io", "quay.io/a", "quay.io/b", "quay.io/c"} {
@@ -164,7 +168,8 @@ func TestOrdinaryTreesHaveNoImages(t *testing.T) {
 	wantNotExist(t, err)
 }
 
-// The index of an image that is damaged is named in errors.
+// If an image of lifecycle has a damaged index.json, errors name that file. The
+// other images remain readable.
 func TestDamagedImageOfLifecycle(t *testing.T) {
 	t.Parallel()
 	dir := lifecycleTree(t)

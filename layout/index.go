@@ -17,66 +17,71 @@ import (
 )
 
 // An index is the parsed content of an index.json. A published index never
-// changes: a write edits a draft of it and publishes the draft.
+// changes: a write edits a draft, which is a copy, and publishes it.
 type index struct {
 	layout *imageLayout
 
-	// head and tail are the text of the file before and after the array of
+	// head and tail are the text of index.json before and after the array of
 	// entries.
 	head, tail []byte
 
-	// entries are in file order.
+	// entries holds the entries in the order of the file.
 	entries []*entry
 
-	// repos are the repositories that the entries belong to.
+	// repos holds the repositories of the entries, by name.
 	repos ordered.Map[*repository]
 
-	// file describes the file that was read or written. It is nil if there is
-	// none.
+	// file is the info of the index.json that was read or written, or nil if there
+	// is no such file.
 	file fs.FileInfo
 
-	// settled is set once any change to the file would change its size, time or
-	// identity. Before that, text holds its content for comparison.
+	// settled is set once any later change to index.json would also change its
+	// size, modification time or identity. Before that, the store compares the
+	// content of the file with text.
 	settled atomic.Bool
 	text    []byte
 
-	// merged is set if the index has entries that its file has lost. See merge.
+	// merged is set if the index has entries that another tool has removed from
+	// index.json. See merge.
 	merged bool
 
-	// given is set if the tag of the only entry is not in the file.
+	// given is set if the only entry has its tag from the caller, and not from
+	// index.json.
 	given bool
 }
 
-// A repository holds the entries of an index that name one repository. Like the
-// index, it never changes once it is published.
+// A repository holds the entries of an index that name one repository. A
+// published repository never changes.
 type repository struct {
-	// host precedes the name in the file, as docker.io does in
-	// docker.io/library/alpine.
+	// host is the host before the repository name in index.json, such as docker.io
+	// in docker.io/library/alpine.
 	host string
 
-	// tags and manifests map tags and digests to entries in file order. The
-	// first entry counts, as for skopeo and regctl.
+	// tags and manifests hold the entries for each tag and for each digest, in the
+	// order of the file. The first of them counts, as in skopeo and regctl.
 	tags      ordered.Map[[]*entry]
 	manifests ordered.Map[[]*entry]
 
-	// reach is shared by all versions of the repository until another program
-	// changes index.json.
+	// reach holds the manifests that the indexes of the repository name. All
+	// versions of the repository share it until another program changes
+	// index.json.
 	reach *reach
 }
 
-// An entry is a descriptor in an index.json. It never changes.
+// An entry is a descriptor in an index.json. An entry never changes.
 type entry struct {
 	reference
 	mediaType string
-	digest    digest.Digest // "" if the store cannot serve the algorithm
+	digest    digest.Digest // "" if the store does not serve the algorithm
 	size      int64
-	raw       []byte // the text in the file
+	raw       []byte // the JSON text in index.json
 
-	// attached marks an entry, such as a signature, whose name is the name of the
-	// image that it is attached to. Its tag is the tag of that image.
+	// attached marks an entry, such as a signature, that carries the name of the
+	// image it is attached to. The tag in that name belongs to the image, not to
+	// this entry.
 	attached bool
 
-	// generated marks a referrers tag that the store maintains.
+	// generated marks the entry of a referrers tag that the store maintains.
 	generated bool
 }
 
@@ -84,20 +89,22 @@ func (e *entry) descriptor() ocispec.Descriptor {
 	return ocispec.Descriptor{MediaType: e.mediaType, Digest: e.digest, Size: e.size}
 }
 
-// tagged returns the entry that a tag names, or nil.
+// tagged returns the entry that a tag names, or nil if the repository lacks the
+// tag.
 func (r *repository) tagged(tag string) *entry {
 	entries, _ := r.tags.Get(tag)
 	return first(entries)
 }
 
-// manifest returns the first entry for a digest, or nil.
+// manifest returns the first entry for a digest, or nil if no entry has the
+// digest.
 func (r *repository) manifest(d digest.Digest) *entry {
 	entries, _ := r.manifests.Get(string(d))
 	return first(entries)
 }
 
-// untagged returns an entry for a digest that has no tag and may get one, or
-// nil.
+// untagged returns an entry for the digest that has no tag and can get one, or
+// nil if no such entry exists.
 func (r *repository) untagged(d digest.Digest) *entry {
 	entries, _ := r.manifests.Get(string(d))
 	for _, e := range entries {
@@ -118,7 +125,7 @@ func first(entries []*entry) *entry {
 // emptyIndex is the index.json of an empty layout.
 const emptyIndex = `{"schemaVersion":2,"mediaType":"` + ocispec.MediaTypeImageIndex + `","manifests":[]}`
 
-// parseIndex parses the text of an index.json.
+// parseIndex parses the text of an index.json of the layout l.
 func parseIndex(l *imageLayout, text []byte) (*index, error) {
 	if !json.Valid(text) {
 		return nil, fmt.Errorf("invalid JSON: %w", json.Unmarshal(text, new(any)))
@@ -145,7 +152,7 @@ func parseIndex(l *imageLayout, text []byte) (*index, error) {
 	}
 	d.head, d.tail = text[:list.start], text[list.end:]
 	switch text[list.start] {
-	case 'n': // null, as Go programs write an empty list
+	case 'n': // null: Go programs write an empty list this way
 	case '[':
 		for v := range elements(text, list) {
 			e, err := parseEntry(l, v.of(text))
@@ -199,13 +206,13 @@ func parseEntry(l *imageLayout, raw []byte) (*entry, error) {
 	return e, nil
 }
 
-// entryNames holds the annotations that name an entry.
+// entryNames holds the annotations that determine the name of an entry.
 type entryNames struct {
 	ref, image, base string
 	kind, subject    string
 }
 
-// parseNames reads the annotations of an entry.
+// parseNames parses the annotations of an entry.
 func parseNames(text []byte) (n entryNames, err error) {
 	if text[0] == 'n' {
 		return n, nil
@@ -233,7 +240,7 @@ func parseNames(text []byte) (n entryNames, err error) {
 	return n, nil
 }
 
-// encode appends the text of the index to text.
+// encode appends the text of an index.json with the entries of x to text.
 func (x *index) encode(text []byte) []byte {
 	size := len(x.head) + len(x.tail) + 2
 	for _, e := range x.entries {
@@ -252,8 +259,9 @@ func (x *index) encode(text []byte) []byte {
 	return append(text, x.tail...)
 }
 
-// newEntry returns an entry with the fields that a descriptor requires, and
-// with the name refName unless it is empty.
+// newEntry returns an entry with the media type, digest and size of d. If
+// refName is not empty, the entry has it as its annotation
+// org.opencontainers.image.ref.name.
 func newEntry(r reference, refName string, d ocispec.Descriptor) *entry {
 	raw := []byte(`{"mediaType":`)
 	raw = append(raw, quote(d.MediaType)...)
@@ -270,8 +278,9 @@ func newEntry(r reference, refName string, d ocispec.Descriptor) *entry {
 	return &entry{reference: r, mediaType: d.MediaType, digest: d.Digest, size: d.Size, raw: raw}
 }
 
-// renamed returns a copy of the entry with another name, or without one if
-// refName is empty. It keeps all other text of the entry.
+// renamed returns a copy of the entry with the reference r and the name refName,
+// or without a name if refName is empty. The copy keeps the rest of the entry's
+// text.
 func (e *entry) renamed(r reference, refName string) *entry {
 	c := *e
 	c.reference = r
@@ -286,8 +295,8 @@ func (e *entry) renamed(r reference, refName string) *entry {
 				switch {
 				case name == refNameAnnotation, name == imageNameAnnotation:
 				case name == baseNameAnnotation && refName == "":
-					// If the entry has no other name, the name of the base
-					// image would become its name.
+					// Without another name, the entry would take the name of its base
+					// image.
 				default:
 					annotations = appendMember(annotations, name, v.of(text))
 				}

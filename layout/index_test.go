@@ -18,7 +18,7 @@ const (
 	digestB = "sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
 )
 
-// named is a layout whose default repository is called default.
+// named is a layout whose default repository has the name "default".
 var named = &imageLayout{dir: ".", name: "default"}
 
 func TestIndexKeepsWhatItDoesNotKnow(t *testing.T) {
@@ -75,9 +75,9 @@ func TestIndexEntries(t *testing.T) {
 		}
 	}
 	require.Equal(t, []found{
-		{"default", "v1", "a/b", digestA, 7}, // The first one counts.
+		{"default", "v1", "a/b", digestA, 7}, // The first entry with tag v1 counts.
 		{"default", "", "a/b", digestA, 7},
-		{"default", "", "", digestB, 9}, // The first one counts here, too.
+		{"default", "", "", digestB, 9}, // The first entry with this digest counts.
 		{"library/alpine", "3", "a/c", digest.Digest(sha512), 8},
 		{"library/alpine", "", "a/c", digest.Digest(sha512), 8},
 		{"team/app", "v2", "a/e", digestA, 7},
@@ -139,8 +139,9 @@ func TestEntryIsRenamed(t *testing.T) {
 }
 
 // TestIndexIsReadInLinearTime parses indexes with many tags of one manifest. It
-// measures allocated bytes, since time varies: copying the list of entries for
-// each tag makes them grow with the square of the number.
+// measures allocated bytes, because times vary between runs. If parsing copied
+// the list of entries for each tag, the bytes would grow with the square of the
+// number of tags.
 func TestIndexIsReadInLinearTime(t *testing.T) {
 	// Not parallel: the test measures allocations.
 	allocated := func(n int) float64 {
@@ -160,8 +161,8 @@ func TestIndexIsReadInLinearTime(t *testing.T) {
 	require.Less(t, allocated(20_000), 5*allocated(5_000))
 }
 
-// FuzzIndex compares parseIndex with encoding/json, and checks that encode
-// restores the text.
+// FuzzIndex compares the entries that parseIndex returns with those of
+// encoding/json, and checks that encode returns the text that was parsed.
 func FuzzIndex(f *testing.F) {
 	f.Add([]byte(emptyIndex))
 	f.Add([]byte(`{"manifests":[{"mediaType":"a","digest":"` + digestA + `","size":1,"annotations":{"org.opencontainers.image.ref.name":"docker.io/a/b:c"}}, {"digest":"` + digestB + `"}],"a":"\ud800\""}`))
@@ -217,8 +218,8 @@ func FuzzIndex(f *testing.F) {
 	})
 }
 
-// TestPushedManifestIsKnown pushes a manifest and looks it up at once. Its file
-// need not be read, although it is new.
+// TestPushedManifestIsKnown checks that the store need not read a manifest back
+// that was just pushed.
 func TestPushedManifestIsKnown(t *testing.T) {
 	t.Parallel()
 	s, dir := openTree(t)

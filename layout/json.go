@@ -12,16 +12,16 @@ import (
 	"github.com/ocireg/registry/internal/manifest"
 )
 
-// The functions in this file navigate JSON text without decoding it, so that a
-// write keeps everything that this package does not know. The text must be
-// valid for json.Valid.
+// The functions in this file find values in JSON text without decoding the text,
+// so that a write keeps all members that this package does not know. The text
+// must be valid (json.Valid).
 
-// A value is the position of a value in a JSON text.
+// A value is the position of a JSON value in a text.
 type value struct{ start, end int }
 
 func (v value) of(text []byte) []byte { return text[v.start:v.end] }
 
-// members yields the names and values of an object.
+// members yields the name and value of each member of an object.
 func members(text []byte, object value) iter.Seq2[string, value] {
 	return func(yield func(string, value) bool) {
 		for i := space(text, object.start+1); text[i] != '}'; {
@@ -39,8 +39,8 @@ func members(text []byte, object value) iter.Seq2[string, value] {
 	}
 }
 
-// memberName decodes the name of a member. It allocates nothing for the names
-// that every entry has.
+// memberName decodes the name of a member. It does not allocate memory for names
+// that most entries have.
 func memberName(text []byte) string {
 	for _, name := range frequentNames {
 		if len(text) == len(name)+2 && string(text[1:len(text)-1]) == name {
@@ -53,10 +53,11 @@ func memberName(text []byte) string {
 
 var frequentNames = [...]string{"mediaType", "digest", "size", "annotations", refNameAnnotation, imageNameAnnotation, "platform"}
 
-// frequentTypes are decoded without an allocation.
+// frequentTypes are the media types that asType decodes without allocating
+// memory.
 var frequentTypes = [...]string{ocispec.MediaTypeImageManifest, ocispec.MediaTypeImageIndex, manifest.DockerManifest, manifest.DockerManifestList}
 
-// asType decodes a media type.
+// asType decodes a JSON string that is a media type.
 func asType(text []byte) (string, error) {
 	for _, mediaType := range frequentTypes {
 		if len(text) == len(mediaType)+2 && string(text[1:len(text)-1]) == mediaType {
@@ -81,8 +82,8 @@ func elements(text []byte, array value) iter.Seq[value] {
 	}
 }
 
-// space returns the index of the first byte at or after i that is not white
-// space.
+// space returns the index of the first byte of text, from index i, that is not
+// white space.
 func space(text []byte, i int) int {
 	for i < len(text) && (text[i] == ' ' || text[i] == '\n' || text[i] == '\t' || text[i] == '\r') {
 		i++
@@ -90,7 +91,7 @@ func space(text []byte, i int) int {
 	return i
 }
 
-// skip returns the index after the value that begins at i.
+// skip returns the index after the JSON value that begins at index i.
 func skip(text []byte, i int) int {
 	switch text[i] {
 	case '"':
@@ -126,7 +127,7 @@ func skipString(text []byte, i int) int {
 	return i + 1
 }
 
-// asString decodes a string. Null decodes to "", as with encoding/json.
+// asString decodes a JSON string. It returns "" for null, as encoding/json does.
 func asString(text []byte) (s string, err error) {
 	plain := text[0] == '"'
 	for _, c := range text {
@@ -139,13 +140,13 @@ func asString(text []byte) (s string, err error) {
 	return s, err
 }
 
-// optionalString decodes a string, or returns "" for any other value.
+// optionalString decodes a JSON string. It returns "" for any other JSON value.
 func optionalString(text []byte) string {
 	s, _ := asString(text)
 	return s
 }
 
-// asSize decodes a number of bytes.
+// asSize decodes a JSON number that is a number of bytes.
 func asSize(text []byte) (int64, error) {
 	n, err := strconv.ParseInt(string(text), 10, 64)
 	if err != nil || n < 0 {

@@ -8,17 +8,18 @@ import (
 	"path/filepath"
 )
 
-// An os.Root opens every directory on the way to a file. To save that, a file
-// that is known is looked up by its path first. The path may lead out of the
-// directory that was opened, if a directory was replaced by a link. So the result
-// counts only if it is the known file, which was found through the root before,
-// and unchanged. Everything else is looked up through the root.
+// An os.Root opens each directory on the path of a file. To save these system
+// calls, the store looks up a known file by its path first. If a directory was
+// replaced by a link, the path may lead out of the directory that was opened.
+// The result therefore counts only if it is the same unchanged file that the
+// store has found through the root before. Otherwise, the store looks up the
+// file through the root.
 //
-// This saves 8 of 14 system calls of a GET for a manifest in a tree, 6 of 13 of a
-// GET and 6 of 7 of a HEAD for a blob.
+// This saves 8 of 14 system calls of a GET request for a manifest in a tree, 6
+// of 13 of a GET request for a blob, and 6 of 7 of a HEAD request for a blob.
 
-// unchanged reports whether the file with the name is the known one and has not
-// changed since.
+// unchanged reports whether the file name is still the known file and has not
+// changed.
 func (d *disk) unchanged(name string, known fs.FileInfo) bool {
 	if known == nil {
 		return false
@@ -32,8 +33,8 @@ func (d *disk) unchanged(name string, known fs.FileInfo) bool {
 	return err == nil && sameFile(known, info)
 }
 
-// statTemp returns the info of a temporary file. No other file has its name, which
-// is random, so the path cannot lead to one.
+// statTemp returns the info of a temporary file. It may look up the file by its
+// path, since no other file has the same random name.
 func (d *disk) statTemp(name string) (fs.FileInfo, error) {
 	if d.byPath.Load() {
 		if info, err := os.Lstat(d.osPath(name)); err == nil {
@@ -43,9 +44,9 @@ func (d *disk) statTemp(name string) (fs.FileInfo, error) {
 	return d.root.Lstat(name)
 }
 
-// readDir lists a directory. A root would look at each entry, in one system call
-// for each; listed by its path, it tells their types itself. The store looks up the
-// files themselves through the root.
+// readDir returns the entries of a directory. An os.Root makes a system call for
+// the type of each entry; a listing of the path already has the types. The store
+// looks up the files themselves through the root.
 func (d *disk) readDir(name string) ([]fs.DirEntry, error) {
 	if d.byPath.Load() {
 		if now, err := os.Stat(d.dir); err == nil && os.SameFile(d.info, now) {
@@ -57,8 +58,8 @@ func (d *disk) readDir(name string) ([]fs.DirEntry, error) {
 	return fs.ReadDir(d.FS, name)
 }
 
-// firstEntries returns some entries of a directory, in any order. It reads only
-// the beginning of a directory that the store looks up by its path.
+// firstEntries returns some entries of a directory, in any order. If the store
+// looks up files by their paths, it reads only the beginning of the directory.
 func (d *disk) firstEntries(name string) ([]fs.DirEntry, error) {
 	const some = 16
 	f, err := d.openDir(name)
@@ -76,7 +77,7 @@ func (d *disk) firstEntries(name string) ([]fs.DirEntry, error) {
 	return nil, fmt.Errorf("%s is not a directory", name)
 }
 
-// openDir opens a directory.
+// openDir opens a directory for listing.
 func (d *disk) openDir(name string) (fs.File, error) {
 	if d.byPath.Load() {
 		if now, err := os.Stat(d.dir); err == nil && os.SameFile(d.info, now) {
@@ -88,7 +89,8 @@ func (d *disk) openDir(name string) (fs.File, error) {
 	return d.FS.Open(name)
 }
 
-// openKnown opens a regular file, which is probably the known one.
+// openKnown opens a regular file that is probably the known file, and returns
+// its info too.
 func (d *disk) openKnown(name string, known fs.FileInfo) (fs.File, fs.FileInfo, error) {
 	if !d.byPath.Load() || known == nil {
 		return d.open(name)

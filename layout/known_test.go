@@ -15,8 +15,9 @@ import (
 	"github.com/ocireg/registry/layout"
 )
 
-// knownLayout writes a tree with one layout of an old image, and opens it. All
-// files of the image are known then. Use asks for each of them.
+// knownLayout writes a tree with one layout and opens it. The files have old
+// modification times and have been read, so the store knows them. The function
+// use requests each of them and returns the errors.
 func knownLayout(t *testing.T) (s *layout.Store, dir string, use func() []error) {
 	t.Helper()
 	dir = t.TempDir()
@@ -46,7 +47,8 @@ func knownLayout(t *testing.T) (s *layout.Store, dir string, use func() []error)
 	return s, dir, use
 }
 
-// makeOld sets the times of all files below a directory back.
+// makeOld sets the modification times of all files below a directory an hour
+// back.
 func makeOld(t *testing.T, dir string) {
 	t.Helper()
 	past := time.Now().Add(-time.Hour)
@@ -64,8 +66,8 @@ func TestKnownFilesAreNotFoundAfterClose(t *testing.T) {
 	}
 }
 
-// TestKnownFilesLeadNowhereElse replaces directories by links to copies that are
-// elsewhere, and so have other content.
+// TestKnownFilesLeadNowhereElse replaces a directory by a link to a copy outside
+// of the tree. Requests for files that the store knows then fail.
 func TestKnownFilesLeadNowhereElse(t *testing.T) {
 	t.Parallel()
 	for _, replaced := range []string{"app", "app/blobs", "app/blobs/sha256"} {
@@ -85,8 +87,8 @@ func TestKnownFilesLeadNowhereElse(t *testing.T) {
 	}
 }
 
-// TestKnownFilesOfMovedDirectory moves the directory that was opened. The store
-// still has it open.
+// TestKnownFilesOfMovedDirectory renames the directory that a store has open and
+// puts another in its place. The store continues to serve the renamed directory.
 func TestKnownFilesOfMovedDirectory(t *testing.T) {
 	t.Parallel()
 	s, dir, use := knownLayout(t)
@@ -102,8 +104,8 @@ func TestKnownFilesOfMovedDirectory(t *testing.T) {
 	}
 }
 
-// TestManifestChangesAfterStat checks that StatManifest reads a file again that
-// has changed.
+// TestManifestChangesAfterStat checks that StatManifest reads the file of a
+// manifest again after the file has changed.
 func TestManifestChangesAfterStat(t *testing.T) {
 	t.Parallel()
 	s, dir, _ := knownLayout(t)
@@ -122,8 +124,8 @@ func TestManifestChangesAfterStat(t *testing.T) {
 	wantNotExist(t, err)
 }
 
-// TestStatReadsManifestOnce checks that StatManifest reads a manifest only the
-// first time.
+// TestStatReadsManifestOnce checks that StatManifest reads the file of a
+// manifest only the first time.
 func TestStatReadsManifestOnce(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

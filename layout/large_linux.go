@@ -2,6 +2,6 @@ package layout
 
 import "syscall"
 
-// largeFile is set when a file is opened through an [os.Root], which does not do
-// so itself: on 32-bit systems, files above 2 GiB do not open without it.
+// largeFile is set when a file is opened. Without this flag, a 32-bit system
+// cannot open files above 2 GiB. An [os.Root] does not set it.
 const largeFile = syscall.O_LARGEFILE

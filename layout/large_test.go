@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A 32-bit system opens files above 2 GiB, which it does not without largeFile.
-// The file is a hole and takes no space.
+// Without largeFile, a 32-bit system cannot open files above 2 GiB. The test
+// uses a sparse file, which takes no space on the disk.
 func TestFilesAbove2GiB(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS != "linux" {

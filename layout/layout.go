@@ -19,47 +19,51 @@ import (
 type imageLayout struct {
 	disk *disk
 
-	// dir is the directory of the layout, "." for the directory that was
-	// opened.
+	// dir is the directory of the layout, or "." if the layout is the directory
+	// that was opened.
 	dir string
 
-	// name is the repository of entries that name none. In a tree, it is the
-	// repository of all entries.
+	// name is the repository of entries that name no repository. In a tree, it is
+	// the repository of all entries.
 	name string
 	tree bool
 
-	// onlyTag is the tag for the only manifest of a layout, or "". See [Tag].
+	// onlyTag is the tag to give to a manifest that is the only one and has no
+	// tag, or "". See [Tag].
 	onlyTag string
 
-	// referrersTags is set by [ReferrersTags].
+	// referrersTags is whether the option [ReferrersTags] is set.
 	referrersTags bool
 
-	// cur is the index that was read or written last, or nil. Next is the index
-	// of a write that is about to finish: a reader that finds the new file
-	// before cur is set uses next instead of reading the file. Loading is held
-	// while cur is replaced.
+	// cur is the index that was read or written last, or nil. While a write
+	// finishes, next is its index: a reader that finds the new file before cur is
+	// set uses next instead of reading the file. The mutex loading is held while
+	// cur is replaced.
 	cur, next atomic.Pointer[index]
 	loading   sync.Mutex
 
-	// changes holds the latest changes, oldest first. It is guarded by loading.
+	// changes holds the latest changes to index.json, oldest first. The mutex
+	// loading guards it.
 	changes []change
 
 	writes writes
 
-	// changing is the number of calls that may create the layout. It is guarded
-	// by the mutex of the store.
+	// changing is the number of calls that may create the layout. The mutex of the
+	// store guards it.
 	changing int
 
-	// mu guards the fields below. It is held only to look them up or set them.
+	// mu guards the fields below. It is held only to read or set them.
 	mu    sync.RWMutex
 	facts map[manifestID]*facts
 
-	// pushed holds the blobs that this process has put into the layout. A
-	// manifest that was pushed as a blob too can be read and deleted as both.
+	// pushed holds the blobs that this process has put into the layout. It tells
+	// whether a manifest was also pushed as a blob, and can be read and deleted as
+	// a blob.
 	pushed map[digest.Digest]struct{}
 
-	// verdicts holds the results for verified files. Verifying has a channel
-	// for each file that is being verified, which is closed at the end.
+	// verdicts holds the result for each verified file. For each file that is
+	// being verified, verifying holds a channel, which is closed when the result
+	// is known.
 	verdicts  map[digest.Digest]verdict
 	verifying map[digest.Digest]chan struct{}
 
@@ -78,7 +82,8 @@ func newImageLayout(d *disk, dir, name string, tree bool, onlyTag string) *image
 	}
 }
 
-// path returns the name of a file of the layout.
+// path returns the path of a file of the layout, relative to the directory that
+// was opened.
 func (l *imageLayout) path(name string) string {
 	if l.dir == "." {
 		return name
@@ -86,7 +91,9 @@ func (l *imageLayout) path(name string) string {
 	return l.dir + "/" + name
 }
 
-// resolve returns the repository and tag of an entry with the reference.
+// resolve returns the repository and tag of an entry whose name is r: without a
+// repository in the name, and always in a tree, the repository is the default
+// repository.
 func (l *imageLayout) resolve(r reference) reference {
 	if l.tree || r.repo == "" {
 		return reference{repo: l.name, tag: r.tag}
@@ -94,8 +101,8 @@ func (l *imageLayout) resolve(r reference) reference {
 	return r
 }
 
-// refName returns the name for an entry, from which parseReference and resolve
-// restore the reference.
+// refName returns the name to write for an entry with the reference r. Reading
+// the name with parseReference and resolve returns r.
 func (l *imageLayout) refName(r reference, d digest.Digest) string {
 	if l.tree || r.repo == l.name && r.host == "" {
 		return r.tag
@@ -106,7 +113,7 @@ func (l *imageLayout) refName(r reference, d digest.Digest) string {
 // errNoLayout reports that a directory is not a layout.
 var errNoLayout = fmt.Errorf("not an OCI image layout: %w", fs.ErrNotExist)
 
-// checkMarker returns an error unless the directory has an oci-layout file of a
+// checkMarker returns an error unless the layout has an oci-layout file of a
 // known version.
 func (l *imageLayout) checkMarker() error {
 	name := l.path(markerFile)
@@ -129,8 +136,8 @@ func (l *imageLayout) checkMarker() error {
 	return nil
 }
 
-// index returns the current index. It first restores entries that another tool
-// has overwritten.
+// index returns the current index, after adding the entries again that another
+// tool has overwritten in index.json.
 func (l *imageLayout) index() (*index, error) {
 	x, err := l.current()
 	if err == nil && x.merged {
@@ -140,7 +147,8 @@ func (l *imageLayout) index() (*index, error) {
 	return x, err
 }
 
-// current returns the current index.
+// current returns the index for the present content of index.json. It reads the
+// file if it has changed.
 func (l *imageLayout) current() (*index, error) {
 	if x := l.unchanged(); x != nil {
 		return x, nil
@@ -153,8 +161,8 @@ func (l *imageLayout) current() (*index, error) {
 	return l.load()
 }
 
-// unchanged returns the index that was read or written last, if its file is
-// unchanged since, or nil.
+// unchanged returns the index that was read or written last if index.json has
+// not changed since then, and nil otherwise.
 func (l *imageLayout) unchanged() *index {
 	if x := l.cur.Load(); x != nil && x.settled.Load() && l.disk.unchanged(l.path(indexFile), x.file) {
 		return x
@@ -162,7 +170,8 @@ func (l *imageLayout) unchanged() *index {
 	return nil
 }
 
-// known returns the index that is known to be in the file, or nil.
+// known returns the index that the store has read from or written to the present
+// index.json, or nil if it must read the file.
 func (l *imageLayout) known() *index {
 	if l.cur.Load() == nil && l.next.Load() == nil {
 		return nil
@@ -180,12 +189,12 @@ func (l *imageLayout) known() *index {
 	return nil
 }
 
-// maxReads is the number of attempts to read an index.json that has just been
-// written and is invalid: some tools write the file in place and may not have
-// finished.
+// maxReads is the number of attempts to read an index.json that is invalid and
+// new: a tool that writes the file in place may still be writing it.
 const maxReads = 10
 
-// load reads index.json. The caller holds l.loading.
+// load reads index.json, and tries again while another tool may still be writing
+// it. The caller holds l.loading.
 func (l *imageLayout) load() (*index, error) {
 	for try := 1; ; try++ {
 		x, settled, err := l.read()
@@ -196,11 +205,11 @@ func (l *imageLayout) load() (*index, error) {
 	}
 }
 
-// read reads index.json once. It reports whether any later change to the file
-// can be detected.
+// read reads index.json once. The result isSettled is whether any later change
+// to the file can be detected.
 func (l *imageLayout) read() (x *index, isSettled bool, err error) {
 	name := l.path(indexFile)
-	// Another goroutine may have read it in the meantime.
+	// Another goroutine may have read index.json before this one got the lock.
 	if x := l.known(); x != nil {
 		return x, true, nil
 	}
@@ -215,13 +224,14 @@ func (l *imageLayout) read() (x *index, isSettled bool, err error) {
 	}
 	x = l.cur.Load()
 	if x == nil {
-		// Fail now, and not with the first blob.
+		// Report unusable links when the layout is opened, and not when a client
+		// requests the first blob.
 		if err := l.disk.checkLinks(l.path(blobsDir + "/" + string(digest.Canonical))); err != nil {
 			return nil, true, err
 		}
 	}
 	if missing {
-		// The layout is being created, or is still empty.
+		// Another process is creating the layout, or the layout is empty.
 		if x == nil || x.file != nil {
 			if x, err = l.parse([]byte(emptyIndex)); err != nil {
 				return nil, true, err

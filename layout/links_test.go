@@ -15,7 +15,8 @@ import (
 	"github.com/ocireg/registry/layout"
 )
 
-// TestLayoutsOfLinks serves layouts whose files are links to files elsewhere.
+// TestLayoutsOfLinks serves layouts whose files are symbolic links to files
+// elsewhere.
 func TestLayoutsOfLinks(t *testing.T) {
 	t.Parallel()
 	content := []byte("content")
@@ -23,18 +24,18 @@ func TestLayoutsOfLinks(t *testing.T) {
 	blob := "blobs/sha256/" + d.Encoded()
 	for _, test := range []struct {
 		name     string
-		links    func(t *testing.T, dir string) []string // the files that are links
+		links    func(t *testing.T, dir string) []string // returns the names of the files that are links
 		absolute bool
 	}{
-		// rules_oci (oci/private/image.sh, base_from and add_layer) links layers
-		// and the blobs of the base image by relative paths; the manifest, the
-		// config and index.json are files.
+		// In rules_oci (oci/private/image.sh, base_from and add_layer), layers and
+		// the blobs of the base image are relative links. The manifest, the config
+		// and index.json are regular files.
 		{"bazel", func(*testing.T, string) []string { return []string{blob} }, false},
-		// In a sandbox, every file of an input is a link into the output tree.
+		// In a Bazel sandbox, every input file is a link into the output tree.
 		{"bazel runfiles", everyFile, true},
-		// The Nix function ociImageLayout of edgelesssys/contrast
-		// (packages/by-name) links all blobs to other store paths; oci-layout and
-		// index.json are files.
+		// The Nix function ociImageLayout of edgelesssys/contrast (packages/by-name)
+		// makes each blob a link to another store path. The files oci-layout and
+		// index.json are regular files.
 		{"nix", func(t *testing.T, dir string) []string {
 			return []string{blob, "blobs/sha256/" + smallImage(0).Digest.Encoded()}
 		}, true},
@@ -60,7 +61,7 @@ func TestLayoutsOfLinks(t *testing.T) {
 				}
 			}
 
-			// A writable store fails at the start and names the option.
+			// Open of a writable store fails. The error suggests the option ReadOnly.
 			_, err := layout.Open(dir)
 			require.ErrorContains(t, err, "is a symbolic link that cannot be followed")
 			require.ErrorContains(t, err, "layout.ReadOnly, ocireg -read-only")
@@ -73,7 +74,7 @@ func TestLayoutsOfLinks(t *testing.T) {
 				request(t, registry.New(s), "HEAD", "/v2/image/blobs/"+string(d), 200)
 			}
 
-			// The targets of links are verified like other files.
+			// The store verifies the target of a link like any other file.
 			require.NoError(t, os.WriteFile(filepath.Join(top, "elsewhere", "a"), []byte("CONTENT"), 0o644))
 			s := open(t, top, layout.ReadOnly())
 			_, err = s.OpenBlob(t.Context(), "image", d)
@@ -84,7 +85,7 @@ func TestLayoutsOfLinks(t *testing.T) {
 	}
 }
 
-// everyFile returns the names of all files in dir.
+// everyFile returns the names of all files below dir.
 func everyFile(t *testing.T, dir string) (names []string) {
 	for name := range files(t, dir) {
 		if info, err := os.Stat(filepath.Join(dir, name)); err == nil && !info.IsDir() {
@@ -94,8 +95,8 @@ func everyFile(t *testing.T, dir string) (names []string) {
 	return names
 }
 
-// TestPassedOver opens trees with layouts that cannot be served. The store
-// serves the others and reports each of these once.
+// TestPassedOver opens a tree in which some layouts cannot be served. The store
+// serves the other layouts and warns once about each that it passes over.
 func TestPassedOver(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -104,7 +105,8 @@ func TestPassedOver(t *testing.T) {
 	foreignLayout(t, filepath.Join(dir, "MyApp"), indexEntry{0, nil})
 	foreignLayout(t, filepath.Join(dir, "Team", "app"), indexEntry{0, nil})
 	foreignLayout(t, filepath.Join(dir, ".hidden"), indexEntry{0, nil})
-	// Lifecycle writes extended images to such directories (phase/extender.go).
+	// The extender of lifecycle writes images to directories with such names
+	// (phase/extender.go).
 	foreignLayout(t, filepath.Join(dir, "run", string(smallImage(0).Digest)), indexEntry{0, nil})
 	var mu sync.Mutex
 	var warnings []string
@@ -129,12 +131,13 @@ func TestPassedOver(t *testing.T) {
 		warnings = nil
 	}
 
-	// Without other layouts, the error of Open names it.
+	// If the tree contains no other layout, the error of Open names the layout
+	// that cannot be served.
 	_, err := layout.Open(filepath.Join(dir, "run"))
 	require.ErrorContains(t, err, "it is not an OCI image layout and contains none that can be served: passing over the layout sha256:")
 }
 
-// unreadable is a file system whose directory secret cannot be read.
+// unreadable is a file system in which the directory "secret" cannot be read.
 type unreadable struct{ fs.FS }
 
 func (u unreadable) ReadDir(name string) ([]fs.DirEntry, error) {

@@ -10,7 +10,8 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// repositories yields the names of the repositories.
+// repositories yields the names of the repositories of the layout that sort
+// after the given name.
 func (l *imageLayout) repositories(ctx context.Context, after string, yield func(string, error) bool) {
 	names, err := l.repositoryNames()
 	for _, name := range names {
@@ -30,7 +31,8 @@ func (l *imageLayout) repositories(ctx context.Context, after string, yield func
 }
 
 // repositoryNames returns the sorted names of the repositories that index.json
-// names. If there are none, the default repository has the blobs.
+// names. If it names none but the layout has blobs, the result is the default
+// repository.
 func (l *imageLayout) repositoryNames() ([]string, error) {
 	x, err := l.index()
 	if err != nil {
@@ -48,7 +50,7 @@ func (l *imageLayout) repositoryNames() ([]string, error) {
 	return names, nil
 }
 
-// tags yields the tags of a repository.
+// tags yields the tags of a repository that sort after the given tag.
 func (l *imageLayout) tags(ctx context.Context, repo, after string, yield func(string, error) bool) {
 	x, err := l.index()
 	if err != nil {
@@ -80,7 +82,8 @@ func (l *imageLayout) tags(ctx context.Context, repo, after string, yield func(s
 	}
 }
 
-// untagged yields the descriptors of manifests without a tag.
+// untagged yields the descriptors of the manifests of a repository that have no
+// tag, in the order of their digests.
 func (l *imageLayout) untagged(ctx context.Context, repo string, yield func(ocispec.Descriptor, error) bool) error {
 	x, err := l.index()
 	if err != nil {
@@ -104,7 +107,8 @@ func (l *imageLayout) untagged(ctx context.Context, repo string, yield func(ocis
 	return nil
 }
 
-// listReferrers yields the descriptors of the manifests with the subject.
+// listReferrers yields the descriptors of the manifests with the given subject
+// whose digests sort after the given digest.
 func (l *imageLayout) listReferrers(ctx context.Context, repo string, subject, after digest.Digest, yield func(ocispec.Descriptor, error) bool) error {
 	x, err := l.index()
 	if err != nil {

@@ -11,28 +11,29 @@ import (
 	"time"
 )
 
-// errLocked reports that another store holds a lock.
+// errLocked means that another store holds a lock.
 var errLocked = errors.New("locked by another process")
 
-// A lockWait waits between attempts to take a lock on a directory.
+// A lockWait waits between attempts to lock a directory.
 type lockWait struct {
 	disk  *disk
 	dir   string
-	since time.Time // zero before the first attempt has failed
+	since time.Time // zero until the first attempt has failed
 	delay time.Duration
 	told  bool
 }
 
-// The delays between attempts to take a lock begin with the shortest and double
-// up to the longest. A warning follows after warnAfter.
+// The delay between attempts to take a lock begins with shortestDelay and
+// doubles up to longestDelay. The store warns after it has waited for warnAfter.
 const (
 	shortestDelay = 50 * time.Microsecond
 	longestDelay  = 10 * time.Millisecond
 	warnAfter     = time.Second
 )
 
-// wait waits before the next attempt. The holder describes the process that has
-// the lock. If ctx ends, the error wraps that of ctx.
+// wait waits before the next attempt to take the lock. If ctx ends, the error
+// wraps ctx.Err(). The function holder describes the process that holds the
+// lock, for messages.
 func (w *lockWait) wait(ctx context.Context, holder func() string) error {
 	if w.since.IsZero() {
 		w.since, w.delay = time.Now(), shortestDelay
@@ -52,24 +53,25 @@ func (w *lockWait) wait(ctx context.Context, holder func() string) error {
 	}
 }
 
-// warnUnlocked warns once that there are only lock files.
+// warnUnlocked warns once that the file system has no locks, so that stores use
+// lock files.
 func (d *disk) warnUnlocked() {
 	if d.warn != nil {
 		d.warn("", fmt.Errorf("the file system has no locks: a process that is killed while it writes to a layout may delay others by %v", lockExpiry))
 	}
 }
 
-// lockExpiry is the age at which a lock file is considered abandoned. Its owner
-// needs it for milliseconds.
+// lockExpiry is the age at which a lock file counts as abandoned. A store that
+// is alive removes its lock file within milliseconds.
 const lockExpiry = 10 * time.Second
 
-// lockByFile is lock where the file system has no locks: the lock is a file that
-// only one process can create.
+// lockByFile locks a directory on a file system without locks. The lock is a
+// file in the directory that only one process can create.
 func (d *disk) lockByFile(ctx context.Context, dir string) (unlock func(), err error) {
 	name := join(dir, tempDir+lockSuffix)
 	id := strconv.FormatUint(rand.Uint64(), 36)
 	w := lockWait{disk: d, dir: dir}
-	var seen string // the identifier of the lock that another process has
+	var seen string // the identifier in the lock file of the other process
 	var since time.Time
 	for removed := 0; ; {
 		err := d.createLock(name, id)
@@ -88,7 +90,7 @@ func (d *disk) lockByFile(ctx context.Context, dir string) (unlock func(), err e
 		other, err := d.readLock(name)
 		switch {
 		case errors.Is(err, fs.ErrNotExist) && ctx.Err() == nil:
-			continue // The lock has just been removed.
+			continue // The lock file has just been removed.
 		case err != nil && !errors.Is(err, fs.ErrNotExist):
 			return nil, fmt.Errorf("waiting for the lock on %s: %w", dir, err)
 		case since.IsZero() || other != seen:
@@ -106,8 +108,9 @@ func (d *disk) lockByFile(ctx context.Context, dir string) (unlock func(), err e
 	}
 }
 
-// createLock creates a lock file. Its content identifies the lock: a later one
-// may have the same inode and time.
+// createLock creates a lock file with the identifier id as its content. The
+// identifier distinguishes locks, because a later lock file may have the same
+// inode and time.
 func (d *disk) createLock(name, id string) error {
 	f, err := d.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {
@@ -123,20 +126,21 @@ func (d *disk) createLock(name, id string) error {
 	return err
 }
 
-// readLock returns the identifier of a lock. It is "" for a moment after the lock
-// was created.
+// readLock returns the identifier in a lock file. It returns "" if the process
+// that created the file has not yet written it.
 func (d *disk) readLock(name string) (id string, err error) {
 	text, _, err := d.readFile(name)
 	return string(text), err
 }
 
-// removeLock removes the lock with the identifier. It leaves the lock of another
-// process that has taken the place of it.
+// removeLock removes the lock file if it has the identifier id. It keeps the
+// lock file of another process.
 func (d *disk) removeLock(name, id string) error {
 	now, err := d.readLock(name)
 	if err == nil && now == id {
-		// Another process may have replaced the lock by now. No process replaces
-		// a file with a unique name, so the identifier is compared again there.
+		// Another process may have replaced the lock file by now. Rename it to a
+		// unique name, which no other process uses, and compare the identifier again
+		// there.
 		aside := name + "-" + strconv.FormatUint(rand.Uint64(), 36)
 		if err = d.root.Rename(name, aside); err == nil {
 			if now, err = d.readLock(aside); err == nil && now != id {
@@ -151,6 +155,6 @@ func (d *disk) removeLock(name, id string) error {
 	return err
 }
 
-// maxRemoved is the number of times that lock creates a directory that other
-// stores remove.
+// maxRemoved is the number of times that lock creates the directory again after
+// other stores have removed it.
 const maxRemoved = 100

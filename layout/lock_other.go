@@ -8,20 +8,21 @@ import (
 	"os"
 )
 
-// lock takes a lock file, and creates the directory if necessary.
+// lock takes the lock on a layout by a lock file. It creates the directory if
+// necessary.
 func (d *disk) lock(ctx context.Context, dir string) (unlock func(), locked bool, err error) {
 	unlock, err = d.lockByFile(ctx, dir)
 	return unlock, false, err
 }
 
-// isRemoved reports false: this system does not tell whether an open directory was
-// removed, or does not remove it.
+// isRemoved always returns false: on this system the store cannot tell whether
+// an open directory was removed.
 func isRemoved(fs.FileInfo) bool { return false }
 
-// hasLocks reports false.
+// hasLocks returns false: the store uses lock files on this system.
 func (d *disk) hasLocks() bool { return false }
 
-// lockFile opens or creates the file without locking it.
+// lockFile opens the file, or creates it if create is set, and does not lock it.
 func (d *disk) lockFile(name string, create bool) (unlock func(), locked bool, err error) {
 	flag := os.O_RDWR
 	if create {

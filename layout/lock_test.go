@@ -16,8 +16,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestWaitingForALockEnds ends the contexts of writes that wait for another
-// store. These writes have no effect. A write with more time succeeds.
+// TestWaitingForALockEnds ends the contexts of writes while they wait for the
+// lock that another store holds. These writes fail without an effect. A write
+// with more time succeeds.
 func TestWaitingForALockEnds(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
@@ -57,12 +58,13 @@ func TestWaitingForALockEnds(t *testing.T) {
 	})
 }
 
-// TestNoLocks writes to one layout with two stores, on a file system without
-// locks. No tag is lost.
+// TestNoLocks writes tags to one layout with two stores at once, on a file
+// system without locks. The layout keeps all tags.
 func TestNoLocks(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	// In the bubble, no lock expires while its owner is busy.
+	// In the synctest bubble, time stands still while a store is busy, so its lock
+	// file does not expire.
 	synctest.Test(t, func(t *testing.T) {
 		a := reopened(t, dir)
 		var warnings []string
@@ -94,14 +96,15 @@ func TestNoLocks(t *testing.T) {
 		lock := filepath.Join(dir, "app", tempDir+lockSuffix)
 		require.NoFileExists(t, lock)
 
-		// A write that fails leaves no lock either.
+		// A failed write also removes its lock file.
 		refused := errors.New("refused")
 		require.ErrorIs(t, a.PutManifest(t.Context(), "new/app", numbered(0), nil, func(string, digest.Digest) error { return refused }), refused)
 		require.NoDirExists(t, filepath.Join(dir, "new"))
 	})
 }
 
-// TestAbandonedLockFile finds the lock file of a process that was killed.
+// TestAbandonedLockFile leaves the lock file of a killed process in a layout. A
+// write waits until the file expires, and removes it.
 func TestAbandonedLockFile(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {

@@ -11,13 +11,14 @@ import (
 
 const fileFlagDeleteOnClose = 0x04000000
 
-// lockPatience is the time for which lock tries again. Windows returns the same
-// error for a read-only directory as for a file in use.
+// lockPatience is the time for which lock tries again after an error that may
+// mean that the file is in use. Windows returns the same error for a read-only
+// directory.
 const lockPatience = 10 * time.Second
 
-// lock waits for the lock on a layout and takes it, and creates the directory if
-// necessary. No other process and no other Store of this process can have it at
-// the same time. If ctx ends, the error wraps that of ctx.
+// lock takes the lock on a layout, and creates the directory if necessary. It
+// waits while another process or another Store of this process holds the lock.
+// If ctx ends, the error wraps ctx.Err().
 func (d *disk) lock(ctx context.Context, dir string) (unlock func(), locked bool, err error) {
 	if err := d.mkdirAll(dir); err != nil {
 		return nil, false, err
@@ -38,18 +39,19 @@ func (d *disk) lock(ctx context.Context, dir string) (unlock func(), locked bool
 	}
 }
 
-// isRemoved reports false: this system does not tell whether an open directory was
-// removed, or does not remove it.
+// isRemoved always returns false: on this system the store cannot tell whether
+// an open directory was removed.
 func isRemoved(fs.FileInfo) bool { return false }
 
-// hasLocks reports true.
+// hasLocks returns true: the lock is an open handle, which every file system of
+// Windows has.
 func (d *disk) hasLocks() bool { return true }
 
-// lockFile takes the lock on a file, or returns errLocked if another store
-// holds it. The lock is an open handle that excludes others; the operating
-// system deletes the file when the handle is closed, and when the process ends.
-// Unless create is set, the error wraps fs.ErrNotExist if the file does not
-// exist.
+// lockFile opens a file, or creates it if create is set, and locks it. If
+// another store holds the lock, it returns errLocked. The lock is an open handle
+// that excludes others. The operating system deletes the file when the handle is
+// closed and when the process ends. If the file does not exist and create is not
+// set, the error wraps fs.ErrNotExist.
 func (d *disk) lockFile(name string, create bool) (unlock func(), locked bool, err error) {
 	path, err := syscall.UTF16PtrFromString(filepath.Join(d.root.Name(), filepath.FromSlash(name)))
 	if err != nil {

@@ -14,8 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// unlockable returns stores of a tree on a file system without locks, and the name
-// of the lock file of its repository app.
+// unlockable returns two stores of one tree, which behave as on a file system
+// without locks, and the path of the lock file of repository app.
 func unlockable(t *testing.T, dir string) (a, b *Store, lock string) {
 	a, b = reopened(t, dir), reopened(t, dir)
 	a.disk.lockError, b.disk.lockError = syscall.ENOLCK, syscall.ENOLCK
@@ -32,8 +32,9 @@ func namesIn(t *testing.T, dir string) (names []string) {
 	return names
 }
 
-// Two locks are distinct, even if their files have the same identity, size and
-// time: one that has just been taken is not abandoned.
+// Lock files are distinct if their content differs, even with the same name,
+// size and time. A store that waits does not break a lock that was taken just
+// now.
 func TestLockFilesThatLookTheSame(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
@@ -57,8 +58,8 @@ func TestLockFilesThatLookTheSame(t *testing.T) {
 	})
 }
 
-// A store that was slow, so that another has broken its lock, leaves the lock of
-// the other.
+// If a store is so slow that another store breaks its lock, it leaves the lock
+// file of the other store in place when it unlocks.
 func TestLockFileOfSlowOwner(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
@@ -74,8 +75,8 @@ func TestLockFileOfSlowOwner(t *testing.T) {
 	})
 }
 
-// If two stores break a lock at once, the second finds the new lock of the first
-// and leaves it.
+// If two stores break an abandoned lock at once, the second finds the new lock
+// of the first and keeps it.
 func TestLockFileIsBrokenOnce(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -91,7 +92,7 @@ func TestLockFileIsBrokenOnce(t *testing.T) {
 	require.Equal(t, []string{filepath.Base(lock)}, namesIn(t, filepath.Join(dir, "app")))
 }
 
-// An error of the disk ends the wait for a lock file, and so does the context if
+// A store stops waiting for a lock file if the disk fails, or if ctx ends while
 // the file appears and disappears.
 func TestUnreadableLockFile(t *testing.T) {
 	t.Parallel()
@@ -120,8 +121,8 @@ func TestUnreadableLockFile(t *testing.T) {
 	}
 }
 
-// A write that waits for another store, whose context ends, leaves the
-// directories to which that store is about to write.
+// A write waits for the lock of another store until its context ends. It keeps
+// the directories that the other store is about to write to.
 func TestWaitingForALockKeepsDirectories(t *testing.T) {
 	t.Parallel()
 	for name, lockError := range map[string]error{"locks": nil, "no locks": syscall.ENOLCK} {
@@ -133,7 +134,8 @@ func TestWaitingForALockKeepsDirectories(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			var unlock func()
-			// The other store gets the lock after the first has found no directory.
+			// The other store takes the lock after the first store has found no
+			// directory.
 			s.disk.root = opening{s.disk.root, func(name string) {
 				if name != "team/app" && name != "team/app/"+tempDir+lockSuffix || unlock != nil {
 					return
@@ -155,7 +157,8 @@ func TestWaitingForALockKeepsDirectories(t *testing.T) {
 	}
 }
 
-// opening calls a function before a file is opened.
+// opening is a file system that calls before with the name of each file that it
+// opens.
 type opening struct {
 	files
 	before func(name string)
@@ -166,8 +169,8 @@ func (o opening) OpenFile(name string, flag int, perm fs.FileMode) (*os.File, er
 	return o.files.OpenFile(name, flag, perm)
 }
 
-// Without locks, the files of a store are abandoned a day after the last of them
-// was used, and not before.
+// On a file system without locks, the temporary files of a store are removed
+// only when none of them was used for a day.
 func TestUseOfTemporaryFiles(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -191,12 +194,13 @@ func TestUseOfTemporaryFiles(t *testing.T) {
 		t.Skip("this system has other locks")
 	}
 
-	// An upload goes on, although the store has created no file for a day.
+	// The first store has an upload and has created no file for a day. Another
+	// store keeps the file of the upload.
 	age(lock)
 	other.disk.temps.removeStale(now)
 	require.Equal(t, []string{first, lock}, namesIn(t, filepath.Join(dir, tempDir)))
 
-	// A new file shows that the store is in use.
+	// A new temporary file shows that the first store is in use.
 	second := create()
 	age(first, second)
 	other.disk.temps.removeStale(now)

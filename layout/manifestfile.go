@@ -9,22 +9,21 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// A manifestFile is the file of a manifest that is being put.
+// A manifestFile is the file of a manifest during PutManifest.
 type manifestFile struct {
 	layout  *imageLayout
 	digest  digest.Digest
 	name    string
 	content []byte
-	temp    string      // "" if the file is where it belongs
-	seen    fs.FileInfo // the file there, if it was found to have the content
+	temp    string      // the temporary file, or "" if the layout already has the manifest
+	seen    fs.FileInfo // the info of that file, if draftManifest found the manifest
 
 	published bool
-	isNew     bool // published where no file was before
+	isNew     bool // whether publish created the file
 }
 
-// draftManifest writes the content of a manifest to a temporary file, unless
-// the layout already has the manifest, which clients often put again to add a
-// tag.
+// draftManifest writes a manifest to a temporary file, unless the layout already
+// has the manifest. Clients often push a manifest again to add a tag.
 func (l *imageLayout) draftManifest(m registry.Manifest) (f *manifestFile, err error) {
 	f = &manifestFile{layout: l, digest: m.Digest, name: l.path(blobPath(m.Digest)), content: m.Content}
 	if f.seen = l.unchangedManifest(m.Descriptor()); f.seen != nil {
@@ -37,12 +36,13 @@ func (l *imageLayout) draftManifest(m registry.Manifest) (f *manifestFile, err e
 	return f, err
 }
 
-// publish moves the file to its place. The caller holds the lock on the layout.
-// A file that draftManifest found may have been removed or changed since.
+// publish makes the manifest appear in the layout, by renaming the temporary
+// file. If draftManifest found the manifest but its file has changed since,
+// publish writes it again. The caller holds the lock on the layout.
 func (f *manifestFile) publish() (err error) {
 	disk := f.layout.disk
 	if f.published && f.layout.exists(f.digest) {
-		return nil // The write is applied again.
+		return nil // An earlier attempt of the same write has published it.
 	}
 	if f.temp == "" {
 		if disk.unchanged(f.name, f.seen) {
@@ -56,7 +56,7 @@ func (f *manifestFile) publish() (err error) {
 	f.isNew = errors.Is(err, fs.ErrNotExist)
 	err = f.layout.place(f.digest, f.temp)
 	if err != nil {
-		f.discard() // unless it is in its place, which is not synced
+		f.discard() // keeps the file if it was renamed and only the sync of the directory failed
 	}
 	f.temp, f.published = "", true
 	if err != nil {
@@ -65,9 +65,9 @@ func (f *manifestFile) publish() (err error) {
 	return err
 }
 
-// unpublish removes a file that no index names, because the write has failed,
-// unless it was pushed as a blob meanwhile. The caller holds the lock on the
-// layout.
+// unpublish removes the file that publish created, because the write has failed.
+// It keeps the file if an index names it or if it was pushed as a blob in the
+// meantime. The caller holds the lock on the layout.
 func (f *manifestFile) unpublish() {
 	if !f.published || !f.isNew {
 		return
@@ -79,7 +79,7 @@ func (f *manifestFile) unpublish() {
 	l.mu.RLock()
 	_, pushed := l.pushed[f.digest]
 	l.mu.RUnlock()
-	// The write may have failed after it replaced index.json.
+	// The write may have failed after replacing index.json.
 	x, err := l.current()
 	if errors.Is(err, errNoLayout) {
 		x, err = l.leftover()
@@ -89,7 +89,7 @@ func (f *manifestFile) unpublish() {
 	}
 }
 
-// names reports whether an entry names the digest.
+// names reports whether an entry of the index names the digest.
 func (x *index) names(d digest.Digest) bool {
 	for _, r := range x.repos.All() {
 		if r.manifest(d) != nil {
@@ -99,7 +99,7 @@ func (x *index) names(d digest.Digest) bool {
 	return false
 }
 
-// discard removes the temporary file if it was not published.
+// discard removes the temporary file unless publish has renamed it.
 func (f *manifestFile) discard() {
 	if f.temp != "" {
 		f.layout.disk.remove(f.temp)

@@ -16,12 +16,13 @@ import (
 	"github.com/ocireg/registry/internal/names"
 )
 
-// maxManifest is the size in bytes of the largest manifest. A larger file is
-// not a manifest, whatever an index says, and is never read into memory.
+// maxManifest is the size in bytes of the largest manifest. The store treats a
+// larger file as missing, even if an index lists it as a manifest, and never
+// reads it into memory.
 const maxManifest = 64 << 20
 
-// readManifest reads and verifies the manifest that the descriptor describes.
-// It returns the content and the file info.
+// readManifest reads the manifest with the descriptor d and verifies its size
+// and digest. It returns the content and the info of the file.
 func (l *imageLayout) readManifest(d ocispec.Descriptor) ([]byte, fs.FileInfo, error) {
 	name := l.path(blobPath(d.Digest))
 	if d.Size > maxManifest {
@@ -55,8 +56,9 @@ func (l *imageLayout) readManifest(d ocispec.Descriptor) ([]byte, fs.FileInfo, e
 	return content, info, nil
 }
 
-// unchangedManifest returns the info of the file of a manifest if it is unchanged
-// since it was read and had the size and digest of the descriptor, or nil.
+// unchangedManifest returns the info of the file of a manifest if the file has
+// not changed since the store verified it and has the size of the descriptor.
+// Otherwise, it returns nil.
 func (l *imageLayout) unchangedManifest(d ocispec.Descriptor) fs.FileInfo {
 	known := l.verified(d.Digest)
 	if known == nil || known.Size() != d.Size || !l.disk.unchanged(l.path(blobPath(d.Digest)), known) {
@@ -65,7 +67,8 @@ func (l *imageLayout) unchangedManifest(d ocispec.Descriptor) fs.FileInfo {
 	return known
 }
 
-// statManifest returns the descriptor of the manifest for a tag or digest.
+// statManifest returns the descriptor of the manifest that ref, a tag or digest,
+// names.
 func (l *imageLayout) statManifest(ctx context.Context, repo, ref string) (ocispec.Descriptor, error) {
 	d, err := l.find(ctx, repo, ref)
 	if err != nil || d.MediaType != "" && l.unchangedManifest(d) != nil {
@@ -75,7 +78,7 @@ func (l *imageLayout) statManifest(ctx context.Context, repo, ref string) (ocisp
 	return ocispec.Descriptor{MediaType: m.MediaType, Digest: m.Digest, Size: int64(len(m.Content))}, err
 }
 
-// getManifest returns the manifest for a tag or digest.
+// getManifest returns the manifest that ref, a tag or digest, names.
 func (l *imageLayout) getManifest(ctx context.Context, repo, ref string) (registry.Manifest, error) {
 	d, err := l.find(ctx, repo, ref)
 	if err != nil {
@@ -93,7 +96,8 @@ func (l *imageLayout) getManifest(ctx context.Context, repo, ref string) (regist
 	return registry.Manifest{MediaType: d.MediaType, Digest: d.Digest, Content: content}, nil
 }
 
-// find returns the descriptor of the manifest for a tag or digest.
+// find returns the descriptor of the manifest that ref, a tag or digest, names.
+// It does not read the file of the manifest.
 func (l *imageLayout) find(ctx context.Context, repo, ref string) (ocispec.Descriptor, error) {
 	x, err := l.index()
 	if err != nil {
@@ -119,7 +123,9 @@ func (l *imageLayout) find(ctx context.Context, repo, ref string) (ocispec.Descr
 	return d, err
 }
 
-// there reports whether a repository of the index has the manifest.
+// there reports whether the repository has the manifest in the index x: an entry
+// names the manifest, or an index of the repository names it and its file
+// exists.
 func (l *imageLayout) there(x *index, repo string, d digest.Digest) bool {
 	r, ok := x.repos.Get(repo)
 	if !ok {
@@ -136,7 +142,8 @@ func (l *imageLayout) there(x *index, repo string, d digest.Digest) bool {
 	return err == nil
 }
 
-// putManifest implements [registry.Store.PutManifest].
+// putManifest puts a manifest into a repository. See
+// [registry.Store.PutManifest].
 func (l *imageLayout) putManifest(ctx context.Context, repo string, m registry.Manifest, tags []string, check func(tag string, current digest.Digest) error) error {
 	if blobPath(m.Digest) == "" {
 		return fmt.Errorf("manifest %s: %w", m.Digest, digest.ErrDigestUnsupported)
@@ -168,7 +175,8 @@ func (l *imageLayout) putManifest(ctx context.Context, repo string, m registry.M
 	}})
 }
 
-// check calls the check of PutManifest, if there is one.
+// check calls the check function of PutManifest, unless it is nil, with the
+// digest that each tag names before the write.
 func (l *imageLayout) check(d *draft, repo string, dig digest.Digest, tags []string, check func(tag string, current digest.Digest) error) error {
 	if check == nil {
 		return nil
@@ -194,7 +202,7 @@ func (l *imageLayout) check(d *draft, repo string, dig digest.Digest, tags []str
 	return nil
 }
 
-// deleteTag implements [registry.Store.DeleteTag].
+// deleteTag deletes a tag of a repository. See [registry.Store.DeleteTag].
 func (l *imageLayout) deleteTag(ctx context.Context, repo, tag string) error {
 	return l.write(ctx, func(d *draft) (func() error, error) {
 		if r, ok := d.repos.Get(repo); !ok || r.tagged(tag) == nil {
@@ -205,7 +213,8 @@ func (l *imageLayout) deleteTag(ctx context.Context, repo, tag string) error {
 	})
 }
 
-// deleteManifest implements [registry.Store.DeleteManifest].
+// deleteManifest deletes a manifest and its tags. See
+// [registry.Store.DeleteManifest].
 func (l *imageLayout) deleteManifest(ctx context.Context, repo string, d digest.Digest) error {
 	return l.write(ctx, func(dr *draft) (func() error, error) {
 		if !l.there(dr.index, repo, d) {
@@ -225,7 +234,8 @@ func (l *imageLayout) deleteManifest(ctx context.Context, repo string, d digest.
 }
 
 // checkDeletable returns an error if the repository would still have the
-// manifest after its entries were removed.
+// manifest after the deletion, because an index names the manifest and its file
+// must stay.
 func (l *imageLayout) checkDeletable(ctx context.Context, x *index, repo string, d digest.Digest) error {
 	r, ok := x.repos.Get(repo)
 	if !ok {
@@ -239,7 +249,8 @@ func (l *imageLayout) checkDeletable(ctx context.Context, x *index, repo string,
 }
 
 // checkRemovable returns an error if the file of a manifest must stay when the
-// repository deletes the manifest.
+// repository deletes the manifest: it was pushed as a blob too, or another
+// repository needs it.
 func (l *imageLayout) checkRemovable(ctx context.Context, x *index, repo string, d digest.Digest) error {
 	l.mu.RLock()
 	_, pushed := l.pushed[d]
@@ -251,11 +262,11 @@ func (l *imageLayout) checkRemovable(ctx context.Context, x *index, repo string,
 }
 
 // removeManifest removes the file of a manifest that a repository has deleted,
-// unless the file is still needed.
+// unless the file must stay.
 func (l *imageLayout) removeManifest(ctx context.Context, dr *draft, repo string, d digest.Digest) error {
 	r, ok := dr.repos.Get(repo)
 	if ok && r.manifest(d) != nil {
-		return nil // Another write of the batch has put the manifest again.
+		return nil // A later write of the same batch has put the manifest again.
 	}
 	l.blobs.Lock()
 	defer l.blobs.Unlock()
@@ -263,11 +274,12 @@ func (l *imageLayout) removeManifest(ctx context.Context, dr *draft, repo string
 	if err == nil {
 		err = l.removeFile(d)
 	} else if errors.Is(err, errors.ErrUnsupported) {
-		// The file must stay. Another write of the batch may be the reason.
+		// The file must stay, which is an error only if the repository would still
+		// have the manifest. A write of the same batch may be the reason.
 		err = l.checkDeletable(ctx, dr.index, repo, d)
 	}
 	if err == nil && ok {
-		deleted := ocispec.Descriptor{Digest: d} // that only an index named
+		deleted := ocispec.Descriptor{Digest: d} // if only an index named it, the media type is not known
 		if e := dr.base.lookup(repo, "", d); e != nil {
 			deleted = e.descriptor()
 		}
@@ -276,7 +288,7 @@ func (l *imageLayout) removeManifest(ctx context.Context, dr *draft, repo string
 	return err
 }
 
-// isManifest reports whether any repository of the index has the manifest.
+// isManifest reports whether any repository of the index x has the manifest.
 func (l *imageLayout) isManifest(x *index, d digest.Digest) bool {
 	for repo := range x.repos.All() {
 		if l.there(x, repo, d) {
@@ -286,8 +298,8 @@ func (l *imageLayout) isManifest(x *index, d digest.Digest) bool {
 	return false
 }
 
-// usedBy returns the name of another repository that has the manifest, or a
-// manifest that names the manifest or blob. It returns "" if there is none.
+// usedBy returns the name of another repository that has the manifest d, or that
+// has a manifest naming d. It returns "" if no other repository needs d.
 func (l *imageLayout) usedBy(ctx context.Context, x *index, repo string, d digest.Digest) (string, error) {
 	for name, r := range x.repos.All() {
 		if name == repo {

@@ -9,50 +9,54 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// A tool that takes no lock may read index.json, let a store acknowledge a
-// push, and then replace the file with its own stale version. The layout
-// therefore remembers its latest changes. If another tool's index.json lacks
-// all changes since some earlier index, contains the rest of the index, and has
-// an entry that is new, the tool cannot have seen the changes: the store makes
-// them again. An index.json that only lacks entries is a deletion.
+// A tool that takes no lock may read index.json, and replace the file with its
+// own version after a store has acknowledged a push. The stale file lacks the
+// push. The layout therefore remembers its latest changes. It makes them again
+// if the index.json of another tool lacks all changes since some earlier index,
+// has all other entries of the last index, and has a new entry: such a tool
+// cannot have seen the changes. An index.json that only lacks entries counts as
+// a deletion.
 
-// Changes are remembered for maxAge, and at most maxChanges of them.
+// The layout remembers at most maxChanges changes, each for maxAge.
 const (
 	maxChanges = 256
 	maxAge     = 10 * time.Minute
 )
 
-// A change holds the entries that one write has added to an index.
+// A change holds the entries that one write has added to index.json.
 type change struct {
 	at   time.Time
 	puts []added
 }
 
-// added is an entry that a draft has added.
+// An added is an entry that a draft has added.
 type added struct {
 	*entry
-	before digest.Digest // the digest that the tag named before, or ""
-	isNew  bool          // the repository did not name the digest before
+	before digest.Digest // the digest that the tag named before the draft, or ""
+	isNew  bool          // whether the repository did not name the digest before the draft
 }
 
-// The store's own files have modification times with this remainder, which
-// distinguishes them from those of other tools.
+// The modification time of each index.json that a store writes has the remainder
+// markRest when it is divided by markStep. The remainder distinguishes such
+// files from those of other tools.
 const (
 	markStep = 10 * time.Microsecond
 	markRest = 7300 * time.Nanosecond
 )
 
-// mark returns the latest marked time that is not after t.
+// mark returns the latest time that is not after t and has the remainder that
+// marks files of a store.
 func mark(t time.Time) time.Time {
 	return t.Add(-markRest).Truncate(markStep).Add(markRest)
 }
 
-// isMarked reports whether a store has written the file.
+// isMarked reports whether a store, and not another tool, has written the file.
 func isMarked(info fs.FileInfo) bool {
 	return mark(info.ModTime()).Equal(info.ModTime())
 }
 
-// note records an entry that the draft adds, if a stale index would lose it.
+// note records an entry that the draft adds, for the case that another tool
+// overwrites it.
 func (d *draft) note(e *entry) {
 	if d.base == nil {
 		return
@@ -69,8 +73,8 @@ func (d *draft) note(e *entry) {
 	}
 }
 
-// remember records the changes of a published draft. The caller holds
-// l.loading.
+// remember adds the entries that a published draft has added to the latest
+// changes. The caller holds l.loading.
 func (l *imageLayout) remember(puts []added) {
 	if len(puts) == 0 {
 		return
@@ -81,8 +85,8 @@ func (l *imageLayout) remember(puts []added) {
 	l.changes = append(l.changes, change{time.Now(), puts})
 }
 
-// forget removes the entries from the changes that another program has deleted
-// or replaced in x. The caller holds l.loading.
+// forget removes entries from the remembered changes if x, which another program
+// has written, no longer has them. The caller holds l.loading.
 func (l *imageLayout) forget(x *index) {
 	for i := range l.changes {
 		c := &l.changes[i]
@@ -91,9 +95,9 @@ func (l *imageLayout) forget(x *index) {
 	l.changes = slices.DeleteFunc(l.changes, func(c change) bool { return len(c.puts) == 0 })
 }
 
-// merge returns the index x, which was read from the described file, with the
-// acknowledged entries that another tool has overwritten since cur. The caller
-// holds l.loading.
+// merge returns the index x with the acknowledged entries of cur that another
+// tool has overwritten. The index x was read from the file that another program
+// has written since cur. The caller holds l.loading.
 func (l *imageLayout) merge(cur, x *index, file fs.FileInfo) *index {
 	var lost []*entry
 	if cur != nil && !isMarked(file) {
@@ -117,11 +121,12 @@ func (l *imageLayout) merge(cur, x *index, file fs.FileInfo) *index {
 	return d.index
 }
 
-// lost returns the entries of cur from the latest changes, back to the first
-// change with an entry that x has. The last added entry comes first.
+// lost returns the entries of cur that the other tool that wrote x cannot have
+// seen: the entries of the latest changes, back to the first change with an
+// entry that x has. The entry that was added last comes first.
 func (l *imageLayout) lost(cur, x *index) []*entry {
 	var lost []*entry
-	before := map[reference]digest.Digest{} // the tags before the lost changes
+	before := map[reference]digest.Digest{} // the digest that each tag named before the lost changes
 	for i := len(l.changes) - 1; i >= 0; i-- {
 		c := l.changes[i]
 		if time.Since(c.at) > maxAge || c.seen(cur, x) {
@@ -138,13 +143,14 @@ func (l *imageLayout) lost(cur, x *index) []*entry {
 	}
 	return slices.DeleteFunc(lost, func(e *entry) bool {
 		there := x.lookup(e.repo, e.tag, e.digest)
-		// The other tool may have moved the tag itself.
+		// If the tag names neither the old nor the lost digest, the other tool has
+		// moved it.
 		return there != nil && there.digest != before[e.reference]
 	})
 }
 
-// seen reports whether x has an entry that the change has added, and that cur
-// still has.
+// seen reports whether x has one of the entries that the change added and that
+// cur still has.
 func (c *change) seen(cur, x *index) bool {
 	for _, a := range c.puts {
 		e := a.in(cur)
@@ -159,8 +165,9 @@ func (c *change) seen(cur, x *index) bool {
 	return false
 }
 
-// in returns the entry of cur with the tag and digest, or one for a new digest
-// whose tag has been deleted or moved since. It returns nil if there is none.
+// in returns the entry of the index cur for the added entry. If the tag was
+// deleted or moved and the digest was new, it returns an entry for the digest.
+// It returns nil if cur has no such entry.
 func (a *added) in(cur *index) *entry {
 	e := cur.lookup(a.repo, a.tag, a.digest)
 	if (e == nil || e.digest != a.digest) && a.isNew {
@@ -172,8 +179,8 @@ func (a *added) in(cur *index) *entry {
 	return e
 }
 
-// lookup returns the entry that a tag names or, without a tag, an entry for the
-// digest. It returns nil if there is none.
+// lookup returns the entry that a tag names or, if tag is empty, the first entry
+// for the digest. It returns nil if the index has no such entry.
 func (x *index) lookup(repo, tag string, d digest.Digest) *entry {
 	r, ok := x.repos.Get(repo)
 	if !ok {
@@ -185,14 +192,14 @@ func (x *index) lookup(repo, tag string, d digest.Digest) *entry {
 	return r.manifest(d)
 }
 
-// exists reports whether the file for a digest exists.
+// exists reports whether the layout has a file for the digest.
 func (l *imageLayout) exists(d digest.Digest) bool {
 	_, err := l.disk.stat(l.path(blobPath(d)))
 	return err == nil
 }
 
-// extends reports whether x has the entries of cur that are not lost, except
-// for tags that it has moved, and also others.
+// extends reports whether x has at least one new entry, and all entries of cur
+// except those in lost. An entry whose tag was moved in x counts as present.
 func extends(x, cur *index, lost []*entry) bool {
 	missing := map[*entry]bool{}
 	for _, e := range lost {
@@ -211,8 +218,9 @@ func extends(x, cur *index, lost []*entry) bool {
 	return false
 }
 
-// mend writes the merged index to disk. If another goroutine is writing, mend
-// returns at once: the caller may be the check of that writer.
+// mend writes an index with restored entries to index.json. If another goroutine
+// is writing, mend returns at once, because the caller may be the check function
+// of that write.
 func (l *imageLayout) mend() {
 	select {
 	case l.writes.leading <- struct{}{}:

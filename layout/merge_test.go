@@ -9,22 +9,23 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// overwrite replaces index.json by rename, as skopeo does.
+// overwrite replaces index.json in dir by rename, as skopeo does.
 func overwrite(t *testing.T, dir, text string) {
 	temp := filepath.Join(dir, "oci-put-file")
 	require.NoError(t, os.WriteFile(temp, []byte(text), 0o644))
 	require.NoError(t, os.Rename(temp, filepath.Join(dir, "index.json")))
 }
 
-// TestStaleWriter overwrites pushes with the index.json of a tool that has read
-// an earlier one.
+// TestStaleWriter replaces index.json as a tool does that read the file before a
+// push. The store restores the pushed entries only if the tool cannot have seen
+// them.
 func TestStaleWriter(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name  string
-		push  []string // tags of images 1, 2, ...; "" pushes no tag
-		drop  string   // a tag that is deleted then
-		write []string // the entries of the stale writer
+		push  []string // the tag of each pushed image, for images 1, 2 and so on; "" for no tag
+		drop  string   // a tag to delete after the pushes
+		write []string // the entries that the other tool then writes
 		want  []string
 	}{
 		{"a push", []string{"v1"}, "", []string{entryText(0, "v0"), entryText(4, "v4")}, []string{"0 v0", "4 v4", "1 v1"}},
@@ -64,8 +65,8 @@ func TestStaleWriter(t *testing.T) {
 	}
 }
 
-// TestDeletionOfAnotherStoreStays deletes a tag in another store, which then
-// pushes.
+// TestDeletionOfAnotherStoreStays deletes a tag by another store of the same
+// directory, which then pushes. The first store must not restore the tag.
 func TestDeletionOfAnotherStoreStays(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

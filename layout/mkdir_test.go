@@ -7,8 +7,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// racing is a root in which others create the next n directories first, as
-// MkdirAll of Go 1.25.0 sees it.
+// racing is a root that fails the first n calls of MkdirAll, as in Go 1.25.0
+// when another process creates a directory at the same time.
 type racing struct {
 	files
 	n *int
@@ -35,13 +35,13 @@ func TestDirectoriesAreCreatedConcurrently(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, info.IsDir())
 
-	// A file in the way stays an error.
+	// A file in place of a directory is still an error.
 	n = 100
 	require.ErrorIs(t, s.disk.mkdirAll("app/file"), fs.ErrExist)
 }
 
-// A layout keeps its empty directory of blobs: another request may be about to
-// move a blob there.
+// A new layout keeps its empty directory of blobs, because another request may
+// be about to move a blob there.
 func TestNewLayoutKeepsItsDirectories(t *testing.T) {
 	t.Parallel()
 	s, err := Open(t.TempDir())

@@ -11,9 +11,11 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// MountBlob implements [registry.Store]. In a tree, it creates a hard link, or
-// a copy where the file system has no links. Without a repository to mount from,
-// it searches those whose blob it knows, and the first thousand others.
+// MountBlob implements [registry.Store]. In a tree, it creates a hard link to
+// the file of the blob, or a copy where the file system has no hard links. If
+// from is empty, it looks for the blob in the repositories in which this store
+// has verified or received it, and then in the first thousand repositories of
+// the tree.
 func (s *Store) MountBlob(ctx context.Context, repo string, d digest.Digest, from string) error {
 	if err := s.writable(repo); err != nil {
 		return err
@@ -37,12 +39,13 @@ func (s *Store) MountBlob(ctx context.Context, repo string, d digest.Digest, fro
 	return fmt.Errorf("blob %s: %w", d, fs.ErrNotExist)
 }
 
-// maxSearched is the number of repositories that a mount without a source
-// searches for the blob on disk.
+// maxSearched is the number of repositories of a tree in which MountBlob looks
+// for a blob on disk if the request names no source.
 const maxSearched = 1000
 
 // mightHave yields the repositories of a tree in which MountBlob looks for a
-// blob: those whose blob this store has verified or received, and then others.
+// blob: first those in which this store has verified or received the blob, then
+// others.
 func (s *Store) mightHave(ctx context.Context, d digest.Digest) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		s.mu.RLock()
@@ -67,7 +70,8 @@ func (s *Store) mightHave(ctx context.Context, d digest.Digest) iter.Seq2[string
 	}
 }
 
-// mountFrom mounts a blob from a repository of a tree.
+// mountFrom mounts a blob of repository from in repository repo of the same
+// tree.
 func (s *Store) mountFrom(ctx context.Context, repo string, d digest.Digest, from string) error {
 	_, err := read(s, from, func(src *imageLayout) (struct{}, error) {
 		if from == repo {

@@ -12,14 +12,15 @@ import (
 	"github.com/ocireg/registry/layout"
 )
 
-// An indexEntry is an entry of an index.json that names a small image.
+// An indexEntry is an entry of an index.json for the image that smallImage
+// returns.
 type indexEntry struct {
 	image       int
 	annotations map[string]string
 }
 
-// foreignLayout makes a layout with the given entries and the manifests that
-// they name.
+// foreignLayout makes a layout in dir with the given entries and the manifests
+// of their images.
 func foreignLayout(t testing.TB, dir string, entries ...indexEntry) {
 	writeFile(t, dir, "oci-layout", `{"imageLayoutVersion":"1.0.0"}`)
 	var list []string
@@ -36,8 +37,8 @@ func foreignLayout(t testing.TB, dir string, entries ...indexEntry) {
 	writeFile(t, dir, "index.json", `{"schemaVersion":2,"manifests":[`+strings.Join(list, ",")+`]}`)
 }
 
-// TestNamesOfEntries reads index.json files with the names that other tools
-// write.
+// TestNamesOfEntries reads the annotations by which other tools name the entries
+// of index.json.
 func TestNamesOfEntries(t *testing.T) {
 	t.Parallel()
 	const (
@@ -51,13 +52,13 @@ func TestNamesOfEntries(t *testing.T) {
 	type names = map[string]string
 	for _, test := range []struct {
 		name    string
-		entries []names // of image 0, 1 and so on
+		entries []names // the annotations of image 0, image 1 and so on
 		want    []string
-		tagged  map[string]int // the images that tags name, as repository:tag
+		tagged  map[string]int // the number of the image that each repository:tag names
 	}{
-		// Hauler (pkg/store/store.go, writeImage; pkg/consts) gives an image and
-		// the manifests attached to it the same names and different kinds. It
-		// writes images first (pkg/content/oci.go, saveIndexLocked).
+		// Hauler (pkg/store/store.go, writeImage; pkg/consts) gives an image and the
+		// manifests attached to it the same name and different kinds. It writes the
+		// image first (pkg/content/oci.go, saveIndexLocked).
 		{"hauler", []names{
 			{"kind": "dev.hauler/image", imageName: "index.docker.io/library/busybox:1.36", refName: "library/busybox:1.36", originalRef: "index.docker.io/library/busybox:1.36"},
 			{"kind": "dev.hauler/sigs", imageName: "index.docker.io/library/busybox:1.36", refName: "library/busybox:1.36", originalRef: "index.docker.io/library/busybox:1.36"},
@@ -68,11 +69,11 @@ func TestNamesOfEntries(t *testing.T) {
 			{"kind": "dev.hauler/sboms", imageName: "index.docker.io/library/busybox:1.36", refName: "library/busybox:1.36"},
 			{"kind": "dev.hauler/imageIndex", imageName: "index.docker.io/library/busybox:1.36", refName: "library/busybox:1.36"},
 		}, []string{"library/busybox:1.36"}, map[string]int{"library/busybox:1.36": 2}},
-		// Its charts and files have no image name, and those that it got by
-		// digest no tag.
+		// Hauler writes charts and files without an image name, and manifests that
+		// it pulled by digest without a tag.
 		{"hauler, chart", []names{{"kind": "dev.hauler/image", refName: "hauler/rancher:2.8.3"}}, []string{"hauler/rancher:2.8.3"}, map[string]int{"hauler/rancher:2.8.3": 0}},
 		{"hauler, by digest", []names{{"kind": "dev.hauler/image", imageName: "ghcr.io/team/app@sha256:" + hex, refName: "team/app@sha256:" + hex}}, []string{"team/app"}, nil},
-		// Older versions use the kinds of cosign.
+		// Older versions of hauler use the kinds of cosign.
 		{"cosign", []names{
 			{"kind": "dev.cosignproject.cosign/sigs", refName: "ghcr.io/team/app:v1"},
 			{"kind": "dev.cosignproject.cosign/image", refName: "ghcr.io/team/app:v1"},
@@ -80,13 +81,13 @@ func TestNamesOfEntries(t *testing.T) {
 		{"other kinds say nothing", []names{{"kind": "sigs", refName: "v1"}}, []string{"app:v1"}, map[string]int{"app:v1": 0}},
 		{"the first of one name counts, as for skopeo and regctl", []names{{refName: "v1"}, {refName: "v1"}}, []string{"app:v1"}, map[string]int{"app:v1": 0}},
 
-		// Older versions of zarf.
+		// Versions of zarf before v0.33 write only the name of the base image.
 		{"zarf", []names{{baseName: "ghcr.io/stefanprodan/podinfo:6.4.0"}}, []string{"stefanprodan/podinfo:6.4.0"}, map[string]int{"stefanprodan/podinfo:6.4.0": 0}},
 		{"base image", []names{{baseName: "docker.io/library/alpine:3", refName: "v1"}}, []string{"app:v1"}, map[string]int{"app:v1": 0}},
 		{"base image of one without a valid name", []names{{baseName: "docker.io/library/alpine:3", refName: "No Name"}}, []string{"app"}, nil},
 
-		// Containerd (core/images/archive, addNameAnnotation and
-		// ociReferenceName) writes the name, and the tag with any digest.
+		// Containerd (core/images/archive, addNameAnnotation and ociReferenceName)
+		// writes the full name, and the tag with the digest, if the name has one.
 		{"containerd", []names{{imageName: "docker.io/library/alpine:3", refName: "3", "containerd.io/distribution.source.docker.io": "library/alpine"}},
 			[]string{"library/alpine:3"}, map[string]int{"library/alpine:3": 0}},
 		{"containerd, tag with a digest", []names{{imageName: "docker.io/library/alpine:3@sha256:" + hex, refName: "3@sha256:" + hex}},
@@ -94,7 +95,8 @@ func TestNamesOfEntries(t *testing.T) {
 		{"containerd, by digest", []names{{imageName: "docker.io/library/alpine@sha256:" + hex, refName: "docker.io/library/alpine@sha256:" + hex}},
 			[]string{"library/alpine"}, nil},
 		{"tag with a digest", []names{{refName: "v1@sha256:" + hex}}, []string{"app:v1"}, map[string]int{"app:v1": 0}},
-		// Lifecycle (cmd/lifecycle/exporter.go), for an image by digest.
+		// Lifecycle (cmd/lifecycle/exporter.go) writes this name for an image by
+		// digest.
 		{"digest alone", []names{{refName: "sha256:" + hex}}, []string{"app"}, nil},
 		{"no digest after the at sign", []names{{refName: "v1@weird"}}, []string{"app"}, nil},
 	} {
@@ -115,7 +117,7 @@ func TestNamesOfEntries(t *testing.T) {
 			for ref, image := range test.tagged {
 				repo, tag, _ := strings.Cut(ref, ":")
 				wantManifestDigest(t, s, repo, tag, image)
-				// A new image replaces the old one, and the signature does not
+				// A push replaces the image that the tag names. The signature does not
 				// get the tag.
 				put(t, s, repo, 4, tag)
 				wantManifestDigest(t, open(t, dir, layout.Repository("app")), repo, tag, 4)
@@ -126,7 +128,7 @@ func TestNamesOfEntries(t *testing.T) {
 	}
 }
 
-// An attached manifest can get a tag of its own.
+// A signature with the name of its image can also get its own tag.
 func TestAttachedManifestGetsATag(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -155,8 +157,8 @@ func TestUntaggedManifestsAreListed(t *testing.T) {
 	wantNotExist(t, errorOf(open(t, filepath.Dir(dir)).Untagged(t.Context(), "none")))
 }
 
-// Tag names the only image of a layout that crane pull --format oci, ko,
-// rules_oci or lifecycle has written without a name.
+// The option Tag gives a tag to the only image of a layout that crane pull
+// --format oci, ko, rules_oci or lifecycle has written without a name.
 func TestOnlyImageGetsATag(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "app")

@@ -28,24 +28,24 @@ type options struct {
 }
 
 // ReadOnly makes the store refuse all writes and leave the disk unchanged. It
-// also makes [Open] follow symbolic links wherever they lead, as [OpenFS] does
-// with an os.DirFS: the layouts of Bazel and Nix contain links to files
-// elsewhere. The store verifies blobs and manifests as always.
+// also makes [Open] follow symbolic links that lead out of the directory, as
+// [OpenFS] does with an os.DirFS: the layouts of Bazel and Nix contain links to
+// files elsewhere. The store verifies blobs and manifests as without the option.
 func ReadOnly() Option {
 	return func(o *options) { o.readOnly = true }
 }
 
-// Repository sets the name of the default repository of a layout. Without it,
-// the name is derived from that of the directory: in lower case, with a hyphen
-// for each sequence of invalid characters. It is "image" if nothing remains,
-// and for [OpenFS]. Repository has no effect on a tree.
+// Repository sets the name of the default repository of a layout. Without this
+// option, [Open] derives the name from the name of the directory, in lower case
+// and with a hyphen for each sequence of invalid characters. The name is "image"
+// if no character remains, and for [OpenFS]. Repository has no effect on a tree.
 func Repository(name string) Option {
 	return func(o *options) { o.repository = name }
 }
 
-// Tag gives a tag to the only manifest of a layout, if it has no tag. Crane, ko
-// and Bazel write such layouts. The next write to the layout adds the tag to
-// index.json.
+// Tag gives the tag to the only manifest of a layout if that manifest has no
+// tag. Crane, ko and Bazel write such layouts. The next write to the layout adds
+// the tag to index.json.
 func Tag(tag string) Option {
 	return func(o *options) { o.tag = tag }
 }
@@ -59,43 +59,47 @@ func ReferrersTags() Option {
 	return func(o *options) { o.referrersTags = true }
 }
 
-// Sync makes the store write everything through to the disk before it returns
-// from a write. Acknowledged content then survives a power failure, too. Without
-// Sync, the operating system decides when to write, and pushes are many times
-// faster.
+// Sync makes each write wait until the content is on the disk. Acknowledged
+// content then survives a power failure, too. Without Sync, the operating system
+// decides when to write, and pushes are many times faster.
 func Sync() Option {
 	return func(o *options) { o.sync = true }
 }
 
-// Verify makes the store read and hash a blob or manifest for each request, and
-// not only after the size, the modification time or the identity of its file has
-// changed. It is for directories whose files other programs overwrite in place
-// and set back in time, or on disks that are not trusted.
+// Verify makes the store read and hash a blob or manifest for each request.
+// Without Verify, the store does so only when the size, the modification time or
+// the identity of the file has changed. Verify is for directories on disks that
+// are not trusted, or in which other programs overwrite files and then restore
+// their modification times.
 func Verify() Option {
 	return func(o *options) { o.verify = true }
 }
 
 // Warnings makes the store call f for problems that do not keep it from serving
-// the rest, once for each directory: a directory of a tree that it cannot read,
-// which is an error of [Store.Repositories] otherwise; a layout of a tree whose
-// path is not a valid name of a repository. It also calls f once if the file
-// system has no locks, and when a write has waited a second for another process.
+// the rest of its content:
+//
+//   - a directory of a tree that the store cannot read, once for each directory;
+//     without Warnings, it is an error of [Store.Repositories];
+//   - a layout of a tree whose path is not a valid repository name, once for each;
+//   - a file system without locks, once;
+//   - a write that has waited a second for another process.
+//
 // Several goroutines may call f at once.
 func Warnings(f func(error)) Option {
 	return func(o *options) { o.warn = f }
 }
 
 // Open opens a directory that is a layout or a tree of layouts, or an archive of
-// images. If there is none of that name, the error wraps [fs.ErrNotExist]. Open
-// also fails if the directory is a layout that cannot be read, or if it is neither
-// empty nor contains a layout.
+// images. If nothing has that name, the error wraps [fs.ErrNotExist]. Open also
+// fails if the directory is a layout that it cannot read, or if the directory is
+// not empty and contains no layout.
 //
 // Unless the store is read-only, it reads and writes only below the directory,
-// and a symbolic link to a place outside is an error. A tree must be on one
-// file system.
+// and a symbolic link to a place outside is an error. A tree must be on one file
+// system.
 //
-// The store of an archive is read-only. The name of its default repository is
-// that of the file without .tar, .tar.gz or .tgz.
+// The store of an archive is read-only. Its default repository has the name of
+// the file without .tar, .tar.gz or .tgz.
 func Open(dir string, opts ...Option) (*Store, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -119,7 +123,7 @@ func Open(dir string, opts ...Option) (*Store, error) {
 			return os.OpenFile(filepath.Join(dir, filepath.FromSlash(name)), flag, perm)
 		}}
 	}
-	// On Windows, a file that is open by its path cannot be replaced.
+	// Not on Windows, where a file that was opened by its path cannot be replaced.
 	if d.dir = dir; !o.readOnly && runtime.GOOS != "windows" {
 		d.info, err = root.Stat(".")
 		d.byPath.Store(err == nil)
@@ -132,7 +136,7 @@ func Open(dir string, opts ...Option) (*Store, error) {
 	return s, nil
 }
 
-// openArchive opens an archive of images.
+// openArchive opens an archive of images as a read-only store.
 func openArchive(name string, opts []Option) (*Store, error) {
 	o, err := newOptions(repositoryFor(archive.TrimName(filepath.Base(name))), append(slices.Clip(opts), ReadOnly()))
 	if err != nil {
@@ -205,7 +209,8 @@ func open(d *disk, o *options) (*Store, error) {
 	return s, err
 }
 
-// newWarner returns a function that calls warn once for each directory.
+// newWarner returns a function that passes the first error for each directory to
+// warn and drops later ones.
 func newWarner(warn func(error)) func(dir string, err error) {
 	var warned sync.Map
 	return func(dir string, err error) {

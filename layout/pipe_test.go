@@ -15,8 +15,8 @@ import (
 	"github.com/ocireg/registry/layout"
 )
 
-// Opening a named pipe normally waits for a writer. The store replaces a pipe
-// at the path of a manifest without waiting.
+// A named pipe is at the path of a manifest. Opening it would wait for a writer.
+// A push replaces it without waiting.
 func TestManifestReplacesWhatIsNoFile(t *testing.T) {
 	t.Parallel()
 	dir := emptyLayout(t)
@@ -28,7 +28,8 @@ func TestManifestReplacesWhatIsNoFile(t *testing.T) {
 	wantManifest(t, s, "app", "v2", imageType, m.Digest)
 }
 
-// A request for content whose file is a named pipe fails at once.
+// If the file of a blob or manifest is a named pipe, a request for the content
+// fails at once.
 func TestWhatIsNoFileIsNotRead(t *testing.T) {
 	t.Parallel()
 	stores := map[string]func(dir string) (*layout.Store, error){

@@ -25,7 +25,8 @@ import (
 	"github.com/ocireg/registry/layout"
 )
 
-// TestMain runs a pusher instead of tests in the processes that tests start.
+// TestMain runs the function pusher instead of the tests if a test has started
+// this process.
 func TestMain(m *testing.M) {
 	if args := os.Getenv("LAYOUT_TEST_PUSH"); args != "" {
 		if err := pusher(strings.SplitN(args, " ", 3)); err != nil {
@@ -37,8 +38,9 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// start starts a process that pushes n numbered tags to the layouts in a
-// directory. If n is 0, the process begins an upload instead.
+// start runs this test binary as another process. The process pushes n numbered
+// tags to the repositories of the tree dir. If n is 0, it begins an upload
+// instead. The scanner reads the output of the process.
 func start(t testing.TB, dir, name string, n int) (*exec.Cmd, *bufio.Scanner) {
 	exe, err := os.Executable()
 	require.NoError(t, err)
@@ -51,11 +53,11 @@ func start(t testing.TB, dir, name string, n int) (*exec.Cmd, *bufio.Scanner) {
 	return cmd, bufio.NewScanner(out)
 }
 
-// The repositories that a pusher pushes to.
+// The repositories that the other processes push to.
 var pushed = []string{"app", "team/app", "team"}
 
-// pusher runs in the other process. It pushes from several goroutines and
-// prints a line for each acknowledgment.
+// pusher runs in the other process. It pushes from several goroutines and prints
+// a line for each acknowledged write.
 func pusher(args []string) error {
 	name, dir := args[0], args[2]
 	n, err := strconv.Atoi(args[1])
@@ -90,7 +92,7 @@ func pusher(args []string) error {
 	return s.Close()
 }
 
-// upload begins an upload and waits to be killed.
+// upload begins an upload and waits until the process is killed.
 func upload(s *layout.Store) error {
 	w, err := s.CreateBlob(context.Background(), "app", -1)
 	if err != nil {
@@ -107,7 +109,7 @@ func upload(s *layout.Store) error {
 }
 
 func pushOne(s registry.Store, repo, name string, i int) error {
-	// One write for each line, so that they do not mix.
+	// Write each line in one call, so that the lines of goroutines do not mix.
 	acknowledge := func(what string, v ...any) { os.Stdout.WriteString(what + " " + repo + " " + fmt.Sprintln(v...)) }
 	ctx := context.Background()
 	content := strings.Repeat(fmt.Sprint(name, i, "\n"), 1+i%1000)
@@ -141,10 +143,11 @@ func pushOne(s registry.Store, repo, name string, i int) error {
 	return nil
 }
 
-// acknowledged holds all content that a pusher has acknowledged.
+// acknowledged holds the content that other processes have pushed and the store
+// has acknowledged.
 type acknowledged struct {
 	blobs, manifests map[string][]digest.Digest // by repository
-	tags             map[string]digest.Digest   // by repository:tag, "" if deleted
+	tags             map[string]digest.Digest   // by repository:tag; "" if deleted
 }
 
 func (a *acknowledged) read(t testing.TB, line string) {
@@ -156,7 +159,7 @@ func (a *acknowledged) read(t testing.TB, line string) {
 		a.manifests[f[1]] = append(a.manifests[f[1]], digest.Digest(f[3]))
 		a.tags[f[1]+":"+f[2]] = digest.Digest(f[3])
 	case "untagging":
-		delete(a.tags, f[1]+":"+f[2]) // The tag may exist or not.
+		delete(a.tags, f[1]+":"+f[2]) // Until the deletion is acknowledged, the tag may exist or not.
 	case "untag":
 		a.tags[f[1]+":"+f[2]] = ""
 	default:
@@ -164,7 +167,7 @@ func (a *acknowledged) read(t testing.TB, line string) {
 	}
 }
 
-// check checks that all acknowledged content can be read.
+// check checks that the store has all acknowledged content.
 func (a *acknowledged) check(t testing.TB, s registry.Store) {
 	for repo, blobs := range a.blobs {
 		for _, d := range blobs {
@@ -191,7 +194,8 @@ func newAcknowledged() *acknowledged {
 	return &acknowledged{map[string][]digest.Digest{}, map[string][]digest.Digest{}, map[string]digest.Digest{}}
 }
 
-// wantWhole checks that the layouts below a directory contain no partial file.
+// wantWhole checks that no layout below a directory has a partial blob or
+// manifest.
 func wantWhole(t testing.TB, dir string) {
 	require.NoError(t, fs.WalkDir(os.DirFS(dir), ".", func(name string, e fs.DirEntry, err error) error {
 		if err != nil || e.Name() == ".ocireg" {
@@ -206,8 +210,8 @@ func wantWhole(t testing.TB, dir string) {
 	}))
 }
 
-// TestCrash kills a pushing process several times. All acknowledged content
-// remains, and no file is partial.
+// TestCrash kills a process while it pushes, several times. All acknowledged
+// content remains, and no file is partial.
 func TestCrash(t *testing.T) {
 	t.Parallel()
 	for kind, dir := range map[string]string{"tree": t.TempDir(), "layout": emptyLayout(t)} {
@@ -242,8 +246,8 @@ func TestCrash(t *testing.T) {
 	}
 }
 
-// TestTwoProcesses starts two processes that create and push to the same
-// layouts, while a store of this process reads them.
+// TestTwoProcesses starts two processes that create layouts and push to them at
+// once, while a store of this process reads the layouts.
 func TestTwoProcesses(t *testing.T) {
 	t.Parallel()
 	for kind, dir := range map[string]string{"tree": t.TempDir(), "layout": emptyLayout(t)} {
@@ -285,8 +289,9 @@ func TestTwoProcesses(t *testing.T) {
 	}
 }
 
-// TestLivingProcessKeepsItsFiles opens a store while another process is
-// uploading. The temporary file remains until that process is killed.
+// TestLivingProcessKeepsItsFiles opens a store while another process uploads a
+// blob. Opening the store keeps the temporary file of the upload while that
+// process is alive, and removes it after the process was killed.
 func TestLivingProcessKeepsItsFiles(t *testing.T) {
 	t.Parallel()
 	for kind, dir := range map[string]string{"tree": t.TempDir(), "layout": emptyLayout(t)} {

@@ -13,33 +13,35 @@ import (
 	"github.com/ocireg/registry/internal/manifest"
 )
 
-// A reach holds the manifests that the indexes of a repository name, and the
-// referrers. It is built on first use, because that reads the manifests, and
-// updated by later writes.
+// A reach holds the manifests of a repository that only indexes name, and the
+// referrers of the repository. The first request that needs one builds it,
+// because that reads manifests. Later writes update it.
 type reach struct {
 	layout *imageLayout
 	repo   string
 
 	mu sync.Mutex
 
-	// nested holds the manifests that indexes name, at any depth. It is nil
-	// until it is built. If several descriptors name one manifest, nested has the
-	// one whose media type sorts first, whatever the order of the indexes.
+	// nested holds the manifests that indexes name, at any depth. It is nil until
+	// the reach is built. If several descriptors name one manifest, nested has the
+	// descriptor whose media type sorts first, so that the order of the indexes
+	// does not matter.
 	nested map[digest.Digest]ocispec.Descriptor
 
-	// walked holds the manifests whose references were read. Absent holds those
-	// without a file: if one of them appears, the reach is built again.
+	// walked holds the manifests whose references were read. Of these, absent
+	// holds the manifests without a file: if such a file appears, the reach is
+	// built again.
 	walked map[manifestID]bool
 	absent map[manifestID]bool
 
-	// whole is set once all manifests were read, and not only the indexes. Only
-	// then are the referrers, which are sorted by digest, complete.
+	// whole is set once all manifests were read, and not only the indexes. Before
+	// that, referrers is not complete. Each list of referrers is sorted by digest.
 	whole     bool
 	referrers map[digest.Digest][]ocispec.Descriptor
 }
 
-// A manifestID is a manifest as a descriptor describes it. The same bytes have
-// other references under another media type.
+// A manifestID identifies a manifest by its digest and media type, because the
+// same bytes have other references under another media type.
 type manifestID struct {
 	digest    digest.Digest
 	mediaType string
@@ -47,19 +49,21 @@ type manifestID struct {
 
 func idOf(d ocispec.Descriptor) manifestID { return manifestID{d.Digest, d.MediaType} }
 
-// facts holds the references and the list entry of a manifest.
+// A facts holds the references of a manifest and its entry in a list of
+// referrers.
 type facts struct {
 	subject  digest.Digest
-	referrer ocispec.Descriptor // the artifact type and annotations for a list of referrers
+	referrer ocispec.Descriptor // the descriptor with artifact type and annotations for a list of referrers
 	children []ocispec.Descriptor
 	blobs    []digest.Digest
 }
 
-// maxFacts limits the number of facts for each entry of index.json. More than
-// that include many of deleted manifests.
+// maxFacts limits the number of facts for each entry of index.json. If there are
+// more, many of them belong to deleted manifests, and the store forgets all.
 const maxFacts = 16
 
-// newFacts parses the content of a manifest.
+// newFacts returns the facts of a manifest with the given media type and
+// content.
 func newFacts(mediaType string, content []byte) *facts {
 	if manifest.Opaque(mediaType) {
 		return &facts{}
@@ -76,7 +80,7 @@ func newFacts(mediaType string, content []byte) *facts {
 		mediaType = doc.Type()
 	}
 	for _, child := range doc.Manifests {
-		// The layers in the indexes of BuildKit's caches are blobs.
+		// The indexes of BuildKit's caches name layers, which are blobs.
 		if manifest.Index(mediaType) && manifest.Known(child.MediaType) && blobPath(child.Digest) != "" {
 			f.children = append(f.children, ocispec.Descriptor{MediaType: child.MediaType, Digest: child.Digest, Size: child.Size})
 		}
@@ -92,8 +96,8 @@ func newFacts(mediaType string, content []byte) *facts {
 	return f
 }
 
-// factsOf returns the facts of a manifest, or nil if it cannot be read. It
-// reads each manifest only once.
+// factsOf returns the facts of a manifest, or nil if the manifest cannot be
+// read. It reads each manifest once and keeps the result.
 func (l *imageLayout) factsOf(d ocispec.Descriptor) *facts {
 	l.mu.RLock()
 	f := l.facts[idOf(d)]
@@ -119,7 +123,8 @@ func (l *imageLayout) addFacts(d ocispec.Descriptor, content []byte) *facts {
 	return f
 }
 
-// manifest returns the descriptor of a manifest in the index that names it.
+// manifest returns the descriptor of the manifest d in the index that names it,
+// and whether an index of the repository names it.
 func (r *reach) manifest(ctx context.Context, d digest.Digest) (ocispec.Descriptor, bool, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -130,12 +135,12 @@ func (r *reach) manifest(ctx context.Context, d digest.Digest) (ocispec.Descript
 	return desc, ok, nil
 }
 
-// maxPage is the number of referrers that page returns under one lock, which
-// keeps the lock short.
+// maxPage is the largest number of referrers that page returns. It limits the
+// time for which page holds the lock.
 const maxPage = 128
 
-// page returns the first descriptors of manifests with the subject that sort
-// after the given digest. There are more if it returns maxPage.
+// page returns the first referrers of the subject whose digests sort after the
+// given digest. If it returns maxPage referrers, there may be more.
 func (r *reach) page(ctx context.Context, subject, after digest.Digest) ([]ocispec.Descriptor, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -150,8 +155,8 @@ func (r *reach) page(ctx context.Context, subject, after digest.Digest) ([]ocisp
 	return slices.Clone(list[i:min(i+maxPage, len(list))]), nil
 }
 
-// leadsTo reports whether a manifest of the repository, whose current version
-// is given, names the blob or manifest.
+// leadsTo reports whether a manifest of the repository names the blob or
+// manifest d. The caller passes the current version of the repository.
 func (r *reach) leadsTo(ctx context.Context, current *repository, d digest.Digest) (bool, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -178,16 +183,16 @@ func (r *reach) leadsTo(ctx context.Context, current *repository, d digest.Diges
 	return false, nil
 }
 
-// build reads the manifests of the repository unless that was done before. The
-// caller holds r.mu.
+// build reads the manifests of the repository, or only the indexes unless whole
+// is set. It does nothing if that was done before. The caller holds r.mu.
 func (r *reach) build(ctx context.Context, whole bool) error {
 	if (r.whole || r.nested != nil && !whole) && !r.appeared(whole) {
 		return nil
 	}
 	whole = whole || r.whole
 	r.reset()
-	// Use the newest version: each later write waits for the lock and is added
-	// then.
+	// Use the newest version of the repository: a later write waits for r.mu and
+	// is added then.
 	x := r.layout.cur.Load()
 	if x == nil {
 		return nil
@@ -212,9 +217,9 @@ func (r *reach) build(ctx context.Context, whole bool) error {
 	return nil
 }
 
-// appeared reports whether a manifest that was absent has a file now: another
-// repository of the layout, another process, or an upload of a blob may have
-// added it. Without whole, only indexes matter.
+// appeared reports whether the file of an absent manifest exists now. Another
+// repository of the layout, another process or the upload of a blob may have
+// added it. Unless whole is set, appeared checks only indexes.
 func (r *reach) appeared(whole bool) bool {
 	for id := range r.absent {
 		if (whole || manifest.Index(id.mediaType)) && r.layout.exists(id.digest) {
@@ -228,7 +233,8 @@ func (r *reach) reset() {
 	r.nested, r.walked, r.absent, r.referrers, r.whole = nil, nil, nil, nil, false
 }
 
-// walk adds the manifests in todo and those that they name.
+// walk adds the manifests in todo, and the manifests that they name, to the
+// reach.
 func (r *reach) walk(ctx context.Context, current *repository, todo []ocispec.Descriptor) error {
 	for len(todo) > 0 {
 		if err := ctx.Err(); err != nil {
@@ -246,7 +252,8 @@ func (r *reach) walk(ctx context.Context, current *repository, todo []ocispec.De
 		}
 		f := r.layout.factsOf(d)
 		if f == nil {
-			// A request for the manifest reports that it is missing or damaged.
+			// Leave out a missing or damaged manifest. A request for it returns the
+			// error.
 			continue
 		}
 		if r.whole && f.subject != "" {
@@ -262,8 +269,9 @@ func (r *reach) walk(ctx context.Context, current *repository, todo []ocispec.De
 	return nil
 }
 
-// addReferrer lists a manifest as the repository has it: its media type may differ
-// from the media type of the given descriptor.
+// addReferrer adds a manifest to the list of referrers of its subject. It uses
+// the media type that the repository has for the manifest, which may differ from
+// the media type of d.
 func (r *reach) addReferrer(current *repository, d ocispec.Descriptor) {
 	if child, ok := r.nested[d.Digest]; ok {
 		d = child
@@ -292,8 +300,8 @@ func findReferrer(list []ocispec.Descriptor, d digest.Digest) (int, bool) {
 	})
 }
 
-// put adds a manifest that was put into the repository. The caller has
-// published the index that names it.
+// put adds a manifest that was put into the repository. The caller has published
+// the index with its entry.
 func (r *reach) put(current *repository, m registry.Manifest) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -302,16 +310,16 @@ func (r *reach) put(current *repository, m registry.Manifest) {
 	}
 	d := m.Descriptor()
 	if r.whole || manifest.Index(d.MediaType) || d.MediaType == "" {
-		// The content is at hand and need not be read back.
+		// Keep the facts now, so that the store need not read the manifest back.
 		r.layout.addFacts(d, m.Content)
 	}
 	delete(r.walked, idOf(d))
 	r.walk(context.Background(), current, []ocispec.Descriptor{d})
 }
 
-// delete removes a manifest that was deleted from the repository, which had it
-// as the descriptor says. The caller has published an index that does not name
-// it.
+// delete removes a manifest that was deleted from the repository. The descriptor
+// d is the one that the repository had. The caller has published an index that
+// no longer names the manifest.
 func (r *reach) delete(d ocispec.Descriptor) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -325,10 +333,11 @@ func (r *reach) delete(d ocispec.Descriptor) {
 	delete(r.walked, idOf(d))
 	switch {
 	case nested, f != nil && len(f.children) > 0, f == nil && (r.whole || manifest.Index(d.MediaType) || d.MediaType == ""):
-		// Other indexes may name the same manifests.
+		// Other indexes may name the children of the deleted manifest, so start
+		// again.
 		r.reset()
 	case f == nil:
-		// The manifest is not an index and names no others.
+		// A manifest that is not an index names no other manifests.
 	case f.subject != "":
 		list := r.referrers[f.subject]
 		if i, found := findReferrer(list, d.Digest); found {

@@ -64,7 +64,7 @@ func TestParseReference(t *testing.T) {
 		"v1@weird":                           {},
 		"team/app@weird":                     {},
 		"team/app:v1@":                       {},
-		"v1@sha256:" + hex:                   {tag: "v1"}, // containerd, beside the full name
+		"v1@sha256:" + hex:                   {tag: "v1"}, // containerd writes the full name beside this tag
 		"localhost/app@sha256:" + hex:        {"localhost", "app", ""},
 		"app:123abc":                         {"", "app", "123abc"},
 		"app:" + hex:                         {"", "app", hex},
@@ -128,8 +128,9 @@ func TestRepositoryForDirectory(t *testing.T) {
 	}
 }
 
-// FuzzReference compares parseReference with the forms of the specs, and checks
-// that the name that a write stores restores the reference.
+// FuzzReference compares parseReference with regular expressions for the forms
+// in the specifications. It also checks that parsing the name that a write
+// stores returns the same reference.
 func FuzzReference(f *testing.F) {
 	const component = `[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*`
 	const sum = `[a-z0-9]+(?:[+._-][a-z0-9]+)*:[a-zA-Z0-9=_-]+`
@@ -161,7 +162,7 @@ func FuzzReference(f *testing.F) {
 			return
 		}
 		require.True(t, names.Repository(r.repo))
-		// The name that would be written restores the reference.
+		// Parsing the name that a write stores returns the same reference.
 		const d = digest.Digest("sha256:00")
 		for _, tag := range []string{"v1", "", r.tag, "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"} {
 			if r.host != "" {

@@ -8,32 +8,31 @@ import (
 	"github.com/ocireg/registry/internal/names"
 )
 
-// Annotations that name the entries of an index.json.
+// Annotations of the entries in index.json that this package reads or writes.
 const (
 	// refNameAnnotation is defined by image-spec (Pre-Defined Annotation Keys).
-	// Most tools write a tag, some a full reference.
+	// Most tools store a tag in it, and some a full reference.
 	refNameAnnotation = "org.opencontainers.image.ref.name"
 
 	// imageNameAnnotation holds the full reference in layouts of Docker,
-	// containerd and hauler, beside refNameAnnotation.
+	// containerd and hauler, which also have refNameAnnotation.
 	imageNameAnnotation = "io.containerd.image.name"
 
-	// baseNameAnnotation holds the full reference in layouts of zarf before
-	// v0.33. In entries with another name, it may name a base image.
+	// baseNameAnnotation holds the full reference in layouts of zarf before v0.33.
+	// In an entry that has another name, it may hold the name of a base image.
 	baseNameAnnotation = "org.opencontainers.image.base.name"
 
-	// kindAnnotation distinguishes, in stores of hauler, images from their
-	// signatures, attestations, SBOMs and other referrers, which have the name
-	// of the image.
+	// kindAnnotation tells an image from its referrers in stores of hauler: its
+	// signatures, attestations, SBOMs and others also carry the name of the image.
 	kindAnnotation = "kind"
 
-	// referrersAnnotation marks a referrers tag that the store maintains. Its
-	// value is the subject.
+	// referrersAnnotation marks the entry of a referrers tag that the store
+	// maintains. Its value is the digest of the subject.
 	referrersAnnotation = "com.github.ocireg.referrers"
 )
 
-// attached reports whether the entry has the name of an image to which it is
-// attached.
+// attached reports whether the entry is a signature or another referrer that
+// carries the name of its image.
 func (n entryNames) attached() bool {
 	kind, ok := strings.CutPrefix(n.kind, "dev.hauler/")
 	if !ok {
@@ -42,9 +41,9 @@ func (n entryNames) attached() bool {
 	return ok && kind != "image" && kind != "imageIndex"
 }
 
-// reference returns the reference for the annotations. A full reference in
-// imageNameAnnotation takes precedence, because refNameAnnotation then holds
-// only the tag.
+// reference returns the reference that the annotations of an entry contain. A
+// full reference in imageNameAnnotation takes precedence, because
+// refNameAnnotation then holds only the tag.
 func (n entryNames) reference() reference {
 	if r := parseReference(n.image); r.repo != "" {
 		return r
@@ -55,16 +54,17 @@ func (n entryNames) reference() reference {
 	return parseReference(n.ref)
 }
 
-// A reference is the name of an entry in an index.json.
+// A reference is the parsed name of an entry in index.json. Each part may be
+// empty.
 type reference struct {
-	host string // "docker.io", or "" if there is none
-	repo string // "library/alpine", or "" if it is only a tag
-	tag  string // "3", or "" if there is none
+	host string // such as docker.io
+	repo string // such as library/alpine, or "" if the name is only a tag
+	tag  string // such as 3
 }
 
-// parseReference parses the value of an annotation. It returns the zero
-// reference for a value that is neither a tag nor a reference that a registry
-// could have.
+// parseReference parses the value of an annotation that names an entry. It
+// returns the zero reference if the value is neither a tag nor a reference that
+// a registry can have.
 func parseReference(s string) reference {
 	rest, d, hasDigest := strings.Cut(s, "@")
 	if hasDigest && !isDigest(d) {
@@ -98,8 +98,8 @@ func isOnlyDigest(s string) bool {
 // and the encoded value (image-spec, Digests).
 func isDigest(s string) bool { return digest.DigestRegexpAnchored.MatchString(s) }
 
-// String returns the name from which parseReference restores the reference. It
-// includes the digest if there is no tag. The repository must not be empty.
+// String returns a name that parseReference parses as r. Without a tag, the name
+// has the digest d. The repository must not be empty.
 func (r reference) String(d digest.Digest) string {
 	name := r.repo
 	hasPath := strings.Contains(r.repo, "/")
@@ -108,8 +108,8 @@ func (r reference) String(d digest.Digest) string {
 	case r.host != "":
 		name = r.host + "/" + r.repo
 	case host != "", !hasPath && r.tag == "", isOnlyDigest(r.repo + ":" + r.tag):
-		// Without a host, parseReference would take the first component for
-		// one, the name for a tag, or the whole for a digest.
+		// Without a host, parseReference would take the first component for a host,
+		// the repository for a tag, or the whole name for a digest.
 		name = "localhost/" + r.repo
 	}
 	if r.tag == "" {
@@ -118,7 +118,7 @@ func (r reference) String(d digest.Digest) string {
 	return name + ":" + r.tag
 }
 
-// repositoryFor derives the name of a repository from the name of a directory.
+// repositoryFor derives a valid repository name from the name of a directory.
 func repositoryFor(dir string) string {
 	var b strings.Builder
 	for s := strings.ToLower(dir); s != ""; {

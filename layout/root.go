@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// files has the methods of an [os.Root] that a disk uses. Tests replace some of
+// files has the methods of [os.Root] that a disk calls. Tests replace some of
 // them to inject errors.
 type files interface {
 	Chtimes(name string, atime, mtime time.Time) error
@@ -25,8 +25,8 @@ type files interface {
 	Stat(name string) (fs.FileInfo, error)
 }
 
-// A directory is an [os.Root] that opens the directory again if it was removed
-// and made again.
+// A directory is an [os.Root] that opens its directory again if the directory
+// was removed and created again.
 type directory struct {
 	name string
 
@@ -35,7 +35,6 @@ type directory struct {
 	info fs.FileInfo
 }
 
-// openDirectory opens a directory.
 func openDirectory(name string) (*directory, error) {
 	root, err := os.OpenRoot(name)
 	if err != nil {
@@ -49,8 +48,8 @@ func openDirectory(name string) (*directory, error) {
 	return &directory{name: name, root: root, info: info}, nil
 }
 
-// do calls f with the root. If f finds no file and another directory now has
-// the name, do calls f with that directory.
+// do calls f with the root. If f does not find a file because the directory was
+// replaced by another, do calls f with the root of the new directory.
 func (d *directory) do(f func(*os.Root) error) error {
 	d.mu.RLock()
 	root := d.root
@@ -64,8 +63,9 @@ func (d *directory) do(f func(*os.Root) error) error {
 	return err
 }
 
-// again returns the root of the directory that has the name now, if the one
-// before was removed. One that was moved stays open.
+// again returns the root of the directory that now has the name, if the
+// directory of the current root was removed. If the directory was moved, again
+// returns the current root, which stays open.
 func (d *directory) again() *os.Root {
 	now, err := os.Stat(d.name)
 	d.mu.RLock()
@@ -92,14 +92,14 @@ func (d *directory) again() *os.Root {
 	return d.root
 }
 
-// Close closes the root.
+// Close closes the current root.
 func (d *directory) Close() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.root.Close()
 }
 
-// find calls f like do, and returns its result.
+// find is like do, for functions that also return a value.
 func find[T any](d *directory, f func(*os.Root) (T, error)) (v T, err error) {
 	err = d.do(func(root *os.Root) error {
 		v, err = f(root)
@@ -150,7 +150,7 @@ func (d *directory) Stat(name string) (fs.FileInfo, error) {
 	return find(d, func(root *os.Root) (fs.FileInfo, error) { return root.Stat(name) })
 }
 
-// A directoryFS is a directory as an [fs.FS].
+// A directoryFS is a directory with the methods of [fs.FS].
 type directoryFS struct{ *directory }
 
 func (d directoryFS) Open(name string) (fs.File, error) {

@@ -16,19 +16,20 @@ import (
 	"github.com/ocireg/registry/internal/names"
 )
 
-// A Store is a [registry.Store] on image layouts.
+// A Store is a [registry.Store] that keeps its content in image layouts.
 type Store struct {
 	disk     *disk
 	readOnly bool
-	onlyTag  string // see [Tag]
+	onlyTag  string // set by [Tag]
 
-	referrersTags bool // see [ReferrersTags]
+	referrersTags bool // set by [ReferrersTags]
 
-	// single is the layout, or nil for a tree.
+	// single is the layout that was opened, or nil if a tree was opened.
 	single *imageLayout
 
 	// layouts holds the layouts of a tree that were used before, by repository.
-	// Images holds the images of repositories, by directory.
+	// The map images holds images of lifecycle (see images.go), by directory. The
+	// mutex mu guards both.
 	mu      sync.RWMutex
 	layouts map[string]*imageLayout
 	images  map[string]*imageLayout
@@ -50,7 +51,8 @@ func (s *Store) Close() error {
 	return s.disk.root.Close()
 }
 
-// layout returns the layout of an existing repository.
+// layout returns the layout of a repository. If the repository does not exist,
+// the error wraps [fs.ErrNotExist].
 func (s *Store) layout(repo string) (*imageLayout, error) {
 	if s.single != nil {
 		return s.single, nil
@@ -79,7 +81,8 @@ func (s *Store) layout(repo string) (*imageLayout, error) {
 	return s.add(repo, dir), nil
 }
 
-// writable returns an error if the repository cannot be written to.
+// writable returns an error if the repository name is not valid, if the store is
+// read-only, or if the repository consists of images of lifecycle.
 func (s *Store) writable(repo string) error {
 	if s.readOnly {
 		return fmt.Errorf("writing to repository %s: the store is read-only: %w", repo, errors.ErrUnsupported)
@@ -93,8 +96,8 @@ func (s *Store) writable(repo string) error {
 	return s.checkNoImages(repo)
 }
 
-// change calls f with the layout of a repository, which need not exist. If f
-// fails, a repository that still does not exist leaves no trace.
+// change calls f with the layout of a repository, which need not exist yet. If f
+// fails and the repository still does not exist, the store forgets the layout.
 func (s *Store) change(repo string, f func(*imageLayout) error) error {
 	if err := s.writable(repo); err != nil {
 		return err
@@ -125,8 +128,8 @@ func (s *Store) change(repo string, f func(*imageLayout) error) error {
 	return err
 }
 
-// existingForWriting returns the layout of an existing repository that can be
-// written to.
+// existingForWriting returns the layout of a repository that exists and can be
+// written to, or an error.
 func (s *Store) existingForWriting(repo string) (*imageLayout, error) {
 	if err := s.writable(repo); err != nil {
 		return nil, err
@@ -145,14 +148,14 @@ func (s *Store) add(repo, dir string) *imageLayout {
 	return s.layouts[repo]
 }
 
-// SharesBlobs reports whether the store is one layout, whose repositories share
-// their blobs: each can read a blob that was pushed to another. The
+// SharesBlobs reports whether the store is one layout. The repositories of one
+// layout share their blobs: each can read a blob that was pushed to another. The
 // repositories of a tree have separate blobs.
 func (s *Store) SharesBlobs() bool { return s.single != nil }
 
 // Repositories implements [registry.Store]. In one layout, a repository exists
-// while it has manifests. The default repository also exists if no other does
-// and there are blobs.
+// while it has manifests. If the layout has blobs and no manifests, the default
+// repository exists.
 func (s *Store) Repositories(ctx context.Context, after string) iter.Seq2[string, error] {
 	if s.single != nil {
 		return func(yield func(string, error) bool) { s.single.repositories(ctx, after, yield) }
@@ -171,11 +174,11 @@ func (s *Store) Repositories(ctx context.Context, after string) iter.Seq2[string
 	}
 }
 
-// StatBlob implements [registry.Store]. It verifies the content as OpenBlob does,
-// so that a damaged blob is missing for every request. That reads and hashes the
-// whole file, but only once: the store keeps the result until the size, the
-// modification time or the identity of the file changes. Blobs that this process
-// received are not read again.
+// StatBlob implements [registry.Store]. Like OpenBlob, it verifies the content,
+// so a damaged blob is missing for HEAD requests too. To verify a blob, the
+// store reads and hashes the whole file once, and keeps the result until the
+// size, the modification time or the identity of the file changes. It does not
+// read back a blob that this process has received.
 func (s *Store) StatBlob(ctx context.Context, repo string, d digest.Digest) (int64, error) {
 	return read(s, repo, func(l *imageLayout) (int64, error) { return l.statBlob(ctx, repo, d) })
 }
@@ -210,8 +213,8 @@ func (s *Store) DeleteBlob(ctx context.Context, repo string, d digest.Digest) er
 	return l.deleteBlob(ctx, repo, d)
 }
 
-// StatManifest implements [registry.Store]. It reads and verifies the manifest
-// unless its file is unchanged since that was done.
+// StatManifest implements [registry.Store]. It reads and verifies the manifest,
+// unless the store has done so before and the file has not changed since.
 func (s *Store) StatManifest(ctx context.Context, repo, reference string) (ocispec.Descriptor, error) {
 	return read(s, repo, func(l *imageLayout) (ocispec.Descriptor, error) { return l.statManifest(ctx, repo, reference) })
 }
@@ -222,17 +225,17 @@ func (s *Store) GetManifest(ctx context.Context, repo, reference string) (regist
 }
 
 // PutManifest implements [registry.Store]. Concurrent calls share one write of
-// index.json. The check may read from the store but must not write to it. The
-// store calls check again if another program changes index.json in the
-// meantime.
+// index.json. The function check may read from the store but must not write to
+// it. The store calls check again if another program changes index.json during
+// the write.
 func (s *Store) PutManifest(ctx context.Context, repo string, m registry.Manifest, tags []string, check func(tag string, current digest.Digest) error) error {
 	return s.change(repo, func(l *imageLayout) error { return l.putManifest(ctx, repo, m, tags, check) })
 }
 
-// DeleteManifest implements [registry.Store]. It removes the file of the
-// manifest, unless another repository of the layout needs it or it was pushed
-// as a blob too. If the file must stay and an index of this repository names
-// the manifest, the error wraps [errors.ErrUnsupported].
+// DeleteManifest implements [registry.Store]. It also removes the file of the
+// manifest, unless another repository of the layout needs the file or the
+// manifest was pushed as a blob too. If the file must stay and an index of this
+// repository names the manifest, the error wraps [errors.ErrUnsupported].
 func (s *Store) DeleteManifest(ctx context.Context, repo string, d digest.Digest) error {
 	l, err := s.existingForWriting(repo)
 	if err != nil {
@@ -255,9 +258,9 @@ func (s *Store) Tags(ctx context.Context, repo, after string) iter.Seq2[string, 
 	return func(yield func(string, error) bool) { s.tags(ctx, repo, after, yield) }
 }
 
-// Untagged yields the descriptors of the manifests that index.json names
-// without a tag, in ascending byte order of their digests. It omits signatures
-// and other manifests that have the name of their image.
+// Untagged yields the descriptors of the manifests that index.json names without
+// a tag, in ascending byte order of their digests. It omits signatures and other
+// manifests that carry the name of their image.
 func (s *Store) Untagged(ctx context.Context, repo string) iter.Seq2[ocispec.Descriptor, error] {
 	return func(yield func(ocispec.Descriptor, error) bool) {
 		err := s.eachDescriptor(repo, yield, func(l *imageLayout, yield func(ocispec.Descriptor, error) bool) error {

@@ -18,7 +18,8 @@ import (
 	"github.com/ocireg/registry/registrytest/conformance"
 )
 
-// emptyLayout makes a directory that is an empty layout.
+// emptyLayout makes an empty layout in a directory named app and returns the
+// directory.
 func emptyLayout(t testing.TB) string {
 	dir := filepath.Join(t.TempDir(), "app")
 	writeFile(t, dir, "oci-layout", `{"imageLayoutVersion":"1.0.0"}`)
@@ -39,8 +40,8 @@ func open(t testing.TB, dir string, opts ...layout.Option) *layout.Store {
 	return s
 }
 
-// TestStore tests the contract of a store. Its many subtests run in parallel
-// with each other.
+// TestStore runs the conformance tests for stores on a tree, on one layout, and
+// on two stores of one tree that take turns. The subtests run in parallel.
 func TestStore(t *testing.T) {
 	t.Parallel()
 	for name, open := range map[string]func(t *testing.T) registry.Store{
@@ -61,7 +62,7 @@ func TestStore(t *testing.T) {
 	}
 }
 
-// alternating passes its calls to two stores in turn.
+// alternating passes its calls to two stores of one directory in turn.
 type alternating struct {
 	stores [2]registry.Store
 	calls  atomic.Uint32

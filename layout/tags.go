@@ -13,7 +13,7 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// referrersTag returns the tag for the referrers of a digest (spec.md,
+// referrersTag returns the tag for the list of referrers of a subject (spec.md,
 // Referrers Tag Schema).
 func referrersTag(subject digest.Digest) string {
 	algorithm, encoded, _ := strings.Cut(string(subject), ":")
@@ -21,7 +21,7 @@ func referrersTag(subject digest.Digest) string {
 	return strings.NewReplacer("+", "-", "=", "-").Replace(tag)
 }
 
-// A referral is a change to the referrers of a subject.
+// A referral is a manifest with a subject that a draft adds or deletes.
 type referral struct {
 	repo     string
 	subject  digest.Digest
@@ -29,8 +29,8 @@ type referral struct {
 	deleted  bool
 }
 
-// refer records that the draft adds or deletes a manifest, if referrers tags
-// are kept and the manifest has a subject.
+// refer records that the draft adds or deletes the manifest m. It does nothing
+// unless the store maintains referrers tags and the manifest has a subject.
 func (d *draft) refer(repo string, m ocispec.Descriptor, f *facts, deleted bool) {
 	if !d.layout.referrersTags || f == nil || f.subject == "" {
 		return
@@ -40,9 +40,10 @@ func (d *draft) refer(repo string, m ocispec.Descriptor, f *facts, deleted bool)
 	d.referrals = append(d.referrals, referral{repo, f.subject, listed, deleted})
 }
 
-// tagReferrers moves the referrers tags of the subjects whose referrers the
-// draft changes, except for tags that a client or another tool has set. It
-// returns the lists that the tags no longer name.
+// tagReferrers writes new lists of referrers for the subjects of the manifests
+// that the draft adds or deletes, and moves the referrers tags to them. It
+// leaves a tag alone that a client or another tool has set. It returns the
+// entries of the lists that the tags no longer name.
 func (l *imageLayout) tagReferrers(d *draft) (old []*entry, err error) {
 	referrals := d.referrals
 	d.referrals = nil
@@ -76,7 +77,8 @@ func (l *imageLayout) tagReferrers(d *draft) (old []*entry, err error) {
 	return old, nil
 }
 
-// referrersIn returns the referrers before the draft.
+// referrersIn returns the referrers of the subject in the index that the draft
+// is based on.
 func (l *imageLayout) referrersIn(d *draft, repo string, subject digest.Digest) (list []ocispec.Descriptor, err error) {
 	r, ok := d.base.repos.Get(repo)
 	if !ok {
@@ -93,8 +95,9 @@ func (l *imageLayout) referrersIn(d *draft, repo string, subject digest.Digest) 
 	}
 }
 
-// tagList makes the referrers tag of a subject name a list of referrers. It
-// removes the tag if the list is empty.
+// tagList writes a list of referrers and makes the referrers tag of the subject
+// name it. If the list is empty, it removes the tag. It returns the entries that
+// the tag named before.
 func (l *imageLayout) tagList(d *draft, repo string, subject digest.Digest, list []ocispec.Descriptor) ([]*entry, error) {
 	r, tag := d.edit(repo), referrersTag(subject)
 	tagged, _ := r.tags.Get(tag)
@@ -133,8 +136,8 @@ func (l *imageLayout) tagList(d *draft, repo string, subject digest.Digest, list
 	return tagged, nil
 }
 
-// removeLists removes the files of lists that no tag names anymore. A file that
-// cannot be removed does no harm.
+// removeLists removes the files of lists of referrers that no tag names anymore.
+// It ignores errors, since a file that remains does no harm.
 func (l *imageLayout) removeLists(x *index, lists []*entry) {
 	for _, e := range lists {
 		ctx := context.Background()

@@ -15,15 +15,17 @@ import (
 	"github.com/ocireg/registry/layout"
 )
 
-// referrerOf returns a manifest with a subject.
+// referrerOf returns the manifest of an index without children that has the
+// subject and the artifact type a/b. Each number gives another digest.
 func referrerOf(subject digest.Digest, i int) registry.Manifest {
 	content := fmt.Appendf(nil, `{"schemaVersion":2,"mediaType":%q,"manifests":[],"artifactType":"a/b","annotations":{"number":"%d"},"subject":{"mediaType":%q,"digest":%q,"size":2}}`,
 		indexType, i, indexType, subject)
 	return registry.Manifest{MediaType: indexType, Digest: digest.FromBytes(content), Content: content}
 }
 
-// TestReferrersTags looks for referrers by their tag (spec.md, Referrers Tag
-// Schema), in the registry and in the layout.
+// TestReferrersTags checks that the referrers tag of a subject (spec.md,
+// Referrers Tag Schema) names the list of its referrers after each push and
+// deletion.
 func TestReferrersTags(t *testing.T) {
 	t.Parallel()
 	for name, dir := range map[string]string{"tree": t.TempDir(), "layout": emptyLayout(t)} {
@@ -79,7 +81,7 @@ func TestReferrersTags(t *testing.T) {
 			require.Equal(t, []string{"app:v0"}, tagsOf(t, s))
 			require.Equal(t, 1, count())
 
-			// The tag of a client stays as it is.
+			// The store does not change a referrers tag that a client has set.
 			push(one)
 			put(t, s, "app", 1, tag)
 			push(two)
@@ -87,7 +89,8 @@ func TestReferrersTags(t *testing.T) {
 			wantReferrers(t, s, "app", subject, one.Digest, two.Digest)
 			require.Equal(t, []string{"app:" + tag, "app:v0"}, tagsOf(t, s))
 
-			// So does a list that a client has pushed itself.
+			// The store does not change a list of referrers that a client has pushed
+			// itself.
 			require.NoError(t, s.DeleteTag(ctx, "app", tag))
 			push(one)
 			m, err := s.GetManifest(ctx, "app", tag)
@@ -100,7 +103,8 @@ func TestReferrersTags(t *testing.T) {
 	}
 }
 
-// TestNoReferrersTags checks that the tags are an option.
+// TestNoReferrersTags checks that the store sets no referrers tag without the
+// option ReferrersTags.
 func TestNoReferrersTags(t *testing.T) {
 	t.Parallel()
 	s := open(t, t.TempDir())

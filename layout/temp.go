@@ -14,37 +14,40 @@ import (
 	"time"
 )
 
-// tempDir is the directory for files that are being written. They are renamed
-// to their final places. It is in the directory that was opened, a layout or a
-// tree. Other tools ignore it, since its name begins with a dot.
+// tempDir is the directory for files that are being written, which the store
+// then renames to their final names. It is in the directory that was opened,
+// which may be a layout or a tree. Other tools ignore it, since its name begins
+// with a dot.
 const tempDir = ".ocireg"
 
-// lockSuffix is the suffix of lock files, whose names begin with the identifier
+// lockSuffix ends the names of lock files. Each name begins with the identifier
 // of a store.
 const lockSuffix = ".lock"
 
-// tempExpiry is the age at which a temporary file is considered abandoned if
-// locks cannot tell.
+// tempExpiry is the age at which a temporary file counts as abandoned on a file
+// system without locks.
 const tempExpiry = 24 * time.Hour
 
-// temps manages the temporary files of one store. Their names begin with the
-// identifier of the store and a hyphen. The store holds a lock on a file with
-// that identifier while it is open, which shows other processes that the files
-// are in use. The operating system releases the lock when the process ends. If
-// the file system has no locks, the time of the file shows the last use.
+// A temps manages the temporary files of one store. The names of these files
+// begin with the identifier of the store and a hyphen. While the store is open,
+// it holds a lock on a file with its identifier, which shows other processes
+// that the temporary files are in use. The operating system releases the lock
+// when the process ends. On a file system without locks, the modification time
+// of the lock file shows the last use.
 type temps struct {
 	disk *disk
 
-	// mu is held for writing by begin and close, and for reading while a file
-	// is created, so that close misses none.
+	// mu is held for writing by begin and close, and for reading while a file is
+	// created, so that close removes all files.
 	mu     sync.RWMutex
-	id     string // "" until a file is needed
+	id     string // "" until the store needs a temporary file
 	unlock func()
 	locked bool
 	closed bool
 }
 
-// create creates a temporary file. The caller renames or removes it.
+// create creates a temporary file and returns it with its name. The caller
+// renames or removes the file.
 func (t *temps) create() (*os.File, string, error) {
 	for missing := ""; ; {
 		t.mu.RLock()
@@ -64,8 +67,8 @@ func (t *temps) create() (*os.File, string, error) {
 		case id != missing && !errors.Is(err, fs.ErrNotExist):
 			return f, name, err
 		}
-		// The directory does not exist yet, or was removed together with the
-		// lock file.
+		// The temporary directory does not exist yet, or another process has removed
+		// it together with the lock file.
 		if err := t.begin(id); err != nil {
 			return nil, "", err
 		}
@@ -73,8 +76,9 @@ func (t *temps) create() (*os.File, string, error) {
 	}
 }
 
-// use sets the time of the lock file to now, unless the file is locked. It writes
-// to the file, because some network file systems do not let times be set.
+// use sets the modification time of the lock file to now, unless the file system
+// has locks. It does so by writing to the file, because some network file
+// systems do not let programs set times.
 func (t *temps) use() error {
 	if t.locked {
 		return nil
@@ -90,8 +94,9 @@ func (t *temps) use() error {
 	return err
 }
 
-// begin replaces the identifier old of the store with a new one, and locks its
-// file.
+// begin gives the store a new identifier in place of old, and locks the file of
+// the new identifier. It does nothing if the store no longer has the identifier
+// old.
 func (t *temps) begin(old string) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -121,7 +126,8 @@ func (t *temps) begin(old string) error {
 	}
 }
 
-// close removes the temporary files of the store.
+// close removes the temporary files, the lock file and, if it is empty, the
+// temporary directory.
 func (t *temps) close() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -131,10 +137,11 @@ func (t *temps) close() {
 		t.unlock()
 		t.disk.root.Remove(tempDir + "/" + t.id + lockSuffix)
 	}
-	t.disk.root.Remove(tempDir) // The directory stays if another store has files in it.
+	t.disk.root.Remove(tempDir) // Fails, as it should, if another store has files in the directory.
 }
 
-// remove removes the temporary files for an identifier, except the lock file.
+// remove removes the temporary files of the store with the identifier, except
+// its lock file.
 func (t *temps) remove(id string) {
 	entries, _ := fs.ReadDir(t.disk.FS, tempDir)
 	for _, e := range entries {
@@ -144,7 +151,7 @@ func (t *temps) remove(id string) {
 	}
 }
 
-// removeStale removes the files that killed processes have left.
+// removeStale removes the temporary files of stores whose process was killed.
 func (t *temps) removeStale(now time.Time) {
 	if info, err := t.disk.stat(tempDir); err != nil || !info.IsDir() {
 		return
@@ -162,7 +169,8 @@ func (t *temps) removeStale(now time.Time) {
 			unlock()
 			t.disk.root.Remove(lock)
 		case noLock && !isLock && id != e.Name():
-			// The lock file exists as long as the other files do.
+			// A store removes its temporary files before its lock file, so no store
+			// uses this file.
 			t.disk.root.Remove(tempDir + "/" + e.Name())
 		case err == nil, noLock:
 			if err == nil {
@@ -175,7 +183,8 @@ func (t *temps) removeStale(now time.Time) {
 	}
 }
 
-// tempID returns the identifier in the name of a temporary file or lock file.
+// tempID returns the identifier of the store in the name of a temporary file or
+// lock file.
 func tempID(name string) (id string, isLock bool) {
 	id, isLock = strings.CutSuffix(name, lockSuffix)
 	if !isLock {
@@ -184,7 +193,8 @@ func tempID(name string) (id string, isLock bool) {
 	return id, isLock
 }
 
-// lastUse returns, for each identifier, the time of its file that changed last.
+// lastUse returns the latest modification time among the files of each
+// identifier.
 func lastUse(entries []fs.DirEntry) map[string]time.Time {
 	last := map[string]time.Time{}
 	for _, e := range entries {
@@ -196,7 +206,7 @@ func lastUse(entries []fs.DirEntry) map[string]time.Time {
 	return last
 }
 
-// write creates a temporary file with the given content.
+// write creates a temporary file with the given content and returns its name.
 func (t *temps) write(content []byte) (string, error) {
 	f, name, err := t.create()
 	if err != nil {
@@ -217,17 +227,17 @@ func (t *temps) write(content []byte) (string, error) {
 
 // settle sets the modification time of a complete temporary file to a time in
 // the past, so that any later change results in another time. It returns the
-// file info, and whether the file system supports such times.
+// info of the file, and whether the file system has stored exactly that time.
 func (t *temps) settle(temp string) (fs.FileInfo, bool, error) {
 	info, err := t.disk.statTemp(temp)
 	if err != nil {
 		return nil, false, err
 	}
-	// The random part gives another time to the next file with the same size,
-	// which may even get the same inode.
+	// The random part makes the next file differ in time, even if it has the same
+	// size and gets the same inode.
 	at := mark(info.ModTime().Add(-clockStep - rand.N(100*time.Millisecond)))
 	if err := t.disk.root.Chtimes(temp, time.Time{}, at); err != nil {
-		return info, false, nil // Some network file systems do not let times be set.
+		return info, false, nil // Some network file systems do not let programs set times.
 	}
 	if info, err = t.disk.statTemp(temp); err != nil {
 		return nil, false, err
@@ -235,8 +245,8 @@ func (t *temps) settle(temp string) (fs.FileInfo, bool, error) {
 	return info, info.ModTime().Equal(at), nil
 }
 
-// rename moves a temporary file to its final name, and replaces the file there.
-// It creates the directory if necessary.
+// rename renames a temporary file to its final name, replacing any file with
+// that name. It creates the directory if necessary.
 func (t *temps) rename(temp, name string) error {
 	err := retry(func() error { return t.disk.root.Rename(temp, name) })
 	if errors.Is(err, fs.ErrNotExist) {
@@ -256,7 +266,7 @@ func (t *temps) rename(temp, name string) error {
 	return t.syncDir(path.Dir(name))
 }
 
-// sync writes a file through to the disk, if the store syncs.
+// sync writes a file through to the disk, if the store has the option [Sync].
 func (t *temps) sync(name string) error {
 	if !t.disk.sync {
 		return nil
@@ -269,8 +279,8 @@ func (t *temps) sync(name string) error {
 	return f.Sync()
 }
 
-// syncDir writes the names in a directory through to the disk, if the store
-// syncs and the system can do that.
+// syncDir writes the entries of a directory through to the disk, if the store
+// has the option [Sync]. It does nothing on Windows, which cannot do so.
 func (t *temps) syncDir(name string) error {
 	if !t.disk.sync || runtime.GOOS == "windows" {
 		return nil

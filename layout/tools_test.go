@@ -17,9 +17,10 @@ import (
 	"github.com/ocireg/registry/layout"
 )
 
-// tool returns a function that runs a command and returns its output. It skips
-// the test if the command is not installed. An environment variable with the
-// name in upper case, such as REGCTL, can give its path.
+// tool returns a function that runs a command and returns its output. The path
+// of the command is in the environment variable with its name in upper case,
+// such as REGCTL, or else the command is looked up in PATH. If the command is
+// not installed, tool skips the test.
 func tool(t *testing.T, name string) func(args ...string) string {
 	path := os.Getenv(strings.ToUpper(name))
 	if path == "" {
@@ -38,7 +39,8 @@ func tool(t *testing.T, name string) func(args ...string) string {
 	}
 }
 
-// copyAll copies a manifest and all its parts.
+// copyAll copies a manifest with its blobs and children from one store to
+// another. It returns the digest of the manifest.
 func copyAll(t testing.TB, from, to registry.Store, fromRepo, ref, toRepo string, tags ...string) digest.Digest {
 	m, err := from.GetManifest(t.Context(), fromRepo, ref)
 	require.NoError(t, err)
@@ -54,8 +56,9 @@ func copyAll(t testing.TB, from, to registry.Store, fromRepo, ref, toRepo string
 	return m.Digest
 }
 
-// ours makes a tree with images and a referrer in team/app, and one layout of
-// several repositories. It returns both directories.
+// ours lets the store write the same images and a referrer to a tree, in
+// repository team/app, and to one layout. It returns the directory of team/app
+// and the directory of the layout.
 func ours(t *testing.T) (tree, one string) {
 	from := open(t, "testdata", layout.ReadOnly())
 	tree, one = t.TempDir(), emptyLayout(t)

@@ -12,23 +12,25 @@ import (
 	"github.com/ocireg/registry/internal/names"
 )
 
-// In a tree, the directory of a repository has the name of the repository, except
-// for components that a directory cannot have:
+// In a tree, the directory of a repository has the name of the repository. The
+// exceptions are components of the name that cannot be the name of a directory:
 //
-//   - blobs, index.json and oci-layout, which belong to a layout above;
+//   - blobs, index.json and oci-layout, which are files of a layout above;
 //   - the device names of Windows: con, prn, aux, nul, com0 to com9 and lpt0 to
 //     lpt9, with or without an extension.
 //
-// Such a directory has an underscore before its first dot or at its end: blobs_,
-// index_.json, nul_.tar. A component cannot have an underscore there, so the
-// name can be decoded. The store also serves directories with plain names, which
-// other programs may have made, unless they belong to a layout.
+// The directory for such a component has an underscore before its first dot or
+// at its end: blobs_, index_.json, nul_.tar. No valid component has an
+// underscore there, so the directory name can be decoded. The store also serves
+// directories with the plain names, which other programs may have created,
+// unless they are part of a layout.
 //
-// All names of the store are in lower case, and distinct, so they do not collide
-// where the file system ignores case. There, a directory with capitals, which
-// another program has made, is that of the repository in lower case.
+// All directories that the store creates have distinct names in lower case, so
+// they do not collide where the file system ignores case. On such a file system,
+// a directory with capitals, which another program has created, belongs to the
+// repository with the name in lower case.
 
-// escape returns the directory name for a component of a repository name.
+// escape returns the name of the directory for a component of a repository name.
 func escape(component string) string {
 	if !reserved(component) {
 		return component
@@ -37,7 +39,8 @@ func escape(component string) string {
 	return base + "_" + component[len(base):]
 }
 
-// unescape returns the component for a directory name, if there is one.
+// unescape returns the component of a repository name that a directory stands
+// for, and whether it stands for any.
 func unescape(dir string) (component string, ok bool) {
 	if names.Component(dir) {
 		return dir, true
@@ -81,12 +84,13 @@ func (d *disk) isLayout(dir string) (bool, error) {
 	return !info.IsDir(), nil
 }
 
-// isAbsent reports whether the error says that there is no file: also because
-// its path leads through a file, or because its name is too long.
+// isAbsent reports whether the error means that no file has the path: it does
+// not exist, the path leads through another file, or a name is too long.
 func isAbsent(err error) bool { return errors.Is(err, fs.ErrNotExist) || isImpossible(err) }
 
 // leadsNowhere reports whether the path of a directory leads through a symbolic
-// link that cannot be followed, such as one to a place outside.
+// link that cannot be followed, such as a link to a place outside the directory
+// that was opened.
 func (d *disk) leadsNowhere(dir string) bool {
 	if d.root == nil {
 		return false
@@ -101,8 +105,9 @@ func (d *disk) leadsNowhere(dir string) bool {
 	return false
 }
 
-// checkUsable returns an error for the client if a repository cannot be in the
-// directory, which need not exist.
+// checkUsable returns an error for the client if the directory cannot hold the
+// repository: a file has its name, or its path leads through a link that cannot
+// be followed. The directory need not exist.
 func (d *disk) checkUsable(repo, dir string) error {
 	info, err := d.root.Stat(dir)
 	switch {
@@ -114,7 +119,8 @@ func (d *disk) checkUsable(repo, dir string) error {
 	return registry.Errorf(registry.CodeNameInvalid, "repository %s cannot be stored: %v", repo, err)
 }
 
-// dirFor returns the directory of a repository in a tree, which need not exist.
+// dirFor returns the directory of a repository in a tree. The directory need not
+// exist.
 func (d *disk) dirFor(repo string) (string, error) {
 	dir := "."
 	for component := range strings.SplitSeq(repo, "/") {
@@ -133,8 +139,8 @@ func (d *disk) dirFor(repo string) (string, error) {
 	return dir, nil
 }
 
-// isPlain reports whether a reserved component has a directory with its plain
-// name, and none with the escaped name.
+// isPlain reports whether dir, which is not a layout, has a directory with the
+// plain name of a reserved component and none with the escaped name.
 func (d *disk) isPlain(dir, component string) (bool, error) {
 	if _, err := d.stat(join(dir, escape(component))); err == nil || !isAbsent(err) && !d.leadsNowhere(dir) {
 		return false, err
@@ -146,16 +152,17 @@ func (d *disk) isPlain(dir, component string) (bool, error) {
 	return !own, err
 }
 
-// maxDirs is the number of directories that Open searches for a layout.
+// maxDirs is the number of directories that Open reads to find a layout in a
+// tree.
 const maxDirs = 10_000
 
-// errFound ends a walk after the first layout.
+// errFound ends the walk of checkTree at the first layout.
 var errFound = errors.New("found")
 
-// checkTree returns an error unless the opened directory is a tree: it contains
-// a layout at any depth, or nothing at all. Names that begin with a dot do not
-// count, except for the directory of temporary files, which proves that there
-// was a tree.
+// checkTree returns an error unless the directory that was opened is a tree: it
+// is empty or contains a layout at any depth. Names that begin with a dot do not
+// count, except .ocireg, the directory of temporary files, which shows that a
+// store was open there before.
 func (s *Store) checkTree() error {
 	if visits := 8; s.disk.leadsToLayout(".", &visits) {
 		return nil
@@ -202,10 +209,10 @@ func (s *Store) checkTree() error {
 	}
 }
 
-// leadsToLayout reports whether one of the first directories below dir is a
-// layout that can be served. It visits as many directories as visits says, and
-// reads only the beginning of each: to list and sort those of a tree of 1,000
-// layouts takes 100 us of the 490 us of CPU of Open and the first GET.
+// leadsToLayout reports whether it finds a layout that can be served below dir.
+// It visits at most *visits directories and reads only the beginning of each:
+// listing and sorting a tree of 1,000 layouts takes 100 us of the 490 us of CPU
+// time of Open and the first GET request.
 func (d *disk) leadsToLayout(dir string, visits *int) bool {
 	entries, _ := d.firstEntries(dir)
 	for _, e := range entries {
@@ -223,27 +230,29 @@ func (d *disk) leadsToLayout(dir string, visits *int) bool {
 	return false
 }
 
-// A walker finds the repositories in a tree, in the order of their names.
+// A walker calls found for the repositories of a tree, in the order of their
+// names.
 type walker struct {
 	store *Store
-	after string                  // the walk begins after this name
-	found func(repo string) error // called for each repository
-	visit func() error            // called before each directory is read
+	after string                  // found is not called for names up to this one
+	found func(repo string) error // is called for each repository; an error ends the walk
+	visit func() error            // is called before each directory is read; an error ends the walk
 
-	// skipped, unless it is nil, is called for each unreadable directory and
-	// for each layout that has no valid name.
+	// skipped is called for each directory that cannot be read, and for each
+	// layout whose path is not a valid repository name. If skipped is nil, a
+	// directory that cannot be read is an error.
 	skipped func(dir string, err error)
 }
 
-// walk visits a directory. The names of the repositories in it begin with
-// prefix. An error ends the walk.
+// walk visits a directory and all below it. The prefix is the beginning of the
+// names of the repositories in the directory.
 func (w *walker) walk(dir, prefix string) error {
 	if err := w.visit(); err != nil {
 		return err
 	}
 	entries, err := w.store.disk.readDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil // The directory has just been removed.
+		return nil // Another process has just removed the directory.
 	}
 	if err != nil {
 		if w.skipped == nil {
@@ -253,10 +262,10 @@ func (w *walker) walk(dir, prefix string) error {
 		return nil
 	}
 
-	// A repository and the repositories below it need not be adjacent, because
-	// some characters sort before the slash: a, a-b, a/b.
+	// Sort a repository and the repositories below it separately: other names may
+	// sort between them, since some characters sort before the slash: a, a-b, a/b.
 	type place struct {
-		name string // of a repository or, with a slash, of all below it
+		name string // the name of a repository or, with a slash at the end, the prefix of all below it
 		dir  string
 		link bool
 	}
@@ -294,7 +303,8 @@ func (w *walker) walk(dir, prefix string) error {
 			places = append(places, place{name, join(dir, entry), link})
 		}
 		if !link {
-			// A link may lead to a directory above, and so to an endless walk.
+			// Do not walk into a link: it may lead to a directory above, which would
+			// never end.
 			places = append(places, place{name + "/", join(dir, entry), false})
 		}
 	}
@@ -318,7 +328,7 @@ func (w *walker) walk(dir, prefix string) error {
 				yes = len(images) > 0
 			}
 			if err != nil || !yes {
-				continue // Walking the directory returns the same error.
+				continue // The walk of the directory returns the same error.
 			}
 			if err := w.found(p.name); err != nil {
 				return err
@@ -328,8 +338,8 @@ func (w *walker) walk(dir, prefix string) error {
 	return nil
 }
 
-// ignoresCase reports whether an entry of a directory is also found by its name in
-// lower case, which none of the entries has.
+// ignoresCase reports whether the file system finds the entry e also by its name
+// in lower case. It returns false if another of the entries has that name.
 func (d *disk) ignoresCase(dir string, e fs.DirEntry, entries []fs.DirEntry) bool {
 	lower := strings.ToLower(e.Name())
 	if slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return e.Name() == lower }) {
@@ -343,8 +353,8 @@ func (d *disk) ignoresCase(dir string, e fs.DirEntry, entries []fs.DirEntry) boo
 	return err == nil && sameFile(info, found)
 }
 
-// skip reports the layouts in a directory whose name cannot be part of the name
-// of a repository. It reports nothing if the name begins with a dot.
+// skip reports the layouts in and below a directory whose name cannot be part of
+// a repository name. It reports nothing if the name begins with a dot.
 func (w *walker) skip(dir string) error {
 	if path.Base(dir)[0] == '.' || w.skipped == nil {
 		return nil
@@ -358,7 +368,7 @@ func (w *walker) skip(dir string) error {
 	}
 	entries, err := w.store.disk.readDir(dir)
 	if err != nil {
-		return nil // A directory that cannot be read holds no layout to serve.
+		return nil // A directory that cannot be read contains no layout to serve.
 	}
 	for _, e := range entries {
 		if e.IsDir() {

@@ -16,7 +16,7 @@ import (
 	"github.com/ocireg/registry/layout"
 )
 
-// writeLayout makes a layout with one image in the form of other tools.
+// writeLayout makes a layout with one tagged image, in the form of other tools.
 func writeLayout(t testing.TB, dir string, image int, tag string) {
 	m := smallImage(image)
 	writeFile(t, dir, "blobs/sha256/"+m.Digest.Encoded(), string(m.Content))
@@ -31,7 +31,7 @@ func TestTreeFindsLayouts(t *testing.T) {
 	paths := []string{
 		"a", "a/b", "a-b", "a-b/c", "a.b", "a/b/c/d", "z", "team/app", "team/app/sub",
 		"con_", "x/nul_.tar", // as this package writes them
-		"team/blobs", "team/index.json/x", // as others may
+		"team/blobs", "team/index.json/x", // as other programs may write them
 		".hidden", "team/.git", "Upper", "with space", "a/b/blobs/nested", "x_", "a/oci-layout_", "a/blobs_/x",
 	}
 	want := []string{
@@ -39,7 +39,7 @@ func TestTreeFindsLayouts(t *testing.T) {
 		"team/app", "team/app/sub", "team/blobs", "team/index.json/x", "x/nul.tar", "z",
 	}
 	if runtime.GOOS != "windows" { // On Windows, these names are devices.
-		paths = append(paths, "aux", "x/com1", "prn") // The escaped name prn_ counts.
+		paths = append(paths, "aux", "x/com1", "prn") // The directory prn_ takes precedence over prn.
 		want = append(want, "aux", "x/com1")
 		slices.Sort(want)
 	}
@@ -103,7 +103,7 @@ func TestReferenceInTreeContributesItsTag(t *testing.T) {
 	require.Equal(t, []string{"0", "1 3", "1 4"}, indexOf(t, filepath.Join(dir, "team/app")))
 }
 
-// TestOpen opens directories of several kinds as trees.
+// TestOpen opens directories that are trees and directories that are not.
 func TestOpen(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -153,7 +153,7 @@ func TestOpen(t *testing.T) {
 	require.Error(t, err)
 }
 
-// manyDirs is a file system with n empty directories.
+// manyDirs is a file system whose top directory has n empty directories.
 type manyDirs int
 
 func (manyDirs) Open(string) (fs.File, error) { return nil, fs.ErrNotExist }
@@ -175,12 +175,14 @@ func TestOpenGivesUp(t *testing.T) {
 	require.ErrorContains(t, err, "none was found in the first 10000 directories below it")
 }
 
-// unlistable is a file system whose directories can be read in parts only.
+// unlistable is a file system whose directories can be opened and read in parts,
+// but not listed by ReadDir.
 type unlistable struct{ fs.FS }
 
 func (unlistable) ReadDir(string) ([]fs.DirEntry, error) { return nil, errors.New("listed") }
 
-// Open looks at the beginning of a tree and lists nothing.
+// Open reads only the beginning of the directories of a tree and lists none of
+// them whole.
 func TestOpenListsNoTree(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

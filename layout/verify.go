@@ -12,9 +12,9 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// A damagedError is the error for a blob whose file has other content. Such a
-// blob counts as missing, because a client that checks first pushes a missing
-// blob, which repairs the file. The error for the client names the file.
+// A damagedError is the error for a blob whose file has other content. The blob
+// counts as missing: a client that checks for the blob then pushes it, which
+// repairs the file. The text of the error names the file.
 type damagedError struct{ forClient *registry.Error }
 
 func newDamagedError(name string, d, got digest.Digest) damagedError {
@@ -23,23 +23,23 @@ func newDamagedError(name string, d, got digest.Digest) damagedError {
 	return damagedError{e}
 }
 
-// Error returns the text for the client.
+// Error returns the text of the error for the client.
 func (e damagedError) Error() string { return e.forClient.Error() }
 
-// Is reports whether the target is [fs.ErrNotExist].
+// Is makes the error match [fs.ErrNotExist].
 func (e damagedError) Is(target error) bool { return target == fs.ErrNotExist }
 
 // Unwrap returns the error for the client.
 func (e damagedError) Unwrap() error { return e.forClient }
 
-// A verdict is the result of verifying the file of a blob.
+// A verdict is the result of verifying the content of a file.
 type verdict struct {
 	file fs.FileInfo
 	err  error
 }
 
-// hasVerdict reports whether the content of the file of a blob was right when
-// it was last verified.
+// hasVerdict reports whether the content of a blob was right when the store last
+// verified it.
 func (l *imageLayout) hasVerdict(d digest.Digest) bool {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
@@ -47,8 +47,9 @@ func (l *imageLayout) hasVerdict(d digest.Digest) bool {
 	return v.file != nil && v.err == nil
 }
 
-// verified returns the info of the file of a blob or manifest from when its
-// content was last verified, or nil if the content has to be verified again.
+// verified returns the info that the file of a blob or manifest had when its
+// content was last verified. It returns nil if the store must verify the content
+// again.
 func (l *imageLayout) verified(d digest.Digest) fs.FileInfo {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
@@ -58,8 +59,8 @@ func (l *imageLayout) verified(d digest.Digest) fs.FileInfo {
 	return nil
 }
 
-// openVerified opens the file of a blob. It verifies the content first, unless
-// the file is unchanged since an earlier verification.
+// openVerified opens the file of a blob. It verifies the content, unless the
+// file is unchanged since the last verification.
 func (l *imageLayout) openVerified(ctx context.Context, d digest.Digest, name string) (io.ReadSeekCloser, error) {
 	known := l.verified(d)
 	file, info, err := l.disk.openKnown(name, known)
@@ -79,9 +80,9 @@ func (l *imageLayout) openVerified(ctx context.Context, d digest.Digest, name st
 	return f, nil
 }
 
-// verify returns an error unless the content of a file has the digest. It
-// leaves the file at its beginning. If several callers open one file at once,
-// the first verifies it and the others wait for the result.
+// verify returns an error unless the content of the file f has the digest. It
+// leaves f at its beginning. If several callers verify the same blob at once,
+// one reads the file and the others wait for the result.
 func (l *imageLayout) verify(ctx context.Context, d digest.Digest, name string, f io.ReadSeeker, info fs.FileInfo) error {
 	for {
 		l.mu.Lock()

@@ -12,39 +12,40 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// writes holds the writes that wait for a layout. The first caller to get the
-// lock on the layout, the leader, writes for all that wait.
+// writes holds the writes that wait for a layout. The first caller that gets the
+// lock on the layout, the leader, makes all waiting writes in one batch.
 type writes struct {
-	// leading holds a value while there is a leader.
+	// leading holds a value while a caller is the leader.
 	leading chan struct{}
 
 	mu    sync.Mutex
 	queue []*write
 
-	// text is a buffer for index.json.
+	// text is the buffer in which the leader encodes index.json. Batches reuse it.
 	text []byte
 }
 
-// A write is a change to an index. The leader calls apply while it holds the
-// lock on the layout, with a draft of the current index. Apply either changes
-// the draft or returns an error. The leader calls after once the new index is
-// on disk, or undo, unless that is nil, if the write fails.
+// A write is a change to an index. The leader calls apply with a draft of the
+// current index while it holds the lock on the layout; apply either changes the
+// draft or returns an error. Once the new index is on disk, the leader calls
+// after. If the write fails, it calls undo, unless undo is nil.
 type write struct {
 	apply func(*draft) (after func() error, err error)
 	after func() error
 	undo  func()
 
-	done chan struct{} // closed once err is set
+	done chan struct{} // closed when err is final
 	err  error
 }
 
-// write makes a change, together with the changes of other callers.
+// write makes a change to the index, in one batch with the changes of other
+// callers.
 func (l *imageLayout) write(ctx context.Context, apply func(*draft) (after func() error, err error)) error {
 	return l.make(ctx, &write{apply: apply})
 }
 
-// make makes a change. If ctx ends before the layout can be locked, the change
-// is not made.
+// make makes the change w. If ctx ends before the layout can be locked, make
+// returns an error and the change is not made.
 func (l *imageLayout) make(ctx context.Context, w *write) error {
 	w.done = make(chan struct{})
 	l.writes.mu.Lock()
@@ -59,11 +60,11 @@ func (l *imageLayout) make(ctx context.Context, w *write) error {
 		if l.writes.withdraw(w) {
 			return fmt.Errorf("waiting to write %s: %w", l.path(indexFile), ctx.Err())
 		}
-		<-w.done // Another leader is making the change.
+		<-w.done // Another leader is already making the change.
 		return w.err
 	}
 	select {
-	case <-w.done: // by the leader before
+	case <-w.done: // the previous leader has made the change
 		return w.err
 	default:
 	}
@@ -82,7 +83,7 @@ func (l *imageLayout) make(ctx context.Context, w *write) error {
 }
 
 // withdraw removes a write from the queue. It returns false if a leader has
-// taken the write.
+// already taken the write.
 func (ws *writes) withdraw(w *write) bool {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
@@ -94,7 +95,7 @@ func (ws *writes) withdraw(w *write) bool {
 	return true
 }
 
-// take returns the queue and empties it.
+// take returns the waiting writes and empties the queue.
 func (ws *writes) take() []*write {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
@@ -103,8 +104,8 @@ func (ws *writes) take() []*write {
 	return batch
 }
 
-// finish ends the writes that have not failed before with an error, or without
-// one.
+// finish ends all writes of a batch. The error of those that have not failed
+// before is err, which may be nil.
 func finish(batch []*write, err error) {
 	for _, w := range batch {
 		if w.err == nil {
@@ -117,8 +118,8 @@ func finish(batch []*write, err error) {
 	}
 }
 
-// lock locks the layout, and creates its directory if necessary. Unlock removes
-// the directory again if it has no index.json.
+// lock locks the layout and creates its directory if necessary. The function
+// unlock removes the directory again unless it has become a layout.
 func (l *imageLayout) lock(ctx context.Context) (unlock func(), err error) {
 	created := ""
 	if l.cur.Load() == nil {
@@ -129,7 +130,7 @@ func (l *imageLayout) lock(ctx context.Context) (unlock func(), err error) {
 			return
 		}
 		if _, err := l.disk.root.Lstat(l.path(indexFile)); err == nil {
-			return // It is a layout now. A blob is about to be moved to it.
+			return // The directory has become a layout.
 		}
 		algorithm := l.path(blobsDir + "/" + string(digest.Canonical))
 		for dir := algorithm; l.disk.root.Remove(dir) == nil && dir != l.path(blobsDir); {
@@ -143,7 +144,7 @@ func (l *imageLayout) lock(ctx context.Context) (unlock func(), err error) {
 		clean()
 		release()
 		if !locked {
-			clean() // The lock was a file in the directory.
+			clean() // Until now, the lock file was in the directory.
 		}
 	}
 	release, locked, err := l.disk.lock(ctx, l.dir)
@@ -152,8 +153,9 @@ func (l *imageLayout) lock(ctx context.Context) (unlock func(), err error) {
 		clean()
 		return nil, err
 	case err != nil:
-		// The store that has the lock is about to write to the directories. With
-		// a context that has ended, lock does not wait.
+		// The store that holds the lock may be about to write to the directories, so
+		// clean them up only if the lock is free. With a context that has ended,
+		// lock does not wait.
 		if release, locked, err := l.disk.lock(ctx, l.dir); err == nil {
 			unlocked(release, locked)
 		}
@@ -164,7 +166,7 @@ func (l *imageLayout) lock(ctx context.Context) (unlock func(), err error) {
 	return func() { unlocked(release, locked) }, nil
 }
 
-// firstMissing returns the highest directory on the path of dir that does not
+// firstMissing returns the topmost directory on the path of dir that does not
 // exist, or "" if dir exists.
 func (d *disk) firstMissing(dir string) (missing string) {
 	for ; dir != "."; dir = path.Dir(dir) {
@@ -176,20 +178,21 @@ func (d *disk) firstMissing(dir string) (missing string) {
 	return missing
 }
 
-// lead makes the changes of a batch. Files of manifests appear before the index
-// that names them, and disappear after the index that does not.
+// lead makes the writes of a batch and ends them. The file of a manifest appears
+// before the index that names it, and disappears after the index that named it
+// is replaced.
 func (l *imageLayout) lead(batch []*write) {
 	ended := false
 	defer func() {
 		if !ended {
-			// An apply function has panicked, perhaps that of another caller.
+			// A function of one of the writes has panicked.
 			finish(batch, errors.New("a concurrent write panicked"))
 		}
 	}()
 	err := l.applyAgain(batch)
 	if err != nil && len(batch) > 1 {
-		// The index may be too large for the disk with all changes, and not
-		// with some of them.
+		// The disk may have no space for the index with all changes, but for the
+		// index with some of them.
 		for _, w := range batch {
 			w.err = l.applyAlone(w)
 		}
@@ -204,7 +207,7 @@ func (l *imageLayout) lead(batch []*write) {
 	finish(batch, err)
 }
 
-// applyAlone applies and publishes one write.
+// applyAlone makes one write of a batch that has failed as a whole.
 func (l *imageLayout) applyAlone(w *write) error {
 	err := l.applyAgain([]*write{w})
 	if err == nil {
@@ -217,14 +220,14 @@ func (l *imageLayout) applyAlone(w *write) error {
 		return err
 	}
 	if after := w.after; after != nil {
-		w.after = nil // Before the next write, whose index this one does not know.
+		w.after = nil // Call after before the next write, because it uses the index of this write.
 		err = after()
 	}
 	return err
 }
 
-// applyAgain applies a batch until no other program has replaced index.json
-// meanwhile.
+// applyAgain calls apply until no other program replaces index.json at the same
+// time, at most maxReads times.
 func (l *imageLayout) applyAgain(batch []*write) (err error) {
 	for range maxReads {
 		if err = l.apply(batch); err != errOverwritten {
@@ -234,13 +237,13 @@ func (l *imageLayout) applyAgain(batch []*write) (err error) {
 	return err
 }
 
-// errOverwritten reports that another program has replaced index.json since it
-// was read.
+// errOverwritten means that another program has replaced index.json since the
+// store read it.
 var errOverwritten = errors.New("another program keeps replacing index.json")
 
-// apply applies a batch to a draft of index.json and publishes the draft. It
-// returns errOverwritten if that would discard the change of a program that
-// does not use the lock. The caller then applies the batch again.
+// apply makes the writes of a batch in a draft of index.json and publishes the
+// draft. If that would discard the change of a program that does not use the
+// lock, it returns errOverwritten, and the caller calls apply again.
 func (l *imageLayout) apply(batch []*write) error {
 	x, err := l.current()
 	isNew := errors.Is(err, errNoLayout)
@@ -273,9 +276,9 @@ func (l *imageLayout) apply(batch []*write) error {
 	return err
 }
 
-// leftover returns the index of a directory without an oci-layout file. There
-// is an index.json only if a process was killed while it created the layout, or
-// if another program is unpacking one.
+// leftover returns the index of a directory without an oci-layout file. Such a
+// directory has an index.json only if a process was killed while it created the
+// layout, or while another program unpacks a layout.
 func (l *imageLayout) leftover() (*index, error) {
 	text, info, err := l.disk.readFile(l.path(indexFile))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -291,8 +294,8 @@ func (l *imageLayout) leftover() (*index, error) {
 	return x, err
 }
 
-// publish writes a draft to disk and makes it current. It returns
-// errOverwritten if index.json is no longer the file that was read. It writes
+// publish writes a draft to index.json and makes it the current index. It
+// returns errOverwritten if index.json is no longer the file read. It writes
 // oci-layout last, because that file makes the directory a layout.
 func (l *imageLayout) publish(d *draft, isNew bool, read fs.FileInfo) error {
 	x := d.index
@@ -324,7 +327,8 @@ func (l *imageLayout) publish(d *draft, isNew bool, read fs.FileInfo) error {
 			err = l.writeMarker()
 		}
 		if err != nil && isNew && read == nil {
-			// The directory was no layout before, so no other program uses it.
+			// The directory was no layout before, so no other program uses these
+			// files.
 			l.disk.remove(l.path(markerFile))
 			l.disk.remove(l.path(indexFile))
 		}

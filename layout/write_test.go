@@ -18,8 +18,8 @@ import (
 	"github.com/ocireg/registry/layout"
 )
 
-// indexOf returns the entries of an index.json in short: the number of the
-// image and its names.
+// indexOf returns a line for each entry of index.json: the number of its image
+// and its names.
 func indexOf(t testing.TB, dir string) (lines []string) {
 	text, err := os.ReadFile(filepath.Join(dir, "index.json"))
 	require.NoError(t, err)
@@ -39,7 +39,7 @@ func indexOf(t testing.TB, dir string) (lines []string) {
 	return lines
 }
 
-// short replaces the digests of images by their numbers.
+// short replaces the digest of each small image by the number of the image.
 func short(s string) string {
 	for i := range 5 {
 		s = strings.ReplaceAll(s, string(smallImage(i).Digest), fmt.Sprint(i))
@@ -51,7 +51,7 @@ func put(t testing.TB, s registry.Store, repo string, image int, tags ...string)
 	require.NoError(t, s.PutManifest(t.Context(), repo, smallImage(image), tags, nil))
 }
 
-// TestIndexSays tests the entries that a store writes to index.json.
+// TestIndexSays checks the entries of index.json after pushes and deletions.
 func TestIndexSays(t *testing.T) {
 	t.Parallel()
 	const annotated = `{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":%q,"size":%d,"annotations":{%s},"platform":{"os":"linux"}}`
@@ -63,7 +63,7 @@ func TestIndexSays(t *testing.T) {
 	docker := tag("3") + `,"io.containerd.image.name":"docker.io/library/alpine:3"`
 	for _, test := range []struct {
 		rule    string
-		entries []string // of an index.json of another tool
+		entries []string // the entries of an index.json that another tool has written
 		do      func(t *testing.T, s *layout.Store)
 		want    []string
 	}{
@@ -161,14 +161,14 @@ func TestIndexSays(t *testing.T) {
 			s := open(t, dir)
 			test.do(t, s)
 			require.ElementsMatch(t, test.want, indexOf(t, dir))
-			// A store that is opened now has the same tags.
+			// A store that is opened now reads the same tags.
 			require.Equal(t, tagsOf(t, s), tagsOf(t, open(t, dir)))
 		})
 	}
 }
 
-// A tool that uses no lock, such as skopeo, may write index.json at the same
-// time. The store then applies its change to the new file.
+// If a tool without locks, such as skopeo, writes index.json during a push, the
+// store applies the push to the new file.
 func TestOtherToolWritesAtTheSameTime(t *testing.T) {
 	t.Parallel()
 	dir := emptyLayout(t)
@@ -190,7 +190,7 @@ func TestOtherToolWritesAtTheSameTime(t *testing.T) {
 	require.ElementsMatch(t, []string{"0 v0", "1 v1", "2 v2"}, indexOf(t, dir))
 	require.Empty(t, temporary(t, dir))
 
-	// The store gives up on a tool that never stops.
+	// If the tool keeps writing, the push fails.
 	written := 0
 	err := s.PutManifest(t.Context(), "app", smallImage(3), []string{"v3"}, func(string, digest.Digest) error {
 		written++
@@ -300,7 +300,7 @@ func TestManifestIsWrittenIfItIsNotThere(t *testing.T) {
 	wantManifest(t, s, "app", "v3", imageType, m.Digest)
 
 	require.NoError(t, s.PutManifest(t.Context(), "app", m, []string{"v4"}, func(string, digest.Digest) error {
-		return os.Remove(file) // after the store has looked
+		return os.Remove(file) // removes the file after the store has found it
 	}))
 	wantManifest(t, s, "app", "v4", imageType, m.Digest)
 
