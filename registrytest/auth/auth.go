@@ -1,17 +1,18 @@
-// Package auth puts a registry behind authentication: Basic credentials, Bearer
-// tokens with the service that issues them, or client certificates. Rules give
-// rights to users. The token service can deviate like those of real registries.
+// Package auth puts a registry behind authentication: with Basic credentials,
+// with Bearer tokens and the service that issues them, or with client
+// certificates. Rules give users rights on repositories. The token service can
+// deviate from the specification like those of real registries.
 //
 //	a := auth.Bearer("anonymous pull public/**")
 //	ci := a.User("ci", "pull,push team/**")
 //	reg := registrytest.NewServer(t, a)
 //
-// A store in memory and a tree of layouts keep their repositories apart. One layout
-// does not, so its users need the same rights in all repositories, see
-// [Auth.CheckStore].
+// A store in memory and a tree of layouts keep the content of their repositories
+// apart. A single layout does not, so each user of it needs the same rights in
+// all repositories; see [Auth.CheckStore].
 //
-// A handler without a server is registry.New(store, a.Options()...). Further
-// options are [RateLimit], [Quota] and [Immutable].
+// A handler without a server is registry.New(store, a.Options()...).
+// [RateLimit], [Quota] and [Immutable] are further options.
 package auth
 
 import (
@@ -26,7 +27,8 @@ import (
 )
 
 // An Auth authenticates the clients of a registry and checks their rights.
-// [Basic], [Bearer] and [BearerOrBasic] make one. The zero Auth is like Basic().
+// [Basic], [Bearer], [BearerAlways] and [BearerOrBasic] return one. The zero
+// Auth is like Basic().
 //
 // Set the fields before the first request. The methods may be called at any
 // time, concurrently.
@@ -34,40 +36,42 @@ import (
 // A client certificate that the TLS server verified counts as credentials, too:
 // its common name is the name of the user.
 type Auth struct {
-	// Realm is the realm of the challenge. With Bearer it is the URL of the
-	// token service; if it is empty, that is TokenPath at the scheme and the
-	// host of the request.
+	// Realm is the realm of the challenge. For Bearer it is the URL of the token
+	// service. If it is empty, the URL has the scheme and host of the request
+	// and the path TokenPath.
 	Realm string
 
-	// TokenPath is the path of the token service at the registry's host: /token
-	// if it is empty, or one of those of real registries, which are /v2/auth,
-	// /v2/token, /jwt/auth, /service/token, /oauth2/token and /token/.
+	// TokenPath is the path of the token service at the registry's host. It is
+	// /token if empty. Other possible values are the paths of real registries:
+	// /v2/auth, /v2/token, /jwt/auth, /service/token, /oauth2/token and /token/.
 	TokenPath string
 
 	// Service is the name of the registry in requests to the token service, and
 	// the audience of tokens. If it is empty, it is the host of the request.
 	Service string
 
-	// Forbidden is the status of the response to a user without the right: 403
-	// with the code DENIED if it is 0; 404 as for a repository that does not
-	// exist; or 401 with a challenge that says insufficient_scope. Anonymous
-	// clients, and users whose token does not cover a right that they have,
-	// always get 401.
+	// Forbidden is the status of the response to a user without the right. If it
+	// is 0, the status is 403 with the code DENIED. With 404, the response is
+	// that for a repository that does not exist. With 401, it has a challenge
+	// that says insufficient_scope. Anonymous clients, and users whose token
+	// does not cover one of their rights, always get 401.
 	Forbidden int
 
-	// OpenPing permits GET /v2/ without credentials. By default, clients learn
-	// from its response that they need some.
+	// OpenPing permits GET /v2/ without credentials. By default, the response to
+	// it tells clients that they need credentials.
 	OpenPing bool
 
-	// StrictList requires the right list for tags/list. By default, pull is
-	// enough, as at the large registries: clients request the scope pull for it.
+	// StrictList requires the right list for tags/list. By default, the right
+	// pull suffices, as at the large registries: clients request the scope pull
+	// for it.
 	StrictList bool
 
-	// TokenLife is the time for which a token is valid, 5 minutes if it is 0.
+	// TokenLife is the time for which a token is valid. If it is 0, that is 5
+	// minutes.
 	TokenLife time.Duration
 
-	// Challenge, if it is not nil, returns the values of the header
-	// WWW-Authenticate to send instead of those given.
+	// Challenge, if it is not nil, returns the values of the header field
+	// WWW-Authenticate. Its argument has the values that it replaces.
 	Challenge func(r *registry.Request, values []string) []string
 
 	// Mint, if it is not nil, may change the claims of a token before it is
@@ -75,8 +79,8 @@ type Auth struct {
 	Mint func(*Claims)
 
 	// TokenResponse, if it is not nil, may change the fields of a response of
-	// the token service. Services differ: some send token or access_token alone,
-	// some leave out expires_in or issued_at.
+	// the token service. Token services differ: some send token or access_token
+	// alone, some leave out expires_in or issued_at.
 	TokenResponse func(fields map[string]any)
 
 	// CheckHash, if it is not nil, reports whether the password has the hash from
@@ -85,19 +89,19 @@ type Auth struct {
 	CheckHash func(hash, password string) bool
 
 	schemes schemes
-	always  bool // whether anonymous clients need a token, too
+	always  bool // whether anonymous clients need a token even for their rights
 
 	mu           sync.Mutex
 	users        map[string]*user
-	rules        []Rule           // for all users
-	refresh      map[string]*user // refresh token -> its user
-	refreshOrder []string         // the oldest first
-	static       map[string]*user // static token -> its user
-	trusted      []trustedKey     // of other issuers
-	uniform      bool             // whether checkShared has passed
-	generation   uint64           // of the user that was added last
+	rules        []Rule           // rules for all users
+	refresh      map[string]*user // users by refresh token
+	refreshOrder []string         // refresh tokens, oldest first
+	static       map[string]*user // users by static token
+	trusted      []trustedKey     // public keys of other issuers
+	uniform      bool             // whether checkShared has passed since the last change of rights
+	generation   uint64           // generation of the user that was added last
 	skew         time.Duration
-	issued       uint64 // the number of the last token
+	issued       uint64 // number of the last token
 	expired      uint64 // tokens up to this number have expired
 	key          []byte // for signing tokens, see sign
 	grants       []Grant
@@ -114,20 +118,21 @@ const (
 )
 
 // Basic returns an Auth that asks for Basic credentials (RFC 7617). The rules,
-// such as "anonymous pull public/**", apply in addition to those given to
+// such as "anonymous pull public/**", give rights in addition to those of
 // [Auth.User]; see [ParseRule]. If a rule is not valid, [Auth.Err] returns the
 // error, and [Auth.Options] panics.
 func Basic(rules ...string) *Auth { return newAuth(basicOnly, rules) }
 
-// Bearer is like [Basic], but asks for Bearer tokens (RFC 6750) as the
-// distribution project describes them in Token Authentication Specification,
+// Bearer is like [Basic], but the Auth asks for Bearer tokens (RFC 6750), as the
+// distribution project specifies them in Token Authentication Specification,
 // Token Scope and OAuth2 Token Authentication. The registry itself issues the
 // tokens, at /token.
 func Bearer(rules ...string) *Auth { return newAuth(bearerOnly, rules) }
 
-// BearerAlways is like [Bearer], but refuses requests without a token even where
-// an anonymous client has the right, as Docker Hub and GHCR do. The token service
-// issues tokens for these rights without credentials.
+// BearerAlways is like [Bearer], but the registry refuses requests without a
+// token even where an anonymous client has the right, as Docker Hub and GHCR do.
+// The token service issues tokens for the rights of anonymous clients without
+// credentials.
 func BearerAlways(rules ...string) *Auth {
 	a := Bearer(rules...)
 	a.always = true
@@ -141,14 +146,14 @@ func BearerOrBasic(rules ...string) *Auth { return newAuth(bearerOrBasic, rules)
 func newAuth(s schemes, rules []string) *Auth {
 	a := &Auth{schemes: s}
 	for _, rule := range rules {
-		a.Allow(rule) // a.err keeps the error.
+		a.Allow(rule) // Err returns the error.
 	}
 	return a
 }
 
-// Options returns the options of a registry that a protects. With this method,
-// a is an option of package registrytest. Options panics if [Auth.Err] returns
-// an error.
+// Options returns the handler options of a registry that a protects. It makes a
+// an option of package registrytest. Options panics if [Auth.Err] returns an
+// error.
 func (a *Auth) Options() []registry.Option {
 	if err := a.Err(); err != nil {
 		panic("auth: " + err.Error())
@@ -156,17 +161,19 @@ func (a *Auth) Options() []registry.Option {
 	return []registry.Option{registry.WithMiddleware(a.middleware), registry.WithAuthorizer(a.authorize)}
 }
 
-// Err returns the first error of [Basic], [Auth.AddUser], [Auth.Allow] and the
-// like. A caller may ignore such an error, but the wrong rights must not go
-// unnoticed: package registrytest fails the test with the error, and a registry
-// that runs already responds to each request with the error and status 500.
+// Err returns the first error of a function or method that adds users or rules,
+// such as [Basic], [Auth.AddUser] and [Auth.Allow]. A caller may ignore such an
+// error, but wrong rights must not go unnoticed. So package registrytest fails
+// the test with the error, and a running registry responds to each request with
+// it and status 500.
 func (a *Auth) Err() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.err
 }
 
-// fail makes Err return err unless it has an error, and returns err.
+// fail records err for [Auth.Err], unless there is an earlier error, and returns
+// it.
 func (a *Auth) fail(err error) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -182,23 +189,24 @@ func (a *Auth) Exclusive() string { return "authentication" }
 
 // An identity is the result of authentication.
 type identity struct {
-	user    string  // "" for an anonymous client
+	user    string  // name, or "" for an anonymous client
 	token   bool    // whether the client sent a token, which limits it to scope
-	scope   []Scope // of the token
+	scope   []Scope // scopes of the token
 	all     bool    // whether the token covers all rights of the user
-	foreign bool    // whether another issuer decided about the rights
+	foreign bool    // whether the token of another issuer gives the rights
 }
 
 type identityKey struct{}
 
-// identify returns the identity that the middleware found.
+// identify returns the client's identity that the middleware stored in the
+// request, and false if the request has not passed through it.
 func identify(r *registry.Request) (identity, bool) {
 	id, ok := r.Context().Value(identityKey{}).(identity)
 	return id, ok
 }
 
-// middleware authenticates the client, refuses wrong credentials, and serves
-// the token service.
+// middleware authenticates the client, refuses wrong credentials, and serves the
+// token service.
 func (a *Auth) middleware(next registry.Handler) registry.Handler {
 	return func(w http.ResponseWriter, r *registry.Request) error {
 		if err := a.usable(r); err != nil {
@@ -220,7 +228,8 @@ func (a *Auth) middleware(next registry.Handler) registry.Handler {
 	}
 }
 
-// usable returns an error if a registry cannot keep the rights.
+// usable returns an error if the rights are invalid, or if the registry's store
+// cannot enforce them.
 func (a *Auth) usable(r *registry.Request) error {
 	if err := a.Err(); err != nil {
 		return err
@@ -231,8 +240,8 @@ func (a *Auth) usable(r *registry.Request) error {
 	return nil
 }
 
-// authenticate returns the identity of the client. It returns an error for the
-// response if the credentials are wrong.
+// authenticate returns the identity of the client, or an error if its
+// credentials are wrong.
 func (a *Auth) authenticate(r *registry.Request) (identity, error) {
 	values := r.Header["Authorization"]
 	if len(values) > 1 {
@@ -259,8 +268,8 @@ func (a *Auth) authenticate(r *registry.Request) (identity, error) {
 	return identity{}, errors.New("the credentials have another scheme than the challenge")
 }
 
-// fromCertificate returns the user in the client's verified certificate, or an
-// anonymous identity.
+// fromCertificate returns the identity of the user that the client's verified
+// certificate names, or that of an anonymous client.
 func (a *Auth) fromCertificate(r *registry.Request) identity {
 	if r.TLS == nil || len(r.TLS.VerifiedChains) == 0 {
 		return identity{}

@@ -12,13 +12,13 @@ import (
 
 const authenticationRequired = "authentication required"
 
-// authorize decides whether a request may do the action, for
-// [registry.WithAuthorizer].
+// authorize returns an error unless the client may perform the action. It is the
+// function for [registry.WithAuthorizer].
 func (a *Auth) authorize(r *registry.Request, repo string, action registry.Action) error {
 	id, known := identify(r)
 	if !known {
-		// The request has not been through the middleware: [registry.Request.Public]
-		// asks for the rights of an anonymous client, which can get a token.
+		// Without the middleware, [registry.Request.Public] calls authorize for
+		// the rights of an anonymous client.
 		if err := a.usable(r); err != nil {
 			return err
 		}
@@ -34,13 +34,13 @@ func (a *Auth) authorize(r *registry.Request, repo string, action registry.Actio
 	covered := !id.token || id.all || covers(id.scope, repo, action)
 	switch {
 	case r.Op == registry.ListRepositories && repo != "", r.Op == registry.MountBlob && r.From == "" && action == registry.ActionPull:
-		// A client cannot request a token for repositories that it does not
-		// name: those in the catalog, and the source of an anonymous mount.
+		// A client cannot request a token for repositories that its request does
+		// not name: those in the catalog, and the source of an anonymous mount.
 		covered = !id.foreign || r.Op == registry.ListRepositories || covered
 	case r.Op == registry.MountBlob && action == registry.ActionPush && id.token && a.permits(id.user, r.From, registry.ActionPull):
-		// A mount also pulls from its source. A client that could get a token
-		// for both repositories must learn this from a challenge, instead of a
-		// failed mount.
+		// A mount also reads from its source. A client that may pull there, but
+		// whose token does not cover it, must get a challenge and not a failed
+		// mount.
 		covered = covered && (r.From == "" || id.all || covers(id.scope, r.From, registry.ActionPull))
 	}
 	switch {
@@ -56,8 +56,8 @@ func (a *Auth) authorize(r *registry.Request, repo string, action registry.Actio
 	return registry.Errorf(registry.CodeDenied, "%s may not %s %s", id.user, action, repo)
 }
 
-// unauthorized returns the error that challenges the client for the scopes.
-// Code is that of RFC 6750, section 3.1, or "".
+// unauthorized returns the 401 error whose challenge asks for the scopes. The
+// code is an error code of RFC 6750, section 3.1, or "".
 func (a *Auth) unauthorized(r *registry.Request, scopes []Scope, code, message string) error {
 	var values []string
 	if a.schemes != basicOnly {
@@ -85,7 +85,7 @@ func (a *Auth) unauthorized(r *registry.Request, scopes []Scope, code, message s
 	return e
 }
 
-// quoted returns the content of the quoted string that stands for s.
+// quoted escapes s for a quoted string.
 func quoted(s string) string {
 	return strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s)
 }

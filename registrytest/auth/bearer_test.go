@@ -71,8 +71,8 @@ func TestBearer(t *testing.T) {
 	}
 }
 
-// TestExpiry ends tokens by the clock, by a call, and with their user, in the
-// middle of a push.
+// A token expires by the clock, by ExpireTokens and with its user, in the middle
+// of a push.
 func TestExpiry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newReg(t, auth.Bearer())
@@ -104,8 +104,8 @@ func TestExpiry(t *testing.T) {
 	})
 }
 
-// Neither a revoked user nor one with a new password has valid tokens, and
-// adding the user again does not bring them back.
+// When a user is revoked or gets a new password, its tokens become invalid, and
+// stay so if the user is added again.
 func TestTokensEndWithTheirUser(t *testing.T) {
 	for name, change := range map[string]func(r *reg){
 		"revoked":                 func(r *reg) { r.Revoke("ci") },
@@ -185,7 +185,7 @@ func TestMisbehaviour(t *testing.T) {
 	})
 }
 
-// The user and the scopes of a token reach the recorder.
+// A recorder gets the user and the scopes of the token.
 func TestRecord(t *testing.T) {
 	var last *registry.Exchange
 	r := newReg(t, auth.Bearer(), registry.WithRecorder(registry.RecorderFunc(func(e *registry.Exchange) { last = e })))
@@ -198,8 +198,8 @@ func TestRecord(t *testing.T) {
 	require.Equal(t, "repository:team/app:pull", last.Request.Scope)
 }
 
-// The token service of a registry with a path prefix is below the prefix, also
-// with another TokenPath.
+// With a path prefix, the token service is below the prefix, also with another
+// TokenPath.
 func TestTokenPath(t *testing.T) {
 	t.Parallel()
 	a := auth.Bearer()

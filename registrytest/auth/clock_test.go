@@ -11,7 +11,7 @@ import (
 	"github.com/ocireg/registry/registrytest/auth"
 )
 
-// Tokens and rate limits age by the clock of the registry.
+// Tokens expire and rate limits reset by the clock of the registry.
 func TestClock(t *testing.T) {
 	t.Parallel()
 	var ahead atomic.Int64

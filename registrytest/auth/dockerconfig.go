@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// A TB is the part of a test that this package needs. Every [testing.TB] is
-// one. Fatalf must not return.
+// A TB is the part of a [testing.TB] that this package needs. Fatalf must not
+// return.
 type TB interface {
 	Helper()
 	Fatalf(format string, args ...any)
@@ -29,11 +29,10 @@ type configAuth struct {
 	IdentityToken string `json:"identitytoken,omitempty"`
 }
 
-// DockerConfig returns a directory with a config.json that holds the
-// credentials for a registry at the host, such as "127.0.0.1:43121". Docker's
-// clients take the directory as DOCKER_CONFIG; Podman and Skopeo take the path
-// of the file as REGISTRY_AUTH_FILE. The directory is removed at the end of the
-// test.
+// DockerConfig returns a directory with a config.json that holds the credentials
+// for the registry at the host, such as "127.0.0.1:43121". Docker's clients take
+// the directory as DOCKER_CONFIG; Podman and Skopeo take the path of the file as
+// REGISTRY_AUTH_FILE. The directory is removed at the end of the test.
 func (c Credentials) DockerConfig(t TB, host string) (dir string) {
 	t.Helper()
 	return writeDockerConfig(t, c.configFile(host))
@@ -41,22 +40,23 @@ func (c Credentials) DockerConfig(t TB, host string) (dir string) {
 
 // Config returns the content of the file that [Credentials.DockerConfig] writes.
 func (c Credentials) Config(host string) []byte {
-	text, _ := json.MarshalIndent(c.configFile(host), "", "\t") // Nothing in it can fail to be encoded.
+	text, _ := json.MarshalIndent(c.configFile(host), "", "\t") // An encoding error is impossible.
 	return append(text, '\n')
 }
 
-// configFile returns the config.json with the credentials.
+// configFile returns the part of a config.json with the credentials for the
+// host.
 func (c Credentials) configFile(host string) configFile {
 	both := base64.StdEncoding.EncodeToString([]byte(c.Username + ":" + c.Password))
 	return configFile{Auths: map[string]configAuth{host: {Auth: both}}}
 }
 
-// PullSecret returns a Secret of Kubernetes, in JSON, with the credentials for a
-// registry at the host. It has the name, and the type
+// PullSecret returns a Kubernetes Secret, in JSON, with the credentials for a
+// registry at the host. The Secret has the given name and the type
 // kubernetes.io/dockerconfigjson. Kubectl creates it (kubectl apply -f), and Go
 // code decodes it into a Secret of package k8s.io/api/core/v1.
 func (c Credentials) PullSecret(name, host string) []byte {
-	// Nothing in it can fail to be encoded.
+	// An encoding error is impossible.
 	config, _ := json.Marshal(c.configFile(host))
 	secret, _ := json.MarshalIndent(map[string]any{
 		"apiVersion": "v1",
@@ -68,21 +68,21 @@ func (c Credentials) PullSecret(name, host string) []byte {
 	return append(secret, '\n')
 }
 
-// DockerConfigIdentity is like [Credentials.DockerConfig] with an identity
-// token of the user, which docker login stores instead of the password if the
-// registry issues one.
+// DockerConfigIdentity is like [Credentials.DockerConfig], but the file has an
+// identity token of the user. If a registry issues one, docker login stores it
+// instead of the password.
 func (a *Auth) DockerConfigIdentity(t TB, host, user string) (dir string) {
 	t.Helper()
-	// Docker's own clients expect this name instead of the user's.
+	// Docker's clients store this name with an identity token.
 	name := base64.StdEncoding.EncodeToString([]byte("<token>:"))
 	token := a.IdentityToken(user)
 	return writeDockerConfig(t, configFile{Auths: map[string]configAuth{host: {Auth: name, IdentityToken: token}}})
 }
 
-// DockerConfigHelper is like [Credentials.DockerConfig] with a credential
-// helper instead of the credentials: config.json names a program in the same
-// directory, and clients find it if the directory is in PATH. The helper is a
-// shell script, so DockerConfigHelper fails the test on Windows.
+// DockerConfigHelper is like [Credentials.DockerConfig], but the file has no
+// credentials: it names a credential helper in the same directory. Clients find
+// the helper if the directory is in PATH. The helper is a shell script, so
+// DockerConfigHelper fails the test on Windows.
 func (c Credentials) DockerConfigHelper(t TB, host string) (dir string) {
 	t.Helper()
 	if runtime.GOOS == "windows" {

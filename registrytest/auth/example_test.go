@@ -40,7 +40,8 @@ func ExampleBasic() {
 	// revoked: 401
 }
 
-// A test of a client that has to ask for a new token in the middle of a push.
+// In this test, all tokens expire between two pushes, so the client must request
+// a new one.
 func ExampleBearer() {
 	_ = func(t *testing.T) {
 		a := auth.Bearer()

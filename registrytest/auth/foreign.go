@@ -6,8 +6,8 @@ import (
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rsa"
-	_ "crypto/sha256" // for crypto.SHA256
-	_ "crypto/sha512" // for crypto.SHA384 and crypto.SHA512
+	_ "crypto/sha256" // links crypto.SHA256
+	_ "crypto/sha512" // links crypto.SHA384 and crypto.SHA512
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -21,15 +21,16 @@ import (
 // A trustedKey is a public key of another issuer.
 type trustedKey struct {
 	issuer string
-	id     string // "" matches any key ID
+	id     string // key ID; "" matches any
 	key    crypto.PublicKey
 }
 
 // Trust makes the registry accept tokens of another issuer that are signed with
 // the key: an *[rsa.PublicKey], an *[ecdsa.PublicKey] or an [ed25519.PublicKey].
-// Such a token gives the rights in its claim access, whatever the rules say.
-// Its user need not be known, and [Auth.Revoke] and [Auth.ExpireTokens] do not
-// end it. Trust returns an error if the key has another type; see [Auth.Err].
+// The rights of such a token are those in its claim access, and no rules apply.
+// The registry need not know its user, and [Auth.Revoke] and [Auth.ExpireTokens]
+// do not invalidate it. Trust returns an error if the key has another type; see
+// [Auth.Err].
 func (a *Auth) Trust(issuer string, key crypto.PublicKey) error {
 	return a.trust(trustedKey{issuer: issuer, key: key})
 }
@@ -48,8 +49,9 @@ func (a *Auth) trust(keys ...trustedKey) error {
 	return nil
 }
 
-// TrustJWKS is like [Auth.Trust] with the keys in a JSON Web Key Set (RFC 7517,
-// section 5). It ignores keys that are not for signatures.
+// TrustJWKS is like [Auth.Trust] for each key in a JSON Web Key Set (RFC 7517,
+// section 5). It ignores keys that are not for signatures, and returns an error
+// if the set is malformed or no key is left.
 func (a *Auth) TrustJWKS(issuer string, set []byte) error {
 	var s struct {
 		Keys []webKey `json:"keys"`
@@ -108,7 +110,7 @@ func (k webKey) public() (crypto.PublicKey, error) {
 			return nil, errors.New("x or y is too large")
 		}
 		point := make([]byte, 1+2*size)
-		point[0] = 4 // uncompressed
+		point[0] = 4 // marks an uncompressed point
 		x.FillBytes(point[1 : 1+size])
 		y.FillBytes(point[1+size:])
 		return ecdsa.ParseUncompressedPublicKey(curve, point)
@@ -122,7 +124,7 @@ func (k webKey) public() (crypto.PublicKey, error) {
 	return nil, fmt.Errorf("kty %q is not RSA, EC or OKP", k.Type)
 }
 
-// foreignClaims are the claims of another issuer's token.
+// foreignClaims are the claims in a token of another issuer.
 type foreignClaims struct {
 	Issuer    string   `json:"iss"`
 	Subject   string   `json:"sub"`
@@ -132,7 +134,8 @@ type foreignClaims struct {
 	Access    []Scope  `json:"access"`
 }
 
-// audience is a string or a list of strings (RFC 7519, section 4.1.3).
+// audience is the claim aud: a string or a list of strings (RFC 7519, section
+// 4.1.3).
 type audience []string
 
 func (a *audience) UnmarshalJSON(text []byte) error {
@@ -144,8 +147,8 @@ func (a *audience) UnmarshalJSON(text []byte) error {
 	return json.Unmarshal(text, (*[]string)(a))
 }
 
-// verifyForeign returns the claims of another issuer's token, or an error if the
-// token is not valid for the service.
+// verifyForeign returns the claims of a token of another issuer, or an error if
+// the token is not valid for the service at that time.
 func (a *Auth) verifyForeign(parts []string, header wireHeader, service string, at time.Time) (Claims, error) {
 	var c foreignClaims
 	if err := decodePart(parts[1], &c); err != nil {
@@ -178,8 +181,8 @@ func (a *Auth) verifyForeign(parts []string, header wireHeader, service string, 
 	return Claims{Issuer: c.Issuer, Subject: c.Subject, Access: c.Access, foreign: true}, nil
 }
 
-// verifySignature reports whether the signature is one of the algorithm (RFC
-// 7518, section 3.1, and RFC 8037) with the key.
+// verifySignature reports whether the signature is valid for the signed bytes,
+// by the JWS algorithm (RFC 7518, section 3.1, and RFC 8037) and the public key.
 func verifySignature(algorithm string, key crypto.PublicKey, signed, signature []byte) bool {
 	if key, ok := key.(ed25519.PublicKey); ok {
 		return algorithm == "EdDSA" && ed25519.Verify(key, signed, signature)

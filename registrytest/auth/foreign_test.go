@@ -27,7 +27,8 @@ import (
 
 type object = map[string]any
 
-// claimsOf returns the claims of a valid token with the scopes.
+// claimsOf returns claims for the scopes, as a trusted issuer puts them in a
+// token.
 func claimsOf(scopes ...auth.Scope) object {
 	return object{"iss": "issuer", "sub": "anna", "aud": host, "exp": time.Now().Add(time.Hour).Unix(), "nbf": time.Now().Unix(), "jti": "x", "access": scopes}
 }
@@ -36,7 +37,8 @@ func scope(name string, actions ...string) auth.Scope {
 	return auth.Scope{Type: "repository", Name: name, Actions: actions}
 }
 
-// signed returns a token that the key signs. A slice of bytes is a key for HMAC.
+// signed returns a token with the header and claims, signed with the private
+// key. A key of type []byte is for HMAC with SHA-256.
 func signed(t testing.TB, algorithm string, key any, header, claims object) string {
 	t.Helper()
 	encode := func(v object) string {
@@ -83,7 +85,8 @@ func signed(t testing.TB, algorithm string, key any, header, claims object) stri
 	return text + "." + base64.RawURLEncoding.EncodeToString(signature)
 }
 
-// A keyPair is a key and its public half, also as a JSON Web Key.
+// A keyPair is a private key and its public key, which web has as a JSON Web
+// Key.
 type keyPair struct {
 	private any
 	public  crypto.PublicKey
@@ -96,7 +99,7 @@ func newKeyPair(t *testing.T, kind string) keyPair {
 	ec := func(curve elliptic.Curve) keyPair {
 		k, err := ecdsa.GenerateKey(curve, rand.Reader)
 		require.NoError(t, err)
-		point, err := k.PublicKey.Bytes() // 4, x, y
+		point, err := k.PublicKey.Bytes() // 4, x and y
 		require.NoError(t, err)
 		x, y := point[1:1+len(point)/2], point[1+len(point)/2:]
 		return keyPair{k, &k.PublicKey, object{"kty": "EC", "crv": curve.Params().Name, "x": base64url(x), "y": base64url(y)}}
@@ -125,8 +128,8 @@ func webKeys(t *testing.T, keys ...object) []byte {
 	return text
 }
 
-// Tokens of another issuer are valid, by each algorithm and either way to give
-// the key.
+// The registry accepts tokens of a trusted issuer with each signature algorithm,
+// whether the key comes from Trust or TrustJWKS.
 func TestTrust(t *testing.T) {
 	t.Parallel()
 	rsaKey := newKeyPair(t, "RSA")
@@ -147,7 +150,7 @@ func TestTrust(t *testing.T) {
 	}
 }
 
-// The token alone gives rights.
+// The rights of a client with another issuer's token are those in the token.
 func TestRightsOfAnotherIssuer(t *testing.T) {
 	t.Parallel()
 	k := newKeyPair(t, "P-256")

@@ -15,8 +15,8 @@ import (
 	"github.com/ocireg/registry/registrytest/auth"
 )
 
-// FuzzParseRule compares the parser with the form of a rule, and the rights that
-// a rule gives with its words.
+// FuzzParseRule checks that ParseRule accepts exactly the valid rules, and that
+// a valid rule gives the rights that it names.
 func FuzzParseRule(f *testing.F) {
 	for _, text := range []string{
 		"anonymous pull public/**", "* pull,list **", "ci delete team/app", "ci * *", "ci pull,pull a", " ci\tpush\u00a0x ", "a:b pull **", "ci pull, **", "ci ** **", "*x pull **",
@@ -37,7 +37,7 @@ func FuzzParseRule(f *testing.F) {
 		require.NoError(t, err)
 		require.Equal(t, rule, again)
 
-		// The rule permits the actions in its words, and no others.
+		// The rule gives the rights in its text, and no others.
 		a := auth.Basic()
 		require.NoError(t, a.Allow(text))
 		r := newReg(t, a)
@@ -52,12 +52,14 @@ func FuzzParseRule(f *testing.F) {
 	})
 }
 
-// FuzzWays sends any request, followed by those that use a token in the response,
-// to the two registries of the ways around authentication. No response may have
-// something of the secret or tell that it exists.
+// FuzzWays sends a request to two registries, of which only one has the
+// repository secret/app. Then it pulls from secret/app with each token in the
+// response. No response may contain content of that repository or reveal that it
+// exists.
 //
-// In the texts, $BASIC and $TOKEN are credentials of a user without the right,
-// $BLOB and $MANIFEST the digests of the secret, and $SESSION its owner's upload.
+// In the fuzzed texts, $BASIC and $TOKEN stand for credentials of a user without
+// rights on secret/app, $BLOB and $MANIFEST for digests of its content, and
+// $SESSION for an upload session of its owner.
 func FuzzWays(f *testing.F) {
 	const form = "Content-Type: application/x-www-form-urlencoded"
 	for _, seed := range [][4]string{
@@ -93,7 +95,7 @@ func FuzzWays(f *testing.F) {
 
 	f.Fuzz(func(t *testing.T, method, target, fields, body string) {
 		if method == "" {
-			return // Package net/http sends an empty method as GET.
+			return // Package net/http replaces an empty method by GET.
 		}
 		a, _ := newWorld(t, with.Clone(), c)
 		b, _ := newWorld(t, without.Clone(), c)

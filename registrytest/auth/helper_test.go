@@ -16,10 +16,11 @@ import (
 	"github.com/ocireg/registry/registrytest/auth"
 )
 
-// host is the host in the requests to a registry.
+// host is the host in all requests that the tests send to a registry.
 const host = "registry.test"
 
-// A reg is a registry behind an Auth. The tests send requests to its handler.
+// A reg is a registry that an Auth protects. The tests call its handler
+// directly.
 type reg struct {
 	t testing.TB
 	*auth.Auth
@@ -27,8 +28,8 @@ type reg struct {
 	store registry.Store
 }
 
-// newReg returns a registry with a blob and a manifest in each of three
-// repositories.
+// newReg returns a registry in memory that a protects. Each of its three
+// repositories has one blob and one manifest.
 func newReg(t testing.TB, a *auth.Auth, opts ...registry.Option) *reg {
 	store := memstore.New()
 	for _, repo := range []string{"public/app", "team/app", "secret/app"} {
@@ -53,7 +54,6 @@ func blobPath(repo string) string {
 	return "/v2/" + repo + "/blobs/" + string(digest.FromBytes(blob(repo)))
 }
 
-// A header is the header of a request.
 type header = http.Header
 
 func basic(c auth.Credentials) header {
@@ -75,7 +75,8 @@ func (r *reg) do(method, target string, h header, body string) *httptest.Respons
 	return w
 }
 
-// token returns the response of the token service.
+// token requests a token with the scopes, and returns the decoded response of
+// the token service.
 func (r *reg) token(h header, scopes ...string) map[string]any {
 	r.t.Helper()
 	w := r.do("GET", "/token?"+url.Values{"service": {host}, "scope": scopes}.Encode(), h, "")
@@ -88,7 +89,7 @@ func (r *reg) tokenOf(h header, scopes ...string) header {
 	return bearer(r.token(h, scopes...)["token"].(string))
 }
 
-// scopes returns the text of the scopes.
+// scopes returns the text of the scopes, separated by spaces.
 func scopes(all []auth.Scope) string {
 	var words []string
 	for _, s := range all {

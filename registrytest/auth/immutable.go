@@ -10,21 +10,22 @@ import (
 	"github.com/ocireg/registry/internal/names"
 )
 
-// An Immutable keeps tags from being moved to another manifest once they exist.
-// The response to an attempt is 409 with DENIED.
+// An Immutable refuses to move an existing tag to another manifest. The response
+// is 409 with the code DENIED.
 type Immutable struct {
-	// Tags are patterns of a repository and a tag, such as "team/**:v*".
+	// Tags are patterns of immutable tags, each a repository and a tag such as
+	// "team/**:v*".
 	Tags []string
 
-	// Strict also refuses to push the same manifest again.
+	// Strict also refuses to push the manifest that the tag already has.
 	Strict bool
 
-	// Error is the response to an attempt, if it is not nil.
+	// Error, if it is not nil, replaces the response.
 	Error *registry.Error
 }
 
-// Options returns the options of a registry with immutable tags. With this
-// method, i is an option of package registrytest.
+// Options returns the handler options of a registry with immutable tags. It
+// makes i an option of package registrytest.
 func (i Immutable) Options() []registry.Option {
 	return []registry.Option{registry.WithTagCheck(i.check)}
 }

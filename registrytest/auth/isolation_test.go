@@ -21,8 +21,8 @@ import (
 	"github.com/ocireg/registry/registrytest/content"
 )
 
-// isolating are the stores that keep repositories apart. Reopen opens the same
-// content again, as another process would.
+// isolating are the kinds of stores that keep the content of repositories apart.
+// The function reopen opens the same content again, as another process would.
 var isolating = []struct {
 	name string
 	open func(t *testing.T) (store registry.Store, reopen func() registry.Store)
@@ -45,8 +45,8 @@ func openLayout(t *testing.T, dir string) *layout.Store {
 	return s
 }
 
-// oneLayout returns a store that is one layout with the repositories pub/x and
-// priv/x.
+// oneLayout returns a store in a single layout directory, with the repositories
+// pub/x and priv/x.
 func oneLayout(t *testing.T) *layout.Store {
 	t.Helper()
 	dir := t.TempDir()
@@ -58,8 +58,9 @@ func oneLayout(t *testing.T) *layout.Store {
 	return s
 }
 
-// attacks are manifests that name the content with the digest, each in another
-// way.
+// attacks returns manifests that refer to content with the digest d, each in
+// another way. The key describes the way; the value has the media type and
+// members of the JSON.
 func attacks(d string) map[string][2]string {
 	descriptor := func(mediaType, more string) string {
 		return fmt.Sprintf(`{"mediaType":%q,"digest":%q,"size":1%s}`, mediaType, d, more)
@@ -99,8 +100,9 @@ func attacks(d string) map[string][2]string {
 	return all
 }
 
-// A client with rights on pub/** reads nothing of priv/x, whatever the manifests
-// that it pushes to pub/x name, and however lenient the registry is.
+// A client with rights on pub/** cannot read content of priv/x, whichever
+// digests the manifests that it pushes to pub/x refer to, and with each lenient
+// option.
 func TestRepositoriesAreIsolated(t *testing.T) {
 	t.Parallel()
 	lenient := map[string][]registry.Option{
@@ -179,7 +181,7 @@ func testIsolation(t *testing.T, store registry.Store, reopen func() registry.St
 	check(r, "at the end")
 	check(open(reopen()), "reopened")
 
-	// Mallory cannot delete the content of others.
+	// The user mallory cannot delete content of other repositories.
 	for _, d := range secrets {
 		for _, path := range []string{"/blobs/", "/manifests/"} {
 			require.Equal(t, 404, r.do("DELETE", "/v2/pub/x"+path+d, mallory, "").Code)
@@ -191,7 +193,8 @@ func testIsolation(t *testing.T, store registry.Store, reopen func() registry.St
 	}
 }
 
-// A layout below a tree is one repository, whatever names its entries have.
+// A layout in a tree is one repository, even if entries of its index.json name
+// another.
 func TestRepositoriesOfALayoutInATree(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -222,14 +225,15 @@ func TestRepositoriesOfALayoutInATree(t *testing.T) {
 
 const shareBlobs = "but the repositories of this store share their blobs"
 
-// Rights that differ between repositories of one layout are refused before a
-// server starts, and by each request to a registry that runs.
+// If the repositories of a store share their blobs, a user must have the same
+// rights in all. Otherwise no server starts, and a running registry refuses each
+// request.
 func TestRightsOverSharedBlobs(t *testing.T) {
 	t.Parallel()
 	type rights struct {
 		general []string
-		user    []string // of the user ci
-		want    string   // in the error, or ""
+		user    []string // rules for the user ci
+		want    string   // part of the error, or ""
 	}
 	for name, c := range map[string]rights{
 		"everything":             {nil, nil, ""},
@@ -281,8 +285,8 @@ func TestRightsOverSharedBlobs(t *testing.T) {
 	}
 }
 
-// Rights that are added to a running registry, or come from another issuer's
-// token, are refused as well.
+// A running registry whose repositories share their blobs refuses all requests
+// after rights that differ between repositories have been added.
 func TestRightsAddedOverSharedBlobs(t *testing.T) {
 	t.Parallel()
 	for want, add := range map[string]func(*auth.Auth) error{
@@ -305,7 +309,7 @@ func TestRightsAddedOverSharedBlobs(t *testing.T) {
 	}
 }
 
-// Refusing a user does not change a running registry.
+// If TryUser refuses a user, the running registry keeps its users.
 func TestTryUser(t *testing.T) {
 	t.Parallel()
 	store := oneLayout(t)

@@ -15,8 +15,7 @@ import (
 	"github.com/ocireg/registry/memstore"
 )
 
-// The memory of an Auth is bounded: it keeps only the latest grants and refresh
-// tokens.
+// An Auth keeps a limited number of grants and refresh tokens: the latest ones.
 func TestAuthKeepsTheLast(t *testing.T) {
 	t.Parallel()
 	a := Bearer()
@@ -52,7 +51,7 @@ func TestAuthKeepsTheLast(t *testing.T) {
 	require.LessOrEqual(t, cap(a.grants), 3*maxKept)
 }
 
-// The size of a form for the token service is limited.
+// The token service refuses a request with a long query.
 func TestLongTokenRequest(t *testing.T) {
 	t.Parallel()
 	a := Bearer()
@@ -65,7 +64,7 @@ func TestLongTokenRequest(t *testing.T) {
 	require.Len(t, a.Grants(), 1)
 }
 
-// The windows of clients that have gone away are removed.
+// A RateLimit removes the expired windows of clients that are gone.
 func TestRateLimitForgets(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -12,8 +12,8 @@ import (
 	"github.com/ocireg/registry/registrytest/auth"
 )
 
-// TestNothingLeaks checks that a user does not learn anything about a repository
-// without the right to pull, by way of one with the right to push.
+// A user with all rights on team/** learns nothing about the content of
+// secret/app.
 func TestNothingLeaks(t *testing.T) {
 	r := newReg(t, auth.Basic())
 	c := basic(r.User("ci", "* team/**"))
@@ -39,15 +39,16 @@ func TestNothingLeaks(t *testing.T) {
 	require.JSONEq(t, `{"repositories":["team/app","team/other"]}`, w.Body.String())
 	require.NotContains(t, w.Header().Get("Link"), "secret")
 
-	// Pushing a manifest does not tell whether another repository has a blob.
+	// The response to a manifest in one repository does not reveal whether
+	// another repository has the blob.
 	body := fmt.Sprintf(`{"schemaVersion":2,"config":{"mediaType":"a/b","digest":"%s","size":1},"layers":[]}`, secret)
 	h := c.Clone()
 	h.Set("Content-Type", "application/vnd.oci.image.manifest.v1+json")
 	require.Equal(t, "MANIFEST_BLOB_UNKNOWN", code(t, r.do("PUT", "/v2/team/app/manifests/probe", h, body)))
 }
 
-// TestTricks sends ambiguous requests, which two parts of a server could read
-// differently.
+// Ambiguous requests, which two parts of a server could read differently, do not
+// get around authentication.
 func TestTricks(t *testing.T) {
 	r := newReg(t, &auth.Auth{OpenPing: true})
 	require.NoError(t, r.Allow("anonymous pull public/**"))

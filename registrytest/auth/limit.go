@@ -13,8 +13,8 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// client returns the name by which limits count a request: the user, or the
-// address of an anonymous client.
+// client returns the name under which a limit counts a request: that of the
+// user, or the address of an anonymous client.
 func client(r *registry.Request) string {
 	if r.User != "" {
 		return "user " + r.User
@@ -25,31 +25,30 @@ func client(r *registry.Request) string {
 	return "address " + r.RemoteAddr
 }
 
-// A RateLimit limits the number of requests of each client in a time window. It
-// counts by user if it comes after an [Auth] in the options, and anonymous
-// clients by their address. Beyond the limit, the response is 429 with
-// TOOMANYREQUESTS and Retry-After. The headers RateLimit-Limit and
-// RateLimit-Remaining of other responses have the form that Docker Hub gives
-// them.
+// A RateLimit limits the number of requests of each client in a time window. If
+// it follows an [Auth] in the options, it counts by user; it counts anonymous
+// clients by their address. Further requests get the response 429 with the code
+// TOOMANYREQUESTS and Retry-After. Other responses have the header fields
+// RateLimit-Limit and RateLimit-Remaining, in the form of Docker Hub.
 type RateLimit struct {
-	// Limit is the number of requests that a client has in each window.
+	// Limit is the number of requests that each client may send in a window.
 	Limit int
 
-	// Window is the length of a window, 6 hours if it is 0. It begins with the
-	// client's first request.
+	// Window is the length of a window, which begins with a client's first
+	// request. If it is 0, the length is 6 hours.
 	Window time.Duration
 
-	// Counts reports whether a request counts. Others pass without a limit and
-	// without the headers. If Counts is nil, GET requests for manifests count,
-	// as at Docker Hub.
+	// Counts reports whether a request counts. Other requests always pass, and
+	// their responses lack the header fields. If Counts is nil, GET requests for
+	// manifests count, as at Docker Hub.
 	Counts func(*registry.Request) bool
 
 	mu      sync.Mutex
 	windows map[string]*window // by client
-	sweepAt int                // the number of windows at which those that have ended are removed
+	sweepAt int                // with this many windows, expired ones are removed
 }
 
-// A window is the time in which a client has a number of requests.
+// A window has the number of a client's requests in a period of time.
 type window struct {
 	ends time.Time
 	used int
@@ -57,12 +56,13 @@ type window struct {
 
 const defaultWindow = 6 * time.Hour
 
-// minSweep is the least number of windows to look through for ended ones. The
-// number is at most twice that of the clients in the last window.
+// minSweep is the smallest number of windows at which a RateLimit removes
+// expired ones. The number then doubles with the windows that remain, so the
+// cost of a request stays constant on average.
 const minSweep = 1000
 
-// Options returns the options of a registry with the limit. With this method, l
-// is an option of package registrytest.
+// Options returns the handler options of a registry with the limit. It makes l
+// an option of package registrytest.
 func (l *RateLimit) Options() []registry.Option {
 	return []registry.Option{registry.WithMiddleware(l.middleware)}
 }
@@ -92,8 +92,9 @@ func (l *RateLimit) middleware(next registry.Handler) registry.Handler {
 	}
 }
 
-// use counts a request of the client. It returns the number of requests that
-// remain, or -1 if this one is too many, and the time until the window ends.
+// use counts a request of the client at the time now. It returns the number of
+// requests that remain in the window, or -1 if the request exceeds the limit,
+// and the time until the window ends.
 func (l *RateLimit) use(client string, length time.Duration, now time.Time) (remaining int, left time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -116,10 +117,10 @@ func (l *RateLimit) use(client string, length time.Duration, now time.Time) (rem
 	return l.Limit - cur.used, cur.ends.Sub(now)
 }
 
-// A Quota limits the number of bytes that each client may push, counted like
-// the requests of a [RateLimit]. Beyond it, the response is 403 with DENIED.
-// Deleting content does not give bytes back. A Quota keeps a number for each client
-// that has pushed.
+// A Quota limits the number of bytes that each client may push, and identifies
+// clients like a [RateLimit]. Further pushes get the response 403 with the code
+// DENIED. Deleting content does not reduce the number. A Quota uses memory for
+// each client that has pushed.
 type Quota struct {
 	// Bytes is the number of bytes that a client may push.
 	Bytes int64
@@ -128,11 +129,11 @@ type Quota struct {
 	used map[string]int64 // by client
 }
 
-// errQuota ends a body that is larger than the rest of the quota.
+// errQuota is the read error of a body that exceeds the quota.
 var errQuota = errors.New("the quota is used up")
 
-// Options returns the options of a registry with the quota. With this method, q
-// is an option of package registrytest.
+// Options returns the handler options of a registry with the quota. It makes q
+// an option of package registrytest.
 func (q *Quota) Options() []registry.Option {
 	return []registry.Option{registry.WithMiddleware(q.middleware)}
 }
@@ -158,8 +159,8 @@ func (q *Quota) middleware(next registry.Handler) registry.Handler {
 	}
 }
 
-// take takes n bytes from the client's quota. If fewer are left, it takes none
-// and returns false.
+// take takes n bytes from the client's quota and returns true. If fewer are
+// left, it takes none and returns false.
 func (q *Quota) take(client string, n int64) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -173,8 +174,8 @@ func (q *Quota) take(client string, n int64) bool {
 	return true
 }
 
-// A meteredBody charges the quota for bytes read from it. The Content-Length
-// was charged in advance.
+// A meteredBody takes the bytes that are read from it from the quota, except for
+// the Content-Length, which was taken in advance.
 type meteredBody struct {
 	io.ReadCloser
 	quota    *Quota

@@ -7,9 +7,9 @@ import (
 	"syscall"
 )
 
-// writeProgram writes an executable file. The kernel does not execute a file that
-// is open for writing, and a process that another goroutine starts now may inherit
-// the open file for a moment.
+// writeProgram writes an executable file. The kernel refuses to execute a file
+// that is open for writing. A process that another goroutine starts meanwhile
+// would inherit the open file, so writeProgram prevents that.
 func writeProgram(name string, content []byte) error {
 	syscall.ForkLock.RLock()
 	defer syscall.ForkLock.RUnlock()

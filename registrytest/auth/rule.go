@@ -10,7 +10,7 @@ import (
 	"github.com/ocireg/registry/internal/names"
 )
 
-// The words for every client, in place of a user's name in a rule.
+// In a rule, these words stand for every client instead of a user's name.
 const (
 	anonymous = "anonymous"
 	everybody = "*"
@@ -38,7 +38,7 @@ var allActions = []registry.Action{registry.ActionPull, registry.ActionPush, reg
 // characters except "/", and "**" for any characters.
 //
 // The right "list" is for the catalog, which shows the repositories that the
-// client may list, and with [Auth.StrictList] for lists of tags.
+// client may list. With [Auth.StrictList] it is also for lists of tags.
 func ParseRule(text string) (Rule, error) {
 	words := strings.Fields(text)
 	if len(words) == 0 {
@@ -59,7 +59,7 @@ func ParseRule(text string) (Rule, error) {
 	return r, nil
 }
 
-// parseRights parses the words of a rule that follow the name of the user.
+// parseRights parses the two words of a rule that follow the name of the user.
 func parseRights(user string, words []string) (Rule, error) {
 	if len(words) != 2 {
 		return Rule{}, errors.New(`want rights and repositories, such as "pull,push team/**" or "* **"`)
@@ -79,7 +79,7 @@ func parseRights(user string, words []string) (Rule, error) {
 	return r, nil
 }
 
-// String returns the rule as [ParseRule] reads it.
+// String returns the rule in the form that [ParseRule] parses.
 func (r Rule) String() string {
 	names := make([]string, len(r.actions))
 	for i, a := range r.actions {
@@ -88,8 +88,9 @@ func (r Rule) String() string {
 	return r.user + " " + strings.Join(names, ",") + " " + r.repos
 }
 
-// permits reports whether the rule gives the right to the user, or to an
-// anonymous client if the name is "". The empty repository is the catalog.
+// permits reports whether the rule gives the named user the right to the action
+// on the repository. The name "" is an anonymous client, and the repository ""
+// the catalog.
 func (r Rule) permits(name, repo string, action registry.Action) bool {
 	if r.user != everybody && r.user != anonymous && r.user != name {
 		return false

@@ -12,7 +12,7 @@ import (
 	"github.com/ocireg/registry/registrytest/auth"
 )
 
-// TestRules checks the rights that rules give.
+// Clients have exactly the rights that the rules give them.
 func TestRules(t *testing.T) {
 	r := newReg(t, &auth.Auth{OpenPing: true})
 	require.NoError(t, r.Allow("anonymous pull public/**"))
@@ -51,7 +51,7 @@ func TestRules(t *testing.T) {
 		{reader, "GET", blobPath("team/app"), 200},
 		{reader, "GET", tags("team/app"), 200},
 		{reader, "GET", tags("public/app"), 200},
-		{reader, "GET", blobPath("public/app"), 200}, // as for anonymous
+		{reader, "GET", blobPath("public/app"), 200}, // a right of anonymous clients
 		{reader, "POST", upload("public/app"), 403},
 		{reader, "GET", blobPath("secret/app"), 403},
 		{reader, "POST", upload("team/app"), 403},
@@ -81,7 +81,8 @@ func TestRules(t *testing.T) {
 	}
 }
 
-// A user with rules has the rights of an anonymous client too, with each scheme.
+// A user with rules also has the rights of an anonymous client, with each
+// authentication scheme.
 func TestUsersMayWhatAnonymousMay(t *testing.T) {
 	const rule = "anonymous pull public/**"
 	for name, a := range map[string]*auth.Auth{
@@ -98,8 +99,8 @@ func TestUsersMayWhatAnonymousMay(t *testing.T) {
 	}
 }
 
-// TestForbidden checks the response to a forbidden request, which does not tell
-// whether the repository exists.
+// The response to a forbidden request does not reveal whether the repository
+// exists.
 func TestForbidden(t *testing.T) {
 	for status, want := range map[int]string{0: "DENIED", 403: "DENIED", 404: "NAME_UNKNOWN", 401: "UNAUTHORIZED"} {
 		r := newReg(t, &auth.Auth{Forbidden: status})
@@ -139,7 +140,7 @@ func TestParseRule(t *testing.T) {
 	require.Panics(t, func() { a.User("ci", "fly **") })
 }
 
-// A rule that is not valid neither opens nor closes a registry, even if the
+// An invalid rule makes the registry refuse to start or to respond, even if the
 // test ignores the error.
 func TestIgnoredErrors(t *testing.T) {
 	ci := auth.Credentials{Username: "ci", Password: "secret"}

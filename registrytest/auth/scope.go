@@ -8,15 +8,15 @@ import (
 )
 
 // A Scope is a set of actions on one resource that a token can cover. It is an
-// entry of the claim access in the Token Authentication Specification. In
-// challenges and requests it is written as "repository:team/app:pull,push".
+// entry of the claim access in the Token Authentication Specification.
+// Challenges and requests have the form "repository:team/app:pull,push".
 type Scope struct {
 	Type    string   `json:"type"`
 	Name    string   `json:"name"`
 	Actions []string `json:"actions"`
 }
 
-// String returns the scope as it is written in a challenge.
+// String returns the scope in the form of a challenge.
 func (s Scope) String() string {
 	return s.Type + ":" + s.Name + ":" + strings.Join(s.Actions, ",")
 }
@@ -29,12 +29,12 @@ func scopeString(all []Scope) string {
 	return strings.Join(parts, " ")
 }
 
-// parseScopes reads values that have one or more scopes, separated by spaces.
-// It skips words that are not scopes: they grant nothing.
+// parseScopes parses values that have one or more scopes, separated by spaces.
+// It skips words that are not scopes.
 func parseScopes(values []string) (all []Scope) {
 	for _, v := range values {
 		for _, text := range strings.Fields(v) {
-			// The name can have a colon: before the port of a host.
+			// The name may contain a colon, which precedes the port of a host.
 			first, last := strings.Index(text, ":"), strings.LastIndex(text, ":")
 			if first < 0 || first == last {
 				continue
@@ -49,7 +49,7 @@ func parseScopes(values []string) (all []Scope) {
 	return all
 }
 
-// scopesFor returns the scopes that the request requires.
+// scopesFor returns the scopes that a token for the request needs.
 func scopesFor(r *registry.Request) []Scope {
 	repository := func(name string, actions ...string) Scope { return Scope{"repository", name, actions} }
 	switch {
@@ -69,11 +69,12 @@ func scopesFor(r *registry.Request) []Scope {
 	return []Scope{repository(r.Repo, "pull")}
 }
 
-// metadataRead is the action with which Azure's registry lists tags.
+// metadataRead is the action in the scopes of Azure's registry that covers lists
+// of tags.
 const metadataRead = "metadata_read"
 
-// actionName returns the name of the action in scopes. They have no action
-// list: pull includes it.
+// actionName returns the name of the action in a scope. Scopes have no action
+// list; pull includes it.
 func actionName(a registry.Action) string {
 	if a == registry.ActionList {
 		return "pull"
@@ -81,7 +82,8 @@ func actionName(a registry.Action) string {
 	return a.String()
 }
 
-// covers reports whether the scopes include the action.
+// covers reports whether the scopes cover the action on the repository. The
+// repository "" is the catalog.
 func covers(scopes []Scope, repo string, action registry.Action) bool {
 	return slices.ContainsFunc(scopes, func(s Scope) bool {
 		if repo == "" {
@@ -92,8 +94,8 @@ func covers(scopes []Scope, repo string, action registry.Action) bool {
 	})
 }
 
-// grant returns the part of the requested scopes that the user has the rights
-// for.
+// grant returns the requested scopes, limited to the rights of the user. The
+// name "" is an anonymous client.
 func (a *Auth) grant(name string, requested []Scope) []Scope {
 	granted := []Scope{}
 	for _, s := range requested {

@@ -95,7 +95,7 @@ func TestConfigFiles(t *testing.T) {
 	require.Equal(t, reg.Host(), response.ServerURL)
 }
 
-// Skopeo reads the configuration files.
+// Skopeo can read the configuration files with credentials.
 func TestSkopeoLogsIn(t *testing.T) {
 	skopeo, err := exec.LookPath("skopeo")
 	if err != nil {
@@ -127,7 +127,7 @@ func TestSkopeoLogsIn(t *testing.T) {
 	}
 }
 
-// A client with a certificate is a user without other credentials.
+// A client certificate authenticates the user that it names.
 func TestUserByCertificate(t *testing.T) {
 	a := auth.Basic()
 	reg := registrytest.NewServer(t, registrytest.WithTLS(registrytest.RequireClientCert), a)
@@ -136,7 +136,7 @@ func TestUserByCertificate(t *testing.T) {
 	get := func(name string) int {
 		transport := reg.Transport().Clone()
 		defer transport.CloseIdleConnections()
-		transport.TLSClientConfig.GetClientCertificate = nil // It goes before Certificates.
+		transport.TLSClientConfig.GetClientCertificate = nil // GetClientCertificate would take precedence over Certificates.
 		transport.TLSClientConfig.Certificates = []tls.Certificate{reg.CA().ClientCert(name)}
 		resp, err := (&http.Client{Transport: transport}).Get(reg.URL + "/v2/team/app/manifests/v1")
 		require.NoError(t, err)
@@ -148,7 +148,8 @@ func TestUserByCertificate(t *testing.T) {
 	require.Equal(t, 1, reg.Requests().User("ci").Len())
 }
 
-// Limits are options of a server. Those that come after the Auth count by user.
+// The limits are options of a server. After an Auth in the options, they count
+// by user.
 func TestLimitsAreOptions(t *testing.T) {
 	a := auth.Basic("anonymous pull public/**")
 	reg := registrytest.NewServer(t, a, &auth.RateLimit{Limit: 1}, &auth.Quota{Bytes: 10}, auth.Immutable{Tags: []string{"**:v1"}})
@@ -173,7 +174,7 @@ func TestLimitsAreOptions(t *testing.T) {
 	require.Equal(t, 403, put(`{"a":1}`), "7 bytes of 10 are used")
 }
 
-// A token service has a host of its own, as auth.docker.io has.
+// A token service may have another host than the registry, like auth.docker.io.
 func TestTokenServiceOnAnotherHost(t *testing.T) {
 	a := auth.BearerAlways("anonymous pull library/**")
 	a.Realm, a.Service = "https://auth.docker.io/token", "registry.docker.io"

@@ -24,46 +24,46 @@ const (
 
 // A Grant is a token that the token service issued.
 type Grant struct {
-	User      string  // "" for an anonymous client
-	Service   string  // the audience of the token
-	Requested []Scope // by the client
-	Scopes    []Scope // that the token covers
+	User      string  // name, or "" for an anonymous client
+	Service   string  // audience of the token
+	Requested []Scope // scopes that the client requested
+	Scopes    []Scope // scopes that the token covers
 }
 
-// Grants returns the tokens that the token service issued, in order, and the last
-// 10,000 of them if there were more.
+// Grants returns the tokens that the token service issued, oldest first. It
+// returns at most the last 10,000.
 func (a *Auth) Grants() []Grant {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return slices.Clone(a.grants)
 }
 
-// ExpireTokens makes all access tokens that were issued so far expire now.
-// Refresh tokens stay valid, see [Auth.Revoke].
+// ExpireTokens makes all access tokens expire that were issued until now.
+// Refresh tokens stay valid; see [Auth.Revoke].
 func (a *Auth) ExpireTokens() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.expired = a.issued
 }
 
-// SetSkew sets the time by which the clock of the token service is ahead of the
-// clock of the registry; if d is negative, it is behind.
+// SetSkew sets how far the clock of the token service is ahead of the registry's
+// clock. A negative duration sets it back.
 func (a *Auth) SetSkew(d time.Duration) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.skew = d
 }
 
-// IdentityToken returns a refresh token of the user, such as docker login
-// stores. It is valid until 10,000 others were issued after it. IdentityToken
-// panics if no user with the name was added.
+// IdentityToken returns a refresh token of the user, like those that docker
+// login stores. After 10,000 further refresh tokens it is no longer valid.
+// IdentityToken panics if no user with the name was added.
 func (a *Auth) IdentityToken(name string) string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.newRefresh(a.mustKnow("IdentityToken", name))
 }
 
-// newRefresh returns a new refresh token of the user. The lock is held.
+// newRefresh returns a new refresh token of the user. The caller holds a.mu.
 func (a *Auth) newRefresh(u *user) string {
 	token := rand.Text()
 	if a.refresh == nil {
@@ -79,9 +79,9 @@ func (a *Auth) newRefresh(u *user) string {
 }
 
 // StaticToken returns an opaque token that has all rights of the user and does
-// not expire, such as a personal access token. Clients send it as a Bearer token,
-// without asking the token service. It ends with [Auth.Revoke]. StaticToken
-// panics if no user with the name was added.
+// not expire, such as a personal access token. Clients send it as a Bearer
+// token, without asking the token service. [Auth.Revoke] invalidates it.
+// StaticToken panics if no user with the name was added.
 func (a *Auth) StaticToken(name string) string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -93,7 +93,8 @@ func (a *Auth) StaticToken(name string) string {
 	return token
 }
 
-// checkStatic returns the name of the user with the static token.
+// checkStatic returns the name of the user that has the static token, and false
+// if the token is not valid.
 func (a *Auth) checkStatic(token string) (name string, ok bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -104,8 +105,8 @@ func (a *Auth) checkStatic(token string) (name string, ok bool) {
 	return u.name, true
 }
 
-// TokenHandler returns a handler that is the token service alone, for a host of
-// its own. Set Realm to its URL.
+// TokenHandler returns a handler that serves only the token service, for another
+// host than the registry's. Set Realm to its URL.
 func (a *Auth) TokenHandler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, hr *http.Request) {
 		r := &registry.Request{Request: hr, Op: registry.GetToken}
@@ -131,7 +132,8 @@ func writeTokenError(w http.ResponseWriter, e *registry.Error) {
 	json.NewEncoder(w).Encode(map[string]any{"errors": []map[string]string{{"code": string(e.Code), "message": e.Message}}})
 }
 
-// A tokenRequest is a request to the token service, authenticated.
+// A tokenRequest is a request to the token service whose client is
+// authenticated.
 type tokenRequest struct {
 	user    string
 	service string
@@ -140,8 +142,9 @@ type tokenRequest struct {
 	refresh string // the refresh token that the client sent, or ""
 }
 
-// serveToken serves a request to the token service: GET as in Token
-// Authentication Specification, POST as in OAuth2 Token Authentication.
+// serveToken responds to a request to the token service. A GET request has the
+// form in Token Authentication Specification, a POST request that in OAuth2
+// Token Authentication.
 func (a *Auth) serveToken(w http.ResponseWriter, r *registry.Request) error {
 	if a.schemes == basicOnly {
 		return &registry.Error{Code: registry.CodeUnsupported, Status: http.StatusNotFound, Message: "there is no token service"}
@@ -172,7 +175,7 @@ func (a *Auth) serveToken(w http.ResponseWriter, r *registry.Request) error {
 	}
 	a.mu.Lock()
 	if len(a.grants) >= maxKept {
-		a.grants[0] = Grant{} // The array may stay for long.
+		a.grants[0] = Grant{} // The slice still refers to this element.
 		a.grants = a.grants[1:]
 	}
 	a.grants = append(a.grants, Grant{t.user, t.service, t.scopes, claims.Access})
@@ -189,7 +192,8 @@ func (a *Auth) serveToken(w http.ResponseWriter, r *registry.Request) error {
 		"issued_at":    claims.IssuedAt.UTC().Format(time.RFC3339),
 	}
 	if r.Method == http.MethodPost {
-		// RFC 6749, section 5.1, has no field token and requires these.
+		// RFC 6749, section 5.1, does not define the field token, and requires
+		// these.
 		delete(response, "token")
 		response["scope"] = scopeString(claims.Access)
 		response["token_type"] = "Bearer"
@@ -212,7 +216,8 @@ func (a *Auth) serveToken(w http.ResponseWriter, r *registry.Request) error {
 	return err
 }
 
-// readGet reads a GET request. Without credentials, the client is anonymous.
+// readGet returns the token request in a GET request. A client without
+// credentials is anonymous.
 func (a *Auth) readGet(r *registry.Request) (t tokenRequest, err error) {
 	if len(r.URL.RawQuery) > maxTokenRequest {
 		return t, &registry.Error{Code: registry.CodeUnsupported, Status: http.StatusBadRequest, Message: fmt.Sprintf("the query has %d bytes, more than %d", len(r.URL.RawQuery), maxTokenRequest)}
@@ -239,7 +244,7 @@ func (a *Auth) readGet(r *registry.Request) (t tokenRequest, err error) {
 	return t, nil
 }
 
-// readPost reads a POST request, whose form is in its body.
+// readPost returns the token request in the form of a POST request.
 func (a *Auth) readPost(w http.ResponseWriter, r *registry.Request) (t tokenRequest, err error) {
 	hr := r.Request
 	hr.Body = http.MaxBytesReader(w, hr.Body, maxTokenRequest)
@@ -276,7 +281,7 @@ func (a *Auth) readPost(w http.ResponseWriter, r *registry.Request) (t tokenRequ
 	return t, nil
 }
 
-// badCredentials returns the token service's error for wrong credentials.
+// badCredentials returns the 401 error of the token service, with a challenge.
 func badCredentials(message string) error {
 	e := registry.Errorf(registry.CodeUnauthorized, "%s", message)
 	e.Header = http.Header{"Www-Authenticate": {`Basic realm="token service"`}}

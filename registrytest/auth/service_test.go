@@ -96,8 +96,8 @@ func TestTokenService(t *testing.T) {
 	})
 }
 
-// A registry like Docker Hub challenges anonymous clients for everything, and
-// its token service gives them tokens.
+// Like Docker Hub, the registry sends an anonymous client a challenge for every
+// request. Its token service issues tokens without credentials.
 func TestBearerAlways(t *testing.T) {
 	r := newReg(t, auth.BearerAlways("anonymous pull public/**"))
 	manifest := "/v2/public/app/manifests/v1"
@@ -162,7 +162,7 @@ func TestStaticToken(t *testing.T) {
 	})
 }
 
-// Token services differ in the fields of a response.
+// TokenResponse can remove fields from the response of the token service.
 func TestTokenResponse(t *testing.T) {
 	for _, leave := range []string{"token", "access_token"} {
 		r := newReg(t, auth.Bearer())
@@ -179,7 +179,7 @@ func TestTokenResponse(t *testing.T) {
 	}
 }
 
-// A token with the scope pull lists tags, unless the registry is strict.
+// The right and the scope pull suffice to list tags, unless StrictList is set.
 func TestListTags(t *testing.T) {
 	for _, strict := range []bool{false, true} {
 		r := newReg(t, auth.BearerOrBasic())
@@ -195,7 +195,7 @@ func TestListTags(t *testing.T) {
 	}
 }
 
-// A token that covers everything gives the rights of its user, and no more.
+// A token with Everything gives all rights of its user, and no others.
 func TestTokenCoversEverything(t *testing.T) {
 	t.Parallel()
 	a := auth.Bearer()
@@ -207,7 +207,7 @@ func TestTokenCoversEverything(t *testing.T) {
 	require.Equal(t, 403, r.do("GET", "/v2/secret/app/manifests/v1", bearer(token), "").Code)
 }
 
-// Tags are listed with the action metadata_read, too, which covers nothing else.
+// The action metadata_read of a scope covers only lists of tags.
 func TestMetadataRead(t *testing.T) {
 	t.Parallel()
 	a := auth.Bearer()

@@ -12,15 +12,16 @@ import (
 )
 
 // CheckStore returns an error if the repositories of the store share their
-// blobs, as those of one image layout do, and the rights differ between
-// repositories: a user who may pull from one repository could read the blobs of
-// all. Package registrytest calls it before a server starts. A registry that runs
-// already responds with the error to each request, and status 500.
+// blobs, as those of one image layout do, and a user's rights differ between
+// repositories: the user could read the blobs of all repositories. Package
+// registrytest calls CheckStore before a server starts. A running registry
+// responds to each request with the error and status 500.
 //
-// The rights pull and delete must be for all repositories, such as "pull **",
-// or for none. The same holds for the right push of a user who may not pull.
-// [Auth.Trust] gives rights to single repositories. The scope of a token may
-// name one repository: its holder can read the blobs of all.
+// The rights pull and delete must be for all repositories, such as "pull **", or
+// for none. The same holds for the right push of a user who may not pull. The
+// tokens of [Auth.Trust] give rights to single repositories, so they are an
+// error, too. The scope of a token may name one repository, but its holder can
+// read the blobs of all.
 func (a *Auth) CheckStore(store registry.Store) error {
 	if s, ok := store.(interface{ SharesBlobs() bool }); ok && s.SharesBlobs() {
 		return a.checkShared()
@@ -28,8 +29,9 @@ func (a *Auth) CheckStore(store registry.Store) error {
 	return nil
 }
 
-// checkShared returns an error if a registry whose repositories share their
-// blobs cannot keep the rights.
+// checkShared returns an error if the rights of a user differ between
+// repositories. A registry whose repositories share their blobs cannot enforce
+// such rights.
 func (a *Auth) checkShared() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -55,8 +57,8 @@ func (a *Auth) checkShared() error {
 	return nil
 }
 
-// sameEverywhere returns an error if the rules give the user with the name, or
-// anonymous clients if it is "", rights that differ between repositories.
+// sameEverywhere returns an error if the rules give the named user rights that
+// differ between repositories. The name "" is an anonymous client.
 func sameEverywhere(name string, rules []Rule) error {
 	has := func(action registry.Action, everywhere bool) bool {
 		return slices.ContainsFunc(rules, func(r Rule) bool {
@@ -82,7 +84,7 @@ func sameEverywhere(name string, rules []Rule) error {
 	return nil
 }
 
-// everywhere reports whether the rule is about all repositories.
+// everywhere reports whether the rule matches all repositories.
 func (r Rule) everywhere() bool {
 	return strings.Trim(r.repos, "*/") == "" && names.Match(r.repos, "a") && names.Match(r.repos, "a/a") && names.Match(r.repos, "a/a/a")
 }

@@ -17,23 +17,23 @@ import (
 // scopes that the token covers.
 type Claims struct {
 	Issuer    string
-	Subject   string // the user, "" for an anonymous client
-	Audience  string // the service that the token is for, or "*" for any
+	Subject   string // name of the user, or "" for an anonymous client
+	Audience  string // service that accepts the token, or "*" for any
 	Expires   time.Time
 	NotBefore time.Time
 	IssuedAt  time.Time
 	Access    []Scope
 
-	// Everything makes the token cover all rights of its user, whatever the
-	// scopes are. Some registries have one scope for all of their content.
+	// Everything makes the token cover all rights of its user and ignore Access.
+	// Some registries have one scope for all of their content.
 	Everything bool
 
-	number     uint64 // of the token
-	generation uint64 // of the user
+	number     uint64 // number of the token
+	generation uint64 // generation of the user
 	foreign    bool   // whether another issuer signed the token
 }
 
-// wireClaims is the JSON form of Claims.
+// wireClaims is the form of Claims in a token.
 type wireClaims struct {
 	Issuer     string  `json:"iss"`
 	Subject    string  `json:"sub"`
@@ -47,7 +47,7 @@ type wireClaims struct {
 	Everything bool    `json:"everything,omitempty"`
 }
 
-// wireHeader is the header of a token.
+// wireHeader is the JOSE header of a token.
 type wireHeader struct {
 	Type      string `json:"typ"`
 	Algorithm string `json:"alg"`
@@ -56,17 +56,17 @@ type wireHeader struct {
 
 const (
 	issuer    = "registry"
-	algorithm = "HS256" // the key never leaves the process
+	algorithm = "HS256" // HMAC suffices, since the key never leaves the process
 
 	anyService = "*"
 )
 
-// AccessToken returns a token of the user, or of an anonymous client if name is
-// "", that covers the scopes, such as "repository:team/app:pull,push". It is like
-// one from the token service, but valid at any host, and the user may lack the
-// rights for its scopes. It is issued at the time of [time.Now], whatever the
-// clock of a request says. AccessToken panics if no user with the name was added
-// or a scope is not valid.
+// AccessToken returns a token that covers the scopes, such as
+// "repository:team/app:pull,push". The token is that of the named user, or of an
+// anonymous client if name is "". It is like one from the token service, but
+// valid at any host, and the user may lack the rights for its scopes. Its time
+// of issue is [time.Now], even if the registry has another clock. AccessToken
+// panics if no user with the name was added or a scope is not valid.
 func (a *Auth) AccessToken(name string, scopes ...string) string {
 	access := parseScopes(scopes)
 	for _, s := range scopes {
@@ -86,7 +86,8 @@ func (a *Auth) AccessToken(name string, scopes ...string) string {
 	return token
 }
 
-// newClaims returns the claims of a token that is issued now.
+// newClaims returns the claims of a token for the named user and the service,
+// issued at the time now.
 func (a *Auth) newClaims(name, service string, access []Scope, now time.Time) Claims {
 	life := a.TokenLife
 	if life == 0 {
@@ -106,7 +107,7 @@ func (a *Auth) newClaims(name, service string, access []Scope, now time.Time) Cl
 	return c
 }
 
-// sign returns the token with the claims.
+// sign returns a signed token with the claims.
 func (a *Auth) sign(c Claims) (string, error) {
 	header, err := encodePart(wireHeader{Type: "JWT", Algorithm: algorithm})
 	if err != nil {
@@ -122,12 +123,12 @@ func (a *Auth) sign(c Claims) (string, error) {
 	return signed + "." + base64.RawURLEncoding.EncodeToString(a.mac(signed)), nil
 }
 
-// mac returns the signature of the first two parts of a token.
+// mac returns the HMAC of the first two parts of a token.
 func (a *Auth) mac(signed string) []byte {
 	a.mu.Lock()
 	if a.key == nil {
 		a.key = make([]byte, sha256.Size)
-		rand.Read(a.key) // It never returns an error.
+		rand.Read(a.key) // rand.Read never returns an error.
 	}
 	h := hmac.New(sha256.New, a.key)
 	a.mu.Unlock()
@@ -144,11 +145,12 @@ func encodePart(v any) (string, error) {
 }
 
 // verify returns the claims of a token, or an error if the token is not valid
-// for the service now. The algorithm does not decide about the key: the key of this
-// registry takes HS256 alone, and those of other issuers do not take it.
+// for the service at that time. A client cannot confuse keys by naming another
+// algorithm: only this registry's key verifies HS256, and only keys of other
+// issuers the rest.
 func (a *Auth) verify(token, service string, at time.Time) (Claims, error) {
 	parts := strings.Split(token, ".")
-	// Package base64 ignores line ends.
+	// Package base64 would ignore line breaks.
 	if len(parts) != 3 || strings.ContainsAny(token, "\r\n") {
 		return Claims{}, errors.New("the token is not a signed JWT")
 	}
@@ -189,7 +191,8 @@ func (a *Auth) verify(token, service string, at time.Time) (Claims, error) {
 	}, nil
 }
 
-// decodePart decodes a part of a token, which must be one JSON value.
+// decodePart decodes one part of a token into v. The part must be one JSON value
+// in base64url.
 func decodePart(part string, v any) error {
 	text, err := base64.RawURLEncoding.Strict().DecodeString(part)
 	if err != nil {

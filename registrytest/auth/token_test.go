@@ -14,7 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// newToken returns a valid token, and the Auth that issued it.
+// newToken returns a token, and the Auth that issued it. The function change, if
+// not nil, modifies the claims of the token, which are valid otherwise.
 func newToken(t *testing.T, change func(*Claims)) (*Auth, string) {
 	a := Bearer()
 	a.User("ci")
@@ -90,8 +91,9 @@ func TestVerify(t *testing.T) {
 	}
 }
 
-// flipLastBit changes the last character of a base64 text. A lenient decoder
-// decodes both texts to the same bytes.
+// flipLastBit returns the base64 character that differs from c in the last bit.
+// At the end of a text, that bit may be unused, and a lenient decoder ignores
+// it.
 func flipLastBit(c byte) string {
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	return string(alphabet[strings.IndexByte(alphabet, c)^1])

@@ -17,32 +17,32 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// A user is an account. Adding it again makes a new user with another
-// generation, so that earlier tokens are no longer valid.
+// A user is an account. Each time it is added, it gets another generation, which
+// invalidates earlier tokens.
 type user struct {
 	name       string
 	password   string
-	hash       string // of the password, if that is not known; see AddHtpasswd
-	rules      []Rule // nil means every right
+	hash       string // hash of an unknown password; see AddHtpasswd
+	rules      []Rule // nil gives every right
 	revoked    bool
 	generation uint64
 }
 
-// Credentials are a name and a password with which a client authenticates.
+// Credentials are the name and the password of a user.
 type Credentials struct {
 	Username, Password string
 }
 
-// NewCredentials returns the name with a random password.
+// NewCredentials returns Credentials with the name and a random password.
 func NewCredentials(name string) Credentials {
 	return Credentials{name, rand.Text()}
 }
 
-// User adds a user with a random password. If there is a user with the name,
-// the new one replaces it, and its earlier password and tokens are no longer
-// valid. The rules are those of [ParseRule] without the first word, such as
-// "pull,push team/**". A user without rules may do everything. Every user has the
-// rights of an anonymous client.
+// User adds a user with a random password. It replaces a user with the same
+// name, whose password and tokens become invalid. The rules are those of
+// [ParseRule] without the first word, such as "pull,push team/**". A user
+// without rules has every right. Every user has the rights of an anonymous
+// client.
 //
 // User panics if the name or a rule is not valid, as [regexp.MustCompile] does.
 func (a *Auth) User(name string, rules ...string) Credentials {
@@ -62,9 +62,9 @@ func (a *Auth) AddUser(c Credentials, rules ...string) error {
 	return nil
 }
 
-// TryUser is like [Auth.AddUser], for a registry that runs: if the name or a rule is
-// not valid, or the rights do not fit the store (see [Auth.CheckStore]), TryUser
-// returns an error, and the registry goes on as before.
+// TryUser is like [Auth.AddUser], for a running registry. If the name or a rule
+// is not valid, or the rights do not fit the store (see [Auth.CheckStore]),
+// TryUser returns an error and changes nothing.
 func (a *Auth) TryUser(store registry.Store, c Credentials, rules ...string) error {
 	a.mu.Lock()
 	trial := &Auth{users: maps.Clone(a.users), rules: a.rules, trusted: a.trusted}
@@ -79,7 +79,7 @@ func (a *Auth) TryUser(store registry.Store, c Credentials, rules ...string) err
 	return a.AddUser(c, rules...)
 }
 
-// add adds a user with the rules.
+// add adds the user u with the rules.
 func (a *Auth) add(u *user, rules []string) error {
 	if err := checkName(u.name); err != nil {
 		return err
@@ -102,11 +102,11 @@ func (a *Auth) add(u *user, rules []string) error {
 	return nil
 }
 
-// AddHtpasswd adds the users in an htpasswd file, which has a name and a
-// password, separated by a colon, in each line. All of them have the rules. A
-// password is plain text or has the form {SHA}. Other forms, such as those of
-// bcrypt that begin with $2y$, require [Auth.CheckHash]. AddHtpasswd returns an
-// error if a line or a rule is not valid; see [Auth.Err].
+// AddHtpasswd adds the users in an htpasswd file and gives all of them the
+// rules. Each line has a name and a password, separated by a colon. A password
+// is plain text or has the form {SHA}. Other forms, such as those of bcrypt that
+// begin with $2y$, require [Auth.CheckHash]. AddHtpasswd returns an error if a
+// line or a rule is not valid; see [Auth.Err].
 func (a *Auth) AddHtpasswd(r io.Reader, rules ...string) error {
 	lines := bufio.NewScanner(r)
 	for n := 1; lines.Scan(); n++ {
@@ -140,7 +140,7 @@ func (a *Auth) AddHtpasswd(r io.Reader, rules ...string) error {
 	return nil
 }
 
-// checkName returns an error if a user cannot have the name.
+// checkName returns an error if the name is not valid for a user.
 func checkName(name string) error {
 	if name == "" || strings.ContainsAny(name, ": \t\r\n") || name == anonymous || name == everybody {
 		return fmt.Errorf("%q cannot be the name of a user", name)
@@ -148,7 +148,7 @@ func checkName(name string) error {
 	return nil
 }
 
-// Allow adds a rule such as "anonymous pull public/**", see [ParseRule]. It
+// Allow adds a rule such as "anonymous pull public/**"; see [ParseRule]. It
 // returns an error if the rule is not valid; see [Auth.Err].
 func (a *Auth) Allow(rule string) error {
 	r, err := ParseRule(rule)
@@ -169,9 +169,9 @@ func (a *Auth) Revoke(name string) {
 	a.mustKnow("Revoke", name).revoked = true
 }
 
-// Save returns a function that makes users, their rights, and the rights of all
-// clients the same as now. Tokens that were issued meanwhile stay valid for users
-// that exist then; see [Auth.ExpireTokens].
+// Save returns a function that restores the present users, their rights, and the
+// rights of all clients. Tokens issued since then stay valid if their user is
+// among the restored ones; see [Auth.ExpireTokens].
 func (a *Auth) Save() (restore func()) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -189,8 +189,8 @@ func (a *Auth) Save() (restore func()) {
 	}
 }
 
-// mustKnow returns the user with the name. It panics if there is none: a test
-// that misspells a name would test nothing. The lock is held.
+// mustKnow returns the named user. It panics if no such user was added: a test
+// with a misspelled name would test nothing. The caller holds a.mu.
 func (a *Auth) mustKnow(method, name string) *user {
 	u := a.users[name]
 	if u == nil {
@@ -199,8 +199,8 @@ func (a *Auth) mustKnow(method, name string) *user {
 	return u
 }
 
-// active returns the user with the name, or nil if there is none or it was
-// revoked. The lock is held.
+// active returns the named user, or nil if the user does not exist or was
+// revoked. The caller holds a.mu.
 func (a *Auth) active(name string) *user {
 	if u := a.users[name]; u != nil && !u.revoked {
 		return u
@@ -208,10 +208,12 @@ func (a *Auth) active(name string) *user {
 	return nil
 }
 
-// current reports whether the user still exists. The lock is held.
+// current reports whether u was neither revoked nor replaced. The caller holds
+// a.mu.
 func (a *Auth) current(u *user) bool { return u != nil && a.active(u.name) == u }
 
-// checkBasic returns the name of the user with the Basic credentials.
+// checkBasic returns the name of the user with the credentials, encoded as for
+// Basic authentication. It returns an error if they are wrong.
 func (a *Auth) checkBasic(encoded string) (string, error) {
 	text, err := base64.StdEncoding.DecodeString(strings.TrimSpace(encoded))
 	if err != nil {
@@ -224,7 +226,7 @@ func (a *Auth) checkBasic(encoded string) (string, error) {
 	return a.check(name, password)
 }
 
-// check returns the name if it and the password are those of a user.
+// check returns the name, or an error if no user has the name and the password.
 func (a *Auth) check(name, password string) (string, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -239,8 +241,8 @@ func (a *Auth) check(name, password string) (string, error) {
 	return name, nil
 }
 
-// matches reports whether the password is the user's. The comparison takes the
-// same time for a user that does not exist.
+// matches reports whether u has the password. To take the same time for a user
+// that does not exist, the caller passes an empty one.
 func (a *Auth) matches(u *user, password string) bool {
 	sha, isSHA := strings.CutPrefix(u.hash, "{SHA}")
 	switch {
@@ -254,8 +256,9 @@ func (a *Auth) matches(u *user, password string) bool {
 	return subtle.ConstantTimeCompare(want[:], got[:]) == 1
 }
 
-// permits reports whether the user, or an anonymous client if name is "", has
-// the right. The empty repository stands for the catalog.
+// permits reports whether the named user has the right to the action on the
+// repository. The name "" is an anonymous client, and the repository "" the
+// catalog.
 func (a *Auth) permits(name, repo string, action registry.Action) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()

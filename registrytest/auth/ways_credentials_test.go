@@ -16,8 +16,8 @@ import (
 
 func base64Of(text string) string { return base64.StdEncoding.EncodeToString([]byte(text)) }
 
-// waysByBasic has wrong credentials of the scheme Basic, and right ones that are
-// written as no client should.
+// waysByBasic returns attacks with wrong Basic credentials, or with valid ones
+// in a malformed field.
 func waysByBasic(c credentials) (all []way) {
 	name, password := c.owner.Username, c.owner.Password
 	right := base64Of(name + ":" + password)
@@ -54,8 +54,8 @@ func waysByBasic(c credentials) (all []way) {
 	return all
 }
 
-// waysByBearer has tokens that do not give the right to pull the secret, and
-// right ones in places where no client should put them.
+// waysByBearer returns attacks with tokens that do not cover the secret
+// repository, and with valid tokens in a wrong place of the request.
 func waysByBearer(c credentials) (all []way) {
 	add := func(name string, try func(*world)) { all = append(all, way{"token " + name, try}) }
 	for user, scopes := range map[string][]string{
@@ -125,7 +125,7 @@ func waysByBearer(c credentials) (all []way) {
 
 func encoded(text string) string { return base64.RawURLEncoding.EncodeToString([]byte(text)) }
 
-// forgedTokens are tokens with all rights that no key of the registry signed.
+// forgedTokens returns attacks with tokens that no key of the registry signed.
 func forgedTokens() (all []way) {
 	claims := claimsOf(auth.Scope{Type: "repository", Name: "secret/app", Actions: []string{"pull"}})
 	claims["iss"], claims["sub"], claims["jti"], claims["gen"] = "registry", "owner", "1000000", 1
@@ -162,8 +162,8 @@ func forgedTokens() (all []way) {
 	return all
 }
 
-// waysByTokenService asks the token service for more than the client has the
-// rights for, and uses the token that it gets.
+// waysByTokenService returns attacks that request a token for more than the
+// client's rights, and use the token from the response.
 func waysByTokenService(c credentials, scheme string) (all []way) {
 	tokenFrom := func(w *world, method, target, body string, h ...header) {
 		got := w.send(method, target, body, h...)
@@ -229,7 +229,7 @@ func waysByTokenService(c credentials, scheme string) (all []way) {
 	return all
 }
 
-// The names of the ways are those of different ways.
+// No two attacks have the same name.
 func TestWaysAreDifferent(t *testing.T) {
 	t.Parallel()
 	c := credentials{a: auth.Bearer()}

@@ -7,7 +7,7 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// waysByPath spells the path in ways that the parts of a server could read
+// waysByPath returns attacks with a path that the parts of a server could read
 // differently.
 func waysByPath(c credentials) (all []way) {
 	eve := c.as(c.eve, "team/app")
@@ -94,7 +94,8 @@ func waysByPath(c credentials) (all []way) {
 	return all
 }
 
-// waysByHeader adds fields that servers behind proxies, or clever ones, believe.
+// waysByHeader returns attacks with header fields that some servers trust, such
+// as those behind a proxy.
 func waysByHeader(c credentials) (all []way) {
 	eve := c.as(c.eve, "team/app")
 	manifest := string(digest.FromString(secretManifest))
@@ -121,7 +122,8 @@ func waysByHeader(c credentials) (all []way) {
 	return all
 }
 
-// waysByContent uses the right to push to one repository to learn about another.
+// waysByContent returns attacks by a user who may push to team/app: mounts and
+// manifests that refer to content of secret/app.
 func waysByContent(c credentials) (all []way) {
 	eve := c.as(c.eve, "team/app")
 	for what, d := range map[string]string{"blob": string(digest.FromString(secretBlob)), "manifest": string(digest.FromString(secretManifest))} {

@@ -17,11 +17,12 @@ import (
 	"github.com/ocireg/registry/registrytest/auth"
 )
 
-// The tests in this file try ways around authentication. Two registries have the
-// same users and content, but only one of them has the repository secret/app. A
-// way is a sequence of requests without the right to read it. It works if a
-// response has something of the secret, if the registries respond differently,
-// which tells whether the repository exists, or if the repository changes.
+// The tests in this file attack the repository secret/app. Two registries have
+// the same users, but only one of them has the repository. An attack, called a
+// way, is a sequence of requests without the right to read it. The attack
+// succeeds if a response contains secret content, if the responses of the
+// registries differ (which reveals that the repository exists), or if the
+// repository changes.
 
 const (
 	secretText = "top secret"
@@ -32,24 +33,27 @@ const (
 var secretManifest = fmt.Sprintf(`{"schemaVersion":2,"config":{"mediaType":"a/b","digest":%q,"size":%d},"layers":[],"annotations":{"it is":%q}}`,
 	digest.FromString(secretBlob), len(secretBlob), secretText)
 
-// A way is one way around authentication.
+// A way is an attack: a sequence of requests that tries to get around
+// authentication.
 type way struct {
 	name string
 	try  func(w *world)
 }
 
-// A world is one of the two registries, as a way sees it.
+// A world sends the requests of an attack to one of two registries, and records
+// the responses in said.
 type world struct {
 	*reg
-	session string // the ID of the owner's upload session in secret/app
+	session string // ID of an upload session of the owner in secret/app
 	said    []string
 }
 
-// random are the parts of a response that differ between any two.
+// random matches the parts of a response that are random, such as IDs and
+// tokens.
 var random = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}|eyJ[\w.-]+|"issued_at":"[^"]*"|"refresh_token":"[^"]*"`)
 
-// send sends a request and notes the response. The target goes to the handler as
-// it is, whatever its form.
+// send sends a request and records the response. It passes the target to the
+// handler unchanged, even if it is malformed.
 func (w *world) send(method, target, body string, headers ...header) *httptest.ResponseRecorder {
 	w.t.Helper()
 	r := httptest.NewRequest("GET", "/", strings.NewReader(body))
@@ -72,7 +76,7 @@ func (w *world) send(method, target, body string, headers ...header) *httptest.R
 	var b strings.Builder
 	fmt.Fprintln(&b, method, target, got.Code)
 	if strings.HasPrefix(target, "/token") {
-		got.Header().Del("Content-Length") // Tokens have numbers.
+		got.Header().Del("Content-Length") // The length of a token varies with its number.
 	}
 	got.Header().Write(&b)
 	b.Write(got.Body.Bytes())
@@ -80,24 +84,24 @@ func (w *world) send(method, target, body string, headers ...header) *httptest.R
 	return got
 }
 
-// credentials are those that the ways use.
+// credentials are the users of the registries, and the Auth that knows them.
 type credentials struct {
 	a     *auth.Auth
-	owner auth.Credentials // of secret/app
-	eve   auth.Credentials // with rights in team/** alone
+	owner auth.Credentials // user with all rights
+	eve   auth.Credentials // user with rights on team/** only
 
-	// as returns the header with which the scheme authenticates a user for the
-	// repository.
+	// as returns a header that authenticates the user, with a token for the
+	// repository if the scheme needs one.
 	as func(c auth.Credentials, repo string) header
 }
 
-// Every way fails, with each scheme and each store.
+// Every attack fails, with each authentication scheme and each store.
 func TestWaysAroundAuthentication(t *testing.T) {
 	t.Parallel()
 	for scheme, make := range map[string]func(...string) *auth.Auth{"basic": auth.Basic, "bearer": auth.Bearer, "either": auth.BearerOrBasic} {
 		for _, s := range isolating {
 			if scheme == "either" && s.name == "tree" {
-				continue // Each of them is there with the other.
+				continue // Each value has been tested with another.
 			}
 			t.Run(scheme+", "+s.name, func(t *testing.T) {
 				t.Parallel()
@@ -131,15 +135,15 @@ func TestWaysAroundAuthentication(t *testing.T) {
 	}
 }
 
-// in returns the registry for a subtest.
+// in returns r for the subtest t.
 func (r *reg) in(t *testing.T) *reg {
 	sub := *r
 	sub.t = t
 	return &sub
 }
 
-// newWorld returns a registry with an image in each repository. The owner has an
-// upload session in the last one.
+// newWorld returns a registry with an image in each repository, and the ID of an
+// upload session of the owner in the last repository.
 func newWorld(t testing.TB, store registry.Store, c credentials, repos ...string) (r *reg, session string) {
 	r = &reg{t, c.a, registry.New(store, c.a.Options()...), store}
 	for _, repo := range repos {
@@ -168,7 +172,7 @@ func merge(headers ...header) header {
 	return all
 }
 
-// wantUntouched fails the test unless the owner finds the secret as it was.
+// wantUntouched fails the test if an attack has changed secret/app.
 func wantUntouched(t testing.TB, r *reg, c credentials, session string) {
 	t.Helper()
 	h := c.as(c.owner, "secret/app")
@@ -184,7 +188,7 @@ func wantUntouched(t testing.TB, r *reg, c credentials, session string) {
 	}
 }
 
-// ways returns the ways around the scheme.
+// ways returns all attacks on a registry with the authentication scheme.
 func ways(c credentials, scheme string) (all []way) {
 	all = append(all, waysByOperation(c)...)
 	all = append(all, waysByPath(c)...)
@@ -195,7 +199,8 @@ func ways(c credentials, scheme string) (all []way) {
 	return append(all, waysByTokenService(c, scheme)...)
 }
 
-// pullSecret requests everything of the secret with the header.
+// pullSecret returns requests for a manifest, a blob and the tags of secret/app,
+// with the headers.
 func pullSecret(h ...header) func(*world) {
 	return func(w *world) {
 		w.send("GET", "/v2/secret/app/manifests/v1", "", h...)
@@ -204,8 +209,8 @@ func pullSecret(h ...header) func(*world) {
 	}
 }
 
-// waysByOperation carries out every operation, with no credentials and with those
-// of a user who has rights elsewhere.
+// waysByOperation returns attacks by every operation: without credentials, and
+// by a user with rights on another repository.
 func waysByOperation(c credentials) (all []way) {
 	blob, manifest := string(digest.FromString(secretBlob)), string(digest.FromString(secretManifest))
 	image := header{"Content-Type": {imageType}}
@@ -257,7 +262,8 @@ func waysByOperation(c credentials) (all []way) {
 			}})
 		}
 	}
-	// Sessions of others, by way of a repository in which eve may push.
+	// The upload session of the owner does not belong to team/app, where eve may
+	// push.
 	eve := c.as(c.eve, "team/app")
 	for method, query := range map[string]string{"GET": "", "HEAD": "", "PATCH": "", "PUT": "?digest=" + string(digest.FromString("x")), "DELETE": ""} {
 		all = append(all, way{method + " of another's session in team/app", func(w *world) {
@@ -268,7 +274,7 @@ func waysByOperation(c credentials) (all []way) {
 	return all
 }
 
-// unreadable is a body that fails the test if the registry reads it.
+// An unreadable is a request body that fails the test if the registry reads it.
 type unreadable struct{ t *testing.T }
 
 func (u unreadable) Read([]byte) (int, error) {
@@ -276,7 +282,7 @@ func (u unreadable) Read([]byte) (int, error) {
 	return 0, io.EOF
 }
 
-// A registry does not read the body of a request that it refuses.
+// The registry does not read the body of a request that it refuses.
 func TestRefusedBodiesAreNotRead(t *testing.T) {
 	t.Parallel()
 	a := auth.Basic()
