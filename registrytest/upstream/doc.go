@@ -1,14 +1,14 @@
 // Package upstream puts a registry for tests in front of another registry, such
-// as one of a vendor or of a cluster.
+// as that of a vendor or a cluster.
 //
-// [Proxy] passes every request on and changes nothing, so that faults, gates and
-// the journal work with the real registry:
+// [Proxy] passes every request on to the other registry, so that faults, gates
+// and the journal work with real responses:
 //
 //	reg := registrytest.NewServer(t, upstream.Proxy("https://registry.example.com"))
 //
-// [Open] makes a store over another, such as an image layout. It fetches
-// missing content from registries and keeps it in the other store. Later it
-// gives the same answers without a network:
+// [Open] returns a store that fetches missing content from registries and keeps
+// it in a local store, such as an image layout. Later it serves the same content
+// without a network:
 //
 //	images, err := layout.Open("testdata/images")
 //	if err != nil {

@@ -15,31 +15,31 @@ import (
 	"github.com/ocireg/registry/internal/remote"
 )
 
-// A Wire is a registry that passes every request on to another one, the
-// upstream, and sends its responses. [Proxy] makes one. It is a store for
+// A Wire is a registry that passes every request on to another registry, the
+// upstream, and sends back the response. [Proxy] returns one. It is a store for
 // [registry.New] and an option of package registrytest:
 //
 //	handler := registry.New(upstream.Proxy("https://registry.example.com"))
 //
-// As a [registry.Store], a Wire reads and changes the content of the upstream
-// with its own requests, for the test. The user and the password of the URL,
-// if it has them, are the credentials for these requests only. Requests on
-// behalf of a client have the client's own credentials; see [Wire.StoreFor].
+// The methods of [registry.Store] read and change the content of the upstream,
+// for the test. Only their requests use the user and the password in the URL.
+// Requests on behalf of a client have the client's own credentials; see
+// [Wire.StoreFor].
 type Wire struct {
 	registry.Store
-	base       *url.URL // without a user, and without a slash at its end
+	base       *url.URL // URL of the upstream without user, and without a slash at its end
 	err        error
 	keepRealms bool
 	transport  *http.Transport
-	tokens     *http.Transport // for token services, unless a proxy leads there
+	tokens     *http.Transport // for token services, unless a proxy makes the connection
 	buffers    buffers
 	realms     realms
 }
 
-// A ProxyOption changes a [Wire].
+// A ProxyOption configures a [Wire].
 type ProxyOption func(*Wire)
 
-// Transport makes a Wire send its requests with a copy of the transport, for
+// Transport makes a Wire send its requests with a copy of t, for example to set
 // certificates, proxies, timeouts or a network of package registrytest. Without
 // this option, the proxies are those of [http.ProxyFromEnvironment].
 func Transport(t *http.Transport) ProxyOption {
@@ -52,30 +52,33 @@ func Transport(t *http.Transport) ProxyOption {
 	}
 }
 
-// KeepRealms makes a Wire leave the realm of a challenge as it is: clients then
-// ask the token service of the upstream and not the Wire for their tokens.
+// KeepRealms makes a Wire leave the realm of a challenge unchanged. Clients then
+// request their tokens from the upstream's token service, and not through the
+// Wire.
 func KeepRealms() ProxyOption {
 	return func(u *Wire) { u.keepRealms = true }
 }
 
-// Proxy returns a registry that passes every request on to the one at the URL,
-// such as "https://registry.example.com" or "http://localhost:5000". The URL may
-// have a path, below which the upstream has the API; it ends before /v2/.
+// Proxy returns a registry that passes every request on to the registry at the
+// address, which is a base URL such as "https://registry.example.com" or
+// "http://localhost:5000/path", without /v2/.
 //
 // The upstream gets the method, the path, the query, the header and the body of
 // each request as they arrive, and the client gets the status, the header and
 // the body of the response. Bodies are streamed. A Wire changes these fields:
 //
-//   - Host, in requests, is the host of the upstream;
-//   - Location and Link, in responses, lead to the Wire if they lead to the
-//     upstream;
-//   - WWW-Authenticate, in responses, names the Wire as the token service, at
-//     /token, from where it passes requests on to the upstream's one. The
-//     parameters service and scope stay. See [KeepRealms];
-//   - the fields of a connection (RFC 9110, section 7.6.1).
+//   - Host, in requests, is the host of the upstream.
+//   - Location and Link, in responses, name the host of the Wire in place of the
+//     upstream.
+//   - WWW-Authenticate, in responses, names the Wire as the token service, with
+//     the path /token. The Wire passes token requests on to the token service of
+//     the upstream. The parameters service and scope stay the same. See
+//     [KeepRealms].
+//   - Fields that concern a single connection are removed (RFC 9110, section
+//     7.6.1).
 //
-// If the upstream ends a response early, so does the Wire. The response is 502
-// if the upstream cannot be reached.
+// If the upstream ends a response early, so does the Wire. If the upstream
+// cannot be reached, the response is 502.
 func Proxy(address string, opts ...ProxyOption) *Wire {
 	u := &Wire{Store: registry.UnimplementedStore{}}
 	for _, o := range opts {
@@ -107,7 +110,8 @@ func Proxy(address string, opts ...ProxyOption) *Wire {
 	return u
 }
 
-// parse reads the URL of a registry.
+// parse checks and returns the URL of an upstream without its user, and the
+// user.
 func parse(address string) (base *url.URL, user *url.Userinfo, err error) {
 	u, err := url.Parse(address)
 	switch {
@@ -122,7 +126,7 @@ func parse(address string) (base *url.URL, user *url.Userinfo, err error) {
 	}
 	if err != nil {
 		if u == nil {
-			u = new(url.URL) // The text may have a password in it.
+			u = new(url.URL) // The address may contain a password.
 		}
 		return nil, nil, fmt.Errorf("the URL %q of the upstream: %w", u.Redacted(), err)
 	}
@@ -132,8 +136,8 @@ func parse(address string) (base *url.URL, user *url.Userinfo, err error) {
 }
 
 // StoreFor returns the content of the upstream that the client of the request
-// may see. Each request to the upstream has the Authorization of the client's
-// request, or none. Package registry gives this store to hooks, see
+// may see. Requests to the upstream have the Authorization of the client's
+// request, or none. Package registry passes this store to hooks; see
 // [registry.Request.Store].
 func (u *Wire) StoreFor(r *registry.Request) registry.Store {
 	if u.err != nil {
@@ -146,7 +150,7 @@ func (u *Wire) StoreFor(r *registry.Request) registry.Store {
 	return &remote.Store{Base: u.base.String(), Client: &http.Client{Transport: as}}
 }
 
-// Options returns no options: a Wire is the store of the registry.
+// Options returns no options, since a Wire is the store of the registry.
 func (u *Wire) Options() []registry.Option { return nil }
 
 // Exclusive returns "store". It tells package registrytest that a server has only
@@ -157,16 +161,16 @@ func (u *Wire) Exclusive() string { return "store" }
 // registrytest fails the test with it, and [Wire.Operate] returns it.
 func (u *Wire) Err() error { return u.err }
 
-// Close closes the connections to the upstream that are idle. Package
-// registrytest calls it when a server with the Wire has been closed. A Wire can
-// be used afterwards.
+// Close closes idle connections to the upstream. Package registrytest calls it
+// after the server with the Wire has been closed. A Wire can be used afterwards.
 func (u *Wire) Close() error {
 	u.transport.CloseIdleConnections()
 	u.tokens.CloseIdleConnections()
 	return nil
 }
 
-// Operate passes a request on. Package registry calls it.
+// Operate passes a request on to the upstream and sends back the response.
+// Package registry calls it.
 func (u *Wire) Operate(w http.ResponseWriter, r *registry.Request) (err error) {
 	if u.err != nil {
 		return u.err
@@ -174,8 +178,8 @@ func (u *Wire) Operate(w http.ResponseWriter, r *registry.Request) (err error) {
 	p := &passage{wire: u, request: r, out: &responseWriter{ResponseWriter: w}, target: u.target(r)}
 	p.body = newBody(r.Body, w)
 	defer p.body.end()
-	// Otherwise net/http reads the rest of the request before it sends an early
-	// response.
+	// Without full duplex, net/http reads the rest of the request before it
+	// sends an early response.
 	http.NewResponseController(w).EnableFullDuplex()
 	proxy := httputil.ReverseProxy{
 		Rewrite:        p.rewrite,

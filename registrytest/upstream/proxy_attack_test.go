@@ -15,8 +15,8 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// The client gets a response of a hostile upstream only if the response is well
-// formed.
+// If a hostile upstream sends a malformed response, the proxy responds with 502
+// or closes the connection.
 func TestHostileResponses(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -74,8 +74,9 @@ func TestHostileResponses(t *testing.T) {
 	}
 }
 
-// A proxy has a token service for each of the first realms that the upstream
-// names. Requests with an unknown realm go to the upstream.
+// A proxy passes token requests on for a limited number of realms: the first
+// ones in the upstream's challenges. Requests with an unknown realm go to the
+// upstream.
 func TestManyRealms(t *testing.T) {
 	t.Parallel()
 	n, seen := 0, ""
@@ -112,14 +113,15 @@ func TestManyRealms(t *testing.T) {
 	}
 }
 
-// The host of a realm must not lead to this machine, unless the upstream is there.
+// The Wire does not connect to a token service whose host resolves to this
+// machine, unless the upstream is on this machine, too.
 func TestRealmWhoseNameLeadsHere(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	t.Cleanup(func() { l.Close() })
 	for base, want := range map[string]string{"http://192.0.2.1:5000": "an address of this machine", "http://127.0.0.1:5000": ""} {
-		wire := Proxy(base, Transport(&http.Transport{})) // without proxies of the environment
+		wire := Proxy(base, Transport(&http.Transport{})) // ignores proxies of the environment
 		realm := *wire.base
 		realm.Host = "192.0.2.7"
 		require.Same(t, wire.tokens, wire.transportTo(&realm))

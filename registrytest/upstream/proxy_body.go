@@ -8,18 +8,19 @@ import (
 	"time"
 )
 
-// A body is the body of a request. Once end has returned, reads fail: the
-// transport may still try to read.
+// A body is the body of a client's request, which the transport reads. Reads
+// fail after end has returned, because the transport may still read when the
+// server no longer permits it.
 type body struct {
 	from   io.Reader
 	writer http.ResponseWriter
 
 	mu      sync.Mutex
 	changed sync.Cond
-	reading bool // whether a call of Read is running
+	reading bool // whether a Read is running
 	ended   bool
-	n       int64 // the bytes that were read
-	err     error // of reading
+	n       int64 // number of bytes read
+	err     error // read error that ended the body early, or nil
 }
 
 func newBody(from io.Reader, w http.ResponseWriter) *body {
@@ -47,8 +48,8 @@ func (b *body) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Close interrupts a call of Read that is running. The transport calls it when it
-// needs no more of the body. The server closes the body itself.
+// Close interrupts a running Read. The transport calls it when it needs no more
+// of the body. The server closes the request body itself.
 func (b *body) Close() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -56,17 +57,17 @@ func (b *body) Close() error {
 	return nil
 }
 
-// interrupt makes calls of Read return. The caller holds the lock.
+// interrupt makes the running Read and later ones return. The caller holds b.mu.
 func (b *body) interrupt() {
 	if b.reading && !b.ended {
-		// The upstream has responded before it got all of the body, and the client
-		// may not send the rest before it has the end of that response.
+		// The upstream has responded early, and the client may wait for the
+		// whole response before it sends the rest of the body.
 		http.NewResponseController(b.writer).SetReadDeadline(time.Unix(1, 0))
 	}
 	b.ended = true
 }
 
-// end makes the running call of Read and all later ones fail.
+// end interrupts a running Read, waits for it, and makes later ones fail.
 func (b *body) end() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -76,29 +77,29 @@ func (b *body) end() {
 	}
 }
 
-// failed returns the error that ended the body early, or nil.
+// failed returns the read error that ended the body early, or nil.
 func (b *body) failed() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.err
 }
 
-// size returns the number of bytes that were read.
+// size returns the number of bytes read.
 func (b *body) size() int64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.n
 }
 
-// A responseWriter sends each part of the body as it arrives, and notes why the
-// response does not reach the client.
+// A responseWriter sends each part of a response body as it arrives from the
+// upstream, and stores the error if a part cannot be sent to the client.
 //
-// [httputil.ReverseProxy] can flush the parts itself. It uses a timer, and
-// waits for a lock while the client does not read, so time would stand still in
-// a bubble of testing/synctest.
+// The flushing of [httputil.ReverseProxy] would not work in a bubble of
+// testing/synctest: it uses a timer and holds a lock while the client does not
+// read, so time would stand still.
 type responseWriter struct {
 	http.ResponseWriter
-	left int64 // the bytes of the body to come, or -1 if unknown
+	left int64 // bytes of the body to come, or -1 if unknown
 	err  error
 }
 
@@ -115,7 +116,7 @@ func (w *responseWriter) Write(p []byte) (int, error) {
 		w.left -= int64(n)
 	}
 	if err == nil && w.left != 0 {
-		err = w.flush() // The server sends the end by itself.
+		err = w.flush() // The server flushes the last part itself.
 	}
 	if err != nil && w.err == nil {
 		w.err = err
@@ -131,10 +132,11 @@ func (w *responseWriter) flush() error {
 	return err
 }
 
-// Unwrap is for [http.ResponseController].
+// Unwrap returns the underlying writer, for [http.ResponseController].
 func (w *responseWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// A responseBody notes why the upstream ends its response early.
+// A responseBody is the body of an upstream's response. It stores a read error
+// in the passage.
 type responseBody struct {
 	io.ReadCloser
 	passage *passage

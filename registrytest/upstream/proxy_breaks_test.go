@@ -23,18 +23,20 @@ import (
 	"github.com/ocireg/registry/registrytest/upstream"
 )
 
-// fronts are the ways in which clients reach the proxy.
+// fronts are the options of a proxy that make its clients use each version of
+// HTTP.
 var fronts = map[string][]registrytest.Option{
 	"HTTP/1.1": nil,
 	"HTTP/2":   {registrytest.WithTLS()},
 }
 
-// front returns a proxy.
+// front starts a proxy for the upstream at the URL. Its clients use the HTTP
+// version.
 func front(t *testing.T, version, url string, opts ...upstream.ProxyOption) *registrytest.Server {
 	return registrytest.NewServer(t, append([]registrytest.Option{upstream.Proxy(url, opts...)}, fronts[version]...)...)
 }
 
-// zeros is a body without an end. It counts the bytes that were read.
+// A zeros is an endless request body that counts the bytes read from it.
 type zeros struct{ n atomic.Int64 }
 
 func (z *zeros) Read(p []byte) (int, error) {
@@ -43,7 +45,8 @@ func (z *zeros) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// A client sees a response that the upstream sent before it read the body.
+// A client gets a response that the upstream sends before it has read the
+// request body.
 func TestEarlyResponses(t *testing.T) {
 	const text = `{"errors":[{"code":"SIZE_INVALID"}]}`
 	withoutLeaks(t, func(t *testing.T) {
@@ -95,8 +98,8 @@ func TestEarlyResponses(t *testing.T) {
 	})
 }
 
-// If the upstream cuts a response short, the client sees that it is incomplete,
-// with every framing.
+// If the upstream cuts a response short, the client gets an error and not a
+// complete response, whichever way the length of the body was given.
 func TestUpstreamThatBreaksOff(t *testing.T) {
 	const half = "500 bytes"
 	withoutLeaks(t, func(t *testing.T) {
@@ -114,7 +117,7 @@ func TestUpstreamThatBreaksOff(t *testing.T) {
 					reg := front(t, version, url)
 					resp, err := reg.Client().Get(reg.URL + "/v2/app/blobs/" + string(digest.FromString("x")))
 					if err != nil {
-						continue // The header was not sent either.
+						continue // The proxy failed before it sent the header.
 					}
 					got, err := io.ReadAll(resp.Body)
 					resp.Body.Close()
@@ -123,7 +126,8 @@ func TestUpstreamThatBreaksOff(t *testing.T) {
 				}
 			}
 		}
-		// Without a length, only a reset shows that the response is not whole.
+		// Without a length or chunks, only a reset shows that the response is
+		// incomplete.
 		reg := front(t, "HTTP/1.1", raw(t, says("HTTP/1.1 200 OK\r\n\r\n"+half, true)))
 		if resp, err := reg.Client().Get(reg.URL + "/v2/"); err == nil {
 			_, err = io.ReadAll(resp.Body)
@@ -158,8 +162,8 @@ func TestUpstreamThatDoesNotRespond(t *testing.T) {
 	})
 }
 
-// A client that goes away in the middle of a blob, or stops reading it, ends the
-// request to the upstream.
+// When a client disconnects in the middle of a blob, or the proxy closes while a
+// client has stopped reading, the request to the upstream ends.
 func TestClientsThatStop(t *testing.T) {
 	withoutLeaks(t, func(t *testing.T) {
 		for version := range fronts {
@@ -176,9 +180,9 @@ func TestClientsThatStop(t *testing.T) {
 				return resp.Body
 			}
 			get().Close()
-			stopped := get() // Closing the server ends its request.
+			stopped := get() // reg.Close ends this request.
 
-			// An upload that ends in the middle.
+			// This client disconnects in the middle of an upload.
 			resp, err := reg.Client().Post(reg.URL+"/v2/app/blobs/uploads/", "", nil)
 			require.NoError(t, err)
 			resp.Body.Close()
@@ -207,8 +211,8 @@ func TestClientsThatStop(t *testing.T) {
 	})
 }
 
-// Many clients pull and push at once through a proxy. For each blob, one client
-// goes away in the middle; the other clients get the whole blob.
+// Many clients pull and push at once through a proxy. In the middle of each
+// blob, one client disconnects; the other clients get the whole blob.
 func TestManyClients(t *testing.T) {
 	const clients, blobs = 64, 4
 	withoutLeaks(t, func(t *testing.T) {
@@ -247,7 +251,7 @@ func TestManyClients(t *testing.T) {
 	})
 }
 
-// push pushes a blob, or goes away in the middle of it.
+// push pushes a blob. With leave, it disconnects in the middle.
 func push(t *testing.T, client *http.Client, url string, i int, leave bool) {
 	text := bytes.Repeat([]byte{byte(i)}, 32<<10)
 	ctx, cancel := context.WithCancel(t.Context())

@@ -12,8 +12,9 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// through returns the header of the response to a request for /v2/ through a
-// proxy, if the upstream at the URL sends the field.
+// through sends a request for /v2/ through a proxy, whose upstream responds with
+// the header field. It returns the URL of the upstream and the header of the
+// response.
 func through(t *testing.T, path, name, value string) (upstreamURL string, got http.Header) {
 	t.Helper()
 	var s *httptest.Server
@@ -51,8 +52,8 @@ func TestURLsLeadToTheProxy(t *testing.T) {
 	}
 }
 
-// A URL without a scheme gets the scheme of the upstream, even if the client
-// uses HTTPS.
+// A URL in a response that begins with // gets the scheme of the upstream, even
+// if the client uses another scheme.
 func TestURLWithoutScheme(t *testing.T) {
 	t.Parallel()
 	behind := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -72,7 +73,7 @@ func TestRealmsLeadToTheProxy(t *testing.T) {
 	for realm, want := range map[string]string{
 		"https://auth.test/token":      own,
 		"UP/token":                     own,
-		"http://127.0.0.1:1/token":     own, // The upstream is on this machine, too.
+		"http://127.0.0.1:1/token":     own, // permitted, since the upstream is on this machine, too
 		"http://169.254.169.254/x":     "http://169.254.169.254/x",
 		"https://u:p@auth.test/":       "https://u:p@auth.test/",
 		"file:///etc/passwd":           "file:///etc/passwd",
@@ -85,7 +86,7 @@ func TestRealmsLeadToTheProxy(t *testing.T) {
 	}
 }
 
-// A request for a token goes to the realm, with the client's query and
+// The proxy passes a token request on to the realm, with the client's query and
 // credentials.
 func TestTokensThroughTheProxy(t *testing.T) {
 	t.Parallel()
@@ -111,7 +112,7 @@ func TestTokensThroughTheProxy(t *testing.T) {
 	require.Equal(t, "/auth?a=1&service=s&scope=x Basic 1", w.Body.String())
 }
 
-// The response is 502 if the header of the upstream's response never ends.
+// If the header of an upstream's response is too large, the response is 502.
 func TestEndlessHeader(t *testing.T) {
 	t.Parallel()
 	w := httptest.NewRecorder()

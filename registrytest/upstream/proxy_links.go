@@ -7,9 +7,9 @@ import (
 	"github.com/ocireg/registry/internal/remote"
 )
 
-// reachable returns the URL that the client gets in place of a URL in a
-// response. A URL at the upstream becomes one at the Wire; any other stays the
-// same.
+// reachable returns a replacement for the URL to, which an upstream's response
+// contains. A URL at the upstream becomes a URL at the Wire; others do not
+// change.
 func (p *passage) reachable(to string) string {
 	u, err := url.Parse(to)
 	if err != nil || u.User != nil || u.Opaque != "" {
@@ -21,7 +21,7 @@ func (p *passage) reachable(to string) string {
 		case !home:
 			return p.target.ResolveReference(u).String()
 		case !strings.HasPrefix(to, "/"):
-			return to // relative to the URL of the request
+			return to // A relative path works for the client as well.
 		}
 		if rest, ok := p.below(to); ok {
 			return p.request.Prefix + rest
@@ -30,7 +30,7 @@ func (p *passage) reachable(to string) string {
 	}
 	if absolute := p.target.ResolveReference(u); remote.Origin(absolute) != remote.Origin(base) {
 		if u.Scheme == "" && !strings.HasPrefix(p.origin(), absolute.Scheme+":") {
-			return absolute.String() // The client would take its own scheme.
+			return absolute.String() // The client would add its own scheme.
 		}
 		return to
 	}
@@ -45,13 +45,14 @@ func (p *passage) reachable(to string) string {
 	return to
 }
 
-// below returns the end of a path that follows the base path of the upstream.
+// below returns the rest of a path after the base path of the upstream, and
+// whether the path is below it.
 func (p *passage) below(path string) (rest string, ok bool) {
 	rest, ok = strings.CutPrefix(path, p.wire.base.EscapedPath())
 	return rest, ok && (rest == "" || strings.ContainsAny(rest[:1], "/?#"))
 }
 
-// origin returns the beginning of the URL of the request.
+// origin returns the scheme, host and port in the URL of the client's request.
 func (p *passage) origin() string {
 	if p.request.TLS != nil {
 		return "https://" + p.request.Host
@@ -59,7 +60,7 @@ func (p *passage) origin() string {
 	return "http://" + p.request.Host
 }
 
-// eachLink replaces the targets in a Link field (RFC 8288, section 3).
+// eachLink replaces the targets in the header field Link (RFC 8288, section 3).
 func eachLink(link string, replace func(string) string) string {
 	var b strings.Builder
 	for {

@@ -20,8 +20,8 @@ import (
 	"github.com/ocireg/registry/registrytest/upstream"
 )
 
-// clientOf returns a client of the registry that logs in. It refuses a realm at
-// another host or port of this machine.
+// clientOf returns a client of the registry that logs in with the credentials.
+// It rejects a token service on this machine whose port is not the registry's.
 func clientOf(t *testing.T, reg *registrytest.Server, c auth.Credentials) *client.Store {
 	u, err := url.Parse(reg.URL)
 	require.NoError(t, err)
@@ -32,8 +32,8 @@ func clientOf(t *testing.T, reg *registrytest.Server, c auth.Credentials) *clien
 }
 
 // Clients log in, pull and push through a proxy over HTTP, HTTPS and HTTP/2.
-// They use Basic, or tokens of a service at the registry or at another port.
-// The challenge names the proxy as the token service.
+// They use Basic, or tokens of a token service at the upstream's port or another
+// one. The challenge names the proxy as the token service.
 func TestLoginThroughAProxy(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -95,7 +95,7 @@ func TestLoginThroughAProxy(t *testing.T) {
 				require.Equal(t, "/token", r.URL.Path)
 			}
 
-			// A client does not get the rights of the one before it.
+			// A client does not get the rights of an earlier one.
 			_, err = clientOf(t, reg, guest).GetManifest(t.Context(), "app", "v1")
 			require.Error(t, err)
 			plain, err := reg.Client().Get(reg.URL + "/v2/app/manifests/v1")
@@ -107,9 +107,9 @@ func TestLoginThroughAProxy(t *testing.T) {
 	}
 }
 
-// Absolute Locations of uploads, and Links, lead through the proxy. A redirect
-// to another host stays as it is: the client follows it to that host, without
-// the credentials for the registry.
+// The proxy replaces an absolute Location of an upload, and a Link, by a URL at
+// the proxy. A redirect to another host stays the same: the client follows it to
+// that host, without the registry's credentials.
 func TestPlacesThatTheUpstreamNames(t *testing.T) {
 	t.Parallel()
 	n := registrytest.NewNetwork(t)

@@ -14,8 +14,9 @@ import (
 	"github.com/ocireg/registry/registrytest/upstream"
 )
 
-// A proxy needs the same memory for every size of a body, in both directions. The
-// test is not parallel, since it counts all allocations of the process.
+// A proxy streams bodies: it needs little memory for a large blob, in both
+// directions. This test counts all allocations of the process, so it does not
+// run in parallel with others.
 func TestProxyStreams(t *testing.T) {
 	const size, limit = 64 << 20, 2 << 20
 	behind := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -43,7 +44,7 @@ func TestProxyStreams(t *testing.T) {
 	}{
 		{"GET", blob, nil, 0, size},
 		{"PATCH", "/v2/app/blobs/uploads/1", io.LimitReader(new(zeros), size), size, 0},
-		{"PATCH", "/v2/app/blobs/uploads/1", io.LimitReader(new(zeros), size), -1, 0}, // in chunks
+		{"PATCH", "/v2/app/blobs/uploads/1", io.LimitReader(new(zeros), size), -1, 0}, // chunked
 	} {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)

@@ -15,19 +15,21 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// A passage is a request on its way to the upstream, and its response.
+// A passage is a client's request on its way to the upstream, and the response
+// to it.
 type passage struct {
 	wire    *Wire
 	request *registry.Request
 	out     *responseWriter
-	target  *url.URL // of the request
-	body    *body    // of the request
+	target  *url.URL // URL of the request to the upstream
+	body    *body    // body of the request
 
-	err     error // the response to send, or the reason to end the connection
-	readErr error // of the body of the response
+	err     error // response to send, or the reason to end the connection
+	readErr error // error of reading the response body
 }
 
-// target returns the URL at the upstream that a request is for.
+// target returns the URL to which the Wire sends the request: at the upstream,
+// or at a token service.
 func (u *Wire) target(r *registry.Request) *url.URL {
 	if realm := u.realmOf(r); realm != nil {
 		return realm
@@ -39,15 +41,16 @@ func (u *Wire) target(r *registry.Request) *url.URL {
 	return &t
 }
 
-// forwarded are the fields in which proxies describe the client.
-// [httputil.ReverseProxy] leaves them out.
+// forwarded are the header fields with which proxies describe the client.
+// [httputil.ReverseProxy] would remove them.
 var forwarded = []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"}
 
-// rewrite makes the request to the upstream.
+// rewrite changes the outgoing request, which is a copy of the client's: it sets
+// the URL, and restores fields that the ReverseProxy removed.
 func (p *passage) rewrite(pr *httputil.ProxyRequest) {
 	pr.Out.URL, pr.Out.Host = p.target, ""
 	if pr.Out.Body != nil {
-		pr.Out.Body = p.body // The body of ReverseProxy does not pass Close on.
+		pr.Out.Body = p.body // ReverseProxy wraps the body, and its Close does not reach p.body.
 	}
 	pr.Out.Header.Del("Connection")
 	pr.Out.Header.Del("Upgrade")
@@ -58,14 +61,15 @@ func (p *passage) rewrite(pr *httputil.ProxyRequest) {
 	}
 }
 
-// modify changes the response of the upstream.
+// modify changes the upstream's response for the client: URLs at the upstream
+// become URLs at the Wire.
 func (p *passage) modify(resp *http.Response) error {
 	if resp.StatusCode < 100 {
 		return fmt.Errorf("its response has the status %03d", resp.StatusCode) // net/http would panic.
 	}
 	for _, name := range []string{"Content-Type", "Date"} {
 		if len(resp.Header[name]) == 0 {
-			p.out.Header()[name] = nil // Without it, net/http adds the field.
+			p.out.Header()[name] = nil // A missing field would be added by net/http.
 		}
 	}
 	for i, to := range resp.Header["Location"] {
@@ -80,12 +84,13 @@ func (p *passage) modify(resp *http.Response) error {
 		}
 	}
 	p.out.left = resp.ContentLength
-	resp.ContentLength = 0 // The header has it; see responseWriter.
+	resp.ContentLength = 0 // p.out.left has the number; see responseWriter.
 	resp.Body = &responseBody{resp.Body, p}
 	return nil
 }
 
-// fail notes why the upstream did not respond.
+// fail sets p.err to the response for a request to which the upstream did not
+// respond.
 func (p *passage) fail(_ http.ResponseWriter, _ *http.Request, err error) {
 	switch {
 	case p.request.Context().Err() != nil:
@@ -102,8 +107,8 @@ func (p *passage) fail(_ http.ResponseWriter, _ *http.Request, err error) {
 	}
 }
 
-// brokeOff reports whether the upstream closed the connection instead of
-// responding.
+// brokeOff reports whether err means that the upstream closed the connection
+// before it sent a response.
 func brokeOff(err error) bool {
 	var op *net.OpError
 	if errors.As(err, &op) {
@@ -112,7 +117,8 @@ func brokeOff(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
-// broken returns the error that ends the response, or nil if it is complete.
+// broken returns the reason why the client did not get a whole response from the
+// upstream, or nil.
 func (p *passage) broken() error {
 	switch {
 	case p.err != nil:

@@ -15,8 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// raw returns the URL of an upstream that calls respond with each connection,
-// after it has read the header of a request. The connection is closed afterwards.
+// raw starts an upstream and returns its URL. For each connection, the upstream
+// reads the header of a request, calls respond, and closes the connection.
 func raw(t *testing.T, respond func(c *net.TCPConn, r *http.Request)) (url string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -43,8 +43,8 @@ func raw(t *testing.T, respond func(c *net.TCPConn, r *http.Request)) (url strin
 	return "http://" + l.Addr().String()
 }
 
-// says returns an argument for raw: it sends the text, then resets or closes
-// the connection.
+// says returns a function for raw that sends the text. With reset, the
+// connection is then reset instead of closed.
 func says(text string, reset bool) func(*net.TCPConn, *http.Request) {
 	return func(c *net.TCPConn, _ *http.Request) {
 		io.WriteString(c, text)
@@ -54,11 +54,11 @@ func says(text string, reset bool) func(*net.TCPConn, *http.Request) {
 	}
 }
 
-// withoutLeaks runs a test that leaves no goroutine and no descriptor behind. The
-// caller is a test that is not parallel.
+// withoutLeaks runs the test as a subtest. It fails if goroutines or file
+// descriptors remain afterwards. The calling test must not be parallel.
 func withoutLeaks(t *testing.T, test func(t *testing.T)) {
 	t.Helper()
-	t.Run("sizes", func(t *testing.T) { // The runtime keeps some descriptors of its own open.
+	t.Run("sizes", func(t *testing.T) { // The first server makes the runtime open descriptors that it keeps.
 		s := httptest.NewServer(http.NotFoundHandler())
 		defer s.Close()
 		resp, err := s.Client().Get(s.URL)
@@ -74,7 +74,7 @@ func withoutLeaks(t *testing.T, test func(t *testing.T)) {
 	}
 }
 
-// assertSoon waits until the condition is met, or returns false.
+// assertSoon waits until met returns true. It returns false after 20 seconds.
 func assertSoon(met func() bool) bool {
 	for end := time.Now().Add(20 * time.Second); !met(); runtime.Gosched() {
 		if time.Now().After(end) {
@@ -84,7 +84,8 @@ func assertSoon(met func() bool) bool {
 	return true
 }
 
-// descriptors returns the number of open file descriptors, on Linux.
+// descriptors returns the number of open file descriptors on Linux, and
+// otherwise 0.
 func descriptors(t *testing.T) int {
 	if runtime.GOOS != "linux" {
 		return 0

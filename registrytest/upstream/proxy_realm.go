@@ -11,23 +11,26 @@ import (
 	"github.com/ocireg/registry/internal/remote"
 )
 
-// tokenPath is the path at which a Wire passes requests on to token services.
+// tokenPath is the path of token requests, which a Wire passes on to token
+// services.
 const tokenPath = "/token"
 
-// realmParam is the parameter with the number of a realm. The first realm has
-// none.
+// realmParam is the query parameter that selects a token service by its number.
+// Without the parameter, the number is 0.
 const realmParam = "realm"
 
-// maxRealms is the number of token services that a Wire passes requests on to.
+// maxRealms is the number of token services that a Wire remembers.
 const maxRealms = 16
 
-// realms are the token services that the upstream has named.
+// realms are the token services in the upstream's challenges, in order of their
+// numbers.
 type realms struct {
 	mu  sync.Mutex
 	all []*url.URL
 }
 
-// add returns the number of a realm, or false if there are too many.
+// add returns the number of the token service at the URL realm, and stores a new
+// one. It returns false if there are too many.
 func (rs *realms) add(realm *url.URL) (int, bool) {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
@@ -52,7 +55,8 @@ func (rs *realms) get(i int) *url.URL {
 	return rs.all[i]
 }
 
-// realm returns the realm by which the client reaches a token service.
+// realm returns a URL at the Wire that replaces the realm of a challenge. It
+// returns the realm itself if the Wire must not send credentials to it.
 func (p *passage) realm(realm string) string {
 	u, err := remote.PassRealm(p.wire.base, realm)
 	if err != nil {
@@ -71,7 +75,8 @@ func (p *passage) realm(realm string) string {
 	return to
 }
 
-// realmOf returns the URL of the token service that a request is for, or nil.
+// realmOf returns the URL of the token service for which the request is, with
+// its query. It returns nil if the request is not for a known token service.
 func (u *Wire) realmOf(r *registry.Request) *url.URL {
 	if r.Op != registry.GetToken || strings.TrimPrefix(r.URL.Path, r.Prefix) != tokenPath {
 		return nil
@@ -93,7 +98,8 @@ func (u *Wire) realmOf(r *registry.Request) *url.URL {
 	return &to
 }
 
-// withoutParam removes a parameter from a query and leaves the rest as it is.
+// withoutParam removes a parameter from a query. It keeps the order and escapes
+// of the rest.
 func withoutParam(query, name string) string {
 	var kept []string
 	for _, pair := range strings.Split(query, "&") {
@@ -104,8 +110,8 @@ func withoutParam(query, name string) string {
 	return strings.Join(kept, "&")
 }
 
-// eachRealm replaces the realms of Bearer in a WWW-Authenticate field (RFC 9110,
-// section 11.6.1; RFC 6750, section 3).
+// eachRealm replaces the realm of each Bearer challenge in the header field
+// WWW-Authenticate (RFC 9110, section 11.6.1; RFC 6750, section 3).
 func eachRealm(challenges string, replace func(string) string) string {
 	var b strings.Builder
 	bearer, done := false, 0
@@ -125,7 +131,7 @@ func eachRealm(challenges string, replace func(string) string) string {
 		at += len(challenges[at:]) - len(strings.TrimLeft(challenges[at:], " \t"))
 		value, n, err := authValue(challenges[at:])
 		if err != nil {
-			break // The rest has no meaning.
+			break // Malformed: what follows stays the same.
 		}
 		if bearer && strings.EqualFold(name, "realm") {
 			if to := replace(value); to != value {
@@ -139,7 +145,7 @@ func eachRealm(challenges string, replace func(string) string) string {
 	return b.String()
 }
 
-// token returns the token (RFC 9110, section 5.6.2) at the beginning of the text.
+// token returns the token (RFC 9110, section 5.6.2) at the beginning of text.
 func token(text string) string {
 	i := strings.IndexFunc(text, func(c rune) bool {
 		return c <= ' ' || c >= 0x7f || strings.ContainsRune("\"(),/:;<=>?@[\\]{}", c)
@@ -150,8 +156,8 @@ func token(text string) string {
 	return text[:i]
 }
 
-// authValue returns the value at the beginning of the text, and the number of its
-// bytes there.
+// authValue returns the value of a parameter at the beginning of text, without
+// quotes, and the length of its encoded form.
 func authValue(text string) (value string, n int, err error) {
 	if !strings.HasPrefix(text, `"`) {
 		value = token(text)

@@ -21,7 +21,7 @@ import (
 	"github.com/ocireg/registry/registrytest/upstream"
 )
 
-// withUser returns the URL with the credentials.
+// withUser adds the credentials to the URL.
 func withUser(t *testing.T, address string, c auth.Credentials) string {
 	u, err := url.Parse(address)
 	require.NoError(t, err)
@@ -29,8 +29,8 @@ func withUser(t *testing.T, address string, c auth.Credentials) string {
 	return u.String()
 }
 
-// A condition of a rule sees only content that the client may see at the
-// upstream, even if the credentials of the URL permit more.
+// A condition of a fault rule sees only content that the client may see at the
+// upstream, even if the credentials in the URL permit more.
 func TestConditionsSeeWhatTheClientSees(t *testing.T) {
 	t.Parallel()
 	users := auth.Basic()
@@ -73,15 +73,15 @@ func TestConditionsSeeWhatTheClientSees(t *testing.T) {
 			[]int{ask(secret, nil), ask(secret, &guest), ask(secret, &all), ask(open, &guest)}, "%s: %s", c.rule, c.target)
 		in.Remove()
 	}
-	// The note says why the condition was not met.
+	// The record says why the Wire could not evaluate the condition.
 	require.Contains(t, fmt.Sprint(reg.Requests().Op(registry.GetManifest).All()[0].Notes), "where=found is not known: ")
-	// The methods of the test's server have the credentials of the URL.
+	// The methods of the Server use the credentials in the URL.
 	reg.Push(t, "secret:v2", content.Image(content.Layers(1)))
 	require.Equal(t, []string{"v1", "v2"}, behind.Tags(t, "secret"))
 }
 
-// A Flatpak index in front of another registry lists the repositories that
-// anonymous clients may pull from.
+// The Flatpak index of a proxy lists the repositories that anonymous clients may
+// pull from.
 func TestPublicRepositoriesOfTheUpstream(t *testing.T) {
 	t.Parallel()
 	users := auth.Basic("anonymous pull open", "anonymous list **")
@@ -100,7 +100,8 @@ func TestPublicRepositoriesOfTheUpstream(t *testing.T) {
 	}
 }
 
-// Tampering cannot work in front of another registry, and is refused at once.
+// Tampering with a proxy is an error at once, since the content is in another
+// registry.
 func TestTamperingIsRefused(t *testing.T) {
 	t.Parallel()
 	behind := registrytest.NewServer(t)

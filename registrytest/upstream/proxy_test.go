@@ -30,7 +30,7 @@ func TestProxyAsAHandler(t *testing.T) {
 	require.Equal(t, "{}", w.Body.String())
 }
 
-// stores are the stores of the registry behind the proxy.
+// stores opens each kind of store for the registry behind the proxy.
 var stores = map[string]func(t *testing.T) registry.Store{
 	"memstore": func(*testing.T) registry.Store { return memstore.New() },
 	"layout": func(t *testing.T) registry.Store {
@@ -71,8 +71,8 @@ func TestProxy(t *testing.T) {
 	}
 }
 
-// A registry meets the same requirements behind a proxy as it does alone, over
-// HTTP/1.1 and HTTP/2.
+// A proxy meets the same requirements of the spec as the registry behind it,
+// over HTTP/1.1 and HTTP/2.
 func TestProxyMeetsTheSpec(t *testing.T) {
 	t.Parallel()
 	for name, opts := range map[string][]registrytest.Option{
@@ -92,7 +92,7 @@ func TestProxyMeetsTheSpec(t *testing.T) {
 	}
 }
 
-// A nil transport is an error that names the option.
+// For a nil transport, the error names the option.
 func TestNilTransport(t *testing.T) {
 	t.Parallel()
 	err := upstream.Proxy("https://registry.example.com", upstream.Transport(nil)).Err()

@@ -12,18 +12,19 @@ import (
 	"github.com/ocireg/registry/internal/remote"
 )
 
-// maxHeader is the number of bytes that the header of a response may have.
+// maxHeader is the default limit in bytes for the header of an upstream's
+// response.
 const maxHeader = 1 << 20
 
-// prepare changes a transport so that it passes messages on as they are.
+// prepare configures t to pass requests and responses on unchanged.
 func prepare(t *http.Transport) {
-	t.DisableCompression = true // The transport would ask for compression itself.
+	t.DisableCompression = true // The transport would request compressed responses.
 	t.ForceAttemptHTTP2 = true
 	if t.MaxResponseHeaderBytes == 0 {
 		t.MaxResponseHeaderBytes = maxHeader
 	}
 	if t.ExpectContinueTimeout == 0 {
-		t.ExpectContinueTimeout = time.Second // Without it, the body follows at once.
+		t.ExpectContinueTimeout = time.Second // The default sends the body at once.
 	}
 	if t.MaxIdleConnsPerHost == 0 {
 		t.MaxIdleConnsPerHost = 64
@@ -38,10 +39,10 @@ func prepare(t *http.Transport) {
 	t.DialContext = patiently(dial)
 }
 
-// transportTo returns the transport for requests to the URL. A transport to a
-// token service refuses addresses that the upstream must not name. It cannot
-// check them if a proxy or the dialer of the caller's transport makes the
-// connection.
+// transportTo returns the transport for requests to the URL. For a token
+// service, it refuses addresses of this machine and its network, except as
+// [remote.PassDialer] permits. It cannot check the address if a proxy or the
+// caller's dialer makes the connection.
 func (u *Wire) transportTo(to *url.URL) *http.Transport {
 	if remote.Origin(to) == remote.Origin(u.base) {
 		return u.transport
@@ -55,10 +56,10 @@ func (u *Wire) transportTo(to *url.URL) *http.Transport {
 	return u.tokens
 }
 
-// A dialFunc makes a connection.
+// A dialFunc opens a connection, like [net.Dialer.DialContext].
 type dialFunc func(ctx context.Context, network, address string) (net.Conn, error)
 
-// patiently returns a dialer of patient connections.
+// patiently returns a dialFunc whose connections are patientConns.
 func patiently(dial dialFunc) dialFunc {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		c, err := dial(ctx, network, address)
@@ -70,10 +71,10 @@ func patiently(dial dialFunc) dialFunc {
 }
 
 // A patientConn is a connection to the upstream. An upstream may respond and
-// close the connection before it has read the whole request. Writing the rest
-// of the request then fails, and [http.Transport] would return that error and
-// drop the response. So Write discards the rest and reports success; Read then
-// returns the response or the end of the connection.
+// close the connection before it has read the whole request. Then writing the
+// rest fails, and [http.Transport] would return that error instead of the
+// response. So Write discards the rest and reports success; Read returns the
+// response or the end of the connection.
 type patientConn struct {
 	net.Conn
 	closed, deaf atomic.Bool

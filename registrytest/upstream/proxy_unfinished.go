@@ -14,9 +14,9 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// unfinished returns the error for a request whose body ended early. For an
-// upload, the error says how many bytes the upstream has, as in package
-// registry.
+// unfinished returns the response to a request whose body ended early with err.
+// For an upload session, the response is 416 with the range of bytes that the
+// upstream has, as in package registry.
 func (p *passage) unfinished(err error) error {
 	r := p.request
 	e := registry.Errorf(r.Op.Code(http.StatusBadRequest), "the body of the request ended early: %v", err)
@@ -38,13 +38,13 @@ func (p *passage) unfinished(err error) error {
 	return errors.Join(e, err)
 }
 
-// patience is the time for which a Wire waits until the upstream has the bytes of
-// a request that ended early.
+// patience limits how long a Wire waits until the upstream has the bytes of a
+// request whose body ended early.
 const patience = time.Second
 
-// session returns the response to a GET of the upload session at the URL. The
-// upstream may still be reading the request, so session repeats the GET until
-// the upstream has its bytes, or until patience has passed.
+// session requests the status of the upload session at the URL. The upstream may
+// still be reading the upload, so session repeats the request until the upstream
+// has all bytes that the client sent, or until patience has passed.
 func (p *passage) session(u *url.URL) (*http.Response, error) {
 	ctx, want := p.request.Context(), p.expected()
 	for wait := time.Millisecond; ; wait *= 2 {
@@ -69,8 +69,8 @@ func (p *passage) session(u *url.URL) (*http.Response, error) {
 	}
 }
 
-// expected returns the number of bytes in an upload session once the upstream
-// has all bytes that were read of the request.
+// expected returns the number of bytes of the upload session once the upstream
+// has all bytes that the client sent.
 func (p *passage) expected() int64 {
 	start, _, _ := strings.Cut(p.request.Header.Get("Content-Range"), "-")
 	offset, err := strconv.ParseInt(start, 10, 64)
@@ -80,9 +80,9 @@ func (p *passage) expected() int64 {
 	return offset + p.body.size()
 }
 
-// has returns the number of bytes in an upload session, from the Range of its
-// response, such as "0-99" or "bytes=0-99". An empty session also has the Range
-// "0-0".
+// has returns the number of bytes of an upload session, from the field Range of
+// its status, such as "0-99" or "bytes=0-99". An empty session has the field
+// "0-0", too.
 func has(fieldRange string) int64 {
 	_, last, _ := strings.Cut(fieldRange, "-")
 	n, err := strconv.ParseUint(last, 10, 62)
@@ -92,7 +92,7 @@ func has(fieldRange string) int64 {
 	return int64(n) + 1
 }
 
-// sleep pauses for d. It returns early with an error if the context is done.
+// sleep waits for d. It returns an error if the context ends first.
 func sleep(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()

@@ -13,13 +13,13 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// The response to an upload that ended early waits until the upstream has the
-// bytes that were sent.
+// If the body of an upload ends early, the proxy responds once the upstream has
+// all bytes that were sent.
 func TestUnfinishedUpload(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		contentRange string
-		ranges       []string // of the session, one after the other
+		ranges       []string // the field Range in each response to a status request
 		want         string
 	}{
 		"at once":       {"", []string{"0-6"}, "0-6"},

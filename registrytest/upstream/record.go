@@ -20,7 +20,7 @@ import (
 	"github.com/ocireg/registry/internal/names"
 )
 
-// A kind is a kind of content that may be missing.
+// A kind is a kind of content that an upstream may lack.
 type kind int
 
 const (
@@ -29,58 +29,59 @@ const (
 	listKind
 )
 
-// A recording holds the facts about upstreams that the local store cannot hold.
+// A recording has the facts about upstreams that the local store cannot hold.
 type recording struct {
-	file string // or "" for one in memory
+	file string // file name, or "" for a recording in memory only
 
 	mu         sync.RWMutex
 	doc        document
-	generation int // of doc
+	generation int // number of changes of doc
 
-	// saving is held while the file is written. Saved is the generation in the
-	// file. Seen is the file when it was last read or written, or nil if it did
-	// not exist.
+	// The goroutine that writes the file holds saving. The field saved is the
+	// generation in the file. The field seen describes the file when it was last
+	// read or written; it is nil if the file did not exist.
 	saving sync.Mutex
 	saved  int
 	seen   fs.FileInfo
 }
 
-// A document is the content of the file.
+// A document is the JSON object in the file of a recording.
 type document struct {
 	Version      int                    `json:"version"`
 	Upstreams    []string               `json:"upstreams"`
-	Repositories map[string]*repository `json:"repositories"` // by the name in the local store
+	Repositories map[string]*repository `json:"repositories"` // by name in the local store
 }
 
-// A repository is the part of a recording about one repository.
+// A repository has the facts about one repository.
 type repository struct {
-	// From is the name of the repository in references, such as
+	// From is the full name of the repository, such as
 	// "docker.io/library/alpine".
 	From string `json:"from"`
 
-	// MissingManifests and MissingBlobs map tags or digests of missing content
-	// to the error codes of the upstream.
+	// MissingManifests and MissingBlobs map the tag or digest of content that
+	// the upstream lacks to the error code of its response.
 	MissingManifests map[string]registry.Code `json:"missingManifests,omitempty"`
 	MissingBlobs     map[string]registry.Code `json:"missingBlobs,omitempty"`
 
-	// BlobSizes has the sizes of blobs that clients requested with HEAD only.
+	// BlobSizes maps the digests of blobs that clients requested only with HEAD
+	// to their sizes.
 	BlobSizes map[string]int64 `json:"blobSizes,omitempty"`
 
 	Tags      *tagList                `json:"tags,omitempty"`
-	Referrers map[string]referrerList `json:"referrers,omitempty"` // by the subject
+	Referrers map[string]referrerList `json:"referrers,omitempty"` // by the digest of the subject
 }
 
-// A tagList is a complete list of tags, in order, or the error code that the
+// A tagList is a complete, sorted list of tags, or the error code that the
 // upstream sent instead.
 type tagList struct {
 	Names   []string      `json:"names,omitempty"`
 	Missing registry.Code `json:"missing,omitempty"`
 }
 
-// A referrerList is a complete list of referrers, in the order of their digests.
+// A referrerList is a complete list of referrers, sorted by digest.
 type referrerList struct {
-	// Source is the origin of the list at the upstream: "api", or "tag" for the
-	// referrers tag (spec.md, Referrers Tag Schema).
+	// Source is "api" if the list is from the referrers API, or "tag" if it is
+	// from the referrers tag (spec.md, Referrers Tag Schema).
 	Source    string               `json:"source"`
 	Manifests []ocispec.Descriptor `json:"manifests,omitempty"`
 }
@@ -121,8 +122,7 @@ func openRecording(file string) (*recording, error) {
 	return r, nil
 }
 
-// parseDocument reads the text of a file. It accepts nothing that a Store does
-// not write.
+// parseDocument parses a recording. It accepts only text that a Store writes.
 func parseDocument(text []byte) (*document, error) {
 	d := new(document)
 	decoder := json.NewDecoder(bytes.NewReader(text))
@@ -189,7 +189,7 @@ func (r *repository) check() error {
 	return nil
 }
 
-// ascending reports whether the items are in order, without duplicates.
+// ascending reports whether the items are sorted and without duplicates.
 func ascending[T any](items []T, compare func(a, b T) int) bool {
 	for i := range items[:max(len(items)-1, 0)] {
 		if compare(items[i], items[i+1]) >= 0 {
@@ -210,7 +210,7 @@ func isDigest(s string) bool {
 
 func validDescriptor(d ocispec.Descriptor) bool { return isDigest(string(d.Digest)) && d.Size >= 0 }
 
-// isCode reports whether a code has the form of an error code of the spec.
+// isCode reports whether c has the form of an error code of the spec.
 func isCode(c registry.Code) bool {
 	return c != "" && len(c) <= 64 && strings.Trim(string(c), "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") == ""
 }
@@ -221,8 +221,7 @@ func (r *recording) upstreams() []string {
 	return slices.Clone(r.doc.Upstreams)
 }
 
-// setUpstreams sets the names of the upstreams, the first of which is the
-// default.
+// setUpstreams records the names of the upstreams. The first one is the default.
 func (r *recording) setUpstreams(all []string) error {
 	if slices.Equal(r.upstreams(), all) {
 		return nil
@@ -230,7 +229,7 @@ func (r *recording) setUpstreams(all []string) error {
 	return r.change(func(d *document) { d.Upstreams = all })
 }
 
-// missing returns the error code that the upstream sent for missing content.
+// missing returns the recorded error code for content that the upstream lacks.
 func (r *recording) missing(repo string, k kind, name string) (code registry.Code, known bool) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
@@ -250,7 +249,7 @@ func (r *repository) missing(k kind) map[string]registry.Code {
 	return nil
 }
 
-// addMissing records that the upstream does not have the content.
+// addMissing records the error code for content that the upstream lacks.
 func (r *recording) addMissing(p place, k kind, name string, code registry.Code) error {
 	return r.edit(p, func(in *repository) {
 		to := &in.MissingManifests
@@ -265,7 +264,7 @@ func (r *recording) addMissing(p place, k kind, name string, code registry.Code)
 	})
 }
 
-// found records that the content is in the local store.
+// found records that the content is in the local store, so it is not missing.
 func (r *recording) found(p place, k kind, name string) error {
 	r.mu.RLock()
 	in := r.doc.Repositories[p.local]
@@ -287,8 +286,8 @@ func (r *recording) found(p place, k kind, name string) error {
 	})
 }
 
-// forgetSize removes the size of a blob. The response to a GET was not the
-// blob, so the size from a HEAD may be wrong as well.
+// forgetSize removes the recorded size of a blob, which is from a HEAD. The
+// response to a GET was not the blob, so the size may be wrong, too.
 func (r *recording) forgetSize(p place, d digest.Digest) error {
 	known := false
 	r.look(p.local, func(in *repository) { _, known = in.BlobSizes[string(d)] })
@@ -298,8 +297,8 @@ func (r *recording) forgetSize(p place, d digest.Digest) error {
 	return r.edit(p, func(in *repository) { delete(in.BlobSizes, string(d)) })
 }
 
-// look calls read with the part about the repository, if the recording has one.
-// Read must not keep the part. It may keep the lists, which never change.
+// look calls read with the facts about the repository, if there are any. The
+// function read must not keep them, except for the lists, which never change.
 func (r *recording) look(repo string, read func(*repository)) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
@@ -308,7 +307,7 @@ func (r *recording) look(repo string, read func(*repository)) {
 	}
 }
 
-// edit changes the part about a repository.
+// edit calls change to edit the facts about a repository, and writes the file.
 func (r *recording) edit(p place, change func(*repository)) error {
 	return r.change(func(d *document) {
 		in := d.Repositories[p.local]
@@ -320,7 +319,7 @@ func (r *recording) edit(p place, change func(*repository)) error {
 	})
 }
 
-// change changes the document and writes the file.
+// change calls the function change to edit the document, and writes the file.
 func (r *recording) change(change func(*document)) error {
 	r.mu.Lock()
 	change(&r.doc)
@@ -330,7 +329,7 @@ func (r *recording) change(change func(*document)) error {
 	if r.file == "" {
 		return nil
 	}
-	// The first of several waiting calls writes the changes of all of them.
+	// Of several waiting calls, the first writes the changes of all.
 	r.saving.Lock()
 	defer r.saving.Unlock()
 	if r.saved >= mine {
@@ -348,15 +347,16 @@ func (r *recording) change(change func(*document)) error {
 		written, err = writeFile(r.file, append(text, '\n'))
 	}
 	if err != nil {
-		// Not wrapped: fs.ErrNotExist would mean that the upstream lacks content.
+		// The error is not wrapped: fs.ErrNotExist means missing content to the
+		// caller.
 		return fmt.Errorf("writing the recording %s: %v", r.file, err)
 	}
 	r.saved, r.seen = now, written
 	return nil
 }
 
-// unchanged returns an error if another process has changed the file since it
-// was last read or written: saving would undo that change. The caller holds
+// unchanged returns an error if another process has changed the file since r
+// last read or wrote it: writing would undo that change. The caller holds
 // r.saving.
 func (r *recording) unchanged() error {
 	now, err := os.Stat(r.file)
@@ -371,7 +371,7 @@ func (r *recording) unchanged() error {
 	return nil
 }
 
-// writeFile replaces a file atomically.
+// writeFile replaces the content of a file atomically.
 func writeFile(name string, content []byte) (written fs.FileInfo, err error) {
 	f, err := os.CreateTemp(filepath.Dir(name), ".ocireg-*")
 	if err != nil {

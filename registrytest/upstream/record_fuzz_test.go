@@ -16,8 +16,9 @@ import (
 	"github.com/ocireg/registry/memstore"
 )
 
-// checkText checks that a text is refused, or is a recording. A recording stays
-// the same when it is written again, and a Store answers from it.
+// checkText checks that parseDocument refuses the text, or returns a document
+// that stays the same when it is encoded and parsed again, and that an offline
+// Store serves.
 func checkText(t *testing.T, text []byte) {
 	d, err := parseDocument(text)
 	if err != nil {
@@ -47,7 +48,7 @@ func checkText(t *testing.T, text []byte) {
 }
 
 // checkReplay checks that the registry's responses about a repository match the
-// recording.
+// recorded facts.
 func checkReplay(t *testing.T, h http.Handler, base string, r *repository) {
 	ask := func(method, target string) *httptest.ResponseRecorder {
 		w := httptest.NewRecorder()
@@ -88,7 +89,7 @@ func checkReplay(t *testing.T, h http.Handler, base string, r *repository) {
 	}
 }
 
-// FuzzRecording reads any text.
+// FuzzRecording checks arbitrary files of recordings.
 func FuzzRecording(f *testing.F) {
 	f.Add([]byte(`{"version":1,"upstreams":["docker.io"],"repositories":{"app":{"from":"docker.io/app","missingManifests":{"v1":"MANIFEST_UNKNOWN"},
 		"missingBlobs":{"` + someDigest + `":"BLOB_UNKNOWN"},"blobSizes":{"` + someDigest + `":1},"tags":{"names":["a","b"]},
@@ -98,8 +99,8 @@ func FuzzRecording(f *testing.F) {
 	f.Fuzz(checkText)
 }
 
-// FuzzRecordedFields puts arbitrary values into the form of a recording, since
-// few texts of FuzzRecording are JSON.
+// FuzzRecordedFields checks recordings with arbitrary values, since few inputs
+// of FuzzRecording are valid JSON.
 func FuzzRecordedFields(f *testing.F) {
 	const other = "sha512:cf83e1357eefb8bdf1542850d66d8007d620e4050b5715dc83f4a921d36ce9ce47d0d13c5d85f2b0ff8318d2877eec2f63b931bd47417a81a538327af927da3e"
 	f.Add("docker.io ghcr.io", "library/app", "docker.io/library/app", "v1", "MANIFEST_UNKNOWN", someDigest, int64(1), "a b", "api", "application/x", byte(0xff))

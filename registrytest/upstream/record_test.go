@@ -14,7 +14,7 @@ import (
 
 const someDigest = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
-// A recording that no Store has written is refused.
+// A file that no Store could have written is an error.
 func TestDamagedRecordings(t *testing.T) {
 	t.Parallel()
 	repo := func(fields string) string {
@@ -52,7 +52,8 @@ func TestDamagedRecordings(t *testing.T) {
 	require.ErrorContains(t, err, "reading the recording "+file)
 }
 
-// Concurrent changes are all in the file, and no other file is left.
+// After concurrent changes, the file of a recording has all of them, and no
+// temporary file is left.
 func TestRecordingIsWrittenAsAWhole(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -77,12 +78,12 @@ func TestRecordingIsWrittenAsAWhole(t *testing.T) {
 	entries, err := os.ReadDir(dir)
 	require.NoError(t, err)
 	require.Len(t, entries, 1)
-	// A file that cannot be written is an error.
+	// An error of writing the file is returned.
 	require.NoError(t, os.RemoveAll(dir))
 	require.ErrorContains(t, r.setUpstreams([]string{"a"}), "writing the recording")
 }
 
-// A recording that another process has changed is not overwritten.
+// A Store does not overwrite a recording that another process has changed.
 func TestRecordingOfTwoProcesses(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), RecordingFile)

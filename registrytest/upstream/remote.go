@@ -16,10 +16,10 @@ import (
 // A Registry is an upstream registry, whose content a [Store] fetches. It is an
 // option of [Open].
 type Registry struct {
-	name  string // as in references, such as "docker.io"
+	name  string // name in references, such as "docker.io"
 	login func(context.Context) (remote.Login, error)
 	next  http.RoundTripper
-	own   *http.Transport // next, if Remote made it
+	own   *http.Transport // next, if the caller supplied no transport
 	store *remote.Store
 	err   error
 }
@@ -32,19 +32,19 @@ type remoteOptions struct {
 	address string
 }
 
-// Remote returns the registry with the name, a host with a port if it has one,
-// such as "docker.io" or "127.0.0.1:5000". It is reached over HTTPS, or over HTTP
-// if the host is this machine. The proxies of the environment are used
-// ([http.ProxyFromEnvironment]).
+// Remote returns the registry with the name, which is a host with an optional
+// port, such as "docker.io" or "127.0.0.1:5000". The Store sends requests over
+// HTTPS, or over HTTP if the host is this machine, and through the proxies of
+// the environment ([http.ProxyFromEnvironment]).
 //
-// Without options, requests are anonymous. If the registry asks for a token,
-// the Store asks the token service that the challenge names, also for anonymous
-// tokens. The service must use https unless the registry uses http. It must not
-// be at a private, loopback or link-local address, unless that is the host and
-// port of the registry, or the registry is in a private network itself.
-// Credentials go only to these two hosts, and not to the target of a redirect,
-// a Location or a Link. The credentials of a client of the Store are not passed
-// on.
+// Without options, requests are anonymous. If the registry requires a token, the
+// Store requests one from the token service that the challenge names, even an
+// anonymous one. The token service must use https unless the registry uses http.
+// It must not have a private, loopback or link-local address, unless it has the
+// host and port of the registry, or the registry is in a private network itself.
+// The Store sends credentials only to these two hosts, and not to the target of
+// a redirect, a Location or a Link. It does not pass on the credentials of its
+// own clients.
 func Remote(name string, opts ...RemoteOption) *Registry {
 	r := &Registry{name: canonicalName(name)}
 	set := remoteOptions{Registry: r}
@@ -57,13 +57,13 @@ func Remote(name string, opts ...RemoteOption) *Registry {
 	return r
 }
 
-// At sets the base URL of the registry, such as "http://mirror.example:5000",
-// if it does not follow from the name.
+// At sets the base URL of the registry, such as "http://mirror.example:5000". By
+// default, the URL follows from the name.
 func At(address string) RemoteOption {
 	return func(o *remoteOptions) { o.address = address }
 }
 
-// WithUser sends a name and a password with the requests.
+// WithUser authenticates to the registry with a name and a password.
 func WithUser(name, password string) RemoteOption {
 	return func(o *remoteOptions) {
 		o.login = func(context.Context) (remote.Login, error) {
@@ -72,20 +72,20 @@ func WithUser(name, password string) RemoteOption {
 	}
 }
 
-// WithDockerConfig sends the credentials that docker login has stored for the
-// name of the registry: in config.json of the directory, or in the credential
-// helper or store that config.json names. They may be identity tokens. An empty
-// directory means the one that the environment variable DOCKER_CONFIG names, or
-// else ~/.docker. A helper runs when the registry asks for credentials, for at
-// most 30 seconds.
+// WithDockerConfig authenticates to the registry with the credentials that
+// docker login has stored for its name. They are in the file config.json in dir,
+// or in the credential helper or store that the file names, and may be identity
+// tokens. If dir is empty, it is the value of the environment variable
+// DOCKER_CONFIG, or else ~/.docker. A helper runs when the registry asks for
+// credentials, for at most 30 seconds.
 func WithDockerConfig(dir string) RemoteOption {
 	return func(o *remoteOptions) {
 		o.login = func(ctx context.Context) (remote.Login, error) { return remote.DockerLogin(ctx, dir, o.name) }
 	}
 }
 
-// WithTransport makes requests with the transport instead of one of Remote's own.
-// It should not decompress responses by itself.
+// WithTransport sends the requests with t instead of a transport that Remote
+// creates. It should not decompress responses by itself.
 func WithTransport(t http.RoundTripper) RemoteOption {
 	return func(o *remoteOptions) {
 		if o.next = t; t == nil {
@@ -94,7 +94,8 @@ func WithTransport(t http.RoundTripper) RemoteOption {
 	}
 }
 
-// canonicalName returns the same name for all aliases of a registry.
+// canonicalName returns the name of a registry, or "docker.io" for all names of
+// Docker Hub.
 func canonicalName(name string) string {
 	name = strings.ToLower(name)
 	if remote.Hub(name) {
@@ -103,11 +104,12 @@ func canonicalName(name string) string {
 	return name
 }
 
-// headerTime is the time after which an upstream that has sent no header of a
-// response has failed.
+// headerTime is the time in which an upstream must send the header of a
+// response.
 const headerTime = time.Minute
 
-// open makes the client of the registry at the address, or at that of its name.
+// open sets the client of the registry at the address. Without an address, it
+// follows from the name.
 func (r *Registry) open(address string) error {
 	if address == "" {
 		address = "https://" + r.name
@@ -147,7 +149,7 @@ func (r *Registry) open(address string) error {
 	return nil
 }
 
-// close closes the idle connections, unless the caller supplied the transport.
+// close closes idle connections, unless the caller supplied the transport.
 func (r *Registry) close() {
 	if r.own != nil {
 		r.own.CloseIdleConnections()

@@ -20,27 +20,28 @@ import (
 // A Store is a [registry.Store] that fetches missing content from upstream
 // registries, and keeps it in a local store: blobs and manifests, the digest of
 // each tag, lists of tags and of referrers, and the names of content that the
-// upstream does not have. Later it gives the same answers, even if the upstream
+// upstream lacks. Later the Store serves the same content, even if the upstream
 // has changed or cannot be reached. It does not keep failures, such as 401, 429
-// and 503, and asks the upstream again.
+// and 503: the next request goes to the upstream again.
 //
-// The repositories of the first upstream have the names that they have there,
-// and those of the others begin with the name of the upstream, as in
-// "ghcr.io/team/app". With the middleware of [Store.Options], the parameter ns
-// names the upstream as well (distribution spec, section Registry Proxying). Names
-// of Docker Hub without a slash are those of library/.
+// The names of the first upstream's repositories stay the same. Those of other
+// upstreams are prefixed with the name of the upstream, as in
+// "ghcr.io/team/app". With the middleware of [Store.Options], the query
+// parameter ns also selects the upstream (distribution spec, section Registry
+// Proxying). For Docker Hub, a name without a slash is in library/.
 //
-// The Store is an option of package registrytest and, with its method Options,
-// brings options for package registry:
+// A Store is an option of package registrytest, and its method Options returns
+// options for package registry:
 //
 //	reg := registrytest.NewServer(t, registrytest.WithStore(cache), cache)
 //
-// Writes fail with an error that a registry answers with 405, unless [PassWrites]
-// is given. Package overlay puts a store for pushes above it. Repositories yields
-// the repositories that have been recorded.
+// Writes fail with an error for which a registry responds with 405, unless
+// [PassWrites] is given. To keep pushed content locally, put a Store below a
+// store of package overlay. Repositories yields the repositories of the local
+// store.
 type Store struct {
 	local     registry.Store
-	upstreams []*Registry // the first is the default; store is nil if it is not given
+	upstreams []*Registry // the first is the default; only those in the options have a store
 	recording *recording
 	offline   bool
 	writes    bool
@@ -82,12 +83,11 @@ func (r *Registry) applyTo(s *Store) error {
 	return nil
 }
 
-// RecordTo keeps a file beside the content that the local store holds: lists of
-// tags and of referrers, names of content that does not exist, and the names of
-// the upstreams. The file need not exist. The file can be in the directory of a
-// layout if its name begins with a dot, as [RecordingFile] does.
-// Without RecordTo, the Store keeps these facts in memory. Only one Store may
-// use the file.
+// RecordTo keeps facts that the local store cannot hold in a file: lists of tags
+// and of referrers, names of content that does not exist, and the names of the
+// upstreams. The file need not exist. It can be in the directory of a layout if
+// its name begins with a dot, such as [RecordingFile]. Only one Store at a time
+// may use the file. Without RecordTo, the Store keeps these facts in memory.
 func RecordTo(file string) StoreOption {
 	return storeOption(func(s *Store) (err error) {
 		s.recording, err = openRecording(file)
@@ -95,42 +95,44 @@ func RecordTo(file string) StoreOption {
 	})
 }
 
-// RecordingFile is a name for the file of [RecordTo] in the directory of a layout.
+// RecordingFile is a file name for [RecordTo], for a file in the directory of a
+// layout.
 const RecordingFile = ".ocireg-recording.json"
 
-// Offline makes the Store ask no upstream. The response to a request for
-// content that was not recorded is 404 and names the content. [Store.Missed]
-// lists such content.
+// Offline makes the Store send no requests to upstreams. A request for content
+// that was not recorded gets a 404 response that names the content.
+// [Store.Missed] lists such content.
 func Offline() StoreOption {
 	return storeOption(func(s *Store) error { s.offline = true; return nil })
 }
 
-// Refresh makes the Store ask the upstream again for recorded tags. An argument
-// is a tag in all repositories, such as "latest", a tag in one, such as
-// "library/alpine:latest", or "all" for all tags, lists and missing content.
+// Refresh makes the Store request recorded tags from the upstream again, once
+// each. An argument is a tag in all repositories, such as "latest", a tag in one
+// repository, such as "library/alpine:latest", or "all" for all tags, lists and
+// missing content.
 func Refresh(tags ...string) StoreOption {
 	return storeOption(func(s *Store) error { return s.refresh.add(tags) })
 }
 
 // PassWrites makes the Store pass pushes and deletions on to the upstream, with
-// the Store's credentials, and keep pushed content.
+// the Store's credentials. It keeps pushed content in the local store, too.
 func PassWrites() StoreOption {
 	return storeOption(func(s *Store) error { s.writes = true; return nil })
 }
 
-// Open returns a store that keeps content in the local one, such as a layout.
-// Content that the local store already has counts as recorded. Open fails if an
-// option is invalid, or if the file of [RecordTo] is damaged. The upstreams are
-// the registries of the file, followed by those of the options. The Store sends
-// requests only to registries of the options.
+// Open returns a store that keeps content in local, for example in a layout.
+// Content that local already has counts as recorded. Open fails if an option is
+// invalid, or if the file of [RecordTo] is damaged. The upstreams are the
+// registries that the file names, followed by those of the options. The Store
+// sends requests only to registries of the options.
 //
-// The caller closes the Store, and the local store after it.
+// The caller closes the Store, and then the local store.
 func Open(local registry.Store, opts ...StoreOption) (*Store, error) {
 	if local == nil {
 		return nil, errors.New("upstream: Open needs a store; memstore.New() makes an empty one")
 	}
 	s := &Store{local: local, missed: make(map[string]bool)}
-	// Upstreams that were recorded come first.
+	// Upstreams from the recording come before those of the options.
 	var registries []StoreOption
 	for _, o := range opts {
 		if _, ok := o.(*Registry); ok {
@@ -161,8 +163,8 @@ func Open(local registry.Store, opts ...StoreOption) (*Store, error) {
 	return s, s.recording.setUpstreams(s.Upstreams())
 }
 
-// Close closes idle connections to the upstreams. Calls of other methods must
-// have returned.
+// Close closes idle connections to the upstreams. Call it after all other
+// methods have returned.
 func (s *Store) Close() error {
 	for _, u := range s.upstreams {
 		u.close()
@@ -170,8 +172,9 @@ func (s *Store) Close() error {
 	return nil
 }
 
-// Upstreams returns the names of the upstreams, those of the recording
-// included. The names of the first one's repositories have no prefix.
+// Upstreams returns the names of the upstreams, including those of the
+// recording. The first one is the default: the names of its repositories have no
+// prefix.
 func (s *Store) Upstreams() []string {
 	all := make([]string, len(s.upstreams))
 	for i, u := range s.upstreams {
@@ -180,8 +183,8 @@ func (s *Store) Upstreams() []string {
 	return all
 }
 
-// Missed returns the names of requested content that was not recorded, in
-// order.
+// Missed returns the names of content that clients requested and that was not
+// recorded, sorted.
 func (s *Store) Missed() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -200,15 +203,15 @@ func (s *Store) SharesBlobs() bool {
 	return ok && shares.SharesBlobs()
 }
 
-// A place is a repository.
+// A place describes a repository: its upstream and its names.
 type place struct {
-	upstream *remote.Store // or nil, if it is not to be asked
-	remote   string        // its name there
-	local    string        // its name in the local store
-	from     string        // its full name, such as "docker.io/library/alpine"
+	upstream *remote.Store // nil if the Store must not send it requests
+	remote   string        // name of the repository at the upstream
+	local    string        // name of the repository in the local store
+	from     string        // full name of the repository, such as "docker.io/library/alpine"
 }
 
-// find returns the place of a repository with a name as clients use it.
+// find returns the place of the repository that a client names.
 func (s *Store) find(repo string) place {
 	if len(s.upstreams) == 0 {
 		return place{remote: repo, local: repo, from: repo}
@@ -234,7 +237,7 @@ func (s *Store) find(repo string) place {
 	return p
 }
 
-// reference returns the full name of a manifest.
+// reference returns the full reference of a manifest, with a tag or a digest.
 func (p place) reference(ref string) string {
 	if strings.Contains(ref, ":") {
 		return p.from + "@" + ref
@@ -267,8 +270,8 @@ func (s *Store) manifest(ctx context.Context, p place, reference string) (regist
 	})
 }
 
-// StatManifest implements [registry.Store]. It fetches a manifest that is not
-// recorded, because a recorded tag must lead to recorded content.
+// StatManifest implements [registry.Store]. It fetches the whole manifest if it
+// is not recorded: a recorded tag needs recorded content.
 func (s *Store) StatManifest(ctx context.Context, repo, reference string) (ocispec.Descriptor, error) {
 	p := s.find(repo)
 	if !s.refreshes(p, manifestKind, reference) {
@@ -283,11 +286,12 @@ func (s *Store) StatManifest(ctx context.Context, repo, reference string) (ocisp
 	return m.Descriptor(), nil
 }
 
-// fetchManifest gets a manifest from the upstream and keeps it.
+// fetchManifest requests a manifest from the upstream and keeps it in the local
+// store.
 func (s *Store) fetchManifest(ctx context.Context, p place, reference string) (registry.Manifest, error) {
 	again := s.refreshes(p, manifestKind, reference)
 	if !again {
-		// Another call may have just ended.
+		// Another goroutine may have fetched it meanwhile.
 		if m, err := s.local.GetManifest(ctx, p.local, reference); !missing(err) {
 			return m, err
 		}
@@ -299,7 +303,8 @@ func (s *Store) fetchManifest(ctx context.Context, p place, reference string) (r
 			return m, err
 		}
 		if again {
-			// The upstream no longer has the tag, so the local store drops it.
+			// The upstream no longer has the tag, so remove it from the local
+			// store.
 			if err := s.removeTag(ctx, p, reference); err != nil {
 				return m, err
 			}
@@ -329,7 +334,8 @@ func (s *Store) fetchManifest(ctx context.Context, p place, reference string) (r
 	return m, nil
 }
 
-// removeTag removes a tag that the upstream no longer has.
+// removeTag removes a tag that the upstream no longer has from the local store.
+// It does nothing if the reference is a digest.
 func (s *Store) removeTag(ctx context.Context, p place, reference string) error {
 	if strings.Contains(reference, ":") {
 		return nil

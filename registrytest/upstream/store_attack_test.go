@@ -23,8 +23,8 @@ import (
 	"github.com/ocireg/registry/registrytest/upstream"
 )
 
-// A blob that an upstream sends with a bad end never reaches a client as a whole
-// response, and is not kept. The next attempt gets the right one.
+// If an upstream sends a broken blob, no client gets it as a complete response,
+// and the Store does not keep it. The next good response is kept.
 func TestPoisonedBlobs(t *testing.T) {
 	t.Parallel()
 	for name, rule := range map[string]fault.Rule{
@@ -47,7 +47,8 @@ func TestPoisonedBlobs(t *testing.T) {
 			layer := image.Layers[0]
 			local := memstore.New()
 			front := record(t, local, remote(up, "up.test"))
-			// A client may repeat a request whose response has not begun.
+			// The fault affects two requests, as a client may retry before a
+			// response begins.
 			f := up.Fault(t, rule)
 			for range 2 {
 				r := get(t, front.Server, "/v2/app/blobs/"+string(layer.Digest))
@@ -78,7 +79,8 @@ func TestPoisonedBlobs(t *testing.T) {
 	}
 }
 
-// The same for manifests and lists.
+// If an upstream sends a broken manifest or list, the client gets an error, and
+// the Store does not keep it. The next good response is served.
 func TestPoisonedManifests(t *testing.T) {
 	t.Parallel()
 	index := content.Index(content.Image())
@@ -126,8 +128,8 @@ func TestPoisonedManifests(t *testing.T) {
 	}
 }
 
-// Many clients share one request for a blob. One of them goes away in the middle
-// of each; the others get it. When all go away, so does the request.
+// Many clients share one request to the upstream for a blob. If one of them
+// disconnects in the middle of a blob, the others still get it.
 func TestClientsShareABlob(t *testing.T) {
 	t.Parallel()
 	const clients, blobs = 64, 4
@@ -164,7 +166,8 @@ func TestClientsShareABlob(t *testing.T) {
 	require.Equal(t, blobs, up.Requests().Op(registry.GetBlob).Len())
 }
 
-// A request ends, with its goroutine, when the last client that waits for it leaves.
+// The request to the upstream, and its goroutine, end when the last client that
+// waits for the blob disconnects.
 func TestLastClientEndsTheRequest(t *testing.T) {
 	t.Parallel()
 	up := registrytest.NewServer(t)
@@ -182,8 +185,8 @@ func TestLastClientEndsTheRequest(t *testing.T) {
 	require.NotContains(t, string(stacks), "fetchBlob")
 }
 
-// The credentials and the other header fields of clients reach no upstream, and
-// are no part of the key.
+// The Store does not pass on header fields of clients, such as credentials.
+// Requests that differ only in these share one request to the upstream.
 func TestClientsCredentialsStay(t *testing.T) {
 	t.Parallel()
 	up := registrytest.NewServer(t, registrytest.WithInMemory())
@@ -198,7 +201,8 @@ func TestClientsCredentialsStay(t *testing.T) {
 	require.NotContains(t, fmt.Sprint(seen.All()[0].RequestHeader), "secret")
 }
 
-// Each upstream has its repositories, by the first component, by ns, or by itself.
+// The path or the parameter ns of a request selects the upstream. The first
+// upstream is the default.
 func TestNames(t *testing.T) {
 	t.Parallel()
 	hub, other := registrytest.NewServer(t, registrytest.WithInMemory()), registrytest.NewServer(t, registrytest.WithInMemory())
@@ -234,7 +238,7 @@ func TestNames(t *testing.T) {
 	}())
 }
 
-// A refresh asks once more, and once.
+// A refreshed tag is requested from the upstream again, but only once.
 func TestRefresh(t *testing.T) {
 	t.Parallel()
 	for refresh, want := range map[string][2]bool{"v1": {true, false}, "app:v1": {true, false}, "up.test/app:v1": {true, false}, "all": {true, true}, "v3": {false, false}} {

@@ -10,11 +10,11 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// blobName returns the full name of a blob.
+// blobName returns the full name of a blob for error messages.
 func (p place) blobName(d digest.Digest) string { return "blob " + p.reference(string(d)) }
 
-// withoutBlob returns the error for a missing blob if the Store must not
-// request it from the upstream.
+// withoutBlob returns an error if the Store must not request the blob from the
+// upstream: it is recorded as missing, or there is no upstream.
 func (s *Store) withoutBlob(p place, d digest.Digest) error {
 	if !s.refreshes(p, blobKind, string(d)) {
 		if code, known := s.recording.missing(p.local, blobKind, string(d)); known {
@@ -27,7 +27,8 @@ func (s *Store) withoutBlob(p place, d digest.Digest) error {
 	return nil
 }
 
-// StatBlob implements [registry.Store]. It asks the upstream for the size alone.
+// StatBlob implements [registry.Store]. It requests only the size of a blob that
+// the local store does not have.
 func (s *Store) StatBlob(ctx context.Context, repo string, d digest.Digest) (int64, error) {
 	p := s.find(repo)
 	size, err := s.local.StatBlob(ctx, p.local, d)
@@ -48,7 +49,7 @@ func (s *Store) StatBlob(ctx context.Context, repo string, d digest.Digest) (int
 			return 0, s.blobFailure(p, d, err)
 		}
 		if _, err := s.local.StatBlob(ctx, p.local, d); err == nil {
-			return size, nil // The blob has been fetched meanwhile.
+			return size, nil // Another goroutine has fetched the blob meanwhile.
 		}
 		return size, s.recording.edit(p, func(r *repository) {
 			delete(r.MissingBlobs, string(d))
@@ -60,8 +61,9 @@ func (s *Store) StatBlob(ctx context.Context, repo string, d digest.Digest) (int
 	})
 }
 
-// blobFailure returns the error for a client after a request to the upstream has
-// failed. It records that a blob is missing.
+// blobFailure returns the error for a client after a request for a blob to the
+// upstream failed with err. It records the blob as missing if the upstream does
+// not have it.
 func (s *Store) blobFailure(p place, d digest.Digest, err error) error {
 	if !missing(err) {
 		return failure(err, p.blobName(d))
@@ -74,13 +76,13 @@ func (s *Store) blobFailure(p place, d digest.Digest, err error) error {
 	return unknown(code, p.blobName(d))
 }
 
-// OpenBlob implements [registry.Store]. If the blob has to be fetched, the reader
-// passes it on while it arrives, all but the last byte: that follows once the
-// digest is verified and the local store has the blob. If the digest differs or
-// the upstream breaks off, reading fails before that.
+// OpenBlob implements [registry.Store]. If the Store must fetch the blob, the
+// reader's method WriteTo passes it on while it arrives. The last byte follows
+// only after the digest is verified and the local store has the blob. If the
+// digest differs or the upstream breaks off, WriteTo fails before the last byte.
 //
-// [io.WriterTo] of the reader does so, which a registry uses for a response with
-// all of the blob. Read waits for all of it, since a part cannot be verified.
+// A registry uses WriteTo for a response with the whole blob. The method Read
+// waits for the whole blob, since a part cannot be verified.
 func (s *Store) OpenBlob(ctx context.Context, repo string, d digest.Digest) (io.ReadSeekCloser, error) {
 	p := s.find(repo)
 	content, err := s.local.OpenBlob(ctx, p.local, d)
@@ -103,20 +105,20 @@ func (s *Store) OpenBlob(ctx context.Context, repo string, d digest.Digest) (io.
 	return r, nil
 }
 
-// pieceSize is the number of bytes that are passed on at once.
+// pieceSize is the number of bytes that are read or passed on at once.
 const pieceSize = 128 << 10
 
-// A stream reads a blob that is being fetched.
+// A stream reads a blob while a download fetches it.
 type stream struct {
 	ctx       context.Context
 	downloads *downloads
-	from      *download // or nil, once it is left
+	from      *download // nil after Close
 	open      func() (io.ReadSeekCloser, error)
-	whole     io.ReadSeekCloser // of the local store, once it has the blob
+	whole     io.ReadSeekCloser // reads from the local store, once it has the blob
 	offset    int64
 }
 
-// wait waits for the whole blob, and reads it from then on.
+// wait waits until the whole blob is in the local store, and opens it there.
 func (r *stream) wait() error {
 	if r.whole != nil {
 		return nil
@@ -189,12 +191,12 @@ func (r *stream) WriteTo(w io.Writer) (n int64, err error) {
 			return n, err
 		}
 	}
-	// A writer that reads from a file itself is faster.
+	// io.Copy is faster if w can read from a file itself.
 	m, err := io.Copy(w, r.whole)
 	return n + m, err
 }
 
-// Close implements [io.Closer]. The last reader that is closed ends the fetch.
+// Close implements [io.Closer]. It ends the download if no other reader uses it.
 func (r *stream) Close() error {
 	if r.from != nil {
 		r.downloads.leave(r.from)

@@ -14,35 +14,36 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// downloads are the blobs that are being fetched.
+// downloads are the blobs that the Store is fetching, by repository and digest.
 type downloads struct {
 	mu  sync.Mutex
 	all map[string]*download
 }
 
-// A download fetches a blob for all its readers. It ends when the last reader
-// leaves.
+// A download fetches a blob from the upstream for all its readers. It ends early
+// when the last reader leaves.
 type download struct {
 	key     string
-	readers int // guarded by the mutex of the downloads
+	readers int // guarded by downloads.mu
 	cancel  context.CancelFunc
 	ended   chan struct{}
 
-	// header is closed when the size is known, or when the download has failed.
+	// header is closed when the header of the response has arrived, or when the
+	// download has failed.
 	header chan struct{}
-	size   int64 // or -1
+	size   int64 // size of the blob, or -1 if unknown
 
 	mu      sync.RWMutex // guards the fields below
 	writer  registry.BlobWriter
 	written int64
-	sealed  bool          // whether the writer is no longer to be read
-	changed chan struct{} // is closed when written changes, or nil
+	sealed  bool          // whether readers must not use the writer any more
+	changed chan struct{} // closed when written changes; nil if no reader waits
 	done    bool
 	err     error
 }
 
-// join adds a reader to the download with the key, or starts that download,
-// which calls run.
+// join adds a reader to the download with the key. Without such a download, it
+// starts one, which calls run.
 func (a *downloads) join(ctx context.Context, key string, run func(context.Context, *download) error) *download {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -74,14 +75,14 @@ func (a *downloads) forget(d *download) {
 	}
 }
 
-// leave removes a reader. If it was the last one, leave ends the download and
-// waits for it.
+// leave removes a reader from the download. If it was the last one, leave
+// cancels the download and waits for its end.
 func (a *downloads) leave(d *download) {
 	a.mu.Lock()
 	d.readers--
 	last := d.readers == 0
 	if last && a.all[d.key] == d {
-		delete(a.all, d.key) // The next download must not share the error.
+		delete(a.all, d.key) // A later reader must not get the error of this download.
 	}
 	a.mu.Unlock()
 	if last {
@@ -90,13 +91,15 @@ func (a *downloads) leave(d *download) {
 	}
 }
 
-// start notes the header of the response, and the writer for the bytes.
+// start sets the size from the header of the response, and the writer for the
+// blob.
 func (d *download) start(size int64, w registry.BlobWriter) {
 	d.size, d.writer = size, w
 	close(d.header)
 }
 
-// finish ends the download. Only its goroutine calls start, add and finish.
+// finish ends the download with an error or nil. Only the goroutine of the
+// download calls start, add and finish.
 func (d *download) finish(err error) {
 	select {
 	case <-d.header:
@@ -112,7 +115,7 @@ func (d *download) finish(err error) {
 	d.wake()
 }
 
-// wake wakes the readers that wait. The caller holds d.mu.
+// wake wakes the waiting readers. The caller holds d.mu.
 func (d *download) wake() {
 	if d.changed != nil {
 		close(d.changed)
@@ -120,7 +123,7 @@ func (d *download) wake() {
 	}
 }
 
-// add appends bytes that have arrived.
+// add writes bytes that have arrived from the upstream, and wakes the readers.
 func (d *download) add(p []byte) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -130,22 +133,22 @@ func (d *download) add(p []byte) error {
 	return err
 }
 
-// seal makes the readers wait for the end of the download, while the writer
-// verifies and commits the bytes.
+// seal makes readers wait until the writer has committed the blob, instead of
+// reading from the writer.
 func (d *download) seal() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.sealed = true
 }
 
-// has reports whether the download still has bytes to read after the offset.
-// The last byte of the blob is not read from it. The caller holds d.mu.
+// has reports whether the readers may read bytes after the offset now. The last
+// byte of the blob is withheld from them. The caller holds d.mu.
 func (d *download) has(offset int64) bool {
 	return !d.sealed && offset < min(d.written, d.size-1)
 }
 
-// begun waits for the header. It returns an error if the download has failed
-// before.
+// begun waits for the header of the response. It returns an error if the
+// download failed before.
 func (d *download) begun(ctx context.Context) error {
 	select {
 	case <-d.header:
@@ -157,7 +160,8 @@ func (d *download) begun(ctx context.Context) error {
 	return d.err
 }
 
-// announced returns the size in the header, or -1. The download has begun.
+// announced returns the size in the header of the response, or -1. Call it after
+// begun.
 func (d *download) announced() int64 { return d.size }
 
 // wait waits for the end of the download and returns its error.
@@ -170,8 +174,9 @@ func (d *download) wait(ctx context.Context) error {
 	}
 }
 
-// read reads bytes at the offset, and waits until some have arrived. It leaves
-// out the last byte until the download has succeeded, which done reports.
+// read waits until bytes after the offset have arrived, and reads them. It does
+// not read the last byte of the blob: done reports that the download has
+// succeeded and the rest is in the local store.
 func (d *download) read(ctx context.Context, p []byte, offset int64) (n int, done bool, err error) {
 	for {
 		d.mu.RLock()
@@ -195,7 +200,8 @@ func (d *download) read(ctx context.Context, p []byte, offset int64) (n int, don
 	}
 }
 
-// waitForMore waits for a change, if nothing has arrived after the offset.
+// waitForMore waits until bytes after the offset have arrived or the download
+// has ended.
 func (d *download) waitForMore(ctx context.Context, offset int64) error {
 	d.mu.Lock()
 	if d.done || d.has(offset) {
@@ -215,19 +221,21 @@ func (d *download) waitForMore(ctx context.Context, offset int64) error {
 	}
 }
 
-// stallTime is the time without a byte after which an upstream has failed.
+// stallTime is the time after which a download fails if the upstream sends no
+// byte.
 const stallTime = time.Minute
 
-// errStalled is the cause of the end of a download whose upstream stalls.
+// errStalled is the error of a download whose upstream has sent no byte for
+// stallTime.
 var errStalled = fmt.Errorf("the upstream has sent nothing for %v", stallTime)
 
-// fetchBlob gets a blob from the upstream, verifies it, and commits it to the
-// local store.
+// fetchBlob requests a blob from the upstream, verifies it, and commits it to
+// the local store.
 func (s *Store) fetchBlob(ctx context.Context, p place, d digest.Digest, to *download) error {
 	if !d.Algorithm().Available() {
 		return notFound(registry.CodeBlobUnknown, "the digest "+string(d)+" cannot be verified")
 	}
-	// Another download may have just ended.
+	// Another download may have fetched the blob meanwhile.
 	if _, err := s.local.StatBlob(ctx, p.local, d); !missing(err) {
 		return err
 	}
@@ -245,7 +253,7 @@ func (s *Store) fetchBlob(ctx context.Context, p place, d digest.Digest, to *dow
 	to.start(resp.ContentLength, w)
 	if err := s.receive(ctx, cancel, resp, p, d, to); err != nil {
 		if errors.Is(err, context.Canceled) {
-			return err // The clients went away.
+			return err // All clients have disconnected.
 		}
 		if err := s.recording.forgetSize(p, d); err != nil {
 			return err
@@ -259,7 +267,8 @@ func (s *Store) fetchBlob(ctx context.Context, p place, d digest.Digest, to *dow
 	return s.recording.found(p, blobKind, string(d))
 }
 
-// receive reads the body of the response and verifies it.
+// receive passes the body of the response to the download, and returns an error
+// unless it is the blob with the digest d.
 func (s *Store) receive(ctx context.Context, cancel context.CancelCauseFunc, resp *http.Response, p place, d digest.Digest, to *download) error {
 	stalled := time.AfterFunc(stallTime, func() { cancel(errStalled) })
 	defer stalled.Stop()

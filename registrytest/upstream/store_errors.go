@@ -15,21 +15,21 @@ import (
 	"github.com/ocireg/registry/internal/remote"
 )
 
-// notFound returns an error for content that does not exist, with a message for
-// the client.
+// notFound returns an error that wraps [fs.ErrNotExist], for which a registry
+// sends a 404 response with the code and the message.
 func notFound(code registry.Code, message string) error {
 	e := registry.Errorf(code, "%s", message)
 	e.Status = http.StatusNotFound
 	return fmt.Errorf("%w: %w", e, fs.ErrNotExist)
 }
 
-// unknown returns the error for content that the upstream does not have.
+// unknown returns the error for content that the upstream lacks.
 func unknown(code registry.Code, name string) error {
 	return notFound(code, "the upstream does not have "+name)
 }
 
-// miss returns the error for content that is not recorded, and notes the
-// request for [Store.Missed].
+// miss returns the error for content that is not recorded, and adds its name to
+// those of [Store.Missed].
 func (s *Store) miss(code registry.Code, name string) error {
 	s.mu.Lock()
 	s.missed[name] = true
@@ -38,8 +38,8 @@ func (s *Store) miss(code registry.Code, name string) error {
 	return fmt.Errorf("%w: %w", e, fs.ErrNotExist)
 }
 
-// codeOf returns the code of an upstream's error, or otherwise if the code is
-// malformed.
+// codeOf returns the error code in an upstream's response, or the code otherwise
+// if the response has no valid one.
 func codeOf(err error, otherwise registry.Code) registry.Code {
 	var e *remote.StatusError
 	if errors.As(err, &e) && isCode(e.Code) {
@@ -48,10 +48,10 @@ func codeOf(err error, otherwise registry.Code) registry.Code {
 	return otherwise
 }
 
-// failure returns the error for a client whose request failed at the upstream.
-// Statuses 429 and 503 stay, with Retry-After. If the upstream refuses access,
-// the status is 403, since the credentials of the client would not help.
-// Otherwise it is 502.
+// failure returns the error for a client, because a request to the upstream
+// failed with err. Of the upstream's statuses, 429 and 503 stay, with
+// Retry-After, and so do most others below 500. Status 401 becomes 403, since
+// the credentials of the client would not help. Otherwise the status is 502.
 func failure(err error, name string) error {
 	e := &registry.Error{Code: "UNKNOWN", Status: http.StatusBadGateway}
 	var status *remote.StatusError
@@ -81,12 +81,13 @@ func failure(err error, name string) error {
 }
 
 // describe sets the properties of a manifest that follow from its content. It
-// returns an error unless it is a valid manifest of its media type.
+// returns an error unless the content is a valid manifest of its media type.
 func describe(m *registry.Manifest) error {
 	m.MediaType = manifest.Canonical(m.MediaType)
 	doc, err := manifest.Parse(m.MediaType, m.Content)
 	if err == nil && !manifest.Known(m.MediaType) && manifest.Known(doc.Type()) {
-		// Some file servers do not send the media type.
+		// Some file servers do not send the media type, so take it from the
+		// content.
 		m.MediaType = doc.Type()
 		doc, err = manifest.Parse(m.MediaType, m.Content)
 	}
@@ -109,8 +110,8 @@ func describe(m *registry.Manifest) error {
 	return nil
 }
 
-// referrersTag returns the tag under which an upstream without the referrers API
-// has the list (spec.md, Referrers Tag Schema).
+// referrersTag returns the tag of the list of referrers in an upstream without
+// the referrers API (spec.md, Referrers Tag Schema).
 func referrersTag(subject string) string {
 	algorithm, encoded, _ := strings.Cut(subject, ":")
 	return strings.Map(func(c rune) rune {

@@ -5,25 +5,26 @@ import (
 	"sync"
 )
 
-// flights are calls of functions. Callers with the same key share one call,
-// which ends when the last of them returns, if it has not ended before.
+// flights are running calls of functions, by key. Goroutines that need the
+// result of the same call share it.
 type flights[T any] struct {
 	mu  sync.Mutex
 	all map[string]*flight[T]
 }
 
-// A flight is one call.
+// A flight is one running call.
 type flight[T any] struct {
-	waiting int // guarded by the mutex of the flights
+	waiting int // number of goroutines that wait for the result; guarded by flights.mu
 	cancel  context.CancelFunc
 	ended   chan struct{}
 	result  T
 	err     error
 }
 
-// do calls run, or waits for a call with the same key. If ctx is done, do
-// returns the error of ctx, and the call goes on for the other callers. The
-// last caller to leave ends the call and waits for it.
+// do returns the result of the running call with the key. Without such a call,
+// it calls run in another goroutine. If ctx ends first, do returns the error of
+// ctx, and the call continues for other goroutines. If no other one waits, do
+// cancels the call and waits for its end.
 func (f *flights[T]) do(ctx context.Context, key string, run func(context.Context) (T, error)) (T, error) {
 	f.mu.Lock()
 	call := f.all[key]
@@ -53,7 +54,7 @@ func (f *flights[T]) do(ctx context.Context, key string, run func(context.Contex
 	call.waiting--
 	last := call.waiting == 0
 	if last && f.all[key] == call {
-		delete(f.all, key) // The next call must not share the error.
+		delete(f.all, key) // A later goroutine must not get the error of this call.
 	}
 	f.mu.Unlock()
 	if last {

@@ -20,7 +20,8 @@ import (
 	"github.com/ocireg/registry/registrytest/upstream"
 )
 
-// A fullStore has room for the first bytes of a blob while it is full.
+// A fullStore is a store that can be full. Then it accepts only the first 1,000
+// bytes of a blob.
 type fullStore struct {
 	registry.Store
 	full atomic.Bool
@@ -52,8 +53,8 @@ func (w *fullWriter) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// A client gets no complete blob while the local store cannot keep it, and gets
-// it later.
+// While the local store is full, clients get no complete blob. Later they get
+// it.
 func TestBlobOnAFullDisk(t *testing.T) {
 	t.Parallel()
 	up := registrytest.NewServer(t, registrytest.WithInMemory())
@@ -79,7 +80,8 @@ func TestBlobOnAFullDisk(t *testing.T) {
 	require.Equal(t, 200, get(t, front.Server, target).Status)
 }
 
-// A 404 that cannot be recorded is an error, and is recorded later.
+// If the Store cannot record that content is missing, the response is an error.
+// A later 404 is recorded.
 func TestRecordingOnAFullDisk(t *testing.T) {
 	t.Parallel()
 	up := registrytest.NewServer(t, registrytest.WithInMemory())

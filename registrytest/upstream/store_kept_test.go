@@ -20,13 +20,15 @@ import (
 	"github.com/ocireg/registry/registrytest/upstream"
 )
 
-// replay starts a registry that answers only from the file.
+// replay starts an offline registry with the recording in a file, and no other
+// content.
 func replay(t *testing.T, file upstream.StoreOption) *registrytest.Server {
 	t.Helper()
 	return record(t, memstore.New(), file, upstream.Offline()).Server
 }
 
-// head returns the status and the Content-Length of a HEAD.
+// head sends a HEAD request, and returns the status and the Content-Length of
+// the response.
 func head(t *testing.T, s *registrytest.Server, target string) (int, string) {
 	t.Helper()
 	resp, err := s.Client().Head(s.URL + target)
@@ -35,14 +37,14 @@ func head(t *testing.T, s *registrytest.Server, target string) (int, string) {
 	return resp.StatusCode, resp.Header.Get("Content-Length")
 }
 
-// The size of a blob from a HEAD is kept until a GET shows that the blob
-// differs or is missing.
+// The Store keeps the size of a blob from a HEAD until a GET shows that the blob
+// is broken or missing.
 func TestSizesAreForgotten(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		rule   fault.Rule
 		status int
-		kept   int // the status of a HEAD in a replay
+		kept   int // status of a later HEAD request to an offline registry
 	}{
 		"another byte":   {fault.On(registry.GetBlob).Corrupt(0), 502, 404},
 		"shorter":        {fault.On(registry.GetBlob).ContentLength(-9), 502, 404},
@@ -73,7 +75,7 @@ func TestSizesAreForgotten(t *testing.T) {
 	}
 }
 
-// The size of the blob itself replaces a wrong size from a HEAD.
+// A wrong size from a HEAD is replaced by that of the blob.
 func TestWrongSizeIsReplaced(t *testing.T) {
 	t.Parallel()
 	up := registrytest.NewServer(t, registrytest.WithInMemory())
@@ -93,7 +95,8 @@ func TestWrongSizeIsReplaced(t *testing.T) {
 	require.Equal(t, 404, status, "the file does not have the size any more")
 }
 
-// A client that goes away in the middle of a blob does not make its size wrong.
+// A client that disconnects in the middle of a blob does not make the Store
+// forget its size.
 func TestSizesStay(t *testing.T) {
 	t.Parallel()
 	up := registrytest.NewServer(t)
@@ -115,8 +118,8 @@ func TestSizesStay(t *testing.T) {
 	require.Equal(t, size, kept)
 }
 
-// A blob whose size the upstream does not announce is verified, too: an early end
-// of such a response looks like its regular one.
+// The Store verifies a blob whose response has no Content-Length, since an early
+// end of such a response looks like the regular end.
 func TestBlobsOfUnknownSize(t *testing.T) {
 	t.Parallel()
 	text := strings.Repeat("blob", 1000)
@@ -137,7 +140,7 @@ func TestBlobsOfUnknownSize(t *testing.T) {
 	}
 }
 
-// refuser is a transport that fails the test at any request.
+// A refuser is a transport that fails the test for each request.
 type refuser struct{ t *testing.T }
 
 func (r refuser) RoundTrip(request *http.Request) (*http.Response, error) {
@@ -145,7 +148,8 @@ func (r refuser) RoundTrip(request *http.Request) (*http.Response, error) {
 	return nil, errors.New("there is no network")
 }
 
-// An offline store sends no request for any operation.
+// An offline Store sends no request to the upstream, whichever operation a
+// client requests.
 func TestOfflineSendsNothing(t *testing.T) {
 	t.Parallel()
 	d := digest.FromString("x")
@@ -170,7 +174,7 @@ func TestOfflineSendsNothing(t *testing.T) {
 	}
 }
 
-// The file of a recording is meant to be shared, so it has no credentials.
+// The file of a recording contains no credentials, since users share it.
 func TestRecordingHasNoCredentials(t *testing.T) {
 	t.Parallel()
 	up := registrytest.NewServer(t, registrytest.WithInMemory(), registry.WithAuthorizer(func(r *registry.Request, _ string, _ registry.Action) error {

@@ -18,7 +18,8 @@ import (
 	"github.com/ocireg/registry/internal/remote"
 )
 
-// yieldAfter yields the items whose key is greater than after.
+// yieldAfter yields the items whose key is greater than after. The items are
+// sorted by key.
 func yieldAfter[T any](items []T, after string, key func(T) string, yield func(T, error) bool) {
 	begin := sort.Search(len(items), func(i int) bool { return key(items[i]) > after })
 	for _, item := range items[begin:] {
@@ -40,7 +41,7 @@ func (s *Store) Tags(ctx context.Context, repo, after string) iter.Seq2[string, 
 	}
 }
 
-// tagsName is the name of the list of tags for a refresh.
+// tagsName stands for the list of tags in calls of refreshes and refreshed.
 const tagsName = "tags"
 
 func (s *Store) tags(ctx context.Context, p place) (tagList, error) {
@@ -65,7 +66,7 @@ func (s *Store) tags(ctx context.Context, p place) (tagList, error) {
 	return *list, nil
 }
 
-// fetchTags gets a list of tags from the upstream and keeps it.
+// fetchTags requests the list of tags from the upstream and records it.
 func (s *Store) fetchTags(ctx context.Context, p place) (list tagList, err error) {
 	for tag, err := range p.upstream.Tags(ctx, p.remote, "") {
 		if missing(err) {
@@ -114,7 +115,7 @@ func (s *Store) listReferrers(ctx context.Context, p place, subject digest.Diges
 	})
 }
 
-// fetchReferrers gets a list of referrers from the upstream and keeps it.
+// fetchReferrers requests a list of referrers from the upstream and records it.
 func (s *Store) fetchReferrers(ctx context.Context, p place, subject digest.Digest) (referrerList, error) {
 	list := referrerList{Source: fromAPI}
 	for d, err := range p.upstream.Referrers(ctx, p.remote, subject, "") {
@@ -154,9 +155,8 @@ func (s *Store) fetchReferrers(ctx context.Context, p place, subject digest.Dige
 	return list, err
 }
 
-// withoutReferrers reports whether the error says that the upstream does not
-// have the referrers API. Registries without that path answer in different
-// ways.
+// withoutReferrers reports whether the error means that the upstream lacks the
+// referrers API. Such registries respond with different statuses.
 func withoutReferrers(err error) bool {
 	var e *remote.StatusError
 	if !errors.As(err, &e) || e.Elsewhere {

@@ -18,8 +18,8 @@ import (
 	"github.com/ocireg/registry/registrytest/upstream"
 )
 
-// The Store logs in with each kind of credentials that docker login keeps, and
-// with none.
+// The Store authenticates with each form of credentials that docker login
+// stores, and without credentials.
 func TestLogins(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("a credential helper of this test is a shell script")
@@ -62,7 +62,7 @@ func TestLogins(t *testing.T) {
 		for kind, login := range logins {
 			front := record(t, memstore.New(), upstream.Remote(up.Host(), login))
 			got := get(t, front.Server, "/v2/team/app/manifests/v1", "Authorization", "Basic "+strings.Repeat("A", 8))
-			public := 200 // The registry asks for no credentials.
+			public := 200 // This registry permits anonymous clients.
 			if kind == "wrong" || kind == "none" || kind == "of another registry" {
 				if name == "Basic" {
 					public = 403

@@ -8,8 +8,8 @@ import (
 	"github.com/ocireg/registry/internal/names"
 )
 
-// Options returns the options that a registry needs besides the Store:
-// [Store.Middleware], and [registry.WithReadOnly] unless writes are passed on.
+// Options returns the handler options that a registry needs with the Store:
+// [Store.Middleware], and [registry.WithReadOnly] unless [PassWrites] was given.
 func (s *Store) Options() []registry.Option {
 	opts := []registry.Option{registry.WithMiddleware(s.Middleware)}
 	if !s.writes {
@@ -18,10 +18,11 @@ func (s *Store) Options() []registry.Option {
 	return opts
 }
 
-// Middleware is a [registry.Middleware] that makes the parameter ns name the
-// upstream (distribution spec, section Registry Proxying), as containerd sends
-// it. It responds with 404 if no upstream has that name, so that a client goes to
-// the registry itself. An ns that is the host of the request changes nothing.
+// Middleware is a [registry.Middleware] for the query parameter ns, with which
+// containerd names the upstream (distribution spec, section Registry Proxying).
+// If no upstream has that name, it responds with 404, so that the client
+// requests the content from the registry itself. If ns is the host of the
+// request, it has no effect.
 func (s *Store) Middleware(next registry.Handler) registry.Handler {
 	return func(w http.ResponseWriter, r *registry.Request) error {
 		if r.Repo == "" || r.URL.RawQuery == "" {
@@ -38,7 +39,7 @@ func (s *Store) Middleware(next registry.Handler) registry.Handler {
 			}
 			if names.Component(ns) {
 				repo := r.Repo
-				defer func() { r.Repo = repo }() // for the records of requests
+				defer func() { r.Repo = repo }() // The journal shows the name in the request.
 				r.Repo = ns + "/" + repo
 			}
 			return next(w, r)

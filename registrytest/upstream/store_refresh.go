@@ -10,10 +10,10 @@ import (
 	"github.com/ocireg/registry/internal/names"
 )
 
-// A refresh says which content is asked for once more.
+// A refresh describes the recorded content that the Store requests again.
 type refresh struct {
 	all  bool
-	tags map[string]bool // tags, and REPOSITORY:TAG
+	tags map[string]bool // arguments of Refresh: tags, or REPOSITORY:TAG
 
 	mu   sync.Mutex
 	done map[string]bool
@@ -34,8 +34,9 @@ func (r *refresh) add(tags []string) error {
 	return nil
 }
 
-// refreshes reports whether to ask the upstream for content that is recorded.
-// Content with a digest does not change, but may have been missing.
+// refreshes reports whether the Store must request recorded content from the
+// upstream again. Content with a digest never changes, so only a missing one is
+// requested.
 func (s *Store) refreshes(p place, k kind, name string) bool {
 	r := &s.refresh
 	if r.tags == nil || p.upstream == nil {
@@ -54,8 +55,8 @@ func (s *Store) refreshes(p place, k kind, name string) bool {
 	return !r.done[string(rune('0'+k))+p.local+" "+name]
 }
 
-// refreshed notes that the content has been asked for, so that a store with
-// [Refresh] asks once.
+// refreshed stores that the content has been requested, so that a Store with
+// [Refresh] requests it only once.
 func (s *Store) refreshed(p place, k kind, name string) {
 	if s.refresh.tags == nil {
 		return

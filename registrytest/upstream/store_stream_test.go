@@ -14,7 +14,8 @@ import (
 	"github.com/ocireg/registry/registrytest/upstream"
 )
 
-// A response is a transport and the body of the only response that it has.
+// A response is a transport that responds to every request with the body and its
+// size.
 type response struct {
 	io.Reader
 	size int64
@@ -24,7 +25,8 @@ func (r response) RoundTrip(request *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(r), ContentLength: r.size, Request: request}, nil
 }
 
-// A blocked reader waits until it is closed, and then returns EOF.
+// A blocked is a reader that waits until the channel is closed, and then returns
+// EOF.
 type blocked chan struct{}
 
 func (b blocked) Read([]byte) (int, error) {
@@ -32,7 +34,8 @@ func (b blocked) Read([]byte) (int, error) {
 	return 0, io.EOF
 }
 
-// A counter counts bytes, and closes reached when there are enough.
+// A counter is a writer that counts bytes, and closes reached at the number
+// enough.
 type counter struct {
 	n, enough int
 	reached   chan struct{}
@@ -46,8 +49,8 @@ func (c *counter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// A reader gets a blob while it arrives. It gets the last byte only when the blob
-// is verified.
+// OpenBlob passes a blob on while it arrives, but the last byte only after the
+// digest is verified.
 func TestLastByteWaits(t *testing.T) {
 	t.Parallel()
 	text := bytes.Repeat([]byte("blob"), 100_000)

@@ -19,18 +19,19 @@ import (
 	"github.com/ocireg/registry/registrytest/upstream"
 )
 
-// A recorder is a registry with an upstream.
+// A recorder is a server whose store fetches missing content from an upstream.
 type recorder struct {
 	*registrytest.Server
 	store *upstream.Store
 }
 
-// remote returns the upstream registry as an option, with the name.
+// remote returns the server up as an upstream with the name.
 func remote(up *registrytest.Server, name string, opts ...upstream.RemoteOption) *upstream.Registry {
 	return upstream.Remote(name, append([]upstream.RemoteOption{upstream.At(up.URL), upstream.WithTransport(up.Transport())}, opts...)...)
 }
 
-// record starts a registry that fetches content and keeps it in the local store.
+// record starts a server whose store fetches missing content and keeps it in
+// local.
 func record(t *testing.T, local registry.Store, opts ...upstream.StoreOption) recorder {
 	t.Helper()
 	store, err := upstream.Open(local, opts...)
@@ -39,14 +40,13 @@ func record(t *testing.T, local registry.Store, opts ...upstream.StoreOption) re
 	return recorder{registrytest.NewServer(t, registrytest.WithInMemory(), registrytest.WithStore(store), store), store}
 }
 
-// get sends a request to the registry.
+// get sends a GET request to the server.
 func get(t *testing.T, s *registrytest.Server, target string, header ...string) testclient.Response {
 	t.Helper()
 	return testclient.New(t, s.Client(), s.URL).Get(target, header...)
 }
 
-// locals are the kinds of local stores. Each function opens the store in a
-// directory, with its recording if it has one.
+// locals opens each kind of local store in a directory.
 var locals = map[string]func(t *testing.T, dir string) registry.Store{
 	"tree": func(t *testing.T, dir string) registry.Store {
 		l, err := layout.Open(dir)
@@ -56,7 +56,8 @@ var locals = map[string]func(t *testing.T, dir string) registry.Store{
 	},
 }
 
-// answers sends a request for each target and returns the responses by target.
+// answers sends a HEAD and a GET request for each target. It returns the
+// responses by method and target.
 func answers(t *testing.T, s *registrytest.Server, targets []string) map[string]testclient.Response {
 	t.Helper()
 	all := make(map[string]testclient.Response)
@@ -72,8 +73,8 @@ func answers(t *testing.T, s *registrytest.Server, targets []string) map[string]
 	return all
 }
 
-// A replay answers as the recording did: byte for byte, with lists and missing
-// content, and without a request to the upstream.
+// With a recording, a Store responds byte for byte as before, also for lists and
+// missing content, and sends no request to the upstream.
 func TestReplay(t *testing.T) {
 	t.Parallel()
 	up := registrytest.NewServer(t, registrytest.WithInMemory())
@@ -106,14 +107,14 @@ func TestReplay(t *testing.T) {
 	require.Equal(t, recorded, answers(t, first.Server, targets))
 	asked := up.Requests().Len()
 
-	// Tags stay the same in memory and in the file.
+	// Changes at the upstream have no effect on recorded tags.
 	up.Push(t, "library/app:v1", content.Image())
 	up.Push(t, "library/app:none", content.Image())
 	require.Equal(t, recorded, answers(t, first.Server, targets))
 	online := record(t, locals["tree"](t, dir), remote(up, "docker.io"), file)
 	require.Equal(t, recorded, answers(t, online.Server, targets))
 
-	// Offline, with and without the name of the upstream.
+	// The upstream is down. The Store is offline, or is given no upstream.
 	up.Stop()
 	for _, opts := range [][]upstream.StoreOption{
 		{file, upstream.Offline()}, {file}, {file, upstream.Offline(), remote(up, "docker.io")},
@@ -131,7 +132,7 @@ func TestReplay(t *testing.T) {
 	}
 	require.Equal(t, asked, up.Requests().Len(), "each answer came from the upstream once")
 
-	// Other tools find the images in the layout.
+	// Other tools can read the images in the layout.
 	images := locals["tree"](t, dir)
 	got, err := content.Get(t.Context(), images, "team/tool:latest")
 	if err == nil {
@@ -142,15 +143,15 @@ func TestReplay(t *testing.T) {
 	require.Equal(t, index.Digest, d.Digest)
 }
 
-// beyond lists the requirements of stores that this store does not meet, with
-// the reasons.
+// beyond lists the requirements in package conformance that a Store does not
+// meet, with the reasons.
 var beyond = map[string]string{
 	"check_and_write_are_one_step":  "the API has no transactions",
 	"manifest_is_of_any_media_type": "a registry refuses bytes that are no manifest",
 	"many_tags_are_listed":          "each page is a request, so it takes long",
 }
 
-// A store that passes writes on meets the requirements of stores.
+// With PassWrites, a Store meets the requirements of package conformance.
 func TestStoreConformance(t *testing.T) {
 	t.Parallel()
 	conformance.Store(t, func(t *testing.T) registry.Store {

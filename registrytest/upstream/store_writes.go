@@ -10,7 +10,7 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// writable returns an error if writes to the repository are not passed on.
+// writable returns an error unless the Store passes writes to the repository on.
 func (s *Store) writable(p place) error {
 	if !s.writes || p.upstream == nil {
 		return fmt.Errorf("%s is recorded from an upstream and cannot be written to: %w", p.from, errors.ErrUnsupported)
@@ -18,9 +18,9 @@ func (s *Store) writable(p place) error {
 	return nil
 }
 
-// pass passes a write on to the upstream, repeats it in the local store, and
-// removes the content with the names, and all lists, from the recording. Local
-// may return [fs.ErrNotExist].
+// pass calls remote to perform a write at the upstream, and local to repeat it
+// in the local store, where the content may be missing. Then it removes all
+// lists, and the facts about content with the names, from the recording.
 func (s *Store) pass(p place, names []string, remote, local func() error) error {
 	if err := s.writable(p); err != nil {
 		return err
@@ -49,7 +49,7 @@ func (s *Store) pass(p place, names []string, remote, local func() error) error 
 	})
 }
 
-// An ownError is an error of the Store itself, and not of the upstream.
+// An ownError is an error of the Store's own checks, not of the upstream.
 type ownError struct{ error }
 
 // CreateBlob implements [registry.Store].
@@ -65,7 +65,8 @@ func (s *Store) CreateBlob(ctx context.Context, repo string, size int64) (regist
 	return &passedBlob{BlobWriter: w, store: s, place: p}, nil
 }
 
-// A passedBlob is pushed to the upstream when it is committed.
+// A passedBlob writes a blob to the local store, and pushes it to the upstream
+// when it is committed.
 type passedBlob struct {
 	registry.BlobWriter
 	store *Store
@@ -87,7 +88,7 @@ func (w *passedBlob) Commit(ctx context.Context, d digest.Digest) error {
 		func() error { return w.BlobWriter.Commit(ctx, d) })
 }
 
-// MountBlob implements [registry.Store]. Both repositories must be those of one
+// MountBlob implements [registry.Store]. Both repositories must have the same
 // upstream.
 func (s *Store) MountBlob(ctx context.Context, repo string, d digest.Digest, from string) error {
 	p, source := s.find(repo), place{}
@@ -109,8 +110,8 @@ func (s *Store) DeleteBlob(ctx context.Context, repo string, d digest.Digest) er
 		func() error { return s.local.DeleteBlob(ctx, p.local, d) })
 }
 
-// PutManifest implements [registry.Store]. The write and the check before it
-// are not atomic at an upstream.
+// PutManifest implements [registry.Store]. At the upstream, the check before the
+// write is not atomic with it.
 func (s *Store) PutManifest(ctx context.Context, repo string, m registry.Manifest, tags []string, check func(tag string, current digest.Digest) error) error {
 	p := s.find(repo)
 	if unchecked := check; check != nil {
