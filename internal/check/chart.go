@@ -8,13 +8,14 @@ import (
 	"github.com/ocireg/registry/registrytest/content"
 )
 
-// chartVersion is the version of the chart, and its tag.
+// chartVersion is the version of the Helm chart and its tag in the registry.
 const chartVersion = "1.2.3"
 
-// ChartFile returns a Helm chart as helm package makes one, the same each time.
+// ChartFile returns a packed Helm chart, like that of helm package. Its bytes
+// are always the same.
 func ChartFile() []byte {
 	yaml := "apiVersion: v2\nname: app\nversion: " + chartVersion + "\n"
-	var b bytes.Buffer // Writing to it does not fail.
+	var b bytes.Buffer // writing to a Buffer never fails
 	z := gzip.NewWriter(&b)
 	w := tar.NewWriter(z)
 	_ = w.WriteHeader(&tar.Header{Name: "app/Chart.yaml", Mode: 0o644, Size: int64(len(yaml))})
@@ -24,7 +25,7 @@ func ChartFile() []byte {
 	return b.Bytes()
 }
 
-// Chart returns the chart as helm push stores it.
+// Chart returns the artifact that helm push makes of the chart.
 func Chart() content.Content {
 	const config = "application/vnd.cncf.helm.config.v1+json"
 	return content.Artifact(config,

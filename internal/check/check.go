@@ -8,8 +8,8 @@
 // the command again at a registry with an unusual or faulty behaviour, such as
 // listing tags in pages.
 //
-// A scenario is an entry in a table, in the file of its subject. To add one, write
-// the entry, and its requirement in requirements.go.
+// A scenario is an entry in a table, in the file of its subject. To add a scenario,
+// write the entry, and its requirement in requirements.go.
 package check
 
 import (
@@ -27,26 +27,25 @@ import (
 	"github.com/ocireg/registry/registrytest/auth"
 )
 
-// A Config says how to check a client.
+// A Config configures a call of [Check].
 type Config struct {
-	// Timeout is the time for which a command may run, 30 seconds if it is 0.
+	// Timeout limits the time of each command. If it is 0, the limit is 30 seconds.
 	Timeout time.Duration
 
-	// Jobs is the number of commands that run at a time. If it is 0, it is the
-	// number of processors.
+	// Jobs is the number of commands that run at the same time. If it is 0, it is
+	// the number of processors.
 	Jobs int
 
-	// Imitate, unless it is nil, makes the registry of a run behave like a real one.
-	// It returns another value for each run. Like describes that registry, such as
-	// "a registry like ecr".
+	// Imitate, unless it is nil, returns the behaviour that the registry of a run
+	// imitates, a new value for each run. Like describes the imitated registry,
+	// such as "a registry like ecr".
 	Imitate func() Imitation
 	Like    string
 
 	// Only, unless it is nil, reports whether to try a scenario.
 	Only func(scenario string) bool
 
-	// run runs a command, in place of execute. Tests use it to run the client
-	// in this process.
+	// run replaces execute in tests, which run the client in their own process.
 	run func(ctx context.Context, timeout time.Duration, env, args []string) (execution, error)
 }
 
@@ -57,16 +56,16 @@ type Imitation interface {
 	// Auth returns the authentication of the registry, or nil if it has none.
 	Auth() *auth.Auth
 
-	// Credentials are those of a user who may do everything.
+	// Credentials returns the credentials of a user with all permissions.
 	Credentials() auth.Credentials
 }
 
-// A Report is the result of a check.
+// A Report is the result of [Check].
 type Report struct {
 	Client  string
-	Like    string // the registry that was imitated, or ""
+	Like    string // the description of the imitated registry, or ""
 	Version string // the first line that the client printed about its version, or ""
-	Runs    int    // of commands
+	Runs    int    // the number of commands that ran
 	Results []Result
 }
 
@@ -76,28 +75,29 @@ type Result struct {
 	Task    string
 	Outcome Outcome
 
-	// Detail is the action of the client, or the reason why the requirement was not tried.
+	// Detail describes the action of the client, or says why the
+	// requirement was not tried.
 	Detail string
 
-	// Requests are those that show a violation.
+	// Requests are the requests that show a violation.
 	Requests []string
 
-	// Command is the command line of the run, if it shows a violation.
+	// Command is the command line of the run that shows a violation, or "".
 	Command string
 }
 
-// An Outcome is the outcome of a requirement.
+// An Outcome says how a client met a requirement.
 type Outcome string
 
-// The outcomes.
+// The outcomes of requirements.
 const (
 	Held     Outcome = "held"
 	Violated Outcome = "violated"
 	NotTried Outcome = "not tried" // the requirement does not apply to the client
-	Observed Outcome = "observed"  // of a [Note]: the spec leaves the choice to the client
+	Observed Outcome = "observed"  // for a [Note]: the spec leaves the choice to the client
 )
 
-// Violations returns the results of the level whose requirement was violated.
+// Violations returns the results that are violations of requirements of the level.
 func (r *Report) Violations(l Level) []Result {
 	var violated []Result
 	for _, result := range r.Results {
@@ -108,12 +108,12 @@ func (r *Report) Violations(l Level) []Result {
 	return violated
 }
 
-// A FailedError reports a command that failed at a registry without faults, so
-// that it cannot be judged.
+// A FailedError reports a command that cannot be judged, because it failed at a
+// registry without faults.
 type FailedError struct {
 	Task, Command, Reason, Output string
 	Requests                      []string
-	Like                          string // the registry that was imitated, or ""
+	Like                          string // the description of the imitated registry, or ""
 }
 
 func (e *FailedError) Error() string {
@@ -182,17 +182,18 @@ func Check(ctx context.Context, c Client, cfg Config) (*Report, error) {
 	return report, errors.Join(errs...)
 }
 
-// A checker checks one client.
+// A checker holds the state of one call of [Check].
 type checker struct {
 	client Client
 	cfg    Config
-	slots  chan struct{} // has a value for each command that runs
+	slots  chan struct{} // a semaphore: holds a value for each command that runs
 
 	mu   sync.Mutex
 	runs int
 }
 
-// task judges one task of the client.
+// task runs the command of one task, undisturbed and in each scenario, and
+// returns the results.
 func (k *checker) task(ctx context.Context, task Task) ([]Result, error) {
 	base, err := k.run(ctx, task, func(*world) {})
 	if err != nil {
@@ -222,7 +223,7 @@ func (k *checker) task(ctx context.Context, task Task) ([]Result, error) {
 	return slices.Concat(results...), errors.Join(errs...)
 }
 
-// scenario judges the task of the run by one scenario.
+// scenario runs the task of the undisturbed run once more, in a scenario, and judges it.
 func (k *checker) scenario(ctx context.Context, s scenario, base *run) ([]Result, error) {
 	j := &judgement{base: base, task: base.task.Name}
 	if reason := s.applies(base); reason != "" {

@@ -38,7 +38,7 @@ func TestMain(m *testing.M) {
 
 func digestString(s string) digest.Digest { return digest.Digest(s) }
 
-// commands are the arguments of the client for each task.
+// commands are the command lines of the test client for each task, without the program.
 var commands = map[string]string{
 	"pull":        "pull {ref} {dir}",
 	"pull-digest": "pull {repo}@{digest} {dir}",
@@ -49,7 +49,7 @@ var commands = map[string]string{
 	"referrers":   "referrers {ref}",
 }
 
-// clientOf returns the mutant as a client that does some tasks.
+// clientOf returns the test client with the bug mutant, as a client that does the tasks.
 func clientOf(t *testing.T, mutant string, tasks ...string) Client {
 	t.Helper()
 	exe, err := os.Executable()
@@ -61,7 +61,8 @@ func clientOf(t *testing.T, mutant string, tasks ...string) Client {
 	return c
 }
 
-// inProcess runs the client in this process, which takes a tenth of the time.
+// inProcess runs the test client in this process, which takes a tenth of the
+// time of a new process.
 func inProcess(_ context.Context, _ time.Duration, env, args []string) (execution, error) {
 	var out bytes.Buffer
 	c := &client{mutant: args[2], out: &out}
@@ -77,8 +78,8 @@ func inProcess(_ context.Context, _ time.Duration, env, args []string) (executio
 	return execution{output: out.String()}, nil
 }
 
-// The right client violates nothing. Every requirement is tried, except those
-// about features that it does not use.
+// The client without a bug violates nothing. Every requirement is tried, except
+// the one about a feature that the client does not use.
 func TestRightClient(t *testing.T) {
 	t.Parallel()
 	var all []string
@@ -98,7 +99,7 @@ func TestRightClient(t *testing.T) {
 	require.Equal(t, []string{"a single POST that is not supported goes on with a PUT"}, untried)
 }
 
-// Every rule of package lint belongs to a requirement or to notLinted.
+// Each rule of package lint belongs either to a requirement in rules or to notLinted.
 func TestLintRules(t *testing.T) {
 	have := slices.Clone(notLinted)
 	for _, r := range rules {
@@ -107,7 +108,7 @@ func TestLintRules(t *testing.T) {
 	require.ElementsMatch(t, lint.Rules(), have)
 }
 
-// A stub is a registry that asks for credentials and lists one tag per page.
+// A stub imitates a registry that asks for credentials and lists one tag per page.
 type stub struct{ auth *auth.Auth }
 
 func (s stub) Auth() *auth.Auth              { return s.auth }
@@ -116,8 +117,8 @@ func (s stub) Options() []registry.Option {
 	return append(s.auth.Options(), registry.WithPageSize(1))
 }
 
-// A client is judged at a registry that behaves like a real one, with its
-// credentials. A scenario that contradicts it is not tried.
+// With Imitate, the registry of a run behaves like the imitated one, and the client
+// gets its credentials. A scenario that contradicts the imitated registry is not tried.
 func TestImitation(t *testing.T) {
 	t.Parallel()
 	check := func(mutant, task string) (*Report, error) {
@@ -148,7 +149,7 @@ func TestImitation(t *testing.T) {
 	require.ErrorContains(t, err, "the command for list fails at a registry like stub, so it cannot be judged")
 }
 
-// The client behaves the same in separate processes.
+// Check finds the same violations if the client runs in separate processes.
 func TestProcesses(t *testing.T) {
 	t.Parallel()
 	only := func(scenario string) bool {
@@ -165,8 +166,8 @@ func TestProcesses(t *testing.T) {
 	require.NotEmpty(t, violated[0].Requests)
 }
 
-// A command that does not end is killed with its child, which holds its output
-// open.
+// A command that does not end is killed together with its child process, which
+// keeps the command's output open.
 func TestCommandIsKilledWithItsChildren(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS == "windows" {
@@ -219,7 +220,8 @@ func TestCommandsThatCannotBeJudged(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled)
 }
 
-// hang starts a child that connects to the address. Both wait forever.
+// hang waits forever. As the parent, it waits for a child process, which connects
+// to the address and waits, too.
 func hang(who, address string) error {
 	if who == "child" {
 		conn, err := net.Dial("tcp", address)
@@ -234,18 +236,18 @@ func hang(who, address string) error {
 		return err
 	}
 	child := exec.Command(exe, "client", "right", "hang", "child", address)
-	child.Stdout = os.Stdout // The child holds the pipe.
+	child.Stdout = os.Stdout // The child keeps the output of the command open.
 	return child.Run()
 }
 
-// Command lines in reports can be pasted into a shell.
+// The command line in a report can be pasted into a shell.
 func TestCommandLine(t *testing.T) {
 	require.Equal(t, `sh -c 'a "$(b)" '\''c'\''' '' docker://127.0.0.1:1/a@sha256:b --x=y,z`,
 		commandLine([]string{"sh", "-c", `a "$(b)" 'c'`, "", "docker://127.0.0.1:1/a@sha256:b", "--x=y,z"}))
 }
 
-// The version is found even if the command fails with the variables of the
-// tasks.
+// Check finds the version even if the client's command for it fails with Env,
+// whose files do not exist yet.
 func TestVersionWithoutFiles(t *testing.T) {
 	t.Parallel()
 	k := &checker{client: Client{Env: []string{"CONFIG={home}/x"}, Version: []string{"c", "version"}}}
@@ -272,7 +274,7 @@ func TestVersionLine(t *testing.T) {
 	}
 }
 
-// A count of one is in the singular.
+// Texts in reports use the singular for a count of one.
 func TestCountsOfOne(t *testing.T) {
 	t.Parallel()
 	only := func(scenario string) bool { return scenario == "warnings" || scenario == "redirects" }
@@ -288,7 +290,7 @@ func TestCountsOfOne(t *testing.T) {
 	require.Equal(t, "client: 2 commands ran", (&Report{Client: "client", Runs: 2}).title())
 }
 
-// The reports have the same content in all formats, and are well formed.
+// A report has the same content in all formats, and each format is well formed.
 func TestReports(t *testing.T) {
 	t.Parallel()
 	r := &Report{Client: "a|b", Version: "1.0", Runs: 3, Results: []Result{

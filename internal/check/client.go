@@ -11,34 +11,34 @@ import (
 	"github.com/ocireg/registry/internal/hint"
 )
 
-// A Client says how a client does its tasks.
+// A Client describes a client: its name and its command for each task.
 type Client struct {
-	// Name is the name for the report.
+	// Name is the name of the client in the report.
 	Name string
 
 	// Version is the command that prints the version of the client, or nil.
 	Version []string
 
-	// Setup are commands that run before each command of a task.
+	// Setup holds commands that run before the command of a task, in each run.
 	Setup [][]string
 
-	// Env are variables of the environment, as NAME=VALUE.
+	// Env holds environment variables for the commands, as NAME=VALUE.
 	Env []string
 
 	Tasks []Task
 }
 
-// A Task is something that a client does, with its command. The words of the
-// command contain [Placeholders].
+// A Task is a task of a client, such as a pull, and the command for it. The words
+// of the command may contain [Placeholders].
 type Task struct {
 	Name string
 	Args []string
 }
 
-// A Placeholder is a word in braces that stands for a value of each run.
+// A Placeholder is a word in braces that each run replaces by a value, such as {ref}.
 type Placeholder struct{ Name, Meaning string }
 
-// Placeholders returns all placeholders.
+// Placeholders returns the placeholders that commands may contain.
 func Placeholders() []Placeholder { return slices.Clone(placeholders) }
 
 var placeholders = []Placeholder{
@@ -61,7 +61,7 @@ var placeholders = []Placeholder{
 
 var braces = regexp.MustCompile(`\{[a-zA-Z]+\}`)
 
-// checkWords returns an error for a placeholder that does not exist.
+// checkWords returns an error if a word contains an unknown placeholder.
 func checkWords(words []string) error {
 	for _, word := range words {
 		for _, found := range braces.FindAllString(word, -1) {
@@ -81,7 +81,7 @@ func checkWords(words []string) error {
 	return nil
 }
 
-// expand returns the words with the values of their placeholders.
+// expand returns the words with each placeholder replaced by its value.
 func expand(words []string, values map[string]string) []string {
 	expanded := make([]string, len(words))
 	for i, word := range words {
@@ -95,8 +95,8 @@ func expand(words []string, values map[string]string) []string {
 	return expanded
 }
 
-// One returns a client with one command. The name of its task is that of the
-// command.
+// One returns a client with a single command. The name of its task is the subcommand
+// of the client, such as pull, or the name of the program if there is no subcommand.
 func One(args []string) (Client, error) {
 	if len(args) == 0 || args[0] == "" {
 		return Client{}, errors.New("there is no command")
@@ -108,14 +108,14 @@ func One(args []string) (Client, error) {
 	task := name
 	for _, arg := range args[1:] {
 		if taskName.MatchString(arg) {
-			task = arg // the command of the client, such as pull
+			task = arg // the subcommand of the client, such as pull
 			break
 		}
 	}
 	return Client{Name: name, Tasks: []Task{{task, args}}}, nil
 }
 
-// taskName is the form of the first word in a line of a client's file.
+// taskName matches a valid first word in a line of a file for [Parse].
 var taskName = regexp.MustCompile(`^[a-z][a-z0-9-]*$`)
 
 // Parse reads the file that describes a client:
@@ -128,9 +128,9 @@ var taskName = regexp.MustCompile(`^[a-z][a-z0-9-]*$`)
 //	pull     crane pull {ref} {dir}/image.tar
 //	list     crane ls {repo}
 //
-// The first word of a line names its subject. Every word but name,
-// version, setup and env is the name of a task, and the rest of the line its
-// command. Words with spaces are in single or double quotes; there is no shell.
+// The first word of a line is name, version, setup, env or the name of a task.
+// After the name of a task, the rest of the line is its command. Words with
+// spaces are in single or double quotes; there is no shell.
 func Parse(text string) (Client, error) {
 	var c Client
 	number := 0
@@ -149,7 +149,7 @@ func Parse(text string) (Client, error) {
 	return c, nil
 }
 
-// add adds a line of a client's file.
+// add parses a line of a file for [Parse] and adds its value to the client.
 func (c *Client) add(line string) error {
 	if line == "" || strings.HasPrefix(line, "#") {
 		return nil
@@ -197,7 +197,8 @@ func (c *Client) add(line string) error {
 	return nil
 }
 
-// split returns the words of a line. It has at least one.
+// split splits a line into words, which may be quoted. It returns an error
+// if there are none.
 func split(line string) (words []string, err error) {
 	var word strings.Builder
 	var quote rune

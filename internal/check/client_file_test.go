@@ -47,7 +47,7 @@ func TestOne(t *testing.T) {
 	require.ErrorContains(t, err, "there is no command")
 }
 
-// The clients that the package knows can be parsed.
+// Known lists the clients that the package knows, and Get returns each of them.
 func TestKnown(t *testing.T) {
 	require.Equal(t, "cosign, crane, helm, oras, podman, regctl, skopeo", Known())
 	for name := range strings.SplitSeq(Known(), ", ") {

@@ -18,7 +18,8 @@ func (c *client) resolve(repo, ref string) (ocispec.Descriptor, error) {
 
 func fallbackTag(d string) string { return strings.Replace(d, ":", "-", 1) }
 
-// tagged returns the index at the referrers tag.
+// tagged returns the index at the referrers tag of the subject. If the tag has
+// other content, foreign is true.
 func (c *client) tagged(repo, subject string) (index ocispec.Index, foreign bool, err error) {
 	resp, text, err := c.do("GET", "/v2/"+repo+"/manifests/"+fallbackTag(subject), nil, "Accept", ocispec.MediaTypeImageIndex)
 	if err != nil || resp.StatusCode == 404 {

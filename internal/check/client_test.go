@@ -20,9 +20,8 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// A client is the program that the tests check: the binary of the tests itself,
-// with the word "client" as its first argument, and then the name of a mutant or
-// "right".
+// A client is the registry client that the tests check. It runs as the test binary
+// with the argument "client", followed by the name of a bug, or "right", and a task.
 type client struct {
 	mutant string
 	config string // the directory of Docker's config.json
@@ -35,7 +34,7 @@ const chunkSize = 40_000
 
 var errDiffers = errors.New("digest differs")
 
-// main runs a task of the client.
+// main runs a task of the client with the arguments of its command line.
 func (c *client) main(task string, args []string) error {
 	c.warned = make(map[string]bool)
 	host, name, _ := strings.Cut(args[0], "/")
@@ -70,10 +69,11 @@ func (c *client) main(task string, args []string) error {
 	return fmt.Errorf("no task %s", task)
 }
 
-// is reports whether the client is the mutant.
+// is reports whether the client has the bug.
 func (c *client) is(mutant string) bool { return c.mutant == mutant }
 
-// do sends a request, and reads the response.
+// do sends a request and reads the response. It answers 401 with credentials and
+// repeats a request once after 429.
 func (c *client) do(method, target string, body []byte, header ...string) (*http.Response, []byte, error) {
 	u := target
 	if !strings.Contains(u, "://") {
@@ -122,7 +122,7 @@ func (c *client) do(method, target string, body []byte, header ...string) (*http
 	}
 }
 
-// retryAfter returns the time to wait according to a Retry-After.
+// retryAfter returns the time to wait according to the value of a Retry-After field.
 func (c *client) retryAfter(value string) time.Duration {
 	if at, err := http.ParseTime(value); err == nil && !c.is("ignores dates") {
 		return time.Until(at)
@@ -150,7 +150,7 @@ func (c *client) warn(values []string) {
 	}
 }
 
-// want sends a request and returns an error unless the response has the status.
+// want sends a request with do and returns an error unless the response has the status.
 func (c *client) want(status int, method, target string, body []byte, header ...string) (*http.Response, []byte, error) {
 	resp, text, err := c.do(method, target, body, header...)
 	if err == nil && resp.StatusCode != status {
@@ -210,7 +210,8 @@ func (c *client) pull(repo, ref, dir string) error {
 	return os.WriteFile(filepath.Join(dir, "done"), nil, 0o600)
 }
 
-// location returns the URL of an upload.
+// location returns the URL for the next request of an upload, from the
+// Location of a response.
 func (c *client) location(resp *http.Response) (*url.URL, error) {
 	to := resp.Header.Get("Location")
 	switch {
@@ -342,7 +343,8 @@ func (c *client) put(repo, ref, mediaType string, manifest []byte) (*http.Respon
 	return resp, err
 }
 
-// pages gets the pages of a list.
+// pages requests the pages of a list and calls page with the body of each. It
+// returns the status of the last response.
 func (c *client) pages(target string, page func([]byte) error) (status int, err error) {
 	for target != "" {
 		resp, text, err := c.do("GET", target, nil)

@@ -16,38 +16,38 @@ import (
 	"github.com/ocireg/registry/internal/field"
 )
 
-// maxOutput is the number of bytes of a command's output that are kept.
+// maxOutput is the number of bytes of a command's output that an execution keeps.
 const maxOutput = 1 << 20
 
-// An execution is a command that ran.
+// An execution is the result of a command that ran.
 type execution struct {
-	output string // standard output and standard error, as they came
-	exit   int    // the exit code, or -1
+	output string // standard output and standard error, in the order of arrival
+	exit   int    // the exit code, or -1 if a signal ended the command
 	late   bool   // the command was killed after the timeout
 }
 
-// execute runs a command in the environment. It returns an error if the command
-// does not exist or cannot be started. The processes in the group of the
-// command have ended when it returns; one that left the group, as setsid does, may
-// go on.
+// execute runs a command in the environment env. It returns an error if the
+// command does not exist or cannot be started. When execute returns, all
+// processes in the command's process group have ended. A process that left the
+// group, for example with setsid, may still run.
 func execute(ctx context.Context, timeout time.Duration, env, args []string) (execution, error) {
 	runCtx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	cmd := exec.CommandContext(runCtx, args[0], args[1:]...)
 	if errors.Is(cmd.Err, exec.ErrDot) {
-		cmd.Err = nil // The user means the command in this directory.
+		cmd.Err = nil // The user means the command in the current directory.
 	}
 	cmd.Env = env
 	groupChildren(cmd)
 	cmd.Cancel = func() error { return killGroup(cmd) }
-	cmd.WaitDelay = time.Second // for children that left the group and hold the output
+	cmd.WaitDelay = time.Second // for children that left the process group and keep the output open
 	var output capped
 	cmd.Stdout, cmd.Stderr = &output, &output
 	if err := cmd.Start(); err != nil {
 		return execution{}, fmt.Errorf("starting the command: %w", err)
 	}
 	err := cmd.Wait()
-	_ = killGroup(cmd) // the command's remaining children
+	_ = killGroup(cmd) // ends children that outlive the command
 	e := execution{output: output.String(), exit: cmd.ProcessState.ExitCode()}
 	switch {
 	case ctx.Err() != nil:
@@ -58,7 +58,7 @@ func execute(ctx context.Context, timeout time.Duration, env, args []string) (ex
 	return e, nil
 }
 
-// commandLine returns the words as a line for a shell.
+// commandLine quotes the words for a shell and joins them into a line.
 func commandLine(words []string) string {
 	quoted := make([]string, len(words))
 	for i, word := range words {
@@ -70,12 +70,12 @@ func commandLine(words []string) string {
 	return strings.Join(quoted, " ")
 }
 
-// special reports whether a character may have a meaning to a shell.
+// special reports whether a shell may treat a character specially.
 func special(c rune) bool {
 	return !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.ContainsRune("/.:@_-+,=%", c))
 }
 
-// A capped is a buffer that drops the end of a long text.
+// A capped is a buffer that keeps the first maxOutput bytes and drops the rest.
 type capped struct {
 	mu   sync.Mutex
 	text []byte
@@ -94,9 +94,9 @@ func (c *capped) String() string {
 	return string(c.text)
 }
 
-// environment returns the variables for a command whose home is a directory: those
-// of this process, without the ones that lead a client to credentials, to a
-// configuration or to a proxy.
+// environment returns the environment of a command whose home directory is home,
+// with the variables in more. It drops variables of this process that could point
+// a client to credentials, a configuration or a proxy.
 func environment(home string, more []string) []string {
 	var env []string
 	for _, v := range os.Environ() {
@@ -126,8 +126,8 @@ func environment(home string, more []string) []string {
 
 func dockerConfig(home string) string { return home + "/.docker" }
 
-// version returns the first line with a version number that the client's command
-// for its version prints, or else its first line.
+// version runs the client's command for its version. It returns the first line of
+// the output with a version number, or the first line that is not empty.
 func (k *checker) version(ctx context.Context) (string, error) {
 	home, remove, err := makeHome()
 	if err != nil {
@@ -135,8 +135,8 @@ func (k *checker) version(ctx context.Context) (string, error) {
 	}
 	defer remove()
 	values := map[string]string{"home": home}
-	// The command may fail with Env, whose files exist only after the setup of
-	// a task. Then it runs without Env.
+	// Env may name files that exist only after the setup of a task. If the
+	// command fails with Env, it runs again without.
 	var e execution
 	for _, env := range [][]string{expand(k.client.Env, values), nil} {
 		if e, err = k.cfg.run(ctx, k.cfg.Timeout, environment(home, env), expand(k.client.Version, values)); err != nil || e.exit == 0 {
@@ -154,7 +154,7 @@ func versionLine(output string) string {
 	for line := range strings.Lines(output) {
 		line = strings.TrimSpace(line)
 		if versionNumber.MatchString(line) {
-			first = line // The lines before it may be a log.
+			first = line // The lines before may be a log.
 			break
 		}
 		first = cmp.Or(first, line)
@@ -164,7 +164,7 @@ func versionLine(output string) string {
 
 var versionNumber = regexp.MustCompile(`(^|[^.\w]|\bv)\d+\.\d+`)
 
-// makeHome makes a home directory for one run.
+// makeHome creates a home directory for one run. The function remove deletes it.
 func makeHome() (home string, remove func(), err error) {
 	home, err = os.MkdirTemp("", "ocireg-check-")
 	if err != nil {

@@ -4,8 +4,9 @@ package check
 
 import "os/exec"
 
-// groupChildren does nothing: the system has no process groups.
+// groupChildren does nothing, because the system has no process groups.
 func groupChildren(*exec.Cmd) {}
 
-// killGroup kills only the command itself.
+// killGroup kills the command. Its children may live on, because the system has
+// no process groups.
 func killGroup(cmd *exec.Cmd) error { return cmd.Process.Kill() }

@@ -7,13 +7,12 @@ import (
 	"syscall"
 )
 
-// groupChildren makes the command the leader of a group of processes, which its
-// children belong to.
+// groupChildren makes the command start in a new process group, which its children join.
 func groupChildren(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 }
 
-// killGroup kills the command and its children.
+// killGroup kills all processes in the command's process group.
 func killGroup(cmd *exec.Cmd) error {
 	return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 }

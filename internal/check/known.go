@@ -6,13 +6,12 @@ import (
 	"strings"
 )
 
-// files describe the clients that the package knows.
+// files holds a description, for Parse, of each client that the package knows.
 //
 //go:embed clients/*.check
 var files embed.FS
 
-// Known returns the names of the clients that [Get] returns, with commas between
-// them.
+// Known returns the names of the clients that [Get] knows, separated by commas.
 func Known() string {
 	entries, _ := files.ReadDir("clients")
 	var names []string
@@ -23,7 +22,8 @@ func Known() string {
 	return strings.Join(names, ", ")
 }
 
-// Get returns the client with the name, and whether the package knows it.
+// Get returns the description of the client with the name. It returns false if
+// the package does not know the client.
 func Get(name string) (Client, bool) {
 	text, err := files.ReadFile("clients/" + name + ".check")
 	if err != nil {

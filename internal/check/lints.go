@@ -10,8 +10,8 @@ import (
 	"github.com/ocireg/registry/registrytest/lint"
 )
 
-// A rule is a requirement that package lint checks in the requests of the
-// undisturbed run.
+// A rule is a requirement of the spec that a rule of package lint checks in the
+// requests of the undisturbed run.
 type rule struct {
 	lint lint.Rule
 	Requirement
@@ -19,11 +19,11 @@ type rule struct {
 	// ops are the operations that the rule applies to.
 	ops []registry.Op
 
-	// about, unless it is nil, selects some of their requests.
+	// about, unless it is nil, selects the requests for ops that the rule applies to.
 	about func(*journal.Record) bool
 }
 
-// rules has all rules of package lint but those of notLinted.
+// rules has a requirement for each rule of package lint that is not in notLinted.
 var rules = []rule{
 	{lint.ContentRange, Requirement{
 		"Content-Range of a chunk is <first>-<last>", Must, "Pushing a blob in chunks",
@@ -103,16 +103,16 @@ var rules = []rule{
 	}, nil, nil},
 }
 
-// notLinted are the rules of package lint that scenarios check, or that do not
-// apply to a registry on loopback.
+// notLinted lists the rules of package lint that are in no requirement. Scenarios
+// check some of them, and the others do not apply to a registry on loopback.
 var notLinted = []lint.Rule{
-	lint.ChunkSize, lint.ReferrersFallback, lint.ReferrersTag, lint.RetryAfter, // scenarios
+	lint.ChunkSize, lint.ReferrersFallback, lint.ReferrersTag, lint.RetryAfter, // checked by scenarios
 	lint.Credentials, lint.CredentialsPlain, lint.Expected,
 }
 
 func hasChunkRange(r *journal.Record) bool { return r.RequestHeader.Get("Content-Range") != "" }
 
-// lintResults judges the requests of the undisturbed run.
+// lintResults judges the requests of the undisturbed run by all rules that apply to them.
 func lintResults(base *run) []Result {
 	j := &judgement{base: base, run: base, task: base.task.Name}
 	for _, rule := range rules {
@@ -124,7 +124,8 @@ func lintResults(base *run) []Result {
 	return j.results
 }
 
-// lint judges the requests of the run by a rule of package lint.
+// lint adds a result for the requirement: whether the requests of the run break
+// the rule of package lint.
 func (j *judgement) lint(req Requirement, rule lint.Rule) {
 	found := lint.Linter{Rules: []lint.Rule{rule}}.Lint(j.run.requests)
 	if len(found) == 0 {

@@ -11,7 +11,8 @@ import (
 	"github.com/ocireg/registry/registrytest/lint"
 )
 
-// Each mutant violates its requirement, in its scenario, for its task.
+// Check finds the violation of each mutant, in the scenario and for the
+// task of the table.
 func TestMutants(t *testing.T) {
 	t.Parallel()
 	for _, m := range []struct {
@@ -60,8 +61,8 @@ func TestMutants(t *testing.T) {
 			require.Contains(t, Scenarios(), m.scenario)
 			report, err := Check(t.Context(), clientOf(t, m.mutant, m.task), Config{Only: only, Jobs: 1, run: inProcess})
 			if failed := new(FailedError); m.scenario == "requests" && errors.As(err, &failed) {
-				// The registry refuses this mutant, and the error has the
-				// requests.
+				// The registry refuses a request of this mutant, so the
+				// undisturbed run fails. The error lists the requests.
 				require.NotEmpty(t, failed.Requests)
 				return
 			}
@@ -89,8 +90,8 @@ func requirementOf(l lint.Rule) Requirement {
 	panic(l)
 }
 
-// A command that goes on without a manifest, after a message with both digests, does
-// not accept it.
+// A command may leave out a manifest that does not match its digest and succeed,
+// if it prints both digests.
 func TestManifestThatIsLeftOut(t *testing.T) {
 	t.Parallel()
 	only := func(scenario string) bool { return scenario == "corrupt manifest" }

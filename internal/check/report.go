@@ -11,14 +11,14 @@ import (
 	"github.com/ocireg/registry/internal/field"
 )
 
-// A group is the results of one requirement, for all tasks.
+// A group holds the results of one requirement for all tasks.
 type group struct {
 	Requirement
 	results []Result
 }
 
-// groups returns the results of the level by requirement, in the order in which
-// they were found.
+// groups returns the results for the level, grouped by requirement, in the order
+// of the first result of each.
 func (r *Report) groups(l Level) (groups []group) {
 	for _, result := range r.Results {
 		if result.Level != l {
@@ -34,7 +34,7 @@ func (r *Report) groups(l Level) (groups []group) {
 	return groups
 }
 
-// with returns the results with the outcome.
+// with returns the results in the group that have the outcome.
 func (g group) with(o Outcome) (results []Result) {
 	for _, r := range g.results {
 		if r.Outcome == o {
@@ -44,7 +44,7 @@ func (g group) with(o Outcome) (results []Result) {
 	return results
 }
 
-// outcome is the worst outcome of a group.
+// outcome returns the worst outcome in the group.
 func (g group) outcome() Outcome {
 	for _, o := range []Outcome{Violated, Held, Observed} {
 		if len(g.with(o)) > 0 {
@@ -54,7 +54,7 @@ func (g group) outcome() Outcome {
 	return NotTried
 }
 
-// tasks returns the names of the results' tasks.
+// tasks returns the names of the results' tasks, separated by commas.
 func tasks(results []Result) string {
 	var names []string
 	for _, r := range results {
@@ -63,7 +63,8 @@ func tasks(results []Result) string {
 	return strings.Join(names, ", ")
 }
 
-// counts returns the number of groups of the level with each outcome.
+// counts returns the numbers of requirements of the level that were held,
+// violated and not tried.
 func (r *Report) counts(l Level) (held, violated, notTried int) {
 	for _, g := range r.groups(l) {
 		switch g.outcome() {
@@ -78,13 +79,13 @@ func (r *Report) counts(l Level) (held, violated, notTried int) {
 	return held, violated, notTried
 }
 
-// summary is a line about the requirements of the level.
+// summary returns a line with the counts for the level.
 func (r *Report) summary(l Level) string {
 	held, violated, notTried := r.counts(l)
 	return fmt.Sprintf("%s: %d held, %d violated, %d not tried", l, held, violated, notTried)
 }
 
-// A printer writes lines and keeps the first error.
+// A printer writes formatted text to w until the first error, which it keeps.
 type printer struct {
 	w   io.Writer
 	err error
@@ -96,7 +97,7 @@ func (p *printer) printf(format string, args ...any) {
 	}
 }
 
-// WriteText writes the report for people to read.
+// WriteText writes the report as plain text for people to read.
 func (r *Report) WriteText(w io.Writer) error {
 	p := &printer{w: w}
 	p.printf("%s\n", r.title())
@@ -143,7 +144,7 @@ func (r *Report) WriteText(w io.Writer) error {
 	return p.err
 }
 
-// untried returns the groups of requirements that were not tried for any task.
+// untried returns the requirements, with their results, that were tried for no task.
 func (r *Report) untried() (groups []group) {
 	for _, l := range []Level{Must, Should} {
 		for _, g := range r.groups(l) {
@@ -155,7 +156,7 @@ func (r *Report) untried() (groups []group) {
 	return groups
 }
 
-// title is the first line of a report.
+// title returns the first line of the report.
 func (r *Report) title() string {
 	title := r.Client
 	if r.Version != "" && r.Version != r.Client {
@@ -168,7 +169,7 @@ func (r *Report) title() string {
 	return fmt.Sprintf("%s: %s ran%s", printable(title), count(r.Runs, "command"), at)
 }
 
-// count returns "1 request" or, with another number, "2 requests".
+// count returns the number with the noun in the singular or plural, such as "2 requests".
 func count(n int, noun string) string {
 	if n == 1 {
 		return "1 " + noun
@@ -178,7 +179,7 @@ func count(n int, noun string) string {
 
 func printable(s string) string { return field.Printable(field.Shorten(s, 1000)) }
 
-// cell returns a text for a cell of a table in Markdown.
+// cell escapes a text for a cell of a Markdown table.
 func cell(s string) string {
 	return strings.NewReplacer("|", `\|`, "<", "&lt;", "`", "'").Replace(printable(s))
 }
@@ -244,7 +245,7 @@ func (r *Report) WriteJSON(w io.Writer) error {
 	return e.Encode(report)
 }
 
-// The elements of a JUnit file.
+// These are the elements of a JUnit file.
 type (
 	suite struct {
 		XMLName  xml.Name   `xml:"testsuite"`
@@ -269,8 +270,8 @@ type (
 )
 
 // WriteJUnit writes the report as a JUnit file, with a test case for each
-// requirement and task. A violation of a [Should] is a failure if strict is set,
-// and output of a test that passes otherwise.
+// requirement and task. If strict is set, a violation of a [Should] is a failure.
+// Otherwise it is output of a test case that passes.
 func (r *Report) WriteJUnit(w io.Writer, strict bool) error {
 	s := suite{Name: printable(r.Client)}
 	for _, x := range r.Results {

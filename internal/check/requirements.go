@@ -8,29 +8,28 @@ import (
 // A Level is the strength of a requirement (RFC 2119).
 type Level string
 
-// The levels.
+// The levels of requirements.
 const (
 	Must   Level = "MUST"
 	Should Level = "SHOULD"
-	Note   Level = "NOTE" // no requirement: the report says what the client does
+	Note   Level = "NOTE" // not a requirement: the report describes the client's choice
 )
 
 // A Requirement is one demand of the spec on a client.
 type Requirement struct {
-	// Name is a short, unique description of a client that meets it.
+	// Name is a short, unique phrase that is true of a client that meets the requirement.
 	Name string
 
 	Level Level
 
-	// Section is a heading of the distribution spec, or an RFC with a section.
+	// Section is a heading of the distribution spec, or an RFC and a section of it.
 	Section string
 
-	// Text is a quotation from there. Several sentences have an ellipsis between
-	// them if there are others.
+	// Text quotes the section. An ellipsis marks sentences that are left out.
 	Text string
 }
 
-// URL returns the address of the requirement's section.
+// URL returns the URL of the requirement's section.
 func (r Requirement) URL() string {
 	if number, section, ok := strings.Cut(strings.TrimPrefix(r.Section, "RFC "), ", section "); ok && strings.HasPrefix(r.Section, "RFC ") {
 		return "https://www.rfc-editor.org/rfc/rfc" + number + "#section-" + section
@@ -47,7 +46,8 @@ func (r Requirement) URL() string {
 	return "https://github.com/opencontainers/distribution-spec/blob/" + specCommit + "/spec.md#" + anchor
 }
 
-// Requirements returns all requirements, those of the level [Must] first.
+// Requirements returns all requirements, first those of level [Must], then
+// [Should], then [Note].
 func Requirements() (all []Requirement) {
 	add := func(r Requirement) {
 		if !slices.ContainsFunc(all, func(o Requirement) bool { return o.Name == r.Name }) {
@@ -71,10 +71,10 @@ func Requirements() (all []Requirement) {
 	return all
 }
 
-// specCommit is the commit of the spec that the requirements quote.
+// specCommit is the commit of the distribution spec that the requirements quote.
 const specCommit = "967efdc079b91785ad18c77cc4f8991a47feefbf"
 
-// The requirements of the scenarios. Those of single requests are in lints.go.
+// The requirements that scenarios judge. Those for package lint are in lints.go.
 var (
 	keepsAuthorization = Requirement{
 		"Authorization stays at the registry's host", Must, "API",

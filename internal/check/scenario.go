@@ -8,23 +8,23 @@ import (
 	"github.com/ocireg/registry/registrytest/journal"
 )
 
-// A scenario is a behaviour of a registry, with a function that judges the
-// client's run.
+// A scenario is an unusual behaviour of a registry, with a function that judges
+// how the command of a task copes with it.
 type scenario struct {
 	name         string
 	requirements []Requirement
 
-	// applies returns the reason why the scenario does not apply to the command
-	// of the undisturbed run, or "".
+	// applies returns the reason why the scenario does not apply to the command,
+	// given its undisturbed run, or "" if it applies.
 	applies func(base *run) string
 
-	// arrange prepares the registry.
+	// arrange prepares the registry of the run, given the undisturbed run.
 	arrange func(w *world, base *run)
 
 	judge func(*judgement)
 }
 
-// scenarios has all scenarios, in the order of reports.
+// scenarios lists all scenarios in the order of reports.
 var scenarios = slices.Concat(httpScenarios, pullScenarios, listScenarios, pushScenarios, referrersScenarios)
 
 // A judgement collects the results of one run.
@@ -53,8 +53,8 @@ func (j *judgement) observed(req Requirement, format string, args ...any) {
 	j.add(req, Observed, fmt.Sprintf(format, args...))
 }
 
-// violated reports that the run violates the requirement, with the records as
-// evidence. For a Note, it reports an observation.
+// violated adds a violation of the requirement, with the records as evidence. For
+// a [Note] it adds an observation.
 func (j *judgement) violated(req Requirement, records []*journal.Record, format string, args ...any) {
 	o := Violated
 	if req.Level == Note {
@@ -64,7 +64,7 @@ func (j *judgement) violated(req Requirement, records []*journal.Record, format 
 	r.Requests, r.Command = lines(records, 10), j.run.command
 }
 
-// succeeds reports whether the command succeeded. If not, it reports a
+// succeeds reports whether the command succeeded. If it failed, succeeds adds a
 // violation.
 func (j *judgement) succeeds(req Requirement) bool {
 	if !j.run.ok() {
@@ -74,7 +74,7 @@ func (j *judgement) succeeds(req Requirement) bool {
 	return true
 }
 
-// said quotes the last line of the output.
+// said returns the last line of the command's output, after a comma, or "".
 func (j *judgement) said() string {
 	last := lastLine(j.run.output)
 	if last == "" {
@@ -98,7 +98,7 @@ func lastLine(s string) string {
 	return last
 }
 
-// lines returns the last records as lines, at most limit.
+// lines returns the last of the records as text, at most limit.
 func lines(records []*journal.Record, limit int) (texts []string) {
 	for _, r := range records[max(0, len(records)-limit):] {
 		texts = append(texts, r.String())
@@ -106,5 +106,5 @@ func lines(records []*journal.Record, limit int) (texts []string) {
 	return texts
 }
 
-// always applies to every command.
+// always is the function applies of scenarios that apply to every command.
 func always(*run) string { return "" }

@@ -12,14 +12,14 @@ import (
 	"github.com/ocireg/registry/registrytest/journal"
 )
 
-// warning is the text of a Warning.
+// warning is the text of the Warning field that the registry sends in a scenario.
 const warning = "ocireg check: this registry moves next month"
 
-// redirected are the operations that the registry redirects. Any HTTP client
-// can repeat their requests at another host.
+// redirected lists the operations whose requests the registry redirects to
+// another host. Any HTTP client can repeat these requests there.
 var redirected = []registry.Op{registry.GetManifest, registry.HeadManifest, registry.GetBlob, registry.HeadBlob, registry.ListTags, registry.ListReferrers}
 
-// Scenarios about HTTP, for every operation.
+// The scenarios about HTTP apply to commands of all kinds.
 var httpScenarios = []scenario{
 	{
 		name:         "redirects",
@@ -59,8 +59,7 @@ var httpScenarios = []scenario{
 		judge: judgeCredentials,
 	},
 	retryAfter("retry-after", waitsForRetryAfter, time.Second),
-	// The date is two to three seconds away: later than most clients wait that
-	// ignore it.
+	// The date is two to three seconds away. Clients that ignore it usually wait less.
 	retryAfter("retry-after as a date", waitsForDate, 3*time.Second, fault.AsDate),
 	{
 		name:         "warnings",
@@ -89,8 +88,9 @@ func judgeCredentials(j *judgement) {
 
 func authorized(r *journal.Record) bool { return r.RequestHeader.Get("Authorization") != "" }
 
-// limited returns the operation that the registry limits. Its requests differ
-// in their paths, so that a repeated request can be told from a new one.
+// limited returns an operation that the command uses and that the registry can
+// limit, or UnknownOp. Its requests differ in their paths, which tells a repeated
+// request from a new one.
 func limited(base *run) registry.Op {
 	for _, op := range []registry.Op{registry.PutManifest, registry.GetManifest, registry.ListTags, registry.ListReferrers, registry.DeleteManifest, registry.DeleteTag, registry.HeadManifest, registry.GetBlob, registry.HeadBlob} {
 		if base.has(nil, op) {
@@ -100,7 +100,8 @@ func limited(base *run) registry.Op {
 	return registry.UnknownOp
 }
 
-// retryAfter returns a scenario in which the registry answers 429 once.
+// retryAfter returns a scenario in which the registry responds once with 429 and
+// a Retry-After of the given time.
 func retryAfter(name string, req Requirement, wait time.Duration, form ...fault.RetryForm) scenario {
 	return scenario{
 		name:         name,

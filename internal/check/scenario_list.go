@@ -9,7 +9,7 @@ import (
 	"github.com/ocireg/registry/registrytest/lint"
 )
 
-// Scenarios about lists.
+// The scenarios about lists of tags and referrers.
 var listScenarios = []scenario{
 	{
 		name:         "tags in pages",
@@ -57,7 +57,8 @@ var listScenarios = []scenario{
 	},
 }
 
-// listsTags applies to commands that list all tags.
+// listsTags is the function applies of scenarios for commands that list and print
+// all tags.
 func listsTags(base *run) string {
 	if !base.has(nil, registry.ListTags) {
 		return "the command lists no tags"
@@ -85,7 +86,7 @@ func referrerDigests() (digests []string) {
 	return digests
 }
 
-// missingFrom returns the words that the output does not have.
+// missingFrom returns the words that do not occur, as whole words, in the output.
 func missingFrom(output string, words []string) (missing []string) {
 	for _, word := range words {
 		if !regexp.MustCompile(`(^|[^\w.-])` + regexp.QuoteMeta(word) + `($|[^\w.-])`).MatchString(output) {
@@ -95,7 +96,7 @@ func missingFrom(output string, words []string) (missing []string) {
 	return missing
 }
 
-// lintPages judges how the command asks for the next page.
+// lintPages checks with package lint how the command requests the next page.
 func (j *judgement) lintPages() {
 	for _, rule := range rules {
 		if rule.lint == lint.Link && j.run.has(rule.about, rule.ops...) {
@@ -104,7 +105,7 @@ func (j *judgement) lintPages() {
 	}
 }
 
-// listsAll reports a violation if the output lacks a word of the list.
+// listsAll judges whether the output of the command has all words of a list.
 func (j *judgement) listsAll(req Requirement, op registry.Op, words []string) {
 	if !j.succeeds(req) {
 		return

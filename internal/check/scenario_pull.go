@@ -13,11 +13,12 @@ import (
 	"github.com/ocireg/registry/registrytest/journal"
 )
 
-// dockerManifest is a media type that the image does not have.
+// dockerManifest is a manifest media type other than that of the image.
 const dockerManifest = "application/vnd.docker.distribution.manifest.v2+json"
 
 // pulls returns a function for scenario.applies. The scenario applies if the
-// command sends a request for one of the operations.
+// undisturbed run has a successful request for one of ops and, unless about is
+// nil, about returns true for it.
 func pulls(what string, about func(*journal.Record) bool, ops ...registry.Op) func(*run) string {
 	return func(base *run) string {
 		if !base.has(about, ops...) {
@@ -33,16 +34,15 @@ func isImage(r *journal.Record) bool {
 
 func byDigest(r *journal.Record) bool { return r.Digest != "" }
 
-// largeLayer reports whether the request pulls a blob that is large enough to
-// be cut.
+// largeLayer reports whether the request pulls a blob with more than cutAt bytes.
 func largeLayer(r *journal.Record) bool {
 	return r.Digest == image().Layers[0].Digest || r.BytesOut > cutAt
 }
 
-// cutAt is the byte at which a blob is cut.
+// cutAt is the offset at which the registry cuts the connection while it sends a blob.
 const cutAt = 5000
 
-// Scenarios about pulls.
+// The scenarios about pulls.
 var pullScenarios = []scenario{
 	{
 		name:         "no digest header",
@@ -126,12 +126,13 @@ var pullScenarios = []scenario{
 	},
 }
 
-// alteration is added to manifests that do not match their digests.
+// alteration is the text that the registry appends to a manifest, which then does
+// not match its digest.
 const alteration = "\n"
 
-// saysManifestsDiffer reports whether a line of the output has the digest that the
-// command asked for and that of the altered manifest, for each such manifest. A
-// command that lists what it finds may go on after such a message.
+// saysManifestsDiffer reports whether the output has, for each altered manifest,
+// a line with the digest that the command requested and the digest of the altered
+// content. A command that lists several manifests may go on after such a message.
 func (j *judgement) saysManifestsDiffer() bool {
 	altered := j.run.requests.Op(registry.GetManifest).Status(http.StatusOK).All()
 	said := 0
@@ -154,7 +155,8 @@ func (j *judgement) saysManifestsDiffer() bool {
 	return said > 0
 }
 
-// refuses reports a violation if the command does not fail.
+// refuses judges whether the command failed, as it should with the bad
+// content that what names.
 func (j *judgement) refuses(req Requirement, what string, op registry.Op) {
 	switch {
 	case j.run.late:

@@ -9,7 +9,7 @@ import (
 	"github.com/ocireg/registry/registrytest/lint"
 )
 
-// Scenarios about pushes.
+// The scenarios about pushes.
 var pushScenarios = []scenario{
 	{
 		name:         "absolute Location",
@@ -90,7 +90,7 @@ var pushScenarios = []scenario{
 	},
 }
 
-// uploads applies to commands that upload a blob.
+// uploads is the function applies of scenarios for commands that upload a blob.
 func uploads(base *run) string {
 	if !base.has(nil, registry.PutUpload) {
 		return "the command uploads no blob in a session"
@@ -98,7 +98,8 @@ func uploads(base *run) string {
 	return ""
 }
 
-// chunks applies to commands that upload a blob in chunks.
+// chunks is the function applies of scenarios for commands that upload a blob
+// in several chunks.
 func chunks(base *run) string {
 	if !base.has(func(r *journal.Record) bool { return hasChunkRange(r) && !wholeBlob(base, r) }, registry.PatchUpload) {
 		return "the command uploads no blob in chunks"
@@ -106,12 +107,12 @@ func chunks(base *run) string {
 	return ""
 }
 
-// wholeBlob reports whether the chunk is the only one of its session.
+// wholeBlob reports whether the request sends the only chunk of its upload session.
 func wholeBlob(base *run, r *journal.Record) bool {
 	return base.requests.Op(registry.PatchUpload).Where(func(o *journal.Record) bool { return o.Session == r.Session }).Len() == 1
 }
 
-// largestChunk returns the size of the largest chunk.
+// largestChunk returns the size of the largest chunk in the run.
 func largestChunk(base *run) (size int64) {
 	for _, r := range base.requests.Op(registry.PatchUpload).All() {
 		size = max(size, r.BytesIn)
@@ -123,8 +124,7 @@ func countUploads(r *run) int {
 	return r.requests.Op(registry.StartUpload, registry.PatchUpload, registry.PutUpload, registry.GetUpload).Len()
 }
 
-// judgeAborted reports upload sessions that the command left open after a
-// failure.
+// judgeAborted judges whether a command that failed cancelled its upload sessions.
 func judgeAborted(j *judgement) {
 	switch {
 	case j.run.ok():

@@ -15,7 +15,8 @@ import (
 	"github.com/ocireg/registry/registrytest/journal"
 )
 
-// Scenarios about the referrers tag, which clients keep where there is no API.
+// The scenarios about the referrers tag, which clients maintain if the registry
+// lacks the referrers API.
 var referrersScenarios = []scenario{
 	{
 		name:         "attach without the API",
@@ -74,21 +75,24 @@ func attaches(base *run) string {
 	return ""
 }
 
-// attached returns the requests that push a manifest whose subject is the image.
+// attached returns the successful requests that pushed a manifest whose
+// subject is the image.
 func attached(r *run) []*journal.Record {
 	return r.requests.Op(registry.PutManifest).Repo(repoName).Where(func(rec *journal.Record) bool {
 		return !rec.Failed() && rec.Subject == image().Digest
 	}).All()
 }
 
-// digestOf returns the digest of the manifest that the request pushed.
+// digestOf returns the digest of the manifest that the request pushed, by tag or
+// by digest.
 func digestOf(r *journal.Record) digest.Digest {
 	return digest.Digest(cmp.Or(string(r.Digest), r.ResponseHeader.Get("Docker-Content-Digest")))
 }
 
 func isReferrer(r *journal.Record) bool { return r.Digest == referrers()[0].Digest }
 
-// taggedReferrers returns the entries of the index at the referrers tag.
+// taggedReferrers returns the entries of the index at the image's referrers
+// tag after the run.
 func (j *judgement) taggedReferrers() []ocispec.Descriptor {
 	m, err := j.run.store.GetManifest(context.Background(), repoName, referrersTag())
 	if err != nil {
@@ -142,7 +146,8 @@ func judgeAttached(j *judgement) {
 	j.held(keepsReferrersTag, "")
 }
 
-// describes judges the entry of a manifest that the command pushed.
+// describes judges whether an entry of the index has the artifactType and the
+// annotations of the manifest that the command pushed.
 func (j *judgement) describes(entry ocispec.Descriptor) {
 	m, err := j.run.store.GetManifest(context.Background(), repoName, string(entry.Digest))
 	if err != nil {

@@ -25,30 +25,30 @@ import (
 	"github.com/ocireg/registry/registrytest/lint"
 )
 
-// The names in the registry of a run.
+// The repository and tag of the image in the registry of a run, and a reference
+// that does not exist.
 const (
 	repoName = "team/app"
 	tagName  = "v1"
 	newRef   = "team/copy:v1"
 )
 
-// tags are the tags of the image, in the order in which the registry lists
-// them.
+// tags are the tags of the image in the registry, in lexical order.
 var tags = []string{"base-20.04", "nightly", "release-1.9", "stable", tagName}
 
-// image is the image in the registry.
+// image returns the image that the registry of each run has.
 func image() content.Content {
 	return content.Image(platform(), content.LayerSizes(20_000), content.Layers(1))
 }
 
-// localImage is the image in the layout.
+// localImage returns the image in the OCI image layout that {layout} names.
 func localImage() content.Content {
 	return content.Image(platform(), content.Seed(2), content.LayerSizes(150_000), content.Layers(1))
 }
 
 func platform() content.Part { return content.Platform("linux/" + runtime.GOARCH) }
 
-// referrers are the manifests whose subject is the image.
+// referrers returns the manifests in the registry whose subject is the image.
 func referrers() []content.Content {
 	return []content.Content{
 		content.Artifact("application/vnd.example.first", content.Subject(image()), content.Annotation("org.example.number", "1")),
@@ -56,11 +56,12 @@ func referrers() []content.Content {
 	}
 }
 
-// referrersTag is the tag that has the referrers of the image where there is no
-// API for them (Referrers Tag Schema).
+// referrersTag returns the tag for the image's referrers in a registry without
+// the referrers API (distribution-spec, Referrers Tag Schema).
 func referrersTag() string { return strings.Replace(string(image().Digest), ":", "-", 1) }
 
-// referrersIndex is the manifest behind that tag.
+// referrersIndex returns the index that lists the image's referrers, for
+// the referrers tag.
 func referrersIndex() content.Content {
 	index := ocispec.Index{MediaType: ocispec.MediaTypeImageIndex, Manifests: []ocispec.Descriptor{}}
 	index.SchemaVersion = 2
@@ -69,31 +70,32 @@ func referrersIndex() content.Content {
 		d.ArtifactType, d.Annotations = r.ArtifactType, r.Annotations
 		index.Manifests = append(index.Manifests, d)
 	}
-	text, _ := json.Marshal(index) // An index without raw data always encodes.
+	text, _ := json.Marshal(index) // An index without raw JSON always encodes.
 	return content.Raw(ocispec.MediaTypeImageIndex, text)
 }
 
-// A world is the environment of one run, which a scenario arranges.
+// A world is the registry and the files of one run. A scenario changes it before
+// the registry starts.
 type world struct {
 	ctx     context.Context
 	store   registry.Store
 	options []registrytest.Option
 	faults  fault.Rules
-	login   auth.Credentials // that clients need, or none
+	login   auth.Credentials // the credentials for the client's config.json, if any
 	err     error
 
-	second *registrytest.Server // or nil
+	second *registrytest.Server // the other host, or nil
 	home   string
 }
 
-// with adds options of the registry.
+// with adds options for the registry.
 func (w *world) with(opts ...registry.Option) {
 	for _, o := range opts {
 		w.options = append(w.options, o)
 	}
 }
 
-// fault adds a fault rule.
+// fault adds a fault rule for the registry.
 func (w *world) fault(r fault.Rule) {
 	_, err := w.faults.Add(r)
 	w.fail(err)
@@ -109,15 +111,15 @@ func (w *world) fail(err error) {
 	}
 }
 
-// withoutReferrers makes the registry lack the API for referrers. Their tag has
-// the content.
+// withoutReferrers disables the referrers API of the registry, and puts the
+// content at the referrers tag of the image.
 func (w *world) withoutReferrers(tagged content.Content) {
 	w.with(registry.Without(registry.ListReferrers))
 	w.put(repoName+":"+referrersTag(), tagged)
 }
 
-// other starts a second registry with the same content on another host, and
-// returns its URL. It asks for no credentials.
+// other returns the URL of a second registry, with the same content, on another host.
+// It starts the registry at the first call. The registry asks for no credentials.
 func (w *world) other() string {
 	if w.second == nil {
 		var err error
@@ -129,8 +131,9 @@ func (w *world) other() string {
 	return strings.Replace(w.second.URL, "127.0.0.1", "localhost", 1)
 }
 
-// requireLogin makes the registry ask for credentials, which are in Docker's
-// config.json, unless it does so already.
+// requireLogin makes the registry ask for credentials, which the client finds in
+// Docker's config.json. It changes nothing if an imitated registry asks for
+// credentials already.
 func (w *world) requireLogin() {
 	if w.login.Username == "" {
 		basic := auth.Basic()
@@ -139,7 +142,7 @@ func (w *world) requireLogin() {
 	}
 }
 
-// imitate makes the registry behave like a real one.
+// imitate adds the options and credentials of an imitated registry.
 func (w *world) imitate(like Imitation) {
 	w.options = append(w.options, like)
 	if like.Auth() != nil {
@@ -147,8 +150,7 @@ func (w *world) imitate(like Imitation) {
 	}
 }
 
-// A contradictionError reports a scenario that is not possible at a registry that
-// behaves like a real one.
+// A contradictionError reports a scenario that the imitated registry cannot play.
 type contradictionError struct {
 	like string
 	err  error
@@ -158,27 +160,27 @@ func (e *contradictionError) Error() string {
 	return e.like + " cannot do so: " + e.err.Error()
 }
 
-// watch is an option with the settings of the journal and the responses that
-// package lint needs.
+// watch is an option that makes the journal and the responses fit for package
+// lint, but does not check any rules.
 type watch struct{}
 
 func (watch) Options() []registry.Option { return lint.Linter{}.Options() }
 func (watch) Observe(j *journal.Journal) { lint.Linter{}.Observe(j) }
 
-// A run is a command that ran, with the requests that its registry got.
+// A run is a command that ran, with the requests that it sent.
 type run struct {
 	task    Task
 	command string
 	execution
 	requests  journal.Requests
-	elsewhere journal.Requests // at the second host
+	elsewhere journal.Requests // the requests at the second host
 	store     registry.Store
 }
 
-// ok reports whether the command succeeded.
+// ok reports whether the command exited with 0 before its timeout.
 func (r *run) ok() bool { return r.exit == 0 && !r.late }
 
-// end says how the command ended.
+// end describes how the command ended.
 func (r *run) end() string {
 	switch {
 	case r.late:
@@ -189,15 +191,16 @@ func (r *run) end() string {
 	return fmt.Sprintf("its exit code is %d", r.exit)
 }
 
-// has reports whether the run has a successful request for one of the
-// operations for which about, unless it is nil, returns true.
+// has reports whether a request for one of the operations succeeded and about,
+// unless it is nil, returns true for it.
 func (r *run) has(about func(*journal.Record) bool, ops ...registry.Op) bool {
 	return slices.ContainsFunc(r.requests.Op(ops...).All(), func(rec *journal.Record) bool {
 		return !rec.Failed() && (about == nil || about(rec))
 	})
 }
 
-// run runs the command of the task at a new registry, which arrange may change.
+// run runs the command of the task at a new registry, after arrange has
+// changed its world.
 func (k *checker) run(ctx context.Context, task Task, arrange func(*world)) (_ *run, err error) {
 	select {
 	case k.slots <- struct{}{}:
@@ -267,10 +270,10 @@ func (k *checker) run(ctx context.Context, task Task, arrange func(*world)) (_ *
 	return r, nil
 }
 
-// files makes the files of the run, and returns the values of the placeholders.
+// files writes the files for the command, and returns the values of the placeholders.
 func (w *world) files(reg *registrytest.Server) (map[string]string, error) {
 	dir, layoutDir, file := filepath.Join(w.home, "out"), filepath.Join(w.home, "layout"), filepath.Join(w.home, "file.txt")
-	config := `{"auths":{}}` // Podman fails if there is no file.
+	config := `{"auths":{}}` // Podman fails if config.json does not exist.
 	if w.login.Username != "" {
 		both := base64.StdEncoding.EncodeToString([]byte(w.login.Username + ":" + w.login.Password))
 		config = fmt.Sprintf(`{"auths":{%q:{"auth":%q}}}`, reg.Host(), both)
@@ -310,7 +313,7 @@ func (w *world) files(reg *registrytest.Server) (map[string]string, error) {
 	}, nil
 }
 
-// writeLayout writes the local image to a layout.
+// writeLayout writes localImage to an OCI image layout in the directory.
 func writeLayout(ctx context.Context, dir string) error {
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return err
