@@ -99,9 +99,6 @@ func (i *imitation) profile() (*profile.Profile, error) {
 		if slices.Contains(p.Quirks(), q) {
 			return nil, fmt.Errorf("-quirk %s: the profile %s has it already; leave it out", q, i.name)
 		}
-		if q.Profile().Auth() != nil && p.Auth() == nil {
-			return nil, fmt.Errorf("-quirk %s is about authentication, which the profile %s does not have", q, i.name)
-		}
 	}
 	p = profile.Get(i.name, repositories, profile.With(i.quirks...))
 	if err := p.Err(); err != nil {

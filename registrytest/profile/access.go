@@ -22,6 +22,19 @@ type access struct {
 	path      string // of the token service, or "" for /token
 }
 
+// kind returns the kind of the authentication. A quirk of one kind has no effect,
+// or half of its effect, on a registry of another.
+func (a access) kind() string {
+	switch {
+	case a.scheme == nil:
+		return "no authentication"
+	case a.basic:
+		return "basic authentication"
+	default:
+		return "a token service"
+	}
+}
+
 // A setup is a profile while its authentication is put together.
 type setup struct {
 	*Profile

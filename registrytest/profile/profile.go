@@ -46,7 +46,9 @@ func Except(quirks ...Quirk) Option {
 	return Option{func(s *settings) { s.except = append(s.except, quirks...) }}
 }
 
-// With adds quirks, such as those of another registry.
+// With adds quirks, such as those of another registry. A quirk about
+// authentication suits only a registry with the same kind of it: none, basic or a
+// token service.
 func With(quirks ...Quirk) Option {
 	return Option{func(s *settings) { s.with = append(s.with, quirks...) }}
 }
@@ -169,6 +171,9 @@ func (s *site) choose(set settings) (chosen []*quirk, err error) {
 		}
 		if index(chosen, q.Name) >= 0 {
 			return nil, fmt.Errorf("With adds %s, which it has already", name)
+		}
+		if mine, its := s.access.kind(), q.of().access.kind(); q.do.needsAuth() && mine != its {
+			return nil, fmt.Errorf("With adds %s, a quirk of a registry that has %s, and this one has %s", name, its, mine)
 		}
 		chosen = append(chosen, q)
 	}
