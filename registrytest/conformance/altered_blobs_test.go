@@ -12,7 +12,7 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// blobAlterations break blobs and mounts.
+// blobAlterations are alterations that break blobs and mounts.
 var blobAlterations = []alteration{
 	{"a blob loses its last byte", []string{"committed blob can be read"}, func(a *altered) {
 		a.readers(func(r *alteredReader) {
@@ -127,7 +127,8 @@ var blobAlterations = []alteration{
 		a.readFroms(func(w registry.BlobWriter, r io.Reader) (int64, error) { return 0, nil })
 	}},
 	{"the writer has no ReadFrom", []string{"ReadFrom gives up on a stuck reader"}, func(a *altered) {
-		// The rule is skipped, which counts as noticed.
+		// Without ReadFrom, the rule skips the store, and a skip counts as a
+		// failure here.
 		a.writers(func(*alteredWriter) {})
 	}},
 	{"an uncommitted blob can be read", []string{"uncommitted blob does not exist", "Close discards an uncommitted blob"}, func(a *altered) {

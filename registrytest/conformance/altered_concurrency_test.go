@@ -13,7 +13,7 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// concurrencyAlterations break concurrent use.
+// concurrencyAlterations are alterations that break concurrent use of a store.
 var concurrencyAlterations = []alteration{
 	{"the check and the write are two steps", []string{"check and write are one step"}, func(a *altered) {
 		a.putManifest = func(ctx context.Context, repo string, m registry.Manifest, tags []string, check checkFunc) error {
@@ -73,8 +73,8 @@ var concurrencyAlterations = []alteration{
 	}},
 }
 
-// stuckAlterations keep the store from going on, so that the rules notice at
-// their timeout.
+// stuckAlterations are alterations that make calls of a store wait forever.
+// Rules notice them only by their timeout.
 var stuckAlterations = []alteration{
 	{"a lock is held while repositories are listed", []string{"store may be used while it is listed"}, func(a *altered) {
 		lock := a.lockWrites()
@@ -115,7 +115,7 @@ var stuckAlterations = []alteration{
 	}},
 }
 
-// lockWrites makes PutManifest and DeleteTag take a lock.
+// lockWrites makes PutManifest and DeleteTag hold a lock, which it returns.
 func (a *altered) lockWrites() *sync.Mutex {
 	var lock sync.Mutex
 	a.putManifest = func(ctx context.Context, repo string, m registry.Manifest, tags []string, check checkFunc) error {
@@ -131,7 +131,7 @@ func (a *altered) lockWrites() *sync.Mutex {
 	return &lock
 }
 
-// locked holds the lock while it yields.
+// locked returns a list that holds the lock while it yields.
 func locked[T any](lock *sync.Mutex, list iter.Seq2[T, error]) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		lock.Lock()

@@ -11,7 +11,8 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// listAlterations break lists of tags, repositories and referrers.
+// listAlterations are alterations that break lists of tags, repositories and
+// referrers.
 var listAlterations = []alteration{
 	{"tags are listed without regard to case", []string{"tags are listed in byte order"}, func(a *altered) {
 		a.tags = func(ctx context.Context, repo, last string) iter.Seq2[string, error] {

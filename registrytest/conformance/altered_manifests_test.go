@@ -18,7 +18,7 @@ import (
 	"github.com/ocireg/registry/internal/manifest"
 )
 
-// manifestAlterations break manifests and tags.
+// manifestAlterations are alterations that break manifests and tags.
 var manifestAlterations = []alteration{
 	{"StatManifest has no size", []string{"manifest is read by digest and tag"}, func(a *altered) {
 		a.statManifest = func(ctx context.Context, repo, ref string) (ocispec.Descriptor, error) {

@@ -15,8 +15,8 @@ import (
 	"github.com/ocireg/registry/memstore"
 )
 
-// An altered store behaves like the store that it embeds, but for the functions
-// that an alteration replaced.
+// An altered store calls its functions instead of the methods of the embedded
+// store. An alteration replaces some of them.
 type altered struct {
 	registry.Store
 	done           <-chan struct{} // closed at the end of the test
@@ -37,7 +37,7 @@ type altered struct {
 
 type checkFunc = func(tag string, current digest.Digest) error
 
-// alter returns an altered store in memory.
+// alter returns a store in memory, altered by the function how.
 func alter(t *testing.T, how func(a *altered)) *altered {
 	s := memstore.New()
 	a := &altered{
@@ -101,7 +101,8 @@ func (a *altered) Referrers(ctx context.Context, repo string, subject, after dig
 	return a.referrers(ctx, repo, subject, after)
 }
 
-// writers calls alter with every writer, to replace its functions.
+// writers calls alter for each BlobWriter of the store, to replace its
+// functions.
 func (a *altered) writers(alter func(w *alteredWriter)) {
 	a.createBlob = func(ctx context.Context, repo string, size int64) (registry.BlobWriter, error) {
 		inner, err := a.Store.CreateBlob(ctx, repo, size)
@@ -135,7 +136,7 @@ func (w *alteredWriter) Commit(ctx context.Context, d digest.Digest) error { ret
 
 func (w *alteredWriter) Close() error { return w.close() }
 
-// A readingWriter has a ReadFrom.
+// A readingWriter is a BlobWriter with a method ReadFrom.
 type readingWriter struct {
 	registry.BlobWriter
 	readFrom func(r io.Reader) (int64, error)
@@ -143,7 +144,8 @@ type readingWriter struct {
 
 func (w *readingWriter) ReadFrom(r io.Reader) (int64, error) { return w.readFrom(r) }
 
-// readFroms gives every writer an altered ReadFrom.
+// readFroms makes each BlobWriter of the store have a method ReadFrom, which
+// calls readFrom.
 func (a *altered) readFroms(readFrom func(w registry.BlobWriter, r io.Reader) (int64, error)) {
 	a.createBlob = func(ctx context.Context, repo string, size int64) (registry.BlobWriter, error) {
 		w, err := a.Store.CreateBlob(ctx, repo, size)
@@ -151,7 +153,7 @@ func (a *altered) readFroms(readFrom func(w registry.BlobWriter, r io.Reader) (i
 	}
 }
 
-// readers calls alter with every reader, to replace its functions.
+// readers calls alter for each reader of a blob, to replace its functions.
 func (a *altered) readers(alter func(r *alteredReader)) {
 	a.openBlob = func(ctx context.Context, repo string, d digest.Digest) (io.ReadSeekCloser, error) {
 		inner, err := a.Store.OpenBlob(ctx, repo, d)
@@ -184,7 +186,7 @@ func (a *altered) put(repo string, content []byte) {
 	w.Commit(ctx, digest.FromBytes(content))
 }
 
-// all returns the items of a list.
+// all returns the items of a list, and its error.
 func all[T any](list iter.Seq2[T, error]) (items []T, err error) {
 	for item, err := range list {
 		if err != nil {
@@ -195,7 +197,8 @@ func all[T any](list iter.Seq2[T, error]) (items []T, err error) {
 	return items, nil
 }
 
-// yields returns a list of the items.
+// yields returns a list that yields the items and then the error, unless it is
+// nil.
 func yields[T any](items []T, err error) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		for _, item := range items {
@@ -210,7 +213,8 @@ func yields[T any](items []T, err error) iter.Seq2[T, error] {
 	}
 }
 
-// after returns the items of a list after the given one.
+// after returns the items that follow the given one, or all if it is not among
+// them.
 func after(items []string, item string) []string {
 	if i := slices.Index(items, item); i >= 0 {
 		return items[i+1:]
@@ -220,8 +224,8 @@ func after(items []string, item string) []string {
 
 var errAltered = errors.New("altered")
 
-// An alteration is a way to break a store, with the names of the rules that
-// must notice it.
+// An alteration breaks a store in one way. Each of the named rules must fail for
+// the broken store.
 type alteration struct {
 	name  string
 	rules []string

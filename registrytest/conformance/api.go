@@ -15,26 +15,26 @@ const (
 	errorCodes = "Error Codes"
 	warnings   = "Warnings"
 
-	maxWarnings = 4096 // bytes, in all Warning headers of a response
+	maxWarnings = 4096 // bytes in all Warning fields of a response
 )
 
 var (
 	errorCodeForm = regexp.MustCompile(`^[A-Z_]+$`)
 
-	// specCodes are the codes of the spec's versions 1.0 and 1.1 and of its
-	// main branch.
+	// specCodes are the error codes in versions 1.0 and 1.1 of the spec and in
+	// its main branch.
 	specCodes = []string{
 		"BLOB_UNKNOWN", "BLOB_UPLOAD_INVALID", "BLOB_UPLOAD_UNKNOWN", "DIGEST_INVALID", "MANIFEST_BLOB_UNKNOWN",
 		"MANIFEST_INVALID", "MANIFEST_UNKNOWN", "NAME_INVALID", "NAME_UNKNOWN", "SIZE_INVALID", "UNAUTHORIZED",
 		"DENIED", "UNSUPPORTED", "TOOMANYREQUESTS",
 	}
 
-	// warningForm is a warn-code of 299, a warn-agent of -, a quoted text and
-	// no date.
+	// warningForm matches a Warning field with the warn-code 299, the warn-agent
+	// -, a quoted text and no date.
 	warningForm = regexp.MustCompile(`^299 - "(?:[^"\\]|\\.)*"$`)
 )
 
-// apiRequirements apply to all endpoints.
+// apiRequirements are the requirements that apply to all endpoints.
 var apiRequirements = []Requirement{
 	{
 		Category: "api", Name: "base endpoint is 200", Section: "Determining Support", Level: Must, Since: "1.0",
@@ -52,7 +52,8 @@ var apiRequirements = []Requirement{
 				if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); !strings.HasSuffix(kind, "json") {
 					continue
 				}
-				// The message is a string, and the detail may be anything.
+				// The spec wants a string as the message, and any JSON as the
+				// detail.
 				var body struct {
 					Errors []struct {
 						Code    string `json:"code"`
@@ -136,7 +137,7 @@ var apiRequirements = []Requirement{
 	},
 }
 
-// errors returns error responses of several kinds.
+// errors returns several error responses of the registry.
 func (t *registryTest) errors() []*response {
 	t.Helper()
 	repo, absent := t.repo(), t.repo()
@@ -159,7 +160,7 @@ func (t *registryTest) errors() []*response {
 	return slices.DeleteFunc(all, func(r *response) bool { return !refused(r) })
 }
 
-// various returns responses of all kinds.
+// various returns error responses and successful responses of several endpoints.
 func (t *registryTest) various() []*response {
 	t.Helper()
 	repo := t.repo()
@@ -170,8 +171,8 @@ func (t *registryTest) various() []*response {
 	)
 }
 
-// wantCodes reports a violation unless the codes in all error responses are
-// valid. A body need not be JSON, and then has no codes.
+// wantCodes reports a violation unless valid returns true for the code of each
+// error in several error responses. Bodies that are not JSON have no codes.
 func (t *registryTest) wantCodes(valid func(code string) bool) {
 	t.Helper()
 	for _, r := range t.errors() {
@@ -185,7 +186,7 @@ func (t *registryTest) wantCodes(valid func(code string) bool) {
 	}
 }
 
-// codesIn returns the codes of the errors in the body of a response.
+// codesIn returns the error codes in the body of a response.
 func codesIn(r *response) (codes []string, err error) {
 	var body struct {
 		Errors []struct {

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// brokenAPIs break all endpoints.
+// brokenAPIs returns registries that violate requirements of all endpoints.
 func brokenAPIs() []broken {
 	return []broken{
 		{"base endpoint is missing", status("GET", "/v2/", 404), []string{"base endpoint is 200"}},

@@ -14,7 +14,7 @@ import (
 	"github.com/ocireg/registry/internal/field"
 )
 
-// brokenBlobPushes break pushes of blobs.
+// brokenBlobPushes returns registries that violate requirements of blob pushes.
 func brokenBlobPushes() []broken {
 	return []broken{
 		{"sha512 is unsupported", when(func(r *http.Request) bool { return r.URL.Query().Get("digest-algorithm") == "sha512" }, respond(400)),
@@ -93,7 +93,8 @@ func brokenBlobPushes() []broken {
 	}
 }
 
-// sessionNumbers returns a registry that numbers its upload sessions.
+// sessionNumbers returns a registry whose upload locations have numbers instead
+// of random IDs.
 func sessionNumbers() http.Handler {
 	var mu sync.Mutex
 	var sessions []string
@@ -118,8 +119,8 @@ func sessionNumbers() http.Handler {
 	})
 }
 
-// trustingUploads returns a registry that ignores the digest of a blob sent in
-// one request.
+// trustingUploads returns a registry that does not verify the digest of a blob
+// that is sent in one request.
 func trustingUploads() http.Handler {
 	return request(func(r *http.Request) {
 		q := r.URL.Query()

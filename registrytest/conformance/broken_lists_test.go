@@ -10,7 +10,8 @@ import (
 	"sync"
 )
 
-// brokenLists break lists of tags and repositories.
+// brokenLists returns registries that violate requirements of the lists of tags
+// and repositories.
 func brokenLists() []broken {
 	return []broken{
 		{"tags are unsorted", tagList(func(tags []string, _ http.Header) []string {
@@ -60,7 +61,7 @@ func brokenLists() []broken {
 	}
 }
 
-// brokenDeletions break deletions.
+// brokenDeletions returns registries that violate requirements of deletions.
 func brokenDeletions() []broken {
 	return []broken{
 		{"deleting is 200", statusOf("DELETE", "/", 202, 200), []string{"deleting a tag is 202", "deleted tag is 404", "manifest stays when its tag is deleted",
@@ -85,7 +86,8 @@ func brokenDeletions() []broken {
 	}
 }
 
-// tagList returns a good registry, except that its lists of tags are edited.
+// tagList returns a correct registry, except that edited changes its lists of
+// tags.
 func tagList(edited func(tags []string, h http.Header) []string) http.Handler {
 	return edit("GET", "/tags/list", func(rec *httptest.ResponseRecorder) {
 		var list struct {
@@ -102,7 +104,8 @@ func tagList(edited func(tags []string, h http.Header) []string) http.Handler {
 	})
 }
 
-// lastAgain returns a registry that lists the tag of the parameter last again.
+// lastAgain returns a registry whose lists of tags include the tag in the query
+// parameter last, instead of starting after it.
 func lastAgain() http.Handler {
 	return when(path("GET", "/tags/list"), func(w http.ResponseWriter, r *http.Request, h http.Handler) {
 		rec := record(h, r)
@@ -114,8 +117,8 @@ func lastAgain() http.Handler {
 	})
 }
 
-// tagsSurvive returns a registry that serves a tag after its manifest was
-// deleted.
+// tagsSurvive returns a registry that still serves a manifest by its tag after
+// the manifest was deleted by its digest.
 func tagsSurvive() http.Handler {
 	var before sync.Map
 	return when(path("", "/manifests/"), func(w http.ResponseWriter, r *http.Request, h http.Handler) {
@@ -136,7 +139,8 @@ func tagsSurvive() http.Handler {
 	})
 }
 
-// deletesManifest returns a registry that deletes the manifest with its tag.
+// deletesManifest returns a registry in which deleting a tag deletes the
+// manifest.
 func deletesManifest() http.Handler {
 	return when(path("DELETE", "/manifests/"), func(w http.ResponseWriter, r *http.Request, h http.Handler) {
 		before, reference := manifestPath(r)

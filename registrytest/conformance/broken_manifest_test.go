@@ -14,7 +14,8 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// brokenManifestPushes break pushes of manifests.
+// brokenManifestPushes returns registries that violate requirements of manifest
+// pushes.
 func brokenManifestPushes() []broken {
 	return []broken{
 		{"images without layers are refused", refusing(`"layers":[]`), []string{"manifest without layers"}},
@@ -68,8 +69,8 @@ func brokenManifestPushes() []broken {
 	}
 }
 
-// trustingManifests returns a registry that ignores the digest that a manifest
-// is pushed with.
+// trustingManifests returns a registry that does not verify the digest in the
+// URL of a manifest push.
 func trustingManifests() http.Handler {
 	return when(path("PUT", "/manifests/sha256:"), func(w http.ResponseWriter, r *http.Request, h http.Handler) {
 		before, reference := manifestPath(r)
@@ -80,8 +81,8 @@ func trustingManifests() http.Handler {
 	})
 }
 
-// subjectsFirst returns a registry that refuses a manifest with a missing
-// subject.
+// subjectsFirst returns a registry that refuses a manifest if its subject does
+// not exist.
 func subjectsFirst() http.Handler {
 	return when(path("PUT", "/manifests/"), func(w http.ResponseWriter, r *http.Request, h http.Handler) {
 		var m ocispec.Manifest
@@ -94,7 +95,8 @@ func subjectsFirst() http.Handler {
 	})
 }
 
-// tagsStay returns a registry in which a tag never moves.
+// tagsStay returns a registry that does not move an existing tag to another
+// manifest.
 func tagsStay() http.Handler {
 	return when(path("PUT", "/manifests/"), func(w http.ResponseWriter, r *http.Request, h http.Handler) {
 		before, reference := manifestPath(r)
@@ -105,8 +107,9 @@ func tagsStay() http.Handler {
 	})
 }
 
-// accepting returns a registry that claims success for requests that it
-// refused.
+// accepting returns a registry that responds with the status accepted to
+// requests that a correct registry refuses as invalid. It does so for requests
+// with the method and the text in their path.
 func accepting(method, text string, accepted int) http.Handler {
 	return when(path(method, text), func(w http.ResponseWriter, r *http.Request, h http.Handler) {
 		rec := record(h, r)
@@ -118,7 +121,8 @@ func accepting(method, text string, accepted int) http.Handler {
 	})
 }
 
-// refusing returns a registry that refuses manifests with all of the texts.
+// refusing returns a registry that refuses manifests whose content has all of
+// the texts.
 func refusing(texts ...string) http.Handler {
 	return when(path("PUT", "/manifests/"), func(w http.ResponseWriter, r *http.Request, h http.Handler) {
 		content := body(r)
@@ -132,8 +136,8 @@ func refusing(texts ...string) http.Handler {
 	})
 }
 
-// anyMediaType returns a registry that serves a manifest pushed without a
-// Content-Type with any mediaType that it has.
+// anyMediaType returns a registry that accepts any manifest without a
+// Content-Type, and serves it with the mediaType in its content.
 func anyMediaType() http.Handler {
 	var pushed sync.Map
 	return when(path("", "/manifests/"), func(w http.ResponseWriter, r *http.Request, h http.Handler) {

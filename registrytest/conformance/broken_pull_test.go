@@ -12,7 +12,7 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// brokenPulls break reads.
+// brokenPulls returns registries that violate requirements of pulls.
 func brokenPulls() []broken {
 	return []broken{
 		{"manifests are 203", statusOf("GET", "/manifests/", 200, 203), []string{"manifest by tag and by digest",
@@ -112,7 +112,8 @@ func brokenPulls() []broken {
 	}
 }
 
-// sharedBlobs returns a registry in which every repository has every blob.
+// sharedBlobs returns a registry that serves a blob of one repository in all
+// others.
 func sharedBlobs() http.Handler {
 	return when(func(r *http.Request) bool {
 		return strings.Contains(r.URL.Path, "/blobs/sha256:") && (r.Method == "GET" || r.Method == "HEAD")
@@ -130,7 +131,8 @@ func sharedBlobs() http.Handler {
 	})
 }
 
-// blobsAsManifests returns a registry that serves every blob as a manifest.
+// blobsAsManifests returns a registry that also serves blobs at the URLs of
+// manifests.
 func blobsAsManifests() http.Handler {
 	return when(path("", "/manifests/sha256:"), func(w http.ResponseWriter, r *http.Request, h http.Handler) {
 		rec := record(h, r)
@@ -141,8 +143,8 @@ func blobsAsManifests() http.Handler {
 	})
 }
 
-// lastContentType returns a registry that keeps one Content-Type for a manifest,
-// that of its last push.
+// lastContentType returns a registry that serves a manifest with the
+// Content-Type of its last push, under all its tags.
 func lastContentType() http.Handler {
 	var types sync.Map
 	return when(path("", "/manifests/"), func(w http.ResponseWriter, r *http.Request, h http.Handler) {

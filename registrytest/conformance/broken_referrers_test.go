@@ -14,7 +14,8 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// brokenReferrers break the referrers API.
+// brokenReferrers returns registries that violate requirements of the referrers
+// API.
 func brokenReferrers() []broken {
 	return []broken{
 		{"referrers are missing", status("GET", "/referrers/", 404), []string{"referrers are 200", "referrers are not 404", "digest without referrers has an empty list",
@@ -85,8 +86,8 @@ func brokenReferrers() []broken {
 	}
 }
 
-// referrerList returns a good registry, except that its lists of referrers are
-// edited.
+// referrerList returns a correct registry, except that edited changes its lists
+// of referrers.
 func referrerList(edited func(*ocispec.Index, http.Header, *http.Request), opts ...registry.Option) http.Handler {
 	return when(path("GET", "/referrers/"), func(w http.ResponseWriter, r *http.Request, h http.Handler) {
 		rec := record(h, r)
@@ -101,8 +102,8 @@ func referrerList(edited func(*ocispec.Index, http.Header, *http.Request), opts 
 	}, opts...)
 }
 
-// eachReferrer returns a good registry, except that the descriptors of referrers
-// are edited.
+// eachReferrer returns a correct registry, except that edited changes each
+// descriptor in its lists of referrers.
 func eachReferrer(edited func(*ocispec.Descriptor), opts ...registry.Option) http.Handler {
 	return referrerList(func(index *ocispec.Index, _ http.Header, _ *http.Request) {
 		for i := range index.Manifests {
@@ -111,8 +112,8 @@ func eachReferrer(edited func(*ocispec.Descriptor), opts ...registry.Option) htt
 	}, opts...)
 }
 
-// upperSubjects returns a registry that lists a manifest as a referrer of the
-// digest in its property SUBJECT.
+// upperSubjects returns a registry that treats the member SUBJECT of a manifest
+// like subject.
 func upperSubjects() http.Handler {
 	var mu sync.Mutex
 	found := map[digest.Digest]ocispec.Descriptor{}

@@ -18,8 +18,8 @@ import (
 	"github.com/ocireg/registry/registrytest/conformance"
 )
 
-// A broken registry violates the spec in one way. Exactly the requirements
-// named in found must notice.
+// A broken registry violates the spec in one way. The check must fail for
+// exactly the requirements whose names are in found.
 type broken struct {
 	name    string
 	handler http.Handler
@@ -41,8 +41,8 @@ func TestBrokenRegistriesAreFound(t *testing.T) {
 			target := directly(tt.handler)
 			target.ManifestLimit = 4 << 20
 			target.Without = without
-			// To save time, only the categories of the requirements in found
-			// are checked.
+			// To save time, check only the categories of the requirements in
+			// found.
 			categories := map[string]bool{}
 			for _, r := range conformance.Requirements() {
 				categories[r.Category] = categories[r.Category] || slices.Contains(tt.found, r.Name)
@@ -63,23 +63,25 @@ func TestBrokenRegistriesAreFound(t *testing.T) {
 		"mount starts an upload if unsupported", "referrers are 404 if the API is unsupported", "single POST is 202 if unsupported",
 	}}, registry.ListReferrers, registry.AnonymousMount, registry.DeleteBlob, registry.DeleteManifest,
 		registry.DeleteTag, registry.MountBlob, registry.PostBlob)
-	// TestFailureNamesTheStepThatFailed breaks this one, and with it most others.
+	// TestFailureNamesTheStepThatFailed proves this one. A registry that breaks
+	// it breaks most others, too.
 	delete(unproven, "upload starts with 202 and Location")
 	require.Empty(t, unproven, "requirements that no broken registry shows to fail")
 }
 
-// good returns a registry that is not broken.
+// good returns a correct registry.
 func good(opts ...registry.Option) http.Handler { return registry.New(memstore.New(), opts...) }
 
-// path returns a function that reports whether a request has the method, or
-// any if it is empty, and the text in its path.
+// path returns a function that reports whether a request has the method and the
+// text in its path. The method "" stands for any.
 func path(method, text string) func(*http.Request) bool {
 	return func(r *http.Request) bool {
 		return (method == "" || r.Method == method) && strings.Contains(r.URL.Path, text)
 	}
 }
 
-// when returns a good registry, except that serve serves some requests.
+// when returns a correct registry, except that serve responds to the requests
+// for which is returns true.
 func when(is func(*http.Request) bool, serve func(w http.ResponseWriter, r *http.Request, good http.Handler), opts ...registry.Option) http.Handler {
 	h := good(opts...)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -91,7 +93,7 @@ func when(is func(*http.Request) bool, serve func(w http.ResponseWriter, r *http
 	})
 }
 
-// record returns the response of the handler.
+// record calls the handler and returns the recorded response.
 func record(h http.Handler, r *http.Request) *httptest.ResponseRecorder {
 	rec := httptest.NewRecorder()
 	h.ServeHTTP(rec, r)
@@ -111,8 +113,8 @@ func setBody(rec *httptest.ResponseRecorder, body string) {
 	rec.Header().Del("Content-Length")
 }
 
-// edit returns a good registry, except that some requests and their responses
-// are edited.
+// edit returns a correct registry, except that it edits requests with the method
+// and the text in their path, and the responses to them.
 func edit(method, text string, response func(*httptest.ResponseRecorder), requests ...func(*http.Request)) http.Handler {
 	return when(path(method, text), func(w http.ResponseWriter, r *http.Request, h http.Handler) {
 		for _, edit := range requests {
@@ -124,7 +126,8 @@ func edit(method, text string, response func(*httptest.ResponseRecorder), reques
 	})
 }
 
-// request returns a good registry, except that it edits every request first.
+// request returns a correct registry, except that edit changes each request
+// first.
 func request(edit func(*http.Request)) http.Handler {
 	return when(path("", ""), func(w http.ResponseWriter, r *http.Request, h http.Handler) {
 		edit(r)
@@ -132,7 +135,8 @@ func request(edit func(*http.Request)) http.Handler {
 	})
 }
 
-// query returns a good registry, except that it ignores a query parameter.
+// query returns a correct registry, except that it ignores the named query
+// parameter.
 func query(name string) http.Handler {
 	return request(func(r *http.Request) {
 		if q := r.URL.Query(); q.Has(name) {
@@ -142,13 +146,13 @@ func query(name string) http.Handler {
 	})
 }
 
-// respond returns a function that writes an empty response.
+// respond returns a function for when that responds with the status and no body.
 func respond(status int) func(http.ResponseWriter, *http.Request, http.Handler) {
 	return func(w http.ResponseWriter, _ *http.Request, _ http.Handler) { w.WriteHeader(status) }
 }
 
-// status returns a good registry, except that it responds to some requests with
-// the status.
+// status returns a correct registry, except that it responds with the status to
+// requests with the method and the text in their path.
 func status(method, text string, status int) http.Handler {
 	is := path(method, text)
 	if text == "/v2/" {
@@ -157,8 +161,8 @@ func status(method, text string, status int) http.Handler {
 	return when(is, respond(status))
 }
 
-// statusOf returns a good registry, except that it replaces one status by
-// another.
+// statusOf returns a correct registry, except that responses to requests with
+// the method and the text in their path have the status to instead of from.
 func statusOf(method, text string, from, to int) http.Handler {
 	return edit(method, text, func(rec *httptest.ResponseRecorder) {
 		if rec.Code == from {
@@ -167,14 +171,15 @@ func statusOf(method, text string, from, to int) http.Handler {
 	})
 }
 
-// without returns a good registry, except that some responses lack a header.
+// without returns a correct registry, except that responses to requests with the
+// method and the text in their path lack the named header field.
 func without(name, method, text string, opts ...registry.Option) http.Handler {
 	return when(path(method, text), func(w http.ResponseWriter, r *http.Request, h http.Handler) {
 		h.ServeHTTP(dropping{w, name}, r)
 	}, opts...)
 }
 
-// A dropping ResponseWriter drops a header.
+// A dropping is a ResponseWriter that removes a header field from the response.
 type dropping struct {
 	http.ResponseWriter
 	name string
@@ -185,8 +190,9 @@ func (d dropping) WriteHeader(status int) {
 	d.ResponseWriter.WriteHeader(status)
 }
 
-// header returns a good registry, except that it sets a header of some successful
-// responses.
+// header returns a correct registry, except that it sets the named header field
+// of successful responses to requests with the method and the text in their
+// path.
 func header(method, text, name, value string) http.Handler {
 	return edit(method, text, func(rec *httptest.ResponseRecorder) {
 		if rec.Code < 300 {
@@ -195,26 +201,27 @@ func header(method, text, name, value string) http.Handler {
 	})
 }
 
-// redirected returns the request with another path.
+// redirected returns a copy of the request with another path.
 func redirected(r *http.Request, path string) *http.Request {
 	c := r.Clone(r.Context())
 	c.URL.Path, c.URL.RawPath = path, ""
 	return c
 }
 
-// lookup returns the response to a GET of the path.
+// lookup sends the handler a GET request for the path and returns the response.
 func lookup(h http.Handler, path string) *httptest.ResponseRecorder {
 	return record(h, httptest.NewRequest("GET", (&url.URL{Path: path}).String(), nil))
 }
 
-// body returns the body of the request, and leaves the request with a copy.
+// body reads the body of the request and replaces it by a copy.
 func body(r *http.Request) []byte {
 	content, _ := io.ReadAll(r.Body)
 	r.Body = io.NopCloser(bytes.NewReader(content))
 	return content
 }
 
-// manifestPath splits the path of a manifest before its reference.
+// manifestPath splits the URL path of a manifest into its reference and the part
+// before it.
 func manifestPath(r *http.Request) (before, reference string) {
 	at := strings.LastIndex(r.URL.Path, "/") + 1
 	return r.URL.Path[:at], r.URL.Path[at:]

@@ -1,16 +1,16 @@
 // Package conformance tests registries and stores.
 //
-//   - [Registry] tests that a registry, an [http.Handler] or one behind a URL,
+//   - [Registry] tests that a registry, which is an [http.Handler] or has a URL,
 //     meets the OCI Distribution Specification.
-//   - [Store] tests that an implementation of [registry.Store] keeps the
-//     promises of that interface.
+//   - [Store] tests that an implementation of [registry.Store] meets the
+//     documentation of that interface.
 //
-// Both run one subtest for each requirement or rule. The package imports
-// package testing, so only tests import it.
+// Both run one subtest for each requirement or rule. The package imports package
+// testing, so only tests import it.
 package conformance
 
-// TB is the part of [testing.TB] that [Requirement.Check] calls. Fatalf must
-// not return.
+// TB is the part of [testing.TB] that [Requirement.Check] needs. Fatalf must not
+// return.
 type TB interface {
 	Helper()
 	Fatalf(format string, args ...any)

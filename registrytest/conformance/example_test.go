@@ -10,10 +10,10 @@ import (
 	"github.com/ocireg/registry/registrytest/conformance"
 )
 
-// Test a registry that cannot delete blobs.
+// This example tests a registry that cannot delete blobs.
 func ExampleRegistry() {
-	var t *testing.T         // of the test
-	var handler http.Handler // the registry
+	var t *testing.T         // supplied by the test
+	var handler http.Handler // the registry to test
 
 	conformance.Registry(t, conformance.Target{
 		Handler: handler,
@@ -21,9 +21,9 @@ func ExampleRegistry() {
 	})
 }
 
-// Test a running registry, as a client with credentials.
+// This example tests a running registry as a client with credentials.
 func ExampleTarget() {
-	var t *testing.T            // of the test
+	var t *testing.T            // supplied by the test
 	var login http.RoundTripper // adds credentials to requests
 
 	conformance.Registry(t, conformance.Target{
@@ -34,16 +34,16 @@ func ExampleTarget() {
 	})
 }
 
-// Test a store.
+// This example tests a store.
 func ExampleStore() {
-	var t *testing.T // of the test
+	var t *testing.T // supplied by the test
 
 	conformance.Store(t, func(t *testing.T) registry.Store {
 		return memstore.New()
 	})
 }
 
-// List the requirements of one section.
+// This example lists the requirements of one section of the spec.
 func ExampleRequirements() {
 	for _, r := range conformance.Requirements() {
 		if r.Section == "Deleting Blobs" {

@@ -20,8 +20,8 @@ const (
 	maxExcerpt      = 600 // bytes of a response body in a failure message
 )
 
-// A registryTest is the check of one requirement. Its methods that begin with
-// want report a violation, and so do those that cannot do their work.
+// A registryTest is the check of one requirement against one registry. Its
+// methods report a violation if the registry does not respond as they expect.
 type registryTest struct {
 	TB
 	requirement Requirement
@@ -29,18 +29,19 @@ type registryTest struct {
 	client      *http.Client
 	base        *url.URL
 
-	// id is new in each check, and repos counts the repositories that were
-	// named after it.
+	// id is different for each check. It and the number repos make the names of
+	// the repositories of a check unique.
 	id    string
 	repos int
 
-	// preparing names the step before the check that is under way, or is empty.
+	// preparing is the name of the step that is running before the check itself,
+	// or "".
 	preparing string
 	last      *response
 }
 
-// violated reports that the registry violates the requirement, and shows the
-// last exchange.
+// violated fails the test. The message quotes the requirement, and shows the
+// last request and response.
 func (t *registryTest) violated(format string, args ...any) {
 	t.Helper()
 	r := t.requirement
@@ -61,8 +62,8 @@ func (t *registryTest) violated(format string, args ...any) {
 	t.Fatalf("%s", b.String())
 }
 
-// prepare runs a step that the check depends on but does not test. If the step
-// fails, the message says so.
+// prepare runs a step that the check needs but does not test. If the step fails,
+// the message says that the requirement could not be checked.
 func (t *registryTest) prepare(step string, do func()) {
 	t.Helper()
 	before := t.preparing
@@ -71,19 +72,19 @@ func (t *registryTest) prepare(step string, do func()) {
 	t.preparing = before
 }
 
-// A call is a request to send.
+// A call describes a request to send.
 type call struct {
 	method string
-	url    string   // a path below the root of the registry, or a URL
-	header []string // names and values in turn
+	url    string   // a path below the base URL of the registry, or a URL
+	header []string // pairs of a name and a value
 	body   []byte
 
-	// announce makes the client wait for 100 Continue before it sends the
-	// body, if the target does not set a client.
+	// announce makes the client wait for 100 Continue before it sends the body,
+	// unless the target has its own client.
 	announce bool
 }
 
-// A response is the outcome of a call.
+// A response is a request and the response to it.
 type response struct {
 	request        *http.Request
 	*http.Response // nil if the request failed
@@ -124,7 +125,7 @@ func (t *registryTest) do(c call) *response {
 	t.last.Response = received
 	var read bytes.Buffer
 	if n := received.ContentLength; 0 < n && n < 16<<20 {
-		read.Grow(int(n) + bytes.MinRead) // Large bodies are not copied while they grow.
+		read.Grow(int(n) + bytes.MinRead) // A buffer of the right size need not be copied while it grows.
 	}
 	_, err = read.ReadFrom(received.Body)
 	t.last.body = read.Bytes()
@@ -164,7 +165,7 @@ func (t *registryTest) delete(url string, header ...string) *response {
 	return t.do(call{method: "DELETE", url: url, header: header})
 }
 
-// String describes the exchange.
+// String returns the request and the response for a failure message.
 func (r *response) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "  > %s %s\n", r.request.Method, r.request.URL)
@@ -219,7 +220,7 @@ func (t *registryTest) want(r *response, statuses ...int) {
 }
 
 // wantRefused reports a violation unless the response has a 4xx status. The
-// message names the request as subject.
+// subject describes the refused request in the message.
 func (t *registryTest) wantRefused(r *response, subject string) {
 	t.Helper()
 	if !refused(r) {
@@ -229,7 +230,7 @@ func (t *registryTest) wantRefused(r *response, subject string) {
 
 func refused(r *response) bool { return r.StatusCode >= 400 && r.StatusCode <= 499 }
 
-// wantHeader reports a violation unless a header of the response has the
+// wantHeader reports a violation unless the header field of the response has the
 // value.
 func (t *registryTest) wantHeader(r *response, name, value string) {
 	t.Helper()
@@ -246,7 +247,7 @@ func (t *registryTest) wantBody(r *response, content []byte) {
 	}
 }
 
-// decode reads the JSON in the body of a response.
+// decode decodes the JSON body of a response into v, or reports a violation.
 func (t *registryTest) decode(r *response, v any) {
 	t.Helper()
 	if err := json.Unmarshal(r.body, v); err != nil {
@@ -254,7 +255,8 @@ func (t *registryTest) decode(r *response, v any) {
 	}
 }
 
-// location returns the URL in the header Location of a response.
+// location returns the URL in the header field Location of a response, or
+// reports a violation.
 func (t *registryTest) location(r *response) string {
 	t.Helper()
 	text := r.Header.Get("Location")
@@ -268,8 +270,9 @@ func (t *registryTest) location(r *response) string {
 	return u.String()
 }
 
-// next returns the URL of the next page in the header Link of a response, or
-// "" if the response has no such header.
+// next returns the URL of the next page in the header field Link of a response,
+// or "" if the response has no such field. It reports a violation if the field
+// is malformed.
 func (t *registryTest) next(r *response) string {
 	t.Helper()
 	if len(r.Header.Values("Link")) == 0 {
@@ -289,10 +292,10 @@ func (t *registryTest) next(r *response) string {
 	return u.String()
 }
 
-// maxPages is the number of pages after which a list counts as endless.
+// maxPages limits the pages of a list: one with more is a violation.
 const maxPages = 10_000
 
-// pages calls read with each page of a list, from the one at the URL on.
+// pages calls read for each page of a list, starting with the page at the URL.
 func (t *registryTest) pages(url string, read func(page *response)) {
 	t.Helper()
 	for range maxPages {

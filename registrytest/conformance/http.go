@@ -10,7 +10,7 @@ import (
 
 const api = "API"
 
-// httpRequirements apply to the parts of HTTP that all endpoints share.
+// httpRequirements are the requirements of HTTP that apply to all endpoints.
 var httpRequirements = []Requirement{
 	{
 		Category: "api", Name: "405 has Allow", Section: api, Level: Should, Since: "main",
@@ -92,7 +92,7 @@ var httpRequirements = []Requirement{
 			for _, pair := range t.headAndGet() {
 				t.last = pair.head
 				if pair.get.Request.URL.String() != pair.head.Request.URL.String() {
-					continue // another server may have sent one of them
+					continue // After redirects, different servers may have responded.
 				}
 				if pair.head.StatusCode != pair.get.StatusCode {
 					t.violated("the status is %s, and that of a GET is %s", pair.head.Status, pair.get.Status)
@@ -107,8 +107,8 @@ var httpRequirements = []Requirement{
 	},
 }
 
-// wantFields reports a violation if a field value in the header of the
-// response has a control character.
+// wantFields reports a violation if a header field of the response contains a
+// control character.
 func (t *registryTest) wantFields(r *response) {
 	t.Helper()
 	for name, values := range r.Header {
@@ -120,7 +120,8 @@ func (t *registryTest) wantFields(r *response) {
 	}
 }
 
-// headAndGet returns responses to HEAD and GET of the same URLs.
+// headAndGet sends HEAD and GET requests for the same URLs, and returns the
+// responses in pairs.
 func (t *registryTest) headAndGet() (pairs []struct{ head, get *response }) {
 	t.Helper()
 	repo := t.repo()

@@ -21,14 +21,15 @@ const (
 	unknownMediaType = "application/vnd.example.unknown.v1"
 )
 
-// unknownDigests are valid digests of algorithms that few registries compute:
-// a registered one, and the image spec's example of an unregistered one.
+// unknownDigests are valid digests with algorithms that few registries
+// implement: one is registered, the other is the image spec's example of an
+// unregistered one.
 var unknownDigests = []digest.Digest{
 	"blake3:6c3c624b58dbbcd3c0dd82b4c53f04194d1247c6eebdaab7c610cf7d66709b3b",
 	"multihash+base58:QmRZxt2b1FVZPNqd8hsiykDL3TdBDeTSPX9Kv46HmX4Gx8",
 }
 
-// imageSpecRequirements apply to the content of manifests.
+// imageSpecRequirements are the requirements of the image spec on manifests.
 var imageSpecRequirements = []Requirement{
 	{
 		Category: "push", Name: "image of unknown media types", Section: imageProperties, Level: Must, Since: "1.1",
@@ -46,7 +47,7 @@ var imageSpecRequirements = []Requirement{
 		Category: "push", Name: "index of unknown media types", Section: indexProperties, Level: Must, Since: "1.1",
 		Text: "An encountered `mediaType` that is unknown to the implementation MUST NOT generate an error.",
 		check: func(t *registryTest) {
-			// A build cache is an index of blobs.
+			// An index may refer to blobs, as that of a build cache does.
 			repo := t.repo()
 			blob := t.bytes(1000)
 			t.pushBlob(repo, blob)
@@ -183,14 +184,16 @@ var imageSpecRequirements = []Requirement{
 	},
 }
 
-// subjectDigest returns an edit that sets the subject.
+// subjectDigest returns an edit of a manifest that sets its subject to the
+// digest.
 func subjectDigest(d digest.Digest) func(*ocispec.Manifest) {
 	return func(m *ocispec.Manifest) {
 		m.Subject = &ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: d, Size: 1000}
 	}
 }
 
-// withProperty returns the image with one more property in its manifest.
+// withProperty returns the image with another member in the JSON of its
+// manifest.
 func (t *registryTest) withProperty(i testImage, property string) testImage {
 	i.content = slices.Concat(bytes.TrimSuffix(i.content, []byte("}")), []byte(","+property+"}"))
 	i.digest = digest.FromBytes(i.content)
@@ -198,7 +201,7 @@ func (t *registryTest) withProperty(i testImage, property string) testImage {
 }
 
 // wantAcceptedOrUnknown reports a violation unless the registry accepted the
-// manifest, or refused it with MANIFEST_BLOB_UNKNOWN.
+// manifest, or refused it with the code MANIFEST_BLOB_UNKNOWN.
 func (t *registryTest) wantAcceptedOrUnknown(r *response) {
 	t.Helper()
 	if r.StatusCode == http.StatusCreated {

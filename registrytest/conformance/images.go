@@ -24,10 +24,11 @@ func (t *registryTest) bytes(n int) []byte {
 	return b
 }
 
-// absentDigest returns the digest of content that the registry does not have.
+// absentDigest returns a digest of random content, which the registry does not
+// have.
 func (t *registryTest) absentDigest() digest.Digest { return digest.FromBytes(t.bytes(32)) }
 
-// repo returns the name of a repository that does not exist yet.
+// repo returns a new name of a repository.
 func (t *registryTest) repo() string {
 	prefix := t.target.Repo
 	if prefix == "" {
@@ -40,8 +41,8 @@ func (t *registryTest) repo() string {
 	return fmt.Sprintf("%s/%s-%d", prefix, t.id, t.repos)
 }
 
-// param returns the URL with one more query parameter. The rest of the URL
-// stays byte for byte.
+// param adds a query parameter to a URL and keeps the rest byte for byte: a
+// registry may compare it.
 func param(target, name, value string) string {
 	separator := "?"
 	if strings.Contains(target, "?") {
@@ -66,7 +67,8 @@ func referrersURL(repo string, d digest.Digest) string {
 	return "/v2/" + repo + "/referrers/" + string(d)
 }
 
-// A testImage is an image that the registry does not have yet.
+// A testImage is an image with random content, which the registry does not have
+// yet.
 type testImage struct {
 	ocispec.Manifest
 	config, layer []byte
@@ -74,7 +76,8 @@ type testImage struct {
 	digest        digest.Digest
 }
 
-// image returns an image with a config and a layer, after the edits.
+// image returns a new image with a config and a layer. Each edit changes its
+// manifest.
 func (t *registryTest) image(edit ...func(*ocispec.Manifest)) testImage {
 	i := testImage{layer: t.bytes(1000)}
 	layer := descriptor(ocispec.MediaTypeImageLayer, i.layer)
@@ -93,18 +96,18 @@ func (t *registryTest) image(edit ...func(*ocispec.Manifest)) testImage {
 	return i
 }
 
-// subject returns an edit that makes the image a referrer of another.
+// subject returns an edit of a manifest that makes it a referrer of the image i.
 func subject(i testImage) func(*ocispec.Manifest) {
 	d := i.descriptor()
 	return func(m *ocispec.Manifest) { m.Subject = &d }
 }
 
-// artifactType returns an edit that sets the artifactType.
+// artifactType returns an edit of a manifest that sets its artifactType.
 func artifactType(mediaType string) func(*ocispec.Manifest) {
 	return func(m *ocispec.Manifest) { m.ArtifactType = mediaType }
 }
 
-// descriptor returns the descriptor of the manifest.
+// descriptor returns the descriptor of the image's manifest.
 func (i testImage) descriptor() ocispec.Descriptor { return descriptor(i.MediaType, i.content) }
 
 // descriptor returns the descriptor of the content.
@@ -112,13 +115,13 @@ func descriptor(mediaType string, content []byte) ocispec.Descriptor {
 	return ocispec.Descriptor{MediaType: mediaType, Digest: digest.FromBytes(content), Size: int64(len(content))}
 }
 
-// index returns an index of the images, after the edits.
+// index returns the JSON of an index of the images. Each edit changes the index.
 func (t *registryTest) index(images []testImage, edit ...func(*ocispec.Index)) []byte {
 	index := ocispec.Index{
 		Versioned: specs.Versioned{SchemaVersion: 2},
 		MediaType: ocispec.MediaTypeImageIndex,
 		Manifests: []ocispec.Descriptor{},
-		// Two empty indexes have different digests, too.
+		// A random annotation makes even empty indexes differ.
 		Annotations: map[string]string{"org.example.unique": digest.FromBytes(t.bytes(8)).Encoded()},
 	}
 	for _, i := range images {
@@ -130,7 +133,8 @@ func (t *registryTest) index(images []testImage, edit ...func(*ocispec.Index)) [
 	return encodeManifest(index)
 }
 
-// encodeManifest returns the JSON of a manifest. It cannot fail.
+// encodeManifest returns a manifest or index as JSON. It panics on an error,
+// which is impossible.
 func encodeManifest(v any) []byte {
 	b, err := json.Marshal(v)
 	if err != nil {
@@ -139,7 +143,7 @@ func encodeManifest(v any) []byte {
 	return b
 }
 
-// start starts an upload and returns its location.
+// start starts an upload session in the repository and returns its location.
 func (t *registryTest) start(repo string) (location string) {
 	t.Helper()
 	t.prepare("starting an upload", func() {
@@ -150,13 +154,14 @@ func (t *registryTest) start(repo string) (location string) {
 	return location
 }
 
-// end ends the upload at the location with the content as its only request.
+// end sends the whole content to the upload session in one PUT, and returns the
+// response.
 func (t *registryTest) end(location string, d digest.Digest, content []byte) *response {
 	t.Helper()
 	return t.put(param(location, "digest", string(d)), content, "Content-Type", octetStream)
 }
 
-// pushBlob pushes the content as a blob.
+// pushBlob pushes the content as a blob and returns its digest.
 func (t *registryTest) pushBlob(repo string, content []byte) (d digest.Digest) {
 	t.Helper()
 	d = digest.FromBytes(content)
@@ -165,13 +170,13 @@ func (t *registryTest) pushBlob(repo string, content []byte) (d digest.Digest) {
 	return d
 }
 
-// putImage pushes the manifest of an image, and returns the response.
+// putImage sends a PUT of the image's manifest, and returns the response.
 func (t *registryTest) putImage(repo, reference string, i testImage, header ...string) *response {
 	t.Helper()
 	return t.put(manifestURL(repo, reference), i.content, append(header, "Content-Type", i.MediaType)...)
 }
 
-// pushManifest pushes the content as a manifest.
+// pushManifest pushes the content as a manifest and returns its digest.
 func (t *registryTest) pushManifest(repo, reference, mediaType string, content []byte) digest.Digest {
 	t.Helper()
 	t.prepare("pushing a manifest", func() {
@@ -187,8 +192,8 @@ func (t *registryTest) pushBlobsOf(repo string, i testImage) {
 	t.pushBlob(repo, i.layer)
 }
 
-// pushImage pushes an image with the tags, or by its digest if there are no
-// tags.
+// pushImage pushes an image with the tags. Without tags, it pushes the manifest
+// by digest.
 func (t *registryTest) pushImage(repo string, i testImage, tags ...string) testImage {
 	t.Helper()
 	t.pushBlobsOf(repo, i)
@@ -201,8 +206,8 @@ func (t *registryTest) pushImage(repo string, i testImage, tags ...string) testI
 	return i
 }
 
-// pushLargeReferrers pushes referrers of the image. Their descriptors together
-// are larger than 4 MiB, and so larger than most registries let a manifest be.
+// pushLargeReferrers pushes referrers of the image. A list of their descriptors
+// is larger than 4 MiB, the limit of many registries for manifests.
 func (t *registryTest) pushLargeReferrers(repo string, of testImage, edit func(*ocispec.Manifest)) (pushed []ocispec.Descriptor) {
 	t.Helper()
 	padding := strings.Repeat("x", 900_000)
@@ -222,8 +227,8 @@ func (t *registryTest) pushLargeReferrers(repo string, of testImage, edit func(*
 	return pushed
 }
 
-// wantCreated reports a violation unless the response is 201 and its Location
-// leads to the content.
+// wantCreated reports a violation unless the response is 201 and the content is
+// at its Location.
 func (t *registryTest) wantCreated(r *response, content []byte) {
 	t.Helper()
 	t.want(r, http.StatusCreated)
@@ -234,15 +239,15 @@ func (t *registryTest) wantCreated(r *response, content []byte) {
 	t.wantBody(pulled, content)
 }
 
-// wantPushed reports a violation unless the response is 201 and GET of the URL
-// returns the content.
+// wantPushed reports a violation unless the response is 201 and the content is
+// at the URL.
 func (t *registryTest) wantPushed(r *response, url string, content []byte) {
 	t.Helper()
 	t.want(r, http.StatusCreated)
 	t.wantContent(url, content)
 }
 
-// wantContent reports a violation unless GET of the URL returns the content.
+// wantContent reports a violation unless a GET of the URL returns the content.
 func (t *registryTest) wantContent(url string, content []byte) {
 	t.Helper()
 	r := t.get(url)
@@ -250,7 +255,8 @@ func (t *registryTest) wantContent(url string, content []byte) {
 	t.wantBody(r, content)
 }
 
-// wantImage reports a violation unless the reference leads to the image.
+// wantImage reports a violation unless the tag or digest names the image's
+// manifest.
 func (t *registryTest) wantImage(repo, reference string, i testImage) {
 	t.Helper()
 	r := t.get(manifestURL(repo, reference), "Accept", i.MediaType)

@@ -11,7 +11,7 @@ import (
 
 const listingTags = "Listing Tags"
 
-// tagRequirements apply to lists of tags.
+// tagRequirements are the requirements of lists of tags.
 var tagRequirements = []Requirement{
 	{
 		Category: "discovery", Name: "tags of a repository are 200", Section: listingTags, Level: Must, Since: "1.0",
@@ -100,7 +100,7 @@ var tagRequirements = []Requirement{
 						t.violated("with n=%d, the page is %q, and %d tags of %d are listed so far", n, page, len(got), len(tags))
 					}
 					if url = t.next(r); url == "" && !linked {
-						return // a registry may send the whole list without a Link
+						return // A registry may send the whole list without a Link.
 					}
 				}
 				if !slices.Equal(got, tags) {
@@ -169,7 +169,7 @@ var tagRequirements = []Requirement{
 	},
 }
 
-// catalogRequirements apply to lists of repositories.
+// catalogRequirements are the requirements of lists of repositories.
 var catalogRequirements = []Requirement{
 	{
 		Category: "discovery", Name: "catalog lists the repositories", Section: dockerAPI + "Listing Repositories", Level: Must, Since: "1.0", with: features{registry.ListRepositories},
@@ -195,7 +195,7 @@ var catalogRequirements = []Requirement{
 			for _, repo := range want {
 				t.pushTagged(repo, "v1")
 			}
-			// The registry may have many repositories before these.
+			// Start near these names, since the registry may have many others.
 			first := want[0][:len(want[0])-1]
 			got := t.repositories(param(param("/v2/_catalog", "n", "1"), "last", first))
 			for _, repo := range want {
@@ -210,7 +210,7 @@ var catalogRequirements = []Requirement{
 	},
 }
 
-// pushTagged pushes an image with the tags, and returns them in byte order.
+// pushTagged pushes an image with the tags, and returns the tags in byte order.
 func (t *registryTest) pushTagged(repo string, tags ...string) []string {
 	t.Helper()
 	t.pushImage(repo, t.image(), tags...)
@@ -218,7 +218,7 @@ func (t *registryTest) pushTagged(repo string, tags ...string) []string {
 	return tags
 }
 
-// tagsIn returns the tags in the body of a response.
+// tagsIn decodes the list of tags in the body of a response.
 func (t *registryTest) tagsIn(r *response) []string {
 	t.Helper()
 	var list struct {
@@ -228,14 +228,15 @@ func (t *registryTest) tagsIn(r *response) []string {
 	return list.Tags
 }
 
-// tags returns the tags on all pages from the one at the URL on.
+// tags returns the tags on all pages of a list, starting with the page at the
+// URL.
 func (t *registryTest) tags(url string) (all []string) {
 	t.Helper()
 	t.pages(url, func(page *response) { all = append(all, t.tagsIn(page)...) })
 	return all
 }
 
-// wantTags reports a violation unless the response lists the tags.
+// wantTags reports a violation unless the response lists exactly the tags.
 func (t *registryTest) wantTags(r *response, repo string, tags ...string) {
 	t.Helper()
 	t.want(r, http.StatusOK)
@@ -252,8 +253,8 @@ func (t *registryTest) wantTags(r *response, repo string, tags ...string) {
 	}
 }
 
-// wantOrdered reports a violation unless the tags are in one of the two orders
-// that the spec allows.
+// wantOrdered reports a violation unless the tags are in byte order or in
+// case-insensitive order. The spec has required each.
 func (t *registryTest) wantOrdered(tags []string) {
 	t.Helper()
 	lexical := slices.IsSortedFunc(tags, func(a, b string) int { return strings.Compare(strings.ToLower(a), strings.ToLower(b)) })
@@ -262,8 +263,8 @@ func (t *registryTest) wantOrdered(tags []string) {
 	}
 }
 
-// repositories returns the repositories on all pages from the one at the URL
-// on.
+// repositories returns the repositories on all pages of a list, starting with
+// the page at the URL.
 func (t *registryTest) repositories(url string) (all []string) {
 	t.Helper()
 	t.pages(url, func(page *response) {

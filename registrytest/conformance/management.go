@@ -13,7 +13,7 @@ const (
 	deletingBlobs     = "Deleting Blobs"
 )
 
-// deleteRequirements apply to the deletion of content.
+// deleteRequirements are the requirements of deletions.
 var deleteRequirements = []Requirement{
 	{
 		Category: "management", Name: "deleting a tag is 202", Section: deletingTags, Level: Must, Since: "1.0", with: features{registry.DeleteTag},
@@ -121,7 +121,7 @@ var deleteRequirements = []Requirement{
 			t.want(t.get(blobURL(repo, d)), http.StatusNotFound)
 			t.want(t.head(blobURL(repo, d)), http.StatusNotFound)
 			t.want(t.delete(blobURL(repo, d)), http.StatusNotFound)
-			// The other repository keeps its blob.
+			// The blob is still in the other repository.
 			t.want(t.get(blobURL(other, d)), http.StatusOK)
 		},
 	},
@@ -175,8 +175,9 @@ var deleteRequirements = []Requirement{
 	},
 }
 
-// wantGuarded reports a violation if a DELETE with a condition that is false
-// deletes the content at the URL, or one with a condition that is true does not.
+// wantGuarded reports a violation unless a DELETE of the URL deletes the content
+// exactly if its condition, such as If-Match, is true. The accept value is for
+// the GET requests.
 func (t *registryTest) wantGuarded(url, accept string) {
 	t.Helper()
 	etag := t.get(url, "Accept", accept).Header.Get("ETag")

@@ -18,7 +18,7 @@ const (
 	checkingContent  = "Checking if content exists in the registry"
 )
 
-// pullRequirements apply to reads of manifests and blobs.
+// pullRequirements are the requirements of pulls of manifests and blobs.
 var pullRequirements = []Requirement{
 	{
 		Category: "pull", Name: "manifest by tag and by digest", Section: pullingManifests, Level: Must, Since: "1.0",
@@ -78,7 +78,7 @@ var pullRequirements = []Requirement{
 			i := t.image(func(m *ocispec.Manifest) { m.MediaType = "" })
 			t.pushBlobsOf(repo, i)
 			t.want(t.put(manifestURL(repo, "v1"), i.content, "Content-Type", ocispec.MediaTypeImageManifest), http.StatusCreated)
-			t.put(manifestURL(repo, "v2"), i.content, "Content-Type", manifest.DockerManifest) // may be refused
+			t.put(manifestURL(repo, "v2"), i.content, "Content-Type", manifest.DockerManifest) // the registry may refuse this
 			r := t.get(manifestURL(repo, "v1"), "Accept", ocispec.MediaTypeImageManifest)
 			if got, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); got != ocispec.MediaTypeImageManifest {
 				t.violated("Content-Type is %q, not %q", got, ocispec.MediaTypeImageManifest)
@@ -116,7 +116,7 @@ var pullRequirements = []Requirement{
 		Category: "pull", Name: "blob in an index is no manifest", Section: pullingManifests, Level: Must, Since: "1.0",
 		Text: "If the manifest is not found in the repository, the response code MUST be `404 Not Found`.",
 		check: func(t *registryTest) {
-			// A build cache is an index of blobs.
+			// An index may refer to blobs, as that of a build cache does.
 			repo := t.repo()
 			layer := t.bytes(1000)
 			t.pushBlob(repo, layer)
@@ -239,8 +239,8 @@ var pullRequirements = []Requirement{
 	},
 }
 
-// wantDigest reports a violation unless Docker-Content-Digest is a digest of
-// the content, of any algorithm.
+// wantDigest reports a violation unless Docker-Content-Digest is a digest of the
+// content, with any algorithm.
 func (t *registryTest) wantDigest(r *response, content []byte) {
 	t.Helper()
 	text := r.Header.Get("Docker-Content-Digest")
@@ -253,13 +253,13 @@ func (t *registryTest) wantDigest(r *response, content []byte) {
 	}
 }
 
-// A headCheck is a URL for HEAD and the content at that URL.
+// A headCheck has a URL and the content that a GET of it returns.
 type headCheck struct {
 	url     string
 	content []byte
 }
 
-// heads pushes an image and returns the URLs of its content.
+// heads pushes an image and returns the URLs of its manifest and layer.
 func (t *registryTest) heads() []headCheck {
 	t.Helper()
 	repo := t.repo()

@@ -16,11 +16,11 @@ const (
 	mountingABlob = "Mounting a blob from another repository"
 )
 
-// uuid matches the text of a UUID (RFC 9562, section 4). Some registries leave
-// the hyphens out.
+// uuid matches a UUID (RFC 9562, section 4), with or without hyphens.
 var uuid = regexp.MustCompile(`(?i)[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}`)
 
-// blobRequirements apply to blobs pushed with one POST, or POST and PUT.
+// blobRequirements are the requirements of blobs pushed with one POST, or with
+// POST and PUT.
 var blobRequirements = []Requirement{
 	{
 		Category: "push", Name: "upload starts with 202 and Location", Section: postThenPut, Level: Must, Since: "1.0",
@@ -136,7 +136,8 @@ var blobRequirements = []Requirement{
 	},
 }
 
-// mountRequirements apply to blobs mounted from another repository.
+// mountRequirements are the requirements of blobs mounted from another
+// repository.
 var mountRequirements = []Requirement{
 	{
 		Category: "push", Name: "mount is 201 with the Location of the blob", Section: mountingABlob, Level: Must, Since: "1.0", with: features{registry.MountBlob},
@@ -211,14 +212,14 @@ func mountURL(repo string, d digest.Digest, from string) string {
 	return u
 }
 
-// postBlob pushes a blob with a single POST.
+// postBlob pushes a blob with a single POST and returns the response.
 func (t *registryTest) postBlob(repo string, d digest.Digest, content []byte) *response {
 	t.Helper()
 	return t.do(call{method: "POST", url: param(uploadsURL(repo), "digest", string(d)), header: []string{"Content-Type", octetStream}, body: content})
 }
 
-// wantUpload reports a violation unless the response starts an upload that
-// accepts the content.
+// wantUpload reports a violation unless the response starts an upload session
+// that accepts the content.
 func (t *registryTest) wantUpload(r *response, content []byte) {
 	t.Helper()
 	t.want(r, http.StatusAccepted)

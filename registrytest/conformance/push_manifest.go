@@ -22,7 +22,7 @@ const (
 	enoughTagParameters = 10
 )
 
-// manifestRequirements apply to pushes of manifests.
+// manifestRequirements are the requirements of manifest pushes.
 var manifestRequirements = []Requirement{
 	{
 		Category: "push", Name: "manifest is 201 with the Location of the manifest", Section: pushingManifests, Level: Must, Since: "1.0",
@@ -285,8 +285,8 @@ var manifestRequirements = []Requirement{
 }
 
 // pushTags pushes a manifest with n tags in query parameters, and returns the
-// number of tags that the registry accepted. It reports a violation unless
-// OCI-Tag names exactly those, and at least one.
+// number of tags that the registry accepted. It reports a violation unless the
+// header field OCI-Tag names exactly the accepted tags, and at least one.
 func (t *registryTest) pushTags(n int) (accepted int) {
 	t.Helper()
 	repo := t.repo()
@@ -321,14 +321,16 @@ func (t *registryTest) pushTags(n int) (accepted int) {
 	return accepted
 }
 
-// pushLarge pushes a manifest of the size in bytes.
+// pushLarge pushes a manifest of the given size in bytes, and returns the
+// response.
 func (t *registryTest) pushLarge(size int64) *response {
 	t.Helper()
 	const padding = `"org.example.padding":"`
 	repo := t.repo()
 	i := t.image(func(m *ocispec.Manifest) { m.Annotations = map[string]string{"org.example.padding": ""} })
 	t.pushBlobsOf(repo, i)
-	// To encode megabytes takes longer than a registry needs to take them.
+	// Encoding megabytes of JSON would take too long, so insert the padding
+	// afterwards.
 	before, after, _ := bytes.Cut(i.content, []byte(padding))
 	long := max(int(size)-10_000, 0)
 	content := bytes.Repeat([]byte(" "), max(int(size), len(i.content)+long))

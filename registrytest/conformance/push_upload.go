@@ -16,7 +16,7 @@ const (
 	streamUpload    = dockerAPI + "Stream upload"
 )
 
-// uploadRequirements apply to blobs pushed in several requests.
+// uploadRequirements are the requirements of blobs pushed in several requests.
 var uploadRequirements = []Requirement{
 	{
 		Category: "push", Name: "chunk is 202 with Location and Range", Section: pushingInChunks, Level: Must, Since: "1.1",
@@ -53,7 +53,7 @@ var uploadRequirements = []Requirement{
 			repo := t.repo()
 			u := t.chunked(repo)
 			if u.chunk == defaultChunk {
-				u.chunk = 1 // the registry announced no minimum
+				u.chunk = 1 // The registry has announced no minimum.
 			}
 			content := t.bytes(2*u.chunk + 1)
 			t.sendChunks(u, content[:2*u.chunk])
@@ -209,16 +209,16 @@ var uploadRequirements = []Requirement{
 	},
 }
 
-// defaultChunk is the size in bytes of chunks if the registry has no minimum.
+// defaultChunk is the size in bytes of chunks for a registry without a minimum.
 const defaultChunk = 100
 
-// A chunkedUpload is an upload in chunks.
+// A chunkedUpload is an upload session to which a check sends a blob in chunks.
 type chunkedUpload struct {
 	location string
-	chunk    int // a size in bytes that the registry accepts
+	chunk    int // size in bytes of chunks that the registry accepts
 }
 
-// chunked starts an upload.
+// chunked starts an upload session in the repository.
 func (t *registryTest) chunked(repo string) *chunkedUpload {
 	t.Helper()
 	u := &chunkedUpload{chunk: defaultChunk}
@@ -237,7 +237,7 @@ func (t *registryTest) chunked(repo string) *chunkedUpload {
 	return u
 }
 
-// sendChunk sends the bytes [first, end) of the content in a PATCH. Bytes beyond
+// sendChunk sends bytes first to end-1 of the content in a PATCH. Bytes beyond
 // the end of the content are zero.
 func (t *registryTest) sendChunk(u *chunkedUpload, content []byte, first, end int) *response {
 	t.Helper()
@@ -247,7 +247,7 @@ func (t *registryTest) sendChunk(u *chunkedUpload, content []byte, first, end in
 	return t.patch(u.location, content[first:end], "Content-Type", octetStream, "Content-Range", fmt.Sprintf("%d-%d", first, end-1))
 }
 
-// sendChunks sends all of the content in chunks.
+// sendChunks sends the whole content in chunks.
 func (t *registryTest) sendChunks(u *chunkedUpload, content []byte) {
 	t.Helper()
 	t.prepare("uploading a chunk", func() {
@@ -259,7 +259,8 @@ func (t *registryTest) sendChunks(u *chunkedUpload, content []byte) {
 	})
 }
 
-// finish ends the upload of the content with a PUT of the bytes from first on.
+// finish ends an upload session with a PUT of the content from byte first on,
+// and returns the response.
 func (t *registryTest) finish(u *chunkedUpload, content []byte, first int) *response {
 	t.Helper()
 	var header []string
@@ -269,8 +270,8 @@ func (t *registryTest) finish(u *chunkedUpload, content []byte, first int) *resp
 	return t.put(param(u.location, "digest", string(digest.FromBytes(content))), content[first:], header...)
 }
 
-// wantUnknown reports a violation unless the registry does not know the upload,
-// whose next byte would be the one at first.
+// wantUnknown reports a violation unless the upload session, which had received
+// the content up to byte first, no longer exists.
 func (t *registryTest) wantUnknown(u *chunkedUpload, content []byte, first int) {
 	t.Helper()
 	t.want(t.get(u.location), http.StatusNotFound)

@@ -13,7 +13,7 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// rangeRequirements apply to reads of parts of a blob.
+// rangeRequirements are the requirements of reads of parts of a blob.
 var rangeRequirements = []Requirement{
 	{
 		Category: "pull", Name: "one range of a blob is 206", Section: pullingBlobs, Level: Should, Since: "1.1", with: features{registry.Ranges},
@@ -41,7 +41,7 @@ var rangeRequirements = []Requirement{
 			content := t.bytes(1000)
 			r := t.get(blobURL(repo, t.pushBlob(repo, content)), "Range", "bytes=0-9,100-109")
 			if r.StatusCode == http.StatusOK {
-				// A server may ignore the header (section 14.2).
+				// A server may ignore the field Range (RFC 9110, section 14.2).
 				t.wantBody(r, content)
 				return
 			}
@@ -113,11 +113,11 @@ var rangeRequirements = []Requirement{
 	},
 }
 
-// contentRange is the form of Content-Range in a 206.
+// contentRange matches the field Content-Range of a 206 response.
 var contentRange = regexp.MustCompile(`^bytes (\d+)-(\d+)/(\d+)$`)
 
-// wantPart reports a violation if the response is a 206 with a single part
-// whose Content-Range does not describe the body.
+// wantPart reports a violation if the response is a 206 with a single part, and
+// its Content-Range does not match the body.
 func (t *registryTest) wantPart(r *response, content []byte) {
 	t.Helper()
 	if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); r.StatusCode != http.StatusPartialContent || kind == "multipart/byteranges" {

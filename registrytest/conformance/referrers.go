@@ -20,7 +20,7 @@ const (
 	signatureType = "application/vnd.example.signature.v1"
 )
 
-// referrerRequirements apply to the referrers API.
+// referrerRequirements are the requirements of the referrers API.
 var referrerRequirements = []Requirement{
 	{
 		Category: "discovery", Name: "referrers are 200", Section: listingReferrers, Level: Must, Since: "1.1", with: features{registry.ListReferrers},
@@ -102,7 +102,7 @@ var referrerRequirements = []Requirement{
 		check: func(t *registryTest) {
 			repo, other := t.repo(), t.repo()
 			of, alien := t.image(), t.pushImage(repo, t.image())
-			// One is pushed before its subject, and one after it.
+			// Push one referrer before its subject, and one after it.
 			before := t.pushImage(repo, t.image(subject(of)))
 			t.pushImage(repo, of)
 			after := t.pushImage(repo, t.image(subject(of)))
@@ -298,7 +298,8 @@ var referrerRequirements = []Requirement{
 			t.pushImage(repo, t.image(subject(of), artifactType(signatureType)))
 			var got []ocispec.Descriptor
 			t.pages(param(referrersURL(repo, of.digest), "artifactType", sbomType), func(page *response) {
-				// The other referrer may be on a page before this one.
+				// The referrer of the other type may have been on an earlier
+				// page.
 				t.wantHeader(page, "OCI-Filters-Applied", "artifactType")
 				got = append(got, t.descriptors(page)...)
 			})
@@ -327,14 +328,15 @@ var referrerRequirements = []Requirement{
 	},
 }
 
-// referrers returns the referrers on all pages from the one at the URL on.
+// referrers returns the referrers on all pages of a list, starting with the page
+// at the URL.
 func (t *registryTest) referrers(url string) (all []ocispec.Descriptor) {
 	t.Helper()
 	t.pages(url, func(page *response) { all = append(all, t.descriptors(page)...) })
 	return all
 }
 
-// descriptors returns the descriptors in the body of a response.
+// descriptors decodes the list of referrers in the body of a response.
 func (t *registryTest) descriptors(r *response) []ocispec.Descriptor {
 	t.Helper()
 	var index ocispec.Index
@@ -342,8 +344,8 @@ func (t *registryTest) descriptors(r *response) []ocispec.Descriptor {
 	return index.Manifests
 }
 
-// wantReferrers reports a violation unless the lists have the same manifests,
-// each once, in any order.
+// wantReferrers reports a violation unless got has exactly the descriptors want,
+// in any order.
 func (t *registryTest) wantReferrers(got []ocispec.Descriptor, want ...ocispec.Descriptor) {
 	t.Helper()
 	seen := map[digest.Digest]ocispec.Descriptor{}
@@ -368,8 +370,8 @@ func (t *registryTest) wantReferrers(got []ocispec.Descriptor, want ...ocispec.D
 	}
 }
 
-// wantArtifactTypes reports a violation unless the referrers of the digest have
-// the artifactTypes.
+// wantArtifactTypes reports a violation unless the list of referrers has the
+// artifactType of each digest in want.
 func (t *registryTest) wantArtifactTypes(repo string, of digest.Digest, want map[digest.Digest]string) {
 	t.Helper()
 	got := map[digest.Digest]string{}

@@ -15,37 +15,37 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// A Target is the registry to test. A caller sets either Handler or URL and may
-// leave out all other fields.
+// A Target is a registry to test. The caller sets either Handler or URL. All
+// other fields are optional.
 type Target struct {
-	// Handler is the registry. [Registry] starts a server on a loopback
-	// address for each requirement, all for the same handler.
+	// Handler is the registry. For each requirement, [Registry] starts a server
+	// with the handler on a loopback address.
 	Handler http.Handler
 
-	// URL is the root of a running registry, such as
+	// URL is the base URL of a running registry, such as
 	// "https://registry.example.org".
 	URL string
 
-	// Client sends the requests. It adds the credentials that the registry
-	// asks for. If it is nil, a client without credentials is used.
+	// Client sends the requests, and adds the credentials that the registry
+	// requires. If it is nil, the test uses a client without credentials.
 	Client *http.Client
 
-	// Repo is the prefix of every repository that the test writes to, as in
-	// "team/scratch". The default is "registrytest". The rest of the name is
-	// new in each run, so the test does not touch the registry's other
-	// content. The test does not delete the content that it pushed.
+	// Repo is the prefix of all repositories to which the test pushes, such as
+	// "team/scratch". If it is empty, the prefix is "registrytest". The rest of
+	// each name is new in each run, so the test does not change other content of
+	// the registry. It does not delete the content that it pushed.
 	Repo string
 
-	// Spec is the version of the distribution spec that the registry claims
-	// to implement, "1.0" or "1.1". The requirements of later versions are
-	// skipped. If Spec is empty, every requirement applies, those of the
-	// spec's main branch included.
+	// Spec is the version of the distribution spec that the registry claims to
+	// implement, "1.0" or "1.1". The test skips requirements of later versions.
+	// If Spec is empty, the test checks all requirements, including those of the
+	// spec's main branch.
 	Spec string
 
-	// Without lists the optional features that the registry lacks, in the
-	// words of [registry.Without]. The requirements of those features are
-	// skipped. Where the spec says how a registry responds without a feature,
-	// that is checked instead.
+	// Without lists the optional features that the registry lacks, as in
+	// [registry.Without]. The test skips the requirements of those features. If
+	// the spec says how a registry responds without a feature, the test checks
+	// that instead.
 	Without []registry.Feature
 
 	// ManifestLimit is the size in bytes of the largest manifest that the
@@ -64,7 +64,7 @@ const (
 
 // Registry tests that a registry meets the OCI Distribution Specification, in
 // one subtest for each [Requirement]. A failure names the section of the spec,
-// quotes the requirement, and shows the request and the response that violates
+// quotes the requirement, and shows the request and the response that violate
 // it.
 //
 //	func TestConformance(t *testing.T) {
@@ -87,22 +87,22 @@ func Registry(t *testing.T, target Target) {
 // A Level is the strength of a requirement (RFC 2119).
 type Level string
 
-// The levels.
+// The levels of requirements.
 const (
 	Must   Level = "MUST"
 	Should Level = "SHOULD"
 )
 
-// A Requirement is one demand of the spec on a registry, with its check.
+// A Requirement is one requirement of the spec on registries, with its check.
 type Requirement struct {
-	// Category is the part of the spec that the requirement belongs to:
-	// "pull", "push", "discovery" or "management", or "api" for all of them.
+	// Category is the part of the spec that has the requirement: "pull", "push",
+	// "discovery" or "management", or "api" for all of them.
 	Category string
 
-	// Name is a short, unique description.
+	// Name is a short and unique description of the requirement.
 	Name string
 
-	// Section is a heading of the spec, and Text is a quotation from below it.
+	// Section is a heading of the spec. Text is a quotation from that section.
 	Section, Text string
 
 	// Level is the strength of the requirement.
@@ -112,8 +112,8 @@ type Requirement struct {
 	// "1.1", or "main" if no released version has it.
 	Since string
 
-	// The requirement applies only to registries that have all features of
-	// with and none of without.
+	// The requirement applies to registries that have all features in with and
+	// none of those in without.
 	with, without features
 
 	check func(t *registryTest)
@@ -121,7 +121,7 @@ type Requirement struct {
 
 type features []registry.Feature
 
-// String returns the names of the features.
+// String returns the names of the features for a message.
 func (fs features) String() string {
 	names := make([]string, len(fs))
 	for i, f := range fs {
@@ -130,7 +130,7 @@ func (fs features) String() string {
 	return strings.Join(names, " or ")
 }
 
-// URL returns the address of the requirement's section.
+// URL returns the URL of the section in the spec.
 func (r Requirement) URL() string {
 	if title, ok := strings.CutPrefix(r.Section, dockerAPI); ok {
 		return "https://distribution.github.io/distribution/spec/api/#" + anchor(title)
@@ -144,21 +144,22 @@ func (r Requirement) URL() string {
 	return "https://github.com/opencontainers/distribution-spec/blob/" + specCommit + "/spec.md#" + anchor(r.Section)
 }
 
-// The commits of the specs that the requirements quote.
+// The requirements quote the specs at these commits.
 const (
 	specCommit      = "967efdc079b91785ad18c77cc4f8991a47feefbf"
 	imageSpecCommit = "13cff54902ec9ad6320cbc487a685b66fcd67171"
 )
 
-// The prefixes of sections that are not in the distribution spec. Docker's
-// document is its origin, and clients still use parts that the spec left out.
+// These prefixes mark sections of other documents than the distribution spec.
+// Docker's document is the origin of that spec, and clients still use parts of
+// it that the spec omits.
 const (
 	dockerAPI   = "Docker Registry HTTP API V2, "
 	rfc9110     = "RFC 9110, section "
 	imageFormat = "OCI Image Format Specification, "
 )
 
-// imageSpecFiles are the files of the image spec's sections.
+// imageSpecFiles maps sections of the image spec to their files.
 var imageSpecFiles = map[string]string{
 	"Digests":                              "descriptor.md",
 	"Extensibility":                        "considerations.md",
@@ -168,13 +169,13 @@ var imageSpecFiles = map[string]string{
 
 func anchor(title string) string { return strings.ReplaceAll(strings.ToLower(title), " ", "-") }
 
-// Requirements returns every requirement that [Registry] checks. A caller may
-// list them, or check some of them with [Requirement.Check].
+// Requirements returns all requirements that [Registry] checks. A caller may
+// list them, or check some with [Requirement.Check].
 //
-// Two demands of the spec are missing, because a client cannot observe them in
-// a test: that unfinished uploads expire (Cancel a blob upload), and that the
-// referrers API lists manifests pushed before the registry had it (Enabling the
-// Referrers API).
+// Two requirements of the spec are missing, because a client cannot observe them
+// in a test: that unfinished uploads expire (section Cancel a blob upload), and
+// that the referrers API lists manifests that were pushed before the registry
+// had the API (section Enabling the Referrers API).
 func Requirements() []Requirement {
 	return slices.Clone(requirements)
 }
@@ -182,8 +183,8 @@ func Requirements() []Requirement {
 var requirements = slices.Concat(apiRequirements, httpRequirements, pullRequirements, rangeRequirements, blobRequirements, uploadRequirements,
 	mountRequirements, manifestRequirements, imageSpecRequirements, tagRequirements, referrerRequirements, catalogRequirements, deleteRequirements)
 
-// inapplicable returns the reason why the target need not meet the
-// requirement, or "".
+// inapplicable returns the reason why the requirement does not apply to the
+// target, or "".
 func (r Requirement) inapplicable(target Target) string {
 	if r.Level == Should && target.SkipShould {
 		return "Target.SkipShould skips requirements of level SHOULD"
@@ -204,8 +205,8 @@ func (r Requirement) inapplicable(target Target) string {
 	return ""
 }
 
-// Check checks that the target meets the requirement, and calls tb.Fatalf if it
-// does not. Check does nothing if the requirement does not apply to the target,
+// Check checks that the target meets the requirement, and otherwise calls
+// tb.Fatalf. It does nothing if the requirement does not apply to the target;
 // see [Target].
 func (r Requirement) Check(tb TB, target Target) {
 	tb.Helper()
@@ -230,7 +231,7 @@ func (r Requirement) Check(tb TB, target Target) {
 }
 
 // serve serves the handler on a loopback address until the test ends, and
-// returns the URL.
+// returns the base URL.
 func serve(tb TB, h http.Handler) (root string) {
 	tb.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -17,7 +17,7 @@ import (
 	"github.com/ocireg/registry/registrytest/conformance"
 )
 
-// A verdict is the TB of a check that may fail.
+// A verdict is a TB that stores the failure of a check.
 type verdict struct {
 	failure  string
 	cleanups []func()
@@ -30,7 +30,7 @@ func (v *verdict) Fatalf(format string, args ...any) {
 	runtime.Goexit()
 }
 
-// check returns the failure message of a requirement's check, or "".
+// check checks the requirement, and returns the failure message or "".
 func check(r conformance.Requirement, target conformance.Target) string {
 	v := &verdict{}
 	done := make(chan struct{})
@@ -47,7 +47,7 @@ func check(r conformance.Requirement, target conformance.Target) string {
 	return v.failure
 }
 
-// A direct RoundTripper calls a handler without a network.
+// A direct is a RoundTripper that calls a handler without a network.
 type direct struct{ http.Handler }
 
 func (d direct) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -66,12 +66,13 @@ func (d direct) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// directly returns a target that needs no network.
+// directly returns a target whose client calls the handler without a network.
 func directly(h http.Handler) conformance.Target {
 	return conformance.Target{URL: "http://registry.example.org", Client: &http.Client{Transport: direct{h}}}
 }
 
-// checkAll returns the failure messages of all requirements, by name.
+// checkAll checks all requirements, except those for which skip returns true. It
+// returns the failure messages by the name of the requirement.
 func checkAll(target conformance.Target, skip func(conformance.Requirement) bool) map[string]string {
 	failures := map[string]string{}
 	for _, r := range conformance.Requirements() {
@@ -85,7 +86,8 @@ func checkAll(target conformance.Target, skip func(conformance.Requirement) bool
 	return failures
 }
 
-// The tests of package registry check a registry with all features.
+// Tests of package registry check a registry with all features; this one lacks
+// the referrers API.
 func TestRegistryWithoutReferrersMeetsTheSpec(t *testing.T) {
 	t.Parallel()
 	conformance.Registry(t, conformance.Target{
@@ -102,7 +104,7 @@ func TestRegistryBehindAURLMeetsTheSpec(t *testing.T) {
 	target := conformance.Target{URL: server.URL, Client: server.Client(), Repo: "team/scratch"}
 	require.Empty(t, checkAll(target, large))
 
-	// The test wrote to no other repository.
+	// The check must push to no repository outside of Target.Repo.
 	response, err := server.Client().Get(server.URL + "/v2/_catalog")
 	require.NoError(t, err)
 	defer response.Body.Close()
@@ -114,7 +116,7 @@ func TestRegistryBehindAURLMeetsTheSpec(t *testing.T) {
 	}
 }
 
-// A second run does not depend on the content that the first one left.
+// A second run passes although the registry has the content of the first one.
 func TestRegistryIsCheckedAgain(t *testing.T) {
 	t.Parallel()
 	target := directly(registry.New(memstore.New()))
@@ -123,8 +125,8 @@ func TestRegistryIsCheckedAgain(t *testing.T) {
 	}
 }
 
-// large reports whether a check pushes large manifests. Most tests here skip
-// those to save time.
+// large reports whether the check of a requirement pushes large manifests. Most
+// tests here skip such requirements to save time.
 func large(r conformance.Requirement) bool {
 	switch r.Name {
 	case "manifest of 4 megabytes", "manifest size is limited", "oversized manifest is 413",
@@ -135,8 +137,8 @@ func large(r conformance.Requirement) bool {
 	return false
 }
 
-// The features in the list of a registry's option are those in the list of its
-// target.
+// A registry without some features meets the spec if the same features are in
+// Target.Without.
 func TestRegistryWithoutFeaturesMeetsTheSpec(t *testing.T) {
 	t.Parallel()
 	for _, f := range []registry.Feature{
@@ -154,7 +156,8 @@ func TestRegistryWithoutFeaturesMeetsTheSpec(t *testing.T) {
 			}
 			target.Without = []registry.Feature{f}
 			require.Empty(t, checkAll(target, skip))
-			// The registry does lack the feature.
+			// Without the entry in Target.Without, the check notices that the
+			// feature is missing.
 			target.Without = nil
 			require.True(t, slices.ContainsFunc(conformance.Requirements(), func(r conformance.Requirement) bool {
 				return !skip(r) && check(r, target) != ""
@@ -178,8 +181,8 @@ func TestRegistryWithOptionsMeetsTheSpec(t *testing.T) {
 	}
 }
 
-// A check whose preparation fails names the step, and does not claim that its
-// own requirement is violated.
+// If the preparation of a check fails, the message names the failed step, and
+// does not claim that the requirement is violated.
 func TestFailureNamesTheStepThatFailed(t *testing.T) {
 	t.Parallel()
 	for _, broken := range []http.Handler{statusOf("POST", "/blobs/uploads/", 202, 201), without("Location", "POST", "/blobs/uploads/")} {
@@ -190,7 +193,7 @@ func TestFailureNamesTheStepThatFailed(t *testing.T) {
 	}
 }
 
-// A failure message shows the requirement and the exchange.
+// A failure message shows the requirement, the request and the response.
 func TestFailureShowsTheExchange(t *testing.T) {
 	t.Parallel()
 	target := directly(statusOf("PATCH", "/", 416, 400))
@@ -223,7 +226,7 @@ func TestUnreachableRegistryFails(t *testing.T) {
 	}
 }
 
-// Requirements that came after the claimed version of the spec do not apply.
+// Target.Spec skips requirements of later versions of the spec.
 func TestOlderVersionDemandsLess(t *testing.T) {
 	t.Parallel()
 	h := without("Docker-Content-Digest", "", "/")

@@ -19,17 +19,17 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// Store tests that a [registry.Store] does as the documentation of that
-// interface says, in one subtest for each rule. Store calls open at the start
-// of each subtest, and open returns an empty, writable store. It may call
-// t.Cleanup to close the store.
+// Store tests that a [registry.Store] meets the documentation of that interface,
+// in one subtest for each rule. Each subtest starts with a call of open, which
+// returns an empty, writable store. The function open may call t.Cleanup to
+// close the store.
 //
-// The test puts real content: digests match, manifests are valid, and their
+// The test puts valid content: digests match, manifests are valid, and their
 // blobs are in the repository before them.
 //
 // The repositories of some stores share their blobs. Such a store has a method
-// SharesBlobs() bool that returns true, and Store skips the rules about blobs that
-// belong to one repository, and about repositories without manifests.
+// SharesBlobs() bool that returns true. For it, Store skips the rules about
+// blobs of a single repository, and those about repositories without manifests.
 //
 //	func TestStore(t *testing.T) {
 //		conformance.Store(t, func(t *testing.T) registry.Store {
@@ -44,7 +44,7 @@ func Store(t *testing.T, open func(t *testing.T) registry.Store) {
 	}
 }
 
-// A rule is one promise of [registry.Store], with its check.
+// A rule is one part of the contract of [registry.Store], with its check.
 type rule struct {
 	name  string
 	check func(t *storeTest)
@@ -52,12 +52,12 @@ type rule struct {
 
 var rules = slices.Concat(blobRules, mountRules, manifestRules, listRules, concurrencyRules)
 
-// A storeTest is the check of one rule.
+// A storeTest is the check of one rule against one store.
 type storeTest struct {
 	testing.TB
 	ctx     context.Context
 	store   registry.Store
-	timeout time.Duration // after which a call counts as stuck
+	timeout time.Duration // after which a call is considered stuck
 	seed    *atomic.Uint64
 }
 
@@ -67,16 +67,16 @@ func (t *storeTest) sharesBlobs() bool {
 	return ok && s.SharesBlobs()
 }
 
-// needsOwnBlobs skips a rule that a store cannot keep if its repositories share
-// their blobs.
+// needsOwnBlobs skips the rule if the repositories of the store share their
+// blobs.
 func (t *storeTest) needsOwnBlobs() {
 	if t.sharesBlobs() {
 		t.Skip("the repositories of this store share their blobs")
 	}
 }
 
-// add adds a repository: with a blob or, if a blob does not make a repository in
-// this store, with a manifest.
+// add creates a repository by putting a blob or, if a blob does not create a
+// repository in this store, a manifest.
 func (t *storeTest) add(repo string) {
 	t.Helper()
 	if t.sharesBlobs() {
@@ -86,7 +86,7 @@ func (t *storeTest) add(repo string) {
 	}
 }
 
-// bytes returns n bytes that differ from those of every other call.
+// bytes returns n bytes that differ in each call.
 func (t *storeTest) bytes(n int) []byte {
 	b := make([]byte, n)
 	seed := t.seed.Add(1)
@@ -94,10 +94,10 @@ func (t *storeTest) bytes(n int) []byte {
 	return b
 }
 
-// A goroutineTB is the testing.TB of a goroutine of the test. FailNow and the
-// like end that goroutine, as testing.TB lets only the test's own goroutine
-// call them. Once the TB is closed, it drops every report: a goroutine that was
-// stuck may go on when the test is over.
+// A goroutineTB is a [testing.TB] for a goroutine that the test has started.
+// Fatal ends only that goroutine, since [testing.TB] permits FailNow only in the
+// goroutine of the test. After close, a goroutineTB drops failures: a stuck
+// goroutine may continue after the test.
 type goroutineTB struct {
 	testing.TB
 	mu     sync.Mutex
@@ -136,8 +136,8 @@ func (t *goroutineTB) close() {
 	t.closed = true
 }
 
-// within fails the test if f does not return before the timeout. F runs in a
-// goroutine of its own, which a store that is stuck leaves behind.
+// within calls f in another goroutine, and fails the test if f does not return
+// before the timeout. If the store is stuck, the goroutine remains.
 func (t *storeTest) within(step string, f func(t *storeTest)) {
 	t.Helper()
 	tb := &goroutineTB{TB: t.TB}
@@ -158,7 +158,8 @@ func (t *storeTest) within(step string, f func(t *storeTest)) {
 	}
 }
 
-// concurrently calls f(0) to f(n-1) in goroutines, and waits for all of them.
+// concurrently calls f(0) to f(n-1), each in a goroutine, and waits for all of
+// them.
 func (t *storeTest) concurrently(n int, f func(t *storeTest, i int)) {
 	t.Helper()
 	t.within("concurrent use of the store", func(t *storeTest) {
@@ -170,12 +171,12 @@ func (t *storeTest) concurrently(n int, f func(t *storeTest, i int)) {
 	})
 }
 
-// leftRunning calls f n times and returns the number of goroutines started by
-// it that do not end. It does not wait for the last of them if they are fewer
-// than n.
+// leftRunning calls f n times, and waits until fewer than n of the goroutines
+// that the calls started still run. It returns their number, which is n or more
+// after a timeout.
 func (t *storeTest) leftRunning(n int, f func()) (left int) {
 	t.Helper()
-	// A goroutine inherits the labels of the one that starts it.
+	// A goroutine inherits the labels of the goroutine that starts it.
 	label := fmt.Sprintf("%p", t)
 	pprof.Do(t.ctx, pprof.Labels("conformance.Store", label), func(context.Context) {
 		for range n {
@@ -200,7 +201,7 @@ func (t *storeTest) leftRunning(n int, f func()) (left int) {
 	}
 }
 
-// each calls use for each name in the list, and returns the number of names.
+// each calls use for each item of the list, and returns the number of items.
 func (t *storeTest) each(list iter.Seq2[string, error], use func(t *storeTest)) (n int) {
 	t.Helper()
 	for _, err := range list {
@@ -214,7 +215,8 @@ func (t *storeTest) each(list iter.Seq2[string, error], use func(t *storeTest)) 
 	return n
 }
 
-// leave stops a list at its first item.
+// leave iterates over a list and breaks at its first item. It fails the test if
+// the list continues.
 func leave[T any](t *storeTest, method string, list iter.Seq2[T, error]) {
 	t.Helper()
 	yielded := 0

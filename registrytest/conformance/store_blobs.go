@@ -79,7 +79,8 @@ var blobRules = []rule{
 		t.wantBlob("app", digest.FromBytes(content), content)
 	}},
 	{"ReadFrom keeps the bytes before an error", func(t *storeTest) {
-		// A writer without ReadFrom gets the same bytes from io.Copy.
+		// For a writer without ReadFrom, io.Copy calls Write with the same
+		// bytes.
 		content := t.bytes(150_000)
 		broken := errors.New("connection reset")
 		for _, announced := range []int64{-1, 100, 70_000, 150_000, 1 << 40} {

@@ -59,8 +59,8 @@ var concurrencyRules = []rule{
 	{"readers see a tag move at once", func(t *storeTest) {
 		a, b := t.image("app", imageSpec{}), t.image("app", imageSpec{})
 		t.put("app", a, "v1")
-		// The writer goes on until each reader has done enough, and a reader until
-		// the writer has.
+		// The writer runs until each reader has read often enough. The readers
+		// run until the writer has stopped.
 		const readers, enough = 3, 20
 		var reading, moved atomic.Int32
 		var done atomic.Bool
@@ -72,7 +72,7 @@ var concurrencyRules = []rule{
 					t.put("app", b, "v1")
 					t.put("app", a, "v1")
 					moved.Add(2)
-					runtime.Gosched() // js/wasm runs nothing else before.
+					runtime.Gosched() // On js/wasm, other goroutines run only now.
 				}
 				return
 			}

@@ -38,7 +38,7 @@ func (t *storeTest) commit(w registry.BlobWriter, d digest.Digest) {
 	}
 }
 
-// push puts a blob.
+// push puts the content as a blob and returns its digest.
 func (t *storeTest) push(repo string, content []byte) digest.Digest {
 	t.Helper()
 	d := digest.FromBytes(content)
@@ -65,16 +65,17 @@ func (t *storeTest) delete(repo string, d digest.Digest) {
 	}
 }
 
-// An imageSpec describes an image manifest. Its zero value is a plain one.
+// An imageSpec describes an image manifest for a test.
 type imageSpec struct {
-	algorithm    digest.Algorithm // empty means SHA256
+	algorithm    digest.Algorithm // "" stands for SHA-256
 	noMediaType  bool
 	artifactType string
 	annotations  map[string]string
 	subject      digest.Digest
 }
 
-// image pushes the blobs of an image, and returns its manifest.
+// image puts the blobs of an image, and returns its manifest, which the caller
+// puts.
 func (t *storeTest) image(repo string, spec imageSpec) registry.Manifest {
 	t.Helper()
 	config := t.json(map[string]any{"architecture": "amd64", "os": "linux", "author": t.bytes(8)})
@@ -100,7 +101,7 @@ func (t *storeTest) image(repo string, spec imageSpec) registry.Manifest {
 	return t.parse(algorithm, ocispec.MediaTypeImageManifest, t.json(m))
 }
 
-// index puts the manifests, and returns an index of them.
+// index puts the manifests, and returns an index of them, which the caller puts.
 func (t *storeTest) index(repo string, manifests ...registry.Manifest) registry.Manifest {
 	t.Helper()
 	index := ocispec.Index{
@@ -115,7 +116,7 @@ func (t *storeTest) index(repo string, manifests ...registry.Manifest) registry.
 	return t.parse(digest.SHA256, ocispec.MediaTypeImageIndex, t.json(index))
 }
 
-// referrers puts n manifests with the subject, and returns them.
+// referrers puts n manifests with the subject, and returns the manifests.
 func (t *storeTest) referrers(repo string, subject digest.Digest, n int) []registry.Manifest {
 	t.Helper()
 	base := t.image(repo, imageSpec{subject: subject})
@@ -141,7 +142,8 @@ func (t *storeTest) json(v any) []byte {
 	return text
 }
 
-// parse returns the manifest as the handler passes it to a store.
+// parse returns a manifest with the content, with all fields that a handler
+// sets.
 func (t *storeTest) parse(algorithm digest.Algorithm, mediaType string, content []byte) registry.Manifest {
 	t.Helper()
 	m := registry.Manifest{MediaType: mediaType, Digest: algorithm.FromBytes(content), Content: content}
@@ -162,7 +164,7 @@ func (t *storeTest) document(m registry.Manifest) *manifest.Document {
 	return &doc
 }
 
-// copyBlobs mounts the blobs of a manifest in another repository.
+// copyBlobs mounts the blobs of a manifest from one repository in another.
 func (t *storeTest) copyBlobs(from, to string, m registry.Manifest) {
 	t.Helper()
 	for d := range t.document(m).RequiredBlobs {
@@ -172,8 +174,8 @@ func (t *storeTest) copyBlobs(from, to string, m registry.Manifest) {
 	}
 }
 
-// put puts a manifest. It clears the slice of tags afterwards, as a caller of
-// PutManifest may.
+// put puts a manifest with the tags. It then clears the slice that it passed,
+// since a store must not keep it.
 func (t *storeTest) put(repo string, m registry.Manifest, tags ...string) {
 	t.Helper()
 	passed := slices.Clone(tags)

@@ -56,7 +56,7 @@ var manifestRules = []rule{
 			t.put("app", m, "latest")
 			t.wantManifest("app", m, "latest")
 		}
-		// The handler does not read manifests of schema 1.
+		// A handler does not parse manifests of schema 1.
 		content := []byte(`{"schemaVersion": 1, "fsLayers": [{"blobSum": "sha256:0"}], "signatures": []}`)
 		m := registry.Manifest{MediaType: manifest.DockerSchema1Signed, Digest: digest.FromBytes(content), Content: content}
 		t.put("app", m, "latest")

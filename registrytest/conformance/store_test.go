@@ -14,7 +14,8 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// A recorder is the testing.TB of a rule that is expected to fail.
+// A recorder is a [testing.TB] that collects failures. With it, a test expects a
+// rule to fail.
 type recorder struct {
 	testing.TB
 	mu       sync.Mutex
@@ -45,11 +46,11 @@ func (r *recorder) Skip(args ...any) {
 	r.Fatalf("skipped: %s", fmt.Sprintln(args...))
 }
 
-// Cleanup does nothing. A store in memory needs no cleanup, and a goroutine
-// that is stuck still uses its writers and readers.
+// Cleanup does nothing: a store in memory needs no cleanup, and a stuck
+// goroutine still uses its writers and readers.
 func (r *recorder) Cleanup(func()) {}
 
-// failures returns the failures that a rule reports of the store.
+// failures checks the rule against the store, and returns the failures.
 func failures(t *testing.T, rule rule, store registry.Store, timeout time.Duration) []string {
 	r := &recorder{TB: t}
 	done := make(chan struct{})
@@ -73,7 +74,7 @@ func TestRulesAreKeptByASoundStore(t *testing.T) {
 	}
 }
 
-// Every rule must be able to fail: each has an alteration that it notices.
+// Each rule can fail: there is an alteration of a store that it notices.
 func TestRulesNoticeAlterations(t *testing.T) {
 	t.Parallel()
 	byName := map[string]rule{}
@@ -101,8 +102,8 @@ func TestRulesNoticeAlterations(t *testing.T) {
 	require.Empty(t, unproven, "rules that no alteration shows to fail")
 }
 
-// A goroutine that a timeout leaves behind reports nothing more: its test may
-// be over.
+// After a timeout, the remaining goroutine reports no failures, since its test
+// may be over.
 func TestStuckGoroutineReportsNothingLater(t *testing.T) {
 	t.Parallel()
 	r := &recorder{TB: t}

@@ -54,7 +54,8 @@ func (t *storeTest) wantNotExist(call string, err error) {
 	}
 }
 
-// wantManifest checks that the tags and the digest of the manifest lead to it.
+// wantManifest fails the test unless each tag, and the digest, name the
+// manifest.
 func (t *storeTest) wantManifest(repo string, want registry.Manifest, tags ...string) {
 	t.Helper()
 	for _, ref := range append(tags, string(want.Digest)) {
@@ -130,7 +131,8 @@ func (t *storeTest) names(call string, list iter.Seq2[string, error]) (all []str
 	return all
 }
 
-// wantList checks a list, whole and from several names on.
+// wantList fails the test unless the list has the items want. It checks the
+// whole list, and lists that start after some items.
 func (t *storeTest) wantList(method string, want []string, list func(after string) iter.Seq2[string, error]) {
 	t.Helper()
 	check := func(after string, want []string) {
@@ -143,7 +145,7 @@ func (t *storeTest) wantList(method string, want []string, list func(after strin
 	every := max(1, len(want)/20)
 	for i := 0; i < len(want); i += every {
 		check(want[i], want[i+1:])
-		// This name sorts before the next one, and is not in the list.
+		// This name is not in the list. It sorts between two that are.
 		if between := want[i] + "!"; i+1 == len(want) || between < want[i+1] {
 			check(between, want[i+1:])
 		}
@@ -151,8 +153,9 @@ func (t *storeTest) wantList(method string, want []string, list func(after strin
 	check("zzz"+want[len(want)-1], nil)
 }
 
-// wantReferrers checks that the manifests are the referrers, whole and from
-// several digests on. The manifests may be in any order.
+// wantReferrers fails the test unless the manifests want, in any order, are the
+// referrers of the subject. It checks the whole list, and lists that start after
+// some digests.
 func (t *storeTest) wantReferrers(repo string, subject digest.Digest, want ...registry.Manifest) {
 	t.Helper()
 	want = slices.SortedFunc(slices.Values(want), func(a, b registry.Manifest) int {

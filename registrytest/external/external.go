@@ -1,5 +1,6 @@
 // Package external runs tests against a registry that runs elsewhere, if an
-// environment variable has the address of one, or else against one of this process:
+// environment variable has its address, and otherwise against a registry in the
+// test's own process:
 //
 //	reg := external.NewServer(t, "TEST_REGISTRY")
 package external
@@ -24,37 +25,40 @@ import (
 )
 
 // A Server is a registry for one test. It has the methods of
-// [registrytest.Server] that work with every registry, wherever that runs. The
-// others, such as Fault and Restart, are those of [Server.InProcess].
+// [registrytest.Server] that work with every registry. Methods that need a
+// registry in the test's own process, such as Fault and Restart, are those of
+// [Server.InProcess].
 type Server struct {
-	// URL is the base URL, such as "https://registry.example.com".
+	// URL is the base URL of the registry, such as
+	// "https://registry.example.com".
 	URL string
 
-	// State is the content of the registry. Its methods send requests to a
-	// registry that runs elsewhere.
+	// State has methods to read and change the content of the registry. If the
+	// registry runs elsewhere, they send requests to it.
 	content.State
 
 	t         registrytest.TB
 	env       string
-	prefix    string // of all repositories
+	prefix    string // of the names of all repositories
 	transport *http.Transport
 	client    *http.Client
-	inProcess *registrytest.Server // or nil, if the registry runs elsewhere
+	inProcess *registrytest.Server // nil if the registry runs elsewhere
 }
 
 // NewServer returns a registry for the test. If the environment variable env is
-// empty, it is one of this process, as [registrytest.NewServer] starts it.
-// Otherwise the variable has the address of another registry, such as
-// "localhost:5000", "https://user:password@registry.example.com" or
-// "ghcr.io/me/test". The path is the place of the test's repositories. Without a
-// scheme the server uses HTTP for localhost and loopback addresses, and HTTPS for
-// all others. The test fails if the address is invalid.
+// empty, NewServer starts one in this process, like [registrytest.NewServer].
+// Otherwise the value of the variable is the address of another registry, such
+// as "localhost:5000", "https://user:password@registry.example.com" or
+// "ghcr.io/me/test". The names of the test's repositories begin with the path in
+// the address. If the address has no scheme, the Server uses HTTP for localhost
+// and loopback addresses, and HTTPS for all others. The test fails if the
+// address is invalid.
 //
-// Each Server is a part of that registry, empty at first, which [Server.Ref]
-// names. The test's content stays there. Push and the other methods of
-// [content.State] send the user and password of the address as Basic credentials
-// or, if the registry asks for a token, with one that its token service gives for
-// these.
+// Each Server uses its own repositories of the other registry, whose names begin
+// with a new prefix; see [Server.Ref]. It does not delete their content. Push
+// and the other methods of [content.State] send the user and password of the
+// address as Basic credentials. If the registry requires a token, they use the
+// user and password to request one from its token service.
 func NewServer(t registrytest.TB, env string) *Server {
 	hint.NilTest("external", "NewServer", t)
 	t.Helper()
@@ -87,39 +91,40 @@ func NewServer(t registrytest.TB, env string) *Server {
 	return s
 }
 
-// Host returns the host and the port, such as "127.0.0.1:43121".
+// Host returns the host and port of the registry, such as "127.0.0.1:43121".
 func (s *Server) Host() string {
 	_, host, _ := strings.Cut(s.URL, "://")
 	return host
 }
 
-// Ref returns the reference by which a client names content of the server: given
-// "team/app:v1", it returns "ghcr.io/me/test/mytest-x2k4p7qa/team/app:v1".
+// Ref returns the reference with which a client names content of the server. For
+// example, for "team/app:v1" it may return
+// "ghcr.io/me/test/mytest-x2k4p7qa/team/app:v1".
 func (s *Server) Ref(name string) string { return s.Host() + "/" + s.prefix + name }
 
-// Client returns the server's client, which uses [Server.Transport]. It has no
-// credentials. Every call returns the same client.
+// Client returns an HTTP client for the registry, without credentials, whose
+// transport is [Server.Transport]. Every call returns the same client.
 func (s *Server) Client() *http.Client { return s.client }
 
-// Transport returns the transport of the server's client. Clone it before a
-// change.
+// Transport returns the transport of [Server.Client]. Clone it before you change
+// it.
 func (s *Server) Transport() *http.Transport { return s.transport }
 
-// RegistriesConf returns the path of a registries.conf, as
-// [registrytest.Server.RegistriesConf] does.
+// RegistriesConf writes a registries.conf and returns its path, like
+// [registrytest.Server.RegistriesConf].
 func (s *Server) RegistriesConf(insteadOf ...string) string {
 	s.t.Helper()
 	return s.write("registries.conf", clientfile.RegistriesConf(s.URL, insteadOf...))
 }
 
-// DaemonJSON returns the path of a daemon.json, as
-// [registrytest.Server.DaemonJSON] does.
+// DaemonJSON writes a daemon.json and returns its path, like
+// [registrytest.Server.DaemonJSON].
 func (s *Server) DaemonJSON(mirror bool) string {
 	s.t.Helper()
 	return s.write("daemon.json", clientfile.DaemonJSON(s.URL, mirror))
 }
 
-// write writes a file in a new directory, and returns its path.
+// write writes a file in a new temporary directory, and returns its path.
 func (s *Server) write(name, text string) string {
 	s.t.Helper()
 	file := filepath.Join(s.t.TempDir(), name)
@@ -129,8 +134,8 @@ func (s *Server) write(name, text string) string {
 	return file
 }
 
-// InProcess returns the server of this process, for the part of a test that no
-// other registry can do. If the registry runs elsewhere, InProcess skips the test,
+// InProcess returns the server in this process, for the part of a test that
+// needs its methods. If the registry runs elsewhere, InProcess skips the test,
 // or fails it if t has no method Skipf.
 func (s *Server) InProcess(t registrytest.TB) *registrytest.Server {
 	hint.NilTest("external", "Server.InProcess", t)
@@ -147,8 +152,8 @@ func (s *Server) InProcess(t registrytest.TB) *registrytest.Server {
 	return s.inProcess
 }
 
-// uniqueName returns a new name of a repository that includes the name of the
-// test.
+// uniqueName returns a new component of repository names that includes the name
+// of the test.
 func uniqueName(test string) string {
 	name := strings.Map(func(r rune) rune {
 		switch {
@@ -163,7 +168,7 @@ func uniqueName(test string) string {
 	return strings.TrimPrefix(name+"-"+strings.ToLower(rand.Text()[:8]), "-")
 }
 
-// parse reads an address.
+// parse parses the address of a registry, and adds a scheme if it has none.
 func parse(address string) (*url.URL, error) {
 	if !strings.Contains(address, "://") {
 		host, _, _ := strings.Cut(address, "/")

@@ -21,7 +21,7 @@ import (
 	"github.com/ocireg/registry/registrytest/external"
 )
 
-// get returns the status and the body of the response.
+// get sends a GET request, and returns the status and the body of the response.
 func get(t *testing.T, c *http.Client, url string) (int, string) {
 	t.Helper()
 	r := testclient.New(t, c, "").Get(url)
@@ -31,7 +31,8 @@ func get(t *testing.T, c *http.Client, url string) (int, string) {
 
 const testEnv = "REGISTRYTEST_TEST_REGISTRY"
 
-// elsewhere starts a server, which testEnv names as the external registry.
+// elsewhere starts a server, and sets the environment variable testEnv to its
+// address.
 func elsewhere(t *testing.T, opts ...registrytest.Option) *registrytest.Server {
 	s := registrytest.NewServer(t, opts...)
 	t.Setenv(testEnv, s.Host()+"/some/where")
@@ -131,7 +132,8 @@ func TestAnotherRegistryWithAPassword(t *testing.T) {
 	require.NotContains(t, s.Ref("app"), "secret")
 }
 
-// The compiler refuses the methods that another registry does not have.
+// An external.Server lacks exactly those methods of registrytest.Server that do
+// not work with a registry elsewhere.
 func TestMethodsOfEveryRegistry(t *testing.T) {
 	t.Parallel()
 	here, everywhere := reflect.TypeFor[*registrytest.Server](), reflect.TypeFor[*external.Server]()
@@ -146,8 +148,8 @@ func TestMethodsOfEveryRegistry(t *testing.T) {
 		"Requests", "Restart", "Shutdown", "Silence", "Start", "Stop", "Tamper"}, missing)
 }
 
-// A test that asks for them is skipped if the registry is another, or fails in a
-// framework without Skipf.
+// If the registry runs elsewhere, InProcess skips the test, or fails it if the
+// TB has no Skipf.
 func TestInProcess(t *testing.T) {
 	elsewhere(t)
 	tr := faketb.Try(t, func(t *faketb.TB) {

@@ -16,16 +16,16 @@ import (
 )
 
 const (
-	maxIndex   = 16 << 20 // the bytes of the largest index
-	maxContent = 4 << 20  // the bytes of the largest manifest or config that is read
-	maxNotes   = 10       // the notes about images that are left out
+	maxIndex   = 16 << 20 // size of the largest index
+	maxContent = 4 << 20  // size of the largest manifest or config that is read
+	maxNotes   = 10       // largest number of notes for one index
 )
 
-// The types of the index, as encoding/json writes them.
+// The types of the JSON objects in an index.
 type (
 	result struct {
 		Name   string
-		Images []json.RawMessage // each an image
+		Images []json.RawMessage // encoded images
 		Lists  []list
 	}
 	list struct {
@@ -40,19 +40,20 @@ type (
 	}
 )
 
-// A builder makes the index for a request.
+// A builder builds the index for one request.
 type builder struct {
 	*registry.Request
 	query query
-	room  int // bytes for further images
+	room  int // remaining bytes for images
 	notes int
 }
 
-// errOther is the error of an image that the query does not select, or that
-// Flatpak does not take.
+// errOther is the error for an image that the query does not select, or that
+// Flatpak does not support.
 var errOther = errors.New("the image is not wanted")
 
-// repositories returns those with images.
+// repositories returns the results for all repositories that have images in the
+// index.
 func (b *builder) repositories() ([]result, error) {
 	results := []result{}
 	for repo, err := range b.Store().Repositories(b.Context(), "") {
@@ -73,20 +74,21 @@ func (b *builder) repositories() ([]result, error) {
 	return results, nil
 }
 
-// A found manifest has tags.
+// A found is a manifest with at least one tag.
 type found struct {
 	digest digest.Digest
 	tags   []string
 }
 
-// repository returns the images of a repository.
+// repository returns the images of a repository that the query selects.
 func (b *builder) repository(repo string) (result, error) {
 	r := result{Name: repo, Images: []json.RawMessage{}, Lists: []list{}}
 	all, err := b.tagged(repo)
 	if err != nil {
 		return r, err
 	}
-	// Indexes often have the same images, most of which are of other platforms.
+	// Remember images that are not selected, since several indexes may list
+	// them.
 	other := make(map[digest.Digest]bool)
 	for _, f := range all {
 		m, d, err := b.manifest(repo, f.digest)
@@ -113,8 +115,8 @@ func (b *builder) repository(repo string) (result, error) {
 	return r, nil
 }
 
-// tagged returns the manifests of which the query wants a tag, with all of their
-// tags, in the order of the first of these.
+// tagged returns the manifests in the repository that have a selected tag. Each
+// has all its tags. Their order is that of the first tags.
 func (b *builder) tagged(repo string) (wanted []*found, err error) {
 	byDigest := make(map[digest.Digest]*found)
 	var all []*found
@@ -151,8 +153,8 @@ func (b *builder) tagged(repo string) (wanted []*found, err error) {
 	return wanted, nil
 }
 
-// children returns the images of an index, and adds those that are not wanted to
-// other.
+// children returns the selected images of an index. It adds the digests of
+// others to other, and skips those that are already there.
 func (b *builder) children(repo string, d *manifest.Document, other map[digest.Digest]bool) (images []json.RawMessage, err error) {
 	listed := make(map[digest.Digest]bool)
 	for _, child := range d.Manifests {
@@ -171,7 +173,7 @@ func (b *builder) children(repo string, d *manifest.Document, other map[digest.D
 		}
 		other[child.Digest] = true
 		if errors.Is(err, fs.ErrNotExist) && m.Content == nil {
-			continue // Few registries have the images of all platforms.
+			continue // Often a registry has only some platforms of an image.
 		}
 		if err := b.leftOut(repo, string(child.Digest), err); err != nil {
 			return nil, err
@@ -180,7 +182,7 @@ func (b *builder) children(repo string, d *manifest.Document, other map[digest.D
 	return images, nil
 }
 
-// manifest reads a manifest.
+// manifest returns the manifest with the digest, and its parsed content.
 func (b *builder) manifest(repo string, d digest.Digest) (registry.Manifest, *manifest.Document, error) {
 	if err := b.Context().Err(); err != nil {
 		return registry.Manifest{}, nil, err
@@ -207,7 +209,8 @@ func (b *builder) manifest(repo string, d digest.Digest) (registry.Manifest, *ma
 	return m, &parsed, err
 }
 
-// image returns the entry of an image, or errOther if the image has no entry.
+// image returns the JSON of an image in the index, or errOther if the image is
+// not selected.
 func (b *builder) image(repo string, m registry.Manifest, d *manifest.Document, tags []string) (json.RawMessage, error) {
 	if !manifest.Image(m.MediaType) || d.Config == nil {
 		return nil, errOther
@@ -239,7 +242,8 @@ func (b *builder) image(repo string, m registry.Manifest, d *manifest.Document, 
 	return text, err
 }
 
-// readConfig reads the platform and the labels of an image.
+// readConfig sets the platform and the labels of i from the config with the
+// digest.
 func (b *builder) readConfig(repo string, d digest.Digest, i *image) error {
 	blob, err := b.Store().OpenBlob(b.Context(), repo, d)
 	if err != nil {
@@ -264,8 +268,9 @@ func (b *builder) readConfig(repo string, d digest.Digest, i *image) error {
 	return nil
 }
 
-// leftOut notes why a manifest, or all of a repository if the reference is "", is
-// not in the index. It returns the error if that ends the request.
+// leftOut adds a note that a manifest is missing from the index because of err.
+// If the reference is "", the note is about a whole repository. leftOut returns
+// an error that must end the request, or nil.
 func (b *builder) leftOut(repo, reference string, err error) error {
 	var refused *registry.Error
 	switch {
@@ -275,7 +280,7 @@ func (b *builder) leftOut(repo, reference string, err error) error {
 		return b.Context().Err()
 	case errors.As(err, &refused) && refused.Status == http.StatusInsufficientStorage:
 		return err
-	case reference == "" && errors.Is(err, fs.ErrNotExist): // The manifest was deleted meanwhile.
+	case reference == "" && errors.Is(err, fs.ErrNotExist): // The repository was deleted meanwhile.
 		return nil
 	}
 	if b.notes++; b.notes <= maxNotes {

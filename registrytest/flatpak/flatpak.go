@@ -1,12 +1,12 @@
-// Package flatpak serves the index that Flatpak needs beside the API of a
-// registry, to find the applications there:
+// Package flatpak serves an index of images beside the API of a registry.
+// Flatpak needs the index to find applications:
 //
 //	reg := registrytest.NewServer(t, flatpak.Index())
 //
-// A remote for it is oci+http:// and [registrytest.Server.Host]; the fragment of a
-// remote's URL is the tag of its images, by default latest. The document Registry
-// Index Protocol and File Format, registry-index.md of flatpak-oci-specs, defines
-// the index.
+// The URL of a Flatpak remote for the registry is oci+http:// followed by
+// [registrytest.Server.Host]. The fragment of the URL is the tag of its images, by
+// default latest. The document Registry Index Protocol and File Format
+// (registry-index.md of flatpak-oci-specs) defines the index.
 package flatpak
 
 import (
@@ -24,29 +24,31 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// Index returns an option that makes a registry respond to GET and HEAD of
-// /index/static and /index/dynamic, below the path prefix of the registry.
+// Index returns an option that makes a registry respond to GET and HEAD requests
+// for /index/static and /index/dynamic, below its path prefix.
 //
-// Each response is made of the images that are stored by then: their config,
-// labels and annotations. Images with a tag are in it, and those in an index with
-// a tag, as the parameters repository, tag, os, architecture, label:NAME,
-// label:NAME:exists, annotation:NAME and annotation:NAME:exists select. An image
-// has to match all parameters; of those with the same name, it has to match one.
-// Images that cannot be read are left out, as are those with digests other than
-// sha256, which Flatpak does not take; [registry.Exchange.Notes] says which images
-// are damaged.
+// Each response is an index of the images that the registry has at that time,
+// with their platforms, labels and annotations. It lists images that have a tag,
+// and images in an image index that has a tag. The query parameters repository,
+// tag, os, architecture, label:NAME, label:NAME:exists, annotation:NAME and
+// annotation:NAME:exists select images. An image must match all parameters; if a
+// parameter is repeated, it must match one of the values. The index lists neither
+// images that cannot be read, nor those with digests other than sha256, which
+// Flatpak does not support. [registry.Exchange.Notes] names the damaged images.
 //
-// Flatpak requests the index without credentials, so it has the repositories from
-// which a client without credentials may pull (see [registry.Request.Public]).
-// The index has an ETag, and is not to be used from a cache without asking.
+// Flatpak requests the index without credentials. So it lists only repositories
+// from which a client without credentials may pull; see [registry.Request.Public].
+// The index has an ETag, and a cache must revalidate it before each use.
 //
-// The registry responds with 400 to a query that is malformed or longer than 8
-// KiB, or has a parameter that ends with :exists and a value other than 1, which the
-// document leaves undefined; with 405 to other methods, and with 507 if the index would have more than
-// 16 MiB. It makes one index at a time.
+// The response to a malformed query is 400, as it is to a query longer than 8 KiB,
+// and to a parameter that ends with :exists and has a value other than 1, which the
+// document leaves undefined. The response to other methods is 405. If the index
+// would have more than 16 MiB, the response is 507. The registry builds one index
+// at a time.
 //
-// In records and rules, these requests are [registry.UnknownOp], such as in the
-// rule "unknown where=path:/index/static status=503".
+// In the journal and in fault rules, requests for the index are
+// [registry.UnknownOp], as in the rule
+// "unknown where=path:/index/static status=503".
 func Index() registry.Option {
 	one := make(chan struct{}, 1)
 	return registry.WithMiddleware(func(next registry.Handler) registry.Handler {
@@ -70,11 +72,11 @@ func Index() registry.Option {
 	})
 }
 
-// maxQuery is the number of bytes of the longest query.
+// maxQuery is the number of bytes of the longest permitted query.
 const maxQuery = 8 << 10
 
-// build returns the index that the request asks for. It first waits until no
-// other index is being built.
+// build returns the index for the request. It first waits until no other index
+// is being built.
 func build(r *registry.Request, one chan struct{}) ([]byte, error) {
 	var query query
 	err := errors.New("it is too long")
@@ -107,7 +109,7 @@ func build(r *registry.Request, one chan struct{}) ([]byte, error) {
 	return text, nil
 }
 
-// send responds with the index, or with 304 if the client has it.
+// send sends a response with the index, or 304 if the client already has it.
 func send(w http.ResponseWriter, r *registry.Request, index []byte) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-cache")
@@ -116,25 +118,26 @@ func send(w http.ResponseWriter, r *registry.Request, index []byte) {
 	http.ServeContent(w, r.Request, "", time.Time{}, bytes.NewReader(index))
 }
 
-// A query is the conditions on images, of which all have to be met.
+// A query has the conditions of a request. An image in the index meets all of
+// them.
 type query struct {
 	repositories, tags values
 	conditions         []condition
 }
 
-// values are the values of a parameter of which one is wanted. Nil stands for any.
+// values are the permitted values of a property. A nil map permits any value.
 type values map[string]bool
 
 func (v values) match(value string) bool { return v == nil || v[value] }
 
-// A condition is one on a property of an image.
+// A condition requires a value of one property of an image.
 type condition struct {
 	of     property
-	name   string // of a label or annotation
-	values values // or nil if it has to exist
+	name   string // of the label or annotation
+	values values // nil if any value is permitted
 }
 
-// A property is one that a query names.
+// A property is a property of images that a query can name.
 type property uint8
 
 const (
@@ -144,8 +147,8 @@ const (
 	annotation
 )
 
-// parseQuery reads the query of a request for the index. It ignores parameters
-// with other names.
+// parseQuery parses the query of a request for the index. It ignores unknown
+// parameters.
 func parseQuery(text string) (query, error) {
 	var q query
 	parameters, err := url.ParseQuery(text)

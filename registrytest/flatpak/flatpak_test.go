@@ -18,7 +18,7 @@ import (
 	"github.com/ocireg/registry/registrytest/flatpak"
 )
 
-// An index is the response.
+// An index is the decoded response.
 type index struct {
 	Registry string
 	Results  []struct {
@@ -38,7 +38,7 @@ type image struct {
 	Annotations, Labels                 map[string]string
 }
 
-// overStores runs the test with an empty store of each kind.
+// overStores runs the test with an empty store in memory, and with one on disk.
 func overStores(t *testing.T, test func(t *testing.T, store registry.Store)) {
 	t.Helper()
 	t.Parallel()
@@ -61,7 +61,8 @@ func put(t *testing.T, store registry.Store, ref string, c content.Content) cont
 	return c
 }
 
-// request sends a request to a registry. Fields of its header follow the target.
+// request sends a request to a registry and returns the response. The header
+// consists of pairs of a name and a value.
 func request(h http.Handler, method, target string, header ...string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(method, target, nil)
 	for i := 0; i < len(header); i += 2 {
@@ -72,7 +73,7 @@ func request(h http.Handler, method, target string, header ...string) *httptest.
 	return w
 }
 
-// get returns the index at the target.
+// get requests the index at the target and decodes it.
 func get(t *testing.T, h http.Handler, target string, header ...string) (all index) {
 	t.Helper()
 	w := request(h, "GET", target, header...)
@@ -81,8 +82,9 @@ func get(t *testing.T, h http.Handler, target string, header ...string) (all ind
 	return all
 }
 
-// names returns the images of an index in short: repository:tags, or
-// repository:tags/architecture for one in a list.
+// names returns a summary of the images in an index. Each is written as
+// repository:tags, or as repository:tags/architecture if it is from an image
+// index.
 func names(all index) string {
 	var found []string
 	for _, r := range all.Results {
@@ -98,7 +100,7 @@ func names(all index) string {
 	return strings.Join(found, " ")
 }
 
-// app returns an image with labels, each NAME=VALUE.
+// app returns an image for the platform with the labels.
 func app(platform string, labels map[string]string, parts ...content.ImagePart) content.Content {
 	return content.Image(append(parts, content.Platform(platform), content.ImageConfig(ocispec.ImageConfig{Labels: labels}))...)
 }
@@ -135,8 +137,8 @@ func TestParameters(t *testing.T) {
 			"os=":                "",
 			"architecture=arm64": "team/one:arm two:both,latest/arm64",
 
-			// An image with one of the tags has all of them in the response, and so
-			// has a list.
+			// The index lists all tags of an image or an image index if the
+			// query selects one of them.
 			"tag=stable":          "team/one:latest,stable",
 			"tag=both":            "two:both,latest/amd64 two:both,latest/arm64",
 			"tag=none":            "",
@@ -151,10 +153,11 @@ func TestParameters(t *testing.T) {
 			"label:a:b:exists=1&os=windows":        "team/windows:latest",
 			"annotation:kind=tool":                 "team/one:arm two:both,latest/arm64",
 			"annotation%3Akind%3Aexists=1&tag=arm": "team/one:arm",
-			"annotation:org.flatpak.ref:exists=1":  "", // It is a label.
+			"annotation:org.flatpak.ref:exists=1":  "", // this is a label
 			"label:kind:exists=1":                  "",
 
-			// The same parameter twice is either, and different ones are both.
+			// If a parameter is repeated, one of its values must match.
+			// Different parameters must all match.
 			"repository=two&repository=team/windows":                          "team/windows:latest two:both,latest/amd64 two:both,latest/arm64",
 			"architecture=arm64&architecture=amd64&repository=team/one":       "team/one:arm team/one:latest,stable",
 			"annotation:kind=tool&annotation:kind=game&repository=team/one":   "team/one:arm team/one:latest,stable",
@@ -164,7 +167,7 @@ func TestParameters(t *testing.T) {
 			"label:org.flatpak.ref=app/one&label:org.flatpak.other:exists=1":  "",
 			"color=blue&label=org.flatpak.ref&annotation=kind&repository=two": "two:both,latest/amd64 two:both,latest/arm64",
 
-			// The request of Flatpak 1.14.
+			// This is a request of Flatpak 1.14.
 			"label%3Aorg.flatpak.ref%3Aexists=1&architecture=amd64&os=linux&tag=latest": "team/one:latest,stable two:both,latest/amd64",
 		} {
 			for _, path := range []string{"/index/static", "/index/dynamic"} {
@@ -177,7 +180,7 @@ func TestParameters(t *testing.T) {
 	})
 }
 
-// The response has all that Flatpak reads, with Registry relative to the index.
+// The index has all properties that Flatpak reads. Registry is the path prefix.
 func TestResponse(t *testing.T) {
 	overStores(t, func(t *testing.T, store registry.Store) {
 		h := registry.New(store, flatpak.Index())
@@ -272,8 +275,8 @@ func TestOtherRequests(t *testing.T) {
 	require.Equal(t, http.StatusNotFound, request(registry.New(memstore.New()), "GET", "/index/static").Code)
 }
 
-// Images that cannot be read are left out, and so are those that Flatpak does not
-// take.
+// The index does not list images that are damaged, or that Flatpak does not
+// support.
 func TestDamaged(t *testing.T) {
 	overStores(t, func(t *testing.T, store registry.Store) {
 		var notes []string
@@ -303,7 +306,7 @@ func TestDamaged(t *testing.T) {
 		raw("other", "application/vnd.example", `{"other":2}`)
 		put(t, store, "app:artifact", content.Artifact("application/vnd.example"))
 		put(t, store, "app:sha512", app("linux/amd64", nil, content.Algorithm(digest.SHA512)))
-		// The list has the good image twice, and an image that is missing.
+		// This image index lists the good image twice, and a missing one.
 		text := `{"schemaVersion":2,"mediaType":"` + ocispec.MediaTypeImageIndex + `","manifests":[` +
 			`{"mediaType":"` + ocispec.MediaTypeImageManifest + `","digest":"` + string(good.Digest) + `","size":1},` +
 			`{"mediaType":"` + ocispec.MediaTypeImageManifest + `","digest":"` + string(good.Digest) + `","size":1},` +

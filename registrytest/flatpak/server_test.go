@@ -30,8 +30,8 @@ import (
 	"github.com/ocireg/registry/registrytest/lint"
 )
 
-// The index lists the images that anonymous clients may pull, for every client and
-// in either order of the options.
+// For every client, the index lists only images that anonymous clients may pull.
+// The order of the options does not matter.
 func TestOnlyPublicRepositories(t *testing.T) {
 	overStores(t, func(t *testing.T, store registry.Store) {
 		for _, repo := range []string{"public/app", "public/list", "listed/app", "secret/app"} {
@@ -64,7 +64,8 @@ func TestOnlyPublicRepositories(t *testing.T) {
 	})
 }
 
-// Rules name the requests by their path, and the journal has them.
+// Fault rules can select requests for the index by their path, and the journal
+// has these requests.
 func TestFaultsAndJournal(t *testing.T) {
 	t.Parallel()
 	reg := registrytest.NewServer(t, flatpak.Index(), registrytest.WithInMemory())
@@ -89,7 +90,7 @@ func TestFaultsAndJournal(t *testing.T) {
 	require.Equal(t, 2, index.Status(503).Len())
 }
 
-// The linter knows an index as an endpoint of the registry.
+// The linter accepts a request for the index.
 func TestLint(t *testing.T) {
 	t.Parallel()
 	reg := registrytest.NewServer(t, flatpak.Index(), registrytest.WithInMemory())
@@ -107,7 +108,7 @@ func TestLint(t *testing.T) {
 	require.Equal(t, []string{"/index/other"}, found)
 }
 
-// A store whose repositories are many has a large index.
+// A largeStore yields the same repository many times, to make the index large.
 type largeStore struct {
 	registry.Store
 	repositories int
@@ -140,7 +141,8 @@ func TestIndexIsLimited(t *testing.T) {
 	require.Contains(t, w.Body.String(), "select fewer images, such as those of one repository")
 }
 
-// One index is made at a time. A client that goes away gives its turn to the next.
+// The registry builds one index at a time. If a waiting client disconnects, the
+// next one gets its turn.
 func TestOneAtATime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -196,8 +198,8 @@ func TestFailures(t *testing.T) {
 	require.NotEqual(t, http.StatusOK, w.Code)
 }
 
-// Each query gets an index or 400. With one more condition, the index has no
-// further images.
+// Each query gets an index or a 400 response. Another condition in a query never
+// adds images to the index.
 func FuzzQuery(f *testing.F) {
 	store := memstore.New()
 	for ref, c := range map[string]content.Content{
@@ -244,7 +246,7 @@ func FuzzQuery(f *testing.F) {
 	})
 }
 
-// A countingStore counts the blobs that are open.
+// A countingStore counts the open readers of its blobs.
 type countingStore struct {
 	registry.Store
 	open *atomic.Int64
@@ -269,8 +271,8 @@ func (b countedBlob) Close() error {
 	return b.ReadSeekCloser.Close()
 }
 
-// Configs are closed, those that cannot be read, too. Several clients may ask at
-// once.
+// The registry closes the configs that it reads, even malformed ones, and with
+// several clients at once.
 func TestBlobsAreClosed(t *testing.T) {
 	overStores(t, func(t *testing.T, store registry.Store) {
 		seed(t, store)
