@@ -22,8 +22,8 @@ import (
 	"github.com/ocireg/registry/registrytest/content"
 )
 
-// cacheBlobs are the blobs of a build cache, the config last (BuildKit,
-// cache/remotecache/export.go).
+// cacheBlobs returns the blobs of a build cache of BuildKit, with the config last
+// (cache/remotecache/export.go).
 func cacheBlobs(layerType string) []content.Blob {
 	layers := []content.Blob{content.Random(layerType, 100_000, 1), content.Random(layerType, 3000, 2)}
 	config, _ := json.Marshal(map[string]any{
@@ -33,9 +33,8 @@ func cacheBlobs(layerType string) []content.Blob {
 	return append(layers, content.Bytes("application/vnd.buildkit.cacheconfig.v0", config))
 }
 
-// cacheIndex is the index that BuildKit pushes for a cache with
-// image-manifest=false, which was the default before v0.21: its children are
-// blobs.
+// cacheIndex returns the index that BuildKit pushes for a build cache with
+// image-manifest=false, the default before v0.21. The children of the index are blobs.
 func cacheIndex(mediaType string, blobs []content.Blob) (raw []byte) {
 	index := ocispec.Index{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: mediaType}
 	for _, b := range blobs {
@@ -51,7 +50,7 @@ func cacheIndex(mediaType string, blobs []content.Blob) (raw []byte) {
 	return raw
 }
 
-// A copier copies an index with its children between registries over HTTP.
+// A copier copies an index and its children from one registry to another over HTTP.
 type copier func(ctx context.Context, from, to string) error
 
 func copyWithCrane(ctx context.Context, from, to string) error {
@@ -88,8 +87,8 @@ func copyWithRegclient(ctx context.Context, from, to string) error {
 	return rc.ImageCopy(ctx, src, dst)
 }
 
-// TestBuildCache copies BuildKit's cache in its older form from memory to a
-// layout and back, and compares every byte.
+// TestBuildCache copies a build cache in BuildKit's older form from a registry in
+// memory to one with a layout and back. It compares every byte.
 func TestBuildCache(t *testing.T) {
 	t.Parallel()
 	for client, copyIndex := range map[string]copier{"crane": copyWithCrane, "oras-go": copyWithOras, "regclient": copyWithRegclient} {
@@ -118,7 +117,7 @@ func TestBuildCache(t *testing.T) {
 	}
 }
 
-// wantCache checks that a repository has every byte of the cache, as tag main.
+// wantCache fails the test unless tag main of the repository has every byte of the cache.
 func wantCache(t *testing.T, reg *registrytest.Server, repo string, cache content.Content, blobs []content.Blob) {
 	m, err := reg.Store.GetManifest(t.Context(), repo, "main")
 	require.NoError(t, err)

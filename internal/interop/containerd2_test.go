@@ -94,10 +94,10 @@ func (s containerd2Store) load(ctx context.Context, r io.Reader) (ocispec.Descri
 	return archive.ImportIndex(ctx, s.Store, r)
 }
 
-// TestContainerdParallel makes containerd fetch a blob in several parts at
-// once. It does so if it is configured to and the first response is 206. Each
-// request is for the rest of the blob from the beginning of a part; containerd
-// hangs up at the end of the part.
+// TestContainerdParallel makes containerd fetch a blob in several parts at once.
+// Containerd does so if it is configured to and the first response is 206. It
+// requests the rest of the blob from the beginning of each part, and closes the
+// connection at the end of the part.
 func TestContainerdParallel(t *testing.T) {
 	t.Parallel()
 	for name, open := range matrix.Stores() {
@@ -120,7 +120,8 @@ func TestContainerdParallel(t *testing.T) {
 			want, err := io.ReadAll(blob.Open())
 			require.NoError(t, err)
 			require.True(t, bytes.Equal(want, got))
-			// containerd has its bytes before the requests that it hung up on are over.
+			// Containerd has all bytes before the registry has noticed the closed
+			// connections and recorded the requests.
 			parts, err := reg.Requests().Op(registry.GetBlob).Status(http.StatusPartialContent).WaitFor(t.Context(), 4)
 			require.NoError(t, err)
 			var ranges []string

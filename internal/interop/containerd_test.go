@@ -22,13 +22,12 @@ import (
 	"github.com/ocireg/registry/registrytest/content"
 )
 
-// A containerdVersion is a major version of containerd. Each version has its
-// own types.
+// A containerdVersion is a major version of containerd, with adapters for its types.
 type containerdVersion struct {
 	name string
 
-	// resolver returns a function that makes the client's resolvers. Each operation
-	// has a resolver of its own, since a pusher remembers the content that it pushed.
+	// resolver returns a function that makes resolvers for the client. Each operation
+	// uses a new resolver, because a pusher remembers the content that it has pushed.
 	resolver func(client *http.Client, env matrix.Env) func() containerdResolver
 
 	// store opens a content store in the directory.
@@ -40,7 +39,7 @@ type containerdResolver interface {
 	Resolve(ctx context.Context, ref string) (name string, desc ocispec.Descriptor, err error)
 	fetcher(ctx context.Context, ref string) (containerdFetcher, error)
 
-	// push pushes the content unless the registry has it.
+	// push pushes the content unless the registry has it already.
 	push(ctx context.Context, ref string, desc ocispec.Descriptor, r io.Reader) error
 
 	referrers(ctx context.Context, ref string, subject digest.Digest) ([]ocispec.Descriptor, error)
@@ -51,15 +50,15 @@ type containerdFetcher interface {
 	Fetch(ctx context.Context, desc ocispec.Descriptor) (io.ReadCloser, error)
 }
 
-// A containerdStore is a content.Store that can be exported to archives.
+// A containerdStore is a content store of containerd that can export and import archives.
 type containerdStore interface {
-	// fetch fetches the content unless the store has it.
+	// fetch fetches the content unless the store has it already.
 	fetch(ctx context.Context, from containerdFetcher, desc ocispec.Descriptor) error
 
 	open(ctx context.Context, desc ocispec.Descriptor) (io.ReadSeekCloser, error)
 
-	// export writes an image layout in a tar, and load reads one and returns
-	// its index.json.
+	// export writes an image layout as a tar archive. load reads such an archive
+	// and returns the descriptor of its index.json.
 	export(ctx context.Context, root ocispec.Descriptor, w io.Writer) error
 	load(ctx context.Context, r io.Reader) (ocispec.Descriptor, error)
 }
@@ -70,8 +69,8 @@ func (v containerdVersion) factory() matrix.Factory {
 	}}
 }
 
-// containerdSecret returns the credentials that containerd logs in with. It takes
-// a secret without a user for a refresh token.
+// containerdSecret returns a function that returns the credentials for
+// containerd. Containerd takes a secret without a user name for a refresh token.
 func containerdSecret(env matrix.Env) func(host string) (user, secret string, err error) {
 	return func(string) (string, string, error) {
 		if env.IdentityToken != "" {
@@ -81,8 +80,8 @@ func containerdSecret(env matrix.Env) func(host string) (user, secret string, er
 	}
 }
 
-// containerdClient is containerd's resolver and content store, which BuildKit and
-// nerdctl use too.
+// containerdClient is a matrix.Client that uses containerd's resolver and content
+// store, like BuildKit and nerdctl.
 type containerdClient struct {
 	t        *testing.T
 	resolver func() containerdResolver
@@ -106,8 +105,9 @@ type nopCloser struct{ io.ReadSeeker }
 
 func (nopCloser) Close() error { return nil }
 
-// push pushes content whose manifests and blobs open opens. containerd does not
-// send a reader again that cannot seek when a token has expired.
+// push pushes content. The function open opens its manifests and blobs for
+// reading. The readers can seek, because containerd does not send others again
+// after a token has expired.
 func (c containerdClient) push(ctx context.Context, ref string, what content.Content, open func(ocispec.Descriptor) (io.ReadSeekCloser, error)) error {
 	resolver := c.resolver()
 	push := func(to string, desc ocispec.Descriptor) error {
@@ -117,8 +117,8 @@ func (c containerdClient) push(ctx context.Context, ref string, what content.Con
 		}
 		return errors.Join(resolver.push(ctx, to, desc, r), r.Close())
 	}
-	// A pusher with a tag moves the tag to every manifest that it pushes, so
-	// the children of an index need a pusher without a tag.
+	// A pusher for a tag moves the tag to each manifest that it pushes, so the
+	// children of an index need a pusher without a tag.
 	repo, _, _ := strings.Cut(ref, "@")
 	if i := strings.LastIndex(repo, ":"); i > strings.LastIndex(repo, "/") {
 		repo = repo[:i]
@@ -140,8 +140,8 @@ func (c containerdClient) push(ctx context.Context, ref string, what content.Con
 	return nil
 }
 
-// Pull fetches into a content store, as the daemon does. A fetcher does not verify
-// the content; the store verifies it on commit.
+// Pull fetches the content into a content store, like the daemon of containerd.
+// The store verifies the content on commit, but the fetcher does not.
 func (c containerdClient) Pull(ctx context.Context, ref string, sink matrix.Sink) error {
 	_, _, err := c.pull(quiet(ctx), ref, sink)
 	return err
@@ -200,7 +200,8 @@ func containerdFetch(ctx context.Context, store containerdStore, fetcher contain
 	return errors.Join(sink(desc.Digest, r), r.Close())
 }
 
-// containerdSeeker makes a reader of the reader of a store of any version.
+// containerdSeeker returns an io.ReadSeekCloser for the content that a store of
+// any version has opened.
 func containerdSeeker(r interface {
 	io.ReaderAt
 	io.Closer
@@ -220,9 +221,9 @@ func containerdRead(r io.ReadCloser, err error) ([]byte, error) {
 	return io.ReadAll(r)
 }
 
-// Copy mounts blobs whose annotation names their source. The daemon keeps that
-// as a label of its content. The key of the annotation has the host without the
-// port, so it cannot tell two registries on one host apart.
+// Copy copies an image and mounts the blobs that have an annotation with their
+// source, which the daemon keeps as a label. The key of the annotation has the
+// host without the port, so it cannot tell two registries on one host apart.
 func (c containerdClient) Copy(ctx context.Context, from, to string) error {
 	ctx = quiet(ctx)
 	resolver := c.resolver()
@@ -262,7 +263,8 @@ func (containerdClient) PushChunks(context.Context, string, content.Blob, int64)
 	return matrix.Lacks("sends each blob in one PUT")
 }
 
-// PullFrom seeks. The fetcher sends no request before the first Read.
+// PullFrom reads a blob from the offset, by Seek. The fetcher sends no request
+// before the first Read.
 func (c containerdClient) PullFrom(ctx context.Context, repo string, blob ocispec.Descriptor, offset int64) (io.ReadCloser, error) {
 	fetcher, err := c.resolver().fetcher(quiet(ctx), repo)
 	if err != nil {
@@ -296,8 +298,8 @@ func (containerdClient) DeleteBlob(context.Context, string, ocispec.Descriptor) 
 	return matrix.Lacks("deletes nothing")
 }
 
-// ToLayout exports the pulled image and unpacks the archive: containerd has
-// layouts in archives only.
+// ToLayout exports the pulled image as an archive and unpacks it, because
+// containerd writes layouts only in archives.
 func (c containerdClient) ToLayout(ctx context.Context, ref, dir string, _ content.Content) error {
 	ctx = quiet(ctx)
 	store, root, err := c.pull(ctx, ref, func(_ digest.Digest, r io.Reader) error {
@@ -314,7 +316,7 @@ func (c containerdClient) ToLayout(ctx context.Context, ref, dir string, _ conte
 	return unpack(&archive, dir)
 }
 
-// FromLayout imports the layout and pushes the image.
+// FromLayout imports the layout, as an archive, and pushes the image.
 func (c containerdClient) FromLayout(ctx context.Context, dir, ref string, what content.Content) error {
 	ctx = quiet(ctx)
 	var archive bytes.Buffer

@@ -27,9 +27,9 @@ var craneLibrary = matrix.Factory{Name: "crane", New: func(t *testing.T, env mat
 	return craneClient{opts}
 }}
 
-// craneClient is go-containerregistry's package crane, which ko, the command crane
-// and many tests use. It works with images: it copies a whole index, but pushes
-// and saves none.
+// craneClient is a matrix.Client that uses go-containerregistry's package crane,
+// as do ko, the command crane and many tests. The package copies a whole index,
+// but can only push and save single images.
 type craneClient struct{ opts []crane.Option }
 
 func (c craneClient) options(ctx context.Context) []crane.Option {
@@ -95,9 +95,9 @@ func (craneClient) FromLayout(context.Context, string, string, content.Content) 
 	return matrix.Lacks("saves images only, and leaves indexes to the package layout")
 }
 
-// TestCrane tries the calls of crane that the matrix lacks: inspect manifests, pull
-// the image of a platform from an index, tag, copy a repository with all tags, save
-// an image in a layout, and list repositories. Lists come in pages of two.
+// TestCrane tries calls of crane that matrix.Client does not have: inspect manifests,
+// pull the image of a platform from an index, tag, copy a repository with all tags,
+// save an image in a layout, and list repositories. Lists come in pages of two.
 func TestCrane(t *testing.T) {
 	t.Parallel()
 	for name, open := range matrix.Stores() {

@@ -16,9 +16,9 @@ import (
 	"github.com/ocireg/registry/registrytest/fault"
 )
 
-// These calls alone do not verify the content: they return other bytes than the
-// descriptor promises, without an error. In containerd that is left to the
-// content store, in oras-go to the target of a copy.
+// The fetchers of containerd and oras-go do not verify the content. They return
+// other bytes than the descriptor promises, without an error. Containerd's
+// content store and the target of oras-go's Copy verify them.
 func TestFetchersDoNotVerify(t *testing.T) {
 	t.Parallel()
 	fetchers := map[string]func(ctx context.Context, reg *registrytest.Server, desc ocispec.Descriptor) (io.ReadCloser, error){

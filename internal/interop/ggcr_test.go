@@ -44,11 +44,11 @@ func ggcrAuth(env matrix.Env) authn.Authenticator {
 	})
 }
 
-// ggcrClient is go-containerregistry's package remote, on which crane is built.
+// ggcrClient is a matrix.Client that uses go-containerregistry's package remote,
+// on which crane is built.
 //
-// It chooses between HTTPS and HTTP by itself. For 127.0.0.1 it tries HTTPS
-// first, so a recorder of a registry without HTTPS does not see its first
-// request.
+// The package chooses between HTTPS and HTTP itself. For 127.0.0.1 it tries HTTPS
+// first, so a registry without HTTPS does not record the first request.
 type ggcrClient struct{ opts []remote.Option }
 
 func (c ggcrClient) options(ctx context.Context) []remote.Option {
@@ -165,7 +165,8 @@ func ggcrReadLayer(layer v1.Layer, sink matrix.Sink) error {
 	return errors.Join(sink(digest.Digest(hash.String()), r), r.Close())
 }
 
-// Copy mounts, because the layers of a remote image know their source.
+// Copy copies an image. The layers of a remote image know their repository, so
+// the client mounts them.
 func (c ggcrClient) Copy(ctx context.Context, from, to string) error {
 	src, err := name.ParseReference(from)
 	if err != nil {
@@ -246,7 +247,7 @@ func (c ggcrClient) ToLayout(ctx context.Context, ref, dir string, content conte
 	return err
 }
 
-// FromLayout reads the layout's index.json. Write has made it from the image
+// FromLayout pushes the index.json of the layout. ToLayout made it from the image
 // index, so it has the same digest.
 func (c ggcrClient) FromLayout(ctx context.Context, dir, ref string, content content.Content) error {
 	r, err := name.ParseReference(ref)
@@ -268,7 +269,7 @@ func isIndex(mediaType string) bool {
 	return types.MediaType(mediaType).IsIndex()
 }
 
-// ggcrImage is an image, or an artifact, of a test.
+// ggcrImage is an image or artifact of a test as a v1.Image.
 type ggcrImage struct{ content.Content }
 
 func (i ggcrImage) RawManifest() ([]byte, error) { return i.Manifest, nil }
@@ -285,7 +286,7 @@ func (i ggcrImage) LayerByDigest(h v1.Hash) (partial.CompressedLayer, error) {
 	return nil, fmt.Errorf("no layer %s", h)
 }
 
-// ggcrLayer is a layer of a test.
+// ggcrLayer is a layer of a test as a v1.Layer.
 type ggcrLayer struct{ content.Blob }
 
 func (l ggcrLayer) Digest() (v1.Hash, error)           { return v1.NewHash(l.Blob.Digest.String()) }
@@ -295,7 +296,7 @@ func (l ggcrLayer) MediaType() (types.MediaType, error) {
 	return types.MediaType(l.Blob.MediaType), nil
 }
 
-// ggcrIndex is an index of a test.
+// ggcrIndex is an index of a test as a v1.ImageIndex.
 type ggcrIndex struct{ content.Content }
 
 func (i ggcrIndex) MediaType() (types.MediaType, error) {

@@ -19,9 +19,9 @@ import (
 const docs = "../../docs/clients.md"
 
 // TestMain silences the global loggers, because containerd's content store and
-// go-containerregistry's registry cannot use others. It runs eight tests at a time
-// or more, unless -parallel says otherwise: clients wait for seconds before they
-// try again.
+// go-containerregistry's registry cannot use other loggers. It runs at least
+// eight tests at a time, unless -parallel is set, because clients wait for
+// seconds before they retry.
 func TestMain(m *testing.M) {
 	log.SetOutput(io.Discard)
 	logrus.SetOutput(io.Discard)
@@ -48,8 +48,8 @@ func TestFaults(t *testing.T) {
 	matrix.Faults(t, docs, clients...)
 }
 
-// open opens a manifest or a blob of the content. It returns nil if the content
-// does not have the digest.
+// open opens the manifest or blob of the content with the descriptor's digest. It
+// returns nil if the content has none.
 func open(content content.Content, desc ocispec.Descriptor) io.ReadSeeker {
 	for m := range content.Manifests() {
 		if m.Digest == desc.Digest {

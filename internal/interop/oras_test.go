@@ -38,7 +38,7 @@ var orasGo = matrix.Factory{Name: "oras-go", New: func(t *testing.T, env matrix.
 	}
 }}
 
-// orasClient is oras-go's package remote, and Copy around it.
+// orasClient is a matrix.Client that uses oras-go's package remote and its function Copy.
 type orasClient struct {
 	t                 *testing.T
 	client            *auth.Client
@@ -63,8 +63,9 @@ func (c orasClient) Push(ctx context.Context, ref string, what content.Content) 
 	return err
 }
 
-// Pull copies to a layout. A repository does not verify the content that it
-// fetches; the library's own stores verify the content pushed to them.
+// Pull copies the content to a layout. A repository of oras-go does not
+// verify the content that it fetches, but the library's own stores verify the
+// content pushed to them.
 func (c orasClient) Pull(ctx context.Context, ref string, sink matrix.Sink) error {
 	repo, err := c.repository(ref)
 	if err != nil {
@@ -109,8 +110,8 @@ func (c orasClient) options() oras.CopyOptions {
 	return opts
 }
 
-// Copy passes the repository to mount from, since a descriptor does not have
-// it.
+// Copy copies an image. It names the repository to mount blobs from, because
+// descriptors do not.
 func (c orasClient) Copy(ctx context.Context, from, to string) error {
 	src, err := c.repository(from)
 	if err != nil {
@@ -132,8 +133,8 @@ func (orasClient) PushChunks(context.Context, string, content.Blob, int64) error
 	return matrix.Lacks("sends each blob in one PUT")
 }
 
-// PullFrom seeks, which works if the answer to the first request says
-// Accept-Ranges: bytes; the spec does not ask registries to send that.
+// PullFrom reads a blob from the offset, by Seek. That works only if the first
+// response has Accept-Ranges: bytes, which the spec does not demand of registries.
 func (c orasClient) PullFrom(ctx context.Context, repo string, blob ocispec.Descriptor, offset int64) (io.ReadCloser, error) {
 	r, err := c.repository(repo)
 	if err != nil {
@@ -213,7 +214,7 @@ func (c orasClient) FromLayout(ctx context.Context, dir, ref string, what conten
 	return err
 }
 
-// withLayout returns a repository and the layout in a directory.
+// withLayout returns the repository of the reference, and the layout in the directory.
 func (c orasClient) withLayout(ref, dir string) (*remote.Repository, *oci.Store, error) {
 	repo, err := c.repository(ref)
 	if err != nil {
@@ -223,7 +224,7 @@ func (c orasClient) withLayout(ref, dir string) (*remote.Repository, *oci.Store,
 	return repo, store, err
 }
 
-// orasSource is the content of a test to copy from.
+// orasSource is the content of a test as a source for oras-go's Copy.
 type orasSource struct{ content content.Content }
 
 func (s orasSource) Resolve(context.Context, string) (ocispec.Descriptor, error) {

@@ -13,14 +13,14 @@ import (
 	"github.com/ocireg/registry/registrytest/conformance"
 )
 
-// A trial is a TB that only records whether the test fails.
+// A trial is a conformance.TB that records whether the test fails.
 type trial struct {
 	*testing.T
 	failed   bool
 	cleanups []func()
 }
 
-// try reports whether a test or one of its cleanups fails.
+// try reports whether the test, or one of its cleanups, fails.
 func try(t *testing.T, test func(conformance.TB)) (failed bool) {
 	tr := &trial{T: t}
 	run := func(f func()) {
@@ -66,11 +66,11 @@ func TestOtherRegistry(t *testing.T) {
 	}
 	table.CheckRows(t, failed)
 	require.Subset(t, failed, []string{
-		// All repositories share blobs, but a mount starts an upload.
+		// All repositories share their blobs, but a mount starts an upload.
 		"blob of another repository is 404",
 		"mount is 201 with the Location of the blob",
-		// Upload sessions have no status and cannot be cancelled, and the response
-		// to a chunk out of order has no Range.
+		// Upload sessions have no status and cannot be cancelled. The response to
+		// a chunk out of order has no Range.
 		"status of an upload is 204 with Location and Range",
 		"cancelling an upload is 204",
 		"upload continues after a chunk out of order",

@@ -17,8 +17,8 @@ import (
 	"github.com/ocireg/registry/registrytest/upstream"
 )
 
-// Containerd pulls from a mirror with ns=docker.io, both while the mirror
-// records and when it replays the recording.
+// Containerd pulls from a mirror with the query ns=docker.io, both while the
+// mirror records and while it replays the recording.
 func TestContainerdFromRecording(t *testing.T) {
 	t.Parallel()
 	up := registrytest.NewServer(t)

@@ -34,8 +34,9 @@ var regClient = matrix.Factory{Name: "regclient", New: func(t *testing.T, env ma
 	return regclientClient{host}
 }}
 
-// regclientClient is regclient, on which regctl and regsync are built. It has
-// connections of its own and takes the registry's certificate from its config.
+// regclientClient is a matrix.Client that uses regclient, on which regctl and
+// regsync are built. The library makes its own connections and takes the
+// registry's certificate from its configuration.
 type regclientClient struct{ host config.Host }
 
 func (c regclientClient) client() *regclient.RegClient {
@@ -127,8 +128,8 @@ func (c regclientClient) Copy(ctx context.Context, from, to string) error {
 	return rc.ImageCopy(ctx, source, target)
 }
 
-// PushChunks sets the chunk size, and the limit above which blobs are sent in
-// chunks, to size.
+// PushChunks pushes a blob in chunks. It sets both the size of chunks, and the
+// size above which regclient sends chunks.
 func (c regclientClient) PushChunks(ctx context.Context, repo string, b content.Blob, size int64) error {
 	rc := regclient.New(regclient.WithConfigHost(c.host), regclient.WithRegOpts(reg.WithBlobSize(size, size)))
 	target, err := ref.New(repo)
@@ -181,8 +182,8 @@ func (c regclientClient) Referrers(ctx context.Context, repo string, subject oci
 	return descs, nil
 }
 
-// DeleteTag requests the deletion of the tag. If the registry refuses,
-// regclient pushes a dummy manifest with the tag and deletes that manifest.
+// DeleteTag requests the deletion of the tag. If the registry refuses, regclient
+// pushes a dummy manifest with the tag and deletes that manifest.
 func (c regclientClient) DeleteTag(ctx context.Context, name string) error {
 	r, err := ref.New(name)
 	if err != nil {
@@ -216,7 +217,7 @@ func (c regclientClient) FromLayout(ctx context.Context, dir, name string, _ con
 }
 
 // locked is a reader that may be used concurrently. When an upload has failed,
-// regclient rewinds its body, which the connection may still be reading.
+// regclient rewinds its body while the connection may still be reading it.
 type locked struct {
 	mu sync.Mutex
 	r  io.ReadSeeker

@@ -10,7 +10,7 @@ import (
 	"github.com/ocireg/registry/internal/interop/matrix"
 )
 
-// TestVersions checks the versions of the clients that the tables are about.
+// TestVersions compares the versions of clients in the tables with those in go.mod.
 func TestVersions(t *testing.T) {
 	t.Parallel()
 	versions := map[string]string{}

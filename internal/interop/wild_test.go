@@ -20,13 +20,13 @@ import (
 	"github.com/ocireg/registry/registrytest/content/referrer"
 )
 
-// A wild layout is a layout in the form of another tool.
+// A wild is a layout that has the form of another tool's layouts.
 type wild struct {
 	name string
 	opts []layout.Option
 
 	// write writes the layout below dir. It returns the directory to serve and
-	// the content of the references in it.
+	// the expected content of each reference.
 	write func(t *testing.T, dir string) (served string, want map[string]content.Content)
 }
 
@@ -39,7 +39,7 @@ var wilds = []wild{
 	{"lifecycle", nil, writeLifecycle},
 }
 
-// TestWildLayouts serves layouts in the forms of other tools, made according to
+// TestWildLayouts serves layouts in the forms of other tools, built according to
 // their source code, and pulls the images with each client.
 func TestWildLayouts(t *testing.T) {
 	t.Parallel()
@@ -63,7 +63,7 @@ func TestWildLayouts(t *testing.T) {
 					require.NoError(t, err, "%s pulls %s", f.Name, name)
 					for m := range c.Manifests() {
 						if f.Name == "crane" && m.Digest == c.Digest && isIndex(c.MediaType) {
-							continue // It pulls one image of the index.
+							continue // The client pulls only one image of an index.
 						}
 						require.Equal(t, string(m.Manifest), string(got[m.Digest]), "%s pulls %s", f.Name, name)
 					}
@@ -98,7 +98,7 @@ func writeBlobs(t *testing.T, dir string, c content.Content) {
 	}
 }
 
-// writeIndex writes index.json and oci-layout.
+// writeIndex writes the files index.json and oci-layout of a layout.
 func writeIndex(t *testing.T, dir string, entries ...ocispec.Descriptor) {
 	index, err := json.Marshal(ocispec.Index{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex, Manifests: entries})
 	require.NoError(t, err)
@@ -140,12 +140,12 @@ func writeHauler(t *testing.T, dir string) (string, map[string]content.Content) 
 	}
 }
 
-// linkBlob replaces the file of a blob by a relative link to it in another
-// directory.
+// linkBlob moves the file of a blob to another directory and leaves a
+// relative link to it.
 func linkBlob(t *testing.T, dir string, d digest.Digest, elsewhere string) {
 	file := filepath.Join(dir, filepath.FromSlash(blobPath(d)))
 	if info, err := os.Lstat(file); err == nil && info.Mode()&os.ModeSymlink != 0 {
-		return // The image has layers of the base image.
+		return // The file is a link already: the image shares a layer with the base image.
 	}
 	require.NoError(t, os.MkdirAll(elsewhere, 0o755))
 	moved := filepath.Join(elsewhere, d.Encoded())
@@ -155,9 +155,9 @@ func linkBlob(t *testing.T, dir string, d digest.Digest, elsewhere string) {
 	require.NoError(t, os.Symlink(target, file))
 }
 
-// writeBazel writes the layout of rules_oci's oci_image (oci/private/image.sh):
-// layers and the blobs of the base image are relative links, and the entry has no
-// name.
+// writeBazel writes a layout like oci_image of rules_oci (oci/private/image.sh):
+// the layers and the blobs of the base image are relative links, and the entry in
+// index.json has no name.
 func writeBazel(t *testing.T, dir string) (string, map[string]content.Content) {
 	image, base := content.Image(content.Layers(3)), content.Image()
 	out := filepath.Join(dir, "bazel-out", "bin", "app")
@@ -176,7 +176,7 @@ func writeBazel(t *testing.T, dir string) (string, map[string]content.Content) {
 	return out, map[string]content.Content{"app:latest": image}
 }
 
-// writeBazelIndex writes the layout of rules_oci's oci_image_index
+// writeBazelIndex writes a layout like oci_image_index of rules_oci
 // (oci/private/image_index.sh.tpl), whose index.json has no schemaVersion.
 func writeBazelIndex(t *testing.T, dir string) (string, map[string]content.Content) {
 	index := content.Index(content.Platforms("linux/amd64"))
@@ -189,7 +189,7 @@ func writeBazelIndex(t *testing.T, dir string) (string, map[string]content.Conte
 	return out, map[string]content.Content{"app:latest": index}
 }
 
-// writeBazelSandbox writes a layout all of whose files are absolute links, as
+// writeBazelSandbox writes a layout in which every file is an absolute link, as
 // Bazel makes them for the inputs of an action and in runfiles.
 func writeBazelSandbox(t *testing.T, dir string) (string, map[string]content.Content) {
 	out, want := writeBazel(t, filepath.Join(dir, "execroot"))
@@ -211,8 +211,8 @@ func writeBazelSandbox(t *testing.T, dir string) (string, map[string]content.Con
 	return sandbox, want
 }
 
-// writeNix writes a layout as the Nix function ociImageLayout of edgelesssys/
-// contrast (packages/by-name): all blobs are absolute links to other store paths.
+// writeNix writes a layout like the Nix function ociImageLayout of edgelesssys/contrast
+// (packages/by-name): all blobs are absolute links to other store paths.
 func writeNix(t *testing.T, dir string) (string, map[string]content.Content) {
 	image := content.Image()
 	parts, out := filepath.Join(dir, "store", "1-parts"), filepath.Join(dir, "store", "2-oci-image-layout")

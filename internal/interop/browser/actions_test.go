@@ -16,7 +16,7 @@ import (
 	"github.com/ocireg/registry/registrytest/profile"
 )
 
-// If the token is missing or wrong, the page asks for it.
+// The page asks for the token if it is missing or wrong.
 func token(t *testing.T, c *chromium) {
 	s, b := c.newSite(t)
 	base, token, _ := strings.Cut(s.link, "#")
@@ -30,8 +30,7 @@ func token(t *testing.T, c *chromium) {
 	b.press("Enter")
 	b.until("document.querySelector('#state').dataset.state === 'live' && !document.querySelector('#login').open")
 
-	// A reloaded page still has the token; a link with another token replaces
-	// it.
+	// A reloaded page keeps the token. A link with another token replaces it.
 	b.call("Page.reload", nil, nil)
 	b.until("document.querySelector('#state')?.dataset.state === 'live' && performance.now() < 60000")
 	b.call("Page.navigate", map[string]any{"url": "about:blank"}, nil)
@@ -40,7 +39,8 @@ func token(t *testing.T, c *chromium) {
 	b.check(s)
 }
 
-// The page continues after an outage of the control API, and Clear empties it.
+// The page recovers from an outage of the control API, and the button Clear
+// empties its list of requests.
 func reconnect(t *testing.T, c *chromium) {
 	p := profile.ECR()
 	s, b := c.newSite(t, p)
@@ -68,7 +68,7 @@ func reconnect(t *testing.T, c *chromium) {
 	b.check(s)
 }
 
-// Each download has the content that its name promises.
+// Each file that the page offers has the content that its name promises.
 func downloads(t *testing.T, c *chromium) {
 	s, b := c.newSite(t)
 	app := s.put("team/app:v1", content.Image(content.Layers(1)))
@@ -113,8 +113,8 @@ func downloads(t *testing.T, c *chromium) {
 	b.check(s)
 }
 
-// download returns the file that the browser has downloaded. The browser says when it
-// has all bytes; before that, a file of that name can be there and be empty.
+// download returns the content of a file that the browser downloads. It waits for
+// the browser's report, because the file is there, and empty, before its bytes.
 func (b *tab) download(dir, name string) []byte {
 	b.t.Helper()
 	select {
@@ -132,7 +132,7 @@ func (b *tab) download(dir, name string) []byte {
 	return data
 }
 
-// Everything works without a mouse.
+// Every part of the page can be used with the keyboard alone.
 func keyboard(t *testing.T, c *chromium) {
 	s, b := c.newSite(t)
 	s.seed()
@@ -153,7 +153,7 @@ func keyboard(t *testing.T, c *chromium) {
 	b.eval("document.querySelector('#faults button').focus()", nil)
 	b.press("Enter")
 	b.until("document.querySelector('#faults').textContent.includes('No rule')")
-	// The page shows that the rule hit no request.
+	// The page reports that the removed rule hit no request.
 	b.until("document.querySelector('#removed pre').textContent.includes('tag=missing')")
 	b.shoot("removed-1280-light")
 
@@ -172,7 +172,7 @@ func keyboard(t *testing.T, c *chromium) {
 	b.press("Enter")
 	b.until("document.querySelector('#manifest .filelist').textContent.includes('etc/motd')")
 
-	// The theme is that of the system until the user chooses.
+	// The page has the theme of the system until the user chooses one.
 	for _, want := range []string{"rgb(22, 24, 28)", "rgb(255, 255, 255)"} {
 		b.click("#theme")
 		if got := b.text("getComputedStyle(document.body).backgroundColor"); got != want {

@@ -15,29 +15,28 @@ import (
 	"time"
 )
 
-// A chromium is a headless Chromium, driven over the DevTools protocol. The
-// protocol's messages go through two pipes, so that no port and no WebSocket is
-// needed.
+// A chromium is a headless Chromium, driven over the DevTools protocol. The messages
+// of the protocol go through two pipes, which need neither a port nor a WebSocket.
 type chromium struct {
 	in io.Writer
 
 	mu      sync.Mutex
 	last    int
 	replies map[int]chan reply
-	tabs    map[string]*tab   // by session
-	names   map[string]string // of the downloads that have begun, by ID
+	tabs    map[string]*tab   // the tabs by their session
+	names   map[string]string // the file names of downloads that have begun, by ID
 
-	downloaded chan string // the names of finished downloads
+	downloaded chan string // receives the name of each finished download
 }
 
-// A tab is a page in a Chromium.
+// A tab is a tab of Chromium, driven by a test.
 type tab struct {
 	*chromium
 	t                testing.TB
 	context, session string
 
-	problems []string // messages of the console, exceptions, violations of the policy
-	urls     []string // of all requests
+	problems []string // messages of the console, exceptions, and violations of the content security policy
+	urls     []string // the URLs of all requests
 }
 
 type reply struct {
@@ -45,11 +44,11 @@ type reply struct {
 	Error  *struct{ Message string }
 }
 
-// timeout is the time that a test waits for the browser. It is long enough for
-// a busy machine.
+// timeout limits the time that a test waits for the browser. It is long enough
+// for a busy machine.
 const timeout = time.Minute
 
-// launch starts Chromium. It skips the test if there is none.
+// launch starts Chromium. It skips the test if Chromium is not installed.
 func launch(t testing.TB) *chromium {
 	t.Helper()
 	path := ""
@@ -71,12 +70,12 @@ func launch(t testing.TB) *chromium {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The sandbox needs a user other than root, and namespaces.
+	// Chromium's sandbox needs namespaces and a user other than root, so it is off.
 	cmd := exec.Command(path, "--headless", "--no-sandbox", "--remote-debugging-pipe", "--user-data-dir="+profile,
 		"--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update",
 		"--disable-sync", "--disable-extensions", "--disable-dev-shm-usage", "--no-proxy-server", "about:blank")
-	cmd.ExtraFiles = []*os.File{fromTest, toTest} // file descriptors 3 and 4
-	// Wait waits for the last process that has the pipe of standard error.
+	cmd.ExtraFiles = []*os.File{fromTest, toTest} // are file descriptors 3 and 4
+	// Wait returns only when every process of the browser has closed standard error.
 	cmd.Stderr, cmd.WaitDelay = io.MultiWriter(io.Discard), 10*time.Second
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -99,7 +98,8 @@ func launch(t testing.TB) *chromium {
 	return b
 }
 
-// open opens an empty page, which shares nothing with those of other tests.
+// open opens an empty tab, which shares no cookies or storage with the tabs of
+// other tests.
 func (c *chromium) open(t testing.TB) *tab {
 	t.Helper()
 	b := &tab{chromium: c, t: t}
@@ -123,7 +123,8 @@ func (c *chromium) open(t testing.TB) *tab {
 	return b
 }
 
-// run runs a subtest, in which the methods of the tab fail.
+// run runs a subtest. Until it ends, failures of the tab's methods are
+// failures of the subtest.
 func (b *tab) run(t *testing.T, name string, f func(t *testing.T)) {
 	t.Helper()
 	t.Run(name, func(t *testing.T) {
@@ -133,7 +134,7 @@ func (b *tab) run(t *testing.T, name string, f func(t *testing.T)) {
 	})
 }
 
-// read receives messages until the browser ends.
+// read receives messages from the browser until it ends.
 func (b *chromium) read(out io.Reader) {
 	r := bufio.NewReaderSize(out, 1<<20)
 	for {
@@ -162,7 +163,7 @@ func (b *chromium) read(out io.Reader) {
 				Type  string
 				Args  []struct{ Value any }
 
-				GUID, SuggestedFilename, State string // of a download
+				GUID, SuggestedFilename, State string // the fields of a download's event
 			}
 			reply
 		}
@@ -196,7 +197,7 @@ func (b *chromium) read(out io.Reader) {
 	}
 }
 
-// send sends a message and returns the channel of its reply.
+// send sends a message to the browser and returns the channel that receives the reply.
 func (b *chromium) send(session, method string, params any) chan reply {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -225,7 +226,7 @@ func (b *chromium) send(session, method string, params any) chan reply {
 	return c
 }
 
-// call sends a message and waits for the result.
+// call sends a message to the tab and waits for the result.
 func (b *tab) call(method string, params, result any) {
 	b.t.Helper()
 	select {
@@ -245,7 +246,8 @@ func (b *tab) call(method string, params, result any) {
 	}
 }
 
-// eval evaluates an expression, and waits for it if it is a promise.
+// eval evaluates a JavaScript expression in the page. If the value is a promise,
+// eval waits for its result.
 func (b *tab) eval(expression string, result any) {
 	b.t.Helper()
 	var r struct {
@@ -266,14 +268,15 @@ func (b *tab) eval(expression string, result any) {
 	}
 }
 
-// text returns the text that an expression evaluates to.
+// text returns the string that a JavaScript expression evaluates to.
 func (b *tab) text(expression string) (s string) {
 	b.t.Helper()
 	b.eval("String("+expression+")", &s)
 	return s
 }
 
-// until waits until an expression is true, looking in each frame.
+// until waits until a JavaScript expression is true in the page. It fails the
+// test if that takes too long.
 func (b *tab) until(expression string) {
 	b.t.Helper()
 	var ok bool
@@ -291,20 +294,20 @@ func (b *tab) until(expression string) {
 	}
 }
 
-// click clicks on the element of a selector.
+// click clicks on the element that matches the CSS selector.
 func (b *tab) click(selector string) {
 	b.t.Helper()
 	b.clickOn("document.querySelector(" + quote(selector) + ")")
 }
 
-// clickText clicks on the button or the summary with the text.
+// clickText clicks on the button or summary that has the text, in the element within.
 func (b *tab) clickText(within, text string) {
 	b.t.Helper()
 	b.clickOn(fmt.Sprintf(`[...document.querySelectorAll(%s)].flatMap(x => [...x.querySelectorAll('button, summary')]).find(x => x.checkVisibility() && x.textContent.includes(%s))`, quote(within), quote(text)))
 }
 
-// clickOn clicks on an element, whose middle must not be covered. It does not
-// use the mouse, since the page may move the element at any time.
+// clickOn clicks on an element and fails if another element covers its middle. It
+// does not use mouse events, because the page may move the element at any time.
 func (b *tab) clickOn(element string) {
 	b.t.Helper()
 	b.until(element)
@@ -322,7 +325,7 @@ func (b *tab) clickOn(element string) {
 	}
 }
 
-// press presses keys, such as "j" or "Enter".
+// press presses keys one after the other, such as "j" or "Enter".
 func (b *tab) press(keys ...string) {
 	b.t.Helper()
 	codes := map[string]int{"Enter": 13, "Escape": 27, "ArrowDown": 40, "ArrowUp": 38, "ArrowRight": 39, "ArrowLeft": 37, "Tab": 9, "Home": 36, "End": 35, "PageDown": 34, " ": 32}
@@ -344,7 +347,7 @@ func (b *tab) write(text string) {
 	b.call("Input.insertText", map[string]any{"text": text}, nil)
 }
 
-// size sets the size of the window and its theme.
+// size sets the size of the window and the color theme of the system.
 func (b *tab) size(width, height int, theme string) {
 	b.t.Helper()
 	b.call("Emulation.setDeviceMetricsOverride", map[string]any{"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false}, nil)
@@ -352,8 +355,8 @@ func (b *tab) size(width, height int, theme string) {
 	b.eval("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done())))", nil)
 }
 
-// shoot writes a picture of the page, if the environment variable SCREENSHOTS
-// names a directory.
+// shoot writes a picture of the page to the directory in the environment variable
+// SCREENSHOTS, if the variable is set.
 func (b *tab) shoot(name string) {
 	b.t.Helper()
 	dir := os.Getenv("SCREENSHOTS")
@@ -373,6 +376,6 @@ func (b *tab) shoot(name string) {
 }
 
 func quote(s string) string {
-	text, _ := json.Marshal(s) // encoding a string cannot fail
+	text, _ := json.Marshal(s) // a string always encodes
 	return strings.ReplaceAll(string(text), "\u2028", `\u2028`)
 }

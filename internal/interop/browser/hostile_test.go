@@ -12,11 +12,11 @@ import (
 	"github.com/ocireg/registry/registrytest/content"
 )
 
-// evil is text that runs a script if a page inserts it as markup. It also
-// changes the direction of the text after it.
+// evil is a text that runs a script in a page that inserts it as markup. It also
+// reverses the direction of the text after it.
 const evil = `<img src=x onerror="window.pwned=1"><script>window.pwned=2</script>` + "\u202e" + `javascript:alert(1)`
 
-// The page shows all values from clients as text.
+// The page shows every value that a client sent as text, never as markup.
 func hostile(t *testing.T, c *chromium) {
 	s, b := c.newSite(t)
 	b.size(1280, 800, "dark")
@@ -85,7 +85,7 @@ func hostile(t *testing.T, c *chromium) {
 	b.until("document.querySelector('#manifest .group').textContent.includes('Entrypoint')")
 	b.clickText("#manifest .group .group", "layer 1")
 	b.until("document.querySelector('#manifest .filelist').textContent.includes('onerror')")
-	b.clickText("#manifest .group .group", "onerror") // the layer with a title
+	b.clickText("#manifest .group .group", "onerror") // the layer with evil as its title
 	b.until("document.querySelector('#manifest .group').textContent.includes('no tar file')")
 	b.clickText("#manifest .group .node", "referrers")
 	b.until("[...document.querySelectorAll('#manifest .referrers .node')].some(n => n.textContent.includes('onerror'))")

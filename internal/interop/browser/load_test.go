@@ -8,8 +8,8 @@ import (
 	"github.com/ocireg/registry/registrytest/content"
 )
 
-// A journal of 10,000 requests is shown with the rows in view only. The times are
-// logged, since they depend on the machine.
+// The page shows a journal of 10,000 requests, and renders only the rows in view.
+// The test logs the times, which depend on the machine.
 func manyRequests(t *testing.T, c *chromium) {
 	s, b := c.newSite(t)
 	s.put("team/app:v1", content.Image(content.Layers(1)))
@@ -94,7 +94,7 @@ func manyRequests(t *testing.T, c *chromium) {
 	t.Logf("tasks of more than 50 ms on the page's thread: while loading %s; while scrolling %s; while filtering %s", loading, scrolling, b.longTasks())
 	b.shoot("many-1280-light")
 
-	// The newest request comes into view as it arrives.
+	// With the button Tail, the page scrolls to the newest request as it arrives.
 	b.eval(`document.getElementById('filter').value = ''; document.getElementById('filter').dispatchEvent(new Event('input'));
 		document.getElementById('tail').click()`, nil)
 	s.do("GET", "/v2/newest/manifests/one", "")
@@ -102,8 +102,8 @@ func manyRequests(t *testing.T, c *chromium) {
 	b.check(s)
 }
 
-// longTasks returns a summary of the tasks that were long enough for a user to notice,
-// since the last call: the browser reports those of more than 50 ms.
+// longTasks summarizes the tasks of the page, since the last call, that were long
+// enough for a user to notice. The browser reports tasks of more than 50 ms.
 func (b *tab) longTasks() string {
 	b.t.Helper()
 	var tasks struct{ N, Total, Longest float64 }
@@ -114,7 +114,7 @@ func (b *tab) longTasks() string {
 	return fmt.Sprintf("%.0f, together %.0f ms, the longest %.0f ms", tasks.N, tasks.Total, tasks.Longest)
 }
 
-// cpu returns the processor time that the thread of the page has used, in seconds.
+// cpu returns the CPU time that the main thread of the page has used, in seconds.
 func (b *tab) cpu() float64 {
 	b.t.Helper()
 	var r struct {

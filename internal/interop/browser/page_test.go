@@ -1,4 +1,4 @@
-// Package browser tests the page of the control API in a real browser.
+// Package browser tests the web page of the control API in a real browser.
 package browser
 
 import (
@@ -18,7 +18,7 @@ import (
 	"github.com/ocireg/registry/registrytest/journal"
 )
 
-// A site is a registry with its page.
+// A site is a registry with its control API and web page.
 type site struct {
 	*registrytest.Server
 	t    *testing.T
@@ -26,7 +26,7 @@ type site struct {
 	link string
 }
 
-// newSite starts a registry and its control API, and opens the page.
+// newSite starts a registry and its control API, and opens its page in a new tab.
 func (c *chromium) newSite(t *testing.T, opts ...registrytest.Option) (*site, *tab) {
 	t.Helper()
 	b := c.open(t)
@@ -41,7 +41,7 @@ func (c *chromium) newSite(t *testing.T, opts ...registrytest.Option) (*site, *t
 	api := httptest.NewServer(ctl.Handler(reg))
 	t.Cleanup(func() {
 		ctl.Close()
-		b.call("Page.navigate", map[string]any{"url": "about:blank"}, nil) // ends the stream of requests
+		b.call("Page.navigate", map[string]any{"url": "about:blank"}, nil) // ends the page's stream of requests
 		api.CloseClientConnections()
 		api.Close()
 		if err := reg.Close(); err != nil {
@@ -51,7 +51,7 @@ func (c *chromium) newSite(t *testing.T, opts ...registrytest.Option) (*site, *t
 	return &site{reg, t, api, api.URL + "/#" + ctl.Token()}, b
 }
 
-// visit opens the page and waits until it follows the requests.
+// visit opens the page and waits until the page receives requests.
 func (s *site) visit(b *tab) {
 	s.t.Helper()
 	b.call("Page.navigate", map[string]any{"url": s.link}, nil)
@@ -66,7 +66,7 @@ func (s *site) put(ref string, c content.Content) content.Content {
 	return c
 }
 
-// do sends a request to the registry, and ignores how it ends.
+// do sends a request to the registry and ignores the outcome.
 func (s *site) do(method, path, body string, header ...string) {
 	s.t.Helper()
 	req, err := http.NewRequest(method, s.URL+path, strings.NewReader(body))
@@ -83,8 +83,8 @@ func (s *site) do(method, path, body string, header ...string) {
 	}
 }
 
-// seed puts an application with two platforms, a signature, an SBOM and other
-// repositories into the registry.
+// seed fills the registry with an image for two platforms, its signature and
+// SBOM, and other repositories. It returns the image.
 func (s *site) seed() content.Content {
 	files := map[string]string{
 		"etc/motd": "hello\n", "etc/os-release": "ID=test\n", "usr/bin/app": strings.Repeat("\x7fELF", 3000),
@@ -103,8 +103,8 @@ func (s *site) seed() content.Content {
 	return app
 }
 
-// pull sends the requests of a client that pulls an application, and those of one
-// that pushes, with faults.
+// traffic sends the requests of a client that pulls the image and of a client
+// that pushes. Some of them fail.
 func (s *site) traffic(app content.Content) {
 	s.do("GET", "/v2/", "")
 	s.do("HEAD", "/v2/team/app/manifests/v1", "", "Accept", string(app.MediaType))
@@ -122,7 +122,7 @@ func (s *site) traffic(app content.Content) {
 	s.do("GET", "/v2/team/app/referrers/"+string(app.Digest), "")
 }
 
-// The tests share one browser, which takes a second to start.
+// The tests share one browser, because each start takes a second.
 func TestPage(t *testing.T) {
 	c := launch(t)
 	for name, test := range map[string]func(*testing.T, *chromium){
@@ -132,7 +132,7 @@ func TestPage(t *testing.T) {
 	}
 }
 
-// tour uses every part of the page, in two sizes and two themes.
+// tour uses every part of the page, in two window sizes and two themes.
 func tour(t *testing.T, c *chromium) {
 	s, b := c.newSite(t)
 	app := s.seed()
@@ -141,7 +141,7 @@ func tour(t *testing.T, c *chromium) {
 	b.until("document.querySelector('#requests-empty').textContent.includes('No requests yet')")
 	b.shoot("empty-1280-light")
 
-	// The token is not in the URL any more, and a page that is loaded again has it.
+	// The page removes the token from the URL, and still has it when it is loaded again.
 	if url := b.text("location.href"); strings.Contains(url, strings.SplitN(s.link, "#", 2)[1]) {
 		t.Errorf("the URL still has the token: %s", url)
 	}
@@ -183,7 +183,8 @@ func tour(t *testing.T, c *chromium) {
 	b.run(t, "requests", func(t *testing.T) {
 		b.press("1")
 		b.until("document.querySelectorAll('#rows .row:not([hidden])').length > 10")
-		b.until("document.querySelector('.toggle[data-is=fault] b').textContent === '3'") // one of them is the gate
+		// One of the three requests waited at the gate.
+		b.until("document.querySelector('.toggle[data-is=fault] b').textContent === '3'")
 		b.until("document.querySelector('.mark.finding')")
 		b.shoot("requests-1280-light")
 		b.press("/")
@@ -213,7 +214,7 @@ func tour(t *testing.T, c *chromium) {
 		b.clickText("#requests-empty", "Show all")
 		b.until("document.querySelectorAll('#rows .row:not([hidden])').length > 10")
 
-		// Credentials are not shown, and curl has a variable in their place.
+		// The page shows no credentials. Its curl command has a variable in their place.
 		b.eval("document.querySelector('#filter').value = 'op:get-manifest tag:v1'; document.querySelector('#filter').dispatchEvent(new Event('input'))", nil)
 		b.until("document.querySelector('#requests-foot').textContent.startsWith('1 of')")
 		b.click("#rows .row:not([hidden])")
@@ -283,8 +284,7 @@ func tour(t *testing.T, c *chromium) {
 			b.press("1", "Escape")
 			b.eval("document.querySelector('#filter').value = ''; document.querySelector('#filter').dispatchEvent(new Event('input'))", nil)
 			shoot("requests")
-			// Each row is below the one before it, even if their heights
-			// differ.
+			// Each row begins where the previous one ends, even if their heights differ.
 			b.until(`[...document.querySelectorAll('#rows .row:not([hidden])')].every(r =>
 				Math.abs(r.getBoundingClientRect().top - document.querySelector('#rows').getBoundingClientRect().top - (r.getAttribute('aria-rowindex') - 2) * r.offsetHeight) < 1)`)
 			b.eval("[...document.querySelectorAll('#rows .row')].find(r => r.querySelector('.mark.fault')).click()", nil)
@@ -302,15 +302,17 @@ func tour(t *testing.T, c *chromium) {
 	b.check(s)
 }
 
-// check fails the test if the browser has reported a problem, or has sent a request
-// to another host.
+// check fails the test if the browser reported a problem, or sent a request to
+// another host.
 func (b *tab) check(s *site) {
 	b.t.Helper()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, p := range b.problems {
 		if strings.Contains(p, "status of 422") || strings.Contains(p, "status of 409") || strings.Contains(p, "status of 401") || strings.Contains(p, "ERR_INCOMPLETE_CHUNKED_ENCODING") {
-			continue // A test has sent a wrong rule or token, removed a rule too early, or cut a connection.
+			// The test sent a wrong rule or token, removed a rule too early,
+			// or cut a connection.
+			continue
 		}
 		b.t.Errorf("the browser says: %s", p)
 	}

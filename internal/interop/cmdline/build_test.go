@@ -28,7 +28,8 @@ func build(t *testing.T, c caller) string {
 	return built(t, s, s.state(t).Get(t, "team/app:v1"), image(), file)
 }
 
-// built checks that an image was built on a base, with a file in a layer above.
+// built fails the test unless an image has the layers of the base image, and the file
+// in its highest layer. It returns whether the digests of the base's layers changed.
 func built(t *testing.T, s *server, got, base content.Content, file string) string {
 	t.Helper()
 	below := len(base.Layers)
@@ -43,7 +44,7 @@ func built(t *testing.T, s *server, got, base content.Content, file string) stri
 	return "ok"
 }
 
-// diffIDs returns the digests of an image's uncompressed layers.
+// diffIDs returns the digests of the uncompressed layers of an image, from its config.
 func diffIDs(t *testing.T, c content.Content) []digest.Digest {
 	t.Helper()
 	text, err := io.ReadAll(c.Config.Open())
@@ -51,7 +52,8 @@ func diffIDs(t *testing.T, c content.Content) []digest.Digest {
 	return unpacked(t, text)
 }
 
-// storedDiffIDs returns those of an image in a repository.
+// storedDiffIDs returns the digests of the uncompressed layers of an image in a
+// repository of the server.
 func storedDiffIDs(t *testing.T, s *server, repo string, c content.Content) []digest.Digest {
 	t.Helper()
 	return unpacked(t, s.state(t).GetBlob(t, repo, c.Config.Digest))
@@ -64,7 +66,8 @@ func unpacked(t *testing.T, config []byte) []digest.Digest {
 	return image.RootFS.DiffIDs
 }
 
-// files lists the files in a layer, and checks that it is packed and not empty.
+// files returns the names of the files in a layer. It fails the test if the layer
+// is not compressed or has no files.
 func files(t *testing.T, layer []byte) (names []string) {
 	t.Helper()
 	unzipped, err := gzip.NewReader(strings.NewReader(string(layer)))
@@ -80,7 +83,7 @@ func files(t *testing.T, layer []byte) (names []string) {
 	}
 }
 
-// fileOf returns the content of a file in a layer.
+// fileOf returns the content of a file in a compressed layer.
 func fileOf(t *testing.T, layer []byte, name string) []byte {
 	t.Helper()
 	unzipped, err := gzip.NewReader(bytes.NewReader(layer))
@@ -112,8 +115,8 @@ func buildIndex(t *testing.T, c caller) string {
 	return "ok"
 }
 
-// sameChildren checks that the content has images for the platforms of index,
-// in any order. It yields both images of each platform.
+// sameChildren fails the test unless got is an index with an image for each platform
+// of the test's index, in any order. It yields the two images for each platform.
 func sameChildren(t *testing.T, s *server, got content.Content) iter.Seq2[content.Content, content.Content] {
 	t.Helper()
 	require.Len(t, got.Children, len(index().Children))

@@ -12,11 +12,11 @@ import (
 	"github.com/ocireg/registry/internal/interop/matrix"
 )
 
-// sample are the scenarios that go test -short tries.
+// sample lists the scenarios of package check that go test -short tries.
 var sample = []string{"requests", "tags in pages", "referrers tag", "attach without the API"}
 
-// The clients that ocireg check knows meet and violate the requirements that
-// docs/clients.md has.
+// The clients that ocireg check knows meet and violate exactly the requirements
+// that docs/clients.md says.
 func TestCheck(t *testing.T) {
 	outcomes := matrix.OpenTable(t, docs, "check")
 	findings := matrix.OpenTable(t, docs, "check findings")
@@ -56,7 +56,7 @@ func TestCheck(t *testing.T) {
 			for _, v := range slices.Concat(report.Violations(check.Must), report.Violations(check.Should)) {
 				row := name + ": " + v.Name
 				if slices.Contains(rows, row) {
-					continue // Another command has violated the requirement already.
+					continue // Another command has the same violation.
 				}
 				rows = append(rows, row)
 				findings.Check(t, row, "Seen", matrix.Steady(v.Detail))
@@ -76,8 +76,8 @@ func TestCheck(t *testing.T) {
 
 func rowOf(r check.Requirement) string { return string(r.Level) + ": " + r.Name }
 
-// outcome says in a cell how the client met the requirement in its tasks, or is
-// "" if it was not tried.
+// outcome returns the text for the cell of a client and a requirement in
+// docs/clients.md, or "" if no task tried the requirement.
 func outcome(report *check.Report, req check.Requirement) string {
 	by := make(map[check.Outcome][]string)
 	var observed []string
@@ -103,7 +103,7 @@ func outcome(report *check.Report, req check.Requirement) string {
 	return ""
 }
 
-// commandOf returns the command of a task, with its placeholders.
+// commandOf returns the client's command for a task. It still has placeholders.
 func commandOf(c check.Client, task string) []string {
 	for _, t := range c.Tasks {
 		if t.Name == task {

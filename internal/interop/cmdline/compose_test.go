@@ -18,7 +18,7 @@ import (
 	"github.com/ocireg/registry/registrytest/content"
 )
 
-// snippets returns the Compose file and the workflow in docs/image.md.
+// snippets returns the Compose file and the GitHub workflow in docs/image.md.
 func snippets(t *testing.T) (compose, workflow string) {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(checkout, "docs", "image.md"))
@@ -29,7 +29,8 @@ func snippets(t *testing.T) (compose, workflow string) {
 }
 
 // Docker Compose runs the file in docs/image.md: a registry in a container, with
-// content, a fault and the control API. Its ports on this machine are free ones.
+// content, a fault and the control API. The test replaces the host's ports in the
+// file by free ones.
 func TestComposeFile(t *testing.T) {
 	if testing.Short() {
 		t.Skip("TestContainerConfigurations checks the file in short mode")
@@ -61,7 +62,7 @@ func TestComposeFile(t *testing.T) {
 		compose("logs")
 		_, err := compose("down")
 		require.NoError(t, err)
-		// CNI leaves the directory for the addresses of the network.
+		// CNI leaves this directory of IP addresses behind.
 		require.NoError(t, os.RemoveAll("/var/lib/cni/networks/"+filepath.Base(project)+"_default"))
 	}()
 	all, _, err := tryIn(t, project, "docker-compose", "up", "-d")
@@ -90,7 +91,7 @@ func TestComposeFile(t *testing.T) {
 		require.NoError(t, err)
 		return resp.StatusCode, string(text)
 	}
-	// The port is open before the command in the container listens.
+	// The port accepts connections before the program in the container does.
 	require.Eventually(t, func() bool {
 		resp, err := (&http.Client{Transport: transport}).Get("http://" + registry + "/v2/")
 		if err == nil {
@@ -115,7 +116,7 @@ func TestComposeFile(t *testing.T) {
 	}
 }
 
-// chmodAll lets other users read what is below a directory, as a checkout does.
+// chmodAll lets all users read the files below a directory, like the files of a checkout.
 func chmodAll(dir string) error {
 	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err == nil && d.IsDir() {
@@ -127,9 +128,9 @@ func chmodAll(dir string) error {
 	})
 }
 
-// The Compose file and the workflow in docs/image.md have known fields of the right
-// types, and the flags and variables there are those of ocireg. Actionlint accepts
-// the workflow, if it is installed.
+// The Compose file and the workflow in docs/image.md have only known fields, with
+// values of the right types. Their flags and variables exist in ocireg.
+// Actionlint, if it is installed, accepts the workflow.
 func TestContainerConfigurations(t *testing.T) {
 	composeFile, workflowFile := snippets(t)
 	flags := run(t, ocireg, "help", "flags")
@@ -192,7 +193,7 @@ func TestContainerConfigurations(t *testing.T) {
 	}
 }
 
-// decode decodes YAML, and fails if it has a field that v does not have.
+// decode decodes YAML into v and fails the test if the YAML has a field that v lacks.
 func decode(t *testing.T, text string, v any) {
 	t.Helper()
 	decoder := yaml.NewDecoder(strings.NewReader(text))

@@ -26,10 +26,11 @@ func authFile(t *testing.T) {
 	t.Setenv("REGISTRY_AUTH_FILE", file)
 }
 
-// signBy returns the options to sign with the key in the directory.
+// signBy returns the options of skopeo or podman for signing with the key in the
+// directory.
 func signBy(t *testing.T, dir string) []string {
 	t.Helper()
-	// Cosign made the key. Skopeo and podman know its format by an older name.
+	// The key is from cosign. Skopeo and podman know the same format by an older name.
 	key, err := os.ReadFile(filepath.Join(dir, "cosign.key"))
 	require.NoError(t, err)
 	key = bytes.ReplaceAll(key, []byte("SIGSTORE PRIVATE KEY"), []byte("COSIGN PRIVATE KEY"))
@@ -42,8 +43,8 @@ func signBy(t *testing.T, dir string) []string {
 func startSkopeo(t *testing.T) caller {
 	authFile(t)
 	certs, mirror := "", ""
-	// to returns the options of one end of a copy, or of a command that has one
-	// end only.
+	// to returns the options for the end "src-" or "dest-" of a copy, or for a
+	// command with only one end.
 	to := func(end string) []string {
 		if certs != "" {
 			return []string{"--" + end + "cert-dir", certs}
@@ -67,8 +68,8 @@ func startSkopeo(t *testing.T) caller {
 		return call("copy", append(to("src-"), "--all", "docker://"+ref, "oci:"+dir+":v1")...)
 	}
 	remove := func(ref string) error { return call("delete", append(to(""), "docker://"+ref)...) }
-	// signatures returns the option for signatures to be in the registry, where
-	// it does not put and look for them otherwise.
+	// signatures returns the option with a configuration that stores signatures
+	// in the registry, which is not the default.
 	signatures := func() []string {
 		dir := t.TempDir()
 		require.NoError(t, os.WriteFile(filepath.Join(dir, "default.yaml"), []byte("default-docker:\n  use-sigstore-attachments: true\n"), 0o600))
@@ -114,17 +115,17 @@ func startSkopeo(t *testing.T) caller {
 	}
 }
 
-// startStorage returns how podman and buildah are called, with a storage of the
-// test's own.
+// startStorage returns a caller of podman or buildah with a storage in the
+// directory of the test.
 func startStorage(t *testing.T, name string) caller {
 	needRoot(t)
 	authFile(t)
 	root := shortDir(t)
 	global := []string{"--storage-driver", "vfs", "--root", filepath.Join(root, "root"), "--runroot", filepath.Join(root, "run")}
 	if name == "podman" {
-		// By default, podman's locks are in /dev/shm and its networks in /etc, shared with
-		// all of the machine. Without limits, podman raises its own, which root may not
-		// do in every container.
+		// By default, podman shares its locks in /dev/shm and its networks in
+		// /etc with the whole machine. Without limits, it raises its own, which
+		// root may not do in every container.
 		config := filepath.Join(t.TempDir(), "containers.conf")
 		text := fmt.Sprintf("[engine]\nlock_type = \"file\"\n[containers]\ndefault_ulimits = [\"nofile=1024:1024\", \"nproc=1024:1024\"]\n[network]\nnetwork_config_dir = %q\n", filepath.Join(root, "networks"))
 		require.NoError(t, os.WriteFile(config, []byte(text), 0o600))
@@ -139,13 +140,14 @@ func startStorage(t *testing.T, name string) caller {
 		return strings.TrimSpace(out), nil
 	}
 	tls := []string{"--tls-verify=false"}
-	// with puts options between a command and its arguments.
+	// with runs a command with options between the command and its arguments.
 	with := func(command []string, args ...string) (string, error) {
 		return call(slices.Concat(command, tls, args)...)
 	}
-	// local copies tag v1 of a layout to the store of podman and buildah.
+	// local returns a name of tag v1 in the layout for podman and buildah.
 	local := func(dir string) (string, error) {
-		// The path is taken for a name, which has no capitals.
+		// Podman makes an image name of the path, and such a name has no
+		// capitals. A link has a path without any.
 		link := filepath.Join(root, "layout")
 		if err := os.Remove(link); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return "", err
@@ -235,7 +237,8 @@ func startStorage(t *testing.T, name string) caller {
 			if out, err := with([]string{"pull", "-q"}, ref); err != nil {
 				return out, err
 			}
-			// A repacked image has another digest, so the tag is signed.
+			// The push compresses the layers again and changes the digest, so the
+			// test signs the tag.
 			repo, _, _ := strings.Cut(ref, "@")
 			return with([]string{"push"}, append(signBy(t, dir), ref, "docker://"+repo+":v1")...)
 		}

@@ -15,7 +15,7 @@ import (
 	"github.com/ocireg/registry/registrytest/content"
 )
 
-// keyPair makes a key in a new directory, to sign and verify with.
+// keyPair makes a key pair for signing and verifying in a new directory.
 func keyPair(t *testing.T) string {
 	t.Helper()
 	need(t, "cosign")
@@ -33,7 +33,7 @@ var (
 	verifyOffline = []string{"verify", "--insecure-ignore-tlog"}
 )
 
-// verify verifies with the key in the directory.
+// verify verifies the signature of the image with the key in the directory.
 func verify(t *testing.T, dir, ref string, args ...string) error {
 	t.Helper()
 	return fails(try(t, "cosign", slices.Concat(verifyOffline, args, []string{"--key", filepath.Join(dir, "cosign.pub"), ref})...))
@@ -44,7 +44,7 @@ func startCosign(t *testing.T) caller {
 	var trust []string
 	call := func(args ...string) error { return fails(try(t, "cosign", append(args, trust...)...)) }
 	return caller{
-		// cosign saves to a layout whose index names the kind of each manifest.
+		// The index of a layout that cosign saves names the kind of each manifest.
 		pull: func(ref string) (string, error) {
 			dir := t.TempDir()
 			if err := call("save", "--dir", dir, ref); err != nil {
@@ -52,7 +52,8 @@ func startCosign(t *testing.T) caller {
 			}
 			return savedImage(dir)
 		},
-		// cosign loads only layouts whose index names the kind of each manifest.
+		// The index of a layout must name the kind of each manifest, or
+		// cosign does not load it.
 		push: func(dir, ref string) error {
 			return errors.Join(markSaved(dir, "image"), call("load", "--dir", dir, ref))
 		},
@@ -61,7 +62,7 @@ func startCosign(t *testing.T) caller {
 		},
 		byDigest:  true,
 		pullIndex: func(ref, dir string) error { return call("save", "--dir", dir, ref) },
-		// cosign prints that this command is deprecated in favour of copySigned's.
+		// Cosign prints that copy is deprecated in favour of the commands of copySigned.
 		copy:       func(from, to string) error { return call("copy", from, to) },
 		copySigned: func(from, to string) error { return saveAndLoad(t, from, to, trust...) },
 		sign: func(dir, ref string) (string, error) {
@@ -78,7 +79,7 @@ func startCosign(t *testing.T) caller {
 	}
 }
 
-// saveAndLoad copies an image with its signatures by way of a layout.
+// saveAndLoad copies an image with its signatures through a layout.
 func saveAndLoad(t *testing.T, from, to string, args ...string) error {
 	t.Helper()
 	dir := t.TempDir()
@@ -88,7 +89,8 @@ func saveAndLoad(t *testing.T, from, to string, args ...string) error {
 	return fails(try(t, "cosign", append([]string{"load", "--dir", dir, to}, args...)...))
 }
 
-// markSaved notes the kind that cosign expects on the only manifest of a layout.
+// markSaved adds the annotation with the kind to the only manifest of a layout,
+// as cosign load expects.
 func markSaved(dir, kind string) error {
 	file := filepath.Join(dir, "index.json")
 	text, err := os.ReadFile(file)
@@ -104,7 +106,8 @@ func markSaved(dir, kind string) error {
 	return errors.Join(err, os.WriteFile(file, text, 0o600))
 }
 
-// savedImage returns the digest of the manifest that cosign calls the image.
+// savedImage returns the digest of the manifest that cosign marked as the
+// image in a layout.
 func savedImage(dir string) (string, error) {
 	text, err := os.ReadFile(filepath.Join(dir, "index.json"))
 	if err != nil {
@@ -127,8 +130,8 @@ func savedImage(dir string) (string, error) {
 	return "", os.ErrNotExist
 }
 
-// A signature refers to the image, by a tag if the registry has no referrers API.
-// In cosign's older form it always has a tag.
+// A signature of cosign refers to the image. Without the referrers API, and in
+// cosign's older form, a tag names the signature.
 func TestCosignSignature(t *testing.T) {
 	tag := strings.Replace(image().Digest.String(), ":", "-", 1)
 	tests := []struct {
@@ -138,15 +141,15 @@ func TestCosignSignature(t *testing.T) {
 		tags      []string
 		referrers int
 
-		// copied says that a copy by way of a layout has the signature, too.
+		// copied is set if a copy through a layout keeps the signature.
 		copied bool
 	}{
 		{name: "referrer", tags: []string{"v1"}, referrers: 1},
 		{name: "no referrers API", serve: []string{"-no-referrers"}, tags: []string{tag, "v1"}, referrers: 1},
 		{name: "behind Basic", serve: []string{"-user", "ci:secret"}, tags: []string{"v1"}, referrers: 1},
 		{name: "behind tokens", serve: []string{"-user", "ci:secret", "-token"}, tags: []string{"v1"}, referrers: 1},
-		// It loads the manifest of a signature before the blob in it, which only
-		// such a registry takes.
+		// Cosign load pushes the manifest of a signature before its blob, which
+		// only a registry with -sparse accepts.
 		{name: "sparse manifests", serve: []string{"-sparse"}, tags: []string{"v1"}, referrers: 1, copied: true},
 		{name: "tag", form: []string{"--new-bundle-format=false"}, tags: []string{tag + ".sig", "v1"}, copied: true},
 	}
@@ -168,7 +171,7 @@ func TestCosignSignature(t *testing.T) {
 			err = verify(t, key, s.ref("team/copy@"+image().Digest.String()), test.form...)
 			require.Equal(t, test.copied, err == nil)
 
-			// The verification fails once the signature is deleted.
+			// Verification fails after the signature is deleted.
 			for _, d := range state.Referrers(t, "team/app:v1") {
 				require.NoError(t, state.Store.DeleteManifest(t.Context(), "team/app", d.Digest))
 			}

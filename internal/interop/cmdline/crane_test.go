@@ -9,13 +9,13 @@ import (
 	"testing"
 )
 
-// Crane, ko and cosign are made of one library: they look for users where
+// Crane, ko and cosign use the same library: they look for users where
 // docker does, and speak plain HTTP with loopback addresses.
 
 func startCrane(t *testing.T) caller {
 	t.Setenv("DOCKER_CONFIG", t.TempDir())
 	push := func(dir, ref string) error {
-		// crane pushes the only manifest of a layout, or the whole index.
+		// Crane pushes the only manifest of a layout, or its whole index.
 		return fails(try(t, "crane", "push", dir, ref))
 	}
 	pull := func(ref, dir string) error {
@@ -72,7 +72,8 @@ func startCrane(t *testing.T) caller {
 	}
 }
 
-// trustByEnvironment makes tools in Go that have no option for it trust a CA.
+// trustByEnvironment returns a function for caller.trust. It makes tools written
+// in Go, which have no option for that, trust a CA by an environment variable.
 func trustByEnvironment(t *testing.T) func(host, dir string) error {
 	return func(_, dir string) error {
 		t.Setenv("SSL_CERT_FILE", filepath.Join(dir, "ca.crt"))
@@ -82,7 +83,7 @@ func trustByEnvironment(t *testing.T) func(host, dir string) error {
 
 func startKo(t *testing.T) caller {
 	t.Setenv("DOCKER_CONFIG", t.TempDir())
-	// It calls the go command, which would else have to begin in a new home.
+	// Ko runs the go command, which would otherwise fill new caches in the test's home.
 	for _, name := range []string{"GOCACHE", "GOMODCACHE", "GOPATH"} {
 		value, err := exec.Command("go", "env", name).Output()
 		if err != nil {

@@ -29,11 +29,11 @@ func startContainerd(t *testing.T) caller {
 		}
 		return try(t, "ctr", append([]string{"-a", socket}, args...)...)
 	}
-	// with puts options between a command and its arguments.
+	// with runs a command with options between the command and its arguments.
 	with := func(command, args []string) (string, error) {
 		return call(slices.Concat(command, tls, user, args)...)
 	}
-	// local imports v1 of a layout, and returns its name.
+	// local imports tag v1 of a layout and returns the name of the image.
 	local := func(dir string) (string, error) {
 		archive := filepath.Join(t.TempDir(), "image.tar")
 		if err := fails(try(t, "tar", "-C", dir, "--exclude", ".ocireg", "-cf", archive, ".")); err != nil {
@@ -98,7 +98,8 @@ func startContainerd(t *testing.T) caller {
 			return nil
 		},
 		trust: func(host, certs string) error {
-			// With --tlscacert ctr still speaks plain HTTP with loopback addresses.
+			// Even with --tlscacert, ctr speaks plain HTTP with loopback
+			// addresses. A hosts directory changes that.
 			hosts := t.TempDir()
 			tls = []string{"--hosts-dir", hosts}
 			if err := os.Mkdir(filepath.Join(hosts, host), 0o700); err != nil {
@@ -115,7 +116,7 @@ func startDocker(t *testing.T) caller {
 	dir := shortDir(t)
 	socket := filepath.Join(dir, "d.sock")
 	t.Setenv("DOCKER_CONFIG", t.TempDir())
-	// The other builder is a separate program in newer releases.
+	// In newer releases, BuildKit is a separate program, which may not be installed.
 	t.Setenv("DOCKER_BUILDKIT", "0")
 	started := false
 	daemonArgs := []string{"-H", "unix://" + socket, "--data-root", filepath.Join(dir, "root"), "--exec-root", filepath.Join(dir, "exec"),
@@ -135,7 +136,8 @@ func startDocker(t *testing.T) caller {
 		}
 		return nil
 	}
-	// index makes images for platforms, pushes them, and then an index of them.
+	// index makes an image for each platform, pushes them, and then pushes an
+	// index of them.
 	index := func(ref string, platforms []string, create func(platform, ref string) error) error {
 		args := []string{"manifest", "create", "--insecure", ref}
 		for _, platform := range platforms {
@@ -168,7 +170,7 @@ func startDocker(t *testing.T) caller {
 				return all([]string{"build", "--network", "none", "--pull", "--platform", platform, "-t", one, dir})
 			})
 		},
-		// docker loads no layouts, so it pulls the image from another registry first.
+		// Docker loads no layouts, so it pulls the image from another registry first.
 		push: func(dir, ref string) error {
 			from := serveDir(t, dir, "-repository", "app").ref("app:v1")
 			return all([]string{"pull", "-q", from}, []string{"tag", from, ref}, []string{"push", ref})
@@ -204,8 +206,8 @@ func startDocker(t *testing.T) caller {
 		login: func(host, user, password string) error {
 			return all([]string{"login", "-u", user, "-p", password, host})
 		},
-		// Where it looks for certificates is the machine's, and a registry on
-		// loopback needs none.
+		// Docker looks for certificates in a directory of the machine. For a
+		// registry on loopback it needs none.
 		trust: func(string, string) error { return nil },
 	}
 }

@@ -13,18 +13,18 @@ import (
 	"github.com/ocireg/registry/registrytest/explore"
 )
 
-// A signing is a task of cosign with a key that all runs share, since it takes
-// long to make one. Other than package check, it verifies a signature that the
-// registry has.
+// A signing holds the key with which the runs of cosign sign or verify. They
+// share it, because making a key takes long.
 type signing struct {
-	keys   string               // a directory
-	signed *registrytest.Server // with a signature, or nil
+	keys   string               // the directory with the key pair
+	signed *registrytest.Server // a registry with a signed image, or nil
 }
 
-// signs reports whether the task signs.
+// signs reports whether the task of the runner is to sign an image.
 func (r runner) signs() bool { return r.signing != nil && r.task == "attach" }
 
-// start makes the key and, to verify, a signature.
+// start makes the key. If the task is to verify, it also signs an image in
+// the registry signed.
 func (s *signing) start(t *testing.T, task string) {
 	s.keys = keyPair(t)
 	if task != "verify" {
@@ -35,14 +35,14 @@ func (s *signing) start(t *testing.T, task string) {
 	run(t, "cosign", append(signOffline, "--key", filepath.Join(s.keys, "cosign.key"), s.signed.Ref("team/app@"+small().Digest.String()))...)
 }
 
-// setup fills a registry.
+// setup fills the registry of a run with the signed image.
 func (s *signing) setup(t *explore.T, reg *registrytest.Server) {
 	if s.signed != nil {
 		require.NoError(t, content.Copy(context.Background(), reg.Store, s.signed.Store))
 	}
 }
 
-// writeKeys writes the key to the home directory of a run.
+// writeKeys copies the key pair to the home directory of a run.
 func (s *signing) writeKeys(home string) error {
 	for _, name := range []string{"cosign.key", "cosign.pub"} {
 		key, err := os.ReadFile(filepath.Join(s.keys, name))
@@ -56,7 +56,8 @@ func (s *signing) writeKeys(home string) error {
 	return nil
 }
 
-// checkSigned checks that the registry has a signature, with all of its blobs.
+// checkSigned adds an error to the run unless the registry has a signature of the
+// image with all of its blobs.
 func checkSigned(t *explore.T, reg *registrytest.Server) {
 	signatures := 0
 	for d, err := range reg.Store.Referrers(t.Context(), "team/app", small().Digest, "") {

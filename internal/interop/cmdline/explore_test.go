@@ -26,11 +26,12 @@ import (
 
 const docs = "../../../docs/clients.md"
 
-// The credentials of programs, for registries that ask for some.
+// The credentials of the tested programs. They use them only if a registry
+// asks for credentials.
 const user, password = "ci", "secret-of-ci"
 
-// explored are the programs of the tables, with their tasks in the files of
-// package check.
+// explored lists the programs and tasks of the tables. Their commands are in the
+// files of package check.
 var explored = []struct{ program, task string }{
 	{"crane", "pull"}, {"crane", "push"},
 	{"oras", "pull"}, {"oras", "push"},
@@ -41,18 +42,19 @@ var explored = []struct{ program, task string }{
 	{"cosign", "attach"}, {"cosign", "verify"},
 }
 
-// attached is the type of an artifact that is attached to the image.
+// attached is the artifact type of the referrer that the tests attach to the image.
 const attached = "application/vnd.example.file"
 
-// lists are tasks that lists are a trap for.
+// lists are the tasks that list tags or referrers, which only the traps of
+// package explore are for.
 var lists = []struct{ program, task string }{
 	{"crane", "list"}, {"oras", "list"}, {"regctl", "list"}, {"skopeo", "list"}, {"podman", "list"},
 	{"oras", "referrers"}, {"regctl", "referrers"},
 }
 
 // TestExplored explores programs, for the tables of outcomes and findings in
-// docs/clients.md. They run at ports and in real time, so each has a sample of the
-// faults.
+// docs/clients.md. The programs run over loopback and in real time, so most of
+// them get only a sample of the faults.
 func TestExplored(t *testing.T) {
 	var ops []matrix.Operation
 	for _, x := range explored {
@@ -69,13 +71,13 @@ func TestExplored(t *testing.T) {
 	matrix.EveryFault(t, docs, "explored programs", ops)
 }
 
-// TestHostile lets programs meet hostile registries. Traps that need names or TLS
-// are left out.
+// TestHostile runs programs at hostile registries. It leaves out traps that need
+// host names or TLS.
 func TestHostile(t *testing.T) {
 	var ops []matrix.Operation
 	for _, x := range append(explored[:len(explored):len(explored)], lists...) {
 		if x.task == "login" {
-			continue // It takes its credentials from its arguments, and meets no trap.
+			continue // Helm gets the credentials of a login as arguments, so no trap applies.
 		}
 		op := operation(x.program, x.task, password)
 		op.Options = append(op.Options, explore.Login(user, password))
@@ -87,8 +89,8 @@ func TestHostile(t *testing.T) {
 	matrix.Hostile(t, docs, "hostile programs", ops)
 }
 
-// operation returns a task of a program that package check knows, and that has
-// credentials if the password is not "".
+// operation returns the operation for the task of a program that package check
+// knows. The program has credentials if the password is not "".
 func operation(program, task, password string) matrix.Operation {
 	client, known := check.Get(program)
 	r := runner{client: client, task: task, password: password}
@@ -123,26 +125,26 @@ func operation(program, task, password string) matrix.Operation {
 		}
 	}
 	if r.signs() {
-		// A signature has the time and random numbers: checkSigned checks it in place
-		// of its digest.
+		// A signature contains the time and random numbers, so its digest differs
+		// in each run. checkSigned checks the signature instead.
 		op.Options = []explore.Option{explore.Accept("wrong content")}
 	}
 	return op
 }
 
-// A runner runs the command of a task.
+// A runner runs the command for a task of a program.
 type runner struct {
 	client   check.Client
 	task     string
 	password string
-	signing  *signing // or nil
+	signing  *signing // for cosign; otherwise nil
 }
 
 func small() content.Content {
 	return content.Image(content.Platform(platform), content.LayerSizes(5000))
 }
 
-// run runs the command of the task with a home directory of its own.
+// run runs the command of the task in a new home directory.
 func (r runner) run(t *explore.T, reg *registrytest.Server) error {
 	home := t.TempDir()
 	dir, dockerConfig := filepath.Join(home, "out"), filepath.Join(home, ".docker")
@@ -160,7 +162,8 @@ func (r runner) run(t *explore.T, reg *registrytest.Server) error {
 		require.NoError(t, writeLayout(t.Context(), filepath.Join(home, "layout"), small()))
 		chart := filepath.Join(home, "app.tgz")
 		require.NoError(t, os.WriteFile(chart, check.ChartFile(), 0o600))
-		require.NoError(t, os.Chtimes(chart, time.Time{}, time.Unix(1e9, 0))) // It is in the manifest.
+		// The manifest of the chart contains the file's time.
+		require.NoError(t, os.Chtimes(chart, time.Time{}, time.Unix(1e9, 0)))
 	}
 	env := []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + home, "TMPDIR=" + filepath.Join(home, "tmp"), "DOCKER_CONFIG=" + dockerConfig,
@@ -201,8 +204,8 @@ func (r runner) run(t *explore.T, reg *registrytest.Server) error {
 	return nil
 }
 
-// runProgram runs a program, and returns its output. The error has the last line
-// of it.
+// runProgram runs a program and returns its output. If the program fails, the
+// error has the last line of the output.
 func runProgram(ctx context.Context, env []string, values *strings.Replacer, args []string) (string, error) {
 	var words []string
 	for _, arg := range args {
@@ -220,11 +223,11 @@ func runProgram(ctx context.Context, env []string, values *strings.Replacer, arg
 	return out.String(), nil
 }
 
-// listed matches the tag and the digests in the output of a list.
+// listed matches the tag and digests that a list command prints.
 var listed = regexp.MustCompile(`\bv1\b|sha256:[0-9a-f]{64}`)
 
-// addBlobs makes the blobs of an image layout, or a chart, the results of a run. A
-// program that writes neither has no results.
+// addBlobs adds each blob of an image layout, or a chart file, below the
+// directory as a result of the run.
 func addBlobs(t *explore.T, dir string) error {
 	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || !strings.Contains(path, "/blobs/") && filepath.Ext(path) != ".tgz" {

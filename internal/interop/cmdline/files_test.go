@@ -14,8 +14,9 @@ import (
 	"github.com/ocireg/registry/registrytest/content"
 )
 
-// Skopeo finds a server in place of Docker Hub, with HTTP, HTTPS and client
-// certificates, by the files of package registrytest in its home alone.
+// Skopeo finds a test's registry, in place of Docker Hub, only by the
+// configuration files of package registrytest in its home directory. The registry
+// uses HTTP, HTTPS or client certificates.
 func TestSkopeoReadsConfigurationFiles(t *testing.T) {
 	need(t, "skopeo")
 	for name, opts := range map[string][]registrytest.Option{
@@ -48,7 +49,7 @@ func TestSkopeoReadsConfigurationFiles(t *testing.T) {
 				require.NoError(t, err)
 				require.Equal(t, string(app.Manifest), out)
 			}
-			// The flag names a file, too. Another registry is not ours.
+			// The flag can name such a file as well, here one for quay.io.
 			_, err := skopeo("--registries-conf", reg.RegistriesConf("quay.io"), "inspect", "--raw", "docker://quay.io/library/app:v1")
 			require.NoError(t, err)
 			require.Equal(t, 3, reg.Requests().Op(registry.GetManifest).Status(200).Len())

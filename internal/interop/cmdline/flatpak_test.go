@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The program of an application, which prints a file of it.
+// greeter is the source of the test's application, which prints the content of a file.
 const greeter = `package main
 
 import "os"
@@ -31,10 +31,10 @@ func main() {
 }
 `
 
-// A flatpakRepo is a repository of Flatpak with a runtime and an application.
+// A flatpakRepo is a local Flatpak repository with a runtime and an application.
 type flatpakRepo struct{ dir string }
 
-// startBus gives flatpak a directory and a bus of the test's own, for one user.
+// startBus gives flatpak a directory and a D-Bus session for this test alone.
 func startBus(t *testing.T) {
 	t.Helper()
 	dir := shortDir(t)
@@ -49,7 +49,7 @@ func startBus(t *testing.T) {
 	}
 	daemon(t, socket, "dbus-daemon", "--session", "--nofork", "--nopidfile", "--address=unix:path="+socket)
 	t.Cleanup(func() {
-		// The services that the bus has started would outlive it by minutes.
+		// Services that the bus started would outlive it by minutes.
 		files, _ := filepath.Glob("/proc/[0-9]*/environ")
 		for _, file := range files {
 			text, _ := os.ReadFile(file)
@@ -62,7 +62,7 @@ func startBus(t *testing.T) {
 	})
 }
 
-// newFlatpakRepo builds a runtime and the program of an application.
+// newFlatpakRepo builds a runtime and the program of the application.
 func newFlatpakRepo(t *testing.T) flatpakRepo {
 	t.Helper()
 	r := flatpakRepo{t.TempDir()}
@@ -88,7 +88,8 @@ func newFlatpakRepo(t *testing.T) flatpakRepo {
 	return r
 }
 
-// app returns a layout of the application that prints the greeting.
+// app exports the application that prints the greeting to a layout, and
+// returns its directory.
 func (r flatpakRepo) app(t *testing.T, greeting string) string {
 	t.Helper()
 	require.NoError(t, os.WriteFile(filepath.Join(r.dir, "app/files/greeting"), []byte(greeting), 0o600))
@@ -103,8 +104,9 @@ func (r flatpakRepo) bundle(t *testing.T, name string, args ...string) string {
 	return dir
 }
 
-// Flatpak lists, installs, runs and updates an application. The index is that of a
-// remote, of its tag, and of what anonymous clients may pull.
+// Flatpak lists, installs, runs and updates an application from the registry. The
+// index for a remote depends on the remote's tag and lists only images that
+// anonymous clients may pull.
 func TestFlatpak(t *testing.T) {
 	need(t, "flatpak", "skopeo", "dbus-daemon", "bwrap")
 	authFile(t)
@@ -141,7 +143,8 @@ func TestFlatpak(t *testing.T) {
 			push(first, "example/hello:latest")
 			push(first, "example/other:stable")
 
-			// The first request for the index fails; the second finds both.
+			// The first request for the index fails, and the second one finds the
+			// application and the runtime.
 			flatpak("remote-add", "test", "oci+http://"+s.host)
 			_, err := try(t, "flatpak", "--user", "remote-ls", "test")
 			require.Error(t, err)
@@ -161,18 +164,18 @@ func TestFlatpak(t *testing.T) {
 			}
 			runs("hello\n")
 
-			// Flatpak asks for the index again, and sees the push.
+			// Flatpak requests the index again and finds the new image.
 			push(second, "example/hello:latest")
 			flatpak("update", "--noninteractive")
 			runs("hello again\n")
 
-			// The fragment of a remote's URL is the tag.
+			// The fragment of a remote's URL selects the tag.
 			flatpak("remote-add", "stable", "oci+http://"+s.host+"#stable")
 			require.Contains(t, list("stable"), "org.example.Hello\tstable")
 			flatpak("remote-add", "none", "oci+http://"+s.host+"#none")
 			require.NotContains(t, list("none"), "org.example")
 
-			// An image in a list has the tag of the list.
+			// Images in an index are listed with the tag of the index.
 			putIndex(t, s, "example/other", "multi", layoutImage(t, first))
 			flatpak("remote-add", "multi", "oci+http://"+s.host+"#multi")
 			require.Contains(t, list("multi"), "org.example.Hello\tstable")
@@ -184,7 +187,7 @@ func TestFlatpak(t *testing.T) {
 			require.Equal(t, 1, count(requests, 5, "unknown"))
 			require.Positive(t, count(requests, 3, "unknown"), "Flatpak has the index of before")
 
-			// Images that anonymous clients may pull need a token.
+			// With tokens, even images that anonymous clients may pull require one.
 			s = start("-token", "-user", "ci:secret", "-allow", "anonymous pull public/**")
 			push(runtime, "secret/platform:latest", "--dest-creds=ci:secret")
 			push(second, "public/hello:latest", "--dest-creds=ci:secret")
@@ -210,7 +213,7 @@ func layoutImage(t *testing.T, dir string) ocispec.Descriptor {
 	return ocispec.Descriptor{MediaType: index.Manifests[0].MediaType, Digest: index.Manifests[0].Digest, Size: index.Manifests[0].Size}
 }
 
-// putIndex pushes an index of an image that the repository has.
+// putIndex pushes an index that lists an image which the repository has.
 func putIndex(t *testing.T, s *server, repo, tag string, image ocispec.Descriptor) {
 	t.Helper()
 	text := fmt.Sprintf(`{"schemaVersion":2,"mediaType":%q,"manifests":[{"mediaType":%q,"digest":%q,"size":%d}]}`,

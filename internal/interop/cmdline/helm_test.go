@@ -31,7 +31,7 @@ func TestHelm(t *testing.T) {
 			require.Error(t, fails(try(t, "helm", "push", chart, "oci://"+s.ref("charts"), test.helm)))
 			run(t, "helm", "registry", "login", s.host, "-u", "ci", "-p", "secret", test.helm)
 			run(t, "helm", "push", chart, "oci://"+s.ref("charts"), test.helm)
-			// A tag has no +.
+			// Helm replaces the + of a version in the tag, where + is not allowed.
 			require.Equal(t, []string{"1.2.3_build"}, s.state(t).Tags(t, "charts/app"))
 			to := t.TempDir()
 			run(t, "helm", "pull", "oci://"+s.ref("charts/app"), "--version", "1.2.3+build", "-d", to, test.helm)

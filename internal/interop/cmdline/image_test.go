@@ -26,7 +26,7 @@ import (
 // checkout is the directory of the main module.
 const checkout = "../../.."
 
-// builder compiles the program that builds the image of ocireg.
+// builder compiles the program that builds the image of ocireg, and returns its path.
 func builder(t *testing.T) (program string) {
 	t.Helper()
 	program = filepath.Join(t.TempDir(), "image")
@@ -37,8 +37,8 @@ func builder(t *testing.T) (program string) {
 	return program
 }
 
-// buildImage builds the image of ocireg from a checkout into a directory, and
-// returns its digest. Env is added to the environment.
+// buildImage builds the image of ocireg from a checkout into a layout, and
+// returns its digest. The variables in env are added to the environment.
 func buildImage(t *testing.T, builder, from, dir, platforms string, env ...string) digest.Digest {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), builder, "-o", dir, "-version", "0.1.0", "-platforms", platforms)
@@ -52,7 +52,7 @@ func buildImage(t *testing.T, builder, from, dir, platforms string, env ...strin
 	return digest.Digest(words[1])
 }
 
-// The image of ocireg is served by ocireg and runs from there: it prints its
+// A registry of ocireg serves the image of ocireg. A container of it prints its
 // version, and serves with TLS, for which it makes a temporary directory.
 func TestImage(t *testing.T) {
 	if testing.Short() {
@@ -62,7 +62,7 @@ func TestImage(t *testing.T) {
 	buildImage(t, builder(t), checkout, dir, platform)
 	for _, tool := range tools {
 		if !slices.Contains([]string{"podman", "buildah", "ctr", "docker"}, tool.name) {
-			continue // It runs no containers.
+			continue // This tool runs no containers.
 		}
 		t.Run(tool.name, func(t *testing.T) {
 			need(t, append(tool.needs, tool.name, "runc")...)
@@ -82,7 +82,8 @@ func TestImage(t *testing.T) {
 	}
 }
 
-// serveInContainer runs a container that serves HTTPS, asks it, and ends it.
+// serveInContainer runs a container that serves HTTPS, sends a request to it, and
+// ends it.
 func serveInContainer(t *testing.T, cmd *exec.Cmd) {
 	t.Helper()
 	var stderr bytes.Buffer
@@ -145,8 +146,7 @@ func TestImageIsReproducible(t *testing.T) {
 	}
 }
 
-// copyCheckout copies the Go files and all others of a checkout, without those of
-// Git.
+// copyCheckout copies the files of a checkout, except those of Git.
 func copyCheckout(t *testing.T, to string) {
 	t.Helper()
 	err := filepath.WalkDir(checkout, func(path string, d fs.DirEntry, err error) error {
@@ -176,8 +176,8 @@ func copyCheckout(t *testing.T, to string) {
 	require.NoError(t, err)
 }
 
-// compileAgain adds a comment to the end of each Go file in a directory. The cache
-// then has no entry for the package, although its code is the same.
+// compileAgain adds a comment to each Go file in a directory. The compiler's
+// cache then has no entry for the package, although its code is the same.
 func compileAgain(t *testing.T, dir string) {
 	t.Helper()
 	names, err := filepath.Glob(filepath.Join(dir, "*.go"))

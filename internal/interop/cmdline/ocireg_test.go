@@ -21,8 +21,8 @@ import (
 	"github.com/ocireg/registry/registrytest/content"
 )
 
-// ocireg is the path of the command, and home that of a directory in which
-// tools find no configuration.
+// ocireg is the path of the command. home is a directory without any
+// configuration, for the tools.
 var ocireg, home string
 
 func TestMain(m *testing.M) {
@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 		ocireg, home = filepath.Join(dir, "ocireg"), dir
 		build := exec.Command("go", "build", "-o", ocireg, "./cmd/ocireg")
 		build.Dir = filepath.Join("..", "..", "..")
-		// Containers run this program too, and have no shared libraries.
+		// The test also runs this program in containers that have no shared libraries.
 		build.Env = append(os.Environ(), "CGO_ENABLED=0")
 		build.Stderr = os.Stderr
 		if err := build.Run(); err != nil {
@@ -52,7 +52,7 @@ type server struct {
 	host string
 	dir  string
 
-	// banner is what it printed.
+	// banner is the text that the server printed at its start.
 	banner string
 
 	// log is the file with a line of JSON for each request.
@@ -60,7 +60,8 @@ type server struct {
 	stop func()
 }
 
-// serve starts ocireg with content in it until the end of the test.
+// serve starts ocireg on new layouts with the content of seed. The server runs
+// until the end of the test.
 func serve(t *testing.T, seed map[string]content.Content, args ...string) *server {
 	t.Helper()
 	dir := t.TempDir()
@@ -73,7 +74,7 @@ func serve(t *testing.T, seed map[string]content.Content, args ...string) *serve
 	return serveDir(t, dir, args...)
 }
 
-// serveDir starts ocireg on the directory, or in memory if dir is "".
+// serveDir starts ocireg with the layouts in the directory, or in memory if dir is "".
 func serveDir(t *testing.T, dir string, args ...string) *server {
 	t.Helper()
 	log, err := os.CreateTemp(t.TempDir(), "log")
@@ -102,7 +103,7 @@ func serveDir(t *testing.T, dir string, args ...string) *server {
 	reader := bufio.NewReader(out)
 	line, err := reader.ReadString('\n')
 	require.NoError(t, err)
-	rest, err := reader.Peek(reader.Buffered()) // The banner is a single write.
+	rest, err := reader.Peek(reader.Buffered()) // The command prints the banner in a single write.
 	require.NoError(t, err)
 	s.banner = line + string(rest)
 	url, _, _ := strings.Cut(strings.TrimSpace(line), " ")
@@ -112,7 +113,7 @@ func serveDir(t *testing.T, dir string, args ...string) *server {
 
 func (s *server) ref(name string) string { return s.host + "/" + name }
 
-// state is the content of the server.
+// state returns the content of the server as a client sees it.
 func (s *server) state(t *testing.T) content.State {
 	t.Helper()
 	store, err := layout.Open(s.dir)
@@ -121,7 +122,7 @@ func (s *server) state(t *testing.T) content.State {
 	return content.State{Store: store}
 }
 
-// A request is a request as ocireg logs it.
+// A request is a line of ocireg's request log.
 type request struct {
 	Op         string
 	Path       string
@@ -131,14 +132,15 @@ type request struct {
 	In, Out    int64
 	Errors     []string
 
-	// Fault is the one that happened to it.
+	// Fault is the text of the rule that hit the request, or "".
 	Fault string
 }
 
 // requests ends the server and returns the requests that it logged.
 func (s *server) requests(t *testing.T) (rs []request) {
 	t.Helper()
-	// A request is logged after it was answered.
+	// ocireg logs a request after its response, so the log is complete when it
+	// has exited.
 	s.stop()
 	text, err := os.ReadFile(s.log)
 	require.NoError(t, err)
@@ -155,8 +157,8 @@ func (s *server) requests(t *testing.T) (rs []request) {
 	return rs
 }
 
-// count returns how many requests are of an operation, with a status of the
-// hundred that is given.
+// count returns the number of requests for the operations with a status whose
+// first digit is hundred.
 func count(rs []request, hundred int, ops ...string) (n int) {
 	for _, r := range rs {
 		for _, op := range ops {

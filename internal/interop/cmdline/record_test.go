@@ -15,19 +15,19 @@ import (
 	"github.com/ocireg/registry/registrytest/content"
 )
 
-// recorded are the tools that pull from a recording, and whether they can be
-// configured to find it by the name of the registry that was recorded.
+// recorded lists the tools that pull from a recording. The value is true if the tool
+// can be configured to find the recording by the name of the recorded registry.
 var recorded = map[string]bool{"skopeo": true, "crane": false, "regctl": false, "podman": true, "buildah": true, "ctr": true, "docker": true}
 
-// mirrored is the registry that a recording stands for, in the configuration of
-// clients. Docker has mirrors of this one alone.
+// mirrored is the name of the recorded registry in the configuration of clients.
+// Docker supports mirrors for no other registry.
 const mirrored = "docker.io"
 
-// A tool pulls the same from a recording as from the registry that was recorded,
-// Distribution 2.8, which has ended by then: by the address of the recording, and
-// by the name of the registry, with the configuration that the command prints.
+// A tool pulls the same image from a recording as from the recorded registry,
+// Distribution 2.8, which no longer runs then. The tool uses the address of the
+// recording, or the name of the registry and the configuration that ocireg prints.
 func TestRecordAndReplay(t *testing.T) {
-	// Nothing can reach the real registry of that name.
+	// These variables keep requests from reaching the real registry.
 	t.Setenv("HTTP_PROXY", "http://127.0.0.1:1")
 	t.Setenv("HTTPS_PROXY", "http://127.0.0.1:1")
 	for _, tool := range tools {
@@ -54,7 +54,8 @@ func recordAndReplay(t *testing.T, tool tool, byName bool) {
 		"blobs/" + string(image.Layers[0].Digest), "blobs/" + strings.Repeat("0", 64),
 	}
 	dir := filepath.Join(t.TempDir(), "images")
-	// Pull pulls the image with a tool that has not pulled it before.
+	// pull pulls the image with a new instance of the tool, which has not pulled
+	// it before.
 	pull := func(t *testing.T, s *server) string {
 		c, ref := tool.start(t), s.ref("team/app:v1")
 		if byName {
@@ -68,7 +69,8 @@ func recordAndReplay(t *testing.T, tool tool, byName bool) {
 	var digest string
 	var answers []string
 	ok := t.Run("record", func(t *testing.T) {
-		up := matrix.StartDistribution(t, "inmemory: {}") // Tools set variables that it would read.
+		// The registry starts before the tools set variables that it would read.
+		up := matrix.StartDistribution(t, "inmemory: {}")
 		there := &remote.Store{Base: up, Client: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}}
 		require.NoError(t, content.Put(t.Context(), there, "team/app:v1", image))
 		require.NoError(t, content.Put(t.Context(), there, "team/app", signature))
@@ -82,11 +84,11 @@ func recordAndReplay(t *testing.T, tool tool, byName bool) {
 	s := serveDir(t, dir, "-strict", "-offline")
 	require.Equal(t, digest, pull(t, s))
 	require.Equal(t, answers, ask(t, s, targets))
-	s.stop() // It exits with 1 if a request was not recorded.
+	s.stop() // ocireg exits with 1 if a request was not in the recording.
 	if tool.name != "skopeo" || byName {
 		return
 	}
-	// The recording is an ordinary layout.
+	// Other tools can read the recording, which is an ordinary layout.
 	local := "oci:" + filepath.Join(dir, "team", "app") + ":v1"
 	_, raw, err := tryIn(t, "", "skopeo", "inspect", "--raw", local)
 	require.NoError(t, err)
@@ -99,8 +101,8 @@ func recordAndReplay(t *testing.T, tool tool, byName bool) {
 	require.Len(t, layer, int(image.Layers[1].Size))
 }
 
-// snippet writes the part of the banner with the title to a file in a new
-// directory, which it returns.
+// snippet writes the configuration with the title, which the banner contains, to
+// a file in a new directory. It returns the directory.
 func (s *server) snippet(t *testing.T, title, name string) (dir string) {
 	t.Helper()
 	_, text, ok := strings.Cut(s.banner, title+":\n")
@@ -118,7 +120,7 @@ func (s *server) snippet(t *testing.T, title, name string) (dir string) {
 	return strings.TrimSuffix(file, "/"+name)
 }
 
-// ask returns the responses to requests for content of a repository.
+// ask sends requests for the targets and returns the responses as text.
 func ask(t *testing.T, s *server, targets []string) (all []string) {
 	t.Helper()
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}

@@ -9,7 +9,7 @@ import (
 
 func startRegctl(t *testing.T) caller {
 	t.Setenv("REGCTL_CONFIG", filepath.Join(t.TempDir(), "config.json"))
-	// It speaks HTTPS unless it is told otherwise, on loopback as elsewhere.
+	// Regctl uses HTTPS, also on loopback, unless its configuration says otherwise.
 	secure := false
 	call := func(ref string, args ...string) (string, error) {
 		if host, _, _ := strings.Cut(ref, "/"); !secure {
@@ -21,7 +21,7 @@ func startRegctl(t *testing.T) caller {
 	}
 	push := func(dir, ref string) error { return fails(call(ref, "image", "copy", "ocidir://"+dir+":v1", ref)) }
 	pull := func(ref, dir string) error { return fails(call(ref, "image", "copy", ref, "ocidir://"+dir+":v1")) }
-	// regctl adds a layer to every image of an index.
+	// Regctl adds the layer to each image of an index.
 	build := func(base, ref string) error {
 		dir, err := buildContext(t, base)
 		if err != nil {

@@ -17,8 +17,8 @@ import (
 	"github.com/ocireg/registry/registrytest/content"
 )
 
-// A step is a task for each tool. It returns the outcome, or "" if the tool has
-// no command for it.
+// A step is a task that the test tries with each tool. It returns the outcome, or
+// "" if the tool has no command for the task.
 type step struct {
 	name  string
 	large bool
@@ -71,7 +71,8 @@ func TestTools(t *testing.T) {
 			require.NotEmpty(t, version)
 			check := table.Check
 			if !table.IsOf(tool.name, version) {
-				// Another version may carry out a step in another way.
+				// A version other than the table's may have another outcome, so
+				// the test only logs it.
 				check = func(t *testing.T, step, tool, seen string) {
 					t.Logf("%s %s, %s: %s", tool, version, step, seen)
 				}
@@ -95,7 +96,7 @@ func TestTools(t *testing.T) {
 
 var versionPattern = regexp.MustCompile(`\d+\.\d+(\.\d+)?`)
 
-// platform is the platform of this machine.
+// platform is the platform of the machine that runs the test.
 const platform = "linux/" + runtime.GOARCH
 
 func image(parts ...content.ImagePart) content.Content {
@@ -106,7 +107,7 @@ func index() content.Content {
 	return content.Index(content.Platforms(platform, "linux/s390x"))
 }
 
-// runnable is an image of ocireg itself, which says how it is used.
+// runnable returns an image of ocireg itself. A container of it prints the usage.
 func runnable(t *testing.T) content.Content {
 	t.Helper()
 	program, err := os.ReadFile(ocireg)
@@ -124,7 +125,7 @@ func runContainer(t *testing.T, c caller) string {
 	s := serve(t, map[string]content.Content{"team/app:v1": app})
 	out, err := c.run(s.ref("team/app:v1"), "-h")
 	if err != nil && count(s.requests(t), 2, "get-blob") == 2 {
-		// The image arrived, but this machine does not run containers.
+		// The tool pulled the image, but this machine does not run containers.
 		t.Skipf("containers do not run here: %s", out)
 	}
 	require.NoError(t, err)
@@ -183,8 +184,8 @@ func deleteBlob(t *testing.T, c caller) string {
 	return "ok"
 }
 
-// sign signs an image and verifies it. An image without a signature and another
-// key must fail.
+// sign signs an image with the tool and verifies the signature. Verification must
+// fail for an image without a signature, and with another key.
 func sign(t *testing.T, c caller) string {
 	if c.sign == nil {
 		return ""
@@ -205,8 +206,8 @@ func sign(t *testing.T, c caller) string {
 	return "ok"
 }
 
-// use pulls the image at the reference and pushes with the tool as well. A tool
-// that only builds, builds on that image.
+// use pulls the image with the tool and checks the digest. A tool that cannot
+// pull builds an image on it instead.
 func use(c caller, s *server, ref string) error {
 	if c.pull == nil {
 		_, err := c.build(s.ref(ref), s.ref("team/built:v1"))

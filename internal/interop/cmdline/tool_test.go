@@ -21,17 +21,18 @@ import (
 	"github.com/ocireg/registry/registrytest/content"
 )
 
-// A tool is a command that pushes, pulls or makes images.
+// A tool is a command-line tool that pushes, pulls or builds images.
 type tool struct {
 	name string
 
-	// needs are the programs that it takes besides.
+	// needs lists other programs that the tool requires.
 	needs []string
 
-	// version are the arguments that make the tool print its version.
+	// version is the argument that makes the tool print its version.
 	version string
 
-	// start starts the daemons of the tool and returns a caller of it.
+	// start starts the daemons of the tool, if it has any, and returns a
+	// caller of the tool.
 	start func(t *testing.T) caller
 }
 
@@ -47,57 +48,58 @@ var tools = []tool{
 	{name: "cosign", version: "version", start: startCosign},
 }
 
-// A caller calls a tool. A nil field means that the tool has no such command.
+// A caller calls one tool. A field is nil if the tool has no such command.
 type caller struct {
-	// build makes an image of a base image, and pushes it. It returns the name
-	// of a file that is in its highest layer.
+	// build builds an image on the base image and pushes it. It returns the name
+	// of a file in the highest layer.
 	build func(base, ref string) (file string, err error)
 
-	// buildIndex makes an index of images for all platforms of the base.
+	// buildIndex builds images for platforms of the base, and pushes an index of them.
 	buildIndex func(base, ref string, platforms ...string) error
 
-	// push pushes the image v1 of a layout. pushIndex pushes an index there
+	// push pushes the image v1 in a layout. pushIndex pushes the index v1
 	// with all its images.
 	push, pushIndex func(dir, ref string) error
 
-	// repacks reports that pushed images may have other digests, since the tool
-	// keeps layers unpacked and packs them again.
+	// repacks is set if pushed images may have other digests, because the tool
+	// unpacks layers and packs them again.
 	repacks bool
 
-	// byDigest says that a reference to push to can have a digest.
+	// byDigest is set if the reference of a push may have a digest instead of a tag.
 	byDigest bool
 
 	// pull pulls the reference and returns the digest that the tool reports.
 	pull func(ref string) (digest string, err error)
 
-	// pullIndex pulls all of an index to a new image layout.
+	// pullIndex pulls an index and all its images to a new layout.
 	pullIndex func(ref, dir string) error
 
-	// pullPlatform pulls the image for the platform.
+	// pullPlatform pulls the image for a platform from an index.
 	pullPlatform func(ref, os, arch string) error
 
-	// run runs ocireg in a container, with arguments, and returns its output.
+	// run runs an image of ocireg in a container with the arguments, and
+	// returns its output.
 	run func(ref string, args ...string) (string, error)
 
-	// serve returns the command that runs a container in the network of the host,
-	// with options, of an image that was pulled.
+	// serve returns the command that runs a pulled image of ocireg in a container
+	// with the options. The container is in the network of the host.
 	serve func(ref string, options ...string) *exec.Cmd
 
-	// api serves the API of Docker until the end of the test, and returns its URL.
+	// api serves Docker's API until the end of the test, and returns its URL.
 	api func() string
 
-	// copy copies an image within a registry; copySigned copies its signatures and
-	// other attachments as well.
+	// copy copies an image within a registry. copySigned also copies its
+	// signatures and other attachments.
 	copy, copySigned func(from, to string) error
 
-	// mirror makes the calls after it pull from the registry that the server
-	// stands for, as the server's banner says.
+	// mirror configures the tool, as the server's banner says, to pull from the
+	// server in place of the registry that it mirrors.
 	mirror func(s *server) error
 
 	tags func(repo string) (string, error)
 
-	// deleteTag, deleteManifest and deleteBlob have references with a tag or a
-	// digest.
+	// deleteTag, deleteManifest and deleteBlob delete the tag, manifest or blob
+	// that the reference names.
 	deleteTag, deleteManifest, deleteBlob func(ref string) error
 
 	// sign signs an image with the key in the directory; verify verifies the
@@ -105,15 +107,15 @@ type caller struct {
 	sign   func(dir, ref string) (string, error)
 	verify func(dir, ref string) error
 
-	// login makes the calls after it be those of a user.
+	// login makes later calls use the credentials of a user.
 	login func(host, user, password string) error
 
-	// trust makes the calls after it be over HTTPS, and trust the certificate
-	// ca.crt in the directory.
+	// trust makes later calls use HTTPS and trust the certificate ca.crt in the
+	// directory.
 	trust func(host, dir string) error
 }
 
-// need skips the test if a tool is not installed.
+// need skips the test if one of the tools is not installed.
 func need(t *testing.T, tools ...string) {
 	t.Helper()
 	for _, tool := range tools {
@@ -130,15 +132,15 @@ func needRoot(t *testing.T) {
 	}
 }
 
-// try runs a tool and returns its output.
+// try runs a program and returns its output.
 func try(t *testing.T, name string, args ...string) (string, error) {
 	t.Helper()
 	out, _, err := tryIn(t, "", name, args...)
 	return out, err
 }
 
-// tryIn runs a tool in a directory. It returns the whole output, and the standard
-// output alone.
+// tryIn runs a program in a directory. It returns all of its output, and its
+// standard output alone.
 func tryIn(t *testing.T, dir, name string, args ...string) (all, stdout string, err error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
@@ -155,7 +157,7 @@ func tryIn(t *testing.T, dir, name string, args ...string) (all, stdout string, 
 	return all, out.String(), err
 }
 
-// run runs a tool that has to succeed.
+// run runs a program and fails the test if the program fails. It returns the output.
 func run(t *testing.T, name string, args ...string) string {
 	t.Helper()
 	out, err := try(t, name, args...)
@@ -165,14 +167,14 @@ func run(t *testing.T, name string, args ...string) string {
 
 func fails(_ string, err error) error { return err }
 
-// imageLayout writes the content to a layout of its own, as v1.
+// imageLayout writes the content to a new layout, with the tag v1.
 func imageLayout(t *testing.T, c content.Content) string {
 	t.Helper()
 	dir := t.TempDir()
 	require.NoError(t, writeLayout(t.Context(), dir, c))
 
-	// Some tools push every entry of the layout. Its only entry has to be the image
-	// or index with a name, without the children of the index.
+	// Some tools push every entry of a layout. So the index of the layout keeps
+	// only the entry with a name, and not the children of an index.
 	file := filepath.Join(dir, "index.json")
 	text, err := os.ReadFile(file)
 	require.NoError(t, err)
@@ -185,7 +187,8 @@ func imageLayout(t *testing.T, c content.Content) string {
 	return dir
 }
 
-// writeLayout writes the content to a layout, which it makes if there is none.
+// writeLayout writes the content to a layout, and creates the layout if it does
+// not exist.
 func writeLayout(ctx context.Context, dir string, c content.Content) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
@@ -202,7 +205,7 @@ func writeLayout(ctx context.Context, dir string, c content.Content) error {
 	return errors.Join(content.Put(ctx, store, "app:v1", c), store.Close())
 }
 
-// digestOf pulls a reference to a layout and returns the digest found there.
+// digestOf calls pull with a new layout and returns the digest of the manifest in it.
 func digestOf(t *testing.T, pull func(ref, dir string) error, ref string) (string, error) {
 	t.Helper()
 	dir := t.TempDir()
@@ -218,9 +221,9 @@ func digestOf(t *testing.T, pull func(ref, dir string) error, ref string) (strin
 	return desc.Digest.String(), err
 }
 
-// shortDir returns a directory of the test, for programs that need a path of at
-// most 50 characters, or without capitals. It is an error if at the end of the test
-// a process has its name in its arguments.
+// shortDir returns a temporary directory for programs that need a path without
+// capitals or of at most 50 characters. The test fails if, at its end, a process
+// has the directory in its arguments.
 func shortDir(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "it")
@@ -242,7 +245,7 @@ func shortDir(t *testing.T) string {
 	return dir
 }
 
-// processes returns those that have the directory in their arguments.
+// processes returns the IDs of processes that have the directory in their arguments.
 func processes(dir string) (pids []int) {
 	files, _ := filepath.Glob("/proc/[0-9]*/cmdline")
 	for _, file := range files {
@@ -266,7 +269,8 @@ func mounts(dir string) (points []string) {
 	return points
 }
 
-// daemon starts a daemon, and waits for its socket.
+// daemon starts a daemon, waits until its socket exists, and ends the
+// daemon with the test.
 func daemon(t *testing.T, socket, name string, args ...string) {
 	t.Helper()
 	cmd := exec.Command(name, args...)

@@ -25,7 +25,8 @@ func push(t *testing.T, c caller) string {
 	return pushed(t, c, s, "team/app:v1", image())
 }
 
-// pushed checks that an image has been pushed, and nothing else.
+// pushed fails the test unless the repository has the image at the reference, and
+// nothing else. It returns whether the tool packed the image again.
 func pushed(t *testing.T, c caller, s *server, ref string, want content.Content) string {
 	t.Helper()
 	repo, tag, _ := strings.Cut(ref, ":")
@@ -106,7 +107,7 @@ func pullIndex(t *testing.T, c caller) string {
 	return "ok"
 }
 
-// checkFile checks that a layout has the content of a digest.
+// checkFile fails the test unless the layout has the blob or manifest of the digest.
 func checkFile(t *testing.T, dir string, want digest.Digest) {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(dir, "blobs", want.Algorithm().String(), want.Encoded()))
@@ -133,14 +134,14 @@ func pullPlatform(t *testing.T, c caller) string {
 	return "ok"
 }
 
-// mount copies an image within a registry, twice: some tools know only then where
-// its blobs are.
+// mount copies an image within a registry, twice, because some tools learn only then
+// where its blobs are. It returns the numbers of blobs that were mounted and sent.
 func mount(t *testing.T, c caller) string {
 	if c.copy == nil {
 		return ""
 	}
-	// It is another image each time, for a tool that remembers where it has seen
-	// a blob does so for longer than this test lasts, and ports come again.
+	// The image is new each time. Some tools remember, for longer than this test
+	// runs, which registry has a blob, and a later test may get the same port.
 	app := image(content.Seed(uint64(time.Now().UnixNano())))
 	s := serve(t, map[string]content.Content{"team/app:v1": app})
 	repos := []string{"team/first", "team/second"}
@@ -172,7 +173,7 @@ func mount(t *testing.T, c caller) string {
 }
 
 // copySigned copies an image that has a referrer, and a signature under a tag
-// that is made of its digest.
+// made of the image's digest. It returns which of them were copied.
 func copySigned(t *testing.T, c caller) string {
 	if c.copySigned == nil {
 		return ""
@@ -242,10 +243,10 @@ func cutPush(t *testing.T, c caller) string {
 		return ""
 	}
 	s := serve(t, nil, "-fault", "patch-upload,put-upload once close=150000")
-	// Whichever blob comes first, it has a byte that far.
+	// Both blobs are so large that the fault hits whichever is pushed first.
 	want := content.Image(content.LayerSizes(300_000), content.Config(content.Random("application/vnd.oci.image.config.v1+json", 300_000, 1)))
 	if c.repacks {
-		// These have to read the config, and push it last.
+		// Tools that repack layers read the config and push it last.
 		want = content.Image(content.Platform(platform), content.LayerSizes(300_000))
 	}
 	err := c.push(imageLayout(t, want), s.ref("team/app:v1"))
@@ -254,7 +255,7 @@ func cutPush(t *testing.T, c caller) string {
 		switch {
 		case !slices.Contains([]string{"post-blob", "patch-upload", "put-upload"}, r.Op):
 		case r.Fault != "":
-			cut += r.In // More of it may have been read than was taken.
+			cut += r.In // The registry may have read more of the blob than it kept.
 		default:
 			taken += r.In
 		}

@@ -11,8 +11,8 @@ import (
 	"github.com/ocireg/registry/registrytest/content"
 )
 
-// umoci knows no registries. It reads and writes the layouts that ocireg serves
-// at the same time.
+// Umoci works only on layouts. It reads and writes the layouts that ocireg
+// serves at the same time.
 func TestUmoci(t *testing.T) {
 	need(t, "umoci")
 	s := serve(t, map[string]content.Content{"team/app:v1": content.Image(content.Files(map[string]string{"etc/motd": "hello"}))})
@@ -25,7 +25,7 @@ func TestUmoci(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "hello", string(got))
 
-	// Clients can pull a tag and an image that umoci makes.
+	// Clients can pull the tag and the image that umoci adds.
 	run(t, "umoci", "tag", "--image", dir+":v1", "v2")
 	run(t, "umoci", "config", "--image", dir+":v1", "--tag", "v3", "--config.label", "org.example.key=value")
 	state := s.state(t)

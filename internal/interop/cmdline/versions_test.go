@@ -12,9 +12,9 @@ import (
 	"github.com/ocireg/registry/internal/interop/matrix"
 )
 
-// The tables are about the programs that install.sh installs, and these have the
-// versions of the libraries that the other tables are about. Those of Debian have
-// the same version in all tables.
+// The tables about programs name the versions that install.sh installs. These
+// equal the versions of the libraries in the other tables. Skopeo and podman come
+// from Debian, and have the same version in all tables.
 func TestVersions(t *testing.T) {
 	script, err := os.ReadFile("install.sh")
 	require.NoError(t, err)
@@ -29,12 +29,13 @@ func TestVersions(t *testing.T) {
 	} {
 		require.Equal(t, versionOf(t, module), versions[program], "install.sh, %s", program)
 	}
-	versions["helm"], _ = strings.CutSuffix(versions["helm"], ".0") // It prints no more, unless its own build made it.
+	// Helm prints its version without a final .0, unless its own build made it.
+	versions["helm"], _ = strings.CutSuffix(versions["helm"], ".0")
 	versions["skopeo"], versions["podman"] = "1.9.3", "4.3.1"
 	matrix.CheckVersions(t, docs, versions, "tools", "check", "explored programs", "hostile programs")
 }
 
-// versionOf returns the version that a go.mod requires, without its v.
+// versionOf returns the version of a module in go.mod, without its v.
 func versionOf(t *testing.T, module string) string {
 	t.Helper()
 	file, name, _ := strings.Cut(module, " ")

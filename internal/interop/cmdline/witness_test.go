@@ -14,8 +14,8 @@ import (
 	"github.com/ocireg/registry/registrytest/profile"
 )
 
-// startZot runs zot with the user of zotUser until the end of the test, and returns
-// its URL.
+// startZot runs zot, with zotUser as its only user, until the end of the test. It
+// returns the URL of zot.
 func startZot(t *testing.T) string {
 	t.Helper()
 	need(t, "zot")
@@ -32,11 +32,11 @@ func startZot(t *testing.T) string {
 	return matrix.StartServer(t, `kernel chosen port","port":(\d+)`, "zot", "serve", config)
 }
 
-// zotUser is the user of startZot.
+// zotUser is the user of the registry that startZot starts.
 var zotUser = auth.Credentials{Username: "user", Password: "secret"}
 
-// diff returns the quirks of the profile that the registry does not have, and
-// the content that the comparison left there.
+// diff compares a registry with a profile. It returns the quirks of the profile that
+// the registry does not have, and the content that the comparison left in the registry.
 func diff(t *testing.T, p *profile.Profile, url string, user auth.Credentials) (differ []profile.Quirk, left []string) {
 	t.Helper()
 	transport := &http.Transport{}
@@ -56,8 +56,8 @@ func diff(t *testing.T, p *profile.Profile, url string, user auth.Credentials) (
 
 var anonymous auth.Credentials
 
-// Distribution 2.8 does not differ from its profile, and does from that of version
-// 3.
+// Distribution 2.8 behaves like its profile, and differs from the profile
+// of Distribution 3.
 func TestDistribution28(t *testing.T) {
 	t.Parallel()
 	url := matrix.StartDistribution(t, "inmemory: {}")
@@ -68,8 +68,8 @@ func TestDistribution28(t *testing.T) {
 	require.Equal(t, []profile.Quirk{"distribution-3.bad-n", "distribution-3.upload-state", "distribution-3.tags-1000"}, differ)
 }
 
-// Where deletion is enabled, nothing is left, and tags cannot be deleted
-// nevertheless.
+// With deletion enabled in Distribution 2.8, the comparison with its profile
+// leaves no content behind. Tags still cannot be deleted.
 func TestDistribution28Deletes(t *testing.T) {
 	t.Parallel()
 	p := profile.Distribution28(profile.Except("distribution.delete-disabled"), profile.With("distribution-2.8.delete-tag-400", "distribution-2.8.null-tags"))
@@ -78,8 +78,7 @@ func TestDistribution28Deletes(t *testing.T) {
 	require.Empty(t, left)
 }
 
-// Zot does not differ from its profile. Nothing is left but a manifest that a tag
-// had before it moved, which zot has deleted itself.
+// Zot behaves like its profile, and the comparison leaves no content behind.
 func TestZot(t *testing.T) {
 	t.Parallel()
 	url := startZot(t)

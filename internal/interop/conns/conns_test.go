@@ -1,5 +1,5 @@
-// Package conns checks the in-memory connections of a registrytest.Network with
-// the tests that golang.org/x/net has for every net.Conn.
+// Package conns runs the tests of golang.org/x/net/nettest for net.Conn on the
+// in-memory connections of a registrytest.Network.
 package conns
 
 import (
@@ -13,8 +13,8 @@ import (
 	"github.com/ocireg/registry/registrytest"
 )
 
-// The client's end comes from DialContext. The server's end is hijacked by the
-// handler at the host, as the network exports no listener.
+// The client's end of a connection is from DialContext. The handler at the host
+// hijacks the server's end, because the network exports no listener.
 func TestConn(t *testing.T) {
 	nettest.TestConn(t, func() (client, server net.Conn, stop func(), err error) {
 		n := registrytest.NewNetwork(t)

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// modules are the modules of the clients, by the directory of their tests.
+// modules maps each directory of tests to the module of the client under test.
 var modules = map[string]string{
 	"containerd":   "github.com/containerd/containerd/v2",
 	"ggcr":         "github.com/google/go-containerregistry",
@@ -22,9 +22,10 @@ var modules = map[string]string{
 	"regclient":    "github.com/regclient/regclient",
 }
 
-// build builds the tests of a client with a version of it, and returns the path of
-// the binary. A client that cannot be in one module with the registry is a
-// program instead: main.go, and a file for what differs between versions.
+// build compiles the tests of a client with a version of the client, and returns
+// the path of the test binary. If the client cannot be in one module with the
+// registry, build compiles a program instead: main.go, and a file with the code
+// that differs between versions.
 func build(t *testing.T, client, version string) string {
 	t.Helper()
 	dir := t.TempDir()

@@ -46,10 +46,10 @@ import (
 // credentials.
 const user, password = "ci", "secret-of-ci"
 
-// image is the content that clients push and pull.
+// image returns the image that the clients push and pull.
 func image() content.Content { return content.Image(content.LayerSizes(5000)) }
 
-// plain reports whether the registry is reached over HTTP.
+// plain reports whether the registry uses plain HTTP.
 func plain(reg *registrytest.Server) bool { return strings.HasPrefix(reg.URL, "http:") }
 
 func result(t *explore.T, name string, r io.ReadCloser, err error) error {
@@ -64,7 +64,8 @@ func result(t *explore.T, name string, r io.ReadCloser, err error) error {
 func ggcrOptions(t *explore.T, reg *registrytest.Server) []remote.Option {
 	opts := []remote.Option{remote.WithTransport(reg.Transport()), remote.WithContext(t.Context()), remote.WithJobs(1)}
 	if !plain(reg) {
-		// Without this condition they would be sent to registries that ask for none.
+		// Without the condition, the client sends credentials to registries that
+		// do not ask for any.
 		opts = append(opts, remote.WithAuth(&authn.Basic{Username: user, Password: password}))
 	}
 	return opts

@@ -15,15 +15,15 @@ import (
 	"github.com/ocireg/registry/registrytest/explore"
 )
 
-// A trapped client is one that stepped into a trap, with the version before and
-// after the fix.
+// A trapped is a client that stepped into a trap of package explore, with its
+// versions before and after the fix.
 type trapped struct {
 	client, test string
 	old, new     string
 	trap, source string
 
-	outcome explore.Hazard // of the old version
-	short   bool           // whether it is in the sample of -short
+	outcome explore.Hazard // the outcome with the old version
+	short   bool           // set if go test -short tries this client
 }
 
 var trappedClients = []trapped{
@@ -41,11 +41,11 @@ var trappedClients = []trapped{
 		source: "https://github.com/google/go-containerregistry/issues/2302", outcome: explore.TwinFails},
 }
 
-// Hostile finds the traps that old versions step into, without being told which
-// it is, and does not find them in the versions with the fix.
+// Hostile finds the trap of each client in its old version, and does not find it
+// in the version with the fix.
 func TestHostile(t *testing.T) {
 	reports, binaries := make(map[string]*explore.Hazards), make(map[string]string)
-	dir := t // of the binaries, which several of the tests run
+	dir := t // build keeps binaries in the directory of this test, because several subtests run them
 	for _, c := range trappedClients {
 		t.Run(fmt.Sprintf("%s %s %s", c.client, c.old, c.trap), func(t *testing.T) {
 			if testing.Short() && !c.short {
@@ -69,7 +69,8 @@ func TestHostile(t *testing.T) {
 	}
 }
 
-// meetHostile lets a client meet hostile registries, by a test of its binary.
+// meetHostile runs a test of the binary, which calls explore.Hostile, and
+// returns the report.
 func meetHostile(t *testing.T, binary, test string) *explore.Hazards {
 	t.Helper()
 	out := filepath.Join(t.TempDir(), "hazards.json")

@@ -14,14 +14,14 @@ import (
 	"github.com/ocireg/registry/registrytest/explore"
 )
 
-// seedLists fills the lists of tags and referrers.
+// seedLists puts several tags and referrers into the registry.
 func seedLists(t *explore.T, reg *registrytest.Server) {
 	seed(t, reg)
 	reg.Push(t, "team/app", content.Artifact("application/vnd.example.file", content.Subject(image())))
 }
 
-// imageTags returns the tags without those of referrers, which a registry without the
-// API for them has.
+// imageTags returns the tags except the referrers tags, which clients create if
+// the registry lacks the referrers API.
 func imageTags(tags []string) []string {
 	return slices.DeleteFunc(slices.Clone(tags), func(tag string) bool { return strings.HasPrefix(tag, "sha256-") })
 }

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestMain keeps clients that resolve names by themselves from asking servers on
-// the network, and prepares the resolver: its first use must not be in a bubble.
+// TestMain keeps clients that resolve names themselves from asking DNS servers.
+// It also uses the resolver once, because its first use must not be in a bubble.
 func TestMain(m *testing.M) {
 	net.DefaultResolver.PreferGo = true
 	net.DefaultResolver.Dial = func(context.Context, string, string) (net.Conn, error) {

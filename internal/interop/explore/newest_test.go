@@ -12,8 +12,8 @@ const docs = "../../../docs/clients.md"
 
 func seed(t *explore.T, reg *registrytest.Server) { reg.Push(t, "team/app:v1", image()) }
 
-// TestNewest explores the newest clients, for the tables of outcomes and findings
-// in docs/clients.md. With -short it explores one.
+// TestNewest explores the newest versions of clients, for the tables of outcomes
+// and findings in docs/clients.md. With -short it explores only one client.
 func TestNewest(t *testing.T) {
 	matrix.EveryFault(t, docs, "explored", []matrix.Operation{
 		{Name: "go-containerregistry pull", Setup: seed, Run: ggcrPull, Cancelled: true, Short: 1 << 30},
@@ -27,8 +27,8 @@ func TestNewest(t *testing.T) {
 	})
 }
 
-// TestNewestAtHostileRegistries lets the newest clients meet hostile registries.
-// With -short it is one.
+// TestNewestAtHostileRegistries runs the newest versions of clients at hostile
+// registries, for docs/clients.md. With -short it runs only one client.
 func TestNewestAtHostileRegistries(t *testing.T) {
 	login := []explore.Option{explore.Login(user, password)}
 	matrix.Hostile(t, docs, "hostile", []matrix.Operation{

@@ -13,12 +13,12 @@ import (
 	"github.com/ocireg/registry/registrytest/explore"
 )
 
-// notationSignature is the type of notation's signatures.
+// notationSignature is the artifact type of notation's signatures.
 const notationSignature = "application/vnd.cncf.notary.signature"
 
-// Notation reads signatures without an end, until its command has a limit
-// (CVE-2023-33957). It is a program, since this version requires an image-spec
-// without which the registry does not compile.
+// Old versions of notation's command read a list of signatures that does not end;
+// newer ones have a limit (CVE-2023-33957). The client is a program of its own,
+// because the old versions and the registry need different versions of image-spec.
 func TestHostileNotation(t *testing.T) {
 	if testing.Short() {
 		t.Skip("not in the sample")

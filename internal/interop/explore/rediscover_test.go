@@ -1,6 +1,6 @@
-// Package explore lets package explore loose on real clients: on old versions
-// with bugs that are known, which it has to find without being told where, and on
-// the newest versions, for docs/clients.md.
+// Package explore runs registrytest/explore on real clients: on old versions
+// with known bugs, which it must find without a hint, and on the newest
+// versions, for docs/clients.md.
 package explore
 
 import (
@@ -24,17 +24,19 @@ import (
 
 var update = flag.Bool("update", false, "pin the versions of clients, and write the tables in docs")
 
-// A bug is one that happened, with the versions before and after its fix.
+// A bug is a known bug of a client, with the versions before and after its fix.
 type bug struct {
-	text     string // a sentence about the old version
-	client   string // a directory in testdata
-	test     string // in its client_test.go
-	old, new string // new is "" if no release has a fix
-	source   string // or "" if it was found by exploring
+	text     string // completes the sentence "The old version …"
+	client   string // the directory of the client's tests in testdata
+	test     string // the name of the test in client_test.go
+	old, new string // versions of the client; new is "" if no release has a fix
+	source   string // the URL of the report, or "" if package explore found the bug
 
-	kind, fault string // of the violation that shows it; any fault if it is ""
-	must        string // the promise that it breaks, or "", and after a ; others that hold
-	short       bool   // whether it is in the sample of -short
+	kind, fault string // the kind and the fault of the violation; any fault if fault is ""
+	// must is the fault of MustSucceed that the bug breaks, or "". After a
+	// semicolon it has other faults, with which the old version succeeds.
+	must  string
+	short bool // set if go test -short tries this bug
 }
 
 var bugs = []bug{
@@ -70,8 +72,8 @@ var bugs = []bug{
 
 func (b bug) String() string { return b.client + " " + b.old + ", " + b.text }
 
-// EveryFault finds bugs that happened, in the old version and not in the one with
-// the fix.
+// EveryFault finds each of the known bugs in the old version, and does not find
+// it in the version with the fix.
 func TestRediscover(t *testing.T) {
 	var rows []string
 	for _, b := range bugs {
@@ -112,8 +114,8 @@ const (
 	mark      = "<!-- rediscovered -->\n\n"
 )
 
-// row returns the beginning of the row of the bug in docs/exploring.md, without
-// the runs that it took.
+// row returns the first cells of the bug's row in docs/exploring.md, without the
+// runs and the time that finding it took.
 func (b bug) row(v explore.Violation) string {
 	text := b.text
 	if b.source != "" {
@@ -122,7 +124,7 @@ func (b bug) row(v explore.Violation) string {
 	return fmt.Sprintf("| %s %s → %s | %s | %s | `%s` |", modules[b.client], b.old, cmp.Or(b.new, "no release"), text, v.Kind, v.Rule)
 }
 
-// writeRows replaces the rows of the table.
+// writeRows replaces the rows of the table in docs/exploring.md.
 func writeRows(t *testing.T, rows []string) {
 	text, err := os.ReadFile(exploring)
 	require.NoError(t, err)
@@ -133,7 +135,7 @@ func writeRows(t *testing.T, rows []string) {
 	require.NoError(t, os.WriteFile(exploring, []byte(before+mark+head+"\n"+strings.Join(rows, "\n")+"\n\n"+after), 0o666))
 }
 
-// in returns the violations that are the bug.
+// in returns the violations in the matrix that the bug explains.
 func (b bug) in(m *explore.Matrix) (found []explore.Violation) {
 	must, _, _ := strings.Cut(b.must, ";")
 	return slices.DeleteFunc(slices.Clone(m.Violations), func(v explore.Violation) bool {
@@ -141,7 +143,7 @@ func (b bug) in(m *explore.Matrix) (found []explore.Violation) {
 	})
 }
 
-// explore returns the matrix of a version of the client.
+// explore runs EveryFault on a version of the client and returns the matrix.
 func (b bug) explore(t *testing.T, version string) *explore.Matrix {
 	t.Helper()
 	binary := build(t, b.client, version)

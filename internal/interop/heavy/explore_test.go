@@ -27,15 +27,18 @@ import (
 	"github.com/ocireg/registry/registrytest/explore"
 )
 
-// who are the credentials of clients, for registries that ask for some.
+// who has the credentials of the clients. They use them only if a registry
+// asks for credentials.
 var who = auth.Credentials{Username: "ci", Password: "secret-of-ci"}
 
-// TestExplored explores the newest versions, for the tables of outcomes and
-// findings in docs/clients.md. With -short there is a sample of Helm and notation.
+// TestExplored explores the newest versions of clients, for the tables of
+// outcomes and findings in docs/clients.md. With -short it explores a sample of
+// Helm and notation.
 func TestExplored(t *testing.T) {
 	signed, cert := signedImage(t)
 	matrix.EveryFault(t, docs, "explored", []matrix.Operation{
-		// containers/image has its own transport, which can only reach ports.
+		// containers/image makes its own connections, which cannot reach a
+		// network in memory.
 		{Name: "containers/image pull", Setup: seed, Run: imagePull, Loopback: true},
 		{Name: "containers/image push", Run: imagePush, Loopback: true},
 		{Name: "Helm pull", Setup: copyOf(pushedChart(t)), Run: helmPull, Short: 10},
@@ -46,14 +49,14 @@ func TestExplored(t *testing.T) {
 	})
 }
 
-// withoutReferrers returns the option of a registry without the API for referrers,
-// where the client keeps a list under a tag.
+// withoutReferrers returns the options of a registry without the referrers API,
+// where clients keep an index under the referrers tag.
 func withoutReferrers(*explore.T) []registrytest.Option {
 	return []registrytest.Option{registry.Without(registry.ListReferrers)}
 }
 
-// TestHostile runs the newest versions at hostile registries. With -short it
-// runs only Helm.
+// TestHostile runs the newest versions of clients at hostile registries. With
+// -short it runs only Helm.
 func TestHostile(t *testing.T) {
 	login := explore.Login(who.Username, who.Password)
 	signed, cert := signedImage(t)
@@ -87,14 +90,14 @@ func imagePush(t *explore.T, reg *registrytest.Server) error {
 	return imageClientOf(t).Push(t.Context(), reg.Ref("team/app:v1"), small())
 }
 
-// copyOf returns a setup that copies the content of the registry.
+// copyOf returns a setup for package explore that copies the content of a registry.
 func copyOf(from *registrytest.Server) func(*explore.T, *registrytest.Server) {
 	return func(t *explore.T, reg *registrytest.Server) {
 		require.NoError(t, content.Copy(context.Background(), reg.Store, from.Store))
 	}
 }
 
-// pushedChart returns a registry with a chart that Helm pushed.
+// pushedChart returns a registry that has a chart pushed by Helm.
 func pushedChart(t *testing.T) *registrytest.Server {
 	reg := registrytest.NewServer(t)
 	require.NoError(t, pushChart(t, reg))
@@ -119,8 +122,8 @@ func helmPull(t *explore.T, reg *registrytest.Server) error {
 	return nil
 }
 
-// signedImage returns a registry with an image and a signature of it, and the
-// certificate of the key.
+// signedImage returns a registry that has an image with a signature of notation,
+// and the certificate of the key.
 func signedImage(t *testing.T) (*registrytest.Server, *x509.Certificate) {
 	reg := registrytest.NewServer(t)
 	reg.Push(t, "team/app:v1", small())
@@ -135,8 +138,8 @@ func signedImage(t *testing.T) (*registrytest.Server, *x509.Certificate) {
 	return reg, cert
 }
 
-// notationVerify returns an operation that verifies the signature of an image,
-// which it resolves from a tag as the command does.
+// notationVerify returns an operation that resolves a tag and verifies the
+// signature of the image, like the command of notation.
 func notationVerify(cert *x509.Certificate) func(*explore.T, *registrytest.Server) error {
 	return func(t *explore.T, reg *registrytest.Server) error {
 		repo := notationRepository(t, reg, who)
@@ -155,8 +158,9 @@ func notationVerify(cert *x509.Certificate) func(*explore.T, *registrytest.Serve
 	}
 }
 
-// A recorded is a signer that has signed. A signature has the time and random
-// numbers, so that another one would be other content.
+// A recorded is a notation signer that always returns the same signature. A new
+// signature has another time and other random numbers, so package explore would
+// see wrong content.
 type recorded struct {
 	subject  digest.Digest
 	envelope []byte
@@ -170,7 +174,7 @@ func (r recorded) Sign(_ context.Context, desc ocispec.Descriptor, _ notation.Si
 	return r.envelope, r.info, nil
 }
 
-// notationSign returns an operation that signs an image, by a tag.
+// notationSign returns an operation that resolves a tag and signs the image.
 func notationSign(t *testing.T) func(*explore.T, *registrytest.Server) error {
 	key, cert := signingCert(t)
 	s, err := signer.NewGenericSigner(key, []*x509.Certificate{cert})

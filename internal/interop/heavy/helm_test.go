@@ -20,7 +20,7 @@ import (
 	"github.com/ocireg/registry/registrytest/content"
 )
 
-// chart is a chart as helm package makes one.
+// chart returns a packed Helm chart, like that of helm package.
 func chart(t tester, version string) []byte {
 	t.Helper()
 	yaml := "apiVersion: v2\nname: app\nversion: " + version + "\n"
@@ -35,8 +35,8 @@ func chart(t tester, version string) []byte {
 	return b.Bytes()
 }
 
-// helmClient is Helm's registry client, which has not logged in yet. Its transport
-// retries, as Helm's does by default.
+// helmClient returns Helm's registry client for the registry, without a login.
+// Its transport retries, as Helm's does by default.
 func helmClient(t tester, reg *registrytest.Server, more ...helm.ClientOption) *helm.Client {
 	t.Helper()
 	options := append([]helm.ClientOption{
@@ -52,14 +52,14 @@ func helmClient(t tester, reg *registrytest.Server, more ...helm.ClientOption) *
 	return client
 }
 
-// helmLogin logs in as the command does.
+// helmLogin logs in like the command helm registry login.
 func helmLogin(reg *registrytest.Server, client *helm.Client, as auth.Credentials) error {
 	return client.Login(reg.Host(), helm.LoginOptBasicAuth(as.Username, as.Password), helm.LoginOptPlainText(!overTLS(reg)))
 }
 
-// Helm's versions may have a +, which tags may not: it pushes 1.2.3+build as
-// 1.2.3_build, and turns that back when it lists. Helm lists only versions, the
-// newest first, and resolves only the tag.
+// The version of a chart may have a +, which tags may not. Helm pushes
+// 1.2.3+build as 1.2.3_build, and turns the tag back into the version when it
+// lists. It lists only versions, the newest first, and resolves only the tag.
 func TestHelm(t *testing.T) {
 	t.Parallel()
 	everywhere(t, 2, func(t *testing.T, reg *registrytest.Server, as auth.Credentials) {
@@ -100,8 +100,7 @@ func TestHelm(t *testing.T) {
 	})
 }
 
-// TestHelmLogin checks that Helm refuses a wrong password, and reports when a user
-// may not push.
+// TestHelmLogin checks that Helm reports a wrong password, and a user who may not push.
 func TestHelmLogin(t *testing.T) {
 	t.Parallel()
 	for name, who := range map[string]*auth.Auth{"Basic": auth.Basic(), "Bearer": auth.Bearer()} {

@@ -31,9 +31,9 @@ var containersImage = matrix.Factory{Name: "containers/image", New: func(t *test
 func newImageClient(t tester, env matrix.Env) imageClient {
 	dir := t.TempDir()
 	sys := &types.SystemContext{
-		// This file records the sources of blobs, for mounts.
+		// containers/image records the source of each blob there, for mounts.
 		BlobInfoCacheDir: filepath.Join(dir, "cache"),
-		// These paths hide the configuration of the machine.
+		// These paths replace the configuration of the machine.
 		SystemRegistriesConfPath:    filepath.Join(dir, "registries.conf"),
 		SystemRegistriesConfDirPath: filepath.Join(dir, "registries.conf.d"),
 		RegistriesDirPath:           filepath.Join(dir, "registries.d"),
@@ -45,7 +45,7 @@ func newImageClient(t tester, env matrix.Env) imageClient {
 		require.NoError(t, os.Mkdir(sys.DockerCertPath, 0o700))
 		require.NoError(t, os.WriteFile(filepath.Join(sys.DockerCertPath, "ca.crt"), env.CA, 0o600))
 	} else {
-		// Only this setting permits HTTP, which it uses when HTTPS has failed.
+		// With this setting, containers/image tries HTTP after HTTPS has failed.
 		sys.DockerInsecureSkipTLSVerify = types.OptionalBoolTrue
 	}
 	if env.Credentials.Username != "" || env.IdentityToken != "" {
@@ -62,9 +62,10 @@ func newImageClient(t tester, env matrix.Env) imageClient {
 	return c
 }
 
-// imageClient is containers/image, on which Podman, Buildah, Skopeo and CRI-O
-// are built. It copies images between transports. The tests push from an image
-// layout and pull into a directory, which keeps every byte.
+// imageClient is a matrix.Client that uses containers/image, on which Podman,
+// Buildah, Skopeo and CRI-O are built. The package copies images between
+// transports. The client pushes from an image layout and pulls into a directory,
+// which keeps every byte.
 type imageClient struct {
 	t        tester
 	sys      *types.SystemContext
@@ -131,8 +132,8 @@ func (c imageClient) Pull(ctx context.Context, ref string, sink matrix.Sink) err
 	return nil
 }
 
-// imageRead reads a file of the directory: blobs are named by their digest, and
-// manifests so that it has to be computed.
+// imageRead gives a file of the directory to the sink. The name of a blob's file
+// is its digest; the digest of a manifest has to be computed.
 func imageRead(file string, sink matrix.Sink) error {
 	name := filepath.Base(file)
 	if name == "version" {
@@ -162,8 +163,8 @@ func (c imageClient) Copy(ctx context.Context, from, to string) error {
 	if err != nil {
 		return err
 	}
-	// containers/image mounts only blobs whose source its cache knows; a source
-	// that it has not read yet is not in the cache.
+	// containers/image mounts only blobs whose source is in its cache, so the
+	// client pulls the image before it copies it.
 	elsewhere, err := directory.NewReference(c.t.TempDir())
 	if err != nil {
 		return err

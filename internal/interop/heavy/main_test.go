@@ -10,9 +10,9 @@ import (
 	"github.com/sirupsen/logrus"
 )
 
-// TestMain keeps containers/image quiet, which logs each resumed download, and
-// clients that resolve names by themselves from asking servers on the network. It
-// prepares the resolver: its first use must not be in a bubble.
+// TestMain silences the log of containers/image, and keeps clients that resolve
+// names themselves from asking DNS servers. It also uses the resolver once,
+// because its first use must not be in a bubble.
 func TestMain(m *testing.M) {
 	logrus.SetOutput(io.Discard)
 	net.DefaultResolver.PreferGo = true

@@ -33,7 +33,7 @@ import (
 	"github.com/ocireg/registry/registrytest/journal"
 )
 
-// notation signs by pushing a referrer, and finds signatures by listing them.
+// Notation pushes a signature as a referrer, and finds signatures by listing referrers.
 func TestNotation(t *testing.T) {
 	t.Parallel()
 	key, cert := signingCert(t)
@@ -50,8 +50,8 @@ func TestNotation(t *testing.T) {
 			everywhere(t, c.pageSize, func(t *testing.T, reg *registrytest.Server, as auth.Credentials) {
 				image := reg.Push(t, "team/app:v1", content.Image())
 				repo := notationRepository(t, reg, as)
-				// The command resolves tags itself: verification needs a
-				// digest.
+				// Verification requires a digest, so the test resolves the
+				// tag, like the command.
 				verify := func(trusted *x509.Certificate, reference string) error {
 					v, err := verifier.New(trustPolicy(), trusts{trusted}, nil)
 					require.NoError(t, err)
@@ -105,8 +105,8 @@ func TestNotation(t *testing.T) {
 	}
 }
 
-// notationRepository is a repository whose client retries, as oras-go's does by
-// default.
+// notationRepository returns notation's view of the repository team/app. Its
+// client retries, as oras-go's does by default.
 func notationRepository(t tester, reg *registrytest.Server, as auth.Credentials) notationregistry.Repository {
 	t.Helper()
 	remote, err := orasremote.NewRepository(reg.Ref("team/app"))
@@ -119,7 +119,8 @@ func notationRepository(t tester, reg *registrytest.Server, as auth.Credentials)
 	return notationregistry.NewRepository(remote)
 }
 
-// trustPolicy trusts the certificates of every trust store, for all repositories.
+// trustPolicy returns a policy that trusts the certificates of all trust stores,
+// for all repositories.
 func trustPolicy() *trustpolicy.Document {
 	return &trustpolicy.Document{
 		Version: "1.0",
@@ -133,7 +134,7 @@ func trustPolicy() *trustpolicy.Document {
 	}
 }
 
-// trusts is a trust store with one certificate.
+// trusts is a trust store with a single certificate.
 type trusts struct{ cert *x509.Certificate }
 
 func (s trusts) GetCertificates(context.Context, truststore.Type, string) ([]*x509.Certificate, error) {
@@ -147,7 +148,7 @@ func signingCert(t tester) (*ecdsa.PrivateKey, *x509.Certificate) {
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1),
 		Subject:      pkix.Name{CommonName: "ci", Organization: []string{"example"}, Country: []string{"NZ"}},
-		// The clock of a bubble begins in the year 2000.
+		// The clock in a bubble starts in the year 2000.
 		NotBefore:   time.Date(1999, 12, 31, 0, 0, 0, 0, time.UTC),
 		NotAfter:    time.Now().Add(24 * time.Hour),
 		KeyUsage:    x509.KeyUsageDigitalSignature,

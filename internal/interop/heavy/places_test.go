@@ -10,7 +10,7 @@ import (
 	"github.com/ocireg/registry/registrytest/auth"
 )
 
-// A tester is a *testing.T or an *explore.T.
+// A tester is the part of *testing.T that *explore.T has, too.
 type tester interface {
 	Helper()
 	Errorf(format string, args ...any)
@@ -18,8 +18,8 @@ type tester interface {
 	TempDir() string
 }
 
-// everywhere runs a test on every store, over HTTP and HTTPS, and behind every
-// way to log in. A page of a list has at most pageSize entries.
+// everywhere runs a test with each store, over HTTP and HTTPS, and with each
+// scheme of authentication. A page of a list has at most pageSize entries.
 func everywhere(t *testing.T, pageSize int, test func(t *testing.T, reg *registrytest.Server, as auth.Credentials), opts ...registrytest.Option) {
 	ways := map[string]struct {
 		auth func(...string) *auth.Auth

@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// modules are the modules of the clients, by program.
+// modules maps each program to the module of the client that it uses.
 var modules = map[string]string{
 	"buildkit":       "github.com/moby/buildkit",
 	"containerd1":    "github.com/containerd/containerd",
@@ -31,10 +31,10 @@ var modules = map[string]string{
 	"regclient":      "github.com/regclient/regclient",
 }
 
-// tags leave out the parts of containers/image that are written in C.
+// tags are build tags that leave out the parts of containers/image written in C.
 const tags = "containers_image_openpgp,exclude_graphdriver_btrfs,containers_image_storage_stub"
 
-// A builder builds programs, each once.
+// A builder compiles each version of a program once.
 type builder struct {
 	dir string
 
@@ -46,7 +46,8 @@ func newBuilder(t *testing.T) *builder {
 	return &builder{dir: t.TempDir(), once: make(map[string]*sync.Once)}
 }
 
-// build returns the path of the program with a version of its client.
+// build compiles a program with a version of its client, and returns the
+// path of the binary.
 func (b *builder) build(t *testing.T, program, version string) string {
 	t.Helper()
 	dir := filepath.Join(b.dir, program, version)

@@ -35,46 +35,46 @@ import (
 
 var update = flag.Bool("update", false, "write docs/history.md, and the files in testdata that pin the versions of clients")
 
-// A pair is two versions of a client, before and after the fix of a bug.
+// A pair is a bug of a client with two versions of the client, before and after the fix.
 type pair struct {
-	bug      string // a sentence about the client
-	program  string // a directory in testdata
+	bug      string // completes the sentence "The old version …"
+	program  string // the directory of the program in testdata
 	old, new string // versions of the client
-	source   string // where the bug was reported, or fixed
+	source   string // the URL of a report or fix of the bug
 
-	profile string // for profile.Get, or "" for the quirk alone
+	profile string // the name of a profile for profile.Get, or "" to use only the quirk
 	quirk   profile.Quirk
 
-	// do has the arguments of the program. $HOST stands for the host of the
-	// registry, which has the image team/app:v1, and $OTHER for that of another
-	// one without a profile, which has other/app:v1.
+	// do is the arguments of the program. $HOST stands for the host of the
+	// registry, which has the image team/app:v1. $OTHER stands for the host of a
+	// second registry, without a profile, which has other/app:v1.
 	do []string
 
 	// seed adds content to the registry. It may be nil.
 	seed func(t *testing.T, reg *registrytest.Server)
 
-	// shows is a part of the output of the old version.
+	// shows is a text that the output of the old version must contain.
 	shows string
 
-	// with are options of the profile beyond its name: With, for a quirk that it
-	// does not have, and WithoutAuth, for a client that has no credentials here.
+	// with are further options of the profile: With, for a quirk that it does not
+	// have, and WithoutAuth, for a client that has no credentials.
 	with []profile.Option
 
-	// refuses is a part of the output of the new version. It is set if the fixed
-	// version fails early instead of succeeding.
+	// refuses is a text that the output of the new version must contain, or "".
+	// It is set if the new version fails, too, but with a clear error.
 	refuses string
 
-	// without are the options with which the profile lets the old version succeed,
-	// nil for Except(quirk) and those of with.
+	// without are the options of the profile with which the old version succeeds.
+	// Nil means with and Except(quirk).
 	without []profile.Option
 
-	short bool // whether the pair is in the sample of -short
+	short bool // set if go test -short tries the pair
 }
 
 func (p *pair) name() string { return p.program + " " + p.old + " " + string(p.quirk) }
 
-// Old versions of clients fail at the registries where they failed, and only
-// there; new versions do not.
+// The old version of each client fails at a registry with the profile, and
+// succeeds without the quirk. The new version does not fail.
 func TestPairs(t *testing.T) {
 	t.Parallel()
 	b := newBuilder(t)
@@ -122,10 +122,10 @@ func TestPairs(t *testing.T) {
 	}
 }
 
-// option returns the name of the profile or quirk.
+// option returns the name of the profile, or that of the quirk if there is no profile.
 func (p *pair) option() string { return cmp.Or(p.profile, string(p.quirk)) }
 
-// A result is the outcome of a program.
+// A result is the outcome of a program that ran, with its registry.
 type result struct {
 	output string
 	err    error
@@ -136,8 +136,8 @@ func (r result) String() string {
 	return r.output + "\n" + r.reg.Requests().String()
 }
 
-// run runs the program of the pair at a new registry with the profile or quirk, or
-// without one if it is nil.
+// run runs the program of the pair at a new registry, which has the behaviour of
+// like unless it is nil.
 func (p *pair) run(t *testing.T, program string, like registrytest.Option) result {
 	t.Helper()
 	var opts []registrytest.Option
@@ -162,7 +162,7 @@ func (p *pair) run(t *testing.T, program string, like registrytest.Option) resul
 	}
 	args = strings.NewReplacer("$HOST", reg.Host(), "$OTHER", other).Replace(args)
 
-	// The time is for programs that would run forever.
+	// The timeout ends programs that would run forever.
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program, strings.Split(args, "\n")...)

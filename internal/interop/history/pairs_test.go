@@ -190,19 +190,20 @@ var pairs = []*pair{
 	},
 }
 
-// bigImage pushes team/big:v1, with a layer of several parts.
+// bigImage pushes team/big:v1, an image with a layer that clients pull or
+// push in several parts.
 func bigImage(t *testing.T, reg *registrytest.Server) {
 	t.Helper()
 	reg.Push(t, "team/big:v1", content.Image(content.LayerSizes(100_000)))
 }
 
-// longManifest pushes team/long:v1, whose manifest has 3,000 bytes.
+// longManifest pushes team/long:v1, an image with a manifest of 3,000 bytes.
 func longManifest(t *testing.T, reg *registrytest.Server) {
 	t.Helper()
 	reg.Push(t, "team/long:v1", content.Image(content.ManifestSize(3000)))
 }
 
-// fiveTags pushes five more tags.
+// fiveTags pushes five more tags to team/app.
 func fiveTags(t *testing.T, reg *registrytest.Server) {
 	t.Helper()
 	for _, tag := range []string{"v2", "v3", "v4", "v5", "v6"} {
@@ -210,8 +211,8 @@ func fiveTags(t *testing.T, reg *registrytest.Server) {
 	}
 }
 
-// fallbackTag pushes the tag that has the referrers of team/app:v1 where there is
-// no referrers API.
+// fallbackTag pushes the referrers tag of team/app:v1, for a registry without
+// the referrers API.
 func fallbackTag(t *testing.T, reg *registrytest.Server) {
 	t.Helper()
 	subject := reg.Get(t, "team/app:v1").Digest

@@ -12,8 +12,7 @@ import (
 
 const document = "../../../docs/history.md"
 
-// docs/history.md has the table of all pairs. TestPairs checks the rows
-// themselves.
+// docs/history.md has the table of all pairs. TestPairs tests the pairs themselves.
 func TestTable(t *testing.T) {
 	t.Parallel()
 	var rows strings.Builder
@@ -37,7 +36,7 @@ func TestTable(t *testing.T) {
 	require.Equal(t, want, string(content), "run: go test -C internal/interop ./history -run TestTable -update")
 }
 
-// No two rows are the same, and each file in testdata belongs to a row.
+// All pairs differ, and each file in testdata belongs to a pair.
 func TestFiles(t *testing.T) {
 	t.Parallel()
 	used := make(map[string]bool)
@@ -63,7 +62,7 @@ func TestFiles(t *testing.T) {
 	}
 }
 
-// short returns a version without its time and most of its commit.
+// short returns a pseudo-version without its time and most of its commit.
 func short(version string) string {
 	if parts := strings.Split(version, "-"); len(parts) == 3 && len(parts[2]) == 12 {
 		return parts[1][:8] + " " + parts[2][:7]

@@ -1,5 +1,5 @@
-// Package languages runs tests that are written in other languages. Each starts
-// the command ocireg and controls it. A language that is not installed is skipped.
+// Package languages runs tests written in other languages. Each test program starts
+// the command ocireg and controls it. Languages that are not installed are skipped.
 package languages
 
 import (
@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// bin is the directory of the command ocireg.
+// bin is the directory that contains the command ocireg.
 var bin string
 
 func TestMain(m *testing.M) {
@@ -40,14 +40,14 @@ func TestMain(m *testing.M) {
 	}())
 }
 
-// A language has a program with tests.
+// A language is a programming language with a test program.
 type language struct {
-	name    string // and directory
+	name    string // the language, and the directory of the program
 	program string
 	needs   []string
-	prepare []string // a command, or nil
+	prepare []string // a command that runs once before run, or nil
 	run     []string
-	says    string // when all tests have passed
+	says    string // a text in the output if all tests have passed
 }
 
 var languages = []language{
@@ -70,7 +70,7 @@ var languages = []language{
 	},
 }
 
-// copied returns a copy of the programs.
+// copied copies the test programs to a new directory.
 func copied(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -78,7 +78,7 @@ func copied(t *testing.T) string {
 	return dir
 }
 
-// command runs a command in a directory, and returns its output.
+// command runs a command in a directory and returns its output.
 func command(t *testing.T, dir string, args []string) (string, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
@@ -93,7 +93,7 @@ func command(t *testing.T, dir string, args []string) (string, error) {
 	return out.String(), err
 }
 
-// start prepares a copy of the program, or skips the test with the reason.
+// start copies and prepares the test program, or skips the test if a tool is missing.
 func (l language) start(t *testing.T) (dir string) {
 	t.Helper()
 	for _, tool := range l.needs {
@@ -123,7 +123,8 @@ func TestLanguages(t *testing.T) {
 			if testing.Short() {
 				return
 			}
-			// The program fails if the registry gets other requests than it expects.
+			// The program fails if the registry gets other requests than those
+			// in the golden file.
 			golden := filepath.Join(dir, "pull.golden")
 			text, err := os.ReadFile(golden)
 			require.NoError(t, err)

@@ -19,13 +19,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A controlled is an ocireg with the control API.
+// A controlled is a running ocireg with the control API.
 type controlled struct {
 	t                        *testing.T
 	registry, control, token string
 }
 
-// startControlled starts ocireg until the end of the test.
+// startControlled starts ocireg, which runs until the end of the test.
 func startControlled(t *testing.T) *controlled {
 	t.Helper()
 	cmd := exec.Command(filepath.Join(bin, "ocireg"), "-quiet", "-addr", ":0", "-control", ":0")
@@ -41,12 +41,12 @@ func startControlled(t *testing.T) *controlled {
 	require.NoError(t, err)
 	second, err := lines.ReadString('\n')
 	require.NoError(t, err)
-	words := strings.Fields(second) // control URL token TOKEN
+	words := strings.Fields(second) // The line is "control URL token TOKEN".
 	require.GreaterOrEqual(t, len(words), 4, second)
 	return &controlled{t, strings.Fields(first)[0], words[1], words[3]}
 }
 
-// call calls the control API.
+// call sends a request to the control API and returns the response.
 func (c *controlled) call(method, path, body string) (status int, text string) {
 	c.t.Helper()
 	r, err := http.NewRequestWithContext(c.t.Context(), method, c.control+path, strings.NewReader(body))
@@ -60,7 +60,8 @@ func (c *controlled) call(method, path, body string) (status int, text string) {
 	return response.StatusCode, string(all)
 }
 
-// want calls the control API, which has to respond with the status.
+// want sends a request to the control API and fails the test unless the
+// response has the status.
 func (c *controlled) want(status int, method, path, body string) string {
 	c.t.Helper()
 	got, text := c.call(method, path, body)
@@ -68,11 +69,13 @@ func (c *controlled) want(status int, method, path, body string) string {
 	return text
 }
 
-// ongoing waits until a request has arrived and has no response yet.
+// ongoing waits until the registry has received a request to which it has
+// not responded yet.
 func (c *controlled) ongoing() { c.want(200, "GET", "/v1/requests?ongoing&wait=1&timeout=1m", "") }
 
-// ask sends a request under a rule, and returns the response as a client sees it. A
-// client that waits in vain, or whose response comes slowly, gives up.
+// ask sends a request that a rule hits, and describes the response from the
+// client's point of view. If the rule delays the response or throttles the body,
+// ask does not wait for the end.
 func (c *controlled) ask(rule, url string, want digest.Digest) string {
 	c.t.Helper()
 	ctx, cancel := context.WithCancel(c.t.Context())
@@ -134,7 +137,8 @@ func (c *controlled) ask(rule, url string, want digest.Digest) string {
 	return strings.Join(seen, ", ")
 }
 
-// A client sees the responses of the table. The last request ends the rule.
+// Under each rule of the table in docs/languages.md, a client gets the responses
+// of the table. The last one is the response after the rule has ended.
 func TestScenarios(t *testing.T) {
 	t.Parallel()
 	c := startControlled(t)
@@ -156,7 +160,7 @@ func TestScenarios(t *testing.T) {
 		for i := range 3 {
 			rule := rule
 			if i > 0 {
-				rule = "" // No rule keeps a second request waiting.
+				rule = "" // A rule with a delay hits only the first request.
 			}
 			seen = append(seen, c.ask(rule, url, d))
 		}
@@ -169,8 +173,8 @@ func TestScenarios(t *testing.T) {
 	}
 }
 
-// rows returns the table of scenarios in docs/languages.md: what goes wrong, the
-// rule, and what the client sees.
+// rows returns the rows of the scenarios in docs/languages.md: the problem, the
+// rule, and the responses.
 func rows(t *testing.T) (all [][]string) {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join("..", "..", "..", "docs", "languages.md"))

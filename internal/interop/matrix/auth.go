@@ -15,23 +15,24 @@ import (
 	"github.com/ocireg/registry/registrytest/auth"
 )
 
-// A login is a way in which a client authenticates.
+// A login is a scheme of authentication, and a way to use it, that clients are
+// tried with.
 type login struct {
 	name string
 
-	// auth is how the registry asks for credentials.
+	// auth returns the authentication of the registry.
 	auth func(rules ...string) *auth.Auth
 
-	// over is set if the scheme makes a difference: the login is tried over
-	// that scheme only.
+	// over is "http" or "https" to try the login only over that scheme, because
+	// the scheme changes the outcome, or "" for both.
 	over string
 
-	// as makes the client log in as the user.
+	// as creates the user and puts the credentials into the environment of the client.
 	as func(a *auth.Auth, env *Env)
 
 	run func(s *try, a *auth.Auth) string
 
-	// expire is an operation. All tokens expire after its first success.
+	// expire is the operation after whose first success all tokens expire, or 0.
 	expire registry.Op
 }
 
@@ -50,7 +51,7 @@ func logins() []login {
 		}},
 		{name: "Bearer, tokens expire between two blobs", auth: auth.Bearer, as: ci, run: expired, expire: registry.PutUpload},
 		{name: "Bearer, identity token, tokens expire between two blobs", auth: auth.Bearer, as: identity, run: expired, expire: registry.PutUpload},
-		// Whether the client can send the body again depends on the HTTP version.
+		// The HTTP version determines whether the client can send the body again.
 		{name: "Bearer, tokens expire before the bytes of a blob", over: "http", auth: auth.Bearer, as: ci, run: expired, expire: registry.StartUpload},
 		{name: "Bearer, tokens expire before the bytes of a blob, HTTPS", over: "https", auth: auth.Bearer, as: ci, run: expired, expire: registry.StartUpload},
 		{name: "Basic, wrong password", auth: auth.Basic, as: wrongPassword, run: refused},
@@ -73,21 +74,21 @@ func wrongPassword(a *auth.Auth, env *Env) {
 	env.Credentials.Password += "x"
 }
 
-// there pushes and pulls content.
+// there pushes and pulls an image, and returns the token requests.
 func there(s *try, a *auth.Auth) string {
 	s.push("team/app:v1", app())
 	s.pull("team/app:v1", app())
 	return tokens(s, a)
 }
 
-// expired pushes while the registry ends the tokens, earlier than it has
-// announced.
+// expired pushes an image while all tokens expire earlier than the registry has
+// announced. It returns whether the client recovers.
 func expired(s *try, a *auth.Auth) string {
 	err := s.client.Push(s.Context(), s.reg.Ref("team/app:v1"), app())
 	r := s.reg.Requests()
 	told := false
 	for _, x := range r.All() {
-		// The client had used the expired token.
+		// The registry has refused an expired token.
 		told = told || x.Status == http.StatusUnauthorized && slices.ContainsFunc(x.Errors, func(e *registry.Error) bool {
 			return strings.Contains(e.Message, "expired")
 		})
@@ -111,7 +112,7 @@ func refused(s *try, a *auth.Auth) string {
 	return "failed"
 }
 
-// tokens describes the token requests: their methods and their scopes.
+// tokens describes the client's requests for tokens: their methods and scopes.
 func tokens(s *try, a *auth.Auth) string {
 	var methods, scopes []string
 	for _, x := range s.reg.Requests().Op(registry.GetToken).All() {
@@ -134,7 +135,8 @@ func tokens(s *try, a *auth.Auth) string {
 	return fmt.Sprintf("%s, `%s`", strings.Join(methods, " and "), strings.Join(scopes, " "))
 }
 
-// Logins tries how the clients log in, over HTTP and HTTPS.
+// Logins tries each login with the clients, over HTTP and HTTPS, and checks the
+// outcomes in the table "logins".
 func Logins(t *testing.T, docs string, clients ...Factory) {
 	table := OpenTable(t, docs, "logins")
 	for _, login := range logins() {
@@ -162,7 +164,8 @@ func (l login) try(t *testing.T, client Factory, opts ...registrytest.Option) st
 	var expire sync.Once
 	s := start(t, Factory{client.Name, func(t *testing.T, env Env) Client {
 		l.as(a, &env)
-		// The same blobs are pushed before the tokens expire in each run.
+		// In sequence, the client pushes the same blobs before the tokens
+		// expire in each run.
 		env.Sequential = l.expire != 0
 		return client.New(t, env)
 	}}, append(opts, a, registry.WithRecorder(registry.RecorderFunc(func(x *registry.Exchange) {

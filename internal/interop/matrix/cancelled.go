@@ -11,14 +11,15 @@ import (
 	"github.com/ocireg/registry/registrytest/explore"
 )
 
-// cancelling is the name of the fault of [explore.Cancellations].
+// cancelling is the name, in a matrix, of the fault of [explore.Cancellations].
 const cancelling = "cancelled"
 
-// checkCancelled checks the row of an operation in the table of cancellations.
+// checkCancelled compares the runs that were cancelled with the row of the
+// operation in the table of cancellations.
 func checkCancelled(t *testing.T, table *Table, op string, m *explore.Matrix) {
 	t.Helper()
 	cancelled, ended, says := 0, 0, 0
-	var on []string // the operations at which the client went on
+	var on []string // the requests at which the client did not end with an error
 	for _, c := range m.Cells {
 		if c.Fault != cancelling {
 			continue
@@ -46,7 +47,8 @@ func checkCancelled(t *testing.T, table *Table, op string, m *explore.Matrix) {
 	table.Check(t, op, "went on at", went)
 }
 
-// checkOperations checks that all rows are about operations that another table has.
+// checkOperations fails the test if a row is about an operation that is no column
+// of the other table.
 func (table *Table) checkOperations(t *testing.T, other *Table) {
 	t.Helper()
 	require.Subset(t, other.cols, table.rows, "%s, table %s, has a stale row", table.file, table.name)

@@ -14,55 +14,54 @@ import (
 	"github.com/ocireg/registry/registrytest/explore"
 )
 
-// An Operation is an operation of a client, for the tables of [EveryFault] and
-// [Hostile].
+// An Operation is an operation of a client that [EveryFault] or [Hostile] tries.
 type Operation struct {
-	// Name has the client and its command, such as "crane push".
+	// Name is the name of the client and its command, such as "crane push".
 	Name string
 
 	Setup func(*explore.T, *registrytest.Server)
 	Run   func(*explore.T, *registrytest.Server) error
 
-	// Options are options of package explore.
+	// Options are further options for package explore.
 	Options []explore.Option
 
-	// Loopback says that the client can connect only to a port of the machine,
-	// and so has to run in real time.
+	// Loopback is set if the client can only connect to a port of the machine,
+	// and so runs in real time.
 	Loopback bool
 
-	// Start prepares the operation, and may skip the test. It returns the version
-	// of a program, or "". It may be nil.
+	// Start, unless it is nil, prepares the operation. It may skip the test. It
+	// returns the version of the client's program, or "".
 	Start func(*testing.T) string
 
-	// Cancelled says that the operation takes a context. It is cancelled at each
-	// request, for the table of cancellations.
+	// Cancelled is set if the operation takes a context. EveryFault then cancels
+	// the context at each request, for the table of cancellations.
 	Cancelled bool
 
-	// Concurrent says that the order of the operation's requests differs from run to
-	// run. If the connection ends before a response, it is chance whether package
-	// net/http repeats the request, which it does if it used the connection before. The other
-	// outcomes have to be among those in the table if it is about all runs; a sample
-	// has other runs each time.
+	// Concurrent is set if the order of the operation's requests differs from run
+	// to run. Whether net/http repeats a request after a lost connection is then
+	// random, so outcomes of faults before the response are not compared. The
+	// other outcomes are compared if the table is about all runs, but not if it
+	// is about a sample, which has other runs each time.
 	Concurrent bool
 
-	// Runs is the number of runs in the sample that the table has, or 0 for all.
+	// Runs is the number of runs in the sample of faults that the table is about,
+	// or 0 if the table is about all faults.
 	Runs int
 
-	// Short is the number of runs with go test -short. The operation is left out
-	// if it is 0.
+	// Short is the number of runs with go test -short, or 0 to skip the operation.
 	Short int
 }
 
-// noTimeout is a kind of violation that depends on the machine in runs over
-// loopback, where a client may go on for longer than a run.
+// noTimeout is the kind of violation that EveryFault accepts over loopback, where
+// a slow machine may keep a client longer than a run lasts.
 const noTimeout = "no timeout"
 
-// loopbackTimeout is the time of a run over loopback. A client on a busy machine
-// that heeds a Retry-After of three seconds five times needs it.
+// loopbackTimeout is the time of a run over loopback. It is enough for a client
+// on a busy machine that heeds a Retry-After of three seconds five times.
 const loopbackTimeout = 30 * time.Second
 
-// EveryFault explores the operations, for the table with the name and the one of
-// its findings.
+// EveryFault runs explore.EveryFault on the operations, and compares the outcomes
+// with the table of the given name and the violations with its list of findings.
 func EveryFault(t *testing.T, docs, name string, ops []Operation) {
 	table := OpenTable(t, docs, name)
 	list := openFindings(t, docs, name+" findings")
@@ -80,8 +79,7 @@ func EveryFault(t *testing.T, docs, name string, ops []Operation) {
 	for _, op := range ops {
 		t.Run(op.Name, func(t *testing.T) {
 			runs := op.start(t, table)
-			// A budget is set even for all runs, since the default differs with
-			// -short.
+			// The budget is set even for all runs, because -short changes its default.
 			opts := append([]explore.Option{explore.ReportOnly(), explore.Budget(runs, 0)}, op.Options...)
 			if op.Loopback {
 				opts = append(opts, explore.OverLoopback(), explore.Jobs(4), explore.Timeout(loopbackTimeout), explore.Accept(noTimeout))
@@ -125,7 +123,8 @@ func EveryFault(t *testing.T, docs, name string, ops []Operation) {
 	}
 }
 
-// start prepares the operation. It returns the number of runs to make.
+// start prepares the operation, and skips the test if the operation is not to
+// run. It returns the number of runs to make.
 func (op Operation) start(t *testing.T, table *Table) (runs int) {
 	t.Helper()
 	runs = op.all()
@@ -144,7 +143,8 @@ func (op Operation) start(t *testing.T, table *Table) (runs int) {
 	return runs
 }
 
-// all returns the number of runs that the table is about.
+// all returns the number of runs that the table is about, or a large number if it
+// is about all faults.
 func (op Operation) all() int {
 	if op.Runs == 0 {
 		return 1 << 30
@@ -152,13 +152,14 @@ func (op Operation) all() int {
 	return op.Runs
 }
 
-// outcomes are those of a summary, in their order.
+// outcomes lists the outcomes in the order in which a summary has them.
 var outcomes = []string{
 	string(explore.Unaffected), string(explore.Retried), string(explore.Resumed), string(explore.Failed), beyond,
 	string(explore.NotFired), string(explore.NoEffect), string(explore.Violated),
 }
 
-// beyond is the outcome of a program that was killed after the time of a run.
+// beyond is the outcome, in the table, of a program that was killed when the time
+// of its run was over.
 const beyond = "beyond 30 s"
 
 func outcomeOf(c explore.Cell) string {
@@ -168,7 +169,8 @@ func outcomeOf(c explore.Cell) string {
 	return string(c.Outcome)
 }
 
-// summary returns the outcomes of a fault at all requests.
+// summary returns the text for a cell of the table: the outcomes of a fault at
+// all requests, or a number for the rows "requests" and "runs".
 func summary(m *explore.Matrix, fault string, op Operation) string {
 	switch {
 	case fault == "requests":
@@ -198,11 +200,10 @@ func summary(m *explore.Matrix, fault string, op Operation) string {
 	return strings.Join(words, ", ")
 }
 
-// checkSample checks that the table has the outcomes of a sample among those of
-// all runs. Over loopback, two of them show nothing. A program that was killed
-// after the time of a run may have been about to end, on a slow machine. And there
-// a request that arrives after Retry-After may have been meant to be earlier, where
-// only the violation is proof.
+// checkSample fails the test if a run of a sample has an outcome that the table
+// lacks. Over loopback, two outcomes prove nothing on a slow machine: a program
+// that was killed may have been about to end, and a request after Retry-After may
+// have been meant to be earlier.
 func checkSample(t *testing.T, table *Table, op Operation, m *explore.Matrix) {
 	t.Helper()
 	for _, c := range m.Cells {
@@ -216,7 +217,7 @@ func checkSample(t *testing.T, table *Table, op Operation, m *explore.Matrix) {
 	}
 }
 
-// fill writes a dash for the clients of other packages, which have no such row.
+// fill writes a dash into the empty cells of a row, which other packages leave.
 func (table *Table) fill(row string) {
 	for _, col := range table.cols {
 		if key := [2]string{row, col}; table.cells[key] == "" && row != Version {
@@ -225,7 +226,7 @@ func (table *Table) fill(row string) {
 	}
 }
 
-// empty reports whether a row says nothing about any client.
+// empty reports whether all cells of a row are empty or dashes.
 func (table *Table) empty(row string) bool {
 	for _, col := range table.cols {
 		if cell := table.cells[[2]string{row, col}]; cell != "" && cell != "–" {
@@ -235,14 +236,14 @@ func (table *Table) empty(row string) bool {
 	return true
 }
 
-// A list is a table of findings, of which each row begins with an operation.
+// A list is a Markdown table of findings. Each row begins with the name of an operation.
 type list struct {
 	file, mark string
-	lines      map[string][]string // by the operation
+	lines      map[string][]string // the rows of the list, by operation
 }
 
-// openFindings reads the list after the comment with the name. If the tables are
-// written, the list is written, too.
+// openFindings reads the list of findings that follows the comment with the name in
+// the file. With REGISTRYTEST_UPDATE it writes the list at the end of the test.
 func openFindings(t *testing.T, file, name string) *list {
 	t.Helper()
 	l := &list{file: file, mark: "<!-- " + name + " -->\n\n", lines: make(map[string][]string)}
@@ -261,7 +262,7 @@ func operationOf(line string) string {
 	return op
 }
 
-// split returns the text around the list, and its lines.
+// split returns the text before the list, the lines of the list, and the text after it.
 func (l *list) split(t *testing.T) (before string, lines []string, after string) {
 	t.Helper()
 	text, err := os.ReadFile(l.file)
@@ -274,7 +275,7 @@ func (l *list) split(t *testing.T) (before string, lines []string, after string)
 	return before + l.mark, lines, "\n\n" + after
 }
 
-// check compares the findings about an operation with those in the list.
+// check fails the test unless the list has exactly these findings about the operation.
 func (l *list) check(t *testing.T, op string, seen []string) {
 	t.Helper()
 	if !updating() {
@@ -283,8 +284,8 @@ func (l *list) check(t *testing.T, op string, seen []string) {
 	l.lines[op] = seen
 }
 
-// checkSample checks that the list has the kinds of violations of a sample. The
-// rules that show them depend on the sample.
+// checkSample fails the test if a run of a sample has a kind of violation that
+// the list lacks. The rules are not compared, because they depend on the sample.
 func (l *list) checkSample(t *testing.T, op string, violations []explore.Violation) {
 	t.Helper()
 	for _, v := range violations {
@@ -307,7 +308,7 @@ func (l *list) write(t *testing.T) {
 	require.NoError(t, os.WriteFile(l.file, []byte(before+text+after), 0o666))
 }
 
-// findings returns a line for each kind of violation, with the rule that shows it.
+// findings returns a row for each kind of violation, with a rule that shows it.
 func findings(operation string, violations []explore.Violation) (lines []string) {
 	type key struct{ kind, words, faults string }
 	ops := make(map[key][]string)

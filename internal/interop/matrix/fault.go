@@ -14,27 +14,25 @@ import (
 	"github.com/ocireg/registry/registrytest/journal"
 )
 
-// A clientFault is something that goes wrong in a push or a pull.
+// A clientFault is a fault under which clients push or pull.
 type clientFault struct {
 	name string
 	rule fault.Rule
 
-	// push selects a push. Otherwise it is a pull, by digest if byDigest is
-	// set.
+	// push is set if the client pushes. Otherwise it pulls, by digest if byDigest is set.
 	push, byDigest bool
 
-	// committed reports that the registry carried out the request despite the
-	// fault.
+	// committed is set if the registry carries out the request in spite of the fault.
 	committed bool
 
-	// wait is the time that Retry-After asks for.
+	// wait is the time in Retry-After, or 0.
 	wait time.Duration
 }
 
 const mebibyte = 1 << 20
 
-// victim is the artifact that clients push and pull under faults. Its blobs are of
-// one size, since some clients do not name the blob that they are sending.
+// victim returns the artifact that clients push and pull under faults. Its blobs have
+// the same size, because some clients do not name the blob that they are sending.
 func victim() content.Content {
 	return content.Artifact("application/vnd.example.app",
 		content.Config(content.Random("application/vnd.example.config", mebibyte, 1)),
@@ -47,7 +45,7 @@ func faults() []clientFault {
 	getBlob := fault.On(registry.GetBlob).Digest(layer)
 	begin := fault.On(registry.StartUpload, registry.PostBlob, registry.MountBlob)
 	send := fault.On(registry.PatchUpload, registry.PutUpload, registry.PostBlob).
-		// Some clients close an upload with an empty PUT.
+		// A PUT that closes an upload may be empty.
 		Where("the body is not empty", func(r *registry.Request) bool { return r.ContentLength != 0 })
 	end := fault.On(registry.PutUpload, registry.PostBlob)
 	put := fault.On(registry.PutManifest)
@@ -72,7 +70,8 @@ func faults() []clientFault {
 	}
 }
 
-// Faults tries the clients in a push or a pull under every fault.
+// Faults tries a push or pull of each client under each fault, and checks the
+// outcomes in the table "faults".
 func Faults(t *testing.T, docs string, clients ...Factory) {
 	table := OpenTable(t, docs, "faults")
 	for _, f := range faults() {
@@ -108,7 +107,7 @@ func (f clientFault) run(s *try) string {
 		wrong = got.err()
 	}
 	require.NoError(s, ctx.Err(), "it took more than a minute")
-	// A client can see a reset before the journal has its request in full.
+	// The client may see a reset before the journal has the whole request.
 	_, late := s.reg.Requests().Where((*journal.Record).Faulted).WaitFor(ctx, s.injected[0].Fired())
 	require.NoError(s, late)
 	r := s.reg.Requests()
@@ -126,8 +125,8 @@ func (f clientFault) run(s *try) string {
 	return f.succeeded(r)
 }
 
-// failed describes the state that a client left behind when it reported an
-// error. In this case a rule may have matched fewer requests than its limit.
+// failed returns the outcome for a client that reported an error. The test does
+// not demand that the rule matched as many requests as it could.
 func (f clientFault) failed(s *try, r journal.Requests) string {
 	s.injected = nil
 	require.Positive(s, r.Where((*journal.Record).Faulted).Len())
@@ -158,15 +157,16 @@ func (f clientFault) succeeded(r journal.Requests) string {
 	return "retried"
 }
 
-// repeats returns the later requests for the same content. A request that starts an
-// upload does not name its blob, so its repeats are unknown.
+// repeats returns the requests after hit for the same content. It returns none if
+// hit starts an upload, because such a request does not name its blob.
 func repeats(r journal.Requests, hit *journal.Record) journal.Requests {
 	return r.Op(hit.Op).Where(func(x *journal.Record) bool {
 		return x.Number > hit.Number && x.Digest == hit.Digest && x.Tag == hit.Tag && (hit.Digest != "" || hit.Tag != "")
 	})
 }
 
-// resumes reports whether a request continues where another one ended.
+// resumes reports whether the request continues a download or upload where an
+// earlier one ended.
 func resumes(x *journal.Record) bool {
 	switch x.Op {
 	case registry.GetUpload:

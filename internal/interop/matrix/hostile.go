@@ -10,7 +10,7 @@ import (
 	"github.com/ocireg/registry/registrytest/explore"
 )
 
-// published are the traps of the tables.
+// published are the traps that the tables in docs/clients.md show.
 var published = []string{
 	"redirect of blobs to another host",
 	"redirect of manifests to another host",
@@ -25,10 +25,10 @@ var published = []string{
 	"old signature on another image",
 }
 
-// Hostile runs the operations at hostile registries, for the table with the
-// name. If a client steps into a trap, Hostile fails and leaves that out of the
-// table, so that the authors of the client learn of it first. If the
-// environment variable ALL_TRAPS is set, it logs the outcomes of all traps
+// Hostile runs explore.Hostile on the operations, and compares the outcomes with the
+// table of the given name. If a client steps into a trap, the test fails and the
+// table is not written, because the authors of the client must learn of it first. If
+// the environment variable ALL_TRAPS is set, Hostile logs the outcomes of all traps
 // instead. With go test -short, it tries the operations whose Short is not 0.
 func Hostile(t *testing.T, docs, name string, ops []Operation) {
 	table := OpenTable(t, docs, name)
@@ -54,7 +54,7 @@ func Hostile(t *testing.T, docs, name string, ops []Operation) {
 		})
 	}
 	if all {
-		table.declared = table.rows // A table is not about all traps.
+		table.declared = table.rows // The table has only some of the traps.
 		return
 	}
 	for _, row := range table.rowsOf(published) {
@@ -63,7 +63,7 @@ func Hostile(t *testing.T, docs, name string, ops []Operation) {
 	table.CheckDeclared(t)
 }
 
-// rowsOf returns the rows, after that of the versions if the table has it.
+// rowsOf returns the rows, after the row of the versions if the table has one.
 func (table *Table) rowsOf(rows []string) []string {
 	if slices.Contains(table.rows, Version) {
 		return append([]string{Version}, rows...)

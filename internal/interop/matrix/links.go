@@ -6,8 +6,8 @@ import (
 	"github.com/ocireg/registry/internal/manifest"
 )
 
-// Links returns the manifests and the blobs that a manifest names, for clients
-// that leave it to their callers to follow them.
+// Links returns the manifests and the blobs that a manifest refers to, for
+// clients that do not follow these references themselves.
 func Links(raw []byte) (manifests, blobs []ocispec.Descriptor, err error) {
 	m, err := manifest.Parse("", raw)
 	if err != nil {

@@ -8,24 +8,25 @@ import (
 	"github.com/ocireg/registry/registrytest/upstream"
 )
 
-// A place is where the registry that a client talks to has its content.
+// A place is a store, or another registry, that has the content of the
+// registry under test.
 type place struct {
 	name string
 
-	// open returns the options of a server with content at the place. The
-	// options of the scenario apply to the registry that carries out the
-	// operations.
+	// open returns the options for a server whose content is at the place. The
+	// options of the scenario apply to the registry that has the content, which
+	// is another one behind a proxy.
 	open func(t *testing.T, s scenario) []registrytest.Option
 
-	// proxy reports whether the server passes requests on to another registry.
+	// proxy is set if the server passes requests on to another registry.
 	proxy bool
 
-	// foreign reports whether the other registry is not of this project, and
-	// takes no options. Some of its outcomes are in a separate table.
+	// foreign is set if that other registry is not of this project, and takes no
+	// options. A separate table has some of its outcomes.
 	foreign bool
 }
 
-// skip skips a test of a proxy in short mode, unless it is one of a few.
+// skip skips the test in short mode if it is behind a proxy, except for a small sample.
 func (p place) skip(t *testing.T, s scenario, scheme string, first bool) {
 	if !p.proxy || !testing.Short() || scheme == "http" && (!p.foreign || s.differs && first) {
 		return
@@ -33,7 +34,7 @@ func (p place) skip(t *testing.T, s scenario, scheme string, first bool) {
 	t.Skip("is one of many behind a proxy")
 }
 
-// places returns the stores, and registries behind a proxy.
+// places returns all stores, and two registries behind a proxy.
 func places() []place {
 	ps := []place{
 		{name: "memstore behind a proxy", proxy: true, open: func(t *testing.T, s scenario) []registrytest.Option {
@@ -41,7 +42,7 @@ func places() []place {
 		}},
 		{name: "distribution behind a proxy", proxy: true, foreign: true, open: func(t *testing.T, s scenario) []registrytest.Option {
 			storage := "inmemory: {}"
-			if s.large { // This scenario takes minutes behind a proxy.
+			if s.large { // In memory, this scenario takes minutes behind a proxy.
 				storage = fmt.Sprintf("filesystem: {rootdirectory: %q}", t.TempDir())
 			}
 			return []registrytest.Option{upstream.Proxy(StartDistribution(t, storage+", delete: {enabled: true}"))}

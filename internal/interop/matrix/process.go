@@ -12,8 +12,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// StartDistribution runs Debian's docker-registry, distribution 2.8, until the end
-// of the test, and returns its URL. The storage is as in its configuration file.
+// StartDistribution runs Debian's docker-registry, which is Distribution 2.8,
+// until the end of the test. It returns the URL of the registry. The storage is
+// the text of that section in its configuration file.
 func StartDistribution(t *testing.T, storage string) string {
 	t.Helper()
 	if _, err := exec.LookPath("docker-registry"); err != nil {
@@ -24,8 +25,8 @@ func StartDistribution(t *testing.T, storage string) string {
 	return StartServer(t, `listening on 127\.0\.0\.1:(\d+)`, "docker-registry", "serve", config)
 }
 
-// StartServer runs a command until the end of the test. It returns the URL of the
-// server, whose port is in the line of its log that the pattern matches.
+// StartServer runs a server program until the end of the test, and returns its URL.
+// The pattern matches the log line with the server's port, which is its group.
 func StartServer(t *testing.T, pattern, name string, args ...string) string {
 	t.Helper()
 	out, in := io.Pipe()

@@ -12,12 +12,12 @@ import (
 	"github.com/ocireg/registry/registrytest/content"
 )
 
-// A Sink takes a manifest or blob that was pulled. It reads all of it, and
-// returns the error of the reader. It may be called concurrently.
+// A Sink receives a manifest or blob that a client pulled. It reads r to the end
+// and returns the error of r. It may be called concurrently.
 type Sink func(d digest.Digest, r io.Reader) error
 
-// received compares pulled content with the expected content, byte by byte and
-// without keeping it.
+// A received compares the content that a client pulls with the expected content,
+// byte by byte, and does not keep it.
 type received struct {
 	mu    sync.Mutex
 	want  map[digest.Digest]func() io.Reader
@@ -56,7 +56,7 @@ func (r *received) take(d digest.Digest, got io.Reader) error {
 	return nil
 }
 
-// A comparer compares the bytes written to it with want.
+// A comparer is a Writer that compares the bytes written to it with those of want.
 type comparer struct {
 	want  io.Reader
 	wrong bool
@@ -69,8 +69,8 @@ func (c *comparer) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// equal reads all of got, even after a difference: many clients verify the content
-// only at its end.
+// equal reports whether got and want have the same bytes. It reads all of got even
+// after a difference, because many clients verify the content only at its end.
 func equal(got, want io.Reader) (bool, error) {
 	c := &comparer{want: want}
 	if _, err := io.Copy(c, got); err != nil {
@@ -86,7 +86,7 @@ func (r *received) note(err error) {
 	r.wrong = append(r.wrong, err)
 }
 
-// err lists the content that is wrong or missing.
+// err returns an error that lists the content that is wrong or was not pulled.
 func (r *received) err() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -22,25 +22,25 @@ import (
 	"github.com/ocireg/registry/registrytest/journal"
 )
 
-// A scenario is a task that clients carry out with a registry.
+// A scenario is a task that clients carry out at a registry.
 type scenario struct {
 	name    string
 	options []registrytest.Option
 	large   bool
 
-	// over is set if the scheme makes a difference: the scenario is tried over
-	// that scheme only.
+	// over is "http" or "https" to try the scenario only over that scheme,
+	// because the scheme changes the outcome, or "" for both.
 	over string
 
-	// differs is set if distribution behind a proxy makes a difference.
+	// differs is set if the outcome differs with Distribution behind a proxy.
 	differs bool
 
 	// run carries out the scenario and returns the outcome for the table.
 	run func(s *try) string
 }
 
-// asked returns the operations that the client requested, each once, in the order
-// of the constants.
+// asked lists the operations that the client requested, each once, in the order
+// of their constants.
 func asked(r journal.Requests) string {
 	var ops []registry.Op
 	for _, x := range r.All() {
@@ -59,13 +59,13 @@ func asked(r journal.Requests) string {
 	return strings.Join(names, ", ")
 }
 
-// uploads are the operations that may carry the bytes of blobs.
+// uploads are the operations that push blobs.
 var uploads = []registry.Op{
 	registry.StartUpload, registry.PostBlob, registry.MountBlob,
 	registry.PatchUpload, registry.PutUpload, registry.GetUpload, registry.CancelUpload,
 }
 
-// sent returns the number of bytes of blobs that the client has sent.
+// sent returns the number of bytes in the bodies of requests that push blobs.
 func sent(r journal.Requests) (n int64) {
 	for _, x := range r.Op(uploads...).All() {
 		n += x.BytesIn
@@ -73,7 +73,7 @@ func sent(r journal.Requests) (n int64) {
 	return n
 }
 
-// app is an image with unusual properties.
+// app returns an image with three layers and an annotation that needs escapes in JSON.
 func app() content.Content {
 	return content.Image(content.Layers(3), content.LayerSizes(300_000),
 		content.Annotation("org.example.key", "<\u00e9>"))
@@ -123,14 +123,13 @@ func scenarios() []scenario {
 		}},
 		{name: "resumed upload", differs: true, run: func(s *try) string {
 			blob := content.Random("application/octet-stream", 5000, 1)
-			// The client learns how much of the third chunk the registry has
-			// only by asking: from the Range of a 416, or of the session's
-			// status.
+			// To learn how much of the third chunk the registry kept, the client
+			// must read the Range of a 416 response, or of the session's status.
 			s.fault(fault.On(registry.PatchUpload).After(2).Once().Keep(500))
 			s.must(s.client.PushChunks(s.Context(), s.reg.Ref("team/app"), blob, 1000))
 			s.storedBlob("team/app", blob)
-			// A resumed upload sends no byte twice but those of the third chunk
-			// that were refused.
+			// A client that resumes sends no byte twice, except those of the
+			// third chunk that the registry dropped.
 			return fmt.Sprintf("%d bytes sent", sent(s.reg.Requests()))
 		}},
 		{name: "tags over pages", options: []registrytest.Option{registry.WithPageSize(2)}, over: "http", run: tags},
@@ -221,7 +220,7 @@ func scenarios() []scenario {
 	}
 }
 
-// mount checks that a copy within a registry sends no blob.
+// mount copies an image within a registry and returns "ok" if the client sends no blob.
 func mount(s *try) string {
 	s.reg.Push(s, "team/app:v1", app())
 	s.must(s.client.Copy(s.Context(), s.reg.Ref("team/app:v1"), s.reg.Ref("team/copy:v1")))
@@ -237,7 +236,8 @@ func mount(s *try) string {
 	return fmt.Sprintf("%d mounted, %d uploaded, %d layers read", mounted.Len(), moved.Len(), read.Len())
 }
 
-// tags lists more tags than one page has.
+// tags pushes five tags, more than a page has, and returns whether the client
+// lists all of them.
 func tags(s *try) string {
 	want := []string{"a", "b", "c", "d", "e"}
 	for _, tag := range want {
@@ -256,10 +256,10 @@ func tags(s *try) string {
 	return "ok"
 }
 
-// referrers attaches two artifacts and lists them.
+// referrers attaches two artifacts to an image and lists them.
 //
-// Without the referrers API, clients keep an index at a tag named after the
-// digest of the subject (Referrers Tag Schema).
+// In a registry without the referrers API, clients keep an index at a tag named
+// after the digest of the subject (distribution-spec, Referrers Tag Schema).
 func referrers(s *try) string {
 	subject := s.reg.Push(s, "team/app:v1", app())
 	first, second := attachments(subject)
@@ -273,7 +273,8 @@ func attachments(subject content.Content) (first, second content.Content) {
 		content.Artifact("application/vnd.example.sig", content.Subject(subject), content.Seed(2))
 }
 
-// listed checks that the referrers of a subject are listed.
+// listed lists the referrers of a subject with the client and returns the
+// requests. It fails the test if the list is neither complete nor empty.
 func listed(s *try, subject, first, second content.Content) string {
 	got, err := s.client.Referrers(s.Context(), s.reg.Ref("team/app"), subject.Descriptor())
 	s.must(err)
@@ -291,7 +292,7 @@ func digests(descs []ocispec.Descriptor) (ds []digest.Digest) {
 	return ds
 }
 
-// Stores returns the stores that clients are tried on, by name.
+// Stores returns the stores with which clients are tried, by name.
 func Stores() map[string]func(t *testing.T) registry.Store {
 	return map[string]func(t *testing.T) registry.Store{
 		"memstore": func(*testing.T) registry.Store { return memstore.New() },
@@ -304,7 +305,7 @@ func Stores() map[string]func(t *testing.T) registry.Store {
 	}
 }
 
-// schemes are the URL schemes that the scenarios are tried over.
+// schemes are the URL schemes over which scenarios are tried.
 var schemes = []struct {
 	name    string
 	options []registrytest.Option
@@ -313,8 +314,8 @@ var schemes = []struct {
 	{"https", []registrytest.Option{registrytest.WithTLS()}},
 }
 
-// explained checks that exactly the cells for calls that a client lacks have a
-// reason.
+// explained fails the test unless the table of reasons has a row for each
+// dash in the table.
 func explained(t *testing.T, table, reasons *Table) {
 	t.Helper()
 	if updating() {
@@ -329,8 +330,8 @@ func explained(t *testing.T, table, reasons *Table) {
 	require.ElementsMatch(t, lacks, reasons.rows)
 }
 
-// Scenarios tries the clients in every scenario, on every store, over HTTP and
-// HTTPS.
+// Scenarios tries each scenario with each client, with every store, over HTTP and
+// HTTPS, and checks the outcomes in the table "scenarios".
 func Scenarios(t *testing.T, docs string, clients ...Factory) {
 	table := OpenTable(t, docs, "scenarios")
 	other := OpenTable(t, docs, "scenarios of distribution")

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// variable are patterns of texts that differ from run to run, with their
-// replacements in tables.
+// variable lists patterns for the parts of a text that differ from run to run,
+// with their replacements in tables.
 var variable = []struct {
 	pattern *regexp.Regexp
 	text    string
@@ -24,8 +24,8 @@ var variable = []struct {
 	{regexp.MustCompile(`\|`), "/"},
 }
 
-// Steady returns the detail of a finding without the parts that differ from run
-// to run.
+// Steady returns the detail of a finding with the parts that differ from
+// run to run replaced.
 func Steady(detail string) string {
 	for _, v := range variable {
 		detail = v.pattern.ReplaceAllString(detail, v.text)

@@ -11,9 +11,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A Table is one of the tables in docs/clients.md. It holds the outcome of each
-// test, and the test fails if it sees another. If the environment variable
-// REGISTRYTEST_UPDATE is set, the outcomes are written to the table instead.
+// A Table is one of the tables in docs/clients.md. Its cells hold the outcomes of
+// tests, which fail if they see other outcomes. If the environment variable
+// REGISTRYTEST_UPDATE is set, the tests write their outcomes to the table instead.
 type Table struct {
 	file, name string
 
@@ -23,11 +23,11 @@ type Table struct {
 	rows  []string
 	cells map[[2]string]string
 
-	// declared are the rows in their order; without any, rows are sorted.
+	// declared are the rows in the order of the file. If it is nil, rows are sorted.
 	declared []string
 }
 
-// OpenTable reads the table that follows a comment with its name.
+// OpenTable reads the table that follows the comment with the name in the file.
 func OpenTable(t *testing.T, file, name string) *Table {
 	t.Helper()
 	table := &Table{file: file, name: name, cells: map[[2]string]string{}}
@@ -68,8 +68,8 @@ func (table *Table) split(t *testing.T, text string) (before string, lines []str
 	return before + mark, strings.Split(strings.TrimSpace(body), "\n"), "\n\n" + after
 }
 
-// Declare gives the next row in the order of the rows, and the columns of
-// clients that are new.
+// Declare adds a row to the declared order of rows, and columns for clients that
+// the table does not have yet.
 func (table *Table) Declare(row string, clients ...Factory) {
 	table.declared = append(table.declared, row)
 	for _, client := range clients {
@@ -79,8 +79,8 @@ func (table *Table) Declare(row string, clients ...Factory) {
 	}
 }
 
-// CheckDeclared checks that the table has the rows that are declared, in their
-// order, and no others.
+// CheckDeclared fails the test unless the table has exactly the declared
+// rows, in their order.
 func (table *Table) CheckDeclared(t *testing.T) {
 	t.Helper()
 	if !updating() {
@@ -88,10 +88,11 @@ func (table *Table) CheckDeclared(t *testing.T) {
 	}
 }
 
-// Version is the name of the row with the versions of the columns' clients.
+// Version is the name of the row with the version of each column's client.
 const Version = "version"
 
-// IsOf reports whether the outcomes of a column are those of this version.
+// IsOf reports whether the outcomes in a column are those of the version. With
+// REGISTRYTEST_UPDATE it writes the version to the table and returns true.
 func (table *Table) IsOf(col, version string) bool {
 	table.mu.Lock()
 	defer table.mu.Unlock()
@@ -102,7 +103,8 @@ func (table *Table) IsOf(col, version string) bool {
 	return table.cells[key] == version
 }
 
-// Check checks that a cell has the outcome.
+// Check fails the test unless the cell has the outcome seen. With
+// REGISTRYTEST_UPDATE it writes the outcome.
 func (table *Table) Check(t *testing.T, row, col, seen string) {
 	t.Helper()
 	table.mu.Lock()
@@ -121,7 +123,7 @@ func (table *Table) Check(t *testing.T, row, col, seen string) {
 	table.cells[key] = seen
 }
 
-// CheckRows checks that the table has these rows and no others.
+// CheckRows fails the test unless the table has exactly these rows, in any order.
 func (table *Table) CheckRows(t *testing.T, seen []string) {
 	t.Helper()
 	table.mu.Lock()
@@ -133,7 +135,7 @@ func (table *Table) CheckRows(t *testing.T, seen []string) {
 	require.ElementsMatch(t, table.rows, seen, "%s, table %s", table.file, table.name)
 }
 
-// CheckAbsent checks that the table does not have a row.
+// CheckAbsent fails the test if the table has the row.
 func (table *Table) CheckAbsent(t *testing.T, row string) {
 	t.Helper()
 	table.mu.Lock()
@@ -145,12 +147,12 @@ func (table *Table) CheckAbsent(t *testing.T, row string) {
 	require.NotContains(t, table.rows, row, "%s, table %s", table.file, table.name)
 }
 
-// CheckVersions checks that tables have the versions of programs, of which the name
-// is the first word of a column.
+// CheckVersions fails the test unless the tables have the given versions of
+// programs. The first word of a column is the name of its program.
 func CheckVersions(t *testing.T, docs string, versions map[string]string, names ...string) {
 	t.Helper()
 	if updating() {
-		return // The tests of the tables write the versions that they see.
+		return // The tests that write the tables write the versions, too.
 	}
 	for _, name := range names {
 		table := OpenTable(t, docs, name)
@@ -163,7 +165,7 @@ func CheckVersions(t *testing.T, docs string, versions map[string]string, names 
 	}
 }
 
-// writing is held to write a table: others are in the same file.
+// writing is held to write a table, because several tables are in one file.
 var writing sync.Mutex
 
 func (table *Table) write(t *testing.T) {

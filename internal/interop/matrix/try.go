@@ -16,29 +16,30 @@ import (
 	"github.com/ocireg/registry/registrytest/fault"
 )
 
-// A try is a client in a scenario, or under a fault.
+// A try is a test of one client in a scenario or under a fault, with its registry.
 type try struct {
 	*testing.T
 	reg    *registrytest.Server
 	client Client
 
-	// faults are the rules of the registry. Those in injected are checked at the
-	// end, unless the client lacks the call that they are for.
+	// faults are the rules of the registry. At the end of the test, each rule in
+	// injected must have hit its requests, unless the client lacks the call.
 	faults   *fault.Rules
 	injected []*fault.Fault
 
-	// mayFail is set if an error of the client is an outcome for the table.
+	// mayFail is set if an error of the client is an outcome for the table, not a
+	// failure of the test.
 	mayFail bool
 }
 
-// start starts a registry, and a client of it.
+// start starts a registry and makes a client for it.
 func start(t *testing.T, f Factory, opts ...registrytest.Option) *try {
 	var faults fault.Rules
 	reg := registrytest.NewServer(t, append(opts, registry.WithFaults(faults.Inject))...)
 	return &try{T: t, reg: reg, client: f.New(t, newEnv(reg)), faults: &faults}
 }
 
-// fault has something go wrong.
+// fault adds a fault rule to the registry.
 func (s *try) fault(r fault.Rule) *fault.Fault {
 	s.Helper()
 	in, err := s.faults.Add(r)
@@ -47,13 +48,14 @@ func (s *try) fault(r fault.Rule) *fault.Fault {
 	return in
 }
 
-// lacking ends a test for want of something in the client.
+// lacking is the panic value that ends a try because the client lacks a call.
 type lacking struct{ why Lacks }
 
-// failing ends a test with an error that is its outcome.
+// failing is the panic value that ends a try with the outcome "failed".
 type failing struct{}
 
-// must ends the test unless err is nil.
+// must ends the try unless err is nil. The error decides whether the client lacks
+// a call, has the outcome "failed", or fails the test.
 func (s *try) must(err error) {
 	s.Helper()
 	if lacks, ok := errors.AsType[Lacks](err); ok {
@@ -66,7 +68,8 @@ func (s *try) must(err error) {
 	require.NoError(s, err)
 }
 
-// attempt runs a scenario. If the client lacks a call, it returns the reason.
+// attempt runs a scenario and returns its outcome. If the client lacks a call, it
+// returns the reason.
 func (s *try) attempt(run func(s *try) string) (seen string, lacks Lacks) {
 	defer func() {
 		switch r := recover().(type) {
@@ -86,14 +89,15 @@ func (s *try) attempt(run func(s *try) string) (seen string, lacks Lacks) {
 	return seen, ""
 }
 
-// push pushes content and checks every byte in the store.
+// push pushes content with the client and compares every byte in the store.
 func (s *try) push(name string, c content.Content) {
 	s.Helper()
 	s.must(s.client.Push(s.Context(), s.reg.Ref(name), c))
 	s.stored(name, c)
 }
 
-// stored checks that all of the content is in the store.
+// stored fails the test unless the store has all of the content, and the tag
+// if the name has one.
 func (s *try) stored(name string, c content.Content) {
 	s.Helper()
 	repo, _, _ := strings.Cut(name, "@")
@@ -112,7 +116,7 @@ func (s *try) stored(name string, c content.Content) {
 	}
 }
 
-// storedBlob checks every byte of a blob in the store.
+// storedBlob fails the test unless the store has every byte of the blob.
 func (s *try) storedBlob(repo string, b content.Blob) {
 	s.Helper()
 	got, err := s.reg.Store.OpenBlob(s.Context(), repo, b.Digest)
@@ -120,7 +124,7 @@ func (s *try) storedBlob(repo string, b content.Blob) {
 	s.same(got, b)
 }
 
-// inLayout checks every byte of a blob in an image layout.
+// inLayout fails the test unless an image layout has every byte of the blob.
 func (s *try) inLayout(dir string, b content.Blob) {
 	s.Helper()
 	got, err := os.Open(filepath.Join(dir, "blobs", b.Digest.Algorithm().String(), b.Digest.Encoded()))
@@ -128,7 +132,8 @@ func (s *try) inLayout(dir string, b content.Blob) {
 	s.same(got, b)
 }
 
-// same checks that the reader has the content of the blob, and closes it.
+// same fails the test unless the reader has the content of the blob. It
+// closes the reader.
 func (s *try) same(got io.ReadCloser, b content.Blob) {
 	s.Helper()
 	defer got.Close()
@@ -137,7 +142,7 @@ func (s *try) same(got io.ReadCloser, b content.Blob) {
 	require.True(s, same, "%s", b.Digest)
 }
 
-// pull pulls content and compares every byte.
+// pull pulls content with the client and compares every byte.
 func (s *try) pull(name string, c content.Content) {
 	s.Helper()
 	got := expect(c)

@@ -1,5 +1,5 @@
-// Package signatures tests notation-go's package registry, as that project's own
-// tests do, with adapters/oras in place of clients and targets made by hand.
+// Package signatures tests notation-go's package registry as that project's own
+// tests do, but with adapters/oras in place of hand-written clients and targets.
 package signatures
 
 import (
@@ -27,7 +27,7 @@ import (
 
 const jws = "application/jose+json"
 
-// signatures lists the signatures of the subject.
+// signatures lists the signatures of the subject with notation-go.
 func signatures(t *testing.T, repo notation.Repository, subject content.Content) (all []ocispec.Descriptor, err error) {
 	return all, repo.ListSignatures(t.Context(), subject.Descriptor(), func(page []ocispec.Descriptor) error {
 		all = append(all, page...)
@@ -35,7 +35,7 @@ func signatures(t *testing.T, repo notation.Repository, subject content.Content)
 	})
 }
 
-// A signature is pushed, listed and fetched, over HTTP and on both stores.
+// notation-go pushes, lists and fetches a signature over HTTP, with both stores.
 func TestPushAndFetch(t *testing.T) {
 	t.Parallel()
 	disk, err := layout.Open(t.TempDir())
@@ -75,7 +75,8 @@ func TestPushAndFetch(t *testing.T) {
 	}
 }
 
-// Signatures that others pushed are found; errors of the registry are reported.
+// notation-go finds signatures that other clients pushed, and reports
+// errors of the registry.
 func TestRemote(t *testing.T) {
 	t.Parallel()
 	reg := registrytest.NewServer(t)
@@ -99,14 +100,15 @@ func TestRemote(t *testing.T) {
 	require.Len(t, reg.Referrers(t, "app:v1"), 1, "nothing was pushed")
 }
 
-// unreadable is a store that lists manifests which it cannot read.
+// unreadable is a store whose manifests are listed but cannot be read.
 type unreadable struct{ registry.Store }
 
 func (s unreadable) GetManifest(ctx context.Context, repo, ref string) (registry.Manifest, error) {
 	return registry.Manifest{}, errors.New("the disk is on fire")
 }
 
-// Referrers that are broken, or no signatures, are errors or left out.
+// notation-go leaves out manifests without a subject, and returns an error for
+// manifests that are broken or cannot be read.
 func TestReferrers(t *testing.T) {
 	t.Parallel()
 	app := content.Image()
@@ -117,7 +119,7 @@ func TestReferrers(t *testing.T) {
 		for raw, want := range map[string]string{
 			"invalid content":                 "invalid character",
 			strings.Repeat(" ", 4<<20) + "{}": "referrer node too large",
-			"{}":                              "", // It has no subject.
+			"{}":                              "", // a manifest without a subject
 		} {
 			store := memstore.New()
 			m := registry.Manifest{MediaType: mediaType, Digest: digest.FromString(raw), Content: []byte(raw), Subject: app.Digest}
@@ -142,7 +144,7 @@ func TestLayoutsThatCannotBe(t *testing.T) {
 	require.NoError(t, os.Mkdir(closed, 0))
 	for _, dir := range []string{"invalid-path", file, closed} {
 		if dir == closed && os.Geteuid() == 0 {
-			continue // Every directory is open to root.
+			continue // Root can open every directory.
 		}
 		_, err := notation.NewOCIRepository(dir, notation.RepositoryOptions{})
 		require.Error(t, err, dir)
