@@ -12,15 +12,15 @@ import (
 	"github.com/ocireg/registry/registrytest/fault"
 )
 
-// benchWriter drops a response at the least cost.
+// benchWriter is a ResponseWriter that drops the response.
 type benchWriter struct{ header http.Header }
 
 func (w *benchWriter) Header() http.Header         { return w.header }
 func (w *benchWriter) WriteHeader(int)             { clear(w.header) }
 func (w *benchWriter) Write(p []byte) (int, error) { return len(p), nil }
 
-// BenchmarkManifestWithoutFaults shows that rules for other requests cost
-// nothing.
+// BenchmarkManifestWithoutFaults compares a handler without rules to one that has a
+// rule for other requests. Such a rule should cost nothing.
 func BenchmarkManifestWithoutFaults(b *testing.B) {
 	var none, others fault.Rules
 	if _, err := others.Add(fault.On(registry.PutManifest).Repo("team/*").Status(503)); err != nil {

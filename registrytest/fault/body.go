@@ -13,32 +13,33 @@ import (
 	"strings"
 )
 
-// A Body is a change of the body of a response, see [Rule.Body]: the shape of an
+// A Body says how [Rule.Body] changes the body of a response. It is the shape of an
 // error, an encoding, or a value that [Text], [Append] or [Errors] returns.
 type Body string
 
-// The shapes of errors. Except for Spec, they are those that registries, or the
-// proxies and the storage in front of them, are known to send against the spec.
+// These values are shapes of errors. Only Spec follows the spec. Registries, or
+// proxies and storage services in front of them, are known to send the others.
 const (
 	Spec   Body = "spec"    // JSON as in the spec's section Error Codes
-	NoCode Body = "no-code" // the same without a code
+	NoCode Body = "no-code" // JSON as in the spec, without a code
 	Bare   Body = "bare"    // one error in JSON, without the list around it
 	Plain  Body = "plain"   // plain text
-	HTML   Body = "html"    // a page
+	HTML   Body = "html"    // an HTML page
 	Broken Body = "broken"  // JSON that is cut off
 	Empty  Body = "empty"   // no body
 )
 
-// Own is the body of the operation's response, which keeps its header as well: of
-// the response, only the status is another. With AfterCommit, the response to an
-// operation that fails keeps its status, too.
+// Own keeps the body and the header of the operation's response, so that the rule
+// changes only the status. With AfterCommit, the response to an operation that fails
+// keeps its status, too.
 const Own Body = "own"
 
-// The encodings. Each adds a Content-Encoding that the client did not ask for.
+// These values are encodings. Each adds a Content-Encoding, whether or not the
+// client accepts it.
 const (
 	Gzip       Body = "gzip"
 	Deflate    Body = "deflate"
-	RawDeflate Body = "raw-deflate" // as deflate, without the format of zlib around it
+	RawDeflate Body = "raw-deflate" // like Deflate, without the zlib format around the data
 	Zstd       Body = "zstd"
 )
 
@@ -46,18 +47,19 @@ const (
 // spec, such as [HTML]. Other responses stay as they are.
 func Errors(shape Body) Body { return "errors:" + shape }
 
-// Text replaces the body. Content-Length is true, and all other headers stay as
-// they were.
+// Text replaces the body with the text, and adjusts Content-Length. The other
+// headers stay as they are.
 func Text(text string) Body { return Body("text:" + text) }
 
-// Append adds the text after the body, with a Content-Length that is true. With
-// ContentLength(-n), n bytes of it come after the end of the response.
+// Append adds the text to the end of the body, and adjusts Content-Length. With
+// ContentLength(-n), the last n bytes of the text come after the end of the response.
 func Append(text string) Body { return Body("append:" + text) }
 
-// Body changes the body of the response, in the order of the values. With the
-// shape of an error the rule responds with such an error, with 500 if the rule has
-// no Status and no Code. Without a shape it changes the response of the operation,
-// or the one that the rule gives. In text there is one word for each value:
+// Body changes the body of the response, in the order of the values. If one of them
+// is the shape of an error, the rule responds with an error of this shape; its
+// status is 500 if the rule has no Status and no Code. Without a shape, Body changes
+// the response of the operation, or the response that the rule's other words give. In
+// the text of the rule, each value has a word of its own:
 //
 //	get-blob status=503 body=html
 //	get-blob body=text:other
@@ -65,12 +67,12 @@ func Append(text string) Body { return Body("append:" + text) }
 //	patch-upload after-commit status=201 body=own
 func (r Rule) Body(values ...Body) Rule {
 	if len(values) == 0 {
-		r, _ = r.repeat("body", "")
+		r, _ = r.addAgain("body", "")
 		return r.refuse(errors.New("it needs a value"))
 	}
 	for _, b := range values {
 		var p *part
-		r, p = r.repeat("body", b)
+		r, p = r.addAgain("body", b)
 		r = r.refuse(p.changeBody(b))
 	}
 	return r
@@ -112,10 +114,10 @@ func (p *part) changeBody(b Body) error {
 	return nil
 }
 
-// shapes are the shapes of errors, Spec first.
+// shapes lists the shapes of errors. Spec is the first.
 var shapes = []Body{Spec, NoCode, Bare, Plain, HTML, Broken, Empty}
 
-// encoders are the encodings.
+// encoders has, for each encoding, a function that returns a writer of it.
 var encoders = map[Body]func(io.Writer) io.WriteCloser{
 	Gzip:       func(w io.Writer) io.WriteCloser { return gzip.NewWriter(w) },
 	Deflate:    func(w io.Writer) io.WriteCloser { return zlib.NewWriter(w) }, // RFC 9110, section 8.4.1.2
@@ -123,14 +125,16 @@ var encoders = map[Body]func(io.Writer) io.WriteCloser{
 	Zstd:       func(w io.Writer) io.WriteCloser { return &zstdWriter{to: w} },
 }
 
-// newRawDeflate writes the form of deflate that some servers send against RFC 9110,
-// section 8.4.1.2.
+// newRawDeflate returns a writer of deflate without the zlib format. Some servers
+// send this form, although RFC 9110, section 8.4.1.2, forbids it.
 func newRawDeflate(w io.Writer) io.WriteCloser {
-	f, _ := flate.NewWriter(w, flate.DefaultCompression) // Every named level is valid.
+	// NewWriter fails only for a level that does not exist.
+	f, _ := flate.NewWriter(w, flate.DefaultCompression)
 	return f
 }
 
-// bodyNames returns the beginnings of all values.
+// bodyNames returns the names of all values, for suggestions. If a value has a text,
+// its name ends with a colon.
 func bodyNames() (names []string) {
 	for _, b := range shapes {
 		names = append(names, string(b))
@@ -141,12 +145,13 @@ func bodyNames() (names []string) {
 	return append(names, string(Own), "text:", "append:", "errors:")
 }
 
-// bodyWords are the words of this file.
+// bodyWords has the words for the methods in this file.
 var bodyWords = vocabulary{
 	{"body", text(func(r Rule, b string) Rule { return r.Body(Body(b)) })},
 }
 
-// changeStatus gives the response of the operation the status of the rule.
+// changeStatus replaces the status of the operation's response by that of the rule,
+// for [Own].
 func (p *plan) changeStatus(h *hit) {
 	p.headers = append(p.headers, func(status int, _ http.Header) int {
 		to := h.part.response.status
@@ -158,8 +163,9 @@ func (p *plan) changeStatus(h *hit) {
 	})
 }
 
-// rewriteBody sends the body of the response through a writer, and changes
-// Content-Length from n to size(n). An unknown length, which has no header, is -1.
+// rewriteBody makes the body of the response pass through the writer that rewrite
+// returns. It changes a Content-Length of n to size(n); a length of -1 is that of a
+// response without the header.
 func (p *plan) rewriteBody(size func(int64) int64, rewrite func(w io.Writer) io.Writer) {
 	p.changeHeader(func(h http.Header) {
 		n, err := strconv.ParseInt(h.Get("Content-Length"), 10, 64)
@@ -175,20 +181,20 @@ func (p *plan) rewriteBody(size func(int64) int64, rewrite func(w io.Writer) io.
 	p.wrapBody(rewrite)
 }
 
-// wrapBody sends the body of the response through a writer that need not be closed.
-// A response to HEAD has no body.
+// wrapBody makes the body of the response pass through the writer that wrap returns.
+// It does nothing for a HEAD request, because the response has no body.
 func (p *plan) wrapBody(wrap func(w io.Writer) io.Writer) {
 	if p.request.Method != http.MethodHead {
 		p.bodies = append(p.bodies, func(w io.Writer, _ int64) io.Writer { return wrap(w) })
 	}
 }
 
-// replaceBody sends the text in place of the body.
+// replaceBody replaces the body of the response with the text.
 func (p *plan) replaceBody(text string) {
 	p.rewriteBody(func(int64) int64 { return int64(len(text)) }, func(w io.Writer) io.Writer { return &textWriter{to: w, through: io.Discard, text: text} })
 }
 
-// appendToBody sends the text after the body.
+// appendToBody adds the text to the end of the response's body.
 func (p *plan) appendToBody(text string) {
 	longer := func(size int64) int64 {
 		if size < 0 {
@@ -199,7 +205,7 @@ func (p *plan) appendToBody(text string) {
 	p.rewriteBody(longer, func(w io.Writer) io.Writer { return &textWriter{to: w, through: w, text: text} })
 }
 
-// encodeBody sends the body in an encoding.
+// encodeBody encodes the body of the response, and adds a Content-Encoding.
 func (p *plan) encodeBody(encoding Body) {
 	name := string(encoding)
 	if encoding == RawDeflate {
@@ -209,7 +215,8 @@ func (p *plan) encodeBody(encoding Body) {
 	p.rewriteBody(func(int64) int64 { return -1 }, func(w io.Writer) io.Writer { return &encodingWriter{encoders[encoding](w), w} })
 }
 
-// A textWriter writes a text at the end.
+// A textWriter passes what is written on to the writer through. Close writes the text
+// to the writer to.
 type textWriter struct {
 	to, through io.Writer
 	text        string
@@ -236,14 +243,14 @@ func (w *encodingWriter) Close() error {
 	return closeWriter(w.to)
 }
 
-// A zstdWriter writes a frame of Zstandard (RFC 8878, section 3.1.1) that is
+// A zstdWriter writes one Zstandard frame (RFC 8878, section 3.1.1), whose blocks are
 // not compressed.
 type zstdWriter struct {
 	to    io.Writer
 	begun bool
 }
 
-// maxZstdBlock is the number of bytes that a block may have.
+// maxZstdBlock is the largest number of bytes that a Zstandard block may have.
 const maxZstdBlock = 128 << 10
 
 func (w *zstdWriter) Write(b []byte) (written int, err error) {
@@ -257,14 +264,14 @@ func (w *zstdWriter) Write(b []byte) (written int, err error) {
 	return written, nil
 }
 
-// Close writes the last block.
+// Close writes an empty block, which is marked as the last.
 func (w *zstdWriter) Close() error { return w.block(nil, 1) }
 
 func (w *zstdWriter) block(b []byte, last int) error {
 	var frame []byte
 	if !w.begun {
 		w.begun = true
-		const window = 7 << 3 // of 128 KiB, the largest block
+		const window = 7 << 3 // a window of 128 KiB, the size of the largest block
 		frame = append(frame, 0x28, 0xb5, 0x2f, 0xfd, 0, window)
 	}
 	header := len(b)<<3 | last

@@ -8,9 +8,10 @@ import (
 	"time"
 )
 
-// Corrupt changes byte n.
+// Corrupt inverts the bits of byte n in the body that the operation transfers, see
+// [Rule].
 func (r Rule) Corrupt(n int64) Rule {
-	r, p := r.repeat("corrupt", n)
+	r, p := r.addAgain("corrupt", n)
 	p.filter(n, corruptAt)
 	p.needsBytes()
 	if slices.Contains(p.words[:len(p.words)-1], p.word()) {
@@ -19,10 +20,10 @@ func (r Rule) Corrupt(n int64) Rule {
 	return r
 }
 
-// byteWords are the words of this file.
+// byteWords has the words for the methods in this file.
 var byteWords = vocabulary{{"corrupt", byteNumber(Rule.Corrupt)}}
 
-// corruptAt changes a byte.
+// corruptAt returns a filter that inverts the bits of the byte at the position.
 func corruptAt(p position) filter {
 	return func(offset int64, b []byte) ([]byte, error) {
 		i := p.at() - offset
@@ -36,34 +37,34 @@ func corruptAt(p position) filter {
 	}
 }
 
-// A filter gets bytes of a body, which begin at an offset, and returns the ones
-// that replace the first of them. It is called again for the rest and, after
-// the last byte, with none.
+// A filter changes a body. It gets bytes of the body, with the offset of the first,
+// and returns the bytes that replace as many of them. It is called again with the rest
+// and, after the last byte, with no bytes. An error ends the body.
 type filter func(offset int64, b []byte) ([]byte, error)
 
 // A position tells a filter where to act.
 type position struct {
-	at    func() int64 // the offset, or -1 for nowhere
+	at    func() int64 // returns the offset, or -1 if the filter must not act
 	pause func(d time.Duration) error
-	met   func() // to be called when the filter acts
+	met   func() // the filter calls met when it acts
 }
 
 type filterMaker func(position) filter
 
-// filter sends the body that the operation transfers through a filter that acts
-// at byte n.
+// filter adds an effect: the body that the operation transfers passes through a
+// filter that acts at byte n. The test fails if the filter never acts.
 func (p *part) filter(n int64, maker filterMaker) {
 	p.try(func(p *plan, h *hit) { p.filter(n, maker, h) })
 }
 
-// always sends the body that the operation transfers through a filter that acts
-// everywhere.
+// always adds an effect: the body that the operation transfers passes through a
+// filter that acts on all of its bytes.
 func (p *part) always(maker filterMaker) {
 	p.do(func(p *plan, h *hit) { p.filter(0, maker, h) })
 }
 
-// filter sends the body that the operation transfers through a filter that acts
-// at byte n.
+// filter makes the body that the operation transfers pass through a filter that acts
+// at byte n: the body of the request or, for most operations, of the response.
 func (p *plan) filter(n int64, maker filterMaker, h *hit) {
 	if p.request.Op.HasBody() && !h.part.replaces() {
 		at := func() int64 { return fromStart(n, p.request.ContentLength) }
@@ -81,18 +82,19 @@ func (p *plan) filter(n int64, maker filterMaker, h *hit) {
 	})
 }
 
-// fromStart returns a position as counted from the start.
+// fromStart returns the offset of byte n of a body with this length. A negative n
+// counts from the end; the result is -1 if the length is then not known.
 func fromStart(n, length int64) int64 {
 	switch {
 	case n >= 0:
 		return n
 	case length < 0:
-		return -1 // nowhere
+		return -1
 	}
 	return max(length+n, 0)
 }
 
-// A filterWriter is a writer behind a filter.
+// A filterWriter passes the body of a response through a filter to a writer.
 type filterWriter struct {
 	to     io.Writer
 	filter filter
@@ -124,7 +126,7 @@ func (w *filterWriter) Close() error {
 	return closeWriter(w.to)
 }
 
-// closeWriter closes the writer if it can be closed.
+// closeWriter closes the writer if it is an [io.Closer].
 func closeWriter(w io.Writer) error {
 	if c, ok := w.(io.Closer); ok {
 		return c.Close()
@@ -132,15 +134,15 @@ func closeWriter(w io.Writer) error {
 	return nil
 }
 
-// A filterReader is the body of a request behind a filter.
+// A filterReader is the body of a request after a filter.
 type filterReader struct {
 	io.ReadCloser
 	plan   *plan
 	filter filter
 	offset int64
-	read   []byte // and not yet filtered
-	err    error  // of the body
-	end    error  // of the filter
+	read   []byte // bytes that were read and not yet filtered
+	err    error  // the error of reading the body
+	end    error  // the error that ends the filtered body
 }
 
 func (r *filterReader) Read(b []byte) (int, error) {
@@ -167,7 +169,7 @@ func (r *filterReader) Read(b []byte) (int, error) {
 	return 0, r.end
 }
 
-// readAhead reads up to n bytes more.
+// readAhead adds up to n more bytes of the body to r.read.
 func (r *filterReader) readAhead(n int) {
 	have := len(r.read)
 	r.read = append(r.read, make([]byte, n)...)
@@ -175,7 +177,8 @@ func (r *filterReader) readAhead(n int) {
 	r.read = r.read[:have+n]
 }
 
-// pause waits within the body.
+// pause waits in the middle of the request's body. If net/http would not notice that
+// the client goes away, pause reads more of the body meanwhile.
 func (r *filterReader) pause(d time.Duration) error {
 	return wait{d: d}.wait(r.plan.request.Context(), func() error {
 		if !r.plan.blind {

@@ -29,7 +29,7 @@ func FuzzFilters(f *testing.F) {
 		met := false
 		end := errors.New("end")
 
-		// The wanted bytes and pauses.
+		// Compute the bytes and pauses that the filter has to produce.
 		want, wantErr, reached := bytes.Clone(content), error(nil), 0 <= at && at < size
 		var pauses []int64
 		var maker filterMaker
@@ -108,8 +108,8 @@ func FuzzFilters(f *testing.F) {
 	})
 }
 
-// The writers that rewrite a response are closed exactly once, in any
-// combination.
+// Closing the body of a response closes the writer below it exactly once, for every
+// combination of words that change the body.
 func TestBodiesAreClosed(t *testing.T) {
 	t.Parallel()
 	for _, words := range []func(Rule) Rule{

@@ -14,8 +14,8 @@ import (
 	"github.com/ocireg/registry/registrytest/fault"
 )
 
-// The rules of an option and those that a test sets on the server combine, as
-// if the latter had been set later.
+// The rules of an option [registry.WithFaults] combine with the rules that a test sets
+// on the server, as if the test had set its rules later.
 func TestRulesOfAnOption(t *testing.T) {
 	t.Parallel()
 	var rules fault.Rules
@@ -34,8 +34,9 @@ func TestRulesOfAnOption(t *testing.T) {
 	require.Equal(t, 2, status.Fired())
 }
 
-// The rules of an option take effect also where a rule of the server responds.
-// Those that respond themselves are passed over, as within one set.
+// If a rule of the server responds to a request, the rules of an option
+// [registry.WithFaults] take effect, too. Only the rules of the option that respond
+// themselves are passed over.
 func TestRulesOfAnOptionAfterOneThatResponds(t *testing.T) {
 	t.Parallel()
 	var rules fault.Rules
@@ -62,7 +63,7 @@ func TestRulesOfAnOptionAfterOneThatResponds(t *testing.T) {
 	c.Get("/v2/")
 	require.Equal(t, 1, ended.Fired())
 
-	// The rule changes the status of the option's response as of any other.
+	// Own changes the status of the option's response, as of any other response.
 	own := reg.Fault(t, fault.On(registry.Ping).Once().Status(207).Body(fault.Own))
 	rules.Set(t, fault.On(registry.Ping).Once().Status(503))
 	got = c.Get("/v2/")
@@ -70,7 +71,8 @@ func TestRulesOfAnOptionAfterOneThatResponds(t *testing.T) {
 	require.Contains(t, got.Body, "on purpose")
 	require.Equal(t, 1, own.Fired())
 
-	// Under HTTP/2, an end in the header comes in place of the response.
+	// Under HTTP/2, a rule that ends the connection in the header would replace the
+	// response of the option, so the rule is passed over.
 	option := registry.WithFaults(func(*registry.Request) *registry.Fault {
 		return &registry.Fault{Serve: func(w http.ResponseWriter, _ *registry.Request) error { return nil }}
 	})
@@ -83,7 +85,7 @@ func TestRulesOfAnOptionAfterOneThatResponds(t *testing.T) {
 	require.Equal(t, 0, inHeader.Fired())
 }
 
-// A test may list all rules with their counts at any time.
+// Server.Faults lists all rules that are in force, with their counts, at any time.
 func TestAllRules(t *testing.T) {
 	t.Parallel()
 	reg := registrytest.NewServer(t)

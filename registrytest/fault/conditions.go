@@ -15,24 +15,25 @@ import (
 	"github.com/ocireg/registry/internal/names"
 )
 
-// Which requests. The conditions hold for the whole rule, wherever they stand,
-// and a request has to meet all of them.
+// The methods in this file add conditions on the requests that a rule hits. A
+// request has to meet all conditions. They hold for all parts of the rule, wherever
+// they stand in it.
 
-// A condition is one that a request has to meet.
+// A condition is a condition that requests have to meet for a rule to hit them.
 type condition struct {
 	name string
-	word string // as it is printed
+	word string // the word as text, such as "tag=v1"
 	met  func(*registry.Request) bool
 
-	patterns []string               // for the value that the condition is about, or nil
-	ops      func(registry.Op) bool // whether a request for the operation may meet it, or nil if any may
+	patterns []string               // the patterns for a value of the request, or nil
+	ops      func(registry.Op) bool // whether requests for an operation can meet the condition; nil if all can
 }
 
 // Repo limits the rule to repositories with a name that any of the patterns
 // matches. In patterns, * stands for any characters but /, ? for one of them,
 // and ** for any characters: team/** is team and all repositories below it.
-// A request without a repository is matched by the pattern "" alone; the same
-// goes for all conditions with patterns.
+// Only the pattern "" matches a request without a repository. All this holds for
+// the patterns of other conditions, too.
 func (r Rule) Repo(patterns ...string) Rule {
 	r = matching(r, "repo", patterns, "a repository", registry.Op.HasRepo, func(q *registry.Request) string { return q.Repo })
 	return checkPatterns(r, patterns, checkRepo)
@@ -74,10 +75,10 @@ func (r Rule) Method(patterns ...string) Rule {
 	return checkPatterns(r, patterns, checkMethod)
 }
 
-// HasHeader limits the rule to requests that have the header or, with a ? in
-// front, the parameter of the URL, with a value that any of the patterns matches,
-// see [Rule.Repo]. Without patterns, any value will do. With a ! in front, the
-// rule is limited to all other requests: HasHeader("!Range"), HasHeader("!?n").
+// HasHeader limits the rule to requests that have a header with a value that any of
+// the patterns matches, see [Rule.Repo]. Without patterns, any value will do. With a
+// ? in front, name is a parameter of the URL instead of a header. With a ! in front,
+// the rule is limited to all other requests: HasHeader("!Range"), HasHeader("!?n").
 func (r Rule) HasHeader(name string, patterns ...string) Rule {
 	arg := name
 	if len(patterns) > 0 {
@@ -141,19 +142,21 @@ func (r Rule) Conn(n ...int) Rule {
 	})
 }
 
-// when returns the rule with one more condition, unless err is not nil.
+// when returns the rule with one more condition. If err is not nil, it refuses the
+// rule.
 func (r Rule) when(name, arg string, err error, met func(*registry.Request) bool) Rule {
-	r, p := r.repeat(name, arg)
+	r, p := r.addAgain(name, arg)
 	r.conditions = append(slices.Clip(r.conditions), condition{name: name, word: p.word(), met: met})
 	return r.refuse(err)
 }
 
-// matching returns the rule with a condition on a value of the request. Ops
-// reports whether requests for an operation may have it, noun is its name.
+// matching returns the rule with a condition on a value of the request, such as the
+// tag. Ops reports whether requests for an operation can have the value. Noun names
+// the value in messages.
 func matching(r Rule, name string, patterns []string, noun string, ops func(registry.Op) bool, value func(*registry.Request) string) Rule {
 	patterns = slices.Clone(patterns)
 	if slices.Contains(patterns, "") {
-		ops = nil // Requests without the value meet the condition.
+		ops = nil // The pattern "" matches requests without the value.
 	}
 	var err error
 	switch {
@@ -168,7 +171,7 @@ func matching(r Rule, name string, patterns []string, noun string, ops func(regi
 	return r
 }
 
-// missed returns the conditions that the request does not meet, two at the most.
+// missed returns the first two conditions that the request does not meet.
 func (r Rule) missed(q *registry.Request) (words []string) {
 	for _, c := range r.conditions {
 		if len(words) < 2 && !c.met(q) {
@@ -179,7 +182,7 @@ func (r Rule) missed(q *registry.Request) (words []string) {
 }
 
 // userOf returns the user that the request names. Faults come before
-// authentication, so the name may be false.
+// authentication, so the credentials have not been checked.
 func userOf(r *registry.Request) string {
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	switch {
@@ -201,7 +204,7 @@ func userOf(r *registry.Request) string {
 	return ""
 }
 
-// conditionWords are the words of this file.
+// conditionWords has the words for the methods in this file.
 var conditionWords = vocabulary{
 	{"repo", list(Rule.Repo)},
 	{"tag", list(Rule.Tag)},

@@ -13,30 +13,30 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// Time. All waits end at once when the client goes away or the server is
-// closed, and use the clock of the bubble under testing/synctest.
+// The methods in this file make requests take time. All waits end as soon as the
+// client goes away or the server is closed. In a bubble of testing/synctest, they use
+// the clock of the bubble.
 //
 // Over HTTP/1.1, net/http notices that a client went away only if it has read
 // the whole request. So a wait reads up to 1 MiB of the body ahead, unless the
-// client expects 100-continue, and may last longer if the client itself stops
-// sending.
+// client expects 100-continue. The wait lasts longer if the client stops sending.
 
-// Delay waits before the request is served or, with AfterCommit, before the
-// response. With a second duration it waits for a time between the two, which
-// depends on the seed. Delays add up.
+// Delay waits before the request is served or, with AfterCommit, before the response
+// is sent. With a second duration it waits for a time between the two, which depends
+// on the seed. Delays add up.
 func (r Rule) Delay(d time.Duration, upTo ...time.Duration) Rule {
 	arg := d.String()
 	if len(upTo) > 0 {
 		arg += ".." + upTo[0].String()
 	}
-	r, p := r.repeat("delay", arg)
+	r, p := r.addAgain("delay", arg)
 	p.waits = true
 	if len(upTo) == 0 {
 		p.do(func(p *plan, h *hit) { p.wait(h.part.afterCommit, wait{d: d}) })
 		return r.refuse(checkDuration(d))
 	}
 	most := upTo[0]
-	p.random, p.chance = true, true
+	p.drawsRandom, p.takesSeed = true, true
 	p.do(func(p *plan, h *hit) { p.wait(h.part.afterCommit, wait{d: h.between(d, most)}) })
 	switch {
 	case len(upTo) > 1:
@@ -47,10 +47,11 @@ func (r Rule) Delay(d time.Duration, upTo ...time.Duration) Rule {
 	return r.refuse(atLeast(0, int64(d))).refuse(checkDuration(most))
 }
 
-// Stall waits before byte n: for good, or for the duration. Before byte 0 of a
-// response, the header is sent.
+// Stall waits before byte n of the body, for the duration. Without a duration, it
+// waits until the client goes away. With 0 for n, the header of a response is sent
+// before the wait.
 func (r Rule) Stall(n int64, d ...time.Duration) Rule {
-	r, p := r.repeat("stall", integerText(n, d))
+	r, p := r.addAgain("stall", integerText(n, d))
 	length := forever
 	if len(d) > 0 {
 		length = d[0]
@@ -68,11 +69,11 @@ func (r Rule) Stall(n int64, d ...time.Duration) Rule {
 	return r
 }
 
-// Throttle transfers n bytes a second, in small pieces. With a duration, it
-// waits so long before each piece of n bytes, or with 0 not at all, and sends
-// each of them at once: Throttle(1, 0) sends a response byte by byte.
+// Throttle transfers n bytes a second, in small pieces. With a duration, the pieces
+// have n bytes, and Throttle waits for the duration before each: Throttle(1, 0) sends
+// a response byte by byte, without a wait.
 func (r Rule) Throttle(n int64, every ...time.Duration) Rule {
-	r, p := r.repeat("throttle", integerText(n, every))
+	r, p := r.addAgain("throttle", integerText(n, every))
 	switch {
 	case n < 1:
 		return r.refuse(errors.New("less than 1"))
@@ -92,7 +93,7 @@ func (r Rule) Throttle(n int64, every ...time.Duration) Rule {
 	return r
 }
 
-// delayWords are the words of this file.
+// delayWords has the words for the methods in this file.
 var delayWords = vocabulary{
 	{"delay", anything(parseDelay)},
 	{"stall", byteNumberFor(Rule.Stall)},
@@ -112,7 +113,8 @@ func parseDelay(r Rule, a argument) (Rule, error) {
 	return r.Delay(d, upTo), err
 }
 
-// integerText returns a number and, after a colon, perhaps a duration.
+// integerText returns the argument of a word with a number and an optional duration,
+// such as "100" or "100:1s".
 func integerText(n int64, d []time.Duration) string {
 	if len(d) == 0 {
 		return fmt.Sprint(n)
@@ -120,8 +122,8 @@ func integerText(n int64, d []time.Duration) string {
 	return fmt.Sprintf("%d:%v", n, d[0])
 }
 
-// checkDuration returns an error if nothing takes so long, or if the unit seems
-// to have been forgotten.
+// checkDuration returns an error if the duration is not above 0, or is so short that
+// the caller seems to have forgotten the unit.
 func checkDuration(d time.Duration) error {
 	switch {
 	case d <= 0:
@@ -132,7 +134,7 @@ func checkDuration(d time.Duration) error {
 	return nil
 }
 
-// stallAt waits at a byte, once.
+// stallAt returns a maker of filters that wait once, before the byte at the position.
 func stallAt(d time.Duration) filterMaker {
 	return func(p position) filter {
 		waited := false
@@ -154,7 +156,8 @@ func stallAt(d time.Duration) filterMaker {
 	}
 }
 
-// throttleTo pauses before each piece of so many bytes.
+// throttleTo returns a maker of filters that pause before each piece of a body. Piece
+// is the number of bytes in a piece.
 func throttleTo(piece int64, pause time.Duration) filterMaker {
 	return func(p position) filter {
 		return func(offset int64, b []byte) ([]byte, error) {
@@ -172,19 +175,19 @@ func throttleTo(piece int64, pause time.Duration) filterMaker {
 	}
 }
 
-// A wait is for time to pass or for a gate to open.
+// A wait lasts until a time has passed, or until a gate opens.
 type wait struct {
-	d     time.Duration                          // the time, or forever
-	until <-chan struct{}                        // closed when the wait is over earlier, or nil
-	begin func(ctx context.Context) (end func()) // called first, or nil
+	d     time.Duration                          // the longest time, or forever
+	until <-chan struct{}                        // ends the wait when it is closed; may be nil
+	begin func(ctx context.Context) (end func()) // called before the wait, and end after it; may be nil
 }
 
-// forever is until the client goes away.
+// forever is the time of a wait that only a gate or the client can end.
 const forever time.Duration = -1
 
-// wait waits, and returns an error if the client went away or the server was
-// closed. It first calls meanwhile unless meanwhile is nil, and does not wait if
-// meanwhile returns an error.
+// wait waits. It returns an error if the client goes away or the server is closed.
+// Unless meanwhile is nil, wait calls it while the time passes, and waits no longer
+// if it returns an error.
 func (w wait) wait(ctx context.Context, meanwhile func() error) error {
 	if w.begin != nil {
 		defer w.begin(ctx)()
@@ -209,12 +212,13 @@ func (w wait) wait(ctx context.Context, meanwhile func() error) error {
 	return nil
 }
 
-// gone is the error of a fault that was waiting when the client went away.
+// gone returns the error of a fault whose client went away while it waited.
 func gone(cause error) error {
 	return fmt.Errorf("%w, after the client went away: %w", registry.CloseConnection, cause)
 }
 
-// before waits before the request is served.
+// before waits before the request is served. If net/http would not notice that the
+// client goes away, before reads the beginning of the body meanwhile.
 func (w wait) before(r *registry.Request) error {
 	if !blind(r.Request) {
 		return w.wait(r.Context(), nil)
@@ -233,13 +237,13 @@ func (w wait) before(r *registry.Request) error {
 	})
 }
 
-// maxAhead is the number of bytes of a body that a wait reads ahead.
+// maxAhead limits the bytes of a request's body that a wait reads ahead.
 const maxAhead = 1 << 20
 
-// blind reports whether net/http cannot notice that the client goes away: it
-// cannot until it has read an HTTP/1.1 request to its end.
+// blind reports whether net/http cannot notice that the client goes away, because it
+// has not read the HTTP/1.1 request to its end.
 func blind(r *http.Request) bool {
 	served := r.Context().Value(http.ServerContextKey) != nil
-	// Reading tells a client that expects 100-continue to go on.
+	// If the client expects 100-continue, reading the body would make it send.
 	return served && r.ProtoMajor == 1 && r.ContentLength != 0 && r.Header.Get("Expect") == ""
 }

@@ -19,7 +19,7 @@ import (
 	"github.com/ocireg/registry/registrytest/fault"
 )
 
-// overBoth runs a test over HTTP/1.1 and over HTTP/2, in bubbles.
+// overBoth runs the test twice, over HTTP/1.1 and over HTTP/2, each time in a bubble.
 func overBoth(t *testing.T, test func(t *testing.T, s *faultServer, h2 bool)) {
 	for _, h2 := range []bool{false, true} {
 		name, opts := "HTTP/1.1", []registrytest.Option{registrytest.WithInMemory()}
@@ -36,7 +36,7 @@ func overBoth(t *testing.T, test func(t *testing.T, s *faultServer, h2 bool)) {
 	}
 }
 
-// send sends a request, and returns the status or 0.
+// send sends a request. It returns the status of the response, or 0 without one.
 func (s *faultServer) send(ctx context.Context, method, target string, body []byte) int {
 	req, err := http.NewRequestWithContext(ctx, method, s.URL+target, bytes.NewReader(body))
 	if err != nil {
@@ -62,7 +62,7 @@ var waiting = []struct {
 	body                 int
 }{
 	{"get-blob delay=5h", "GET", "blob", 0},
-	{"get-blob delay=0s..2562047h47m16.854775807s", "GET", "blob", 0}, // the longest there is
+	{"get-blob delay=0s..2562047h47m16.854775807s", "GET", "blob", 0}, // the longest duration
 	{"get-blob stall=0", "GET", "blob", 0},
 	{"get-blob stall=100", "GET", "blob", 0},
 	{"get-blob stall=100:5h", "GET", "blob", 0},
@@ -79,8 +79,8 @@ var waiting = []struct {
 	{"put-upload after-commit delay=5h", "PUT", "upload?digest=", 0},
 }
 
-// begin sends a request that a rule delays. The client gives up with the context.
-// The channel that begin returns is closed when the client is done.
+// begin sets rule i of waiting, and sends the request that this rule delays. The
+// client gives up when ctx ends. The channel is closed when the client is done.
 func (s *faultServer) begin(ctx context.Context, i int) <-chan struct{} {
 	w := waiting[i]
 	target, body := w.target, bytes.Repeat([]byte("x"), w.body)
@@ -147,8 +147,8 @@ func TestWaitEndsWhenTheServerIsClosed(t *testing.T) {
 	}
 }
 
-// Over HTTP/1.1, net/http does not notice that a client went away that had more
-// to send than the fault reads ahead.
+// If a client has more to send than a waiting fault reads ahead, net/http does not
+// notice over HTTP/1.1 that the client goes away, and the wait goes on.
 func TestWaitBeforeALargeBody(t *testing.T) {
 	t.Parallel()
 	overBoth(t, func(t *testing.T, s *faultServer, h2 bool) {
@@ -168,7 +168,7 @@ func TestWaitBeforeALargeBody(t *testing.T) {
 	})
 }
 
-// The operation gets the bytes that a fault read ahead.
+// The operation gets the bytes of the body that a waiting fault has read ahead.
 func TestWaitKeepsTheBody(t *testing.T) {
 	t.Parallel()
 	for _, rule := range []string{
@@ -188,7 +188,7 @@ func TestWaitKeepsTheBody(t *testing.T) {
 	}
 }
 
-// A fault that waits does not make a client send that expects 100-continue.
+// If a client expects 100-continue, a fault that waits does not make it send the body.
 func TestWaitDoesNotAskForTheBody(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -27,7 +27,8 @@ import (
 // sessionID matches the ID of an upload session.
 var sessionID = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f-]{27}`)
 
-// describe returns the differences between a response and a plain one.
+// describe returns the effect of a rule on a response, in the words of docs/faults.md.
+// Plain is the response without the rule.
 func (s *faultServer) describe(got, plain seen) string {
 	var parts []string
 	add := func(format string, args ...any) { parts = append(parts, fmt.Sprintf(format, args...)) }
@@ -54,7 +55,8 @@ func (s *faultServer) describe(got, plain seen) string {
 	return s.anonymous(strings.Join(parts, ", "))
 }
 
-// anonymous leaves out everything that differs from run to run.
+// anonymous replaces the parts of the text that differ between runs, such as session
+// IDs, with fixed names.
 func (s *faultServer) anonymous(text string) string {
 	for _, location := range sessionID.FindAllString(text, -1) {
 		text = strings.ReplaceAll(text, location, "<session>")
@@ -65,7 +67,7 @@ func (s *faultServer) anonymous(text string) string {
 	return strings.ReplaceAll(text, s.URL, "<origin>")
 }
 
-// endingOf names the error that a client gets.
+// endingOf returns the words of docs/faults.md for the error that a client gets.
 func endingOf(err error) string {
 	switch {
 	case errors.Is(err, conn.Reset):
@@ -110,7 +112,7 @@ func describeHeader(got, plain seen, add func(string, ...any)) {
 	}
 }
 
-// describeError describes an error by the properties that tell it from others.
+// describeError adds the properties that distinguish an error response from others.
 func (s *faultServer) describeError(got seen, add func(string, ...any)) {
 	var spec struct{ Errors []struct{ Code string } }
 	contentType := got.Header.Get("Content-Type")
@@ -138,7 +140,7 @@ func (s *faultServer) describeError(got seen, add func(string, ...any)) {
 	}
 }
 
-// decoded returns the body without its Content-Encoding.
+// decoded returns the body after decoding it as its Content-Encoding says.
 func (s *faultServer) decoded(got seen) []byte {
 	body := got.body
 	for _, coding := range slices.Backward(got.Header.Values("Content-Encoding")) {
@@ -168,7 +170,7 @@ func decode(t *testing.T, coding string, body []byte) (decoded []byte) {
 	return decoded
 }
 
-// unzstd reads a frame of blocks that are not compressed.
+// unzstd returns the content of a Zstandard frame whose blocks are not compressed.
 func unzstd(t *testing.T, frame []byte) (content []byte) {
 	require.Equal(t, []byte{0x28, 0xb5, 0x2f, 0xfd, 0, 7 << 3}, frame[:6])
 	for frame = frame[6:]; ; {

@@ -1,12 +1,12 @@
-// Package fault makes requests to a registry fail, on purpose and in one line
-// of a test: which requests, when, and how.
+// Package fault makes requests to a registry fail on purpose. One line of a test
+// says which requests fail, when, and how.
 //
 //	reg.Fault(t, fault.On(registry.GetBlob).Times(2).Status(503).RetryAfter(time.Second))
 //
-// A [Rule] describes a fault. [Rules] are the rules of one registry, a [Fault]
-// is one of them in force, and a [Gate] stops requests until a test releases
-// them. A rule prints itself in a language that [Parse] reads.
+// A [Rule] describes a fault. [Rules] has the rules of one registry. A [Fault] is a
+// rule that was added to them, and a [Gate] stops requests until a test releases
+// them. Rules have a text form, which [Rule.String] returns and [Parse] reads.
 //
-// Each word of the language is a method of Rule. To add one, write the method
-// and its row in the table at the end of the same file.
+// Each word of the text form is a method of Rule. To add a word, write the method and
+// its row in the table of words in the same file.
 package fault

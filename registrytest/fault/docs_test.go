@@ -26,21 +26,21 @@ import (
 	"github.com/ocireg/registry/registrytest/fault"
 )
 
-// The tables in docs/faults.md show what a client of net/http sees. Each row is
-// tried over connections of the operating system and, with the time that it
-// takes, over connections in memory.
+// The tables in docs/faults.md show the effects of rules on a client of net/http. The
+// tests try each row: over connections of the operating system or, if the rule takes
+// time, in a bubble over connections in memory.
 
 // A faultRow is a row of the tables: a rule and its effect.
 type faultRow struct {
 	rule     string
-	versions [2]string // under HTTP/1.1 and under HTTP/2
+	versions [2]string // the effects under HTTP/1.1 and HTTP/2
 }
 
 func faultRows(t *testing.T) (rows []faultRow) {
 	file, err := os.Open("../../docs/faults.md")
 	require.NoError(t, err)
 	defer file.Close()
-	table := "" // its first line
+	table := "" // the first line of the current table
 	for lines := bufio.NewScanner(file); lines.Scan(); {
 		line := lines.Text()
 		switch {
@@ -65,7 +65,8 @@ func faultRows(t *testing.T) (rows []faultRow) {
 	return rows
 }
 
-// whichAndWhen lists the words without an effect of their own.
+// whichAndWhen lists the words that choose requests. They have no effect by
+// themselves, so the tables need not have them.
 var whichAndWhen = []string{
 	"repo", "tag", "digest", "method", "has-header", "user", "conn", "where",
 	"optional", "once", "times", "after", "every", "first-bytes", "probability", "seed", "then",
@@ -112,7 +113,7 @@ func TestFaultsAreAsDocumented(t *testing.T) {
 					continue // TLS in a bubble is slow.
 				}
 				if strings.Contains(row.rule, "reset=header") {
-					continue // Over TCP, net/http does not report why a header ends.
+					continue // The row is for TCP, where net/http does not say why a header ended.
 				}
 				synctest.Test(t, func(t *testing.T) {
 					s := newFaultServer(t, append(opts, registrytest.WithInMemory())...)
@@ -138,7 +139,7 @@ func TestFaultsAreAsDocumented(t *testing.T) {
 	}
 }
 
-// tryRow injects the rule and compares the response with the row.
+// tryRow sends a request that the rule hits, and compares the response with the row.
 func (s *faultServer) tryRow(row faultRow, want string) {
 	s.t.Helper()
 	rule, err := fault.Parse(row.rule)
@@ -170,7 +171,7 @@ type faultServer struct {
 	*registrytest.Server
 	t     *testing.T
 	tb    *faketb.TB
-	timed bool // whether it is in a bubble, where the time is that of the rules
+	timed bool // whether the server is in a bubble, where only rules take time
 	rules fault.Rules
 	blob  []byte
 }
@@ -186,25 +187,25 @@ func newFaultServer(t *testing.T, opts ...registrytest.Option) *faultServer {
 	return s
 }
 
-// seen is an exchange as the client sees it.
+// seen is a response as the client sees it.
 type seen struct {
 	*http.Response
 	body  []byte
-	err   error         // of the request or, with a Response, of reading the body
-	took  time.Duration // in a bubble, or 0: other machines may be slow
-	after string        // the state of the registry afterwards
+	err   error         // the error of the request or, if there is a Response, of reading its body
+	took  time.Duration // the time that the request took in a bubble; 0 outside
+	after string        // the state of the registry after the request
 }
 
-// ask sends a request of the kind that the rule is for.
+// ask sends a request for the operation of the rule.
 func (s *faultServer) ask(rule fault.Rule) seen {
-	// Each connection is used once: net/http repeats a request by itself that
-	// fails on a connection that was used before.
+	// Use each connection only once: if a request fails on a connection that was
+	// used before, net/http sends it again.
 	transport := s.Transport().Clone()
 	transport.DisableCompression = true
 	defer transport.CloseIdleConnections()
 	client := &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 
-	// No fault hits the requests that prepare the one to try.
+	// direct sends a request that no fault hits, such as one that begins an upload.
 	direct := func(method, target string, body io.Reader) (int, http.Header) {
 		defer s.rules.Suspend()()
 		req, err := http.NewRequest(method, s.URL+target, body)

@@ -10,10 +10,10 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// The end of the connection, in place of a response or at a place in it. Under
-// HTTP/2 the stream is reset, and the connection goes on.
+// The methods in this file end the connection, instead of a response or within one.
+// Under HTTP/2 they reset the stream, and the connection goes on.
 
-// A Place is where a connection ends: at a byte of the body or in the header.
+// A Place is a place where a connection ends: at a byte of the body or in the header.
 type Place struct {
 	header bool
 	n      int64
@@ -24,7 +24,8 @@ type Place struct {
 func AtByte(n int64) Place { return Place{n: n} }
 
 // InHeader is the place after n bytes of the status line and the header of the
-// response. Under HTTP/2, where a header has no parts, it is before the header.
+// response. Under HTTP/2 it is the place before the header, because a header cannot
+// be cut there.
 func InHeader(n int64) Place { return Place{true, n} }
 
 // String returns the place in the language that [Parse] reads, such as "1000" or
@@ -36,28 +37,28 @@ func (p Place) String() string {
 	return fmt.Sprint(p.n)
 }
 
-// Close closes the connection, in place of a response or at the place.
+// Close closes the connection at the place or, without one, instead of a response.
 func (r Rule) Close(at ...Place) Rule { return r.ending("close", registry.CloseConnection, at) }
 
-// Reset resets the connection with a TCP RST, in place of a response or at the
-// place. It depends on the client's operating system how many of the bytes
-// before that the client can read.
+// Reset resets the connection with a TCP RST, at the place or, without one, instead
+// of a response. The client's operating system decides how many of the bytes before
+// the reset the client can read.
 func (r Rule) Reset(at ...Place) Rule { return r.ending("reset", registry.ResetConnection, at) }
 
-// HalfClose closes the connection for writing, in place of a response or at the
-// place, and reads on until the client closes it.
+// HalfClose closes the connection for writing, at the place or, without one, instead
+// of a response. It reads on until the client closes the connection.
 func (r Rule) HalfClose(at ...Place) Rule {
 	return r.ending("half-close", registry.HalfCloseConnection, at)
 }
 
-// endWords are the words of this file.
+// endWords has the words for the methods in this file.
 var endWords = vocabulary{
 	{"close", place(Rule.Close)},
 	{"reset", place(Rule.Reset)},
 	{"half-close", place(Rule.HalfClose)},
 }
 
-// place is a word with perhaps a [Place].
+// A place is a word whose argument is an optional [Place].
 type place func(Rule, ...Place) Rule
 
 func (method place) add(r Rule, a argument) (Rule, error) {
@@ -77,25 +78,25 @@ func (method place) add(r Rule, a argument) (Rule, error) {
 func (r Rule) ending(name string, end registry.ConnectionEnd, at []Place) Rule {
 	var p *part
 	if len(at) == 0 {
-		r, p = r.flag(name)
+		r, p = r.addFlag(name)
 	} else {
-		r, p = r.say(name, at[0])
+		r, p = r.addArg(name, at[0])
 	}
 	switch {
-	case p.ends:
+	case p.endsConn:
 		return r.refuse(errors.New("a connection ends only once"))
 	case len(at) > 1:
 		return r.refuse(errors.New("it has more than one place"))
 	}
-	p.ends = true
+	p.endsConn = true
 	switch {
 	case len(at) == 0:
-		p.responds, p.end = true, end
+		p.responds, p.endInstead = true, end
 	case at[0].header && at[0].n < 0:
 		return r.refuse(errors.New("the length of a header is not known before: want a number from 0"))
 	case at[0].header:
 		n := at[0].n
-		p.inHeader = true
+		p.endsInHeader = true
 		p.try(func(p *plan, h *hit) { p.endInHeader(n, end, h) })
 	default:
 		p.filter(at[0].n, endAt(end))
@@ -106,7 +107,8 @@ func (r Rule) ending(name string, end registry.ConnectionEnd, at []Place) Rule {
 	return r
 }
 
-// endAt ends the connection at a byte.
+// endAt returns a maker of filters that end the connection before the byte at the
+// position.
 func endAt(end error) filterMaker {
 	return func(p position) filter {
 		return func(offset int64, b []byte) ([]byte, error) {
@@ -120,8 +122,8 @@ func endAt(end error) filterMaker {
 	}
 }
 
-// endInHeader ends the connection after n bytes of the response. Under HTTP/2
-// the client gets none of them.
+// endInHeader ends the connection after n bytes of the response's status line and
+// header. Under HTTP/2 the client gets none of them.
 func (p *plan) endInHeader(n int64, end error, h *hit) {
 	if p.request.ProtoMajor >= 2 {
 		h.met()

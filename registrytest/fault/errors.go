@@ -6,10 +6,10 @@ import (
 	"net/http"
 )
 
-// reshapeErrors gives a response that is an error another shape. Its length is
-// not known before the whole error is.
+// reshapeErrors gives the response another shape if it is an error. It removes
+// Content-Length, because the new length is not known when the header is sent.
 func (p *plan) reshapeErrors(shape Body, h *hit) {
-	failed := 0 // the status, if it is that of an error
+	failed := 0 // the status of the response if that is an error, or 0
 	p.headers = append(p.headers, func(status int, header http.Header) int {
 		if status >= 400 {
 			failed = status
@@ -27,7 +27,8 @@ func (p *plan) reshapeErrors(shape Body, h *hit) {
 	})
 }
 
-// An errorWriter reads an error in the shape of the spec and writes it in another.
+// An errorWriter gets an error in the shape of the spec, and writes it in another
+// shape when it is closed.
 type errorWriter struct {
 	to     io.Writer
 	shape  Body

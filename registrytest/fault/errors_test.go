@@ -42,7 +42,8 @@ func TestErrorsOfTheOperation(t *testing.T) {
 		require.Equal(t, []string{"application/json", "{}"}, []string{contentType, body})
 		require.Contains(t, in.Problem(), "body=errors:"+string(shape)+" had no effect")
 	}
-	// The error that the rule itself gives, and one that is none of the spec.
+	// Errors also changes an error that the rule itself gives, even if its shape is not
+	// that of the spec.
 	_, body, _ := tell(On().Code(registry.CodeDenied).Message("no").Body(Errors(Bare)), "GET", "/v2/")
 	require.Equal(t, `{"code":"DENIED","message":"no"}`, body)
 	_, body, _ = tell(On().Status(503).Body(HTML, Errors(Bare)), "GET", "/v2/")

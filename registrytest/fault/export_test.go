@@ -1,6 +1,6 @@
 package fault
 
-// The limits for tests.
+// The external tests need these limits.
 const (
 	MaxAhead     = maxAhead
 	MaxZstdBlock = maxZstdBlock
@@ -12,7 +12,7 @@ func Known(name string) bool {
 	return w != nil
 }
 
-// Samples returns rules that together have every word.
+// Samples returns the text of rules that together have every word of the language.
 func Samples() (texts []string) {
 	for _, r := range allRules {
 		texts = append(texts, r.text)
@@ -20,10 +20,11 @@ func Samples() (texts []string) {
 	return texts
 }
 
-// Problem returns the report that the rule did not happen as it says, or "".
+// Problem returns the report that [Fault.Check] would make, or "" if it would not fail
+// the test.
 func (f *Fault) Problem() string { return f.problem() }
 
-// Suspend takes the rules away until resume is called.
+// Suspend removes all rules. Resume puts them back.
 func (f *Rules) Suspend() (resume func()) {
 	rules := f.rules.Swap(nil)
 	return func() { f.rules.Store(rules) }

@@ -10,7 +10,7 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// A Fault is a rule in force: one that was added to [Rules].
+// A Fault is a rule that was added to [Rules].
 type Fault struct {
 	noun   string // "fault" or "gate"
 	name   string
@@ -20,41 +20,42 @@ type Fault struct {
 	stages []*stage
 
 	mu      sync.Mutex
-	now     int // the index in stages
+	now     int // the index of the current stage
 	ended   bool
 	fired   int
 	checked bool
-	asked   map[string]uint64 // the number of requests of each kind, if the seed decides
+	asked   map[string]uint64 // how often each request was sent, if the seed decides
 	near    tally             // requests that met all conditions except one
-	others  tally
-	states  map[string]int // of each upload session, see Rule.Location
+	others  tally             // requests that missed more conditions
+	states  map[string]int    // the states given to each upload session, see Rule.Location
 }
 
-// A stage is a part of a rule in force.
+// A stage is a part of a rule that was added, with its counts.
 type stage struct {
 	part *part
-	met  []atomic.Bool // whether the effects that try have changed anything
+	met  []atomic.Bool // for each effect: whether it has changed anything
 
 	matched, fired int          // guarded by the lock of the Fault
-	bytes          atomic.Int64 // for firstBytes
+	bytes          atomic.Int64 // the bytes of the bodies so far, for firstBytes
 }
 
 func (f *Rules) newFault(noun string, r Rule) *Fault {
-	in := &Fault{noun: noun, name: r.String(), rule: r, rules: f, where: caller()}
+	added := &Fault{noun: noun, name: r.String(), rule: r, rules: f, where: caller()}
 	for i := range r.parts {
 		p := &r.parts[i]
-		in.stages = append(in.stages, &stage{part: p, met: make([]atomic.Bool, len(p.effects))})
+		added.stages = append(added.stages, &stage{part: p, met: make([]atomic.Bool, len(p.effects))})
 	}
-	return in
+	return added
 }
 
-// due reports whether it is the turn of a request that meets all conditions.
+// due reports whether After, Every and Probability let the stage hit the current
+// request, which meets all conditions.
 func (s *stage) due(h *hit) bool {
 	n := s.matched - s.part.after
 	return n > 0 && (s.part.every == 0 || n%s.part.every == 0) && (s.part.probability == 1 || h.random.Float64() < s.part.probability)
 }
 
-// spent reports whether as many bytes have been transferred as the part says.
+// spent reports whether the bodies have reached the number of bytes of FirstBytes.
 func (s *stage) spent() bool { return s.part.firstBytes > 0 && s.bytes.Load() >= s.part.firstBytes }
 
 // Fired returns the number of requests that the rule has hit.
@@ -64,7 +65,8 @@ func (f *Fault) Fired() int {
 	return f.fired
 }
 
-// Remove ends the rule, except for the requests that it has hit already.
+// Remove removes the rule from its [Rules]. The rule still has its effects on the
+// requests that it has hit already.
 func (f *Fault) Remove() {
 	f.rules.change(func(rules []*Fault) (others []*Fault) {
 		for _, other := range rules {
@@ -76,11 +78,11 @@ func (f *Fault) Remove() {
 	})
 }
 
-// String returns the rule.
+// String returns the text of the rule, as [Rule.String] does.
 func (f *Fault) String() string { return f.name }
 
-// meet returns the part of the rule that hits the request, or nil if the rule
-// does not hit it. Responded says that another rule responds to the request.
+// meet returns the stage of the rule that hits the request, or nil if the rule does
+// not hit it. Responded says that another rule responds to the request.
 func (f *Fault) meet(r *registry.Request, responded bool) (*stage, *hit) {
 	missed := f.rule.missed(r)
 	f.mu.Lock()
@@ -99,7 +101,7 @@ func (f *Fault) meet(r *registry.Request, responded bool) (*stage, *hit) {
 	case len(missed) > 0:
 		f.others.add(r.String())
 		return nil, nil
-	case st.part.responds && responded, st.part.inHeader && r.ProtoMajor >= 2 && r.FaultResponds():
+	case st.part.responds && responded, st.part.endsInHeader && r.ProtoMajor >= 2 && r.FaultResponds():
 		f.near.add(r.String() + ", but another rule responded to it")
 		return nil, nil
 	}
@@ -124,17 +126,17 @@ func (f *Fault) meet(r *registry.Request, responded bool) (*stage, *hit) {
 	return st, h
 }
 
-// next goes on to the next part.
+// next makes the next stage the current one. After the last stage, the rule ends.
 func (f *Fault) next() {
 	if f.now++; f.now == len(f.stages) {
 		f.ended = true
 	}
 }
 
-// hit returns the source of random decisions about the request. It does not
-// depend on other requests at the same time.
+// hit returns the hit for a request. Its random numbers depend on the seed, on the
+// request and on how often the same request came before, but not on other requests.
 func (f *Fault) hit(st *stage, r *registry.Request) *hit {
-	if !st.part.random {
+	if !st.part.drawsRandom {
 		return &hit{part: st.part, of: f}
 	}
 	if f.asked == nil {

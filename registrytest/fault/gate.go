@@ -9,8 +9,8 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// A Gate stops requests until the test releases them, so that the test decides
-// in which order concurrent things happen, without waiting for time to pass:
+// A Gate stops requests until the test releases them. With it, a test decides the
+// order of concurrent requests, without waiting for time to pass:
 //
 //	gate := reg.Hold(t, fault.On(registry.PutManifest))
 //	go push()
@@ -25,20 +25,21 @@ type Gate struct {
 
 	mu      sync.Mutex
 	waiting []*registry.Request
-	news    chan struct{} // closed when another request waits, if not nil
+	news    chan struct{} // if not nil, closed when the next request begins to wait
 }
 
-// Gate adds a rule until it is removed. The requests that it hits wait until
-// [Gate.Release]. They wait before they are served or, if the rule says
-// AfterCommit, after the operation has been carried out and before the response
-// is sent. The other effects of the rule come after the wait. Gate returns an
-// error if the rule makes no sense.
+// Gate adds a rule with a gate. The requests that the rule hits wait at the gate until
+// [Gate.Release]: before they are served or, if the rule says AfterCommit, after the
+// operation has been carried out and before the response is sent. The other effects
+// of the rule come after the wait. The gate stays until it is removed. Gate returns
+// an error if the rule makes no sense.
 func (f *Rules) Gate(r Rule) (*Gate, error) {
 	if err := r.check(true); err != nil {
 		return nil, err
 	}
 	g := &Gate{
-		// Requests beyond these wait to be received before they wait at the gate.
+		// If the channel is full, a request waits until it is received, and then at
+		// the gate.
 		entered:  make(chan *registry.Request, 1000),
 		released: make(chan struct{}),
 	}
@@ -53,8 +54,9 @@ func (f *Rules) Gate(r Rule) (*Gate, error) {
 	return g, nil
 }
 
-// Hold adds a gate, as [Rules.Gate] does, until the end of the test. The test
-// fails as with [Rules.Set]. A gate that is closed at the end of the test opens.
+// Hold adds a gate, as [Rules.Gate] does, and removes it at the end of the test. The
+// test fails as with [Rules.Set]. If the gate is still closed at the end of the test,
+// Hold opens it.
 func (f *Rules) Hold(t TB, r Rule) *Gate {
 	mustHaveTest(t, "Rules.Hold")
 	t.Helper()
@@ -74,7 +76,7 @@ func (f *Rules) Hold(t TB, r Rule) *Gate {
 	return g
 }
 
-// stop is the effect of the gate on a request.
+// stop is the effect of a gate: it makes the request wait.
 func (g *Gate) stop(p *plan, h *hit) {
 	r := p.request
 	p.wait(h.part.afterCommit, wait{d: forever, until: g.released, begin: func(ctx context.Context) (end func()) {
@@ -109,8 +111,8 @@ func (g *Gate) Waiting() (requests []string) {
 	return requests
 }
 
-// Entered returns the channel from which each request that waits at the gate is
-// received once.
+// Entered returns a channel. The gate sends each request to it once, when the request
+// begins to wait at the gate.
 func (g *Gate) Entered() <-chan *registry.Request { return g.entered }
 
 // Await waits until n requests wait at the gate at the same time, or the gate is
@@ -148,6 +150,5 @@ func (g *Gate) Released() bool {
 	}
 }
 
-// Release opens the gate for good: for the requests that wait and for those that
-// are still to come.
+// Release opens the gate for good, for the requests that wait and for all later ones.
 func (g *Gate) Release() { g.once.Do(func() { close(g.released) }) }

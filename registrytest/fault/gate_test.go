@@ -66,7 +66,8 @@ func TestHold(t *testing.T) {
 	})
 }
 
-// Requests meet at a gate. Without it, they would meet only sometimes.
+// With a gate, three requests are in flight at the same time. Without it, that would
+// be a matter of chance.
 func TestHoldOrdersWhatIsConcurrent(t *testing.T) {
 	t.Parallel()
 	overBoth(t, func(t *testing.T, s *faultServer, _ bool) {
@@ -103,7 +104,7 @@ func TestHoldEndsWithTheTest(t *testing.T) {
 	})
 	require.Equal(t, 200, <-answered)
 
-	// The log has the reason, in case the test failed because of the gate.
+	// The log says that the gate was closed, as this may be why a test fails.
 	tb := faketb.New(t)
 	gate := s.Hold(tb, fault.On(registry.Ping))
 	go func() { answered <- s.send(context.Background(), "GET", "/v2/", nil) }()

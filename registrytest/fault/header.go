@@ -12,17 +12,18 @@ import (
 	"time"
 )
 
-// The header of the response, whether the rule or the operation gives it.
+// The methods in this file change the header of the response, which may be that of
+// the operation or that of the rule.
 
-// A RetryForm is a form of the header Retry-After, see [Rule.RetryAfter].
+// A RetryForm is a form of the value of Retry-After, see [Rule.RetryAfter].
 type RetryForm string
 
-// AsDate sends the date in place of the number of seconds.
+// AsDate makes Retry-After a date instead of a number of seconds.
 const AsDate RetryForm = "date"
 
-// RetryAfter sets Retry-After to whole seconds, rounded up or, with [AsDate],
-// to the date that is so far away. In text the argument is in seconds:
-// retry-after=3, retry-after=date:60.
+// RetryAfter sets Retry-After to the duration in whole seconds, rounded up. With
+// [AsDate], it sets the date of that time from now. In the text of the rule, the
+// argument is in seconds: retry-after=3, retry-after=date:60.
 func (r Rule) RetryAfter(d time.Duration, form ...RetryForm) Rule {
 	seconds := int64(math.Ceil(d.Seconds()))
 	arg := strconv.FormatInt(seconds, 10)
@@ -30,9 +31,9 @@ func (r Rule) RetryAfter(d time.Duration, form ...RetryForm) Rule {
 		arg = string(form[0]) + ":" + arg
 	}
 	if d < time.Millisecond && d != 0 {
-		arg = d.String() // The argument is refused.
+		arg = d.String() // The duration is refused below.
 	}
-	r, p := r.say("retry-after", arg)
+	r, p := r.addArg("retry-after", arg)
 	switch {
 	case len(form) > 1:
 		return r.refuse(errors.New("it has only one form"))
@@ -53,18 +54,19 @@ func (r Rule) RetryAfter(d time.Duration, form ...RetryForm) Rule {
 	return r
 }
 
-// SetHeader sets a header to one value, in place of those that it has. In the
-// value, braces with a star stand for the value that the header has, without the
-// text around the star; a header with another value or none stays as it is:
+// SetHeader sets a header to one value, in place of those that it has. Braces with a
+// star in the value, such as {bytes *}, stand for the old value without the text
+// around the star. If the old value lacks that text, or there is no old value, the
+// header stays as it is:
 //
 //	SetHeader("Range", "bytes={*}")            // adds bytes= in front
 //	SetHeader("Content-Range", "{bytes *}")    // takes "bytes " away
 //
-// Connection with the value close makes the response the last on its connection,
-// and under HTTP/2 sends a GOAWAY.
+// SetHeader("Connection", "close") makes the response the last on its connection.
+// Under HTTP/2, the server then sends a GOAWAY.
 func (r Rule) SetHeader(name, value string) Rule {
 	value = textproto.TrimString(value)
-	r, p := r.repeat("set-header", name+":"+value)
+	r, p := r.addAgain("set-header", name+":"+value)
 	key := "set-header " + http.CanonicalHeaderKey(name)
 	if slices.Contains(p.names, key) {
 		return r.refuse(fmt.Errorf("%s is set already; add-header gives it a second value", http.CanonicalHeaderKey(name)))
@@ -89,11 +91,11 @@ func (r Rule) SetHeader(name, value string) Rule {
 	return r.refuse(checkHeader(name, value))
 }
 
-// AddHeader gives a header one value more, which may be computed from the first
-// one, see [Rule.SetHeader].
+// AddHeader adds a value to a header. The new value may be computed from the header's
+// first value, as in [Rule.SetHeader].
 func (r Rule) AddHeader(name, value string) Rule {
 	value = textproto.TrimString(value)
-	r, p := r.repeat("add-header", name+":"+value)
+	r, p := r.addAgain("add-header", name+":"+value)
 	if isComputed(value) {
 		p.computeHeader(name, func(h http.Header, values []string) bool {
 			h.Add(name, compute(value, values[0]))
@@ -105,9 +107,9 @@ func (r Rule) AddHeader(name, value string) Rule {
 	return r.refuse(checkHeader(name, value))
 }
 
-// DropHeader leaves out headers, including those that net/http would add.
+// DropHeader removes headers, including those that net/http would add.
 func (r Rule) DropHeader(names ...string) Rule {
-	r, p := r.repeat("drop-header", joinList(names))
+	r, p := r.addAgain("drop-header", joinList(names))
 	if len(names) == 0 {
 		return r.refuse(errors.New("it needs the name of a header"))
 	}
@@ -121,7 +123,7 @@ func (r Rule) DropHeader(names ...string) Rule {
 				if len(header[name]) > 0 || slices.Contains([]string{"Date", "Content-Type", "Content-Length"}, name) {
 					h.met()
 				}
-				// net/http does not add a header that has an entry without values.
+				// An entry without values keeps net/http from adding the header.
 				header[name] = nil
 			})
 		})
@@ -129,10 +131,10 @@ func (r Rule) DropHeader(names ...string) Rule {
 	return r
 }
 
-// ContentLength makes Content-Length lie: it says delta bytes more than there
-// are or, if delta is negative, fewer.
+// ContentLength makes Content-Length lie: it adds delta, which may be negative, to
+// the true length.
 func (r Rule) ContentLength(delta int64) Rule {
-	r, p := r.say("content-length", fmt.Sprintf("%+d", delta))
+	r, p := r.addArg("content-length", fmt.Sprintf("%+d", delta))
 	if delta == 0 {
 		return r.refuse(errors.New("not a lie: want a number such as +5 or -5"))
 	}
@@ -140,8 +142,8 @@ func (r Rule) ContentLength(delta int64) Rule {
 	return r
 }
 
-// computeHeader adds a change of a header that has values. The function reports
-// whether it has changed any value.
+// computeHeader adds an effect that changes the values of a header, if the header has
+// any. Change reports whether it has changed a value.
 func (p *part) computeHeader(name string, change func(h http.Header, values []string) bool) {
 	p.try(func(p *plan, h *hit) {
 		p.changeHeader(func(header http.Header) {
@@ -176,8 +178,8 @@ func cutBraces(value string) (before, prefix, suffix, after string, ok bool) {
 	}
 }
 
-// compute returns the value of a header that a template makes of another, or
-// that other one if it lacks a text that the template takes away.
+// compute returns the value that a template makes of the old value was of a header,
+// see [Rule.SetHeader]. It returns was if that lacks a text around a star.
 func compute(template, was string) string {
 	var b strings.Builder
 	for {
@@ -195,7 +197,7 @@ func compute(template, was string) string {
 	}
 }
 
-// changeHeader adds a change of the header.
+// changeHeader adds an effect that changes the header of the response.
 func (p *part) changeHeader(change func(http.Header)) {
 	p.do(func(p *plan, _ *hit) { p.changeHeader(change) })
 }
@@ -211,7 +213,7 @@ func checkHeader(name, value string) error {
 	return nil
 }
 
-// headerWords are the words of this file.
+// headerWords has the words for the methods in this file.
 var headerWords = vocabulary{
 	{"retry-after", anything(parseRetryAfter)},
 	{"set-header", nameAndValue(Rule.SetHeader)},
@@ -239,7 +241,8 @@ func parseRetryAfter(r Rule, a argument) (Rule, error) {
 	return r.RetryAfter(time.Duration(n)*time.Second, forms...), nil
 }
 
-// nameAndValue is a word with the two and a colon between them.
+// A nameAndValue is a word whose argument is the name and the value of a header, as
+// in "X:y".
 type nameAndValue func(r Rule, name, value string) Rule
 
 func (method nameAndValue) add(r Rule, a argument) (Rule, error) {

@@ -16,11 +16,11 @@ import (
 	"github.com/ocireg/registry/registrytest/fault"
 )
 
-// failEnv makes TestFailing fail.
+// failEnv is the environment variable that makes TestFailing run.
 const failEnv = "REGISTRYTEST_FAULT_FAIL"
 
-// TestFailing fails in all ways in which this package fails a test. The lines
-// that the failures are reported at end in a comment.
+// TestFailing fails in every way in which this package fails a test. If go test has to
+// report a failure at a line, the line ends with a comment on the failure.
 func TestFailing(t *testing.T) {
 	if os.Getenv(failEnv) == "" {
 		t.Skip("TestFailuresAreReportedAtTheLine runs it")
@@ -29,42 +29,42 @@ func TestFailing(t *testing.T) {
 	var rules fault.Rules
 	t.Run("Server.Fault", func(t *testing.T) {
 		reg := registrytest.NewServer(t)
-		reg.Fault(t, never) // reported: did not happen as it says
+		reg.Fault(t, never) // want failure: did not happen as it says
 	})
 	t.Run("Server.Hold", func(t *testing.T) {
 		reg := registrytest.NewServer(t)
-		reg.Hold(t, never) // reported: did not happen as it says
+		reg.Hold(t, never) // want failure: did not happen as it says
 	})
 	t.Run("Rules.Set", func(t *testing.T) {
-		rules.Set(t, never) // reported: did not happen as it says
+		rules.Set(t, never) // want failure: did not happen as it says
 	})
 	t.Run("Rules.Hold", func(t *testing.T) {
-		rules.Hold(t, never) // reported: did not happen as it says
+		rules.Hold(t, never) // want failure: did not happen as it says
 	})
 	t.Run("helper", func(t *testing.T) {
 		set := func() {
 			t.Helper()
 			rules.Set(t, never)
 		}
-		set() // reported: did not happen as it says
+		set() // want failure: did not happen as it says
 	})
 	t.Run("option", func(t *testing.T) {
 		in, err := rules.Add(never)
 		require.NoError(t, err)
 		registrytest.NewServer(t, registry.WithFaults(rules.Inject))
-		in.Check(t) // reported: did not happen as it says
+		in.Check(t) // want failure: did not happen as it says
 	})
 	t.Run("bad rule, Server.Fault", func(t *testing.T) {
 		reg := registrytest.NewServer(t)
-		reg.Fault(t, fault.On().Status(1)) // reported: less than 200
+		reg.Fault(t, fault.On().Status(1)) // want failure: less than 200
 	})
 	t.Run("bad rule, Server.Hold", func(t *testing.T) {
 		reg := registrytest.NewServer(t)
-		reg.Hold(t, fault.On().Times(0)) // reported: less than 1
+		reg.Hold(t, fault.On().Times(0)) // want failure: less than 1
 	})
 	t.Run("closed gate", func(t *testing.T) {
 		reg := registrytest.NewServer(t)
-		gate := reg.Hold(t, fault.On()) // reported: was closed until the test ended
+		gate := reg.Hold(t, fault.On()) // want failure: was closed until the test ended
 		go http.Get(reg.URL + "/v2/")
 		<-gate.Entered()
 		t.Fail()
@@ -77,7 +77,7 @@ func TestFailuresAreReportedAtTheLine(t *testing.T) {
 	require.NoError(t, err)
 	var want []string
 	for i, line := range strings.Split(string(source), "\n") {
-		if _, sentence, ok := strings.Cut(line, " // reported: "); ok && !strings.Contains(line, "Cut") {
+		if _, sentence, ok := strings.Cut(line, " // want failure: "); ok && !strings.Contains(line, "Cut") {
 			want = append(want, fmt.Sprintf("line_test.go:%d: %s", i+1, sentence))
 		}
 	}
@@ -94,7 +94,8 @@ func TestFailuresAreReportedAtTheLine(t *testing.T) {
 	}
 	require.Equal(t, want, got, "%s", output)
 
-	// The text names the line too, for a rule of an option the line of Add.
+	// The message names the line that has set the rule: for a rule of an option, the
+	// line that called Add.
 	for i, line := range strings.Split(string(source), "\n") {
 		if strings.HasSuffix(line, "rules.Add(never)") {
 			require.Contains(t, string(output), fmt.Sprintf("set at line_test.go:%d, did not happen", i+1))

@@ -12,27 +12,28 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// Location changes where the response leads: the URL in Location and, in a list,
-// that in Link.
+// Location changes the URL in the header Location of the response and, in a list, the
+// URL in Link.
 //
 //	Location("https://cdn.example.com")        // this host, with the same path
-//	Location("https://s3.test/{repo}/{digest}") // another URL
-//	Location("{origin}")                       // absolute, with the host that the client asked
+//	Location("https://s3.test/{repo}/{digest}") // this URL
+//	Location("{origin}")                       // absolute, with the host of the request
 //	Location(".")                              // relative to the URL of the request
 //	Location("?n=5&last")                      // with n=5 and without last, otherwise unchanged
-//	Location("?_state={state}")                // with a state that has to come back
+//	Location("?_state={state}")                // with a state that the client has to send back
 //
-// In braces are parts of the request: {origin}, {repo}, {tag} and {digest}.
+// {origin}, {repo}, {tag} and {digest} stand for parts of the request.
 //
-// A response with a Status of 300 to 399 from a rule has no Location to change. The
-// path is then the path of the request: "" redirects the client in a loop.
+// If a rule responds with a Status from 300 to 399, its response has no Location to
+// change. Location then starts from the URL of the request: "" redirects the client
+// in a loop.
 //
-// With {state}, each Location of an upload session has a new value in its place.
-// A request of the session without the value of the last Location gets 404
-// BLOB_UPLOAD_INVALID. The rule has to hit all of these requests, as one for all
-// operations does.
+// {state} stands for a value that is new in each Location of an upload session. A
+// request of the session that does not send the value of the last Location gets 404
+// BLOB_UPLOAD_INVALID. The rule has to hit all requests of the session, so use a rule
+// for all operations.
 func (r Rule) Location(to string) Rule {
-	r, p := r.say("location", to)
+	r, p := r.addArg("location", to)
 	d, err := parseDestination(to)
 	if err != nil {
 		return r.refuse(err)
@@ -52,10 +53,10 @@ func (r Rule) Location(to string) Rule {
 	return r
 }
 
-// locationWords are the words of this file.
+// locationWords has the words for the methods in this file.
 var locationWords = vocabulary{{"location", text(Rule.Location)}}
 
-// lead changes where the response to a request leads.
+// lead changes the URLs in the header of a response, in Location and Link.
 func (d *destination) lead(r *registry.Request, h *hit, status int, header http.Header) {
 	was := header.Get("Location")
 	if was == "" && 300 <= status && status < 400 && d.state == "" {
@@ -80,7 +81,8 @@ func (d *destination) lead(r *registry.Request, h *hit, status int, header http.
 	}
 }
 
-// change returns the URL that replaces one of the response.
+// change returns the URL that replaces the URL was in the response. If the two differ,
+// it notes that the rule has had an effect.
 func (d *destination) change(r *registry.Request, h *hit, was string) string {
 	next := d.from(r, was, h)
 	if next != was {
@@ -91,13 +93,13 @@ func (d *destination) change(r *registry.Request, h *hit, was string) string {
 
 // A destination is the argument of [Rule.Location].
 type destination struct {
-	text  string // without the parameters
+	text  string // the URL without its parameters
 	query string
-	whole bool   // the URL is replaced
-	state string // the parameter that has the state, or ""
+	whole bool   // whether the text replaces all of a URL
+	state string // the name of the parameter for the state, or ""
 }
 
-// placeholders are the words that stand in braces in a destination.
+// placeholders are the words in braces that a destination may have.
 var placeholders = []string{"{origin}", "{repo}", "{tag}", "{digest}", "{state}"}
 
 func parseDestination(to string) (d destination, err error) {
@@ -133,8 +135,8 @@ func parseDestination(to string) (d destination, err error) {
 	return d, err
 }
 
-// from returns the URL that replaces one of the response. With a state, only that
-// of an upload session is replaced.
+// from returns the URL that replaces the URL was in the response. If the destination
+// has a state, from returns was unless it is the URL of an upload session.
 func (d *destination) from(r *registry.Request, was string, h *hit) string {
 	query := d.query
 	if d.state != "" {
@@ -159,8 +161,8 @@ func (d *destination) from(r *registry.Request, was string, h *hit) string {
 	return setParameters(was, query)
 }
 
-// check returns an error if a request of an upload session has not the state that
-// its last Location had.
+// check returns an error if a request of an upload session does not have the state in
+// the last Location of the session.
 func (d *destination) check(r *registry.Request, h *hit) error {
 	want, ok := h.of.state(r.Session)
 	got := r.URL.Query().Get(d.state)
@@ -172,7 +174,7 @@ func (d *destination) check(r *registry.Request, h *hit) error {
 	return e
 }
 
-// nextState returns another state for the upload session.
+// nextState returns a new state for the upload session, and remembers it.
 func (f *Fault) nextState(session string) string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -198,14 +200,14 @@ func (f *Fault) state(session string) (state string, ok bool) {
 	return strconv.Itoa(n), ok
 }
 
-// sessionIn returns the ID of the upload session that a URL leads to.
+// sessionIn returns the ID of the upload session that a URL has, if any.
 func sessionIn(location string) (id string, ok bool) {
 	path, _, _ := strings.Cut(location, "?")
 	i := strings.LastIndexByte(path, '/')
 	return path[i+1:], strings.HasSuffix(path[:i+1], "/blobs/uploads/")
 }
 
-// origin returns the scheme and the host that the client asked.
+// origin returns the scheme and the host of the URL that the client has requested.
 func origin(r *registry.Request) string {
 	if r.TLS != nil {
 		return "https://" + r.Host
@@ -226,8 +228,8 @@ func withoutHost(location string) string {
 	return rest[i:]
 }
 
-// withoutOrigin returns a URL without its scheme and host, if they are those that
-// the client asked.
+// withoutOrigin returns a URL without its scheme and host if these are the origin of
+// the request. It returns other URLs as they are.
 func withoutOrigin(r *registry.Request, location string) string {
 	if rest, ok := strings.CutPrefix(location, origin(r)); ok && strings.HasPrefix(rest, "/") {
 		return rest
@@ -235,8 +237,8 @@ func withoutOrigin(r *registry.Request, location string) string {
 	return location
 }
 
-// absolute returns the URL that leads to the same place as one that is relative
-// to that of the request, and others as they are.
+// absolute resolves a URL that is relative to the URL of the request. It returns other
+// URLs as they are.
 func absolute(r *registry.Request, location string) string {
 	u, err := url.Parse(location)
 	if err != nil || u.IsAbs() || strings.HasPrefix(location, "/") {
@@ -245,8 +247,8 @@ func absolute(r *registry.Request, location string) string {
 	return r.URL.ResolveReference(u).RequestURI()
 }
 
-// relative returns the path to, which may have a query, relative to the path from
-// (RFC 3986, section 5.2.2).
+// relative returns a URL that, relative to the path from, stands for the path to (RFC
+// 3986, section 5.2.2). The path to may have a query.
 func relative(from, to string) string {
 	if !strings.HasPrefix(to, "/") {
 		return to
@@ -264,8 +266,8 @@ func relative(from, to string) string {
 	return to
 }
 
-// setParameters returns a URL with other parameters. One without a value is left
-// out.
+// setParameters returns a URL with the parameters of a query added or replaced. It
+// removes a parameter that has no = in the query.
 func setParameters(location, query string) string {
 	path, rest, _ := strings.Cut(location, "?")
 	if query == "" {

@@ -101,7 +101,7 @@ func TestComputedValues(t *testing.T) {
 		{"{{*}}", "a", "{a}"},
 		{"{a}{*}{b", "x", "{a}x{b"},
 		{"{*a}", "aa", "a"},
-		{"{a*a}", "a", "a"}, // The two texts overlap.
+		{"{a*a}", "a", "a"}, // The value does not have the texts on both sides of the star.
 	} {
 		require.True(t, isComputed(test.template), test.template)
 		require.Equal(t, test.want, compute(test.template, test.was), test.template)
@@ -111,7 +111,7 @@ func TestComputedValues(t *testing.T) {
 	}
 }
 
-// An upload that has ended leaves no state behind.
+// A rule with {state} forgets the state of an upload session that has ended.
 func TestStateEndsWithTheUpload(t *testing.T) {
 	t.Parallel()
 	var rules Rules
@@ -129,7 +129,8 @@ func TestStateEndsWithTheUpload(t *testing.T) {
 	}
 }
 
-// The values of a header that several responses share stay as they are.
+// Location does not change the slice of a header's values, which several responses may
+// share.
 func TestSharedLinks(t *testing.T) {
 	t.Parallel()
 	shared := []string{`</v2/x>; rel="next"`, "</y>", "z"}
@@ -150,8 +151,8 @@ func TestSharedLinks(t *testing.T) {
 	}
 }
 
-// Each existing value is replaced by a computed value. The values of other
-// responses stay.
+// SetHeader replaces each value of a header by a computed value. It does not change
+// the values that other responses share.
 func TestComputedHeaders(t *testing.T) {
 	t.Parallel()
 	serveWith := func(rule string) (values []string, problem string) {

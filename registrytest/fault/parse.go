@@ -11,16 +11,15 @@ import (
 	"unicode/utf8"
 )
 
-// Parse reads a rule in the language that rules print themselves in: words with
-// spaces between them. The first word is an operation, or several with commas
-// between them, or any. A word has no argument, or one after an =. The argument
-// ends at the next space; in double quotes it is a Go string and may contain
-// spaces.
+// Parse reads a rule in the form that [Rule.String] returns: words with spaces between
+// them. The first word is an operation, or several operations with commas between
+// them, or "any". Other words may have an argument after an =. An argument ends at
+// the next space; in double quotes it is a Go string and may contain spaces.
 //
 //	get-blob,head-blob repo=team/* times=2 status=503 message="not \"now\""
 //
-// Where a word takes several values, commas separate them: repo=a/**,b/**. In
-// them, \, is a comma and \\ a backslash.
+// If a word takes several values, commas separate them: repo=a/**,b/**. In a value,
+// \, stands for a comma and \\ for a backslash.
 //
 // An error of Parse is a [*SyntaxError].
 func Parse(text string) (Rule, error) {
@@ -33,18 +32,18 @@ func Parse(text string) (Rule, error) {
 
 // A SyntaxError is an error in the text of a rule.
 type SyntaxError struct {
-	Text   string // the rule
-	Offset int    // the first byte of the word that is wrong, or 0 if it is the whole rule
+	Text   string // the text of the rule
+	Offset int    // the offset of the wrong word, or 0 if the whole rule is wrong
 	Err    error
 }
 
-// Error returns the error with the rule.
+// Error returns the error with the text of the rule.
 func (e *SyntaxError) Error() string { return fmt.Sprintf("fault rule %q: %v", e.Text, e.Err) }
 
-// Unwrap returns the error without the rule.
+// Unwrap returns the error without the text of the rule.
 func (e *SyntaxError) Unwrap() error { return e.Err }
 
-// parse returns the rule in the text, or an error with the offset of its word.
+// parse returns the rule in the text, or an error and the offset of the wrong word.
 func parse(text string) (r Rule, at int, err error) {
 	for rest := text; ; {
 		rest = strings.TrimLeftFunc(rest, unicode.IsSpace)
@@ -140,19 +139,19 @@ func parseWord(text string) (name string, a argument, rest string, err error) {
 	return name, a, rest[end:], nil
 }
 
-// A word reads its argument and adds itself to a rule, with the method of its
-// name.
+// A word is a word of the language. Its method add parses an argument, and calls the
+// method of [Rule] that has the word's name.
 type word interface {
 	add(r Rule, a argument) (Rule, error)
 }
 
-// A vocabulary has words with their names.
+// A vocabulary lists words with their names.
 type vocabulary []struct {
 	name string
 	word word
 }
 
-// vocabularies have all words, those of one file each.
+// vocabularies has all words of the language. Each vocabulary has those of one file.
 var vocabularies = []vocabulary{
 	conditionWords, timingWords, responseWords, headerWords, locationWords, bodyWords, requestWords, byteWords, delayWords, endWords,
 }
@@ -170,15 +169,15 @@ func find(name string) (w word, names []string) {
 	return nil, names
 }
 
-// The errors of arguments: one that is missing, one too many, and one that is not a
-// number.
+// These errors say that an argument is missing, is not permitted, or is no number.
 var (
 	errNoArgument = errors.New("needs an argument")
 	errArgument   = errors.New("has no argument")
 	errNotNumber  = errors.New("not a number")
 )
 
-// These tables map words to methods, one table for each kind of argument.
+// Each of these types is a [word] that takes one kind of argument. Its value is the
+// method of [Rule].
 type (
 	flag          func(Rule) Rule                          // no argument
 	text          func(Rule, string) Rule                  // any text
@@ -186,7 +185,7 @@ type (
 	number        func(Rule, int) Rule                     // a number
 	numbers       func(Rule, ...int) Rule                  // numbers
 	byteNumber    func(Rule, int64) Rule                   // the number of a byte, or of bytes
-	byteNumberFor func(Rule, int64, ...time.Duration) Rule // as byteNumber and, after a colon, perhaps a time
+	byteNumberFor func(Rule, int64, ...time.Duration) Rule // the same with an optional duration after a colon
 	anything      func(Rule, argument) (Rule, error)
 )
 
@@ -270,7 +269,7 @@ func parseDuration(text string) (time.Duration, error) {
 	return d, nil
 }
 
-// atLeast returns an error if n is less than the least.
+// atLeast returns an error if n is less than least.
 func atLeast(least, n int64) error {
 	if n < least {
 		return fmt.Errorf("less than %d", least)
@@ -278,7 +277,7 @@ func atLeast(least, n int64) error {
 	return nil
 }
 
-// joinList returns the values as one argument.
+// joinList returns the values as one argument, with commas between them.
 func joinList(values []string) string {
 	texts := make([]string, len(values))
 	for i, v := range values {
@@ -287,7 +286,7 @@ func joinList(values []string) string {
 	return strings.Join(texts, ",")
 }
 
-// splitList returns the values that an argument has.
+// splitList returns the values of an argument, as joinList has joined them.
 func splitList(arg string) []string {
 	values := []string{""}
 	for i := 0; i < len(arg); i++ {

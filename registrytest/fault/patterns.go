@@ -13,10 +13,10 @@ import (
 	"github.com/ocireg/registry/internal/names"
 )
 
-// Whether a pattern can match the value of a request.
+// The functions in this file return an error if a pattern can match no request.
 
-// checkPatterns returns the rule with the error of the first pattern that check
-// returns one for. The pattern "" is for requests without a value.
+// checkPatterns refuses the rule if check returns an error for one of the patterns. The
+// pattern "", which matches requests without the value, needs no check.
 func checkPatterns(r Rule, patterns []string, check func(pattern string) error) Rule {
 	for _, p := range patterns {
 		if p != "" {
@@ -47,11 +47,12 @@ func checkMethod(pattern string) error {
 	return nil
 }
 
-// otherAlgorithms resemble the algorithms of the image-spec, but are not among
-// them. A digest may have any of these algorithms.
+// otherAlgorithms are digest algorithms that the image-spec does not register. Their
+// names resemble those of registered algorithms, but are no typing errors.
 var otherAlgorithms = []string{"sha1", "sha224", "blake2b", "blake2s"}
 
-// unregistered are algorithms that look like misspelt ones of the image-spec.
+// unregistered are existing algorithms that the image-spec does not register, and whose
+// names look like typing errors of registered ones. A digest may have them.
 var unregistered = []string{"sha2-256", "sha2-512", "sha3-256", "sha3-384", "sha3-512", "shake256", "sha256d"}
 
 func checkDigest(pattern string) error {
@@ -86,8 +87,8 @@ func checkDigest(pattern string) error {
 	return nil
 }
 
-// checkEncoded checks the pattern for the encoded part of a digest of a known
-// algorithm.
+// checkEncoded returns an error if no digest of the algorithm has an encoded part that
+// the pattern matches.
 func checkEncoded(algorithm, pattern string) error {
 	literal := strings.ReplaceAll(pattern, "*", "")
 	for _, c := range literal {

@@ -14,9 +14,9 @@ import (
 
 // A plan collects the effects of all rules that hit one request.
 type plan struct {
-	request *registry.Request // as it arrived
+	request *registry.Request // the request as it arrived
 
-	blind bool // see blind
+	blind bool // the result of the function blind for the request
 
 	names       []string
 	waits       []func(r *registry.Request) error
@@ -28,21 +28,21 @@ type plan struct {
 	serve       registry.Handler // nil if the operation responds
 	noHeader    registry.Handler // ends the connection before any response, or nil
 	headers     []func(status int, header http.Header) int
-	lies        []func(header http.Header) // after all other changes of it
-	lie         int64                      // the bytes that lies add to the Content-Length
+	lies        []func(header http.Header) // change the header after all others
+	lie         int64                      // the bytes that these changes add to Content-Length
 	bodies      []func(w io.Writer, size int64) io.Writer
 	wires       []func(w io.Writer) io.Writer
 }
 
-// A hit tells the effects of a rule about a request that it hits.
+// A hit is the data that the effects of a rule get about a request that the rule hits.
 type hit struct {
 	part   *part
 	of     *Fault
-	random *rand.Rand // nil if nothing is decided by the seed
-	met    func()     // to be called by effects that try, when they have changed anything
+	random *rand.Rand // nil if no effect depends on the seed
+	met    func()     // effects of part.try call met when they change anything
 }
 
-// between returns a time from the first to less than the second.
+// between returns a random time, at least from and less than to.
 func (h *hit) between(from, to time.Duration) time.Duration {
 	return from + time.Duration(h.random.Int64N(int64(to-from)))
 }
@@ -51,12 +51,12 @@ func newPlan(r *registry.Request) *plan {
 	return &plan{request: r, blind: blind(r.Request)}
 }
 
-// add adds the effects of a part of a rule.
+// add adds the effects of a stage of a rule to the plan.
 func (p *plan) add(rule string, st *stage, h *hit) {
 	p.names = append(p.names, rule)
 	if st.part.replaces() {
 		p.serve = func(w http.ResponseWriter, r *registry.Request) error { return st.part.response.serve(rule, w, r) }
-		if end := st.part.end; end != 0 {
+		if end := st.part.endInstead; end != 0 {
 			p.serve = func(http.ResponseWriter, *registry.Request) error { return end }
 		}
 		p.afterCommit = p.afterCommit || st.part.afterCommit
@@ -71,7 +71,7 @@ func (p *plan) add(rule string, st *stage, h *hit) {
 	}
 }
 
-// fault returns the plan for the handler.
+// fault returns the plan in the form that the handler carries out.
 func (p *plan) fault() *registry.Fault {
 	f := &registry.Fault{
 		Name:        strings.Join(p.names, "; "),
@@ -146,20 +146,21 @@ func (p *plan) changeRequest(change func(*registry.Request)) {
 	p.changes = append(p.changes, change)
 }
 
-// wait waits before the operation or, after the commit, before the response.
+// wait adds a wait before the operation or, with AfterCommit, before the response.
 func (p *plan) wait(afterCommit bool, w wait) {
 	if !afterCommit {
 		p.waits = append(p.waits, w.before)
 		return
 	}
 	p.headers = append(p.headers, func(status int, _ http.Header) int {
-		w.wait(p.request.Context(), nil) // If the client went away, writing to it fails.
+		w.wait(p.request.Context(), nil) // If the client went away, writing the response fails.
 		return status
 	})
 }
 
-// lieOfLength changes the Content-Length. Only the wire itself takes more bytes
-// than were announced.
+// lieOfLength adds delta to the Content-Length. If delta is negative, the body is
+// longer than the header says. Only a response with a Wire may be so, because its
+// bytes do not go through net/http.
 func (p *plan) lieOfLength(delta int64, h *hit) {
 	p.lie += delta
 	p.lies = append(p.lies, func(header http.Header) {
@@ -173,7 +174,7 @@ func (p *plan) lieOfLength(delta int64, h *hit) {
 	}
 }
 
-// count counts the bytes of the bodies.
+// count adds the bytes of the bodies of the request and the response to n.
 func (p *plan) count(n *atomic.Int64) {
 	counting := func(_ int64, b []byte) ([]byte, error) {
 		n.Add(int64(len(b)))

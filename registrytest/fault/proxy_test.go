@@ -20,10 +20,10 @@ import (
 
 var update = flag.Bool("update", false, "write the faults that differ through a proxy to docs/upstream.md")
 
-// differences are the rules whose effects differ through a proxy.
+// differences has the rules whose effects differ if the registry is a proxy.
 type differences struct {
 	mu   sync.Mutex
-	rows map[string]string // of the table, by the rule and the version
+	rows map[string]string // the rows of a table; the keys are the rule and the version of HTTP
 }
 
 func (d *differences) add(rule, version, want, got string) {
@@ -32,8 +32,8 @@ func (d *differences) add(rule, version, want, got string) {
 	d.rows[rule+version] = fmt.Sprintf("| `%s` | %s | %s | %s |", rule, version, want, got)
 }
 
-// The rules of docs/faults.md have the same effects in front of another registry,
-// except for those that docs/upstream.md lists.
+// If the registry is a proxy of another one, the rules of docs/faults.md have the same
+// effects, except for the rules that docs/upstream.md lists.
 func TestFaultsThroughAProxy(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS == "windows" {
@@ -104,14 +104,14 @@ func TestFaultsThroughAProxy(t *testing.T) {
 	require.Equal(t, table, b.String(), "docs/upstream.md is out of date; run go test ./registrytest/fault -run Proxy -update")
 }
 
-// newProxyServer returns a faultServer in front of another server.
+// newProxyServer returns a faultServer that is a proxy of another server.
 func newProxyServer(t *testing.T, opts ...registrytest.Option) *faultServer {
 	behind := registrytest.NewServer(t, opts...)
 	return newFaultServer(t, append(opts, upstream.Proxy(behind.URL, upstream.Transport(behind.Transport())))...)
 }
 
-// compare injects the rule and notes whether the client sees something else than
-// in the row.
+// compare sends a request that the rule hits. If the effect is not that of the row, it
+// adds the difference to found.
 func (s *faultServer) compare(row faultRow, version, want string, found *differences) {
 	s.t.Helper()
 	rule, err := fault.Parse(row.rule)

@@ -15,7 +15,8 @@ import (
 	"github.com/ocireg/registry/registrytest/upstream"
 )
 
-// The words that choose requests choose the same ones in front of another registry.
+// The words that choose requests choose the same requests if the registry is a proxy
+// of another one.
 func TestConditionsThroughAProxy(t *testing.T) {
 	t.Parallel()
 	rules := []string{
@@ -29,7 +30,7 @@ func TestConditionsThroughAProxy(t *testing.T) {
 	image := content.Image()
 	blob, digest := "/v2/app/blobs/"+string(image.Layers[0].Digest), string(image.Digest)
 	index := `{"schemaVersion":2,"mediaType":"` + ocispec.MediaTypeImageIndex + `","manifests":[]}`
-	// ask returns the statuses of a list of requests.
+	// ask sends a list of requests, and returns the statuses of the responses.
 	ask := func(c testclient.Client) (statuses []int) {
 		for _, r := range []struct {
 			method, target, body string

@@ -8,8 +8,8 @@ import (
 	"github.com/ocireg/registry/registrytest/fault"
 )
 
-// Deviations of real registries, each as one rule. A profile of a registry is a
-// list of such rules.
+// Each rule is a deviation of a real registry from the spec. The profile of a
+// registry is a list of such rules.
 func TestQuirksAsRules(t *testing.T) {
 	t.Parallel()
 	const empty = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"

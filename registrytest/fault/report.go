@@ -11,11 +11,11 @@ import (
 	"github.com/ocireg/registry/internal/hint"
 )
 
-// Check fails the test if the rule hit no request or fewer than it says, unless
-// it is [Rule.Optional], or if a word of it had no effect on any request. If the
-// test has failed already, Check only logs that. It reports once.
+// Check fails the test if the rule hit no request, or fewer than it says, or if a word
+// of the rule had no effect on any request. If the test has failed already, Check only
+// logs this. It does nothing for a rule that is [Rule.Optional], and reports only once.
 //
-// [Rules.Set] calls it at the end of the test.
+// [Rules.Set] calls Check at the end of the test.
 func (f *Fault) Check(t TB) {
 	mustHaveTest(t, "Fault.Check")
 	t.Helper()
@@ -41,13 +41,13 @@ func (f *Fault) chancy() bool {
 	return slices.ContainsFunc(f.stages, func(st *stage) bool { return st.part.probability < 1 })
 }
 
-// problem returns a report of everything in the rule that did not happen, or "".
+// problem returns a report of the words of the rule that did not happen, or "".
 func (f *Fault) problem() string {
 	if f.rule.optional {
 		return ""
 	}
 	var b, passed strings.Builder
-	certain := true // whether the part is reached for certain, and hits requests
+	certain := true // whether the part is certain to be reached, and to hit requests
 	for _, st := range f.stages {
 		want := max(st.part.times, 1)
 		if !st.part.does() && st.fired > 0 {
@@ -87,7 +87,7 @@ func (f *Fault) problem() string {
 	return name + " did not happen as it says:\n\t" + strings.ReplaceAll(strings.TrimSpace(b.String()), "\n", "\n\t")
 }
 
-// title returns the rule and the place where it was set.
+// title returns the rule, and the line of the test that has set it, for messages.
 func (f *Fault) title() string {
 	title := fmt.Sprintf("%s %q", f.noun, f.name)
 	if f.where != "" {
@@ -96,7 +96,7 @@ func (f *Fault) title() string {
 	return title
 }
 
-// requests returns a number of requests, for people to read.
+// requests returns a number of requests in words, such as "1 request".
 func requests(n int) string {
 	if n == 1 {
 		return "1 request"
@@ -104,10 +104,10 @@ func requests(n int) string {
 	return fmt.Sprintf("%d requests", n)
 }
 
-// maxTally is the number of different texts that a tally has.
+// maxTally is the number of different texts that a tally keeps.
 const maxTally = 8
 
-// A tally counts texts, of which it remembers the first few.
+// A tally counts texts. It keeps the first maxTally different ones.
 type tally struct {
 	n      int
 	texts  []string
@@ -147,8 +147,8 @@ func plural(n int, noun string) string {
 	return strconv.Itoa(n) + " " + noun + "s"
 }
 
-// caller returns the file and the line that called into package registrytest or
-// one below it, or "" if a handler did, for a request.
+// caller returns the file and line of the user's code that called package registrytest,
+// or a package below it. It returns "" if a handler made the call for a request.
 func caller() string {
 	const (
 		module = "github.com/ocireg/registry/"
@@ -170,7 +170,7 @@ func caller() string {
 	}
 }
 
-// didYouMean returns the end of a sentence about a misspelt word.
+// didYouMean returns the end of a message about a misspelt word: a suggestion, or "".
 func didYouMean(misspelt string, words []string) string {
 	if nearest := hint.Nearest(misspelt, words...); nearest != "" {
 		return fmt.Sprintf("; did you mean %q?", nearest)
@@ -178,7 +178,7 @@ func didYouMean(misspelt string, words []string) string {
 	return ""
 }
 
-// mustHaveTest panics if there is no test to fail.
+// mustHaveTest panics if t is nil.
 func mustHaveTest(t TB, method string) {
 	hint.NilTest("fault", method, t)
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/ocireg/registry/internal/faketb"
 )
 
-// checked adds a rule in a new test, and returns the failures and the logs of that
-// test.
+// checked sets a rule in a new test and runs it. It returns the failures and the log
+// lines of the new test.
 func checked(t *testing.T, rule Rule, test func(tb *faketb.TB, f *Rules)) (errors, logs []string) {
 	tb := faketb.New(t)
 	var f Rules
@@ -105,7 +105,7 @@ func TestFaultThatDidNotHappen(t *testing.T) {
 	}
 }
 
-// A test can check a rule before its end, and gets one report.
+// A test can call Check before it ends. The report is then not repeated at the end.
 func TestCheckBeforeTheEnd(t *testing.T) {
 	t.Parallel()
 	tb := faketb.New(t)

@@ -10,15 +10,15 @@ import (
 	"github.com/ocireg/registry/internal/field"
 )
 
-// The request, as the operation sees it.
+// The methods in this file change the request before the operation sees it.
 
-// Ignore serves the request as if it did not have the header or, with a ? in
-// front, the parameter of its URL. Without Range the whole blob is sent;
-// parameters such as ?n, ?last and ?artifactType belong to the lists. With a value
-// after an =, the request is served as if it had that value instead:
-// Ignore("Range=bytes=0-49"), Ignore("?n=1000").
+// Ignore serves the request as if it did not have the headers. A name with a ? in
+// front is that of a parameter of the URL instead. Without Range, the whole blob is
+// sent; lists have the parameters ?n, ?last and ?artifactType. With a value after an
+// =, the request is served as if it had that value: Ignore("Range=bytes=0-49"),
+// Ignore("?n=1000").
 func (r Rule) Ignore(names ...string) Rule {
-	r, p := r.repeat("ignore", joinList(names))
+	r, p := r.addAgain("ignore", joinList(names))
 	if len(names) == 0 {
 		return r.refuse(errors.New("it needs the name of a header or, with a ? in front, of a parameter"))
 	}
@@ -67,21 +67,21 @@ func ignoreParameter(name, value string, instead bool) func(*plan, *hit) {
 	}
 }
 
-// Keep keeps n bytes of the body of the request, as if the client had gone away
-// after them. The others are read and dropped, so that the client has sent all
-// of its request when it gets the response. For a chunk of an upload, the
-// response is 416 with the Range of the bytes that were kept.
+// Keep keeps the first n bytes of the request's body, as if the client had gone away
+// after them. The other bytes are read and dropped, so that the client has sent its
+// whole request when it gets the response. For a chunk of an upload, the response is
+// 416 with the Range of the bytes that were kept.
 func (r Rule) Keep(n int64) Rule {
-	r, p := r.say("keep", n)
+	r, p := r.addArg("keep", n)
 	p.changesRequest()
 	p.try(func(p *plan, h *hit) { p.limit(n, h, io.ErrUnexpectedEOF) })
 	return r.refuse(atLeast(0, n)).only(p, registry.Op.HasBody, "the body of a request")
 }
 
-// Acknowledge stores n bytes of a chunk or stream and responds with 202 and a
-// Range of these bytes.
+// Acknowledge stores only the first n bytes of a chunk or stream. It responds with 202
+// and a Range that ends with these bytes.
 func (r Rule) Acknowledge(n int64) Rule {
-	r, p := r.say("acknowledge", n)
+	r, p := r.addArg("acknowledge", n)
 	p.changesRequest()
 	p.try(func(p *plan, h *hit) { p.acknowledge(n, h) })
 	return r.refuse(atLeast(0, n)).only(p, patches, "a chunk of an upload")
@@ -90,22 +90,22 @@ func (r Rule) Acknowledge(n int64) Rule {
 // LoseUpload forgets the upload session that the request names, as if it had
 // expired at that moment.
 func (r Rule) LoseUpload() Rule {
-	r, p := r.flag("lose-upload")
+	r, p := r.addFlag("lose-upload")
 	p.do(func(p *plan, _ *hit) { p.loseUpload = true })
 	return r.only(p, registry.Op.HasSession, "an upload session")
 }
 
-// Duplicate carries out the operation twice, as if the request had arrived twice:
-// a proxy may send a request again whose response it lost. The response is that
-// of the second time.
+// Duplicate carries out the operation twice, as if the request had arrived twice. A
+// proxy that has lost the response may send a request again. The response is that of
+// the second time.
 func (r Rule) Duplicate() Rule {
-	r, p := r.flag("duplicate")
+	r, p := r.addFlag("duplicate")
 	p.changesRequest()
 	p.do(func(p *plan, _ *hit) { p.duplicate = true })
 	return r.only(p, registry.Op.Writes, "an effect on the content")
 }
 
-// requestWords are the words of this file.
+// requestWords has the words for the methods in this file.
 var requestWords = vocabulary{
 	{"ignore", list(Rule.Ignore)},
 	{"keep", byteNumber(Rule.Keep)},
@@ -116,11 +116,11 @@ var requestWords = vocabulary{
 
 // changesRequest notes that the last word has no effect if the operation is not
 // carried out.
-func (p *part) changesRequest() { p.changes = p.word() }
+func (p *part) changesRequest() { p.requestWord = p.word() }
 
 func patches(op registry.Op) bool { return op == registry.PatchUpload }
 
-// acknowledge shortens a chunk to n bytes.
+// acknowledge shortens the chunk of an upload to its first n bytes.
 func (p *plan) acknowledge(n int64, h *hit) {
 	if p.request.Op != registry.PatchUpload {
 		return
@@ -134,7 +134,7 @@ func (p *plan) acknowledge(n int64, h *hit) {
 			return
 		}
 		if n == 0 {
-			r.Header.Del("Content-Range") // It has no form for an empty range.
+			r.Header.Del("Content-Range") // Content-Range has no form for an empty range.
 			return
 		}
 		r.Header.Set("Content-Range", fmt.Sprintf("%d-%d", first, first+n-1))
@@ -142,8 +142,9 @@ func (p *plan) acknowledge(n int64, h *hit) {
 	p.limit(n, h, io.EOF)
 }
 
-// limit ends the body of the request after n bytes. The others are read, so
-// that the client has sent all of it when it gets the response.
+// limit ends the body of the request after n bytes, with the error end. The other bytes
+// are read and dropped, so that the client has sent its whole request when it gets the
+// response.
 func (p *plan) limit(n int64, h *hit, end error) {
 	p.receive = append(p.receive, func(body io.ReadCloser) io.ReadCloser {
 		return &limitedBody{body, n, h, end}

@@ -11,8 +11,8 @@ import (
 	"github.com/ocireg/registry/registrytest/fault"
 )
 
-// The bytes beyond those that are kept are read, so that the client has sent all
-// of them when it gets the response. A body without such bytes is kept whole.
+// Keep reads the bytes that it drops, so that the client has sent its whole request
+// when it gets the response. A body of at most n bytes is kept whole.
 func TestKeepReadsTheRest(t *testing.T) {
 	t.Parallel()
 	s := registrytest.NewServer(t)

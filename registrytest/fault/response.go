@@ -9,14 +9,14 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// Responses in place of the operation, which is not carried out, unless the
-// rule says AfterCommit.
+// The methods in this file make the rule respond instead of the operation. The
+// operation is carried out only if the rule says AfterCommit.
 
-// Status responds with the status, from 200 to 599. Errors, from 400 on, have
-// the code of the spec that suits the status and the operation, and a message
-// that names the rule.
+// Status responds with the status, from 200 to 599. From 400 on, the response is an
+// error: its code is the code of the spec for the status and the operation, and its
+// message names the rule.
 func (r Rule) Status(status int) Rule {
-	r, p := r.say("status", status)
+	r, p := r.addArg("status", status)
 	p.responds, p.response.status = true, status
 	if status > 599 {
 		return r.refuse(errors.New("more than 599"))
@@ -27,7 +27,7 @@ func (r Rule) Status(status int) Rule {
 // Code responds with the error code and, if there is no Status, with the status
 // of that code.
 func (r Rule) Code(code registry.Code) Rule {
-	r, p := r.say("code", code)
+	r, p := r.addArg("code", code)
 	p.responds, p.response.code = true, code
 	if code == "" {
 		return r.refuse(errors.New("the code is empty"))
@@ -38,7 +38,7 @@ func (r Rule) Code(code registry.Code) Rule {
 // Message responds with an error that has the message. The status is 500 if the
 // rule has no Status and no Code.
 func (r Rule) Message(text string) Rule {
-	r, p := r.say("message", text)
+	r, p := r.addArg("message", text)
 	p.responds, p.response.message = true, text
 	if text == "" {
 		return r.refuse(errors.New("the message is empty"))
@@ -46,16 +46,15 @@ func (r Rule) Message(text string) Rule {
 	return r
 }
 
-// AfterCommit carries out the operation first. The rule then responds, ends the
-// connection, delays the response or holds it. If the operation fails, its own
-// response is sent.
+// AfterCommit carries out the operation before the rule responds, ends the connection,
+// delays the response or holds it. If the operation fails, its own response is sent.
 func (r Rule) AfterCommit() Rule {
-	r, p := r.flag("after-commit")
+	r, p := r.addFlag("after-commit")
 	p.afterCommit = true
 	return r
 }
 
-// responseWords are the words of this file.
+// responseWords has the words for the methods in this file.
 var responseWords = vocabulary{
 	{"status", number(Rule.Status)},
 	{"code", text(func(r Rule, code string) Rule { return r.Code(registry.Code(code)) })},
@@ -63,7 +62,7 @@ var responseWords = vocabulary{
 	{"after-commit", flag(Rule.AfterCommit)},
 }
 
-// A response is sent in place of that of the operation.
+// A response is the response of a rule, which replaces that of the operation.
 type response struct {
 	status  int
 	code    registry.Code
@@ -95,8 +94,8 @@ func (a response) serve(rule string, w http.ResponseWriter, r *registry.Request)
 	return err
 }
 
-// setType sets the Content-Type. Without a body, net/http must not add the type of
-// one.
+// setType sets the Content-Type. If contentType is "", it keeps net/http from adding a
+// Content-Type.
 func setType(h http.Header, contentType string) {
 	h["Content-Type"] = nil
 	if contentType != "" {
@@ -104,7 +103,7 @@ func setType(h http.Header, contentType string) {
 	}
 }
 
-// contentType returns the Content-Type of errors of the shape, or "".
+// contentType returns the Content-Type of an error of the shape, or "".
 func contentType(shape Body) string {
 	switch shape {
 	case Empty:
@@ -135,8 +134,8 @@ func errorBody(shape Body, status int, code, message string) []byte {
 	return nil
 }
 
-// error returns the error to send, with defaults for everything that the rule
-// does not set.
+// error returns the error that the rule responds with. Fields that the rule does not
+// set have defaults.
 func (a response) error(rule string, op registry.Op) *registry.Error {
 	e := &registry.Error{Code: a.code, Status: a.status, Message: a.message}
 	if e.Status == 0 {
@@ -156,6 +155,6 @@ func (a response) error(rule string, op registry.Op) *registry.Error {
 
 // quote returns the text as a string of JSON.
 func quote(text string) []byte {
-	quoted, _ := json.Marshal(text) // Every string can be marshaled.
+	quoted, _ := json.Marshal(text) // Marshal accepts every string.
 	return quoted
 }

@@ -1,7 +1,6 @@
 package fault
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -20,7 +19,7 @@ import (
 //	fault.On(registry.PutManifest).Repo("team/*").AfterCommit().Reset()
 //	fault.On(registry.GetBlob).Times(2).Status(503).Then().Once().Status(429)
 //
-// A rule prints itself in a language that [Parse] reads. Its words are the
+// A rule has a text form, which String returns and [Parse] reads. Its words are the
 // methods, in lower case and with dashes:
 //
 //	get-blob times=2 status=503 retry-after=1
@@ -31,11 +30,10 @@ import (
 // and a body that ends early. A rule that makes no sense, such as one that
 // responds and closes the connection instead, is refused where it is set.
 //
-// A byte n is counted from 0 in the body that the operation transfers: the body
-// of the request for PutManifest, PostBlob, PatchUpload and PutUpload, unless
-// the rule responds in their place, and the body of the response for all
-// others. A negative n counts from the end of a body of known length: -1 is the
-// last byte.
+// A byte n is counted from 0 in the body that the operation transfers. For PutManifest,
+// PostBlob, PatchUpload and PutUpload, this is the body of the request, unless the rule
+// responds instead of the operation. For all others, it is the body of the response.
+// A negative n counts from the end of a body of known length: -1 is the last byte.
 //
 // docs/faults.md shows the effect of each fault under HTTP/1.1 and HTTP/2.
 type Rule struct {
@@ -46,74 +44,75 @@ type Rule struct {
 // receiver and its result, so a Rule of 18 words made the package's machine code
 // larger by 80 KB.
 type rule struct {
-	on         string // the operations as they are printed, "" before On
+	on         string // the operations as text, such as "get-blob,head-blob"; "" without On
 	ops        []registry.Op
-	words      []string // as they are printed, without the operations
+	words      []string // the words as text, such as "times=2"
 	conditions []condition
-	parts      []part // the words between Then
+	parts      []part // the parts between calls of Then
 	seed       uint64
 	seeded     bool
 	optional   bool
 	err        error // the first contradiction in the rule
 }
 
-// A part is the words of a rule up to Then.
+// A part has the words of a rule between two calls of Then, and the meaning of these
+// words.
 type part struct {
-	words []string // as they are printed
-	names []string // of the words
+	words []string // the words as text, such as "times=2"
+	names []string // the names of the words, such as "times"
 
-	times, after, every int // 0 if not set
+	times, after, every int // the arguments of these words, or 0
 	firstBytes          int64
-	probability         float64 // 1 if not set
-	random              bool    // something is decided by the seed
+	probability         float64 // the argument of Probability, or 1
+	drawsRandom         bool    // whether the effects or their requests depend on the seed
+	takesSeed           bool    // whether Seed is permitted: there is a Probability or a range of delays
 
-	responds    bool // in place of the operation, unless the response is Own
-	response    response
-	end         registry.ConnectionEnd // of the connection in place of a response
-	ends        bool                   // the connection is ended, there or elsewhere
-	inHeader    bool                   // it is ended in the header
-	afterCommit bool
-	waits       bool
-	needs       []need
-	bytes       string // a word that has no effect without a byte of a body, or ""
-	chance      bool   // something may be decided by the seed
-	changes     string // a word that changes the request for the operation
-	effects     []effect
+	responds     bool // whether the part has a Status, Code, Message, shape or end instead of a response
+	response     response
+	endInstead   registry.ConnectionEnd // how the connection ends instead of a response, or 0
+	endsConn     bool                   // whether the connection ends, instead of a response or within it
+	endsInHeader bool                   // whether the connection ends within the header
+	afterCommit  bool
+	waits        bool // whether the part has a Delay
+	needs        []need
+	bodyWord     string // the last word that has no effect on an empty body, or ""
+	requestWord  string // the last word that changes the request, or ""
+	effects      []effect
 }
 
-// An effect is done to each request that a rule hits.
+// An effect is one thing that a rule does to each request that it hits.
 type effect struct {
-	word string // that may turn out to have no effect, or ""
+	word string // the word to report if it changes no request, or ""
 	do   func(p *plan, h *hit)
 }
 
-// do adds an effect.
+// do adds an effect that need not be checked.
 func (p *part) do(f func(p *plan, h *hit)) { p.add(effect{do: f}) }
 
-// try adds an effect that calls h.met once it has changed anything. If it never
-// does, the test fails.
+// try adds an effect that has to call h.met when it changes anything. If it never does,
+// the test fails.
 func (p *part) try(f func(p *plan, h *hit)) { p.add(effect{p.word(), f}) }
 
 func (p *part) add(e effect) { p.effects = append(slices.Clip(p.effects), e) }
 
-// word returns the last word, as it is printed.
+// word returns the last word of the part as text.
 func (p *part) word() string { return p.words[len(p.words)-1] }
 
-// limited reports whether the part ends.
+// limited reports whether the part ends by itself, after requests or bytes.
 func (p *part) limited() bool { return p.times > 0 || p.firstBytes > 0 }
 
-// does reports whether the part does anything.
+// does reports whether the part has any effect on requests.
 func (p *part) does() bool { return len(p.effects) > 0 || p.responds }
 
 // replaces reports whether the rule sends its own response in place of the
 // operation's.
 func (p *part) replaces() bool { return p.responds && p.response.shape != Own }
 
-// anyOp stands for all operations.
+// anyOp is the word for all operations.
 const anyOp = "any"
 
-// On begins a rule for requests for any of the operations or, without any, for
-// all requests.
+// On begins a rule for requests for any of the operations. Without operations, the
+// rule is for all requests.
 func On(ops ...registry.Op) Rule {
 	names := make([]string, len(ops))
 	for i, op := range ops {
@@ -152,7 +151,7 @@ func on(names []string) Rule {
 	return r
 }
 
-// clone returns a copy of the rule, whose slices it shares.
+// clone returns a copy of the rule. The two share their slices.
 func (r Rule) clone() Rule {
 	var c rule
 	if r.rule != nil {
@@ -161,28 +160,29 @@ func (r Rule) clone() Rule {
 	return Rule{&c}
 }
 
-// begun reports whether the rule begins with On.
+// begun reports whether the rule was made by On.
 func (r Rule) begun() bool { return r.rule != nil && r.on != "" }
 
-// flag returns the rule with one more word, which has no argument, and its part.
-func (r Rule) flag(name string) (Rule, *part) { return r.addOnce(name, name) }
+// addFlag returns the rule with one more word that has no argument, and the part that
+// the word belongs to. A part may have the word only once.
+func (r Rule) addFlag(name string) (Rule, *part) { return r.addOnce(name, name) }
 
-// say returns the rule with one more word, which a part has at most once, and its
-// part.
-func (r Rule) say(name string, arg any) (Rule, *part) {
+// addArg returns the rule with one more word that has an argument, and the part that
+// the word belongs to. A part may have the word only once.
+func (r Rule) addArg(name string, arg any) (Rule, *part) {
 	return r.addOnce(name, withArgument(name, arg))
 }
 
-// repeat returns the rule with one more word, which a part may have several times,
-// and its part.
-func (r Rule) repeat(name string, arg any) (Rule, *part) {
+// addAgain returns the rule with one more word that has an argument, and the part that
+// the word belongs to. A part may have the word several times.
+func (r Rule) addAgain(name string, arg any) (Rule, *part) {
 	return r.add(name, withArgument(name, arg))
 }
 
-// withArgument returns a word as it is printed.
+// withArgument returns a word with its argument as text, such as "times=2".
 func withArgument(name string, arg any) string { return name + "=" + quoted(fmt.Sprint(arg)) }
 
-// addOnce is add for a word that a part has at most once.
+// addOnce is add for a word that a part may have only once.
 func (r Rule) addOnce(name, text string) (Rule, *part) {
 	next, p := r.add(name, text)
 	if next.err == nil && slices.Contains(p.names[:len(p.names)-1], name) {
@@ -191,9 +191,9 @@ func (r Rule) addOnce(name, text string) (Rule, *part) {
 	return next, p
 }
 
-// add returns the rule with one more word, and the last part, to which the caller
-// adds its meaning. Rules that begin alike share no slice that either of them
-// changes.
+// add returns a clone of the rule with one more word, and its last part, in which the
+// caller sets the meaning of the word. The receiver does not change, because add
+// copies the slices that it changes.
 func (r Rule) add(name, text string) (Rule, *part) {
 	r = r.clone()
 	r.words = append(slices.Clip(r.words), text)
@@ -207,8 +207,8 @@ func (r Rule) add(name, text string) (Rule, *part) {
 	return r, p
 }
 
-// refuse returns the rule, which is a new clone, with the error of its last word,
-// unless that is nil.
+// refuse notes the error err of the last word, unless err is nil, and returns the
+// rule. The rule must be a clone that add has returned.
 func (r Rule) refuse(err error) Rule {
 	if r.err == nil && err != nil {
 		r.err = fmt.Errorf("%s: %w", r.words[len(r.words)-1], err)
@@ -216,8 +216,8 @@ func (r Rule) refuse(err error) Rule {
 	return r
 }
 
-// check returns an error if the rule makes no sense. Held says that it is for a
-// [Gate].
+// check returns an error if the rule makes no sense. Held says that the rule is for a
+// [Gate], and so needs no effect.
 func (r Rule) check(held bool) error {
 	r = r.clone()
 	err := r.err
@@ -230,33 +230,7 @@ func (r Rule) check(held bool) error {
 	return nil
 }
 
-func (r Rule) checkParts(held bool) error {
-	if r.on == "" {
-		return errors.New("it names no requests; begin it with On")
-	}
-	for i, p := range r.parts {
-		last := i == len(r.parts)-1
-		switch {
-		case !last && !p.limited():
-			return errors.New("the part before then has no end: it needs once, times or first-bytes")
-		case last && i > 0 && !p.does() && !held:
-			return errors.New("nothing happens after the last then")
-		case p.end != 0 && p.response != (response{}):
-			return errors.New("a rule cannot respond to a request and also end its connection in place of a response")
-		case p.afterCommit && !p.responds && !p.waits && !held:
-			return errors.New("after-commit has no effect: it needs a response, an end of the connection or a delay")
-		case p.response.shape == Own && p.response.status == 0:
-			return errors.New("body=own has no effect: it needs a status, which the response gets")
-		case p.response.shape == Own && p.response.code+registry.Code(p.response.message) != "":
-			return errors.New("body=own keeps the body, so code and message have no effect")
-		case p.changes != "" && p.replaces() && !p.afterCommit:
-			return fmt.Errorf("%s has no effect: the rule responds in place of the operation", p.changes)
-		}
-	}
-	return r.checkPossible()
-}
-
-// does reports whether the rule does anything.
+// does reports whether the rule has any effect on requests.
 func (r Rule) does() bool {
 	for i := range r.parts {
 		if r.parts[i].does() {
@@ -277,7 +251,7 @@ func (r Rule) String() string {
 	return strings.Join(append([]string{r.on}, r.words...), " ")
 }
 
-// quoted returns an argument as it is printed, in quotes if it needs them.
+// quoted returns an argument as text, in quotes if Parse requires them.
 func quoted(arg string) string {
 	if arg == "" || arg[0] == '"' || !utf8.ValidString(arg) ||
 		strings.ContainsFunc(arg, func(c rune) bool { return unicode.IsSpace(c) || !unicode.IsPrint(c) }) {

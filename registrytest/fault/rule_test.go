@@ -19,7 +19,7 @@ import (
 	"github.com/ocireg/registry/memstore"
 )
 
-// allRules has every word of the language, as Go and as text.
+// allRules has rules as Go and as text. Together they have every word of the language.
 var allRules = []struct {
 	rule Rule
 	text string
@@ -116,7 +116,7 @@ var allRules = []struct {
 	{On(registry.PatchUpload).Duplicate(), "patch-upload duplicate"},
 }
 
-// values returns everything in a rule that can be compared.
+// values returns the rule without its functions, because these cannot be compared.
 func values(r Rule) Rule {
 	r = r.clone()
 	r.conditions = slices.Clone(r.conditions)
@@ -150,7 +150,7 @@ func TestRulePrintsTextThatIsParsed(t *testing.T) {
 	}
 }
 
-// The methods and the words are the same, and all of them are in the table.
+// Every method of Rule has a word, every word has a method, and allRules has them all.
 func TestRuleWords(t *testing.T) {
 	t.Parallel()
 	tried := map[string]bool{"where": true}
@@ -203,7 +203,7 @@ func TestRuleText(t *testing.T) {
 	}
 }
 
-// A rule that others are made of does not change.
+// Adding words to a rule makes a new rule, and does not change the first one.
 func TestRuleIsAValue(t *testing.T) {
 	t.Parallel()
 	base := On(registry.GetBlob).Repo("app").Times(1)
@@ -213,7 +213,7 @@ func TestRuleIsAValue(t *testing.T) {
 	require.Equal(t, "get-blob repo=app times=1 reset", other.String())
 }
 
-// kinds are requests of each kind that rules tell apart.
+// kinds has requests with and without a body, a range, a digest and a session.
 var kinds = []struct{ method, target, body, header string }{
 	{"GET", "/v2/", "", ""},
 	{"HEAD", "/v2/", "", ""},
@@ -223,15 +223,15 @@ var kinds = []struct{ method, target, body, header string }{
 	{"PATCH", "/v2/app/blobs/uploads/x", "0123456789", "Content-Range:5-14"},
 }
 
-// Every rule that can be parsed prints as the text of the same rule, and can be
-// injected into requests of all kinds.
+// If Parse accepts a text, the text of the parsed rule is that of the same rule, and
+// the rule can be applied to all kinds of requests.
 func FuzzParse(f *testing.F) {
 	for _, test := range allRules {
 		f.Add(test.text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		rule, err := Parse(text)
-		if err != nil || len(text) > 200 { // Compressing a hundred times takes a while.
+		if err != nil || len(text) > 200 { // A longer text might compress a body a hundred times.
 			return
 		}
 		again, err := Parse(rule.String())
@@ -242,7 +242,7 @@ func FuzzParse(f *testing.F) {
 		if _, err := rules.Add(rule); err != nil {
 			return
 		}
-		// The client has gone already, so that no fault waits.
+		// The client has gone away already, so that no fault waits.
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		for _, kind := range kinds {
@@ -258,7 +258,7 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// inject calls all functions of the fault that hits the request.
+// inject calls all functions of the fault for the request.
 func inject(rules *Rules, hr *http.Request) {
 	r, _ := registry.ParseRequest(hr)
 	f := rules.Inject(r)

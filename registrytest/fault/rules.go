@@ -20,10 +20,10 @@ import (
 //
 // Several rules can hit the same request. All of them take effect in the order
 // in which they were added: their delays add up, and if several change the same
-// thing, the last one wins. Only one rule can respond to a request, or end
-// its connection in place of a response: the one that was added last. So a test
-// can add a rule for a special case to the general rules that a helper has
-// added. The others are passed over and wait for the next request: if two rules
+// thing, the last one wins. Only one rule can respond to a request, or end its
+// connection instead of a response: the one that was added last. So a test can add a
+// rule for a special case to the general rules that a helper has added. The other
+// rules that respond are passed over, and wait for the next request: if two rules
 // respond once, each hits one of two requests. The rules of several options
 // [registry.WithFaults] combine in the same way: those of the first option count
 // as added last.
@@ -32,8 +32,8 @@ type Rules struct {
 	rules atomic.Pointer[[]*Fault]
 }
 
-// Add adds a rule until it is removed. It returns an error if the rule makes no
-// sense.
+// Add adds a rule, which stays until it is removed. It returns an error if the rule
+// makes no sense.
 func (f *Rules) Add(r Rule) (*Fault, error) {
 	if err := r.check(false); err != nil {
 		return nil, err
@@ -41,27 +41,27 @@ func (f *Rules) Add(r Rule) (*Fault, error) {
 	if !r.does() {
 		return nil, fmt.Errorf("fault rule %q: nothing happens in it", r)
 	}
-	in := f.newFault("fault", r)
-	f.add(in)
-	return in, nil
+	added := f.newFault("fault", r)
+	f.add(added)
+	return added, nil
 }
 
 // Set adds a rule until the end of the test. The test fails at once if the rule
-// makes no sense. It fails at its end if the rule hit no request or fewer than
-// it says, unless the rule is [Rule.Optional], and also if a word of the rule
-// had no effect on any request, such as a byte to corrupt that no body had.
+// makes no sense. It fails at its end if the rule hit no request, or fewer than it
+// says, or if a word of the rule had no effect on any request, such as a byte to
+// corrupt that no body had. It does not fail if the rule is [Rule.Optional].
 func (f *Rules) Set(t TB, r Rule) *Fault {
 	mustHaveTest(t, "Rules.Set")
 	t.Helper()
-	in, err := f.Add(r)
+	added, err := f.Add(r)
 	if err != nil {
 		t.Fatalf("fault: %v", err)
 	}
-	in.until(t)
-	return in
+	added.until(t)
+	return added
 }
 
-// until removes and checks the rule at the end of the test.
+// until makes the test remove and check the rule at its end.
 func (f *Fault) until(t TB) {
 	t.Helper()
 	t.Cleanup(func() {
@@ -71,11 +71,11 @@ func (f *Fault) until(t TB) {
 	})
 }
 
-func (f *Rules) add(in *Fault) {
-	f.change(func(rules []*Fault) []*Fault { return append(rules, in) })
+func (f *Rules) add(added *Fault) {
+	f.change(func(rules []*Fault) []*Fault { return append(rules, added) })
 }
 
-// change replaces the rules.
+// change replaces the list of rules with the one that the function makes of a copy.
 func (f *Rules) change(change func([]*Fault) []*Fault) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -90,9 +90,9 @@ func (f *Rules) change(change func([]*Fault) []*Fault) {
 	f.rules.Store(&rules)
 }
 
-// All returns the rules and the gates in the order in which they were added, also
-// those that have hit as many requests as they say. [Fault.Fired] counts the
-// requests that each has hit so far.
+// All returns the rules and the gates in the order in which they were added, including
+// those that have hit as many requests as they say. [Fault.Fired] returns the number of
+// requests that a rule has hit so far.
 func (f *Rules) All() []*Fault {
 	rules := f.rules.Load()
 	if rules == nil {
@@ -101,36 +101,36 @@ func (f *Rules) All() []*Fault {
 	return slices.Clone(*rules)
 }
 
-// Inject returns the fault that hits the request, or nil. It is the argument of
-// [registry.WithFaults].
+// Inject returns the combined fault of the rules that hit the request, or nil if none
+// does. It is the argument of [registry.WithFaults].
 func (f *Rules) Inject(r *registry.Request) *registry.Fault {
 	rules := f.rules.Load()
 	if rules == nil {
 		return nil
 	}
-	// The rule that was added last is asked first.
+	// The rules that were added last come first: one of them may respond.
 	type found struct {
-		in    *Fault
+		fault *Fault
 		stage *stage
 		hit   *hit
 	}
 	var all []found
 	responds := r.FaultResponds()
 	for i := len(*rules) - 1; i >= 0; i-- {
-		in := (*rules)[i]
-		st, h := in.meet(r, responds)
+		rule := (*rules)[i]
+		st, h := rule.meet(r, responds)
 		if st == nil {
 			continue
 		}
 		responds = responds || st.part.responds
-		all = append(all, found{in, st, h})
+		all = append(all, found{rule, st, h})
 	}
 	if all == nil {
 		return nil
 	}
 	p := newPlan(r)
 	for i := len(all) - 1; i >= 0; i-- {
-		p.add(all[i].in.name, all[i].stage, all[i].hit)
+		p.add(all[i].fault.name, all[i].stage, all[i].hit)
 	}
 	return p.fault()
 }

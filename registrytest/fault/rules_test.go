@@ -16,8 +16,8 @@ import (
 	"github.com/ocireg/registry/memstore"
 )
 
-// ask sends requests, one after the other, to an empty registry with faults,
-// and returns the status of each response, or 0 where there was none.
+// ask sends requests, one after the other, to an empty registry with the rules. It
+// returns the status of each response, or 0 if there was none.
 func ask(f *Rules, targets ...string) (statuses []int) {
 	for _, target := range targets {
 		method, path, ok := strings.Cut(target, " ")
@@ -72,7 +72,7 @@ func TestFaultsCombine(t *testing.T) {
 	require.Equal(t, `ping body=text:one body=append:two; ping body=append:three set-header=X:first set-header=Y:first; ping set-header=X:second`, <-names)
 }
 
-// A test sets a special case after the general rule of a helper, and wins.
+// A rule for a special case that is set after a general rule has precedence.
 func TestSpecialAfterGeneral(t *testing.T) {
 	t.Parallel()
 	var f Rules
@@ -89,9 +89,9 @@ func TestSpecialAfterGeneral(t *testing.T) {
 	require.Equal(t, "special", response.Body.String())
 }
 
-// Under HTTP/2, where a header has no parts, the connection ends before any
-// response, even if another rule responds. The operation is carried out only if
-// no rule responds.
+// Under HTTP/2, a rule that ends the connection in the header ends it before any
+// response, even if another rule responds. The operation is carried out only if no
+// rule responds.
 func TestEndInHeaderAndResponse(t *testing.T) {
 	t.Parallel()
 	for _, order := range [][]Rule{
@@ -181,8 +181,8 @@ func TestFaultsUnderLoad(t *testing.T) {
 	require.Equal(t, []int{200}, ask(&f, "/v2/"))
 }
 
-// A request for an upload without a parameter that says what it is for is
-// another request.
+// The parameters of a POST decide whether it mounts a blob, pushes a blob or begins an
+// upload. Ignoring a parameter makes it a request for another operation.
 func TestIgnoreParametersOfUploads(t *testing.T) {
 	t.Parallel()
 	digest := string(dgst(nil))
@@ -219,7 +219,8 @@ func TestIgnoreParametersOfUploads(t *testing.T) {
 	}
 }
 
-// A body that a condition reads ahead arrives, its end and its errors too.
+// If a condition reads the body of a request ahead, the operation still gets all of the
+// body, with its end or error.
 func TestBodyThatIsReadAhead(t *testing.T) {
 	t.Parallel()
 	for _, size := range []int{0, 1, 4<<20 - 1, 4 << 20, 4<<20 + 1, 5 << 20} {

@@ -58,7 +58,7 @@ func TestFaultSchedule(t *testing.T) {
 	}
 }
 
-// The response to a ping is {}, two bytes.
+// FirstBytes counts the bytes of responses: that to a ping is {}, so it has two.
 func TestFaultFirstBytes(t *testing.T) {
 	t.Parallel()
 	var f Rules
@@ -92,7 +92,7 @@ func TestFaultConditions(t *testing.T) {
 		{On().Repo("a").Repo("*"), "GET /v2/a/tags/list", "GET /v2/b/tags/list", nil},
 		{On().Repo("a/**", "b"), "GET /v2/a/x/tags/list", "GET /v2/c/tags/list", nil},
 		{On().Repo("a/**", "b"), "GET /v2/b/tags/list", "GET /v2/b/x/tags/list", nil},
-		// Patterns match only values that a request has.
+		// Only the pattern "" matches a request without the value.
 		{On().Repo("**"), "GET /v2/a/tags/list", "GET /v2/", nil},
 		{On().Repo("", "a"), "GET /v2/", "GET /v2/b/tags/list", nil},
 		{On(registry.GetManifest).Tag("*"), "GET /v2/app/manifests/v1", "GET /v2/app/manifests/" + digest, nil},
@@ -161,15 +161,16 @@ func TestFaultConditions(t *testing.T) {
 	}
 }
 
-// withBody gives a request a body, and a length that may be unknown.
+// withBody returns a function that gives a request a body of n bytes and the given
+// Content-Length, which is -1 for unknown.
 func withBody(n, length int) func(*http.Request) {
 	return func(r *http.Request) {
 		r.Body, r.ContentLength, r.ProtoMajor = io.NopCloser(strings.NewReader(strings.Repeat("a", n))), int64(length), 2
 	}
 }
 
-// manyAtOnce sends, concurrently, each of ten requests four times in a row, and
-// returns the response to each and its time.
+// manyAtOnce sends ten requests concurrently, each of them four times in a row. It
+// returns the responses and their times.
 func manyAtOnce(rule Rule) map[string]string {
 	var f Rules
 	if _, err := f.Add(rule); err != nil {

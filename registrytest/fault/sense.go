@@ -12,17 +12,18 @@ import (
 	"github.com/ocireg/registry/internal/names"
 )
 
-// Whether a rule makes sense: a rule whose conditions no request can meet, or
-// with a word that has no effect, is refused where it is set.
+// The functions in this file check whether a rule makes sense. A rule whose conditions
+// no request can meet, or with a word that has no effect, is refused where it is set.
 
-// A need is something that a word of a part requires of the operation.
+// A need is a thing that a word requires the operation to have, such as a body.
 type need struct {
 	word, noun string
 	has        func(registry.Op) bool
 }
 
-// only notes that the last word, of the part, requires a thing of the operation. The
-// rule is refused if none of its operations has the thing.
+// only notes that the last word of the part requires a thing of the operation. Has
+// reports whether an operation has the thing, and noun names it. Only refuses the rule
+// if none of its operations has the thing.
 func (r Rule) only(p *part, has func(registry.Op) bool, noun string) Rule {
 	p.needs = append(slices.Clip(p.needs), need{p.word(), noun, has})
 	if r.lacks(has) {
@@ -31,16 +32,45 @@ func (r Rule) only(p *part, has func(registry.Op) bool, noun string) Rule {
 	return r
 }
 
-// lacks reports whether none of the rule's operations has a thing.
+// lacks reports whether the rule names operations, and has is false for all of them.
 func (r Rule) lacks(has func(registry.Op) bool) bool {
 	return r.begun() && len(r.ops) > 0 && !slices.ContainsFunc(r.ops, has)
 }
 
 // needsBytes notes that the last word has no effect on an empty body.
-func (p *part) needsBytes() { p.bytes = p.word() }
+func (p *part) needsBytes() { p.bodyWord = p.word() }
 
-// checkPossible returns an error if no request can meet all conditions, or if a
-// word has no effect on any that does.
+// checkParts returns an error if the words of a part contradict each other, if one of
+// them has no effect, or if no request can meet the rule's conditions. Held says that
+// the rule is for a [Gate].
+func (r Rule) checkParts(held bool) error {
+	if r.on == "" {
+		return errors.New("it names no requests; begin it with On")
+	}
+	for i, p := range r.parts {
+		last := i == len(r.parts)-1
+		switch {
+		case !last && !p.limited():
+			return errors.New("the part before then has no end: it needs once, times or first-bytes")
+		case last && i > 0 && !p.does() && !held:
+			return errors.New("nothing happens after the last then")
+		case p.endInstead != 0 && p.response != (response{}):
+			return errors.New("a rule cannot respond to a request and also end its connection in place of a response")
+		case p.afterCommit && !p.responds && !p.waits && !held:
+			return errors.New("after-commit has no effect: it needs a response, an end of the connection or a delay")
+		case p.response.shape == Own && p.response.status == 0:
+			return errors.New("body=own has no effect: it needs a status, which the response gets")
+		case p.response.shape == Own && p.response.code+registry.Code(p.response.message) != "":
+			return errors.New("body=own keeps the body, so code and message have no effect")
+		case p.requestWord != "" && p.replaces() && !p.afterCommit:
+			return fmt.Errorf("%s has no effect: the rule responds in place of the operation", p.requestWord)
+		}
+	}
+	return r.checkPossible()
+}
+
+// checkPossible returns an error if no request can meet all conditions, or if a word
+// can have no effect on the requests that do.
 func (r Rule) checkPossible() error {
 	if r.names("tag") && r.names("digest") {
 		return errors.New("no request names both a tag and a digest")
@@ -62,8 +92,8 @@ func (r Rule) checkPossible() error {
 				return fmt.Errorf("%s: no request that meets %s has %s", n.word, r.onOps(), n.noun)
 			}
 		}
-		if p.bytes != "" && r.headOnly(ops) {
-			return fmt.Errorf("%s has no effect: a response to HEAD has no bytes in its body", p.bytes)
+		if p.bodyWord != "" && r.headOnly(ops) {
+			return fmt.Errorf("%s has no effect: a response to HEAD has no bytes in its body", p.bodyWord)
 		}
 	}
 	if r.seeded && !r.leavesToChance() {
@@ -72,18 +102,18 @@ func (r Rule) checkPossible() error {
 	return nil
 }
 
-// leavesToChance reports whether the seed may decide something.
+// leavesToChance reports whether the rule has a word that takes a seed.
 func (r Rule) leavesToChance() bool {
 	for i := range r.parts {
-		if r.parts[i].chance {
+		if r.parts[i].takesSeed {
 			return true
 		}
 	}
 	return false
 }
 
-// excludes reports whether a condition with a ! is that no request meets the
-// other one.
+// excludes reports whether the condition not has a ! and is met by no request that
+// meets c.
 func excludes(not, c condition) bool {
 	word := strings.Replace(not.word, "=!", "=", 1)
 	anyValue := not.name == "has-header" && !strings.Contains(word, ":")
@@ -103,8 +133,8 @@ func excludes(not, c condition) bool {
 	return from >= to
 }
 
-// names reports whether the rule requires that a request has a value with the
-// name.
+// names reports whether the rule has a condition of this name that requires a value,
+// such as a tag, of the request.
 func (r Rule) names(name string) bool {
 	for i := range r.conditions {
 		if c := &r.conditions[i]; c.name == name && c.ops != nil {
@@ -114,8 +144,8 @@ func (r Rule) names(name string) bool {
 	return false
 }
 
-// possibleOps returns the operations for which a request may meet all
-// conditions. Numbers without an operation are like UnknownOp.
+// possibleOps returns the operations for which a request may meet all conditions. An
+// Op without a name counts like UnknownOp.
 func (r Rule) possibleOps() (ops []registry.Op) {
 	for op := range ^registry.Op(0) {
 		if r.permits(op) {
@@ -135,7 +165,7 @@ func (r Rule) permits(op registry.Op) bool {
 	return true
 }
 
-// onOps returns the conditions that requests for some operations cannot meet.
+// onOps returns the text of the conditions that depend on the operation.
 func (r Rule) onOps() string {
 	var words []string
 	for _, c := range r.conditions {
@@ -146,8 +176,8 @@ func (r Rule) onOps() string {
 	return strings.Join(words, " ")
 }
 
-// headOnly reports whether all requests that meet the conditions have the
-// method HEAD. The operations are those that the conditions permit.
+// headOnly reports whether all requests that meet the conditions have the method HEAD.
+// Ops are the operations that the conditions permit.
 func (r Rule) headOnly(ops []registry.Op) bool {
 	other := func(m string) bool { return m != http.MethodHead }
 	for _, c := range r.conditions {
@@ -161,7 +191,7 @@ func (r Rule) headOnly(ops []registry.Op) bool {
 	})
 }
 
-// overlap reports whether a value, or none, can match any of a and any of b.
+// overlap reports whether the patterns a and the patterns b can match the same value.
 func overlap(a, b []string) bool {
 	return slices.ContainsFunc(a, func(a string) bool {
 		return slices.ContainsFunc(b, func(b string) bool {

@@ -11,11 +11,11 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// The sentences about rules that make no sense, given as text.
+// Parse refuses a rule that makes no sense, with a sentence that says why.
 func TestParseRefuses(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
-		// Operations and words.
+		// The operation is missing, or a word is wrong.
 		"":                                "it names no requests: it begins with operations, or any",
 		" ":                               "it names no requests: it begins with operations, or any",
 		"fetch status=503":                `no operation is called "fetch"`,
@@ -47,7 +47,7 @@ func TestParseRefuses(t *testing.T) {
 		"get-blob status=abc":             "status=abc: not a number",
 		"get-blob status=500\x00":         `status="500\x00": not a number`,
 
-		// Conditions that no request meets.
+		// No request meets the conditions.
 		"get-blob tag=v1 close":                       "tag=v1: no get-blob request has a tag",
 		"get-blob,head-blob tag=v1 close":             "tag=v1: no get-blob,head-blob request has a tag",
 		"delete-manifest tag=* close":                 "tag=*: no delete-manifest request has a tag",
@@ -68,7 +68,7 @@ func TestParseRefuses(t *testing.T) {
 		"any where=path:/* tag=v1 close":              "no request meets all of where=path:/* tag=v1",
 		"get-blob has-header=:b close":                `"" is not the name of a header`,
 
-		// Conditions on time.
+		// The number of requests, the probability or the seed is wrong.
 		"get-blob times=0 close":                    "times=0: less than 1",
 		"get-blob after=-1 close":                   "after=-1: less than 0",
 		"get-blob every=0 close":                    "every=0: less than 1",
@@ -86,7 +86,7 @@ func TestParseRefuses(t *testing.T) {
 		"get-blob status=500 then once status=501":  "the part before then has no end: it needs once, times or first-bytes",
 		"get-blob once status=500 then":             "nothing happens after the last then",
 
-		// Responses.
+		// The rule cannot respond like this.
 		"get-blob status=99":                     "status=99: less than 200",
 		"get-blob status=600":                    "status=600: more than 599",
 		"get-blob status=500 status=501":         "status is said twice",
@@ -126,7 +126,7 @@ func TestParseRefuses(t *testing.T) {
 		"get-blob drop-header=a:b":               `"a:b" is not the name of a header`,
 		"get-blob content-length=0":              "not a lie",
 
-		// Requests and uploads.
+		// The word cannot change the request like this.
 		"get-blob ignore=a:b":              `"a:b" is not the name of a header`,
 		"get-blob ignore=Range status=500": "ignore=Range has no effect: the rule responds in place of the operation",
 		"patch-upload keep=1 close":        "keep=1 has no effect: the rule responds in place of the operation",
@@ -136,7 +136,7 @@ func TestParseRefuses(t *testing.T) {
 		"get-blob lose-upload":             "lose-upload: no get-blob request has an upload session",
 		"get-blob duplicate":               "duplicate: no get-blob request has an effect on the content",
 
-		// Bytes, time and connections.
+		// The byte, the duration or the end of the connection is wrong.
 		"get-blob corrupt=x":           "corrupt=x: not a number",
 		"get-blob corrupt=1 corrupt=1": "a byte that is corrupted twice is as it was",
 		"get-blob delay=1":             "not a duration, such as 1.5s",
@@ -161,7 +161,7 @@ func TestParseRefuses(t *testing.T) {
 	}
 }
 
-// The sentences about rules that make no sense, as Go.
+// Add refuses a rule that makes no sense, with a sentence that says why.
 func TestAddRefuses(t *testing.T) {
 	t.Parallel()
 	anything := func(*registry.Request) bool { return true }
@@ -209,7 +209,7 @@ func TestAddRefuses(t *testing.T) {
 		{On().DropHeader(), "it needs the name of a header"},
 		{On().Ignore(), "it needs the name of a header"},
 		{On().Close(AtByte(1), AtByte(2)), "it has more than one place"},
-		{On().Times(0).Status(99).Close(), "times=0: less than 1"}, // the first of several
+		{On().Times(0).Status(99).Close(), "times=0: less than 1"}, // the first of two errors
 	} {
 		_, err := new(Rules).Add(test.rule)
 		require.ErrorContains(t, err, test.want, test.rule.String())
@@ -217,7 +217,7 @@ func TestAddRefuses(t *testing.T) {
 	}
 }
 
-// Words that do not exclude each other, and conditions that a request may lack.
+// Add accepts rules whose words seem to contradict each other and do not.
 func TestRulesThatMakeSense(t *testing.T) {
 	t.Parallel()
 	for _, rule := range []Rule{
@@ -276,7 +276,7 @@ func TestSense(t *testing.T) {
 		{"any tag=.* close", "no manifest can have the tag", "any tag=_* close"},
 		{"get-manifest tag=sha256:" + hex + " close", "no manifest can have the tag", "get-manifest tag=sha256-" + hex + " close"},
 
-		// Digests.
+		// Patterns that match no digest.
 		{"any digest=sha256:" + hex + "0 close", "invalid checksum digest length", "any digest=sha256:" + hex + " close"},
 		{"any digest=sha265:" + hex + " close", `no algorithm of digests is called "sha265"; did you mean "sha256"?`, "any digest=md5:" + hex + " close"},
 		{"any digest=sha-256:* close", `did you mean "sha256"?`, "any digest=sha224:* close"},
@@ -320,7 +320,7 @@ func TestSense(t *testing.T) {
 		{"start-upload location=?a={state}", "location=?a={state}: no start-upload request has an upload session", "start-upload,patch-upload location=?a={state}"},
 		{"any method=POST location=?a={state}", "no request that meets method=POST has an upload session", "any method=POST,PATCH location=?a={state}"},
 
-		// The operation's own response.
+		// Rules with body=own, which needs another status and keeps the body.
 		{"get-blob body=own", "body=own has no effect: it needs a status", "get-blob body=own status=206"},
 		{"get-blob status=500 code=DENIED body=own", "body=own keeps the body, so code and message have no effect", "get-blob status=500 code=DENIED body=spec"},
 		{"get-blob status=500 body=own message=x", "body=own keeps the body", "get-blob status=500 body=own body=append:x"},
@@ -330,7 +330,7 @@ func TestSense(t *testing.T) {
 		{"get-blob body=errors:htlm", `did you mean "html"?`, "get-blob body=errors:html body=append:x"},
 		{"get-blob ignore=Range status=206", "ignore=Range has no effect", "get-blob ignore=Range status=206 body=own"},
 
-		// Chance.
+		// A seed in a rule that leaves nothing to chance.
 		{"any seed=1 close", "seed has no effect: nothing in the rule is left to chance", "any seed=1 probability=1 close"},
 		{"any seed=1 delay=1s", "seed has no effect", "any seed=1 delay=1s..2s"},
 		{"any seed=1 times=2 status=503 then close", "seed has no effect", "any seed=1 times=2 status=503 then probability=0.5 close"},
@@ -348,8 +348,8 @@ func TestSense(t *testing.T) {
 	require.ErrorContains(t, err, "no request meets both tag=v1 and tag=v2")
 }
 
-// The words about a body that are accepted for HEAD take effect on a response
-// that has none: in its header, or before byte 0.
+// A response to HEAD has no body. The words about a body that a rule for HEAD may have
+// take effect in its header, or before byte 0.
 func TestWordsForHEADTakeEffect(t *testing.T) {
 	t.Parallel()
 	head := func(rules *Rules) (header string) {

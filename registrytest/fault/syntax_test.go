@@ -8,7 +8,7 @@ import (
 	"github.com/ocireg/registry/registrytest/fault"
 )
 
-// An error says where the word that is wrong begins.
+// A SyntaxError has the offset of the word that is wrong.
 func TestSyntaxError(t *testing.T) {
 	t.Parallel()
 	for text, offset := range map[string]int{

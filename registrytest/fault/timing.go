@@ -6,19 +6,19 @@ import (
 	"strconv"
 )
 
-// When. Without any of these words, the rule hits every request until it is
-// removed. It counts the requests that meet its conditions and that no rule set
-// later responds to.
+// The methods in this file limit when a rule hits. Without any of them, the rule hits
+// every request that meets its conditions, until it is removed. A rule that responds
+// does not count requests to which a rule set later responds.
 
 // Once hits one request, as Times(1) does.
 func (r Rule) Once() Rule {
-	r, p := r.flag("once")
+	r, p := r.addFlag("once")
 	return r.refuse(p.setTimes(1))
 }
 
-// Times hits n requests.
+// Times hits n requests, and no more.
 func (r Rule) Times(n int) Rule {
-	r, p := r.say("times", n)
+	r, p := r.addArg("times", n)
 	return r.refuse(p.setTimes(n))
 }
 
@@ -30,48 +30,48 @@ func (p *part) setTimes(n int) error {
 	return atLeast(1, int64(n))
 }
 
-// After lets n requests pass first.
+// After lets the first n requests pass.
 func (r Rule) After(n int) Rule {
-	r, p := r.say("after", n)
+	r, p := r.addArg("after", n)
 	p.after = n
 	return r.refuse(atLeast(0, int64(n)))
 }
 
 // Every hits every n-th request only, beginning with the n-th.
 func (r Rule) Every(n int) Rule {
-	r, p := r.say("every", n)
+	r, p := r.addArg("every", n)
 	p.every = n
 	return r.refuse(atLeast(1, int64(n)))
 }
 
-// FirstBytes hits requests until the bodies of these and of their responses
-// amount to n bytes.
+// FirstBytes hits requests until their bodies and those of their responses have n
+// bytes altogether.
 func (r Rule) FirstBytes(n int64) Rule {
-	r, p := r.say("first-bytes", n)
+	r, p := r.addArg("first-bytes", n)
 	p.firstBytes = n
 	p.needsBytes()
 	return r.refuse(atLeast(1, n))
 }
 
 // Probability hits a request with probability p. The decision depends on the
-// seed of the rule, on the operation and its arguments, and on how often the
-// same was requested before: it is the same in every run of the test, even if
-// the client sends its requests concurrently. If p is below 1, this part of the
-// rule and the parts after it need not hit any request.
+// seed of the rule, on the operation and its arguments, and on how often the same
+// request came before. So it is the same in every run of the test, even if the client
+// sends its requests concurrently. If p is below 1, this part of the rule and the
+// parts after it need not hit any request.
 func (r Rule) Probability(p float64) Rule {
-	r, part := r.say("probability", strconv.FormatFloat(p, 'g', -1, 64))
+	r, part := r.addArg("probability", strconv.FormatFloat(p, 'g', -1, 64))
 	if !(0 < p && p <= 1) {
 		return r.refuse(errors.New("not above 0 and up to 1"))
 	}
-	part.probability, part.random, part.chance = p, part.random || p < 1, true
+	part.probability, part.drawsRandom, part.takesSeed = p, part.drawsRandom || p < 1, true
 	return r
 }
 
-// Seed sets the seed of all random decisions of the rule. It is 0 if it is not
-// set. If the test fails, the seed is logged. A rule with a seed has a
-// Probability, which may be 1, or a Delay between two durations.
+// Seed sets the seed of all random decisions of the rule. Without Seed, it is 0. If the
+// test fails, the seed is logged. A rule with a seed needs a Probability, which may be
+// 1, or a Delay between two durations.
 func (r Rule) Seed(seed uint64) Rule {
-	r, _ = r.say("seed", seed)
+	r, _ = r.addArg("seed", seed)
 	if r.seeded {
 		r = r.refuse(errors.New("the seed is set already"))
 	}
@@ -79,17 +79,17 @@ func (r Rule) Seed(seed uint64) Rule {
 	return r
 }
 
-// Optional allows the rule to hit fewer requests than it says, or none, and to
-// have no effect on them. Without it the test fails then.
+// Optional allows the rule to hit fewer requests than it says, or none, and to have no
+// effect on them. Without Optional, the test fails in these cases.
 func (r Rule) Optional() Rule {
-	r, _ = r.flag("optional")
+	r, _ = r.addFlag("optional")
 	r.optional = true
 	return r
 }
 
-// Then begins another part of the rule, for the same requests: it comes into
-// force when the part before has hit as many requests as it says. A part
-// without an effect lets as many requests pass.
+// Then begins another part of the rule, for the same requests. The new part comes into
+// force when the part before it has hit as many requests as it says. A part without an
+// effect lets this number of requests pass.
 func (r Rule) Then() Rule {
 	r = r.clone()
 	r.words = append(slices.Clip(r.words), "then")
@@ -97,7 +97,7 @@ func (r Rule) Then() Rule {
 	return r
 }
 
-// timingWords are the words of this file.
+// timingWords has the words for the methods in this file.
 var timingWords = vocabulary{
 	{"once", flag(Rule.Once)},
 	{"times", number(Rule.Times)},

@@ -132,7 +132,7 @@ func wantBreaks(t *testing.T) {
 		require.Error(t, clientOf(t, reg).Get(path).Err, rule.String())
 		in.Remove()
 	}
-	// In the middle of the request.
+	// These rules end the connection in the middle of the request's body.
 	for _, rule := range []fault.Rule{fault.On(registry.PatchUpload).Close(fault.AtByte(10)), fault.On(registry.PatchUpload).Reset(fault.AtByte(10))} {
 		in := reg.Fault(t, rule)
 		c := clientOf(t, reg)
@@ -165,7 +165,7 @@ func wantEncodings(t *testing.T) {
 	app := reg.Push(t, "app:v1", content.Image(content.Layers(1)))
 	path := "/v2/app/blobs/" + string(app.Layers[0].Digest)
 	transport := reg.Transport().Clone()
-	transport.DisableCompression = true // It asks for none, and is given one.
+	transport.DisableCompression = true // The client accepts no encoding, and gets one.
 	defer transport.CloseIdleConnections()
 	c := clientOf(t, reg)
 	c.Client = &http.Client{Transport: transport}

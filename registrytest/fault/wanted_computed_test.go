@@ -17,8 +17,8 @@ import (
 	"github.com/ocireg/registry/registrytest/fault"
 )
 
-// Amazon's registry responds to a chunk with 201, and with its own errors to a
-// chunk that it refuses. Storage services respond to a range with 200.
+// wantOwnStatus changes only the status of a response. Amazon's registry responds to a
+// chunk with 201, and storage services respond to a range with 200.
 func wantOwnStatus(t *testing.T) {
 	reg := registrytest.NewServer(t)
 	c := clientOf(t, reg)
@@ -41,7 +41,8 @@ func wantOwnStatus(t *testing.T) {
 	require.Equal(t, "bytes 10-19/100", got.Header.Get("Content-Range"))
 	require.Equal(t, whole[10:20], got.Body)
 
-	// A rule that responds is passed over, and the other way around.
+	// Of a rule with Own and a rule with another response, the one set later takes
+	// effect.
 	reg.Fault(t, fault.On(registry.GetBlob).HasHeader("Range").Once().Status(503))
 	require.Equal(t, 503, c.Get(path, "Range", "bytes=10-19").Status)
 	require.Equal(t, 200, c.Get(path, "Range", "bytes=10-19").Status)
@@ -53,7 +54,7 @@ func wantOwnStatus(t *testing.T) {
 }
 
 func wantComputed(t *testing.T) {
-	// Each page leads to the next one by an absolute URL, here of another host.
+	// The link to the next page of tags is an absolute URL, here of another host.
 	n := registrytest.NewNetwork(t)
 	reg, next := n.Registry("registry.test", registry.WithPageSize(1)), n.Registry("pages.test", registry.WithPageSize(1))
 	for _, tag := range []string{"a", "b"} {
@@ -66,7 +67,7 @@ func wantComputed(t *testing.T) {
 	require.JSONEq(t, `{"name":"app","tags":["b"]}`, c.Get(strings.Trim(link, "<>")).Body)
 	require.Equal(t, 1, next.Requests().Op(registry.ListTags).Len())
 
-	// A relative Location and another form of Range.
+	// The registry sends a relative Location, and Range in another form.
 	reg.Fault(t, fault.On(registry.StartUpload, registry.PatchUpload).Location("."))
 	reg.Fault(t, fault.On(registry.PatchUpload).SetHeader("Range", "bytes={*}"))
 	got := c.Do("POST", "/v2/app/blobs/uploads/", "")
@@ -76,14 +77,14 @@ func wantComputed(t *testing.T) {
 	require.Equal(t, "bytes=0-9", got.Header.Get("Range"))
 	require.Equal(t, "/v2/app/blobs/uploads/"+got.Header.Get("Location"), location)
 
-	// Several headers of one name, in a response and in a failure.
+	// A response, and an error, can have several headers of one name.
 	for _, rule := range []fault.Rule{fault.On(registry.Ping), fault.On(registry.Ping).Status(401)} {
 		challenges := reg.Fault(t, rule.AddHeader("WWW-Authenticate", `Basic realm="a"`).AddHeader("WWW-Authenticate", `Bearer realm="b"`))
 		require.Equal(t, []string{`Basic realm="a"`, `Bearer realm="b"`}, c.Get("/v2/").Header.Values("WWW-Authenticate"))
 		challenges.Remove()
 	}
 
-	// A page where JSON is due.
+	// The registry responds with an HTML page instead of JSON.
 	reg.Fault(t, fault.On(registry.ListReferrers).Status(200).SetHeader("Content-Type", "text/html").Body(fault.Text("<html></html>")))
 	got = c.Get("/v2/app/referrers/" + string(digest.FromString("")))
 	require.Equal(t, []string{"text/html", "<html></html>"}, []string{got.Header.Get("Content-Type"), got.Body})
@@ -118,7 +119,7 @@ func wantState(t *testing.T) {
 	other := start()
 	require.True(t, strings.HasSuffix(other, "_state=1"), "each session has its own")
 
-	// The client that goes on with the last one pushes the blob.
+	// With the last Location, the client can push the blob.
 	got = chunk(fresh, 5, 10)
 	require.Equal(t, 202, got.Status, got.Body)
 	last, err := url.Parse(got.Header.Get("Location"))
@@ -132,9 +133,9 @@ func wantState(t *testing.T) {
 	require.Equal(t, 204, c.Do("DELETE", other, "").Status)
 }
 
-// docker/model-runner#873: a download is resumed, and the response has other
-// bytes than those that are missing. A client that looks at the status alone
-// puts them after those that it has.
+// docker/model-runner#873: a client resumes a download, and the response has other
+// bytes than the missing ones. A client that looks only at the status appends them to
+// the bytes that it has.
 func wantOtherRange(t *testing.T) {
 	reg := registrytest.NewServer(t)
 	app := reg.Push(t, "app:v1", content.Image(content.LayerSizes(1000)))
@@ -142,7 +143,7 @@ func wantOtherRange(t *testing.T) {
 	path := "/v2/app/blobs/" + string(d)
 	c := clientOf(t, reg)
 
-	// download gets a blob. After a failure in the middle it asks for the rest.
+	// download gets a blob. If a response fails in the middle, it requests the rest.
 	download := func(careful bool) (blob string) {
 		for range 5 {
 			var header []string
@@ -156,7 +157,7 @@ func wantOtherRange(t *testing.T) {
 			case got.Status == http.StatusPartialContent && (!careful || strings.HasPrefix(got.Header.Get("Content-Range"), want)):
 				blob += got.Body
 			case got.Status == http.StatusPartialContent:
-				blob = "" // It starts again.
+				blob = "" // The download starts again from byte 0.
 				continue
 			default:
 				blob = got.Body
@@ -195,26 +196,26 @@ func wantConditions(t *testing.T) {
 	c := clientOf(t, reg)
 	blob := "/v2/app/blobs/" + string(app.Layers[0].Digest)
 
-	// A registry that refuses pages of more than a thousand.
+	// This registry refuses pages of 1000 entries or more.
 	reg.Fault(t, fault.On(registry.ListRepositories).HasHeader("?n", "????*").Status(405))
 	require.Equal(t, 405, c.Get("/v2/_catalog?n=10000").Status)
 	require.Equal(t, []int{200, 200}, []int{c.Get("/v2/_catalog?n=999").Status, c.Get("/v2/_catalog").Status})
-	// One that takes another number.
+	// This registry returns a page of one tag to a client that asks for none.
 	reg.Fault(t, fault.On(registry.ListTags).HasHeader("?n", "0").Ignore("?n=1"))
 	require.Contains(t, c.Get("/v2/app/tags/list?n=0").Body, "v1")
-	// One that requires a range, or an Accept.
+	// This registry requires a Range for blobs, and an Accept for manifests.
 	reg.Fault(t, fault.On(registry.GetBlob).HasHeader("!Range").Status(403))
 	require.Equal(t, []int{403, 206}, []int{c.Get(blob).Status, c.Get(blob, "Range", "bytes=1-2").Status})
 	reg.Fault(t, fault.On(registry.GetManifest).HasHeader("!Accept", "**application/vnd.oci.image.manifest.v1+json**").Status(404))
 	require.Equal(t, 404, c.Get("/v2/app/manifests/v1", "Accept", "text/html").Status)
 	require.Equal(t, 200, c.Get("/v2/app/manifests/v1", "Accept", "text/html, "+app.MediaType).Status)
-	// One that takes no large chunks, and no images.
+	// This registry refuses large chunks and image manifests.
 	reg.Fault(t, fault.On(registry.PatchUpload).Where(fault.BodyOver(9)).Status(416))
 	location := c.Do("POST", "/v2/app/blobs/uploads/", "").Header.Get("Location")
 	require.Equal(t, []int{416, 202}, []int{c.Do("PATCH", location, "0123456789").Status, c.Do("PATCH", location, "012345678").Status})
 	reg.Fault(t, fault.On(registry.PutManifest).HasHeader("Content-Type", "**image**").Status(415))
 	require.Equal(t, 415, c.Do("PUT", "/v2/app/manifests/v2", string(app.Manifest), "Content-Type", app.MediaType).Status)
-	// The third request.
+	// This rule hits only the third request.
 	reg.Fault(t, fault.On(registry.Ping).After(2).Once().Status(500))
 	require.Equal(t, []int{200, 200, 500, 200}, codes(c, 4, "/v2/"))
 }
@@ -228,10 +229,10 @@ func wantStates(t *testing.T) {
 	mount := func(d digest.Digest) int {
 		return c.Do("POST", "/v2/new/blobs/uploads/?from=app&mount="+string(d), "").Status
 	}
-	// Blobs can be mounted if an image refers to them.
+	// In this registry, blobs can be mounted only if an image refers to them.
 	reg.Fault(t, fault.On(registry.MountBlob).Where(fault.Not(fault.Referenced)).Ignore("?mount"))
 	require.Equal(t, []int{202, 201}, []int{mount(unused.Digest), mount(app.Layers[0].Digest)})
-	// Manifests with a subject are refused, after all that was wrong with them.
+	// This registry refuses manifests with a subject, and accepts others.
 	reg.Fault(t, fault.On(registry.PutManifest).Where(fault.BodyHas(`"subject"`)).Status(405))
 	signature := content.Artifact("application/signature", content.Subject(app))
 	for b := range signature.Blobs() {
@@ -241,17 +242,18 @@ func wantStates(t *testing.T) {
 		return c.Do("PUT", "/v2/app/manifests/"+string(m.Digest), string(m.Manifest), "Content-Type", m.MediaType).Status
 	}
 	require.Equal(t, []int{405, 201}, []int{put(signature), put(app)})
-	// Repositories have to be created first.
+	// In this registry, a repository has to exist before an upload.
 	reg.Fault(t, fault.On(registry.StartUpload).Where(fault.Not(fault.RepoExists)).Status(404).Code(registry.CodeNameUnknown))
 	require.Equal(t, 404, c.Do("POST", "/v2/other/blobs/uploads/", "").Status)
 	require.Equal(t, 202, c.Do("POST", "/v2/app/blobs/uploads/", "").Status)
-	// A manifest that is tagged cannot be deleted.
+	// In this registry, a manifest with a tag cannot be deleted.
 	reg.Fault(t, fault.On(registry.DeleteManifest).Where(fault.Tagged).Status(400))
 	path := "/v2/app/manifests/" + string(app.Digest)
 	require.Equal(t, 400, c.Do("DELETE", path, "").Status)
 	require.Equal(t, 202, c.Do("DELETE", "/v2/app/manifests/v1", "").Status)
 	require.Equal(t, 202, c.Do("DELETE", path, "").Status)
-	// What is missing is forbidden, and what is there is elsewhere.
+	// This registry responds with 403 to missing blobs, and redirects HEAD requests for
+	// others.
 	reg.Fault(t, fault.On(registry.GetBlob).Where(fault.Not(fault.Found)).Status(403))
 	reg.Fault(t, fault.On(registry.HeadBlob).Where(fault.Found).Status(307).Location("/elsewhere"))
 	require.Equal(t, 403, c.Get("/v2/app/blobs/"+string(digest.FromString(""))).Status)

@@ -39,7 +39,7 @@ func wantRedirect(t *testing.T) {
 	require.Empty(t, first.RequestHeader.Get("Authorization"), "a secret has leaked")
 	require.NotEmpty(t, reg.Requests().First().RequestHeader.Get("Authorization"))
 
-	// To a scheme without encryption.
+	// The registry redirects the client to plain HTTP.
 	downgraded := n.Registry("plain.example.net")
 	downgraded.Push(t, "app:v1", content.Image(content.Layers(1)))
 	reg.Fault(t, fault.On(registry.GetManifest).Status(302).Location("http://plain.example.net"))
@@ -110,10 +110,10 @@ func wantHandshake(t *testing.T) {
 	})
 }
 
-// The hosts of containerd's resolver tests that are dead: one that is unknown, one
-// that refuses, one that is silent before the handshake of TLS or after it, one
-// that resets, and one that speaks HTTP where HTTPS is asked for. A client tries
-// the next host, and returns to a host that was dead only at first.
+// wantDeadHosts has the dead hosts of containerd's resolver tests. The first mirror is
+// unknown, refuses or resets connections, is silent before or after the TLS handshake,
+// or speaks HTTP instead of HTTPS. The client tries the next host, and returns to a
+// host that was dead only at first.
 func wantDeadHosts(t *testing.T) {
 	mirrors := []string{"https://mirror.test", "https://registry.test"}
 	for name, test := range map[string]struct {
@@ -180,8 +180,8 @@ func wantDeadHosts(t *testing.T) {
 	}
 }
 
-// net/http keeps credentials when it is redirected to another port of the same
-// host. That they leak to another host shows only with names of a network.
+// A client of net/http keeps its credentials if it is redirected to another port of the
+// same host. So a test for leaks needs hosts of different names, as in a Network.
 func wantLeaks(t *testing.T) {
 	const secret = "Basic c2VjcmV0OnNlY3JldA=="
 	n := registrytest.NewNetwork(t)
@@ -297,7 +297,7 @@ func wantAuth(t *testing.T) {
 	req, err := http.NewRequestWithContext(t.Context(), "GET", reg.URL+"/v2/app/manifests/v1", nil)
 	require.NoError(t, err)
 	req.SetBasicAuth(user.Username, user.Password)
-	// A fault for authenticated requests only.
+	// This fault hits only authenticated requests.
 	reg.Fault(t, fault.On(registry.GetManifest).User("ci").Once().Status(503))
 	for _, want := range []int{503, 200} {
 		resp, err := reg.Client().Do(req)

@@ -31,7 +31,7 @@ func wantFailures(t *testing.T) {
 		require.Equal(t, []int{status, 200}, codes(c, 2, "/v2/team/app/manifests/v1"))
 		require.Equal(t, 3, reg.Requests().Repo("team/app").Len())
 	}
-	// Retry-After as a date, on the clock of a bubble.
+	// Retry-After can be a date, by the clock of the bubble.
 	synctest.Test(t, func(t *testing.T) {
 		reg := registrytest.NewServer(t, registrytest.WithInMemory())
 		c := clientOf(t, reg)
@@ -138,7 +138,7 @@ func wantHeaders(t *testing.T) {
 }
 
 func wantNotRetried(t *testing.T) {
-	// retry sends a request again after failures that pass.
+	// retry sends a request up to three times, until the failure is a permanent one.
 	retry := func(c testclient.Client, target string) (got testclient.Response) {
 		for range 3 {
 			if got = c.Get(target); got.Status < 500 && got.Status != 429 {

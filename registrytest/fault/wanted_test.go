@@ -11,8 +11,8 @@ import (
 	"github.com/ocireg/registry/registrytest"
 )
 
-// TestWanted shows the faults that tests of clients needed, and built by hand or
-// gave up. docs/faults.md lists them with the names of these tests.
+// TestWanted tries the faults that tests of other projects have needed, and had to build
+// by hand or give up. docs/faults.md lists them with the names of the subtests.
 func TestWanted(t *testing.T) {
 	t.Parallel()
 	list, err := os.ReadFile("../../docs/faults.md")
@@ -79,7 +79,7 @@ func clientOf(t *testing.T, s *registrytest.Server) testclient.Client {
 	return testclient.New(t, s.Client(), s.URL)
 }
 
-// codes returns the statuses of n responses to GET.
+// codes sends n GET requests, and returns the statuses of the responses.
 func codes(c testclient.Client, n int, target string) (codes []int) {
 	for range n {
 		codes = append(codes, c.Get(target).Status)

@@ -16,8 +16,8 @@ import (
 	"github.com/ocireg/registry/registrytest/journal"
 )
 
-// pushChunks pushes a blob in chunks. After a failure it asks the registry for
-// the offset, and goes on there.
+// pushChunks pushes a blob in chunks. After a failure it gets the offset from the
+// registry, and goes on from there.
 func pushChunks(c testclient.Client, content string, size int) (failures int, err error) {
 	location := c.Do("POST", "/v2/app/blobs/uploads/", "").Header.Get("Location")
 	for offset := 0; offset < len(content); {
@@ -39,7 +39,7 @@ func pushChunks(c testclient.Client, content string, size int) (failures int, er
 			return failures, err
 		}
 		if last == 0 {
-			last = -1 // There is no other way to say that nothing is there.
+			last = -1 // A Range of 0-0 means that no bytes have arrived.
 		}
 		offset = last + 1
 	}
@@ -53,13 +53,13 @@ func pushChunks(c testclient.Client, content string, size int) (failures int, er
 func wantResume(t *testing.T) {
 	content := strings.Repeat("0123456789", 100)
 	for rule, failures := range map[string]int{
-		"patch-upload after=1 once keep=100":                1, // 416 with the truth
-		"patch-upload after=1 once acknowledge=100":         0, // 202 for less than was sent
-		"patch-upload after=1 once status=429":              1, // then GET of the status
+		"patch-upload after=1 once keep=100":                1, // responds with 416 and the true Range
+		"patch-upload after=1 once acknowledge=100":         0, // responds with 202 for a part of the chunk
+		"patch-upload after=1 once status=429":              1, // makes the client get the offset
 		"patch-upload after=2 times=2 status=504":           2,
 		"patch-upload after=1 once reset=100":               1,
 		"patch-upload after=1 once close=299":               1,
-		"patch-upload after=1 once after-commit reset":      1, // all is there, and the client does not know
+		"patch-upload after=1 once after-commit reset":      1, // stores the chunk, and the client does not learn of it
 		"patch-upload after=1 once after-commit status=500": 1,
 		"patch-upload after=1 once status=401":              1,
 		"patch-upload every=2 times=2 keep=1":               2,
@@ -81,7 +81,7 @@ func wantResume(t *testing.T) {
 	_, err := pushChunks(clientOf(t, reg), content, 300)
 	require.ErrorContains(t, err, "asking for the status: 404", "a lost session cannot be resumed")
 
-	// Cancelled, and with another algorithm.
+	// An upload may have another digest algorithm, or be cancelled.
 	c := clientOf(t, reg)
 	location := c.Do("POST", "/v2/app/blobs/uploads/?digest-algorithm=sha512", "").Header.Get("Location")
 	sum := digest.SHA512.FromString(content)
@@ -97,7 +97,7 @@ func wantFallback(t *testing.T) {
 	reg := registrytest.NewServer(t)
 	c := clientOf(t, reg)
 	content := strings.Repeat("0123456789", 100)
-	// A proxy in front of the registry gives up on large requests.
+	// A proxy in front of this registry refuses large requests.
 	reg.Fault(t, fault.On(registry.PutUpload).Where(fault.BodyOver(500)).Status(504).Body(fault.HTML))
 	location := c.Do("POST", "/v2/app/blobs/uploads/", "").Header.Get("Location")
 	require.Equal(t, 504, c.Do("PUT", location+"?digest="+string(digest.FromString(content)), content).Status)

@@ -23,14 +23,14 @@ import (
 // constants, or a value from [BodyOver], [BodyHas], [Path] or [Not].
 type Condition string
 
-// The conditions on the content of the registry when the request arrives. If the
-// content cannot be read, a request meets neither the condition nor its [Not]: a
-// registry behind package upstream shows the content that the client may see.
+// These conditions are on the content of the registry when the request arrives. If
+// the content cannot be read, a request meets neither the condition nor its [Not].
+// For a proxy of package upstream, the content is that which the client may see.
 const (
 	RepoExists Condition = "repo-exists" // the repository exists
-	Found      Condition = "found"       // the blob or manifest is in the repository or, for a mount, in the one to mount from
+	Found      Condition = "found"       // the blob or manifest is in the repository or, for a mount, in the repository to mount from
 	Tagged     Condition = "tagged"      // a tag points at the manifest
-	Referenced Condition = "referenced"  // a manifest that is tagged, or leads there, refers to the blob or lists the manifest
+	Referenced Condition = "referenced"  // a tagged manifest refers to the blob or manifest, directly or through indexes and referrers
 )
 
 // BodyOver is met by requests whose body has more than n bytes. A body of
@@ -44,7 +44,7 @@ func BodyHas(text string) Condition { return Condition(bodyHas + text) }
 
 // Path is met by requests for no operation of the API ([registry.UnknownOp]) if
 // the pattern matches their path, without the path prefix of the registry. It is
-// for an endpoint that a hook adds, such as Path("/index/*") for those of package
+// for endpoints that middleware adds, such as Path("/index/*") for those of package
 // flatpak. Patterns are those of [Rule.Repo].
 func Path(pattern string) Condition { return Condition(path + pattern) }
 
@@ -54,8 +54,9 @@ const (
 	path     = "path:"
 )
 
-// Not is met by requests that do not meet the condition. Those for operations
-// without a thing that the condition is about meet neither of the two.
+// Not is met by requests that do not meet the condition. If the operation has nothing
+// that the condition is about, such as a repository, a request meets neither of the
+// two.
 func Not(c Condition) Condition {
 	if positive, ok := strings.CutPrefix(string(c), "!"); ok {
 		return Condition(positive)
@@ -63,10 +64,10 @@ func Not(c Condition) Condition {
 	return "!" + c
 }
 
-// Where limits the rule to requests that meet the condition. With a function,
-// the condition is one of the test's own: requests for which the function, which
-// is called concurrently, returns true meet it, and c is its name in everything
-// that is printed. A rule with a function cannot be parsed from its text.
+// Where limits the rule to requests that meet the condition. With a function, a test
+// can define a condition: a request meets it if the function returns true, and c is
+// its name in messages and in the text of the rule. Several goroutines may call the
+// function at the same time. A rule with a function cannot be parsed from its text.
 //
 //	fault.On(registry.PutManifest).Where(fault.Not(fault.RepoExists)).Status(404)
 //	fault.On(registry.GetBlob).Where("by a mirror", func(r *registry.Request) bool { return r.Header.Get("Via") != "" }).Close()
@@ -104,16 +105,16 @@ func parseWhere(r Rule, a argument) (Rule, error) {
 	return r.Where(Condition(a.text)), nil
 }
 
-// A kind describes the conditions that are about one thing.
+// A kind describes the conditions about one thing, such as the body of a request.
 type kind struct {
-	noun string                 // the thing
+	noun string                 // the thing, for messages
 	ops  func(registry.Op) bool // whether a request for the operation may have the thing, or nil if every request may
-	// test returns whether a request meets the condition, and whether that is
-	// known.
+	// test reports whether a request meets the condition, and whether this is known.
 	test func(*registry.Request) (met, known bool)
 }
 
-// kindOf returns the kind of a condition that has no function.
+// kindOf returns the kind of the condition with the name, if it is not one that a test
+// has defined with a function.
 func kindOf(name string) (kind, error) {
 	if text, ok := strings.CutPrefix(name, bodyOver); ok {
 		n, err := strconv.ParseInt(text, 10, 64)
@@ -161,13 +162,15 @@ func kindOf(name string) (kind, error) {
 	return kind{}, fmt.Errorf("no condition is called %q%s", name, didYouMean(name, words))
 }
 
-// isUnknown reports whether the operation is none of the API.
+// isUnknown reports whether op is that of requests for no operation of the API.
 func isUnknown(op registry.Op) bool { return op == registry.UnknownOp }
 
-// hasText reports whether the body of a request for the operation is short text.
+// hasText reports whether the body of a request for the operation is a short text, a
+// manifest or a form.
 func hasText(op registry.Op) bool { return op == registry.PutManifest || op == registry.GetToken }
 
-// readAhead returns the beginning of the body of a request, which stays as it is.
+// readAhead returns the first 4 MiB of the request's body. The operation still gets the
+// whole body.
 func readAhead(q *registry.Request) []byte {
 	b, ok := q.Body.(*aheadBody)
 	if !ok {
@@ -185,7 +188,7 @@ func readAhead(q *registry.Request) []byte {
 type aheadBody struct {
 	io.ReadCloser
 	ahead, rest []byte
-	err         error // of reading ahead
+	err         error // the error of reading ahead, or nil
 }
 
 func (b *aheadBody) Read(p []byte) (int, error) {
@@ -200,7 +203,7 @@ func (b *aheadBody) Read(p []byte) (int, error) {
 	return b.ReadCloser.Read(p)
 }
 
-// states are the conditions on the content of the registry.
+// states has the conditions on the content of the registry.
 var states = []struct {
 	name Condition
 	noun string
@@ -295,18 +298,18 @@ func referenced(ctx context.Context, s registry.Store, q *registry.Request) erro
 	})
 }
 
-// A failure is the first error because of which a search may have found nothing.
+// A failure keeps the first error that may be the reason why a search found nothing.
 type failure struct{ first error }
 
-// note keeps the first error that is a failure; err may be nil. Missing content is
-// no failure, and neither is a list that the registry does not have.
+// note keeps err if it is the first failure. Nil is no failure, and neither is an error
+// for missing content or for a list that the registry does not support.
 func (f *failure) note(err error) {
 	if f.first == nil && err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errors.ErrUnsupported) {
 		f.first = err
 	}
 }
 
-// error returns the error of a search that found nothing.
+// error returns the first failure or, without one, fs.ErrNotExist.
 func (f *failure) error() error {
 	if f.first == nil {
 		return fs.ErrNotExist
@@ -323,8 +326,8 @@ func has(list []ocispec.Descriptor, d digest.Digest) bool {
 	return false
 }
 
-// anyPlace returns nil if look does for the repository of the request or, for a
-// mount, for one that it may mount from.
+// anyPlace calls look with the repository of the request or, for a mount, with each
+// repository that the blob may be mounted from. It returns nil if look ever does.
 func anyPlace(ctx context.Context, s registry.Store, q *registry.Request, look func(repo string) error) error {
 	switch {
 	case q.Op != registry.MountBlob:
@@ -345,8 +348,9 @@ func anyPlace(ctx context.Context, s registry.Store, q *registry.Request, look f
 	return result.error()
 }
 
-// A walk looks at the manifests that the tags of a repository lead to: those
-// that are tagged, those that an index lists, and referrers.
+// A walk searches the manifests of a repository for one for which the function is
+// returns true. It visits the tagged manifests, those that their indexes list, and the
+// referrers of both.
 type walk struct {
 	ctx   context.Context
 	store registry.Store
@@ -356,7 +360,8 @@ type walk struct {
 	failure
 }
 
-// visit reports whether the manifest, or one that it leads to, is looked for.
+// visit reports whether the function is returns true for the manifest, or for one that
+// the walk reaches from it.
 func (w *walk) visit(reference string) bool {
 	m, err := w.store.GetManifest(w.ctx, w.repo, reference)
 	if w.note(err); err != nil || w.seen[m.Digest] {

@@ -34,8 +34,8 @@ func eachStore(t *testing.T, test func(t *testing.T, reg *registrytest.Server)) 
 	}
 }
 
-// The conditions on the content of the registry: what each request meets, of
-// all that are about something that its operation has.
+// TestStates checks, for a list of requests, which conditions on the content of the
+// registry each of them meets.
 func TestStates(t *testing.T) {
 	t.Parallel()
 	eachStore(t, func(t *testing.T, reg *registrytest.Server) {
@@ -46,9 +46,9 @@ func TestStates(t *testing.T) {
 		reg.Push(t, "app:v1", content.Image(content.Layers(2)))
 		reg.Push(t, "app", loose)
 		reg.Push(t, "app", signature)
-		// Each of the two leads to the other.
+		// The index lists the child, and is a referrer of the child: a loop.
 		reg.Push(t, "app", content.Index(child, content.Subject(child)))
-		// The artifact manifest of a draft of the spec.
+		// The image-spec had this kind of artifact manifest in a draft.
 		attached := content.Random("application/octet-stream", 10, 8)
 		reg.PushBlob(t, "app", attached)
 		reg.Push(t, "app:draft", content.Raw("application/vnd.oci.artifact.manifest.v1+json", fmt.Appendf(nil,
@@ -68,14 +68,15 @@ func TestStates(t *testing.T) {
 		}
 		conditions := []fault.Condition{fault.RepoExists, fault.Found, fault.Tagged, fault.Referenced}
 		for request, want := range map[string]string{
-			"GET /v2/app/tags/list":                   "repo-exists",
-			"GET /v2/other/tags/list":                 "!repo-exists",
-			"GET /v2/_catalog":                        "",
-			"PATCH /v2/app/blobs/uploads/1":           "repo-exists",
-			blob("app", child.Layers[0].Digest):       "repo-exists found referenced",
-			blob("app", child.Config.Digest):          "repo-exists found referenced",
-			blob("app", loose.Layers[0].Digest):       "repo-exists found !referenced",
-			blob("app", signature.Layers[0].Digest):   "repo-exists found referenced", // by a referrer
+			"GET /v2/app/tags/list":             "repo-exists",
+			"GET /v2/other/tags/list":           "!repo-exists",
+			"GET /v2/_catalog":                  "",
+			"PATCH /v2/app/blobs/uploads/1":     "repo-exists",
+			blob("app", child.Layers[0].Digest): "repo-exists found referenced",
+			blob("app", child.Config.Digest):    "repo-exists found referenced",
+			blob("app", loose.Layers[0].Digest): "repo-exists found !referenced",
+			// A referrer refers to this blob.
+			blob("app", signature.Layers[0].Digest):   "repo-exists found referenced",
 			blob("app", unused.Digest):                "repo-exists found !referenced",
 			blob("app", attached.Digest):              "repo-exists found referenced",
 			blob("app", absent):                       "repo-exists !found !referenced",
@@ -112,14 +113,15 @@ func TestStates(t *testing.T) {
 	})
 }
 
-// direct returns the header of the response of a handler.
+// direct sends a request to the handler, and returns the header of the response.
 func direct(t *testing.T, h http.Handler, method, target string) http.Header {
 	n := registrytest.NewNetwork(t)
 	n.Handle("registry.test", h)
 	return testclient.New(t, n.Client(), "http://registry.test").Do(method, target, "").Header
 }
 
-// The name of a condition is in everything that is printed.
+// A condition with a function appears by its name in messages and in the text of the
+// rule.
 func TestNamedConditions(t *testing.T) {
 	t.Parallel()
 	reg := registrytest.NewServer(t)
@@ -134,7 +136,7 @@ func TestNamedConditions(t *testing.T) {
 	_, err := fault.Parse(in.String())
 	require.ErrorContains(t, err, `no condition is called "last page"`)
 
-	// Names that another rule has do not contradict.
+	// The negation of the first rule's condition, in another rule, is no contradiction.
 	reg.Fault(t, fault.On().Where(fault.Not(fault.Found)).Where(fault.Not("last page"), isLast).Status(404))
 	require.Equal(t, 404, c.Get("/v2/app/manifests/v1").Status)
 }
