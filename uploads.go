@@ -275,5 +275,5 @@ func (h *handler) loseUpload(r *Request) error {
 }
 
 // EndUploads ends all upload sessions. Package registrytest calls it when it
-// replaces this handler by another.
+// replaces this handler by another, and when it closes the server.
 func (h *handler) EndUploads() { h.uploads.endAll() }

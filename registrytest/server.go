@@ -126,9 +126,13 @@ func (s *Server) newHandler() {
 	}
 	var h http.Handler = registry.New(store, s.options...)
 	if old := s.handler.Swap(&h); old != nil {
-		(*old).(interface{ EndUploads() }).EndUploads()
+		endUploads(*old)
 	}
 }
+
+// endUploads ends the upload sessions of a handler of [registry.New]. The store
+// deletes what it kept of them, such as files.
+func endUploads(h http.Handler) { h.(interface{ EndUploads() }).EndUploads() }
 
 // endWithTest closes the server at the end of its test. At is the line of the test
 // that started the server.
@@ -160,6 +164,7 @@ func (s *Server) end(prefix string) {
 	for _, err := range s.service.close() {
 		s.t.Errorf("registrytest: %s%v", prefix, err)
 	}
+	endUploads(*s.handler.Load())
 	if ended {
 		return
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -76,6 +77,26 @@ func TestForgottenUploadsAreClosed(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A server that is closed ends its upload sessions. The store is then free of their
+// files, although the test may keep it open.
+func TestClosedServerEndsUploads(t *testing.T) {
+	t.Parallel()
+	store := &openStore{Store: memstore.New(), created: make(chan struct{}, 1)}
+	s, err := registrytest.Start(registrytest.WithStore(store))
+	require.NoError(t, err)
+	resp, err := s.Client().Post(s.URL+"/v2/app/blobs/uploads/", "", nil)
+	require.NoError(t, err)
+	resp.Body.Close()
+	r, err := http.NewRequest("PATCH", s.URL+resp.Header.Get("Location"), strings.NewReader("x"))
+	require.NoError(t, err)
+	resp, err = s.Client().Do(r)
+	require.NoError(t, err)
+	resp.Body.Close()
+	require.EqualValues(t, 1, store.open.Load())
+	require.NoError(t, s.Close())
+	require.Zero(t, store.open.Load())
 }
 
 // An openStore counts the open blob writers of a store.
