@@ -221,6 +221,7 @@ func (x *explorer) sample(cells []cell) []cell {
 	for _, i := range rand.New(rand.NewPCG(x.seed, 1)).Perm(len(cells))[:n] {
 		keep[i] = true
 	}
+	x.sampled = true
 	var sample []cell
 	for i, c := range cells {
 		if keep[i] || x.runs == 0 && slices.Contains(x.must, c.fault) {

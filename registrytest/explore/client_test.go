@@ -266,27 +266,38 @@ func (c *client) upload(ctx context.Context, repo string, blob []byte) error {
 		}); err != nil {
 			return err
 		}
-		offset, stuck := 0, 0
-		for offset < len(blob) {
-			next, err := c.chunk(ctx, &location, blob, offset)
-			if err != nil {
-				return again(err)
+		err := c.send(ctx, &location, blob)
+		if err != nil && c.bug != "leaves uploads open" {
+			if resp, err := c.do(ctx, "DELETE", location, nil, nil, 204); err == nil {
+				resp.Body.Close()
 			}
-			if stuck++; next > offset {
-				stuck = 0
-			}
-			if stuck == attempts {
-				return errShort
-			}
-			offset = next
 		}
-		query := "?digest=" + url.QueryEscape(digest.FromBytes(blob).String())
-		resp, err := c.do(ctx, "PUT", location+query, nil, nil, 201)
-		if err != nil {
-			return again(c.ignorePut(err))
-		}
-		return resp.Body.Close()
+		return again(err)
 	})
+}
+
+// send sends a blob to an upload session.
+func (c *client) send(ctx context.Context, location *string, blob []byte) error {
+	offset, stuck := 0, 0
+	for offset < len(blob) {
+		next, err := c.chunk(ctx, location, blob, offset)
+		if err != nil {
+			return err
+		}
+		if stuck++; next > offset {
+			stuck = 0
+		}
+		if stuck == attempts {
+			return errShort
+		}
+		offset = next
+	}
+	query := "?digest=" + url.QueryEscape(digest.FromBytes(blob).String())
+	resp, err := c.do(ctx, "PUT", *location+query, nil, nil, 201)
+	if err != nil {
+		return c.ignorePut(err)
+	}
+	return resp.Body.Close()
 }
 
 // errLost is the error for an upload whose session is gone. A new session may succeed.

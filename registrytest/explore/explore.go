@@ -17,8 +17,9 @@ import (
 // be nil. Run carries out the operation, passes the content that it got to
 // [T.Result], and returns the client's error.
 //
-// The test fails if a run has a violation, or if a rule of [Try] hits no request.
-// The [Matrix] has the outcome of each run.
+// The test fails if a run has a violation, if a rule of [Try] hits no request, or
+// if no run tests a promise of [MustSucceed]. The [Matrix] has the outcome of each
+// run.
 func EveryFault(t *testing.T, setup func(t *T, reg *registrytest.Server), run func(t *T, reg *registrytest.Server) error, opts ...Option) *Matrix {
 	t.Helper()
 	x := &explorer{t: t, setup: setup, run: run}
@@ -30,8 +31,10 @@ func EveryFault(t *testing.T, setup func(t *T, reg *registrytest.Server), run fu
 		t.Fatalf("explore: %v", err)
 	}
 	t.Logf("explore: %s", m.Summary())
-	if text := x.unpromised(m); text != "" {
-		t.Logf("explore: %s", text)
+	for _, text := range []string{x.unpromised(m), x.unsampled(m)} {
+		if text != "" {
+			t.Logf("explore: %s", text)
+		}
 	}
 	if err != nil {
 		t.Errorf("explore: %v", err)
@@ -60,12 +63,14 @@ type explorer struct {
 	promised   map[string]bool // in runs of Try, the rules with which the operation must succeed
 	requests   []request
 	sequential bool // the client sends one request at a time
+	sampled    bool // the budget leaves out runs
 
 	announcing sync.Mutex
 }
 
 // explore makes all runs and returns the matrix, or nil and an error if it cannot
-// begin. An error beside a matrix lists the rules of [Try] that hit no request.
+// begin. An error beside a matrix lists the rules of [Try] that hit no request, and
+// the promises that no run tested.
 func (x *explorer) explore() (*Matrix, error) {
 	if err := x.check(); err != nil {
 		return nil, err
@@ -105,7 +110,8 @@ func (x *explorer) explore() (*Matrix, error) {
 	m.Violations, runs = x.shrinkAll(cells, judged)
 	m.Runs += runs
 	m.Time = time.Since(start)
-	return m, errors.Join(missed...)
+	m.sampled = x.sampled || m.Skipped > 0 || len(x.try) > 0
+	return m, errors.Join(append(missed, x.untested(m)...)...)
 }
 
 // establish makes base the run that all others are compared with. It returns an

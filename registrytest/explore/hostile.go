@@ -8,7 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/ocireg/registry/internal/hint"
 	"github.com/ocireg/registry/registrytest"
 	"github.com/ocireg/registry/registrytest/auth"
 )
@@ -94,7 +93,12 @@ type hostile struct {
 
 // A trap is a behaviour of a hostile registry.
 type trap struct {
-	name, reference string
+	name string
+
+	// reference names, separated by semicolons, an advisory about a client that
+	// stepped into the trap, or the section of a standard that says how to avoid
+	// it, and the weakness (CWE).
+	reference string
 
 	// needs returns the reason why the trap does not apply to the operation,
 	// or "" if it applies.
@@ -130,9 +134,13 @@ type twin struct {
 func (h *hostile) explore() *Hazards {
 	h.t.Helper()
 	z := &Hazards{Name: h.t.Name()}
+	chosen, err := h.chosen()
+	if err != nil {
+		h.t.Fatalf("explore: %v", err)
+	}
 	h.undisturbed(z)
 	twins := make(map[string]string) // the failure with each twin tried so far, by its name
-	for _, tr := range h.chosen() {
+	for _, tr := range chosen {
 		x := TrapResult{Trap: tr.name, Reference: tr.reference, Twin: tr.twin.name}
 		if reason := tr.needs(h); reason != "" {
 			x.Outcome, x.Detail = NotTried, cmp.Or(h.base.refused(), reason)
@@ -164,23 +172,18 @@ func (h *hostile) explore() *Hazards {
 	return z
 }
 
-// chosen returns the traps that OnlyTraps and ExceptTraps leave.
-func (h *hostile) chosen() (chosen []trap) {
-	h.t.Helper()
-	var known []string
+// chosen returns the traps that OnlyTraps and ExceptTraps leave. It returns an error
+// if they name a trap that does not exist.
+func (h *hostile) chosen() (chosen []trap, err error) {
+	var names []string
 	c := h.hostile()
 	for _, tr := range traps() {
-		known = append(known, tr.name)
+		names = append(names, tr.name)
 		if (c.only == nil || slices.Contains(c.only, tr.name)) && !slices.Contains(c.except, tr.name) {
 			chosen = append(chosen, tr)
 		}
 	}
-	for _, name := range slices.Concat(c.only, c.except) {
-		if !slices.Contains(known, name) {
-			h.t.Fatalf("explore: no trap is called %q; did you mean %q?", name, hint.Nearest(name, known...))
-		}
-	}
-	return chosen
+	return chosen, known("no trap", slices.Concat(c.only, c.except), names)
 }
 
 // undisturbed runs the operation at an honest registry, and again with other

@@ -9,6 +9,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/internal/manifest"
 	"github.com/ocireg/registry/registrytest/content"
 	"github.com/ocireg/registry/registrytest/fault"
 	"github.com/ocireg/registry/registrytest/journal"
@@ -23,7 +24,7 @@ const (
 func contentTraps() []trap {
 	return []trap{
 		{
-			name: "manifest under another digest", reference: "CVE-2025-24882",
+			name: "manifest under another digest", reference: "CVE-2025-24882; CVE-2023-47630",
 			needs: func(h *hostile) string {
 				if !h.base.has(byDigest, registry.GetManifest) {
 					return "the operation pulls no manifest by its digest"
@@ -46,7 +47,7 @@ func contentTraps() []trap {
 			twin:  withoutDigest,
 		},
 		{
-			name: "manifest altered, under its digest", reference: "GHSA-qvqc; GHSA-9m43",
+			name: "manifest altered, under its digest", reference: "image-spec, Descriptors: Verification",
 			needs: func(h *hostile) string {
 				if !h.base.has(byDigest, registry.GetManifest) {
 					return "the operation pulls no manifest by its digest"
@@ -67,14 +68,14 @@ func contentTraps() []trap {
 			twin:  redirectToCDN,
 		},
 		{
-			name: "tag that moves between two requests", reference: "time of check, time of use; GHSA-9m43",
+			name: "tag that moves between two requests", reference: "CVE-2022-47633; CWE-367",
 			needs: needsTwoLooks,
 			set:   func(w *hostileWorld) { w.moveTagsAt(2) },
 			judge: judgeMixture,
 			twin:  movedTag,
 		},
 		{
-			name: "tag that moves between two pulls", reference: "time of check, time of use: verify, then pull",
+			name: "tag that moves between two pulls", reference: "CVE-2022-47633; CWE-367",
 			needs: needsTwoPulls,
 			set:   func(w *hostileWorld) { w.moveTagsAt(w.h.base.lookAfterPull()) },
 			judge: func(h *hostile, e *encounter) string {
@@ -100,28 +101,28 @@ func contentTraps() []trap {
 			twin:  withoutType,
 		},
 		{
-			name: "huge manifest", reference: "CVE-2023-33958",
+			name: "huge manifest", reference: "RFC 9110, section 17.5; CWE-770",
 			needs: needs("the operation pulls no manifest", registry.GetManifest),
 			set:   func(w *hostileWorld) { w.endless(false, registry.GetManifest) },
 			judge: judgeHuge,
 			twin:  threeMiB,
 		},
 		{
-			name: "manifest that gzip unpacks to a huge one", reference: "CVE-2023-33958",
+			name: "manifest that gzip unpacks to a huge one", reference: "RFC 9110, section 17.5; CWE-409",
 			needs: needsTLS(needsGzip(registry.GetManifest)), // over a port, socket buffers hide the number of bytes that a client reads
 			set:   func(w *hostileWorld) { w.endless(true, registry.GetManifest) },
 			judge: judgeHuge,
 			twin:  zippedManifest,
 		},
 		{
-			name: "huge header", reference: "CWE-770",
+			name: "huge header", reference: "RFC 9110, section 5.4; CWE-770",
 			needs: needs("the operation reads nothing", append(lists, registry.GetManifest, registry.GetBlob)...),
 			set:   func(w *hostileWorld) { w.padHeaders(hugeBody) },
 			judge: succeeded(fmt.Sprintf("headers of %d MiB", hugeBody>>20)),
 			twin:  longHeader,
 		},
 		{
-			name: "manifest of deeply nested JSON", reference: "CWE-674",
+			name: "manifest of deeply nested JSON", reference: "RFC 8259, section 9; CWE-674",
 			needs: needsImageByTag,
 			set: func(w *hostileWorld) {
 				w.after = append(w.after, func() {
@@ -163,13 +164,15 @@ func ambiguous(c content.Content) content.Content {
 	return content.Raw(ocispec.MediaTypeImageManifest, []byte(text))
 }
 
+// needsImageByTag is the condition of traps that put another image at a tag.
 func needsImageByTag(h *hostile) string {
-	if !h.base.has(func(r *journal.Record) bool {
-		return r.Tag != "" && r.ResponseHeader.Get("Content-Type") == ocispec.MediaTypeImageManifest
-	}, registry.GetManifest) {
-		return "the operation pulls no image by its tag"
+	for _, r := range h.base.tagPulls() {
+		switch r.ResponseHeader.Get("Content-Type") {
+		case ocispec.MediaTypeImageManifest, manifest.DockerManifest:
+			return ""
+		}
 	}
-	return ""
+	return "the operation pulls no image by its tag"
 }
 
 func needsGzip(op registry.Op) func(*hostile) string {

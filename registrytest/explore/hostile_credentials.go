@@ -39,13 +39,13 @@ func credentialTraps() []trap {
 	plain := "http://" + registryHost
 	return []trap{
 		{
-			name: "redirect of blobs to another host", reference: "distribution-spec, API: Authorization and host boundaries",
+			name: "redirect of blobs to another host", reference: "distribution-spec, API",
 			needs: needsLogin("the operation pulls no blob", registry.GetBlob),
 			set:   func(w *hostileWorld) { w.redirect(w.attacker(), registry.GetBlob, registry.HeadBlob) },
 			twin:  redirectToCDN,
 		},
 		{
-			name: "redirect of manifests to another host", reference: "distribution-spec, API: Authorization and host boundaries",
+			name: "redirect of manifests to another host", reference: "distribution-spec, API",
 			needs: needsLogin("the operation pulls no manifest", registry.GetManifest, registry.HeadManifest),
 			set:   func(w *hostileWorld) { w.redirect(w.attacker(), registry.GetManifest, registry.HeadManifest) },
 			twin:  redirectOfManifests,
@@ -67,7 +67,7 @@ func credentialTraps() []trap {
 			twin: blobsMoved,
 		},
 		{
-			name: "redirect from HTTPS to HTTP", reference: "RFC 9110, section 4.2.2: http and https are different origins",
+			name: "redirect from HTTPS to HTTP", reference: "RFC 9110, section 4.2.2",
 			needs: needsTLS(needsLogin("the operation pulls nothing", pulls...)),
 			set: func(w *hostileWorld) {
 				w.fault(overTLS(fault.On(pulls...).User("*").Status(http.StatusTemporaryRedirect).Location(plain)))
@@ -89,7 +89,7 @@ func credentialTraps() []trap {
 			twin:  absoluteLocation,
 		},
 		{
-			name: "Link at another host", reference: "distribution-spec, API: Authorization and host boundaries",
+			name: "Link at another host", reference: "RFC 9110, section 11.5",
 			needs: needsLogin("the operation lists nothing", lists...),
 			set: func(w *hostileWorld) {
 				w.options = append(w.options, registry.WithPageSize(1))
@@ -99,7 +99,7 @@ func credentialTraps() []trap {
 			twin: absoluteLink,
 		},
 		{
-			name: "Link without TLS", reference: "RFC 9110, section 4.2.2: http and https are different origins",
+			name: "Link without TLS", reference: "RFC 9110, section 4.2.2",
 			needs: needsTLS(needsLogin("the operation lists nothing", lists...)),
 			set: func(w *hostileWorld) {
 				w.options = append(w.options, registry.WithPageSize(1))
@@ -109,7 +109,7 @@ func credentialTraps() []trap {
 			twin: absoluteLink,
 		},
 		{
-			name: "Bearer realm without TLS", reference: "RFC 6750, section 5.3: tokens need TLS",
+			name: "Bearer realm without TLS", reference: "CVE-2026-48978; GHSA-9m43-p3cx-w8j5; RFC 6750, section 5.3",
 			needs: needsTLS(needsBearer),
 			set: func(w *hostileWorld) {
 				w.host(attackerHost, tokens(), false)
@@ -118,7 +118,7 @@ func credentialTraps() []trap {
 			twin: realmElsewhere,
 		},
 		{
-			name: "Bearer realm at a link-local address", reference: "CVE-2026-48978; ggcr#2193; ggcr#2302 of the twin",
+			name: "Bearer realm at a link-local address", reference: "CVE-2026-48978; google/go-containerregistry#2193; google/go-containerregistry#2302 of the twin",
 			needs: needsTLS(needsBearer),
 			set: func(w *hostileWorld) {
 				w.host(linkLocal, tokens(), false)
@@ -135,15 +135,12 @@ func credentialTraps() []trap {
 			twin: privateRealm,
 		},
 		{
-			name: "foreign layer at another host", reference: "CVE-2020-15157",
+			name: "foreign layer at another host", reference: "CVE-2020-15157; GHSA-qvqc-4c52-x6qp",
 			needs: func(h *hostile) string {
-				switch {
-				case !h.base.has(byTag, registry.GetManifest) || !h.base.has(nil, registry.GetBlob):
-					return "the operation pulls no image by its tag"
-				case h.hostile().verifies:
+				if h.hostile().verifies {
 					return "the image changes, so that no signature is valid"
 				}
-				return needsLogin("", registry.GetBlob)(h)
+				return cmp.Or(needsImageByTag(h), needsLogin("the operation pulls no blob", registry.GetBlob)(h))
 			},
 			set: func(w *hostileWorld) { w.foreignLayer(w.attacker(), false) },
 			// Many clients skip foreign layers, or pull them from the registry.

@@ -24,32 +24,32 @@ func listTraps() []trap {
 	}}
 	return []trap{
 		{
-			name: "pages of tags without an end", reference: "CVE-2023-33957",
+			name: "pages of tags without an end", reference: "distribution-spec, Listing Tags; CWE-835",
 			needs: needs("the operation lists no tags", registry.ListTags),
 			set:   func(w *hostileWorld) { w.pagesWithoutEnd(registry.ListTags, 0) },
 			twin:  pagesOfTags,
 		},
 		{
-			name: "pages of tags in a circle", reference: "CVE-2023-33957",
+			name: "pages of tags in a circle", reference: "distribution-spec, Listing Tags; CWE-835",
 			needs: needs("the operation lists no tags", registry.ListTags),
 			set:   func(w *hostileWorld) { w.pagesWithoutEnd(registry.ListTags, -1) },
 			twin:  pagesOfTags,
 		},
 		{
-			name: "pages of referrers without an end", reference: "CVE-2023-33957",
+			name: "pages of referrers without an end", reference: "CVE-2023-33957; CVE-2023-46737",
 			needs: needs("the operation lists no referrers", registry.ListReferrers),
 			set:   func(w *hostileWorld) { w.pagesWithoutEnd(registry.ListReferrers, 0) },
 			twin:  pagesOfReferrers,
 		},
 		{
-			name: "huge list of tags", reference: "CVE-2023-33958",
+			name: "huge list of tags", reference: "RFC 9110, section 17.5; CWE-770",
 			needs: needs("the operation lists no tags", registry.ListTags),
 			set:   func(w *hostileWorld) { w.endless(false, registry.ListTags) },
 			judge: judgeHuge,
 			twin:  manyTags,
 		},
 		{
-			name: "huge list of referrers", reference: "CVE-2023-33958",
+			name: "huge list of referrers", reference: "RFC 9110, section 17.5; CWE-770",
 			needs: needs("the operation lists no referrers", registry.ListReferrers),
 			set:   func(w *hostileWorld) { w.endless(false, registry.ListReferrers) },
 			judge: judgeHuge,

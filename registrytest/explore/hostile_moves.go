@@ -31,14 +31,49 @@ func (e *encounter) looks() (looks []*journal.Record) {
 // request for a tag that an earlier request has pulled. It returns 0 if no
 // request is for such a tag.
 func (e *encounter) lookAfterPull() int {
-	pulled := make(map[string]bool)
-	for i, r := range e.looks() {
-		if pulled[r.Repo+":"+r.Tag] {
-			return i + 1
+	looks := 0
+	pulled := make(map[string]bool)     // by repository and tag
+	resolved := make(map[string]string) // by repository and digest, the tag
+	for _, r := range e.records {
+		ref := r.Repo + ":" + r.Tag
+		switch {
+		case r.Failed():
+		case looksAtTag(r.Op, r.Tag):
+			if looks++; pulled[ref] {
+				return looks
+			}
+			pulled[ref] = r.Op == registry.GetManifest
+			resolved[digestOf(r)] = ref
+		case r.Op == registry.GetManifest && resolved[digestOf(r)] != "":
+			pulled[resolved[digestOf(r)]] = true
 		}
-		pulled[r.Repo+":"+r.Tag] = r.Op == registry.GetManifest
 	}
 	return 0
+}
+
+// tagPulls returns the successful requests that pulled the manifest of a tag: by
+// the tag, or by the digest in an earlier response for the tag, such as one to HEAD.
+func (e *encounter) tagPulls() (pulls []*journal.Record) {
+	resolved := make(map[string]bool)
+	for _, r := range e.records {
+		if r.Failed() {
+			continue
+		}
+		byTag := looksAtTag(r.Op, r.Tag)
+		if r.Op == registry.GetManifest && (byTag || resolved[digestOf(r)]) {
+			pulls = append(pulls, r)
+		}
+		if byTag {
+			resolved[digestOf(r)] = true
+		}
+	}
+	return pulls
+}
+
+// digestOf returns the repository and the digest in the response to a request for
+// a manifest.
+func digestOf(r *journal.Record) string {
+	return r.Repo + "@" + r.ResponseHeader.Get("Docker-Content-Digest")
 }
 
 // moveTagsAt points the tags of the operation at another image when the n-th

@@ -3,6 +3,8 @@ package explore
 import (
 	"errors"
 	"net/http"
+	"os"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -17,24 +19,45 @@ var hostileOps = map[string]struct {
 	run  func(c *wary, t *T) error
 	opts []Option
 }{
-	"pull":   {func(c *wary, t *T) error { return c.pull(t, "team/app", "v1") }, nil},
+	"pull": {func(c *wary, t *T) error { return c.pull(t, "team/app", "v1") }, nil},
+	"pull by HEAD": {func(c *wary, t *T) error {
+		c.byHead = true
+		return c.pull(t, "team/app", "v1")
+	}, []Option{OnlyTraps(tagTraps...)}},
 	"push":   {func(c *wary, t *T) error { return c.push(t, "team/new", "v1", []byte("a config")) }, nil},
 	"list":   {func(c *wary, t *T) error { return c.list(t, "team/app") }, nil},
 	"verify": {func(c *wary, t *T) error { return c.verify(t, "team/app", "v1") }, []Option{Verifies()}},
-	"verify and pull": {func(c *wary, t *T) error {
-		if err := c.verify(t, "team/app", "v1"); err != nil {
-			return err
-		}
-		return c.pull(t, "team/app", "v1")
-	}, []Option{Verifies(), OnlyTraps("tag that moves between two pulls")}},
+	"verify by digest": {func(c *wary, t *T) error {
+		return c.verify(t, "team/app", string(hostileImage().Digest))
+	}, []Option{Verifies(), OnlyTraps("signatures stripped", "old signature on another image",
+		"signatures without an end, and none is valid", "referrers without an end, and none is a signature")}},
+	"verify and pull":         {verifyAndPull, []Option{Verifies(), OnlyTraps("tag that moves between two pulls")}},
+	"verify and pull by HEAD": {verifyAndPullByHead, []Option{Verifies(), OnlyTraps("tag that moves between two pulls")}},
 }
+
+// tagTraps are those that put another image at a tag.
+var tagTraps = []string{"foreign layer at another host", "manifest that is an image and an index", "manifest of deeply nested JSON"}
+
+func verifyAndPull(c *wary, t *T) error {
+	if err := c.verify(t, "team/app", "v1"); err != nil {
+		return err
+	}
+	return c.pull(t, "team/app", "v1")
+}
+
+func verifyAndPullByHead(c *wary, t *T) error {
+	c.byHead = true
+	return verifyAndPull(c, t)
+}
+
+func hostileImage() content.Content { return content.Image(content.Layers(2)) }
 
 // meetHostile calls Hostile with an operation of the wary client, which has the
 // bug mutant.
 func meetHostile(t *testing.T, mutant, op string, opts ...Option) *Hazards {
 	t.Helper()
 	setup := func(t *T, reg *registrytest.Server) {
-		app := reg.Push(t, "team/app:v1", content.Image(content.Layers(2)))
+		app := reg.Push(t, "team/app:v1", hostileImage())
 		reg.Push(t, "team/app", content.Artifact(signatureType, content.Subject(app), content.Annotation("signs", string(app.Digest))))
 	}
 	o := hostileOps[op]
@@ -43,16 +66,31 @@ func meetHostile(t *testing.T, mutant, op string, opts ...Option) *Hazards {
 	}, append(append(opts, o.opts...), Login("ci", "secret-of-ci"))...)
 }
 
-// Each trap has a reference and a legitimate twin. No two traps with
-// redirects share a twin.
+// Each trap has references of a known form, of which one is an advisory or a
+// section, and a legitimate twin. The document has the references. No two traps
+// with redirects share a twin.
 func TestTraps(t *testing.T) {
+	const spec = `(distribution|image)-spec, [A-Z][A-Za-z :]+`
+	source := regexp.MustCompile(`^(CVE-\d{4}-\d{4,}|GHSA(-[2-9cfghjmpqrvwx]{4}){3}|RFC \d+, section \d+(\.\d+)*|` + spec + `)$`)
+	more := regexp.MustCompile(`^(CWE-\d+|[\w-]+/[\w-]+#\d+( of the twin)?)$`)
+	text, err := os.ReadFile("../../docs/exploring.md")
+	require.NoError(t, err)
 	twins := make(map[string]string)
 	for _, tr := range traps() {
 		if strings.HasPrefix(tr.name, "redirect ") {
 			require.Empty(t, twins[tr.twin.name], "%s", tr.name)
 			twins[tr.twin.name] = tr.name
 		}
-		require.NotEmpty(t, tr.reference, "%s", tr.name)
+		sources := 0
+		for reference := range strings.SplitSeq(tr.reference, "; ") {
+			if source.MatchString(reference) {
+				sources++
+			} else {
+				require.Regexp(t, more, reference, "%s", tr.name)
+			}
+			require.True(t, strings.Contains(string(text), reference), "the document has no %q of %q", reference, tr.name)
+		}
+		require.Positive(t, sources, "%s", tr.name)
 		require.NotNil(t, tr.twin.set, "%s", tr.name)
 		require.NotEmpty(t, tr.twin.name, "%s", tr.name)
 	}
@@ -88,8 +126,10 @@ func TestWaryClientOverLoopback(t *testing.T) {
 		"redirect of blobs to another port", "foreign layer at another host"}, z.With(Caught))
 }
 
-// Each bug of the wary client has the outcomes in the table, and no others.
+// Each bug of the wary client has the outcomes in the table, and no others. Each trap
+// catches one of the bugs.
 func TestUnwaryClients(t *testing.T) {
+	caught := make(map[string]bool)
 	for _, m := range []struct {
 		mutant, op string
 		outcome    Hazard
@@ -106,6 +146,10 @@ func TestUnwaryClients(t *testing.T) {
 		{"credentials without TLS", "push", Caught, []string{"Location of an upload without TLS"}},
 		{"answers every challenge", "pull", Caught, []string{
 			"redirect of blobs to another host", "redirect of manifests to another host", "foreign layer at another host"}},
+		{"credentials for every host", "pull by HEAD", Caught, []string{"foreign layer at another host"}},
+		{"any type", "pull by HEAD", Caught, []string{"manifest that is an image and an index"}},
+		{"nests without a limit", "pull by HEAD", Caught, []string{"manifest of deeply nested JSON"}},
+		{"needs mediaType", "pull by HEAD", TwinFails, []string{"manifest that is an image and an index"}},
 		{"any realm", "list", Caught, []string{"Bearer realm without TLS", "Bearer realm at a link-local address"}},
 		{"only its own realm", "list", TwinFails, []string{"Bearer realm without TLS"}},
 		{"no private realm", "list", TwinFails, []string{"Bearer realm at a link-local address"}},
@@ -122,13 +166,19 @@ func TestUnwaryClients(t *testing.T) {
 		{"any type", "pull", Caught, []string{"manifest that is an image and an index"}},
 		{"reads everything", "pull", Caught, []string{"huge manifest", "manifest that gzip unpacks to a huge one"}},
 		{"reads everything", "list", Caught, []string{"huge header", "huge list of tags"}},
+		{"reads everything", "verify", Caught, []string{"huge list of referrers"}},
 		{"any number of pages", "list", Caught, []string{"pages of tags without an end", "pages of tags in a circle"}},
 		{"any number of pages", "verify", Caught, []string{"pages of referrers without an end", "signatures without an end, and none is valid",
 			"referrers without an end, and none is a signature"}},
 		{"fails open", "verify", Caught, []string{"429 to all requests for signatures", "signatures stripped", "old signature on another image"}},
 		{"needs no signature", "verify", Caught, []string{"signatures stripped", "old signature on another image"}},
 		{"any signature", "verify", Caught, []string{"old signature on another image"}},
+		{"any number of pages", "verify by digest", Caught, []string{"signatures without an end, and none is valid",
+			"referrers without an end, and none is a signature"}},
+		{"needs no signature", "verify by digest", Caught, []string{"signatures stripped"}},
+		{"needs no signature", "verify by digest", NotTried, []string{"old signature on another image"}},
 		{"pulls what it did not verify", "verify and pull", Caught, []string{"tag that moves between two pulls"}},
+		{"pulls what it did not verify", "verify and pull by HEAD", Caught, []string{"tag that moves between two pulls"}},
 		{"needs Docker-Content-Digest", "pull", TwinFails, []string{"manifest under another digest"}},
 		{"needs mediaType", "pull", TwinFails, []string{"manifest that is an image and an index"}},
 		{"small bodies", "pull", TwinFails, []string{"huge manifest"}},
@@ -141,6 +191,59 @@ func TestUnwaryClients(t *testing.T) {
 			z := meetHostile(t, m.mutant, m.op, ReportOnly(), OnlyTraps(m.traps...))
 			require.Equal(t, m.traps, z.With(m.outcome), "%s", z.Markdown())
 		})
+		for _, name := range m.traps {
+			caught[name] = caught[name] || m.outcome == Caught
+		}
+	}
+	for _, tr := range traps() {
+		require.True(t, caught[tr.name], "no mutant steps into %q", tr.name)
+	}
+}
+
+// The traps for tags apply to a client that gets a tag's digest by HEAD, and not to
+// one that knows the digest or that pulls an index.
+func TestTrapsForTags(t *testing.T) {
+	z := meetHostile(t, "right", "pull by HEAD")
+	require.Equal(t, tagTraps, z.With(Withstood), "%s", z.Markdown())
+	for name, run := range map[string]func(c *wary, t *T) error{
+		"digest": func(c *wary, t *T) error { return c.pull(t, "team/app", string(hostileImage().Digest)) },
+		"index": func(c *wary, t *T) error {
+			_, _, err := c.want(t.Context(), 200, "GET", c.at("/v2/team/app/manifests/index"), nil)
+			return errors.Join(err, c.pull(t, "team/app", string(hostileImage().Digest)))
+		},
+	} {
+		z := Hostile(t, func(t *T, reg *registrytest.Server) { reg.Push(t, "team/app:index", content.Index(hostileImage())) },
+			func(t *T, reg *registrytest.Server) error { return run(newWary(reg, "right", "ci", "secret"), t) },
+			Login("ci", "secret"), OnlyTraps(tagTraps...))
+		require.Equal(t, "no trap was tried: the operation pulls no image by its tag", z.untried(), name)
+	}
+}
+
+// A twin with another image at the tag is left out if the operation knows its image.
+func TestKnownImage(t *testing.T) {
+	z := Hostile(t, func(t *T, reg *registrytest.Server) { reg.Push(t, "team/app:v1", hostileImage()) }, func(t *T, reg *registrytest.Server) error {
+		c := newWary(reg, "right", "ci", "secret")
+		_, m, err := c.manifest(t.Context(), "team/app", "v1")
+		if err == nil && m.Config.Digest != hostileImage().Config.Digest {
+			err = errors.New("this is another image")
+		}
+		return errors.Join(err, c.pull(t, "team/app", "v1"))
+	}, Login("ci", "secret"), OnlyTraps(tagTraps...))
+	require.Equal(t, tagTraps, z.With(Withstood), "%s", z.Markdown())
+}
+
+// An error has the name that is nearest to that of an unknown trap, if one is near.
+func TestUnknownTrap(t *testing.T) {
+	for name, want := range map[string]string{
+		"huge manifests": `no trap is called "huge manifests"; did you mean "huge manifest"?`,
+		"nothing of it":  `no trap is called "nothing of it"`,
+	} {
+		for _, o := range []Option{OnlyTraps(name), ExceptTraps(name)} {
+			h := &hostile{}
+			o.set(&h.config)
+			_, err := h.chosen()
+			require.EqualError(t, err, want)
+		}
 	}
 }
 
@@ -181,7 +284,7 @@ func TestUnreadPages(t *testing.T) {
 		return c.pages(t.Context(), c.at("/v2/team/app/referrers/"+string(app.Digest)), func([]byte) error { return nil })
 	}, ReportOnly(), OnlyTraps("pages of referrers without an end"))
 	require.Equal(t, `trap "pages of referrers without an end": TWIN FAILS: with 30 pages of referrers, which is legitimate, `+
-		`the operation requests 1 page of list-referrers, and not the next one in Link (CVE-2023-33957)`, z.Traps[0].String())
+		`the operation requests 1 page of list-referrers, and not the next one in Link (CVE-2023-33957; CVE-2023-46737)`, z.Traps[0].String())
 }
 
 // If the registry refused all requests, the reports say that no trap was tried.

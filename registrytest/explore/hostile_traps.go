@@ -64,6 +64,4 @@ func needsBearer(h *hostile) string {
 	return ""
 }
 
-func byTag(r *journal.Record) bool { return r.Tag != "" }
-
 func byDigest(r *journal.Record) bool { return r.Digest != "" }

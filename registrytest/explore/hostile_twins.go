@@ -38,7 +38,7 @@ var (
 		w.options = append(w.options, registry.WithPageSize(1), registry.Without(registry.RelativeLocations))
 		w.moreToList()
 	}}
-	foreignLayerOfBoth = twin{name: "a foreign layer that the registry has, too", other: true, set: func(w *hostileWorld) {
+	foreignLayerOfBoth = twin{name: "a foreign layer that the registry has, too", moved: true, set: func(w *hostileWorld) {
 		w.foreignLayer(w.host(cdnHost, w.mirror(), false), true)
 	}}
 

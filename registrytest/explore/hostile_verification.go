@@ -37,7 +37,7 @@ func verificationTraps() []trap {
 			twin:  referrersTag,
 		},
 		{
-			name: "signatures stripped", reference: "a registry that hides referrers",
+			name: "signatures stripped", reference: "CVE-2022-35930; CWE-636",
 			needs: verifies,
 			set: func(w *hostileWorld) {
 				w.intercept = func(next registry.Handler) registry.Handler {
@@ -56,8 +56,8 @@ func verificationTraps() []trap {
 			twin:  referrersTag,
 		},
 		{
-			name: "old signature on another image", reference: "a registry that replays signatures",
-			needs: verifies,
+			name: "old signature on another image", reference: "CVE-2026-31830",
+			needs: verifiesTag,
 			set: func(w *hostileWorld) {
 				w.moveTags(otherImage())
 				old, signed := digest.Digest(""), otherImage().Digest
@@ -86,11 +86,10 @@ func verificationTraps() []trap {
 			twin:  invalidBesideValid,
 		},
 		{
-			name: "signatures without an end, and none is valid", reference: "CVE-2023-33957",
+			name: "signatures without an end, and none is valid", reference: "CVE-2023-33957; CVE-2023-33958",
 			needs: verifiesReferrers,
 			set: func(w *hostileWorld) {
-				w.moveTags(otherImage()) // an image without a valid signature
-				w.pagesWithoutEnd(registry.ListReferrers, 0)
+				w.worthlessWithoutEnd()
 			},
 			judge: succeeded("an image without a valid signature"),
 			twin:  validAtLast,
@@ -99,9 +98,8 @@ func verificationTraps() []trap {
 			name: "referrers without an end, and none is a signature", reference: "CVE-2023-33957",
 			needs: verifiesReferrers,
 			set: func(w *hostileWorld) {
-				w.moveTags(otherImage())
 				w.otherType = true
-				w.pagesWithoutEnd(registry.ListReferrers, 0)
+				w.worthlessWithoutEnd()
 			},
 			judge: succeeded("an image without a signature"),
 			twin:  validAtLast,
@@ -121,6 +119,29 @@ func verifiesReferrers(h *hostile) string {
 		return "the operation lists no referrers"
 	}
 	return verifies(h)
+}
+
+// verifiesTag is the condition of a trap that puts another image at a tag.
+func verifiesTag(h *hostile) string {
+	if h.base.tags() == nil {
+		return "the operation looks at no tag, so no image can take the place of another"
+	}
+	return verifies(h)
+}
+
+// worthlessWithoutEnd makes the registry hide its own signatures, and list others
+// without an end, of which none is valid.
+func (w *hostileWorld) worthlessWithoutEnd() {
+	w.pages(registry.ListReferrers, 0, -1)
+	pages := w.intercept
+	w.intercept = func(next registry.Handler) registry.Handler {
+		return pages(func(rw http.ResponseWriter, r *registry.Request) error {
+			if isSignatureTag(r.Tag) {
+				return registry.Errorf(registry.CodeManifestUnknown, "the signature was stripped")
+			}
+			return next(rw, r)
+		})
+	}
 }
 
 func verifies(h *hostile) string {

@@ -25,6 +25,7 @@ const (
 	panics       = "panic"
 	leftRunning  = "goroutines left"
 	leftOpen     = "body left open"
+	leftUpload   = "upload left open" // by a client that succeeded
 	storm        = "request storm"
 	early        = "before Retry-After"
 	credentials  = "credentials shown" // the client sent credentials to another host
@@ -35,7 +36,7 @@ const (
 )
 
 // kinds are all kinds of violations.
-var kinds = []string{wrongContent, wrongDigest, hang, late, panics, leftRunning, leftOpen, storm, early, credentials, cancelled, goesOn, checks, promise}
+var kinds = []string{wrongContent, wrongDigest, hang, late, panics, leftRunning, leftOpen, leftUpload, storm, early, credentials, cancelled, goesOn, checks, promise}
 
 // lintsEarly occurs in findings of package lint about a request sent before Retry-After.
 const lintsEarly = "breaks the rule retry-after:"
@@ -130,6 +131,9 @@ func (x *explorer) judge(r *run, c cell) judgement {
 	if done {
 		x.judgeContent(r, c, add)
 	}
+	if n := len(knownSessions(r.records)); done && n > 0 {
+		add(leftUpload, "the operation succeeded, and the client left %s open, which it could have cancelled", plural(n, "upload session"))
+	}
 	if failed := r.fired && r.err != nil; failed && len(j.violations) == 0 && x.promises(c) {
 		add(promise, "the operation failed, which MustSucceed rules out: %s", firstLine(r.err.Error()))
 	}
@@ -156,7 +160,7 @@ func (x *explorer) judge(r *run, c cell) judgement {
 	if r.err != nil {
 		j.cell.Error = sessionID.ReplaceAllString(firstLine(r.err.Error()), "<session>")
 	}
-	if n := openSessions(r.records); done && n > 0 {
+	if n := len(openSessions(r.records)); n > 0 {
 		j.cell.Note = strings.TrimPrefix(fmt.Sprintf("%s, %s left", j.cell.Note, plural(n, "upload session")), ", ")
 	}
 	return j
@@ -283,21 +287,35 @@ func (x *explorer) resumed(r *run) bool {
 	return false
 }
 
-// openSessions returns the number of upload sessions that were neither completed,
-// cancelled nor lost. Such a session is no violation, since a client that begins
-// again may have forgotten it.
-func openSessions(records []*journal.Record) int {
-	open := make(map[string]bool)
+// openSessions returns the upload sessions that were neither completed, cancelled
+// nor lost, each with the request that started it. A client that failed may not have
+// been able to cancel them.
+func openSessions(records []*journal.Record) map[string]*journal.Record {
+	open := make(map[string]*journal.Record)
 	for _, r := range records {
 		switch {
 		case r.Session == "":
 		case r.Op.StartsUpload() && r.Status == http.StatusAccepted:
-			open[r.Session] = true
+			open[r.Session] = r
 		case r.Status == http.StatusNotFound, r.Op == registry.PutUpload && r.Status == http.StatusCreated, r.Op == registry.CancelUpload && r.Status < 300:
 			delete(open, r.Session)
 		}
 	}
-	return len(open)
+	return open
+}
+
+// knownSessions returns the open sessions that the client knew, since it got the
+// response that started them, and did not try to cancel.
+func knownSessions(records []*journal.Record) map[string]*journal.Record {
+	open := openSessions(records)
+	for session, start := range open {
+		if start.Err != nil || start.Gone || slices.ContainsFunc(records, func(r *journal.Record) bool {
+			return r.Op == registry.CancelUpload && r.Session == session
+		}) {
+			delete(open, session)
+		}
+	}
+	return open
 }
 
 // sessionID matches the ID of an upload session, which differs in each run.

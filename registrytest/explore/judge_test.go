@@ -154,6 +154,39 @@ func TestMissingContent(t *testing.T) {
 	require.Regexp(t, `^the operation succeeded, but the manifest team/app@[0-9a-f]{12} is not there, the tag team/app:v1 is missing$`, m.Violations[0].Text)
 }
 
+// An upload session that is left open is a note about a client that failed, and a
+// violation of one that succeeded and could have cancelled it.
+func TestOpenSessions(t *testing.T) {
+	t.Parallel()
+	leaves := operations["push"].run(client{bug: "leaves uploads open"})
+	cancels := operations["push"].run(client{})
+	for _, c := range []struct {
+		rule    string
+		run     func(*T, *registrytest.Server) error
+		outcome Outcome
+		note    string
+	}{
+		{"put-upload once status=503", leaves, Violated, "1 upload session left"},
+		{"put-upload status=503", leaves, Failed, "4 upload sessions left"},
+		{"put-upload once status=503", cancels, Retried, ""},
+		{"put-upload status=503", cancels, Failed, ""},
+		{"start-upload once after-commit reset", leaves, Retried, ""}, // The client does not know the session.
+	} {
+		m := EveryFault(t, nil, c.run, ReportOnly(), Try(c.rule))
+		require.Equal(t, c.outcome, m.Cells[0].Outcome, "%s", m)
+		require.Equal(t, c.note, m.Cells[0].Note, "%s", m)
+	}
+	m := EveryFault(t, nil, leaves, Accept(leftUpload), Try("put-upload once status=503"))
+	require.Equal(t, leftUpload+", 1 upload session left", m.Cells[0].Note)
+	tried := []*journal.Record{
+		{Op: registry.StartUpload, Session: "a", Status: 202},
+		{Op: registry.CancelUpload, Session: "a", Status: 503},
+	}
+	tried = append(tried, &journal.Record{Op: registry.StartUpload, Session: "b", Status: 202, Gone: true}) // The client did not get it.
+	require.Len(t, openSessions(tried), 2)
+	require.Empty(t, knownSessions(tried))
+}
+
 // A run counts as resumed if the registry accepted a request that continues in
 // the middle of a blob.
 func TestResumed(t *testing.T) {

@@ -33,6 +33,8 @@ type Matrix struct {
 	Faults     []string      `json:"faults"`
 	Cells      []Cell        `json:"cells"` // the outcomes, in the order of the faults
 	Violations []Violation   `json:"violations"`
+
+	sampled bool // there are runs that were left out
 }
 
 // A Cell is the outcome of one run.

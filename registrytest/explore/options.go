@@ -49,7 +49,9 @@ func Server(opts func(t *T) []registrytest.Option) Option {
 
 // MustSucceed makes it a violation if the operation fails under one of the
 // faults, such as "503 once", at any request. Without such a promise, a client
-// that has lost its retries goes unnoticed, because it fails cleanly.
+// that has lost its retries goes unnoticed, because it fails cleanly. The test fails
+// if a fault fits no request of the operation or has no effect on any, because such a
+// promise was not tested.
 func MustSucceed(faults ...string) Option {
 	return Option{func(c *config) { c.must = append(c.must, faults...) }}
 }
@@ -58,7 +60,8 @@ func MustSucceed(faults ...string) Option {
 // outcome has changed, even for the better. The file has the text of
 // [Matrix.Markdown], and the path is relative to the directory of the test. If
 // the environment variable REGISTRYTEST_UPDATE is not empty, Golden writes the
-// file instead. Runs that [Budget] or -short leave out are not compared.
+// file instead. A run that the file has and the matrix does not is a change, too,
+// unless [Budget], -short or [Try] leave out runs.
 func Golden(file string) Option { return Option{func(c *config) { c.golden = file }} }
 
 // Accept lets the client commit some kinds of violations, such as

@@ -7,18 +7,21 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/internal/testclient"
 	"github.com/ocireg/registry/layout"
 	"github.com/ocireg/registry/registrytest"
 	"github.com/ocireg/registry/registrytest/auth"
 	"github.com/ocireg/registry/registrytest/content"
 	"github.com/ocireg/registry/registrytest/fault"
+	"github.com/ocireg/registry/registrytest/journal"
 	"github.com/ocireg/registry/registrytest/lint"
 )
 
@@ -165,9 +168,49 @@ func TestGolden(t *testing.T) {
 	require.ErrorContains(t, err, "503 once at get-manifest v1: failed, not retried")
 	require.ErrorContains(t, err, updateVariable)
 	require.NotContains(t, err.Error(), "502")
+
+	require.NoError(t, os.WriteFile(file, []byte(good.Markdown()+"| 599 once | retried |\n"), 0o666))
+	require.ErrorContains(t, good.compareGolden(file), "\n\t599 once: no run has this fault, which the file has")
+	require.NoError(t, sample.compareGolden(file), "a sample leaves out runs")
+	i := slices.IndexFunc(good.Cells, func(c Cell) bool { return c.Fault == "slow" })
+	good.Cells = slices.Delete(good.Cells, i, i+1)
+	require.ErrorContains(t, good.compareGolden(file), "\n\tslow at get-manifest v1: no run, not ok")
 	bad.Requests[0] = "get-manifest v2"
 	require.ErrorContains(t, bad.compareGolden(file), "at get-manifest v1: there is no such request")
 	require.ErrorContains(t, bad.compareGolden(file+"x"), "set REGISTRYTEST_UPDATE=1 to write it")
+}
+
+// A promise about a fault that no run tests is an error, unless the budget leaves out
+// its runs.
+func TestUntestedPromises(t *testing.T) {
+	t.Parallel()
+	explore := func(opts ...Option) (err error, text string) {
+		x := &explorer{t: t, setup: getting, run: get}
+		for _, o := range opts {
+			o.set(&x.config)
+		}
+		m, err := x.explore()
+		require.NotNil(t, m)
+		return err, x.unsampled(m)
+	}
+	const never = `MustSucceed: the fault "lost session" fits no request of the operation, so the promise was never tested; leave it out`
+	err, _ := explore(MustSucceed("lost session", "503 once"), Budget(1, 0))
+	require.EqualError(t, err, never)
+	err, text := explore(MustSucceed("503 once", "504 once"), Budget(1, 0), Seed(7))
+	require.NoError(t, err)
+	require.Regexp(t, "^the runs within the budget did not test the promises 50", text)
+	err, text = explore(MustSucceed("503 once", "lost session"), Try("get-manifest once status=503"))
+	require.NoError(t, err)
+	require.Empty(t, text)
+	err, _ = explore(MustSucceed(cancelling), Budget(1, 0))
+	require.ErrorContains(t, err, `the fault "cancelled" fits no request`)
+
+	x := &explorer{config: config{must: []string{"503 once", "slow"}}, requests: []request{{record: &journal.Record{Op: registry.GetManifest}}}}
+	m := &Matrix{Cells: []Cell{{Fault: "503 once", Outcome: Retried}, {Fault: "slow", Outcome: NoEffect}}}
+	require.EqualError(t, errors.Join(x.untested(m)...),
+		`MustSucceed: the fault "slow" changed nothing in any run, so the promise was never tested; leave it out`)
+	m.Skipped = 1
+	require.Empty(t, x.untested(m))
 }
 
 // Options that name something unknown, and operations that fail without a fault,

@@ -32,6 +32,58 @@ func (x *explorer) promisedRules() map[string]bool {
 	return rules
 }
 
+// untested returns an error for each fault of [MustSucceed] that no run can have
+// tested, whether or not the budget leaves out runs.
+func (x *explorer) untested(m *Matrix) (errs []error) {
+	if len(x.try) > 0 {
+		return nil
+	}
+	fits := make(map[string]bool)
+	for _, c := range x.troubled() {
+		fits[c.fault] = true
+	}
+	if x.cancels {
+		fits[cancelling] = true
+	}
+	for _, name := range x.mustUntested(m) {
+		switch {
+		case !fits[name]:
+			errs = append(errs, fmt.Errorf("MustSucceed: the fault %q fits no request of the operation, so the promise was never tested; leave it out", name))
+		case !x.incomplete(m):
+			errs = append(errs, fmt.Errorf("MustSucceed: the fault %q changed nothing in any run, so the promise was never tested; leave it out", name))
+		}
+	}
+	return errs
+}
+
+// unsampled returns a sentence about the promises that the runs within the budget
+// have not tested, or "".
+func (x *explorer) unsampled(m *Matrix) string {
+	faults := x.mustUntested(m)
+	if len(faults) == 0 || len(x.try) > 0 || !x.incomplete(m) {
+		return ""
+	}
+	return "the runs within the budget did not test the promises " + strings.Join(faults, ", ")
+}
+
+// incomplete reports whether the budget may have left out runs of promises. With
+// -short alone it does not.
+func (x *explorer) incomplete(m *Matrix) bool { return x.sampled && x.runs > 0 || m.Skipped > 0 }
+
+// mustUntested returns the faults of [MustSucceed] that have changed nothing in any
+// run.
+func (x *explorer) mustUntested(m *Matrix) (faults []string) {
+	for _, name := range x.must {
+		tested := slices.ContainsFunc(m.Cells, func(c Cell) bool {
+			return c.Fault == name && c.Outcome != NotFired && c.Outcome != NoEffect
+		})
+		if !tested && !slices.Contains(faults, name) {
+			faults = append(faults, name)
+		}
+	}
+	return faults
+}
+
 // unpromised returns a sentence about the temporary faults with which the
 // operation failed. It returns "" if there are none, or if [MustSucceed],
 // [Golden] or [Try] judges the outcomes.

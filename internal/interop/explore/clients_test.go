@@ -240,6 +240,11 @@ func containerdResolver(reg *registrytest.Server) remotes.Resolver {
 }
 
 func containerdPull(t *explore.T, reg *registrytest.Server) error {
+	// containerd gets foreign layers with this client. Without the transport, it would
+	// leave the network of the test.
+	before := http.DefaultClient.Transport
+	http.DefaultClient.Transport = reg.Transport()
+	defer func() { http.DefaultClient.Transport = before }()
 	ctx, resolver := quiet(t.Context()), containerdResolver(reg)
 	name, desc, err := resolver.Resolve(ctx, reg.Ref("team/app:v1"))
 	if err != nil {
