@@ -10,20 +10,20 @@ import (
 	"github.com/ocireg/registry/registrytest/auth"
 )
 
-// access is the authentication of a registry, without its quirks. The zero
-// access requires no authentication.
+// An access describes the authentication of a real registry, without its quirks.
+// The zero access requires no authentication.
 type access struct {
 	scheme    func(rules ...string) *auth.Auth
-	basic     bool   // whether the registry takes a name and a password itself
-	anonymous bool   // whether anonymous clients pull public repositories
-	user      string // the name of the user of Credentials, "user" if it is ""
-	service   string // see auth.Auth
-	host      string // of the token service, or "" for that of the registry
-	path      string // of the token service, or "" for /token
+	basic     bool   // whether the registry itself accepts a name and a password
+	anonymous bool   // whether anonymous clients may pull from public repositories
+	user      string // user name in Credentials; "" stands for "user"
+	service   string // see Auth.Service in package auth
+	host      string // host of the token service, or "" for that of the registry
+	path      string // path of the token service, or "" for /token
 }
 
-// kind returns the kind of the authentication. A quirk of one kind has no effect,
-// or half of its effect, on a registry of another.
+// kind describes the kind of authentication in words. A quirk that concerns one
+// kind has little or no effect on a registry with another kind.
 func (a access) kind() string {
 	switch {
 	case a.scheme == nil:
@@ -35,13 +35,14 @@ func (a access) kind() string {
 	}
 }
 
-// A setup is a profile while its authentication is put together.
+// A setup is a profile while its authentication is being configured.
 type setup struct {
 	*Profile
-	quirk *quirk // the quirk whose part is being added
+	quirk *quirk // quirk whose part is being applied
 }
 
-// authenticate makes the authentication of the profile, with its quirks.
+// authenticate sets the authentication of the profile: that of the real
+// registry, with the quirks of the profile.
 func (p *Profile) authenticate() {
 	a := p.site.access
 	if a.scheme == nil || p.set.noAuth {
@@ -72,16 +73,17 @@ func (p *Profile) authenticate() {
 	}
 }
 
-// Auth returns the authentication of the registry, to add users and to ask for
-// the tokens that it issued. It is nil if the profile has none.
+// Auth returns the authentication of the registry, with which a caller adds
+// users and lists the issued tokens. It returns nil if the profile has no
+// authentication.
 func (p *Profile) Auth() *auth.Auth { return p.auth }
 
-// Credentials returns the credentials of a user who may do everything.
+// Credentials returns the credentials of a user with every right.
 func (p *Profile) Credentials() auth.Credentials { return p.login }
 
-// Hosts returns the real names of the hosts that serve tokens and blobs, beside
-// that of the registry. With [RealHosts], a registrytest.Network serves the
-// handler of the registry at each of them:
+// Hosts returns the names of the real registry's other hosts, which serve tokens
+// and blobs. With [RealHosts], a registrytest.Network serves the handler of the
+// registry at each of them:
 //
 //	p := profile.DockerHub(profile.RealHosts())
 //	hub := network.Registry("docker.io", p)
@@ -101,8 +103,8 @@ func (p *Profile) Hosts() []string {
 	return hosts
 }
 
-// unauthorized returns the error, with the code of RFC 6750, for an anonymous
-// client that needs another token.
+// unauthorized returns a 401 error with a challenge for the scope that the
+// request requires. The code is an error code of RFC 6750, or "".
 func (b *build) unauthorized(r *registry.Request, code, message string) *registry.Error {
 	action := "pull"
 	if r.Op.Action() == registry.ActionPush {
@@ -129,7 +131,7 @@ func (p *Profile) realm(r *registry.Request) string {
 	return origin(r) + r.Prefix + cmp.Or(p.auth.TokenPath, "/token")
 }
 
-// origin returns the scheme and the host that the client asked.
+// origin returns the scheme and host of the request.
 func origin(r *registry.Request) string {
 	if r.TLS != nil {
 		return "https://" + r.Host
@@ -137,7 +139,8 @@ func origin(r *registry.Request) string {
 	return "http://" + r.Host
 }
 
-// challenge changes the challenges of the registry.
+// challenge returns the behaviour of a registry whose challenges are those that
+// change returns.
 func challenge(change func(r *registry.Request, values []string) []string) behaviour {
 	return behaviour{{auth: func(s *setup) {
 		before, q := s.auth.Challenge, s.quirk
@@ -154,7 +157,8 @@ func challenge(change func(r *registry.Request, values []string) []string) behav
 	}}}
 }
 
-// tokenFields changes the fields of the responses of the token service.
+// tokenFields returns the behaviour of a registry for which change edits the
+// fields in each response of the token service.
 func tokenFields(change func(fields map[string]any)) behaviour {
 	return together(seenInTokens(), behaviour{{auth: func(s *setup) {
 		before := s.auth.TokenResponse
@@ -167,7 +171,8 @@ func tokenFields(change func(fields map[string]any)) behaviour {
 	}}})
 }
 
-// seenInTokens adds the receipt of a quirk to each response with a token.
+// seenInTokens returns a behaviour that adds the quirk's receipt to the record
+// of each response with a token.
 func seenInTokens() behaviour {
 	return onResponse(func(_ *registry.Request, status int, _ http.Header, note func()) int {
 		if status == http.StatusOK {
@@ -177,7 +182,8 @@ func seenInTokens() behaviour {
 	}, registry.GetToken)
 }
 
-// aboutAuth is the behaviour of a registry with its authentication.
+// aboutAuth returns b as a behaviour that requires the authentication of its
+// registry.
 func aboutAuth(b behaviour) behaviour {
 	return append(behaviour{{auth: func(*setup) {}}}, b...)
 }

@@ -185,7 +185,8 @@ var acr = site{
 // maxForm limits the size in bytes of the forms that quirks read.
 const maxForm = 64 << 10
 
-// formOf returns the form of a request. The operation can still read it.
+// formOf returns the form in the body of a request. The registry can still read
+// the body.
 func formOf(r *registry.Request) url.Values {
 	text, _ := io.ReadAll(io.LimitReader(r.Body, maxForm))
 	hr := *r.Request

@@ -12,7 +12,7 @@ import (
 )
 
 // Artifactory returns the profile of JFrog Artifactory. The first element of a
-// name is the key of an Artifactory repository.
+// repository name is the key of a repository in Artifactory.
 func Artifactory(opts ...Option) *Profile { return artifactory.profile(artifactory.name, opts) }
 
 const artifactoryReport = conformanceReports + "v1.1/artifactory/report.html"
@@ -255,14 +255,15 @@ var artifactory = site{
 	},
 }
 
-// probeListed observes the names in the list of tags.
+// probeListed is a probe of the names in the list of tags.
 func probeListed(p *prober) string {
 	_, tags, _ := strings.Cut(p.do("GET", p.path("tags", "list"), "").body, `"tags":`)
 	tags, _, _ = strings.Cut(tags, "]")
 	return tags + "]"
 }
 
-// withoutKey returns the name of the repository without its first element.
+// withoutKey returns the name of the repository without its first element, which
+// Artifactory calls the key.
 func (p *prober) withoutKey() string {
 	_, name, _ := strings.Cut(p.repo, "/")
 	return name

@@ -12,27 +12,30 @@ import (
 	"github.com/ocireg/registry/registrytest/fault"
 )
 
-// A behaviour is the effect of a quirk. Each of its parts uses one hook of the
-// registry.
+// A behaviour is the effect of a quirk on a registry. Each of its parts uses one
+// hook of the registry.
 type behaviour []part
 
-// A part of a behaviour. All fields may be zero.
+// A part is a part of a behaviour. All its fields are optional.
 type part struct {
-	// decides names the setting that the part decides, such as "feature
-	// mount-blob". Quirks that decide the same setting contradict each other.
+	// decides names the setting of a registry that the part determines, such as
+	// "the feature mount-blob". Two quirks that decide the same setting
+	// contradict each other.
 	decides string
 
-	// lacks is an optional feature that the registry does not have, or nil.
+	// lacks is an optional feature that the part removes from the registry, or
+	// nil.
 	lacks registry.Feature
 
-	// auth changes the authentication. The profile then has authentication.
+	// auth changes the authentication of the registry. If it is not nil, the
+	// quirk requires authentication.
 	auth func(*setup)
 
-	// build adds to a registry.
+	// build adds options to a registry.
 	build func(*build, *quirk)
 }
 
-// together returns a behaviour with the parts of all.
+// together returns a behaviour that has the parts of all given ones.
 func together(all ...behaviour) behaviour { return slices.Concat(all...) }
 
 func (b behaviour) needsAuth() bool {
@@ -51,12 +54,12 @@ func (b behaviour) decides() (things []string) {
 	return things
 }
 
-// deciding returns the behaviour with the name of the setting that it decides.
+// deciding returns b as a behaviour that decides the named setting.
 func (b behaviour) deciding(thing string) behaviour {
 	return append(slices.Clip(b), part{decides: thing})
 }
 
-// lacking returns the behaviour with the features that the registry lacks.
+// lacking returns b as a behaviour of a registry without the features.
 func (b behaviour) lacking(features ...registry.Feature) behaviour {
 	b = slices.Clip(b)
 	for _, f := range features {
@@ -65,15 +68,15 @@ func (b behaviour) lacking(features ...registry.Feature) behaviour {
 	return b
 }
 
-// A build is a registry while its options are put together.
+// A build is a profile while its options for a registry are being collected.
 type build struct {
 	*Profile
 	middleware  []registry.Middleware
 	others      []registry.Option
-	inner       []registry.Option // applied after authentication
+	inner       []registry.Option // options that apply after authentication
 	authorizers []func(r *registry.Request, repo string, a registry.Action) error
 	faults      []func(*registry.Request) *registry.Fault
-	storage     *storage // or nil
+	storage     *storage // nil without a redirecting quirk
 }
 
 func newBuild(p *Profile) *build {
@@ -88,7 +91,8 @@ func newBuild(p *Profile) *build {
 	return b
 }
 
-// options returns the options in the order in which requests meet them.
+// options returns the collected options, in the order in which they apply to a
+// request.
 func (b *build) options() []registry.Option {
 	opts := b.others
 	for _, f := range b.faults {
@@ -107,9 +111,10 @@ func (b *build) options() []registry.Option {
 	return opts
 }
 
-// option returns a behaviour with an option of package registry. Did reports
-// whether the option shaped the response to a request for one of the
-// operations.
+// option returns a behaviour that consists of an option of package registry.
+// After a response to a request for one of the operations, it calls did. If did
+// returns true, the option affected the response, and its record gets the
+// quirk's receipt.
 func option(decides string, o registry.Option, did func(r *registry.Request, status int, h http.Header) bool, ops ...registry.Op) behaviour {
 	seen := onResponse(func(r *registry.Request, status int, h http.Header, note func()) int {
 		if did(r, status, h) {
@@ -120,13 +125,14 @@ func option(decides string, o registry.Option, did func(r *registry.Request, sta
 	return append(seen, part{decides: decides, build: func(b *build, _ *quirk) { b.others = append(b.others, o) }})
 }
 
-// without makes the registry lack a feature; see [registry.Without]. Did and
-// ops are as for option.
+// without returns the behaviour of a registry that lacks the feature; see
+// [registry.Without]. The parameters did and ops are like those of option.
 func without(f registry.Feature, did func(r *registry.Request, status int, h http.Header) bool, ops ...registry.Op) behaviour {
 	return option("the feature "+f.String(), registry.Without(f), did, ops...).lacking(f)
 }
 
-// withoutOps makes the registry lack the operations.
+// withoutOps returns the behaviour of a registry that does not support the
+// operations and responds to them with the status.
 func withoutOps(status int, ops ...registry.Op) behaviour {
 	var all []behaviour
 	for _, op := range ops {
@@ -135,9 +141,9 @@ func withoutOps(status int, ops ...registry.Op) behaviour {
 	return together(all...)
 }
 
-// onResponse calls change with the responses to requests for the operations,
-// before they are sent. It returns the status to send, and calls note if the
-// quirk shaped the response.
+// onResponse returns a behaviour that calls change before it sends a response to
+// a request for one of the operations. The function change returns the status to
+// send. It calls note if the quirk affected the response.
 func onResponse(change func(r *registry.Request, status int, h http.Header, note func()) int, ops ...registry.Op) behaviour {
 	return behaviour{{build: func(b *build, q *quirk) {
 		b.addFault(ops, func(r *registry.Request) *registry.Fault {
@@ -154,16 +160,16 @@ func onResponse(change func(r *registry.Request, status int, h http.Header, note
 	}}}
 }
 
-// header changes the status and the header of responses to requests for the
-// operations.
+// header returns a behaviour in which change edits the status and the header of
+// responses to requests for the operations.
 func header(change func(r *registry.Request, status int, h http.Header) int, ops ...registry.Op) behaviour {
 	return onResponse(func(r *registry.Request, status int, h http.Header, note func()) int {
 		return noteChange(status, h, func(status int, h http.Header) int { return change(r, status, h) }, note)
 	}, ops...)
 }
 
-// noteChange returns the status that change returns. It calls note if change
-// alters the status or the header.
+// noteChange calls change and returns the status that it returns. It calls note
+// if change has altered the status or the header.
 func noteChange(status int, h http.Header, change func(int, http.Header) int, note func()) int {
 	before := maps.Clone(h)
 	changed := change(status, h)
@@ -173,7 +179,8 @@ func noteChange(status int, h http.Header, change func(int, http.Header) int, no
 	return changed
 }
 
-// addFault adds a fault for requests for the operations, or for all of them.
+// addFault adds a fault to the registry for requests for the operations, or for
+// all requests without operations.
 func (b *build) addFault(ops []registry.Op, inject func(*registry.Request) *registry.Fault) {
 	b.faults = append(b.faults, func(r *registry.Request) *registry.Fault {
 		if len(ops) > 0 && !slices.Contains(ops, r.Op) {
@@ -183,11 +190,13 @@ func (b *build) addFault(ops []registry.Op, inject func(*registry.Request) *regi
 	})
 }
 
-// rule applies a fault rule, given as text for fault.Parse. A rule that
-// responds does so after the request was authorized.
+// rule returns a behaviour that is a fault rule in the language of
+// [fault.Parse]. If the rule sends a response, the registry first authorizes the
+// request.
 func rule(text string) behaviour { return ruleIf(text, nil) }
 
-// ruleIf is rule for requests for which the condition is true.
+// ruleIf is like rule, but the rule applies only to requests for which met
+// returns true.
 func ruleIf(text string, met func(b *build, r *registry.Request) bool) behaviour {
 	return behaviour{{build: func(b *build, q *quirk) {
 		ops, rules := compile(text)
@@ -200,7 +209,8 @@ func ruleIf(text string, met func(b *build, r *registry.Request) bool) behaviour
 	}}}
 }
 
-// compile returns the operations of a rule, none for all, and a set with it.
+// compile parses a fault rule. It returns the operations of the rule, none if it
+// applies to all, and a set that contains the rule.
 func compile(text string) (ops []registry.Op, rules *fault.Rules) {
 	rules = new(fault.Rules)
 	add := func(text string) error {
@@ -210,8 +220,9 @@ func compile(text string) (ops []registry.Op, rules *fault.Rules) {
 		}
 		return err
 	}
-	// Without a message, errors say that a rule made them on purpose. A rule
-	// without a body in its response is refused with one.
+	// A generated message would say that a rule caused the error on purpose. If
+	// the rule cannot have a message, since its response has no body, add it
+	// without one.
 	_, status, _ := strings.Cut(text, " status=")
 	status, _, _ = strings.Cut(status, " ")
 	code, _ := strconv.Atoi(status)
@@ -229,7 +240,8 @@ func compile(text string) (ops []registry.Op, rules *fault.Rules) {
 	return ops, rules
 }
 
-// receive returns the fault with the receipt of the quirk added.
+// receive returns a fault like f that adds the quirk's receipt to the record of
+// each request on which it has an effect.
 func (q *quirk) receive(f *registry.Fault, r *registry.Request) *registry.Fault {
 	if f == nil {
 		return nil
@@ -256,8 +268,9 @@ func (q *quirk) receive(f *registry.Fault, r *registry.Request) *registry.Fault 
 	return &quirk
 }
 
-// serve responds to authorized requests instead of the operation, unless choose
-// returns nil.
+// serve returns a behaviour in which the handler that choose returns responds to
+// authorized requests for the operations. If choose returns nil, the registry
+// responds.
 func serve(choose func(b *build, r *registry.Request) registry.Handler, ops ...registry.Op) behaviour {
 	return behaviour{{build: func(b *build, q *quirk) {
 		b.addFault(ops, func(r *registry.Request) *registry.Fault {
@@ -273,8 +286,9 @@ func serve(choose func(b *build, r *registry.Request) registry.Handler, ops ...r
 	}}}
 }
 
-// refuse responds with the error that find returns, if it returns one, to a
-// request that was authorized.
+// refuse returns a behaviour in which the registry refuses authorized requests
+// for the operations with the error that find returns. If find returns nil, the
+// registry carries out the request.
 func refuse(find func(b *build, r *registry.Request) *registry.Error, ops ...registry.Op) behaviour {
 	return behaviour{{build: func(b *build, q *quirk) {
 		b.authorizers = append(b.authorizers, func(r *registry.Request, repo string, a registry.Action) error {
@@ -290,8 +304,8 @@ func refuse(find func(b *build, r *registry.Request) *registry.Error, ops ...reg
 	}}}
 }
 
-// rewrite changes the errors with which the registry responds. Change returns the
-// error, or nil to leave it as it is.
+// rewrite returns a behaviour in which change replaces errors of the registry.
+// It returns nil to keep an error.
 func rewrite(change func(r *registry.Request, e registry.Error) *registry.Error) behaviour {
 	return wrap(func(_ *build, _ http.ResponseWriter, r *registry.Request, err error, note func()) error {
 		all := errorsOf(err)
@@ -307,8 +321,9 @@ func rewrite(change func(r *registry.Request, e registry.Error) *registry.Error)
 	})
 }
 
-// wrap calls change with the error of each request that fails. Change returns the
-// error for the response, or nil if it has responded.
+// wrap returns a behaviour that calls change for each request that fails with an
+// error. The function change returns the error for the response, or nil if it
+// has responded itself.
 func wrap(change func(b *build, w http.ResponseWriter, r *registry.Request, err error, note func()) error) behaviour {
 	return behaviour{{build: func(b *build, q *quirk) {
 		b.middleware = append(b.middleware, func(next registry.Handler) registry.Handler {

@@ -16,7 +16,7 @@ import (
 	"github.com/ocireg/registry/registrytest/conformance"
 )
 
-// A verdict is a TB that records whether a check fails.
+// A verdict is a conformance.TB that stores the failure of a check.
 type verdict struct {
 	failure  string
 	cleanups []func()
@@ -29,8 +29,8 @@ func (v *verdict) Fatalf(format string, args ...any) {
 	runtime.Goexit()
 }
 
-// A direct RoundTripper calls the handler of a registry without a network, and
-// adds credentials.
+// A direct is a RoundTripper that adds credentials to requests and calls a
+// handler without a network.
 type direct struct {
 	http.Handler
 	authorize func(*http.Request)
@@ -62,8 +62,10 @@ func (d direct) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// violated returns the failures of a registry with the profile, by the names of
-// the requirements. The registry may lack the features.
+// violated checks a registry with the profile. It returns the failure messages
+// by the name of the violated requirement. The features in without are those
+// that the registry lacks. If only is not nil, it lists the requirements to
+// check.
 func violated(p *Profile, without []registry.Feature, only []string) map[string]string {
 	limit := int64(4 << 20)
 	if slices.Contains(p.Quirks(), "gitea.manifest-limit") {
@@ -101,14 +103,14 @@ func check(h http.Handler, authorize func(*http.Request), without []registry.Fea
 	return failures
 }
 
-// applicable returns the requirements that apply to a registry without the
-// features, which are those that an always failing registry violates.
+// applicable returns those of the named requirements that apply to a registry
+// without the features. It finds them by checking a handler that always fails.
 func applicable(names []string, without []registry.Feature) map[string]string {
 	broken := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) })
 	return check(broken, nil, without, append([]string{}, names...), 4<<20)
 }
 
-// slow reports whether checking the requirement takes seconds.
+// slow reports whether the check of a requirement takes seconds.
 func slow(r conformance.Requirement) bool {
 	return slices.Contains([]string{
 		"manifest size is limited", "Link leads to the next referrers",
@@ -116,8 +118,8 @@ func slow(r conformance.Requirement) bool {
 	}, r.Name)
 }
 
-// A registry with a profile violates the requirements of the spec that its
-// quirks claim, and no others.
+// A registry with a profile violates exactly the requirements of the spec that
+// are in the Breaks of its quirks.
 func TestConformance(t *testing.T) {
 	t.Parallel()
 	for p := range All(Repositories("probe/**")) {
@@ -143,7 +145,7 @@ func TestConformance(t *testing.T) {
 	}
 }
 
-// Each quirk alone violates the requirements that it claims.
+// A registry with a single quirk violates the requirements in its Breaks.
 func TestConformanceOfQuirks(t *testing.T) {
 	t.Parallel()
 	for _, s := range sites {
@@ -156,8 +158,8 @@ func TestConformanceOfQuirks(t *testing.T) {
 				t.Parallel()
 				p := q.Name.profile(Repositories("probe/**"))
 				failures := violated(p, p.Without(), q.Breaks)
-				// Some requirements apply only to a registry without a feature
-				// that another quirk removes.
+				// Some requirements apply only to registries that lack a
+				// feature, which another quirk removes.
 				for _, other := range sites {
 					if whole := Get(other.nameWith(q)); index(whole.quirks, q.Name) >= 0 {
 						maps.Copy(failures, violated(p, whole.Without(), q.Breaks))

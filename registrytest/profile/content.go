@@ -16,7 +16,7 @@ import (
 	"github.com/ocireg/registry/internal/names"
 )
 
-// errorsOf returns the errors in the tree of err, in order.
+// errorsOf returns the registry errors that err wraps, in order.
 func errorsOf(err error) (all []*registry.Error) {
 	switch err := err.(type) {
 	case nil:
@@ -32,8 +32,8 @@ func errorsOf(err error) (all []*registry.Error) {
 	return errorsOf(errors.Unwrap(err))
 }
 
-// hasRepository reports whether the repository of the request exists: it has
-// content, or the option [Repositories] names it.
+// hasRepository reports whether the repository exists: it has content, or the
+// option [Repositories] matches its name.
 func (b *build) hasRepository(r *registry.Request, repo string) bool {
 	if names.MatchAny(b.set.repos, repo) {
 		return true
@@ -41,7 +41,7 @@ func (b *build) hasRepository(r *registry.Request, repo string) bool {
 	return hasContent(r, repo)
 }
 
-// hasContent reports whether the repository of the request has content.
+// hasContent reports whether the repository has content.
 func hasContent(r *registry.Request, repo string) bool {
 	for _, err := range r.Store().Tags(r.Context(), repo, "") {
 		return !errors.Is(err, fs.ErrNotExist)
@@ -49,8 +49,9 @@ func hasContent(r *registry.Request, repo string) bool {
 	return true
 }
 
-// hasNamespace reports whether a repository with the same first element exists,
-// or the option [Repositories] names the repository.
+// hasNamespace reports whether the namespace of the repository exists: another
+// repository has the same first element, or the option [Repositories] matches
+// the name.
 func (b *build) hasNamespace(r *registry.Request, repo string) bool {
 	if b.hasRepository(r, repo) {
 		return true
@@ -62,7 +63,7 @@ func (b *build) hasNamespace(r *registry.Request, repo string) bool {
 	return false
 }
 
-// hasManifest reports whether the request names a manifest that exists.
+// hasManifest reports whether the manifest that the request names exists.
 func hasManifest(r *registry.Request) bool {
 	reference := r.Tag
 	if reference == "" {
@@ -72,8 +73,8 @@ func hasManifest(r *registry.Request) bool {
 	return err == nil
 }
 
-// isReferenced reports whether an image that has a tag in the repository, or an
-// image in an index that has one, refers to the blob.
+// isReferenced reports whether an image in the repository refers to the blob.
+// The image must have a tag, or be in an index with a tag.
 func isReferenced(r *registry.Request, repo string, blob digest.Digest) bool {
 	var refers func(reference string, depth int) bool
 	refers = func(reference string, depth int) bool {
@@ -85,7 +86,7 @@ func isReferenced(r *registry.Request, repo string, blob digest.Digest) bool {
 			return true
 		}
 		var d document
-		json.Unmarshal(m.Content, &d) // The store has valid manifests.
+		json.Unmarshal(m.Content, &d) // the stored manifest is valid JSON
 		return depth > 0 && slices.ContainsFunc(d.Manifests, func(c ocispec.Descriptor) bool { return refers(string(c.Digest), depth-1) })
 	}
 	for tag, err := range r.Store().Tags(r.Context(), repo, "") {
@@ -96,7 +97,8 @@ func isReferenced(r *registry.Request, repo string, blob digest.Digest) bool {
 	return false
 }
 
-// tagsOf returns the number of tags of the repository that point at the manifest.
+// tagsOf returns the number of tags that the manifest has in the request's
+// repository, except for the tag in the request.
 func tagsOf(r *registry.Request, d digest.Digest) (n int) {
 	if _, err := r.Store().StatManifest(r.Context(), r.Repo, string(d)); err != nil {
 		return 0
@@ -112,10 +114,10 @@ func tagsOf(r *registry.Request, d digest.Digest) (n int) {
 	return n
 }
 
-// maxManifest limits the size in bytes of the manifests that quirks read.
+// maxManifest is the number of bytes of a manifest that quirks read.
 const maxManifest = 16 << 20
 
-// A document has the parts of a manifest that quirks look at.
+// A document has the members of a manifest that quirks need.
 type document struct {
 	MediaType    string               `json:"mediaType"`
 	ArtifactType string               `json:"artifactType"`
@@ -128,19 +130,19 @@ type document struct {
 	digest      digest.Digest
 }
 
-// A readBody is the body of a request whose manifest a quirk has read. The
-// operation reads it again.
+// A readBody is the body of a request whose manifest a quirk has already read.
+// It lets the registry read the manifest again.
 type readBody struct {
 	io.Reader
 	io.Closer
 	document document
 }
 
-// readManifest returns the manifest that a request pushes. The operation can
-// still read it.
+// readManifest returns the manifest in the body of a push. The registry can
+// still read the body.
 func readManifest(r *registry.Request) document {
 	if read, ok := r.Body.(*readBody); ok {
-		return read.document // Most profiles have several quirks that look at it.
+		return read.document // another quirk has read it
 	}
 	content, err := io.ReadAll(io.LimitReader(r.Body, maxManifest))
 	rest := io.Reader(bytes.NewReader(content))
@@ -148,7 +150,7 @@ func readManifest(r *registry.Request) document {
 		rest = io.MultiReader(rest, r.Body)
 	}
 	var d document
-	json.Unmarshal(content, &d) // The operation refuses invalid JSON.
+	json.Unmarshal(content, &d) // the registry refuses invalid JSON
 	d.contentType, _, _ = strings.Cut(r.Header.Get("Content-Type"), ";")
 	d.digest = digest.FromBytes(content)
 	hr := *r.Request
@@ -157,8 +159,8 @@ func readManifest(r *registry.Request) document {
 	return d
 }
 
-// refuseManifest responds to the push of a manifest with the error that find
-// returns.
+// refuseManifest is like refuse for pushes of manifests. It passes the manifest
+// to find.
 func refuseManifest(find func(b *build, r *registry.Request, d document) *registry.Error) behaviour {
 	return refuse(func(b *build, r *registry.Request) *registry.Error {
 		return find(b, r, readManifest(r))

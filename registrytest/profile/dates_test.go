@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A profile of an earlier date violates the requirements that its quirks of that
-// date claim, and no others.
+// A registry with a profile of an earlier date violates exactly the requirements
+// in the Breaks of its quirks at that date.
 func TestConformanceOverTime(t *testing.T) {
 	t.Parallel()
 	for _, s := range sites {
@@ -25,8 +25,8 @@ func TestConformanceOverTime(t *testing.T) {
 				}
 			}
 		}
-		// The quirks stay the same between two changes, and a profile consists
-		// only of its quirks. TestConformance has those of the present.
+		// A profile is the same on all days between two changes of its quirks.
+		// TestConformance checks the present profiles.
 		tested := [][]Quirk{s.profile(s.name, nil).Quirks()}
 		for _, day := range slices.Sorted(maps.Keys(days)) {
 			name := s.name + "@" + day

@@ -15,52 +15,55 @@ import (
 	"github.com/ocireg/registry/registrytest/auth"
 )
 
-// A Target is a registry to compare with a profile, see [Profile.Diff].
+// A Target is a registry for [Profile.Diff] to compare with the profile.
 type Target struct {
-	// URL is the scheme and the host of the registry.
+	// URL has the scheme and the host of the registry.
 	URL string
 
-	// Prefix is the beginning of the names of the repositories that the
-	// comparison uses, such as "team/probe". The comparison sends requests for
-	// no other repositories.
+	// Prefix is the beginning of the names of all repositories to which the
+	// comparison sends requests, such as "team/probe".
 	Prefix string
 
-	// Repository, if it is not "", is an empty repository below the prefix, which
-	// all probes use, for a registry that does not create repositories. Otherwise
-	// each probe has a new one.
+	// Repository, if it is not "", is an empty repository below the prefix,
+	// which all probes use. It is for registries that do not create repositories
+	// on a push. By default, each probe uses a new repository.
 	Repository string
 
-	// Credentials are those of a user who may pull, push and delete. They are sent
-	// to the registry. They are also sent to the token service that it names, if
-	// the service has HTTPS or is at the same host. Without a Username, requests
-	// are anonymous.
+	// Credentials are those of a user who may pull, push and delete. Diff sends
+	// them to the registry, and to the token service in its challenge if that
+	// uses HTTPS or is at the same host. Without a Username, requests are
+	// anonymous.
 	Credentials auth.Credentials
 
-	// Transport sends the requests. It is [http.DefaultTransport] if it is nil.
+	// Transport sends the requests. If it is nil, Diff uses
+	// [http.DefaultTransport].
 	Transport http.RoundTripper
 
-	// Timeout limits the time of each request. It is 30 seconds if it is 0.
+	// Timeout limits the time of each request. If it is 0, the limit is 30
+	// seconds.
 	Timeout time.Duration
 }
 
-// A Result is the outcome of a probe of one quirk.
+// A Result is the outcome of the probe for one quirk.
 type Result struct {
 	Quirk Quirk
 
-	// Want is the observation in a registry with the quirk, Got that in the
-	// target. In both, <host>, <registry> and <repo> stand for the host and the
-	// URL of the registry and the name of the repository.
+	// Want is the observation at a registry with the quirk, and Got is the
+	// observation at the target. In both, <host>, <registry> and <repo> stand
+	// for the host and the URL of the registry and for the name of the
+	// repository.
 	Want, Got string
 
-	// Err is the reason why the probe observed nothing. Then Got is "".
+	// Err is the reason why the probe has no observation. If it is not nil, Got
+	// is "".
 	Err error
 
-	// Left describes the content of the probe that could not be deleted, with
-	// the reasons.
+	// Left describes content of the probe that Diff could not delete, with the
+	// reasons.
 	Left []string
 }
 
-// Holds reports whether the registry behaves as the quirk says.
+// Holds reports whether the target has the quirk.
 func (r Result) Holds() bool { return r.Err == nil && r.Got == r.Want }
 
 const (
@@ -69,15 +72,16 @@ const (
 	maxTimeouts  = 3 // consecutive probes that may time out
 )
 
-// Diff compares a registry with the profile: it plays the requests of each
-// quirk and yields the observations, in the order of [Profile.Quirks]. After
-// each quirk, it deletes the content that it pushed, unless the registry
-// refuses; some registries keep empty repositories. It returns an error if the
-// target is not valid, does not respond as a registry, or refuses the
-// credentials.
+// Diff compares a registry with the profile. For each quirk, in the order of
+// [Profile.Quirks], it sends the requests of a probe and yields the result.
+// After each probe, it deletes the content that the probe pushed, unless the
+// registry refuses. Some registries keep empty repositories. Diff returns an
+// error if the target is not valid, does not respond as a registry, or refuses
+// the credentials.
 //
-// Diff follows no redirects, limits the time and the size of all responses, and
-// stops if the registry does not respond to several probes in a row.
+// Diff does not follow redirects, and limits the time and the size of all
+// responses. It sends no more requests if the registry does not respond to
+// several probes in a row.
 func (p *Profile) Diff(ctx context.Context, t Target) (iter.Seq[Result], error) {
 	if p.err != nil {
 		return nil, p.err
@@ -114,7 +118,8 @@ func (p *Profile) Diff(ctx context.Context, t Target) (iter.Seq[Result], error) 
 	}, nil
 }
 
-// play runs the probe and cleans up after it.
+// play runs the probe of the quirk, stores the result in r, and deletes the
+// content of the probe.
 func (r *Result) play(ctx context.Context, p *prober, q *quirk) {
 	p.ledger = new(ledger)
 	var cancel context.CancelFunc
@@ -133,7 +138,8 @@ func timedOut(err error) bool {
 	return errors.As(err, &timeout) && timeout.Timeout()
 }
 
-// newProber returns a prober of the target, whose user is logged in.
+// newProber returns a prober that sends requests to the target with its
+// credentials.
 func (p *Profile) newProber(ctx context.Context, t Target) (*prober, error) {
 	u, err := url.Parse(strings.TrimSuffix(t.URL, "/"))
 	switch {
@@ -182,8 +188,8 @@ func (p *Profile) newProber(ctx context.Context, t Target) (*prober, error) {
 	return pr, nil
 }
 
-// checkEmpty returns an error if the repository has tags, which the probes would
-// move and delete.
+// checkEmpty returns an error if the repository has tags, since the probes would
+// move and delete them.
 func (p *prober) checkEmpty() error {
 	tags, err := p.run(func(p *prober) string {
 		r := p.want(p.do("GET", p.path("tags", "list"), ""), "listing the tags", http.StatusOK, http.StatusNotFound)

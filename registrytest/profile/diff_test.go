@@ -19,7 +19,7 @@ import (
 	"github.com/ocireg/registry/registrytest/auth"
 )
 
-// compare returns the results of a comparison with the handler.
+// compare starts a server with the handler and compares it with the profile.
 func compare(t *testing.T, p *Profile, h http.Handler, user auth.Credentials) ([]Result, error) {
 	t.Helper()
 	server := httptest.NewServer(h)
@@ -44,7 +44,8 @@ func results(all iter.Seq[Result], err error) (results []Result, _ error) {
 
 var someone = auth.Credentials{Username: "user", Password: "secret"}
 
-// after responds to a ping, and to all other requests with the handler.
+// after returns a handler that responds to GET /v2/ with 200, and passes other
+// requests to h.
 func after(h http.HandlerFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/v2/" {
@@ -53,7 +54,8 @@ func after(h http.HandlerFunc) http.Handler {
 	})
 }
 
-// A silent RoundTripper responds to a number of pings, and then no more.
+// A silent is a RoundTripper that responds to a number of requests, and never to
+// further ones.
 type silent struct{ pings int }
 
 func (s *silent) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -64,7 +66,8 @@ func (s *silent) RoundTrip(r *http.Request) (*http.Response, error) {
 	return nil, r.Context().Err()
 }
 
-// A registry that does not respond ends the comparison soon.
+// The comparison with a registry that does not respond ends after a few
+// timeouts.
 func TestDiffOfSilentRegistry(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -91,8 +94,8 @@ func TestDiffOfSilentRegistry(t *testing.T) {
 	})
 }
 
-// An endless response ends the probe, and so does a status that no registry
-// would send.
+// An endless response ends a probe with an error. If GET /v2/ does not have the
+// status of a registry, Diff returns an error.
 func TestDiffOfHostileRegistry(t *testing.T) {
 	t.Parallel()
 	flood := func(w http.ResponseWriter, _ *http.Request) {
@@ -113,7 +116,8 @@ func TestDiffOfHostileRegistry(t *testing.T) {
 	require.ErrorContains(t, err, "the response has status 404; a registry responds with 200 or 401")
 }
 
-// Malformed responses end probes with an error, or give another observation.
+// A malformed response ends a probe with an error, or leads to another
+// observation. No request leaves the prefix.
 func TestDiffOfOddRegistry(t *testing.T) {
 	t.Parallel()
 	for _, location := range []string{"", "::", "http://", "https://[::1", "/v2/victim/app/blobs/uploads/1", "/v2/probe/../victim/blobs/uploads/1", "/%zz", "null://x", "#"} {
@@ -134,8 +138,9 @@ func TestDiffOfOddRegistry(t *testing.T) {
 	}
 }
 
-// Credentials go to the registry alone: not along with a redirect or a Location, and
-// not to a token service at another host without HTTPS.
+// Diff sends credentials only to the registry. It does not follow redirects,
+// sends none to the host of a Location, and none to a token service at another
+// host without HTTPS.
 func TestDiffKeepsCredentials(t *testing.T) {
 	t.Parallel()
 	var asked, leaked atomic.Int32
@@ -157,7 +162,8 @@ func TestDiffKeepsCredentials(t *testing.T) {
 				w.Header().Set("WWW-Authenticate", challenge)
 				w.WriteHeader(http.StatusUnauthorized)
 			} else if r.URL.Path != "/v2/" {
-				// The host of the registry is a prefix of the other host.
+				// The URL of the registry is a prefix of the URL of the other
+				// host.
 				w.Header().Set("Location", other.URL+r.URL.Path)
 				w.WriteHeader(status)
 			}
@@ -178,7 +184,7 @@ func TestDiffKeepsCredentials(t *testing.T) {
 	require.False(t, trusted("http://127.0.0.1:50", &url.URL{Scheme: "http", Host: "127.0.0.1:5000"}))
 }
 
-// A token is renewed when it has expired.
+// The client requests a new token after the registry has refused an expired one.
 func TestDiffRenewsTokens(t *testing.T) {
 	t.Parallel()
 	p := Quay(Repositories("probe/ocireg-*"))

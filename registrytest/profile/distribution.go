@@ -10,8 +10,9 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// Distribution28 returns the profile of CNCF Distribution 2.8, the image
-// registry:2 and the package docker-registry of Debian, without authentication.
+// Distribution28 returns the profile of CNCF Distribution 2.8, without
+// authentication. It is the image registry:2 and Debian's package
+// docker-registry.
 func Distribution28(opts ...Option) *Profile {
 	return distribution28.profile(distribution28.name, opts)
 }
@@ -60,7 +61,7 @@ var distribution28 = site{
 			},
 			do: serve(func(_ *build, r *registry.Request) registry.Handler {
 				for range r.Store().Tags(r.Context(), r.Repo, "") {
-					return nil // The reference is a tag, or the operation returns the same error.
+					return nil // The repository has a tag, or does not exist.
 				}
 				return func(w http.ResponseWriter, r *registry.Request) error {
 					return write(w, r, http.StatusOK, "application/json", fmt.Sprintf(`{"name":%q,"tags":null}`, r.Repo))
@@ -130,7 +131,7 @@ var distribution3 = site{
 	}, distributionQuirks...),
 }
 
-// distributionQuirks are those of both versions.
+// distributionQuirks are quirks of both versions of Distribution.
 var distributionQuirks = []quirk{
 	{
 		Fact: Fact{
@@ -270,7 +271,8 @@ var distributionQuirks = []quirk{
 	},
 }
 
-// ignoreParameters ignores parameters of the query.
+// ignoreParameters returns the behaviour of a registry that ignores the query
+// parameters in requests for the operation.
 func ignoreParameters(op registry.Op, parameters ...string) behaviour {
 	var text strings.Builder
 	text.WriteString(op.String())
@@ -288,7 +290,8 @@ func ignoreParameters(op registry.Op, parameters ...string) behaviour {
 	}).deciding("the parameters of " + op.String())
 }
 
-// limitPages limits the number of entries that a request can ask for.
+// limitPages returns the behaviour of a registry that treats a larger parameter
+// n in requests for the list as the limit.
 func limitPages(op registry.Op, limit int) behaviour {
 	return behaviour{{decides: "the page size", build: func(b *build, q *quirk) {
 		b.addFault([]registry.Op{op}, func(r *registry.Request) *registry.Fault {
@@ -308,11 +311,11 @@ func limitPages(op registry.Op, limit int) behaviour {
 	}}}
 }
 
-// noTags404 responds with 404 to the list of the tags of a repository that never
-// had one.
+// noTags404 returns the behaviour of a registry that responds with 404 to the
+// list of tags if the repository never had a tag.
 func noTags404() behaviour {
 	return behaviour{{build: func(b *build, q *quirk) {
-		var tagged sync.Map // of the names of repositories
+		var tagged sync.Map // set of repository names
 		seen := onResponse(func(r *registry.Request, status int, _ http.Header, _ func()) int {
 			if r.Tag != "" && status == http.StatusCreated {
 				tagged.Store(r.Repo, true)
@@ -334,7 +337,8 @@ func noTags404() behaviour {
 	}}}
 }
 
-// noRoute replaces the errors of the behaviour with the 404 of a router.
+// noRoute returns the behaviour b of a registry that does not support the
+// operation, but with the plain 404 response of a router without the route.
 func noRoute(b behaviour, op registry.Op) behaviour {
 	return together(b, wrap(func(_ *build, w http.ResponseWriter, r *registry.Request, err error, _ func()) error {
 		if all := errorsOf(err); r.Op != op || len(all) == 0 || all[0].Code != registry.CodeUnsupported {
@@ -344,7 +348,8 @@ func noRoute(b behaviour, op registry.Op) behaviour {
 	}))
 }
 
-// acceptStrict refuses a manifest of an OCI media type that Accept does not have.
+// acceptStrict returns the behaviour of a registry that refuses requests for an
+// OCI manifest if its media type is not in Accept.
 func acceptStrict(ops ...registry.Op) behaviour {
 	return refuse(func(_ *build, r *registry.Request) *registry.Error {
 		reference := r.Tag
@@ -359,7 +364,7 @@ func acceptStrict(ops ...registry.Op) behaviour {
 	}, ops...).deciding("Accept")
 }
 
-// probeAccept observes a manifest that is requested without Accept.
+// probeAccept returns a probe of a request for a manifest without Accept.
 func probeAccept(method string) probe {
 	return func(p *prober) string {
 		p.image("v1")

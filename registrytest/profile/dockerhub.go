@@ -11,8 +11,8 @@ import (
 	"github.com/ocireg/registry/registrytest/auth"
 )
 
-// DockerHub returns the profile of Docker Hub. Names have two elements or more,
-// such as library/alpine.
+// DockerHub returns the profile of Docker Hub. The names of its repositories
+// have at least two elements, as in library/alpine.
 func DockerHub(opts ...Option) *Profile { return dockerHub.profile(dockerHub.name, opts) }
 
 var dockerHub = site{
@@ -107,7 +107,7 @@ var dockerHub = site{
 			do: pullLimit(100, 6*time.Hour),
 			probe: func(p *prober) string {
 				p.image("v1")
-				// Pulls of other clients at the address count as well.
+				// Pulls of other clients at the same address count, too.
 				remaining, window, _ := strings.Cut(p.pull("GET", "v1").field("RateLimit-Remaining"), ";")
 				return strings.TrimRight(remaining, "0123456789") + "<n>;" + window
 			}, want: "200, RateLimit-Remaining: <n>;w=21600",
@@ -184,7 +184,8 @@ var dockerHub = site{
 	},
 }
 
-// pullLimit limits the manifests that anonymous clients pull.
+// pullLimit returns the behaviour of a registry that limits how many manifests
+// anonymous clients may pull in each window.
 func pullLimit(limit int, window time.Duration) behaviour {
 	did := func(_ *registry.Request, _ int, h http.Header) bool { return h.Get("RateLimit-Limit") != "" }
 	said := rewrite(func(r *registry.Request, e registry.Error) *registry.Error {
@@ -202,8 +203,8 @@ func pullLimit(limit int, window time.Duration) behaviour {
 	}})
 }
 
-// probeStorageHead observes a HEAD request to the storage that a GET is
-// redirected to.
+// probeStorageHead is a probe of a HEAD request to the storage to which the
+// registry redirects a GET of a blob.
 func probeStorageHead(p *prober) string {
 	layer := p.push(p.text(20))
 	r := p.do("GET", p.path("blobs", string(layer.Digest)), "")
@@ -213,8 +214,8 @@ func probeStorageHead(p *prober) string {
 	return r.only() + ", storage " + p.anonymous("HEAD", p.location(r), "").only()
 }
 
-// probeSubjectWithoutAPI observes the list of referrers, and whether a subject is
-// confirmed.
+// probeSubjectWithoutAPI is a probe of the list of referrers, and of whether
+// OCI-Subject confirms the subject of a pushed manifest.
 func probeSubjectWithoutAPI(p *prober) string {
 	list := p.do("GET", p.path("referrers", string(digest.FromString("x"))), "").only()
 	return list + ", " + probeSubject(true, func(r reply) string {
@@ -225,8 +226,8 @@ func probeSubjectWithoutAPI(p *prober) string {
 	})(p)
 }
 
-// firstScope ignores all scope parameters of a token request except the first.
-// That one may have several scopes.
+// firstScope returns the behaviour of a token service that ignores all query
+// parameters scope except the first, which may contain several scopes.
 func firstScope() behaviour {
 	return aboutAuth(behaviour{{build: func(b *build, q *quirk) {
 		b.addFault([]registry.Op{registry.GetToken}, func(r *registry.Request) *registry.Fault {

@@ -21,7 +21,7 @@ const (
 	docsEnd   = "<!-- end -->\n"
 )
 
-// The tables of the documentation have all quirks.
+// The tables in docs/profiles.md list all quirks.
 func TestDocs(t *testing.T) {
 	content, err := os.ReadFile(docsFile)
 	require.NoError(t, err)
@@ -36,7 +36,8 @@ func TestDocs(t *testing.T) {
 	}
 }
 
-// tables returns a section with a table for each registry.
+// tables returns a section in Markdown for each registry, with a table of its
+// quirks.
 func tables() string {
 	var b strings.Builder
 	for _, s := range sites {
@@ -57,7 +58,7 @@ func tables() string {
 	return b.String()
 }
 
-// Every fact is complete: a sentence, a source that is a URL, and dates in order.
+// Each Fact has a sentence, a source that is a URL, and dates in order.
 func TestFacts(t *testing.T) {
 	t.Parallel()
 	for _, s := range sites {

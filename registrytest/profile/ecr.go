@@ -13,7 +13,7 @@ import (
 )
 
 // ECR returns the profile of Amazon Elastic Container Registry with private
-// repositories. They have to exist before a push: see [Repositories].
+// repositories, which must exist before a push; see [Repositories].
 func ECR(opts ...Option) *Profile { return ecr.profile(ecr.name, opts) }
 
 var ecr = site{
@@ -126,7 +126,8 @@ var ecr = site{
 			},
 			do: together(
 				minChunk(5<<20),
-				// A client notices the limit when it meets it, not here: no receipt.
+				// The missing header field alone affects no client, so it gets
+				// no receipt.
 				onResponse(func(_ *registry.Request, status int, h http.Header, _ func()) int {
 					h.Del("OCI-Chunk-Min-Length")
 					return status
@@ -346,7 +347,7 @@ var ecr = site{
 
 const roadmap = "https://github.com/aws/containers-roadmap/issues/"
 
-// invalidImageManifest returns the error of ECR for a manifest that it refuses.
+// invalidImageManifest returns the error with which ECR refuses a manifest.
 func invalidImageManifest() *registry.Error {
 	return &registry.Error{
 		Code:    registry.CodeUnsupported,

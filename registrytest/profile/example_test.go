@@ -8,7 +8,7 @@ import (
 	"github.com/ocireg/registry/registrytest/profile"
 )
 
-// A client that takes 202 alone for the success of a chunk fails at ECR.
+// ECR responds to a chunk with 201. A client that accepts only 202 fails.
 func ExampleQuirk() {
 	reg, err := registrytest.Start(profile.Quirk("ecr.patch-201"))
 	if err != nil {
@@ -25,7 +25,8 @@ func ExampleQuirk() {
 	// PATCH /v2/team/app/blobs/uploads/<session> 201 quirk=ecr.patch-201 (https://github.com/regclient/regclient/blob/725072f65f14ab63d6b220246c3a889dcd5e2f5f/scheme/reg/blob.go#L540)
 }
 
-// The quirks of a registry changed over time.
+// This example shows that the quirks of a registry depend on the date of its
+// profile.
 func ExampleGet() {
 	for _, name := range []string{"gitlab@2026-07", "gitlab@2026-08", "gitlab@2026-8"} {
 		p := profile.Get(name)

@@ -136,7 +136,8 @@ var ghcr = site{
 
 const renovateDocker = "https://github.com/renovatebot/renovate/blob/c2dd4f856f068eeda4c10afc3752c35fe1f6cab1/lib/modules/datasource/docker/"
 
-// badToken responds with the error to credentials that are not valid.
+// badToken returns the behaviour of a registry that responds to invalid
+// credentials with the error.
 func badToken(e *registry.Error) behaviour {
 	return wrap(func(_ *build, _ http.ResponseWriter, r *registry.Request, err error, note func()) error {
 		all := errorsOf(err)
@@ -148,14 +149,16 @@ func badToken(e *registry.Error) behaviour {
 	}).deciding("credentials that are not valid")
 }
 
-// probeBadToken observes the response to a token that the registry did not issue.
+// probeBadToken is a probe of the response to a token that the registry did not
+// issue.
 func probeBadToken(p *prober) string {
 	p.image("v1")
 	return p.anonymous("GET", p.path("manifests", "v1"), "", "Authorization", "Bearer ghp_0123456789").code()
 }
 
-// uploadExpiry ends an upload session that no request has used for so long. Unlike
-// a session that never was, it has a receipt.
+// uploadExpiry returns the behaviour of a registry whose upload sessions expire
+// after a time without requests. The record of the 404 response gets the quirk's
+// receipt only if the session existed.
 func uploadExpiry(idle time.Duration) behaviour {
 	return behaviour{{decides: "the expiry of uploads", build: func(b *build, q *quirk) {
 		b.others = append(b.others, registry.WithUploadExpiry(idle))
@@ -166,7 +169,8 @@ func uploadExpiry(idle time.Duration) behaviour {
 				used.set(id, r.Now())
 				return status
 			}
-			// The registry counts from the request, a little before its response.
+			// The time since the last response is a little shorter than idle,
+			// because the session's time began with the request.
 			last, ok := used.get(r.Session)
 			if ok && status == http.StatusNotFound && r.Now().Sub(last) > idle-time.Minute {
 				note()

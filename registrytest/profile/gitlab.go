@@ -11,8 +11,8 @@ import (
 	"github.com/ocireg/registry/registrytest/auth"
 )
 
-// GitLab returns the profile of the container registry of gitlab.com. Names begin
-// with a group and a project.
+// GitLab returns the profile of the container registry of gitlab.com. Names of
+// repositories begin with a group and a project.
 func GitLab(opts ...Option) *Profile { return gitlab.profile(gitlab.name, opts) }
 
 const gitlabReport = conformanceReports + "v1.0/gitlab/report.html"
@@ -160,7 +160,7 @@ var gitlab = site{
 	},
 }
 
-// types returns the media type of the config and the artifactType.
+// types returns the artifactType of a manifest and the media type of its config.
 func (d document) types() []string {
 	types := []string{d.ArtifactType}
 	if d.Config != nil {
@@ -169,8 +169,9 @@ func (d document) types() []string {
 	return types
 }
 
-// gitlabType reports whether GitLab accepts a manifest with this type. GitLab's
-// list is longer; this one has the types that most clients push.
+// gitlabType reports whether GitLab accepts a manifest with this artifactType or
+// config type. GitLab's list is longer; this one has the types that most clients
+// push.
 func gitlabType(mediaType string) bool {
 	return slices.Contains([]string{
 		ocispec.MediaTypeImageConfig, ocispec.MediaTypeEmptyJSON, "application/vnd.docker.container.image.v1+json",

@@ -15,8 +15,8 @@ func ArtifactRegistry(opts ...Option) *Profile {
 	return artifactRegistry.profile(artifactRegistry.name, opts)
 }
 
-// GCR returns the profile of Google Container Registry, gcr.io, as it was before
-// Artifact Registry served it.
+// GCR returns the profile of Google Container Registry, gcr.io, as it was until
+// Artifact Registry replaced it.
 func GCR(opts ...Option) *Profile { return gcr.profile(gcr.name, opts) }
 
 const containersImage = "https://github.com/containers/image/blob/df7e80d2d19872b61f352a8a182ec934dc0c2346/"
@@ -127,7 +127,7 @@ var gcr = site{
 	}, googleQuirks...),
 }
 
-// googleQuirks are those of both registries.
+// googleQuirks are quirks of both Google registries.
 var googleQuirks = []quirk{
 	{
 		Fact: Fact{
@@ -165,7 +165,7 @@ var googleQuirks = []quirk{
 			for _, tag := range tags {
 				d, err := r.Store().StatManifest(r.Context(), r.Repo, tag)
 				if err != nil {
-					continue // The tag was deleted in the meantime.
+					continue // the tag was deleted meanwhile
 				}
 				tagged := []string{tag}
 				if m, ok := manifests[string(d.Digest)].(map[string]any); ok {
@@ -221,8 +221,9 @@ var googleQuirks = []quirk{
 	},
 }
 
-// mediaTypes returns a function that reports whether a media type is one of those
-// given, or begins with one that ends with a star.
+// mediaTypes returns a function that reports whether a media type is one of
+// those given. A given type that ends with * matches all types with that
+// beginning.
 func mediaTypes(known ...string) func(mediaType string) bool {
 	return func(mediaType string) bool {
 		return slices.ContainsFunc(known, func(k string) bool {

@@ -10,14 +10,15 @@ import (
 	"github.com/ocireg/registry/registrytest/auth"
 )
 
-// Harbor returns the profile of Harbor, a front end of Distribution 2.8. Projects,
-// the first elements of names, have to exist before a push: see [Repositories].
+// Harbor returns the profile of Harbor, which runs Distribution 2.8 behind a
+// front end. The first element of a repository name is a project. It must exist
+// before a push; see [Repositories].
 func Harbor(opts ...Option) *Profile { return harbor.profile(harbor.name, opts) }
 
 const harborSource = "https://github.com/goharbor/harbor/blob/c50c7ddd6ea4e335a480b49c618281882ab7eec9/"
 
-// harborOps are the operations that Harbor carries out itself. It leaves the
-// others to Distribution.
+// harborOps are the operations that Harbor's front end implements. It passes
+// others on to Distribution.
 var harborOps = []registry.Op{
 	registry.GetManifest, registry.HeadManifest, registry.PutManifest, registry.DeleteManifest, registry.DeleteTag, registry.ListTags, registry.ListReferrers,
 }
@@ -276,7 +277,8 @@ var harbor = site{
 	},
 }
 
-// unknownProject returns the error of Harbor for a project that does not exist.
+// unknownProject returns Harbor's error for a repository whose project does not
+// exist.
 func unknownProject(repo string) *registry.Error {
 	project, _, _ := strings.Cut(repo, "/")
 	e := &registry.Error{Code: registry.CodeUnauthorized, Message: "project " + project + " not found: project " + project + " not found"}
@@ -284,7 +286,8 @@ func unknownProject(repo string) *registry.Error {
 	return e
 }
 
-// probeEmptyConfig observes a manifest with an empty config.
+// probeEmptyConfig is a probe of a push of a manifest whose config is an empty
+// blob.
 func probeEmptyConfig(p *prober) string {
 	i := p.build(nil)
 	i.manifest.Config.Digest, i.manifest.Config.Size = p.push("").Digest, 0

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// A client sends requests in examples.
+// A client sends the requests of examples.
 type client struct{ *http.Client }
 
 func (c client) do(method, url, body string) *http.Response {

@@ -10,29 +10,31 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// A ledger lists the content that probes pushed, to delete it.
+// A ledger lists the content that a probe pushed, which is to be deleted
+// afterwards.
 type ledger struct {
 	manifests []pushed
 	blobs     []pushed
 	sessions  []session
 }
 
-// A pushed is a manifest or a blob that was pushed to a repository.
+// A pushed is a manifest or a blob that a probe pushed to a repository.
 type pushed struct {
 	repo   string
 	digest digest.Digest
 	tags   []string
 }
 
-// A session is an upload session that is open.
+// A session is an open upload session.
 type session struct{ repo, path, location string }
 
-// note adds the effects of a request that the registry responded to.
+// note records in the ledger the content that the request r created. The
+// registry's response is got.
 func (l *ledger) note(p *prober, r *http.Request, got reply) {
 	parsed, _ := registry.ParseRequest(r)
 	repo := parsed.Repo
 	if repo == "" {
-		repo = p.repo // An upload may be at another path.
+		repo = p.repo // The path of an upload may have another form.
 	}
 	switch {
 	case parsed.Op == registry.PutManifest:
@@ -52,7 +54,7 @@ func (l *ledger) note(p *prober, r *http.Request, got reply) {
 		location := got.header.Get("Location")
 		u, err := r.URL.Parse(location)
 		if location == "" || err != nil || u.Scheme+"://"+u.Host != p.base || r.Method == http.MethodDelete {
-			// The URL of a session at another host may be anything, so the
+			// The URL of a session at another host is not trusted, so the
 			// session is left to expire.
 			return
 		}
@@ -68,7 +70,7 @@ func (l *ledger) addManifest(r *registry.Request, got reply) {
 		if err != nil {
 			return
 		}
-		// Reading a string from memory cannot fail.
+		// The body is a string, so reading cannot fail.
 		d, _ = digest.FromReader(body)
 	}
 	m := pushed{repo: r.Repo, digest: d}
@@ -83,8 +85,8 @@ func (l *ledger) addManifest(r *registry.Request, got reply) {
 
 func (d pushed) same(o pushed) bool { return d.repo == o.repo && d.digest == o.digest }
 
-// clean deletes the content that probes pushed, latest first. It returns a
-// sentence for each kind of content that stays in a repository.
+// clean deletes the content in the ledger, latest first. For each kind of
+// content that it could not delete, it returns a sentence.
 func (l *ledger) clean(p *prober) (left []string) {
 	counts := make(map[string]int)
 	keep := func(repo, kind, why string) {
@@ -108,7 +110,7 @@ func (l *ledger) clean(p *prober) (left []string) {
 		if q.delete(q.path("manifests", string(m.digest))) == "" {
 			continue
 		}
-		// Some registries delete a manifest only when it has no tags.
+		// Some registries delete a manifest only after its tags.
 		for _, tag := range m.tags {
 			if q.delete(q.path("manifests", tag)) != "" {
 				break
@@ -131,8 +133,8 @@ func (l *ledger) clean(p *prober) (left []string) {
 	return left
 }
 
-// delete deletes content. It returns "" if the content is gone, or else the
-// response.
+// delete deletes the content at the target. It returns "" if the content no
+// longer exists, and otherwise the response or the error.
 func (p *prober) delete(target string) string {
 	got := "an error"
 	if _, err := p.run(func(p *prober) string {

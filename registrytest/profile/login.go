@@ -14,21 +14,21 @@ import (
 	"github.com/ocireg/registry/registrytest/auth"
 )
 
-// A login is a RoundTripper that adds credentials to requests, in the way that a
-// registry asks for.
+// A login is a RoundTripper that adds credentials to requests, with the
+// authentication scheme of the registry.
 type login struct {
 	next   http.RoundTripper
-	base   string // the origin of the registry
+	base   string // scheme, host and port of the registry
 	user   auth.Credentials
 	scheme string // "basic", "bearer" or ""
 	realm  *url.URL
-	name   string            // of the service
-	tokens map[string]string // by scope
+	name   string            // name of the service
+	tokens map[string]string // tokens by scope
 }
 
-// newLogin asks the registry how its clients authenticate. It returns an error
-// if the response is not that of a registry, or if the registry refuses the
-// credentials.
+// newLogin sends GET /v2/ to the registry and returns a login for its challenge.
+// It returns an error if the response is not that of a registry, or if the
+// registry refuses the credentials.
 func newLogin(p *prober, next http.RoundTripper, user auth.Credentials) (*login, error) {
 	l := &login{next: next, base: p.base, user: user, tokens: make(map[string]string)}
 	var ping reply
@@ -55,7 +55,7 @@ func newLogin(p *prober, next http.RoundTripper, user auth.Credentials) (*login,
 		return l, nil
 	}
 	if l.scheme == "" {
-		// A registry with anonymous pulls may send no challenge here.
+		// A registry that permits anonymous pulls may send no challenge.
 		l.scheme = "basic"
 	}
 	p.user = p.clientOf(l)
@@ -71,21 +71,21 @@ func newLogin(p *prober, next http.RoundTripper, user auth.Credentials) (*login,
 	return l, nil
 }
 
-// trusted reports whether a token service may get the credentials for the
-// registry at the base URL.
+// trusted reports whether the token service may get the credentials for the
+// registry with the base URL: it uses HTTPS, or is at the same host.
 func trusted(base string, realm *url.URL) bool {
 	return realm.Scheme == "https" || realm.Scheme+"://"+realm.Host == base
 }
 
-// clientOf returns the client of anonymous requests with another transport.
+// clientOf returns a client like p.client with another transport.
 func (p *prober) clientOf(transport http.RoundTripper) *http.Client {
 	client := *p.client
 	client.Transport = transport
 	return &client
 }
 
-// RoundTrip sends a request to the registry. If the response is 401, it sends
-// the request again with another token.
+// RoundTrip sends a request to the registry with credentials. If the response is
+// 401, it requests a new token and sends the request again.
 func (l *login) RoundTrip(r *http.Request) (*http.Response, error) {
 	switch l.scheme {
 	case "":
@@ -127,7 +127,8 @@ func (l *login) RoundTrip(r *http.Request) (*http.Response, error) {
 	return again, nil
 }
 
-// An authorizing RoundTripper adds credentials to all requests.
+// An authorizing is a RoundTripper that calls add with each request, to add
+// credentials.
 type authorizing struct {
 	next http.RoundTripper
 	add  func(*http.Request)
@@ -145,7 +146,7 @@ func (l *login) keep(key, token string, err error) {
 	}
 }
 
-// with sends the request with the token, if there is one.
+// with sends the request with the token, or without one if the token is "".
 func (l *login) with(r *http.Request, token string) (*http.Response, error) {
 	again := r.Clone(r.Context())
 	if r.GetBody != nil {
@@ -161,7 +162,7 @@ func (l *login) with(r *http.Request, token string) (*http.Response, error) {
 	return l.next.RoundTrip(again)
 }
 
-// scopesOf returns the scopes that a request needs.
+// scopesOf returns the token scopes that a request needs.
 func scopesOf(r *http.Request) []string {
 	parsed, _ := registry.ParseRequest(r)
 	switch {
@@ -183,8 +184,8 @@ func scopesOf(r *http.Request) []string {
 	return scopes
 }
 
-// fetch returns a token for the scopes, or "" if the service refuses it. The
-// request is then sent without a token.
+// fetch requests a token for the scopes from the token service. It returns "" if
+// the token service refuses or fails.
 func (l *login) fetch(r *http.Request, scopes []string) string {
 	target := *l.realm
 	query := target.Query()
@@ -218,8 +219,9 @@ func (l *login) fetch(r *http.Request, scopes []string) string {
 	return cmp.Or(body.Token, body.AccessToken)
 }
 
-// parameters returns the parameters of the challenge with the scheme in a
-// WWW-Authenticate header, which may have several challenges.
+// parameters finds the challenge with the scheme in the value of
+// WWW-Authenticate, which may contain several, and returns its parameters. It
+// returns false if there is none.
 func parameters(header, scheme string) (map[string]string, bool) {
 	start := regexp.MustCompile(`(?i)(?:^|[, ])` + scheme + `(?: +|$)`).FindStringIndex(header)
 	if start == nil {

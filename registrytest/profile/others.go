@@ -15,9 +15,9 @@ const (
 	ggcrRemote       = "https://github.com/google/go-containerregistry/blob/3f4ff3ca60f51c876ac4bd89e9a787157aaa4f15/pkg/v1/remote/"
 )
 
-// others has quirks of registries with a single known quirk, and of unnamed
-// registries. They have no profile: a test uses a quirk alone or adds it with
-// With.
+// others has the quirks of registries with only one known quirk, and of
+// registries that a source does not name. They have no profile; a test uses such
+// a quirk alone, or adds it with [With].
 var others = site{
 	name: "others", title: "Other registries that clients have met", collection: true,
 	access: access{scheme: auth.BearerAlways, anonymous: true},

@@ -20,35 +20,35 @@ import (
 	"github.com/ocireg/registry/registrytest/auth"
 )
 
-// A probe observes one behaviour of a registry, with requests. It returns the
-// observation in a few words that are the same in each run.
+// A probe sends requests to a registry to observe one behaviour. It returns the
+// observation as a short text that is the same in each run.
 type probe func(p *prober) string
 
-// A prober sends the requests of probes to a registry.
+// A prober sends the requests of a probe to a registry.
 type prober struct {
 	ctx    context.Context
-	client *http.Client // of an anonymous client, which follows no redirects
-	user   *http.Client // the same, with credentials
-	base   string       // the URL of the registry
-	repo   string       // the repository that the probe writes to
-	absent string       // a repository that does not exist
+	client *http.Client // sends anonymous requests, and follows no redirects
+	user   *http.Client // like client, with credentials
+	base   string       // URL of the registry
+	repo   string       // repository to which the probe pushes
+	absent string       // repository that does not exist
 
-	// login are the credentials of the user, for a token service.
+	// login are the user's credentials, for a token service.
 	login auth.Credentials
 
-	within string   // the prefix of the repositories that requests may name
-	realms []string // URLs of the hosts of token services
-	ledger *ledger  // of the content that was pushed, or nil
-	blobs  int      // the number of blobs so far
+	within string   // prefix of the repositories that requests may name
+	realms []string // scheme and host of each token service
+	ledger *ledger  // content that the probe pushed, or nil
+	blobs  int      // number of blobs that text returned
 }
 
-// maxReply is the size of the largest body of a response that is read.
+// maxReply is the number of bytes of the longest body that a prober reads.
 const maxReply = 8 << 20
 
-// errProbe is the panic of a prober that cannot do its work.
+// An errProbe is the panic value with which a prober ends a probe.
 type errProbe struct{ error }
 
-// run returns the observation of a probe, or the reason why there is none.
+// run runs a probe. It returns the observation, or the reason why there is none.
 func (p *prober) run(observe probe) (observed string, err error) {
 	defer func() {
 		switch e := recover().(type) {
@@ -62,11 +62,11 @@ func (p *prober) run(observe probe) (observed string, err error) {
 	return observe(p), nil
 }
 
-// fail ends the probe.
+// fail ends the probe with an error, by a panic that run recovers.
 func (p *prober) fail(format string, args ...any) { panic(errProbe{fmt.Errorf(format, args...)}) }
 
-// wait waits for a duration. It ends the probe at once if the probe may not
-// take that long.
+// wait waits for d. It ends the probe at once if d exceeds the time limit of the
+// probe.
 func (p *prober) wait(d time.Duration) {
 	if end, ok := p.ctx.Deadline(); ok && time.Until(end) < d {
 		p.fail("it waits for %v, which is longer than a probe may take", d)
@@ -86,17 +86,19 @@ type reply struct {
 	url    *url.URL
 }
 
-// do sends a request with credentials. The header is given in names and values.
+// do sends a request with credentials. The header consists of pairs of a name
+// and a value.
 func (p *prober) do(method, target, body string, header ...string) reply {
 	r := p.request(method, target, body, header...)
 	if r.URL.Scheme+"://"+r.URL.Host != p.base {
-		// Only the registry gets credentials.
+		// Other hosts get no credentials.
 		return p.send(p.client, r)
 	}
 	return p.send(p.user, r)
 }
 
-// anonymous sends a request without credentials.
+// anonymous sends a request without credentials. The header consists of pairs of
+// a name and a value.
 func (p *prober) anonymous(method, target, body string, header ...string) reply {
 	return p.send(p.client, p.request(method, target, body, header...))
 }
@@ -115,7 +117,8 @@ func (p *prober) request(method, target, body string, header ...string) *http.Re
 	return r
 }
 
-// as returns a prober with a token of the user for the scope.
+// as returns a prober whose requests have a token for the scope, issued for the
+// user.
 func (p *prober) as(scope string) *prober {
 	r := p.request("GET", param(p.realm(), "scope", scope), "")
 	if !trusted(p.base, r.URL) {
@@ -152,13 +155,13 @@ func (p *prober) send(client *http.Client, r *http.Request) reply {
 	return got
 }
 
-// inside returns an error if the request is for a repository that the probe must
-// not touch.
+// inside returns an error if the request names a repository outside of the
+// prefix p.within.
 func (p *prober) inside(r *http.Request) error {
 	if p.within == "" || r.URL.Scheme+"://"+r.URL.Host != p.base {
 		return nil
 	}
-	// Some probes send names that cannot be parsed.
+	// The names in some probes are invalid.
 	parsed, _ := registry.ParseRequest(r)
 	for _, repo := range []string{parsed.Repo, parsed.From} {
 		if repo != "" && (!strings.HasPrefix(repo, p.within+"/") || path.Clean(repo) != repo) {
@@ -168,7 +171,8 @@ func (p *prober) inside(r *http.Request) error {
 	return nil
 }
 
-// unwrapURL returns the error without the method and the URL of the request.
+// unwrapURL removes the method and the URL of the request from an error of an
+// [http.Client].
 func unwrapURL(err error) error {
 	var of *url.Error
 	if errors.As(err, &of) {
@@ -177,7 +181,7 @@ func unwrapURL(err error) error {
 	return err
 }
 
-// want ends the probe unless the response has one of the statuses.
+// want returns r. It ends the probe if the response has none of the statuses.
 func (p *prober) want(r reply, what string, statuses ...int) reply {
 	for _, s := range statuses {
 		if r.status == s {
@@ -188,7 +192,8 @@ func (p *prober) want(r reply, what string, statuses ...int) reply {
 	return r
 }
 
-// field returns the status and a field of the header.
+// field returns the status and the named header field, as text for an
+// observation.
 func (r reply) field(name string) string {
 	if value := r.header.Get(name); value != "" {
 		return fmt.Sprintf("%d, %s: %s", r.status, name, value)
@@ -196,7 +201,8 @@ func (r reply) field(name string) string {
 	return fmt.Sprintf("%d, no %s", r.status, name)
 }
 
-// code returns the status and the code of the first error.
+// code returns the status and the code of the first error, as text for an
+// observation.
 func (r reply) code() string {
 	var body struct{ Errors []struct{ Code string } }
 	if json.Unmarshal([]byte(r.body), &body) != nil || len(body.Errors) == 0 || body.Errors[0].Code == "" {
@@ -205,10 +211,10 @@ func (r reply) code() string {
 	return fmt.Sprintf("%d %s", r.status, body.Errors[0].Code)
 }
 
-// only returns the status alone.
+// only returns the status, as text for an observation.
 func (r reply) only() string { return fmt.Sprint(r.status) }
 
-// location returns the absolute URL in Location.
+// location returns the Location of the response as an absolute URL.
 func (p *prober) location(r reply) string {
 	u, err := r.url.Parse(r.header.Get("Location"))
 	if r.header.Get("Location") == "" || err != nil {
@@ -219,7 +225,7 @@ func (p *prober) location(r reply) string {
 
 func (p *prober) path(kind, last string) string { return "/v2/" + p.repo + "/" + kind + "/" + last }
 
-// param returns the URL with a parameter in its query.
+// param adds a query parameter to the URL.
 func param(target, name, value string) string {
 	separator := "?"
 	if strings.Contains(target, "?") {
@@ -233,39 +239,41 @@ func (p *prober) start() string {
 	return p.location(p.want(p.do("POST", p.path("blobs", "uploads/"), ""), "starting an upload", http.StatusAccepted))
 }
 
-// chunk sends the chunk at the offset, and returns the response.
+// chunk sends a chunk to the upload session, and returns the response. The chunk
+// begins at the offset.
 func (p *prober) chunk(session string, offset int, body string) reply {
 	return p.do("PATCH", session, body, "Content-Type", "application/octet-stream",
 		"Content-Range", fmt.Sprintf("%d-%d", offset, offset+len(body)-1))
 }
 
-// text returns new content.
+// text returns content of at least the size that differs in each call.
 func (p *prober) text(size int) string {
 	p.blobs++
 	s := fmt.Sprintf("%s %d ", p.repo, p.blobs)
 	return s + strings.Repeat("x", max(size-len(s), 0))
 }
 
-// push pushes a blob.
+// push pushes the content as a blob and returns its descriptor.
 func (p *prober) push(content string) ocispec.Descriptor {
 	d := digest.FromString(content)
 	p.want(p.do("PUT", param(p.start(), "digest", string(d)), content, "Content-Type", "application/octet-stream"), "pushing a blob", http.StatusCreated, http.StatusNoContent, http.StatusOK)
 	return ocispec.Descriptor{MediaType: ocispec.MediaTypeImageLayer, Digest: d, Size: int64(len(content))}
 }
 
-// An image is an image manifest and the parts that were pushed with it.
+// An image is an image manifest, with its descriptor and its encoded text.
 type image struct {
 	ocispec.Descriptor
 	manifest ocispec.Manifest
 	text     string
 }
 
-// config returns the content of a new image's config.
+// config returns the content of a new config.
 func (p *prober) config() string {
 	return fmt.Sprintf(`{"author":%q,"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":[]}}`, p.text(0))
 }
 
-// build returns an image whose blobs were pushed. Change may change the manifest.
+// build pushes the blobs of a new image, and returns the image. If change is not
+// nil, it edits the manifest.
 func (p *prober) build(change func(*ocispec.Manifest)) image {
 	c, layer := p.push(p.config()), p.push(p.text(40))
 	c.MediaType = ocispec.MediaTypeImageConfig
@@ -277,7 +285,7 @@ func (p *prober) build(change func(*ocispec.Manifest)) image {
 	return p.encode(m, m.MediaType)
 }
 
-// encode returns the manifest as it is pushed.
+// encode returns the manifest in encoded form, with its descriptor.
 func (p *prober) encode(manifest any, mediaType string) image {
 	var b bytes.Buffer
 	if err := json.NewEncoder(&b).Encode(manifest); err != nil {
@@ -288,7 +296,7 @@ func (p *prober) encode(manifest any, mediaType string) image {
 	return i
 }
 
-// put pushes the manifest and returns the response.
+// put sends a PUT of the image's manifest and returns the response.
 func (p *prober) put(i image, reference string) reply {
 	return p.do("PUT", p.path("manifests", reference), i.text, "Content-Type", i.MediaType)
 }
@@ -300,7 +308,8 @@ func (p *prober) image(tag string) image {
 	return i
 }
 
-// get requests the manifest with an Accept for its media type.
+// get requests a manifest with the media types of an image and an index in
+// Accept.
 func (p *prober) get(method, reference string) reply {
 	return p.do(method, p.path("manifests", reference), "", "Accept", ocispec.MediaTypeImageManifest, "Accept", ocispec.MediaTypeImageIndex)
 }

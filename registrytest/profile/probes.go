@@ -12,8 +12,8 @@ import (
 
 // These probes are shared by quirks of several registries.
 
-// local returns a text without the host of the registry and the name of the
-// repository, which differ from run to run.
+// local replaces the host of the registry and the name of the repository in a
+// text, since they differ in each run.
 func (p *prober) local(text string) string {
 	u, _ := url.Parse(p.base)
 	pairs := []string{p.base, "<registry>", u.Host, "<host>", p.repo, "<repo>"}
@@ -23,21 +23,22 @@ func (p *prober) local(text string) string {
 	return strings.NewReplacer(pairs...).Replace(text)
 }
 
-// challenged observes the challenge to an anonymous pull.
+// probeChallenge is a probe of the challenge to an anonymous pull.
 func probeChallenge(p *prober) string {
 	p.image("v1")
 	r := p.anonymous("GET", p.path("manifests", "v1"), "")
 	return p.local(r.field("WWW-Authenticate"))
 }
 
-// probeSinglePost observes the response to a blob in a single POST.
+// probeSinglePost is a probe of the response to a blob in a single POST.
 func probeSinglePost(p *prober) string {
 	text := p.text(20)
 	r := p.do("POST", param(p.path("blobs", "uploads/"), "digest", string(digest.FromString(text))), text, "Content-Type", "application/octet-stream")
 	return r.only()
 }
 
-// probeMount observes a mount from a repository that has the blob.
+// probeMount returns a probe of a mount of a blob from another repository.
+// Without from, the request does not name that repository.
 func probeMount(from bool) probe {
 	return func(p *prober) string {
 		i := p.image("v1")
@@ -51,7 +52,7 @@ func probeMount(from bool) probe {
 	}
 }
 
-// probeReferrers observes the list of the referrers of an image.
+// probeReferrers is a probe of the list of referrers of an image.
 func probeReferrers(p *prober) string {
 	i := p.image("v1")
 	r := p.do("GET", p.path("referrers", string(i.Digest)), "")
@@ -61,7 +62,7 @@ func probeReferrers(p *prober) string {
 	return r.code()
 }
 
-// probeDelete observes the deletion of a manifest, a tag or a blob.
+// probeDelete returns a probe of the deletion of a manifest, a tag or a blob.
 func probeDelete(kind string) probe {
 	return func(p *prober) string {
 		i := p.image("v1")
@@ -75,8 +76,8 @@ func probeDelete(kind string) probe {
 	}
 }
 
-// probeBlobRedirect observes the status of a pull of a blob, and that of the
-// storage with the header.
+// probeBlobRedirect returns a probe of a request for a blob and, after a
+// redirect, of an anonymous request to the storage with the header.
 func probeBlobRedirect(method string, header ...string) probe {
 	return func(p *prober) string {
 		layer := p.push(p.text(20))
@@ -88,18 +89,19 @@ func probeBlobRedirect(method string, header ...string) probe {
 	}
 }
 
-// probeIllegalName observes the response to a name that is not valid.
+// probeIllegalName is a probe of a request with an invalid repository name.
 func probeIllegalName(p *prober) string {
 	r := p.do("GET", "/v2/"+p.repo+"_/manifests/v1", "")
 	return r.field("Content-Type")
 }
 
-// probeTokenPost observes a POST to the token service.
+// probeTokenPost is a probe of a POST to the token service.
 func probeTokenPost(p *prober) string {
 	return p.anonymous("POST", p.realm(), "grant_type=password&username=nobody&password=x", "Content-Type", "application/x-www-form-urlencoded").code()
 }
 
-// realm returns the URL of the token service, or a URL that does not exist.
+// realm returns the URL of the token service. If the registry names none, it
+// returns a URL of the registry.
 func (p *prober) realm() string {
 	r := p.anonymous("GET", "/v2/", "")
 	_, rest, ok := strings.Cut(r.header.Get("WWW-Authenticate"), `realm="`)
@@ -110,8 +112,8 @@ func (p *prober) realm() string {
 	return realm
 }
 
-// token returns the response of the token service to an anonymous request for
-// the scope.
+// token sends the token service an anonymous request for a token with the
+// scopes, and returns the response.
 func (p *prober) token(scopes ...string) reply {
 	target := p.realm()
 	for _, s := range scopes {
@@ -120,7 +122,8 @@ func (p *prober) token(scopes ...string) reply {
 	return p.anonymous("GET", target, "")
 }
 
-// probeSubject observes the response to a manifest whose subject exists or not.
+// probeSubject returns a probe of a push of a manifest whose subject exists or
+// does not exist. The function observe describes the response.
 func probeSubject(exists bool, observe func(reply) string) probe {
 	return func(p *prober) string {
 		subject := ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: digest.FromString(p.text(20)), Size: 20}
@@ -132,21 +135,22 @@ func probeSubject(exists bool, observe func(reply) string) probe {
 	}
 }
 
-// probeConfig observes the response to a manifest with a config of the type.
+// probeConfig returns a probe of a push of a manifest whose config has the media
+// type.
 func probeConfig(mediaType string) probe {
 	return func(p *prober) string {
 		return p.put(p.build(func(m *ocispec.Manifest) { m.Config.MediaType = mediaType }), "v1").code()
 	}
 }
 
-// probeLayersInIndex observes the response to an index whose children are layers.
+// probeLayersInIndex is a probe of a push of an index whose children are layers.
 func probeLayersInIndex(p *prober) string {
 	index := ocispec.Index{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex, Manifests: []ocispec.Descriptor{p.push(p.text(20))}}
 	return p.put(p.encode(index, index.MediaType), "cache").code()
 }
 
-// probeTags observes the names in the list of tags after v2, v10 and v1 were
-// pushed.
+// probeTags returns a probe of a list of tags with the query, after pushes of
+// v2, v10 and v1.
 func probeTags(query string) probe {
 	return func(p *prober) string {
 		for _, tag := range []string{"v2", "v10", "v1"} {

@@ -13,20 +13,20 @@ import (
 	"github.com/ocireg/registry/registrytest/journal"
 )
 
-// A Profile is the behaviour of a real registry: its authentication and its
-// quirks. It is an option of package registrytest. A handler without a server is
-// registry.New(store, p.Options()...).
+// A Profile describes the behaviour of a real registry: its authentication and
+// its quirks. It is an option of package registrytest. A handler without a
+// server is registry.New(store, p.Options()...).
 type Profile struct {
 	name   string
 	site   *site
 	quirks []*quirk
 	set    settings
-	auth   *auth.Auth // or nil
+	auth   *auth.Auth // nil without authentication
 	login  auth.Credentials
 	err    error
 }
 
-// An Option changes a [Profile].
+// An Option configures a [Profile].
 type Option struct{ set func(*settings) }
 
 // settings are the values of the options.
@@ -41,46 +41,46 @@ type settings struct {
 	noAuth  bool
 }
 
-// Except leaves out the quirks.
+// Except removes quirks from the profile.
 func Except(quirks ...Quirk) Option {
 	return Option{func(s *settings) { s.except = append(s.except, quirks...) }}
 }
 
-// With adds quirks, such as those of another registry. A quirk about
-// authentication suits only a registry with the same kind of it: none, basic or a
-// token service.
+// With adds quirks to the profile, for example those of another registry. A
+// quirk about authentication needs a profile with the same kind of
+// authentication: none, Basic or a token service.
 func With(quirks ...Quirk) Option {
 	return Option{func(s *settings) { s.with = append(s.with, quirks...) }}
 }
 
-// Public lets anonymous clients pull only from repositories that match the
-// patterns, such as "library/**". The default is all repositories, if the real
-// registry has public ones. Without patterns, no repository is public.
+// Public limits anonymous pulls to repositories that match the patterns, such as
+// "library/**". By default, anonymous clients may pull from all repositories if
+// the real registry has public ones. Without patterns, no repository is public.
 func Public(patterns ...string) Option {
 	return Option{func(s *settings) { s.public = append([]string{}, patterns...) }}
 }
 
-// Repositories makes repositories that match the patterns exist before the
-// first push. Some registries, such as ECR, require that a repository, project
-// or namespace exists. A test creates it with this option or with content.
+// Repositories makes the repositories that match the patterns exist before a
+// push. Some registries, such as ECR, refuse pushes unless a repository, project
+// or namespace exists. A test creates it with this option or by adding content.
 func Repositories(patterns ...string) Option {
 	return Option{func(s *settings) { s.repos = append(s.repos, patterns...) }}
 }
 
-// WithoutAuth leaves out authentication, and with it the quirks that are about
-// it: every client may do everything.
+// WithoutAuth removes the authentication, and the quirks about authentication,
+// from the profile. Every client then has every right.
 func WithoutAuth() Option { return Option{func(s *settings) { s.noAuth = true }} }
 
-// RealHosts puts the token service and the storage of blobs at their real host
-// names, for a registrytest.Network that serves them, see [Profile.Hosts]. By
-// default both are at the host of the registry. If that host is 127.0.0.1, the
-// storage is at localhost.
+// RealHosts makes the profile name the real hosts of the token service and of
+// the storage of blobs. A registrytest.Network must serve them; see
+// [Profile.Hosts]. By default, both have the host of the registry. If that host
+// is 127.0.0.1, the storage is at localhost.
 func RealHosts() Option { return Option{func(s *settings) { s.network = true }} }
 
-// Get returns the profile with the name, such as "gitlab", or with a date:
-// "gitlab@2026-08" has the quirks as they were on the first day of that month. If
-// there is no such profile, [Profile.Err] returns an error that names the nearest
-// ones.
+// Get returns the profile with the name, such as "gitlab". The name may end with
+// a date: "gitlab@2026-08" has the quirks that GitLab had on the first day of
+// that month. If no profile has the name, [Profile.Err] returns an error that
+// suggests the nearest name.
 func Get(name string, opts ...Option) *Profile {
 	bare, date, dated := strings.Cut(name, "@")
 	for _, s := range sites {
@@ -115,7 +115,7 @@ func All(opts ...Option) iter.Seq[*Profile] {
 	}
 }
 
-// profile returns the profile of the registry.
+// profile returns a profile of the registry with the name and the options.
 func (s *site) profile(name string, opts []Option) *Profile {
 	p := &Profile{name: name, site: s}
 	for _, o := range opts {
@@ -141,7 +141,8 @@ func (s *site) profile(name string, opts []Option) *Profile {
 	return p
 }
 
-// choose returns the quirks of the registry that the settings select.
+// choose returns the quirks of the registry that the settings select, and those
+// that With adds.
 func (s *site) choose(set settings) (chosen []*quirk, err error) {
 	if set.dated {
 		if err := s.checkDate(set.date); err != nil {
@@ -183,12 +184,12 @@ func (s *site) choose(set settings) (chosen []*quirk, err error) {
 	return chosen, checkTogether(chosen)
 }
 
-// index returns the index of the quirk with the name, or -1.
+// index returns the index of the named quirk in the slice, or -1.
 func index(quirks []*quirk, name Quirk) int {
 	return slices.IndexFunc(quirks, func(q *quirk) bool { return q.Name == name })
 }
 
-// checkTogether returns an error if two quirks decide the same thing.
+// checkTogether returns an error if two quirks decide the same setting.
 func checkTogether(quirks []*quirk) error {
 	by := make(map[string]*quirk)
 	for _, q := range quirks {
@@ -205,7 +206,7 @@ func checkTogether(quirks []*quirk) error {
 // Name returns the name of the profile, such as "ecr" or "gitlab@2026-08".
 func (p *Profile) Name() string { return p.name }
 
-// Title returns the name of the registry, such as "Amazon ECR".
+// Title returns the name of the real registry, such as "Amazon ECR".
 func (p *Profile) Title() string {
 	if p.site == nil {
 		return p.name
@@ -222,8 +223,8 @@ func (p *Profile) Quirks() []Quirk {
 	return all
 }
 
-// Settings returns the quirks of the registry about which its users decide: the
-// profile has those alone that [With] adds.
+// Settings returns the quirks that depend on a setting of the real registry. The
+// profile has such a quirk only if [With] adds it.
 func (p *Profile) Settings() []Quirk {
 	if p.site == nil {
 		return nil
@@ -237,16 +238,16 @@ func (p *Profile) Settings() []Quirk {
 	return names
 }
 
-// NeedsRepository reports whether a repository, or its namespace, has to exist
-// before a push to it. [Repositories] creates it, and so does content.
+// NeedsRepository reports whether a push fails unless the repository, or its
+// namespace, already exists. [Repositories] or content makes it exist.
 func (p *Profile) NeedsRepository() bool {
 	return slices.ContainsFunc(p.quirks, func(q *quirk) bool {
 		return slices.ContainsFunc(q.do.decides(), func(thing string) bool { return thing == missingRepositories || thing == missingNamespaces })
 	})
 }
 
-// Without returns the optional features that the registry lacks, for
-// conformance.Target.
+// Without returns the optional features that the registry lacks, for the field
+// Without of conformance.Target.
 func (p *Profile) Without() []registry.Feature {
 	var features []registry.Feature
 	for _, q := range p.quirks {
@@ -259,13 +260,13 @@ func (p *Profile) Without() []registry.Feature {
 	return features
 }
 
-// Err returns an error if there is no such profile, or no such quirk in an
-// option, or if quirks contradict each other. Package registrytest fails the test
-// with it.
+// Err returns an error if no profile has the name, if an option names an unknown
+// quirk or an invalid pattern, or if quirks contradict each other. Package
+// registrytest fails the test with the error.
 func (p *Profile) Err() error { return p.err }
 
-// Exclusive returns "authentication" if the profile has one. It tells package
-// registrytest that a registry has only one.
+// Exclusive returns "authentication" if the profile has authentication, and
+// otherwise "". It tells package registrytest that a registry can have only one.
 func (p *Profile) Exclusive() string {
 	if p.auth == nil {
 		return ""
@@ -273,8 +274,8 @@ func (p *Profile) Exclusive() string {
 	return p.auth.Exclusive()
 }
 
-// Options returns the options of a registry with this behaviour. It panics if
-// [Profile.Err] returns an error.
+// Options returns the handler options of a registry with the profile. It panics
+// if [Profile.Err] returns an error.
 func (p *Profile) Options() []registry.Option {
 	if p.err != nil {
 		panic(p.err.Error())
@@ -282,8 +283,8 @@ func (p *Profile) Options() []registry.Option {
 	return newBuild(p).options()
 }
 
-// CheckStore returns the error of [auth.Auth.CheckStore]. Package registrytest
-// calls it.
+// CheckStore returns the error of [auth.Auth.CheckStore] for the profile's
+// authentication. Package registrytest calls it before a server starts.
 func (p *Profile) CheckStore(store registry.Store) error {
 	if p.auth == nil {
 		return nil
@@ -291,9 +292,9 @@ func (p *Profile) CheckStore(store registry.Store) error {
 	return p.auth.CheckStore(store)
 }
 
-// CheckRequests logs which of the quirks shaped a response, and which did not.
-// Package registrytest calls it when a server with the profile is closed; the log
-// of a test is shown with -v, or if the test fails.
+// CheckRequests logs which quirks of the profile affected a response, and which
+// did not. Package registrytest calls it when a server with the profile is
+// closed. The log of a test appears with the flag -v, or if the test fails.
 func (p *Profile) CheckRequests(t journal.TB, r journal.Requests) {
 	hint.NilTest("profile", "Profile.CheckRequests", t)
 	t.Helper()

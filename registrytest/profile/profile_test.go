@@ -18,7 +18,7 @@ import (
 	"github.com/ocireg/registry/registrytest/profile"
 )
 
-// Errors about unknown names suggest the nearest ones.
+// An error about an unknown name suggests the nearest known one.
 func TestMistakes(t *testing.T) {
 	t.Parallel()
 	for want, p := range map[string]interface{ Err() error }{
@@ -59,8 +59,8 @@ func TestMistakes(t *testing.T) {
 	require.Contains(t, strings.Join(fake.Errors(), "\n"), `did you mean "gitlab"?`)
 }
 
-// A server refuses an option for authentication beside a profile, or for a
-// value that a quirk of the profile sets.
+// A server refuses two options for authentication, or an option for a setting
+// that a quirk decides.
 func TestContradictions(t *testing.T) {
 	t.Parallel()
 	for want, opts := range map[string][]registrytest.Option{
@@ -110,8 +110,7 @@ func TestProfileOfQuirk(t *testing.T) {
 	require.Nil(t, profile.Quirk("ecr.patch-201").Profile().Auth())
 }
 
-// Every profile serves a client that has its credentials, and says in the journal
-// which quirks shaped a response.
+// With each profile, a client with its credentials can pull.
 func TestProfiles(t *testing.T) {
 	t.Parallel()
 	names := map[string]bool{}
@@ -154,7 +153,8 @@ func isBasic(t *testing.T, reg *registrytest.Server, c auth.Credentials) bool {
 	return resp.StatusCode == 200
 }
 
-// With RealHosts, tokens and blobs have hosts of their own.
+// With RealHosts, the token service and the storage of blobs have other hosts
+// than the registry.
 func TestRealHosts(t *testing.T) {
 	t.Parallel()
 	n := registrytest.NewNetwork(t)
@@ -189,8 +189,8 @@ func TestRealHosts(t *testing.T) {
 	require.Contains(t, refused.Body, "Only one auth mechanism allowed")
 }
 
-// The log of a test has the receipts of each quirk with -v, and of each
-// response if the test fails.
+// The log of a failed test has the receipts of responses, and which quirks
+// affected a response.
 func TestReceipts(t *testing.T) {
 	t.Parallel()
 	fake := faketb.Try(t, func(fake *faketb.TB) {

@@ -14,8 +14,8 @@ import (
 	"github.com/ocireg/registry/registrytest/auth"
 )
 
-// Quay returns the profile of Project Quay, as at quay.io. Namespaces have to
-// exist before a push: see [Repositories].
+// Quay returns the profile of Project Quay, the software of quay.io. A namespace
+// must exist before a push; see [Repositories].
 func Quay(opts ...Option) *Profile { return quay.profile(quay.name, opts) }
 
 const quaySource = "https://github.com/quay/quay/blob/ffba0c70e2d8d522290a4fbbaa704dbf2fc37f34/"

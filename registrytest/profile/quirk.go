@@ -13,10 +13,10 @@ import (
 )
 
 // A Quirk is the name of one deviation of a real registry, such as
-// "ecr.patch-201". It is an option of package registrytest: the registry has
-// only this deviation. If the deviation is about authentication, the registry
-// also has the authentication of the real one, with the credentials of
-// [Quirk.Profile].
+// "ecr.patch-201". As an option of package registrytest, it makes a registry
+// have only this deviation. If the deviation concerns authentication, the
+// registry also has the authentication of the real registry, with the
+// credentials of [Quirk.Profile].
 //
 //	reg := registrytest.NewServer(t, profile.Quirk("ecr.patch-201"))
 type Quirk string
@@ -25,69 +25,71 @@ type Quirk string
 type Fact struct {
 	Name Quirk
 
-	// Sentence says what the registry does.
+	// Sentence describes the behaviour of the registry.
 	Sentence string
 
-	// Source is the URL of the source. Date is its year, month or day, or "" if it
-	// is not known; every source was read in 2026-11.
+	// Source is the URL of a source for the behaviour. Date is the year, month
+	// or day of the source, or "" if it is not known. All sources were read in
+	// 2026-11.
 	Source, Date string
 
-	// From and Until are the month or the day in which the behaviour began and
-	// ended, or "" if the date is not known. They may be inferred from the dates of
-	// reports.
+	// From and Until are the month or day when the behaviour began and ended, or
+	// "" if it is not known. Some are inferred from the dates of reports.
 	From, Until string
 
 	Evidence Evidence
 
-	// Breaks are the names of the requirements in package conformance that the
-	// registry does not meet because of the quirk.
+	// Breaks has the names of the requirements in package conformance that a
+	// registry violates because of the quirk.
 	Breaks []string
 }
 
-// Evidence is the kind of a source.
+// An Evidence is the kind of the source for a quirk.
 type Evidence string
 
-// The kinds of sources, the strongest first.
+// The kinds of sources, strongest first.
 const (
-	EvidenceTrace       Evidence = "trace"               // requests and responses
-	EvidenceCode        Evidence = "source code"         // of the registry
-	EvidenceVendor      Evidence = "documentation"       // of the vendor
-	EvidenceClient      Evidence = "workaround"          // in the source code of a client
-	EvidenceIssue       Evidence = "issue"               // a report of a user or a maintainer
-	EvidenceConflicting Evidence = "conflicting sources" // the Source says one thing, others say another
+	EvidenceTrace       Evidence = "trace"               // requests and responses of the registry
+	EvidenceCode        Evidence = "source code"         // source code of the registry
+	EvidenceVendor      Evidence = "documentation"       // documentation of the vendor
+	EvidenceClient      Evidence = "workaround"          // source code of a client that avoids the quirk
+	EvidenceIssue       Evidence = "issue"               // report of a user or a maintainer
+	EvidenceConflicting Evidence = "conflicting sources" // Source contradicts other sources
 )
 
-// A quirk is a deviation with its behaviour.
+// A quirk is a deviation of a real registry, with code that implements it.
 type quirk struct {
 	Fact
 
 	do behaviour
 
-	// setting reports that users of the real registry can choose the behaviour.
-	// The profile does not have it; [With] adds it.
+	// setting reports whether the behaviour depends on a setting of the real
+	// registry. Then the profile of the registry does not have the quirk, unless
+	// [With] adds it.
 	setting bool
 
-	// probe observes the behaviour, and want is the observation. A registry
-	// without the quirk gives another observation.
+	// probe observes the behaviour, and want is the observation at a registry
+	// with the quirk. A registry without the quirk leads to another observation.
 	probe probe
 	want  string
 
-	// sleeps reports that the probe waits for minutes.
+	// sleeps reports whether the probe waits for minutes.
 	sleeps bool
 }
 
-// A site is a real registry, or a version of one.
+// A site is a real registry, or a version of one, with its quirks.
 type site struct {
 	name, title string
 	access      access
 	quirks      []quirk
 
-	// collection reports that the quirks are of several registries, without a
-	// profile.
+	// collection reports whether the quirks are those of several registries,
+	// which have no profile.
 	collection bool
 }
 
-// find returns the quirk with the name, or an error that names the nearest.
+// find returns the quirk with the name, or an error that suggests the nearest
+// name.
 func (name Quirk) find() (*quirk, error) {
 	var names []string
 	for _, s := range sites {
@@ -105,8 +107,8 @@ func (name Quirk) find() (*quirk, error) {
 	return nil, fmt.Errorf("no quirk is called %q; %s", name, help)
 }
 
-// AllQuirks yields the names of all quirks, those of past years included, in the
-// order of docs/profiles.md.
+// AllQuirks yields the names of all quirks, including former ones, in the order
+// of docs/profiles.md.
 func AllQuirks() iter.Seq[Quirk] {
 	return func(yield func(Quirk) bool) {
 		for _, s := range sites {
@@ -119,7 +121,7 @@ func AllQuirks() iter.Seq[Quirk] {
 	}
 }
 
-// of returns the registry of the quirk.
+// of returns the registry that has the quirk.
 func (q *quirk) of() *site {
 	i := slices.IndexFunc(sites, func(s *site) bool {
 		return slices.ContainsFunc(s.quirks, func(o quirk) bool { return o.Name == q.Name })
@@ -127,8 +129,8 @@ func (q *quirk) of() *site {
 	return sites[i]
 }
 
-// Fact returns the description of the quirk, which has only a name if there is
-// no such quirk.
+// Fact returns the description of the quirk. If no quirk has the name, the Fact
+// has only the name.
 func (name Quirk) Fact() Fact {
 	q, err := name.find()
 	if err != nil {
@@ -137,8 +139,8 @@ func (name Quirk) Fact() Fact {
 	return q.Fact
 }
 
-// Err returns an error if there is no such quirk. Package registrytest fails the
-// test with it.
+// Err returns an error if no quirk has the name. Package registrytest fails the
+// test with the error.
 func (name Quirk) Err() error {
 	if _, err := name.find(); err != nil {
 		return fmt.Errorf("profile: %w", err)
@@ -146,26 +148,26 @@ func (name Quirk) Err() error {
 	return nil
 }
 
-// Exclusive returns "authentication" if the quirk adds authentication, as
-// [Profile.Exclusive] does.
+// Exclusive returns "authentication" if the quirk adds authentication, like
+// [Profile.Exclusive].
 func (name Quirk) Exclusive() string { return name.profile().Exclusive() }
 
-// Profile returns a profile that has the quirk alone.
+// Profile returns a profile that has only this quirk and those that [With] adds.
 func (name Quirk) Profile(opts ...Option) *Profile { return name.profile(opts...) }
 
-// Options returns the options of a registry with the quirk alone. It panics if
-// [Quirk.Err] returns an error.
+// Options returns the handler options of a registry with only this quirk. It
+// panics if [Quirk.Err] returns an error.
 func (name Quirk) Options() []registry.Option { return name.profile().Options() }
 
-// CheckRequests logs whether the quirk shaped a response, as
-// [Profile.CheckRequests] does.
+// CheckRequests logs whether the quirk affected a response, like
+// [Profile.CheckRequests].
 func (name Quirk) CheckRequests(t journal.TB, r journal.Requests) {
 	hint.NilTest("profile", "Quirk.CheckRequests", t)
 	t.Helper()
 	logReceipts(t, string(name), []Quirk{name}, r)
 }
 
-// profile returns a profile that has the quirk alone.
+// profile returns a profile that has only this quirk and those that [With] adds.
 func (name Quirk) profile(opts ...Option) *Profile {
 	q, err := name.find()
 	if err != nil {
@@ -179,7 +181,7 @@ func (name Quirk) profile(opts ...Option) *Profile {
 	return of.profile(string(name), append(slices.Clip(opts), With(name)))
 }
 
-// current reports whether the registry has the quirk on a date, or at present
+// current reports whether the registry has the quirk on the date, or at present
 // if the date is "".
 func (q *quirk) current(date string) bool {
 	if date == "" {
@@ -189,7 +191,8 @@ func (q *quirk) current(date string) bool {
 	return (q.From == "" || firstDay(q.From) <= day) && (q.Until == "" || day < firstDay(q.Until))
 }
 
-// firstDay returns the first day of a year or a month.
+// firstDay returns the first day of a date that is a year or a month, and a day
+// unchanged.
 func firstDay(date string) string {
 	switch len(date) {
 	case len("2006"):
@@ -200,8 +203,8 @@ func firstDay(date string) string {
 	return date
 }
 
-// checkDate returns an error unless the registry is known at the date. The error
-// names the dates at which it changed.
+// checkDate returns an error unless the sources cover the registry at the date.
+// The error lists the dates on which its quirks changed.
 func (s *site) checkDate(date string) error {
 	var changes []string
 	oldest := ""
@@ -235,5 +238,6 @@ func (s *site) checkDate(date string) error {
 	return nil
 }
 
-// sourcesRead is the month in which the sources were read.
+// sourcesRead is the month when the sources were read. Profiles of later dates
+// are errors.
 const sourcesRead = "2026-11"

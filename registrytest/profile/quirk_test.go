@@ -15,8 +15,8 @@ import (
 	"github.com/ocireg/registry/registrytest/lint"
 )
 
-// newProber returns a prober of a new registry with the option, whose client has
-// the credentials of a user who may do everything.
+// newProber starts a registry with the profile, or without one if p is nil. It
+// returns the registry, and a prober whose user has every right.
 func newProber(t *testing.T, p *Profile, opts ...registrytest.Option) (*prober, *registrytest.Server) {
 	t.Helper()
 	if p != nil {
@@ -32,7 +32,8 @@ func newProber(t *testing.T, p *Profile, opts ...registrytest.Option) (*prober, 
 	return pr, reg
 }
 
-// authorizer returns a function that adds credentials to requests, or nil.
+// authorizer returns a function that adds the profile's credentials to a
+// request, or nil if the profile has no authentication.
 func authorizer(p *Profile) func(*http.Request) {
 	switch {
 	case p.auth == nil:
@@ -44,8 +45,9 @@ func authorizer(p *Profile) func(*http.Request) {
 	return func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+token) }
 }
 
-// Each quirk has the behaviour in its description, alone and in the profile of
-// its registry. A registry without it behaves differently.
+// A registry with a quirk alone, and a registry with the whole profile, behave
+// as the probe of the quirk wants. A registry without the quirk behaves
+// differently.
 func TestQuirks(t *testing.T) {
 	t.Parallel()
 	for _, s := range sites {
@@ -76,7 +78,8 @@ func testQuirk(t *testing.T, s *site, q *quirk, opts ...registrytest.Option) {
 	plain, _ := observe(nil)
 	require.NotEqual(t, q.want, plain, "a registry without the quirk")
 
-	// In the profile, the content is in memory.
+	// The registry with the quirk alone is on disk, that with the profile in
+	// memory.
 	inMemory := opts
 	if many := q.Name == "ecr.tags-per-image" || q.Name == "distribution-3.tags-1000"; !q.sleeps && !many {
 		store, err := layout.Open(t.TempDir())
@@ -107,21 +110,21 @@ func testQuirk(t *testing.T, s *site, q *quirk, opts ...registrytest.Option) {
 	require.Contains(t, Quirks(reg.Requests()), q.Name, "the receipt:\n%v", reg.Requests())
 }
 
-// nameWith returns the name of the profile of the registry, with a date at which it
-// had the quirk.
+// nameWith returns the name of a profile of the registry that has the quirk. The
+// name includes a date if the quirk is new or has ended.
 func (s *site) nameWith(q *quirk) string {
 	switch {
 	case q.From != "":
 		return s.name + "@" + q.From
 	case q.Until != "":
-		end, _ := time.Parse(time.DateOnly, firstDay(q.Until)) // TestFacts checks it.
+		end, _ := time.Parse(time.DateOnly, firstDay(q.Until)) // TestFacts checks the date.
 		return s.name + "@" + end.AddDate(0, 0, -1).Format(time.DateOnly)
 	}
 	return s.name
 }
 
 // contradicted returns the quirks of the registry that decide the same setting
-// as the quirk.
+// as q.
 func contradicted(s *site, q *quirk) (names []Quirk) {
 	for i := range s.quirks {
 		other := &s.quirks[i]
@@ -132,8 +135,8 @@ func contradicted(s *site, q *quirk) (names []Quirk) {
 	return names
 }
 
-// A linter has no findings about a correct client, even if a quirk changes the
-// URLs that the linter watches.
+// A linter has no findings for a correct client, even if a quirk changes URLs
+// that the linter watches.
 func TestLinter(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"distribution-2.8", "gitlab", "acr", "ecr", "quay"} {

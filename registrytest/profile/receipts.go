@@ -7,12 +7,12 @@ import (
 	"github.com/ocireg/registry/registrytest/journal"
 )
 
-// receipt returns the note in the journal for a response that the quirk has
-// shaped.
+// receipt returns the note for the record of a request whose response the quirk
+// affected.
 func (q *quirk) receipt() string { return "quirk=" + string(q.Name) + " (" + q.Source + ")" }
 
-// Quirks returns the quirks that shaped the responses to the requests, without
-// duplicates, in the order of their first response.
+// Quirks returns the quirks that affected responses to the requests, without
+// duplicates, in the order of the first response that each affected.
 func Quirks(r journal.Requests) []Quirk {
 	var all []Quirk
 	for _, record := range r.All() {
@@ -30,11 +30,11 @@ func Quirks(r journal.Requests) []Quirk {
 	return all
 }
 
-// logReceipts logs which of the quirks shaped a response.
+// logReceipts logs which of the quirks affected a response.
 func logReceipts(t journal.TB, name string, quirks []Quirk, r journal.Requests) {
 	t.Helper()
 	if _, ok := t.(interface{ ReportAllocs() }); ok {
-		return // The log of a benchmark is always shown.
+		return // The log of a benchmark always appears.
 	}
 	var met, unmet []string
 	seen := Quirks(r)

@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A response that a registry without the quirk sends too has no receipt of it.
-// Each function returns the status and the code of its last response.
+// A response that is the same without the quirk has no receipt of it. The probe
+// of each case describes its last response.
 func TestNoReceipt(t *testing.T) {
 	t.Parallel()
 	missing := string(digest.FromString("missing"))
@@ -44,7 +44,8 @@ func TestNoReceipt(t *testing.T) {
 			return p.do("PATCH", p.start(), "0123456789", "Content-Range", "0-5").code()
 		}, "400 SIZE_INVALID"},
 		{"schema 1", "ecr.media-type-required", schema1("json", ""), "201"},
-		// The registry itself refuses signed ones.
+		// A registry without the quirk refuses signed manifests of schema 1,
+		// too.
 		{"signed schema 1", "ecr.media-type-required", schema1("prettyjws", `,"signatures":[{}]`), "400"},
 		{"unknown session", "ghcr.upload-expiry", func(p *prober) string {
 			return p.chunk(p.base+p.path("blobs", "uploads/unknown"), 0, "0123456789").code()
@@ -81,7 +82,8 @@ func TestNoReceipt(t *testing.T) {
 	}
 }
 
-// Several quirks refuse an upload with 400: the receipt names the one that did.
+// If several quirks refuse uploads with 400, the receipt names the quirk that
+// refused this one.
 func TestReceiptOfRefusal(t *testing.T) {
 	t.Parallel()
 	p, reg := newProber(t, ECR(Repositories("probe/**")))

@@ -8,9 +8,10 @@ import (
 	"github.com/ocireg/registry/internal/names"
 )
 
-// Several registries share these behaviours.
+// The behaviours in this file are shared by several registries.
 
-// challenges asks for credentials, with the scheme of the registry's access.
+// challenges returns the behaviour of a registry that requires credentials, with
+// a plain challenge for its authentication scheme.
 func challenges() behaviour {
 	return append(wrap(func(_ *build, _ http.ResponseWriter, r *registry.Request, err error, note func()) error {
 		if all := errorsOf(err); len(all) > 0 && all[0].Header.Get("WWW-Authenticate") != "" && r.Op != registry.GetToken {
@@ -20,7 +21,8 @@ func challenges() behaviour {
 	}), part{decides: "the challenge", auth: func(*setup) {}})
 }
 
-// rewrittenChallenge asks for credentials with this header, in which <host> and
+// rewrittenChallenge returns the behaviour of a registry that requires
+// credentials, with these values of WWW-Authenticate. In the values, <host> and
 // <registry> stand for the host and the URL of the registry, and <scope> for the
 // scope that the request requires.
 func rewrittenChallenge(values ...string) behaviour {
@@ -42,41 +44,46 @@ func rewrittenChallenge(values ...string) behaviour {
 	}), part{decides: "the challenge"})
 }
 
-// withoutETags sends no ETag, and ignores If-None-Match.
+// withoutETags returns the behaviour of a registry that sends no ETag and
+// ignores If-None-Match.
 func withoutETags() behaviour {
 	return without(registry.ConditionalReads, func(_ *registry.Request, status int, _ http.Header) bool {
 		return status == http.StatusOK
 	}, registry.HeadManifest, registry.GetManifest)
 }
 
-// probeETag observes the ETag of a manifest.
+// probeETag is a probe of the ETag of a manifest.
 func probeETag(p *prober) string {
 	p.image("v1")
 	return p.get("GET", "v1").field("ETag")
 }
 
-// withoutReferrers lacks the referrers API.
+// withoutReferrers returns the behaviour of a registry without the referrers
+// API.
 func withoutReferrers() behaviour {
 	return without(registry.ListReferrers, func(_ *registry.Request, status int, _ http.Header) bool {
 		return status == http.StatusNotFound
 	}, registry.ListReferrers).deciding("referrers")
 }
 
-// singlePost202 ignores the digest of a blob in a single POST.
+// singlePost202 returns the behaviour of a registry that ignores the digest and
+// the blob in a single POST, and starts an upload session.
 func singlePost202() behaviour {
 	return without(registry.PostBlob, func(_ *registry.Request, status int, _ http.Header) bool {
 		return status == http.StatusAccepted
 	}, registry.PostBlob)
 }
 
-// noAnonymousMount starts an upload session if a mount has no source.
+// noAnonymousMount returns the behaviour of a registry that starts an upload
+// session if a mount names no source.
 func noAnonymousMount() behaviour {
 	return without(registry.AnonymousMount, func(r *registry.Request, status int, _ http.Header) bool {
 		return r.From == "" && status == http.StatusAccepted && mountable(r)
 	}, registry.MountBlob)
 }
 
-// absoluteLocations sends absolute URLs in Location and Link.
+// absoluteLocations returns the behaviour of a registry that sends absolute URLs
+// in Location and Link.
 func absoluteLocations() behaviour {
 	return without(registry.RelativeLocations, func(_ *registry.Request, _ int, h http.Header) bool {
 		return h.Get("Location") != "" || h.Get("Link") != ""
@@ -84,7 +91,8 @@ func absoluteLocations() behaviour {
 		registry.PutManifest, registry.ListTags, registry.ListReferrers, registry.ListRepositories)
 }
 
-// illegalName404 responds to an invalid name with the 404 of a router.
+// illegalName404 returns the behaviour of a registry that responds to an invalid
+// repository name with the plain 404 response of a router.
 func illegalName404() behaviour {
 	return wrap(func(_ *build, w http.ResponseWriter, r *registry.Request, err error, note func()) error {
 		all := errorsOf(err)
@@ -96,7 +104,8 @@ func illegalName404() behaviour {
 	}).deciding("names that are not valid")
 }
 
-// tokenOnly makes the response of the token service have only the token.
+// tokenOnly returns the behaviour of a token service whose responses have only
+// the named field.
 func tokenOnly(field string) behaviour {
 	return tokenFields(func(fields map[string]any) {
 		for name := range fields {
@@ -107,7 +116,7 @@ func tokenOnly(field string) behaviour {
 	}).deciding("the fields of token responses")
 }
 
-// probeTokenFields observes the fields in a response of the token service.
+// probeTokenFields is a probe of the fields in a response of the token service.
 func probeTokenFields(p *prober) string {
 	p.image("v1")
 	r := p.token("repository:" + p.repo + ":pull")
@@ -120,7 +129,8 @@ func probeTokenFields(p *prober) string {
 	return r.only() + " " + strings.Join(found, " ")
 }
 
-// subjectMustExist refuses a manifest whose subject is not in the repository.
+// subjectMustExist returns the behaviour of a registry that refuses a manifest
+// if its subject is not in the repository.
 func subjectMustExist(status int, code registry.Code, message string) behaviour {
 	return refuseManifest(func(_ *build, r *registry.Request, d document) *registry.Error {
 		if d.Subject == nil {
@@ -133,8 +143,8 @@ func subjectMustExist(status int, code registry.Code, message string) behaviour 
 	}).deciding("missing subjects")
 }
 
-// subjectWithoutAPI confirms a subject with OCI-Subject although there is no
-// referrers API.
+// subjectWithoutAPI returns the behaviour of a registry that confirms a subject
+// with OCI-Subject, although it has no referrers API.
 func subjectWithoutAPI() behaviour {
 	return append(withoutReferrers(), part{decides: "OCI-Subject", build: func(b *build, q *quirk) {
 		b.addFault([]registry.Op{registry.PutManifest}, func(r *registry.Request) *registry.Fault {

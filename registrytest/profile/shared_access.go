@@ -13,23 +13,25 @@ import (
 	"github.com/ocireg/registry/registrytest/auth"
 )
 
-// The behaviours about permissions that several registries share.
+// The behaviours in this file concern permissions, and are shared by several
+// registries.
 
-// The decisions of quirks that refuse pushes to repositories that were not created.
+// The settings that are decided by quirks that refuse pushes to a repository or
+// namespace that was not created.
 const (
 	missingRepositories = "repositories that do not exist"
 	missingNamespaces   = "namespaces that do not exist"
 )
 
-// everyOp are the operations on repositories that require a permission.
+// everyOp are all operations on a repository.
 var everyOp = []registry.Op{
 	registry.GetBlob, registry.HeadBlob, registry.DeleteBlob, registry.GetManifest, registry.HeadManifest, registry.PutManifest,
 	registry.DeleteManifest, registry.DeleteTag, registry.StartUpload, registry.PostBlob, registry.MountBlob, registry.PatchUpload,
 	registry.PutUpload, registry.GetUpload, registry.CancelUpload, registry.ListTags, registry.ListReferrers,
 }
 
-// missing401 responds with 401 to anonymous clients that pull from a repository
-// that does not exist, as from one that is private.
+// missing401 returns the behaviour of a registry that responds with 401 to
+// anonymous clients if the repository does not exist, as if it were private.
 func missing401() behaviour {
 	return aboutAuth(refuse(func(b *build, r *registry.Request) *registry.Error {
 		if r.User != "" || b.hasRepository(r, r.Repo) {
@@ -39,8 +41,8 @@ func missing401() behaviour {
 	}, everyOp...).deciding("missing repositories"))
 }
 
-// probeMissing observes an anonymous pull from a repository that does not exist,
-// with a token.
+// probeMissing is a probe of an anonymous pull, with a token, from a repository
+// that does not exist.
 func probeMissing(p *prober) string {
 	missing := *p
 	missing.repo = p.absent
@@ -51,7 +53,7 @@ func probeMissing(p *prober) string {
 	return r.code()
 }
 
-// pull requests a manifest with a token for an anonymous client.
+// pull requests a manifest with an anonymous token, and returns the response.
 func (p *prober) pull(method, reference string) reply {
 	header := []string{"Accept", "application/vnd.oci.image.manifest.v1+json"}
 	r := p.token("repository:" + p.repo + ":pull")
@@ -65,8 +67,9 @@ func (p *prober) pull(method, reference string) reply {
 	return p.anonymous(method, p.path("manifests", reference), "", header...)
 }
 
-// noTokenFor refuses tokens to anonymous clients for a repository that does not
-// exist or is not public, with the error.
+// noTokenFor returns the behaviour of a token service that refuses anonymous
+// tokens for a repository that does not exist or is not public. The function
+// find returns the error.
 func noTokenFor(find func() *registry.Error) behaviour {
 	return aboutAuth(serve(func(b *build, r *registry.Request) registry.Handler {
 		if r.Method != http.MethodGet || r.Header.Get("Authorization") != "" {
@@ -82,7 +85,8 @@ func noTokenFor(find func() *registry.Error) behaviour {
 	}, registry.GetToken).deciding("tokens for missing repositories"))
 }
 
-// scopedRepositories returns the repositories in the scopes of a token request.
+// scopedRepositories returns the names of the repositories in the scopes of a
+// token request.
 func scopedRepositories(r *registry.Request) (repos []string) {
 	for _, scope := range strings.Fields(strings.Join(r.URL.Query()["scope"], " ")) {
 		rest, ok := strings.CutPrefix(scope, "repository:")
@@ -93,8 +97,8 @@ func scopedRepositories(r *registry.Request) (repos []string) {
 	return repos
 }
 
-// mountMissing401 responds with 401 to a mount from a repository that does not
-// exist, such as one of another registry.
+// mountMissing401 returns the behaviour of a registry that refuses a mount from
+// a repository that does not exist. The function find returns the error.
 func mountMissing401(find func(b *build, r *registry.Request) *registry.Error) behaviour {
 	return refuse(func(b *build, r *registry.Request) *registry.Error {
 		if r.From == "" || b.hasRepository(r, r.From) {
@@ -104,8 +108,8 @@ func mountMissing401(find func(b *build, r *registry.Request) *registry.Error) b
 	}, registry.MountBlob).deciding("mounts from missing repositories")
 }
 
-// probeMountMissing observes a mount from the repository with the name that choose
-// returns, which does not exist.
+// probeMountMissing returns a probe of a mount from a repository that does not
+// exist, whose name choose returns.
 func probeMountMissing(choose func(*prober) string) probe {
 	return func(p *prober) string {
 		layer := p.push(p.text(20))
@@ -113,7 +117,9 @@ func probeMountMissing(choose func(*prober) string) probe {
 	}
 }
 
-// onlyNames refuses names of repositories for which valid returns false.
+// onlyNames returns the behaviour of a registry that refuses requests for a
+// repository for whose name valid returns false. The function find returns the
+// error.
 func onlyNames(valid func(repo string) bool, find func(b *build, r *registry.Request) *registry.Error) behaviour {
 	return refuse(func(b *build, r *registry.Request) *registry.Error {
 		if valid(r.Repo) {
@@ -123,8 +129,8 @@ func onlyNames(valid func(repo string) bool, find func(b *build, r *registry.Req
 	}, everyOp...).deciding("names of repositories")
 }
 
-// coversEverything issues tokens that cover all rights of the user, whatever the
-// scopes are.
+// coversEverything returns the behaviour of a token service whose tokens cover
+// all rights of the user, and not only their scopes.
 func coversEverything() behaviour {
 	return behaviour{{auth: func(s *setup) {
 		before := s.auth.Mint
@@ -137,12 +143,14 @@ func coversEverything() behaviour {
 	}}}
 }
 
-// tokenLife issues tokens that are valid for this time.
+// tokenLife returns the behaviour of a token service whose tokens are valid for
+// d.
 func tokenLife(d time.Duration) behaviour {
 	return append(seenInTokens(), part{decides: "the life of tokens", auth: func(s *setup) { s.auth.TokenLife = d }})
 }
 
-// probeTokenLife observes the life of a token, which a response may omit.
+// probeTokenLife is a probe of the lifetime of a token. It decodes the token,
+// because the response may omit expires_in.
 func probeTokenLife(p *prober) string {
 	p.image("v1")
 	parts := strings.Split(p.token("repository:"+p.repo+":pull").body, ".")
@@ -160,7 +168,8 @@ func probeTokenLife(p *prober) string {
 	return (time.Duration(claims.Expires-claims.IssuedAt) * time.Second).String()
 }
 
-// namespaceMustExist refuses pushes to a namespace that does not exist.
+// namespaceMustExist returns the behaviour of a registry that refuses pushes to
+// a namespace that does not exist. The function find returns the error.
 func namespaceMustExist(find func(b *build, r *registry.Request) *registry.Error) behaviour {
 	return refuse(func(b *build, r *registry.Request) *registry.Error {
 		if b.hasNamespace(r, r.Repo) {
@@ -170,8 +179,8 @@ func namespaceMustExist(find func(b *build, r *registry.Request) *registry.Error
 	}, registry.StartUpload, registry.PostBlob, registry.MountBlob, registry.PutManifest).deciding(missingNamespaces)
 }
 
-// emptyRepository404 responds with 404 to the list of the tags of a repository
-// without tags.
+// emptyRepository404 returns the behaviour of a registry that responds with 404
+// to the list of tags of a repository without tags.
 func emptyRepository404() behaviour {
 	return refuse(func(_ *build, r *registry.Request) *registry.Error {
 		for range r.Store().Tags(r.Context(), r.Repo, "") {
@@ -181,7 +190,8 @@ func emptyRepository404() behaviour {
 	}, registry.ListTags)
 }
 
-// probeEmptyRepository observes the list of tags of a repository without tags.
+// probeEmptyRepository is a probe of the list of tags of a repository without
+// tags.
 func probeEmptyRepository(p *prober) string {
 	i := p.build(nil)
 	p.want(p.put(i, string(i.Digest)), "pushing a manifest", http.StatusCreated)

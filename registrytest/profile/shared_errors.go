@@ -10,10 +10,12 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// The behaviours about the shape of errors that several registries share.
+// The behaviours in this file concern the form of errors, and are shared by
+// several registries.
 
-// reshape sends the errors for which is returns true with the body that render
-// returns. An empty media type leaves out Content-Type.
+// reshape returns the behaviour of a registry that sends errors for which is
+// returns true with the body that render returns. Without a media type, the
+// response has no Content-Type.
 func reshape(is func(r *registry.Request, e *registry.Error) bool, render func(r *registry.Request, e *registry.Error) (mediaType, body string)) behaviour {
 	return wrap(func(_ *build, w http.ResponseWriter, r *registry.Request, err error, note func()) error {
 		all := errorsOf(err)
@@ -29,26 +31,26 @@ func reshape(is func(r *registry.Request, e *registry.Error) bool, render func(r
 	})
 }
 
-// emptyBody is an empty body.
+// emptyBody is a function for reshape: the response has no body.
 func emptyBody(*registry.Request, *registry.Error) (mediaType, body string) { return "", "" }
 
-// withoutCode is the body of an error without its code.
+// withoutCode is a function for reshape: the error has no code.
 func withoutCode(_ *registry.Request, e *registry.Error) (mediaType, body string) {
 	return "application/json", fmt.Sprintf(`{"errors":[{"status":%d,"message":%s}]}`, cmp.Or(e.Status, e.Code.Status()), quote(e.Message))
 }
 
-// bare is an error that is not in a list.
+// bare is a function for reshape: the error is not in a list.
 func bare(_ *registry.Request, e *registry.Error) (mediaType, body string) {
 	return "application/json", fmt.Sprintf(`{"code":%s,"message":%s}`, quote(string(e.Code)), quote(e.Message))
 }
 
 func quote(text string) []byte {
-	quoted, _ := json.Marshal(text) // Every string can be marshaled.
+	quoted, _ := json.Marshal(text) // encoding a string cannot fail
 	return quoted
 }
 
-// recode gives errors of the operations another code and, if it is not 0, another
-// status.
+// recode returns the behaviour of a registry that replaces the error code from
+// by the code to in responses to the operations, and the status unless it is 0.
 func recode(from, to registry.Code, status int, ops ...registry.Op) behaviour {
 	return rewrite(func(r *registry.Request, e registry.Error) *registry.Error {
 		if e.Code != from || !slices.Contains(ops, r.Op) {
@@ -60,7 +62,7 @@ func recode(from, to registry.Code, status int, ops ...registry.Op) behaviour {
 	})
 }
 
-// withCode is the body of an error in the form of the spec.
+// withCode returns the body of an error in the form of the spec.
 func withCode(e *registry.Error) (mediaType, body string) {
 	return "application/json", fmt.Sprintf(`{"errors":[{"code":%s,"message":%s}]}`, quote(string(e.Code)), quote(e.Message))
 }

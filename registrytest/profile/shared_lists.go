@@ -14,16 +14,18 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// The behaviours about lists that several registries share.
+// The behaviours in this file concern lists, and are shared by several
+// registries.
 
-// listTags responds to tags/list with the entries and the further members that
-// make returns. With paged, n and last select some of the entries.
+// listTags returns the behaviour of a registry whose lists of tags have the
+// entries and the further JSON members that make returns. With paged, the query
+// parameters n and last select some of the entries.
 func listTags(paged bool, make func(r *registry.Request, tags []string) (entries []any, members map[string]any)) behaviour {
 	return serve(func(_ *build, r *registry.Request) registry.Handler {
 		var tags []string
 		for tag, err := range r.Store().Tags(r.Context(), r.Repo, "") {
 			if errors.Is(err, fs.ErrNotExist) {
-				return nil // The operation returns the same error.
+				return nil // The registry responds with the same error.
 			} else if err != nil {
 				return func(http.ResponseWriter, *registry.Request) error {
 					return fmt.Errorf("listing the tags of %s: %w", r.Repo, err)
@@ -49,8 +51,8 @@ func listTags(paged bool, make func(r *registry.Request, tags []string) (entries
 	}, registry.ListTags).deciding("the list of tags")
 }
 
-// page returns the entries that n and last select, and sets Link if there are
-// more.
+// page returns the entries that the query parameters n and last select. If there
+// are more, it sets the header field Link.
 func page(w http.ResponseWriter, r *registry.Request, entries []any) []any {
 	query := r.URL.Query()
 	if i := slices.Index(entries, any(query.Get("last"))); i >= 0 {
@@ -67,8 +69,9 @@ func page(w http.ResponseWriter, r *registry.Request, entries []any) []any {
 	return entries[:n]
 }
 
-// inPushOrder lists tags from the oldest to the newest. Tags that a test put into
-// the store have no known age: they come first, in reverse order.
+// inPushOrder returns the behaviour of a registry that lists tags from the
+// oldest to the newest. The age of tags that a test puts into the store is
+// unknown: they come first, in reverse order.
 func inPushOrder() behaviour {
 	type key struct{ repo, tag string }
 	return behaviour{{decides: "the list of tags", build: func(b *build, q *quirk) {
@@ -106,8 +109,8 @@ func anys(texts []string) []any {
 	return values
 }
 
-// probeManyTags observes the number of tags in the first page of a long list,
-// with the query.
+// probeManyTags returns a probe that pushes n tags. It observes the number of
+// tags in the first page of their list, with the query.
 func probeManyTags(n int, query string) probe {
 	return func(p *prober) string {
 		i := p.build(nil)
@@ -118,7 +121,8 @@ func probeManyTags(n int, query string) probe {
 	}
 }
 
-// alwaysLink adds a Link to each page of tags that is not empty.
+// alwaysLink returns the behaviour of a registry that adds a Link to each page
+// of tags that is not empty.
 func alwaysLink() behaviour {
 	return header(func(r *registry.Request, status int, h http.Header) int {
 		if status != http.StatusOK || h.Get("Link") != "" {

@@ -10,27 +10,29 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// The behaviours about pushes that several registries share.
+// The behaviours in this file concern pushes, and are shared by several
+// registries.
 
-// mountIf mounts a blob if the condition is met, and otherwise starts an upload
-// session.
+// mountIf returns the behaviour of a registry that mounts a blob only if met
+// returns true, and otherwise starts an upload session.
 func mountIf(met func(b *build, r *registry.Request) bool) behaviour {
 	return behaviour{{decides: "mounts", build: func(b *build, q *quirk) {
 		b.addFault([]registry.Op{registry.MountBlob}, func(r *registry.Request) *registry.Fault {
 			if r.From == "" || !mountable(r) || met(b, r) {
-				return nil // The operation starts a session for a blob that does not exist.
+				return nil // For a missing blob, the registry starts a session anyway.
 			}
 			return &registry.Fault{Quirk: true, Before: func(r *registry.Request) error {
 				r.Note(q.receipt())
-				r.Digest = "" // A mount without a digest starts a session.
+				r.Digest = "" // a mount without a digest starts a session
 				return nil
 			}}
 		})
 	}}}
 }
 
-// mountable reports whether the repository that a mount names has the blob or, if
-// the mount names none, any repository. Otherwise every registry starts a session.
+// mountable reports whether the registry can mount the blob: the named
+// repository has it or, if the request names none, any repository. Otherwise
+// every registry starts an upload session.
 func mountable(r *registry.Request) bool {
 	has := func(repo string) bool {
 		_, err := r.Store().StatBlob(r.Context(), repo, r.Digest)
@@ -47,7 +49,8 @@ func mountable(r *registry.Request) bool {
 	return false
 }
 
-// immutableTags refuses to move a tag, with the error that find returns.
+// immutableTags returns the behaviour of a registry that refuses to move a tag
+// to another manifest. The function find returns the error.
 func immutableTags(find func(r *registry.Request) *registry.Error) behaviour {
 	return behaviour{{decides: "tags that move", build: func(b *build, q *quirk) {
 		b.others = append(b.others, registry.WithTagCheck(func(r *registry.Request, _ string, current, next digest.Digest) error {
@@ -60,14 +63,14 @@ func immutableTags(find func(r *registry.Request) *registry.Error) behaviour {
 	}}}
 }
 
-// probeMovedTag observes a push of another image with a tag that exists.
+// probeMovedTag is a probe of a push of another image with an existing tag.
 func probeMovedTag(p *prober) string {
 	p.image("v1")
 	return p.put(p.build(nil), "v1").code()
 }
 
-// probePushTo observes the start of an upload to the repository with the name that
-// choose returns.
+// probePushTo returns a probe of a request for an upload session in the
+// repository whose name choose returns.
 func probePushTo(choose func(*prober) string) probe {
 	return func(p *prober) string {
 		to := *p
@@ -79,24 +82,25 @@ func probePushTo(choose func(*prober) string) probe {
 // absent returns the name of a repository that does not exist.
 func absent(p *prober) string { return p.absent }
 
-// elsewhere returns the name of a repository in a namespace that does not
-// exist.
+// elsewhere returns the name of a repository whose namespace does not exist.
 func elsewhere(p *prober) string { return "missing/" + p.repo }
 
-// sha256Only refuses digests other than sha256.
+// sha256Only returns the behaviour of a registry that refuses digests other than
+// sha256.
 func sha256Only() behaviour {
 	return without(registry.SHA512, func(r *registry.Request, status int, _ http.Header) bool {
 		return r.Digest != "" && r.Digest.Algorithm() != digest.SHA256 && status == http.StatusBadRequest
 	}, registry.PutUpload, registry.PostBlob, registry.PutManifest)
 }
 
-// probeSHA512 observes a blob that is pushed with a digest of sha512.
+// probeSHA512 is a probe of a push of a blob with a sha512 digest.
 func probeSHA512(p *prober) string {
 	text := p.text(20)
 	return p.do("PUT", param(p.start(), "digest", string(digest.SHA512.FromString(text))), text).only()
 }
 
-// emptyBlob400 refuses an empty blob.
+// emptyBlob400 returns the behaviour of a registry that refuses an empty blob
+// with 400.
 func emptyBlob400(message string) behaviour {
 	return refuse(func(_ *build, r *registry.Request) *registry.Error {
 		if r.Digest != digest.FromString("") {
@@ -106,13 +110,13 @@ func emptyBlob400(message string) behaviour {
 	}, registry.PutUpload, registry.PostBlob).deciding("empty blobs")
 }
 
-// probeEmptyBlob observes the push of an empty blob.
+// probeEmptyBlob is a probe of a push of an empty blob.
 func probeEmptyBlob(p *prober) string {
 	return p.do("PUT", param(p.start(), "digest", string(digest.FromString(""))), "").code()
 }
 
-// noLayersInIndexes refuses an index whose children are not manifests, such as a
-// build cache.
+// noLayersInIndexes returns the behaviour of a registry that refuses an index if
+// one of its children is a blob and not a manifest, as in a build cache.
 func noLayersInIndexes(status int, code registry.Code, message string) behaviour {
 	return refuseManifest(func(_ *build, r *registry.Request, d document) *registry.Error {
 		for _, child := range d.Manifests {
@@ -127,8 +131,8 @@ func noLayersInIndexes(status int, code registry.Code, message string) behaviour
 	}).deciding("layers in indexes")
 }
 
-// onlyConfigs refuses manifests whose config type or artifactType known does
-// not accept.
+// onlyConfigs returns the behaviour of a registry that refuses a manifest if
+// known returns false for its artifactType or the type of its config.
 func onlyConfigs(known func(mediaType string) bool, status int, code registry.Code, message string) behaviour {
 	return refuseManifest(func(_ *build, _ *registry.Request, d document) *registry.Error {
 		for _, t := range d.types() {
@@ -140,7 +144,8 @@ func onlyConfigs(known func(mediaType string) bool, status int, code registry.Co
 	}).deciding("types of configs")
 }
 
-// onlyManifests refuses manifests whose media type known does not accept.
+// onlyManifests returns the behaviour of a registry that refuses a manifest if
+// known returns false for its media type.
 func onlyManifests(known func(mediaType string) bool, status int, message string) behaviour {
 	return refuseManifest(func(_ *build, _ *registry.Request, d document) *registry.Error {
 		if d.contentType == "" || known(d.contentType) {
@@ -150,7 +155,8 @@ func onlyManifests(known func(mediaType string) bool, status int, message string
 	}).deciding("types of manifests")
 }
 
-// typeWithoutParameters refuses a manifest whose Content-Type has a parameter.
+// typeWithoutParameters returns the behaviour of a registry that refuses a
+// manifest if its Content-Type has a parameter.
 func typeWithoutParameters(e registry.Error) behaviour {
 	return refuse(func(_ *build, r *registry.Request) *registry.Error {
 		if !strings.Contains(r.Header.Get("Content-Type"), ";") {
@@ -161,21 +167,24 @@ func typeWithoutParameters(e registry.Error) behaviour {
 	}, registry.PutManifest)
 }
 
-// probeTypeParameter observes a push of a manifest whose Content-Type has a charset.
+// probeTypeParameter is a probe of a push of a manifest whose Content-Type has a
+// charset.
 func probeTypeParameter(p *prober) string {
 	i := p.build(nil)
 	i.MediaType += "; charset=utf-8"
 	return p.put(i, "v1").only()
 }
 
-// probeManifestType observes a push of an image manifest with the media type.
+// probeManifestType returns a probe of a push of an image manifest with the
+// media type.
 func probeManifestType(mediaType string) probe {
 	return func(p *prober) string {
 		return p.put(p.build(func(m *ocispec.Manifest) { m.MediaType = mediaType }), "v1").code()
 	}
 }
 
-// probeMissingBlob observes a push of an image whose layer is missing.
+// probeMissingBlob is a probe of a push of an image manifest whose layer is
+// missing.
 func probeMissingBlob(p *prober) string {
 	i := p.build(nil)
 	i.manifest.Layers[0].Digest = i.Digest

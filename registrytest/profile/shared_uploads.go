@@ -17,9 +17,11 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// The behaviours about uploads that several registries share.
+// The behaviours in this file concern uploads, and are shared by several
+// registries.
 
-// chunkOrderUnchecked ignores the Content-Range of chunks.
+// chunkOrderUnchecked returns the behaviour of a registry that ignores the
+// Content-Range of chunks.
 func chunkOrderUnchecked() behaviour {
 	return behaviour{{decides: "chunks out of order", build: func(b *build, q *quirk) {
 		var size bySession[int64]
@@ -32,7 +34,7 @@ func chunkOrderUnchecked() behaviour {
 			return status
 		}, inSession...)
 		ignore := ruleIf("patch-upload,put-upload has-header=Content-Range ignore=Content-Range", func(_ *build, r *registry.Request) bool {
-			// A chunk in order needs no quirk.
+			// The quirk has no effect on a chunk in order.
 			n, _ := size.get(r.Session)
 			return r.Header.Get("Content-Range") != fmt.Sprintf("%d-%d", n, n+r.ContentLength-1)
 		})
@@ -42,8 +44,9 @@ func chunkOrderUnchecked() behaviour {
 	}}}
 }
 
-// minChunk refuses a chunk after one with fewer bytes than the size. The receipt is
-// with this refusal alone, and not with the others of an upload.
+// minChunk returns the behaviour of a registry that refuses a chunk if the one
+// before has fewer bytes than size. Only the record of this refusal gets the
+// quirk's receipt.
 func minChunk(size int64) behaviour {
 	refused := wrap(func(_ *build, _ http.ResponseWriter, _ *registry.Request, err error, note func()) error {
 		all := errorsOf(err)
@@ -58,8 +61,8 @@ func minChunk(size int64) behaviour {
 	}})
 }
 
-// probeOrderUnchecked observes two chunks at wrong offsets, of which the second ends
-// the upload.
+// probeOrderUnchecked is a probe of two chunks at wrong offsets. The second one
+// ends the upload.
 func probeOrderUnchecked(p *prober) string {
 	first, last := p.text(10), p.text(10)
 	r := p.chunk(p.start(), 100, first[:10])
@@ -71,13 +74,13 @@ func probeOrderUnchecked(p *prober) string {
 		"Content-Range", fmt.Sprintf("200-%d", 199+len(last))).only()
 }
 
-// bySession has a value for each upload session that is open.
+// A bySession maps open upload sessions to values.
 type bySession[T any] struct {
 	mu     sync.Mutex
 	values map[string]T
 }
 
-// get returns the value of the session, or the zero value.
+// get returns the value of the session, and whether it has one.
 func (s *bySession[T]) get(id string) (value T, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -95,7 +98,8 @@ func (s *bySession[T]) set(id string, value T) {
 	s.values[id] = value
 }
 
-// forget deletes the value of the session of the request if the response ends it.
+// forget deletes the value of the request's session if the response, with the
+// status, has ended the session.
 func (s *bySession[T]) forget(r *registry.Request, status int) {
 	if status/100 == 2 && (r.Op == registry.PutUpload || r.Op == registry.CancelUpload) {
 		s.mu.Lock()
@@ -104,10 +108,11 @@ func (s *bySession[T]) forget(r *registry.Request, status int) {
 	}
 }
 
-// inSession are the operations of an upload session.
+// inSession are the operations on an upload session.
 var inSession = []registry.Op{registry.PatchUpload, registry.PutUpload, registry.GetUpload, registry.CancelUpload}
 
-// frozenRange sends the Range of the first chunk with all chunks of a session.
+// frozenRange returns the behaviour of a registry that responds to each chunk of
+// a session with the Range of the first chunk.
 func frozenRange() behaviour {
 	return behaviour{{decides: "the Range of chunks", build: func(b *build, q *quirk) {
 		var first bySession[string]
@@ -128,7 +133,8 @@ func frozenRange() behaviour {
 	}}}
 }
 
-// rangeOfBody responds to a PATCH with the Range of only its body, if is
+// rangeOfBody returns the behaviour of a registry that responds to a PATCH with
+// the Range of its body instead of the session's, for requests for which is
 // returns true.
 func rangeOfBody(is func(r *registry.Request) bool) behaviour {
 	return header(func(r *registry.Request, status int, h http.Header) int {
@@ -139,21 +145,21 @@ func rangeOfBody(is func(r *registry.Request) bool) behaviour {
 	}, registry.PatchUpload).deciding("the Range of chunks")
 }
 
-// A stateRule describes how a registry checks the state in the Location of an
-// upload session.
+// A stateRule describes how a registry checks the parameter _state in the
+// Location of an upload session. The parameter changes with each chunk.
 type stateRule struct {
-	missing registry.Error // the response to a request without a state
-	used    registry.Error // the response to one with the state from before the last chunk
-	ends    bool           // whether such a request ends the session
-	free    registry.Op    // an operation that requires no state, or UnknownOp
+	missing registry.Error // response to a request without a valid state
+	used    registry.Error // response to a request with the state from before the last chunk
+	ends    bool           // whether a request with such a state ends the session
+	free    registry.Op    // operation that requires no state, or UnknownOp
 }
 
-// invalidState is the response of Distribution 2.8 and its descendants to a state
-// that is not valid.
+// invalidState is the error of Distribution 2.8, and registries based on it, for
+// an invalid state.
 var invalidState = registry.Error{Status: http.StatusNotFound, Code: registry.CodeBlobUploadInvalid, Message: "blob upload invalid"}
 
-// uploadState adds a parameter to the Location of an upload session, which differs
-// after each chunk.
+// uploadState returns the behaviour of a registry that adds a parameter _state
+// to the Location of an upload session, and checks it as the rule says.
 func uploadState(rule stateRule) behaviour {
 	const name = "_state"
 	return behaviour{{decides: "the Location of uploads", build: func(b *build, q *quirk) {
@@ -171,7 +177,8 @@ func uploadState(rule stateRule) behaviour {
 			if err != nil || location == "" || id == "" {
 				return status
 			}
-			// The Range has the number of bytes that have arrived.
+			// The state depends on the Range, which has the number of received
+			// bytes.
 			state := sign(u.Path) + sign(u.Path+" "+h.Get("Range"))
 			current.set(id, state)
 			u.RawQuery = name + "=" + state
@@ -188,7 +195,7 @@ func uploadState(rule stateRule) behaviour {
 			case !strings.HasPrefix(state, sign(r.URL.Path)):
 				e = rule.missing
 			case !open:
-				return nil // The operation responds that the session is unknown.
+				return nil // the registry responds that the session is unknown
 			case now == "":
 				return &registry.Error{Code: registry.CodeBlobUploadUnknown, Message: "blob upload unknown to registry"}
 			case rule.ends:
@@ -202,9 +209,8 @@ func uploadState(rule stateRule) behaviour {
 	}}}
 }
 
-// probeState observes a chunk that is sent without the state in Location, and the
-// status of the session without it. Then it observes two chunks that are sent to
-// the same Location.
+// probeState is a probe of a chunk and of a status request without the state in
+// the Location, and of two chunks with the same state.
 func probeState(p *prober) string {
 	session := p.start()
 	bare, _, _ := strings.Cut(session, "?")
@@ -214,8 +220,9 @@ func probeState(p *prober) string {
 	return fmt.Sprintf("%s; status %s; used %s", missing, status, p.chunk(session, 10, "0123456789").code())
 }
 
-// rangeIsCount makes the status of an upload session have a Range that ends in
-// the number of bytes, and no Location.
+// rangeIsCount returns the behaviour of a registry that responds to the status
+// request of an upload session without a Location, and with a Range that ends in
+// the number of bytes instead of the last byte.
 func rangeIsCount(prefix string) behaviour {
 	return header(func(_ *registry.Request, status int, h http.Header) int {
 		first, last, ok := strings.Cut(h.Get("Range"), "-")
@@ -229,7 +236,8 @@ func rangeIsCount(prefix string) behaviour {
 	}, registry.GetUpload).deciding("the status of uploads")
 }
 
-// probeUploadStatus observes the status of a session with ten bytes.
+// probeUploadStatus is a probe of the status of an upload session with ten
+// bytes.
 func probeUploadStatus(p *prober) string {
 	r := p.do("GET", p.location(p.chunk(p.start(), 0, "0123456789")), "")
 	if r.header.Get("Location") == "" {
@@ -238,8 +246,9 @@ func probeUploadStatus(p *prober) string {
 	return r.field("Range")
 }
 
-// uploadHasBytes refuses a PATCH with the error that find returns, if the session
-// has bytes already.
+// uploadHasBytes returns the behaviour of a registry that refuses a further
+// PATCH if the upload session already has bytes. The function find returns the
+// error.
 func uploadHasBytes(find func(r *registry.Request) *registry.Error) behaviour {
 	return behaviour{{build: func(b *build, q *quirk) {
 		var begun bySession[bool]
@@ -262,7 +271,7 @@ func uploadHasBytes(find func(r *registry.Request) *registry.Error) behaviour {
 	}}}
 }
 
-// probeOutOfOrder observes the response to a chunk out of order.
+// probeOutOfOrder is a probe of a chunk out of order.
 func probeOutOfOrder(p *prober) string {
 	r := p.chunk(p.start(), 100, "0123456789")
 	text := r.code()
@@ -274,7 +283,8 @@ func probeOutOfOrder(p *prober) string {
 	return text
 }
 
-// probeLocationOrigin observes the beginning of the Location of an upload.
+// probeLocationOrigin is a probe of the scheme and host in the Location of an
+// upload session.
 func probeLocationOrigin(p *prober) string {
 	r := p.do("POST", p.path("blobs", "uploads/"), "")
 	location, _, _ := strings.Cut(r.header.Get("Location"), "/v2/")

@@ -1,6 +1,7 @@
 package profile
 
-// sites has all registries, in the order of their names.
+// sites are all real registries, in the order of their names, and then the
+// others.
 var sites = []*site{
 	&acr, &alibaba, &artifactRegistry, &artifactory, &distribution28, &distribution3, &dockerHub, &ecr, &ecrPublic,
 	&gcr, &ghcr, &gitea, &gitlab, &harbor, &huawei, &nexus, &quay, &zot,

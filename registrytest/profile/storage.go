@@ -17,25 +17,26 @@ import (
 	"github.com/ocireg/registry/internal/names"
 )
 
-// A storage is a service with the blobs of a registry. The registry redirects
-// clients to its signed URLs.
+// A storage is a service that stores the blobs of a registry. The registry
+// redirects clients to its signed URLs.
 type storage struct {
-	host   string // its real name
-	status int    // of the redirect
+	host   string // real host of the storage
+	status int    // status of the redirect
 
-	heads     bool // whether HEAD is redirected, too
-	relative  bool // whether the Location is relative: the storage is at the host of the registry
+	heads     bool // whether the registry redirects HEAD requests, too
+	relative  bool // whether the Location is a relative URL: the storage has the registry's host
 	digest    bool // whether the redirect has Docker-Content-Digest
-	refuses   bool // whether it refuses credentials, as S3 does
-	refusesIt bool // whether the storage refuses HEAD
-	asks      bool // whether it requires a token, of a service at its own host
+	refuses   bool // whether the storage refuses requests with credentials, as S3 does
+	refusesIt bool // whether the storage refuses HEAD requests
+	asks      bool // whether the storage requires a token of its own token service
 
-	secret string // the key that signs its URLs
+	secret string // secret in its signed URLs
 }
 
 const storagePath = "/storage/"
 
-// redirect sends the clients of blobs to the storage.
+// redirect returns the behaviour of a registry that redirects requests for blobs
+// to the storage.
 func redirect(s storage) behaviour {
 	return behaviour{{decides: "the storage of blobs", build: func(b *build, q *quirk) {
 		own := s
@@ -71,9 +72,9 @@ func redirect(s storage) behaviour {
 	}}}
 }
 
-// url returns the signed URL of the blob that the request names. Its host
-// differs from that of the registry where possible, so that tests notice
-// clients that send their credentials there.
+// url returns the signed URL of the requested blob. Where possible, its host
+// differs from that of the registry, so that tests notice clients that send it
+// their credentials.
 func (s *storage) url(b *build, r *registry.Request) string {
 	base, elsewhere := origin(r), false
 	host, port, err := net.SplitHostPort(r.Host)
@@ -84,7 +85,7 @@ func (s *storage) url(b *build, r *registry.Request) string {
 		base, elsewhere = "https://"+s.host, true
 	case err == nil && host == "127.0.0.1" && r.TLS == nil && local != nil && local.Network() == "tcp":
 		// The certificate of a server at 127.0.0.1 is not valid for localhost,
-		// and a network in memory has no host of that name.
+		// and a network in memory has no host with that name.
 		base, elsewhere = "http://"+net.JoinHostPort("localhost", port), true
 	}
 	query := url.Values{"signature": {s.secret}}
@@ -94,8 +95,8 @@ func (s *storage) url(b *build, r *registry.Request) string {
 	return base + r.Prefix + storagePath + r.Repo + "/" + string(r.Digest) + "?" + query.Encode()
 }
 
-// serve responds as a storage does: to requests with a signed URL, and without
-// credentials.
+// serve responds to a request to the storage. It serves a blob if the URL is
+// signed and the request meets the conditions of the storage.
 func (s *storage) serve(w http.ResponseWriter, r *registry.Request) error {
 	path := strings.TrimPrefix(r.URL.Path, r.Prefix+storagePath)
 	switch {
@@ -138,7 +139,7 @@ func xmlError(w http.ResponseWriter, r *registry.Request, status int, code, mess
 	return write(w, r, status, "application/xml", text)
 }
 
-// write sends the body, unless the request is a HEAD.
+// write sends a response, without a body if the request is a HEAD.
 func write(w http.ResponseWriter, r *registry.Request, status int, mediaType, body string) error {
 	h := w.Header()
 	h["Content-Type"] = nil

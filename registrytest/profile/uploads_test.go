@@ -14,8 +14,8 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// A chunk uses up its state even if the connection ends early. Another chunk
-// with that state is refused, and ends the upload.
+// After a chunk whose connection ended early, the registry refuses another chunk
+// with the same state, and ends the upload session.
 func TestStateOfCutChunk(t *testing.T) {
 	t.Parallel()
 	p, reg := newProber(t, Distribution28())
@@ -36,7 +36,8 @@ func TestStateOfCutChunk(t *testing.T) {
 	require.Equal(t, "404 BLOB_UPLOAD_UNKNOWN", p.chunk(again, 10, "0123456789").code())
 }
 
-// The state of a session that has ended is valid, but the session is unknown.
+// If a session has ended, a request with its state gets the error for an unknown
+// session.
 func TestStateOfEndedUpload(t *testing.T) {
 	t.Parallel()
 	for _, d := range []*Profile{Distribution28(), Distribution3()} {
@@ -51,7 +52,7 @@ func TestStateOfEndedUpload(t *testing.T) {
 	}
 }
 
-// The value of a session is removed when the session ends.
+// The value of a session is deleted when the session ends.
 func TestBySession(t *testing.T) {
 	t.Parallel()
 	var s bySession[int]
@@ -66,7 +67,8 @@ func TestBySession(t *testing.T) {
 	require.Equal(t, map[string]int{"2": 2, "3": 3}, s.values)
 }
 
-// A chunk in order has no receipt of the quirk that ignores the order.
+// The quirk that ignores the order of chunks adds no receipt to a chunk in
+// order.
 func TestReceiptOfOrder(t *testing.T) {
 	t.Parallel()
 	p, reg := newProber(t, Quirk("distribution-2.8.chunk-order-unchecked").Profile())
@@ -78,7 +80,8 @@ func TestReceiptOfOrder(t *testing.T) {
 	require.NotEmpty(t, Quirks(reg.Requests()))
 }
 
-// If two quirks change the Location of an upload, one that removes it wins.
+// If one quirk changes the Location of an upload session and another removes it,
+// the response has no Location.
 func TestStateWithoutLocation(t *testing.T) {
 	t.Parallel()
 	p, _ := newProber(t, Distribution3(With("quay.upload-status")))

@@ -13,7 +13,7 @@ import (
 	"github.com/ocireg/registry/registrytest/auth"
 )
 
-// Zot returns the profile of zot with a file of passwords.
+// Zot returns the profile of zot with a file of user names and passwords.
 func Zot(opts ...Option) *Profile { return zot.profile(zot.name, opts) }
 
 const zotSource = "https://github.com/project-zot/zot/blob/6d19b445fed1c86c23fb7b351fac07cfd4717402/pkg/api/"
@@ -323,15 +323,16 @@ var zot = site{
 	},
 }
 
-// headMounts adds a blob of another repository to the one in which HEAD asks for it,
-// unless it was deleted there.
+// headMounts returns the behaviour of a registry that mounts a blob of another
+// repository in the one in which a HEAD request asks for the blob, unless the
+// blob was deleted there.
 func headMounts() behaviour {
 	return behaviour{{build: func(b *build, q *quirk) {
 		type key struct {
 			repo string
 			blob digest.Digest
 		}
-		var deleted sync.Map // of key
+		var deleted sync.Map // set of keys
 		for _, p := range onResponse(func(r *registry.Request, status int, _ http.Header, _ func()) int {
 			if status == http.StatusAccepted {
 				deleted.Store(key{r.Repo, r.Digest}, true)
@@ -340,7 +341,8 @@ func headMounts() behaviour {
 		}, registry.DeleteBlob) {
 			p.build(b, q)
 		}
-		// The mount must not help a client without permission.
+		// Authorization comes first: the mount must not help a client without
+		// permission.
 		b.authorizers = append(b.authorizers, func(r *registry.Request, repo string, a registry.Action) error {
 			if r.Op != registry.HeadBlob || repo != r.Repo || a != r.Op.Action() {
 				return nil
@@ -353,8 +355,8 @@ func headMounts() behaviour {
 	}}}
 }
 
-// mountFromAnywhere mounts the blob that the request names from another
-// repository, unless its own has it. It reports whether it mounted the blob.
+// mountFromAnywhere mounts the requested blob from any other repository, unless
+// the request's repository has it. It reports whether it mounted the blob.
 func mountFromAnywhere(r *registry.Request) bool {
 	if _, err := r.Store().StatBlob(r.Context(), r.Repo, r.Digest); err == nil {
 		return false
