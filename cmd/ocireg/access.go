@@ -8,12 +8,12 @@ import (
 	"github.com/ocireg/registry/registrytest/fault"
 )
 
-// access holds the users and their rights on the command line.
+// access holds the users and rules that the command line gives.
 type access struct {
 	users []auth.Credentials
 	rules []string
 	token bool
-	later bool // users may be added later
+	later bool // the control API may add users later
 }
 
 func (a *access) addUser(v string) error {
@@ -33,8 +33,8 @@ func (a *access) addRule(v string) error {
 	return nil
 }
 
-// auth returns the authentication of clients, or nil if the command line has
-// neither users nor rules.
+// auth returns the authentication that the users and rules require, or nil if the
+// command line has none of them.
 func (a *access) auth() (*auth.Auth, error) {
 	if len(a.users) == 0 && len(a.rules) == 0 {
 		if a.token && !a.later {
@@ -51,9 +51,9 @@ func (a *access) auth() (*auth.Auth, error) {
 	return who, a.addTo(who)
 }
 
-// addTo adds the users and the rules.
+// addTo adds the users, with their own rules, and the rules for all others.
 func (a *access) addTo(who *auth.Auth) error {
-	own := make(map[string][]string) // the rules of each user
+	own := make(map[string][]string) // the rules of each user, by name
 	for _, u := range a.users {
 		own[u.Username] = nil
 	}
@@ -73,7 +73,7 @@ func (a *access) addTo(who *auth.Auth) error {
 	return nil
 }
 
-// addFault adds a fault in the language of [fault.Parse].
+// addFault adds a rule for faults, in the language of [fault.Parse].
 func addFault(faults *fault.Rules, text string) error {
 	rule, err := fault.Parse(text)
 	if err != nil {

@@ -44,7 +44,7 @@ func TestUsers(t *testing.T) {
 	}
 }
 
-// With -token the registry hands out tokens.
+// With -token, the registry issues tokens.
 func TestToken(t *testing.T) {
 	t.Parallel()
 	i := start(t, "-token", "-user", "ci:secret")
@@ -56,7 +56,7 @@ func TestToken(t *testing.T) {
 	require.Equal(t, http.StatusAccepted, i.do(t, "POST", "/v2/app/blobs/uploads/", "", "Authorization", "Bearer "+token.Token).StatusCode)
 }
 
-// A rule of -fault takes effect as often as it says.
+// A rule of -fault takes effect as many times as it says.
 func TestFault(t *testing.T) {
 	t.Parallel()
 	i := start(t, "-fault", "get-manifest repo=team/* times=2 status=503 retry-after=7", "-fault", "ping once code=DENIED")
@@ -70,7 +70,7 @@ func TestFault(t *testing.T) {
 	require.Equal(t, 200, i.do(t, "GET", "/v2/", "").StatusCode)
 }
 
-// Rules with conditions and bodies apply in their order.
+// Rules of -fault may have conditions and bodies, and apply in their order.
 func TestFaultWords(t *testing.T) {
 	t.Parallel()
 	i := start(t, "-fault", "ping status=503 retry-after=date:60 body=html", "-fault", "ping once status=429 body=text:later add-header=X:1 add-header=X:2")
@@ -94,8 +94,8 @@ func TestFaultWords(t *testing.T) {
 	}
 }
 
-// Rights that differ between the repositories of one layout are refused before
-// the command listens. A tree of layouts keeps its repositories apart.
+// Rights that differ between the repositories of one layout end the command before
+// it listens. A tree of layouts keeps the rights of its repositories apart.
 func TestRightsOverALayout(t *testing.T) {
 	t.Parallel()
 	layout, tree := t.TempDir(), t.TempDir()

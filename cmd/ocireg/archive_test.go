@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// makeArchive writes a tar file of a layout, in which an empty index has the tags.
+// makeArchive writes a tar file of a layout in which the tags name an empty index.
 func makeArchive(t testing.TB, tags ...string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -49,7 +49,8 @@ func TestArchive(t *testing.T) {
 	require.Contains(t, refused(t, bad), "opening "+bad+": it is no archive of images")
 }
 
-// With -overlay, clients change the registry, and not the directory or archive.
+// With -overlay, pushes and deletions change the registry, but not the
+// directory or archive.
 func TestOverlay(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "app")
@@ -78,11 +79,11 @@ func TestOverlay(t *testing.T) {
 	i := start(t, "-overlay", filepath.Dir(dir))
 	require.Equal(t, http.StatusOK, i.do(t, "GET", "/v2/app/manifests/v1", "").StatusCode)
 
-	// Rights that differ within the layout below the overlay are refused.
+	// With -overlay, too, rights must not differ between the repositories of one layout.
 	require.Contains(t, refused(t, "-overlay", "-allow", "anonymous pull public/**", dir), "the repositories of this store share their blobs")
 }
 
-// Without a tag, an image is listed by its digest.
+// Below an overlay, an image without a tag is listed by its digest.
 func TestOverlayOfUntaggedImage(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "app")
@@ -91,7 +92,7 @@ func TestOverlayOfUntaggedImage(t *testing.T) {
 	require.Equal(t, "docker pull "+i.host+"/app@"+digest.FromString(emptyIndex).String(), i.banner[1])
 }
 
-// bytesOf returns the content of a file, or of all files of a directory.
+// bytesOf returns the content of a file, or of all files below a directory, by path.
 func bytesOf(t testing.TB, name string) map[string]string {
 	t.Helper()
 	all := make(map[string]string)

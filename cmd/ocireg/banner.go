@@ -17,26 +17,27 @@ import (
 // maxPulls is the number of images that the banner lists.
 const maxPulls = 20
 
-// A banner is the text that the command prints when it starts.
+// A banner holds the values for the text that the command prints when it serves.
 type banner struct {
 	scheme, host string
-	source       string // of the content
+	source       string // a description of the content's source
 	readOnly     bool
-	login        auth.Credentials // a user to log in as, if there is one
+	login        auth.Credentials // a user to log in as, or none
 	control      string           // a line about the control API, or ""
-	caFile       string           // "" without TLS
-	elsewhere    bool             // another registry has the content
-	found        bool             // a repository exists
+	caFile       string           // the file of the CA, or "" without TLS
+	elsewhere    bool             // another registry has the content, so nothing is listed
+	found        bool             // at least one repository exists
 	mustCreate   bool             // a push does not create its repository
-	created      []string         // patterns of repositories that were created
+	created      []string         // the patterns of -create
 	tags         int              // the number of tags
 	untagged     int              // the number of manifests without a tag in index.json
-	snippets     string           // for clients of a registry with upstreams
+	snippets     string           // configurations for clients of a registry with upstreams, or ""
 	pulls        []string         // the references of the first images
 }
 
-// list lists the images of the store, which has the content of layouts unless
-// that is nil. It logs repositories that cannot be read and continues.
+// list adds the images of the store to the banner. Layouts, unless it is nil, is
+// the store whose manifests without a tag it adds as well. It logs repositories
+// that cannot be read and continues.
 func (b *banner) list(ctx context.Context, store registry.Store, layouts *layout.Store, logger *log.Logger) error {
 	for repo, err := range store.Repositories(ctx, "") {
 		if err != nil {
@@ -59,7 +60,7 @@ func (b *banner) list(ctx context.Context, store registry.Store, layouts *layout
 		}
 		for d, err := range layouts.Untagged(ctx, repo) {
 			if err != nil {
-				break // Listing the tags has given the same error.
+				break // Listing the tags has logged the same error.
 			}
 			b.untagged++
 			b.add(repo + "@" + string(d.Digest))
@@ -68,14 +69,14 @@ func (b *banner) list(ctx context.Context, store registry.Store, layouts *layout
 	return ctx.Err()
 }
 
-// add adds a reference, if the banner has room for it.
+// add adds a reference to the listed images if the list has room for it.
 func (b *banner) add(ref string) {
 	if len(b.pulls) < maxPulls {
 		b.pulls = append(b.pulls, b.host+"/"+ref)
 	}
 }
 
-// print writes the banner with one Write, so that no log line comes between.
+// print writes the banner with a single Write, which no log line can interrupt.
 func (b *banner) print(out io.Writer) {
 	w := new(bytes.Buffer)
 	defer w.WriteTo(out)

@@ -21,8 +21,8 @@ func TestBannerOfMemory(t *testing.T) {
 	}, i.banner)
 }
 
-// The images of one layout are listed, and can be pulled, under the name of its
-// directory or the one from -repository.
+// The banner lists the images of a single layout under the name of its directory,
+// or the name from -repository. Clients can pull them by these references.
 func TestBannerOfLayout(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "App")
@@ -77,8 +77,8 @@ func TestBannerOfTree(t *testing.T) {
 	check("and 3 more tags")
 }
 
-// An image of Cloud Native Buildpacks is listed by its reference, and not by the
-// path of its layout.
+// The banner lists an image of Cloud Native Buildpacks by its reference, and not
+// by the path of its layout.
 func TestBannerOfBuildpacks(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -101,8 +101,8 @@ func TestBannerWithoutTags(t *testing.T) {
 	require.Equal(t, []string{i.url + " serves " + dir, "there are no tags", "push to " + i.host + "/NAME:TAG"}, i.banner)
 }
 
-// Images without a name, as crane pull --format oci, ko and Bazel write them,
-// are listed by their digests. With -tag, a single image gets that tag.
+// The banner lists images without a name, as crane pull --format oci, ko and
+// Bazel write them, by their digests. With -tag, a single image gets that tag.
 func TestBannerOfUntaggedImages(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -128,7 +128,7 @@ func TestBannerOfUntaggedImages(t *testing.T) {
 	require.Contains(t, refused(t, "-referrers-tags"), "-referrers-tags needs DIR")
 }
 
-// The banner names a layout that cannot be served, and the others are served.
+// The banner names a layout that cannot be served. The command serves the others.
 func TestBannerOfTreeWithOtherNames(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -140,7 +140,7 @@ func TestBannerOfTreeWithOtherNames(t *testing.T) {
 
 }
 
-// A repository that cannot be read does not keep the others from being served.
+// The command serves a tree in which one repository cannot be read.
 func TestBannerOfDamagedTree(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -152,7 +152,7 @@ func TestBannerOfDamagedTree(t *testing.T) {
 	require.Contains(t, i.stderr.next(t), " repository bad cannot be read: bad/index.json: ")
 }
 
-// A directory keeps the pushed content.
+// Content pushed to a directory is there when the command starts again.
 func TestDirectoryKeepsWhatIsPushed(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -167,7 +167,7 @@ func TestDirectoryKeepsWhatIsPushed(t *testing.T) {
 	require.Equal(t, "content", i.do(t, "GET", "/v2/team/app/blobs/"+blob, "").body)
 }
 
-// If a directory cannot be served, one line gives the reason.
+// If the command cannot serve a directory, it prints one line with the reason.
 func TestBadDirectory(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -192,7 +192,7 @@ func TestBadDirectory(t *testing.T) {
 	require.Contains(t, refused(t, "-addr", ":0", "-repository", "UPPER", layout), `"UPPER" is not a valid repository name`)
 }
 
-// If the port is in use, the line says how to choose another one.
+// If the port is in use, the message says how to choose another one.
 func TestPortInUse(t *testing.T) {
 	t.Parallel()
 	i := start(t)

@@ -47,10 +47,10 @@ A file for -client has a line for each task of the client:
 Flags:
 `
 
-// errViolates reports that a client violates a requirement.
+// errViolates is the error of ocireg check for a client that violates a requirement.
 var errViolates = errors.New("the client violates a requirement")
 
-// checkClient judges a client.
+// checkClient runs ocireg check, which judges a client.
 func checkClient(ctx context.Context, args []string, out io.Writer) error {
 	fs := flag.NewFlagSet("ocireg check", flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
@@ -104,7 +104,7 @@ func checkClient(ctx context.Context, args []string, out io.Writer) error {
 		}
 		cfg.Like = like.String()
 		cfg.Imitate = func() check.Imitation {
-			p, _ := like.profile() // The profile was made before without an error.
+			p, _ := like.profile() // Making the profile succeeded above.
 			return p
 		}
 	}
@@ -121,7 +121,8 @@ func checkClient(ctx context.Context, args []string, out io.Writer) error {
 	return nil
 }
 
-// clientOf returns the client with the name or file, or else that of a command.
+// clientOf returns the client that ocireg knows by the name, or the one that the file
+// of that name describes. If the name is "", it returns a client with the command args.
 func clientOf(name string, args []string) (check.Client, error) {
 	if name == "" {
 		return check.One(args)
@@ -140,7 +141,7 @@ func clientOf(name string, args []string) (check.Client, error) {
 	return client, nil
 }
 
-// writeReport writes the report to a file, or prints it if the file is "".
+// writeReport writes the report to the file, or to out if file is "".
 func writeReport(r *check.Report, write func(*check.Report, io.Writer) error, file string, out io.Writer) error {
 	if file == "" {
 		return write(r, out)

@@ -15,7 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// listByHand is a client that prints the first page of the tags at a URL.
+// listByHand is the command of a client that prints the first page of tags. Its
+// argument is the URL of the list.
 func listByHand(url string) error {
 	resp, err := http.Get(url)
 	if err != nil {
@@ -32,7 +33,7 @@ func listByHand(url string) error {
 	return err
 }
 
-// check runs the command, and returns its exit code and output.
+// runCheck runs ocireg check and returns its exit code and output.
 func runCheck(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	var out, errs bytes.Buffer
@@ -47,14 +48,15 @@ func TestCheck(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "list.check")
 	require.NoError(t, os.WriteFile(file, []byte("name lister\nenv OCIREG_TEST_CLIENT=1\nlist '"+exe+"' {url}/v2/{name}/tags/list\n"), 0o600))
 
-	// It violates no MUST, and a SHOULD since it does not look for more pages.
+	// The client violates no MUST. It violates a SHOULD, because it does not
+	// request more pages.
 	code, out, errs := runCheck(t, "-client", file)
 	require.Equal(t, 0, code, errs)
 	require.Contains(t, out, "lister: ")
 	require.Contains(t, out, "VIOLATED  tags of all pages are listed (Listing Tags)")
 	require.Contains(t, out, "GET /v2/team/app/tags/list 200")
 
-	// It has no credentials for ECR.
+	// The client has no credentials, which ECR requires.
 	code, out, errs = runCheck(t, "-profile", "distribution-3", "-client", file)
 	require.Equal(t, 0, code, errs)
 	require.Contains(t, out, ", at a registry like distribution-3\n")
@@ -77,14 +79,14 @@ func TestCheck(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, json.Valid(text))
 
-	// The check hides the environment of this machine, so the command does not
-	// know that it must act as a client.
+	// Ocireg check hides the environment, so the test binary does not know that
+	// it must act as a client.
 	code, _, errs = runCheck(t, "--", exe, "-test.list", "^$", "{ref}")
 	require.Equal(t, 2, code)
 	require.Contains(t, errs, "it sent no request to the registry")
 }
 
-// An error with several lines stays in several lines. An indented line belongs
+// Each line of an error is printed on its own line. An indented line belongs
 // to the one before.
 func TestErrorsOfSeveralLines(t *testing.T) {
 	t.Parallel()

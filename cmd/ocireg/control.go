@@ -21,25 +21,26 @@ import (
 	"github.com/ocireg/registry/registrytest/journal"
 )
 
-// The journal of a registry that is controlled keeps the last requests, with the
-// beginning of each body.
+// With the control API, the journal keeps the last keptRequests requests, with
+// the first keptBody bytes of each body.
 const (
 	keptRequests = 20000
 	keptBody     = 4 << 10
 )
 
-// tokenVariable is the environment variable with the token of the control API.
+// tokenVariable is the environment variable that sets the token of the control API.
 const tokenVariable = "OCIREG_CONTROL_TOKEN"
 
-// A controller serves the control API.
+// A controller serves the control API. A nil *controller is valid and serves nothing.
 type controller struct {
 	api      *control.Control
 	listener net.Listener
 	server   http.Server
-	url      string // or unix:/path
+	url      string // the URL of the API, or unix:/path
 }
 
-// newController listens at the address of -control, HOST:PORT or unix:/path.
+// newController returns a controller that listens at the address of -control,
+// which is HOST:PORT or unix:/path.
 func (s *settings) newController(ctx context.Context, config control.Config, logger *log.Logger) (*controller, error) {
 	c := new(controller)
 	var err error
@@ -67,12 +68,12 @@ func (s *settings) newController(ctx context.Context, config control.Config, log
 	}
 	setTimes(&c.server)
 	c.server.ErrorLog = logger
-	c.server.DisableGeneralOptionsHandler = true // The API refuses OPTIONS * without a token, too.
+	c.server.DisableGeneralOptionsHandler = true // Otherwise net/http answers OPTIONS *, without asking for the token.
 	c.server.BaseContext = func(net.Listener) context.Context { return ctx }
 	return c, nil
 }
 
-// options returns the options of the registry.
+// options returns the options that the registry needs for the control API.
 func (c *controller) options() []registrytest.Option {
 	if c == nil {
 		return []registrytest.Option{registrytest.WithoutJournal()}
@@ -80,7 +81,7 @@ func (c *controller) options() []registrytest.Option {
 	return []registrytest.Option{c.api, journal.Limit(keptRequests), registrytest.WithBodies(keptBody)}
 }
 
-// line returns the line of the banner.
+// line returns the line of the banner about the control API, or "".
 func (c *controller) line() string {
 	if c == nil {
 		return ""
@@ -92,7 +93,7 @@ func (c *controller) line() string {
 	return line
 }
 
-// serve serves the API of the registry until close.
+// serve starts to serve the control API of the registry. The method close ends it.
 func (c *controller) serve(registry *registrytest.Server) {
 	if c == nil {
 		return
@@ -101,7 +102,7 @@ func (c *controller) serve(registry *registrytest.Server) {
 	go c.server.Serve(c.listener)
 }
 
-// close ends the API and releases the requests that it holds.
+// close stops serving the control API, and releases the requests that wait at its gates.
 func (c *controller) close() {
 	if c == nil {
 		return
@@ -115,8 +116,8 @@ func (c *controller) close() {
 	c.server.Close()
 }
 
-// writeReady writes the file of -ready-file, if there is one. The caller has to
-// call remove when it is done.
+// writeReady writes the file of -ready-file, if the flag is set. The caller must
+// call remove before the command ends.
 func (s *settings) writeReady(url, caFile string, c *controller) (remove func(), err error) {
 	if s.readyFile == "" {
 		return func() {}, nil
@@ -126,7 +127,7 @@ func (s *settings) writeReady(url, caFile string, c *controller) (remove func(),
 		CA       string `json:"ca,omitempty"`
 		Control  string `json:"control,omitempty"`
 		Token    string `json:"token,omitempty"`
-		Username string `json:"username,omitempty"` // that the banner names, too
+		Username string `json:"username,omitempty"` // the user that the banner names, or none
 		Password string `json:"password,omitempty"`
 	}{Registry: url, CA: caFile, Username: s.login.Username, Password: s.login.Password}
 	if c != nil {
@@ -136,8 +137,8 @@ func (s *settings) writeReady(url, caFile string, c *controller) (remove func(),
 	if err != nil {
 		return nil, err
 	}
-	// The rename makes the file appear complete. Only this user may read the
-	// token and the password.
+	// The file appears complete, by a rename. Only this user may read its
+	// token and password.
 	file, err := os.CreateTemp(filepath.Dir(s.readyFile), ".ready-")
 	if err == nil {
 		_, err = file.Write(append(text, '\n'))
@@ -157,8 +158,8 @@ func (s *settings) writeReady(url, caFile string, c *controller) (remove func(),
 	return func() { os.Remove(s.readyFile) }, nil
 }
 
-// removeReady removes the file that an earlier command may have left, which
-// would mislead scripts that wait for it.
+// removeReady removes a file of -ready-file that an earlier command left. Scripts
+// would take it for that of this command.
 func (s *settings) removeReady() error {
 	if s.readyFile == "" {
 		return nil

@@ -15,15 +15,15 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A controlled is an instance with its control API.
+// A controlled is an instance of the command with the control API.
 type controlled struct {
 	*instance
 	api, token string
 	via        *http.Client
 }
 
-// startControlled starts the command with the control API, and finds that in the second
-// line of the banner.
+// startControlled starts the command with the control API, whose URL and token it
+// reads from the second line of the banner.
 func startControlled(t *testing.T, args ...string) *controlled {
 	t.Helper()
 	i := start(t, args...)
@@ -44,7 +44,8 @@ func startControlled(t *testing.T, args ...string) *controlled {
 	return c
 }
 
-// ctl sends a request with the token to the control API.
+// ctl sends a request with the token to the control API, and returns the status
+// and the body of the response.
 func (c *controlled) ctl(t *testing.T, method, path, body string) (int, string) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), method, c.api+path, strings.NewReader(body))
@@ -96,7 +97,8 @@ func TestControl(t *testing.T) {
 	require.NoFileExists(t, socket)
 }
 
-// Without -control, no listener serves the API. A wrong flag is refused with the reason.
+// Without -control, the command does not serve the API. A wrong value of the flag
+// ends the command with the reason.
 func TestControlIsRefused(t *testing.T) {
 	t.Parallel()
 	for args, want := range map[string]string{
@@ -138,8 +140,8 @@ func TestControlToken(t *testing.T) {
 	require.NotContains(t, stderr.String(), "a b")
 }
 
-// The file has the addresses, the token and the user of the banner. Only this user can
-// read it, and it is removed when the command ends.
+// The file of -ready-file has the addresses, the token and the user of the
+// banner. Only this user can read it, and the command removes it when it ends.
 func TestReadyFile(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "ready.json")
@@ -171,7 +173,7 @@ func TestReadyFile(t *testing.T) {
 	require.Equal(t, map[string]string{"registry": i.url}, wait())
 	i.stop(t)
 
-	// The user is the one that the command made.
+	// The file has the user that the command made for the profile.
 	i = start(t, "-profile", "ecr", "-ready-file", file)
 	ready = wait()
 	require.Equal(t, "docker login --username "+ready["username"]+" --password "+ready["password"]+" "+i.host, i.banner[1])
@@ -181,7 +183,7 @@ func TestReadyFile(t *testing.T) {
 	i.stop(t)
 }
 
-// Requests that wait, at a gate or in the control API, end with the command.
+// Requests that wait at a gate or in the control API do not keep the command from ending.
 func TestControlEndsWithTheCommand(t *testing.T) {
 	t.Parallel()
 	c := startControlled(t, "-control", ":0")

@@ -32,10 +32,10 @@ are those of docker login, unless -user gives others.
 Flags:
 `
 
-// errDiffers reports that a registry differs from a profile.
+// errDiffers is the error of ocireg diff for a registry that differs from the profile.
 var errDiffers = errors.New("the registry differs from the profile")
 
-// diff compares a registry with a profile.
+// diff runs ocireg diff, which compares a registry with a profile.
 func diff(ctx context.Context, args []string, out io.Writer) error {
 	fs := flag.NewFlagSet("ocireg diff", flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
@@ -99,7 +99,7 @@ func diff(ctx context.Context, args []string, out io.Writer) error {
 	return ctx.Err()
 }
 
-// A diffReport prints results.
+// A diffReport prints the results of ocireg diff and counts them.
 type diffReport struct {
 	out                  io.Writer
 	verbose              bool
@@ -130,8 +130,8 @@ func (d *diffReport) add(r profile.Result) {
 	d.left = append(d.left, r.Left...)
 }
 
-// print prints a line. The text may come from the registry, so control
-// characters are replaced.
+// print prints a line. It replaces control characters, because the text may come
+// from the registry.
 func (d *diffReport) print(outcome, quirk, text string) {
 	line := fmt.Sprintf("%-8s %s", outcome, quirk)
 	if quirk == "" {
@@ -146,8 +146,8 @@ func (d *diffReport) print(outcome, quirk, text string) {
 	fmt.Fprintln(d.out, line)
 }
 
-// end prints the summary. It returns errDiffers if a quirk does not hold, and
-// another error if no quirk could be tried.
+// end prints the summary. It returns errDiffers if the registry lacks a quirk,
+// and another error if no quirk could be tried.
 func (d *diffReport) end() error {
 	fmt.Fprintf(d.out, "%d of %d quirks hold, %d differ, %d could not be tried\n", d.hold, d.hold+d.differ+d.failed, d.differ, d.failed)
 	for _, line := range d.left {
@@ -162,8 +162,8 @@ func (d *diffReport) end() error {
 	return nil
 }
 
-// loginOf returns the credentials that docker login stored for the registry at
-// the URL, if any.
+// loginOf returns the credentials that docker login has stored for the host
+// of the URL, or none.
 func loginOf(ctx context.Context, address string) (auth.Credentials, error) {
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" {

@@ -28,7 +28,7 @@ func compare(t testing.TB, args ...string) (code int, stdout, stderr string) {
 	return code, out.String(), err.String()
 }
 
-// outcomes returns the quirks in the output, by their outcome.
+// outcomes parses the output of ocireg diff. It returns the quirks by their outcome.
 func outcomes(stdout string) map[string][]string {
 	found := make(map[string][]string)
 	for _, m := range regexp.MustCompile(`(?m)^(holds|differs|untried) +([a-z0-9.-]+)`).FindAllStringSubmatch(stdout, -1) {
@@ -37,7 +37,7 @@ func outcomes(stdout string) map[string][]string {
 	return found
 }
 
-// userOf returns the flag with the credentials of the profile.
+// userOf returns the value of -user with the credentials of the profile.
 func userOf(p *profile.Profile) string {
 	c := p.Credentials()
 	if c.Username == "" {
@@ -46,12 +46,12 @@ func userOf(p *profile.Profile) string {
 	return c.Username + ":" + c.Password
 }
 
-// existing creates the repositories that probes push to. The one that must be
-// absent is left out.
+// existing makes the repositories exist that the probes of profiles push to,
+// except the one that a probe needs to be missing.
 var existing = profile.Repositories("probe/ocireg-*", "probe/ocireg-*/**")
 
-// untried lists the quirks that are not tried. Their probes need a repository
-// outside of the prefix, or take minutes.
+// untried lists the quirks of each profile that ocireg diff does not try here,
+// because their probes take minutes or need a repository outside of the prefix.
 var untried = map[string][]string{
 	"docker-hub": {"docker-hub.library-prefix"},
 	"ghcr":       {"ghcr.upload-expiry"},
@@ -59,9 +59,9 @@ var untried = map[string][]string{
 	"quay":       {"quay.namespace-must-exist", "quay.creator-token"},
 }
 
-// A registry with a profile does not differ from it. The comparison leaves
-// nothing in the store, unless the profile cannot delete, and sends no request
-// for a repository outside of the prefix.
+// A registry with a profile does not differ from that profile. The comparison
+// leaves no content behind, unless the profile forbids deletion. It sends no
+// requests for repositories outside of the prefix.
 func TestDiffOfProfile(t *testing.T) {
 	t.Parallel()
 	for p := range profile.All(existing) {
@@ -107,14 +107,15 @@ func requireEmpty(t *testing.T, store registry.Store, requests journal.Requests)
 	}
 }
 
-// planted returns the lines about a quirk that differs.
+// planted returns the lines of the output about a quirk that differs.
 func planted(stdout, quirk string) string {
 	_, after, _ := strings.Cut(stdout, "differs  "+quirk+":")
 	before, _, _ := strings.Cut(after, "source ")
 	return before
 }
 
-// A registry without a profile differs from it, and the quirks are named.
+// A registry without a profile differs from a profile in all of its quirks, and
+// the output names them.
 func TestDiffOfPlainRegistry(t *testing.T) {
 	t.Parallel()
 	store := memstore.New()
@@ -175,8 +176,8 @@ func repositories(t *testing.T, store registry.Store) (names []string) {
 	return names
 }
 
-// The credentials are those in Docker's config.json, unless there are others. This
-// test is not parallel, since it sets the environment.
+// Without -user, ocireg diff uses the credentials in Docker's config.json. This
+// test sets the environment, so it is not parallel.
 func TestDiffCredentials(t *testing.T) {
 	p := profile.Zot()
 	reg := registrytest.NewServer(t, p)

@@ -20,7 +20,7 @@ const (
 	flagsEnd   = "<!-- end -->\n"
 )
 
-// The document of the command has the descriptions of all flags.
+// docs/ocireg.md has the descriptions of all flags.
 func TestDocument(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join("..", "..", "docs", "ocireg.md")
@@ -51,8 +51,8 @@ func TestDocument(t *testing.T) {
 	require.NoError(t, os.WriteFile(file, []byte(want), 0o666))
 }
 
-// The hosts.toml in docs/layouts.md is the one that the command and the harness
-// write.
+// The hosts.toml in docs/layouts.md is the one that ocireg and package
+// registrytest write.
 func TestDocumentOfMirror(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "layouts.md"))
@@ -60,7 +60,7 @@ func TestDocumentOfMirror(t *testing.T) {
 	require.Contains(t, string(text), "```toml\n"+clientfile.HostsTOML("http://127.0.0.1:5000", "", true, true)+"```\n")
 }
 
-// The help about flags has each flag once.
+// Each flag is in exactly one group of the help about flags.
 func TestGroupsHaveEachFlag(t *testing.T) {
 	t.Parallel()
 	var grouped, listed []string

@@ -7,18 +7,19 @@ import (
 	"strings"
 )
 
-// versionFlag has no variable, since a script may use that name for a version
-// of its own.
+// versionFlag is the only flag without a variable, because a script may use
+// OCIREG_VERSION for a version that it installs.
 const versionFlag = "version"
 
-// variableOf returns the environment variable that sets a flag. Containers of
-// CI services are often configured only by variables.
+// variableOf returns the name of the environment variable that sets a flag. CI
+// services can often configure containers only by variables.
 func variableOf(flag string) string {
 	return "OCIREG_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
 }
 
-// setFromEnvironment sets the flags that the command line does not have and whose
-// variables are not empty. The error leaves out the value, which may be secret.
+// setFromEnvironment sets each flag that the command line does not set, if its
+// variable is not empty. The error for an invalid value leaves out the value,
+// which may be secret.
 func setFromEnvironment(fs *flag.FlagSet) error {
 	given := map[string]bool{versionFlag: true}
 	fs.Visit(func(f *flag.Flag) { given[f.Name] = true })

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Variables set flags of every kind, unless the command line has the flag.
+// A variable can set each kind of flag. A flag on the command line takes precedence.
 func TestEnvironment(t *testing.T) {
 	for name, value := range map[string]string{
 		"OCIREG_ADDR": "127.0.0.1:7", "OCIREG_HOST": "registry.test", "OCIREG_QUIET": "true", "OCIREG_READ_ONLY": "true",
@@ -30,8 +30,8 @@ func TestEnvironment(t *testing.T) {
 	require.Equal(t, http.StatusTeapot, i.do(t, "GET", "/v2/", "").StatusCode)
 }
 
-// A variable that is not valid is an error without its value. The help and the other
-// commands do not read it.
+// The error for an invalid variable does not contain its value. The help and the
+// other commands ignore the variables.
 func TestEnvironmentIsWrong(t *testing.T) {
 	t.Setenv("OCIREG_TOKEN", "secret")
 	require.Equal(t, "the variable OCIREG_TOKEN is not valid for -token: parse error; ocireg -h lists the flags", refused(t))

@@ -21,14 +21,14 @@ import (
 	"github.com/ocireg/registry/registrytest/flatpak"
 )
 
-// settings are the values of the command line.
+// settings holds the values of the command line.
 type settings struct {
-	dir        string // "" is a registry in memory
+	dir        string // the directory or archive, or "" for a registry in memory
 	repository string
 	tag        string
 	readOnly   bool
 	overlay    bool
-	layouts    *layout.Store // that openStore opened, or nil
+	layouts    *layout.Store // the store that openStore has opened, or nil
 	record     recordFlags
 
 	referrersTags bool
@@ -38,7 +38,7 @@ type settings struct {
 
 	control     string // the address of the control API, or ""
 	readyFile   string
-	faults      []string // the rules, if the control API has them
+	faults      []string // the rules of -fault, if the control API manages them
 	profile     string
 	mustCreate  bool     // a push does not create its repository
 	created     []string // the patterns of -create
@@ -50,13 +50,13 @@ type settings struct {
 	tlsDir      string
 	log         string
 	quiet       bool
-	auth        *auth.Auth       // or nil
-	login       auth.Credentials // that the banner names, if a profile made them
+	auth        *auth.Auth       // the authentication of clients, or nil
+	login       auth.Credentials // the user that the banner names: the one of the profile, or none
 	options     []registry.Option
 }
 
-// parse reads the command line and the environment. If args ask for help or for the
-// version, it writes that and returns [flag.ErrHelp].
+// parse reads the command line and the environment. If args ask for help or the
+// version, parse writes it to out and returns [flag.ErrHelp].
 func parse(args []string, out io.Writer) (*settings, error) {
 	s := &settings{log: "text"}
 	fs := flag.NewFlagSet("ocireg", flag.ContinueOnError)
@@ -94,7 +94,7 @@ func parse(args []string, out io.Writer) (*settings, error) {
 		choices = append(choices, choice{on, option})
 		return on
 	}
-	values := make(map[string]registry.Option) // of each flag, the last one
+	values := make(map[string]registry.Option) // the option of each flag; its last value counts
 	value := func(name, usage string, option func(string) (registry.Option, error)) {
 		fs.Func(name, usage, func(v string) (err error) {
 			values[name], err = option(v)

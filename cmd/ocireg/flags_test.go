@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Each flag changes the response to some request.
+// Each flag changes the response to the request in its row of the table.
 func TestFlagsChangeAnswers(t *testing.T) {
 	t.Parallel()
 	const config = `{}`
@@ -89,7 +89,7 @@ func TestFlagsChangeAnswers(t *testing.T) {
 		{"-upload-expiry 1ns", func(t *testing.T, i *instance) string {
 			location := i.do(t, "POST", "/v2/app/blobs/uploads/", "").Header.Get("Location")
 			for begin := time.Now(); time.Since(begin) == 0; {
-				// The clock of Windows may tick 64 times a second only.
+				// The clock of Windows may tick only 64 times a second.
 			}
 			return i.do(t, "GET", location, "").Status
 		}, "204 No Content", notFound},
@@ -108,7 +108,7 @@ func TestFlagsChangeAnswers(t *testing.T) {
 	}
 }
 
-// An invalid command line prints one line.
+// For an invalid command line, the command prints one line.
 func TestBadCommandLine(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -146,8 +146,8 @@ func TestBadCommandLine(t *testing.T) {
 	}
 }
 
-// The help goes to standard output, fits a screen and names every flag. Help about
-// the flags describes each.
+// The help goes to standard output, fits a screen and names every flag. The help
+// about flags describes each flag.
 func TestHelp(t *testing.T) {
 	t.Parallel()
 	for _, arg := range []string{"-h", "-help", "--help"} {
@@ -183,8 +183,8 @@ func TestListen(t *testing.T) {
 	}
 }
 
-// Clients can dial the printed host: the host of -addr, or loopback if that stands
-// for all interfaces, with the port that is listened on.
+// The printed host is one that clients can dial: the host of -addr, or a loopback address
+// if -addr means all interfaces. The port is the one that the command listens on.
 func TestHostOf(t *testing.T) {
 	t.Parallel()
 	l, err := listen("-addr", ":0")

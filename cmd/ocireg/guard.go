@@ -13,21 +13,22 @@ import (
 	"github.com/ocireg/registry/internal/names"
 )
 
-// The command ends a connection after these times. The transfer of a blob may
-// take any time while its bytes keep moving.
+// These are the times after which the command closes a connection. The transfer
+// of a blob may take any time while its bytes keep moving.
 const (
 	headerTime = time.Minute     // for the header of a request
 	bodyTime   = time.Minute     // without a byte of a request's body, or 256 KiB of a response's
 	idleTime   = 3 * time.Minute // without a request; longer than the 90 seconds of Go's clients
 )
 
-// setTimes sets the times of the server.
+// setTimes sets the times for headers and idle connections of a server.
 func setTimes(server *http.Server) {
 	server.ReadHeaderTimeout = headerTime
 	server.IdleTimeout = idleTime
 }
 
-// guard returns the options that keep web pages and stalled clients out.
+// guard returns the options that refuse requests of web pages and end
+// stalled connections.
 func (s *settings) guard(listener net.Listener) registry.Option {
 	opts := []registry.Option{registry.WithMiddleware(limitStalls(bodyTime))}
 	if !s.crossOrigin {
@@ -39,9 +40,9 @@ func (s *settings) guard(listener net.Listener) registry.Option {
 	return registry.Options(opts...)
 }
 
-// checkHost refuses requests for hosts that are not this machine. A web page of
-// evil.example can use a registry on loopback as its own host once that name
-// leads to 127.0.0.1 (DNS rebinding).
+// checkHost refuses requests whose host is not this registry. Without the check,
+// a web page of evil.example could read a registry on loopback as its own host,
+// once that name resolves to 127.0.0.1 (DNS rebinding).
 func (s *settings) checkHost(next registry.Handler) registry.Handler {
 	return func(w http.ResponseWriter, r *registry.Request) error {
 		if !s.knows(r.Host) {
@@ -52,11 +53,12 @@ func (s *settings) checkHost(next registry.Handler) registry.Handler {
 }
 
 // hostsOfContainers are the names by which containers of Docker and Podman reach
-// the loopback addresses of their host. No public name ends in .internal.
+// the loopback addresses of their host. A web page cannot use them, because no
+// public name ends in .internal.
 var hostsOfContainers = []string{"host.docker.internal", "host.containers.internal"}
 
-// knows reports whether the host is one of this registry on loopback: an address,
-// which a page cannot choose, a name of this machine, or one in the settings.
+// knows reports whether a registry on loopback accepts the host: an IP address, which
+// a web page cannot choose, a name of this machine, or a name in the settings.
 func (s *settings) knows(hostport string) bool {
 	host := hostport
 	if h, _, err := net.SplitHostPort(hostport); err == nil {
@@ -68,7 +70,7 @@ func (s *settings) knows(hostport string) bool {
 		strings.EqualFold(host, configured) || slices.Contains(s.hosts, host)
 }
 
-// addHost adds a name of the registry.
+// addHost adds a value of -host.
 func (s *settings) addHost(v string) error {
 	if v == "" || strings.ContainsAny(v, ":/ ") {
 		return errors.New("want a host without a scheme and a port, such as registry.test")
@@ -77,20 +79,21 @@ func (s *settings) addHost(v string) error {
 	return nil
 }
 
-// limitStalls returns a middleware that ends a connection on which no byte of the
-// request's body arrives for d, or no piece of the response's body leaves.
+// limitStalls returns a middleware that closes a connection if, for the time d, no
+// byte of the request's body arrives, or no piece of the response's body leaves.
 func limitStalls(d time.Duration) registry.Middleware {
 	return func(next registry.Handler) registry.Handler {
 		return func(w http.ResponseWriter, r *registry.Request) error {
-			// Without a connection, as in a test, there are no deadlines.
+			// A ResponseWriter without a connection, as in tests, has no
+			// deadlines. The errors do not matter.
 			c := http.NewResponseController(w)
 			body := &limitedBody{ReadCloser: r.Body, conn: c, d: d, ended: r.ContentLength == 0}
 			hr := *r.Request
 			hr.Body = body
 			r.Request = &hr
 			defer func() {
-				// Net/http reads the rest of a short body, sends the rest of the
-				// response, and then removes the deadlines.
+				// After the handler, net/http reads the rest of a short body,
+				// sends the rest of the response, and removes the deadlines.
 				if !body.ended {
 					c.SetReadDeadline(time.Now().Add(d))
 				}
@@ -101,7 +104,7 @@ func limitStalls(d time.Duration) registry.Middleware {
 	}
 }
 
-// A limitedBody sets a deadline for each Read.
+// A limitedBody is a request's body that sets a deadline for each Read.
 type limitedBody struct {
 	io.ReadCloser
 	conn  *http.ResponseController
@@ -117,17 +120,20 @@ func (b *limitedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	b.ended = err != nil
 	if err == nil || err == io.EOF {
-		// After the body, net/http reads on to learn whether the client goes away.
-		// After an error it would wait for the rest of the body.
+		// After the end of the body, net/http keeps reading to notice that the
+		// client goes away. After an error other than EOF, it waits for the rest
+		// of the body, so the deadline stays.
 		b.conn.SetReadDeadline(time.Time{})
 	}
 	return n, err
 }
 
-// pieceSize is the number of bytes that a client has to take within the time.
+// pieceSize is the number of bytes of a response that a client has to take
+// before each deadline.
 const pieceSize = 256 << 10
 
-// A limitedWriter sets a deadline for each piece that is written.
+// A limitedWriter is a ResponseWriter that sets a deadline for each piece of
+// the response's body.
 type limitedWriter struct {
 	http.ResponseWriter
 	conn *http.ResponseController
@@ -135,8 +141,8 @@ type limitedWriter struct {
 	body *limitedBody
 }
 
-// limit sets the deadline for a piece. Net/http may read the rest of a short
-// body before it sends the header.
+// limit sets the deadlines for a piece. Net/http may read the rest of a short
+// request body before it sends the header of the response.
 func (w *limitedWriter) limit() {
 	if !w.body.ended {
 		w.conn.SetReadDeadline(time.Now().Add(w.d))
@@ -155,8 +161,8 @@ func (w *limitedWriter) Write(p []byte) (n int, err error) {
 	}
 }
 
-// ReadFrom lets the operating system send a file, which works only through a
-// single [io.LimitedReader].
+// ReadFrom writes the pieces of a file in a way that lets the operating system send
+// them (sendfile). That works only with a single [io.LimitedReader] around the file.
 func (w *limitedWriter) ReadFrom(src io.Reader) (n int64, err error) {
 	limited, ok := src.(*io.LimitedReader)
 	if !ok {
@@ -178,5 +184,5 @@ func (w *limitedWriter) ReadFrom(src io.Reader) (n int64, err error) {
 // Flush implements [http.Flusher].
 func (w *limitedWriter) Flush() { w.conn.Flush() }
 
-// Unwrap is for [http.ResponseController].
+// Unwrap returns the underlying ResponseWriter, for [http.ResponseController].
 func (w *limitedWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

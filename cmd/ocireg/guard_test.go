@@ -20,8 +20,8 @@ import (
 	"github.com/ocireg/registry/registrytest"
 )
 
-// Requests from pages of another host, or of a name that leads to loopback, are
-// refused. The options permit both.
+// The command refuses requests from web pages of other hosts, and requests for a
+// name that resolves to loopback. The flags -cross-origin and -host permit them.
 func TestWebPages(t *testing.T) {
 	t.Parallel()
 	i := start(t, "-quiet")
@@ -74,14 +74,14 @@ func TestWebPages(t *testing.T) {
 	require.Contains(t, refused(t, "-host", "http://a:5000"), "want a host without a scheme and a port, such as registry.test")
 }
 
-// A client has a minute for each byte that it sends and each piece that it
-// takes, and the whole transfer may take any time.
+// A client has a minute to send the next byte and to take the next piece. The
+// whole transfer may take any time.
 func TestStalledClients(t *testing.T) {
 	t.Parallel()
-	blob := strings.Repeat("0123456789abcdef", 1<<16) // more than the connection buffers
+	blob := strings.Repeat("0123456789abcdef", 1<<16) // exceeds the buffers of a connection
 	d := string(digest.FromString(blob))
-	// serve returns a connection to a server with the times of the command, and
-	// the record of its requests.
+	// serve starts a server with the times of the command. It returns a
+	// connection to the server, and the server, which records its requests.
 	serve := func(t *testing.T, store registry.Store) (net.Conn, *registrytest.Server) {
 		reg := registrytest.NewServer(t, registrytest.WithInMemory(), registrytest.WithStore(store),
 			registry.WithMiddleware(limitStalls(bodyTime)), registrytest.WithHTTPServer(setTimes))
@@ -201,7 +201,7 @@ func TestStalledClients(t *testing.T) {
 	}
 }
 
-// The times hold for each stream of HTTP/2, and a file is sent in pieces.
+// With HTTP/2, each stream has its own times, and a file is sent in pieces.
 func TestLimitedStreams(t *testing.T) {
 	t.Parallel()
 	testclient.NeedHTTP2InBubbles(t)

@@ -9,7 +9,7 @@ import (
 	"github.com/ocireg/registry/internal/hint"
 )
 
-// usage is the help that fits a screen. The names of the flags follow it.
+// usage is the help of ocireg -h, which fits a screen. The names of the flags follow it.
 const usage = `Usage: ocireg [flags] [DIR | FILE]
        ocireg profiles | diff | check | help
 
@@ -43,7 +43,8 @@ Requests are logged to standard error. Ctrl-C lets the running requests finish.
 
 Flags:`
 
-// helpFaults has every word of the language of package fault.
+// helpFaults is the help about faults. It has every word of the language of
+// package fault.
 const helpFaults = `A fault is a list of words: operations, then which requests, when and how.
 
   ocireg -fault 'get-blob,head-blob repo=team/* times=2 status=503'
@@ -70,7 +71,7 @@ A word that makes no sense is refused, with a suggestion. docs/faults.md describ
 each, and shows what a client sees.
 `
 
-// helpControl has the requests of package control.
+// helpControl is the help about the control API. It has every path of package control.
 const helpControl = `ocireg -control :0 -ready-file FILE serves an API beside the registry. FILE gets
 the URLs and the token: {"registry": …, "control": …, "token": …}. The second line
 of standard output has them, too, with a page to look at in a browser.
@@ -123,10 +124,10 @@ func help(args []string, out io.Writer) error {
 	}
 }
 
-// A flagHelp receives the descriptions of the flags, in place of the usage.
+// A flagHelp is an output that makes the usage of the flag set describe each flag.
 type flagHelp struct{ io.Writer }
 
-// groups lists the flags by their subjects.
+// groups lists the flags by their subjects, for the help about flags.
 var groups = []struct{ title, flags string }{
 	{"Addresses and certificates", "addr host cross-origin path-prefix tls tls-dir"},
 	{"Content", "read-only overlay repository tag sync referrers-tags"},
@@ -138,7 +139,7 @@ var groups = []struct{ title, flags string }{
 	{"Limits", "manifest-limit page-size min-chunk upload-expiry upload-limit storage-limit"},
 }
 
-// writeHelp writes the usage, or the descriptions of the flags.
+// writeHelp writes the usage, or the descriptions of the flags if w is a flagHelp.
 func writeHelp(w io.Writer, fs *flag.FlagSet) {
 	if to, ok := w.(flagHelp); ok {
 		for _, g := range groups {
@@ -162,7 +163,7 @@ func writeHelp(w io.Writer, fs *flag.FlagSet) {
 	fmt.Fprintln(w)
 }
 
-// describe returns the descriptions of some of the flags.
+// describe returns the descriptions of the named flags.
 func describe(fs *flag.FlagSet, names []string) string {
 	var b strings.Builder
 	some := flag.NewFlagSet("", flag.ContinueOnError)

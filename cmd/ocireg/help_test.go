@@ -43,7 +43,8 @@ func TestHelpTopics(t *testing.T) {
 	require.Empty(t, stdout.String())
 }
 
-// The help about faults has all operations and words, and its rules are valid.
+// The help about faults has all operations and all words of the language, and the
+// rules in it are valid.
 func TestHelpAboutFaults(t *testing.T) {
 	t.Parallel()
 	text := helpAbout(t, "faults")
@@ -66,7 +67,7 @@ func TestHelpAboutFaults(t *testing.T) {
 	}
 }
 
-// The help about the control API has all of its paths.
+// The help about the control API has each of the API's paths.
 func TestHelpAboutControl(t *testing.T) {
 	t.Parallel()
 	source, err := os.ReadFile(filepath.Join("..", "..", "registrytest", "control", "openapi.json"))

@@ -9,12 +9,12 @@ import (
 	"github.com/ocireg/registry/registrytest/profile"
 )
 
-// An imitation is the real registry that the command line names, with the quirks
-// that it adds.
+// An imitation is the real registry that the registry of the command imitates, as
+// the command line says.
 type imitation struct {
-	name         string // or ""
+	name         string // the name of a profile, or "" for the quirks alone
 	quirks       []profile.Quirk
-	repositories []string // patterns of those that exist before a push
+	repositories []string // the patterns of -create, for repositories that exist before a push
 }
 
 func (i *imitation) setName(v string) error {
@@ -28,7 +28,7 @@ func (i *imitation) setName(v string) error {
 	return nil
 }
 
-// addQuirks adds the quirks of a list with commas.
+// addQuirks adds quirks from a list separated by commas.
 func (i *imitation) addQuirks(v string) error {
 	for name := range strings.SplitSeq(v, ",") {
 		q := profile.Quirk(name)
@@ -53,10 +53,10 @@ func (i *imitation) addRepository(v string) error {
 	return nil
 }
 
-// given reports whether the command line names a registry or a quirk.
+// given reports whether the command line names a profile or a quirk.
 func (i *imitation) given() bool { return i.name != "" || len(i.quirks) > 0 }
 
-// String describes the registry.
+// String describes the imitated registry, such as "a registry like ecr".
 func (i *imitation) String() string {
 	quirks := make([]string, len(i.quirks))
 	for n, q := range i.quirks {
@@ -72,7 +72,7 @@ func (i *imitation) String() string {
 	}
 }
 
-// flag returns the flag that decides about the authentication.
+// flag returns the flag that decides whether the registry asks for credentials.
 func (i *imitation) flag() string {
 	if i.name != "" {
 		return "-profile"
@@ -80,7 +80,7 @@ func (i *imitation) flag() string {
 	return "-quirk"
 }
 
-// profile returns the profile of the registry, or that of the quirks alone.
+// profile returns the named profile with the quirks, or a profile of the quirks alone.
 func (i *imitation) profile() (*profile.Profile, error) {
 	if i.name == "" {
 		return i.quirksAlone()
@@ -107,8 +107,8 @@ func (i *imitation) profile() (*profile.Profile, error) {
 	return p, nil
 }
 
-// quirksAlone returns a profile that consists of the quirks. If some of them
-// concern authentication, the profile has the authentication of the first of them.
+// quirksAlone returns a profile that consists of the quirks. Its authentication
+// is that of the first quirk that concerns authentication.
 func (i *imitation) quirksAlone() (*profile.Profile, error) {
 	others := slices.Clone(i.quirks)
 	at := max(0, slices.IndexFunc(others, func(q profile.Quirk) bool { return q.Profile().Auth() != nil }))
@@ -121,8 +121,8 @@ func (i *imitation) quirksAlone() (*profile.Profile, error) {
 	return p, nil
 }
 
-// addProfile makes the registry behave like the real one, with the users of the
-// command line.
+// addProfile makes the registry behave like the imitated one, and adds the users
+// and rules of the command line.
 func (s *settings) addProfile(like imitation, who *access) (err error) {
 	p, err := like.profile()
 	if err != nil {
@@ -151,8 +151,8 @@ func (s *settings) addProfile(like imitation, who *access) (err error) {
 	return nil
 }
 
-// addUsers makes the registry require authentication, if the command line has
-// users or rules.
+// addUsers makes the registry ask for credentials, if the command line has users
+// or rules.
 func (s *settings) addUsers(who *access) (err error) {
 	if s.auth, err = who.auth(); err != nil {
 		return fmt.Errorf("%w; ocireg -h shows the usage", err)

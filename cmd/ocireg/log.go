@@ -12,8 +12,8 @@ import (
 	"github.com/ocireg/registry/internal/field"
 )
 
-// newLog returns a logger that writes to w in the format of the settings, and
-// the option that logs requests to it, unless the settings are quiet.
+// newLog returns a logger that writes to w in the format of the settings, and an
+// option that logs requests. If the settings are quiet, the option does nothing.
 func (s *settings) newLog(w io.Writer) (*log.Logger, registry.Option) {
 	var logger *log.Logger
 	var requests registry.Option
@@ -31,8 +31,8 @@ func (s *settings) newLog(w io.Writer) (*log.Logger, registry.Option) {
 	return logger, requests
 }
 
-// logText writes a line for people. The fields of equal width come first, so
-// that columns can be compared.
+// logText logs a request as a line for people to read. The fields of equal width
+// come first and form columns.
 func logText(l *log.Logger, e *registry.Exchange) {
 	unit := time.Microsecond
 	if e.Duration > time.Second {
@@ -42,8 +42,8 @@ func logText(l *log.Logger, e *registry.Exchange) {
 		e.BytesIn, e.BytesOut, field.Printable(target(e.Request)), field.Printable(failures(e)))
 }
 
-// target returns the repository, tag or digest of the request, or its method
-// and path if it has none.
+// target returns the repository of the request with its tag or digest, or the
+// method and path if the request has no repository.
 func target(r *registry.Request) string {
 	switch {
 	case r.Repo == "" || r.Op == registry.UnknownOp:
@@ -56,8 +56,8 @@ func target(r *registry.Request) string {
 	return r.Repo
 }
 
-// failures returns the errors of the exchange, each after a space. With 404 it
-// is the code alone.
+// failures returns the errors of the response, each after a space. For a 404
+// response it returns only their codes.
 func failures(e *registry.Exchange) string {
 	var b strings.Builder
 	for _, sent := range e.Errors {

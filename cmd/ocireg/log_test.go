@@ -14,8 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A request is one line: the time, the status, the operation, the duration, the
-// bytes in and out, and the repository with the tag or digest.
+// The log has a line for each request: the time, the status, the operation, the
+// duration, the bytes in and out, and the repository with the tag or digest.
 func TestLogText(t *testing.T) {
 	t.Parallel()
 	i := start(t)
@@ -40,10 +40,10 @@ func TestLogText(t *testing.T) {
 			lead + `400 put-manifest   ` + took + `\d+ in +\d+ out  team/app:v2 MANIFEST_BLOB_UNKNOWN: team/app has no blob sha256:\w+\n$`},
 		{func() { i.do(t, "GET", "/v2/UPPER/manifests/v1", "") },
 			lead + `400 get-manifest   ` + took + `0 in +\d+ out  GET /v2/UPPER/manifests/v1 NAME_INVALID: .*\n$`},
-		// A line break in a client's header does not start a line in the log.
+		// A line break in a request's path does not begin a new line in the log.
 		{func() { i.do(t, "GET", "/some%0a00:00:00%20%1b%5bmwhere", "") },
 			lead + `404 unknown        ` + took + `0 in +\d+ out  GET /some%0a00:00:00%20%1b%5bmwhere UNSUPPORTED\n$`},
-		// A long path is shortened.
+		// The log shortens a long path.
 		{func() { i.do(t, "GET", "/"+strings.Repeat("x", 100_000), "") },
 			lead + `404 unknown        ` + took + `0 in +\d+ out  GET /(xxxx){1000,}x*… UNSUPPORTED\n$`},
 	} {
@@ -52,7 +52,7 @@ func TestLogText(t *testing.T) {
 	}
 }
 
-// With -log json a request is one JSON object in a line.
+// With -log json, the log has a JSON object in a line for each request.
 func TestLogJSON(t *testing.T) {
 	t.Parallel()
 	i := start(t, "-log", "json")
@@ -78,12 +78,12 @@ func TestLogJSON(t *testing.T) {
 	require.NotZero(t, line.Time)
 	require.NotZero(t, line.Out)
 	require.NotNil(t, line.Duration)
-	if runtime.GOOS != "windows" { // There, the clock may tick 64 times a second only.
+	if runtime.GOOS != "windows" { // On Windows, the clock may tick only 64 times a second.
 		require.NotZero(t, *line.Duration)
 	}
 }
 
-// With -quiet there is no line for a request.
+// With -quiet, the log has no requests.
 func TestQuiet(t *testing.T) {
 	t.Parallel()
 	for _, format := range []string{"text", "json"} {
@@ -95,7 +95,7 @@ func TestQuiet(t *testing.T) {
 	}
 }
 
-// An error before the first request is logged like a request.
+// An error before the first request, such as one of TLS, is logged in the format of -log.
 func TestLogTLSErrors(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ format, want string }{

@@ -8,9 +8,9 @@ import (
 	"github.com/ocireg/registry/registrytest/auth"
 )
 
-// readLogin returns the user and password for the host in Docker's config.json,
-// or from the credential helper that the file names for the host. It returns
-// none if the file or the host in it is missing.
+// readLogin returns the credentials for the host in Docker's config.json, or from
+// the credential helper that the file names for the host. It returns no
+// credentials if the file does not exist or does not have the host.
 func readLogin(ctx context.Context, host string) (c auth.Credentials, err error) {
 	login, err := remote.DockerLogin(ctx, "", host)
 	switch {

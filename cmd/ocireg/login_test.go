@@ -11,8 +11,8 @@ import (
 	"github.com/ocireg/registry/registrytest/auth"
 )
 
-// The credentials come from Docker's config.json or from a helper. This test is
-// not parallel, since it sets the environment.
+// readLogin reads the credentials from Docker's config.json or from a credential
+// helper. This test sets the environment, so it is not parallel.
 func TestReadLogin(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("DOCKER_CONFIG", dir)
@@ -52,7 +52,7 @@ func TestReadLogin(t *testing.T) {
 		{config: `{"credsStore":"id"}`, err: "has an identity token for r.test", helper: true},
 	} {
 		if c.helper && runtime.GOOS == "windows" {
-			continue // A helper is a shell script here.
+			continue // The credential helper of this test is a shell script.
 		}
 		require.NoError(t, os.WriteFile(filepath.Join(dir, "config.json"), []byte(c.config), 0o600))
 		got, err := readLogin(t.Context(), "r.test")

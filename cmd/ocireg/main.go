@@ -35,7 +35,7 @@ func main() {
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	go func() {
 		<-signals
-		signal.Stop(signals) // the next one ends the program at once
+		signal.Stop(signals) // the next signal ends the program at once
 		cancel()
 	}()
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
@@ -62,18 +62,17 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	case errors.Is(err, errDiffers), errors.Is(err, errViolates), errors.Is(err, errNotRecorded):
 		return 1
 	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
-		// The signal came before the server had started.
+		// A signal ended the command before it served.
 		return 0
 	}
 	printError(stderr, err)
 	return 2
 }
 
-// printError prints an error that may have several lines, such as the output of
-// a command. A line that begins with a space or a tab belongs to the one
-// before; each other line begins with the name of the program, since it is a
-// separate error. Unprintable characters are replaced, so that text from
-// elsewhere cannot control the terminal.
+// printError prints an error, which may have several lines, such as the output of
+// a command. Each line is a separate error and begins with the name of the
+// program, but an indented line belongs to the one before. Unprintable characters
+// are replaced, because a text from elsewhere must not control the terminal.
 func printError(w io.Writer, err error) {
 	for line := range strings.Lines(field.Shorten(err.Error(), maxError)) {
 		line = strings.TrimRight(line, "\r\n")
@@ -86,7 +85,7 @@ func printError(w io.Writer, err error) {
 	}
 }
 
-// maxError is the number of bytes of an error that are printed.
+// maxError is the number of bytes of an error that printError prints.
 const maxError = 64 << 10
 
 func serve(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
@@ -152,10 +151,10 @@ func serve(ctx context.Context, args []string, stdout, stderr io.Writer) (err er
 		defer c.close()
 	}
 	b.control = c.line()
-	// The servers accept clients that connect meanwhile once they have started.
+	// Clients can connect already, and wait until the servers start.
 	listed := store
 	if s.record.store != nil {
-		listed = s.layouts // Listing must not ask an upstream.
+		listed = s.layouts // Listing must not send requests to an upstream.
 	}
 	b.snippets = s.record.snippets(s, b.scheme+"://"+b.host, b.caFile)
 	if s.upstream.url != "" {
@@ -180,8 +179,8 @@ func serve(ctx context.Context, args []string, stdout, stderr io.Writer) (err er
 	return shutDown(context.WithoutCancel(ctx), server, logger)
 }
 
-// shutDown waits until all running requests have a response. It logs a line if
-// that takes noticeably long.
+// shutDown waits until all running requests have a response. If that takes
+// noticeably long, it logs a line.
 func shutDown(ctx context.Context, server *registrytest.Server, logger *log.Logger) error {
 	soon, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
 	defer cancel()
@@ -215,7 +214,8 @@ func listen(flag, addr string) (net.Listener, error) {
 const loopback = "127.0.0.1"
 
 // hostOf returns the HOST:PORT by which clients on this machine reach the
-// listener: the host is that of addr if clients can dial it.
+// listener. The host is that of addr, or a loopback address if clients cannot
+// dial that of addr.
 func hostOf(listener net.Listener, addr string) string {
 	host, _, _ := net.SplitHostPort(addr)
 	if ip, err := netip.ParseAddr(host); host == "" || err == nil && ip.IsUnspecified() {

@@ -19,8 +19,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestMain lets the test binary stand for the command, for the tests that need
-// a process.
+// TestMain runs the command, or the client of listByHand, in place of the tests
+// if an environment variable says so.
 func TestMain(m *testing.M) {
 	if os.Getenv("OCIREG_TEST_MAIN") != "" {
 		main()
@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// output receives the output of the command, a Write at a time.
+// An output receives the output of the command. Each Write sends one value.
 type output chan string
 
 func (o output) Write(p []byte) (int, error) {
@@ -43,7 +43,7 @@ func (o output) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// next returns the text of the next Write.
+// next returns the text of the next Write. It fails the test after a minute without one.
 func (o output) next(t testing.TB) string {
 	t.Helper()
 	select {
@@ -55,9 +55,9 @@ func (o output) next(t testing.TB) string {
 	}
 }
 
-// An instance is the command while it runs in this process.
+// An instance is a running command in the process of the test.
 type instance struct {
-	banner         []string // the lines
+	banner         []string // the lines of the banner
 	url, host      string
 	stdout, stderr output
 	client         *http.Client
@@ -65,7 +65,8 @@ type instance struct {
 	exit           chan int
 }
 
-// start runs the command on a free port until the test ends.
+// start runs the command on a free port until the end of the test. It returns
+// when the command has printed its banner.
 func start(t testing.TB, args ...string) *instance {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -93,7 +94,7 @@ func start(t testing.TB, args ...string) *instance {
 	return i
 }
 
-// stop interrupts the command and returns its exit code.
+// stop interrupts the command, waits for its end, and returns its exit code.
 func (i *instance) stop(t testing.TB) int {
 	t.Helper()
 	i.interrupt()
@@ -107,7 +108,7 @@ func (i *instance) stop(t testing.TB) int {
 	}
 }
 
-// caFile returns the file that the banner tells clients to trust, or "".
+// caFile returns the file of the CA that the banner names, or "".
 func (i *instance) caFile() string {
 	if file, ok := strings.CutPrefix(i.banner[1], "trust "); ok {
 		return file
@@ -115,7 +116,7 @@ func (i *instance) caFile() string {
 	return ""
 }
 
-// trusting returns a transport that trusts the CA of the instance alone, and
+// trusting returns a transport that trusts only the CA of the instance, and
 // speaks HTTP/2.
 func (i *instance) trusting(t testing.TB) *http.Transport {
 	t.Helper()
@@ -126,13 +127,14 @@ func (i *instance) trusting(t testing.TB) *http.Transport {
 	return &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, ForceAttemptHTTP2: true}
 }
 
-// An answer is a response whose body was read.
+// An answer is a response with its whole body.
 type answer struct {
 	*http.Response
 	body string
 }
 
-// do sends a request. Header are keys and values.
+// do sends a request and reads the response. The header consists of pairs of
+// a name and a value.
 func (i *instance) do(t testing.TB, method, path, body string, header ...string) answer {
 	t.Helper()
 	if !strings.HasPrefix(path, "http") {
@@ -162,7 +164,7 @@ func (i *instance) pushBlob(t testing.TB, repo, content string) string {
 	return d
 }
 
-// put puts a manifest.
+// put pushes a manifest.
 func (i *instance) put(t testing.TB, repo, ref, mediaType, content string) answer {
 	t.Helper()
 	return i.do(t, "PUT", "/v2/"+repo+"/manifests/"+ref, content, "Content-Type", mediaType)
@@ -171,19 +173,19 @@ func (i *instance) put(t testing.TB, repo, ref, mediaType, content string) answe
 // emptyIndex is the smallest valid manifest.
 const emptyIndex = `{"schemaVersion":2,"manifests":[]}`
 
-// pushTag pushes an empty index.
+// pushTag pushes an empty index with the tag.
 func (i *instance) pushTag(t testing.TB, repo, tag string) {
 	t.Helper()
 	require.Equal(t, http.StatusCreated, i.put(t, repo, tag, ocispec.MediaTypeImageIndex, emptyIndex).StatusCode)
 }
 
-// imageManifest returns an image manifest with the config.
+// imageManifest returns an image manifest whose config has the given content.
 func imageManifest(config string) string {
 	return fmt.Sprintf(`{"schemaVersion":2,"config":{"mediaType":%q,"digest":%q,"size":%d},"layers":[]}`,
 		ocispec.MediaTypeImageConfig, digest.FromString(config), len(config))
 }
 
-// makeLayout writes an OCI image layout in which an empty index has the tags.
+// makeLayout writes an OCI image layout in which the tags name an empty index.
 func makeLayout(t testing.TB, dir string, tags ...string) {
 	t.Helper()
 	blobs := filepath.Join(dir, "blobs", "sha256")
@@ -203,7 +205,7 @@ func makeLayout(t testing.TB, dir string, tags ...string) {
 	}
 }
 
-// refused runs a command that cannot serve and returns its message.
+// refused runs a command that must fail before it serves. It returns the message.
 func refused(t testing.TB, args ...string) string {
 	t.Helper()
 	var stdout, stderr bytes.Buffer

@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The banner links to the page, which needs no token. The fragment of the link
-// has the token of the API.
+// The banner links to the page of the control API, which is served without the
+// token. The fragment of the link has the token.
 func TestPageOfControl(t *testing.T) {
 	t.Setenv(tokenVariable, `a/b%20"c`)
 	i := start(t, "-control", "127.0.0.1:0")

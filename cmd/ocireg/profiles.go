@@ -13,8 +13,8 @@ import (
 	"github.com/ocireg/registry/registrytest/profile"
 )
 
-// listProfiles lists all profiles or, given the name of one, its quirks with
-// their sources.
+// listProfiles lists all profiles. With the name of a profile it lists its quirks
+// with their sources, and with the name of a quirk it describes the quirk.
 func listProfiles(args []string, out io.Writer) error {
 	switch len(args) {
 	case 0:
@@ -61,7 +61,7 @@ func helpProfiles(out io.Writer) error {
 	return err
 }
 
-// printFact prints the name of a quirk with a mark, its sentence and its source.
+// printFact prints the name of a quirk, a mark, its description and its source.
 func printFact(out io.Writer, q profile.Quirk, mark string) {
 	f := q.Fact()
 	source := f.Source
@@ -72,10 +72,10 @@ func printFact(out io.Writer, q profile.Quirk, mark string) {
 	fmt.Fprintf(out, "%s%s:\n%s    %s %s\n", f.Name, mark, wrap(strings.Fields(f.Sentence), "    "), source, about)
 }
 
-// lineWidth is the number of characters of a line of help about profiles.
+// lineWidth is the length of lines in the help about profiles, in characters.
 const lineWidth = 100
 
-// place returns the host of a URL, and the repository if the host is GitHub.
+// place returns the host of a URL. For GitHub it adds the repository.
 func place(source string) string {
 	u, err := url.Parse(source)
 	if err != nil {
@@ -88,7 +88,8 @@ func place(source string) string {
 	return u.Host
 }
 
-// wrap returns the words in lines that begin with an indentation.
+// wrap joins the words into lines of at most lineWidth characters, each
+// after the indentation.
 func wrap(words []string, indent string) string {
 	var b strings.Builder
 	width := 0
@@ -111,7 +112,8 @@ func wrap(words []string, indent string) string {
 	return b.String() + "\n"
 }
 
-// period returns the known dates between which the registry has the quirk.
+// period returns the dates from which and until which the registry has the quirk,
+// as far as they are known, or "".
 func period(f profile.Fact) string {
 	if f.From == "" && f.Until == "" {
 		return ""

@@ -45,8 +45,9 @@ func TestListProfiles(t *testing.T) {
 	require.ErrorContains(t, err, "takes the name of one profile, got 2")
 }
 
-// The help about profiles has all quirks, and each can be described and served. No line is
-// longer than a screen is wide; the document has the whole URLs.
+// The help about profiles lists all quirks. The command describes each of them
+// and serves with each. No line is longer than a screen is wide; docs/profiles.md
+// has the whole URLs.
 func TestHelpAboutProfiles(t *testing.T) {
 	t.Parallel()
 	_, names, ok := strings.Cut(helpAbout(t, "profiles"), "describes them:\n\n")
@@ -76,7 +77,7 @@ func TestHelpAboutProfiles(t *testing.T) {
 	}
 }
 
-// The command has single quirks, alone or on top of those of a profile.
+// The command can imitate single quirks, alone or on top of those of a profile.
 func TestQuirksOfCommand(t *testing.T) {
 	t.Parallel()
 	patch := func(i *instance) string {
@@ -91,8 +92,8 @@ func TestQuirksOfCommand(t *testing.T) {
 	require.Len(t, i.banner, 2, "a quirk about uploads brings no authentication")
 	require.Equal(t, "201 Created", patch(start(t, "-profile", "distribution-3", "-quirk", "ecr.patch-201")))
 
-	// A quirk about authentication adds the authentication of its registry, even
-	// if the quirk is not the first.
+	// A quirk that concerns authentication brings the authentication of its
+	// registry, even if it is not the first.
 	i = start(t, "-quirk", "ecr.patch-201", "-quirk", "acr.challenge")
 	require.Contains(t, i.do(t, "GET", "/v2/", "").Header.Get("WWW-Authenticate"), "/oauth2/token")
 	require.Contains(t, i.banner[1], "docker login --username ")
@@ -146,7 +147,8 @@ func TestProfileOfCommand(t *testing.T) {
 	}
 }
 
-// With -create, clients push to a registry whose repositories have to exist.
+// Clients can push to the repositories of -create in a registry where
+// repositories must exist before a push.
 func TestCreate(t *testing.T) {
 	t.Parallel()
 	i := start(t, "-profile", "ecr", "-user", "ci:secret", "-create", "team/**")
@@ -175,8 +177,7 @@ func TestBannerOfCreate(t *testing.T) {
 	require.Equal(t, "push to HOST/NAME:TAG", last("-profile", "ghcr", "-create", "team/**"))
 }
 
-// A flag that contradicts the profile ends the command before it says that it
-// serves.
+// A flag that contradicts the profile ends the command before it prints the banner.
 func TestContradiction(t *testing.T) {
 	t.Parallel()
 	var stdout, stderr bytes.Buffer

@@ -19,20 +19,20 @@ import (
 	"github.com/ocireg/registry/registrytest/upstream"
 )
 
-// recordFlags are the flags about a recording of other registries.
+// recordFlags holds the flags for recording other registries and replaying the recording.
 type recordFlags struct {
-	upstreams []string // NAME or NAME=URL
-	users     []string // [UPSTREAM=]NAME:PASSWORD
+	upstreams []string // values of -upstream: NAME or NAME=URL
+	users     []string // values of -upstream-user: [UPSTREAM=]NAME:PASSWORD
 	refresh   []string
 	dir       string
 	offline   bool
 	strict    bool
 	writes    bool
 
-	store *upstream.Store // that open opened, or nil
+	store *upstream.Store // the store that open has opened, or nil
 }
 
-// add adds the flags.
+// add declares the flags.
 func (f *recordFlags) add(fs *flag.FlagSet) {
 	several := func(name, usage string, to *[]string) {
 		fs.Func(name, usage, func(v string) error {
@@ -52,8 +52,8 @@ func (f *recordFlags) add(fs *flag.FlagSet) {
 	fs.BoolVar(&f.writes, "upstream-writes", false, "pass pushes and deletions on to the upstream; without it and -overlay they get 405")
 }
 
-// check returns an error if the flags contradict each other. It sets the
-// directory that the command serves. Args is the number of arguments.
+// check sets the directory that the command serves. It returns an error if the
+// flags contradict each other. Args is the number of arguments of the command.
 func (f *recordFlags) check(s *settings, args int) error {
 	switch {
 	case f.dir != "" && args > 0:
@@ -80,11 +80,11 @@ func (f *recordFlags) check(s *settings, args int) error {
 	return nil
 }
 
-// records reports whether the command fetches content that the directory does
-// not have.
+// records reports whether the command fetches content from upstreams that
+// the directory lacks.
 func (f *recordFlags) records() bool { return f.dir != "" && !f.offline }
 
-// replays reports whether the directory is a recording that the command serves
+// replays reports whether the command serves the directory as a recording,
 // without a network.
 func (f *recordFlags) replays(dir string) bool {
 	if f.records() || dir == "" {
@@ -94,7 +94,8 @@ func (f *recordFlags) replays(dir string) bool {
 	return f.offline || f.strict || err == nil
 }
 
-// open opens the store over the layouts, and adds its options.
+// open opens the upstream store on top of the layouts, and adds its options to
+// the settings.
 func (f *recordFlags) open(s *settings, l *layout.Store) (registry.Store, error) {
 	var opts []upstream.StoreOption
 	if info, err := os.Stat(s.dir); err == nil && info.IsDir() {
@@ -167,8 +168,8 @@ func (f *recordFlags) open(s *settings, l *layout.Store) (registry.Store, error)
 	return store, nil
 }
 
-// snippets returns the configuration that makes clients use the registry at the
-// URL for its upstreams. CaFile is the certificate to trust, or "".
+// snippets returns configurations with which clients find the upstreams at this
+// registry, whose URL is given. CaFile is the certificate to trust, or "".
 func (f *recordFlags) snippets(s *settings, url, caFile string) string {
 	if f.store == nil {
 		return ""
@@ -190,7 +191,7 @@ func (f *recordFlags) snippets(s *settings, url, caFile string) string {
 		}
 		fmt.Fprintf(&b, "containerd, /etc/containerd/certs.d/%s/hosts.toml:\n%s", name, indent(clientfile.HostsTOML(url+s.pathPrefix, certs, true, s.readOnly)))
 		if s.pathPrefix != "" {
-			continue // The other clients have no setting for this upstream.
+			continue // The configurations of other clients have no place for a path.
 		}
 		fmt.Fprintf(&b, "Podman, registries.conf:\n%s", indent(clientfile.RegistryTable(name, location, insecure)))
 		if i == 0 && name == "docker.io" {
@@ -204,11 +205,11 @@ func indent(text string) string {
 	return "    " + strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n    ") + "\n"
 }
 
-// errNotRecorded reports that clients requested content that was not recorded.
-// The exit code is then 1.
+// errNotRecorded is the error of a command with -strict whose clients requested
+// content that is not in the recording. The exit code is 1.
 var errNotRecorded = errors.New("clients asked for content that is not recorded")
 
-// end closes the store, and lists the requests for content that was not recorded.
+// end closes the store, and prints the requests for content that is not in the recording.
 func (f *recordFlags) end(stderr io.Writer) error {
 	if f.store == nil {
 		return nil

@@ -15,13 +15,13 @@ import (
 	"github.com/ocireg/registry/registrytest/content"
 )
 
-// The command prints the configuration with which clients reach the upstreams
-// through it, without capabilities that it lacks.
+// The banner contains the configurations with which clients reach the upstreams
+// through the command. It names only capabilities that the command has.
 func TestSnippets(t *testing.T) {
 	t.Setenv("DOCKER_CONFIG", t.TempDir())
 	const pull, push = `capabilities = ["pull", "resolve"]`, `capabilities = ["pull", "resolve", "push"]`
 	hosts := func(name, url, capabilities, more string) string {
-		own := "" // A server without the key has all capabilities.
+		own := "" // In hosts.toml, a server without the key has all capabilities.
 		if capabilities == pull {
 			own = "    " + pull + "\n"
 		}
@@ -44,7 +44,8 @@ func TestSnippets(t *testing.T) {
 			return hosts("docker.io", "https://"+host, pull, fmt.Sprintf("    ca = %q\n", ca)) + table("docker.io", host, "false") +
 				"Docker, daemon.json, for pulls:\n    {\n    \t\"registry-mirrors\": [\"https://" + host + "\"]\n    }\n"
 		},
-		// Containerd adds /v2 to a path; the other clients have no path.
+		// Containerd appends /v2 to the path. The configurations of other
+		// clients have no path.
 		"-path-prefix /mirror": func(host, _ string) string {
 			return hosts("docker.io", "http://"+host+"/mirror", pull, "") + hosts("ghcr.io", "http://"+host+"/mirror", pull, "")
 		},
@@ -55,9 +56,8 @@ func TestSnippets(t *testing.T) {
 	}
 }
 
-// With -overlay, pushes stay in memory above the recording: neither the
-// upstream nor the directory gets them. Pulls fetch from the upstream and are
-// recorded.
+// With -overlay, pushes stay in memory: neither the upstream nor the recording
+// gets them. Pulls fetch from the upstream and are recorded.
 func TestOverlayOfRecording(t *testing.T) {
 	t.Setenv("DOCKER_CONFIG", t.TempDir())
 	up := registrytest.NewServer(t)
@@ -81,8 +81,8 @@ func TestOverlayOfRecording(t *testing.T) {
 	require.Equal(t, http.StatusMethodNotAllowed, i.do(t, "POST", "/v2/library/app/blobs/uploads/", "").StatusCode)
 }
 
-// With -upstream-writes, the upstream gets pushes and deletions with the
-// credentials of -upstream-user, and the recording changes with it.
+// With -upstream-writes, pushes and deletions go to the upstream, with the
+// credentials of -upstream-user, and change the recording, too.
 func TestUpstreamWrites(t *testing.T) {
 	t.Setenv("DOCKER_CONFIG", t.TempDir())
 	up := registrytest.NewServer(t, registry.WithAuthorizer(func(r *registry.Request, _ string, _ registry.Action) error {
@@ -110,7 +110,8 @@ func TestUpstreamWrites(t *testing.T) {
 	require.Equal(t, 0, i.stop(t))
 }
 
-// With -refresh, the command asks the upstream for one tag or all tags again.
+// With -refresh, the command requests the given tag, or all tags, from the
+// upstream again.
 func TestRefreshOfRecording(t *testing.T) {
 	t.Setenv("DOCKER_CONFIG", t.TempDir())
 	for refresh, want := range map[string]string{"": "old old", "v1": "new old", "library/app:v2": "old new", "all": "new new"} {
@@ -140,8 +141,8 @@ func TestRefreshOfRecording(t *testing.T) {
 	}
 }
 
-// Offline, the command calls neither a reachable upstream nor a credential
-// helper.
+// With -offline, the command calls neither the upstream, though it is reachable,
+// nor a credential helper.
 func TestOfflineMakesNoCall(t *testing.T) {
 	config, bin := t.TempDir(), t.TempDir()
 	t.Setenv("DOCKER_CONFIG", config)

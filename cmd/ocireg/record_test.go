@@ -11,8 +11,8 @@ import (
 	"github.com/ocireg/registry/registrytest/content"
 )
 
-// The command records what clients pull from an upstream, and serves it once the
-// upstream is gone.
+// The command records the content that clients pull from an upstream, and serves
+// it when the upstream is gone.
 func TestRecordAndReplay(t *testing.T) {
 	t.Setenv("DOCKER_CONFIG", t.TempDir())
 	users := auth.Bearer()
@@ -55,7 +55,7 @@ func TestRecordAndReplay(t *testing.T) {
 	}
 	require.Contains(t, log.String(), "\nnot recorded: docker.io/library/app:v2\n")
 
-	// Pushes go to memory.
+	// With -overlay, a push to the recording stays in memory.
 	i = start(t, "-overlay", dir)
 	i.pushTag(t, "new", "v1")
 	require.Equal(t, "200 OK", i.do(t, "GET", "/v2/new/manifests/v1", "").Status)

@@ -20,7 +20,8 @@ import (
 
 const finishing = "finishing the running requests; interrupt again to exit at once\n"
 
-// An uploading is a request that the registry reads until the test ends it.
+// An uploading is an upload that the registry keeps reading until the test closes
+// its body.
 type uploading struct {
 	body     *io.PipeWriter
 	answered chan uploaded
@@ -31,10 +32,11 @@ type uploaded struct {
 	err    error
 }
 
-// beginUpload begins to push a blob. When it returns, the registry is reading.
+// beginUpload begins to push a blob. When it returns, the registry is reading the body.
 func beginUpload(t *testing.T, transport *http.Transport, url string, d digest.Digest) uploading {
 	t.Helper()
-	// The client does not read the body before the registry has asked for it.
+	// The client sends no body until the registry asks for it, so a successful
+	// write to the pipe shows that the registry is reading.
 	transport.ExpectContinueTimeout = time.Hour
 	t.Cleanup(transport.CloseIdleConnections)
 	client := &http.Client{Transport: transport}
@@ -57,7 +59,7 @@ func beginUpload(t *testing.T, transport *http.Transport, url string, d digest.D
 	return u
 }
 
-// An upload that is running when the command is interrupted is finished.
+// An interrupted command lets a running upload finish.
 func TestInterruptFinishesUploads(t *testing.T) {
 	t.Parallel()
 	for _, args := range [][]string{{}, {t.TempDir()}, {"-tls"}} {
@@ -78,7 +80,7 @@ func TestInterruptFinishesUploads(t *testing.T) {
 	}
 }
 
-// A command that is interrupted before it serves ends with 0, too.
+// A command that is interrupted before it serves exits with 0.
 func TestInterruptBeforeServing(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -88,7 +90,7 @@ func TestInterruptBeforeServing(t *testing.T) {
 	require.Empty(t, stdout.String()+stderr.String())
 }
 
-// A process is the command in a separate process.
+// A process is the command in its own process.
 type process struct {
 	*exec.Cmd
 	url            string
@@ -121,8 +123,7 @@ func startProcess(t *testing.T, args ...string) process {
 	return p
 }
 
-// end waits for the end of the process and returns the rest of its standard
-// error.
+// end waits until the process exits. It returns the rest of its standard error.
 func (p process) end(t *testing.T) (string, error) {
 	t.Helper()
 	_, err := io.Copy(io.Discard, p.stdout)
@@ -132,7 +133,7 @@ func (p process) end(t *testing.T) (string, error) {
 	return string(text), p.Wait()
 }
 
-// The first signal ends a process without running requests, with 0.
+// The first signal ends a process that has no running requests. The exit code is 0.
 func TestSignal(t *testing.T) {
 	t.Parallel()
 	for _, s := range []os.Signal{os.Interrupt, syscall.SIGTERM} {
@@ -147,8 +148,8 @@ func TestSignal(t *testing.T) {
 	}
 }
 
-// The second signal ends a process with running requests. It is not an
-// interrupt, which shells make their background jobs ignore.
+// The second signal ends a process that has running requests. The test sends
+// SIGTERM, because shells make their background jobs ignore interrupts.
 func TestSecondSignal(t *testing.T) {
 	t.Parallel()
 	p := startProcess(t)

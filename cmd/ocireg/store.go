@@ -12,8 +12,8 @@ import (
 	"github.com/ocireg/registry/registrytest/overlay"
 )
 
-// openStore opens the store that the command serves. The caller has to call
-// close when it is done.
+// openStore opens the store that the command serves. The caller must call close
+// at the end.
 func (s *settings) openStore(logger *log.Logger) (store registry.Store, close func() error, err error) {
 	if s.upstream.url != "" {
 		return s.upstream.open()
@@ -22,7 +22,7 @@ func (s *settings) openStore(logger *log.Logger) (store registry.Store, close fu
 		return memstore.New(), func() error { return nil }, nil
 	}
 	if info, err := os.Stat(s.dir); err == nil && !info.IsDir() && !s.overlay && !s.readOnly {
-		// An archive cannot be written to.
+		// An archive is always read-only.
 		s.readOnly = true
 		s.options = append(s.options, registry.WithReadOnly())
 	}
@@ -70,7 +70,7 @@ func (s *settings) openStore(logger *log.Logger) (store registry.Store, close fu
 	return l, l.Close, nil
 }
 
-// source describes the source of the content for the banner.
+// source describes where the content comes from, for the banner.
 func (s *settings) source() string {
 	source := "an empty registry in memory"
 	if s.upstream.url != "" {

@@ -12,16 +12,16 @@ import (
 	"github.com/ocireg/registry/internal/ca"
 )
 
-// certificates are the certificates that the command made for itself.
+// certificates holds the server's certificate, which the command made itself.
 type certificates struct {
 	config *tls.Config
 	caFile string
 	remove func() // removes the temporary files
 }
 
-// makeCertificates makes a CA and a certificate for the server, and writes them
+// makeCertificates makes a CA and a certificate for the server, and writes both
 // to the directory of the settings. It writes no key, and drops the key of the
-// CA: a client that trusts the CA trusts this one server.
+// CA, so clients that trust the CA trust only this server.
 func (s *settings) makeCertificates() (_ *certificates, err error) {
 	dir, remove := s.tlsDir, func() {}
 	if dir == "" {
@@ -56,9 +56,9 @@ func (s *settings) makeCertificates() (_ *certificates, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("making certificates: %w", err)
 	}
-	// Docker has a directory of this form for each registry, and other clients
-	// take it as a flag: *.crt are the CAs to trust. The server's certificate
-	// must not look like the certificate of a CA or a client.
+	// The directory has the form of Docker's directory for a registry, which other
+	// clients accept in a flag: each *.crt file is a CA to trust. So the name of
+	// the server's certificate must not have the ending of a CA's or of a client's.
 	caFile := filepath.Join(dir, "ca.crt")
 	for file, der := range map[string][]byte{caFile: authority.Cert.Raw, filepath.Join(dir, "server.pem"): server.Leaf.Raw} {
 		text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})

@@ -12,8 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A client that trusts the CA file, and only that, reaches the registry by
-// each of its names, over HTTP/2 as well as HTTP/1.1.
+// A client that trusts only the CA file reaches the registry by each of its
+// names, over HTTP/2 and HTTP/1.1.
 func TestTLS(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "made", "here")
@@ -37,7 +37,7 @@ func TestTLS(t *testing.T) {
 		}
 	}
 
-	// The server's certificate is there to be pinned; no key is.
+	// The directory has the server's certificate, which clients can pin, and no key.
 	entries, err := os.ReadDir(dir)
 	require.NoError(t, err)
 	require.Len(t, entries, 2)
@@ -51,8 +51,8 @@ func TestTLS(t *testing.T) {
 	require.FileExists(t, filepath.Join(dir, "ca.crt"))
 }
 
-// Without -tls-dir the certificates are in a directory that the command removes
-// when it ends.
+// Without -tls-dir, the command writes the certificates to a temporary directory,
+// and removes it at the end.
 func TestTLSTemporary(t *testing.T) {
 	t.Parallel()
 	i := start(t, "-tls")
@@ -81,7 +81,7 @@ func TestCertificateNames(t *testing.T) {
 	}
 }
 
-// A directory that cannot be written is one line.
+// If the directory of -tls-dir cannot be written, the command prints one line.
 func TestTLSDirFails(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "file")

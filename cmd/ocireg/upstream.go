@@ -15,9 +15,10 @@ import (
 	"github.com/ocireg/registry/registrytest/upstream"
 )
 
-// upstreamFlags are the flags about a registry to which requests are passed on.
+// upstreamFlags holds the flags for a registry that gets all requests,
+// without a recording.
 type upstreamFlags struct {
-	url    string // "" if there is none
+	url    string // the URL of the registry, or "" if there is none
 	caFile string
 }
 
@@ -25,8 +26,8 @@ func (u *upstreamFlags) add(fs *flag.FlagSet) {
 	fs.StringVar(&u.caFile, "upstream-ca", "", "trust the certificate authorities in `FILE`, in PEM, for -upstream")
 }
 
-// check takes the URL from -upstream if nothing is recorded. It returns an error
-// if the flags contradict each other.
+// check takes the URL from -upstream if the command is not to record. It returns
+// an error if the flags contradict each other.
 func (u *upstreamFlags) check(s *settings) error {
 	r := &s.record
 	if r.dir == "" && !r.offline && len(r.upstreams) == 1 {
@@ -43,8 +44,8 @@ func (u *upstreamFlags) check(s *settings) error {
 	return nil
 }
 
-// transport returns the transport for the upstreams, or nil if all certificates
-// that the system trusts are enough.
+// transport returns the transport for requests to upstreams that trusts the file
+// of -upstream-ca as well. It returns nil if the flag is not set.
 func (u *upstreamFlags) transport() (*http.Transport, error) {
 	if u.caFile == "" {
 		return nil, nil
@@ -66,7 +67,7 @@ func (u *upstreamFlags) transport() (*http.Transport, error) {
 	}, nil
 }
 
-// open returns the registry behind this one as a store.
+// open returns a store that passes every request on to the registry at the URL.
 func (u *upstreamFlags) open() (store registry.Store, close func() error, err error) {
 	var opts []upstream.ProxyOption
 	transport, err := u.transport()
@@ -83,7 +84,7 @@ func (u *upstreamFlags) open() (store registry.Store, close func() error, err er
 	return wire, wire.Close, nil
 }
 
-// String describes the registry for the banner.
+// String describes the upstream for the banner.
 func (u *upstreamFlags) String() string {
 	at, err := url.Parse(u.url)
 	if err != nil {

@@ -28,7 +28,8 @@ func TestUpstream(t *testing.T) {
 	require.Equal(t, 0, i.stop(t))
 }
 
-// The environment names the proxy to the upstream, here for a name that no DNS has.
+// The command reaches the upstream through the proxy that the environment names.
+// The upstream's name is one that no DNS server has.
 func TestUpstreamBehindAProxy(t *testing.T) {
 	behind := registrytest.NewServer(t)
 	app := behind.Push(t, "team/app:v1", content.Image())
@@ -46,7 +47,7 @@ func TestUpstreamBehindAProxy(t *testing.T) {
 		{"-upstream", "registry.test=http://registry.test", "-record", t.TempDir()},
 	} {
 		p := startProcess(t, args...)
-		client := &http.Client{Transport: &http.Transport{}} // without the proxy
+		client := &http.Client{Transport: &http.Transport{}} // This client does not use the proxy.
 		resp, err := client.Get(p.url + "/v2/team/app/manifests/v1")
 		require.NoError(t, err)
 		got, err := io.ReadAll(resp.Body)
@@ -57,7 +58,7 @@ func TestUpstreamBehindAProxy(t *testing.T) {
 	}
 }
 
-// A recording trusts the certificate authorities, too.
+// A recording trusts the certificate authorities of -upstream-ca, too.
 func TestRecordWithCA(t *testing.T) {
 	t.Setenv("DOCKER_CONFIG", t.TempDir())
 	behind := registrytest.NewServer(t, registrytest.WithTLS())
@@ -89,7 +90,7 @@ func TestUpstreamThatMakesNoSense(t *testing.T) {
 	}
 }
 
-// The control API in front of another registry refuses changes of stored content.
+// In front of an upstream, the control API refuses to change stored content.
 func TestControlOfAnUpstream(t *testing.T) {
 	t.Parallel()
 	behind := registrytest.NewServer(t)

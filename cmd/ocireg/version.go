@@ -7,12 +7,12 @@ import (
 	"strings"
 )
 
-// release is the version of a build that has no version of its own. The linker
-// sets it: internal/image does, for the command in an image.
+// release is the version of a build that knows no version itself. The linker sets
+// it, for example when internal/image builds the command for an image.
 var release string
 
-// version returns the line of -version. Info is that of [debug.ReadBuildInfo], or
-// nil.
+// version returns the line that -version prints. Info is the result of
+// [debug.ReadBuildInfo], or nil.
 func version(release string, info *debug.BuildInfo) string {
 	of, settings := release, make(map[string]string)
 	if info != nil {
@@ -24,7 +24,8 @@ func version(release string, info *debug.BuildInfo) string {
 		}
 	}
 	revision := settings["vcs.revision"]
-	// The version of a commit without a tag ends in twelve digits of its revision.
+	// The pseudo-version of a commit without a tag ends in twelve digits of the
+	// commit's revision.
 	commit := revision != "" && strings.Contains(of, revision[:min(len(revision), 12)])
 	if of == "" || of == "(devel)" || commit {
 		of = "devel"

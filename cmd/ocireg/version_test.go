@@ -23,16 +23,16 @@ func TestVersion(t *testing.T) {
 		settings        []debug.BuildSetting
 		want            string
 	}{
-		{"", "v0.1.0", nil, "v0.1.0"},   // go install …@v0.1.0
-		{"", "v0.1.0", clean, "v0.1.0"}, // a checkout of the tag
+		{"", "v0.1.0", nil, "v0.1.0"},   // made by go install …@v0.1.0
+		{"", "v0.1.0", clean, "v0.1.0"}, // made in a checkout of the tag
 		{"", "v0.1.0+dirty", modified, "v0.1.0+dirty"},
 		{"", "v0.0.0-20261130073700-bf8da6a01d3b", clean, "devel " + revision + " 2026-11-30T07:37:00Z"},
 		{"", "v0.1.1-0.20261130073700-bf8da6a01d3b+dirty", modified, "devel " + revision + " 2026-11-30T07:37:00Z modified"},
-		{"", "v0.0.0-20261130073700-bf8da6a01d3b", nil, "v0.0.0-20261130073700-bf8da6a01d3b"}, // go install …@main
+		{"", "v0.0.0-20261130073700-bf8da6a01d3b", nil, "v0.0.0-20261130073700-bf8da6a01d3b"}, // made by go install …@main
 		{"", "(devel)", clean, "devel " + revision + " 2026-11-30T07:37:00Z"},
-		{"", "(devel)", nil, "devel"}, // go run
+		{"", "(devel)", nil, "devel"}, // made by go run
 		{"", "", nil, "devel"},
-		{"v0.1.0", "(devel)", nil, "v0.1.0"}, // the image
+		{"v0.1.0", "(devel)", nil, "v0.1.0"}, // made by internal/image
 	} {
 		info := &debug.BuildInfo{Main: debug.Module{Version: test.module}, Settings: test.settings}
 		want := "ocireg " + test.want + " " + runtime.Version() + " " + runtime.GOOS + "/" + runtime.GOARCH
@@ -41,7 +41,8 @@ func TestVersion(t *testing.T) {
 	require.Equal(t, "ocireg devel "+runtime.Version()+" "+runtime.GOOS+"/"+runtime.GOARCH, version("", nil))
 }
 
-// The version is one line, and serves nothing, whatever other flags there are.
+// With -version, the command prints one line and serves nothing, whatever the
+// other flags.
 func TestVersionFlag(t *testing.T) {
 	t.Parallel()
 	for _, args := range [][]string{{"-version"}, {"--version"}, {"-addr", ":0", "-version"}, {"-version", "-offline"}} {

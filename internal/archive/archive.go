@@ -1,8 +1,8 @@
 // Package archive reads archives of images as file systems that hold an OCI image
 // layout: tar files of such layouts, and those that docker save writes.
 //
-// It reads only headers, and the files in which docker save describes its
-// images, into memory.
+// The package reads only headers into memory, and the files in which docker save
+// describes its images.
 package archive
 
 import (
@@ -19,7 +19,7 @@ import (
 	"time"
 )
 
-// An FS is the content of an archive.
+// An FS is an archive as a file system.
 type FS struct {
 	nodes  tree
 	from   *source
@@ -80,8 +80,9 @@ func open(s *source, size int64) (*FS, error) {
 	return a, nil
 }
 
-// modTimeOf returns a function that returns the time when a file was modified. An
-// archive that changes while it is open changes the times of all files in it.
+// modTimeOf returns a function that returns the modification time of the file.
+// It is the time of all files in the archive, so a change of the archive
+// changes all of their times.
 func modTimeOf(file *os.File) func() time.Time {
 	return func() time.Time {
 		info, err := file.Stat()
@@ -92,8 +93,8 @@ func modTimeOf(file *os.File) func() time.Time {
 	}
 }
 
-// A source has the bytes of an archive. It is closed when the last open file of
-// the archive is closed.
+// A source holds the bytes of an archive and counts their users: the FS and its
+// open files. The last user closes it.
 type source struct {
 	io.ReaderAt
 	refs    atomic.Int64
@@ -101,8 +102,8 @@ type source struct {
 	modTime func() time.Time
 }
 
-// unpack replaces the bytes of a compressed file with the uncompressed ones,
-// and returns their number.
+// unpack makes a temporary file with the uncompressed bytes the source if the
+// file is compressed. It returns the number of bytes in the source.
 func (s *source) unpack(file *os.File, size int64) (int64, error) {
 	start := make([]byte, 6)
 	n, err := file.ReadAt(start, 0)
@@ -125,7 +126,7 @@ func (s *source) unpack(file *os.File, size int64) (int64, error) {
 		return 0, fmt.Errorf("unpacking the archive: %w", err)
 	}
 	s.ReaderAt, s.modTime = temp, modTimeOf(temp)
-	removed := os.Remove(temp.Name()) == nil // Windows cannot remove an open file.
+	removed := os.Remove(temp.Name()) == nil // On Windows, an open file cannot be removed.
 	s.close = func() error {
 		err := temp.Close()
 		if !removed {
@@ -149,7 +150,7 @@ const (
 	zstdMagic = "\x28\xb5\x2f\xfd"
 )
 
-// acquire adds a user of the bytes, unless there is none left.
+// acquire adds a user of the source. It returns an error if the source is closed.
 func (s *source) acquire() error {
 	for {
 		n := s.refs.Load()
@@ -162,7 +163,7 @@ func (s *source) acquire() error {
 	}
 }
 
-// release removes a user of the bytes.
+// release removes a user of the source, and closes the source if no user is left.
 func (s *source) release() error {
 	if s.refs.Add(-1) == 0 {
 		return s.close()
@@ -178,7 +179,7 @@ func (a *FS) Close() error {
 	return a.from.release()
 }
 
-// find returns the node with the path.
+// find returns the node at the path, or a *fs.PathError with the operation.
 func (a *FS) find(op, name string) (*node, error) {
 	err := fs.ErrNotExist
 	switch n := a.nodes[name]; {
@@ -251,7 +252,7 @@ func (f *openFile) Close() error {
 // An openDir is a directory of an archive.
 type openDir struct {
 	info    fs.FileInfo
-	entries []fs.DirEntry // that were not read yet
+	entries []fs.DirEntry // the entries that ReadDir has not returned yet
 }
 
 // Stat implements [fs.File].

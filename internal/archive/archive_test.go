@@ -33,7 +33,7 @@ func special(kind byte, name, link string) entry {
 func symlink(name, to string) entry  { return special(tar.TypeSymlink, name, to) }
 func hardlink(name, to string) entry { return special(tar.TypeLink, name, to) }
 
-// pack returns an archive with the entries, without its end.
+// pack returns a tar archive with the entries, without the blocks of zeros at its end.
 func pack(t testing.TB, entries ...entry) []byte {
 	t.Helper()
 	var b bytes.Buffer
@@ -52,7 +52,7 @@ func read(t testing.TB, archive []byte) (*FS, error) {
 	return New(bytes.NewReader(archive), int64(len(archive)))
 }
 
-// The smallest layout.
+// The files of the smallest layout.
 var (
 	marker = file("oci-layout", `{"imageLayoutVersion":"1.0.0"}`)
 	index  = file("index.json", `{"schemaVersion":2,"manifests":[]}`)
@@ -135,7 +135,7 @@ func TestHugeIndex(t *testing.T) {
 	require.ErrorContains(t, err, "index.json has 67108865 bytes, more than 67108864")
 }
 
-// Opening an archive reads the headers alone.
+// New reads the headers of an archive, but not the content of large files.
 func TestLargeFilesAreNotRead(t *testing.T) {
 	t.Parallel()
 	huge := file("blobs/sha256/a", "")
@@ -150,7 +150,7 @@ func TestLargeFilesAreNotRead(t *testing.T) {
 	require.Equal(t, int64(1<<40), info.Size())
 }
 
-// counting counts the bytes that are read.
+// counting is a reader that counts the bytes read from it.
 type counting struct {
 	thenZeros
 	read int64
@@ -161,7 +161,7 @@ func (c *counting) ReadAt(p []byte, off int64) (int, error) {
 	return c.thenZeros.ReadAt(p, off)
 }
 
-// thenZeros is bytes that zeros follow.
+// thenZeros is a reader of the bytes, followed by an endless number of zeros.
 type thenZeros []byte
 
 func (z thenZeros) ReadAt(p []byte, off int64) (int, error) {
@@ -172,7 +172,7 @@ func (z thenZeros) ReadAt(p []byte, off int64) (int, error) {
 	return len(p), nil
 }
 
-// headerOf returns the header of an entry without its content.
+// headerOf returns the header of an entry in a tar archive, without the content.
 func headerOf(t *testing.T, e entry) []byte {
 	var b bytes.Buffer
 	require.NoError(t, tar.NewWriter(&b).WriteHeader(&e.Header))
@@ -200,7 +200,7 @@ func TestTooManyEntries(t *testing.T) {
 	require.ErrorContains(t, err, "it has more than 262144 entries")
 }
 
-// Few entries can have many directories in their paths.
+// A path with many components adds many directories to an archive with few entries.
 func TestTooManyDirectories(t *testing.T) {
 	t.Parallel()
 	deep := []entry{marker, index}
@@ -211,7 +211,7 @@ func TestTooManyDirectories(t *testing.T) {
 	require.ErrorContains(t, err, "has a path that makes it more than 262144 files and directories")
 }
 
-// repeated is an endless repetition of bytes.
+// repeated is a reader that repeats the bytes without an end.
 type repeated []byte
 
 func (r repeated) ReadAt(p []byte, off int64) (int, error) {
@@ -221,7 +221,8 @@ func (r repeated) ReadAt(p []byte, off int64) (int, error) {
 	return len(p), nil
 }
 
-// A compressed archive is unpacked to a temporary file, which is removed.
+// Open unpacks a compressed archive to a temporary file. The file is removed when
+// the archive and its open files are closed.
 func TestCompressedArchive(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("TMPDIR", dir)
@@ -260,7 +261,7 @@ func TestCompressedArchive(t *testing.T) {
 	require.Empty(t, left)
 }
 
-// FuzzNew looks for archives that are neither refused nor a file system.
+// FuzzNew checks that New refuses an archive or returns a valid file system.
 func FuzzNew(f *testing.F) {
 	f.Add(pack(f, marker, index, file("blobs/sha256/a", "x"), symlink("b", "blobs/sha256/a")))
 	f.Add(pack(f, saved(`["app:v1"]`)...))

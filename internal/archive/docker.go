@@ -16,10 +16,10 @@ import (
 	"github.com/ocireg/registry/internal/names"
 )
 
-// The bounds of the files that describe images.
+// These are the limits for the files with which docker save describes images.
 const (
-	maxJSON   = 4 << 20 // bytes of a file that is read into memory
-	maxLayers = 1 << 16 // of all images together
+	maxJSON   = 4 << 20 // the bytes of a file that is read into memory
+	maxLayers = 1 << 16 // the layers of all images together
 )
 
 // A savedImage is an image in the manifest.json of docker save.
@@ -29,10 +29,10 @@ type savedImage struct {
 	Layers   []string
 }
 
-// addDockerImages adds the files that make the archive an OCI image layout: it has
-// the images that docker save describes in manifest.json, under the names that
-// Docker gives them since version 25, with manifests as Docker writes them since
-// then.
+// addDockerImages makes an OCI image layout of an archive of docker save. It adds
+// the files that Docker writes itself since version 25: an index.json with the
+// images that manifest.json describes, under the names that Docker gives them,
+// and their manifests.
 func (a *FS) addDockerImages() error {
 	if a.nodes["manifest.json"] == nil {
 		return errors.New("it is no archive of images: it has neither an oci-layout with an index.json nor the manifest.json of docker save")
@@ -69,24 +69,24 @@ func (a *FS) addDockerImages() error {
 }
 
 // A builder builds an OCI image layout from the files of docker save. It reads
-// each of them once, however many images name it: configs and digests are known
-// by the offset of their file.
+// each file once, even if several images name it: configs and digests are kept by
+// the offset of their file in the archive.
 type builder struct {
 	*FS
 	configs map[int64]savedConfig
 	digests map[int64]digest.Digest
-	tagged  map[string]digest.Digest // by its name, the config of an image
+	tagged  map[string]digest.Digest // the digest of the config for each tag
 	layers  int
 	entries []ocispec.Descriptor
 }
 
-// A savedConfig has the part of a config that a builder needs.
+// A savedConfig is the part of an image's config that a builder needs.
 type savedConfig struct {
 	id      digest.Digest
 	diffIDs []digest.Digest
 }
 
-// config returns the config with the name.
+// config returns the file of an image's config and its parsed content.
 func (b *builder) config(name string) (*node, savedConfig, error) {
 	n, err := b.file(name)
 	if err != nil {
@@ -113,7 +113,7 @@ func (b *builder) config(name string) (*node, savedConfig, error) {
 	return n, c, nil
 }
 
-// add adds an image.
+// add adds an image, with an entry in index.json for each of its tags.
 func (b *builder) add(m savedImage) error {
 	file, config, err := b.config(m.Config)
 	if err != nil {
@@ -173,7 +173,8 @@ func (b *builder) add(m savedImage) error {
 	return nil
 }
 
-// layer returns the descriptor of a layer, whose content is as it was saved.
+// layer adds the file of a layer as a blob, and returns its descriptor. The media
+// type depends on the compression with which the layer was saved.
 func (b *builder) layer(name string, diffID digest.Digest) (ocispec.Descriptor, error) {
 	n, err := b.file(name)
 	if err != nil {
@@ -199,7 +200,7 @@ func (b *builder) layer(name string, diffID digest.Digest) (ocispec.Descriptor, 
 	return d, b.putBlob(d.Digest, n)
 }
 
-// putBlob adds the file of a blob.
+// putBlob adds a file for a blob to the layout, unless the layout has it.
 func (b *builder) putBlob(d digest.Digest, n *node) error {
 	name := "blobs/" + string(d.Algorithm()) + "/" + d.Encoded()
 	if b.nodes[name] != nil {
@@ -208,7 +209,8 @@ func (b *builder) putBlob(d digest.Digest, n *node) error {
 	return b.nodes.put(name, &node{name: path.Base(name), offset: n.offset, size: n.size, text: n.text})
 }
 
-// file returns a file of the archive that docker save describes.
+// file returns the file at a path that manifest.json names. It returns an error
+// if the archive does not have the file.
 func (a *FS) file(name string) (*node, error) {
 	if n := a.nodes[path.Clean(name)]; n != nil && !n.isDir() {
 		return n, nil
@@ -216,7 +218,7 @@ func (a *FS) file(name string) (*node, error) {
 	return nil, fmt.Errorf("the archive has no file %.100q", name)
 }
 
-// readJSON returns the content of a file.
+// readJSON returns the content of a file that may have at most maxJSON bytes.
 func (a *FS) readJSON(name string) ([]byte, error) {
 	n, err := a.file(name)
 	if err != nil {
@@ -232,13 +234,13 @@ func (a *FS) readJSON(name string) ([]byte, error) {
 	return text, nil
 }
 
-// putText adds a file in place of one that the archive may have.
+// putText adds a file with the text. It replaces a file of that name in the archive.
 func (a *FS) putText(name string, text []byte) error {
 	return a.nodes.put(name, &node{name: path.Base(name), text: text, size: int64(len(text))})
 }
 
-// namedDigest returns the digest in the name of a config, or "": tools name it
-// <hex>.json, sha256:<hex> or blobs/sha256/<hex>.
+// namedDigest returns the digest in the name of a config's file, or "". Tools
+// name the file <hex>.json, sha256:<hex> or blobs/sha256/<hex>.
 func namedDigest(name string) digest.Digest {
 	encoded := strings.TrimPrefix(strings.TrimSuffix(path.Base(name), ".json"), "sha256:")
 	if d := digest.NewDigestFromEncoded(digest.SHA256, encoded); d.Validate() == nil {
@@ -247,7 +249,7 @@ func namedDigest(name string) digest.Digest {
 	return ""
 }
 
-// fullName returns the name with the host of a tag in the short form of docker:
+// fullName returns a tag of Docker with its host, such as
 // docker.io/library/app:v1 for app:v1.
 func fullName(tag string) (string, error) {
 	host, rest := names.SplitHost(tag)

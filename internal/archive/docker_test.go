@@ -18,7 +18,7 @@ const (
 	zstdContent  = "\x28\xb5\x2f\xfd a layer"
 )
 
-// configOf returns the config of an image with the layers.
+// configOf returns the config of an image whose layers have the given content.
 func configOf(layers ...string) string {
 	var ids []string
 	for _, l := range layers {
@@ -27,7 +27,8 @@ func configOf(layers ...string) string {
 	return `{"rootfs":{"type":"layers","diff_ids":[` + strings.Join(ids, ",") + `]}}`
 }
 
-// saved returns an archive with an image of one layer and the tags.
+// saved returns an archive of docker save with an image of one layer. Tags
+// is a list in JSON.
 func saved(tags string) []entry {
 	config := configOf(layerContent)
 	name := digest.FromString(config).Encoded() + ".json"
@@ -37,7 +38,8 @@ func saved(tags string) []entry {
 	}
 }
 
-// imagesOf returns the entries of index.json by their names, and the manifests.
+// imagesOf returns the entries of index.json by the names of their images, and
+// the manifests by digest.
 func imagesOf(t *testing.T, a *FS) (entries map[string]ocispec.Descriptor, manifests map[digest.Digest]ocispec.Manifest) {
 	t.Helper()
 	text, err := fs.ReadFile(a, "index.json")
@@ -64,8 +66,8 @@ func imagesOf(t *testing.T, a *FS) (entries map[string]ocispec.Descriptor, manif
 	return entries, manifests
 }
 
-// An image of docker save has the layers as they were saved, with the media types
-// of that.
+// The blobs of the layers are the files that docker save wrote, and their media
+// types name the compression of these files.
 func TestDockerImage(t *testing.T) {
 	t.Parallel()
 	config := configOf(layerContent, layerContent, "unpacked", "also unpacked")
@@ -157,8 +159,8 @@ func TestBrokenDockerArchives(t *testing.T) {
 	}
 }
 
-// An archive that has both forms is a layout, as Docker has written them since
-// version 25.
+// An archive that has both an OCI image layout and a manifest.json, as Docker
+// writes it since version 25, is read as a layout.
 func TestLayoutCounts(t *testing.T) {
 	t.Parallel()
 	a, err := read(t, pack(t, append(saved(`["app:v1"]`), marker, index)...))

@@ -13,31 +13,31 @@ import (
 	"time"
 )
 
-// The bounds of an archive.
+// These are the limits for the content of an archive.
 const (
-	maxEntries = 1 << 18 // and files and directories, to which the path of an entry adds
-	maxName    = 4096    // bytes
-	maxLinks   = 16      // that lead from one to the next
+	maxEntries = 1 << 18 // entries, and files and directories, since a path can add several directories
+	maxName    = 4096    // the bytes of a name
+	maxLinks   = 16      // links from which the first leads to the last
 )
 
-// A tree is the files and directories of an archive, by their paths.
+// A tree holds the files and directories of an archive by their paths.
 type tree map[string]*node
 
 // A node is a file or a directory of an archive.
 type node struct {
 	name     string
-	children tree // by their base names, or nil for a file
+	children tree // the files of a directory by their base names, or nil for a file
 
-	// offset is that of the content in the archive, unless text has it.
+	// offset is the position of the content in the archive, unless text is the content.
 	offset, size int64
 	text         []byte
 
-	link string // the path that a link leads to, or ""
+	link string // the path that a link points to, or ""; resolve sets it to ""
 }
 
 func (n *node) isDir() bool { return n.children != nil }
 
-// open returns a reader of the content of a file.
+// open returns a reader of the content of a file, which may be in the archive from.
 func (n *node) open(from io.ReaderAt) *io.SectionReader {
 	if n.text != nil {
 		return io.NewSectionReader(bytes.NewReader(n.text), 0, n.size)
@@ -45,7 +45,7 @@ func (n *node) open(from io.ReaderAt) *io.SectionReader {
 	return io.NewSectionReader(from, n.offset, n.size)
 }
 
-// read adds the files of a tar archive.
+// read adds all entries of a tar archive and resolves its links.
 func (t tree) read(from io.ReaderAt, size int64) error {
 	t["."] = &node{name: ".", children: tree{}}
 	section := io.NewSectionReader(from, 0, size)
@@ -75,9 +75,9 @@ func (t tree) read(from io.ReaderAt, size int64) error {
 	return t.resolve()
 }
 
-// add adds an entry whose content begins at the offset, with the given number of
-// bytes left in the archive. It returns an error that continues the name of the
-// entry.
+// add adds an entry of a tar archive. The content of the entry begins at the
+// offset, and the archive has left more bytes from there. The text of an error
+// continues a sentence that begins with the name of the entry.
 func (t tree) add(from io.ReaderAt, h *tar.Header, offset, left int64) error {
 	if h.Typeflag == tar.TypeXGlobalHeader {
 		return nil
@@ -126,7 +126,7 @@ func (t tree) add(from io.ReaderAt, h *tar.Header, offset, left int64) error {
 	return nil
 }
 
-// put adds a file.
+// put adds a file to its directory, which it creates if necessary.
 func (t tree) put(name string, n *node) error {
 	parent, err := t.dir(path.Dir(name))
 	if err != nil {
@@ -137,7 +137,7 @@ func (t tree) put(name string, n *node) error {
 	return nil
 }
 
-// dir returns the directory with the path, and adds it if necessary.
+// dir returns the directory at the path, which it creates if necessary.
 func (t tree) dir(name string) (*node, error) {
 	if n := t[name]; n != nil {
 		if !n.isDir() {
@@ -170,7 +170,7 @@ func sameContent(from io.ReaderAt, a, b *node) bool {
 	}
 }
 
-// resolve replaces links by the files that they lead to.
+// resolve gives each link the content of the file that it points to.
 func (t tree) resolve() error {
 	for name, n := range t {
 		if n.link == "" {
@@ -194,11 +194,12 @@ func (t tree) resolve() error {
 	return nil
 }
 
-// maxIndex is the size in bytes of the largest index.json of a layout, which its
-// readers read into memory. It names some hundred thousand manifests.
+// maxIndex is the size in bytes of the largest index.json of a layout, which
+// readers keep in memory. Such a file names some hundred thousand manifests.
 const maxIndex = 64 << 20
 
-// hasLayout reports whether a directory of the archive is an OCI image layout.
+// hasLayout reports whether the archive has an OCI image layout in any directory.
+// It returns an error if an index.json is larger than maxIndex.
 func (t tree) hasLayout() (found bool, err error) {
 	for name, n := range t {
 		if n.name != "oci-layout" || n.isDir() {
@@ -240,7 +241,7 @@ func (i info) Sys() any                   { return nil }
 func (i info) Type() fs.FileMode          { return i.Mode().Type() }
 func (i info) Info() (fs.FileInfo, error) { return i, nil }
 
-// Mode returns the mode of a file that can only be read.
+// Mode returns a mode that permits only reading.
 func (i info) Mode() fs.FileMode {
 	if i.isDir() {
 		return fs.ModeDir | 0o555

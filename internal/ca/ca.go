@@ -1,4 +1,5 @@
-// Package ca issues certificates for tests. The authority exists in memory alone.
+// Package ca issues certificates for tests by a certificate authority whose key
+// is only in memory.
 package ca
 
 import (
@@ -13,10 +14,10 @@ import (
 	"time"
 )
 
-// The validity of a certificate whose template does not set it. It begins two days
-// ago, because clocks of containers and virtual machines may be slow and an
-// expired certificate must have been valid before it expired. It ends later than
-// any test advances its clock.
+// These are the times before and after now between which a certificate is valid,
+// unless its template sets other ones. It begins two days ago, because clocks of
+// containers and virtual machines may be slow, and an expired certificate must
+// have been valid before. It ends later than any test advances its clock.
 const (
 	validBefore = 2 * 24 * time.Hour
 	validAfter  = 10 * 365 * 24 * time.Hour

@@ -1,4 +1,4 @@
-// Package clientfile writes the configuration that makes clients use a registry.
+// Package clientfile writes configuration files with which clients find a registry.
 package clientfile
 
 import (
@@ -6,15 +6,15 @@ import (
 	"strings"
 )
 
-// HostsTOML returns the text of a hosts.toml of containerd, which connects to the
-// registry at the URL and falls back to nothing else. Certs has lines about
-// certificates, or is "". With mirror, the registry is one for another host. With
-// readOnly, containerd pushes nothing to it.
+// HostsTOML returns the text of a hosts.toml with which containerd connects only
+// to the registry at the URL. Certs contains lines about certificates, or is "".
+// If mirror is set, the registry is a mirror of another registry. If readOnly is
+// set, containerd pushes nothing to the registry.
 func HostsTOML(url, certs string, mirror, readOnly bool) string {
 	capabilities, own := "capabilities = [\"pull\", \"resolve\", \"push\"]\n", ""
 	if readOnly {
 		capabilities = "capabilities = [\"pull\", \"resolve\"]\n"
-		own = capabilities // A server without the key has all of them.
+		own = capabilities // In hosts.toml, a server without the key has all capabilities.
 	}
 	text := fmt.Sprintf("server = %q\n%s%s", url, own, certs)
 	if mirror {
@@ -23,14 +23,14 @@ func HostsTOML(url, certs string, mirror, readOnly bool) string {
 	return text
 }
 
-// RegistryTable returns a table of registries.conf, with which Podman, Buildah and
+// RegistryTable returns a table for registries.conf. With it, Podman, Buildah and
 // Skopeo find repositories with the prefix at the location.
 func RegistryTable(prefix, location string, insecure bool) string {
 	return fmt.Sprintf("[[registry]]\nprefix = %q\nlocation = %q\ninsecure = %t\n", prefix, location, insecure)
 }
 
-// RegistriesConf returns the text of a registries.conf for the registry at the URL,
-// which is that of names without a host and of those with the other hosts.
+// RegistriesConf returns the text of a registries.conf for the registry at the URL.
+// Names without a host, and names with one of the other hosts, refer to the registry.
 func RegistriesConf(url string, insteadOf ...string) string {
 	_, host, _ := strings.Cut(url, "://")
 	text := fmt.Sprintf("unqualified-search-registries = [%q]\nshort-name-mode = \"permissive\"\n", host)
@@ -40,9 +40,9 @@ func RegistriesConf(url string, insteadOf ...string) string {
 	return text
 }
 
-// DaemonJSON returns the text of a daemon.json, with which Docker uses the
-// registry at the URL without HTTPS, if it has none. With mirror, the registry is
-// a mirror of Docker Hub.
+// DaemonJSON returns the text of a daemon.json with which Docker uses the
+// registry at the URL, also without HTTPS. If mirror is set, the registry is a
+// mirror of Docker Hub.
 func DaemonJSON(url string, mirror bool) string {
 	var fields []string
 	if host, plain := strings.CutPrefix(url, "http://"); plain {

@@ -1,6 +1,6 @@
-// Package conn has what the layers of a server share about a connection and the
-// responses on it: its number and its end, in the context of its requests, and a
-// [Writer] that knows when a response begins.
+// Package conn has code about connections that several layers of a server share:
+// the number of a connection and its end, in the context of requests, and a
+// [Writer] that notes when a response begins.
 package conn
 
 import (
@@ -21,8 +21,8 @@ func WithNumber(ctx context.Context, n int) context.Context {
 	return context.WithValue(ctx, numberKey{}, n)
 }
 
-// Number returns the number of the connection of a request with this context,
-// or 0 if the server does not count its connections.
+// Number returns the number of the connection that a request with this context
+// arrived on. It returns 0 if the server does not count its connections.
 func Number(ctx context.Context) int {
 	n, _ := ctx.Value(numberKey{}).(int)
 	return n

@@ -2,7 +2,7 @@ package conn
 
 import "syscall"
 
-// Plan 9 has messages instead of numbers.
+// The errors for connections are messages on Plan 9, not numbers.
 var (
 	Refused = syscall.NewError("connection refused")
 	Reset   = syscall.NewError("connection reset")

@@ -4,8 +4,8 @@ package conn
 
 import "syscall"
 
-// The errors that the operating system returns for connections. A connection in
-// memory returns the same ones, so that a test of a client needs no other check.
+// The errors that the operating system returns for connections. Connections in
+// memory return the same errors, so clients treat them alike.
 const (
 	Refused = syscall.ECONNREFUSED // the address has no listener
 	Reset   = syscall.ECONNRESET   // the peer reset the connection

@@ -2,21 +2,22 @@ package conn
 
 import "net/http"
 
-// A Writer passes a response on, and notes when it begins. Other wrappers of an
-// [http.ResponseWriter] embed it.
+// A Writer is a ResponseWriter that notes the status and when the response
+// begins. Other ResponseWriters embed it.
 type Writer struct {
 	http.ResponseWriter
 
 	// Status is the status of the response. It is 0 before the first header, and
-	// less than 200 after an informational one.
+	// less than 200 after an informational response.
 	Status int
 
-	// Outer is the type that embeds the Writer, if it has to do something before
-	// the response begins, or nil.
+	// Outer is the type that embeds the Writer, if its method Begins has to be
+	// called before the response begins. Otherwise it is nil.
 	Outer Beginner
 }
 
-// A Beginner is told that a response begins, before its header is written.
+// A Beginner has a method that is called when a response begins, before its
+// header is written.
 type Beginner interface{ Begins(status int) }
 
 // WriteHeader implements [http.ResponseWriter].
@@ -45,5 +46,5 @@ func (w *Writer) Write(p []byte) (int, error) {
 	return w.ResponseWriter.Write(p)
 }
 
-// Unwrap is for [http.ResponseController].
+// Unwrap returns the underlying ResponseWriter, for [http.ResponseController].
 func (w *Writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }

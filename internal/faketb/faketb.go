@@ -1,5 +1,5 @@
-// Package faketb has a test that records its failures, for tests of code that
-// fails tests.
+// Package faketb provides a fake testing.TB that records failures, for tests of
+// code that fails tests.
 package faketb
 
 import (
@@ -10,9 +10,8 @@ import (
 	"testing"
 )
 
-// A TB is a test that records failures and log lines instead of reporting them.
-// [TB.End] runs the cleanup functions. The other methods are those of the test
-// around it.
+// A TB is a test that records failures and log lines instead of reporting them. [TB.End]
+// runs the cleanup functions. Methods that TB does not define are those of the real test.
 type TB struct {
 	testing.TB
 
@@ -25,12 +24,12 @@ type TB struct {
 	cleanups []func()
 }
 
-// New returns a TB within the test t, which may be nil if the code that is tested
-// calls only the methods of this package.
+// New returns a TB within the real test t. T may be nil if the tested code calls
+// only methods that TB defines.
 func New(t testing.TB) *TB { return &TB{TB: t} }
 
-// Try runs a test with a TB, and its cleanup functions. The test and each cleanup
-// function run in their own goroutine, which they may end.
+// Try runs a test with a new TB, and then its cleanup functions. The test and
+// each cleanup function run in a new goroutine, which they may end.
 func Try(t testing.TB, test func(t *TB)) *TB {
 	t.Helper()
 	tb := New(t)
@@ -79,14 +78,15 @@ func (t *TB) Cleanup(f func()) {
 	t.cleanups = append(t.cleanups, f)
 }
 
-// End calls the cleanup functions, the last one first.
+// End calls the cleanup functions, in the reverse order of their registration.
 func (t *TB) End() {
 	for f := t.lastCleanup(); f != nil; f = t.lastCleanup() {
 		f()
 	}
 }
 
-// lastCleanup removes the last cleanup function and returns it, or nil.
+// lastCleanup removes the cleanup function that was added last, and returns it.
+// It returns nil if there is none.
 func (t *TB) lastCleanup() func() {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// RetryAfter returns the time that a Retry-After names (RFC 9110, section 10.2.3):
-// a date, or a number of seconds after the end of the response.
+// RetryAfter returns the time in the value s of a Retry-After field (RFC 9110,
+// section 10.2.3): a date, or a number of seconds after the end of the response.
 func RetryAfter(s string, end time.Time) (until time.Time, ok bool) {
 	if seconds, err := strconv.Atoi(s); err == nil {
 		return end.Add(time.Duration(seconds) * time.Second), true
@@ -30,7 +30,7 @@ func ChunkRange(s string) (first, last int64, ok bool) {
 	if !ok {
 		return 0, 0, false
 	}
-	// ParseUint takes no sign.
+	// Unlike ParseInt, ParseUint accepts no sign.
 	from, err1 := strconv.ParseUint(a, 10, 63)
 	to, err2 := strconv.ParseUint(b, 10, 63)
 	return int64(from), int64(to), err1 == nil && err2 == nil
@@ -61,7 +61,8 @@ func NextLink(h http.Header) (target string, err error) {
 	return target, nil
 }
 
-// cutLink returns the parts of the first link in s, and the links after it.
+// cutLink parses the first link in s. It returns the target, the relation types,
+// and the rest of s after the link.
 func cutLink(s string) (target string, relations []string, after string, ok bool) {
 	s, ok = strings.CutPrefix(strings.TrimLeft(s, " \t"), "<")
 	if !ok {
@@ -84,8 +85,8 @@ func cutLink(s string) (target string, relations []string, after string, ok bool
 	return target, relations, s, s == "" || more
 }
 
-// cutParameter returns the first parameter in s, and the rest of s: nothing, or
-// a string that begins with a semicolon or a comma if s is well-formed.
+// cutParameter parses the first parameter in s and returns the rest of s. If s is
+// well-formed, the rest is empty or begins with a semicolon or a comma.
 func cutParameter(s string) (name, value, after string) {
 	end := strings.IndexAny(s, `=;,`)
 	if end < 0 || s[end] != '=' {

@@ -6,11 +6,11 @@ import (
 	"strings"
 )
 
-// redacted replaces a secret.
+// redacted is the text in place of a secret.
 const redacted = "redacted"
 
-// Secret reports whether the header field or the query parameter with the name
-// holds a secret.
+// Secret reports whether the value of a header field or query parameter with
+// the name is a secret.
 func Secret(name string) bool {
 	name = strings.ToLower(name)
 	switch name {
@@ -42,8 +42,8 @@ func Redact(h http.Header) http.Header {
 	return h
 }
 
-// credentials returns the value to show for a secret field. It keeps the scheme
-// of an Authorization field, since tests check it.
+// credentials returns the text in place of a secret field. It keeps the scheme of
+// an Authorization field, because tests check it.
 func credentials(name, value string) string {
 	scheme, _, ok := strings.Cut(value, " ")
 	if ok && strings.HasSuffix(name, "Authorization") {
@@ -61,7 +61,7 @@ func RedactURL(u url.URL) *url.URL {
 	return &u
 }
 
-// query returns a query without its secrets.
+// query returns a query string with the values of secret parameters redacted.
 func query(q string) string {
 	if q == "" {
 		return ""
@@ -84,7 +84,7 @@ func query(q string) string {
 	return b.String()
 }
 
-// links returns the value of a field that contains URLs, without their secrets.
+// links returns the value of a field that contains URLs, with their secrets redacted.
 func links(s string) string {
 	before, rest, ok := strings.Cut(s, "?")
 	if !ok {

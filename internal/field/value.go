@@ -6,13 +6,13 @@ import (
 	"unicode/utf8"
 )
 
-// Valid reports whether s can be the value of a field in a header (RFC 9110,
-// section 5.5): it has no control characters but tabs, and no space around it.
+// Valid reports whether s can be the value of a header field (RFC 9110, section
+// 5.5): it has no control characters except tabs, and no space around it.
 func Valid(s string) bool {
 	return !strings.ContainsFunc(s, isControl) && strings.Trim(s, " \t") == s
 }
 
-// Clean returns s with a space for every character that a field cannot have.
+// Clean returns s with each character that is not valid in a field replaced by a space.
 func Clean(s string) string {
 	if Valid(s) {
 		return s
@@ -27,12 +27,12 @@ func Clean(s string) string {
 
 func isControl(c rune) bool { return c < ' ' && c != '\t' || c == 0x7f }
 
-// maxPrintable is the number of bytes that Printable leaves of a text.
+// maxPrintable is the length in bytes at which Printable cuts a text.
 const maxPrintable = 4096
 
-// Printable returns s for a line of a log: with a space for every character that
-// does not print, such as a line end, a control code of terminals or a mark that
-// changes the direction of text, and not more than 4096 bytes.
+// Printable returns s as a text for one line of a log. It cuts s after 4096 bytes
+// and replaces each unprintable character by a space, such as a line end, a
+// control code of terminals, or a mark that changes the direction of text.
 func Printable(s string) string {
 	return strings.Map(func(c rune) rune {
 		if !strconv.IsPrint(c) {
@@ -42,8 +42,8 @@ func Printable(s string) string {
 	}, Shorten(s, maxPrintable))
 }
 
-// Shorten returns the first characters of s, up to limit bytes, and "…" if there
-// are more.
+// Shorten returns the first characters of s, up to limit bytes. If it drops
+// some, it appends "…".
 func Shorten(s string, limit int) string {
 	const more = "…"
 	if len(s) <= limit {

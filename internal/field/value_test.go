@@ -21,13 +21,13 @@ func TestClean(t *testing.T) {
 }
 
 // FuzzClean compares Valid with the grammar of RFC 9110, section 5.5, and checks
-// that Clean changes invalid characters only.
+// that Clean changes only invalid characters.
 func FuzzClean(f *testing.F) {
 	for _, s := range []string{"", "a", "a b", " a", "a\t", "a\tb", "\x00", "\x01", "a\r\nb: c", "\x7f", "é", "\xff", " \x00 ", "\u0085"} {
 		f.Add(s)
 	}
 	form := regexp.MustCompile(`^([!-~\x80-\xff]([\t !-~\x80-\xff]*[!-~\x80-\xff])?)?$`)
-	latin1 := func(s string) string { // a character for each byte
+	latin1 := func(s string) string { // converts each byte to a character
 		var b strings.Builder
 		for i := range len(s) {
 			b.WriteRune(rune(s[i]))

@@ -7,13 +7,12 @@ import (
 )
 
 const (
-	context  = 3    // the number of common lines to show around others
-	maxEdits = 1000 // bounds the memory of a comparison to 8 MB
+	context  = 3    // the number of common lines shown around a difference
+	maxEdits = 1000 // limits the memory of a comparison to 8 MB
 )
 
-// Diff returns the difference between the wanted lines and the lines that a
-// test got, or "" if there is none. It calls show with the index of a line in
-// got for the text to show.
+// Diff returns a text with the lines in which want and got differ, or "" if they
+// are equal. For the i-th line of got, the text has show(i).
 func Diff(want, got []string, show func(i int) string) string {
 	if slices.Equal(want, got) {
 		return ""
@@ -63,9 +62,8 @@ func Diff(want, got []string, show func(i int) string) string {
 	return b.String()
 }
 
-// commonLines returns the pairs of indexes of lines that both lists have, in
-// ascending order: as many as possible, or fewer if more than maxEdits lines
-// differ.
+// commonLines returns pairs of indexes in a and b of lines that are equal, in ascending
+// order. The pairs are as many as possible, unless more than maxEdits lines differ.
 func commonLines(a, b []string) (pairs [][2]int) {
 	from := 0
 	for from < len(a) && from < len(b) && a[from] == b[from] {
@@ -85,13 +83,14 @@ func commonLines(a, b []string) (pairs [][2]int) {
 	return pairs
 }
 
-// middle is the greedy algorithm of Myers, An O(ND) Difference Algorithm and
-// Its Variations (1986). A point x, y stands for the first x lines of a and the
-// first y lines of b, a diagonal k for the points with x-y = k.
+// middle returns the pairs of equal lines by the greedy algorithm of Myers, An
+// O(ND) Difference Algorithm and Its Variations (1986). A point x, y stands for
+// the first x lines of a and the first y lines of b, and diagonal k for the
+// points with x-y = k.
 func middle(a, b []string) (pairs [][2]int) {
-	// furthest[d][k+d] is the largest x that d edits can reach on diagonal k.
+	// furthest[d][k+d] is the largest x on diagonal k that d edits can reach.
 	var furthest [][]int
-	// before returns the point from which edit d leads to diagonal k.
+	// before returns the point before edit d, which ends on diagonal k.
 	before := func(d, k int) (x, y int) {
 		last := furthest[d-1]
 		deletion := func() int { return last[k-1+d-1] }

@@ -34,8 +34,8 @@ func TestDiff(t *testing.T) {
 	}
 }
 
-// A difference of more than maxEdits lines still has the common lines that come
-// before it and after it.
+// If more than maxEdits lines differ, commonLines still finds the common lines
+// before and after the difference.
 func TestLongLists(t *testing.T) {
 	t.Parallel()
 	var want, got []string
@@ -52,7 +52,7 @@ func TestLongLists(t *testing.T) {
 	require.Len(t, strings.Split(strings.TrimSpace(d), "\n"), len(between)+6*maxEdits)
 }
 
-// The common lines are a common subsequence, and of short lists the longest.
+// The pairs of commonLines are a common subsequence. For short lists, it is the longest.
 func FuzzDiff(f *testing.F) {
 	f.Add("abcabba", "cbabac")
 	f.Add("aaaaaaaaaaaaaaaab", "baaaaaaaaaaaaa")
@@ -76,7 +76,7 @@ func FuzzDiff(f *testing.F) {
 	})
 }
 
-// longest returns the length of the longest common subsequence.
+// longest returns the length of the longest common subsequence of a and b.
 func longest(a, b []string) int {
 	table := make([][]int, len(a)+1)
 	for i := range table {

@@ -5,12 +5,12 @@ import (
 	"unicode"
 )
 
-// Nearest returns the one of the words that differs least from the misspelt
-// one, or "" if none is near. If several differ equally, Nearest returns the first
-// in alphabetical order. A character that is missing, added, replaced or
-// exchanged with its neighbour is one difference; a word of n characters may
-// have (n+2)/4 of them, and at least one. A name of Go, such as GetBlob, stands
-// for its words in lower case with dashes between them.
+// Nearest returns the word that differs least from the misspelt one, or "" if
+// none is similar. Among equally similar words it returns the first in
+// alphabetical order. A character that is missing, added, replaced or exchanged
+// with its neighbour is one difference. A word of n characters may have (n+2)/4
+// differences, and at least one. Names of Go, such as GetBlob, are compared in
+// lower case with dashes between the words.
 func Nearest(misspelt string, words ...string) string {
 	misspelt = dashed(misspelt)
 	nearest, least := "", max((len(misspelt)+2)/4, 1)+1
@@ -23,7 +23,7 @@ func Nearest(misspelt string, words ...string) string {
 }
 
 // dashed returns the word in lower case, with a dash before each capital letter
-// that follows a small one.
+// that followed a small one.
 func dashed(word string) string {
 	var b strings.Builder
 	small := false
@@ -37,8 +37,8 @@ func dashed(word string) string {
 	return b.String()
 }
 
-// distance returns the number of differences between two words. It is quadratic,
-// and words are short.
+// distance returns the number of differences between two words. Its time is
+// quadratic, which is fine for words.
 func distance(a, b string) int {
 	if abs(len(a)-len(b)) > max(len(a), len(b))/2 {
 		return max(len(a), len(b))

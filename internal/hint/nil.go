@@ -1,6 +1,5 @@
-// Package hint finds the hints in messages about mistakes: an argument that is
-// nil, the word that a misspelt one stands for, the lines in which two texts
-// differ.
+// Package hint helps to word messages about mistakes: an argument that is nil, the
+// word that a misspelt one probably means, the lines in which two texts differ.
 package hint
 
 import "reflect"
@@ -17,8 +16,8 @@ func IsNil(v any) bool {
 // Comparable reports whether comparing v with == is possible.
 func Comparable(v any) bool { return reflect.ValueOf(v).Comparable() }
 
-// NilTest panics if the test t is nil. The message names the function of the
-// package that was called.
+// NilTest panics if the test t is nil. The message names the package and the
+// function that was called.
 func NilTest(pkg, call string, t any) {
 	if IsNil(t) {
 		panic(pkg + ": " + call + " needs a test, but t is nil")

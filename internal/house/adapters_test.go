@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// An adapter is a module that builds from the checkout. It uses the packages that
-// users see, does not import package testing, and its names fit on a screen.
+// Each adapter module builds from the checkout, uses only packages that users
+// see, and does not import package testing. Its documentation is short.
 func TestAdapters(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join(root(t), "adapters", "*", "go.mod"))
 	if err != nil || len(files) == 0 {
@@ -40,8 +40,8 @@ func TestAdapters(t *testing.T) {
 }
 
 // checkAdapter checks the imports of the files in a directory that are not tests,
-// and that the documentation says how to build the module. It returns the number
-// of lines of go doc -short.
+// and that the package comment says how to build the module. It returns the
+// number of lines that go doc -short prints.
 func checkAdapter(t *testing.T, dir string) (lines int) {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(dir, "*.go"))

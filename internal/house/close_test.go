@@ -86,13 +86,13 @@ func g() (*layout.Store, error) { return layout.Open("e") }`
 	}
 }
 
-// An opened is a call of layout.Open.
+// An opened is a call of layout.Open in a test file.
 type opened struct {
 	at     token.Pos
 	closed bool
 }
 
-// openedLayouts returns the calls of layout.Open in a file, in order.
+// openedLayouts returns the calls of layout.Open in a file, in the order of the file.
 func openedLayouts(f *ast.File) (calls []opened) {
 	var stack []ast.Node
 	ast.Inspect(f, func(n ast.Node) bool {
@@ -120,8 +120,8 @@ func opensLayout(pkg string, fun ast.Expr) bool {
 	return false
 }
 
-// isClosed reports whether the store that the last node of the stack opens is
-// closed in the innermost function, or its caller gets it.
+// isClosed reports whether the store of the call at the end of the stack is
+// closed by the innermost function, or returned to its caller.
 func isClosed(stack []ast.Node) bool {
 	name := ""
 	for i := len(stack) - 1; i >= 0; i-- {
@@ -143,7 +143,7 @@ func isClosed(stack []ast.Node) bool {
 	return false
 }
 
-// closes reports whether the body names the method Close of the variable.
+// closes reports whether the body mentions the method Close of the variable.
 func closes(body *ast.BlockStmt, name string) (found bool) {
 	ast.Inspect(body, func(n ast.Node) bool {
 		if s, ok := n.(*ast.SelectorExpr); ok && s.Sel.Name == "Close" {

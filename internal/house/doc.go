@@ -2,7 +2,7 @@
 // which package may import which, what the module depends on, and how long
 // files and documentation are.
 //
-// It has tests only. After a change of imports, update the picture in
+// The package has only tests. After a change of imports, update the picture in
 // docs/architecture.md:
 //
 //	go test ./internal/house -update

@@ -10,12 +10,12 @@ import (
 	"testing"
 )
 
-const maxDocLines = 45 // of go doc -short: one screen
+const maxDocLines = 45 // of go doc -short: as many as a screen has
 
 // longDocs lists the packages whose documentation may be longer.
 var longDocs = []string{}
 
-// The list of a package's names fits on a screen.
+// The documentation of each package, without the comments, fits on a screen.
 func TestDocumentationIsShort(t *testing.T) {
 	_, all := list(t)
 	for _, room := range rooms {
@@ -25,7 +25,7 @@ func TestDocumentationIsShort(t *testing.T) {
 			continue
 		}
 		if p.Name == "main" {
-			continue // The go command lists no names of a command.
+			continue // go doc lists no names for a command.
 		}
 		var files []string
 		for _, name := range p.GoFiles {
@@ -38,9 +38,8 @@ func TestDocumentationIsShort(t *testing.T) {
 }
 
 // docLines returns the number of lines that go doc -short prints for a package:
-// one for each exported function and type, and for each declaration with
-// exported constants or variables. Running go doc for each package would take 6
-// s.
+// one for each exported function and type, and for each declaration with exported
+// constants or variables. To run go doc for each package would take six seconds.
 func docLines(t *testing.T, files []string) (lines int) {
 	t.Helper()
 	for _, file := range files {
@@ -75,7 +74,7 @@ func docLines(t *testing.T, files []string) (lines int) {
 	return lines
 }
 
-// The lines are those of the go command.
+// docLines counts the lines that the go command prints.
 func TestDocumentationIsCounted(t *testing.T) {
 	_, all := list(t)
 	p := all[module]

@@ -26,16 +26,16 @@ const module = "github.com/ocireg/registry"
 // runsTests lists the packages that may import package testing.
 var runsTests = []string{"registrytest/conformance", "registrytest/explore"}
 
-// dependencies lists the modules that a program which imports this one links.
-// Testify is for tests.
+// dependencies lists the modules that a program links if it imports this module.
+// Only tests use testify.
 var dependencies = []string{"github.com/opencontainers/go-digest", "github.com/opencontainers/image-spec"}
 
 const maxFileLines = 400
 
-// longFiles lists the files that may be longer, each with the reason.
+// longFiles lists the files that may be longer than others, each with the reason.
 var longFiles = map[string]string{}
 
-// A pkg is what go list says of a package.
+// A pkg is a package in the output of go list.
 type pkg struct {
 	ImportPath string
 	Dir        string
@@ -47,7 +47,7 @@ type pkg struct {
 	GoFiles    []string
 }
 
-// path returns the package's directory, relative to the module's.
+// path returns the package's directory, relative to the root of the module.
 func (p pkg) path() string { return rel(p.ImportPath) }
 
 func rel(importPath string) string {
@@ -63,7 +63,7 @@ func ours(importPath string) bool {
 
 func internal(path string) bool { return strings.HasPrefix(path, "internal/") }
 
-// root returns the directory of the module, as an absolute path.
+// root returns the absolute path of the module's directory.
 func root(t *testing.T) string {
 	t.Helper()
 	dir, err := filepath.Abs("../..")
@@ -86,8 +86,8 @@ func command(args ...string) ([]byte, error) {
 	return out, nil
 }
 
-// listed returns what go list says of the packages of the module and of all that
-// they depend on. The go command reads all of their files for it, so it runs once.
+// listed returns the packages of the module and all packages that they import, by
+// import path. The go command reads all of their files for that, so it runs once.
 var listed = sync.OnceValues(func() (map[string]pkg, error) {
 	out, err := command("list", "-deps", "-json=ImportPath,Dir,Name,Standard,Module,Imports,Deps,GoFiles", "./...")
 	if err != nil {
@@ -106,8 +106,7 @@ var listed = sync.OnceValues(func() (map[string]pkg, error) {
 	}
 })
 
-// list returns the packages of the module, sorted, and all packages that they
-// depend on.
+// list returns the packages of the module, sorted, and all packages that they import.
 func list(t *testing.T) (product []pkg, all map[string]pkg) {
 	t.Helper()
 	all, err := listed()
@@ -126,7 +125,7 @@ func list(t *testing.T) (product []pkg, all map[string]pkg) {
 	return product, all
 }
 
-// A package imports only what its room may.
+// Each package imports only the packages that rooms permits.
 func TestArrows(t *testing.T) {
 	may := make(map[string][]string)
 	for _, room := range rooms {
@@ -152,8 +151,7 @@ func TestArrows(t *testing.T) {
 	}
 }
 
-// Only packages that run subtests bring package testing into the programs that
-// import them.
+// A program imports package testing only through the packages in runsTests.
 func TestNoTesting(t *testing.T) {
 	product, _ := list(t)
 	for _, p := range product {
@@ -175,7 +173,7 @@ func testOnly(p pkg, product []pkg) bool {
 	})
 }
 
-// A program that imports the module links few others, and so do its tests.
+// The module, and its tests, depend only on a few other modules.
 func TestDependencies(t *testing.T) {
 	product, all := list(t)
 	for _, p := range product {
@@ -213,9 +211,9 @@ func TestDependencies(t *testing.T) {
 	}
 }
 
-// No file of the checkout is so long that one gets lost in it, tests and the
-// nested modules included. Reading the files also lets the go command know that
-// the results of this package's tests depend on them.
+// No file of the checkout is so long that readers get lost in it, not even in
+// tests and nested modules. Because the test reads all files, the go command runs
+// this package's tests again when one changes.
 func TestFilesAreShort(t *testing.T) {
 	dir := root(t)
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
@@ -259,7 +257,7 @@ const (
 	pictureEnd   = "```\n<!-- end -->\n"
 )
 
-// The picture of imports in the documentation is that of the code.
+// The picture of imports in docs/architecture.md shows the imports of the code.
 func TestPicture(t *testing.T) {
 	product, _ := list(t)
 	file := filepath.Join(root(t), "docs", "architecture.md")
@@ -284,8 +282,8 @@ func TestPicture(t *testing.T) {
 	}
 }
 
-// picture returns the packages of the module, the highest first, each with the
-// packages of the module that it imports.
+// picture returns a line for each package of the module, the highest first, with
+// the packages of the module that it imports.
 func picture(product []pkg) string {
 	byPath := make(map[string]pkg)
 	for _, p := range product {
@@ -325,7 +323,7 @@ func picture(product []pkg) string {
 	return b.String()
 }
 
-// The documents name files that exist, in links and between backquotes.
+// Files that the documents name, in links and between backquotes, exist.
 func TestDocumentsNameFiles(t *testing.T) {
 	dir := root(t)
 	var documents []string
@@ -349,7 +347,7 @@ func TestDocumentsNameFiles(t *testing.T) {
 			}
 		}
 		for _, m := range file.FindAllStringSubmatch(string(content), -1) {
-			// A file without a directory may be in any of them.
+			// A file without a directory may be in any package.
 			found, _ := filepath.Glob(filepath.Join(dir, m[1]))
 			for _, room := range rooms {
 				more, _ := filepath.Glob(filepath.Join(dir, room.path, m[1]))
@@ -362,7 +360,7 @@ func TestDocumentsNameFiles(t *testing.T) {
 	}
 }
 
-// name returns the package's name in the picture.
+// name returns the name of the package in the picture.
 func name(path string) string {
 	if path == "." {
 		return "registry"

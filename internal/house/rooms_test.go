@@ -1,9 +1,9 @@
 package house
 
-// rooms lists every package that users see, and the packages of this module
-// that it may import. It also has the internal packages that import one of them.
-// The order is from the bottom to the top: a package may import only those before
-// it. Every package may import the internal ones.
+// rooms lists every package that users see, with the packages of this module that
+// it may import. Internal packages are in the list only if they import one of
+// these. The order is from the bottom to the top: a package may import only those
+// before it. Every package may import internal ones.
 var rooms = []struct {
 	path    string
 	imports []string

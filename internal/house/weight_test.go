@@ -7,9 +7,9 @@ import (
 	"testing"
 )
 
-// The packages that every test compiles do not sort with package slices: each
-// package that does compiles some 10 KB of code again, for each type that it sorts, which takes
-// as long as 200 lines of the package itself. Package sort is compiled once.
+// The packages that every test compiles do not sort with package slices, which is
+// generic: about 10 KB of code are compiled again for each type that a package sorts.
+// That takes as long as 200 lines of other code. Package sort is compiled once.
 func TestSortingIsCompiledOnce(t *testing.T) {
 	_, all := list(t)
 	sorts := regexp.MustCompile(`\bslices\.(Sort|Sorted)\w*\(`)

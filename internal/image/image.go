@@ -15,22 +15,22 @@ import (
 	"github.com/ocireg/registry/registrytest/content"
 )
 
-// The user of the image is not root. It has no name, since the image has no
+// The user of the image is not root, and has no name, because the image has no
 // /etc/passwd.
 const (
 	userID = 65532
 	user   = "65532:65532"
 )
 
-// A recipe is the input that the images of all platforms share.
+// A recipe holds the input for the images of all platforms.
 type recipe struct {
 	version  string
-	revision string // "" for none
+	revision string // the commit of the source, or ""
 	license  []byte
 }
 
-// labels returns the annotations of the index and its images, and the labels of
-// the containers.
+// labels returns the annotations of the index and the images, which are also the
+// labels of their containers.
 func (r recipe) labels() map[string]string {
 	labels := map[string]string{
 		ocispec.AnnotationTitle:       "ocireg",
@@ -44,8 +44,7 @@ func (r recipe) labels() map[string]string {
 	return labels
 }
 
-// image returns the image for one platform, which has the program in its only
-// layer.
+// image returns the image for a platform. Its only layer contains the program.
 func (r recipe) image(platform string, program []byte) (content.Content, error) {
 	unpacked, err := r.layer(program)
 	if err != nil {
@@ -83,7 +82,7 @@ func (r recipe) image(platform string, program []byte) (content.Content, error) 
 	return content.Image(append(parts, content.Config(content.Bytes(ocispec.MediaTypeImageConfig, config)))...), nil
 }
 
-// index returns the image for all platforms.
+// index returns the index of the images for all platforms.
 func (r recipe) index(images []content.IndexPart) content.Content {
 	for _, a := range r.annotations() {
 		images = append(images, a)
@@ -99,8 +98,8 @@ func (r recipe) annotations() (parts []content.Part) {
 	return parts
 }
 
-// layer returns a tar archive with the program, its license, a directory for
-// temporary files, and one for content, which the user may write to.
+// layer returns a tar archive with the program, its license, a directory for temporary
+// files, and a directory for content that the user of the image may write to.
 func (r recipe) layer(program []byte) ([]byte, error) {
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)

@@ -18,8 +18,8 @@ import (
 )
 
 // The index has an image for each platform. Each image has a program that its
-// user may run, and directories for temporary files and for content. Putting
-// the index into a layout again changes nothing.
+// user may run, and directories for temporary files and content. Writing the
+// index to the same layout again changes nothing.
 func TestImage(t *testing.T) {
 	t.Parallel()
 	r := recipe{version: "0.1.0", revision: "abc", license: []byte("as is")}
@@ -74,8 +74,8 @@ func TestImage(t *testing.T) {
 	}
 }
 
-// unpack returns the files of a layer, each with its mode, owner and content, and
-// the digest of the layer before it was packed.
+// unpack returns the files of a compressed layer, each with its mode, owner and
+// content, and the digest of the uncompressed layer.
 func unpack(t *testing.T, packed []byte) (files []string, diffID digest.Digest) {
 	t.Helper()
 	z, err := gzip.NewReader(bytes.NewReader(packed))

@@ -34,7 +34,8 @@ func main() {
 	}
 }
 
-// run builds the image that args describe, and prints its reference and digest.
+// run builds the image according to the flags in args, and prints its
+// reference and digest.
 func run(ctx context.Context, args []string, out io.Writer) error {
 	fs := flag.NewFlagSet("image", flag.ContinueOnError)
 	fs.SetOutput(out)
@@ -73,7 +74,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	return err
 }
 
-// put adds the image to a directory of layouts.
+// put writes the image to a directory of OCI image layouts.
 func put(ctx context.Context, dir, ref string, c content.Content) error {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return err
@@ -85,7 +86,7 @@ func put(ctx context.Context, dir, ref string, c content.Content) error {
 	return errors.Join(content.Put(ctx, store, ref, c), store.Close())
 }
 
-// build returns the command, built for a platform. Neither the directory of the
+// build returns the command's binary for a platform. Neither the directory of the
 // checkout nor the environment changes a byte of it.
 func build(ctx context.Context, platform, version string) ([]byte, error) {
 	system, architecture, ok := strings.Cut(platform, "/")
@@ -110,7 +111,7 @@ func build(ctx context.Context, platform, version string) ([]byte, error) {
 	return os.ReadFile(file)
 }
 
-// license returns the text that must accompany each copy of the command.
+// license returns the licenses that must accompany each copy of the command.
 func license(ctx context.Context) ([]byte, error) {
 	dir, err := goCommand(ctx, nil, "list", "-m", "-f", "{{.Dir}}", module)
 	if err != nil {
@@ -119,8 +120,8 @@ func license(ctx context.Context) ([]byte, error) {
 	return os.ReadFile(filepath.Join(strings.TrimSpace(string(dir)), "LICENSE"))
 }
 
-// goCommand returns the output of the go command. Settings of the environment that
-// change the code that is built are those of a fresh installation.
+// goCommand returns the output of the go command. It resets environment variables
+// that would change the compiled code.
 func goCommand(ctx context.Context, env []string, args ...string) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-mod=readonly", "GOWORK=off", "GOAMD64=v1", "GOARM64=v8.0", "GOEXPERIMENT=", "GOFIPS140=off")

@@ -16,37 +16,38 @@ import (
 	"github.com/ocireg/registry/internal/names"
 )
 
-// An API is a handler. Its fields must not change once it serves requests.
+// An API is an http.Handler that serves endpoints. Its fields must not change
+// while it serves requests.
 type API struct {
-	Name   string // of the API, in messages, such as "control"
-	Prefix string // of all its paths, such as "/v1"
-	Help   string // says where the requests are listed
-	Token  string // which each request carries, after "Authorization: Bearer "
+	Name   string // the name of the API in messages, such as "control"
+	Prefix string // the prefix of all its paths, such as "/v1"
+	Help   string // says where the requests of the API are listed
+	Token  string // the token of each request, after "Authorization: Bearer "
 
-	// Hosts are the names by which clients reach the API, beside localhost and IP
-	// addresses.
+	// Hosts are the names by which clients reach the API, besides localhost and
+	// IP addresses.
 	Hosts []string
 
-	// Page, if it is not nil, serves all other paths, without a token.
+	// Page, if it is not nil, serves all paths outside of the API, without a token.
 	Page http.Handler
 
 	mux http.ServeMux
 }
 
-// An Endpoint serves the requests that match a pattern.
+// An Endpoint handles the requests of an API that match a pattern.
 type Endpoint struct {
-	Pattern    string // of an [http.ServeMux]
-	Status     int    // of a response without an error, or 0 if Serve writes it
-	Parameters string // in the query, with spaces between them; * is any
+	Pattern    string // a pattern of [http.ServeMux]
+	Status     int    // the status of a response without an error, or 0 if Serve writes the response
+	Parameters string // the names of query parameters, separated by spaces; * permits any
 
-	// Serve returns the object in the response, or an error; see [Fail].
+	// Serve returns the object in the response, or an error, such as one made by [Fail].
 	Serve func(*Call) (any, error)
 }
 
 // Handle adds an endpoint.
 func (a *API) Handle(e Endpoint) { a.mux.Handle(e.Pattern, e) }
 
-// ServeHTTP implements [http.Handler] for the requests that an API has passed on.
+// ServeHTTP implements [http.Handler]. The API calls it with a [*Response].
 func (e Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	out := w.(*Response)
 	var object any
@@ -80,15 +81,17 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// takes reports whether an endpoint takes the request. It does not ask the mux
-// for an unclean path such as /v1/../v1/, which the mux would redirect.
+// takes reports whether the API has an endpoint for the request. For an unclean
+// path, such as /v1/../v1/, it returns false without asking the mux, which would
+// redirect the request.
 func (a *API) takes(r *http.Request) bool {
 	h, _ := a.mux.Handler(r)
 	_, ok := h.(Endpoint)
 	return ok
 }
 
-// missed returns the error for a request that no endpoint takes.
+// missed returns the error for a request without an endpoint: 405 if the path
+// exists with other methods, and 404 otherwise.
 func (a *API) missed(w http.ResponseWriter, r *http.Request) error {
 	var allowed []string
 	for _, method := range []string{"GET", "HEAD", "POST", "PUT", "DELETE"} {
@@ -104,7 +107,7 @@ func (a *API) missed(w http.ResponseWriter, r *http.Request) error {
 	return Fail(http.StatusMethodNotAllowed, "%.200q takes %s, not %.20q", r.URL.Path, strings.Join(allowed, ", "), r.Method)
 }
 
-// authenticate returns an error for a request without the token.
+// authenticate returns an error unless the request has the token.
 func (a *API) authenticate(w http.ResponseWriter, r *http.Request) error {
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if strings.EqualFold(scheme, "Bearer") && a.Token != "" && subtle.ConstantTimeCompare([]byte(token), []byte(a.Token)) == 1 {
@@ -114,8 +117,7 @@ func (a *API) authenticate(w http.ResponseWriter, r *http.Request) error {
 	return Fail(http.StatusUnauthorized, "send the token that the command has printed: Authorization: Bearer TOKEN")
 }
 
-// refuse returns an error for a request that a web page of another host may have
-// sent.
+// refuse returns an error if a web page of another host may have sent the request.
 func (a *API) refuse(r *http.Request) error {
 	local, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
 	host := r.Host
@@ -123,8 +125,7 @@ func (a *API) refuse(r *http.Request) error {
 		host = h
 	}
 	host = strings.ToLower(strings.TrimSuffix(strings.Trim(host, "[]"), "."))
-	// A page can neither have an IP address as its host name nor connect to a
-	// Unix socket.
+	// A web page cannot choose an IP address as its host, or connect to a Unix socket.
 	socket := local != nil && local.Network() == "unix"
 	if !socket && net.ParseIP(host) == nil && !names.Loopback(host) && !slices.Contains(a.Hosts, host) {
 		return Fail(http.StatusForbidden, "%.200q is no name of the %s API; use its address", r.Host, a.Name)

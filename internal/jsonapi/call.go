@@ -14,17 +14,17 @@ import (
 	"time"
 )
 
-// A Call is a request to an endpoint. Its methods that read a parameter note in Err
-// that the parameter is not valid.
+// A Call is a request to an endpoint. The methods that read a parameter set Err
+// if the parameter is not valid.
 type Call struct {
 	*http.Request
 	Response *Response
 	Query    url.Values
-	Err      error // the first error of a parameter
+	Err      error // the error of the first invalid parameter
 }
 
-// newCall returns the call of a request. Its error is set if the query has
-// other parameters.
+// newCall returns the call of a request. If the query has other parameters than
+// those given, the call's Err is set.
 func newCall(w *Response, r *http.Request, parameters string) (*Call, error) {
 	c := &Call{Request: r, Response: w}
 	if parameters == "*" {
@@ -41,17 +41,17 @@ func newCall(w *Response, r *http.Request, parameters string) (*Call, error) {
 	return c, nil
 }
 
-// Is reports whether a parameter is given with a value other than false.
+// Is reports whether the query has the parameter, with a value other than false or 0.
 func (c *Call) Is(name string) bool {
 	return c.Query.Has(name) && c.Query.Get(name) != "false" && c.Query.Get(name) != "0"
 }
 
-// Values returns the values of a parameter, which commas separate.
+// Values returns the values of a parameter, which are separated by commas.
 func (c *Call) Values(name string) []string {
 	return strings.Split(strings.Join(c.Query[name], ","), ",")
 }
 
-// List returns the values of a parameter, none of which may be empty.
+// List returns the values of a parameter. It sets Err if one of them is empty.
 func (c *Call) List(name string) []string {
 	list := c.Values(name)
 	if c.Query.Has(name) && c.Err == nil && slices.Contains(list, "") {
@@ -60,7 +60,7 @@ func (c *Call) List(name string) []string {
 	return list
 }
 
-// Value returns the value of a parameter, and whether it is given.
+// Value returns the value of a parameter and whether the query has it.
 func (c *Call) Value(name string) (string, bool) {
 	list := c.List(name)
 	if len(list) > 1 && c.Err == nil {
@@ -69,7 +69,8 @@ func (c *Call) Value(name string) (string, bool) {
 	return list[0], c.Query.Has(name)
 }
 
-// Number returns the number in a parameter, or n if it is not given.
+// Number returns the number in a parameter, or n if the query does not have it.
+// The number must be at least least.
 func (c *Call) Number(name string, least, n int) int {
 	if text, ok := c.Value(name); ok && c.Err == nil {
 		var err error
@@ -80,7 +81,7 @@ func (c *Call) Number(name string, least, n int) int {
 	return n
 }
 
-// Duration returns the duration in a parameter, or d if it is not given.
+// Duration returns the duration in a parameter, or d if the query does not have it.
 func (c *Call) Duration(name string, d time.Duration) time.Duration {
 	if text, ok := c.Value(name); ok && c.Err == nil {
 		var err error
@@ -91,10 +92,10 @@ func (c *Call) Duration(name string, d time.Duration) time.Duration {
 	return d
 }
 
-// MaxBody is the size in bytes of the largest body that is JSON or text.
+// MaxBody is the size in bytes of the largest body of JSON or text.
 const MaxBody = 1 << 20
 
-// Text returns the body without leading and trailing white space.
+// Text returns the body of the request without leading and trailing white space.
 func (c *Call) Text() (string, error) {
 	body, err := io.ReadAll(http.MaxBytesReader(c.Response, c.Body, MaxBody))
 	if err != nil {
@@ -103,7 +104,7 @@ func (c *Call) Text() (string, error) {
 	return string(bytes.TrimSpace(body)), nil
 }
 
-// Decode decodes the body, if the request has one, which is one object in JSON.
+// Decode decodes the body of the request into v. The body is empty or one JSON object.
 func (c *Call) Decode(v any) error {
 	text, err := c.Text()
 	if err != nil || text == "" {
@@ -112,7 +113,8 @@ func (c *Call) Decode(v any) error {
 	return Decode(text, v)
 }
 
-// Decode decodes a text that is one object in JSON, and has no members that v lacks.
+// Decode decodes a text into v. The text must be one JSON object without
+// members that v lacks.
 func Decode(text string, v any) error {
 	d := json.NewDecoder(strings.NewReader(text))
 	d.DisallowUnknownFields()

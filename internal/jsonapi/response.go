@@ -9,33 +9,33 @@ import (
 	"net/http"
 )
 
-// An Error is an error with the status of its response.
+// An Error is an error with the status of the response that reports it.
 type Error struct {
 	error
 	Status  int
-	Members map[string]any // of the response, beside error
+	Members map[string]any // members of the response besides error
 }
 
 // Unwrap returns the error without the status.
 func (e *Error) Unwrap() error { return e.error }
 
-// Fail returns an [*Error]. If status is 0, it is 413 for an
-// [http.MaxBytesError], 409 for [errors.ErrUnsupported], 404 for
-// [fs.ErrNotExist], and 500 for all others.
+// Fail returns an [*Error] with the status. If status is 0, it is chosen by the
+// error: 413 for an [http.MaxBytesError], 409 for [errors.ErrUnsupported], 404
+// for [fs.ErrNotExist], and 500 for all others.
 func Fail(status int, format string, args ...any) *Error {
 	return &Error{fmt.Errorf(format, args...), status, nil}
 }
 
-// Bad returns the error of a request that is not valid.
+// Bad returns the error for a request that is not valid, with status 400.
 func Bad(format string, args ...any) *Error { return Fail(http.StatusBadRequest, format, args...) }
 
-// A Response notes whether it has begun.
+// A Response is a ResponseWriter that notes whether the response has begun.
 type Response struct {
 	http.ResponseWriter
 	begun bool
 }
 
-// Unwrap returns the writer below, for [http.ResponseController].
+// Unwrap returns the underlying ResponseWriter, for [http.ResponseController].
 func (w *Response) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // WriteHeader begins the response.
@@ -50,11 +50,12 @@ func (w *Response) Write(p []byte) (int, error) {
 	return w.ResponseWriter.Write(p)
 }
 
-// reply writes the error or, if err is nil, the object, unless the status is 0.
+// reply writes the error or, if err is nil, the object. It writes no object
+// if the status is 0.
 func (w *Response) reply(status int, body any, err error) {
 	if err != nil {
 		if w.begun {
-			panic(http.ErrAbortHandler) // The client must not mistake a part of the body for the whole.
+			panic(http.ErrAbortHandler) // An abort tells the client that the body is incomplete.
 		}
 		status, body = problem(err)
 		w.Header().Del("Content-Disposition")
@@ -70,10 +71,10 @@ func (w *Response) reply(status int, body any, err error) {
 	w.WriteHeader(status)
 	e := json.NewEncoder(w)
 	e.SetEscapeHTML(false)
-	e.Encode(body) // If it fails, the client has gone.
+	e.Encode(body) // Encoding fails only if the client has gone.
 }
 
-// problem returns the status and the body of a response with an error.
+// problem returns the status and the JSON object of the response for an error.
 func problem(err error) (status int, body map[string]any) {
 	var large *http.MaxBytesError
 	var e *Error

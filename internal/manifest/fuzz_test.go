@@ -12,14 +12,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The types of manifests that FuzzParse pushes content as.
+// fuzzTypes are the media types with which FuzzParse parses its input.
 var fuzzTypes = []string{
 	"", ocispec.MediaTypeImageManifest, ocispec.MediaTypeImageIndex, DockerManifest, DockerManifestList, OCIArtifactManifest, "application/vnd.example",
 }
 
-// FuzzParse compares Parse with package encoding/json, which is told to read
-// names exactly and finds no duplicates, and adds properties that a registry has
-// to ignore (image-spec, considerations.md, Extensibility).
+// FuzzParse compares Parse with package encoding/json, for input without duplicate
+// names. It also adds properties that a registry has to ignore (image-spec,
+// considerations.md, Extensibility).
 func FuzzParse(f *testing.F) {
 	const descriptor = `{"mediaType":"a/b","digest":"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","size":1}`
 	for _, content := range []string{
@@ -52,14 +52,14 @@ func FuzzParse(f *testing.F) {
 		}
 		checked := d.Check(pushed)
 
-		// The case of a media type means nothing.
+		// Media types are compared without case.
 		if Known(pushed) {
 			require.Equal(t, pushed, Canonical(strings.ToUpper(pushed)))
 		}
 
 		members := map[string]json.RawMessage{}
 		if json.Unmarshal(content, &members) != nil || members == nil {
-			return // It is no object.
+			return // The content is not a JSON object.
 		}
 		if duplicates(t, content) {
 			if (Image(pushed) || Index(pushed)) && !errors.Is(checked, ErrNoVersion) {
@@ -71,7 +71,7 @@ func FuzzParse(f *testing.F) {
 			wantProperties(t, &d, members)
 		}
 
-		// Properties with other names change nothing.
+		// Properties with unknown names change nothing.
 		end := bytes.LastIndexByte(content, '}')
 		for _, name := range []string{"SUBJECT", "Layers", "MediaType", "CONFIG", "Manifests", "ANNOTATIONS", "ArtifactType", "SchemaVersion", "unknown"} {
 			if _, ok := members[name]; ok {
@@ -90,7 +90,7 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// duplicates reports whether an object has a name twice.
+// duplicates reports whether an object contains a name twice.
 func duplicates(t *testing.T, object []byte) bool {
 	dec := json.NewDecoder(bytes.NewReader(object))
 	_, err := dec.Token()
@@ -109,7 +109,8 @@ func duplicates(t *testing.T, object []byte) bool {
 	return false
 }
 
-// wantProperties compares a valid document with its members.
+// wantProperties compares the properties of a valid document with the members
+// of its JSON object.
 func wantProperties(t *testing.T, d *Document, members map[string]json.RawMessage) {
 	var want struct {
 		mediaType, artifactType string
@@ -120,7 +121,7 @@ func wantProperties(t *testing.T, d *Document, members map[string]json.RawMessag
 		"mediaType": &want.mediaType, "artifactType": &want.artifactType, "subject": &want.subject, "annotations": &want.annotations,
 	} {
 		if text, ok := members[name]; ok {
-			// A type that is not known may have them in other forms.
+			// In a manifest of an unknown type, the property may have another form.
 			if json.Unmarshal(text, to) != nil {
 				return
 			}
@@ -142,13 +143,13 @@ func wantProperties(t *testing.T, d *Document, members map[string]json.RawMessag
 	}
 }
 
-// The forms of image-spec (Digests) and RFC 6838 (section 4.2).
+// The forms that image-spec (Digests) and RFC 6838 (section 4.2) demand.
 var (
 	digestForm = regexp.MustCompile(`^[a-z0-9]+([+._-][a-z0-9]+)*:[a-zA-Z0-9=_-]+$`)
 	typeForm   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}$`)
 )
 
-// FuzzValidType compares ValidType with the form of RFC 6838.
+// FuzzValidType compares ValidType with a regular expression for the form in RFC 6838.
 func FuzzValidType(f *testing.F) {
 	for _, s := range []string{
 		"a/b", "application/vnd.oci.image.manifest.v1+json", "a\x00b/c", "a b", "é/x", "a/b; q=1", "foo", "*/*", "application/*", "a//b", "/", "+a/b",

@@ -46,7 +46,7 @@ func (v value) kind() string {
 	return "a number"
 }
 
-// end returns the index after the value that begins at v[i].
+// end returns the index after the JSON value that begins at v[i].
 func (v value) end(i int) int {
 	depth := 0
 	for ; i < len(v); i++ {
@@ -64,7 +64,7 @@ func (v value) end(i int) int {
 			depth++
 		case '}', ']':
 			if depth == 0 {
-				return i // the end of the object or array that has the value
+				return i // The object or array that contains the value ends here.
 			}
 			if depth--; depth == 0 {
 				return i + 1
@@ -78,8 +78,8 @@ func (v value) end(i int) int {
 	return i
 }
 
-// skip returns the index of the first byte at or after i that is neither space
-// nor the separator.
+// skip returns the index of the first byte, at or after i, that is neither white
+// space nor the separator.
 func (v value) skip(i int, separator byte) int {
 	for v[i] == separator || strings.IndexByte(space, v[i]) >= 0 {
 		i++
@@ -112,9 +112,10 @@ func (v value) members(yield func(name string, member value) bool) {
 	}
 }
 
-// string returns the text of a string. It may share memory with v. Bytes that are
-// not UTF-8 become U+FFFD, as they do in clients that use package encoding/json:
-// otherwise the same annotation would have one value here and another there.
+// string returns the text of a JSON string, which may share memory with v. It
+// replaces bytes that are not UTF-8 by U+FFFD, like clients that use package
+// encoding/json. Otherwise the registry and a client would see different values
+// of the same annotation.
 func (v value) string() string {
 	if strings.IndexByte(string(v), '\\') >= 0 || !utf8.ValidString(string(v)) {
 		return v.unescape()
@@ -123,17 +124,17 @@ func (v value) string() string {
 }
 
 func (v value) unescape() (text string) {
-	json.Unmarshal([]byte(v), &text) // The syntax is right.
+	json.Unmarshal([]byte(v), &text) // parse has checked the syntax.
 	return text
 }
 
-// A decoder reads values of known types. It keeps the first error, and goes on,
-// so that a document is read as far as possible.
+// A decoder reads JSON values of expected types. It keeps the first error and
+// continues, to read as much of the document as possible.
 type decoder struct {
 	err error
 }
 
-// A path names a property, and the property that it is in, if any.
+// A path names a property, and the property that contains it, or "".
 type path struct{ outer, name string }
 
 func (p path) String() string {
@@ -143,15 +144,15 @@ func (p path) String() string {
 	return p.outer + "." + p.name
 }
 
-// fail notes an error about the property.
+// fail keeps an error about the property, unless there is one already.
 func (d *decoder) fail(property path, format string, args ...any) {
 	if d.err == nil {
 		d.err = fmt.Errorf("%s "+format, append([]any{property}, args...)...)
 	}
 }
 
-// is reports whether the value begins as values of its type do. Null is a value
-// of each type, and stands for a missing property.
+// is reports whether the value begins with the first byte of its expected kind.
+// Otherwise it fails. Null passes for a missing property.
 func (d *decoder) is(property path, v value, first byte, kind string) bool {
 	switch v[0] {
 	case first:
@@ -194,7 +195,7 @@ func (d *decoder) string(property path, v value) string {
 	if !d.is(property, v, '"', "a string") {
 		return ""
 	}
-	return strings.Clone(v.string()) // The whole document need not be kept.
+	return strings.Clone(v.string()) // A clone does not keep the whole document in memory.
 }
 
 // strings reads an array of strings.

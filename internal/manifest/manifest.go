@@ -3,7 +3,7 @@
 package manifest
 
 import (
-	// go-digest computes the algorithms that are linked into the program.
+	// go-digest supports the algorithms whose packages the program links
 	_ "crypto/sha256"
 	_ "crypto/sha512"
 	"encoding/json"
@@ -17,10 +17,10 @@ import (
 	"github.com/ocireg/registry/internal/names"
 )
 
-// A Document holds the properties of a manifest that a registry reads. Only
-// properties of the manifest's type are set: layers is ignored in an index, and
-// blobs in an image. A manifest of a type that is not [Known] is read as if
-// it had all of them; a property with a value of a wrong type is ignored there.
+// A Document holds the properties of a manifest that a registry reads. Only the
+// properties of the manifest's type are set: Parse ignores layers in an index,
+// and blobs in an image. In a manifest of a type that is not [Known], it reads
+// all properties, but ignores those with a value of a wrong type.
 type Document struct {
 	SchemaVersion int64
 	MediaType     string
@@ -32,8 +32,8 @@ type Document struct {
 	Subject       *ocispec.Descriptor
 	Annotations   map[string]string
 
-	inferred string // the type by the document itself
-	err      error  // the error in the properties, for Check
+	inferred string // the type that the document's own properties show
+	err      error  // the first error in the properties, for Check
 }
 
 // Parse reads a manifest of the media type or, if mediaType is "", of the type that
@@ -110,22 +110,22 @@ func Parse(mediaType string, content []byte) (Document, error) {
 	return d, nil
 }
 
-// Type returns the media type of a manifest that was pushed without one: its own
-// mediaType, or else the type that has such fields, or "".
+// Type returns the media type for a manifest that was pushed without one: its own
+// mediaType, or the type that its properties show, or "".
 func (d *Document) Type() string { return d.inferred }
 
 // ErrNoVersion is the error of [Document.Check] for an image manifest or index
 // whose schemaVersion is missing or 0, if nothing else is wrong with it.
 var ErrNoVersion = errors.New("schemaVersion is missing, and must be 2")
 
-// errSigned is the error for a signed manifest of Docker's schema 1. Its digest
-// is that of the signed payload (Docker Registry HTTP API V2, Digest Header),
-// while everything here has the digest of its bytes.
+// errSigned is the error for a signed manifest of Docker's schema 1. The digest
+// of such a manifest is that of its payload (Docker Registry HTTP API V2, Digest
+// Header), and not, as in this registry, that of its bytes.
 var errSigned = errors.New("signed manifests of Docker's schema 1 are not supported")
 
-// Check returns an error if the document is not a valid manifest of the type.
-// Only the types that are [Known] have rules, but for the one that mediaType has
-// to be the type.
+// Check returns an error if the document is not a valid manifest of the type. The
+// mediaType of each document must be the type. All other rules apply only to
+// types that are [Known].
 func (d *Document) Check(mediaType string) error {
 	if d.MediaType != "" && !strings.EqualFold(d.MediaType, mediaType) {
 		return fmt.Errorf("mediaType is %.*q in the manifest, but it was pushed as %.*q",
@@ -158,7 +158,7 @@ func (d *Document) Check(mediaType string) error {
 	return nil
 }
 
-// The number of characters of a client's text that an error message quotes.
+// These are the numbers of characters of a client's text that an error message quotes.
 const (
 	maxTypeInErrors   = 100
 	maxDigestInErrors = 200
@@ -184,9 +184,9 @@ func (d *Document) references(yield func(*ocispec.Descriptor, string) bool) {
 	}
 }
 
-// RequiredBlobs yields the digests of the blobs that the manifest consists of
-// and that a registry can be expected to have: all but those that may be
-// elsewhere, because they are not distributable or have URLs.
+// RequiredBlobs yields the digests of the blobs that the manifest consists of. It
+// leaves out blobs that the registry need not have, because they are not
+// distributable or have URLs.
 func (d *Document) RequiredBlobs(yield func(digest.Digest) bool) {
 	if d.Config != nil && !yield(d.Config.Digest) {
 		return
@@ -205,8 +205,8 @@ func nonDistributable(mediaType string) bool {
 	return strings.HasPrefix(mediaType, ociNonDistributable) || strings.HasPrefix(mediaType, dockerForeignLayer)
 }
 
-// SubjectDigest returns the digest of the manifest's subject, or "" if it has
-// none that is valid.
+// SubjectDigest returns the digest of the manifest's subject, or "" if the
+// manifest has no subject with a valid digest.
 func (d *Document) SubjectDigest() digest.Digest {
 	if d.Subject == nil {
 		return ""
@@ -217,9 +217,10 @@ func (d *Document) SubjectDigest() digest.Digest {
 	return d.Subject.Digest
 }
 
-// ReferrerType returns the artifactType of the manifest in a list of referrers
-// (distribution spec, section Listing Referrers): its own or else, except in an
-// index, the media type of its config.
+// ReferrerType returns the artifactType of the manifest's entry in a list of
+// referrers (distribution spec, section Listing Referrers). It is the
+// artifactType of the manifest. If that is missing and the manifest is no index,
+// it is the media type of the config.
 func (d *Document) ReferrerType() string {
 	if d.ArtifactType == "" && d.Config != nil {
 		return d.Config.MediaType
@@ -227,8 +228,8 @@ func (d *Document) ReferrerType() string {
 	return d.ArtifactType
 }
 
-// A reader sets properties of a document. An empty value is a property that the
-// document does not have.
+// A reader reads JSON values into the properties of a document. The value ""
+// stands for a missing property.
 type reader struct{ decoder }
 
 func (r *reader) integer(property path, v value, to *int64) {
@@ -281,7 +282,7 @@ func (r *reader) readDescriptor(property path, v value, d *ocispec.Descriptor) {
 	r.object(property, v, func(name string, v value) { r.descriptorMember(property, name, v, d) })
 }
 
-// descriptorMember reads a member of a descriptor.
+// descriptorMember reads a member of a descriptor's JSON object into d.
 func (r *reader) descriptorMember(property path, name string, v value, d *ocispec.Descriptor) {
 	switch name {
 	case "mediaType":
@@ -297,7 +298,7 @@ func (r *reader) descriptorMember(property path, name string, v value, d *ocispe
 	case "annotations":
 		r.texts(path{property.name, "annotations"}, v, &d.Annotations)
 	case "platform":
-		// A registry passes platform and data on, and does not judge them.
+		// A registry keeps platform and data as they are, so their errors do not matter.
 		var p ocispec.Platform
 		if v[0] == '{' && json.Unmarshal([]byte(v), &p) == nil {
 			d.Platform = &p

@@ -6,7 +6,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// The media types of manifests that image-spec does not name.
+// These are the media types of manifests that image-spec does not define.
 const (
 	DockerManifest      = "application/vnd.docker.distribution.manifest.v2+json"
 	DockerManifestList  = "application/vnd.docker.distribution.manifest.list.v2+json"
@@ -15,14 +15,14 @@ const (
 	OCIArtifactManifest = "application/vnd.oci.artifact.manifest.v1+json"
 )
 
-// The media types of layers that need not be distributed begin with these.
+// These are the prefixes of the media types of layers that registries need not have.
 const (
 	dockerForeignLayer  = "application/vnd.docker.image.rootfs.foreign."
 	ociNonDistributable = "application/vnd.oci.image.layer.nondistributable."
 )
 
-// Opaque reports whether a registry does not read the fields of manifests of the
-// type: manifests of Docker's schema 1 name their blobs in other fields.
+// Opaque reports whether a registry cannot read the properties of manifests of the
+// type. Manifests of Docker's schema 1 name their blobs in properties of their own.
 func Opaque(mediaType string) bool {
 	return mediaType == DockerSchema1 || mediaType == DockerSchema1Signed
 }
@@ -37,13 +37,13 @@ func Image(mediaType string) bool {
 	return mediaType == ocispec.MediaTypeImageManifest || mediaType == DockerManifest
 }
 
-// Known reports whether the type is one whose form a registry knows. The type
-// must be in the form of [Canonical].
+// Known reports whether a registry knows the form of manifests of the type. The
+// type must be in the form of [Canonical].
 func Known(mediaType string) bool {
 	return Index(mediaType) || Image(mediaType) || Opaque(mediaType) || mediaType == OCIArtifactManifest
 }
 
-// Canonical returns a media type in lower case if that form is [Known], because
+// Canonical returns the media type in lower case if that form is [Known], because
 // media types are compared without case (RFC 9110, section 8.3.1). It returns
 // other types unchanged.
 func Canonical(mediaType string) string {
@@ -54,8 +54,7 @@ func Canonical(mediaType string) string {
 }
 
 // ValidType reports whether s is a media type without parameters: two names in
-// the form of RFC 6838, section 4.2, which image-spec demands for every
-// mediaType.
+// the form of RFC 6838, section 4.2, which image-spec demands of each mediaType.
 func ValidType(s string) bool {
 	major, minor, ok := strings.Cut(s, "/")
 	return ok && restrictedName(major) && restrictedName(minor)

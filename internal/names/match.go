@@ -5,10 +5,9 @@ import (
 	"strings"
 )
 
-// MatchAny reports whether any of the patterns matches the value that a request
-// has, as [Match] does. It is the one matcher of fault rules, journal queries and
-// rights. The value "" means that the request has none: only the
-// pattern "" matches it, not * nor **.
+// MatchAny reports whether [Match] returns true for one of the patterns and the value
+// of a request. Fault rules, journal queries and rights all use it. The value "" means
+// that the request has no such value: only the pattern "" matches it, not * or **.
 func MatchAny(patterns []string, value string) bool {
 	if value == "" {
 		return slices.Contains(patterns, "")
@@ -32,21 +31,22 @@ func Match(pattern, name string) bool {
 	return match(pattern, name)
 }
 
-// Fill returns the pattern with each * replaced by star, and each ? by a letter.
+// Fill returns a name that resembles the pattern: each * or ** is replaced by
+// star, and each ? by a letter.
 func Fill(pattern, star string) string {
 	return strings.NewReplacer("**", star, "*", star, "?", "a").Replace(pattern)
 }
 
-// Possible reports whether the pattern matches a name for which valid returns true:
-// of a repository, a tag or a digest, in which a letter may replace each wildcard.
+// Possible reports whether the pattern can match a name for which valid returns
+// true, such as a repository's. It tries the names that Fill makes with a letter,
+// and with "", for each star.
 func Possible(pattern string, valid func(name string) bool) bool {
 	return valid(Fill(pattern, "a")) || valid(Fill(pattern, ""))
 }
 
-// match looks for the shortest part that each star can stand for, and returns
-// to the last star of each kind if the rest does not match. After a double star
-// no earlier single star needs another try, so the time is at most the product
-// of the lengths.
+// match lets each star stand for the shortest text, and returns to the last star of
+// each kind if the rest does not match. After a double star no earlier single star
+// needs another try, so the time is at most proportional to the product of the lengths.
 func match(pattern, name string) bool {
 	type mark struct{ pattern, name int }
 	single, double := mark{-1, 0}, mark{-1, 0}
@@ -83,7 +83,7 @@ func match(pattern, name string) bool {
 	return true
 }
 
-// Overlap reports whether there is a name that both patterns match.
+// Overlap reports whether some name matches both patterns.
 func Overlap(a, b string) bool {
 	if prefix, ok := strings.CutSuffix(a, "/**"); ok && Overlap(prefix, b) {
 		return true
@@ -103,7 +103,7 @@ func Overlap(a, b string) bool {
 			return true
 		}
 		starA, starB := star(a), star(b)
-		// A star stands for nothing more, or for the next character.
+		// The star ends here, or it stands for the next character.
 		if starA != "" && overlap(a[len(starA):], b) || starB != "" && overlap(a, b[len(starB):]) {
 			return true
 		}
@@ -122,7 +122,7 @@ func Overlap(a, b string) bool {
 	return overlap(a, b)
 }
 
-// star returns the star at the beginning of the pattern, or "".
+// star returns the * or ** at the beginning of the pattern, or "".
 func star(pattern string) string {
 	switch {
 	case strings.HasPrefix(pattern, "**"):
@@ -133,8 +133,8 @@ func star(pattern string) string {
 	return ""
 }
 
-// same reports whether the patterns, neither of them empty, can begin with the
-// same character.
+// same reports whether the patterns can match names with the same first
+// character. Neither pattern may be empty.
 func same(a, b string) bool {
 	if star(a) == "**" || star(b) == "**" {
 		return true

@@ -70,7 +70,7 @@ func TestMatchAny(t *testing.T) {
 	require.True(t, names.MatchAny([]string{"sha256:ab*"}, "sha256:abc"))
 }
 
-// FuzzMatch compares with regular expressions that say the same.
+// FuzzMatch compares Match with a regular expression made from the pattern.
 func FuzzMatch(f *testing.F) {
 	f.Add("team/**", "team/app")
 	f.Add("a*b**c?/*", "axb//cd/e")
@@ -128,7 +128,8 @@ func TestOverlap(t *testing.T) {
 	}
 }
 
-// FuzzOverlap looks for a name that both of two short patterns match.
+// FuzzOverlap searches for a name that two short patterns both match, and
+// compares with Overlap.
 func FuzzOverlap(f *testing.F) {
 	f.Add("a/**", "**/b")
 	f.Add("a*b", "?*")
@@ -152,7 +153,7 @@ func FuzzOverlap(f *testing.F) {
 		}
 		if want {
 			require.True(t, names.Overlap(a, b), "%q and %q", a, b)
-		} else if len(a)+len(b) <= 5 { // All names that they can have in common are short.
+		} else if len(a)+len(b) <= 5 { // All names that both patterns could match are short enough to be found.
 			require.False(t, names.Overlap(a, b), "%q and %q", a, b)
 		}
 	})

@@ -14,8 +14,8 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// MaxLength is the greatest length of the name of a repository, in bytes. Many
-// clients limit the length of the host and the name together to 255.
+// MaxLength is the greatest length of a repository's name, in bytes. Many clients
+// limit the length of the host and the name together to 255.
 const MaxLength = 255
 
 // Repository reports whether s is a <name>:
@@ -25,7 +25,7 @@ func Repository(s string) bool {
 	if s == "" || len(s) > MaxLength {
 		return false
 	}
-	alnum := false // whether the byte before is a letter or a digit
+	alnum := false // whether the previous byte is a letter or a digit
 	for i := 0; i < len(s); i++ {
 		c := s[i]
 		if 'a' <= c && c <= 'z' || '0' <= c && c <= '9' {
@@ -53,7 +53,8 @@ func Repository(s string) bool {
 	return alnum
 }
 
-// Component reports whether s is a component of a <name>, between two slashes.
+// Component reports whether s is a component of a <name>, which is the text
+// between two slashes.
 func Component(s string) bool {
 	return !strings.Contains(s, "/") && Repository(s)
 }
@@ -76,13 +77,12 @@ func Tag(s string) bool {
 }
 
 // Missing returns the error of a store for a blob, manifest or tag that the
-// repository does not have. Kind is "blob", "manifest" or "tag".
+// repository lacks. Kind is "blob", "manifest" or "tag".
 func Missing(repo, kind, name string) error {
 	return fmt.Errorf("%s %s in repository %s: %w", kind, name, repo, fs.ErrNotExist)
 }
 
-// NoRepository returns the error of a store for a repository that it does not
-// have.
+// NoRepository returns the error of a store for a repository that the store lacks.
 func NoRepository(repo string) error {
 	return fmt.Errorf("repository %s: %w", repo, fs.ErrNotExist)
 }
@@ -95,7 +95,7 @@ type Reference struct {
 	Digest     digest.Digest
 }
 
-// ParseReference parses a reference without a host, see [SplitHost].
+// ParseReference parses a reference without a host; [SplitHost] splits off the host.
 func ParseReference(s string) (Reference, error) {
 	rest, d, hasDigest := strings.Cut(s, "@")
 	repo, tag, hasTag := strings.Cut(rest, ":")
@@ -124,12 +124,11 @@ func SplitHost(s string) (host, rest string) {
 	return "", s
 }
 
-// digestLengths are the numbers of hexadecimal digits in the digests of the
-// registered algorithms and of sha384.
+// digestLengths are the numbers of hexadecimal digits in digests, by algorithm:
+// the registered algorithms and sha384.
 var digestLengths = map[string]int{"sha256": 64, "sha384": 96, "sha512": 128, "blake3": 64}
 
-// Algorithms returns the algorithms of digests of which the length is known, in
-// any order.
+// Algorithms returns the algorithms whose digests have a known length, in any order.
 func Algorithms() (all []string) {
 	for algorithm := range digestLengths {
 		all = append(all, algorithm)
@@ -137,13 +136,13 @@ func Algorithms() (all []string) {
 	return all
 }
 
-// DigestLength returns the length of the encoded portion of a digest of the
-// algorithm, or 0 if it is not known.
+// DigestLength returns the length of the encoded portion of digests of the
+// algorithm, or 0 if the algorithm is not known.
 func DigestLength(algorithm string) int { return digestLengths[algorithm] }
 
-// Digest splits a digest into its algorithm and its encoded portion, or says in
-// the error why s is none. It accepts every algorithm of this form, including
-// those that this module does not compute:
+// Digest splits a digest into its algorithm and its encoded portion. It returns an
+// error if s is no digest. It accepts every algorithm of this form, including those
+// that this module does not compute:
 //
 //	algorithm ::= [a-z0-9]+ ([+._-] [a-z0-9]+)*
 //	encoded   ::= [a-zA-Z0-9=_-]+
@@ -171,7 +170,7 @@ func Digest(s string) (algorithm, encoded string, err error) {
 }
 
 func isAlgorithm(s string) bool {
-	alnum := false // whether the byte before was a letter or a digit
+	alnum := false // whether the previous byte was a letter or a digit
 	for i := range len(s) {
 		c := s[i]
 		if 'a' <= c && c <= 'z' || '0' <= c && c <= '9' {
@@ -186,7 +185,7 @@ func isAlgorithm(s string) bool {
 	return alnum
 }
 
-// notEncoded reports whether c cannot be in the encoded portion of a digest.
+// notEncoded reports whether c is invalid in the encoded portion of a digest.
 func notEncoded(c rune) bool {
 	switch {
 	case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '=', c == '_', c == '-':
@@ -196,7 +195,7 @@ func notEncoded(c rune) bool {
 }
 
 // Hex reports whether all characters of s are hexadecimal digits in lower case,
-// as in the encoded part of a digest.
+// as the encoded portion of many digests demands.
 func Hex(s string) bool {
 	for i := range len(s) {
 		if c := s[i]; (c < '0' || '9' < c) && (c < 'a' || 'f' < c) {
@@ -206,8 +205,8 @@ func Hex(s string) bool {
 	return true
 }
 
-// Loopback reports whether the host, a name or an IP address without a port, is
-// this machine.
+// Loopback reports whether the host, a name or an IP address without a port,
+// means this machine.
 func Loopback(host string) bool {
 	ip := net.ParseIP(host)
 	return ip != nil && ip.IsLoopback() || host == "localhost" || strings.HasSuffix(host, ".localhost")

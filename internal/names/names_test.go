@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The forms as the spec has them.
+// These are regular expressions from the distribution spec.
 var (
 	component = `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*`
 	nameForm  = regexp.MustCompile(`^` + component + `(\/` + component + `)*$`)
@@ -16,7 +16,7 @@ var (
 	tagForm   = regexp.MustCompile(`^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$`)
 	hexForm   = regexp.MustCompile(`^[0-9a-f]*$`)
 
-	// Digests, of algorithms without a form of their own and of those with one.
+	// Digests have a general form, and registered algorithms have a stricter one.
 	digestForm = regexp.MustCompile(`^[a-z0-9]+([+._-][a-z0-9]+)*:[a-zA-Z0-9=_-]+$`)
 	registered = regexp.MustCompile(`^((sha256|blake3):[a-f0-9]{64}|sha384:[a-f0-9]{96}|sha512:[a-f0-9]{128})$`)
 	special    = regexp.MustCompile(`^(sha256|sha384|sha512|blake3):`)
@@ -34,7 +34,8 @@ func FuzzNames(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		// In Go, $ is the end of the text and no end of a line.
+		// In a regular expression of Go, $ matches only the end of the
+		// text, not of a line.
 		require.Equal(t, len(s) <= MaxLength && nameForm.MatchString(s), Repository(s), "repository %q", s)
 		require.Equal(t, len(s) <= MaxLength && partForm.MatchString(s), Component(s), "component %q", s)
 		require.Equal(t, tagForm.MatchString(s), Tag(s), "tag %q", s)

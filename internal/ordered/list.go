@@ -6,20 +6,19 @@ import (
 	"sort"
 )
 
-// blockSize is the largest number of keys in a block. An insertion moves more of
-// them if it is large; a search passes more blocks if it is small.
+// blockSize is the largest number of keys in a block. With larger blocks, an
+// insertion moves more keys. With smaller blocks, a search passes more blocks.
 const blockSize = 256
 
-// A List is a map of strings to values of any type but nil, in ascending byte
-// order like a [Map]: a list of sorted blocks, each of which is split when it is
-// full. Package memstore uses it rather than a Map, because the compiler compiles
-// the methods of a generic type again in every package that knows a type in which
-// it occurs: with Map, memstore would be a third larger.
+// A List is a map of strings to values of any type but nil, which yields its keys in
+// ascending byte order. It consists of sorted blocks, which are split when they are
+// full. Package memstore uses a List instead of a [Map], because the compiler
+// compiles the methods of a generic type again in each package that uses it: with
+// Map, memstore would be a third larger.
 //
 // The zero List is empty and ready to use.
 type List struct {
-	// blocks are never empty, and the keys of each sort before those of the
-	// next one.
+	// blocks are never empty. All keys of a block sort before those of the next.
 	blocks []*block
 	length int
 }
@@ -33,8 +32,8 @@ type entry struct {
 	value any
 }
 
-// find returns the block that has the key or would have it, its index in there,
-// and whether the block has it.
+// find returns the block that has or would have the key, the key's index in the
+// block, and whether the block has it.
 func (l *List) find(key string) (b, i int, found bool) {
 	b = sort.Search(len(l.blocks), func(b int) bool { return l.blocks[b].entries[0].key > key })
 	if b == 0 {
@@ -46,7 +45,7 @@ func (l *List) find(key string) (b, i int, found bool) {
 	return b, i, i < len(entries) && entries[i].key == key
 }
 
-// Get returns the value of a key, or nil.
+// Get returns the value of a key, or nil if the list does not have the key.
 func (l *List) Get(key string) any {
 	b, i, found := l.find(key)
 	if !found {
@@ -55,7 +54,7 @@ func (l *List) Get(key string) any {
 	return l.blocks[b].entries[i].value
 }
 
-// Set gives the key a value and returns the one before, or nil.
+// Set sets the value of a key and returns the previous value, or nil.
 func (l *List) Set(key string, v any) (old any) {
 	b, i, found := l.find(key)
 	if found {
@@ -69,7 +68,7 @@ func (l *List) Set(key string, v any) (old any) {
 	if n := len(l.blocks[b].entries); n == blockSize {
 		at := n / 2
 		if i == n {
-			// Keys that are set in ascending order leave full blocks behind.
+			// Keys set in ascending order then leave full blocks behind.
 			at = n
 		}
 		l.split(b, at)
@@ -83,7 +82,7 @@ func (l *List) Set(key string, v any) (old any) {
 	return nil
 }
 
-// split moves the keys of block b from index at on to a new block after it.
+// split moves the keys of block b from the index at on to a new block after b.
 func (l *List) split(b, at int) {
 	left, right := l.blocks[b], &block{}
 	right.entries = append(make([]entry, 0, blockSize), left.entries[at:]...)
@@ -126,8 +125,8 @@ func (l *List) join(b int) {
 // All calls yield with every key, in ascending order, until it returns false.
 func (l *List) All(yield func(key string, value any) bool) { l.yieldFrom(0, 0, yield) }
 
-// After yields the keys that sort after the given one, in ascending order. The list
-// need not have the given key.
+// After yields the keys that sort after the given key, with their values, in
+// ascending order. The list need not have the given key.
 func (l *List) After(key string) iter.Seq2[string, any] {
 	return func(yield func(string, any) bool) {
 		b, i, found := l.find(key)
@@ -152,7 +151,7 @@ func (l *List) yieldFrom(b, i int, yield func(string, any) bool) {
 }
 
 // Clone returns a list with the same keys and values, independent of l.
-// The compiler would copy it into each type of Map.
+// If it were inlined, each type of Map would have a copy of its code.
 //
 //go:noinline
 func (l *List) Clone() List {

@@ -7,8 +7,8 @@ import "iter"
 // order, from any key on. The cost of looking up, setting, deleting or
 // starting to iterate hardly grows with the size of the map.
 //
-// The zero Map is empty and ready to use. A Map may be read concurrently, but
-// not while it is changed; nor may it be changed while it is iterated over.
+// The zero Map is empty and ready to use. A Map may be read concurrently. It must
+// not be changed while it is read or iterated over.
 //
 // The methods only convert the values of a [List], whose code is compiled once.
 type Map[V any] struct {
@@ -24,7 +24,7 @@ func (m *Map[V]) Get(key string) (V, bool) {
 	return v, ok
 }
 
-// Set gives the key a value. It returns the value that the key had before, and
+// Set sets the value of a key. It returns the previous value of the key, and
 // whether it had one.
 func (m *Map[V]) Set(key string, v V) (V, bool) {
 	old, ok := m.list.Set(key, v).(V)
@@ -41,7 +41,7 @@ func (m *Map[V]) All() iter.Seq2[string, V] {
 	}
 }
 
-// After yields the keys that sort after the given one, with their values, in
+// After yields the keys that sort after the given key, with their values, in
 // ascending order. The map need not have the given key.
 func (m *Map[V]) After(key string) iter.Seq2[string, V] {
 	return func(yield func(string, V) bool) {

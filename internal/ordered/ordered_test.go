@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A pair is a Map and a plain map that must agree with it.
+// A pair is a Map with a Go map that must have the same keys and values.
 type pair struct {
 	m    Map[int]
 	want map[string]int
@@ -32,7 +32,8 @@ func (p *pair) delete(t testing.TB, key string) {
 	delete(p.want, key)
 }
 
-// check compares the two maps, and iterates after each of the keys.
+// check compares the two maps. For each of the given keys, it compares the
+// results of Get and After.
 func (p *pair) check(t testing.TB, after ...string) {
 	t.Helper()
 	keys := slices.Sorted(maps.Keys(p.want))
@@ -184,10 +185,10 @@ func TestCloneIsIndependent(t *testing.T) {
 	q.check(t, "00000")
 }
 
-// FuzzMap applies the operations that the input encodes to a Map and a plain map.
-// Each has three bytes: whether to set or delete and the distance of the keys, the
-// first key, and their number. So a short input, which the engine runs often,
-// splits blocks and empties them.
+// FuzzMap applies the operations that the input encodes to a Map and to a Go map.
+// An operation sets or deletes many keys, so even a short input splits and empties
+// blocks. It has three bytes: set or delete and the distance between the keys, the
+// first key, and the number of keys.
 func FuzzMap(f *testing.F) {
 	const up, down, random, setting, deleting = 0, 1, 2, 0, 4
 	f.Add([]byte{up | setting, 0, 255, up | setting, 128, 255, down | deleting, 50, 200})
@@ -201,7 +202,7 @@ func FuzzMap(f *testing.F) {
 		p := newPair()
 		var last string
 		for steps = steps[:min(len(steps), 3*16)]; len(steps) >= 3; steps = steps[3:] {
-			distance := map[byte]int{up: 1, down: len(keys) - 1, random: 389}[steps[0]%4] // 389 is prime
+			distance := map[byte]int{up: 1, down: len(keys) - 1, random: 389}[steps[0]%4] // 389 is prime, so the steps reach all keys
 			for k, left := 4*int(steps[1]), 4*int(steps[2]); left > 0; left-- {
 				last = keys[k]
 				k = (k + distance) % len(keys)
@@ -231,7 +232,7 @@ func BenchmarkSet(b *testing.B) {
 			}
 			i := 0
 			for b.Loop() {
-				// Insert and delete, so that the size stays the same.
+				// An insertion and a deletion together keep the size.
 				k := keys[n+i%n]
 				m.Set(k, 1)
 				m.Delete(k)

@@ -18,20 +18,21 @@ import (
 //go:embed page.html page.css page.mjs
 var files embed.FS
 
-// assets lists the files by their paths.
+// assets lists the files of the page by their URL paths.
 var assets = map[string]struct{ name, mediaType string }{
 	"/":         {"page.html", "text/html; charset=utf-8"},
 	"/page.css": {"page.css", "text/css; charset=utf-8"},
 	"/page.mjs": {"page.mjs", "text/javascript; charset=utf-8"},
 }
 
-// policy is the Content-Security-Policy. Scripts and styles come from the files
-// only, and a script cannot turn text into markup: what a client sent stays text.
+// policy is the Content-Security-Policy of the page. Scripts and styles come only from
+// the files, and scripts cannot turn text into markup, so text from clients stays text.
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
 
-// Handler returns the handler of the page: it answers GET and HEAD of / and of
-// the files that the page loads, and 404 and 405 otherwise. Requests need no token.
+// Handler returns the handler of the page. It responds to GET and HEAD of / and
+// of the files that the page loads, and with 404 or 405 to all other requests.
+// Requests need no token.
 func Handler() http.Handler { return http.HandlerFunc(serve) }
 
 // refuse responds with an error in the form of the control API.
@@ -61,14 +62,14 @@ func serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	content, err := files.ReadFile(asset.name)
-	if err != nil { // The files are part of the program.
+	if err != nil { // This cannot happen, since the files are part of the program.
 		refuse(w, http.StatusInternalServerError, err.Error())
 		return
 	}
 	sum := sha256.Sum256(content)
 	tag := `"` + hex.EncodeToString(sum[:8]) + `"`
 	header.Set("ETag", tag)
-	header.Set("Cache-Control", "no-cache") // Another version may serve on the same port.
+	header.Set("Cache-Control", "no-cache") // Another version of ocireg may serve on the same port later.
 	if r.Header.Get("If-None-Match") == tag {
 		w.WriteHeader(http.StatusNotModified)
 		return
@@ -76,6 +77,6 @@ func serve(w http.ResponseWriter, r *http.Request) {
 	header.Set("Content-Type", asset.mediaType)
 	header.Set("Content-Length", strconv.Itoa(len(content)))
 	if r.Method == http.MethodGet {
-		w.Write(content) // The client learns of a failure by the length.
+		w.Write(content) // The Content-Length shows the client a failure.
 	}
 }

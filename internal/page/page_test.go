@@ -56,7 +56,7 @@ func TestHandler(t *testing.T) {
 	}
 }
 
-// The headers are on every response, errors included.
+// Every response has the security headers, even an error.
 func TestHeaders(t *testing.T) {
 	for _, request := range []string{"GET /", "GET /page.css", "GET /page.mjs", "GET /none", "POST /"} {
 		method, path, _ := strings.Cut(request, " ")
@@ -76,8 +76,8 @@ func TestHeaders(t *testing.T) {
 	}
 }
 
-// What a client sent becomes text: the page has no way to turn text into markup
-// or code, and loads nothing from elsewhere.
+// The page treats all text from clients as text. It has no code that turns text
+// into markup or code, and loads nothing from other hosts.
 func TestAssets(t *testing.T) {
 	url := regexp.MustCompile(`(https?:)?//[a-z0-9.-]+\.[a-z]{2,}[^\s'"]*`)
 	for path, asset := range assets {
@@ -86,7 +86,8 @@ func TestAssets(t *testing.T) {
 		text := string(content)
 		require.Less(t, len(text), 90_000, path)
 		for _, found := range url.FindAllString(text, -1) {
-			// The namespace of SVG, and links that the user may follow.
+			// The page may contain the namespace of SVG, and links for the user
+			// to follow.
 			if found != "http://www.w3.org/2000/svg" && !strings.HasPrefix(found, "https://www.rfc-editor.org/rfc/") &&
 				!strings.HasPrefix(found, "https://github.com/opencontainers/distribution-spec/blob/") {
 				t.Errorf("%s has the URL %s", asset.name, found)
@@ -108,7 +109,7 @@ func TestAssets(t *testing.T) {
 	}
 }
 
-// The page has each operation, with the name of its constant.
+// The page names each operation of the API by its Go constant.
 func TestOps(t *testing.T) {
 	script, err := files.ReadFile("page.mjs")
 	require.NoError(t, err)
@@ -124,7 +125,7 @@ func TestOps(t *testing.T) {
 	require.Equal(t, "op", strings.SplitN(registry.Op(len(want)).String(), "(", 2)[0], "constants lists all operations")
 }
 
-// constants returns the names of the constants.
+// constants returns the names of the Go constants by operation.
 func constants() map[registry.Op]string {
 	return map[registry.Op]string{
 		registry.UnknownOp: "UnknownOp", registry.Ping: "Ping",
@@ -138,13 +139,13 @@ func constants() map[registry.Op]string {
 	}
 }
 
-// The script's functions that need no document are tested in JavaScript.
+// The functions of the script that need no document pass tests in JavaScript.
 func TestScript(t *testing.T) {
 	node, err := exec.LookPath("node")
 	if err != nil {
 		t.Skip("node is not in PATH; the functions of page.mjs are tested where it is")
 	}
-	// Node --test would start another node for the file.
+	// With --test, node would start another process for the file.
 	out, err := exec.Command(node, "page_test.mjs").CombinedOutput()
 	if err != nil {
 		t.Errorf("node page_test.mjs: %v\n%s", err, out)

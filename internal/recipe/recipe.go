@@ -1,5 +1,5 @@
-// Package recipe builds content that is described in JSON, as requests of the
-// control API have it:
+// Package recipe builds content from a description in JSON, which is the body of
+// requests to the control API:
 //
 //	{"ref": "team/app:v1", "image": {"layers": 3, "platforms": ["linux/amd64"]}}
 package recipe
@@ -20,8 +20,8 @@ import (
 	"github.com/ocireg/registry/registrytest/content"
 )
 
-// A Recipe describes content and its reference, as [content.Put] takes it. Exactly
-// one of Image, Artifact and Raw is given. The same recipe builds the same content.
+// A Recipe describes content and its reference, for [content.Put]. Exactly one of
+// Image, Artifact and Raw is set. Equal recipes build equal content.
 type Recipe struct {
 	Ref      string `json:"ref"`
 	Image    *Parts `json:"image"`
@@ -29,36 +29,36 @@ type Recipe struct {
 	Raw      *Raw   `json:"raw"`
 }
 
-// Raw is any text that is put as a manifest.
+// Raw is a text to store as a manifest, which need not be valid.
 type Raw struct {
 	MediaType string `json:"mediaType"`
 	Content   string `json:"content"`
 }
 
-// Parts are the parts of an image or an artifact; see the functions of package
+// Parts describes the parts of an image or artifact, like the functions of package
 // content with these names. With Platforms, an image is an index of images.
 type Parts struct {
 	Layers       *int                `json:"layers"`
 	LayerSizes   []int64             `json:"layerSizes"`
-	Files        []map[string]string `json:"files"` // a layer for each
+	Files        []map[string]string `json:"files"` // one layer for each map of files
 	Platform     string              `json:"platform"`
 	Platforms    []string            `json:"platforms"`
 	Labels       map[string]string   `json:"labels"`
 	Annotations  map[string]string   `json:"annotations"`
 	ArtifactType string              `json:"artifactType"`
-	Subject      string              `json:"subject"` // a reference, or a tag or digest in the same repository
+	Subject      string              `json:"subject"` // a reference, or a tag or digest in the repository of Ref
 	Docker       bool                `json:"docker"`
 	Seed         uint64              `json:"seed"`
 }
 
-// The largest numbers of layers and platforms in a recipe.
+// The largest numbers of layers and platforms that a recipe may have.
 const (
 	maxLayers    = 1000
 	maxPlatforms = 100
 )
 
-// Build builds the content. A subject must be in the store. Build returns an error
-// if the recipe is not valid, or if its layers have more bytes than the limit.
+// Build builds the content. A subject must be in the store. Build returns an error if
+// the recipe is not valid, or if its layers together have more bytes than the limit.
 func (r Recipe) Build(ctx context.Context, s registry.Store, limit int64) (content.Content, error) {
 	var c content.Content
 	ref, err := names.ParseReference(r.Ref)
@@ -81,7 +81,8 @@ func (r Recipe) Build(ctx context.Context, s registry.Store, limit int64) (conte
 	return c, err
 }
 
-// check returns an error if the content would be too large.
+// check returns an error if the content would have too many parts, or more
+// bytes than the limit.
 func (p *Parts) check(limit int64) error {
 	layers := len(p.LayerSizes) + len(p.Files)
 	if p.Layers != nil {
@@ -100,7 +101,7 @@ func (p *Parts) check(limit int64) error {
 	return nil
 }
 
-// layers returns the parts that add layers.
+// layers returns the parts of package content that add layers.
 func (p *Parts) layers() []content.ArtifactPart {
 	parts := []content.ArtifactPart{content.Seed(p.Seed)}
 	if p.Layers != nil {
@@ -115,7 +116,8 @@ func (p *Parts) layers() []content.ArtifactPart {
 	return parts
 }
 
-// outer returns the parts of the manifest that the reference names.
+// outer returns the parts of package content for the manifest that the reference
+// names: an index, an image or an artifact.
 func (p *Parts) outer(ctx context.Context, s registry.Store, ref names.Reference) (parts []content.Part, err error) {
 	for _, k := range slices.Sorted(maps.Keys(p.Annotations)) {
 		parts = append(parts, content.Annotation(k, p.Annotations[k]))
@@ -207,7 +209,7 @@ func (p *Parts) image(ctx context.Context, s registry.Store, ref names.Reference
 	return content.Index(children...), nil
 }
 
-// A Summary has the digests of content.
+// A Summary has the digests of content, for a response of the control API.
 type Summary struct {
 	Ref       string          `json:"ref,omitempty"`
 	MediaType string          `json:"mediaType"`
@@ -216,10 +218,10 @@ type Summary struct {
 	Platform  string          `json:"platform,omitempty"`
 	Config    digest.Digest   `json:"config,omitempty"`
 	Layers    []digest.Digest `json:"layers,omitempty"`
-	Manifests []Summary       `json:"manifests,omitempty"` // of an index
+	Manifests []Summary       `json:"manifests,omitempty"` // the manifests of an index
 }
 
-// Summarize returns the digests of content with the reference.
+// Summarize returns the summary of content with the reference.
 func Summarize(ref string, c content.Content) Summary {
 	s := Summary{Ref: ref, MediaType: c.MediaType, Digest: c.Digest, Size: c.Size, Config: c.Config.Digest}
 	if p := c.Platform; p != nil {

@@ -14,7 +14,7 @@ import (
 
 const limit = 1 << 20
 
-// A recipe builds the same as the functions of package content.
+// Build builds the same content as the functions of package content.
 func TestBuild(t *testing.T) {
 	t.Parallel()
 	s := memstore.New()

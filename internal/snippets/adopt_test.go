@@ -9,9 +9,9 @@ import (
 	"testing"
 )
 
-// A module that follows the README gets this module and the two that programs
-// link, and nothing else in it changes. Its test is type-checked here; TestGo runs
-// it.
+// A user's module that follows the README gets this module and the two modules
+// that it depends on. Nothing else in its go.mod changes. This test type-checks
+// the README's test, and TestGo runs it.
 func TestAdoption(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -71,7 +71,8 @@ func TestUser(t *testing.T) { require.True(t, true) }
 	}
 	write("client/client_test.go", test)
 
-	// Below the name of the link, the build cache has nothing.
+	// The build cache has nothing for the directory of the link, so go vet uses
+	// that of the checkout.
 	const there = "-replace=github.com/ocireg/registry="
 	for _, args := range [][]string{
 		{"go", "mod", "edit", there + root(t)},
@@ -97,7 +98,7 @@ func TestUser(t *testing.T) { require.True(t, true) }
 		"github.com/opencontainers/image-spec v1.1.1", "github.com/opencontainers/image-spec v1.1.1/go.mod")
 }
 
-// readme returns the commands and the test with which the README begins.
+// readme returns the commands and the test at the beginning of the README.
 func readme(t *testing.T) (recipe, test string) {
 	t.Helper()
 	for _, s := range all(t) {
@@ -115,8 +116,8 @@ func readme(t *testing.T) (recipe, test string) {
 	return recipe, test
 }
 
-// compare checks that the lines after are those before, and more lines that begin
-// with those of added. Blanks and the order do not count.
+// compare fails the test unless the lines after are the lines before plus one line
+// for each prefix in added. White space and the order of lines do not matter.
 func compare(t *testing.T, file string, before, after []string, added ...string) {
 	t.Helper()
 	left := slices.Clone(added)

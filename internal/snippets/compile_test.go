@@ -15,7 +15,7 @@ import (
 
 const module = "github.com/ocireg/registry"
 
-// packages maps the names of packages that snippets use to their import paths.
+// packages maps the name of each package that snippets use to its import path.
 func packages() map[string]string {
 	paths := map[string]string{
 		"registry": module,
@@ -23,7 +23,7 @@ func packages() map[string]string {
 		"ocispec":  "github.com/opencontainers/image-spec/specs-go/v1",
 		"require":  "github.com/stretchr/testify/require",
 
-		// Packages of a reader, which this test makes.
+		// The test makes these packages, which stand for packages of the reader.
 		"mystore":    "snippets/mystore",
 		"myregistry": "snippets/myregistry",
 	}
@@ -39,17 +39,17 @@ func packages() map[string]string {
 	return paths
 }
 
-// isGo reports whether the code of a comment, or in a line of text, is Go that
-// uses this module: it names one of its packages, or a variable of the prelude.
+// isGo matches code, in a comment or a line of text, that is Go and uses this module: it
+// names an exported identifier of a package, or a field of a variable of the prelude.
 var isGo = regexp.MustCompile(`\b(registry|registrytest|archive|auth|conformance|content|control|explore|external|fault|flatpak|journal|keep|layout|lint|memstore|overlay|profile|referrer|upstream|reg)\.[A-Z]\w+`)
 
-// fileOf returns a Go file, in package snippets, that has the code of the snippet,
-// and the names of its tests and examples.
+// fileOf returns a Go file of package snippets with the code of the snippet, and
+// the names of the tests and examples in it.
 func fileOf(t *testing.T, s snippet, n int, types map[string]bool) (source string, runs []string) {
 	t.Helper()
 	source, err := complete(s, types)
 	if err != nil && s.kind == "inline" {
-		return "package snippets\n", nil // a piece of code, such as a signature
+		return "package snippets\n", nil // The snippet is only a piece of code, such as a signature.
 	}
 	if err != nil {
 		t.Errorf("%s:%d: the snippet is not Go: %v\n%s", s.file, s.line, err, s.code)
@@ -61,7 +61,8 @@ func fileOf(t *testing.T, s snippet, n int, types map[string]bool) (source strin
 		t.Fatal(err)
 	}
 
-	// All snippets are in one package, so their declarations get numbers.
+	// All snippets are in one package, so a number is appended to the names
+	// that they declare.
 	suffix := fmt.Sprintf("_%d", n)
 	renamed := make(map[string]bool)
 	for _, d := range f.Decls {
@@ -72,7 +73,7 @@ func fileOf(t *testing.T, s snippet, n int, types map[string]bool) (source strin
 			}
 		}
 	}
-	edits := map[int]string{} // offset -> text to insert
+	edits := map[int]string{} // the text to insert, by offset
 	offset := func(pos token.Pos) int { return fset.File(pos).Offset(pos) }
 	roots := make(map[string]bool)
 	kept := make(map[*ast.Ident]bool) // names of fields and methods
@@ -111,7 +112,7 @@ func fileOf(t *testing.T, s snippet, n int, types map[string]bool) (source strin
 	return source, runs
 }
 
-// declared returns the names that a declaration declares in the package.
+// declared returns the names that a top-level declaration declares.
 func declared(d ast.Decl) (names []string) {
 	switch d := d.(type) {
 	case *ast.FuncDecl:
@@ -133,8 +134,7 @@ func declared(d ast.Decl) (names []string) {
 	return names
 }
 
-// types returns the types that the packages of this module export, as
-// "registry.Store".
+// types returns the exported types of the module's packages, as "registry.Store".
 func types(t *testing.T) map[string]bool {
 	t.Helper()
 	all := make(map[string]bool)
@@ -166,9 +166,9 @@ func types(t *testing.T) map[string]bool {
 
 var packageClause = regexp.MustCompile(`(?m)^package \w+$`)
 
-// complete returns a whole file that has the code of the snippet, which is a
-// file, declarations, statements or an expression. Positions in it are those in
-// the documentation.
+// complete returns the text of a Go file with the code of the snippet, which may
+// be a file, declarations, statements or an expression. Line numbers in the file
+// refer to the documentation.
 func complete(s snippet, types map[string]bool) (string, error) {
 	line := fmt.Sprintf("//line %s:%d\n", s.file, s.line)
 	if source := line + packageClause.ReplaceAllString(s.code, "package snippets"); parses(source) {
@@ -192,7 +192,7 @@ func complete(s snippet, types map[string]bool) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	// Statements in documentation do not use all variables that they declare.
+	// Statements in documentation may leave variables unused.
 	for _, stmt := range f.Decls[0].(*ast.FuncDecl).Body.List {
 		if assign, ok := stmt.(*ast.AssignStmt); ok && assign.Tok == token.DEFINE {
 			for _, v := range assign.Lhs {

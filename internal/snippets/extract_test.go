@@ -15,8 +15,8 @@ import (
 
 // A snippet is a piece of code in the documentation.
 type snippet struct {
-	file string // relative to the module, with slashes
-	line int    // of the first line of code
+	file string // the path of the file, relative to the module, with slashes
+	line int    // the line of the file where the code begins
 	kind string // "go", "sh", "inline" or "comment"
 	code string
 }
@@ -31,8 +31,8 @@ func root(t *testing.T) string {
 	return dir
 }
 
-// all returns the snippets of the module. Reading the files also tells the go
-// command that the result of this test depends on them.
+// all returns the snippets of the module. Because it reads all files, the go
+// command runs this package's tests again when a file changes.
 func all(t *testing.T) (snippets []snippet) {
 	t.Helper()
 	dir := root(t)
@@ -73,10 +73,9 @@ func all(t *testing.T) (snippets []snippet) {
 
 var inlineCode = regexp.MustCompile("`[^`\n]+`")
 
-// ofMarkdown returns the fenced blocks of a Markdown file and the code within its
-// lines.
+// ofMarkdown returns the code blocks and the inline code of a Markdown file.
 func ofMarkdown(file, content string) (snippets []snippet) {
-	var block *snippet // that the line is in, or nil
+	var block *snippet // the block that contains the line, or nil
 	n := 0
 	for line := range strings.Lines(content) {
 		n++
@@ -98,7 +97,7 @@ func ofMarkdown(file, content string) (snippets []snippet) {
 	return snippets
 }
 
-// ofComments returns the code blocks of the comments in a Go file.
+// ofComments returns the code blocks in the comments of a Go file.
 func ofComments(t *testing.T, file string, content []byte) (snippets []snippet) {
 	t.Helper()
 	fset := token.NewFileSet()
@@ -117,7 +116,7 @@ func ofComments(t *testing.T, file string, content []byte) (snippets []snippet) 
 	return snippets
 }
 
-// lineOf returns the line on which the code begins in a group of comments.
+// lineOf returns the line of the file on which the code in a comment begins.
 func lineOf(fset *token.FileSet, group *ast.CommentGroup, code string) int {
 	first, _, _ := strings.Cut(code, "\n")
 	for _, c := range group.List {

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// The documents name tests that exist.
+// Each test that a document names exists.
 func TestNamedTestsExist(t *testing.T) {
 	t.Parallel()
 	declared := make(map[string]bool)
@@ -35,8 +35,8 @@ func TestNamedTestsExist(t *testing.T) {
 	}
 }
 
-// docs/protocol.md lists all options of the handler. A test of the command compares
-// its flags with docs/ocireg.md.
+// docs/protocol.md lists each option of the handler. The flags in docs/ocireg.md
+// are compared by a test of the command.
 func TestDocumentListsOptions(t *testing.T) {
 	t.Parallel()
 	protocol, err := os.ReadFile(filepath.Join(root(t), "docs", "protocol.md"))

@@ -7,11 +7,11 @@ import (
 	"testing"
 )
 
-// clients are the functions of package registrytest's tests that many snippets
-// call, by their files.
+// clients maps test files of package registrytest to the function in each that
+// many snippets call.
 var clients = map[string]string{"doc_test.go": "pull", "synctest_test.go": "getPatiently"}
 
-// clientCode returns the source of the clients.
+// clientCode returns the source of the functions in clients.
 func clientCode(t *testing.T) (code string) {
 	t.Helper()
 	for file, name := range clients {
@@ -30,8 +30,8 @@ func clientCode(t *testing.T) (code string) {
 	return code
 }
 
-// These files surround the snippets: the variables that snippets use without
-// declaring them, and the other packages that they import.
+// prelude has files to compile together with the snippets: the variables that
+// snippets use without declaring them, and other packages that they import.
 var prelude = map[string]string{
 	"prelude_test.go": `package snippets
 

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// Shell snippets name commands, flags and files that exist.
+// Each command, flag and file in a shell snippet exists.
 func TestShell(t *testing.T) {
 	t.Parallel()
 	help := helper(t)
@@ -29,7 +29,7 @@ func TestShell(t *testing.T) {
 				case words[0] == "go":
 					checkGo(t, s, dir, words[1:], help)
 				case words[0] == "ocireg" && len(words) > 1 && (words[1] == "check" || words[1] == "diff"):
-					own, _, _ := strings.Cut(strings.Join(words[2:], " "), "-- ") // A command may follow.
+					own, _, _ := strings.Cut(strings.Join(words[2:], " "), "-- ") // The flags end before "--", which a command may follow.
 					checkFlags(t, s, strings.Fields(own), flagsOf(t, "ocireg "+words[1]))
 				case words[0] == "ocireg":
 					checkFlags(t, s, words[1:], flagsOf(t, "Flags"))
@@ -43,9 +43,9 @@ func TestShell(t *testing.T) {
 	}
 }
 
-// flagsOf returns a section of docs/ocireg.md that describes flags. A test of the
-// command compares these sections with its help, which package snippets would have
-// to link the command for.
+// flagsOf returns the section of docs/ocireg.md with the title, which describes
+// flags. A test of the command compares the section with its help, so this
+// package need not link the command.
 func flagsOf(t *testing.T, title string) string {
 	t.Helper()
 	document, err := os.ReadFile(filepath.Join(root(t), "docs", "ocireg.md"))
@@ -60,8 +60,8 @@ func flagsOf(t *testing.T, title string) string {
 	return section
 }
 
-// helper returns a function that returns the output of a go command, which it
-// runs once.
+// helper returns a function that returns the output of a go command, and runs
+// each command only once.
 func helper(t *testing.T) func(args ...string) string {
 	outputs := make(map[string]string)
 	return func(args ...string) string {
@@ -70,14 +70,14 @@ func helper(t *testing.T) func(args ...string) string {
 		if _, ok := outputs[key]; !ok {
 			cmd := exec.Command("go", args...)
 			cmd.Dir = root(t)
-			out, _ := cmd.CombinedOutput() // -h ends with an error
+			out, _ := cmd.CombinedOutput() // With -h, commands end with an error.
 			outputs[key] = string(out)
 		}
 		return outputs[key]
 	}
 }
 
-// checkGo checks the arguments of a go command that is run in a directory.
+// checkGo checks the arguments of a go command that a snippet runs in a directory.
 func checkGo(t *testing.T, s snippet, dir string, args []string, help func(...string) string) {
 	t.Helper()
 	command, args := args[0], args[1:]
@@ -116,8 +116,7 @@ func checkGo(t *testing.T, s snippet, dir string, args []string, help func(...st
 
 var flagPattern = regexp.MustCompile(`flag\.\w+\("([\w-]+)"`)
 
-// testFlags returns the flags that the tests of a package declare, in the form of
-// a help text.
+// testFlags returns the flags that the tests of a package declare, as a help text.
 func testFlags(t *testing.T, dir, path string) (text string) {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(dir, path, "*_test.go"))
@@ -136,7 +135,7 @@ func testFlags(t *testing.T, dir, path string) (text string) {
 	return text
 }
 
-// checkFlags checks that the help text describes each flag in args.
+// checkFlags fails the test unless the help text describes each flag in args.
 func checkFlags(t *testing.T, s snippet, args []string, help string) {
 	t.Helper()
 	for _, arg := range args {

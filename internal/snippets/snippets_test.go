@@ -10,9 +10,9 @@ import (
 	"testing"
 )
 
-// Go snippets compile, in a module of their own that uses this one as the README
-// says. Those that are whole tests or examples pass, but for the conformance tests
-// of a reader's registry and store, which take long.
+// Go snippets compile, in a module that requires this one as the README says.
+// Snippets that are whole tests or examples pass, too. Only the conformance tests
+// of a reader's registry and store are not run, because they take long.
 func TestGo(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -69,8 +69,7 @@ func TestGo(t *testing.T) {
 	}
 }
 
-// goMod returns a go.mod that requires this module, and replaces it by the
-// checkout.
+// goMod returns the text of a go.mod that requires this module from the checkout.
 func goMod(t *testing.T) string {
 	t.Helper()
 	content, err := os.ReadFile(filepath.Join(root(t), "go.mod"))

@@ -1,4 +1,4 @@
-// Package testclient sends requests in tests.
+// Package testclient provides a client that sends requests in tests.
 package testclient
 
 import (
@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// A Client sends requests to one server, for one test.
+// A Client sends requests to one server for one test.
 type Client struct {
 	*http.Client
 
@@ -16,14 +16,13 @@ type Client struct {
 	base string
 }
 
-// New returns a client that sends requests with c to the server with the base
-// URL.
+// New returns a client that sends requests with c to the server at the base URL.
 func New(t testing.TB, c *http.Client, base string) Client {
 	return Client{c, t, base}
 }
 
-// A Response is a response with its body read, or the error in place of it.
-// If reading the body failed, both are set.
+// A Response is a response with its whole body, or the error of the request. If
+// reading the body failed, both Status and the error are set.
 type Response struct {
 	Status int
 	Header http.Header

@@ -3,5 +3,5 @@
 //	go build -o bin/ tool
 //
 // in this directory builds staticcheck, govulncheck and actionlint. The packages
-// crosscheck and released are this project's own tools.
+// crosscheck and released are tools of this project itself.
 package tools

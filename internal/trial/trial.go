@@ -1,5 +1,5 @@
 // Package trial calls functions that need a test, such as those of package
-// registrytest, outside of a test.
+// registrytest, outside of tests.
 package trial
 
 import (
@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// A T takes the place of a test in a call that needs one: it collects the
-// failures. It has no temporary directory, and runs no cleanup functions.
+// A T stands for a test in a call of such a function. It collects failures. It
+// has no temporary directory, and calls no cleanup functions.
 type T struct{ Failures []string }
 
 // Helper does nothing.
@@ -21,10 +21,10 @@ func (*T) Name() string { return "trial" }
 // Logf does nothing.
 func (*T) Logf(string, ...any) {}
 
-// Cleanup does nothing: the caller undoes the effect of the call.
+// Cleanup does nothing. The caller of [Run] undoes the effect of the function.
 func (*T) Cleanup(func()) {}
 
-// Failed returns false, so that several calls report their failures.
+// Failed returns false, so that several calls of a function each report their failures.
 func (*T) Failed() bool { return false }
 
 // TempDir panics.
@@ -36,13 +36,13 @@ func (t *T) Errorf(format string, args ...any) {
 	t.Failures = append(t.Failures, strings.TrimPrefix(text, "fault: "))
 }
 
-// Fatalf collects a failure, and ends the function that [Run] calls.
+// Fatalf collects a failure and ends the function that [Run] has called.
 func (t *T) Fatalf(format string, args ...any) {
 	t.Errorf(format, args...)
 	panic(t)
 }
 
-// Run calls f, and returns its failures as one error.
+// Run calls f and returns the collected failures as one error.
 func Run(f func(t *T)) (err error) {
 	t := new(T)
 	defer func() {

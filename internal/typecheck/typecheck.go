@@ -1,4 +1,4 @@
-// Package typecheck tells tests whether an expression compiles.
+// Package typecheck lets tests check whether an expression compiles.
 package typecheck
 
 import (
@@ -13,7 +13,7 @@ import (
 	"strings"
 )
 
-// TB is the part of a test that this package needs; every [testing.TB] is one.
+// TB is the part of [testing.TB] that this package needs.
 type TB interface {
 	Helper()
 	Skip(args ...any)
@@ -59,7 +59,8 @@ func New(t TB, packages []string, variables ...string) func(expr string) error {
 		}
 		var first error
 		config := types.Config{Importer: load, Error: func(err error) {
-			// No expression uses all of the packages.
+			// An expression does not use all of the imported packages,
+			// which is no error here.
 			if first == nil && !strings.Contains(err.Error(), "imported and not used") {
 				first = err
 			}

@@ -4,10 +4,10 @@
 //
 //	cd internal/tools && go run ./released -version v0.1.0
 //
-// It packs the main module and the adapters into a module proxy, a directory, with
-// the rules for what a module may contain. Then a new module requires them from
-// there, with an empty module cache: it installs ocireg, and runs its own test and
-// the tests of the adapters.
+// It packs the main module and the adapters into a module proxy, which is a
+// directory, according to the rules for modules. With an empty module cache, a new
+// module then requires them from the proxy. It installs ocireg, and runs its own
+// test and the tests of the adapters.
 package main
 
 import (
@@ -49,7 +49,7 @@ func run(ctx context.Context, checkout, version string, adapters []string) (err 
 	if err != nil {
 		return err
 	}
-	// Files in a module cache are read-only.
+	// Files in a module cache are read-only, and have to be writable to be removed.
 	defer func() {
 		err = errors.Join(err, makeWritable(scratch), os.RemoveAll(scratch))
 	}()
@@ -81,7 +81,8 @@ func run(ctx context.Context, checkout, version string, adapters []string) (err 
 		"GOBIN=" + filepath.Join(scratch, "bin"),
 		"GOPROXY=file://" + filepath.ToSlash(proxy) + ",file://" + filepath.ToSlash(filepath.Join(cache, "cache", "download")) + "," + upstream,
 		"GONOSUMDB=" + root,
-		// Without the paths of the scratch directory, the next run finds what this one built.
+		// Without the path of the scratch directory in packages, the next run
+		// finds them in the build cache.
 		"GOFLAGS=-mod=mod -trimpath", "CGO_ENABLED=0", "GOWORK=off",
 	}
 	consumer := filepath.Join(scratch, "consumer")
@@ -107,7 +108,7 @@ func run(ctx context.Context, checkout, version string, adapters []string) (err 
 	return err
 }
 
-// publish adds a module to the proxy, with a go.mod that replaces nothing.
+// publish adds a module to the proxy. It removes the replace lines from the go.mod.
 func publish(proxy, path, version, dir string) error {
 	name := filepath.Join(dir, "go.mod")
 	text, err := os.ReadFile(name)
@@ -131,7 +132,7 @@ func publish(proxy, path, version, dir string) error {
 	if text, err = mod.Format(); err != nil {
 		return err
 	}
-	// The files of a directory are packed as they are, so pack a copy.
+	// The function packs all files of a directory, so it gets a copy without other files.
 	copied, err := os.MkdirTemp(filepath.Dir(proxy), "module-")
 	if err != nil {
 		return err
@@ -163,8 +164,7 @@ func publish(proxy, path, version, dir string) error {
 	return nil
 }
 
-// copyModule copies the files of a module, without those of Git and of modules
-// below it.
+// copyModule copies the files of a module, except those of Git and of nested modules.
 func copyModule(to, from string) error {
 	return filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
@@ -190,7 +190,7 @@ func copyModule(to, from string) error {
 	})
 }
 
-// write writes a module that requires the modules and imports a package of each.
+// write writes a module that requires the given modules and imports a package of each.
 func write(dir string, paths []string, version string, sums []byte) error {
 	mod, source := "module example.com/consumer\n\ngo 1.26.6\n\n", "package consumer\n\nimport (\n"
 	for _, path := range paths {
@@ -237,7 +237,7 @@ func TestPull(t *testing.T) {
 }
 `
 
-// output runs the go command in a directory and returns what it prints.
+// output runs the go command in a directory and returns its output.
 func output(ctx context.Context, dir string, env []string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = dir
@@ -250,7 +250,7 @@ func output(ctx context.Context, dir string, env []string, args ...string) (stri
 	return string(out), err
 }
 
-// makeWritable lets the owner remove the files below a directory.
+// makeWritable makes the files below a directory writable, which their removal requires.
 func makeWritable(dir string) error {
 	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err == nil && d.IsDir() {
