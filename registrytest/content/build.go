@@ -14,9 +14,9 @@ const dockerImageConfig = "application/vnd.docker.container.image.v1+json"
 // Image returns an image that a runtime can unpack. By default it is for
 // linux/amd64 and has one small layer.
 //
-// Parts that add layers ([Layers], [LayerSizes], [Files], [FS] and [Blob])
-// replace that layer; the first adds the lowest. Unless a part is a [Config], the
-// config names the platform and the DiffIDs of the layers.
+// Parts that add layers ([Layers], [LayerSizes], [Files], [FS] and [Blob]) replace
+// the default layer; the first of them adds the lowest layer. Unless a part is a
+// [Config], the config names the platform and the DiffIDs of the layers.
 func Image(parts ...ImagePart) Content {
 	r := newRecipe()
 	for _, p := range parts {
@@ -52,9 +52,9 @@ func Image(parts ...ImagePart) Content {
 }
 
 // Artifact returns an artifact of the type (image-spec, Guidelines for Artifact
-// Usage): an image manifest with an artifactType, whose layers are the parts that
-// are a [Blob] or another part that adds layers. By default its config and its
-// only layer are the empty JSON object.
+// Usage): an image manifest with an artifactType. Its layers come from the parts that
+// are a [Blob] or add layers. By default its config and its only layer are the empty
+// JSON object.
 //
 // The type may be empty if a part is a [Config]. The media type of the config is
 // then the type of the artifact, as it was before artifactType existed.
@@ -85,8 +85,8 @@ func emptyJSON() Blob {
 	return b
 }
 
-// image returns the content whose manifest has the recipe's config and the
-// layers.
+// image returns the content whose image manifest has the config of the recipe and
+// these layers.
 func (r *recipe) image(layers []Blob) Content {
 	config := r.rehash(*r.config)
 	m := ocispec.Manifest{
@@ -112,8 +112,8 @@ func (r *recipe) image(layers []Blob) Content {
 }
 
 // Index returns an image index, or a manifest list if a part is [Docker]. Its
-// children are the parts that are [Content], other indexes included, and those
-// of [Platforms]. Without such parts it is empty.
+// children are the parts that are [Content], which may be other indexes, and the
+// images of [Platforms]. Without such parts the index is empty.
 func Index(parts ...IndexPart) Content {
 	r := newRecipe()
 	for _, p := range parts {

@@ -8,8 +8,8 @@
 //		return err
 //	}
 //
-// [Put], [Get] and [Copy] work on any [registry.Store], without a request.
-// [State] does the same in a test, which it fails instead of returning an error.
+// [Put], [Get] and [Copy] work on any [registry.Store], without a request. [State]
+// does the same in a test, and fails the test instead of returning an error.
 // Package referrer, below this one, builds signatures, attestations and SBOMs.
 package content
 
@@ -26,24 +26,25 @@ import (
 )
 
 // Content is a manifest with its config, layers and children. [Image], [Index],
-// [Artifact], [Raw] and others build it, [Put] puts it into a store and [Get]
-// reads it from one.
+// [Artifact], [Raw] and others build it. [Put] puts it into a store, and [Get] reads
+// it from a store.
 type Content struct {
 	// MediaType, Digest and Size are those of the manifest.
 	MediaType string
 	Digest    digest.Digest
 	Size      int64
 
-	// Manifest is the manifest. Callers must not modify it. If it is nil, the
-	// Content only names a manifest: it can be a child or a subject, but Put
-	// does not put it.
+	// Manifest has the bytes of the manifest. Callers must not modify them. If it
+	// is nil, the Content only names a manifest: it can be a child or a subject,
+	// but Put does not put it.
 	Manifest []byte
 
-	// ArtifactType and Annotations are those in the manifest.
+	// ArtifactType and Annotations are the properties of the manifest with these
+	// names.
 	ArtifactType string
 	Annotations  map[string]string
 
-	// Platform is the platform that an index gives this manifest, or nil.
+	// Platform is the platform in an index entry for this manifest, or nil.
 	Platform *ocispec.Platform
 
 	// Config is the config of an image or an artifact.
@@ -53,15 +54,15 @@ type Content struct {
 	// order of the manifest.
 	Layers []Blob
 
-	// Children are the manifests that an index lists, in its order.
+	// Children are the manifests that an index lists, in the order of the index.
 	Children []Content
 
 	absent bool
 	err    error
 }
 
-// Err returns the reason why the content could not be built, or nil. If it is
-// not nil, all fields are empty and [Put] returns it.
+// Err returns the reason why the content could not be built, or nil. If there is a
+// reason, all fields of the Content are empty, and [Put] returns the reason.
 func (c Content) Err() error { return c.err }
 
 // Descriptor returns the media type, digest and size of the manifest.
@@ -73,13 +74,13 @@ func (c Content) Descriptor() ocispec.Descriptor {
 // into the store with the index. An index with such a part is sparse.
 func (c Content) Absent() ChildPart { return childPart(c).Absent() }
 
-// Annotated returns a part that adds an annotation to the descriptor by which an
-// index lists the content.
+// Annotated returns a part that lists the content in an index, with an annotation on
+// its descriptor there.
 func (c Content) Annotated(key, value string) ChildPart { return childPart(c).Annotated(key, value) }
 
-// Manifests yields the manifests that [Put] puts into a repository, children
-// before the index that lists them and the content's own manifest last. It
-// omits absent children and yields each manifest once.
+// Manifests yields the manifests that [Put] puts into a repository: children before
+// the index that lists them, and the content's own manifest last. It omits absent
+// children, and yields each manifest once.
 func (c Content) Manifests() iter.Seq[Content] {
 	return func(yield func(Content) bool) {
 		for _, m := range c.manifests(make(map[digest.Digest]bool)) {
@@ -90,7 +91,8 @@ func (c Content) Manifests() iter.Seq[Content] {
 	}
 }
 
-// manifests returns the Manifests that have not been seen.
+// manifests returns the manifests of [Content.Manifests] whose digests are not in
+// seen, and adds these digests to seen.
 func (c *Content) manifests(seen map[digest.Digest]bool) (all []*Content) {
 	if seen[c.Digest] {
 		return nil
@@ -142,8 +144,8 @@ func (c *Content) ownBlobs() (all []*Blob) {
 }
 
 // A Blob is a blob with its descriptor. As a part, it adds itself to the layers
-// of an image or an artifact. A Blob that has only a descriptor stands in the
-// manifest, but [Put] does not put it.
+// of an image or an artifact. If a Blob has only a descriptor, the manifest names
+// it, but [Put] does not put it.
 type Blob struct {
 	ocispec.Descriptor
 	source source
@@ -158,9 +160,9 @@ func Bytes(mediaType string, content []byte) Blob {
 }
 
 // Random returns a blob with the media type and the size, in bytes. Its content
-// is generated from the seed whenever it is read, so it takes no memory (see
-// [PutBlob] for stores). Random itself computes the digest, which takes about a
-// second for 1 GiB.
+// is generated from the seed whenever it is read, so it takes no memory. See
+// [PutBlob] for the memory of stores. Random computes the digest, which takes about
+// a second for 1 GiB.
 func Random(mediaType string, size int64, seed uint64) Blob {
 	if size < 0 {
 		return Blob{err: fmt.Errorf("a blob cannot have a size of %d bytes", size)}
@@ -169,8 +171,8 @@ func Random(mediaType string, size int64, seed uint64) Blob {
 	return newBlob(mediaType, s, digestOf(s, digest.Canonical))
 }
 
-// maxHeld is the largest size, in bytes, of generated content that is held in
-// memory.
+// maxHeld is the largest size, in bytes, of generated content that a Blob holds in
+// memory instead of generating it again.
 const maxHeld = 1 << 20
 
 func newBlob(mediaType string, s source, d digest.Digest) Blob {
@@ -182,7 +184,7 @@ func newBlob(mediaType string, s source, d digest.Digest) Blob {
 	return Blob{Descriptor: ocispec.Descriptor{MediaType: mediaType, Digest: d, Size: s.Size()}, source: s}
 }
 
-// packed reports whether the source packs content that is in memory anyway.
+// packed reports whether s is the gzip form of content that is in memory already.
 func packed(s source) bool {
 	g, ok := s.(gzipped)
 	if !ok {
@@ -192,7 +194,7 @@ func packed(s source) bool {
 	return ok
 }
 
-// generated reports whether the content is generated whenever it is read.
+// generated reports whether reading the blob generates its content.
 func (b Blob) generated() bool {
 	_, held := b.source.(*bytes.Reader)
 	return b.source != nil && !held
@@ -225,8 +227,8 @@ func (b Blob) Annotated(key, value string) LayerPart { return layerPart(b).Annot
 // descriptor and does not put it into the store.
 func (b Blob) NonDistributable(url string) LayerPart { return layerPart(b).NonDistributable(url) }
 
-// read returns the content that the manifest describes, without any bytes but
-// those of the manifest.
+// read returns the content that a manifest describes. Its config, layers and children
+// have only descriptors.
 func read(mediaType string, d digest.Digest, raw []byte) Content {
 	c := Content{MediaType: mediaType, Digest: d, Size: int64(len(raw)), Manifest: raw}
 	doc, err := manifest.Parse(mediaType, raw)

@@ -16,8 +16,8 @@ import (
 	"github.com/ocireg/registry/internal/manifest"
 )
 
-// samples has valid content of every kind, with its digest. Users compare content
-// with constants, so a digest must never change.
+// samples has valid content of every kind, with its digest. The digests must never
+// change, because tests of users compare them with constants.
 var samples = []struct {
 	name   string
 	build  func() Content
@@ -109,7 +109,7 @@ func TestSameCallSameContent(t *testing.T) {
 	}
 }
 
-// checkContent checks the properties of all valid content.
+// checkContent checks the properties that all valid content has.
 func checkContent(t *testing.T, c Content) {
 	require.NoError(t, c.Err())
 	require.Equal(t, int64(len(c.Manifest)), c.Size)
@@ -122,7 +122,7 @@ func checkContent(t *testing.T, c Content) {
 	require.Equal(t, doc.ArtifactType, c.ArtifactType)
 	require.Equal(t, doc.Annotations, c.Annotations)
 
-	// The fields repeat the manifest.
+	// The fields of the Content repeat those of the manifest.
 	require.Len(t, c.Layers, len(doc.Layers))
 	for i, b := range c.Layers {
 		require.Equal(t, doc.Layers[i], b.Descriptor)
@@ -249,7 +249,7 @@ func TestAbsentPartsAreListedButNotPut(t *testing.T) {
 	require.Equal(t, []digest.Digest{there.Digest, index.Digest}, manifests)
 	require.Equal(t, digestsOf(there), digestsOf(index))
 
-	// It is absent only from the index.
+	// The child is absent only as part of this index, and not by itself.
 	require.Equal(t, digestsOf(gone), digestsOf(index.Children[1]))
 	require.Equal(t, digestsOf(gone), digestsOf(Index(index.Children[1])))
 	require.Contains(t, digestsOf(Image(app.Layers[0])), lower.Digest)
@@ -322,7 +322,8 @@ func refer(subject Content, parts ...ArtifactPart) Content {
 	return Artifact("application/spdx+json", append(parts, Subject(subject))...)
 }
 
-// Clients look for referrers by the artifact type in the list.
+// The artifact type in a list of referrers is that of the manifest or, without one,
+// the media type of its config.
 func TestTypesOfReferrers(t *testing.T) {
 	t.Parallel()
 	subject := Image()
@@ -336,7 +337,7 @@ func TestTypesOfReferrers(t *testing.T) {
 	}
 }
 
-// Only two kinds of junk are taken for a manifest.
+// No junk is a valid manifest, except for the one that is not UTF-8.
 func TestJunkIsJunk(t *testing.T) {
 	t.Parallel()
 	accepted := map[string]bool{"not UTF-8": true}

@@ -17,8 +17,8 @@ import (
 	"github.com/ocireg/registry/memstore"
 )
 
-// fill puts content of every kind into a store. It returns the content that has
-// tags and the content that has none.
+// fill puts content of every kind into a store. It returns the content of repository
+// team/app: by tag, and that without a tag.
 func fill(t *testing.T, s State) (tagged map[string]Content, untagged []Content) {
 	app, arm, old := Image(Layers(2)), Image(Docker(), Platform("linux/arm64")), Image(Seed(9))
 	sig := refer(app, Bytes("a/b", []byte("signature")))
@@ -48,7 +48,7 @@ func fill(t *testing.T, s State) (tagged map[string]Content, untagged []Content)
 	return tagged, untagged
 }
 
-// particular is a store that fails the test if a digest is malformed.
+// particular is a store that fails the test if it is asked for a malformed digest.
 type particular struct {
 	t *testing.T
 	registry.Store
@@ -87,14 +87,14 @@ func TestCopyLeavesNothingOut(t *testing.T) {
 						require.Equal(t, contentOf(t, b), dst.GetBlob(t, "team/app", b.Digest), tag)
 					}
 				}
-				// A second copy changes nothing.
+				// The second round checks that copying again changes nothing.
 				require.NoError(t, Copy(t.Context(), dst.Store, src.Store))
 			}
 		})
 	}
 }
 
-// Users keep the content of a failing test in a layout.
+// Content survives a copy from memory to a layout and back.
 func TestCopyToLayoutAndBack(t *testing.T) {
 	t.Parallel()
 	src := State{memstore.New()}
@@ -160,8 +160,8 @@ func TestErrorsOfCopy(t *testing.T) {
 	require.ErrorContains(t, Copy(t.Context(), memstore.New(), s, "nothing"), "copying repository nothing: tags: ")
 }
 
-// A store may list manifests that no tag leads to, as layouts do. They are no
-// differences, because other stores do not list them.
+// Copy also copies manifests without a tag if the store lists them, as a layout does.
+// Differences ignores them, because other stores do not list them.
 func TestCopyFollowsListsOfUntaggedManifests(t *testing.T) {
 	t.Parallel()
 	src, err := layout.Open(t.TempDir())

@@ -113,7 +113,7 @@ func ExamplePut() {
 		log.Fatal(err)
 	}
 
-	// The children have no tags of their own until they are put with one.
+	// Putting an index gives its children no tags. To tag a child, put it again.
 	if err := content.Put(ctx, store, "team/app:v1-amd64", amd64); err != nil {
 		log.Fatal(err)
 	}
@@ -140,7 +140,8 @@ func (printer) Helper()                           {}
 func (printer) Errorf(format string, args ...any) { fmt.Printf(format+"\n", args...) }
 func (printer) Fatalf(format string, args ...any) { log.Fatalf(format, args...) }
 
-// A registrytest.Server has the methods of State, too.
+// A State checks the content of a store in a test. A registrytest.Server has the
+// methods of State, too.
 func ExampleState() {
 	state := content.State{Store: memstore.New()}
 	app := state.Push(t, "team/app:v1", content.Image())
@@ -153,7 +154,7 @@ func ExampleState() {
 	state.CheckTag(t, "team/app:v1", app)
 	state.CheckRepository(t, "team/app", map[string]content.Content{"v1": app}, sbom)
 
-	// This check fails: nothing has the tag v2.
+	// This check fails, because the repository has no tag v2.
 	state.CheckRepository(t, "team/app", map[string]content.Content{"v1": app, "v2": app}, sbom)
 	// Output:
 	// application/spdx+json

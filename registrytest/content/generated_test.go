@@ -26,14 +26,15 @@ func listed(t *testing.T, seq func(func(string, error) bool)) (all []string) {
 	return all
 }
 
-// keeping is a writeLog whose store keeps sources.
+// keeping is a writeLog whose store can keep the source of a blob instead of its
+// bytes, as a memstore.Store does.
 type keeping struct{ *writeLog }
 
 func (k keeping) PutBlob(repo string, d digest.Digest, size int64, source io.ReaderAt) {
 	k.Store.(*memstore.Store).PutBlob(repo, d, size, source)
 }
 
-// foreign is a store that keeps no sources.
+// foreign is a store that cannot keep the source of a blob.
 type foreign struct{ registry.Store }
 
 func TestGeneratedBlobsAreBlobs(t *testing.T) {
@@ -56,7 +57,7 @@ func TestGeneratedBlobsAreBlobs(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, b.Digest, d)
 
-	// Other repositories do not have it.
+	// Other repositories do not have the blob.
 	_, err = s.OpenBlob(ctx, "other", b.Digest)
 	require.ErrorIs(t, err, fs.ErrNotExist)
 	require.ErrorIs(t, s.MountBlob(ctx, "x", b.Digest, "other"), fs.ErrNotExist)
@@ -82,7 +83,7 @@ func TestGeneratedBlobsAreBlobs(t *testing.T) {
 	require.Equal(t, b.Digest, d, "readers that are open go on")
 	require.NoError(t, r.Close())
 
-	// A client that pushes the same bytes makes no second blob.
+	// A client may push the same bytes to another repository, and delete them there.
 	w, err := s.CreateBlob(ctx, "other", large)
 	require.NoError(t, err)
 	_, err = io.Copy(w, b.Open())
@@ -127,7 +128,7 @@ func TestRepositoriesOfGeneratedBlobsAreListed(t *testing.T) {
 	}
 }
 
-// Not parallel: it measures the allocations of the whole process.
+// This test is not parallel, because it measures the allocations of the process.
 func TestLargeImagesTakeNoMemory(t *testing.T) {
 	const size = 8 << 20
 	s := memstore.New()
@@ -142,7 +143,8 @@ func TestLargeImagesTakeNoMemory(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, int64(size), end)
 
-	// A clone shares them and keeps them when they are deleted from the store.
+	// A clone of the store shares the layers, and keeps a layer that is deleted from
+	// the store.
 	runtime.ReadMemStats(&before)
 	clone := s.Clone()
 	require.NoError(t, s.DeleteBlob(t.Context(), "app", app.Layers[0].Digest))

@@ -10,17 +10,17 @@ import (
 	"github.com/ocireg/registry/internal/manifest"
 )
 
-// Raw returns content whose manifest is the given bytes, of the media type. They
-// need not be a manifest; if they are, the config, layers and children are those
-// that it describes, without their content. Callers must not modify the bytes
-// afterwards.
+// Raw returns content whose manifest has the given bytes and media type. The bytes
+// need not be a manifest. If they are, the Content has the config, the layers and the
+// children that the manifest describes, as descriptors. Callers must not modify the
+// bytes afterwards.
 func Raw(mediaType string, raw []byte) Content {
 	return read(mediaType, digest.FromBytes(raw), raw)
 }
 
-// Junk yields broken manifests, each with a name that describes its defect, in a
-// fixed order. Registries may refuse them, and clients must not fail badly when
-// they get one. [Put] puts them into a store like others.
+// Junk yields broken manifests in a fixed order, each with a name that describes its
+// defect. Registries may refuse them, and clients that get one must not crash or hang.
+// [Put] puts junk into a store like any other content.
 func Junk() iter.Seq2[string, Content] {
 	const (
 		begin  = `{"schemaVersion":2,"mediaType":"` + ocispec.MediaTypeImageManifest + `",`

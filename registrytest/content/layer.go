@@ -18,23 +18,23 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// The media types of layers for which image-spec has no constant, or a
-// deprecated one.
+// The image-spec module has no constants for these media types of layers, or only
+// deprecated ones.
 const (
 	dockerLayer        = "application/vnd.docker.image.rootfs.diff.tar"
 	dockerForeignLayer = "application/vnd.docker.image.rootfs.foreign.diff.tar"
 	ociForeignLayer    = "application/vnd.oci.image.layer.nondistributable.v1.tar"
 )
 
-// created returns the time of creation of all content. It is neither zero, which
-// some clients take for unset, nor in the future.
+// created returns the time at which all content claims to have been created. It is
+// not zero, because some clients treat zero as unset, and not in the future.
 func created() time.Time { return time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC) }
 
-// A layer is one layer of a recipe.
+// A layer is one layer of a recipe, before its blob is built.
 type layer struct {
-	// blob is the layer. If it is nil, pack makes the layer: it returns the bytes
-	// and the number of gzip blocks to store them in, or 0 to leave them as they
-	// are.
+	// blob is the layer itself. If it is nil, pack makes the layer. It returns the
+	// bytes, and the number of stored blocks in their gzip form, which is 0 for
+	// bytes without that form.
 	blob *Blob
 	pack func(id layerID, compressed bool) (s source, blocks int64, err error)
 
@@ -44,7 +44,8 @@ type layer struct {
 	annotations  map[string]string
 }
 
-// A layerID makes the content of generated layers differ.
+// A layerID identifies a generated layer. The content of the layer depends on it, so
+// that all layers differ.
 type layerID struct {
 	platform string
 	seed     uint64
@@ -57,7 +58,7 @@ func (id layerID) String() string {
 
 func (id layerID) name() string { return fmt.Sprintf("layer-%d", id.number) }
 
-// packLayers returns the layers of the recipe, and their DiffIDs.
+// packLayers builds the layers of the recipe, and returns them with their DiffIDs.
 func (r *recipe) packLayers() (blobs []Blob, diffIDs []digest.Digest) {
 	id := layerID{platform: "any platform", seed: r.seed}
 	if p := r.platform; p != nil {
@@ -66,7 +67,7 @@ func (r *recipe) packLayers() (blobs []Blob, diffIDs []digest.Digest) {
 			id.platform += "/" + p.Variant
 		}
 	}
-	// A nil slice would be null in JSON.
+	// Empty slices, unlike nil, are arrays in JSON.
 	blobs, diffIDs = []Blob{}, []digest.Digest{}
 	for i, l := range r.layers {
 		if r.err != nil {
@@ -106,7 +107,7 @@ func (l *layer) build(id layerID, r *recipe) (b Blob, diffID digest.Digest, err 
 	return b, diffID, nil
 }
 
-// rehash returns the blob with a digest of the recipe's algorithm.
+// rehash returns the blob with its digest computed by the recipe's algorithm.
 func (r *recipe) rehash(b Blob) Blob {
 	if b.source != nil && b.Digest.Algorithm() != r.algorithm {
 		b.Digest = digestOf(b.source, r.algorithm)
@@ -162,7 +163,7 @@ const (
 	minTar     = tarBlock + tarBlock + tarTrailer // a header, a block of content
 )
 
-// packSize returns a function that makes a layer of exactly the size.
+// packSize returns a pack function, see [layer], for a layer of exactly this size.
 func packSize(size int64) func(layerID, bool) (source, int64, error) {
 	return func(id layerID, compressed bool) (source, int64, error) {
 		sum := sha256.Sum256([]byte(id.String()))
@@ -179,14 +180,14 @@ func packSize(size int64) func(layerID, bool) (source, int64, error) {
 	}
 }
 
-// tarRandom returns a tar archive with one file of random content. The archive
-// has exactly the size, which must be at least minTar.
+// tarRandom returns a tar archive of exactly the given size, which must be at least
+// minTar. It has one file with random content.
 func tarRandom(name string, seed uint64, size int64) source {
 	n := (size - tarBlock - tarTrailer) / tarBlock * tarBlock
 	for {
 		var header bytes.Buffer
 		tar.NewWriter(&header).WriteHeader(tarHeader(name, 0o644, n))
-		// The header of a file of 8 GiB or more is longer.
+		// A file of 8 GiB or more has a longer header.
 		rest := size - int64(header.Len()) - n
 		if rest >= tarTrailer {
 			return concat{bytes.NewReader(header.Bytes()), random{seed, n}, zeros(rest)}
@@ -195,7 +196,7 @@ func tarRandom(name string, seed uint64, size int64) source {
 	}
 }
 
-// tarFS returns a tar archive of the file system.
+// tarFS returns a tar archive of the file system, see [FS].
 func tarFS(fsys fs.FS) (source, error) {
 	var buf bytes.Buffer
 	w := tar.NewWriter(&buf)
@@ -254,14 +255,14 @@ func tarFiles(files map[string]string) (source, error) {
 				names = append(names, parent)
 			}
 			if _, ok := files[parent]; ok {
-				// Names below that of a file are ignored.
+				// A file has no entries below it, so ignore the rest of the path.
 				break
 			}
 		}
 	}
 	var buf bytes.Buffer
 	w := tar.NewWriter(&buf)
-	// Unlike slices.SortFunc, sort.Slice is compiled only once, in its own package.
+	// sort.Slice is compiled only once, but slices.SortFunc in every package.
 	sort.Slice(names, func(i, j int) bool {
 		return slices.Compare(strings.Split(names[i], "/"), strings.Split(names[j], "/")) < 0
 	})

@@ -22,7 +22,8 @@ func contentOf(t *testing.T, b Blob) []byte {
 	return content
 }
 
-// readLayer returns the content of a layer, uncompressed if it is compressed.
+// readLayer returns the tar archive of a layer, after decompressing the layer if
+// necessary.
 func readLayer(t *testing.T, b Blob) []byte {
 	t.Helper()
 	content := contentOf(t, b)
@@ -36,7 +37,7 @@ func readLayer(t *testing.T, b Blob) []byte {
 	return content
 }
 
-// list returns the entries of a layer, a line for each.
+// list returns a line for each entry in the tar archive of a layer.
 func list(t *testing.T, b Blob) (lines []string) {
 	t.Helper()
 	r := tar.NewReader(bytes.NewReader(readLayer(t, b)))
@@ -93,7 +94,7 @@ func TestFilesUnpack(t *testing.T) {
 	require.Empty(t, list(t, app.Layers[2]))
 }
 
-// Files packs the same archive as FS does.
+// Files makes the same layer as FS does from a file system with these files.
 func TestFilesAreThoseOfAFileSystem(t *testing.T) {
 	t.Parallel()
 	for _, files := range []map[string]string{
@@ -154,7 +155,7 @@ func TestLayerSizesAreExact(t *testing.T) {
 			require.Len(t, list(t, gz.Layers[i]), 1)
 		}
 	}
-	// checkContent checks the DiffIDs.
+	// checkContent also checks the DiffIDs in the config.
 	checkContent(t, gz)
 	checkContent(t, plain)
 }

@@ -20,7 +20,7 @@ type ImagePart interface {
 	addToImage(*recipe)
 }
 
-// An ArtifactPart is an argument of [Artifact], and of [Image] as well.
+// An ArtifactPart is an argument of [Artifact]. It is an argument of [Image], too.
 type ArtifactPart interface {
 	ImagePart
 	addToArtifact(*recipe)
@@ -38,8 +38,9 @@ type Part interface {
 	IndexPart
 }
 
-// An imagePart changes the recipe of an image, an artifactPart also that of an
-// artifact, and a part that of any content.
+// Each of these functions is a part that changes a recipe: an imagePart that of an
+// image, an artifactPart that of an image or an artifact, and a part that of any
+// content.
 type (
 	imagePart    func(*recipe)
 	artifactPart func(*recipe)
@@ -77,7 +78,7 @@ func (p LayerPart) addToImage(r *recipe) {
 
 func (p LayerPart) addToArtifact(r *recipe) { p.addToImage(r) }
 
-// each returns the part with its layers changed by edit.
+// each returns the part with copies of its layers, after calling edit for each copy.
 func (p LayerPart) each(edit func(*layer)) LayerPart {
 	p.layers = slices.Clone(p.layers)
 	for i := range p.layers {
@@ -98,22 +99,22 @@ func (p LayerPart) Annotated(key, value string) LayerPart {
 	return p.each(func(l *layer) { l.annotations = with(l.annotations, key, value) })
 }
 
-// Uncompressed returns a part that adds the layers as plain tar archives. Without
-// it, layers have gzip's format (though not less bytes: see [Layers]).
+// Uncompressed returns a part that adds the layers as plain tar archives. Other
+// layers are in gzip's format, but are not smaller; see [Layers].
 func (p LayerPart) Uncompressed() LayerPart {
 	return p.each(func(l *layer) { l.uncompressed = true })
 }
 
-// NonDistributable returns a part that adds the layers as non-distributable ones
-// (image-spec, Non-Distributable Layers): they have a non-distributable media type
-// and the URL, and are not put into the store.
+// NonDistributable returns a part that adds the layers as non-distributable layers
+// (image-spec, Non-Distributable Layers). They have such a media type and the URL,
+// and are not put into the store.
 func (p LayerPart) NonDistributable(url string) LayerPart {
 	return p.Absent().each(func(l *layer) { l.urls = append(slices.Clip(l.urls), url) })
 }
 
-// Layers adds n layers; Layers(0) makes an image without layers. Each is a tar
-// archive with one small text file, which differs from layer to layer and from
-// platform to platform.
+// Layers adds n layers; Layers(0) makes an image without layers. Each layer is a tar
+// archive with one small text file. The file is different in every layer and for
+// every platform.
 //
 // Layers are in gzip's format, but stored rather than compressed, because the
 // output of a compressor may change from one release of Go to the next.
@@ -128,10 +129,10 @@ func Layers(n int) LayerPart {
 	return p
 }
 
-// LayerSizes adds a layer of each size, in bytes. Each is a tar archive with one
-// file of random bytes, which differ from layer to layer and from platform to
-// platform. Sizes below 2071 (2048 if [LayerPart.Uncompressed]) have no room for
-// an archive: such a layer is random bytes.
+// LayerSizes adds a layer of each size, in bytes. Each layer is a tar archive with one
+// file of random bytes, which are different in every layer and for every platform.
+// Sizes below 2071 (2048 if [LayerPart.Uncompressed]) have no room for an archive:
+// such a layer is just random bytes.
 //
 // As with [Random], the content is generated whenever it is read. Building a
 // layer takes about two seconds for 1 GiB, and one if it is uncompressed.
@@ -146,8 +147,8 @@ func LayerSizes(sizes ...int64) LayerPart {
 	return p
 }
 
-// Files adds a layer with the files, given by path, and their parent
-// directories. Paths are slash-separated and do not begin with a slash. A file
+// Files adds a layer with files and their parent directories. The keys are the paths
+// of the files, which are slash-separated and do not begin with a slash. A file
 // whose name begins with .wh. removes a file of the layers below (image-spec,
 // Whiteouts). For permissions, empty directories and symbolic links, use [FS].
 func Files(files map[string]string) LayerPart {
@@ -165,9 +166,9 @@ func Files(files map[string]string) LayerPart {
 }
 
 // FS adds a layer with the directories, regular files and symbolic links of the
-// file system. To be the same on every machine, all of them belong to root and
-// have the permissions 0755 (directories and executable files) or 0644 (other
-// files). On Windows, [os.DirFS] has no executable files.
+// file system. To be the same on every machine, the layer gives all of them to root,
+// and has the permissions 0755 for directories and executable files, and 0644 for
+// other files. On Windows, [os.DirFS] has no executable files.
 func FS(fsys fs.FS) LayerPart {
 	return LayerPart{layers: []layer{{pack: func(_ layerID, compressed bool) (source, int64, error) {
 		return packFS(fsys, compressed)
@@ -190,7 +191,7 @@ func (p ChildPart) addToIndex(r *recipe) {
 	r.children = append(r.children, p.children...)
 }
 
-// each returns the part with its children changed by edit.
+// each returns the part with copies of its children, after calling edit for each copy.
 func (p ChildPart) each(edit func(*child)) ChildPart {
 	p.children = slices.Clone(p.children)
 	for i := range p.children {
@@ -224,7 +225,7 @@ func Platforms(platforms ...string) ChildPart {
 	return p
 }
 
-// A recipe collects the parts of content.
+// A recipe collects the settings from the parts of an image, artifact or index.
 type recipe struct {
 	docker       bool
 	algorithm    digest.Algorithm
@@ -238,7 +239,7 @@ type recipe struct {
 	artifactType string
 	annotations  map[string]string
 	size         int
-	err          error // the first
+	err          error // the first error
 }
 
 // A child is an entry of an index.
@@ -249,7 +250,7 @@ type child struct {
 
 func newRecipe() *recipe { return &recipe{algorithm: digest.Canonical} }
 
-// fail notes the first error.
+// fail notes err, unless it is nil or the recipe has an error already.
 func (r *recipe) fail(err error) {
 	if r.err == nil {
 		r.err = err
@@ -258,7 +259,7 @@ func (r *recipe) fail(err error) {
 
 func (r *recipe) failf(format string, args ...any) { r.fail(fmt.Errorf(format, args...)) }
 
-// content returns the content whose manifest is v in JSON.
+// content returns the content whose manifest is v, encoded as JSON.
 func (r *recipe) content(mediaType string, v any) Content {
 	// The indentation exposes clients that decode a manifest and encode it again
 	// instead of passing on its bytes.
@@ -290,7 +291,7 @@ func Annotation(key, value string) Part {
 	return part(func(r *recipe) { r.annotations = with(r.annotations, key, value) })
 }
 
-// with returns a copy of the annotations with one more.
+// with returns a copy of the annotations with one annotation more.
 func with(annotations map[string]string, key, value string) map[string]string {
 	annotations = maps.Clone(annotations)
 	if annotations == nil {
@@ -301,7 +302,7 @@ func with(annotations map[string]string, key, value string) map[string]string {
 }
 
 // Subject makes the content a referrer of another manifest: it sets the property
-// subject of the content's manifest. [Put] does not put the subject.
+// subject of the content's manifest. [Put] does not put the other manifest.
 func Subject(of Content) Part {
 	return part(func(r *recipe) {
 		r.fail(of.err)
@@ -326,15 +327,16 @@ func ManifestSize(n int) Part {
 	})
 }
 
-// Docker gives the manifest, the config and the layers Docker's media types
-// (image manifest version 2, schema 2) instead of OCI's.
+// Docker makes the manifest, the config and the layers have the media types of Docker
+// (image manifest version 2, schema 2) instead of those of OCI.
 func Docker() Part {
 	return part(func(r *recipe) { r.docker = true })
 }
 
-// Algorithm sets the algorithm of the manifest's digest and of all digests in
-// the manifest; the default is SHA-256. It does not change the digests of
-// children and of the subject. DiffIDs of uncompressed layers are always SHA-256.
+// Algorithm sets the algorithm of the manifest's digest, and of the digests of its
+// config and layers; the default is SHA-256. It does not change the digests of
+// children and of the subject. DiffIDs of layers that this package builds are always
+// SHA-256.
 func Algorithm(a digest.Algorithm) Part {
 	return part(func(r *recipe) {
 		if !a.Available() {
@@ -362,13 +364,13 @@ func Platform(platform string) Part {
 	})
 }
 
-// Seed changes the content of [Layers] and [LayerSizes], to make an image that
-// differs from one with the same parts. The default is 0.
+// Seed changes the content of [Layers] and [LayerSizes]. Images with different seeds
+// differ, even if their other parts are the same. The default is 0.
 func Seed(seed uint64) ArtifactPart {
 	return artifactPart(func(r *recipe) { r.seed = seed })
 }
 
-// Config sets the config, in place of the one that [Image] or [Artifact] makes.
+// Config sets the config, instead of the config that [Image] or [Artifact] makes.
 func Config(b Blob) ArtifactPart {
 	return artifactPart(func(r *recipe) {
 		r.fail(b.err)

@@ -8,7 +8,7 @@ import (
 	"github.com/ocireg/registry/internal/typecheck"
 )
 
-// A part that does not fit the content does not compile.
+// A call of Image, Artifact or Index with a part that does not fit does not compile.
 func TestPartsCompileWhereTheyBelong(t *testing.T) {
 	t.Parallel()
 	check := typecheck.New(t, []string{

@@ -9,8 +9,8 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// A source is the content of a blob, held or generated. Reading it returns no
-// error except [io.EOF] at its end.
+// A source is the content of a blob, which is in memory or generated. Its only error
+// is [io.EOF] at the end.
 type source interface {
 	io.ReaderAt
 	Size() int64
@@ -20,15 +20,15 @@ func newReader(s source) *io.SectionReader {
 	return io.NewSectionReader(s, 0, s.Size())
 }
 
-// digestOf returns the digest of the source, all of which it reads.
+// digestOf reads the whole source, and returns its digest.
 func digestOf(s source, algorithm digest.Algorithm) digest.Digest {
 	d := algorithm.Digester()
 	io.Copy(d.Hash(), newReader(s))
 	return d.Digest()
 }
 
-// random is size pseudo-random bytes. Each is computed from the seed and its
-// offset, so reading in the middle costs no more than reading the beginning.
+// random is a source of pseudo-random bytes. Each byte is computed from the seed and
+// its offset, so reading in the middle costs no more than reading the beginning.
 type random struct {
 	seed uint64
 	size int64
@@ -36,7 +36,7 @@ type random struct {
 
 func (r random) Size() int64 { return r.size }
 
-// word returns bytes 8i to 8i+7, computed by SplitMix64.
+// word returns the bytes 8i to 8i+7 of the source, as SplitMix64 computes them.
 func (r random) word(i uint64) uint64 {
 	z := r.seed + (i+1)*0x9e3779b97f4a7c15
 	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
@@ -59,7 +59,7 @@ func (r random) ReadAt(p []byte, off int64) (int, error) {
 	})
 }
 
-// zeros is that number of zero bytes.
+// zeros is a source of zero bytes. Its value is the number of them.
 type zeros int64
 
 func (z zeros) Size() int64 { return int64(z) }
@@ -71,7 +71,7 @@ func (z zeros) ReadAt(p []byte, off int64) (int, error) {
 	})
 }
 
-// concat is the concatenation of sources.
+// concat is a source that consists of other sources, one after the other.
 type concat []source
 
 func (c concat) Size() (size int64) {
@@ -97,27 +97,28 @@ func (c concat) ReadAt(p []byte, off int64) (int, error) {
 
 const (
 	maxStored    = 65535                                      // bytes in a stored block of deflate (RFC 1951, section 3.2.4)
-	storedHeader = 5                                          // bytes before them
+	storedHeader = 5                                          // bytes in the header of such a block
 	gzipHeader   = "\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff" // no name, no time, no system
 	gzipTrailer  = 8
 	gzipFraming  = int64(len(gzipHeader) + gzipTrailer)
 )
 
-// gzipped is a source in gzip's format (RFC 1952), in stored blocks. The output
-// of package compress/gzip may change from one release of Go to the next, but
-// the digests of content must not.
+// gzipped is a source in gzip's format (RFC 1952), stored in blocks without
+// compression. The output of package compress/gzip may change from one release of Go
+// to the next, but the digests of content must not.
 type gzipped struct {
 	source
 	blocks int64
 	crc    uint32
 }
 
-// storedBlocks returns the number of blocks that size bytes need.
+// storedBlocks returns the number of stored blocks that size bytes need.
 func storedBlocks(size int64) int64 {
 	return max(1, (size+maxStored-1)/maxStored)
 }
 
-// compress returns s in gzip's format, and the digest of s.
+// compress returns s in gzip's format with this number of blocks, and the digest of
+// s itself.
 func compress(s source, blocks int64) (gzipped, digest.Digest) {
 	crc, d := crc32.NewIEEE(), digest.Canonical.Digester()
 	io.Copy(io.MultiWriter(crc, d.Hash()), newReader(s))
@@ -140,7 +141,7 @@ func (g gzipped) ReadAt(p []byte, off int64) (int, error) {
 			trailer = binary.LittleEndian.AppendUint32(trailer, uint32(size))
 			return copy(p, trailer[off-g.blocks*storedHeader-size:])
 		}
-		// The second to last block can be shorter than the others, too.
+		// The last block may be empty, and then the block before it may be short.
 		start := func(block int64) int64 { return block*storedHeader + min(block*maxStored, size) }
 		block := min(off/(storedHeader+maxStored), g.blocks-1)
 		if block+1 < g.blocks && off >= start(block+1) {
@@ -162,8 +163,8 @@ func (g gzipped) ReadAt(p []byte, off int64) (int, error) {
 	})
 }
 
-// readAt implements [io.ReaderAt] for a source of the size. It calls some until
-// p is full. Some fills in at least one byte of its non-empty argument and
+// readAt implements [io.ReaderAt] for a source of the given size. It calls some until
+// p is full. Some writes at least one byte to its argument, which is not empty, and
 // returns the number of bytes.
 func readAt(p []byte, off, size int64, some func(p []byte, off int64) int) (n int, err error) {
 	if off < 0 {

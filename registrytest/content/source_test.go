@@ -43,7 +43,7 @@ func TestSourcesReadTheSameEverywhere(t *testing.T) {
 			if len(whole) < 2000 {
 				require.NoError(t, iotest.TestReader(newReader(s), whole))
 			}
-			// Around the ends of words and of stored blocks.
+			// Read around the ends of random words and of stored blocks.
 			for _, around := range []int{0, 8, 10, 15, 10 + 5 + maxStored, 10 + 2*(5+maxStored), len(whole)} {
 				for off := max(0, around-12); off < min(len(whole), around+12); off++ {
 					for _, n := range []int{1, 7, 8, 9, 20} {
@@ -69,7 +69,7 @@ func TestRandomIsTheSameForever(t *testing.T) {
 	t.Parallel()
 	p := make([]byte, 16)
 	random{0, 16}.ReadAt(p, 0)
-	// The first numbers of SplitMix64 with seed 0.
+	// With seed 0, random begins with the first number of SplitMix64 for that seed.
 	require.Equal(t, "afcd1d7b39a820e2", fmt.Sprintf("%x", p[:8]))
 	require.Equal(t, digest.Digest("sha256:c924b7af02ecbae8261b1006aacd6264144aafbdff5ef028f5642908eb252c86"), Random("a/b", 1000, 7).Digest)
 	require.Equal(t, digest.Digest("sha256:06c76628fe78ebe654e07d83077dfd0fdbba6f86f9004ed3203dd532cbe60e08"), Random("a/b", 64<<20, 0).Digest)
@@ -94,7 +94,8 @@ func TestGzipIsReadByOthers(t *testing.T) {
 	}
 }
 
-// The plain tar header has room for sizes below 8 GiB.
+// Layers of all sizes are valid tar archives, even if a file of 8 GiB or more needs a
+// longer header.
 func TestLayersOfAnySizeAreArchives(t *testing.T) {
 	t.Parallel()
 	const limit = 8 << 30
@@ -121,7 +122,7 @@ func TestLayersOfAnySizeAreArchives(t *testing.T) {
 	}
 }
 
-// Not parallel: it measures the allocations of the whole process.
+// This test is not parallel, because it measures the allocations of the process.
 func TestGeneratedContentTakesNoMemory(t *testing.T) {
 	const size = 16 << 20
 	var before, after runtime.MemStats
@@ -132,7 +133,7 @@ func TestGeneratedContentTakesNoMemory(t *testing.T) {
 	require.Equal(t, int64(size), b.Size)
 	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(1<<20))
 
-	// Seeking does not change the bytes.
+	// A reader that seeks reads the same bytes.
 	r := b.Open()
 	_, err := r.Seek(-1000, io.SeekEnd)
 	require.NoError(t, err)

@@ -27,7 +27,7 @@ type TB interface {
 
 // State lets a test read and change the content of a store without a request.
 // References have the form that [Put] takes. CheckTag and CheckRepository report
-// differences with Errorf; an error in any method ends the test with Fatalf. All
+// differences with Errorf; an error of the store ends the test with Fatalf. All
 // methods may also be called in a test's cleanup.
 type State struct {
 	Store registry.Store
@@ -84,8 +84,8 @@ func readBlob(ctx context.Context, s registry.Store, repo string, d digest.Diges
 	return io.ReadAll(r)
 }
 
-// Tags returns the tags of a repository in ascending order. It returns none if
-// the repository does not exist.
+// Tags returns the tags of a repository in ascending order. If the repository does not
+// exist, it returns no tags.
 func (s State) Tags(t TB, repo string) []string {
 	hint.NilTest("content", "State.Tags", t)
 	t.Helper()
@@ -96,9 +96,9 @@ func (s State) Tags(t TB, repo string) []string {
 	return tags
 }
 
-// Referrers returns the descriptors of the manifests whose subject is the
-// manifest that the reference names by tag or digest, in ascending order of
-// their digests. A subject that is named by its digest need not be in the store.
+// Referrers returns the descriptors of the manifests that have the manifest with this
+// reference as their subject, in ascending order of their digests. The reference has a
+// tag or a digest. A subject with a digest need not be in the store.
 func (s State) Referrers(t TB, ref string) []ocispec.Descriptor {
 	hint.NilTest("content", "State.Referrers", t)
 	t.Helper()
@@ -130,8 +130,8 @@ func referrers(ctx context.Context, s registry.Store, ref string) (all []ocispec
 	return all, nil
 }
 
-// CheckTag fails the test unless the tag that the reference names points at the
-// manifest of the content, with the same media type.
+// CheckTag fails the test unless the tag in the reference points at the manifest of
+// the content, and the manifest has the same media type.
 func (s State) CheckTag(t TB, ref string, want Content) {
 	hint.NilTest("content", "State.CheckTag", t)
 	t.Helper()
@@ -158,10 +158,10 @@ func (s State) CheckRepository(t TB, repo string, tagged map[string]Content, unt
 }
 
 // Differences compares a repository with the content that it should have, and
-// returns a line or more for each difference. The repository should have the
+// returns one or more lines for each difference. The repository should have the
 // tagged content under its tags, no other tags, the untagged content, and all
-// blobs and children of both. Other manifests that [Copy] would find are
-// differences, too.
+// blobs and children of both. It should have no other manifests that [Copy] finds
+// from the tags.
 func Differences(ctx context.Context, s registry.Store, repo string, tagged map[string]Content, untagged ...Content) ([]string, error) {
 	found, err := reach(ctx, s, repo)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -206,8 +206,8 @@ func Differences(ctx context.Context, s registry.Store, repo string, tagged map[
 	return problems, nil
 }
 
-// sortedKeys returns the keys in ascending order. Unlike slices.Sorted,
-// sort.Strings is compiled only once, in its own package.
+// sortedKeys returns the keys in ascending order. It calls sort.Strings, which is
+// compiled only once, because slices.Sorted is compiled in every package that calls it.
 func sortedKeys[V any](m map[string]V) []string {
 	keys := make([]string, 0, len(m))
 	for key := range m {
@@ -217,9 +217,8 @@ func sortedKeys[V any](m map[string]V) []string {
 	return keys
 }
 
-// missing returns the differences between the content and the repository, and
-// adds the digests of the content to wanted. It skips digests that are in wanted
-// already.
+// missing returns a line for each manifest and blob of the content that the repository
+// lacks or has otherwise. It skips digests that are in wanted, and adds the others.
 func missing(ctx context.Context, s registry.Store, repo string, c *Content, wanted map[digest.Digest]bool) (problems []string) {
 	for _, m := range c.manifests(make(map[digest.Digest]bool)) {
 		if wanted[m.Digest] {
@@ -248,8 +247,8 @@ func missing(ctx context.Context, s registry.Store, repo string, c *Content, wan
 	return problems
 }
 
-// differ describes how the manifest differs from the wanted one. It returns ""
-// if it does not differ.
+// differ describes how the manifest got differs from the manifest of want. It returns
+// "" if the two are the same.
 func differ(got registry.Manifest, want *Content) string {
 	switch {
 	case got.Digest != want.Digest || want.Manifest != nil && !bytes.Equal(got.Content, want.Manifest):
@@ -268,7 +267,7 @@ func inBrief(mediaType string, d digest.Digest, size int64) string {
 }
 
 // manifestDiff returns the lines in which two manifests differ, or "" if one of
-// them is unknown. It cuts long lines and long manifests.
+// them is nil. It cuts long lines and long manifests.
 func manifestDiff(want, got []byte) string {
 	if want == nil || got == nil {
 		return ""

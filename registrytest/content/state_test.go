@@ -15,8 +15,8 @@ import (
 	"github.com/ocireg/registry/memstore"
 )
 
-// said returns the messages with which f fails its test, and whether the last one
-// ended the test.
+// said returns the messages with which f fails its test. They begin with "fatal: " if
+// the last message ended the test, and with "error: " otherwise.
 func said(f func(t TB)) string {
 	t := faketb.New(nil)
 	done := make(chan struct{})
@@ -128,12 +128,12 @@ func TestDifferencesAreShown(t *testing.T) {
   }
 `, said(func(t TB) { s.CheckTag(t, "app:v1", want) }))
 
-	// A digest alone gives no lines to compare.
+	// If the wanted content has only a digest, the message has no lines of manifests.
 	byDigest := said(func(t TB) { s.CheckTag(t, "app:v1", Content{Digest: want.Digest}) })
 	require.Contains(t, byDigest, "has another manifest")
 	require.NotContains(t, byDigest, "annotations")
 
-	// Long differences are cut, and bytes that are no text are replaced.
+	// Messages cut long differences, and replace bytes that are not UTF-8.
 	s.Push(t, "app:v1", Raw("a/b", []byte(strings.Repeat("\xff", 100)+strings.Repeat("x", 1000)+strings.Repeat("\n", 1000))))
 	text := said(func(t TB) { s.CheckTag(t, "app:v1", want) })
 	require.Contains(t, text, "+ …\n")

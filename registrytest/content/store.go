@@ -25,7 +25,7 @@ import (
 //	team/app@sha256:…     the same; Put returns an error if the digest differs
 //
 // Put does not write a blob that the repository has already. To add a tag to
-// content, put it again.
+// content, put the content again with that tag.
 func Put(ctx context.Context, s registry.Store, ref string, c Content) error {
 	if err := put(ctx, s, ref, c); err != nil {
 		return fmt.Errorf("putting %s: %w", ref, err)
@@ -62,9 +62,9 @@ func put(ctx context.Context, s registry.Store, ref string, c Content) error {
 	return nil
 }
 
-// parseReference parses a reference without a host. A name such as
-// docker.io/library/alpine is valid, as a mirror may have a repository of that
-// name, but no name has a port.
+// parseReference parses a reference without a host. It accepts docker.io/library/alpine
+// as the name of a repository, because a mirror may have such a repository. It refuses
+// a host with a port.
 func parseReference(ref string) (names.Reference, error) {
 	r, err := names.ParseReference(ref)
 	if err == nil {
@@ -80,7 +80,8 @@ func parseReference(ref string) (names.Reference, error) {
 	return r, err
 }
 
-// stored returns the manifest with the properties that a store keeps of it.
+// stored returns the manifest as [registry.Store.PutManifest] takes it, with its
+// subject, artifact type and annotations.
 func stored(mediaType string, d digest.Digest, content []byte) registry.Manifest {
 	m := registry.Manifest{MediaType: mediaType, Digest: d, Content: content}
 	if doc, err := manifest.Parse(mediaType, content); err == nil && !manifest.Opaque(mediaType) {
@@ -89,13 +90,14 @@ func stored(mediaType string, d digest.Digest, content []byte) registry.Manifest
 	return m
 }
 
-// A sourceStore keeps the source of a blob in place of its bytes.
-// [github.com/ocireg/registry/memstore.Store] is one.
+// A sourceStore is a store that can keep the source of a blob instead of its bytes, as
+// [github.com/ocireg/registry/memstore.Store] does.
 type sourceStore interface {
 	PutBlob(repo string, d digest.Digest, size int64, source io.ReaderAt)
 }
 
-// A keptSource is the source of a generated blob that a sourceStore keeps.
+// A keptSource is the source of a blob in a sourceStore. Its type tells sourceOf that
+// the source is one of this package.
 type keptSource struct{ source }
 
 var errOnlyDescriptor = errors.New("only its descriptor is known, not its content")
@@ -104,8 +106,8 @@ var errOnlyDescriptor = errors.New("only its descriptor is known, not its conten
 //
 // A [github.com/ocireg/registry/memstore.Store] does not hold the bytes of a
 // blob that [Random] or [LayerSizes] generates, if it is larger than 1 MiB. It
-// generates them again whenever the blob is read, so a blob of 10 GiB takes no
-// memory and no time to put. Other stores are given the bytes.
+// generates the bytes again whenever the blob is read, so a blob of 10 GiB takes no
+// memory and no time to put. Other stores get the bytes.
 func PutBlob(ctx context.Context, s registry.Store, repo string, b Blob) error {
 	if b.err == nil && b.source == nil {
 		b.err = errOnlyDescriptor
@@ -139,7 +141,7 @@ func putBlob(ctx context.Context, s registry.Store, repo string, d digest.Digest
 		return err
 	}
 	defer w.Close()
-	// Stores do not check the digest themselves.
+	// A store does not check the digest itself.
 	verifier := d.Verifier()
 	if _, err := io.Copy(w, io.TeeReader(r, verifier)); err != nil {
 		return err
@@ -150,10 +152,10 @@ func putBlob(ctx context.Context, s registry.Store, repo string, d digest.Digest
 	return w.Commit(ctx, d)
 }
 
-// Get returns the manifest that the reference names by tag or digest in a store,
-// with the descriptors of its config, layers and children, but not their
-// content. If the store does not have the manifest, the error wraps
-// [io/fs.ErrNotExist] and lists the tags of the repository.
+// Get returns the manifest that the reference names by tag or digest in a store. Of
+// its config, layers and children, the Content has only the descriptors. If the store
+// does not have the manifest, the error wraps [io/fs.ErrNotExist] and lists the tags
+// of the repository.
 func Get(ctx context.Context, s registry.Store, ref string) (Content, error) {
 	m, err := getManifest(ctx, s, ref)
 	if err != nil {
@@ -205,15 +207,15 @@ func listTags(ctx context.Context, s registry.Store, repo string) (tags []string
 	return tags, nil
 }
 
-// Copy copies repositories from src to dst, all of them if none are named. It
+// Copy copies repositories from src to dst. Without repos, it copies all of them. Copy
 // removes nothing from dst.
 //
 // Copy finds manifests by following tags, the entries of indexes, subjects and
-// referrers. If src has a method Untagged that lists the manifests without a tag,
-// as a layout.Store has, it begins with those, too. It copies manifests byte by
+// referrers. If src has a method Untagged that lists the manifests without a tag, as
+// a layout.Store has, Copy follows these manifests, too. It copies manifests byte by
 // byte, with their tags, media types and blobs, and leaves out manifests and blobs
-// that src does not have. Blobs that belong to none of these manifests are not
-// copied.
+// that src does not have. It does not copy blobs that belong to none of these
+// manifests.
 func Copy(ctx context.Context, dst, src registry.Store, repos ...string) error {
 	if len(repos) == 0 {
 		for repo, err := range src.Repositories(ctx, "") {
@@ -253,7 +255,7 @@ func copyRepository(ctx context.Context, dst, src registry.Store, repo string) e
 	return nil
 }
 
-// copyBlob copies a blob if src has it.
+// copyBlob copies a blob. It does nothing if src does not have the blob.
 func copyBlob(ctx context.Context, dst, src registry.Store, repo string, b Blob) error {
 	if b.Digest.Validate() != nil {
 		return nil
@@ -273,8 +275,8 @@ func copyBlob(ctx context.Context, dst, src registry.Store, repo string, b Blob)
 	return putBlob(ctx, dst, repo, b.Digest, b.Size, r)
 }
 
-// sourceOf returns the source that PutBlob gave to the store from which the
-// reader comes.
+// sourceOf returns the source of a blob, if PutBlob has given that source to the store
+// which returned the reader r.
 func sourceOf(r io.Reader) (source, bool) {
 	section, ok := r.(interface {
 		Outer() (r io.ReaderAt, off, n int64)
@@ -292,7 +294,7 @@ type untaggedLister interface {
 	Untagged(ctx context.Context, repo string) iter.Seq2[ocispec.Descriptor, error]
 }
 
-// reached is the part of a repository that can be found from its tags.
+// reached has the manifests of a repository that can be reached from its tags.
 type reached struct {
 	ctx   context.Context
 	store registry.Store
@@ -301,11 +303,11 @@ type reached struct {
 	// manifests has the children of an index before the index.
 	manifests []registry.Manifest
 	tags      map[digest.Digest][]string
-	// from describes how each manifest was found first.
+	// from describes how each manifest was reached first, such as "tagged v1".
 	from map[digest.Digest]string
 }
 
-// reach finds the manifests of a repository.
+// reach finds the manifests of a repository that can be reached from its tags.
 func reach(ctx context.Context, s registry.Store, repo string) (*reached, error) {
 	found := &reached{ctx: ctx, store: s, repo: repo, tags: make(map[digest.Digest][]string), from: make(map[digest.Digest]string)}
 	for tag, err := range s.Tags(ctx, repo, "") {
@@ -314,7 +316,7 @@ func reach(ctx context.Context, s registry.Store, repo string) (*reached, error)
 		}
 		m, err := s.GetManifest(ctx, repo, tag)
 		if errors.Is(err, fs.ErrNotExist) {
-			continue // deleted since it was listed
+			continue // The tag was deleted after it was listed.
 		}
 		if err != nil {
 			return nil, fmt.Errorf("tag %s: %w", tag, err)
@@ -327,10 +329,10 @@ func reach(ctx context.Context, s registry.Store, repo string) (*reached, error)
 	return found, nil
 }
 
-// find adds the manifest with the digest, if it exists, and all content that it
-// leads to.
+// find adds the manifest with the digest, if it exists, and all manifests that can be
+// reached from it.
 func (r *reached) find(d digest.Digest, from string) error {
-	// Stores would take a malformed digest for a tag.
+	// A store would treat a malformed digest as a tag.
 	if d.Validate() != nil || r.from[d] != "" {
 		return nil
 	}
@@ -344,7 +346,7 @@ func (r *reached) find(d digest.Digest, from string) error {
 	return r.visit(m, from)
 }
 
-// visit adds a manifest and all that can be found from it.
+// visit adds a manifest and all manifests that can be reached from it.
 func (r *reached) visit(m registry.Manifest, from string) error {
 	if r.from[m.Digest] != "" {
 		return nil
@@ -367,8 +369,8 @@ func (r *reached) visit(m registry.Manifest, from string) error {
 	return r.follow("referrers of "+string(m.Digest), r.store.Referrers(r.ctx, r.repo, m.Digest, ""), "a referrer of "+string(m.Digest))
 }
 
-// follow adds the manifests of a list with the name, and all that can be found
-// from them.
+// follow adds the manifests of a list, and all manifests that can be reached from them.
+// Name is the name of the list in errors.
 func (r *reached) follow(name string, list iter.Seq2[ocispec.Descriptor, error], from string) error {
 	for d, err := range list {
 		if err != nil {

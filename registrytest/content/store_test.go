@@ -33,7 +33,7 @@ func TestHostsAreNoPartOfReferences(t *testing.T) {
 		_, err := Get(t.Context(), memstore.New(), ref)
 		require.ErrorContains(t, err, "reading "+ref+": "+want)
 	}
-	// A repository may have a name that begins like a host.
+	// The name of a repository may begin like that of a host.
 	for _, ref := range []string{"docker.io/library/app:v1", "localhost/app:v1"} {
 		require.NoError(t, Put(t.Context(), memstore.New(), ref, Image()))
 	}
@@ -91,7 +91,8 @@ func TestPutWritesBlobsThenChildrenThenTheManifest(t *testing.T) {
 		"manifest app " + string(index.Digest) + " [v1]",
 	}, l.lines)
 
-	// A second tag writes no blob, and another repository mounts them.
+	// Putting an image with a second tag writes no blob. Putting it into another
+	// repository mounts its blobs.
 	l.lines = nil
 	require.NoError(t, Put(t.Context(), l, "app:v2", one))
 	require.NoError(t, Put(t.Context(), l, "other", one))
@@ -102,7 +103,7 @@ func TestPutWritesBlobsThenChildrenThenTheManifest(t *testing.T) {
 		"manifest other " + string(one.Digest) + " []",
 	}, l.lines)
 
-	// A child that was absent can be put later.
+	// A child that was absent from the store can be put later.
 	require.NoError(t, Put(t.Context(), l, "app", index.Children[2]))
 	_, err := l.GetManifest(t.Context(), "app", string(index.Children[2].Digest))
 	require.NoError(t, err)
@@ -147,7 +148,7 @@ func TestErrorsOfPut(t *testing.T) {
 	require.NoError(t, Put(t.Context(), failing{memstore.New(), "mount", errors.ErrUnsupported}, "app", app))
 }
 
-// failing is a store of which one method fails.
+// failing is a store with one method that fails.
 type failing struct {
 	registry.Store
 	on  string
@@ -196,8 +197,8 @@ func (f failing) PutManifest(ctx context.Context, repo string, m registry.Manife
 	return f.Store.PutManifest(ctx, repo, m, tags, check)
 }
 
-// A store that content is put into is the same as one behind a registry to which
-// a client pushes the content. The registry accepts all samples.
+// Put stores the same manifests as a registry does if a client pushes them. The
+// registry accepts all samples that are complete.
 func TestPutIsLikeAPush(t *testing.T) {
 	t.Parallel()
 	for _, s := range samples {
@@ -237,7 +238,7 @@ func TestPutIsLikeAPush(t *testing.T) {
 				require.NoError(t, err)
 				require.Equal(t, got, want)
 			}
-			// A registry over the store serves it.
+			// A registry on the store serves the content.
 			h = registry.New(direct)
 			w := httptest.NewRecorder()
 			h.ServeHTTP(w, httptest.NewRequest("GET", "/v2/app/manifests/v1", nil))
@@ -257,8 +258,8 @@ func TestJunkCanBePut(t *testing.T) {
 	}
 }
 
-// Put takes nothing from the manifests of Docker's schema 1, like the registry
-// when a client pushes them.
+// Put reads no subject or layers from a manifest of Docker's schema 1, as the registry
+// reads none if a client pushes such a manifest.
 func TestOldManifestsAreOpaque(t *testing.T) {
 	t.Parallel()
 	app := Image()

@@ -27,7 +27,8 @@ func run(t *testing.T, name string, args ...string) string {
 	return string(out)
 }
 
-// Skopeo and umoci copy the images, check their digests and unpack them.
+// Other tools accept the images: skopeo copies them and checks their digests, and umoci
+// unpacks them.
 func TestImagesUnpackElsewhere(t *testing.T) {
 	t.Parallel()
 	s := State{memstore.New()}
