@@ -137,8 +137,8 @@ func (s *settings) writeReady(url, caFile string, c *controller) (remove func(),
 	if err != nil {
 		return nil, err
 	}
-	// The file appears complete, by a rename. Only this user may read its
-	// token and password.
+	// The rename makes the file appear with its whole content. Only this user may
+	// read the token and the password in it.
 	file, err := os.CreateTemp(filepath.Dir(s.readyFile), ".ready-")
 	if err == nil {
 		_, err = file.Write(append(text, '\n'))

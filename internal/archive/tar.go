@@ -75,9 +75,9 @@ func (t tree) read(from io.ReaderAt, size int64) error {
 	return t.resolve()
 }
 
-// add adds an entry of a tar archive. The content of the entry begins at the
-// offset, and the archive has left more bytes from there. The text of an error
-// continues a sentence that begins with the name of the entry.
+// add adds an entry of a tar archive. Offset is the position of its content in the
+// archive, and left is the number of bytes from there to the end of the archive.
+// The text of an error continues a sentence that begins with the name of the entry.
 func (t tree) add(from io.ReaderAt, h *tar.Header, offset, left int64) error {
 	if h.Typeflag == tar.TypeXGlobalHeader {
 		return nil

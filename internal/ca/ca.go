@@ -15,9 +15,10 @@ import (
 )
 
 // These are the times before and after now between which a certificate is valid,
-// unless its template sets other ones. It begins two days ago, because clocks of
-// containers and virtual machines may be slow, and an expired certificate must
-// have been valid before. It ends later than any test advances its clock.
+// unless its template sets other ones. A certificate is valid from two days ago,
+// because clocks of containers and virtual machines may be slow, and an expired
+// certificate must have been valid before. It is valid longer than any test
+// advances its clock.
 const (
 	validBefore = 2 * 24 * time.Hour
 	validAfter  = 10 * 365 * 24 * time.Hour

@@ -106,5 +106,5 @@ func lines(records []*journal.Record, limit int) (texts []string) {
 	return texts
 }
 
-// always is the function applies of scenarios that apply to every command.
+// always implements scenario.applies: the scenario applies to every command.
 func always(*run) string { return "" }

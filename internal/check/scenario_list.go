@@ -57,8 +57,7 @@ var listScenarios = []scenario{
 	},
 }
 
-// listsTags is the function applies of scenarios for commands that list and print
-// all tags.
+// listsTags implements scenario.applies: the command must list and print all tags.
 func listsTags(base *run) string {
 	if !base.has(nil, registry.ListTags) {
 		return "the command lists no tags"

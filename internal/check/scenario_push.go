@@ -90,7 +90,7 @@ var pushScenarios = []scenario{
 	},
 }
 
-// uploads is the function applies of scenarios for commands that upload a blob.
+// uploads implements scenario.applies: the command must upload a blob.
 func uploads(base *run) string {
 	if !base.has(nil, registry.PutUpload) {
 		return "the command uploads no blob in a session"
@@ -98,8 +98,7 @@ func uploads(base *run) string {
 	return ""
 }
 
-// chunks is the function applies of scenarios for commands that upload a blob
-// in several chunks.
+// chunks implements scenario.applies: the command must upload a blob in several chunks.
 func chunks(base *run) string {
 	if !base.has(func(r *journal.Record) bool { return hasChunkRange(r) && !wholeBlob(base, r) }, registry.PatchUpload) {
 		return "the command uploads no blob in chunks"

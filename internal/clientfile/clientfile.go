@@ -40,8 +40,8 @@ func RegistriesConf(url string, insteadOf ...string) string {
 	return text
 }
 
-// DaemonJSON returns the text of a daemon.json with which Docker uses the
-// registry at the URL, also without HTTPS. If mirror is set, the registry is a
+// DaemonJSON returns the text of a daemon.json with which Docker accepts the
+// registry at the URL, even without HTTPS. If mirror is set, the registry is a
 // mirror of Docker Hub.
 func DaemonJSON(url string, mirror bool) string {
 	var fields []string

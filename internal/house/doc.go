@@ -1,6 +1,6 @@
-// Package house checks the rules that keep the code easy to find one's way in:
-// which package may import which, what the module depends on, and how long
-// files and documentation are.
+// Package house checks the rules that keep the code easy to navigate: the imports of
+// packages, the dependencies of the module, and the length of files and
+// documentation.
 //
 // The package has only tests. After a change of imports, update the picture in
 // docs/architecture.md:

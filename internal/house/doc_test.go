@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-const maxDocLines = 45 // of go doc -short: as many as a screen has
+const maxDocLines = 45 // the lines of go doc -short that fit on a screen
 
 // longDocs lists the packages whose documentation may be longer.
 var longDocs = []string{}

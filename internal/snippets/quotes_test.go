@@ -7,10 +7,10 @@ import (
 	"testing"
 )
 
-// A snippet whose fence names files, such as "```go
-// adapters/ggcr/migrate_test.go", occurs in each of these files, word for word.
-// The tests of the modules with these files compile and run it, because it may
-// need other modules or languages.
+// A snippet whose fence names files, such as
+// "```go adapters/ggcr/migrate_test.go", occurs in each of these files, word for
+// word. The tests of the modules with these files compile and run it, because it
+// may need other modules or languages.
 func TestQuotes(t *testing.T) {
 	t.Parallel()
 	count := 0

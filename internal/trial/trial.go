@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// A T stands for a test in a call of such a function. It collects failures. It
-// has no temporary directory, and calls no cleanup functions.
+// A T takes the place of a test in a call of a function that needs one. It collects
+// failures. It has no temporary directory, and calls no cleanup functions.
 type T struct{ Failures []string }
 
 // Helper does nothing.
@@ -27,7 +27,7 @@ func (*T) Cleanup(func()) {}
 // Failed returns false, so that several calls of a function each report their failures.
 func (*T) Failed() bool { return false }
 
-// TempDir panics.
+// TempDir panics, because a T has no temporary directory.
 func (*T) TempDir() string { panic("trial: a call that is not in a test has no directory") }
 
 // Errorf collects a failure.

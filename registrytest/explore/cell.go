@@ -262,8 +262,8 @@ func tried(texts []string) (cells []cell, err error) {
 	return cells, nil
 }
 
-// known returns an error for the first of the names that is not in all. The text
-// what begins the message.
+// known returns an error for the first name that all does not contain. The
+// parameter what is the beginning of the message.
 func known(what string, names, all []string) error {
 	for _, name := range names {
 		if slices.Contains(all, name) {

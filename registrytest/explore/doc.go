@@ -11,8 +11,8 @@
 // The client may fail, and it may succeed, but it must not succeed with other
 // content, hang, panic, leave goroutines or connections behind, flood the
 // registry, retry before Retry-After, or show its credentials to another host.
-// [EveryFault] reports each of these as a violation, with the rule of
-// package fault that shows it alone.
+// [EveryFault] reports each of these as a violation, with a rule of package fault
+// that reproduces it.
 //
 // A run has a registry of its own, in memory and in a bubble of
 // testing/synctest: a client that waits for minutes takes no time. See

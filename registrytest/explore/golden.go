@@ -44,7 +44,7 @@ func (m *Matrix) compareGolden(file string) error {
 			list = append(list, fmt.Sprintf("%s: %s, not %s", key, have.cells[key], w))
 		}
 	}
-	var gone []string // faults of the file that no run has
+	var gone []string // the faults of the file that no run has
 	for _, key := range want.keys {
 		if _, ok := have.cells[key]; ok {
 			continue
@@ -52,7 +52,7 @@ func (m *Matrix) compareGolden(file string) error {
 		switch {
 		case slices.Contains(have.faults, key.fault) && !slices.Contains(m.Requests, key.request):
 			list = append(list, fmt.Sprintf("%s: there is no such request", key))
-		case m.sampled: // The runs that are left out prove nothing.
+		case m.sampled: // A run that the options left out proves nothing.
 		case slices.Contains(have.faults, key.fault):
 			list = append(list, fmt.Sprintf("%s: no run, not %s", key, want.cells[key]))
 		case !slices.Contains(gone, key.fault):

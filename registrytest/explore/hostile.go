@@ -262,7 +262,7 @@ func (h *hostile) judgeTwin(tw twin, e *encounter) string {
 }
 
 // succeeded returns a judge for a trap with which the operation must fail. The
-// text what names the bad content that a successful operation accepts.
+// parameter what names the bad content that a successful operation accepts.
 func succeeded(what string) func(*hostile, *encounter) string {
 	return func(_ *hostile, e *encounter) string {
 		if e.err == nil {

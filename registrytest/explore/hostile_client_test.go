@@ -242,7 +242,7 @@ func (c *wary) manifest(ctx context.Context, repo, ref string) (digest.Digest, o
 		return "", m, err
 	}
 	if c.is("nests without a limit") && bytes.Count(text, []byte("[")) > 100_000 {
-		panic("the stack overflows") // encoding/json has a limit.
+		panic("the stack overflows") // encoding/json has a limit, so the bug is simulated
 	}
 	switch {
 	case digest.FromBytes(text) != d && !c.is("trusts digests"):

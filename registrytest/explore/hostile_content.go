@@ -92,7 +92,7 @@ func contentTraps() []trap {
 			set: func(w *hostileWorld) {
 				w.after = append(w.after, func() {
 					for _, ref := range w.h.base.tags() {
-						w.put(ref, otherImage()) // pushes the blobs
+						w.put(ref, otherImage()) // pushes the blobs that ambiguous refers to
 						w.put(ref, ambiguous(otherImage()))
 					}
 				})
@@ -129,7 +129,7 @@ func contentTraps() []trap {
 					deep := strings.Repeat("[", 200_000) + strings.Repeat("]", 200_000)
 					text := strings.Replace(string(otherImage().Manifest), "{", `{"deep":`+deep+",", 1)
 					for _, ref := range w.h.base.tags() {
-						w.put(ref, otherImage()) // pushes the blobs
+						w.put(ref, otherImage()) // pushes the blobs of the next manifest
 						w.put(ref, content.Raw(ocispec.MediaTypeImageManifest, []byte(text)))
 					}
 				})
@@ -164,7 +164,8 @@ func ambiguous(c content.Content) content.Content {
 	return content.Raw(ocispec.MediaTypeImageManifest, []byte(text))
 }
 
-// needsImageByTag is the condition of traps that put another image at a tag.
+// needsImageByTag returns the reason why a trap that puts another image at a tag
+// does not apply to the operation, or "".
 func needsImageByTag(h *hostile) string {
 	for _, r := range h.base.tagPulls() {
 		switch r.ResponseHeader.Get("Content-Type") {

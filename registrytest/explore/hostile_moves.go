@@ -32,8 +32,8 @@ func (e *encounter) looks() (looks []*journal.Record) {
 // request is for such a tag.
 func (e *encounter) lookAfterPull() int {
 	looks := 0
-	pulled := make(map[string]bool)     // by repository and tag
-	resolved := make(map[string]string) // by repository and digest, the tag
+	pulled := make(map[string]bool)     // the tags that a request has pulled, as repo:tag
+	resolved := make(map[string]string) // tags, as repo:tag, by repo@digest
 	for _, r := range e.records {
 		ref := r.Repo + ":" + r.Tag
 		switch {
@@ -70,8 +70,8 @@ func (e *encounter) tagPulls() (pulls []*journal.Record) {
 	return pulls
 }
 
-// digestOf returns the repository and the digest in the response to a request for
-// a manifest.
+// digestOf returns the repository and digest, as repo@digest, in the response to
+// a request for a manifest.
 func digestOf(r *journal.Record) string {
 	return r.Repo + "@" + r.ResponseHeader.Get("Docker-Content-Digest")
 }

@@ -15,9 +15,9 @@ type Hazards struct {
 
 // A TrapResult is the outcome of one trap.
 type TrapResult struct {
-	// Trap is the name of the trap. Reference has advisories about clients that
-	// stepped into the trap, or sections of standards, separated by semicolons. Twin
-	// is the legitimate behaviour that resembles the trap.
+	// Trap is the name of the trap. Reference names, separated by semicolons,
+	// advisories about clients that stepped into the trap, or sections of
+	// standards. Twin is the legitimate behaviour that resembles the trap.
 	Trap, Reference, Twin string
 
 	Outcome Hazard

@@ -35,7 +35,7 @@ var hostileOps = map[string]struct {
 	"verify and pull by HEAD": {verifyAndPullByHead, []Option{Verifies(), OnlyTraps("tag that moves between two pulls")}},
 }
 
-// tagTraps are those that put another image at a tag.
+// tagTraps lists traps that put another image at a tag.
 var tagTraps = []string{"foreign layer at another host", "manifest that is an image and an index", "manifest of deeply nested JSON"}
 
 func verifyAndPull(c *wary, t *T) error {
@@ -66,9 +66,9 @@ func meetHostile(t *testing.T, mutant, op string, opts ...Option) *Hazards {
 	}, append(append(opts, o.opts...), Login("ci", "secret-of-ci"))...)
 }
 
-// Each trap has references of a known form, of which one is an advisory or a
-// section, and a legitimate twin. The document has the references. No two traps
-// with redirects share a twin.
+// Each trap has a legitimate twin, and references of known forms. One of them is
+// an advisory or a section, and docs/exploring.md has all. No two traps with
+// redirects share a twin.
 func TestTraps(t *testing.T) {
 	const spec = `(distribution|image)-spec, [A-Z][A-Za-z :]+`
 	source := regexp.MustCompile(`^(CVE-\d{4}-\d{4,}|GHSA(-[2-9cfghjmpqrvwx]{4}){3}|RFC \d+, section \d+(\.\d+)*|` + spec + `)$`)
@@ -200,8 +200,8 @@ func TestUnwaryClients(t *testing.T) {
 	}
 }
 
-// The traps for tags apply to a client that gets a tag's digest by HEAD, and not to
-// one that knows the digest or that pulls an index.
+// Traps for tags apply to a client that gets the digest of a tag by HEAD. They do
+// not apply to a client that knows the digest, or that pulls an index.
 func TestTrapsForTags(t *testing.T) {
 	z := meetHostile(t, "right", "pull by HEAD")
 	require.Equal(t, tagTraps, z.With(Withstood), "%s", z.Markdown())
@@ -219,7 +219,8 @@ func TestTrapsForTags(t *testing.T) {
 	}
 }
 
-// A twin with another image at the tag is left out if the operation knows its image.
+// A twin with another image at the tag is left out if the operation accepts
+// only its own image.
 func TestKnownImage(t *testing.T) {
 	z := Hostile(t, func(t *T, reg *registrytest.Server) { reg.Push(t, "team/app:v1", hostileImage()) }, func(t *T, reg *registrytest.Server) error {
 		c := newWary(reg, "right", "ci", "secret")
@@ -232,7 +233,8 @@ func TestKnownImage(t *testing.T) {
 	require.Equal(t, tagTraps, z.With(Withstood), "%s", z.Markdown())
 }
 
-// An error has the name that is nearest to that of an unknown trap, if one is near.
+// The error for an unknown trap suggests the trap with the most similar name,
+// if one is similar.
 func TestUnknownTrap(t *testing.T) {
 	for name, want := range map[string]string{
 		"huge manifests": `no trap is called "huge manifests"; did you mean "huge manifest"?`,

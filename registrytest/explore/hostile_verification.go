@@ -121,7 +121,8 @@ func verifiesReferrers(h *hostile) string {
 	return verifies(h)
 }
 
-// verifiesTag is the condition of a trap that puts another image at a tag.
+// verifiesTag returns the reason why a trap that puts another image at a tag does
+// not apply to the operation, or "".
 func verifiesTag(h *hostile) string {
 	if h.base.tags() == nil {
 		return "the operation looks at no tag, so no image can take the place of another"
@@ -129,8 +130,8 @@ func verifiesTag(h *hostile) string {
 	return verifies(h)
 }
 
-// worthlessWithoutEnd makes the registry hide its own signatures, and list others
-// without an end, of which none is valid.
+// worthlessWithoutEnd makes the registry hide its own signatures and list an
+// endless number of referrers without a valid signature.
 func (w *hostileWorld) worthlessWithoutEnd() {
 	w.pages(registry.ListReferrers, 0, -1)
 	pages := w.intercept

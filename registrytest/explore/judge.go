@@ -25,7 +25,7 @@ const (
 	panics       = "panic"
 	leftRunning  = "goroutines left"
 	leftOpen     = "body left open"
-	leftUpload   = "upload left open" // by a client that succeeded
+	leftUpload   = "upload left open" // an operation that succeeded left an upload session open
 	storm        = "request storm"
 	early        = "before Retry-After"
 	credentials  = "credentials shown" // the client sent credentials to another host
@@ -288,8 +288,8 @@ func (x *explorer) resumed(r *run) bool {
 }
 
 // openSessions returns the upload sessions that were neither completed, cancelled
-// nor lost, each with the request that started it. A client that failed may not have
-// been able to cancel them.
+// nor lost, with the request that started each. A client that failed may have
+// been unable to cancel them.
 func openSessions(records []*journal.Record) map[string]*journal.Record {
 	open := make(map[string]*journal.Record)
 	for _, r := range records {
@@ -304,8 +304,8 @@ func openSessions(records []*journal.Record) map[string]*journal.Record {
 	return open
 }
 
-// knownSessions returns the open sessions that the client knew, since it got the
-// response that started them, and did not try to cancel.
+// knownSessions returns the open sessions that the client could have cancelled:
+// it got the response that started the session, and sent no request to cancel it.
 func knownSessions(records []*journal.Record) map[string]*journal.Record {
 	open := openSessions(records)
 	for session, start := range open {

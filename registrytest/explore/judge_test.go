@@ -154,8 +154,8 @@ func TestMissingContent(t *testing.T) {
 	require.Regexp(t, `^the operation succeeded, but the manifest team/app@[0-9a-f]{12} is not there, the tag team/app:v1 is missing$`, m.Violations[0].Text)
 }
 
-// An upload session that is left open is a note about a client that failed, and a
-// violation of one that succeeded and could have cancelled it.
+// An upload session that is left open is a note if the client failed. It is a
+// violation if the client succeeded and could have cancelled the session.
 func TestOpenSessions(t *testing.T) {
 	t.Parallel()
 	leaves := operations["push"].run(client{bug: "leaves uploads open"})
@@ -170,7 +170,7 @@ func TestOpenSessions(t *testing.T) {
 		{"put-upload status=503", leaves, Failed, "4 upload sessions left"},
 		{"put-upload once status=503", cancels, Retried, ""},
 		{"put-upload status=503", cancels, Failed, ""},
-		{"start-upload once after-commit reset", leaves, Retried, ""}, // The client does not know the session.
+		{"start-upload once after-commit reset", leaves, Retried, ""}, // The client never learns of the session.
 	} {
 		m := EveryFault(t, nil, c.run, ReportOnly(), Try(c.rule))
 		require.Equal(t, c.outcome, m.Cells[0].Outcome, "%s", m)
@@ -182,7 +182,7 @@ func TestOpenSessions(t *testing.T) {
 		{Op: registry.StartUpload, Session: "a", Status: 202},
 		{Op: registry.CancelUpload, Session: "a", Status: 503},
 	}
-	tried = append(tried, &journal.Record{Op: registry.StartUpload, Session: "b", Status: 202, Gone: true}) // The client did not get it.
+	tried = append(tried, &journal.Record{Op: registry.StartUpload, Session: "b", Status: 202, Gone: true}) // The client did not get the response.
 	require.Len(t, openSessions(tried), 2)
 	require.Empty(t, knownSessions(tried))
 }

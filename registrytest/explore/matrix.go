@@ -34,7 +34,7 @@ type Matrix struct {
 	Cells      []Cell        `json:"cells"` // the outcomes, in the order of the faults
 	Violations []Violation   `json:"violations"`
 
-	sampled bool // there are runs that were left out
+	sampled bool // the options or the time left out runs
 }
 
 // A Cell is the outcome of one run.

@@ -64,8 +64,8 @@ func MustSucceed(faults ...string) Option {
 // unless [Budget], -short or [Try] leave out runs.
 func Golden(file string) Option { return Option{func(c *config) { c.golden = file }} }
 
-// Accept lets the client commit some kinds of violations, such as
-// "before Retry-After". The matrix has their names as notes.
+// Accept permits some kinds of violations, such as "before Retry-After". The
+// matrix has their names as notes.
 func Accept(kinds ...string) Option {
 	return Option{func(c *config) { c.accepted = append(c.accepted, kinds...) }}
 }
@@ -111,10 +111,10 @@ func Cancellations() Option { return Option{func(c *config) { c.cancels = true }
 // Stalls requires a bubble. Over loopback, a run ends before most timeouts do.
 func Stalls() Option { return Option{func(c *config) { c.stalls = true }} }
 
-// Try makes only a run for each of the rules, for example to reproduce a
-// violation by its rule. A rule has the language of package fault, or is
-// "cancel at" and the part of a rule that names a request. Two rules with " and
-// " between them make one run.
+// Try makes one run for each of the rules, and no others, for example to
+// reproduce a violation. A rule is a text for [fault.Parse], or "cancel at"
+// followed by the part of such a text that selects a request. Two rules joined by
+// " and " apply to the same run.
 func Try(rules ...string) Option {
 	return Option{func(c *config) { c.try = append(c.try, rules...) }}
 }

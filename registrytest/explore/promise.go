@@ -32,8 +32,9 @@ func (x *explorer) promisedRules() map[string]bool {
 	return rules
 }
 
-// untested returns an error for each fault of [MustSucceed] that no run can have
-// tested, whether or not the budget leaves out runs.
+// untested returns an error for each fault of [MustSucceed] that fits no request
+// of the operation, or had no effect in any run. If the budget left out runs,
+// only the former are errors.
 func (x *explorer) untested(m *Matrix) (errs []error) {
 	if len(x.try) > 0 {
 		return nil
@@ -56,8 +57,8 @@ func (x *explorer) untested(m *Matrix) (errs []error) {
 	return errs
 }
 
-// unsampled returns a sentence about the promises that the runs within the budget
-// have not tested, or "".
+// unsampled returns a sentence about the faults of [MustSucceed] that no run
+// tested because of the budget. It returns "" if there are none.
 func (x *explorer) unsampled(m *Matrix) string {
 	faults := x.mustUntested(m)
 	if len(faults) == 0 || len(x.try) > 0 || !x.incomplete(m) {
@@ -66,12 +67,11 @@ func (x *explorer) unsampled(m *Matrix) string {
 	return "the runs within the budget did not test the promises " + strings.Join(faults, ", ")
 }
 
-// incomplete reports whether the budget may have left out runs of promises. With
-// -short alone it does not.
+// incomplete reports whether the budget may have left out runs with faults of
+// [MustSucceed]. With -short alone, it leaves out none of them.
 func (x *explorer) incomplete(m *Matrix) bool { return x.sampled && x.runs > 0 || m.Skipped > 0 }
 
-// mustUntested returns the faults of [MustSucceed] that have changed nothing in any
-// run.
+// mustUntested returns the faults of [MustSucceed] that had no effect in any run.
 func (x *explorer) mustUntested(m *Matrix) (faults []string) {
 	for _, name := range x.must {
 		tested := slices.ContainsFunc(m.Cells, func(c Cell) bool {

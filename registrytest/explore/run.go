@@ -25,9 +25,9 @@ const host = "127.0.0.1:5000"
 const (
 	bubbleLimit   = 30 * time.Minute
 	loopbackLimit = 10 * time.Second
-	grace         = 5 * time.Minute // for a client in a bubble to end after its context is done
-	afterTime     = time.Minute     // for timers that still run after the operation
-	heedTime      = time.Second     // for a client to notice that its context was cancelled
+	grace         = 5 * time.Minute // the time for a client in a bubble to end after its context is done
+	afterTime     = time.Minute     // the time for timers that still run after the operation
+	heedTime      = time.Second     // the time for a client to notice that its context was cancelled
 )
 
 // A plan has the faults and the cancellation of a run.

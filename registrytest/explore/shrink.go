@@ -38,7 +38,7 @@ func (x *explorer) shrinkAll(cells []cell, judged []*judgement) (list []Violatio
 				simple, c := s.shrink(cells[i], v)
 				to := likeness{v.Kind, c.family(), simple.general()}
 				if v.Kind == checks {
-					to.family = "" // The text of the check identifies the violation.
+					to.family = "" // The text of a check identifies the violation, whatever the fault.
 				}
 				if at, ok = grouped[to]; !ok {
 					at = len(list)
@@ -70,7 +70,7 @@ func (v *Violation) add(c Cell) {
 // shrink simplifies the cell as long as its run shows a violation like v. It
 // returns the violation of the simplest run, and the cell of that run.
 func (s *shrinker) shrink(c cell, v Violation) (Violation, cell) {
-	for range 16 { // No cell has as many parts to leave out.
+	for range 16 { // more steps than a cell has parts to leave out
 		simpler := c.simpler()
 		i := slices.IndexFunc(simpler, func(c cell) bool {
 			w := s.judge(c).violation(v)

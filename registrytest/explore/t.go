@@ -196,8 +196,8 @@ func perform(operation func() error, limit time.Duration) ending {
 	}
 }
 
-// A quietTest is the TB of the rules of a run. It keeps the report of a rule that
-// hit no request or had no effect.
+// A quietTest is the test to which the fault rules of a run report. It keeps the
+// report of a rule that hit no request or had no effect.
 type quietTest struct{ failed string }
 
 func (*quietTest) Helper()                     {}

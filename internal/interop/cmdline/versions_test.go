@@ -35,7 +35,7 @@ func TestVersions(t *testing.T) {
 	matrix.CheckVersions(t, docs, versions, "tools", "check", "explored programs", "hostile programs")
 }
 
-// versionOf returns the version of a module in go.mod, without its v.
+// versionOf returns the version of a module in go.mod, without the leading v.
 func versionOf(t *testing.T, module string) string {
 	t.Helper()
 	file, name, _ := strings.Cut(module, " ")

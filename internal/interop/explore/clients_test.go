@@ -240,8 +240,8 @@ func containerdResolver(reg *registrytest.Server) remotes.Resolver {
 }
 
 func containerdPull(t *explore.T, reg *registrytest.Server) error {
-	// containerd gets foreign layers with this client. Without the transport, it would
-	// leave the network of the test.
+	// Containerd uses http.DefaultClient for foreign layers. Without this
+	// transport, the client would connect to hosts outside of the test's network.
 	before := http.DefaultClient.Transport
 	http.DefaultClient.Transport = reg.Transport()
 	defer func() { http.DefaultClient.Transport = before }()

@@ -83,8 +83,8 @@ func EveryFault(t *testing.T, docs, name string, ops []Operation) {
 	for _, op := range ops {
 		t.Run(op.Name, func(t *testing.T) {
 			runs := op.start(t, table)
-			// The budget is set even for all runs, because -short changes its default.
-			// The table of ocireg check has the clients that leave uploads open.
+			// The budget is set even for all runs, because -short changes its default. Open
+			// uploads are accepted, because the table of ocireg check shows them.
 			opts := append([]explore.Option{explore.ReportOnly(), explore.Budget(runs, 0), explore.Accept(leftUpload)}, op.Options...)
 			if op.Loopback {
 				opts = append(opts, explore.OverLoopback(), explore.Jobs(4), explore.Timeout(loopbackTimeout), explore.Accept(noTimeout))
