@@ -159,7 +159,7 @@ func (s *settings) writeReady(url, caFile string, c *controller) (remove func(),
 }
 
 // removeReady removes a file of -ready-file that an earlier command left. Scripts
-// would take it for that of this command.
+// would mistake it for the file of this command.
 func (s *settings) removeReady() error {
 	if s.readyFile == "" {
 		return nil

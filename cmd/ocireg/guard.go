@@ -16,9 +16,9 @@ import (
 // These are the times after which the command closes a connection. The transfer
 // of a blob may take any time while its bytes keep moving.
 const (
-	headerTime = time.Minute     // for the header of a request
-	bodyTime   = time.Minute     // without a byte of a request's body, or 256 KiB of a response's
-	idleTime   = 3 * time.Minute // without a request; longer than the 90 seconds of Go's clients
+	headerTime = time.Minute     // the time for the header of a request
+	bodyTime   = time.Minute     // the time without a byte of a request's body, or 256 KiB of a response's
+	idleTime   = 3 * time.Minute // the time without a request: more than the 90 seconds of Go's clients
 )
 
 // setTimes sets the times for headers and idle connections of a server.

@@ -213,9 +213,8 @@ func listen(flag, addr string) (net.Listener, error) {
 
 const loopback = "127.0.0.1"
 
-// hostOf returns the HOST:PORT by which clients on this machine reach the
-// listener. The host is that of addr, or a loopback address if clients cannot
-// dial that of addr.
+// hostOf returns the HOST:PORT by which clients on this machine reach the listener. The
+// host is the host in addr. If clients cannot dial that, it is a loopback address.
 func hostOf(listener net.Listener, addr string) string {
 	host, _, _ := net.SplitHostPort(addr)
 	if ip, err := netip.ParseAddr(host); host == "" || err == nil && ip.IsUnspecified() {

@@ -15,7 +15,7 @@ import (
 	"github.com/ocireg/registry/registrytest/upstream"
 )
 
-// upstreamFlags holds the flags for a registry that gets all requests,
+// upstreamFlags holds the flags for an upstream that gets every request,
 // without a recording.
 type upstreamFlags struct {
 	url    string // the URL of the registry, or "" if there is none

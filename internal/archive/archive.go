@@ -102,8 +102,8 @@ type source struct {
 	modTime func() time.Time
 }
 
-// unpack makes a temporary file with the uncompressed bytes the source if the
-// file is compressed. It returns the number of bytes in the source.
+// unpack checks whether the file is compressed. If so, the source becomes a temporary
+// file with the uncompressed bytes. It returns the number of bytes in the source.
 func (s *source) unpack(file *os.File, size int64) (int64, error) {
 	start := make([]byte, 6)
 	n, err := file.ReadAt(start, 0)

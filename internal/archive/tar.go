@@ -17,7 +17,7 @@ import (
 const (
 	maxEntries = 1 << 18 // entries, and files and directories, since a path can add several directories
 	maxName    = 4096    // the bytes of a name
-	maxLinks   = 16      // links from which the first leads to the last
+	maxLinks   = 16      // links in a chain, each to the next
 )
 
 // A tree holds the files and directories of an archive by their paths.
@@ -126,7 +126,7 @@ func (t tree) add(from io.ReaderAt, h *tar.Header, offset, left int64) error {
 	return nil
 }
 
-// put adds a file to its directory, which it creates if necessary.
+// put adds a file to its directory, and creates the directory if necessary.
 func (t tree) put(name string, n *node) error {
 	parent, err := t.dir(path.Dir(name))
 	if err != nil {
@@ -137,7 +137,7 @@ func (t tree) put(name string, n *node) error {
 	return nil
 }
 
-// dir returns the directory at the path, which it creates if necessary.
+// dir returns the directory at the path, and creates it if necessary.
 func (t tree) dir(name string) (*node, error) {
 	if n := t[name]; n != nil {
 		if !n.isDir() {

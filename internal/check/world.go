@@ -70,7 +70,7 @@ func referrersIndex() content.Content {
 		d.ArtifactType, d.Annotations = r.ArtifactType, r.Annotations
 		index.Manifests = append(index.Manifests, d)
 	}
-	text, _ := json.Marshal(index) // An index without raw JSON always encodes.
+	text, _ := json.Marshal(index) // Encoding cannot fail: the index has no raw JSON.
 	return content.Raw(ocispec.MediaTypeImageIndex, text)
 }
 

@@ -8,9 +8,9 @@ import (
 // Nearest returns the word that differs least from the misspelt one, or "" if
 // none is similar. Among equally similar words it returns the first in
 // alphabetical order. A character that is missing, added, replaced or exchanged
-// with its neighbour is one difference. A word of n characters may have (n+2)/4
-// differences, and at least one. Names of Go, such as GetBlob, are compared in
-// lower case with dashes between the words.
+// with its neighbour is one difference. Words of n characters are similar if they
+// have at most (n+2)/4 differences, or one. Names of Go, such as GetBlob, are
+// compared in lower case with dashes between the words.
 func Nearest(misspelt string, words ...string) string {
 	misspelt = dashed(misspelt)
 	nearest, least := "", max((len(misspelt)+2)/4, 1)+1

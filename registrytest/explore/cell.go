@@ -59,7 +59,7 @@ func (p part) rule() fault.Rule {
 }
 
 // plan returns the rules of the run, the request at which its context is
-// cancelled, and a name that joins them all.
+// cancelled, and a name made of all these rules.
 func (c cell) plan() plan {
 	var p plan
 	var names []string

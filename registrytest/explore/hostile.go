@@ -139,7 +139,7 @@ func (h *hostile) explore() *Hazards {
 		h.t.Fatalf("explore: %v", err)
 	}
 	h.undisturbed(z)
-	twins := make(map[string]string) // the failure with each twin tried so far, by its name
+	twins := make(map[string]string) // the failure, or "", of each twin tried so far, by name
 	for _, tr := range chosen {
 		x := TrapResult{Trap: tr.name, Reference: tr.reference, Twin: tr.twin.name}
 		if reason := tr.needs(h); reason != "" {

@@ -32,8 +32,8 @@ func needs(reason string, ops ...registry.Op) func(*hostile) string {
 	}
 }
 
-// needsLogin is like needs, for traps that steal credentials: the client
-// must also have some.
+// needsLogin is like needs, for traps that steal credentials: the client must
+// also have credentials.
 func needsLogin(reason string, ops ...registry.Op) func(*hostile) string {
 	return func(h *hostile) string {
 		switch {

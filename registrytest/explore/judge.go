@@ -266,7 +266,7 @@ func (x *explorer) resumed(r *run) bool {
 			asked++
 		}
 	}
-	begun := make(map[string]bool) // sessions of which the client knows that they have content
+	begun := make(map[string]bool) // sessions whose status told the client that they have content
 	for _, q := range r.records {
 		if q.Status/100 != 2 {
 			continue

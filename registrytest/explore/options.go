@@ -33,11 +33,10 @@ type config struct {
 }
 
 // OverLoopback runs the client outside of a bubble, at a registry on a port of
-// 127.0.0.1: for a client that reaches the registry only there, such as a
-// command. Time is real, so this is slower by orders of magnitude for a client
-// that waits before it retries. The context of a run is done after 10 seconds, or
-// the time of [Timeout], and the run ends at most 5 seconds later: set a
-// [Budget].
+// 127.0.0.1. It is for clients that cannot use a registry in memory, such as
+// commands. Time is real, so runs take much longer if the client waits before it
+// retries: set a [Budget]. The context of a run is done after 10 seconds, or the
+// time of [Timeout], and the run ends at most 5 seconds later.
 func OverLoopback() Option { return Option{func(c *config) { c.loopback = true }} }
 
 // Server gives the registry of each run options: those for HTTPS, a store or
@@ -105,8 +104,8 @@ func Cancellations() Option { return Option{func(c *config) { c.cancels = true }
 // Stalls adds two runs for each request: in one the registry never responds, and
 // in the other it stops in the middle of the body. An operation that ends only
 // with the context of [T.Context], after 30 minutes, has no timeout, which is a
-// violation. Many clients leave timeouts to the context of their caller; then the
-// operation sets the time that the caller would set, with [context.WithTimeout].
+// violation. Many clients leave timeouts to the context of their caller. For such a
+// client, the operation sets a timeout itself, with [context.WithTimeout].
 //
 // Stalls requires a bubble. Over loopback, a run ends before most timeouts do.
 func Stalls() Option { return Option{func(c *config) { c.stalls = true }} }
