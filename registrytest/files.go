@@ -90,15 +90,20 @@ func (s *Server) RegistriesConf(insteadOf ...string) string {
 
 // DaemonJSON returns the path of a daemon.json, which dockerd reads if
 // --config-file names it. If the server has no HTTPS, the file permits Docker
-// to use plain HTTP. With mirror, the server is a mirror of Docker Hub: Docker
-// pulls from it first, and falls back to Docker Hub. Docker supports mirrors of no
-// other registry. For a server with HTTPS, Docker needs the certificates of
+// to use plain HTTP. If mirrorOf is "docker.io", the server is a mirror of Docker
+// Hub: Docker pulls from it first, and falls back to Docker Hub. Any other name
+// fails the test, since Docker has no mirrors of other registries. For a server
+// with HTTPS, Docker needs the certificates of
 // [Server.CertsDir] in /etc/docker/certs.d. The file is removed at the end of
 // the test.
-func (s *Server) DaemonJSON(mirror bool) string {
+func (s *Server) DaemonJSON(mirrorOf ...string) string {
 	s.t.Helper()
+	text, err := clientfile.DaemonJSON(s.URL, mirrorOf...)
+	if err != nil {
+		s.t.Fatalf("registrytest: making a daemon.json: %v", err)
+	}
 	dir := s.t.TempDir()
-	writeFile(s.t, dir, "daemon.json", []byte(clientfile.DaemonJSON(s.URL, mirror)))
+	writeFile(s.t, dir, "daemon.json", []byte(text))
 	return filepath.Join(dir, "daemon.json")
 }
 

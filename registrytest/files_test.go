@@ -156,25 +156,31 @@ insecure = true
 func TestDaemonJSON(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
-		opts   []registrytest.Option
-		mirror bool
-		want   map[string][]string
+		opts     []registrytest.Option
+		mirrorOf []string
+		want     map[string][]string
 	}{
-		"HTTP":         {nil, false, map[string][]string{"insecure-registries": {"HOST"}}},
-		"HTTP mirror":  {nil, true, map[string][]string{"insecure-registries": {"HOST"}, "registry-mirrors": {"http://HOST"}}},
-		"HTTPS":        {[]registrytest.Option{registrytest.WithTLS()}, false, map[string][]string{}},
-		"HTTPS mirror": {[]registrytest.Option{registrytest.WithTLS()}, true, map[string][]string{"registry-mirrors": {"https://HOST"}}},
+		"HTTP":         {nil, nil, map[string][]string{"insecure-registries": {"HOST"}}},
+		"HTTP mirror":  {nil, []string{"docker.io"}, map[string][]string{"insecure-registries": {"HOST"}, "registry-mirrors": {"http://HOST"}}},
+		"HTTPS":        {[]registrytest.Option{registrytest.WithTLS()}, nil, map[string][]string{}},
+		"HTTPS mirror": {[]registrytest.Option{registrytest.WithTLS()}, []string{"docker.io"}, map[string][]string{"registry-mirrors": {"https://HOST"}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := registrytest.NewServer(t, test.opts...)
-			text, err := os.ReadFile(s.DaemonJSON(test.mirror))
+			text, err := os.ReadFile(s.DaemonJSON(test.mirrorOf...))
 			require.NoError(t, err)
 			got := map[string][]string{}
 			require.NoError(t, json.Unmarshal([]byte(strings.ReplaceAll(string(text), s.Host(), "HOST")), &got))
 			require.Equal(t, test.want, got)
 		})
 	}
+}
+
+func TestDaemonJSONForAnotherRegistry(t *testing.T) {
+	t.Parallel()
+	fake := faketb.Try(t, func(t *faketb.TB) { registrytest.NewServer(t).DaemonJSON("quay.io") })
+	require.Contains(t, strings.Join(fake.Errors(), "\n"), `Docker pulls from mirrors of docker.io only, not of "quay.io"`)
 }
 
 func TestCertsDirOfNetwork(t *testing.T) {

@@ -194,8 +194,8 @@ func (f *recordFlags) snippets(s *settings, url, caFile string) string {
 			continue // The configurations of other clients have no place for a path.
 		}
 		fmt.Fprintf(&b, "Podman, registries.conf:\n%s", indent(clientfile.RegistryTable(name, location, insecure)))
-		if i == 0 && name == "docker.io" {
-			fmt.Fprintf(&b, "Docker, daemon.json, for pulls:\n%s", indent(clientfile.DaemonJSON(url, true)))
+		if text, err := clientfile.DaemonJSON(url, name); i == 0 && err == nil {
+			fmt.Fprintf(&b, "Docker, daemon.json, for pulls:\n%s", indent(text))
 		}
 	}
 	return b.String()

@@ -6,6 +6,9 @@ import (
 	"strings"
 )
 
+// dockerHub is the name of Docker Hub in references and in configuration.
+const dockerHub = "docker.io"
+
 // HostsTOML returns the text of a hosts.toml with which containerd connects only
 // to the registry at the URL. Certs contains lines about certificates, or is "".
 // If mirror is set, the registry is a mirror of another registry. If readOnly is
@@ -41,15 +44,21 @@ func RegistriesConf(url string, insteadOf ...string) string {
 }
 
 // DaemonJSON returns the text of a daemon.json with which Docker accepts the
-// registry at the URL, even without HTTPS. If mirror is set, the registry is a
-// mirror of Docker Hub.
-func DaemonJSON(url string, mirror bool) string {
+// registry at the URL, even without HTTPS. If mirrorOf names Docker Hub, the
+// registry is its mirror. Another name is an error: Docker has no mirrors of other
+// registries.
+func DaemonJSON(url string, mirrorOf ...string) (string, error) {
 	var fields []string
 	if host, plain := strings.CutPrefix(url, "http://"); plain {
 		fields = append(fields, fmt.Sprintf("\t\"insecure-registries\": [%q]", host))
 	}
-	if mirror {
+	for _, host := range mirrorOf {
+		if host != dockerHub {
+			return "", fmt.Errorf("Docker pulls from mirrors of %s only, not of %q; for other clients, use RegistriesConf or CertsDir", dockerHub, host)
+		}
+	}
+	if len(mirrorOf) > 0 {
 		fields = append(fields, fmt.Sprintf("\t\"registry-mirrors\": [%q]", url))
 	}
-	return "{\n" + strings.Join(fields, ",\n") + "\n}\n"
+	return "{\n" + strings.Join(fields, ",\n") + "\n}\n", nil
 }

@@ -119,9 +119,13 @@ func (s *Server) RegistriesConf(insteadOf ...string) string {
 
 // DaemonJSON writes a daemon.json and returns its path, like
 // [registrytest.Server.DaemonJSON].
-func (s *Server) DaemonJSON(mirror bool) string {
+func (s *Server) DaemonJSON(mirrorOf ...string) string {
 	s.t.Helper()
-	return s.write("daemon.json", clientfile.DaemonJSON(s.URL, mirror))
+	text, err := clientfile.DaemonJSON(s.URL, mirrorOf...)
+	if err != nil {
+		s.t.Fatalf("external: making a daemon.json: %v", err)
+	}
+	return s.write("daemon.json", text)
 }
 
 // write writes a file in a new temporary directory, and returns its path.

@@ -52,7 +52,7 @@ func TestWithoutAnAddress(t *testing.T) {
 	own.Restart()
 	require.Equal(t, 1, own.Requests().Len())
 	own.CheckTag(t, "team/app:v1", image)
-	for mine, its := range map[string]string{s.RegistriesConf("docker.io"): own.RegistriesConf("docker.io"), s.DaemonJSON(true): own.DaemonJSON(true)} {
+	for mine, its := range map[string]string{s.RegistriesConf("docker.io"): own.RegistriesConf("docker.io"), s.DaemonJSON("docker.io"): own.DaemonJSON("docker.io")} {
 		got, err := os.ReadFile(mine)
 		require.NoError(t, err)
 		want, err := os.ReadFile(its)
