@@ -13,7 +13,8 @@ import (
 	"github.com/ocireg/registry/registrytest/content"
 )
 
-// Recording adds to the time of the handler alone, and of a client.
+// BenchmarkManifestGet compares a registry with a journal to one without, called
+// directly and over the network.
 func BenchmarkManifestGet(b *testing.B) {
 	for _, c := range []struct {
 		name string
@@ -32,7 +33,7 @@ func BenchmarkManifestGet(b *testing.B) {
 		if opts != nil {
 			h = new(Journal).Handler(h)
 		}
-		// The benchmark does not measure a journal of a million requests.
+		// forget empties the journal now and then, so that its size does not count.
 		forget := func(i int) {
 			if i%1000 == 0 {
 				j.mu.Lock()

@@ -13,8 +13,8 @@ import (
 	"github.com/ocireg/registry/internal/hint"
 )
 
-// Sequence returns an error that shows the difference unless the operations of
-// the requests are exactly those wanted, in this order.
+// Sequence checks that the operations of the requests are exactly those wanted, in
+// this order. If they are not, the error shows the difference.
 func (r Requests) Sequence(want ...registry.Op) error {
 	wanted := make([]string, len(want))
 	for i, op := range want {
@@ -46,10 +46,10 @@ func (r Requests) CheckSequence(t TB, want ...registry.Op) {
 // updateEnv names the environment variable that makes Golden write files.
 const updateEnv = "REGISTRYTEST_UPDATE"
 
-// Golden returns an error that shows the difference unless the requests are
-// those in the file, which has the [Record.String] of each request in a line of
-// its own. A relative path is relative to the directory of the test; golden
-// files are usually in testdata.
+// Golden checks that the requests are those in the file, which has a line with the
+// [Record.String] of each request. If they are not, the error shows the difference. A
+// relative path is relative to the directory of the test; golden files are usually in
+// testdata.
 //
 // If the environment variable REGISTRYTEST_UPDATE is not empty, Golden writes
 // the file instead.
@@ -103,8 +103,8 @@ func joinLines(lines []string) []byte {
 	return b.Bytes()
 }
 
-// splitLines is the inverse of joinLines. It takes the line ends of Windows as
-// well, to which version control systems change files there.
+// splitLines is the inverse of joinLines. It also accepts the line ends of Windows,
+// because version control systems there may change the line ends of a golden file.
 func splitLines(text []byte) []string {
 	s := strings.TrimSuffix(strings.ReplaceAll(string(text), "\r\n", "\n"), "\n")
 	if s == "" {

@@ -24,7 +24,7 @@ func TestCheckSequence(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		want []registry.Op
-		diff string // "" for no difference
+		diff string // the difference in the error, or "" for no error
 	}{
 		{"the same", []registry.Op{registry.HeadManifest, registry.GetManifest, registry.GetBlob, registry.GetBlob}, ""},
 		{
@@ -62,8 +62,8 @@ func TestChecksNeedATest(t *testing.T) {
 	require.PanicsWithValue(t, "journal: Requests.CheckGolden needs a test, but t is nil", func() { Requests{}.CheckGolden((*testing.T)(nil), "x") })
 }
 
-// The golden form does not depend on the port, the sessions, the time, and the
-// order of concurrent requests.
+// The content of a golden file does not depend on the port, on the IDs of upload
+// sessions or on the time. Sorted makes it independent of the order of requests.
 func TestGoldenFormIsStable(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "dir", "push.golden")
 	run := func(reverse bool) (Requests, string) {

@@ -11,8 +11,8 @@ import (
 	"github.com/ocireg/registry/registrytest/journal"
 )
 
-// A handler that has no registrytest.Server around it records its requests in a
-// Journal.
+// A Journal can record the requests to a handler that is not in a
+// registrytest.Server.
 func ExampleJournal() {
 	var j journal.Journal
 	handler := j.Handler(registry.New(memstore.New(), registry.WithRecorder(&j)))

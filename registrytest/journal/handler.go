@@ -21,20 +21,19 @@ const maxManifest = 4 << 20
 
 // KeepBodies makes the journal keep the first bytes of each body, up to the
 // limit in bytes, for [Record.RequestBody] and [Record.ResponseBody]. Call it
-// before the first request. It has an effect on requests through
-// [Journal.Handler] only.
+// before the first request. It affects only requests through [Journal.Handler].
 func (j *Journal) KeepBodies(limit int64) { j.bodies = max(0, limit) }
 
 // ReadManifests makes the journal read the manifests that clients push, up to 4
 // MiB, for [Record.MediaType] and [Record.Subject]. Call it before the first
-// request. It has an effect on requests through [Journal.Handler] only.
+// request. It affects only requests through [Journal.Handler].
 func (j *Journal) ReadManifests() { j.manifests = true }
 
 // Handler returns a handler that serves requests with next, a registry that has
 // the journal as its recorder. It withholds the end of each response until the
-// journal has recorded it: a test that reads the journal after the last
-// response finds every request finished. The exception is a request whose
-// client hangs up early; see [Requests.WaitFor].
+// journal has recorded the exchange. So a test that reads the journal after the
+// last response finds every request finished, except for a request whose client
+// has hung up early; for this, see [Requests.WaitFor].
 func (j *Journal) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		rw := &responseWriter{left: -1}
@@ -59,15 +58,15 @@ func (j *Journal) Handler(next http.Handler) http.Handler {
 
 type bodiesKey struct{}
 
-// bodies holds the parts of an exchange's bodies that the journal keeps. The
-// context of the request carries it from the handler to the recorder.
+// bodies holds the parts of a request's and a response's body that the journal keeps.
+// The context of the request carries it from the handler to the recorder.
 type bodies struct {
-	cut               atomic.Bool // whether the request's body ended early
+	cut               atomic.Bool // whether reading the request's body failed
 	request, response capture
-	manifest          *capture // or nil
+	manifest          *capture // the manifest that the client pushes, or nil
 }
 
-// addTo adds the bodies to the record.
+// addTo adds the bodies, and the properties of a manifest in them, to the record.
 func (b *bodies) addTo(r *Record) {
 	r.RequestBody, r.ResponseBody = b.request.bytes, b.response.bytes
 	switch {
@@ -80,8 +79,7 @@ func (b *bodies) addTo(r *Record) {
 	b.manifest = nil
 }
 
-// readManifest adds the media type and the subject of the manifest with this
-// content, if it has them.
+// readManifest sets MediaType and Subject to those in a manifest with this content.
 func (r *Record) readManifest(content []byte) {
 	var m struct {
 		MediaType string              `json:"mediaType"`
@@ -96,7 +94,7 @@ func (r *Record) readManifest(content []byte) {
 	}
 }
 
-// A capture keeps the first bytes that are written to it.
+// A capture keeps the first bytes that are written to it, up to a limit.
 type capture struct {
 	limit int64
 	bytes []byte
@@ -112,7 +110,7 @@ func (c *capture) write(p []byte) {
 	c.bytes = append(c.bytes, p...)
 }
 
-// requestBody captures a request's body as the registry reads it.
+// requestBody is a request's body. It captures the bytes that the registry reads.
 type requestBody struct {
 	io.ReadCloser
 	bodies *bodies
@@ -128,18 +126,18 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// A responseWriter holds back the last byte of a response with a Content-Length
-// until release is called. It need not hold back others: net/http sends their
-// end when the handler returns.
+// A responseWriter holds back the last byte of a response with a Content-Length until
+// release is called. If a response has no Content-Length, this is not necessary,
+// because net/http sends its end when the handler returns.
 type responseWriter struct {
 	conn.Writer
-	bodies *bodies // or nil
-	left   int64   // the number of bytes to come, or -1 if unknown
+	bodies *bodies // where to keep the body of the response, or nil
+	left   int64   // the number of bytes still to be written, or -1 if unknown
 	held   bool
 	last   [1]byte
 }
 
-// Begins notes the Content-Length.
+// Begins notes the Content-Length when the header of the response is complete.
 func (w *responseWriter) Begins(int) {
 	if n, err := strconv.ParseInt(w.Header().Get("Content-Length"), 10, 64); err == nil {
 		w.left = n
@@ -172,13 +170,13 @@ func (w *responseWriter) Write(p []byte) (n int, err error) {
 	return n, err
 }
 
-// ReadFrom lets net/http use sendfile for a body that is a file.
+// ReadFrom lets net/http send a body that is a file with sendfile.
 func (w *responseWriter) ReadFrom(src io.Reader) (n int64, err error) {
 	w.Begin()
 	to, ok := w.ResponseWriter.(io.ReaderFrom)
 	if ok && w.left > 1 && (w.bodies == nil || w.bodies.response.limit == 0) {
-		// net/http recognizes a file and a limited file, but no file with two
-		// limits.
+		// net/http recognizes a file, and a file in one io.LimitedReader, but not a file
+		// in two. So put the lower limit into a single one.
 		limited, ok := src.(*io.LimitedReader)
 		if !ok {
 			limited = &io.LimitedReader{R: src, N: w.left}
@@ -195,7 +193,7 @@ func (w *responseWriter) ReadFrom(src io.Reader) (n int64, err error) {
 	return n + rest, err
 }
 
-// release writes the byte that was held back.
+// release writes the last byte of the response, if it was held back.
 func (w *responseWriter) release() {
 	if w.held {
 		w.held = false

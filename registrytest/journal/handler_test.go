@@ -15,8 +15,8 @@ import (
 	"github.com/ocireg/registry/registrytest/content"
 )
 
-// A client that has a whole response finds its request recorded and finished,
-// even if the response is large.
+// When a client has received a whole response, the journal has recorded the request as
+// finished, even if the response is large.
 func TestRecordPrecedesTheEndOfTheResponse(t *testing.T) {
 	t.Parallel()
 	s := newJournalServer(t, 0)
@@ -38,8 +38,8 @@ func TestRecordPrecedesTheEndOfTheResponse(t *testing.T) {
 	}
 }
 
-// The last byte of a response is written after the handler has returned, however
-// the handler writes the body.
+// The journal's handler writes the last byte of a response only after the registry's
+// handler has returned, for every way in which the latter can write the body.
 func TestLastByteIsHeldBack(t *testing.T) {
 	t.Parallel()
 	const text = "0123456789"
@@ -83,7 +83,8 @@ func TestLastByteIsHeldBack(t *testing.T) {
 	}
 }
 
-// Nothing is written after the handler has aborted the response.
+// If the registry's handler panics, the journal's handler does not write the byte that
+// it holds back.
 func TestNothingFollowsAnAbort(t *testing.T) {
 	t.Parallel()
 	to := &bytesWriter{header: http.Header{}}
@@ -105,7 +106,7 @@ type bytesWriter struct {
 func (w *bytesWriter) Header() http.Header { return w.header }
 func (w *bytesWriter) WriteHeader(int)     {}
 
-// ReadFrom hides the method of bytes.Buffer.
+// ReadFrom hides bytes.Buffer.ReadFrom, so that a bytesWriter is no io.ReaderFrom.
 func (w *bytesWriter) ReadFrom() {}
 
 func (w readingWriter) ReadFrom(src io.Reader) (int64, error) { return w.Buffer.ReadFrom(src) }
@@ -113,8 +114,8 @@ func (w readingWriter) ReadFrom(src io.Reader) (int64, error) { return w.Buffer.
 // A readingWriter is a bytesWriter that is an io.ReaderFrom.
 type readingWriter struct{ *bytesWriter }
 
-// net/http still notices a handler that writes more or less than its
-// Content-Length.
+// If a handler writes more or fewer bytes than its Content-Length, net/http notices
+// this behind the journal's handler, too.
 func TestContentLengthIsStillChecked(t *testing.T) {
 	t.Parallel()
 	for name, parts := range map[string][]string{

@@ -20,14 +20,15 @@ import (
 	"github.com/ocireg/registry/registrytest/content"
 )
 
-// A journalServer is a registry with a journal and a handler as registrytest has them.
+// A journalServer is a registry behind a journal's handler, as a registrytest.Server
+// is.
 type journalServer struct {
 	*httptest.Server
 	Journal
 	store registry.Store
 }
 
-// newJournalServer starts a server that is closed at the end of the test.
+// newJournalServer starts a journalServer, and closes it at the end of the test.
 func newJournalServer(t *testing.T, bodies int64, opts ...registry.Option) *journalServer {
 	s := &journalServer{store: memstore.New()}
 	opts = append([]registry.Option{registry.WithRecorder(s)}, opts...)
@@ -42,7 +43,7 @@ func newJournalServer(t *testing.T, bodies int64, opts ...registry.Option) *jour
 	return s
 }
 
-// do sends a request and returns the response, with its body read.
+// do sends a request, and returns the response after reading its whole body.
 func (s *journalServer) do(t *testing.T, method, target string, body io.Reader, header ...string) *http.Response {
 	t.Helper()
 	if !strings.HasPrefix(target, "http") {
@@ -68,7 +69,7 @@ func (s *journalServer) put(t *testing.T, ref string, c content.Content) content
 	return c
 }
 
-// recorded returns records that belong to no journal.
+// recorded returns the records, which get numbers and default values, as Requests.
 func recorded(records ...Record) Requests {
 	var all []*Record
 	for i := range records {

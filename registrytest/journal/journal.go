@@ -18,17 +18,17 @@ import (
 	"github.com/ocireg/registry/internal/field"
 )
 
-// A Journal keeps a [Record] of every request to a registry. The zero Journal
-// is empty and ready to use, by one registry or by several at a time. A Journal
-// must not be copied.
+// A Journal keeps a [Record] of every request to a registry. The zero Journal is
+// empty and ready to use. Several registries may use the same Journal at the same
+// time. A Journal must not be copied.
 //
 // A Journal is a [registry.Recorder]:
 //
 //	var j journal.Journal
 //	handler := registry.New(store, registry.WithRecorder(&j))
 //
-// A client of this handler can receive a response before the journal has the
-// end of the request. [Journal.Handler] prevents that.
+// A client of this handler can receive a response before the journal has recorded
+// it. [Journal.Handler] prevents that.
 //
 // A Journal grows with each request, by about 1 KB; see [Journal.KeepLast].
 type Journal struct {
@@ -39,21 +39,21 @@ type Journal struct {
 	mu      sync.Mutex
 	events  int                          // the number of arrivals and ends so far
 	entries []*entry                     // in the order of arrival
-	dropped int                          // the number of requests before these
+	dropped int                          // the number of requests dropped before the first entry
 	open    map[*registry.Request]*entry // the requests without a response
-	changed chan struct{}                // closed by the next event, if not nil
+	changed chan struct{}                // if not nil, closed by the next arrival or end
 }
 
-// An entry holds the facts about a request as they arrive. Building the Record
-// that users see is left until a test asks for it, to keep the registry fast.
+// An entry holds the facts about a request. To keep the registry fast, the journal
+// builds the Record that users see only when a test asks for it.
 type entry struct {
 	Record
 	url               url.URL
 	tls               bool
-	request, response []string // headers, see flatten
+	request, response []string // the headers, as flatten returns them
 	bodies            *bodies
 
-	view *Record // a copy for users, or nil; guarded by the journal's lock
+	view *Record // the Record that users see, or nil; guarded by the journal's lock
 }
 
 // Requests returns the requests so far, in the order of their arrival.
@@ -102,9 +102,9 @@ func (j *Journal) Record(x *registry.Exchange) {
 	j.wake()
 }
 
-// KeepLast makes the journal keep the last n requests and drop earlier ones. They
-// are still counted in [Record.Number]. By default, or if n is 0, the journal
-// keeps all. [Limit] is the same as an option of package registrytest.
+// KeepLast makes the journal keep the last n requests and drop earlier ones, which
+// [Record.Number] still counts. By default, or if n is 0, the journal keeps all
+// requests. [Limit] does the same as an option of package registrytest.
 func (j *Journal) KeepLast(n int) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -112,10 +112,10 @@ func (j *Journal) KeepLast(n int) {
 	j.drop()
 }
 
-// drop drops entries beyond the limit. The lock is held.
+// drop drops the oldest entries beyond the limit. The caller holds the lock.
 func (j *Journal) drop() {
 	for j.limit > 0 && len(j.entries) > j.limit {
-		j.entries[0] = nil // The array may stay for long.
+		j.entries[0] = nil // The array may live for long, and must not keep the entry.
 		j.entries = j.entries[1:]
 		j.dropped++
 	}
@@ -125,7 +125,7 @@ func (j *Journal) drop() {
 // the last requests, up to this number, see [Journal.KeepLast].
 type Limit int
 
-// Options returns no options: the handler stays as it is.
+// Options returns no options, because a Limit does not change the handler.
 func (Limit) Options() []registry.Option { return nil }
 
 // Exclusive returns "limit of the journal". It tells package registrytest that a
@@ -135,7 +135,7 @@ func (Limit) Exclusive() string { return "limit of the journal" }
 // Observe sets the limit. Package registrytest calls it.
 func (l Limit) Observe(j *Journal) { j.KeepLast(int(l)) }
 
-// news returns a channel that the next event closes.
+// news returns a channel that is closed at the next arrival or end of a request.
 func (j *Journal) news() <-chan struct{} {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -145,7 +145,7 @@ func (j *Journal) news() <-chan struct{} {
 	return j.changed
 }
 
-// wake closes the channel that news returned. The lock is held.
+// wake closes the channel that news has returned. The caller holds the lock.
 func (j *Journal) wake() {
 	if j.changed != nil {
 		close(j.changed)
@@ -153,7 +153,7 @@ func (j *Journal) wake() {
 	}
 }
 
-// records returns the records of the requests so far.
+// records returns the records of the requests that the journal keeps.
 func (j *Journal) records() []*Record {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -167,8 +167,7 @@ func (j *Journal) records() []*Record {
 	return records
 }
 
-// newEntry returns an entry with the facts that are known when the request
-// arrives.
+// newEntry returns an entry with the facts that are known when a request arrives.
 func newEntry(r *registry.Request, start time.Time) *entry {
 	ctx := r.Context()
 	e := &entry{
@@ -194,7 +193,7 @@ func newEntry(r *registry.Request, start time.Time) *entry {
 	return e
 }
 
-// finish adds the facts that are known once the request has its response.
+// finish adds the facts that are known when the response has ended.
 func (e *entry) finish(x *registry.Exchange) {
 	e.Ongoing = false
 	e.User, e.Scope = x.Request.User, x.Request.Scope
@@ -213,14 +212,15 @@ func (e *entry) finish(x *registry.Exchange) {
 		e.Gone = e.Gone || e.bodies.cut.Load()
 		e.bodies.addTo(&e.Record)
 	}
-	// The server closes connections and enforces deadlines, too.
+	// If the server has closed the connection, or a deadline has passed, the client
+	// is not gone.
 	if cause := context.Cause(ctx); cause == conn.ErrClosed || cause == context.DeadlineExceeded {
 		e.Gone = false
 	}
 }
 
-// read returns a record without credentials that later changes to the entry do
-// not affect.
+// read returns the entry as a record without credentials. Later changes to the entry do
+// not affect the record.
 func (e *entry) read(number int) *Record {
 	r := e.Record
 	r.Number = number
@@ -249,7 +249,7 @@ func (e *entry) read(number int) *Record {
 // flatten copies a header into a list in which each value follows its name.
 // This costs less than [http.Header.Clone].
 func flatten(h http.Header) []string {
-	flat := make([]string, 0, 2*len(h)+2) // Few fields have several values.
+	flat := make([]string, 0, 2*len(h)+2) // Few fields of a header have several values.
 	for name, values := range h {
 		for _, v := range values {
 			flat = append(flat, name, v)

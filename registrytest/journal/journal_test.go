@@ -29,7 +29,7 @@ func TestJournalWithoutArrivals(t *testing.T) {
 	require.Zero(t, j.Requests().First().Conn, "there is no connection")
 }
 
-// A journal that gets only exchanges puts them in the order of arrival.
+// A journal whose method Arrive is not called sorts the requests by their arrival.
 func TestOrderOfArrival(t *testing.T) {
 	t.Parallel()
 	var j Journal
@@ -45,7 +45,8 @@ func TestOrderOfArrival(t *testing.T) {
 	}
 }
 
-// A change to a header after the response does not reach the record.
+// Changing a header or the URL of a request after the response does not change the
+// record.
 func TestRecordsAreCopies(t *testing.T) {
 	t.Parallel()
 	var j Journal
@@ -168,7 +169,7 @@ func TestWaitForInABubble(t *testing.T) {
 		require.Equal(t, 2, got.Len())
 		require.Equal(t, 2*time.Minute, time.Since(begin))
 
-		// A property of the response counts when the request is finished.
+		// A request that is selected by its status counts when it is finished.
 		slow := registry.New(memstore.New(), registry.WithRecorder(&j),
 			registry.WithMiddleware(func(next registry.Handler) registry.Handler {
 				return func(w http.ResponseWriter, r *registry.Request) error {
@@ -197,7 +198,7 @@ func TestKeepLast(t *testing.T) {
 	h := registry.New(memstore.New(), registry.WithRecorder(&j), registry.WithMiddleware(func(next registry.Handler) registry.Handler {
 		return func(w http.ResponseWriter, r *registry.Request) error {
 			if n := j.Requests().Last().Number; n == 1 {
-				j.KeepLast(2) // while this request is ongoing
+				j.KeepLast(2) // The current request is still ongoing.
 			}
 			return next(w, r)
 		}

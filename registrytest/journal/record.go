@@ -24,7 +24,7 @@ type Record struct {
 	// Op is the operation.
 	Op registry.Op
 
-	// Repo, Tag, Digest and From are the objects of the operation, as in a
+	// Repo, Tag, Digest and From name the objects of the operation, as in a
 	// [registry.Request].
 	Repo   string
 	Tag    string
@@ -48,24 +48,25 @@ type Record struct {
 	// if it is not known.
 	Conn int
 
-	// User is the name of the user that the registry authenticated, else the
-	// name in the request's Basic credentials, or "".
+	// User is the name of the user that the registry authenticated. If it
+	// authenticated none, User is the name in the request's Basic credentials, or "".
 	User string
 
-	// Scope lists the scopes that the client's token covers, separated by
-	// spaces; of a [registry.GetToken] request, those of the token in the
+	// Scope lists the scopes that the client's token covers, separated by spaces.
+	// For a [registry.GetToken] request, it lists those of the token in the
 	// response. It is "" if there is no token.
 	Scope string
 
-	// Range is the header Range of the request, or else its Content-Range.
+	// Range is the header Range of the request. If it has none, Range is its
+	// Content-Range.
 	Range string
 
 	// ContentLength is the size in bytes of the request's body according to the
 	// client, or -1 if the client did not send it.
 	ContentLength int64
 
-	// RequestHeader and ResponseHeader are the headers. They lack the fields
-	// that net/http reads itself: Host and Transfer-Encoding.
+	// RequestHeader and ResponseHeader are the headers. They lack Host and
+	// Transfer-Encoding, which net/http removes from a header.
 	RequestHeader, ResponseHeader http.Header
 
 	// RequestBody and ResponseBody are the first bytes of the bodies if the
@@ -84,8 +85,8 @@ type Record struct {
 	// Errors are the errors in the response, if any.
 	Errors []*registry.Error
 
-	// Err is the reason that the connection was cut, or the failure of the
-	// registry behind a response with status 500; otherwise nil.
+	// Err is the reason why the connection was cut, or the failure of the registry
+	// that caused a response with status 500. Otherwise it is nil.
 	Err error
 
 	// Fault is the fault that was injected, or nil.
@@ -95,8 +96,8 @@ type Record struct {
 	// as "quirk=ecr.patch-201 (https://…)".
 	Notes []string
 
-	// Gone is whether the client hung up before it had the whole response, as
-	// far as the server noticed.
+	// Gone is whether the client hung up before it had the whole response, if the
+	// server has noticed.
 	Gone bool
 
 	// Ongoing is whether the request had no response yet when the record was
@@ -108,14 +109,14 @@ type Record struct {
 	Start    time.Time
 	Duration time.Duration
 
-	// MediaType and Subject are the mediaType and the subject's digest in the
-	// manifest that the client pushed, or "", if the journal reads manifests;
-	// see [Journal.ReadManifests].
+	// MediaType and Subject are the mediaType and the digest of the subject in the
+	// manifest that the client pushed, if the journal reads manifests; see
+	// [Journal.ReadManifests]. Otherwise they are "".
 	MediaType string
 	Subject   digest.Digest
 
-	// began and ended order the arrivals and the ends of all requests of a
-	// journal. ended is 0 while the request is ongoing.
+	// began and ended number the arrivals and the ends of all requests of a
+	// journal, in their order. ended is 0 while the request is ongoing.
 	began, ended int
 }
 
@@ -130,7 +131,7 @@ func (r *Record) Failed() bool {
 	return !r.Ongoing && (r.Status == 0 || r.Status >= 400 || r.Err != nil || r.Gone)
 }
 
-// Faulted reports whether a fault was injected.
+// Faulted reports whether a fault was injected into the request.
 func (r *Record) Faulted() bool { return r.Fault != nil }
 
 // Location returns the absolute URL in the response's Location, or nil if the
@@ -159,15 +160,15 @@ func startedSession(r *Record) string {
 	return ""
 }
 
-// String returns the request and its response in a line that is the same in
+// String returns a line about the request and its response, which is the same in
 // every run of a test, such as
 //
 //	GET /v2/team/app/blobs/sha256:3a… 206 range=bytes=0-99
 //
 // The line has the method, the path and query, the status ("-" if there is
 // none), error codes, range, user, the name of a fault and notes. It leaves out the
-// host, the IDs of upload sessions, and credentials. Characters that do not print
-// are spaces.
+// host, the IDs of upload sessions, and credentials. It has spaces in place of
+// characters that are not printable.
 func (r *Record) String() string {
 	var b strings.Builder
 	b.WriteString(r.Method)
@@ -189,10 +190,10 @@ func (r *Record) status() string {
 	return strconv.Itoa(r.Status)
 }
 
-// notes returns the words of String that follow the status.
+// notes returns the words that follow the status in [Record.String].
 func (r *Record) notes() (notes []string) {
 	for _, e := range r.Errors {
-		if r.Method != http.MethodHead { // The client does not get the body with the errors.
+		if r.Method != http.MethodHead { // A response to HEAD has no body, and so no error codes.
 			notes = append(notes, string(e.Code))
 		}
 	}
@@ -215,8 +216,8 @@ func (r *Record) notes() (notes []string) {
 	return notes
 }
 
-// target returns the path and query, without the parts that differ from run to
-// run.
+// target returns the path and query, with fixed words in place of the parts that
+// differ between runs of a test.
 func (r *Record) target() string {
 	if r.URL == nil {
 		return "?"
@@ -232,7 +233,7 @@ func (r *Record) target() string {
 		}
 	}
 	if query != nil {
-		// A colon and a slash need no escape in a query, and clients differ.
+		// Some clients escape a colon and a slash in a query, and others do not.
 		target += "?" + strings.NewReplacer("%3A", ":", "%3a", ":", "%2F", "/", "%2f", "/").Replace(strings.Join(query, "&"))
 	}
 	if host := r.URL.Host; strings.Contains(host, ":") {

@@ -50,7 +50,7 @@ func TestRecord(t *testing.T) {
 		require.NoError(t, r.Err)
 		require.Nil(t, r.Fault)
 		require.False(t, r.Start.Before(before))
-		if runtime.GOOS != "windows" { // There, the clock may tick 64 times a second only.
+		if runtime.GOOS != "windows" { // The clock of Windows may tick only 64 times a second.
 			require.Positive(t, r.Duration)
 		}
 		require.Equal(t, s.URL, r.URL.Scheme+"://"+r.URL.Host)
@@ -183,7 +183,7 @@ func TestRecordGone(t *testing.T) {
 		s := newJournalServer(t, 0)
 		session := s.do(t, "POST", "/v2/app/blobs/uploads/", nil).Header.Get("Location")
 		s.do(t, "PATCH", session, strings.NewReader("0123"))
-		s.do(t, "PATCH", session, io.MultiReader(strings.NewReader("0123"))) // without a Content-Length
+		s.do(t, "PATCH", session, io.MultiReader(strings.NewReader("0123"))) // has no Content-Length
 		require.EqualValues(t, -1, s.Requests().Last().ContentLength)
 		require.Zero(t, s.Requests().Where((*Record).Failed).Len())
 	})
@@ -240,7 +240,7 @@ func TestRecordCutConnection(t *testing.T) {
 	require.Equal(t, "GET /v2/ - fault", r.First().String())
 }
 
-// A request is finished however serving it ends.
+// A request is finished even if its handler panics.
 func TestRecordPanic(t *testing.T) {
 	t.Parallel()
 	for _, cause := range []any{http.ErrAbortHandler, "out of order"} {
@@ -310,7 +310,8 @@ func TestRecordInOneLine(t *testing.T) {
 			"GET /v2/a/manifests/b 400 ONE TWO user=alice fault=slow",
 		},
 		{
-			// A client chooses its name, and a handler without a server gets any query.
+			// A client can choose a user name with any characters. A query can have any
+			// characters, too, if a handler gets it without a server.
 			Record{URL: &url.URL{Path: "/v2/", RawQuery: "a=\u202etxt\x1b[2J"}, Status: 401, User: "alice\n\u2066", Range: "bytes=\u200f0-"},
 			"GET /v2/?a= txt [2J 401 range=bytes= 0- user=alice  ",
 		},
@@ -320,7 +321,8 @@ func TestRecordInOneLine(t *testing.T) {
 	}
 }
 
-// No form of a record shows a secret; all show the name of the user.
+// Neither a record nor its text has a secret of the request. Both have the name of the
+// user.
 func TestRecordsHaveNoSecrets(t *testing.T) {
 	t.Parallel()
 	s := newJournalServer(t, 0, registry.WithMiddleware(func(next registry.Handler) registry.Handler {
@@ -347,7 +349,8 @@ func TestRecordsHaveNoSecrets(t *testing.T) {
 	require.Equal(t, "GET /v2/?token=redacted 200 user=alice", all.First().String())
 }
 
-// The user that a middleware authenticated takes precedence over the header.
+// If a middleware sets the user of a request, the record has this user, and not the
+// user in the Authorization header.
 func TestRecordUser(t *testing.T) {
 	t.Parallel()
 	s := newJournalServer(t, 0, registry.WithMiddleware(func(next registry.Handler) registry.Handler {

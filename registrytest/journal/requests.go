@@ -14,13 +14,13 @@ import (
 	"github.com/ocireg/registry/internal/names"
 )
 
-// Requests is a list of requests in the order of their arrival: those of a
-// [Journal] at one moment, or those among them that its methods select.
+// Requests is a list of requests in the order of their arrival: all requests of a
+// [Journal] at one moment, or those that the methods of a Requests select.
 //
 //	reg.Requests().Op(registry.GetBlob).Repo("team/*").Status(206).Len()
 //
-// A Requests does not change. Ask the journal again, or use
-// [Requests.WaitFor], to see the requests that arrive later.
+// A Requests does not change. To see requests that arrive later, call
+// [Journal.Requests] again, or use [Requests.WaitFor].
 //
 // In the patterns that methods take, * stands for any characters except a
 // slash, ? for one of these, and ** for any characters: "team/*" matches
@@ -29,12 +29,12 @@ import (
 // The pattern "" matches the lack of a value.
 type Requests struct {
 	journal *Journal
-	steps   []func([]*Record) []*Record // how to select them from all
+	steps   []func([]*Record) []*Record // the selections that made this list of all requests
 	records []*Record
 	last    int // the number of the last request that the journal had
 }
 
-// NewRequests returns a Requests with the records, which belong to no journal.
+// NewRequests returns a Requests with the records. It has no journal.
 func NewRequests(records ...*Record) Requests { return Requests{}.of(records) }
 
 // of returns a Requests that consists of these records.
@@ -46,17 +46,18 @@ func (r Requests) of(records []*Record) Requests {
 	return r
 }
 
-// then returns the requests after one more step.
+// then returns the requests that one more selection step makes of the list.
 func (r Requests) then(step func([]*Record) []*Record) Requests {
 	return Requests{r.journal, append(slices.Clip(r.steps), step), step(r.records), r.last}
 }
 
-// Where returns the requests for which keep returns true. Requests.WaitFor may
-// call keep again later, with other records.
+// Where returns the requests for which keep returns true. A later call of
+// [Requests.WaitFor] calls keep for other records, too.
 //
 //go:noinline
 func (r Requests) Where(keep func(*Record) bool) Requests {
-	// Inlined in the methods below, it is an eighth of the code of the package.
+	// If the compiler inlined Where, an eighth of the package's machine code would be
+	// copies of it.
 	return r.then(func(all []*Record) (kept []*Record) {
 		for _, record := range all {
 			if keep(record) {
@@ -105,9 +106,9 @@ func (r Requests) Status(codes ...int) Requests {
 	return r.Where(func(record *Record) bool { return slices.Contains(codes, record.Status) })
 }
 
-// Since returns the requests that arrived after earlier was asked of the journal,
-// so that a test of a shared server does not see the requests of tests before
-// it. It does not matter which of the requests before earlier has selected.
+// Since returns the requests that arrived after the call that returned earlier. With
+// it, a test of a shared server does not see the requests of tests before it. It does
+// not matter which requests earlier has selected.
 //
 //	before := reg.Requests()
 //	// …
@@ -116,10 +117,9 @@ func (r Requests) Since(earlier Requests) Requests {
 	return r.Where(func(record *Record) bool { return record.Number > earlier.last })
 }
 
-// Sorted returns the same requests, with each run of requests for the
-// operations sorted by [Record.String]; without operations, it sorts all of
-// them. It makes the order of concurrent requests the same in each run of a
-// test.
+// Sorted returns the same requests, with each sequence of requests for the operations
+// sorted by [Record.String]. Without operations, it sorts all requests. With Sorted, the
+// order of concurrent requests is the same in every run of a test.
 func (r Requests) Sorted(ops ...registry.Op) Requests {
 	within := func(record *Record) bool { return len(ops) == 0 || slices.Contains(ops, record.Op) }
 	return r.then(func(all []*Record) []*Record {
@@ -181,9 +181,9 @@ func (r Requests) MaxInFlight() int {
 	return most
 }
 
-// WaitFor waits until the journal has at least n requests that the same methods
-// select, and returns all of them. A request counts when it arrives, unless a
-// method selects by a property of the response, such as Status.
+// WaitFor waits until the journal has at least n requests that the methods which made
+// r select, and returns all of these requests. A request counts when it arrives,
+// unless one of the methods selects by a property of the response, such as Status.
 //
 // WaitFor does not poll, and works in a bubble of package testing/synctest. If
 // ctx is done first, WaitFor returns the requests so far, with an error that
@@ -214,20 +214,21 @@ func (r Requests) WaitFor(ctx context.Context, n int) (Requests, error) {
 	}
 }
 
-// pruneAt is the number of requests that Follow remembers before it looks for those
-// that the journal has dropped.
+// pruneAt is the number of requests that Follow remembers before it forgets those that
+// the journal has dropped.
 const pruneAt = 10000
 
-// Follow returns a sequence that ends when ctx is done. Its elements are the requests
-// that the same methods select: each of them when it arrives and once more when its
-// response has ended. The first element has those that are in the journal already.
+// Follow returns a sequence of the requests that the methods which made r select. The
+// sequence has each request when it arrives, and once more when its response has
+// ended. Its first element has the requests that are in the journal already. It ends
+// when ctx is done.
 //
 //	for news := range reg.Requests().Op(registry.PutManifest).Follow(ctx) {
 //		fmt.Println(news)
 //	}
 func (r Requests) Follow(ctx context.Context) iter.Seq[Requests] {
 	return func(yield func(Requests) bool) {
-		sent := make(map[int]bool) // by number, whether the request had ended
+		sent := make(map[int]bool) // for each number of a request, whether it had ended
 		pending := r.Where(func(record *Record) bool {
 			ended, ok := sent[record.Number]
 			return !ok || !ended && !record.Ongoing
@@ -250,7 +251,7 @@ func (r Requests) Follow(ctx context.Context) iter.Seq[Requests] {
 	}
 }
 
-// count returns "1 request" or, with another number, "2 requests".
+// count returns a number of requests in words, such as "1 request" or "2 requests".
 func count(n int) string {
 	if n == 1 {
 		return "1 request"

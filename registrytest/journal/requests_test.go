@@ -65,7 +65,7 @@ func TestFilters(t *testing.T) {
 	require.Equal(t, []int{1, 2, 3, 4, 5, 6, 7, 8}, numbers(all), "filters do not change their receiver")
 }
 
-// A query that is a text selects as the methods do.
+// Select returns the same requests as the method for the property does.
 func TestSelect(t *testing.T) {
 	t.Parallel()
 	d := digest.FromString("1")
@@ -93,7 +93,7 @@ func TestSelect(t *testing.T) {
 	}
 }
 
-// A follower gets each request when it arrives and when it has ended.
+// Follow yields each request when it arrives and again when it has ended.
 func TestFollow(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -135,7 +135,7 @@ func TestFollow(t *testing.T) {
 	require.Equal(t, 2, n, "records without a journal")
 }
 
-// Two selections from the same requests are independent.
+// Two selections that begin with the same Requests do not change each other.
 func TestRequestsBranch(t *testing.T) {
 	t.Parallel()
 	var j Journal

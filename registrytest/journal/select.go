@@ -9,8 +9,9 @@ import (
 	"github.com/ocireg/registry/internal/names"
 )
 
-// properties are the properties that Select knows. A value is a pattern, unless it is
-// checked and converted to the form that the property has.
+// properties are the properties for [Requests.Select]. A function of returns the
+// property of a record. A function check converts a value of Select to the same form;
+// without one, the value is a pattern.
 var properties = map[string]struct {
 	of    func(*Record) string
 	check func(string) (string, error)
@@ -28,14 +29,14 @@ var properties = map[string]struct {
 	"ongoing": {func(r *Record) string { return strconv.FormatBool(r.Ongoing) }, checkBool},
 }
 
-// Select returns the requests whose property has any of the values, for a query that
-// is a text, such as in a table of tests or a flag. The properties are op, repo, tag,
-// digest, user, method, status, number, failed, faulted and ongoing; repo, tag, digest
-// and user take patterns. Select returns an error if the property or a value is not
+// Select returns the requests whose property has any of the values. It is for queries
+// that are text, such as a flag. The properties are op, repo, tag, digest, user,
+// method, status, number, failed, faulted and ongoing; the values of repo, tag, digest
+// and user are patterns. Select returns an error if the property or a value is not
 // valid.
 //
-//	reg.Requests().Select("op", "get-blob", "head-blob") // as Op(registry.GetBlob, registry.HeadBlob)
-//	reg.Requests().Select("failed", "true")              // as Where((*journal.Record).Failed)
+//	reg.Requests().Select("op", "get-blob", "head-blob") // like Op(registry.GetBlob, registry.HeadBlob)
+//	reg.Requests().Select("failed", "true")              // like Where((*journal.Record).Failed)
 func (r Requests) Select(property string, values ...string) (Requests, error) {
 	p, ok := properties[property]
 	if !ok {

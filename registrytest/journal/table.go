@@ -13,8 +13,8 @@ import (
 // maxRows is the largest number of requests in a table.
 const maxRows = 100
 
-// String returns a table of the requests for people to read. Of more than 100
-// requests, it has the last 100.
+// String returns a table of the requests for people to read. If there are more than
+// 100 requests, the table has the last 100.
 func (r Requests) String() string {
 	if len(r.records) == 0 {
 		return "no requests\n"
@@ -41,11 +41,12 @@ func (r Requests) String() string {
 	return b.String()
 }
 
-// longDigest matches a digest, or the referrers tag of one. Its group is long
-// enough to tell digests apart.
+// longDigest matches a digest, or the referrers tag for a digest. Its group is the
+// beginning, which is long enough to distinguish digests.
 var longDigest = regexp.MustCompile(`\b(sha[0-9]+[:-][0-9a-f]{12})[0-9a-f]{20,}`)
 
-// remarks returns the notes, and the facts that differ from run to run.
+// remarks returns the notes of a request, and facts that differ between runs of a test
+// and so are not in [Record.String].
 func (r *Record) remarks() string {
 	notes := r.notes()
 	if r.Gone {
@@ -57,7 +58,7 @@ func (r *Record) remarks() string {
 	return strings.Join(notes, " ")
 }
 
-// roundTime rounds a duration to three digits.
+// roundTime rounds a duration to three significant digits.
 func roundTime(d time.Duration) time.Duration {
 	for unit := time.Duration(1); ; unit *= 10 {
 		if d/1000 < unit { // 1000*unit could overflow

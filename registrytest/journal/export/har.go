@@ -1,5 +1,5 @@
-// Package export writes requests in formats that other programs read: an HTTP
-// Archive ([HAR]), or JSON in lines ([NDJSON]).
+// Package export writes the requests of a journal in formats that other programs
+// read: an HTTP Archive ([HAR]), or a JSON object in each line ([NDJSON]).
 package export
 
 import (
@@ -36,7 +36,7 @@ type (
 	}
 	harEntry struct {
 		Started    string      `json:"startedDateTime"` // ISO 8601
-		Time       float64     `json:"time"`            // milliseconds, as below
+		Time       float64     `json:"time"`            // milliseconds, as in harTimings
 		Request    harRequest  `json:"request"`
 		Response   harResponse `json:"response"`
 		Cache      struct{}    `json:"cache"`
@@ -77,7 +77,7 @@ type (
 		MimeType string    `json:"mimeType"`
 		Params   []harPair `json:"params"`
 		Text     string    `json:"text"`
-		Encoding string    `json:"_encoding,omitempty"` // as in harContent
+		Encoding string    `json:"_encoding,omitempty"` // "base64", or "" for text in UTF-8
 		Comment  string    `json:"comment,omitempty"`
 	}
 	harContent struct {
@@ -94,15 +94,15 @@ type (
 	}
 )
 
-// unknownSize is the value of a size that is not known.
+// unknownSize stands for a size that is not known in an HTTP Archive.
 const unknownSize = -1
 
 // HAR writes the requests as an HTTP Archive, version 1.2, which browsers and many
 // other tools open. The archive has no credentials. It has the part of each body
 // that the journal kept, with a comment if the journal did not keep all of it: a
 // server keeps bodies with registrytest.WithBodies, a journal with
-// [journal.Journal.KeepBodies].
-// Requests to the token service have none, since their bodies are credentials.
+// [journal.Journal.KeepBodies]. It has no bodies of requests to the token service,
+// since these are credentials.
 func HAR(w io.Writer, requests journal.Requests) error {
 	log := harLog{Version: "1.2", Creator: harCreator{modulePath, moduleVersion()}, Entries: []harEntry{}}
 	for _, record := range requests.All() {
@@ -143,7 +143,7 @@ func harEntryOf(r *journal.Record) harEntry {
 			HeadersSize: unknownSize,
 			BodySize:    r.BytesOut,
 		},
-		// A server cannot tell sending and receiving from waiting.
+		// A server cannot distinguish the times of sending, waiting and receiving.
 		Timings: harTimings{Wait: took},
 		Op:      r.Op.String(),
 		Fault:   faultName(r),
@@ -198,7 +198,7 @@ func harHeaders(h http.Header) []harPair {
 	return pairs
 }
 
-// harQuery returns the parameters of a query in their order.
+// harQuery returns the parameters of a query, in the order of the query.
 func harQuery(query string) []harPair {
 	pairs := []harPair{}
 	for p := range strings.SplitSeq(query, "&") {
@@ -218,7 +218,7 @@ func unescape(s string) string {
 	return s
 }
 
-// harText returns the text of a body in JSON, in base64 if it is not UTF-8.
+// harText returns a body as text. If the body is not UTF-8, the text is in base64.
 func harText(body []byte) (text, encoding string) {
 	if utf8.Valid(body) {
 		return string(body), ""
@@ -235,7 +235,7 @@ func cutComment(body []byte, size int64) string {
 
 const modulePath = "github.com/ocireg/registry"
 
-// moduleVersion returns the version of this module in the running program.
+// moduleVersion returns the version of this module that the running program has.
 func moduleVersion() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {

@@ -17,7 +17,7 @@ import (
 	"github.com/ocireg/registry/registrytest/journal"
 )
 
-// har is an archive as untyped JSON, which shows missing fields.
+// har is an object of an HTTP Archive. A map, unlike a struct, shows missing fields.
 type har = map[string]any
 
 func writeHAR(t *testing.T, r journal.Requests) (entries []har) {
@@ -85,7 +85,8 @@ func TestHAR(t *testing.T) {
 		do(t, s, "POST", "/v2/app/blobs/uploads/?digest="+d+"&token=c2VjcmV0", strings.NewReader(content), "Content-Type", "application/octet-stream")
 		do(t, s, "GET", "/v2/app/blobs/"+d, nil)
 	}
-	s.Client().CloseIdleConnections() // The transport would try again on an idle connection.
+	// On an idle connection, the transport would send the request again.
+	s.Client().CloseIdleConnections()
 	_, err := s.Client().Get(s.URL + "/v2/_catalog")
 	require.Error(t, err)
 	all, err := s.Requests().Where(func(r *journal.Record) bool { return !r.Ongoing }).WaitFor(t.Context(), 6)

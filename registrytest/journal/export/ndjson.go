@@ -13,7 +13,7 @@ import (
 	"github.com/ocireg/registry/registrytest/journal"
 )
 
-// jsonRecord is a record in JSON.
+// jsonRecord is the JSON object that NDJSON writes for a record.
 type jsonRecord struct {
 	Number         int           `json:"number"`
 	Line           string        `json:"line"`
@@ -56,17 +56,16 @@ type jsonError struct {
 	Message string        `json:"message"`
 }
 
-// jsonBody is the beginning of a body.
+// jsonBody has the part of a body that the journal kept.
 type jsonBody struct {
 	Text   string `json:"text,omitempty"`
-	Base64 string `json:"base64,omitempty"` // instead of Text, if that is not UTF-8
-	Cut    bool   `json:"cut,omitempty"`    // whether the body has more bytes
+	Base64 string `json:"base64,omitempty"` // set instead of Text if the body is not UTF-8
+	Cut    bool   `json:"cut,omitempty"`    // whether the whole body is longer
 }
 
-// NDJSON writes each request as a JSON object on its own line. The
-// objects have no credentials. With bodies, they have the part of each body that
-// the journal kept, except for requests to the token service, whose bodies are
-// credentials.
+// NDJSON writes each request as a JSON object on its own line. The objects have no
+// credentials. If bodies is true, they have the part of each body that the journal
+// kept, except for requests to the token service, whose bodies are credentials.
 func NDJSON(w io.Writer, requests journal.Requests, bodies bool) error {
 	e := json.NewEncoder(w)
 	e.SetEscapeHTML(false)

@@ -29,7 +29,8 @@ func writeNDJSON(t *testing.T, r journal.Requests, bodies bool) (list []map[stri
 	return list
 }
 
-// newServer starts a registry whose journal keeps the beginnings of bodies.
+// newServer starts a registry whose journal keeps the first bytes of each body, as
+// many as bodies says.
 func newServer(t *testing.T, bodies int64, opts ...registry.Option) *registrytest.Server {
 	all := []registrytest.Option{registrytest.WithBodies(bodies)}
 	for _, o := range opts {
@@ -38,7 +39,7 @@ func newServer(t *testing.T, bodies int64, opts ...registry.Option) *registrytes
 	return registrytest.NewServer(t, all...)
 }
 
-// do sends a request and reads the response.
+// do sends a request, and reads the whole response.
 func do(t *testing.T, s *registrytest.Server, method, path string, body io.Reader, header ...string) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), method, s.URL+path, body)
@@ -89,7 +90,7 @@ func TestNDJSON(t *testing.T) {
 	require.Equal(t, true, bodies[2]["responseBody"].(map[string]any)["cut"])
 }
 
-// The bodies of the token service are in no form.
+// Neither export has the bodies of requests to the token service.
 func TestBodiesOfTokensAreLeftOut(t *testing.T) {
 	t.Parallel()
 	r := journal.NewRequests(
@@ -108,7 +109,7 @@ func TestBodiesOfTokensAreLeftOut(t *testing.T) {
 	require.ErrorContains(t, NDJSON(failing{}, r, false), "writing requests as JSON")
 }
 
-// No form of a record shows a secret; all show the name of the user.
+// The exports have no secret of a request, but the name of the user.
 func TestExportsHaveNoSecrets(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, 0, registry.WithMiddleware(func(next registry.Handler) registry.Handler {
@@ -117,7 +118,7 @@ func TestExportsHaveNoSecrets(t *testing.T) {
 			return next(w, r)
 		}
 	}))
-	basic := "YWxpY2U6aHVudGVyMg==" // alice:hunter2
+	basic := "YWxpY2U6aHVudGVyMg==" // alice:hunter2 in base64
 	do(t, s, "GET", "/v2/?token=hunter2", nil, "Authorization", "Basic "+basic, "Cookie", "session=hunter2")
 	var b bytes.Buffer
 	require.NoError(t, HAR(&b, s.Requests()))
@@ -127,7 +128,7 @@ func TestExportsHaveNoSecrets(t *testing.T) {
 	require.Contains(t, b.String(), `"user":"alice"`)
 }
 
-// failing is a writer that fails.
+// failing is a writer whose Write always fails.
 type failing struct{}
 
 func (failing) Write([]byte) (int, error) { return 0, errors.New("full") }
