@@ -134,11 +134,11 @@ func (t *Transport) CloseIdleConnections() {
 	}
 }
 
-// learn stores the challenge of a 401 response with the header h, and returns
-// it. It returns nil if the response has no challenge that the Transport can
-// answer, and an error if [CheckRealm] refuses its only token service. The
-// Authorization of the request was sent; if it was the token for the scope,
-// learn drops the token.
+// learn stores and returns the challenge in the header h of a 401 response. If
+// the response has no challenge that the Transport can answer, learn returns
+// nil. If [CheckRealm] refuses the only token service, learn returns an error.
+// The value sent is the Authorization of the request; if it has the stored token
+// for the scope, learn drops the token.
 func (t *Transport) learn(h http.Header, scope, sent string) (found *challenge, err error) {
 	for _, c := range parseChallenges(h.Values("Www-Authenticate")) {
 		if c.scheme == "bearer" && c.params["realm"] != "" {
@@ -187,9 +187,9 @@ func (t *Transport) challenge() *challenge {
 
 // authorization returns the value of Authorization for a request that needs the
 // scope, or "" if the registry has sent no challenge yet. With ask, it first
-// requests a challenge from the registry. The challenge c, unless it is nil, is
-// from the response to the same request; authorization uses it if it knows no
-// other one.
+// requests a challenge from the registry. If c is not nil, it is the challenge
+// in the response to the same request. The method uses it if the Transport has
+// no other challenge.
 func (t *Transport) authorization(ctx context.Context, scope string, c *challenge, ask bool) (string, error) {
 	if auth, known := t.known(scope, c); known && (auth != "" || !ask) {
 		return auth, nil
@@ -202,7 +202,7 @@ func (t *Transport) authorization(ctx context.Context, scope string, c *challeng
 	}
 	defer func() { <-t.turn }()
 	if auth, known := t.known(scope, c); known && (auth != "" || !ask) {
-		return auth, nil // Another goroutine got it while this one waited for its turn.
+		return auth, nil // another goroutine has requested it meanwhile
 	}
 	if ask {
 		if err := t.ping(ctx, scope); err != nil {

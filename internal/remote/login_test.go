@@ -11,9 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// helpers writes the scripts, each named after a program, to a directory and
-// makes it the only one in PATH. They are credential helpers, which get the host
-// on their standard input.
+// helpers creates credential helpers. The map scripts has the script of each by
+// its name. The directory with the helpers becomes the only one in PATH.
 func helpers(t *testing.T, scripts map[string]string) {
 	t.Helper()
 	if runtime.GOOS == "windows" {

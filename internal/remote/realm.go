@@ -76,9 +76,9 @@ func parseRealm(registry *url.URL, realm string) (*url.URL, error) {
 // CheckTarget returns an error if a client must not follow a redirect, a
 // Location or a realm of the registry to the URL u. It refuses the step from
 // https to http. It refuses an address of this machine or its network, unless
-// the registry has one, too. It always refuses other special addresses, since
-// clouds have services with credentials at link-local ones, unless the registry
-// has the same host.
+// the registry has one, too. Even then it refuses link-local, unspecified and
+// multicast addresses, except for the registry's own host: clouds have services
+// with credentials at link-local addresses.
 func CheckTarget(registry, u *url.URL) error {
 	host, home := u.Hostname(), registry.Hostname()
 	switch {
@@ -138,8 +138,8 @@ func InternalAddress(ip netip.Addr) bool {
 	return !ip.IsGlobalUnicast() || ip.IsPrivate()
 }
 
-// plain removes the zone from an address, and converts an IPv6 address that
-// contains an IPv4 address to the latter.
+// plain removes the zone from an address. If the address is an IPv6 address that
+// contains an IPv4 address, plain returns the IPv4 address.
 func plain(ip netip.Addr) netip.Addr {
 	ip = ip.Unmap().WithZone("")
 	if nat64.Contains(ip) {

@@ -184,8 +184,7 @@ func FuzzRealm(f *testing.F) {
 	})
 }
 
-// A list whose pages never end is an error, even if each page differs from the
-// others.
+// A list whose pages never end causes an error, even if all pages differ.
 func TestEndlessList(t *testing.T) {
 	t.Parallel()
 	n := 0

@@ -352,9 +352,9 @@ func (s *Store) PutManifest(ctx context.Context, repo string, m registry.Manifes
 	return nil
 }
 
-// check calls the function check with each tag and its current digest in the
-// registry. Without tags, it calls it once with "" and the digest d, or "" if
-// the manifest does not exist.
+// check calls the function check with each tag and the digest that the tag has
+// in the registry, or "" if the tag does not exist. Without tags, it calls the
+// function once, with "" and the digest d, or "" if the manifest does not exist.
 func (s *Store) check(ctx context.Context, repo string, d digest.Digest, tags []string, check func(string, digest.Digest) error) error {
 	ask := func(tag, reference string) error {
 		m, err := s.StatManifest(ctx, repo, reference)

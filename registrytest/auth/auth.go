@@ -47,7 +47,8 @@ type Auth struct {
 	TokenPath string
 
 	// Service is the name of the registry in requests to the token service, and
-	// the audience of tokens. If it is empty, it is the host of the request.
+	// the audience of tokens. If Service is empty, the name is the host of the
+	// request.
 	Service string
 
 	// Forbidden is the status of the response to a user without the right. If it
@@ -58,7 +59,7 @@ type Auth struct {
 	Forbidden int
 
 	// OpenPing permits GET /v2/ without credentials. By default, the response to
-	// it tells clients that they need credentials.
+	// that request tells clients that they need credentials.
 	OpenPing bool
 
 	// StrictList requires the right list for tags/list. By default, the right
@@ -66,12 +67,13 @@ type Auth struct {
 	// for it.
 	StrictList bool
 
-	// TokenLife is the time for which a token is valid. If it is 0, that is 5
-	// minutes.
+	// TokenLife is the time for which a token is valid. If TokenLife is 0,
+	// tokens are valid for 5 minutes.
 	TokenLife time.Duration
 
 	// Challenge, if it is not nil, returns the values of the header field
-	// WWW-Authenticate. Its argument has the values that it replaces.
+	// WWW-Authenticate in a challenge. Its argument has the values that it
+	// replaces.
 	Challenge func(r *registry.Request, values []string) []string
 
 	// Mint, if it is not nil, may change the claims of a token before it is
@@ -83,9 +85,10 @@ type Auth struct {
 	// alone, some leave out expires_in or issued_at.
 	TokenResponse func(fields map[string]any)
 
-	// CheckHash, if it is not nil, reports whether the password has the hash from
-	// an htpasswd file. For bcrypt it calls bcrypt.CompareHashAndPassword of
-	// golang.org/x/crypto. Set it before [Auth.AddHtpasswd].
+	// CheckHash, if it is not nil, reports whether the password matches the
+	// hash, which is from an htpasswd file. A CheckHash for bcrypt calls
+	// bcrypt.CompareHashAndPassword of golang.org/x/crypto. Set it before
+	// [Auth.AddHtpasswd].
 	CheckHash func(hash, password string) bool
 
 	schemes schemes
@@ -146,14 +149,14 @@ func BearerOrBasic(rules ...string) *Auth { return newAuth(bearerOrBasic, rules)
 func newAuth(s schemes, rules []string) *Auth {
 	a := &Auth{schemes: s}
 	for _, rule := range rules {
-		a.Allow(rule) // Err returns the error.
+		a.Allow(rule) // a.Err returns the error
 	}
 	return a
 }
 
-// Options returns the handler options of a registry that a protects. It makes a
-// an option of package registrytest. Options panics if [Auth.Err] returns an
-// error.
+// Options returns the handler options of a registry that the Auth protects. It
+// makes an Auth an option of package registrytest. Options panics if [Auth.Err]
+// returns an error.
 func (a *Auth) Options() []registry.Option {
 	if err := a.Err(); err != nil {
 		panic("auth: " + err.Error())
@@ -184,7 +187,7 @@ func (a *Auth) fail(err error) error {
 }
 
 // Exclusive returns "authentication". It tells package registrytest that a
-// registry can have only one Auth.
+// registry can have only one option for authentication.
 func (a *Auth) Exclusive() string { return "authentication" }
 
 // An identity is the result of authentication.

@@ -17,8 +17,8 @@ const authenticationRequired = "authentication required"
 func (a *Auth) authorize(r *registry.Request, repo string, action registry.Action) error {
 	id, known := identify(r)
 	if !known {
-		// Without the middleware, [registry.Request.Public] calls authorize for
-		// the rights of an anonymous client.
+		// This request has not passed the middleware: [registry.Request.Public]
+		// calls authorize to find out the rights of an anonymous client.
 		if err := a.usable(r); err != nil {
 			return err
 		}

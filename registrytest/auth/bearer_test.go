@@ -104,8 +104,8 @@ func TestExpiry(t *testing.T) {
 	})
 }
 
-// When a user is revoked or gets a new password, its tokens become invalid, and
-// stay so if the user is added again.
+// When a user is revoked or gets a new password, its tokens become invalid. They
+// remain invalid if the user is added again.
 func TestTokensEndWithTheirUser(t *testing.T) {
 	for name, change := range map[string]func(r *reg){
 		"revoked":                 func(r *reg) { r.Revoke("ci") },

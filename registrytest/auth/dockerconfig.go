@@ -44,8 +44,7 @@ func (c Credentials) Config(host string) []byte {
 	return append(text, '\n')
 }
 
-// configFile returns the part of a config.json with the credentials for the
-// host.
+// configFile returns a config.json with the credentials for the host.
 func (c Credentials) configFile(host string) configFile {
 	both := base64.StdEncoding.EncodeToString([]byte(c.Username + ":" + c.Password))
 	return configFile{Auths: map[string]configAuth{host: {Auth: both}}}
@@ -69,8 +68,8 @@ func (c Credentials) PullSecret(name, host string) []byte {
 }
 
 // DockerConfigIdentity is like [Credentials.DockerConfig], but the file has an
-// identity token of the user. If a registry issues one, docker login stores it
-// instead of the password.
+// identity token of the user. If a registry issues identity tokens, docker login
+// stores one instead of the password.
 func (a *Auth) DockerConfigIdentity(t TB, host, user string) (dir string) {
 	t.Helper()
 	// Docker's clients store this name with an identity token.

@@ -85,8 +85,8 @@ func signed(t testing.TB, algorithm string, key any, header, claims object) stri
 	return text + "." + base64.RawURLEncoding.EncodeToString(signature)
 }
 
-// A keyPair is a private key and its public key, which web has as a JSON Web
-// Key.
+// A keyPair is a private key and its public key. The field web is the public key
+// as a JSON Web Key.
 type keyPair struct {
 	private any
 	public  crypto.PublicKey
@@ -99,7 +99,7 @@ func newKeyPair(t *testing.T, kind string) keyPair {
 	ec := func(curve elliptic.Curve) keyPair {
 		k, err := ecdsa.GenerateKey(curve, rand.Reader)
 		require.NoError(t, err)
-		point, err := k.PublicKey.Bytes() // 4, x and y
+		point, err := k.PublicKey.Bytes() // the byte 4, x and y
 		require.NoError(t, err)
 		x, y := point[1:1+len(point)/2], point[1+len(point)/2:]
 		return keyPair{k, &k.PublicKey, object{"kty": "EC", "crv": curve.Params().Name, "x": base64url(x), "y": base64url(y)}}

@@ -25,7 +25,7 @@ type Immutable struct {
 }
 
 // Options returns the handler options of a registry with immutable tags. It
-// makes i an option of package registrytest.
+// makes an Immutable an option of package registrytest.
 func (i Immutable) Options() []registry.Option {
 	return []registry.Option{registry.WithTagCheck(i.check)}
 }

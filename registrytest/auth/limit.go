@@ -45,10 +45,10 @@ type RateLimit struct {
 
 	mu      sync.Mutex
 	windows map[string]*window // by client
-	sweepAt int                // with this many windows, expired ones are removed
+	sweepAt int                // at this number of windows, expired ones are removed
 }
 
-// A window has the number of a client's requests in a period of time.
+// A window counts the requests of a client in a period of time.
 type window struct {
 	ends time.Time
 	used int
@@ -57,12 +57,12 @@ type window struct {
 const defaultWindow = 6 * time.Hour
 
 // minSweep is the smallest number of windows at which a RateLimit removes
-// expired ones. The number then doubles with the windows that remain, so the
-// cost of a request stays constant on average.
+// expired ones. After that, it waits until the number has doubled, so the
+// average cost of a request is constant.
 const minSweep = 1000
 
-// Options returns the handler options of a registry with the limit. It makes l
-// an option of package registrytest.
+// Options returns the handler options of a registry with the limit. It makes a
+// RateLimit an option of package registrytest.
 func (l *RateLimit) Options() []registry.Option {
 	return []registry.Option{registry.WithMiddleware(l.middleware)}
 }
@@ -132,8 +132,8 @@ type Quota struct {
 // errQuota is the read error of a body that exceeds the quota.
 var errQuota = errors.New("the quota is used up")
 
-// Options returns the handler options of a registry with the quota. It makes q
-// an option of package registrytest.
+// Options returns the handler options of a registry with the quota. It makes a
+// Quota an option of package registrytest.
 func (q *Quota) Options() []registry.Option {
 	return []registry.Option{registry.WithMiddleware(q.middleware)}
 }
@@ -174,8 +174,8 @@ func (q *Quota) take(client string, n int64) bool {
 	return true
 }
 
-// A meteredBody takes the bytes that are read from it from the quota, except for
-// the Content-Length, which was taken in advance.
+// A meteredBody takes the bytes that the registry reads from it out of the
+// quota. The Content-Length was taken in advance and is not taken again.
 type meteredBody struct {
 	io.ReadCloser
 	quota    *Quota

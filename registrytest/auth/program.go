@@ -8,8 +8,9 @@ import (
 )
 
 // writeProgram writes an executable file. The kernel refuses to execute a file
-// that is open for writing. A process that another goroutine starts meanwhile
-// would inherit the open file, so writeProgram prevents that.
+// that any process has open for writing. So writeProgram holds a lock that
+// prevents other goroutines from starting processes, which would inherit the
+// open file.
 func writeProgram(name string, content []byte) error {
 	syscall.ForkLock.RLock()
 	defer syscall.ForkLock.RUnlock()

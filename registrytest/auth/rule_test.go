@@ -140,8 +140,8 @@ func TestParseRule(t *testing.T) {
 	require.Panics(t, func() { a.User("ci", "fly **") })
 }
 
-// An invalid rule makes the registry refuse to start or to respond, even if the
-// test ignores the error.
+// With an invalid rule, a server does not start, and a running registry responds
+// with 500, even if the test ignores the error.
 func TestIgnoredErrors(t *testing.T) {
 	ci := auth.Credentials{Username: "ci", Password: "secret"}
 	for want, add := range map[string]func(*auth.Auth){

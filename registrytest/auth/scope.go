@@ -69,7 +69,7 @@ func scopesFor(r *registry.Request) []Scope {
 	return []Scope{repository(r.Repo, "pull")}
 }
 
-// metadataRead is the action in the scopes of Azure's registry that covers lists
+// metadataRead is an action in scopes of Azure's registry. It covers only lists
 // of tags.
 const metadataRead = "metadata_read"
 

@@ -47,7 +47,7 @@ func (a *Auth) ExpireTokens() {
 }
 
 // SetSkew sets how far the clock of the token service is ahead of the registry's
-// clock. A negative duration sets it back.
+// clock. If d is negative, the clock of the token service is behind.
 func (a *Auth) SetSkew(d time.Duration) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -175,7 +175,7 @@ func (a *Auth) serveToken(w http.ResponseWriter, r *registry.Request) error {
 	}
 	a.mu.Lock()
 	if len(a.grants) >= maxKept {
-		a.grants[0] = Grant{} // The slice still refers to this element.
+		a.grants[0] = Grant{} // let the garbage collector free the old grant
 		a.grants = a.grants[1:]
 	}
 	a.grants = append(a.grants, Grant{t.user, t.service, t.scopes, claims.Access})
@@ -192,8 +192,8 @@ func (a *Auth) serveToken(w http.ResponseWriter, r *registry.Request) error {
 		"issued_at":    claims.IssuedAt.UTC().Format(time.RFC3339),
 	}
 	if r.Method == http.MethodPost {
-		// RFC 6749, section 5.1, does not define the field token, and requires
-		// these.
+		// RFC 6749, section 5.1, does not define the field token, but requires
+		// token_type.
 		delete(response, "token")
 		response["scope"] = scopeString(claims.Access)
 		response["token_type"] = "Bearer"

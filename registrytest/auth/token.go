@@ -147,7 +147,7 @@ func encodePart(v any) (string, error) {
 // verify returns the claims of a token, or an error if the token is not valid
 // for the service at that time. A client cannot confuse keys by naming another
 // algorithm: only this registry's key verifies HS256, and only keys of other
-// issuers the rest.
+// issuers verify other algorithms.
 func (a *Auth) verify(token, service string, at time.Time) (Claims, error) {
 	parts := strings.Split(token, ".")
 	// Package base64 would ignore line breaks.

@@ -241,8 +241,8 @@ func (a *Auth) check(name, password string) (string, error) {
 	return name, nil
 }
 
-// matches reports whether u has the password. To take the same time for a user
-// that does not exist, the caller passes an empty one.
+// matches reports whether u has the password. For an unknown name, the caller
+// passes an empty user, so that the comparison takes the same time.
 func (a *Auth) matches(u *user, password string) bool {
 	sha, isSHA := strings.CutPrefix(u.hash, "{SHA}")
 	switch {

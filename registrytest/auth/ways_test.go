@@ -19,10 +19,10 @@ import (
 
 // The tests in this file attack the repository secret/app. Two registries have
 // the same users, but only one of them has the repository. An attack, called a
-// way, is a sequence of requests without the right to read it. The attack
-// succeeds if a response contains secret content, if the responses of the
-// registries differ (which reveals that the repository exists), or if the
-// repository changes.
+// way, is a sequence of requests by a client without the right to read the
+// repository. The attack succeeds if a response contains secret content, if the
+// responses of the registries differ (which reveals that the repository exists),
+// or if the repository changes.
 
 const (
 	secretText = "top secret"
@@ -76,7 +76,7 @@ func (w *world) send(method, target, body string, headers ...header) *httptest.R
 	var b strings.Builder
 	fmt.Fprintln(&b, method, target, got.Code)
 	if strings.HasPrefix(target, "/token") {
-		got.Header().Del("Content-Length") // The length of a token varies with its number.
+		got.Header().Del("Content-Length") // the length of a token varies
 	}
 	got.Header().Write(&b)
 	b.Write(got.Body.Bytes())
@@ -101,7 +101,7 @@ func TestWaysAroundAuthentication(t *testing.T) {
 	for scheme, make := range map[string]func(...string) *auth.Auth{"basic": auth.Basic, "bearer": auth.Bearer, "either": auth.BearerOrBasic} {
 		for _, s := range isolating {
 			if scheme == "either" && s.name == "tree" {
-				continue // Each value has been tested with another.
+				continue // this scheme and this store are tested in other pairs
 			}
 			t.Run(scheme+", "+s.name, func(t *testing.T) {
 				t.Parallel()

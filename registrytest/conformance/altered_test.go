@@ -15,8 +15,8 @@ import (
 	"github.com/ocireg/registry/memstore"
 )
 
-// An altered store calls its functions instead of the methods of the embedded
-// store. An alteration replaces some of them.
+// An altered store has a function for each method. By default, the functions are
+// the methods of the embedded store. An alteration replaces some of them.
 type altered struct {
 	registry.Store
 	done           <-chan struct{} // closed at the end of the test
@@ -101,8 +101,8 @@ func (a *altered) Referrers(ctx context.Context, repo string, subject, after dig
 	return a.referrers(ctx, repo, subject, after)
 }
 
-// writers calls alter for each BlobWriter of the store, to replace its
-// functions.
+// writers makes the store call alter for each BlobWriter that it returns. The
+// function alter replaces functions of the writer.
 func (a *altered) writers(alter func(w *alteredWriter)) {
 	a.createBlob = func(ctx context.Context, repo string, size int64) (registry.BlobWriter, error) {
 		inner, err := a.Store.CreateBlob(ctx, repo, size)
@@ -153,7 +153,8 @@ func (a *altered) readFroms(readFrom func(w registry.BlobWriter, r io.Reader) (i
 	}
 }
 
-// readers calls alter for each reader of a blob, to replace its functions.
+// readers makes the store call alter for each reader of a blob that it returns.
+// The function alter replaces functions of the reader.
 func (a *altered) readers(alter func(r *alteredReader)) {
 	a.openBlob = func(ctx context.Context, repo string, d digest.Digest) (io.ReadSeekCloser, error) {
 		inner, err := a.Store.OpenBlob(ctx, repo, d)

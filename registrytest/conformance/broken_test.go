@@ -63,8 +63,8 @@ func TestBrokenRegistriesAreFound(t *testing.T) {
 		"mount starts an upload if unsupported", "referrers are 404 if the API is unsupported", "single POST is 202 if unsupported",
 	}}, registry.ListReferrers, registry.AnonymousMount, registry.DeleteBlob, registry.DeleteManifest,
 		registry.DeleteTag, registry.MountBlob, registry.PostBlob)
-	// TestFailureNamesTheStepThatFailed proves this one. A registry that breaks
-	// it breaks most others, too.
+	// TestFailureNamesTheStepThatFailed shows that this requirement can fail. A
+	// registry that violates it violates most others, too.
 	delete(unproven, "upload starts with 202 and Location")
 	require.Empty(t, unproven, "requirements that no broken registry shows to fail")
 }

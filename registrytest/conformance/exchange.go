@@ -292,7 +292,8 @@ func (t *registryTest) next(r *response) string {
 	return u.String()
 }
 
-// maxPages limits the pages of a list: one with more is a violation.
+// maxPages limits the number of pages of a list. A list with more pages is a
+// violation.
 const maxPages = 10_000
 
 // pages calls read for each page of a list, starting with the page at the URL.

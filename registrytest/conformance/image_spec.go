@@ -22,8 +22,8 @@ const (
 )
 
 // unknownDigests are valid digests with algorithms that few registries
-// implement: one is registered, the other is the image spec's example of an
-// unregistered one.
+// implement. The first algorithm is registered. The second is an example in the
+// image spec and is not registered.
 var unknownDigests = []digest.Digest{
 	"blake3:6c3c624b58dbbcd3c0dd82b4c53f04194d1247c6eebdaab7c610cf7d66709b3b",
 	"multihash+base58:QmRZxt2b1FVZPNqd8hsiykDL3TdBDeTSPX9Kv46HmX4Gx8",
@@ -47,7 +47,7 @@ var imageSpecRequirements = []Requirement{
 		Category: "push", Name: "index of unknown media types", Section: indexProperties, Level: Must, Since: "1.1",
 		Text: "An encountered `mediaType` that is unknown to the implementation MUST NOT generate an error.",
 		check: func(t *registryTest) {
-			// An index may refer to blobs, as that of a build cache does.
+			// A build cache is an index that refers to blobs.
 			repo := t.repo()
 			blob := t.bytes(1000)
 			t.pushBlob(repo, blob)

@@ -41,8 +41,8 @@ func (t *registryTest) repo() string {
 	return fmt.Sprintf("%s/%s-%d", prefix, t.id, t.repos)
 }
 
-// param adds a query parameter to a URL and keeps the rest byte for byte: a
-// registry may compare it.
+// param adds a query parameter to a URL. It does not change the rest of the URL,
+// because a registry may not recognize another spelling.
 func param(target, name, value string) string {
 	separator := "?"
 	if strings.Contains(target, "?") {

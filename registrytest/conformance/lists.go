@@ -254,7 +254,8 @@ func (t *registryTest) wantTags(r *response, repo string, tags ...string) {
 }
 
 // wantOrdered reports a violation unless the tags are in byte order or in
-// case-insensitive order. The spec has required each.
+// case-insensitive order. Versions of the spec differ in the order that they
+// require.
 func (t *registryTest) wantOrdered(tags []string) {
 	t.Helper()
 	lexical := slices.IsSortedFunc(tags, func(a, b string) int { return strings.Compare(strings.ToLower(a), strings.ToLower(b)) })

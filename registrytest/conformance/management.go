@@ -176,8 +176,8 @@ var deleteRequirements = []Requirement{
 }
 
 // wantGuarded reports a violation unless a DELETE of the URL deletes the content
-// exactly if its condition, such as If-Match, is true. The accept value is for
-// the GET requests.
+// if and only if its condition, such as If-Match, is true. The GET requests have
+// the value accept in Accept.
 func (t *registryTest) wantGuarded(url, accept string) {
 	t.Helper()
 	etag := t.get(url, "Accept", accept).Header.Get("ETag")

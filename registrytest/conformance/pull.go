@@ -78,7 +78,7 @@ var pullRequirements = []Requirement{
 			i := t.image(func(m *ocispec.Manifest) { m.MediaType = "" })
 			t.pushBlobsOf(repo, i)
 			t.want(t.put(manifestURL(repo, "v1"), i.content, "Content-Type", ocispec.MediaTypeImageManifest), http.StatusCreated)
-			t.put(manifestURL(repo, "v2"), i.content, "Content-Type", manifest.DockerManifest) // the registry may refuse this
+			t.put(manifestURL(repo, "v2"), i.content, "Content-Type", manifest.DockerManifest) // the registry may refuse this push
 			r := t.get(manifestURL(repo, "v1"), "Accept", ocispec.MediaTypeImageManifest)
 			if got, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); got != ocispec.MediaTypeImageManifest {
 				t.violated("Content-Type is %q, not %q", got, ocispec.MediaTypeImageManifest)
@@ -116,7 +116,7 @@ var pullRequirements = []Requirement{
 		Category: "pull", Name: "blob in an index is no manifest", Section: pullingManifests, Level: Must, Since: "1.0",
 		Text: "If the manifest is not found in the repository, the response code MUST be `404 Not Found`.",
 		check: func(t *registryTest) {
-			// An index may refer to blobs, as that of a build cache does.
+			// A build cache is an index that refers to blobs.
 			repo := t.repo()
 			layer := t.bytes(1000)
 			t.pushBlob(repo, layer)

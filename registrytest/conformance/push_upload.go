@@ -270,8 +270,8 @@ func (t *registryTest) finish(u *chunkedUpload, content []byte, first int) *resp
 	return t.put(param(u.location, "digest", string(digest.FromBytes(content))), content[first:], header...)
 }
 
-// wantUnknown reports a violation unless the upload session, which had received
-// the content up to byte first, no longer exists.
+// wantUnknown reports a violation unless the registry has forgotten the upload
+// session, which had received the content up to byte first.
 func (t *registryTest) wantUnknown(u *chunkedUpload, content []byte, first int) {
 	t.Helper()
 	t.want(t.get(u.location), http.StatusNotFound)

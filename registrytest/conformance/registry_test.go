@@ -86,8 +86,8 @@ func checkAll(target conformance.Target, skip func(conformance.Requirement) bool
 	return failures
 }
 
-// Tests of package registry check a registry with all features; this one lacks
-// the referrers API.
+// This registry lacks the referrers API. Package registry tests one with all
+// features.
 func TestRegistryWithoutReferrersMeetsTheSpec(t *testing.T) {
 	t.Parallel()
 	conformance.Registry(t, conformance.Target{

@@ -94,10 +94,10 @@ func (t *storeTest) bytes(n int) []byte {
 	return b
 }
 
-// A goroutineTB is a [testing.TB] for a goroutine that the test has started.
-// Fatal ends only that goroutine, since [testing.TB] permits FailNow only in the
-// goroutine of the test. After close, a goroutineTB drops failures: a stuck
-// goroutine may continue after the test.
+// A goroutineTB is a [testing.TB] for a goroutine that a test has started. Its
+// methods Fatal and Fatalf end that goroutine, since only the goroutine of the
+// test itself may call FailNow. After close, it ignores failures, because a
+// stuck goroutine may continue after the test.
 type goroutineTB struct {
 	testing.TB
 	mu     sync.Mutex

@@ -72,7 +72,7 @@ var concurrencyRules = []rule{
 					t.put("app", b, "v1")
 					t.put("app", a, "v1")
 					moved.Add(2)
-					runtime.Gosched() // On js/wasm, other goroutines run only now.
+					runtime.Gosched() // On js/wasm, other goroutines run only if this one yields.
 				}
 				return
 			}

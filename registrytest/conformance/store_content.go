@@ -74,7 +74,7 @@ type imageSpec struct {
 	subject      digest.Digest
 }
 
-// image puts the blobs of an image, and returns its manifest, which the caller
+// image puts the blobs of an image. It returns the manifest, which the caller
 // puts.
 func (t *storeTest) image(repo string, spec imageSpec) registry.Manifest {
 	t.Helper()
@@ -101,7 +101,7 @@ func (t *storeTest) image(repo string, spec imageSpec) registry.Manifest {
 	return t.parse(algorithm, ocispec.MediaTypeImageManifest, t.json(m))
 }
 
-// index puts the manifests, and returns an index of them, which the caller puts.
+// index puts the manifests. It returns an index of them, which the caller puts.
 func (t *storeTest) index(repo string, manifests ...registry.Manifest) registry.Manifest {
 	t.Helper()
 	index := ocispec.Index{
@@ -142,8 +142,8 @@ func (t *storeTest) json(v any) []byte {
 	return text
 }
 
-// parse returns a manifest with the content, with all fields that a handler
-// sets.
+// parse returns a manifest with the content, whose fields are set as a handler
+// sets them.
 func (t *storeTest) parse(algorithm digest.Algorithm, mediaType string, content []byte) registry.Manifest {
 	t.Helper()
 	m := registry.Manifest{MediaType: mediaType, Digest: algorithm.FromBytes(content), Content: content}
@@ -174,8 +174,8 @@ func (t *storeTest) copyBlobs(from, to string, m registry.Manifest) {
 	}
 }
 
-// put puts a manifest with the tags. It then clears the slice that it passed,
-// since a store must not keep it.
+// put puts a manifest with the tags. Then it clears the slice of tags, since the
+// store must not keep it.
 func (t *storeTest) put(repo string, m registry.Manifest, tags ...string) {
 	t.Helper()
 	passed := slices.Clone(tags)

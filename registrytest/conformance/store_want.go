@@ -145,7 +145,7 @@ func (t *storeTest) wantList(method string, want []string, list func(after strin
 	every := max(1, len(want)/20)
 	for i := 0; i < len(want); i += every {
 		check(want[i], want[i+1:])
-		// This name is not in the list. It sorts between two that are.
+		// The list does not have this name, which sorts between two items.
 		if between := want[i] + "!"; i+1 == len(want) || between < want[i+1] {
 			check(between, want[i+1:])
 		}

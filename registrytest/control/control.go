@@ -70,8 +70,8 @@ type Config struct {
 	MaxImport int64
 }
 
-// A Control controls one server. It is an option of package registrytest: give
-// it to the server first, and then the server to [Control.Handler].
+// A Control controls one server. It is an option of package registrytest. First
+// pass the Control to the server, and then the server to [Control.Handler].
 type Control struct {
 	config  Config
 	faults  fault.Rules
@@ -149,8 +149,8 @@ func (c *Control) Close() {
 	}
 }
 
-// Handler returns the control API of the server, whose options must include c:
-// otherwise it panics. A request that waits or follows the journal ends when its
+// Handler returns the control API of the server. It panics unless c is an option
+// of the server. A request that waits or follows the journal ends when its
 // context ends.
 //
 // An [http.Server] responds to OPTIONS * itself, without the token, unless its

@@ -41,7 +41,8 @@ func (i *item) object() object {
 	return o
 }
 
-// in reports whether the item belongs to the session.
+// in reports whether the item belongs to the session. All items belong to the
+// zero session.
 func (i *item) in(s session) bool {
 	if i.kind == "tamper" {
 		return s.hasRepo(i.session.repo)
@@ -86,8 +87,8 @@ func (c *Control) find(match func(*item) bool, take bool) (found []*item) {
 	return found
 }
 
-// one returns a handler that passes serve the item that the request names: the
-// newest one with the ID or name.
+// one returns a handler for requests that name one item by its ID or name. The
+// handler calls serve with the newest such item.
 func one(serve func(*Control, *call, *item) (any, error)) handler {
 	return func(c *Control, r *call) (any, error) {
 		found := c.find(r.names, false)
@@ -135,9 +136,9 @@ func (c *Control) release(_ *call, i *item) (any, error) {
 	return i.object(), nil
 }
 
-// remove serves DELETE /v1/faults and DELETE /v1/faults/ID, and those of other
-// items. With the parameter check, an item without effect makes the response an
-// error.
+// remove serves DELETE /v1/faults, DELETE /v1/faults/ID, and the same for other
+// kinds of items. With the parameter check, the response is an error if an item
+// had no effect.
 func (c *Control) remove(r *call) (any, error) {
 	removed := c.find(r.names, true)
 	if len(removed) == 0 && r.PathValue("id") != "" {

@@ -16,8 +16,8 @@ import (
 )
 
 // Each error of an API of package jsonapi has its status and is one sentence in
-// JSON. The test is here because only this package uses jsonapi, and a test
-// binary less saves build time.
+// JSON. The test is in this package to save a test binary, since only this
+// package uses jsonapi.
 func TestJSONAPI(t *testing.T) {
 	t.Parallel()
 	api := &jsonapi.API{Name: "test", Prefix: "/v1", Help: "there is one", Token: "s3cret"}

@@ -151,7 +151,8 @@ func follow(requests journal.Requests, r *call) error {
 	return nil
 }
 
-// findings serves GET /v1/findings: the rules for clients that requests broke.
+// findings serves GET /v1/findings: the requests that break a rule of the
+// linter.
 func (c *Control) findings(r *call) (any, error) {
 	chosen := make(map[int]bool)
 	for _, record := range c.choose(r).All() {

@@ -54,7 +54,8 @@ func TestFaults(t *testing.T) {
 
 	bad := a.do(t, 422, "POST", "/v1/faults", "ping staus=503")
 	require.Equal(t, object{"error": `fault rule "ping staus=503": no fault is called "staus"; did you mean "status"?`, "position": 5.0}, bad)
-	// The rule is valid without the session, so the error is at no position in it.
+	// The rule is valid. Only the session does not fit it, so the error has no
+	// position.
 	require.NotContains(t, a.do(t, 422, "POST", "/v1/faults", `{"rule": "ping status=500", "session": "team"}`), "position")
 	for body, want := range map[string]string{
 		"": "it names no requests", "ping": "nothing happens in it", `{"rule": "ping times=1 close status=500"}`: "cannot respond to a request and also",

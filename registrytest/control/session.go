@@ -61,12 +61,14 @@ func (s session) limit(r fault.Rule) fault.Rule {
 	return r
 }
 
-// hasRepo reports whether the repository belongs to the session.
+// hasRepo reports whether the repository belongs to the session. All
+// repositories belong to the zero session.
 func (s session) hasRepo(repo string) bool {
 	return s == session{} || s.repo != "" && (repo == s.repo || strings.HasPrefix(repo, s.repo+"/"))
 }
 
-// has reports whether the request belongs to the session.
+// has reports whether the request belongs to the session. All requests belong to
+// the zero session.
 func (s session) has(r *journal.Record) bool {
 	if s.name != "" {
 		return slices.Contains(r.RequestHeader[s.name], s.value)

@@ -104,7 +104,7 @@ func (c *Control) advance(_ *call, in struct{ Advance string }) (any, error) {
 	return object{"now": c.now()}, nil
 }
 
-// actions are the values of ACTION in POST /v1/listener/ACTION.
+// actions are the possible values of ACTION in POST /v1/listener/ACTION.
 var actions = []string{"stop", "start", "restart", "refuse", "silence", "drop"}
 
 // listen serves POST /v1/listener/ACTION: it begins or ends an outage.

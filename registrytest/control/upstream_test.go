@@ -16,8 +16,8 @@ import (
 	"github.com/ocireg/registry/registrytest/upstream"
 )
 
-// The content of a proxy is in another registry. Its control API refuses
-// requests that would change stored content, and says why.
+// The content of a proxy is in another registry. So the control API of a proxy
+// refuses requests that would change stored content, and says why.
 func TestContentBehindAProxy(t *testing.T) {
 	t.Parallel()
 	store := memstore.New()
@@ -44,7 +44,8 @@ func TestContentBehindAProxy(t *testing.T) {
 	a.do(t, 204, "POST", "/v1/reset", `{"keep":["content"]}`)
 	a.do(t, 204, "DELETE", "/v1/tamper", "")
 
-	// Operations that go through the proxied registry work.
+	// Reading and pushing content work, since the proxy passes these operations
+	// on.
 	a.do(t, 201, "POST", "/v1/content", `{"ref":"app:v2","image":{"layers":1}}`)
 	_, err := store.StatManifest(t.Context(), "app", "v2")
 	require.NoError(t, err)

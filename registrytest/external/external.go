@@ -39,7 +39,7 @@ type Server struct {
 
 	t         registrytest.TB
 	env       string
-	prefix    string // of the names of all repositories
+	prefix    string // prefix of the names of all repositories
 	transport *http.Transport
 	client    *http.Client
 	inProcess *registrytest.Server // nil if the registry runs elsewhere

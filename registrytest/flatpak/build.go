@@ -115,8 +115,8 @@ func (b *builder) repository(repo string) (result, error) {
 	return r, nil
 }
 
-// tagged returns the manifests in the repository that have a selected tag. Each
-// has all its tags. Their order is that of the first tags.
+// tagged returns the manifests in the repository that have a selected tag, each
+// with all of its tags. The manifests are in the order of their first tags.
 func (b *builder) tagged(repo string) (wanted []*found, err error) {
 	byDigest := make(map[digest.Digest]*found)
 	var all []*found
@@ -153,8 +153,9 @@ func (b *builder) tagged(repo string) (wanted []*found, err error) {
 	return wanted, nil
 }
 
-// children returns the selected images of an index. It adds the digests of
-// others to other, and skips those that are already there.
+// children returns the selected images of an index. The map other has the
+// digests of images that are not selected: children skips those in the map, and
+// adds further ones.
 func (b *builder) children(repo string, d *manifest.Document, other map[digest.Digest]bool) (images []json.RawMessage, err error) {
 	listed := make(map[digest.Digest]bool)
 	for _, child := range d.Manifests {

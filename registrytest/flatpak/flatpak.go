@@ -118,8 +118,8 @@ func send(w http.ResponseWriter, r *registry.Request, index []byte) {
 	http.ServeContent(w, r.Request, "", time.Time{}, bytes.NewReader(index))
 }
 
-// A query has the conditions of a request. An image in the index meets all of
-// them.
+// A query has the conditions in the query of a request. The index lists only
+// images that meet all of them.
 type query struct {
 	repositories, tags values
 	conditions         []condition

@@ -41,8 +41,8 @@ type setup struct {
 	quirk *quirk // quirk whose part is being applied
 }
 
-// authenticate sets the authentication of the profile: that of the real
-// registry, with the quirks of the profile.
+// authenticate sets p.auth to the authentication of the real registry, as the
+// quirks of the profile change it.
 func (p *Profile) authenticate() {
 	a := p.site.access
 	if a.scheme == nil || p.set.noAuth {
@@ -139,8 +139,8 @@ func origin(r *registry.Request) string {
 	return "http://" + r.Host
 }
 
-// challenge returns the behaviour of a registry whose challenges are those that
-// change returns.
+// challenge returns a behaviour in which change replaces the challenges in 401
+// responses.
 func challenge(change func(r *registry.Request, values []string) []string) behaviour {
 	return behaviour{{auth: func(s *setup) {
 		before, q := s.auth.Challenge, s.quirk
@@ -157,8 +157,8 @@ func challenge(change func(r *registry.Request, values []string) []string) behav
 	}}}
 }
 
-// tokenFields returns the behaviour of a registry for which change edits the
-// fields in each response of the token service.
+// tokenFields returns a behaviour in which change edits the fields of each
+// response of the token service.
 func tokenFields(change func(fields map[string]any)) behaviour {
 	return together(seenInTokens(), behaviour{{auth: func(s *setup) {
 		before := s.auth.TokenResponse

@@ -76,7 +76,7 @@ type build struct {
 	inner       []registry.Option // options that apply after authentication
 	authorizers []func(r *registry.Request, repo string, a registry.Action) error
 	faults      []func(*registry.Request) *registry.Fault
-	storage     *storage // nil without a redirecting quirk
+	storage     *storage // set by redirect, otherwise nil
 }
 
 func newBuild(p *Profile) *build {
@@ -111,10 +111,10 @@ func (b *build) options() []registry.Option {
 	return opts
 }
 
-// option returns a behaviour that consists of an option of package registry.
-// After a response to a request for one of the operations, it calls did. If did
-// returns true, the option affected the response, and its record gets the
-// quirk's receipt.
+// option returns a behaviour that consists of an option of package registry. For
+// each response to a request for one of the operations, it calls did. If did
+// returns true, the option affected the response, and the record of the request
+// gets the quirk's receipt.
 func option(decides string, o registry.Option, did func(r *registry.Request, status int, h http.Header) bool, ops ...registry.Op) behaviour {
 	seen := onResponse(func(r *registry.Request, status int, h http.Header, note func()) int {
 		if did(r, status, h) {
@@ -179,8 +179,8 @@ func noteChange(status int, h http.Header, change func(int, http.Header) int, no
 	return changed
 }
 
-// addFault adds a fault to the registry for requests for the operations, or for
-// all requests without operations.
+// addFault adds a fault to the registry. It applies to requests for the
+// operations, or to all requests if ops is empty.
 func (b *build) addFault(ops []registry.Op, inject func(*registry.Request) *registry.Fault) {
 	b.faults = append(b.faults, func(r *registry.Request) *registry.Fault {
 		if len(ops) > 0 && !slices.Contains(ops, r.Op) {
@@ -209,8 +209,9 @@ func ruleIf(text string, met func(b *build, r *registry.Request) bool) behaviour
 	}}}
 }
 
-// compile parses a fault rule. It returns the operations of the rule, none if it
-// applies to all, and a set that contains the rule.
+// compile parses a fault rule and returns a set that contains it. It also
+// returns the operations of the rule. If ops is empty, the rule applies to all
+// operations.
 func compile(text string) (ops []registry.Op, rules *fault.Rules) {
 	rules = new(fault.Rules)
 	add := func(text string) error {
@@ -220,8 +221,8 @@ func compile(text string) (ops []registry.Op, rules *fault.Rules) {
 		}
 		return err
 	}
-	// A generated message would say that a rule caused the error on purpose. If
-	// the rule cannot have a message, since its response has no body, add it
+	// The default message would say that a rule caused the error on purpose. A
+	// response without a body cannot have a message, so the rule is then added
 	// without one.
 	_, status, _ := strings.Cut(text, " status=")
 	status, _, _ = strings.Cut(status, " ")
@@ -270,7 +271,7 @@ func (q *quirk) receive(f *registry.Fault, r *registry.Request) *registry.Fault 
 
 // serve returns a behaviour in which the handler that choose returns responds to
 // authorized requests for the operations. If choose returns nil, the registry
-// responds.
+// responds itself.
 func serve(choose func(b *build, r *registry.Request) registry.Handler, ops ...registry.Op) behaviour {
 	return behaviour{{build: func(b *build, q *quirk) {
 		b.addFault(ops, func(r *registry.Request) *registry.Fault {

@@ -159,7 +159,8 @@ func TestConformanceOfQuirks(t *testing.T) {
 				p := q.Name.profile(Repositories("probe/**"))
 				failures := violated(p, p.Without(), q.Breaks)
 				// Some requirements apply only to registries that lack a
-				// feature, which another quirk removes.
+				// feature. Another quirk of the same registry may remove that
+				// feature.
 				for _, other := range sites {
 					if whole := Get(other.nameWith(q)); index(whole.quirks, q.Name) >= 0 {
 						maps.Copy(failures, violated(p, whole.Without(), q.Breaks))

@@ -30,9 +30,9 @@ type Target struct {
 	Repository string
 
 	// Credentials are those of a user who may pull, push and delete. Diff sends
-	// them to the registry, and to the token service in its challenge if that
-	// uses HTTPS or is at the same host. Without a Username, requests are
-	// anonymous.
+	// them to the registry. It also sends them to the token service that the
+	// registry names, if the token service uses HTTPS or has the registry's
+	// host. Without a Username, requests are anonymous.
 	Credentials auth.Credentials
 
 	// Transport sends the requests. If it is nil, Diff uses
@@ -75,9 +75,9 @@ const (
 // Diff compares a registry with the profile. For each quirk, in the order of
 // [Profile.Quirks], it sends the requests of a probe and yields the result.
 // After each probe, it deletes the content that the probe pushed, unless the
-// registry refuses. Some registries keep empty repositories. Diff returns an
-// error if the target is not valid, does not respond as a registry, or refuses
-// the credentials.
+// registry refuses the deletion. Some registries keep empty repositories. Diff
+// returns an error if the target is not valid, does not respond as a registry,
+// or refuses the credentials.
 //
 // Diff does not follow redirects, and limits the time and the size of all
 // responses. It sends no more requests if the registry does not respond to

@@ -11,13 +11,14 @@ import (
 )
 
 // Distribution28 returns the profile of CNCF Distribution 2.8, without
-// authentication. It is the image registry:2 and Debian's package
+// authentication. Distribution 2.8 is the image registry:2 and Debian's package
 // docker-registry.
 func Distribution28(opts ...Option) *Profile {
 	return distribution28.profile(distribution28.name, opts)
 }
 
-// Distribution3 returns the profile of CNCF Distribution 3, the image registry:3.
+// Distribution3 returns the profile of CNCF Distribution 3, without
+// authentication. Distribution 3 is the image registry:3.
 func Distribution3(opts ...Option) *Profile { return distribution3.profile(distribution3.name, opts) }
 
 var distribution28 = site{
@@ -290,8 +291,8 @@ func ignoreParameters(op registry.Op, parameters ...string) behaviour {
 	}).deciding("the parameters of " + op.String())
 }
 
-// limitPages returns the behaviour of a registry that treats a larger parameter
-// n in requests for the list as the limit.
+// limitPages returns the behaviour of a registry that sends at most limit
+// entries if a request for the list asks for more with the query parameter n.
 func limitPages(op registry.Op, limit int) behaviour {
 	return behaviour{{decides: "the page size", build: func(b *build, q *quirk) {
 		b.addFault([]registry.Op{op}, func(r *registry.Request) *registry.Fault {
@@ -337,8 +338,8 @@ func noTags404() behaviour {
 	}}}
 }
 
-// noRoute returns the behaviour b of a registry that does not support the
-// operation, but with the plain 404 response of a router without the route.
+// noRoute changes the behaviour b, of a registry that does not support the
+// operation: the error becomes the plain 404 response of a router.
 func noRoute(b behaviour, op registry.Op) behaviour {
 	return together(b, wrap(func(_ *build, w http.ResponseWriter, r *registry.Request, err error, _ func()) error {
 		if all := errorsOf(err); r.Op != op || len(all) == 0 || all[0].Code != registry.CodeUnsupported {

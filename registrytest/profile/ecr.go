@@ -126,8 +126,8 @@ var ecr = site{
 			},
 			do: together(
 				minChunk(5<<20),
-				// The missing header field alone affects no client, so it gets
-				// no receipt.
+				// A missing OCI-Chunk-Min-Length does not affect a client, so it
+				// gets no receipt.
 				onResponse(func(_ *registry.Request, status int, h http.Header, _ func()) int {
 					h.Del("OCI-Chunk-Min-Length")
 					return status

@@ -169,8 +169,8 @@ func uploadExpiry(idle time.Duration) behaviour {
 				used.set(id, r.Now())
 				return status
 			}
-			// The time since the last response is a little shorter than idle,
-			// because the session's time began with the request.
+			// The session expires when no request has used it for the duration idle.
+			// The time in used is that of a response, which is a little later.
 			last, ok := used.get(r.Session)
 			if ok && status == http.StatusNotFound && r.Now().Sub(last) > idle-time.Minute {
 				note()

@@ -10,7 +10,7 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// A ledger lists the content that a probe pushed, which is to be deleted
+// A ledger lists the content that a probe pushed, so that it can be deleted
 // afterwards.
 type ledger struct {
 	manifests []pushed
@@ -34,7 +34,7 @@ func (l *ledger) note(p *prober, r *http.Request, got reply) {
 	parsed, _ := registry.ParseRequest(r)
 	repo := parsed.Repo
 	if repo == "" {
-		repo = p.repo // The path of an upload may have another form.
+		repo = p.repo // the path of an upload may not name it
 	}
 	switch {
 	case parsed.Op == registry.PutManifest:

@@ -246,7 +246,7 @@ func (p *prober) chunk(session string, offset int, body string) reply {
 		"Content-Range", fmt.Sprintf("%d-%d", offset, offset+len(body)-1))
 }
 
-// text returns content of at least the size that differs in each call.
+// text returns new content, which differs in each call, of at least size bytes.
 func (p *prober) text(size int) string {
 	p.blobs++
 	s := fmt.Sprintf("%s %d ", p.repo, p.blobs)

@@ -266,7 +266,8 @@ func (p *Profile) Without() []registry.Feature {
 func (p *Profile) Err() error { return p.err }
 
 // Exclusive returns "authentication" if the profile has authentication, and
-// otherwise "". It tells package registrytest that a registry can have only one.
+// otherwise "". It tells package registrytest that a registry can have only one
+// option for authentication.
 func (p *Profile) Exclusive() string {
 	if p.auth == nil {
 		return ""

@@ -189,8 +189,8 @@ func TestRealHosts(t *testing.T) {
 	require.Contains(t, refused.Body, "Only one auth mechanism allowed")
 }
 
-// The log of a failed test has the receipts of responses, and which quirks
-// affected a response.
+// The log of a failed test shows the receipts of responses, and lists the quirks
+// that affected a response.
 func TestReceipts(t *testing.T) {
 	t.Parallel()
 	fake := faketb.Try(t, func(fake *faketb.TB) {

@@ -78,8 +78,8 @@ func testQuirk(t *testing.T, s *site, q *quirk, opts ...registrytest.Option) {
 	plain, _ := observe(nil)
 	require.NotEqual(t, q.want, plain, "a registry without the quirk")
 
-	// The registry with the quirk alone is on disk, that with the profile in
-	// memory.
+	// The registry with only the quirk is on disk. The registry with the whole
+	// profile is in memory.
 	inMemory := opts
 	if many := q.Name == "ecr.tags-per-image" || q.Name == "distribution-3.tags-1000"; !q.sleeps && !many {
 		store, err := layout.Open(t.TempDir())

@@ -16,8 +16,8 @@ import (
 // The behaviours in this file concern permissions, and are shared by several
 // registries.
 
-// The settings that are decided by quirks that refuse pushes to a repository or
-// namespace that was not created.
+// Quirks that refuse pushes to a missing repository or namespace decide these
+// settings.
 const (
 	missingRepositories = "repositories that do not exist"
 	missingNamespaces   = "namespaces that do not exist"

@@ -109,8 +109,8 @@ func anys(texts []string) []any {
 	return values
 }
 
-// probeManyTags returns a probe that pushes n tags. It observes the number of
-// tags in the first page of their list, with the query.
+// probeManyTags returns a probe that pushes n tags and requests their list with
+// the query. It observes the number of tags in the response.
 func probeManyTags(n int, query string) probe {
 	return func(p *prober) string {
 		i := p.build(nil)

@@ -133,8 +133,8 @@ func frozenRange() behaviour {
 	}}}
 }
 
-// rangeOfBody returns the behaviour of a registry that responds to a PATCH with
-// the Range of its body instead of the session's, for requests for which is
+// rangeOfBody returns the behaviour of a registry that counts only the bytes of
+// the request in the Range of its response to a PATCH, for requests for which is
 // returns true.
 func rangeOfBody(is func(r *registry.Request) bool) behaviour {
 	return header(func(r *registry.Request, status int, h http.Header) int {

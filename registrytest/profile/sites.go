@@ -1,6 +1,6 @@
 package profile
 
-// sites are all real registries, in the order of their names, and then the
+// sites are all real registries, in the order of their names, followed by
 // others.
 var sites = []*site{
 	&acr, &alibaba, &artifactRegistry, &artifactory, &distribution28, &distribution3, &dockerHub, &ecr, &ecrPublic,
@@ -8,7 +8,7 @@ var sites = []*site{
 	&others,
 }
 
-// Prefixes of the URLs of sources.
+// The sources of several quirks have URLs with these prefixes.
 const (
 	conformanceReports = "https://github.com/opencontainers/oci-conformance/blob/16097618fca61dc5d7aed970d61514aa8efad2c9/distribution-spec/"
 	distribution283    = "https://github.com/distribution/distribution/blob/v2.8.3/"

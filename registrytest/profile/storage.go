@@ -73,8 +73,8 @@ func redirect(s storage) behaviour {
 }
 
 // url returns the signed URL of the requested blob. Where possible, its host
-// differs from that of the registry, so that tests notice clients that send it
-// their credentials.
+// differs from the registry's host, so that a test notices a client that sends
+// its credentials there.
 func (s *storage) url(b *build, r *registry.Request) string {
 	base, elsewhere := origin(r), false
 	host, port, err := net.SplitHostPort(r.Host)

@@ -323,16 +323,16 @@ var zot = site{
 	},
 }
 
-// headMounts returns the behaviour of a registry that mounts a blob of another
-// repository in the one in which a HEAD request asks for the blob, unless the
-// blob was deleted there.
+// headMounts returns the behaviour of a registry that mounts a missing blob from
+// any other repository when it gets a HEAD request for the blob. It does not
+// mount a blob that was deleted from the repository.
 func headMounts() behaviour {
 	return behaviour{{build: func(b *build, q *quirk) {
 		type key struct {
 			repo string
 			blob digest.Digest
 		}
-		var deleted sync.Map // set of keys
+		var deleted sync.Map // keys of deleted blobs
 		for _, p := range onResponse(func(r *registry.Request, status int, _ http.Header, _ func()) int {
 			if status == http.StatusAccepted {
 				deleted.Store(key{r.Repo, r.Digest}, true)
@@ -341,7 +341,7 @@ func headMounts() behaviour {
 		}, registry.DeleteBlob) {
 			p.build(b, q)
 		}
-		// Authorization comes first: the mount must not help a client without
+		// The mount follows authorization, so it does not help a client without
 		// permission.
 		b.authorizers = append(b.authorizers, func(r *registry.Request, repo string, a registry.Action) error {
 			if r.Op != registry.HeadBlob || repo != r.Repo || a != r.Op.Action() {

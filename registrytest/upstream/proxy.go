@@ -126,7 +126,7 @@ func parse(address string) (base *url.URL, user *url.Userinfo, err error) {
 	}
 	if err != nil {
 		if u == nil {
-			u = new(url.URL) // The address may contain a password.
+			u = new(url.URL) // The address may contain a password, so the error does not show it.
 		}
 		return nil, nil, fmt.Errorf("the URL %q of the upstream: %w", u.Redacted(), err)
 	}

@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// A body is the body of a client's request, which the transport reads. Reads
-// fail after end has returned, because the transport may still read when the
-// server no longer permits it.
+// A body is the body of a client's request. The transport of the Wire may still
+// read it when the server no longer permits that, so reads fail after end has
+// returned.
 type body struct {
 	from   io.Reader
 	writer http.ResponseWriter
@@ -20,7 +20,7 @@ type body struct {
 	reading bool // whether a Read is running
 	ended   bool
 	n       int64 // number of bytes read
-	err     error // read error that ended the body early, or nil
+	err     error // error that ended the body early, or nil
 }
 
 func newBody(from io.Reader, w http.ResponseWriter) *body {
@@ -94,9 +94,9 @@ func (b *body) size() int64 {
 // A responseWriter sends each part of a response body as it arrives from the
 // upstream, and stores the error if a part cannot be sent to the client.
 //
-// The flushing of [httputil.ReverseProxy] would not work in a bubble of
-// testing/synctest: it uses a timer and holds a lock while the client does not
-// read, so time would stand still.
+// Its method Write flushes, because [httputil.ReverseProxy] does so with a timer
+// and a lock. While the client does not read, the timer would wait for the lock,
+// and time would stand still in a bubble of testing/synctest.
 type responseWriter struct {
 	http.ResponseWriter
 	left int64 // bytes of the body to come, or -1 if unknown
@@ -116,7 +116,7 @@ func (w *responseWriter) Write(p []byte) (int, error) {
 		w.left -= int64(n)
 	}
 	if err == nil && w.left != 0 {
-		err = w.flush() // The server flushes the last part itself.
+		err = w.flush() // the server flushes the last part itself
 	}
 	if err != nil && w.err == nil {
 		w.err = err

@@ -23,8 +23,7 @@ import (
 	"github.com/ocireg/registry/registrytest/upstream"
 )
 
-// fronts are the options of a proxy that make its clients use each version of
-// HTTP.
+// fronts has the options with which clients of a proxy use each version of HTTP.
 var fronts = map[string][]registrytest.Option{
 	"HTTP/1.1": nil,
 	"HTTP/2":   {registrytest.WithTLS()},
@@ -251,7 +250,7 @@ func TestManyClients(t *testing.T) {
 	})
 }
 
-// push pushes a blob. With leave, it disconnects in the middle.
+// push pushes a blob. With leave, it disconnects in the middle of the blob.
 func push(t *testing.T, client *http.Client, url string, i int, leave bool) {
 	text := bytes.Repeat([]byte{byte(i)}, 32<<10)
 	ctx, cancel := context.WithCancel(t.Context())

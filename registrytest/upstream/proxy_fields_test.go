@@ -73,7 +73,7 @@ func TestRealmsLeadToTheProxy(t *testing.T) {
 	for realm, want := range map[string]string{
 		"https://auth.test/token":      own,
 		"UP/token":                     own,
-		"http://127.0.0.1:1/token":     own, // permitted, since the upstream is on this machine, too
+		"http://127.0.0.1:1/token":     own, // the upstream is on this machine, too
 		"http://169.254.169.254/x":     "http://169.254.169.254/x",
 		"https://u:p@auth.test/":       "https://u:p@auth.test/",
 		"file:///etc/passwd":           "file:///etc/passwd",
@@ -86,8 +86,8 @@ func TestRealmsLeadToTheProxy(t *testing.T) {
 	}
 }
 
-// The proxy passes a token request on to the realm, with the client's query and
-// credentials.
+// The proxy passes a token request on to the token service that the realm names,
+// with the client's query and credentials.
 func TestTokensThroughTheProxy(t *testing.T) {
 	t.Parallel()
 	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

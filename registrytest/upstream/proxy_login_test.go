@@ -32,8 +32,8 @@ func clientOf(t *testing.T, reg *registrytest.Server, c auth.Credentials) *clien
 }
 
 // Clients log in, pull and push through a proxy over HTTP, HTTPS and HTTP/2.
-// They use Basic, or tokens of a token service at the upstream's port or another
-// one. The challenge names the proxy as the token service.
+// They use Basic, or tokens of a token service at the upstream or at another
+// port. The challenge names the proxy as the token service.
 func TestLoginThroughAProxy(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -95,7 +95,7 @@ func TestLoginThroughAProxy(t *testing.T) {
 				require.Equal(t, "/token", r.URL.Path)
 			}
 
-			// A client does not get the rights of an earlier one.
+			// A client does not get the rights of a client before it.
 			_, err = clientOf(t, reg, guest).GetManifest(t.Context(), "app", "v1")
 			require.Error(t, err)
 			plain, err := reg.Client().Get(reg.URL + "/v2/app/manifests/v1")

@@ -69,7 +69,7 @@ func (p *passage) modify(resp *http.Response) error {
 	}
 	for _, name := range []string{"Content-Type", "Date"} {
 		if len(resp.Header[name]) == 0 {
-			p.out.Header()[name] = nil // A missing field would be added by net/http.
+			p.out.Header()[name] = nil // net/http would add a missing field
 		}
 	}
 	for i, to := range resp.Header["Location"] {
@@ -84,7 +84,7 @@ func (p *passage) modify(resp *http.Response) error {
 		}
 	}
 	p.out.left = resp.ContentLength
-	resp.ContentLength = 0 // p.out.left has the number; see responseWriter.
+	resp.ContentLength = 0 // p.out.left has the length; see responseWriter
 	resp.Body = &responseBody{resp.Body, p}
 	return nil
 }

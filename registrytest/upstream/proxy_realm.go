@@ -75,8 +75,8 @@ func (p *passage) realm(realm string) string {
 	return to
 }
 
-// realmOf returns the URL of the token service for which the request is, with
-// its query. It returns nil if the request is not for a known token service.
+// realmOf returns the URL at which a token service expects the token request r.
+// It returns nil if r is not a token request, or its token service is not known.
 func (u *Wire) realmOf(r *registry.Request) *url.URL {
 	if r.Op != registry.GetToken || strings.TrimPrefix(r.URL.Path, r.Prefix) != tokenPath {
 		return nil
@@ -131,7 +131,7 @@ func eachRealm(challenges string, replace func(string) string) string {
 		at += len(challenges[at:]) - len(strings.TrimLeft(challenges[at:], " \t"))
 		value, n, err := authValue(challenges[at:])
 		if err != nil {
-			break // Malformed: what follows stays the same.
+			break // The rest is malformed and stays the same.
 		}
 		if bearer && strings.EqualFold(name, "realm") {
 			if to := replace(value); to != value {

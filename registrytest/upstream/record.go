@@ -37,9 +37,9 @@ type recording struct {
 	doc        document
 	generation int // number of changes of doc
 
-	// The goroutine that writes the file holds saving. The field saved is the
-	// generation in the file. The field seen describes the file when it was last
-	// read or written; it is nil if the file did not exist.
+	// saving is held while the file is written. The field saved is the
+	// generation in the file. The field seen describes the file as last read or
+	// written; it is nil if the file did not exist.
 	saving sync.Mutex
 	saved  int
 	seen   fs.FileInfo
@@ -52,7 +52,7 @@ type document struct {
 	Repositories map[string]*repository `json:"repositories"` // by name in the local store
 }
 
-// A repository has the facts about one repository.
+// A repository has the recorded facts about one repository.
 type repository struct {
 	// From is the full name of the repository, such as
 	// "docker.io/library/alpine".

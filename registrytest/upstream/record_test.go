@@ -78,7 +78,7 @@ func TestRecordingIsWrittenAsAWhole(t *testing.T) {
 	entries, err := os.ReadDir(dir)
 	require.NoError(t, err)
 	require.Len(t, entries, 1)
-	// An error of writing the file is returned.
+	// A write error is returned.
 	require.NoError(t, os.RemoveAll(dir))
 	require.ErrorContains(t, r.setUpstreams([]string{"a"}), "writing the recording")
 }

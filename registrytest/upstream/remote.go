@@ -38,13 +38,13 @@ type remoteOptions struct {
 // the environment ([http.ProxyFromEnvironment]).
 //
 // Without options, requests are anonymous. If the registry requires a token, the
-// Store requests one from the token service that the challenge names, even an
-// anonymous one. The token service must use https unless the registry uses http.
-// It must not have a private, loopback or link-local address, unless it has the
-// host and port of the registry, or the registry is in a private network itself.
-// The Store sends credentials only to these two hosts, and not to the target of
-// a redirect, a Location or a Link. It does not pass on the credentials of its
-// own clients.
+// Store requests one from the token service that the challenge names, even for
+// anonymous requests. The token service must use https unless the registry uses
+// http. It must not have a private, loopback or link-local address, unless it
+// has the host and port of the registry, or the registry is in a private network
+// itself. The Store sends credentials only to these two hosts, and not to the
+// target of a redirect, a Location or a Link. It does not pass on the
+// credentials of its own clients.
 func Remote(name string, opts ...RemoteOption) *Registry {
 	r := &Registry{name: canonicalName(name)}
 	set := remoteOptions{Registry: r}
@@ -104,12 +104,12 @@ func canonicalName(name string) string {
 	return name
 }
 
-// headerTime is the time in which an upstream must send the header of a
+// headerTime limits the time until an upstream has sent the header of a
 // response.
 const headerTime = time.Minute
 
-// open sets the client of the registry at the address. Without an address, it
-// follows from the name.
+// open creates the client for the registry at the address. If address is "", the
+// address follows from the name.
 func (r *Registry) open(address string) error {
 	if address == "" {
 		address = "https://" + r.name

@@ -41,7 +41,7 @@ import (
 // store.
 type Store struct {
 	local     registry.Store
-	upstreams []*Registry // the first is the default; only those in the options have a store
+	upstreams []*Registry // the first is the default; one that only the recording names has no store
 	recording *recording
 	offline   bool
 	writes    bool
@@ -106,10 +106,10 @@ func Offline() StoreOption {
 	return storeOption(func(s *Store) error { s.offline = true; return nil })
 }
 
-// Refresh makes the Store request recorded tags from the upstream again, once
-// each. An argument is a tag in all repositories, such as "latest", a tag in one
-// repository, such as "library/alpine:latest", or "all" for all tags, lists and
-// missing content.
+// Refresh makes the Store request recorded tags from the upstream again, each
+// tag once. An argument is a tag in all repositories, such as "latest", a tag in
+// one repository, such as "library/alpine:latest", or "all" for all tags, lists
+// and missing content.
 func Refresh(tags ...string) StoreOption {
 	return storeOption(func(s *Store) error { return s.refresh.add(tags) })
 }
@@ -205,7 +205,7 @@ func (s *Store) SharesBlobs() bool {
 
 // A place describes a repository: its upstream and its names.
 type place struct {
-	upstream *remote.Store // nil if the Store must not send it requests
+	upstream *remote.Store // nil if the Store must not send requests to it
 	remote   string        // name of the repository at the upstream
 	local    string        // name of the repository in the local store
 	from     string        // full name of the repository, such as "docker.io/library/alpine"
@@ -291,7 +291,7 @@ func (s *Store) StatManifest(ctx context.Context, repo, reference string) (ocisp
 func (s *Store) fetchManifest(ctx context.Context, p place, reference string) (registry.Manifest, error) {
 	again := s.refreshes(p, manifestKind, reference)
 	if !again {
-		// Another goroutine may have fetched it meanwhile.
+		// Another goroutine may have fetched the manifest meanwhile.
 		if m, err := s.local.GetManifest(ctx, p.local, reference); !missing(err) {
 			return m, err
 		}

@@ -186,7 +186,7 @@ func TestLastClientEndsTheRequest(t *testing.T) {
 }
 
 // The Store does not pass on header fields of clients, such as credentials.
-// Requests that differ only in these share one request to the upstream.
+// Requests that differ only in their header share one request to the upstream.
 func TestClientsCredentialsStay(t *testing.T) {
 	t.Parallel()
 	up := registrytest.NewServer(t, registrytest.WithInMemory())

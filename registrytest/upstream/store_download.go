@@ -148,7 +148,7 @@ func (d *download) has(offset int64) bool {
 }
 
 // begun waits for the header of the response. It returns an error if the
-// download failed before.
+// download has failed without one.
 func (d *download) begun(ctx context.Context) error {
 	select {
 	case <-d.header:
@@ -174,9 +174,9 @@ func (d *download) wait(ctx context.Context) error {
 	}
 }
 
-// read waits until bytes after the offset have arrived, and reads them. It does
-// not read the last byte of the blob: done reports that the download has
-// succeeded and the rest is in the local store.
+// read waits until bytes after the offset have arrived, and reads them, except
+// for the last byte of the blob. If done is true, the download has succeeded,
+// and the rest of the blob is in the local store.
 func (d *download) read(ctx context.Context, p []byte, offset int64) (n int, done bool, err error) {
 	for {
 		d.mu.RLock()

@@ -48,10 +48,11 @@ func codeOf(err error, otherwise registry.Code) registry.Code {
 	return otherwise
 }
 
-// failure returns the error for a client, because a request to the upstream
-// failed with err. Of the upstream's statuses, 429 and 503 stay, with
-// Retry-After, and so do most others below 500. Status 401 becomes 403, since
-// the credentials of the client would not help. Otherwise the status is 502.
+// failure returns the error for a client whose request failed because a request
+// to the upstream returned err. Of the upstream's statuses, 429 and 503 stay,
+// with Retry-After, and so do most others below 500. Status 401 becomes 403,
+// since the credentials of the client would not help. Otherwise the status is
+// 502.
 func failure(err error, name string) error {
 	e := &registry.Error{Code: "UNKNOWN", Status: http.StatusBadGateway}
 	var status *remote.StatusError
@@ -110,8 +111,8 @@ func describe(m *registry.Manifest) error {
 	return nil
 }
 
-// referrersTag returns the tag of the list of referrers in an upstream without
-// the referrers API (spec.md, Referrers Tag Schema).
+// referrersTag returns the tag that has the list of referrers of the subject, in
+// an upstream without the referrers API (spec.md, Referrers Tag Schema).
 func referrersTag(subject string) string {
 	algorithm, encoded, _ := strings.Cut(subject, ":")
 	return strings.Map(func(c rune) rune {

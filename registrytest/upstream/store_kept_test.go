@@ -75,7 +75,7 @@ func TestSizesAreForgotten(t *testing.T) {
 	}
 }
 
-// A wrong size from a HEAD is replaced by that of the blob.
+// The size of a fetched blob replaces a wrong size from a HEAD.
 func TestWrongSizeIsReplaced(t *testing.T) {
 	t.Parallel()
 	up := registrytest.NewServer(t, registrytest.WithInMemory())

@@ -39,7 +39,7 @@ func (s *Store) Middleware(next registry.Handler) registry.Handler {
 			}
 			if names.Component(ns) {
 				repo := r.Repo
-				defer func() { r.Repo = repo }() // The journal shows the name in the request.
+				defer func() { r.Repo = repo }() // the journal shows the name in the request
 				r.Repo = ns + "/" + repo
 			}
 			return next(w, r)

@@ -35,8 +35,8 @@ func (r *refresh) add(tags []string) error {
 }
 
 // refreshes reports whether the Store must request recorded content from the
-// upstream again. Content with a digest never changes, so only a missing one is
-// requested.
+// upstream again. Content with a digest never changes, so the Store requests it
+// again only if it was missing.
 func (s *Store) refreshes(p place, k kind, name string) bool {
 	r := &s.refresh
 	if r.tags == nil || p.upstream == nil {

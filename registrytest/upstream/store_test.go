@@ -25,7 +25,7 @@ type recorder struct {
 	store *upstream.Store
 }
 
-// remote returns the server up as an upstream with the name.
+// remote returns an upstream with the name, whose registry is the server up.
 func remote(up *registrytest.Server, name string, opts ...upstream.RemoteOption) *upstream.Registry {
 	return upstream.Remote(name, append([]upstream.RemoteOption{upstream.At(up.URL), upstream.WithTransport(up.Transport())}, opts...)...)
 }
