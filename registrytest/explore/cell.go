@@ -263,7 +263,7 @@ func tried(texts []string) (cells []cell, err error) {
 }
 
 // known returns an error for the first name that all does not contain. The
-// parameter what is the beginning of the message.
+// message begins with the text what.
 func known(what string, names, all []string) error {
 	for _, name := range names {
 		if slices.Contains(all, name) {

@@ -95,9 +95,8 @@ type hostile struct {
 type trap struct {
 	name string
 
-	// reference names, separated by semicolons, an advisory about a client that
-	// stepped into the trap, or the section of a standard that says how to avoid
-	// it, and the weakness (CWE).
+	// reference lists, separated by semicolons, an advisory about a client that stepped
+	// into the trap or the section of a standard about it, and the weakness (CWE).
 	reference string
 
 	// needs returns the reason why the trap does not apply to the operation,
