@@ -202,27 +202,24 @@ func (d *disk) open(name string) (f fs.File, info fs.FileInfo, err error) {
 const maxRead = 1 << 30
 
 // readFile returns the content and the info of a regular file.
-func (d *disk) readFile(name string) ([]byte, fs.FileInfo, error) {
+func (d *disk) readFile(name string) (string, fs.FileInfo, error) {
 	f, info, err := d.open(name)
 	if err != nil {
-		return nil, nil, err
+		return "", nil, err
 	}
 	defer f.Close()
-	text, err := readAll(f, name, info.Size())
-	return text, info, err
-}
-
-// readAll returns size bytes that it reads from an open file. The name is for
-// errors.
-func readAll(f fs.File, name string, size int64) ([]byte, error) {
-	if size > maxRead {
-		return nil, fmt.Errorf("%s has %d bytes, more than %d", name, size, maxRead)
+	if info.Size() > maxRead {
+		return "", nil, fmt.Errorf("%s has %d bytes, more than %d", name, info.Size(), maxRead)
 	}
-	text := make([]byte, size)
-	if _, err := io.ReadFull(f, text); err != nil {
-		return nil, fmt.Errorf("reading %s: %w", name, err)
+	var text strings.Builder
+	text.Grow(int(info.Size()))
+	if _, err := io.CopyN(&text, f, info.Size()); err != nil {
+		if err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+		return "", nil, fmt.Errorf("reading %s: %w", name, err)
 	}
-	return text, nil
+	return text.String(), info, nil
 }
 
 // sameFile reports whether a and b describe the same file with the same size and

@@ -1,14 +1,11 @@
 package layout
 
 import (
-	"cmp"
 	"slices"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
-
-	"github.com/ocireg/registry/internal/ordered"
 )
 
 // A draft is a copy of an index that a write modifies before it publishes it.
@@ -74,14 +71,13 @@ func (d *draft) put(repo string, desc ocispec.Descriptor, tags []string) {
 		ref, refName := nameFor(tag)
 		return newEntry(ref, refName, desc)
 	}
-	named, _ := r.manifests.Get(string(desc.Digest))
-	for _, e := range named {
-		if e.mediaType != desc.MediaType || e.size != desc.Size {
-			d.replace(e, entryFor(e.tag))
+	for _, e := range all(&r.manifests, string(desc.Digest)) {
+		if e.mediaType.Value() != desc.MediaType || e.size != desc.Size {
+			d.replace(e, entryFor(strings.Clone(e.tag)))
 		}
 	}
 	for _, tag := range tags {
-		old, _ := r.tags.Get(tag)
+		old := all(&r.tags, tag)
 		if len(old) == 1 && old[0].digest == desc.Digest && !old[0].generated {
 			continue // Keep the entry as it was written.
 		}
@@ -101,8 +97,7 @@ func (d *draft) put(repo string, desc ocispec.Descriptor, tags []string) {
 // repository.
 func (d *draft) deleteTag(repo, tag string) {
 	r := d.edit(repo)
-	entries, _ := r.tags.Get(tag)
-	d.untag(r, entries)
+	d.untag(r, all(&r.tags, tag))
 }
 
 // untag removes the tag of the given entries. A manifest that no other entry
@@ -110,11 +105,11 @@ func (d *draft) deleteTag(repo, tag string) {
 // that the store maintains.
 func (d *draft) untag(r *repository, entries []*entry) {
 	for _, e := range entries {
-		if named, _ := r.manifests.Get(string(e.digest)); len(named) > 1 || e.generated {
+		if e.generated || len(all(&r.manifests, string(e.digest))) > 1 {
 			d.remove(e)
 			continue
 		}
-		ref := e.reference
+		ref := e.reference()
 		ref.tag = ""
 		d.replace(e, e.renamed(ref, d.layout.refName(ref, e.digest)))
 	}
@@ -126,15 +121,13 @@ func (d *draft) untag(r *repository, entries []*entry) {
 func (d *draft) deleteManifest(repo string, dig digest.Digest) {
 	d.changed = true
 	r := d.edit(repo)
-	named, _ := r.manifests.Get(string(dig))
-	for _, e := range named {
+	for _, e := range all(&r.manifests, string(dig)) {
 		if e.tag != "" && r.tagged(e.tag) == e {
 			// Without this, an older entry with the same tag would take its place.
 			d.deleteTag(repo, e.tag)
 		}
 	}
-	named, _ = r.manifests.Get(string(dig))
-	for _, e := range named {
+	for _, e := range all(&r.manifests, string(dig)) {
 		d.remove(e)
 	}
 }
@@ -155,9 +148,9 @@ func (d *draft) remove(e *entry) {
 // replace puts another entry at the position of an old entry.
 func (d *draft) replace(old, e *entry) {
 	d.entries[slices.Index(d.entries, old)] = e
-	if old.reference == e.reference && old.digest == e.digest {
+	if old.name == e.name && old.tag == e.tag && old.digest == e.digest {
 		// Keep the order of several entries with one tag.
-		r := d.edit(e.repo)
+		r := d.edit(e.repo())
 		replaceIn(&r.manifests, string(e.digest), old, e)
 		if e.tag != "" {
 			replaceIn(&r.tags, e.tag, old, e)
@@ -174,9 +167,9 @@ func (d *draft) register(e *entry) {
 	if e.digest == "" {
 		return
 	}
-	r := d.edit(e.repo)
+	r := d.edit(e.repo())
 	if r.host == "" {
-		r.host = e.host
+		r.host = e.host()
 	}
 	appendTo(&r.manifests, string(e.digest), e)
 	if e.tag != "" {
@@ -185,63 +178,29 @@ func (d *draft) register(e *entry) {
 	d.note(e)
 }
 
-// registerAll registers the entries of an index that has just been parsed. It
-// sets the keys of each map in ascending order, so that its blocks are full, and
-// groups share their memory: a layout of 200,000 images opens in 0.7 instead of
-// 1.5 s of CPU time, and holds 110 MB instead of 129.
+// registerAll registers the entries of an index that has just been parsed.
 func (d *draft) registerAll() {
 	named := map[string][]*entry{}
 	for _, e := range d.entries {
 		if e.digest != "" {
-			named[e.repo] = append(named[e.repo], e)
+			named[e.repo()] = append(named[e.repo()], e)
 		}
 	}
 	for repo, entries := range named {
 		r := d.edit(repo)
 		for _, e := range entries {
-			if r.host = e.host; r.host != "" {
+			if r.host = e.host(); r.host != "" {
 				break
 			}
 		}
-		setGroups(&r.manifests, entries, func(e *entry) string { return string(e.digest) })
-		setGroups(&r.tags, entries, func(e *entry) string { return e.tag })
-	}
-}
-
-// setGroups sets each key to the entries that have the key, in file order. It
-// leaves out entries whose key is "".
-func setGroups(m *ordered.Map[[]*entry], entries []*entry, key func(*entry) string) {
-	type keyed struct {
-		key string
-		n   int32
-	}
-	sorted := make([]keyed, 0, len(entries))
-	for i, e := range entries {
-		if k := key(e); k != "" {
-			sorted = append(sorted, keyed{k, int32(i)})
-		}
-	}
-	slices.SortFunc(sorted, func(a, b keyed) int {
-		if c := strings.Compare(a.key, b.key); c != 0 {
-			return c
-		}
-		return cmp.Compare(a.n, b.n)
-	})
-	groups := make([]*entry, len(sorted))
-	for i, k := range sorted {
-		groups[i] = entries[k.n]
-	}
-	for begin, end := 0, 0; begin < len(sorted); begin = end {
-		for end < len(sorted) && sorted[end].key == sorted[begin].key {
-			end++
-		}
-		m.Set(sorted[begin].key, groups[begin:end:end])
+		setAll(&r.manifests, entries, func(e *entry) string { return string(e.digest) })
+		setAll(&r.tags, entries, func(e *entry) string { return e.tag })
 	}
 }
 
 func (d *draft) unregister(e *entry) {
 	d.changed = true
-	r := d.edit(e.repo)
+	r := d.edit(e.repo())
 	removeFrom(&r.manifests, string(e.digest), e)
 	if e.tag != "" {
 		removeFrom(&r.tags, e.tag, e)
@@ -255,31 +214,5 @@ func (d *draft) prune() {
 		if r.manifests.Len() == 0 {
 			d.repos.Delete(name)
 		}
-	}
-}
-
-// appendTo appends an entry to the entries of a key. The append may write behind
-// the end of a slice that the index shares with the draft. This is safe because
-// the index reads nothing behind that end, and no other draft of the index
-// exists.
-func appendTo(m *ordered.Map[[]*entry], key string, e *entry) {
-	entries, _ := m.Get(key)
-	m.Set(key, append(entries, e))
-}
-
-func replaceIn(m *ordered.Map[[]*entry], key string, old, e *entry) {
-	entries, _ := m.Get(key)
-	entries = slices.Clone(entries)
-	entries[slices.Index(entries, old)] = e
-	m.Set(key, entries)
-}
-
-func removeFrom(m *ordered.Map[[]*entry], key string, e *entry) {
-	entries, _ := m.Get(key)
-	rest := slices.DeleteFunc(slices.Clone(entries), func(other *entry) bool { return other == e })
-	if len(rest) == 0 {
-		m.Delete(key)
-	} else {
-		m.Set(key, rest)
 	}
 }

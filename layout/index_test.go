@@ -28,7 +28,7 @@ func TestIndexKeepsWhatItDoesNotKnow(t *testing.T) {
 		`{"schemaVersion":2,"manifests":[{"digest":"` + digestA + `"}]}`,
 		`{"x":[1,{"manifests":[3]}],"manifests":[{"digest":"` + digestA + `","annotations":{"a\"b":"c\\"},"y":{"z":[]}},{"digest":"` + digestB + `"}],"subject":null,"é":"\u00e9"}`,
 	} {
-		x, err := parseIndex(named, []byte(text))
+		x, err := parseIndex(named, text)
 		require.NoError(t, err)
 		require.Equal(t, text, string(x.encode(nil)))
 	}
@@ -41,7 +41,7 @@ func TestIndexKeepsWhatItDoesNotKnow(t *testing.T) {
 		`{"manifests":null,"a":1}`:  `{"manifests":[],"a":1}`,
 		`{"manifests":[ ],"a":[1]}`: `{"manifests":[],"a":[1]}`,
 	} {
-		x, err := parseIndex(named, []byte(text))
+		x, err := parseIndex(named, text)
 		require.NoError(t, err)
 		require.Equal(t, want, string(x.encode(nil)))
 	}
@@ -50,13 +50,13 @@ func TestIndexKeepsWhatItDoesNotKnow(t *testing.T) {
 func TestIndexEntries(t *testing.T) {
 	t.Parallel()
 	sha512 := "sha512:" + strings.Repeat("c", 128)
-	x, err := parseIndex(named, []byte(`{"manifests":[
+	x, err := parseIndex(named, `{"manifests":[
 		{"mediaType":"a/b","digest":"`+digestA+`","size":7,"annotations":{"org.opencontainers.image.ref.name":"v1","x":"y"}},
 		{"mediaType":"\u0061/c","digest":"`+sha512+`","size":8,"annotations":{"org.opencontainers.image.ref.name":"3","io.containerd.image.name":"docker.io/library/alpine:3"}},
 		{"mediaType":null,"digest":"`+digestB+`","size":9,"annotations":null},
 		{"mediaType":"a/d","digest":"blake3:`+strings.Repeat("d", 64)+`","size":9},
 		{"mediaType":"a/e","digest":"`+digestA+`","size":7,"annotations":{"org.opencontainers.image.ref.name":"team/app:v2","io.containerd.image.name":"no reference"}},
-		{"mediaType":"a/f","digest":"`+digestB+`","size":10,"annotations":{"org.opencontainers.image.ref.name":"v1"}}]}`))
+		{"mediaType":"a/f","digest":"`+digestB+`","size":10,"annotations":{"org.opencontainers.image.ref.name":"v1"}}]}`)
 	require.NoError(t, err)
 	type found struct {
 		repo, tag, mediaType string
@@ -67,11 +67,11 @@ func TestIndexEntries(t *testing.T) {
 	for name, r := range x.repos.All() {
 		for tag := range r.tags.All() {
 			e := r.tagged(tag)
-			got = append(got, found{name, tag, e.mediaType, e.digest, e.size})
+			got = append(got, found{name, tag, e.mediaType.Value(), e.digest, e.size})
 		}
 		for d := range r.manifests.All() {
 			e := r.manifest(digest.Digest(d))
-			got = append(got, found{name, "", e.mediaType, e.digest, e.size})
+			got = append(got, found{name, "", e.mediaType.Value(), e.digest, e.size})
 		}
 	}
 	require.Equal(t, []found{
@@ -114,7 +114,7 @@ func TestBrokenIndex(t *testing.T) {
 		entry(`{"digest":"` + digestA + `","annotations":{"org.opencontainers.image.ref.name":1}}`):                      "annotations: org.opencontainers.image.ref.name: json: cannot unmarshal number",
 		entry(`{"digest":"` + digestA + `","annotations":{"a":"b","io.containerd.image.name":{}},"mediaType":"x/y/\""}`): "annotations: io.containerd.image.name: json: cannot unmarshal object",
 	} {
-		_, err := parseIndex(named, []byte(text))
+		_, err := parseIndex(named, text)
 		require.ErrorContains(t, err, want, "%s", text)
 	}
 }
@@ -132,9 +132,9 @@ func TestEntryIsRenamed(t *testing.T) {
 		},
 		{`{"annotations":null,"digest":"` + digestA + `"}`, "", `{"digest":"` + digestA + `"}`},
 	} {
-		e, err := parseEntry(named, []byte(test.raw))
+		e, err := parseEntry(named, test.raw)
 		require.NoError(t, err)
-		require.Equal(t, test.want, string(e.renamed(reference{}, test.refName).raw))
+		require.Equal(t, test.want, e.renamed(reference{}, test.refName).raw)
 	}
 }
 
@@ -149,7 +149,7 @@ func TestIndexIsReadInLinearTime(t *testing.T) {
 		for i := range n {
 			fmt.Fprintf(&text, `,{"digest":%q,"annotations":{"org.opencontainers.image.ref.name":"v%d"}}`, digestA, i)
 		}
-		index := []byte(`{"manifests":[` + text.String()[1:] + `]}`)
+		index := `{"manifests":[` + text.String()[1:] + `]}`
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
 		x, err := parseIndex(named, index)
@@ -169,7 +169,7 @@ func FuzzIndex(f *testing.F) {
 	f.Add([]byte(`{"a":[{}],"manifests":null,"manifests":[{"digest":"` + digestA + `","digest":"` + digestB + `","annotations":{}}]}`))
 	f.Add([]byte(`{"\u006danifests":[{"digest":"` + digestA + `","size":0,"annotations":{"a":"b","io.containerd.image.name":"x:y"}}]}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		x, err := parseIndex(named, text)
+		x, err := parseIndex(named, string(text))
 		if err != nil {
 			return
 		}
@@ -191,7 +191,7 @@ func FuzzIndex(f *testing.F) {
 			if raw, ok := want.Manifests[i]["mediaType"]; ok {
 				require.NoError(t, json.Unmarshal(raw, &mediaType))
 			}
-			require.Equal(t, mediaType, e.mediaType)
+			require.Equal(t, mediaType, e.mediaType.Value())
 		}
 
 		written := x.encode(nil)
@@ -200,7 +200,7 @@ func FuzzIndex(f *testing.F) {
 		delete(members, "manifests")
 		delete(again, "manifests")
 		require.Equal(t, fmt.Sprint(members), fmt.Sprint(again))
-		y, err := parseIndex(named, written)
+		y, err := parseIndex(named, string(written))
 		require.NoError(t, err)
 		require.Equal(t, written, y.encode(nil))
 

@@ -1,15 +1,11 @@
 package layout
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"iter"
 	"strconv"
-
-	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
-
-	"github.com/ocireg/registry/internal/manifest"
+	"strings"
 )
 
 // The functions in this file find values in JSON text without decoding the text,
@@ -19,14 +15,14 @@ import (
 // A value is the position of a JSON value in a text.
 type value struct{ start, end int }
 
-func (v value) of(text []byte) []byte { return text[v.start:v.end] }
+func (v value) of(text string) string { return text[v.start:v.end] }
 
 // members yields the name and value of each member of an object.
-func members(text []byte, object value) iter.Seq2[string, value] {
+func members(text string, object value) iter.Seq2[string, value] {
 	return func(yield func(string, value) bool) {
 		for i := space(text, object.start+1); text[i] != '}'; {
 			end := skip(text, i)
-			name := memberName(text[i:end])
+			name, _ := asString(text[i:end])
 			start := space(text, space(text, end)+1)
 			end = skip(text, start)
 			if !yield(name, value{start, end}) {
@@ -39,36 +35,8 @@ func members(text []byte, object value) iter.Seq2[string, value] {
 	}
 }
 
-// memberName decodes the name of a member. It does not allocate memory for names
-// that most entries have.
-func memberName(text []byte) string {
-	for _, name := range frequentNames {
-		if len(text) == len(name)+2 && string(text[1:len(text)-1]) == name {
-			return name
-		}
-	}
-	name, _ := asString(text)
-	return name
-}
-
-var frequentNames = [...]string{"mediaType", "digest", "size", "annotations", refNameAnnotation, imageNameAnnotation, "platform"}
-
-// frequentTypes are the media types that asType decodes without allocating
-// memory.
-var frequentTypes = [...]string{ocispec.MediaTypeImageManifest, ocispec.MediaTypeImageIndex, manifest.DockerManifest, manifest.DockerManifestList}
-
-// asType decodes a JSON string that is a media type.
-func asType(text []byte) (string, error) {
-	for _, mediaType := range frequentTypes {
-		if len(text) == len(mediaType)+2 && string(text[1:len(text)-1]) == mediaType {
-			return mediaType, nil
-		}
-	}
-	return asString(text)
-}
-
 // elements yields the elements of an array.
-func elements(text []byte, array value) iter.Seq[value] {
+func elements(text string, array value) iter.Seq[value] {
 	return func(yield func(value) bool) {
 		for i := space(text, array.start+1); text[i] != ']'; {
 			end := skip(text, i)
@@ -84,7 +52,7 @@ func elements(text []byte, array value) iter.Seq[value] {
 
 // space returns the index of the first byte of text, from index i, that is not
 // white space.
-func space(text []byte, i int) int {
+func space(text string, i int) int {
 	for i < len(text) && (text[i] == ' ' || text[i] == '\n' || text[i] == '\t' || text[i] == '\r') {
 		i++
 	}
@@ -92,7 +60,7 @@ func space(text []byte, i int) int {
 }
 
 // skip returns the index after the JSON value that begins at index i.
-func skip(text []byte, i int) int {
+func skip(text string, i int) int {
 	switch text[i] {
 	case '"':
 		return skipString(text, i)
@@ -112,13 +80,13 @@ func skip(text []byte, i int) int {
 			}
 		}
 	}
-	for i < len(text) && bytes.IndexByte([]byte(",]} \n\t\r"), text[i]) < 0 {
+	for i < len(text) && strings.IndexByte(",]} \n\t\r", text[i]) < 0 {
 		i++
 	}
 	return i
 }
 
-func skipString(text []byte, i int) int {
+func skipString(text string, i int) int {
 	for i++; text[i] != '"'; i++ {
 		if text[i] == '\\' {
 			i++
@@ -128,27 +96,29 @@ func skipString(text []byte, i int) int {
 }
 
 // asString decodes a JSON string. It returns "" for null, as encoding/json does.
-func asString(text []byte) (s string, err error) {
+// The result is a part of the text, unless the text has escapes.
+func asString(text string) (string, error) {
 	plain := text[0] == '"'
-	for _, c := range text {
-		plain = plain && c != '\\' && c < 0x80
+	for i := range len(text) {
+		plain = plain && text[i] != '\\' && text[i] < 0x80
 	}
 	if plain {
-		return string(text[1 : len(text)-1]), nil
+		return text[1 : len(text)-1], nil
 	}
-	err = json.Unmarshal(text, &s)
+	var s string
+	err := json.Unmarshal([]byte(text), &s)
 	return s, err
 }
 
 // optionalString decodes a JSON string. It returns "" for any other JSON value.
-func optionalString(text []byte) string {
+func optionalString(text string) string {
 	s, _ := asString(text)
 	return s
 }
 
 // asSize decodes a JSON number that is a number of bytes.
-func asSize(text []byte) (int64, error) {
-	n, err := strconv.ParseInt(string(text), 10, 64)
+func asSize(text string) (int64, error) {
+	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || n < 0 {
 		return 0, fmt.Errorf("%.40s is not a number of bytes", text)
 	}

@@ -1,7 +1,6 @@
 package layout
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -127,7 +126,7 @@ func (l *imageLayout) checkMarker() error {
 	var marker struct {
 		Version string `json:"imageLayoutVersion"`
 	}
-	if err := json.Unmarshal(text, &marker); err != nil {
+	if err := json.Unmarshal([]byte(text), &marker); err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	if !strings.HasPrefix(marker.Version, "1.") {
@@ -233,7 +232,7 @@ func (l *imageLayout) read() (x *index, isSettled bool, err error) {
 	if missing {
 		// Another process is creating the layout, or the layout is empty.
 		if x == nil || x.file != nil {
-			if x, err = l.parse([]byte(emptyIndex)); err != nil {
+			if x, err = l.parse(emptyIndex); err != nil {
 				return nil, true, err
 			}
 			l.cur.Store(x)
@@ -241,7 +240,7 @@ func (l *imageLayout) read() (x *index, isSettled bool, err error) {
 		return x, true, nil
 	}
 	isSettled = settled(info, now)
-	if x == nil || !sameFile(x.file, info) || !bytes.Equal(x.text, text) {
+	if x == nil || !sameFile(x.file, info) || x.text != text {
 		cur := x
 		if x, err = l.parse(text); err != nil {
 			return nil, isSettled, err
@@ -256,7 +255,7 @@ func (l *imageLayout) read() (x *index, isSettled bool, err error) {
 	return x, isSettled, nil
 }
 
-func (l *imageLayout) parse(text []byte) (*index, error) {
+func (l *imageLayout) parse(text string) (*index, error) {
 	x, err := parseIndex(l, text)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", l.path(indexFile), err)
@@ -268,7 +267,7 @@ func (l *imageLayout) parse(text []byte) (*index, error) {
 	if e.digest == "" || e.tag != "" || e.attached {
 		return x, nil
 	}
-	ref := e.reference
+	ref := e.reference()
 	ref.tag = l.onlyTag
 	d := newDraft(x)
 	d.replace(e, e.renamed(ref, l.refName(ref, e.digest)))

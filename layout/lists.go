@@ -4,6 +4,7 @@ import (
 	"context"
 	"io/fs"
 	"slices"
+	"strings"
 
 	"github.com/ocireg/registry/internal/names"
 	"github.com/opencontainers/go-digest"
@@ -76,7 +77,7 @@ func (l *imageLayout) tags(ctx context.Context, repo, after string, yield func(s
 			yield("", err)
 			return
 		}
-		if !yield(tag, nil) {
+		if !yield(strings.Clone(tag), nil) {
 			return
 		}
 	}
@@ -93,14 +94,14 @@ func (l *imageLayout) untagged(ctx context.Context, repo string, yield func(ocis
 	if !ok {
 		return nil
 	}
-	for _, entries := range r.manifests.All() {
-		if slices.ContainsFunc(entries, func(e *entry) bool { return e.tag != "" || e.attached }) {
+	for _, g := range r.manifests.All() {
+		if slices.ContainsFunc(g.all(), func(e *entry) bool { return e.tag != "" || e.attached }) {
 			continue
 		}
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if !yield(entries[0].descriptor(), nil) {
+		if !yield(g.first().descriptor(), nil) {
 			return nil
 		}
 	}

@@ -129,8 +129,8 @@ func (d *disk) createLock(name, id string) error {
 // readLock returns the identifier in a lock file. It returns "" if the process
 // that created the file has not yet written it.
 func (d *disk) readLock(name string) (id string, err error) {
-	text, _, err := d.readFile(name)
-	return string(text), err
+	id, _, err = d.readFile(name)
+	return id, err
 }
 
 // removeLock removes the lock file if it has the identifier id. It keeps the

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"strings"
 	"time"
@@ -41,9 +42,9 @@ func (l *imageLayout) readManifest(d ocispec.Descriptor) ([]byte, fs.FileInfo, e
 	if info.Size() != d.Size {
 		return nil, nil, fmt.Errorf("%s has %d bytes, not %d as its descriptor says", name, info.Size(), d.Size)
 	}
-	content, err := readAll(f, name, d.Size)
-	if err != nil {
-		return nil, nil, err
+	content := make([]byte, d.Size)
+	if _, err := io.ReadFull(f, content); err != nil {
+		return nil, nil, fmt.Errorf("reading %s: %w", name, err)
 	}
 	if got := d.Digest.Algorithm().FromBytes(content); got != d.Digest {
 		return nil, nil, fmt.Errorf("%s is damaged: its content has the digest %s", name, got)

@@ -62,10 +62,10 @@ func (d *draft) note(e *entry) {
 		return
 	}
 	a := added{entry: e, isNew: true}
-	if r, ok := d.base.repos.Get(e.repo); ok {
+	if r, ok := d.base.repos.Get(e.repo()); ok {
 		a.isNew = r.manifest(e.digest) == nil
 		if old := r.tagged(e.tag); old != nil {
-			a.before = old.digest
+			a.before = cloned(old.digest)
 		}
 	}
 	if e.tag != "" && a.before != e.digest || a.isNew {
@@ -110,12 +110,11 @@ func (l *imageLayout) merge(cur, x *index, file fs.FileInfo) *index {
 	d := newDraft(x)
 	for i := len(lost) - 1; i >= 0; i-- {
 		e := lost[i]
-		r := d.edit(e.repo)
+		r := d.edit(e.repo())
 		if e.tag != "" {
-			old, _ := r.tags.Get(e.tag)
-			d.untag(r, old)
+			d.untag(r, all(&r.tags, e.tag))
 		}
-		d.add(e)
+		d.add(e.clone())
 	}
 	d.merged = true
 	return d.index
@@ -134,7 +133,7 @@ func (l *imageLayout) lost(cur, x *index) []*entry {
 		}
 		for _, a := range c.puts {
 			if a.tag != "" {
-				before[a.reference] = a.before
+				before[a.reference()] = a.before
 			}
 			if e := a.in(cur); e != nil && !slices.Contains(lost, e) && l.exists(e.digest) {
 				lost = append(lost, e)
@@ -142,10 +141,10 @@ func (l *imageLayout) lost(cur, x *index) []*entry {
 		}
 	}
 	return slices.DeleteFunc(lost, func(e *entry) bool {
-		there := x.lookup(e.repo, e.tag, e.digest)
+		there := x.lookup(e.repo(), e.tag, e.digest)
 		// If the tag names neither the old nor the lost digest, the other tool has
 		// moved it.
-		return there != nil && there.digest != before[e.reference]
+		return there != nil && there.digest != before[e.reference()]
 	})
 }
 
@@ -157,8 +156,8 @@ func (c *change) seen(cur, x *index) bool {
 		if e == nil {
 			continue
 		}
-		there := x.lookup(e.repo, e.tag, e.digest)
-		if there != nil && there.digest == e.digest || a.isNew && x.lookup(e.repo, "", e.digest) != nil {
+		there := x.lookup(e.repo(), e.tag, e.digest)
+		if there != nil && there.digest == e.digest || a.isNew && x.lookup(e.repo(), "", e.digest) != nil {
 			return true
 		}
 	}
@@ -169,9 +168,9 @@ func (c *change) seen(cur, x *index) bool {
 // deleted or moved and the digest was new, it returns an entry for the digest.
 // It returns nil if cur has no such entry.
 func (a *added) in(cur *index) *entry {
-	e := cur.lookup(a.repo, a.tag, a.digest)
+	e := cur.lookup(a.repo(), a.tag, a.digest)
 	if (e == nil || e.digest != a.digest) && a.isNew {
-		e = cur.lookup(a.repo, "", a.digest)
+		e = cur.lookup(a.repo(), "", a.digest)
 	}
 	if e == nil || e.digest != a.digest {
 		return nil
@@ -206,12 +205,12 @@ func extends(x, cur *index, lost []*entry) bool {
 		missing[e] = true
 	}
 	for _, e := range cur.entries {
-		if e.digest != "" && !missing[e] && x.lookup(e.repo, e.tag, e.digest) == nil && x.lookup(e.repo, "", e.digest) == nil {
+		if e.digest != "" && !missing[e] && x.lookup(e.repo(), e.tag, e.digest) == nil && x.lookup(e.repo(), "", e.digest) == nil {
 			return false
 		}
 	}
 	for _, e := range x.entries {
-		if e.digest != "" && (cur.lookup(e.repo, "", e.digest) == nil || cur.lookup(e.repo, e.tag, e.digest) == nil) {
+		if e.digest != "" && (cur.lookup(e.repo(), "", e.digest) == nil || cur.lookup(e.repo(), e.tag, e.digest) == nil) {
 			return true
 		}
 	}

@@ -170,8 +170,8 @@ func (r *reach) leadsTo(ctx context.Context, current *repository, d digest.Diges
 		f := r.layout.factsOf(m)
 		return f != nil && slices.Contains(f.blobs, d)
 	}
-	for _, entries := range current.manifests.All() {
-		if names(first(entries).descriptor()) {
+	for _, g := range current.manifests.All() {
+		if names(g.first().descriptor()) {
 			return true, nil
 		}
 	}
@@ -207,8 +207,8 @@ func (r *reach) build(ctx context.Context, whole bool) error {
 	r.referrers = map[digest.Digest][]ocispec.Descriptor{}
 	r.whole = whole
 	var todo []ocispec.Descriptor
-	for _, entries := range current.manifests.All() {
-		todo = append(todo, first(entries).descriptor())
+	for _, g := range current.manifests.All() {
+		todo = append(todo, g.first().descriptor())
 	}
 	if err := r.walk(ctx, current, todo); err != nil {
 		r.reset()

@@ -100,7 +100,7 @@ func (l *imageLayout) referrersIn(d *draft, repo string, subject digest.Digest) 
 // the tag named before.
 func (l *imageLayout) tagList(d *draft, repo string, subject digest.Digest, list []ocispec.Descriptor) ([]*entry, error) {
 	r, tag := d.edit(repo), referrersTag(subject)
-	tagged, _ := r.tags.Get(tag)
+	tagged := all(&r.tags, tag)
 	if len(tagged) > 0 && !tagged[0].generated {
 		return nil, nil
 	}
@@ -124,7 +124,7 @@ func (l *imageLayout) tagList(d *draft, repo string, subject digest.Digest, list
 		}
 		ref := reference{host: r.host, repo: repo, tag: tag}
 		e = newEntry(ref, l.refName(ref, m.Digest), m.Descriptor())
-		e.raw = slices.Concat(e.raw[:len(e.raw)-2], []byte(`,"`+referrersAnnotation+`":`), quote(string(subject)), []byte(`}}`))
+		e.raw = e.raw[:len(e.raw)-2] + `,"` + referrersAnnotation + `":` + string(quote(string(subject))) + `}}`
 		e.generated = true
 	}
 	for _, old := range tagged {
@@ -141,16 +141,16 @@ func (l *imageLayout) tagList(d *draft, repo string, subject digest.Digest, list
 func (l *imageLayout) removeLists(x *index, lists []*entry) {
 	for _, e := range lists {
 		ctx := context.Background()
-		if x.lookup(e.repo, "", e.digest) != nil {
+		if x.lookup(e.repo(), "", e.digest) != nil {
 			continue
 		}
-		if r, ok := x.repos.Get(e.repo); ok {
+		if r, ok := x.repos.Get(e.repo()); ok {
 			if _, nested, err := r.reach.manifest(ctx, e.digest); err != nil || nested {
 				continue
 			}
 		}
 		l.blobs.Lock()
-		if l.checkRemovable(ctx, x, e.repo, e.digest) == nil {
+		if l.checkRemovable(ctx, x, e.repo(), e.digest) == nil {
 			_ = l.removeFile(e.digest)
 		}
 		l.blobs.Unlock()

@@ -282,7 +282,7 @@ func (l *imageLayout) apply(batch []*write) error {
 func (l *imageLayout) leftover() (*index, error) {
 	text, info, err := l.disk.readFile(l.path(indexFile))
 	if errors.Is(err, fs.ErrNotExist) {
-		text, err = []byte(emptyIndex), nil
+		text, err = emptyIndex, nil
 	}
 	if err != nil {
 		return nil, err
@@ -314,7 +314,7 @@ func (l *imageLayout) publish(d *draft, isNew bool, read fs.FileInfo) error {
 		x.file = info
 		x.settled.Store(settled)
 		if !settled {
-			x.text = append([]byte(nil), l.writes.text...)
+			x.text = string(l.writes.text)
 		}
 		if now, err := l.disk.stat(l.path(indexFile)); err == nil && !sameFile(read, now) {
 			l.disk.remove(temp)

@@ -1,0 +1,101 @@
+package layout_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ocireg/registry/layout"
+)
+
+// held returns the number of bytes that the program holds.
+func held() int {
+	runtime.GC()
+	runtime.GC() // It frees what has a finalizer.
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int(m.HeapAlloc)
+}
+
+// largeIndex returns an index.json with n tagged images, whose files are missing.
+func largeIndex(n int) string {
+	entries := make([]string, n)
+	for i := range entries {
+		entries[i] = fmt.Sprintf(`{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"%s","size":442,"annotations":{"org.opencontainers.image.ref.name":"v%d"}}`,
+			digest.FromString(fmt.Sprint(i)), i)
+	}
+	return indexText(entries...)
+}
+
+// TestMemoryOfAnIndex bounds the memory that the entries of an index take beside
+// the text of the file.
+func TestMemoryOfAnIndex(t *testing.T) {
+	// Not parallel: the test measures memory.
+	const n = 5000
+	dir, text := emptyLayout(t), largeIndex(n)
+	writeFile(t, dir, "index.json", text)
+	before := held()
+	s := open(t, dir)
+	require.Less(t, (held()-before-len(text))/n, 200)
+	runtime.KeepAlive(s)
+	runtime.KeepAlive(text)
+}
+
+// TestReplacedIndexIsFreed replaces index.json again and again, and keeps all that
+// the store returned about each version. The text of the file must not stay in
+// memory with it.
+func TestReplacedIndexIsFreed(t *testing.T) {
+	// Not parallel: the test measures memory.
+	const rounds, padding = 20, 256 << 10
+	dir := layoutOf(t, 3*rounds)
+	s := open(t, dir)
+	var kept []any
+	var entries []string
+	before := held()
+	for i := range rounds {
+		tag := fmt.Sprint("v", i)
+		entries = append(entries, entryText(i, tag), entryText(rounds+i, "team/app:"+tag), entryText(2*rounds+i, ""))
+		writeFile(t, dir, "index.json", strings.Replace(indexText(entries...), "{", `{"padding":"`+strings.Repeat("x", padding)+`",`, 1))
+		d, err := s.StatManifest(t.Context(), "app", tag)
+		require.NoError(t, err)
+		require.Equal(t, smallImage(i).Digest, d.Digest)
+		m, err := s.GetManifest(t.Context(), "team/app", tag)
+		require.NoError(t, err)
+		kept = append(kept, d, m, collect(t, s.Repositories(t.Context(), "")), collect(t, s.Tags(t.Context(), "app", "")))
+		require.NoError(t, s.PutManifest(t.Context(), "app", smallImage(rounds+i), []string{tag}, nil))
+		require.NoError(t, s.PutManifest(t.Context(), "app", smallImage(2*rounds+i), []string{"new" + tag}, nil))
+	}
+	// The store restores the tags that it moved, which the file lacks.
+	entries = append(entries, entryText(0, "new"))
+	writeFile(t, dir, "index.json", indexText(entries...))
+	d, err := s.StatManifest(t.Context(), "app", "v0")
+	require.NoError(t, err)
+	require.Equal(t, smallImage(rounds).Digest, d.Digest)
+	require.Less(t, held()-before, rounds*padding/4)
+	runtime.KeepAlive(kept)
+}
+
+// BenchmarkOpenLarge opens a layout with 200,000 tagged images.
+func BenchmarkOpenLarge(b *testing.B) {
+	dir := emptyLayout(b)
+	require.NoError(b, os.WriteFile(filepath.Join(dir, "index.json"), []byte(largeIndex(200_000)), 0o666))
+	before, after := 0, 0
+	for b.Loop() {
+		b.StopTimer()
+		before = held()
+		b.StartTimer()
+		s, err := layout.Open(dir)
+		require.NoError(b, err)
+		b.StopTimer()
+		after = held()
+		s.Close()
+		b.StartTimer()
+	}
+	b.ReportMetric(float64(after-before)/1e6, "MB-held")
+}
