@@ -11,8 +11,8 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// filled returns a store with n tags of n manifests, which all refer to the
-// same subject.
+// filled returns a store whose repository app has n tagged manifests. All of
+// them refer to the returned subject.
 func filled(b *testing.B, n int) (*Store, digest.Digest) {
 	s := New()
 	subject := digest.FromString("subject")
@@ -28,7 +28,8 @@ func filled(b *testing.B, n int) (*Store, digest.Digest) {
 
 func tagName(i int) string { return fmt.Sprintf("v%06d", i) }
 
-// sizes are numbers of tags for which an operation should take the same time.
+// sizes are the numbers of tags that the benchmarks compare. An operation should
+// take the same time for each.
 var sizes = []int{1_000, 100_000}
 
 func BenchmarkPutManifest(b *testing.B) {
@@ -43,8 +44,8 @@ func BenchmarkPutManifest(b *testing.B) {
 			b.ReportAllocs()
 			i := 0
 			for b.Loop() {
-				// The store keeps its size: each manifest is put, with a tag
-				// between the others, and then deleted.
+				// Put each manifest with a new tag and then delete it, so that the store
+				// keeps its size.
 				m := manifests[i/2%len(manifests)]
 				var err error
 				if i%2 == 0 {

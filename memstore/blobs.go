@@ -22,10 +22,10 @@ func (s *Store) StatBlob(_ context.Context, repo string, d digest.Digest) (int64
 	return c.size, nil
 }
 
-// OpenBlob implements [registry.Store]. The reader is an [io.ReaderAt] and an
-// [io.WriterTo]; WriteTo writes directly from the stored bytes, in pieces of a
-// megabyte and more. Its method Outer, that of [io.SectionReader], returns the
-// source of a blob from [Store.PutBlob].
+// OpenBlob implements [registry.Store]. The reader is also an [io.ReaderAt] and
+// an [io.WriterTo]. WriteTo passes the stored bytes to the writer without a
+// copy, in pieces of up to 4 MiB. For a blob from [Store.PutBlob], the first
+// result of the reader's Outer method is the source (see [io.SectionReader]).
 func (s *Store) OpenBlob(_ context.Context, repo string, d digest.Digest) (io.ReadSeekCloser, error) {
 	c, err := s.blob(repo, d)
 	if err != nil {
@@ -79,9 +79,9 @@ func (s *Store) MountBlob(_ context.Context, repo string, d digest.Digest, from 
 	return nil
 }
 
-// addBlob adds the blob to the repository and returns its content, which is c
-// unless the store already has a blob with the digest. The caller holds
-// s.writing.
+// addBlob adds a blob to the repository and returns the content that the
+// repository now has: the content that the store already had for the digest, or
+// else c. The caller holds s.writing.
 func (s *Store) addBlob(repo string, d digest.Digest, c *content) *content {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -100,11 +100,11 @@ func (s *Store) addBlob(repo string, d digest.Digest, c *content) *content {
 	return shared.content
 }
 
-// PutBlob adds a blob of size bytes to the repository. It reads and copies
-// nothing: the store reads the bytes from source each time the blob is read, so
-// a blob of many gigabytes that source computes takes no memory. The store and
+// PutBlob adds a blob of size bytes to the repository without reading or copying
+// it: the store reads from source each time that the blob is read. A blob of
+// many gigabytes that source computes therefore takes no memory. The store and
 // its clones keep source and call it concurrently. Source must not change, and
-// must yield exactly the bytes that have the digest d.
+// must yield exactly the bytes with the digest d.
 //
 // If the store already has a blob with the digest d, the repository gets that
 // blob, and the store does not keep source.
@@ -137,11 +137,11 @@ func (s *Store) DeleteBlob(_ context.Context, repo string, d digest.Digest) erro
 	return nil
 }
 
-// sourceBuffer is the size of the pieces in which a reader writes the bytes of
-// a source.
+// sourceBuffer is the size of the pieces in which WriteTo copies a blob from a
+// source.
 const sourceBuffer = 256 << 10
 
-// A reader reads a blob.
+// A reader reads the content of a blob.
 type reader struct {
 	io.SectionReader
 	content *content
@@ -150,8 +150,8 @@ type reader struct {
 // WriteTo implements [io.WriterTo].
 func (r *reader) WriteTo(w io.Writer) (n int64, err error) {
 	if r.content.source != nil {
-		// With the larger pieces a computed gigabyte is sent in half the time
-		// that io.Copy takes.
+		// With pieces of sourceBuffer, sending a computed gigabyte takes half the
+		// time that it takes with the smaller buffer of io.Copy.
 		return io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{&r.SectionReader}, make([]byte, sourceBuffer))
 	}
 	start, err := r.Seek(0, io.SeekCurrent)
@@ -175,32 +175,32 @@ func (r *reader) Close() error {
 	return nil
 }
 
-// A writer receives a blob.
+// A writer is a [registry.BlobWriter] that collects the bytes of a blob.
 type writer struct {
 	store     *Store
 	repo      string
 	announced int64
 
-	// content is shared with the store once it is committed, and nil once the
-	// writer is closed.
+	// content is nil after Close. After Commit, the store shares it.
 	content   *content
 	committed bool
 
-	// beyond receives the first bytes after the announced size. Usually there
-	// are none, and reading into beyond saves the allocation of another slab.
+	// beyond is the buffer for a read after the announced size has been reached.
+	// Usually that read returns no byte, so the small buffer saves the allocation
+	// of another slab.
 	beyond [64]byte
 }
 
-// errInvalidRead is the error of ReadFrom for a reader that returns a count
-// below zero or above the length of its buffer.
+// errInvalidRead is the error of ReadFrom if a reader returns a negative count,
+// or a count above the length of its buffer.
 var errInvalidRead = errors.New("reader returned an invalid count")
 
 // maxEmptyReads is the number of successive reads without a byte or an error
 // after which ReadFrom gives up.
 const maxEmptyReads = 100
 
-// room returns the memory for the next bytes, and allocates it if there is
-// none.
+// room returns the memory for the next bytes of the blob. If the last slab is
+// full, it allocates another.
 func (w *writer) room() []byte {
 	if room := w.content.room(); len(room) > 0 {
 		return room
@@ -229,8 +229,8 @@ func (w *writer) Write(p []byte) (n int, err error) {
 	return n, nil
 }
 
-// ReadFrom implements [io.ReaderFrom]. It keeps the bytes that it has read
-// before an error.
+// ReadFrom implements [io.ReaderFrom]. If r fails, the blob keeps the bytes that
+// were read before the error.
 func (w *writer) ReadFrom(r io.Reader) (n int64, err error) {
 	if err := w.writable(); err != nil {
 		return 0, err

@@ -18,7 +18,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// announcements are sizes that a client may announce for a blob.
+// announcements returns the sizes, right and wrong, that a client may announce
+// for a blob of the given size.
 func announcements(size int64) map[string]int64 {
 	return map[string]int64{
 		"right": size, "none": -1, "zero": 0, "one": 1, "too small": size / 3, "one short": size - 1,
@@ -204,7 +205,8 @@ func TestWriterIsOfNoUseAfterwards(t *testing.T) {
 	}
 }
 
-// A places records the addresses of the slices passed to Write.
+// A places is an io.Writer that records the address of each slice that it gets.
+// If stop is set, it fails after stop bytes.
 type places struct {
 	at    []*byte
 	bytes int64
@@ -315,8 +317,8 @@ func TestBlobIsHeldOnce(t *testing.T) {
 	require.Equal(t, 5, s.blobs[d].repos)
 }
 
-// collected reports whether the garbage collector frees the value that p points
-// to.
+// collected reports whether the garbage collector has freed the value that p
+// points to.
 func collected[T any](p weak.Pointer[T]) bool {
 	for range 5 {
 		runtime.GC()

@@ -6,42 +6,42 @@ import (
 	"sort"
 )
 
-// content is the bytes of a blob. An upload is held in slabs, which grow
-// without copying; a blob from [Store.PutBlob] has a source instead. Content
-// does not change once it is in a store.
+// A content holds the bytes of a blob. The bytes of an upload are in slabs, so
+// that adding bytes copies none. A blob from [Store.PutBlob] has a source
+// instead. A content does not change once it is in a store.
 type content struct {
 	slabs  []slab
-	source io.ReaderAt // nil if the bytes are in slabs
+	source io.ReaderAt // nil if the slabs have the bytes
 	size   int64
 }
 
-// A slab is a part of the content, which begins at the offset start. Only the
-// last slab may have unused capacity.
+// A slab holds the bytes of a content from the offset start. Only the last slab
+// may have unused capacity.
 type slab struct {
 	start int64
 	data  []byte
 }
 
 const (
-	// minSlab is the size of the first slab of a blob of unknown size. It holds
-	// most configs and manifests.
+	// minSlab is the size of the first slab if the size of the blob is unknown.
+	// Most configs and manifests fit in it.
 	minSlab = 4 << 10
 
-	// largeSlab is the size up to which each new slab is as large as all slabs
-	// before it. It is also the largest first slab, whatever size was
-	// announced.
+	// largeSlab is the content size up to which each new slab doubles the
+	// capacity. It is also the limit for the first slab, because a client may
+	// announce too large a size.
 	largeSlab = 1 << 20
 
-	// maxSlab is the largest slab.
+	// maxSlab is the size of the largest slab.
 	maxSlab = 4 << 20
 
-	// slackShare limits the unused part of an allocation to the size of the
-	// content divided by slackShare.
+	// slackShare limits unused capacity: it may be at most the size of the content
+	// divided by slackShare.
 	slackShare = 16
 )
 
-// grow adds a slab. The announced size is the size of the whole blob as the
-// client gave it, which may be wrong, or negative if unknown.
+// grow adds an empty slab. The client has announced the size of the whole blob,
+// which may be wrong. It is negative if unknown.
 func (c *content) grow(announced int64) {
 	limit := min(max(largeSlab, c.size/slackShare), maxSlab)
 	n := max(minSlab, c.size)
@@ -51,7 +51,7 @@ func (c *content) grow(announced int64) {
 	c.slabs = append(c.slabs, slab{start: c.size, data: make([]byte, 0, min(n, limit))})
 }
 
-// room returns the unused capacity of the last slab.
+// room returns the unused capacity of the last slab, which may be empty.
 func (c *content) room() []byte {
 	if len(c.slabs) == 0 {
 		return nil
@@ -60,7 +60,8 @@ func (c *content) room() []byte {
 	return data[len(data):cap(data)]
 }
 
-// extend adds the first n bytes after the content to the content.
+// extend makes the next n bytes of the last slab part of the content. The caller
+// has written them to the slice that room returned.
 func (c *content) extend(n int) {
 	if n == 0 {
 		return
@@ -70,8 +71,7 @@ func (c *content) extend(n int) {
 	c.size += int64(n)
 }
 
-// trim frees the unused capacity if it exceeds the share that slackShare
-// allows.
+// trim frees the unused capacity if slackShare does not allow it.
 func (c *content) trim() {
 	if room := int64(len(c.room())); room <= c.size/slackShare {
 		return
@@ -85,7 +85,7 @@ func (c *content) trim() {
 	last.data = append(make([]byte, 0, len(last.data)), last.data...)
 }
 
-// held returns the number of allocated bytes.
+// held returns the number of bytes that are allocated for the slabs.
 func (c *content) held() (n int64) {
 	for _, s := range c.slabs {
 		n += int64(cap(s.data))
@@ -93,8 +93,8 @@ func (c *content) held() (n int64) {
 	return n
 }
 
-// from returns the bytes of one slab from the offset off, which must be within
-// the content.
+// from returns the bytes from the offset off to the end of a slab. The offset
+// must be within the content.
 func (c *content) from(off int64) []byte {
 	i := sort.Search(len(c.slabs), func(i int) bool { return c.slabs[i].start > off }) - 1
 	return c.slabs[i].data[off-c.slabs[i].start:]

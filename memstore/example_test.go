@@ -9,7 +9,7 @@ import (
 	"github.com/ocireg/registry/registrytest/content"
 )
 
-// Take back everything that a part of a test has pushed.
+// The example removes everything that a part of a test has pushed.
 func ExampleStore_Restore() {
 	ctx := context.Background()
 	store := memstore.New()

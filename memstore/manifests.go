@@ -52,8 +52,8 @@ func (s *Store) manifest(repo, reference string) (*registry.Manifest, error) {
 	return m, nil
 }
 
-// PutManifest implements [registry.Store]. The check may read from the store
-// but must not write to it.
+// PutManifest implements [registry.Store]. The function check may read from the
+// store but must not write to it.
 func (s *Store) PutManifest(_ context.Context, repo string, m registry.Manifest, tags []string, check func(tag string, current digest.Digest) error) error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
@@ -73,7 +73,8 @@ func (s *Store) PutManifest(_ context.Context, repo string, m registry.Manifest,
 	return nil
 }
 
-// putManifest adds a manifest to the repository.
+// putManifest adds a manifest to the repository, and to the referrers of its
+// subject.
 func (r *repository) putManifest(m *registry.Manifest) {
 	if old, ok := r.manifests[m.Digest]; ok && old.Subject != m.Subject {
 		r.removeReferrer(old)
@@ -90,7 +91,7 @@ func (r *repository) putManifest(m *registry.Manifest) {
 	referrers.Set(string(m.Digest), m)
 }
 
-// removeReferrer removes a manifest from the referrers of its subject.
+// removeReferrer removes a manifest from the list of referrers of its subject.
 func (r *repository) removeReferrer(m *registry.Manifest) {
 	referrers := r.referrers[m.Subject]
 	if referrers == nil {
@@ -102,7 +103,7 @@ func (r *repository) removeReferrer(m *registry.Manifest) {
 	}
 }
 
-// putTag points a tag at a manifest.
+// putTag makes a tag name the manifest with the digest d.
 func (r *repository) putTag(tag string, d digest.Digest) {
 	old, ok := r.tags.Set(tag, d).(digest.Digest)
 	if ok && old == d {
@@ -117,7 +118,7 @@ func (r *repository) putTag(tag string, d digest.Digest) {
 	r.tagged[d][tag] = struct{}{}
 }
 
-// untag removes a tag from the tags of a manifest.
+// untag removes a tag from the set of tags of a manifest.
 func (r *repository) untag(d digest.Digest, tag string) {
 	delete(r.tagged[d], tag)
 	if len(r.tagged[d]) == 0 {
@@ -125,7 +126,8 @@ func (r *repository) untag(d digest.Digest, tag string) {
 	}
 }
 
-// check calls check as [registry.Store.PutManifest] describes. The caller holds
+// check calls the function check once for each tag, or once with an empty tag if
+// there are no tags, as [registry.Store.PutManifest] requires. The caller holds
 // s.writing.
 func (s *Store) check(repo string, d digest.Digest, tags []string, check func(tag string, current digest.Digest) error) error {
 	r, err := s.existing(repo)

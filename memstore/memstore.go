@@ -14,23 +14,23 @@ import (
 	"github.com/ocireg/registry/internal/ordered"
 )
 
-// A Store is a [registry.Store] in memory. It needs no Close: the garbage
-// collector frees a store that is no longer used.
+// A Store is a [registry.Store] that keeps its content in memory. It needs no
+// Close: the garbage collector frees a store that is no longer used.
 //
-// The store holds each blob once, for all repositories that have it, and never
-// copies a blob to publish or serve it. A large blob takes at most a tenth more
-// memory than its bytes, during the upload and after it.
+// The store holds each blob once for all of its repositories, and never copies a
+// blob to publish or serve it. A large blob takes at most a tenth more memory
+// than its size, during the upload and after it.
 //
 // The zero Store is empty and ready to use.
 type Store struct {
-	// writing serializes the methods that change the store, from their first
-	// read to the change, so that nothing comes between a check and the change.
+	// writing is held by each method that changes the store, from its first read
+	// to the change, so that no other change comes between a check and the change.
 	// Readers do not wait for it.
 	writing sync.Mutex
 
 	// mu guards the fields below. Methods hold it while they look up or change
-	// entries, and never while they call other code. A method that holds
-	// writing may read the fields without mu.
+	// entries, and never while they call code of other packages. A method that
+	// holds writing may read the fields without mu.
 	mu    sync.RWMutex
 	repos ordered.List // of *repository, by name
 	blobs map[digest.Digest]sharedBlob
@@ -38,7 +38,8 @@ type Store struct {
 
 var _ registry.Store = (*Store)(nil)
 
-// A sharedBlob is a blob with the number of repositories that have it.
+// A sharedBlob is the content of a blob and the number of repositories that have
+// it.
 type sharedBlob struct {
 	*content
 	repos int
@@ -49,9 +50,9 @@ type repository struct {
 	manifests map[digest.Digest]*registry.Manifest
 	tags      ordered.List // of digest.Digest
 
-	// tagged holds the tags of each manifest that has any. Referrers maps the
-	// digest of each subject to the manifests that refer to it, which are keyed
-	// by their own digests.
+	// tagged holds the tags of each manifest that has tags. The lists in
+	// referrers, one for each subject, hold the manifests with that subject by
+	// digest.
 	tagged    map[digest.Digest]map[string]struct{}
 	referrers map[digest.Digest]*ordered.List // of *registry.Manifest
 }
@@ -61,8 +62,8 @@ func New() *Store {
 	return new(Store)
 }
 
-// Clone returns a copy of the store that is independent of s. Both share the
-// bytes of blobs and manifests: the time that Clone takes grows with the number
+// Clone returns an independent copy of the store. The copy shares the bytes of
+// blobs and manifests with s, so the time that Clone takes grows with the number
 // of blobs, manifests and tags, and not with their sizes.
 func (s *Store) Clone() *Store {
 	s.writing.Lock()
@@ -76,7 +77,8 @@ func (s *Store) Clone() *Store {
 	return c
 }
 
-// clone returns a repository with the same content, independent of r.
+// clone returns an independent copy of the repository that shares the bytes of
+// blobs and manifests with r.
 func (r *repository) clone() *repository {
 	c := &repository{
 		blobs:     maps.Clone(r.blobs),
@@ -95,8 +97,8 @@ func (r *repository) clone() *repository {
 	return c
 }
 
-// existing returns a repository, or an error if there is none. The caller holds
-// one of the locks.
+// existing returns the repository with the name, or an error that wraps
+// [fs.ErrNotExist]. The caller holds s.mu or s.writing.
 func (s *Store) existing(repo string) (*repository, error) {
 	r, ok := s.repos.Get(repo).(*repository)
 	if !ok {
@@ -105,8 +107,8 @@ func (s *Store) existing(repo string) (*repository, error) {
 	return r, nil
 }
 
-// ensure returns a repository, and creates it if there is none. The caller
-// holds both locks.
+// ensure returns the repository with the name, after creating it if necessary.
+// The caller holds s.mu and s.writing.
 func (s *Store) ensure(repo string) *repository {
 	r, ok := s.repos.Get(repo).(*repository)
 	if !ok {
@@ -133,12 +135,13 @@ func (s *Store) Repositories(ctx context.Context, after string) iter.Seq2[string
 	})
 }
 
-// batchSize is the number of entries that a listing reads under one lock. It
-// keeps the lock short, and yet does not lock for each entry.
+// batchSize is the number of entries that a listing reads under one lock. Larger
+// batches would make writers wait longer; smaller ones would lock more often.
 const batchSize = 128
 
-// list yields the items that find adds. It calls find with the lock held and
-// the key of the last item, until find adds less than a full batch.
+// list yields the items that find adds, in batches. For each batch, it calls
+// find with the key of the last item while it holds the lock. It ends when find
+// adds less than a full batch.
 func list[T any](ctx context.Context, s *Store, after string, find func(after string, add func(key string, item T) bool) error) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var batch []T

@@ -16,7 +16,8 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// zeros yields n zeros and calls check before each read.
+// A zeros is a reader of n zero bytes that calls check, if not nil, before each
+// read.
 type zeros struct {
 	n     int64
 	check func()
@@ -74,7 +75,7 @@ func TestCloneIsIndependent(t *testing.T) {
 	require.NoError(t, a.PutManifest(ctx, "app", sbom, nil, nil))
 	inFlight := create(t, a, "app", -1)
 
-	// look returns the content of a store.
+	// look lists everything in a store.
 	look := func(s *Store) (seen []string) {
 		for repo, err := range s.Repositories(ctx, "") {
 			require.NoError(t, err)
@@ -270,7 +271,8 @@ func TestSubjectOfAManifestMayChange(t *testing.T) {
 	require.Empty(t, r.referrers)
 }
 
-// requireTagged checks that tagged and tags agree.
+// requireTagged checks that the tags of each manifest in r.tagged are the tags
+// in r.tags.
 func requireTagged(t *testing.T, r *repository) {
 	t.Helper()
 	n := 0
@@ -298,7 +300,7 @@ func TestIndexesHaveNothingLeftOver(t *testing.T) {
 	r, err := s.existing("app")
 	require.NoError(t, err)
 	for i := range 200 {
-		// Move one tag back and forth, while others stay.
+		// Move one tag between two manifests that have other tags too.
 		require.NoError(t, s.PutManifest(ctx, "app", newManifest(i%2*49), []string{"moving"}, nil))
 		requireTagged(t, r)
 	}

@@ -8,17 +8,17 @@ import (
 	"github.com/ocireg/registry/internal/ordered"
 )
 
-// Restore makes each repository for whose name match returns true the same as in
-// from, and removes it if from does not have it. If match is nil, Restore does so
-// for all repositories. Clients see either the content before or the content
-// after, and an upload that has begun goes on. Restore does not change from, which
-// is usually an earlier [Store.Clone]. The time that Restore takes grows with the
-// number of blobs, manifests and tags, as for Clone.
+// Restore makes repositories the same as in from: each repository for whose name
+// match returns true, or all if match is nil. It removes those that from does
+// not have. Clients see either the content before or the content after, and an
+// upload that has begun goes on. Restore does not change from, which is usually
+// an earlier [Store.Clone]. Like Clone, it takes time that grows with the number
+// of blobs, manifests and tags.
 func (s *Store) Restore(from *Store, match func(repo string) bool) {
-	from = from.Clone() // The repositories become those of s.
+	from = from.Clone() // Restore moves the repositories of the copy to s.
 	s.writing.Lock()
 	defer s.writing.Unlock()
-	shared := maps.Clone(from.blobs) // with the bytes of s where both stores have a blob
+	shared := maps.Clone(from.blobs) // if both stores have a blob, the content of s
 	if shared == nil {
 		shared = make(map[digest.Digest]sharedBlob)
 	}

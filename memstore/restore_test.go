@@ -58,7 +58,8 @@ func TestRestore(t *testing.T) {
 	require.True(t, has("kept", shared))
 	require.False(t, has("team/app", digest.FromString("late")))
 
-	// The store before is not changed, and shares nothing that changes.
+	// Changes of the restored store do not reach the store that it was restored
+	// from.
 	require.NoError(t, s.DeleteBlob(ctx, "team/app", shared))
 	require.True(t, has("kept", shared), "the other repository still has the blob")
 	require.NoError(t, s.DeleteBlob(ctx, "kept", shared))
@@ -74,7 +75,8 @@ func TestRestore(t *testing.T) {
 	New().Restore(before, nil)
 }
 
-// Readers see the content before or the content after, while stores change.
+// Readers see all content of the restored repositories at every moment, while
+// other goroutines write and restore.
 func TestRestoreWhileOthersReadAndWrite(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()

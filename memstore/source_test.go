@@ -12,7 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// computed yields zeros and counts the bytes read.
+// A computed is the source of a blob that consists of zeros. It counts the bytes
+// that were read.
 type computed struct{ read int64 }
 
 func (c *computed) ReadAt(p []byte, _ int64) (int, error) {
@@ -104,7 +105,8 @@ func TestBlobThatIsThereGoesBeforeASource(t *testing.T) {
 	require.Equal(t, []byte("content"), readBlob(t, s, "other", d))
 	require.Zero(t, c.read)
 
-	// In the other order, the store discards the bytes that a client pushes.
+	// If the store first has a blob with a source, it discards the same bytes when
+	// a client pushes them.
 	zeros := make([]byte, 5)
 	s.PutBlob("app", digest.FromBytes(zeros), 5, c)
 	require.Equal(t, digest.FromBytes(zeros), push(t, s, "app", zeros))
