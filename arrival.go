@@ -5,9 +5,9 @@ import (
 	"sync"
 )
 
-// An arrival is the body of a request on its way into an upload session. It
+// An arrival is the body of a request that is read into an upload session. It
 // counts and hashes the bytes as they are read, and hashes one piece while the
-// next one arrives. Over HTTP that takes 14 to 23 % off a push of 256 MiB
+// next one arrives. Over HTTP, this saves 14 to 23 % of the time to push 256 MiB
 // (two cores, client included: 1.25 s instead of 1.62 s in one PATCH, 1.49 s
 // instead of 1.73 s in one POST).
 type arrival struct {
@@ -15,11 +15,12 @@ type arrival struct {
 	body io.Reader
 }
 
-// pieceSize is the number of bytes that are hashed at once. The larger the
-// reads, the less often a client on the same machine waits for one.
+// pieceSize is the number of bytes that are hashed at once. With larger reads, a
+// client on the same machine waits less often for a read.
 const pieceSize = 512 << 10
 
-// Read implements [io.Reader]. It reads until p is full.
+// Read implements [io.Reader]. It fills p before it returns, unless the body
+// ends or a read of it returns no byte.
 func (a *arrival) Read(p []byte) (n int, err error) {
 	var hashing sync.WaitGroup
 	defer hashing.Wait()
@@ -28,7 +29,7 @@ func (a *arrival) Read(p []byte) (n int, err error) {
 		var m int
 		m, err = a.body.Read(p[n:min(hashed+pieceSize, len(p))])
 		if m == 0 && err == nil {
-			break // The caller counts zero-byte reads.
+			break // Let the caller decide how many zero-byte reads to accept.
 		}
 		n += m
 		a.size.Add(int64(m))

@@ -57,7 +57,7 @@ func TestArrivalReturnsFromAReadThatCameToNothing(t *testing.T) {
 	require.Zero(t, n)
 }
 
-// An idle reader has nothing to read, and no end.
+// An idle is a body whose Read always returns no byte and no error.
 type idle struct{}
 
 func (idle) Read([]byte) (int, error) { return 0, nil }

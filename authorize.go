@@ -10,7 +10,7 @@ import (
 // An Action is a kind of access to a repository.
 type Action uint8
 
-// The actions. Each operation is one of them, except for Ping and for
+// The actions. Each operation has one of them, except Ping and the
 // ListExtensions of the whole registry, which require no permission.
 const (
 	ActionPull   Action = iota + 1 // read blobs, manifests and referrers
@@ -34,11 +34,12 @@ func (a Action) String() string {
 	return fmt.Sprintf("action(%d)", uint8(a))
 }
 
-// authorize returns an error unless the operation of the request is permitted.
+// authorize returns an error unless the client may carry out the operation of
+// the request.
 func (h *handler) authorize(r *Request) error {
 	a := r.Op.Action()
 	if r.Op == ListExtensions && r.Repo != "" {
-		a = ActionList // The response tells whether the repository exists.
+		a = ActionList // Require a permission, because the response tells whether the repository exists.
 	}
 	if h.authorizer == nil || a == 0 {
 		return nil
@@ -46,8 +47,8 @@ func (h *handler) authorize(r *Request) error {
 	return h.authorizer(r, r.Repo, a)
 }
 
-// visible lists the repositories after a name with which the request may do the
-// action.
+// visible yields the repositories that sort after the given name, if the client
+// may do the action there.
 func (h *handler) visible(r *Request, a Action, after string) iter.Seq2[string, error] {
 	all := h.store.Repositories(r.Context(), after)
 	if h.authorizer == nil {
@@ -65,8 +66,10 @@ func (h *handler) visible(r *Request, a Action, after string) iter.Seq2[string, 
 	}
 }
 
-// mountSource returns the repository from which to mount the blob, or "" for any
-// repository. If the request may read none, the error wraps [fs.ErrNotExist].
+// mountSource returns a repository from which the client may mount the blob of
+// the request. Without an authorizer, it returns the source that the client
+// named, or "" for any. If the client may read no repository with the blob, the
+// error wraps [fs.ErrNotExist].
 func (h *handler) mountSource(r *Request) (string, error) {
 	if h.authorizer == nil {
 		return r.From, nil

@@ -14,7 +14,8 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// A benchWriter is a client that costs nothing.
+// A benchWriter is a response writer that drops the body, so that benchmarks
+// measure only the handler.
 type benchWriter struct {
 	header http.Header
 	status int
@@ -24,7 +25,8 @@ func (w *benchWriter) Header() http.Header         { return w.header }
 func (w *benchWriter) WriteHeader(status int)      { w.status = status }
 func (w *benchWriter) Write(p []byte) (int, error) { return len(p), nil }
 
-// A benchTest is a registry whose requests are counted and timed.
+// A benchTest is a registry that a benchmark sends requests to. It reuses one
+// response writer for all of them.
 type benchTest struct {
 	testing.TB
 	http.Handler
@@ -35,7 +37,9 @@ func newBenchTest(tb testing.TB, s registry.Store) *benchTest {
 	return &benchTest{tb, registry.New(s), benchWriter{header: make(http.Header)}}
 }
 
-// send sends a request and returns the header of the response.
+// send sends a request with alternating names and values of the header, and
+// fails unless the response has the status want. It returns the header of the
+// response.
 func (b *benchTest) send(want int, method, target, body string, header ...string) http.Header {
 	r, err := http.NewRequestWithContext(b.Context(), method, "http://registry"+target, strings.NewReader(body))
 	if err != nil {
@@ -73,7 +77,8 @@ func benchImage(b testing.TB, layer string) string {
 	return toJSON(b, m)
 }
 
-// pushTagged pushes an image with the tag v1.
+// pushTagged pushes an image with the tag v1 to repository app and returns its
+// manifest.
 func (b *benchTest) pushTagged() (manifest string) {
 	b.pushBlob("{}")
 	b.pushBlob("layer")
@@ -82,9 +87,9 @@ func (b *benchTest) pushTagged() (manifest string) {
 	return manifest
 }
 
-// pushImage pushes an image with a layer and the tag latest, in nine requests as
-// a client does: for each of two blobs HEAD, POST, PATCH and PUT, and then the
-// manifest.
+// pushImage pushes an image with one layer and the tag latest. Like a real
+// client, it sends nine requests: HEAD, POST, PATCH and PUT for each of the two
+// blobs, and then PUT for the manifest.
 func (b *benchTest) pushImage(layer string) {
 	config := fmt.Sprintf("{%q:%q}", "image", layer)
 	for _, content := range []string{config, layer} {
@@ -98,7 +103,7 @@ func (b *benchTest) pushImage(layer string) {
 	b.send(201, "PUT", "/v2/app/manifests/latest", manifest, "Content-Type", imageType)
 }
 
-// repeated returns a request that may be served repeatedly.
+// repeated returns a request without a body, which can be served repeatedly.
 func (b *benchTest) repeated(method, target string) *http.Request {
 	r, err := http.NewRequestWithContext(b.Context(), method, "http://registry"+target, nil)
 	require.NoError(b, err)
@@ -111,7 +116,7 @@ func BenchmarkServeHTTP(b *testing.B) {
 		run := func(name string, bench func(b *testing.B, c *benchTest)) {
 			b.Run(name+"/"+s.name, func(b *testing.B) { bench(b, newBenchTest(b, s.open(b))) })
 		}
-		// Operations that clients repeat, each with one request.
+		// repeat measures an operation for which a client sends one request.
 		repeat := func(name, method string, prepare func(c *benchTest) (target string)) {
 			run(name, func(b *testing.B, c *benchTest) {
 				r := c.repeated(method, prepare(c))
@@ -155,13 +160,13 @@ func BenchmarkServeHTTP(b *testing.B) {
 	}
 }
 
-// TestAllocations keeps the number of allocations for a request from rising
-// unnoticed. The bounds leave room for one or two more than were measured on
-// Linux; on Windows, a layout has to open more directories.
+// TestAllocations fails if the number of allocations for a request exceeds its
+// bound. The bounds leave room for one or two more allocations than were
+// measured on Linux: on Windows, a layout has to open more directories.
 func TestAllocations(t *testing.T) {
 	for _, c := range []struct {
 		name             string
-		memstore, layout float64 // the bounds
+		memstore, layout float64 // the largest permitted numbers of allocations
 		make             func(b *benchTest) func()
 	}{
 		{"GET of a manifest", 7, 27, func(b *benchTest) func() {

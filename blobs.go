@@ -14,8 +14,8 @@ import (
 
 const blobMediaType = "application/octet-stream"
 
-// getBlob implements end-2 (Pulling blobs, Checking if content exists in the
-// registry).
+// getBlob implements GET and HEAD of end-2 (Pulling blobs, Checking if content
+// exists in the registry).
 func (h *handler) getBlob(w http.ResponseWriter, r *Request) error {
 	ctx := r.Context()
 	repo, err := h.blobRepository(r, r.Digest)
@@ -44,9 +44,9 @@ func (h *handler) getBlob(w http.ResponseWriter, r *Request) error {
 	return h.serveContent(w, r, blobMediaType, r.Digest, size, content)
 }
 
-// blobRepository returns the repository in which to find the blob: that of the
-// request or, if repositories share their blobs, any that has it and that the
-// request may read.
+// blobRepository returns the repository to read the blob from. This is the
+// repository of the request, unless the registry is without [BlobIsolation]:
+// then it is any repository that has the blob and that the client may read.
 func (h *handler) blobRepository(r *Request, d digest.Digest) (string, error) {
 	if !h.without.has(BlobIsolation) {
 		return r.Repo, nil
@@ -54,8 +54,9 @@ func (h *handler) blobRepository(r *Request, d digest.Digest) (string, error) {
 	return h.anyRepository(r, d)
 }
 
-// anyRepository is blobRepository for repositories that share their blobs. It is
-// apart because its loop costs two allocations also where it is not reached.
+// anyRepository is the part of blobRepository for a registry without
+// [BlobIsolation]. In one function, its loop would cost two allocations for
+// every other registry too.
 func (h *handler) anyRepository(r *Request, d digest.Digest) (string, error) {
 	ctx := r.Context()
 	if _, err := h.store.StatBlob(ctx, r.Repo, d); !errors.Is(err, fs.ErrNotExist) {
@@ -73,7 +74,8 @@ func (h *handler) anyRepository(r *Request, d digest.Digest) (string, error) {
 }
 
 // requireBlob returns an error unless the repository of the request has the
-// blob. If repositories share their blobs, it mounts the blob.
+// blob. In a registry without [BlobIsolation], it mounts the blob from a
+// repository that has it.
 func (h *handler) requireBlob(r *Request, d digest.Digest) error {
 	if !h.computes(d.Algorithm()) {
 		return fs.ErrNotExist
@@ -107,8 +109,8 @@ func (h *handler) deleteBlob(w http.ResponseWriter, r *Request) error {
 	return nil
 }
 
-// deleteShared deletes a blob from all repositories from which the request may
-// delete.
+// deleteShared deletes the blob of the request from every repository from which
+// the client may delete.
 func (h *handler) deleteShared(r *Request) error {
 	err := fs.ErrNotExist
 	for repo, listErr := range h.visible(r, ActionDelete, "") {
@@ -125,9 +127,9 @@ func (h *handler) deleteShared(r *Request) error {
 	return err
 }
 
-// mountBlob implements end-11 (Mounting a blob from another repository). An
-// invalid digest or repository leads to an upload session, as the Docker
-// Registry HTTP API V2 says under Cross Repository Blob Mount.
+// mountBlob implements end-11 (Mounting a blob from another repository). If the
+// digest or the repository is invalid, it starts an upload session, as the
+// Docker Registry HTTP API V2 requires under Cross Repository Blob Mount.
 func (h *handler) mountBlob(w http.ResponseWriter, r *Request) error {
 	if r.Digest == "" || r.From == "" && h.without.has(AnonymousMount) || r.From != "" && !names.Repository(r.From) {
 		return h.startUpload(w, r)
@@ -154,12 +156,12 @@ func (h *handler) blobError(r *Request, doing string, err error) error {
 	return h.unknown(r, e)
 }
 
-// isMissing reports whether the error says only that content does not exist. A
-// store may add an error that tells the client the reason.
+// isMissing reports whether the error means that content does not exist, and has
+// no [*Error] by which the store tells the client the reason.
 func isMissing(err error) bool { return errors.Is(err, fs.ErrNotExist) && len(errorsIn(err)) == 0 }
 
-// unknown returns an error for content that does not exist: that its repository
-// does not exist or, if it does, the given error.
+// unknown returns the error for content that does not exist: a NAME_UNKNOWN if
+// its repository does not exist, or else the given error.
 func (h *handler) unknown(r *Request, otherwise error) error {
 	for _, err := range h.store.Tags(r.Context(), r.Repo, "") {
 		if errors.Is(err, fs.ErrNotExist) {
@@ -170,14 +172,16 @@ func (h *handler) unknown(r *Request, otherwise error) error {
 	return otherwise
 }
 
-// nameUnknown returns the error for a repository that does not exist.
+// nameUnknown returns the error that the repository of the request does not
+// exist.
 func nameUnknown(r *Request) error {
 	e := Errorf(CodeNameUnknown, "there is no repository %s", r.Repo)
 	e.Detail = map[string]string{"name": r.Repo}
 	return e
 }
 
-// detail returns the names in the request, as the detail of an error.
+// detail returns the repository, tag and digest of the request, for the detail
+// of an error.
 func detail(r *Request) map[string]string {
 	d := map[string]string{"name": r.Repo}
 	if r.Tag != "" {
@@ -189,7 +193,8 @@ func detail(r *Request) map[string]string {
 	return d
 }
 
-// A sized is content that is not going to be read: HEAD needs only its size.
+// A sized is a content of which only the size is known, for the response to
+// HEAD.
 type sized int64
 
 func (s sized) Read([]byte) (int, error) { return 0, io.EOF }

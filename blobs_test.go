@@ -55,7 +55,7 @@ func TestBlobThatIsNotThere(t *testing.T) {
 	})
 }
 
-// A client may escape any character: the path stays the same.
+// A client may percent-encode any character of the path.
 func TestPathMayBePercentEncoded(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		t.pushBlob("team/app", "x")
@@ -69,14 +69,15 @@ func TestPathMayBePercentEncoded(t *testing.T) {
 	})
 }
 
-// RFC 9110, section 14: range requests.
+// RFC 9110, section 14: a GET request with a Range gets a part of the blob or
+// manifest.
 func TestPartsOfABlob(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		const content = "0123456789"
 		path := "/v2/app/blobs/" + string(t.pushBlob("app", content))
 		for _, tt := range []struct {
 			header      string
-			first, last int // of a part, or -1 if there is no such part
+			first, last int // the first and last byte of the part; first is -1 if the range is not satisfiable
 		}{
 			{"bytes=0-", 0, 9}, {"bytes=0-0", 0, 0}, {"bytes=5-9", 5, 9}, {"bytes=5-5", 5, 5}, {"bytes=9-", 9, 9},
 			{"bytes=5-100", 5, 9}, {"bytes=-3", 7, 9}, {"bytes=-10", 0, 9}, {"bytes=-100", 0, 9}, {"bytes= 1-2 ", 1, 2},
@@ -95,8 +96,8 @@ func TestPartsOfABlob(t *testing.T) {
 			require.Equal(t, string(sum(content)), a.Header().Get("Docker-Content-Digest"))
 			require.Equal(t, "application/octet-stream", a.Header().Get("Content-Type"))
 		}
-		// A server ignores a Range that is malformed or in another unit
-		// (section 14.2), and a Range with HEAD.
+		// A server ignores a Range that is malformed or in an unknown unit (RFC
+		// 9110, section 14.2), and the Range of a HEAD request.
 		for _, header := range []string{"lines=1-2", "octets", "Bytes=0-1", "x"} {
 			require.Equal(t, content, t.want(200, t.call("GET", path, "", "Range", header)).Body.String(), header)
 		}
@@ -108,7 +109,7 @@ func TestPartsOfABlob(t *testing.T) {
 		// An empty blob has no ranges; the response is the whole blob.
 		empty := "/v2/app/blobs/" + string(t.pushBlob("app", ""))
 		require.Equal(t, "0", t.want(200, t.call("GET", empty, "", "Range", "bytes=0-")).Header().Get("Content-Length"))
-		// Ranges work for manifests too.
+		// A Range works for manifests too.
 		m := t.pushImage("app", "v1")
 		require.Equal(t, m[2:5], t.want(206, t.call("GET", "/v2/app/manifests/v1", "", "Range", "bytes=2-4")).Body.String())
 	})
@@ -137,7 +138,8 @@ func TestSeveralPartsOfABlob(t *testing.T) {
 	})
 }
 
-// RFC 9110, section 13: conditional requests.
+// RFC 9110, section 13: a blob is not sent if a condition of the request does
+// not hold.
 func TestBlobIsNotSentIfTheClientHasIt(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		d := string(t.pushBlob("app", "0123456789"))
@@ -151,7 +153,8 @@ func TestBlobIsNotSentIfTheClientHasIt(t *testing.T) {
 			t.want(412, t.call(method, path, "", "If-Match", `"x"`))
 		}
 		t.wantError(412, t.call("GET", path, "", "If-Match", `"x"`), registry.CodeDigestInvalid)
-		// If-Range: the range only if the blob is the same.
+		// With If-Range, the registry sends the range only if the entity tag is that
+		// of the blob.
 		t.want(206, t.call("GET", path, "", "Range", "bytes=0-1", "If-Range", etag))
 		for _, other := range []string{`"x"`, "W/" + etag, "Sun, 06 Nov 1994 08:49:37 GMT"} {
 			a := t.want(200, t.call("GET", path, "", "Range", "bytes=0-1", "If-Range", other))
@@ -161,7 +164,8 @@ func TestBlobIsNotSentIfTheClientHasIt(t *testing.T) {
 	})
 }
 
-// Deleting Blobs.
+// Deleting Blobs: a deleted blob is missing in its repository, and stays in
+// others.
 func TestBlobIsDeleted(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		path := "/blobs/" + string(t.pushBlob("app", "x"))
@@ -176,7 +180,8 @@ func TestBlobIsDeleted(t *testing.T) {
 	})
 }
 
-// Mounting a blob from another repository.
+// Mounting a blob from another repository: after a mount, both repositories have
+// the blob.
 func TestMount(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		d := string(t.pushBlob("from", "x"))
@@ -187,7 +192,8 @@ func TestMount(t *testing.T) {
 			require.Equal(t, d, a.Header().Get("Docker-Content-Digest"))
 			t.wantPulled("/v2/to/blobs/"+d, "x")
 		}
-		// Without from, the blob may come from any repository.
+		// If the request has no parameter from, the blob may come from any
+		// repository.
 		t.want(201, t.call("POST", "/v2/anonymous/blobs/uploads/?mount="+d, ""))
 		t.wantPulled("/v2/anonymous/blobs/"+d, "x")
 		// The mounted blob survives the deletion of its source.
@@ -246,7 +252,7 @@ func TestMountWithoutUploads(t *testing.T) {
 	h.wantError(405, h.call("POST", "/v2/to/blobs/uploads/?mount="+d+"&from=-", ""), registry.CodeUnsupported)
 }
 
-// Single POST.
+// The spec's section Single POST.
 func TestBlobIsPushedInOneRequest(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		for _, algorithm := range []digest.Algorithm{digest.SHA256, digest.SHA384, digest.SHA512} {
@@ -287,7 +293,7 @@ func TestBlobPushedInOneRequestWithoutSupportStartsAnUpload(t *testing.T) {
 	h.wantPulled("/v2/app/blobs/"+d, "hello")
 }
 
-// Blobs and manifests belong to their repository.
+// A blob or manifest of one repository cannot be read or deleted in another.
 func TestRepositoriesAreIsolated(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		m := t.pushImage("a", "v1")
@@ -307,7 +313,7 @@ func TestRepositoriesAreIsolated(t *testing.T) {
 	})
 }
 
-// Over a network, a client can read a large blob from any offset.
+// Over a network, a client can read a large blob whole or in part.
 func TestLargeBlobOverANetwork(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		server := httptest.NewServer(t)

@@ -17,8 +17,8 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// An error does not echo a megabyte of the request, neither to the client nor to
-// a recorder.
+// If a request has a part of a megabyte, the errors in the response and in the
+// records quote only its beginning.
 func TestErrorsAreShort(t *testing.T) {
 	t.Parallel()
 	var recorded []*registry.Error
@@ -68,7 +68,7 @@ func TestErrorsAreShort(t *testing.T) {
 		w := h.call(r[0], r[1], body, header...)
 		require.GreaterOrEqual(t, w.Code, 400, name)
 		require.Less(t, w.Code, 500, name)
-		require.Less(t, w.Body.Len(), 25_000, name) // A < takes six bytes in JSON.
+		require.Less(t, w.Body.Len(), 25_000, name) // In JSON, each < takes six bytes.
 		require.NotEmpty(t, recorded, name)
 		for _, e := range recorded {
 			require.LessOrEqual(t, len(e.Message), 4096, name)
@@ -76,7 +76,8 @@ func TestErrorsAreShort(t *testing.T) {
 	}
 }
 
-// A text of a middleware is shortened between two characters.
+// If a middleware returns a long message, the registry shortens it without
+// cutting a character in half.
 func TestLongMessageIsShortened(t *testing.T) {
 	t.Parallel()
 	h := inMemory(t, registry.WithMiddleware(func(registry.Handler) registry.Handler {
@@ -97,7 +98,8 @@ func errorIn(t *testing.T, w *httptest.ResponseRecorder) registry.Error {
 	return body.Errors[0]
 }
 
-// A response has at most 100 errors.
+// A response has at most 100 errors, even if a manifest names 5,000 missing
+// blobs.
 func TestManyErrors(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		descriptors := func(n int) string {
@@ -120,7 +122,8 @@ func TestManyErrors(t *testing.T) {
 	})
 }
 
-// OCI-Tag has several lines if there are many tags.
+// If a push sets thousands of tags, OCI-Tag has several lines of at most 4096
+// bytes.
 func TestManyTagsInParameters(t *testing.T) {
 	t.Parallel()
 	h := inMemory(t)
@@ -141,8 +144,9 @@ func TestManyTagsInParameters(t *testing.T) {
 	require.Equal(t, strings.Join(tags[:5000], ", "), strings.Join(lines, ", "))
 	require.Len(t, h.names("/v2/app/tags/list", "tags")[0], 5000)
 
-	// A query that Go does not read is an error, and no push without tags. Go
-	// 1.25.0 reads any number of parameters.
+	// If package url cannot parse the query, the response is an error, and the
+	// registry does not push the manifest without tags. Go 1.25.0 parses any
+	// number of parameters; other versions limit them.
 	queries := []string{"a;tag=b", "a&tag=%zz"}
 	if many := strings.Join(tags, "&tag="); unreadable(many) {
 		queries = append(queries, many)
@@ -153,13 +157,13 @@ func TestManyTagsInParameters(t *testing.T) {
 	require.Len(t, h.names("/v2/app/tags/list", "tags")[0], 5000)
 }
 
-// unreadable reports whether Go does not read a query.
+// unreadable reports whether package url cannot parse the query.
 func unreadable(query string) bool {
 	_, err := url.ParseQuery(query)
 	return err != nil
 }
 
-// The length of the range overflows.
+// A Content-Range whose length is too large for an int64 is an error.
 func TestContentRangeOverflows(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		for _, last := range []string{fmt.Sprint(int64(math.MaxInt64)), fmt.Sprint(uint64(math.MaxInt64) + 1), "99999999999999999999999"} {
@@ -181,7 +185,7 @@ func TestContentRangeOverflows(t *testing.T) {
 }
 
 // A log has no characters that move the cursor or change the direction of text,
-// and no line of a megabyte.
+// and it shortens a path of a megabyte.
 func TestLogIsPrintable(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer

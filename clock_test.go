@@ -12,7 +12,8 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// Sessions expire, and Retry-After is computed, by the clock of the registry.
+// Upload sessions expire, and Retry-After is computed, by the clock that
+// SetClock sets.
 func TestClock(t *testing.T) {
 	t.Parallel()
 	var ahead atomic.Int64

@@ -16,8 +16,8 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// Many clients use the same few repositories at once. Requests fail only with
-// the errors of the spec, and the remaining content is complete.
+// Many clients use the same repositories at once. No response has a status of
+// 500 or above, and all content that remains can be pulled.
 func TestManyClientsAtOnce(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		const clients, steps = 8, 60
@@ -99,8 +99,8 @@ func TestManyClientsAtOnce(t *testing.T) {
 	})
 }
 
-// The handler starts no goroutines: the bubble ends only if none is left after
-// a request.
+// The handler starts no goroutine that outlives a request: the synctest bubble
+// would not end.
 func TestNoGoroutineIsLeft(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -110,7 +110,7 @@ func TestNoGoroutineIsLeft(t *testing.T) {
 		for _, r := range [][2]string{{"GET", ""}, {"GET", "bytes=0-9,20-29"}, {"GET", "bytes=5-"}, {"HEAD", "bytes=0-1"}, {"DELETE", ""}} {
 			h.call(r[0], blob, "", "Range", r[1])
 		}
-		// The client disconnects in the middle.
+		// The client disconnects in the middle of the response.
 		blob = "/v2/app/blobs/" + string(h.pushBlob("app", strings.Repeat("y", 1<<20)))
 		for _, header := range []string{"", "bytes=5-", "bytes=0-99999,200000-299999"} {
 			r := httptest.NewRequest("GET", blob, nil)
@@ -125,7 +125,7 @@ func TestNoGoroutineIsLeft(t *testing.T) {
 	})
 }
 
-// gone is the body of a client that disconnects after some bytes.
+// A gone is the response writer for a client that disconnects after 1000 bytes.
 type gone struct {
 	header http.Header
 	sent   int
@@ -141,8 +141,8 @@ func (g *gone) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Sessions, faults and options belong to one handler, even if handlers share a
-// store.
+// If two handlers share a store, each has its own upload sessions, faults and
+// options.
 func TestHandlersOverOneStore(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		other := t.over(registry.WithMinChunk(100))

@@ -10,8 +10,9 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// checkTag returns the check that a store makes before it stores the manifest,
-// or nil if there is none.
+// checkTag returns the function that the store calls before it stores the
+// manifest with the digest next: it checks the conditions of the request and the
+// functions of [WithTagCheck]. It returns nil if there is nothing to check.
 func (h *handler) checkTag(r *Request, next digest.Digest) func(tag string, current digest.Digest) error {
 	if !h.hasConditions(r) && len(h.tagChecks) == 0 {
 		return nil
@@ -32,8 +33,8 @@ func (h *handler) checkTag(r *Request, next digest.Digest) func(tag string, curr
 	}
 }
 
-// checkDelete returns an error if the conditions of a DELETE do not hold. To
-// delete a manifest, the caller holds h.writes.
+// checkDelete returns an error if the conditions of a DELETE do not hold. If the
+// request deletes a manifest, the caller holds h.writes.
 func (h *handler) checkDelete(r *Request) error {
 	if !h.hasConditions(r) {
 		return nil
@@ -48,7 +49,7 @@ func (h *handler) checkDelete(r *Request) error {
 		current, err = desc.Digest, statErr
 	}
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil // The response is 404, whatever the conditions (RFC 9110, section 13.2.1).
+		return nil // The response is 404, with and without conditions (RFC 9110, section 13.2.1).
 	}
 	if err != nil {
 		return fmt.Errorf("looking up %s %s of %s: %w", r.Op, r.reference(), r.Repo, err)
@@ -56,14 +57,15 @@ func (h *handler) checkDelete(r *Request) error {
 	return h.precondition(r, r.Tag, current)
 }
 
-// hasConditions reports whether a write has conditions.
+// hasConditions reports whether a write has conditions that the registry checks.
 func (h *handler) hasConditions(r *Request) bool {
 	return len(r.Header["If-Match"])+len(r.Header["If-None-Match"]) > 0 && !h.without.has(ConditionalWrites)
 }
 
-// precondition returns an error if the conditions of a write do not hold for the
-// digest that the tag, or the manifest or blob without a tag, has now (RFC 9110,
-// section 13; Pushing Manifests with Subject).
+// precondition returns an error if the conditions of a write do not hold (RFC
+// 9110, section 13; Pushing Manifests with Subject). The current digest is the
+// one that the tag names or, without a tag, the digest of the manifest or blob;
+// it is "" if that does not exist.
 func (h *handler) precondition(r *Request, tag string, current digest.Digest) error {
 	if !h.hasConditions(r) {
 		return nil
@@ -90,9 +92,10 @@ func (h *handler) precondition(r *Request, tag string, current digest.Digest) er
 	return e
 }
 
-// etagIn reports whether one of the entity tags in the values of a header is
-// that of the digest. The entity tags may have the prefix: If-None-Match takes
-// weak ones for strong ones (RFC 9110, section 8.8.3.2).
+// etagIn reports whether the values of If-Match or If-None-Match contain the
+// entity tag of the digest, or *. An entity tag may have the prefix: for
+// If-None-Match, a weak entity tag, with W/, is as good as a strong one (RFC
+// 9110, section 8.8.3.2).
 func etagIn(values []string, d digest.Digest, prefix string) bool {
 	for _, v := range values {
 		for _, tag := range strings.Split(v, ",") {

@@ -12,7 +12,8 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// RFC 9110, sections 13.1.1 and 13.1.2: conditions are for all methods.
+// RFC 9110, sections 13.1.1 and 13.1.2: If-Match and If-None-Match also apply to
+// DELETE.
 func TestDeletionOnACondition(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		m := t.pushImage("app", "v1")
@@ -29,14 +30,14 @@ func TestDeletionOnACondition(t *testing.T) {
 				t.want(200, t.call("GET", c.path, ""))
 			}
 			t.want(202, t.call("DELETE", c.path, "", "If-Match", other, "If-Match", c.etag, "If-None-Match", other))
-			// Section 13.2.1: a condition does not turn a 404 into a 412.
+			// A condition does not turn a 404 into a 412 (RFC 9110, section 13.2.1).
 			t.want(404, t.call("DELETE", c.path, "", "If-Match", c.etag))
 		}
 	})
 }
 
-// The condition still holds at the time of the deletion: a tag that has moved
-// is not deleted.
+// If a tag moves to another manifest after the registry has checked the
+// condition of a DELETE, the tag is not deleted.
 func TestConditionalDeletionIsAtomic(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		old, moved := t.pushImage("app", ""), t.pushImage("app", "", annotated("new"))
@@ -51,7 +52,7 @@ func TestConditionalDeletionIsAtomic(t *testing.T) {
 	})
 }
 
-// RFC 9110, section 5.3: the lines of a field are one list.
+// RFC 9110, section 5.3: several lines of a field are one list.
 func TestRepeatedConditionsAreOneList(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		m := t.pushImage("app", "v1")
@@ -74,7 +75,7 @@ func TestManifestIsPushedOnACondition(t *testing.T) {
 			}
 			return a.Code
 		}
-		// A tag.
+		// Conditions of a push by tag.
 		require.Equal(t, 412, put("v1", one, "If-Match", "*"), "there is none")
 		require.Equal(t, 412, put("v1", one, "If-Match", etag(one)))
 		require.Equal(t, 201, put("v1", one, "If-None-Match", "*"), "there is none")
@@ -88,19 +89,20 @@ func TestManifestIsPushedOnACondition(t *testing.T) {
 		require.Equal(t, 201, put("v1", one, "If-Match", "*"))
 		require.Equal(t, 201, put("v1", two, "If-None-Match", etag(two)))
 		t.wantPulled("/v2/app/manifests/v1", two)
-		// A digest.
+		// Conditions of a push by digest.
 		three := t.image("app", annotated("3"))
 		require.Equal(t, 412, put(string(sum(three)), three, "If-Match", "*"))
 		require.Equal(t, 201, put(string(sum(three)), three, "If-None-Match", "*"))
 		require.Equal(t, 412, put(string(sum(three)), three, "If-None-Match", "*"))
-		// The condition applies to each of several tags.
+		// The condition must hold for each of several tags.
 		require.Equal(t, 412, put(string(sum(three))+"?tag=v9&tag=v1", three, "If-None-Match", "*"))
 		t.want(404, t.call("GET", "/v2/app/manifests/v9", ""))
 		require.Equal(t, 201, put(string(sum(three))+"?tag=v8&tag=v9", three, "If-None-Match", "*"))
 	})
 }
 
-// If several clients push a new tag with If-None-Match, exactly one succeeds.
+// If several clients push a new tag at once with If-None-Match: *, exactly one
+// succeeds.
 func TestOneOfManyConditionalWritersWins(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		const writers = 8

@@ -10,7 +10,7 @@ import (
 	"github.com/ocireg/registry/internal/names"
 )
 
-// digestOf returns the digest of the content.
+// digestOf returns the digest of the content by the algorithm.
 func digestOf(algorithm digest.Algorithm, content []byte) digest.Digest {
 	if algorithm == digest.SHA256 {
 		sum := sha256.Sum256(content)
@@ -21,7 +21,7 @@ func digestOf(algorithm digest.Algorithm, content []byte) digest.Digest {
 	return newDigest(algorithm, h.Sum(nil))
 }
 
-// newDigest returns the digest with the sum.
+// newDigest returns the digest with the algorithm and the hash sum.
 func newDigest(algorithm digest.Algorithm, sum []byte) digest.Digest {
 	text := make([]byte, 0, len("sha512:")+2*sha512.Size)
 	text = append(append(text, algorithm...), ':')
@@ -45,8 +45,9 @@ func notComputed(a digest.Algorithm) error {
 	return Errorf(CodeDigestInvalid, "digest algorithm %q is not supported", a)
 }
 
-// parseDigest returns s as a digest with any algorithm: the digest of a subject
-// need not have an algorithm that the registry computes.
+// parseDigest returns s as a digest, or an error if s does not have the form of
+// a digest. It permits any algorithm, because the digest of a subject may have
+// an algorithm that the registry does not compute.
 func parseDigest(s string) (digest.Digest, error) {
 	if _, _, err := names.Digest(s); err != nil {
 		return "", Errorf(CodeDigestInvalid, "%q is not a digest: %v", s, err)

@@ -11,9 +11,10 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// Digests of algorithms that this registry does not compute (image-spec,
-// Digests: "Implementations SHOULD allow digests with unrecognized algorithms to
-// pass validation"; distribution spec, Push: a subject need not be there).
+// Digests with an algorithm that the registry does not compute are valid
+// (image-spec, Digests: "Implementations SHOULD allow digests with unrecognized
+// algorithms to pass validation"). The registry has no content with such a
+// digest, but a subject may have one (distribution spec, Push).
 func TestDigestOfAnotherAlgorithm(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		for _, d := range []digest.Digest{"blake3:" + digest.Digest(sum("x").Encoded()), "multihash+base58:QmRZxt2b1FVZPNqd8hsiykDL3TdBDeTSPX9Kv46HmX4Gx8", "sha256+b64u:LCa0a2j_xo_5m0U8HTBBNBNCLXBkg7-g-YpeiGJm564"} {
@@ -36,7 +37,8 @@ func TestDigestOfAnotherAlgorithm(t *testing.T) {
 				t.want(404, t.call(method, "/v2/app/blobs/"+string(d), ""))
 				t.want(404, t.call(method, "/v2/app/manifests/"+string(d), ""))
 			}
-			// Pushing blobs: 400 if the client "uses an unsupported algorithm".
+			// Pushing blobs: the response is 400 if the client "uses an unsupported
+			// algorithm".
 			t.wantError(400, t.call("POST", "/v2/app/blobs/uploads/?digest="+strings.ReplaceAll(string(d), "+", "%2B"), "x"), registry.CodeDigestInvalid)
 			t.wantError(400, t.finish(t.start("app"), digest.Digest(strings.ReplaceAll(string(d), "+", "%2B")), "x"), registry.CodeDigestInvalid)
 			t.wantError(400, t.call("PUT", "/v2/app/manifests/"+string(d), m, "Content-Type", imageType), registry.CodeDigestInvalid)

@@ -13,7 +13,8 @@ import (
 // Codes.
 type Code string
 
-// The error codes of the distribution spec, code-1 to code-14.
+// The error codes of the distribution spec, code-1 to code-14. An error with one
+// of them has the status that [Code.Status] returns, unless it sets another.
 const (
 	CodeBlobUnknown         Code = "BLOB_UNKNOWN"
 	CodeBlobUploadInvalid   Code = "BLOB_UPLOAD_INVALID"
@@ -31,8 +32,8 @@ const (
 	CodeTooManyRequests     Code = "TOOMANYREQUESTS"
 )
 
-// Status returns the HTTP status of an error with this code if the error does
-// not set another: 500 if the code is not one of the spec's.
+// Status returns the HTTP status of an error with this code, unless
+// [Error.Status] sets another. It is 500 if the code is not in the spec.
 func (c Code) Status() int {
 	switch c {
 	case CodeBlobUploadInvalid, CodeDigestInvalid, CodeManifestBlobUnknown, CodeManifestInvalid,
@@ -52,36 +53,37 @@ func (c Code) Status() int {
 	return http.StatusInternalServerError
 }
 
-// An Error is an error that the client gets as it is. A [Middleware], a [Fault]
-// or a [Store] that returns one decides the response. If several are joined
-// with [errors.Join], the response has the first 100 of them, and the status of
-// the first.
+// An Error is an error that the registry sends to the client unchanged. A
+// [Middleware], a [Fault] or a [Store] that returns an Error decides the
+// response. If it joins several with [errors.Join], the response has the first
+// 100 of them, and the status of the first.
 type Error struct {
 	// Code is the error code.
 	Code Code
 
-	// Message describes the error for people. A response has the first 4096
-	// bytes of it: it may quote a field of a request, which can be larger.
+	// Message describes the error for people. The response has only its first 4096
+	// bytes, because a message may quote a long field of the request.
 	Message string
 
-	// Detail is any value that can be marshalled to JSON, or nil.
+	// Detail is any value that encoding/json can marshal, or nil.
 	Detail any
 
-	// Status is the HTTP status of the response, or 0 for that of the code.
+	// Status is the HTTP status of the response, or 0 for the status of the code.
 	Status int
 
-	// Header is added to the header of the response.
+	// Header has fields to add to the header of the response.
 	Header http.Header
 }
 
-// Errorf returns an Error with the code. Its message begins with the words of the
-// code, because clients look for them, and goes on with the formatted text, as in
-// "manifest unknown: app has no manifest v1".
+// Errorf returns an Error with the code. Its message begins with the words of
+// the code, because clients look for them, and continues with the formatted
+// text, as in "manifest unknown: app has no manifest v1".
 func Errorf(code Code, format string, args ...any) *Error {
 	return &Error{Code: code, Message: code.words() + ": " + fmt.Sprintf(format, args...)}
 }
 
-// words returns the code in words, such as "manifest unknown".
+// words returns the code in lower case and with spaces, such as "manifest
+// unknown".
 func (c Code) words() string {
 	if c == CodeTooManyRequests {
 		return "too many requests"
@@ -89,7 +91,8 @@ func (c Code) words() string {
 	return strings.ToLower(strings.ReplaceAll(string(c), "_", " "))
 }
 
-// Error returns the code and the message, without the words of the code.
+// Error returns the code and the message. It leaves out the words at the
+// beginning of the message that repeat the code.
 func (e *Error) Error() string {
 	if e.Message == "" {
 		return string(e.Code)
@@ -104,7 +107,7 @@ func (e *Error) status() int {
 	return e.Code.Status()
 }
 
-// errorsIn returns every *Error in err's tree, in order.
+// errorsIn returns all errors of type *Error in the tree of err, in order.
 func errorsIn(err error) []*Error {
 	switch err := err.(type) {
 	case nil:
@@ -121,16 +124,16 @@ func errorsIn(err error) []*Error {
 	return errorsIn(errors.Unwrap(err))
 }
 
-// The most that a response says of the errors of a request.
+// The limits for the errors in one response.
 const (
 	maxErrors  = 100
 	maxMessage = 4096 // bytes
 )
 
-// errorsFor returns the errors that a client gets for err. If err is neither an
-// Error nor one of the errors that a Store may return, the registry itself has
-// failed. The client gets its text as well: in a test, that is the quickest way
-// to the cause.
+// errorsFor returns the errors to send to the client for err. If err contains no
+// [*Error] and does not wrap [errors.ErrUnsupported], it is a failure of the
+// registry itself. The client gets its text all the same, because in a test that
+// is the quickest way to find the cause.
 func errorsFor(err error) []*Error {
 	all := errorsIn(err)
 	switch {
@@ -147,8 +150,8 @@ func errorsFor(err error) []*Error {
 	return all
 }
 
-// shortened returns e, or a copy with less text if it has more than a response
-// can have.
+// shortened returns e, or a copy whose message and details are cut to maxMessage
+// bytes if they are longer.
 func (e *Error) shortened() *Error {
 	long := len(e.Message) > maxMessage
 	detail, ok := e.Detail.(map[string]string)

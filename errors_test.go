@@ -11,8 +11,8 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// RFC 9110, section 5.5: a field has no control characters, even if a request
-// or an option does.
+// RFC 9110, section 5.5: a header field has no control characters, even if a
+// parameter of the request or an option has them.
 func TestFieldsHaveNoControlCharacters(t *testing.T) {
 	t.Parallel()
 	h := inMemory(t, registry.WithWarnings("a\x00b\x7f"))
@@ -29,8 +29,8 @@ func TestFieldsHaveNoControlCharacters(t *testing.T) {
 	}
 }
 
-// Responses to HEAD and GET have the same header (RFC 9110, section 9.3.2),
-// also if they are errors.
+// The response to HEAD has the same header as the response to GET (RFC 9110,
+// section 9.3.2), also if it is an error.
 func TestErrorsOfHEADAndGETAreAlike(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		t.pushImage("app", "v1")
@@ -47,7 +47,8 @@ func TestErrorsOfHEADAndGETAreAlike(t *testing.T) {
 	})
 }
 
-// The registry rejects a malformed query as a whole.
+// The response to a malformed query is 400, even if some of its parameters are
+// valid.
 func TestMalformedQueryIsRefused(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		m := t.image("app")
@@ -61,7 +62,8 @@ func TestMalformedQueryIsRefused(t *testing.T) {
 	})
 }
 
-// Registry Proxying has ns on pull operations.
+// The parameter ns is for pulls (Registry Proxying), so other responses have no
+// OCI-Namespace.
 func TestNamespaceOfNoPullIsNotConfirmed(t *testing.T) {
 	t.Parallel()
 	h := inMemory(t)
@@ -70,8 +72,8 @@ func TestNamespaceOfNoPullIsNotConfirmed(t *testing.T) {
 	}
 }
 
-// Without the endpoint, the response is 404, whatever the method and the
-// digest.
+// If the registry is without an endpoint, the response to every method and
+// digest is 404.
 func TestEndpointThatIsNotThereIs404(t *testing.T) {
 	t.Parallel()
 	h := inMemory(t, registry.Without(registry.ListRepositories, registry.ListReferrers, registry.ListExtensions))
@@ -82,8 +84,8 @@ func TestEndpointThatIsNotThereIs404(t *testing.T) {
 	}
 }
 
-// Error messages begin with the words of the spec, which clients look for.
-// Details are data.
+// Error messages begin with the words of the error code, because clients look
+// for them. The details are data and not text.
 func TestErrorsBeginWithTheWordsOfTheSpec(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		t.pushImage("app", "v1")

@@ -20,8 +20,8 @@ import (
 	"github.com/ocireg/registry/registrytest/fault"
 )
 
-// pull stands for the client under test: it gets a manifest, and retries when
-// the response asks for that.
+// pull is the client under test: it gets a manifest, and retries after the time
+// in Retry-After.
 func pull(c *http.Client, url string) (string, error) {
 	for range 5 {
 		resp, err := c.Get(url)
@@ -56,7 +56,8 @@ func TestPull(t *testing.T) {
 	reg.Requests().CheckSequence(t, registry.GetManifest)
 }
 
-// A test of a client that backs off for five minutes takes no time.
+// The test of a client that waits for five minutes takes no time, because it
+// runs in a synctest bubble.
 func TestRetry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		reg := registrytest.NewServer(t, registrytest.WithInMemory())
@@ -70,7 +71,7 @@ func TestRetry(t *testing.T) {
 	})
 }
 
-// A golden file has all requests of a client.
+// A golden file contains all requests of a client.
 func TestGolden(t *testing.T) {
 	reg := registrytest.NewServer(t)
 	app := reg.Push(t, "team/app:v1", content.Image())
@@ -82,7 +83,7 @@ func TestGolden(t *testing.T) {
 	reg.Requests().CheckGolden(t, "testdata/pull.golden")
 }
 
-// Registries have host names and certificates for them.
+// Registries in a network have host names and certificates for these names.
 func TestByName(t *testing.T) {
 	network := registrytest.NewNetwork(t)
 	hub := network.Registry("docker.io", registrytest.WithTLS())
@@ -96,7 +97,7 @@ func TestByName(t *testing.T) {
 	require.Zero(t, hub.Requests().Len())
 }
 
-// A test with a server of its own needs only New.
+// A test that starts its own server needs only New.
 func ExampleNew() {
 	server := httptest.NewServer(registry.New(memstore.New(), registry.Without(registry.DeleteTag)))
 	defer server.Close()
@@ -111,7 +112,7 @@ func ExampleNew() {
 	// Output: 200 OK registry/2.0
 }
 
-// A middleware sees the parsed request and may respond to it.
+// A middleware gets the parsed request and may respond to it.
 func ExampleWithMiddleware() {
 	frozen := func(next registry.Handler) registry.Handler {
 		return func(w http.ResponseWriter, r *registry.Request) error {

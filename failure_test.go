@@ -21,7 +21,7 @@ import (
 	"github.com/ocireg/registry/memstore"
 )
 
-// A failingStore fails in every method.
+// A failingStore is a store whose methods all return or yield err.
 type failingStore struct {
 	registry.Store
 	err error
@@ -79,7 +79,8 @@ func (s failingStore) Referrers(context.Context, string, digest.Digest, digest.D
 	}
 }
 
-// Every failure of a store becomes an error with its text, and never a panic.
+// If a method of the store fails, the response is an error with the text of the
+// failure. The registry does not panic.
 func TestStoreFails(t *testing.T) {
 	t.Parallel()
 	boom := errors.New("the disk is on fire")
@@ -106,7 +107,7 @@ func TestStoreFails(t *testing.T) {
 		} {
 			a := h.call(r[0], r[1], `{"schemaVersion":2,"manifests":[]}`)
 			if tt.err.Error() == "UNKNOWN: the disk is on fire" {
-				// The details cannot be encoded.
+				// The detail of the error is a function, which JSON cannot encode.
 				require.Contains(t, h.wantError(500, a, "UNKNOWN").Body.String(), "encoding the details of an error")
 				continue
 			}
@@ -130,7 +131,7 @@ func TestStoreFails(t *testing.T) {
 	}
 }
 
-// A store may fail when the registry looks up the blobs of a manifest.
+// The store may fail when the registry looks up the blobs of a pushed manifest.
 func TestStoreFailsWhenAManifestIsChecked(t *testing.T) {
 	t.Parallel()
 	h := inMemory(t)
@@ -140,7 +141,7 @@ func TestStoreFailsWhenAManifestIsChecked(t *testing.T) {
 	require.Contains(t, a.Body.String(), "looking up blob "+string(sum("{}"))+" of app: the disk is on fire")
 }
 
-// The registry never calls a store with an empty name.
+// The registry does not call the store for a repository whose name is not valid.
 func TestStoreIsNotAskedForWhatIsNoName(t *testing.T) {
 	t.Parallel()
 	h := &registryTest{t, registry.New(failingStore{memstore.New(), errors.New("should not be asked")}), nil}
@@ -149,7 +150,7 @@ func TestStoreIsNotAskedForWhatIsNoName(t *testing.T) {
 	}
 }
 
-// A shortStore has blobs that fail after the first half.
+// A shortStore is a store whose blobs fail after the first half.
 type shortStore struct {
 	registry.Store
 	err error
@@ -164,7 +165,7 @@ func (s shortStore) OpenBlob(context.Context, string, digest.Digest) (io.ReadSee
 	return &shortBlob{strings.NewReader(strings.Repeat("x", 100_000)), s.err}, nil
 }
 
-// Read reads only the first half of the blob.
+// Read fails after the first half of the blob.
 func (b *shortBlob) Read(p []byte) (int, error) {
 	if b.Len() <= 50_000 {
 		return 0, b.err
@@ -172,13 +173,14 @@ func (b *shortBlob) Read(p []byte) (int, error) {
 	return b.Reader.Read(p[:min(len(p), 1000)])
 }
 
-// WriteTo hides the method of the Reader.
+// WriteTo hides the WriteTo of the embedded Reader, which would read past the
+// failure.
 func (b *shortBlob) WriteTo() {}
 
 func (b *shortBlob) Close() error { return nil }
 
-// If a blob fails after the first half, its client must notice that the content
-// is not complete.
+// If the store fails in the middle of a blob, the registry cuts the connection,
+// so that the client notices that the content is not complete.
 func TestBlobFailsInMidRead(t *testing.T) {
 	t.Parallel()
 	for _, cause := range []error{errors.New("the disk is on fire"), io.EOF} {
@@ -207,7 +209,7 @@ func TestBlobFailsInMidRead(t *testing.T) {
 	}
 }
 
-// A reader that cannot seek is a failure of the store.
+// If the reader of a blob cannot seek, the response is 500.
 func TestBlobCannotBeSought(t *testing.T) {
 	t.Parallel()
 	h := &registryTest{t, registry.New(unseekableStore{memstore.New()}), nil}
@@ -225,8 +227,8 @@ type unseekable struct{ *strings.Reader }
 func (unseekable) Seek(int64, int) (int64, error) { return 0, errors.New("no seek") }
 func (unseekable) Close() error                   { return nil }
 
-// A store may modify the annotations of a manifest: the next tag of the same
-// manifest gets unmodified ones.
+// A store may modify the annotations of a manifest. If the manifest is pushed
+// again, the store gets the original annotations.
 func TestAnnotationsAreTheStoresOwn(t *testing.T) {
 	t.Parallel()
 	store := &annotatingStore{Store: memstore.New()}
@@ -249,7 +251,8 @@ func (s *annotatingStore) PutManifest(ctx context.Context, repo string, m regist
 	return s.Store.PutManifest(ctx, repo, m, tags, check)
 }
 
-// Content that a store lacks for a reason is 404 with that reason.
+// If the store wraps an Error in the error for missing content, the response has
+// the status and text of that Error.
 func TestStoreSaysWhyContentIsMissing(t *testing.T) {
 	t.Parallel()
 	reason := &registry.Error{Code: registry.CodeManifestUnknown, Status: 404, Message: "it was not recorded"}

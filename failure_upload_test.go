@@ -20,7 +20,8 @@ import (
 	"github.com/ocireg/registry/memstore"
 )
 
-// A fullStore has writers that fail after some bytes, or when they commit.
+// A fullStore is a store whose writers fail after room bytes, or when they
+// commit or read back a blob.
 type fullStore struct {
 	registry.Store
 	room             int
@@ -67,7 +68,8 @@ func (w *fullWriter) Close() error {
 	return w.BlobWriter.Close()
 }
 
-// If the store fails to write, the upload session ends and nothing is stored.
+// If the store fails during an upload, the session ends and the repository has
+// no blob.
 func TestStoreFailsInAnUpload(t *testing.T) {
 	t.Parallel()
 	full, d := errors.New("no space left"), digest.SHA512.FromString("0123456789")
@@ -112,8 +114,9 @@ func TestStoreFailsInAnUpload(t *testing.T) {
 	}
 }
 
-// The registry hashes a blob as it arrives, with the algorithm of its digest if
-// the client has announced that. It does not read the blob back.
+// The registry hashes a blob as the bytes arrive, with the algorithm of the
+// digest if the client has announced the digest or the algorithm. It does not
+// read the blob back.
 func TestBlobIsNotReadBack(t *testing.T) {
 	t.Parallel()
 	const content = "0123456789"
@@ -129,7 +132,7 @@ func TestBlobIsNotReadBack(t *testing.T) {
 	}
 }
 
-// A watchedStore counts the blob writers that were closed.
+// A watchedStore counts the blob writers that are closed.
 type watchedStore struct {
 	registry.Store
 	mu     sync.Mutex
@@ -153,7 +156,8 @@ func (w *watchedWriter) Close() error {
 	return w.BlobWriter.Close()
 }
 
-// The registry closes every writer in the end, however its upload ends.
+// The registry closes the writer of each upload, whether the upload succeeds,
+// fails or is cancelled.
 func TestEveryWriterIsClosed(t *testing.T) {
 	t.Parallel()
 	store := &watchedStore{Store: memstore.New()}
@@ -173,9 +177,9 @@ func TestEveryWriterIsClosed(t *testing.T) {
 	require.Equal(t, 5, store.closed)
 }
 
-// The body of a request, which may come from a middleware, or the store can panic.
-// The session then ends: otherwise no other request could claim it, and its writer
-// would stay open.
+// If the body of a request or the store panics, the upload session ends.
+// Otherwise, no other request could claim the session, and its writer would stay
+// open.
 func TestPanicEndsTheUpload(t *testing.T) {
 	t.Parallel()
 	d, other := sum("x"), digest.SHA512.FromString("x")
@@ -207,7 +211,7 @@ func TestPanicEndsTheUpload(t *testing.T) {
 			store.panics = ""
 			require.Equal(t, test.panics != "create", store.closed == 1)
 			h.wantNoUpload(location)
-			h.start("app") // It is the only one.
+			h.start("app") // WithLimits permits one session, so the other one has ended.
 		})
 	}
 }
@@ -216,7 +220,8 @@ type panickingReader struct{}
 
 func (panickingReader) Read([]byte) (int, error) { panic("body") }
 
-// A panickingStore panics in one method, or in one of its writers.
+// A panickingStore is a store that panics in the method that panics names, or in
+// that method of its writers.
 type panickingStore struct {
 	watchedStore
 	panics string
@@ -259,8 +264,8 @@ func (w panickingWriter) Close() error {
 	return w.BlobWriter.Close()
 }
 
-// If the writer of an expired session panics when it is closed, the others are
-// closed, too.
+// If the writer of one expired session panics in Close, the registry still
+// closes the writers of the others.
 func TestPanicOfAnExpiredUpload(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &panickingStore{watchedStore: watchedStore{Store: memstore.New()}}
@@ -277,7 +282,8 @@ func TestPanicOfAnExpiredUpload(t *testing.T) {
 	})
 }
 
-// A writer that returns a short count without an error has lost bytes.
+// If ReadFrom of a writer returns too small a count without an error, the push
+// fails with io.ErrShortWrite.
 func TestWriterStopsTooEarly(t *testing.T) {
 	t.Parallel()
 	var told error
@@ -301,7 +307,8 @@ func (forgetfulWriter) ReadFrom(r io.Reader) (int64, error) {
 	return int64(n - 1), nil
 }
 
-// The writer of an upload outlives the requests that wrote to it.
+// The context of a blob writer is not cancelled when the request that created
+// the writer ends.
 func TestWriterOutlivesItsRequest(t *testing.T) {
 	t.Parallel()
 	store := &contextStore{Store: memstore.New()}

@@ -11,84 +11,85 @@ import (
 	"github.com/ocireg/registry/internal/conn"
 )
 
-// A Fault is a failure that a test injects into a request, see [WithFaults].
-// The zero Fault does nothing. The fields are in the order in which they take
-// effect, and combine.
+// A Fault is a failure that a test injects into a request, see [WithFaults]. The
+// zero Fault does nothing. The fields can be combined; they take effect in the
+// order in which they are declared.
 //
-// With a fault, every write of an operation is sent at once, so that the bytes
-// before a cut or a stall reach the client.
+// With a fault, each write of an operation is sent to the client at once, so
+// that the bytes before a cut or a stall arrive.
 type Fault struct {
 	// Name describes the fault in records.
 	Name string
 
-	// Quirk says that the fault is the behaviour of a real registry, and not a
-	// failure. Serve then responds once the request has been authenticated and
-	// authorized, and only if its URL is valid; records do not have the fault.
-	// Operations that require no permission get the response of Serve at once.
+	// Quirk marks a fault that is the behaviour of a real registry, and not a
+	// failure. Serve then responds only if the URL of the request is valid and
+	// after the request has been authenticated and authorized; operations that
+	// require no permission get the response of Serve at once. Records do not show
+	// the fault.
 	Quirk bool
 
-	// Before is called before the request is served. It may wait, as long as
-	// it returns when the context of the request is done. It may change the
-	// request; recorders still get the request as it arrived. If it changes the
-	// query of a request for an upload, the registry parses that again: without
-	// mount, MountBlob becomes StartUpload. If Before returns an error, the
-	// registry responds with that and skips the operation.
+	// Before is called before the request is served. It may wait, but must return
+	// when the context of the request is done. It may change the request;
+	// recorders still get the request as it arrived. If it changes the query of a
+	// request for an upload, the registry parses the query again: without the
+	// parameter mount, for example, MountBlob becomes StartUpload. If Before
+	// returns an error, the registry responds with the error and skips the
+	// operation.
 	//
-	// Before may put another body into the request. If reading it returns a
-	// [ConnectionEnd], the connection ends there. The operation handles any
-	// other error: an upload takes it for a client that went away.
+	// Before may replace the body of the request. If reading the new body returns
+	// a [ConnectionEnd], the connection ends there. The operation handles any
+	// other error: an upload treats it like a client that has disconnected.
 	Before func(r *Request) error
 
-	// LoseUpload makes the registry forget the upload session of the request,
-	// as if it had expired.
+	// LoseUpload makes the registry forget the upload session of the request, like
+	// a session that has expired.
 	LoseUpload bool
 
-	// Duplicate carries out the operation twice, as if the request had arrived
-	// twice. The first response is dropped. The body of the request is kept in
+	// Duplicate carries out the operation twice, like two requests in a row, and
+	// drops the first response. The registry keeps the body of the request in
 	// memory.
 	Duplicate bool
 
-	// AfterCommit carries out the operation and drops its response. The
-	// response comes from Serve instead. If the operation fails, its own
-	// response is sent.
+	// AfterCommit carries out the operation, drops its response, and lets Serve
+	// respond instead. If the operation fails, the client gets its response.
 	AfterCommit bool
 
-	// Serve responds instead of the operation. If it returns an error, the
-	// registry responds with that, or ends the connection if it is a
-	// [ConnectionEnd]. If Serve is nil, the operation responds; with
-	// AfterCommit, the connection is closed instead.
+	// Serve responds instead of the operation. If it returns a [ConnectionEnd],
+	// the connection ends; if it returns another error, the registry responds with
+	// the error. If Serve is nil, the operation responds; with AfterCommit, the
+	// connection is closed instead.
 	Serve Handler
 
-	// Header changes the header of the response before it is sent, and returns
-	// the status to send. It may wait as Before may; an operation that writes
-	// has been carried out by then.
+	// Header changes the header of the response before the header is sent, and
+	// returns the status to send. Like Before, it may wait. An operation that
+	// writes has already been carried out.
 	Header func(status int, header http.Header) int
 
 	// Body wraps the writer of the response's body. Size is the Content-Length
-	// as Header left it, or -1 if there is none. The writer that Body returns
-	// may change, delay, drop or add bytes; if it is an [io.Closer], it is
-	// closed after the last of them. If Write or Close returns a
-	// [ConnectionEnd], the connection ends there. The Content-Length stays:
-	// bytes beyond it are not sent, and the connection is closed if the body
-	// is shorter.
+	// that the header has after Header, or -1 if it has none. The writer that Body
+	// returns may change, delay, drop or add bytes. If it is an [io.Closer], the
+	// registry closes it after the last byte. If Write or Close returns a
+	// [ConnectionEnd], the connection ends there. The Content-Length stays: bytes
+	// beyond it are not sent, and the connection is closed if the body is shorter.
 	Body func(w io.Writer, size int64) io.Writer
 
-	// Wire wraps the writer of the whole response, status line and header
-	// included. It bypasses net/http: the response may be malformed, its
-	// Content-Length may be wrong, and the registry notices a client that went
-	// away only when it writes. The connection is closed after the response.
-	// With HTTP/2, and where the [http.ResponseWriter] is no [http.Hijacker],
-	// Wire wraps the writer of the body only.
+	// Wire wraps the writer of the whole response, with status line and header. It
+	// bypasses net/http: the response may be malformed, its Content-Length may be
+	// wrong, and the registry notices only at a write that the client has
+	// disconnected. The connection is closed after the response. With HTTP/2, and
+	// if the [http.ResponseWriter] is no [http.Hijacker], Wire wraps only the
+	// writer of the body.
 	Wire func(w io.Writer) io.Writer
 
-	// mixed says that the fault is a combination with one that is no quirk.
+	// mixed is set if the fault combines several and one of them is not a quirk.
 	mixed bool
 }
 
 // A ConnectionEnd is a way to end a connection on purpose. It is an error, so
-// that the functions of a [Fault] can return it. With HTTP/2, and where the
-// [http.ResponseWriter] does not give access to the connection, each of them
-// resets the stream or aborts the handler, as [http.ErrAbortHandler] does.
+// that the functions of a [Fault] can return it. With HTTP/2, and if the
+// [http.ResponseWriter] does not give access to the connection, each
+// ConnectionEnd resets the stream or aborts the handler, as
+// [http.ErrAbortHandler] does.
 type ConnectionEnd uint8
 
 const (
@@ -103,7 +104,7 @@ const (
 	HalfCloseConnection
 )
 
-// Error says how the connection was ended.
+// Error describes how the connection was ended.
 func (e ConnectionEnd) Error() string {
 	switch e {
 	case CloseConnection:
@@ -119,13 +120,13 @@ func (e ConnectionEnd) Error() string {
 // isEnd reports whether err ends the connection on purpose.
 func isEnd(err error) bool { return errors.As(err, new(ConnectionEnd)) }
 
-// serveFaulty serves the request, with the faults that the injectors return for
-// it.
+// serveFaulty injects the faults that the injectors return for the request, and
+// serves the request.
 func (h *handler) serveFaulty(w *responseWriter, r *Request) error {
 	if h.inject(r); r.fault == nil {
 		return respond(h.serve, w, r)
 	}
-	// Recorders get the request as it arrived.
+	// Change a copy, because recorders get the request as it arrived.
 	changed := *r
 	changed.Request = r.Request.Clone(r.Context())
 	before := r.notes
@@ -147,7 +148,7 @@ func (h *handler) serveFaulty(w *responseWriter, r *Request) error {
 	return err
 }
 
-// serveWith serves the request with the fault of w.
+// serveWith serves the request with the effects of the fault of w.
 func (h *handler) serveWith(w *faultWriter, r *Request) error {
 	f, serve := w.fault, h.serve
 	if f.Before != nil {
@@ -187,8 +188,9 @@ func (h *handler) serveWith(w *faultWriter, r *Request) error {
 	return respond(serve, &responseWriter{Writer: conn.Writer{ResponseWriter: w}}, r)
 }
 
-// serveOnceMore carries out the operation of the request and drops the response.
-// The request can be served again. Reading its body may end the connection.
+// serveOnceMore carries out the operation of the request, drops the response,
+// and leaves a request that can be served again. It returns an error if reading
+// the body ends the connection.
 func (h *handler) serveOnceMore(w *faultWriter, r *Request) error {
 	body, err := io.ReadAll(r.Body)
 	if isEnd(err) {
@@ -206,7 +208,8 @@ func (h *handler) serveOnceMore(w *faultWriter, r *Request) error {
 	return nil
 }
 
-// An endedBody is a body that was read before, with the error at its end.
+// An endedBody yields the bytes of a body that was read before, and then the
+// error with which that body ended.
 type endedBody struct {
 	read *bytes.Reader
 	err  error

@@ -20,7 +20,8 @@ import (
 	"github.com/ocireg/registry/memstore"
 )
 
-// A writeCloser is the writer that Body and Wire return in tests.
+// A writeCloser is the writer that a test returns from the Body or Wire of a
+// fault.
 type writeCloser struct {
 	write func(p []byte) (int, error)
 	close func() error
@@ -29,12 +30,14 @@ type writeCloser struct {
 func (w writeCloser) Write(p []byte) (int, error) { return w.write(p) }
 func (w writeCloser) Close() error                { return w.close() }
 
-// anySize makes a [registry.Fault.Body] of a wrapper that does not use the size.
+// anySize returns a [registry.Fault.Body] that calls wrap and does not use the
+// size.
 func anySize(wrap func(io.Writer) io.Writer) func(io.Writer, int64) io.Writer {
 	return func(w io.Writer, _ int64) io.Writer { return wrap(w) }
 }
 
-// endsAfter passes n bytes on and then returns end.
+// endsAfter returns a function that wraps a writer: the result writes n bytes,
+// and then returns the error end.
 func endsAfter(n int, end error) func(w io.Writer) io.Writer {
 	return func(w io.Writer) io.Writer {
 		return writeCloser{func(p []byte) (int, error) {
@@ -146,8 +149,8 @@ func TestFaultWire(t *testing.T) {
 	})
 }
 
-// rawGet returns the whole response to GET /v2/, as the bytes of the
-// connection.
+// rawGet sends GET /v2/ to a registry that injects the fault, and returns all
+// bytes of the response.
 func rawGet(t *testing.T, f *registry.Fault) (string, error) {
 	server := httptest.NewServer(registry.New(memstore.New(), registry.WithFaults(func(*registry.Request) *registry.Fault { return f })))
 	defer server.Close()
@@ -160,7 +163,8 @@ func rawGet(t *testing.T, f *registry.Fault) (string, error) {
 	return string(all), err
 }
 
-// Effects that a client of net/http does not show.
+// The effects of a Wire on the bytes of the connection, which a client of
+// net/http does not show.
 func TestFaultWireBytes(t *testing.T) {
 	t.Parallel()
 	t.Run("bytes beyond the Content-Length are sent", func(t *testing.T) {
@@ -193,7 +197,7 @@ func TestFaultWireBytes(t *testing.T) {
 	}
 }
 
-// If the registry closes a connection for writing, the client can still send.
+// After HalfCloseConnection, the client can still send.
 func TestFaultHalfClose(t *testing.T) {
 	t.Parallel()
 	ended := make(chan struct{})

@@ -6,8 +6,9 @@ import (
 	"strings"
 )
 
-// inject combines the faults of all injectors into that of the request. Each
-// injector can ask whether an earlier one responds to it.
+// inject combines the faults that all injectors return for the request, and
+// stores the result in r.fault. An injector can ask whether the fault of an
+// earlier one responds to the request.
 func (h *handler) inject(r *Request) {
 	for _, inject := range h.injectors {
 		r.fault = r.fault.over(inject(r))
@@ -15,20 +16,23 @@ func (h *handler) inject(r *Request) {
 }
 
 // FaultResponds reports whether a fault responds to the request in place of the
-// operation. A function of [WithFaults] learns from it that an earlier function
-// has returned such a fault, and that its own fault's Serve would not be called.
+// operation. With it, a function of [WithFaults] learns that an earlier function
+// has returned such a fault, and that the Serve of its own fault would not be
+// called.
 func (r *Request) FaultResponds() bool { return r.fault.responds() }
 
-// responds reports whether the response is that of the fault.
+// responds reports whether the fault responds to the request in place of the
+// operation.
 func (f *Fault) responds() bool { return f != nil && (f.Serve != nil || f.AfterCommit) }
 
-// servesPermitted reports whether Serve responds in place of the operation after
-// the request has been authorized.
+// servesPermitted reports whether the fault is a quirk whose Serve responds in
+// place of the operation, but only after the request has been authorized.
 func (f *Fault) servesPermitted(r *Request) bool {
 	return f != nil && f.Quirk && f.Serve != nil && !f.AfterCommit && r.Op.Action() != 0
 }
 
-// shown returns the fault for records: nil if all of it is a quirk.
+// shown returns the fault to show in records: nil if the fault is a quirk or a
+// combination of quirks.
 func (f *Fault) shown() *Fault {
 	if f == nil || f.Quirk && !f.mixed {
 		return nil
@@ -36,9 +40,9 @@ func (f *Fault) shown() *Fault {
 	return f
 }
 
-// over returns the fault that has the effects of other and then those of f, so
-// that f has the last word. Either of them may be nil. If both respond in place
-// of the operation, only f does.
+// over combines two faults: the result has the effects of other first and those
+// of f after them, so f overrides other. Either of them may be nil. If both
+// respond in place of the operation, only f does.
 func (f *Fault) over(other *Fault) *Fault {
 	switch {
 	case f == nil:
@@ -100,7 +104,8 @@ func (f *Fault) over(other *Fault) *Fault {
 	return both
 }
 
-// A nested writer writes to the outer of two writers, and closes both.
+// A nested writer writes to an outer writer, which writes to the inner one.
+// Close closes both.
 type nested struct {
 	io.Writer
 	inner *closedOnce
@@ -115,8 +120,8 @@ func (w *nested) Close() error {
 	return w.inner.Close()
 }
 
-// A closedOnce closes its writer, if the writer is an [io.Closer], only once:
-// the outer writer may have closed it already.
+// A closedOnce passes only the first Close to its writer, because the outer
+// writer may already have closed it.
 type closedOnce struct {
 	io.Writer
 	closed bool

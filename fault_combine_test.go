@@ -16,8 +16,8 @@ import (
 	"github.com/ocireg/registry/memstore"
 )
 
-// suffixer is a writer that appends a text when it is closed. A chained one
-// also closes the writer behind it.
+// A suffixer is a writer that writes a text when it is closed. If it is chained,
+// it also closes the writer that it writes to.
 type suffixer struct {
 	io.Writer
 	text    string
@@ -34,7 +34,8 @@ func (s suffixer) Close() error {
 	return nil
 }
 
-// Faults of several options combine. The first takes effect last.
+// The faults of several options combine. The fault of the first option takes
+// effect last.
 func TestFaultsCombine(t *testing.T) {
 	t.Parallel()
 	header := func(status int, value string) func(int, http.Header) int {
@@ -66,7 +67,7 @@ func TestFaultsCombine(t *testing.T) {
 		status int
 		last   string
 		body   string
-		fault  string // its name
+		fault  string // the name of the recorded fault
 	}{
 		"none":      {[]*registry.Fault{nil, nil}, 200, "", "{}", ""},
 		"the first": {[]*registry.Fault{{Name: "a", Header: header(201, "a")}, nil}, 201, "a", "{}", "a"},
@@ -109,8 +110,8 @@ func TestFaultsCombine(t *testing.T) {
 	}
 }
 
-// The writers of several faults wrap the connection, the first of them
-// innermost.
+// If several faults have a Wire, that of the first option is closest to the
+// connection.
 func TestFaultsCombineOnTheWire(t *testing.T) {
 	t.Parallel()
 	var order []string
@@ -136,7 +137,8 @@ type writerFunc func([]byte) (int, error)
 
 func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
-// Each function learns whether an earlier one has returned a fault that responds.
+// FaultResponds tells each injector whether the fault of an earlier injector
+// responds to the request.
 func TestFaultResponds(t *testing.T) {
 	t.Parallel()
 	var got []bool
@@ -156,7 +158,8 @@ func TestFaultResponds(t *testing.T) {
 	require.False(t, new(registry.Request).FaultResponds())
 }
 
-// A request that arrives twice is carried out twice, and gets the second response.
+// With Duplicate, the registry carries out the operation twice, and the client
+// gets the second response.
 func TestFaultDuplicate(t *testing.T) {
 	store := memstore.New()
 	duplicate := false

@@ -22,8 +22,8 @@ import (
 	"github.com/ocireg/registry/memstore"
 )
 
-// A faultTest is a registry over one version of HTTP, into which a test injects
-// faults. Its repository app has the blob faultBlob and the manifest v1.
+// A faultTest is a registry behind a server with one version of HTTP. Its
+// repository app has the blob faultBlob and the manifest v1.
 type faultTest struct {
 	*testing.T
 	h2     bool
@@ -32,13 +32,13 @@ type faultTest struct {
 	store  *memstore.Store
 
 	mu        sync.Mutex
-	fault     *registry.Fault // the fault of the next request
+	fault     *registry.Fault // the fault to inject into the next request, or nil
 	exchanges chan *registry.Exchange
 }
 
 var faultBlob = bytes.Repeat([]byte("0123456789abcdef"), 4096)
 
-// bothVersions runs a test over HTTP/1.1 and over HTTP/2.
+// bothVersions runs a test over HTTP/1.1 with and without TLS, and over HTTP/2.
 func bothVersions(t *testing.T, test func(t *faultTest)) {
 	for _, version := range []string{"HTTP/1.1", "HTTP/1.1 over TLS", "HTTP/2"} {
 		t.Run(version, func(t *testing.T) {
@@ -58,8 +58,8 @@ func bothVersions(t *testing.T, test func(t *faultTest)) {
 				server.StartTLS()
 			}
 			f.url, f.client = server.URL, server.Client()
-			// The tests check redirects themselves, and no request may be
-			// repeated.
+			// The client follows no redirect and keeps no connection, so that it
+			// repeats no request.
 			f.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 			f.client.Transport.(*http.Transport).DisableKeepAlives = !f.h2
 			test(f)
@@ -88,14 +88,14 @@ func (t *faultTest) next(*registry.Request) *registry.Fault {
 	return f
 }
 
-// An answered is a response as the client has received it.
+// An answered is a response with its body, as the client has received it.
 type answered struct {
 	*http.Response
 	body []byte
-	err  error // of the request or, with a Response, of reading the body
+	err  error // the error of the request or, if it has a Response, of reading the body
 }
 
-// do sends a request with the fault.
+// do sends a request and injects the fault into it.
 func (t *faultTest) do(f *registry.Fault, method, path string, body io.Reader) answered {
 	t.Helper()
 	t.mu.Lock()
@@ -112,8 +112,8 @@ func (t *faultTest) do(f *registry.Fault, method, path string, body io.Reader) a
 	return answered{resp, content, err}
 }
 
-// requireEnded fails the test unless err is the error with which a client
-// notices such an end of the connection or, with HTTP/2, of the stream.
+// requireEnded fails the test unless err is an error that a client gets when the
+// connection, or the stream of HTTP/2, ends in the given way.
 func (t *faultTest) requireEnded(end, err error) {
 	t.Helper()
 	switch {
@@ -177,7 +177,8 @@ func TestFaultBefore(t *testing.T) {
 	})
 }
 
-// endAfter is the body of a request that ends with an error after n bytes.
+// endAfter returns a [registry.Fault.Before] that makes the body of the request
+// return the error end after n bytes.
 func endAfter(n int64, end error) func(r *registry.Request) error {
 	return func(r *registry.Request) error {
 		r.Body = struct {
@@ -208,7 +209,8 @@ func TestFaultWhileReceiving(t *testing.T) {
 		}
 		for _, end := range []error{registry.CloseConnection, registry.ResetConnection} {
 			session := start()
-			// A client that is still sending may only see its own write fail.
+			// The client may be still sending, and then get only the error of its own
+			// write.
 			got := t.do(&registry.Fault{Before: endAfter(7, end)}, "PATCH", session, strings.NewReader("0123456789"))
 			require.Error(t, got.err)
 			require.Nil(t, got.Response)

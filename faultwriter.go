@@ -15,13 +15,14 @@ import (
 	"github.com/ocireg/registry/internal/conn"
 )
 
-// A commitWriter drops the response of an operation, unless the operation
-// failed.
+// A commitWriter is the response writer of an operation whose response is
+// dropped. It passes the response on if the operation fails, unless drops is
+// set.
 type commitWriter struct {
 	http.ResponseWriter
 	header http.Header
 	failed bool
-	drops  bool // also the response of one that failed
+	drops  bool // also drop the response of a failed operation
 }
 
 func (w *commitWriter) Header() http.Header {
@@ -43,10 +44,11 @@ func (w *commitWriter) WriteHeader(status int) {
 	w.ResponseWriter.WriteHeader(status)
 }
 
-// FlushError does nothing: the response is dropped, or short.
+// FlushError does nothing, because the response is dropped, or so short that it
+// needs no flush.
 func (w *commitWriter) FlushError() error { return nil }
 
-// Unwrap is for deadlines, which [http.ResponseController] sets.
+// Unwrap lets [http.ResponseController] set deadlines.
 func (w *commitWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 func (w *commitWriter) Write(p []byte) (int, error) {
@@ -56,8 +58,8 @@ func (w *commitWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// A faultBody is the body of a request. It passes a [ConnectionEnd] on to the
-// writer of the response.
+// A faultBody is the body of a request. If reading the body returns a
+// [ConnectionEnd], it makes the writer of the response end the connection.
 type faultBody struct {
 	io.ReadCloser
 	w *faultWriter
@@ -71,14 +73,14 @@ func (b faultBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// A faultWriter sends a response with a fault.
+// A faultWriter writes a response and gives it the effects of a fault.
 type faultWriter struct {
 	to      *responseWriter
 	request *Request
 	fault   *Fault
 
-	conn net.Conn  // the connection, after hijacking it from net/http
-	body io.Writer // nil before the header is written
+	conn net.Conn  // the connection, or nil unless it was hijacked from net/http
+	body io.Writer // nil until the header is written
 	err  error     // the first error that ends the response
 }
 
@@ -103,7 +105,7 @@ func (w *faultWriter) WriteHeader(status int) {
 		w.body = &counting{wire, &w.to.bytes}
 	} else {
 		if !hasBody(status) {
-			w.Header().Del("Content-Length") // Only HTTP/1.1 leaves it out by itself.
+			w.Header().Del("Content-Length") // With HTTP/2, net/http would send the Content-Length.
 		}
 		w.to.WriteHeader(status)
 		w.body = &flushing{w.to, w.room(status)}
@@ -127,7 +129,8 @@ func (w *faultWriter) size() int64 {
 	return -1
 }
 
-// room returns the number of bytes of the body that net/http accepts.
+// room returns the number of bytes that net/http accepts for the body of the
+// response.
 func (w *faultWriter) room(status int) int64 {
 	if w.request.Method == http.MethodHead || !hasBody(status) {
 		return 0
@@ -143,8 +146,8 @@ func hasBody(status int) bool {
 	return status != http.StatusNoContent && status != http.StatusNotModified
 }
 
-// writeHeader writes the status line and the header of the last response on a
-// connection.
+// writeHeader writes the status line and the header of a response, after which
+// the connection is closed.
 func writeHeader(wire io.Writer, status int, header http.Header) error {
 	var text bytes.Buffer
 	fmt.Fprintf(&text, "HTTP/1.1 %03d %s\r\n", status, http.StatusText(status))
@@ -168,10 +171,11 @@ func (w *faultWriter) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// Unwrap is for deadlines, which [http.ResponseController] sets.
+// Unwrap lets [http.ResponseController] set deadlines.
 func (w *faultWriter) Unwrap() http.ResponseWriter { return w.to }
 
-// FlushError sends the header. Every write is sent at once anyway.
+// FlushError sends the header. The body needs no flush, because every write is
+// sent at once.
 func (w *faultWriter) FlushError() error {
 	w.WriteHeader(http.StatusOK)
 	if w.err != nil || w.conn != nil {
@@ -180,14 +184,15 @@ func (w *faultWriter) FlushError() error {
 	return flush(w.to)
 }
 
-// note keeps the first error, because not every writer of a response does.
+// note keeps the first error of the response, because some writers of a response
+// ignore errors.
 func (w *faultWriter) note(err error) {
 	if w.err == nil {
 		w.err = err
 	}
 }
 
-// hijack takes the connection from net/http.
+// hijack takes the connection from net/http, unless that was done before.
 func (w *faultWriter) hijack() error {
 	if w.conn != nil {
 		return nil
@@ -200,9 +205,9 @@ func (w *faultWriter) hijack() error {
 	return buffered.Flush()
 }
 
-// finish completes a response after serving it has ended with err, and ends the
-// connection if the fault ends it. It returns a [cutError] if the response is
-// not complete.
+// finish completes the response after the handler has returned err. If the fault
+// ends the connection, finish ends it. If the client gets no complete response,
+// the result is a [cutError].
 func (w *faultWriter) finish(err error) error {
 	if cut := errors.As(err, new(cutError)); !cut {
 		if c, ok := w.body.(io.Closer); ok && w.err == nil {
@@ -228,10 +233,11 @@ func (w *faultWriter) finish(err error) error {
 	return err
 }
 
-// reset closes a connection with a TCP RST and without a TLS close_notify.
+// reset closes a connection by a TCP RST, without a close_notify of TLS.
 func reset(c net.Conn) { conn.AbortOnClose(c).Close() }
 
-// A flushing writer sends every write at once, up to room bytes.
+// A flushing writer sends each write to the client at once. It drops bytes after
+// the first room bytes, which net/http would not accept.
 type flushing struct {
 	to   *responseWriter
 	room int64

@@ -1,8 +1,8 @@
 package registry
 
-// A Feature is something that a registry can have or be without: an operation
-// (see [Op]), or one of the constants from [AnonymousMount] to [TagParameters].
-// [Without] takes it away.
+// A Feature is something that a registry can have or lack: an operation (see
+// [Op]), or one of the constants from [AnonymousMount] to [TagParameters]. The
+// option [Without] removes it.
 type Feature interface {
 	// String returns the name of the feature in lower case, such as
 	// "mount-blob" or "anonymous mount".
@@ -13,10 +13,10 @@ type Feature interface {
 
 func (Op) feature() {}
 
-// A capability is a feature that is no operation.
+// A capability is a feature that is not an operation.
 type capability uint8
 
-// The features that are no operations.
+// The features that are not operations.
 const (
 	AnonymousMount    capability = iota // mounts a blob when the request does not say from where
 	BlobIsolation                       // finds a blob only in the repositories that it was pushed or mounted to
@@ -45,7 +45,7 @@ func (c capability) String() string { return capabilityNames[c] }
 
 func (capability) feature() {}
 
-// exists reports whether a registry can be without the feature.
+// exists reports whether the feature is one that [Without] can remove.
 func exists(f Feature) bool {
 	switch f := f.(type) {
 	case Op:

@@ -12,8 +12,8 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// The responses of a registry without a feature differ from those of a full
-// registry as the documentation of Without says.
+// For each capability, the test checks the response of a registry with the
+// capability, and the response of a registry without it.
 func TestWithoutACapability(t *testing.T) {
 	t.Parallel()
 	const content = "layer"
@@ -26,7 +26,7 @@ func TestWithoutACapability(t *testing.T) {
 		body          string
 		header        []string
 		with, without int
-		absent        string // a field that the response has only with the feature
+		absent        string // a field that only the response of a registry with the feature has
 	}{
 		{registry.AnonymousMount, "POST", "/v2/new/blobs/uploads/?mount=" + string(sum(content)), "", nil, 201, 202, ""},
 		{registry.ConditionalReads, "GET", "/v2/app/manifests/v1", "", []string{"If-None-Match", `"` + string(sum(m)) + `"`}, 304, 200, "Etag"},
@@ -81,7 +81,8 @@ func TestFeatureNames(t *testing.T) {
 	})
 }
 
-// Ocispec's types, marshalled without schemaVersion, are common in tests.
+// With Without(SchemaVersion), the registry accepts manifests without
+// schemaVersion: tests often marshal the types of image-spec without setting it.
 func TestWithoutSchemaVersion(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		lax := t.over(registry.Without(registry.SchemaVersion))
@@ -92,7 +93,7 @@ func TestWithoutSchemaVersion(t *testing.T) {
 			t.want(201, lax.put(m, imageType))
 			t.want(201, lax.put(strings.Replace(indexOf(t), `"schemaVersion":2`, version, 1), indexType))
 		}
-		// The registry checks everything else.
+		// The registry still makes all other checks.
 		m := strings.Replace(t.image("app", subjectOf("x")), `"schemaVersion":2`, `"schemaVersion":3`, 1)
 		t.wantError(400, lax.put(m, imageType), registry.CodeManifestInvalid)
 		missing := `{"config":` + toJSON(t, describe("a/b", "absent")) + `}`
@@ -100,7 +101,8 @@ func TestWithoutSchemaVersion(t *testing.T) {
 	})
 }
 
-// With go-containerregistry's registry, all repositories share their blobs.
+// Without BlobIsolation, all repositories share their blobs, as in the registry
+// of go-containerregistry.
 func TestWithoutBlobIsolation(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		m := t.image("from")
@@ -111,7 +113,8 @@ func TestWithoutBlobIsolation(t *testing.T) {
 		shared.want(200, shared.call("HEAD", "/v2/app"+layer, ""))
 		require.Equal(t, [][]string{{"from"}}, t.names("/v2/_catalog", "repositories"), "a pull leaves nothing behind")
 		shared.want(201, shared.put(m, imageType))
-		// The push has mounted the layer, so app has it even without sharing.
+		// The push has mounted the layer in app, so a registry with BlobIsolation
+		// finds it there too.
 		t.wantPulled("/v2/app"+layer, "layer")
 		shared.wantError(404, shared.call("GET", "/v2/app/blobs/"+string(sum("absent")), ""), registry.CodeBlobUnknown)
 		shared.want(202, shared.call("DELETE", "/v2/new"+layer, ""))
@@ -122,7 +125,8 @@ func TestWithoutBlobIsolation(t *testing.T) {
 	})
 }
 
-// Blobs are shared among the repositories that a request may read.
+// Without BlobIsolation, a client can read only blobs of repositories that it
+// may pull from.
 func TestSharedBlobsOfHiddenRepositories(t *testing.T) {
 	t.Parallel()
 	h := inMemory(t, registry.Without(registry.BlobIsolation), registry.WithAuthorizer(func(r *registry.Request, repo string, a registry.Action) error {
@@ -182,8 +186,9 @@ func TestPathPrefix(t *testing.T) {
 	}
 }
 
-// A page of the registry's own host may use it. A page of another one may not, not
-// even by way of a middleware that responds itself.
+// Without CrossOrigin, web pages of the registry's own host may send requests,
+// and pages of other hosts may not. This also protects responses of a
+// middleware.
 func TestWithoutCrossOrigin(t *testing.T) {
 	t.Parallel()
 	middleware := registry.WithMiddleware(func(next registry.Handler) registry.Handler {
@@ -202,7 +207,7 @@ func TestWithoutCrossOrigin(t *testing.T) {
 		want         int
 	}{
 		{"POST", push, nil, 201},
-		{"POST", push, []string{"http://example.com"}, 201}, // the host of httptest.NewRequest
+		{"POST", push, []string{"http://example.com"}, 201}, // httptest.NewRequest uses this host
 		{"POST", push, []string{"https://Example.com"}, 201},
 		{"POST", push, []string{"http://example.com:5000"}, 403},
 		{"POST", push, []string{"http://example.com.evil.example"}, 403},

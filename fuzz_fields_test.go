@@ -17,9 +17,10 @@ import (
 	"github.com/ocireg/registry/memstore"
 )
 
-// FuzzConditions sends conditions to all endpoints that have them. The lines of a
-// field are one list (RFC 9110, section 5.2), HEAD is like GET, and DELETE takes
-// the conditions that PUT takes (section 13.1).
+// FuzzConditions sends If-Match or If-None-Match to all endpoints of a manifest.
+// It checks that several lines of the field are one list (RFC 9110, section
+// 5.2), that HEAD and GET respond alike, and that DELETE fails if PUT does
+// (section 13.1).
 func FuzzConditions(f *testing.F) {
 	for _, s := range []string{"*", "$IMAGE", "W/$IMAGE", "\"x\"\n$IMAGE", "\"x\", $IMAGE", "$IMAGE\n\"x\"", "", "\n", ",", "\"x", "x\n*", "\"x,\"\n$IMAGE"} {
 		f.Add(s, true)
@@ -30,7 +31,7 @@ func FuzzConditions(f *testing.F) {
 		if match {
 			name = "If-Match"
 		}
-		// Each request has a registry of its own.
+		// Each request goes to a new registry.
 		send := func(method, reference string, lines ...string) int {
 			store := memstore.New()
 			h := &registryTest{t, registry.New(store), store}
@@ -43,7 +44,7 @@ func FuzzConditions(f *testing.F) {
 			r := httptest.NewRequest(method, "/v2/app/manifests/"+strings.ReplaceAll(reference, "$IMAGE", string(sum(image))), strings.NewReader(body))
 			r.Header.Set("Content-Type", ocispec.MediaTypeImageManifest)
 			for _, line := range lines {
-				// No server passes control characters on to a handler.
+				// A server does not pass control characters on to a handler.
 				line = strings.Map(func(c rune) rune {
 					if c < ' ' || c == 0x7f {
 						return ' '
@@ -72,9 +73,10 @@ func FuzzConditions(f *testing.F) {
 	})
 }
 
-// FuzzQuery sends any query to lists, pulls and pushes. A malformed one is 400,
-// an empty n counts as absent, and a plus sign in a media type is a plus sign. No
-// text of the query makes a field malformed.
+// FuzzQuery sends lists, pulls and pushes with any query. A malformed query is
+// an error with status 400. An empty n counts as absent. A plus sign in a media
+// type stays a plus sign. No query makes a header field of the response
+// malformed.
 func FuzzQuery(f *testing.F) {
 	for _, s := range []string{
 		"", "n=", "n=&last=v0", "n=1", "n=-1", "n=%31", "n=a", "n=99999999999999999999", "%zz", "n=1;last=a", "artifactType=application/spdx+json",
@@ -141,9 +143,9 @@ func FuzzQuery(f *testing.F) {
 	})
 }
 
-// FuzzMediaType pushes a manifest of any media type, which is in its Content-Type
-// or in its mediaType. The registry takes all types in the form of RFC 6838,
-// section 4.2, and no other, and serves the manifest with the type.
+// FuzzMediaType pushes a manifest with any media type, in Content-Type or in the
+// property mediaType. The registry accepts exactly the types in the form of RFC
+// 6838, section 4.2, and serves the manifest with that type.
 func FuzzMediaType(f *testing.F) {
 	for _, s := range []string{"a/b", "a\x00b/c", "a b", "é/x", "a/b; q=1", "foo", "*/*", "application/*", "", "A/B", " a/b ", "a/b\r\nc: d", "+a/b"} {
 		f.Add(s, true)
@@ -163,7 +165,7 @@ func FuzzMediaType(f *testing.F) {
 			content["mediaType"] = mediaType
 		}
 		if manifest.Known(manifest.Canonical(mediaType)) {
-			return // Such manifests have more rules.
+			return // Manifests of known media types have more rules, which this test does not cover.
 		}
 		body, err := json.Marshal(content)
 		require.NoError(t, err)

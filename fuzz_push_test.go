@@ -20,10 +20,11 @@ import (
 )
 
 // FuzzChunk sends the second chunk of an upload, by PATCH or in the closing PUT,
-// with any Content-Range, and compares the response with the spec (Pushing a blob
-// in chunks): the order of chunks counts before their length, and a closing PUT
-// without a body has no chunk. The length of the body is known, unknown, or 0 as
-// http.NewRequest sets it for a reader of unknown length.
+// with any Content-Range. It compares the status with the spec (Pushing a blob
+// in chunks): if a chunk is out of order and has a wrong length, the order
+// decides, and a closing PUT without a body has no chunk. The length of the body
+// is known, unknown, or 0, as http.NewRequest sets it for a reader of unknown
+// length.
 func FuzzChunk(f *testing.F) {
 	for _, s := range []string{"", "3-5", "3-9", "2-4", "4-6", "0-2", "2-1", "9-8", "0-0", "3-", "-", "a-b", "3-5/9", "bytes 3-5/9", "+3-5", "03-05", "3-9223372036854775807", "9223372036854775808-9"} {
 		for _, size := range []uint8{0, 1, 3} {
@@ -81,9 +82,10 @@ func FuzzChunk(f *testing.F) {
 	})
 }
 
-// FuzzReferences pushes a manifest that names content of any media type, and
-// compares the response with the spec (Push): a reference to existing content is
-// accepted, whatever its media type, and missing content is MANIFEST_BLOB_UNKNOWN.
+// FuzzReferences pushes a manifest that names content with any media type, and
+// compares the response with the spec (Push): the registry accepts existing
+// content with any media type, and responds with MANIFEST_BLOB_UNKNOWN if
+// content is missing.
 func FuzzReferences(f *testing.F) {
 	for _, mediaType := range []string{
 		"", "a/b", ocispec.MediaTypeImageLayerGzip, ocispec.MediaTypeImageManifest, strings.ToUpper(ocispec.MediaTypeImageManifest),
@@ -137,7 +139,7 @@ func FuzzReferences(f *testing.F) {
 		case 2:
 			mediaType, m = manifest.DockerManifest, ocispec.Manifest{Versioned: version, Config: child, Layers: []ocispec.Descriptor{}}
 		case 3:
-			// A subject need not be there.
+			// The registry accepts a missing subject.
 			mediaType, m = ocispec.MediaTypeImageManifest, ocispec.Manifest{Versioned: version, Config: config, Layers: []ocispec.Descriptor{}, Subject: &child}
 			there = true
 		}

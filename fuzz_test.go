@@ -15,13 +15,14 @@ import (
 	"github.com/ocireg/registry/memstore"
 )
 
-// FuzzServeHTTP sends a request to a registry with some content, twice. No
-// request may make it panic or fail, or a field of the response malformed, and
-// all content that it serves afterwards has the right digest.
+// FuzzServeHTTP sends a request twice to a registry with some content. The
+// handler must not panic or respond with 500, and the response must have no
+// malformed field. All content that the registry then serves must have the right
+// digest.
 //
 // In the target and in the body, $BLOB, $IMAGE and $SUBJECT stand for the
-// digests of existing content, $NEW for the digest of the body, and $UPLOAD for
-// the ID of an upload session.
+// digests of existing content, $NEW stands for the digest of the body, and
+// $UPLOAD for the ID of an upload session.
 func FuzzServeHTTP(f *testing.F) {
 	image := `{"schemaVersion":2,"config":{"digest":"$BLOB","size":5},"layers":[]}`
 	for _, seed := range [][4]string{
@@ -136,8 +137,8 @@ func FuzzServeHTTP(f *testing.F) {
 	})
 }
 
-// wantConsistent fails the test unless all listed content of the registry can
-// be pulled and has the right digest.
+// wantConsistent fails the test unless each manifest and blob that the registry
+// lists can be pulled and has the right digest.
 func (t *registryTest) wantConsistent() {
 	t.Helper()
 	for _, repo := range slices.Concat(t.names("/v2/_catalog", "repositories")...) {

@@ -28,12 +28,12 @@ import (
 	"github.com/ocireg/registry/internal/field"
 )
 
-// New returns a handler that serves the content of the store. It starts no
-// goroutine and needs no closing. Several handlers may share a store, but an
+// New returns a handler that serves the content of the store. The handler starts
+// no goroutine and needs no closing. Several handlers may share a store, but an
 // upload session belongs to the handler that started it.
 //
-// The handler expects to be at the root of its host: all paths begin with
-// /v2/. New panics if the store or an option is nil.
+// The handler must be at the root of its host, because all paths begin with
+// /v2/; see [WithPathPrefix]. New panics if the store or an option is nil.
 func New(store Store, opts ...Option) http.Handler {
 	if store == nil {
 		panic("registry: New needs a store; memstore.New() makes an empty one")
@@ -64,25 +64,25 @@ type handler struct {
 	config
 	store   Store
 	uploads uploads
-	serve   Handler // operate, inside the middleware
+	serve   Handler // operate, wrapped in the middleware
 
-	operator    operator // the store, or nil
-	sharesBlobs bool     // whether the store does, see Store
+	operator    operator // the store, if it carries out the operations, or nil
+	sharesBlobs bool     // whether the repositories of the store share their blobs
 
-	// writes is held for writing by a DELETE of a manifest that has conditions,
-	// and for reading by a PUT, whose conditions the store checks.
+	// A DELETE of a manifest locks writes if it has conditions, so that no push
+	// comes between the check and the deletion. A PUT holds writes for reading.
 	writes sync.RWMutex
 
-	// lastParsed is the manifest that was put last, unless it was large.
+	// lastParsed is the manifest that was pushed last, unless it was large.
 	lastParsed atomic.Pointer[parsedManifest]
 
-	// buffers holds *bytes.Buffer for long lists.
+	// buffers holds *bytes.Buffer for lists of referrers.
 	buffers sync.Pool
 }
 
-// ServeHTTP is the one road that every request takes: parse the URL, tell the
-// recorders of the arrival, inject a fault, run the middleware and the
-// operation, and tell the recorders of the response.
+// ServeHTTP serves every request in the same steps: it parses the URL, tells the
+// recorders that the request has arrived, injects faults, runs the middleware
+// and the operation, and tells the recorders the response.
 func (h *handler) ServeHTTP(hw http.ResponseWriter, hr *http.Request) {
 	if hr.Body == nil || lengthUnknown(hr) {
 		copied := *hr
@@ -103,14 +103,15 @@ func (h *handler) ServeHTTP(hw http.ResponseWriter, hr *http.Request) {
 		err = h.serveFaulty(w, r)
 	}
 	if err != nil && errors.As(err, new(cutError)) {
-		// The client must not mistake a part of the response for the whole.
+		// Cut the connection, so that the client does not take a part of the
+		// response for the whole.
 		panic(http.ErrAbortHandler)
 	}
 }
 
 // lengthUnknown reports whether the length of the request's body is unknown
-// although ContentLength is 0, as in a request that http.NewRequest made for a
-// client and a test gives to a handler.
+// although ContentLength is 0. This is so if a test passes a request from
+// http.NewRequest, which is for clients, to a handler.
 func lengthUnknown(r *http.Request) bool {
 	if r.ContentLength != 0 || r.Body == nil || r.Body == http.NoBody || r.ProtoMajor > 1 {
 		return false
@@ -122,8 +123,8 @@ func lengthUnknown(r *http.Request) bool {
 	return false
 }
 
-// serveRecorded serves the request and tells the recorders, however serving it
-// ends: with a response, an error, a panic or [runtime.Goexit].
+// serveRecorded serves the request and tells the recorders how serving it ended:
+// with a response, an error, a panic or [runtime.Goexit].
 func (h *handler) serveRecorded(w *responseWriter, r *Request) (err error) {
 	start := time.Now()
 	body := &countingBody{ReadCloser: r.Body}
@@ -165,8 +166,8 @@ func (h *handler) serveRecorded(w *responseWriter, r *Request) (err error) {
 	return err
 }
 
-// panicError returns the error that records a panic with the cause, or nil for
-// runtime.Goexit, which testing.T.FailNow calls.
+// panicError returns the error to record for a panic with the cause. The cause
+// is nil for runtime.Goexit, which testing.T.FailNow calls.
 func panicError(cause any) error {
 	switch cause := cause.(type) {
 	case nil:
@@ -177,7 +178,7 @@ func panicError(cause any) error {
 	return fmt.Errorf("serving the request panicked: %v", cause)
 }
 
-// operate is the end of the road: it carries out the operation.
+// operate carries out the operation of the request, inside the middleware.
 func (h *handler) operate(w http.ResponseWriter, r *Request) error {
 	if at := routes[r.route]; len(at) > 0 && h.without.has(at[0].op) && at[0].op.has(optional) {
 		e := Errorf(CodeUnsupported, "this registry has no %s", at[0].op)
@@ -251,8 +252,7 @@ func (h *handler) operate(w http.ResponseWriter, r *Request) error {
 	return fmt.Errorf("%v is not implemented", r.Op)
 }
 
-// refuse responds to an operation that this registry is without (see
-// [Without]).
+// refuse responds to an operation that [Without] has removed from the registry.
 func (h *handler) refuse(w http.ResponseWriter, r *Request) error {
 	if r.Op == MountBlob || r.Op == PostBlob {
 		return h.startUpload(w, r)
@@ -260,9 +260,9 @@ func (h *handler) refuse(w http.ResponseWriter, r *Request) error {
 	return h.notAllowed(r)
 }
 
-// withoutDigest responds to a request with a digest that the registry cannot
-// compute. There is no such content, but there may be referrers to it: done is
-// false if the operation can be carried out.
+// withoutDigest responds to a request whose digest has an algorithm that the
+// registry does not compute, so it has no such content. It returns done = false
+// for ListReferrers, since there may be referrers to such a digest.
 func (h *handler) withoutDigest(w http.ResponseWriter, r *Request) (done bool, err error) {
 	switch r.Op {
 	case GetBlob, HeadBlob, DeleteBlob:
@@ -277,7 +277,8 @@ func (h *handler) withoutDigest(w http.ResponseWriter, r *Request) (done bool, e
 	return true, notComputed(r.Digest.Algorithm())
 }
 
-// notAllowed returns an error that names the methods of the request's route.
+// notAllowed returns an error with the field Allow, which lists the methods of
+// the request's endpoint.
 func (h *handler) notAllowed(r *Request) error {
 	var allowed []string
 	for _, m := range routes[r.route] {
@@ -299,7 +300,7 @@ func (h *handler) ping(w http.ResponseWriter, r *Request) error {
 	return writeBody(w, r, http.StatusOK, "application/json", []byte("{}"))
 }
 
-// logTo is the recorder of [WithLogger].
+// logTo logs an exchange for [WithLogger].
 func logTo(l *slog.Logger, x *Exchange) {
 	r := x.Request
 	logf := l.InfoContext

@@ -97,7 +97,7 @@ func TestUnsupportedMethodIs405(t *testing.T) {
 	}
 }
 
-// Names of repositories may contain the words of the API.
+// The name of a repository may contain words of the API, such as manifests.
 func TestRepositoriesNamedLikeTheAPI(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		repos := []string{
@@ -145,7 +145,8 @@ func TestNameMustBeOne(t *testing.T) {
 	}
 }
 
-// Registry Proxying.
+// Registry Proxying: the response to a pull with the parameter ns has
+// OCI-Namespace.
 func TestNamespaceIsConfirmed(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		d := string(t.pushBlob("app", "x"))
@@ -158,12 +159,12 @@ func TestNamespaceIsConfirmed(t *testing.T) {
 				require.NotContains(t, t.call(method, target+"?ns=", "").Header(), "Oci-Namespace")
 			}
 		}
-		// It is a parameter of pulls.
+		// The registry confirms ns only on pulls.
 		require.NotContains(t, t.call("POST", "/v2/app/blobs/uploads/?ns=x", "").Header(), "Oci-Namespace")
 	})
 }
 
-// Section Warnings.
+// Section Warnings: each response has the texts of WithWarnings.
 func TestWarnings(t *testing.T) {
 	t.Parallel()
 	h := inMemory(t, registry.WithWarnings("old", `with "quotes" and \`), registry.WithWarnings("two\r\nlines"))
@@ -175,7 +176,7 @@ func TestWarnings(t *testing.T) {
 
 	require.Empty(t, inMemory(t).call("GET", "/v2/", "").Header().Values("Warning"))
 
-	// A registry MUST NOT send more than 4096 bytes of them.
+	// A registry MUST NOT send more than 4096 bytes of warnings.
 	text := strings.Repeat("x", 1016)
 	h = inMemory(t, registry.WithWarnings(text, text), registry.WithWarnings(text, text))
 	require.Equal(t, 4096, len(strings.Join(h.call("GET", "/v2/", "").Header().Values("Warning"), "")))
@@ -206,7 +207,8 @@ func TestReadOnly(t *testing.T) {
 	})
 }
 
-// A registry can be without any operation, and all others still work.
+// For each operation, the test removes it from a registry, and all other
+// operations still work.
 func TestWithoutAnOperation(t *testing.T) {
 	t.Parallel()
 	for op := registry.Ping; op <= registry.ListExtensions; op++ {
@@ -277,7 +279,7 @@ func TestLogger(t *testing.T) {
 	require.Contains(t, line["cause"], "disk is gone")
 }
 
-// By default, nothing is logged.
+// Without WithLogger, the registry logs nothing.
 func TestNothingIsLoggedByDefault(t *testing.T) {
 	var text bytes.Buffer
 	before := slog.Default()
@@ -302,7 +304,7 @@ func TestNothingIsLoggedByDefault(t *testing.T) {
 	require.Empty(t, text.String())
 }
 
-// The handler may be called without a server around it.
+// A caller without a server may pass a request whose Body is nil.
 func TestRequestWithoutABody(t *testing.T) {
 	t.Parallel()
 	for _, opts := range [][]registry.Option{nil, {registry.WithRecorder(registry.RecorderFunc(func(*registry.Exchange) {}))}} {

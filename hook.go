@@ -6,26 +6,26 @@ import (
 )
 
 // A Handler serves one request. If it returns an error, the registry responds
-// with it: with an [*Error] as it is, with any other as 500. If the response
-// has begun by then, the error cuts the connection instead.
+// with the error: with an [*Error] unchanged, with any other as 500. If the
+// response has already begun, the registry cuts the connection instead.
 //
 // The writer is an [http.Flusher].
 type Handler func(w http.ResponseWriter, r *Request) error
 
-// A Middleware wraps a [Handler]. It may examine the request, respond instead
-// of next, or change the response of next.
+// A Middleware wraps a [Handler]. It may examine the request, respond instead of
+// calling next, or change the response of next.
 type Middleware func(next Handler) Handler
 
-// A Recorder learns of every request that arrives at a registry, and of every
+// A Recorder is told of every request that arrives at a registry, and of every
 // response (see [WithRecorder]). The goroutine that serves the request calls
 // both methods, so calls for different requests are concurrent.
 type Recorder interface {
-	// Arrive is called when the request has been parsed, before anything else
-	// happens to it. It must not modify the request or read its body.
+	// Arrive is called when the registry has parsed the request, before anything
+	// else happens. It must not modify the request or read its body.
 	Arrive(*Request)
 
 	// Record is called exactly once for each request that has arrived, however
-	// serving it ended. If it ended with a panic, [Exchange.Err] has the cause.
+	// serving it ended. If it ended with a panic, [Exchange.Err] is the cause.
 	// [Exchange.Request] is the pointer that Arrive got.
 	Record(*Exchange)
 }
@@ -39,8 +39,8 @@ func (f RecorderFunc) Arrive(*Request) {}
 // Record calls f.
 func (f RecorderFunc) Record(x *Exchange) { f(x) }
 
-// An Exchange is a request and its response, as a [Recorder] gets them. The
-// recorder must not modify it or read the request's body.
+// An Exchange is a request and its response, as the registry passes them to a
+// [Recorder]. The recorder must not modify it or read the request's body.
 type Exchange struct {
 	// Request is the request as it arrived.
 	Request *Request
@@ -54,24 +54,25 @@ type Exchange struct {
 	// Errors are the errors in the response's body.
 	Errors []*Error
 
-	// Err is the reason why the connection was cut, the failure of the registry
-	// if the status is 500, or the panic that ended the request (wrapped, if
-	// its value was an error such as [http.ErrAbortHandler]). Otherwise it is
-	// nil.
+	// Err is nil unless serving the request failed: it is the reason for which the
+	// connection was cut, the failure of the registry if the status is 500, or the
+	// panic that ended the request. If the value of the panic was an error, such
+	// as [http.ErrAbortHandler], Err wraps it.
 	Err error
 
-	// BytesIn is the number of bytes that were read from the request's body,
-	// BytesOut the number of bytes that were written to the response's body.
+	// BytesIn is the number of bytes that were read from the request's body.
+	// BytesOut is the number of bytes that were written to the response's body.
 	BytesIn, BytesOut int64
 
-	// Start is the time of the arrival, Duration the time from there to the end.
+	// Start is the time at which the request arrived. Duration is the time from
+	// then until the response ended.
 	Start    time.Time
 	Duration time.Duration
 
-	// Fault is the fault that was injected (see [WithFaults]), or nil. A fault
-	// that is a quirk does not count, see [Fault.Quirk].
+	// Fault is the fault that was injected (see [WithFaults]), or nil. It is also
+	// nil if the fault is a quirk, see [Fault.Quirk].
 	Fault *Fault
 
-	// Notes are the texts that hooks added with [Request.Note], in order.
+	// Notes are the texts that hooks have added with [Request.Note], in order.
 	Notes []string
 }

@@ -9,7 +9,8 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// Only the repositories that the patterns match accept such manifests.
+// WithAnyManifest and WithSparseManifests apply only to repositories that match
+// one of their patterns.
 func TestLaxnessOfSomeRepositories(t *testing.T) {
 	sparse := `{"schemaVersion":2,"config":` + toJSON(t, describe("a/b", "c")) + `,"layers":[]}`
 	overStores(t, func(t *registryTest) {

@@ -12,13 +12,13 @@ import (
 )
 
 // WithLimits limits the number of upload sessions that may be open, and the
-// number of bytes that clients may add to the store. A 0 is no limit.
+// number of bytes that clients may add to the store. A 0 means no limit.
 //
-// The response to a request that would start one session too many is 429 with
-// TOOMANYREQUESTS, and Retry-After says when a session can expire. Beyond the
-// bytes it is 507 with DENIED. Unfinished uploads count. A blob counts in each
-// repository that has it, and content of the store from before does not. Deleting
-// makes room.
+// If a request would start too many sessions, the response is 429 with
+// TOOMANYREQUESTS, and its Retry-After is the time until a session can expire.
+// If a request would add too many bytes, the response is 507 with DENIED.
+// Unfinished uploads count. A blob counts in each repository that has it.
+// Content that the store has before does not count. Deletions make room.
 //
 // WithLimits panics if a number is negative.
 func WithLimits(sessions int, bytes int64) Option {
@@ -27,18 +27,20 @@ func WithLimits(sessions int, bytes int64) Option {
 	return setting{"limits", fmt.Sprintf("WithLimits(%d, %d)", sessions, bytes), func(c *config) { c.maxSessions, c.maxBytes = sessions, bytes }}
 }
 
-// A limitedStore is a store to which clients can add a number of bytes.
+// A limitedStore is a store to which clients can add only a limited number of
+// bytes.
 type limitedStore struct {
 	Store
 	limit int64
 	used  atomic.Int64
 
-	// changes is held while a method looks whether content is there and then
-	// changes it, so that each byte is counted once.
+	// changes is held while a method checks whether content exists and then
+	// changes it, so that each byte counts once.
 	changes sync.Mutex
 }
 
-// take takes n bytes, or returns an error if there are not as many.
+// take adds n bytes to the bytes in use, or returns an error if they exceed the
+// limit.
 func (s *limitedStore) take(n int64) error {
 	if s.used.Add(n) > s.limit {
 		s.used.Add(-n)
@@ -53,7 +55,8 @@ func (s *limitedStore) full() error {
 	return e
 }
 
-// CreateBlob refuses a blob that is known to be too large.
+// CreateBlob refuses a blob if the size that the client has announced exceeds
+// the limit.
 func (s *limitedStore) CreateBlob(ctx context.Context, repo string, size int64) (BlobWriter, error) {
 	if size > s.limit-s.used.Load() {
 		return nil, s.full()
@@ -65,7 +68,7 @@ func (s *limitedStore) CreateBlob(ctx context.Context, repo string, size int64) 
 	return &limitedWriter{BlobWriter: w, store: s, repo: repo}, nil
 }
 
-// A limitedWriter takes the bytes of an upload as they arrive.
+// A limitedWriter counts the bytes of an upload as they arrive.
 type limitedWriter struct {
 	BlobWriter
 	store *limitedStore
@@ -75,7 +78,7 @@ type limitedWriter struct {
 
 func (w *limitedWriter) take(n int) error {
 	if n == 0 {
-		return nil // The end of a body takes no room, even when mounts took it all.
+		return nil // The end of a body needs no room, even if a mount has exceeded the limit.
 	}
 	err := w.store.take(int64(n))
 	if err == nil {
@@ -91,12 +94,13 @@ func (w *limitedWriter) Write(p []byte) (int, error) {
 	return w.BlobWriter.Write(p)
 }
 
-// ReadFrom keeps that of the writer below.
+// ReadFrom passes the reader on, so that the writer of the store can read
+// without a copy.
 func (w *limitedWriter) ReadFrom(r io.Reader) (int64, error) {
 	return io.Copy(w.BlobWriter, &limitedReader{r, w})
 }
 
-// A limitedReader reads bytes for a limitedWriter.
+// A limitedReader counts the bytes that are read, for a limitedWriter.
 type limitedReader struct {
 	io.Reader
 	to *limitedWriter
@@ -110,14 +114,14 @@ func (r *limitedReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Commit gives the bytes back if the repository has the blob already.
+// Commit frees the counted bytes again if the repository already has the blob.
 func (w *limitedWriter) Commit(ctx context.Context, d digest.Digest) error {
 	w.store.changes.Lock()
 	defer w.store.changes.Unlock()
 	_, statErr := w.store.StatBlob(ctx, w.repo, d)
 	err := w.BlobWriter.Commit(ctx, d)
 	if err == nil && statErr != nil {
-		w.taken = 0 // They stay taken.
+		w.taken = 0 // Close must not free the bytes of a committed blob.
 	}
 	return err
 }
@@ -128,7 +132,8 @@ func (w *limitedWriter) Close() error {
 	return w.BlobWriter.Close()
 }
 
-// MountBlob counts the blob, and never refuses it: it takes no room.
+// MountBlob counts the bytes of the blob, but does not refuse the mount if they
+// exceed the limit, because a mount copies nothing.
 func (s *limitedStore) MountBlob(ctx context.Context, repo string, d digest.Digest, from string) error {
 	s.changes.Lock()
 	defer s.changes.Unlock()
@@ -157,7 +162,7 @@ func (s *limitedStore) PutManifest(ctx context.Context, repo string, m Manifest,
 	defer s.changes.Unlock()
 	size := int64(len(m.Content))
 	if _, err := s.StatManifest(ctx, repo, string(m.Digest)); err == nil {
-		size = 0 // It only gets tags.
+		size = 0 // The manifest exists, and the request only adds tags.
 	}
 	if size > 0 {
 		if err := s.take(size); err != nil {

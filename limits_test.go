@@ -16,8 +16,8 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// Beyond the limit there is no new session until one ends or expires. Requests
-// without a session are served.
+// With WithLimits, a client can start no more sessions than permitted, until one
+// ends or expires. A push in a single POST needs no session.
 func TestSessionLimit(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -46,8 +46,9 @@ func TestSessionLimit(t *testing.T) {
 	})
 }
 
-// A session that a request is writing to does not expire, so the time to wait is
-// that of another session, or of one that is free at once.
+// A session that a request is writing to does not expire. Retry-After is then
+// the time until another session expires, or the whole expiry if requests are
+// writing to all.
 func TestSessionLimitWhileASessionIsWrittenTo(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -70,7 +71,7 @@ func TestSessionLimitWhileASessionIsWrittenTo(t *testing.T) {
 	})
 }
 
-// Clients can add as many bytes as the limit says, and get room by deleting.
+// Clients can add as many bytes as WithLimits permits, and more after deletions.
 func TestStorageLimit(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		h := t.over(registry.WithLimits(0, 1000), registry.WithAnyManifest())
@@ -86,8 +87,9 @@ func TestStorageLimit(t *testing.T) {
 			return h.call("PUT", "/v2/app/manifests/"+tag, text, "Content-Type", "text/plain")
 		}
 
-		// An announced length is refused before the body is read, a body without
-		// one while it is read.
+		// If the client announces a length that is too large, the registry refuses
+		// the request before it reads the body. If the length is unknown, it refuses
+		// the request while it reads.
 		full(post("app", text(1001, "a")))
 		location := h.start("app")
 		h.want(202, h.chunk(location, 0, text(600, "b")))
@@ -95,7 +97,7 @@ func TestStorageLimit(t *testing.T) {
 		h.want(404, h.call("GET", location, ""))
 		h.want(404, h.call("HEAD", "/v2/app/blobs/"+string(sum(text(600, "b"))), ""))
 
-		// The bytes of a session that was refused or cancelled are free.
+		// When a session is refused or cancelled, its bytes no longer count.
 		location = h.start("app")
 		h.want(202, h.chunk(location, 0, text(1000, "c")))
 		full(put("v1", "x"))
@@ -104,7 +106,7 @@ func TestStorageLimit(t *testing.T) {
 		full(post("app", text(101, "e")))
 		full(put("v1", text(101, "f")))
 
-		// Content that the store already has does not count again.
+		// A manifest that the repository already has does not count again.
 		h.want(201, put("v1", text(100, "g")))
 		h.want(201, put("v2", text(100, "g")))
 		full(put("v3", "h"))
@@ -114,7 +116,7 @@ func TestStorageLimit(t *testing.T) {
 		h.want(201, post("app", text(50, "j")))
 		full(post("app", "k"))
 
-		// Deleting makes room, even if the content is older than the limit.
+		// Deletions make room, even for content that was in the store before.
 		h.want(202, h.call("DELETE", "/v2/app/blobs/"+string(sum(text(900, "d"))), ""))
 		full(post("app", text(901, "l")))
 		t.pushBlob("app", text(500, "from before"))
@@ -124,8 +126,8 @@ func TestStorageLimit(t *testing.T) {
 	})
 }
 
-// An upload whose bytes were accepted can be closed, even if a mount took the rest
-// of the room meanwhile.
+// An upload can be closed once its bytes are accepted, even if a mount has
+// exceeded the limit in the meantime.
 func TestStorageLimitAtTheEndOfAnUpload(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		h := t.over(registry.WithLimits(0, 150))
@@ -137,7 +139,7 @@ func TestStorageLimitAtTheEndOfAnUpload(t *testing.T) {
 	})
 }
 
-// A blob that was pushed twice is there already.
+// A blob that is pushed again to the same repository counts once.
 func TestStorageLimitOfTheSameBlob(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		h := t.over(registry.WithLimits(0, 10))
@@ -151,8 +153,8 @@ func TestStorageLimitOfTheSameBlob(t *testing.T) {
 	})
 }
 
-// After any number of concurrent pushes and deletions, an empty registry has all
-// its bytes again.
+// After many concurrent pushes and deletions, clients can add as many bytes to
+// the empty registry as before.
 func TestStorageLimitIsExact(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		h := t.over(registry.WithLimits(0, 100_000), registry.WithAnyManifest())

@@ -31,8 +31,8 @@ func (h *handler) listTags(w http.ResponseWriter, r *Request) error {
 	}{r.Repo, names})
 }
 
-// listRepositories implements GET /v2/_catalog, which the distribution spec no
-// longer has (Docker Registry HTTP API V2, Catalog).
+// listRepositories implements GET /v2/_catalog (Docker Registry HTTP API V2,
+// Catalog), which is no longer in the distribution spec.
 func (h *handler) listRepositories(w http.ResponseWriter, r *Request) error {
 	names, err := h.page(w, r, func(after string) iter.Seq2[string, error] { return h.visible(r, ActionList, after) })
 	if err != nil {
@@ -43,8 +43,8 @@ func (h *handler) listRepositories(w http.ResponseWriter, r *Request) error {
 	}{names})
 }
 
-// page returns the names of a list that the parameters n and last select, and
-// sets Link if there are more.
+// page returns the names from a list that the parameters n and last of the
+// request select. If more names follow, it sets Link.
 func (h *handler) page(w http.ResponseWriter, r *Request, list func(after string) iter.Seq2[string, error]) ([]string, error) {
 	query := r.URL.Query()
 	limit, err := h.pageLimit(query)
@@ -67,8 +67,8 @@ func (h *handler) page(w http.ResponseWriter, r *Request, list func(after string
 	return names, nil
 }
 
-// pageLimit returns the largest number of entries for a response. An empty n is
-// ignored.
+// pageLimit returns the largest number of entries in a response to the query. It
+// ignores an empty parameter n.
 func (h *handler) pageLimit(query url.Values) (int, error) {
 	text := query.Get("n")
 	if text == "" {
@@ -86,7 +86,7 @@ func (h *handler) pageLimit(query url.Values) (int, error) {
 	return min(n, h.pageSize), nil
 }
 
-// setNext sets a Link to the entries after last.
+// setNext sets the field Link to the URL of the entries after last.
 func (h *handler) setNext(header http.Header, r *Request, query url.Values, last string) {
 	query.Set("last", last)
 	setFields(header, "Link", "<"+h.origin(r)+r.URL.EscapedPath()+"?"+query.Encode()+`>; rel="next"`)
@@ -94,10 +94,11 @@ func (h *handler) setNext(header http.Header, r *Request, query url.Values, last
 
 // listReferrers implements end-12 (Listing Referrers).
 //
-// It encodes the entries once, into a buffer that it uses again. Over HTTP, that
-// takes 34 % off a list of 10,000 referrers, and 12 % off one of 100, compared
-// with a new buffer (29.8 to 19.5 ms, 328 to 290 us); json.Marshal of the
-// whole takes twice as long as either.
+// It encodes each entry once, into a buffer that later requests use again. Over
+// HTTP, the buffer saves 34 % of the time to list 10,000 referrers and 12 % for
+// 100, compared with a new buffer for each request (19.5 instead of 29.8 ms, 290
+// instead of 328 us). Calling json.Marshal for the whole list takes twice as
+// long.
 func (h *handler) listReferrers(w http.ResponseWriter, r *Request) error {
 	query := r.URL.Query()
 	limit, err := h.pageLimit(query)
@@ -114,7 +115,8 @@ func (h *handler) listReferrers(w http.ResponseWriter, r *Request) error {
 	if h.without.has(ReferrersFilter) {
 		filter = ""
 	}
-	// The response is itself an index, so the limit on manifests holds for it.
+	// The response is an index, so the limit on the size of manifests applies to
+	// it.
 	const perEntry = 512
 	room := h.manifestLimit - perEntry
 	text, ok := h.buffers.Get().(*bytes.Buffer)
@@ -126,7 +128,7 @@ func (h *handler) listReferrers(w http.ResponseWriter, r *Request) error {
 	encoder := json.NewEncoder(text)
 	text.WriteString(`{"schemaVersion":2,"mediaType":"` + ocispec.MediaTypeImageIndex + `","manifests":[`)
 	entries, last := 0, ""
-	var entry ocispec.Descriptor // one for all, because it escapes
+	var entry ocispec.Descriptor // Declared once for all entries, because it escapes to the heap.
 	for d, err := range h.store.Referrers(r.Context(), r.Repo, r.Digest, digest.Digest(after)) {
 		if err != nil {
 			return fmt.Errorf("listing the referrers of %s in %s: %w", r.Digest, r.Repo, err)
@@ -161,14 +163,15 @@ func (h *handler) listReferrers(w http.ResponseWriter, r *Request) error {
 	return writeBody(w, r, http.StatusOK, ocispec.MediaTypeImageIndex, text.Bytes())
 }
 
-// artifactType returns the parameter artifactType. A query decodes a literal +
-// to a space; no media type has a space, but many have a +.
+// artifactType returns the parameter artifactType of the query. Parsing a query
+// turns a literal + into a space. A media type has no space but may have a +, so
+// artifactType restores it.
 func artifactType(query url.Values) string {
 	return strings.ReplaceAll(query.Get("artifactType"), " ", "+")
 }
 
-// listExtensions implements the extension _oci, which lists the APIs of the
-// registry beyond the spec.
+// listExtensions implements the extension _oci, which lists the APIs that the
+// registry has in addition to the spec.
 func (h *handler) listExtensions(w http.ResponseWriter, r *Request) error {
 	type extension struct {
 		Name        string   `json:"name"`

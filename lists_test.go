@@ -17,7 +17,8 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// next returns the target of the Link in a response, or "".
+// next returns the URL in the field Link of a response, or "" if the response
+// has none.
 func next(t testing.TB, a *httptest.ResponseRecorder) string {
 	t.Helper()
 	link := a.Header().Get("Link")
@@ -28,7 +29,8 @@ func next(t testing.TB, a *httptest.ResponseRecorder) string {
 	return link[1:strings.IndexByte(link, '>')]
 }
 
-// names returns the names in a field of all pages, from the target on.
+// names follows the Links from the target and returns the names in the given
+// JSON field of each page.
 func (t *registryTest) names(target, field string) (pages [][]string) {
 	t.Helper()
 	for target != "" {
@@ -47,7 +49,7 @@ func (t *registryTest) names(target, field string) (pages [][]string) {
 	return pages
 }
 
-// Listing Tags.
+// Listing Tags: all tags, and pages of tags with n and last.
 func TestTagsAreListed(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		m := t.image("team/app")
@@ -76,7 +78,7 @@ func TestTagsAreListed(t *testing.T) {
 			{"?last=a", [][]string{tags[6:]}},
 			{"?last=", [][]string{tags}},
 			{"?last=v1.0.0", [][]string{{}}},
-			{"?last=a-", [][]string{tags[6:]}}, // a name that does not exist
+			{"?last=a-", [][]string{tags[6:]}}, // last need not be an existing tag
 			{"?last=~&n=4", [][]string{{}}},
 			{"?n=4&last=_", [][]string{tags[5:9], tags[9:]}},
 		} {
@@ -100,7 +102,8 @@ func TestTagsOfARepositoryWithoutTags(t *testing.T) {
 	})
 }
 
-// No response has more entries than the page size of the registry.
+// No response has more tags, repositories or referrers than WithPageSize
+// permits.
 func TestPageSize(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		m := t.image("app")
@@ -123,7 +126,8 @@ func TestPageSize(t *testing.T) {
 	}, registry.WithPageSize(3))
 }
 
-// A page without entries could not have a Link to the next.
+// WithPageSize(0) counts as 1, because a page without entries could have no Link
+// to the next page.
 func TestPageHasAnEntryAtLeast(t *testing.T) {
 	t.Parallel()
 	for _, size := range []int{0, 1} {
@@ -153,7 +157,8 @@ func TestCatalog(t *testing.T) {
 	})
 }
 
-// referrers returns the referrers of a digest, page by page.
+// referrers follows the Links of a list of referrers and returns the descriptors
+// of each page. The query may filter the list.
 func (t *registryTest) referrers(repo string, of digest.Digest, query string) (pages [][]ocispec.Descriptor) {
 	t.Helper()
 	target := "/v2/" + repo + "/referrers/" + string(of) + query
@@ -173,7 +178,7 @@ func (t *registryTest) referrers(repo string, of digest.Digest, query string) (p
 	return pages
 }
 
-// Listing Referrers.
+// Listing Referrers: all referrers, filtered and in pages.
 func TestReferrersAreListed(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		m := t.pushImage("app", "v1")
@@ -187,7 +192,7 @@ func TestReferrersAreListed(t *testing.T) {
 		for content, mediaType := range map[string]string{index: indexType, indexWithType: indexType, artifact: "application/vnd.oci.artifact.manifest.v1+json", unknown: "a/b"} {
 			t.want(201, t.call("PUT", "/v2/app/manifests/"+string(sum(content)), content, "Content-Type", mediaType))
 		}
-		// Other subjects and other repositories have no effect.
+		// Referrers of other subjects or in other repositories are not listed.
 		t.pushImage("app", "", subjectOf("other"))
 		t.pushImage("elsewhere", "", subjectOf(m))
 
@@ -209,7 +214,7 @@ func TestReferrersAreListed(t *testing.T) {
 		require.NotContains(t, t.call("GET", "/v2/app/referrers/"+string(sum(m))+"?artifactType=", "").Header(), "Oci-Filters-Applied")
 		require.Zero(t, t.want(200, t.call("HEAD", "/v2/app/referrers/"+string(sum(m)), "")).Body.Len())
 
-		// Filtered, in one response and in pages.
+		// Filter the list by artifactType, in one response and in pages.
 		for _, artifactType := range []string{"a/type", "a/config", "a/artifact", "a/none", imageType} {
 			filtered := slices.DeleteFunc(slices.Clone(want), func(d ocispec.Descriptor) bool { return d.ArtifactType != artifactType })
 			query := "?artifactType=" + url.QueryEscape(artifactType)
@@ -221,7 +226,7 @@ func TestReferrersAreListed(t *testing.T) {
 		pages := t.referrers("app", sum(m), "?n=4")
 		require.Equal(t, [][]ocispec.Descriptor{want[:4], want[4:]}, pages)
 
-		// Deleted referrers are not listed.
+		// A deleted manifest is no longer listed.
 		t.want(202, t.call("DELETE", "/v2/app/manifests/"+string(want[2].Digest), ""))
 		require.Equal(t, slices.Delete(want, 2, 3), slices.Concat(t.referrers("app", sum(m), "")...))
 		t.want(202, t.call("DELETE", "/v2/app/manifests/"+string(sum(m)), ""))
@@ -246,8 +251,8 @@ func TestNoReferrersAreAnEmptyList(t *testing.T) {
 	})
 }
 
-// "A Link header MUST be included in the response when the descriptor list
-// cannot be returned in a single manifest."
+// The test checks this rule of the spec: "A Link header MUST be included in the
+// response when the descriptor list cannot be returned in a single manifest."
 func TestReferrersThatAreTooManyForAManifest(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		const limit = 10_000
@@ -257,8 +262,8 @@ func TestReferrersThatAreTooManyForAManifest(t *testing.T) {
 			r := t.pushImage("app", "", subjectOf(m), annotated(strings.Repeat(fmt.Sprint(i), 3000)))
 			want[sum(r)] = true
 		}
-		// The list may escape more characters than the manifest does. This
-		// entry alone exceeds the limit of a list.
+		// JSON escapes each < in the list and not in this manifest, so the entry
+		// alone exceeds the limit of a list.
 		r := strings.Replace(t.image("app", subjectOf(m), annotated("@")), "@", strings.Repeat("<", 9000), 1)
 		t.want(201, t.call("PUT", "/v2/app/manifests/large", r, "Content-Type", imageType))
 		want[sum(r)] = true
@@ -285,15 +290,15 @@ func TestReferrersThatAreTooManyForAManifest(t *testing.T) {
 	}, registry.WithManifestLimit(10_000))
 }
 
-// Enabling the Referrers API: the list includes manifests that were pushed
-// before.
+// The spec's section Enabling the Referrers API: the list has manifests that
+// were pushed before the API was enabled.
 func TestReferrersFromBeforeTheAPIWasThere(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		before := t.over(registry.Without(registry.ListReferrers))
 		m := before.pushImage("app", "v1")
 		old := before.pushImage("app", "", subjectOf(m))
 		before.wantError(404, before.call("GET", "/v2/app/referrers/"+string(sum(m)), ""), registry.CodeUnsupported)
-		// The client keeps a list under a tag of the referrers tag schema.
+		// The client maintains a list under the referrers tag.
 		tag := "sha256-" + sum(m).Encoded()
 		list := toJSON(t, ocispec.Index{Versioned: versioned, MediaType: indexType, Manifests: []ocispec.Descriptor{describe(imageType, old)}})
 		before.want(201, before.call("PUT", "/v2/app/manifests/"+tag, list, "Content-Type", indexType))
@@ -301,12 +306,13 @@ func TestReferrersFromBeforeTheAPIWasThere(t *testing.T) {
 		pages := t.referrers("app", sum(m), "")
 		require.Len(t, pages[0], 1)
 		require.Equal(t, sum(old), pages[0][0].Digest)
-		// Clients without the API still find the tag.
+		// Clients that do not use the API still find the list under the referrers
+		// tag.
 		t.wantPulled("/v2/app/manifests/"+tag, list)
 	})
 }
 
-// Link keeps all parameters of the request.
+// The Link to the next page keeps all parameters of the request.
 func TestLinkKeepsTheQuery(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		m := t.image("team/app")
@@ -321,7 +327,7 @@ func TestLinkKeepsTheQuery(t *testing.T) {
 	})
 }
 
-// The extension _oci, in both forms.
+// The extension _oci, for the whole registry and for one repository.
 func TestDiscover(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		extensions := func(a *httptest.ResponseRecorder) (names []string) {
@@ -351,7 +357,8 @@ func TestDiscover(t *testing.T) {
 	})
 }
 
-// RFC 3986 gives + no other meaning in a query; no media type has a space.
+// In a URL, a plus sign in the query means a plus sign (RFC 3986). A media type
+// has no space, so a space in artifactType counts as a plus sign.
 func TestFilterWithALiteralPlus(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		subject := t.pushImage("app", "v1")
@@ -364,7 +371,7 @@ func TestFilterWithALiteralPlus(t *testing.T) {
 	})
 }
 
-// An empty n counts as absent.
+// An empty parameter n counts as absent.
 func TestEmptyPageSizeIsNone(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		m := t.pushImage("app", "v1")

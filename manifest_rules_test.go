@@ -14,7 +14,8 @@ import (
 
 // The tests in this file check which manifests the registry accepts.
 
-// put pushes a manifest by its digest.
+// put pushes a manifest to repository app by its digest. If mediaType is not
+// empty, it is the Content-Type.
 func (t *registryTest) put(m, mediaType string) *httptest.ResponseRecorder {
 	t.Helper()
 	var header []string
@@ -28,9 +29,9 @@ func indexOf(t *registryTest, children ...ocispec.Descriptor) string {
 	return toJSON(t, ocispec.Index{Versioned: versioned, MediaType: indexType, Manifests: children})
 }
 
+// A child of an index may be a blob, as in the cache of BuildKit before v0.21.
 // Image-spec, Image Index: "An encountered mediaType that is unknown to the
-// implementation MUST NOT generate an error." The cache of BuildKit before v0.21
-// is such an index.
+// implementation MUST NOT generate an error."
 func TestChildOfAnIndexMayBeABlob(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		t.pushBlob("app", "layer")
@@ -45,7 +46,8 @@ func TestChildOfAnIndexMayBeABlob(t *testing.T) {
 	})
 }
 
-// RFC 6838, section 4.2, which image-spec demands for every mediaType.
+// A media type must have the form of RFC 6838, section 4.2, which image-spec
+// requires for every mediaType.
 func TestMediaTypeMustBeOne(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		for _, mediaType := range []string{
@@ -53,14 +55,14 @@ func TestMediaTypeMustBeOne(t *testing.T) {
 		} {
 			m := toJSON(t, map[string]any{"mediaType": mediaType})
 			t.wantError(400, t.put(m, ""), registry.CodeManifestInvalid)
-			if !strings.Contains(mediaType, ";") { // parameters are ignored there
+			if !strings.Contains(mediaType, ";") { // the registry ignores parameters of Content-Type
 				t.wantError(400, t.put("{}", mediaType), registry.CodeManifestInvalid)
 			}
 			t.want(404, t.call("GET", "/v2/app/manifests/"+string(sum(m)), ""))
 		}
 		for _, mediaType := range []string{"a/b", "application/vnd.Example.thing+json", "0/!#$&-^_.+", strings.Repeat("a", 127) + "/" + strings.Repeat("b", 127)} {
 			m := toJSON(t, map[string]any{"mediaType": mediaType})
-			if strings.HasPrefix(mediaType, "0/") { // a name begins with a letter or a digit
+			if strings.HasPrefix(mediaType, "0/") { // the subtype begins with neither a letter nor a digit
 				t.wantError(400, t.put(m, ""), registry.CodeManifestInvalid)
 				continue
 			}
@@ -70,7 +72,8 @@ func TestMediaTypeMustBeOne(t *testing.T) {
 	})
 }
 
-// Every response is well-formed, even if the registry accepts any manifest.
+// With WithAnyManifest, a manifest may have a mediaType that is not valid in a
+// header. The registry then serves it as application/octet-stream.
 func TestMediaTypeOfAnyManifestIsAField(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		m := `{"mediaType":"a\u0000b/c"}`
@@ -79,7 +82,7 @@ func TestMediaTypeOfAnyManifestIsAField(t *testing.T) {
 	}, registry.WithAnyManifest())
 }
 
-// RFC 9110, section 8.3.1: media types are case-insensitive.
+// Media types are case-insensitive (RFC 9110, section 8.3.1).
 func TestCaseOfMediaTypesDoesNotMatter(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		m := t.image("app")
@@ -90,19 +93,20 @@ func TestCaseOfMediaTypesDoesNotMatter(t *testing.T) {
 		upper := strings.Replace(m, imageType, strings.ToUpper(imageType), 1)
 		t.want(201, t.put(upper, ""))
 		require.Equal(t, imageType, t.wantPulled("/v2/app/manifests/"+string(sum(upper)), upper).Header().Get("Content-Type"))
-		// A non-distributable layer need not exist.
+		// A non-distributable layer need not exist, also if its media type has
+		// capitals.
 		foreign := t.image("app", func(m *ocispec.Manifest) {
 			m.Layers = append(m.Layers, describe("Application/VND.oci.image.layer.nondistributable.v1.tar", "absent"))
 		})
 		t.want(201, t.put(foreign, imageType))
-		// The filter of a list of referrers compares media types.
+		// The filter artifactType ignores case.
 		t.want(201, t.put(t.image("app", subjectOf(m), func(m *ocispec.Manifest) { m.ArtifactType = "application/SBOM" }), imageType))
 		require.Len(t, t.referrers("app", sum(m), "?artifactType=Application/sbom")[0], 1)
 	})
 }
 
-// Image-spec, Considerations: unknown properties give no errors (Extensibility),
-// and there are no duplicate names (JSON).
+// A manifest may have unknown properties, but must not have a property twice
+// (image-spec, Considerations: Extensibility, JSON).
 func TestPropertiesOfManifests(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		good := t.image("app")
@@ -142,8 +146,9 @@ func TestPropertiesOfManifests(t *testing.T) {
 	})
 }
 
-// Listing Referrers: "If the artifactType is empty or missing in an index, the
-// artifactType MUST be omitted."
+// In a list of referrers, an index with a config and no artifactType has no
+// artifactType. Listing Referrers: "If the artifactType is empty or missing in
+// an index, the artifactType MUST be omitted."
 func TestReferringIndexWithAConfigHasNoArtifactType(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		subject := t.pushImage("app", "v1")
@@ -155,8 +160,8 @@ func TestReferringIndexWithAConfigHasNoArtifactType(t *testing.T) {
 	}, registry.WithAnyManifest())
 }
 
-// A digest has one media type in a repository, so a push does not change the
-// type of another tag.
+// A repository has one media type for each digest. A push with another media
+// type fails, since it would change the media type of existing tags.
 func TestMediaTypeOfATagStays(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		m := `{"any":"thing"}`
@@ -169,8 +174,8 @@ func TestMediaTypeOfATagStays(t *testing.T) {
 	})
 }
 
-// Docker Registry HTTP API V2, Digest Header: the digest of a signed manifest
-// is that of its payload. The registry refuses signed manifests.
+// The registry refuses signed manifests of schema 1, whose digest is the digest
+// of their payload (Docker Registry HTTP API V2, Digest Header).
 func TestSignedSchema1IsRefused(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		const schema1 = "application/vnd.docker.distribution.manifest.v1+"
@@ -184,7 +189,8 @@ func TestSignedSchema1IsRefused(t *testing.T) {
 	})
 }
 
-// Image-spec, Descriptor: urls are where the content "MAY be downloaded" from.
+// A layer with urls need not exist, because clients can download it from there
+// (image-spec, Descriptor).
 func TestLayerWithURLsNeedNotBeThere(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		m := t.image("app", func(m *ocispec.Manifest) {
@@ -197,7 +203,7 @@ func TestLayerWithURLsNeedNotBeThere(t *testing.T) {
 	})
 }
 
-// A manifest is not a blob, in either store.
+// In both stores, a manifest cannot be read, deleted or mounted as a blob.
 func TestManifestIsNoBlob(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		m := t.pushImage("app", "v1")
@@ -206,7 +212,7 @@ func TestManifestIsNoBlob(t *testing.T) {
 		}
 		t.want(202, t.call("POST", "/v2/other/blobs/uploads/?from=app&mount="+string(sum(m)), ""))
 		t.wantPulled("/v2/app/manifests/v1", m)
-		// A manifest that was also pushed as a blob is.
+		// A manifest that was also pushed as a blob can be read as both.
 		t.pushBlob("app", m)
 		t.wantPulled("/v2/app/blobs/"+string(sum(m)), m)
 		t.wantPulled("/v2/app/manifests/v1", m)
@@ -245,8 +251,8 @@ func TestManifestsOfAllKinds(t *testing.T) {
 	})
 }
 
-// Clients should send a Content-Type. Without one, the manifest itself has the
-// media type.
+// A client should send a Content-Type. If it does not, the media type follows
+// from the content of the manifest.
 func TestManifestWithoutContentType(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		image := t.image("app")
@@ -295,8 +301,8 @@ func TestInvalidManifestIsRefused(t *testing.T) {
 	})
 }
 
-// A registry may reject a manifest with missing blobs with
-// MANIFEST_BLOB_UNKNOWN (section Push). This registry does.
+// The registry rejects a manifest with missing blobs with MANIFEST_BLOB_UNKNOWN,
+// as the spec permits (section Push).
 func TestManifestOfWhatIsMissingIsRefused(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		layers := func(l ...ocispec.Descriptor) func(*ocispec.Manifest) {
@@ -310,7 +316,7 @@ func TestManifestOfWhatIsMissingIsRefused(t *testing.T) {
 		}
 		t.want(404, t.call("GET", "/v2/app/manifests/v1", ""))
 
-		// Blobs in another repository do not count.
+		// A blob in another repository counts as missing.
 		t.pushBlob("other", "one")
 		t.pushBlob("app", "two")
 		m = t.image("app", layers(describe("a/b", "one"), describe("a/b", "two")))
@@ -320,7 +326,7 @@ func TestManifestOfWhatIsMissingIsRefused(t *testing.T) {
 		a = t.wantError(400, t.call("PUT", "/v2/app/manifests/v3", index, "Content-Type", indexType), registry.CodeManifestBlobUnknown)
 		require.Contains(t, a.Body.String(), string(sum(m)))
 
-		// Non-distributable layers and the subject need not exist.
+		// A non-distributable layer and the subject may be missing.
 		for _, mediaType := range []string{
 			"application/vnd.oci.image.layer.nondistributable.v1.tar+gzip",
 			"application/vnd.oci.image.layer.nondistributable.v1.tar",
@@ -370,6 +376,6 @@ func TestAnythingIsAManifestIfAskedFor(t *testing.T) {
 		h.want(201, h.call("PUT", path, tt.content, header...))
 		require.Equal(t, tt.served, h.wantPulled(path, tt.content).Header().Get("Content-Type"))
 	}
-	// The digest must still match.
+	// The digest in the path must still match the content.
 	h.wantError(400, h.call("PUT", "/v2/app/manifests/"+string(sum("x")), "junk"), registry.CodeDigestInvalid)
 }

@@ -22,7 +22,7 @@ const (
 	indexType = ocispec.MediaTypeImageIndex
 )
 
-// Pulling manifests: the bytes and the media type are those of the push.
+// Pulling manifests: a pull returns the bytes and the media type of the push.
 func TestManifestIsServedAsItWasPushed(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		m := "\n\t" + t.image("app") + "\r\n "
@@ -45,7 +45,8 @@ func TestManifestIsServedAsItWasPushed(t *testing.T) {
 	})
 }
 
-// "The registry SHOULD ignore parameters on the Content-Type header."
+// The spec requires: "The registry SHOULD ignore parameters on the Content-Type
+// header."
 func TestParametersOfTheContentTypeAreIgnored(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		m := t.image("app")
@@ -57,7 +58,8 @@ func TestParametersOfTheContentTypeAreIgnored(t *testing.T) {
 	})
 }
 
-// RFC 9110, section 13: conditional requests.
+// RFC 9110, section 13: a manifest is not sent if a condition of the request
+// does not hold.
 func TestManifestIsNotSentIfTheClientHasIt(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		m := t.pushImage("app", "v1")
@@ -120,7 +122,7 @@ func TestManifestReferenceMustBeOne(t *testing.T) {
 	})
 }
 
-// end-7b: the parameters tag.
+// A push by digest sets the tags in the parameters tag (end-7b).
 func TestManifestGetsTheTagsInParameters(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		m := t.image("app")
@@ -134,19 +136,20 @@ func TestManifestGetsTheTagsInParameters(t *testing.T) {
 		for _, tag := range tags {
 			t.wantPulled("/v2/app/manifests/"+tag, m)
 		}
-		// An invalid tag fails the whole request.
+		// If one tag is not valid, the whole request fails.
 		a = t.want(201, t.call("PUT", path+"?tag=a&tag=b&tag=a", m, "Content-Type", imageType))
 		require.Equal(t, []string{"a, b"}, a.Header().Values("OCI-Tag"))
 		t.wantError(400, t.call("PUT", path+"?tag=good&tag=-bad", m, "Content-Type", imageType), registry.CodeManifestInvalid)
 		t.want(404, t.call("GET", "/v2/app/manifests/good", ""))
-		// The parameters are only for pushes by digest.
+		// A push by tag ignores the parameters.
 		a = t.want(201, t.call("PUT", "/v2/app/manifests/v1?tag=v2", m, "Content-Type", imageType))
 		require.Empty(t, a.Header().Values("OCI-Tag"))
 		t.want(404, t.call("GET", "/v2/app/manifests/v2", ""))
 	})
 }
 
-// Pushing Manifests: a registry should limit the size, and expect 4 megabytes.
+// Pushing Manifests: a registry should limit the size of manifests, and accept
+// at least 4 MiB.
 func TestManifestSizeIsLimited(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -180,7 +183,8 @@ func TestManifestSizeIsLimited(t *testing.T) {
 	}
 }
 
-// Deleting tags, Deleting Manifests.
+// Deleting tags: deleting all tags of a manifest leaves the manifest in the
+// repository.
 func TestDeletingATagLeavesTheManifest(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		m := t.pushImage("app", "v1")
@@ -213,7 +217,8 @@ func TestDeletingAManifestDeletesItsTags(t *testing.T) {
 	})
 }
 
-// Pushing Manifests with Subject.
+// Pushing Manifests with Subject: the response to the push of a manifest with a
+// subject has OCI-Subject.
 func TestSubjectIsConfirmed(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		plain := t.pushImage("app", "v1")
@@ -230,8 +235,8 @@ func TestSubjectIsConfirmed(t *testing.T) {
 		require.Equal(t, string(sum(plain)), a.Header().Get("OCI-Subject"))
 		a = t.want(201, t.call("PUT", "/v2/app/manifests/v1", plain, "Content-Type", imageType))
 		require.Empty(t, a.Header().Get("OCI-Subject"))
-		// Without the API, the response must not have OCI-Subject, so that the
-		// client maintains the list itself.
+		// A registry without the referrers API must not send OCI-Subject, because
+		// the client then maintains the list of referrers itself.
 		a = t.over(registry.Without(registry.ListReferrers)).call("PUT", "/v2/app/manifests/v3", index, "Content-Type", indexType)
 		t.want(201, a)
 		require.Empty(t, a.Header().Get("OCI-Subject"))

@@ -63,7 +63,8 @@ func TestMiddlewareAnswersInPlace(t *testing.T) {
 		return err
 	}
 	h.wantPulled("/v2/app/manifests/v1", "mine")
-	// If the response has begun, an error cuts the connection.
+	// If a middleware fails after its response has begun, the registry cuts the
+	// connection.
 	answer = func(w http.ResponseWriter, r *registry.Request) error {
 		io.WriteString(w, "half")
 		return errors.New("boom")
@@ -71,7 +72,7 @@ func TestMiddlewareAnswersInPlace(t *testing.T) {
 	require.PanicsWithValue(t, http.ErrAbortHandler, func() { h.call("GET", "/v2/app/manifests/v1", "") })
 }
 
-// The registry serves the request as the middleware has changed it.
+// A middleware can change the request that the registry serves.
 func TestMiddlewareChangesTheRequest(t *testing.T) {
 	t.Parallel()
 	h := inMemory(t, registry.WithMiddleware(func(next registry.Handler) registry.Handler {
@@ -122,7 +123,7 @@ func TestMiddlewareCanFlush(t *testing.T) {
 	}
 }
 
-// A hook gets at the store of the registry that serves the request.
+// A middleware, an injector and a recorder can get the store of the registry.
 func TestRequestHasTheStore(t *testing.T) {
 	t.Parallel()
 	store := memstore.New()
@@ -141,8 +142,8 @@ func TestRequestHasTheStore(t *testing.T) {
 	require.Nil(t, parsed.Store())
 }
 
-// A hook asks whether anonymous clients may pull. The authorizers decide, by a
-// request without a user, whatever the request of the hook has.
+// Public calls the authorizers with a request that has no user, although the
+// request of the middleware has one.
 func TestRequestKnowsWhatIsPublic(t *testing.T) {
 	t.Parallel()
 	type key struct{}

@@ -40,16 +40,17 @@ const (
 	numOps = iota
 )
 
-// ops has the facts about each operation. They are nowhere else: the handler,
-// faults, records and rules for clients ask the methods of Op.
+// ops has all facts about each operation. The handler, faults, records and rules
+// for clients get these facts from the methods of Op.
 //
-// A route may have several operations with the same method. Parsing a URL selects
-// the first of them, and another one by the reference or the query.
+// Several operations of a route may have the same method. Parsing a URL first
+// selects the first of them in this table, and then another one if the reference
+// or the query requires that.
 var ops = [numOps]struct {
 	name    string
 	route   route
 	methods []string
-	action  Action // or 0 if no permission is required
+	action  Action // 0 if no permission is required
 	traits  trait
 	codes   codes
 }{
@@ -77,22 +78,22 @@ var ops = [numOps]struct {
 	GetToken:         {"token", tokenRoute, []string{"GET", "POST"}, 0, 0, nameCodes},
 }
 
-// A trait is something that the requests for an operation may have, or that its
-// responses do.
+// A trait is a property of the requests or responses of an operation.
 type trait uint8
 
 const (
-	ofRepo    trait = 1 << iota // Request.Repo
-	byTag                       // Request.Tag
-	byDigest                    // Request.Digest
-	inSession                   // Request.Session
-	sends                       // content in the body of the request
-	starts                      // a response with 202 starts an upload session
+	ofRepo    trait = 1 << iota // requests may have Request.Repo
+	byTag                       // requests may have Request.Tag
+	byDigest                    // requests may have Request.Digest
+	inSession                   // requests have Request.Session
+	sends                       // requests have content in their body
+	starts                      // a response with status 202 starts an upload session
 	pages                       // a response is one page of a list
-	optional                    // a registry may be without the endpoint: everything there is 404
+	optional                    // a registry may lack the endpoint; then the response to all methods is 404
 )
 
-// The codes are those of errors about the thing that a request names.
+// A codes holds the error codes for the resource that a request names: for one
+// that does not exist, and for one that is invalid.
 type codes struct{ unknown, invalid Code }
 
 var (
@@ -102,7 +103,7 @@ var (
 	uploadCodes   = codes{CodeBlobUploadUnknown, CodeBlobUploadInvalid}
 )
 
-// known returns op, or UnknownOp if there is no such operation.
+// known returns op, or UnknownOp if op is not one of the constants.
 func (op Op) known() Op {
 	if op < numOps {
 		return op
@@ -120,13 +121,14 @@ func (op Op) String() string {
 	return ops[op].name
 }
 
-// otherNames are those of the constants whose operations have another name.
+// otherNames has the names of constants that differ from the name of their
+// operation.
 var otherNames = map[string]Op{
 	"unknown-op": UnknownOp, "list-repositories": ListRepositories, "list-extensions": ListExtensions, "get-token": GetToken,
 }
 
-// ParseOp returns the operation whose String is the name. The error suggests the
-// operation with a similar name, or whose constant is similar, if there is one.
+// ParseOp returns the operation whose String method returns the name. If no
+// operation has the name but a similar one exists, the error suggests it.
 func ParseOp(name string) (Op, error) {
 	var names []string
 	for op := range Op(numOps) {
@@ -154,7 +156,8 @@ func (op Op) Methods() []string {
 	return slices.Clone(ops[op.known()].methods)
 }
 
-// Action returns the action of the operation, or 0 if it requires no permission.
+// Action returns the action that the operation requires permission for, or 0 if
+// it requires no permission.
 func (op Op) Action() Action { return ops[op.known()].action }
 
 // Writes reports whether the operation changes the content of the registry, or
@@ -185,9 +188,8 @@ func (op Op) StartsUpload() bool { return op.has(starts) }
 // next.
 func (op Op) Pages() bool { return op.has(pages) }
 
-// Code returns the error code with which a registry responds to the operation
-// if the status is that of an error, or "UNKNOWN" if no code suits it. See
-// [Code.Status] for the reverse.
+// Code returns the error code that fits a response to the operation with the
+// status, or "UNKNOWN" if none does. See [Code.Status] for the reverse.
 func (op Op) Code(status int) Code {
 	c := ops[op.known()].codes
 	switch status {
@@ -212,18 +214,20 @@ func (op Op) Code(status int) Code {
 	return "UNKNOWN"
 }
 
-// methods are all methods of the API, in the order of the field Allow.
+// methods lists all methods of the API, in the order in which the field Allow
+// lists them.
 var methods = []string{
 	http.MethodGet, http.MethodHead, http.MethodPatch, http.MethodPost, http.MethodPut, http.MethodDelete,
 }
 
-// A routed operation is that of a route with a method.
+// A routed is the operation for a method of a route.
 type routed struct {
 	method string
 	op     Op
 }
 
-// routes has the first operation of each route and method.
+// routes has, for each route and method, the operation that the table ops lists
+// first.
 var routes = func() (all [numRoutes][]routed) {
 	for _, method := range methods {
 		var done [numRoutes]bool

@@ -43,7 +43,7 @@ func TestOpsHaveNames(t *testing.T) {
 	}
 }
 
-// All operations write, except for those that only read.
+// Writes is true for all operations except those that only read.
 func TestOpsThatWrite(t *testing.T) {
 	t.Parallel()
 	for op := range Op(numOps) {
@@ -56,8 +56,8 @@ func TestOpsThatWrite(t *testing.T) {
 	}
 }
 
-// For each operation, the table of operations and the parser agree on the values
-// that a request has: a repository, a tag, a digest or a session.
+// For each operation, HasRepo, HasTag, HasDigest and HasSession agree with the
+// values that the parser sets.
 func TestOpsHave(t *testing.T) {
 	t.Parallel()
 	const digest = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
@@ -94,7 +94,8 @@ func TestOpsHave(t *testing.T) {
 	}
 }
 
-// Each of these facts holds for a few operations.
+// For each of these methods of Op, the test has the complete list of the
+// operations for which it is true.
 func TestOpsThat(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -121,7 +122,7 @@ func TestOpsThat(t *testing.T) {
 	}
 }
 
-// The code of a status is that of the thing which the request names.
+// Op.Code returns the error code for the resource that the operation names.
 func TestOpCode(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -139,7 +140,7 @@ func TestOpCode(t *testing.T) {
 	}
 }
 
-// The handler has a function for each operation that the parser finds.
+// The handler serves each operation that exists.
 func TestEveryOpIsServed(t *testing.T) {
 	t.Parallel()
 	for op := range Op(numOps) {

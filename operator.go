@@ -9,19 +9,20 @@ import (
 	"github.com/ocireg/registry/internal/conn"
 )
 
-// An operator is a [Store] with the method Operate, see there.
+// An operator is a [Store] that carries out the operations itself, with the
+// method Operate.
 type operator interface {
 	Operate(w http.ResponseWriter, r *Request) error
 }
 
-// A lender is an operator with the method StoreFor: it returns the content as the
-// client of the request may see it.
+// A lender is an operator with the method StoreFor, which returns a store of the
+// content that the client of the request may see.
 type lender interface {
 	Operate(w http.ResponseWriter, r *Request) error
 	StoreFor(r *Request) Store
 }
 
-// pass lets the operator carry out the operation.
+// pass lets the operator carry out the operation of the request.
 func (h *handler) pass(w http.ResponseWriter, r *Request) error {
 	if r.fault.servesPermitted(r) {
 		return r.fault.Serve(w, r)
@@ -36,8 +37,8 @@ func (h *handler) pass(w http.ResponseWriter, r *Request) error {
 	return err
 }
 
-// cancelAtOperator cancels the upload session of the request at the operator, on
-// behalf of the same client.
+// cancelAtOperator asks the operator, as the client of the request, to cancel
+// the upload session of the request.
 func (h *handler) cancelAtOperator(r *Request) error {
 	hr := r.Request.Clone(r.Context())
 	hr.Method, hr.Body, hr.ContentLength, hr.TransferEncoding = http.MethodDelete, http.NoBody, 0, nil
@@ -56,7 +57,7 @@ func (h *handler) cancelAtOperator(r *Request) error {
 	return nil
 }
 
-// A droppedResponse keeps only the status of a response.
+// A droppedResponse is a response writer that keeps only the status.
 type droppedResponse struct {
 	header http.Header
 	status int
@@ -75,10 +76,12 @@ func (w *droppedResponse) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// maxErrorBody is the number of bytes of a response that an errorReader reads.
+// maxErrorBody is the number of bytes of a response in which an errorReader
+// looks for errors.
 const maxErrorBody = 64 << 10
 
-// An errorReader passes a response on, and reads the errors in it for recorders.
+// An errorReader passes a response on to the client and keeps the errors in its
+// body for recorders.
 type errorReader struct {
 	conn.Writer
 	reads bool
@@ -99,7 +102,7 @@ func (w *errorReader) Write(p []byte) (int, error) {
 	return w.ResponseWriter.Write(p)
 }
 
-// errors returns the errors in the response (section Error Codes).
+// errors returns the errors in the body of the response (section Error Codes).
 func (w *errorReader) errors() (errs []*Error) {
 	var body struct {
 		Errors []struct {
@@ -117,19 +120,21 @@ func (w *errorReader) errors() (errs []*Error) {
 	return errs
 }
 
-// An operational option changes operations.
+// An operational is an option that changes operations. It has no effect if the
+// store carries out the operations itself.
 type operational struct {
 	option
-	call string // of the function that made it
+	call string // the call of the function that made the option
 }
 
 func (o operational) Options() []Option { return []Option{o} }
 
-// CheckStore returns an error if the option would have no effect. New calls it,
-// and package registrytest calls it before New panics.
+// CheckStore returns an error if the option would have no effect with the store.
+// New panics with that error. Package registrytest calls CheckStore first, so
+// that a test fails instead.
 func (o operational) CheckStore(s Store) error { return checkOperational(o.call, s) }
 
-// CheckStore is like that of operational.
+// CheckStore returns an error if the option would have no effect with the store.
 func (s setting) CheckStore(store Store) error { return checkOperational(s.text, store) }
 
 func checkOperational(call string, s Store) error {
@@ -139,7 +144,7 @@ func checkOperational(call string, s Store) error {
 	return fmt.Errorf("%s has no effect: the registry behind this one carries out the operations; leave it out, or set it there", call)
 }
 
-// checkStore returns an error if an option does not suit the store.
+// checkStore returns the first error that an option reports for the store.
 func checkStore(store Store, opts []Option) error {
 	for _, o := range Options(opts...).Options() {
 		if c, ok := o.(interface{ CheckStore(Store) error }); ok {
@@ -151,21 +156,22 @@ func checkStore(store Store, opts []Option) error {
 	return nil
 }
 
-// A prefixSetting is the path prefix: an operator gets it with each request.
+// A prefixSetting is the option [WithPathPrefix]. It also has an effect with an
+// operator, which gets the prefix with each request.
 type prefixSetting struct{ setting }
 
 func (s prefixSetting) Options() []Option { return []Option{s} }
 
-// CheckStore returns nil.
+// CheckStore returns nil, since the option has an effect with every store.
 func (prefixSetting) CheckStore(Store) error { return nil }
 
-// passable reports whether a registry whose operations are carried out elsewhere
-// can be without the feature.
+// passable reports whether [Without] can remove the feature from a registry
+// whose store carries out the operations itself.
 func passable(f Feature) bool {
 	switch f {
 	case CrossOrigin:
 		return true
-	case MountBlob, PostBlob, ListReferrers: // Other responses would have to change, too.
+	case MountBlob, PostBlob, ListReferrers: // Without these, responses to other operations would have to change too.
 		return false
 	}
 	_, ok := f.(Op)

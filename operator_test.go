@@ -15,7 +15,7 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// An operator is a store that carries out operations itself.
+// An operator is a store that carries out all operations with its Handler.
 type operator struct {
 	registry.UnimplementedStore
 	registry.Handler
@@ -23,13 +23,13 @@ type operator struct {
 
 func (o operator) Operate(w http.ResponseWriter, r *registry.Request) error { return o.Handler(w, r) }
 
-// operated returns a registry whose operations are those of the handler.
+// operated returns a registry that passes all operations to the handler h.
 func operated(t *testing.T, h registry.Handler, opts ...registry.Option) *registryTest {
 	store := operator{Handler: h}
 	return &registryTest{t, registry.New(store, opts...), store}
 }
 
-// echo responds with the name of the operation.
+// echo responds with the name of the operation in the field Op.
 func echo(w http.ResponseWriter, r *registry.Request) error {
 	w.Header().Set("Op", r.Op.String())
 	w.WriteHeader(http.StatusTeapot)
@@ -119,7 +119,7 @@ func TestErrorsOfAnOperatorAreRecorded(t *testing.T) {
 	require.Len(t, got.Errors, 1)
 }
 
-// To lose an upload session, an operator cancels it.
+// With LoseUpload, the registry cancels the upload session at the operator.
 func TestLosingAnUploadOfAnOperator(t *testing.T) {
 	t.Parallel()
 	var asked []string
@@ -145,7 +145,8 @@ func TestLosingAnUploadOfAnOperator(t *testing.T) {
 	require.Equal(t, []string{"cancel-upload x Bearer 1"}, asked, "the session is still there")
 }
 
-// Hooks read the content of the store.
+// A middleware can read content from the store of an operator, if the store
+// implements the method.
 func TestStoreOfAnOperator(t *testing.T) {
 	t.Parallel()
 	var err error
@@ -159,8 +160,8 @@ func TestStoreOfAnOperator(t *testing.T) {
 	require.ErrorIs(t, err, errors.ErrUnsupported)
 }
 
-// A lender is an operator that gives hooks the content that the client may see:
-// the repository that Authorization names.
+// A lender is an operator whose StoreFor returns a store that shows the
+// repository named in the field Authorization.
 type lender struct{ operator }
 
 func (l lender) StoreFor(r *registry.Request) registry.Store {
@@ -189,8 +190,8 @@ func (s oneRepository) StatManifest(_ context.Context, repo, tag string) (ocispe
 	return ocispec.Descriptor{}, nil
 }
 
-// Hooks see the content that the client may see, and the repositories that are
-// public are those that a client without credentials sees.
+// A hook gets a store with the content that the client may see. Public is true
+// for a repository that a client without credentials may see.
 func TestOperatorLendsWhatTheClientSees(t *testing.T) {
 	t.Parallel()
 	var store registry.Store

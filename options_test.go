@@ -13,7 +13,8 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// Package registrytest sorts its options this way.
+// Options of an option returns a flat list, by which package registrytest sorts
+// the options that it gets.
 func TestOptionsOfAnOption(t *testing.T) {
 	t.Parallel()
 	one, two, three := registry.WithPageSize(1), registry.WithManifestLimit(1<<20), registry.WithReadOnly()
@@ -43,7 +44,7 @@ func TestNilOption(t *testing.T) {
 	}
 }
 
-// New and the options report misuse at the call, in one sentence.
+// New and the options panic with one sentence if an argument is nil.
 func TestNilArguments(t *testing.T) {
 	t.Parallel()
 	require.PanicsWithValue(t, "registry: New needs a store; memstore.New() makes an empty one", func() { registry.New(nil) })
@@ -77,13 +78,13 @@ func TestArgumentsThatMakeNoSense(t *testing.T) {
 	}
 }
 
-// Two options that set the same thing to different values contradict each other;
-// others combine.
+// New panics if two options set the same thing to different values. All other
+// options combine.
 func TestOptionsGivenTwice(t *testing.T) {
 	t.Parallel()
 	logger := func() registry.Option { return registry.WithLogger(slog.New(slog.DiscardHandler)) }
 	for _, test := range []struct {
-		want string // of the panic, or ""
+		want string // the value of the panic, or "" for none
 		opts []registry.Option
 	}{
 		{"WithPageSize(2) and WithPageSize(3) both set the page size; leave one out", []registry.Option{registry.WithPageSize(2), registry.WithPageSize(3)}},
@@ -118,13 +119,13 @@ func TestLoggersAreAllCalled(t *testing.T) {
 	require.Contains(t, two.String(), "op=ping")
 }
 
-// A logbook is a recorder that writes one line for each call.
+// A logbook is a recorder that appends one line for each call.
 type logbook []string
 
 func (l *logbook) Arrive(r *registry.Request)  { *l = append(*l, "arrive "+r.String()) }
 func (l *logbook) Record(x *registry.Exchange) { *l = append(*l, fmt.Sprint("record ", x.Status)) }
 
-// take returns the lines and clears the logbook.
+// take returns the lines of the logbook and clears it.
 func (l *logbook) take() []string {
 	lines := *l
 	*l = nil

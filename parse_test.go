@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The registry keeps parsed manifests for as long as it exists, so they must be
-// small: 4 MiB of "{}," would become 165.
+// The registry remembers a parsed manifest only if it is small: parsing 4 MiB of
+// "{}," takes 165 MiB of memory.
 func TestLargeManifestIsNotRemembered(t *testing.T) {
 	t.Parallel()
 	h := &handler{}

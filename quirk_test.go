@@ -12,8 +12,8 @@ import (
 	"github.com/ocireg/registry/memstore"
 )
 
-// A fault that is a quirk responds once the request has been authorized, and
-// records do not have it.
+// If a fault is a quirk, it responds only after the request has been authorized,
+// and records do not show it.
 func TestQuirkRespondsAfterAuthorization(t *testing.T) {
 	t.Parallel()
 	var last *registry.Exchange
@@ -71,7 +71,7 @@ func TestQuirkRespondsAfterAuthorization(t *testing.T) {
 	require.Empty(t, last.Notes)
 }
 
-// The notes of all hooks of a request are recorded, in order.
+// The record of a request has the notes of all hooks.
 func TestNotes(t *testing.T) {
 	t.Parallel()
 	var notes []string
@@ -95,8 +95,7 @@ func TestNotes(t *testing.T) {
 	require.ElementsMatch(t, []string{"injector", "middleware", "header"}, notes)
 }
 
-// The token service may be at any of the paths of real registries. A middleware
-// serves it.
+// A middleware can serve tokens at each path that real registries use.
 func TestTokenPaths(t *testing.T) {
 	t.Parallel()
 	serve := registry.WithMiddleware(func(next registry.Handler) registry.Handler {
@@ -118,7 +117,7 @@ func TestTokenPaths(t *testing.T) {
 	}
 }
 
-// A note that is added twice is there once.
+// Adding the same note twice records it once.
 func TestNoteOnce(t *testing.T) {
 	t.Parallel()
 	var notes []string

@@ -15,12 +15,12 @@ import (
 	"github.com/ocireg/registry/internal/field"
 )
 
-// serveContent responds with content of the media type: all of it, or the
-// ranges that the request asks for (RFC 9110, section 14), or none if a
-// condition of the request does not hold (section 13).
+// serveContent responds with content of the media type: with all of it, with the
+// ranges that the request asks for (RFC 9110, section 14), or with no content if
+// a condition of the request does not hold (section 13).
 func (h *handler) serveContent(w http.ResponseWriter, r *Request, mediaType string, d digest.Digest, size int64, content io.ReadSeeker) error {
 	if !field.Valid(mediaType) {
-		mediaType = blobMediaType // Another program may have put it into the store.
+		mediaType = blobMediaType // Another program may have put an invalid media type into the store.
 	}
 	fields := append(make([]string, 0, 10), "Content-Type", mediaType, "Docker-Content-Digest", string(d))
 	if !h.without.has(ConditionalReads) {
@@ -50,7 +50,7 @@ func (h *handler) serveContent(w http.ResponseWriter, r *Request, mediaType stri
 	if src, ok := content.(io.WriterTo); ok && !isFile {
 		_, err = src.WriteTo(w)
 	} else {
-		// io.CopyN passes a file on in the form that sendfile needs.
+		// net/http can use sendfile for the reader that io.CopyN passes on.
 		_, err = io.CopyN(w, content, size)
 	}
 	if err != nil {
@@ -59,8 +59,8 @@ func (h *handler) serveContent(w http.ResponseWriter, r *Request, mediaType stri
 	return nil
 }
 
-// negotiable returns the fields of the request that can change which part of
-// the content is sent, or nil if it has none of them.
+// negotiable returns the fields of the request that can change the part of the
+// content to send, or nil if the request has none of them.
 func (h *handler) negotiable(r *Request, size int64) (header http.Header) {
 	add := func(name, value string) {
 		if header == nil {
@@ -71,14 +71,15 @@ func (h *handler) negotiable(r *Request, size int64) (header http.Header) {
 	if !h.without.has(ConditionalReads) {
 		for _, k := range [...]string{"If-Match", "If-None-Match"} {
 			if v := r.Header[k]; len(v) > 0 {
-				add(k, strings.Join(v, ", ")) // RFC 9110, section 5.3
+				add(k, strings.Join(v, ", ")) // the lines of a field are one list: RFC 9110, section 5.3
 			}
 		}
 	}
-	// RFC 9110, section 14.2: Range is for GET alone, and a server ignores a
-	// unit that it does not know.
+	// A Range has an effect only for GET, and a server ignores a unit that it does
+	// not know (RFC 9110, section 14.2).
 	ranges := r.Header.Get("Range")
-	// A 206 cannot describe a part of nothing, so that all of it is sent.
+	// A 206 response cannot describe a range of an empty blob, so the response is
+	// the whole blob.
 	if r.Method != http.MethodHead && strings.HasPrefix(ranges, "bytes=") && size > 0 && !h.without.has(Ranges) {
 		if ranges, ok := cleanRange(ranges); ok {
 			add("Range", ranges)
@@ -90,18 +91,18 @@ func (h *handler) negotiable(r *Request, size int64) (header http.Header) {
 	return header
 }
 
-// maxRanges is the greatest number of ranges in a response. Each part has a header
-// of about 150 bytes, so 200,000 ranges of one byte make a response of 28 MB;
-// ServeContent limits the sum of the ranges only.
+// maxRanges is the greatest number of ranges in a response. Each range adds a
+// header of about 150 bytes, so 200,000 ranges of one byte would make a response
+// of 28 MB. ServeContent limits only the sum of the ranges.
 const maxRanges = 100
 
 // cleanRange returns the Range in a form that [http.ServeContent] reads as RFC
-// 9110, section 14.1.2, says. ServeContent takes "- 1" and "-+1" for ranges, the
-// last zero bytes for a range that can be satisfied, and a position that is
-// too large for an int64 for an error.
+// 9110, section 14.1.2, requires. ServeContent itself would accept "- 1" and
+// "-+1" as ranges, treat the last zero bytes as a range that can be satisfied,
+// and reject a position that is too large for an int64.
 //
-// If there are too many ranges, ok is false: all of the content is sent, as for
-// a request without Range (RFC 9110, section 14.2).
+// If the Range has too many ranges, ok is false. The response is then the whole
+// content, as for a request without Range (RFC 9110, section 14.2).
 func cleanRange(ranges string) (_ string, ok bool) {
 	var clean []string
 	for _, element := range strings.Split(strings.TrimPrefix(ranges, "bytes="), ",") {
@@ -126,14 +127,14 @@ func cleanRange(ranges string) (_ string, ok bool) {
 	return "bytes=" + strings.Join(clean, ","), true
 }
 
-// byteRange is the form of a range: first-last, first- or -length.
+// byteRange matches the forms of a range: first-last, first- and -length.
 var byteRange = regexp.MustCompile(`^(?:([0-9]+)-([0-9]*)|-([0-9]+))$`)
 
-// beyond is a position after the end of any content.
+// beyond is a position after the end of every content.
 const beyond = "999999999999999999"
 
-// position returns the number without leading zeros, or beyond if it is larger.
-// It returns no digits for none.
+// position returns the digits without leading zeros, or beyond if the number is
+// larger. It returns "" for no digits.
 func position(digits string) string {
 	switch number := strings.TrimLeft(digits, "0"); {
 	case number == "" && digits != "":
@@ -145,10 +146,10 @@ func position(digits string) string {
 	}
 }
 
-// A negotiatedWriter is the writer for [http.ServeContent]. Where that would
-// write plain text, because a range is not satisfiable or a condition does not
-// hold, it writes the error as JSON. It keeps the error that ended the sending,
-// which ServeContent drops.
+// A negotiatedWriter is the response writer for [http.ServeContent]. If a range
+// is not satisfiable or a condition does not hold, ServeContent writes an error
+// as plain text; the writer sends an error in JSON instead. It also keeps the
+// error of sending the content, which ServeContent drops.
 type negotiatedWriter struct {
 	http.ResponseWriter
 	r        *Request
@@ -160,7 +161,7 @@ type negotiatedWriter struct {
 
 func (w *negotiatedWriter) WriteHeader(status int) {
 	if w.noRanges {
-		w.Header().Del("Accept-Ranges") // which http.ServeContent has set
+		w.Header().Del("Accept-Ranges") // http.ServeContent has set it
 	}
 	var e *Error
 	switch status {
@@ -189,8 +190,8 @@ func (w *negotiatedWriter) Write(p []byte) (int, error) {
 	return w.ResponseWriter.Write(p)
 }
 
-// ReadFrom is how ServeContent writes the content: all of it, or one range
-// after the other.
+// ReadFrom is called by ServeContent to write the content: once for all of it,
+// or once for each range.
 func (w *negotiatedWriter) ReadFrom(src io.Reader) (int64, error) {
 	n, err := io.Copy(w.ResponseWriter, src)
 	if l, ok := src.(*io.LimitedReader); ok && err == nil && l.N > 0 {

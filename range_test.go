@@ -13,8 +13,8 @@ import (
 	"github.com/ocireg/registry/memstore"
 )
 
-// TestOddRanges has the cases of RFC 9110, section 14, that [http.ServeContent]
-// alone gets wrong.
+// TestOddRanges checks the cases of RFC 9110, section 14, that
+// [http.ServeContent] alone handles wrongly.
 func TestOddRanges(t *testing.T) {
 	h := registry.New(memstore.New())
 	d := string(digest.FromString("hello world"))
@@ -59,7 +59,8 @@ func TestOddRanges(t *testing.T) {
 	}
 }
 
-// A range of an empty blob is all of it: a 206 could not describe it.
+// The response to a Range of an empty blob is the whole blob, because a 206
+// response cannot describe a range of it.
 func TestRangeOfAnEmptyBlob(t *testing.T) {
 	h := registry.New(memstore.New())
 	d := string(digest.FromString(""))
@@ -79,8 +80,9 @@ func TestRangeOfAnEmptyBlob(t *testing.T) {
 	}
 }
 
-// A Range of many small pieces is ignored (RFC 9110, section 14.2): the parts
-// would be larger than the blob. Each has a header of its own.
+// The registry ignores a Range with more than 100 ranges (RFC 9110, section
+// 14.2): each part has its own header, so the response would be larger than the
+// blob.
 func TestManyRanges(t *testing.T) {
 	t.Parallel()
 	const size = 1 << 20
@@ -108,8 +110,9 @@ func TestManyRanges(t *testing.T) {
 	h.wantError(416, h.call("GET", path, "", "Range", "bytes="+strings.Repeat("x,", 200_000)), registry.CodeSizeInvalid)
 }
 
-// FuzzRange sends any Range. A 206 with one part says which part it is, and the
-// other responses are the whole blob or a refusal.
+// FuzzRange sends GET requests with any Range. A response with one part has the
+// part that its Content-Range names. Any other response is the whole blob or an
+// error.
 func FuzzRange(f *testing.F) {
 	for _, s := range []string{"0-", "5-2", "-00", "-+0", "0-1,-0", ",", " 0-1 ,\t-5", "99999999999999999999-", "0-1,3-4"} {
 		f.Add(s)

@@ -18,8 +18,8 @@ import (
 	"github.com/ocireg/registry/memstore"
 )
 
-// A request is recorded exactly once, however serving it ended, and a panic
-// goes on to net/http.
+// The registry records each request exactly once, even if serving it panics. A
+// panic continues to net/http.
 func TestPanicsAreRecorded(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("broken")
@@ -37,7 +37,7 @@ func TestPanicsAreRecorded(t *testing.T) {
 	}
 	for name, test := range map[string]struct {
 		option registry.Option
-		panics any    // the value of the panic, or nil
+		panics any    // the value of the panic that reaches the server, or nil
 		is     error  // an error that Exchange.Err wraps, or nil
 		text   string // the text of Exchange.Err
 		status int
@@ -78,13 +78,14 @@ func TestPanicsAreRecorded(t *testing.T) {
 	}
 }
 
-// An arrivalFunc is a recorder that ignores responses.
+// An arrivalFunc is a recorder that records only arrivals.
 type arrivalFunc func(*registry.Request)
 
 func (f arrivalFunc) Arrive(r *registry.Request) { f(r) }
 func (arrivalFunc) Record(*registry.Exchange)    {}
 
-// A panic after Wire has taken the connection from net/http closes it.
+// If the handler panics after Wire has taken the connection from net/http, the
+// registry closes the connection.
 func TestPanicOnTheWireClosesTheConnection(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -151,7 +152,7 @@ func TestRecorderGetsEveryExchange(t *testing.T) {
 		require.NoError(t, e.Err, "it is the client's")
 		require.EqualValues(t, a.Body.Len(), e.BytesOut)
 
-		// Paths that the API does not have are recorded, too.
+		// A request for an unknown path is recorded, too.
 		h.want(404, h.call("GET", "/favicon.ico", ""))
 		require.Equal(t, registry.UnknownOp, last().Request.Op)
 		h.want(400, h.call("GET", "/v2/A/tags/list", ""))
@@ -162,7 +163,7 @@ func TestRecorderGetsEveryExchange(t *testing.T) {
 	})
 }
 
-// If a client disconnects, only the recorder gets the error.
+// If a client disconnects, the record of its request has the error.
 func TestRecorderIsToldOfAClientThatGoesAway(t *testing.T) {
 	t.Parallel()
 	seen := make(chan *registry.Exchange, 10)

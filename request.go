@@ -14,15 +14,15 @@ import (
 )
 
 // A Request is an HTTP request and its parsed URL. The registry parses the URL
-// once, into the fields below. Hooks and operations use these fields and never
-// the path, so all of them agree.
+// once into the fields below. Hooks and operations use these fields and never
+// the path, so they always agree.
 type Request struct {
 	*http.Request
 
 	// Op is the operation.
 	Op Op
 
-	// Prefix is the path prefix of the registry, see [WithPathPrefix].
+	// Prefix is the path prefix of the registry, see [WithPathPrefix]; or "".
 	Prefix string
 
 	// Repo is the name of the repository, or "" if the operation has none.
@@ -31,70 +31,59 @@ type Request struct {
 	// Tag is the tag in the path of a manifest operation, or "".
 	Tag string
 
-	// Digest is the digest in the path of a manifest, blob or referrers
-	// operation, that of the parameter digest of PostBlob and PutUpload, or
-	// that of the parameter mount of MountBlob; or "".
+	// Digest is the digest in the path of a manifest, blob or referrers operation.
+	// For PostBlob and PutUpload, it is the parameter digest, and for MountBlob
+	// the parameter mount. It is "" if the request has none.
 	Digest digest.Digest
 
 	// Session is the ID of the upload session of PatchUpload, PutUpload,
 	// GetUpload and CancelUpload, or "".
 	Session string
 
-	// From is the repository to mount from, the parameter from of MountBlob,
-	// or "".
+	// From is the parameter from of MountBlob, the repository to mount from; or
+	// "".
 	From string
 
-	// User is the name of the user that sent the request, or "". A middleware
-	// that authenticates clients sets it for recorders and other middleware;
-	// the registry itself does not look at it.
+	// User is the name of the user who sent the request, or "". A middleware that
+	// authenticates clients sets it for recorders and other middleware. The
+	// registry itself does not use it.
 	User string
 
-	// Scope lists the scopes that the client's token covers, such as
-	// "repository:team/app:pull", separated by spaces; of a GetToken request,
-	// those of the token in the response. It is "" if there is no token. A
-	// middleware sets it, as it does User.
+	// Scope lists the scopes that the client's token covers, separated by spaces,
+	// such as "repository:team/app:pull". For a GetToken request, it lists the
+	// scopes of the token in the response. It is "" without a token. A middleware
+	// sets it, like User.
 	Scope string
 
-	// registry is the handler that serves the request, or nil.
-	registry *handler
-
-	// now is the clock of SetClock, or nil.
-	now func() time.Time
-
-	// route is the endpoint of the path.
-	route route
-
-	// err is the error in the path, or nil.
-	err error
-
-	// fault is the injected fault, or nil.
-	fault *Fault
-
-	// errors are the errors in the response.
-	errors []*Error
-
-	// notes are those of Note.
-	notes []string
+	registry *handler         // the handler that serves the request, or nil
+	now      func() time.Time // the clock that SetClock has set, or nil
+	route    route            // the endpoint that the path names
+	err      error            // the error that parsing the URL found, or nil
+	fault    *Fault           // the fault that was injected into the request, or nil
+	errors   []*Error         // the errors in the response
+	notes    []string         // the texts that Note has added
 }
 
-// SharesBlobs reports whether the repositories of the registry share their blobs:
-// its [Store] decides. A client that may pull from one of them can read the blobs
-// of all, so an authorizer cannot keep repositories apart.
+// SharesBlobs reports whether the repositories of the registry share their
+// blobs, which depends on its [Store]. If they do, a client that may pull from
+// one of them can read the blobs of all, so an authorizer cannot keep
+// repositories apart.
 func (r *Request) SharesBlobs() bool { return r.registry != nil && r.registry.sharesBlobs }
 
-// Note adds a text to [Exchange.Notes], unless they have it, for example the reason
-// for an unusual response. The goroutine that serves the request may call it, before the
-// response has ended.
+// Note adds a text, such as the reason for an unusual response, to
+// [Exchange.Notes]. It adds each text once. It must be called by the goroutine
+// that serves the request, before the response has ended.
 func (r *Request) Note(text string) {
 	if !slices.Contains(r.notes, text) {
 		r.notes = append(r.notes, text)
 	}
 }
 
-// Store returns the store of the registry that serves the request, for a hook
-// that decides by its content. It is nil if the request was only parsed, as by
-// [ParseRequest]. A store that carries out the operations itself, such as a proxy,
-// may give a store of the content that the client may see, see [Store].
+// Store returns the store of the registry that serves the request. A hook can
+// read its content to decide. Store returns nil if the request was only parsed,
+// as by [ParseRequest]. If the store carries out the operations itself, such as
+// a proxy, the result may be another store with only the content that the client
+// may see, see [Store].
 func (r *Request) Store() Store {
 	if r.registry == nil {
 		return nil
@@ -106,14 +95,14 @@ func (r *Request) Store() Store {
 }
 
 // Public reports whether a client without credentials may pull from the
-// repository, for a hook that shows content of several repositories. It asks the
-// functions of [WithAuthorizer], with a request without a user, credentials and
-// the context of r. Public is false if the request was only parsed, as by
-// [ParseRequest].
+// repository. A hook that shows content of several repositories can use it.
+// Public calls the functions of [WithAuthorizer] with a request that has no user
+// and no credentials, and not the context of r. It returns false if the request
+// was only parsed, as by [ParseRequest].
 //
-// If the store carries out the operations itself, such as a proxy, Public tries to
-// pull the first tag of the repository, as a client without credentials. It is
-// false if it cannot, or if the store has no method StoreFor (see [Store]).
+// If the store carries out the operations itself, such as a proxy, Public looks
+// up the first tag of the repository as a client without credentials. It returns
+// false if that fails, or if the store has no method StoreFor (see [Store]).
 func (r *Request) Public(repo string) bool {
 	if r.registry == nil {
 		return false
@@ -132,7 +121,8 @@ func (r *Request) Public(repo string) bool {
 	return r.registry.authorizer(pull, repo, ActionPull) == nil
 }
 
-// pulls reports whether the first tag of a repository can be pulled.
+// pulls reports whether the store has the manifest of the first tag of a
+// repository.
 func pulls(ctx context.Context, s Store, repo string) bool {
 	for tag, err := range s.Tags(ctx, repo, "") {
 		if err == nil {
@@ -143,9 +133,9 @@ func pulls(ctx context.Context, s Store, repo string) bool {
 	return false
 }
 
-// Now returns the time of the request by the clock of [Request.SetClock], or else
-// of [time.Now]. It decides when upload sessions expire, and should decide so for
-// everything in a hook that expires, such as a token.
+// Now returns the current time for the request: by the clock that
+// [Request.SetClock] has set, or by [time.Now]. Upload sessions expire by this
+// time. Hooks should use it for everything that expires, such as tokens.
 func (r *Request) Now() time.Time {
 	if r.now == nil {
 		return time.Now()
@@ -153,13 +143,13 @@ func (r *Request) Now() time.Time {
 	return r.now()
 }
 
-// SetClock makes the rest of the registry take the time of the request from the
-// clock, which may be ahead to let sessions and tokens age. An injector of
-// [WithFaults] sees the request before everything else that asks for the time.
-// Recorders get the times of [time.Now].
+// SetClock sets the clock that [Request.Now] reads. A clock that is ahead lets
+// sessions and tokens expire. Call it in an injector of [WithFaults], which gets
+// the request before everything else that asks for the time. Recorders get times
+// of [time.Now].
 func (r *Request) SetClock(now func() time.Time) { r.now = now }
 
-// reference returns the tag or the digest of a manifest operation.
+// reference returns the tag or the digest in the path of a manifest operation.
 func (r *Request) reference() string {
 	if r.Tag != "" {
 		return r.Tag
@@ -186,7 +176,7 @@ func (r *Request) String() string {
 	return s
 }
 
-// A route is an endpoint without its method.
+// A route is an endpoint of the API, for all of its methods.
 type route uint8
 
 const (
@@ -205,13 +195,14 @@ const (
 	numRoutes = iota
 )
 
-// ofRepository reports whether the path of the route has a repository.
+// ofRepository reports whether a path of the route contains the name of a
+// repository.
 func (rt route) ofRepository() bool { return tagsRoute <= rt && rt <= uploadRoute }
 
-// ParseRequest reads the method and the URL of an HTTP request as a registry
-// does. It reads no body and calls no store. If the registry would refuse the
-// method or URL, ParseRequest returns that [*Error], and a Request with all the
-// parts that it could read.
+// ParseRequest parses the method and the URL of an HTTP request as a registry
+// does. It does not read the body and does not call a store. If a registry would
+// refuse the method or the URL, ParseRequest returns the [*Error] of its
+// response, and a Request with all parts that it could parse.
 func ParseRequest(hr *http.Request) (*Request, error) {
 	r := new(Request)
 	r.parse(hr, "")
@@ -221,8 +212,9 @@ func ParseRequest(hr *http.Request) (*Request, error) {
 	return r, r.err
 }
 
-// parse reads hr, whose path begins with the prefix, into r. It stores an error
-// in r.err, and fills in the other fields as far as it can.
+// parse parses the method and the URL of hr into r. The path begins with the
+// prefix. It stores an error in r.err, and sets the other fields as far as it
+// can.
 func (r *Request) parse(hr *http.Request, prefix string) {
 	r.Request, r.Prefix = hr, prefix
 	path, ok := strings.CutPrefix(hr.URL.Path, prefix)
@@ -273,35 +265,35 @@ func (r *Request) parse(hr *http.Request, prefix string) {
 		}
 	}
 	if queryErr != nil {
-		// Ignoring a malformed parameter would change the operation.
+		// Ignoring a malformed parameter could select another operation.
 		e := Errorf(CodeUnsupported, "malformed query: %v", queryErr)
 		e.Status = http.StatusBadRequest
 		r.err = e
 	}
 }
 
-// methodNotSupported returns the error for a method that the route of the
-// request does not have. It does not name the method, so that the responses to
-// HEAD and GET are of the same length.
+// methodNotSupported returns the error for a method that the endpoint does not
+// have. Its text does not name the method, so that the responses to HEAD and GET
+// have the same length.
 func methodNotSupported() *Error {
 	return Errorf(CodeUnsupported, "the method is not supported here")
 }
 
-// noEndpoint returns the error for a path without an endpoint.
+// noEndpoint returns the error for a path that is not an endpoint.
 func noEndpoint() error {
 	e := Errorf(CodeUnsupported, "no such endpoint")
 	e.Status = http.StatusNotFound
 	return e
 }
 
-// tokenPaths are the paths of token services: /token, and those at which real
-// registries have theirs: Quay, Google and others, GitLab, Harbor, Azure, and
-// Amazon with its public one.
+// tokenPaths are the paths of token services: the path /token, and the paths at
+// which Quay, Google and others, GitLab, Harbor, Azure, Amazon and its public
+// registry serve tokens.
 var tokenPaths = [...]string{"/token", "/v2/auth", "/v2/token", "/jwt/auth", "/service/token", "/oauth2/token", "/token/"}
 
-// splitPath returns the route of the path, and the repository and the last
-// element if the route has them. It reads from the right, because the name of a
-// repository may contain the words of the API.
+// splitPath returns the route of a path and, if the route has them, the
+// repository and the last element. It parses the path from the right, because
+// the name of a repository may contain the words of the API.
 func splitPath(path string) (rt route, repo, last string) {
 	rest, ok := strings.CutPrefix(path, "/v2/")
 	switch {
@@ -346,7 +338,8 @@ func splitPath(path string) (rt route, repo, last string) {
 	return noRoute, "", ""
 }
 
-// parseReference reads the reference of a manifest operation.
+// parseReference sets the tag or the digest of a manifest operation from the
+// reference in its path.
 func (r *Request) parseReference(ref string) {
 	if strings.Contains(ref, ":") {
 		r.parseDigest(ref)
@@ -356,8 +349,8 @@ func (r *Request) parseReference(ref string) {
 		r.Op = DeleteTag
 	}
 	if !names.Tag(ref) {
-		// No manifest can have that name: a pull finds nothing, and only a push
-		// is invalid.
+		// No manifest can have such a tag, so a pull finds nothing; a push is
+		// invalid.
 		r.err = Errorf(CodeManifestUnknown, "%q is not a valid tag", ref)
 		if r.Op == PutManifest {
 			r.err = Errorf(CodeManifestInvalid, "%q is not a valid tag", ref)
@@ -376,7 +369,8 @@ func (r *Request) parseDigest(s string) {
 	r.Digest = d
 }
 
-// parseUploadAgain reads the query of a request for an upload, which has changed.
+// parseUploadAgain parses the query of a request for an upload again, after a
+// fault has changed it.
 func (r *Request) parseUploadAgain() {
 	if r.route == uploadsRoute || r.route == uploadRoute {
 		var again Request
@@ -385,7 +379,8 @@ func (r *Request) parseUploadAgain() {
 	}
 }
 
-// parseUploads selects the operation of a POST to the uploads.
+// parseUploads selects the operation for a POST that pushes, mounts or starts
+// the upload of a blob.
 func (r *Request) parseUploads(query url.Values) {
 	switch {
 	case query.Has("mount"):

@@ -15,7 +15,7 @@ import (
 	"github.com/ocireg/registry/internal/names"
 )
 
-// parsed is the result of parsing a request line.
+// parsed returns the parsed request for a method and a target.
 func parsed(method, target string) *Request {
 	r := new(Request)
 	r.parse(httptest.NewRequest(method, target, nil), "")
@@ -60,8 +60,8 @@ func TestParse(t *testing.T) {
 		{"HEAD /v2/a/blobs/uploads/id", Request{Op: GetUpload, Repo: "a", Session: "id"}},
 		{"DELETE /v2/a/blobs/uploads/id", Request{Op: CancelUpload, Repo: "a", Session: "id"}},
 
-		// The path is read from the right, because names may contain the same
-		// words.
+		// The parser reads a path from the right, because a repository name may
+		// contain the same words.
 		{"GET /v2/a/manifests/b/manifests/c", Request{Op: GetManifest, Repo: "a/manifests/b", Tag: "c"}},
 		{"GET /v2/blobs/uploads/manifests/uploads", Request{Op: GetManifest, Repo: "blobs/uploads", Tag: "uploads"}},
 		{"POST /v2/blobs/uploads/blobs/uploads/", Request{Op: StartUpload, Repo: "blobs/uploads"}},
@@ -114,8 +114,9 @@ func TestParseTellsWhatIsWrong(t *testing.T) {
 	}
 }
 
-// A Location may have a query, so that ?digest= after it is part of a value. The
-// error says so (section Pushing a blob monolithically).
+// If a Location already has a query and the client appends ?digest=, the digest
+// becomes a part of another value. The error then says that the parameter digest
+// is missing (section Pushing a blob monolithically).
 func TestDigestOfUploadIsMissing(t *testing.T) {
 	t.Parallel()
 	for _, query := range []string{"", "?_state=1?digest=sha256:" + strings.Repeat("0a", 32)} {
@@ -160,7 +161,7 @@ func TestRequestInOneLine(t *testing.T) {
 	require.Equal(t, "unknown", new(Request).String())
 }
 
-// Every code has the status that the endpoints of the spec have for it.
+// Each error code has the status that the spec lists for its endpoints.
 func TestCodesHaveAStatus(t *testing.T) {
 	t.Parallel()
 	for code, status := range map[Code]int{
@@ -191,8 +192,8 @@ func TestErrorsAreFoundInATree(t *testing.T) {
 	}
 }
 
-// FuzzParse checks properties of every parsed request, and names and tags
-// against the expressions in the spec.
+// FuzzParse checks that each parsed request has valid values, and that parsing
+// its canonical path returns the same request.
 func FuzzParse(f *testing.F) {
 	d := string(digest.FromString("x"))
 	for _, target := range []string{
@@ -226,7 +227,7 @@ func FuzzParse(f *testing.F) {
 			require.GreaterOrEqual(t, e.status(), 400)
 			require.Less(t, e.status(), 500)
 		} else if r.Op != UnknownOp {
-			// Parsing is stable: the canonical path leads to the same request.
+			// Parsing the canonical path returns the same request.
 			var again Request
 			again.parse(&http.Request{Method: method, URL: &url.URL{Path: canonical(&r), RawQuery: query}}, "")
 			require.NoError(t, again.err)
@@ -236,7 +237,7 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// canonical returns the path of a parsed request.
+// canonical returns the path that a request has in its simplest form.
 func canonical(r *Request) string {
 	path := "/v2/"
 	if r.Repo != "" {
@@ -263,7 +264,8 @@ func canonical(r *Request) string {
 	return path
 }
 
-// ParseRequest returns the errors of a registry with all features.
+// ParseRequest returns the errors that a registry with all features would
+// return.
 func TestParseRequest(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {

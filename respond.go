@@ -14,15 +14,16 @@ import (
 	"github.com/ocireg/registry/internal/field"
 )
 
-// apiVersion is the value of Docker-Distribution-Api-Version in every response.
+// apiVersion is the value of Docker-Distribution-Api-Version in each response.
 var apiVersion = []string{"registry/2.0"}
 
-// noSniff is the value of X-Content-Type-Options in every response: a browser
-// must not take the bytes of a blob for a page of this host (Fetch Standard,
-// section X-Content-Type-Options header).
+// noSniff is the value of X-Content-Type-Options in each response. It keeps a
+// browser from rendering the bytes of a blob as a page of this host (Fetch
+// Standard, section X-Content-Type-Options header).
 var noSniff = []string{"nosniff"}
 
-// addHeader adds the fields that every response has.
+// addHeader adds the fields that every response has, and OCI-Namespace for a
+// pull with the parameter ns.
 func (h *handler) addHeader(header http.Header, r *Request) {
 	if h.operator == nil {
 		header["Docker-Distribution-Api-Version"] = apiVersion
@@ -31,8 +32,8 @@ func (h *handler) addHeader(header http.Header, r *Request) {
 	for _, w := range h.warnings {
 		header.Add("Warning", w)
 	}
-	// The spec has ns on pull operations (Registry Proxying). Clients send it
-	// when they list tags, too.
+	// The spec has the parameter ns only on pulls (Registry Proxying). Clients
+	// send it when they list tags, too.
 	if r.URL.RawQuery != "" && h.operator == nil && (r.Op.Action() == ActionPull || r.Op == ListTags) && !h.without.has(Namespace) {
 		if ns := r.URL.Query().Get("ns"); ns != "" && field.Valid(ns) {
 			setFields(header, "Oci-Namespace", ns)
@@ -40,9 +41,9 @@ func (h *handler) addHeader(header http.Header, r *Request) {
 	}
 }
 
-// setFields sets fields of a header, given as names in canonical form, each
-// followed by its value. It removes control characters, so all values with text
-// from a client or a store must be set with it.
+// setFields sets fields of a header. The arguments alternate between a name, in
+// canonical form, and its value. It removes control characters, so use it for
+// each value that contains text from a client or a store.
 func setFields(h http.Header, namesAndValues ...string) {
 	values := make([]string, len(namesAndValues)/2) // one allocation for all of them
 	for i := range values {
@@ -51,11 +52,11 @@ func setFields(h http.Header, namesAndValues ...string) {
 	}
 }
 
-// location returns the Location of a path of the API.
+// location returns the value of Location for a path of the API.
 func (h *handler) location(r *Request, path string) string { return h.origin(r) + h.prefix + path }
 
-// origin returns the beginning of a Location or Link: the host that the client
-// asked if the registry is without relative ones, or "".
+// origin returns the beginning of a Location or Link: the scheme and the host of
+// the request if the registry is without [RelativeLocations], or else "".
 func (h *handler) origin(r *Request) string {
 	switch {
 	case !h.without.has(RelativeLocations):
@@ -75,8 +76,8 @@ func writeJSON(w http.ResponseWriter, r *Request, v any) error {
 	return writeBody(w, r, http.StatusOK, "application/json", text)
 }
 
-// writeBody responds with the body, or with the header alone if the method is
-// HEAD.
+// writeBody responds with the status and the body. The response to HEAD has only
+// the header.
 func writeBody(w http.ResponseWriter, r *Request, status int, mediaType string, body []byte) error {
 	setFields(w.Header(), "Content-Type", mediaType, "Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
@@ -87,8 +88,8 @@ func writeBody(w http.ResponseWriter, r *Request, status int, mediaType string, 
 	return err
 }
 
-// writeCreated responds that the repository has the blob or manifest now. Kind
-// is the element of its path, "blobs" or "manifests".
+// writeCreated responds with 201 for a blob or manifest that the repository now
+// has. The kind is the element of its path: "blobs" or "manifests".
 func (h *handler) writeCreated(w http.ResponseWriter, r *Request, kind string, d digest.Digest) error {
 	setFields(w.Header(),
 		"Location", h.location(r, "/v2/"+r.Repo+"/"+kind+"/"+string(d)),
@@ -105,16 +106,16 @@ func writeEmpty(w http.ResponseWriter, status int) error {
 	return nil
 }
 
-// A cutError is an error after which no response is possible: the connection
-// is cut.
+// A cutError means that the response cannot be completed, so the connection is
+// cut.
 type cutError struct{ cause error }
 
 func (e cutError) Error() string { return "connection cut: " + e.cause.Error() }
 func (e cutError) Unwrap() error { return e.cause }
 
-// respond calls serve and, if that returns an error, responds with it. The
-// error that respond returns is a failure of the registry, not of the client:
-// one that made the status 500, or a [cutError].
+// respond calls serve. If serve returns an error before the response has begun,
+// respond sends the error. The error that respond returns is a failure of the
+// registry and not of the client: an error with status 500, or a [cutError].
 func respond(serve Handler, w *responseWriter, r *Request) error {
 	err := serve(w, r)
 	switch {
@@ -128,8 +129,8 @@ func respond(serve Handler, w *responseWriter, r *Request) error {
 	return writeError(w, r, err)
 }
 
-// writeError responds with err (section Error Codes). It returns err if the
-// status is 500.
+// writeError responds with the errors in err (section Error Codes). It returns
+// err if the status is 500, and nil otherwise.
 func writeError(w http.ResponseWriter, r *Request, err error) error {
 	type wire struct {
 		Code    Code   `json:"code"`
@@ -164,7 +165,8 @@ func writeError(w http.ResponseWriter, r *Request, err error) error {
 	return nil
 }
 
-// A responseWriter notes the status and the size of the response.
+// A responseWriter records the status of the response and the number of bytes in
+// its body.
 type responseWriter struct {
 	conn.Writer
 	bytes int64
@@ -177,7 +179,7 @@ func (w *responseWriter) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// ReadFrom lets the operating system send a file.
+// ReadFrom lets net/http send a file with sendfile.
 func (w *responseWriter) ReadFrom(src io.Reader) (int64, error) {
 	w.Begin()
 	n, err := io.Copy(w.ResponseWriter, src)
@@ -185,10 +187,10 @@ func (w *responseWriter) ReadFrom(src io.Reader) (int64, error) {
 	return n, err
 }
 
-// Flush implements [http.Flusher], for a [Middleware].
+// Flush implements [http.Flusher], which a [Middleware] may use.
 func (w *responseWriter) Flush() { w.FlushError() }
 
-// FlushError flushes for [http.ResponseController].
+// FlushError is the method that [http.ResponseController] calls to flush.
 func (w *responseWriter) FlushError() error {
 	w.Begin()
 	return http.NewResponseController(w.ResponseWriter).Flush()

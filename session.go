@@ -15,11 +15,11 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// uploads holds the upload sessions of a registry. Sessions expire when a later
-// request looks at them, so that nothing has to run in the background.
+// uploads holds the upload sessions of a registry. A session expires when a
+// later request looks at the sessions, so nothing runs in the background.
 type uploads struct {
 	expiry time.Duration
-	max    int // the greatest number of sessions, or 0 for any
+	max    int // the greatest number of sessions, or 0 for no limit
 
 	mu    sync.Mutex
 	byID  map[string]*list.Element // of *upload
@@ -27,8 +27,8 @@ type uploads struct {
 }
 
 // An upload is a blob that is being uploaded: in a session, or in a single POST,
-// which has no id. Only the request that has claimed a session may use the fields
-// below busy.
+// in which case it has no id. The fields below busy may be used only by the
+// request that has claimed the session.
 type upload struct {
 	id, repo string
 	used     time.Time    // guarded by uploads.mu
@@ -42,7 +42,8 @@ type upload struct {
 	lastChunk int64      // the size of the last chunk, or -1 if there was none
 }
 
-// start begins a session, unless the number of sessions has reached its limit.
+// start starts an upload session, or returns an error if as many sessions as
+// permitted are open.
 func (u *uploads) start(r *Request, algorithm digest.Algorithm) (*upload, error) {
 	s := &upload{id: newUUID(), repo: r.Repo, algorithm: algorithm, lastChunk: -1}
 	now := r.Now()
@@ -64,9 +65,9 @@ func (u *uploads) start(r *Request, algorithm digest.Algorithm) (*upload, error)
 	return s, nil
 }
 
-// untilExpiry returns the time until the first session can expire. A session that
-// a request is writing to cannot expire before the request ends. The caller holds
-// u.mu.
+// untilExpiry returns the time until the first session can expire. It skips
+// sessions that a request is writing to, because they cannot expire during the
+// request. The caller holds u.mu.
 func (u *uploads) untilExpiry(now time.Time) time.Duration {
 	for e := u.byUse.Front(); e != nil; e = e.Next() {
 		if s := e.Value.(*upload); !s.busy.Load() {
@@ -76,15 +77,15 @@ func (u *uploads) untilExpiry(now time.Time) time.Duration {
 	return u.expiry
 }
 
-// tooManyUploads returns the error for a session beyond the limit. The wait is the
-// time until one can expire.
+// tooManyUploads returns the error for a request that would exceed the limit of
+// sessions. Its Retry-After is the wait, in full seconds.
 func tooManyUploads(limit int, wait time.Duration) error {
 	e := Errorf(CodeTooManyRequests, "there may be %d upload sessions, and all are open; finish or cancel one", limit)
 	e.Header = http.Header{"Retry-After": {strconv.FormatInt(int64((wait+time.Second-1)/time.Second), 10)}}
 	return e
 }
 
-// get returns the session of the request and notes its use.
+// get returns the upload session of the request and marks it as used now.
 func (u *uploads) get(r *Request) (*upload, error) {
 	now := r.Now()
 	u.mu.Lock()
@@ -101,15 +102,17 @@ func (u *uploads) get(r *Request) (*upload, error) {
 	return s, nil
 }
 
-// uploadUnknown returns the error for a session that does not exist.
+// uploadUnknown returns the error that the upload session of the request does
+// not exist.
 func uploadUnknown(r *Request) error {
 	e := Errorf(CodeBlobUploadUnknown, "%s has no upload session %q", r.Repo, r.Session)
 	e.Detail = map[string]string{"name": r.Repo, "session": r.Session}
 	return e
 }
 
-// claim returns the session of the request, for this request alone until it is
-// released. If another request has claimed the session, busy is true.
+// claim returns the upload session of the request. Until the request releases
+// the session, no other request can claim it. If another request has claimed it,
+// busy is true.
 func (u *uploads) claim(r *Request) (s *upload, busy bool, err error) {
 	s, err = u.get(r)
 	if err != nil {
@@ -125,8 +128,8 @@ func (u *uploads) claim(r *Request) (s *upload, busy bool, err error) {
 	return s, false, nil
 }
 
-// release ends the claim of the request on the session, or the session if endAll
-// was called meanwhile.
+// release gives up the claim of the request on the session. If endAll was called
+// during the request, it ends the session.
 func (u *uploads) release(r *Request, s *upload) {
 	now := r.Now()
 	u.mu.Lock()
@@ -142,7 +145,8 @@ func (u *uploads) release(r *Request, s *upload) {
 	}
 }
 
-// end removes a claimed session and its content.
+// end removes a claimed session and discards its bytes, unless they were
+// committed.
 func (u *uploads) end(s *upload) {
 	u.mu.Lock()
 	if e := u.byID[s.id]; e != nil {
@@ -153,8 +157,9 @@ func (u *uploads) end(s *upload) {
 	s.close()
 }
 
-// expire removes the sessions that have been idle for too long, and claims
-// them, for discard. The caller holds u.mu.
+// expire removes the sessions that have been idle for too long, and returns them
+// claimed. The caller holds u.mu, and passes them to discard after releasing
+// u.mu.
 func (u *uploads) expire(now time.Time) (expired []*upload) {
 	for e := u.byUse.Front(); e != nil; {
 		s, next := e.Value.(*upload), e.Next()
@@ -171,8 +176,8 @@ func (u *uploads) expire(now time.Time) (expired []*upload) {
 	return expired
 }
 
-// endAll ends all sessions. A session that a request is writing to ends with that
-// request, which may still commit the blob.
+// endAll ends all sessions. If a request is writing to a session, the session
+// ends with that request, which may still commit the blob.
 func (u *uploads) endAll() {
 	var idle []*upload
 	u.mu.Lock()
@@ -187,15 +192,15 @@ func (u *uploads) endAll() {
 	discard(idle)
 }
 
-// discard closes claimed sessions.
+// discard closes sessions that the caller has claimed.
 func discard(sessions []*upload) {
 	for _, s := range sessions {
-		defer s.close() // Even if the writer of another one panics.
+		defer s.close() // deferred, so that all are closed even if the writer of one panics
 	}
 }
 
-// close ends a claimed session, and discards the bytes that have arrived unless
-// they were committed.
+// close ends a claimed session and discards its bytes, unless they were
+// committed.
 func (s *upload) close() {
 	s.ended = true
 	defer s.busy.Store(false)
@@ -204,8 +209,9 @@ func (s *upload) close() {
 	}
 }
 
-// sum returns the digest of the bytes that have arrived. They were hashed as
-// they came in, unless the client did not announce this algorithm.
+// sum returns the digest of the bytes that have arrived. The bytes were hashed
+// on arrival. If the algorithm is not the one that was used then, sum reads them
+// back.
 func (s *upload) sum(algorithm digest.Algorithm) (digest.Digest, error) {
 	if algorithm != s.algorithm {
 		s.algorithm, s.hash = algorithm, algorithm.Hash()
@@ -216,13 +222,13 @@ func (s *upload) sum(algorithm digest.Algorithm) (digest.Digest, error) {
 	return newDigest(algorithm, s.hash.Sum(nil)), nil
 }
 
-// setSession sets the fields that tell the client where the session is and how
-// much of the blob has arrived.
+// setSession sets the fields that tell the client the URL of the session and the
+// number of bytes that have arrived.
 func (h *handler) setSession(header http.Header, r *Request, s *upload) {
 	setFields(header,
 		"Location", h.location(r, "/v2/"+s.repo+"/blobs/uploads/"+s.id),
-		// The form cannot express that nothing has arrived. Other registries
-		// send 0-0 then, too.
+		// The form of Range cannot express that no byte has arrived. Like other
+		// registries, send 0-0 in this case.
 		"Range", "0-"+strconv.FormatInt(max(s.size.Load()-1, 0), 10),
 		"Docker-Upload-Uuid", s.id)
 }

@@ -18,7 +18,7 @@ import (
 	"github.com/ocireg/registry/memstore"
 )
 
-// Cancel a blob upload.
+// Section Cancel a blob upload: the session and its bytes are gone.
 func TestUploadIsCancelled(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		for _, content := range []string{"", "x"} {
@@ -36,14 +36,14 @@ func TestUnknownUpload(t *testing.T) {
 		for _, session := range []string{"x", "00000000-0000-4000-8000-000000000000", "%2E%2E", "sha256:x"} {
 			t.wantNoUpload("/v2/app/blobs/uploads/" + session)
 		}
-		// A session belongs to its repository.
+		// A session of one repository is unknown in another.
 		location := t.start("app")
 		t.wantNoUpload(strings.Replace(location, "/app/", "/other/", 1))
 		t.want(201, t.finish(location, sum("x"), "x"))
 	})
 }
 
-// The clock of an upload's expiry is that of package time.
+// Upload sessions expire by the clock of package time.
 func TestUploadExpires(t *testing.T) {
 	for name, tt := range map[string]struct {
 		options []registry.Option
@@ -53,7 +53,7 @@ func TestUploadExpires(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				h := inMemory(t, tt.options...)
 				used, unused, other := h.start("app"), h.start("app"), h.start("other")
-				// Each request renews the session, also GET of its status.
+				// Each request to a session, also GET, renews it.
 				for i := range 5 {
 					time.Sleep(tt.expiry - 1)
 					switch i % 3 {
@@ -75,7 +75,7 @@ func TestUploadExpires(t *testing.T) {
 	}
 }
 
-// The next request discards expired uploads.
+// When upload sessions have expired, the next request closes their writers.
 func TestExpiredUploadIsClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &watchedStore{Store: memstore.New()}
@@ -90,7 +90,7 @@ func TestExpiredUploadIsClosed(t *testing.T) {
 	})
 }
 
-// A session does not expire while it receives a body, however long that takes.
+// A session does not expire while it receives a body, even if that takes hours.
 func TestUploadDoesNotExpireWhileItIsReceived(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := inMemory(t)
@@ -105,7 +105,7 @@ func TestUploadDoesNotExpireWhileItIsReceived(t *testing.T) {
 		}()
 		io.WriteString(out, "x")
 		time.Sleep(10 * time.Hour)
-		h.want(202, h.call("POST", "/v2/app/blobs/uploads/", "")) // expires the idle sessions
+		h.want(202, h.call("POST", "/v2/app/blobs/uploads/", "")) // makes the registry look for expired sessions
 		io.WriteString(out, "y")
 		out.Close()
 		require.Equal(t, 202, <-done)
@@ -114,7 +114,8 @@ func TestUploadDoesNotExpireWhileItIsReceived(t *testing.T) {
 	})
 }
 
-// stall starts a PATCH whose body ends when the test closes it.
+// stall starts a PATCH and writes content to its body, and leaves the body open.
+// It returns the open body and a channel for the response.
 func (t *registryTest) stall(location, content string) (body *io.PipeWriter, done chan *httptest.ResponseRecorder) {
 	in, body := io.Pipe()
 	done = make(chan *httptest.ResponseRecorder, 1)
@@ -125,13 +126,13 @@ func (t *registryTest) stall(location, content string) (body *io.PipeWriter, don
 	}()
 	_, err := io.WriteString(body, content)
 	require.NoError(t, err)
-	// The bytes have arrived when the registry reads on.
+	// The registry has read the content when it reads again.
 	body.Write(nil)
 	return body, done
 }
 
-// While one request writes to a session, another request cannot write to it but
-// can get its status. Other sessions are not affected.
+// While a request writes to a session, another request cannot write to it, but
+// it can get its status. Other sessions are not affected.
 func TestOneRequestAtATimeWritesToASession(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		location := t.start("app")
@@ -144,7 +145,7 @@ func TestOneRequestAtATimeWritesToASession(t *testing.T) {
 			require.Equal(t, location, t.wantUpload(416, a, "app", 5), "the client can go on")
 		}
 		t.wantError(400, t.call("DELETE", location, ""), registry.CodeBlobUploadInvalid)
-		// Other sessions do not wait.
+		// A request to another session does not wait.
 		t.want(201, t.finish(t.start("app"), sum("y"), "y"))
 		t.wantPulled("/v2/app/blobs/"+string(sum("y")), "y")
 		t.pushImage("app", "v1")
@@ -180,7 +181,8 @@ func TestOneOfManyWritersToASessionWins(t *testing.T) {
 	})
 }
 
-// If a body breaks off, the registry keeps the bytes that have arrived.
+// If the body of a chunk ends early, the registry keeps the bytes that have
+// arrived, and the client can continue after them.
 func TestUploadIsResumed(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		const content = "0123456789"
@@ -196,7 +198,8 @@ func TestUploadIsResumed(t *testing.T) {
 	})
 }
 
-// The same over a network: the client disconnects in the middle of a chunk.
+// If the client disconnects from the network in the middle of a chunk, it can
+// continue after the bytes that have arrived.
 func TestUploadIsResumedWhenTheClientComesBack(t *testing.T) {
 	t.Parallel()
 	for _, s := range stores {
@@ -233,7 +236,8 @@ func TestUploadIsResumedWhenTheClientComesBack(t *testing.T) {
 	}
 }
 
-// A monolithic PUT that breaks off stores no blob and can be resumed.
+// If the body of a monolithic PUT ends early, the registry stores no blob, and
+// the client can continue.
 func TestBrokenOffPutStoresNothing(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		const content = "0123456789"
@@ -254,7 +258,7 @@ func TestBrokenOffPutStoresNothing(t *testing.T) {
 	})
 }
 
-// broken is a body that breaks off.
+// A broken is a body that fails at its first read.
 type broken struct{}
 
 func (broken) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }

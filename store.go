@@ -11,93 +11,95 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// A Store keeps the content of a registry: bytes and indexes. It does not deal
-// with HTTP. The handler has parsed, hashed and validated everything that it
-// passes to a Store, and trusts everything that a Store returns.
+// A Store keeps the content of a registry: blobs, manifests, tags and referrers.
+// It does not deal with HTTP. The handler has parsed, hashed and validated
+// everything that it passes to a Store, and trusts everything that a Store
+// returns.
 //
 // Methods may be called concurrently. A repository exists as soon as a blob or a
 // manifest is put into it. Content belongs to its repository: a blob that was
 // committed to one repository is not in another until it is committed or mounted
-// there too. Manifests and blobs are separate, even if their bytes are equal. A
-// store whose repositories share their blobs has a method SharesBlobs() bool that
-// returns true. A repository of such a store may exist only after its first
-// manifest was put.
+// there too. Manifests and blobs are separate, even if their bytes are equal. If
+// the repositories of a store share their blobs, the store has a method
+// SharesBlobs() bool that returns true. A repository of such a store may exist
+// only after its first manifest was put.
 //
 // If a repository, blob, manifest or tag does not exist, the error wraps
 // [io/fs.ErrNotExist]. If the store cannot carry out the call at all, such as a
 // write to a read-only store, the error wraps [errors.ErrUnsupported], and the
-// registry responds with 405. If the error is an [*Error], or wraps one, the
-// registry responds with that, and to any other error with 500 Internal Server
+// registry responds with 405. If the error is or wraps an [*Error], the registry
+// responds with that. To any other error, it responds with 500 Internal Server
 // Error.
 //
 // A store such as a proxy for another registry may carry out the operations
-// itself, with a method Operate that is a [Handler]. It gets every request, even
-// one whose URL is not valid or names no operation. The registry still calls
-// recorders, faults and middleware, and hooks still read the content. With a method
-// StoreFor(*Request) Store, it gives them the content that the client of the
-// request may see. An option that changes an operation, such as [WithPageSize] or [WithAuthorizer],
-// makes [New] panic then. [WithReadOnly] does not; neither does [Without] for
-// [CrossOrigin] or an operation other than [MountBlob], [PostBlob] and
-// [ListReferrers].
+// itself, with a method Operate that is a [Handler]. Operate gets every request,
+// even one whose URL is not valid or names no operation. The registry still
+// calls recorders, faults and middleware, and hooks still read content from the
+// store. If the store has a method StoreFor(*Request) Store, hooks read from its
+// result, which has the content that the client of the request may see. [New]
+// panics if such a store is used with an option that changes operations, such as
+// [WithPageSize] or [WithAuthorizer]. It permits [WithReadOnly], and it permits
+// [Without] for [CrossOrigin] and for operations other than [MountBlob],
+// [PostBlob] and [ListReferrers].
 //
-// To test an implementation, see Store in package registrytest/conformance.
-// To stay compatible with future methods, embed [UnimplementedStore].
+// To test an implementation, see Store in package registrytest/conformance. To
+// stay compatible with future methods, embed [UnimplementedStore].
 type Store interface {
-	// Repositories yields the names of the repositories that sort after the
-	// given name, in ascending byte order. The store must not hold a lock
-	// while it yields.
+	// Repositories yields the names of the repositories that sort after the given
+	// name, in ascending byte order. The store must not hold a lock while it
+	// yields.
 	Repositories(ctx context.Context, after string) iter.Seq2[string, error]
 
 	// StatBlob returns the size of a blob in bytes.
 	StatBlob(ctx context.Context, repo string, d digest.Digest) (int64, error)
 
 	// OpenBlob opens a blob for reading. Reading returns the content with that
-	// digest, or an error. The operating system sends an [*os.File] where that
-	// is possible.
+	// digest, or an error. If the reader is an [*os.File], the operating system
+	// can send it without copying it through the process.
 	OpenBlob(ctx context.Context, repo string, d digest.Digest) (io.ReadSeekCloser, error)
 
-	// CreateBlob starts a blob of the repository. Size is the number of bytes
-	// that the client has announced, or -1. It is a hint: the blob may turn out
-	// shorter or longer. The writer outlives ctx.
+	// CreateBlob returns a writer for a new blob of the repository. Size is the
+	// number of bytes that the client has announced, or -1. It is only a hint: the
+	// blob may turn out shorter or longer. The writer outlives ctx.
 	CreateBlob(ctx context.Context, repo string, size int64) (BlobWriter, error)
 
-	// MountBlob makes a blob of the repository from readable in repo as well,
-	// without copying it. If from is empty, MountBlob takes it from any
+	// MountBlob makes a blob of the repository from readable in repo too, without
+	// copying the bytes. If from is empty, MountBlob takes the blob from any
 	// repository that has it.
 	MountBlob(ctx context.Context, repo string, d digest.Digest, from string) error
 
-	// DeleteBlob removes a blob from the repository. Open readers can still
-	// read it.
+	// DeleteBlob removes a blob from the repository. Readers that are open can
+	// still read the blob.
 	DeleteBlob(ctx context.Context, repo string, d digest.Digest) error
 
 	// StatManifest returns the media type, digest and size of a manifest. The
-	// reference is a tag or a digest; it is a digest if it has a colon in it.
+	// reference is a digest if it contains a colon, and a tag otherwise.
 	StatManifest(ctx context.Context, repo, reference string) (ocispec.Descriptor, error)
 
-	// GetManifest returns the manifest with the reference, a tag or a digest.
-	// Only its MediaType, Digest and Content need be set. The caller does not
+	// GetManifest returns the manifest that the reference, a tag or a digest,
+	// names. Only MediaType, Digest and Content must be set. The caller does not
 	// modify the content.
 	GetManifest(ctx context.Context, repo, reference string) (Manifest, error)
 
-	// PutManifest stores a manifest and points the tags at it, all or nothing.
-	// The store may keep the manifest's content and annotations: the caller
-	// does not modify them afterwards. It is no error if the manifest exists:
-	// the handler puts it again with the media type that it has, unless the
-	// option WithAnyManifest is set for the repository.
+	// PutManifest stores a manifest and makes the tags name it, all or nothing.
+	// The store may keep the manifest's content and annotations: the caller does
+	// not modify them afterwards. If the manifest exists, that is not an error:
+	// the handler puts it again with the same media type, unless the option
+	// WithAnyManifest is set for the repository.
 	//
-	// If check is not nil, PutManifest calls it before it changes anything:
-	// once for each tag, with the digest that the tag points at, or "" if the
-	// tag is new. Without tags it calls check once, with an empty tag and the
-	// digest of the manifest, or "" if the manifest is new. If check returns an
-	// error, PutManifest changes nothing and returns that error. No other write
-	// to the repository comes between the check and the change.
+	// If check is not nil, PutManifest calls it before it changes anything: once
+	// for each tag, with the digest that the tag names, or "" if the tag is new.
+	// Without tags it calls check once, with an empty tag and the digest of the
+	// manifest, or "" if the manifest is new. If check returns an error,
+	// PutManifest changes nothing and returns that error. No other write to the
+	// repository comes between the check and the change.
 	PutManifest(ctx context.Context, repo string, m Manifest, tags []string, check func(tag string, current digest.Digest) error) error
 
-	// DeleteManifest removes a manifest and every tag that points at it. It
-	// is no longer listed as a referrer.
+	// DeleteManifest removes a manifest and every tag that names it. Referrers no
+	// longer lists the manifest.
 	DeleteManifest(ctx context.Context, repo string, d digest.Digest) error
 
-	// DeleteTag removes a tag. The manifest that it points at stays.
+	// DeleteTag removes a tag. The manifest that the tag names stays.
 	DeleteTag(ctx context.Context, repo, tag string) error
 
 	// Tags yields the tags of a repository that sort after the given tag, in
@@ -106,28 +108,28 @@ type Store interface {
 	// while it yields.
 	Tags(ctx context.Context, repo, after string) iter.Seq2[string, error]
 
-	// Referrers yields the descriptors of the manifests in the repository
-	// whose subject has the given digest and whose own digest sorts after the
-	// digest after, in ascending byte order of their digests. The descriptors
-	// are those of [Manifest.Descriptor]. Neither the subject nor the
-	// repository need exist; without the repository, Referrers yields nothing.
-	// The store must not hold a lock while it yields.
+	// Referrers yields the descriptors of the manifests in the repository that
+	// have the given subject and whose own digests sort after the digest after.
+	// They are in ascending byte order of their digests. The descriptors are those
+	// of [Manifest.Descriptor]. Neither the subject nor the repository need exist;
+	// without the repository, Referrers yields nothing. The store must not hold a
+	// lock while it yields.
 	Referrers(ctx context.Context, repo string, subject, after digest.Digest) iter.Seq2[ocispec.Descriptor, error]
 }
 
-// A BlobWriter receives the bytes of one blob. Until Commit, the store does not
-// show the blob. An implementation of [io.ReaderFrom] saves a copy. A BlobWriter
-// need not be safe for concurrent use.
+// A BlobWriter receives the bytes of one blob. The store does not show the blob
+// before Commit. A BlobWriter that implements [io.ReaderFrom] saves a copy of
+// the bytes. A BlobWriter need not be safe for concurrent use.
 type BlobWriter interface {
 	// Write appends to the blob.
 	io.Writer
 
-	// ReadAt reads bytes that were written.
+	// ReadAt reads bytes that were written before.
 	io.ReaderAt
 
-	// Commit publishes the bytes as the blob with the given digest, in the
-	// repository that the writer was created for, atomically. The caller has
-	// verified the digest. It is no error if the blob exists.
+	// Commit publishes the bytes as the blob with the given digest, atomically, in
+	// the repository that the writer was created for. The caller has verified the
+	// digest. If the blob exists, that is not an error.
 	Commit(ctx context.Context, d digest.Digest) error
 
 	// Close discards the bytes, unless they were committed.
@@ -135,7 +137,7 @@ type BlobWriter interface {
 }
 
 // A Manifest is a manifest as a [Store] keeps it: the bytes that were pushed,
-// and the values in them that a store needs for its indexes.
+// and the values from them that a store needs for its indexes.
 type Manifest struct {
 	// MediaType is the media type with which the manifest was pushed, without
 	// parameters.
@@ -147,12 +149,12 @@ type Manifest struct {
 	// Content holds the bytes as they were pushed.
 	Content []byte
 
-	// Subject is the digest of the manifest that this one refers to, or "".
+	// Subject is the digest of the manifest's subject, or "".
 	Subject digest.Digest
 
-	// ArtifactType is the artifactType of this manifest in a list of
-	// referrers: its field of that name or, in an image manifest without that,
-	// the media type of its config.
+	// ArtifactType is the artifactType of this manifest in a list of referrers:
+	// its field artifactType or, for an image manifest without that field, the
+	// media type of its config.
 	ArtifactType string
 
 	// Annotations are the manifest's annotations.
@@ -183,7 +185,8 @@ func unimplemented(method string) error {
 	return fmt.Errorf("the store does not implement %s: %w", method, errors.ErrUnsupported)
 }
 
-// unimplementedList yields the error of a method that lists names.
+// unimplementedList returns a list that yields the error for a method that
+// UnimplementedStore does not implement.
 func unimplementedList(method string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) { yield("", unimplemented(method)) }
 }

@@ -11,7 +11,8 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// A statOnly is a store that implements one method.
+// A statOnly is a store that embeds UnimplementedStore and implements only
+// StatBlob.
 type statOnly struct{ registry.UnimplementedStore }
 
 func (statOnly) StatManifest(context.Context, string, string) (ocispec.Descriptor, error) {

@@ -20,7 +20,7 @@ import (
 	"github.com/ocireg/registry/registrytest/conformance"
 )
 
-// stores are the stores of the tests that run over each of them.
+// The stores with which overStores runs each test.
 var stores = []struct {
 	name string
 	open func(t testing.TB) registry.Store
@@ -44,14 +44,16 @@ func TestRegistryMeetsTheSpec(t *testing.T) {
 	}
 }
 
-// A registryTest is a registry that a test calls without a network.
+// A registryTest is a registry, its store and the test that uses it. The test
+// calls the handler without a network.
 type registryTest struct {
 	*testing.T
 	http.Handler
 	store registry.Store
 }
 
-// overStores runs the test with a registry over each of the stores.
+// overStores runs the test once for each store, in parallel, with a registry on
+// an empty store.
 func overStores(t *testing.T, test func(t *registryTest), opts ...registry.Option) {
 	t.Helper()
 	t.Parallel()
@@ -64,19 +66,19 @@ func overStores(t *testing.T, test func(t *registryTest), opts ...registry.Optio
 	}
 }
 
-// inMemory returns a registry over an empty store in memory.
+// inMemory returns a registry on an empty memstore.
 func inMemory(t *testing.T, opts ...registry.Option) *registryTest {
 	store := memstore.New()
 	return &registryTest{t, registry.New(store, opts...), store}
 }
 
-// over returns another registry over the same store.
+// over returns a registry with other options on the same store.
 func (t *registryTest) over(opts ...registry.Option) *registryTest {
 	return &registryTest{t.T, registry.New(t.store, opts...), t.store}
 }
 
-// call sends a request and returns the response. The header has alternating
-// names and values.
+// call sends a request to the handler and returns the response. The header has
+// alternating names and values.
 func (t *registryTest) call(method, target, body string, header ...string) *httptest.ResponseRecorder {
 	t.Helper()
 	r := httptest.NewRequest(method, target, strings.NewReader(body))
@@ -88,15 +90,16 @@ func (t *registryTest) call(method, target, body string, header ...string) *http
 	return w
 }
 
-// want fails the test unless the response has the status.
+// want fails the test unless the response has the status. It returns the
+// response.
 func (t *registryTest) want(status int, a *httptest.ResponseRecorder) *httptest.ResponseRecorder {
 	t.Helper()
 	require.Equal(t, status, a.Code, a.Body)
 	return a
 }
 
-// wantError fails the test unless the response is an error in the form of the
-// spec (section Error Codes), with the status and the codes.
+// wantError fails the test unless the response has the status and an error body
+// in the form of the spec (section Error Codes) with exactly the given codes.
 func (t *registryTest) wantError(status int, a *httptest.ResponseRecorder, codes ...registry.Code) *httptest.ResponseRecorder {
 	t.Helper()
 	t.want(status, a)
@@ -121,8 +124,7 @@ func (t *registryTest) wantError(status int, a *httptest.ResponseRecorder, codes
 	return a
 }
 
-// wantPulled fails the test unless the manifest or blob at the path has the
-// content.
+// wantPulled fails the test unless GET of the path returns the content.
 func (t *registryTest) wantPulled(path, content string) *httptest.ResponseRecorder {
 	t.Helper()
 	a := t.want(200, t.call("GET", path, ""))
@@ -140,7 +142,8 @@ func (t *registryTest) pushBlob(repo, content string) digest.Digest {
 	return d
 }
 
-// pushImage pushes an image and returns its manifest.
+// pushImage pushes an image and returns its manifest. The reference is a tag, or
+// "" to push the manifest by its digest.
 func (t *registryTest) pushImage(repo, reference string, edit ...func(*ocispec.Manifest)) string {
 	t.Helper()
 	m := t.image(repo, edit...)
@@ -151,8 +154,8 @@ func (t *registryTest) pushImage(repo, reference string, edit ...func(*ocispec.M
 	return m
 }
 
-// image pushes the blobs of an image and returns its manifest, after edit has
-// changed it.
+// image pushes the blobs of an image and returns a manifest that names them. The
+// functions in edit can change the manifest.
 func (t *registryTest) image(repo string, edit ...func(*ocispec.Manifest)) string {
 	t.Helper()
 	t.pushBlob(repo, "{}")
@@ -189,17 +192,17 @@ func toJSON(t testing.TB, v any) string {
 	return string(b)
 }
 
-// start starts an upload session and returns its location.
+// start starts an upload session and returns its Location.
 func (t *registryTest) start(repo string) string {
 	t.Helper()
 	return t.want(202, t.call("POST", "/v2/"+repo+"/blobs/uploads/", "")).Header().Get("Location")
 }
 
-// chunk sends a chunk of an upload.
+// chunk sends a chunk of an upload whose first byte has the offset first.
 func (t *registryTest) chunk(location string, first int, content string) *httptest.ResponseRecorder {
 	t.Helper()
 	return t.call("PATCH", location, content, "Content-Range", fmt.Sprintf("%d-%d", first, first+len(content)-1))
 }
 
-// unknownLength hides the length of a body from an HTTP client.
+// An unknownLength is a body whose length an HTTP client does not know.
 type unknownLength struct{ *bytes.Reader }

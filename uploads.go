@@ -72,17 +72,18 @@ func (h *handler) patchUpload(w http.ResponseWriter, r *Request) error {
 	if err != nil {
 		return err
 	}
-	// The session is free: the client may continue as soon as it has the response.
+	// Respond after the claim is released, so that the client can continue at
+	// once.
 	return writeEmpty(w, http.StatusAccepted)
 }
 
-// putUpload implements end-6: it takes the last chunk, if there is one, and
-// closes the session.
+// putUpload implements end-6: it appends the body, which is the last chunk or
+// empty, and closes the session.
 func (h *handler) putUpload(w http.ResponseWriter, r *Request) error {
 	err := h.withClaim(r, func(s *upload) (ended bool, err error) {
 		if s.writer == nil {
-			// Nothing is hashed yet. Hashed with the algorithm of the digest, the
-			// blob need not be read back.
+			// Nothing is hashed yet. Use the algorithm of the digest, so that the blob
+			// need not be read back.
 			s.algorithm = r.Digest.Algorithm()
 		}
 		if ended, err := h.appendChunk(r, s); err != nil {
@@ -96,23 +97,23 @@ func (h *handler) putUpload(w http.ResponseWriter, r *Request) error {
 	return h.writeCreated(w, r, "blobs", r.Digest)
 }
 
-// withClaim claims the session of the request, and calls f with it. It ends the
-// session if f returns ended, or else releases it.
+// withClaim claims the upload session of the request and calls f with it. If f
+// returns ended, withClaim ends the session; otherwise, it releases the session.
 func (h *handler) withClaim(r *Request, f func(s *upload) (ended bool, err error)) error {
 	s, busy, err := h.uploads.claim(r)
 	switch {
 	case busy:
-		// 416, and not 409, has the fields with which a client can continue
-		// (end-5 and end-6 list no other status).
+		// The status is 416, which end-5 and end-6 list, and not 409: a 416 has
+		// the fields that tell the client where to continue.
 		e := h.continueAt(r, s, "another request is writing to this upload session")
 		if r.Op == CancelUpload {
-			e.Status = http.StatusBadRequest // end-14
+			e.Status = http.StatusBadRequest // the only error status of end-14 for an existing session
 		}
 		return e
 	case err != nil:
 		return err
 	}
-	ended := true // If the body or the writer panics: it is not known which bytes were written.
+	ended := true // stays true if the body or the writer panics: then it is not known which bytes were written
 	defer func() {
 		if ended {
 			h.uploads.end(s)
@@ -124,8 +125,8 @@ func (h *handler) withClaim(r *Request, f func(s *upload) (ended bool, err error
 	return err
 }
 
-// appendChunk checks and appends one body. If ended is true, the caller ends the
-// session; otherwise it releases it.
+// appendChunk checks the body of the request and appends it to the session. If
+// ended is true, the session cannot continue.
 func (h *handler) appendChunk(r *Request, s *upload) (ended bool, err error) {
 	body, length, err := h.nextChunk(r, s)
 	if err != nil {
@@ -136,8 +137,9 @@ func (h *handler) appendChunk(r *Request, s *upload) (ended bool, err error) {
 		return true, err
 	}
 	if err != nil {
-		// The bytes that have arrived are kept, even if the client went away. They
-		// are not the last chunk: the client may send the rest of it.
+		// Keep the bytes that have arrived, even if the client has disconnected.
+		// They do not count as the last chunk: the client may send the rest of the
+		// chunk.
 		return false, h.continueAt(r, s, "the body ended after %d bytes: %v", n, err)
 	}
 	if length >= 0 && n != length {
@@ -149,14 +151,15 @@ func (h *handler) appendChunk(r *Request, s *upload) (ended bool, err error) {
 	return false, nil
 }
 
-// nextChunk returns the body of the request and the length that the client
-// announced, or -1. It returns an error if the body cannot be the next chunk.
+// nextChunk returns the body of the request and the length that the client has
+// announced, or -1. It returns an error if the body is not the next chunk of the
+// session.
 func (h *handler) nextChunk(r *Request, s *upload) (body io.Reader, length int64, err error) {
 	body, length = r.Body, r.ContentLength
 	contentRange := r.Header.Get("Content-Range")
 	if r.Op == PutUpload && contentRange != "" {
-		// A closing PUT without a body has no chunk, so its Content-Range says
-		// nothing: clients send the range of the last chunk, or that of no byte.
+		// Ignore the Content-Range of a closing PUT without a body, which has no
+		// chunk. Clients send the range of the last chunk, or an empty range.
 		buffered := bufio.NewReader(body)
 		if _, err := buffered.Peek(1); err == io.EOF {
 			contentRange = ""
@@ -177,9 +180,10 @@ func (h *handler) nextChunk(r *Request, s *upload) (body io.Reader, length int64
 	return body, length, nil
 }
 
-// checkChunk returns the length of the chunk with the Content-Range, or an error
-// if it is not the next one. A malformed Content-Range is 416, as the Docker
-// Registry HTTP API V2 says under PATCH Blob Upload: the spec does not say.
+// checkChunk returns the length of the chunk with the given Content-Range, or an
+// error if it is not the next chunk. For a malformed Content-Range, the status
+// is 416, as the Docker Registry HTTP API V2 requires under PATCH Blob Upload.
+// The distribution spec does not specify it.
 func (h *handler) checkChunk(r *Request, s *upload, contentRange string) (length int64, err error) {
 	first, last, ok := field.ChunkRange(contentRange)
 	length = min(last-first, math.MaxInt64-1) + 1
@@ -194,7 +198,8 @@ func (h *handler) checkChunk(r *Request, s *upload, contentRange string) (length
 	return length, nil
 }
 
-// continueAt returns an error that tells the client where to continue.
+// continueAt returns an error with status 416 whose header tells the client
+// where to continue the upload.
 func (h *handler) continueAt(r *Request, s *upload, format string, args ...any) *Error {
 	e := Errorf(CodeBlobUploadInvalid, format, args...)
 	e.Status = http.StatusRequestedRangeNotSatisfiable
@@ -203,9 +208,9 @@ func (h *handler) continueAt(r *Request, s *upload, format string, args ...any) 
 	return e
 }
 
-// receive appends a body to a claimed session. Length is the length that the
-// client announced, or -1. Even if receive fails, it returns the number of bytes
-// that arrived. If ended is true, the session cannot continue.
+// receive appends a body to a claimed session. The client has announced its
+// length, which is -1 if unknown. Even if receive fails, it returns the number
+// of bytes that have arrived. If ended is true, the session cannot continue.
 func (h *handler) receive(ctx context.Context, s *upload, body io.Reader, length int64) (n int64, ended bool, err error) {
 	if s.writer == nil {
 		if s.writer, err = h.store.CreateBlob(context.WithoutCancel(ctx), s.repo, length); err != nil {
@@ -224,7 +229,8 @@ func (h *handler) receive(ctx context.Context, s *upload, body io.Reader, length
 	return n, false, err
 }
 
-// commit verifies the bytes of a claimed session and publishes them.
+// commit checks the digest of the bytes of a claimed session and publishes them
+// as a blob.
 func (h *handler) commit(ctx context.Context, s *upload, d digest.Digest) error {
 	if got, err := s.sum(d.Algorithm()); err != nil {
 		return fmt.Errorf("reading back what was uploaded to %s: %w", s.repo, err)
@@ -239,8 +245,8 @@ func (h *handler) commit(ctx context.Context, s *upload, d digest.Digest) error 
 	return nil
 }
 
-// getUpload implements end-13, the status of a session. It does not wait for a
-// request that is writing.
+// getUpload implements end-13, the status of an upload session. It does not wait
+// for a request that is writing to the session.
 func (h *handler) getUpload(w http.ResponseWriter, r *Request) error {
 	s, err := h.uploads.get(r)
 	if err != nil {
@@ -261,9 +267,9 @@ func (h *handler) cancelUpload(w http.ResponseWriter, r *Request) error {
 	return nil
 }
 
-// loseUpload forgets the session of the request, if there is one and no other
-// request is writing to it. It returns an error if the registry behind an operator
-// keeps the session.
+// loseUpload ends the upload session of the request, unless another request is
+// writing to it. If the store carries out the operations itself, loseUpload
+// cancels the session there, and returns an error if that fails.
 func (h *handler) loseUpload(r *Request) error {
 	if h.operator != nil {
 		return h.cancelAtOperator(r)
@@ -274,6 +280,6 @@ func (h *handler) loseUpload(r *Request) error {
 	return nil
 }
 
-// EndUploads ends all upload sessions. Package registrytest calls it when it
-// replaces this handler by another, and when it closes the server.
+// EndUploads ends all upload sessions. Package registrytest calls it when it has
+// replaced this handler by another, and when it closes the server.
 func (h *handler) EndUploads() { h.uploads.endAll() }

@@ -18,8 +18,9 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// wantUpload fails the test unless the response has the location of the upload
-// and says that size bytes have arrived.
+// wantUpload fails the test unless the response has the status, the Location of
+// an upload session of the repository, and a Range for size bytes. It returns
+// the Location.
 func (t *registryTest) wantUpload(status int, a *httptest.ResponseRecorder, repo string, size int) string {
 	t.Helper()
 	t.want(status, a)
@@ -30,13 +31,14 @@ func (t *registryTest) wantUpload(status int, a *httptest.ResponseRecorder, repo
 	return location
 }
 
-// finish ends an upload.
+// finish closes an upload with a PUT whose body is rest.
 func (t *registryTest) finish(location string, d digest.Digest, rest string, header ...string) *httptest.ResponseRecorder {
 	t.Helper()
 	return t.call("PUT", location+"?digest="+url.QueryEscape(string(d)), rest, header...)
 }
 
-// wantNoUpload fails the test unless the session is unknown.
+// wantNoUpload fails the test unless every request to the upload session gets
+// BLOB_UPLOAD_UNKNOWN.
 func (t *registryTest) wantNoUpload(location string) {
 	t.Helper()
 	t.wantError(404, t.call("GET", location, ""), registry.CodeBlobUploadUnknown)
@@ -46,7 +48,7 @@ func (t *registryTest) wantNoUpload(location string) {
 	t.wantError(404, t.call("DELETE", location, ""), registry.CodeBlobUploadUnknown)
 }
 
-// POST then PUT.
+// The spec's section POST then PUT.
 func TestUploadAtOnce(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		for _, path := range []string{"/v2/team/app/blobs/uploads/", "/v2/team/app/blobs/uploads"} {
@@ -67,8 +69,8 @@ func TestUploadAtOnce(t *testing.T) {
 	})
 }
 
-// Pushing a blob in chunks: with and without a last chunk in the PUT, and as a
-// stream without Content-Range.
+// The spec's section Pushing a blob in chunks. The PUT may have the last chunk
+// or no body, and chunks may have no Content-Range.
 func TestUploadInChunks(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		const content = "0123456789"
@@ -110,7 +112,8 @@ func TestUploadInChunks(t *testing.T) {
 	})
 }
 
-// A chunk out of order is 416, and the response says where to continue.
+// The response to a chunk out of order is 416. It tells the client where to
+// continue.
 func TestChunkOutOfOrder(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		const content = "0123456789"
@@ -138,7 +141,8 @@ func TestContentRangeMustBeOne(t *testing.T) {
 		for _, header := range []string{
 			"bytes 0-4/5", "bytes=0-4", "0-4/5", "0-", "-4", "0", "4-0", "a-b", "0 - 4", "+0-4", "0--4", "0-99999999999999999999", "0-4,5-9", "0-4-",
 		} {
-			// Docker Registry HTTP API V2, PATCH Blob Upload: 416 if "it is invalid".
+			// The Docker Registry HTTP API V2, PATCH Blob Upload, requires 416 for a
+			// Content-Range if "it is invalid".
 			for _, a := range []*httptest.ResponseRecorder{
 				t.call("PATCH", location, "01234", "Content-Range", header), t.finish(location, sum("01234"), "01234", "Content-Range", header),
 			} {
@@ -149,15 +153,15 @@ func TestContentRangeMustBeOne(t *testing.T) {
 		for _, header := range []string{"0-3", "0-5", "0-9223372036854775807"} {
 			t.wantError(400, t.call("PATCH", location, "01234", "Content-Range", header), registry.CodeSizeInvalid)
 		}
-		// The registry has not stored any of it.
+		// The registry has stored none of these chunks.
 		t.wantUpload(204, t.call("GET", location, ""), "app", 0)
 		t.want(202, t.call("PATCH", location, "01234", "Content-Range", "0-4"))
 		t.want(201, t.finish(location, sum("01234"), ""))
 	})
 }
 
-// If the body does not have the length in its Content-Range, the registry
-// notices after it has arrived. The session cannot be continued then.
+// If the length of a body is unknown and does not match its Content-Range, the
+// registry notices only after the body has arrived. The session then ends.
 func TestBodyIsNotAsLongAsItsContentRange(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		for _, body := range []string{"0123", "012345"} {
@@ -188,7 +192,7 @@ func TestContentOfAnotherDigestIsNotStored(t *testing.T) {
 			}
 			t.wantNoUpload(location)
 		}
-		// A malformed digest leaves the session as it is.
+		// After a malformed digest, the session continues.
 		location := t.start("app")
 		for _, d := range []digest.Digest{"", "x", "sha256:x", "md5:9a0364b9e99bb480dd25e1f0284c8555", "sha256-" + digest.Digest(sum("x").Encoded())} {
 			t.wantError(400, t.finish(location, d, "content"), registry.CodeDigestInvalid)
@@ -199,7 +203,8 @@ func TestContentOfAnotherDigestIsNotStored(t *testing.T) {
 	})
 }
 
-// OCI-Chunk-Min-Length.
+// With WithMinChunk, the registry sends OCI-Chunk-Min-Length and refuses chunks
+// after a shorter one.
 func TestMinimumOfChunks(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		start := func() string {
@@ -218,7 +223,7 @@ func TestMinimumOfChunks(t *testing.T) {
 		t.want(201, t.finish(location, sum("012345"), "5", "Content-Range", "5-5"))
 		t.want(201, t.finish(start(), sum("0"), "0"))
 
-		// A chunk after a short one is an error.
+		// The registry refuses a chunk that follows a shorter chunk.
 		for _, finish := range []bool{true, false} {
 			for _, header := range [][]string{{"Content-Range", "3-7"}, nil} {
 				location = start()
@@ -228,17 +233,18 @@ func TestMinimumOfChunks(t *testing.T) {
 				} else {
 					t.wantError(400, t.call("PATCH", location, "34567", header...), registry.CodeSizeInvalid)
 				}
-				// A closing PUT can still follow.
+				// A closing PUT without a body can still follow a short chunk.
 				t.wantUpload(204, t.call("GET", location, ""), "app", 3)
 				t.want(201, t.finish(location, sum("012"), ""))
 			}
 		}
-		// For a chunk out of order, the response is 416 in any case.
+		// If a chunk is out of order, the response is 416, even if it also follows a
+		// short chunk.
 		location = start()
 		t.want(202, t.chunk(location, 0, "012"))
 		t.want(416, t.chunk(location, 0, "01234"))
 
-		// The client may send the rest of a chunk that broke off.
+		// If a chunk breaks off, the client may send its rest.
 		location = start()
 		t.want(202, t.chunk(location, 0, "01234"))
 		r := httptest.NewRequest("PATCH", location, io.MultiReader(strings.NewReader("5"), iotest.ErrReader(io.ErrUnexpectedEOF)))
@@ -251,8 +257,7 @@ func TestMinimumOfChunks(t *testing.T) {
 	}, registry.WithMinChunk(5))
 }
 
-// Real clients use the Locations of the responses, which may be on another
-// host.
+// A client over a network uses the Location of each response.
 func TestUploadOverANetwork(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		server := httptest.NewServer(t)
@@ -264,7 +269,7 @@ func TestUploadOverANetwork(t *testing.T) {
 		a.Body.Close()
 		location, err := a.Location()
 		require.NoError(t, err)
-		// Docker, too, sends a blob as a stream of unknown length.
+		// Like Docker, send the blob as a stream of unknown length.
 		for half := range 2 {
 			r, err := http.NewRequest("PATCH", location.String(), unknownLength{bytes.NewReader(content[half*len(content)/2 : (half+1)*len(content)/2])})
 			require.NoError(t, err)
@@ -286,8 +291,9 @@ func TestUploadOverANetwork(t *testing.T) {
 	})
 }
 
-// A closing PUT without a body has no chunk. The registry ignores its
-// Content-Range, as other registries do: cue's client sends an empty range.
+// A closing PUT without a body has no chunk, so the registry ignores its
+// Content-Range, as other registries do. The client of package cue sends an
+// empty range.
 func TestClosingPUTWithoutBodyMayHaveAContentRange(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		for content, ranges := range map[string][]string{"012345678": {"9-8", "9-9", "0-8"}, "": {"0-0", "0--1"}} {
@@ -300,13 +306,13 @@ func TestClosingPUTWithoutBodyMayHaveAContentRange(t *testing.T) {
 				t.wantPulled("/v2/app/blobs/"+string(sum(content)), content)
 			}
 		}
-		// With a body, Content-Range is that of the chunk.
+		// The Content-Range of a PUT with a body must fit the body.
 		t.wantError(416, t.finish(t.start("app"), sum("x"), "x", "Content-Range", "1-1"), registry.CodeBlobUploadInvalid)
 	})
 }
 
-// A request that http.NewRequest makes from a plain reader has ContentLength 0,
-// which means that the length is unknown.
+// http.NewRequest sets ContentLength to 0 if it does not know the length of a
+// reader. A handler must treat that as an unknown length.
 func TestBodyOfUnknownLengthOfANewRequest(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		send := func(method, target, body string, header ...string) *httptest.ResponseRecorder {
@@ -329,13 +335,15 @@ func TestBodyOfUnknownLengthOfANewRequest(t *testing.T) {
 		m := t.image("app")
 		t.want(201, send("PUT", "/v2/app/manifests/v1", m, "Content-Type", imageType))
 		t.wantPulled("/v2/app/manifests/v1", m)
-		// An explicit Content-Length of 0 is not unknown.
+		// If the request has a Content-Length of 0 in its header, the length is
+		// known.
 		t.wantError(400, send("POST", "/v2/app/blobs/uploads/?digest="+string(sum("x")), "x", "Content-Length", "0"), registry.CodeSizeInvalid)
 	})
 }
 
-// Pushing a blob in chunks: "If a chunk is uploaded out of order, the registry
-// MUST respond with a 416", even if the length of the chunk is wrong as well.
+// If a chunk is out of order, the response is 416, even if its length is also
+// wrong. Pushing a blob in chunks: "If a chunk is uploaded out of order, the
+// registry MUST respond with a 416".
 func TestChunkOutOfOrderThatDoesNotFit(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		location := t.start("app")
