@@ -5,15 +5,17 @@ import (
 	"testing"
 )
 
-// BenchmarkAll runs every case with every registry. Compare runs them in turns
-// and prints medians.
+// BenchmarkAll runs every case with every registry. To compare registries, use
+// package main in the directory compare, which runs them in turns and prints
+// medians.
 func BenchmarkAll(b *testing.B) {
 	for _, c := range Cases(Full) {
 		b.Run(c.Name, func(b *testing.B) { runAll(c, func(name string, run func(*testing.B)) { b.Run(name, run) }) })
 	}
 }
 
-// runAll calls run for each limit of the case, and for each registry.
+// runAll calls run with the benchmark of each limit and of each registry of the
+// case.
 func runAll(c Case, run func(name string, f func(*testing.B))) {
 	for _, l := range c.Limits {
 		run(l.Name, l.Run)
@@ -26,7 +28,8 @@ func runAll(c Case, run func(name string, f func(*testing.B))) {
 	}
 }
 
-// TestCases runs every case once with every registry, with small sizes.
+// TestCases runs every case once with every registry, with small amounts of
+// content.
 func TestCases(t *testing.T) {
 	oneIteration(t)
 	for _, c := range Cases(Small) {
@@ -40,7 +43,8 @@ func TestCases(t *testing.T) {
 	}
 }
 
-// oneIteration makes benchmarks run once until the end of the test.
+// oneIteration sets -test.benchtime so that benchmarks run once, until the end
+// of the test.
 func oneIteration(t *testing.T) {
 	const name = "test.benchtime"
 	before := flag.Lookup(name).Value.String()

@@ -12,7 +12,8 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// makeBig returns the content of the big blob.
+// makeBig returns a function that returns the random content of the big blob and
+// its digest. The first call makes the content.
 func makeBig(size int) func() ([]byte, digest.Digest) {
 	return sync.OnceValues(func() ([]byte, digest.Digest) {
 		content := make([]byte, size)
@@ -21,7 +22,9 @@ func makeBig(size int) func() ([]byte, digest.Digest) {
 	})
 }
 
-// pushBig measures the upload of a big blob, and the peak of the heap during it.
+// pushBig measures the upload of a big blob, and the peak of the heap during the
+// upload. The function send pushes the blob to the location of an upload
+// session.
 func pushBig(b *testing.B, r Registry, big func() ([]byte, digest.Digest), send func(c *client, location string, content []byte, d digest.Digest) error) {
 	content, d := big()
 	b.SetBytes(int64(len(content)))
@@ -50,13 +53,13 @@ func pushBig(b *testing.B, r Registry, big func() ([]byte, digest.Digest), send 
 	b.ReportMetric(float64(peak)/float64(len(content)), "heap-B/B")
 }
 
-// putWhole sends the content in one PUT.
+// putWhole sends the blob in one PUT.
 func putWhole(c *client, location string, content []byte, d digest.Digest) error {
 	_, err := c.do(call{method: "PUT", path: with(location, d), body: content, mediaType: "application/octet-stream", want: 201})
 	return err
 }
 
-// putChunks sends the content in chunks of 8 MiB.
+// putChunks sends the blob in chunks of 8 MiB.
 func putChunks(c *client, location string, content []byte, d digest.Digest) error {
 	const size = 8 << 20
 	for at := 0; at < len(content); at += size {
@@ -74,7 +77,7 @@ func putChunks(c *client, location string, content []byte, d digest.Digest) erro
 	return err
 }
 
-// putStream sends the content in one PATCH without Content-Length.
+// putStream sends the blob in one PATCH without Content-Length.
 func putStream(c *client, location string, content []byte, d digest.Digest) error {
 	a, err := c.do(call{method: "PATCH", path: location, body: content, stream: true, mediaType: "application/octet-stream", want: 202})
 	if err != nil {
@@ -84,7 +87,8 @@ func putStream(c *client, location string, content []byte, d digest.Digest) erro
 	return err
 }
 
-// checkBig fails the benchmark unless the registry serves the blob unchanged.
+// checkBig fails the benchmark unless the registry serves the pushed bytes for
+// the blob.
 func (c *client) checkBig(b *testing.B, d digest.Digest) {
 	b.Helper()
 	resp, err := c.http.Get(c.server.URL + "/v2/app/blobs/" + string(d))
@@ -99,7 +103,7 @@ func (c *client) checkBig(b *testing.B, d digest.Digest) {
 }
 
 // pullBig measures the download of a big blob, and the peak of the heap during
-// it.
+// the download.
 func pullBig(b *testing.B, r Registry, big func() ([]byte, digest.Digest)) {
 	content, d := big()
 	c := newClient(b, r, true)

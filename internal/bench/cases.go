@@ -9,52 +9,55 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// A Case is one measurement, made of every registry.
+// A Case is one measurement, which is made for several registries.
 type Case struct {
 	Name string
 
-	// Only reports whether the case is for the registry; nil means for all.
+	// Only reports whether to measure the registry. If it is nil, all registries
+	// are measured.
 	Only func(Registry) bool
 
-	// Among, unless it is nil, has the registries of the case. Otherwise it has
-	// all.
+	// Among has the registries to measure in place of those that the function
+	// Registries returns. It is nil if Only selects them.
 	Among []Registry
 
-	// Run measures the registry. It fails the benchmark if a response is wrong.
+	// Run measures one registry. It fails the benchmark if a response is wrong.
 	Run func(b *testing.B, r Registry)
 
-	// Limits are measured with the case: the best that the machine can do.
+	// Limits are measured with the case. They show the best result that the
+	// machine permits.
 	Limits []Limit
 }
 
-// A Limit is the part of a case that no registry can avoid.
+// A Limit measures the part of a case that no registry can avoid.
 type Limit struct {
 	Name string
 	Run  func(b *testing.B)
 }
 
-// Sizes has the amounts of content that the cases use.
+// Sizes has the amounts of content for the cases.
 type Sizes struct {
-	Blob         int // bytes of the big blob
-	Stream       int // bytes of a blob that is not in memory
-	Tags         int // in one repository
-	ManyTags     int // in one repository, see fills
-	Referrers    int // of one subject
-	Images       int // in a layout that is opened
-	LayoutTags   int // in a layout that is pushed to
-	Repositories int // in a tree of layouts
-	Pushes       int // of images by 64 clients
+	Blob         int // bytes of a generated blob that no registry holds in memory
+	Stream       int // tags in one repository
+	Tags         int // tags in one repository, for registries that fills selects
+	ManyTags     int // referrers of one subject
+	Referrers    int // images in a layout that is opened
+	Images       int // tags in a layout that is pushed to
+	LayoutTags   int // repositories in a tree of layouts
+	Repositories int // images that 64 clients push
+	Pushes       int // bytes of the layer of each of these images
 	Layer        int // bytes of the layer of each
-	Shared       int // bytes of the blob that 64 clients push
+	Shared       int // bytes of the blob that each of 64 clients pushes
 }
 
-// Full is for the published numbers, Small for a quick test of every case.
+// Full has the amounts for the published numbers, Small those for a quick test
+// of every case.
 var (
 	Full  = Sizes{Blob: 256 << 20, Stream: 2 << 30, Tags: 10_000, ManyTags: 100_000, Referrers: 10_000, Images: 1000, LayoutTags: 10_000, Repositories: 1000, Pushes: 512, Layer: 1 << 20, Shared: 4 << 20}
 	Small = Sizes{Blob: 9 << 20, Stream: 9 << 20, Tags: 300, ManyTags: 500, Referrers: 200, Images: 20, LayoutTags: 100, Repositories: 20, Pushes: 16, Layer: 16 << 10, Shared: 64 << 10}
 )
 
-// Registries returns the registries that the case is for.
+// Registries returns the registries that the case measures.
 func (c Case) Registries() []Registry {
 	if c.Among != nil {
 		return c.Among
@@ -62,13 +65,13 @@ func (c Case) Registries() []Registry {
 	return slices.DeleteFunc(Registries(), func(r Registry) bool { return c.Only != nil && !c.Only(r) })
 }
 
-// Cases returns all cases, with the amounts of s.
+// Cases returns all cases for the given amounts of content.
 func Cases(s Sizes) []Case {
 	cases := []Case{{Name: "start", Only: inMemory, Run: start}}
 	for _, over := range []struct {
 		name     string
 		http     bool
-		parallel int // clients at once
+		parallel int // the number of concurrent clients
 	}{{"direct", false, 1}, {"direct-64", false, 64}, {"http", true, 1}, {"http-64", true, 64}} {
 		cases = append(cases, Case{Name: "push-small/" + over.name, Run: func(b *testing.B, r Registry) {
 			pushSmall(b, newClient(b, r, over.http), over.parallel)
@@ -130,20 +133,21 @@ func Cases(s Sizes) []Case {
 
 func inMemory(r Registry) bool { return !r.Disk }
 
-// fills reports whether the registry can be filled with very many tags in
-// reasonable time: distribution takes a millisecond for each.
+// fills reports whether pushing a very large number of tags to the registry
+// takes a reasonable time. Distribution takes a millisecond for each tag.
 func fills(r Registry) bool { return !r.Disk && r.Name != "distribution" }
 
-// readsLayouts reports whether the registry serves an existing image layout.
+// readsLayouts reports whether the registry can serve an image layout that
+// exists on disk.
 func readsLayouts(r Registry) bool { return r.Name == "layout" || r.Name == "stub-disk" }
 
-// listsReferrers reports whether the registry lists the referrers of a subject:
-// distribution does not.
+// listsReferrers reports whether the registry has the referrers API, which
+// distribution lacks.
 func listsReferrers(r Registry) bool { return !r.Disk && r.Name != "distribution" }
 
-// knowsSubjects reports whether the registry confirms the subject of a manifest
-// with OCI-Subject, as the spec requires of registries that list referrers.
-// Ggcr does not parse pushed manifests.
+// knowsSubjects reports whether the registry confirms the subject of a pushed
+// manifest with OCI-Subject, as the spec requires of registries with the
+// referrers API. Ggcr does not, because it does not parse pushed manifests.
 func knowsSubjects(r Registry) bool { return listsReferrers(r) && r.Name != "ggcr" }
 
 func encode(v any) []byte {

@@ -16,21 +16,22 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// A client sends requests to one registry, over a connection or by calling its
-// handler.
+// A client sends requests to one registry, over HTTP or by calling its handler.
 type client struct {
 	handler http.Handler
 	server  *httptest.Server // nil if the client calls the handler
 	http    *http.Client
 }
 
-// newClient returns a client of a new, empty registry.
+// newClient returns a client of a registry that keeps its content in an empty
+// directory or in memory.
 func newClient(tb testing.TB, r Registry, overHTTP bool) *client {
 	tb.Helper()
 	return openClient(tb, r, tb.TempDir(), overHTTP)
 }
 
-// openClient returns a client of a registry that serves the directory.
+// openClient returns a client of a registry that keeps its content in the
+// directory.
 func openClient(tb testing.TB, r Registry, dir string, overHTTP bool) *client {
 	tb.Helper()
 	h, err := r.New(dir)
@@ -52,7 +53,8 @@ func openClient(tb testing.TB, r Registry, dir string, overHTTP bool) *client {
 	return c
 }
 
-// A response is the response to a call. It implements [http.ResponseWriter].
+// A response is the status, header and body of a response. It implements
+// [http.ResponseWriter].
 type response struct {
 	header http.Header
 	status int
@@ -79,22 +81,22 @@ func (a *response) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// A call is a request, which can be sent repeatedly.
+// A call is a request that a client can send repeatedly.
 type call struct {
 	method, path, mediaType string
 	body                    []byte
-	stream                  bool // without Content-Length
+	stream                  bool // send the body without Content-Length
 	contentRange            string
 	keep                    bool // keep the body of the response
-	want                    int  // the status; 0 for any
+	want                    int  // the expected status, or 0 for any
 }
 
-// accept is the value of Accept that clients of images send. Some registries
-// answer 404 without it.
+// accept is the value of Accept in all requests, as clients of images send it.
+// Some registries respond with 404 to a request without it.
 var accept = []string{ocispec.MediaTypeImageManifest + ", " + ocispec.MediaTypeImageIndex}
 
 // do sends the request and returns the response. It returns an error if the
-// status is not want.
+// response does not have the expected status.
 func (c *client) do(k call) (*response, error) {
 	var body io.Reader
 	if k.body != nil {
@@ -150,7 +152,7 @@ func (c *client) do(k call) (*response, error) {
 	return a, nil
 }
 
-// must sends the request and fails the test if that fails.
+// must is like do, but fails the test if do returns an error.
 func (c *client) must(tb testing.TB, k call) *response {
 	a, err := c.do(k)
 	if err != nil {
@@ -159,7 +161,7 @@ func (c *client) must(tb testing.TB, k call) *response {
 	return a
 }
 
-// An image is a small image to push.
+// An image is the content and the digests of a small image.
 type image struct {
 	config, layer, manifest []byte
 	configDigest            digest.Digest
@@ -171,7 +173,8 @@ func newImage(seed string, layer []byte) image {
 	return newReferrer(seed, layer, "")
 }
 
-// newReferrer returns an image that has the subject.
+// newReferrer returns an image whose manifest has the subject, unless the
+// subject is empty.
 func newReferrer(seed string, layer []byte, subject digest.Digest) image {
 	i := image{config: []byte(`{"architecture":"amd64","os":"linux","seed":"` + seed + `"}`), layer: layer}
 	i.configDigest, i.layerDigest = digest.FromBytes(i.config), digest.FromBytes(layer)
@@ -190,7 +193,7 @@ func newReferrer(seed string, layer []byte, subject digest.Digest) image {
 	return i
 }
 
-// push sends the nine requests that push a small image.
+// push pushes an image in nine requests, like a real client.
 func (c *client) push(repo, tag string, i image) error {
 	if _, err := c.do(call{method: "GET", path: "/v2/", want: 200}); err != nil {
 		return err
@@ -221,7 +224,7 @@ func (c *client) pushBlob(repo string, content []byte, d digest.Digest) error {
 	return err
 }
 
-// start opens an upload session and returns its location.
+// start starts an upload session and returns its Location.
 func (c *client) start(repo string) (string, error) {
 	a, err := c.do(call{method: "POST", path: "/v2/" + repo + "/blobs/uploads/", want: 202})
 	if err != nil {
@@ -230,7 +233,7 @@ func (c *client) start(repo string) (string, error) {
 	return a.header.Get("Location"), nil
 }
 
-// with adds the digest to the location of a session.
+// with returns the location of an upload session with the parameter digest.
 func with(location string, d digest.Digest) string {
 	mark := "?"
 	if strings.Contains(location, "?") {
@@ -244,13 +247,14 @@ func (c *client) pushManifest(repo, tag string, i image) error {
 	return err
 }
 
-// putManifest returns the call that pushes the manifest of an image, by a tag or a
-// digest.
+// putManifest returns the call that pushes the manifest of an image. The
+// reference is a tag or a digest.
 func putManifest(repo, reference string, i image) call {
 	return call{method: "PUT", path: "/v2/" + repo + "/manifests/" + reference, body: i.manifest, mediaType: ocispec.MediaTypeImageManifest, want: 201}
 }
 
-// mustHave fails the test unless the response has the body.
+// mustHave fails the test unless the response to the call has status 200 and the
+// body.
 func (c *client) mustHave(tb testing.TB, k call, body []byte) {
 	tb.Helper()
 	k.keep, k.want = true, http.StatusOK
@@ -259,7 +263,8 @@ func (c *client) mustHave(tb testing.TB, k call, body []byte) {
 	}
 }
 
-// check fails the test unless the registry serves the image as it was pushed.
+// check fails the test unless the registry serves the manifest and the blobs of
+// the image unchanged.
 func (c *client) check(tb testing.TB, repo, tag string, i image) {
 	tb.Helper()
 	path := "/v2/" + repo

@@ -12,8 +12,8 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// pushDifferent measures 64 clients that push n images, each with a different
-// layer of size bytes.
+// pushDifferent measures the push of n images by 64 clients. Each image has a
+// different layer of size bytes.
 func pushDifferent(b *testing.B, r Registry, n, size int) {
 	layer := make([]byte, size)
 	images := make([]image, n)
@@ -31,7 +31,7 @@ func pushDifferent(b *testing.B, r Registry, n, size int) {
 	}, n, n*size)
 }
 
-// pushSame measures 64 clients that push the same blob of size bytes.
+// pushSame measures the push of one blob of size bytes by 64 clients at once.
 func pushSame(b *testing.B, r Registry, size int) {
 	layer := make([]byte, size)
 	rand.NewChaCha8([32]byte{2}).Read(layer)
@@ -44,8 +44,9 @@ func pushSame(b *testing.B, r Registry, size int) {
 	}, 64, 64*len(layer))
 }
 
-// pushAll measures 64 clients that call push n times, for size bytes together.
-// It also reports the growth of the heap during the pushes, and after them.
+// pushAll measures n calls of push by 64 clients, which push size bytes in all.
+// It also reports the growth of the heap during the pushes and the growth that
+// remains after them. The function check checks the content at the end.
 func pushAll(b *testing.B, r Registry, push func(c *client, k int) error, check func(c *client), n, size int) {
 	var peak, kept uint64
 	for b.Loop() {

@@ -10,7 +10,8 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// withTags returns a client of a registry with n tags of one image.
+// withTags returns a client of a registry that has n tags of one image, and the
+// image.
 func withTags(b *testing.B, r Registry, n int) (*client, image) {
 	c := newClient(b, r, false)
 	i := newImage("tags", []byte("layer"))
@@ -25,10 +26,11 @@ func withTags(b *testing.B, r Registry, n int) (*client, image) {
 	return c, i
 }
 
-// tagName returns the k-th tag. The tags are not in lexical order.
+// tagName returns the name of the k-th tag. Consecutive tags are not in lexical
+// order.
 func tagName(k int) string { return fmt.Sprintf("v%06d", (k*7919)%1_000_003) }
 
-// pushTagAt measures the push of a tag to a repository with n tags.
+// pushTagAt measures the push of a tag to a repository that has n tags.
 func pushTagAt(b *testing.B, r Registry, n int) {
 	c, i := withTags(b, r, n)
 	k := n
@@ -40,18 +42,18 @@ func pushTagAt(b *testing.B, r Registry, n int) {
 	c.check(b, "app", tagName(k-1), i)
 }
 
-// page requests 100 tags from the middle.
+// page is the request for 100 tags from the middle of the list.
 var page = call{method: "GET", path: "/v2/app/tags/list?n=100&last=v500000", keep: true, want: 200}
 
-// checkPage fails the benchmark unless the response is the correct one to page, for
-// a repository with the first n tags.
+// checkPage fails the benchmark unless a is the correct response to page, for a
+// repository with the first n tags.
 func checkPage(b *testing.B, a *response, n int) {
 	b.Helper()
 	checkTags(b, a, n, "v500000", 100)
 }
 
-// checkTags checks a page of the first n tags: the benchmark fails unless the
-// response has the tags after last, up to the limit.
+// checkTags fails the benchmark unless the response lists the tags that sort
+// after last, up to the limit, of a repository with the first n tags.
 func checkTags(b *testing.B, a *response, n int, last string, limit int) {
 	b.Helper()
 	var want []string
@@ -69,7 +71,7 @@ func checkTags(b *testing.B, a *response, n int, last string, limit int) {
 	}
 }
 
-// tagsPage measures the listing of 100 tags of n.
+// tagsPage measures the listing of 100 tags in a repository with n tags.
 func tagsPage(b *testing.B, r Registry, n int) {
 	c, _ := withTags(b, r, n)
 	checkPage(b, c.must(b, page), n)
@@ -78,7 +80,8 @@ func tagsPage(b *testing.B, r Registry, n int) {
 	}
 }
 
-// tagsPageAfterPush measures the push of a tag and the listing of 100 after it.
+// tagsPageAfterPush measures the push of a tag to a repository with n tags,
+// followed by the listing of 100 tags.
 func tagsPageAfterPush(b *testing.B, r Registry, n int) {
 	c, i := withTags(b, r, n)
 	checkPage(b, c.must(b, page), n)
@@ -92,7 +95,7 @@ func tagsPageAfterPush(b *testing.B, r Registry, n int) {
 	checkPage(b, c.must(b, page), k)
 }
 
-// tagsAll measures the listing of all n tags.
+// tagsAll measures the listing of all tags of a repository with n tags.
 func tagsAll(b *testing.B, r Registry, n int) {
 	c, _ := withTags(b, r, n)
 	all := call{method: "GET", path: "/v2/app/tags/list", keep: true, want: 200}
@@ -104,7 +107,7 @@ func tagsAll(b *testing.B, r Registry, n int) {
 }
 
 // withReferrers returns a client of a registry in which an image has n
-// referrers.
+// referrers, and the digest of the image.
 func withReferrers(b *testing.B, r Registry, n int) (*client, digest.Digest) {
 	c := newClient(b, r, false)
 	subject := newImage("subject", []byte("layer"))
@@ -123,7 +126,8 @@ func withReferrers(b *testing.B, r Registry, n int) (*client, digest.Digest) {
 	return c, subject.digest
 }
 
-// pushReferrer pushes the k-th referrer. Its blobs must exist already.
+// pushReferrer pushes the k-th referrer, which differs from the given one only
+// in an annotation. Its blobs must exist.
 func (c *client) pushReferrer(like image, k int) (*response, error) {
 	i := like
 	i.manifest = bytes.Replace(like.manifest, []byte(`"seed":"same"`), fmt.Appendf(nil, `"seed":"%d"`, k), 1)
@@ -131,7 +135,8 @@ func (c *client) pushReferrer(like image, k int) (*response, error) {
 	return c.do(putManifest("app", string(i.digest), i))
 }
 
-// pushReferrerAt measures the push of a referrer to an image that has n.
+// pushReferrerAt measures the push of a referrer of an image that has n
+// referrers.
 func pushReferrerAt(b *testing.B, r Registry, n int) {
 	c, subject := withReferrers(b, r, n)
 	like := newReferrer("same", []byte("layer"), subject)
@@ -146,7 +151,7 @@ func pushReferrerAt(b *testing.B, r Registry, n int) {
 	}
 }
 
-// referrersPage measures the listing of n referrers.
+// referrersPage measures the listing of n referrers in one response.
 func referrersPage(b *testing.B, r Registry, n int) {
 	c, subject := withReferrers(b, r, n)
 	k := call{method: "GET", path: "/v2/app/referrers/" + string(subject), keep: true, want: 200}

@@ -5,12 +5,12 @@ import (
 	"time"
 )
 
-// warmMemory makes the process keep more memory than any registry needs for so
-// many bytes. Otherwise the case would mostly measure how the operating system
-// provides memory, and one registry would profit from the memory of the one
-// before it.
+// warmMemory makes the process keep more memory from the operating system than
+// any registry needs for the given number of bytes. Otherwise, a case would
+// mostly measure how the operating system provides memory, and a registry would
+// profit from the memory of the registry before it.
 func warmMemory(bytes int) {
-	const page, most = 4 << 10, 6 // most: bytes of the heap that a registry needs for a byte
+	const page, most = 4 << 10, 6 // most is the number of bytes of heap that a registry needs for a byte of content
 	b := make([]byte, most*bytes)
 	for i := 0; i < len(b); i += page {
 		b[i] = 1
@@ -20,15 +20,15 @@ func warmMemory(bytes int) {
 	runtime.GC()
 }
 
-// heapInUse returns the number of bytes in use in the heap.
+// heapInUse returns the number of bytes of the heap that are in use.
 func heapInUse() uint64 {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return m.HeapInuse
 }
 
-// watchHeap raises peak to the largest growth of the heap beyond before, until
-// stop is called.
+// watchHeap sets peak to the largest growth of the heap above before, until the
+// function stop is called.
 func watchHeap(before uint64, peak *uint64) (stop func()) {
 	look := func() {
 		if now := heapInUse(); now > before {

@@ -17,16 +17,17 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// writeLayout writes an image layout with n tagged images. If differ is set, each
-// has a different config; otherwise all are the same.
+// writeLayout writes an image layout with n tagged images and returns them. If
+// differ is set, each image has a different config; otherwise all tags name one
+// image.
 func writeLayout(b *testing.B, dir string, n int, differ bool) []image {
 	b.Helper()
 	blobs := filepath.Join(dir, "blobs", "sha256")
 	if err := os.MkdirAll(blobs, 0o777); err != nil {
 		b.Fatal(err)
 	}
-	// The files get an old time, because a layout reads files that are newer than
-	// a step of the file system's clock with more care.
+	// Give the files an old time: a layout verifies files again that may have
+	// changed within a step of the file system's clock.
 	past := time.Now().Add(-time.Hour)
 	write := func(name string, content []byte) {
 		if err := errors.Join(os.WriteFile(name, content, 0o666), os.Chtimes(name, past, past)); err != nil {
@@ -58,11 +59,12 @@ func writeLayout(b *testing.B, dir string, n int, differ bool) []image {
 	return images
 }
 
-// layoutDir returns a directory with the name of the repository.
+// layoutDir returns a new directory named app, which is then also the name of
+// the repository.
 func layoutDir(b *testing.B) string { return filepath.Join(b.TempDir(), "app") }
 
-// openLayout measures the opening of a layout of n images, up to the response
-// with the first manifest.
+// openLayout measures the time to open a layout of n images and to get the first
+// manifest.
 func openLayout(b *testing.B, r Registry, n int) {
 	dir := layoutDir(b)
 	i := writeLayout(b, dir, n, true)[n/2]
@@ -73,7 +75,8 @@ func openLayout(b *testing.B, r Registry, n int) {
 	}
 }
 
-// getOfLayout measures GET of one part of an image in a layout of n images.
+// getOfLayout measures GET requests for one part of an image in a layout of n
+// images.
 func getOfLayout(b *testing.B, r Registry, n int, part string) {
 	dir := layoutDir(b)
 	i := writeLayout(b, dir, n, true)[n/2]
@@ -82,8 +85,8 @@ func getOfLayout(b *testing.B, r Registry, n int, part string) {
 	getAgain(b, c, "GET", part, "app", tagName(n/2), i, 1)
 }
 
-// openTree measures the opening of a tree of n layouts, up to the responses with
-// the manifest of one and the list of all.
+// openTree measures the time to open a tree of n layouts, to get one manifest
+// and to list all repositories.
 func openTree(b *testing.B, r Registry, n int) {
 	dir := b.TempDir()
 	var i image
@@ -102,15 +105,16 @@ func openTree(b *testing.B, r Registry, n int) {
 	}
 }
 
-// pushIntoLayout measures concurrent writers that each push a tag into a layout
-// with n tags.
+// pushIntoLayout measures concurrent writers, each of which pushes a tag into a
+// layout with n tags.
 func pushIntoLayout(b *testing.B, r Registry, n, writers int) {
 	dir := layoutDir(b)
 	i := writeLayout(b, dir, n, false)[0]
 	c := openClient(b, r, dir, false)
 	k := n
 	for b.Loop() {
-		// A round of all writers is measured; the metric is that of one push.
+		// An iteration has one push by each writer. The reported time is the time
+		// for one push.
 		var wg sync.WaitGroup
 		for range writers {
 			wg.Go(func(tag string) func() {

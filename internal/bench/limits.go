@@ -15,7 +15,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// hashAlone measures SHA-256 of the content.
+// hashAlone measures the time to hash the big blob with SHA-256.
 func hashAlone(b *testing.B, big func() ([]byte, digest.Digest)) {
 	content, _ := big()
 	b.SetBytes(int64(len(content)))
@@ -24,7 +24,8 @@ func hashAlone(b *testing.B, big func() ([]byte, digest.Digest)) {
 	}
 }
 
-// discardAll measures net/http with a handler that discards the body.
+// discardAll measures the upload of the big blob to a handler of net/http that
+// discards the body.
 func discardAll(b *testing.B, big func() ([]byte, digest.Digest)) {
 	content, d := big()
 	discard := func(string) (http.Handler, error) {
@@ -42,8 +43,8 @@ func discardAll(b *testing.B, big func() ([]byte, digest.Digest)) {
 	}
 }
 
-// decodeReferrer measures encoding/json with the manifest of a referrer, which a
-// registry has to parse to find the subject.
+// decodeReferrer measures the time to decode the manifest of a referrer with
+// encoding/json. A registry has to decode it to find the subject.
 func decodeReferrer(b *testing.B) {
 	i := newReferrer("same", []byte("layer"), digest.FromString("subject"))
 	for b.Loop() {
@@ -54,7 +55,8 @@ func decodeReferrer(b *testing.B) {
 	}
 }
 
-// serveContent measures [http.ServeContent] from memory or from a file.
+// serveContent measures the download of the big blob from [http.ServeContent],
+// in memory or in a file.
 func serveContent(b *testing.B, big func() ([]byte, digest.Digest), fromFile bool) {
 	content, _ := big()
 	name := filepath.Join(b.TempDir(), "content")

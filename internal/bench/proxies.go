@@ -18,8 +18,8 @@ import (
 	"github.com/ocireg/registry/registrytest/upstream"
 )
 
-// A front is a handler in front of a server. Closing the front closes the
-// server.
+// A front is the handler of a proxy and the server behind it. Closing the front
+// closes the server.
 type front struct {
 	http.Handler
 	behind *httptest.Server
@@ -30,8 +30,9 @@ func (f front) Close() error {
 	return nil
 }
 
-// proxies returns proxies of the registry that behind returns. The first is the
-// registry without a proxy; the stub is a bare [httputil.ReverseProxy].
+// proxies returns registries that serve the content of the registry behind: that
+// registry itself, proxies in front of it, and as the stub a bare
+// [httputil.ReverseProxy].
 func proxies(behind func() http.Handler) []Registry {
 	through := func(proxy func(u *url.URL) http.Handler) func(string) (http.Handler, error) {
 		return func(string) (http.Handler, error) {
@@ -57,7 +58,8 @@ func proxies(behind func() http.Handler) []Registry {
 
 func memory() http.Handler { return registry.New(memstore.New()) }
 
-// streamed returns a registry with one generated blob of the size.
+// streamed returns a function that makes a registry, which responds to every
+// request with a generated blob of the size.
 func streamed(size int64) func() http.Handler {
 	return func() http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -72,8 +74,8 @@ func streamed(size int64) func() http.Handler {
 	}
 }
 
-// stream measures the download of a blob that is not in memory, and the peak of
-// the heap during it.
+// stream measures the download of a generated blob, and the peak of the heap
+// during the download.
 func stream(b *testing.B, r Registry, size int64) {
 	c := newClient(b, r, true)
 	b.SetBytes(size)
@@ -88,8 +90,8 @@ func stream(b *testing.B, r Registry, size int64) {
 	b.ReportMetric(float64(peak)/(1<<20), "heap-MiB")
 }
 
-// replays returns registries with the content of a directory that record wrote:
-// the recording and, as a stub, only its layout.
+// replays returns registries that serve a directory that record wrote: one
+// serves the recording, and the stub serves only its layout.
 func replays() []Registry {
 	return []Registry{
 		{Name: "replay", Disk: true, New: func(dir string) (http.Handler, error) {
@@ -117,7 +119,8 @@ func recording(dir string) upstream.StoreOption {
 	return upstream.RecordTo(filepath.Join(dir, upstream.RecordingFile))
 }
 
-// record records a pull of the image library/app:v1 in a directory.
+// record pulls the image library/app:v1 through a recording store, which writes
+// it to the directory.
 func record(b *testing.B, dir string, i image) {
 	up := openClient(b, Registry{Name: "upstream", New: func(string) (http.Handler, error) { return memory(), nil }}, "", true)
 	if err := up.push("library/app", "v1", i); err != nil {
@@ -139,7 +142,7 @@ func record(b *testing.B, dir string, i image) {
 	openClient(b, Registry{Name: "recording", New: keep}, "", false).check(b, "library/app", "v1", i)
 }
 
-// replay measures GET of one part of a recorded image.
+// replay measures GET requests for one part of a recorded image.
 func replay(b *testing.B, r Registry, part string) {
 	dir, i := b.TempDir(), newImage("replay", bytes.Repeat([]byte("x"), 1024))
 	record(b, dir, i)

@@ -1,5 +1,5 @@
-// Package bench compares the registry with others that run in a test's own
-// process, and with stubs that do the least any registry has to do.
+// Package bench compares this registry with others that run in a test's own
+// process, and with stubs that do the least that a registry has to do.
 package bench
 
 import (
@@ -22,22 +22,24 @@ import (
 	"github.com/ocireg/registry/memstore"
 )
 
-// A Registry is a registry to measure.
+// A Registry is a registry to measure. It may be a stub or a proxy.
 type Registry struct {
 	Name string
 
-	// Disk reports whether the registry keeps its content in a directory.
+	// Disk is whether the registry keeps its content in a directory, and not in
+	// memory.
 	Disk bool
 
-	// Stub reports whether the registry is a minimal one.
+	// Stub is whether the registry is a stub, to which others are compared.
 	Stub bool
 
-	// New returns a handler; dir is its directory, empty for an empty registry.
+	// New returns the handler of a registry. A registry on disk keeps its content
+	// in dir, which may already have content.
 	New func(dir string) (http.Handler, error)
 }
 
-// Registries returns all registries: first those that keep content in memory, then
-// those on disk. Of each kind, this project's is the first and the stub the last.
+// Registries returns the registries in memory, and then those on disk. In each
+// group, the registry of this project is the first and the stub is the last.
 func Registries() []Registry {
 	return []Registry{
 		{Name: "memstore", New: func(string) (http.Handler, error) {
@@ -74,8 +76,8 @@ func Registries() []Registry {
 	}
 }
 
-// newDistribution returns distribution with the storage driver. It also silences
-// its logger, which the whole process shares.
+// newDistribution returns a distribution registry with the storage driver. It
+// also silences the logger of distribution, which the whole process shares.
 func newDistribution(driver string, params configuration.Parameters) (http.Handler, error) {
 	logrus.SetOutput(io.Discard)
 	config := &configuration.Configuration{

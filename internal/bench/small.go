@@ -13,7 +13,8 @@ import (
 	"time"
 )
 
-// start measures the whole life of a registry: it is created, pinged and closed.
+// start measures the time to create a registry with a server, to ping it and to
+// close it.
 func start(b *testing.B, r Registry) {
 	before := runtime.NumGoroutine()
 	for b.Loop() {
@@ -38,9 +39,9 @@ func start(b *testing.B, r Registry) {
 	b.ReportMetric(float64(max(0, runtime.NumGoroutine()-before)), "goroutines-left")
 }
 
-// pushSmall measures the push of a small image under 100 tags in turn. The image
-// is always the same, so after the first push only tags are new, and a registry
-// that notices can save work.
+// pushSmall measures the push of a small image under 100 tags in turn. Because
+// the image is always the same, only its tags are new after the first push, and
+// a registry may save work.
 func pushSmall(b *testing.B, c *client, clients int) {
 	i := newImage("small", []byte(strings.Repeat("layer", 200)))
 	var pushed atomic.Int64
@@ -54,9 +55,9 @@ func pushSmall(b *testing.B, c *client, clients int) {
 }
 
 // repeat measures concurrent clients. Each client calls start once, and then
-// repeatedly the function that it returned. Their number is rounded down to a
-// multiple of GOMAXPROCS, or up to GOMAXPROCS. The CPU time of one client, with
-// that of the registry, depends less than the time on the load of the machine.
+// calls the returned function repeatedly. The number of clients is rounded to a
+// multiple of GOMAXPROCS. For one client, repeat also reports the CPU time of
+// the process, which depends less on the load of the machine than the time does.
 func repeat(b *testing.B, clients int, start func() func() error) {
 	if clients == 1 {
 		do := start()
@@ -82,7 +83,7 @@ func repeat(b *testing.B, clients int, start func() func() error) {
 	})
 }
 
-// get measures GET or HEAD of a manifest, or of a blob of 1 KiB.
+// get measures GET or HEAD requests for a manifest or for a blob of 1 KiB.
 func get(b *testing.B, c *client, method, part string, clients int) {
 	i := newImage("get", bytes.Repeat([]byte("x"), 1024))
 	if err := c.push("app", "v1", i); err != nil {
@@ -92,8 +93,8 @@ func get(b *testing.B, c *client, method, part string, clients int) {
 	getAgain(b, c, method, part, "app", "v1", i, clients)
 }
 
-// getAgain measures repeated requests for one part of an image:
-// "manifest-tag", "manifest-digest" or "blob".
+// getAgain measures repeated requests for one part of an image: "manifest-tag",
+// "manifest-digest" or "blob".
 func getAgain(b *testing.B, c *client, method, part, repo, tag string, i image, clients int) {
 	k, size := call{method: method, want: http.StatusOK}, len(i.manifest)
 	switch part {
@@ -123,7 +124,7 @@ func getAgain(b *testing.B, c *client, method, part, repo, tag string, i image, 
 				return check(a.status, a.bytes)
 			}
 		}
-		// The request is made once, so that only the handler is measured.
+		// Make the request once, so that only the handler is measured.
 		r := httptest.NewRequest(method, k.path, nil)
 		r.Header["Accept"] = accept
 		a := &response{header: make(http.Header, 8)}

@@ -19,10 +19,10 @@ import (
 	"github.com/ocireg/registry/internal/ordered"
 )
 
-// A stub does the least that a registry has to do, and checks nothing: it routes
-// by the path, hashes and keeps content, and serves it with the headers that
-// clients need. With a directory, it keeps blobs in files and rewrites an index
-// for every manifest.
+// A stub is a registry that does the least that a registry has to do, and checks
+// nothing. It routes by the path, hashes and keeps content, and serves the
+// content with the header that clients need. If it has a directory, it keeps
+// blobs in files and rewrites an index for every manifest.
 type stub struct {
 	dir string
 

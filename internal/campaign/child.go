@@ -14,15 +14,16 @@ import (
 	"github.com/ocireg/registry/layout"
 )
 
-// childEnv is the variable that makes this program serve the directory that is
-// its value.
+// childEnv is the environment variable that makes this program serve a directory
+// instead of running a campaign. Its value is the path of the directory.
 const childEnv = "CAMPAIGN_CHILD"
 
-// repositories are those that the clients of a storm use. The first is the
-// default repository of a layout.
+// repositories has the repositories that the clients of a campaign use. If the
+// directory is one layout, the first is its default repository.
 var repositories = []string{"app", "team/app"}
 
-// serveChild serves a directory until the process is killed. It prints its URL.
+// serveChild serves the layout or tree in a directory until the process is
+// killed. It prints the URL of the server.
 func serveChild(dir string) error {
 	s, err := layout.Open(dir, layout.Repository(repositories[0]))
 	if err != nil {
@@ -36,14 +37,13 @@ func serveChild(dir string) error {
 	return http.Serve(l, registry.New(s))
 }
 
-// A child is a process that serves a directory.
+// A child is another process that serves a directory.
 type child struct {
 	cmd *exec.Cmd
 	url string
 }
 
-// startChild starts a process that serves the directory, and waits until it
-// does.
+// startChild starts a process that serves the directory, and waits for its URL.
 func startChild(ctx context.Context, dir string) (*child, error) {
 	exe, err := os.Executable()
 	if err != nil {
@@ -69,7 +69,7 @@ func startChild(ctx context.Context, dir string) (*child, error) {
 	return &child{cmd, strings.TrimSpace(line)}, nil
 }
 
-// kill kills the process at once and waits for its end.
+// kill kills the process and waits until it has ended.
 func (c *child) kill() {
 	c.cmd.Process.Kill()
 	c.cmd.Wait()

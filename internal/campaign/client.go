@@ -12,30 +12,31 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// A client pushes, pulls and deletes its own content, and records the responses.
+// A client pushes, pulls and deletes content that no other client uses, and
+// records the responses in its ledger.
 type client struct {
 	*ledger
 	http     *http.Client
 	url      string
 	name     string
 	rng      *rand.Rand
-	n        int // the number of blobs and manifests made
+	n        int // the number of texts that the client has made, see text
 	images   []image
 	reads    int
 	findings []string
 }
 
-// An image has been pushed.
+// An image is an image that the client has pushed and not deleted.
 type image struct {
 	repo, tag     string
 	digest        digest.Digest
 	config, layer digest.Digest
 }
 
-// maxImages is the number of images that a client keeps.
+// maxImages is the number of images above which a client deletes the oldest one.
 const maxImages = 8
 
-// work makes requests until ctx is done or one has no response.
+// work sends requests until ctx is done or a request fails.
 func (c *client) work(ctx context.Context) {
 	for ctx.Err() == nil {
 		ok := true
@@ -56,8 +57,8 @@ func (c *client) work(ctx context.Context) {
 	}
 }
 
-// send sends a request and returns the response, with its body, or nil if there
-// was none.
+// send sends a request. It returns the response and its body, or nil if the
+// response was missing or incomplete.
 func (c *client) send(ctx context.Context, method, target, body string, header ...string) (*http.Response, string) {
 	if strings.HasPrefix(target, "/") {
 		target = c.url + target
@@ -82,8 +83,8 @@ func (c *client) send(ctx context.Context, method, target, body string, header .
 	return resp, string(content)
 }
 
-// acknowledged sends a write. It reports whether the response has the status.
-// Any other response is a finding.
+// acknowledged sends a write and reports whether the response has the status. A
+// response with another status is a finding.
 func (c *client) acknowledged(ctx context.Context, status int, method, target, body string, header ...string) bool {
 	resp, text := c.send(ctx, method, target, body, header...)
 	if resp == nil {
@@ -98,7 +99,7 @@ func (c *client) acknowledged(ctx context.Context, status int, method, target, b
 
 func (c *client) repo() string { return repositories[c.rng.IntN(len(repositories))] }
 
-// text returns text that nothing else has.
+// text returns text that no client has made before.
 func (c *client) text(size int) string {
 	c.n++
 	return strings.Repeat(fmt.Sprintf("%s %d ", c.name, c.n), size)
@@ -126,7 +127,7 @@ func (c *client) pushBlob(ctx context.Context, repo, content string) (d digest.D
 			rest = content[half:]
 		}
 		if way == 3 {
-			// The session stays behind.
+			// Leave the upload session unfinished and push the blob in one POST.
 			return c.acknowledged(ctx, http.StatusCreated, "POST", base+"?digest="+string(d), content)
 		}
 		return c.acknowledged(ctx, http.StatusCreated, "PUT", location+"?digest="+string(d), rest)
@@ -161,7 +162,8 @@ func (c *client) pushImage(ctx context.Context) bool {
 	return ok
 }
 
-// deleteImage deletes the manifest of an image, or a tag, and then its blobs.
+// deleteImage deletes the image with the index n: its manifest, and sometimes
+// its blobs. Sometimes it deletes only the tag.
 func (c *client) deleteImage(ctx context.Context, n int) bool {
 	i := c.images[n]
 	tag := key(i.repo, i.tag)
@@ -188,7 +190,7 @@ func (c *client) deleteImage(ctx context.Context, n int) bool {
 	return c.deleteBlobs(ctx, i)
 }
 
-// deleteBlobs deletes the blobs of an image.
+// deleteBlobs deletes the config and the layer of an image.
 func (c *client) deleteBlobs(ctx context.Context, i image) bool {
 	for _, d := range []digest.Digest{i.config, i.layer} {
 		if !write(c.blobs, key(i.repo, string(d)), gone, func() bool {
@@ -200,7 +202,8 @@ func (c *client) deleteBlobs(ctx context.Context, i image) bool {
 	return true
 }
 
-// pull gets an image and compares its bytes.
+// pull gets the manifest and the blobs of an image and compares the bytes with
+// the pushed ones.
 func (c *client) pull(ctx context.Context) bool {
 	i := c.images[c.rng.IntN(len(c.images))]
 	for _, target := range []struct{ kind, name string }{{"manifests", string(i.digest)}, {"blobs", string(i.config)}, {"blobs", string(i.layer)}} {
@@ -217,8 +220,9 @@ func (c *client) pull(ctx context.Context) bool {
 	return true
 }
 
-// forget drops each image of which a part is not known to be present: its write
-// had no response, or a check did not find it.
+// forget removes each image from the client's list of which the manifest or a
+// blob may be missing, because a write had no response or a check did not find
+// it.
 func (c *client) forget() {
 	var kept []image
 	for _, i := range c.images {

@@ -7,7 +7,8 @@ import (
 	"github.com/ocireg/registry/internal/differential"
 )
 
-// compare compares stores with models over random sequences of requests.
+// compare is the part of the campaign that compares stores with models by random
+// sequences of requests, until ctx is done.
 func compare(ctx context.Context, c *campaign) error {
 	configs := differential.Configs()
 	sequences := make([]int, len(configs))

@@ -15,12 +15,13 @@ import (
 	"github.com/ocireg/registry/layout"
 )
 
-// diskSize is the size of the small file system.
+// diskSize is the mount option for the size of the file system that diskFaults
+// fills.
 const diskSize = "size=1m"
 
-// diskFaults fills a small file system and makes it read-only while a client
-// uses it. Acknowledged content stays, deletions work on the full disk, and
-// writes work again once there is space.
+// diskFaults fills a small file system, and then makes it read-only, while a
+// client uses the store on it. Acknowledged content must remain, deletions must
+// work on the full disk, and writes must work again when there is space.
 func diskFaults(ctx context.Context, c *campaign) error {
 	kinds := []fullDisk{{setting: setting{name: "layout", layout: true}}, {setting: setting{name: "tree"}}}
 	rounds := 0
@@ -43,10 +44,12 @@ func diskFaults(ctx context.Context, c *campaign) error {
 	return nil
 }
 
-// maxDisks is the number of disks after which more show nothing new.
+// maxDisks is the number of file systems that diskFaults uses at most; more show
+// nothing new.
 const maxDisks = 200
 
-// A fullDisk is one small file system.
+// A fullDisk tests one kind of store on small file systems and counts the
+// results.
 type fullDisk struct {
 	setting
 	rng                   *rand.Rand
@@ -72,7 +75,8 @@ func (f *fullDisk) round(dir string) error {
 		if err := f.serve(c, dir, f.full); err != nil || len(f.findings) > 0 {
 			return err
 		}
-		// The kernel refuses this while files are open for writing.
+		// The kernel refuses to make a file system read-only while files on it are
+		// open for writing.
 		if err := syscall.Mount("", dir, "", syscall.MS_REMOUNT|syscall.MS_RDONLY, diskSize); err != nil {
 			return err
 		}
@@ -83,7 +87,7 @@ func (f *fullDisk) round(dir string) error {
 	return nil
 }
 
-// serve serves the directory while use runs.
+// serve serves the directory to the client c while use runs.
 func (f *fullDisk) serve(c *client, dir string, use func(c *client, dir string) error) error {
 	s, err := layout.Open(dir, layout.Repository(repositories[0]))
 	if err != nil {
@@ -101,8 +105,8 @@ func (f *fullDisk) serve(c *client, dir string, use func(c *client, dir string) 
 	return use(c, dir)
 }
 
-// full fills the disk. Blobs can be deleted from it then and, since a manifest
-// needs room for the new index.json, manifests after them.
+// full fills the disk, then deletes blobs, and then manifests. A manifest can be
+// deleted only after blobs, because the new index.json needs space.
 func (f *fullDisk) full(c *client, dir string) error {
 	f.fill(c, "no space left on device")
 	f.check(c, dir)
@@ -125,7 +129,8 @@ func (f *fullDisk) full(c *client, dir string) error {
 	return nil
 }
 
-// readOnly writes to the read-only disk, and then makes it writable.
+// readOnly checks that writes to the read-only disk fail, makes the disk
+// writable, and checks that a write succeeds.
 func (f *fullDisk) readOnly(c *client, dir string) error {
 	f.fill(c, "read-only file system")
 	f.check(c, dir)
@@ -138,7 +143,8 @@ func (f *fullDisk) readOnly(c *client, dir string) error {
 	return nil
 }
 
-// fill pushes images until a push fails. The error must say why.
+// fill pushes images until a push fails. The error of the response must contain
+// why.
 func (f *fullDisk) fill(c *client, why string) {
 	for range 10_000 {
 		if c.pushImage(context.Background()) {
@@ -156,8 +162,8 @@ func (f *fullDisk) fill(c *client, why string) {
 	f.findings = append(f.findings, "the disk never has "+why)
 }
 
-// check compares the acknowledged content with the disk, as another process
-// sees it.
+// check checks the files on the disk, and opens the directory as another process
+// would, to compare the store with the acknowledged writes of the client.
 func (f *fullDisk) check(c *client, dir string) {
 	f.findings = append(f.findings, checkDisk(dir)...)
 	s, err := layout.Open(dir, layout.Repository(repositories[0]), layout.ReadOnly())
@@ -172,7 +178,7 @@ func (f *fullDisk) check(c *client, dir string) {
 	c.forget()
 }
 
-// pushSmall pushes a small blob.
+// pushSmall pushes a small blob and reports whether the push was acknowledged.
 func (c *client) pushSmall() bool {
 	_, ok := c.pushBlob(context.Background(), repositories[0], c.text(1))
 	return ok

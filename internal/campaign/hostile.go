@@ -20,14 +20,14 @@ import (
 	"github.com/ocireg/registry/layout"
 )
 
-// An attack misuses a connection. It may leave the connection open: the caller
-// closes it.
+// An attack misuses a connection to a server. The caller closes the connection.
 type attack struct {
 	name string
 	run  func(conn *net.TCPConn, rng *rand.Rand, v victim)
 }
 
-// A victim is a server under attack: its address and the path of a blob.
+// A victim is a server under attack: its host and port, and the digest of a blob
+// in repository app.
 type victim struct{ host, blob string }
 
 var attacks = []attack{
@@ -91,7 +91,8 @@ var attacks = []attack{
 	}},
 }
 
-// exchange sends a request and returns the response, or nil.
+// exchange sends a request over the connection and returns the response, or nil
+// if reading the response fails.
 func exchange(conn net.Conn, request string) *http.Response {
 	io.WriteString(conn, request)
 	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
@@ -104,8 +105,9 @@ func exchange(conn net.Conn, request string) *http.Response {
 
 const attackers = 16
 
-// hostileClients attacks a server on disk while others use it as they should.
-// The latter have no errors, and in the end nothing is left of the attacks.
+// hostileClients attacks a server on disk while other clients use it correctly.
+// These clients must get no errors. At the end, no goroutine, descriptor or
+// temporary file of the attacks may remain.
 func hostileClients(ctx context.Context, c *campaign) error {
 	dir, err := c.mkdir("hostile")
 	if err != nil {
@@ -153,7 +155,7 @@ func hostileClients(ctx context.Context, c *campaign) error {
 		wg.Go(func() { clients[i].work(ctx) })
 	}
 	wg.Wait()
-	time.Sleep(600 * time.Millisecond) // longer than sessions live
+	time.Sleep(600 * time.Millisecond) // longer than the expiry of upload sessions
 	send(s.url + "/v2/app/blobs/uploads/")
 	transport.CloseIdleConnections()
 	s.stop()
@@ -178,7 +180,7 @@ func hostileClients(ctx context.Context, c *campaign) error {
 	return nil
 }
 
-// send sends a POST, whose response does not matter.
+// send sends a POST without a body and ignores the response.
 func send(url string) {
 	if resp, err := http.Post(url, "", nil); err == nil {
 		resp.Body.Close()
@@ -186,7 +188,7 @@ func send(url string) {
 	http.DefaultClient.CloseIdleConnections()
 }
 
-// pushDirect puts a blob into a store.
+// pushDirect puts a blob into a store, without HTTP.
 func pushDirect(s registry.Store, repo, content string) (digest.Digest, error) {
 	ctx := context.Background()
 	d := digest.FromString(content)

@@ -7,16 +7,17 @@ import (
 	"time"
 )
 
-// A census counts the goroutines and descriptors of the process.
+// A census is the number of goroutines and of open file descriptors of this
+// process.
 type census struct{ goroutines, descriptors int }
 
 func takeCensus() census {
-	entries, _ := os.ReadDir("/proc/self/fd") // elsewhere, descriptors are not counted
+	entries, _ := os.ReadDir("/proc/self/fd") // without /proc, descriptors are not counted
 	return census{runtime.NumGoroutine(), len(entries)}
 }
 
-// leaks reports goroutines and descriptors beyond those of before. It waits a
-// while for those that are about to end.
+// leaks returns a finding if the process has more goroutines or descriptors than
+// before. It first waits for up to two seconds for them to end.
 func (before census) leaks() (findings []string) {
 	var now census
 	for range 100 {

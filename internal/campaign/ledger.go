@@ -14,22 +14,22 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// A ledger records the responses to the writes of one client. Nothing else
-// writes to the content that is in it.
+// A ledger records the content that one client has pushed and deleted, and
+// whether the writes were acknowledged. No other client writes to that content.
 type ledger struct {
 	blobs     map[string]fate // by repository and digest
 	manifests map[string]fate
-	tags      map[string][]string // by repository and tag: the digests that it may name, "" for none
+	tags      map[string][]string // the digests that each tag may name, by repository and tag; "" means that the tag may be missing
 	contents  map[digest.Digest]string
 }
 
-// A fate says whether a blob or manifest has to be in the store.
+// A fate is whether a blob or manifest must be in the store.
 type fate uint8
 
 const (
-	unsure  fate = iota // a write had no response
-	present             // it was pushed
-	gone                // it was deleted
+	unsure  fate = iota // a write had no response, so it may be there or not
+	present             // it was pushed, so it must be there
+	gone                // it was deleted, so it must be missing
 )
 
 func newLedger() *ledger {
@@ -38,8 +38,9 @@ func newLedger() *ledger {
 
 func key(repo, name string) string { return repo + " " + name }
 
-// write records a write that changes the fate of a blob or manifest. Send
-// reports whether the write was acknowledged.
+// write calls send to make a write, and records the fate of the blob or
+// manifest. If the write is acknowledged, which send reports, the fate is to;
+// otherwise it is unsure.
 func write(fates map[string]fate, key string, to fate, send func() bool) bool {
 	fates[key] = unsure
 	if !send() {
@@ -49,7 +50,9 @@ func write(fates map[string]fate, key string, to fate, send func() bool) bool {
 	return true
 }
 
-// writeTag records a write that makes a tag name a digest, or none.
+// writeTag calls send to make a write after which the tag names the digest to,
+// or nothing if to is empty. It records the digests that the tag may name. Send
+// reports whether the write was acknowledged.
 func (l *ledger) writeTag(key, to string, send func() bool) bool {
 	before := l.tags[key]
 	if before == nil {
@@ -63,8 +66,9 @@ func (l *ledger) writeTag(key, to string, send func() bool) bool {
 	return true
 }
 
-// check compares a store with the ledger and returns the differences. It settles
-// the fates that were unsure.
+// check compares a store with the ledger. It returns the number of acknowledged
+// writes and a finding for each difference. It then sets each fate and tag to
+// the state of the store.
 func (l *ledger) check(s registry.Store) (acknowledged int, findings []string) {
 	ctx := context.Background()
 	verify := func(kind string, fates map[string]fate, get func(repo, name string) (string, error)) {

@@ -18,7 +18,7 @@ import (
 	"github.com/ocireg/registry/memstore"
 )
 
-// A server serves a store in this process.
+// A server is an HTTP server of this process that serves a store.
 type server struct {
 	*http.Server
 	url    string
@@ -27,14 +27,14 @@ type server struct {
 	served chan error
 }
 
-// Write adds to the log of the server.
+// Write appends to the log of the server.
 func (s *server) Write(p []byte) (int, error) {
 	s.logMu.Lock()
 	defer s.logMu.Unlock()
 	return s.log.Write(p)
 }
 
-// panics returns a finding if a handler has panicked.
+// panics returns the log as a finding if it says that a handler has panicked.
 func (s *server) panics() []string {
 	s.logMu.Lock()
 	defer s.logMu.Unlock()
@@ -55,7 +55,7 @@ func startServer(store registry.Store, opts ...registry.Option) (*server, error)
 	return s, nil
 }
 
-// stop closes the server and waits until it has ended.
+// stop closes the server and waits until Serve has returned.
 func (s *server) stop() {
 	s.Close()
 	<-s.served
@@ -63,7 +63,7 @@ func (s *server) stop() {
 
 const loadClients = 64
 
-// load uses a store in memory and one on disk with many clients, and then looks
+// load uses a store in memory and then a store on disk with 64 clients. It looks
 // for errors, wrong bytes and leaks.
 func load(ctx context.Context, c *campaign) error {
 	deadline, _ := ctx.Deadline()
@@ -85,7 +85,8 @@ func load(ctx context.Context, c *campaign) error {
 }
 
 func (c *campaign) loadOne(ctx context.Context, name string, store registry.Store) error {
-	// The first write of a store on disk opens a file for as long as it lives.
+	// The first write of a store on disk opens a file that stays open until Close,
+	// so make it before counting descriptors.
 	if _, err := pushDirect(store, repositories[0], "first"); err != nil {
 		return err
 	}
@@ -118,7 +119,8 @@ func (c *campaign) loadOne(ctx context.Context, name string, store registry.Stor
 	return nil
 }
 
-// mkdir makes a directory.
+// mkdir creates a directory in the directory of the campaign and returns its
+// path.
 func (c *campaign) mkdir(name string) (string, error) {
 	dir := filepath.Join(c.dir, name)
 	return dir, os.Mkdir(dir, 0o755)

@@ -1,5 +1,5 @@
-// Campaign tries for a while to make registries lose, damage or leak something,
-// and prints a table of its trials and findings.
+// Campaign tries to make registries lose, damage or leak something. It runs for
+// some minutes, and prints a table of its trials and findings.
 //
 //	go run ./internal/campaign -minutes 5
 //
@@ -22,32 +22,34 @@ import (
 	"time"
 )
 
-// A campaign is one run.
+// A campaign is one run of this program.
 type campaign struct {
-	dir  string // for everything that is written
+	dir  string // the directory for all files of the campaign
 	seed uint64
 	rows []row
 }
 
-// A row is a line of the table.
+// A row is a line of the table that a campaign prints.
 type row struct {
 	part, subject string
 	tried         string
 	findings      []string
 }
 
-// report adds a row. Findings may be empty.
+// report adds a row to the table. The findings may be empty.
 func (c *campaign) report(part, subject, tried string, findings []string) {
 	c.rows = append(c.rows, row{part, subject, tried, findings})
 }
 
-// rng returns a source of chance for one purpose.
+// rng returns a source of random numbers that depends on the seed of the
+// campaign and the purpose.
 func (c *campaign) rng(purpose uint64) *rand.Rand { return rand.New(rand.NewPCG(c.seed, purpose)) }
 
-// A part of the campaign runs until ctx is done, and reports.
+// A part of the campaign tests one kind of failure until ctx is done, and
+// reports its rows.
 type part struct {
 	name  string
-	share float64 // of the time
+	share float64 // the share of the campaign's time
 	run   func(ctx context.Context, c *campaign) error
 }
 
@@ -80,7 +82,8 @@ func main() {
 	}
 }
 
-// run runs the parts that args name, one after the other, and writes the table.
+// run runs the selected parts of the campaign in turn and prints the table. It
+// reports whether a part has found something.
 func run(ctx context.Context, args []string, stdout io.Writer) (found bool, err error) {
 	flags := flag.NewFlagSet("campaign", flag.ContinueOnError)
 	minutes := flags.Float64("minutes", 5, "run for about this many `minutes`")
@@ -120,7 +123,8 @@ func run(ctx context.Context, args []string, stdout io.Writer) (found bool, err 
 	return c.print(stdout), nil
 }
 
-// print writes the table, and then the findings.
+// print prints the table and the findings. It reports whether there are
+// findings.
 func (c *campaign) print(stdout io.Writer) (found bool) {
 	w := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "part\tsubject\ttried\tfound")
@@ -139,8 +143,9 @@ func (c *campaign) print(stdout io.Writer) (found bool) {
 	return found
 }
 
-// defaultDir returns a directory in memory if there is one: a run writes many
-// small files.
+// defaultDir returns a directory in memory, if the system has one, because a
+// campaign writes many small files. Otherwise, it returns the directory for
+// temporary files.
 func defaultDir() string {
 	if info, err := os.Stat("/dev/shm"); err == nil && info.IsDir() {
 		return "/dev/shm"

@@ -19,10 +19,11 @@ import (
 	"github.com/ocireg/registry/layout"
 )
 
-// A setting is a kind of directory that processes serve while they are killed.
+// A setting is a kind of directory, and the number of processes that serve it
+// and are killed.
 type setting struct {
 	name      string
-	layout    bool // one layout of two repositories, and not a tree
+	layout    bool // whether the directory is one layout of two repositories, and not a tree
 	processes int
 }
 
@@ -39,14 +40,14 @@ const (
 	longestLife       = 120 * time.Millisecond
 )
 
-// A stormResult counts the events in one setting.
+// A stormResult counts the events and findings for one setting.
 type stormResult struct {
 	kills, reads, acknowledged int
 	findings                   []string
 }
 
-// storm kills processes at random moments while clients use them, and checks
-// the directory after each kill.
+// storm is the part of the campaign that kills processes at random moments while
+// clients use them, and checks the directory after each round of kills.
 func storm(ctx context.Context, c *campaign) error {
 	rng := c.rng(1)
 	results := make([]stormResult, len(settings))
@@ -69,7 +70,8 @@ func storm(ctx context.Context, c *campaign) error {
 	return nil
 }
 
-// directory kills the processes of a new directory several times.
+// directory creates a directory, and starts and kills the processes that serve
+// it several times.
 func (r *stormResult) directory(ctx context.Context, set setting, dir string, rng *rand.Rand) error {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return err
@@ -97,8 +99,8 @@ func (r *stormResult) directory(ctx context.Context, set setting, dir string, rn
 	return nil
 }
 
-// kill starts processes, lets clients use them, kills all, and checks the
-// directory.
+// kill starts the processes that serve a directory, lets clients use them, kills
+// all of them, and checks the directory.
 func (r *stormResult) kill(set setting, dir string, clients []*client, rng *rand.Rand) error {
 	ctx := context.Background()
 	var children []*child
@@ -149,8 +151,8 @@ func (r *stormResult) kill(set setting, dir string, clients []*client, rng *rand
 }
 
 // checkDisk checks the files of layouts as another tool sees them: each
-// index.json is whole, each blob has the content that its name says, and each
-// entry has a file.
+// index.json is valid, each blob has the digest in its name, and each entry has
+// a file of the right size.
 func checkDisk(dir string) (findings []string) {
 	find := func(format string, args ...any) { findings = append(findings, fmt.Sprintf(format, args...)) }
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {

@@ -18,26 +18,26 @@ import (
 	"github.com/ocireg/registry/internal/manifest"
 )
 
-// A model is a [registry.Store] that follows the documentation of package
-// layout in the simplest way: it keeps the content of files in maps, and
-// derives everything else whenever it is asked. It is not for concurrent use.
+// A model is a [registry.Store] that follows the documentation of package layout
+// in the simplest way: it keeps the content of files in maps, and derives
+// everything else at each call. It is not safe for concurrent use.
 type model struct {
 	registry.UnimplementedStore
 
-	// pools holds the layouts: one for each repository of a tree, or one with
-	// the name "" for all repositories.
+	// pools holds the layouts by repository. In the model of one layout, all
+	// repositories share the only pool, whose key is "".
 	pools map[string]*pool
 
-	// defaultRepo is the default repository of the only layout. It is "" for a
-	// tree.
+	// defaultRepo is the default repository of the only layout, or "" in the model
+	// of a tree.
 	defaultRepo string
 }
 
-// A pool is one layout.
+// A pool models one layout.
 type pool struct {
 	files  map[digest.Digest][]byte
 	repos  map[string]*repository
-	pushed map[digest.Digest]bool // blobs that were received since the store was opened
+	pushed map[digest.Digest]bool // the blobs that were received since the store was opened
 }
 
 type repository struct {
@@ -45,10 +45,10 @@ type repository struct {
 	tags      map[string]digest.Digest
 }
 
-// newTree returns the model of a tree.
+// newTree returns the model of an empty tree.
 func newTree() *model { return &model{pools: map[string]*pool{}} }
 
-// newLayout returns the model of one layout.
+// newLayout returns the model of one empty layout.
 func newLayout(defaultRepo string) *model {
 	return &model{pools: map[string]*pool{"": newPool()}, defaultRepo: defaultRepo}
 }
@@ -57,7 +57,8 @@ func newPool() *pool {
 	return &pool{map[digest.Digest][]byte{}, map[string]*repository{}, map[digest.Digest]bool{}}
 }
 
-// Reopen forgets the state that a store does not keep on disk.
+// Reopen forgets the state that a store does not keep on disk, as if it were
+// opened again.
 func (m *model) Reopen() {
 	for _, p := range m.pools {
 		clear(p.pushed)
@@ -66,7 +67,8 @@ func (m *model) Reopen() {
 
 func missing(what any) error { return fmt.Errorf("%v: %w", what, fs.ErrNotExist) }
 
-// pool returns the layout of a repository, or an error if there is none.
+// pool returns the layout of a repository. If the layout does not exist, the
+// error wraps [fs.ErrNotExist].
 func (m *model) pool(repo string) (*pool, error) {
 	if m.defaultRepo != "" {
 		repo = ""
@@ -77,7 +79,7 @@ func (m *model) pool(repo string) (*pool, error) {
 	return nil, missing(repo)
 }
 
-// ensure returns the layout of a repository and creates it if necessary.
+// ensure returns the layout of a repository, after creating it if necessary.
 func (m *model) ensure(repo string) *pool {
 	p, err := m.pool(repo)
 	if err != nil {
@@ -89,7 +91,8 @@ func (m *model) ensure(repo string) *pool {
 }
 
 // nested returns the manifests that the indexes of a repository name, at any
-// depth. If several indexes describe one manifest, the first media type counts.
+// depth. If several indexes describe one manifest, the media type that sorts
+// first counts.
 func (p *pool) nested(repo string) map[digest.Digest]ocispec.Descriptor {
 	nested := map[digest.Digest]ocispec.Descriptor{}
 	type id struct {
@@ -126,7 +129,8 @@ func (p *pool) nested(repo string) map[digest.Digest]ocispec.Descriptor {
 	return nested
 }
 
-// manifests returns all manifests of a repository.
+// manifests returns all manifests of a repository, with and without an entry in
+// index.json.
 func (p *pool) manifests(repo string) map[digest.Digest]registry.Manifest {
 	all := map[digest.Digest]registry.Manifest{}
 	for d, child := range p.nested(repo) {
@@ -146,7 +150,7 @@ func (p *pool) manifests(repo string) map[digest.Digest]registry.Manifest {
 	return all
 }
 
-// isManifest reports whether a repository of the layout has the manifest.
+// isManifest reports whether any repository of the layout has the manifest.
 func (p *pool) isManifest(d digest.Digest) bool {
 	for repo := range p.repos {
 		if _, ok := p.manifests(repo)[d]; ok {
@@ -156,7 +160,8 @@ func (p *pool) isManifest(d digest.Digest) bool {
 	return false
 }
 
-// usedByOthers reports whether another repository of the layout needs the file.
+// usedByOthers reports whether a repository other than repo needs the file of
+// the digest.
 func (p *pool) usedByOthers(repo string, d digest.Digest) bool {
 	for other := range p.repos {
 		if other == repo {
@@ -185,13 +190,14 @@ func (p *pool) usedByOthers(repo string, d digest.Digest) bool {
 	return false
 }
 
-// removeFile removes a file, if there is one.
+// removeFile removes the file of the digest, if it exists.
 func (p *pool) removeFile(d digest.Digest) {
 	delete(p.files, d)
 	delete(p.pushed, d)
 }
 
-// blob returns the content of a blob.
+// blob returns the content of a blob. A manifest is a blob only if it was also
+// pushed as one.
 func (p *pool) blob(d digest.Digest) ([]byte, error) {
 	content, ok := p.files[d]
 	if !ok || !p.pushed[d] && p.isManifest(d) {

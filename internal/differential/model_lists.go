@@ -10,7 +10,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// names returns the names of the repositories.
+// names returns the sorted names of the repositories.
 func (m *model) names() []string {
 	if m.defaultRepo == "" {
 		return slices.Sorted(maps.Keys(m.pools))
@@ -54,7 +54,7 @@ func (m *model) Referrers(_ context.Context, repo string, subject, after digest.
 	return list(referrers, string(after), func(d ocispec.Descriptor) string { return string(d.Digest) })
 }
 
-// list yields the items whose keys sort after the given one.
+// list yields the items whose keys sort after the given key.
 func list[T any](items []T, after string, key func(T) string) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		for _, item := range items {

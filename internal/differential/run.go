@@ -14,20 +14,20 @@ import (
 	"github.com/ocireg/registry/registrytest/overlay"
 )
 
-// A Config is a kind of store, with the model that it is compared to.
+// A Config is a kind of store and the model to compare it with.
 type Config struct {
 	Name string
 
 	repos   []string
-	stores  int  // the number of stores that have the directory open
-	layout  bool // one layout, and not a tree
-	memory  bool // compare with memory, and not with the model
-	overlay bool // instead of opening the store again, put memory above it
-	overlap bool // content that is manifest and blob
+	stores  int  // the number of stores that have the directory open at once
+	layout  bool // whether the store is one layout, and not a tree
+	memory  bool // whether the model is a memstore, and not the type model
+	overlay bool // reopen puts an overlay with a memstore above the store instead of opening it again
+	overlap bool // whether some content is pushed as a manifest and as a blob
 	sparse  bool
 }
 
-// Configs returns all kinds.
+// Configs returns all kinds of stores to compare.
 func Configs() []Config {
 	one, two := []string{"app"}, []string{"app", "team/app"}
 	return []Config{
@@ -46,12 +46,12 @@ func Configs() []Config {
 	}
 }
 
-// sequenceLength is the number of steps of a sequence.
+// sequenceLength is the number of steps in a sequence.
 const sequenceLength = 40
 
-// Run runs the sequence with the seed in directories below dir. It returns an
-// error that describes the shortest sequence found with a difference, or nil if
-// all responses are equal.
+// Run runs the sequence with the seed, with stores in new directories below dir.
+// If a response differs from the response of the model, it returns an error that
+// describes the shortest sequence that it found with a difference.
 func (c Config) Run(dir string, seed uint64) error {
 	rng := rand.New(rand.NewPCG(seed, 0))
 	u := newUniverse(rng, c.repos, c.overlap)
@@ -78,8 +78,9 @@ func (c Config) Run(dir string, seed uint64) error {
 	return fmt.Errorf("%s, seed %d: after %d steps\n%s%s", c.Name, seed, len(steps), text, u.mentioned(text))
 }
 
-// compare runs steps against the stores and the model. It returns the first
-// difference and the step at which it appeared, or "" if there is none.
+// compare runs the steps with the stores and the model. It returns the first
+// difference and the index of the step that showed it. The difference is "" if
+// all responses are equal.
 func (c Config) compare(dir string, u *universe, steps []step, seed uint64) (difference string, at int, err error) {
 	r := &runner{Config: c}
 	if r.dir, err = os.MkdirTemp(dir, "differential-"); err != nil {
@@ -118,15 +119,15 @@ func (c Config) compare(dir string, u *universe, steps []step, seed uint64) (dif
 	return "", 0, nil
 }
 
-// A runner is the state of one comparison.
+// A runner has the stores and the model of one comparison.
 type runner struct {
 	Config
 	dir      string
 	stores   []*layout.Store
-	above    registry.Store // the highest overlay, or nil
+	above    registry.Store // the topmost overlay, or nil
 	model    registry.Store
-	handlers []http.Handler // of the stores
-	want     http.Handler   // of the model
+	handlers []http.Handler // the registries on the stores
+	want     http.Handler   // the registry on the model
 }
 
 func (r *runner) begin() error {
@@ -160,7 +161,7 @@ func (r *runner) open() error {
 	return nil
 }
 
-// serve returns a registry over a store.
+// serve returns a registry on a store.
 func (r *runner) serve(s registry.Store) http.Handler {
 	if r.sparse {
 		return registry.New(s, registry.WithSparseManifests())
@@ -196,7 +197,8 @@ func (r *runner) reopen() error {
 	return r.open()
 }
 
-// step runs one step against the model and a store, and returns the difference.
+// step sends the requests of a step to the model and to one of the stores. It
+// returns the difference of the responses, or "" if they are equal.
 func (r *runner) step(s step) (string, error) {
 	want, err := s.run(r.want)
 	if err != nil {
@@ -209,7 +211,8 @@ func (r *runner) step(s step) (string, error) {
 	return fmt.Sprintf("%s\nwant %sgot  %s", s, want, got), nil
 }
 
-// shorten replaces the digests of a text by short names.
+// shorten replaces each digest in a text by the short name of the blob or
+// manifest.
 func (u *universe) shorten(text string) string {
 	var names []string
 	for i, b := range u.blobs {
@@ -221,7 +224,8 @@ func (u *universe) shorten(text string) string {
 	return strings.NewReplacer(names...).Replace(text)
 }
 
-// mentioned returns the manifests that the text mentions.
+// mentioned describes the manifests that a text names, and the manifests that
+// those name.
 func (u *universe) mentioned(text string) string {
 	list := ""
 	for i := len(u.manifests) - 1; i >= 0; i-- {

@@ -11,25 +11,26 @@ import (
 	"strings"
 )
 
-// A step of a sequence is a request, an upload of several requests, a comparison
-// of everything, or a restart. The zero request is that restart.
+// A step of a sequence is one request, an upload of several requests, a sweep
+// that compares all content, or a reopening of the store.
 type step struct {
 	method, target string
-	header         []string // names and values
+	header         []string // alternating names and values
 	body           string
 
-	// upload is the number of chunks of a blob that is uploaded to the target
-	// with POST, PATCH and PUT. It is 0 for a single request.
+	// upload is the number of chunks in which a step uploads a blob to the target,
+	// with POST, PATCH and PUT. It is 0 for any other step.
 	upload int
 	digest string
 
 	sweep, reopen bool
 
-	// chance decides the order of a sweep, and the store that gets a request.
+	// chance decides the order of requests in a sweep, and the store that gets a
+	// request.
 	chance uint64
 }
 
-// String describes the step.
+// String describes the step for a person.
 func (s step) String() string {
 	switch {
 	case s.reopen:
@@ -46,8 +47,8 @@ func (s step) String() string {
 	return text
 }
 
-// steps makes a sequence by chance. If restarts is set, the store is opened
-// again now and then.
+// steps returns a random sequence of n steps and a final sweep. If restarts is
+// set, some steps reopen the store.
 func (u *universe) steps(rng *rand.Rand, n int, restarts bool) []step {
 	steps := make([]step, 0, n+1)
 	for range n {
@@ -110,7 +111,8 @@ func (u *universe) step(rng *rand.Rand) step {
 	}
 }
 
-// repo returns the name of a repository, which in rare cases never exists.
+// repo returns the name of a random repository. It rarely returns the name of a
+// repository that never exists.
 func (u *universe) repo(rng *rand.Rand) string {
 	if rng.IntN(40) == 0 {
 		return "team/none"
@@ -118,7 +120,7 @@ func (u *universe) repo(rng *rand.Rand) string {
 	return u.repos[rng.IntN(len(u.repos))]
 }
 
-// read returns requests for everything that there may be, in random order.
+// read returns requests that read all content of the universe, in random order.
 func (u *universe) read(rng *rand.Rand) []step {
 	var all []step
 	get := func(target string) {
@@ -154,7 +156,7 @@ func (u *universe) read(rng *rand.Rand) []step {
 	return all
 }
 
-// A recorder keeps a response in memory.
+// A recorder is a response writer that keeps the response in memory.
 type recorder struct {
 	status int
 	header http.Header
@@ -174,7 +176,8 @@ func (r *recorder) Write(p []byte) (int, error) {
 	return r.body.Write(p)
 }
 
-// send sends one request to a handler.
+// send sends one request to the handler and returns the response. The header has
+// alternating names and values.
 func send(h http.Handler, method, target, body string, header ...string) (*recorder, error) {
 	r, err := http.NewRequest(method, "http://registry.test"+target, io.NopCloser(strings.NewReader(body)))
 	if err != nil {
@@ -190,8 +193,8 @@ func send(h http.Handler, method, target, body string, header ...string) (*recor
 	return w, nil
 }
 
-// run carries out a step that sends requests, and returns their responses as
-// text to compare.
+// run sends the requests of a step to the handler and returns the responses as
+// text.
 func (s step) run(h http.Handler) (string, error) {
 	if s.upload == 0 {
 		w, err := send(h, s.method, s.target, s.body, s.header...)
@@ -219,11 +222,12 @@ func (s step) run(h http.Handler) (string, error) {
 	return text + w.String(), nil
 }
 
-// compared lists the fields of a response that are compared.
+// compared has the names of the header fields to compare.
 var compared = []string{"Content-Type", "Content-Length", "Content-Range", "Docker-Content-Digest", "Etag", "Link", "Oci-Subject", "Oci-Tag", "Oci-Filters-Applied", "Range"}
 
-// String returns the status, the fields that are compared, and the body. An
-// error counts with its codes and not with its text.
+// String returns the parts of a response to compare: the status, some header
+// fields and the body. Of an error, it has the codes and details, but not the
+// messages.
 func (r *recorder) String() string {
 	if r == nil {
 		return "no response\n"

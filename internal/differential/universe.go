@@ -12,14 +12,15 @@ import (
 	"github.com/ocireg/registry/internal/manifest"
 )
 
-// A universe is the content that a sequence deals with.
+// A universe is the content that the requests of a sequence push, read and
+// delete.
 type universe struct {
 	repos, tags []string
 	blobs       []item
 	manifests   []item
 }
 
-// An item is a blob or a manifest.
+// An item is the content of a blob or manifest.
 type item struct {
 	mediaType string
 	digest    digest.Digest
@@ -32,8 +33,8 @@ const (
 	unknownType  = "application/vnd.example.thing+json"
 )
 
-// newUniverse makes content by chance. If overlap is set, some digests are those
-// of manifests and blobs, and some manifests are described in several ways.
+// newUniverse makes random content. If overlap is set, some content is both a
+// blob and a manifest, and some manifests have several media types.
 func newUniverse(rng *rand.Rand, repos []string, overlap bool) *universe {
 	u := &universe{repos: repos, tags: []string{"v1", "v2", "latest"}}
 	for i := range numBlobs {
@@ -49,7 +50,7 @@ func newUniverse(rng *rand.Rand, repos []string, overlap bool) *universe {
 			u.blobs = append(u.blobs, u.manifests[rng.IntN(numManifests)])
 		}
 		for range 2 {
-			// The same content under another type.
+			// Add the content of a manifest again under another media type.
 			m := u.manifests[rng.IntN(numManifests)]
 			m.mediaType = []string{manifest.DockerManifestList, ocispec.MediaTypeImageIndex, unknownType}[rng.IntN(3)]
 			u.manifests = append(u.manifests, m)
@@ -70,8 +71,8 @@ func (i item) descriptor(mediaType string) map[string]any {
 	return map[string]any{"mediaType": mediaType, "digest": i.digest, "size": len(i.content)}
 }
 
-// manifest returns the media type and the fields of a manifest that may name
-// the blobs and manifests made so far.
+// manifest returns the media type and the content of a random manifest. The
+// manifest names some of the blobs and manifests that the universe already has.
 func (u *universe) manifest(rng *rand.Rand, i int, overlap bool) (mediaType string, m map[string]any) {
 	blob := func() item { return u.blobs[rng.IntN(len(u.blobs))] }
 	m = map[string]any{"schemaVersion": 2, "annotations": map[string]string{"n": fmt.Sprint(i)}}

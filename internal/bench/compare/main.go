@@ -1,12 +1,12 @@
-// Compare runs the benchmarks of this module in turns and prints medians, with
-// their ratios to those of the stub.
+// Compare runs the benchmarks of this module for all registries in turns. It
+// prints the median of each, and its ratio to the median of the stub.
 //
 //	go run ./compare -rounds 5 -case push
 //	go run ./compare -results results.md
 //
 // A round runs a case once for every registry, so that a change in the load of
 // the machine affects all of them. On a busy machine, the fastest run says more
-// than the median. With -results, the rows that were measured also replace those
+// than the median. With -results, the measured rows also replace the same rows
 // in a file.
 package main
 
@@ -41,7 +41,8 @@ func main() {
 	}
 }
 
-// run reports whether a benchmark failed.
+// run measures the selected cases and prints their rows. It reports whether a
+// benchmark failed.
 func run(rounds int, which, subjects, benchtime, file string) (failed bool, err error) {
 	if err := flag.Set("test.benchtime", benchtime); err != nil {
 		return false, err
@@ -72,8 +73,8 @@ func run(rounds int, which, subjects, benchtime, file string) (failed bool, err 
 	return failed, update(file, rows, order, time.Now().Format(time.DateOnly), system)
 }
 
-// compare measures one case. The rows are in the order of the registries, after
-// those of the limits.
+// compare measures one case. It returns a row for each limit, and then one for
+// each registry.
 func compare(c bench.Case, wanted *regexp.Regexp, rounds int) []row {
 	var registries []bench.Registry
 	for _, r := range c.Registries() {
@@ -92,7 +93,7 @@ func compare(c bench.Case, wanted *regexp.Regexp, rounds int) []row {
 			}
 		}
 	}
-	stubs := make(map[bool][]testing.BenchmarkResult) // by whether they keep content on disk
+	stubs := make(map[bool][]testing.BenchmarkResult) // by whether the stub keeps content on disk
 	for _, r := range registries {
 		if r.Stub {
 			stubs[r.Disk] = results[r.Name]

@@ -12,21 +12,21 @@ import (
 	"text/tabwriter"
 )
 
-// A row has a cell for each column.
+// A row is a line of the table, with a cell for each column.
 type row []string
 
 var columns = row{"case", "registry", "median", "fastest", "of stub", "fastest of stub", "allocs", "more"}
 
-// failed reports whether the row is that of a registry with a run that failed.
+// failed reports whether the row is for a registry for which a run has failed.
 func (r row) failed() bool { return strings.HasPrefix(r[2], "failed") }
 
-// limitRow returns the row of a limit.
+// limitRow returns the row for a limit of a case.
 func limitRow(name, limit string, all []testing.BenchmarkResult) row {
 	return row{name, limit, duration(median(all, nanoseconds)), duration(fastest(all)), "", "", "", more(all)}
 }
 
-// registryRow returns the row of a registry. There are no ratios if there is no
-// stub.
+// registryRow returns the row for a registry. Without results of a stub, the row
+// has no ratios.
 func registryRow(name, registry string, all, stub []testing.BenchmarkResult, rounds int) row {
 	if len(all) < rounds {
 		return row{name, registry, fmt.Sprintf("failed %d of %d", rounds-len(all), rounds), "", "", "", "", ""}
@@ -41,7 +41,7 @@ func registryRow(name, registry string, all, stub []testing.BenchmarkResult, rou
 	return row{name, registry, duration(ns), duration(fastest(all)), ratio, fastestRatio, fmt.Sprintf("%.0f", allocs), more(all)}
 }
 
-// printRows prints the rows in columns.
+// printRows prints the rows as a table with aligned columns.
 func printRows(out io.Writer, rows []row) {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	for _, r := range slices.Concat([]row{columns}, rows) {
@@ -50,9 +50,9 @@ func printRows(out io.Writer, rows []row) {
 	table.Flush()
 }
 
-// update replaces the rows of the same case and registry in a file, adds those
-// that it lacks, and removes those of cases that no longer exist. The order is
-// that of the cases, and within them of the rows. A last column has the day.
+// update writes rows to a file of results. They replace the rows for the same
+// case and registry, and rows for cases that no longer exist are removed. The
+// cases are in the given order. The last column is the day of the measurement.
 func update(file string, rows []row, order []string, day, system string) error {
 	content, err := os.ReadFile(file)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -79,7 +79,7 @@ func update(file string, rows []row, order []string, day, system string) error {
 	return os.WriteFile(file, []byte(b.String()), 0o666)
 }
 
-// parse returns the rows of a file that update has written.
+// parse returns the rows of a file that update wrote.
 func parse(content string) []row {
 	var rows []row
 	for line := range strings.Lines(content) {
@@ -98,7 +98,8 @@ func parse(content string) []row {
 	return rows
 }
 
-// more returns the throughput and the other metrics of a case.
+// more returns the throughput and the reported metrics of a case, for the last
+// column.
 func more(all []testing.BenchmarkResult) string {
 	var parts []string
 	if b := all[0].Bytes; b > 0 {
@@ -115,7 +116,8 @@ func more(all []testing.BenchmarkResult) string {
 	return strings.Join(parts, ", ")
 }
 
-// fastest returns the time of the run that other processes disturbed least.
+// fastest returns the time of the fastest run, which other processes disturbed
+// least.
 func fastest(all []testing.BenchmarkResult) float64 {
 	least := nanoseconds(all[0])
 	for _, r := range all {

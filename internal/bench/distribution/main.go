@@ -1,6 +1,6 @@
-// Distribution serves the version of distribution that this module requires, with
-// storage in memory and without authentication, on a free port of 127.0.0.1. It
-// prints its URL.
+// Distribution serves the version of distribution that this module requires, on
+// a free port of 127.0.0.1, and prints its URL. It keeps content in memory and
+// requires no authentication.
 package main
 
 import (

@@ -1,5 +1,6 @@
-// Package migrate has the tests before a migration, which the pages in docs/migrate
-// quote, and checks the differences that those pages list.
+// Package migrate has tests that use other registries, as they are before a
+// migration to this one. The pages in docs/migrate quote these tests. The
+// package also checks the differences that the pages list.
 package migrate
 
 import (
@@ -13,7 +14,8 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// These functions are the code to test, as in registrytest/migrate_test.go.
+// The functions in this file are the code under test, as in
+// registrytest/migrate_test.go.
 
 // sizeOf returns the size of an image's layers.
 func sizeOf(client *http.Client, url string) (size int64, err error) {

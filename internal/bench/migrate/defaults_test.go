@@ -26,7 +26,8 @@ import (
 	"github.com/ocireg/registry/memstore"
 )
 
-// others make the registries of the pages, with their default settings.
+// others has a function for each page that starts the registry of the page with
+// its default settings.
 var others = map[string]func(t *testing.T) http.Handler{
 	"ggcr.md": func(*testing.T) http.Handler { return ggcr.New() },
 	"olareg.md": func(t *testing.T) http.Handler {
@@ -43,7 +44,7 @@ var others = map[string]func(t *testing.T) http.Handler{
 	},
 }
 
-// options are the options that the pages name.
+// options has the options that the pages name, by their Go source.
 var options = map[string]registry.Option{
 	"registry.WithSparseManifests()":              registry.WithSparseManifests(),
 	"registry.WithAnyManifest()":                  registry.WithAnyManifest(),
@@ -58,7 +59,7 @@ var options = map[string]registry.Option{
 	"registry.Without(registry.DeleteBlob)":       registry.Without(registry.DeleteBlob),
 }
 
-// A client sends requests to a handler.
+// A client sends requests to the handler of a registry.
 type client struct {
 	t *testing.T
 	h http.Handler
@@ -93,7 +94,8 @@ func (c client) push(repo, blob string) digest.Digest {
 	return d
 }
 
-// pushImage pushes an image with the tag v1 and returns its digest.
+// pushImage pushes an image with the tag v1 and returns the digest of its
+// manifest.
 func (c client) pushImage(repo string) digest.Digest {
 	c.t.Helper()
 	c.push(repo, "{}")
@@ -107,7 +109,8 @@ func image(config digest.Digest, size int, annotation string) string {
 		ocispec.MediaTypeImageManifest, ocispec.MediaTypeImageConfig, config, size, annotation)
 }
 
-// probes send requests and return the status of the last response.
+// probes has the requests whose responses differ between registries. Each
+// function returns the status of the last response.
 var probes = map[string]func(c client) string{
 	"push an image whose blobs are missing": func(c client) string {
 		return c.status("PUT", "/v2/app/manifests/v1", ocispec.MediaTypeImageManifest, image(digest.FromString("missing"), 7, ""))
@@ -149,7 +152,8 @@ var probes = map[string]func(c client) string{
 	"list repositories": func(c client) string { return c.status("GET", "/v2/_catalog", "", "") },
 }
 
-// logs reports whether the registry writes to standard error.
+// logs returns "yes" if the registry writes to standard error during a request,
+// and "no" otherwise.
 func logs(t *testing.T, start func(t *testing.T) http.Handler) string {
 	file := redirect(t)
 	client{t, start(t)}.do("GET", "/v2/", "", "")
@@ -161,8 +165,8 @@ func logs(t *testing.T, start func(t *testing.T) http.Handler) string {
 	return "no"
 }
 
-// redirect makes a file the standard error until the test ends, and returns its
-// name.
+// redirect makes a file the standard error until the end of the test, and
+// returns its name.
 func redirect(t *testing.T) string {
 	file, err := os.Create(filepath.Join(t.TempDir(), "stderr"))
 	require.NoError(t, err)
@@ -181,8 +185,9 @@ func ours(opts ...registry.Option) func(*testing.T) http.Handler {
 	return func(*testing.T) http.Handler { return registry.New(memstore.New(), opts...) }
 }
 
-// The pages list all differences that the probes find, and each option that they
-// name has the effect that the other registry has by default.
+// Each page lists all differences that the probes find. If a row of the page
+// names an option, this registry responds with the option as the other registry
+// does by default.
 func TestDefaults(t *testing.T) {
 	redirect(t)
 	row := regexp.MustCompile(`(?m)^\| ([a-z][^|]*) \| (\w+) \| (\w+) \| ([^|]*) \|$`)

@@ -1,13 +1,13 @@
-// Weight measures what a test pays for a registry before it runs: the CPU time
-// to compile it beyond the standard library, and the size of the test's binary.
-// The test starts one server and pings it.
+// Weight measures the cost that a registry adds to a test before the test runs:
+// the CPU time to compile packages outside of the standard library, and the size
+// of the test binary. The test starts one server and pings it.
 //
 //	go run ./weight
 //	go run ./weight -checkout ../../../older -packages 20
 //
-// Each round compiles every subject with a fresh build cache that holds the
-// standard library only. The table gives medians. CPU time grows when other
-// processes share the cores: on a busy machine, read the ratio to ggcr.
+// Each round compiles every subject with a build cache that holds only the
+// standard library. The table gives medians. CPU time grows when other processes
+// share the cores: on a busy machine, read the ratio to ggcr.
 package main
 
 import (
@@ -61,7 +61,7 @@ func run(out io.Writer, checkout string, rounds, packages int) error {
 	return nil
 }
 
-// printSummary prints a row for each subject.
+// printSummary prints a table with a row for each subject.
 func printSummary(out io.Writer, results [][]result) {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "subject\tcompile (CPU)\tleast\tof ggcr\tvet (CPU)\tlink (CPU)\twall\tpackages\tbinary\tabove httptest")
@@ -79,7 +79,8 @@ func printSummary(out io.Writer, results [][]result) {
 }
 
 // printPackages prints the packages of a subject that take longest to compile,
-// and those that add most to the binary beyond httptest's.
+// and those that add most to its binary compared with the binary of subject
+// httptest.
 func printPackages(out io.Writer, w *workspace, subject int, all []result, number int) error {
 	var names []string
 	for name := range all[0].packages {
@@ -126,8 +127,8 @@ func median(all []result, of func(result) time.Duration) time.Duration {
 	return (values[(len(values)-1)/2] + values[len(values)/2]) / 2
 }
 
-// least returns the smallest value: that of the run that other processes
-// disturbed least.
+// least returns the smallest value of all runs, which other processes disturbed
+// least.
 func least(all []result, of func(result) time.Duration) time.Duration {
 	value := of(all[0])
 	for _, r := range all {

@@ -12,14 +12,14 @@ import (
 	"time"
 )
 
-// A subject is a test that starts one server and pings it.
+// A subject is a test that starts the server of one registry and pings it.
 type subject struct {
 	name    string
 	imports []string
-	server  string // statements that declare url and client
+	server  string // the statements that start the server and declare url and client
 }
 
-// The first subject is the base of sizes, the second that of CPU times.
+// Binary sizes are compared with the first subject, CPU times with the second.
 var subjects = []subject{
 	{"httptest", []string{"net/http", "net/http/httptest"}, `
 	server := httptest.NewServer(http.NotFoundHandler())
@@ -45,15 +45,15 @@ func (s subject) source() string {
 	return b.String()
 }
 
-// A workspace is a module with a test package for each subject. It has the
-// requirements of the benchmarks' module.
+// A workspace is a temporary module with a test package for each subject. Its
+// requirements are those of the module of the benchmarks.
 type workspace struct {
 	dir    string
-	primed string // a build cache with the standard library
+	primed string // the directory of a build cache that holds the standard library
 }
 
-// newWorkspace makes a workspace for the registry in the directory checkout,
-// or for that of this repository if checkout is empty.
+// newWorkspace makes a workspace that uses the registry in the directory
+// checkout, or the registry of this repository if checkout is empty.
 func newWorkspace(checkout string) (w *workspace, err error) {
 	gomod, err := exec.Command("go", "env", "GOMOD").Output()
 	if err != nil {
@@ -96,7 +96,7 @@ func newWorkspace(checkout string) (w *workspace, err error) {
 	return w, nil
 }
 
-// write makes a test package.
+// write writes a test package to the workspace.
 func (w *workspace) write(name, source string) error {
 	if err := os.Mkdir(filepath.Join(w.dir, name), 0o777); err != nil {
 		return err
@@ -106,13 +106,13 @@ func (w *workspace) write(name, source string) error {
 
 func (w *workspace) remove() { os.RemoveAll(w.dir) }
 
-// run runs the go command with a build cache, or with the user's own one if
-// cache is empty.
+// run runs the go command in the workspace with the given build cache, or with
+// the cache of the user if cache is empty. It returns the output.
 func (w *workspace) run(cache string, args ...string) ([]byte, error) {
 	cmd := exec.Command("go", args...)
 	cmd.Dir = w.dir
-	// The copied go.mod has requirements that the subjects do not need, which
-	// must not be an error.
+	// Let the go command change the copied go.mod, which requires more than the
+	// subjects need.
 	cmd.Env = append(os.Environ(), "GOFLAGS=-mod=mod", "GOWORK=off")
 	if cache != "" {
 		cmd.Env = append(cmd.Env, "GOCACHE="+cache)
@@ -126,8 +126,8 @@ func (w *workspace) run(cache string, args ...string) ([]byte, error) {
 	return out, nil
 }
 
-// prime fills a build cache with those packages of the standard library that
-// the subjects import, compiled and vetted.
+// prime compiles and vets the packages of the standard library that the subjects
+// import, and keeps the results in w.primed.
 func (w *workspace) prime() error {
 	out, err := w.run("", "list", "-deps", "-test", "-f", "{{if .Standard}}{{.ImportPath}}{{end}}", "./...")
 	if err != nil {
@@ -151,10 +151,10 @@ func (w *workspace) prime() error {
 	return err
 }
 
-// A result is the result of one run.
+// A result is the result of building one subject once.
 type result struct {
-	cpu      map[string]time.Duration // by the kind of the work: build, vet, link
-	packages map[string]time.Duration // CPU time to compile each package
+	cpu      map[string]time.Duration // by the kind of work: build, vet or link
+	packages map[string]time.Duration // the CPU time to compile each package
 	wall     time.Duration
 	size     int64
 }
@@ -162,14 +162,15 @@ type result struct {
 // compile returns the CPU time to compile all packages.
 func (r result) compile() time.Duration { return r.cpu["build"] }
 
-// binary returns the file name of the subject's test binary.
+// binary returns the path of the subject's test binary.
 func (w *workspace) binary(s subject) string { return filepath.Join(w.dir, s.name+".test") }
 
-// measure builds the subject's test with a copy of the primed cache.
+// measure builds the subject's test with a copy of the primed build cache, and
+// returns the times and the size of the binary.
 func (w *workspace) measure(s subject) (result, error) {
 	cache, graph := filepath.Join(w.dir, "cache"), filepath.Join(w.dir, "graph.json")
 	defer os.RemoveAll(cache)
-	os.Remove(w.binary(s)) // Otherwise the go command would not link it again.
+	os.Remove(w.binary(s)) // Without the binary, the go command links it again.
 	if err := os.CopyFS(cache, os.DirFS(w.primed)); err != nil {
 		return result{}, fmt.Errorf("copying the build cache: %w", err)
 	}
@@ -190,7 +191,7 @@ func (w *workspace) measure(s subject) (result, error) {
 	return r, r.add(content)
 }
 
-// add adds the times in the log of the go command's actions.
+// add adds the CPU times in the action graph that the go command has written.
 func (r result) add(graph []byte) error {
 	var actions []struct {
 		Mode, Package   string
@@ -209,7 +210,8 @@ func (r result) add(graph []byte) error {
 	return nil
 }
 
-// symbols returns the size of the symbols of the subject's test, by package.
+// symbols returns the total size of the symbols in the subject's test binary, by
+// package.
 func (w *workspace) symbols(s subject) (map[string]int64, error) {
 	out, err := w.run("", "tool", "nm", "-size", w.binary(s))
 	if err != nil {
@@ -217,10 +219,11 @@ func (w *workspace) symbols(s subject) (map[string]int64, error) {
 	}
 	sizes := make(map[string]int64)
 	for line := range strings.Lines(string(out)) {
-		// address, size, kind, name; undefined symbols have no address
+		// A line has the address, size, kind and name of a symbol. Undefined symbols
+		// have no address.
 		fields := strings.Fields(line)
 		if len(fields) < 4 || strings.EqualFold(fields[2], "b") {
-			continue // zero data takes no space in the file
+			continue // zeroed data, which takes no space in the file
 		}
 		if size, err := strconv.ParseInt(fields[1], 10, 64); err == nil {
 			sizes[packageOf(fields[3])] += size
@@ -229,7 +232,8 @@ func (w *workspace) symbols(s subject) (map[string]int64, error) {
 	return sizes, nil
 }
 
-// packageOf returns the package that a symbol belongs to, or "(other)".
+// packageOf returns the import path of the package that a symbol belongs to, or
+// a name in parentheses for other symbols.
 func packageOf(symbol string) string {
 	if strings.HasPrefix(symbol, "go:") || strings.HasPrefix(symbol, "type:") {
 		return "(types and tables)"

@@ -1,4 +1,4 @@
-// Package witness compares profiles with the registries that they imitate.
+// Package witness compares profiles with the real registries that they imitate.
 package witness
 
 import (
@@ -18,20 +18,21 @@ import (
 	"github.com/ocireg/registry/registrytest/profile"
 )
 
-// serve serves CNCF Distribution with the default configuration and the storage.
+// serve starts CNCF Distribution with its default configuration. The argument
+// storage is text to add to the configuration of the storage.
 func serve(t *testing.T, storage string) *httptest.Server {
 	t.Helper()
 	config, err := configuration.Parse(strings.NewReader(
 		"version: 0.1\nlog: {level: error}\nstorage: {inmemory: {}, maintenance: {uploadpurging: {enabled: false}}" + storage + "}\n"))
 	require.NoError(t, err)
-	logrus.SetOutput(io.Discard) // for the whole process
+	logrus.SetOutput(io.Discard) // sets the output for the whole process
 	server := httptest.NewServer(handlers.NewApp(context.Background(), config))
 	t.Cleanup(server.Close)
 	return server
 }
 
 // diff returns the quirks of the profile that the registry does not have, and
-// the content that the comparison left there.
+// the content that the comparison could not delete from the registry.
 func diff(t *testing.T, p *profile.Profile, server *httptest.Server) (differ []profile.Quirk, left []string) {
 	t.Helper()
 	transport := &http.Transport{}
@@ -49,19 +50,19 @@ func diff(t *testing.T, p *profile.Profile, server *httptest.Server) (differ []p
 	return differ, left
 }
 
-// Distribution 3 does not differ from its profile.
+// Distribution 3 has all quirks of the profile Distribution3.
 func TestDistribution3(t *testing.T) {
 	server := serve(t, "")
 	differ, left := diff(t, profile.Distribution3(), server)
 	require.Empty(t, differ)
 	require.NotEmpty(t, left, "the default configuration does not delete")
 
-	// It does differ from that of version 2.8.
+	// Distribution 3 differs from the profile of version 2.8 in three quirks.
 	differ, _ = diff(t, profile.Distribution28(), server)
 	require.Equal(t, []profile.Quirk{"distribution-2.8.tags-in-one-page", "distribution-2.8.chunk-order-unchecked", "distribution-2.8.upload-state"}, differ)
 }
 
-// Where deletion is enabled, nothing is left.
+// If deletion is enabled, the comparison leaves no content in the registry.
 func TestDistribution3Deletes(t *testing.T) {
 	server := serve(t, ", delete: {enabled: true}")
 	differ, left := diff(t, profile.Distribution3(profile.Except("distribution.delete-disabled")), server)

@@ -11,7 +11,7 @@ import (
 	"github.com/ocireg/registry/registrytest/upstream"
 )
 
-// Distribution 3 has the same quirks behind a proxy.
+// Behind a proxy of this project, Distribution 3 has the same quirks.
 func TestDistribution3ThroughAProxy(t *testing.T) {
 	wire := upstream.Proxy(serve(t, "").URL)
 	t.Cleanup(func() { wire.Close() })
