@@ -1,5 +1,5 @@
-// Package keep writes the content of a test's registry and the requests to it to
-// disk if the test fails.
+// Package keep writes the content of a test's registry, and the requests that it got,
+// to disk if the test fails.
 //
 //	reg := registrytest.NewServer(t, keep.OnFailure(""))
 package keep
@@ -18,19 +18,19 @@ import (
 	"github.com/ocireg/registry/registrytest/journal/export"
 )
 
-// A Keeper writes content to disk. It is an option of package registrytest, see
-// [OnFailure].
+// A Keeper is an option of package registrytest that writes the content of the server
+// to disk, see [OnFailure].
 type Keeper struct{ dir string }
 
-// OnFailure makes a server that writes its content to disk if the test has
-// failed: as a tree of OCI image layouts, which other tools read. The tree is a
-// new directory in dir. If dir is empty, it is in the directory of [testing.T]
-// that go test -artifacts keeps. The test logs its path. The tree has
-// everything that [content.Copy] reaches, and the file requests.har has the
-// requests as an HTTP Archive.
+// OnFailure makes a server that writes its content to disk if the test has failed: as
+// a tree of OCI image layouts, which other tools read. The tree is a new directory in
+// dir or, if dir is "", in the artifact directory of the test, which go test
+// -artifacts keeps. The test logs the path of the tree. The tree has all content that
+// [content.Copy] copies, and the file requests.har with the requests as an HTTP
+// Archive.
 func OnFailure(dir string) Keeper { return Keeper{dir} }
 
-// Options returns no options: the handler stays as it is.
+// Options returns no options, because a Keeper does not change the handler.
 func (Keeper) Options() []registry.Option { return nil }
 
 // AfterTest writes the content of the server if the test t has failed. Package
@@ -72,8 +72,8 @@ func writeHAR(name string, requests journal.Requests) error {
 	return err
 }
 
-// copyToLayout writes the content into a new directory in dir, and returns its
-// path.
+// copyToLayout copies the content of the store into a new directory in dir, and
+// returns the path of the new directory. Name is the beginning of its name.
 func copyToLayout(name, dir string, store registry.Store) (kept string, err error) {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return "", err

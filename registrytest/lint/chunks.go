@@ -10,11 +10,11 @@ import (
 	"github.com/ocireg/registry/registrytest/journal"
 )
 
-// Rules for uploads in chunks.
+// These rules are for uploads in chunks. The comments say which requests break them.
 const (
 	ContentRange Rule = "content-range" // a Content-Range that is not <first>-<last>
 	ChunkLength  Rule = "chunk-length"  // a Content-Range that differs from the Content-Length
-	ChunkOrder   Rule = "chunk-order"   // a chunk that does not start at the end of the last one
+	ChunkOrder   Rule = "chunk-order"   // a chunk that does not start at the end of the chunk before it
 	ChunkSize    Rule = "chunk-size"    // a chunk that is smaller than OCI-Chunk-Min-Length
 )
 
@@ -41,12 +41,12 @@ var chunkChecks = []check{
 	},
 }
 
-// chunkRange returns the range of the chunk according to the client.
+// chunkRange returns the range of a chunk in the Content-Range of its request.
 func chunkRange(r *journal.Record) (first, last int64, ok bool) {
 	return field.ChunkRange(r.RequestHeader.Get("Content-Range"))
 }
 
-// received returns the range of the upload according to the response.
+// received returns the range of an upload in the Range of a response.
 func received(r *journal.Record) (first, last int64, ok bool) {
 	return field.ChunkRange(r.ResponseHeader.Get("Range"))
 }
@@ -79,8 +79,8 @@ func (l *run) chunkOrder() {
 		if s.start == nil {
 			continue
 		}
-		next := int64(0)           // the offset that the client knows, or -1
-		var failed *journal.Record // after which the client has not asked for the status
+		next := int64(0)           // the offset that the client knows of, or -1 if it knows none
+		var failed *journal.Record // the last request that failed, or nil after a success
 		for _, r := range s.requests {
 			before := failed
 			if succeeded(r) {
@@ -100,14 +100,14 @@ func (l *run) chunkOrder() {
 				case succeeded(r) && next >= 0:
 					next += r.BytesIn
 					if _, last, ok := received(r); ok && last > 0 && last+1 != next {
-						next = -1 // The registry contradicts itself.
+						next = -1 // Range contradicts the bytes that the registry has accepted.
 					}
 					continue
 				case r.Status != http.StatusRequestedRangeNotSatisfiable:
 					next = -1
 				}
 			}
-			// The range 0-0 stands for one byte and for none.
+			// A Range of 0-0 stands for one byte or for none.
 			if _, last, ok := received(r); ok && last > 0 {
 				next = last + 1
 			}

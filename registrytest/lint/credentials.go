@@ -8,9 +8,9 @@ import (
 	"github.com/ocireg/registry/internal/names"
 )
 
-// Rules for credentials.
+// These rules are for credentials. The comments say which requests break them.
 const (
-	Credentials      Rule = "credentials"        // credentials before a challenge; a Linter checks it only if asked to
+	Credentials      Rule = "credentials"        // credentials before a challenge; a Linter checks it only if its Rules have it
 	CredentialsInURL Rule = "credentials-in-url" // a password or a token in the URL
 	CredentialsPlain Rule = "credentials-plain"  // a password over HTTP to another machine
 )
@@ -46,7 +46,7 @@ func (l *run) credentials() {
 func (l *run) credentialsInURL() {
 	for _, r := range l.records {
 		if r.Session != "" && r.Op != registry.StartUpload {
-			continue // The query is from the registry's Location.
+			continue // The client has the query from a Location of the registry.
 		}
 		if _, ok := r.URL.User.Password(); ok {
 			l.found(r, "there is a password before the host")

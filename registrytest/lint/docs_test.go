@@ -14,7 +14,8 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the table of rules in docs/journal.md")
 
-// docs/journal.md has a table of all rules with their sources.
+// TestDocs checks the table in docs/journal.md, which lists all rules with their
+// sources.
 func TestDocs(t *testing.T) {
 	t.Parallel()
 	const (

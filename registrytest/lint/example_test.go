@@ -14,18 +14,18 @@ import (
 	"github.com/ocireg/registry/registrytest/lint"
 )
 
-// As an option of a server, a Linter fails the test for each finding when the
+// A Linter that is an option of a server fails the test for each finding, when the
 // server is closed.
 func ExampleLinter() {
 	_ = func(t *testing.T) {
 		reg := registrytest.NewServer(t, lint.Linter{
-			Except: []lint.Rule{lint.UploadOpen}, // the client gives up after a failure
+			Except: []lint.Rule{lint.UploadOpen}, // This client gives up after a failure.
 		})
 		use(reg.URL)
 	}
 }
 
-// Without a server, Lint finds the same in the requests of a journal.
+// Lint finds the requests in a journal that break a rule. It needs no server.
 func ExampleLinter_Lint() {
 	var j journal.Journal
 	handler := j.Handler(registry.New(memstore.New(), registry.WithRecorder(&j)))
@@ -41,7 +41,7 @@ func ExampleLinter_Lint() {
 	// upload-location: the registry has given no Location for this session
 }
 
-// A client that should only pull must not send any other request.
+// The test fails if the client, which should only pull, sends another request.
 func ExampleExpect() {
 	_ = func(t *testing.T) {
 		reg := registrytest.NewServer(t, lint.Expect(registry.Ping, registry.GetManifest, registry.GetBlob))

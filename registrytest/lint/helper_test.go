@@ -19,7 +19,8 @@ import (
 	"github.com/ocireg/registry/registrytest/journal"
 )
 
-// A script sends the requests of a client to a registry with a linter's options.
+// A script sends the requests of a client to a registry that has the options of a
+// linter.
 type script struct {
 	t       *testing.T
 	journal journal.Journal
@@ -27,7 +28,7 @@ type script struct {
 	store   registry.Store
 }
 
-// newScript returns a script for a new registry.
+// newScript returns a script that sends requests to a new, empty registry.
 func newScript(t *testing.T, opts ...registry.Option) *script {
 	s := &script{t: t, store: memstore.New()}
 	opts = append([]registry.Option{
@@ -39,7 +40,7 @@ func newScript(t *testing.T, opts ...registry.Option) *script {
 	return s
 }
 
-// recorded returns the records as requests.
+// recorded returns the records, which get numbers and default values, as Requests.
 func recorded(records ...journal.Record) journal.Requests {
 	list := make([]*journal.Record, len(records))
 	for i := range records {
@@ -60,10 +61,11 @@ type message struct {
 	method, url string
 	header      http.Header
 	body        string
-	unannounced bool // no Content-Length
+	unannounced bool // whether the request has no Content-Length
 }
 
-// send sends a request, with the header as pairs of names and values.
+// send sends a request and returns the header of the response. Header has pairs of
+// names and values.
 func (s *script) send(method, target, body string, header ...string) http.Header {
 	s.t.Helper()
 	m := message{method, target, http.Header{}, body, false}
@@ -94,7 +96,7 @@ func (s *script) sendMessage(m message) http.Header {
 	return w.Header()
 }
 
-// withParam returns the URL with one more parameter.
+// withParam returns the URL with the query parameter added or replaced.
 func withParam(location, name, value string) string {
 	u, err := url.Parse(location)
 	if err != nil {
@@ -115,22 +117,22 @@ const (
 
 func (s *script) start() string { return s.send("POST", uploads, "").Get("Location") }
 
-// chunk sends a chunk and returns the Location of the response.
+// chunk sends a chunk with PATCH, and returns the Location of the response.
 func (s *script) chunk(location, content string, contentRange string) string {
 	return s.send("PATCH", location, content, "Content-Type", octets, "Content-Range", contentRange).Get("Location")
 }
 
-// finish closes the session with one chunk of content.
+// finish closes an upload session with a PUT of content, and the digest of that.
 func (s *script) finish(location, content string) {
 	s.send("PUT", withParam(location, "digest", dig(content)), content, "Content-Type", octets)
 }
 
-// close closes the session with the digest of the content that it has.
+// close closes an upload session whose content has been sent in chunks.
 func (s *script) close(location, content string) {
 	s.send("PUT", withParam(location, "digest", dig(content)), "")
 }
 
-// put pushes a manifest. Its blobs are put into the store.
+// put pushes a manifest, after putting its blobs into the store without a request.
 func (s *script) put(c content.Content, ref string, header ...string) {
 	for b := range c.Blobs() {
 		require.NoError(s.t, content.PutBlob(s.t.Context(), s.store, "app", b))
@@ -138,14 +140,14 @@ func (s *script) put(c content.Content, ref string, header ...string) {
 	s.send("PUT", manifests+ref, string(c.Manifest), header...)
 }
 
-// pushTags puts three tags into the store.
+// pushTags puts the tags a, b and c of repository app into the store.
 func (s *script) pushTags() {
 	for _, tag := range []string{"a", "b", "c"} {
 		require.NoError(s.t, content.Put(s.t.Context(), s.store, "app:"+tag, content.Image()))
 	}
 }
 
-// nextLink returns the URL in a Link.
+// nextLink returns the URL in the Link of a header.
 func nextLink(h http.Header) string {
 	target, _, _ := strings.Cut(strings.TrimPrefix(h.Get("Link"), "<"), ">")
 	return target
@@ -153,7 +155,7 @@ func nextLink(h http.Header) string {
 
 func dig(content string) string { return string(digest.FromString(content)) }
 
-// challenge makes the registry ask for Basic credentials.
+// challenge makes the registry refuse requests without credentials, with a challenge.
 func challenge() registry.Option {
 	return registry.WithMiddleware(func(next registry.Handler) registry.Handler {
 		return func(w http.ResponseWriter, r *registry.Request) error {
@@ -167,7 +169,8 @@ func challenge() registry.Option {
 	})
 }
 
-// busy makes the registry refuse the first request.
+// busy makes the registry respond to the first request with the status and a
+// Retry-After.
 func busy(status int, after string) registry.Option {
 	first := true
 	return registry.WithFaults(func(*registry.Request) *registry.Fault {
@@ -181,7 +184,7 @@ func busy(status int, after string) registry.Option {
 	})
 }
 
-// failing injects the fault into the first request for the operation.
+// failing makes the registry inject a fault into the first request for the operation.
 func failing(op registry.Op, f registry.Fault) registry.Option {
 	done := false
 	return registry.WithFaults(func(r *registry.Request) *registry.Fault {
@@ -195,7 +198,7 @@ func failing(op registry.Op, f registry.Fault) registry.Option {
 
 func reset(http.ResponseWriter, *registry.Request) error { return registry.ResetConnection }
 
-// movedTo puts an origin in front of the path in Location.
+// movedTo returns a fault that puts an origin in front of the path in Location.
 func movedTo(origin string) registry.Fault {
 	return registry.Fault{Header: func(status int, h http.Header) int {
 		h.Set("Location", origin+h.Get("Location"))
@@ -205,14 +208,14 @@ func movedTo(origin string) registry.Fault {
 
 func unavailable(http.ResponseWriter, *registry.Request) error { return errors.New("out of order") }
 
-// A ruleTest has requests that follow or break a rule.
+// A ruleTest tests a rule with requests that keep it or break it.
 type ruleTest struct {
 	rule Rule
 	name string
 	opts []registry.Option
 	lint Linter
 	do   func(s *script)
-	want string // the number of the request and the beginning of the text, or "" for no finding
+	want string // the request's number and the beginning of the finding's text, or "" for no finding
 }
 
 func testRules(t *testing.T, tests []ruleTest) {
@@ -220,7 +223,7 @@ func testRules(t *testing.T, tests []ruleTest) {
 	for _, c := range tests {
 		t.Run(fmt.Sprintf("%s, %s", c.rule, c.name), func(t *testing.T) {
 			t.Parallel()
-			// In a bubble, the time is the beginning of 2000.
+			// The clock of a bubble begins at the start of the year 2000.
 			synctest.Test(t, func(t *testing.T) {
 				s := newScript(t, c.opts...)
 				c.do(s)

@@ -1,6 +1,6 @@
-// Package lint finds the requests with which a client breaks the distribution
-// spec, or an RFC, even those that the registry serves. Each finding names the
-// rule and the section that has it.
+// Package lint finds requests with which a client breaks the distribution spec, or
+// an RFC, even if the registry serves them. Each finding names the rule, and the
+// section of the spec or RFC that has the rule.
 //
 //	reg := registrytest.NewServer(t, lint.Linter{})
 package lint
@@ -20,8 +20,8 @@ import (
 // package describe the requests that break it; [Rule.Text] is the requirement.
 type Rule string
 
-// A check is a rule and the function that finds the requests that break it.
-// Each rule has its constant, its check and its function in the same file.
+// A check is a rule with the function that finds the requests that break it. The
+// constant of the rule, its check and the function are in the same file.
 type check struct {
 	rule   Rule
 	source string
@@ -29,7 +29,7 @@ type check struct {
 	find   func(*run)
 }
 
-// checks has all rules.
+// checks has the checks of all rules.
 var checks = slices.Concat(chunkChecks, uploadChecks, manifestChecks, requestChecks, credentialsChecks)
 
 // Rules returns all rules, in the order in which a Linter checks them.
@@ -41,11 +41,11 @@ func Rules() []Rule {
 	return rules
 }
 
-// Source returns the place that has the rule: a section of the distribution
-// spec, or an RFC with a section.
+// Source returns the section of the distribution spec, or of an RFC, that has the
+// rule.
 func (r Rule) Source() string { return r.check().source }
 
-// Text returns the rule as a sentence.
+// Text returns a sentence that says the rule.
 func (r Rule) Text() string { return r.check().text }
 
 func (r Rule) check() check {
@@ -61,11 +61,11 @@ func (r Rule) check() check {
 // server is closed, each finding is a failure of the test. The zero Linter
 // checks all rules except [Credentials].
 type Linter struct {
-	// Rules are the rules to check. If it is nil, these are all rules except
-	// Credentials.
+	// Rules are the rules to check. If it is nil, the Linter checks all rules
+	// except Credentials.
 	Rules []Rule
 
-	// Except are rules not to check.
+	// Except are rules that the Linter does not check.
 	Except []Rule
 
 	// Expect are the operations that the rule [Expected] permits. If it is nil,
@@ -76,18 +76,18 @@ type Linter struct {
 	LogOnly bool
 }
 
-// Strict returns a Linter that checks all rules, also [Credentials], which many
-// right clients break.
+// Strict returns a Linter that checks all rules, including [Credentials], which many
+// correct clients break.
 func Strict() Linter { return Linter{Rules: Rules()} }
 
-// Expect returns a Linter that checks the rule [Expected] alone: no client may
-// request an operation other than these.
+// Expect returns a Linter that checks only the rule [Expected]: clients may request
+// only these operations.
 func Expect(ops ...registry.Op) Linter {
 	return Linter{Rules: []Rule{Expected}, Expect: append([]registry.Op{}, ops...)}
 }
 
-// Err returns an error if Rules or Except has a rule that does not exist.
-// Package registrytest fails the test with it, and so does CheckRequests.
+// Err returns an error if Rules or Except has a rule that does not exist. Package
+// registrytest and CheckRequests fail the test with this error.
 func (l Linter) Err() error {
 	all := Rules()
 	names := make([]string, len(all))
@@ -129,18 +129,18 @@ type Finding struct {
 	Text string
 }
 
-// String returns the finding in three lines: the request, its fault, and the
-// rule with its source.
+// String returns the finding in three lines: the request, how it breaks the rule, and
+// the rule with its source.
 func (f Finding) String() string {
 	return fmt.Sprintf("request %d, %v\n\tbreaks the rule %s: %s\n\t%s (%s)",
 		f.Record.Number, f.Record, f.Rule, f.Text, f.Rule.Text(), f.Rule.Source())
 }
 
-// Lint returns the findings in the requests, in their order. The requests
-// should be all of the client's: many rules compare a request with earlier
+// Lint returns the findings in the requests, in the order of the requests. It should
+// get all requests of the client, because many rules compare a request with earlier
 // responses.
 //
-// As an option of a server, a Linter finds more: it makes the journal read
+// A Linter that is an option of a server finds more: it makes the journal read
 // manifests, which [MediaType] and [ReferrersTag] require, and adds a query
 // parameter to URLs in responses, which [UploadLocation], [LatestLocation] and
 // [Link] look for.
@@ -181,16 +181,16 @@ type run struct {
 	expect   []registry.Op
 	sessions []*uploadSession // in the order of their first requests
 
-	rule     Rule // that is being checked
+	rule     Rule // the rule that is being checked
 	findings []Finding
 }
 
-// found adds a finding.
+// found adds a finding about a request that breaks the current rule.
 func (l *run) found(r *journal.Record, format string, args ...any) {
 	l.findings = append(l.findings, Finding{l.rule, r, fmt.Sprintf(format, args...)})
 }
 
-// each calls check with the requests for the operations.
+// each calls check with each request for one of the operations.
 func (l *run) each(check func(*journal.Record), ops ...registry.Op) {
 	for _, r := range l.records {
 		if slices.Contains(ops, r.Op) {
@@ -199,10 +199,10 @@ func (l *run) each(check func(*journal.Record), ops ...registry.Op) {
 	}
 }
 
-// An uploadSession is the requests to one upload session.
+// An uploadSession has the requests of one upload session.
 type uploadSession struct {
 	start    *journal.Record   // the request that started it, or nil
-	requests []*journal.Record // the requests after that
+	requests []*journal.Record // the requests after the start
 }
 
 func (l *run) findSessions() {
@@ -225,16 +225,16 @@ func (l *run) findSessions() {
 	}
 }
 
-// inChunks reports whether the client uploaded a part of the session with
-// PATCH.
+// inChunks reports whether the client sent a part of the blob with PATCH.
 func (s *uploadSession) inChunks() bool {
 	return slices.ContainsFunc(s.requests, func(r *journal.Record) bool { return r.Op == registry.PatchUpload })
 }
 
-// succeeded reports whether the client got the whole of a successful response.
+// succeeded reports whether the client got the whole response, with a status of
+// success.
 func succeeded(r *journal.Record) bool {
 	return !r.Ongoing && r.Status/100 == 2 && r.Err == nil && !r.Gone
 }
 
-// end returns the time of the end of the response.
+// end returns the time at which the response to the request ended.
 func end(r *journal.Record) time.Time { return r.Start.Add(r.Duration) }

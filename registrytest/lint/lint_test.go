@@ -20,8 +20,8 @@ import (
 	"github.com/ocireg/registry/registrytest/journal"
 )
 
-// A request that the client sent before it had an earlier response does not
-// break a rule about that response.
+// If a client sends a request before it has the response to an earlier one, the request
+// breaks no rule about that response.
 func TestConcurrentRequests(t *testing.T) {
 	t.Parallel()
 	start := time.Now()
@@ -63,7 +63,7 @@ func TestRulesAreDocumented(t *testing.T) {
 	require.Empty(t, Rule("no such rule").Text())
 }
 
-// A client that keeps all rules has no findings.
+// A strict linter has no findings about a client that keeps all rules.
 func TestGoodClient(t *testing.T) {
 	t.Parallel()
 	s := newScript(t)
@@ -98,7 +98,7 @@ func TestFindingString(t *testing.T) {
 	require.True(t, slices.IsSortedFunc(findings, func(a, b Finding) int { return a.Record.Number - b.Record.Number }))
 }
 
-// Each linter checks the rules that it names.
+// A linter checks exactly the rules in its fields.
 func TestRulesOfALinter(t *testing.T) {
 	t.Parallel()
 	s := newScript(t, challenge())
@@ -139,7 +139,7 @@ func TestRulesOfALinter(t *testing.T) {
 	}
 }
 
-// A test may check the requests so far at any time, each time with other rules.
+// A test can call CheckRequests at any time, and several times with different rules.
 func TestCheckRequests(t *testing.T) {
 	t.Parallel()
 	s := newScript(t)
@@ -155,7 +155,7 @@ func TestCheckRequests(t *testing.T) {
 	require.Contains(t, tb.Errors()[0], "lint: request 1")
 }
 
-// A linter with a misspelt rule would check nothing.
+// A linter with a misspelt rule is an error, because it would not check that rule.
 func TestRulesThatDoNotExist(t *testing.T) {
 	t.Parallel()
 	require.NoError(t, Linter{}.Err())
@@ -168,7 +168,7 @@ func TestRulesThatDoNotExist(t *testing.T) {
 	require.Equal(t, []string{"lint: " + wrong.Err().Error()}, tb.Errors())
 }
 
-// A linter takes any records.
+// FuzzLint checks that a linter does not panic, whatever the records have.
 func FuzzLint(f *testing.F) {
 	f.Add(uint8(registry.PatchUpload), "/v2/a/blobs/uploads/x?_state=1", "0-1", "/v2/a/blobs/uploads/x?_state=2", 202, "x")
 	f.Add(uint8(registry.ListTags), "/v2/a/tags/list?last=b", "", `<?last=b>; rel="next"`, 200, "")

@@ -11,13 +11,13 @@ import (
 	"github.com/ocireg/registry/registrytest/journal"
 )
 
-// Rules for manifests.
+// These rules are for manifests. The comments say which requests break them.
 const (
 	Accept            Rule = "accept"             // a request for a manifest without Accept
 	ContentType       Rule = "content-type"       // a pushed manifest without Content-Type, or with parameters in it
 	MediaType         Rule = "media-type"         // a pushed manifest whose Content-Type is not its mediaType
-	ReferrersFallback Rule = "referrers-fallback" // a missing look at the referrers tag after 404 for referrers
-	ReferrersTag      Rule = "referrers-tag"      // a missing push of the referrers tag after a response without OCI-Subject
+	ReferrersFallback Rule = "referrers-fallback" // no request for the referrers tag after a 404 for referrers
+	ReferrersTag      Rule = "referrers-tag"      // no push of the referrers tag after a response without OCI-Subject
 )
 
 var manifestChecks = []check{
@@ -103,16 +103,16 @@ func (l *run) referrersTag() {
 	}, registry.PutManifest)
 }
 
-// after reports whether the client requested the tag in the same repository
-// after r, with any of the operations.
+// after reports whether, after r, the client sent a request for the tag in the same
+// repository, with any of the operations.
 func (l *run) after(r *journal.Record, tag string, ops ...registry.Op) bool {
 	return slices.ContainsFunc(l.records, func(o *journal.Record) bool {
 		return o.Number > r.Number && o.Repo == r.Repo && o.Tag == tag && slices.Contains(ops, o.Op)
 	})
 }
 
-// referrersTag returns the tag with the referrers of a manifest in a registry
-// that does not list them (Referrers Tag Schema).
+// referrersTag returns the tag under which clients keep the referrers of a manifest if
+// the registry has no referrers API (Referrers Tag Schema).
 func referrersTag(d digest.Digest) string {
 	algorithm, encoded, _ := strings.Cut(string(d), ":")
 	tag := algorithm[:min(len(algorithm), 32)] + "-" + encoded[:min(len(encoded), 64)]

@@ -83,7 +83,7 @@ func TestManifestRules(t *testing.T) {
 
 func TestReferrersTag(t *testing.T) {
 	t.Parallel()
-	// The examples of the spec, section Referrers Tag Schema.
+	// These are the examples in the spec's section Referrers Tag Schema.
 	for d, want := range map[string]string{
 		"sha256:" + strings.Repeat("a", 64):  "sha256-" + strings.Repeat("a", 64),
 		"sha512:" + strings.Repeat("a", 128): "sha512-" + strings.Repeat("a", 64),

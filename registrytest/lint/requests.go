@@ -15,13 +15,13 @@ import (
 	"github.com/ocireg/registry/registrytest/journal"
 )
 
-// Rules for all requests.
+// These rules are for all requests. The comments say which requests break them.
 const (
-	Link       Rule = "link"        // a request for the next page of a list without its Link
+	Link       Rule = "link"        // a request for the next page of a list with another URL than that in Link
 	Name       Rule = "name"        // a malformed repository name, tag or digest
 	Endpoint   Rule = "endpoint"    // a path or a method that the spec does not define
 	NoBody     Rule = "no-body"     // a GET, HEAD or DELETE with a body
-	RetryAfter Rule = "retry-after" // a request that is repeated before the time in Retry-After
+	RetryAfter Rule = "retry-after" // a request that the client repeats before the time in Retry-After
 	Expected   Rule = "expected"    // an operation that is not in Linter.Expect
 )
 
@@ -81,8 +81,8 @@ func (l *run) link() {
 	}
 }
 
-// next returns the absolute URL of the next page according to the Link of the
-// response, or nil if there is none.
+// next returns the absolute URL of the next page in the Link of the response, or nil
+// if there is none.
 func next(r *journal.Record) *url.URL {
 	target, err := field.NextLink(r.ResponseHeader)
 	if err != nil || target == "" {
@@ -128,7 +128,7 @@ func (l *run) name() {
 	}
 }
 
-// reference checks the tag or digest at the end of the path.
+// reference adds a finding if the path does not end with a tag or a digest.
 func (l *run) reference(r *journal.Record) {
 	last := r.URL.Path[strings.LastIndexByte(r.URL.Path, '/')+1:]
 	switch {
@@ -140,7 +140,7 @@ func (l *run) reference(r *journal.Record) {
 	}
 }
 
-// validDigest reports whether s has the form of a digest of any algorithm.
+// validDigest reports whether s has the form of a digest. The algorithm may be unknown.
 func validDigest(s string) bool {
 	err := digest.Digest(s).Validate()
 	return err == nil || err == digest.ErrDigestUnsupported
@@ -150,7 +150,7 @@ func (l *run) endpoint() {
 	for _, r := range l.records {
 		switch {
 		case r.Op == registry.UnknownOp && r.Status >= 200 && r.Status < 400:
-			// A hook has the endpoint.
+			// A middleware serves this endpoint.
 		case r.Op == registry.UnknownOp:
 			l.found(r, "there is no %s %s", r.Method, r.URL.Path)
 		case r.URL.Path == "/v2", strings.HasSuffix(r.URL.Path, "/blobs/uploads"):
@@ -184,16 +184,16 @@ func (l *run) retryAfter() {
 		query := r.URL.Query()
 		query.Del(journal.StateParam)
 		to := target{r.Method, r.URL.Path, query.Encode(), r.Range}
-		// A client sends concurrent requests before it knows of the wait.
+		// A request that began before the response ended is no repetition.
 		if w, ok := waits[to]; ok && !r.Start.Before(end(w.by)) && r.Start.Before(w.until) {
 			l.found(r, "the response to request %d was %d with Retry-After: %s, and this request is %v too early",
 				w.by.Number, w.by.Status, w.by.ResponseHeader.Get("Retry-After"), w.until.Sub(r.Start))
 			if !r.Failed() {
-				delete(waits, to) // Later requests repeat nothing.
+				delete(waits, to) // After a success, no later request is a repetition.
 			}
 		}
 		if r.Err != nil && r.BytesOut == 0 {
-			continue // The client may not have got the whole header.
+			continue // The client may not have received the whole header.
 		}
 		if r.Status == http.StatusTooManyRequests || r.Status == http.StatusServiceUnavailable {
 			if until, ok := retryAt(r); ok {
@@ -203,7 +203,7 @@ func (l *run) retryAfter() {
 	}
 }
 
-// retryAt returns the time in the response's Retry-After.
+// retryAt returns the time that the Retry-After of the response stands for.
 func retryAt(r *journal.Record) (time.Time, bool) {
 	return field.RetryAfter(r.ResponseHeader.Get("Retry-After"), end(r))
 }

@@ -12,10 +12,10 @@ import (
 	"github.com/ocireg/registry/registrytest/journal"
 )
 
-// Options returns the options of a registry for the linter: the registry adds a
-// query parameter to the URLs in Location and Link, as many registries do, so
-// that the linter notices a client that loses the query. The result is empty if
-// the linter checks no rule about URLs.
+// Options returns the options that the linter needs a registry to have. They make the
+// registry add a query parameter to the URLs in Location and Link, as many registries
+// do. So the linter notices a client that loses the query. If the linter checks no
+// rule about URLs, Options returns nil.
 func (l Linter) Options() []registry.Option {
 	if !l.checks(UploadLocation, LatestLocation, Link) {
 		return nil
@@ -31,8 +31,9 @@ func (l Linter) Observe(j *journal.Journal) {
 	}
 }
 
-// states adds a query parameter to URLs in responses. The registry ignores the
-// parameter.
+// states adds a query parameter, [journal.StateParam], to URLs in responses. The
+// registry ignores the parameter in requests. The field last is the number of values
+// so far.
 type states struct{ last atomic.Int64 }
 
 func (s *states) middleware(next registry.Handler) registry.Handler {
@@ -47,30 +48,30 @@ func (s *states) middleware(next registry.Handler) registry.Handler {
 	}
 }
 
-// add returns the URL with a new value of the parameter.
+// add returns the URL with the parameter, which has a new value each time.
 func (s *states) add(to string) string {
 	u, err := url.Parse(to)
 	if err != nil {
 		return to
 	}
 	query := u.Query()
-	// A client that escapes carelessly changes this value.
+	// A client that does not escape the query correctly changes this value.
 	query.Set(journal.StateParam, fmt.Sprintf("%d/+=", s.last.Add(1)))
 	u.RawQuery = query.Encode()
 	return u.String()
 }
 
-// A stateWriter adds the parameter to the URLs in a response.
+// A stateWriter adds the parameter of states to the URLs in a response.
 type stateWriter struct {
 	conn.Writer
 	states *states
 }
 
-// Begins changes the header.
+// Begins adds the parameter when the header of the response is complete.
 func (w *stateWriter) Begins(status int) {
 	h := w.Header()
-	// The registry may have its own state in the Location of an upload, which
-	// the client must return.
+	// Keep a parameter of this name that the registry itself has put into the Location
+	// of an upload, because the registry needs it back.
 	if to := h.Get("Location"); to != "" && status != http.StatusCreated && !strings.Contains(to, journal.StateParam+"=") {
 		h.Set("Location", w.states.add(to))
 	}

@@ -70,8 +70,8 @@ func TestLinterOfAServer(t *testing.T) {
 	}
 }
 
-// The registry ignores the parameter that a linter adds to URLs, and a client
-// that uses the URLs gets the same responses.
+// A client that uses the URLs to which a linter has added a parameter gets the same
+// responses as without a linter, because the registry ignores the parameter.
 func TestStateOfAServer(t *testing.T) {
 	t.Parallel()
 	s := registrytest.NewServer(t, lint.Linter{}, registry.WithPageSize(1))
@@ -114,7 +114,7 @@ func TestStateOfAServer(t *testing.T) {
 		s.Requests().Last().String(), "a golden file leaves out the parameter")
 }
 
-// The journal of a server with a linter reads manifests.
+// A linter makes the journal of a server read the manifests that clients push.
 func TestServerWithALinterReadsManifests(t *testing.T) {
 	t.Parallel()
 	tb := faketb.New(t)

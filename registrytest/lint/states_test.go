@@ -13,7 +13,8 @@ import (
 	"github.com/ocireg/registry/internal/conn"
 )
 
-// Only URLs for the next request get the parameter, and only once.
+// The parameter is added once to each URL that the client needs for its next request,
+// and to no other URL.
 func TestStateIsAddedOnce(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -53,7 +54,8 @@ func TestStateIsAddedOnce(t *testing.T) {
 	require.Equal(t, "%zz", new(states).add("%zz"), "not a URL")
 }
 
-// A state that the registry itself sends stays, as Distribution's in an upload.
+// If the registry itself sends a parameter _state in the Location of an upload, as
+// Distribution does, the linter does not change it.
 func TestStateOfTheRegistryStays(t *testing.T) {
 	const own = "/a?_state=abc&b=c"
 	w := httptest.NewRecorder()

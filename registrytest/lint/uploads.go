@@ -13,14 +13,14 @@ import (
 	"github.com/ocireg/registry/registrytest/journal"
 )
 
-// Rules for all uploads.
+// These rules are for all uploads. The comments say which requests break them.
 const (
 	UploadStart     Rule = "upload-start"     // the start of an upload in chunks without Content-Length: 0
-	UploadAlgorithm Rule = "upload-algorithm" // an end with another digest algorithm than announced at the start
-	UploadLocation  Rule = "upload-location"  // a URL that the client assembled, or without its query
-	LatestLocation  Rule = "latest-location"  // a URL that is not from the latest response
-	UploadType      Rule = "upload-type"      // content whose type is not application/octet-stream
-	UploadDigest    Rule = "upload-digest"    // an end without a digest
+	UploadAlgorithm Rule = "upload-algorithm" // an upload that ends with another digest algorithm than its start has announced
+	UploadLocation  Rule = "upload-location"  // a URL that is not a Location from the registry, or lacks the query of that
+	LatestLocation  Rule = "latest-location"  // a URL that is not from the latest response of the session
+	UploadType      Rule = "upload-type"      // content with another Content-Type than application/octet-stream
+	UploadDigest    Rule = "upload-digest"    // a PUT that closes the session without the parameter digest
 	UploadOpen      Rule = "upload-open"      // an upload that the client neither ends nor cancels
 	UploadAgain     Rule = "upload-again"     // an upload of a blob that the client knows to exist
 )
@@ -101,13 +101,13 @@ func (l *run) uploadAlgorithm() {
 	}
 }
 
-// A location is a URL for the client's next request, from a response.
+// A location is a URL in a response that the client has to use for its next request.
 type location struct {
 	from *journal.Record
 	url  *url.URL
 }
 
-// matches reports whether a client can have made u from the location by adding
+// matches reports whether u is the URL of the location, with or without more
 // parameters.
 func (g location) matches(u *url.URL) bool {
 	if g.url.Path != u.Path {
@@ -122,15 +122,15 @@ func (g location) matches(u *url.URL) bool {
 	return true
 }
 
-// locations calls check with each request to a session and the Locations in
-// earlier responses.
+// locations calls check with each request of an upload session, and with the Locations
+// in the earlier responses of the session.
 func (l *run) locations(check func(r *journal.Record, before []location)) {
 	for _, s := range l.sessions {
 		var before []location
 		note := func(r *journal.Record) {
-			// The client may have the response even if the request failed. The
-			// Location of a 201 is usually that of a blob, but Amazon's
-			// registry responds to a chunk with 201.
+			// A client may use the Location of a failed response, too. That of a 201
+			// is usually the URL of a blob, but Amazon's registry responds to a chunk
+			// with 201.
 			if u := r.Location(); u != nil && !r.Ongoing && (r.Status != http.StatusCreated || r.Op == registry.PatchUpload) {
 				before = append(before, location{r, u})
 			}
@@ -169,7 +169,7 @@ func (l *run) latestLocation() {
 		if r.Op != registry.PatchUpload && r.Op != registry.PutUpload {
 			return
 		}
-		// The client may not have got the response of a failed request.
+		// The client may not have received a response that failed.
 		heard := len(before)
 		for heard > 0 && !succeeded(before[heard-1].from) {
 			heard--
@@ -217,9 +217,9 @@ func (l *run) uploadOpen() {
 			case r.Op == registry.CancelUpload, r.Status == http.StatusNotFound, r.Op == registry.PutUpload && succeeded(r):
 				open = false
 			case r.Op == registry.PutUpload && slices.ContainsFunc(r.Errors, isDigestInvalid):
-				open = false // This registry ends the session.
+				open = false // A wrong digest makes this registry end the session.
 			case r.Op == registry.PutUpload:
-				// A fault may have hit the request before or after the end.
+				// If a fault hit the request, the session may have ended or not.
 				open = r.Fault == nil
 			}
 		}
@@ -229,9 +229,9 @@ func (l *run) uploadOpen() {
 	}
 }
 
-// ledAway reports whether the last Location of the session led to another host,
-// or to another scheme. A client may refuse to send requests there, and this
-// registry does not see those that it sends.
+// ledAway reports whether the last Location of the session has another host or scheme
+// than the session's first request. A client may refuse to send requests there, and
+// this registry does not see the requests that it sends.
 func (s *uploadSession) ledAway() bool {
 	at := s.start.Location()
 	for _, r := range s.requests {
@@ -242,7 +242,7 @@ func (s *uploadSession) ledAway() bool {
 	return at != nil && (at.Host != s.start.URL.Host || at.Scheme != s.start.URL.Scheme)
 }
 
-// more returns "1 more request" or, with another number, "2 more requests".
+// more returns a number of requests in words, such as "1 more request".
 func more(n int) string {
 	if n == 1 {
 		return "1 more request"
@@ -257,8 +257,8 @@ func (l *run) uploadAgain() {
 		repo   string
 		digest digest.Digest
 	}
-	known := make(map[blob]*journal.Record)   // the responses that say so
-	begun := make(map[string]*journal.Record) // the first requests of sessions
+	known := make(map[blob]*journal.Record)   // the blobs that the client knows to exist, with the request that showed it
+	begun := make(map[string]*journal.Record) // the first request of each upload session
 	for _, r := range l.records {
 		b := blob{r.Repo, r.Digest}
 		begin := r
@@ -269,7 +269,7 @@ func (l *run) uploadAgain() {
 		}
 		switch r.Op {
 		case registry.PutUpload, registry.PostBlob:
-			// A client may finish an upload that it began earlier.
+			// The client may finish an upload that it began before it knew of the blob.
 			if by := known[b]; by != nil && by.Number < begin.Number && !end(by).After(begin.Start) {
 				l.found(r, "request %d, %v, has said that the blob is there", by.Number, by)
 			}

@@ -11,7 +11,8 @@ import (
 	"github.com/ocireg/registry/registrytest/overlay"
 )
 
-// A store begins with the content of a directory, and leaves that as it is.
+// An overlay begins with the content of a directory. Pushes and deletions do not change
+// the directory.
 func Example() {
 	ctx := context.Background()
 	images, err := layout.OpenFS(os.DirFS("../../layout/testdata/skopeo"), layout.Repository("app"))

@@ -8,11 +8,10 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// merge yields the items of both lists, which are in ascending order of their
-// keys. If both lists have an item with the same key, merge yields the item of
-// the upper list. The function shows reports whether to yield an item that only
-// the lower list has. If neither repository exists, merge yields the error of
-// the upper list.
+// merge yields the items of both lists, which are in ascending order of their keys. If
+// both lists have an item with the same key, merge yields the item of the upper list.
+// The function shows reports whether to yield an item that only the lower list has. If
+// neither store has the repository, merge yields the error of the upper list.
 func merge[T any](upper, lower iter.Seq2[T, error], key func(T) string, shows func(T) (bool, error)) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		next, stop := iter.Pull2(lower)
@@ -21,8 +20,8 @@ func merge[T any](upper, lower iter.Seq2[T, error], key func(T) string, shows fu
 		none := more && missing(err)
 		more = more && !none
 
-		// rest yields the items of the lower list before the one with the key to,
-		// or all if last, and reports whether to go on.
+		// rest yields the items of the lower list whose keys are less than to or, if
+		// last is true, all remaining items. It reports whether to go on.
 		rest := func(to string, last bool) bool {
 			for ; more && (last || err != nil || key(item) < to); item, err, more = next() {
 				show := err != nil
@@ -75,8 +74,8 @@ func (s *Store) Tags(ctx context.Context, repo, after string) iter.Seq2[string, 
 		if !hidden {
 			return true, nil
 		}
-		// A tag that moved while it was listed is in the upper store now, maybe
-		// too late for the upper list.
+		// If a client has moved the tag meanwhile, the tag is in the upper store now,
+		// but perhaps not in the list of the upper store.
 		_, err := s.upper.StatManifest(ctx, repo, tag)
 		if missing(err) {
 			return false, nil
@@ -92,8 +91,8 @@ func (s *Store) Referrers(ctx context.Context, repo string, subject, after diges
 		m, err := s.upper.GetManifest(ctx, repo, string(d.Digest))
 		switch {
 		case err == nil:
-			// The upper store has it as a manifest of another type, or got it too
-			// late for its list.
+			// The upper store has the manifest with another media type, or got the
+			// manifest only after it was asked for the list.
 			return m.Subject == subject, nil
 		case missing(err):
 			return !s.hides(manifests, repo, string(d.Digest)), nil

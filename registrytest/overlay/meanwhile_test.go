@@ -15,8 +15,8 @@ import (
 	"github.com/ocireg/registry/registrytest/overlay"
 )
 
-// meanwhile is a store in which something happens once, between a read and its
-// result.
+// meanwhile is a store that calls a function in the middle of the next read, to change
+// the content before the read returns its result.
 type meanwhile struct {
 	registry.Store
 	happens func()
@@ -47,7 +47,7 @@ func (m *meanwhile) Referrers(ctx context.Context, repo string, subject, after d
 	return ended(m.Store.Referrers(ctx, repo, subject, after), m.happen)
 }
 
-// ended calls then at the end of a list.
+// ended returns a sequence that yields the list, and then calls then.
 func ended[T any](list iter.Seq2[T, error], then func()) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		list(yield)
@@ -55,7 +55,8 @@ func ended[T any](list iter.Seq2[T, error], then func()) iter.Seq2[T, error] {
 	}
 }
 
-// Content that changes while it is read is there at every moment.
+// If content is pushed again, or a tag moves, in the middle of a read, the read still
+// finds the content.
 func TestReadersMissNothing(t *testing.T) {
 	t.Parallel()
 	type situation struct {
@@ -92,7 +93,8 @@ func TestReadersMissNothing(t *testing.T) {
 		"a blob that is deleted and pushed again": func(t *testing.T, s situation) {
 			b := first().Layers[0]
 			s.upper.happens = func() {
-				put(t, s, "app", content.Image(b)) // The blob is there already.
+				// This stores only the manifest and config: the blob exists already.
+				put(t, s, "app", content.Image(b))
 				require.NoError(t, s.DeleteBlob(t.Context(), "app", b.Digest))
 				require.NoError(t, content.PutBlob(t.Context(), s.Store, "app", b))
 			}
@@ -126,7 +128,8 @@ func TestReadersMissNothing(t *testing.T) {
 	}
 }
 
-// A manifest that is pushed as one of another type has no subject there.
+// If a client pushes a referrer of the lower store again with a media type that has no
+// subject, the manifest is no referrer any more.
 func TestReferrerIsThatAbove(t *testing.T) {
 	t.Parallel()
 	lower := memstore.New()

@@ -11,7 +11,8 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// hasBelow reports whether the Store shows a blob of the lower store.
+// hasBelow reports whether the lower store has the blob, and the Store does not hide
+// it.
 func (s *Store) hasBelow(ctx context.Context, repo string, d digest.Digest) (bool, error) {
 	if s.hides(blobs, repo, string(d)) {
 		return false, nil
@@ -64,14 +65,14 @@ func (s *Store) findBelow(ctx context.Context, d digest.Digest, from string) (st
 	return "", nil
 }
 
-// A sourceStore keeps the source of a blob in place of its bytes.
-// [github.com/ocireg/registry/memstore.Store] is one.
+// A sourceStore is a store that can keep the source of a blob instead of its bytes, as
+// [github.com/ocireg/registry/memstore.Store] does.
 type sourceStore interface {
 	PutBlob(repo string, d digest.Digest, size int64, source io.ReaderAt)
 }
 
-// copyUp copies a blob of a repository of the lower store to a repository of the
-// upper one.
+// copyUp copies a blob from the repository from of the lower store to the repository
+// repo of the upper store.
 func (s *Store) copyUp(ctx context.Context, repo string, d digest.Digest, from string) error {
 	r, err := s.lower.OpenBlob(ctx, from, d)
 	if err != nil {
@@ -100,8 +101,8 @@ func (s *Store) copyUp(ctx context.Context, repo string, d digest.Digest, from s
 	return w.Commit(ctx, d)
 }
 
-// A lowerBlob reads a blob of the lower store. It opens the blob for each read,
-// because nothing says when the upper store has read it for the last time.
+// A lowerBlob is the source of a blob that only the lower store has. It opens the blob
+// for each read, because it does not learn when to close it.
 type lowerBlob struct {
 	store  registry.Store
 	repo   string

@@ -1,5 +1,5 @@
-// Package overlay shows two stores as one: a lower one, which it only reads, and
-// an upper one, which takes everything that is written.
+// Package overlay combines two stores into one: it only reads the lower store, and
+// writes to the upper store.
 //
 //	images, err := layout.Open("testdata/images")
 //	if err != nil {
@@ -7,8 +7,8 @@
 //	}
 //	reg := registrytest.NewServer(t, registrytest.WithStore(overlay.New(images, memstore.New())))
 //
-// The test pushes to, and deletes from, a registry that begins with the content
-// of the directory. The directory stays as it is.
+// This registry begins with the content of the directory. A test can push to it and
+// delete from it, and the directory does not change.
 package overlay
 
 import (
@@ -26,50 +26,49 @@ import (
 	"github.com/ocireg/registry/internal/names"
 )
 
-// A Store is a [registry.Store] that has the content of two stores. Where both
-// have a tag or a manifest, that of the upper store counts.
+// A Store is a [registry.Store] that has the content of two stores. If both have a tag
+// or a manifest, the Store shows that of the upper store.
 //
-// Everything that is pushed goes to the upper store. A deletion removes content
-// from the upper store and hides it in the lower one: the Store remembers the
-// names of hidden content in memory, and a new Store over the same two shows it
-// again. A mount of a blob that only the lower store has copies the blob to the upper
-// store. If the upper store is a memstore, it reads the blob from the lower store
-// instead.
+// Pushed content goes to the upper store. A deletion removes content from the upper
+// store and hides it in the lower store: the Store remembers the names of hidden
+// content in memory, so a new Store with the same two stores shows it again. A mount
+// of a blob that only the lower store has copies the blob to the upper store. If the
+// upper store is a memstore, it reads the blob from the lower store instead.
 //
-// The lower store may change meanwhile, but for the tags that were pushed to the
-// Store, which it no longer shows. A Store needs no Close. Its caller closes the
-// other two.
+// The lower store may change while a Store uses it. The Store shows the changes, except
+// those of tags that a client has pushed to the Store. A Store needs no Close; its
+// caller closes the two stores.
 type Store struct {
 	lower, upper registry.Store
 
-	// writing is held by the methods that delete, and for reading by those that
-	// put manifests: the upper store keeps these apart from each other, but
-	// knows nothing of the lower one.
+	// Methods that delete hold writing, and methods that put manifests hold it for
+	// reading. The lock of the upper store does not suffice, because these methods
+	// also read the lower store.
 	writing sync.RWMutex
 
 	// hidden has the names of the content of the lower store that the Store does
-	// not show, by kind and repository. Names are never removed, so that a reader which
-	// finds no name there may go on to look into the lower store.
+	// not show, by kind and repository. No name is ever removed. So if a reader
+	// finds no name here, no client has deleted the content of the lower store.
 	mu     sync.RWMutex
 	hidden [numKinds]map[string]map[string]struct{}
 }
 
 var _ registry.Store = (*Store)(nil)
 
-// A kind is a kind of content that has names.
+// A kind is a kind of content: blobs, manifests or tags.
 type kind int
 
 const (
-	blobs     kind = iota // by digest
-	manifests             // by digest
+	blobs     kind = iota // named by digest
+	manifests             // named by digest
 	tags
 	numKinds
 )
 
-// String returns the word for a kind in errors.
+// String returns the word for the kind in errors.
 func (k kind) String() string { return [...]string{"blob", "manifest", "tag"}[k] }
 
-// kindOf returns the kind that the reference of a manifest names.
+// kindOf returns manifests if the reference is a digest, and tags otherwise.
 func kindOf(reference string) kind {
 	if strings.Contains(reference, ":") {
 		return manifests
@@ -77,14 +76,14 @@ func kindOf(reference string) kind {
 	return tags
 }
 
-// New returns a store that has the content of lower and upper and writes to
-// upper only.
+// New returns a store that has the content of lower and upper, and writes only to
+// upper.
 func New(lower, upper registry.Store) *Store {
 	return &Store{lower: lower, upper: upper}
 }
 
-// SharesBlobs reports whether the repositories of one of the two stores share
-// their blobs.
+// SharesBlobs reports whether the repositories share their blobs in at least one of
+// the two stores.
 func (s *Store) SharesBlobs() bool {
 	for _, store := range []registry.Store{s.lower, s.upper} {
 		if shares, ok := store.(interface{ SharesBlobs() bool }); ok && shares.SharesBlobs() {
@@ -94,7 +93,7 @@ func (s *Store) SharesBlobs() bool {
 	return false
 }
 
-// hide hides a name in the lower store.
+// hide makes the Store not show the lower store's content with the name.
 func (s *Store) hide(k kind, repo, name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -107,7 +106,7 @@ func (s *Store) hide(k kind, repo, name string) {
 	s.hidden[k][repo][name] = struct{}{}
 }
 
-// hides reports whether a name is hidden in the lower store.
+// hides reports whether the Store hides the lower store's content with the name.
 func (s *Store) hides(k kind, repo, name string) bool {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -115,7 +114,7 @@ func (s *Store) hides(k kind, repo, name string) bool {
 	return hidden
 }
 
-// hidesSome reports whether a name of the kind is hidden in the repository.
+// hidesSome reports whether the Store hides any content of the kind in the repository.
 func (s *Store) hidesSome(k kind, repo string) bool {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -124,21 +123,22 @@ func (s *Store) hidesSome(k kind, repo string) bool {
 
 func missing(err error) bool { return errors.Is(err, fs.ErrNotExist) }
 
-// above returns the result of reading content of the upper store that is hidden
-// in the lower one.
+// above returns the result of a read from the upper store that needs no read from the
+// lower store. If the content is missing, the error names it.
 func above[T any](found T, err error, k kind, repo, name string) (T, error) {
 	if missing(err) {
-		// The upper store may not even have the repository.
+		// The error of the upper store may say that it has no such repository, but the
+		// Store has the repository.
 		err = names.Missing(repo, k.String(), name)
 	}
 	return found, err
 }
 
-// readBlob calls read for the upper store and, if the upper store does not have
-// the blob, for the lower store.
+// readBlob calls read with the upper store. If that does not have the blob, and the
+// blob is not hidden, readBlob calls read with the lower store.
 func readBlob[T any](s *Store, repo string, d digest.Digest, read func(registry.Store) (T, error)) (T, error) {
-	// Whether it is hidden comes first: a blob that is deleted and pushed again
-	// meanwhile is in the upper store by the time it is hidden.
+	// Look whether the blob is hidden before reading: otherwise, if a client deleted
+	// the blob after the read and pushed it again, both stores would seem to lack it.
 	hidden := s.hides(blobs, repo, string(d))
 	found, err := read(s.upper)
 	if hidden || !missing(err) {
@@ -162,9 +162,9 @@ func (s *Store) CreateBlob(ctx context.Context, repo string, size int64) (regist
 	return s.upper.CreateBlob(ctx, repo, size)
 }
 
-// readManifest calls read for the upper store and, if the upper store does not
-// have the manifest, for the lower store. DigestOf returns the digest of a result
-// of read.
+// readManifest calls read with the upper store. If that does not have the manifest,
+// and the manifest is not hidden, readManifest calls read with the lower store.
+// DigestOf returns the digest of a result of read.
 func readManifest[T any](s *Store, repo, reference string, read func(registry.Store) (T, error), digestOf func(T) digest.Digest) (T, error) {
 	k := kindOf(reference)
 	for {
@@ -177,8 +177,8 @@ func readManifest[T any](s *Store, repo, reference string, read func(registry.St
 		if err != nil || !s.hides(manifests, repo, string(digestOf(below))) {
 			return below, err
 		}
-		// The manifest was deleted. If its tag moved before that, it is in the
-		// upper store now.
+		// The manifest in the lower store was deleted. If a client moved the tag before
+		// that, the tag is in the upper store now, so read again.
 		if !s.hides(k, repo, reference) {
 			return above(found, fs.ErrNotExist, k, repo, reference)
 		}
@@ -199,8 +199,8 @@ func (s *Store) GetManifest(ctx context.Context, repo, reference string) (regist
 		func(m registry.Manifest) digest.Digest { return m.Digest })
 }
 
-// below returns the digest of a manifest of the lower store that the Store
-// shows, or "". The reference is a tag or a digest.
+// below returns the digest of the manifest with the reference, a tag or a digest, in
+// the lower store. It returns "" if the Store hides the manifest or there is none.
 func (s *Store) below(ctx context.Context, repo, reference string) (digest.Digest, error) {
 	if s.hides(kindOf(reference), repo, reference) {
 		return "", nil
@@ -212,8 +212,8 @@ func (s *Store) below(ctx context.Context, repo, reference string) (digest.Diges
 	return d.Digest, err
 }
 
-// PutManifest implements [registry.Store]. The check may read from the store but
-// must not write to it.
+// PutManifest implements [registry.Store]. The function check may read from the Store,
+// but must not write to it.
 func (s *Store) PutManifest(ctx context.Context, repo string, m registry.Manifest, to []string, check func(tag string, current digest.Digest) error) error {
 	s.writing.RLock()
 	defer s.writing.RUnlock()
@@ -236,7 +236,7 @@ func (s *Store) PutManifest(ctx context.Context, repo string, m registry.Manifes
 	if err := s.upper.PutManifest(ctx, repo, m, to, checkBoth); err != nil {
 		return err
 	}
-	// If the upper store loses the tags with their manifest, the tags of the
+	// If a client later deletes the manifest, and with it these tags, the tags of the
 	// lower store must not appear again.
 	for _, tag := range to {
 		s.hide(tags, repo, tag)
@@ -244,8 +244,9 @@ func (s *Store) PutManifest(ctx context.Context, repo string, m registry.Manifes
 	return nil
 }
 
-// remove removes content from the upper store and hides it in the lower one. Has
-// reports whether the lower store shows it.
+// remove calls the function remove, which removes content from the upper store, and
+// hides the content of the lower store. The function has reports whether the lower
+// store has content to hide.
 func (s *Store) remove(k kind, repo, name string, has func() (bool, error), remove func() error) error {
 	s.writing.Lock()
 	defer s.writing.Unlock()

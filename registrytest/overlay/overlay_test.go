@@ -20,7 +20,8 @@ import (
 	"github.com/ocireg/registry/registrytest/overlay"
 )
 
-// plain is a store in memory that copies the bytes of every blob.
+// plain is a store in memory that cannot keep the source of a blob, and so copies the
+// bytes of every blob.
 type plain struct{ registry.Store }
 
 func newTree(t testing.TB) registry.Store {
@@ -44,7 +45,7 @@ func newMemory(testing.TB) registry.Store { return memstore.New() }
 
 func newPlain(testing.TB) registry.Store { return plain{memstore.New()} }
 
-// stores are the pairs that the tests put together.
+// stores has the pairs of stores that the tests combine.
 var stores = map[string]struct {
 	lower, upper func(testing.TB) registry.Store
 }{
@@ -58,8 +59,8 @@ var stores = map[string]struct {
 
 func TestStore(t *testing.T) {
 	t.Parallel()
-	// The contract takes a layout ten times as long as memory, so one of the pairs
-	// with a layout above suffices.
+	// conformance.Store takes ten times as long with an upper layout as with memory,
+	// so only one of these pairs has an upper layout.
 	for _, name := range []string{"memory above a tree", "memory above one layout", "a tree above memory", "a store that copies"} {
 		s := stores[name]
 		t.Run(name, func(t *testing.T) {
@@ -83,7 +84,8 @@ func each(t *testing.T, test func(t *testing.T, s *overlay.Store)) {
 	}
 }
 
-// The content of the lower stores, and another image.
+// first, second and signed build the content of the lower stores. third builds another
+// image.
 var (
 	first  = func() content.Content { return content.Image(content.Seed(1)) }
 	second = func() content.Content { return content.Image(content.Seed(2)) }
@@ -144,10 +146,10 @@ func TestListsHaveBoth(t *testing.T) {
 		want := []digest.Digest{signed(first(), 1).Digest, signed(first(), 2).Digest}
 		slices.Sort(want)
 		require.Equal(t, want, digests(t, s, first().Digest))
-		// A referrer that both have is listed once.
+		// A referrer that both stores have is listed once.
 		state.Push(t, "app", signed(first(), 1))
 		require.Equal(t, want, digests(t, s, first().Digest))
-		// A list can stop anywhere.
+		// The caller can stop a list after the first item.
 		for range s.Tags(t.Context(), "app", "") {
 			break
 		}
@@ -171,7 +173,7 @@ func TestDeletedContentIsGone(t *testing.T) {
 		require.Equal(t, []string{"v1", "v2"}, state.Tags(t, "app"))
 		state.Get(t, "app@"+string(second().Digest))
 
-		// With a manifest go its tags below and above.
+		// Deleting a manifest removes its tags in both stores.
 		state.Push(t, "app:more", first())
 		require.NoError(t, s.DeleteManifest(ctx, "app", first().Digest))
 		require.ErrorIs(t, s.DeleteManifest(ctx, "app", first().Digest), fs.ErrNotExist)
@@ -181,7 +183,7 @@ func TestDeletedContentIsGone(t *testing.T) {
 		require.Empty(t, state.Tags(t, "app"))
 		state.Get(t, "below:v1")
 
-		// Pushed again, it has only its new tag.
+		// After another push, the manifest has only its new tag.
 		state.Push(t, "app:again", first())
 		require.Equal(t, []string{"again"}, state.Tags(t, "app"))
 		gone("v1")
@@ -189,7 +191,8 @@ func TestDeletedContentIsGone(t *testing.T) {
 		require.NoError(t, s.DeleteManifest(ctx, "app", signed(first(), 1).Digest))
 		require.Empty(t, digests(t, s, first().Digest))
 
-		// A tag that moved does not move back when its manifest is deleted.
+		// If a client moves a tag and deletes its new manifest, the tag is gone, and
+		// does not point at the old manifest again.
 		state.Push(t, "below:v1", third())
 		require.NoError(t, s.DeleteManifest(ctx, "below", third().Digest))
 		require.Empty(t, state.Tags(t, "below"))
@@ -225,7 +228,7 @@ func TestBlobsBelowCanBeMounted(t *testing.T) {
 		require.NoError(t, s.MountBlob(ctx, "named", b.Digest, "app"))
 		require.NoError(t, s.MountBlob(ctx, "any", b.Digest, ""))
 		require.NoError(t, s.MountBlob(ctx, "app", b.Digest, "below"))
-		if !s.SharesBlobs() { // The deletion would be one from all repositories.
+		if !s.SharesBlobs() { // Otherwise this would delete the blob from all repositories.
 			require.NoError(t, s.DeleteBlob(ctx, "app", b.Digest))
 		}
 		for _, repo := range []string{"named", "any"} {
@@ -271,7 +274,7 @@ func TestChecksSeeBoth(t *testing.T) {
 			"v1 " + string(first().Digest), "new ", "v1 " + string(third().Digest),
 			" " + string(first().Digest), "v2 ", " ",
 		}, seen)
-		// A check that fails leaves the tag below.
+		// If the check fails, the tag of the lower store stays.
 		err := s.PutManifest(t.Context(), "app", registry.Manifest{MediaType: third().MediaType, Digest: third().Digest, Content: third().Manifest}, []string{"old"},
 			func(string, digest.Digest) error { return io.ErrUnexpectedEOF })
 		require.ErrorIs(t, err, io.ErrUnexpectedEOF)
@@ -279,8 +282,8 @@ func TestChecksSeeBoth(t *testing.T) {
 	})
 }
 
-// A tag that moves is never missing, for readers and in lists, even if the
-// manifest that it pointed at is deleted.
+// While a tag moves, every reader and every list finds it, even if its old manifest is
+// deleted.
 func TestTagsMoveAtOnce(t *testing.T) {
 	each(t, func(t *testing.T, s *overlay.Store) {
 		content.State{Store: s}.Push(t, "app", third())
@@ -318,7 +321,7 @@ func TestTagsMoveAtOnce(t *testing.T) {
 	})
 }
 
-// files returns the content and the times of all files in a directory.
+// files returns the content and the modification time of each file in a directory.
 func files(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	all := make(map[string]string)
@@ -337,8 +340,8 @@ func files(t *testing.T, dir string) map[string]string {
 	return all
 }
 
-// The conformance suite makes every change that it can, and no byte of the lower
-// store changes.
+// The changes of the conformance suite, and of this test, do not change a byte of the
+// lower store.
 func TestLowerStoreIsNeverChanged(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
