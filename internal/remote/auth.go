@@ -186,10 +186,10 @@ func (t *Transport) challenge() *challenge {
 }
 
 // authorization returns the value of Authorization for a request that needs the
-// scope, or "" if the registry has sent no challenge yet. With ask, it first
-// requests a challenge from the registry. If c is not nil, it is the challenge
-// in the response to the same request. The method uses it if the Transport has
-// no other challenge.
+// scope, or "" if the registry has sent no challenge yet. If ask is true, it
+// first requests a challenge from the registry. If c is not nil, it is the
+// challenge in the response to the same request. The method uses it if the
+// Transport has no other challenge.
 func (t *Transport) authorization(ctx context.Context, scope string, c *challenge, ask bool) (string, error) {
 	if auth, known := t.known(scope, c); known && (auth != "" || !ask) {
 		return auth, nil

@@ -71,8 +71,8 @@ var blobDigest = digest.FromString(blobText)
 
 // protected returns a world with a registry and its token service. The registry
 // sends the blob to requests with the given Authorization, and a 401 response
-// with the challenge to others. The function others responds to requests to the
-// token service.
+// with the challenge to all other requests. The function others responds to
+// requests to the token service.
 func protected(challenge, authorization string, others func(*http.Request) *http.Response) *world {
 	return &world{answer: func(r *http.Request) *http.Response {
 		switch {
@@ -263,8 +263,8 @@ func TestCredentialsStay(t *testing.T) {
 	require.Equal(t, "PUT https://storage.test/upload the blob", w.seen[len(w.seen)-1])
 }
 
-// If the first 401 response is that to the PUT, the client sends the whole blob
-// again.
+// If the registry requires credentials for the PUT but not for the POST, the
+// client sends the whole blob again.
 func TestBodyIsRepeated(t *testing.T) {
 	t.Parallel()
 	w := &world{}

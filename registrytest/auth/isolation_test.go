@@ -100,9 +100,9 @@ func attacks(d string) map[string][2]string {
 	return all
 }
 
-// A client with rights on pub/** cannot read content of priv/x. Manifests that
-// it pushes to pub/x and that refer to the content do not help it, even if the
-// registry accepts incomplete or unknown manifests.
+// A client with rights on pub/** cannot read content of priv/x, even if it
+// pushes manifests to pub/x that refer to the content, and the registry accepts
+// incomplete or unknown manifests.
 func TestRepositoriesAreIsolated(t *testing.T) {
 	t.Parallel()
 	lenient := map[string][]registry.Option{

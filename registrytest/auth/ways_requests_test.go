@@ -94,8 +94,8 @@ func waysByPath(c credentials) (all []way) {
 	return all
 }
 
-// waysByHeader returns attacks with header fields that some servers trust, such
-// as those behind a proxy.
+// waysByHeader returns attacks with header fields that a server may trust, for
+// example if it is behind a proxy.
 func waysByHeader(c credentials) (all []way) {
 	eve := c.as(c.eve, "team/app")
 	manifest := string(digest.FromString(secretManifest))

@@ -199,8 +199,8 @@ func ways(c credentials, scheme string) (all []way) {
 	return append(all, waysByTokenService(c, scheme)...)
 }
 
-// pullSecret returns requests for a manifest, a blob and the tags of secret/app,
-// with the headers.
+// pullSecret returns a function that requests a manifest, a blob and the tags
+// of secret/app, with the headers.
 func pullSecret(h ...header) func(*world) {
 	return func(w *world) {
 		w.send("GET", "/v2/secret/app/manifests/v1", "", h...)

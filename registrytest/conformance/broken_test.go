@@ -161,8 +161,8 @@ func status(method, text string, status int) http.Handler {
 	return when(is, respond(status))
 }
 
-// statusOf returns a correct registry, except that responses to requests with
-// the method and the text in their path have the status to instead of from.
+// statusOf returns a correct registry, except that it replaces one status by
+// another in responses to requests with the method and the text in their path.
 func statusOf(method, text string, from, to int) http.Handler {
 	return edit(method, text, func(rec *httptest.ResponseRecorder) {
 		if rec.Code == from {

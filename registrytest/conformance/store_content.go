@@ -74,8 +74,8 @@ type imageSpec struct {
 	subject      digest.Digest
 }
 
-// image puts the blobs of an image. It returns the manifest, which the caller
-// puts.
+// image puts the blobs of an image in the store. It returns the manifest
+// without putting it in the store.
 func (t *storeTest) image(repo string, spec imageSpec) registry.Manifest {
 	t.Helper()
 	config := t.json(map[string]any{"architecture": "amd64", "os": "linux", "author": t.bytes(8)})
@@ -101,7 +101,8 @@ func (t *storeTest) image(repo string, spec imageSpec) registry.Manifest {
 	return t.parse(algorithm, ocispec.MediaTypeImageManifest, t.json(m))
 }
 
-// index puts the manifests. It returns an index of them, which the caller puts.
+// index puts the manifests in the store. It returns an index of them without
+// putting it in the store.
 func (t *storeTest) index(repo string, manifests ...registry.Manifest) registry.Manifest {
 	t.Helper()
 	index := ocispec.Index{

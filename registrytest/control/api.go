@@ -18,7 +18,7 @@ var openAPI []byte
 type route struct {
 	pattern    string  // pattern of an [http.ServeMux]
 	status     int     // status of a success, or 0 if serve writes the response
-	parameters string  // names of its query parameters, separated by spaces; * permits any
+	parameters string  // names of the query parameters, separated by spaces; * permits any
 	serve      handler // handles the request and returns the JSON object for the response
 }
 

@@ -72,8 +72,8 @@ func (c *Control) add(kind string, i *item) *item {
 	return i
 }
 
-// find returns the items for which match returns true, oldest first. With take,
-// it also removes them from c.
+// find returns the items for which match returns true, oldest first. If take is
+// true, it also removes them from c.
 func (c *Control) find(match func(*item) bool, take bool) (found []*item) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -79,8 +79,8 @@ func TestUsers(t *testing.T) {
 }
 
 // The repositories of one layout share their blobs, so a user needs the same
-// rights to all of them. The API refuses other rights, and the registry stays
-// up.
+// rights to all repositories. The API refuses other rights, and the registry
+// stays up.
 func TestUsersOfSharedStore(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

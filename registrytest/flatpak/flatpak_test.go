@@ -180,7 +180,8 @@ func TestParameters(t *testing.T) {
 	})
 }
 
-// The index has all properties that Flatpak reads. Registry is the path prefix.
+// The index has all properties that Flatpak reads. Its property Registry is the
+// path prefix of the registry.
 func TestResponse(t *testing.T) {
 	overStores(t, func(t *testing.T, store registry.Store) {
 		h := registry.New(store, flatpak.Index())

@@ -35,7 +35,7 @@ type part struct {
 	build func(*build, *quirk)
 }
 
-// together returns a behaviour that has the parts of all given ones.
+// together returns a behaviour that has the parts of all given behaviours.
 func together(all ...behaviour) behaviour { return slices.Concat(all...) }
 
 func (b behaviour) needsAuth() bool {

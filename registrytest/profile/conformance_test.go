@@ -119,7 +119,7 @@ func slow(r conformance.Requirement) bool {
 }
 
 // A registry with a profile violates exactly the requirements of the spec that
-// are in the Breaks of its quirks.
+// its quirks list in their field Breaks.
 func TestConformance(t *testing.T) {
 	t.Parallel()
 	for p := range All(Repositories("probe/**")) {
@@ -145,7 +145,8 @@ func TestConformance(t *testing.T) {
 	}
 }
 
-// A registry with a single quirk violates the requirements in its Breaks.
+// A registry with a single quirk violates the requirements that the quirk lists
+// in its field Breaks.
 func TestConformanceOfQuirks(t *testing.T) {
 	t.Parallel()
 	for _, s := range sites {

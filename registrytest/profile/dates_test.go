@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A registry with a profile of an earlier date violates exactly the requirements
-// in the Breaks of its quirks at that date.
+// A registry with a profile of an earlier date violates exactly the
+// requirements that its quirks at that date list in their field Breaks.
 func TestConformanceOverTime(t *testing.T) {
 	t.Parallel()
 	for _, s := range sites {

@@ -24,9 +24,10 @@ type Target struct {
 	// comparison sends requests, such as "team/probe".
 	Prefix string
 
-	// Repository, if it is not "", is an empty repository below the prefix,
-	// which all probes use. It is for registries that do not create repositories
-	// on a push. By default, each probe uses a new repository.
+	// Repository, if it is not "", is an empty repository that all probes use.
+	// Its name begins with Prefix and a slash. It is for registries that do not
+	// create repositories on a push. By default, each probe uses a new
+	// repository.
 	Repository string
 
 	// Credentials are those of a user who may pull, push and delete. Diff sends

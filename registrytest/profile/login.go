@@ -219,9 +219,9 @@ func (l *login) fetch(r *http.Request, scopes []string) string {
 	return cmp.Or(body.Token, body.AccessToken)
 }
 
-// parameters finds the challenge with the scheme in the value of
-// WWW-Authenticate, which may contain several, and returns its parameters. It
-// returns false if there is none.
+// parameters returns the parameters of the challenge with the scheme. The
+// header is a value of WWW-Authenticate, which may contain several challenges.
+// It returns false if no challenge has the scheme.
 func parameters(header, scheme string) (map[string]string, bool) {
 	start := regexp.MustCompile(`(?i)(?:^|[, ])` + scheme + `(?: +|$)`).FindStringIndex(header)
 	if start == nil {

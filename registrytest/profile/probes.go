@@ -37,8 +37,8 @@ func probeSinglePost(p *prober) string {
 	return r.only()
 }
 
-// probeMount returns a probe of a mount of a blob from another repository.
-// Without from, the request does not name that repository.
+// probeMount returns a probe of a mount of a blob from another repository. If
+// from is false, the request does not name that repository.
 func probeMount(from bool) probe {
 	return func(p *prober) string {
 		i := p.image("v1")

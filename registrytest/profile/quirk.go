@@ -49,7 +49,7 @@ type Evidence string
 
 // The kinds of sources, strongest first.
 const (
-	EvidenceTrace       Evidence = "trace"               // requests and responses of the registry
+	EvidenceTrace       Evidence = "trace"               // recorded requests and responses of the registry
 	EvidenceCode        Evidence = "source code"         // source code of the registry
 	EvidenceVendor      Evidence = "documentation"       // documentation of the vendor
 	EvidenceClient      Evidence = "workaround"          // source code of a client that avoids the quirk

@@ -49,9 +49,9 @@ func quote(text string) []byte {
 	return quoted
 }
 
-// recode returns the behaviour of a registry that sends another error code than
-// the spec in responses to the operations: to instead of from. Unless status is
-// 0, it also replaces the status.
+// recode returns the behaviour of a registry that replaces one error code by
+// another in responses to the operations. Unless status is 0, it also replaces
+// the status.
 func recode(from, to registry.Code, status int, ops ...registry.Op) behaviour {
 	return rewrite(func(r *registry.Request, e registry.Error) *registry.Error {
 		if e.Code != from || !slices.Contains(ops, r.Op) {

@@ -18,8 +18,8 @@ import (
 // registries.
 
 // listTags returns the behaviour of a registry whose lists of tags have the
-// entries and the further JSON members that make returns. With paged, the query
-// parameters n and last select some of the entries.
+// entries and the further JSON members that make returns. If paged is true, the
+// query parameters n and last select some of the entries.
 func listTags(paged bool, make func(r *registry.Request, tags []string) (entries []any, members map[string]any)) behaviour {
 	return serve(func(_ *build, r *registry.Request) registry.Handler {
 		var tags []string

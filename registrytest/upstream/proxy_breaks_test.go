@@ -98,7 +98,7 @@ func TestEarlyResponses(t *testing.T) {
 }
 
 // If the upstream cuts a response short, the client gets an error and not a
-// complete response, whichever way the length of the body was given.
+// complete response, however the response indicates the length of its body.
 func TestUpstreamThatBreaksOff(t *testing.T) {
 	const half = "500 bytes"
 	withoutLeaks(t, func(t *testing.T) {
@@ -250,7 +250,8 @@ func TestManyClients(t *testing.T) {
 	})
 }
 
-// push pushes a blob. With leave, it disconnects in the middle of the blob.
+// push pushes a blob. If leave is true, it disconnects in the middle of the
+// blob.
 func push(t *testing.T, client *http.Client, url string, i int, leave bool) {
 	text := bytes.Repeat([]byte{byte(i)}, 32<<10)
 	ctx, cancel := context.WithCancel(t.Context())

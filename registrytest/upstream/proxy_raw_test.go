@@ -43,7 +43,7 @@ func raw(t *testing.T, respond func(c *net.TCPConn, r *http.Request)) (url strin
 	return "http://" + l.Addr().String()
 }
 
-// says returns a function for raw that sends the text. With reset, the
+// says returns a function for raw that sends the text. If reset is true, the
 // connection is then reset instead of closed.
 func says(text string, reset bool) func(*net.TCPConn, *http.Request) {
 	return func(c *net.TCPConn, _ *http.Request) {

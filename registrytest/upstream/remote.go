@@ -85,7 +85,7 @@ func WithDockerConfig(dir string) RemoteOption {
 }
 
 // WithTransport sends the requests with t instead of a transport that Remote
-// creates. It should not decompress responses by itself.
+// creates. The transport t should not decompress responses by itself.
 func WithTransport(t http.RoundTripper) RemoteOption {
 	return func(o *remoteOptions) {
 		if o.next = t; t == nil {

@@ -14,7 +14,7 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// downloads are the blobs that the Store is fetching, by repository and digest.
+// downloads has the running downloads of blobs, by repository and digest.
 type downloads struct {
 	mu  sync.Mutex
 	all map[string]*download
