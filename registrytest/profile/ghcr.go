@@ -169,8 +169,9 @@ func uploadExpiry(idle time.Duration) behaviour {
 				used.set(id, r.Now())
 				return status
 			}
-			// The session expires when no request has used it for the duration idle.
-			// The time in used is that of a response, which is a little later.
+			// A session expires at the duration idle after its last request.
+			// The time in used is that of the response, which is a little
+			// later.
 			last, ok := used.get(r.Session)
 			if ok && status == http.StatusNotFound && r.Now().Sub(last) > idle-time.Minute {
 				note()

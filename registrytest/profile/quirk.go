@@ -191,8 +191,8 @@ func (q *quirk) current(date string) bool {
 	return (q.From == "" || firstDay(q.From) <= day) && (q.Until == "" || day < firstDay(q.Until))
 }
 
-// firstDay returns the first day of a date that is a year or a month, and a day
-// unchanged.
+// firstDay returns the first day of a year or a month. If the date is a day, it
+// returns that day.
 func firstDay(date string) string {
 	switch len(date) {
 	case len("2006"):
