@@ -120,6 +120,17 @@ func (t *storeTest) index(repo string, manifests ...registry.Manifest) registry.
 // referrers puts n manifests with the subject, and returns the manifests.
 func (t *storeTest) referrers(repo string, subject digest.Digest, n int) []registry.Manifest {
 	t.Helper()
+	manifests := t.newReferrers(repo, subject, n)
+	for _, m := range manifests {
+		t.put(repo, m)
+	}
+	return manifests
+}
+
+// newReferrers pushes the blobs of n manifests with the subject, and returns the
+// manifests.
+func (t *storeTest) newReferrers(repo string, subject digest.Digest, n int) []registry.Manifest {
+	t.Helper()
 	base := t.image(repo, imageSpec{subject: subject})
 	manifests := make([]registry.Manifest, n)
 	for i := range manifests {
@@ -129,7 +140,6 @@ func (t *storeTest) referrers(repo string, subject digest.Digest, n int) []regis
 		}
 		doc["annotations"] = map[string]string{"number": fmt.Sprint(i)}
 		manifests[i] = t.parse(digest.SHA256, base.MediaType, t.json(doc))
-		t.put(repo, manifests[i])
 	}
 	return manifests
 }
