@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/internal/tempdir"
 	"github.com/ocireg/registry/layout"
 	"github.com/ocireg/registry/memstore"
 	"github.com/ocireg/registry/registrytest/conformance"
@@ -27,7 +28,7 @@ var stores = []struct {
 }{
 	{"memstore", func(testing.TB) registry.Store { return memstore.New() }},
 	{"layout", func(t testing.TB) registry.Store {
-		s, err := layout.Open(t.TempDir())
+		s, err := layout.Open(tempdir.New(t))
 		require.NoError(t, err)
 		t.Cleanup(func() { s.Close() })
 		return s

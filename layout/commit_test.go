@@ -18,10 +18,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/internal/tempdir"
 )
 
 func openTree(t *testing.T) (*Store, string) {
-	dir := t.TempDir()
+	dir := tempdir.New(t)
 	s, err := Open(dir)
 	require.NoError(t, err)
 	t.Cleanup(func() { s.Close() })
@@ -63,9 +64,7 @@ func TestCopyTakesTwoBuffers(t *testing.T) {
 func TestCloseMissesNoUpload(t *testing.T) {
 	t.Parallel()
 	for range 50 {
-		dir := t.TempDir()
-		s, err := Open(dir)
-		require.NoError(t, err)
+		s, dir := openTree(t)
 		var started, ended sync.WaitGroup
 		for range 4 {
 			started.Add(1)

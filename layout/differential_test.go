@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/ocireg/registry/internal/differential"
+	"github.com/ocireg/registry/internal/tempdir"
 )
 
 var sequences = flag.Uint64("sequences", 3, "the number of random sequences that are compared with a model, for each kind of store")
@@ -17,7 +18,7 @@ func TestDifferential(t *testing.T) {
 	for _, c := range differential.Configs() {
 		t.Run(c.Name, func(t *testing.T) {
 			t.Parallel()
-			dir := t.TempDir()
+			dir := tempdir.New(t)
 			for seed := range *sequences {
 				if err := c.Run(dir, seed); err != nil {
 					t.Fatal(err)

@@ -13,6 +13,8 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	"github.com/stretchr/testify/require"
+
+	"github.com/ocireg/registry/internal/tempdir"
 )
 
 // The writes that TestFaultAtEachOperation tests, on a tree whose repository app
@@ -165,7 +167,7 @@ type faultyDisk struct {
 }
 
 func newFaultyDisk(t *testing.T, sync bool) *faultyDisk {
-	dir := t.TempDir()
+	dir := tempdir.New(t)
 	d := &faultyDisk{t, dir, reopened(t, dir)}
 	push(t, d.store, "app", "content")
 	put(t, d.store, 0, "v0")

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/internal/tempdir"
 	"github.com/ocireg/registry/layout"
 	"github.com/ocireg/registry/registrytest/conformance"
 )
@@ -21,7 +22,7 @@ import (
 // emptyLayout makes an empty layout in a directory named app and returns the
 // directory.
 func emptyLayout(t testing.TB) string {
-	dir := filepath.Join(t.TempDir(), "app")
+	dir := filepath.Join(tempdir.New(t), "app")
 	writeFile(t, dir, "oci-layout", `{"imageLayoutVersion":"1.0.0"}`)
 	writeFile(t, dir, "index.json", `{"schemaVersion":2,"manifests":[]}`)
 	return dir
@@ -45,10 +46,10 @@ func open(t testing.TB, dir string, opts ...layout.Option) *layout.Store {
 func TestStore(t *testing.T) {
 	t.Parallel()
 	for name, open := range map[string]func(t *testing.T) registry.Store{
-		"tree":   func(t *testing.T) registry.Store { return open(t, t.TempDir()) },
+		"tree":   func(t *testing.T) registry.Store { return open(t, tempdir.New(t)) },
 		"layout": func(t *testing.T) registry.Store { return open(t, emptyLayout(t)) },
 		"two stores on one tree": func(t *testing.T) registry.Store {
-			dir := t.TempDir()
+			dir := tempdir.New(t)
 			return &alternating{stores: [2]registry.Store{open(t, dir), open(t, dir)}}
 		},
 	} {

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/internal/tempdir"
 	"github.com/ocireg/registry/layout"
 	"github.com/ocireg/registry/memstore"
 	"github.com/ocireg/registry/registrytest/conformance"
@@ -25,14 +26,14 @@ import (
 type plain struct{ registry.Store }
 
 func newTree(t testing.TB) registry.Store {
-	s, err := layout.Open(t.TempDir())
+	s, err := layout.Open(tempdir.New(t))
 	require.NoError(t, err)
 	t.Cleanup(func() { s.Close() })
 	return s
 }
 
 func newLayout(t testing.TB) registry.Store {
-	dir := t.TempDir()
+	dir := tempdir.New(t)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "oci-layout"), []byte(`{"imageLayoutVersion":"1.0.0"}`), 0o600))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "index.json"), []byte(`{"schemaVersion":2,"manifests":[]}`), 0o600))
 	s, err := layout.Open(dir, layout.Repository("app"))

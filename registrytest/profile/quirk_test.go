@@ -10,6 +10,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	"github.com/stretchr/testify/require"
 
+	"github.com/ocireg/registry/internal/tempdir"
 	"github.com/ocireg/registry/layout"
 	"github.com/ocireg/registry/registrytest"
 	"github.com/ocireg/registry/registrytest/lint"
@@ -82,7 +83,7 @@ func testQuirk(t *testing.T, s *site, q *quirk, opts ...registrytest.Option) {
 	// profile is in memory.
 	inMemory := opts
 	if many := q.Name == "ecr.tags-per-image" || q.Name == "distribution-3.tags-1000"; !q.sleeps && !many {
-		store, err := layout.Open(t.TempDir())
+		store, err := layout.Open(tempdir.New(t))
 		require.NoError(t, err)
 		t.Cleanup(func() { store.Close() })
 		opts = append(opts, registrytest.WithStore(store))
