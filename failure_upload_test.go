@@ -211,7 +211,7 @@ func TestPanicEndsTheUpload(t *testing.T) {
 			store.panics = ""
 			require.Equal(t, test.panics != "create", store.closed == 1)
 			h.wantNoUpload(location)
-			h.start("app") // WithLimits permits one session, so the other one has ended.
+			h.start("app") // The limit is one session, so this fails unless the first session has ended.
 		})
 	}
 }

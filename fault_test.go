@@ -209,8 +209,8 @@ func TestFaultWhileReceiving(t *testing.T) {
 		}
 		for _, end := range []error{registry.CloseConnection, registry.ResetConnection} {
 			session := start()
-			// The client may be still sending, and then get only the error of its own
-			// write.
+			// If the client is still sending, it may get only the error of its write,
+			// and no response.
 			got := t.do(&registry.Fault{Before: endAfter(7, end)}, "PATCH", session, strings.NewReader("0123456789"))
 			require.Error(t, got.err)
 			require.Nil(t, got.Response)

@@ -22,7 +22,7 @@ type commitWriter struct {
 	http.ResponseWriter
 	header http.Header
 	failed bool
-	drops  bool // also drop the response of a failed operation
+	drops  bool // whether to drop the response of a failed operation too
 }
 
 func (w *commitWriter) Header() http.Header {

@@ -82,7 +82,7 @@ type handler struct {
 
 // ServeHTTP serves every request in the same steps: it parses the URL, tells the
 // recorders that the request has arrived, injects faults, runs the middleware
-// and the operation, and tells the recorders the response.
+// and the operation, and passes the response to the recorders.
 func (h *handler) ServeHTTP(hw http.ResponseWriter, hr *http.Request) {
 	if hr.Body == nil || lengthUnknown(hr) {
 		copied := *hr

@@ -111,7 +111,7 @@ const maxWarning = 4096
 
 // A config holds the values of the options.
 type config struct {
-	settings        map[string]string // the call that set each value, by its name
+	settings        map[string]string // the call that set each value, by the name of the value
 	without         featureSet
 	prefix          string
 	manifestLimit   int64

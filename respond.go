@@ -45,7 +45,7 @@ func (h *handler) addHeader(header http.Header, r *Request) {
 // canonical form, and its value. It removes control characters, so use it for
 // each value that contains text from a client or a store.
 func setFields(h http.Header, namesAndValues ...string) {
-	values := make([]string, len(namesAndValues)/2) // one allocation for all of them
+	values := make([]string, len(namesAndValues)/2) // one allocation for all values
 	for i := range values {
 		values[i] = field.Clean(namesAndValues[2*i+1])
 		h[namesAndValues[2*i]] = values[i : i+1 : i+1]

@@ -35,10 +35,10 @@ type upload struct {
 	size     atomic.Int64 // the number of bytes that have arrived
 
 	busy      atomic.Bool
-	ended     bool // the session cannot continue
+	ended     bool // whether the session has ended
 	algorithm digest.Algorithm
 	hash      hash.Hash
-	writer    BlobWriter // nil until there is something to write
+	writer    BlobWriter // nil until the first body arrives
 	lastChunk int64      // the size of the last chunk, or -1 if there was none
 }
 

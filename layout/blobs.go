@@ -149,7 +149,7 @@ func (l *imageLayout) addBlob(ctx context.Context, d digest.Digest, place func()
 	return nil
 }
 
-// exist creates the layout unless the directory is one already.
+// exist creates the layout, unless the directory is already a layout.
 func (l *imageLayout) exist(ctx context.Context) error {
 	if l.unchanged() != nil {
 		return nil

@@ -49,8 +49,8 @@ func TestLayerInAnIndexIsABlob(t *testing.T) {
 		request(t, h, "HEAD", "/v2/app/manifests/"+string(d), 404)
 		request(t, h, "GET", "/v2/app/manifests/"+string(d), 404)
 		require.Equal(t, "layer", request(t, h, "GET", "/v2/app/blobs/"+string(d), 200).Body.String())
-		// wantReferrers makes the store read all manifests. The responses must not
-		// depend on it.
+		// Listing referrers makes the store read all manifests. The next round must
+		// get the same responses.
 		wantReferrers(t, s, "app", m.Digest)
 	}
 	request(t, h, "DELETE", "/v2/app/manifests/"+string(d), 404)

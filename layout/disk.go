@@ -63,7 +63,7 @@ type disk struct {
 	// lockError is the error that tests set for locking files.
 	lockError error
 
-	// small and large hold the buffers of copy for reuse.
+	// small and large hold buffers that the method copy reuses.
 	small, large sync.Pool
 }
 

@@ -1,7 +1,7 @@
 // Package layout stores the content of a registry in OCI image layouts on disk
 // (image-spec, OCI Image Layout Specification).
 //
-// The files on disk are a valid layout at every moment, which other tools can
+// At every moment, the files on disk are a valid layout, which other tools can
 // read. If another tool changes the files, the next request sees the changes.
 //
 // # One layout
@@ -48,47 +48,47 @@
 // where no component has one: team/con/x is in team/con_/x, and app/index.json
 // in app/index_.json. It ignores directories that are not components of a name,
 // and names that begin with a dot; see [Warnings]. Where the file system ignores
-// case, a directory with capitals belongs to the repository with the name in lower
-// case. The store lists a symbolic link to a layout in the tree. It serves layouts
-// below a linked directory, but does not list them.
+// case, a directory with capitals belongs to the repository with the name in
+// lower case. The store lists a symbolic link to a layout in the tree. It serves
+// layouts below a linked directory, but does not list them.
 //
-// Lifecycle of Cloud Native Buildpacks keeps the image host/repo:tag in a separate
-// layout in the directory host/repo/tag, and host/repo@sha256:hex in
+// Lifecycle of Cloud Native Buildpacks keeps the image host/repo:tag in a
+// separate layout in the directory host/repo/tag, and host/repo@sha256:hex in
 // host/repo/sha256/hex. If the name of a repository begins with a host, its
-// directory is not a layout, and a layout below that directory has a single entry,
-// named after its own directory or not at all, then the layout is an image of the
-// repository: the store lists and serves it as host/repo:tag. The path of the
-// layout, host/repo/tag, works as a repository name too. The store refuses to
-// write to a repository that consists of such images, with an error that a
-// registry answers with 405.
+// directory is not a layout, and a layout below that directory has a single
+// entry, named after its own directory or not at all, then the layout is an
+// image of the repository: the store lists and serves it as host/repo:tag. The
+// path of the layout, host/repo/tag, works as a repository name too. The store
+// refuses to write to a repository that consists of such images, with an error
+// that a registry answers with 405.
 //
 // # Archives
 //
 // [Open] also opens an archive: a tar file of a layout or a tree, as skopeo,
 // podman, BuildKit and ctr write it (oci-archive), or one that docker save wrote
-// (docker-archive). Since Docker 25, an archive of docker save contains a layout,
-// and the store reads only that. For older archives, the store makes the manifests
-// and names that Docker 25 would write: app:v1 is tag v1 of repository
-// library/app. It serves layers as they are in the archive, which most tools write
-// uncompressed.
+// (docker-archive). Since Docker 25, an archive of docker save contains a
+// layout, and the store reads only that. For older archives, the store makes the
+// manifests and names that Docker 25 would write: app:v1 is tag v1 of repository
+// library/app. It serves layers as they are in the archive, which most tools
+// write uncompressed.
 //
 // The store of an archive is read-only. It reads blobs from the archive and does
 // not hold them in memory. If gzip has compressed the archive, the store first
-// unpacks it to a temporary file. Open fails if the archive is truncated, has links
-// that lead out of it, or has two files with one name and different content.
-// Package registrytest/content/archive copies an archive into another store, and
-// package overlay makes it writable.
+// unpacks it to a temporary file. Open fails if the archive is truncated, has
+// links that lead out of it, or has two files with one name and different
+// content. Package registrytest/content/archive copies an archive into another
+// store, and package overlay makes it writable.
 //
 // # Manifests and blobs
 //
 // The store writes an entry in index.json for each tag of a pushed manifest, and
 // one for a manifest without a tag. It also serves manifests that only an index
-// names, at any depth, because many tools write no entries for them. A child of an
-// index is a manifest if its media type is the type of an image, an index or
+// names, at any depth, because many tools write no entries for them. A child of
+// an index is a manifest if its media type is the type of an image, an index or
 // another known manifest, and a blob otherwise. A manifest cannot be read or
-// deleted as a blob, unless it was pushed as a blob too since the store was opened.
-// If several indexes describe a manifest with different media types, the type in
-// index.json counts, or else the type that sorts first.
+// deleted as a blob, unless it was pushed as a blob too since the store was
+// opened. If several indexes describe a manifest with different media types, the
+// type in index.json counts, or else the type that sorts first.
 //
 // The store verifies the digest of everything that it serves: manifests each
 // time that it reads them, blobs before the first request and after their file
@@ -104,13 +104,12 @@
 // names it. Acknowledged content therefore survives a process that is killed at
 // any moment. It survives a power failure only with [Sync].
 //
-// A write that fails changes nothing, and leaves no file and no directory, with two
-// exceptions. A push to a new repository creates its layout before the first blob,
-// and may leave it empty. If the disk fails after the change was made, while the
-// store syncs directories or removes files, the write returns the error although
-// it has had its effect.
-// Blobs can be deleted from a full disk, and manifests once there is room for a
-// new index.json.
+// A write that fails changes nothing, and leaves no file and no directory, with
+// two exceptions. A push to a new repository creates its layout before the first
+// blob, and may leave it empty. If the disk fails after the change was made,
+// while the store syncs directories or removes files, the write returns the
+// error although it has had its effect. Blobs can be deleted from a full disk,
+// and manifests once there is room for a new index.json.
 //
 // Files that are being written are in the directory .ocireg. Opening a store
 // removes those of killed processes; locks tell which processes are alive. Where
@@ -119,20 +118,20 @@
 // # Other processes
 //
 // Several stores, in one process or several, may have one directory open. A lock
-// on the directory of the layout keeps them from overwriting each other's tags. A
-// write waits for the lock as long as its context lasts. Where there are no such
-// locks, the stores create a file .ocireg.lock in the directory of the layout
-// instead. If a process is killed while it has such a file, others wait ten
-// seconds. [Warnings] reports the lack of locks and long waits.
+// on the directory of the layout keeps them from overwriting each other's tags.
+// A write waits for the lock as long as its context lasts. Where there are no
+// such locks, the stores create a file .ocireg.lock in the directory of the
+// layout instead. If a process is killed while it has such a file, others wait
+// ten seconds. [Warnings] reports the lack of locks and long waits.
 //
 // Other tools do not use the lock. If such a tool changes index.json while the
 // store is about to replace it, the store applies its own change to the new
-// file. A tool such as skopeo may also read index.json before a push, and write it
-// after the push with its own entry and without the pushed one. At the next
+// file. A tool such as skopeo may also read index.json before a push, and write
+// it after the push with its own entry and without the pushed one. At the next
 // request, the store that took the push adds the lost entries to the file again.
-// For this, it remembers its last 256 writes for ten minutes, on file systems whose
-// modification times are exact to 100 ns. It does not repeat deletions. If the new
-// file lacks entries and has no new one, the tool has deleted them.
+// For this, it remembers its last 256 writes for ten minutes, on file systems
+// whose modification times are exact to 100 ns. It does not repeat deletions. If
+// the new file lacks entries and has no new one, the tool has deleted them.
 //
 // Some tools read less than a registry may hold. Skopeo 1.9, podman 4.3 and
 // umoci do not read Docker media types in index.json. Regctl finds referrers

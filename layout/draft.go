@@ -123,7 +123,8 @@ func (d *draft) deleteManifest(repo string, dig digest.Digest) {
 	r := d.edit(repo)
 	for _, e := range all(&r.manifests, string(dig)) {
 		if e.tag != "" && r.tagged(e.tag) == e {
-			// Without this, an older entry with the same tag would take its place.
+			// Otherwise, another entry with the same tag would become the entry of the
+			// tag.
 			d.deleteTag(repo, e.tag)
 		}
 	}

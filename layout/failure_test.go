@@ -19,8 +19,8 @@ import (
 // failing is a file system on which some operations fail.
 type failing struct {
 	files
-	open   func(name string) error             // nil, or returns the error of Open
-	rename func(oldname, newname string) error // nil, or returns the error of Rename
+	open   func(name string) error             // called before each Open, unless nil; Open returns its error
+	rename func(oldname, newname string) error // called before each Rename, unless nil; Rename returns its error
 }
 
 func (f failing) Open(name string) (*os.File, error) {
@@ -48,7 +48,7 @@ func TestDeleteBeforePutOfABatch(t *testing.T) {
 	s, dir := openTree(t)
 	put(t, s, 1, "v1")
 	put(t, s, 5, "v5")
-	put(t, s, 99) // the manifest that together puts
+	put(t, s, 99) // the manifest that the helper together pushes
 	info, err := os.Stat(filepath.Join(dir, "app", indexFile))
 	require.NoError(t, err)
 	s.disk.root = noSpace(s.disk.root, info.Size())
@@ -154,8 +154,8 @@ func (f unlistable) ReadDir(name string) ([]fs.DirEntry, error) {
 	return fs.ReadDir(f.FS, name)
 }
 
-// If the disk fails, a request for an image of lifecycle returns the error of
-// the disk. The image does not count as missing.
+// If the disk fails, a request for an image of the Buildpacks lifecycle returns
+// the error of the disk. The image does not count as missing.
 func TestImagesOfFailingDisk(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -201,9 +201,9 @@ func repositoriesOf(t *testing.T, s *Store) (all []string) {
 	return all
 }
 
-// An image of lifecycle needs a tag that names its directory. A manifest that
-// was pushed by digest gives the directory none, so the directory is an ordinary
-// repository.
+// An image of the Buildpacks lifecycle needs a tag that names its directory. A
+// manifest that was pushed by digest gives the directory none, so the directory
+// is an ordinary repository.
 func TestOwnPushesAreNoImages(t *testing.T) {
 	t.Parallel()
 	s, _ := openTree(t)
@@ -215,7 +215,8 @@ func TestOwnPushesAreNoImages(t *testing.T) {
 }
 
 // A list of repositories reads the index of each layout below a host. The store
-// does not keep the index of a layout that is no image of lifecycle.
+// does not keep the index of a layout that is no image of the Buildpacks
+// lifecycle.
 func TestListOfRepositoriesKeepsNoIndexes(t *testing.T) {
 	t.Parallel()
 	s, dir := openTree(t)

@@ -8,10 +8,10 @@ import (
 	"github.com/ocireg/registry/internal/ordered"
 )
 
-// A group holds the entries for one tag or digest, in the order of the file: an
-// [entry] itself, if it is the only one, or several. The first of them counts, as in
-// skopeo and regctl. With a slice for each entry, a layout of 200,000 images would
-// take 13 MB more.
+// A group holds the entries for one tag or digest: a single entry, or a slice of
+// several in the order of the file. The first of them counts, as in skopeo and
+// regctl. If each group were a slice, a layout of 200,000 images would take 13
+// MB more.
 type group interface {
 	first() *entry
 	all() []*entry
@@ -25,7 +25,8 @@ type several []*entry
 func (s several) first() *entry { return s[0] }
 func (s several) all() []*entry { return s }
 
-// first returns the first entry of a key, or nil.
+// first returns the first entry of the group for a key, or nil if no entry has
+// the key.
 func first(m *ordered.Map[group], key string) *entry {
 	if g, ok := m.Get(key); ok {
 		return g.first()
@@ -33,7 +34,7 @@ func first(m *ordered.Map[group], key string) *entry {
 	return nil
 }
 
-// all returns the entries of a key.
+// all returns the entries that have a key.
 func all(m *ordered.Map[group], key string) []*entry {
 	if g, ok := m.Get(key); ok {
 		return g.all()
@@ -41,7 +42,8 @@ func all(m *ordered.Map[group], key string) []*entry {
 	return nil
 }
 
-// set gives a key the entries, or deletes the key if there are none.
+// set makes the entries the group for a key. Without entries, it deletes the
+// key.
 func set(m *ordered.Map[group], key string, entries []*entry) {
 	switch len(entries) {
 	case 0:

@@ -23,7 +23,7 @@ import (
 // host/repo itself is not a layout.
 
 // hasHost reports whether the name of a repository begins with a host, as all
-// names in a tree of lifecycle do.
+// names in a tree of the Buildpacks lifecycle do.
 func hasHost(repo string) bool {
 	host, _ := names.SplitHost(repo)
 	return host != "" && names.Repository(repo)
@@ -152,9 +152,9 @@ func (s *Store) isImage(repo, dir, name string) bool {
 	return l != nil
 }
 
-// checkNoImages returns an error if a repository consists of images of
-// lifecycle. A push would make the directory of the repository a layout, and a
-// layout hides the images below it.
+// checkNoImages returns an error if a repository consists of images of the
+// Buildpacks lifecycle. A push would make the directory of the repository a
+// layout, and a layout hides the images below it.
 func (s *Store) checkNoImages(repo string) error {
 	if !hasHost(repo) {
 		return nil

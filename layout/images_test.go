@@ -16,19 +16,19 @@ import (
 
 const lifecycleRepo = "index.docker.io/library/app"
 
-// lifecycleTree makes a tree of images in the form that lifecycle and imgutil of
-// Cloud Native Buildpacks write. Each image is in a separate layout.
-// ParseRefToPath of imgutil (layout/util.go) derives the directory from the
-// reference. The exporter of lifecycle (cmd/lifecycle/exporter.go) gives the
-// only entry of the layout the tag or digest as its name. Other images, such as
-// the run image, have no name.
+// lifecycleTree makes a tree of images in the form that the lifecycle of Cloud
+// Native Buildpacks and its library imgutil write. Each image is in a separate
+// layout. ParseRefToPath of imgutil (layout/util.go) derives the directory from
+// the reference. The exporter of the lifecycle (cmd/lifecycle/exporter.go) gives
+// the only entry of the layout the tag or digest as its name. Other images, such
+// as the run image, have no name.
 func lifecycleTree(t testing.TB) (dir string) {
 	dir = t.TempDir()
 	for path, entry := range map[string]indexEntry{
 		"latest": {0, map[string]string{"org.opencontainers.image.ref.name": "latest"}},
 		"V1_":    {1, nil}, // not a valid component of a repository name
 		"sha256/" + smallImage(2).Digest.Encoded(): {2, nil},
-		// If lifecycle pulls an image by the digest of an index, it saves one
+		// If the lifecycle pulls an image by the digest of an index, it saves one
 		// manifest of that index in the directory for the digest of the index.
 		"sha256/" + hex64: {3, map[string]string{
 			"org.opencontainers.image.ref.name": "sha256:" + hex64}},
@@ -41,8 +41,8 @@ func lifecycleTree(t testing.TB) (dir string) {
 	return dir
 }
 
-// TestImagesOfLifecycle reads the images in a tree of lifecycle as tags and
-// digests of one repository.
+// TestImagesOfLifecycle reads the images in a tree of the Buildpacks lifecycle
+// as tags and digests of one repository.
 func TestImagesOfLifecycle(t *testing.T) {
 	t.Parallel()
 	dir := lifecycleTree(t)
@@ -90,8 +90,9 @@ func TestImagesOfLifecycle(t *testing.T) {
 }
 
 // TestImagesCannotBeWrittenTo checks that the store refuses all writes to a
-// repository that consists of images of lifecycle. A push would turn the
-// directory of the repository into a layout without the blobs of the images.
+// repository that consists of images of the Buildpacks lifecycle. A push would
+// turn the directory of the repository into a layout without the blobs of the
+// images.
 func TestImagesCannotBeWrittenTo(t *testing.T) {
 	t.Parallel()
 	dir := lifecycleTree(t)
@@ -125,7 +126,7 @@ func TestImagesCannotBeWrittenTo(t *testing.T) {
 }
 
 // TestOrdinaryTreesHaveNoImages opens a tree whose layouts resemble images of
-// lifecycle. Only quay.io/both/v1 is one.
+// the Buildpacks lifecycle. Only quay.io/both/v1 is one.
 func TestOrdinaryTreesHaveNoImages(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -138,7 +139,7 @@ func TestOrdinaryTreesHaveNoImages(t *testing.T) {
 		"quay.io/a/v1":                  {named("v2")},
 		"quay.io/b/v1":                  {named("v1"), {1, nil}},
 		"quay.io/c/v1":                  {},
-		"quay.io/own":                   {named("v2")}, // a layout where the repository would be
+		"quay.io/own":                   {named("v2")}, // quay.io/own is itself a layout
 		"quay.io/own/v1":                {named("v1")},
 		"quay.io/own/sha256/" + hex64:   {{0, nil}},
 		"quay.io/d/sha256/" + hex64[1:]: {{0, nil}}, // too short for a digest
@@ -168,8 +169,8 @@ func TestOrdinaryTreesHaveNoImages(t *testing.T) {
 	wantNotExist(t, err)
 }
 
-// If an image of lifecycle has a damaged index.json, errors name that file. The
-// other images remain readable.
+// If an image of the Buildpacks lifecycle has a damaged index.json, errors name
+// that file. The other images remain readable.
 func TestDamagedImageOfLifecycle(t *testing.T) {
 	t.Parallel()
 	dir := lifecycleTree(t)

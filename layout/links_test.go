@@ -105,8 +105,8 @@ func TestPassedOver(t *testing.T) {
 	foreignLayout(t, filepath.Join(dir, "MyApp"), indexEntry{0, nil})
 	foreignLayout(t, filepath.Join(dir, "Team", "app"), indexEntry{0, nil})
 	foreignLayout(t, filepath.Join(dir, ".hidden"), indexEntry{0, nil})
-	// The extender of lifecycle writes images to directories with such names
-	// (phase/extender.go).
+	// The extender of the Buildpacks lifecycle writes images to directories with
+	// such names (phase/extender.go).
 	foreignLayout(t, filepath.Join(dir, "run", string(smallImage(0).Digest)), indexEntry{0, nil})
 	var mu sync.Mutex
 	var warnings []string

@@ -16,7 +16,7 @@ type manifestFile struct {
 	name    string
 	content []byte
 	temp    string      // the temporary file, or "" if the layout already has the manifest
-	seen    fs.FileInfo // the info of that file, if draftManifest found the manifest
+	seen    fs.FileInfo // the info of the manifest's file, if draftManifest found the file
 
 	published bool
 	isNew     bool // whether publish created the file

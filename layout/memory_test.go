@@ -14,10 +14,10 @@ import (
 	"github.com/ocireg/registry/layout"
 )
 
-// held returns the number of bytes that the program holds.
+// held returns the number of bytes in live objects on the heap.
 func held() int {
 	runtime.GC()
-	runtime.GC() // It frees what has a finalizer.
+	runtime.GC() // The first collection runs finalizers; the second frees the finalized objects.
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return int(m.HeapAlloc)
@@ -33,8 +33,8 @@ func largeIndex(n int) string {
 	return indexText(entries...)
 }
 
-// TestMemoryOfAnIndex bounds the memory that the entries of an index take beside
-// the text of the file.
+// TestMemoryOfAnIndex checks that an entry of an index takes less than 200 bytes
+// of memory in addition to its text in index.json.
 func TestMemoryOfAnIndex(t *testing.T) {
 	// Not parallel: the test measures memory.
 	const n = 5000
@@ -47,9 +47,9 @@ func TestMemoryOfAnIndex(t *testing.T) {
 	runtime.KeepAlive(text)
 }
 
-// TestReplacedIndexIsFreed replaces index.json again and again, and keeps all that
-// the store returned about each version. The text of the file must not stay in
-// memory with it.
+// TestReplacedIndexIsFreed replaces index.json many times, and keeps the
+// descriptors, manifests and names that the store has returned for each version.
+// These values must not keep the text of index.json in memory.
 func TestReplacedIndexIsFreed(t *testing.T) {
 	// Not parallel: the test measures memory.
 	const rounds, padding = 20, 256 << 10
@@ -71,7 +71,8 @@ func TestReplacedIndexIsFreed(t *testing.T) {
 		require.NoError(t, s.PutManifest(t.Context(), "app", smallImage(rounds+i), []string{tag}, nil))
 		require.NoError(t, s.PutManifest(t.Context(), "app", smallImage(2*rounds+i), []string{"new" + tag}, nil))
 	}
-	// The store restores the tags that it moved, which the file lacks.
+	// The store restores the tags that its own pushes have moved, which this file
+	// lacks.
 	entries = append(entries, entryText(0, "new"))
 	writeFile(t, dir, "index.json", indexText(entries...))
 	d, err := s.StatManifest(t.Context(), "app", "v0")

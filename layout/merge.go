@@ -164,9 +164,10 @@ func (c *change) seen(cur, x *index) bool {
 	return false
 }
 
-// in returns the entry of the index cur for the added entry. If the tag was
-// deleted or moved and the digest was new, it returns an entry for the digest.
-// It returns nil if cur has no such entry.
+// in returns the entry of the index cur that has the tag and the digest of the
+// added entry. If the tag no longer names the digest, and the repository did not
+// name the digest before the change, in returns any entry for the digest. It
+// returns nil if cur has no such entry.
 func (a *added) in(cur *index) *entry {
 	e := cur.lookup(a.repo(), a.tag, a.digest)
 	if (e == nil || e.digest != a.digest) && a.isNew {

@@ -7,8 +7,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// racing is a root that fails the first n calls of MkdirAll, as in Go 1.25.0
-// when another process creates a directory at the same time.
+// racing is a file system whose MkdirAll fails n times, as in Go 1.25.0 when
+// another process creates a directory at the same time.
 type racing struct {
 	files
 	n *int

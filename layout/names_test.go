@@ -158,7 +158,8 @@ func TestUntaggedManifestsAreListed(t *testing.T) {
 }
 
 // The option Tag gives a tag to the only image of a layout that crane pull
-// --format oci, ko, rules_oci or lifecycle has written without a name.
+// --format oci, ko, rules_oci or the Buildpacks lifecycle has written without a
+// name.
 func TestOnlyImageGetsATag(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "app")

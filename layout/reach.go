@@ -14,8 +14,8 @@ import (
 )
 
 // A reach holds the manifests of a repository that only indexes name, and the
-// referrers of the repository. The first request that needs one builds it,
-// because that reads manifests. Later writes update it.
+// referrers of the repository. The first request that needs the reach builds it,
+// since building it reads manifests. Later writes update it.
 type reach struct {
 	layout *imageLayout
 	repo   string

@@ -99,7 +99,7 @@ func (d *directory) Close() error {
 	return d.root.Close()
 }
 
-// find is like do, for functions that also return a value.
+// find is like the method do, for a function f that also returns a value.
 func find[T any](d *directory, f func(*os.Root) (T, error)) (v T, err error) {
 	err = d.do(func(root *os.Root) error {
 		v, err = f(root)

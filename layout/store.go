@@ -28,8 +28,8 @@ type Store struct {
 	single *imageLayout
 
 	// layouts holds the layouts of a tree that were used before, by repository.
-	// The map images holds images of lifecycle (see images.go), by directory. The
-	// mutex mu guards both.
+	// The map images holds images of the Buildpacks lifecycle (see images.go), by
+	// directory. The mutex mu guards both.
 	mu      sync.RWMutex
 	layouts map[string]*imageLayout
 	images  map[string]*imageLayout
@@ -82,7 +82,8 @@ func (s *Store) layout(repo string) (*imageLayout, error) {
 }
 
 // writable returns an error if the repository name is not valid, if the store is
-// read-only, or if the repository consists of images of lifecycle.
+// read-only, or if the repository consists of images of the Buildpacks
+// lifecycle.
 func (s *Store) writable(repo string) error {
 	if s.readOnly {
 		return fmt.Errorf("writing to repository %s: the store is read-only: %w", repo, errors.ErrUnsupported)

@@ -328,7 +328,7 @@ func (w *walker) walk(dir, prefix string) error {
 				yes = len(images) > 0
 			}
 			if err != nil || !yes {
-				continue // The walk of the directory returns the same error.
+				continue // If isLayout has failed, the walk into the directory returns the same error.
 			}
 			if err := w.found(p.name); err != nil {
 				return err

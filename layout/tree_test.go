@@ -30,8 +30,8 @@ func TestTreeFindsLayouts(t *testing.T) {
 	dir := t.TempDir()
 	paths := []string{
 		"a", "a/b", "a-b", "a-b/c", "a.b", "a/b/c/d", "z", "team/app", "team/app/sub",
-		"con_", "x/nul_.tar", // as this package writes them
-		"team/blobs", "team/index.json/x", // as other programs may write them
+		"con_", "x/nul_.tar", // the store makes these directories for con and x/nul.tar
+		"team/blobs", "team/index.json/x", // other programs may make these directories
 		".hidden", "team/.git", "Upper", "with space", "a/b/blobs/nested", "x_", "a/oci-layout_", "a/blobs_/x",
 	}
 	want := []string{

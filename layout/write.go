@@ -104,8 +104,8 @@ func (ws *writes) take() []*write {
 	return batch
 }
 
-// finish ends all writes of a batch. The error of those that have not failed
-// before is err, which may be nil.
+// finish ends all writes of a batch. It sets the error of each to err, which may
+// be nil, unless the write has already failed.
 func finish(batch []*write, err error) {
 	for _, w := range batch {
 		if w.err == nil {
@@ -191,8 +191,8 @@ func (l *imageLayout) lead(batch []*write) {
 	}()
 	err := l.applyAgain(batch)
 	if err != nil && len(batch) > 1 {
-		// The disk may have no space for the index with all changes, but for the
-		// index with some of them.
+		// If the disk has no space for an index with all changes, it may have space
+		// for an index with some of them.
 		for _, w := range batch {
 			w.err = l.applyAlone(w)
 		}
@@ -220,7 +220,7 @@ func (l *imageLayout) applyAlone(w *write) error {
 		return err
 	}
 	if after := w.after; after != nil {
-		w.after = nil // Call after before the next write, because it uses the index of this write.
+		w.after = nil // The function after uses the index of this write, so it must run before the next write.
 		err = after()
 	}
 	return err

@@ -18,7 +18,7 @@ func (s *Store) Restore(from *Store, match func(repo string) bool) {
 	from = from.Clone() // Restore moves the repositories of the copy to s.
 	s.writing.Lock()
 	defer s.writing.Unlock()
-	shared := maps.Clone(from.blobs) // if both stores have a blob, the content of s
+	shared := maps.Clone(from.blobs) // with the content of s for a blob that both stores have
 	if shared == nil {
 		shared = make(map[digest.Digest]sharedBlob)
 	}

@@ -37,16 +37,16 @@ type Limit struct {
 
 // Sizes has the amounts of content for the cases.
 type Sizes struct {
-	Blob         int // bytes of a generated blob that no registry holds in memory
-	Stream       int // tags in one repository
-	Tags         int // tags in one repository, for registries that fills selects
-	ManyTags     int // referrers of one subject
-	Referrers    int // images in a layout that is opened
-	Images       int // tags in a layout that is pushed to
-	LayoutTags   int // repositories in a tree of layouts
-	Repositories int // images that 64 clients push
-	Pushes       int // bytes of the layer of each of these images
-	Layer        int // bytes of the layer of each
+	Blob         int // bytes of the big blob
+	Stream       int // bytes of a generated blob that no registry holds in memory
+	Tags         int // tags in one repository
+	ManyTags     int // tags in one repository, for registries that fills selects
+	Referrers    int // referrers of one subject
+	Images       int // images in a layout that is opened
+	LayoutTags   int // tags in a layout that is pushed to
+	Repositories int // repositories in a tree of layouts
+	Pushes       int // images that 64 clients push
+	Layer        int // bytes of the layer of each of these images
 	Shared       int // bytes of the blob that each of 64 clients pushes
 }
 
