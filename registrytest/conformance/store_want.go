@@ -54,8 +54,7 @@ func (t *storeTest) wantNotExist(call string, err error) {
 	}
 }
 
-// wantManifest fails the test unless each tag, and the digest, name the
-// manifest.
+// wantManifest fails the test unless the tags and the digest name the manifest.
 func (t *storeTest) wantManifest(repo string, want registry.Manifest, tags ...string) {
 	t.Helper()
 	for _, ref := range append(tags, string(want.Digest)) {

@@ -49,14 +49,14 @@ type Server struct {
 // empty, NewServer starts one in this process, like [registrytest.NewServer].
 // Otherwise the value of the variable is the address of another registry, such
 // as "localhost:5000", "https://user:password@registry.example.com" or
-// "ghcr.io/me/test". The names of the test's repositories begin with the path in
-// the address. If the address has no scheme, the Server uses HTTP for localhost
-// and loopback addresses, and HTTPS for all others. The test fails if the
-// address is invalid.
+// "ghcr.io/me/test". The names of the test's repositories begin with the path
+// in the address. If the address has no scheme, the Server uses HTTP for
+// localhost and loopback addresses, and HTTPS for all others. The test fails if
+// the address is invalid.
 //
-// Each Server uses its own repositories of the other registry, whose names begin
-// with a new prefix; see [Server.Ref]. It does not delete their content. Push
-// and the other methods of [content.State] send the user and password of the
+// In the other registry, the names of a Server's repositories begin with a new
+// prefix; see [Server.Ref]. The Server does not delete their content. Push and
+// the other methods of [content.State] send the user and password of the
 // address as Basic credentials. If the registry requires a token, they use the
 // user and password to request one from its token service.
 func NewServer(t registrytest.TB, env string) *Server {

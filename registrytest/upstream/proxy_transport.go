@@ -39,10 +39,10 @@ func prepare(t *http.Transport) {
 	t.DialContext = patiently(dial)
 }
 
-// transportTo returns the transport for requests to the URL. For a token
-// service, it refuses addresses of this machine and its network, except as
-// [remote.PassDialer] permits. It cannot check the address if a proxy or the
-// caller's dialer makes the connection.
+// transportTo returns the transport for requests to the URL. The transport for
+// a token service refuses addresses of this machine and its network, except
+// those that [remote.PassDialer] permits. It cannot check the address if a
+// proxy or the caller's dialer makes the connection.
 func (u *Wire) transportTo(to *url.URL) *http.Transport {
 	if remote.Origin(to) == remote.Origin(u.base) {
 		return u.transport
