@@ -20,7 +20,8 @@ It runs the command at a registry on this machine: once undisturbed, and then on
 for each thing that a registry may do, such as listing tags in pages, as far as
 the command has to do with it. The report has the requirements that the client met,
 and those that it violated, with the requests that show it. The exit code is 1 if a
-requirement at the level MUST is violated, and 2 if the command cannot be judged.
+requirement at the level MUST is violated or the command crashes, and 2 if it cannot
+be judged.
 
   ocireg check -- crane pull {ref} {dir}/image.tar
   ocireg check -- crane copy {ref} {to}
@@ -47,8 +48,9 @@ A file for -client has a line for each task of the client:
 Flags:
 `
 
-// errViolates is the error of ocireg check for a client that violates a requirement.
-var errViolates = errors.New("the client violates a requirement")
+// errViolates is the error of ocireg check for a client that violates a requirement
+// or crashes.
+var errViolates = errors.New("the client violates a requirement, or crashes")
 
 // checkClient runs ocireg check, which judges a client.
 func checkClient(ctx context.Context, args []string, out io.Writer) error {
@@ -115,7 +117,7 @@ func checkClient(ctx context.Context, args []string, out io.Writer) error {
 	if err := writeReport(report, write, *output, out); err != nil {
 		return fmt.Errorf("writing the report: %w", err)
 	}
-	if len(report.Violations(check.Must)) > 0 || *strict && len(report.Violations(check.Should)) > 0 {
+	if len(report.Crashes) > 0 || len(report.Violations(check.Must)) > 0 || *strict && len(report.Violations(check.Should)) > 0 {
 		return errViolates
 	}
 	return nil

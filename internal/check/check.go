@@ -67,6 +67,18 @@ type Report struct {
 	Version string // the first line that the client printed about its version, or ""
 	Runs    int    // the number of commands that ran
 	Results []Result
+	Crashes []Crash
+}
+
+// A Crash is a command that crashed, which no client should do at any registry. What
+// it would have done otherwise is unknown, so the requirements of the scenario are not
+// tried.
+type Crash struct {
+	Task     string   `json:"task"`
+	Scenario string   `json:"scenario"`
+	Detail   string   `json:"detail"` // how the command ended
+	Command  string   `json:"command"`
+	Requests []string `json:"requests"` // the last ones
 }
 
 // A Result is the outcome of a requirement for a task of the client.
@@ -160,19 +172,21 @@ func Check(ctx context.Context, c Client, cfg Config) (*Report, error) {
 
 	type outcome struct {
 		results []Result
+		crashes []Crash
 		err     error
 	}
 	outcomes := make([]outcome, len(c.Tasks))
 	var wg sync.WaitGroup
 	for i, task := range c.Tasks {
 		wg.Go(func() {
-			outcomes[i].results, outcomes[i].err = k.task(ctx, task)
+			outcomes[i].results, outcomes[i].crashes, outcomes[i].err = k.task(ctx, task)
 		})
 	}
 	wg.Wait()
 	var errs []error
 	for _, o := range outcomes {
 		report.Results = append(report.Results, o.results...)
+		report.Crashes = append(report.Crashes, o.crashes...)
 		errs = append(errs, o.err)
 	}
 	report.Runs = k.runs
@@ -194,18 +208,19 @@ type checker struct {
 
 // task runs the command of one task, undisturbed and in each scenario, and
 // returns the results.
-func (k *checker) task(ctx context.Context, task Task) ([]Result, error) {
+func (k *checker) task(ctx context.Context, task Task) ([]Result, []Crash, error) {
 	base, err := k.run(ctx, task, func(*world) {})
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", task.Name, err)
+		return nil, nil, fmt.Errorf("%s: %w", task.Name, err)
 	}
 	if !base.ok() {
-		return nil, &FailedError{Task: task.Name, Command: base.command, Reason: base.end(), Output: base.output, Requests: lines(base.requests.All(), 20), Like: k.cfg.Like}
+		return nil, nil, &FailedError{Task: task.Name, Command: base.command, Reason: base.end(), Output: base.output, Requests: lines(base.requests.All(), 20), Like: k.cfg.Like}
 	}
 	if base.requests.Len() == 0 {
-		return nil, &FailedError{Task: task.Name, Command: base.command, Reason: "it sent no request to the registry; {ref}, {registry} and others stand for its address", Output: base.output, Like: k.cfg.Like}
+		return nil, nil, &FailedError{Task: task.Name, Command: base.command, Reason: "it sent no request to the registry; {ref}, {registry} and others stand for its address", Output: base.output, Like: k.cfg.Like}
 	}
 	results := make([][]Result, len(scenarios)+1)
+	crashes := make([][]Crash, len(scenarios))
 	errs := make([]error, len(scenarios))
 	if k.cfg.Only == nil || k.cfg.Only("requests") {
 		results[0] = lintResults(base)
@@ -216,35 +231,39 @@ func (k *checker) task(ctx context.Context, task Task) ([]Result, error) {
 			continue
 		}
 		wg.Go(func() {
-			results[i+1], errs[i] = k.scenario(ctx, s, base)
+			results[i+1], crashes[i], errs[i] = k.scenario(ctx, s, base)
 		})
 	}
 	wg.Wait()
-	return slices.Concat(results...), errors.Join(errs...)
+	return slices.Concat(results...), slices.Concat(crashes...), errors.Join(errs...)
 }
 
 // scenario runs the task of the undisturbed run once more, in a scenario, and judges it.
-func (k *checker) scenario(ctx context.Context, s scenario, base *run) ([]Result, error) {
+func (k *checker) scenario(ctx context.Context, s scenario, base *run) ([]Result, []Crash, error) {
 	j := &judgement{base: base, task: base.task.Name}
-	if reason := s.applies(base); reason != "" {
+	notTried := func(reason string) ([]Result, []Crash, error) {
 		for _, r := range s.requirements {
 			j.notTried(r, reason)
 		}
-		return j.results, nil
+		return j.results, nil, nil
+	}
+	if reason := s.applies(base); reason != "" {
+		return notTried(reason)
 	}
 	var err error
 	j.run, err = k.run(ctx, base.task, func(w *world) { s.arrange(w, base) })
 	if c := new(contradictionError); errors.As(err, &c) {
-		for _, r := range s.requirements {
-			j.notTried(r, c.Error())
-		}
-		return j.results, nil
+		return notTried(c.Error())
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%s, %s: %w", base.task.Name, s.name, err)
+		return nil, nil, fmt.Errorf("%s, %s: %w", base.task.Name, s.name, err)
+	}
+	if j.run.crash != "" {
+		results, _, _ := notTried("the command crashed")
+		return results, []Crash{{j.task, s.name, j.run.crash, j.run.command, lines(j.run.requests.All(), 10)}}, nil
 	}
 	s.judge(j)
-	return j.results, nil
+	return j.results, nil, nil
 }
 
 // Scenarios returns the names of the scenarios. The first is the undisturbed run.

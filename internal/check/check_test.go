@@ -43,6 +43,7 @@ var commands = map[string]string{
 	"pull":        "pull {ref} {dir}",
 	"pull-digest": "pull {repo}@{digest} {dir}",
 	"push":        "push {layout} {to}",
+	"copy":        "copy {ref} {to}",
 	"list":        "list {repo}",
 	"delete":      "delete {repo}@{referrer}",
 	"attach":      "attach {ref} {file}",
@@ -164,6 +165,26 @@ func TestProcesses(t *testing.T) {
 	require.Equal(t, keepsAuthorization, violated[0].Requirement)
 	require.Contains(t, violated[0].Command, "client 'leaks credentials' list 127.0.0.1:")
 	require.NotEmpty(t, violated[0].Requests)
+}
+
+// A command that crashes is in the report with the run that shows it. The requirements
+// of the scenario are not tried, because a crash is not a clean failure.
+func TestCrash(t *testing.T) {
+	t.Parallel()
+	only := func(scenario string) bool { return scenario == "type parameters" }
+	report, err := Check(t.Context(), clientOf(t, "panics", "pull"), Config{Only: only})
+	require.NoError(t, err)
+	require.Len(t, report.Crashes, 1)
+	c := report.Crashes[0]
+	require.Equal(t, []string{"pull", "type parameters", "it printed a panic: panic: the type has parameters"}, []string{c.Task, c.Scenario, c.Detail})
+	require.Contains(t, c.Command, "client panics pull 127.0.0.1:")
+	require.NotEmpty(t, c.Requests)
+	require.Equal(t, []Result{{Requirement: ignoresTypeParameters, Task: "pull", Outcome: NotTried, Detail: "the command crashed"}}, report.Results)
+
+	crashing := clientOf(t, "right", "list")
+	crashing.Tasks[0].Args[3] = "panic"
+	_, err = Check(t.Context(), crashing, Config{})
+	require.ErrorContains(t, err, "so it cannot be judged: it crashed: it printed a panic: panic: as it should")
 }
 
 // A command that does not end is killed together with its child process, which
@@ -299,26 +320,31 @@ func TestReports(t *testing.T) {
 		{Requirement: reportsWarnings, Task: "pull", Outcome: Violated, Detail: "none"},
 		{Requirement: listsAllTags, Task: "pull", Outcome: NotTried, Detail: "the command lists no tags"},
 		{Requirement: resumesBlob, Task: "pull", Outcome: Observed, Detail: "the command fails"},
-	}}
+	}, Crashes: []Crash{{"pull", "warnings", "a signal|it", "a pull", []string{"GET /v2/ 200"}}}}
 	var text, markdown, junit, strict, object bytes.Buffer
 	require.NoError(t, r.WriteText(&text))
 	require.NoError(t, r.WriteMarkdown(&markdown))
 	require.NoError(t, r.WriteJUnit(&junit, false))
 	require.NoError(t, r.WriteJUnit(&strict, true))
 	require.NoError(t, r.WriteJSON(&object))
+	require.Contains(t, text.String(), "Crashes: 1 command\n  CRASHED   pull, in the scenario warnings: a signal|it\n                $ a pull\n                GET /v2/ 200\n\n")
 	require.Contains(t, text.String(), "MUST: 0 held, 1 violated, 0 not tried\n  VIOLATED  Authorization stays at the registry's host (API)\n")
 	require.Contains(t, text.String(), "            pull: it <leaks> \n                $ a pull\n                GET / 200\n            held by list\n")
 	require.Contains(t, text.String(), "  tags of all pages are listed: the command lists no tags\n")
 	require.Contains(t, markdown.String(), `## a\|b (1.0): 3 commands ran`)
+	require.Contains(t, markdown.String(), "### Crashes: 1 command\n\n| Command | Scenario | How it ended |\n|---|---|---|\n| pull | warnings | **crashed**: a signal\\|it |\n")
 	require.Contains(t, markdown.String(), "| Authorization stays at the registry's host | **violated** by pull: it &lt;leaks> <br>held by list |")
 	var s suite
 	require.NoError(t, xml.Unmarshal(junit.Bytes(), &s))
-	require.Equal(t, []int{5, 1, 1}, []int{s.Tests, s.Failures, s.Skipped})
+	require.Equal(t, []int{6, 2, 1}, []int{s.Tests, s.Failures, s.Skipped})
+	require.Equal(t, "crash: warnings", s.Cases[0].Name)
 	require.NoError(t, xml.Unmarshal(strict.Bytes(), &s))
-	require.Equal(t, 2, s.Failures)
-	var o struct{ Results []map[string]any }
+	require.Equal(t, 3, s.Failures)
+	var o struct{ Results, Crashes []map[string]any }
 	require.NoError(t, json.Unmarshal(object.Bytes(), &o))
 	require.Len(t, o.Results, 5)
+	require.Len(t, o.Crashes, 1)
+	require.Equal(t, "a signal|it", o.Crashes[0]["detail"])
 	require.Equal(t, "https://github.com/opencontainers/distribution-spec/blob/"+specCommit+"/spec.md#api", o.Results[0]["url"])
 	require.Equal(t, "https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3", waitsForRetryAfter.URL())
 }

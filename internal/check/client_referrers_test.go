@@ -125,3 +125,25 @@ func (c *client) delete(repo, ref string) error {
 	}
 	return c.putTagged(repo, string(m.Subject.Digest), slices.DeleteFunc(index.Manifests, func(d ocispec.Descriptor) bool { return string(d.Digest) == ref }))
 }
+
+// copy copies an image to another repository, and mounts its blobs there.
+func (c *client) copy(repo, ref, to, tag string) error {
+	text, m, err := c.manifest(repo, ref)
+	if err != nil {
+		return err
+	}
+	for _, d := range append(m.Layers, m.Config) {
+		_, blob, err := c.want(200, "GET", "/v2/"+repo+"/blobs/"+string(d.Digest), nil)
+		if err != nil {
+			return err
+		}
+		if sum(blob) != string(d.Digest) {
+			return errors.New("digest differs")
+		}
+		if err := c.upload(to, blob); err != nil {
+			return err
+		}
+	}
+	_, err = c.put(to, tag, m.MediaType, text)
+	return err
+}

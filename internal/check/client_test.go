@@ -51,6 +51,10 @@ func (c *client) main(task string, args []string) error {
 		return c.pull(repo, ref, args[1])
 	case "push":
 		return c.push(args[0], repo, ref)
+	case "copy":
+		_, to, _ := strings.Cut(args[1], "/")
+		toRepo, tag, _ := strings.Cut(to, ":")
+		return c.copy(repo, ref, toRepo, tag)
 	case "list":
 		tags, err := c.list(repo)
 		fmt.Fprintln(c.out, strings.Join(tags, "\n"))
@@ -63,6 +67,8 @@ func (c *client) main(task string, args []string) error {
 		return c.referrers(repo, ref)
 	case "fail":
 		return errors.New("as it should")
+	case "panic":
+		panic("as it should")
 	case "hang":
 		return hang(args[0], args[1])
 	}
@@ -175,6 +181,9 @@ func (c *client) manifest(repo, ref string) ([]byte, ocispec.Manifest, error) {
 		return nil, m, err
 	}
 	mediaType, _, _ := strings.Cut(resp.Header.Get("Content-Type"), ";")
+	if c.is("panics") && mediaType != resp.Header.Get("Content-Type") {
+		panic("the type has parameters")
+	}
 	if c.is("minds parameters") {
 		mediaType = resp.Header.Get("Content-Type")
 	}

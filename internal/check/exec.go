@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ocireg/registry/internal/crash"
 	"github.com/ocireg/registry/internal/field"
 )
 
@@ -24,6 +25,7 @@ type execution struct {
 	output string // standard output and standard error, in the order of arrival
 	exit   int    // the exit code, or -1 if a signal ended the command
 	late   bool   // the command was killed after the timeout
+	crash  string // how the command crashed, or ""
 }
 
 // execute runs a command in the environment env. It returns an error if the
@@ -55,6 +57,7 @@ func execute(ctx context.Context, timeout time.Duration, env, args []string) (ex
 	case runCtx.Err() != nil && err != nil:
 		e.late = true
 	}
+	e.crash = crash.Of(cmd.ProcessState, e.output, e.late)
 	return e, nil
 }
 

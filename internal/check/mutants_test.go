@@ -40,6 +40,7 @@ func TestMutants(t *testing.T) {
 		{"small chunks", "push", "minimum of chunks", respectsMinChunk},
 		{"resumes elsewhere", "push", "chunk accepted in part", chunksInOrder},
 		{"leaves uploads", "push", "refused upload", cancelsUploads},
+		{"needs the mount", "copy", "no mount", worksWithoutMount},
 		{"single POST", "push", "no single POST", worksWithoutSinglePost},
 		{"keeps no tag", "attach", "attach without the API", keepsReferrersTag},
 		{"loses referrers", "attach", "attach without the API", keepsReferrersTag},

@@ -101,6 +101,16 @@ func (p *printer) printf(format string, args ...any) {
 func (r *Report) WriteText(w io.Writer) error {
 	p := &printer{w: w}
 	p.printf("%s\n", r.title())
+	if len(r.Crashes) > 0 {
+		p.printf("\n%s\n", r.crashed())
+	}
+	for _, c := range r.Crashes {
+		p.printf("  CRASHED   %s, in the scenario %s: %s\n", c.Task, c.Scenario, printable(c.Detail))
+		p.printf("                $ %s\n", printable(c.Command))
+		for _, line := range c.Requests {
+			p.printf("                %s\n", line)
+		}
+	}
 	for _, l := range []Level{Must, Should} {
 		p.printf("\n%s\n", r.summary(l))
 		for _, g := range r.groups(l) {
@@ -169,6 +179,9 @@ func (r *Report) title() string {
 	return fmt.Sprintf("%s: %s ran%s", printable(title), count(r.Runs, "command"), at)
 }
 
+// crashed is a line about the commands that crashed.
+func (r *Report) crashed() string { return "Crashes: " + count(len(r.Crashes), "command") }
+
 // count returns the number with the noun in the singular or plural, such as "2 requests".
 func count(n int, noun string) string {
 	if n == 1 {
@@ -188,6 +201,12 @@ func cell(s string) string {
 func (r *Report) WriteMarkdown(w io.Writer) error {
 	p := &printer{w: w}
 	p.printf("## %s\n", cell(r.title()))
+	if len(r.Crashes) > 0 {
+		p.printf("\n### %s\n\n| Command | Scenario | How it ended |\n|---|---|---|\n", r.crashed())
+	}
+	for _, c := range r.Crashes {
+		p.printf("| %s | %s | **crashed**: %s |\n", cell(c.Task), c.Scenario, cell(c.Detail))
+	}
 	for _, l := range []Level{Must, Should} {
 		p.printf("\n### %s\n\n| Requirement | Outcome | Section |\n|---|---|---|\n", r.summary(l))
 		for _, g := range r.groups(l) {
@@ -234,8 +253,9 @@ func (r *Report) WriteJSON(w io.Writer) error {
 		Version string   `json:"version,omitempty"`
 		Like    string   `json:"registry,omitempty"`
 		Runs    int      `json:"runs"`
+		Crashes []Crash  `json:"crashes"`
 		Results []result `json:"results"`
-	}{r.Client, r.Version, r.Like, r.Runs, []result{}}
+	}{r.Client, r.Version, r.Like, r.Runs, append([]Crash{}, r.Crashes...), []result{}}
 	for _, x := range r.Results {
 		report.Results = append(report.Results, result{x.Task, x.Name, x.Level, x.Section, x.URL(), x.Text, x.Outcome, x.Detail, x.Command, x.Requests})
 	}
@@ -269,11 +289,20 @@ type (
 	}
 )
 
-// WriteJUnit writes the report as a JUnit file, with a test case for each
-// requirement and task. If strict is set, a violation of a [Should] is a failure.
+// WriteJUnit writes the report as a JUnit file, with a test case for each crash, and
+// one for each requirement and task. If strict is set, a violation of a [Should] is a failure.
 // Otherwise it is output of a test case that passes.
 func (r *Report) WriteJUnit(w io.Writer, strict bool) error {
-	s := suite{Name: printable(r.Client)}
+	s := suite{Name: printable(r.Client), Failures: len(r.Crashes)}
+	for _, c := range r.Crashes {
+		text := "$ " + printable(c.Command)
+		for _, line := range c.Requests {
+			text += "\n" + line
+		}
+		s.Cases = append(s.Cases, testCase{
+			Class: printable(r.Client) + "." + printable(c.Task), Name: "crash: " + c.Scenario, Failure: &message{printable(c.Detail), "crash", text},
+		})
+	}
 	for _, x := range r.Results {
 		c := testCase{Class: printable(r.Client) + "." + printable(x.Task), Name: string(x.Level) + ": " + x.Name}
 		text := x.Section + ": " + x.Text

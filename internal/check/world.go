@@ -183,6 +183,8 @@ func (r *run) ok() bool { return r.exit == 0 && !r.late }
 // end describes how the command ended.
 func (r *run) end() string {
 	switch {
+	case r.crash != "":
+		return "it crashed: " + r.crash
 	case r.late:
 		return "it did not end in time"
 	case r.exit == 0:

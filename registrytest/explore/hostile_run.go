@@ -21,6 +21,7 @@ type encounter struct {
 	setup   string // the failure of the setup, or ""
 	err     error
 	cause   string // the panic of the operation, or ""
+	crash   string // of the program that the operation ran, or ""
 	hung    bool
 	late    bool
 	flooded bool
@@ -93,6 +94,7 @@ func (h *hostile) meet(e *encounter, set func(*hostileWorld)) {
 	w.armed.Store(true)
 	end := perform(func() error { return h.run(t, w.reg) }, limit+h.grace())
 	e.err, e.cause, e.hung = end.err, end.cause, end.hung
+	e.crash = crashOf(ctx, end.err)
 	if e.hung {
 		network.abandoned.Store(true)
 	} else {
@@ -131,6 +133,8 @@ func (e *encounter) broken() string {
 		return e.setup
 	case e.cause != "":
 		return "panics: " + firstLine(e.cause)
+	case e.crash != "":
+		return "crashed: " + e.crash
 	case e.hung:
 		return "does not end, though its context is done"
 	case e.flooded:

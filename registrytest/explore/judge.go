@@ -23,6 +23,7 @@ const (
 	hang         = "hang"           // the operation goes on for minutes after its context is done
 	late         = "no timeout"     // the operation ends only because its context does
 	panics       = "panic"
+	crashes      = "crashed" // a program
 	leftRunning  = "goroutines left"
 	leftOpen     = "body left open"
 	leftUpload   = "upload left open" // an operation that succeeded left an upload session open
@@ -36,7 +37,7 @@ const (
 )
 
 // kinds are all kinds of violations.
-var kinds = []string{wrongContent, wrongDigest, hang, late, panics, leftRunning, leftOpen, leftUpload, storm, early, credentials, cancelled, goesOn, checks, promise}
+var kinds = []string{wrongContent, wrongDigest, hang, late, panics, crashes, leftRunning, leftOpen, leftUpload, storm, early, credentials, cancelled, goesOn, checks, promise}
 
 // lintsEarly occurs in findings of package lint about a request sent before Retry-After.
 const lintsEarly = "breaks the rule retry-after:"
@@ -90,6 +91,8 @@ func (x *explorer) judge(r *run, c cell) judgement {
 		add(checks, "%v", r.setup)
 	case r.cause != "":
 		add(panics, "the client panicked: %s", firstLine(r.cause))
+	case r.crash != "":
+		add(crashes, "the program crashed: %s", r.crash)
 	case r.hung:
 		add(hang, "the operation had not ended %v after its context was done", x.grace())
 	case r.goesOn > time.Minute:

@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
+	"os/exec"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -143,6 +146,56 @@ func TestRunsOfViolation(t *testing.T) {
 	}
 	require.Positive(t, runs)
 	require.Equal(t, violated, runs)
+}
+
+// A program that crashes is a violation, in EveryFault and in Hostile. One that the
+// operation stops by itself, or that fails, is none.
+func TestCrashedProgram(t *testing.T) {
+	t.Parallel()
+	if _, err := exec.LookPath("sh"); err != nil || runtime.GOOS == "windows" {
+		t.Skip("needs sh and signals")
+	}
+	const trace = "echo 'panic: no such index' >&2; echo 'goroutine 1 [running]:' >&2; exit 2"
+	for _, c := range []struct {
+		script   string
+		captured bool // the error has the output in Stderr
+		stopped  bool // the error says that the operation has stopped the program
+		want     string
+	}{
+		{"kill -SEGV $$", false, false, "it was ended by a signal: segmentation fault"},
+		{"kill -KILL $$", false, false, "it was ended by a signal: killed"},
+		{"kill -KILL $$", false, true, ""},
+		{trace, false, false, "it printed a panic: panic: no such index"},
+		{trace, true, false, "it printed a panic: panic: no such index"},
+		{"exit 2", false, false, ""},
+	} {
+		run := func(t *T, reg *registrytest.Server) error {
+			if get(t, reg) == nil {
+				return nil
+			}
+			cmd := exec.CommandContext(t.Context(), "sh", "-c", c.script)
+			if c.captured {
+				_, err := cmd.Output()
+				return err
+			}
+			output, err := cmd.CombinedOutput()
+			if c.stopped {
+				return fmt.Errorf("%w: %w", context.DeadlineExceeded, err)
+			}
+			return fmt.Errorf("%w: %s", err, output)
+		}
+		m := EveryFault(t, getting, run, ReportOnly(), OverLoopback(), Try("get-manifest once status=404"))
+		z := Hostile(t, getting, run, ReportOnly(), OverLoopback(), OnlyTraps("huge header"))
+		if c.want == "" {
+			require.Equal(t, Failed, m.Cells[0].Outcome, "%s: %s", c.script, m)
+			require.NotEqual(t, Caught, z.Traps[0].Outcome, "%s: %s", c.script, z.Markdown())
+			continue
+		}
+		require.Len(t, m.Violations, 1, "%s: %s", c.script, m)
+		require.Equal(t, crashes, m.Violations[0].Kind)
+		require.Equal(t, "the program crashed: "+c.want, m.Violations[0].Text)
+		require.Equal(t, "crashed: "+c.want, z.Traps[0].Detail, c.script)
+	}
 }
 
 // The text about content that the registry lacks is a sentence.

@@ -37,6 +37,11 @@ type config struct {
 // commands. Time is real, so runs take much longer if the client waits before it
 // retries: set a [Budget]. The context of a run is done after 10 seconds, or the
 // time of [Timeout], and the run ends at most 5 seconds later.
+//
+// An operation that runs a program returns an error that wraps its *exec.ExitError,
+// with the output in the text or in Stderr. Then a crash of the program is a
+// violation. If the operation itself ends the program, the error also wraps that of
+// the context.
 func OverLoopback() Option { return Option{func(c *config) { c.loopback = true }} }
 
 // Server gives the registry of each run options: those for HTTPS, a store or

@@ -43,6 +43,7 @@ type run struct {
 	t       *T
 	err     error    // the error of the operation
 	cause   string   // the panic of the operation, or ""
+	crash   string   // of the program that the operation ran, or ""
 	hung    bool     // the operation did not end
 	late    bool     // the operation ended only because its context did
 	flooded bool     // the operation sent so many requests that its context was cancelled
@@ -165,6 +166,7 @@ func (x *explorer) within(r *run) {
 	end := perform(func() error { return x.run(t, reg) }, limit+x.grace())
 	close(ended)
 	r.err, r.cause, r.hung, r.elapsed = end.err, end.cause, end.hung, end.elapsed
+	r.crash = crashOf(ctx, end.err)
 	if r.hung {
 		network.abandoned.Store(true)
 	} else {

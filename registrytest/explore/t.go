@@ -6,12 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"runtime"
 	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/ocireg/registry/internal/crash"
 )
 
 // A T is the test of one run. Its failures become violations of the run. It has
@@ -194,6 +197,19 @@ func perform(operation func() error, limit time.Duration) ending {
 	case <-timeout.C:
 		return ending{err: errors.New("the run did not end"), hung: true}
 	}
+}
+
+// crashOf describes the crash of the program that the operation ran, or returns "".
+// The error of the operation wraps the program's [exec.ExitError], and has its output
+// in the text or in Stderr. Unless the error or the context says otherwise, nothing
+// but a crash has sent the program a signal.
+func crashOf(ctx context.Context, err error) string {
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) {
+		return ""
+	}
+	stopped := ctx.Err() != nil || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
+	return crash.Of(exit.ProcessState, err.Error()+"\n"+string(exit.Stderr), stopped)
 }
 
 // A quietTest is the test to which the fault rules of a run report. It keeps the

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -217,6 +218,9 @@ func runProgram(ctx context.Context, env []string, values *strings.Replacer, arg
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Run(); err != nil {
+		if exit := new(exec.ExitError); errors.As(err, &exit) {
+			exit.Stderr = out.Bytes() // Package explore finds a panic there.
+		}
 		lines := strings.Split(strings.TrimSpace(out.String()), "\n")
 		return "", fmt.Errorf("%w: %s", err, lines[len(lines)-1])
 	}
