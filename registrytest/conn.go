@@ -15,10 +15,10 @@ import (
 	"github.com/ocireg/registry/internal/conn"
 )
 
-// After the server has closed its connections, settle waits noticeTime for the
-// clients to notice. For clients that are reading, which notice as soon as they are
-// scheduled, it waits readTime more. If another client needs longer than noticeTime,
-// its next request fails.
+// After the server has closed its connections, it waits until its clients have noticed
+// this, for at most noticeTime. A client that is reading notices as soon as it is
+// scheduled, so the server waits readTime more for it. A request fails if its client
+// has not noticed.
 const (
 	noticeTime = 50 * time.Millisecond
 	readTime   = 2 * time.Second
@@ -149,8 +149,8 @@ func isClosed(c net.Conn) bool {
 // silence is the state of [Server.Silence]. New connections are silent while wanted
 // is not 0 or first has connections left.
 type silence struct {
-	wanted atomic.Int64 // calls of Silence in force, without those that have a number
-	heard  atomic.Int64 // connections that were silent so far
+	wanted atomic.Int64 // the number of calls in force that make all new connections silent
+	heard  atomic.Int64 // the number of silent connections so far
 	first  countdown
 }
 

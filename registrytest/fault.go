@@ -32,8 +32,8 @@ func (s *Server) Hold(t TB, r fault.Rule) *fault.Gate {
 }
 
 // Refuse makes the server refuse new connections, until undo is called or the
-// test t ends. Existing connections go on. The port is free until then, as after
-// [Server.Stop]; see [Server.Start].
+// test t ends. Existing connections go on. While a server refuses connections, its
+// port is free, as after [Server.Stop]; see [Server.Start].
 //
 // If the server is in memory, the test fails if no client was refused. At a port,
 // the operating system refuses clients, and the server cannot tell.

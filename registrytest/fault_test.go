@@ -33,7 +33,7 @@ func newcomer(t *testing.T, s *Server) testclient.Client {
 }
 
 // withNewcomer starts each kind of server, calls begin, such as [Server.Refuse], and
-// then test. The client other connects only after begin.
+// then test. It gives test a client, other, that has no connection before begin.
 func withNewcomer(t *testing.T, begin func(s *Server, t TB, first ...int) (undo func()), test func(t *testing.T, s *Server, other testclient.Client, undo func())) {
 	t.Helper()
 	t.Parallel()
@@ -97,7 +97,7 @@ func TestSilence(t *testing.T) {
 	})
 }
 
-// Close is immediate, even while many requests wait at a fault.
+// Closing the server takes no time, even while a client waits on a silent connection.
 func TestSilenceEndsWithTheServer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

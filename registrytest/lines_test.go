@@ -172,7 +172,7 @@ func TestFailuresHaveTheLineOfTheTest(t *testing.T) {
 
 	source, err := os.ReadFile("lines_test.go")
 	require.NoError(t, err)
-	wanted := make(map[string]string) // line -> part of the message
+	wanted := make(map[string]string) // for each line, a part of the message there
 	for i, line := range strings.Split(string(source), "\n") {
 		if _, message, ok := strings.Cut(line, " // want failure"+": "); ok {
 			wanted["lines_test.go:"+strconv.Itoa(i+1)] = message

@@ -36,8 +36,8 @@ type Network struct {
 	transport     *http.Transport // shared by the network's client and those of its servers
 
 	mu      sync.Mutex
-	hosts   map[string]bool   // all hosts, without ports
-	places  map[string]*place // the keys are host:port
+	hosts   map[string]bool   // the names of all hosts, without ports
+	places  map[string]*place // by host and port, as in "docker.io:443"
 	servers []*Server
 	dialed  int // the number of connections so far
 	outages []*outage

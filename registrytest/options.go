@@ -60,7 +60,7 @@ type (
 
 // settings are the values that the options of one server set.
 type settings struct {
-	given     []string          // the names of the options
+	given     []string          // the names of all options that were given
 	needTest  []string          // the names of the options that need a test
 	journaled []string          // the names of the options that need the journal
 	handler   []registry.Option // options of the handler, in the order given
@@ -79,11 +79,11 @@ type settings struct {
 	// Each function below does the work of an option, so that a test without the
 	// option does not link that code.
 
-	listen   func(*Server, *settings) error           // makes a server listen
+	listen   func(*Server, *settings) error           // makes the server listen
 	listener net.Listener                             // the listener of WithListener, or nil
-	secure   func(s *Server, host string) *tls.Config // prepares TLS, or nil
-	servers  []func(*http.Server)                     // configure the http.Server
-	logger   func(*Server) registry.Option            // logs requests to the test, or nil
+	secure   func(s *Server, host string) *tls.Config // prepares the server for TLS, or is nil
+	servers  []func(*http.Server)                     // the functions of WithHTTPServer
+	logger   func(*Server) registry.Option            // makes the server log requests to the test, or is nil
 }
 
 // newSettings returns the settings that the options make, or an error if an

@@ -31,11 +31,11 @@ func (n *Network) Silence(t TB, host string, first ...int) (undo func()) {
 
 // An outage is one call of [Network.Refuse] or [Network.Silence].
 type outage struct {
-	host, port string // port is "" for all ports of the host
+	host, port string // if port is "", the outage is for all ports of the host
 	silent     bool
 
 	// The lock of the network guards the fields below.
-	limit, hits int // hits counts the affected connections; limit is 0 for all
+	limit, hits int // hits counts connections in the outage, up to limit if that is not 0
 	ended       bool
 	conns       []net.Conn
 }
@@ -102,11 +102,11 @@ func (n *Network) silent(out *outage, from, to net.Addr) net.Conn {
 // first connections.
 type countdown struct {
 	mu    sync.Mutex
-	begun []*tally // in the order of the calls
+	begun []*tally // the calls in force, in their order
 }
 
-// A tally has, for one call with a number, the connections that it will still affect
-// and those that it has affected.
+// A tally counts the connections of one call of Refuse or Silence: it has affected as
+// many as taken, and will affect as many as left.
 type tally struct{ left, taken int }
 
 // take reports whether a call affects the new connection, and counts it.

@@ -52,7 +52,8 @@ func TestSilenceTheFirst(t *testing.T) {
 	})
 }
 
-// A connection counts for only one of two calls of Refuse with a number.
+// If two calls of Refuse, each with a number of connections, are in force, a refused
+// connection counts for only one of them.
 func TestRefuseTheFirstTwice(t *testing.T) {
 	t.Parallel()
 	s := NewServer(t, WithInMemory())

@@ -158,7 +158,7 @@ type stream struct {
 	change sync.Cond // signals that a field below has changed
 
 	ring        []byte
-	start, size int // the part of the ring with the unread bytes
+	start, size int // the unread bytes in the ring begin at start; size is their number
 
 	// readErr is the error that read returns when no bytes are left. writeErr is the
 	// error that write returns. Both are nil while the stream is open.

@@ -77,10 +77,9 @@ func (s *service) refusedNote() string {
 		s.address, s.stoppedAt)
 }
 
-// userCode returns the file and line of the user's code that called this package.
-// The user called the caller of userCode itself if skip is 0, and the function that
-// called that one if skip is 1. If package testing or the runtime made the call,
-// userCode returns "".
+// userCode returns the file and line of the user's code that called this package. Skip
+// is the number of functions of this package between the user's code and the caller of
+// userCode. If package testing or the runtime made the call, userCode returns "".
 func userCode(skip int) string {
 	pc, file, line, ok := runtime.Caller(skip + 2)
 	if !ok {
@@ -186,7 +185,7 @@ const maxLog = 100
 type logBuffer struct {
 	mu    sync.Mutex
 	lines []string
-	live  func(line string) // if not nil, takes the lines, and the buffer keeps none
+	live  func(line string) // if not nil, gets each line, and the buffer keeps none
 }
 
 // Write adds p, which a logger makes of one record.

@@ -30,8 +30,8 @@ type Server struct {
 	// any time, without a request.
 	content.State
 
-	t         TB                // a noTest if Start made the server
-	options   []registry.Option // of the handler
+	t         TB                // the test of the server; a noTest if Start made the server
+	options   []registry.Option // the options of the handler
 	variant   TLSVariant
 	ca        *CA
 	handler   atomic.Pointer[http.Handler]
@@ -130,8 +130,8 @@ func (s *Server) newHandler() {
 	}
 }
 
-// endUploads ends the upload sessions of a handler of [registry.New]. The store
-// deletes what it kept of them, such as files.
+// endUploads ends the upload sessions of a handler that [registry.New] made. The store
+// then deletes the bytes of these uploads, such as files.
 func endUploads(h http.Handler) { h.(interface{ EndUploads() }).EndUploads() }
 
 // endWithTest closes the server at the end of its test. At is the line of the test

@@ -34,7 +34,7 @@ type port struct {
 // started again after Close, so stop closes its listeners and connections
 // instead.
 type service struct {
-	address string // for messages
+	address string // the name of the service in messages
 	handler http.Handler
 	ports   []port
 	http    http.Server
@@ -54,7 +54,7 @@ type service struct {
 	// services share it.
 	transport *http.Transport
 
-	// alarm, if not nil, is called with each failure while it happens.
+	// alarm, if not nil, is called with each failure as soon as it happens.
 	alarm func(error)
 
 	// refusals counts the refused connections that the service knows of. At a port,
@@ -66,11 +66,11 @@ type service struct {
 	closed    bool
 	closedAt  string // the place in the user's code that closed the service, or ""
 	stoppedAt string // the place in the user's code that stopped the service, or ""
-	hung      bool   // a request did not end in time; it may outlive the test, so a panic is no failure
+	hung      bool   // a request hangs, and may outlive the test; its panic is no failure
 	failures  []error
 	listeners []net.Listener
 	acceptors int // the number of goroutines that accept connections
-	numbered  int // the number of the newest connection; the first has 1
+	numbered  int // the number of the newest connection, counted from 1
 	conns     map[net.Conn]context.CancelCauseFunc
 	clients   map[*clientConn]struct{}
 	hungUp    []*clientConn // the clients that the last hangUp disconnected
@@ -319,7 +319,7 @@ func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // describeRequest returns a request as a registry understands it, such as
 // "get-manifest team/app:v1".
 func describeRequest(hr *http.Request) string {
-	r, _ := registry.ParseRequest(hr) // r describes the request even if its URL is that of no endpoint.
+	r, _ := registry.ParseRequest(hr) // Even with an error, r has a description.
 	return r.String()
 }
 

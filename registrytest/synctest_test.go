@@ -57,7 +57,7 @@ func TestBackOffOfFiveMinutesTakesNoTime(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if name != "in memory" { // the others use HTTPS
+			if name != "in memory" { // The other kinds of servers use HTTPS.
 				testclient.NeedHTTP2InBubbles(t)
 			}
 			synctest.Test(t, func(t *testing.T) {

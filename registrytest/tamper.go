@@ -20,8 +20,8 @@ import (
 type Tampering struct {
 	drop    bool
 	replace *[]byte
-	size    int64 // the number of bytes that are left, or -1
-	flip    int64 // the index of the byte with the flipped bit, or -1
+	size    int64 // the number of bytes to keep, or -1 for all
+	flip    int64 // the index of the byte whose bit is flipped, or -1 for none
 }
 
 // Dropped removes the content. Tags and manifests still name it.
@@ -46,8 +46,9 @@ func (tp Tampering) check(size int64) error {
 	return nil
 }
 
-// open returns the content with the tampering applied. It calls noticed, if that is
-// not nil: at once, or for a flipped bit when a client reads the byte.
+// open returns the content with the tampering applied. Unless noticed is nil, open
+// calls it when a client meets the change: at once or, for a flipped bit, when the
+// client reads the byte.
 func (tp Tampering) open(content io.ReadSeekCloser, noticed func()) (io.ReadSeekCloser, error) {
 	if noticed == nil {
 		noticed = func() {}

@@ -33,8 +33,8 @@ func created() time.Time { return time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC) }
 // A layer is one layer of a recipe, before its blob is built.
 type layer struct {
 	// blob is the layer itself. If it is nil, pack makes the layer. It returns the
-	// bytes, and the number of stored blocks in their gzip form, which is 0 for
-	// bytes without that form.
+	// content, and the number of stored blocks in which gzip's format holds the
+	// content. A number of 0 means that the layer is not in gzip's format.
 	blob *Blob
 	pack func(id layerID, compressed bool) (s source, blocks int64, err error)
 
@@ -49,7 +49,7 @@ type layer struct {
 type layerID struct {
 	platform string
 	seed     uint64
-	number   int // from 1
+	number   int // the number of the layer in its image, from 1
 }
 
 func (id layerID) String() string {
@@ -160,7 +160,7 @@ func packText(id layerID, compressed bool) (source, int64, error) {
 const (
 	tarBlock   = 512
 	tarTrailer = 2 * tarBlock
-	minTar     = tarBlock + tarBlock + tarTrailer // a header, a block of content
+	minTar     = tarBlock + tarBlock + tarTrailer // the size of an archive with one block of content
 )
 
 // packSize returns a pack function, see [layer], for a layer of exactly this size.

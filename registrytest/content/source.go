@@ -98,7 +98,7 @@ func (c concat) ReadAt(p []byte, off int64) (int, error) {
 const (
 	maxStored    = 65535                                      // bytes in a stored block of deflate (RFC 1951, section 3.2.4)
 	storedHeader = 5                                          // bytes in the header of such a block
-	gzipHeader   = "\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff" // no name, no time, no system
+	gzipHeader   = "\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff" // has no file name, no time and no operating system
 	gzipTrailer  = 8
 	gzipFraming  = int64(len(gzipHeader) + gzipTrailer)
 )

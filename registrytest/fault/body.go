@@ -22,7 +22,7 @@ type Body string
 const (
 	Spec   Body = "spec"    // JSON as in the spec's section Error Codes
 	NoCode Body = "no-code" // JSON as in the spec, without a code
-	Bare   Body = "bare"    // one error in JSON, without the list around it
+	Bare   Body = "bare"    // one error as a JSON object, without the list of errors around it
 	Plain  Body = "plain"   // plain text
 	HTML   Body = "html"    // an HTML page
 	Broken Body = "broken"  // JSON that is cut off
@@ -215,8 +215,8 @@ func (p *plan) encodeBody(encoding Body) {
 	p.rewriteBody(func(int64) int64 { return -1 }, func(w io.Writer) io.Writer { return &encodingWriter{encoders[encoding](w), w} })
 }
 
-// A textWriter passes what is written on to the writer through. Close writes the text
-// to the writer to.
+// A textWriter passes each Write on to the writer in the field through. Its Close
+// writes the text to the writer in the field to.
 type textWriter struct {
 	to, through io.Writer
 	text        string

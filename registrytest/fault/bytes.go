@@ -44,9 +44,9 @@ type filter func(offset int64, b []byte) ([]byte, error)
 
 // A position tells a filter where to act.
 type position struct {
-	at    func() int64 // returns the offset, or -1 if the filter must not act
+	at    func() int64 // returns the offset of the byte, or -1 if the body has no such byte
 	pause func(d time.Duration) error
-	met   func() // the filter calls met when it acts
+	met   func() // to be called by the filter when it acts
 }
 
 type filterMaker func(position) filter
@@ -83,7 +83,7 @@ func (p *plan) filter(n int64, maker filterMaker, h *hit) {
 }
 
 // fromStart returns the offset of byte n of a body with this length. A negative n
-// counts from the end; the result is -1 if the length is then not known.
+// counts from the end, and then the offset is -1 if the length is not known.
 func fromStart(n, length int64) int64 {
 	switch {
 	case n >= 0:

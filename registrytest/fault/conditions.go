@@ -25,7 +25,7 @@ type condition struct {
 	word string // the word as text, such as "tag=v1"
 	met  func(*registry.Request) bool
 
-	patterns []string               // the patterns for a value of the request, or nil
+	patterns []string               // the patterns that a value of the request must match, or nil
 	ops      func(registry.Op) bool // whether requests for an operation can meet the condition; nil if all can
 }
 

@@ -179,7 +179,7 @@ func throttleTo(piece int64, pause time.Duration) filterMaker {
 type wait struct {
 	d     time.Duration                          // the longest time, or forever
 	until <-chan struct{}                        // ends the wait when it is closed; may be nil
-	begin func(ctx context.Context) (end func()) // called before the wait, and end after it; may be nil
+	begin func(ctx context.Context) (end func()) // is called before the wait, and its result after it; may be nil
 }
 
 // forever is the time of a wait that only a gate or the client can end.

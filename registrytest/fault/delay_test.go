@@ -62,7 +62,7 @@ var waiting = []struct {
 	body                 int
 }{
 	{"get-blob delay=5h", "GET", "blob", 0},
-	{"get-blob delay=0s..2562047h47m16.854775807s", "GET", "blob", 0}, // the longest duration
+	{"get-blob delay=0s..2562047h47m16.854775807s", "GET", "blob", 0}, // up to the longest possible duration
 	{"get-blob stall=0", "GET", "blob", 0},
 	{"get-blob stall=100", "GET", "blob", 0},
 	{"get-blob stall=100:5h", "GET", "blob", 0},

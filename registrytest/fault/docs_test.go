@@ -192,7 +192,7 @@ type seen struct {
 	*http.Response
 	body  []byte
 	err   error         // the error of the request or, if there is a Response, of reading its body
-	took  time.Duration // the time that the request took in a bubble; 0 outside
+	took  time.Duration // the duration of the request in a bubble, or 0 if there is no bubble
 	after string        // the state of the registry after the request
 }
 

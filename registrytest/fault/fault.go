@@ -12,7 +12,7 @@ import (
 
 // A Fault is a rule that was added to [Rules].
 type Fault struct {
-	noun   string // "fault" or "gate"
+	noun   string // the word for it in messages: "fault" or "gate"
 	name   string
 	rule   Rule
 	rules  *Rules
@@ -20,22 +20,22 @@ type Fault struct {
 	stages []*stage
 
 	mu      sync.Mutex
-	now     int // the index of the current stage
+	now     int // the index of the current stage in stages
 	ended   bool
 	fired   int
 	checked bool
-	asked   map[string]uint64 // how often each request was sent, if the seed decides
-	near    tally             // requests that met all conditions except one
-	others  tally             // requests that missed more conditions
-	states  map[string]int    // the states given to each upload session, see Rule.Location
+	asked   map[string]uint64 // how often each request came, if effects depend on the seed
+	near    tally             // the requests that met all conditions except one
+	others  tally             // the requests that missed more than one condition
+	states  map[string]int    // the number of {state} values for each upload session, see Rule.Location
 }
 
 // A stage is a part of a rule that was added, with its counts.
 type stage struct {
 	part *part
-	met  []atomic.Bool // for each effect: whether it has changed anything
+	met  []atomic.Bool // for each effect, whether it has changed anything
 
-	matched, fired int          // guarded by the lock of the Fault
+	matched, fired int          // the lock of the Fault guards these counts
 	bytes          atomic.Int64 // the bytes of the bodies so far, for firstBytes
 }
 

@@ -178,8 +178,8 @@ func cutBraces(value string) (before, prefix, suffix, after string, ok bool) {
 	}
 }
 
-// compute returns the value that a template makes of the old value was of a header,
-// see [Rule.SetHeader]. It returns was if that lacks a text around a star.
+// compute applies a template of [Rule.SetHeader] to the old value of a header. If the
+// old value lacks a text around a star, compute returns it unchanged.
 func compute(template, was string) string {
 	var b strings.Builder
 	for {

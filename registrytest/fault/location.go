@@ -81,8 +81,8 @@ func (d *destination) lead(r *registry.Request, h *hit, status int, header http.
 	}
 }
 
-// change returns the URL that replaces the URL was in the response. If the two differ,
-// it notes that the rule has had an effect.
+// change returns the URL that replaces a URL of the response. If the two differ, it
+// notes that the rule has had an effect.
 func (d *destination) change(r *registry.Request, h *hit, was string) string {
 	next := d.from(r, was, h)
 	if next != was {
@@ -135,8 +135,8 @@ func parseDestination(to string) (d destination, err error) {
 	return d, err
 }
 
-// from returns the URL that replaces the URL was in the response. If the destination
-// has a state, from returns was unless it is the URL of an upload session.
+// from returns the URL that replaces a URL of the response. A destination with a state
+// replaces only URLs of upload sessions, and from returns other URLs unchanged.
 func (d *destination) from(r *registry.Request, was string, h *hit) string {
 	query := d.query
 	if d.state != "" {
@@ -247,8 +247,8 @@ func absolute(r *registry.Request, location string) string {
 	return r.URL.ResolveReference(u).RequestURI()
 }
 
-// relative returns a URL that, relative to the path from, stands for the path to (RFC
-// 3986, section 5.2.2). The path to may have a query.
+// relative returns its second path, which may have a query, as a reference that is
+// relative to the first path (RFC 3986, section 5.2.2).
 func relative(from, to string) string {
 	if !strings.HasPrefix(to, "/") {
 		return to

@@ -179,13 +179,13 @@ var (
 // Each of these types is a [word] that takes one kind of argument. Its value is the
 // method of [Rule].
 type (
-	flag          func(Rule) Rule                          // no argument
-	text          func(Rule, string) Rule                  // any text
-	list          func(Rule, ...string) Rule               // texts
-	number        func(Rule, int) Rule                     // a number
-	numbers       func(Rule, ...int) Rule                  // numbers
-	byteNumber    func(Rule, int64) Rule                   // the number of a byte, or of bytes
-	byteNumberFor func(Rule, int64, ...time.Duration) Rule // the same with an optional duration after a colon
+	flag          func(Rule) Rule                          // a word without an argument
+	text          func(Rule, string) Rule                  // a word with any text as its argument
+	list          func(Rule, ...string) Rule               // a word with a list of texts
+	number        func(Rule, int) Rule                     // a word with a number
+	numbers       func(Rule, ...int) Rule                  // a word with a list of numbers
+	byteNumber    func(Rule, int64) Rule                   // a word with the number of a byte, or a number of bytes
+	byteNumberFor func(Rule, int64, ...time.Duration) Rule // a word with such a number and an optional duration, as in stall=9:1s
 	anything      func(Rule, argument) (Rule, error)
 )
 

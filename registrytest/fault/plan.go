@@ -16,7 +16,7 @@ import (
 type plan struct {
 	request *registry.Request // the request as it arrived
 
-	blind bool // the result of the function blind for the request
+	blind bool // whether net/http cannot notice that the client goes away, see the function blind
 
 	names       []string
 	waits       []func(r *registry.Request) error
@@ -25,11 +25,11 @@ type plan struct {
 	loseUpload  bool
 	duplicate   bool
 	afterCommit bool
-	serve       registry.Handler // nil if the operation responds
-	noHeader    registry.Handler // ends the connection before any response, or nil
+	serve       registry.Handler // responds instead of the operation, or is nil
+	noHeader    registry.Handler // ends the connection before any response, or is nil
 	headers     []func(status int, header http.Header) int
 	lies        []func(header http.Header) // change the header after all others
-	lie         int64                      // the bytes that these changes add to Content-Length
+	lie         int64                      // the number that lies adds to Content-Length
 	bodies      []func(w io.Writer, size int64) io.Writer
 	wires       []func(w io.Writer) io.Writer
 }
@@ -38,11 +38,12 @@ type plan struct {
 type hit struct {
 	part   *part
 	of     *Fault
-	random *rand.Rand // nil if no effect depends on the seed
-	met    func()     // effects of part.try call met when they change anything
+	random *rand.Rand // the random numbers for the effects, or nil if none needs them
+	met    func()     // to be called by an effect of part.try when it changes anything
 }
 
-// between returns a random time, at least from and less than to.
+// between returns a random time that is at least the first duration and less than the
+// second.
 func (h *hit) between(from, to time.Duration) time.Duration {
 	return from + time.Duration(h.random.Int64N(int64(to-from)))
 }
@@ -153,7 +154,8 @@ func (p *plan) wait(afterCommit bool, w wait) {
 		return
 	}
 	p.headers = append(p.headers, func(status int, _ http.Header) int {
-		w.wait(p.request.Context(), nil) // If the client went away, writing the response fails.
+		// The error does not matter: if the client went away, writing the response fails.
+		w.wait(p.request.Context(), nil)
 		return status
 	})
 }

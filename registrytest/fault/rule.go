@@ -40,9 +40,9 @@ type Rule struct {
 	*rule // nil in the zero Rule; methods change a clone
 }
 
-// A rule holds the words of a Rule. Each of the 40 methods of Rule copies its
-// receiver and its result, so a Rule of 18 words made the package's machine code
-// larger by 80 KB.
+// A rule holds the words of a Rule. Each of the 40 methods of Rule copies its receiver
+// and its result. If Rule were this struct instead of a pointer to it, the package's
+// machine code would be larger by 80 KB.
 type rule struct {
 	on         string // the operations as text, such as "get-blob,head-blob"; "" without On
 	ops        []registry.Op
@@ -52,7 +52,7 @@ type rule struct {
 	seed       uint64
 	seeded     bool
 	optional   bool
-	err        error // the first contradiction in the rule
+	err        error // the first error in the words of the rule
 }
 
 // A part has the words of a rule between two calls of Then, and the meaning of these
@@ -61,10 +61,10 @@ type part struct {
 	words []string // the words as text, such as "times=2"
 	names []string // the names of the words, such as "times"
 
-	times, after, every int // the arguments of these words, or 0
+	times, after, every int // the arguments of Times, After and Every, or 0
 	firstBytes          int64
 	probability         float64 // the argument of Probability, or 1
-	drawsRandom         bool    // whether the effects or their requests depend on the seed
+	drawsRandom         bool    // whether the seed decides on effects, or on the requests that the part hits
 	takesSeed           bool    // whether Seed is permitted: there is a Probability or a range of delays
 
 	responds     bool // whether the part has a Status, Code, Message, shape or end instead of a response

@@ -28,7 +28,7 @@ import (
 // [registry.WithFaults] combine in the same way: those of the first option count
 // as added last.
 type Rules struct {
-	mu    sync.Mutex // held to change rules
+	mu    sync.Mutex // held while rules is changed
 	rules atomic.Pointer[[]*Fault]
 }
 

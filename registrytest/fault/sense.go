@@ -21,9 +21,9 @@ type need struct {
 	has        func(registry.Op) bool
 }
 
-// only notes that the last word of the part requires a thing of the operation. Has
-// reports whether an operation has the thing, and noun names it. Only refuses the rule
-// if none of its operations has the thing.
+// only notes that the last word of the part requires the operation to have a thing,
+// such as a body. It refuses the rule if none of the rule's operations has the thing.
+// The function has reports whether an operation has it, and noun is its name.
 func (r Rule) only(p *part, has func(registry.Op) bool, noun string) Rule {
 	p.needs = append(slices.Clip(p.needs), need{p.word(), noun, has})
 	if r.lacks(has) {
@@ -32,7 +32,8 @@ func (r Rule) only(p *part, has func(registry.Op) bool, noun string) Rule {
 	return r
 }
 
-// lacks reports whether the rule names operations, and has is false for all of them.
+// lacks reports whether the rule names operations, and the function has returns false
+// for all of them.
 func (r Rule) lacks(has func(registry.Op) bool) bool {
 	return r.begun() && len(r.ops) > 0 && !slices.ContainsFunc(r.ops, has)
 }
@@ -112,8 +113,8 @@ func (r Rule) leavesToChance() bool {
 	return false
 }
 
-// excludes reports whether the condition not has a ! and is met by no request that
-// meets c.
+// excludes reports whether the first condition is one with a !, and no request can meet
+// both conditions.
 func excludes(not, c condition) bool {
 	word := strings.Replace(not.word, "=!", "=", 1)
 	anyValue := not.name == "has-header" && !strings.Contains(word, ":")

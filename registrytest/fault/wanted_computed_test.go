@@ -200,7 +200,7 @@ func wantConditions(t *testing.T) {
 	reg.Fault(t, fault.On(registry.ListRepositories).HasHeader("?n", "????*").Status(405))
 	require.Equal(t, 405, c.Get("/v2/_catalog?n=10000").Status)
 	require.Equal(t, []int{200, 200}, []int{c.Get("/v2/_catalog?n=999").Status, c.Get("/v2/_catalog").Status})
-	// This registry returns a page of one tag to a client that asks for none.
+	// This registry treats ?n=0 like ?n=1.
 	reg.Fault(t, fault.On(registry.ListTags).HasHeader("?n", "0").Ignore("?n=1"))
 	require.Contains(t, c.Get("/v2/app/tags/list?n=0").Body, "v1")
 	// This registry requires a Range for blobs, and an Accept for manifests.

@@ -120,7 +120,7 @@ func wantDeadHosts(t *testing.T) {
 		mirrors []string
 		dead    func(t *testing.T, n *registrytest.Network, mirror *registrytest.Server)
 		waits   time.Duration
-		again   string // the host that responds the second time
+		again   string // the host that responds to the second request
 	}{
 		"refuses": {mirrors, func(t *testing.T, n *registrytest.Network, _ *registrytest.Server) {
 			n.Refuse(t, "mirror.test", 1)

@@ -53,13 +53,17 @@ func pushChunks(c testclient.Client, content string, size int) (failures int, er
 func wantResume(t *testing.T) {
 	content := strings.Repeat("0123456789", 100)
 	for rule, failures := range map[string]int{
-		"patch-upload after=1 once keep=100":                1, // responds with 416 and the true Range
-		"patch-upload after=1 once acknowledge=100":         0, // responds with 202 for a part of the chunk
-		"patch-upload after=1 once status=429":              1, // makes the client get the offset
-		"patch-upload after=2 times=2 status=504":           2,
-		"patch-upload after=1 once reset=100":               1,
-		"patch-upload after=1 once close=299":               1,
-		"patch-upload after=1 once after-commit reset":      1, // stores the chunk, and the client does not learn of it
+		// The response is 416 with the true Range.
+		"patch-upload after=1 once keep=100": 1,
+		// The response is 202 with the Range of a part of the chunk.
+		"patch-upload after=1 once acknowledge=100": 0,
+		// After the 429, the client gets the offset.
+		"patch-upload after=1 once status=429":    1,
+		"patch-upload after=2 times=2 status=504": 2,
+		"patch-upload after=1 once reset=100":     1,
+		"patch-upload after=1 once close=299":     1,
+		// The chunk is stored, and the client does not learn of it.
+		"patch-upload after=1 once after-commit reset":      1,
 		"patch-upload after=1 once after-commit status=500": 1,
 		"patch-upload after=1 once status=401":              1,
 		"patch-upload every=2 times=2 keep=1":               2,

@@ -107,8 +107,8 @@ func parseWhere(r Rule, a argument) (Rule, error) {
 
 // A kind describes the conditions about one thing, such as the body of a request.
 type kind struct {
-	noun string                 // the thing, for messages
-	ops  func(registry.Op) bool // whether a request for the operation may have the thing, or nil if every request may
+	noun string                 // the name of the thing in messages
+	ops  func(registry.Op) bool // whether requests for an operation can have the thing; nil if all can
 	// test reports whether a request meets the condition, and whether this is known.
 	test func(*registry.Request) (met, known bool)
 }
@@ -327,7 +327,8 @@ func has(list []ocispec.Descriptor, d digest.Digest) bool {
 }
 
 // anyPlace calls look with the repository of the request or, for a mount, with each
-// repository that the blob may be mounted from. It returns nil if look ever does.
+// repository that the blob may be mounted from, until look returns nil. It returns an
+// error if look never returns nil.
 func anyPlace(ctx context.Context, s registry.Store, q *registry.Request, look func(repo string) error) error {
 	switch {
 	case q.Op != registry.MountBlob:
@@ -348,9 +349,9 @@ func anyPlace(ctx context.Context, s registry.Store, q *registry.Request, look f
 	return result.error()
 }
 
-// A walk searches the manifests of a repository for one for which the function is
-// returns true. It visits the tagged manifests, those that their indexes list, and the
-// referrers of both.
+// A walk searches the manifests of a repository for one that its field is, a function,
+// accepts. It visits the tagged manifests, the manifests that indexes among them list,
+// and the referrers of all these.
 type walk struct {
 	ctx   context.Context
 	store registry.Store
@@ -360,8 +361,8 @@ type walk struct {
 	failure
 }
 
-// visit reports whether the function is returns true for the manifest, or for one that
-// the walk reaches from it.
+// visit reports whether w.is accepts the manifest with this reference, or a manifest
+// that the walk reaches from there.
 func (w *walk) visit(reference string) bool {
 	m, err := w.store.GetManifest(w.ctx, w.repo, reference)
 	if w.note(err); err != nil || w.seen[m.Digest] {

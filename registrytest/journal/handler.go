@@ -131,7 +131,7 @@ func (b *requestBody) Read(p []byte) (int, error) {
 // because net/http sends its end when the handler returns.
 type responseWriter struct {
 	conn.Writer
-	bodies *bodies // where to keep the body of the response, or nil
+	bodies *bodies // where the body of the response is kept, or nil
 	left   int64   // the number of bytes still to be written, or -1 if unknown
 	held   bool
 	last   [1]byte

@@ -38,10 +38,10 @@ type Journal struct {
 
 	mu      sync.Mutex
 	events  int                          // the number of arrivals and ends so far
-	entries []*entry                     // in the order of arrival
+	entries []*entry                     // the requests in the order of arrival
 	dropped int                          // the number of requests dropped before the first entry
 	open    map[*registry.Request]*entry // the requests without a response
-	changed chan struct{}                // if not nil, closed by the next arrival or end
+	changed chan struct{}                // closed by the next arrival or end of a request; may be nil
 }
 
 // An entry holds the facts about a request. To keep the registry fast, the journal

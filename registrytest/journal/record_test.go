@@ -183,7 +183,8 @@ func TestRecordGone(t *testing.T) {
 		s := newJournalServer(t, 0)
 		session := s.do(t, "POST", "/v2/app/blobs/uploads/", nil).Header.Get("Location")
 		s.do(t, "PATCH", session, strings.NewReader("0123"))
-		s.do(t, "PATCH", session, io.MultiReader(strings.NewReader("0123"))) // has no Content-Length
+		// This request has no Content-Length.
+		s.do(t, "PATCH", session, io.MultiReader(strings.NewReader("0123")))
 		require.EqualValues(t, -1, s.Requests().Last().ContentLength)
 		require.Zero(t, s.Requests().Where((*Record).Failed).Len())
 	})

@@ -31,7 +31,7 @@ type Requests struct {
 	journal *Journal
 	steps   []func([]*Record) []*Record // the selections that made this list of all requests
 	records []*Record
-	last    int // the number of the last request that the journal had
+	last    int // the number of the last request when this list was made
 }
 
 // NewRequests returns a Requests with the records. It has no journal.

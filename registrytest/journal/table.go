@@ -61,7 +61,7 @@ func (r *Record) remarks() string {
 // roundTime rounds a duration to three significant digits.
 func roundTime(d time.Duration) time.Duration {
 	for unit := time.Duration(1); ; unit *= 10 {
-		if d/1000 < unit { // 1000*unit could overflow
+		if d/1000 < unit { // The product 1000*unit could overflow.
 			return d.Round(unit)
 		}
 	}

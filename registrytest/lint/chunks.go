@@ -10,7 +10,8 @@ import (
 	"github.com/ocireg/registry/registrytest/journal"
 )
 
-// These rules are for uploads in chunks. The comments say which requests break them.
+// These rules are for uploads in chunks. Each comment describes the requests that break
+// the rule.
 const (
 	ContentRange Rule = "content-range" // a Content-Range that is not <first>-<last>
 	ChunkLength  Rule = "chunk-length"  // a Content-Range that differs from the Content-Length

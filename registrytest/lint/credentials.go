@@ -8,7 +8,8 @@ import (
 	"github.com/ocireg/registry/internal/names"
 )
 
-// These rules are for credentials. The comments say which requests break them.
+// These rules are for credentials. Each comment describes the requests that break the
+// rule.
 const (
 	Credentials      Rule = "credentials"        // credentials before a challenge; a Linter checks it only if its Rules have it
 	CredentialsInURL Rule = "credentials-in-url" // a password or a token in the URL

@@ -201,8 +201,8 @@ func (l *run) each(check func(*journal.Record), ops ...registry.Op) {
 
 // An uploadSession has the requests of one upload session.
 type uploadSession struct {
-	start    *journal.Record   // the request that started it, or nil
-	requests []*journal.Record // the requests after the start
+	start    *journal.Record   // the request that started the session, or nil
+	requests []*journal.Record // the requests of the session after its start
 }
 
 func (l *run) findSessions() {

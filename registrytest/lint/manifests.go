@@ -11,7 +11,8 @@ import (
 	"github.com/ocireg/registry/registrytest/journal"
 )
 
-// These rules are for manifests. The comments say which requests break them.
+// These rules are for manifests. Each comment describes the requests that break the
+// rule.
 const (
 	Accept            Rule = "accept"             // a request for a manifest without Accept
 	ContentType       Rule = "content-type"       // a pushed manifest without Content-Type, or with parameters in it

@@ -15,7 +15,8 @@ import (
 	"github.com/ocireg/registry/registrytest/journal"
 )
 
-// These rules are for all requests. The comments say which requests break them.
+// These rules are for all requests. Each comment describes the requests that break the
+// rule.
 const (
 	Link       Rule = "link"        // a request for the next page of a list with another URL than that in Link
 	Name       Rule = "name"        // a malformed repository name, tag or digest

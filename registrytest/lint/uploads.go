@@ -13,14 +13,15 @@ import (
 	"github.com/ocireg/registry/registrytest/journal"
 )
 
-// These rules are for all uploads. The comments say which requests break them.
+// These rules are for all uploads. Each comment describes the requests that break the
+// rule.
 const (
 	UploadStart     Rule = "upload-start"     // the start of an upload in chunks without Content-Length: 0
 	UploadAlgorithm Rule = "upload-algorithm" // an upload that ends with another digest algorithm than its start has announced
-	UploadLocation  Rule = "upload-location"  // a URL that is not a Location from the registry, or lacks the query of that
+	UploadLocation  Rule = "upload-location"  // a URL that is not a Location from the registry, or lacks its query
 	LatestLocation  Rule = "latest-location"  // a URL that is not from the latest response of the session
 	UploadType      Rule = "upload-type"      // content with another Content-Type than application/octet-stream
-	UploadDigest    Rule = "upload-digest"    // a PUT that closes the session without the parameter digest
+	UploadDigest    Rule = "upload-digest"    // a PUT that closes a session without the parameter digest
 	UploadOpen      Rule = "upload-open"      // an upload that the client neither ends nor cancels
 	UploadAgain     Rule = "upload-again"     // an upload of a blob that the client knows to exist
 )
@@ -257,7 +258,7 @@ func (l *run) uploadAgain() {
 		repo   string
 		digest digest.Digest
 	}
-	known := make(map[blob]*journal.Record)   // the blobs that the client knows to exist, with the request that showed it
+	known := make(map[blob]*journal.Record)   // for each blob that exists, the request that told the client so
 	begun := make(map[string]*journal.Record) // the first request of each upload session
 	for _, r := range l.records {
 		b := blob{r.Repo, r.Digest}

@@ -20,8 +20,8 @@ func merge[T any](upper, lower iter.Seq2[T, error], key func(T) string, shows fu
 		none := more && missing(err)
 		more = more && !none
 
-		// rest yields the items of the lower list whose keys are less than to or, if
-		// last is true, all remaining items. It reports whether to go on.
+		// rest yields the next items of the lower list: those before the given key or,
+		// if last is true, all of them. It reports whether merge should go on.
 		rest := func(to string, last bool) bool {
 			for ; more && (last || err != nil || key(item) < to); item, err, more = next() {
 				show := err != nil

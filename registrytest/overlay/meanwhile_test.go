@@ -47,7 +47,7 @@ func (m *meanwhile) Referrers(ctx context.Context, repo string, subject, after d
 	return ended(m.Store.Referrers(ctx, repo, subject, after), m.happen)
 }
 
-// ended returns a sequence that yields the list, and then calls then.
+// ended returns a sequence that yields the list, and calls a function at its end.
 func ended[T any](list iter.Seq2[T, error], then func()) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		list(yield)

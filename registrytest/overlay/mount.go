@@ -71,8 +71,8 @@ type sourceStore interface {
 	PutBlob(repo string, d digest.Digest, size int64, source io.ReaderAt)
 }
 
-// copyUp copies a blob from the repository from of the lower store to the repository
-// repo of the upper store.
+// copyUp copies a blob to a repository of the upper store. The last argument is the
+// repository of the lower store that has the blob.
 func (s *Store) copyUp(ctx context.Context, repo string, d digest.Digest, from string) error {
 	r, err := s.lower.OpenBlob(ctx, from, d)
 	if err != nil {

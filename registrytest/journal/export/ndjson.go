@@ -59,8 +59,8 @@ type jsonError struct {
 // jsonBody has the part of a body that the journal kept.
 type jsonBody struct {
 	Text   string `json:"text,omitempty"`
-	Base64 string `json:"base64,omitempty"` // set instead of Text if the body is not UTF-8
-	Cut    bool   `json:"cut,omitempty"`    // whether the whole body is longer
+	Base64 string `json:"base64,omitempty"` // the bytes in base64, instead of Text, if they are not UTF-8
+	Cut    bool   `json:"cut,omitempty"`    // whether the body has more bytes than the journal kept
 }
 
 // NDJSON writes each request as a JSON object on its own line. The objects have no
