@@ -84,7 +84,7 @@ func FuzzQuery(f *testing.F) {
 	} {
 		f.Add(s)
 	}
-	control := regexp.MustCompile(`[\x00-\x08\x0a-\x1f\x7f]`) // RFC 9110, section 5.5
+	control := regexp.MustCompile(`[\x00-\x08\x0a-\x1f\x7f]`) // not permitted in a field: RFC 9110, section 5.5
 	f.Fuzz(func(t *testing.T, query string) {
 		store := memstore.New()
 		h := &registryTest{t, registry.New(store, registry.WithPageSize(1)), store}

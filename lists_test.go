@@ -138,7 +138,8 @@ func TestPageHasAnEntryAtLeast(t *testing.T) {
 	}
 }
 
-// Docker Registry HTTP API V2, Listing Repositories.
+// The list of repositories, whole and in pages (Docker Registry HTTP API V2,
+// Listing Repositories).
 func TestCatalog(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		require.Equal(t, [][]string{{}}, t.names("/v2/_catalog", "repositories"))

@@ -176,7 +176,7 @@ func (m Manifest) Descriptor() ocispec.Descriptor {
 // UnimplementedStore is a [Store] whose methods all return, or yield, an error
 // that wraps [errors.ErrUnsupported]. Embed it in a Store that implements only
 // some of the methods, or that should still compile when the interface gets
-// another one.
+// another method.
 type UnimplementedStore struct{}
 
 var _ Store = UnimplementedStore{}

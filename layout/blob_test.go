@@ -387,7 +387,7 @@ func TestDescriptorsAreClosed(t *testing.T) {
 	}
 	s, err := layout.Open(dir)
 	require.NoError(t, err)
-	use(s) // The runtime now has its own files open.
+	use(s) // The first use makes the Go runtime open files that stay open.
 	open := count()
 	for range 3 {
 		use(s)

@@ -25,9 +25,9 @@ func (l *imageLayout) blobFile(repo string, d digest.Digest) (string, error) {
 	return l.path(name), nil
 }
 
-// isOnlyManifest reports whether the digest is that of a manifest of the layout
-// and not of a blob that this process received. It does not check index.json
-// for changes, which would cost one more stat for each blob.
+// isOnlyManifest reports whether the layout has a manifest with the digest and
+// this process has not received a blob with the digest. It does not check
+// index.json for changes, because that would cost one more stat for each blob.
 func (l *imageLayout) isOnlyManifest(d digest.Digest) bool {
 	l.mu.RLock()
 	_, pushed := l.pushed[d]
@@ -253,8 +253,8 @@ func (l *imageLayout) linkBlob(ctx context.Context, d digest.Digest, from *image
 		case errors.Is(err, fs.ErrNotExist):
 			return names.Missing(from.name, "blob", string(d))
 		case err != nil:
-			// The file system may not support links, or allow no more links to
-			// this file.
+			// The file system may have no hard links, or permit no more links to this
+			// file.
 			return l.copyBlob(ctx, d, from)
 		}
 		if err := l.disk.temps.syncDir(path.Dir(newname)); err != nil {

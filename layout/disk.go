@@ -136,9 +136,9 @@ func (d *disk) explain(name string, err error) error {
 }
 
 // maxLinks is the number of directory entries that checkLinks examines. A tool
-// that links blobs links most of them, so a sample finds one, and os.Root makes a
-// system call for each entry that it lists: with 1,000 entries this was two fifths
-// of the time to open a layout of 1,000 images.
+// that links blobs links most of them, so a sample finds one, and os.Root makes
+// a system call for each entry that it lists: listing 1,000 entries took two
+// fifths of the time to open a layout of 1,000 images.
 const maxLinks = 100
 
 // checkLinks returns an error if a directory contains a link that leads out of

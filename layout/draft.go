@@ -133,7 +133,7 @@ func (d *draft) deleteManifest(repo string, dig digest.Digest) {
 	}
 }
 
-// add appends an entry.
+// add appends an entry to the draft.
 func (d *draft) add(e *entry) {
 	d.entries = append(d.entries, e)
 	d.register(e)

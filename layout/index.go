@@ -46,8 +46,8 @@ type index struct {
 	// index.json. See merge.
 	merged bool
 
-	// given is set if the only entry has its tag from the caller, and not from
-	// index.json.
+	// given is set if the tag of the only entry comes from the option [Tag] or
+	// from the name of the directory, and not from index.json.
 	given bool
 }
 

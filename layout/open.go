@@ -50,8 +50,8 @@ func Tag(tag string) Option {
 	return func(o *options) { o.tag = tag }
 }
 
-// ReferrersTags keeps a tag for the referrers of each subject (spec.md,
-// Referrers Tag Schema), for tools such as regctl that find referrers in a
+// ReferrersTags makes the store maintain a tag for the referrers of each subject
+// (spec.md, Referrers Tag Schema). Tools such as regctl find referrers in a
 // layout only by this tag. Each push or deletion of a manifest with a subject
 // updates the tag. The store does not change a tag that a client or another tool
 // has set.
@@ -123,7 +123,8 @@ func Open(dir string, opts ...Option) (*Store, error) {
 			return os.OpenFile(filepath.Join(dir, filepath.FromSlash(name)), flag, perm)
 		}}
 	}
-	// Not on Windows, where a file that was opened by its path cannot be replaced.
+	// Windows cannot replace a file that was opened by its path, so the store does
+	// not look up files by their paths there.
 	if d.dir = dir; !o.readOnly && runtime.GOOS != "windows" {
 		d.info, err = root.Stat(".")
 		d.byPath.Store(err == nil)

@@ -87,7 +87,8 @@ func (d *directory) again() *os.Root {
 		next.root.Close()
 		return d.root
 	}
-	// Running calls may still use the previous root. Its finalizer closes it.
+	// Do not close the previous root, since running calls may use it. Its
+	// finalizer closes it.
 	d.root, d.info = next.root, next.info
 	return d.root
 }
