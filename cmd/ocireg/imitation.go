@@ -22,7 +22,7 @@ func (i *imitation) setName(v string) error {
 	case v == "":
 		return errors.New("want a name; ocireg profiles lists them")
 	case i.name != "":
-		return fmt.Errorf("a registry behaves like one other, and -profile %s is given already", i.name)
+		return fmt.Errorf("-profile %s is given already, and a registry behaves like one other registry", i.name)
 	}
 	i.name = v
 	return nil

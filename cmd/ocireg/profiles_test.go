@@ -112,7 +112,7 @@ func TestQuirksOfCommand(t *testing.T) {
 		"-quirk ecr.patch-201 -profile ecr":                  "-quirk ecr.patch-201: the profile ecr has it already",
 		"-quirk ghcr.no-referrers,distribution.no-referrers": "contradict each other: both decide the feature list-referrers; leave one out",
 		"-quirk distribution.no-referrers -profile ghcr":     "ghcr.no-referrers and distribution.no-referrers contradict each other",
-		"-quirk acr.challenge -profile distribution-3":       "With adds acr.challenge, a quirk of a registry that has a token service, and this one has no authentication",
+		"-quirk acr.challenge -profile distribution-3":       "With adds acr.challenge, which needs a token service; this registry has no authentication",
 		"-quirk acr.challenge -token":                        "-token contradicts -quirk",
 	} {
 		_, err := parse(strings.Fields(args), nil)

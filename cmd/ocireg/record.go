@@ -37,13 +37,13 @@ func (f *recordFlags) add(fs *flag.FlagSet) {
 	several := func(name, usage string, to *[]string) {
 		fs.Func(name, usage, func(v string) error {
 			if v == "" {
-				return errors.New("it is empty")
+				return errors.New("the value is empty")
 			}
 			*to = append(*to, v)
 			return nil
 		})
 	}
-	several("upstream", "fetch what DIR of -record does not have from the registry `NAME`, such as docker.io; NAME=URL\nis one at another place; may be given several times; without -record,\nevery request is passed on to the registry at the URL", &f.upstreams)
+	several("upstream", "fetch what DIR of -record does not have from the registry `NAME`, such as docker.io; NAME=URL\nis a registry at another address; may be given several times; without -record,\nevery request is passed on to the registry at the URL", &f.upstreams)
 	fs.StringVar(&f.dir, "record", "", "keep what clients pull from -upstream in `DIR`; ocireg DIR serves that without a network")
 	fs.BoolVar(&f.offline, "offline", false, "ask no upstream: answer 404 to what is not recorded, and list it at the end")
 	fs.BoolVar(&f.strict, "strict", false, "exit with 1 if clients asked for content that is not recorded")

@@ -73,7 +73,7 @@ func TestRecordFlags(t *testing.T) {
 		"-offline -refresh all x":         "need a network",
 		"-refresh all x":                  "need -upstream and -record",
 		"-upstream a -record x -upstream-writes -overlay": "has no effect",
-		"-upstream=": "it is empty",
+		"-upstream=": "the value is empty",
 	} {
 		_, err := parse(strings.Fields(args), nil)
 		require.ErrorContains(t, err, want, args)

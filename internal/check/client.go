@@ -73,9 +73,9 @@ func checkWords(words []string) error {
 				continue
 			}
 			if nearest := hint.Nearest(found, known...); nearest != "" {
-				return fmt.Errorf("%s stands for nothing; did you mean %s?", found, nearest)
+				return fmt.Errorf("%s is no placeholder; did you mean %s?", found, nearest)
 			}
-			return fmt.Errorf("%s stands for nothing; want one of %s", found, strings.Join(known, ", "))
+			return fmt.Errorf("%s is no placeholder; want one of %s", found, strings.Join(known, ", "))
 		}
 	}
 	return nil
@@ -171,12 +171,12 @@ func (c *Client) add(line string) error {
 	switch key {
 	case "name":
 		if c.Name != "" {
-			return errors.New("name is there twice")
+			return errors.New("name is given twice")
 		}
 		c.Name = strings.Join(words, " ")
 	case "version":
 		if c.Version != nil {
-			return errors.New("version is there twice")
+			return errors.New("version is given twice")
 		}
 		c.Version = words
 	case "setup":
@@ -190,7 +190,7 @@ func (c *Client) add(line string) error {
 		}
 	default:
 		if slices.ContainsFunc(c.Tasks, func(t Task) bool { return t.Name == key }) {
-			return fmt.Errorf("the task %s is there twice; give the second another name, such as %s-2", key, key)
+			return fmt.Errorf("the task %s is given twice; give the second another name, such as %s-2", key, key)
 		}
 		c.Tasks = append(c.Tasks, Task{key, words})
 	}

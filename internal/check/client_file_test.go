@@ -21,16 +21,16 @@ func TestParse(t *testing.T) {
 	for text, want := range map[string]string{
 		"":                             "there is no line with the name of the client",
 		"name c":                       "there is no line with a task and its command",
-		"name a\nname b":               "line 2: name is there twice",
-		"version a\nversion b":         "line 2: version is there twice",
-		"pull c {reff}":                "line 1: {reff} stands for nothing; did you mean {ref}?",
-		"pull c {something}":           "line 1: {something} stands for nothing; want one of {registry}",
+		"name a\nname b":               "line 2: name is given twice",
+		"version a\nversion b":         "line 2: version is given twice",
+		"pull c {reff}":                "line 1: {reff} is no placeholder; did you mean {ref}?",
+		"pull c {something}":           "line 1: {something} is no placeholder; want one of {registry}",
 		"pull":                         "line 1: pull has no value",
 		"pull ''":                      "line 1: pull has no value",
 		"Pull c":                       `line 1: "Pull" is not the name of a task`,
 		"env A":                        `line 1: env has "A", want NAME=VALUE`,
 		"pull 'c":                      "line 1: a quote (') is not closed",
-		"name c\npull c a\npull c b\n": "line 3: the task pull is there twice; give the second another name, such as pull-2",
+		"name c\npull c a\npull c b\n": "line 3: the task pull is given twice; give the second another name, such as pull-2",
 	} {
 		_, err := Parse(text)
 		require.ErrorContains(t, err, want, "%q", text)
@@ -42,7 +42,7 @@ func TestOne(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, Client{Name: "crane", Tasks: []Task{{"pull", []string{"/usr/bin/crane", "--insecure", "pull", "{ref}"}}}}, c)
 	_, err = One([]string{"crane", "pull", "{rep}"})
-	require.ErrorContains(t, err, "{rep} stands for nothing")
+	require.ErrorContains(t, err, "{rep} is no placeholder")
 	_, err = One(nil)
 	require.ErrorContains(t, err, "there is no command")
 }

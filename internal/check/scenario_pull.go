@@ -180,6 +180,6 @@ func judgeCut(j *judgement) {
 	case resumed:
 		j.observed(resumesBlob, "the rest is requested")
 	default:
-		j.observed(resumesBlob, "it is requested again from its beginning")
+		j.observed(resumesBlob, "the client requests the blob again from its beginning")
 	}
 }

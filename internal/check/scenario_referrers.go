@@ -59,7 +59,7 @@ var referrersScenarios = []scenario{
 			}
 			for _, d := range j.taggedReferrers() {
 				if d.Digest == referrers()[0].Digest {
-					j.violated(removesReferrer, j.run.requests.All(), "the referrers tag lists the manifest still")
+					j.violated(removesReferrer, j.run.requests.All(), "the referrers tag still lists the manifest")
 					return
 				}
 			}

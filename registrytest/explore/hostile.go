@@ -255,7 +255,7 @@ func (h *hostile) judgeTwin(tw twin, e *encounter) string {
 	case tw.pages && e.unread(h.hostile().verifies) != "":
 		return fmt.Sprintf("with %s, which is legitimate, the operation %s", tw.name, e.unread(h.hostile().verifies))
 	case !tw.other && !tw.moved && !maps.Equal(e.results, h.base.results):
-		return fmt.Sprintf("with %s, which is legitimate, the results are others: %v, want %v", tw.name, e.results, h.base.results)
+		return fmt.Sprintf("with %s, which is legitimate, the results differ: got %v, want %v", tw.name, e.results, h.base.results)
 	}
 	return ""
 }

@@ -140,7 +140,7 @@ func (e *encounter) broken() string {
 	case e.flooded:
 		return fmt.Sprintf("sends more than %d requests", floodLimit)
 	case e.late:
-		return "ends only since its context does"
+		return "ends only because its context ends"
 	case e.leaked != "":
 		return "leaves goroutines behind: " + firstLine(e.leaked)
 	}

@@ -51,7 +51,7 @@ func needsLogin(reason string, ops ...registry.Op) func(*hostile) string {
 func needsTLS(needs func(*hostile) string) func(*hostile) string {
 	return func(h *hostile) string {
 		if h.loopback {
-			return "needs names and TLS, which there are not over loopback"
+			return "needs host names and TLS; a run over loopback has neither"
 		}
 		return needs(h)
 	}

@@ -298,7 +298,7 @@ func TestUnpromised(t *testing.T) {
 	x := &explorer{t: t, setup: getting, run: fails, config: config{runs: 1 << 20}}
 	m, err := x.explore()
 	require.NoError(t, err)
-	require.Regexp(t, `^nothing was promised: faults that pass made the operation fail at 1 request \(408 once, 408 twice, 429 once, \d+ more\); see MustSucceed$`, x.unpromised(m))
+	require.Regexp(t, `^no promise covers these faults: the client could have retried, but they made the operation fail at 1 request \(408 once, 408 twice, 429 once, \d+ more\); see MustSucceed$`, x.unpromised(m))
 	x.golden = "testdata/pull.md"
 	require.Empty(t, x.unpromised(m))
 	x.golden, x.run = "", get

@@ -57,7 +57,7 @@ func (b *build) hasNamespace(r *registry.Request, repo string) bool {
 		return true
 	}
 	namespace, _, _ := strings.Cut(repo, "/")
-	for other, err := range r.Store().Repositories(r.Context(), namespace) {
+	for other, err := range r.Store().Repositories(r.Context(), namespace+"/") {
 		return err == nil && strings.HasPrefix(other, namespace+"/")
 	}
 	return false

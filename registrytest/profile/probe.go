@@ -165,7 +165,7 @@ func (p *prober) inside(r *http.Request) error {
 	parsed, _ := registry.ParseRequest(r)
 	for _, repo := range []string{parsed.Repo, parsed.From} {
 		if repo != "" && (!strings.HasPrefix(repo, p.within+"/") || path.Clean(repo) != repo) {
-			return fmt.Errorf("it takes a request for the repository %q, which is not below %s", repo, p.within)
+			return fmt.Errorf("the probe sends a request for the repository %q, which is not below %s", repo, p.within)
 		}
 	}
 	return nil

@@ -174,7 +174,7 @@ func (s *site) choose(set settings) (chosen []*quirk, err error) {
 			return nil, fmt.Errorf("With adds %s, which it has already", name)
 		}
 		if mine, its := s.access.kind(), q.of().access.kind(); q.do.needsAuth() && mine != its {
-			return nil, fmt.Errorf("With adds %s, a quirk of a registry that has %s, and this one has %s", name, its, mine)
+			return nil, fmt.Errorf("With adds %s, which needs %s; this registry has %s", name, its, mine)
 		}
 		chosen = append(chosen, q)
 	}

@@ -22,21 +22,21 @@ import (
 func TestMistakes(t *testing.T) {
 	t.Parallel()
 	for want, p := range map[string]interface{ Err() error }{
-		`profile: no profile is called "gtlab"; did you mean "gitlab"?`:                                                                       profile.Get("gtlab"),
-		`profile: no profile is called "bitbucket"; there are acr, alibaba, `:                                                                 profile.Get("bitbucket"),
-		`profile gitlab@2026-13: "2026-13" is not a date, such as 2026-08 or 2026-08-31; its quirks changed on 2026-08-01`:                    profile.Get("gitlab@2026-13"),
-		`profile gitlab@2001: it is not known at 2001: the oldest source is of 2023-10-01`:                                                    profile.Get("gitlab@2001"),
-		`profile ecr@: "" is not a date, such as 2026-08 or 2026-08-31`:                                                                       profile.Get("ecr@"),
-		`profile ecr@2027-01: it is not known at 2027-01: the sources were read in 2026-11`:                                                   profile.Get("ecr@2027-01"),
-		`profile ecr@2001-01: it is not known at 2001-01: the oldest source is of 2020-03-01`:                                                 profile.Get("ecr@2001-01"),
-		`its quirks changed on 2024-06, 2024-07`:                                                                                              profile.Get("ecr@2001-01-01"),
-		`profile ecr: no quirk is called "ecr.patch-202"; did you mean "ecr.patch-201"?`:                                                      profile.ECR(profile.Except("ecr.patch-202")),
-		`profile ecr: Except leaves out ghcr.no-delete, which it does not have`:                                                               profile.ECR(profile.Except("ghcr.no-delete")),
-		`profile ecr: With adds ecr.patch-201, which it has already`:                                                                          profile.ECR(profile.With("ecr.patch-201")),
-		`profile ghcr: ghcr.no-referrers and distribution.no-referrers contradict each other: both decide the feature list-referrers`:         profile.GHCR(profile.With("distribution.no-referrers")),
-		`profile distribution-3: With adds acr.challenge, a quirk of a registry that has a token service, and this one has no authentication`: profile.Distribution3(profile.With("acr.challenge")),
-		`profile ecr: With adds ghcr.token-post-405, a quirk of a registry that has a token service, and this one has basic authentication`:   profile.ECR(profile.With("ghcr.token-post-405")),
-		`profile ecr.patch-201: With adds acr.challenge, a quirk of a registry that has a token service, and this one has no authentication`:  profile.Quirk("ecr.patch-201").Profile(profile.With("acr.challenge")),
+		`profile: no profile is called "gtlab"; did you mean "gitlab"?`:                                                               profile.Get("gtlab"),
+		`profile: no profile is called "bitbucket"; there are acr, alibaba, `:                                                         profile.Get("bitbucket"),
+		`profile gitlab@2026-13: "2026-13" is not a date, such as 2026-08 or 2026-08-31; its quirks changed on 2026-08-01`:            profile.Get("gitlab@2026-13"),
+		`profile gitlab@2001: it is not known at 2001: the oldest source is of 2023-10-01`:                                            profile.Get("gitlab@2001"),
+		`profile ecr@: "" is not a date, such as 2026-08 or 2026-08-31`:                                                               profile.Get("ecr@"),
+		`profile ecr@2027-01: it is not known at 2027-01: the sources were read in 2026-11`:                                           profile.Get("ecr@2027-01"),
+		`profile ecr@2001-01: it is not known at 2001-01: the oldest source is of 2020-03-01`:                                         profile.Get("ecr@2001-01"),
+		`its quirks changed on 2024-06, 2024-07`:                                                                                      profile.Get("ecr@2001-01-01"),
+		`profile ecr: no quirk is called "ecr.patch-202"; did you mean "ecr.patch-201"?`:                                              profile.ECR(profile.Except("ecr.patch-202")),
+		`profile ecr: Except leaves out ghcr.no-delete, which it does not have`:                                                       profile.ECR(profile.Except("ghcr.no-delete")),
+		`profile ecr: With adds ecr.patch-201, which it has already`:                                                                  profile.ECR(profile.With("ecr.patch-201")),
+		`profile ghcr: ghcr.no-referrers and distribution.no-referrers contradict each other: both decide the feature list-referrers`: profile.GHCR(profile.With("distribution.no-referrers")),
+		`profile distribution-3: With adds acr.challenge, which needs a token service; this registry has no authentication`:           profile.Distribution3(profile.With("acr.challenge")),
+		`profile ecr: With adds ghcr.token-post-405, which needs a token service; this registry has basic authentication`:             profile.ECR(profile.With("ghcr.token-post-405")),
+		`profile ecr.patch-201: With adds acr.challenge, which needs a token service; this registry has no authentication`:            profile.Quirk("ecr.patch-201").Profile(profile.With("acr.challenge")),
 		`both decide HEAD of manifests`:                                              profile.Nexus(profile.With("others.head-manifest-405")),
 		`both decide the Location of manifests`:                                      profile.Gitea(profile.With("artifactory.manifest-location")),
 		`both decide the list of tags`:                                               profile.GHCR(profile.With("artifactory.digests-among-tags")),
@@ -203,4 +203,24 @@ func TestReceipts(t *testing.T) {
 	log := strings.Join(fake.Lines(), "\n")
 	require.Contains(t, log, "quirk=ecr.tags-n-1000 (https://github.com/google/go-containerregistry/issues/681)")
 	require.Regexp(t, `of the quirks of ecr, these shaped a response: ecr.tags-n-1000; these did not: .*ecr.patch-201`, log)
+}
+
+// A namespace exists if it has a repository. Repositories whose names sort between
+// "team" and "team/" are in other namespaces, and hide none of it.
+func TestNamespaceWithNeighbours(t *testing.T) {
+	t.Parallel()
+	p := profile.Quirk("quay.namespace-must-exist").Profile()
+	reg := registrytest.NewServer(t, p)
+	for _, repo := range []string{"team-b/app", "team.c/app", "team/app"} {
+		reg.Push(t, repo+":v1", content.Image())
+	}
+	for repo, want := range map[string]int{"team/new": http.StatusAccepted, "tea/new": http.StatusUnauthorized} {
+		r, err := http.NewRequest("POST", reg.URL+"/v2/"+repo+"/blobs/uploads/", nil)
+		require.NoError(t, err)
+		r.Header.Set("Authorization", "Bearer "+p.Auth().StaticToken(p.Credentials().Username))
+		resp, err := reg.Client().Do(r)
+		require.NoError(t, err)
+		resp.Body.Close()
+		require.Equal(t, want, resp.StatusCode, repo)
+	}
 }

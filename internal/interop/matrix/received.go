@@ -39,7 +39,7 @@ func expect(c content.Content) *received {
 func (r *received) take(d digest.Digest, got io.Reader) error {
 	want := r.want[d]
 	if want == nil {
-		r.note(fmt.Errorf("%s was not to be pulled", d))
+		r.note(fmt.Errorf("%s was pulled, which the operation does not need", d))
 		_, err := io.Copy(io.Discard, got)
 		return err
 	}
