@@ -92,8 +92,8 @@ const (
 	optional                    // a registry may lack the endpoint; then the response to all methods is 404
 )
 
-// A codes holds the error codes for the resource that a request names: for one
-// that does not exist, and for one that is invalid.
+// codes holds two error codes for the resource that a request names: one if it
+// does not exist, and one if it is invalid.
 type codes struct{ unknown, invalid Code }
 
 var (

@@ -73,7 +73,8 @@ func TestNamesOfEntries(t *testing.T) {
 		// it pulled by digest without a tag.
 		{"hauler, chart", []names{{"kind": "dev.hauler/image", refName: "hauler/rancher:2.8.3"}}, []string{"hauler/rancher:2.8.3"}, map[string]int{"hauler/rancher:2.8.3": 0}},
 		{"hauler, by digest", []names{{"kind": "dev.hauler/image", imageName: "ghcr.io/team/app@sha256:" + hex, refName: "team/app@sha256:" + hex}}, []string{"team/app"}, nil},
-		// Older versions of hauler use the kinds of cosign.
+		// Older versions of hauler mark attached manifests with the kinds that
+		// cosign defines.
 		{"cosign", []names{
 			{"kind": "dev.cosignproject.cosign/sigs", refName: "ghcr.io/team/app:v1"},
 			{"kind": "dev.cosignproject.cosign/image", refName: "ghcr.io/team/app:v1"},

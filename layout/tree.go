@@ -303,8 +303,8 @@ func (w *walker) walk(dir, prefix string) error {
 			places = append(places, place{name, join(dir, entry), link})
 		}
 		if !link {
-			// Do not walk into a link: it may lead to a directory above, which would
-			// never end.
+			// Do not walk into a link: if it led to a directory above, the walk would
+			// not end.
 			places = append(places, place{name + "/", join(dir, entry), false})
 		}
 	}
