@@ -22,9 +22,9 @@ const labelKey = "registrytest"
 // outlive the service. It finds them by a pprof label, which a goroutine inherits
 // from the goroutine that starts it, and so ignores those of parallel tests.
 //
-// Listing all goroutines takes about as long as everything else that a server
-// does. If the server runs only code of this module, the check first compares the
-// number of goroutines: if that has not grown, nothing leaked.
+// Listing all goroutines takes about as long as everything else that a server does.
+// If no option and no handler of the user can have started goroutines, the check first
+// compares their number: if that has not grown, nothing leaked.
 type leakCheck struct {
 	label  string
 	before int

@@ -239,7 +239,7 @@ type recipe struct {
 	artifactType string
 	annotations  map[string]string
 	size         int
-	err          error // the first error
+	err          error // the first error of a part
 }
 
 // A child is an entry of an index.

@@ -67,7 +67,7 @@ type part struct {
 	drawsRandom         bool    // whether the seed decides on effects, or on the requests that the part hits
 	takesSeed           bool    // whether Seed is permitted: there is a Probability or a range of delays
 
-	responds     bool // whether the part has a Status, Code, Message, shape or end instead of a response
+	responds     bool // whether the part gives a response, or ends the connection instead of one
 	response     response
 	endInstead   registry.ConnectionEnd // how the connection ends instead of a response, or 0
 	endsConn     bool                   // whether the connection ends, instead of a response or within it

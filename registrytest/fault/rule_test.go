@@ -213,7 +213,8 @@ func TestRuleIsAValue(t *testing.T) {
 	require.Equal(t, "get-blob repo=app times=1 reset", other.String())
 }
 
-// kinds has requests with and without a body, a range, a digest and a session.
+// kinds has different requests for FuzzParse: with and without a body, a range, a
+// digest and an upload session.
 var kinds = []struct{ method, target, body, header string }{
 	{"GET", "/v2/", "", ""},
 	{"HEAD", "/v2/", "", ""},

@@ -15,7 +15,7 @@ import (
 func TestParseRefuses(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
-		// The operation is missing, or a word is wrong.
+		// In these rules, the operation is missing or a word is wrong.
 		"":                                "it names no requests: it begins with operations, or any",
 		" ":                               "it names no requests: it begins with operations, or any",
 		"fetch status=503":                `no operation is called "fetch"`,
@@ -47,7 +47,7 @@ func TestParseRefuses(t *testing.T) {
 		"get-blob status=abc":             "status=abc: not a number",
 		"get-blob status=500\x00":         `status="500\x00": not a number`,
 
-		// No request meets the conditions.
+		// No request meets the conditions of these rules.
 		"get-blob tag=v1 close":                       "tag=v1: no get-blob request has a tag",
 		"get-blob,head-blob tag=v1 close":             "tag=v1: no get-blob,head-blob request has a tag",
 		"delete-manifest tag=* close":                 "tag=*: no delete-manifest request has a tag",
@@ -68,7 +68,7 @@ func TestParseRefuses(t *testing.T) {
 		"any where=path:/* tag=v1 close":              "no request meets all of where=path:/* tag=v1",
 		"get-blob has-header=:b close":                `"" is not the name of a header`,
 
-		// The number of requests, the probability or the seed is wrong.
+		// In these rules, a number of requests, a probability or a seed is wrong.
 		"get-blob times=0 close":                    "times=0: less than 1",
 		"get-blob after=-1 close":                   "after=-1: less than 0",
 		"get-blob every=0 close":                    "every=0: less than 1",
@@ -86,7 +86,7 @@ func TestParseRefuses(t *testing.T) {
 		"get-blob status=500 then once status=501":  "the part before then has no end: it needs once, times or first-bytes",
 		"get-blob once status=500 then":             "nothing happens after the last then",
 
-		// The rule cannot respond like this.
+		// These rules cannot respond as they say.
 		"get-blob status=99":                     "status=99: less than 200",
 		"get-blob status=600":                    "status=600: more than 599",
 		"get-blob status=500 status=501":         "status is said twice",
@@ -126,7 +126,7 @@ func TestParseRefuses(t *testing.T) {
 		"get-blob drop-header=a:b":               `"a:b" is not the name of a header`,
 		"get-blob content-length=0":              "not a lie",
 
-		// The word cannot change the request like this.
+		// These rules cannot change the request as they say.
 		"get-blob ignore=a:b":              `"a:b" is not the name of a header`,
 		"get-blob ignore=Range status=500": "ignore=Range has no effect: the rule responds in place of the operation",
 		"patch-upload keep=1 close":        "keep=1 has no effect: the rule responds in place of the operation",
@@ -136,7 +136,7 @@ func TestParseRefuses(t *testing.T) {
 		"get-blob lose-upload":             "lose-upload: no get-blob request has an upload session",
 		"get-blob duplicate":               "duplicate: no get-blob request has an effect on the content",
 
-		// The byte, the duration or the end of the connection is wrong.
+		// In these rules, a byte, a duration or an end of the connection is wrong.
 		"get-blob corrupt=x":           "corrupt=x: not a number",
 		"get-blob corrupt=1 corrupt=1": "a byte that is corrupted twice is as it was",
 		"get-blob delay=1":             "not a duration, such as 1.5s",
@@ -243,7 +243,7 @@ func TestSense(t *testing.T) {
 	t.Parallel()
 	hex := strings.Repeat("0", 64)
 	for _, test := range []struct{ refused, want, accepted string }{
-		// Conditions that exclude each other.
+		// These rules have conditions that exclude each other.
 		{"any tag=v1 tag=v2 close", "no request meets both tag=v1 and tag=v2", "any tag=v1 tag=v* close"},
 		{"any tag=v1* tag=v2* close", "no request meets both", "any tag=v1* tag=v?2 close"},
 		{"any tag=a,b tag=c,d close", "no request meets both", "any tag=a,b tag=b,c close"},
@@ -263,7 +263,7 @@ func TestSense(t *testing.T) {
 		{"any tag=v1 lose-upload", "lose-upload: no request that meets tag=v1 has an upload session", "any tag= lose-upload"},
 		{"get-manifest,patch-upload tag=v1 once acknowledge=1", "no request that meets get-manifest,patch-upload tag=v1 has a chunk", "get-manifest,patch-upload repo=a once acknowledge=1"},
 
-		// Patterns that match no valid name.
+		// These rules have patterns that match no valid name.
 		{"any repo=Team/app close", `repo=Team/app: no repository can have the name "Team/app"`, "any repo=team/app close"},
 		{"any repo=/team/* close", `no repository can have the name "/team/*"`, "any repo=team/* close"},
 		{"any repo=team/ close", "no repository can have the name", "any repo=team/** close"},
@@ -276,7 +276,7 @@ func TestSense(t *testing.T) {
 		{"any tag=.* close", "no manifest can have the tag", "any tag=_* close"},
 		{"get-manifest tag=sha256:" + hex + " close", "no manifest can have the tag", "get-manifest tag=sha256-" + hex + " close"},
 
-		// Patterns that match no digest.
+		// These rules have patterns that match no digest.
 		{"any digest=sha256:" + hex + "0 close", "invalid checksum digest length", "any digest=sha256:" + hex + " close"},
 		{"any digest=sha265:" + hex + " close", `no algorithm of digests is called "sha265"; did you mean "sha256"?`, "any digest=md5:" + hex + " close"},
 		{"any digest=sha-256:* close", `did you mean "sha256"?`, "any digest=sha224:* close"},
@@ -302,14 +302,14 @@ func TestSense(t *testing.T) {
 		{"get-upload method=HEAD corrupt=1", "corrupt=1 has no effect", "get-upload corrupt=1"},
 		{"head-blob once status=503 body=html corrupt=3", "corrupt=3 has no effect", "head-blob once status=503 body=html"},
 
-		// Conditions that exclude their own negation.
+		// These rules have a condition and its negation.
 		{"any has-header=Range has-header=!Range close", "no request meets both has-header=Range and has-header=!Range", "any has-header=Range has-header=!Accept close"},
 		{"any has-header=!?n has-header=?n:5 close", "no request meets both has-header=!?n and has-header=?n:5", "any has-header=!?n:6 has-header=?n:5 close"},
 		{"any where=found where=!found close", "no request meets both where=found and where=!found", "any where=found where=!tagged close"},
 		{"any where=body>10 where=!body>10 close", "no request meets both where=body>10 and where=!body>10", "any where=body>10 where=!body>11 close"},
 		{"any where=!body>10 where=body>20 close", "no request meets both", "any where=!body>20 where=body>10 close"},
 
-		// Conditions on things that no request has.
+		// These rules have conditions on things that the operation does not have.
 		{"ping where=repo-exists close", "where=repo-exists: no ping request has a repository", "list-tags where=repo-exists close"},
 		{"patch-upload where=!found close", "where=!found: no patch-upload request has a blob or a manifest", "put-upload where=!found close"},
 		{"get-blob where=tagged close", "where=tagged: no get-blob request has a manifest", "delete-manifest where=tagged close"},
@@ -320,7 +320,7 @@ func TestSense(t *testing.T) {
 		{"start-upload location=?a={state}", "location=?a={state}: no start-upload request has an upload session", "start-upload,patch-upload location=?a={state}"},
 		{"any method=POST location=?a={state}", "no request that meets method=POST has an upload session", "any method=POST,PATCH location=?a={state}"},
 
-		// Rules with body=own, which needs another status and keeps the body.
+		// In these rules, body=own needs a status, and permits no other body.
 		{"get-blob body=own", "body=own has no effect: it needs a status", "get-blob body=own status=206"},
 		{"get-blob status=500 code=DENIED body=own", "body=own keeps the body, so code and message have no effect", "get-blob status=500 code=DENIED body=spec"},
 		{"get-blob status=500 body=own message=x", "body=own keeps the body", "get-blob status=500 body=own body=append:x"},
@@ -330,7 +330,7 @@ func TestSense(t *testing.T) {
 		{"get-blob body=errors:htlm", `did you mean "html"?`, "get-blob body=errors:html body=append:x"},
 		{"get-blob ignore=Range status=206", "ignore=Range has no effect", "get-blob ignore=Range status=206 body=own"},
 
-		// A seed in a rule that leaves nothing to chance.
+		// In these rules, the seed needs a word that leaves something to chance.
 		{"any seed=1 close", "seed has no effect: nothing in the rule is left to chance", "any seed=1 probability=1 close"},
 		{"any seed=1 delay=1s", "seed has no effect", "any seed=1 delay=1s..2s"},
 		{"any seed=1 times=2 status=503 then close", "seed has no effect", "any seed=1 times=2 status=503 then probability=0.5 close"},

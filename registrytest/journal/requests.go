@@ -117,9 +117,9 @@ func (r Requests) Since(earlier Requests) Requests {
 	return r.Where(func(record *Record) bool { return record.Number > earlier.last })
 }
 
-// Sorted returns the same requests, with each sequence of requests for the operations
-// sorted by [Record.String]. Without operations, it sorts all requests. With Sorted, the
-// order of concurrent requests is the same in every run of a test.
+// Sorted returns the same requests, after sorting each unbroken sequence of requests for
+// the operations by [Record.String]. Without operations, it sorts all requests. With
+// Sorted, the order of concurrent requests is the same in every run of a test.
 func (r Requests) Sorted(ops ...registry.Op) Requests {
 	within := func(record *Record) bool { return len(ops) == 0 || slices.Contains(ops, record.Op) }
 	return r.then(func(all []*Record) []*Record {

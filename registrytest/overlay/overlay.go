@@ -36,8 +36,8 @@ import (
 // upper store is a memstore, it reads the blob from the lower store instead.
 //
 // The lower store may change while a Store uses it. The Store shows the changes, except
-// those of tags that a client has pushed to the Store. A Store needs no Close; its
-// caller closes the two stores.
+// those of hidden content, and of tags that were pushed to the Store. A Store needs no
+// Close; its caller closes the two stores.
 type Store struct {
 	lower, upper registry.Store
 

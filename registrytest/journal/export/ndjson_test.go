@@ -109,7 +109,7 @@ func TestBodiesOfTokensAreLeftOut(t *testing.T) {
 	require.ErrorContains(t, NDJSON(failing{}, r, false), "writing requests as JSON")
 }
 
-// The exports have no secret of a request, but the name of the user.
+// The exports have the name of a request's user, but no secrets.
 func TestExportsHaveNoSecrets(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, 0, registry.WithMiddleware(func(next registry.Handler) registry.Handler {
