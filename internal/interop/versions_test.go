@@ -14,11 +14,11 @@ import (
 func TestVersions(t *testing.T) {
 	t.Parallel()
 	versions := map[string]string{}
-	for _, file := range []string{"heavy/go.mod", "go.mod"} {
+	for _, file := range []string{"explore/testdata/helm4/v4.3.2.mod", "heavy/go.mod", "go.mod"} {
 		text, err := os.ReadFile(file)
 		require.NoError(t, err)
 		for line := range strings.Lines(string(text)) {
-			if fields := strings.Fields(line); len(fields) > 1 {
+			if fields := strings.Fields(strings.TrimPrefix(line, "require ")); len(fields) > 1 {
 				versions[fields[0]] = fields[1]
 			}
 		}
@@ -33,6 +33,7 @@ func TestVersions(t *testing.T) {
 		{"containerd 1.x", "github.com/containerd/containerd"},
 		{"containers/image", "go.podman.io/image/v5"},
 		{"Helm", "helm.sh/helm/v3"},
+		{"Helm 4", "helm.sh/helm/v4"},
 		{"notation-go", "github.com/notaryproject/notation-go"},
 	}
 	for _, m := range modules {

@@ -15,8 +15,11 @@ import (
 // sample lists the scenarios of package check that go test -short tries.
 var sample = []string{"requests", "tags in pages", "referrers tag", "attach without the API"}
 
-// The clients that ocireg check knows meet and violate exactly the requirements
-// that docs/clients.md says.
+// knownClients returns the names of the clients that ocireg check knows.
+func knownClients() []string { return strings.Split(check.Known(), ", ") }
+
+// The clients that ocireg check knows, and the libraries, meet and violate exactly
+// the requirements that docs/clients.md says.
 func TestCheck(t *testing.T) {
 	outcomes := matrix.OpenTable(t, docs, "check")
 	findings := matrix.OpenTable(t, docs, "check findings")
@@ -26,16 +29,16 @@ func TestCheck(t *testing.T) {
 	}
 	outcomes.CheckDeclared(t)
 	var rows, stale []string
-	for name := range strings.SplitSeq(check.Known(), ", ") {
+	clients := checkedClients(t)
+	for _, client := range clients {
+		name := client.Name
 		t.Run(name, func(t *testing.T) {
-			client, ok := check.Get(name)
-			require.True(t, ok)
-			need(t, name)
+			client.start(t)
 			cfg := check.Config{Timeout: 20 * time.Second}
 			if testing.Short() {
 				cfg.Only = func(scenario string) bool { return slices.Contains(sample, scenario) }
 			}
-			report, err := check.Check(t.Context(), client, cfg)
+			report, err := check.Check(t.Context(), client.Client, cfg)
 			require.NoError(t, err)
 			var text strings.Builder
 			require.NoError(t, report.WriteText(&text))
@@ -61,7 +64,7 @@ func TestCheck(t *testing.T) {
 				}
 				rows = append(rows, row)
 				findings.Check(t, row, "Seen", matrix.Steady(v.Detail))
-				findings.Check(t, row, "Command", "`"+strings.Join(commandOf(client, v.Task), " ")+"`")
+				findings.Check(t, row, "Command", "`"+strings.Join(commandOf(client.Client, v.Task), " ")+"`")
 			}
 			for _, r := range check.Requirements() {
 				if row := name + ": " + r.Name; outcome(report, r) != "" && !slices.Contains(rows, row) {
@@ -73,6 +76,46 @@ func TestCheck(t *testing.T) {
 	for _, row := range stale {
 		findings.CheckAbsent(t, row)
 	}
+	checkStale(t, clients, outcomes, findings)
+}
+
+// checkStale checks that the tables are about clients, tasks, commands and requirements that
+// exist, those of clients that are not installed included, and that the findings
+// are the violations of the other table.
+func checkStale(t *testing.T, clients []checked, outcomes, findings *matrix.Table) {
+	t.Helper()
+	var names []string
+	for _, client := range clients {
+		names = append(names, client.Name)
+	}
+	outcomes.CheckColumns(t, names)
+	findings.CheckColumns(t, []string{"Seen", "Command"})
+	var violated []string
+	for _, client := range clients {
+		name := client.Name
+		var tasks, commands []string
+		for _, task := range client.Tasks {
+			tasks, commands = append(tasks, task.Name), append(commands, "`"+strings.Join(task.Args, " ")+"`")
+		}
+		for _, r := range check.Requirements() {
+			cell := outcomes.Cell(rowOf(r), name)
+			if r.Level == check.Note || cell == "–" {
+				continue
+			}
+			for part := range strings.SplitSeq(cell, "; ") {
+				outcome, by, some := strings.Cut(part, " by ")
+				require.Contains(t, []string{"held", "violated"}, outcome, "%s, %s", r.Name, name)
+				if some {
+					require.Subset(t, tasks, strings.Split(by, ", "), "%s, %s", r.Name, name)
+				}
+				if row := name + ": " + r.Name; outcome == "violated" {
+					violated = append(violated, row)
+					require.Contains(t, commands, findings.Cell(row, "Command"), "%s", row)
+				}
+			}
+		}
+	}
+	findings.CheckRows(t, violated)
 }
 
 func rowOf(r check.Requirement) string { return string(r.Level) + ": " + r.Name }

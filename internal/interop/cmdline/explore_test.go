@@ -62,14 +62,16 @@ func TestExplored(t *testing.T) {
 		op := operation(x.program, x.task, "")
 		op.Runs, op.Short = 60, 3
 		switch op.Name {
-		case "helm pull", "helm push":
-			op.Runs, op.Concurrent = 0, true
-		case "podman push":
-			op.Concurrent = true
+		case "helm pull", "helm push", "podman push":
+			op.Runs, op.Racy = 0, true
+		case "helm login":
+			op.Racy = true
 		}
 		ops = append(ops, op)
 	}
 	matrix.EveryFault(t, docs, "explored programs", ops)
+	matrix.SameFaults(t, docs, "explored", "Helm pull", "explored programs", "helm pull")
+	matrix.SameFaults(t, docs, "explored", "Helm push", "explored programs", "helm push")
 }
 
 // TestHostile runs programs at hostile registries. It leaves out traps that need

@@ -64,6 +64,11 @@ func TestTools(t *testing.T) {
 		table.Declare(step.name)
 	}
 	table.CheckDeclared(t)
+	var names []string
+	for _, tool := range tools {
+		names = append(names, tool.name)
+	}
+	table.CheckColumns(t, names)
 	for _, tool := range tools {
 		t.Run(tool.name, func(t *testing.T) {
 			need(t, append(tool.needs, tool.name)...)

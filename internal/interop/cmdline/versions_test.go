@@ -1,6 +1,7 @@
 package cmdline
 
 import (
+	"maps"
 	"os"
 	"path"
 	"regexp"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/ocireg/registry/internal/check"
 	"github.com/ocireg/registry/internal/interop/matrix"
 )
 
@@ -31,7 +33,12 @@ func TestVersions(t *testing.T) {
 	}
 	// Helm prints its version without a final .0, unless its own build made it.
 	versions["helm"], _ = strings.CutSuffix(versions["helm"], ".0")
-	versions["skopeo"], versions["podman"] = "1.9.3", "4.3.1"
+	maps.Copy(versions, map[string]string{"skopeo": "1.9.3", "podman": "4.3.1", "buildah": "1.28.2", "ctr": "1.6.20", "docker": "20.10.24"})
+	for _, l := range libraries {
+		client, err := check.Parse(l.file)
+		require.NoError(t, err)
+		versions[client.Name] = versionOf(t, l.module)
+	}
 	matrix.CheckVersions(t, docs, versions, "tools", "check", "explored programs", "hostile programs")
 }
 

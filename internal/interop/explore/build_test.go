@@ -14,6 +14,7 @@ import (
 // modules maps each directory of tests to the module of the client under test.
 var modules = map[string]string{
 	"containerd":   "github.com/containerd/containerd/v2",
+	"helm4":        "helm.sh/helm/v4",
 	"ggcr":         "github.com/google/go-containerregistry",
 	"hostile-ggcr": "github.com/google/go-containerregistry",
 	"hostile-oras": "oras.land/oras-go/v2",

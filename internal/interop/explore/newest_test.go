@@ -24,6 +24,8 @@ func TestNewest(t *testing.T) {
 		{Name: "regclient push", Run: regclientPush, Cancelled: true},
 		{Name: "containerd pull", Setup: seed, Run: containerdPull, Cancelled: true},
 		{Name: "containerd push", Run: containerdPush, Cancelled: true},
+		{Name: "Helm 4 pull", Explored: helm4Explored("TestPull")},
+		{Name: "Helm 4 push", Explored: helm4Explored("TestPush")},
 	})
 }
 
@@ -43,5 +45,19 @@ func TestNewestAtHostileRegistries(t *testing.T) {
 		{Name: "regclient lists", Setup: seedLists, Run: regclientLists, Options: login},
 		{Name: "containerd pull", Setup: seed, Run: containerdPull, Options: login},
 		{Name: "containerd push", Run: containerdPush, Options: login},
+		{Name: "Helm 4 pull", Met: helm4Met("TestHostilePull")},
+		{Name: "Helm 4 push", Met: helm4Met("TestHostilePush")},
 	})
+}
+
+// helm4 is the version of Helm 4. It is a program of its own, since its package
+// for registries requires all types of Kubernetes, which take minutes to compile.
+const helm4 = "v4.3.2"
+
+func helm4Explored(test string) func(*testing.T) *explore.Matrix {
+	return func(t *testing.T) *explore.Matrix { return exploreBinary(t, build(t, "helm4", helm4), test, "") }
+}
+
+func helm4Met(test string) func(*testing.T) *explore.Hazards {
+	return func(t *testing.T) *explore.Hazards { return meetHostile(t, build(t, "helm4", helm4), test) }
 }

@@ -75,6 +75,9 @@ func (b bug) String() string { return b.client + " " + b.old + ", " + b.text }
 // EveryFault finds each of the known bugs in the old version, and does not find
 // it in the version with the fix.
 func TestRediscover(t *testing.T) {
+	if !*update {
+		checkRows(t)
+	}
 	var rows []string
 	for _, b := range bugs {
 		t.Run(b.String(), func(t *testing.T) {
@@ -116,12 +119,30 @@ const (
 
 // row returns the first cells of the bug's row in docs/exploring.md, without the
 // runs and the time that finding it took.
-func (b bug) row(v explore.Violation) string {
+func (b bug) row(v explore.Violation) string { return fmt.Sprintf("%s `%s` |", b.begin(), v.Rule) }
+
+// begin returns the cells before that of the rule.
+func (b bug) begin() string {
 	text := b.text
 	if b.source != "" {
 		text = fmt.Sprintf("[%s](%s)", b.text, b.source)
 	}
-	return fmt.Sprintf("| %s %s → %s | %s | %s | `%s` |", modules[b.client], b.old, cmp.Or(b.new, "no release"), text, v.Kind, v.Rule)
+	return fmt.Sprintf("| %s %s → %s | %s | %s |", modules[b.client], b.old, cmp.Or(b.new, "no release"), text, b.kind)
+}
+
+// checkRows checks that the table has a row for each bug, and no others.
+func checkRows(t *testing.T) {
+	t.Helper()
+	text, err := os.ReadFile(exploring)
+	require.NoError(t, err)
+	_, rest, ok := strings.Cut(string(text), mark)
+	require.True(t, ok)
+	table, _, _ := strings.Cut(rest, "\n\n")
+	rows := strings.Split(table, "\n")[2:]
+	require.Len(t, rows, len(bugs), "%s has stale rows", exploring)
+	for i, b := range bugs {
+		require.True(t, strings.HasPrefix(rows[i], b.begin()), "%s has %q instead of the row of %s", exploring, rows[i], b)
+	}
 }
 
 // writeRows replaces the rows of the table in docs/exploring.md.
@@ -146,15 +167,20 @@ func (b bug) in(m *explore.Matrix) (found []explore.Violation) {
 // explore runs EveryFault on a version of the client and returns the matrix.
 func (b bug) explore(t *testing.T, version string) *explore.Matrix {
 	t.Helper()
-	binary := build(t, b.client, version)
+	return exploreBinary(t, build(t, b.client, version), b.test, b.must)
+}
+
+// exploreBinary returns the matrix of a client, by a test of its binary.
+func exploreBinary(t *testing.T, binary, test, must string) *explore.Matrix {
+	t.Helper()
 	out := filepath.Join(t.TempDir(), "matrix.json")
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, binary, "-test.run=^"+b.test+"$", "-test.v")
-	cmd.Env = append(os.Environ(), "EXPLORE_OUT="+out, "EXPLORE_MUST="+b.must)
+	cmd := exec.CommandContext(ctx, binary, "-test.run=^"+test+"$", "-test.v")
+	cmd.Env = append(os.Environ(), "EXPLORE_OUT="+out, "EXPLORE_MUST="+must)
 	output, err := cmd.CombinedOutput()
 	lines := strings.Split(strings.TrimSpace(string(output)), "\n")
-	require.NoError(t, err, "%s %s:\n%s", b.client, version, strings.Join(lines[max(len(lines)-30, 0):], "\n"))
+	require.NoError(t, err, "%s:\n%s", test, strings.Join(lines[max(len(lines)-30, 0):], "\n"))
 	text, err := os.ReadFile(out)
 	require.NoError(t, err)
 	m := new(explore.Matrix)

@@ -49,6 +49,61 @@ func TestExplored(t *testing.T) {
 	})
 }
 
+// imageLogins are the ways to log in. Each has a sample, since a run over loopback takes
+// real time.
+var imageLogins = []struct {
+	name string
+	auth func(...string) *auth.Auth
+}{{"Basic", auth.Basic}, {"Bearer", auth.Bearer}}
+
+// secured returns the options of a registry that asks for the credentials.
+func secured(scheme func(...string) *auth.Auth, more ...registrytest.Option) []explore.Option {
+	return []explore.Option{explore.Server(func(t *explore.T) []registrytest.Option {
+		a := scheme()
+		require.NoError(t, a.AddUser(who, "pull,push team/**"))
+		return append([]registrytest.Option{a}, more...)
+	})}
+}
+
+// TestExploredWithLogins explores containers/image at registries that ask for
+// credentials.
+func TestExploredWithLogins(t *testing.T) {
+	var ops []matrix.Operation
+	for _, login := range imageLogins {
+		options := secured(login.auth)
+		ops = append(ops,
+			matrix.Operation{Name: "containers/image pull, " + login.name, Setup: seed, Run: imagePull, Options: options, Loopback: true, Runs: 60},
+			matrix.Operation{Name: "containers/image push, " + login.name, Run: imagePush, Options: options, Loopback: true, Runs: 60})
+	}
+	matrix.EveryFault(t, docs, "explored logins", ops)
+}
+
+// TestExploredLists explores the list of containers/image, at a registry that has
+// two tags on a page.
+func TestExploredLists(t *testing.T) {
+	undisturbed := true
+	matrix.EveryFault(t, docs, "explored lists", []matrix.Operation{{
+		Name: "containers/image tags",
+		Setup: func(t *explore.T, reg *registrytest.Server) {
+			for i := range 5 {
+				reg.Push(t, fmt.Sprintf("team/app:v%d", i+1), small())
+			}
+		},
+		Run: func(t *explore.T, reg *registrytest.Server) error {
+			tags, err := imageClientOf(t).Tags(t.Context(), reg.Ref("team/app"))
+			if undisturbed && err == nil && len(tags) != 5 {
+				t.Errorf("the list has %d tags, want 5: %v", len(tags), tags)
+			}
+			undisturbed = false
+			t.Result("list", tags)
+			return err
+		},
+		Options: secured(auth.Basic, registry.WithPageSize(2)), Loopback: true, Runs: 60,
+	}, {
+		Name: "containers/image referrers", Lacks: "knows nothing of referrers",
+	}})
+}
+
 // withoutReferrers returns the options of a registry without the referrers API,
 // where clients keep an index under the referrers tag.
 func withoutReferrers(*explore.T) []registrytest.Option {

@@ -143,6 +143,7 @@ func Logins(t *testing.T, docs string, clients ...Factory) {
 		table.Declare(login.name, clients...)
 	}
 	table.CheckDeclared(t)
+	table.checkClients(t, clients)
 	for _, client := range clients {
 		for _, login := range logins() {
 			for _, scheme := range schemes {

@@ -47,9 +47,20 @@ func checkCancelled(t *testing.T, table *Table, op string, m *explore.Matrix) {
 	table.Check(t, op, "went on at", went)
 }
 
-// checkOperations fails the test if a row is about an operation that is no column
-// of the other table.
-func (table *Table) checkOperations(t *testing.T, other *Table) {
+// checkRows fails the test if a row is about an operation that is no column of the
+// other table, or the rows are not those among ops that are cancelled.
+func (table *Table) checkRows(t *testing.T, other *Table, ops []Operation) {
 	t.Helper()
+	for _, op := range ops {
+		if op.Cancelled {
+			require.Contains(t, table.rows, op.Name, "%s, table %s", table.file, table.name)
+		} else {
+			table.CheckAbsent(t, op.Name)
+		}
+	}
+	if updating() {
+		table.rows = slices.DeleteFunc(table.rows, func(row string) bool { return !slices.Contains(other.cols, row) })
+		return
+	}
 	require.Subset(t, other.cols, table.rows, "%s, table %s, has a stale row", table.file, table.name)
 }

@@ -2,7 +2,6 @@ package matrix
 
 import (
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -37,12 +36,21 @@ type Operation struct {
 	// the context at each request, for the table of cancellations.
 	Cancelled bool
 
-	// Concurrent is set if the order of the operation's requests differs from run
-	// to run. Whether net/http repeats a request after a lost connection is then
-	// random, so outcomes of faults before the response are not compared. The
-	// other outcomes are compared if the table is about all runs, but not if it
-	// is about a sample, which has other runs each time.
-	Concurrent bool
+	// Racy is set if the order of the operation's requests, or whether one is the first
+	// of its connection, differs from run to run. Whether net/http repeats a request
+	// after a lost connection is then random, so the cells of faults before the
+	// response have all outcomes that were seen. The other cells are exact. Where the
+	// order differs, the table has to be about all runs: a sample has other runs each time.
+	Racy bool
+
+	// Lacks is the reason why the client has no such operation, or "". The cells of
+	// the column are empty then.
+	Lacks string
+
+	// Explored and Met, unless they are nil, return the outcomes of another program,
+	// in place of Run.
+	Explored func(*testing.T) *explore.Matrix
+	Met      func(*testing.T) *explore.Hazards
 
 	// Runs is the number of runs in the sample of faults that the table is about,
 	// or 0 if the table is about all faults.
@@ -65,7 +73,8 @@ const leftUpload = "upload left open"
 const loopbackTimeout = 30 * time.Second
 
 // EveryFault runs explore.EveryFault on the operations, and compares the outcomes
-// with the table of the given name and the violations with its list of findings.
+// with the table of the given name and the violations with its list of findings. It
+// checks the columns of operations that do not run here as far as it can.
 func EveryFault(t *testing.T, docs, name string, ops []Operation) {
 	table := OpenTable(t, docs, name)
 	list := openFindings(t, docs, name+" findings")
@@ -73,6 +82,7 @@ func EveryFault(t *testing.T, docs, name string, ops []Operation) {
 	if slices.ContainsFunc(ops, func(op Operation) bool { return op.Cancelled }) {
 		cancelled = OpenTable(t, docs, cancelling)
 	}
+	table.checkOperations(t, ops)
 	rows := slices.Clone(table.rows)
 	for _, fixed := range []string{"runs", "requests"} {
 		if !slices.Contains(rows, fixed) {
@@ -83,30 +93,19 @@ func EveryFault(t *testing.T, docs, name string, ops []Operation) {
 	for _, op := range ops {
 		t.Run(op.Name, func(t *testing.T) {
 			runs := op.start(t, table)
-			// The budget is set even for all runs, because -short changes its default. Open
-			// uploads are accepted, because the table of ocireg check shows them.
-			opts := append([]explore.Option{explore.ReportOnly(), explore.Budget(runs, 0), explore.Accept(leftUpload)}, op.Options...)
-			if op.Loopback {
-				opts = append(opts, explore.OverLoopback(), explore.Jobs(4), explore.Timeout(loopbackTimeout), explore.Accept(noTimeout))
-			}
-			if op.Cancelled {
-				opts = append(opts, explore.Cancellations())
-			}
-			m := explore.EveryFault(t, op.Setup, op.Run, opts...)
+			m := op.explore(t, runs)
 			for _, fault := range m.Faults {
 				if !slices.Contains(rows, fault) {
 					rows = append(rows, fault)
 				}
 			}
-			if runs < op.all() || op.Concurrent && !updating() {
-				if op.Runs == 0 || !op.Concurrent {
-					checkSample(t, table, op, m)
-				}
+			if runs < op.all() {
+				checkSample(t, table, op, m)
 				list.checkSample(t, op.Name, m.Violations)
 				return
 			}
 			seen[op.Name] = m
-			list.check(t, op.Name, findings(op.Name, m.Violations))
+			list.check(t, op.Name, op.findings(m.Violations))
 			if op.Cancelled {
 				checkCancelled(t, cancelled, op.Name, m)
 			}
@@ -115,7 +114,13 @@ func EveryFault(t *testing.T, docs, name string, ops []Operation) {
 	for _, row := range rows {
 		table.fill(row)
 		for _, op := range ops {
-			if m := seen[op.Name]; m != nil && row != Version {
+			switch m := seen[op.Name]; {
+			case row == Version:
+			case op.Lacks != "":
+				table.Check(t, row, op.Name, op.lacking(row))
+			case m != nil && op.chance(row):
+				table.checkChance(t, row, op.Name, outcomesOf(m, row))
+			case m != nil:
 				table.Check(t, row, op.Name, summary(m, row, op))
 			}
 		}
@@ -123,15 +128,50 @@ func EveryFault(t *testing.T, docs, name string, ops []Operation) {
 			table.Declare(row)
 		}
 	}
+	table.checkCells(t, ops)
+	list.checkStale(t, table)
 	if cancelled != nil {
-		cancelled.checkOperations(t, table)
+		cancelled.checkRows(t, table, ops)
 	}
+}
+
+// explore explores the operation with a number of runs.
+func (op Operation) explore(t *testing.T, runs int) *explore.Matrix {
+	if op.Explored != nil {
+		return op.Explored(t)
+	}
+	// The budget is set even for all runs, because -short changes its default. Open
+	// uploads are accepted, because the table of ocireg check shows them.
+	opts := append([]explore.Option{explore.ReportOnly(), explore.Budget(runs, 0), explore.Accept(leftUpload)}, op.Options...)
+	if op.Loopback {
+		opts = append(opts, explore.OverLoopback(), explore.Jobs(4), explore.Timeout(loopbackTimeout), explore.Accept(noTimeout))
+	}
+	if op.Cancelled {
+		opts = append(opts, explore.Cancellations())
+	}
+	return explore.EveryFault(t, op.Setup, op.Run, opts...)
+}
+
+// chance reports whether the outcomes of a fault are chance.
+func (op Operation) chance(fault string) bool {
+	return op.Racy && strings.HasSuffix(fault, " before the response")
+}
+
+// lacking returns the cell of an operation that the client does not have.
+func (op Operation) lacking(row string) string {
+	if row == "requests" {
+		return op.Lacks
+	}
+	return "–"
 }
 
 // start prepares the operation, and skips the test if the operation is not to
 // run. It returns the number of runs to make.
 func (op Operation) start(t *testing.T, table *Table) (runs int) {
 	t.Helper()
+	if op.Lacks != "" {
+		t.Skip(op.Lacks)
+	}
 	runs = op.all()
 	if testing.Short() && !updating() {
 		runs = min(op.Short, runs)
@@ -174,6 +214,13 @@ func outcomeOf(c explore.Cell) string {
 	return string(c.Outcome)
 }
 
+// outcomesOf returns the outcomes of a fault, in their order.
+func outcomesOf(m *explore.Matrix, fault string) []string {
+	return slices.DeleteFunc(slices.Clone(outcomes), func(o string) bool {
+		return !slices.ContainsFunc(m.Cells, func(c explore.Cell) bool { return c.Fault == fault && outcomeOf(c) == o })
+	})
+}
+
 // summary returns the text for a cell of the table: the outcomes of a fault at
 // all requests, or a number for the rows "requests" and "runs".
 func summary(m *explore.Matrix, fault string, op Operation) string {
@@ -213,8 +260,7 @@ func checkSample(t *testing.T, table *Table, op Operation, m *explore.Matrix) {
 	t.Helper()
 	for _, c := range m.Cells {
 		want, seen := table.cells[[2]string{c.Fault, op.Name}], outcomeOf(c)
-		chance := op.Concurrent && strings.HasSuffix(c.Fault, " before the response")
-		if chance || seen == beyond || op.Loopback && strings.Contains(c.Fault, "Retry-After") && strings.Contains(want, string(explore.Violated)) {
+		if seen == beyond || op.Loopback && strings.Contains(c.Fault, "Retry-After") && strings.Contains(want, string(explore.Violated)) {
 			continue
 		}
 		require.Contains(t, want, seen, "%s, table %s, %s, %s: %s: %s",
@@ -239,100 +285,4 @@ func (table *Table) empty(row string) bool {
 		}
 	}
 	return true
-}
-
-// A list is a Markdown table of findings. Each row begins with the name of an operation.
-type list struct {
-	file, mark string
-	lines      map[string][]string // the rows of the list, by operation
-}
-
-// openFindings reads the list of findings that follows the comment with the name in
-// the file. With REGISTRYTEST_UPDATE it writes the list at the end of the test.
-func openFindings(t *testing.T, file, name string) *list {
-	t.Helper()
-	l := &list{file: file, mark: "<!-- " + name + " -->\n\n", lines: make(map[string][]string)}
-	_, lines, _ := l.split(t)
-	for _, line := range lines[2:] {
-		l.lines[operationOf(line)] = append(l.lines[operationOf(line)], line)
-	}
-	if updating() {
-		t.Cleanup(func() { l.write(t) })
-	}
-	return l
-}
-
-func operationOf(line string) string {
-	op, _, _ := strings.Cut(strings.TrimPrefix(line, "| "), " | ")
-	return op
-}
-
-// split returns the text before the list, the lines of the list, and the text after it.
-func (l *list) split(t *testing.T) (before string, lines []string, after string) {
-	t.Helper()
-	text, err := os.ReadFile(l.file)
-	require.NoError(t, err)
-	before, rest, ok := strings.Cut(string(text), l.mark)
-	require.True(t, ok, "%s has no %q", l.file, l.mark)
-	body, after, _ := strings.Cut(rest, "\n\n")
-	lines = strings.Split(strings.TrimSpace(body), "\n")
-	require.GreaterOrEqual(t, len(lines), 2, "%s: the list after %q has no head", l.file, l.mark)
-	return before + l.mark, lines, "\n\n" + after
-}
-
-// check fails the test unless the list has exactly these findings about the operation.
-func (l *list) check(t *testing.T, op string, seen []string) {
-	t.Helper()
-	if !updating() {
-		require.ElementsMatch(t, l.lines[op], seen, "%s does not say what was seen; set REGISTRYTEST_UPDATE=1", l.file)
-	}
-	l.lines[op] = seen
-}
-
-// checkSample fails the test if a run of a sample has a kind of violation that
-// the list lacks. The rules are not compared, because they depend on the sample.
-func (l *list) checkSample(t *testing.T, op string, violations []explore.Violation) {
-	t.Helper()
-	for _, v := range violations {
-		begin := fmt.Sprintf("| %s | %s | ", op, v.Kind)
-		require.True(t, slices.ContainsFunc(l.lines[op], func(line string) bool { return strings.HasPrefix(line, begin) }), "%s does not have %v", l.file, v)
-	}
-}
-
-func (l *list) write(t *testing.T) {
-	t.Helper()
-	writing.Lock()
-	defer writing.Unlock()
-	before, lines, after := l.split(t)
-	var rows []string
-	for _, seen := range l.lines {
-		rows = append(rows, seen...)
-	}
-	slices.Sort(rows)
-	text := strings.Join(append(lines[:2:2], rows...), "\n")
-	require.NoError(t, os.WriteFile(l.file, []byte(before+text+after), 0o666))
-}
-
-// findings returns a row for each kind of violation, with a rule that shows it.
-func findings(operation string, violations []explore.Violation) (lines []string) {
-	type key struct{ kind, words, faults string }
-	ops := make(map[key][]string)
-	for _, v := range violations {
-		_, words, _ := strings.Cut(v.Rule, " ")
-		faults := v.Faults[0]
-		if n := len(v.Faults) - 1; n > 0 {
-			faults += fmt.Sprintf("; %d more", n)
-		}
-		k := key{v.Kind, words, faults}
-		for _, request := range v.Requests {
-			op, _, _ := strings.Cut(request, " ")
-			ops[k] = append(ops[k], op)
-		}
-	}
-	for k, ops := range ops {
-		slices.Sort(ops)
-		lines = append(lines, fmt.Sprintf("| %s | %s | `%s %s` | %s |", operation, k.kind, strings.Join(slices.Compact(ops), ","), k.words, k.faults))
-	}
-	slices.Sort(lines)
-	return lines
 }

@@ -78,6 +78,7 @@ func Faults(t *testing.T, docs string, clients ...Factory) {
 		table.Declare(f.name, clients...)
 	}
 	table.CheckDeclared(t)
+	table.checkClients(t, clients)
 	for _, client := range clients {
 		for _, f := range faults() {
 			t.Run(client.Name+"/"+f.name, func(t *testing.T) {

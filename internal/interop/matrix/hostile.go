@@ -32,18 +32,12 @@ var published = []string{
 // instead. With go test -short, it tries the operations whose Short is not 0.
 func Hostile(t *testing.T, docs, name string, ops []Operation) {
 	table := OpenTable(t, docs, name)
+	table.checkOperations(t, ops)
 	all := os.Getenv("ALL_TRAPS") != ""
 	for _, op := range ops {
 		t.Run(op.Name, func(t *testing.T) {
 			op.start(t, table)
-			opts := append([]explore.Option{explore.ReportOnly()}, op.Options...)
-			if op.Loopback {
-				opts = append(opts, explore.OverLoopback())
-			}
-			if !all {
-				opts = append(opts, explore.OnlyTraps(published...))
-			}
-			for _, x := range explore.Hostile(t, op.Setup, op.Run, opts...).Traps {
+			for _, x := range op.meet(t, all) {
 				if all {
 					t.Log(x)
 					continue
@@ -61,6 +55,35 @@ func Hostile(t *testing.T, docs, name string, ops []Operation) {
 		table.Declare(row)
 	}
 	table.CheckDeclared(t)
+	table.checkHazards(t)
+}
+
+// meet lets the operation meet the traps of the table, or all.
+func (op Operation) meet(t *testing.T, all bool) []explore.TrapResult {
+	if op.Met != nil {
+		return slices.DeleteFunc(op.Met(t).Traps, func(x explore.TrapResult) bool { return !all && !slices.Contains(published, x.Trap) })
+	}
+	opts := append([]explore.Option{explore.ReportOnly()}, op.Options...)
+	if op.Loopback {
+		opts = append(opts, explore.OverLoopback())
+	}
+	if !all {
+		opts = append(opts, explore.OnlyTraps(published...))
+	}
+	return explore.Hostile(t, op.Setup, op.Run, opts...).Traps
+}
+
+// checkHazards checks that all traps exist, and that the cells have outcomes of
+// traps, those of operations that do not run here included.
+func (table *Table) checkHazards(t *testing.T) {
+	t.Helper()
+	words := []string{hazard(explore.NotTried), hazard(explore.TwinFails), hazard(explore.Withstood)}
+	for _, row := range published {
+		for _, col := range table.cols {
+			require.Contains(t, words, table.cells[[2]string{row, col}], "%s, table %s, %s, %s: no outcome is called so", table.file, table.name, row, col)
+		}
+	}
+	t.Run("traps", func(t *testing.T) { trapsExist(t, published) })
 }
 
 // rowsOf returns the rows, after the row of the versions if the table has one.

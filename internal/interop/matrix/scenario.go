@@ -343,7 +343,9 @@ func Scenarios(t *testing.T, docs string, clients ...Factory) {
 		}
 	}
 	table.CheckDeclared(t)
+	table.checkClients(t, clients)
 	other.CheckDeclared(t)
+	other.checkClients(t, clients)
 	explained(t, table, reasons)
 	for i, client := range clients {
 		for _, scenario := range scenarios() {

@@ -103,6 +103,25 @@ func (table *Table) IsOf(col, version string) bool {
 	return table.cells[key] == version
 }
 
+// Cell returns the text of a cell, or "".
+func (table *Table) Cell(row, col string) string {
+	table.mu.Lock()
+	defer table.mu.Unlock()
+	return table.cells[[2]string{row, col}]
+}
+
+// CheckColumns fails the test unless the table has exactly these columns, in any order.
+func (table *Table) CheckColumns(t *testing.T, cols []string) {
+	t.Helper()
+	table.mu.Lock()
+	defer table.mu.Unlock()
+	if updating() {
+		table.cols = slices.DeleteFunc(table.cols, func(col string) bool { return !slices.Contains(cols, col) })
+		return
+	}
+	require.ElementsMatch(t, cols, table.cols, "%s, table %s", table.file, table.name)
+}
+
 // Check fails the test unless the cell has the outcome seen. With
 // REGISTRYTEST_UPDATE it writes the outcome.
 func (table *Table) Check(t *testing.T, row, col, seen string) {
@@ -121,6 +140,30 @@ func (table *Table) Check(t *testing.T, row, col, seen string) {
 		table.cols = append(table.cols, col)
 	}
 	table.cells[key] = seen
+}
+
+// checkChance fails the test unless the cell has all outcomes seen. It may have
+// more. With REGISTRYTEST_UPDATE it adds the outcomes.
+func (table *Table) checkChance(t *testing.T, row, col string, seen []string) {
+	t.Helper()
+	table.mu.Lock()
+	defer table.mu.Unlock()
+	key := [2]string{row, col}
+	have := strings.Split(table.cells[key], " or ")
+	if !updating() {
+		require.Subset(t, have, seen, "%s, table %s, %s, %s", table.file, table.name, row, col)
+		return
+	}
+	all := slices.DeleteFunc(slices.Clone(outcomes), func(o string) bool { return !slices.Contains(have, o) && !slices.Contains(seen, o) })
+	table.cells[key] = strings.Join(all, " or ")
+	for _, name := range []struct {
+		list *[]string
+		name string
+	}{{&table.rows, row}, {&table.cols, col}} {
+		if !slices.Contains(*name.list, name.name) {
+			*name.list = append(*name.list, name.name)
+		}
+	}
 }
 
 // CheckRows fails the test unless the table has exactly these rows, in any order.
@@ -147,8 +190,8 @@ func (table *Table) CheckAbsent(t *testing.T, row string) {
 	require.NotContains(t, table.rows, row, "%s, table %s", table.file, table.name)
 }
 
-// CheckVersions fails the test unless the tables have the given versions of
-// programs. The first word of a column is the name of its program.
+// CheckVersions fails the test unless the tables are about these programs, and have
+// the given versions. The first word of a column is the name of its program.
 func CheckVersions(t *testing.T, docs string, versions map[string]string, names ...string) {
 	t.Helper()
 	if updating() {
@@ -158,9 +201,8 @@ func CheckVersions(t *testing.T, docs string, versions map[string]string, names 
 		table := OpenTable(t, docs, name)
 		for _, col := range table.cols {
 			program, _, _ := strings.Cut(col, " ")
-			if version, ok := versions[program]; ok {
-				require.Equal(t, version, table.cells[[2]string{Version, col}], "%s, table %s: the version of %s", table.file, table.name, col)
-			}
+			require.Contains(t, versions, program, "%s, table %s: the column %s is of no program", table.file, table.name, col)
+			require.Equal(t, versions[program], table.cells[[2]string{Version, col}], "%s, table %s: the version of %s", table.file, table.name, col)
 		}
 	}
 }

@@ -32,8 +32,14 @@ func TestMain(m *testing.M) {
 	m.Run()
 }
 
+// A tester is a *testing.T or an *explore.T.
+type tester interface {
+	Fatalf(format string, args ...any)
+	TempDir() string
+}
+
 // chart returns the archive of a chart app of version 1.2.3.
-func chart(t *explore.T) []byte {
+func chart(t tester) []byte {
 	yaml := "apiVersion: v2\nname: app\nversion: 1.2.3\n"
 	var b bytes.Buffer
 	z := gzip.NewWriter(&b)
@@ -55,7 +61,7 @@ func chart(t *explore.T) []byte {
 }
 
 // clientOf returns a client whose transport retries, as Helm's does by default.
-func clientOf(t *explore.T, reg *registrytest.Server) (*helm.Client, error) {
+func clientOf(t tester, reg *registrytest.Server) (*helm.Client, error) {
 	options := []helm.ClientOption{
 		helm.ClientOptCredentialsFile(filepath.Join(t.TempDir(), "config.json")),
 		helm.ClientOptWriter(io.Discard),
@@ -68,7 +74,7 @@ func clientOf(t *explore.T, reg *registrytest.Server) (*helm.Client, error) {
 	return helm.NewClient(options...)
 }
 
-func push(t *explore.T, reg *registrytest.Server) error {
+func pushChart(t tester, reg *registrytest.Server) error {
 	client, err := clientOf(t, reg)
 	if err != nil {
 		return err
@@ -91,35 +97,24 @@ func pull(t *explore.T, reg *registrytest.Server) error {
 	return nil
 }
 
-// tags lists the versions of a chart.
-func tags(t *explore.T, reg *registrytest.Server) error {
-	client, err := clientOf(t, reg)
-	if err != nil {
-		return err
-	}
-	tags, err := client.Tags(reg.Ref("charts/app"))
-	if err == nil && len(tags) != 5 { // those of versions
-		t.Errorf("the client lists %d versions, want 5: %v", len(tags), tags)
-	}
-	t.Result("tags", tags)
-	return err
-}
+func push(t *explore.T, reg *registrytest.Server) error { return pushChart(t, reg) }
 
-// pushed fills the registry with a chart that the client pushed.
-func pushed(t *explore.T, reg *registrytest.Server) error { return push(t, reg) }
-
-// versions fills the registry with versions of a chart.
-func versions(t *explore.T, reg *registrytest.Server) error {
-	for _, v := range []string{"1.2.3", "1.2.4", "1.3.0", "2.0.0", "2.0.1"} {
-		reg.Push(t, "charts/app:"+v, content.Image())
+// pushed returns a setup that copies a chart which the client has pushed to another
+// registry.
+func pushed(t *testing.T) func(*explore.T, *registrytest.Server) error {
+	from := registrytest.NewServer(t)
+	if err := pushChart(t, from); err != nil {
+		t.Fatalf("pushing the chart: %v", err)
 	}
-	return nil
+	return func(_ *explore.T, reg *registrytest.Server) error {
+		return content.Copy(context.Background(), reg.Store, from.Store)
+	}
 }
 
 func TestPush(t *testing.T) { everyFault(t, nothing, push) }
 
-func TestPull(t *testing.T) { everyFault(t, pushed, pull) }
+func TestPull(t *testing.T) { everyFault(t, pushed(t), pull) }
 
 func TestHostilePush(t *testing.T) { hostile(t, nothing, push, explore.Login(user, password)) }
 
-func TestHostilePull(t *testing.T) { hostile(t, pushed, pull, explore.Login(user, password)) }
+func TestHostilePull(t *testing.T) { hostile(t, pushed(t), pull, explore.Login(user, password)) }
