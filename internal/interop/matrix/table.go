@@ -150,12 +150,17 @@ func (table *Table) checkChance(t *testing.T, row, col string, seen []string) {
 	defer table.mu.Unlock()
 	key := [2]string{row, col}
 	have := strings.Split(table.cells[key], " or ")
+	if len(seen) == 0 {
+		seen = []string{"–"} // No request has the fault.
+	}
 	if !updating() {
 		require.Subset(t, have, seen, "%s, table %s, %s, %s", table.file, table.name, row, col)
 		return
 	}
 	all := slices.DeleteFunc(slices.Clone(outcomes), func(o string) bool { return !slices.Contains(have, o) && !slices.Contains(seen, o) })
-	table.cells[key] = strings.Join(all, " or ")
+	if table.cells[key] = strings.Join(all, " or "); len(all) == 0 {
+		table.cells[key] = "–"
+	}
 	for _, name := range []struct {
 		list *[]string
 		name string

@@ -111,9 +111,13 @@ func pushed(t *testing.T) func(*explore.T, *registrytest.Server) error {
 	}
 }
 
-func TestPush(t *testing.T) { everyFault(t, nothing, push) }
+// leftUpload accepts that an upload is begun again without cancelling the session
+// before, as the tables do for all clients.
+var leftUpload = explore.Accept("upload left open")
 
-func TestPull(t *testing.T) { everyFault(t, pushed(t), pull) }
+func TestPush(t *testing.T) { everyFault(t, nothing, push, leftUpload) }
+
+func TestPull(t *testing.T) { everyFault(t, pushed(t), pull, leftUpload) }
 
 func TestHostilePush(t *testing.T) { hostile(t, nothing, push, explore.Login(user, password)) }
 
