@@ -64,7 +64,7 @@ func bothVersions(t *testing.T, test func(t *faultTest)) {
 			f.client.Transport.(*http.Transport).DisableKeepAlives = !f.h2
 			test(f)
 			server.Close()
-			require.Empty(t, complaints.String(), "net/http complains of what a fault does")
+			require.Empty(t, complaints.String(), "net/http logs an effect of the fault")
 		})
 	}
 }
@@ -161,7 +161,7 @@ func TestFaultBefore(t *testing.T) {
 			require.Equal(t, digest.FromBytes(faultBlob), e.Request.Digest)
 			require.Empty(t, e.Request.Header.Get("X-Changed"))
 			require.Empty(t, e.Request.URL.RawQuery)
-			require.Equal(t, "anna", e.Request.User, "who a request is from is found out later than what it is")
+			require.Equal(t, "anna", e.Request.User, "the user of a request is known later than its operation")
 			require.Equal(t, "repository:app:pull", e.Request.Scope)
 		})
 		for _, end := range []error{registry.CloseConnection, registry.ResetConnection, registry.HalfCloseConnection} {
@@ -217,8 +217,8 @@ func TestFaultWhileReceiving(t *testing.T) {
 			e := <-t.exchanges
 			require.ErrorIs(t, e.Err, end)
 			require.Zero(t, e.Status)
-			require.Empty(t, e.Errors, "nothing was told")
-			require.Equal(t, "0-6", held(session), "what has arrived is kept")
+			require.Empty(t, e.Errors, "the exchange has no error")
+			require.Equal(t, "0-6", held(session), "the arrived bytes are kept")
 		}
 		session := start()
 		got := t.do(&registry.Fault{Before: endAfter(7, io.ErrUnexpectedEOF)}, "PATCH", session, strings.NewReader("0123456789"))

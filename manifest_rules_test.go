@@ -303,7 +303,7 @@ func TestInvalidManifestIsRefused(t *testing.T) {
 
 // The registry rejects a manifest with missing blobs with MANIFEST_BLOB_UNKNOWN,
 // as the spec permits (section Push).
-func TestManifestOfWhatIsMissingIsRefused(t *testing.T) {
+func TestManifestOfMissingContentIsRefused(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		layers := func(l ...ocispec.Descriptor) func(*ocispec.Manifest) {
 			return func(m *ocispec.Manifest) { m.Layers = append(m.Layers, l...) }

@@ -185,7 +185,7 @@ func Without(features ...Feature) Option {
 		case f == nil:
 			panic("registry: a feature given to Without is nil")
 		case !exists(f):
-			panic(fmt.Sprintf("registry: %d given to Without is no feature; the operations, but for UnknownOp, and the constants from AnonymousMount to TagParameters are", f))
+			panic(fmt.Sprintf("registry: %d given to Without is no feature; features are the operations except UnknownOp, and the constants from AnonymousMount to TagParameters", f))
 		}
 	}
 	o := option(func(c *config) {

@@ -173,7 +173,7 @@ func (w *negotiatedWriter) WriteHeader(status int) {
 		if w.r.route == blobRoute {
 			code = CodeDigestInvalid
 		}
-		e = Errorf(code, "precondition failed: it is at %s", w.Header().Get("Etag"))
+		e = Errorf(code, "precondition failed: the ETag is %s", w.Header().Get("Etag"))
 	default:
 		w.ResponseWriter.WriteHeader(status)
 		return

@@ -233,7 +233,7 @@ func (h *handler) receive(ctx context.Context, s *upload, body io.Reader, length
 // as a blob.
 func (h *handler) commit(ctx context.Context, s *upload, d digest.Digest) error {
 	if got, err := s.sum(d.Algorithm()); err != nil {
-		return fmt.Errorf("reading back what was uploaded to %s: %w", s.repo, err)
+		return fmt.Errorf("reading back the upload to %s: %w", s.repo, err)
 	} else if got != d {
 		e := Errorf(CodeDigestInvalid, "received %d bytes with digest %s, not %s", s.size.Load(), got, d)
 		e.Detail = map[string]string{"digest": string(d), "received": string(got)}

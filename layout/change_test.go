@@ -292,7 +292,7 @@ func TestHalfALayout(t *testing.T) {
 	put(t, s, "marked", 1, "v1")
 	put(t, s, "named", 1, "v2")
 	require.ErrorContains(t, s.PutManifest(t.Context(), "broken", m, nil, nil), "broken/index.json: invalid JSON")
-	require.Equal(t, []string{"marked:v1", "named:v1", "named:v2"}, tagsOf(t, s), "what was named before is kept")
+	require.Equal(t, []string{"marked:v1", "named:v1", "named:v2"}, tagsOf(t, s), "earlier names are kept")
 	wantManifestDigest(t, s, "named", "v1", 0)
 
 	one := open(t, filepath.Join(dir, "marked"))

@@ -17,7 +17,7 @@ import (
 
 // A named pipe is at the path of a manifest. Opening it would wait for a writer.
 // A push replaces it without waiting.
-func TestManifestReplacesWhatIsNoFile(t *testing.T) {
+func TestManifestReplacesANonFile(t *testing.T) {
 	t.Parallel()
 	dir := emptyLayout(t)
 	s := open(t, dir)
@@ -30,7 +30,7 @@ func TestManifestReplacesWhatIsNoFile(t *testing.T) {
 
 // If the file of a blob or manifest is a named pipe, a request for the content
 // fails at once.
-func TestWhatIsNoFileIsNotRead(t *testing.T) {
+func TestOnlyRegularFilesAreRead(t *testing.T) {
 	t.Parallel()
 	stores := map[string]func(dir string) (*layout.Store, error){
 		"Open":   func(dir string) (*layout.Store, error) { return layout.Open(dir) },

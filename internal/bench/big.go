@@ -98,7 +98,7 @@ func (c *client) checkBig(b *testing.B, d digest.Digest) {
 	defer resp.Body.Close()
 	h := sha256.New()
 	if _, err := io.Copy(h, resp.Body); err != nil || digest.NewDigest(digest.SHA256, h) != d {
-		b.Fatal("the registry serves other content than was pushed:", err)
+		b.Fatal("the registry serves content that differs from the pushed content:", err)
 	}
 }
 
