@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ocireg/registry/registrytest"
 	"github.com/ocireg/registry/registrytest/auth"
@@ -132,6 +133,7 @@ type twin struct {
 
 func (h *hostile) explore() *Hazards {
 	h.t.Helper()
+	start := time.Now()
 	z := &Hazards{Name: h.t.Name()}
 	chosen, err := h.chosen()
 	if err != nil {
@@ -168,6 +170,7 @@ func (h *hostile) explore() *Hazards {
 		}
 		z.Traps = append(z.Traps, x)
 	}
+	z.Time = time.Since(start)
 	return z
 }
 

@@ -4,12 +4,14 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Hazards is the report of [Hostile].
 type Hazards struct {
 	Name  string // the name of the test
 	Runs  int
+	Time  time.Duration
 	Traps []TrapResult
 }
 

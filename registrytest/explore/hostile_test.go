@@ -302,6 +302,7 @@ func TestRefused(t *testing.T) {
 	z := Hostile(t, nil, careless, OnlyTraps("huge manifest"), Login("ci", "secret"))
 	require.Equal(t, "no trap was tried: the operation's only request was answered with 401", z.untried())
 	require.Equal(t, 2, z.Runs, "with tokens and with Basic credentials")
+	require.Positive(t, z.Time)
 	require.Equal(t, "0 traps withstood, 0 caught the client, 0 twins fail, 1 not tried (Hazards.Markdown has the reasons), 2 runs", z.Summary())
 	twice := func(t *T, reg *registrytest.Server) error { return errors.Join(careless(t, reg), careless(t, reg)) }
 	z = Hostile(t, nil, twice, OnlyTraps("huge manifest"))

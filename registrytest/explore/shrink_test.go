@@ -99,7 +99,7 @@ func TestAlikeChecks(t *testing.T) {
 		}
 		return err
 	}
-	x := &explorer{t: t, run: stubborn, config: config{server: func(*T) []registrytest.Option {
+	x := &explorer{t: t, run: stubborn, config: config{runs: 1 << 20, server: func(*T) []registrytest.Option {
 		return []registrytest.Option{lint.Linter{Rules: []lint.Rule{lint.ChunkOrder, lint.UploadOpen}}}
 	}}}
 	cells := slices.DeleteFunc(x.begin(t), func(c cell) bool {

@@ -64,7 +64,7 @@ func TestHostile(t *testing.T) {
 			old, fixed := meet(c.old), meet(c.new)
 			require.Contains(t, old.With(c.outcome), c.trap, "%s", old.Markdown())
 			require.Contains(t, fixed.With(explore.Withstood), c.trap, "%s", fixed.Markdown())
-			t.Logf("%s: %d runs", c.source, old.Runs)
+			t.Logf("%s: %d runs in %v", c.source, old.Runs, old.Time.Round(time.Millisecond))
 		})
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -40,7 +41,7 @@ func TestHostileNotation(t *testing.T) {
 			}, explore.Verifies(), explore.OverLoopback(), explore.ReportOnly())
 			require.Contains(t, z.With(outcome), endless, "%s", z.Markdown())
 			require.Contains(t, z.With(explore.Withstood), "old signature on another image")
-			t.Logf("%s: %d runs", version, z.Runs)
+			t.Logf("%s: %d runs in %v", version, z.Runs, z.Time.Round(time.Millisecond))
 		})
 	}
 }
