@@ -1,7 +1,7 @@
 package layout
 
 import (
-	"fmt"
+	"errors"
 	"io"
 	"io/fs"
 	"os"
@@ -58,26 +58,31 @@ func (d *disk) readDir(name string) ([]fs.DirEntry, error) {
 	return fs.ReadDir(d.FS, name)
 }
 
-// firstEntries returns some entries of a directory, in any order. If the store
-// looks up files by their paths, it reads only the beginning of the directory.
-func (d *disk) firstEntries(name string) ([]fs.DirEntry, error) {
-	const some = 16
-	f, err := d.openDir(name)
-	if err != nil {
-		return nil, err
+// isDirectory reports whether the store looks up files by their paths, and the
+// path is that of a directory and not of a link to one.
+func (d *disk) isDirectory(name string) bool {
+	if !d.byPath.Load() {
+		return false
 	}
-	defer f.Close()
-	if dir, ok := f.(fs.ReadDirFile); ok {
-		entries, err := dir.ReadDir(some)
-		if err == io.EOF {
-			err = nil
-		}
-		return entries, err
-	}
-	return nil, fmt.Errorf("%s is not a directory", name)
+	info, err := os.Lstat(d.osPath(name))
+	return err == nil && info.IsDir()
 }
 
-// openDir opens a directory for listing.
+// firstEntries returns the first n entries of an open directory, in any order.
+func firstEntries(f fs.File, n int) ([]fs.DirEntry, error) {
+	dir, ok := f.(fs.ReadDirFile)
+	if !ok {
+		return nil, errors.New("not a directory")
+	}
+	entries, err := dir.ReadDir(n)
+	if err == io.EOF {
+		err = nil
+	}
+	return entries, err
+}
+
+// openDir opens a directory for listing. A directory that was opened by its path
+// tells the types of its entries; a root makes a system call for each entry.
 func (d *disk) openDir(name string) (fs.File, error) {
 	if d.byPath.Load() {
 		if now, err := os.Stat(d.dir); err == nil && os.SameFile(d.info, now) {

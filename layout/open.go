@@ -126,8 +126,8 @@ func Open(dir string, opts ...Option) (*Store, error) {
 	// Windows cannot replace a file that was opened by its path, so the store does
 	// not look up files by their paths there.
 	if d.dir = dir; !o.readOnly && runtime.GOOS != "windows" {
-		d.info, err = root.Stat(".")
-		d.byPath.Store(err == nil)
+		d.info = root.info
+		d.byPath.Store(true)
 	}
 	s, err := open(d, o)
 	if err != nil {

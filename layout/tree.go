@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path"
 	"slices"
 	"strings"
@@ -214,7 +215,13 @@ func (s *Store) checkTree() error {
 // listing and sorting a tree of 1,000 layouts takes 100 us of the 490 us of CPU
 // time of Open and the first GET request.
 func (d *disk) leadsToLayout(dir string, visits *int) bool {
-	entries, _ := d.firstEntries(dir)
+	const some = 16 // entries of each directory
+	f, err := d.openDir(dir)
+	if err != nil {
+		return false
+	}
+	entries, _ := firstEntries(f, some)
+	f.Close()
 	for _, e := range entries {
 		name := join(dir, e.Name())
 		if !e.IsDir() || reserved(e.Name()) || !names.Repository(name) {
@@ -223,11 +230,23 @@ func (d *disk) leadsToLayout(dir string, visits *int) bool {
 		if *visits--; *visits < 0 {
 			return false
 		}
-		if yes, err := d.isLayout(name); err == nil && yes || d.leadsToLayout(name, visits) {
+		if d.hasMarker(name) || d.leadsToLayout(name, visits) {
 			return true
 		}
 	}
 	return false
+}
+
+// hasMarker reports whether a directory, which is no link, has an oci-layout file
+// that can be served. It is false for some files that a link leads to.
+func (d *disk) hasMarker(dir string) bool {
+	name := join(dir, markerFile)
+	if d.byPath.Load() {
+		info, err := os.Lstat(d.osPath(name))
+		return err == nil && info.Mode().IsRegular()
+	}
+	info, err := d.stat(name)
+	return err == nil && !info.IsDir()
 }
 
 // A walker calls found for the repositories of a tree, in the order of their
