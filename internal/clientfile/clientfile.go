@@ -54,7 +54,7 @@ func DaemonJSON(url string, mirrorOf ...string) (string, error) {
 	}
 	for _, host := range mirrorOf {
 		if host != dockerHub {
-			return "", fmt.Errorf("Docker pulls from mirrors of %s only, not of %q; for other clients, use RegistriesConf or CertsDir", dockerHub, host)
+			return "", fmt.Errorf("daemon.json: Docker pulls from mirrors of %s only, not of %q; for other clients, use RegistriesConf or CertsDir", dockerHub, host)
 		}
 	}
 	if len(mirrorOf) > 0 {

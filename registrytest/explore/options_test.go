@@ -184,25 +184,25 @@ func TestGolden(t *testing.T) {
 // its runs.
 func TestUntestedPromises(t *testing.T) {
 	t.Parallel()
-	explore := func(opts ...Option) (err error, text string) {
+	explore := func(opts ...Option) (text string, err error) {
 		x := &explorer{t: t, setup: getting, run: get}
 		for _, o := range opts {
 			o.set(&x.config)
 		}
 		m, err := x.explore()
 		require.NotNil(t, m)
-		return err, x.unsampled(m)
+		return x.unsampled(m), err
 	}
 	const never = `MustSucceed: the fault "lost session" fits no request of the operation, so the promise was never tested; leave it out`
-	err, _ := explore(MustSucceed("lost session", "503 once"), Budget(1, 0))
+	_, err := explore(MustSucceed("lost session", "503 once"), Budget(1, 0))
 	require.EqualError(t, err, never)
-	err, text := explore(MustSucceed("503 once", "504 once"), Budget(1, 0), Seed(7))
+	text, err := explore(MustSucceed("503 once", "504 once"), Budget(1, 0), Seed(7))
 	require.NoError(t, err)
 	require.Regexp(t, "^the runs within the budget did not test the promises 50", text)
-	err, text = explore(MustSucceed("503 once", "lost session"), Try("get-manifest once status=503"))
+	text, err = explore(MustSucceed("503 once", "lost session"), Try("get-manifest once status=503"))
 	require.NoError(t, err)
 	require.Empty(t, text)
-	err, _ = explore(MustSucceed(cancelling), Budget(1, 0))
+	_, err = explore(MustSucceed(cancelling), Budget(1, 0))
 	require.ErrorContains(t, err, `the fault "cancelled" fits no request`)
 
 	x := &explorer{config: config{must: []string{"503 once", "slow"}}, requests: []request{{record: &journal.Record{Op: registry.GetManifest}}}}
