@@ -25,7 +25,7 @@ func TestNewest(t *testing.T) {
 		{Name: "containerd pull", Setup: seed, Run: containerdPull, Cancelled: true},
 		{Name: "containerd push", Run: containerdPush, Cancelled: true},
 		{Name: "Helm 4 pull", Explored: helm4Explored("TestPull")},
-		{Name: "Helm 4 push", Explored: helm4Explored("TestPush")},
+		{Name: "Helm 4 push", Explored: helm4Explored("TestPush"), Random: true},
 	})
 }
 

@@ -42,7 +42,7 @@ func TestExplored(t *testing.T) {
 		{Name: "containers/image pull", Setup: seed, Run: imagePull, Loopback: true},
 		{Name: "containers/image push", Run: imagePush, Loopback: true},
 		{Name: "Helm pull", Setup: copyOf(pushedChart(t)), Run: helmPull, Short: 10},
-		{Name: "Helm push", Run: helmPush},
+		{Name: "Helm push", Run: helmPush, Random: true},
 		{Name: "notation-go verify", Setup: copyOf(signed), Run: notationVerify(cert), Cancelled: true, Short: 10},
 		{Name: "notation-go sign", Setup: seed, Run: notationSign(t), Cancelled: true, Short: 10},
 		{Name: "notation-go sign, no API", Setup: seed, Run: notationSign(t), Cancelled: true, Options: []explore.Option{explore.Server(withoutReferrers)}},
