@@ -118,8 +118,9 @@ type Store interface {
 }
 
 // A BlobWriter receives the bytes of one blob. The store does not show the blob
-// before Commit. A BlobWriter that implements [io.ReaderFrom] saves a copy of
-// the bytes. A BlobWriter need not be safe for concurrent use.
+// before Commit. If a BlobWriter also implements [io.ReaderFrom], the registry calls
+// ReadFrom, which avoids a copy of the bytes in a buffer. A BlobWriter need not be
+// safe for concurrent use.
 type BlobWriter interface {
 	// Write appends to the blob.
 	io.Writer

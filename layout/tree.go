@@ -210,10 +210,10 @@ func (s *Store) checkTree() error {
 	}
 }
 
-// leadsToLayout reports whether it finds a layout that can be served below dir.
-// It visits at most *visits directories and reads only the beginning of each:
-// listing and sorting a tree of 1,000 layouts takes 100 us of the 490 us of CPU
-// time of Open and the first GET request.
+// leadsToLayout reports whether it finds, below dir, a layout that can be served.
+// It visits at most *visits directories and reads only the beginning of each. To
+// list and sort a whole tree of 1,000 layouts would take 100 us, where all of Open
+// and the first GET request take 250 us of CPU time.
 func (d *disk) leadsToLayout(dir string, visits *int) bool {
 	const some = 16 // entries of each directory
 	f, err := d.openDir(dir)

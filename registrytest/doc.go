@@ -13,8 +13,8 @@
 //		require.Equal(t, 4, reg.Requests().Op(registry.GetBlob).Len())
 //	}
 //
-// The image has a config and one layer, so pull asks for two blobs, and for
-// each of them again after a 503.
+// The image has a config and one layer, so pull sends two requests for blobs, and
+// two more in place of those that got a 503.
 //
 // # Where to look
 //

@@ -56,7 +56,6 @@ func TestCheck(t *testing.T) {
 	require.Contains(t, out, "VIOLATED  tags of all pages are listed (Listing Tags)")
 	require.Contains(t, out, "GET /v2/team/app/tags/list 200")
 
-	// The client has no credentials, which ECR requires.
 	code, out, errs = runCheck(t, "-profile", "distribution-3", "-client", file)
 	require.Equal(t, 0, code, errs)
 	require.Contains(t, out, ", at a registry like distribution-3\n")
@@ -64,6 +63,7 @@ func TestCheck(t *testing.T) {
 	require.Equal(t, 0, code, errs)
 	require.Contains(t, out, ", at a registry with quay.page-100\n")
 	require.Contains(t, out, "tags of all pages are listed: a registry with quay.page-100 cannot do so: ")
+	// ECR requires credentials, and the client has none.
 	code, out, errs = runCheck(t, "-profile", "ecr", "-client", file)
 	require.Equal(t, 2, code)
 	require.Empty(t, out)

@@ -87,12 +87,32 @@ func query(q string) string {
 // links returns the value of a field that contains URLs, with their secrets redacted.
 func links(s string) string {
 	before, rest, ok := strings.Cut(s, "?")
+	before = passwords(before)
 	if !ok {
-		return s
+		return before
 	}
 	end := strings.IndexAny(rest, `#> ",;`)
 	if end < 0 {
 		end = len(rest)
 	}
 	return before + "?" + query(rest[:end]) + links(rest[end:])
+}
+
+// passwords returns text that contains URLs, with the passwords in them redacted.
+func passwords(s string) string {
+	before, rest, ok := strings.Cut(s, "://")
+	if !ok {
+		return s
+	}
+	end := strings.IndexAny(rest, `/#> ",;`)
+	if end < 0 {
+		end = len(rest)
+	}
+	authority := rest[:end]
+	if at := strings.LastIndexByte(authority, '@'); at >= 0 {
+		if user, _, ok := strings.Cut(authority[:at], ":"); ok {
+			authority = user + ":" + redacted + authority[at:]
+		}
+	}
+	return before + "://" + authority + passwords(rest[end:])
 }

@@ -26,6 +26,10 @@ func TestCredentialsAreRedacted(t *testing.T) {
 		{"Location", "https://cdn.test/b?X-Amz-Signature=hunter2&Expires=5#x", "https://cdn.test/b?X-Amz-Signature=redacted&Expires=5#x"},
 		{"Link", `</v2/_catalog?n=1&access_token=hunter2>; rel="next", </x?sig=hunter2>; rel="last"`, `</v2/_catalog?n=1&access_token=redacted>; rel="next", </x?sig=redacted>; rel="last"`},
 		{"Location", "/v2/a?", "/v2/a?"},
+		{"Location", "https://alice:hunter2@cdn.test/b?n=1", "https://alice:redacted@cdn.test/b?n=1"},
+		{"Location", "https://alice:hun@ter2@cdn.test", "https://alice:redacted@cdn.test"},
+		{"Location", "https://alice@cdn.test/a:b@c", "https://alice@cdn.test/a:b@c"},
+		{"Link", `<https://a:hunter2@x/?n=1>; rel="next", <https://b:hunter2@x>; rel="last"`, `<https://a:redacted@x/?n=1>; rel="next", <https://b:redacted@x>; rel="last"`},
 
 		{"Accept", "application/json", "application/json"},
 		{"Www-Authenticate", `Bearer realm="https://auth.test/token"`, `Bearer realm="https://auth.test/token"`},

@@ -23,8 +23,9 @@ type Call struct {
 	Err      error // the error of the first invalid parameter
 }
 
-// newCall returns the call of a request. If the query has other parameters than
-// those given, the call's Err is set.
+// newCall returns the call of a request, or an error if the query is malformed or
+// has a parameter that parameters does not name. If parameters is "*", newCall does
+// not read the query.
 func newCall(w *Response, r *http.Request, parameters string) (*Call, error) {
 	c := &Call{Request: r, Response: w}
 	if parameters == "*" {

@@ -96,7 +96,7 @@ func CheckTarget(registry, u *url.URL) error {
 
 // special reports whether the host is an internal address that is neither
 // loopback nor private. It also reports true for text that some resolvers read
-// as such an address, such as 2852039166.
+// as an address, whatever the address: 2852039166 is 169.254.169.254 for them.
 func special(host string) bool {
 	host = strings.ToLower(strings.TrimSuffix(host, "."))
 	ip, err := netip.ParseAddr(host)

@@ -179,7 +179,8 @@ func TestTokenResponse(t *testing.T) {
 	}
 }
 
-// The right and the scope pull suffice to list tags, unless StrictList is set.
+// The right to pull, and a token with the scope "pull", are enough to list tags,
+// unless StrictList is set.
 func TestListTags(t *testing.T) {
 	for _, strict := range []bool{false, true} {
 		r := newReg(t, auth.BearerOrBasic())

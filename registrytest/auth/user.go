@@ -79,7 +79,8 @@ func (a *Auth) TryUser(store registry.Store, c Credentials, rules ...string) err
 	return a.AddUser(c, rules...)
 }
 
-// add adds the user u with the rules.
+// add parses the rules and adds the user u, in place of a user with the same name.
+// If it returns an error, it has added no user.
 func (a *Auth) add(u *user, rules []string) error {
 	if err := checkName(u.name); err != nil {
 		return err

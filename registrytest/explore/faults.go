@@ -22,8 +22,7 @@ type trouble struct {
 	// undisturbed run.
 	applies func(r *journal.Record) bool
 
-	// add completes a rule that matches r with the action of the trouble, such as
-	// a status.
+	// add adds the action of the trouble, such as a status, to a rule that matches r.
 	add func(rule fault.Rule, r *journal.Record, s scale) fault.Rule
 
 	// wide is set if the trouble hits all requests for the same content,

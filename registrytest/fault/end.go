@@ -93,7 +93,7 @@ func (r Rule) ending(name string, end registry.ConnectionEnd, at []Place) Rule {
 	case len(at) == 0:
 		p.responds, p.endInstead = true, end
 	case at[0].header && at[0].n < 0:
-		return r.refuse(errors.New("the length of a header is not known before: want a number from 0"))
+		return r.refuse(errors.New("a place in the header cannot count from its end, which is not known in advance; want a number from 0"))
 	case at[0].header:
 		n := at[0].n
 		p.endsInHeader = true

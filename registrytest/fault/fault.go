@@ -134,7 +134,8 @@ func (f *Fault) next() {
 }
 
 // hit returns the hit for a request. Its random numbers depend on the seed, on the
-// request and on how often the same request came before, but not on other requests.
+// stage, on the request and on how often the same request came before. Other
+// requests affect them only if they end a stage.
 func (f *Fault) hit(st *stage, r *registry.Request) *hit {
 	if !st.part.drawsRandom {
 		return &hit{part: st.part, of: f}

@@ -36,7 +36,7 @@ func TestParseRefuses(t *testing.T) {
 		"get-blob set-header":             "set-header needs an argument",
 		"get-blob delay":                  "delay needs an argument",
 		"get-blob once=1 close":           "once has no argument",
-		"get-blob where":                  "where: it is a function, which cannot be written",
+		"get-blob where":                  "where: want a condition, such as where=found; a Go function has no text",
 		"get-blob where=fond":             `where=fond: no condition is called "fond"; did you mean "found"?`,
 		"get-blob where=!repo":            `no condition is called "repo"`,
 		"put-manifest where=body>x close": `where=body>x: "x" is not a number of bytes`,
@@ -153,7 +153,7 @@ func TestParseRefuses(t *testing.T) {
 		"get-blob close reset":         "a connection ends only once",
 		"get-blob close=1 reset=2":     "a connection ends only once",
 		"get-blob close=headr:1":       "not a place: want the number of a byte, or header: and a number of bytes",
-		"get-blob close=header:-1":     "the length of a header is not known before",
+		"get-blob close=header:-1":     "a place in the header cannot count from its end",
 	} {
 		_, err := Parse(text)
 		require.ErrorContains(t, err, want, "%q", text)

@@ -100,7 +100,7 @@ func (r Rule) Where(c Condition, f ...func(*registry.Request) bool) Rule {
 
 func parseWhere(r Rule, a argument) (Rule, error) {
 	if !a.given {
-		return r, errors.New("it is a function, which cannot be written, or needs a condition, such as where=found")
+		return r, errors.New("want a condition, such as where=found; a Go function has no text, so only the method Where takes it")
 	}
 	return r.Where(Condition(a.text)), nil
 }

@@ -258,7 +258,7 @@ func (l *run) uploadAgain() {
 		repo   string
 		digest digest.Digest
 	}
-	known := make(map[blob]*journal.Record)   // for each blob that exists, the request that told the client so
+	known := make(map[blob]*journal.Record)   // for each blob that a HEAD, a GET or a mount has found, the first such request
 	begun := make(map[string]*journal.Record) // the first request of each upload session
 	for _, r := range l.records {
 		b := blob{r.Repo, r.Digest}

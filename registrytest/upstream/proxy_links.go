@@ -7,8 +7,9 @@ import (
 	"github.com/ocireg/registry/internal/remote"
 )
 
-// reachable returns a replacement for the URL to, which an upstream's response
-// contains. A URL at the upstream becomes a URL at the Wire; others do not
+// reachable returns a URL with which the client reaches the URL to in a response of
+// the upstream. A URL at the upstream becomes a URL at the Wire. A relative URL that
+// would lead the client to another host or scheme becomes absolute. Others do not
 // change.
 func (p *passage) reachable(to string) string {
 	u, err := url.Parse(to)

@@ -47,8 +47,8 @@ func checkCancelled(t *testing.T, table *Table, op string, m *explore.Matrix) {
 	table.Check(t, op, "went on at", went)
 }
 
-// checkRows fails the test if a row is about an operation that is no column of the
-// other table, or the rows are not those among ops that are cancelled.
+// checkRows fails the test unless the table has a row for each of ops that is
+// cancelled and for none of the others, and each row is a column of the other table.
 func (table *Table) checkRows(t *testing.T, other *Table, ops []Operation) {
 	t.Helper()
 	for _, op := range ops {

@@ -12,10 +12,11 @@ import (
 	"github.com/ocireg/registry/registrytest/content"
 )
 
-// Export writes repositories of a store to w as a tar file, all of them if none
-// are named: a tree of OCI image layouts, which [Import] and [layout.Open] read. It
-// has everything that [content.Copy] reaches. Export writes the layouts to a
-// temporary directory first, and nothing to w if that fails.
+// Export writes the named repositories of a store to w, or all of them if none are
+// named, as a tar file. The file contains a tree of OCI image layouts, which
+// [Import] and [layout.Open] read, with everything that [content.Copy] reaches.
+// Export writes the layouts to a temporary directory first, and nothing to w if
+// that fails.
 func Export(ctx context.Context, w io.Writer, s registry.Store, repos ...string) error {
 	dir, err := os.MkdirTemp("", "export-")
 	if err != nil {
