@@ -76,7 +76,7 @@ func (s *Server) Silence(t TB, first ...int) (undo func()) {
 	t.Helper()
 	s.check(t, "Silence")
 	if len(first) > 0 {
-		return until(t, "Silence", s.service.silence.first.begin(t, s.Host()+" met with silence", first))
+		return until(t, "Silence", s.service.silence.first.begin(t, s.Host()+" was silent on", first))
 	}
 	silence := &s.service.silence
 	before := silence.heard.Load()

@@ -95,7 +95,7 @@ var failingTests = map[string]func(t *testing.T){
 		reg.Hold(t, fault.On(registry.GetBlob)) // want failure: did not happen
 	},
 	"bad fault": func(t *testing.T) {
-		registrytest.NewServer(t).Fault(t, fault.On(registry.GetBlob)) // want failure: nothing happens
+		registrytest.NewServer(t).Fault(t, fault.On(registry.GetBlob)) // want failure: it has no effect
 	},
 	"Silence": func(t *testing.T) {
 		reg := registrytest.NewServer(t)
@@ -108,7 +108,7 @@ var failingTests = map[string]func(t *testing.T){
 	"Silence of the first": func(t *testing.T) {
 		reg := registrytest.NewServer(t)
 		undo := reg.Silence(t, 2)
-		undo() // want failure: met with silence 0 connections, not 2
+		undo() // want failure: was silent on 0 connections, not 2
 	},
 	"Refuse": func(t *testing.T) {
 		reg := registrytest.NewServer(t, registrytest.WithInMemory())

@@ -69,7 +69,7 @@ func (n *Network) begin(t TB, out *outage, first []int) (end func() error) {
 		out.ended = true
 		verb := " refused"
 		if out.silent {
-			verb = " met with silence"
+			verb = " was silent on"
 		}
 		return tooFew(name+verb, max(out.limit, 1), out.hits)
 	}

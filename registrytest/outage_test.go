@@ -148,9 +148,9 @@ func TestTooFewConnections(t *testing.T) {
 		want string
 	}{
 		"server refuses":   {func(_ *Network, s *Server, tb TB) { s.Refuse(tb, 3) }, "reg.test refused 1 connection, not 3"},
-		"server is silent": {func(_ *Network, s *Server, tb TB) { s.Silence(tb, 3) }, "reg.test met with silence 1 connection, not 3"},
+		"server is silent": {func(_ *Network, s *Server, tb TB) { s.Silence(tb, 3) }, "reg.test was silent on 1 connection, not 3"},
 		"name refuses":     {func(n *Network, _ *Server, tb TB) { n.Refuse(tb, "reg.test", 3) }, "reg.test refused 1 connection, not 3"},
-		"name is silent":   {func(n *Network, _ *Server, tb TB) { n.Silence(tb, "reg.test:443", 2) }, "reg.test:443 met with silence 1 connection, not 2"},
+		"name is silent":   {func(n *Network, _ *Server, tb TB) { n.Silence(tb, "reg.test:443", 2) }, "reg.test:443 was silent on 1 connection, not 2"},
 		"another name":     {func(n *Network, _ *Server, tb TB) { n.Refuse(tb, "rge.test") }, "rge.test refused 0 connections, not 1"},
 		"no number":        {func(_ *Network, s *Server, tb TB) { s.Refuse(tb, 0) }, "[0] is not a number of connections; give one number, from 1"},
 		"two numbers":      {func(n *Network, _ *Server, tb TB) { n.Silence(tb, "reg.test", 1, 2) }, "[1 2] is not a number of connections"},

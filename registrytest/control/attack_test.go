@@ -104,7 +104,7 @@ func TestToken(t *testing.T) {
 		require.ErrorContains(t, err, "the token has a space")
 	}
 	_, err := control.New(control.Config{Faults: []string{"any"}})
-	require.ErrorContains(t, err, "nothing happens in it")
+	require.ErrorContains(t, err, "it has no effect: add an action, such as status=503 or close")
 	c, err := control.New(control.Config{})
 	require.NoError(t, err)
 	require.Panics(t, func() { c.Handler(nil) })

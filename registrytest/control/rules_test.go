@@ -58,7 +58,7 @@ func TestFaults(t *testing.T) {
 	// position.
 	require.NotContains(t, a.do(t, 422, "POST", "/v1/faults", `{"rule": "ping status=500", "session": "team"}`), "position")
 	for body, want := range map[string]string{
-		"": "it names no requests", "ping": "nothing happens in it", `{"rule": "ping times=1 close status=500"}`: "cannot respond to a request and also",
+		"": "it names no requests", "ping": "it has no effect: add an action, such as status=503 or close", `{"rule": "ping times=1 close status=500"}`: "cannot respond to a request and also",
 		`{"rule": "ping status=500", "session": "team"}`: "no ping request has a repository",
 	} {
 		require.Contains(t, a.refused(t, 422, "POST", "/v1/faults", body), want, body)

@@ -15,7 +15,7 @@ func (r Rule) Corrupt(n int64) Rule {
 	p.filter(n, corruptAt)
 	p.needsBytes()
 	if slices.Contains(p.words[:len(p.words)-1], p.word()) {
-		return r.refuse(errors.New("a byte that is corrupted twice is as it was"))
+		return r.refuse(errors.New("corrupting a byte twice restores it"))
 	}
 	return r
 }

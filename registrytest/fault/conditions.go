@@ -132,7 +132,7 @@ func (r Rule) Conn(n ...int) Rule {
 	if r.begun() && err == nil {
 		for _, c := range r.conditions {
 			if c.name == "conn" {
-				err = errors.New("conn is said twice")
+				err = errors.New("conn is given twice")
 			}
 		}
 	}

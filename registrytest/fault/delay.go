@@ -122,12 +122,12 @@ func integerText(n int64, d []time.Duration) string {
 	return fmt.Sprintf("%d:%v", n, d[0])
 }
 
-// checkDuration returns an error if the duration is not above 0, or is so short that
+// checkDuration returns an error if want a duration above 0, or is so short that
 // the caller seems to have forgotten the unit.
 func checkDuration(d time.Duration) error {
 	switch {
 	case d <= 0:
-		return errors.New("the duration is not above 0")
+		return errors.New("want a duration above 0")
 	case d < time.Microsecond:
 		return fmt.Errorf("%v is less than a microsecond: for %d seconds, write %d*time.Second", d, d, d)
 	}

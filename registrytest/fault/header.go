@@ -136,7 +136,7 @@ func (r Rule) DropHeader(names ...string) Rule {
 func (r Rule) ContentLength(delta int64) Rule {
 	r, p := r.addArg("content-length", fmt.Sprintf("%+d", delta))
 	if delta == 0 {
-		return r.refuse(errors.New("not a lie: want a number such as +5 or -5"))
+		return r.refuse(errors.New("this is the right length: want a difference, such as +5 or -5"))
 	}
 	p.try(func(p *plan, h *hit) { p.lieOfLength(delta, h) })
 	return r

@@ -64,7 +64,7 @@ func parse(text string) (r Rule, at int, err error) {
 		}
 	}
 	if !r.begun() {
-		return r, 0, errors.New("it names no requests: it begins with operations, or any")
+		return r, 0, errors.New("it names no requests: begin it with operations, or with any")
 	}
 	return r, 0, r.checkParts(false)
 }

@@ -186,7 +186,7 @@ func withArgument(name string, arg any) string { return name + "=" + quoted(fmt.
 func (r Rule) addOnce(name, text string) (Rule, *part) {
 	next, p := r.add(name, text)
 	if next.err == nil && slices.Contains(p.names[:len(p.names)-1], name) {
-		next.err = fmt.Errorf("%s is said twice", name)
+		next.err = fmt.Errorf("%s is given twice", name)
 	}
 	return next, p
 }

@@ -39,7 +39,7 @@ func (f *Rules) Add(r Rule) (*Fault, error) {
 		return nil, err
 	}
 	if !r.does() {
-		return nil, fmt.Errorf("fault rule %q: nothing happens in it", r)
+		return nil, fmt.Errorf("fault rule %q: it has no effect: add an action, such as status=503 or close", r)
 	}
 	added := f.newFault("fault", r)
 	f.add(added)

@@ -61,7 +61,7 @@ func (r Rule) FirstBytes(n int64) Rule {
 func (r Rule) Probability(p float64) Rule {
 	r, part := r.addArg("probability", strconv.FormatFloat(p, 'g', -1, 64))
 	if !(0 < p && p <= 1) {
-		return r.refuse(errors.New("not above 0 and up to 1"))
+		return r.refuse(errors.New("want a number above 0 and at most 1"))
 	}
 	part.probability, part.drawsRandom, part.takesSeed = p, part.drawsRandom || p < 1, true
 	return r
