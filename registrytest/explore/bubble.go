@@ -61,7 +61,8 @@ func goroutinesOf(bubble string) string {
 	return fmt.Sprintf("%s, started by %s", plural(n, "goroutine"), strings.Join(creators, ", "))
 }
 
-// stacks returns the stack trace of this goroutine, or those of all goroutines.
+// stacks returns the beginning of this goroutine's stack trace, or, if all is
+// set, the whole traces of all goroutines.
 func stacks(all bool) string {
 	b := make([]byte, 512)
 	for {

@@ -40,7 +40,8 @@ type part struct {
 	given   *fault.Rule // the rule of Try; nil if the other fields make the rule
 }
 
-// rule returns the rule, for package fault, that injects the fault of p.
+// rule returns the rule, for package fault, that injects the fault of p. If p
+// cancels the context, the rule only matches the request.
 func (p part) rule() fault.Rule {
 	if p.given != nil {
 		return *p.given
@@ -106,8 +107,9 @@ func (c cell) family() string {
 	return strings.Join(families, " and ")
 }
 
-// simpler returns variants of the cell that are one step simpler: with one of its
-// faults, or with one condition less in a rule.
+// simpler returns variants of the cell that are one step simpler: with only one of
+// its faults, with one condition less in a rule, or with a fault that hits one
+// request instead of several.
 func (c cell) simpler() (list []cell) {
 	if len(c.parts) > 1 && c.column == "" {
 		for _, p := range c.parts {
@@ -173,6 +175,8 @@ func (x *explorer) scale() scale {
 }
 
 // troubled returns a planned run for each fault at each request that it applies to.
+// It leaves out endless faults that no option chooses. A wide fault has one run for
+// all ranges of the same content.
 func (x *explorer) troubled() (cells []cell) {
 	for _, tr := range troubles() {
 		if tr.endless && !x.stalls && !slices.Contains(x.must, tr.name) {
@@ -262,8 +266,8 @@ func tried(texts []string) (cells []cell, err error) {
 	return cells, nil
 }
 
-// known returns an error for the first name that all does not contain. The
-// message begins with the text what.
+// known returns an error for the first of the names that is not in the list all,
+// or nil. The message begins with the text what.
 func known(what string, names, all []string) error {
 	for _, name := range names {
 		if slices.Contains(all, name) {

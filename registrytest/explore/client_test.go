@@ -42,7 +42,8 @@ type httpError struct {
 
 func (e *httpError) Error() string { return fmt.Sprintf("status %d", e.status) }
 
-// errShort is the error for a body that ends early or has the wrong content.
+// errShort is the error for content with the wrong digest, and for an upload that
+// makes no progress.
 var errShort = errors.New("the content does not match its digest")
 
 // retry calls f until f succeeds or returns a permanent error, at most attempts times.

@@ -118,7 +118,7 @@ func missing(store registry.Store, things []thing) (list []string) {
 }
 
 // differences describes how the tags after a run (got) differ from those after
-// the undisturbed run (want). It ignores tags that only this run has made.
+// the undisturbed run (want). It ignores tags that only this run has made or moved.
 func differences(want, got, before tagging) (list []string) {
 	for _, ref := range slices.Sorted(maps.Keys(want)) {
 		switch d, ok := got[ref]; {

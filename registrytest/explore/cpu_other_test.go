@@ -4,5 +4,5 @@ package explore
 
 import "time"
 
-// cpuTime returns 0: this system does not say how much CPU time the process took.
+// cpuTime returns 0, because these systems lack getrusage.
 func cpuTime() time.Duration { return 0 }

@@ -16,11 +16,12 @@ import (
 )
 
 const (
-	hugeBody  = 32 << 20 // bytes that the registry sends of a manifest or list without an end
-	hugeTaken = 16 << 20 // bytes of such a body that a client may read
+	hugeBody  = 32 << 20 // bytes that the registry sends of a huge manifest, list or header
+	hugeTaken = 16 << 20 // bytes that a client may read of a huge manifest or list
 )
 
-// contentTraps returns the traps that send altered, ambiguous or huge content.
+// contentTraps returns the traps with altered, ambiguous or huge content, and those
+// with tags that move.
 func contentTraps() []trap {
 	return []trap{
 		{
@@ -139,8 +140,8 @@ func contentTraps() []trap {
 	}
 }
 
-// authorized reports whether the request has the credentials that the registry
-// asks for.
+// authorized reports whether the request has credentials, or the registry asks for
+// none.
 func authorized(w *hostileWorld, r *registry.Request) bool {
 	return w.login == nil || r.Header.Get("Authorization") != ""
 }

@@ -181,8 +181,8 @@ func (w *hostileWorld) moreToList() {
 }
 
 // referrerOf returns an artifact whose subject is a manifest of the repository.
-// Its artifact type is that of the manifest's first referrer. If the manifest has
-// none, it is the type of another referrer that the operation lists.
+// Its artifact type is that of the subject's first referrer. If the subject has
+// none, it is the type of another referrer that the operation lists, or an example.
 func (w *hostileWorld) referrerOf(repo string, subject digest.Digest, number string) content.Content {
 	of := content.Content{MediaType: ocispec.MediaTypeImageManifest, Digest: subject, Size: 2}
 	if m, err := w.reg.Store.StatManifest(w.t.Context(), repo, string(subject)); err == nil {
@@ -210,8 +210,8 @@ func (w *hostileWorld) typeOfReferrer(repo string, subject digest.Digest) string
 }
 
 // foreignLayer adds a layer to the images that the operation pulls by tag. The
-// manifest says that the content of the layer is at the URL. If has is set, the
-// registry and its mirror have the content, too.
+// manifest says that the content of the layer is at the URL. If the parameter has is
+// true, the registry and its mirrors have the content, too.
 func (w *hostileWorld) foreignLayer(url string, has bool) {
 	w.after = append(w.after, func() {
 		foreign := content.Image(content.Files(map[string]string{"foreign": "a foreign layer"}))
@@ -244,7 +244,8 @@ func (w *hostileWorld) foreignLayer(url string, has bool) {
 
 // withLayersOf returns a copy of an image's config that lists the layers of the
 // other config after its own, because a client may compare them with the layers
-// of the manifest. It returns false if the config does not describe an image.
+// of the manifest. It returns false if the registry lacks the config, or the config
+// lists no layers.
 func (w *hostileWorld) withLayersOf(repo string, config ocispec.Descriptor, other content.Blob) (_ content.Blob, ok bool) {
 	r, err := w.reg.Store.OpenBlob(w.t.Context(), repo, config.Digest)
 	if err != nil {

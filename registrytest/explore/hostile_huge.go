@@ -22,7 +22,8 @@ const (
 	inBuffersOfPort = 12 << 20
 )
 
-// judgeHuge reports a client that reads more than hugeTaken bytes of an endless body.
+// judgeHuge reports a client that reads more than hugeTaken bytes of a body that
+// sendEndless sends.
 func judgeHuge(_ *hostile, e *encounter) string {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -72,8 +73,8 @@ func (g *gauge) mark(plain int64) {
 	}
 }
 
-// endless makes the registry respond to the operations with a body that does not
-// end. If zipped is set, the body is compressed with gzip.
+// endless makes the registry respond to the operations with hugeBody bytes of JSON
+// text that lacks its end. If zipped is set, the body is compressed with gzip.
 func (w *hostileWorld) endless(zipped bool, ops ...registry.Op) {
 	w.intercept = func(next registry.Handler) registry.Handler {
 		return func(rw http.ResponseWriter, r *registry.Request) error {

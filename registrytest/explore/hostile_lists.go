@@ -11,10 +11,11 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// manyPages is the number of pages in the lists of twins, which honest registries serve.
+// manyPages is the number of pages in the lists of twins. An honest registry may have
+// as many.
 const manyPages = 30
 
-// listTraps returns the traps with lists that do not end.
+// listTraps returns the traps with endless or huge lists.
 func listTraps() []trap {
 	pagesOfTags := twin{name: fmt.Sprintf("%d pages of tags", manyPages), other: true, pages: true, set: func(w *hostileWorld) {
 		w.pagesWithoutEnd(registry.ListTags, manyPages)

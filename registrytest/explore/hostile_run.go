@@ -31,7 +31,7 @@ type encounter struct {
 
 	mu    sync.Mutex
 	seen  []sighting
-	taken []int64 // the bytes that the client read of each endless body
+	taken []int64 // the bytes that the client has certainly read of each huge body
 }
 
 // A sighting is a request that arrived at another host, or a secret that arrived
@@ -46,8 +46,8 @@ type sighting struct {
 // is cancelled. It exceeds the number of pages in every honest list.
 const floodLimit = 1000
 
-// attempt runs the operation once, with a registry and other hosts that set
-// prepares. The run is in a bubble, unless it is over loopback.
+// attempt runs the operation once, with a registry and other hosts that the function
+// set prepares. The run is in a bubble, unless it is over loopback.
 func (h *hostile) attempt(name string, set func(*hostileWorld)) *encounter {
 	e := &encounter{name: name}
 	if h.loopback {
@@ -227,8 +227,8 @@ func (e *encounter) unread(verifies bool) string {
 	return ""
 }
 
-// has reports whether a request for one of the operations succeeded and about,
-// unless it is nil, returns true for it.
+// has reports whether a request for one of the operations succeeded. If the function
+// about is not nil, it must return true for that request.
 func (e *encounter) has(about func(*journal.Record) bool, ops ...registry.Op) bool {
 	return slices.ContainsFunc(e.records, func(r *journal.Record) bool {
 		return slices.Contains(ops, r.Op) && !r.Failed() && (about == nil || about(r))

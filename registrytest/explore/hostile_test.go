@@ -52,8 +52,8 @@ func verifyAndPullByHead(c *wary, t *T) error {
 
 func hostileImage() content.Content { return content.Image(content.Layers(2)) }
 
-// meetHostile calls Hostile with an operation of the wary client, which has the
-// bug mutant.
+// meetHostile calls Hostile with an operation of a wary client. The parameter mutant
+// names the bug of the client.
 func meetHostile(t *testing.T, mutant, op string, opts ...Option) *Hazards {
 	t.Helper()
 	setup := func(t *T, reg *registrytest.Server) {
@@ -66,9 +66,9 @@ func meetHostile(t *testing.T, mutant, op string, opts ...Option) *Hazards {
 	}, append(append(opts, o.opts...), Login("ci", "secret-of-ci"))...)
 }
 
-// Each trap has a legitimate twin, and references of known forms. One of them is
-// an advisory or a section, and docs/exploring.md has all. No two traps with
-// redirects share a twin.
+// Each trap has a legitimate twin, and references of known forms. At least one
+// reference is an advisory or a section of a standard, and docs/exploring.md has all
+// references. No two traps with redirects share a twin.
 func TestTraps(t *testing.T) {
 	const spec = `(distribution|image)-spec, [A-Z][A-Za-z :]+`
 	source := regexp.MustCompile(`^(CVE-\d{4}-\d{4,}|GHSA(-[2-9cfghjmpqrvwx]{4}){3}|RFC \d+, section \d+(\.\d+)*|` + spec + `)$`)
@@ -126,8 +126,8 @@ func TestWaryClientOverLoopback(t *testing.T) {
 		"redirect of blobs to another port", "foreign layer at another host"}, z.With(Caught))
 }
 
-// Each bug of the wary client has the outcomes in the table, and no others. Each trap
-// catches one of the bugs.
+// With each bug of the wary client, the traps in the table have the outcome in the
+// table. Each trap catches at least one of the bugs.
 func TestUnwaryClients(t *testing.T) {
 	caught := make(map[string]bool)
 	for _, m := range []struct {
@@ -277,7 +277,7 @@ type discarded struct{ http.ResponseWriter }
 
 func (discarded) Write(p []byte) (int, error) { return len(p), nil }
 
-// A client that lists tags or referrers has to request all pages.
+// A client that lists referrers has to request all pages.
 func TestUnreadPages(t *testing.T) {
 	t.Parallel()
 	app := content.Image()

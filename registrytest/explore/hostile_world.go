@@ -48,8 +48,8 @@ type hostileWorld struct {
 	intercept registry.Middleware // the middleware of the trap or twin, or nil
 }
 
-// start lets set prepare the trap or twin, starts the registry, and fills it by
-// the setup.
+// start calls the function set to prepare the trap or twin, starts the registry, and
+// calls the setup to fill it.
 func (w *hostileWorld) start(set func(*hostileWorld)) {
 	w.arrived = func() {}
 	if !w.h.loopback {

@@ -20,7 +20,7 @@ import (
 const (
 	wrongContent = "wrong content"  // success, but the content differs from that without the fault
 	wrongDigest  = "wrong manifest" // as wrongContent, but only Docker-Content-Digest shows it
-	hang         = "hang"           // the operation goes on for minutes after its context is done
+	hang         = "hang"           // the operation goes on long after its context is done
 	late         = "no timeout"     // the operation ends only because its context does
 	panics       = "panic"
 	crashes      = "crashed" // a program

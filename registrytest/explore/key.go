@@ -22,7 +22,7 @@ type address struct {
 	digest digest.Digest
 	header string // Range or Content-Range, after "!" if the request lacks the field; or ""
 	value  string // the value of the header, or ""
-	auth   bool   // the request has credentials, unlike others of its kind
+	auth   bool   // the request has credentials; false if the run has no response 401
 	after  int    // the number of equal requests that pass before the fault
 }
 

@@ -145,7 +145,8 @@ func (m *Matrix) Markdown() string {
 }
 
 // rows returns the table: a row for each fault and a column for each request. A
-// cell is empty if there was no run.
+// cell is empty if there was no run. A run with a pair of faults or a rule of [Try]
+// has a row of its own, with the outcome in the first column.
 func (m *Matrix) rows() [][]string {
 	head := []string{"fault"}
 	for i := range m.Requests {

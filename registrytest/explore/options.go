@@ -74,8 +74,8 @@ func Accept(kinds ...string) Option {
 	return Option{func(c *config) { c.accepted = append(c.accepted, kinds...) }}
 }
 
-// ReportOnly keeps violations from failing the test. The caller examines the
-// [Matrix].
+// ReportOnly keeps violations from failing the test, and makes [Golden] do nothing.
+// The caller examines the [Matrix] or the [Hazards].
 func ReportOnly() Option { return Option{func(c *config) { c.reportOnly = true }} }
 
 // Seed sets the seed for the choice of sampled runs, 0 by default. With one job
@@ -107,7 +107,7 @@ func Pairs(n int) Option { return Option{func(c *config) { c.pairs = n }} }
 func Cancellations() Option { return Option{func(c *config) { c.cancels = true }} }
 
 // Stalls adds two runs for each request: in one the registry never responds, and
-// in the other it stops in the middle of the body. An operation that ends only
+// in the other it stops in the middle of the body, if there is one. An operation that ends only
 // with the context of [T.Context], after 30 minutes, has no timeout, which is a
 // violation. Many clients leave timeouts to the context of their caller. For such a
 // client, the operation sets a timeout itself, with [context.WithTimeout].

@@ -13,7 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// processes are 3 by default, which make samples, as with -short.
+// processes is the number of processes that TestSameInAllProcesses starts. By default
+// they are 3, and make samples, as with -short.
 var processes = flag.Int("processes", 0, "make whole explorations in this many processes, and log the CPU time of each")
 
 // matrixFile is the variable of the environment with the file to which a process

@@ -271,7 +271,8 @@ func (x *explorer) flood() int64 {
 	return int64(10*len(x.base.records) + 100)
 }
 
-// settle waits until the client's goroutines are idle.
+// settle waits until the client's goroutines are idle. Over loopback it waits until
+// the client uses no connection, but not much longer than half a second.
 func (x *explorer) settle(c *conns) {
 	if !x.loopback {
 		synctest.Wait()

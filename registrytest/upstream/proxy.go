@@ -157,7 +157,7 @@ func (u *Wire) Options() []registry.Option { return nil }
 // one store.
 func (u *Wire) Exclusive() string { return "store" }
 
-// Err returns an error if the URL of the upstream is not valid. Package
+// Err returns an error if the URL of the upstream or an option is not valid. Package
 // registrytest fails the test with it, and [Wire.Operate] returns it.
 func (u *Wire) Err() error { return u.err }
 

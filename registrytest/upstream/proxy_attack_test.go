@@ -15,8 +15,8 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// If a hostile upstream sends a malformed response, the proxy responds with 502
-// or closes the connection.
+// The proxy passes on some odd responses of a hostile upstream. For the others, it
+// responds with 502 or closes the connection.
 func TestHostileResponses(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

@@ -94,9 +94,9 @@ func (b *body) size() int64 {
 // A responseWriter sends each part of a response body as it arrives from the
 // upstream, and stores the error if a part cannot be sent to the client.
 //
-// Its method Write flushes, because [httputil.ReverseProxy] does so with a timer
-// and a lock. While the client does not read, the timer would wait for the lock,
-// and time would stand still in a bubble of testing/synctest.
+// Its method Write flushes. Otherwise [httputil.ReverseProxy] would flush, with a
+// timer and a lock: while the client does not read, the timer would wait for the
+// lock, and time would stand still in a bubble of testing/synctest.
 type responseWriter struct {
 	http.ResponseWriter
 	left int64 // bytes of the body to come, or -1 if unknown

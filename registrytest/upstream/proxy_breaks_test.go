@@ -210,8 +210,8 @@ func TestClientsThatStop(t *testing.T) {
 	})
 }
 
-// Many clients pull and push at once through a proxy. In the middle of each
-// blob, one client disconnects; the other clients get the whole blob.
+// Many clients pull and push at once through a proxy. Some disconnect in the middle
+// of a blob; all other blobs arrive whole.
 func TestManyClients(t *testing.T) {
 	const clients, blobs = 64, 4
 	withoutLeaks(t, func(t *testing.T) {

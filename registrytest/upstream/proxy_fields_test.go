@@ -52,8 +52,8 @@ func TestURLsLeadToTheProxy(t *testing.T) {
 	}
 }
 
-// A URL in a response that begins with // gets the scheme of the upstream, even
-// if the client uses another scheme.
+// If the schemes of the client and the upstream differ, a URL that begins with // gets
+// the scheme of the upstream.
 func TestURLWithoutScheme(t *testing.T) {
 	t.Parallel()
 	behind := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -7,10 +7,10 @@ import (
 	"github.com/ocireg/registry/internal/remote"
 )
 
-// reachable returns a URL with which the client reaches the URL to in a response of
-// the upstream. A URL at the upstream becomes a URL at the Wire. A relative URL that
-// would lead the client to another host or scheme becomes absolute. Others do not
-// change.
+// reachable returns the URL that the client gets in place of a URL in an upstream's
+// response. A URL below the upstream's base URL becomes a URL at the Wire. Any other
+// URL keeps its target, and becomes absolute if the client would resolve it to
+// another target.
 func (p *passage) reachable(to string) string {
 	u, err := url.Parse(to)
 	if err != nil || u.User != nil || u.Opaque != "" {

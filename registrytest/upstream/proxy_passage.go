@@ -89,8 +89,8 @@ func (p *passage) modify(resp *http.Response) error {
 	return nil
 }
 
-// fail sets p.err to the response for a request to which the upstream did not
-// respond.
+// fail sets p.err if the upstream did not respond, or its response cannot be passed
+// on. The error is a response for the client, or the reason to end the connection.
 func (p *passage) fail(_ http.ResponseWriter, _ *http.Request, err error) {
 	switch {
 	case p.request.Context().Err() != nil:

@@ -56,7 +56,8 @@ func (rs *realms) get(i int) *url.URL {
 }
 
 // realm returns a URL at the Wire that replaces the realm of a challenge. It
-// returns the realm itself if the Wire must not send credentials to it.
+// returns the realm itself if the Wire must not send credentials to it, or cannot
+// remember more token services.
 func (p *passage) realm(realm string) string {
 	u, err := remote.PassRealm(p.wire.base, realm)
 	if err != nil {

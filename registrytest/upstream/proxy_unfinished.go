@@ -14,9 +14,9 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// unfinished returns the response to a request whose body ended early with err.
-// For an upload session, the response is 416 with the range of bytes that the
-// upstream has, as in package registry.
+// unfinished returns the response to a request whose body ended early with err: 400,
+// or, if the upstream responds with the status of the upload session, 416 with the
+// range of bytes that the upstream has, as in package registry.
 func (p *passage) unfinished(err error) error {
 	r := p.request
 	e := registry.Errorf(r.Op.Code(http.StatusBadRequest), "the body of the request ended early: %v", err)
@@ -81,8 +81,8 @@ func (p *passage) expected() int64 {
 }
 
 // has returns the number of bytes of an upload session, from the field Range of
-// its status, such as "0-99" or "bytes=0-99". An empty session has the field
-// "0-0", too.
+// its status, such as "0-99" or "bytes=0-99". It returns 1 for "0-0", although an
+// empty session also has that field.
 func has(fieldRange string) int64 {
 	_, last, _ := strings.Cut(fieldRange, "-")
 	n, err := strconv.ParseUint(last, 10, 62)

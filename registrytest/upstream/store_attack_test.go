@@ -47,8 +47,8 @@ func TestPoisonedBlobs(t *testing.T) {
 			layer := image.Layers[0]
 			local := memstore.New()
 			front := record(t, local, remote(up, "up.test"))
-			// The fault affects two requests, as a client may retry before a
-			// response begins.
+			// The fault affects all requests until it is removed, because an
+			// HTTP client may repeat a request by itself.
 			f := up.Fault(t, rule)
 			for range 2 {
 				r := get(t, front.Server, "/v2/app/blobs/"+string(layer.Digest))
@@ -186,7 +186,7 @@ func TestLastClientEndsTheRequest(t *testing.T) {
 }
 
 // The Store does not pass on header fields of clients, such as credentials.
-// Requests that differ only in their header share one request to the upstream.
+// Requests that differ only in their header cause one request to the upstream.
 func TestClientsCredentialsStay(t *testing.T) {
 	t.Parallel()
 	up := registrytest.NewServer(t, registrytest.WithInMemory())

@@ -29,7 +29,7 @@ type download struct {
 	ended   chan struct{}
 
 	// header is closed when the header of the response has arrived, or when the
-	// download has failed.
+	// download has ended without one.
 	header chan struct{}
 	size   int64 // size of the blob, or -1 if unknown
 
@@ -147,8 +147,8 @@ func (d *download) has(offset int64) bool {
 	return !d.sealed && offset < min(d.written, d.size-1)
 }
 
-// begun waits for the header of the response. It returns an error if the
-// download has failed without one.
+// begun waits for the header of the response or the end of the download. It returns
+// an error if the download has failed.
 func (d *download) begun(ctx context.Context) error {
 	select {
 	case <-d.header:

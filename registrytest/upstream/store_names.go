@@ -20,9 +20,9 @@ func (s *Store) Options() []registry.Option {
 
 // Middleware is a [registry.Middleware] for the query parameter ns, with which
 // containerd names the upstream (distribution spec, section Registry Proxying).
-// If no upstream has that name, it responds with 404, so that the client
-// requests the content from the registry itself. If ns is the host of the
-// request, it has no effect.
+// If no upstream has that name, it responds with 404, so that the client requests
+// the content from the registry that ns names. If ns is the host of the request, it
+// has no effect.
 func (s *Store) Middleware(next registry.Handler) registry.Handler {
 	return func(w http.ResponseWriter, r *registry.Request) error {
 		if r.Repo == "" || r.URL.RawQuery == "" {

@@ -132,7 +132,7 @@ func TestReplay(t *testing.T) {
 	}
 	require.Equal(t, asked, up.Requests().Len(), "each answer came from the upstream once")
 
-	// Other tools can read the images in the layout.
+	// The local store has the images under the same names.
 	images := locals["tree"](t, dir)
 	got, err := content.Get(t.Context(), images, "team/tool:latest")
 	if err == nil {
@@ -151,7 +151,8 @@ var beyond = map[string]string{
 	"many_tags_are_listed":          "each page is a request, so it takes long",
 }
 
-// With PassWrites, a Store meets the requirements of package conformance.
+// With PassWrites, a Store meets the requirements of package conformance, except
+// those in beyond.
 func TestStoreConformance(t *testing.T) {
 	t.Parallel()
 	conformance.Store(t, func(t *testing.T) registry.Store {
