@@ -37,7 +37,7 @@ type clientConn struct {
 }
 
 // dialer returns the DialContext function for the transport of the server's client.
-// The service keeps track of its connections to the server's address.
+// The service keeps track of the connections that the transport makes to the address.
 func (s *service) dialer(address net.Addr) func(ctx context.Context, network, addr string) (net.Conn, error) {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
 		own := addr == address.String()

@@ -18,8 +18,8 @@ func (s *Server) Fault(t TB, r fault.Rule) *fault.Fault {
 	return s.faults.Set(t, r)
 }
 
-// Faults returns the rules of Fault and Hold that are in force, in the order in
-// which they were set, as [fault.Rules.All] does.
+// Faults returns the rules that Fault and Hold have set and that were not removed, in
+// the order in which they were set, as [fault.Rules.All] does.
 func (s *Server) Faults() []*fault.Fault { return s.faults.All() }
 
 // Hold makes requests wait at a gate until the test t releases them, as
@@ -92,8 +92,8 @@ func (s *Server) Silence(t TB, first ...int) (undo func()) {
 
 // until returns a function that calls end. If the caller does not call it, until
 // calls end when the test t ends; end runs only once. An error of end fails the
-// test, or is logged if the test has failed already. The message starts with name,
-// the method that the user called.
+// test, or is logged if the test has failed already. At the end of the test, the
+// message starts with name, the method that the user called, and the line of the call.
 func until(t TB, name string, end func() error) (undo func()) {
 	t.Helper()
 	var done atomic.Bool

@@ -32,8 +32,9 @@ func newcomer(t *testing.T, s *Server) testclient.Client {
 	return c
 }
 
-// withNewcomer starts each kind of server, calls begin, such as [Server.Refuse], and
-// then test. It gives test a client, other, that has no connection before begin.
+// withNewcomer runs a test with each kind of server, after it has called the function
+// begin, such as [Server.Refuse]. The argument other of the test is a client that had
+// no connection before that call.
 func withNewcomer(t *testing.T, begin func(s *Server, t TB, first ...int) (undo func()), test func(t *testing.T, s *Server, other testclient.Client, undo func())) {
 	t.Helper()
 	t.Parallel()

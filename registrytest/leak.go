@@ -24,7 +24,7 @@ const labelKey = "registrytest"
 //
 // Listing all goroutines takes about as long as everything else that a server does.
 // If no option and no handler of the user can have started goroutines, the check first
-// compares their number: if that has not grown, nothing leaked.
+// counts all goroutines: if their number has not grown, nothing leaked.
 type leakCheck struct {
 	label  string
 	before int

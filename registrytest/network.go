@@ -261,7 +261,8 @@ func (n *Network) Transport() *http.Transport {
 // CA returns the authority that issues the network's certificates.
 func (n *Network) CA() *CA { return n.ca }
 
-// firstClientPort is the first port that operating systems give to clients.
+// firstClientPort is the first of the dynamic ports (RFC 6335, section 6), from which
+// some operating systems choose the ports of clients.
 const firstClientPort = 49152
 
 // DialContext connects to an address of the network. An [http.Transport] can have

@@ -380,7 +380,7 @@ func TestProxyPassesOnHalfClose(t *testing.T) {
 	require.Equal(t, "hello", string(answer))
 }
 
-// The proxy closes the tunnels that clients have left open at the end of the test.
+// At the end of the test, the proxy closes the tunnels that clients have left open.
 func TestProxyIsClosedWithItsTunnels(t *testing.T) {
 	t.Parallel()
 	var proxy string

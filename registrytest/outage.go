@@ -8,8 +8,8 @@ import (
 
 // Refuse makes a host of the network refuse new connections, until undo is called
 // or the test t ends. The host may be that of a registry or of a handler. Any other
-// host becomes known to DNS, and refuses connections like a machine without a server.
-// Refuse affects all ports of the host, unless host has a port, as in
+// host refuses connections, too, like a machine without a server: during the outage,
+// DNS knows its name. Refuse affects all ports of the host, unless host has a port, as in
 // "registry.example.com:443".
 //
 // The test fails if no client was refused. With a number, Refuse affects only that
@@ -87,8 +87,8 @@ func (n *Network) outageAt(host, port string) *outage {
 	return nil
 }
 
-// silent returns the client's end of a new connection, from whose other end nothing
-// reads until the test ends.
+// silent returns the client's end of a new connection. Nothing reads from or writes to
+// the other end, which begin closes at the end of the test.
 func (n *Network) silent(out *outage, from, to net.Addr) net.Conn {
 	client, server := newPipe(from, to)
 	n.mu.Lock()
@@ -97,16 +97,17 @@ func (n *Network) silent(out *outage, from, to net.Addr) net.Conn {
 	return client
 }
 
-// A countdown picks the connections of a server that calls of [Server.Refuse] or
-// [Server.Silence] with a number affect. Of several calls, the earliest has the
-// first connections.
+// A countdown picks connections of a server for calls of [Server.Refuse], or of
+// [Server.Silence], with a number. Each call affects as many connections as its number
+// says. Of several calls, the earliest has the first connections.
 type countdown struct {
 	mu    sync.Mutex
 	begun []*tally // the calls in force, in their order
 }
 
-// A tally counts the connections of one call of Refuse or Silence: it has affected as
-// many as taken, and will affect as many as left.
+// A tally counts the connections of one call of Refuse or Silence. The field taken is
+// the number of connections that the call has affected so far, and left is the number
+// of those that it is still to affect.
 type tally struct{ left, taken int }
 
 // take reports whether a call affects the new connection, and counts it.

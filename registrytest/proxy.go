@@ -79,8 +79,8 @@ func (n *Network) tunnel(w http.ResponseWriter, r *http.Request) {
 	both.Wait()
 }
 
-// relay copies all bytes from one side of a tunnel to the other, then closes that
-// other side for writing.
+// relay copies all bytes from one side of a tunnel to the other, then closes the other
+// side for writing. After an error, it closes the other side for reading, too.
 func relay(to net.Conn, from io.Reader) {
 	_, err := io.Copy(to, from)
 	if c, ok := to.(interface{ CloseWrite() error }); ok && err == nil {

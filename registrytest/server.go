@@ -272,7 +272,7 @@ func (s *Server) Requests() journal.Requests {
 }
 
 // CloseClientConnections closes all connections, including those in use, and
-// waits until no request is being served.
+// waits for the requests that are being served to end.
 func (s *Server) CloseClientConnections() {
 	s.t.Helper()
 	s.report(s.service.disconnect())

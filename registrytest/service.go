@@ -58,7 +58,8 @@ type service struct {
 	alarm func(error)
 
 	// refusals counts the refused connections that the service knows of. At a port,
-	// the operating system refuses clients, and the service does not learn of it.
+	// the operating system refuses clients, and the service learns only of those that
+	// use its transport.
 	refusals atomic.Int64
 
 	mu        sync.Mutex

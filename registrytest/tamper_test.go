@@ -257,8 +257,8 @@ func TestTamperedStore(t *testing.T) {
 	require.IsType(t, &os.File{}, blob)
 }
 
-// TamperFile changes a blob of a layout. A store that opens the layout after that
-// does not serve the changed blob.
+// TamperFile changes a blob of a layout. A store that reads the blob for the first time
+// after that does not serve it.
 func TestTamperFile(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

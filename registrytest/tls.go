@@ -63,8 +63,9 @@ func (s *service) secure(ca *CA, host string, v TLSVariant) {
 	s.serveTLS = func(l net.Listener) error { return s.http.ServeTLS(l, "", "") }
 }
 
-// CA returns the certificate authority of the server's certificate. Without
-// [WithTLS] the server has none, and CA fails the test.
+// CA returns the certificate authority of the server's certificate. A server at a port
+// has one only with [WithTLS]; otherwise CA fails the test. A server in memory always
+// has one, which is that of its network.
 func (s *Server) CA() *CA {
 	s.t.Helper()
 	if s.ca == nil {

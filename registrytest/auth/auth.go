@@ -108,7 +108,7 @@ type Auth struct {
 	expired      uint64 // tokens up to this number have expired
 	key          []byte // for signing tokens, see sign
 	grants       []Grant
-	err          error // the first user or rule that is not valid
+	err          error // the error for a.Err, or nil
 }
 
 // schemes is the set of authentication schemes that an Auth accepts.
@@ -164,8 +164,8 @@ func (a *Auth) Options() []registry.Option {
 	return []registry.Option{registry.WithMiddleware(a.middleware), registry.WithAuthorizer(a.authorize)}
 }
 
-// Err returns the first error of a function or method that adds users or rules,
-// such as [Basic], [Auth.AddUser] and [Auth.Allow]. A caller may ignore such an
+// Err returns the first error of a function or method that adds users, rules or
+// keys, such as [Basic], [Auth.AddUser] and [Auth.Trust]. A caller may ignore such an
 // error, but wrong rights must not go unnoticed. So package registrytest fails
 // the test with the error, and a running registry responds to each request with
 // it and status 500.

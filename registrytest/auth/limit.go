@@ -28,8 +28,8 @@ func client(r *registry.Request) string {
 // A RateLimit limits the number of requests of each client in a time window. If
 // it follows an [Auth] in the options, it counts by user; it counts anonymous
 // clients by their address. Further requests get the response 429 with the code
-// TOOMANYREQUESTS and Retry-After. Other responses have the header fields
-// RateLimit-Limit and RateLimit-Remaining, in the form of Docker Hub.
+// TOOMANYREQUESTS and Retry-After. Every response to a request that counts has the
+// header fields RateLimit-Limit and RateLimit-Remaining, in the form of Docker Hub.
 type RateLimit struct {
 	// Limit is the number of requests that each client may send in a window.
 	Limit int
@@ -39,8 +39,8 @@ type RateLimit struct {
 	Window time.Duration
 
 	// Counts reports whether a request counts. Other requests always pass, and
-	// their responses lack the header fields. If Counts is nil, GET requests for
-	// manifests count, as at Docker Hub.
+	// their responses lack these two header fields. If Counts is nil, GET requests
+	// for manifests count, as at Docker Hub.
 	Counts func(*registry.Request) bool
 
 	mu      sync.Mutex

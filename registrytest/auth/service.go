@@ -132,8 +132,8 @@ func writeTokenError(w http.ResponseWriter, e *registry.Error) {
 	json.NewEncoder(w).Encode(map[string]any{"errors": []map[string]string{{"code": string(e.Code), "message": e.Message}}})
 }
 
-// A tokenRequest is a request to the token service whose client is
-// authenticated.
+// A tokenRequest is a request to the token service whose credentials, if any,
+// are valid.
 type tokenRequest struct {
 	user    string
 	service string

@@ -80,7 +80,7 @@ func (c Content) Annotated(key, value string) ChildPart { return childPart(c).An
 
 // Manifests yields the manifests that [Put] puts into a repository: children before
 // the index that lists them, and the content's own manifest last. It omits absent
-// children, and yields each manifest once.
+// children and children without bytes, and yields each manifest once.
 func (c Content) Manifests() iter.Seq[Content] {
 	return func(yield func(Content) bool) {
 		for _, m := range c.manifests(make(map[digest.Digest]bool)) {
@@ -159,10 +159,10 @@ func Bytes(mediaType string, content []byte) Blob {
 	return newBlob(mediaType, bytes.NewReader(content), digest.FromBytes(content))
 }
 
-// Random returns a blob with the media type and the size, in bytes. Its content
-// is generated from the seed whenever it is read, so it takes no memory. See
-// [PutBlob] for the memory of stores. Random computes the digest, which takes about
-// a second for 1 GiB.
+// Random returns a blob with the media type and the size, in bytes. Its content is
+// generated from the seed. If it is larger than 1 MiB, it is generated again whenever
+// it is read, so it takes no memory. See [PutBlob] for the memory of stores. Random
+// computes the digest, which takes about a second for 1 GiB.
 func Random(mediaType string, size int64, seed uint64) Blob {
 	if size < 0 {
 		return Blob{err: fmt.Errorf("a blob cannot have a size of %d bytes", size)}

@@ -38,9 +38,8 @@ type Part interface {
 	IndexPart
 }
 
-// Each of these functions is a part that changes a recipe: an imagePart that of an
-// image, an artifactPart that of an image or an artifact, and a part that of any
-// content.
+// Each of these functions is a part that changes a recipe. An imagePart is for images,
+// an artifactPart is for images and artifacts, and a part is for indexes, too.
 type (
 	imagePart    func(*recipe)
 	artifactPart func(*recipe)
@@ -134,8 +133,8 @@ func Layers(n int) LayerPart {
 // Sizes below 2071 (2048 if [LayerPart.Uncompressed]) have no room for an archive:
 // such a layer is just random bytes.
 //
-// As with [Random], the content is generated whenever it is read. Building a
-// layer takes about two seconds for 1 GiB, and one if it is uncompressed.
+// As with [Random], content larger than 1 MiB is generated whenever it is read.
+// Building a layer takes about two seconds for 1 GiB, and one if it is uncompressed.
 func LayerSizes(sizes ...int64) LayerPart {
 	var p LayerPart
 	for _, size := range sizes {
@@ -327,8 +326,9 @@ func ManifestSize(n int) Part {
 	})
 }
 
-// Docker makes the manifest, the config and the layers have the media types of Docker
-// (image manifest version 2, schema 2) instead of those of OCI.
+// Docker gives the manifest, and the config and the layers that this package builds, the
+// media types of Docker (image manifest version 2, schema 2) instead of those of OCI. A
+// [Blob] keeps its media type.
 func Docker() Part {
 	return part(func(r *recipe) { r.docker = true })
 }
@@ -364,8 +364,9 @@ func Platform(platform string) Part {
 	})
 }
 
-// Seed changes the content of [Layers] and [LayerSizes]. Images with different seeds
-// differ, even if their other parts are the same. The default is 0.
+// Seed changes the content of [Layers], of the default layer and of [LayerSizes]. Images
+// with such a layer and different seeds differ, even if their other parts are the same.
+// The default is 0.
 func Seed(seed uint64) ArtifactPart {
 	return artifactPart(func(r *recipe) { r.seed = seed })
 }

@@ -9,8 +9,8 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// A source is the content of a blob, which is in memory or generated. Its only error
-// is [io.EOF] at the end.
+// A source is the content of a blob, which is in memory or generated. Except for a
+// negative offset, its only error is [io.EOF] at the end.
 type source interface {
 	io.ReaderAt
 	Size() int64
@@ -163,9 +163,9 @@ func (g gzipped) ReadAt(p []byte, off int64) (int, error) {
 	})
 }
 
-// readAt implements [io.ReaderAt] for a source of the given size. It calls some until
-// p is full. Some writes at least one byte to its argument, which is not empty, and
-// returns the number of bytes.
+// readAt implements [io.ReaderAt] for a source of the given size. It calls the function
+// in its last argument until p is full. The function writes at least one byte to its
+// own argument p, which is not empty, and returns the number of bytes.
 func readAt(p []byte, off, size int64, some func(p []byte, off int64) int) (n int, err error) {
 	if off < 0 {
 		return 0, fs.ErrInvalid

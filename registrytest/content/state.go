@@ -27,8 +27,9 @@ type TB interface {
 
 // State lets a test read and change the content of a store without a request.
 // References have the form that [Put] takes. CheckTag and CheckRepository report
-// differences with Errorf; an error of the store ends the test with Fatalf. All
-// methods may also be called in a test's cleanup.
+// differences with Errorf, and CheckTag also errors of the store. Other methods end the
+// test with Fatalf if the store returns an error. All methods may also be called in a
+// test's cleanup.
 type State struct {
 	Store registry.Store
 }
@@ -98,7 +99,7 @@ func (s State) Tags(t TB, repo string) []string {
 
 // Referrers returns the descriptors of the manifests that have the manifest with this
 // reference as their subject, in ascending order of their digests. The reference has a
-// tag or a digest. A subject with a digest need not be in the store.
+// tag or a digest. If it has a digest, the subject need not be in the store.
 func (s State) Referrers(t TB, ref string) []ocispec.Descriptor {
 	hint.NilTest("content", "State.Referrers", t)
 	t.Helper()
@@ -217,8 +218,9 @@ func sortedKeys[V any](m map[string]V) []string {
 	return keys
 }
 
-// missing returns a line for each manifest and blob of the content that the repository
-// lacks or has otherwise. It skips digests that are in wanted, and adds the others.
+// missing describes each manifest and blob of the content that the repository lacks, or
+// that differs there. It skips digests that are in wanted, and adds the others to
+// wanted.
 func missing(ctx context.Context, s registry.Store, repo string, c *Content, wanted map[digest.Digest]bool) (problems []string) {
 	for _, m := range c.manifests(make(map[digest.Digest]bool)) {
 		if wanted[m.Digest] {

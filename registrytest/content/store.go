@@ -255,7 +255,8 @@ func copyRepository(ctx context.Context, dst, src registry.Store, repo string) e
 	return nil
 }
 
-// copyBlob copies a blob. It does nothing if src does not have the blob.
+// copyBlob copies a blob. It does nothing if the digest is malformed, or if src does not
+// have the blob.
 func copyBlob(ctx context.Context, dst, src registry.Store, repo string, b Blob) error {
 	if b.Digest.Validate() != nil {
 		return nil

@@ -139,7 +139,7 @@ func TestTokenIsInNoLog(t *testing.T) {
 	require.NotContains(t, a.reg.Requests().String(), "s3cret-token")
 }
 
-// A path with dots or escapes reaches no file and no endpoint without its token.
+// A path with dots or escapes reaches neither a file nor an endpoint.
 func TestPaths(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t, control.Config{})

@@ -49,7 +49,8 @@ type Config struct {
 	// Page, if it is not nil, serves the paths outside of /v1/, without a token.
 	Page http.Handler
 
-	// Faults are the fault rules in force at the start and after each reset.
+	// Faults are the fault rules in force at the start. A reset sets them again,
+	// unless it keeps the faults or is for one session.
 	Faults []string
 
 	// Linter checks the requests for GET /v1/findings.

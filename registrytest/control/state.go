@@ -82,7 +82,8 @@ func (c *Control) revoke(r *call) (_ any, err error) {
 	return nil, nil
 }
 
-// expireTokens serves DELETE /v1/tokens: all issued tokens become invalid.
+// expireTokens serves DELETE /v1/tokens: all access tokens issued until now
+// expire, but not refresh tokens and static tokens.
 func (c *Control) expireTokens(*call) (any, error) {
 	a, err := c.users()
 	if err == nil {

@@ -17,7 +17,8 @@ import (
 )
 
 // The content of a proxy is in another registry. So the control API of a proxy
-// refuses requests that would change stored content, and says why.
+// refuses to take a snapshot of it, to replace it, to reset it and to tamper with
+// it, and says why.
 func TestContentBehindAProxy(t *testing.T) {
 	t.Parallel()
 	store := memstore.New()

@@ -14,11 +14,12 @@ import (
 )
 
 // A Body says how [Rule.Body] changes the body of a response. It is the shape of an
-// error, an encoding, or a value that [Text], [Append] or [Errors] returns.
+// error, [Own], an encoding, or a value that [Text], [Append] or [Errors] returns.
 type Body string
 
-// These values are shapes of errors. Only Spec follows the spec. Registries, or
-// proxies and storage services in front of them, are known to send the others.
+// These values are shapes of errors. Only Spec is the JSON that the spec defines.
+// Registries, or proxies and storage services in front of them, are known to send the
+// others.
 const (
 	Spec   Body = "spec"    // JSON as in the spec's section Error Codes
 	NoCode Body = "no-code" // JSON as in the spec, without a code
@@ -43,8 +44,8 @@ const (
 	Zstd       Body = "zstd"
 )
 
-// Errors gives the errors of the operation itself a shape that differs from the
-// spec, such as [HTML]. Other responses stay as they are.
+// Errors gives every error, including one of the operation itself, a shape other than
+// [Spec], such as [HTML]. Other responses stay as they are.
 func Errors(shape Body) Body { return "errors:" + shape }
 
 // Text replaces the body with the text, and adjusts Content-Length. The other

@@ -108,8 +108,8 @@ func FuzzFilters(f *testing.F) {
 	})
 }
 
-// Closing the body of a response closes the writer below it exactly once, for every
-// combination of words that change the body.
+// Closing the body of a response closes the writer below it exactly once, for each of
+// these words, even if the rule has the word twice.
 func TestBodiesAreClosed(t *testing.T) {
 	t.Parallel()
 	for _, words := range []func(Rule) Rule{

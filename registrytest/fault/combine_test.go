@@ -85,7 +85,8 @@ func TestRulesOfAnOptionAfterOneThatResponds(t *testing.T) {
 	require.Equal(t, 0, inHeader.Fired())
 }
 
-// Server.Faults lists all rules that are in force, with their counts, at any time.
+// Server.Faults lists all rules that were not removed, with their counts, even those
+// that have hit as many requests as they say.
 func TestAllRules(t *testing.T) {
 	t.Parallel()
 	reg := registrytest.NewServer(t)

@@ -240,8 +240,8 @@ func (w wait) before(r *registry.Request) error {
 // maxAhead limits the bytes of a request's body that a wait reads ahead.
 const maxAhead = 1 << 20
 
-// blind reports whether net/http cannot notice that the client goes away, because it
-// has not read the HTTP/1.1 request to its end.
+// blind reports whether a wait has to read the body ahead: net/http notices that the
+// client of an HTTP/1.1 request goes away only if it has read the request to its end.
 func blind(r *http.Request) bool {
 	served := r.Context().Value(http.ServerContextKey) != nil
 	// If the client expects 100-continue, reading the body would make it send.

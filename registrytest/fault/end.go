@@ -10,8 +10,9 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// The methods in this file end the connection, instead of a response or within one.
-// Under HTTP/2 they reset the stream, and the connection goes on.
+// The methods in this file end the connection: instead of a response, or at a place
+// within the request or the response. Under HTTP/2 they reset the stream, and the
+// connection goes on.
 
 // A Place is a place where a connection ends: at a byte of the body or in the header.
 type Place struct {
@@ -46,7 +47,7 @@ func (r Rule) Close(at ...Place) Rule { return r.ending("close", registry.CloseC
 func (r Rule) Reset(at ...Place) Rule { return r.ending("reset", registry.ResetConnection, at) }
 
 // HalfClose closes the connection for writing, at the place or, without one, instead
-// of a response. It reads on until the client closes the connection.
+// of a response. The server then reads on until the client closes the connection.
 func (r Rule) HalfClose(at ...Place) Rule {
 	return r.ending("half-close", registry.HalfCloseConnection, at)
 }

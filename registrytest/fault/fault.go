@@ -25,8 +25,8 @@ type Fault struct {
 	fired   int
 	checked bool
 	asked   map[string]uint64 // how often each request came, if effects depend on the seed
-	near    tally             // the requests that met all conditions except one
-	others  tally             // the requests that missed more than one condition
+	near    tally             // the requests that the rule nearly hit, each with the reason why not
+	others  tally             // the other requests that did not meet the conditions
 	states  map[string]int    // the number of {state} values for each upload session, see Rule.Location
 }
 

@@ -31,8 +31,9 @@ type Gate struct {
 // Gate adds a rule with a gate. The requests that the rule hits wait at the gate until
 // [Gate.Release]: before they are served or, if the rule says AfterCommit, after the
 // operation has been carried out and before the response is sent. The other effects
-// of the rule come after the wait. The gate stays until it is removed. Gate returns
-// an error if the rule makes no sense.
+// of the rule come after the wait, except that with AfterCommit, effects on the request
+// come before it. The gate stays until it is removed. Gate returns an error if the rule
+// makes no sense.
 func (f *Rules) Gate(r Rule) (*Gate, error) {
 	if err := r.check(true); err != nil {
 		return nil, err

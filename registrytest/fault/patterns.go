@@ -13,7 +13,8 @@ import (
 	"github.com/ocireg/registry/internal/names"
 )
 
-// The functions in this file return an error if a pattern can match no request.
+// The functions in this file check patterns. A pattern that can match no request is an
+// error.
 
 // checkPatterns refuses the rule if check returns an error for one of the patterns. The
 // pattern "", which matches requests without the value, needs no check.

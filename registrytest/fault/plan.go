@@ -16,7 +16,7 @@ import (
 type plan struct {
 	request *registry.Request // the request as it arrived
 
-	blind bool // whether net/http cannot notice that the client goes away, see the function blind
+	blind bool // whether a wait has to read the body ahead, see the function blind
 
 	names       []string
 	waits       []func(r *registry.Request) error
@@ -38,7 +38,7 @@ type plan struct {
 type hit struct {
 	part   *part
 	of     *Fault
-	random *rand.Rand // the random numbers for the effects, or nil if none needs them
+	random *rand.Rand // the random numbers for Probability and the effects, or nil if none needs them
 	met    func()     // to be called by an effect of part.try when it changes anything
 }
 

@@ -13,7 +13,8 @@ import (
 
 // Check fails the test if the rule hit no request, or fewer than it says, or if a word
 // of the rule had no effect on any request. If the test has failed already, Check only
-// logs this. It does nothing for a rule that is [Rule.Optional], and reports only once.
+// logs this. A rule that is [Rule.Optional] does not fail the test. Only the first call
+// of Check reports anything.
 //
 // [Rules.Set] calls Check at the end of the test.
 func (f *Fault) Check(t TB) {

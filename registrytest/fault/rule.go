@@ -70,7 +70,7 @@ type part struct {
 	responds     bool // whether the part gives a response, or ends the connection instead of one
 	response     response
 	endInstead   registry.ConnectionEnd // how the connection ends instead of a response, or 0
-	endsConn     bool                   // whether the connection ends, instead of a response or within it
+	endsConn     bool                   // whether the connection ends, instead of a response or at a place
 	endsInHeader bool                   // whether the connection ends within the header
 	afterCommit  bool
 	waits        bool // whether the part has a Delay
@@ -82,7 +82,7 @@ type part struct {
 
 // An effect is one thing that a rule does to each request that it hits.
 type effect struct {
-	word string // the word to report if it changes no request, or ""
+	word string // the word to report if the effect never changes anything, or ""
 	do   func(p *plan, h *hit)
 }
 

@@ -224,8 +224,8 @@ var kinds = []struct{ method, target, body, header string }{
 	{"PATCH", "/v2/app/blobs/uploads/x", "0123456789", "Content-Range:5-14"},
 }
 
-// If Parse accepts a text, the text of the parsed rule is that of the same rule, and
-// the rule can be applied to all kinds of requests.
+// If Parse accepts a text, it also parses the String of the rule, to the same rule. The
+// rule can be applied to all kinds of requests.
 func FuzzParse(f *testing.F) {
 	for _, test := range allRules {
 		f.Add(test.text)

@@ -182,7 +182,7 @@ func TestFaultsUnderLoad(t *testing.T) {
 }
 
 // The parameters of a POST decide whether it mounts a blob, pushes a blob or begins an
-// upload. Ignoring a parameter makes it a request for another operation.
+// upload. If a rule ignores a parameter, the POST can become another operation.
 func TestIgnoreParametersOfUploads(t *testing.T) {
 	t.Parallel()
 	digest := string(dgst(nil))

@@ -23,7 +23,8 @@ type need struct {
 
 // only notes that the last word of the part requires the operation to have a thing,
 // such as a body. It refuses the rule if none of the rule's operations has the thing.
-// The function has reports whether an operation has it, and noun is its name.
+// The function in the arguments reports whether an operation has the thing, and noun is
+// the thing's name.
 func (r Rule) only(p *part, has func(registry.Op) bool, noun string) Rule {
 	p.needs = append(slices.Clip(p.needs), need{p.word(), noun, has})
 	if r.lacks(has) {
@@ -32,8 +33,8 @@ func (r Rule) only(p *part, has func(registry.Op) bool, noun string) Rule {
 	return r
 }
 
-// lacks reports whether the rule names operations, and the function has returns false
-// for all of them.
+// lacks reports whether the rule names operations, and the function returns false for
+// all of them.
 func (r Rule) lacks(has func(registry.Op) bool) bool {
 	return r.begun() && len(r.ops) > 0 && !slices.ContainsFunc(r.ops, has)
 }

@@ -68,8 +68,8 @@ func (r Rule) Probability(p float64) Rule {
 }
 
 // Seed sets the seed of all random decisions of the rule. Without Seed, it is 0. If the
-// test fails, the seed is logged. A rule with a seed needs a Probability, which may be
-// 1, or a Delay between two durations.
+// test fails, and the rule has a Probability below 1, the seed is logged. A rule with a
+// seed needs a Probability, which may be 1, or a Delay between two durations.
 func (r Rule) Seed(seed uint64) Rule {
 	r, _ = r.addArg("seed", seed)
 	if r.seeded {
@@ -88,8 +88,8 @@ func (r Rule) Optional() Rule {
 }
 
 // Then begins another part of the rule, for the same requests. The new part comes into
-// force when the part before it has hit as many requests as it says. A part without an
-// effect lets this number of requests pass.
+// force when the part before it has hit as many requests, or as many bytes, as it says.
+// A part without an effect lets this number of requests pass.
 func (r Rule) Then() Rule {
 	r = r.clone()
 	r.words = append(slices.Clip(r.words), "then")

@@ -349,9 +349,9 @@ func anyPlace(ctx context.Context, s registry.Store, q *registry.Request, look f
 	return result.error()
 }
 
-// A walk searches the manifests of a repository for one that its field is, a function,
-// accepts. It visits the tagged manifests, the manifests that indexes among them list,
-// and the referrers of all these.
+// A walk searches the manifests of a repository for one for which w.is returns true. It
+// visits the tagged manifests, the manifests that indexes among them list, and the
+// referrers of all these.
 type walk struct {
 	ctx   context.Context
 	store registry.Store

@@ -29,7 +29,7 @@ import (
 // The pattern "" matches the lack of a value.
 type Requests struct {
 	journal *Journal
-	steps   []func([]*Record) []*Record // the selections that made this list of all requests
+	steps   []func([]*Record) []*Record // the steps that make this list from all requests
 	records []*Record
 	last    int // the number of the last request when this list was made
 }
@@ -106,9 +106,9 @@ func (r Requests) Status(codes ...int) Requests {
 	return r.Where(func(record *Record) bool { return slices.Contains(codes, record.Status) })
 }
 
-// Since returns the requests that arrived after the call that returned earlier. With
-// it, a test of a shared server does not see the requests of tests before it. It does
-// not matter which requests earlier has selected.
+// Since returns the requests that arrived after the call of [Journal.Requests] from
+// which the argument was made. With it, a test of a shared server does not see the
+// requests of tests before it. It does not matter which requests the argument selects.
 //
 //	before := reg.Requests()
 //	// …

@@ -9,9 +9,9 @@ import (
 	"github.com/ocireg/registry/internal/names"
 )
 
-// properties are the properties for [Requests.Select]. A function of returns the
-// property of a record. A function check converts a value of Select to the same form;
-// without one, the value is a pattern.
+// properties are the properties for [Requests.Select]. For each, the first function
+// returns the property of a record. The second function, check, converts a value of
+// Select to the same form; if it is nil, the value is a pattern.
 var properties = map[string]struct {
 	of    func(*Record) string
 	check func(string) (string, error)

@@ -16,7 +16,7 @@ const (
 	ContentRange Rule = "content-range" // a Content-Range that is not <first>-<last>
 	ChunkLength  Rule = "chunk-length"  // a Content-Range that differs from the Content-Length
 	ChunkOrder   Rule = "chunk-order"   // a chunk that does not start at the end of the chunk before it
-	ChunkSize    Rule = "chunk-size"    // a chunk that is smaller than OCI-Chunk-Min-Length
+	ChunkSize    Rule = "chunk-size"    // a chunk, not the last one, that is smaller than OCI-Chunk-Min-Length
 )
 
 var chunkChecks = []check{

@@ -122,7 +122,7 @@ func (s *script) chunk(location, content string, contentRange string) string {
 	return s.send("PATCH", location, content, "Content-Type", octets, "Content-Range", contentRange).Get("Location")
 }
 
-// finish closes an upload session with a PUT of content, and the digest of that.
+// finish closes an upload session with a PUT that has the content and its digest.
 func (s *script) finish(location, content string) {
 	s.send("PUT", withParam(location, "digest", dig(content)), content, "Content-Type", octets)
 }

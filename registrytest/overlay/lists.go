@@ -10,8 +10,8 @@ import (
 
 // merge yields the items of both lists, which are in ascending order of their keys. If
 // both lists have an item with the same key, merge yields the item of the upper list.
-// The function shows reports whether to yield an item that only the lower list has. If
-// neither store has the repository, merge yields the error of the upper list.
+// For an item that only the lower list has, the last argument reports whether to yield
+// it. If neither store has the repository, merge yields the error of the upper list.
 func merge[T any](upper, lower iter.Seq2[T, error], key func(T) string, shows func(T) (bool, error)) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		next, stop := iter.Pull2(lower)

@@ -24,8 +24,9 @@ func (s *Store) hasBelow(ctx context.Context, repo string, d digest.Digest) (boo
 	return err == nil, err
 }
 
-// MountBlob implements [registry.Store]. If from is empty, it looks for the blob
-// in each repository of the lower store.
+// MountBlob implements [registry.Store]. If the upper store does not have the blob, and
+// the argument from is empty, MountBlob looks for the blob in each repository of the
+// lower store.
 func (s *Store) MountBlob(ctx context.Context, repo string, d digest.Digest, from string) error {
 	err := s.upper.MountBlob(ctx, repo, d, from)
 	if !missing(err) {
@@ -44,8 +45,9 @@ func (s *Store) MountBlob(ctx context.Context, repo string, d digest.Digest, fro
 	return nil
 }
 
-// findBelow returns a repository of the lower store that has the blob: only from
-// or, if from is "", any repository. It returns "" if no repository has the blob.
+// findBelow returns the name of a repository of the lower store that has the blob. If
+// the argument from is not "", findBelow looks only in that repository. It returns "" if
+// no repository has the blob.
 func (s *Store) findBelow(ctx context.Context, d digest.Digest, from string) (string, error) {
 	if from != "" {
 		has, err := s.hasBelow(ctx, from, d)

@@ -244,9 +244,9 @@ func (s *Store) PutManifest(ctx context.Context, repo string, m registry.Manifes
 	return nil
 }
 
-// remove calls the function remove, which removes content from the upper store, and
-// hides the content of the lower store. The function has reports whether the lower
-// store has content to hide.
+// remove removes content from the upper store, and hides the content of the lower store.
+// Of the two functions in its arguments, the first reports whether the lower store has
+// content to hide, and the second removes the content from the upper store.
 func (s *Store) remove(k kind, repo, name string, has func() (bool, error), remove func() error) error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
