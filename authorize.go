@@ -10,8 +10,8 @@ import (
 // An Action is a kind of access to a repository.
 type Action uint8
 
-// The actions. Each operation has one of them, except Ping and the
-// ListExtensions of the whole registry, which require no permission.
+// The actions. Each operation requires permission for one of them, except Ping,
+// GetToken and the ListExtensions of the whole registry.
 const (
 	ActionPull   Action = iota + 1 // read blobs, manifests and referrers
 	ActionPush                     // put blobs and manifests

@@ -55,8 +55,8 @@ func (h *handler) blobRepository(r *Request, d digest.Digest) (string, error) {
 }
 
 // anyRepository is the part of blobRepository for a registry without
-// [BlobIsolation]. In one function, its loop would cost two allocations for
-// every other registry too.
+// [BlobIsolation]. If the loop were in blobRepository, every other registry
+// would make two more allocations.
 func (h *handler) anyRepository(r *Request, d digest.Digest) (string, error) {
 	ctx := r.Context()
 	if _, err := h.store.StatBlob(ctx, r.Repo, d); !errors.Is(err, fs.ErrNotExist) {

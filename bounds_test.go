@@ -144,9 +144,9 @@ func TestManyTagsInParameters(t *testing.T) {
 	require.Equal(t, strings.Join(tags[:5000], ", "), strings.Join(lines, ", "))
 	require.Len(t, h.names("/v2/app/tags/list", "tags")[0], 5000)
 
-	// If package url cannot parse the query, the response is an error, and the
-	// registry does not push the manifest without tags. Go 1.25.0 parses any
-	// number of parameters; other versions limit them.
+	// If package url cannot parse the query, the response is an error: the
+	// registry does not ignore the tags and store only the manifest. Go 1.25.0
+	// parses any number of parameters; later releases limit it.
 	queries := []string{"a;tag=b", "a&tag=%zz"}
 	if many := strings.Join(tags, "&tag="); unreadable(many) {
 		queries = append(queries, many)
@@ -185,7 +185,7 @@ func TestContentRangeOverflows(t *testing.T) {
 }
 
 // A log has no characters that move the cursor or change the direction of text,
-// and it shortens a path of a megabyte.
+// and it shortens a URL of a megabyte.
 func TestLogIsPrintable(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer

@@ -17,7 +17,8 @@ import (
 )
 
 // Many clients use the same repositories at once. No response has a status of
-// 500 or above, and all content that remains can be pulled.
+// 500 or above, and all tagged manifests and their referrers can be pulled in
+// the end.
 func TestManyClientsAtOnce(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		const clients, steps = 8, 60
@@ -99,8 +100,8 @@ func TestManyClientsAtOnce(t *testing.T) {
 	})
 }
 
-// The handler starts no goroutine that outlives a request: the synctest bubble
-// would not end.
+// The handler starts no goroutine that outlives a request. Otherwise,
+// synctest.Test would fail, because it waits for all goroutines of the bubble.
 func TestNoGoroutineIsLeft(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -141,8 +142,8 @@ func (g *gone) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// If two handlers share a store, each has its own upload sessions, faults and
-// options.
+// If two handlers share a store, each has its own upload sessions. A blob that a
+// client pushes to one of them can be pulled from the other.
 func TestHandlersOverOneStore(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		other := t.over(registry.WithMinChunk(100))

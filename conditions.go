@@ -11,8 +11,9 @@ import (
 )
 
 // checkTag returns the function that the store calls before it stores the
-// manifest with the digest next: it checks the conditions of the request and the
-// functions of [WithTagCheck]. It returns nil if there is nothing to check.
+// manifest with the digest next. That function checks the conditions of the
+// request and calls the functions of [WithTagCheck]. Without conditions and
+// such functions, checkTag returns nil.
 func (h *handler) checkTag(r *Request, next digest.Digest) func(tag string, current digest.Digest) error {
 	if !h.hasConditions(r) && len(h.tagChecks) == 0 {
 		return nil

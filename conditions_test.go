@@ -36,8 +36,8 @@ func TestDeletionOnACondition(t *testing.T) {
 	})
 }
 
-// If a tag moves to another manifest after the registry has checked the
-// condition of a DELETE, the tag is not deleted.
+// No push moves a tag between the check of the condition of a DELETE and the
+// deletion: after both requests, the tag names the pushed manifest.
 func TestConditionalDeletionIsAtomic(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		old, moved := t.pushImage("app", ""), t.pushImage("app", "", annotated("new"))

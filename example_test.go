@@ -20,8 +20,8 @@ import (
 	"github.com/ocireg/registry/registrytest/fault"
 )
 
-// pull is the client under test: it gets a manifest, and retries after the time
-// in Retry-After.
+// pull is the client under test: it gets a manifest or a blob, and retries after
+// the time in Retry-After.
 func pull(c *http.Client, url string) (string, error) {
 	for range 5 {
 		resp, err := c.Get(url)

@@ -58,8 +58,8 @@ func bothVersions(t *testing.T, test func(t *faultTest)) {
 				server.StartTLS()
 			}
 			f.url, f.client = server.URL, server.Client()
-			// The client follows no redirect and keeps no connection, so that it
-			// repeats no request.
+			// The client follows no redirect and, with HTTP/1.1, uses each connection
+			// for one request, so that it repeats no request.
 			f.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 			f.client.Transport.(*http.Transport).DisableKeepAlives = !f.h2
 			test(f)

@@ -79,7 +79,7 @@ type faultWriter struct {
 	request *Request
 	fault   *Fault
 
-	conn net.Conn  // the connection, or nil unless it was hijacked from net/http
+	conn net.Conn  // the connection that was hijacked from net/http, or nil
 	body io.Writer // nil until the header is written
 	err  error     // the first error that ends the response
 }

@@ -22,7 +22,7 @@ const (
 	BlobIsolation                       // finds a blob only in the repositories that it was pushed or mounted to
 	ConditionalReads                    // ETag, If-Match and If-None-Match on GET and HEAD
 	ConditionalWrites                   // If-Match and If-None-Match on writes
-	CrossOrigin                         // serves web pages of other hosts
+	CrossOrigin                         // accepts requests from web pages of other hosts
 	ManifestLimit                       // refuses manifests that are too large
 	Namespace                           // confirms the parameter ns with OCI-Namespace
 	Ranges                              // serves parts of blobs and manifests

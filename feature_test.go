@@ -12,8 +12,8 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// For each capability, the test checks the response of a registry with the
-// capability, and the response of a registry without it.
+// For each capability in the table, the test checks the response of a registry
+// with the capability, and the response of a registry without it.
 func TestWithoutACapability(t *testing.T) {
 	t.Parallel()
 	const content = "layer"

@@ -85,7 +85,8 @@ func FuzzChunk(f *testing.F) {
 // FuzzReferences pushes a manifest that names content with any media type, and
 // compares the response with the spec (Push): the registry accepts existing
 // content with any media type, and responds with MANIFEST_BLOB_UNKNOWN if
-// content is missing.
+// content is missing that must exist. The subject need not exist, nor a layer
+// that has URLs or a non-distributable media type.
 func FuzzReferences(f *testing.F) {
 	for _, mediaType := range []string{
 		"", "a/b", ocispec.MediaTypeImageLayerGzip, ocispec.MediaTypeImageManifest, strings.ToUpper(ocispec.MediaTypeImageManifest),

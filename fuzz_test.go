@@ -17,12 +17,12 @@ import (
 
 // FuzzServeHTTP sends a request twice to a registry with some content. The
 // handler must not panic or respond with 500, and the response must have no
-// malformed field. All content that the registry then serves must have the right
-// digest.
+// malformed field. All tagged manifests that the registry then serves must have
+// the right digest.
 //
-// In the target and in the body, $BLOB, $IMAGE and $SUBJECT stand for the
-// digests of existing content, $NEW stands for the digest of the body, and
-// $UPLOAD for the ID of an upload session.
+// In the target, the header and the body, $BLOB, $IMAGE and $SUBJECT stand for
+// the digests of existing content, and $UPLOAD for the ID of an upload session.
+// In the target, $NEW stands for the digest of the body.
 func FuzzServeHTTP(f *testing.F) {
 	image := `{"schemaVersion":2,"config":{"digest":"$BLOB","size":5},"layers":[]}`
 	for _, seed := range [][4]string{
@@ -137,8 +137,9 @@ func FuzzServeHTTP(f *testing.F) {
 	})
 }
 
-// wantConsistent fails the test unless each manifest and blob that the registry
-// lists can be pulled and has the right digest.
+// wantConsistent fails the test unless each tagged manifest and each of its
+// referrers can be pulled. A tagged manifest must have the right digest, and a
+// referrer the size and media type that the list of referrers states.
 func (t *registryTest) wantConsistent() {
 	t.Helper()
 	for _, repo := range slices.Concat(t.names("/v2/_catalog", "repositories")...) {

@@ -33,7 +33,9 @@ import (
 // upload session belongs to the handler that started it.
 //
 // The handler must be at the root of its host, because all paths begin with
-// /v2/; see [WithPathPrefix]. New panics if the store or an option is nil.
+// /v2/; see [WithPathPrefix]. New panics if the store or an option is nil, if
+// two options set different values, if the warnings are too long, or if an
+// option has no effect with the store (see [Store]).
 func New(store Store, opts ...Option) http.Handler {
 	if store == nil {
 		panic("registry: New needs a store; memstore.New() makes an empty one")
@@ -110,8 +112,9 @@ func (h *handler) ServeHTTP(hw http.ResponseWriter, hr *http.Request) {
 }
 
 // lengthUnknown reports whether the length of the request's body is unknown
-// although ContentLength is 0. This is so if a test passes a request from
-// http.NewRequest, which is for clients, to a handler.
+// although ContentLength is 0. This is so if a test passes to a handler a
+// request from http.NewRequest, which is for clients and knows the length of
+// only a few kinds of readers.
 func lengthUnknown(r *http.Request) bool {
 	if r.ContentLength != 0 || r.Body == nil || r.Body == http.NoBody || r.ProtoMajor > 1 {
 		return false

@@ -18,7 +18,8 @@ import (
 // TOOMANYREQUESTS, and its Retry-After is the time until a session can expire.
 // If a request would add too many bytes, the response is 507 with DENIED.
 // Unfinished uploads count. A blob counts in each repository that has it.
-// Content that the store has before does not count. Deletions make room.
+// Content that is in the store when New is called does not count. Deletions make
+// room.
 //
 // WithLimits panics if a number is negative.
 func WithLimits(sessions int, bytes int64) Option {
@@ -55,8 +56,8 @@ func (s *limitedStore) full() error {
 	return e
 }
 
-// CreateBlob refuses a blob if the size that the client has announced exceeds
-// the limit.
+// CreateBlob refuses a blob if the size that the client has announced is more
+// than the limit leaves room for.
 func (s *limitedStore) CreateBlob(ctx context.Context, repo string, size int64) (BlobWriter, error) {
 	if size > s.limit-s.used.Load() {
 		return nil, s.full()
@@ -114,7 +115,8 @@ func (r *limitedReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Commit frees the counted bytes again if the repository already has the blob.
+// Commit lets Close free the counted bytes if the commit fails or the repository
+// already has the blob.
 func (w *limitedWriter) Commit(ctx context.Context, d digest.Digest) error {
 	w.store.changes.Lock()
 	defer w.store.changes.Unlock()

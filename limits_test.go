@@ -116,7 +116,7 @@ func TestStorageLimit(t *testing.T) {
 		h.want(201, post("app", text(50, "j")))
 		full(post("app", "k"))
 
-		// Deletions make room, even for content that was in the store before.
+		// Deletions make room, even deletions of content that was in the store before.
 		h.want(202, h.call("DELETE", "/v2/app/blobs/"+string(sum(text(900, "d"))), ""))
 		full(post("app", text(901, "l")))
 		t.pushBlob("app", text(500, "from before"))

@@ -328,7 +328,7 @@ func (h *handler) deleteManifest(w http.ResponseWriter, r *Request) error {
 }
 
 // removeManifest deletes the tag or manifest of the request if the conditions of
-// the request hold. No other write to manifests comes between the check and the
+// the request hold. No push of a manifest comes between the check and the
 // deletion.
 func (h *handler) removeManifest(r *Request) (err error) {
 	if h.hasConditions(r) {

@@ -8,8 +8,9 @@ import (
 	"github.com/ocireg/registry/internal/hint"
 )
 
-// An Op is an operation of the registry: one of the endpoints of the
-// distribution spec, section Endpoints. The zero Op is UnknownOp.
+// An Op is an operation of the registry: an endpoint of the distribution spec
+// (section Endpoints), or an endpoint that other documents define and clients
+// use. The zero Op is UnknownOp.
 type Op uint8
 
 // The operations.
@@ -35,7 +36,7 @@ const (
 	ListReferrers              // GET of a manifest's referrers (end-12)
 	ListRepositories           // GET /v2/_catalog, of the Docker Registry HTTP API V2
 	ListExtensions             // GET of _oci/ext/discover, of the spec's extensions
-	GetToken                   // GET or POST /token, which a middleware may serve
+	GetToken                   // GET or POST of a token service, such as /token, which a middleware may serve
 
 	numOps = iota
 )
@@ -157,7 +158,8 @@ func (op Op) Methods() []string {
 }
 
 // Action returns the action that the operation requires permission for, or 0 if
-// it requires no permission.
+// it requires no permission. For ListExtensions it returns 0, although the list
+// of one repository requires ActionList.
 func (op Op) Action() Action { return ops[op.known()].action }
 
 // Writes reports whether the operation changes the content of the registry, or
@@ -184,8 +186,8 @@ func (op Op) HasBody() bool { return op.has(sends) }
 // session, whose URL is its Location.
 func (op Op) StartsUpload() bool { return op.has(starts) }
 
-// Pages reports whether a response is one page of a list, and has a Link to the
-// next.
+// Pages reports whether a response is one page of a list, with a Link to the next
+// page unless it is the last.
 func (op Op) Pages() bool { return op.has(pages) }
 
 // Code returns the error code that fits a response to the operation with the

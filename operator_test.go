@@ -160,8 +160,8 @@ func TestStoreOfAnOperator(t *testing.T) {
 	require.ErrorIs(t, err, errors.ErrUnsupported)
 }
 
-// A lender is an operator whose StoreFor returns a store that shows the
-// repository named in the field Authorization.
+// A lender is an operator whose StoreFor returns a store that shows the public
+// repository open and the repository named in the field Authorization.
 type lender struct{ operator }
 
 func (l lender) StoreFor(r *registry.Request) registry.Store {

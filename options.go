@@ -245,7 +245,7 @@ func WithPageSize(n int) Option {
 
 // WithMinChunk sets the least number of bytes in each chunk of an upload except
 // the last. The registry announces it as OCI-Chunk-Min-Length. It responds with
-// 400 to a chunk that follows a shorter chunk (section Pushing a blob in
+// 400 to a chunk that follows one below this minimum (section Pushing a blob in
 // chunks). WithMinChunk panics if the number is negative.
 func WithMinChunk(bytes int64) Option {
 	notNegative("WithMinChunk", bytes < 0, bytes)
@@ -254,7 +254,7 @@ func WithMinChunk(bytes int64) Option {
 
 // WithUploadExpiry sets the time from the last request of an upload session
 // until the session expires. The default is an hour. The clock is that of
-// package time, also in a bubble of testing/synctest. WithUploadExpiry panics if
+// [Request.Now], also in a bubble of testing/synctest. WithUploadExpiry panics if
 // the time is negative.
 func WithUploadExpiry(d time.Duration) Option {
 	notNegative("WithUploadExpiry", d < 0, d)
@@ -263,13 +263,13 @@ func WithUploadExpiry(d time.Duration) Option {
 
 // WithSparseManifests makes the registry accept manifests whose blobs or
 // children are not in the repository. By default it refuses them with
-// MANIFEST_BLOB_UNKNOWN, except if only the subject or a non-distributable layer
-// is missing.
+// MANIFEST_BLOB_UNKNOWN, unless only the subject is missing, or layers that have
+// URLs or a non-distributable media type.
 //
 // Patterns limit the option to the repositories that match one of them: a *
 // stands for any number of characters other than /, and ** for any number of any
-// characters, as in "junk/**". Without patterns, all repositories accept such
-// manifests. WithSparseManifests panics if a pattern is empty.
+// characters; "junk/**" matches junk and all below it. Without patterns, all
+// repositories accept such manifests. The function panics if a pattern is empty.
 func WithSparseManifests(repos ...string) Option {
 	patterns := orAll("WithSparseManifests", repos)
 	return operational{option(func(c *config) { c.sparseManifests = append(c.sparseManifests, patterns...) }), "WithSparseManifests"}
@@ -356,11 +356,11 @@ func WithMiddleware(m ...Middleware) Option {
 }
 
 // WithAuthorizer makes the registry call allow, after the middleware and before
-// each operation, to decide whether the request may do the action with the
-// repository. To permit it, allow returns nil. Otherwise, it returns the error
-// to respond with, such as an [*Error] with [CodeUnauthorized] or [CodeDenied].
-// If the option is given several times, all of the functions have to permit the
-// action.
+// each operation that requires permission, to decide whether the request may do
+// the action with the repository. To permit it, allow returns nil. Otherwise, it
+// returns the error to respond with, such as an [*Error] with [CodeUnauthorized]
+// or [CodeDenied]. If the option is given several times, all of the functions have
+// to permit the action.
 //
 // The registry calls allow for the repository of the operation before it looks
 // anything up. The empty repository stands for the list of all repositories. The

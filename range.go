@@ -98,7 +98,7 @@ const maxRanges = 100
 
 // cleanRange returns the Range in a form that [http.ServeContent] reads as RFC
 // 9110, section 14.1.2, requires. ServeContent itself would accept "- 1" and
-// "-+1" as ranges, treat the last zero bytes as a range that can be satisfied,
+// "-+1" as ranges, treat "-0" as a range that can be satisfied,
 // and reject a position that is too large for an int64.
 //
 // If the Range has too many ranges, ok is false. The response is then the whole

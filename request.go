@@ -46,7 +46,7 @@ type Request struct {
 
 	// User is the name of the user who sent the request, or "". A middleware that
 	// authenticates clients sets it for recorders and other middleware. The
-	// registry itself does not use it.
+	// registry itself only logs it, see [WithLogger].
 	User string
 
 	// Scope lists the scopes that the client's token covers, separated by spaces,
@@ -195,8 +195,8 @@ const (
 	numRoutes = iota
 )
 
-// ofRepository reports whether a path of the route contains the name of a
-// repository.
+// ofRepository reports whether every path of the route contains the name of a
+// repository. A path of discoverRoute need not.
 func (rt route) ofRepository() bool { return tagsRoute <= rt && rt <= uploadRoute }
 
 // ParseRequest parses the method and the URL of an HTTP request as a registry
@@ -287,8 +287,8 @@ func noEndpoint() error {
 }
 
 // tokenPaths are the paths of token services: the path /token, and the paths at
-// which Quay, Google and others, GitLab, Harbor, Azure, Amazon and its public
-// registry serve tokens.
+// which Quay, Google and others, GitLab, Harbor, Azure and the public registry
+// of Amazon serve tokens.
 var tokenPaths = [...]string{"/token", "/v2/auth", "/v2/token", "/jwt/auth", "/service/token", "/oauth2/token", "/token/"}
 
 // splitPath returns the route of a path and, if the route has them, the

@@ -63,9 +63,9 @@ type Store interface {
 	// blob may turn out shorter or longer. The writer outlives ctx.
 	CreateBlob(ctx context.Context, repo string, size int64) (BlobWriter, error)
 
-	// MountBlob makes a blob of the repository from readable in repo too, without
-	// copying the bytes. If from is empty, MountBlob takes the blob from any
-	// repository that has it.
+	// MountBlob makes a blob of another repository readable in repo too, without
+	// copying the bytes. The argument from names the other repository. If it is
+	// empty, MountBlob takes the blob from any repository that has it.
 	MountBlob(ctx context.Context, repo string, d digest.Digest, from string) error
 
 	// DeleteBlob removes a blob from the repository. Readers that are open can
@@ -109,7 +109,7 @@ type Store interface {
 	Tags(ctx context.Context, repo, after string) iter.Seq2[string, error]
 
 	// Referrers yields the descriptors of the manifests in the repository that
-	// have the given subject and whose own digests sort after the digest after.
+	// have the given subject and whose own digests sort after the given digest.
 	// They are in ascending byte order of their digests. The descriptors are those
 	// of [Manifest.Descriptor]. Neither the subject nor the repository need exist;
 	// without the repository, Referrers yields nothing. The store must not hold a

@@ -12,7 +12,7 @@ import (
 )
 
 // A statOnly is a store that embeds UnimplementedStore and implements only
-// StatBlob.
+// StatManifest.
 type statOnly struct{ registry.UnimplementedStore }
 
 func (statOnly) StatManifest(context.Context, string, string) (ocispec.Descriptor, error) {

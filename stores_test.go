@@ -199,7 +199,8 @@ func (t *registryTest) start(repo string) string {
 	return t.want(202, t.call("POST", "/v2/"+repo+"/blobs/uploads/", "")).Header().Get("Location")
 }
 
-// chunk sends a chunk of an upload whose first byte has the offset first.
+// chunk sends a chunk of an upload. The argument first is the offset of its first
+// byte in the blob.
 func (t *registryTest) chunk(location string, first int, content string) *httptest.ResponseRecorder {
 	t.Helper()
 	return t.call("PATCH", location, content, "Content-Range", fmt.Sprintf("%d-%d", first, first+len(content)-1))

@@ -203,8 +203,8 @@ func TestContentOfAnotherDigestIsNotStored(t *testing.T) {
 	})
 }
 
-// With WithMinChunk, the registry sends OCI-Chunk-Min-Length and refuses chunks
-// after a shorter one.
+// With WithMinChunk, the registry sends OCI-Chunk-Min-Length and refuses a chunk
+// that follows one below this minimum.
 func TestMinimumOfChunks(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		start := func() string {
@@ -223,7 +223,7 @@ func TestMinimumOfChunks(t *testing.T) {
 		t.want(201, t.finish(location, sum("012345"), "5", "Content-Range", "5-5"))
 		t.want(201, t.finish(start(), sum("0"), "0"))
 
-		// The registry refuses a chunk that follows a shorter chunk.
+		// The registry refuses a chunk that follows one below the minimum.
 		for _, finish := range []bool{true, false} {
 			for _, header := range [][]string{{"Content-Range", "3-7"}, nil} {
 				location = start()

@@ -55,8 +55,9 @@ func writeArchive(t testing.TB, name string, files fs.FS) string {
 	return name
 }
 
-// dockerSave returns the files that docker save wrote before version 25: those
-// of testdata/docker without oci-layout and index.json.
+// dockerSave returns the files of testdata/docker without oci-layout and
+// index.json. As in an archive that docker save wrote before version 25, only
+// manifest.json describes the images.
 func dockerSave(t testing.TB) fstest.MapFS {
 	files, err := fs.Sub(testdata, "testdata/docker")
 	require.NoError(t, err)

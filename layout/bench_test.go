@@ -56,7 +56,7 @@ func request(tb testing.TB, h http.Handler, method, path string, status int) *ht
 	return w
 }
 
-// BenchmarkOpen opens a layout with 1,000 images and gets the first of them.
+// BenchmarkOpen opens a layout with 1,000 images and gets the manifest of one.
 func BenchmarkOpen(b *testing.B) {
 	dir := layoutOf(b, 1000)
 	for b.Loop() {

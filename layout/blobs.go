@@ -15,8 +15,8 @@ import (
 
 // blobFile returns the name of the file for a blob; the file need not exist. All
 // repositories of a layout share the blobs. If the digest is the digest of a
-// manifest, the error says that the blob is missing, unless this process
-// received the same bytes as a blob too.
+// manifest, the error says that the blob is missing, unless this store received
+// the same bytes as a blob too.
 func (l *imageLayout) blobFile(repo string, d digest.Digest) (string, error) {
 	name := blobPath(d)
 	if name == "" || l.isOnlyManifest(d) {
@@ -26,7 +26,7 @@ func (l *imageLayout) blobFile(repo string, d digest.Digest) (string, error) {
 }
 
 // isOnlyManifest reports whether the layout has a manifest with the digest and
-// this process has not received a blob with the digest. It does not check
+// this store has not received a blob with the digest. It does not check
 // index.json for changes, because that would cost one more stat for each blob.
 func (l *imageLayout) isOnlyManifest(d digest.Digest) bool {
 	l.mu.RLock()
@@ -104,8 +104,8 @@ func (l *imageLayout) putBlob(ctx context.Context, d digest.Digest, temp string)
 	return l.addBlob(ctx, d, func() error { return l.placeBlob(d, temp) })
 }
 
-// placeBlob renames a temporary file to the file of the blob. The caller has
-// checked that the content of the temporary file has the digest.
+// placeBlob is like place, but with the option [Sync] it first writes the
+// temporary file through to the disk.
 func (l *imageLayout) placeBlob(d digest.Digest, temp string) error {
 	if err := l.disk.temps.sync(temp); err != nil {
 		return err
@@ -114,8 +114,8 @@ func (l *imageLayout) placeBlob(d digest.Digest, temp string) error {
 }
 
 // place renames a temporary file to the file of the blob or manifest. The caller
-// has checked that the content of the temporary file has the digest, so the
-// store does not verify the content again.
+// has checked that the content of the temporary file has the digest. The store does
+// not verify it again if later changes to the file can be detected.
 func (l *imageLayout) place(d digest.Digest, temp string) error {
 	info, settled, err := l.disk.temps.settle(temp)
 	if err != nil {
@@ -132,8 +132,8 @@ func (l *imageLayout) place(d digest.Digest, temp string) error {
 	return nil
 }
 
-// addBlob calls place, which creates the file of the blob, and remembers that
-// this process has put the blob into the layout.
+// addBlob calls the function place, which creates the file of the blob or finds
+// it, and remembers that this store has put the blob into the layout.
 func (l *imageLayout) addBlob(ctx context.Context, d digest.Digest, place func() error) error {
 	if err := l.exist(ctx); err != nil {
 		return err

@@ -255,7 +255,7 @@ func TestBrokenLayouts(t *testing.T) {
 			t.Parallel()
 			dir := emptyLayout(t)
 			if err := os.Truncate(filepath.Join(dir, name), 1<<42); err != nil {
-				t.Skip(err) // Some file systems have no named pipes or no sparse files.
+				t.Skip(err) // Some file systems have no sparse files.
 			}
 			_, err := layout.Open(dir)
 			require.ErrorContains(t, err, name+" has 4398046511104 bytes, more than 1073741824")

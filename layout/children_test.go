@@ -105,9 +105,9 @@ func TestChildrenOfAnIndexWithoutMediaType(t *testing.T) {
 	wantManifest(t, open(t, dir), "app", string(child.Digest), imageType, child.Digest)
 }
 
-// TestOtherStoresDeleteNestedManifests deletes manifests that only an index
-// names, and not index.json. A second store of the same directory notices the
-// deletion.
+// TestOtherStoresDeleteNestedManifests deletes manifests that have no entry in
+// index.json, because only an index names them. A second store of the same
+// directory notices the deletion.
 func TestOtherStoresDeleteNestedManifests(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -88,9 +88,9 @@ func TestCloseMissesNoUpload(t *testing.T) {
 	}
 }
 
-// TestWritersAreWrittenTogether makes 64 writers wait until a push ends that is
-// in its check. The store then writes index.json once for all of them: each
-// writer ends with the same index.
+// TestWritersAreWrittenTogether makes 64 writers wait while the check function
+// of a push runs. After that push, the store writes index.json once for all of
+// them: each writer ends with the same index.
 func TestWritersAreWrittenTogether(t *testing.T) {
 	t.Parallel()
 	s, _ := openTree(t)

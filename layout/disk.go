@@ -37,8 +37,9 @@ type disk struct {
 	root files // nil if the store is read-only
 
 	// dir is the path of the directory, and info identifies the directory. While
-	// byPath is set, that is until the store is closed, a known file is looked up
-	// by its path before it is looked up through root: see unchanged.
+	// byPath is set, a known file is looked up by its path before it is looked up
+	// through root: see unchanged. It is set until the store is closed, but not on
+	// Windows and not in a read-only store.
 	dir    string
 	info   fs.FileInfo
 	byPath atomic.Bool
@@ -48,7 +49,7 @@ type disk struct {
 	archive io.Closer
 
 	// openFile opens a file below the directory. It is nil if the store serves an
-	// [fs.FS] of the caller.
+	// archive or an [fs.FS] of the caller.
 	openFile func(name string, flag int, perm fs.FileMode) (*os.File, error)
 
 	temps *temps

@@ -275,7 +275,8 @@ func TestDirectoryIsMadeAgain(t *testing.T) {
 }
 
 // TestNamesThatCannotBeDirectories requests repositories whose directories the
-// file system cannot have. The responses say that the repositories do not exist.
+// file system cannot have. Pulls and deletions get 404. The store refuses pushes
+// with NAME_INVALID.
 func TestNamesThatCannotBeDirectories(t *testing.T) {
 	t.Parallel()
 	s, dir := openTree(t)

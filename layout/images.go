@@ -31,7 +31,8 @@ func hasHost(repo string) bool {
 
 // image returns the layout in the directory dir if it is an image of the
 // repository with the tag, and nil otherwise. To be an image, the layout must
-// have exactly one entry, and that entry must have this tag or none.
+// have exactly one entry, and that entry must have this tag or none. If it has
+// none, index.json must be the work of another tool and not of a store.
 func (s *Store) image(repo, dir, tag string) (*imageLayout, error) {
 	if yes, err := s.disk.isLayout(dir); err != nil || !yes {
 		return nil, err
@@ -132,8 +133,8 @@ func (s *Store) imagesOf(repo string) ([]*imageLayout, error) {
 	return images, err
 }
 
-// isImage reports whether the directory name, in the directory dir of a
-// repository, holds an image of this repository or of its parent repository.
+// isImage reports whether a directory with the given name, in the directory dir of
+// a repository, holds an image of this repository or of its parent repository.
 func (s *Store) isImage(repo, dir, name string) bool {
 	if !hasHost(repo) {
 		return false

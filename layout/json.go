@@ -96,7 +96,8 @@ func skipString(text string, i int) int {
 }
 
 // asString decodes a JSON string. It returns "" for null, as encoding/json does.
-// The result is a part of the text, unless the text has escapes.
+// The result is a part of the text, unless the text has escapes or characters
+// beyond ASCII.
 func asString(text string) (string, error) {
 	plain := text[0] == '"'
 	for i := range len(text) {

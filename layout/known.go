@@ -18,8 +18,8 @@ import (
 // This saves 8 of 14 system calls of a GET request for a manifest in a tree, 6
 // of 13 of a GET request for a blob, and 6 of 7 of a HEAD request for a blob.
 
-// unchanged reports whether the file name is still the known file and has not
-// changed.
+// unchanged reports whether the file with the given name is still the known file
+// and has not changed.
 func (d *disk) unchanged(name string, known fs.FileInfo) bool {
 	if known == nil {
 		return false

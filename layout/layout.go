@@ -55,7 +55,7 @@ type imageLayout struct {
 	mu    sync.RWMutex
 	facts map[manifestID]*facts
 
-	// pushed holds the blobs that this process has put into the layout. It tells
+	// pushed holds the blobs that this store has put into the layout. It tells
 	// whether a manifest was also pushed as a blob, and can be read and deleted as
 	// a blob.
 	pushed map[digest.Digest]struct{}

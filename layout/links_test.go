@@ -96,7 +96,8 @@ func everyFile(t *testing.T, dir string) (names []string) {
 }
 
 // TestPassedOver opens a tree in which some layouts cannot be served. The store
-// serves the other layouts and warns once about each that it passes over.
+// serves the other layouts and warns once about each that it passes over, except
+// those in directories whose names begin with a dot.
 func TestPassedOver(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

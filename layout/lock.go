@@ -61,8 +61,9 @@ func (d *disk) warnUnlocked() {
 	}
 }
 
-// lockExpiry is the age at which a lock file counts as abandoned. A store that
-// is alive removes its lock file within milliseconds.
+// lockExpiry is the time after which a store that waits for a lock file counts
+// the file as abandoned, if its content has not changed. A store that is alive
+// removes its lock file within milliseconds.
 const lockExpiry = 10 * time.Second
 
 // lockByFile locks a directory on a file system without locks. The lock is a

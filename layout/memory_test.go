@@ -71,8 +71,8 @@ func TestReplacedIndexIsFreed(t *testing.T) {
 		require.NoError(t, s.PutManifest(t.Context(), "app", smallImage(rounds+i), []string{tag}, nil))
 		require.NoError(t, s.PutManifest(t.Context(), "app", smallImage(2*rounds+i), []string{"new" + tag}, nil))
 	}
-	// The store restores the tags that its own pushes have moved, which this file
-	// lacks.
+	// In this file, the tags name the manifests from before the store's own pushes.
+	// The store moves them again.
 	entries = append(entries, entryText(0, "new"))
 	writeFile(t, dir, "index.json", indexText(entries...))
 	d, err := s.StatManifest(t.Context(), "app", "v0")

@@ -121,8 +121,9 @@ func (l *imageLayout) merge(cur, x *index, file fs.FileInfo) *index {
 }
 
 // lost returns the entries of cur that the other tool that wrote x cannot have
-// seen: the entries of the latest changes, back to the first change with an
-// entry that x has. The entry that was added last comes first.
+// seen: those of the changes that came after every change with an entry that x
+// has. Changes older than maxAge do not count. The entry that was added last
+// comes first.
 func (l *imageLayout) lost(cur, x *index) []*entry {
 	var lost []*entry
 	before := map[reference]digest.Digest{} // the digest that each tag named before the lost changes

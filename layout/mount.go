@@ -70,8 +70,8 @@ func (s *Store) mightHave(ctx context.Context, d digest.Digest) iter.Seq2[string
 	}
 }
 
-// mountFrom mounts a blob of repository from in repository repo of the same
-// tree.
+// mountFrom mounts a blob in the repository repo of a tree. The argument from
+// names the repository of the same tree that has the blob.
 func (s *Store) mountFrom(ctx context.Context, repo string, d digest.Digest, from string) error {
 	_, err := read(s, from, func(src *imageLayout) (struct{}, error) {
 		if from == repo {

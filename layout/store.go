@@ -38,7 +38,9 @@ type Store struct {
 var _ registry.Store = (*Store)(nil)
 
 // Close releases the resources of the store and discards blobs that were not
-// committed. Readers of open blobs remain usable; all other calls fail.
+// committed. Readers of open blobs remain usable; all other calls fail. A store
+// from [OpenFS], or of a directory with the option [ReadOnly], has no resources,
+// and Close has no effect on it.
 func (s *Store) Close() error {
 	if s.disk.archive != nil {
 		return s.disk.archive.Close()
@@ -179,7 +181,8 @@ func (s *Store) Repositories(ctx context.Context, after string) iter.Seq2[string
 // so a damaged blob is missing for HEAD requests too. To verify a blob, the
 // store reads and hashes the whole file once, and keeps the result until the
 // size, the modification time or the identity of the file changes. It does not
-// read back a blob that this process has received.
+// read back a blob that it has received itself, unless the file system cannot
+// store exact modification times.
 func (s *Store) StatBlob(ctx context.Context, repo string, d digest.Digest) (int64, error) {
 	return read(s, repo, func(l *imageLayout) (int64, error) { return l.statBlob(ctx, repo, d) })
 }

@@ -20,8 +20,8 @@ import (
 // with a dot.
 const tempDir = ".ocireg"
 
-// lockSuffix ends the names of lock files. Each name begins with the identifier
-// of a store.
+// lockSuffix ends the names of lock files. In tempDir, each name begins with the
+// identifier of a store. The lock file of a layout is tempDir+lockSuffix.
 const lockSuffix = ".lock"
 
 // tempExpiry is the age at which a temporary file counts as abandoned on a file

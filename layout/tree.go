@@ -16,7 +16,7 @@ import (
 // In a tree, the directory of a repository has the name of the repository. The
 // exceptions are components of the name that cannot be the name of a directory:
 //
-//   - blobs, index.json and oci-layout, which are files of a layout above;
+//   - blobs, index.json and oci-layout, which are names in a layout above;
 //   - the device names of Windows: con, prn, aux, nul, com0 to com9 and lpt0 to
 //     lpt9, with or without an extension.
 //

@@ -294,8 +294,9 @@ func (l *imageLayout) leftover() (*index, error) {
 	return x, err
 }
 
-// publish writes a draft to index.json and makes it the current index. It
-// returns errOverwritten if index.json is no longer the file read. It writes
+// publish writes a draft to index.json and makes it the current index. The
+// argument read is the info of the index.json that the draft is based on. If
+// another file has taken its place, publish returns errOverwritten. It writes
 // oci-layout last, because that file makes the directory a layout.
 func (l *imageLayout) publish(d *draft, isNew bool, read fs.FileInfo) error {
 	x := d.index

@@ -37,7 +37,8 @@ type node struct {
 
 func (n *node) isDir() bool { return n.children != nil }
 
-// open returns a reader of the content of a file, which may be in the archive from.
+// open returns a reader of the content of a file. The argument from is the archive,
+// which may hold the content.
 func (n *node) open(from io.ReaderAt) *io.SectionReader {
 	if n.text != nil {
 		return io.NewSectionReader(bytes.NewReader(n.text), 0, n.size)

@@ -27,8 +27,8 @@ func heapInUse() uint64 {
 	return m.HeapInuse
 }
 
-// watchHeap sets peak to the largest growth of the heap above before, until the
-// function stop is called.
+// watchHeap watches the heap until the function stop is called. If the heap grows
+// above the size before by more than *peak, watchHeap sets *peak to the growth.
 func watchHeap(before uint64, peak *uint64) (stop func()) {
 	look := func() {
 		if now := heapInUse(); now > before {

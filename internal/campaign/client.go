@@ -26,7 +26,8 @@ type client struct {
 	findings []string
 }
 
-// An image is an image that the client has pushed and not deleted.
+// An image names an image that the client has pushed and not deleted, and its
+// blobs.
 type image struct {
 	repo, tag     string
 	digest        digest.Digest
@@ -220,9 +221,9 @@ func (c *client) pull(ctx context.Context) bool {
 	return true
 }
 
-// forget removes each image from the client's list of which the manifest or a
-// blob may be missing, because a write had no response or a check did not find
-// it.
+// forget removes an image from the client's list if its manifest or one of its
+// blobs may be missing, because a write had no response or a check did not find
+// the content.
 func (c *client) forget() {
 	var kept []image
 	for _, i := range c.images {

@@ -143,8 +143,8 @@ func (f *fullDisk) readOnly(c *client, dir string) error {
 	return nil
 }
 
-// fill pushes images until a push fails. The error of the response must contain
-// why.
+// fill pushes images until a push fails. The response must have the status 500,
+// and its error must contain the text in why.
 func (f *fullDisk) fill(c *client, why string) {
 	for range 10_000 {
 		if c.pushImage(context.Background()) {

@@ -39,8 +39,8 @@ func newLedger() *ledger {
 func key(repo, name string) string { return repo + " " + name }
 
 // write calls send to make a write, and records the fate of the blob or
-// manifest. If the write is acknowledged, which send reports, the fate is to;
-// otherwise it is unsure.
+// manifest. Send reports whether the write was acknowledged. If so, the new fate
+// is the argument to; otherwise, it is unsure.
 func write(fates map[string]fate, key string, to fate, send func() bool) bool {
 	fates[key] = unsure
 	if !send() {
@@ -50,9 +50,9 @@ func write(fates map[string]fate, key string, to fate, send func() bool) bool {
 	return true
 }
 
-// writeTag calls send to make a write after which the tag names the digest to,
-// or nothing if to is empty. It records the digests that the tag may name. Send
-// reports whether the write was acknowledged.
+// writeTag calls send to make a write that sets a tag to a digest, or deletes the
+// tag. The argument to is the digest, or "" for a deletion. WriteTag records the
+// digests that the tag may name. Send reports whether the write was acknowledged.
 func (l *ledger) writeTag(key, to string, send func() bool) bool {
 	before := l.tags[key]
 	if before == nil {

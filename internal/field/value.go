@@ -12,7 +12,8 @@ func Valid(s string) bool {
 	return !strings.ContainsFunc(s, isControl) && strings.Trim(s, " \t") == s
 }
 
-// Clean returns s with each character that is not valid in a field replaced by a space.
+// Clean returns s with each character that is not valid in a field replaced by a
+// space, and without space around the result.
 func Clean(s string) string {
 	if Valid(s) {
 		return s
@@ -30,9 +31,9 @@ func isControl(c rune) bool { return c < ' ' && c != '\t' || c == 0x7f }
 // maxPrintable is the length in bytes at which Printable cuts a text.
 const maxPrintable = 4096
 
-// Printable returns s as a text for one line of a log. It cuts s after 4096 bytes
-// and replaces each unprintable character by a space, such as a line end, a
-// control code of terminals, or a mark that changes the direction of text.
+// Printable returns s as a text for one line of a log. It cuts s after 4096 bytes.
+// It replaces unprintable characters by spaces: line ends, control codes of
+// terminals, marks that change the direction of text, and others.
 func Printable(s string) string {
 	return strings.Map(func(c rune) rune {
 		if !strconv.IsPrint(c) {

@@ -9,8 +9,8 @@ import (
 // none is similar. Among equally similar words it returns the first in
 // alphabetical order. A character that is missing, added, replaced or exchanged
 // with its neighbour is one difference. Words of n characters are similar if they
-// have at most (n+2)/4 differences, or one. Names of Go, such as GetBlob, are
-// compared in lower case with dashes between the words.
+// have at most (n+2)/4 differences, or one. If the misspelt word is like a name of
+// Go, such as GetBlob, it is compared as get-blob.
 func Nearest(misspelt string, words ...string) string {
 	misspelt = dashed(misspelt)
 	nearest, least := "", max((len(misspelt)+2)/4, 1)+1

@@ -82,8 +82,8 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // takes reports whether the API has an endpoint for the request. For an unclean
-// path, such as /v1/../v1/, it returns false without asking the mux, which would
-// redirect the request.
+// path, such as /v1/../v1/, it returns false: for such a path, the mux has only a
+// handler that redirects the request.
 func (a *API) takes(r *http.Request) bool {
 	h, _ := a.mux.Handler(r)
 	_, ok := h.(Endpoint)

@@ -19,9 +19,8 @@ type Error struct {
 // Unwrap returns the error without the status.
 func (e *Error) Unwrap() error { return e.error }
 
-// Fail returns an [*Error] with the status. If status is 0, it is chosen by the
-// error: 413 for an [http.MaxBytesError], 409 for [errors.ErrUnsupported], 404
-// for [fs.ErrNotExist], and 500 for all others.
+// Fail returns an [*Error] with the status. If it wraps an [http.MaxBytesError] or
+// [errors.ErrUnsupported], the response has the status 413 or 409 instead.
 func Fail(status int, format string, args ...any) *Error {
 	return &Error{fmt.Errorf(format, args...), status, nil}
 }

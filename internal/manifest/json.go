@@ -14,8 +14,8 @@ import (
 //
 // Package encoding/json decodes into structs, too, but it matches names without
 // regard to case and accepts duplicate names. A registry must do neither: image-spec
-// names properties exactly, ignores unknown ones (considerations.md,
-// Extensibility), and demands I-JSON (JSON).
+// names properties exactly, ignores unknown ones (considerations.md, section
+// Extensibility), and demands I-JSON (section JSON).
 type value string
 
 // parse checks the syntax of a JSON text and returns its value.
@@ -151,8 +151,9 @@ func (d *decoder) fail(property path, format string, args ...any) {
 	}
 }
 
-// is reports whether the value begins with the first byte of its expected kind.
-// Otherwise it fails. Null passes for a missing property.
+// is reports whether the value is of the expected kind, whose values begin with
+// the byte first. For any other value except null, it keeps an error. Null counts
+// as a missing property.
 func (d *decoder) is(property path, v value, first byte, kind string) bool {
 	switch v[0] {
 	case first:

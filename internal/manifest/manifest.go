@@ -123,9 +123,10 @@ var ErrNoVersion = errors.New("schemaVersion is missing, and must be 2")
 // Header), and not, as in this registry, that of its bytes.
 var errSigned = errors.New("signed manifests of Docker's schema 1 are not supported")
 
-// Check returns an error if the document is not a valid manifest of the type. The
-// mediaType of each document must be the type. All other rules apply only to
-// types that are [Known].
+// Check returns an error if the document is not a valid manifest of the type. If
+// the document has a mediaType, it must be the type. If the type is not [Known],
+// the document need only be an object, and have valid digests and sizes in the
+// descriptors that Parse has found.
 func (d *Document) Check(mediaType string) error {
 	if d.MediaType != "" && !strings.EqualFold(d.MediaType, mediaType) {
 		return fmt.Errorf("mediaType is %.*q in the manifest, but it was pushed as %.*q",

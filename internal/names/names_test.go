@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// These are regular expressions from the distribution spec.
+// These are regular expressions from the distribution spec and image-spec.
 var (
 	component = `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*`
 	nameForm  = regexp.MustCompile(`^` + component + `(\/` + component + `)*$`)

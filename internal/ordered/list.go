@@ -83,7 +83,8 @@ func (l *List) Set(key string, v any) (old any) {
 	return nil
 }
 
-// split moves the keys of block b from the index at on to a new block after b.
+// split moves the end of block b, from the key with the given index, to a new
+// block after b.
 func (l *List) split(b, at int) {
 	left, right := l.blocks[b], &block{}
 	right.entries = append(make([]entry, 0, blockSize), left.entries[at:]...)

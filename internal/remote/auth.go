@@ -176,8 +176,9 @@ func (t *Transport) forget(c *challenge) {
 	}
 }
 
-// challenge returns the challenge to answer, or nil if the registry has sent
-// none. The caller holds t.mu.
+// challenge returns the challenge to answer: the last one of the registry, or one
+// for Basic credentials if it has sent none and Eager is set. Otherwise, it
+// returns nil. The caller holds t.mu.
 func (t *Transport) challenge() *challenge {
 	if t.last == nil && t.Eager {
 		return &challenge{scheme: "basic"}
@@ -186,7 +187,8 @@ func (t *Transport) challenge() *challenge {
 }
 
 // authorization returns the value of Authorization for a request that needs the
-// scope, or "" if the registry has sent no challenge yet. If ask is true, it
+// scope. It returns "" if the registry has sent no challenge yet, or asks an
+// anonymous client for Basic credentials. If ask is true, it
 // first requests a challenge from the registry. If c is not nil, it is the
 // challenge in the response to the same request. The method uses it if the
 // Transport has no other challenge.
@@ -265,8 +267,8 @@ func (t *Transport) known(scope string, learned *challenge) (auth string, known 
 	}
 }
 
-// credentials returns the credentials from Login, which it calls once. The
-// caller holds t.turn.
+// credentials returns the credentials from Login. It keeps them for later calls,
+// until the registry refuses a token. The caller holds t.turn.
 func (t *Transport) credentials(ctx context.Context) (Login, error) {
 	t.mu.Lock()
 	login := t.login
