@@ -170,7 +170,7 @@ func TestAllocations(t *testing.T) {
 		memstore, layout float64 // the largest permitted numbers of allocations
 		make             func(b *benchTest) func()
 	}{
-		{"GET of a manifest", 7, 27, func(b *benchTest) func() {
+		{"GET of a manifest", 7, 29, func(b *benchTest) func() {
 			b.pushTagged()
 			r := b.repeated("GET", "/v2/app/manifests/v1")
 			return func() { b.serve(200, r) }
