@@ -140,7 +140,7 @@ func hangUntilTheEnd(t *testing.T) registrytest.Option {
 	return middleware(func(*registry.Request) { <-release })
 }
 
-// giveUp sends a request without waiting for the response.
+// giveUp sends a request, and waits for the response only for a second.
 func giveUp(reg *registrytest.Server) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()

@@ -188,7 +188,7 @@ type logBuffer struct {
 	live  func(line string) // if not nil, gets each line, and the buffer keeps none
 }
 
-// Write adds p, which a logger makes of one record.
+// Write adds p, the text of one log record, as a line.
 func (b *logBuffer) Write(p []byte) (int, error) {
 	line := strings.TrimSuffix(string(p), "\n")
 	b.mu.Lock()

@@ -99,14 +99,15 @@ func (p LayerPart) Annotated(key, value string) LayerPart {
 }
 
 // Uncompressed returns a part that adds the layers as plain tar archives. Other
-// layers are in gzip's format, but are not smaller; see [Layers].
+// layers are in gzip's format, but are not smaller; see [Layers]. Uncompressed does not
+// change a [Blob].
 func (p LayerPart) Uncompressed() LayerPart {
 	return p.each(func(l *layer) { l.uncompressed = true })
 }
 
 // NonDistributable returns a part that adds the layers as non-distributable layers
 // (image-spec, Non-Distributable Layers). They have such a media type and the URL,
-// and are not put into the store.
+// and are not put into the store. A [Blob] keeps its media type.
 func (p LayerPart) NonDistributable(url string) LayerPart {
 	return p.Absent().each(func(l *layer) { l.urls = append(slices.Clip(l.urls), url) })
 }

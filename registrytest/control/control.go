@@ -151,7 +151,7 @@ func (c *Control) Close() {
 }
 
 // Handler returns the control API of the server. It panics unless c is an option
-// of the server. A request that waits or follows the journal ends when its
+// of a server. A request that waits or follows the journal ends when its
 // context ends.
 //
 // An [http.Server] responds to OPTIONS * itself, without the token, unless its

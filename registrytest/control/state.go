@@ -67,7 +67,8 @@ func (c *Control) putUser(r *call, in newUser) (any, error) {
 	return object{"username": user.Username, "password": user.Password, "config": config}, nil
 }
 
-// revoke serves DELETE /v1/users/NAME: it removes a user.
+// revoke serves DELETE /v1/users/NAME: it makes the user's password and tokens
+// invalid.
 func (c *Control) revoke(r *call) (_ any, err error) {
 	a, err := c.users()
 	if err != nil {
@@ -108,7 +109,8 @@ func (c *Control) advance(_ *call, in struct{ Advance string }) (any, error) {
 // actions are the possible values of ACTION in POST /v1/listener/ACTION.
 var actions = []string{"stop", "start", "restart", "refuse", "silence", "drop"}
 
-// listen serves POST /v1/listener/ACTION: it begins or ends an outage.
+// listen serves POST /v1/listener/ACTION: it performs the action, such as the
+// beginning or the end of an outage.
 func (c *Control) listen(r *call, in struct{ First int }) (any, error) {
 	action := r.PathValue("action")
 	if !slices.Contains(actions, action) {

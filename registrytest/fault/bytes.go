@@ -37,9 +37,10 @@ func corruptAt(p position) filter {
 	}
 }
 
-// A filter changes a body. It gets bytes of the body, with the offset of the first,
-// and returns the bytes that replace as many of them. It is called again with the rest
-// and, after the last byte, with no bytes. An error ends the body.
+// A filter changes a body. It gets the next bytes of the body, with the offset of the
+// first of them. It returns at most as many bytes, which replace the first ones, and is
+// called again with the rest and, after the last byte, with no bytes. An error ends the
+// body.
 type filter func(offset int64, b []byte) ([]byte, error)
 
 // A position tells a filter where to act.

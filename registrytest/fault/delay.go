@@ -13,9 +13,9 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// The methods in this file make requests take time. All waits end as soon as the
-// client goes away or the server is closed. In a bubble of testing/synctest, they use
-// the clock of the bubble.
+// The methods in this file make requests take time. All waits end as soon as net/http
+// notices that the client went away, or the server is closed. In a bubble of
+// testing/synctest, they use the clock of the bubble.
 //
 // Over HTTP/1.1, net/http notices that a client went away only if it has read
 // the whole request. So a wait reads up to 1 MiB of the body ahead, unless the
@@ -122,7 +122,7 @@ func integerText(n int64, d []time.Duration) string {
 	return fmt.Sprintf("%d:%v", n, d[0])
 }
 
-// checkDuration returns an error if want a duration above 0, or is so short that
+// checkDuration returns an error if the duration is not above 0, or is so short that
 // the caller seems to have forgotten the unit.
 func checkDuration(d time.Duration) error {
 	switch {

@@ -24,7 +24,7 @@ type Fault struct {
 	ended   bool
 	fired   int
 	checked bool
-	asked   map[string]uint64 // how often each request came, if effects depend on the seed
+	asked   map[string]uint64 // how often each request came, if anything depends on the seed
 	near    tally             // the requests that the rule nearly hit, each with the reason why not
 	others  tally             // the other requests that did not meet the conditions
 	states  map[string]int    // the number of {state} values for each upload session, see Rule.Location

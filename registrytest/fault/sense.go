@@ -135,8 +135,8 @@ func excludes(not, c condition) bool {
 	return from >= to
 }
 
-// names reports whether the rule has a condition of this name that requires a value,
-// such as a tag, of the request.
+// names reports whether the rule has a condition of this name that requires the request
+// to have a value, such as a tag.
 func (r Rule) names(name string) bool {
 	for i := range r.conditions {
 		if c := &r.conditions[i]; c.name == name && c.ops != nil {

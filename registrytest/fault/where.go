@@ -113,8 +113,8 @@ type kind struct {
 	test func(*registry.Request) (met, known bool)
 }
 
-// kindOf returns the kind of the condition with the name, if it is not one that a test
-// has defined with a function.
+// kindOf returns the kind of the condition of this package that has the name, or an
+// error if this package has no such condition.
 func kindOf(name string) (kind, error) {
 	if text, ok := strings.CutPrefix(name, bodyOver); ok {
 		n, err := strconv.ParseInt(text, 10, 64)

@@ -110,8 +110,9 @@ type Record struct {
 	Duration time.Duration
 
 	// MediaType and Subject are the mediaType and the digest of the subject in the
-	// manifest that the client pushed, if the journal reads manifests; see
-	// [Journal.ReadManifests]. Otherwise they are "".
+	// manifest that the client pushed, if the journal reads manifests or has kept
+	// the whole body; see [Journal.ReadManifests] and [Journal.KeepBodies].
+	// Otherwise they are "".
 	MediaType string
 	Subject   digest.Digest
 

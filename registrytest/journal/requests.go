@@ -46,7 +46,7 @@ func (r Requests) of(records []*Record) Requests {
 	return r
 }
 
-// then returns the requests that one more selection step makes of the list.
+// then returns the list after one more step, which it notes for [Requests.WaitFor].
 func (r Requests) then(step func([]*Record) []*Record) Requests {
 	return Requests{r.journal, append(slices.Clip(r.steps), step), step(r.records), r.last}
 }
