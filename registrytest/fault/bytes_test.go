@@ -108,8 +108,8 @@ func FuzzFilters(f *testing.F) {
 	})
 }
 
-// Closing the body of a response closes the writer below it exactly once, for each of
-// these words, even if the rule has the word twice.
+// Closing the body of a response closes the writer below it exactly once. Each rule here
+// has one of the words that change the body, and has it twice if that is permitted.
 func TestBodiesAreClosed(t *testing.T) {
 	t.Parallel()
 	for _, words := range []func(Rule) Rule{
