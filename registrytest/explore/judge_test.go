@@ -184,8 +184,9 @@ func TestCrashedProgram(t *testing.T) {
 			}
 			return fmt.Errorf("%w: %s", err, output)
 		}
-		m := EveryFault(t, getting, run, ReportOnly(), OverLoopback(), Try("get-manifest once status=404"))
-		z := Hostile(t, getting, run, ReportOnly(), OverLoopback(), OnlyTraps("huge header"))
+		patient := Timeout(time.Minute) // Starting a program takes seconds on a busy machine.
+		m := EveryFault(t, getting, run, ReportOnly(), OverLoopback(), patient, Try("get-manifest once status=404"))
+		z := Hostile(t, getting, run, ReportOnly(), OverLoopback(), patient, OnlyTraps("huge header"))
 		if c.want == "" {
 			require.Equal(t, Failed, m.Cells[0].Outcome, "%s: %s", c.script, m)
 			require.NotEqual(t, Caught, z.Traps[0].Outcome, "%s: %s", c.script, z.Markdown())
