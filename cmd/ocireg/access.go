@@ -33,8 +33,8 @@ func (a *access) addRule(v string) error {
 	return nil
 }
 
-// auth returns the authentication that the users and rules require, or nil if the
-// command line has none of them.
+// auth returns the authentication with the users and rules, or nil if the registry
+// asks for no credentials.
 func (a *access) auth() (*auth.Auth, error) {
 	if len(a.users) == 0 && len(a.rules) == 0 {
 		if a.token && !a.later {
@@ -51,7 +51,8 @@ func (a *access) auth() (*auth.Auth, error) {
 	return who, a.addTo(who)
 }
 
-// addTo adds the users, with their own rules, and the rules for all others.
+// addTo adds the users with their own rules, and the rules about other names, such
+// as anonymous.
 func (a *access) addTo(who *auth.Auth) error {
 	own := make(map[string][]string) // the rules of each user, by name
 	for _, u := range a.users {

@@ -70,7 +70,8 @@ func TestFault(t *testing.T) {
 	require.Equal(t, 200, i.do(t, "GET", "/v2/", "").StatusCode)
 }
 
-// Rules of -fault may have conditions and bodies, and apply in their order.
+// Rules of -fault may set bodies and header fields. The last rule that matches a
+// request applies to it.
 func TestFaultWords(t *testing.T) {
 	t.Parallel()
 	i := start(t, "-fault", "ping status=503 retry-after=date:60 body=html", "-fault", "ping once status=429 body=text:later add-header=X:1 add-header=X:2")

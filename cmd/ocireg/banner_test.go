@@ -128,7 +128,7 @@ func TestBannerOfUntaggedImages(t *testing.T) {
 	require.Contains(t, refused(t, "-referrers-tags"), "-referrers-tags needs DIR")
 }
 
-// The banner names a layout that cannot be served. The command serves the others.
+// The log names a layout that cannot be served. The command serves the others.
 func TestBannerOfTreeWithOtherNames(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

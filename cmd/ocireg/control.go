@@ -137,8 +137,8 @@ func (s *settings) writeReady(url, caFile string, c *controller) (remove func(),
 	if err != nil {
 		return nil, err
 	}
-	// The rename makes the file appear with its whole content. Only this user may
-	// read the token and the password in it.
+	// The rename makes the file appear with its whole content. Only the owner of the
+	// file may read the token and the password in it.
 	file, err := os.CreateTemp(filepath.Dir(s.readyFile), ".ready-")
 	if err == nil {
 		_, err = file.Write(append(text, '\n'))

@@ -141,7 +141,7 @@ func TestControlToken(t *testing.T) {
 }
 
 // The file of -ready-file has the addresses, the token and the user of the
-// banner. Only this user can read it, and the command removes it when it ends.
+// banner. Only its owner can read it, and the command removes it when it ends.
 func TestReadyFile(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "ready.json")

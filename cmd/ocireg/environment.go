@@ -18,8 +18,8 @@ func variableOf(flag string) string {
 }
 
 // setFromEnvironment sets each flag that the command line does not set, if its
-// variable is not empty. The error for an invalid value leaves out the value,
-// which may be secret.
+// variable is not empty. The error for an invalid value does not quote the value, as
+// package flag would, because it may be secret.
 func setFromEnvironment(fs *flag.FlagSet) error {
 	given := map[string]bool{versionFlag: true}
 	fs.Visit(func(f *flag.Flag) { given[f.Name] = true })

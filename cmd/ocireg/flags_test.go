@@ -14,7 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Each flag changes the response to the request in its row of the table.
+// A request has the responses in its row of the table: one without the flags, and
+// one with them.
 func TestFlagsChangeAnswers(t *testing.T) {
 	t.Parallel()
 	const config = `{}`

@@ -17,7 +17,7 @@ import (
 // of a blob may take any time while its bytes keep moving.
 const (
 	headerTime = time.Minute     // the time for the header of a request
-	bodyTime   = time.Minute     // the time without a byte of a request's body, or 256 KiB of a response's
+	bodyTime   = time.Minute     // the time for the next byte of a request's body, or the next 256 KiB of a response's
 	idleTime   = 3 * time.Minute // the time without a request: more than the 90 seconds of Go's clients
 )
 

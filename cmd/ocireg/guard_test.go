@@ -20,8 +20,8 @@ import (
 	"github.com/ocireg/registry/registrytest"
 )
 
-// The command refuses requests from web pages of other hosts, and requests for a
-// name that resolves to loopback. The flags -cross-origin and -host permit them.
+// The command refuses requests from web pages of other hosts and, on loopback,
+// requests for an unknown host name. The flags -cross-origin and -host permit them.
 func TestWebPages(t *testing.T) {
 	t.Parallel()
 	i := start(t, "-quiet")
@@ -201,7 +201,7 @@ func TestStalledClients(t *testing.T) {
 	}
 }
 
-// With HTTP/2, each stream has its own times, and a file is sent in pieces.
+// With HTTP/2, too, an upload fails after a minute without a byte.
 func TestLimitedStreams(t *testing.T) {
 	t.Parallel()
 	testclient.NeedHTTP2InBubbles(t)

@@ -71,7 +71,7 @@ A word that makes no sense is refused, with a suggestion. docs/faults.md describ
 each, and shows what a client sees.
 `
 
-// helpControl is the help about the control API. It has every path of package control.
+// helpControl is the help about the control API, with its most important paths.
 const helpControl = `ocireg -control :0 -ready-file FILE serves an API beside the registry. FILE gets
 the URLs and the token: {"registry": …, "control": …, "token": …}. The second line
 of standard output has them, too, with a page to look at in a browser.

@@ -45,9 +45,9 @@ func TestListProfiles(t *testing.T) {
 	require.ErrorContains(t, err, "takes the name of one profile, got 2")
 }
 
-// The help about profiles lists all quirks. The command describes each of them
-// and serves with each. No line is longer than a screen is wide; docs/profiles.md
-// has the whole URLs.
+// The help about profiles lists all quirks. The command describes each of them, and
+// -quirk accepts each. No line is longer than a screen is wide; docs/profiles.md has
+// the whole URLs.
 func TestHelpAboutProfiles(t *testing.T) {
 	t.Parallel()
 	_, names, ok := strings.Cut(helpAbout(t, "profiles"), "describes them:\n\n")

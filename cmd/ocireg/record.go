@@ -80,8 +80,8 @@ func (f *recordFlags) check(s *settings, args int) error {
 	return nil
 }
 
-// records reports whether the command fetches content from upstreams that
-// the directory lacks.
+// records reports whether the command fetches content that the directory lacks from
+// upstreams.
 func (f *recordFlags) records() bool { return f.dir != "" && !f.offline }
 
 // replays reports whether the command serves the directory as a recording,

@@ -90,7 +90,8 @@ func TestUpstreamThatMakesNoSense(t *testing.T) {
 	}
 }
 
-// In front of an upstream, the control API refuses to change stored content.
+// In front of an upstream, the control API refuses snapshots, tampering and a reset.
+// It pushes content to the upstream.
 func TestControlOfAnUpstream(t *testing.T) {
 	t.Parallel()
 	behind := registrytest.NewServer(t)

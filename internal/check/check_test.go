@@ -50,7 +50,8 @@ var commands = map[string]string{
 	"referrers":   "referrers {ref}",
 }
 
-// clientOf returns the test client with the bug mutant, as a client that does the tasks.
+// clientOf returns the test client as a Client with the tasks. The parameter mutant
+// names the bug of the test client.
 func clientOf(t *testing.T, mutant string, tasks ...string) Client {
 	t.Helper()
 	exe, err := os.Executable()

@@ -4,9 +4,8 @@ package check
 
 import "os/exec"
 
-// groupChildren does nothing, because the system has no process groups.
+// groupChildren does nothing, because only Unix has such process groups.
 func groupChildren(*exec.Cmd) {}
 
-// killGroup kills the command. Its children may live on, because the system has
-// no process groups.
+// killGroup kills the command. Its children may live on.
 func killGroup(cmd *exec.Cmd) error { return cmd.Process.Kill() }

@@ -19,7 +19,7 @@ const warning = "ocireg check: this registry moves next month"
 // another host. Any HTTP client can repeat these requests there.
 var redirected = []registry.Op{registry.GetManifest, registry.HeadManifest, registry.GetBlob, registry.HeadBlob, registry.ListTags, registry.ListReferrers}
 
-// The scenarios about HTTP apply to commands of all kinds.
+// The scenarios about HTTP apply to commands of several kinds.
 var httpScenarios = []scenario{
 	{
 		name:         "redirects",

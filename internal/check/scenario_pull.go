@@ -155,8 +155,8 @@ func (j *judgement) saysManifestsDiffer() bool {
 	return said > 0
 }
 
-// refuses judges whether the command failed, as it should with the bad
-// content that what names.
+// refuses judges whether the command failed, as it should with bad content. The
+// parameter what names that content.
 func (j *judgement) refuses(req Requirement, what string, op registry.Op) {
 	switch {
 	case j.run.late:

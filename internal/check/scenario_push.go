@@ -90,8 +90,8 @@ var pushScenarios = []scenario{
 	},
 }
 
-// mounted reports whether a request has mounted a blob. If the registry does not have
-// the blob, the undisturbed run goes on with an upload already.
+// mounted reports whether a request has mounted a blob. If the registry lacks the
+// blob, the request starts an upload instead.
 func mounted(r *journal.Record) bool { return r.Status == http.StatusCreated }
 
 // uploads implements scenario.applies: the command must upload a blob.

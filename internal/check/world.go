@@ -193,15 +193,15 @@ func (r *run) end() string {
 	return fmt.Sprintf("its exit code is %d", r.exit)
 }
 
-// has reports whether a request for one of the operations succeeded and about,
-// unless it is nil, returns true for it.
+// has reports whether a request for one of the operations succeeded. If the function
+// about is not nil, it must return true for that request.
 func (r *run) has(about func(*journal.Record) bool, ops ...registry.Op) bool {
 	return slices.ContainsFunc(r.requests.Op(ops...).All(), func(rec *journal.Record) bool {
 		return !rec.Failed() && (about == nil || about(rec))
 	})
 }
 
-// run runs the command of the task at a new registry, after arrange has
+// run runs the command of the task at a new registry, after the function arrange has
 // changed its world.
 func (k *checker) run(ctx context.Context, task Task, arrange func(*world)) (_ *run, err error) {
 	select {

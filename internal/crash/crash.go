@@ -41,7 +41,8 @@ func Of(state *os.ProcessState, output string, stopped bool) string {
 // SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE and SIGSEGV.
 var fatal = []int{4, 5, 6, 7, 8, 11}
 
-// The lines of a Go program's last output.
+// These match lines in the output of a Go program that panicked: the cause, and the
+// beginning of a goroutine's stack trace.
 var (
 	cause     = regexp.MustCompile(`(?m)\b(panic|fatal error): .*$`)
 	goroutine = regexp.MustCompile(`(?m)^goroutine \d+ .*\[.+\]:`)

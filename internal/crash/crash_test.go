@@ -29,7 +29,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// A panic is a crash, and a failure, or a success with the output of a panic, is none.
+// A panic is a crash. A failure without a panic is none, and neither is a success
+// with the output of a panic.
 func TestGo(t *testing.T) {
 	t.Parallel()
 	exe, err := os.Executable()

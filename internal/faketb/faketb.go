@@ -25,7 +25,7 @@ type TB struct {
 }
 
 // New returns a TB within the real test t. T may be nil if the tested code calls
-// only methods that TB defines.
+// only methods that TB defines, except Name.
 func New(t testing.TB) *TB { return &TB{TB: t} }
 
 // Try runs a test with a new TB, and then its cleanup functions. The test and
@@ -71,7 +71,7 @@ func (t *TB) Fail() {
 // FailNow records a failure and ends the goroutine.
 func (t *TB) FailNow() { t.Fatalf("failed") }
 
-// Cleanup makes [TB.End] call f.
+// Cleanup makes [TB.End] or [Try] call f.
 func (t *TB) Cleanup(f func()) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -282,8 +282,8 @@ func TestPicture(t *testing.T) {
 	}
 }
 
-// picture returns a line for each package of the module, the highest first, with
-// the packages of the module that it imports.
+// picture returns the packages of the module, the highest first, each with the
+// packages of the module that it imports.
 func picture(product []pkg) string {
 	byPath := make(map[string]pkg)
 	for _, p := range product {

@@ -58,7 +58,8 @@ const (
 )
 
 // Build builds the content. A subject must be in the store. Build returns an error if
-// the recipe is not valid, or if its layers together have more bytes than the limit.
+// the recipe is not valid, or if the sizes in LayerSizes, for all platforms together,
+// exceed the limit.
 func (r Recipe) Build(ctx context.Context, s registry.Store, limit int64) (content.Content, error) {
 	var c content.Content
 	ref, err := names.ParseReference(r.Ref)
@@ -81,8 +82,8 @@ func (r Recipe) Build(ctx context.Context, s registry.Store, limit int64) (conte
 	return c, err
 }
 
-// check returns an error if the content would have too many parts, or more
-// bytes than the limit.
+// check returns an error if the content would have too many parts, or if its
+// LayerSizes exceed the limit.
 func (p *Parts) check(limit int64) error {
 	layers := len(p.LayerSizes) + len(p.Files)
 	if p.Layers != nil {

@@ -71,8 +71,8 @@ func TestUser(t *testing.T) { require.True(t, true) }
 	}
 	write("client/client_test.go", test)
 
-	// The build cache has nothing for the directory of the link, so go vet uses
-	// that of the checkout.
+	// The build cache has nothing for the path of the symbolic link, so go vet
+	// uses the path of the checkout.
 	const there = "-replace=github.com/ocireg/registry="
 	for _, args := range [][]string{
 		{"go", "mod", "edit", there + root(t)},

@@ -40,7 +40,7 @@ func packages() map[string]string {
 }
 
 // isGo matches code, in a comment or a line of text, that is Go and uses this module: it
-// names an exported identifier of a package, or a field of a variable of the prelude.
+// names an exported identifier of a package, or a field or method of the variable reg.
 var isGo = regexp.MustCompile(`\b(registry|registrytest|archive|auth|conformance|content|control|explore|external|fault|flatpak|journal|keep|layout|lint|memstore|overlay|profile|referrer|upstream|reg)\.[A-Z]\w+`)
 
 // fileOf returns a Go file of package snippets with the code of the snippet, and
@@ -134,7 +134,7 @@ func declared(d ast.Decl) (names []string) {
 	return names
 }
 
-// types returns the exported types of the module's packages, as "registry.Store".
+// types returns the types of the module's packages, as "registry.Store".
 func types(t *testing.T) map[string]bool {
 	t.Helper()
 	all := make(map[string]bool)

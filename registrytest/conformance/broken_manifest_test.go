@@ -107,9 +107,9 @@ func tagsStay() http.Handler {
 	})
 }
 
-// accepting returns a registry that responds with the status accepted to
-// requests that a correct registry refuses as invalid. It does so for requests
-// with the method and the text in their path.
+// accepting returns a registry that accepts requests with the method and the text in
+// their path, even if a correct registry refuses them as invalid. The parameter
+// accepted is the status of the response.
 func accepting(method, text string, accepted int) http.Handler {
 	return when(path(method, text), func(w http.ResponseWriter, r *http.Request, h http.Handler) {
 		rec := record(h, r)

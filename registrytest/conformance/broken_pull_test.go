@@ -143,8 +143,8 @@ func blobsAsManifests() http.Handler {
 	})
 }
 
-// lastContentType returns a registry that serves a manifest with the
-// Content-Type of its last push, under all its tags.
+// lastContentType returns a registry that serves a manifest, under all its tags, with
+// the Content-Type of its last push, if that is one of Docker's types.
 func lastContentType() http.Handler {
 	var types sync.Map
 	return when(path("", "/manifests/"), func(w http.ResponseWriter, r *http.Request, h http.Handler) {

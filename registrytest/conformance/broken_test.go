@@ -18,8 +18,9 @@ import (
 	"github.com/ocireg/registry/registrytest/conformance"
 )
 
-// A broken registry violates the spec in one way. The check must fail for
-// exactly the requirements whose names are in found.
+// A broken registry violates the spec in one way. The check must fail for exactly
+// the requirements whose names are in found. If found is nil, the registry violates
+// nothing.
 type broken struct {
 	name    string
 	handler http.Handler
@@ -80,8 +81,8 @@ func path(method, text string) func(*http.Request) bool {
 	}
 }
 
-// when returns a correct registry, except that serve responds to the requests
-// for which is returns true.
+// when returns a correct registry, except that the function serve responds to each
+// request for which the function is returns true.
 func when(is func(*http.Request) bool, serve func(w http.ResponseWriter, r *http.Request, good http.Handler), opts ...registry.Option) http.Handler {
 	h := good(opts...)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -126,8 +127,8 @@ func edit(method, text string, response func(*httptest.ResponseRecorder), reques
 	})
 }
 
-// request returns a correct registry, except that edit changes each request
-// first.
+// request returns a correct registry, except that the function edit changes each
+// request first.
 func request(edit func(*http.Request)) http.Handler {
 	return when(path("", ""), func(w http.ResponseWriter, r *http.Request, h http.Handler) {
 		edit(r)

@@ -102,7 +102,8 @@ type Requirement struct {
 	// Name is a short and unique description of the requirement.
 	Name string
 
-	// Section is a heading of the spec. Text is a quotation from that section.
+	// Section is a heading of the distribution spec, or a section of another
+	// document, such as "RFC 9110, section 5.2". Text is a quotation from it.
 	Section, Text string
 
 	// Level is the strength of the requirement.

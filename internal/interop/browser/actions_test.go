@@ -132,7 +132,7 @@ func (b *tab) download(dir, name string) []byte {
 	return data
 }
 
-// Every part of the page can be used with the keyboard alone.
+// The lists of requests, faults and content can be used with the keyboard alone.
 func keyboard(t *testing.T, c *chromium) {
 	s, b := c.newSite(t)
 	s.seed()

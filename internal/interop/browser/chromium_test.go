@@ -300,7 +300,8 @@ func (b *tab) click(selector string) {
 	b.clickOn("document.querySelector(" + quote(selector) + ")")
 }
 
-// clickText clicks on the button or summary that has the text, in the element within.
+// clickText clicks on the button or summary that has the text. The CSS selector within
+// limits the search.
 func (b *tab) clickText(within, text string) {
 	b.t.Helper()
 	b.clickOn(fmt.Sprintf(`[...document.querySelectorAll(%s)].flatMap(x => [...x.querySelectorAll('button, summary')]).find(x => x.checkVisibility() && x.textContent.includes(%s))`, quote(within), quote(text)))

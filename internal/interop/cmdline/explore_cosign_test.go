@@ -23,8 +23,8 @@ type signing struct {
 // signs reports whether the task of the runner is to sign an image.
 func (r runner) signs() bool { return r.signing != nil && r.task == "attach" }
 
-// start makes the key. If the task is to verify, it also signs an image in
-// the registry signed.
+// start makes the key. If the task is to verify, it also starts the registry s.signed
+// and signs an image there.
 func (s *signing) start(t *testing.T, task string) {
 	s.keys = keyPair(t)
 	if task != "verify" {

@@ -46,8 +46,7 @@ var explored = []struct{ program, task string }{
 // attached is the artifact type of the referrer that the tests attach to the image.
 const attached = "application/vnd.example.file"
 
-// lists are the tasks that list tags or referrers, which only the traps of
-// package explore are for.
+// lists are the tasks that list tags or referrers. Only TestHostile runs them.
 var lists = []struct{ program, task string }{
 	{"crane", "list"}, {"oras", "list"}, {"regctl", "list"}, {"skopeo", "list"}, {"podman", "list"},
 	{"oras", "referrers"}, {"regctl", "referrers"},

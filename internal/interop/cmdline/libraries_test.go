@@ -11,12 +11,12 @@ import (
 	"github.com/ocireg/registry/internal/check"
 )
 
-// A library is one that is checked by the smallest program over it, which TestCheck
-// builds.
+// A library is a client library. TestCheck builds the smallest program that uses it,
+// and checks the program.
 type library struct {
 	module string // the go.mod with its version, and its name there
-	dir    string // of the program
-	file   string // of the client
+	dir    string // the directory of the program
+	file   string // the description of the program, for check.Parse
 }
 
 var libraries = []library{

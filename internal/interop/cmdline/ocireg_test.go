@@ -113,7 +113,7 @@ func serveDir(t *testing.T, dir string, args ...string) *server {
 
 func (s *server) ref(name string) string { return s.host + "/" + name }
 
-// state returns the content of the server as a client sees it.
+// state returns the content of the server, read from its directory.
 func (s *server) state(t *testing.T) content.State {
 	t.Helper()
 	store, err := layout.Open(s.dir)
@@ -157,8 +157,8 @@ func (s *server) requests(t *testing.T) (rs []request) {
 	return rs
 }
 
-// count returns the number of requests for the operations with a status whose
-// first digit is hundred.
+// count returns the number of requests for the operations with a status whose first
+// digit is the parameter hundred.
 func count(rs []request, hundred int, ops ...string) (n int) {
 	for _, r := range rs {
 		for _, op := range ops {

@@ -102,8 +102,8 @@ type caller struct {
 	// that the reference names.
 	deleteTag, deleteManifest, deleteBlob func(ref string) error
 
-	// sign signs an image with the key in the directory; verify verifies the
-	// signature. Both return the output of the tool.
+	// sign signs an image with the key in the directory, and returns the output of
+	// the tool. verify verifies the signature.
 	sign   func(dir, ref string) (string, error)
 	verify func(dir, ref string) error
 

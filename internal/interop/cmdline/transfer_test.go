@@ -134,8 +134,9 @@ func pullPlatform(t *testing.T, c caller) string {
 	return "ok"
 }
 
-// mount copies an image within a registry, twice, because some tools learn only then
-// where its blobs are. It returns the numbers of blobs that were mounted and sent.
+// mount copies an image within a registry, twice, because some tools learn from the
+// first copy where its blobs are. It returns the numbers of blobs that were mounted and
+// sent.
 func mount(t *testing.T, c caller) string {
 	if c.copy == nil {
 		return ""

@@ -14,7 +14,7 @@ import (
 	"github.com/ocireg/registry/registrytest/explore"
 )
 
-// seedLists puts several tags and referrers into the registry.
+// seedLists puts a tag and a referrer into the registry.
 func seedLists(t *explore.T, reg *registrytest.Server) {
 	seed(t, reg)
 	reg.Push(t, "team/app", content.Artifact("application/vnd.example.file", content.Subject(image())))

@@ -27,8 +27,7 @@ import (
 	"github.com/ocireg/registry/registrytest/explore"
 )
 
-// who has the credentials of the clients. They use them only if a registry
-// asks for credentials.
+// who is the user as which the clients log in, if a registry asks for credentials.
 var who = auth.Credentials{Username: "ci", Password: "secret-of-ci"}
 
 // TestExplored explores the newest versions of clients, for the tables of

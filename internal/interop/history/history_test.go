@@ -1,7 +1,7 @@
 // Package history shows bugs of clients that happened: an old version of the
 // client fails at a registry with the profile of the one where the bug was met,
 // and the version with the fix does not. Without the profile, the old version
-// does not fail either.
+// succeeds.
 //
 //	go test -C internal/interop ./history            # all pairs
 //	go test -C internal/interop ./history -short     # a sample

@@ -62,7 +62,8 @@ func TestFiles(t *testing.T) {
 	}
 }
 
-// short returns a pseudo-version without its time and most of its commit.
+// short returns the date and the abbreviated commit of a pseudo-version. It returns
+// other versions unchanged.
 func short(version string) string {
 	if parts := strings.Split(version, "-"); len(parts) == 3 && len(parts[2]) == 12 {
 		return parts[1][:8] + " " + parts[2][:7]

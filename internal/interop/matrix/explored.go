@@ -280,7 +280,8 @@ func checkSample(t *testing.T, table *Table, op Operation, m *explore.Matrix) {
 	}
 }
 
-// fill writes a dash into the empty cells of a row, which other packages leave.
+// fill writes a dash into the empty cells of a row. They are in the columns of
+// operations that other packages run.
 func (table *Table) fill(row string) {
 	for _, col := range table.cols {
 		if key := [2]string{row, col}; table.cells[key] == "" && row != Version {

@@ -167,7 +167,7 @@ func repeats(r journal.Requests, hit *journal.Record) journal.Requests {
 }
 
 // resumes reports whether the request continues a download or upload where an
-// earlier one ended.
+// earlier one ended, or asks for the status of an upload session.
 func resumes(x *journal.Record) bool {
 	switch x.Op {
 	case registry.GetUpload:

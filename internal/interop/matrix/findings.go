@@ -121,8 +121,10 @@ func (l *list) write(t *testing.T) {
 	require.NoError(t, os.WriteFile(l.file, []byte(before+text+after), 0o666))
 }
 
-// findings returns a row for each kind of violation, with a rule that shows it. The
-// number of faults that show it as well is chance if the operation is racy.
+// findings returns the rows for the violations, each with a rule that shows it.
+// Violations that differ only in the operation of the request share a row. A row has
+// no number of further faults if the operation is racy or random, because the number
+// is then chance.
 func (op Operation) findings(violations []explore.Violation) (lines []string) {
 	type key struct{ kind, words, faults string }
 	ops := make(map[key][]string)

@@ -26,8 +26,8 @@ var published = []string{
 }
 
 // Hostile runs explore.Hostile on the operations, and compares the outcomes with the
-// table of the given name. If a client steps into a trap, the test fails and the
-// table is not written, because the authors of the client must learn of it first. If
+// table of the given name. If a client steps into a trap, the test fails, and does not
+// write this outcome, because the authors of the client must learn of it first. If
 // the environment variable ALL_TRAPS is set, Hostile logs the outcomes of all traps
 // instead. With go test -short, it tries the operations whose Short is not 0.
 func Hostile(t *testing.T, docs, name string, ops []Operation) {

@@ -14,8 +14,8 @@ type place struct {
 	name string
 
 	// open returns the options for a server whose content is at the place. The
-	// options of the scenario apply to the registry that has the content, which
-	// is another one behind a proxy.
+	// options of the scenario apply to the registry that has the content. Behind a
+	// proxy, that is another server.
 	open func(t *testing.T, s scenario) []registrytest.Option
 
 	// proxy is set if the server passes requests on to another registry.

@@ -49,7 +49,7 @@ func run(ctx context.Context, checkout, version string, adapters []string) (err 
 	if err != nil {
 		return err
 	}
-	// Files in a module cache are read-only, and have to be writable to be removed.
+	// Directories in a module cache are read-only, so their files cannot be removed.
 	defer func() {
 		err = errors.Join(err, makeWritable(scratch), os.RemoveAll(scratch))
 	}()
@@ -132,7 +132,8 @@ func publish(proxy, path, version, dir string) error {
 	if text, err = mod.Format(); err != nil {
 		return err
 	}
-	// The function packs all files of a directory, so it gets a copy without other files.
+	// The function zip.CreateFromDir packs all files of a directory, so it gets a copy
+	// that has only the files of the module.
 	copied, err := os.MkdirTemp(filepath.Dir(proxy), "module-")
 	if err != nil {
 		return err
@@ -250,7 +251,8 @@ func output(ctx context.Context, dir string, env []string, args ...string) (stri
 	return string(out), err
 }
 
-// makeWritable makes the files below a directory writable, which their removal requires.
+// makeWritable makes a directory and all directories below it writable, which the
+// removal of their files requires.
 func makeWritable(dir string) error {
 	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err == nil && d.IsDir() {

@@ -35,7 +35,8 @@ func signatures(t *testing.T, repo notation.Repository, subject content.Content)
 	})
 }
 
-// notation-go pushes, lists and fetches a signature over HTTP, with both stores.
+// notation-go pushes, lists and fetches a signature over HTTP, and directly in both
+// stores.
 func TestPushAndFetch(t *testing.T) {
 	t.Parallel()
 	disk, err := layout.Open(t.TempDir())

@@ -1,5 +1,5 @@
-// Program containerd-client pulls and pushes images with the library of containerd, as far
-// as it goes by itself: it is the smallest client, for ocireg check.
+// Program containerd-client pulls and pushes images with the library of containerd, and
+// adds as little as possible to the library. It is a client for ocireg check.
 //
 //	containerd-client version
 //	containerd-client pull REF DIR
