@@ -14,7 +14,7 @@ import (
 // The zero access requires no authentication.
 type access struct {
 	scheme    func(rules ...string) *auth.Auth
-	basic     bool   // whether the registry itself accepts a name and a password
+	basic     bool   // whether the only credentials are a name and a password
 	anonymous bool   // whether anonymous clients may pull from public repositories
 	user      string // user name in Credentials; "" stands for "user"
 	service   string // see Auth.Service in package auth
@@ -78,7 +78,8 @@ func (p *Profile) authenticate() {
 // authentication.
 func (p *Profile) Auth() *auth.Auth { return p.auth }
 
-// Credentials returns the credentials of a user with every right.
+// Credentials returns the credentials of a user with every right. They are empty
+// if the profile has no authentication.
 func (p *Profile) Credentials() auth.Credentials { return p.login }
 
 // Hosts returns the names of the real registry's other hosts, which serve tokens
@@ -139,8 +140,8 @@ func origin(r *registry.Request) string {
 	return "http://" + r.Host
 }
 
-// challenge returns a behaviour in which change replaces the challenges in 401
-// responses.
+// challenge returns a behaviour in which the function change replaces the
+// challenges in 401 responses.
 func challenge(change func(r *registry.Request, values []string) []string) behaviour {
 	return behaviour{{auth: func(s *setup) {
 		before, q := s.auth.Challenge, s.quirk
@@ -157,8 +158,8 @@ func challenge(change func(r *registry.Request, values []string) []string) behav
 	}}}
 }
 
-// tokenFields returns a behaviour in which change edits the fields of each
-// response of the token service.
+// tokenFields returns a behaviour in which the function change edits the fields
+// of each response of the token service.
 func tokenFields(change func(fields map[string]any)) behaviour {
 	return together(seenInTokens(), behaviour{{auth: func(s *setup) {
 		before := s.auth.TokenResponse

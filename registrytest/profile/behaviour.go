@@ -112,9 +112,9 @@ func (b *build) options() []registry.Option {
 }
 
 // option returns a behaviour that consists of an option of package registry. For
-// each response to a request for one of the operations, it calls did. If did
-// returns true, the option affected the response, and the record of the request
-// gets the quirk's receipt.
+// each response to a request for one of the operations, it calls the function
+// did. A result of true means that the option affected the response; the record
+// of the request then gets the quirk's receipt.
 func option(decides string, o registry.Option, did func(r *registry.Request, status int, h http.Header) bool, ops ...registry.Op) behaviour {
 	seen := onResponse(func(r *registry.Request, status int, h http.Header, note func()) int {
 		if did(r, status, h) {
@@ -160,8 +160,8 @@ func onResponse(change func(r *registry.Request, status int, h http.Header, note
 	}}}
 }
 
-// header returns a behaviour in which change edits the status and the header of
-// responses to requests for the operations.
+// header returns a behaviour in which the function change edits the status and
+// the header of responses to requests for the operations.
 func header(change func(r *registry.Request, status int, h http.Header) int, ops ...registry.Op) behaviour {
 	return onResponse(func(r *registry.Request, status int, h http.Header, note func()) int {
 		return noteChange(status, h, func(status int, h http.Header) int { return change(r, status, h) }, note)
@@ -195,8 +195,8 @@ func (b *build) addFault(ops []registry.Op, inject func(*registry.Request) *regi
 // request.
 func rule(text string) behaviour { return ruleIf(text, nil) }
 
-// ruleIf is like rule, but the rule applies only to requests for which met
-// returns true.
+// ruleIf is like rule, but the rule applies only to requests for which the
+// function met returns true.
 func ruleIf(text string, met func(b *build, r *registry.Request) bool) behaviour {
 	return behaviour{{build: func(b *build, q *quirk) {
 		ops, rules := compile(text)
@@ -269,9 +269,9 @@ func (q *quirk) receive(f *registry.Fault, r *registry.Request) *registry.Fault 
 	return &quirk
 }
 
-// serve returns a behaviour in which the handler that choose returns responds to
-// authorized requests for the operations. If choose returns nil, the registry
-// responds itself.
+// serve returns a behaviour with other responses to authorized requests for the
+// operations. The function choose returns the handler that responds to a
+// request, or nil if the registry responds itself.
 func serve(choose func(b *build, r *registry.Request) registry.Handler, ops ...registry.Op) behaviour {
 	return behaviour{{build: func(b *build, q *quirk) {
 		b.addFault(ops, func(r *registry.Request) *registry.Fault {
@@ -288,8 +288,8 @@ func serve(choose func(b *build, r *registry.Request) registry.Handler, ops ...r
 }
 
 // refuse returns a behaviour in which the registry refuses authorized requests
-// for the operations with the error that find returns. If find returns nil, the
-// registry carries out the request.
+// for the operations. The function find returns the error for a request, or nil
+// if the registry carries out the request.
 func refuse(find func(b *build, r *registry.Request) *registry.Error, ops ...registry.Op) behaviour {
 	return behaviour{{build: func(b *build, q *quirk) {
 		b.authorizers = append(b.authorizers, func(r *registry.Request, repo string, a registry.Action) error {
@@ -305,8 +305,9 @@ func refuse(find func(b *build, r *registry.Request) *registry.Error, ops ...reg
 	}}}
 }
 
-// rewrite returns a behaviour in which change replaces errors of the registry.
-// It returns nil to keep an error.
+// rewrite returns a behaviour that replaces errors of the registry. For each
+// request that fails, it calls the function change with the first error. The
+// function returns the error for the response, or nil to keep the errors.
 func rewrite(change func(r *registry.Request, e registry.Error) *registry.Error) behaviour {
 	return wrap(func(_ *build, _ http.ResponseWriter, r *registry.Request, err error, note func()) error {
 		all := errorsOf(err)

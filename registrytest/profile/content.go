@@ -49,9 +49,9 @@ func hasContent(r *registry.Request, repo string) bool {
 	return true
 }
 
-// hasNamespace reports whether the namespace of the repository exists: another
-// repository has the same first element, or the option [Repositories] matches
-// the name.
+// hasNamespace reports whether the namespace of the repository exists: some
+// repository with content has the same first element, or the option
+// [Repositories] matches the name.
 func (b *build) hasNamespace(r *registry.Request, repo string) bool {
 	if b.hasRepository(r, repo) {
 		return true
@@ -114,7 +114,7 @@ func tagsOf(r *registry.Request, d digest.Digest) (n int) {
 	return n
 }
 
-// maxManifest is the number of bytes of a manifest that quirks read.
+// maxManifest limits the number of bytes of a manifest that quirks read.
 const maxManifest = 16 << 20
 
 // A document has the members of a manifest that quirks need.

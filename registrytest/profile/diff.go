@@ -78,7 +78,7 @@ const (
 // After each probe, it deletes the content that the probe pushed, unless the
 // registry refuses the deletion. Some registries keep empty repositories. Diff
 // returns an error if the target is not valid, does not respond as a registry,
-// or refuses the credentials.
+// or refuses the credentials, and if the given repository has tags.
 //
 // Diff does not follow redirects, and limits the time and the size of all
 // responses. It sends no more requests if the registry does not respond to

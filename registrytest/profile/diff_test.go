@@ -54,8 +54,8 @@ func after(h http.HandlerFunc) http.Handler {
 	})
 }
 
-// A silent is a RoundTripper that responds to a number of requests, and never to
-// further ones.
+// A silent is a RoundTripper that responds only to the first requests, as many
+// as pings says.
 type silent struct{ pings int }
 
 func (s *silent) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -117,7 +117,8 @@ func TestDiffOfHostileRegistry(t *testing.T) {
 }
 
 // A malformed response ends a probe with an error, or leads to another
-// observation. No request leaves the prefix.
+// observation, unless the probe observes only the status. No request leaves the
+// prefix.
 func TestDiffOfOddRegistry(t *testing.T) {
 	t.Parallel()
 	for _, location := range []string{"", "::", "http://", "https://[::1", "/v2/victim/app/blobs/uploads/1", "/v2/probe/../victim/blobs/uploads/1", "/%zz", "null://x", "#"} {

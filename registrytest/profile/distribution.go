@@ -313,7 +313,7 @@ func limitPages(op registry.Op, limit int) behaviour {
 }
 
 // noTags404 returns the behaviour of a registry that responds with 404 to the
-// list of tags if the repository never had a tag.
+// list of tags if the repository has no tag, and a client never pushed one.
 func noTags404() behaviour {
 	return behaviour{{build: func(b *build, q *quirk) {
 		var tagged sync.Map // set of repository names

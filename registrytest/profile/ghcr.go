@@ -169,9 +169,9 @@ func uploadExpiry(idle time.Duration) behaviour {
 				used.set(id, r.Now())
 				return status
 			}
-			// A session expires at the duration idle after its last request.
-			// The time in used is that of the response, which is a little
-			// later.
+			// A session expires when the duration idle has passed since its
+			// last request. The time in used is that of the response, which is
+			// a little later.
 			last, ok := used.get(r.Session)
 			if ok && status == http.StatusNotFound && r.Now().Sub(last) > idle-time.Minute {
 				note()

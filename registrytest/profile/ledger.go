@@ -85,8 +85,9 @@ func (l *ledger) addManifest(r *registry.Request, got reply) {
 
 func (d pushed) same(o pushed) bool { return d.repo == o.repo && d.digest == o.digest }
 
-// clean deletes the content in the ledger, latest first. For each kind of
-// content that it could not delete, it returns a sentence.
+// clean deletes the upload sessions, the manifests and the blobs in the ledger,
+// in this order, and the latest of each kind first. If deletions in a repository
+// fail in the same way, it returns one line for all content of a kind.
 func (l *ledger) clean(p *prober) (left []string) {
 	counts := make(map[string]int)
 	keep := func(repo, kind, why string) {

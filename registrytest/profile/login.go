@@ -55,7 +55,8 @@ func newLogin(p *prober, next http.RoundTripper, user auth.Credentials) (*login,
 		return l, nil
 	}
 	if l.scheme == "" {
-		// A registry that permits anonymous pulls may send no challenge.
+		// The challenge has the scheme Basic. A registry that permits anonymous
+		// pulls may send no challenge.
 		l.scheme = "basic"
 	}
 	p.user = p.clientOf(l)
@@ -84,8 +85,9 @@ func (p *prober) clientOf(transport http.RoundTripper) *http.Client {
 	return &client
 }
 
-// RoundTrip sends a request to the registry with credentials. If the response is
-// 401, it requests a new token and sends the request again.
+// RoundTrip sends a request to the registry with credentials. If these are a
+// token and the response is 401, it requests a new token and sends the request
+// again.
 func (l *login) RoundTrip(r *http.Request) (*http.Response, error) {
 	switch l.scheme {
 	case "":

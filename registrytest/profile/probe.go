@@ -65,8 +65,8 @@ func (p *prober) run(observe probe) (observed string, err error) {
 // fail ends the probe with an error, by a panic that run recovers.
 func (p *prober) fail(format string, args ...any) { panic(errProbe{fmt.Errorf(format, args...)}) }
 
-// wait waits for d. It ends the probe at once if d exceeds the time limit of the
-// probe.
+// wait waits for d. It ends the probe at once if d exceeds the time that the
+// probe has left.
 func (p *prober) wait(d time.Duration) {
 	if end, ok := p.ctx.Deadline(); ok && time.Until(end) < d {
 		p.fail("it waits for %v, which is longer than a probe may take", d)
@@ -86,8 +86,8 @@ type reply struct {
 	url    *url.URL
 }
 
-// do sends a request with credentials. The header consists of pairs of a name
-// and a value.
+// do sends a request, with credentials if it goes to the registry. The header
+// consists of pairs of a name and a value.
 func (p *prober) do(method, target, body string, header ...string) reply {
 	r := p.request(method, target, body, header...)
 	if r.URL.Scheme+"://"+r.URL.Host != p.base {

@@ -38,7 +38,7 @@ func probeSinglePost(p *prober) string {
 }
 
 // probeMount returns a probe of a mount of a blob from another repository. If
-// from is false, the request does not name that repository.
+// the parameter from is false, the request does not name that repository.
 func probeMount(from bool) probe {
 	return func(p *prober) string {
 		i := p.image("v1")

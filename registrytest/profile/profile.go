@@ -74,7 +74,7 @@ func WithoutAuth() Option { return Option{func(s *settings) { s.noAuth = true }}
 // RealHosts makes the profile name the real hosts of the token service and of
 // the storage of blobs. A registrytest.Network must serve them; see
 // [Profile.Hosts]. By default, both have the host of the registry. If that host
-// is 127.0.0.1, the storage is at localhost.
+// is 127.0.0.1 and TLS is off, a storage with absolute URLs is at localhost.
 func RealHosts() Option { return Option{func(s *settings) { s.network = true }} }
 
 // Get returns the profile with the name, such as "gitlab". The name may end with
@@ -260,9 +260,9 @@ func (p *Profile) Without() []registry.Feature {
 	return features
 }
 
-// Err returns an error if no profile has the name, if an option names an unknown
-// quirk or an invalid pattern, or if quirks contradict each other. Package
-// registrytest fails the test with the error.
+// Err returns an error if no profile has the name, if the sources do not cover
+// its date, if an option is not valid for the profile, or if quirks contradict
+// each other. Package registrytest fails the test with the error.
 func (p *Profile) Err() error { return p.err }
 
 // Exclusive returns "authentication" if the profile has authentication, and

@@ -18,7 +18,8 @@ import (
 	"github.com/ocireg/registry/registrytest/profile"
 )
 
-// An error about an unknown name suggests the nearest known one.
+// Errors say which option or name is wrong. An error about an unknown name
+// suggests the nearest known one.
 func TestMistakes(t *testing.T) {
 	t.Parallel()
 	for want, p := range map[string]interface{ Err() error }{
@@ -206,7 +207,7 @@ func TestReceipts(t *testing.T) {
 }
 
 // A namespace exists if it has a repository. Repositories whose names sort between
-// "team" and "team/" are in other namespaces, and hide none of it.
+// "team" and "team/" are in other namespaces, and do not hide the namespace.
 func TestNamespaceWithNeighbours(t *testing.T) {
 	t.Parallel()
 	p := profile.Quirk("quay.namespace-must-exist").Profile()

@@ -112,7 +112,7 @@ func testQuirk(t *testing.T, s *site, q *quirk, opts ...registrytest.Option) {
 }
 
 // nameWith returns the name of a profile of the registry that has the quirk. The
-// name includes a date if the quirk is new or has ended.
+// name includes a date if it is known when the quirk began or ended.
 func (s *site) nameWith(q *quirk) string {
 	switch {
 	case q.From != "":
@@ -124,8 +124,8 @@ func (s *site) nameWith(q *quirk) string {
 	return s.name
 }
 
-// contradicted returns the quirks of the registry that decide the same setting
-// as q.
+// contradicted returns the quirks of the registry's profile that decide the same
+// setting as q.
 func contradicted(s *site, q *quirk) (names []Quirk) {
 	for i := range s.quirks {
 		other := &s.quirks[i]
@@ -136,8 +136,8 @@ func contradicted(s *site, q *quirk) (names []Quirk) {
 	return names
 }
 
-// A linter has no findings for a correct client, even if a quirk changes URLs
-// that the linter watches.
+// A linter without three of its rules has no findings for a correct client, even
+// if a quirk changes URLs that the linter watches.
 func TestLinter(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"distribution-2.8", "gitlab", "acr", "ecr", "quay"} {

@@ -23,7 +23,7 @@ const (
 	missingNamespaces   = "namespaces that do not exist"
 )
 
-// everyOp are all operations on a repository.
+// everyOp lists all operations on a repository.
 var everyOp = []registry.Op{
 	registry.GetBlob, registry.HeadBlob, registry.DeleteBlob, registry.GetManifest, registry.HeadManifest, registry.PutManifest,
 	registry.DeleteManifest, registry.DeleteTag, registry.StartUpload, registry.PostBlob, registry.MountBlob, registry.PatchUpload,
@@ -109,7 +109,7 @@ func mountMissing401(find func(b *build, r *registry.Request) *registry.Error) b
 }
 
 // probeMountMissing returns a probe of a mount from a repository that does not
-// exist, whose name choose returns.
+// exist. The function choose returns the name of the repository.
 func probeMountMissing(choose func(*prober) string) probe {
 	return func(p *prober) string {
 		layer := p.push(p.text(20))
@@ -118,8 +118,8 @@ func probeMountMissing(choose func(*prober) string) probe {
 }
 
 // onlyNames returns the behaviour of a registry that refuses requests for a
-// repository for whose name valid returns false. The function find returns the
-// error.
+// repository unless its name is valid. The function valid reports whether it is,
+// and the function find returns the error.
 func onlyNames(valid func(repo string) bool, find func(b *build, r *registry.Request) *registry.Error) behaviour {
 	return refuse(func(b *build, r *registry.Request) *registry.Error {
 		if valid(r.Repo) {

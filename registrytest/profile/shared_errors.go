@@ -13,9 +13,10 @@ import (
 // The behaviours in this file concern the form of errors, and are shared by
 // several registries.
 
-// reshape returns the behaviour of a registry that sends errors for which is
-// returns true with the body that render returns. Without a media type, the
-// response has no Content-Type.
+// reshape returns the behaviour of a registry that sends some errors in another
+// form. The first function reports whether an error is one of these, and the
+// second returns the body of the response. Without a media type, the response
+// has no Content-Type.
 func reshape(is func(r *registry.Request, e *registry.Error) bool, render func(r *registry.Request, e *registry.Error) (mediaType, body string)) behaviour {
 	return wrap(func(_ *build, w http.ResponseWriter, r *registry.Request, err error, note func()) error {
 		all := errorsOf(err)

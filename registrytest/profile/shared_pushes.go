@@ -13,8 +13,8 @@ import (
 // The behaviours in this file concern pushes, and are shared by several
 // registries.
 
-// mountIf returns the behaviour of a registry that mounts a blob only if met
-// returns true, and otherwise starts an upload session.
+// mountIf returns the behaviour of a registry that mounts a blob only if the
+// function met returns true, and otherwise starts an upload session.
 func mountIf(met func(b *build, r *registry.Request) bool) behaviour {
 	return behaviour{{decides: "mounts", build: func(b *build, q *quirk) {
 		b.addFault([]registry.Op{registry.MountBlob}, func(r *registry.Request) *registry.Fault {
@@ -69,8 +69,8 @@ func probeMovedTag(p *prober) string {
 	return p.put(p.build(nil), "v1").code()
 }
 
-// probePushTo returns a probe of a request for an upload session in the
-// repository whose name choose returns.
+// probePushTo returns a probe of a request for an upload session. The function
+// choose returns the name of the repository.
 func probePushTo(choose func(*prober) string) probe {
 	return func(p *prober) string {
 		to := *p
@@ -131,8 +131,8 @@ func noLayersInIndexes(status int, code registry.Code, message string) behaviour
 	}).deciding("layers in indexes")
 }
 
-// onlyConfigs returns the behaviour of a registry that refuses a manifest if
-// known returns false for its artifactType or the type of its config.
+// onlyConfigs returns the behaviour of a registry that refuses a manifest if the
+// function known returns false for its artifactType or the type of its config.
 func onlyConfigs(known func(mediaType string) bool, status int, code registry.Code, message string) behaviour {
 	return refuseManifest(func(_ *build, _ *registry.Request, d document) *registry.Error {
 		for _, t := range d.types() {
@@ -145,7 +145,7 @@ func onlyConfigs(known func(mediaType string) bool, status int, code registry.Co
 }
 
 // onlyManifests returns the behaviour of a registry that refuses a manifest if
-// known returns false for its media type.
+// the function known returns false for its media type.
 func onlyManifests(known func(mediaType string) bool, status int, message string) behaviour {
 	return refuseManifest(func(_ *build, _ *registry.Request, d document) *registry.Error {
 		if d.contentType == "" || known(d.contentType) {

@@ -134,8 +134,8 @@ func frozenRange() behaviour {
 }
 
 // rangeOfBody returns the behaviour of a registry that counts only the bytes of
-// the request in the Range of its response to a PATCH, for requests for which is
-// returns true.
+// the request in the Range of its response to a PATCH. The function reports
+// whether it does so for a request.
 func rangeOfBody(is func(r *registry.Request) bool) behaviour {
 	return header(func(r *registry.Request, status int, h http.Header) int {
 		if status == http.StatusAccepted && r.ContentLength > 0 && is(r) {
