@@ -43,15 +43,8 @@ var creator = regexp.MustCompile(`(?m)^created by (.+?)(?: in goroutine \d+)?$`)
 func goroutinesOf(bubble string) string {
 	n := 0
 	var creators []string
-	for stack := range strings.SplitSeq(stacks(true), "\n\n") {
-		head, _, _ := strings.Cut(stack, "\n")
-		if !strings.Contains(head, bubble+"]") && !strings.Contains(head, bubble+",") {
-			continue
-		}
+	for _, stack := range stacksIn(bubble) {
 		m := creator.FindStringSubmatch(stack)
-		if m == nil || strings.HasPrefix(m[1], "testing.") {
-			continue // This goroutine runs the bubble.
-		}
 		n++
 		if !slices.Contains(creators, m[1]) {
 			creators = append(creators, m[1])
@@ -59,6 +52,21 @@ func goroutinesOf(bubble string) string {
 	}
 	slices.Sort(creators)
 	return fmt.Sprintf("%s, started by %s", plural(n, "goroutine"), strings.Join(creators, ", "))
+}
+
+// stacksIn returns the stack traces of the goroutines in a bubble, except those that
+// run the bubble.
+func stacksIn(bubble string) (list []string) {
+	for stack := range strings.SplitSeq(stacks(true), "\n\n") {
+		head, _, _ := strings.Cut(stack, "\n")
+		if !strings.Contains(head, bubble+"]") && !strings.Contains(head, bubble+",") {
+			continue
+		}
+		if m := creator.FindStringSubmatch(stack); m != nil && !strings.HasPrefix(m[1], "testing.") {
+			list = append(list, stack)
+		}
+	}
+	return list
 }
 
 // stacks returns the beginning of this goroutine's stack trace, or, if all is

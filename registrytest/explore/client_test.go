@@ -60,6 +60,8 @@ func (c *client) retry(ctx context.Context, f func() error) error {
 		switch {
 		case err == nil:
 			return nil
+		case c.bug == "retries at once without a context":
+			continue
 		case c.bug == "ignores its context":
 			time.Sleep(wait)
 			continue
@@ -103,7 +105,8 @@ func (c *client) retry(ctx context.Context, f func() error) error {
 // do sends a request. It returns the response if its status is one of want; the
 // caller closes the body. Any other status is an *httpError.
 func (c *client) do(ctx context.Context, method, target string, body []byte, header http.Header, want ...int) (*http.Response, error) {
-	if c.bug == "ignores its context" || c.bug == "sends requests without a context" {
+	switch c.bug {
+	case "ignores its context", "sends requests without a context", "retries at once without a context":
 		ctx = context.Background()
 	}
 	u, err := url.Parse(c.base)

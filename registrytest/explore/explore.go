@@ -66,17 +66,21 @@ type explorer struct {
 	sampled    bool // the budget leaves out runs
 
 	announcing sync.Mutex
+	watchdog   watchdog
 }
 
 // explore makes all runs and returns the matrix, or nil and an error if it cannot
-// begin. An error beside a matrix lists the rules of [Try] that hit no request, and
-// the promises that no run tested.
+// begin. An error beside a matrix lists the rules of [Try] that hit no request and
+// the promises that no run tested, and describes a run that was given up.
 func (x *explorer) explore() (*Matrix, error) {
 	if err := x.check(); err != nil {
 		return nil, err
 	}
 	start := time.Now()
 	base := x.attempt(plan{name: "undisturbed"})
+	if base == nil {
+		return nil, x.watchdog.givenUp()
+	}
 	m := &Matrix{Name: x.t.Name(), Seed: x.seed, Runs: 1}
 	if err := x.establish(base); err != nil {
 		return nil, err
@@ -111,7 +115,7 @@ func (x *explorer) explore() (*Matrix, error) {
 	m.Runs += runs
 	m.Time = time.Since(start)
 	m.sampled = x.sampled || m.Skipped > 0 || len(x.try) > 0
-	return m, errors.Join(append(missed, x.untested(m)...)...)
+	return m, errors.Join(append(append(missed, x.untested(m)...), x.watchdog.givenUp())...)
 }
 
 // establish makes base the run that all others are compared with. It returns an
@@ -129,7 +133,7 @@ func (x *explorer) establish(base *run) error {
 }
 
 // runAll makes the runs and judges them. The judgement of a run is nil if the
-// time of [Budget] was over before the run began.
+// time of [Budget] was over before the run began, or if the watchdog gave a run up.
 func (x *explorer) runAll(cells []cell, start time.Time) []*judgement {
 	judged := make([]*judgement, len(cells))
 	order := make(chan int, len(cells))
@@ -146,8 +150,10 @@ func (x *explorer) runAll(cells []cell, start time.Time) []*judgement {
 				if x.time > 0 && time.Since(start) > x.time {
 					continue
 				}
-				j := x.judge(x.attempt(cells[i].plan()), cells[i])
-				judged[i] = &j
+				if r := x.attempt(cells[i].plan()); r != nil {
+					j := x.judge(r, cells[i])
+					judged[i] = &j
+				}
 			}
 		}()
 	}

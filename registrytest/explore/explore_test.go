@@ -117,6 +117,7 @@ var mutants = []struct{ bug, operation, kind string }{
 	{"sends requests without a context", "pull", goesOn},
 	{"ignores its context", "pull", hang},
 	{"waits for ever", "pull", hang},
+	{"retries at once without a context", "pull", hang},
 	{"ignores Retry-After", "pull", early},
 	{"ignores a date in Retry-After", "pull", early},
 	{"leaves bodies open", "pull", leftOpen},

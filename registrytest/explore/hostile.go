@@ -148,7 +148,7 @@ func (h *hostile) explore() *Hazards {
 			z.Traps = append(z.Traps, x)
 			continue
 		}
-		e := h.attempt(tr.name, tr.set)
+		e := h.encounter(tr.name, tr.set)
 		z.Runs++
 		x.Outcome = Withstood
 		if x.Detail = h.judge(tr, e); x.Detail != "" {
@@ -159,7 +159,7 @@ func (h *hostile) explore() *Hazards {
 		if x.Outcome == Withstood && (!tr.twin.moved || h.moves) {
 			failure, tried := twins[tr.twin.name]
 			if !tried {
-				e := h.attempt(tr.twin.name, tr.twin.set)
+				e := h.encounter(tr.twin.name, tr.twin.set)
 				z.Runs++
 				failure = h.judgeTwin(tr.twin, e)
 				twins[tr.twin.name] = failure
@@ -172,6 +172,16 @@ func (h *hostile) explore() *Hazards {
 	}
 	z.Time = time.Since(start)
 	return z
+}
+
+// encounter makes a run. The test fails at once if the watchdog gives it up.
+func (h *hostile) encounter(name string, set func(*hostileWorld)) *encounter {
+	h.t.Helper()
+	e := h.attempt(name, set)
+	if e == nil {
+		h.t.Fatalf("explore: %v", h.watchdog.givenUp())
+	}
+	return e
 }
 
 // chosen returns the traps that OnlyTraps and ExceptTraps leave. It returns an error
@@ -197,7 +207,7 @@ func (h *hostile) undisturbed(z *Hazards) {
 		schemes = []string{"bearer", "basic"} // Basic is tried if the operation fails with Bearer
 	}
 	for _, h.scheme = range schemes {
-		h.base = h.attempt("undisturbed", func(*hostileWorld) {})
+		h.base = h.encounter("undisturbed", func(*hostileWorld) {})
 		z.Runs++
 		if h.base.err == nil && h.base.broken() == "" && h.base.refused() == "" {
 			break
@@ -215,7 +225,7 @@ func (h *hostile) undisturbed(z *Hazards) {
 		h.t.Fatalf("explore: the undisturbed run sent no request; use reg.Client() or a clone of reg.Transport() in the client")
 	}
 	if h.base.tags() != nil {
-		other := h.attempt("other content", func(w *hostileWorld) { w.moveTags(otherImage()) })
+		other := h.encounter("other content", func(w *hostileWorld) { w.moveTags(otherImage()) })
 		z.Runs++
 		h.moves = other.err == nil && other.broken() == ""
 		if h.moves && len(h.base.results) > 0 {

@@ -43,23 +43,30 @@ type sighting struct {
 }
 
 // floodLimit is the number of requests after which the context of the operation
-// is cancelled. It exceeds the number of pages in every honest list.
+// is cancelled. After twice as many, all requests wait until the run is over. It
+// exceeds the number of pages in every honest list.
 const floodLimit = 1000
 
 // attempt runs the operation once, with a registry and other hosts that the function
-// set prepares. The run is in a bubble, unless it is over loopback.
+// set prepares. The run is in a bubble, unless it is over loopback. It returns nil if
+// the watchdog has given up this run or an earlier one.
 func (h *hostile) attempt(name string, set func(*hostileWorld)) *encounter {
 	e := &encounter{name: name}
 	if h.loopback {
-		h.meet(e, set)
+		h.meet(e, set, func() {})
 		return e
 	}
-	e.leaked = inBubble(h.t, func() { h.meet(e, set) })
+	leaked, ended := h.watchdog.bubble(h.t, name, func(beat func()) { h.meet(e, set, beat) })
+	if !ended {
+		return nil // The goroutines of the run may still use e.
+	}
+	e.leaked = leaked
 	return e
 }
 
-// meet runs the operation at a new registry and stores the results in e.
-func (h *hostile) meet(e *encounter, set func(*hostileWorld)) {
+// meet runs the operation at a new registry and stores the results in e. It calls
+// beat for each sign of progress.
+func (h *hostile) meet(e *encounter, set func(*hostileWorld), beat func()) {
 	limit := bubbleLimit
 	if h.loopback {
 		limit = loopbackLimit
@@ -85,14 +92,17 @@ func (h *hostile) meet(e *encounter, set func(*hostileWorld)) {
 		return
 	}
 	var n atomic.Int64
-	w.arrived = func() {
-		if n.Add(1) > floodLimit {
+	w.arrived = func() bool {
+		beat()
+		n := n.Add(1)
+		if n > floodLimit {
 			cancel(errFlood)
 		}
+		return n > 2*floodLimit
 	}
 	earlier := w.reg.Requests()
 	w.armed.Store(true)
-	end := perform(func() error { return h.run(t, w.reg) }, limit+h.grace())
+	end := perform(func() error { return h.run(t, w.reg) }, limit+h.grace(), beat)
 	e.err, e.cause, e.hung = end.err, end.cause, end.hung
 	e.crash = crashOf(ctx, end.err)
 	if e.hung {
@@ -135,6 +145,8 @@ func (e *encounter) broken() string {
 		return "panics: " + firstLine(e.cause)
 	case e.crash != "":
 		return "crashed: " + e.crash
+	case e.hung && e.flooded:
+		return fmt.Sprintf("sends more than %d requests, and does not end, though its context is done", floodLimit)
 	case e.hung:
 		return "does not end, though its context is done"
 	case e.flooded:

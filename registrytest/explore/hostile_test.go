@@ -168,6 +168,7 @@ func TestUnwaryClients(t *testing.T) {
 		{"reads everything", "list", Caught, []string{"huge header", "huge list of tags"}},
 		{"reads everything", "verify", Caught, []string{"huge list of referrers"}},
 		{"any number of pages", "list", Caught, []string{"pages of tags without an end", "pages of tags in a circle"}},
+		{"any number of pages without a context", "list", Caught, []string{"pages of tags without an end", "pages of tags in a circle"}},
 		{"any number of pages", "verify", Caught, []string{"pages of referrers without an end", "signatures without an end, and none is valid",
 			"referrers without an end, and none is a signature"}},
 		{"fails open", "verify", Caught, []string{"429 to all requests for signatures", "signatures stripped", "old signature on another image"}},

@@ -9,7 +9,6 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync/atomic"
-	"time"
 
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/registrytest"
@@ -43,7 +42,8 @@ type hostileWorld struct {
 	after     []func()            // called when the registry runs and has its content
 	at        string              // the host of the registry; "" means registryHost
 	armed     atomic.Bool         // set when the setup has ended and the operation begins
-	arrived   func()              // called for each request once armed is set
+	arrived   func() bool         // called for each request once armed is set; true if the request must wait
+	over      chan struct{}       // closed when the run is over
 	otherType bool                // worthless referrers do not have the type of signatures
 	intercept registry.Middleware // the middleware of the trap or twin, or nil
 }
@@ -51,7 +51,8 @@ type hostileWorld struct {
 // start calls the function set to prepare the trap or twin, starts the registry, and
 // calls the setup to fill it.
 func (w *hostileWorld) start(set func(*hostileWorld)) {
-	w.arrived = func() {}
+	w.arrived = func() bool { return false }
+	w.over = make(chan struct{})
 	if !w.h.loopback {
 		w.network = registrytest.NewNetwork(w.t)
 	}
@@ -93,14 +94,15 @@ func (w *hostileWorld) start(set func(*hostileWorld)) {
 	for _, f := range w.after {
 		f()
 	}
-	// This rule only counts requests. It sees those that other rules redirect, too.
+	// This rule counts requests, and makes those of a flood wait. It sees those that
+	// other rules redirect, too.
 	w.rules = append(w.rules, fault.On().Optional().Where("counted", func(*registry.Request) bool {
-		w.arrived()
-		return false
-	}).Delay(time.Second))
+		return w.arrived()
+	}).Delay(w.h.hold()))
 	for _, r := range w.rules {
 		w.reg.Fault(&quietTest{}, r)
 	}
+	w.t.Cleanup(func() { close(w.over) }) // before the other hosts are closed
 }
 
 func (w *hostileWorld) must(err error) {
@@ -116,12 +118,19 @@ func (w *hostileWorld) fault(r fault.Rule) { w.rules = append(w.rules, r.Optiona
 // arrive without TLS.
 func (w *hostileWorld) host(name string, handler http.Handler, mayHaveSecrets bool) string {
 	spy := http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		w.arrived()
+		wait := w.arrived()
 		s := sighting{host: name, line: r.Method + " " + r.URL.RequestURI()}
 		if !mayHaveSecrets || r.TLS == nil && w.h.https() {
 			s.secret = w.secretOf(r)
 		}
 		w.e.note(s)
+		if wait {
+			select {
+			case <-r.Context().Done():
+			case <-w.over:
+			}
+			panic(http.ErrAbortHandler)
+		}
 		handler.ServeHTTP(rw, r)
 	})
 	if w.network == nil {

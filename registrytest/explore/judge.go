@@ -93,6 +93,8 @@ func (x *explorer) judge(r *run, c cell) judgement {
 		add(panics, "the client panicked: %s", firstLine(r.cause))
 	case r.crash != "":
 		add(crashes, "the program crashed: %s", r.crash)
+	case r.hung && r.flooded:
+		add(hang, "the operation had not ended %v after its context was done; the client was stopped after %d requests, and undisturbed it sends %d", x.grace(), len(r.records), base)
 	case r.hung:
 		add(hang, "the operation had not ended %v after its context was done", x.grace())
 	case r.goesOn > time.Minute:

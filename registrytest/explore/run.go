@@ -69,7 +69,8 @@ type run struct {
 var errFlood = errors.New("the client has sent far too many requests")
 
 // attempt runs the operation once with the faults of the plan. The run is in a
-// bubble, unless it is over loopback.
+// bubble, unless it is over loopback. It returns nil if the watchdog has given up
+// this run or an earlier one.
 func (x *explorer) attempt(p plan) *run {
 	r := &run{plan: p}
 	if x.announce != nil {
@@ -78,15 +79,20 @@ func (x *explorer) attempt(p plan) *run {
 		x.announcing.Unlock()
 	}
 	if x.loopback {
-		x.within(r)
+		x.within(r, func() {})
 		return r
 	}
-	r.leaked = inBubble(x.t, func() { x.within(r) })
+	leaked, ended := x.watchdog.bubble(x.t, p.name, func(beat func()) { x.within(r, beat) })
+	if !ended {
+		return nil // The goroutines of the run may still use r.
+	}
+	r.leaked = leaked
 	return r
 }
 
-// within runs the operation at a new registry and stores the results in r.
-func (x *explorer) within(r *run) {
+// within runs the operation at a new registry and stores the results in r. It calls
+// beat for each sign of progress.
+func (x *explorer) within(r *run, beat func()) {
 	limit := x.limit()
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
@@ -138,7 +144,7 @@ func (x *explorer) within(r *run) {
 
 	quiet := &quietTest{}
 	var faults []*fault.Fault
-	reg.Fault(quiet, x.watcher(cancel))
+	reg.Fault(quiet, x.watcher(cancel, beat))
 	ended := make(chan struct{})
 	if r.plan.cancelAt != nil {
 		gate := reg.Hold(quiet, *r.plan.cancelAt)
@@ -163,7 +169,7 @@ func (x *explorer) within(r *run) {
 		faults = append(faults, reg.Fault(quiet, rule))
 	}
 
-	end := perform(func() error { return x.run(t, reg) }, limit+x.grace())
+	end := perform(func() error { return x.run(t, reg) }, limit+x.grace(), beat)
 	close(ended)
 	r.err, r.cause, r.hung, r.elapsed = end.err, end.cause, end.hung, end.elapsed
 	r.crash = crashOf(ctx, end.err)
@@ -250,18 +256,24 @@ func (x *explorer) start(t *T) (*registrytest.Server, *registrytest.Network) {
 	return n.Registry(host, opts...), n
 }
 
-// watcher returns a rule that changes no response. It cancels the context when
-// the client has sent far too many requests.
-func (x *explorer) watcher(cancel context.CancelCauseFunc) fault.Rule {
+// watcher returns a rule that cancels the context when the client has sent far too
+// many requests. After twice as many, it makes all requests wait until the run is
+// over: in a bubble, the clock moves only while the client waits.
+func (x *explorer) watcher(cancel context.CancelCauseFunc, beat func()) fault.Rule {
 	var n atomic.Int64
 	most := x.flood()
 	return fault.On().Where("explored", func(*registry.Request) bool {
-		if n.Add(1) > most {
+		beat()
+		n := n.Add(1)
+		if n > most {
 			cancel(errFlood)
 		}
-		return false
-	}).Delay(time.Second)
+		return n > 2*most
+	}).Delay(x.hold())
 }
+
+// hold returns a time that exceeds that of a run.
+func (x *explorer) hold() time.Duration { return 2 * (x.limit() + x.grace()) }
 
 // flood returns the number of requests after which a client is stopped.
 func (x *explorer) flood() int64 {

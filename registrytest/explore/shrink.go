@@ -93,7 +93,10 @@ func (s *shrinker) judge(c cell) *judgement {
 	k := key(c)
 	if s.made[k] == nil {
 		s.runs++
-		j := s.x.judge(s.x.attempt(c.plan()), c)
+		var j judgement // without violations, if the watchdog gives the run up
+		if r := s.x.attempt(c.plan()); r != nil {
+			j = s.x.judge(r, c)
+		}
 		s.made[k] = &j
 	}
 	return s.made[k]

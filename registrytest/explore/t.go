@@ -174,8 +174,8 @@ type ending struct {
 }
 
 // perform calls the operation in a new goroutine, which the operation may exit,
-// and waits for it until the limit.
-func perform(operation func() error, limit time.Duration) ending {
+// and waits for it until the limit. It calls beat from time to time.
+func perform(operation func() error, limit time.Duration, beat func()) ending {
 	done := make(chan ending, 1)
 	start := time.Now()
 	go func() {
@@ -191,11 +191,17 @@ func perform(operation func() error, limit time.Duration) ending {
 	}()
 	timeout := time.NewTimer(limit)
 	defer timeout.Stop()
-	select {
-	case end := <-done:
-		return end
-	case <-timeout.C:
-		return ending{err: errors.New("the run did not end"), hung: true}
+	clock := time.NewTicker(time.Second)
+	defer clock.Stop()
+	for {
+		select {
+		case end := <-done:
+			return end
+		case <-timeout.C:
+			return ending{err: errors.New("the run did not end"), hung: true}
+		case <-clock.C:
+			beat()
+		}
 	}
 }
 
