@@ -103,7 +103,8 @@ func (b *benchTest) pushImage(layer string) {
 	b.send(201, "PUT", "/v2/app/manifests/latest", manifest, "Content-Type", imageType)
 }
 
-// repeated returns a request without a body, which can be served repeatedly.
+// repeated returns a request that can be served repeatedly, because it has no
+// body.
 func (b *benchTest) repeated(method, target string) *http.Request {
 	r, err := http.NewRequestWithContext(b.Context(), method, "http://registry"+target, nil)
 	require.NoError(b, err)

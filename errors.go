@@ -65,7 +65,8 @@ type Error struct {
 	// bytes, because a message may quote a long field of the request.
 	Message string
 
-	// Detail is any value that encoding/json can marshal, or nil.
+	// Detail is any value that encoding/json can marshal, or nil. In the response,
+	// each value of a map[string]string has at most 4096 bytes.
 	Detail any
 
 	// Status is the HTTP status of the response, or 0 for the status of the code.

@@ -131,7 +131,8 @@ func TestStoreFails(t *testing.T) {
 	}
 }
 
-// The store may fail when the registry looks up the blobs of a pushed manifest.
+// If the store fails when the registry looks up the blobs of a pushed manifest,
+// the response is 500 and names the blob.
 func TestStoreFailsWhenAManifestIsChecked(t *testing.T) {
 	t.Parallel()
 	h := inMemory(t)

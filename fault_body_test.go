@@ -163,8 +163,8 @@ func rawGet(t *testing.T, f *registry.Fault) (string, error) {
 	return string(all), err
 }
 
-// The effects of a Wire on the bytes of the connection, which a client of
-// net/http does not show.
+// TestFaultWireBytes reads the connection itself, because a client of net/http
+// does not show all effects of a Wire.
 func TestFaultWireBytes(t *testing.T) {
 	t.Parallel()
 	t.Run("bytes beyond the Content-Length are sent", func(t *testing.T) {

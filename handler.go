@@ -75,7 +75,7 @@ type handler struct {
 	// comes between the check and the deletion. A PUT holds writes for reading.
 	writes sync.RWMutex
 
-	// lastParsed is the manifest that was pushed last, unless it was large.
+	// lastParsed is the last parsed manifest that is not larger than maxRemembered.
 	lastParsed atomic.Pointer[parsedManifest]
 
 	// buffers holds *bytes.Buffer for lists of referrers.

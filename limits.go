@@ -17,9 +17,9 @@ import (
 // If a request would start too many sessions, the response is 429 with
 // TOOMANYREQUESTS, and its Retry-After is the time until a session can expire.
 // If a request would add too many bytes, the response is 507 with DENIED.
-// Unfinished uploads count. A blob counts in each repository that has it.
-// Content that is in the store when New is called does not count. Deletions make
-// room.
+// Unfinished uploads count. A blob counts in each repository that has it, but a
+// mount is never refused. Content that is in the store when New is called does
+// not count. Deletions make room.
 //
 // WithLimits panics if a number is negative.
 func WithLimits(sessions int, bytes int64) Option {

@@ -120,8 +120,8 @@ func (w *errorReader) errors() (errs []*Error) {
 	return errs
 }
 
-// An operational is an option that changes operations. It has no effect if the
-// store carries out the operations itself.
+// An operational is an option that changes operations. It would have no effect on
+// a store that carries out the operations itself, so New refuses the two together.
 type operational struct {
 	option
 	call string // the call of the function that made the option

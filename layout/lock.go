@@ -53,8 +53,8 @@ func (w *lockWait) wait(ctx context.Context, holder func() string) error {
 	}
 }
 
-// warnUnlocked warns once that the file system has no locks, so that stores use
-// lock files.
+// warnUnlocked warns once that the file system has no locks. Stores then use lock
+// files.
 func (d *disk) warnUnlocked() {
 	if d.warn != nil {
 		d.warn("", fmt.Errorf("the file system has no locks: a process that is killed while it writes to a layout may delay others by %v", lockExpiry))

@@ -156,9 +156,8 @@ func (d *disk) isFile(f *os.File, name string) error {
 	return err
 }
 
-// unblocked is set when a file is opened for reading, so that opening a named
-// pipe does not wait for a writer. The store then refuses the pipe because of
-// its type.
+// unblocked is set when a file is opened, so that opening a named pipe does not
+// wait for a writer. The store then refuses the pipe because of its type.
 //
 // Checking the type before opening the file would make ServeHTTP twice as slow
 // (blob-get-1k 69 instead of 35 us, manifest-get-digest 90 instead of 41 us on

@@ -14,8 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// unlockable returns two stores of one tree, which behave as on a file system
-// without locks, and the path of the lock file of repository app.
+// unlockable returns two stores of one tree, and the path of the lock file of
+// repository app. The stores behave as on a file system without locks.
 func unlockable(t *testing.T, dir string) (a, b *Store, lock string) {
 	a, b = reopened(t, dir), reopened(t, dir)
 	a.disk.lockError, b.disk.lockError = syscall.ENOLCK, syscall.ENOLCK

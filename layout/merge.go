@@ -167,7 +167,7 @@ func (c *change) seen(cur, x *index) bool {
 
 // in returns the entry of the index cur that has the tag and the digest of the
 // added entry. If the tag no longer names the digest, and the repository did not
-// name the digest before the change, in returns any entry for the digest. It
+// name the digest before the change, it returns any entry for the digest. It
 // returns nil if cur has no such entry.
 func (a *added) in(cur *index) *entry {
 	e := cur.lookup(a.repo(), a.tag, a.digest)

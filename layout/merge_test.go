@@ -65,8 +65,9 @@ func TestStaleWriter(t *testing.T) {
 	}
 }
 
-// TestDeletionOfAnotherStoreStays deletes a tag by another store of the same
-// directory, which then pushes. The first store must not restore the tag.
+// TestDeletionOfAnotherStoreStays deletes a tag with a second store of the same
+// directory, and then pushes with that store. The first store must not restore
+// the tag.
 func TestDeletionOfAnotherStoreStays(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -82,7 +82,7 @@ func Verify() Option {
 //     without Warnings, it is an error of [Store.Repositories];
 //   - a layout of a tree whose path is not a valid repository name, once for each;
 //   - a file system without locks, once;
-//   - a write that has waited a second for another process.
+//   - a write that has waited a second for another process or store.
 //
 // Several goroutines may call f at once.
 func Warnings(f func(error)) Option {

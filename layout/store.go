@@ -228,7 +228,7 @@ func (s *Store) GetManifest(ctx context.Context, repo, reference string) (regist
 	return read(s, repo, func(l *imageLayout) (registry.Manifest, error) { return l.getManifest(ctx, repo, reference) })
 }
 
-// PutManifest implements [registry.Store]. Concurrent calls share one write of
+// PutManifest implements [registry.Store]. Concurrent calls can share one write of
 // index.json. The function check may read from the store but must not write to
 // it. The store calls check again if another program changes index.json during
 // the write.

@@ -93,8 +93,8 @@ func (c *content) held() (n int64) {
 	return n
 }
 
-// from returns the bytes from the offset off to the end of a slab. The offset
-// must be within the content.
+// from returns the rest of the slab that has the byte at the offset, beginning
+// with that byte. The offset must be within the content.
 func (c *content) from(off int64) []byte {
 	i := sort.Search(len(c.slabs), func(i int) bool { return c.slabs[i].start > off }) - 1
 	return c.slabs[i].data[off-c.slabs[i].start:]

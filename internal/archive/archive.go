@@ -58,7 +58,7 @@ func Open(name string) (*FS, error) {
 	return a, nil
 }
 
-// New reads the archive of size bytes in r, which must not be compressed.
+// New reads an archive of size bytes from r. The archive must not be compressed.
 func New(r io.ReaderAt, size int64) (*FS, error) {
 	s := &source{ReaderAt: r, close: func() error { return nil }, modTime: func() time.Time { return time.Time{} }}
 	s.refs.Store(1)

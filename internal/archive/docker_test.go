@@ -27,8 +27,8 @@ func configOf(layers ...string) string {
 	return `{"rootfs":{"type":"layers","diff_ids":[` + strings.Join(ids, ",") + `]}}`
 }
 
-// saved returns an archive of docker save with an image of one layer. Tags
-// is a list in JSON.
+// saved returns the entries of an archive of docker save with one image of one
+// layer. The tags of the image are a list in JSON.
 func saved(tags string) []entry {
 	config := configOf(layerContent)
 	name := digest.FromString(config).Encoded() + ".json"

@@ -44,9 +44,9 @@ func pushSame(b *testing.B, r Registry, size int) {
 	}, 64, 64*len(layer))
 }
 
-// pushAll measures n calls of push by 64 clients, which push size bytes in all.
-// It also reports the growth of the heap during the pushes and the growth that
-// remains after them. The function check checks the content at the end.
+// pushAll measures n calls of push by 64 clients. It also reports the growth of the
+// heap during the pushes and the growth that remains after them. All calls together
+// push size bytes. The function check checks the content at the end.
 func pushAll(b *testing.B, r Registry, push func(c *client, k int) error, check func(c *client), n, size int) {
 	var peak, kept uint64
 	for b.Loop() {

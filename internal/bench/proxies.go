@@ -58,7 +58,7 @@ func proxies(behind func() http.Handler) []Registry {
 
 func memory() http.Handler { return registry.New(memstore.New()) }
 
-// streamed returns a function that makes a registry, which responds to every
+// streamed returns a function that makes a handler. The handler responds to every
 // request with a generated blob of the size.
 func streamed(size int64) func() http.Handler {
 	return func() http.Handler {

@@ -19,9 +19,10 @@ import (
 // fills.
 const diskSize = "size=1m"
 
-// diskFaults fills a small file system, and then makes it read-only, while a
-// client uses the store on it. Acknowledged content must remain, deletions must
-// work on the full disk, and writes must work again when there is space.
+// diskFaults lets a client use a store on a small file system until the file
+// system is full, and again after making it read-only. Acknowledged content must
+// remain, deletions must work on the full disk, and writes must work again when
+// the disk has space and is writable.
 func diskFaults(ctx context.Context, c *campaign) error {
 	kinds := []fullDisk{{setting: setting{name: "layout", layout: true}}, {setting: setting{name: "tree"}}}
 	rounds := 0

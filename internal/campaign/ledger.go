@@ -50,9 +50,9 @@ func write(fates map[string]fate, key string, to fate, send func() bool) bool {
 	return true
 }
 
-// writeTag calls send to make a write that sets a tag to a digest, or deletes the
-// tag. The argument to is the digest, or "" for a deletion. WriteTag records the
-// digests that the tag may name. Send reports whether the write was acknowledged.
+// writeTag calls send to make a write that sets or deletes a tag, and records the
+// digests that the tag may name. The argument to is the new digest, or "" for a
+// deletion. Send reports whether the write was acknowledged.
 func (l *ledger) writeTag(key, to string, send func() bool) bool {
 	before := l.tags[key]
 	if before == nil {

@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// A Call is a request to an endpoint. The methods that read a parameter set Err
-// if the parameter is not valid.
+// A Call is a request to an endpoint. List, Value, Number and Duration set Err if
+// the parameter is not valid.
 type Call struct {
 	*http.Request
 	Response *Response
@@ -47,7 +47,8 @@ func (c *Call) Is(name string) bool {
 	return c.Query.Has(name) && c.Query.Get(name) != "false" && c.Query.Get(name) != "0"
 }
 
-// Values returns the values of a parameter, which are separated by commas.
+// Values returns the values of a parameter. Commas separate the values in the
+// query.
 func (c *Call) Values(name string) []string {
 	return strings.Split(strings.Join(c.Query[name], ","), ",")
 }

@@ -11,7 +11,7 @@ import (
 // allocator adds 8 bytes: 255 keys fill 8 KiB, while 256 would take 9.25 KiB.
 const blockSize = 255
 
-// A List is a map of strings to values of any type but nil, which yields its keys in
+// A List is a map of strings to values of any type but nil. It yields its keys in
 // ascending byte order. It consists of sorted blocks, which are split when they are
 // full. Package memstore uses a List instead of a [Map], because the compiler
 // compiles the methods of a generic type again in each package that uses it: with

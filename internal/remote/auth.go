@@ -137,8 +137,8 @@ func (t *Transport) CloseIdleConnections() {
 // learn stores and returns the challenge in the header h of a 401 response. If
 // the response has no challenge that the Transport can answer, learn returns
 // nil. If [CheckRealm] refuses the only token service, learn returns an error.
-// The value sent is the Authorization of the request; if it has the stored token
-// for the scope, learn drops the token.
+// The argument sent is the Authorization of the request. If it has the stored
+// token for the scope, learn drops the token.
 func (t *Transport) learn(h http.Header, scope, sent string) (found *challenge, err error) {
 	for _, c := range parseChallenges(h.Values("Www-Authenticate")) {
 		if c.scheme == "bearer" && c.params["realm"] != "" {
@@ -188,10 +188,10 @@ func (t *Transport) challenge() *challenge {
 
 // authorization returns the value of Authorization for a request that needs the
 // scope. It returns "" if the registry has sent no challenge yet, or asks an
-// anonymous client for Basic credentials. If ask is true, it
-// first requests a challenge from the registry. If c is not nil, it is the
-// challenge in the response to the same request. The method uses it if the
-// Transport has no other challenge.
+// anonymous client for Basic credentials. If ask is true, it first requests a
+// challenge from the registry. If c is not nil, it is the challenge in the
+// response to the same request. The method uses it if the Transport has no other
+// challenge.
 func (t *Transport) authorization(ctx context.Context, scope string, c *challenge, ask bool) (string, error) {
 	if auth, known := t.known(scope, c); known && (auth != "" || !ask) {
 		return auth, nil

@@ -113,8 +113,8 @@ func near(ip netip.Addr) bool {
 }
 
 // internalHost reports whether the host is an address for which
-// [InternalAddress] reports true, or localhost. It also reports true for text that some
-// resolvers read as an address, such as 2130706433 or 0x7f.1.
+// [InternalAddress] reports true, or localhost. It also reports true for text that
+// some resolvers read as an address, such as 2130706433 or 0x7f.1.
 func internalHost(host string) bool {
 	host = strings.ToLower(strings.TrimSuffix(host, "."))
 	if ip, err := netip.ParseAddr(host); err == nil {

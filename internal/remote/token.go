@@ -190,7 +190,7 @@ func guardedDialer(registry *url.URL, permits func(ip, home netip.Addr) bool) *n
 	}}
 }
 
-// readAll reads all of from. It returns an error after more than limit bytes.
+// readAll returns all bytes of a reader, or an error if they are more than limit.
 func readAll(from io.Reader, limit int64) ([]byte, error) {
 	text, err := io.ReadAll(io.LimitReader(from, limit+1))
 	if err == nil && int64(len(text)) > limit {
