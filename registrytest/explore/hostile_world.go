@@ -4,9 +4,13 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -159,12 +163,28 @@ func (w *hostileWorld) secretOf(r *http.Request) string {
 	case r.Header.Get("Authorization") != "":
 		scheme, _, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 		return scheme + " credentials"
-	case password != "" && bytes.Contains(body, []byte(password)):
+	case password != "" && shows(string(body), password):
 		return "the password, in its body"
-	case password != "" && strings.Contains(r.URL.RawQuery, password):
+	case password != "" && shows(r.URL.RawQuery, password):
 		return "the password, in its URL"
 	}
 	return ""
+}
+
+// shows reports whether the secret is in a text: literally, in a field of a form or
+// query, or in a string of a JSON value.
+func shows(text, secret string) bool {
+	if strings.Contains(text, secret) {
+		return true
+	}
+	fields, _ := url.ParseQuery(text) // These are all fields without an error.
+	for name, values := range fields {
+		if strings.Contains(name, secret) || slices.ContainsFunc(values, func(v string) bool { return strings.Contains(v, secret) }) {
+			return true
+		}
+	}
+	var value any
+	return json.Unmarshal([]byte(text), &value) == nil && strings.Contains(fmt.Sprint(value), secret)
 }
 
 // mirror returns a handler that serves the content of the registry without
