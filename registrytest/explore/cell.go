@@ -150,7 +150,7 @@ func (c cell) simpler() (list []cell) {
 func (x *explorer) cells() ([]cell, error) {
 	if len(x.try) > 0 {
 		x.promised = x.promisedRules()
-		return tried(x.try)
+		return x.tried()
 	}
 	cells := x.troubled()
 	random := rand.New(rand.NewPCG(x.seed, 0))
@@ -249,9 +249,18 @@ func (x *explorer) order(n int) []int {
 	return order
 }
 
-// tried parses the rules of [Try] and returns a planned run for each.
-func tried(texts []string) (cells []cell, err error) {
-	for _, text := range texts {
+// tried parses the rules of [Try] and returns a planned run for each. If a rule is
+// that of a fault, or a simpler variant of it, the run is judged as one of the fault.
+func (x *explorer) tried() (cells []cell, err error) {
+	faults := make(map[string]part)
+	for _, c := range x.troubled() {
+		for rule, v := range variants(c) {
+			if _, ok := faults[rule]; !ok {
+				faults[rule] = v.parts[0]
+			}
+		}
+	}
+	for _, text := range x.try {
 		c := cell{fault: text}
 		for _, one := range strings.Split(text, " and ") {
 			at, cancel := strings.CutPrefix(one, cancelAt)
@@ -259,7 +268,11 @@ func tried(texts []string) (cells []cell, err error) {
 			if err != nil {
 				return nil, fmt.Errorf("Try: %w", err)
 			}
-			c.parts = append(c.parts, part{given: &rule, cancel: cancel})
+			p := part{given: &rule, cancel: cancel}
+			if like, ok := faults[rule.String()]; ok && !cancel {
+				p.trouble, p.request = like.trouble, like.request
+			}
+			c.parts = append(c.parts, p)
 		}
 		cells = append(cells, c)
 	}

@@ -17,19 +17,27 @@ func (x *explorer) promises(c cell) bool {
 func (x *explorer) promisedRules() map[string]bool {
 	rules := make(map[string]bool)
 	for _, c := range slices.Concat(x.troubled(), x.cancellations()) {
-		if !slices.Contains(x.must, c.fault) {
-			continue
-		}
-		for todo := []cell{c}; len(todo) > 0; {
-			c := todo[0]
-			todo = todo[1:]
-			if name := c.plan().name; !rules[name] {
+		if slices.Contains(x.must, c.fault) {
+			for name := range variants(c) {
 				rules[name] = true
-				todo = append(todo, c.simpler()...)
 			}
 		}
 	}
 	return rules
+}
+
+// variants returns the cell and all its simpler variants, by their rules.
+func variants(c cell) map[string]cell {
+	found := make(map[string]cell)
+	for todo := []cell{c}; len(todo) > 0; {
+		c := todo[0]
+		todo = todo[1:]
+		if name := c.plan().name; found[name].parts == nil {
+			found[name] = c
+			todo = append(todo, c.simpler()...)
+		}
+	}
+	return found
 }
 
 // untested returns an error for each fault of [MustSucceed] that fits no request
