@@ -39,9 +39,19 @@ func (j *judgement) add(req Requirement, o Outcome, detail string) *Result {
 	return &j.results[len(j.results)-1]
 }
 
+// held adds that the requirement was met. A command that was killed proves nothing:
+// what it would have done next is unknown, so held adds that the requirement
+// was not tried.
 func (j *judgement) held(req Requirement, format string, args ...any) {
+	if j.run.late {
+		j.notTried(req, killed)
+		return
+	}
 	j.add(req, Held, fmt.Sprintf(format, args...))
 }
+
+// killed is the reason why a requirement was not tried if the command did not end.
+const killed = "the command was killed, since it did not end in time"
 
 func (j *judgement) notTried(req Requirement, reason string) {
 	if req.Level != Note {
@@ -51,6 +61,15 @@ func (j *judgement) notTried(req Requirement, reason string) {
 
 func (j *judgement) observed(req Requirement, format string, args ...any) {
 	j.add(req, Observed, fmt.Sprintf(format, args...))
+}
+
+// failed adds an observation of a command that did not succeed.
+func (j *judgement) failed(req Requirement) {
+	if j.run.late {
+		j.observed(req, "the command does not end in time")
+	} else {
+		j.observed(req, "the command fails")
+	}
 }
 
 // violated adds a violation of the requirement, with the records as evidence. For

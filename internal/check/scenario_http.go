@@ -151,6 +151,9 @@ func judgeRetryAfter(j *judgement, req Requirement) {
 
 func judgeWarnings(j *judgement) {
 	switch n := strings.Count(j.run.output, warning); {
+	case n == 0 && j.run.late:
+		j.notTried(reportsWarnings, killed)
+		j.notTried(deduplicatesWarnings, killed)
 	case n == 0:
 		j.violated(reportsWarnings, j.run.requests.All(), "the output does not have the warning that %s had", count(j.run.requests.Len(), "response"))
 		j.notTried(deduplicatesWarnings, "the warning is not reported")

@@ -159,8 +159,6 @@ func (j *judgement) saysManifestsDiffer() bool {
 // parameter what names that content.
 func (j *judgement) refuses(req Requirement, what string, op registry.Op) {
 	switch {
-	case j.run.late:
-		j.notTried(req, "the command was killed, since it did not end in time")
 	case j.run.ok():
 		j.violated(req, j.run.requests.Op(op).All(), "the command accepts %s", what)
 	default:
@@ -176,7 +174,7 @@ func judgeCut(j *judgement) {
 	}
 	switch {
 	case !j.run.ok():
-		j.observed(resumesBlob, "the command fails")
+		j.failed(resumesBlob)
 	case resumed:
 		j.observed(resumesBlob, "the rest is requested")
 	default:

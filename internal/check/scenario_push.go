@@ -75,7 +75,7 @@ var pushScenarios = []scenario{
 			if j.run.ok() {
 				j.observed(resumesUpload, "the command succeeds, with %s for uploads in place of %d", count(countUploads(j.run), "request"), countUploads(j.base))
 			} else {
-				j.observed(resumesUpload, "the command fails")
+				j.failed(resumesUpload)
 			}
 		},
 	},
@@ -134,7 +134,7 @@ func judgeAborted(j *judgement) {
 		j.notTried(cancelsUploads, "the command does not fail if its uploads are refused")
 		return
 	case j.run.late:
-		j.notTried(cancelsUploads, "the command was killed, since it did not end in time")
+		j.notTried(cancelsUploads, killed)
 		return
 	}
 	cancelled := make(map[string]bool)

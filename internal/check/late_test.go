@@ -1,0 +1,65 @@
+package check
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// A command that is killed, because it does not end in time, meets no requirement. It
+// violates a requirement to succeed, and those that its requests break. The others
+// are not tried.
+func TestKilledCommandMeetsNothing(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		task, scenario string
+		requirement    Requirement
+		want           Outcome
+	}{
+		{"list", "redirects", followsRedirects, Violated},
+		{"list", "credentials", keepsAuthorization, NotTried},
+		{"list", "retry-after", waitsForRetryAfter, Violated}, // by requests before the end
+		{"list", "warnings", reportsWarnings, NotTried},
+		{"list", "warnings", doesNotActOnWarnings, Violated},
+		{"pull", "media type", rejectsWrongType, NotTried},
+		{"pull-digest", "corrupt manifest", verifiesManifest, NotTried},
+		{"pull", "corrupt blob", verifiesBlob, NotTried},
+		{"pull", "cut blob", resumesBlob, Observed},
+		{"push", "minimum of chunks", respectsMinChunk, NotTried},
+		{"push", "chunk accepted in part", chunksInOrder, NotTried},
+		{"push", "chunk accepted in part", resumesUpload, Observed},
+		{"push", "refused upload", cancelsUploads, NotTried},
+		{"attach", "attach with other content at the tag", reportsForeignTag, NotTried},
+	} {
+		t.Run(c.task+" "+c.requirement.Name, func(t *testing.T) {
+			t.Parallel()
+			undisturbed := true // the first command; Jobs is 1
+			hang := func(ctx context.Context, timeout time.Duration, env, args []string) (execution, error) {
+				e, err := inProcess(ctx, timeout, env, args)
+				if !undisturbed {
+					e.exit, e.late = -1, true
+				}
+				undisturbed = false
+				return e, err
+			}
+			only := func(scenario string) bool { return scenario == c.scenario }
+			report, err := Check(t.Context(), clientOf(t, "impatient", c.task), Config{Jobs: 1, Only: only, run: hang})
+			require.NoError(t, err)
+			i := slices.IndexFunc(report.Results, func(r Result) bool { return r.Name == c.requirement.Name })
+			require.GreaterOrEqual(t, i, 0, "%v", report.Results)
+			require.Equal(t, c.want, report.Results[i].Outcome, report.Results[i].Detail)
+			switch c.want {
+			case NotTried:
+				require.Equal(t, killed, report.Results[i].Detail)
+			case Observed:
+				require.Equal(t, "the command does not end in time", report.Results[i].Detail)
+			}
+			for _, r := range report.Results {
+				require.NotEqual(t, Held, r.Outcome, "%s: %s", r.Name, r.Detail)
+			}
+		})
+	}
+}
