@@ -266,6 +266,8 @@ func hang(who, address string) error {
 func TestCommandLine(t *testing.T) {
 	require.Equal(t, `sh -c 'a "$(b)" '\''c'\''' '' docker://127.0.0.1:1/a@sha256:b --x=y,z`,
 		commandLine([]string{"sh", "-c", `a "$(b)" 'c'`, "", "docker://127.0.0.1:1/a@sha256:b", "--x=y,z"}))
+	require.Equal(t, `sh -c 'a {home}/b $(c)' {ref} {dir}/layout:v1 '{a,b}'`,
+		Task{Args: []string{"sh", "-c", "a {home}/b $(c)", "{ref}", "{dir}/layout:v1", "{a,b}"}}.String())
 }
 
 // Check finds the version even if the client's command for it fails with Env,

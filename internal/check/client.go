@@ -35,6 +35,9 @@ type Task struct {
 	Args []string
 }
 
+// String returns the command as a line for a shell, with its placeholders.
+func (t Task) String() string { return commandLine(t.Args) }
+
 // A Placeholder is a word in braces that each run replaces by a value, such as {ref}.
 type Placeholder struct{ Name, Meaning string }
 

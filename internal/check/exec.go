@@ -61,12 +61,13 @@ func execute(ctx context.Context, timeout time.Duration, env, args []string) (ex
 	return e, nil
 }
 
-// commandLine quotes the words for a shell and joins them into a line.
+// commandLine quotes the words for a shell and joins them into a line. It does not
+// quote a placeholder, which means nothing to a shell.
 func commandLine(words []string) string {
 	quoted := make([]string, len(words))
 	for i, word := range words {
 		quoted[i] = word
-		if word == "" || strings.ContainsFunc(word, special) {
+		if word == "" || strings.ContainsFunc(braces.ReplaceAllString(word, ""), special) {
 			quoted[i] = "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 		}
 	}

@@ -64,7 +64,7 @@ func TestCheck(t *testing.T) {
 				}
 				rows = append(rows, row)
 				findings.Check(t, row, "Seen", matrix.Steady(v.Detail))
-				findings.Check(t, row, "Command", "`"+strings.Join(commandOf(client.Client, v.Task), " ")+"`")
+				findings.Check(t, row, "Command", reproduction(client.Client, v.Task))
 			}
 			for _, r := range check.Requirements() {
 				if row := name + ": " + r.Name; outcome(report, r) != "" && !slices.Contains(rows, row) {
@@ -95,7 +95,7 @@ func checkStale(t *testing.T, clients []checked, outcomes, findings *matrix.Tabl
 		name := client.Name
 		var tasks, commands []string
 		for _, task := range client.Tasks {
-			tasks, commands = append(tasks, task.Name), append(commands, "`"+strings.Join(task.Args, " ")+"`")
+			tasks, commands = append(tasks, task.Name), append(commands, reproduction(client.Client, task.Name))
 		}
 		for _, r := range check.Requirements() {
 			cell := outcomes.Cell(rowOf(r), name)
@@ -155,4 +155,14 @@ func commandOf(c check.Client, task string) []string {
 		}
 	}
 	return nil
+}
+
+// reproduction returns the text for the cell with the command of a violation: the words
+// after "ocireg check --", with their placeholders. If the client needs the setup
+// or the environment in its file, it is the command that reads the file, and the task.
+func reproduction(c check.Client, task string) string {
+	if len(c.Setup)+len(c.Env) > 0 {
+		return "`ocireg check -client " + c.Name + "`: " + task
+	}
+	return "`" + check.Task{Args: commandOf(c, task)}.String() + "`"
 }
