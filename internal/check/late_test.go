@@ -2,6 +2,7 @@ package check
 
 import (
 	"context"
+	"net/http"
 	"slices"
 	"testing"
 	"time"
@@ -61,5 +62,34 @@ func TestKilledCommandMeetsNothing(t *testing.T) {
 				require.NotEqual(t, Held, r.Outcome, "%s: %s", r.Name, r.Detail)
 			}
 		})
+	}
+}
+
+// Many clients that ignore Retry-After wait a second or two before they repeat a
+// request. The scenario tells them from clients that heed it.
+func TestClientThatWaitsOnItsOwn(t *testing.T) {
+	t.Parallel()
+	k := &checker{client: clientOf(t, "impatient", "list"), cfg: Config{run: inProcess}, slots: make(chan struct{}, 1)}
+	base, err := k.run(t.Context(), k.client.Tasks[0], func(*world) {})
+	require.NoError(t, err)
+	s := scenarios[slices.IndexFunc(scenarios, func(s scenario) bool { return s.name == "retry-after" })]
+	for _, c := range []struct {
+		wait time.Duration
+		want Outcome
+	}{
+		{1200 * time.Millisecond, Violated},
+		{2500 * time.Millisecond, Violated},
+		{3100 * time.Millisecond, Held},
+	} {
+		j := &judgement{base: base, task: "list"}
+		j.run, err = k.run(t.Context(), base.task, func(w *world) { s.arrange(w, base) })
+		require.NoError(t, err)
+		sent := j.run.requests.All()
+		require.Len(t, sent, 2)
+		require.Equal(t, http.StatusTooManyRequests, sent[0].Status)
+		sent[1].Start = sent[0].Start.Add(sent[0].Duration + c.wait) // as if the client had waited
+		s.judge(j)
+		require.Len(t, j.results, 1)
+		require.Equal(t, c.want, j.results[0].Outcome, "a wait of %v: %s", c.wait, j.results[0].Detail)
 	}
 }

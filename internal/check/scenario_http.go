@@ -58,8 +58,9 @@ var httpScenarios = []scenario{
 		},
 		judge: judgeCredentials,
 	},
-	retryAfter("retry-after", waitsForRetryAfter, time.Second),
-	// The date is two to three seconds away. Clients that ignore it usually wait less.
+	// Clients that ignore Retry-After usually wait one second or two before they
+	// repeat a request. A date has whole seconds, so it is two to three seconds away.
+	retryAfter("retry-after", waitsForRetryAfter, 3*time.Second),
 	retryAfter("retry-after as a date", waitsForDate, 3*time.Second, fault.AsDate),
 	{
 		name:         "warnings",
