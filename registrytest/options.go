@@ -236,8 +236,11 @@ func (s *settings) addHandlerOption(o Option) error {
 	if o, ok := o.(storeChecker); ok {
 		s.stores = append(s.stores, o)
 	}
-	if o, ok := o.(registry.Store); ok {
-		s.store = o
+	if store, ok := o.(registry.Store); ok {
+		if _, err := s.decide("store", decision{name, o}); err != nil {
+			return err
+		}
+		s.store = store
 	}
 	if o, ok := o.(closer); ok {
 		s.closers = append(s.closers, o)

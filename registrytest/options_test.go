@@ -56,26 +56,27 @@ func TestOptionsThatContradictEachOther(t *testing.T) {
 		opts []registrytest.Option
 		want string // part of the failure, or "" if the test passes
 	}{
-		"two stores":          {[]registrytest.Option{registrytest.WithStore(memstore.New()), registrytest.WithStore(memstore.New())}, "WithStore and WithStore both set the store; leave one out"},
-		"two in groups":       {[]registrytest.Option{registrytest.WithStore(memstore.New()), registrytest.Options(registrytest.WithStore(memstore.New()))}, "both set the store"},
-		"two page sizes":      {[]registrytest.Option{registry.WithPageSize(2), registry.Options(registry.WithReadOnly(), registry.WithPageSize(3))}, "WithPageSize(2) and WithPageSize(3) both set the page size; leave one out"},
-		"two of packages":     {[]registrytest.Option{paging{}, registry.WithPageSize(3)}, "WithPageSize(1) and WithPageSize(3) both set the page size; leave one out"},
-		"two limits":          {[]registrytest.Option{journal.Limit(1), journal.Limit(2)}, "journal.Limit and journal.Limit both set the limit of the journal; leave one out"},
-		"two authentications": {[]registrytest.Option{auth.Basic(), auth.Bearer()}, "*auth.Auth and *auth.Auth both set the authentication; leave one out"},
-		"incomparable stores": {[]registrytest.Option{registrytest.WithStore(incomparable), registrytest.WithStore(incomparable)}, "WithStore and WithStore both set the store; leave one out"},
-		"linter, no journal":  {[]registrytest.Option{lint.Strict(), registrytest.WithoutJournal()}, "WithoutJournal leaves lint.Linter without requests to read; leave one out"},
-		"bodies, no journal":  {[]registrytest.Option{registrytest.WithoutJournal(), registrytest.WithBodies(1)}, "WithoutJournal leaves WithBodies without"},
-		"misspelt rule":       {[]registrytest.Option{lint.Linter{Rules: []lint.Rule{"upload-strat"}}}, `no rule of a Linter is called "upload-strat"; did you mean "upload-start"?`},
-		"nil store":           {[]registrytest.Option{registrytest.WithStore(nil)}, "the argument of WithStore is nil; leave the option out"},
-		"nil listener":        {[]registrytest.Option{registrytest.WithListener(nil)}, "the argument of WithListener is nil"},
-		"nil function":        {[]registrytest.Option{registrytest.WithHTTPServer(nil)}, "the argument of WithHTTPServer is nil"},
-		"nil authentication":  {[]registrytest.Option{(*auth.Auth)(nil)}, "an option is nil; leave it out"},
-		"nil":                 {[]registrytest.Option{nil}, "an option is nil; leave it out"},
-		"nil in a group":      {[]registrytest.Option{registrytest.Options(nil)}, "an option is nil; leave it out"},
-		"a bad rule":          {[]registrytest.Option{bad}, `rule "ci sing **"`},
-		"several TLS":         {[]registrytest.Option{registrytest.WithTLS(), registrytest.WithTLS(registrytest.OnlyHTTP1)}, ""},
-		"the same again":      {[]registrytest.Option{registrytest.WithStore(store), users, journal.Limit(2), paging{}, registrytest.Options(registrytest.WithStore(store), users, journal.Limit(2), registry.WithPageSize(1), paging{})}, ""},
-		"said again":          {[]registrytest.Option{registrytest.WithInMemory(), registrytest.WithInMemory(), registrytest.WithBodies(1), registrytest.WithBodies(2)}, ""},
+		"two stores":           {[]registrytest.Option{registrytest.WithStore(memstore.New()), registrytest.WithStore(memstore.New())}, "WithStore and WithStore both set the store; leave one out"},
+		"two in groups":        {[]registrytest.Option{registrytest.WithStore(memstore.New()), registrytest.Options(registrytest.WithStore(memstore.New()))}, "both set the store"},
+		"two page sizes":       {[]registrytest.Option{registry.WithPageSize(2), registry.Options(registry.WithReadOnly(), registry.WithPageSize(3))}, "WithPageSize(2) and WithPageSize(3) both set the page size; leave one out"},
+		"two of packages":      {[]registrytest.Option{paging{}, registry.WithPageSize(3)}, "WithPageSize(1) and WithPageSize(3) both set the page size; leave one out"},
+		"two limits":           {[]registrytest.Option{journal.Limit(1), journal.Limit(2)}, "journal.Limit and journal.Limit both set the limit of the journal; leave one out"},
+		"two authentications":  {[]registrytest.Option{auth.Basic(), auth.Bearer()}, "*auth.Auth and *auth.Auth both set the authentication; leave one out"},
+		"an option is a store": {[]registrytest.Option{registrytest.WithStore(memstore.New()), storeOption{memstore.New()}}, "WithStore and registrytest_test.storeOption both set the store; leave one out"},
+		"incomparable stores":  {[]registrytest.Option{registrytest.WithStore(incomparable), registrytest.WithStore(incomparable)}, "WithStore and WithStore both set the store; leave one out"},
+		"linter, no journal":   {[]registrytest.Option{lint.Strict(), registrytest.WithoutJournal()}, "WithoutJournal leaves lint.Linter without requests to read; leave one out"},
+		"bodies, no journal":   {[]registrytest.Option{registrytest.WithoutJournal(), registrytest.WithBodies(1)}, "WithoutJournal leaves WithBodies without"},
+		"misspelt rule":        {[]registrytest.Option{lint.Linter{Rules: []lint.Rule{"upload-strat"}}}, `no rule of a Linter is called "upload-strat"; did you mean "upload-start"?`},
+		"nil store":            {[]registrytest.Option{registrytest.WithStore(nil)}, "the argument of WithStore is nil; leave the option out"},
+		"nil listener":         {[]registrytest.Option{registrytest.WithListener(nil)}, "the argument of WithListener is nil"},
+		"nil function":         {[]registrytest.Option{registrytest.WithHTTPServer(nil)}, "the argument of WithHTTPServer is nil"},
+		"nil authentication":   {[]registrytest.Option{(*auth.Auth)(nil)}, "an option is nil; leave it out"},
+		"nil":                  {[]registrytest.Option{nil}, "an option is nil; leave it out"},
+		"nil in a group":       {[]registrytest.Option{registrytest.Options(nil)}, "an option is nil; leave it out"},
+		"a bad rule":           {[]registrytest.Option{bad}, `rule "ci sing **"`},
+		"several TLS":          {[]registrytest.Option{registrytest.WithTLS(), registrytest.WithTLS(registrytest.OnlyHTTP1)}, ""},
+		"the same again":       {[]registrytest.Option{registrytest.WithStore(store), users, journal.Limit(2), paging{}, registrytest.Options(registrytest.WithStore(store), users, journal.Limit(2), registry.WithPageSize(1), paging{})}, ""},
+		"said again":           {[]registrytest.Option{registrytest.WithInMemory(), registrytest.WithInMemory(), registrytest.WithBodies(1), registrytest.WithBodies(2)}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -150,3 +151,8 @@ func TestOptionsOfOtherPackages(t *testing.T) {
 	require.Equal(t, []string{"1 requests"}, tr.Errors())
 	require.Equal(t, 1, w.checked)
 }
+
+// A storeOption is an option that is also the store of the registry.
+type storeOption struct{ registry.Store }
+
+func (storeOption) Options() []registry.Option { return nil }

@@ -79,7 +79,7 @@ func (r Rule) SetHeader(name, value string) Rule {
 		p.computeHeader(name, func(h http.Header, values []string) bool {
 			next, changed := make([]string, len(values)), false
 			for i, was := range values {
-				next[i] = compute(value, was)
+				next[i], _ = compute(value, was)
 				changed = changed || next[i] != was
 			}
 			h[http.CanonicalHeaderKey(name)] = next
@@ -92,14 +92,17 @@ func (r Rule) SetHeader(name, value string) Rule {
 }
 
 // AddHeader adds a value to a header. The new value may be computed from the header's
-// first value, as in [Rule.SetHeader].
+// first value, as in [Rule.SetHeader]. If that does not fit, AddHeader adds nothing.
 func (r Rule) AddHeader(name, value string) Rule {
 	value = textproto.TrimString(value)
 	r, p := r.addAgain("add-header", name+":"+value)
 	if isComputed(value) {
 		p.computeHeader(name, func(h http.Header, values []string) bool {
-			h.Add(name, compute(value, values[0]))
-			return true
+			next, fits := compute(value, values[0])
+			if fits {
+				h.Add(name, next)
+			}
+			return fits
 		})
 	} else {
 		p.changeHeader(func(h http.Header) { h.Add(name, value) })
@@ -179,18 +182,19 @@ func cutBraces(value string) (before, prefix, suffix, after string, ok bool) {
 }
 
 // compute applies a template of [Rule.SetHeader] to the old value of a header. If the
-// old value lacks a text around a star, compute returns it unchanged.
-func compute(template, was string) string {
+// old value lacks a text around a star, the template does not fit, and compute returns
+// the value unchanged.
+func compute(template, was string) (value string, fits bool) {
 	var b strings.Builder
 	for {
 		before, prefix, suffix, after, ok := cutBraces(template)
 		if !ok {
-			return b.String() + template
+			return b.String() + template, true
 		}
 		part, hasPrefix := strings.CutPrefix(was, prefix)
 		part, hasSuffix := strings.CutSuffix(part, suffix)
 		if !hasPrefix || !hasSuffix {
-			return was
+			return was, false
 		}
 		b.WriteString(before + part)
 		template = after

@@ -54,6 +54,8 @@ func (r Rule) checkParts(held bool) error {
 		switch {
 		case !last && !p.limited():
 			return errors.New("the part before then has no end: it needs once, times or first-bytes")
+		case p.firstBytes > 0 && !p.does() && !held:
+			return errors.New("first-bytes counts the bytes of requests on which its part has an effect: add one, or let a number of requests pass with times")
 		case last && i > 0 && !p.does() && !held:
 			return errors.New("nothing happens after the last then")
 		case p.endInstead != 0 && p.response != (response{}):

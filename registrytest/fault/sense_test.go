@@ -77,6 +77,7 @@ func TestParseRefuses(t *testing.T) {
 		"get-blob times=1 times=2 close":            "times is given twice",
 		"get-blob once times=2 close":               "times=2: the number of times is set already",
 		"get-blob times=2 then once once close":     "once is given twice",
+		"any first-bytes=10 then once close":        "first-bytes counts the bytes of requests on which its part has an effect",
 		"get-blob probability=0 close":              "want a number above 0",
 		"get-blob probability=1.1 close":            "want a number above 0",
 		"get-blob probability=NaN close":            "want a number above 0",
