@@ -106,6 +106,20 @@ func pushed(store registry.Store, records []*journal.Record) []thing {
 	return slices.Collect(maps.Keys(seen))
 }
 
+// pushesOther reports whether a run stored a manifest that the undisturbed run, with
+// the records base, did not store.
+func pushesOther(base, records []*journal.Record) bool {
+	known := make(map[string]bool)
+	for _, r := range base {
+		if r.Op == registry.PutManifest {
+			known[r.ResponseHeader.Get("Docker-Content-Digest")] = true
+		}
+	}
+	return slices.ContainsFunc(records, func(r *journal.Record) bool {
+		return r.Op == registry.PutManifest && r.Status == 201 && !known[r.ResponseHeader.Get("Docker-Content-Digest")]
+	})
+}
+
 // missing describes each of the things that the store lacks.
 func missing(store registry.Store, things []thing) (list []string) {
 	for _, t := range things {

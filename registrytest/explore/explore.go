@@ -23,8 +23,8 @@ import (
 func EveryFault(t *testing.T, setup func(t *T, reg *registrytest.Server), run func(t *T, reg *registrytest.Server) error, opts ...Option) *Matrix {
 	t.Helper()
 	x := &explorer{t: t, setup: setup, run: run}
-	for _, o := range opts {
-		o.set(&x.config)
+	if err := x.apply(everyFault, opts); err != nil {
+		t.Fatalf("explore: %v", err)
 	}
 	m, err := x.explore()
 	if m == nil {

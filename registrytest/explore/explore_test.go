@@ -46,14 +46,7 @@ var operations = map[string]operation{
 	"push": {
 		run: func(c client) func(t *T, reg *registrytest.Server) error {
 			return func(t *T, reg *registrytest.Server) error {
-				img := image()
-				var blobs [][]byte
-				for _, b := range append(img.Layers, img.Config) {
-					content, err := io.ReadAll(b.Open())
-					require.NoError(t, err)
-					blobs = append(blobs, content)
-				}
-				return c.at(reg).push(t.Context(), repo, "v1", img.MediaType, img.Manifest, blobs...)
+				return pushImage(c, t, reg, image())
 			}
 		},
 	},
@@ -72,6 +65,17 @@ var operations = map[string]operation{
 			}
 		},
 	},
+}
+
+// pushImage pushes an image with the tag v1.
+func pushImage(c client, t *T, reg *registrytest.Server, img content.Content) error {
+	var blobs [][]byte
+	for _, b := range append(img.Layers, img.Config) {
+		content, err := io.ReadAll(b.Open())
+		require.NoError(t, err)
+		blobs = append(blobs, content)
+	}
+	return c.at(reg).push(t.Context(), repo, "v1", img.MediaType, img.Manifest, blobs...)
 }
 
 // promises are the faults with which the correct client must succeed, by operation.

@@ -27,24 +27,26 @@ type hostileConfig struct {
 // tokens, they ask for Basic credentials instead. Without Login, the traps for
 // credentials are not tried.
 func Login(user, password string) Option {
-	return Option{func(c *config) { c.hostile.login = auth.Credentials{Username: user, Password: password} }}
+	return Option{"Login", hostileRun, func(c *config) { c.hostile.login = auth.Credentials{Username: user, Password: password} }}
 }
 
 // Verifies declares that the operation verifies a signature or another referrer
 // of an image, and has to fail without a valid one. It lets [Hostile] try the
 // traps for verification.
-func Verifies() Option { return Option{func(c *config) { c.hostile.verifies = true }} }
+func Verifies() Option {
+	return Option{"Verifies", hostileRun, func(c *config) { c.hostile.verifies = true }}
+}
 
 // OnlyTraps makes [Hostile] try only these traps, such as one that a client
 // stepped into.
 func OnlyTraps(names ...string) Option {
-	return Option{func(c *config) { c.hostile.only = append(c.hostile.only, names...) }}
+	return Option{"OnlyTraps", hostileRun, func(c *config) { c.hostile.only = append(c.hostile.only, names...) }}
 }
 
 // ExceptTraps makes [Hostile] leave out traps, such as those that the authors
 // of a client do not consider bugs.
 func ExceptTraps(names ...string) Option {
-	return Option{func(c *config) { c.hostile.except = append(c.hostile.except, names...) }}
+	return Option{"ExceptTraps", hostileRun, func(c *config) { c.hostile.except = append(c.hostile.except, names...) }}
 }
 
 // Hostile runs an operation of a client at registries with traps, one after the
@@ -65,8 +67,8 @@ func ExceptTraps(names ...string) Option {
 func Hostile(t *testing.T, setup func(t *T, reg *registrytest.Server), run func(t *T, reg *registrytest.Server) error, opts ...Option) *Hazards {
 	t.Helper()
 	h := &hostile{explorer: explorer{t: t, setup: setup, run: run}}
-	for _, o := range opts {
-		o.set(&h.config)
+	if err := h.apply(hostileRun, opts); err != nil {
+		t.Fatalf("explore: %v", err)
 	}
 	z := h.explore()
 	t.Logf("explore: %s", z.Summary())
@@ -219,6 +221,8 @@ func (h *hostile) undisturbed(z *Hazards) {
 		h.t.Fatalf("explore: %s", b.setup)
 	case broken != "":
 		h.t.Fatalf("explore: at an honest registry, the operation %s", broken)
+	case b.ambiguous != "":
+		h.t.Fatalf("explore: the undisturbed run %s", b.ambiguous)
 	case b.err != nil:
 		h.t.Fatalf("explore: the operation fails at an honest registry, so no trap can tell anything: %v", b.err)
 	case len(b.records) == 0:

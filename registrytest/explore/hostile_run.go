@@ -26,6 +26,9 @@ type encounter struct {
 	late    bool
 	flooded bool
 	leaked  string
+
+	ambiguous string // a result that was set to several values, or ""
+
 	results map[string]string
 	records []*journal.Record // the requests that arrived at the registry
 
@@ -52,6 +55,7 @@ const floodLimit = 1000
 // the watchdog has given up this run or an earlier one.
 func (h *hostile) attempt(name string, set func(*hostileWorld)) *encounter {
 	e := &encounter{name: name}
+	h.announceRun(name)
 	if h.loopback {
 		h.meet(e, set, func() {})
 		return e
@@ -67,10 +71,7 @@ func (h *hostile) attempt(name string, set func(*hostileWorld)) *encounter {
 // meet runs the operation at a new registry and stores the results in e. It calls
 // beat for each sign of progress.
 func (h *hostile) meet(e *encounter, set func(*hostileWorld), beat func()) {
-	limit := bubbleLimit
-	if h.loopback {
-		limit = loopbackLimit
-	}
+	limit := h.limit()
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	ctx, stop := context.WithTimeout(ctx, limit)
@@ -78,6 +79,9 @@ func (h *hostile) meet(e *encounter, set func(*hostileWorld), beat func()) {
 	t := newT(h.t.Name()+": "+e.name, ctx)
 	defer func() {
 		t.end()
+		if e.cause == "" {
+			e.cause = t.panicked
+		}
 		if !h.loopback {
 			time.Sleep(afterTime)
 		}
@@ -114,6 +118,7 @@ func (h *hostile) meet(e *encounter, set func(*hostileWorld), beat func()) {
 	if e.err == nil && t.Failed() {
 		e.err = fmt.Errorf("the run reported %q", t.problems())
 	}
+	e.ambiguous = t.ambiguous()
 	e.flooded = errors.Is(context.Cause(ctx), errFlood)
 	t.mu.Lock()
 	e.results = t.results

@@ -73,11 +73,7 @@ var errFlood = errors.New("the client has sent far too many requests")
 // this run or an earlier one.
 func (x *explorer) attempt(p plan) *run {
 	r := &run{plan: p}
-	if x.announce != nil {
-		x.announcing.Lock()
-		fmt.Fprintf(x.announce, "explore: %s: %s\n", x.t.Name(), p.name)
-		x.announcing.Unlock()
-	}
+	x.announceRun(p.name)
 	if x.loopback {
 		x.within(r, func() {})
 		return r
@@ -88,6 +84,15 @@ func (x *explorer) attempt(p plan) *run {
 	}
 	r.leaked = leaked
 	return r
+}
+
+// announceRun writes the name of a run for [Announce].
+func (x *explorer) announceRun(name string) {
+	if x.announce != nil {
+		x.announcing.Lock()
+		defer x.announcing.Unlock()
+		fmt.Fprintf(x.announce, "explore: %s: %s\n", x.t.Name(), name)
+	}
 }
 
 // within runs the operation at a new registry and stores the results in r. It calls

@@ -30,6 +30,8 @@ type T struct {
 	cleanups []func()
 	dirs     []string
 	results  map[string]string
+	replaced []string // the names of results that were set again, to other values
+	panicked string   // the panic of a cleanup, or ""
 }
 
 func newT(name string, ctx context.Context) *T {
@@ -45,20 +47,27 @@ func (t *T) Context() context.Context { return t.ctx }
 // pulled. In a run in which the operation succeeds, each result has to be the
 // same as in the run without a fault. EveryFault takes the results of that run to
 // be right; the run function may check them itself, and call [T.Errorf]. Content
-// may be a []byte or a string, or any other value, which is compared as text.
+// may be a []byte or a string, or any other value, which is compared as text: that
+// of [fmt.Sprint], with the values of pointers in place of their addresses.
+//
+// Each result has a name of its own. A result that is set again, as after a retry,
+// replaces the one before. In the run without a fault, the two must be the same.
 func (t *T) Result(name string, content any) {
 	var text string
 	switch c := content.(type) {
 	case []byte:
 		text = fmt.Sprintf("%d bytes, sha256:%x", len(c), sha256.Sum256(c))
 	default:
-		text = fmt.Sprint(c)
+		text = textOf(c)
 	}
 	if len(text) > 200 {
 		text = fmt.Sprintf("%d characters, sha256:%x", len(text), sha256.Sum256([]byte(text)))
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if before, ok := t.results[name]; ok && before != text {
+		t.replaced = append(t.replaced, name)
+	}
 	t.results[name] = text
 }
 
@@ -130,7 +139,10 @@ func (t *T) end() {
 		f := t.cleanups[n-1]
 		t.cleanups = t.cleanups[:n-1]
 		t.mu.Unlock()
-		do(f)
+		if cause := do(f); cause != nil {
+			t.Errorf("explore: a function of Cleanup panicked: %v", cause)
+			t.panicked = fmt.Sprintf("in a function of Cleanup: %v", cause)
+		}
 	}
 	dirs := t.dirs
 	t.dirs = nil
@@ -140,6 +152,16 @@ func (t *T) end() {
 			t.Errorf("explore: %v", err)
 		}
 	}
+}
+
+// ambiguous describes a result that was set to several values, or returns "".
+func (t *T) ambiguous() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.replaced) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("set the result %q to two different values; give each result a name of its own", t.replaced[0])
 }
 
 // problems returns the failures so far.
