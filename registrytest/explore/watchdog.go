@@ -3,6 +3,7 @@ package explore
 import (
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -95,14 +96,22 @@ func (w *watchdog) givenUp() error {
 }
 
 // giveUp notes that a run makes no progress. The error has the stacks of the
-// goroutines in its bubble.
+// goroutines in its bubble that keep the clock from moving.
 func (w *watchdog) giveUp(name, bubble string) {
-	text := strings.Join(stacksIn(bubble), "\n\n")
+	stacks := stacksIn(bubble)
+	busy := slices.DeleteFunc(slices.Clone(stacks), func(stack string) bool {
+		head, _, _ := strings.Cut(stack, "\n")
+		return strings.Contains(head, "(durable)")
+	})
+	if len(busy) > 0 {
+		stacks = busy
+	}
+	text := strings.Join(stacks, "\n\n")
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.stuck == nil {
 		w.stuck = fmt.Errorf("the run %q makes no progress in real time: the client waits for a mutex or for something outside of "+
 			"the bubble, or computes without end. It cannot be ended, so its goroutines go on and the other runs are left out. "+
-			"Its goroutines are:\n\n%s", name, text)
+			"Try or OnlyTraps makes it again. The goroutines that keep the clock of the bubble from moving are:\n\n%s", name, text)
 	}
 }

@@ -84,6 +84,7 @@ func TestNoProgress(t *testing.T) {
 	require.ErrorContains(t, err, `the run "get-manifest once status=503" makes no progress in real time`)
 	require.ErrorContains(t, err, "explore.(*blocker).block")
 	require.ErrorContains(t, err, "sync.(*Mutex).Lock")
+	require.NotContains(t, err.Error(), "(durable)", "the stacks of goroutines that wait")
 	require.Len(t, m.Cells, 1)
 	require.Equal(t, Failed, m.Cells[0].Outcome)
 	require.Equal(t, 2, m.Skipped)
