@@ -190,8 +190,8 @@ func (w *negotiatedWriter) Write(p []byte) (int, error) {
 	return w.ResponseWriter.Write(p)
 }
 
-// ReadFrom is called by ServeContent to write the content: once for all of it,
-// or once for each range.
+// ReadFrom is called once by ServeContent, to write the body of the response: the
+// content, one range of it, or all ranges as multipart/byteranges.
 func (w *negotiatedWriter) ReadFrom(src io.Reader) (int64, error) {
 	n, err := io.Copy(w.ResponseWriter, src)
 	if l, ok := src.(*io.LimitedReader); ok && err == nil && l.N > 0 {

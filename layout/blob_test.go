@@ -88,7 +88,7 @@ func TestTemporaryFilesHaveNowhereToBe(t *testing.T) {
 		t.Skip(err)
 	}
 	_, err := s.CreateBlob(t.Context(), "app", -1)
-	require.ErrorContains(t, err, ".ocireg is not a directory")
+	require.ErrorContains(t, err, ".ocireg, where the store keeps temporary files, is not a directory")
 	require.NoError(t, os.Remove(filepath.Join(dir, ".ocireg")))
 	pushBlob(t, s, "app", "content")
 }

@@ -108,7 +108,7 @@ func (t *temps) begin(old string) error {
 			return err
 		}
 		if info, err := t.disk.root.Lstat(tempDir); err == nil && !info.IsDir() {
-			return fmt.Errorf("%s is not a directory", tempDir)
+			return fmt.Errorf("%s, where the store keeps temporary files, is not a directory; remove it", tempDir)
 		}
 		id := strconv.FormatUint(rand.Uint64(), 36)
 		unlock, locked, err := t.disk.lockFile(tempDir+"/"+id+lockSuffix, true)

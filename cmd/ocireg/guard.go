@@ -57,8 +57,9 @@ func (s *settings) checkHost(next registry.Handler) registry.Handler {
 // public name ends in .internal.
 var hostsOfContainers = []string{"host.docker.internal", "host.containers.internal"}
 
-// knows reports whether a registry on loopback accepts the host: an IP address, which
-// a web page cannot choose, a name of this machine, or a name in the settings.
+// knows reports whether a registry on loopback accepts the Host of a request. It
+// accepts an empty Host, the names of this machine, hostsOfContainers, the names in the
+// settings, and any IP address: a web page that attacks by DNS needs a name.
 func (s *settings) knows(hostport string) bool {
 	host := hostport
 	if h, _, err := net.SplitHostPort(hostport); err == nil {

@@ -24,7 +24,7 @@ func RetryAfter(s string, end time.Time) (until time.Time, ok bool) {
 // ChunkRange reads a range of the form <first>-<last>, without a unit and
 // without a total. The distribution spec gives this form to the Content-Range
 // of a chunk and to the Range of a response about an upload. Last may be less
-// than first, and at most math.MaxInt64: last-first+1 can overflow.
+// than first. It may also be math.MaxInt64, so last-first+1 can overflow.
 func ChunkRange(s string) (first, last int64, ok bool) {
 	a, b, ok := strings.Cut(s, "-")
 	if !ok {

@@ -117,8 +117,9 @@ func (p *Parts) layers() []content.ArtifactPart {
 	return parts
 }
 
-// outer returns the parts of package content for the manifest that the reference
-// names: an index, an image or an artifact.
+// outer returns the parts, as package content defines them, that apply to the
+// outermost manifest, whether index, image or artifact: its annotations, Docker and
+// the subject.
 func (p *Parts) outer(ctx context.Context, s registry.Store, ref names.Reference) (parts []content.Part, err error) {
 	for _, k := range slices.Sorted(maps.Keys(p.Annotations)) {
 		parts = append(parts, content.Annotation(k, p.Annotations[k]))

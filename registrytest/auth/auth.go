@@ -92,7 +92,7 @@ type Auth struct {
 	CheckHash func(hash, password string) bool
 
 	schemes schemes
-	always  bool // whether anonymous clients need a token even for their rights
+	always  bool // whether anonymous clients need a token even for requests that their rights permit
 
 	mu           sync.Mutex
 	users        map[string]*user

@@ -52,8 +52,8 @@ type hostileWorld struct {
 	intercept registry.Middleware // the middleware of the trap or twin, or nil
 }
 
-// start calls the function set to prepare the trap or twin, starts the registry, and
-// calls the setup to fill it.
+// start prepares the trap or twin by calling set, starts the registry, and fills it by
+// calling the setup.
 func (w *hostileWorld) start(set func(*hostileWorld)) {
 	w.arrived = func() bool { return false }
 	w.over = make(chan struct{})

@@ -8,8 +8,8 @@ import (
 	"github.com/ocireg/registry/registrytest/fault"
 )
 
-// Each rule is a deviation of a real registry from the spec. The profile of a
-// registry is a list of such rules.
+// Each rule imitates a deviation of a real registry from the spec, as the quirks of
+// package profile do.
 func TestQuirksAsRules(t *testing.T) {
 	t.Parallel()
 	const empty = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"

@@ -64,13 +64,13 @@ type part struct {
 	times, after, every int // the arguments of Times, After and Every, or 0
 	firstBytes          int64
 	probability         float64 // the argument of Probability, or 1
-	drawsRandom         bool    // whether the seed decides on effects, or on the requests that the part hits
+	drawsRandom         bool    // whether the seed affects the part: which requests it hits, or its delays
 	takesSeed           bool    // whether Seed is permitted: there is a Probability or a range of delays
 
 	responds     bool // whether the part gives a response, or ends the connection instead of one
 	response     response
 	endInstead   registry.ConnectionEnd // how the connection ends instead of a response, or 0
-	endsConn     bool                   // whether the connection ends, instead of a response or at a place
+	endsConn     bool                   // whether the part ends the connection: instead of a response, or at a place in one
 	endsInHeader bool                   // whether the connection ends within the header
 	afterCommit  bool
 	waits        bool // whether the part has a Delay

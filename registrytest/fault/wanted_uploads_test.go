@@ -62,11 +62,11 @@ func wantResume(t *testing.T) {
 		"patch-upload after=2 times=2 status=504": 2,
 		"patch-upload after=1 once reset=100":     1,
 		"patch-upload after=1 once close=299":     1,
-		// The chunk is stored, and the client does not learn of it.
+		"patch-upload after=1 once status=401":    1,
+		"patch-upload every=2 times=2 keep=1":     2,
+		// The whole chunk is stored, but the client does not learn of it.
 		"patch-upload after=1 once after-commit reset":      1,
 		"patch-upload after=1 once after-commit status=500": 1,
-		"patch-upload after=1 once status=401":              1,
-		"patch-upload every=2 times=2 keep=1":               2,
 	} {
 		reg := registrytest.NewServer(t)
 		parsed, err := fault.Parse(rule)

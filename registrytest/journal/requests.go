@@ -181,9 +181,9 @@ func (r Requests) MaxInFlight() int {
 	return most
 }
 
-// WaitFor waits until the journal has at least n requests that the methods which made
-// r select, and returns all of these requests. A request counts when it arrives,
-// unless one of the methods selects by a property of the response, such as Status.
+// WaitFor waits until the journal has at least n requests that pass the queries by
+// which r was made, and returns all of these requests. A request counts when it arrives,
+// unless one of the queries selects by a property of the response, such as Status.
 //
 // WaitFor does not poll, and works in a bubble of package testing/synctest. If
 // ctx is done first, WaitFor returns the requests so far, with an error that
@@ -218,10 +218,10 @@ func (r Requests) WaitFor(ctx context.Context, n int) (Requests, error) {
 // the journal has dropped.
 const pruneAt = 10000
 
-// Follow returns a sequence of the requests that the methods which made r select. The
-// sequence has each request when it arrives, and once more when its response has
-// ended. Its first element has the requests that are in the journal already. It ends
-// when ctx is done.
+// Follow returns a sequence of lists of requests, which pass the queries by which r was
+// made. A request is in one list when it arrives, and in another when its response has
+// ended. The first list has the requests that are already in the journal. The sequence
+// ends when ctx is done.
 //
 //	for news := range reg.Requests().Op(registry.PutManifest).Follow(ctx) {
 //		fmt.Println(news)

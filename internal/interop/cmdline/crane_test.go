@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// Crane, ko and cosign use the same library: they look for users where
-// docker does, and speak plain HTTP with loopback addresses.
+// Crane, ko and cosign use go-containerregistry: they read credentials from Docker's
+// configuration, and speak plain HTTP to loopback addresses.
 
 func startCrane(t *testing.T) caller {
 	t.Setenv("DOCKER_CONFIG", t.TempDir())

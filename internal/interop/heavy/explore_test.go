@@ -48,8 +48,8 @@ func TestExplored(t *testing.T) {
 	})
 }
 
-// imageLogins are the ways to log in. Each has a sample, since a run over loopback takes
-// real time.
+// imageLogins are the ways to log in. Each is tried with a sample of the faults only,
+// since a run over loopback takes real time.
 var imageLogins = []struct {
 	name string
 	auth func(...string) *auth.Auth

@@ -120,7 +120,7 @@ func (f clientFault) run(s *try) string {
 		s.stored("team/app:v1", victim())
 	}
 	if wrong != nil {
-		s.Logf("without an error, this is wrong: %v", wrong)
+		s.Logf("the client reported no error, but its content is wrong: %v", wrong)
 		return "**wrong data**"
 	}
 	return f.succeeded(r)

@@ -13,8 +13,8 @@ import (
 )
 
 // StartDistribution runs Debian's docker-registry, which is Distribution 2.8,
-// until the end of the test. It returns the URL of the registry. The storage is
-// the text of that section in its configuration file.
+// until the end of the test. It returns the URL of the registry. The argument
+// storage is the content of the section storage in its configuration file.
 func StartDistribution(t *testing.T, storage string) string {
 	t.Helper()
 	if _, err := exec.LookPath("docker-registry"); err != nil {

@@ -81,8 +81,8 @@ func run(ctx context.Context, checkout, version string, adapters []string) (err 
 		"GOBIN=" + filepath.Join(scratch, "bin"),
 		"GOPROXY=file://" + filepath.ToSlash(proxy) + ",file://" + filepath.ToSlash(filepath.Join(cache, "cache", "download")) + "," + upstream,
 		"GONOSUMDB=" + root,
-		// Without the path of the scratch directory in packages, the next run
-		// finds them in the build cache.
+		// With -trimpath, compiled packages do not contain the path of the scratch
+		// directory, so the next run finds them in the build cache.
 		"GOFLAGS=-mod=mod -trimpath", "CGO_ENABLED=0", "GOWORK=off",
 	}
 	consumer := filepath.Join(scratch, "consumer")

@@ -127,7 +127,7 @@ func newKey() (*ecdsa.PrivateKey, *x509.Certificate, error) {
 	return key, cert, err
 }
 
-// A trusted certificate is a trust store of its own.
+// A trusted is a trust store that contains one certificate.
 type trusted struct{ cert *x509.Certificate }
 
 func (s trusted) GetCertificates(context.Context, truststore.Type, string) ([]*x509.Certificate, error) {
