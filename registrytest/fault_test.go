@@ -51,17 +51,29 @@ func withNewcomer(t *testing.T, begin func(s *Server, t TB, first ...int) (undo 
 	}
 }
 
+// requireRefused checks that the server refuses a new connection. The port is free
+// meanwhile, so that a server of another test may listen there: then it is enough that
+// this server gets no request.
+func requireRefused(t *testing.T, s *Server, other testclient.Client) {
+	t.Helper()
+	before := s.Requests().Len()
+	err := other.Get("/v2/").Err
+	if s.inMemory || s.Requests().Len() > before {
+		require.ErrorIs(t, err, conn.Refused)
+	}
+}
+
 func TestRefuse(t *testing.T) {
 	withNewcomer(t, (*Server).Refuse, func(t *testing.T, s *Server, other testclient.Client, undo func()) {
-		require.ErrorIs(t, other.Get("/v2/").Err, conn.Refused)
+		requireRefused(t, s, other)
 		s.Refuse(t)
-		require.ErrorIs(t, other.Get("/v2/").Err, conn.Refused)
+		requireRefused(t, s, other)
 		undo()
 		undo()
 		require.Equal(t, 200, other.Get("/v2/").Status)
 
 		undo = s.Refuse(t)
-		require.ErrorIs(t, other.Get("/v2/").Err, conn.Refused)
+		requireRefused(t, s, other)
 		s.Stop()
 		s.Start()
 		require.Equal(t, 200, other.Get("/v2/").Status, "Start ends it")
@@ -69,10 +81,10 @@ func TestRefuse(t *testing.T) {
 		require.Equal(t, 200, other.Get("/v2/").Status)
 
 		undo = s.Refuse(t)
-		require.ErrorIs(t, other.Get("/v2/").Err, conn.Refused)
+		requireRefused(t, s, other)
 		s.Stop()
 		undo()
-		require.ErrorIs(t, other.Get("/v2/").Err, conn.Refused, "undo does not end an outage")
+		requireRefused(t, s, other) // Undo does not end an outage.
 	})
 }
 

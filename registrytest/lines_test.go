@@ -1,7 +1,6 @@
 package registrytest_test
 
 import (
-	"bytes"
 	"context"
 	"net/http"
 	"os"
@@ -163,18 +162,13 @@ func TestFailing(t *testing.T) {
 // With every failure, go test prints the line of the user's test that caused it,
 // and no line of package registrytest.
 func TestFailuresHaveTheLineOfTheTest(t *testing.T) {
+	t.Parallel()
 	self, err := os.Executable()
 	require.NoError(t, err)
 	cmd := exec.Command(self, "-test.run=^TestFailing$")
 	cmd.Env = append(os.Environ(), failingEnv+"=1")
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
-	// A new process has copies of all listeners until it runs another program. If it
-	// started beside other tests, clients of a server that has stopped to listen would
-	// find connections reset, and not refused.
-	require.NoError(t, cmd.Start())
-	t.Parallel()
-	require.Error(t, cmd.Wait())
+	out, err := cmd.CombinedOutput()
+	require.Error(t, err)
 
 	source, err := os.ReadFile("lines_test.go")
 	require.NoError(t, err)
@@ -185,7 +179,7 @@ func TestFailuresHaveTheLineOfTheTest(t *testing.T) {
 		}
 	}
 	require.Len(t, wanted, len(failingTests))
-	for _, m := range regexp.MustCompile(`(?m)^ +(\w+\.go:\d+): (.*)$`).FindAllStringSubmatch(out.String(), -1) {
+	for _, m := range regexp.MustCompile(`(?m)^ +(\w+\.go:\d+): (.*)$`).FindAllStringSubmatch(string(out), -1) {
 		at, message := m[1], m[2]
 		if strings.HasPrefix(at, "testing.go:") { // In a bubble, go test prints no line of the user's test for a cleanup.
 			at = regexp.MustCompile(`lines_test\.go:\d+|$`).FindString(message)
