@@ -93,9 +93,8 @@ func (s *Server) RegistriesConf(insteadOf ...string) string {
 // to use plain HTTP. If mirrorOf is "docker.io", the server is a mirror of Docker
 // Hub: Docker pulls from it first, and falls back to Docker Hub. Any other name
 // fails the test, since Docker has no mirrors of other registries. For a server
-// with HTTPS, Docker needs the certificates of
-// [Server.CertsDir] in /etc/docker/certs.d. The file is removed at the end of
-// the test.
+// with HTTPS, Docker needs the certificates of [Server.CertsDir] in
+// /etc/docker/certs.d. The file is removed at the end of the test.
 func (s *Server) DaemonJSON(mirrorOf ...string) string {
 	s.t.Helper()
 	text, err := clientfile.DaemonJSON(s.URL, mirrorOf...)

@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/ocireg/registry"
@@ -95,15 +94,7 @@ func (h *hostile) meet(e *encounter, set func(*hostileWorld), beat func()) {
 		e.setup = fmt.Sprintf("the setup of %q failed: %v %v", e.name, cause, t.problems())
 		return
 	}
-	var n atomic.Int64
-	w.arrived = func() bool {
-		beat()
-		n := n.Add(1)
-		if n > floodLimit {
-			cancel(errFlood)
-		}
-		return n > 2*floodLimit
-	}
+	w.arrived = brake(floodLimit, cancel, beat)
 	earlier := w.reg.Requests()
 	w.armed.Store(true)
 	end := perform(func() error { return h.run(t, w.reg) }, limit+h.grace(), beat)

@@ -149,10 +149,11 @@ func Cancellations() Option {
 }
 
 // Stalls adds two runs for each request: in one the registry never responds, and
-// in the other it stops in the middle of the body, if there is one. An operation that ends only
-// with the context of [T.Context], after 30 minutes, has no timeout, which is a
-// violation. Many clients leave timeouts to the context of their caller. For such a
-// client, the operation sets a timeout itself, with [context.WithTimeout].
+// in the other it stops in the middle of the body, if there is one. An operation
+// that ends only with the context of [T.Context], after 30 minutes, has no timeout,
+// which is a violation. Many clients leave timeouts to the context of their caller.
+// For such a client, the operation sets a timeout itself, with
+// [context.WithTimeout].
 //
 // Stalls requires a bubble. Over loopback, a run ends before most timeouts do.
 func Stalls() Option { return Option{"Stalls", everyFault, func(c *config) { c.stalls = true }} }
@@ -165,6 +166,7 @@ func Try(rules ...string) Option {
 	return Option{"Try", everyFault, func(c *config) { c.try = append(c.try, rules...) }}
 }
 
-// Announce writes the rule or the trap of each run before it starts: if the client panics in
-// a goroutine of its own, the program ends, and the last line names the run.
+// Announce writes the rule or the trap of each run before it starts: if the client
+// panics in a goroutine of its own, the program ends, and the last line names the
+// run.
 func Announce(w io.Writer) Option { return Option{"Announce", "", func(c *config) { c.announce = w }} }

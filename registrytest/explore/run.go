@@ -261,20 +261,26 @@ func (x *explorer) start(t *T) (*registrytest.Server, *registrytest.Network) {
 	return n.Registry(host, opts...), n
 }
 
-// watcher returns a rule that cancels the context when the client has sent far too
-// many requests. After twice as many, it makes all requests wait until the run is
-// over: in a bubble, the clock moves only while the client waits.
+// watcher returns a rule that counts the requests of a run and brakes a flood.
 func (x *explorer) watcher(cancel context.CancelCauseFunc, beat func()) fault.Rule {
+	arrived := brake(x.flood(), cancel, beat)
+	return fault.On().Where("explored", func(*registry.Request) bool { return arrived() }).Delay(x.hold())
+}
+
+// brake returns a function to call for each request that arrives. It calls beat, and
+// cancels the context after more than most requests. After twice as many, it reports
+// that the request must wait until the run is over: in a bubble, the clock moves only
+// while the client waits.
+func brake(most int64, cancel context.CancelCauseFunc, beat func()) (arrived func() (wait bool)) {
 	var n atomic.Int64
-	most := x.flood()
-	return fault.On().Where("explored", func(*registry.Request) bool {
+	return func() bool {
 		beat()
 		n := n.Add(1)
 		if n > most {
 			cancel(errFlood)
 		}
 		return n > 2*most
-	}).Delay(x.hold())
+	}
 }
 
 // hold returns a time that exceeds that of a run.
