@@ -99,7 +99,7 @@ func (s *Server) DaemonJSON(mirrorOf ...string) string {
 	s.t.Helper()
 	text, err := clientfile.DaemonJSON(s.URL, mirrorOf...)
 	if err != nil {
-		s.t.Fatalf("registrytest: making a daemon.json: %v", err)
+		s.t.Fatalf("registrytest: %v", err)
 	}
 	dir := s.t.TempDir()
 	writeFile(s.t, dir, "daemon.json", []byte(text))

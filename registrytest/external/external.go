@@ -123,7 +123,7 @@ func (s *Server) DaemonJSON(mirrorOf ...string) string {
 	s.t.Helper()
 	text, err := clientfile.DaemonJSON(s.URL, mirrorOf...)
 	if err != nil {
-		s.t.Fatalf("external: making a daemon.json: %v", err)
+		s.t.Fatalf("external: %v", err)
 	}
 	return s.write("daemon.json", text)
 }
