@@ -146,8 +146,8 @@ func isClosed(c net.Conn) bool {
 	return false
 }
 
-// silence is the state of [Server.Silence]. New connections are silent while wanted
-// is not 0 or first has connections left.
+// silence is the state of [Server.Silence]. A new connection is silent if the count
+// wanted is not 0, or else if the countdown first picks the connection.
 type silence struct {
 	wanted atomic.Int64 // the number of calls in force that make all new connections silent
 	heard  atomic.Int64 // the number of silent connections so far

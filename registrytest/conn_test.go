@@ -10,7 +10,7 @@ import (
 )
 
 // After a server has closed its connections, it waits until its clients have closed
-// their ends: up to noticeTime, and for clients that are reading readTime more.
+// their ends: for at most noticeTime, plus readTime if a client is reading.
 func TestClientsAreGivenTimeToNotice(t *testing.T) {
 	for name, test := range map[string]struct {
 		reads bool

@@ -33,8 +33,8 @@ func newcomer(t *testing.T, s *Server) testclient.Client {
 }
 
 // withNewcomer runs a test with each kind of server, after it has called the function
-// begin, such as [Server.Refuse]. The argument other of the test is a client that had
-// no connection before that call.
+// begin, such as [Server.Refuse]. The client that it passes to the test had no
+// connection before that call.
 func withNewcomer(t *testing.T, begin func(s *Server, t TB, first ...int) (undo func()), test func(t *testing.T, s *Server, other testclient.Client, undo func())) {
 	t.Helper()
 	t.Parallel()
@@ -51,9 +51,9 @@ func withNewcomer(t *testing.T, begin func(s *Server, t TB, first ...int) (undo 
 	}
 }
 
-// requireRefused checks that the server refuses a new connection. The port is free
-// meanwhile, so that a server of another test may listen there: then it is enough that
-// this server gets no request.
+// requireRefused checks that the server refuses a new connection. Meanwhile the port is
+// free, and a server of another test may listen there. In that case, requireRefused only
+// checks that this server gets no request.
 func requireRefused(t *testing.T, s *Server, other testclient.Client) {
 	t.Helper()
 	before := s.Requests().Len()
@@ -84,7 +84,7 @@ func TestRefuse(t *testing.T) {
 		requireRefused(t, s, other)
 		s.Stop()
 		undo()
-		requireRefused(t, s, other) // Undo does not end an outage.
+		requireRefused(t, s, other) // The outage that Stop began goes on.
 	})
 }
 

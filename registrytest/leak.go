@@ -50,7 +50,7 @@ func (c *leakCheck) end() error {
 }
 
 // wait waits until the goroutines with the label have ended, for about leakTime,
-// and returns the stacks of the others.
+// and returns the stacks of those that have not.
 func (c *leakCheck) wait() (left []string) {
 	for range 100 {
 		if runtime.NumGoroutine() <= c.before {

@@ -330,8 +330,9 @@ func TestProxy(t *testing.T) {
 	require.Equal(t, http.StatusBadRequest, status, "it serves nothing itself")
 }
 
-// If a handler cuts a response, a client of the proxy gets an error, too.
-func TestProxyCutsWhatIsCut(t *testing.T) {
+// If a handler cuts a response, a client of the proxy gets an error, and not a complete
+// response.
+func TestProxyPassesOnCutResponse(t *testing.T) {
 	t.Parallel()
 	n := registrytest.NewNetwork(t)
 	n.Handle("cdn.test", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

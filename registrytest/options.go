@@ -190,8 +190,8 @@ func (d decision) equal(other decision) bool {
 }
 
 // decide notes that an option sets the named setting. It does nothing if the name
-// is empty. Again reports whether an earlier option has set the same value. If an
-// earlier option has set another value, decide returns an error.
+// is empty. It returns true if an earlier option has set the same value, and an error
+// if an earlier option has set another value.
 func (s *settings) decide(thing string, d decision) (again bool, err error) {
 	if thing == "" {
 		return false, nil

@@ -318,7 +318,7 @@ func TestShutdown(t *testing.T) {
 }
 
 // Every call of Client returns the same client, so a test can change its fields.
-func TestClientIsOne(t *testing.T) {
+func TestClientIsTheSameInEveryCall(t *testing.T) {
 	t.Parallel()
 	n := registrytest.NewNetwork(t)
 	for name, s := range map[string]*registrytest.Server{

@@ -99,7 +99,7 @@ func TestCertificatesThatClientsRefuse(t *testing.T) {
 	}
 }
 
-func TestStrangersDoNotTrustTheServer(t *testing.T) {
+func TestOtherClientsDoNotTrustTheServer(t *testing.T) {
 	t.Parallel()
 	one, other := registrytest.NewServer(t, registrytest.WithTLS()), registrytest.NewServer(t, registrytest.WithTLS())
 	for _, c := range []*http.Client{other.Client(), {Transport: &http.Transport{}}} {
