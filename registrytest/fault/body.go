@@ -165,8 +165,8 @@ func (p *plan) changeStatus(h *hit) {
 }
 
 // rewriteBody makes the body of the response pass through the writer that rewrite
-// returns. It changes a Content-Length of n to size(n); a length of -1 is that of a
-// response without the header.
+// returns. It changes a Content-Length of n to size(n). If the response has no
+// Content-Length, n is -1; if size returns -1, the header is removed.
 func (p *plan) rewriteBody(size func(int64) int64, rewrite func(w io.Writer) io.Writer) {
 	p.changeHeader(func(h http.Header) {
 		n, err := strconv.ParseInt(h.Get("Content-Length"), 10, 64)

@@ -37,10 +37,10 @@ func corruptAt(p position) filter {
 	}
 }
 
-// A filter changes a body. It gets the next bytes of the body, with the offset of the
-// first of them. It returns at most as many bytes, which replace the first ones, and is
-// called again with the rest and, after the last byte, with no bytes. An error ends the
-// body.
+// A filter changes a body. Its arguments are the next bytes of the body and the offset
+// of the first of them. It returns replacements for all of these bytes or for the first
+// few. It is called again with the rest, and with no bytes at the end of the body. An
+// error ends the body.
 type filter func(offset int64, b []byte) ([]byte, error)
 
 // A position tells a filter where to act.

@@ -68,7 +68,7 @@ func TestHold(t *testing.T) {
 
 // With a gate, three requests are in flight at the same time. Without it, that would
 // be a matter of chance.
-func TestHoldOrdersWhatIsConcurrent(t *testing.T) {
+func TestGateHoldsConcurrentRequests(t *testing.T) {
 	t.Parallel()
 	overBoth(t, func(t *testing.T, s *faultServer, _ bool) {
 		hold := s.Hold(t, fault.On(registry.GetManifest, registry.GetBlob))

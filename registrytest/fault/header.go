@@ -22,8 +22,8 @@ type RetryForm string
 const AsDate RetryForm = "date"
 
 // RetryAfter sets Retry-After to the duration in whole seconds, rounded up. With
-// [AsDate], it sets the date of that time from now. In the text of the rule, the
-// argument is in seconds: retry-after=3, retry-after=date:60.
+// [AsDate], the value is a date: the current time plus the duration. In the text of the
+// rule, the argument is in seconds: retry-after=3, retry-after=date:60.
 func (r Rule) RetryAfter(d time.Duration, form ...RetryForm) Rule {
 	seconds := int64(math.Ceil(d.Seconds()))
 	arg := strconv.FormatInt(seconds, 10)
@@ -91,8 +91,9 @@ func (r Rule) SetHeader(name, value string) Rule {
 	return r.refuse(checkHeader(name, value))
 }
 
-// AddHeader adds a value to a header. The new value may be computed from the header's
-// first value, as in [Rule.SetHeader]. If that does not fit, AddHeader adds nothing.
+// AddHeader adds a value to a header. Like [Rule.SetHeader], it can compute the new
+// value from the header's first value. If that value lacks the text around the star,
+// AddHeader adds nothing.
 func (r Rule) AddHeader(name, value string) Rule {
 	value = textproto.TrimString(value)
 	r, p := r.addAgain("add-header", name+":"+value)

@@ -19,8 +19,8 @@ import (
 // failEnv is the environment variable that makes TestFailing run.
 const failEnv = "REGISTRYTEST_FAULT_FAIL"
 
-// TestFailing fails in every way in which this package fails a test. If go test has to
-// report a failure at a line, the line ends with a comment on the failure.
+// TestFailing fails in every way in which this package fails a test. A comment at the
+// end of a line has part of the message that go test has to report at that line.
 func TestFailing(t *testing.T) {
 	if os.Getenv(failEnv) == "" {
 		t.Skip("TestFailuresAreReportedAtTheLine runs it")

@@ -48,12 +48,12 @@ func checkMethod(pattern string) error {
 	return nil
 }
 
-// otherAlgorithms are digest algorithms that the image-spec does not register. Their
-// names resemble those of registered algorithms, but are no typing errors.
+// otherAlgorithms are digest algorithms that the image-spec does not register. A name
+// that is closer to one of these than to a registered algorithm gets no suggestion.
 var otherAlgorithms = []string{"sha1", "sha224", "blake2b", "blake2s"}
 
-// unregistered are existing algorithms that the image-spec does not register, and whose
-// names look like typing errors of registered ones. A digest may have them.
+// unregistered are further algorithms that the image-spec does not register. Their names
+// look like misspelled registered ones, but are valid in a digest.
 var unregistered = []string{"sha2-256", "sha2-512", "sha3-256", "sha3-384", "sha3-512", "shake256", "sha256d"}
 
 func checkDigest(pattern string) error {

@@ -58,7 +58,8 @@ func TestFaultSchedule(t *testing.T) {
 	}
 }
 
-// FirstBytes counts the bytes of responses: that to a ping is {}, so it has two.
+// FirstBytes counts the bytes of response bodies. The body of the response to a ping is
+// {}, which has two bytes.
 func TestFaultFirstBytes(t *testing.T) {
 	t.Parallel()
 	var f Rules

@@ -349,8 +349,8 @@ func TestSense(t *testing.T) {
 	require.ErrorContains(t, err, "no request meets both tag=v1 and tag=v2")
 }
 
-// A response to HEAD has no body. The words about a body that a rule for HEAD may have
-// take effect in its header, or before byte 0.
+// A response to HEAD has no body. In a rule for HEAD, words about the body, if they are
+// permitted, change the header of the response or take effect before byte 0.
 func TestWordsForHEADTakeEffect(t *testing.T) {
 	t.Parallel()
 	head := func(rules *Rules) (header string) {

@@ -138,7 +138,7 @@ func wantHeaders(t *testing.T) {
 }
 
 func wantNotRetried(t *testing.T) {
-	// retry sends a request up to three times, until the failure is a permanent one.
+	// retry sends a request up to three times, while the status is 429 or from 500.
 	retry := func(c testclient.Client, target string) (got testclient.Response) {
 		for range 3 {
 			if got = c.Get(target); got.Status < 500 && got.Status != 429 {
