@@ -14,8 +14,8 @@ import (
 	"github.com/ocireg/registry/registrytest"
 )
 
-// Each option has an effect on EveryFault, on Hostile, or on both. Where it has none, it
-// is an error, and so is a negative value.
+// Each option has an effect on EveryFault, on Hostile, or on both. Giving an option to a
+// function on which it has no effect is an error. So is a negative value.
 func TestOptionsApply(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

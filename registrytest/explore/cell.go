@@ -250,7 +250,8 @@ func (x *explorer) order(n int) []int {
 }
 
 // tried parses the rules of [Try] and returns a planned run for each. If a rule is
-// that of a fault, or a simpler variant of it, the run is judged as one of the fault.
+// that of a known fault, or a simpler variant, the run is judged like a run with
+// that fault.
 func (x *explorer) tried() (cells []cell, err error) {
 	faults := make(map[string]part)
 	for _, c := range x.troubled() {
@@ -279,8 +280,8 @@ func (x *explorer) tried() (cells []cell, err error) {
 	return cells, nil
 }
 
-// known returns an error for the first of the names that is not in the list all,
-// or nil. The message begins with the text what.
+// known returns an error for the first element of names that is not in all, or nil.
+// The parameter what begins the message, as in "MustSucceed: no fault".
 func known(what string, names, all []string) error {
 	for _, name := range names {
 		if slices.Contains(all, name) {

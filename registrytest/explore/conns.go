@@ -40,8 +40,8 @@ func (c *conns) watch(t *http.Transport) {
 }
 
 // inUse returns the number of connections with a response body that the client
-// has neither read to its end nor closed. Only on such a connection does net/http
-// not wait for data. With HTTP/2 it always waits, and inUse returns 0.
+// has neither read to its end nor closed. On all other connections, net/http waits
+// for data. With HTTP/2 it always waits, so inUse returns 0.
 func (c *conns) inUse() (n int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -62,7 +62,8 @@ func (t thing) in(store registry.Store) bool {
 }
 
 // pushed returns the blobs and manifests that the requests stored, and all content
-// that these manifests refer to. It leaves out content that the store lacks.
+// that these manifests refer to, except for their subjects. It leaves out content that
+// the store lacks.
 func pushed(store registry.Store, records []*journal.Record) []thing {
 	seen := make(map[thing]bool)
 	var visit func(t thing)

@@ -93,7 +93,7 @@ func contentTraps() []trap {
 			set: func(w *hostileWorld) {
 				w.after = append(w.after, func() {
 					for _, ref := range w.h.base.tags() {
-						w.put(ref, otherImage()) // pushes the blobs that ambiguous refers to
+						w.put(ref, otherImage()) // pushes the blobs that the next manifest refers to
 						w.put(ref, ambiguous(otherImage()))
 					}
 				})
@@ -130,7 +130,7 @@ func contentTraps() []trap {
 					deep := strings.Repeat("[", 200_000) + strings.Repeat("]", 200_000)
 					text := strings.Replace(string(otherImage().Manifest), "{", `{"deep":`+deep+",", 1)
 					for _, ref := range w.h.base.tags() {
-						w.put(ref, otherImage()) // pushes the blobs of the next manifest
+						w.put(ref, otherImage()) // pushes the blobs that the next manifest refers to
 						w.put(ref, content.Raw(ocispec.MediaTypeImageManifest, []byte(text)))
 					}
 				})

@@ -162,7 +162,7 @@ func uploader() http.Handler {
 }
 
 // moreToList adds tags and referrers to the lists that the operation reads, to
-// make several pages.
+// make several pages. It adds no referrers if the operation verifies signatures.
 func (w *hostileWorld) moreToList() {
 	w.after = append(w.after, func() {
 		for _, r := range w.h.base.records {

@@ -100,12 +100,13 @@ func (w *hostileWorld) pages(op registry.Op, pages, own int) {
 	}
 }
 
-// worthless pushes a referrer without a valid signature and returns its descriptor.
-// Its artifact type is that of the existing referrers, unless otherType is set.
+// worthless pushes a referrer without a valid signature and returns a descriptor of it.
+// The descriptor has the artifact type of the existing referrers, unless otherType is
+// set.
 func (w *hostileWorld) worthless(r *registry.Request, page int) ocispec.Descriptor {
 	c := w.referrerOf(r.Repo, r.Digest, strconv.Itoa(page))
 	if w.otherType {
-		// The descriptor has this type, but not the manifest.
+		// Only the descriptor has this type. The manifest keeps its own.
 		c.ArtifactType = "application/vnd.example.hostile"
 	}
 	w.put(r.Repo, c)

@@ -20,7 +20,7 @@ type encounter struct {
 	setup   string // the failure of the setup, or ""
 	err     error
 	cause   string // the panic of the operation, or ""
-	crash   string // of the program that the operation ran, or ""
+	crash   string // the crash of the program that the operation ran, or ""
 	hung    bool
 	late    bool
 	flooded bool
@@ -49,9 +49,9 @@ type sighting struct {
 // exceeds the number of pages in every honest list.
 const floodLimit = 1000
 
-// attempt runs the operation once, with a registry and other hosts that the function
-// set prepares. The run is in a bubble, unless it is over loopback. It returns nil if
-// the watchdog has given up this run or an earlier one.
+// attempt runs the operation once. It calls set to prepare the registry and the other
+// hosts. The run is in a bubble, unless it is over loopback. If the watchdog has given
+// up this run or an earlier one, attempt returns nil.
 func (h *hostile) attempt(name string, set func(*hostileWorld)) *encounter {
 	e := &encounter{name: name}
 	h.announceRun(name)

@@ -220,8 +220,8 @@ func TestTrapsForTags(t *testing.T) {
 	}
 }
 
-// A twin with another image at the tag is left out if the operation accepts
-// only its own image.
+// If the operation accepts only the image of the setup, Hostile leaves out the
+// legitimate twins that have another image at the tag.
 func TestKnownImage(t *testing.T) {
 	z := Hostile(t, func(t *T, reg *registrytest.Server) { reg.Push(t, "team/app:v1", hostileImage()) }, func(t *T, reg *registrytest.Server) error {
 		c := newWary(reg, "right", "ci", "secret")

@@ -23,7 +23,7 @@ const (
 	hang         = "hang"           // the operation goes on long after its context is done
 	late         = "no timeout"     // the operation ends only because its context does
 	panics       = "panic"
-	crashes      = "crashed" // a program
+	crashes      = "crashed" // the operation ran a program that crashed
 	leftRunning  = "goroutines left"
 	leftOpen     = "body left open"
 	leftUpload   = "upload left open" // an operation that succeeded left an upload session open

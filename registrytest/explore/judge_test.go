@@ -148,8 +148,8 @@ func TestRunsOfViolation(t *testing.T) {
 	require.Equal(t, violated, runs)
 }
 
-// A program that crashes is a violation, in EveryFault and in Hostile. One that the
-// operation stops by itself, or that fails, is none.
+// A program that crashes is a violation, in EveryFault and in Hostile. A program that
+// fails, or that the operation itself stops, is no violation.
 func TestCrashedProgram(t *testing.T) {
 	t.Parallel()
 	if _, err := exec.LookPath("sh"); err != nil || runtime.GOOS == "windows" {

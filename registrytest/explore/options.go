@@ -9,8 +9,8 @@ import (
 	"github.com/ocireg/registry/registrytest"
 )
 
-// An Option configures [EveryFault] or [Hostile]. The test fails at once if the
-// option is one of the other function.
+// An Option configures [EveryFault], [Hostile] or both. The test fails at once if an
+// option is given to a function on which it has no effect.
 type Option struct {
 	name string
 	of   string // the only function that the option is for, or ""

@@ -133,7 +133,7 @@ func TestOverLoopback(t *testing.T) {
 	require.Equal(t, leftOpen, m.Violations[0].Kind)
 }
 
-// The same seed and one job give the same matrix, and another seed other pairs.
+// With one job, the same seed gives the same matrix. Another seed gives other pairs.
 func TestDeterministic(t *testing.T) {
 	t.Parallel()
 	explore := func(seed uint64) string {

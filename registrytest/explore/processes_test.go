@@ -13,16 +13,16 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// processes is the number of processes that TestSameInAllProcesses starts. By default
-// they are 3, and make samples, as with -short.
+// processes is the number of processes that TestSameInAllProcesses starts, but at least
+// 3. If it is 0, they explore only samples of the faults, as with -short.
 var processes = flag.Int("processes", 0, "make whole explorations in this many processes, and log the CPU time of each")
 
 // matrixFile is the variable of the environment with the file to which a process
 // writes its matrices.
 const matrixFile = "EXPLORE_MATRIX_FILE"
 
-// The same seed gives the same matrices in several processes, in which maps have other
-// orders and goroutines other processors.
+// The same seed gives the same matrices in several processes, although the order of
+// maps and the number of processors differ between them.
 func TestSameInAllProcesses(t *testing.T) {
 	t.Parallel()
 	exe, err := os.Executable()

@@ -43,7 +43,7 @@ type run struct {
 	t       *T
 	err     error    // the error of the operation
 	cause   string   // the panic of the operation, or ""
-	crash   string   // of the program that the operation ran, or ""
+	crash   string   // the crash of the program that the operation ran, or ""
 	hung    bool     // the operation did not end
 	late    bool     // the operation ended only because its context did
 	flooded bool     // the operation sent so many requests that its context was cancelled
@@ -55,15 +55,16 @@ type run struct {
 
 	cancelled atomic.Int64 // the time of the cancellation, in nanoseconds, or 0
 
-	fired, idle bool     // a rule hit a request; a rule that did so had no effect
-	missed      []string // reports about rules that hit no request
-	records     []*journal.Record
-	before      tagging // the tags in the store before the run
-	after       tagging
-	pushed      []thing  // the pushed content, in the undisturbed run only
-	missing     []string // the pushed content that the store lacks
-	setup       error    // the failure of the setup
-	problems    []string
+	fired    bool     // a rule hit a request
+	idle     bool     // a rule hit a request and had no effect on it
+	missed   []string // reports about rules that hit no request
+	records  []*journal.Record
+	before   tagging // the tags in the store before the run
+	after    tagging
+	pushed   []thing  // the pushed content, in the undisturbed run only
+	missing  []string // the pushed content that the store lacks
+	setup    error    // the failure of the setup
+	problems []string
 }
 
 var errFlood = errors.New("the client has sent far too many requests")
@@ -267,10 +268,10 @@ func (x *explorer) watcher(cancel context.CancelCauseFunc, beat func()) fault.Ru
 	return fault.On().Where("explored", func(*registry.Request) bool { return arrived() }).Delay(x.hold())
 }
 
-// brake returns a function to call for each request that arrives. It calls beat, and
-// cancels the context after more than most requests. After twice as many, it reports
-// that the request must wait until the run is over: in a bubble, the clock moves only
-// while the client waits.
+// brake returns a function to call for each request that arrives. The function calls
+// beat, and cancels the context when the number of requests exceeds most. When the
+// number exceeds twice that, the function reports that the request must wait until the
+// run is over: in a bubble, the clock moves only while the client waits.
 func brake(most int64, cancel context.CancelCauseFunc, beat func()) (arrived func() (wait bool)) {
 	var n atomic.Int64
 	return func() bool {

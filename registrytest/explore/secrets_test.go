@@ -44,8 +44,9 @@ func TestOddPassword(t *testing.T) {
 	}
 }
 
-// oddLogin gets the URL with a token. To a realm with TLS it sends Basic credentials. It
-// sends the password to any other as a form, in the query or as JSON, or not at all.
+// oddLogin requests the URL with a token from the realm of the challenge. To a realm
+// with TLS it sends Basic credentials. To any other realm it sends the password as how
+// says: in a form, in the query or in JSON. For any other how, it sends nothing.
 func oddLogin(c *http.Client, at, how string) error {
 	resp, err := c.Get(at)
 	if err != nil {

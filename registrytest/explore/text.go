@@ -14,8 +14,9 @@ const (
 	longest = 1 << 20
 )
 
-// textOf returns the text of fmt.Sprint. If that has an address, textOf returns a text
-// with the value at the address instead, which is the same in each run.
+// textOf returns the text of fmt.Sprint or, if that would contain an address, a text
+// that is the same in each run: it has the value in place of a pointer, and the type
+// in place of a function or a channel.
 func textOf(value any) string {
 	var w writer
 	w.write(reflect.ValueOf(value), 0)

@@ -98,7 +98,7 @@ func TestNoProgress(t *testing.T) {
 	require.ErrorContains(t, err, `the run "undisturbed" makes no progress in real time`)
 }
 
-// Hostile gives a run up, too, and names the trap.
+// Hostile gives up a run without progress. The error names the trap.
 func TestNoProgressAtTrap(t *testing.T) {
 	t.Parallel()
 	b := newBlocker(t)
