@@ -139,9 +139,8 @@ func TestDiffOfOddRegistry(t *testing.T) {
 	}
 }
 
-// Diff sends credentials only to the registry. It does not follow redirects,
-// sends none to the host of a Location, and none to a token service at another
-// host without HTTPS.
+// Diff does not follow redirects. It sends no credentials to the host of a
+// Location, or to a token service at another host without HTTPS.
 func TestDiffKeepsCredentials(t *testing.T) {
 	t.Parallel()
 	var asked, leaked atomic.Int32
@@ -163,8 +162,7 @@ func TestDiffKeepsCredentials(t *testing.T) {
 				w.Header().Set("WWW-Authenticate", challenge)
 				w.WriteHeader(http.StatusUnauthorized)
 			} else if r.URL.Path != "/v2/" {
-				// The URL of the registry is a prefix of the URL of the other
-				// host.
+				// The Location is on the other host.
 				w.Header().Set("Location", other.URL+r.URL.Path)
 				w.WriteHeader(status)
 			}

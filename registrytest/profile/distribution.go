@@ -338,8 +338,8 @@ func noTags404() behaviour {
 	}}}
 }
 
-// noRoute changes the behaviour b, of a registry that does not support the
-// operation: the error becomes the plain 404 response of a router.
+// noRoute returns the behaviour b of a registry that does not support the
+// operation, with the plain 404 response of a router in place of the error.
 func noRoute(b behaviour, op registry.Op) behaviour {
 	return together(b, wrap(func(_ *build, w http.ResponseWriter, r *registry.Request, err error, _ func()) error {
 		if all := errorsOf(err); r.Op != op || len(all) == 0 || all[0].Code != registry.CodeUnsupported {

@@ -28,8 +28,8 @@ type pushed struct {
 // A session is an open upload session.
 type session struct{ repo, path, location string }
 
-// note records in the ledger the content that the request r created. The
-// registry's response is got.
+// note records in the ledger the content that the request r created, according
+// to the registry's response, which the parameter got has.
 func (l *ledger) note(p *prober, r *http.Request, got reply) {
 	parsed, _ := registry.ParseRequest(r)
 	repo := parsed.Repo

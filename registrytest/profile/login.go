@@ -27,8 +27,8 @@ type login struct {
 }
 
 // newLogin sends GET /v2/ to the registry and returns a login for its challenge.
-// It returns an error if the response is not that of a registry, or if the
-// registry refuses the credentials.
+// It returns an error if the response is not that of a registry, if the token
+// service must not get the credentials, or if the registry refuses them.
 func newLogin(p *prober, next http.RoundTripper, user auth.Credentials) (*login, error) {
 	l := &login{next: next, base: p.base, user: user, tokens: make(map[string]string)}
 	var ping reply
@@ -55,8 +55,8 @@ func newLogin(p *prober, next http.RoundTripper, user auth.Credentials) (*login,
 		return l, nil
 	}
 	if l.scheme == "" {
-		// The challenge has the scheme Basic. A registry that permits anonymous
-		// pulls may send no challenge.
+		// Either the challenge has the scheme Basic, or there is no challenge,
+		// because the registry permits anonymous pulls.
 		l.scheme = "basic"
 	}
 	p.user = p.clientOf(l)

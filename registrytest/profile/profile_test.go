@@ -111,7 +111,7 @@ func TestProfileOfQuirk(t *testing.T) {
 	require.Nil(t, profile.Quirk("ecr.patch-201").Profile().Auth())
 }
 
-// With each profile, a client with its credentials can pull.
+// With each profile, a client that has the credentials of the profile can pull.
 func TestProfiles(t *testing.T) {
 	t.Parallel()
 	names := map[string]bool{}

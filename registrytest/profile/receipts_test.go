@@ -82,8 +82,8 @@ func TestNoReceipt(t *testing.T) {
 	}
 }
 
-// If several quirks refuse uploads with 400, the receipt names the quirk that
-// refused this one.
+// If several quirks of a profile refuse uploads with 400, the receipt names the
+// quirk that refused the upload.
 func TestReceiptOfRefusal(t *testing.T) {
 	t.Parallel()
 	p, reg := newProber(t, ECR(Repositories("probe/**")))

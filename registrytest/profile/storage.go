@@ -26,7 +26,7 @@ type storage struct {
 	heads     bool // whether the registry redirects HEAD requests, too
 	relative  bool // whether the Location is a relative URL: the storage has the registry's host
 	digest    bool // whether the redirect has Docker-Content-Digest
-	refuses   bool // whether the storage, unless at the registry's host, refuses credentials, as S3 does
+	refuses   bool // whether the storage refuses credentials, as S3 does; at the registry's host it accepts them
 	refusesIt bool // whether the storage refuses HEAD requests
 	asks      bool // whether the storage requires a token of its own token service
 

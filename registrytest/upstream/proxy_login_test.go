@@ -95,7 +95,7 @@ func TestLoginThroughAProxy(t *testing.T) {
 				require.Equal(t, "/token", r.URL.Path)
 			}
 
-			// A client does not get the rights of a client before it.
+			// A client does not get the rights of an earlier client.
 			_, err = clientOf(t, reg, guest).GetManifest(t.Context(), "app", "v1")
 			require.Error(t, err)
 			plain, err := reg.Client().Get(reg.URL + "/v2/app/manifests/v1")

@@ -24,7 +24,7 @@ func prepare(t *http.Transport) {
 		t.MaxResponseHeaderBytes = maxHeader
 	}
 	if t.ExpectContinueTimeout == 0 {
-		t.ExpectContinueTimeout = time.Second // The default sends the body at once.
+		t.ExpectContinueTimeout = time.Second // With 0, the transport would not wait for 100 Continue.
 	}
 	if t.MaxIdleConnsPerHost == 0 {
 		t.MaxIdleConnsPerHost = 64

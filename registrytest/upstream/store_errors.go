@@ -38,8 +38,8 @@ func (s *Store) miss(code registry.Code, name string) error {
 	return fmt.Errorf("%w: %w", e, fs.ErrNotExist)
 }
 
-// codeOf returns the error code in an upstream's response. If the response has no
-// valid one, codeOf returns its argument otherwise.
+// codeOf returns the error code in an upstream's response, or its second argument
+// if the response has no valid code.
 func codeOf(err error, otherwise registry.Code) registry.Code {
 	var e *remote.StatusError
 	if errors.As(err, &e) && isCode(e.Code) {

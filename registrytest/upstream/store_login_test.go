@@ -62,7 +62,7 @@ func TestLogins(t *testing.T) {
 		for kind, login := range logins {
 			front := record(t, memstore.New(), upstream.Remote(up.Host(), login))
 			got := get(t, front.Server, "/v2/team/app/manifests/v1", "Authorization", "Basic "+strings.Repeat("A", 8))
-			public := 200 // Both registries permit ci, and the one with Bearer anonymous clients.
+			public := 200 // Both registries permit ci. The one with Bearer also permits anonymous clients.
 			if kind == "wrong" || kind == "none" || kind == "of another registry" {
 				if name == "Basic" {
 					public = 403

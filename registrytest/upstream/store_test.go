@@ -25,13 +25,14 @@ type recorder struct {
 	store *upstream.Store
 }
 
-// remote returns an upstream with the name, whose registry is the server up.
+// remote returns an upstream with the name. The Store sends requests for it to the
+// given server.
 func remote(up *registrytest.Server, name string, opts ...upstream.RemoteOption) *upstream.Registry {
 	return upstream.Remote(name, append([]upstream.RemoteOption{upstream.At(up.URL), upstream.WithTransport(up.Transport())}, opts...)...)
 }
 
-// record starts a server whose store fetches missing content and keeps it in
-// local.
+// record starts a server whose store fetches missing content and keeps it in the
+// given local store.
 func record(t *testing.T, local registry.Store, opts ...upstream.StoreOption) recorder {
 	t.Helper()
 	store, err := upstream.Open(local, opts...)
