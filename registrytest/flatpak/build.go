@@ -210,8 +210,8 @@ func (b *builder) manifest(repo string, d digest.Digest) (registry.Manifest, *ma
 	return m, &parsed, err
 }
 
-// image returns the JSON of an image in the index, or errOther if the image is
-// not selected.
+// image returns the JSON of an image in the index. It returns errOther if the
+// query does not select the image, or Flatpak does not support it.
 func (b *builder) image(repo string, m registry.Manifest, d *manifest.Document, tags []string) (json.RawMessage, error) {
 	if !manifest.Image(m.MediaType) || d.Config == nil {
 		return nil, errOther

@@ -198,7 +198,7 @@ func TestFailures(t *testing.T) {
 	require.NotEqual(t, http.StatusOK, w.Code)
 }
 
-// Each query gets an index or a 400 response. Another condition in a query never
+// Each query gets an index or a 400 response. Adding a condition to a query never
 // adds images to the index.
 func FuzzQuery(f *testing.F) {
 	store := memstore.New()

@@ -91,9 +91,9 @@ func (s *Store) Referrers(ctx context.Context, repo string, subject, after diges
 		m, err := s.upper.GetManifest(ctx, repo, string(d.Digest))
 		switch {
 		case err == nil:
-			// The upper store has the manifest, although its list lacks it: it has it
-			// with another media type, and so perhaps without the subject, or it got it
-			// after the list was read.
+			// The upper store has the manifest, but not in its list. Either the manifest
+			// has another media type there, and so perhaps no subject, or a client pushed
+			// it after the list was read.
 			return m.Subject == subject, nil
 		case missing(err):
 			return !s.hides(manifests, repo, string(d.Digest)), nil

@@ -128,9 +128,9 @@ func TestReadersMissNothing(t *testing.T) {
 	}
 }
 
-// If a client pushes a referrer of the lower store again with a media type that has no
+// If a client pushes a referrer of the lower store again, with a media type that has no
 // subject, the manifest is no referrer any more.
-func TestReferrerIsThatAbove(t *testing.T) {
+func TestUpperManifestDecidesSubject(t *testing.T) {
 	t.Parallel()
 	lower := memstore.New()
 	seed(t, lower)

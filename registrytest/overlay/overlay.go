@@ -41,9 +41,9 @@ import (
 type Store struct {
 	lower, upper registry.Store
 
-	// Methods that delete hold writing, and methods that put manifests hold it for
-	// reading. The lock of the upper store does not suffice, because these methods
-	// also read the lower store.
+	// The lock writing keeps the methods that delete apart from those that put
+	// manifests, which hold it as readers. The lock of the upper store does not
+	// suffice, because these methods also read the lower store.
 	writing sync.RWMutex
 
 	// hidden has the names of the content of the lower store that the Store does

@@ -122,7 +122,7 @@ func digests(t *testing.T, s registry.Store, subject digest.Digest) (all []diges
 	return all
 }
 
-func TestListsHaveBoth(t *testing.T) {
+func TestListsHaveContentOfBothStores(t *testing.T) {
 	each(t, func(t *testing.T, s *overlay.Store) {
 		state := content.State{Store: s}
 		require.Equal(t, []string{"app", "below"}, collect(t, s.Repositories(t.Context(), "")))
@@ -251,7 +251,7 @@ func TestBlobsBelowCanBeMounted(t *testing.T) {
 	})
 }
 
-func TestChecksSeeBoth(t *testing.T) {
+func TestCheckSeesTagsOfBothStores(t *testing.T) {
 	each(t, func(t *testing.T, s *overlay.Store) {
 		var seen []string
 		put := func(c content.Content, tags ...string) {
