@@ -41,7 +41,7 @@ func onBothStores(t *testing.T, test func(t *testing.T, store registry.Store)) {
 	})
 }
 
-// servers start a registry in every way.
+// servers has a function for each way to start a registry.
 var servers = map[string]func(t *testing.T, opts ...registrytest.Option) *registrytest.Server{
 	"HTTP": func(t *testing.T, opts ...registrytest.Option) *registrytest.Server {
 		return registrytest.NewServer(t, opts...)
@@ -130,7 +130,8 @@ func TestResolver(t *testing.T) {
 }
 
 // One resolver reaches several registries of a network, each with its own
-// credentials, and no others. A mirror is a function of the test.
+// credentials, and no others. With a function of the test, a resolver pulls from a
+// mirror first.
 func TestResolverOfANetwork(t *testing.T) {
 	t.Parallel()
 	network := registrytest.NewNetwork(t)
@@ -171,8 +172,8 @@ func TestResolverOfANetwork(t *testing.T) {
 	require.Equal(t, "docker.io", mirror.Requests().Last().URL.Query().Get("ns"))
 }
 
-// A content store has all that a reference names in a store, and no request was
-// sent.
+// Store fills a content store with all content that the references name, without a
+// request.
 func TestStore(t *testing.T) {
 	t.Parallel()
 	onBothStores(t, func(t *testing.T, store registry.Store) {
@@ -237,5 +238,5 @@ func stored(t *testing.T, s ctrcontent.Store) map[digest.Digest]bool {
 	return all
 }
 
-// The example passes.
+// TestExample runs the test in the example, which go test would not run.
 func TestExample(t *testing.T) { testFetch(t) }

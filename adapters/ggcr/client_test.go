@@ -17,7 +17,7 @@ import (
 	"github.com/ocireg/registry/registrytest/auth"
 )
 
-// servers start a registry in every way.
+// servers has a function for each way to start a registry.
 var servers = map[string]func(t *testing.T, opts ...registrytest.Option) *registrytest.Server{
 	"HTTP": func(t *testing.T, opts ...registrytest.Option) *registrytest.Server {
 		return registrytest.NewServer(t, opts...)

@@ -230,5 +230,5 @@ func TestErrors(t *testing.T) {
 	require.Equal(t, []string{"all", "v1"}, reg.Tags(t, "team/app"))
 }
 
-// The example passes.
+// TestExample runs the test in the example, which go test would not run.
 func TestExample(t *testing.T) { testLabel(t) }

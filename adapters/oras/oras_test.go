@@ -152,5 +152,5 @@ func TestTargetErrors(t *testing.T) {
 
 func second[T any](_ T, err error) error { return err }
 
-// The example passes.
+// TestExample runs the test in the example, which go test would not run.
 func TestExample(t *testing.T) { testPublish(t) }

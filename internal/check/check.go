@@ -70,15 +70,15 @@ type Report struct {
 	Crashes []Crash
 }
 
-// A Crash is a command that crashed, which no client should do at any registry. What
-// it would have done otherwise is unknown, so the requirements of the scenario are not
-// tried.
+// A Crash is a command that crashed, which no client should do at any registry. After
+// the crash, the command shows nothing about the requirements of the scenario, so they
+// count as not tried.
 type Crash struct {
 	Task     string   `json:"task"`
 	Scenario string   `json:"scenario"`
 	Detail   string   `json:"detail"` // how the command ended
 	Command  string   `json:"command"`
-	Requests []string `json:"requests"` // the last ones
+	Requests []string `json:"requests"` // the last requests of the command
 }
 
 // A Result is the outcome of a requirement for a task of the client.
@@ -87,8 +87,8 @@ type Result struct {
 	Task    string
 	Outcome Outcome
 
-	// Detail describes the action of the client, or says why the
-	// requirement was not tried.
+	// Detail describes the action of the client, or says why the requirement was
+	// not tried.
 	Detail string
 
 	// Requests are the requests that show a violation.
@@ -105,7 +105,7 @@ type Outcome string
 const (
 	Held     Outcome = "held"
 	Violated Outcome = "violated"
-	NotTried Outcome = "not tried" // the requirement does not apply to the client
+	NotTried Outcome = "not tried" // the requirement does not apply, or the command was killed or crashed
 	Observed Outcome = "observed"  // for a [Note]: the spec leaves the choice to the client
 )
 

@@ -29,9 +29,9 @@ type execution struct {
 }
 
 // execute runs a command in the environment env. It returns an error if the
-// command does not exist or cannot be started. When execute returns, all
-// processes in the command's process group have ended. A process that left the
-// group, for example with setsid, may still run.
+// command does not exist or cannot be started. Before it returns, execute kills
+// all processes in the command's process group, on systems that have such groups.
+// A process that left the group, for example with setsid, may still run.
 func execute(ctx context.Context, timeout time.Duration, env, args []string) (execution, error) {
 	runCtx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()

@@ -16,10 +16,11 @@ type rule struct {
 	lint lint.Rule
 	Requirement
 
-	// ops are the operations that the rule applies to.
+	// ops are operations. The rule applies to a command that sends a successful
+	// request for one of them. If ops is empty, it applies to all commands.
 	ops []registry.Op
 
-	// about, unless it is nil, selects the requests for ops that the rule applies to.
+	// about, unless it is nil, must return true for that request.
 	about func(*journal.Record) bool
 }
 

@@ -179,7 +179,7 @@ func (r *Report) title() string {
 	return fmt.Sprintf("%s: %s ran%s", printable(title), count(r.Runs, "command"), at)
 }
 
-// crashed is a line about the commands that crashed.
+// crashed returns a line with the number of commands that crashed.
 func (r *Report) crashed() string { return "Crashes: " + count(len(r.Crashes), "command") }
 
 // count returns the number with the noun in the singular or plural, such as "2 requests".

@@ -79,9 +79,9 @@ func TestCheck(t *testing.T) {
 	checkStale(t, clients, outcomes, findings)
 }
 
-// checkStale checks that the tables are about clients, tasks, commands and requirements that
-// exist, those of clients that are not installed included, and that the findings
-// are the violations of the other table.
+// checkStale checks that the tables are about clients, tasks, commands and requirements
+// that exist, even if a client is not installed, and that the findings are the
+// violations of the other table.
 func checkStale(t *testing.T, clients []checked, outcomes, findings *matrix.Table) {
 	t.Helper()
 	var names []string

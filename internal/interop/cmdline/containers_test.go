@@ -140,7 +140,8 @@ func startStorage(t *testing.T, name string) caller {
 		return strings.TrimSpace(out), nil
 	}
 	tls := []string{"--tls-verify=false"}
-	// with runs a command with options between the command and its arguments.
+	// with runs a command. It puts the options for TLS before the arguments of the
+	// command.
 	with := func(command []string, args ...string) (string, error) {
 		return call(slices.Concat(command, tls, args)...)
 	}

@@ -29,7 +29,8 @@ func startContainerd(t *testing.T) caller {
 		}
 		return try(t, "ctr", append([]string{"-a", socket}, args...)...)
 	}
-	// with runs a command with options between the command and its arguments.
+	// with runs a command. It puts the options for TLS and the user before the
+	// arguments of the command.
 	with := func(command, args []string) (string, error) {
 		return call(slices.Concat(command, tls, user, args)...)
 	}

@@ -27,8 +27,8 @@ import (
 
 const docs = "../../../docs/clients.md"
 
-// The credentials of the tested programs. They use them only if a registry
-// asks for credentials.
+// The credentials of the tested programs, which use them only if a registry asks for
+// credentials.
 const user, password = "ci", "secret-of-ci"
 
 // explored lists the programs and tasks of the tables. Their commands are in the

@@ -14,7 +14,7 @@ import (
 // A library is a client library. TestCheck builds the smallest program that uses it,
 // and checks the program.
 type library struct {
-	module string // the go.mod with its version, and its name there
+	module string // the path of the go.mod that requires the library, and the name of its module
 	dir    string // the directory of the program
 	file   string // the description of the program, for check.Parse
 }

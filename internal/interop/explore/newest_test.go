@@ -50,8 +50,9 @@ func TestNewestAtHostileRegistries(t *testing.T) {
 	})
 }
 
-// helm4 is the version of Helm 4. It is a program of its own, since its package
-// for registries requires all types of Kubernetes, which take minutes to compile.
+// helm4 is the version of Helm 4. Its tests are a program of their own, since Helm's
+// package for registries requires all types of Kubernetes, which take minutes to
+// compile.
 const helm4 = "v4.3.2"
 
 func helm4Explored(test string) func(*testing.T) *explore.Matrix {

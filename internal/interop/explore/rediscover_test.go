@@ -32,7 +32,10 @@ type bug struct {
 	old, new string // versions of the client; new is "" if no release has a fix
 	source   string // the URL of the report, or "" if package explore found the bug
 
-	kind, fault string // the kind and the fault of the violation; if fault is "", that of must or any
+	// kind and fault are those of the violation. If fault is "", the fault is that in
+	// must or, without must, any fault.
+	kind, fault string
+
 	// must is the fault of MustSucceed that the bug breaks, or "". After a
 	// semicolon it has other faults, with which the old version succeeds.
 	must  string

@@ -52,7 +52,8 @@ type Client interface {
 	FromLayout(ctx context.Context, dir, ref string, c content.Content) error
 }
 
-// Lacks is the error of a method for which the library has no call. It says why.
+// Lacks is the error of a method for which the library has no call. Its text is the
+// reason.
 type Lacks string
 
 func (l Lacks) Error() string { return string(l) }

@@ -143,7 +143,7 @@ func EveryFault(t *testing.T, docs, name string, ops []Operation) {
 	}
 }
 
-// explore explores the operation with a number of runs.
+// explore explores the operation with at most the given number of runs.
 func (op Operation) explore(t *testing.T, runs int) *explore.Matrix {
 	if op.Explored != nil {
 		return op.Explored(t)
@@ -266,8 +266,8 @@ func summary(m *explore.Matrix, fault string, op Operation) string {
 
 // checkSample fails the test if a run of a sample has an outcome that the table
 // lacks. Over loopback, two outcomes prove nothing on a slow machine: a program
-// that was killed may have been about to end, and a request after Retry-After may
-// have been meant to be earlier.
+// that was killed may have been about to end, and the machine may have delayed a
+// request that would have come before Retry-After.
 func checkSample(t *testing.T, table *Table, op Operation, m *explore.Matrix) {
 	t.Helper()
 	for _, c := range m.Cells {

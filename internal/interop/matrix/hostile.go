@@ -74,7 +74,7 @@ func (op Operation) meet(t *testing.T, all bool) []explore.TrapResult {
 }
 
 // checkHazards checks that all traps exist, and that the cells have outcomes of
-// traps, those of operations that do not run here included.
+// traps, even the cells of operations that other packages run.
 func (table *Table) checkHazards(t *testing.T) {
 	t.Helper()
 	words := []string{hazard(explore.NotTried), hazard(explore.TwinFails), hazard(explore.Withstood)}

@@ -26,7 +26,8 @@ func StartDistribution(t *testing.T, storage string) string {
 }
 
 // StartServer runs a server program until the end of the test, and returns its URL.
-// The pattern matches the log line with the server's port, which is its group.
+// The pattern matches the log line with the server's port. The first group of the
+// pattern matches the port.
 func StartServer(t *testing.T, pattern, name string, args ...string) string {
 	t.Helper()
 	out, in := io.Pipe()

@@ -273,8 +273,9 @@ func attachments(subject content.Content) (first, second content.Content) {
 		content.Artifact("application/vnd.example.sig", content.Subject(subject), content.Seed(2))
 }
 
-// listed lists the referrers of a subject with the client and returns the
-// requests. It fails the test if the list is neither complete nor empty.
+// listed lists the referrers of a subject with the client, and returns the operations
+// that the client requested. If the list is empty, it returns "does not keep the tag".
+// It fails the test if the list has only one of the two referrers.
 func listed(s *try, subject, first, second content.Content) string {
 	got, err := s.client.Referrers(s.Context(), s.reg.Ref("team/app"), subject.Descriptor())
 	s.must(err)

@@ -59,8 +59,8 @@ var libraries = map[string]string{
 	"containers/image": "heavy",
 }
 
-// checkOperations checks that the table has a column for each operation, and none
-// for others of the clients whose tests are in this directory.
+// checkOperations checks that the table has a column for each of the operations, and
+// no further columns for clients whose tests are in the current directory.
 func (table *Table) checkOperations(t *testing.T, ops []Operation) {
 	t.Helper()
 	var names []string
@@ -70,7 +70,8 @@ func (table *Table) checkOperations(t *testing.T, ops []Operation) {
 	table.checkHomes(t, names, homeOf)
 }
 
-// checkClients does the same for clients.
+// checkClients checks that the table has a column for each of the clients, and no
+// further columns for clients whose tests are in the current directory.
 func (table *Table) checkClients(t *testing.T, clients []Factory) {
 	t.Helper()
 	var names []string
@@ -103,8 +104,8 @@ func (table *Table) checkHomes(t *testing.T, names []string, home func(col strin
 // counted matches an outcome with the number of its runs.
 var counted = regexp.MustCompile(`^\d+ (.+)$`)
 
-// checkCells checks that all rows are faults, and all cells outcomes, those of
-// operations that do not run here included.
+// checkCells checks that all rows are faults, and all cells outcomes, even the cells
+// of operations that other packages run.
 func (table *Table) checkCells(t *testing.T, ops []Operation) {
 	t.Helper()
 	if updating() {
@@ -183,8 +184,9 @@ func ping(t *explore.T, reg *registrytest.Server) error {
 	return resp.Body.Close()
 }
 
-// SameFaults checks that two columns of tables, each about all runs, have cells under
-// the same faults: a program sends the requests of its library.
+// SameFaults checks that the columns of a library and of a program that uses it, each
+// about all runs, have cells under the same faults, because the program sends the same
+// requests as the library.
 func SameFaults(t *testing.T, docs, library, libraryColumn, program, programColumn string) {
 	t.Helper()
 	faults := func(name, col string) (faults []string) {
