@@ -127,9 +127,10 @@ func (h *handler) deleteShared(r *Request) error {
 	return err
 }
 
-// mountBlob implements end-11 (Mounting a blob from another repository). If the
-// digest or the repository is invalid, it starts an upload session, as the
-// Docker Registry HTTP API V2 requires under Cross Repository Blob Mount.
+// mountBlob implements end-11 (Mounting a blob from another repository). If it
+// cannot mount the blob, it starts an upload session: no repository that the
+// client may read has the blob, or an argument is invalid (Docker Registry HTTP
+// API V2, Cross Repository Blob Mount).
 func (h *handler) mountBlob(w http.ResponseWriter, r *Request) error {
 	if r.Digest == "" || r.From == "" && h.without.has(AnonymousMount) || r.From != "" && !names.Repository(r.From) {
 		return h.startUpload(w, r)
@@ -156,8 +157,9 @@ func (h *handler) blobError(r *Request, doing string, err error) error {
 	return h.unknown(r, e)
 }
 
-// isMissing reports whether the error means that content does not exist, and has
-// no [*Error] by which the store tells the client the reason.
+// isMissing reports whether the error means that content does not exist. It
+// returns false if the error wraps an [*Error], by which the store tells the
+// client the reason.
 func isMissing(err error) bool { return errors.Is(err, fs.ErrNotExist) && len(errorsIn(err)) == 0 }
 
 // unknown returns the error for content that does not exist: a NAME_UNKNOWN if

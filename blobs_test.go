@@ -252,7 +252,7 @@ func TestMountWithoutUploads(t *testing.T) {
 	h.wantError(405, h.call("POST", "/v2/to/blobs/uploads/?mount="+d+"&from=-", ""), registry.CodeUnsupported)
 }
 
-// The spec's section Single POST.
+// A client can push a blob in one POST (the spec's section Single POST).
 func TestBlobIsPushedInOneRequest(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		for _, algorithm := range []digest.Algorithm{digest.SHA256, digest.SHA384, digest.SHA512} {

@@ -12,8 +12,8 @@ import (
 
 // checkTag returns the function that the store calls before it stores the
 // manifest with the digest next. That function checks the conditions of the
-// request and calls the functions of [WithTagCheck]. Without conditions and
-// such functions, checkTag returns nil.
+// request and calls the functions of [WithTagCheck]. If there are neither
+// conditions nor such functions, checkTag returns nil.
 func (h *handler) checkTag(r *Request, next digest.Digest) func(tag string, current digest.Digest) error {
 	if !h.hasConditions(r) && len(h.tagChecks) == 0 {
 		return nil
@@ -94,9 +94,9 @@ func (h *handler) precondition(r *Request, tag string, current digest.Digest) er
 }
 
 // etagIn reports whether the values of If-Match or If-None-Match contain the
-// entity tag of the digest, or *. An entity tag may have the prefix: for
-// If-None-Match, a weak entity tag, with W/, is as good as a strong one (RFC
-// 9110, section 8.8.3.2).
+// entity tag of the digest, or *. It returns false if the digest is "". It
+// ignores the prefix of an entity tag: in If-None-Match, a weak entity tag, with
+// the prefix W/, is as good as a strong one (RFC 9110, section 8.8.3.2).
 func etagIn(values []string, d digest.Digest, prefix string) bool {
 	for _, v := range values {
 		for _, tag := range strings.Split(v, ",") {

@@ -53,10 +53,10 @@ func (c Code) Status() int {
 	return http.StatusInternalServerError
 }
 
-// An Error is an error that the registry sends to the client unchanged. A
-// [Middleware], a [Fault] or a [Store] that returns an Error decides the
-// response. If it joins several with [errors.Join], the response has the first
-// 100 of them, and the status of the first.
+// An Error is an error whose code, message and status the registry sends to the
+// client. A [Middleware], a [Fault] or a [Store] that returns an Error decides the
+// response. If it joins several with [errors.Join], the response has the first 100
+// of them, and the status of the first.
 type Error struct {
 	// Code is the error code.
 	Code Code

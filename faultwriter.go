@@ -236,8 +236,8 @@ func (w *faultWriter) finish(err error) error {
 // reset closes a connection by a TCP RST, without a close_notify of TLS.
 func reset(c net.Conn) { conn.AbortOnClose(c).Close() }
 
-// A flushing writer sends each write to the client at once. It drops bytes after
-// the first room bytes, which net/http would not accept.
+// A flushing writer sends each write to the client at once. The field room is
+// the number of bytes that net/http still accepts; the writer drops all others.
 type flushing struct {
 	to   *responseWriter
 	room int64

@@ -34,8 +34,8 @@ import (
 //
 // The handler must be at the root of its host, because all paths begin with
 // /v2/; see [WithPathPrefix]. New panics if the store or an option is nil, if
-// two options set different values, if the warnings are too long, or if an
-// option has no effect with the store (see [Store]).
+// two options set the same thing to different values, if the warnings are too
+// long, or if an option has no effect with the store (see [Store]).
 func New(store Store, opts ...Option) http.Handler {
 	if store == nil {
 		panic("registry: New needs a store; memstore.New() makes an empty one")
@@ -280,8 +280,8 @@ func (h *handler) withoutDigest(w http.ResponseWriter, r *Request) (done bool, e
 	return true, notComputed(r.Digest.Algorithm())
 }
 
-// notAllowed returns an error with the field Allow, which lists the methods of
-// the request's endpoint.
+// notAllowed returns an error with the field Allow, which lists the methods that
+// the registry has for the request's endpoint.
 func (h *handler) notAllowed(r *Request) error {
 	var allowed []string
 	for _, m := range routes[r.route] {

@@ -97,7 +97,8 @@ func TestStorageLimit(t *testing.T) {
 		h.want(404, h.call("GET", location, ""))
 		h.want(404, h.call("HEAD", "/v2/app/blobs/"+string(sum(text(600, "b"))), ""))
 
-		// When a session is refused or cancelled, its bytes no longer count.
+		// When a session has ended, by a refusal as above or by a DELETE, its bytes
+		// no longer count.
 		location = h.start("app")
 		h.want(202, h.chunk(location, 0, text(1000, "c")))
 		full(put("v1", "x"))

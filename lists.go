@@ -44,7 +44,7 @@ func (h *handler) listRepositories(w http.ResponseWriter, r *Request) error {
 }
 
 // page returns the names from a list that the parameters n and last of the
-// request select. If more names follow, it sets Link.
+// request select. If more names follow, it sets Link, unless n is 0.
 func (h *handler) page(w http.ResponseWriter, r *Request, list func(after string) iter.Seq2[string, error]) ([]string, error) {
 	query := r.URL.Query()
 	limit, err := h.pageLimit(query)

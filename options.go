@@ -20,7 +20,7 @@ import (
 // warning, may be given several times. An option that permits or refuses
 // something may be repeated. An option that sets a value, such as
 // [WithPageSize], may be repeated with the same value: New panics if two options
-// set different values.
+// set the same thing to different values.
 type Option interface {
 	// Options returns the options that this option consists of, in order. An
 	// option consists of itself, unless the function [Options] made it.

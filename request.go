@@ -79,8 +79,8 @@ func (r *Request) Note(text string) {
 	}
 }
 
-// Store returns the store of the registry that serves the request. A hook can
-// read its content to decide. Store returns nil if the request was only parsed,
+// Store returns the store of the registry that serves the request, so that a
+// hook can read its content. Store returns nil if the request was only parsed,
 // as by [ParseRequest]. If the store carries out the operations itself, such as
 // a proxy, the result may be another store with only the content that the client
 // may see, see [Store].
@@ -212,9 +212,9 @@ func ParseRequest(hr *http.Request) (*Request, error) {
 	return r, r.err
 }
 
-// parse parses the method and the URL of hr into r. The path begins with the
-// prefix. It stores an error in r.err, and sets the other fields as far as it
-// can.
+// parse parses the method and the URL of hr into r. A path that does not begin
+// with the prefix is no endpoint. It stores an error in r.err, and sets the other
+// fields as far as it can.
 func (r *Request) parse(hr *http.Request, prefix string) {
 	r.Request, r.Prefix = hr, prefix
 	path, ok := strings.CutPrefix(hr.URL.Path, prefix)

@@ -35,7 +35,7 @@ type upload struct {
 	size     atomic.Int64 // the number of bytes that have arrived
 
 	busy      atomic.Bool
-	ended     bool // whether the session has ended
+	ended     bool // set when the session ends, so that a later claim of it fails
 	algorithm digest.Algorithm
 	hash      hash.Hash
 	writer    BlobWriter // nil until the first body arrives
@@ -129,7 +129,7 @@ func (u *uploads) claim(r *Request) (s *upload, busy bool, err error) {
 }
 
 // release gives up the claim of the request on the session. If endAll was called
-// during the request, it ends the session.
+// during the request, release ends the session.
 func (u *uploads) release(r *Request, s *upload) {
 	now := r.Now()
 	u.mu.Lock()

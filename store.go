@@ -21,8 +21,8 @@ import (
 // committed to one repository is not in another until it is committed or mounted
 // there too. Manifests and blobs are separate, even if their bytes are equal. If
 // the repositories of a store share their blobs, the store has a method
-// SharesBlobs() bool that returns true. A repository of such a store may exist
-// only after its first manifest was put.
+// SharesBlobs() bool that returns true. In such a store, a repository need not
+// exist before its first manifest was put.
 //
 // If a repository, blob, manifest or tag does not exist, the error wraps
 // [io/fs.ErrNotExist]. If the store cannot carry out the call at all, such as a

@@ -48,7 +48,8 @@ func (t *registryTest) wantNoUpload(location string) {
 	t.wantError(404, t.call("DELETE", location, ""), registry.CodeBlobUploadUnknown)
 }
 
-// The spec's section POST then PUT.
+// A client can push a blob by a POST and a PUT (the spec's section POST then
+// PUT).
 func TestUploadAtOnce(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		for _, path := range []string{"/v2/team/app/blobs/uploads/", "/v2/team/app/blobs/uploads"} {
@@ -69,8 +70,9 @@ func TestUploadAtOnce(t *testing.T) {
 	})
 }
 
-// The spec's section Pushing a blob in chunks. The PUT may have the last chunk
-// or no body, and chunks may have no Content-Range.
+// A client can push a blob in chunks (the spec's section Pushing a blob in
+// chunks). The PUT may have the last chunk or no body, and chunks may have no
+// Content-Range.
 func TestUploadInChunks(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		const content = "0123456789"

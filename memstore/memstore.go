@@ -50,9 +50,9 @@ type repository struct {
 	manifests map[digest.Digest]*registry.Manifest
 	tags      ordered.List // of digest.Digest
 
-	// tagged holds the tags of each manifest that has tags. The lists in
-	// referrers, one for each subject, hold the manifests with that subject by
-	// digest.
+	// tagged holds the tags of each manifest that has tags. For each subject,
+	// referrers has a list of the manifests with that subject. The digest of a
+	// manifest is its key in the list.
 	tagged    map[digest.Digest]map[string]struct{}
 	referrers map[digest.Digest]*ordered.List // of *registry.Manifest
 }
