@@ -31,9 +31,11 @@
 // The repositories of one layout share its blobs: each can read a blob that was
 // pushed to any of them, and a mount copies nothing. A manifest belongs to the
 // repositories whose entries or indexes name it. A repository exists while it
-// has manifests; a blob alone does not create one. The store refuses to delete a
-// file that another repository needs, with an error that a registry answers with
-// 405. Repositories that must be independent of each other belong in a tree.
+// has manifests. Blobs alone create no repository, but in a layout with blobs
+// and without manifests the default repository exists. The store refuses to
+// delete a file that another repository needs, with an error that a registry
+// answers with 405. Repositories that must be independent of each other belong
+// in a tree.
 //
 // # Trees
 //

@@ -59,8 +59,8 @@ func (d *draft) edit(name string) *repository {
 	return edited
 }
 
-// put adds entries for a manifest to index.json: one for each tag, or one
-// without a tag if tags is empty.
+// put adds the entries for a manifest that the draft lacks: one for each tag or, if
+// tags is empty and the manifest has no entry, one without a tag.
 func (d *draft) put(repo string, desc ocispec.Descriptor, tags []string) {
 	r := d.edit(repo)
 	nameFor := func(tag string) (reference, string) {

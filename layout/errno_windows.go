@@ -24,10 +24,10 @@ func transient(err error) bool {
 // Errors that Windows returns for paths that no file can have. Package syscall
 // also defines ENAMETOOLONG, but no call returns it.
 const (
-	errorInvalidName     = syscall.Errno(123) // also returned for a name that is too long, if a directory is open
+	errorInvalidName     = syscall.Errno(123) // from an os.Root, also for a name that is too long
 	errorBadPathname     = syscall.Errno(161)
 	errorFilenameTooLong = syscall.Errno(206)
-	errorDirectory       = syscall.Errno(267) // returned for a path that leads through a file, if a directory is open
+	errorDirectory       = syscall.Errno(267) // from an os.Root, for a path that leads through a file
 )
 
 // isImpossible reports whether the error means that no file with such a path can

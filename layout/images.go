@@ -57,8 +57,8 @@ func (s *Store) image(repo, dir, tag string) (*imageLayout, error) {
 	return l, nil
 }
 
-// imagesIn returns the images of a repository in the order of their tags. The
-// directory dir is the directory of the repository. If some images cannot be
+// imagesIn returns the images of a repository in the order of their directories.
+// The directory dir is the directory of the repository. If some images cannot be
 // read, it returns the others and the first error.
 func (s *Store) imagesIn(repo, dir string) (images []*imageLayout, err error) {
 	if !hasHost(repo) {

@@ -66,7 +66,8 @@ type imageLayout struct {
 	verdicts  map[digest.Digest]verdict
 	verifying map[digest.Digest]chan struct{}
 
-	// blobs is held while the file of a blob is renamed or removed.
+	// blobs is held while the file of a blob is put in its place, and while the
+	// file of a blob or manifest is removed.
 	blobs sync.Mutex
 }
 

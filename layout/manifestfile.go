@@ -66,8 +66,8 @@ func (f *manifestFile) publish() (err error) {
 }
 
 // unpublish removes the file that publish created, because the write has failed.
-// It keeps the file if an index names it or if it was pushed as a blob in the
-// meantime. The caller holds the lock on the layout.
+// It keeps the file if an entry of index.json names it, or if it was pushed as a
+// blob in the meantime. The caller holds the lock on the layout.
 func (f *manifestFile) unpublish() {
 	if !f.published || !f.isNew {
 		return

@@ -71,8 +71,8 @@ func TestReplacedIndexIsFreed(t *testing.T) {
 		require.NoError(t, s.PutManifest(t.Context(), "app", smallImage(rounds+i), []string{tag}, nil))
 		require.NoError(t, s.PutManifest(t.Context(), "app", smallImage(2*rounds+i), []string{"new" + tag}, nil))
 	}
-	// In this file, the tags name the manifests from before the store's own pushes.
-	// The store moves them again.
+	// This index.json has a new entry, and its other tags name the manifests from
+	// before the store's own pushes. The store makes those pushes again.
 	entries = append(entries, entryText(0, "new"))
 	writeFile(t, dir, "index.json", indexText(entries...))
 	d, err := s.StatManifest(t.Context(), "app", "v0")

@@ -120,10 +120,9 @@ func (l *imageLayout) merge(cur, x *index, file fs.FileInfo) *index {
 	return d.index
 }
 
-// lost returns the entries of cur that the other tool that wrote x cannot have
-// seen: those of the changes that came after every change with an entry that x
-// has. Changes older than maxAge do not count. The entry that was added last
-// comes first.
+// lost returns the entries of cur that the tool that wrote x cannot have seen:
+// those that were added after the last change of which x has an entry. Changes
+// older than maxAge do not count. The entry that was added last comes first.
 func (l *imageLayout) lost(cur, x *index) []*entry {
 	var lost []*entry
 	before := map[reference]digest.Digest{} // the digest that each tag named before the lost changes

@@ -183,8 +183,9 @@ func (r *reach) leadsTo(ctx context.Context, current *repository, d digest.Diges
 	return false, nil
 }
 
-// build reads the manifests of the repository, or only the indexes unless whole
-// is set. It does nothing if that was done before. The caller holds r.mu.
+// build reads the manifests of the repository if whole is set, and otherwise only
+// its indexes. It does nothing if that was done before, unless a manifest whose
+// file was absent has appeared. The caller holds r.mu.
 func (r *reach) build(ctx context.Context, whole bool) error {
 	if (r.whole || r.nested != nil && !whole) && !r.appeared(whole) {
 		return nil

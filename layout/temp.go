@@ -151,7 +151,8 @@ func (t *temps) remove(id string) {
 	}
 }
 
-// removeStale removes the temporary files of stores whose process was killed.
+// removeStale removes the temporary files of stores that are no longer open:
+// their lock is free or, without locks, none of their files was used for a day.
 func (t *temps) removeStale(now time.Time) {
 	if info, err := t.disk.stat(tempDir); err != nil || !info.IsDir() {
 		return

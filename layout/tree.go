@@ -140,8 +140,8 @@ func (d *disk) dirFor(repo string) (string, error) {
 	return dir, nil
 }
 
-// isPlain reports whether dir, which is not a layout, has a directory with the
-// plain name of a reserved component and none with the escaped name.
+// isPlain reports whether dir has a directory with the plain name of a reserved
+// component, and none with the escaped name, and is not a layout.
 func (d *disk) isPlain(dir, component string) (bool, error) {
 	if _, err := d.stat(join(dir, escape(component))); err == nil || !isAbsent(err) && !d.leadsNowhere(dir) {
 		return false, err
@@ -237,8 +237,8 @@ func (d *disk) leadsToLayout(dir string, visits *int) bool {
 	return false
 }
 
-// hasMarker reports whether a directory, which is no link, has an oci-layout file
-// that can be served. It is false for some files that a link leads to.
+// hasMarker reports whether a directory, which must not be a link, has an oci-layout
+// file that can be served. If the file is a link, hasMarker may return false.
 func (d *disk) hasMarker(dir string) bool {
 	name := join(dir, markerFile)
 	if d.byPath.Load() {
