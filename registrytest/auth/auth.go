@@ -72,8 +72,8 @@ type Auth struct {
 	TokenLife time.Duration
 
 	// Challenge, if it is not nil, returns the values of the header field
-	// WWW-Authenticate in a challenge. Its argument has the values that it
-	// replaces.
+	// WWW-Authenticate in a challenge. They replace the values in its second
+	// argument.
 	Challenge func(r *registry.Request, values []string) []string
 
 	// Mint, if it is not nil, may change the claims of a token before it is

@@ -39,8 +39,8 @@ type RateLimit struct {
 	Window time.Duration
 
 	// Counts reports whether a request counts. Other requests always pass, and
-	// their responses lack these two header fields. If Counts is nil, GET requests
-	// for manifests count, as at Docker Hub.
+	// their responses lack the header fields of the limit. If Counts is nil, GET
+	// requests for manifests count, as at Docker Hub.
 	Counts func(*registry.Request) bool
 
 	mu      sync.Mutex
@@ -92,7 +92,7 @@ func (l *RateLimit) middleware(next registry.Handler) registry.Handler {
 	}
 }
 
-// use counts a request of the client at the time now. It returns the number of
+// use counts a request of the client at the given time. It returns the number of
 // requests that remain in the window, or -1 if the request exceeds the limit,
 // and the time until the window ends.
 func (l *RateLimit) use(client string, length time.Duration, now time.Time) (remaining int, left time.Duration) {
@@ -174,8 +174,9 @@ func (q *Quota) take(client string, n int64) bool {
 	return true
 }
 
-// A meteredBody takes the bytes that the registry reads from it out of the
-// quota. The Content-Length was taken in advance and is not taken again.
+// A meteredBody is a request's body that subtracts the bytes from the quota as the
+// registry reads them. The field paid is the part of the Content-Length, which was
+// subtracted in advance, that is still to be read.
 type meteredBody struct {
 	io.ReadCloser
 	quota    *Quota

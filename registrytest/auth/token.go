@@ -86,8 +86,8 @@ func (a *Auth) AccessToken(name string, scopes ...string) string {
 	return token
 }
 
-// newClaims returns the claims of a token for the named user and the service,
-// issued at the time now.
+// newClaims returns the claims of a token for the named user and the service, issued
+// at the given time by the registry's clock.
 func (a *Auth) newClaims(name, service string, access []Scope, now time.Time) Claims {
 	life := a.TokenLife
 	if life == 0 {

@@ -86,8 +86,8 @@ func brokenDeletions() []broken {
 	}
 }
 
-// tagList returns a correct registry, except that the function edited changes its
-// lists of tags.
+// tagList returns a correct registry, except that it passes its lists of tags through
+// edited.
 func tagList(edited func(tags []string, h http.Header) []string) http.Handler {
 	return edit("GET", "/tags/list", func(rec *httptest.ResponseRecorder) {
 		var list struct {

@@ -86,8 +86,8 @@ func brokenReferrers() []broken {
 	}
 }
 
-// referrerList returns a correct registry, except that the function edited changes
-// its lists of referrers.
+// referrerList returns a correct registry, except that it passes its lists of
+// referrers to edited, which may change them.
 func referrerList(edited func(*ocispec.Index, http.Header, *http.Request), opts ...registry.Option) http.Handler {
 	return when(path("GET", "/referrers/"), func(w http.ResponseWriter, r *http.Request, h http.Handler) {
 		rec := record(h, r)
@@ -102,8 +102,8 @@ func referrerList(edited func(*ocispec.Index, http.Header, *http.Request), opts 
 	}, opts...)
 }
 
-// eachReferrer returns a correct registry, except that the function edited changes
-// each descriptor in its lists of referrers.
+// eachReferrer returns a correct registry, except that it passes each descriptor in
+// its lists of referrers to edited, which may change it.
 func eachReferrer(edited func(*ocispec.Descriptor), opts ...registry.Option) http.Handler {
 	return referrerList(func(index *ocispec.Index, _ http.Header, _ *http.Request) {
 		for i := range index.Manifests {

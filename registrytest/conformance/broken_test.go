@@ -82,7 +82,7 @@ func path(method, text string) func(*http.Request) bool {
 }
 
 // when returns a correct registry, except that the function serve responds to each
-// request for which the function is returns true.
+// request that the function is reports true for.
 func when(is func(*http.Request) bool, serve func(w http.ResponseWriter, r *http.Request, good http.Handler), opts ...registry.Option) http.Handler {
 	h := good(opts...)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -344,8 +344,8 @@ func (t *registryTest) descriptors(r *response) []ocispec.Descriptor {
 	return index.Manifests
 }
 
-// wantReferrers reports a violation unless got has exactly the descriptors want,
-// in any order.
+// wantReferrers reports a violation unless got has exactly the descriptors in
+// want, in any order.
 func (t *registryTest) wantReferrers(got []ocispec.Descriptor, want ...ocispec.Descriptor) {
 	t.Helper()
 	seen := map[digest.Digest]ocispec.Descriptor{}

@@ -113,8 +113,8 @@ type Requirement struct {
 	// "1.1", or "main" if no released version has it.
 	Since string
 
-	// The requirement applies to registries that have all features in with and
-	// none of those in without.
+	// The requirement applies to a registry that has all features in the field
+	// with, and none of those in the field without.
 	with, without features
 
 	check func(t *registryTest)

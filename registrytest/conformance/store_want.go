@@ -130,8 +130,8 @@ func (t *storeTest) names(call string, list iter.Seq2[string, error]) (all []str
 	return all
 }
 
-// wantList fails the test unless the list has the items want. It checks the
-// whole list, and lists that start after some items.
+// wantList fails the test unless the list has exactly the items in want. It checks
+// the whole list, and lists that start after some items.
 func (t *storeTest) wantList(method string, want []string, list func(after string) iter.Seq2[string, error]) {
 	t.Helper()
 	check := func(after string, want []string) {
@@ -144,7 +144,7 @@ func (t *storeTest) wantList(method string, want []string, list func(after strin
 	every := max(1, len(want)/20)
 	for i := 0; i < len(want); i += every {
 		check(want[i], want[i+1:])
-		// The list does not have this name, which sorts between two items.
+		// The list does not have this name, which sorts directly after the item.
 		if between := want[i] + "!"; i+1 == len(want) || between < want[i+1] {
 			check(between, want[i+1:])
 		}
@@ -152,9 +152,9 @@ func (t *storeTest) wantList(method string, want []string, list func(after strin
 	check("zzz"+want[len(want)-1], nil)
 }
 
-// wantReferrers fails the test unless the manifests want, in any order, are the
-// referrers of the subject. It checks the whole list, and lists that start after
-// some digests.
+// wantReferrers fails the test unless the referrers of the subject are exactly the
+// manifests in want, which may be in any order. It checks the whole list, and lists
+// that start after some digests.
 func (t *storeTest) wantReferrers(repo string, subject digest.Digest, want ...registry.Manifest) {
 	t.Helper()
 	want = slices.SortedFunc(slices.Values(want), func(a, b registry.Manifest) int {

@@ -10,7 +10,7 @@
 //
 // [Put], [Get] and [Copy] work on any [registry.Store], without a request. [State]
 // does the same in a test, and fails the test instead of returning an error.
-// Package referrer, below this one, builds signatures, attestations and SBOMs.
+// Its subpackage referrer builds signatures, attestations and SBOMs.
 package content
 
 import (

@@ -27,9 +27,9 @@ type TB interface {
 
 // State lets a test read and change the content of a store without a request.
 // References have the form that [Put] takes. CheckTag and CheckRepository report
-// differences with Errorf, and CheckTag also errors of the store. Other methods end the
-// test with Fatalf if the store returns an error. All methods may also be called in a
-// test's cleanup.
+// differences with Errorf. If the store returns an error, CheckTag reports it with
+// Errorf, and the other methods end the test with Fatalf. All methods may also be
+// called in a test's cleanup.
 type State struct {
 	Store registry.Store
 }

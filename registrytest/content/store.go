@@ -295,7 +295,8 @@ type untaggedLister interface {
 	Untagged(ctx context.Context, repo string) iter.Seq2[ocispec.Descriptor, error]
 }
 
-// reached has the manifests of a repository that can be reached from its tags.
+// reached has the manifests of a repository that were found from its tags and, for
+// [Copy], from the manifests without a tag.
 type reached struct {
 	ctx   context.Context
 	store registry.Store

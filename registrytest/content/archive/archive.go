@@ -23,9 +23,9 @@ import (
 // Import copies the images of an archive into a store, and returns their
 // references in the order of their names, such as "library/app:v1" or, for an image
 // without a tag that is part of no index, "app@sha256:…". The names are those that
-// [layout.Open] gives them, which also explains the kinds of archives. The options
-// change the names, such as [layout.Repository] and [layout.Tag] for an image
-// without a name.
+// [layout.Open] gives them; package layout describes the kinds of archives. The
+// options change the names, such as [layout.Repository] and [layout.Tag] for an
+// image without a name.
 //
 // Import verifies the digests of everything before it changes the store. It is an
 // error if an image lacks its config or a layer, but not if an index lacks the

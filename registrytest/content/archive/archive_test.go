@@ -259,7 +259,7 @@ func (full) CreateBlob(context.Context, string, int64) (registry.BlobWriter, err
 
 var errFull = errors.New("the disk is full")
 
-// A store that fails has no tag of the image.
+// If the store fails to take a blob, it gets no tag of the image.
 func TestStoreThatFails(t *testing.T) {
 	t.Parallel()
 	s := full{memstore.New()}

@@ -27,7 +27,8 @@ func zipped(t testing.TB, text []byte) []byte {
 	return b.Bytes()
 }
 
-// An archive comes from a reader, plain or compressed, and is no larger than allowed.
+// ImportFrom reads a plain or compressed archive from a reader. It returns an error if
+// the uncompressed archive is larger than the limit.
 func TestImportFrom(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile(write(t, layoutOf(t, map[string]content.Content{"app:v1": content.Image()})))

@@ -108,8 +108,8 @@ func CycloneDX(subject content.Content, parts ...content.ArtifactPart) content.C
 	}))
 }
 
-// artifact returns one that refers to the subject. The parts that the
-// caller asked for follow the artifact's own and override them.
+// artifact returns an artifact that refers to the subject. The parts in asked, which
+// a caller of this package gave, follow those in own and override them.
 func artifact(artifactType string, subject content.Content, asked []content.ArtifactPart, own ...content.ArtifactPart) content.Content {
 	return content.Artifact(artifactType, append(append(own, content.Subject(subject)), asked...)...)
 }
