@@ -35,9 +35,9 @@ type banner struct {
 	pulls        []string         // the references of the first images
 }
 
-// list adds the images of the store to the banner. Layouts, unless it is nil, is
-// the store whose manifests without a tag it adds as well. It logs repositories
-// that cannot be read and continues.
+// list adds the tagged images of the store to the banner and, unless layouts is
+// nil, the manifests without a tag in layouts. It logs repositories that cannot be
+// read and continues.
 func (b *banner) list(ctx context.Context, store registry.Store, layouts *layout.Store, logger *log.Logger) error {
 	for repo, err := range store.Repositories(ctx, "") {
 		if err != nil {
@@ -107,7 +107,7 @@ func (b *banner) print(out io.Writer) {
 	io.WriteString(w, b.snippets)
 }
 
-// printPush prints the repositories to which clients can push.
+// printPush prints the repositories to which clients can push, or that none exists.
 func (b *banner) printPush(w io.Writer) {
 	switch {
 	case !b.mustCreate || b.found && len(b.created) == 0:

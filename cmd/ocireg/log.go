@@ -56,8 +56,9 @@ func target(r *registry.Request) string {
 	return r.Repo
 }
 
-// failures returns the errors of the response, each after a space. For a 404
-// response it returns only their codes.
+// failures returns the errors of the response, each after a space, or the failure
+// of the registry if the response has none. Of the errors of a 404 response it
+// returns only the codes.
 func failures(e *registry.Exchange) string {
 	var b strings.Builder
 	for _, sent := range e.Errors {

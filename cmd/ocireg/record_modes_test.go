@@ -21,7 +21,7 @@ func TestSnippets(t *testing.T) {
 	t.Setenv("DOCKER_CONFIG", t.TempDir())
 	const pull, push = `capabilities = ["pull", "resolve"]`, `capabilities = ["pull", "resolve", "push"]`
 	hosts := func(name, url, capabilities, more string) string {
-		own := "" // In hosts.toml, a server without the key has all capabilities.
+		own := "" // In hosts.toml, a server without the key capabilities has all of them.
 		if capabilities == pull {
 			own = "    " + pull + "\n"
 		}

@@ -44,8 +44,9 @@ func (u *upstreamFlags) check(s *settings) error {
 	return nil
 }
 
-// transport returns the transport for requests to upstreams that trusts the file
-// of -upstream-ca as well. It returns nil if the flag is not set.
+// transport returns the transport for requests to upstreams. It also trusts the
+// certificate authorities in the file of -upstream-ca. If the flag is not set,
+// transport returns nil.
 func (u *upstreamFlags) transport() (*http.Transport, error) {
 	if u.caFile == "" {
 		return nil, nil

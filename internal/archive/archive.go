@@ -1,7 +1,7 @@
 // Package archive reads archives of images as file systems that hold an OCI image
 // layout: tar files of such layouts, and those that docker save writes.
 //
-// The package reads only headers into memory, and the files in which docker save
+// The package reads into memory only headers, and the files in which docker save
 // describes its images.
 package archive
 
@@ -102,8 +102,9 @@ type source struct {
 	modTime func() time.Time
 }
 
-// unpack checks whether the file is compressed. If so, the source becomes a temporary
-// file with the uncompressed bytes. It returns the number of bytes in the source.
+// unpack checks whether the file is compressed. If gzip has compressed it, the source
+// becomes a temporary file with the uncompressed bytes; other compressions are an
+// error. It returns the number of bytes in the source.
 func (s *source) unpack(file *os.File, size int64) (int64, error) {
 	start := make([]byte, 6)
 	n, err := file.ReadAt(start, 0)

@@ -40,7 +40,7 @@ type Sizes struct {
 	Blob         int // bytes of the big blob
 	Stream       int // bytes of a generated blob that no registry holds in memory
 	Tags         int // tags in one repository
-	ManyTags     int // tags in one repository, for registries that the function fills accepts
+	ManyTags     int // tags in one repository, for registries for which the function fills returns true
 	Referrers    int // referrers of one subject
 	Images       int // images in a layout that is opened
 	LayoutTags   int // tags in a layout that is pushed to

@@ -27,8 +27,8 @@ func heapInUse() uint64 {
 	return m.HeapInuse
 }
 
-// watchHeap watches the heap until the function stop is called. If the heap grows
-// above the size before by more than *peak, watchHeap sets *peak to the growth.
+// watchHeap watches the growth of the heap above the given size, until the function
+// stop is called. It raises *peak to the largest growth.
 func watchHeap(before uint64, peak *uint64) (stop func()) {
 	look := func() {
 		if now := heapInUse(); now > before {

@@ -38,9 +38,9 @@ func newLedger() *ledger {
 
 func key(repo, name string) string { return repo + " " + name }
 
-// write calls send to make a write, and records the fate of the blob or
-// manifest. Send reports whether the write was acknowledged. If so, the new fate
-// is the argument to; otherwise, it is unsure.
+// write calls send to make a write, and records the fate of the blob or manifest.
+// Send reports whether the write was acknowledged. If it was not, the fate is
+// unsure; otherwise, it is the last but one argument.
 func write(fates map[string]fate, key string, to fate, send func() bool) bool {
 	fates[key] = unsure
 	if !send() {
@@ -50,9 +50,9 @@ func write(fates map[string]fate, key string, to fate, send func() bool) bool {
 	return true
 }
 
-// writeTag calls send to make a write that sets or deletes a tag, and records the
-// digests that the tag may name. The argument to is the new digest, or "" for a
-// deletion. Send reports whether the write was acknowledged.
+// writeTag calls send to make a write that sets a tag to a digest, or deletes the
+// tag if the digest is "". It records the digests that the tag may name. Send
+// reports whether the write was acknowledged.
 func (l *ledger) writeTag(key, to string, send func() bool) bool {
 	before := l.tags[key]
 	if before == nil {

@@ -45,8 +45,8 @@ func (c *campaign) report(part, subject, tried string, findings []string) {
 // campaign and the purpose.
 func (c *campaign) rng(purpose uint64) *rand.Rand { return rand.New(rand.NewPCG(c.seed, purpose)) }
 
-// A part of the campaign tests one kind of failure until ctx is done, and
-// reports its rows.
+// A part of the campaign runs one kind of test until ctx is done, and adds its
+// rows with [campaign.report].
 type part struct {
 	name  string
 	share float64 // the share of the campaign's time

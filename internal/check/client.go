@@ -121,7 +121,7 @@ func One(args []string) (Client, error) {
 // taskName matches a valid first word in a line of a file for [Parse].
 var taskName = regexp.MustCompile(`^[a-z][a-z0-9-]*$`)
 
-// Parse reads the file that describes a client:
+// Parse parses the text of a file that describes a client:
 //
 //	# Comments begin with a number sign.
 //	name     crane

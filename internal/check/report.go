@@ -44,7 +44,8 @@ func (g group) with(o Outcome) (results []Result) {
 	return results
 }
 
-// outcome returns the worst outcome in the group.
+// outcome returns the first of violated, held and observed that a result in the
+// group has, or not tried.
 func (g group) outcome() Outcome {
 	for _, o := range []Outcome{Violated, Held, Observed} {
 		if len(g.with(o)) > 0 {

@@ -39,9 +39,8 @@ func (j *judgement) add(req Requirement, o Outcome, detail string) *Result {
 	return &j.results[len(j.results)-1]
 }
 
-// held adds that the requirement was met. A command that was killed proves nothing:
-// what it would have done next is unknown, so held adds that the requirement
-// was not tried.
+// held adds that the requirement was met. A command that was killed might still have
+// violated it, so in this case held adds that the requirement was not tried.
 func (j *judgement) held(req Requirement, format string, args ...any) {
 	if j.run.late {
 		j.notTried(req, killed)

@@ -17,7 +17,7 @@ func HostsTOML(url, certs string, mirror, readOnly bool) string {
 	capabilities, own := "capabilities = [\"pull\", \"resolve\", \"push\"]\n", ""
 	if readOnly {
 		capabilities = "capabilities = [\"pull\", \"resolve\"]\n"
-		own = capabilities // In hosts.toml, a server without the key has all capabilities.
+		own = capabilities // In hosts.toml, a server without the key capabilities has all of them.
 	}
 	text := fmt.Sprintf("server = %q\n%s%s", url, own, certs)
 	if mirror {

@@ -1,6 +1,6 @@
 // Package conn has code about connections that several layers of a server share:
 // the number of a connection and its end, in the context of requests, and a
-// [Writer] that notes when a response begins.
+// [Writer] that notices when a response begins.
 package conn
 
 import (

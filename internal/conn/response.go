@@ -2,8 +2,8 @@ package conn
 
 import "net/http"
 
-// A Writer is a ResponseWriter that notes the status and when the response
-// begins. Other ResponseWriters embed it.
+// A Writer is a ResponseWriter that notes the status, and calls a method when the
+// response begins. Other ResponseWriters embed it.
 type Writer struct {
 	http.ResponseWriter
 

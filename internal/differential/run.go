@@ -22,7 +22,7 @@ type Config struct {
 	stores  int  // the number of stores that have the directory open at once
 	layout  bool // whether the store is one layout, and not a tree
 	memory  bool // whether the model is a memstore, and not the type model
-	overlay bool // reopen puts an overlay with a memstore above the store instead of opening it again
+	overlay bool // whether to put an overlay with a memstore above the store instead of opening it again
 	overlap bool // whether some content is pushed as a manifest and as a blob
 	sparse  bool
 }

@@ -8,9 +8,9 @@ import (
 // Nearest returns the word that differs least from the misspelt one, or "" if
 // none is similar. Among equally similar words it returns the first in
 // alphabetical order. A character that is missing, added, replaced or exchanged
-// with its neighbour is one difference. Words of n characters are similar if they
-// have at most (n+2)/4 differences, or one. If the misspelt word is like a name of
-// Go, such as GetBlob, it is compared as get-blob.
+// with its neighbour is one difference. A word is similar if it has one difference, or
+// at most (n+2)/4, where n is the length of the misspelt word. If the misspelt word is
+// like a name of Go, such as GetBlob, it is compared as get-blob.
 func Nearest(misspelt string, words ...string) string {
 	misspelt = dashed(misspelt)
 	nearest, least := "", max((len(misspelt)+2)/4, 1)+1

@@ -71,8 +71,8 @@ func (c *Call) Value(name string) (string, bool) {
 	return list[0], c.Query.Has(name)
 }
 
-// Number returns the number in a parameter, or n if the query does not have it. A
-// number that is less than least sets Err.
+// Number returns the number in a parameter, or n if the query does not have it. It
+// sets Err if the number is below the minimum, least.
 func (c *Call) Number(name string, least, n int) int {
 	if text, ok := c.Value(name); ok && c.Err == nil {
 		var err error

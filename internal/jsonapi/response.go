@@ -49,8 +49,8 @@ func (w *Response) Write(p []byte) (int, error) {
 	return w.ResponseWriter.Write(p)
 }
 
-// reply writes the error or, if err is nil, the object. It writes no object
-// if the status is 0.
+// reply writes the error or, if err is nil, the status and the object. If the
+// status is 204, it leaves out the object; if it is 0, it writes nothing.
 func (w *Response) reply(status int, body any, err error) {
 	if err != nil {
 		if w.begun {

@@ -151,9 +151,9 @@ func (d *decoder) fail(property path, format string, args ...any) {
 	}
 }
 
-// is reports whether the value is of the expected kind, whose values begin with
-// the byte first. For any other value except null, it keeps an error. Null counts
-// as a missing property.
+// is reports whether the value is of the expected kind. All values of that kind begin
+// with the same byte, the argument first. For any other value except null, is keeps an
+// error. Null counts as a missing property.
 func (d *decoder) is(property path, v value, first byte, kind string) bool {
 	switch v[0] {
 	case first:

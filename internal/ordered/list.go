@@ -124,7 +124,7 @@ func (l *List) join(b int) {
 	l.blocks = slices.Delete(l.blocks, b+1, b+2)
 }
 
-// All calls yield with every key, in ascending order, until it returns false.
+// All yields every key with its value, in ascending order.
 func (l *List) All(yield func(key string, value any) bool) { l.yieldFrom(0, 0, yield) }
 
 // After yields the keys that sort after the given key, with their values, in

@@ -102,7 +102,7 @@ func (p *Parts) check(limit int64) error {
 	return nil
 }
 
-// layers returns the parts of package content that add layers.
+// layers returns the parts of package content that determine the layers.
 func (p *Parts) layers() []content.ArtifactPart {
 	parts := []content.ArtifactPart{content.Seed(p.Seed)}
 	if p.Layers != nil {
@@ -117,9 +117,8 @@ func (p *Parts) layers() []content.ArtifactPart {
 	return parts
 }
 
-// outer returns the parts, as package content defines them, that apply to the
-// outermost manifest, whether index, image or artifact: its annotations, Docker and
-// the subject.
+// outer returns the parts of package content that apply to the outermost manifest,
+// which is an index, an image or an artifact: its annotations, Docker and the subject.
 func (p *Parts) outer(ctx context.Context, s registry.Store, ref names.Reference) (parts []content.Part, err error) {
 	for _, k := range slices.Sorted(maps.Keys(p.Annotations)) {
 		parts = append(parts, content.Annotation(k, p.Annotations[k]))

@@ -52,8 +52,8 @@ type workspace struct {
 	primed string // the directory of a build cache that holds the standard library
 }
 
-// newWorkspace makes a workspace that uses the registry in a directory. If the
-// argument checkout, the directory, is empty, it uses that of this repository.
+// newWorkspace makes a workspace that uses the registry in the directory checkout,
+// or the registry of this repository if checkout is empty.
 func newWorkspace(checkout string) (w *workspace, err error) {
 	gomod, err := exec.Command("go", "env", "GOMOD").Output()
 	if err != nil {
