@@ -58,7 +58,7 @@ func (c Code) Status() int {
 // response. If it joins several with [errors.Join], the response has the first 100
 // of them, and the status of the first.
 type Error struct {
-	// Code is the error code.
+	// Code is the code of the error in the response, such as [CodeBlobUnknown].
 	Code Code
 
 	// Message describes the error for people. The response has only its first 4096

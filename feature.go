@@ -56,7 +56,6 @@ func exists(f Feature) bool {
 	return false
 }
 
-// A featureSet is a set of features.
 type featureSet struct {
 	ops          [numOps]bool
 	capabilities [numCapabilities]bool

@@ -49,7 +49,7 @@ type Exchange struct {
 	// Status is the HTTP status of the response, or 0 if there was none.
 	Status int
 
-	// Header is the header of the response.
+	// Header is the header with which the response was sent.
 	Header http.Header
 
 	// Errors are the errors in the response's body.

@@ -19,7 +19,7 @@ import (
 type Request struct {
 	*http.Request
 
-	// Op is the operation.
+	// Op is the operation that the method and the URL name, or [UnknownOp].
 	Op Op
 
 	// Prefix is the path prefix of the registry, see [WithPathPrefix]; or "".
@@ -279,7 +279,7 @@ func methodNotSupported() *Error {
 	return Errorf(CodeUnsupported, "the method is not supported here")
 }
 
-// noEndpoint returns the error for a path that is not an endpoint.
+// noEndpoint returns the error for a path that is not an endpoint: a 404 response.
 func noEndpoint() error {
 	e := Errorf(CodeUnsupported, "no such endpoint")
 	e.Status = http.StatusNotFound

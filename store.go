@@ -192,67 +192,67 @@ func unimplementedList(method string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) { yield("", unimplemented(method)) }
 }
 
-// Repositories yields an error.
+// Repositories yields an error that wraps [errors.ErrUnsupported].
 func (UnimplementedStore) Repositories(context.Context, string) iter.Seq2[string, error] {
 	return unimplementedList("Repositories")
 }
 
-// StatBlob returns an error.
+// StatBlob returns an error that wraps [errors.ErrUnsupported].
 func (UnimplementedStore) StatBlob(context.Context, string, digest.Digest) (int64, error) {
 	return 0, unimplemented("StatBlob")
 }
 
-// OpenBlob returns an error.
+// OpenBlob returns an error that wraps [errors.ErrUnsupported].
 func (UnimplementedStore) OpenBlob(context.Context, string, digest.Digest) (io.ReadSeekCloser, error) {
 	return nil, unimplemented("OpenBlob")
 }
 
-// CreateBlob returns an error.
+// CreateBlob returns an error that wraps [errors.ErrUnsupported].
 func (UnimplementedStore) CreateBlob(context.Context, string, int64) (BlobWriter, error) {
 	return nil, unimplemented("CreateBlob")
 }
 
-// MountBlob returns an error.
+// MountBlob returns an error that wraps [errors.ErrUnsupported].
 func (UnimplementedStore) MountBlob(context.Context, string, digest.Digest, string) error {
 	return unimplemented("MountBlob")
 }
 
-// DeleteBlob returns an error.
+// DeleteBlob returns an error that wraps [errors.ErrUnsupported].
 func (UnimplementedStore) DeleteBlob(context.Context, string, digest.Digest) error {
 	return unimplemented("DeleteBlob")
 }
 
-// StatManifest returns an error.
+// StatManifest returns an error that wraps [errors.ErrUnsupported].
 func (UnimplementedStore) StatManifest(context.Context, string, string) (ocispec.Descriptor, error) {
 	return ocispec.Descriptor{}, unimplemented("StatManifest")
 }
 
-// GetManifest returns an error.
+// GetManifest returns an error that wraps [errors.ErrUnsupported].
 func (UnimplementedStore) GetManifest(context.Context, string, string) (Manifest, error) {
 	return Manifest{}, unimplemented("GetManifest")
 }
 
-// PutManifest returns an error.
+// PutManifest returns an error that wraps [errors.ErrUnsupported].
 func (UnimplementedStore) PutManifest(context.Context, string, Manifest, []string, func(string, digest.Digest) error) error {
 	return unimplemented("PutManifest")
 }
 
-// DeleteManifest returns an error.
+// DeleteManifest returns an error that wraps [errors.ErrUnsupported].
 func (UnimplementedStore) DeleteManifest(context.Context, string, digest.Digest) error {
 	return unimplemented("DeleteManifest")
 }
 
-// DeleteTag returns an error.
+// DeleteTag returns an error that wraps [errors.ErrUnsupported].
 func (UnimplementedStore) DeleteTag(context.Context, string, string) error {
 	return unimplemented("DeleteTag")
 }
 
-// Tags yields an error.
+// Tags yields an error that wraps [errors.ErrUnsupported].
 func (UnimplementedStore) Tags(context.Context, string, string) iter.Seq2[string, error] {
 	return unimplementedList("Tags")
 }
 
-// Referrers yields an error.
+// Referrers yields an error that wraps [errors.ErrUnsupported].
 func (UnimplementedStore) Referrers(context.Context, string, digest.Digest, digest.Digest) iter.Seq2[ocispec.Descriptor, error] {
 	return func(yield func(ocispec.Descriptor, error) bool) {
 		yield(ocispec.Descriptor{}, unimplemented("Referrers"))

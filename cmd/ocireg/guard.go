@@ -71,7 +71,7 @@ func (s *settings) knows(hostport string) bool {
 		strings.EqualFold(host, configured) || slices.Contains(s.hosts, host)
 }
 
-// addHost adds a value of -host.
+// addHost adds a value of -host to the names of the registry.
 func (s *settings) addHost(v string) error {
 	if v == "" || strings.ContainsAny(v, ":/ ") {
 		return errors.New("want a host without a scheme and a port, such as registry.test")

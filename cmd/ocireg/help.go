@@ -163,7 +163,7 @@ func writeHelp(w io.Writer, fs *flag.FlagSet) {
 	fmt.Fprintln(w)
 }
 
-// describe returns the descriptions of the named flags.
+// describe returns the descriptions of the named flags, in the form of package flag.
 func describe(fs *flag.FlagSet, names []string) string {
 	var b strings.Builder
 	some := flag.NewFlagSet("", flag.ContinueOnError)

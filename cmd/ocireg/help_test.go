@@ -16,7 +16,8 @@ import (
 	"github.com/ocireg/registry/registrytest/fault"
 )
 
-// helpAbout returns the help about a topic.
+// helpAbout returns the output of ocireg help about a topic. It fails the test if a
+// line has more than 100 characters.
 func helpAbout(t *testing.T, topic ...string) string {
 	t.Helper()
 	var stdout, stderr bytes.Buffer

@@ -32,7 +32,6 @@ type recordFlags struct {
 	store *upstream.Store // the store that open has opened, or nil
 }
 
-// add declares the flags.
 func (f *recordFlags) add(fs *flag.FlagSet) {
 	several := func(name, usage string, to *[]string) {
 		fs.Func(name, usage, func(v string) error {

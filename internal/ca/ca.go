@@ -32,7 +32,7 @@ type Authority struct {
 	key *ecdsa.PrivateKey
 }
 
-// New returns an authority with a new key.
+// New returns an authority with the name and a new key.
 func New(name string) (*Authority, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -88,14 +88,13 @@ type world struct {
 	home   string
 }
 
-// with adds options for the registry.
 func (w *world) with(opts ...registry.Option) {
 	for _, o := range opts {
 		w.options = append(w.options, o)
 	}
 }
 
-// fault adds a fault rule for the registry.
+// fault adds a fault rule for the registry. If the rule is not valid, the run fails.
 func (w *world) fault(r fault.Rule) {
 	_, err := w.faults.Add(r)
 	w.fail(err)

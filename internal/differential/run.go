@@ -161,7 +161,8 @@ func (r *runner) open() error {
 	return nil
 }
 
-// serve returns a registry on a store.
+// serve returns a registry on a store, or on the model, with the options of the
+// kind.
 func (r *runner) serve(s registry.Store) http.Handler {
 	if r.sparse {
 		return registry.New(s, registry.WithSparseManifests())

@@ -44,7 +44,7 @@ type Endpoint struct {
 	Serve func(*Call) (any, error)
 }
 
-// Handle adds an endpoint.
+// Handle adds an endpoint. It panics if its pattern conflicts with an earlier one.
 func (a *API) Handle(e Endpoint) { a.mux.Handle(e.Pattern, e) }
 
 // ServeHTTP implements [http.Handler]. The API calls it with a [*Response].

@@ -70,7 +70,7 @@ func TestBrokenRegistriesAreFound(t *testing.T) {
 	require.Empty(t, unproven, "requirements that no broken registry shows to fail")
 }
 
-// good returns a correct registry.
+// good returns a correct registry on an empty memstore.
 func good(opts ...registry.Option) http.Handler { return registry.New(memstore.New(), opts...) }
 
 // path returns a function that reports whether a request has the method and the

@@ -34,7 +34,7 @@ func ExampleTarget() {
 	})
 }
 
-// This example tests a store.
+// This example tests an implementation of [registry.Store].
 func ExampleStore() {
 	var t *testing.T // supplied by the test
 

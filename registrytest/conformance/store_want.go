@@ -117,7 +117,8 @@ func (t *storeTest) wantNoRepository(repo string) {
 	}
 }
 
-// names returns the names that a list yields.
+// names returns the names that a list yields. If it yields an error, names fails the
+// test.
 func (t *storeTest) names(call string, list iter.Seq2[string, error]) (all []string) {
 	t.Helper()
 	for name, err := range list {

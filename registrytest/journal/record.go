@@ -21,7 +21,7 @@ type Record struct {
 	// arrival, from 1.
 	Number int
 
-	// Op is the operation.
+	// Op is the operation, as in a [registry.Request].
 	Op registry.Op
 
 	// Repo, Tag, Digest and From name the objects of the operation, as in a
@@ -35,10 +35,10 @@ type Record struct {
 	// or "".
 	Session string
 
-	// Method is the HTTP method.
+	// Method is the HTTP method, such as "GET".
 	Method string
 
-	// URL is the absolute URL.
+	// URL is the absolute URL of the request. It has the host that the client sent.
 	URL *url.URL
 
 	// Proto is the protocol, such as "HTTP/1.1".

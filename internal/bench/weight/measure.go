@@ -159,10 +159,8 @@ type result struct {
 	size     int64
 }
 
-// compile returns the CPU time to compile all packages.
 func (r result) compile() time.Duration { return r.cpu["build"] }
 
-// binary returns the path of the subject's test binary.
 func (w *workspace) binary(s subject) string { return filepath.Join(w.dir, s.name+".test") }
 
 // measure builds the subject's test with a copy of the primed build cache, and
