@@ -17,9 +17,9 @@ import (
 // A Store is a [registry.Store] that keeps its content in memory. It needs no
 // Close: the garbage collector frees a store that is no longer used.
 //
-// The store holds each blob once for all of its repositories, and never copies a
-// blob to publish or serve it. A large blob takes at most a tenth more memory
-// than its size, during the upload and after it.
+// The store holds each blob once for all of its repositories. It copies at most
+// the end of a large blob to publish it, and nothing to serve it. A large blob
+// takes at most a tenth more memory than its size, during the upload and after it.
 //
 // The zero Store is empty and ready to use.
 type Store struct {
@@ -29,7 +29,7 @@ type Store struct {
 	writing sync.Mutex
 
 	// mu guards the fields below. Methods hold it while they look up or change
-	// entries, and never while they call code of other packages. A method that
+	// entries, and never while they call a function of their caller. A method that
 	// holds writing may read the fields without mu.
 	mu    sync.RWMutex
 	repos ordered.List // of *repository, by name

@@ -37,8 +37,9 @@ func dashed(word string) string {
 	return b.String()
 }
 
-// distance returns the number of differences between two words. Its time is
-// quadratic, which is fine for words.
+// distance returns the number of differences between two words. If their lengths
+// differ by more than half of the longer one, it returns the longer length. Its
+// time is quadratic, which is fine for words.
 func distance(a, b string) int {
 	if abs(len(a)-len(b)) > max(len(a), len(b))/2 {
 		return max(len(a), len(b))

@@ -21,7 +21,8 @@ import (
 )
 
 // A Recipe describes content and its reference, for [content.Put]. Exactly one of
-// Image, Artifact and Raw is set. Equal recipes build equal content.
+// Image, Artifact and Raw is set. Equal recipes build equal content, as long as a
+// tag in Subject names the same manifest.
 type Recipe struct {
 	Ref      string `json:"ref"`
 	Image    *Parts `json:"image"`
