@@ -62,27 +62,27 @@ func ExceptTraps(names ...string) Option {
 // traps that need TLS or addresses are left out.
 //
 // The test fails for each trap that the client steps into, and for each twin with
-// which it fails. [Hazards.Markdown] has the outcomes of all traps, and the reasons
+// which it fails. [TrapReport.Markdown] has the outcomes of all traps, and the reasons
 // why some were not tried. docs/exploring.md describes them.
-func Hostile(t *testing.T, setup func(t *T, reg *registrytest.Server), run func(t *T, reg *registrytest.Server) error, opts ...Option) *Hazards {
+func Hostile(t *testing.T, setup func(t *T, reg *registrytest.Server), run func(t *T, reg *registrytest.Server) error, opts ...Option) *TrapReport {
 	t.Helper()
 	h := &hostile{explorer: explorer{t: t, setup: setup, run: run}}
 	if err := h.apply(hostileRun, opts); err != nil {
 		t.Fatalf("explore: %v", err)
 	}
-	z := h.explore()
-	t.Logf("explore: %s", z.Summary())
-	if text := z.untried(); text != "" {
+	report := h.explore()
+	t.Logf("explore: %s", report.Summary())
+	if text := report.untried(); text != "" {
 		t.Logf("explore: %s", text)
 	}
 	if !h.reportOnly {
-		for _, x := range z.Traps {
+		for _, x := range report.Traps {
 			if x.Outcome == Caught || x.Outcome == TwinFails {
 				t.Errorf("explore: %v", x)
 			}
 		}
 	}
-	return z
+	return report
 }
 
 // A hostile holds the state of one call of [Hostile].
@@ -133,25 +133,25 @@ type twin struct {
 	pages bool
 }
 
-func (h *hostile) explore() *Hazards {
+func (h *hostile) explore() *TrapReport {
 	h.t.Helper()
 	start := time.Now()
-	z := &Hazards{Name: h.t.Name()}
+	report := &TrapReport{Name: h.t.Name()}
 	chosen, err := h.chosen()
 	if err != nil {
 		h.t.Fatalf("explore: %v", err)
 	}
-	h.undisturbed(z)
+	h.undisturbed(report)
 	twins := make(map[string]string) // the failure, or "", of each twin tried so far, by name
 	for _, tr := range chosen {
 		x := TrapResult{Trap: tr.name, Reference: tr.reference, Twin: tr.twin.name}
 		if reason := tr.needs(h); reason != "" {
 			x.Outcome, x.Detail = NotTried, cmp.Or(h.base.refused(), reason)
-			z.Traps = append(z.Traps, x)
+			report.Traps = append(report.Traps, x)
 			continue
 		}
 		e := h.encounter(tr.name, tr.set)
-		z.Runs++
+		report.Runs++
 		x.Outcome = Withstood
 		if x.Detail = h.judge(tr, e); x.Detail != "" {
 			x.Outcome, x.Requests = Caught, e.lines()
@@ -162,7 +162,7 @@ func (h *hostile) explore() *Hazards {
 			failure, tried := twins[tr.twin.name]
 			if !tried {
 				e := h.encounter(tr.twin.name, tr.twin.set)
-				z.Runs++
+				report.Runs++
 				failure = h.judgeTwin(tr.twin, e)
 				twins[tr.twin.name] = failure
 			}
@@ -170,10 +170,10 @@ func (h *hostile) explore() *Hazards {
 				x.Outcome, x.Detail = TwinFails, failure
 			}
 		}
-		z.Traps = append(z.Traps, x)
+		report.Traps = append(report.Traps, x)
 	}
-	z.Time = time.Since(start)
-	return z
+	report.Time = time.Since(start)
+	return report
 }
 
 // encounter makes a run. The test fails at once if the watchdog gives it up.
@@ -202,7 +202,7 @@ func (h *hostile) chosen() (chosen []trap, err error) {
 
 // undisturbed runs the operation at an honest registry, and again with other
 // content at its tags. Later runs are compared with both.
-func (h *hostile) undisturbed(z *Hazards) {
+func (h *hostile) undisturbed(report *TrapReport) {
 	h.t.Helper()
 	schemes := []string{""}
 	if h.hostile().login.Username != "" {
@@ -210,7 +210,7 @@ func (h *hostile) undisturbed(z *Hazards) {
 	}
 	for _, h.scheme = range schemes {
 		h.base = h.encounter("undisturbed", func(*hostileWorld) {})
-		z.Runs++
+		report.Runs++
 		if h.base.err == nil && h.base.broken() == "" && h.base.refused() == "" {
 			break
 		}
@@ -230,7 +230,7 @@ func (h *hostile) undisturbed(z *Hazards) {
 	}
 	if h.base.tags() != nil {
 		other := h.encounter("other content", func(w *hostileWorld) { w.moveTags(otherImage()) })
-		z.Runs++
+		report.Runs++
 		h.moves = other.err == nil && other.broken() == ""
 		if h.moves && len(h.base.results) > 0 {
 			h.other = other.results

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Hazards is the report of [Hostile].
-type Hazards struct {
+// A TrapReport is the report of [Hostile].
+type TrapReport struct {
 	Name  string // the name of the test
 	Runs  int
 	Time  time.Duration
@@ -22,7 +22,7 @@ type TrapResult struct {
 	// standards. Twin is the legitimate behaviour that resembles the trap.
 	Trap, Reference, Twin string
 
-	Outcome Hazard
+	Outcome TrapOutcome
 
 	// Detail describes the action of the client, or says why the trap was not tried.
 	Detail string
@@ -31,15 +31,15 @@ type TrapResult struct {
 	Requests []string
 }
 
-// A Hazard is the outcome of a trap.
-type Hazard string
+// A TrapOutcome is how a client coped with a trap.
+type TrapOutcome string
 
 // The outcomes of traps.
 const (
-	Withstood Hazard = "withstood"
-	Caught    Hazard = "CAUGHT"     // the client stepped into the trap
-	TwinFails Hazard = "TWIN FAILS" // the client refuses the legitimate twin as well
-	NotTried  Hazard = "not tried"  // the trap does not apply to the operation
+	Withstood TrapOutcome = "withstood"
+	Caught    TrapOutcome = "CAUGHT"     // the client stepped into the trap
+	TwinFails TrapOutcome = "TWIN FAILS" // the client refuses the legitimate twin as well
+	NotTried  TrapOutcome = "not tried"  // the trap does not apply to the operation
 )
 
 // String returns a line with the result, followed by a line for each request.
@@ -56,9 +56,9 @@ func (x TrapResult) String() string {
 }
 
 // With returns the names of the traps with the outcome.
-func (z *Hazards) With(outcome Hazard) []string {
+func (r *TrapReport) With(outcome TrapOutcome) []string {
 	var traps []string
-	for _, x := range z.Traps {
+	for _, x := range r.Traps {
 		if x.Outcome == outcome {
 			traps = append(traps, x.Trap)
 		}
@@ -66,24 +66,24 @@ func (z *Hazards) With(outcome Hazard) []string {
 	return traps
 }
 
-// Summary returns the number of traps with each outcome, in a line. [Hazards.Markdown]
+// Summary returns the number of traps with each outcome, in a line. [TrapReport.Markdown]
 // has the traps.
-func (z *Hazards) Summary() string {
-	untried := fmt.Sprintf("%d not tried", len(z.With(NotTried)))
-	if len(z.With(NotTried)) > 0 {
-		untried += " (Hazards.Markdown has the reasons)"
+func (r *TrapReport) Summary() string {
+	untried := fmt.Sprintf("%d not tried", len(r.With(NotTried)))
+	if len(r.With(NotTried)) > 0 {
+		untried += " (TrapReport.Markdown has the reasons)"
 	}
 	return fmt.Sprintf("%d traps withstood, %d caught the client, %d twins fail, %s, %d runs",
-		len(z.With(Withstood)), len(z.With(Caught)), len(z.With(TwinFails)), untried, z.Runs)
+		len(r.With(Withstood)), len(r.With(Caught)), len(r.With(TwinFails)), untried, r.Runs)
 }
 
 // untried returns a sentence that says why no trap was tried, or "" if one was tried.
-func (z *Hazards) untried() string {
-	if len(z.With(NotTried)) < len(z.Traps) {
+func (r *TrapReport) untried() string {
+	if len(r.With(NotTried)) < len(r.Traps) {
 		return ""
 	}
 	var reasons []string
-	for _, x := range z.Traps {
+	for _, x := range r.Traps {
 		if !slices.Contains(reasons, x.Detail) {
 			reasons = append(reasons, x.Detail)
 		}
@@ -96,10 +96,10 @@ func (z *Hazards) untried() string {
 
 // Markdown returns the report as a table in Markdown, with the reason why a trap was
 // not tried.
-func (z *Hazards) Markdown() string {
+func (r *TrapReport) Markdown() string {
 	var b strings.Builder
 	b.WriteString("| Trap | Outcome | Detail |\n|---|---|---|\n")
-	for _, x := range z.Traps {
+	for _, x := range r.Traps {
 		fmt.Fprintf(&b, "| %s | %s | %s |\n", x.Trap, x.Outcome, strings.NewReplacer("|", `\|`, "\n", " ").Replace(x.Detail))
 	}
 	return b.String()

@@ -54,7 +54,7 @@ func hostileImage() content.Content { return content.Image(content.Layers(2)) }
 
 // meetHostile calls Hostile with an operation of a wary client. The parameter mutant
 // names the bug of the client.
-func meetHostile(t *testing.T, mutant, op string, opts ...Option) *Hazards {
+func meetHostile(t *testing.T, mutant, op string, opts ...Option) *TrapReport {
 	t.Helper()
 	setup := func(t *T, reg *registrytest.Server) {
 		app := reg.Push(t, "team/app:v1", hostileImage())
@@ -132,7 +132,7 @@ func TestUnwaryClients(t *testing.T) {
 	caught := make(map[string]bool)
 	for _, m := range []struct {
 		mutant, op string
-		outcome    Hazard
+		outcome    TrapOutcome
 		traps      []string
 	}{
 		{"credentials for every host", "pull", Caught, []string{
@@ -304,7 +304,7 @@ func TestRefused(t *testing.T) {
 	require.Equal(t, "no trap was tried: the operation's only request was answered with 401", z.untried())
 	require.Equal(t, 2, z.Runs, "with tokens and with Basic credentials")
 	require.Positive(t, z.Time)
-	require.Equal(t, "0 traps withstood, 0 caught the client, 0 twins fail, 1 not tried (Hazards.Markdown has the reasons), 2 runs", z.Summary())
+	require.Equal(t, "0 traps withstood, 0 caught the client, 0 twins fail, 1 not tried (TrapReport.Markdown has the reasons), 2 runs", z.Summary())
 	twice := func(t *T, reg *registrytest.Server) error { return errors.Join(careless(t, reg), careless(t, reg)) }
 	z = Hostile(t, nil, twice, OnlyTraps("huge manifest"))
 	require.Equal(t, "no trap was tried: all 2 requests of the operation were answered with 404", z.untried())

@@ -113,7 +113,7 @@ func Accept(kinds ...string) Option {
 }
 
 // ReportOnly keeps violations from failing the test, and makes [Golden] do nothing.
-// The caller examines the [Matrix] or the [Hazards].
+// The caller examines the [Matrix] or the [TrapReport].
 func ReportOnly() Option { return Option{"ReportOnly", "", func(c *config) { c.reportOnly = true }} }
 
 // Seed sets the seed for the choice of sampled runs, 0 by default. With one job

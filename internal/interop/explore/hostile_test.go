@@ -22,8 +22,8 @@ type trapped struct {
 	old, new     string
 	trap, source string
 
-	outcome explore.Hazard // the outcome with the old version
-	short   bool           // set if go test -short tries this client
+	outcome explore.TrapOutcome // the outcome with the old version
+	short   bool                // set if go test -short tries this client
 }
 
 var trappedClients = []trapped{
@@ -44,14 +44,14 @@ var trappedClients = []trapped{
 // Hostile finds the trap of each client in its old version, and does not find it
 // in the version with the fix.
 func TestHostile(t *testing.T) {
-	reports, binaries := make(map[string]*explore.Hazards), make(map[string]string)
+	reports, binaries := make(map[string]*explore.TrapReport), make(map[string]string)
 	dir := t // build keeps binaries in the directory of this test, because several subtests run them
 	for _, c := range trappedClients {
 		t.Run(fmt.Sprintf("%s %s %s", c.client, c.old, c.trap), func(t *testing.T) {
 			if testing.Short() && !c.short {
 				t.Skip("not in the sample")
 			}
-			meet := func(version string) *explore.Hazards {
+			meet := func(version string) *explore.TrapReport {
 				key := c.client + version + c.test
 				if binaries[c.client+version] == "" {
 					binaries[c.client+version] = build(dir, c.client, version)
@@ -71,9 +71,9 @@ func TestHostile(t *testing.T) {
 
 // meetHostile runs a test of the binary, which calls explore.Hostile, and
 // returns the report.
-func meetHostile(t *testing.T, binary, test string) *explore.Hazards {
+func meetHostile(t *testing.T, binary, test string) *explore.TrapReport {
 	t.Helper()
-	out := filepath.Join(t.TempDir(), "hazards.json")
+	out := filepath.Join(t.TempDir(), "traps.json")
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, binary, "-test.run=^"+test+"$")
@@ -82,7 +82,7 @@ func meetHostile(t *testing.T, binary, test string) *explore.Hazards {
 	require.NoError(t, err, "%s", output)
 	text, err := os.ReadFile(out)
 	require.NoError(t, err)
-	z := new(explore.Hazards)
+	z := new(explore.TrapReport)
 	require.NoError(t, json.Unmarshal(text, z))
 	return z
 }

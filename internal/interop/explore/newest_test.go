@@ -59,6 +59,6 @@ func helm4Explored(test string) func(*testing.T) *explore.Matrix {
 	return func(t *testing.T) *explore.Matrix { return exploreBinary(t, build(t, "helm4", helm4), test, "") }
 }
 
-func helm4Met(test string) func(*testing.T) *explore.Hazards {
-	return func(t *testing.T) *explore.Hazards { return meetHostile(t, build(t, "helm4", helm4), test) }
+func helm4Met(test string) func(*testing.T) *explore.TrapReport {
+	return func(t *testing.T) *explore.TrapReport { return meetHostile(t, build(t, "helm4", helm4), test) }
 }

@@ -25,7 +25,7 @@ func TestHostileNotation(t *testing.T) {
 		t.Skip("not in the sample")
 	}
 	const endless = "signatures without an end, and none is valid"
-	for version, outcome := range map[string]explore.Hazard{"v1.0.0-rc.3": explore.Caught, "v1.0.0-rc.6": explore.Withstood} {
+	for version, outcome := range map[string]explore.TrapOutcome{"v1.0.0-rc.3": explore.Caught, "v1.0.0-rc.6": explore.Withstood} {
 		t.Run(version, func(t *testing.T) {
 			program := build(t, "notation", version)
 			z := explore.Hostile(t, func(t *explore.T, reg *registrytest.Server) {

@@ -54,7 +54,7 @@ type Operation struct {
 	// Explored and Met, unless they are nil, return the outcomes of another program,
 	// in place of Run.
 	Explored func(*testing.T) *explore.Matrix
-	Met      func(*testing.T) *explore.Hazards
+	Met      func(*testing.T) *explore.TrapReport
 
 	// Runs is the number of runs in the sample of faults that the table is about,
 	// or 0 if the table is about all faults.

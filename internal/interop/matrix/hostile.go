@@ -43,7 +43,7 @@ func Hostile(t *testing.T, docs, name string, ops []Operation) {
 					continue
 				}
 				require.NotEqual(t, explore.Caught, x.Outcome, "%v", x)
-				table.Check(t, x.Trap, op.Name, hazard(x.Outcome))
+				table.Check(t, x.Trap, op.Name, trapWord(x.Outcome))
 			}
 		})
 	}
@@ -55,7 +55,7 @@ func Hostile(t *testing.T, docs, name string, ops []Operation) {
 		table.Declare(row)
 	}
 	table.CheckDeclared(t)
-	table.checkHazards(t)
+	table.checkTraps(t)
 }
 
 // meet lets the operation meet the traps of the table, or all.
@@ -73,11 +73,11 @@ func (op Operation) meet(t *testing.T, all bool) []explore.TrapResult {
 	return explore.Hostile(t, op.Setup, op.Run, opts...).Traps
 }
 
-// checkHazards checks that all traps exist, and that the cells have outcomes of
+// checkTraps checks that all traps exist, and that the cells have outcomes of
 // traps, even the cells of operations that other packages run.
-func (table *Table) checkHazards(t *testing.T) {
+func (table *Table) checkTraps(t *testing.T) {
 	t.Helper()
-	words := []string{hazard(explore.NotTried), hazard(explore.TwinFails), hazard(explore.Withstood)}
+	words := []string{trapWord(explore.NotTried), trapWord(explore.TwinFails), trapWord(explore.Withstood)}
 	for _, row := range published {
 		for _, col := range table.cols {
 			require.Contains(t, words, table.cells[[2]string{row, col}], "%s, table %s, %s, %s: no outcome is called so", table.file, table.name, row, col)
@@ -94,7 +94,7 @@ func (table *Table) rowsOf(rows []string) []string {
 	return rows
 }
 
-func hazard(o explore.Hazard) string {
+func trapWord(o explore.TrapOutcome) string {
 	switch o {
 	case explore.NotTried:
 		return "–"
