@@ -56,7 +56,7 @@ func TestSizeOf(t *testing.T) {
 
 	require.NoError(t, err)
 	require.EqualValues(t, 102, size)
-	require.Empty(t, reg.Requests().Op(registry.PutManifest, registry.PutUpload).All())
+	require.Empty(t, reg.Requests().Op(registry.PutManifest, registry.PutUpload).Records())
 }
 
 // login reports whether a registry takes the name and the password.
@@ -122,7 +122,7 @@ func TestDownloadIsResumed(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, blob.Digest, digest.FromBytes(got))
 	var asked []string
-	for _, r := range reg.Requests().Op(registry.GetBlob).All() {
+	for _, r := range reg.Requests().Op(registry.GetBlob).Records() {
 		asked = append(asked, r.Range)
 	}
 	require.Equal(t, []string{"bytes=0-", "bytes=40000-", "bytes=80000-"}, asked)

@@ -169,7 +169,7 @@ func TestServerRecordsRequestsByConnection(t *testing.T) {
 		requireUp(t, s)
 		s.CloseClientConnections()
 		requireUp(t, s)
-		requests := s.Requests().Op(registry.Ping).All()
+		requests := s.Requests().Op(registry.Ping).Records()
 		require.Len(t, requests, 3)
 		require.Equal(t, []int{1, 1, 2}, []int{requests[0].Conn, requests[1].Conn, requests[2].Conn})
 	})

@@ -89,7 +89,7 @@ func TestNetwork(t *testing.T) {
 	for _, reg := range []*registrytest.Server{origin, other, public} {
 		require.Equal(t, digestOf(t, img), digestOf(t, ggcr.Image(t, reg, "library/alpine:3")))
 	}
-	for _, r := range public.Requests().All() {
+	for _, r := range public.Requests().Records() {
 		require.Empty(t, r.RequestHeader["Authorization"], "credentials are for their own registry")
 	}
 }

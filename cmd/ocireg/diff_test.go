@@ -75,7 +75,7 @@ func TestDiffOfProfile(t *testing.T) {
 			require.Empty(t, got["differs"], stdout)
 			require.Equal(t, len(p.Quirks()), len(got["holds"])+len(got["untried"]), stdout)
 			require.Equal(t, untried[p.Name()], got["untried"], stdout)
-			for _, r := range reg.Requests().All() {
+			for _, r := range reg.Requests().Records() {
 				for _, repo := range []string{r.Repo, r.From} {
 					require.True(t, repo == "" || strings.HasPrefix(repo, "probe/"), "%v", r)
 				}
@@ -91,7 +91,7 @@ func TestDiffOfProfile(t *testing.T) {
 func requireEmpty(t *testing.T, store registry.Store, requests journal.Requests) {
 	t.Helper()
 	require.NotZero(t, requests.Status(http.StatusCreated).Len())
-	for _, r := range requests.Status(http.StatusCreated).All() {
+	for _, r := range requests.Status(http.StatusCreated).Records() {
 		switch d := digest.Digest(r.ResponseHeader.Get("Docker-Content-Digest")); r.Op {
 		case registry.PutManifest:
 			require.NoError(t, d.Validate())

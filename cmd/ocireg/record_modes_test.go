@@ -71,7 +71,7 @@ func TestOverlayOfRecording(t *testing.T) {
 	require.Equal(t, "a layer", i.do(t, "GET", "/v2/library/app/blobs/"+layer, "").body)
 	require.Equal(t, string(image.Manifest), i.do(t, "GET", "/v2/library/app/manifests/"+string(image.Digest), "").body)
 	require.Equal(t, 0, i.stop(t))
-	for _, r := range up.Requests().All() {
+	for _, r := range up.Requests().Records() {
 		require.Contains(t, []string{http.MethodGet, http.MethodHead}, r.Method, "the upstream gets no writes")
 	}
 	up.Stop()

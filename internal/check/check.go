@@ -214,7 +214,7 @@ func (k *checker) task(ctx context.Context, task Task) ([]Result, []Crash, error
 		return nil, nil, fmt.Errorf("%s: %w", task.Name, err)
 	}
 	if !base.ok() {
-		return nil, nil, &FailedError{Task: task.Name, Command: base.command, Reason: base.end(), Output: base.output, Requests: lines(base.requests.All(), 20), Like: k.cfg.Like}
+		return nil, nil, &FailedError{Task: task.Name, Command: base.command, Reason: base.end(), Output: base.output, Requests: lines(base.requests.Records(), 20), Like: k.cfg.Like}
 	}
 	if base.requests.Len() == 0 {
 		return nil, nil, &FailedError{Task: task.Name, Command: base.command, Reason: "it sent no request to the registry; {ref}, {registry} and others stand for its address", Output: base.output, Like: k.cfg.Like}
@@ -260,7 +260,7 @@ func (k *checker) scenario(ctx context.Context, s scenario, base *run) ([]Result
 	}
 	if j.run.crash != "" {
 		results, _, _ := notTried("the command crashed")
-		return results, []Crash{{j.task, s.name, j.run.crash, j.run.command, lines(j.run.requests.All(), 10)}}, nil
+		return results, []Crash{{j.task, s.name, j.run.crash, j.run.command, lines(j.run.requests.Records(), 10)}}, nil
 	}
 	s.judge(j)
 	return j.results, nil, nil

@@ -84,7 +84,7 @@ func TestClientThatWaitsOnItsOwn(t *testing.T) {
 		j := &judgement{base: base, task: "list"}
 		j.run, err = k.run(t.Context(), base.task, func(w *world) { s.arrange(w, base) })
 		require.NoError(t, err)
-		sent := j.run.requests.All()
+		sent := j.run.requests.Records()
 		require.Len(t, sent, 2)
 		require.Equal(t, http.StatusTooManyRequests, sent[0].Status)
 		sent[1].Start = sent[0].Start.Add(sent[0].Duration + c.wait) // as if the client had waited

@@ -86,7 +86,7 @@ func (j *judgement) violated(req Requirement, records []*journal.Record, format 
 // violation.
 func (j *judgement) succeeds(req Requirement) bool {
 	if !j.run.ok() {
-		j.violated(req, j.run.requests.All(), "the command fails: %s%s", j.run.end(), j.said())
+		j.violated(req, j.run.requests.Records(), "the command fails: %s%s", j.run.end(), j.said())
 		return false
 	}
 	return true

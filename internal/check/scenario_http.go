@@ -37,7 +37,7 @@ var httpScenarios = []scenario{
 			switch {
 			case !j.succeeds(followsRedirects):
 			case j.run.elsewhere.Len() == 0:
-				j.violated(followsRedirects, j.run.requests.All(), "the command succeeds without a request to the other host")
+				j.violated(followsRedirects, j.run.requests.Records(), "the command succeeds without a request to the other host")
 			default:
 				j.held(followsRedirects, "%s at the other host", count(j.run.elsewhere.Len(), "request"))
 			}
@@ -79,7 +79,7 @@ func judgeCredentials(j *judgement) {
 	leaked := j.run.elsewhere.Where(authorized)
 	switch {
 	case leaked.Len() > 0:
-		j.violated(keepsAuthorization, leaked.All(), "the request that was redirected to another host has Authorization there")
+		j.violated(keepsAuthorization, leaked.Records(), "the request that was redirected to another host has Authorization there")
 	case j.run.elsewhere.Len() == 0:
 		j.notTried(keepsAuthorization, "the command does not follow the redirect")
 	default:
@@ -121,7 +121,7 @@ func retryAfter(name string, req Requirement, wait time.Duration, form ...fault.
 }
 
 func judgeRetryAfter(j *judgement, req Requirement) {
-	refused := j.run.requests.Status(http.StatusTooManyRequests).All()
+	refused := j.run.requests.Status(http.StatusTooManyRequests).Records()
 	if len(refused) == 0 {
 		j.notTried(req, "the command did not send the request this time")
 		return
@@ -132,7 +132,7 @@ func judgeRetryAfter(j *judgement, req Requirement) {
 	until, ok := field.RetryAfter(value, end)
 	again := j.run.requests.Where(func(r *journal.Record) bool {
 		return r.Number > first.Number && r.Method == first.Method && r.URL.Path == first.URL.Path
-	}).All()
+	}).Records()
 	switch {
 	case !ok:
 		j.notTried(req, fmt.Sprintf("Retry-After was %q", value))
@@ -156,11 +156,11 @@ func judgeWarnings(j *judgement) {
 		j.notTried(reportsWarnings, killed)
 		j.notTried(deduplicatesWarnings, killed)
 	case n == 0:
-		j.violated(reportsWarnings, j.run.requests.All(), "the output does not have the warning that %s had", count(j.run.requests.Len(), "response"))
+		j.violated(reportsWarnings, j.run.requests.Records(), "the output does not have the warning that %s had", count(j.run.requests.Len(), "response"))
 		j.notTried(deduplicatesWarnings, "the warning is not reported")
 	case n > 1:
 		j.held(reportsWarnings, "")
-		j.violated(deduplicatesWarnings, j.run.requests.All(), "the output has the warning %d times, from %s", n, count(j.run.requests.Len(), "response"))
+		j.violated(deduplicatesWarnings, j.run.requests.Records(), "the output has the warning %d times, from %s", n, count(j.run.requests.Len(), "response"))
 	default:
 		j.held(reportsWarnings, "")
 		if j.run.requests.Len() > 1 {

@@ -110,7 +110,7 @@ func (j *judgement) listsAll(req Requirement, op registry.Op, words []string) {
 		return
 	}
 	if missing := missingFrom(j.run.output, words); len(missing) > 0 {
-		j.violated(req, j.run.requests.Op(op, registry.GetManifest).All(), "the command succeeds, and its output lacks %d of %d: %s",
+		j.violated(req, j.run.requests.Op(op, registry.GetManifest).Records(), "the command succeeds, and its output lacks %d of %d: %s",
 			len(missing), len(words), strings.Join(missing, ", "))
 		return
 	}

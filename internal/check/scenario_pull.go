@@ -84,7 +84,7 @@ var pullScenarios = []scenario{
 		},
 		judge: func(j *judgement) {
 			if j.run.ok() {
-				j.violated(rejectsWrongType, j.run.requests.Op(registry.GetManifest).All(),
+				j.violated(rejectsWrongType, j.run.requests.Op(registry.GetManifest).Records(),
 					"the command accepts the Content-Type %s of a manifest whose mediaType is %s", dockerManifest, ocispec.MediaTypeImageManifest)
 			} else {
 				j.held(rejectsWrongType, "it is refused%s", j.said())
@@ -134,7 +134,7 @@ const alteration = "\n"
 // a line with the digest that the command requested and the digest of the altered
 // content. A command that lists several manifests may go on after such a message.
 func (j *judgement) saysManifestsDiffer() bool {
-	altered := j.run.requests.Op(registry.GetManifest).Status(http.StatusOK).All()
+	altered := j.run.requests.Op(registry.GetManifest).Status(http.StatusOK).Records()
 	said := 0
 	for _, r := range altered {
 		if r.Digest == "" {
@@ -160,14 +160,14 @@ func (j *judgement) saysManifestsDiffer() bool {
 func (j *judgement) refuses(req Requirement, what string, op registry.Op) {
 	switch {
 	case j.run.ok():
-		j.violated(req, j.run.requests.Op(op).All(), "the command accepts %s", what)
+		j.violated(req, j.run.requests.Op(op).Records(), "the command accepts %s", what)
 	default:
 		j.held(req, "it is refused%s", j.said())
 	}
 }
 
 func judgeCut(j *judgement) {
-	gets := j.run.requests.Op(registry.GetBlob).Digest(image().Layers[0].Digest).All()
+	gets := j.run.requests.Op(registry.GetBlob).Digest(image().Layers[0].Digest).Records()
 	resumed := false
 	for _, r := range gets {
 		resumed = resumed || r.RequestHeader.Get("Range") != "" && r.Status == http.StatusPartialContent

@@ -117,7 +117,7 @@ func wholeBlob(base *run, r *journal.Record) bool {
 
 // largestChunk returns the size of the largest chunk in the run.
 func largestChunk(base *run) (size int64) {
-	for _, r := range base.requests.Op(registry.PatchUpload).All() {
+	for _, r := range base.requests.Op(registry.PatchUpload).Records() {
 		size = max(size, r.BytesIn)
 	}
 	return size
@@ -138,11 +138,11 @@ func judgeAborted(j *judgement) {
 		return
 	}
 	cancelled := make(map[string]bool)
-	for _, r := range j.run.requests.Op(registry.CancelUpload).All() {
+	for _, r := range j.run.requests.Op(registry.CancelUpload).Records() {
 		cancelled[r.Session] = true
 	}
 	var open []*journal.Record
-	for _, r := range j.run.requests.Op(registry.StartUpload, registry.MountBlob, registry.PostBlob).Status(http.StatusAccepted).All() {
+	for _, r := range j.run.requests.Op(registry.StartUpload, registry.MountBlob, registry.PostBlob).Status(http.StatusAccepted).Records() {
 		if !cancelled[r.Session] {
 			open = append(open, r)
 		}

@@ -34,9 +34,9 @@ var referrersScenarios = []scenario{
 			tagged, err := j.run.store.StatManifest(context.Background(), repoName, referrersTag())
 			switch {
 			case err != nil || tagged.Digest != content.Image().Digest:
-				j.violated(reportsForeignTag, j.run.requests.All(), "the command replaces the image at the referrers tag")
+				j.violated(reportsForeignTag, j.run.requests.Records(), "the command replaces the image at the referrers tag")
 			case j.run.ok():
-				j.violated(reportsForeignTag, j.run.requests.All(), "the command succeeds, and the referrer is in no list")
+				j.violated(reportsForeignTag, j.run.requests.Records(), "the command succeeds, and the referrer is in no list")
 			default:
 				j.held(reportsForeignTag, "it fails%s", j.said())
 			}
@@ -54,12 +54,12 @@ var referrersScenarios = []scenario{
 		arrange: func(w *world, _ *run) { w.withoutReferrers(referrersIndex()) },
 		judge: func(j *judgement) {
 			if !j.run.ok() {
-				j.violated(removesReferrer, j.run.requests.All(), "the command fails: %s%s", j.run.end(), j.said())
+				j.violated(removesReferrer, j.run.requests.Records(), "the command fails: %s%s", j.run.end(), j.said())
 				return
 			}
 			for _, d := range j.taggedReferrers() {
 				if d.Digest == referrers()[0].Digest {
-					j.violated(removesReferrer, j.run.requests.All(), "the referrers tag still lists the manifest")
+					j.violated(removesReferrer, j.run.requests.Records(), "the referrers tag still lists the manifest")
 					return
 				}
 			}
@@ -80,7 +80,7 @@ func attaches(base *run) string {
 func attached(r *run) []*journal.Record {
 	return r.requests.Op(registry.PutManifest).Repo(repoName).Where(func(rec *journal.Record) bool {
 		return !rec.Failed() && rec.Subject == image().Digest
-	}).All()
+	}).Records()
 }
 
 // digestOf returns the digest of the manifest that the request pushed, by tag or
@@ -129,18 +129,18 @@ func judgeAttached(j *judgement) {
 		d := digestOf(p)
 		i := slices.IndexFunc(entries, func(e ocispec.Descriptor) bool { return e.Digest == d })
 		if i < 0 {
-			j.violated(keepsReferrersTag, j.run.requests.All(), "the referrers tag does not list the new manifest %s", d)
+			j.violated(keepsReferrersTag, j.run.requests.Records(), "the referrers tag does not list the new manifest %s", d)
 			return
 		}
 		if count[d] > 1 {
-			j.violated(listsReferrerOnce, j.run.requests.All(), "the referrers tag lists the new manifest %d times", count[d])
+			j.violated(listsReferrerOnce, j.run.requests.Records(), "the referrers tag lists the new manifest %d times", count[d])
 		} else {
 			j.held(listsReferrerOnce, "")
 		}
 		j.describes(entries[i])
 	}
 	if len(lost) > 0 {
-		j.violated(keepsReferrersTag, j.run.requests.All(), "the referrers tag has lost %d of the referrers that it listed", len(lost))
+		j.violated(keepsReferrersTag, j.run.requests.Records(), "the referrers tag has lost %d of the referrers that it listed", len(lost))
 		return
 	}
 	j.held(keepsReferrersTag, "")
@@ -151,7 +151,7 @@ func judgeAttached(j *judgement) {
 func (j *judgement) describes(entry ocispec.Descriptor) {
 	m, err := j.run.store.GetManifest(context.Background(), repoName, string(entry.Digest))
 	if err != nil {
-		j.violated(describesReferrer, j.run.requests.Op(registry.PutManifest).All(), "the manifest of the entry is not in the registry")
+		j.violated(describesReferrer, j.run.requests.Op(registry.PutManifest).Records(), "the manifest of the entry is not in the registry")
 		return
 	}
 	var manifest ocispec.Manifest
@@ -164,9 +164,9 @@ func (j *judgement) describes(entry ocispec.Descriptor) {
 	}
 	switch {
 	case entry.ArtifactType != artifactType:
-		j.violated(describesReferrer, j.run.requests.Op(registry.PutManifest).All(), "artifactType is %q in the list, want %q", entry.ArtifactType, artifactType)
+		j.violated(describesReferrer, j.run.requests.Op(registry.PutManifest).Records(), "artifactType is %q in the list, want %q", entry.ArtifactType, artifactType)
 	case !containsAll(entry.Annotations, manifest.Annotations):
-		j.violated(describesReferrer, j.run.requests.Op(registry.PutManifest).All(), "the annotations in the list are %v, want %v", entry.Annotations, manifest.Annotations)
+		j.violated(describesReferrer, j.run.requests.Op(registry.PutManifest).Records(), "the annotations in the list are %v, want %v", entry.Annotations, manifest.Annotations)
 	default:
 		j.held(describesReferrer, "")
 	}

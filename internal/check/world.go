@@ -195,7 +195,7 @@ func (r *run) end() string {
 // has reports whether a request for one of the operations succeeded. If the function
 // about is not nil, it must return true for that request.
 func (r *run) has(about func(*journal.Record) bool, ops ...registry.Op) bool {
-	return slices.ContainsFunc(r.requests.Op(ops...).All(), func(rec *journal.Record) bool {
+	return slices.ContainsFunc(r.requests.Op(ops...).Records(), func(rec *journal.Record) bool {
 		return !rec.Failed() && (about == nil || about(rec))
 	})
 }

@@ -125,7 +125,7 @@ func TestContainerdParallel(t *testing.T) {
 			parts, err := reg.Requests().Op(registry.GetBlob).Status(http.StatusPartialContent).WaitFor(t.Context(), 4)
 			require.NoError(t, err)
 			var ranges []string
-			for _, r := range parts.All() {
+			for _, r := range parts.Records() {
 				ranges = append(ranges, r.Range)
 			}
 			require.ElementsMatch(t, []string{"bytes=0-", "bytes=30000-", "bytes=60000-", "bytes=90000-"}, ranges)

@@ -52,7 +52,7 @@ func TestContainerdFromRecording(t *testing.T) {
 		_, _, err = resolver.Resolve(t.Context(), "docker.io/library/app:none")
 		require.ErrorContains(t, err, "not found")
 		require.Empty(t, store.Missed())
-		for _, r := range mirror.Requests().Op(registry.GetManifest, registry.GetBlob, registry.HeadManifest).All() {
+		for _, r := range mirror.Requests().Op(registry.GetManifest, registry.GetBlob, registry.HeadManifest).Records() {
 			require.Contains(t, r.URL.RawQuery, "ns=docker.io")
 		}
 	}

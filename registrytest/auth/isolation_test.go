@@ -303,7 +303,7 @@ func TestRightsAddedOverSharedBlobs(t *testing.T) {
 		for _, path := range []string{"/v2/", "/token", "/v2/pub/x/manifests/v1"} {
 			require.Equal(t, 500, getAs(t, reg, path, auth.Credentials{}))
 		}
-		for _, r := range reg.Requests().All()[1:] {
+		for _, r := range reg.Requests().Records()[1:] {
 			require.ErrorContains(t, r.Err, want)
 		}
 	}

@@ -77,7 +77,7 @@ var forms = []struct {
 	}},
 	{"har", "application/har+json", func(all journal.Requests, r *call) error { return export.HAR(r.Response, all) }},
 	{"golden", "text/x-golden; charset=utf-8", func(all journal.Requests, r *call) (err error) {
-		for _, record := range all.All() {
+		for _, record := range all.Records() {
 			if err == nil {
 				_, err = fmt.Fprintln(r.Response, record)
 			}
@@ -139,7 +139,7 @@ func follow(requests journal.Requests, r *call) error {
 	conn.Flush()
 	for news := range requests.Follow(r.Context()) {
 		var b bytes.Buffer
-		for _, record := range news.All() {
+		for _, record := range news.Records() {
 			fmt.Fprintf(&b, "id: %d\ndata: ", record.Number)
 			export.NDJSON(&b, journal.NewRequests(record), r.Is("bodies")) // Writing to a buffer cannot fail.
 			b.WriteByte('\n')
@@ -155,7 +155,7 @@ func follow(requests journal.Requests, r *call) error {
 // linter.
 func (c *Control) findings(r *call) (any, error) {
 	chosen := make(map[int]bool)
-	for _, record := range c.choose(r).All() {
+	for _, record := range c.choose(r).Records() {
 		chosen[record.Number] = true
 	}
 	list := []object{}

@@ -114,7 +114,7 @@ func (h *hostile) meet(e *encounter, set func(*hostileWorld), beat func()) {
 	t.mu.Lock()
 	e.results = t.results
 	t.mu.Unlock()
-	e.records = w.reg.Requests().Since(earlier).All()
+	e.records = w.reg.Requests().Since(earlier).Records()
 	for _, r := range e.records {
 		if r.URL.Scheme == "http" && h.https() && r.RequestHeader.Get("Authorization") != "" {
 			e.note(sighting{r.URL.Host, r.String(), "Authorization, without TLS"})

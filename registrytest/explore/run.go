@@ -193,7 +193,7 @@ func (x *explorer) within(r *run, beat func()) {
 		r.shown = elsewhere.leaks()
 	}
 	r.flooded = errors.Is(context.Cause(ctx), errFlood)
-	r.records = reg.Requests().Since(earlier).All()
+	r.records = reg.Requests().Since(earlier).Records()
 	r.after = tagsOf(store)
 	if x.base == nil {
 		r.pushed = pushed(store, r.records)

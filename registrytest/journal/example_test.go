@@ -35,7 +35,7 @@ func ExampleRequests() {
 	fmt.Println("all:", requests.Len())
 	fmt.Println("of the team, by tag:", requests.Repo("team/**").Tag("*").Len())
 	fmt.Println("failed:", requests.Where((*journal.Record).Failed).Op(registry.GetManifest).Len())
-	for i, r := range requests.Status(404).All() {
+	for i, r := range requests.Status(404).Records() {
 		fmt.Println(i, r.Method, r.Repo)
 	}
 	// Output:

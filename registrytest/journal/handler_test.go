@@ -155,7 +155,7 @@ func TestKeepBodies(t *testing.T) {
 	s.do(t, "GET", "/v2/app/blobs/"+string(d), nil)
 	s.do(t, "GET", "/v2/app/blobs/"+string(d), nil, "Range", "bytes=10-15")
 	s.do(t, "HEAD", "/v2/app/blobs/"+string(d), nil)
-	all := s.Requests().All()
+	all := s.Requests().Records()
 	require.Equal(t, "0123456789", string(all[0].RequestBody), "up to the limit")
 	require.Empty(t, all[0].ResponseBody)
 	require.Empty(t, all[1].RequestBody)

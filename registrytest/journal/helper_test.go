@@ -88,7 +88,7 @@ func recorded(records ...Record) Requests {
 
 func numbers(r Requests) []int {
 	list := []int{}
-	for _, record := range r.All() {
+	for _, record := range r.Records() {
 		list = append(list, record.Number)
 	}
 	return list

@@ -39,7 +39,7 @@ func TestOrderOfArrival(t *testing.T) {
 		j.Record(&registry.Exchange{Request: r, Start: start.Add(time.Duration(i))})
 		j.Requests()
 	}
-	for i, r := range j.Requests().All() {
+	for i, r := range j.Requests().Records() {
 		require.Equal(t, fmt.Sprint(i), r.URL.RawQuery)
 		require.Equal(t, i+1, r.Number)
 	}
@@ -129,7 +129,7 @@ func TestJournalIsSafeForConcurrentUse(t *testing.T) {
 	clients.Wait()
 	require.Equal(t, n*each, blobs.Len())
 	require.Empty(t, s.open, "no finished request is open")
-	for i, r := range blobs.All() {
+	for i, r := range blobs.Records() {
 		require.Equal(t, i+1, r.Number)
 	}
 }

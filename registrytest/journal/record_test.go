@@ -39,7 +39,7 @@ func TestRecord(t *testing.T) {
 	s.do(t, "POST", "/v2/team/fork/blobs/uploads/?mount="+string(layer.Digest)+"&from=team/app", nil)
 	s.do(t, "GET", "/nothing", nil)
 
-	all := s.Requests().All()
+	all := s.Requests().Records()
 	require.Len(t, all, 7)
 	for i, r := range all {
 		require.Equal(t, i+1, r.Number)
@@ -107,7 +107,7 @@ func TestConnectionsAreNumbered(t *testing.T) {
 		s.Client().CloseIdleConnections()
 	}
 	var conns []int
-	for _, r := range s.Requests().All() {
+	for _, r := range s.Requests().Records() {
 		conns = append(conns, r.Conn)
 	}
 	require.Equal(t, []int{1, 1, 2, 2}, conns)

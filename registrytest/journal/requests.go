@@ -140,8 +140,8 @@ func (r Requests) Sorted(ops ...registry.Op) Requests {
 // Len returns the number of requests.
 func (r Requests) Len() int { return len(r.records) }
 
-// All returns the records of the requests, in a new slice.
-func (r Requests) All() []*Record { return slices.Clone(r.records) }
+// Records returns the records of the requests, in a new slice.
+func (r Requests) Records() []*Record { return slices.Clone(r.records) }
 
 // First returns the record of the first request, or an empty Record if there is
 // none.

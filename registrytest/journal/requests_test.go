@@ -114,7 +114,7 @@ func TestFollow(t *testing.T) {
 	var got [][]string
 	for news := range j.Requests().Repo("app").Follow(ctx) {
 		var texts []string
-		for _, r := range news.All() {
+		for _, r := range news.Records() {
 			texts = append(texts, fmt.Sprint(r.Number, " ", r.Status))
 		}
 		got = append(got, texts)
@@ -158,11 +158,11 @@ func TestAllFirstLast(t *testing.T) {
 	t.Parallel()
 	r := recorded(Record{}, Record{}, Record{})
 	require.Equal(t, 1, r.First().Number)
-	require.Equal(t, 2, r.All()[1].Number)
+	require.Equal(t, 2, r.Records()[1].Number)
 	require.Equal(t, 3, r.Last().Number)
-	r.All()[0] = nil
-	require.Equal(t, 1, r.First().Number, "All returns a copy")
-	require.Empty(t, Requests{}.All())
+	r.Records()[0] = nil
+	require.Equal(t, 1, r.First().Number, "Records returns a copy")
+	require.Empty(t, Requests{}.Records())
 	for _, none := range []*Record{Requests{}.First(), Requests{}.Last()} {
 		require.Equal(t, &Record{}, none, "an empty record")
 		require.NotPanics(t, func() { _ = none.String() })

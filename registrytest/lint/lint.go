@@ -145,7 +145,7 @@ func (f Finding) String() string {
 // parameter to URLs in responses, which [UploadLocation], [LatestLocation] and
 // [Link] look for.
 func (l Linter) Lint(r journal.Requests) []Finding {
-	run := &run{records: r.All(), expect: l.Expect}
+	run := &run{records: r.Records(), expect: l.Expect}
 	run.findSessions()
 	for _, c := range checks {
 		if l.checks(c.rule) {

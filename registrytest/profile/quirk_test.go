@@ -91,7 +91,7 @@ func testQuirk(t *testing.T, s *site, q *quirk, opts ...registrytest.Option) {
 	alone, reg := observe(q.Name.profile(Repositories("probe/**")))
 	require.Equal(t, q.want, alone, "alone")
 	require.Contains(t, Quirks(reg.Requests()), q.Name, "the receipt:\n%v", reg.Requests())
-	for _, r := range reg.Requests().All() {
+	for _, r := range reg.Requests().Records() {
 		for _, e := range r.Errors {
 			require.NotContains(t, e.Message, "on purpose", "the message of a real registry")
 		}

@@ -15,7 +15,7 @@ func (q *quirk) receipt() string { return "quirk=" + string(q.Name) + " (" + q.S
 // duplicates, in the order of the first response that each affected.
 func Quirks(r journal.Requests) []Quirk {
 	var all []Quirk
-	for _, record := range r.All() {
+	for _, record := range r.Records() {
 		for _, note := range record.Notes {
 			name, ok := strings.CutPrefix(note, "quirk=")
 			if !ok {

@@ -202,7 +202,7 @@ func TestClientsThatStop(t *testing.T) {
 			stopped.Close()
 			require.NoError(t, behind.Shutdown(t.Context()))
 			for _, op := range []registry.Op{registry.GetBlob, registry.PatchUpload} {
-				for _, r := range behind.Requests().Op(op).All() {
+				for _, r := range behind.Requests().Op(op).Records() {
 					require.True(t, r.Gone || r.Err != nil, "%s: %v", version, r)
 				}
 			}

@@ -91,7 +91,7 @@ func TestLoginThroughAProxy(t *testing.T) {
 			}
 			asked := reg.Requests().Op(registry.GetToken)
 			require.Equal(t, strings.HasPrefix(name, "Bearer"), asked.Len() > 0)
-			for _, r := range asked.All() {
+			for _, r := range asked.Records() {
 				require.Equal(t, "/token", r.URL.Path)
 			}
 
@@ -136,6 +136,6 @@ func TestPlacesThatTheUpstreamNames(t *testing.T) {
 	resp.Body.Close()
 	require.Equal(t, "cdn.example.net", resp.Request.URL.Host)
 	require.Equal(t, 1, cdn.Requests().Len(), "the proxy does not follow redirects")
-	require.Empty(t, cdn.Requests().All()[0].RequestHeader["Authorization"])
-	require.Empty(t, cdn.Requests().All()[0].User)
+	require.Empty(t, cdn.Requests().Records()[0].RequestHeader["Authorization"])
+	require.Empty(t, cdn.Requests().Records()[0].User)
 }

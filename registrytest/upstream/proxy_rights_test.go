@@ -74,7 +74,7 @@ func TestConditionsSeeWhatTheClientSees(t *testing.T) {
 		in.Remove()
 	}
 	// A note in the record says why the Wire could not evaluate the condition.
-	require.Contains(t, fmt.Sprint(reg.Requests().Op(registry.GetManifest).All()[0].Notes), "where=found is not known: ")
+	require.Contains(t, fmt.Sprint(reg.Requests().Op(registry.GetManifest).Records()[0].Notes), "where=found is not known: ")
 	// The methods of registrytest.Server use the credentials in the URL.
 	reg.Push(t, "secret:v2", content.Image(content.Layers(1)))
 	require.Equal(t, []string{"v1", "v2"}, behind.Tags(t, "secret"))

@@ -62,7 +62,7 @@ func TestProxy(t *testing.T) {
 			require.Equal(t, 404, c.Get("/v2/team/app/manifests/v2").Status)
 			require.Equal(t, 2, behind.Requests().Len())
 			require.Equal(t, 3, reg.Requests().Op(registry.GetManifest).Len())
-			require.Equal(t, registry.CodeManifestUnknown, reg.Requests().All()[2].Errors[0].Code)
+			require.Equal(t, registry.CodeManifestUnknown, reg.Requests().Records()[2].Errors[0].Code)
 
 			other := reg.Push(t, "team/app:v2", content.Image(content.Layers(3)))
 			require.Equal(t, []string{"v1", "v2"}, behind.Tags(t, "team/app"))

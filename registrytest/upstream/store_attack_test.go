@@ -198,7 +198,7 @@ func TestClientsCredentialsStay(t *testing.T) {
 	}
 	seen := up.Requests()
 	require.Equal(t, 1, seen.Len())
-	require.NotContains(t, fmt.Sprint(seen.All()[0].RequestHeader), "secret")
+	require.NotContains(t, fmt.Sprint(seen.Records()[0].RequestHeader), "secret")
 }
 
 // The path or the parameter ns of a request selects the upstream. The first

@@ -87,7 +87,7 @@ func expired(s *try, a *auth.Auth) string {
 	err := s.client.Push(s.Context(), s.reg.Ref("team/app:v1"), app())
 	r := s.reg.Requests()
 	told := false
-	for _, x := range r.All() {
+	for _, x := range r.Records() {
 		// The registry has refused an expired token.
 		told = told || x.Status == http.StatusUnauthorized && slices.ContainsFunc(x.Errors, func(e *registry.Error) bool {
 			return strings.Contains(e.Message, "expired")
@@ -115,7 +115,7 @@ func refused(s *try, a *auth.Auth) string {
 // tokens describes the client's requests for tokens: their methods and scopes.
 func tokens(s *try, a *auth.Auth) string {
 	var methods, scopes []string
-	for _, x := range s.reg.Requests().Op(registry.GetToken).All() {
+	for _, x := range s.reg.Requests().Op(registry.GetToken).Records() {
 		if !slices.Contains(methods, x.Method) {
 			methods = append(methods, x.Method)
 		}

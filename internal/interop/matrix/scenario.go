@@ -43,7 +43,7 @@ type scenario struct {
 // of their constants.
 func asked(r journal.Requests) string {
 	var ops []registry.Op
-	for _, x := range r.All() {
+	for _, x := range r.Records() {
 		if x.Op != registry.Ping && x.Op != registry.GetToken && !slices.Contains(ops, x.Op) {
 			ops = append(ops, x.Op)
 		}
@@ -67,7 +67,7 @@ var uploads = []registry.Op{
 
 // sent returns the number of bytes in the bodies of requests that push blobs.
 func sent(r journal.Requests) (n int64) {
-	for _, x := range r.Op(uploads...).All() {
+	for _, x := range r.Op(uploads...).Records() {
 		n += x.BytesIn
 	}
 	return n

@@ -105,7 +105,7 @@ const unknownSize = -1
 // since these are credentials.
 func HAR(w io.Writer, requests journal.Requests) error {
 	log := harLog{Version: "1.2", Creator: harCreator{modulePath, moduleVersion()}, Entries: []harEntry{}}
-	for _, record := range requests.All() {
+	for _, record := range requests.Records() {
 		log.Entries = append(log.Entries, harEntryOf(record))
 	}
 	enc := json.NewEncoder(w)

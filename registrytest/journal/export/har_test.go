@@ -95,7 +95,7 @@ func TestHAR(t *testing.T) {
 	entries := writeHAR(t, all)
 	require.Len(t, entries, 6)
 	for i, e := range entries {
-		r := all.All()[i]
+		r := all.Records()[i]
 		checkHAR(t, e, "entry", map[string]string{
 			"startedDateTime": "s", "time": "n", "request": "o", "response": "o", "cache": "o", "timings": "o",
 		}, "pageref", "serverIPAddress", "connection")

@@ -69,7 +69,7 @@ type jsonBody struct {
 func NDJSON(w io.Writer, requests journal.Requests, bodies bool) error {
 	e := json.NewEncoder(w)
 	e.SetEscapeHTML(false)
-	for _, record := range requests.All() {
+	for _, record := range requests.Records() {
 		if err := e.Encode(jsonOf(record, bodies)); err != nil {
 			return fmt.Errorf("writing requests as JSON: %w", err)
 		}
