@@ -70,7 +70,7 @@ var forms = []struct {
 	name, contentType string
 	write             func(journal.Requests, *call) error
 }{
-	{"ndjson", "application/x-ndjson", func(all journal.Requests, r *call) error { return export.NDJSON(r.Response, all, r.Is("bodies")) }},
+	{"ndjson", "application/x-ndjson", func(all journal.Requests, r *call) error { return export.NDJSON(r.Response, r.bodies(all)) }},
 	{"table", "text/plain; charset=utf-8", func(all journal.Requests, r *call) error {
 		_, err := io.WriteString(r.Response, all.String())
 		return err
@@ -85,6 +85,21 @@ var forms = []struct {
 		return err
 	}},
 	{"sse", "text/event-stream; charset=utf-8", follow},
+}
+
+// bodies returns the requests without their bodies, unless the request asks for
+// bodies.
+func (r *call) bodies(requests journal.Requests) journal.Requests {
+	if r.Is("bodies") {
+		return requests
+	}
+	records := requests.Records()
+	for i, record := range records {
+		bare := *record
+		bare.RequestBody, bare.ResponseBody = nil, nil
+		records[i] = &bare
+	}
+	return journal.NewRequests(records...)
 }
 
 // form returns the index in forms of the format that the request asks for.
@@ -141,7 +156,7 @@ func follow(requests journal.Requests, r *call) error {
 		var b bytes.Buffer
 		for _, record := range news.Records() {
 			fmt.Fprintf(&b, "id: %d\ndata: ", record.Number)
-			export.NDJSON(&b, journal.NewRequests(record), r.Is("bodies")) // Writing to a buffer cannot fail.
+			export.NDJSON(&b, r.bodies(journal.NewRequests(record))) // Writing to a buffer cannot fail.
 			b.WriteByte('\n')
 		}
 		if _, err := b.WriteTo(r.Response); err != nil || conn.Flush() != nil {

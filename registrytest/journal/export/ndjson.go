@@ -64,20 +64,20 @@ type jsonBody struct {
 }
 
 // NDJSON writes each request as a JSON object on its own line. The objects have no
-// credentials. If bodies is true, they have the part of each body that the journal
-// kept, except for requests to the token service, whose bodies are credentials.
-func NDJSON(w io.Writer, requests journal.Requests, bodies bool) error {
+// credentials. As in [HAR], they have the part of each body that the journal kept,
+// except for requests to the token service, whose bodies are credentials.
+func NDJSON(w io.Writer, requests journal.Requests) error {
 	e := json.NewEncoder(w)
 	e.SetEscapeHTML(false)
 	for _, record := range requests.Records() {
-		if err := e.Encode(jsonOf(record, bodies)); err != nil {
+		if err := e.Encode(jsonOf(record)); err != nil {
 			return fmt.Errorf("writing requests as JSON: %w", err)
 		}
 	}
 	return nil
 }
 
-func jsonOf(r *journal.Record, bodies bool) jsonRecord {
+func jsonOf(r *journal.Record) jsonRecord {
 	j := jsonRecord{
 		Number: r.Number, Line: r.String(), Op: r.Op.String(), Repo: r.Repo, Tag: r.Tag, Digest: r.Digest, From: r.From, Upload: r.Session,
 		Method: r.Method, Proto: r.Proto, Conn: r.Conn, User: r.User, Scope: r.Scope, Range: r.Range, ContentLength: r.ContentLength,
@@ -95,7 +95,7 @@ func jsonOf(r *journal.Record, bodies bool) jsonRecord {
 	if r.Err != nil {
 		j.Err = r.Err.Error()
 	}
-	if bodies && r.Op != registry.GetToken {
+	if r.Op != registry.GetToken {
 		j.RequestBody, j.ResponseBody = jsonBodyOf(r.RequestBody, r.BytesIn), jsonBodyOf(r.ResponseBody, r.BytesOut)
 	}
 	return j
