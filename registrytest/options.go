@@ -74,6 +74,7 @@ type settings struct {
 	store     registry.Store
 	variant   TLSVariant
 	bodies    int64
+	last      int // the limit of WithLastRequests, or 0
 	noJournal bool
 
 	// Each function below does the work of an option, so that a test without the
@@ -325,6 +326,13 @@ func WithLogs() Option {
 // largest limit counts.
 func WithBodies(limit int64) Option {
 	return option{name: "WithBodies", needJournal: true, set: func(s *settings) { s.bodies = max(s.bodies, limit) }}
+}
+
+// WithLastRequests makes a server whose journal keeps only the last n requests, or
+// all if n is 0, see [journal.Journal.KeepLast]. It is for a server that runs for
+// long: a journal grows by about 1 KB with each request.
+func WithLastRequests(n int) Option {
+	return option{name: "WithLastRequests", once: "limit of the journal", value: n, needJournal: true, set: func(s *settings) { s.last = n }}
 }
 
 // WithoutJournal makes a server that keeps no record of its requests, for a

@@ -60,7 +60,7 @@ func TestOptionsThatContradictEachOther(t *testing.T) {
 		"two in groups":        {[]registrytest.Option{registrytest.WithStore(memstore.New()), registrytest.Options(registrytest.WithStore(memstore.New()))}, "both set the store"},
 		"two page sizes":       {[]registrytest.Option{registry.WithPageSize(2), registry.Options(registry.WithReadOnly(), registry.WithPageSize(3))}, "WithPageSize(2) and WithPageSize(3) both set the page size; leave one out"},
 		"two of packages":      {[]registrytest.Option{paging{}, registry.WithPageSize(3)}, "WithPageSize(1) and WithPageSize(3) both set the page size; leave one out"},
-		"two limits":           {[]registrytest.Option{journal.Limit(1), journal.Limit(2)}, "journal.Limit and journal.Limit both set the limit of the journal; leave one out"},
+		"two limits":           {[]registrytest.Option{registrytest.WithLastRequests(1), registrytest.WithLastRequests(2)}, "WithLastRequests and WithLastRequests both set the limit of the journal; leave one out"},
 		"two authentications":  {[]registrytest.Option{auth.Basic(), auth.Bearer()}, "*auth.Auth and *auth.Auth both set the authentication; leave one out"},
 		"an option is a store": {[]registrytest.Option{registrytest.WithStore(memstore.New()), storeOption{memstore.New()}}, "WithStore and registrytest_test.storeOption both set the store; leave one out"},
 		"incomparable stores":  {[]registrytest.Option{registrytest.WithStore(incomparable), registrytest.WithStore(incomparable)}, "WithStore and WithStore both set the store; leave one out"},
@@ -75,7 +75,7 @@ func TestOptionsThatContradictEachOther(t *testing.T) {
 		"nil in a group":       {[]registrytest.Option{registrytest.Options(nil)}, "an option is nil; leave it out"},
 		"a bad rule":           {[]registrytest.Option{bad}, `rule "ci sing **"`},
 		"several TLS":          {[]registrytest.Option{registrytest.WithTLS(), registrytest.WithTLS(registrytest.OnlyHTTP1)}, ""},
-		"the same again":       {[]registrytest.Option{registrytest.WithStore(store), users, journal.Limit(2), paging{}, registrytest.Options(registrytest.WithStore(store), users, journal.Limit(2), registry.WithPageSize(1), paging{})}, ""},
+		"the same again":       {[]registrytest.Option{registrytest.WithStore(store), users, registrytest.WithLastRequests(2), paging{}, registrytest.Options(registrytest.WithStore(store), users, registrytest.WithLastRequests(2), registry.WithPageSize(1), paging{})}, ""},
 		"said again":           {[]registrytest.Option{registrytest.WithInMemory(), registrytest.WithInMemory(), registrytest.WithBodies(1), registrytest.WithBodies(2)}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -150,6 +150,18 @@ func TestOptionsOfOtherPackages(t *testing.T) {
 	})
 	require.Equal(t, []string{"1 requests"}, tr.Errors())
 	require.Equal(t, 1, w.checked)
+}
+
+func TestLastRequests(t *testing.T) {
+	t.Parallel()
+	reg := registrytest.NewServer(t, registrytest.WithLastRequests(2))
+	for range 3 {
+		resp, err := reg.Client().Get(reg.URL + "/v2/")
+		require.NoError(t, err)
+		resp.Body.Close()
+	}
+	require.Equal(t, 2, reg.Requests().Len())
+	require.Equal(t, 3, reg.Requests().Last().Number)
 }
 
 // A storeOption is an option that is also the store of the registry.

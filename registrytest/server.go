@@ -110,6 +110,7 @@ func newServer(t TB, set *settings) *Server {
 	s.options = append(s.options, set.handler...)
 	s.service.leaks.always = len(set.handler) > 0
 	s.journal.KeepBodies(set.bodies)
+	s.journal.KeepLast(set.last)
 	for _, o := range set.observers {
 		o.Observe(&s.journal)
 	}

@@ -18,7 +18,6 @@ import (
 	"github.com/ocireg/registry/internal/page"
 	"github.com/ocireg/registry/registrytest"
 	"github.com/ocireg/registry/registrytest/control"
-	"github.com/ocireg/registry/registrytest/journal"
 )
 
 // With the control API, the journal keeps the last keptRequests requests, with
@@ -78,7 +77,7 @@ func (c *controller) options() []registrytest.Option {
 	if c == nil {
 		return []registrytest.Option{registrytest.WithoutJournal()}
 	}
-	return []registrytest.Option{c.api, journal.Limit(keptRequests), registrytest.WithBodies(keptBody)}
+	return []registrytest.Option{c.api, registrytest.WithLastRequests(keptRequests), registrytest.WithBodies(keptBody)}
 }
 
 // line returns the line of the banner about the control API, or "".

@@ -17,7 +17,6 @@ import (
 	"github.com/ocireg/registry/registrytest/auth"
 	"github.com/ocireg/registry/registrytest/content"
 	"github.com/ocireg/registry/registrytest/control"
-	"github.com/ocireg/registry/registrytest/journal"
 )
 
 // numbers returns the numbers of the requests that GET /v1/requests lists for
@@ -210,7 +209,7 @@ func (s *stream) events(t *testing.T) (list []string) {
 func TestFollow(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		a := newAPI(t, control.Config{}, journal.Limit(50))
+		a := newAPI(t, control.Config{}, registrytest.WithLastRequests(50))
 		a.pull(t, "/v2/")
 		a.do(t, 201, "POST", "/v1/holds", "list-tags")
 		follow := func(query string) (*stream, func()) {

@@ -104,7 +104,8 @@ func (j *Journal) Record(x *registry.Exchange) {
 
 // KeepLast makes the journal keep the last n requests and drop earlier ones, which
 // [Record.Number] still counts. By default, or if n is 0, the journal keeps all
-// requests. [Limit] does the same as an option of package registrytest.
+// requests. registrytest.WithLastRequests does the same
+// for the journal of a server.
 func (j *Journal) KeepLast(n int) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -120,20 +121,6 @@ func (j *Journal) drop() {
 		j.dropped++
 	}
 }
-
-// A Limit is an option of package registrytest: the journal of the server keeps
-// the last requests, up to this number, see [Journal.KeepLast].
-type Limit int
-
-// Options returns no options, because a Limit does not change the handler.
-func (Limit) Options() []registry.Option { return nil }
-
-// Exclusive returns "limit of the journal". It tells package registrytest that a
-// server has only one limit.
-func (Limit) Exclusive() string { return "limit of the journal" }
-
-// Observe sets the limit. Package registrytest calls it.
-func (l Limit) Observe(j *Journal) { j.KeepLast(int(l)) }
 
 // news returns a channel that is closed at the next arrival or end of a request.
 func (j *Journal) news() <-chan struct{} {

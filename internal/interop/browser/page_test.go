@@ -15,7 +15,6 @@ import (
 	"github.com/ocireg/registry/registrytest/content"
 	"github.com/ocireg/registry/registrytest/content/referrer"
 	"github.com/ocireg/registry/registrytest/control"
-	"github.com/ocireg/registry/registrytest/journal"
 )
 
 // A site is a registry with its control API and web page.
@@ -34,7 +33,7 @@ func (c *chromium) newSite(t *testing.T, opts ...registrytest.Option) (*site, *t
 	if err != nil {
 		t.Fatal(err)
 	}
-	reg, err := registrytest.Start(append(opts, ctl, journal.Limit(20000), registrytest.WithBodies(4<<10))...)
+	reg, err := registrytest.Start(append(opts, ctl, registrytest.WithLastRequests(20000), registrytest.WithBodies(4<<10))...)
 	if err != nil {
 		t.Fatal(err)
 	}
