@@ -119,7 +119,7 @@ func (f *recordFlags) open(s *settings, l *layout.Store) (registry.Store, error)
 		if !ok || user == "" || password == "" {
 			return nil, errors.New("-upstream-user wants NAME:PASSWORD, or UPSTREAM=NAME:PASSWORD")
 		}
-		logins[name] = upstream.WithUser(user, password)
+		logins[name] = upstream.User(user, password)
 	}
 	if logins[""] != nil && len(f.upstreams) > 1 {
 		return nil, errors.New("-upstream-user wants UPSTREAM=NAME:PASSWORD if there are several upstreams")
@@ -133,7 +133,7 @@ func (f *recordFlags) open(s *settings, l *layout.Store) (registry.Store, error)
 		if u, err := url.Parse(text); !ok && err == nil && u.Host != "" {
 			name, address, ok = u.Host, text, true
 		}
-		login := upstream.WithDockerConfig("")
+		login := upstream.DockerConfig("")
 		if own := logins[name]; own != nil {
 			login = own
 		} else if logins[""] != nil {
@@ -144,7 +144,7 @@ func (f *recordFlags) open(s *settings, l *layout.Store) (registry.Store, error)
 			remote = append(remote, upstream.At(address))
 		}
 		if transport != nil {
-			remote = append(remote, upstream.WithTransport(transport))
+			remote = append(remote, upstream.RoundTripper(transport))
 		}
 		opts = append(opts, upstream.Remote(name, remote...))
 		delete(logins, name)

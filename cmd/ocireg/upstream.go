@@ -78,7 +78,7 @@ func (u *upstreamFlags) open() (store registry.Store, close func() error, err er
 	if transport != nil {
 		opts = append(opts, upstream.Transport(transport))
 	}
-	wire := upstream.Proxy(u.url, opts...)
+	wire := upstream.NewProxy(u.url, opts...)
 	if err := wire.Err(); err != nil {
 		return nil, nil, fmt.Errorf("-upstream: %w", err)
 	}

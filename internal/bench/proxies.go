@@ -46,7 +46,7 @@ func proxies(behind func() http.Handler) []Registry {
 	}
 	return []Registry{
 		{Name: "no-proxy", New: func(string) (http.Handler, error) { return behind(), nil }},
-		{Name: "wire", New: through(func(u *url.URL) http.Handler { return registry.New(upstream.Proxy(u.String())) })},
+		{Name: "wire", New: through(func(u *url.URL) http.Handler { return registry.New(upstream.NewProxy(u.String())) })},
 		{Name: "reverse-proxy", Stub: true, New: through(func(u *url.URL) http.Handler {
 			return &httputil.ReverseProxy{
 				Rewrite:   func(r *httputil.ProxyRequest) { r.SetURL(u) },

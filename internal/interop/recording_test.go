@@ -32,7 +32,7 @@ func TestContainerdFromRecording(t *testing.T) {
 		store, err := upstream.Open(l, append(opts, upstream.RecordTo(dir+"/"+upstream.RecordingFile))...)
 		require.NoError(t, err)
 		defer store.Close()
-		mirror := registrytest.NewServer(t, registrytest.WithStore(store), store)
+		mirror := registrytest.NewServer(t, store)
 		resolver := docker.NewResolver(docker.ResolverOptions{Hosts: func(string) ([]docker.RegistryHost, error) {
 			return []docker.RegistryHost{{
 				Client: mirror.Client(), Host: mirror.Host(), Scheme: "http", Path: "/v2",
@@ -56,7 +56,7 @@ func TestContainerdFromRecording(t *testing.T) {
 			require.Contains(t, r.URL.RawQuery, "ns=docker.io")
 		}
 	}
-	pull(upstream.Remote("docker.io", upstream.At(up.URL), upstream.WithTransport(&http.Transport{DisableKeepAlives: true})))
+	pull(upstream.Remote("docker.io", upstream.At(up.URL), upstream.RoundTripper(&http.Transport{DisableKeepAlives: true})))
 	up.Stop()
 	pull(upstream.Offline())
 }

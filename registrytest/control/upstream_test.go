@@ -26,7 +26,7 @@ func TestContentBehindAProxy(t *testing.T) {
 	require.NoError(t, content.Put(t.Context(), store, "app:v1", image))
 	behind := httptest.NewServer(registry.New(store))
 	t.Cleanup(behind.Close)
-	a := newAPI(t, control.Config{}, upstream.Proxy(behind.URL))
+	a := newAPI(t, control.Config{}, upstream.NewProxy(behind.URL))
 	const theirs = "the content is that of the registry behind this one"
 	digest := string(image.Digest)
 	for request, body := range map[string]string{
@@ -58,7 +58,7 @@ func TestContentBehindAProxy(t *testing.T) {
 func TestContentBehindAProxyThatIsRefused(t *testing.T) {
 	t.Parallel()
 	behind := registrytest.NewServer(t, auth.Basic())
-	a := newAPI(t, control.Config{}, upstream.Proxy(behind.URL))
+	a := newAPI(t, control.Config{}, upstream.NewProxy(behind.URL))
 	for range 2 {
 		require.Contains(t, a.refused(t, 502, "GET", "/v1/content", ""), "401 Unauthorized")
 		require.Contains(t, a.refused(t, 502, "POST", "/v1/content", `{"ref":"app:v2","image":{"layers":1}}`), "401 Unauthorized")

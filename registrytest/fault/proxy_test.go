@@ -107,7 +107,7 @@ func TestFaultsThroughAProxy(t *testing.T) {
 // newProxyServer returns a faultServer that is a proxy of another server.
 func newProxyServer(t *testing.T, opts ...registrytest.Option) *faultServer {
 	behind := registrytest.NewServer(t, opts...)
-	return newFaultServer(t, append(opts, upstream.Proxy(behind.URL, upstream.Transport(behind.Transport())))...)
+	return newFaultServer(t, append(opts, upstream.NewProxy(behind.URL, upstream.Transport(behind.Transport())))...)
 }
 
 // compare sends a request that the rule hits. If the effect is not that of the row, it

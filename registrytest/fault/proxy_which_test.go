@@ -59,7 +59,7 @@ func TestConditionsThroughAProxy(t *testing.T) {
 	}
 	behind := registrytest.NewServer(t, registrytest.WithInMemory())
 	regs := []*registrytest.Server{registrytest.NewServer(t, registrytest.WithInMemory()),
-		registrytest.NewServer(t, registrytest.WithInMemory(), upstream.Proxy(behind.URL, upstream.Transport(behind.Transport())))}
+		registrytest.NewServer(t, registrytest.WithInMemory(), upstream.NewProxy(behind.URL, upstream.Transport(behind.Transport())))}
 	used := map[string]bool{"optional": true}
 	for _, reg := range regs {
 		reg.Push(t, "app:v1", image)

@@ -1,10 +1,10 @@
 // Package upstream puts a registry for tests in front of another registry, such
 // as that of a vendor or a cluster.
 //
-// [Proxy] passes every request on to the other registry, so that faults, gates
+// [NewProxy] passes every request on to the other registry, so that faults, gates
 // and the journal work with real responses:
 //
-//	reg := registrytest.NewServer(t, upstream.Proxy("https://registry.example.com"))
+//	reg := registrytest.NewServer(t, upstream.NewProxy("https://registry.example.com"))
 //
 // [Open] returns a store that fetches missing content from registries and keeps
 // it in a local store, such as an image layout. Later it serves the same content
@@ -18,5 +18,5 @@
 //	if err != nil {
 //		t.Fatal(err)
 //	}
-//	reg := registrytest.NewServer(t, registrytest.WithStore(store), store)
+//	reg := registrytest.NewServer(t, store)
 package upstream

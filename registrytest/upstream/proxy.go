@@ -15,17 +15,17 @@ import (
 	"github.com/ocireg/registry/internal/remote"
 )
 
-// A Wire is a registry that passes every request on to another registry, the
-// upstream, and sends back the response. [Proxy] returns one. It is a store for
+// A Proxy is a registry that passes every request on to another registry, the
+// upstream, and sends back the response. [NewProxy] returns one. It is a store for
 // [registry.New] and an option of package registrytest:
 //
-//	handler := registry.New(upstream.Proxy("https://registry.example.com"))
+//	handler := registry.New(upstream.NewProxy("https://registry.example.com"))
 //
 // The methods of [registry.Store] read and change the content of the upstream,
 // for the test. Only their requests use the user and the password in the URL.
 // Requests on behalf of a client have the client's own credentials; see
-// [Wire.StoreFor].
-type Wire struct {
+// [Proxy.StoreFor].
+type Proxy struct {
 	registry.Store
 	base       *url.URL // URL of the upstream without user, and without a slash at its end
 	err        error
@@ -36,14 +36,14 @@ type Wire struct {
 	realms     realms
 }
 
-// A ProxyOption configures a [Wire].
-type ProxyOption func(*Wire)
+// A ProxyOption configures a [Proxy].
+type ProxyOption func(*Proxy)
 
-// Transport makes a Wire send its requests with a copy of t, for example to set
+// Transport makes a Proxy send its requests with a copy of t, for example to set
 // certificates, proxies, timeouts or a network of package registrytest. Without
 // this option, the proxies are those of [http.ProxyFromEnvironment].
 func Transport(t *http.Transport) ProxyOption {
-	return func(u *Wire) {
+	return func(u *Proxy) {
 		if t == nil {
 			u.err = errors.New("the argument of Transport is nil; leave the option out")
 			return
@@ -52,35 +52,35 @@ func Transport(t *http.Transport) ProxyOption {
 	}
 }
 
-// KeepRealms makes a Wire leave the realm of a challenge unchanged. Clients then
+// KeepRealms makes a Proxy leave the realm of a challenge unchanged. Clients then
 // request their tokens from the upstream's token service, and not through the
-// Wire.
+// Proxy.
 func KeepRealms() ProxyOption {
-	return func(u *Wire) { u.keepRealms = true }
+	return func(u *Proxy) { u.keepRealms = true }
 }
 
-// Proxy returns a registry that passes every request on to the registry at the
+// NewProxy returns a registry that passes every request on to the registry at the
 // address, which is a base URL such as "https://registry.example.com" or
 // "http://localhost:5000/path", without /v2/.
 //
 // The upstream gets the method, the path, the query, the header and the body of
 // each request as they arrive, and the client gets the status, the header and
-// the body of the response. Bodies are streamed. A Wire changes these fields:
+// the body of the response. Bodies are streamed. A Proxy changes these fields:
 //
 //   - Host, in requests, is the host of the upstream.
-//   - Location and Link, in responses, name the host of the Wire in place of the
+//   - Location and Link, in responses, name the host of the Proxy in place of the
 //     upstream.
-//   - WWW-Authenticate, in responses, names the Wire as the token service, with
-//     the path /token. The Wire passes token requests on to the token service of
+//   - WWW-Authenticate, in responses, names the Proxy as the token service, with
+//     the path /token. The Proxy passes token requests on to the token service of
 //     the upstream. The parameters service and scope stay the same. See
 //     [KeepRealms].
 //   - Fields that concern a single connection are removed (RFC 9110, section
 //     7.6.1).
 //
-// If the upstream ends a response early, so does the Wire. If the upstream
+// If the upstream ends a response early, so does the Proxy. If the upstream
 // cannot be reached, the response is 502.
-func Proxy(address string, opts ...ProxyOption) *Wire {
-	u := &Wire{Store: registry.UnimplementedStore{}}
+func NewProxy(address string, opts ...ProxyOption) *Proxy {
+	u := &Proxy{Store: registry.UnimplementedStore{}}
 	for _, o := range opts {
 		o(u)
 	}
@@ -139,7 +139,7 @@ func parse(address string) (base *url.URL, user *url.Userinfo, err error) {
 // may see. Requests to the upstream have the Authorization of the client's
 // request, or none. Package registry passes this store to hooks; see
 // [registry.Request.Store].
-func (u *Wire) StoreFor(r *registry.Request) registry.Store {
+func (u *Proxy) StoreFor(r *registry.Request) registry.Store {
 	if u.err != nil {
 		return u.Store
 	}
@@ -150,20 +150,20 @@ func (u *Wire) StoreFor(r *registry.Request) registry.Store {
 	return &remote.Store{Base: u.base.String(), Client: &http.Client{Transport: as}}
 }
 
-// Options returns no options, since a Wire is the store of the registry.
-func (u *Wire) Options() []registry.Option { return nil }
+// Options returns no options, since a Proxy is the store of the registry.
+func (u *Proxy) Options() []registry.Option { return nil }
 
 // Exclusive returns "store". It tells package registrytest that a server has only
 // one store.
-func (u *Wire) Exclusive() string { return "store" }
+func (u *Proxy) Exclusive() string { return "store" }
 
 // Err returns an error if the URL of the upstream or an option is not valid. Package
-// registrytest fails the test with it, and [Wire.Operate] returns it.
-func (u *Wire) Err() error { return u.err }
+// registrytest fails the test with it, and [Proxy.Operate] returns it.
+func (u *Proxy) Err() error { return u.err }
 
 // Close closes idle connections to the upstream. Package registrytest calls it
-// after the server with the Wire has been closed. A Wire can be used afterwards.
-func (u *Wire) Close() error {
+// after the server with the Proxy has been closed. A Proxy can be used afterwards.
+func (u *Proxy) Close() error {
 	u.transport.CloseIdleConnections()
 	u.tokens.CloseIdleConnections()
 	return nil
@@ -171,11 +171,11 @@ func (u *Wire) Close() error {
 
 // Operate passes a request on to the upstream and sends back the response.
 // Package registry calls it.
-func (u *Wire) Operate(w http.ResponseWriter, r *registry.Request) (err error) {
+func (u *Proxy) Operate(w http.ResponseWriter, r *registry.Request) (err error) {
 	if u.err != nil {
 		return u.err
 	}
-	p := &passage{wire: u, request: r, out: &responseWriter{ResponseWriter: w}, target: u.target(r)}
+	p := &passage{proxy: u, request: r, out: &responseWriter{ResponseWriter: w}, target: u.target(r)}
 	p.body = newBody(r.Body, w)
 	defer p.body.end()
 	// Without full duplex, net/http reads the rest of the request before it

@@ -55,9 +55,9 @@ func TestHostileResponses(t *testing.T) {
 					conn.Close()
 				}
 			}()
-			wire := Proxy("http://" + l.Addr().String())
-			t.Cleanup(func() { wire.Close() })
-			front := httptest.NewServer(registry.New(wire))
+			proxy := NewProxy("http://" + l.Addr().String())
+			t.Cleanup(func() { proxy.Close() })
+			front := httptest.NewServer(registry.New(proxy))
 			t.Cleanup(front.Close)
 			resp, err := front.Client().Transport.RoundTrip(httptest.NewRequest("GET", front.URL+"/v2/", nil).WithContext(t.Context()))
 			if c.status == 0 {
@@ -88,9 +88,9 @@ func TestManyRealms(t *testing.T) {
 		seen = r.URL.String()
 	}))
 	t.Cleanup(up.Close)
-	wire := Proxy(up.URL)
-	t.Cleanup(func() { wire.Close() })
-	h := registry.New(wire)
+	proxy := NewProxy(up.URL)
+	t.Cleanup(func() { proxy.Close() })
+	h := registry.New(proxy)
 	ask := func(target string) *httptest.ResponseRecorder {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, httptest.NewRequest("GET", target, nil))
@@ -113,7 +113,7 @@ func TestManyRealms(t *testing.T) {
 	}
 }
 
-// The Wire does not connect to a token service whose host resolves to this
+// The Proxy does not connect to a token service whose host resolves to this
 // machine, unless the upstream is on this machine, too.
 func TestRealmWhoseNameLeadsHere(t *testing.T) {
 	t.Parallel()
@@ -121,12 +121,12 @@ func TestRealmWhoseNameLeadsHere(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(func() { l.Close() })
 	for base, want := range map[string]string{"http://192.0.2.1:5000": "an address of this machine", "http://127.0.0.1:5000": ""} {
-		wire := Proxy(base, Transport(&http.Transport{})) // ignores proxies of the environment
-		realm := *wire.base
+		proxy := NewProxy(base, Transport(&http.Transport{})) // ignores proxies of the environment
+		realm := *proxy.base
 		realm.Host = "192.0.2.7"
-		require.Same(t, wire.tokens, wire.transportTo(&realm))
-		require.Same(t, wire.transport, wire.transportTo(wire.base))
-		conn, err := wire.tokens.DialContext(t.Context(), "tcp", l.Addr().String())
+		require.Same(t, proxy.tokens, proxy.transportTo(&realm))
+		require.Same(t, proxy.transport, proxy.transportTo(proxy.base))
+		conn, err := proxy.tokens.DialContext(t.Context(), "tcp", l.Addr().String())
 		if want != "" {
 			require.ErrorContains(t, err, want)
 			continue

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// A body is the body of a client's request. The transport of the Wire may still
+// A body is the body of a client's request. The transport of the Proxy may still
 // read it when the server no longer permits that, so reads fail after end has
 // returned.
 type body struct {

@@ -32,7 +32,7 @@ var fronts = map[string][]registrytest.Option{
 // front starts a proxy for the upstream at the URL. Its clients use the HTTP
 // version.
 func front(t *testing.T, version, url string, opts ...upstream.ProxyOption) *registrytest.Server {
-	return registrytest.NewServer(t, append([]registrytest.Option{upstream.Proxy(url, opts...)}, fronts[version]...)...)
+	return registrytest.NewServer(t, append([]registrytest.Option{upstream.NewProxy(url, opts...)}, fronts[version]...)...)
 }
 
 // A zeros is an endless request body that counts the bytes read from it.
@@ -136,7 +136,7 @@ func TestUpstreamThatBreaksOff(t *testing.T) {
 	})
 }
 
-// If the client cancels its request, the Wire cancels the request to an
+// If the client cancels its request, the Proxy cancels the request to an
 // upstream that does not respond.
 func TestUpstreamThatDoesNotRespond(t *testing.T) {
 	withoutLeaks(t, func(t *testing.T) {

@@ -8,7 +8,7 @@ import (
 )
 
 // reachable returns the URL that the client gets in place of a URL in an upstream's
-// response. A URL below the upstream's base URL becomes a URL at the Wire. Any other
+// response. A URL below the upstream's base URL becomes a URL at the Proxy. Any other
 // URL keeps its target, and becomes absolute if the client would resolve it to
 // another target.
 func (p *passage) reachable(to string) string {
@@ -16,7 +16,7 @@ func (p *passage) reachable(to string) string {
 	if err != nil || u.User != nil || u.Opaque != "" {
 		return to
 	}
-	base, home := p.wire.base, remote.Origin(p.target) == remote.Origin(p.wire.base)
+	base, home := p.proxy.base, remote.Origin(p.target) == remote.Origin(p.proxy.base)
 	if u.Host == "" && u.Scheme == "" {
 		switch {
 		case !home:
@@ -49,7 +49,7 @@ func (p *passage) reachable(to string) string {
 // below returns the rest of a path after the base path of the upstream, and
 // whether the path is below it.
 func (p *passage) below(path string) (rest string, ok bool) {
-	rest, ok = strings.CutPrefix(path, p.wire.base.EscapedPath())
+	rest, ok = strings.CutPrefix(path, p.proxy.base.EscapedPath())
 	return rest, ok && (rest == "" || strings.ContainsAny(rest[:1], "/?#"))
 }
 

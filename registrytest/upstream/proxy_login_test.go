@@ -73,7 +73,7 @@ func TestLoginThroughAProxy(t *testing.T) {
 				transport.TLSClientConfig.RootCAs.AddCert(tokens.Certificate())
 			}
 			app := behind.Push(t, "app:v1", content.Image())
-			reg := registrytest.NewServer(t, append(front, upstream.Proxy(behind.URL, upstream.Transport(transport)))...)
+			reg := registrytest.NewServer(t, append(front, upstream.NewProxy(behind.URL, upstream.Transport(transport)))...)
 
 			s := clientOf(t, reg, ci)
 			m, err := s.GetManifest(t.Context(), "app", "v1")
@@ -119,7 +119,7 @@ func TestPlacesThatTheUpstreamNames(t *testing.T) {
 	image := content.Image()
 	behind.Push(t, "app:v1", image)
 	cdn.Push(t, "app:v1", image)
-	reg := n.Registry("proxy.example.org", upstream.Proxy(behind.URL, upstream.Transport(n.Transport())))
+	reg := n.Registry("proxy.example.org", upstream.NewProxy(behind.URL, upstream.Transport(n.Transport())))
 	s := clientOf(t, reg, ci)
 
 	behind.Fault(t, fault.On(registry.StartUpload, registry.PatchUpload).Location("{origin}"))

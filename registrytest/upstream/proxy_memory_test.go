@@ -31,9 +31,9 @@ func TestProxyStreams(t *testing.T) {
 		}
 	}))
 	t.Cleanup(behind.Close)
-	wire := upstream.Proxy(behind.URL)
-	t.Cleanup(func() { wire.Close() })
-	front := httptest.NewServer(registry.New(wire))
+	proxy := upstream.NewProxy(behind.URL)
+	t.Cleanup(func() { proxy.Close() })
+	front := httptest.NewServer(registry.New(proxy))
 	t.Cleanup(front.Close)
 
 	const blob = "/v2/app/blobs/sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"

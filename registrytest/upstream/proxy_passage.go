@@ -18,7 +18,7 @@ import (
 // A passage is a client's request on its way to the upstream, and the response
 // to it.
 type passage struct {
-	wire    *Wire
+	proxy   *Proxy
 	request *registry.Request
 	out     *responseWriter
 	target  *url.URL // URL of the request to the upstream
@@ -28,9 +28,9 @@ type passage struct {
 	readErr error // error of reading the response body
 }
 
-// target returns the URL to which the Wire sends the request: at the upstream,
+// target returns the URL to which the Proxy sends the request: at the upstream,
 // or at a token service.
-func (u *Wire) target(r *registry.Request) *url.URL {
+func (u *Proxy) target(r *registry.Request) *url.URL {
 	if realm := u.realmOf(r); realm != nil {
 		return realm
 	}
@@ -62,7 +62,7 @@ func (p *passage) rewrite(pr *httputil.ProxyRequest) {
 }
 
 // modify changes the upstream's response for the client: URLs at the upstream
-// become URLs at the Wire.
+// become URLs at the Proxy.
 func (p *passage) modify(resp *http.Response) error {
 	if resp.StatusCode < 100 {
 		return fmt.Errorf("its response has the status %03d", resp.StatusCode) // net/http would panic.
@@ -78,7 +78,7 @@ func (p *passage) modify(resp *http.Response) error {
 	for i, link := range resp.Header["Link"] {
 		resp.Header["Link"][i] = eachLink(link, p.reachable)
 	}
-	if !p.wire.keepRealms {
+	if !p.proxy.keepRealms {
 		for i, challenge := range resp.Header["Www-Authenticate"] {
 			resp.Header["Www-Authenticate"][i] = eachRealm(challenge, p.realm)
 		}

@@ -11,7 +11,7 @@ import (
 	"github.com/ocireg/registry/internal/remote"
 )
 
-// tokenPath is the path of token requests, which a Wire passes on to token
+// tokenPath is the path of token requests, which a Proxy passes on to token
 // services.
 const tokenPath = "/token"
 
@@ -19,7 +19,7 @@ const tokenPath = "/token"
 // Without the parameter, the number is 0.
 const realmParam = "realm"
 
-// maxRealms is the number of token services that a Wire remembers.
+// maxRealms is the number of token services that a Proxy remembers.
 const maxRealms = 16
 
 // realms are the token services in the upstream's challenges, in order of their
@@ -55,16 +55,16 @@ func (rs *realms) get(i int) *url.URL {
 	return rs.all[i]
 }
 
-// realm returns a URL at the Wire that replaces the realm of a challenge. It
-// returns the realm itself if the Wire must not send credentials to it, or cannot
+// realm returns a URL at the Proxy that replaces the realm of a challenge. It
+// returns the realm itself if the Proxy must not send credentials to it, or cannot
 // remember more token services.
 func (p *passage) realm(realm string) string {
-	u, err := remote.PassRealm(p.wire.base, realm)
+	u, err := remote.PassRealm(p.proxy.base, realm)
 	if err != nil {
 		p.request.Note("the realm is passed on as it is: " + err.Error())
 		return realm
 	}
-	i, ok := p.wire.realms.add(u)
+	i, ok := p.proxy.realms.add(u)
 	if !ok {
 		p.request.Note("the realm is passed on as it is: the upstream has named " + strconv.Itoa(maxRealms) + " before")
 		return realm
@@ -78,7 +78,7 @@ func (p *passage) realm(realm string) string {
 
 // realmOf returns the URL at which a token service expects the token request r.
 // It returns nil if r is not a token request, or its token service is not known.
-func (u *Wire) realmOf(r *registry.Request) *url.URL {
+func (u *Proxy) realmOf(r *registry.Request) *url.URL {
 	if r.Op != registry.GetToken || strings.TrimPrefix(r.URL.Path, r.Prefix) != tokenPath {
 		return nil
 	}

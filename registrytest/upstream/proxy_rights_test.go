@@ -38,7 +38,7 @@ func TestConditionsSeeWhatTheClientSees(t *testing.T) {
 	behind := registrytest.NewServer(t, users)
 	app := behind.Push(t, "secret:v1", content.Image())
 	behind.Push(t, "open:v1", app)
-	reg := registrytest.NewServer(t, upstream.Proxy(withUser(t, behind.URL, all)))
+	reg := registrytest.NewServer(t, upstream.NewProxy(withUser(t, behind.URL, all)))
 	ask := func(target string, c *auth.Credentials) int {
 		r, err := http.NewRequestWithContext(t.Context(), "GET", reg.URL+target, nil)
 		require.NoError(t, err)
@@ -73,7 +73,7 @@ func TestConditionsSeeWhatTheClientSees(t *testing.T) {
 			[]int{ask(secret, nil), ask(secret, &guest), ask(secret, &all), ask(open, &guest)}, "%s: %s", c.rule, c.target)
 		in.Remove()
 	}
-	// A note in the record says why the Wire could not evaluate the condition.
+	// A note in the record says why the Proxy could not evaluate the condition.
 	require.Contains(t, fmt.Sprint(reg.Requests().Op(registry.GetManifest).Records()[0].Notes), "where=found is not known: ")
 	// The methods of registrytest.Server use the credentials in the URL.
 	reg.Push(t, "secret:v2", content.Image(content.Layers(1)))
@@ -90,7 +90,7 @@ func TestPublicRepositoriesOfTheUpstream(t *testing.T) {
 	image := content.Image()
 	behind.Push(t, "open:latest", image)
 	behind.Push(t, "secret:latest", image)
-	reg := registrytest.NewServer(t, upstream.Proxy(withUser(t, behind.URL, ci)), flatpak.Index())
+	reg := registrytest.NewServer(t, upstream.NewProxy(withUser(t, behind.URL, ci)), flatpak.Index())
 	c := testclient.New(t, reg.Client(), reg.URL)
 	for _, header := range [][]string{nil, {"Authorization", "Basic " + base64.StdEncoding.EncodeToString([]byte(ci.Username+":"+ci.Password))}} {
 		got := c.Get("/index/static", header...)
@@ -106,7 +106,7 @@ func TestTamperingIsRefused(t *testing.T) {
 	t.Parallel()
 	behind := registrytest.NewServer(t)
 	app := behind.Push(t, "app:v1", content.Image())
-	reg := registrytest.NewServer(t, upstream.Proxy(behind.URL))
+	reg := registrytest.NewServer(t, upstream.NewProxy(behind.URL))
 	tb := faketb.Try(t, func(tb *faketb.TB) { reg.Tamper(tb, "app", app.Digest, registrytest.Dropped()) })
 	require.Contains(t, strings.Join(tb.Errors(), "\n"), "reads it; set a fault, such as Corrupt, or tamper there")
 	require.Zero(t, reg.Requests().Len()+behind.Requests().Len())

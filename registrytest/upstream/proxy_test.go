@@ -22,10 +22,10 @@ func TestProxyAsAHandler(t *testing.T) {
 	t.Parallel()
 	behind := httptest.NewServer(registry.New(memstore.New()))
 	t.Cleanup(behind.Close)
-	wire := upstream.Proxy(behind.URL)
-	t.Cleanup(func() { require.NoError(t, wire.Close()) })
+	proxy := upstream.NewProxy(behind.URL)
+	t.Cleanup(func() { require.NoError(t, proxy.Close()) })
 	w := httptest.NewRecorder()
-	registry.New(wire).ServeHTTP(w, httptest.NewRequest("GET", "/v2/", nil))
+	registry.New(proxy).ServeHTTP(w, httptest.NewRequest("GET", "/v2/", nil))
 	require.Equal(t, http.StatusOK, w.Code)
 	require.Equal(t, "{}", w.Body.String())
 }
@@ -48,7 +48,7 @@ func TestProxy(t *testing.T) {
 			t.Parallel()
 			behind := registrytest.NewServer(t, registrytest.WithStore(open(t)))
 			app := behind.Push(t, "team/app:v1", content.Image())
-			reg := registrytest.NewServer(t, upstream.Proxy(behind.URL))
+			reg := registrytest.NewServer(t, upstream.NewProxy(behind.URL))
 
 			c := testclient.New(t, reg.Client(), reg.URL)
 			r := c.Get("/v2/team/app/manifests/v1")
@@ -82,7 +82,7 @@ func TestProxyMeetsTheSpec(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			behind := registrytest.NewServer(t, opts...)
-			front := []registrytest.Option{upstream.Proxy(behind.URL, upstream.Transport(behind.Transport()))}
+			front := []registrytest.Option{upstream.NewProxy(behind.URL, upstream.Transport(behind.Transport()))}
 			if name == "http2" {
 				front = append(front, registrytest.WithTLS())
 			}
@@ -95,8 +95,8 @@ func TestProxyMeetsTheSpec(t *testing.T) {
 // For a nil transport, the error names the option.
 func TestNilTransport(t *testing.T) {
 	t.Parallel()
-	err := upstream.Proxy("https://registry.example.com", upstream.Transport(nil)).Err()
+	err := upstream.NewProxy("https://registry.example.com", upstream.Transport(nil)).Err()
 	require.EqualError(t, err, "the argument of Transport is nil; leave the option out")
-	_, err = upstream.Open(memstore.New(), upstream.Remote("registry.example.com", upstream.WithTransport(nil)))
-	require.ErrorContains(t, err, "the argument of WithTransport is nil; leave the option out")
+	_, err = upstream.Open(memstore.New(), upstream.Remote("registry.example.com", upstream.RoundTripper(nil)))
+	require.ErrorContains(t, err, "the argument of RoundTripper is nil; leave the option out")
 }

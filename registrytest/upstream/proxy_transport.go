@@ -43,7 +43,7 @@ func prepare(t *http.Transport) {
 // a token service refuses addresses of this machine and its network, except
 // those that [remote.PassDialer] permits. It cannot check the address if a
 // proxy or the caller's dialer makes the connection.
-func (u *Wire) transportTo(to *url.URL) *http.Transport {
+func (u *Proxy) transportTo(to *url.URL) *http.Transport {
 	if remote.Origin(to) == remote.Origin(u.base) {
 		return u.transport
 	}

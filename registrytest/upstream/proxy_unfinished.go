@@ -38,7 +38,7 @@ func (p *passage) unfinished(err error) error {
 	return errors.Join(e, err)
 }
 
-// patience limits how long a Wire waits until the upstream has the bytes of a
+// patience limits how long a Proxy waits until the upstream has the bytes of a
 // request whose body ended early.
 const patience = time.Second
 
@@ -55,7 +55,7 @@ func (p *passage) session(u *url.URL) (*http.Response, error) {
 		if auth, ok := p.request.Header["Authorization"]; ok {
 			ask.Header["Authorization"] = auth
 		}
-		resp, err := p.wire.transport.RoundTrip(ask)
+		resp, err := p.proxy.transport.RoundTrip(ask)
 		if err != nil {
 			return nil, fmt.Errorf("asking for the upload session: %w", err)
 		}

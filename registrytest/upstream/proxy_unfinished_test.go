@@ -38,15 +38,15 @@ func TestUnfinishedUpload(t *testing.T) {
 				io.Copy(io.Discard, r.Body)
 			}))
 			t.Cleanup(up.Close)
-			wire := Proxy(up.URL)
-			t.Cleanup(func() { wire.Close() })
+			proxy := NewProxy(up.URL)
+			t.Cleanup(func() { proxy.Close() })
 			r := httptest.NewRequest("PATCH", "/v2/app/blobs/uploads/x", io.MultiReader(strings.NewReader("0123456"), iotest.ErrReader(io.ErrUnexpectedEOF)))
 			r.ContentLength = 10
 			if c.contentRange != "" {
 				r.Header.Set("Content-Range", c.contentRange)
 			}
 			w := httptest.NewRecorder()
-			registry.New(wire).ServeHTTP(w, r)
+			registry.New(proxy).ServeHTTP(w, r)
 			require.Equal(t, http.StatusRequestedRangeNotSatisfiable, w.Code)
 			require.Equal(t, c.want, w.Header().Get("Range"))
 			require.Equal(t, "/v2/app/blobs/uploads/x", w.Header().Get("Location"))

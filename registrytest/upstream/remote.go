@@ -13,9 +13,8 @@ import (
 	"github.com/ocireg/registry/internal/remote"
 )
 
-// A Registry is an upstream registry, whose content a [Store] fetches. It is an
-// option of [Open].
-type Registry struct {
+// A source is an upstream registry, whose content a [Store] fetches.
+type source struct {
 	name  string // name in references, such as "docker.io"
 	login func(context.Context) (remote.Login, error)
 	next  http.RoundTripper
@@ -24,18 +23,18 @@ type Registry struct {
 	err   error
 }
 
-// A RemoteOption configures a [Registry].
+// A RemoteOption configures the registry of [Remote].
 type RemoteOption func(*remoteOptions)
 
 type remoteOptions struct {
-	*Registry
+	*source
 	address string
 }
 
-// Remote returns the registry with the name, which is a host with an optional
-// port, such as "docker.io" or "127.0.0.1:5000". The Store sends requests over
-// HTTPS, or over HTTP if the host is this machine, and through the proxies of
-// the environment ([http.ProxyFromEnvironment]).
+// Remote makes the registry with the name an upstream of the Store. The name is a
+// host with an optional port, such as "docker.io" or "127.0.0.1:5000". The Store
+// sends requests over HTTPS, or over HTTP if the host is this machine, and through
+// the proxies of the environment ([http.ProxyFromEnvironment]).
 //
 // Without options, requests are anonymous. If the registry requires a token, the
 // Store requests one from the token service that the challenge names, even for
@@ -45,9 +44,9 @@ type remoteOptions struct {
 // itself. The Store sends credentials only to these two hosts, and not to the
 // target of a redirect, a Location or a Link. It does not pass on the
 // credentials of its own clients.
-func Remote(name string, opts ...RemoteOption) *Registry {
-	r := &Registry{name: canonicalName(name)}
-	set := remoteOptions{Registry: r}
+func Remote(name string, opts ...RemoteOption) StoreOption {
+	r := &source{name: canonicalName(name)}
+	set := remoteOptions{source: r}
 	for _, o := range opts {
 		o(&set)
 	}
@@ -63,8 +62,8 @@ func At(address string) RemoteOption {
 	return func(o *remoteOptions) { o.address = address }
 }
 
-// WithUser authenticates to the registry with a name and a password.
-func WithUser(name, password string) RemoteOption {
+// User authenticates to the registry with a name and a password.
+func User(name, password string) RemoteOption {
 	return func(o *remoteOptions) {
 		o.login = func(context.Context) (remote.Login, error) {
 			return remote.Login{Username: name, Password: password}, nil
@@ -72,24 +71,24 @@ func WithUser(name, password string) RemoteOption {
 	}
 }
 
-// WithDockerConfig authenticates to the registry with the credentials that
+// DockerConfig authenticates to the registry with the credentials that
 // docker login has stored for its name. They are in the file config.json in dir,
 // or in the credential helper or store that the file names, and may be identity
 // tokens. If dir is empty, it is the value of the environment variable
 // DOCKER_CONFIG, or else ~/.docker. A helper runs when the registry asks for
 // credentials, for at most 30 seconds.
-func WithDockerConfig(dir string) RemoteOption {
+func DockerConfig(dir string) RemoteOption {
 	return func(o *remoteOptions) {
 		o.login = func(ctx context.Context) (remote.Login, error) { return remote.DockerLogin(ctx, dir, o.name) }
 	}
 }
 
-// WithTransport sends the requests with t instead of a transport that Remote
-// creates. The transport t should not decompress responses by itself.
-func WithTransport(t http.RoundTripper) RemoteOption {
+// RoundTripper makes the Store send its requests to the registry with t. It should
+// not decompress responses by itself.
+func RoundTripper(t http.RoundTripper) RemoteOption {
 	return func(o *remoteOptions) {
 		if o.next = t; t == nil {
-			o.err = errors.New("the argument of WithTransport is nil; leave the option out")
+			o.err = errors.New("the argument of RoundTripper is nil; leave the option out")
 		}
 	}
 }
@@ -110,7 +109,7 @@ const headerTime = time.Minute
 
 // open creates the client for the registry at the address. If address is "", the
 // address follows from the name.
-func (r *Registry) open(address string) error {
+func (r *source) open(address string) error {
 	if address == "" {
 		address = "https://" + r.name
 		if remote.Hub(r.name) {
@@ -150,7 +149,7 @@ func (r *Registry) open(address string) error {
 }
 
 // close closes idle connections, unless the caller supplied the transport.
-func (r *Registry) close() {
+func (r *source) close() {
 	if r.own != nil {
 		r.own.CloseIdleConnections()
 	}

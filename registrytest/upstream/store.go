@@ -33,7 +33,7 @@ import (
 // A Store is an option of package registrytest, and its method Options returns
 // options for package registry:
 //
-//	reg := registrytest.NewServer(t, registrytest.WithStore(cache), cache)
+//	reg := registrytest.NewServer(t, cache)
 //
 // Writes fail with an error for which a registry responds with 405, unless
 // [PassWrites] is given. To keep pushed content locally, put a Store below a
@@ -41,7 +41,7 @@ import (
 // store.
 type Store struct {
 	local     registry.Store
-	upstreams []*Registry // the first is the default; one that only the recording names has no store
+	upstreams []*source // the first is the default; one that only the recording names has no store
 	recording *recording
 	offline   bool
 	writes    bool
@@ -59,14 +59,14 @@ type Store struct {
 
 var _ registry.Store = (*Store)(nil)
 
-// A StoreOption configures a [Store]. Every [Registry] is one.
+// A StoreOption configures a [Store]. [Remote] returns one.
 type StoreOption interface{ applyTo(*Store) error }
 
 type storeOption func(*Store) error
 
 func (o storeOption) applyTo(s *Store) error { return o(s) }
 
-func (r *Registry) applyTo(s *Store) error {
+func (r *source) applyTo(s *Store) error {
 	if r.err != nil {
 		return r.err
 	}
@@ -135,7 +135,7 @@ func Open(local registry.Store, opts ...StoreOption) (*Store, error) {
 	// Upstreams from the recording come before those of the options.
 	var registries []StoreOption
 	for _, o := range opts {
-		if _, ok := o.(*Registry); ok {
+		if _, ok := o.(*source); ok {
 			registries = append(registries, o)
 		} else if err := o.applyTo(s); err != nil {
 			return nil, fmt.Errorf("opening a store with upstreams: %w", err)
@@ -145,7 +145,7 @@ func Open(local registry.Store, opts ...StoreOption) (*Store, error) {
 		s.recording = newRecording("")
 	}
 	for _, name := range s.recording.upstreams() {
-		s.upstreams = append(s.upstreams, &Registry{name: name})
+		s.upstreams = append(s.upstreams, &source{name: name})
 	}
 	for _, o := range registries {
 		if err := o.applyTo(s); err != nil {

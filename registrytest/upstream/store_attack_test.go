@@ -191,7 +191,7 @@ func TestClientsCredentialsStay(t *testing.T) {
 	t.Parallel()
 	up := registrytest.NewServer(t, registrytest.WithInMemory())
 	up.Push(t, "app:v1", content.Image())
-	front := record(t, memstore.New(), remote(up, "up.test", upstream.WithUser("u", "p")))
+	front := record(t, memstore.New(), remote(up, "up.test", upstream.User("u", "p")))
 	for _, accept := range []string{"application/vnd.oci.image.manifest.v1+json", "*/*", "x/y"} {
 		r := get(t, front.Server, "/v2/app/manifests/v1", "Authorization", "Bearer secret", "Cookie", "a=secret", "X-Meta", "secret", "Accept", accept)
 		require.Equal(t, 200, r.Status)

@@ -126,7 +126,7 @@ func TestBlobsOfUnknownSize(t *testing.T) {
 	d := digest.FromString(text)
 	for name, sent := range map[string]string{"whole": text, "half": text[:2000], "none": "", "more": text + "x"} {
 		local := memstore.New()
-		front := record(t, local, upstream.Remote("up.test", upstream.WithTransport(response{strings.NewReader(sent), -1})))
+		front := record(t, local, upstream.Remote("up.test", upstream.RoundTripper(response{strings.NewReader(sent), -1})))
 		r := get(t, front.Server, "/v2/app/blobs/"+string(d))
 		_, err := local.StatBlob(t.Context(), "app", d)
 		if name == "whole" {
@@ -154,7 +154,7 @@ func TestOfflineSendsNothing(t *testing.T) {
 	t.Parallel()
 	d := digest.FromString("x")
 	for _, opts := range [][]upstream.StoreOption{nil, {upstream.Refresh("all")}, {upstream.PassWrites()}} {
-		opts = append(opts, upstream.Offline(), upstream.Remote("up.test", upstream.WithTransport(refuser{t})))
+		opts = append(opts, upstream.Offline(), upstream.Remote("up.test", upstream.RoundTripper(refuser{t})))
 		front := record(t, memstore.New(), opts...)
 		targets := []string{"/v2/", "/v2/_catalog", "/v2/app/manifests/v1", "/v2/app/manifests/" + string(d), "/v2/app/blobs/" + string(d), "/v2/app/tags/list",
 			"/v2/app/referrers/" + string(d), "/v2/app/manifests/v1?ns=up.test"}
@@ -187,7 +187,7 @@ func TestRecordingHasNoCredentials(t *testing.T) {
 	}))
 	up.Push(t, "app:v1", content.Image())
 	file := filepath.Join(t.TempDir(), "x.json")
-	front := record(t, memstore.New(), remote(up, "up.test", upstream.WithUser("somebody", "hunter2")), upstream.RecordTo(file))
+	front := record(t, memstore.New(), remote(up, "up.test", upstream.User("somebody", "hunter2")), upstream.RecordTo(file))
 	require.Equal(t, 200, get(t, front.Server, "/v2/app/tags/list").Status)
 	require.Equal(t, 404, get(t, front.Server, "/v2/app/manifests/none").Status)
 	text, err := os.ReadFile(file)

@@ -41,22 +41,22 @@ func TestLogins(t *testing.T) {
 		config := func(text string) upstream.RemoteOption {
 			dir := t.TempDir()
 			require.NoError(t, os.WriteFile(filepath.Join(dir, "config.json"), []byte(text), 0o600))
-			return upstream.WithDockerConfig(dir)
+			return upstream.DockerConfig(dir)
 		}
 		helper("right", user.Username, user.Password)
 		helper("wrong", user.Username, "wrong")
 		logins := map[string]upstream.RemoteOption{
-			"in the file":         upstream.WithDockerConfig(user.DockerConfig(t, up.Host())),
+			"in the file":         upstream.DockerConfig(user.DockerConfig(t, up.Host())),
 			"a helper":            config(`{"credHelpers":{"` + up.Host() + `":"right"},"credsStore":"wrong"}`),
 			"a store":             config(`{"credsStore":"right"}`),
-			"given":               upstream.WithUser(user.Username, user.Password),
+			"given":               upstream.User(user.Username, user.Password),
 			"wrong":               config(`{"credsStore":"wrong"}`),
 			"of another registry": config(`{"auths":{"other.test":{"auth":"dTpw"}}}`),
 			"none":                config(`{}`),
 		}
 		if name == "Bearer" {
 			helper("identity", "<token>", users.IdentityToken(user.Username))
-			logins["an identity token"] = upstream.WithDockerConfig(users.DockerConfigIdentity(t, up.Host(), user.Username))
+			logins["an identity token"] = upstream.DockerConfig(users.DockerConfigIdentity(t, up.Host(), user.Username))
 			logins["an identity token of a helper"] = config(`{"credsStore":"identity"}`)
 		}
 		for kind, login := range logins {

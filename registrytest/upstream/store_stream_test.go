@@ -57,7 +57,7 @@ func TestLastByteWaits(t *testing.T) {
 	for name, d := range map[string]digest.Digest{"right": digest.FromBytes(text), "wrong": digest.FromString("another")} {
 		w := &counter{enough: len(text) - 1, reached: make(chan struct{})}
 		body := response{io.MultiReader(bytes.NewReader(text), blocked(w.reached)), int64(len(text))}
-		store, err := upstream.Open(memstore.New(), upstream.Remote("up.test", upstream.WithTransport(body)))
+		store, err := upstream.Open(memstore.New(), upstream.Remote("up.test", upstream.RoundTripper(body)))
 		require.NoError(t, err)
 		r, err := store.OpenBlob(t.Context(), "app", d)
 		require.NoError(t, err)

@@ -27,8 +27,8 @@ type recorder struct {
 
 // remote returns an upstream with the name. The Store sends requests for it to the
 // given server.
-func remote(up *registrytest.Server, name string, opts ...upstream.RemoteOption) *upstream.Registry {
-	return upstream.Remote(name, append([]upstream.RemoteOption{upstream.At(up.URL), upstream.WithTransport(up.Transport())}, opts...)...)
+func remote(up *registrytest.Server, name string, opts ...upstream.RemoteOption) upstream.StoreOption {
+	return upstream.Remote(name, append([]upstream.RemoteOption{upstream.At(up.URL), upstream.RoundTripper(up.Transport())}, opts...)...)
 }
 
 // record starts a server whose store fetches missing content and keeps it in the
@@ -38,7 +38,7 @@ func record(t *testing.T, local registry.Store, opts ...upstream.StoreOption) re
 	store, err := upstream.Open(local, opts...)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, store.Close()) })
-	return recorder{registrytest.NewServer(t, registrytest.WithInMemory(), registrytest.WithStore(store), store), store}
+	return recorder{registrytest.NewServer(t, registrytest.WithInMemory(), store), store}
 }
 
 // get sends a GET request to the server.

@@ -13,7 +13,7 @@ import (
 
 // Behind a proxy of this project, Distribution 3 has the same quirks.
 func TestDistribution3ThroughAProxy(t *testing.T) {
-	wire := upstream.Proxy(serve(t, "").URL)
+	wire := upstream.NewProxy(serve(t, "").URL)
 	t.Cleanup(func() { wire.Close() })
 	server := httptest.NewServer(registry.New(wire))
 	t.Cleanup(server.Close)

@@ -38,14 +38,14 @@ func (p place) skip(t *testing.T, s scenario, scheme string, first bool) {
 func places() []place {
 	ps := []place{
 		{name: "memstore behind a proxy", proxy: true, open: func(t *testing.T, s scenario) []registrytest.Option {
-			return []registrytest.Option{upstream.Proxy(registrytest.NewServer(t, s.options...).URL)}
+			return []registrytest.Option{upstream.NewProxy(registrytest.NewServer(t, s.options...).URL)}
 		}},
 		{name: "distribution behind a proxy", proxy: true, foreign: true, open: func(t *testing.T, s scenario) []registrytest.Option {
 			storage := "inmemory: {}"
 			if s.large { // In memory, this scenario takes minutes behind a proxy.
 				storage = fmt.Sprintf("filesystem: {rootdirectory: %q}", t.TempDir())
 			}
-			return []registrytest.Option{upstream.Proxy(StartDistribution(t, storage+", delete: {enabled: true}"))}
+			return []registrytest.Option{upstream.NewProxy(StartDistribution(t, storage+", delete: {enabled: true}"))}
 		}},
 	}
 	for name, open := range Stores() {
