@@ -177,7 +177,6 @@ func TestStartWithoutATest(t *testing.T) {
 		"Server.Refuse needs a test, but t is nil":  func() { s.Refuse(nil) },
 		"Server.Silence needs a test, but t is nil": func() { s.Silence(nil) },
 		"Server.Tamper needs a test, but t is nil":  func() { s.Tamper(nil, "app", "", registrytest.Dropped()) },
-		"TamperFile needs a test, but t is nil":     func() { registrytest.TamperFile(nil, "", registrytest.Dropped()) },
 	} {
 		require.PanicsWithValue(t, "registrytest: "+want, call)
 	}

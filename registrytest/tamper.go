@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"sync"
 	"sync/atomic"
 
@@ -224,55 +223,4 @@ func (s *Server) Tamper(t TB, repo string, d digest.Digest, tp Tampering) (undo 
 		}
 		return nil
 	})
-}
-
-// TamperFile changes a file, such as a blob in an OCI image layout:
-//
-//	registrytest.TamperFile(t, filepath.Join(dir, "blobs", "sha256", d.Encoded()), registrytest.BitFlipped(0))
-//
-// The file changes in place, as on a broken disk, and keeps its modification time. It
-// gets its content back when undo is called or the test t ends.
-func TamperFile(t TB, path string, tp Tampering) (undo func()) {
-	needTest(t, "TamperFile")
-	t.Helper()
-	info, err := os.Stat(path)
-	var content, changed []byte
-	if err == nil {
-		content, err = os.ReadFile(path)
-	}
-	if err == nil {
-		err = tp.check(int64(len(content)))
-	}
-	if err != nil {
-		t.Fatalf("registrytest: tampering with %s: %v", path, err)
-	}
-	if tp.drop {
-		err = os.Remove(path)
-	} else {
-		changed, _ = tp.bytes(content) // It cannot fail: the content is in memory.
-		err = overwrite(path, info, changed)
-	}
-	if err != nil {
-		t.Fatalf("registrytest: tampering with %s: %v", path, err)
-	}
-	return until(t, "TamperFile", func() error {
-		if err := overwrite(path, info, content); err != nil {
-			return fmt.Errorf("restoring %s: %w", path, err)
-		}
-		return nil
-	})
-}
-
-// overwrite changes the content of a file, and keeps its mode and modification time.
-func overwrite(path string, info fs.FileInfo, content []byte) error {
-	if info.Mode().Perm()&0o200 == 0 {
-		if err := os.Chmod(path, info.Mode().Perm()|0o200); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-		defer os.Chmod(path, info.Mode().Perm())
-	}
-	if err := os.WriteFile(path, content, info.Mode().Perm()|0o200); err != nil {
-		return err
-	}
-	return os.Chtimes(path, info.ModTime(), info.ModTime())
 }

@@ -6,10 +6,7 @@ import (
 	"io/fs"
 	"net/http"
 	"os"
-	"path/filepath"
-	"strings"
 	"testing"
-	"time"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/stretchr/testify/require"
@@ -171,7 +168,6 @@ func TestTamperingThatMakesNoSense(t *testing.T) {
 		"has 1000 bytes, so no byte 1000": func(tb TB) { s.Tamper(tb, "app", digest.FromBytes(s.blob), BitFlipped(1000)) },
 		"so no byte 2000":                 func(tb TB) { s.Tamper(tb, "app", digest.FromBytes(s.blob), Truncated(2000)) },
 		"does not exist":                  func(tb TB) { s.Tamper(tb, "other", digest.FromBytes(s.blob), Dropped()) },
-		"no such file":                    func(tb TB) { TamperFile(tb, filepath.Join(t.TempDir(), "none"), Dropped()) },
 	} {
 		tb := faketb.New(t)
 		done := make(chan struct{})
@@ -255,63 +251,4 @@ func TestTamperedStore(t *testing.T) {
 	require.NoError(t, err)
 	defer blob.Close()
 	require.IsType(t, &os.File{}, blob)
-}
-
-// TamperFile changes a blob of a layout. A store that reads the blob for the first time
-// after that does not serve it.
-func TestTamperFile(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	store, err := layout.Open(dir)
-	require.NoError(t, err)
-	t.Cleanup(func() { store.Close() })
-	s := NewServer(t, WithStore(store))
-	app := s.Push(t, "app:v1", content.Image(content.Layers(1)))
-	layer := app.Layers[0].Digest
-
-	var path string
-	require.NoError(t, filepath.WalkDir(dir, func(p string, _ fs.DirEntry, err error) error {
-		if strings.HasSuffix(p, layer.Encoded()) {
-			path = p
-		}
-		return err
-	}))
-	before, err := os.ReadFile(path)
-	require.NoError(t, err)
-	info, err := os.Stat(path)
-	require.NoError(t, err)
-	for name, test := range map[string]struct {
-		tampering Tampering
-		want      []byte
-	}{
-		"bit flipped": {BitFlipped(0), append([]byte{before[0] ^ 1}, before[1:]...)},
-		"truncated":   {Truncated(3), before[:3]},
-		"replaced":    {Replaced([]byte("x")), []byte("x")},
-		"dropped":     {Dropped(), nil},
-	} {
-		undo := TamperFile(t, path, test.tampering)
-		got, err := os.ReadFile(path)
-		require.Equal(t, test.want == nil, err != nil, name)
-		require.Equal(t, string(test.want), string(got), name)
-		if err == nil {
-			after, err := os.Stat(path)
-			require.NoError(t, err)
-			require.WithinDuration(t, info.ModTime(), after.ModTime(), time.Microsecond, name)
-		}
-		undo()
-		undo()
-		got, err = os.ReadFile(path)
-		require.NoError(t, err)
-		require.Equal(t, before, got, name)
-	}
-
-	again, err := layout.Open(dir)
-	require.NoError(t, err)
-	t.Cleanup(func() { again.Close() })
-	TamperFile(t, path, BitFlipped(0))
-	fresh := NewServer(t, WithStore(again))
-	resp, err := fresh.Client().Get(fresh.URL + "/v2/app/blobs/" + string(layer))
-	require.NoError(t, err)
-	resp.Body.Close()
-	require.Equal(t, 404, resp.StatusCode, "a damaged blob is missing, so that a client pushes it again")
 }
