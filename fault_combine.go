@@ -3,7 +3,6 @@ package registry
 import (
 	"io"
 	"net/http"
-	"strings"
 )
 
 // inject combines the faults that all injectors return for the request, and
@@ -11,7 +10,7 @@ import (
 // earlier one responds to the request.
 func (h *handler) inject(r *Request) {
 	for _, inject := range h.injectors {
-		r.fault = r.fault.over(inject(r))
+		r.fault = r.fault.Over(inject(r))
 	}
 }
 
@@ -40,10 +39,13 @@ func (f *Fault) shown() *Fault {
 	return f
 }
 
-// over combines two faults: the result has the effects of other first and those
-// of f after them, so f overrides other. Either of them may be nil. If both
-// respond in place of the operation, only f does.
-func (f *Fault) over(other *Fault) *Fault {
+// Over returns a fault with the effects of both faults. Those of other take effect
+// first, so f overrides other. If both respond in place of the operation, only f
+// does. Either fault may be nil, which has no effect. The faults do not change.
+//
+// The registry combines the faults of several options [WithFaults] in this way:
+// the fault of the first option is over the others.
+func (f *Fault) Over(other *Fault) *Fault {
 	switch {
 	case f == nil:
 		return other
@@ -55,18 +57,23 @@ func (f *Fault) over(other *Fault) *Fault {
 		responder = other
 	}
 	both := &Fault{
-		Name:        strings.Trim(other.Name+"; "+f.Name, "; "),
-		Quirk:       responder.Quirk,
-		mixed:       other.shown() != nil || f.shown() != nil,
-		Before:      f.Before,
-		LoseUpload:  f.LoseUpload || other.LoseUpload,
-		Duplicate:   f.Duplicate || other.Duplicate,
-		AfterCommit: responder.AfterCommit,
-		Serve:       responder.Serve,
-		Header:      f.Header,
-		Body:        f.Body,
-		Wire:        f.Wire,
+		Name:         other.Name,
+		Quirk:        responder.Quirk,
+		mixed:        other.shown() != nil || f.shown() != nil,
+		Before:       f.Before,
+		LoseUpload:   f.LoseUpload || other.LoseUpload,
+		Duplicate:    f.Duplicate || other.Duplicate,
+		AfterCommit:  responder.AfterCommit,
+		Serve:        responder.Serve,
+		Header:       f.Header,
+		BeforeHeader: f.BeforeHeader,
+		Body:         f.Body,
+		Wire:         f.Wire,
 	}
+	if both.Name != "" && f.Name != "" {
+		both.Name += "; "
+	}
+	both.Name += f.Name
 	if other.Before != nil {
 		both.Before = func(r *Request) error {
 			if err := other.Before(r); err != nil || f.Before == nil {
@@ -82,6 +89,14 @@ func (f *Fault) over(other *Fault) *Fault {
 				status = f.Header(status, header)
 			}
 			return status
+		}
+	}
+	if other.BeforeHeader != nil {
+		both.BeforeHeader = func(header http.Header) error {
+			if err := other.BeforeHeader(header); err != nil || f.BeforeHeader == nil {
+				return err
+			}
+			return f.BeforeHeader(header)
 		}
 	}
 	if other.Body != nil {

@@ -3,6 +3,7 @@ package registry_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -69,11 +70,12 @@ func TestFaultsCombine(t *testing.T) {
 		body   string
 		fault  string // the name of the recorded fault
 	}{
-		"none":      {[]*registry.Fault{nil, nil}, 200, "", "{}", ""},
-		"the first": {[]*registry.Fault{{Name: "a", Header: header(201, "a")}, nil}, 201, "a", "{}", "a"},
-		"the last":  {[]*registry.Fault{nil, {Name: "b", Header: header(202, "b")}}, 202, "b", "{}", "b"},
-		"both":      {[]*registry.Fault{{Name: "a", Header: header(201, "a")}, {Name: "b", Header: header(202, "b")}}, 201, "a", "{}", "b; a"},
-		"different": {[]*registry.Fault{{Header: header(201, "a")}, {Name: "b", Body: body("+b", false)}}, 201, "a", "{}+b", "b"},
+		"none":        {[]*registry.Fault{nil, nil}, 200, "", "{}", ""},
+		"the first":   {[]*registry.Fault{{Name: "a", Header: header(201, "a")}, nil}, 201, "a", "{}", "a"},
+		"the last":    {[]*registry.Fault{nil, {Name: "b", Header: header(202, "b")}}, 202, "b", "{}", "b"},
+		"both":        {[]*registry.Fault{{Name: "a", Header: header(201, "a")}, {Name: "b", Header: header(202, "b")}}, 201, "a", "{}", "b; a"},
+		"a semicolon": {[]*registry.Fault{{Name: "a;", Header: header(201, "a")}, {Name: "b", Header: header(202, "b")}}, 201, "a", "{}", "b; a;"},
+		"different":   {[]*registry.Fault{{Header: header(201, "a")}, {Name: "b", Body: body("+b", false)}}, 201, "a", "{}+b", "b"},
 		"bodies": {[]*registry.Fault{{Header: header(200, "a"), Body: body("+a", false)}, {Body: body("+b", false)}},
 			200, "a", "{}+b+a", ""},
 		"bodies that close each other": {[]*registry.Fault{{Header: header(200, "a"), Body: body("+a", true)}, {Body: body("+b", true)}, {Body: body("+c", false)}},
@@ -131,6 +133,52 @@ func TestFaultsCombineOnTheWire(t *testing.T) {
 	h.ServeHTTP(w, httptest.NewRequest("GET", "/v2/", nil))
 	require.Equal(t, []string{"b", "a"}, order)
 	require.True(t, bytes.Equal([]byte("{}"), w.Body.Bytes()))
+}
+
+// BeforeHeader is called after the Header of all faults. Body gets the Content-Length
+// from before.
+func TestBeforeHeader(t *testing.T) {
+	t.Parallel()
+	var calls []string
+	var opts []registry.Option
+	for _, name := range []string{"a", "b"} {
+		opts = append(opts, registry.WithFaults(func(*registry.Request) *registry.Fault {
+			return &registry.Fault{
+				Header: func(status int, h http.Header) int {
+					calls = append(calls, "header "+name)
+					return status
+				},
+				BeforeHeader: func(h http.Header) error {
+					calls = append(calls, "before header "+name)
+					h.Set("Content-Length", h.Get("Content-Length")+"0")
+					return nil
+				},
+				Body: func(w io.Writer, size int64) io.Writer {
+					calls = append(calls, fmt.Sprintf("body %s of %d", name, size))
+					return w
+				},
+			}
+		}))
+	}
+	serve := func(opts ...registry.Option) (w *httptest.ResponseRecorder, x *registry.Exchange) {
+		defer func() { recover() }()
+		w = httptest.NewRecorder()
+		opts = append(opts, registry.WithRecorder(registry.RecorderFunc(func(exchange *registry.Exchange) { x = exchange })))
+		registry.New(memstore.New(), opts...).ServeHTTP(w, httptest.NewRequest("GET", "/v2/", nil))
+		return w, x
+	}
+	w, _ := serve(opts...)
+	require.Equal(t, "200", w.Header().Get("Content-Length"))
+	require.Equal(t, "{}", w.Body.String())
+	require.Equal(t, []string{"header b", "header a", "before header b", "before header a", "body a of 2", "body b of 2"}, calls)
+
+	calls = nil
+	end := &registry.Fault{BeforeHeader: func(http.Header) error { return registry.ResetConnection }}
+	w, x := serve(opts[0], registry.WithFaults(func(*registry.Request) *registry.Fault { return end }), opts[1])
+	require.Empty(t, w.Body.String())
+	require.ErrorIs(t, x.Err, registry.ResetConnection)
+	require.Zero(t, x.Status)
+	require.Equal(t, []string{"header b", "header a", "before header b"}, calls)
 }
 
 type writerFunc func([]byte) (int, error)

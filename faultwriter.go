@@ -98,6 +98,13 @@ func (w *faultWriter) WriteHeader(status int) {
 	if f.Header != nil {
 		status = f.Header(status, w.Header())
 	}
+	size := w.size()
+	if f.BeforeHeader != nil {
+		if err := f.BeforeHeader(w.Header()); err != nil {
+			w.note(err)
+			return
+		}
+	}
 	if f.Wire != nil && w.hijack() == nil {
 		wire := f.Wire(w.conn)
 		w.to.Status = status
@@ -106,6 +113,7 @@ func (w *faultWriter) WriteHeader(status int) {
 	} else {
 		if !hasBody(status) {
 			w.Header().Del("Content-Length") // With HTTP/2, net/http would send the Content-Length.
+			size = -1
 		}
 		w.to.WriteHeader(status)
 		w.body = &flushing{w.to, w.room(status)}
@@ -117,7 +125,7 @@ func (w *faultWriter) WriteHeader(status int) {
 		}
 	}
 	if f.Body != nil {
-		w.body = f.Body(w.body, w.size())
+		w.body = f.Body(w.body, size)
 	}
 }
 

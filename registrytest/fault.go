@@ -4,14 +4,14 @@ import (
 	"fmt"
 	"sync/atomic"
 
-	"github.com/ocireg/registry/registrytest/fault"
+	"github.com/ocireg/registry/registrytest/inject"
 )
 
 // Fault sets a rule for failures until the end of the test t, as
-// [fault.Rules.Set] does. The test fails if the rule matched too few requests.
+// [inject.Rules.Set] does. The test fails if the rule matched too few requests.
 //
 //	reg.Fault(t, fault.On(registry.GetBlob).Times(2).Status(503))
-func (s *Server) Fault(t TB, r fault.Rule) *fault.Fault {
+func (s *Server) Fault(t TB, r inject.Rule) *inject.Fault {
 	needTest(t, "Server.Fault")
 	t.Helper()
 	s.check(t, "Fault")
@@ -19,12 +19,12 @@ func (s *Server) Fault(t TB, r fault.Rule) *fault.Fault {
 }
 
 // Faults returns the rules that Fault and Hold have set and that were not removed, in
-// the order in which they were set, as [fault.Rules.All] does.
-func (s *Server) Faults() []*fault.Fault { return s.faults.All() }
+// the order in which they were set, as [inject.Rules.All] does.
+func (s *Server) Faults() []*inject.Fault { return s.faults.All() }
 
 // Hold makes requests wait at a gate until the test t releases them, as
-// [fault.Rules.Hold] does.
-func (s *Server) Hold(t TB, r fault.Rule) *fault.Gate {
+// [inject.Rules.Hold] does.
+func (s *Server) Hold(t TB, r inject.Rule) *inject.Gate {
 	needTest(t, "Server.Hold")
 	t.Helper()
 	s.check(t, "Hold")

@@ -12,7 +12,7 @@ import (
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/memstore"
 	"github.com/ocireg/registry/registrytest/content"
-	"github.com/ocireg/registry/registrytest/fault"
+	"github.com/ocireg/registry/registrytest/inject"
 	"github.com/ocireg/registry/registrytest/journal"
 )
 
@@ -39,7 +39,7 @@ type Server struct {
 	client    func() *http.Client
 	transport func() *http.Transport
 	journal   journal.Journal
-	faults    fault.Rules
+	faults    inject.Rules
 	tampered  tamperings
 	checkers  []checker
 	closers   []closer

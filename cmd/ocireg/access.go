@@ -6,6 +6,7 @@ import (
 
 	"github.com/ocireg/registry/registrytest/auth"
 	"github.com/ocireg/registry/registrytest/fault"
+	"github.com/ocireg/registry/registrytest/inject"
 )
 
 // access holds the users and rules that the command line gives.
@@ -75,7 +76,7 @@ func (a *access) addTo(who *auth.Auth) error {
 }
 
 // addFault adds a rule for faults, in the language of [fault.Parse].
-func addFault(faults *fault.Rules, text string) error {
+func addFault(faults *inject.Rules, text string) error {
 	rule, err := fault.Parse(text)
 	if err != nil {
 		return err

@@ -15,7 +15,7 @@ import (
 	"github.com/ocireg/registry/memstore"
 	"github.com/ocireg/registry/registrytest"
 	"github.com/ocireg/registry/registrytest/content"
-	"github.com/ocireg/registry/registrytest/fault"
+	"github.com/ocireg/registry/registrytest/inject"
 	"github.com/ocireg/registry/registrytest/journal"
 	"github.com/ocireg/registry/registrytest/profile"
 )
@@ -144,9 +144,9 @@ func TestDiffFindsWrongReceipt(t *testing.T) {
 	}
 }
 
-func ruleOf(t *testing.T, text string) *fault.Rules {
+func ruleOf(t *testing.T, text string) *inject.Rules {
 	t.Helper()
-	rules := new(fault.Rules)
+	rules := new(inject.Rules)
 	require.NoError(t, addFault(rules, text))
 	return rules
 }

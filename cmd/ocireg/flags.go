@@ -17,8 +17,8 @@ import (
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/layout"
 	"github.com/ocireg/registry/registrytest/auth"
-	"github.com/ocireg/registry/registrytest/fault"
 	"github.com/ocireg/registry/registrytest/flatpak"
+	"github.com/ocireg/registry/registrytest/inject"
 )
 
 // settings holds the values of the command line.
@@ -186,7 +186,7 @@ func parse(args []string, out io.Writer) (*settings, error) {
 	fs.Func("profile", "behave like the registry `NAME`, its authentication included; \"ocireg profiles\" lists the names,\nNAME@2026-08 is the registry as of a month; the banner names a user, unless -user adds one", like.setName)
 	fs.Func("quirk", "have the quirk `NAME` of a real registry, such as ecr.patch-201, besides those of -profile;\n\"ocireg help profiles\" lists the names; with commas between several, or given several times", like.addQuirks)
 	fs.Func("create", "create the repositories that match the `PATTERN`, such as team/**, for a -profile such as ecr,\nwhose repositories have to exist before a push; may be given several times", like.addRepository)
-	var faults fault.Rules
+	var faults inject.Rules
 	var texts []string
 	fs.Func("fault", "inject a fault, such as `'get-blob repo=team/* times=2 status=503 retry-after=1'`;\ndocs/faults.md has the rules; may be given several times", func(v string) error {
 		texts = append(texts, v)

@@ -60,7 +60,7 @@ func TestHelpAboutFaults(t *testing.T) {
 	for i := range rule.NumMethod() {
 		name := rule.Method(i).Name
 		word := strings.ToLower(regexp.MustCompile(`[a-z][A-Z]`).ReplaceAllStringFunc(name, func(s string) string { return s[:1] + "-" + s[1:] }))
-		require.True(t, words[word] || name == "String", word)
+		require.True(t, words[word] || name == "String" || name == "Begin", word)
 	}
 	for _, m := range regexp.MustCompile(`-fault '([^']+)'`).FindAllStringSubmatch(text+usage, -1) {
 		_, err := fault.Parse(m[1])

@@ -21,6 +21,7 @@ import (
 	"github.com/ocireg/registry/registrytest/auth"
 	"github.com/ocireg/registry/registrytest/content"
 	"github.com/ocireg/registry/registrytest/fault"
+	"github.com/ocireg/registry/registrytest/inject"
 	"github.com/ocireg/registry/registrytest/journal"
 	"github.com/ocireg/registry/registrytest/lint"
 )
@@ -80,7 +81,7 @@ type world struct {
 	ctx     context.Context
 	store   registry.Store
 	options []registrytest.Option
-	faults  fault.Rules
+	faults  inject.Rules
 	login   auth.Credentials // the credentials for the client's config.json, if any
 	err     error
 

@@ -30,7 +30,7 @@ func packages() map[string]string {
 	for _, path := range []string{
 		module + "/layout", module + "/memstore", module + "/registrytest",
 		module + "/registrytest/auth", module + "/registrytest/conformance", module + "/registrytest/content", module + "/registrytest/content/archive", module + "/registrytest/content/referrer", module + "/registrytest/control",
-		module + "/registrytest/explore", module + "/registrytest/external", module + "/registrytest/fault", module + "/registrytest/flatpak", module + "/registrytest/journal", module + "/registrytest/journal/export", module + "/registrytest/keep", module + "/registrytest/lint", module + "/registrytest/overlay", module + "/registrytest/profile", module + "/registrytest/upstream",
+		module + "/registrytest/explore", module + "/registrytest/external", module + "/registrytest/fault", module + "/registrytest/flatpak", module + "/registrytest/inject", module + "/registrytest/journal", module + "/registrytest/journal/export", module + "/registrytest/keep", module + "/registrytest/lint", module + "/registrytest/overlay", module + "/registrytest/profile", module + "/registrytest/upstream",
 		"context", "errors", "fmt", "io", "log", "net/http", "net/http/httptest", "os", "path/filepath", "strings",
 		"testing", "testing/synctest", "time", "log/slog",
 	} {

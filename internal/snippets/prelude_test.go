@@ -58,7 +58,7 @@ import (
 	"github.com/ocireg/registry/registrytest/auth"
 	"github.com/ocireg/registry/registrytest/content"
 	"github.com/ocireg/registry/registrytest/explore"
-	"github.com/ocireg/registry/registrytest/fault"
+	"github.com/ocireg/registry/registrytest/inject"
 	"github.com/ocireg/registry/registrytest/upstream"
 )
 
@@ -70,7 +70,7 @@ var (
 	reg     *registrytest.Server
 	network *registrytest.Network
 	a       *auth.Auth
-	hold    *fault.Gate
+	hold    *inject.Gate
 	app     content.Content
 	handler http.Handler
 	logger  *slog.Logger

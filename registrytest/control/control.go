@@ -30,7 +30,7 @@ import (
 	"github.com/ocireg/registry/memstore"
 	"github.com/ocireg/registry/registrytest"
 	"github.com/ocireg/registry/registrytest/auth"
-	"github.com/ocireg/registry/registrytest/fault"
+	"github.com/ocireg/registry/registrytest/inject"
 	"github.com/ocireg/registry/registrytest/journal"
 	"github.com/ocireg/registry/registrytest/lint"
 )
@@ -75,7 +75,7 @@ type Config struct {
 // pass the Control to the server, and then the server to [Control.Handler].
 type Control struct {
 	config  Config
-	faults  fault.Rules
+	faults  inject.Rules
 	age     atomic.Int64 // how far the registry's clock is ahead, in nanoseconds
 	journal *journal.Journal
 	reg     *registrytest.Server

@@ -16,6 +16,7 @@ import (
 	"github.com/ocireg/registry/memstore"
 	"github.com/ocireg/registry/registrytest"
 	"github.com/ocireg/registry/registrytest/fault"
+	"github.com/ocireg/registry/registrytest/inject"
 )
 
 // An object is a JSON object of a response.
@@ -30,7 +31,7 @@ type item struct {
 	show     func() object
 	remove   func(t *trial.T) // undoes the item; reports to t if the item had no effect
 
-	gate  *fault.Gate     // gate of a hold, otherwise nil
+	gate  *inject.Gate    // gate of a hold, otherwise nil
 	store *memstore.Store // content of a snapshot, otherwise nil
 }
 
@@ -188,7 +189,7 @@ func (c *Control) newRule(kind, text string, s session) (*item, error) {
 		return nil, err
 	}
 	i := &item{session: s}
-	var f *fault.Fault
+	var f *inject.Fault
 	if rule = s.limit(rule); kind == "faults" {
 		f, err = c.faults.Add(rule)
 	} else if i.gate, err = c.faults.Gate(rule); err == nil {

@@ -21,6 +21,7 @@ import (
 	"github.com/ocireg/registry/registrytest/auth"
 	"github.com/ocireg/registry/registrytest/content"
 	"github.com/ocireg/registry/registrytest/fault"
+	"github.com/ocireg/registry/registrytest/inject"
 	"github.com/ocireg/registry/registrytest/journal"
 	"github.com/ocireg/registry/registrytest/lint"
 )
@@ -285,7 +286,7 @@ func TestRules(t *testing.T) {
 				parsed, err := fault.Parse(text)
 				require.NoError(t, err, "%s: %s", name, text)
 				require.Equal(t, text, parsed.String())
-				var rules fault.Rules
+				var rules inject.Rules
 				_, err = rules.Add(parsed)
 				require.NoError(t, err)
 			}

@@ -14,6 +14,7 @@ import (
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/registrytest"
 	"github.com/ocireg/registry/registrytest/fault"
+	"github.com/ocireg/registry/registrytest/inject"
 	"github.com/ocireg/registry/registrytest/journal"
 )
 
@@ -149,7 +150,7 @@ func (x *explorer) within(r *run, beat func()) {
 	earlier := reg.Requests()
 
 	quiet := &quietTest{}
-	var faults []*fault.Fault
+	var faults []*inject.Fault
 	reg.Fault(quiet, x.watcher(cancel, beat))
 	ended := make(chan struct{})
 	if r.plan.cancelAt != nil {

@@ -10,6 +10,7 @@ import (
 	"github.com/ocireg/registry/memstore"
 	"github.com/ocireg/registry/registrytest/content"
 	"github.com/ocireg/registry/registrytest/fault"
+	"github.com/ocireg/registry/registrytest/inject"
 )
 
 // benchWriter is a ResponseWriter that drops the response.
@@ -22,7 +23,7 @@ func (w *benchWriter) Write(p []byte) (int, error) { return len(p), nil }
 // BenchmarkManifestWithoutFaults compares a handler without rules to one that has a
 // rule for other requests. Such a rule should cost nothing.
 func BenchmarkManifestWithoutFaults(b *testing.B) {
-	var none, others fault.Rules
+	var none, others inject.Rules
 	if _, err := others.Add(fault.On(registry.PutManifest).Repo("team/*").Status(503)); err != nil {
 		b.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/registrytest/inject"
 )
 
 // FuzzFilters checks that the effect of filters depends on the bytes alone, not
@@ -119,7 +120,7 @@ func TestBodiesAreClosed(t *testing.T) {
 		func(r Rule) Rule { return r.Body(Zstd) },
 		func(r Rule) Rule { return r.Corrupt(0) },
 	} {
-		var f Rules
+		var f inject.Rules
 		_, err := f.Add(words(words(On())))
 		if err != nil {
 			_, err = f.Add(words(On()))

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -12,13 +13,14 @@ import (
 	"github.com/ocireg/registry/memstore"
 	"github.com/ocireg/registry/registrytest"
 	"github.com/ocireg/registry/registrytest/fault"
+	"github.com/ocireg/registry/registrytest/inject"
 )
 
 // The rules of an option [registry.WithFaults] combine with the rules that a test sets
 // on the server, as if the test had set its rules later.
 func TestRulesOfAnOption(t *testing.T) {
 	t.Parallel()
-	var rules fault.Rules
+	var rules inject.Rules
 	reg := registrytest.NewServer(t, registry.WithFaults(rules.Inject))
 	c := clientOf(t, reg)
 	status := rules.Set(t, fault.On(registry.Ping).Times(2).Status(503).SetHeader("X", "option").SetHeader("Y", "option"))
@@ -39,7 +41,7 @@ func TestRulesOfAnOption(t *testing.T) {
 // themselves are passed over.
 func TestRulesOfAnOptionAfterOneThatResponds(t *testing.T) {
 	t.Parallel()
-	var rules fault.Rules
+	var rules inject.Rules
 	reg := registrytest.NewServer(t, registry.WithFaults(rules.Inject))
 	c := clientOf(t, reg)
 	header := rules.Set(t, fault.On(registry.Ping).Times(2).SetHeader("X", "1"))
@@ -76,7 +78,7 @@ func TestRulesOfAnOptionAfterOneThatResponds(t *testing.T) {
 	option := registry.WithFaults(func(*registry.Request) *registry.Fault {
 		return &registry.Fault{Serve: func(w http.ResponseWriter, _ *registry.Request) error { return nil }}
 	})
-	var others fault.Rules
+	var others inject.Rules
 	inHeader, err := others.Add(fault.On(registry.Ping).Close(fault.InHeader(5)))
 	require.NoError(t, err)
 	r := httptest.NewRequest("GET", "/v2/", nil)
@@ -104,4 +106,46 @@ func TestAllRules(t *testing.T) {
 	require.Equal(t, []string{"ping once status=503: 1", "get-blob optional: 0", "ping add-header=X:y: 3"}, list())
 	once.Remove()
 	require.Equal(t, []string{"get-blob optional: 0", "ping add-header=X:y: 3"}, list())
+}
+
+// A Content-Length that lies comes after the changes of the header by other rules, in
+// any order of the rules, and is not the size of the body to other rules.
+func TestLieOfLengthOfAnotherRule(t *testing.T) {
+	t.Parallel()
+	const lie, other, last = "ping content-length=+5", "ping body=text:other", "ping corrupt=-1"
+	for _, texts := range [][]string{{lie, other, last}, {other, lie, last}, {other, last, lie}} {
+		var rules inject.Rules
+		var added []*inject.Fault
+		for _, text := range texts {
+			rule, err := fault.Parse(text)
+			require.NoError(t, err)
+			f, err := rules.Add(rule)
+			require.NoError(t, err)
+			added = append(added, f)
+		}
+		w := httptest.NewRecorder()
+		registry.New(memstore.New(), registry.WithFaults(rules.Inject)).ServeHTTP(w, httptest.NewRequest("GET", "/v2/", nil))
+		require.Equal(t, "10", w.Header().Get("Content-Length"), texts)
+		require.Equal(t, "othe\x8d", w.Body.String(), texts)
+		for _, f := range added {
+			require.Empty(t, fault.Problem(t, f), texts)
+		}
+	}
+}
+
+// A rule with {state} compares the state that the client has sent, even if another rule
+// ignores it.
+func TestStateThatAnotherRuleIgnores(t *testing.T) {
+	t.Parallel()
+	rules := []fault.Rule{fault.On().Location("?_state={state}"), fault.On(registry.PatchUpload).Ignore("?_state")}
+	for i := range rules {
+		reg := registrytest.NewServer(t)
+		reg.Fault(t, rules[i])
+		reg.Fault(t, rules[1-i])
+		c := clientOf(t, reg)
+		location := c.Do("POST", "/v2/app/blobs/uploads/", "").Header.Get("Location")
+		require.Contains(t, location, "_state=1")
+		require.Equal(t, 404, c.Do("PATCH", strings.Replace(location, "=1", "=0", 1), "a").Status)
+		require.Equal(t, 202, c.Do("PATCH", location, "a").Status)
+	}
 }

@@ -1,11 +1,9 @@
 package fault
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 	"time"
@@ -177,9 +175,11 @@ func throttleTo(piece int64, pause time.Duration) filterMaker {
 
 // A wait lasts until a time has passed, or until a gate opens.
 type wait struct {
-	d     time.Duration                          // the longest time, or forever
-	until <-chan struct{}                        // ends the wait when it is closed; may be nil
-	begin func(ctx context.Context) (end func()) // is called before the wait, and its result after it; may be nil
+	d time.Duration // the longest time, or forever
+
+	// stop, unless it is nil, is called before the wait, and end after it. The wait
+	// ends when until is closed.
+	stop func(ctx context.Context) (until <-chan struct{}, end func())
 }
 
 // forever is the time of a wait that only a gate or the client can end.
@@ -189,8 +189,11 @@ const forever time.Duration = -1
 // Unless meanwhile is nil, wait calls it while the time passes, and waits no longer
 // if it returns an error.
 func (w wait) wait(ctx context.Context, meanwhile func() error) error {
-	if w.begin != nil {
-		defer w.begin(ctx)()
+	var until <-chan struct{}
+	if w.stop != nil {
+		var end func()
+		until, end = w.stop(ctx)
+		defer end()
 	}
 	var timeout <-chan time.Time
 	if w.d != forever {
@@ -205,7 +208,7 @@ func (w wait) wait(ctx context.Context, meanwhile func() error) error {
 	}
 	select {
 	case <-timeout:
-	case <-w.until:
+	case <-until:
 	case <-ctx.Done():
 		return gone(context.Cause(ctx))
 	}
@@ -219,22 +222,11 @@ func gone(cause error) error {
 
 // before waits before the request is served. If net/http would not notice that the
 // client goes away, before reads the beginning of the body meanwhile.
-func (w wait) before(r *registry.Request) error {
-	if !blind(r.Request) {
+func (w wait) before(r *registry.Request, blind bool) error {
+	if !blind {
 		return w.wait(r.Context(), nil)
 	}
-	return w.wait(r.Context(), func() error {
-		var ahead bytes.Buffer
-		_, err := io.CopyN(&ahead, r.Body, maxAhead)
-		if err != nil && err != io.EOF {
-			return err
-		}
-		r.Body = struct {
-			io.Reader
-			io.Closer
-		}{io.MultiReader(&ahead, r.Body), r.Body}
-		return nil
-	})
+	return w.wait(r.Context(), func() error { return bodyUnder(r).readAhead(maxAhead) })
 }
 
 // maxAhead limits the bytes of a request's body that a wait reads ahead.

@@ -168,6 +168,31 @@ func TestWaitBeforeALargeBody(t *testing.T) {
 	})
 }
 
+// All waits of all rules come before the effects on the body of the request, in any
+// order of the rules: a wait reads the body ahead without these effects.
+func TestWaitsOfSeveralRules(t *testing.T) {
+	t.Parallel()
+	delay := fault.On(registry.PatchUpload).Delay(5 * time.Minute)
+	for _, rules := range [][]fault.Rule{
+		{fault.On(registry.PatchUpload).Stall(10, 5*time.Minute), delay},
+		{fault.On(registry.PatchUpload).Acknowledge(100), fault.On(registry.PatchUpload).Stall(10, 5*time.Minute), delay},
+		{delay, fault.On(registry.PatchUpload).Delay(4 * time.Minute), fault.On(registry.PatchUpload).Stall(10, time.Minute)},
+		{fault.On(registry.PatchUpload).Close(fault.AtByte(10)).Delay(time.Minute), fault.On(registry.PatchUpload).Keep(10).Optional(), fault.On(registry.PatchUpload).Delay(9 * time.Minute)},
+	} {
+		overBoth(t, func(t *testing.T, s *faultServer, _ bool) {
+			resp, err := s.Client().Post(s.URL+"/v2/app/blobs/uploads/", "", nil)
+			require.NoError(t, err)
+			resp.Body.Close()
+			for _, rule := range rules {
+				s.Fault(t, rule)
+			}
+			s.send(t.Context(), "PATCH", resp.Header.Get("Location"), make([]byte, 1000))
+			synctest.Wait()
+			require.Equal(t, 10*time.Minute, s.Requests().Last().Duration)
+		})
+	}
+}
+
 // The operation gets the bytes of the body that a waiting fault has read ahead.
 func TestWaitKeepsTheBody(t *testing.T) {
 	t.Parallel()

@@ -3,9 +3,9 @@
 //
 //	reg.Fault(t, fault.On(registry.GetBlob).Times(2).Status(503).RetryAfter(time.Second))
 //
-// A [Rule] describes a fault. [Rules] has the rules of one registry. A [Fault] is a
-// rule that was added to them, and a [Gate] stops requests until a test releases
-// them. Rules have a text form, which [Rule.String] returns and [Parse] reads.
+// A [Rule] describes a fault. It has a text form, which [Rule.String] returns and
+// [Parse] reads. Package inject has the rules of one registry, and applies them to its
+// requests.
 //
 // Each word of the text form is a method of Rule. To add a word, write the method and
 // its row in the table of words in the same file.

@@ -127,8 +127,10 @@ func endAt(end error) filterMaker {
 // header. Under HTTP/2 the client gets none of them.
 func (p *plan) endInHeader(n int64, end error, h *hit) {
 	if p.request.ProtoMajor >= 2 {
-		h.met()
-		p.noHeader = func(http.ResponseWriter, *registry.Request) error { return end }
+		p.last = append(p.last, func(http.Header) error {
+			h.met()
+			return end
+		})
 		return
 	}
 	p.wires = append(p.wires, func(w io.Writer) io.Writer {

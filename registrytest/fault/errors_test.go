@@ -7,12 +7,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/registrytest/inject"
 )
 
 func TestErrorsOfTheOperation(t *testing.T) {
 	t.Parallel()
-	tell := func(rule Rule, method, target string) (contentType, body string, in *Fault) {
-		var rules Rules
+	tell := func(rule Rule, method, target string) (contentType, body string, in *inject.Fault) {
+		var rules inject.Rules
 		in, err := rules.Add(rule)
 		require.NoError(t, err)
 		response := serve(registry.WithFaults(rules.Inject), method, target, nil)
@@ -31,16 +32,16 @@ func TestErrorsOfTheOperation(t *testing.T) {
 		require.Equal(t, want[0], contentType, shape)
 		require.True(t, strings.HasPrefix(body, want[1]), body)
 		require.Equal(t, want[1] == "", body == "", body)
-		require.Empty(t, in.Problem())
+		require.Empty(t, Problem(t, in))
 
 		contentType, body, in = tell(On().Body(Errors(shape)), "HEAD", missing)
 		require.Equal(t, want[0], contentType, shape)
 		require.Empty(t, body)
-		require.Empty(t, in.Problem())
+		require.Empty(t, Problem(t, in))
 
 		contentType, body, in = tell(On().Body(Errors(shape)), "GET", "/v2/")
 		require.Equal(t, []string{"application/json", "{}"}, []string{contentType, body})
-		require.Contains(t, in.Problem(), "body=errors:"+string(shape)+" had no effect")
+		require.Contains(t, Problem(t, in), "body=errors:"+string(shape)+" had no effect")
 	}
 	// Errors also changes an error that the rule itself gives, even if its shape is not
 	// that of the spec.

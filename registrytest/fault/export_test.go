@@ -1,5 +1,13 @@
 package fault
 
+import (
+	"strings"
+	"testing"
+
+	"github.com/ocireg/registry/internal/faketb"
+	"github.com/ocireg/registry/registrytest/inject"
+)
+
 // The external tests need these limits.
 const (
 	MaxAhead     = maxAhead
@@ -20,12 +28,9 @@ func Samples() (texts []string) {
 	return texts
 }
 
-// Problem returns the report that [Fault.Check] would make, or "" if it would not fail
-// the test.
-func (f *Fault) Problem() string { return f.problem() }
-
-// Suspend removes all rules. Resume puts them back.
-func (f *Rules) Suspend() (resume func()) {
-	rules := f.rules.Swap(nil)
-	return func() { f.rules.Store(rules) }
+// Problem checks the rule, and returns the failure, or "" if there is none.
+func Problem(t testing.TB, f *inject.Fault) string {
+	tb := faketb.New(t)
+	f.Check(tb)
+	return strings.Join(tb.Errors(), "\n")
 }

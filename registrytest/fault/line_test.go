@@ -14,6 +14,7 @@ import (
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/registrytest"
 	"github.com/ocireg/registry/registrytest/fault"
+	"github.com/ocireg/registry/registrytest/inject"
 )
 
 // failEnv is the environment variable that makes TestFailing run.
@@ -26,7 +27,7 @@ func TestFailing(t *testing.T) {
 		t.Skip("TestFailuresAreReportedAtTheLine runs it")
 	}
 	never := fault.On(registry.GetBlob).Status(503)
-	var rules fault.Rules
+	var rules inject.Rules
 	t.Run("Server.Fault", func(t *testing.T) {
 		reg := registrytest.NewServer(t)
 		reg.Fault(t, never) // want failure: did not happen as it says

@@ -41,7 +41,7 @@ func (r Rule) Location(to string) Rule {
 	if d.state != "" {
 		r = r.only(p, registry.Op.HasSession, "an upload session")
 		p.do(func(p *plan, h *hit) {
-			p.waits = append(p.waits, func(r *registry.Request) error { return d.check(r, h) })
+			p.waits = append(p.waits, func(*registry.Request) error { return d.check(p.request, h) })
 		})
 	}
 	p.try(func(p *plan, h *hit) {
@@ -175,28 +175,28 @@ func (d *destination) check(r *registry.Request, h *hit) error {
 }
 
 // nextState returns a new state for the upload session, and remembers it.
-func (f *Fault) nextState(session string) string {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.states == nil {
-		f.states = make(map[string]int)
+func (in *injector) nextState(session string) string {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.states == nil {
+		in.states = make(map[string]int)
 	}
-	f.states[session]++
-	return strconv.Itoa(f.states[session])
+	in.states[session]++
+	return strconv.Itoa(in.states[session])
 }
 
 // forget drops the state of an upload session that has ended.
-func (f *Fault) forget(session string) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	delete(f.states, session)
+func (in *injector) forget(session string) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	delete(in.states, session)
 }
 
 // state returns the state of the upload session, if the session has a state.
-func (f *Fault) state(session string) (state string, ok bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	n, ok := f.states[session]
+func (in *injector) state(session string) (state string, ok bool) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	n, ok := in.states[session]
 	return strconv.Itoa(n), ok
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/memstore"
+	"github.com/ocireg/registry/registrytest/inject"
 )
 
 func TestDestinations(t *testing.T) {
@@ -76,7 +77,7 @@ func TestDestinations(t *testing.T) {
 			hr.TLS = new(tls.ConnectionState)
 		}
 		r, _ := registry.ParseRequest(hr)
-		require.Equal(t, test.want, d.from(r, test.was, &hit{of: new(Fault)}), "%s at %s for %s", test.to, test.from, test.was)
+		require.Equal(t, test.want, d.from(r, test.was, &hit{of: new(injector)}), "%s at %s for %s", test.to, test.from, test.was)
 		if test.to == "." {
 			resolved, err := hr.URL.Parse(d.from(r, test.was, new(hit)))
 			require.NoError(t, err)
@@ -115,10 +116,13 @@ func TestComputedValues(t *testing.T) {
 // A rule with {state} forgets the state of an upload session that has ended.
 func TestStateEndsWithTheUpload(t *testing.T) {
 	t.Parallel()
-	var rules Rules
-	in, err := rules.Add(On().Location("?_state={state}"))
+	begun, err := On().Location("?_state={state}").Begin(nil)
 	require.NoError(t, err)
-	h := registry.New(memstore.New(), registry.WithFaults(rules.Inject))
+	in := begun.(*injector)
+	h := registry.New(memstore.New(), registry.WithFaults(func(r *registry.Request) *registry.Fault {
+		f, _ := in.Inject(r, false)
+		return f
+	}))
 	for _, end := range []struct {
 		method, query string
 		left          int
@@ -135,7 +139,7 @@ func TestStateEndsWithTheUpload(t *testing.T) {
 func TestSharedLinks(t *testing.T) {
 	t.Parallel()
 	shared := []string{`</v2/x>; rel="next"`, "</y>", "z"}
-	var rules Rules
+	var rules inject.Rules
 	_, err := rules.Add(On().Location("?n=1"))
 	require.NoError(t, err)
 	h := registry.New(memstore.New(), registry.WithFaults(rules.Inject), registry.WithMiddleware(func(registry.Handler) registry.Handler {
@@ -159,12 +163,12 @@ func TestComputedHeaders(t *testing.T) {
 	serveWith := func(rule string) (values []string, problem string) {
 		parsed, err := Parse(rule)
 		require.NoError(t, err)
-		var rules Rules
+		var rules inject.Rules
 		in, err := rules.Add(parsed)
 		require.NoError(t, err)
 		h := registry.New(memstore.New(), registry.WithFaults(rules.Inject), registry.WithWarnings("one", "two"))
 		r := httptest.NewRequest("GET", "/v2/", nil)
-		return served(h, r).Header()["Warning"], in.Problem()
+		return served(h, r).Header()["Warning"], Problem(t, in)
 	}
 	one, two := `299 - "one"`, `299 - "two"`
 	for rule, want := range map[string][]string{

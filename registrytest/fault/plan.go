@@ -5,20 +5,18 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"strconv"
-	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/ocireg/registry"
 )
 
-// A plan collects the effects of all rules that hit one request.
+// A plan collects the effects of one rule on one request.
 type plan struct {
 	request *registry.Request // the request as it arrived
 
 	blind bool // whether a wait has to read the body ahead, see the function blind
 
-	names       []string
 	waits       []func(r *registry.Request) error
 	changes     []func(r *registry.Request)
 	receive     []func(body io.ReadCloser) io.ReadCloser
@@ -26,10 +24,8 @@ type plan struct {
 	duplicate   bool
 	afterCommit bool
 	serve       registry.Handler // responds instead of the operation, or is nil
-	noHeader    registry.Handler // ends the connection before any response, or is nil
 	headers     []func(status int, header http.Header) int
-	lies        []func(header http.Header) // change the header after all others
-	lie         int64                      // the number that lies adds to Content-Length
+	last        []func(header http.Header) error // come after the headers of all rules
 	bodies      []func(w io.Writer, size int64) io.Writer
 	wires       []func(w io.Writer) io.Writer
 }
@@ -37,7 +33,7 @@ type plan struct {
 // A hit is the data that the effects of a rule get about a request that the rule hits.
 type hit struct {
 	part   *part
-	of     *Fault
+	of     *injector
 	random *rand.Rand // the random numbers for Probability and the effects, or nil if none needs them
 	met    func()     // to be called by an effect of part.try when it changes anything
 }
@@ -52,15 +48,15 @@ func newPlan(r *registry.Request) *plan {
 	return &plan{request: r, blind: blind(r.Request)}
 }
 
-// add adds the effects of a stage of a rule to the plan.
-func (p *plan) add(rule string, st *stage, h *hit) {
-	p.names = append(p.names, rule)
+// plan returns the plan of a stage for a request that it hits.
+func (in *injector) plan(st *stage, h *hit, r *registry.Request) *plan {
+	p := newPlan(r)
 	if st.part.replaces() {
-		p.serve = func(w http.ResponseWriter, r *registry.Request) error { return st.part.response.serve(rule, w, r) }
+		p.serve = func(w http.ResponseWriter, r *registry.Request) error { return st.part.response.serve(in.name, w, r) }
 		if end := st.part.endInstead; end != 0 {
 			p.serve = func(http.ResponseWriter, *registry.Request) error { return end }
 		}
-		p.afterCommit = p.afterCommit || st.part.afterCommit
+		p.afterCommit = st.part.afterCommit
 	}
 	for i, e := range st.part.effects {
 		one := *h
@@ -70,40 +66,41 @@ func (p *plan) add(rule string, st *stage, h *hit) {
 	if st.part.firstBytes > 0 {
 		p.count(&st.bytes)
 	}
+	return p
 }
 
 // fault returns the plan in the form that the handler carries out.
-func (p *plan) fault() *registry.Fault {
+func (p *plan) fault(name string) *registry.Fault {
 	f := &registry.Fault{
-		Name:        strings.Join(p.names, "; "),
+		Name:        name,
 		LoseUpload:  p.loseUpload,
 		Duplicate:   p.duplicate,
 		AfterCommit: p.afterCommit,
 		Serve:       p.serve,
 	}
-	if p.noHeader != nil {
-		f.AfterCommit = f.AfterCommit || f.Serve == nil
-		f.Serve = p.noHeader
-	}
 	if len(p.waits)+len(p.changes)+len(p.receive) > 0 {
 		f.Before = p.before
 	}
-	if len(p.headers)+len(p.lies) > 0 {
+	if len(p.headers) > 0 {
 		f.Header = func(status int, header http.Header) int {
 			for _, change := range p.headers {
 				status = change(status, header)
 			}
-			for _, lie := range p.lies {
-				lie(header)
-			}
 			return status
+		}
+	}
+	if len(p.last) > 0 {
+		f.BeforeHeader = func(header http.Header) error {
+			for _, change := range p.last {
+				if err := change(header); err != nil {
+					return err
+				}
+			}
+			return nil
 		}
 	}
 	if len(p.bodies) > 0 {
 		f.Body = func(w io.Writer, size int64) io.Writer {
-			if size >= 0 {
-				size -= p.lie
-			}
 			for i := len(p.bodies) - 1; i >= 0; i-- {
 				w = p.bodies[i](w, size)
 			}
@@ -150,7 +147,7 @@ func (p *plan) changeRequest(change func(*registry.Request)) {
 // wait adds a wait before the operation or, with AfterCommit, before the response.
 func (p *plan) wait(afterCommit bool, w wait) {
 	if !afterCommit {
-		p.waits = append(p.waits, w.before)
+		p.waits = append(p.waits, func(r *registry.Request) error { return w.before(r, p.blind) })
 		return
 	}
 	p.headers = append(p.headers, func(status int, _ http.Header) int {
@@ -164,12 +161,12 @@ func (p *plan) wait(afterCommit bool, w wait) {
 // longer than the header says. Only a response with a Wire may be so, because its
 // bytes do not go through net/http.
 func (p *plan) lieOfLength(delta int64, h *hit) {
-	p.lie += delta
-	p.lies = append(p.lies, func(header http.Header) {
+	p.last = append(p.last, func(header http.Header) error {
 		if n, err := strconv.ParseInt(header.Get("Content-Length"), 10, 64); err == nil {
 			h.met()
 			header.Set("Content-Length", strconv.FormatInt(max(n+delta, 0), 10))
 		}
+		return nil
 	})
 	if delta < 0 && p.request.Method != http.MethodHead {
 		p.wires = append(p.wires, func(w io.Writer) io.Writer { return w })

@@ -6,6 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ocireg/registry/registrytest/fault"
+	"github.com/ocireg/registry/registrytest/inject"
 )
 
 // Each rule imitates a deviation of a real registry from the spec, as the quirks of
@@ -65,7 +66,7 @@ func TestQuirksAsRules(t *testing.T) {
 		rule, err := fault.Parse(text)
 		require.NoError(t, err, quirk)
 		require.Equal(t, text, rule.String(), quirk)
-		_, err = new(fault.Rules).Add(rule)
+		_, err = new(inject.Rules).Add(rule)
 		require.NoError(t, err, quirk)
 	}
 }

@@ -2,8 +2,6 @@ package fault
 
 import (
 	"fmt"
-	"path/filepath"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -11,45 +9,29 @@ import (
 	"github.com/ocireg/registry/internal/hint"
 )
 
-// Check fails the test if the rule hit no request, or fewer than it says, or if a word
-// of the rule had no effect on any request. If the test has failed already, Check only
-// logs this. A rule that is [Rule.Optional] does not fail the test. Only the first call
-// of Check reports anything.
-//
-// [Rules.Set] calls Check at the end of the test.
-func (f *Fault) Check(t TB) {
-	mustHaveTest(t, "Fault.Check")
-	t.Helper()
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.checked {
-		return
+// Report implements [inject.Injector].
+func (in *injector) Report() (problem, note string) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.chancy() {
+		note = fmt.Sprintf("hit %s by chance, with seed=%d", requests(in.fired), in.rule.seed)
 	}
-	f.checked = true
-	problem := f.problem()
-	switch {
-	case problem != "" && !t.Failed():
-		t.Errorf("fault: %s", problem)
-	case problem != "":
-		t.Logf("fault: %s", problem)
-	case t.Failed() && f.chancy():
-		t.Logf("fault: %s %q hit %s by chance, with seed=%d", f.noun, f.name, requests(f.fired), f.rule.seed)
-	}
+	return in.problem(), note
 }
 
 // chancy reports whether chance decides which requests the rule hits.
-func (f *Fault) chancy() bool {
-	return slices.ContainsFunc(f.stages, func(st *stage) bool { return st.part.probability < 1 })
+func (in *injector) chancy() bool {
+	return slices.ContainsFunc(in.stages, func(st *stage) bool { return st.part.probability < 1 })
 }
 
 // problem returns a report of the words of the rule that did not happen, or "".
-func (f *Fault) problem() string {
-	if f.rule.optional {
+func (in *injector) problem() string {
+	if in.rule.optional {
 		return ""
 	}
 	var b, passed strings.Builder
 	certain := true // whether the part is certain to be reached, and to hit requests
-	for _, st := range f.stages {
+	for _, st := range in.stages {
 		want := max(st.part.times, 1)
 		if !st.part.does() && st.fired > 0 {
 			fmt.Fprintf(&passed, "%s let %s pass\n", strings.Join(st.part.words, " "), requests(st.fired))
@@ -70,31 +52,22 @@ func (f *Fault) problem() string {
 		return ""
 	}
 	b.WriteString(passed.String())
-	others := f.fired > 0 || passed.Len() > 0
+	others := in.fired > 0 || passed.Len() > 0
 	switch {
-	case f.near.n > 0:
-		fmt.Fprintf(&b, "it nearly hit these requests:\n%s", &f.near)
-	case f.others.n > 0 && others:
-		fmt.Fprintf(&b, "none of the other requests met its conditions:\n%s", &f.others)
-	case f.others.n > 0:
-		fmt.Fprintf(&b, "none of these requests met its conditions:\n%s", &f.others)
+	case in.near.n > 0:
+		fmt.Fprintf(&b, "it nearly hit these requests:\n%s", &in.near)
+	case in.others.n > 0 && others:
+		fmt.Fprintf(&b, "none of the other requests met its conditions:\n%s", &in.others)
+	case in.others.n > 0:
+		fmt.Fprintf(&b, "none of these requests met its conditions:\n%s", &in.others)
 	case !others:
 		b.WriteString("there was no request\n")
 	}
-	name := f.title()
-	if f.chancy() {
-		name += fmt.Sprintf(" with seed=%d", f.rule.seed)
+	seed := ""
+	if in.chancy() {
+		seed = fmt.Sprintf("with seed=%d ", in.rule.seed)
 	}
-	return name + " did not happen as it says:\n\t" + strings.ReplaceAll(strings.TrimSpace(b.String()), "\n", "\n\t")
-}
-
-// title returns the rule, and the line of the test that has set it, for messages.
-func (f *Fault) title() string {
-	title := fmt.Sprintf("%s %q", f.noun, f.name)
-	if f.where != "" {
-		title += ", set at " + f.where + ","
-	}
-	return title
+	return seed + "did not happen as it says:\n\t" + strings.ReplaceAll(strings.TrimSpace(b.String()), "\n", "\n\t")
 }
 
 // requests returns a number of requests in words, such as "1 request".
@@ -148,38 +121,10 @@ func plural(n int, noun string) string {
 	return strconv.Itoa(n) + " " + noun + "s"
 }
 
-// caller returns the file and line of the user's code that called package registrytest,
-// or a package below it. It returns "" if a handler made the call for a request.
-func caller() string {
-	const (
-		module = "github.com/ocireg/registry/"
-		own    = module + "registrytest"
-	)
-	pcs := make([]uintptr, 20)
-	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs)])
-	for {
-		frame, more := frames.Next()
-		if strings.HasPrefix(frame.Function, "net/http.") || strings.HasPrefix(frame.Function, module+"internal/jsonapi.") {
-			return ""
-		}
-		if frame.File != "" && (!strings.HasPrefix(frame.Function, own) || strings.HasSuffix(frame.File, "_test.go")) {
-			return fmt.Sprintf("%s:%d", filepath.Base(frame.File), frame.Line)
-		}
-		if !more {
-			return ""
-		}
-	}
-}
-
 // didYouMean returns the end of a message about a misspelt word: a suggestion, or "".
 func didYouMean(misspelt string, words []string) string {
 	if nearest := hint.Nearest(misspelt, words...); nearest != "" {
 		return fmt.Sprintf("; did you mean %q?", nearest)
 	}
 	return ""
-}
-
-// mustHaveTest panics if t is nil.
-func mustHaveTest(t TB, method string) {
-	hint.NilTest("fault", method, t)
 }

@@ -217,7 +217,7 @@ func (r Rule) refuse(err error) Rule {
 }
 
 // check returns an error if the rule makes no sense. Held says that the rule is for a
-// [Gate], and so needs no effect.
+// gate, and so needs no effect.
 func (r Rule) check(held bool) error {
 	r = r.clone()
 	err := r.err

@@ -17,6 +17,7 @@ import (
 
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/memstore"
+	"github.com/ocireg/registry/registrytest/inject"
 )
 
 // allRules has rules as Go and as text. Together they have every word of the language.
@@ -145,7 +146,7 @@ func TestRulePrintsTextThatIsParsed(t *testing.T) {
 		parsed, err := Parse(test.text)
 		require.NoError(t, err, test.text)
 		require.Equal(t, values(test.rule), values(parsed), test.text)
-		_, err = new(Rules).Add(test.rule)
+		_, err = new(inject.Rules).Add(test.rule)
 		require.NoError(t, err, test.text)
 	}
 }
@@ -164,7 +165,7 @@ func TestRuleWords(t *testing.T) {
 	var words []string
 	for i := range methods.NumMethod() {
 		name := methods.Method(i).Name
-		if name == "String" {
+		if name == "String" || name == "Begin" {
 			continue
 		}
 		var word strings.Builder
@@ -179,7 +180,7 @@ func TestRuleWords(t *testing.T) {
 	}
 	_, all := find("")
 	require.ElementsMatch(t, words, all)
-	require.LessOrEqual(t, methods.NumMethod(), 41, "a word that others can say together is none; raise the limit, and say in the commit why this one is new")
+	require.LessOrEqual(t, len(words), 40, "a word that others can say together is none; raise the limit, and say in the commit why this one is new")
 }
 
 func TestRuleText(t *testing.T) {
@@ -239,7 +240,7 @@ func FuzzParse(f *testing.F) {
 		require.NoError(t, err)
 		require.Equal(t, values(rule), values(again))
 		require.Equal(t, rule.String(), again.String())
-		var rules Rules
+		var rules inject.Rules
 		if _, err := rules.Add(rule); err != nil {
 			return
 		}
@@ -252,15 +253,15 @@ func FuzzParse(f *testing.F) {
 				name, value, _ := strings.Cut(kind.header, ":")
 				r.Header.Set(name, value)
 				r.ProtoMajor = proto
-				inject(&rules, r)
+				callAll(&rules, r)
 				served(registry.New(memstore.New(), registry.WithFaults(rules.Inject)), r)
 			}
 		}
 	})
 }
 
-// inject calls all functions of the fault for the request.
-func inject(rules *Rules, hr *http.Request) {
+// callAll calls all functions of the fault for the request.
+func callAll(rules *inject.Rules, hr *http.Request) {
 	r, _ := registry.ParseRequest(hr)
 	f := rules.Inject(r)
 	if f == nil {
@@ -273,6 +274,9 @@ func inject(rules *Rules, hr *http.Request) {
 	header := http.Header{"Content-Length": {"10"}, "Location": {"/x"}}
 	if f.Header != nil {
 		f.Header(202, header)
+	}
+	if f.BeforeHeader != nil {
+		f.BeforeHeader(header)
 	}
 	for _, size := range []int64{-1, 0, 10} {
 		var w io.Writer = new(bytes.Buffer)

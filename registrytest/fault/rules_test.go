@@ -14,11 +14,12 @@ import (
 
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/memstore"
+	"github.com/ocireg/registry/registrytest/inject"
 )
 
 // ask sends requests, one after the other, to an empty registry with the rules. It
 // returns the status of each response, or 0 if there was none.
-func ask(f *Rules, targets ...string) (statuses []int) {
+func ask(f *inject.Rules, targets ...string) (statuses []int) {
 	for _, target := range targets {
 		method, path, ok := strings.Cut(target, " ")
 		if !ok {
@@ -43,8 +44,8 @@ func times(n int, target string) []string {
 
 func TestFaultsCombine(t *testing.T) {
 	t.Parallel()
-	var f Rules
-	add := func(text string) *Fault {
+	var f inject.Rules
+	add := func(text string) *inject.Fault {
 		rule, err := Parse(text)
 		require.NoError(t, err)
 		in, err := f.Add(rule)
@@ -75,12 +76,12 @@ func TestFaultsCombine(t *testing.T) {
 // A rule for a special case that is set after a general rule has precedence.
 func TestSpecialAfterGeneral(t *testing.T) {
 	t.Parallel()
-	var f Rules
+	var f inject.Rules
 	f.Set(t, On(registry.ListTags).Status(503).SetHeader("X", "general").SetHeader("Y", "general"))
 	f.Set(t, On(registry.ListTags).Repo("a").Times(2).Status(404).SetHeader("X", "special"))
 	require.Equal(t, []int{404, 503, 404, 503}, ask(&f, "/v2/a/tags/list", "/v2/b/tags/list", "/v2/a/tags/list", "/v2/a/tags/list"))
 
-	f = Rules{}
+	f = inject.Rules{}
 	f.Set(t, On(registry.ListTags).SetHeader("X", "general").SetHeader("Y", "general").Body(Text("general")))
 	f.Set(t, On(registry.ListTags).Repo("a").SetHeader("X", "special").Body(Text("special")))
 	response := serve(registry.WithFaults(f.Inject), "GET", "/v2/a/tags/list", nil)
@@ -97,24 +98,34 @@ func TestEndInHeaderAndResponse(t *testing.T) {
 	for _, order := range [][]Rule{
 		{On().Close(InHeader(5)), On().Status(500)},
 		{On().Status(500), On().Close(InHeader(5))},
+		{On().Close(InHeader(5))},
 	} {
-		var f Rules
+		var f inject.Rules
 		for _, rule := range order {
 			f.Set(t, rule)
 		}
+		carriedOut := 0
+		var x *registry.Exchange
+		h := registry.New(memstore.New(), registry.WithFaults(f.Inject),
+			registry.WithMiddleware(func(next registry.Handler) registry.Handler {
+				return func(w http.ResponseWriter, r *registry.Request) error {
+					carriedOut++
+					return next(w, r)
+				}
+			}),
+			registry.WithRecorder(registry.RecorderFunc(func(exchange *registry.Exchange) { x = exchange })))
 		r := httptest.NewRequest("GET", "/v2/", nil)
 		r.ProtoMajor = 2
-		request, err := registry.ParseRequest(r)
-		require.NoError(t, err)
-		fault := f.Inject(request)
-		require.False(t, fault.AfterCommit)
-		require.Equal(t, registry.CloseConnection, fault.Serve(nil, nil))
+		require.Nil(t, served(h, r))
+		require.ErrorIs(t, x.Err, registry.CloseConnection)
+		require.Zero(t, x.Status)
+		require.Equal(t, 2-len(order), carriedOut)
 	}
 }
 
 func TestFaultsAreRemoved(t *testing.T) {
 	t.Parallel()
-	var f Rules
+	var f inject.Rules
 	in, err := f.Add(On(registry.Ping).Status(503))
 	require.NoError(t, err)
 	other, err := f.Add(On(registry.ListRepositories).Status(503))
@@ -138,7 +149,7 @@ func TestFaultsAreRemoved(t *testing.T) {
 // hits no later request, and a rule that stays hits every one.
 func TestFaultsUnderLoad(t *testing.T) {
 	t.Parallel()
-	var f Rules
+	var f inject.Rules
 	all := f.Set(t, On(registry.Ping).SetHeader("All", "yes"))
 	h := registry.New(memstore.New(), registry.WithFaults(f.Inject))
 	done := make(chan struct{})
@@ -199,7 +210,7 @@ func TestIgnoreParametersOfUploads(t *testing.T) {
 		"post-blob ignore=?other set-header=X:y":   {"POST /v2/app/blobs/uploads/?other=1&digest=" + digest, 201, "post-blob"},
 		"get-blob ignore=?digest=x set-header=X:y": {"GET /v2/app/blobs/" + digest, 404, "get-blob"},
 	} {
-		var f Rules
+		var f inject.Rules
 		parsed, err := Parse(rule)
 		require.NoError(t, err)
 		in, err := f.Add(parsed)
@@ -215,7 +226,7 @@ func TestIgnoreParametersOfUploads(t *testing.T) {
 		response := serve(registry.Options(registry.WithFaults(f.Inject), seen), method, target, http.NoBody)
 		require.Equal(t, want.status, response.Code, "%s: %s", rule, response.Body)
 		require.Equal(t, want.ops, op, rule)
-		require.Empty(t, in.Problem())
+		require.Empty(t, Problem(t, in))
 	}
 }
 
@@ -225,7 +236,7 @@ func TestBodyThatIsReadAhead(t *testing.T) {
 	t.Parallel()
 	for _, size := range []int{0, 1, 4<<20 - 1, 4 << 20, 4<<20 + 1, 5 << 20} {
 		for _, end := range []error{nil, io.ErrUnexpectedEOF} {
-			var f Rules
+			var f inject.Rules
 			for _, c := range []Condition{BodyHas("x"), Not(BodyHas("x")), BodyHas("y")} {
 				_, err := f.Add(On(registry.PutManifest).Where(c).SetHeader("X", "y"))
 				require.NoError(t, err)

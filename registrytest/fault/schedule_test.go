@@ -20,6 +20,7 @@ import (
 
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/memstore"
+	"github.com/ocireg/registry/registrytest/inject"
 )
 
 func TestFaultSchedule(t *testing.T) {
@@ -40,7 +41,7 @@ func TestFaultSchedule(t *testing.T) {
 		"ping times=2 status=503 then once status=429 then every=2 times=2 close": {503, 503, 429, 200, 0, 200, 0},
 		"ping times=2 status=503 then after=1 once status=429":                    {503, 503, 200, 429, 200, 200, 200},
 	} {
-		var f Rules
+		var f inject.Rules
 		parsed, err := Parse(rule)
 		require.NoError(t, err)
 		in, err := f.Add(parsed)
@@ -62,12 +63,12 @@ func TestFaultSchedule(t *testing.T) {
 // {}, which has two bytes.
 func TestFaultFirstBytes(t *testing.T) {
 	t.Parallel()
-	var f Rules
+	var f inject.Rules
 	in := f.Set(t, On(registry.Ping).FirstBytes(5).Corrupt(0).Then().Once().Status(429))
 	require.Equal(t, []int{200, 200, 200, 429, 200}, ask(&f, times(5, "/v2/")...))
 	require.Equal(t, 4, in.Fired())
 
-	f = Rules{}
+	f = inject.Rules{}
 	in = f.Set(t, On(registry.PutManifest).FirstBytes(5).SetHeader("X", "y"))
 	for range 4 {
 		serve(registry.WithFaults(f.Inject), "PUT", "/v2/app/manifests/v1", strings.NewReader("{}"))
@@ -143,7 +144,7 @@ func TestFaultConditions(t *testing.T) {
 		{On().Where(Not(BodyHas("b"))), "POST /token", "PATCH /v2/app/blobs/uploads/1", withBody(10, 10)},
 		{On().Where(BodyHas("a")), "", "PUT /v2/app/manifests/v1", withBody(0, 0)},
 	} {
-		var f Rules
+		var f inject.Rules
 		in, err := f.Add(test.rule.SetHeader("X", "y"))
 		require.NoError(t, err)
 		for fired, target := range map[int]string{1: test.yes, 0: test.no} {
@@ -173,7 +174,7 @@ func withBody(n, length int) func(*http.Request) {
 // manyAtOnce sends ten requests concurrently, each of them four times in a row. It
 // returns the responses and their times.
 func manyAtOnce(rule Rule) map[string]string {
-	var f Rules
+	var f inject.Rules
 	if _, err := f.Add(rule); err != nil {
 		panic(err)
 	}
@@ -226,7 +227,7 @@ func TestSameSeedSameFaults(t *testing.T) {
 func TestProbability(t *testing.T) {
 	t.Parallel()
 	for _, p := range []float64{0.01, 0.1, 0.5, 0.9} {
-		var f Rules
+		var f inject.Rules
 		in, err := f.Add(On(registry.Ping).Probability(p).Seed(1).Status(503))
 		require.NoError(t, err)
 		const n = 10_000

@@ -44,7 +44,7 @@ func (p *part) needsBytes() { p.bodyWord = p.word() }
 
 // checkParts returns an error if the words of a part contradict each other, if one of
 // them has no effect, or if no request can meet the rule's conditions. Held says that
-// the rule is for a [Gate].
+// the rule is for a gate.
 func (r Rule) checkParts(held bool) error {
 	if r.on == "" {
 		return errors.New("it names no requests; begin it with On")

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/registrytest/inject"
 )
 
 // Parse refuses a rule that makes no sense, with a sentence that says why.
@@ -212,7 +213,7 @@ func TestAddRefuses(t *testing.T) {
 		{On().Close(AtByte(1), AtByte(2)), "it has more than one place"},
 		{On().Times(0).Status(99).Close(), "times=0: less than 1"}, // the first of two errors
 	} {
-		_, err := new(Rules).Add(test.rule)
+		_, err := new(inject.Rules).Add(test.rule)
 		require.ErrorContains(t, err, test.want, test.rule.String())
 		require.ErrorContains(t, err, "fault rule ", test.rule.String())
 	}
@@ -234,7 +235,7 @@ func TestRulesThatMakeSense(t *testing.T) {
 		On().Status(500).Close(AtByte(1)),
 		On().Once().Corrupt(0).SetHeader("X", "1").Then().Once().Corrupt(0).SetHeader("X", "2"),
 	} {
-		_, err := new(Rules).Add(rule)
+		_, err := new(inject.Rules).Add(rule)
 		require.NoError(t, err, rule.String())
 	}
 }
@@ -340,12 +341,12 @@ func TestSense(t *testing.T) {
 		require.ErrorContains(t, err, test.want, test.refused)
 		rule, err := Parse(test.accepted)
 		require.NoError(t, err, test.accepted)
-		_, err = new(Rules).Add(rule)
+		_, err = new(inject.Rules).Add(rule)
 		require.NoError(t, err, test.accepted)
 	}
-	_, err := new(Rules).Gate(On(registry.HeadBlob).Tag("v1"))
+	_, err := new(inject.Rules).Gate(On(registry.HeadBlob).Tag("v1"))
 	require.ErrorContains(t, err, "tag=v1: no head-blob request has a tag")
-	_, err = new(Rules).Gate(On().Tag("v1").Tag("v2"))
+	_, err = new(inject.Rules).Gate(On().Tag("v1").Tag("v2"))
 	require.ErrorContains(t, err, "no request meets both tag=v1 and tag=v2")
 }
 
@@ -353,7 +354,7 @@ func TestSense(t *testing.T) {
 // permitted, change the header of the response or take effect before byte 0.
 func TestWordsForHEADTakeEffect(t *testing.T) {
 	t.Parallel()
-	head := func(rules *Rules) (header string) {
+	head := func(rules *inject.Rules) (header string) {
 		w := serve(registry.WithFaults(rules.Inject), "HEAD", "/v2/app/blobs/"+string(dgst(nil)), nil)
 		if w == nil {
 			return "cut"
@@ -361,19 +362,19 @@ func TestWordsForHEADTakeEffect(t *testing.T) {
 		require.Empty(t, w.Body.Bytes())
 		return fmt.Sprint(w.Code, w.Header())
 	}
-	plain := head(new(Rules))
+	plain := head(new(inject.Rules))
 	for _, text := range []string{
 		"head-blob close=0", "head-blob reset=0", "head-blob half-close=0", "head-blob content-length=+1", "head-blob body=text:x",
 		"head-blob body=append:x", "head-blob body=gzip", "head-blob body=html", "head-blob body=empty", "head-blob stall=0:1ms",
 	} {
 		rule, err := Parse(text)
 		require.NoError(t, err)
-		var rules Rules
+		var rules inject.Rules
 		in, err := rules.Add(rule)
 		require.NoError(t, err)
 		if got := head(&rules); !strings.Contains(text, "stall") {
 			require.NotEqual(t, plain, got, text)
 		}
-		require.Empty(t, in.Problem(), text)
+		require.Empty(t, Problem(t, in), text)
 	}
 }

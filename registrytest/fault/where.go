@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"strconv"
 	"strings"
@@ -130,7 +129,7 @@ func kindOf(name string) (kind, error) {
 			return kind{}, errors.New("it needs a text")
 		}
 		return kind{"a manifest or a form in its body", hasText, func(q *registry.Request) (met, known bool) {
-			return hasText(q.Op) && bytes.Contains(readAhead(q), []byte(text)), hasText(q.Op)
+			return hasText(q.Op) && bytes.Contains(beginning(q), []byte(text)), hasText(q.Op)
 		}}, nil
 	}
 	if pattern, ok := strings.CutPrefix(name, path); ok {
@@ -169,38 +168,18 @@ func isUnknown(op registry.Op) bool { return op == registry.UnknownOp }
 // manifest or a form.
 func hasText(op registry.Op) bool { return op == registry.PutManifest || op == registry.GetToken }
 
-// readAhead returns the first 4 MiB of the request's body. The operation still gets the
+// beginning returns the first 4 MiB of the request's body. The operation still gets the
 // whole body.
-func readAhead(q *registry.Request) []byte {
+func beginning(q *registry.Request) []byte {
 	b, ok := q.Body.(*aheadBody)
 	if !ok {
 		b = &aheadBody{ReadCloser: q.Body}
-		b.ahead, b.err = io.ReadAll(io.LimitReader(q.Body, 4<<20))
-		b.rest = b.ahead
 		copied := *q.Request
 		copied.Body = b
 		q.Request = &copied
 	}
-	return b.ahead
-}
-
-// An aheadBody is the body of a request whose beginning has been read.
-type aheadBody struct {
-	io.ReadCloser
-	ahead, rest []byte
-	err         error // the error of reading ahead, or nil
-}
-
-func (b *aheadBody) Read(p []byte) (int, error) {
-	if len(b.rest) > 0 || b.err != nil {
-		n := copy(p, b.rest)
-		b.rest = b.rest[n:]
-		if len(b.rest) > 0 || n > 0 {
-			return n, nil
-		}
-		return 0, b.err
-	}
-	return b.ReadCloser.Read(p)
+	b.readAhead(4 << 20) // The operation gets the error.
+	return b.rest
 }
 
 // states has the conditions on the content of the registry.

@@ -16,6 +16,7 @@ import (
 	"github.com/ocireg/registry/registrytest"
 	"github.com/ocireg/registry/registrytest/content"
 	"github.com/ocireg/registry/registrytest/fault"
+	"github.com/ocireg/registry/registrytest/inject"
 )
 
 // eachStore runs a test with a server on each kind of store.
@@ -97,7 +98,7 @@ func TestStates(t *testing.T) {
 			mount("new", "", child.Config.Digest):     "!repo-exists found referenced",
 			mount("new", "", absent):                  "!repo-exists !found !referenced",
 		} {
-			var rules fault.Rules
+			var rules inject.Rules
 			var met []string
 			for _, c := range conditions {
 				for _, c := range []fault.Condition{c, fault.Not(c)} {
@@ -130,7 +131,7 @@ func TestNamedConditions(t *testing.T) {
 	require.Equal(t, `catalog where="last page" once status=503`, in.String())
 	c := clientOf(t, reg)
 	require.Equal(t, 200, c.Get("/v2/_catalog").Status)
-	require.Contains(t, in.Problem(), `1 × catalog, but not where="last page"`)
+	require.Contains(t, fault.Problem(t, in), `1 × catalog, but not where="last page"`)
 	require.Equal(t, 503, c.Get("/v2/_catalog?last=a").Status)
 	require.Equal(t, in.String(), reg.Requests().Last().Fault.Name)
 	_, err := fault.Parse(in.String())

@@ -10,6 +10,7 @@ import (
 
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/registrytest/fault"
+	"github.com/ocireg/registry/registrytest/inject"
 )
 
 // A behaviour is the effect of a quirk on a registry. Each of its parts uses one
@@ -212,8 +213,8 @@ func ruleIf(text string, met func(b *build, r *registry.Request) bool) behaviour
 // compile parses a fault rule and returns a set that contains it. It also
 // returns the operations of the rule. If ops is empty, the rule applies to all
 // operations.
-func compile(text string) (ops []registry.Op, rules *fault.Rules) {
-	rules = new(fault.Rules)
+func compile(text string) (ops []registry.Op, rules *inject.Rules) {
+	rules = new(inject.Rules)
 	add := func(text string) error {
 		rule, err := fault.Parse(text)
 		if err == nil {

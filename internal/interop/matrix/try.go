@@ -14,6 +14,7 @@ import (
 	"github.com/ocireg/registry/registrytest"
 	"github.com/ocireg/registry/registrytest/content"
 	"github.com/ocireg/registry/registrytest/fault"
+	"github.com/ocireg/registry/registrytest/inject"
 )
 
 // A try is a test of one client in a scenario or under a fault, with its registry.
@@ -24,8 +25,8 @@ type try struct {
 
 	// faults are the rules of the registry. At the end of the test, each rule in
 	// injected must have hit its requests, unless the client lacks the call.
-	faults   *fault.Rules
-	injected []*fault.Fault
+	faults   *inject.Rules
+	injected []*inject.Fault
 
 	// mayFail is set if an error of the client is an outcome for the table, not a
 	// failure of the test.
@@ -34,13 +35,13 @@ type try struct {
 
 // start starts a registry and makes a client for it.
 func start(t *testing.T, f Factory, opts ...registrytest.Option) *try {
-	var faults fault.Rules
+	var faults inject.Rules
 	reg := registrytest.NewServer(t, append(opts, registry.WithFaults(faults.Inject))...)
 	return &try{T: t, reg: reg, client: f.New(t, newEnv(reg)), faults: &faults}
 }
 
 // fault adds a fault rule to the registry.
-func (s *try) fault(r fault.Rule) *fault.Fault {
+func (s *try) fault(r fault.Rule) *inject.Fault {
 	s.Helper()
 	in, err := s.faults.Add(r)
 	require.NoError(s, err)

@@ -1,4 +1,4 @@
-package fault
+package inject
 
 // A TB is the part of a test that this package needs. Every [testing.TB] is one.
 // Fatalf must not return.

@@ -1,8 +1,8 @@
-package fault
+package inject
 
 import (
 	"context"
-	"slices"
+	"fmt"
 	"strings"
 	"sync"
 
@@ -34,34 +34,28 @@ type Gate struct {
 // of the rule come after the wait, except that with AfterCommit, effects on the request
 // come before it. The gate stays until it is removed. Gate returns an error if the rule
 // makes no sense.
-func (f *Rules) Gate(r Rule) (*Gate, error) {
-	if err := r.check(true); err != nil {
-		return nil, err
-	}
+func (s *Rules) Gate(r Rule) (*Gate, error) {
 	g := &Gate{
 		// If the channel is full, a request waits until it is received, and then at
 		// the gate.
 		entered:  make(chan *registry.Request, 1000),
 		released: make(chan struct{}),
 	}
-	r = r.clone()
-	r.parts = slices.Clone(r.parts)
-	for i := range r.parts {
-		p := &r.parts[i]
-		p.effects = append([]effect{{do: g.stop}}, p.effects...)
+	f, err := s.begin("gate", r, g.stop)
+	if err != nil {
+		return nil, err
 	}
-	g.Fault = f.newFault("gate", r)
-	f.add(g.Fault)
+	g.Fault = f
 	return g, nil
 }
 
 // Hold adds a gate, as [Rules.Gate] does, and removes it at the end of the test. The
 // test fails as with [Rules.Set]. If the gate is still closed at the end of the test,
 // Hold opens it.
-func (f *Rules) Hold(t TB, r Rule) *Gate {
+func (s *Rules) Hold(t TB, r Rule) *Gate {
 	mustHaveTest(t, "Rules.Hold")
 	t.Helper()
-	g, err := f.Gate(r)
+	g, err := s.Gate(r)
 	if err != nil {
 		t.Fatalf("fault: %v", err)
 	}
@@ -69,36 +63,42 @@ func (f *Rules) Hold(t TB, r Rule) *Gate {
 	t.Cleanup(func() {
 		t.Helper()
 		if waiting := g.Waiting(); len(waiting) > 0 {
+			number := "1 request"
+			if len(waiting) > 1 {
+				number = fmt.Sprintf("%d requests", len(waiting))
+			}
 			t.Logf("fault: %s was closed until the test ended, and %s waited at it; call Release to let requests go on:\n\t%s",
-				g.title(), requests(len(waiting)), strings.Join(waiting, "\n\t"))
+				g.title(), number, strings.Join(waiting, "\n\t"))
 		}
 		g.Release()
 	})
 	return g
 }
 
-// stop is the effect of a gate: it makes the request wait.
-func (g *Gate) stop(p *plan, h *hit) {
-	r := p.request
-	p.wait(h.part.afterCommit, wait{d: forever, until: g.released, begin: func(ctx context.Context) (end func()) {
+// stop is the [Stop] of the gate.
+func (g *Gate) stop(ctx context.Context, r *registry.Request) (until <-chan struct{}, end func()) {
+	g.mu.Lock()
+	g.waiting = append(g.waiting, r)
+	if g.news != nil {
+		close(g.news)
+		g.news = nil
+	}
+	g.mu.Unlock()
+	select {
+	case g.entered <- r:
+	case <-g.released:
+	case <-ctx.Done():
+	}
+	return g.released, func() {
 		g.mu.Lock()
-		g.waiting = append(g.waiting, r)
-		if g.news != nil {
-			close(g.news)
-			g.news = nil
+		defer g.mu.Unlock()
+		for i, other := range g.waiting {
+			if other == r {
+				g.waiting = append(g.waiting[:i], g.waiting[i+1:]...)
+				return
+			}
 		}
-		g.mu.Unlock()
-		select {
-		case g.entered <- r:
-		case <-g.released:
-		case <-ctx.Done():
-		}
-		return func() {
-			g.mu.Lock()
-			defer g.mu.Unlock()
-			g.waiting = slices.DeleteFunc(g.waiting, func(other *registry.Request) bool { return other == r })
-		}
-	}})
+	}
 }
 
 // Waiting returns the requests that wait at the gate, in the order of their

@@ -1,8 +1,7 @@
-package fault
+package inject
 
 import (
-	"fmt"
-	"slices"
+	"errors"
 	"sync"
 	"sync/atomic"
 
@@ -13,7 +12,7 @@ import (
 // to use; it must not be copied. A server of package registrytest has one, and
 // its method Fault adds to it. Any other handler uses it like this:
 //
-//	var rules fault.Rules
+//	var rules inject.Rules
 //	handler := registry.New(store, registry.WithFaults(rules.Inject))
 //
 // Rules may be added and removed at any time, also while requests are served.
@@ -34,103 +33,73 @@ type Rules struct {
 
 // Add adds a rule, which stays until it is removed. It returns an error if the rule
 // makes no sense.
-func (f *Rules) Add(r Rule) (*Fault, error) {
-	if err := r.check(false); err != nil {
+func (s *Rules) Add(r Rule) (*Fault, error) { return s.begin("fault", r, nil) }
+
+// begin begins a rule and adds it. Noun is the word for it in messages.
+func (s *Rules) begin(noun string, r Rule, stop Stop) (*Fault, error) {
+	if r == nil {
+		return nil, errors.New("the rule is nil; begin one with fault.On")
+	}
+	in, err := r.Begin(stop)
+	if err != nil {
 		return nil, err
 	}
-	if !r.does() {
-		return nil, fmt.Errorf("fault rule %q: it has no effect: add an action, such as status=503 or close", r)
-	}
-	added := f.newFault("fault", r)
-	f.add(added)
-	return added, nil
+	f := &Fault{noun: noun, name: r.String(), injector: in, rules: s, where: caller()}
+	s.change(func(rules []*Fault) []*Fault { return append(rules, f) })
+	return f, nil
 }
 
 // Set adds a rule until the end of the test. The test fails at once if the rule
 // makes no sense. It fails at its end if the rule hit no request, or fewer than it
 // says, or if a word of the rule had no effect on any request, such as a byte to
-// corrupt that no body had. It does not fail if the rule is [Rule.Optional].
-func (f *Rules) Set(t TB, r Rule) *Fault {
+// corrupt that no body had. It does not fail if the rule is Optional.
+func (s *Rules) Set(t TB, r Rule) *Fault {
 	mustHaveTest(t, "Rules.Set")
 	t.Helper()
-	added, err := f.Add(r)
+	f, err := s.Add(r)
 	if err != nil {
 		t.Fatalf("fault: %v", err)
 	}
-	added.until(t)
-	return added
-}
-
-// until makes the test remove and check the rule at its end.
-func (f *Fault) until(t TB) {
-	t.Helper()
-	t.Cleanup(func() {
-		t.Helper()
-		f.Remove()
-		f.Check(t)
-	})
-}
-
-func (f *Rules) add(added *Fault) {
-	f.change(func(rules []*Fault) []*Fault { return append(rules, added) })
+	f.until(t)
+	return f
 }
 
 // change replaces the list of rules with the one that the function makes of a copy.
-func (f *Rules) change(change func([]*Fault) []*Fault) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	var rules []*Fault
-	if p := f.rules.Load(); p != nil {
-		rules = slices.Clone(*p)
-	}
-	if rules = change(rules); len(rules) == 0 {
-		f.rules.Store(nil)
+func (s *Rules) change(change func([]*Fault) []*Fault) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	rules := change(s.All())
+	if len(rules) == 0 {
+		s.rules.Store(nil)
 		return
 	}
-	f.rules.Store(&rules)
+	s.rules.Store(&rules)
 }
 
 // All returns the rules and the gates in the order in which they were added, including
 // those that have hit as many requests as they say. [Fault.Fired] returns the number of
 // requests that a rule has hit so far.
-func (f *Rules) All() []*Fault {
-	rules := f.rules.Load()
+func (s *Rules) All() []*Fault {
+	rules := s.rules.Load()
 	if rules == nil {
 		return nil
 	}
-	return slices.Clone(*rules)
+	return append([]*Fault(nil), *rules...)
 }
 
 // Inject returns the combined fault of the rules that hit the request, or nil if none
 // does. It is the argument of [registry.WithFaults].
-func (f *Rules) Inject(r *registry.Request) *registry.Fault {
-	rules := f.rules.Load()
+func (s *Rules) Inject(r *registry.Request) (combined *registry.Fault) {
+	rules := s.rules.Load()
 	if rules == nil {
 		return nil
 	}
 	// The rules that were added last come first: one of them may respond.
-	type found struct {
-		fault *Fault
-		stage *stage
-		hit   *hit
-	}
-	var all []found
-	responds := r.FaultResponds()
+	responded := r.FaultResponds()
 	for i := len(*rules) - 1; i >= 0; i-- {
-		rule := (*rules)[i]
-		st, h := rule.meet(r, responds)
-		if st == nil {
-			continue
-		}
-		responds = responds || st.part.responds
-		all = append(all, found{rule, st, h})
+		f, responds := (*rules)[i].injector.Inject(r, responded)
+		combined = combined.Over(f)
+		responded = responded || responds
 	}
-	if all == nil {
-		return nil
-	}
-	p := newPlan(r)
-	for i := len(all) - 1; i >= 0; i-- {
-		p.add(all[i].fault.name, all[i].stage, all[i].hit)
-	}
-	return p.fault()
+	return combined
 }
