@@ -59,7 +59,7 @@ func TestSizeOf(t *testing.T) {
 	require.Empty(t, reg.Requests().Op(registry.PutManifest, registry.PutUpload).Records())
 }
 
-// login reports whether a registry takes the name and the password.
+// login reports whether a registry accepts the name and the password.
 func login(client *http.Client, url, name, password string) (bool, error) {
 	req, err := http.NewRequest(http.MethodGet, url+"/v2/", nil)
 	if err != nil {

@@ -117,7 +117,7 @@ func (n *Network) Handle(host string, h http.Handler, opts ...Option) {
 }
 
 // closeAtEnd closes the service at the end of the test, and reports its failures.
-// At is the line of the test that started the service.
+// The parameter at is the line of the test that started the service.
 func (n *Network) closeAtEnd(s *service, at string) {
 	n.t.Helper()
 	n.t.Cleanup(func() {

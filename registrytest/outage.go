@@ -126,9 +126,9 @@ func (c *countdown) take() bool {
 	return false
 }
 
-// begin makes the countdown pick the next connections, as many as first says. The
-// function that it returns makes the countdown pick no more of them, and returns an
-// error if there were fewer.
+// begin makes the countdown pick the next n connections. The parameter first has n as
+// its only element. The function end makes the countdown pick no more of them, and
+// returns an error if there were fewer.
 func (c *countdown) begin(t TB, happens string, first []int) (end func() error) {
 	t.Helper()
 	n := number(t, first)

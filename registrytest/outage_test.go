@@ -139,8 +139,8 @@ func TestDeadNames(t *testing.T) {
 	})
 }
 
-// The test fails if clients make fewer connections than Refuse or Silence was given
-// as a number.
+// The test fails if clients make fewer connections than the number given to Refuse
+// or Silence.
 func TestTooFewConnections(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {

@@ -77,9 +77,10 @@ func (s *service) refusedNote() string {
 		s.address, s.stoppedAt)
 }
 
-// userCode returns the file and line of the user's code that called this package. Skip
-// is the number of functions of this package between the user's code and the caller of
-// userCode. If package testing or the runtime made the call, userCode returns "".
+// userCode returns the file and line of the user's code that called this package. The
+// parameter skip is the number of functions of this package between the user's code and
+// the caller of userCode. If package testing or the runtime made the call, userCode
+// returns "".
 func userCode(skip int) string {
 	pc, file, line, ok := runtime.Caller(skip + 2)
 	if !ok {

@@ -171,7 +171,7 @@ func TestPanicFailsTheTest(t *testing.T) {
 	})
 }
 
-// A handler panics with http.ErrAbortHandler on purpose, so that is no failure.
+// A handler panics with http.ErrAbortHandler on purpose. Such a panic is no failure.
 func TestAbortIsNoPanic(t *testing.T) {
 	forEachKind(t, func(t *testing.T, start startFunc) {
 		tr := faketb.Try(t, func(t *faketb.TB) {

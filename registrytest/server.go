@@ -135,8 +135,8 @@ func (s *Server) newHandler() {
 // then deletes the bytes of these uploads, such as files.
 func endUploads(h http.Handler) { h.(interface{ EndUploads() }).EndUploads() }
 
-// endWithTest closes the server at the end of its test. At is the line of the test
-// that started the server.
+// endWithTest closes the server at the end of its test. The parameter at is the line
+// of the test that started the server.
 func (s *Server) endWithTest(set *settings, at string) {
 	s.t.Helper()
 	if t, ok := s.t.(interface{ Fail() }); ok {
@@ -343,8 +343,8 @@ func (s *Server) Close() error {
 	return s.close(userCode(0))
 }
 
-// close closes the server. At is the line of the user's code that called Close or
-// Shutdown.
+// close closes the server. The parameter at is the line of the user's code that called
+// Close or Shutdown.
 func (s *Server) close(at string) error {
 	s.t.Helper()
 	s.end("")

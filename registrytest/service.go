@@ -80,8 +80,8 @@ type service struct {
 	waiters   []waiter
 }
 
-// setUp prepares the service to serve the handler. Test is the name of the test that
-// started the service, or the name of the package if there is no test.
+// setUp prepares the service to serve the handler. The parameter test is the name of
+// the test that started the service, or the name of the package if there is no test.
 func (s *service) setUp(test, address string, handler http.Handler) {
 	s.address, s.handler = address, handler
 	s.conns = make(map[net.Conn]context.CancelCauseFunc)

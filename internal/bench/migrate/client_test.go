@@ -37,7 +37,7 @@ func sizeOf(client *http.Client, url string) (size int64, err error) {
 	return size, nil
 }
 
-// login reports whether a registry takes the name and the password.
+// login reports whether a registry accepts the name and the password.
 func login(client *http.Client, url, name, password string) (bool, error) {
 	req, err := http.NewRequest(http.MethodGet, url+"/v2/", nil)
 	if err != nil {
