@@ -151,8 +151,8 @@ func (r Rule) when(name, arg string, err error, met func(*registry.Request) bool
 }
 
 // matching returns the rule with a condition on a value of the request, such as the
-// tag. Ops reports whether requests for an operation can have the value. Noun names
-// the value in messages.
+// tag. The function ops reports whether requests for an operation can have the value.
+// The parameter noun names the value in messages.
 func matching(r Rule, name string, patterns []string, noun string, ops func(registry.Op) bool, value func(*registry.Request) string) Rule {
 	patterns = slices.Clone(patterns)
 	if slices.Contains(patterns, "") {

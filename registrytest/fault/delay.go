@@ -154,8 +154,8 @@ func stallAt(d time.Duration) filterMaker {
 	}
 }
 
-// throttleTo returns a maker of filters that pause before each piece of a body. Piece
-// is the number of bytes in a piece.
+// throttleTo returns a maker of filters that pause before each piece of a body. The
+// parameter piece is the number of bytes in a piece.
 func throttleTo(piece int64, pause time.Duration) filterMaker {
 	return func(p position) filter {
 		return func(offset int64, b []byte) ([]byte, error) {
@@ -185,7 +185,8 @@ type wait struct {
 // forever is the time of a wait that only a gate or the client can end.
 const forever time.Duration = -1
 
-// wait waits. It returns an error if the client goes away or the server is closed.
+// wait returns when the wait is over. It returns an error if the client goes away or
+// the server is closed.
 // Unless meanwhile is nil, wait calls it while the time passes, and waits no longer
 // if it returns an error.
 func (w wait) wait(ctx context.Context, meanwhile func() error) error {

@@ -28,7 +28,7 @@ import (
 var sessionID = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f-]{27}`)
 
 // describe returns the effect of a rule on a response, in the words of docs/faults.md.
-// Plain is the response without the rule.
+// The parameter plain is the response without the rule.
 func (s *faultServer) describe(got, plain seen) string {
 	var parts []string
 	add := func(format string, args ...any) { parts = append(parts, fmt.Sprintf(format, args...)) }

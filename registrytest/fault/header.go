@@ -146,8 +146,8 @@ func (r Rule) ContentLength(delta int64) Rule {
 	return r
 }
 
-// computeHeader adds an effect that changes the values of a header, if the header has
-// any. Change reports whether it has changed a value.
+// computeHeader adds an effect that calls the function change with the values of a
+// header, if the header has any. The function reports whether it has changed a value.
 func (p *part) computeHeader(name string, change func(h http.Header, values []string) bool) {
 	p.try(func(p *plan, h *hit) {
 		p.changeHeader(func(header http.Header) {

@@ -216,8 +216,8 @@ func (r Rule) refuse(err error) Rule {
 	return r
 }
 
-// check returns an error if the rule makes no sense. Held says that the rule is for a
-// gate, and so needs no effect.
+// check returns an error if the rule makes no sense. The parameter held is set if the
+// rule is for a gate, and so needs no effect.
 func (r Rule) check(held bool) error {
 	r = r.clone()
 	err := r.err

@@ -43,8 +43,8 @@ func (r Rule) lacks(has func(registry.Op) bool) bool {
 func (p *part) needsBytes() { p.bodyWord = p.word() }
 
 // checkParts returns an error if the words of a part contradict each other, if one of
-// them has no effect, or if no request can meet the rule's conditions. Held says that
-// the rule is for a gate.
+// them has no effect, or if no request can meet the rule's conditions. The parameter
+// held is set if the rule is for a gate.
 func (r Rule) checkParts(held bool) error {
 	if r.on == "" {
 		return errors.New("it names no requests; begin it with On")
@@ -181,7 +181,7 @@ func (r Rule) onOps() string {
 }
 
 // headOnly reports whether all requests that meet the conditions have the method HEAD.
-// Ops are the operations that the conditions permit.
+// The parameter ops has the operations that the conditions permit.
 func (r Rule) headOnly(ops []registry.Op) bool {
 	other := func(m string) bool { return m != http.MethodHead }
 	for _, c := range r.conditions {

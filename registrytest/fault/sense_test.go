@@ -240,7 +240,7 @@ func TestRulesThatMakeSense(t *testing.T) {
 	}
 }
 
-// Each rule that makes no sense has a twin that does, with one word changed.
+// A rule that makes no sense is an error. A similar rule that makes sense is not.
 func TestSense(t *testing.T) {
 	t.Parallel()
 	hex := strings.Repeat("0", 64)
