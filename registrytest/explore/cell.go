@@ -211,8 +211,9 @@ func (x *explorer) cancellations() (cells []cell) {
 	return cells
 }
 
-// sample selects cells by the seed, as many as the budget allows. Unless [Budget]
-// limits the number of runs, it also keeps all cells with faults of [MustSucceed].
+// sample selects cells by the seed, up to the number that the budget allows. Unless
+// [Budget] limits the number of runs, it also keeps all cells with faults of
+// [MustSucceed].
 func (x *explorer) sample(cells []cell) []cell {
 	n := x.runs
 	if n == 0 && x.time == 0 && testing.Short() {

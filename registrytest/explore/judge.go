@@ -19,7 +19,7 @@ import (
 // The kinds of violations.
 const (
 	wrongContent = "wrong content"  // success, but the content differs from that without the fault
-	wrongDigest  = "wrong manifest" // as wrongContent, but only Docker-Content-Digest shows it
+	wrongDigest  = "wrong manifest" // like wrongContent, but only Docker-Content-Digest shows the difference
 	hang         = "hang"           // the operation goes on long after its context is done
 	late         = "no timeout"     // the operation ends only because its context does
 	panics       = "panic"

@@ -80,7 +80,7 @@ type config struct {
 // the context.
 func OverLoopback() Option { return Option{"OverLoopback", "", func(c *config) { c.loopback = true }} }
 
-// Server gives the registry of each run options: those for HTTPS, a store or
+// Server sets the options of the registry, such as those for HTTPS, a store or
 // users. The function is called for each run, so that no run sees the content
 // of another. HTTPS in a bubble requires Go 1.26, or [registrytest.OnlyHTTP1].
 func Server(opts func(t *T) []registrytest.Option) Option {

@@ -29,7 +29,7 @@ func textOf(value any) string {
 // A writer writes values without their addresses.
 type writer struct {
 	strings.Builder
-	addresses bool // fmt.Sprint prints an address
+	addresses bool // whether fmt.Sprint would print an address
 }
 
 func (w *writer) write(v reflect.Value, depth int) {
