@@ -73,7 +73,8 @@ func writeHAR(name string, requests journal.Requests) error {
 }
 
 // copyToLayout copies the content of the store into a new directory in dir, and
-// returns the path of the new directory. Name is the beginning of its name.
+// returns the path of the new directory. The name of the directory begins with the
+// parameter name.
 func copyToLayout(name, dir string, store registry.Store) (kept string, err error) {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return "", err

@@ -164,7 +164,7 @@ func (s *Store) CreateBlob(ctx context.Context, repo string, size int64) (regist
 
 // readManifest calls read with the upper store. If that does not have the manifest,
 // and the manifest is not hidden, readManifest calls read with the lower store.
-// DigestOf returns the digest of a result of read.
+// The function digestOf returns the digest of a result of read.
 func readManifest[T any](s *Store, repo, reference string, read func(registry.Store) (T, error), digestOf func(T) digest.Digest) (T, error) {
 	k := kindOf(reference)
 	for {

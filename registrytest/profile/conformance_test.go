@@ -118,9 +118,9 @@ func slow(r conformance.Requirement) bool {
 	}, r.Name)
 }
 
-// Of the requirements that apply to it, a registry with a profile violates
-// exactly those that its quirks list in their field Breaks. Requirements with
-// slow checks are left out.
+// A registry with a profile violates the requirements that its quirks list in
+// their field Breaks, and no others. Requirements that do not apply to the
+// registry, and those with slow checks, are left out.
 func TestConformance(t *testing.T) {
 	t.Parallel()
 	for p := range All(Repositories("probe/**")) {

@@ -9,9 +9,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Of the requirements that apply to it, a registry with a profile of an earlier
-// date violates exactly those that its quirks at that date list in their field
-// Breaks. Requirements with slow checks are left out.
+// A registry with a profile of an earlier date violates the requirements that its
+// quirks at that date list in their field Breaks, and no others. Requirements that
+// do not apply to the registry, and those with slow checks, are left out.
 func TestConformanceOverTime(t *testing.T) {
 	t.Parallel()
 	for _, s := range sites {

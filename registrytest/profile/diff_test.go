@@ -54,8 +54,8 @@ func after(h http.HandlerFunc) http.Handler {
 	})
 }
 
-// A silent is a RoundTripper that responds only to the first requests, as many
-// as pings says.
+// A silent is a RoundTripper that responds only to the first requests. The field pings
+// is the number of requests that it still responds to.
 type silent struct{ pings int }
 
 func (s *silent) RoundTrip(r *http.Request) (*http.Response, error) {

@@ -84,8 +84,9 @@ func (s *storage) url(b *build, r *registry.Request) string {
 	case b.set.network && s.host != "":
 		base, elsewhere = "https://"+s.host, true
 	case err == nil && host == "127.0.0.1" && r.TLS == nil && local != nil && local.Network() == "tcp":
-		// The certificate of a server at 127.0.0.1 is not valid for localhost,
-		// and a network in memory has no host with that name.
+		// This is not possible with TLS or in memory: the certificate for
+		// 127.0.0.1 is not valid for localhost, and a network in memory has no
+		// host with that name.
 		base, elsewhere = "http://"+net.JoinHostPort("localhost", port), true
 	}
 	query := url.Values{"signature": {s.secret}}

@@ -29,8 +29,8 @@ type realms struct {
 	all []*url.URL
 }
 
-// add returns the number of the token service at the URL realm, and stores a new
-// one. It returns false if there are too many.
+// add returns the number of the token service at the URL realm. It stores the URL if
+// it is new, and returns false if there are too many.
 func (rs *realms) add(realm *url.URL) (int, bool) {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()

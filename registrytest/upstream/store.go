@@ -95,7 +95,7 @@ func RecordTo(file string) StoreOption {
 	})
 }
 
-// RecordingFile is a file name for [RecordTo], for a file in the directory of a
+// RecordingFile is the usual name of the file for [RecordTo] in the directory of a
 // layout.
 const RecordingFile = ".ocireg-recording.json"
 
