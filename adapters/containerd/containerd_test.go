@@ -130,8 +130,8 @@ func TestResolver(t *testing.T) {
 }
 
 // One resolver reaches several registries of a network, each with its own
-// credentials, and no others. With a function of the test, a resolver pulls from a
-// mirror first.
+// credentials, and no others. If the test's own function lists a mirror first, the
+// resolver pulls from the mirror.
 func TestResolverOfANetwork(t *testing.T) {
 	t.Parallel()
 	network := registrytest.NewNetwork(t)

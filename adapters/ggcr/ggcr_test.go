@@ -78,7 +78,7 @@ func digestOf(t *testing.T, of interface{ Digest() (v1.Hash, error) }) string {
 	return h.String()
 }
 
-// The client pulls the content that Push put into the store without a request.
+// Push puts content into the store without a request, and the client pulls it.
 func TestPush(t *testing.T) {
 	t.Parallel()
 	onBothStores(t, func(t *testing.T, store registry.Store) {

@@ -26,7 +26,7 @@ import (
 
 // docs/migrate/ggcr.md quotes these tests.
 
-// promote copies an image within a registry. It tries again soon.
+// promote copies an image within a registry. It repeats failed requests after 1ms.
 func promote(src, dst name.Reference, opts ...remote.Option) error {
 	opts = append(opts, remote.WithRetryBackoff(remote.Backoff{Duration: time.Millisecond, Factor: 1, Steps: 3}))
 	img, err := remote.Image(src, opts...)

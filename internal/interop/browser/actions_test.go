@@ -113,8 +113,8 @@ func downloads(t *testing.T, c *chromium) {
 	b.check(s)
 }
 
-// download returns the content of a file that the browser downloads. It waits for
-// the browser's report, because the file is there, and empty, before its bytes.
+// download returns the content of a file that the browser downloads. It waits until
+// the browser reports the end, because an empty file exists before the bytes arrive.
 func (b *tab) download(dir, name string) []byte {
 	b.t.Helper()
 	select {

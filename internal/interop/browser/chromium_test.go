@@ -134,7 +134,7 @@ func (b *tab) run(t *testing.T, name string, f func(t *testing.T)) {
 	})
 }
 
-// read receives messages from the browser until it ends.
+// read receives messages until the browser ends.
 func (b *chromium) read(out io.Reader) {
 	r := bufio.NewReaderSize(out, 1<<20)
 	for {

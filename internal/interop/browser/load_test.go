@@ -59,7 +59,7 @@ func manyRequests(t *testing.T, c *chromium) {
 		const frame = now => {
 			times.push(now - before);
 			before = now;
-			// The view has a row at its top and at its bottom.
+			// A frame without a row near the bottom of the view is blank.
 			const box = grid.getBoundingClientRect();
 			if (!document.elementFromPoint(300, box.bottom - 40)?.closest('.row')) blank++;
 			if (times.length < count) {

@@ -43,8 +43,8 @@ func signBy(t *testing.T, dir string) []string {
 func startSkopeo(t *testing.T) caller {
 	authFile(t)
 	certs, mirror := "", ""
-	// to returns the options for the end "src-" or "dest-" of a copy, or for a
-	// command with only one end.
+	// to returns the options for TLS. The parameter end is "src-" or "dest-" for
+	// one end of a copy, and empty for the other commands.
 	to := func(end string) []string {
 		if certs != "" {
 			return []string{"--" + end + "cert-dir", certs}
@@ -124,8 +124,8 @@ func startStorage(t *testing.T, name string) caller {
 	global := []string{"--storage-driver", "vfs", "--root", filepath.Join(root, "root"), "--runroot", filepath.Join(root, "run")}
 	if name == "podman" {
 		// By default, podman shares its locks in /dev/shm and its networks in
-		// /etc with the whole machine. Without limits, it raises its own, which
-		// root may not do in every container.
+		// /etc with the whole machine. Unless limits are set, podman raises its
+		// own limits, which root may not do in every container.
 		config := filepath.Join(t.TempDir(), "containers.conf")
 		text := fmt.Sprintf("[engine]\nlock_type = \"file\"\n[containers]\ndefault_ulimits = [\"nofile=1024:1024\", \"nproc=1024:1024\"]\n[network]\nnetwork_config_dir = %q\n", filepath.Join(root, "networks"))
 		require.NoError(t, os.WriteFile(config, []byte(text), 0o600))
@@ -148,7 +148,7 @@ func startStorage(t *testing.T, name string) caller {
 	// local returns a name of tag v1 in the layout for podman and buildah.
 	local := func(dir string) (string, error) {
 		// Podman makes an image name of the path, and such a name has no
-		// capitals. A link has a path without any.
+		// capitals. The path of this link has none.
 		link := filepath.Join(root, "layout")
 		if err := os.Remove(link); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return "", err

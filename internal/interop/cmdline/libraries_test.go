@@ -52,7 +52,7 @@ func (l library) build(t *testing.T) {
 	require.NoError(t, err, "%s", out)
 }
 
-// A checked client is one of the tables of TestCheck.
+// A checked is a client in the tables of TestCheck.
 type checked struct {
 	check.Client
 	start func(t *testing.T) // it may skip the test

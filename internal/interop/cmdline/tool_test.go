@@ -57,8 +57,8 @@ type caller struct {
 	// buildIndex builds images for platforms of the base, and pushes an index of them.
 	buildIndex func(base, ref string, platforms ...string) error
 
-	// push pushes the image v1 in a layout. pushIndex pushes the index v1
-	// with all its images.
+	// push pushes the image v1 of the layout in dir. pushIndex pushes the index
+	// v1 of the layout with all its images.
 	push, pushIndex func(dir, ref string) error
 
 	// repacks is set if pushed images may have other digests, because the tool

@@ -36,8 +36,8 @@ type bug struct {
 	// must or, without must, any fault.
 	kind, fault string
 
-	// must is the fault of MustSucceed that the bug breaks, or "". After a
-	// semicolon it has other faults, with which the old version succeeds.
+	// must is the fault of the promise of MustSucceed that the bug breaks, or "".
+	// After a semicolon it has other faults, with which the old version succeeds.
 	must  string
 	short bool // set if go test -short tries this bug
 }
@@ -173,7 +173,8 @@ func (b bug) explore(t *testing.T, version string) *explore.Matrix {
 	return exploreBinary(t, build(t, b.client, version), b.test, b.must)
 }
 
-// exploreBinary returns the matrix of a client, by a test of its binary.
+// exploreBinary runs a test of the binary, which calls explore.EveryFault, and
+// returns the matrix.
 func exploreBinary(t *testing.T, binary, test, must string) *explore.Matrix {
 	t.Helper()
 	out := filepath.Join(t.TempDir(), "matrix.json")

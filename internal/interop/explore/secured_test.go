@@ -56,7 +56,7 @@ func TestNewestWithLogins(t *testing.T) {
 }
 
 // TestNewestLists explores lists of the newest clients at a registry that asks for
-// credentials and has two entries on a page. With -short it explores one.
+// credentials and has two entries on a page. With -short it explores only one of the lists.
 func TestNewestLists(t *testing.T) {
 	pages := secured(auth.Basic, registry.WithPageSize(2))
 	matrix.EveryFault(t, docs, "explored lists", []matrix.Operation{

@@ -27,7 +27,7 @@ import (
 	"github.com/ocireg/registry/registrytest/explore"
 )
 
-// who is the user as which the clients log in, if a registry asks for credentials.
+// who has the credentials of the clients, for registries that ask for them.
 var who = auth.Credentials{Username: "ci", Password: "secret-of-ci"}
 
 // TestExplored explores the newest versions of clients, for the tables of

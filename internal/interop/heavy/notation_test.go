@@ -119,8 +119,8 @@ func notationRepository(t tester, reg *registrytest.Server, as auth.Credentials)
 	return notationregistry.NewRepository(remote)
 }
 
-// trustPolicy returns a policy that trusts the certificates of all trust stores,
-// for all repositories.
+// trustPolicy returns a policy for all repositories. It trusts all certificates in
+// the trust store ca:test.
 func trustPolicy() *trustpolicy.Document {
 	return &trustpolicy.Document{
 		Version: "1.0",

@@ -1,7 +1,6 @@
-// Package history shows bugs of clients that happened: an old version of the
-// client fails at a registry with the profile of the one where the bug was met,
-// and the version with the fix does not. Without the profile, the old version
-// succeeds.
+// Package history shows bugs that clients had: an old version of the client fails
+// at a registry with the profile of the registry where the bug was met, and the
+// version with the fix does not. Without the profile, the old version succeeds.
 //
 //	go test -C internal/interop ./history            # all pairs
 //	go test -C internal/interop ./history -short     # a sample
@@ -45,7 +44,7 @@ type pair struct {
 	profile string // the name of a profile for profile.Get, or "" to use only the quirk
 	quirk   profile.Quirk
 
-	// do is the arguments of the program. $HOST stands for the host of the
+	// do has the arguments of the program. $HOST stands for the host of the
 	// registry, which has the image team/app:v1. $OTHER stands for the host of a
 	// second registry, without a profile, which has other/app:v1.
 	do []string
@@ -56,16 +55,16 @@ type pair struct {
 	// shows is a text that the output of the old version must contain.
 	shows string
 
-	// with are further options of the profile: With, for a quirk that it does not
-	// have, and WithoutAuth, for a client that has no credentials.
+	// with lists options of the profile: With, for a quirk that the profile does
+	// not have, and WithoutAuth, for a client that has no credentials.
 	with []profile.Option
 
 	// refuses is a text that the output of the new version must contain, or "".
 	// It is set if the new version fails, too, but with a clear error.
 	refuses string
 
-	// without are the options of the profile with which the old version succeeds.
-	// Nil means with and Except(quirk).
+	// without lists options of the profile with which the old version succeeds.
+	// If it is nil, these are the options in with, and Except(quirk).
 	without []profile.Option
 
 	short bool // set if go test -short tries the pair
@@ -74,7 +73,8 @@ type pair struct {
 func (p *pair) name() string { return p.program + " " + p.old + " " + string(p.quirk) }
 
 // The old version of each client fails at a registry with the profile, and
-// succeeds without the quirk. The new version does not fail.
+// succeeds without the quirk. The new version does not fail, or fails with a clear
+// error.
 func TestPairs(t *testing.T) {
 	t.Parallel()
 	b := newBuilder(t)

@@ -220,7 +220,8 @@ func scenarios() []scenario {
 	}
 }
 
-// mount copies an image within a registry and returns "ok" if the client sends no blob.
+// mount copies an image within a registry and returns "ok" if the client sends no blob
+// and reads no layer.
 func mount(s *try) string {
 	s.reg.Push(s, "team/app:v1", app())
 	s.must(s.client.Copy(s.Context(), s.reg.Ref("team/app:v1"), s.reg.Ref("team/copy:v1")))

@@ -113,7 +113,8 @@ func pull(ctx context.Context, ref, dir string) (root ocispec.Descriptor, err er
 	return root, images.Dispatch(ctx, images.Handlers(remotes.FetchHandler(store, fetcher), images.ChildrenHandler(store)), nil, root)
 }
 
-// push pushes an image from the directory, an image layout or the store of a pull.
+// push pushes an image from the directory, which is an image layout or the store of a
+// pull.
 func push(ctx context.Context, dir string, root ocispec.Descriptor, ref string) error {
 	store, err := local.NewStore(dir)
 	if err != nil {
