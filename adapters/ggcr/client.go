@@ -37,9 +37,9 @@ func Reference(t registrytest.TB, s *registrytest.Server, ref string) name.Refer
 // client has the credentials of the first keychain that knows the registry, such
 // as one of [Keychain], and none otherwise.
 //
-// Package remote takes every loopback address for a registry without HTTPS, and
-// refuses the second page of a list that comes by HTTPS from there. A registry
-// of a network has a name, and no such trouble.
+// Package remote assumes that a registry at a loopback address has no HTTPS, and
+// refuses the second page of a list that comes by HTTPS from there. In a network, a
+// registry has a name, so this does not happen.
 func Options(reg interface{ Transport() *http.Transport }, keychains ...authn.Keychain) []remote.Option {
 	return []remote.Option{
 		remote.WithTransport(reg.Transport()),

@@ -144,7 +144,8 @@ func (t target) Predecessors(ctx context.Context, d ocispec.Descriptor) (all []o
 	return all, nil
 }
 
-// failed returns the error of a method.
+// failed adds to an error what a method was doing with which content. If the content
+// does not exist, the result wraps [errdef.ErrNotFound].
 func (t target) failed(doing, name string, err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		err = fmt.Errorf("%w: %w", errdef.ErrNotFound, err)
@@ -156,7 +157,7 @@ func manifest(mediaType string, d digest.Digest, raw []byte) content.Content {
 	return content.Content{MediaType: mediaType, Digest: d, Size: int64(len(raw)), Manifest: raw}
 }
 
-// isManifest reports whether oras-go takes the content for a manifest.
+// isManifest reports whether oras-go treats the content as a manifest.
 func isManifest(d ocispec.Descriptor) bool {
 	switch d.MediaType {
 	case ocispec.MediaTypeImageManifest, ocispec.MediaTypeImageIndex,

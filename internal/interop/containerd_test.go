@@ -70,7 +70,7 @@ func (v containerdVersion) factory() matrix.Factory {
 }
 
 // containerdSecret returns a function that returns the credentials for
-// containerd. Containerd takes a secret without a user name for a refresh token.
+// containerd. Containerd uses a secret without a user name as a refresh token.
 func containerdSecret(env matrix.Env) func(host string) (user, secret string, err error) {
 	return func(string) (string, string, error) {
 		if env.IdentityToken != "" {

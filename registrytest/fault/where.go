@@ -353,7 +353,7 @@ func (w *walk) visit(reference string) bool {
 			return true
 		}
 		for _, child := range doc.Manifests {
-			// A store takes a malformed digest for a tag.
+			// A store treats a malformed digest as a tag.
 			if child.Digest.Validate() == nil && w.visit(string(child.Digest)) {
 				return true
 			}

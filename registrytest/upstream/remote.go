@@ -83,8 +83,8 @@ func DockerConfig(dir string) RemoteOption {
 	}
 }
 
-// RoundTripper makes the Store send its requests to the registry with t. It should
-// not decompress responses by itself.
+// RoundTripper makes the Store send its requests to the registry with t. The
+// RoundTripper t should not decompress responses by itself.
 func RoundTripper(t http.RoundTripper) RemoteOption {
 	return func(o *remoteOptions) {
 		if o.next = t; t == nil {
