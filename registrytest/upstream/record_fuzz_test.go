@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"path"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/stretchr/testify/require"
 
@@ -55,7 +57,15 @@ func checkReplay(t *testing.T, h http.Handler, base string, r *repository) {
 		h.ServeHTTP(w, httptest.NewRequest(method, base+target, nil))
 		return w
 	}
+	// The handler does not ask its store for digests that it cannot compute.
+	computes := func(ref string) bool {
+		algorithm, _, ok := strings.Cut(ref, ":")
+		return !ok || digest.Algorithm(algorithm).Available()
+	}
 	wantMissing := func(code registry.Code, target string) {
+		if !computes(path.Base(target)) {
+			return
+		}
 		w := ask(http.MethodGet, target)
 		require.Equal(t, 404, w.Code, target)
 		require.Contains(t, w.Body.String(), `"code":"`+string(code)+`"`, target)
@@ -67,6 +77,9 @@ func checkReplay(t *testing.T, h http.Handler, base string, r *repository) {
 		wantMissing(code, "blobs/"+ref)
 	}
 	for ref, size := range r.BlobSizes {
+		if !computes(ref) {
+			continue
+		}
 		w := ask(http.MethodHead, "blobs/"+ref)
 		require.Equal(t, 200, w.Code, ref)
 		require.Equal(t, fmt.Sprint(size), w.Header().Get("Content-Length"))
