@@ -147,9 +147,9 @@ func (d *disk) checkLinks(dir string) error {
 	if d.root == nil {
 		return nil
 	}
-	open := d.openDir
-	if !d.isDirectory(path.Dir(dir)) || !d.isDirectory(dir) {
-		open = d.FS.Open // The directory may be a link that leads out.
+	open := d.FS.Open
+	if d.isDirectory(path.Dir(dir)) && d.isDirectory(dir) {
+		open = d.openDir // The directory is no link that leads out.
 	}
 	f, err := open(dir)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -179,7 +179,7 @@ func (s *Store) checkNoImages(repo string) error {
 // consists of images, read calls f for one image after the other until f does
 // not report that the content is missing.
 func read[T any](s *Store, repo string, f func(*imageLayout) (T, error)) (found T, err error) {
-	l, err := s.layout(repo)
+	l, err := s.loaded(repo)
 	if err == nil {
 		return f(l)
 	}

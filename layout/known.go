@@ -68,6 +68,18 @@ func (d *disk) isDirectory(name string) bool {
 	return err == nil && info.IsDir()
 }
 
+// hasMarker reports whether a directory, which must not be a link, has an oci-layout
+// file that can be served. If the file is a link, hasMarker may return false.
+func (d *disk) hasMarker(dir string) bool {
+	name := join(dir, markerFile)
+	if d.byPath.Load() {
+		info, err := os.Lstat(d.osPath(name))
+		return err == nil && info.Mode().IsRegular()
+	}
+	info, err := d.stat(name)
+	return err == nil && !info.IsDir()
+}
+
 // firstEntries returns the first n entries of an open directory, in any order.
 func firstEntries(f fs.File, n int) ([]fs.DirEntry, error) {
 	dir, ok := f.(fs.ReadDirFile)
@@ -82,13 +94,13 @@ func firstEntries(f fs.File, n int) ([]fs.DirEntry, error) {
 }
 
 // openDir opens a directory for listing. A directory that was opened by its path
-// tells the types of its entries; a root makes a system call for each entry.
+// tells the types of its entries; a root makes a system call for each entry. If
+// another directory has taken the place of the one that the store has open,
+// openDir may open the other, so the names of the entries are only hints.
 func (d *disk) openDir(name string) (fs.File, error) {
 	if d.byPath.Load() {
-		if now, err := os.Stat(d.dir); err == nil && os.SameFile(d.info, now) {
-			if f, err := os.OpenFile(d.osPath(name), os.O_RDONLY|unblocked, 0); err == nil {
-				return f, nil
-			}
+		if f, err := os.OpenFile(d.osPath(name), os.O_RDONLY|unblocked, 0); err == nil {
+			return f, nil
 		}
 	}
 	return d.FS.Open(name)

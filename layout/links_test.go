@@ -42,12 +42,12 @@ func TestLayoutsOfLinks(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			top := t.TempDir()
+			top, elsewhere := t.TempDir(), t.TempDir()
 			dir := filepath.Join(top, "image")
 			foreignLayout(t, dir, indexEntry{0, nil})
 			writeFile(t, dir, blob, string(content))
 			for i, name := range test.links(t, dir) {
-				file, moved := filepath.Join(dir, filepath.FromSlash(name)), filepath.Join(top, "elsewhere", string(rune('a'+i)))
+				file, moved := filepath.Join(dir, filepath.FromSlash(name)), filepath.Join(elsewhere, string(rune('a'+i)))
 				require.NoError(t, os.MkdirAll(filepath.Dir(moved), 0o755))
 				require.NoError(t, os.Rename(file, moved))
 				target := moved
@@ -66,6 +66,16 @@ func TestLayoutsOfLinks(t *testing.T) {
 			require.ErrorContains(t, err, "is a symbolic link that cannot be followed")
 			require.ErrorContains(t, err, "layout.ReadOnly, ocireg -read-only")
 
+			// A request for such a file in a tree fails with the same error, and so does
+			// Open if it finds only such layouts.
+			tree, err := layout.Open(top)
+			if err == nil {
+				defer tree.Close()
+				_, err = tree.OpenBlob(t.Context(), "image", d)
+			}
+			require.ErrorContains(t, err, "is a symbolic link that cannot be followed")
+			require.ErrorContains(t, err, "layout.ReadOnly, ocireg -read-only")
+
 			fsys, err := layout.OpenFS(os.DirFS(dir), layout.Repository("image"))
 			require.NoError(t, err)
 			for _, s := range []*layout.Store{open(t, dir, layout.ReadOnly()), fsys, open(t, top, layout.ReadOnly())} {
@@ -75,7 +85,7 @@ func TestLayoutsOfLinks(t *testing.T) {
 			}
 
 			// The store verifies the target of a link like any other file.
-			require.NoError(t, os.WriteFile(filepath.Join(top, "elsewhere", "a"), []byte("CONTENT"), 0o644))
+			require.NoError(t, os.WriteFile(filepath.Join(elsewhere, "a"), []byte("CONTENT"), 0o644))
 			s := open(t, top, layout.ReadOnly())
 			_, err = s.OpenBlob(t.Context(), "image", d)
 			if test.name != "bazel runfiles" {

@@ -47,7 +47,7 @@ func TestNewLayoutKeepsItsDirectories(t *testing.T) {
 	s, err := Open(t.TempDir())
 	require.NoError(t, err)
 	defer s.Close()
-	require.NoError(t, s.add("app", "app").exist(t.Context()))
+	require.NoError(t, s.add(s.newLayout("app", "app")).exist(t.Context()))
 	_, err = s.disk.stat("app/blobs/sha256")
 	require.NoError(t, err)
 }

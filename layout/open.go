@@ -105,15 +105,15 @@ func Open(dir string, opts ...Option) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	if info, err := os.Stat(dir); err == nil && info.Mode().IsRegular() {
-		return openArchive(dir, opts)
-	}
 	o, err := newOptions(repositoryFor(filepath.Base(dir)), opts)
 	if err != nil {
 		return nil, fmt.Errorf("opening %s: %w", dir, err)
 	}
 	root, err := openDirectory(dir)
 	if err != nil {
+		if info, err := os.Stat(dir); err == nil && info.Mode().IsRegular() {
+			return openArchive(dir, opts)
+		}
 		return nil, err
 	}
 	d := &disk{FS: directoryFS{root}, root: root, openFile: root.OpenFile}
@@ -129,7 +129,9 @@ func Open(dir string, opts ...Option) (*Store, error) {
 		d.info = root.info
 		d.byPath.Store(true)
 	}
+	root.opening = true
 	s, err := open(d, o)
+	root.opening = false
 	if err != nil {
 		root.Close()
 		return nil, fmt.Errorf("opening %s: %w", dir, err)

@@ -30,6 +30,10 @@ type files interface {
 type directory struct {
 	name string
 
+	// opening is set while Open runs. The directory is then the one that Open has
+	// just found, so the method do does not look for another.
+	opening bool
+
 	mu   sync.RWMutex
 	root *os.Root
 	info fs.FileInfo
@@ -55,7 +59,7 @@ func (d *directory) do(f func(*os.Root) error) error {
 	root := d.root
 	d.mu.RUnlock()
 	err := f(root)
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) && !d.opening {
 		if again := d.again(); again != root {
 			return f(again)
 		}

@@ -44,6 +44,9 @@ type temps struct {
 	unlock func()
 	locked bool
 	closed bool
+
+	// seen is whether the store has found or created the temporary directory.
+	seen bool
 }
 
 // create creates a temporary file and returns it with its name. The caller
@@ -103,6 +106,7 @@ func (t *temps) begin(old string) error {
 	if t.closed || t.id != old {
 		return nil
 	}
+	t.seen = true
 	for {
 		if err := t.disk.root.Mkdir(tempDir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 			return err
@@ -137,7 +141,9 @@ func (t *temps) close() {
 		t.unlock()
 		t.disk.root.Remove(tempDir + "/" + t.id + lockSuffix)
 	}
-	t.disk.root.Remove(tempDir) // Fails, as it should, if another store has files in the directory.
+	if t.seen {
+		t.disk.root.Remove(tempDir) // Fails, as it should, if another store has files in the directory.
+	}
 }
 
 // remove removes the temporary files of the store with the identifier, except
@@ -157,6 +163,7 @@ func (t *temps) removeStale(now time.Time) {
 	if info, err := t.disk.stat(tempDir); err != nil || !info.IsDir() {
 		return
 	}
+	t.seen = true
 	entries, _ := fs.ReadDir(t.disk.FS, tempDir)
 	used := sync.OnceValue(func() map[string]time.Time { return lastUse(entries) })
 	for _, e := range entries {

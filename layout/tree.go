@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path"
 	"slices"
 	"strings"
@@ -211,18 +210,22 @@ func (s *Store) checkTree() error {
 }
 
 // leadsToLayout reports whether it finds, below dir, a layout that can be served.
-// It visits at most *visits directories and reads only the beginning of each. To
-// list and sort a whole tree of 1,000 layouts would take 100 us, where all of Open
-// and the first GET request take 250 us of CPU time.
+// It visits at most *visits directories and reads only the beginning of each, one
+// entry at a time. To list and sort a whole tree of 1,000 layouts would take 100
+// us, where all of Open and the first GET request take 180 us of CPU time.
 func (d *disk) leadsToLayout(dir string, visits *int) bool {
 	const some = 16 // entries of each directory
 	f, err := d.openDir(dir)
 	if err != nil {
 		return false
 	}
-	entries, _ := firstEntries(f, some)
-	f.Close()
-	for _, e := range entries {
+	defer f.Close()
+	for range some {
+		entries, err := firstEntries(f, 1)
+		if err != nil || len(entries) == 0 {
+			return false
+		}
+		e := entries[0]
 		name := join(dir, e.Name())
 		if !e.IsDir() || reserved(e.Name()) || !names.Repository(name) {
 			continue
@@ -235,18 +238,6 @@ func (d *disk) leadsToLayout(dir string, visits *int) bool {
 		}
 	}
 	return false
-}
-
-// hasMarker reports whether a directory, which must not be a link, has an oci-layout
-// file that can be served. If the file is a link, hasMarker may return false.
-func (d *disk) hasMarker(dir string) bool {
-	name := join(dir, markerFile)
-	if d.byPath.Load() {
-		info, err := os.Lstat(d.osPath(name))
-		return err == nil && info.Mode().IsRegular()
-	}
-	info, err := d.stat(name)
-	return err == nil && !info.IsDir()
 }
 
 // A walker calls found for the repositories of a tree, in the order of their
