@@ -62,8 +62,8 @@ func TestMalformedQueryIsRefused(t *testing.T) {
 	})
 }
 
-// The parameter ns is for pulls (Registry Proxying), so other responses have no
-// OCI-Namespace.
+// The parameter ns is for pulls (Registry Proxying), and clients also send it when
+// they list tags. All other responses have no OCI-Namespace.
 func TestNamespaceOfNoPullIsNotConfirmed(t *testing.T) {
 	t.Parallel()
 	h := inMemory(t)

@@ -145,8 +145,8 @@ func TestNameMustBeOne(t *testing.T) {
 	}
 }
 
-// Registry Proxying: the response to a pull with the parameter ns has
-// OCI-Namespace.
+// Registry Proxying: the response to a pull with the parameter ns, or to a list of
+// tags, has OCI-Namespace.
 func TestNamespaceIsConfirmed(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		d := string(t.pushBlob("app", "x"))
@@ -159,7 +159,7 @@ func TestNamespaceIsConfirmed(t *testing.T) {
 				require.NotContains(t, t.call(method, target+"?ns=", "").Header(), "Oci-Namespace")
 			}
 		}
-		// The registry confirms ns only on pulls.
+		// The registry does not confirm ns on a push.
 		require.NotContains(t, t.call("POST", "/v2/app/blobs/uploads/?ns=x", "").Header(), "Oci-Namespace")
 	})
 }

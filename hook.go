@@ -6,9 +6,9 @@ import (
 )
 
 // A Handler serves one request. If it returns an error, the registry responds
-// with the error. It sends an [*Error] unchanged. Any other error has the status
-// 500, or 405 if it wraps [errors.ErrUnsupported]. If the response has already
-// begun, the registry cuts the connection instead.
+// with the error. An [*Error] decides the response itself. Any other error has the
+// status 500, or 405 if it wraps [errors.ErrUnsupported]. If the response has
+// already begun, the registry cuts the connection instead.
 //
 // The writer is an [http.Flusher].
 type Handler func(w http.ResponseWriter, r *Request) error

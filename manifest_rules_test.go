@@ -189,8 +189,8 @@ func TestSignedSchema1IsRefused(t *testing.T) {
 	})
 }
 
-// A layer with urls need not exist, because clients can download it from there
-// (image-spec, Descriptor).
+// A layer with urls need not exist, because clients can download it from these
+// URLs (image-spec, Descriptor).
 func TestLayerWithURLsNeedNotBeThere(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		m := t.image("app", func(m *ocispec.Manifest) {

@@ -163,7 +163,7 @@ func (op Op) Methods() []string {
 func (op Op) Action() Action { return ops[op.known()].action }
 
 // Writes reports whether the operation changes the content of the registry, or
-// is a step of an operation that does.
+// is a request of an upload session, such as [GetUpload].
 func (op Op) Writes() bool { return op.Action() == ActionPush || op.Action() == ActionDelete }
 
 // HasRepo reports whether requests for the operation may have a Repo.

@@ -43,7 +43,8 @@ func TestOpsHaveNames(t *testing.T) {
 	}
 }
 
-// Writes is true for all operations except those that only read.
+// Writes is true for each operation that pushes or deletes, and for all requests of an
+// upload session.
 func TestOpsThatWrite(t *testing.T) {
 	t.Parallel()
 	for op := range Op(numOps) {

@@ -259,7 +259,8 @@ func TestMinimumOfChunks(t *testing.T) {
 	}, registry.WithMinChunk(5))
 }
 
-// A client over a network uses the Location of each response.
+// Over a network, a client can push a large blob in two streams, each to the
+// Location of the response before.
 func TestUploadOverANetwork(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		server := httptest.NewServer(t)

@@ -24,7 +24,7 @@ type slab struct {
 
 const (
 	// minSlab is the size of the first slab if the size of the blob is unknown.
-	// Most configs and manifests fit in it.
+	// Most configs fit in it.
 	minSlab = 4 << 10
 
 	// largeSlab is the content size up to which each new slab doubles the
