@@ -268,7 +268,7 @@ func TestOneLayoutOfSeveralRepositories(t *testing.T) {
 	require.NoFileExists(t, blobFile(dir, amd64))
 
 	// A repository disappears with its last manifest, in the store that deletes
-	// the manifest and in a store that is opened then.
+	// the manifest and in a store that is opened afterwards.
 	require.NoError(t, s.DeleteManifest(t.Context(), two, arm64))
 	for _, s := range []*layout.Store{s, open(t, dir)} {
 		wantNotExist(t, errorOf(s.Tags(t.Context(), two, "")))

@@ -56,13 +56,12 @@
 //
 // Lifecycle of Cloud Native Buildpacks keeps the image host/repo:tag in a
 // separate layout in the directory host/repo/tag, and host/repo@sha256:hex in
-// host/repo/sha256/hex. If the name of a repository begins with a host, its
-// directory is not a layout, and a layout below that directory has a single
-// entry, named after its own directory or not at all, then the layout is an
-// image of the repository: the store lists and serves it as host/repo:tag. The
-// path of the layout, host/repo/tag, works as a repository name too. The store
-// refuses to write to a repository that consists of such images, with an error
-// that a registry answers with 405.
+// host/repo/sha256/hex. The store lists and serves such a layout as host/repo:tag
+// if the directory host/repo is not a layout itself, and the layout below it has a
+// single entry, which has the tag as its name, or no name. The path of the layout,
+// host/repo/tag, works as a repository name too. The store refuses to write to a
+// repository that consists of such images, with an error that a registry answers
+// with 405.
 //
 // # Archives
 //

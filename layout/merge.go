@@ -11,11 +11,10 @@ import (
 
 // A tool that takes no lock may read index.json, and replace the file with its
 // own version after a store has acknowledged a push. The stale file lacks the
-// push. The layout therefore remembers its latest changes. It makes them again
-// if the index.json of another tool lacks all changes since some earlier index,
-// has all other entries of the last index, and has a new entry: such a tool
-// cannot have seen the changes. An index.json that only lacks entries counts as
-// a deletion.
+// push. The layout therefore remembers its latest changes, and makes them again if
+// another tool cannot have seen them. That is so if the tool's index.json lacks all
+// changes since some earlier index, has all other entries of the last index, and
+// has a new entry. An index.json that only lacks entries counts as a deletion.
 
 // The layout remembers at most maxChanges changes, each for maxAge.
 const (

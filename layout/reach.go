@@ -80,7 +80,7 @@ func newFacts(mediaType string, content []byte) *facts {
 		mediaType = doc.Type()
 	}
 	for _, child := range doc.Manifests {
-		// The indexes of BuildKit's caches name layers, which are blobs.
+		// An index of BuildKit's cache also names layers, which are blobs.
 		if manifest.Index(mediaType) && manifest.Known(child.MediaType) && blobPath(child.Digest) != "" {
 			f.children = append(f.children, ocispec.Descriptor{MediaType: child.MediaType, Digest: child.Digest, Size: child.Size})
 		}
