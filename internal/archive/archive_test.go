@@ -200,7 +200,8 @@ func TestTooManyEntries(t *testing.T) {
 	require.ErrorContains(t, err, "it has more than 262144 entries")
 }
 
-// A path with many components adds many directories to an archive with few entries.
+// An archive is refused if its paths have too many directories, even if it has few
+// entries.
 func TestTooManyDirectories(t *testing.T) {
 	t.Parallel()
 	deep := []entry{marker, index}

@@ -15,7 +15,7 @@ import (
 
 // These are the limits for the content of an archive.
 const (
-	maxEntries = 1 << 18 // entries; also files and directories, of which an entry can add several
+	maxEntries = 1 << 18 // entries, and files and directories: one entry can add several
 	maxName    = 4096    // the bytes of a name
 	maxLinks   = 16      // links in a chain, each to the next
 )

@@ -30,9 +30,9 @@ func (f front) Close() error {
 	return nil
 }
 
-// proxies returns registries that serve the content of the registry that the
-// function behind makes: that registry itself, a proxy of this project in front
-// of it, and as the stub a bare [httputil.ReverseProxy].
+// proxies returns a registry made by the function behind, a proxy of this project
+// in front of another one made by it, and, as the stub, a bare
+// [httputil.ReverseProxy] in front of a third.
 func proxies(behind func() http.Handler) []Registry {
 	through := func(proxy func(u *url.URL) http.Handler) func(string) (http.Handler, error) {
 		return func(string) (http.Handler, error) {

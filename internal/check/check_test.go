@@ -81,7 +81,7 @@ func inProcess(_ context.Context, _ time.Duration, env, args []string) (executio
 }
 
 // The client without a bug violates nothing. Every requirement is tried, except
-// the one about a feature that the client does not use.
+// one about uploads in a single POST, which the client does not send.
 func TestRightClient(t *testing.T) {
 	t.Parallel()
 	var all []string

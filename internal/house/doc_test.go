@@ -15,7 +15,7 @@ const maxDocLines = 45 // the lines of go doc -short that fit on a screen
 // longDocs lists the packages whose documentation may be longer.
 var longDocs = []string{}
 
-// The documentation of each package, without the comments, fits on a screen.
+// The list of names that go doc -short prints for each package fits on a screen.
 func TestDocumentationIsShort(t *testing.T) {
 	_, all := list(t)
 	for _, room := range rooms {

@@ -153,7 +153,7 @@ func FuzzOverlap(f *testing.F) {
 		}
 		if want {
 			require.True(t, names.Overlap(a, b), "%q and %q", a, b)
-		} else if len(a)+len(b) <= 5 { // All names that both patterns could match are short enough to be found.
+		} else if len(a)+len(b) <= 5 { // If both match a name, they match one that is short enough to be found.
 			require.False(t, names.Overlap(a, b), "%q and %q", a, b)
 		}
 	})

@@ -37,8 +37,8 @@ func TestStore(t *testing.T) {
 	})
 }
 
-// A list continues only at a link with rel="next". A malformed Link field causes
-// an error and does not end the list.
+// A list continues only at a link with rel="next". A malformed Link field is an
+// error, and not the end of the list.
 func TestLinks(t *testing.T) {
 	t.Parallel()
 	for link, want := range map[string]struct {

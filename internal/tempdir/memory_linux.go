@@ -2,8 +2,8 @@ package tempdir
 
 import "syscall"
 
-// memory returns the directory of a file system in memory, or "". The one of a
-// container is often too small.
+// memory returns the directory of a file system in memory, or "" if there is none or
+// it lacks space. In containers, /dev/shm is often too small.
 func memory() string {
 	const (
 		dir    = "/dev/shm"
