@@ -327,9 +327,9 @@ func ManifestSize(n int) Part {
 	})
 }
 
-// Docker gives the manifest, and the config and the layers that this package builds, the
-// media types of Docker (image manifest version 2, schema 2) instead of those of OCI. A
-// [Blob] keeps its media type.
+// Docker replaces the media types of OCI by those of Docker (image manifest version 2,
+// schema 2): those of the manifest, and of the config and the layers that this package
+// builds. A [Blob] keeps its media type.
 func Docker() Part {
 	return part(func(r *recipe) { r.docker = true })
 }

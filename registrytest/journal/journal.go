@@ -104,8 +104,7 @@ func (j *Journal) Record(x *registry.Exchange) {
 
 // KeepLast makes the journal keep the last n requests and drop earlier ones, which
 // [Record.Number] still counts. By default, or if n is 0, the journal keeps all
-// requests. registrytest.WithLastRequests does the same
-// for the journal of a server.
+// requests. For the journal of a server, use registrytest.WithLastRequests.
 func (j *Journal) KeepLast(n int) {
 	j.mu.Lock()
 	defer j.mu.Unlock()

@@ -155,7 +155,7 @@ func TestCheckRequests(t *testing.T) {
 	require.Contains(t, tb.Errors()[0], "lint: request 1")
 }
 
-// A linter with a misspelt rule is an error, because it would not check that rule.
+// Err reports a misspelt rule, because the linter would not check that rule.
 func TestRulesThatDoNotExist(t *testing.T) {
 	t.Parallel()
 	require.NoError(t, Linter{}.Err())

@@ -167,7 +167,8 @@ func TestImport(t *testing.T) {
 	}
 }
 
-// An index without a tag stands for its images, whichever digest comes first.
+// Import returns the reference of an index without a tag, but not those of its
+// images, whichever digest comes first.
 func TestReferenceOfAnUntaggedIndex(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(6) {
