@@ -336,10 +336,10 @@ func WithRecorder(r Recorder) Option {
 
 // WithFaults calls inject before each request is served. The function inject
 // returns the [Fault] to inject, or nil. If the option is given several times,
-// the faults combine, and the first overrides the others, because it takes
-// effect after them. If several faults would respond in place of the operation,
-// only the first does, see [Request.FaultResponds]; the others lose their Serve
-// and AfterCommit.
+// the faults combine as with [Fault.Over]: the first overrides the others, because
+// it takes effect after them. If several faults would respond in place of the
+// operation, only the first does, see [Request.FaultResponds]; the others lose
+// their Serve and AfterCommit.
 func WithFaults(inject func(*Request) *Fault) Option {
 	notNil("WithFaults", inject == nil)
 	return option(func(c *config) { c.injectors = append(c.injectors, inject) })

@@ -1,6 +1,7 @@
 package fault
 
 import (
+	"bytes"
 	"io"
 
 	"github.com/ocireg/registry"
@@ -13,8 +14,8 @@ type aheadBody struct {
 	err  error  // the error of reading ahead, or nil
 }
 
-// bodyUnder returns the body of the request below the filters of rules. A wait reads
-// ahead there, because the effects on the body come after all waits.
+// bodyUnder returns the body of the request below the filters that rules have added. A
+// wait reads ahead there, because the effects on the body come after all waits.
 func bodyUnder(r *registry.Request) *aheadBody {
 	for at := &r.Body; ; {
 		switch b := (*at).(type) {
@@ -36,9 +37,11 @@ func bodyUnder(r *registry.Request) *aheadBody {
 // an error if reading the body fails.
 func (b *aheadBody) readAhead(n int) error {
 	if missing := n - len(b.rest); missing > 0 && b.err == nil {
-		var more []byte
-		more, b.err = io.ReadAll(io.LimitReader(b.ReadCloser, int64(missing)))
-		b.rest = append(b.rest, more...)
+		ahead := bytes.NewBuffer(b.rest)
+		_, err := io.CopyN(ahead, b.ReadCloser, int64(missing))
+		if b.rest = ahead.Bytes(); err != io.EOF {
+			b.err = err
+		}
 	}
 	return b.err
 }

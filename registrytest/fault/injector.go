@@ -39,7 +39,8 @@ type stage struct {
 }
 
 // Begin implements [inject.Rule]. It returns an error if the rule makes no sense or,
-// unless stop is given, has no effect.
+// unless it is for a gate, has no effect. Tests do not call Begin: they give the rule to
+// a server of package registrytest, or to [inject.Rules].
 func (r Rule) Begin(stop inject.Stop) (inject.Injector, error) {
 	if err := r.check(stop != nil); err != nil {
 		return nil, err

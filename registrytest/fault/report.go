@@ -71,12 +71,7 @@ func (in *injector) problem() string {
 }
 
 // requests returns a number of requests in words, such as "1 request".
-func requests(n int) string {
-	if n == 1 {
-		return "1 request"
-	}
-	return fmt.Sprintf("%d requests", n)
-}
+func requests(n int) string { return plural(n, "request") }
 
 // maxTally is the number of different texts that a tally keeps.
 const maxTally = 8

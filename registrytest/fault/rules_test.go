@@ -95,13 +95,17 @@ func TestSpecialAfterGeneral(t *testing.T) {
 // rule responds.
 func TestEndInHeaderAndResponse(t *testing.T) {
 	t.Parallel()
-	for _, order := range [][]Rule{
-		{On().Close(InHeader(5)), On().Status(500)},
-		{On().Status(500), On().Close(InHeader(5))},
-		{On().Close(InHeader(5))},
+	for _, test := range []struct {
+		target string
+		order  []Rule
+	}{
+		{"/v2/", []Rule{On().Close(InHeader(5)), On().Status(500)}},
+		{"/v2/", []Rule{On().Status(500), On().Close(InHeader(5))}},
+		{"/v2/", []Rule{On().Close(InHeader(5))}},
+		{"/v2/app/manifests/missing", []Rule{On().Close(InHeader(5))}},
 	} {
 		var f inject.Rules
-		for _, rule := range order {
+		for _, rule := range test.order {
 			f.Set(t, rule)
 		}
 		carriedOut := 0
@@ -114,12 +118,12 @@ func TestEndInHeaderAndResponse(t *testing.T) {
 				}
 			}),
 			registry.WithRecorder(registry.RecorderFunc(func(exchange *registry.Exchange) { x = exchange })))
-		r := httptest.NewRequest("GET", "/v2/", nil)
+		r := httptest.NewRequest("GET", test.target, nil)
 		r.ProtoMajor = 2
 		require.Nil(t, served(h, r))
 		require.ErrorIs(t, x.Err, registry.CloseConnection)
 		require.Zero(t, x.Status)
-		require.Equal(t, 2-len(order), carriedOut)
+		require.Equal(t, 2-len(test.order), carriedOut)
 	}
 }
 
