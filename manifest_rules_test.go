@@ -241,6 +241,7 @@ func TestManifestsOfAllKinds(t *testing.T) {
 			{schema1, `not even JSON`},
 			{artifact, `{"mediaType":"` + artifact + `","artifactType":"a/b","blobs":[` + layer + `]}`},
 			{"application/vnd.example.unknown+json", `{"any":["thing"],"layers":[` + toJSON(t, describe("a/b", "not there")) + `]}`},
+			{"application/vnd.example.unknown+json", `{"config":{"debug":true},"layers":[{"path":"/"},` + layer + `],"blobs":[{}],"subject":{"name":"x"}}`},
 			{"application/vnd.Example.CamelCase+json", `{"mediaType":"application/vnd.Example.CamelCase+json"}`},
 		} {
 			path := "/v2/app/manifests/" + string(sum(tt.content))

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
@@ -20,7 +21,8 @@ import (
 // A Document holds the properties of a manifest that a registry reads. Only the
 // properties of the manifest's type are set: Parse ignores layers in an index,
 // and blobs in an image. In a manifest of a type that is not [Known], it reads
-// all properties, but ignores those with a value of a wrong type.
+// all properties, but ignores those with a value of a wrong type, and objects
+// without a digest in the place of descriptors.
 type Document struct {
 	SchemaVersion int64
 	MediaType     string
@@ -94,6 +96,10 @@ func Parse(mediaType string, content []byte) (Document, error) {
 	d.Subject = r.descriptor(path{name: "subject"}, subject)
 	r.texts(path{name: "annotations"}, annotations, &d.Annotations)
 
+	if unknown {
+		d.dropUndigested()
+	}
+
 	switch {
 	case root[0] != '{':
 		d.err = fmt.Errorf("manifest is %s, not an object", root.kind())
@@ -108,6 +114,21 @@ func Parse(mediaType string, content []byte) (Document, error) {
 		d.err = r.err
 	}
 	return d, nil
+}
+
+// dropUndigested removes descriptors without a digest. Config and layers of a
+// manifest of unknown type need not be descriptors (distribution spec, Definitions:
+// a manifest is a JSON document, and may have descriptors).
+func (d *Document) dropUndigested() {
+	undigested := func(desc ocispec.Descriptor) bool { return desc.Digest == "" }
+	for _, desc := range []**ocispec.Descriptor{&d.Config, &d.Subject} {
+		if *desc != nil && undigested(**desc) {
+			*desc = nil
+		}
+	}
+	for _, list := range []*[]ocispec.Descriptor{&d.Layers, &d.Blobs, &d.Manifests} {
+		*list = slices.DeleteFunc(*list, undigested)
+	}
 }
 
 // Type returns the media type for a manifest that was pushed without one: its own
