@@ -5,6 +5,7 @@ import (
 	"errors"
 	"iter"
 	"net/http"
+	"net/http/httptest"
 	"testing"
 	"time"
 
@@ -54,6 +55,29 @@ func TestOperatorGetsEveryRequest(t *testing.T) {
 		require.Equal(t, op, r.Header().Get("Op"), target)
 		require.Equal(t, http.Header{"Op": {op}, "Warning": {`299 - "careful"`}}, r.Header(), target)
 	}
+}
+
+// A statusWriter notes the statuses that it gets.
+type statusWriter struct {
+	http.ResponseWriter
+	statuses []int
+}
+
+func (w *statusWriter) WriteHeader(status int) { w.statuses = append(w.statuses, status) }
+func (w *statusWriter) Flush()                 {}
+
+// If an operator flushes before it writes, the response begins
+// once: net/http would log a second WriteHeader as superfluous.
+func TestFlushBeginsTheResponse(t *testing.T) {
+	t.Parallel()
+	h := operated(t, func(w http.ResponseWriter, r *registry.Request) error {
+		require.NoError(t, http.NewResponseController(w).Flush())
+		_, err := w.Write([]byte("late"))
+		return err
+	})
+	w := &statusWriter{ResponseWriter: httptest.NewRecorder()}
+	h.ServeHTTP(w, httptest.NewRequest("GET", "/v2/app/tags/list", nil))
+	require.Equal(t, []int{http.StatusOK}, w.statuses)
 }
 
 func TestOptionsThatAnOperatorRefuses(t *testing.T) {

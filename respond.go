@@ -190,12 +190,6 @@ func (w *responseWriter) ReadFrom(src io.Reader) (int64, error) {
 // Flush implements [http.Flusher], which a [Middleware] may use.
 func (w *responseWriter) Flush() { w.FlushError() }
 
-// FlushError is the method that [http.ResponseController] calls to flush.
-func (w *responseWriter) FlushError() error {
-	w.Begin()
-	return http.NewResponseController(w.ResponseWriter).Flush()
-}
-
 // A countingBody counts the bytes of a request's body as they are read.
 type countingBody struct {
 	io.ReadCloser

@@ -46,5 +46,12 @@ func (w *Writer) Write(p []byte) (int, error) {
 	return w.ResponseWriter.Write(p)
 }
 
+// FlushError is the method that [http.ResponseController] calls to flush. A flush
+// begins the response.
+func (w *Writer) FlushError() error {
+	w.Begin()
+	return http.NewResponseController(w.ResponseWriter).Flush()
+}
+
 // Unwrap returns the underlying ResponseWriter, for [http.ResponseController].
 func (w *Writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
