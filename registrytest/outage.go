@@ -3,6 +3,7 @@ package registrytest
 import (
 	"fmt"
 	"net"
+	"slices"
 	"sync"
 )
 
@@ -36,7 +37,6 @@ type outage struct {
 
 	// The lock of the network guards the fields below.
 	limit, hits int // hits counts connections in the outage, up to limit if that is not 0
-	ended       bool
 	conns       []net.Conn
 }
 
@@ -66,7 +66,7 @@ func (n *Network) begin(t TB, out *outage, first []int) (end func() error) {
 	return func() error {
 		n.mu.Lock()
 		defer n.mu.Unlock()
-		out.ended = true
+		n.outages = slices.DeleteFunc(n.outages, func(o *outage) bool { return o == out })
 		verb := " refused"
 		if out.silent {
 			verb = " was silent on"
@@ -79,7 +79,7 @@ func (n *Network) begin(t TB, out *outage, first []int) (end func() error) {
 // nil, and counts the connection. The caller holds the lock.
 func (n *Network) outageAt(host, port string) *outage {
 	for _, out := range n.outages {
-		if !out.ended && out.host == host && (out.port == "" || out.port == port) && (out.limit == 0 || out.hits < out.limit) {
+		if out.host == host && (out.port == "" || out.port == port) && (out.limit == 0 || out.hits < out.limit) {
 			out.hits++
 			return out
 		}

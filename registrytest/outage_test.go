@@ -136,6 +136,7 @@ func TestDeadNames(t *testing.T) {
 			undo()
 		}
 		require.NoError(t, get("https://docker.io"))
+		require.Len(t, n.outages, 1, "the network keeps only the outage that has not ended")
 	})
 }
 

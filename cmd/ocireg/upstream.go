@@ -78,11 +78,11 @@ func (u *upstreamFlags) open() (store registry.Store, close func() error, err er
 	if transport != nil {
 		opts = append(opts, upstream.Transport(transport))
 	}
-	wire := upstream.NewProxy(u.url, opts...)
-	if err := wire.Err(); err != nil {
+	proxy := upstream.NewProxy(u.url, opts...)
+	if err := proxy.Err(); err != nil {
 		return nil, nil, fmt.Errorf("-upstream: %w", err)
 	}
-	return wire, wire.Close, nil
+	return proxy, proxy.Close, nil
 }
 
 // String describes the upstream for the banner.
