@@ -37,14 +37,19 @@ func (a Action) String() string {
 // authorize returns an error unless the client may carry out the operation of
 // the request.
 func (h *handler) authorize(r *Request) error {
-	a := r.Op.Action()
-	if r.Op == ListExtensions && r.Repo != "" {
-		a = ActionList // Require a permission, because the response tells whether the repository exists.
-	}
+	a := r.action()
 	if h.authorizer == nil || a == 0 {
 		return nil
 	}
 	return h.authorizer(r, r.Repo, a)
+}
+
+// action returns the action that the request requires permission for, or 0.
+func (r *Request) action() Action {
+	if r.Op == ListExtensions && r.Repo != "" {
+		return ActionList // The response tells whether the repository exists.
+	}
+	return r.Op.Action()
 }
 
 // visible yields the repositories that sort after the given name, if the client

@@ -27,7 +27,7 @@ func (f *Fault) responds() bool { return f != nil && (f.Serve != nil || f.AfterC
 // servesPermitted reports whether the fault is a quirk whose Serve responds in
 // place of the operation, but only after the request has been authorized.
 func (f *Fault) servesPermitted(r *Request) bool {
-	return f != nil && f.Quirk && f.Serve != nil && !f.AfterCommit && r.Op.Action() != 0
+	return f != nil && f.Quirk && f.Serve != nil && !f.AfterCommit && r.action() != 0
 }
 
 // shown returns the fault to show in records: nil if the fault is a quirk or a

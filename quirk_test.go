@@ -49,6 +49,7 @@ func TestQuirkRespondsAfterAuthorization(t *testing.T) {
 	}
 	require.Equal(t, 401, get("/v2/secret/manifests/v1"))
 	require.Empty(t, last.Notes)
+	require.Equal(t, 401, get("/v2/secret/_oci/ext/discover"))
 	require.Equal(t, 403, get("/v2/app/manifests/v1?blocked"))
 	require.Equal(t, 400, get("/v2/App/manifests/v1"), "a name that is not valid")
 
@@ -57,6 +58,8 @@ func TestQuirkRespondsAfterAuthorization(t *testing.T) {
 	require.Nil(t, last.Fault)
 	require.Equal(t, 418, get("/v2/"), "an operation that requires no permission")
 	require.Equal(t, 418, get("/elsewhere"))
+	require.Equal(t, 418, get("/v2/_oci/ext/discover"))
+	require.Equal(t, 418, get("/v2/app/_oci/ext/discover"))
 
 	fault = &registry.Fault{Name: "delayed"}
 	require.Equal(t, 418, get("/v2/app/manifests/v1"))
