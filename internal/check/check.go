@@ -17,7 +17,6 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -170,30 +169,34 @@ func Check(ctx context.Context, c Client, cfg Config) (*Report, error) {
 		report.Version = version
 	}
 
-	type outcome struct {
-		results []Result
-		crashes []Crash
-		err     error
-	}
-	outcomes := make([]outcome, len(c.Tasks))
+	found := make([]findings, len(c.Tasks))
+	errs := make([]error, len(c.Tasks))
 	var wg sync.WaitGroup
 	for i, task := range c.Tasks {
-		wg.Go(func() {
-			outcomes[i].results, outcomes[i].crashes, outcomes[i].err = k.task(ctx, task)
-		})
+		wg.Go(func() { found[i], errs[i] = k.task(ctx, task) })
 	}
 	wg.Wait()
-	var errs []error
-	for _, o := range outcomes {
-		report.Results = append(report.Results, o.results...)
-		report.Crashes = append(report.Crashes, o.crashes...)
-		errs = append(errs, o.err)
-	}
-	report.Runs = k.runs
+	all := joined(found)
+	report.Results, report.Crashes, report.Runs = all.results, all.crashes, k.runs
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
 	return report, errors.Join(errs...)
+}
+
+// findings are the results and crashes of runs of commands.
+type findings struct {
+	results []Result
+	crashes []Crash
+}
+
+// joined returns all findings in one, in order.
+func joined(all []findings) (one findings) {
+	for _, f := range all {
+		one.results = append(one.results, f.results...)
+		one.crashes = append(one.crashes, f.crashes...)
+	}
+	return one
 }
 
 // A checker holds the state of one call of [Check].
@@ -208,62 +211,60 @@ type checker struct {
 
 // task runs the command of one task, undisturbed and in each scenario, and
 // returns the results.
-func (k *checker) task(ctx context.Context, task Task) ([]Result, []Crash, error) {
+func (k *checker) task(ctx context.Context, task Task) (findings, error) {
 	base, err := k.run(ctx, task, func(*world) {})
 	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", task.Name, err)
+		return findings{}, fmt.Errorf("%s: %w", task.Name, err)
 	}
 	if !base.ok() {
-		return nil, nil, &FailedError{Task: task.Name, Command: base.command, Reason: base.end(), Output: base.output, Requests: lines(base.requests.Records(), 20), Like: k.cfg.Like}
+		return findings{}, &FailedError{Task: task.Name, Command: base.command, Reason: base.end(), Output: base.output, Requests: lines(base.requests.Records(), 20), Like: k.cfg.Like}
 	}
 	if base.requests.Len() == 0 {
-		return nil, nil, &FailedError{Task: task.Name, Command: base.command, Reason: "it sent no request to the registry; {ref}, {registry} and others stand for its address", Output: base.output, Like: k.cfg.Like}
+		return findings{}, &FailedError{Task: task.Name, Command: base.command, Reason: "it sent no request to the registry; {ref}, {registry} and others stand for its address", Output: base.output, Like: k.cfg.Like}
 	}
-	results := make([][]Result, len(scenarios)+1)
-	crashes := make([][]Crash, len(scenarios))
+	found := make([]findings, len(scenarios)+1)
 	errs := make([]error, len(scenarios))
 	if k.cfg.Only == nil || k.cfg.Only("requests") {
-		results[0] = lintResults(base)
+		found[0].results = lintResults(base)
 	}
 	var wg sync.WaitGroup
 	for i, s := range scenarios {
 		if k.cfg.Only != nil && !k.cfg.Only(s.name) {
 			continue
 		}
-		wg.Go(func() {
-			results[i+1], crashes[i], errs[i] = k.scenario(ctx, s, base)
-		})
+		wg.Go(func() { found[i+1], errs[i] = k.scenario(ctx, s, base) })
 	}
 	wg.Wait()
-	return slices.Concat(results...), slices.Concat(crashes...), errors.Join(errs...)
+	return joined(found), errors.Join(errs...)
 }
 
 // scenario runs the task of the undisturbed run once more, in a scenario, and judges it.
-func (k *checker) scenario(ctx context.Context, s scenario, base *run) ([]Result, []Crash, error) {
+func (k *checker) scenario(ctx context.Context, s scenario, base *run) (findings, error) {
 	j := &judgement{base: base, task: base.task.Name}
-	notTried := func(reason string) ([]Result, []Crash, error) {
+	notTried := func(reason string) findings {
 		for _, r := range s.requirements {
 			j.notTried(r, reason)
 		}
-		return j.results, nil, nil
+		return findings{results: j.results}
 	}
 	if reason := s.applies(base); reason != "" {
-		return notTried(reason)
+		return notTried(reason), nil
 	}
 	var err error
 	j.run, err = k.run(ctx, base.task, func(w *world) { s.arrange(w, base) })
 	if c := new(contradictionError); errors.As(err, &c) {
-		return notTried(c.Error())
+		return notTried(c.Error()), nil
 	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("%s, %s: %w", base.task.Name, s.name, err)
+		return findings{}, fmt.Errorf("%s, %s: %w", base.task.Name, s.name, err)
 	}
 	if j.run.crash != "" {
-		results, _, _ := notTried("the command crashed")
-		return results, []Crash{{j.task, s.name, j.run.crash, j.run.command, lines(j.run.requests.Records(), 10)}}, nil
+		f := notTried("the command crashed")
+		f.crashes = []Crash{{j.task, s.name, j.run.crash, j.run.command, lines(j.run.requests.Records(), 10)}}
+		return f, nil
 	}
 	s.judge(j)
-	return j.results, nil, nil
+	return findings{results: j.results}, nil
 }
 
 // Scenarios returns the names of the scenarios. The first is the undisturbed run.

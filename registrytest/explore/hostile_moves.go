@@ -32,20 +32,15 @@ func (e *encounter) looks() (looks []*journal.Record) {
 // request is for such a tag.
 func (e *encounter) lookAfterPull() int {
 	looks := 0
-	pulled := make(map[string]bool)     // the tags that a request has pulled, as repo:tag
-	resolved := make(map[string]string) // tags, as repo:tag, by repo@digest
-	for _, r := range e.records {
-		ref := r.Repo + ":" + r.Tag
-		switch {
-		case r.Failed():
-		case looksAtTag(r.Op, r.Tag):
-			if looks++; pulled[ref] {
+	pulled := make(map[string]bool) // the tags that a request has pulled, as repo:tag
+	for r, tag := range e.tagged {
+		if looksAtTag(r.Op, r.Tag) {
+			if looks++; pulled[tag] {
 				return looks
 			}
-			pulled[ref] = r.Op == registry.GetManifest
-			resolved[digestOf(r)] = ref
-		case r.Op == registry.GetManifest && resolved[digestOf(r)] != "":
-			pulled[resolved[digestOf(r)]] = true
+		}
+		if r.Op == registry.GetManifest {
+			pulled[tag] = true
 		}
 	}
 	return 0
@@ -54,20 +49,31 @@ func (e *encounter) lookAfterPull() int {
 // tagPulls returns the successful requests that pulled the manifest of a tag: by
 // the tag, or by the digest in an earlier response for the tag, such as one to HEAD.
 func (e *encounter) tagPulls() (pulls []*journal.Record) {
-	resolved := make(map[string]bool)
+	for r := range e.tagged {
+		if r.Op == registry.GetManifest {
+			pulls = append(pulls, r)
+		}
+	}
+	return pulls
+}
+
+// tagged yields the successful requests for the manifest of a tag, with the tag as
+// repo:tag. A request by digest is for the last tag whose response had that digest.
+func (e *encounter) tagged(yield func(r *journal.Record, tag string) bool) {
+	resolved := make(map[string]string) // tags, as repo:tag, by repo@digest
 	for _, r := range e.records {
 		if r.Failed() {
 			continue
 		}
-		byTag := looksAtTag(r.Op, r.Tag)
-		if r.Op == registry.GetManifest && (byTag || resolved[digestOf(r)]) {
-			pulls = append(pulls, r)
+		if looksAtTag(r.Op, r.Tag) {
+			resolved[digestOf(r)] = r.Repo + ":" + r.Tag
+		} else if r.Op != registry.GetManifest {
+			continue
 		}
-		if byTag {
-			resolved[digestOf(r)] = true
+		if tag := resolved[digestOf(r)]; tag != "" && !yield(r, tag) {
+			return
 		}
 	}
-	return pulls
 }
 
 // digestOf returns the repository and digest, as repo@digest, in the response to

@@ -115,20 +115,29 @@ func TestPlacesThatTheUpstreamNames(t *testing.T) {
 	n := registrytest.NewNetwork(t)
 	users := auth.Basic()
 	ci := users.User("ci")
-	behind, cdn := n.Registry("registry.example.com", users), n.Registry("cdn.example.net")
+	behind, cdn := n.Registry("registry.example.com", users, registry.WithPageSize(1)), n.Registry("cdn.example.net")
 	image := content.Image()
 	behind.Push(t, "app:v1", image)
+	behind.Push(t, "app:v2", image)
 	cdn.Push(t, "app:v1", image)
 	reg := n.Registry("proxy.example.org", upstream.NewProxy(behind.URL, upstream.Transport(n.Transport())))
 	s := clientOf(t, reg, ci)
 
 	behind.Fault(t, fault.On(registry.StartUpload, registry.PatchUpload).Location("{origin}"))
-	behind.Fault(t, fault.On(registry.ListTags).Location("{origin}").Optional())
+	behind.Fault(t, fault.On(registry.ListTags).Location("{origin}"))
 	text := "a blob"
 	d := digest.FromString(text)
 	require.NoError(t, s.Upload(t.Context(), "app", d, strings.NewReader(text), int64(len(text))))
 	require.Equal(t, 1, reg.Requests().Op(registry.PutUpload).Len())
 	require.Equal(t, 1, behind.Requests().Op(registry.PutUpload).Len())
+
+	var tags []string
+	for tag, err := range s.Tags(t.Context(), "app", "") {
+		require.NoError(t, err)
+		tags = append(tags, tag)
+	}
+	require.Equal(t, []string{"v1", "v2"}, tags)
+	require.Equal(t, 2, reg.Requests().Op(registry.ListTags).Status(200).Len())
 
 	behind.Fault(t, fault.On(registry.GetBlob).Status(307).Location(cdn.URL))
 	resp, err := s.GetBlob(t.Context(), "app", image.Layers[0].Digest)

@@ -75,6 +75,8 @@ func TestPoisonedBlobs(t *testing.T) {
 			require.NoError(t, r.Err)
 			require.Equal(t, 200, r.Status)
 			require.Equal(t, layer.Digest, digest.FromString(r.Body))
+			_, err := local.StatBlob(t.Context(), "app", layer.Digest)
+			require.NoError(t, err, "the good response is kept")
 		})
 	}
 }
