@@ -19,7 +19,7 @@ import (
 // request has to meet all conditions. They hold for all parts of the rule, wherever
 // they stand in it.
 
-// A condition is a condition that requests have to meet for a rule to hit them.
+// A condition limits the requests that a rule hits.
 type condition struct {
 	name string
 	word string // the word as text, such as "tag=v1"

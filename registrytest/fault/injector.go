@@ -101,7 +101,7 @@ func (in *injector) Inject(r *registry.Request, responded bool) (f *registry.Fau
 }
 
 // meet returns the stage of the rule that hits the request, or nil if the rule does
-// not hit it. Responded says that another rule responds to the request.
+// not hit it. The parameter responded is set if another rule responds to the request.
 func (in *injector) meet(r *registry.Request, responded bool) (*stage, *hit) {
 	missed := in.rule.missed(r)
 	in.mu.Lock()

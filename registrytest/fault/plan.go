@@ -158,8 +158,8 @@ func (p *plan) wait(afterCommit bool, w wait) {
 }
 
 // lieOfLength adds delta to the Content-Length. If delta is negative, the body is
-// longer than the header says. Only a response with a Wire may be so, because its
-// bytes do not go through net/http.
+// longer than the header says. That takes a Wire of [registry.Fault], whose bytes do
+// not go through net/http.
 func (p *plan) lieOfLength(delta int64, h *hit) {
 	p.last = append(p.last, func(header http.Header) error {
 		if n, err := strconv.ParseInt(header.Get("Content-Length"), 10, 64); err == nil {

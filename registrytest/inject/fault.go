@@ -12,7 +12,7 @@ import (
 
 // A Fault is a rule that was added to [Rules].
 type Fault struct {
-	noun     string // the word for it in messages: "fault" or "gate"
+	noun     string // what messages call it: "fault" or "gate"
 	name     string
 	injector Injector
 	rules    *Rules
@@ -39,7 +39,7 @@ func (f *Fault) Remove() {
 // String returns the text of the rule.
 func (f *Fault) String() string { return f.name }
 
-// until makes the test remove and check the rule at its end.
+// until removes and checks the rule at the end of the test.
 func (f *Fault) until(t TB) {
 	t.Helper()
 	t.Cleanup(func() {

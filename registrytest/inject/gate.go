@@ -36,7 +36,7 @@ type Gate struct {
 // makes no sense.
 func (s *Rules) Gate(r Rule) (*Gate, error) {
 	g := &Gate{
-		// If the channel is full, a request waits until it is received, and then at
+		// If the channel is full, a request first waits for room in it, and then at
 		// the gate.
 		entered:  make(chan *registry.Request, 1000),
 		released: make(chan struct{}),
@@ -75,7 +75,7 @@ func (s *Rules) Hold(t TB, r Rule) *Gate {
 	return g
 }
 
-// stop is the [Stop] of the gate.
+// stop is a [Stop]: it notes that the request waits at the gate.
 func (g *Gate) stop(ctx context.Context, r *registry.Request) (until <-chan struct{}, end func()) {
 	g.mu.Lock()
 	g.waiting = append(g.waiting, r)

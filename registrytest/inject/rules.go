@@ -35,7 +35,7 @@ type Rules struct {
 // makes no sense.
 func (s *Rules) Add(r Rule) (*Fault, error) { return s.begin("fault", r, nil) }
 
-// begin begins a rule and adds it. Noun is the word for it in messages.
+// begin begins a rule and adds it. The parameter noun is what messages call it.
 func (s *Rules) begin(noun string, r Rule, stop Stop) (*Fault, error) {
 	if r == nil {
 		return nil, errors.New("the rule is nil; begin one with fault.On")
@@ -64,7 +64,8 @@ func (s *Rules) Set(t TB, r Rule) *Fault {
 	return f
 }
 
-// change replaces the list of rules with the one that the function makes of a copy.
+// change calls the function with a copy of the list of rules, and replaces the list
+// with the result.
 func (s *Rules) change(change func([]*Fault) []*Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -94,7 +95,8 @@ func (s *Rules) Inject(r *registry.Request) (combined *registry.Fault) {
 	if rules == nil {
 		return nil
 	}
-	// The rules that were added last come first: one of them may respond.
+	// Begin with the rule that was added last: of the rules that respond, only the
+	// last one does.
 	responded := r.FaultResponds()
 	for i := len(*rules) - 1; i >= 0; i-- {
 		f, responds := (*rules)[i].injector.Inject(r, responded)
