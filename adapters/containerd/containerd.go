@@ -25,11 +25,11 @@ func Resolver(hosts ...docker.RegistryHosts) remotes.Resolver {
 }
 
 // Hosts returns the configuration by which containerd reaches the server: its
-// scheme, its transport and the credentials, of which the first counts. It knows
-// no other host; [docker.Registries] joins it with those of other servers, or
+// scheme, its transport and the first of the credentials, if any. The configuration
+// knows no other host; [docker.Registries] joins it with those of other servers, or
 // with a function that sends a host to a mirror.
 //
-// The client keeps the tokens that it gets for as long as the value is in use.
+// Containerd keeps the tokens that it gets as long as it uses the same configuration.
 func Hosts(s *registrytest.Server, c ...auth.Credentials) docker.RegistryHosts {
 	client := &http.Client{Transport: s.Transport()}
 	login := []docker.AuthorizerOpt{docker.WithAuthClient(client)}

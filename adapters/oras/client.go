@@ -38,8 +38,8 @@ func NewRepository(s *registrytest.Server, ref string, c ...auth.Credentials) (*
 }
 
 // Client returns a client that uses the server's transport and retries as
-// [orasauth.DefaultClient] does. It sends the credentials, of which the first
-// counts, to the server only. Without them it is anonymous.
+// [orasauth.DefaultClient] does. It sends the first of the credentials to the server
+// only. Without credentials it is anonymous.
 func Client(s *registrytest.Server, c ...auth.Credentials) *orasauth.Client {
 	client := &orasauth.Client{
 		Client: &http.Client{Transport: retry.NewTransport(s.Transport())},

@@ -59,7 +59,7 @@ func helmLogin(reg *registrytest.Server, client *helm.Client, as auth.Credential
 
 // The version of a chart may have a +, which tags may not. Helm pushes
 // 1.2.3+build as 1.2.3_build, and turns the tag back into the version when it
-// lists. It lists only versions, the newest first. Resolve takes only the tag.
+// lists. It lists only versions, the newest first. Resolve accepts only the tag.
 func TestHelm(t *testing.T) {
 	t.Parallel()
 	everywhere(t, 2, func(t *testing.T, reg *registrytest.Server, as auth.Credentials) {

@@ -48,7 +48,7 @@ func Hostile(t *testing.T, docs, name string, ops []Operation) {
 		})
 	}
 	if all {
-		table.declared = table.rows // The table has only some of the traps.
+		table.declared = table.rows // Otherwise an update would sort the rows.
 		return
 	}
 	for _, row := range table.rowsOf(published) {
