@@ -19,8 +19,8 @@ func (s *Server) Fault(t TB, r inject.Rule) *inject.Fault {
 }
 
 // Faults returns the rules that Fault and Hold have set and that were not removed, in
-// the order in which they were set, as [inject.Rules.All] does.
-func (s *Server) Faults() []*inject.Fault { return s.faults.All() }
+// the order in which they were set, as [inject.Rules.Faults] does.
+func (s *Server) Faults() []*inject.Fault { return s.faults.Faults() }
 
 // Hold makes requests wait at a gate until the test t releases them, as
 // [inject.Rules.Hold] does.

@@ -69,7 +69,7 @@ func (s *Rules) Set(t TB, r Rule) *Fault {
 func (s *Rules) change(change func([]*Fault) []*Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	rules := change(s.All())
+	rules := change(s.Faults())
 	if len(rules) == 0 {
 		s.rules.Store(nil)
 		return
@@ -77,10 +77,10 @@ func (s *Rules) change(change func([]*Fault) []*Fault) {
 	s.rules.Store(&rules)
 }
 
-// All returns the rules and the gates in the order in which they were added, including
+// Faults returns the rules and the gates in the order in which they were added, including
 // those that have hit as many requests as they say. [Fault.Fired] returns the number of
 // requests that a rule has hit so far.
-func (s *Rules) All() []*Fault {
+func (s *Rules) Faults() []*Fault {
 	rules := s.rules.Load()
 	if rules == nil {
 		return nil

@@ -13,9 +13,9 @@ import (
 	"github.com/ocireg/registry/internal/hint"
 )
 
-// Sequence checks that the operations of the requests are exactly those wanted, in
+// CompareSequence checks that the operations of the requests are exactly those wanted, in
 // this order. If they are not, the error shows the difference.
-func (r Requests) Sequence(want ...registry.Op) error {
+func (r Requests) CompareSequence(want ...registry.Op) error {
 	wanted := make([]string, len(want))
 	for i, op := range want {
 		wanted[i] = op.String()
@@ -34,26 +34,26 @@ func (r Requests) Sequence(want ...registry.Op) error {
 }
 
 // CheckSequence fails the test unless the operations of the requests are exactly
-// those wanted, in this order, see [Requests.Sequence].
+// those wanted, in this order, see [Requests.CompareSequence].
 func (r Requests) CheckSequence(t TB, want ...registry.Op) {
 	hint.NilTest("journal", "Requests.CheckSequence", t)
 	t.Helper()
-	if err := r.Sequence(want...); err != nil {
+	if err := r.CompareSequence(want...); err != nil {
 		t.Errorf("journal: %v", err)
 	}
 }
 
-// updateEnv names the environment variable that makes Golden write files.
+// updateEnv names the environment variable that makes CompareGolden write files.
 const updateEnv = "REGISTRYTEST_UPDATE"
 
-// Golden checks that the requests are those in the file, which has a line with the
+// CompareGolden checks that the requests are those in the file, which has a line with the
 // [Record.String] of each request. If they are not, the error shows the difference. A
 // relative path is relative to the directory of the test; golden files are usually in
 // testdata.
 //
-// If the environment variable REGISTRYTEST_UPDATE is not empty, Golden writes
+// If the environment variable REGISTRYTEST_UPDATE is not empty, CompareGolden writes
 // the file instead.
-func (r Requests) Golden(file string) error {
+func (r Requests) CompareGolden(file string) error {
 	got := make([]string, len(r.records))
 	for i, record := range r.records {
 		got[i] = record.String()
@@ -83,11 +83,11 @@ func (r Requests) Golden(file string) error {
 }
 
 // CheckGolden fails the test unless the requests are those in the file, see
-// [Requests.Golden].
+// [Requests.CompareGolden].
 func (r Requests) CheckGolden(t TB, file string) {
 	hint.NilTest("journal", "Requests.CheckGolden", t)
 	t.Helper()
-	if err := r.Golden(file); err != nil {
+	if err := r.CompareGolden(file); err != nil {
 		t.Errorf("journal: %v", err)
 	} else if os.Getenv(updateEnv) != "" {
 		t.Logf("journal: wrote %s to %s", count(len(r.records)), file)

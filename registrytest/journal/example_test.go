@@ -46,8 +46,8 @@ func ExampleRequests() {
 	// 1 GET other
 }
 
-func ExampleRequests_Sequence() {
-	err := pull().Sequence(registry.Ping, registry.HeadManifest, registry.GetManifest, registry.GetManifest)
+func ExampleRequests_CompareSequence() {
+	err := pull().CompareSequence(registry.Ping, registry.HeadManifest, registry.GetManifest, registry.GetManifest)
 	fmt.Println(err)
 	// Output:
 	// the requests are not the expected sequence of operations (- expected, + got):
