@@ -28,6 +28,7 @@ type registryTest struct {
 	target      Target
 	client      *http.Client
 	base        *url.URL
+	list        *largeList
 
 	// id is different for each check. It and the number repos make the names of
 	// the repositories of a check unique.

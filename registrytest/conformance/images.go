@@ -206,25 +206,38 @@ func (t *registryTest) pushImage(repo string, i testImage, tags ...string) testI
 	return i
 }
 
-// pushLargeReferrers pushes referrers of the image. A list of their descriptors
-// is larger than 4 MiB, the limit of many registries for manifests.
-func (t *registryTest) pushLargeReferrers(repo string, of testImage, edit func(*ocispec.Manifest)) (pushed []ocispec.Descriptor) {
+// A largeList is a list of referrers that is larger than 4 MiB, the limit of many
+// registries for manifests. The requirements that need one share it, because
+// pushing it takes longer than most checks.
+type largeList struct {
+	repo  string // "" until the list has been pushed
+	of    digest.Digest
+	large []ocispec.Descriptor // of the type sbomType
+	other ocispec.Descriptor   // of another type
+}
+
+// largeList returns a largeList that is in the registry.
+func (t *registryTest) largeList() *largeList {
 	t.Helper()
+	if t.list.repo != "" {
+		return t.list
+	}
+	repo, of := t.repo(), t.image()
 	padding := strings.Repeat("x", 900_000)
 	shared := t.image()
 	t.pushBlobsOf(repo, shared)
+	var large []ocispec.Descriptor
 	for n := range 5 {
-		i := t.image(subject(of), func(m *ocispec.Manifest) {
+		i := t.image(subject(of), artifactType(sbomType), func(m *ocispec.Manifest) {
 			m.Config, m.Layers = shared.Manifest.Config, shared.Layers
 			m.Annotations = map[string]string{"org.example.padding": padding, "org.example.number": strconv.Itoa(n)}
-			if edit != nil {
-				edit(m)
-			}
 		})
 		t.pushManifest(repo, string(i.digest), i.MediaType, i.content)
-		pushed = append(pushed, i.descriptor())
+		large = append(large, i.descriptor())
 	}
-	return pushed
+	other := t.pushImage(repo, t.image(subject(of), artifactType(signatureType)))
+	*t.list = largeList{repo, of.digest, large, other.descriptor()}
+	return t.list
 }
 
 // wantCreated reports a violation unless the response is 201 and the content is

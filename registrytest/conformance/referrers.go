@@ -225,18 +225,16 @@ var referrerRequirements = []Requirement{
 		Category: "discovery", Name: "Link leads to the next referrers", Section: listingReferrers, Level: Must, Since: "1.1", with: features{registry.ListReferrers},
 		Text: "Each response is an image index with different descriptors in the `manifests` field. The `Link` header MUST be set according to RFC 5988 with the Relation Type `rel=\"next\"`.",
 		check: func(t *registryTest) {
-			repo, of := t.repo(), t.image()
-			pushed := t.pushLargeReferrers(repo, of, nil)
-			t.wantReferrers(t.referrers(referrersURL(repo, of.digest)), pushed...)
+			list := t.largeList()
+			t.wantReferrers(t.referrers(referrersURL(list.repo, list.of)), append(slices.Clone(list.large), list.other)...)
 		},
 	},
 	{
 		Category: "discovery", Name: "list of referrers is no larger than a manifest", Section: listingReferrers, Level: Must, Since: "1.1", with: features{registry.ListReferrers, registry.ManifestLimit},
 		Text: "A `Link` header MUST be included in the response when the descriptor list cannot be returned in a single manifest.",
 		check: func(t *registryTest) {
-			repo, of := t.repo(), t.image()
-			t.pushLargeReferrers(repo, of, nil)
-			r := t.get(referrersURL(repo, of.digest))
+			list := t.largeList()
+			r := t.get(referrersURL(list.repo, list.of))
 			t.want(r, http.StatusOK)
 			if limit := t.target.ManifestLimit; limit > 0 && int64(len(r.body)) > limit {
 				t.violated("the list has %d bytes, more than the %d of Target.ManifestLimit", len(r.body), limit)
@@ -293,17 +291,15 @@ var referrerRequirements = []Requirement{
 		Category: "discovery", Name: "Link keeps the filter", Section: listingReferrers, Level: Must, Since: "1.1", with: features{registry.ListReferrers, registry.ReferrersFilter},
 		Text: "If filtering is requested and applied, the response MUST include a header `OCI-Filters-Applied: artifactType` denoting that an `artifactType` filter was applied.",
 		check: func(t *registryTest) {
-			repo, of := t.repo(), t.image()
-			want := t.pushLargeReferrers(repo, of, artifactType(sbomType))
-			t.pushImage(repo, t.image(subject(of), artifactType(signatureType)))
+			list := t.largeList()
 			var got []ocispec.Descriptor
-			t.pages(param(referrersURL(repo, of.digest), "artifactType", sbomType), func(page *response) {
+			t.pages(param(referrersURL(list.repo, list.of), "artifactType", sbomType), func(page *response) {
 				// The referrer of the other type may have been on an earlier
 				// page.
 				t.wantHeader(page, "OCI-Filters-Applied", "artifactType")
 				got = append(got, t.descriptors(page)...)
 			})
-			t.wantReferrers(got, want...)
+			t.wantReferrers(got, list.large...)
 		},
 	},
 	{

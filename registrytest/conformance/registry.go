@@ -74,12 +74,13 @@ const (
 //		})
 //	}
 func Registry(t *testing.T, target Target) {
+	list := new(largeList)
 	for _, r := range requirements {
 		t.Run(r.Category+"/"+r.Name, func(t *testing.T) {
 			if reason := r.inapplicable(target); reason != "" {
 				t.Skip(reason)
 			}
-			r.Check(t, target)
+			r.checkWith(t, target, list)
 		})
 	}
 }
@@ -211,10 +212,16 @@ func (r Requirement) inapplicable(target Target) string {
 // see [Target].
 func (r Requirement) Check(tb TB, target Target) {
 	tb.Helper()
-	if r.inapplicable(target) != "" {
-		return
+	if r.inapplicable(target) == "" {
+		r.checkWith(tb, target, new(largeList))
 	}
-	t := &registryTest{TB: tb, requirement: r, target: target, client: target.Client}
+}
+
+// checkWith is Check with a list of referrers, which is pushed if the requirement is
+// the first to need it.
+func (r Requirement) checkWith(tb TB, target Target, list *largeList) {
+	tb.Helper()
+	t := &registryTest{TB: tb, requirement: r, target: target, client: target.Client, list: list}
 	if t.client == nil {
 		t.client = &http.Client{Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, ExpectContinueTimeout: exchangeTimeout}}
 	}
