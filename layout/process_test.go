@@ -22,6 +22,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/internal/tempdir"
 	"github.com/ocireg/registry/layout"
 )
 
@@ -214,7 +215,7 @@ func wantWhole(t testing.TB, dir string) {
 // content remains, and no file is partial.
 func TestCrash(t *testing.T) {
 	t.Parallel()
-	for kind, dir := range map[string]string{"tree": t.TempDir(), "layout": emptyLayout(t)} {
+	for kind, dir := range map[string]string{"tree": tempdir.New(t), "layout": emptyLayout(t)} {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
 			all := newAcknowledged()
@@ -250,7 +251,7 @@ func TestCrash(t *testing.T) {
 // once, while a store of this process reads the layouts.
 func TestTwoProcesses(t *testing.T) {
 	t.Parallel()
-	for kind, dir := range map[string]string{"tree": t.TempDir(), "layout": emptyLayout(t)} {
+	for kind, dir := range map[string]string{"tree": tempdir.New(t), "layout": emptyLayout(t)} {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
 			const n = 60
@@ -294,7 +295,7 @@ func TestTwoProcesses(t *testing.T) {
 // process is alive, and removes it after the process was killed.
 func TestLivingProcessKeepsItsFiles(t *testing.T) {
 	t.Parallel()
-	for kind, dir := range map[string]string{"tree": t.TempDir(), "layout": emptyLayout(t)} {
+	for kind, dir := range map[string]string{"tree": tempdir.New(t), "layout": emptyLayout(t)} {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
 			cmd, lines := start(t, dir, "", 0)
