@@ -27,3 +27,13 @@ func New(t testing.TB) string {
 	})
 	return dir
 }
+
+// Main runs the tests of a package with all their temporary directories in memory,
+// under the conditions of New. Call it in TestMain if the package under test, or the
+// processes that it starts, make the directories.
+func Main(m *testing.M) (code int) {
+	if dir := memory(); dir != "" && os.Getenv("TMPDIR") == "" {
+		os.Setenv("TMPDIR", dir)
+	}
+	return m.Run()
+}
