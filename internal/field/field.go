@@ -11,6 +11,10 @@ import (
 	"time"
 )
 
+// StateParam is the query parameter that package lint adds to the URLs in Location and
+// Link, to check that clients send it back. Records of package journal leave it out.
+const StateParam = "_state"
+
 // RetryAfter returns the time in the value s of a Retry-After field (RFC 9110,
 // section 10.2.3): a date, or a number of seconds after the end of the response.
 func RetryAfter(s string, end time.Time) (until time.Time, ok bool) {

@@ -9,7 +9,7 @@
 // testing, so only tests import it.
 package conformance
 
-// TB is the part of [testing.TB] that [Requirement.Check] needs. Fatalf must not
+// A TB is the part of [testing.TB] that [Requirement.Check] needs. Fatalf must not
 // return.
 type TB interface {
 	Helper()

@@ -17,7 +17,7 @@ import (
 	"github.com/ocireg/registry/internal/hint"
 )
 
-// TB is the part of a test that this package needs; every [testing.TB] is one.
+// A TB is the part of a test that this package needs; every [testing.TB] is one.
 // Fatalf must not return.
 type TB interface {
 	Helper()

@@ -121,11 +121,6 @@ type Record struct {
 	began, ended int
 }
 
-// StateParam is the query parameter that package lint adds to the URLs in
-// Location and Link, to check that clients send it back. [Record.String] leaves
-// it out.
-const StateParam = "_state"
-
 // Failed reports whether the response had a status of 400 or more, or was not
 // sent in full. An ongoing request has not failed.
 func (r *Record) Failed() bool {
@@ -168,8 +163,8 @@ func startedSession(r *Record) string {
 //
 // The line has the method, the path and query, the status ("-" if there is
 // none), error codes, range, user, the name of a fault and notes. It leaves out the
-// host, the IDs of upload sessions, and credentials. It has spaces in place of
-// characters that are not printable.
+// host, the IDs of upload sessions, the parameter _state that package lint adds, and
+// credentials. It has spaces in place of characters that are not printable.
 func (r *Record) String() string {
 	var b strings.Builder
 	b.WriteString(r.Method)
@@ -229,7 +224,7 @@ func (r *Record) target() string {
 	}
 	var query []string
 	for p := range strings.SplitSeq(r.URL.RawQuery, "&") {
-		if p != "" && !strings.HasPrefix(p, StateParam+"=") {
+		if p != "" && !strings.HasPrefix(p, field.StateParam+"=") {
 			query = append(query, p)
 		}
 	}

@@ -70,7 +70,7 @@ func (l *run) link() {
 			next := g.url.Query()
 			return g.from.Op == r.Op && g.from.Repo == r.Repo && g.from.Digest == r.Digest &&
 				(query.Has("last") && query.Get("last") == next.Get("last") ||
-					query.Has(journal.StateParam) && query.Get(journal.StateParam) == next.Get(journal.StateParam))
+					query.Has(field.StateParam) && query.Get(field.StateParam) == next.Get(field.StateParam))
 		}
 		same := func(g location) bool { return g.url.Path == r.URL.Path && g.url.Query().Encode() == query.Encode() }
 		if i := slices.IndexFunc(before, follows); i >= 0 && !slices.ContainsFunc(before, same) {
@@ -183,7 +183,7 @@ func (l *run) retryAfter() {
 	waits := make(map[target]wait)
 	for _, r := range l.records {
 		query := r.URL.Query()
-		query.Del(journal.StateParam)
+		query.Del(field.StateParam)
 		to := target{r.Method, r.URL.Path, query.Encode(), r.Range}
 		// A request that began before the response ended is no repetition.
 		if w, ok := waits[to]; ok && !r.Start.Before(end(w.by)) && r.Start.Before(w.until) {

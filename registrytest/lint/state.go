@@ -9,13 +9,14 @@ import (
 
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/internal/conn"
+	"github.com/ocireg/registry/internal/field"
 	"github.com/ocireg/registry/registrytest/journal"
 )
 
 // Options returns the options that the linter needs a registry to have. They make the
-// registry add a query parameter to the URLs in Location and Link, as many registries
-// do. So the linter notices a client that loses the query. If the linter checks no
-// rule about URLs, Options returns nil.
+// registry add the query parameter _state to the URLs in Location and Link; many
+// registries have such a parameter. So the linter notices a client that loses the
+// query. If the linter checks no rule about URLs, Options returns nil.
 func (l Linter) Options() []registry.Option {
 	if !l.checks(UploadLocation, LatestLocation, Link) {
 		return nil
@@ -31,7 +32,7 @@ func (l Linter) Observe(j *journal.Journal) {
 	}
 }
 
-// states adds a query parameter, [journal.StateParam], to URLs in responses. The
+// states adds a query parameter, [field.StateParam], to URLs in responses. The
 // registry ignores the parameter in requests. The field last is the number of values
 // so far.
 type states struct{ last atomic.Int64 }
@@ -56,7 +57,7 @@ func (s *states) add(to string) string {
 	}
 	query := u.Query()
 	// A client that does not escape the query correctly changes this value.
-	query.Set(journal.StateParam, fmt.Sprintf("%d/+=", s.last.Add(1)))
+	query.Set(field.StateParam, fmt.Sprintf("%d/+=", s.last.Add(1)))
 	u.RawQuery = query.Encode()
 	return u.String()
 }
@@ -72,7 +73,7 @@ func (w *stateWriter) Begins(status int) {
 	h := w.Header()
 	// Keep a parameter of this name that the registry itself has put into the Location
 	// of an upload, because the registry needs it back.
-	if to := h.Get("Location"); to != "" && status != http.StatusCreated && !strings.Contains(to, journal.StateParam+"=") {
+	if to := h.Get("Location"); to != "" && status != http.StatusCreated && !strings.Contains(to, field.StateParam+"=") {
 		h.Set("Location", w.states.add(to))
 	}
 	if link := h.Get("Link"); strings.HasPrefix(link, "<") {

@@ -12,9 +12,9 @@ import (
 
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/internal/faketb"
+	"github.com/ocireg/registry/internal/field"
 	"github.com/ocireg/registry/registrytest"
 	"github.com/ocireg/registry/registrytest/content"
-	"github.com/ocireg/registry/registrytest/journal"
 	"github.com/ocireg/registry/registrytest/lint"
 )
 
@@ -86,8 +86,8 @@ func TestStateOfAServer(t *testing.T) {
 		if next != "" {
 			u, err := url.Parse(next)
 			require.NoError(t, err)
-			require.Len(t, u.Query()[journal.StateParam], 1, next)
-			states = append(states, u.Query().Get(journal.StateParam))
+			require.Len(t, u.Query()[field.StateParam], 1, next)
+			states = append(states, u.Query().Get(field.StateParam))
 		}
 	}
 	require.Len(t, tags, 3)
@@ -100,7 +100,7 @@ func TestStateOfAServer(t *testing.T) {
 	post.Body.Close()
 	at, err := post.Location()
 	require.NoError(t, err)
-	require.Equal(t, "3/+=", at.Query().Get(journal.StateParam))
+	require.Equal(t, "3/+=", at.Query().Get(field.StateParam))
 	at.RawQuery += "&digest=" + string(digest.FromString(content))
 	put, err := http.NewRequest("PUT", at.String(), strings.NewReader(content))
 	require.NoError(t, err)
@@ -109,7 +109,7 @@ func TestStateOfAServer(t *testing.T) {
 	require.NoError(t, err)
 	done.Body.Close()
 	require.Equal(t, http.StatusCreated, done.StatusCode)
-	require.NotContains(t, done.Header.Get("Location"), journal.StateParam, "a blob has no state")
+	require.NotContains(t, done.Header.Get("Location"), field.StateParam, "a blob has no state")
 	require.Equal(t, "PUT /v2/app/blobs/uploads/<session>?digest="+string(digest.FromString(content))+" 201",
 		s.Requests().Last().String(), "a golden file leaves out the parameter")
 }
