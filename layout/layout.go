@@ -227,8 +227,8 @@ func (l *imageLayout) read() (x *index, isSettled bool, err error) {
 	if x == nil && !l.tree {
 		// Report unusable links when the layout is opened, and not when a client
 		// requests the first blob. A layout in a tree is not opened before the first
-		// request for it, and the look for links would take a tenth of the CPU time
-		// of Open and that request.
+		// request for it. There, checkLinks would take a tenth of the CPU time of Open
+		// and that request.
 		if err := l.disk.checkLinks(l.path(blobsDir + "/" + string(digest.Canonical))); err != nil {
 			return nil, true, err
 		}
