@@ -41,7 +41,7 @@ func (f *Fault) shown() *Fault {
 
 // Over returns a fault with the effects of both faults. Those of other take effect
 // first, so f overrides other. If both respond in place of the operation, only f
-// does. Either fault may be nil, which has no effect. The faults do not change.
+// does. Either fault may be nil, which has no effect. Over modifies neither.
 func (f *Fault) Over(other *Fault) *Fault {
 	switch {
 	case f == nil:

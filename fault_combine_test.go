@@ -136,7 +136,7 @@ func TestFaultsCombineOnTheWire(t *testing.T) {
 }
 
 // BeforeHeader is called after the Header of all faults. Body gets the Content-Length
-// from before.
+// that the header had before the first BeforeHeader.
 func TestBeforeHeader(t *testing.T) {
 	t.Parallel()
 	var calls []string
