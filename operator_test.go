@@ -66,8 +66,8 @@ type statusWriter struct {
 func (w *statusWriter) WriteHeader(status int) { w.statuses = append(w.statuses, status) }
 func (w *statusWriter) Flush()                 {}
 
-// If an operator flushes before it writes, the response begins
-// once: net/http would log a second WriteHeader as superfluous.
+// If an operator flushes before it writes, the response begins once: net/http would
+// log a second WriteHeader as superfluous.
 func TestFlushBeginsTheResponse(t *testing.T) {
 	t.Parallel()
 	h := operated(t, func(w http.ResponseWriter, r *registry.Request) error {

@@ -18,10 +18,10 @@ func variableOf(flag string) string {
 }
 
 // setFromEnvironment sets each flag that the command line does not set, if its
-// variable is not empty. The error for an invalid value is that of the flag alone: of
-// a rule or a name it quotes the value, of one that may be secret, such as -user, it
-// does not. Package flag would quote every value, even a token in the variable of the
-// flag -token.
+// variable is not empty. For an invalid value, it returns the error of the flag: that
+// of a rule or a name quotes the value, and that of a value which may be secret, such
+// as the one of -user, does not. Package flag would add the value to every error, even
+// if the variable of the flag -token has a token by mistake.
 func setFromEnvironment(fs *flag.FlagSet) error {
 	given := map[string]bool{versionFlag: true}
 	fs.Visit(func(f *flag.Flag) { given[f.Name] = true })
