@@ -39,8 +39,8 @@ func newLedger() *ledger {
 func key(repo, name string) string { return repo + " " + name }
 
 // write calls send to make a write, and records the fate of the blob or manifest.
-// Send reports whether the write was acknowledged. If it was not, the fate is
-// unsure; otherwise, it is the last but one argument.
+// Send reports whether the write was acknowledged. If it was, the fate is that in
+// the argument to; otherwise, it is unsure.
 func write(fates map[string]fate, key string, to fate, send func() bool) bool {
 	fates[key] = unsure
 	if !send() {
