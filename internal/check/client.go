@@ -76,9 +76,9 @@ func checkWords(words []string) error {
 				continue
 			}
 			if nearest := hint.Nearest(found, known...); nearest != "" {
-				return fmt.Errorf("%s is no placeholder; did you mean %s?", found, nearest)
+				return fmt.Errorf("no placeholder is called %s; did you mean %s?", found, nearest)
 			}
-			return fmt.Errorf("%s is no placeholder; want one of %s", found, strings.Join(known, ", "))
+			return fmt.Errorf("no placeholder is called %s; want one of %s", found, strings.Join(known, ", "))
 		}
 	}
 	return nil

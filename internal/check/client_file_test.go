@@ -23,8 +23,8 @@ func TestParse(t *testing.T) {
 		"name c":                       "there is no line with a task and its command",
 		"name a\nname b":               "line 2: name is given twice",
 		"version a\nversion b":         "line 2: version is given twice",
-		"pull c {reff}":                "line 1: {reff} is no placeholder; did you mean {ref}?",
-		"pull c {something}":           "line 1: {something} is no placeholder; want one of {registry}",
+		"pull c {reff}":                "line 1: no placeholder is called {reff}; did you mean {ref}?",
+		"pull c {something}":           "line 1: no placeholder is called {something}; want one of {registry}",
 		"pull":                         "line 1: pull has no value",
 		"pull ''":                      "line 1: pull has no value",
 		"Pull c":                       `line 1: "Pull" is not the name of a task`,
@@ -42,7 +42,7 @@ func TestOne(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, Client{Name: "crane", Tasks: []Task{{"pull", []string{"/usr/bin/crane", "--insecure", "pull", "{ref}"}}}}, c)
 	_, err = One([]string{"crane", "pull", "{rep}"})
-	require.ErrorContains(t, err, "{rep} is no placeholder")
+	require.ErrorContains(t, err, "no placeholder is called {rep}")
 	_, err = One(nil)
 	require.ErrorContains(t, err, "there is no command")
 }

@@ -74,7 +74,7 @@ func (r Rule) SetHeader(name, value string) Rule {
 	p.names = append(p.names, key)
 	switch {
 	case value == "{*}":
-		return r.refuse(errors.New("it is the value that the header has"))
+		return r.refuse(errors.New("{*} alone leaves the header as it is: put other characters beside it"))
 	case isComputed(value):
 		p.computeHeader(name, func(h http.Header, values []string) bool {
 			next, changed := make([]string, len(values)), false

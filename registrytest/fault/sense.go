@@ -55,7 +55,7 @@ func (r Rule) checkParts(held bool) error {
 		case !last && !p.limited():
 			return errors.New("the part before then has no end: it needs once, times or first-bytes")
 		case p.firstBytes > 0 && !p.does() && !held:
-			return errors.New("first-bytes counts the bytes of requests on which its part has an effect: add one, or let a number of requests pass with times")
+			return errors.New("first-bytes counts the bytes of requests on which its part has an effect: add an effect, or use times to let requests pass")
 		case last && i > 0 && !p.does() && !held:
 			return errors.New("nothing happens after the last then")
 		case p.endInstead != 0 && p.response != (response{}):
@@ -63,7 +63,7 @@ func (r Rule) checkParts(held bool) error {
 		case p.afterCommit && !p.responds && !p.waits && !held:
 			return errors.New("after-commit has no effect: it needs a response, an end of the connection or a delay")
 		case p.response.shape == Own && p.response.status == 0:
-			return errors.New("body=own has no effect: it needs a status, which the response gets")
+			return errors.New("body=own alone has no effect: add the status to send, such as status=206")
 		case p.response.shape == Own && p.response.code+registry.Code(p.response.message) != "":
 			return errors.New("body=own keeps the body, so code and message have no effect")
 		case p.requestWord != "" && p.replaces() && !p.afterCommit:

@@ -118,7 +118,7 @@ func TestParseRefuses(t *testing.T) {
 		"any location=/{state}":                  "{state} is the value of one parameter, as in ?_state={state}",
 		"any location=?a=x{state}":               "{state} is the value of one parameter",
 		"any location=?a={state}&b={state}":      "{state} is the value of one parameter",
-		"get-blob set-header=Etag:{*}":           "it is the value that the header has",
+		"get-blob set-header=Etag:{*}":           "{*} alone leaves the header as it is",
 		"get-blob set-header=X":                  "there is no colon between a name and a value",
 		"get-blob set-header=:x":                 `"" is not the name of a header`,
 		"get-blob add-header=:x":                 `"" is not the name of a header`,
@@ -323,7 +323,7 @@ func TestSense(t *testing.T) {
 		{"any method=POST location=?a={state}", "no request that meets method=POST has an upload session", "any method=POST,PATCH location=?a={state}"},
 
 		// In these rules, body=own needs a status, and permits no other body.
-		{"get-blob body=own", "body=own has no effect: it needs a status", "get-blob body=own status=206"},
+		{"get-blob body=own", "body=own alone has no effect: add the status to send", "get-blob body=own status=206"},
 		{"get-blob status=500 code=DENIED body=own", "body=own keeps the body, so code and message have no effect", "get-blob status=500 code=DENIED body=spec"},
 		{"get-blob status=500 body=own message=x", "body=own keeps the body", "get-blob status=500 body=own body=append:x"},
 		{"get-blob status=500 body=own body=html", "a response has only one body", "get-blob status=500 body=own body=gzip"},

@@ -122,7 +122,7 @@ var artifactory = site{
 		},
 		{
 			Fact: Fact{
-				Name: "artifactory.manifest-location", Sentence: "the Location of a manifest that was pushed is one of an upload, and cannot be pulled",
+				Name: "artifactory.manifest-location", Sentence: "the Location of a pushed manifest names an upload, and cannot be pulled",
 				Source: artifactoryReport, Date: "2024-08", Evidence: EvidenceTrace,
 				Breaks: []string{
 					"manifest is 201 with the Location of the manifest",

@@ -230,10 +230,10 @@ func (s *site) checkDate(date string) error {
 		return fmt.Errorf("%q is not a date, such as 2026-08 or 2026-08-31; %s", date, known)
 	}
 	if day < oldest {
-		return fmt.Errorf("it is not known at %s: the oldest source is of %s; %s", date, oldest, known)
+		return fmt.Errorf("its behaviour at %s is not known: the oldest source is of %s; %s", date, oldest, known)
 	}
 	if day[:len(sourcesRead)] > sourcesRead {
-		return fmt.Errorf("it is not known at %s: the sources were read in %s; %s", date, sourcesRead, known)
+		return fmt.Errorf("its behaviour at %s is not known: the sources were read in %s; %s", date, sourcesRead, known)
 	}
 	return nil
 }

@@ -80,7 +80,7 @@ func (table *Table) checkTraps(t *testing.T) {
 	words := []string{trapWord(explore.NotTried), trapWord(explore.TwinFails), trapWord(explore.Withstood)}
 	for _, row := range published {
 		for _, col := range table.cols {
-			require.Contains(t, words, table.cells[[2]string{row, col}], "%s, table %s, %s, %s: no outcome is called so", table.file, table.name, row, col)
+			require.Contains(t, words, table.cells[[2]string{row, col}], "%s, table %s, %s, %s: the cell has no known outcome", table.file, table.name, row, col)
 		}
 	}
 	t.Run("traps", func(t *testing.T) { trapsExist(t, published) })

@@ -95,7 +95,7 @@ func (table *Table) checkHomes(t *testing.T, names []string, home func(col strin
 		return
 	}
 	for _, col := range table.cols {
-		require.NotEmpty(t, home(col), "%s, table %s: the column %s is of no client", table.file, table.name, col)
+		require.NotEmpty(t, home(col), "%s, table %s: no client is called like the column %s", table.file, table.name, col)
 		require.False(t, stale(col), "%s, table %s: the column %s is not tested any more", table.file, table.name, col)
 	}
 	require.Subset(t, table.cols, names, "%s, table %s: a column is missing", table.file, table.name)
@@ -124,7 +124,7 @@ func (table *Table) checkCells(t *testing.T, ops []Operation) {
 				if m := counted.FindStringSubmatch(word); m != nil {
 					word = m[1]
 				}
-				require.Contains(t, append(outcomes, "–"), word, "%s, table %s, %s, %s: no outcome is called so", table.file, table.name, row, col)
+				require.Contains(t, append(outcomes, "–"), word, "%s, table %s, %s, %s: the cell has no known outcome", table.file, table.name, row, col)
 			}
 		}
 	}
