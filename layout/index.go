@@ -1,11 +1,11 @@
 package layout
 
 import (
+	"bufio"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
-	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -262,23 +262,35 @@ func parseNames(text string) (n entryNames, err error) {
 	return n, nil
 }
 
-// encode appends the text of an index.json with the entries of x to text.
-func (x *index) encode(text []byte) []byte {
-	size := len(x.head) + len(x.tail) + 2
+// size returns a number of bytes that suffices for the text that encode writes.
+func (x *index) size() int {
+	size := len(x.head) + len("[]") + len(x.tail)
 	for _, e := range x.entries {
-		size += len(e.raw) + 1
+		size += len(e.raw) + len(",")
 	}
-	text = slices.Grow(text, size)
-	text = append(text, x.head...)
-	text = append(text, '[')
+	return size
+}
+
+// encode writes the text of an index.json with the entries of x to w.
+func (x *index) encode(w *bufio.Writer) error {
+	w.WriteString(x.head)
+	w.WriteByte('[')
 	for i, e := range x.entries {
 		if i > 0 {
-			text = append(text, ',')
+			w.WriteByte(',')
 		}
-		text = append(text, e.raw...)
+		w.WriteString(e.raw)
 	}
-	text = append(text, ']')
-	return append(text, x.tail...)
+	w.WriteByte(']')
+	w.WriteString(x.tail)
+	return w.Flush() // returns the first error of the calls above
+}
+
+// encoded returns the text that encode writes.
+func (x *index) encoded() string {
+	var text strings.Builder
+	x.encode(bufio.NewWriter(&text)) // never fails
+	return text.String()
 }
 
 // newEntry returns an entry with the media type, digest and size of d. If

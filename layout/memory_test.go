@@ -47,6 +47,25 @@ func TestMemoryOfAnIndex(t *testing.T) {
 	runtime.KeepAlive(text)
 }
 
+// TestWrittenIndexIsFreed pushes to a layout with a large index. The store does
+// not keep the text that it writes, and writes all of it.
+func TestWrittenIndexIsFreed(t *testing.T) {
+	// Not parallel: the test measures memory.
+	const n = 5000
+	dir, text := emptyLayout(t), largeIndex(n)
+	writeFile(t, dir, "index.json", text)
+	s := open(t, dir)
+	before := held()
+	put(t, s, "app", 0, "new")
+	require.Less(t, held()-before, len(text)/2)
+	runtime.KeepAlive(s)
+	written, err := os.ReadFile(filepath.Join(dir, "index.json"))
+	require.NoError(t, err)
+	unchanged, _ := strings.CutSuffix(text, "]}")
+	require.True(t, strings.HasPrefix(string(written), unchanged))
+	require.Len(t, collect(t, open(t, dir).Tags(t.Context(), "app", "")), n+1)
+}
+
 // TestReplacedIndexIsFreed replaces index.json many times, and keeps the
 // descriptors, manifests and names that the store has returned for each version.
 // These values must not keep the text of index.json in memory.

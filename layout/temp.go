@@ -3,6 +3,7 @@ package layout
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"math/rand/v2"
 	"os"
@@ -216,11 +217,20 @@ func lastUse(entries []fs.DirEntry) map[string]time.Time {
 
 // write creates a temporary file with the given content and returns its name.
 func (t *temps) write(content []byte) (string, error) {
+	return t.writeBy(func(w io.Writer) error {
+		_, err := w.Write(content)
+		return err
+	})
+}
+
+// writeBy creates a temporary file with the content that the function write
+// writes, and returns its name.
+func (t *temps) writeBy(write func(io.Writer) error) (string, error) {
 	f, name, err := t.create()
 	if err != nil {
 		return "", err
 	}
-	if _, err = f.Write(content); err == nil && t.disk.sync {
+	if err = write(f); err == nil && t.disk.sync {
 		err = f.Sync()
 	}
 	if closeErr := f.Close(); err == nil {

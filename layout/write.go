@@ -1,9 +1,11 @@
 package layout
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"path"
 	"slices"
@@ -21,8 +23,24 @@ type writes struct {
 	mu    sync.Mutex
 	queue []*write
 
-	// text is the buffer in which the leader encodes index.json. Batches reuse it.
-	text []byte
+	// buffer is the buffer through which the leader writes index.json. Batches
+	// reuse it.
+	buffer *bufio.Writer
+}
+
+// maxBuffer is the size in bytes of the largest buffer for index.json. A buffer
+// for the whole text would keep 43 MB in memory if the index has 200,000 entries,
+// and a push would take 110 ms of CPU time instead of 55 ms.
+const maxBuffer = 256 << 10
+
+// bufferFor returns the buffer for a text with the given number of bytes. Only
+// the leader calls it.
+func (ws *writes) bufferFor(size int) *bufio.Writer {
+	if ws.buffer == nil || ws.buffer.Size() < min(size, maxBuffer) {
+		// The next text is probably longer.
+		ws.buffer = bufio.NewWriterSize(nil, min(size+size/4, maxBuffer))
+	}
+	return ws.buffer
 }
 
 // A write is a change to an index. The leader calls apply with a draft of the
@@ -305,8 +323,12 @@ func (l *imageLayout) publish(d *draft, isNew bool, read fs.FileInfo) error {
 			return err
 		}
 	}
-	l.writes.text = x.encode(l.writes.text[:0])
-	temp, err := l.disk.temps.write(l.writes.text)
+	temp, err := l.disk.temps.writeBy(func(w io.Writer) error {
+		buffer := l.writes.bufferFor(x.size())
+		buffer.Reset(w)
+		defer buffer.Reset(nil) // The layout keeps the buffer, but not the file.
+		return x.encode(buffer)
+	})
 	if err != nil {
 		return err
 	}
@@ -315,7 +337,7 @@ func (l *imageLayout) publish(d *draft, isNew bool, read fs.FileInfo) error {
 		x.file = info
 		x.settled.Store(settled)
 		if !settled {
-			x.text = string(l.writes.text)
+			x.text = x.encoded()
 		}
 		if now, err := l.disk.stat(l.path(indexFile)); err == nil && !sameFile(read, now) {
 			l.disk.remove(temp)
