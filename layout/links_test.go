@@ -15,8 +15,8 @@ import (
 	"github.com/ocireg/registry/layout"
 )
 
-// TestLayoutsOfLinks serves layouts whose files are symbolic links to files
-// elsewhere.
+// TestLayoutsOfLinks serves layouts in which some or all files are symbolic links
+// to files elsewhere.
 func TestLayoutsOfLinks(t *testing.T) {
 	t.Parallel()
 	content := []byte("content")

@@ -71,8 +71,8 @@ func (t *temps) create() (*os.File, string, error) {
 		case id != missing && !errors.Is(err, fs.ErrNotExist):
 			return f, name, err
 		}
-		// The temporary directory does not exist yet, or another process has removed
-		// it together with the lock file.
+		// The store has no identifier yet, or another process has removed the
+		// temporary directory together with the lock file.
 		if err := t.begin(id); err != nil {
 			return nil, "", err
 		}

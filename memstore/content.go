@@ -32,7 +32,7 @@ const (
 	// announce too large a size.
 	largeSlab = 1 << 20
 
-	// maxSlab is the size of the largest slab.
+	// maxSlab limits the capacity of a slab, however large the content is.
 	maxSlab = 4 << 20
 
 	// slackShare limits unused capacity: it may be at most the size of the content

@@ -158,7 +158,8 @@ func (t *noTest) end() error {
 	return errors.Join(t.failures...)
 }
 
-// explain logs the last requests and the server's log, if the test has failed.
+// explain logs facts about the server if the test has failed: a note if the user closed
+// it early, and the last requests and the server's log, unless WithLogs logs them.
 func (s *Server) explain() {
 	s.t.Helper()
 	lines := s.service.log.close()

@@ -51,8 +51,9 @@ func (f *recordFlags) add(fs *flag.FlagSet) {
 	fs.BoolVar(&f.writes, "upstream-writes", false, "pass pushes and deletions on to the upstream; without it and -overlay they get 405")
 }
 
-// check sets the directory that the command serves. It returns an error if the
-// flags contradict each other. Args is the number of arguments of the command.
+// check returns an error if a flag lacks another one that it needs, or if flags
+// contradict each other. With -record, it sets the directory that the command serves.
+// Args is the number of arguments of the command.
 func (f *recordFlags) check(s *settings, args int) error {
 	switch {
 	case f.dir != "" && args > 0:

@@ -27,7 +27,8 @@ func (u *upstreamFlags) add(fs *flag.FlagSet) {
 }
 
 // check takes the URL from -upstream if the command is not to record. It returns
-// an error if the flags contradict each other.
+// an error if a flag lacks another one that it needs, or if flags contradict each
+// other.
 func (u *upstreamFlags) check(s *settings) error {
 	r := &s.record
 	if r.dir == "" && !r.offline && len(r.upstreams) == 1 {

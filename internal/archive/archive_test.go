@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// An entry is a file of an archive.
+// An entry is the header and the content of an entry in a tar archive.
 type entry struct {
 	tar.Header
 	content string

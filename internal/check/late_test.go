@@ -11,8 +11,8 @@ import (
 )
 
 // A command that is killed, because it does not end in time, meets no requirement. It
-// violates a requirement to succeed, and those that its requests break. The others
-// are not tried.
+// violates the requirements to succeed, and those that its requests break. The others
+// are not tried. For a Note, the observation is that the command does not end in time.
 func TestKilledCommandMeetsNothing(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

@@ -11,10 +11,10 @@ import (
 )
 
 // Of describes the crash of a program that has ended, or returns "" if it did not
-// crash. A program crashes if a signal ends it (on Unix), if its shell reports so in
-// an exit code, or if it fails and its output has the trace of a Go panic. Stopped
-// says that the caller may have ended the program: then the signals that callers send
-// are no crash.
+// crash. A program crashes if a signal ends it (on Unix), if the exit code of a shell
+// names one of the signals in fatal, or if the program fails and its output has the
+// trace of a Go panic. If stopped is true, the caller may have ended the program, so
+// the signals that callers send are no crash.
 func Of(state *os.ProcessState, output string, stopped bool) string {
 	if state == nil || state.Success() {
 		return ""

@@ -46,7 +46,8 @@ func TestOddPassword(t *testing.T) {
 
 // oddLogin requests the URL with a token from the realm of the challenge. To a realm
 // with TLS it sends Basic credentials. To any other realm it sends the password as how
-// says: in a form, in the query or in JSON. For any other how, it sends nothing.
+// says: in a form, in the query or in JSON. For any other how, it returns an error and
+// sends nothing to the realm.
 func oddLogin(c *http.Client, at, how string) error {
 	resp, err := c.Get(at)
 	if err != nil {

@@ -10,7 +10,8 @@ import (
 	"github.com/ocireg/registry/internal/field"
 )
 
-// The methods in this file change the request before the operation sees it.
+// The methods in this file change the request before the operation sees it, lose its
+// upload session, or repeat it.
 
 // Ignore serves the request as if it did not have the headers. A name with a ? in
 // front is that of a parameter of the URL instead. Without Range, the whole blob is

@@ -245,7 +245,8 @@ func TestSense(t *testing.T) {
 	t.Parallel()
 	hex := strings.Repeat("0", 64)
 	for _, test := range []struct{ refused, want, accepted string }{
-		// These rules have conditions that exclude each other.
+		// The conditions of these rules exclude each other, all requests for the
+		// operation, or all requests on which the rule can have its effect.
 		{"any tag=v1 tag=v2 close", "no request meets both tag=v1 and tag=v2", "any tag=v1 tag=v* close"},
 		{"any tag=v1* tag=v2* close", "no request meets both", "any tag=v1* tag=v?2 close"},
 		{"any tag=a,b tag=c,d close", "no request meets both", "any tag=a,b tag=b,c close"},
@@ -310,14 +311,14 @@ func TestSense(t *testing.T) {
 		{"any where=found where=!found close", "no request meets both where=found and where=!found", "any where=found where=!tagged close"},
 		{"any where=body>10 where=!body>10 close", "no request meets both where=body>10 and where=!body>10", "any where=body>10 where=!body>11 close"},
 		{"any where=!body>10 where=body>20 close", "no request meets both", "any where=!body>20 where=body>10 close"},
+		{"put-manifest where=body:a where=!body:a close", "no request meets both", "put-manifest where=body:a where=!body:b close"},
 
-		// These rules have conditions on things that the operation does not have.
+		// These rules have conditions or effects on things that the requests do not have.
 		{"ping where=repo-exists close", "where=repo-exists: no ping request has a repository", "list-tags where=repo-exists close"},
 		{"patch-upload where=!found close", "where=!found: no patch-upload request has a blob or a manifest", "put-upload where=!found close"},
 		{"get-blob where=tagged close", "where=tagged: no get-blob request has a manifest", "delete-manifest where=tagged close"},
 		{"get-blob where=body>5 close", "where=body>5: no get-blob request has the body of a request", "post-blob where=body>5 close"},
 		{"patch-upload where=body:x close", "where=body:x: no patch-upload request has a manifest or a form in its body", "token where=body:x close"},
-		{"put-manifest where=body:a where=!body:a close", "no request meets both", "put-manifest where=body:a where=!body:b close"},
 		{"any where=tagged method=PATCH close", "no request meets all of where=tagged method=PATCH", "any where=tagged method=DELETE close"},
 		{"start-upload location=?a={state}", "location=?a={state}: no start-upload request has an upload session", "start-upload,patch-upload location=?a={state}"},
 		{"any method=POST location=?a={state}", "no request that meets method=POST has an upload session", "any method=POST,PATCH location=?a={state}"},
