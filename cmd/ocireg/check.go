@@ -90,7 +90,7 @@ func checkClient(ctx context.Context, args []string, out io.Writer) error {
 	case cfg.Timeout <= 0:
 		return errors.New("-timeout has to be above 0")
 	case cfg.Jobs < 0:
-		return errors.New("-jobs has to be above 0")
+		return errors.New("-jobs must not be negative")
 	case *name == "" && fs.NArg() == 0:
 		return errors.New("check needs a command after --, or -client; ocireg check -h shows the usage")
 	case *name != "" && fs.NArg() > 0:

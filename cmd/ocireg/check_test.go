@@ -121,7 +121,7 @@ func TestCheckUsage(t *testing.T) {
 		"-timeout has to be above 0":                                          {"-timeout", "-1s", "--", "crane"},
 		`-profile: profile: no profile is called "erc"; did you mean "ecr"`:   {"-profile", "erc", "--", "crane"},
 		`no quirk is called "ecr.patch-20"; did you mean "ecr.patch-201"`:     {"-quirk", "ecr.patch-20", "--", "crane"},
-		"-jobs has to be above 0":                                             {"-jobs", "-1", "--", "crane"},
+		"-jobs must not be negative":                                          {"-jobs", "-1", "--", "crane"},
 		"no placeholder is called {rep}; did you mean {":                      {"--", "crane", "{rep}"},
 		"the clients that ocireg knows are cosign, crane, helm, oras, podman": {"-client", "missing"},
 		"flag provided but not defined: -x; ocireg check -h lists":            {"-x"},

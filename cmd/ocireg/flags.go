@@ -165,7 +165,7 @@ func parse(args []string, out io.Writer) (*settings, error) {
 	fs.Func("warning", "send the `text` as a Warning with every response; may be given several times", func(v string) error {
 		warnings += len(`299 - ""`) + len(v) + strings.Count(v, `"`) + strings.Count(v, `\`)
 		if warnings > 4096 {
-			return errors.New("all warnings together have more than 4096 bytes, with 8 for each of them")
+			return errors.New("the Warning headers together have more than 4096 bytes, each with 8 bytes around its text")
 		}
 		s.options = append(s.options, registry.WithWarnings(v))
 		return nil

@@ -152,7 +152,7 @@ func (f *recordFlags) open(s *settings, l *layout.Store) (registry.Store, error)
 	}
 	delete(logins, "")
 	for name := range logins {
-		return nil, fmt.Errorf("-upstream-user names %q, which is no -upstream", name)
+		return nil, fmt.Errorf("-upstream-user names %q, but there is no -upstream %[1]q", name)
 	}
 	store, err := upstream.Open(l, opts...)
 	if err != nil {

@@ -82,7 +82,7 @@ func TestRecordFlags(t *testing.T) {
 	for args, want := range map[string]string{
 		"-upstream-user a:b -upstream a.test -upstream b.test": "if there are several upstreams",
 		"-upstream-user a -upstream a.test":                    "wants NAME:PASSWORD",
-		"-upstream-user b.test=a:b -upstream a.test":           `names "b.test", which is no -upstream`,
+		"-upstream-user b.test=a:b -upstream a.test":           `names "b.test", but there is no -upstream "b.test"`,
 		"-upstream a.test=ftp://x":                             "want http or https",
 		"-upstream a.test -refresh :x":                         "cannot be refreshed",
 		"-upstream a.test -upstream a.test":                    "given twice",

@@ -109,7 +109,7 @@ func retryAfter(name string, req Requirement, wait time.Duration, form ...fault.
 		requirements: []Requirement{req},
 		applies: func(base *run) string {
 			if limited(base) == registry.UnknownOp {
-				return "the command sends no request that can be told from another"
+				return "a repeated request of the command would look like a new one"
 			}
 			return ""
 		},

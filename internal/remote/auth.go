@@ -307,4 +307,4 @@ func (t *Transport) ping(ctx context.Context, scope string) error {
 	return err
 }
 
-var errRedirected = errors.New("the token service redirects, which is not followed with credentials")
+var errRedirected = errors.New("the token service redirects; credentials are not sent to another address")

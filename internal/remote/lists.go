@@ -72,7 +72,7 @@ func list[T any](ctx context.Context, s *Store, first, scope string, read func(p
 				all = append(all, items...)
 			}
 			if err == nil && seen[next] {
-				err = fmt.Errorf("the page links to one before as the next page")
+				err = errors.New("the next page that Link names has been read already")
 			}
 			if err == nil && len(seen) == maxPages && next != "" {
 				err = fmt.Errorf("the list has more than %d pages", maxPages)

@@ -260,7 +260,7 @@ func (t *registryTest) wantOrdered(tags []string) {
 	t.Helper()
 	lexical := slices.IsSortedFunc(tags, func(a, b string) int { return strings.Compare(strings.ToLower(a), strings.ToLower(b)) })
 	if !lexical && !slices.IsSorted(tags) {
-		t.violated("the tags are in neither order: %q", tags)
+		t.violated("the tags are neither in byte order nor in case-insensitive order: %q", tags)
 	}
 }
 

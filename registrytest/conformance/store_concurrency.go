@@ -36,7 +36,7 @@ var concurrencyRules = []rule{
 				}
 			})
 			if won := won.Load(); won != 1 {
-				t.Fatalf("the check of %d of %d concurrent writers found no tag, and they all put theirs", won, writers)
+				t.Fatalf("%d of %d concurrent writers put the tag, although each checked that it does not exist", won, writers)
 			}
 		}
 	}},

@@ -91,7 +91,7 @@ func (l *run) chunkOrder() {
 			}
 			if r.Op == registry.PatchUpload || r.Op == registry.PutUpload {
 				if first, _, ok := chunkRange(r); ok && next >= 0 && first != next {
-					text := fmt.Sprintf("the chunk begins with byte %d, the next was %d", first, next)
+					text := fmt.Sprintf("the chunk begins at byte %d, but the next byte is %d", first, next)
 					if before != nil {
 						text += fmt.Sprintf("; after request %d, which failed, a GET of the upload's Location tells which bytes the registry has", before.Number)
 					}

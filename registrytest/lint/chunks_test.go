@@ -38,16 +38,16 @@ func TestChunkRules(t *testing.T) {
 		}},
 		{rule: ChunkOrder, name: "first is not 0", do: func(s *script) {
 			s.chunk(s.start(), "abc", "1-3")
-		}, want: "2: the chunk begins with byte 1, the next was 0"},
+		}, want: "2: the chunk begins at byte 1, but the next byte is 0"},
 		{rule: ChunkOrder, name: "a gap", do: func(s *script) {
 			at := s.start()
 			s.chunk(at, "abc", "0-2")
 			s.chunk(at, "de", "4-5")
-		}, want: "3: the chunk begins with byte 4, the next was 3"},
+		}, want: "3: the chunk begins at byte 4, but the next byte is 3"},
 		{rule: ChunkOrder, name: "in the closing PUT", do: func(s *script) {
 			at := s.chunk(s.start(), "abc", "0-2")
 			s.send("PUT", withParam(at, "digest", dig("abc")), "abc", "Content-Range", "0-2")
-		}, want: "3: the chunk begins with byte 0, the next was 3"},
+		}, want: "3: the chunk begins at byte 0, but the next byte is 3"},
 		{
 			rule: ChunkOrder, name: "not after a failure",
 			opts: []registry.Option{failing(registry.PatchUpload, registry.Fault{AfterCommit: true, Serve: unavailable})},
@@ -66,7 +66,7 @@ func TestChunkRules(t *testing.T) {
 					s.chunk(at, "abc", "0-2")
 				}
 			},
-			want: "4: the chunk begins with byte 0, the next was 3; after request 2, which failed, a GET of the upload's Location tells",
+			want: "4: the chunk begins at byte 0, but the next byte is 3; after request 2, which failed, a GET of the upload's Location tells",
 		},
 		{
 			rule: ChunkOrder, name: "after a failure and the status",
@@ -77,7 +77,7 @@ func TestChunkRules(t *testing.T) {
 				at = s.send("GET", at, "").Get("Location")
 				s.chunk(at, "abc", "0-2")
 			},
-			want: "4: the chunk begins with byte 0, the next was 3",
+			want: "4: the chunk begins at byte 0, but the next byte is 3",
 		},
 		{
 			rule: ChunkOrder, name: "not after a wrong Range",
