@@ -131,7 +131,7 @@ func (t *registryTest) wantPart(r *response, content []byte) {
 	last, _ := strconv.Atoi(m[2])
 	size, _ := strconv.Atoi(m[3])
 	if size != len(content) || last < first || last >= size {
-		t.violated("Content-Range is %q for a blob of %d bytes", r.Header.Get("Content-Range"), len(content))
+		t.violated("Content-Range is %q; want first <= last < %d, and the size %[2]d", r.Header.Get("Content-Range"), len(content))
 	}
 	t.wantBody(r, content[first:last+1])
 }

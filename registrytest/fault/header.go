@@ -256,7 +256,7 @@ func (method nameAndValue) add(r Rule, a argument) (Rule, error) {
 	case !a.given:
 		return r, errNoArgument
 	case !ok:
-		return r, errors.New("there is no colon between a name and a value")
+		return r, errors.New("want a name, a colon and a value, such as X-Test:1")
 	}
 	return method(r, name, value), nil
 }

@@ -86,7 +86,7 @@ func TestParseRefuses(t *testing.T) {
 		"get-blob seed=-1 close":                    "seed=-1: not a whole number from 0",
 		"get-blob times=1 seed=1 then seed=2 close": "seed=2: the seed is set already",
 		"get-blob status=500 then once status=501":  "the part before then has no end: it needs once, times or first-bytes",
-		"get-blob once status=500 then":             "nothing happens after the last then",
+		"get-blob once status=500 then":             "the part after the last then has no effect",
 
 		// These rules cannot respond as they say.
 		"get-blob status=99":                     "status=99: less than 200",
@@ -119,7 +119,7 @@ func TestParseRefuses(t *testing.T) {
 		"any location=?a=x{state}":               "{state} is the value of one parameter",
 		"any location=?a={state}&b={state}":      "{state} is the value of one parameter",
 		"get-blob set-header=Etag:{*}":           "{*} alone leaves the header as it is",
-		"get-blob set-header=X":                  "there is no colon between a name and a value",
+		"get-blob set-header=X":                  "want a name, a colon and a value, such as X-Test:1",
 		"get-blob set-header=:x":                 `"" is not the name of a header`,
 		"get-blob add-header=:x":                 `"" is not the name of a header`,
 		`get-blob set-header="a b:x"`:            `"a b" is not the name of a header`,

@@ -126,7 +126,7 @@ func kindOf(name string) (kind, error) {
 	}
 	if text, ok := strings.CutPrefix(name, bodyHas); ok {
 		if text == "" {
-			return kind{}, errors.New("it needs a text")
+			return kind{}, errors.New("it needs a text after the colon, such as body:schemaVersion")
 		}
 		return kind{"a manifest or a form in its body", hasText, func(q *registry.Request) (met, known bool) {
 			return hasText(q.Op) && bytes.Contains(beginning(q), []byte(text)), hasText(q.Op)

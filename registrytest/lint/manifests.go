@@ -87,7 +87,7 @@ func (l *run) referrersFallback() {
 			return
 		}
 		if tag := referrersTag(r.Digest); !l.after(r, tag, registry.GetManifest, registry.HeadManifest) {
-			l.found(r, "the tag %s was not requested", tag)
+			l.found(r, "the referrers API is 404, and the client did not request the referrers tag %s", tag)
 		}
 	}, registry.ListReferrers)
 }
