@@ -114,14 +114,16 @@ func serveInContainer(t *testing.T, cmd *exec.Cmd) {
 // environment, and the command in it needs no other file.
 //
 // With an empty cache the second build compiles the standard library for both
-// platforms, which takes minutes. In short mode, it shares the cache and compiles
-// only the package of the command again; the image is linked and packed again.
+// platforms, which takes minutes. In short mode, it builds for one platform, shares
+// the cache and compiles only the package of the command again; the image is linked
+// and packed again.
 func TestImageIsReproducible(t *testing.T) {
-	const platforms = "linux/amd64,linux/arm64"
+	platforms := "linux/amd64,linux/arm64"
 	other := filepath.Join(t.TempDir(), "copied", "elsewhere")
 	copyCheckout(t, other)
 	env := []string{"GOFLAGS=-buildvcs=false -tags=netgo", "GOAMD64=v3", "TMPDIR=" + t.TempDir(), "TZ=Asia/Tokyo", "LANG=C"}
 	if testing.Short() {
+		platforms = "linux/amd64"
 		compileAgain(t, filepath.Join(other, "cmd", "ocireg"))
 	} else {
 		env = append(env, "GOCACHE="+t.TempDir())
