@@ -58,7 +58,7 @@ func TestGo(t *testing.T) {
 	}
 	cmd := exec.Command("go", "test", "-vet=off", "-gcflags=-e", "-v", "-run", "^("+strings.Join(tests, "|")+")$", ".")
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "GOFLAGS=-mod=mod", "GOPROXY=off", "GOWORK=off")
+	cmd.Env = append(os.Environ(), "GOFLAGS=-mod=mod -trimpath", "GOPROXY=off", "GOWORK=off")
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("go test: %v\n%s", err, out)

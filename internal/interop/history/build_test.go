@@ -84,7 +84,7 @@ func (b *builder) build(t *testing.T, program, version string) string {
 		args = append(args, "-tags="+tags, "-ldflags=-s -w", "-o", binary, ".")
 		cmd := exec.Command("go", append([]string{"build"}, args...)...)
 		cmd.Dir = dir
-		cmd.Env = append(os.Environ(), "GOFLAGS=-buildvcs=false", "GOWORK=off")
+		cmd.Env = append(os.Environ(), "GOFLAGS=-buildvcs=false -trimpath", "GOWORK=off")
 		output, err := cmd.CombinedOutput()
 		require.NoError(t, err, "building %s with %s:\n%s", program, version, output)
 	})
